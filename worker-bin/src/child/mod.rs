@@ -1,0 +1,1 @@
+//! Child processes: the launcher and the runners of batch and stream programs.

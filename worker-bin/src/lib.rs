@@ -1,0 +1,7 @@
+//! The streaming worker as a library: pipeline files, children, sources, sinks, the runtime and the command line.
+
+pub mod child;
+pub mod cli;
+pub mod io;
+pub mod pipeline;
+pub mod runtime;

@@ -1,0 +1,1 @@
+//! Pipeline and cluster files: parsing, validation, placement, fingerprints.

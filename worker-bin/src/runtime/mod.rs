@@ -1,0 +1,1 @@
+//! Wires the core to children, sockets, files and the clock.

@@ -1,0 +1,185 @@
+//! What a node is told at its start: the graph of tasks and links, and every limit with its unit.
+
+use std::time::Duration;
+use worker_proto::{Fingerprint, Incarnation, LinkId};
+
+/// A task's number: its place in [`Graph::tasks`], the same on every node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TaskId(pub u32);
+
+/// A node's number: its place in [`NodeConfig::nodes`], the same on every node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeIx(pub u16);
+
+/// Everything a [`Node`](crate::Node) is told at its start.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    /// The pipeline's name; nodes of different pipelines refuse each other.
+    pub cluster: String,
+    /// Names of all nodes, in the order that [`NodeIx`] counts.
+    pub nodes: Vec<String>,
+    /// Which of them this is.
+    pub me: NodeIx,
+    /// This process's life.
+    pub incarnation: Incarnation,
+    /// Of the pipeline's meaning.
+    pub pipeline: Fingerprint,
+    /// Of the task → node map.
+    pub placement: Fingerprint,
+    /// Tasks and links of the whole pipeline, all nodes.
+    pub graph: Graph,
+    /// How many batch children may run at once here; at least 1.
+    pub slots: usize,
+    /// Budgets of links.
+    pub limits: Limits,
+    /// Waiting times between dials of one peer.
+    pub redial: Retry,
+    /// How long a finished node waits for the last goodbyes of its peers.
+    pub linger: Duration,
+    /// Seed of all jitter.
+    pub seed: u64,
+}
+
+/// Tasks and links of a pipeline. Positions in the lists are the ids; links lead from earlier stages to later ones.
+#[derive(Clone, Debug, Default)]
+pub struct Graph {
+    /// All tasks.
+    pub tasks: Vec<TaskSpec>,
+    /// All links.
+    pub links: Vec<LinkSpec>,
+}
+
+/// One task.
+#[derive(Clone, Debug)]
+pub struct TaskSpec {
+    /// `stage/partition`.
+    pub name: String,
+    /// Where it runs.
+    pub node: NodeIx,
+    /// How it runs.
+    pub kind: TaskKind,
+}
+
+/// One link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkSpec {
+    /// The sending task.
+    pub from: TaskId,
+    /// The receiving task.
+    pub to: TaskId,
+}
+
+/// How a task runs.
+#[derive(Clone, Debug)]
+pub enum TaskKind {
+    /// Reads from outside.
+    Source,
+    /// A fresh process per batch of records.
+    Batch(BatchSpec),
+    /// One process for the life of the task or of a window.
+    Stream(StreamSpec),
+    /// Writes to the outside.
+    Sink,
+}
+
+/// Settings of a batch stage.
+#[derive(Clone, Debug)]
+pub struct BatchSpec {
+    /// Largest batch, in bytes of payload; one larger record still makes a batch of its own.
+    pub max_bytes: u64,
+    /// Largest batch, in records.
+    pub max_records: u64,
+    /// How long records wait for more to come before a batch below its target size starts.
+    pub linger: Duration,
+    /// Attempts of a whole batch, and the waits between them.
+    pub retry: Retry,
+    /// What happens to a record that fails alone.
+    pub on_error: OnError,
+    /// How many dead letters are too many.
+    pub max_dead: MaxDead,
+}
+
+/// Settings of a stream stage.
+#[derive(Clone, Debug)]
+pub struct StreamSpec {
+    /// When to close standard input, commit and start afresh; `None`: at the end of input only.
+    pub window: Option<Window>,
+    /// A program that exits with success before it has read everything is done, and so is its task.
+    pub early_exit_is_done: bool,
+}
+
+/// When a stream's window ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Window {
+    /// This long after the window's first record.
+    Every(Duration),
+    /// After this many records; at least 1.
+    Records(u64),
+}
+
+/// Attempts and the waits between them: exponential with full jitter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// Attempts in all, the first included; at least 1. Not used for dialling, which goes on for ever.
+    pub max_attempts: u32,
+    /// Upper bound of the first wait.
+    pub initial: Duration,
+    /// Upper bound of every wait.
+    pub max: Duration,
+}
+
+/// What happens to a record that fails alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnError {
+    /// It is put aside and the stage goes on.
+    DeadLetter,
+    /// The pipeline stops.
+    Halt,
+}
+
+/// How many dead letters of a task halt the pipeline.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum MaxDead {
+    /// More than this many.
+    Records(u64),
+    /// More than this share of the task's input (0.01 is 1 %), and more than 100.
+    Share(f64),
+}
+
+/// Budgets, per link, in bytes of [`Batch::cost`](worker_proto::Batch::cost).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// What a receiver holds of a link before its task takes it.
+    pub credit_bytes: u64,
+    /// What a sender holds of a link in memory, unacknowledged; more is stored outside (spilled).
+    pub outbox_bytes: u64,
+    /// What a sender holds of a link outside memory before its task stops taking input.
+    pub spill_bytes: u64,
+}
+
+impl Graph {
+    /// The task with this id.
+    ///
+    /// # Panics
+    /// If the id is not of this graph.
+    #[must_use]
+    pub fn task(&self, id: TaskId) -> &TaskSpec {
+        &self.tasks[id.0 as usize]
+    }
+
+    /// The link with this id.
+    ///
+    /// # Panics
+    /// If the id is not of this graph.
+    #[must_use]
+    pub fn link(&self, id: LinkId) -> &LinkSpec {
+        &self.links[id.0 as usize]
+    }
+
+    /// `from → to`, for messages.
+    #[must_use]
+    pub fn link_name(&self, id: LinkId) -> String {
+        let link = self.link(id);
+        format!("{} → {}", self.task(link.from).name, self.task(link.to).name)
+    }
+}
