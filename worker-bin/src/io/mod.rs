@@ -1,1 +1,5 @@
-//! Sources, sinks and the temporary spill.
+//! Bytes in and out of the pipeline: chunks of records, files, standard streams, spill and dead letters.
+//!
+//! Everything here blocks and knows nothing of tokio: it is called from threads of its own.
+
+pub mod chunker;

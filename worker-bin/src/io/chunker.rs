@@ -1,0 +1,234 @@
+//! Bytes in arbitrary pieces become [`Batch`]es of whole records.
+
+use bytes::Bytes;
+use thiserror::Error;
+use worker_proto::Batch;
+
+/// Largest `max_record` honoured, in bytes: it keeps every buffer below the 4 GiB that a [`Batch`] may hold.
+pub const MAX_RECORD_BYTES_MAX: usize = 1 << 30;
+
+const CHUNK_BYTES_MIN: usize = 4 * 1024;
+const CHUNK_BYTES_MAX: usize = 64 << 20;
+const END_BYTES: usize = 4;
+
+/// Gathers bytes and cuts them into batches of whole records.
+///
+/// Read into [`Chunker::space`], then take batches with [`Chunker::next`] until it gives none, and so on; at the end
+/// [`Chunker::finish`]. The records are the same however the bytes were split into reads. Bytes are kept as they are,
+/// carriage returns included.
+///
+/// Each byte is looked at once, however often an incomplete record is added to. A batch owns a buffer of at most twice
+/// its size; what follows the last terminator is carried over into the next buffer.
+#[derive(Debug)]
+pub struct Chunker {
+    terminator: u8,
+    max_record: usize,
+    chunk_bytes: usize,
+    buffer: Vec<u8>,
+    /// End offsets of the whole records in `buffer`, as a [`Batch`] has them.
+    ends: Vec<u8>,
+    /// Where the incomplete record starts: behind the last terminator found.
+    partial: usize,
+    /// How far `buffer` was searched for terminators.
+    scanned: usize,
+    /// Whole records found so far, those in `buffer` included.
+    records: u64,
+    /// Bytes that have left `buffer`.
+    bytes_before: u64,
+}
+
+/// A record is longer than the pipeline allows.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error(
+    "record {record} (starting at byte {offset}) is longer than {limit} bytes; raise `max_record`, or check that the \
+     input ends its records as `framing` says"
+)]
+pub struct RecordTooLong {
+    /// The limit, in bytes, terminator not counted.
+    pub limit: usize,
+    /// Which record of the stream, from 1.
+    pub record: u64,
+    /// Where it starts in the stream, in bytes from 0.
+    pub offset: u64,
+}
+
+impl Chunker {
+    /// A chunker of records ended by `terminator`, each of at most `max_record` bytes without it.
+    ///
+    /// Batches have about `chunk_bytes`; only a single longer record makes a larger one. `max_record` is capped at
+    /// [`MAX_RECORD_BYTES_MAX`].
+    #[must_use]
+    pub fn new(terminator: u8, max_record: usize, chunk_bytes: usize) -> Self {
+        Self {
+            terminator,
+            max_record: max_record.min(MAX_RECORD_BYTES_MAX),
+            chunk_bytes: chunk_bytes.clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX),
+            buffer: Vec::new(),
+            ends: Vec::new(),
+            partial: 0,
+            scanned: 0,
+            records: 0,
+            bytes_before: 0,
+        }
+    }
+
+    /// Changes the size of batches from here on.
+    pub fn set_chunk_bytes(&mut self, chunk_bytes: usize) {
+        self.chunk_bytes = chunk_bytes.clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX);
+    }
+
+    /// The buffer to append to: read into its spare capacity, at least a quarter of `chunk_bytes`, all of it after a cut.
+    ///
+    /// Only append: what it holds already is not searched again.
+    pub fn space(&mut self) -> &mut Vec<u8> {
+        if self.buffer.capacity() - self.buffer.len() < self.chunk_bytes / 4 {
+            self.buffer.reserve(self.chunk_bytes);
+        }
+        &mut self.buffer
+    }
+
+    /// A batch, if about `chunk_bytes` with at least one whole record were gathered.
+    ///
+    /// # Errors
+    /// [`RecordTooLong`], again at every further call.
+    #[expect(clippy::should_implement_trait, reason = "not an iterator: more may come after it gave nothing")]
+    pub fn next(&mut self) -> Result<Option<Batch>, RecordTooLong> {
+        self.scan()?;
+        if self.buffer.len() < self.chunk_bytes - self.chunk_bytes / 4 {
+            return Ok(None);
+        }
+        Ok(self.cut())
+    }
+
+    /// The whole records gathered so far, however few.
+    ///
+    /// # Errors
+    /// [`RecordTooLong`].
+    pub fn flush(&mut self) -> Result<Option<Batch>, RecordTooLong> {
+        self.scan()?;
+        Ok(self.cut())
+    }
+
+    /// All that is left; a last record without terminator is given one.
+    ///
+    /// # Errors
+    /// [`RecordTooLong`].
+    pub fn finish(&mut self) -> Result<Option<Batch>, RecordTooLong> {
+        self.end_record()?;
+        Ok(self.cut())
+    }
+
+    /// Ends the incomplete record, if there is one: what comes next is another record.
+    ///
+    /// # Errors
+    /// [`RecordTooLong`].
+    pub fn end_record(&mut self) -> Result<(), RecordTooLong> {
+        self.scan()?;
+        if self.has_partial() {
+            self.buffer.push(self.terminator);
+            self.scan()?;
+        }
+        Ok(())
+    }
+
+    /// Forgets the incomplete record at the end and says how many bytes it had.
+    pub fn discard_partial(&mut self) -> usize {
+        // An overlong record stays incomplete; the caller that discards it does not want to hear of it.
+        if self.scan().is_err() || self.has_partial() {
+            let dropped = self.buffer.len() - self.partial;
+            self.buffer.truncate(self.partial);
+            self.scanned = self.partial;
+            return dropped;
+        }
+        0
+    }
+
+    /// Whether bytes after the last terminator wait for theirs (among those searched by the last call).
+    #[must_use]
+    pub fn has_partial(&self) -> bool {
+        self.partial < self.buffer.len()
+    }
+
+    /// Whether nothing at all is gathered.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.buffer.is_empty()
+    }
+
+    /// Whole records found so far, those not taken yet included.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// Bytes gathered so far since the start, those not taken yet included.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes_before + self.buffer.len() as u64
+    }
+
+    fn scan(&mut self) -> Result<(), RecordTooLong> {
+        let mut start = self.partial;
+        let mut found = 0;
+        let mut too_long = false;
+        for at in memchr::memchr_iter(self.terminator, &self.buffer[self.scanned..]) {
+            let at = self.scanned + at;
+            if at - start > self.max_record {
+                too_long = true;
+                break;
+            }
+            start = at + 1;
+            found += 1;
+            let end = u32::try_from(start)
+                .expect("the caps on max_record and chunk_bytes keep buffers below 4 GiB");
+            self.ends.extend_from_slice(&end.to_le_bytes());
+        }
+        self.records += found;
+        self.partial = start;
+        self.scanned = self.buffer.len();
+        if too_long || self.buffer.len() - start > self.max_record {
+            self.scanned = start;
+            return Err(RecordTooLong {
+                limit: self.max_record,
+                record: self.records + 1,
+                offset: self.bytes_before + start as u64,
+            });
+        }
+        Ok(())
+    }
+
+    /// Takes the whole records out; the incomplete one moves to the front of a buffer.
+    fn cut(&mut self) -> Option<Batch> {
+        if self.partial == 0 {
+            return None;
+        }
+        let payload = if self.partial < self.buffer.capacity() / 2 {
+            let payload = Bytes::copy_from_slice(&self.buffer[..self.partial]);
+            self.buffer.drain(..self.partial);
+            payload
+        } else {
+            let carry = self.buffer[self.partial..].to_vec();
+            let mut whole = std::mem::replace(&mut self.buffer, carry);
+            whole.truncate(self.partial);
+            Bytes::from(whole)
+        };
+        let ends = if self.ends.len() < self.ends.capacity() / 2 {
+            let ends = Bytes::copy_from_slice(&self.ends);
+            self.ends.clear();
+            ends
+        } else {
+            let likely = self.ends.len() + self.ends.len() / 8 + END_BYTES;
+            Bytes::from(std::mem::replace(&mut self.ends, Vec::with_capacity(likely)))
+        };
+        self.bytes_before += self.partial as u64;
+        self.scanned -= self.partial;
+        self.partial = 0;
+        Some(
+            Batch::from_parts(payload, ends, 0)
+                .expect("the end offsets found increase up to the last terminator"),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests;
