@@ -1,0 +1,96 @@
+//! What a record's key is, and reading it.
+
+use super::csv::CsvReader;
+use super::field;
+use super::json::Pointer;
+use std::num::NonZeroUsize;
+use thiserror::Error;
+
+/// Where a record's key is. The terminator is never part of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PartitionBy {
+    /// A field of the line.
+    Field {
+        /// Which, from 1.
+        index: NonZeroUsize,
+        /// What lies between two fields, at least one byte; `None`: runs of spaces and tabs, as in awk.
+        delimiter: Option<Vec<u8>>,
+    },
+    /// A column of comma-separated values (RFC 4180): the content, whether it is quoted or not.
+    Csv {
+        /// Which, from 1.
+        column: NonZeroUsize,
+    },
+    /// A value in a JSON document: the content of a string, the compact text of anything else.
+    Json {
+        /// Where, as in RFC 6901: `/user/id`; empty for the whole document.
+        pointer: String,
+    },
+    /// The whole record.
+    Record,
+}
+
+/// Why a record has no key.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum NoKey {
+    /// It has fewer fields.
+    #[error("no field {wanted}: the record has {has}")]
+    Field {
+        /// Which field is the key, from 1.
+        wanted: usize,
+        /// How many there are.
+        has: usize,
+    },
+    /// It has fewer columns.
+    #[error("no column {wanted}: the record has {has}")]
+    Column {
+        /// Which column is the key, from 1.
+        wanted: usize,
+        /// How many there are.
+        has: usize,
+    },
+    /// It is not JSON.
+    #[error("not JSON: {0}")]
+    InvalidJson(String),
+    /// It has no value at the pointer.
+    #[error("nothing at {0} in this JSON")]
+    Pointer(String),
+}
+
+/// Reads keys, with the scratch space that takes.
+#[derive(Debug)]
+pub(super) enum KeyReader {
+    Blanks { index: usize },
+    Delimited { index: usize, delimiter: Vec<u8> },
+    Csv(CsvReader),
+    Json(Pointer),
+    Record,
+}
+
+impl KeyReader {
+    pub(super) fn new(by: PartitionBy, terminator: u8) -> Self {
+        match by {
+            PartitionBy::Field { index, delimiter: None } => Self::Blanks { index: index.get() },
+            PartitionBy::Field { index, delimiter: Some(delimiter) } => {
+                Self::Delimited { index: index.get(), delimiter }
+            }
+            PartitionBy::Csv { column } => Self::Csv(CsvReader::new(column, terminator)),
+            PartitionBy::Json { pointer } => Self::Json(Pointer::new(pointer)),
+            PartitionBy::Record => Self::Record,
+        }
+    }
+
+    /// The key of `record`, which comes without its terminator.
+    pub(super) fn key<'a>(&'a mut self, record: &'a [u8]) -> Result<&'a [u8], NoKey> {
+        match self {
+            Self::Blanks { index } => {
+                field::by_blanks(record, *index).map_err(|has| NoKey::Field { wanted: *index, has })
+            }
+            Self::Delimited { index, delimiter } => field::by_delimiter(record, *index, delimiter)
+                .map_err(|has| NoKey::Field { wanted: *index, has }),
+            Self::Csv(reader) => reader.column(record),
+            Self::Json(pointer) => pointer.value(record),
+            Self::Record => Ok(record),
+        }
+    }
+}
