@@ -46,7 +46,7 @@ impl Batch {
     /// # Errors
     /// [`BatchError`] if the offsets are ragged, not strictly increasing from `base`, or do not end with the payload.
     pub fn from_parts(payload: Bytes, ends: Bytes, base: u32) -> Result<Self, BatchError> {
-        if ends.len() % END_BYTES != 0 {
+        if !ends.len().is_multiple_of(END_BYTES) {
             return Err(BatchError::RaggedEnds(ends.len()));
         }
         let mut previous = base;

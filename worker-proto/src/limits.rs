@@ -17,3 +17,15 @@ pub const FRAME_BYTES_TARGET: usize = 128 * 1024;
 
 /// Longest text (node name, cluster name, reason) in a frame, in bytes.
 pub const TEXT_BYTES_MAX: usize = 1024;
+
+/// Length of the prefix before every frame's body, in bytes: a big-endian `u32`.
+pub const LENGTH_BYTES: usize = 4;
+
+/// Largest position, and largest credit in bytes, that may travel: sums of two never overflow.
+pub const SEQ_MAX: u64 = u64::MAX >> 1;
+
+/// Largest frame body that is received into a shared buffer and copied out of it, in bytes; larger ones get their own.
+pub const SHARED_FRAME_BYTES_MAX: usize = 16 * 1024;
+
+/// Deepest nesting of MessagePack values that is skipped in fields of a newer version.
+pub const DEPTH_MAX: usize = 64;
