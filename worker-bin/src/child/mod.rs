@@ -1,1 +1,32 @@
-//! Child processes: the launcher and the runners of batch and stream programs.
+//! Child processes: the launcher that starts them, and the three ways to talk to them.
+//!
+//! [`Launcher`] is a handle on a small process, this binary started as `worker __launcher`, which makes and ends every
+//! child: starting one does not depend on how large the worker is, and no descendant survives the worker (DESIGN, 7).
+//!
+//! - [`run_batch`] gives one batch to a fresh process and reads its answer to the end;
+//! - [`start_stream`] feeds a process for as long as a task or window lives;
+//! - [`start_source`] and [`start_sink`] lend one end of a program that is itself an end of the pipeline.
+//!
+//! All of them serve standard input, output and error together, so that no order in which a program reads and writes
+//! can dead-lock, and all end the whole process group, daemons included, when the program itself has ended.
+
+mod batch;
+mod descent;
+mod failure;
+mod idle;
+mod launcher;
+mod launcher_main;
+mod piped;
+mod pipes;
+mod program;
+mod serve;
+mod stderr;
+mod stream;
+mod wire;
+
+pub use batch::{BatchStats, run_batch};
+pub use launcher::Launcher;
+pub use launcher_main::{LAUNCHER_ARG, launcher_main};
+pub use piped::{PipedChild, start_sink, start_source};
+pub use program::{Program, TaskEnv};
+pub use stream::{StreamEvents, StreamHandle, start_stream};

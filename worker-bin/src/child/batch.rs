@@ -1,0 +1,69 @@
+//! One batch through a fresh process.
+
+use super::launcher::Launcher;
+use super::pipes::{Gauges, Stdin};
+use super::program::{Program, TaskEnv};
+use super::serve::{Running, Service};
+use bytes::Bytes;
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+use tokio::sync::Notify;
+use worker_core::event::{Failure, Spent};
+use worker_proto::Batch;
+
+/// What a successful run moved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BatchStats {
+    /// Bytes of input, header included.
+    pub input_bytes: u64,
+    /// Bytes of input that the program did not read before it ended well: no error, but worth a warning.
+    pub unread_bytes: u64,
+    /// Bytes it printed.
+    pub output_bytes: u64,
+    /// Records it printed.
+    pub output_records: u64,
+}
+
+/// Runs `program` with `header` and `input` on its standard input, and gives what it prints to `on_output` in order.
+///
+/// What `on_output` was given counts only if the result is good. Its error kills the child and becomes a failure of kind
+/// `Worker`. Dropping the future kills the child's process group.
+pub async fn run_batch(
+    launcher: &Launcher,
+    program: &Program,
+    env: &TaskEnv,
+    header: Option<Bytes>,
+    input: Vec<Batch>,
+    on_output: &mut (dyn FnMut(Batch) -> Result<(), String> + Send),
+) -> (Result<BatchStats, Failure>, Spent) {
+    let begun = Instant::now();
+    let (running, pipe) = match Running::start(launcher, program, env, false).await {
+        Ok(started) => started,
+        Err(failure) => return (Err(failure), Spent { start: begun.elapsed(), total: begun.elapsed() }),
+    };
+    let start = begun.elapsed();
+    let payloads = input.into_iter().map(|batch| batch.payload().clone());
+    let mut pieces: VecDeque<Bytes> =
+        header.into_iter().chain(payloads).filter(|piece| !piece.is_empty()).collect();
+    let input_bytes: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
+    let gauges = Gauges::default();
+    let kill = Notify::new();
+    let service = Service { program, env, gauges: &gauges, stream: false, kill: &kill };
+    let feed = async {
+        let stdin = Stdin { pipe, gauges: &gauges };
+        while !pieces.is_empty() {
+            stdin.write(&mut pieces).await?;
+        }
+        stdin.close();
+        Ok(())
+    };
+    let ended = running.serve(&service, feed, on_output).await;
+    let stats = BatchStats {
+        input_bytes,
+        unread_bytes: input_bytes - gauges.fed.load(Relaxed) + ended.unread,
+        output_bytes: gauges.printed.load(Relaxed),
+        output_records: ended.records,
+    };
+    (ended.result.map(|()| stats), Spent { start, total: begun.elapsed() })
+}

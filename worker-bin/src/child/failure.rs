@@ -1,0 +1,106 @@
+//! What is said when a child does not succeed: what happened, what was expected, what to do.
+
+use super::launcher::SpawnError;
+use super::program::Program;
+use super::wire::Exit;
+use rustix::io::Errno;
+use std::time::Duration;
+use worker_core::event::{Failure, FailureKind};
+
+/// Longest quotation of a program's own words, in characters.
+const QUOTE_CHARS_MAX: usize = 400;
+
+/// The child's last words, and whether it printed anything.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LastWords {
+    pub(crate) stderr_tail: String,
+    pub(crate) silent: bool,
+}
+
+impl LastWords {
+    pub(crate) fn failure(self, kind: FailureKind, message: String) -> Failure {
+        Failure { kind, message, stderr_tail: self.stderr_tail, silent: self.silent }
+    }
+
+    /// The last line with something in it, for quoting.
+    fn last_line(&self) -> Option<String> {
+        let line = self.stderr_tail.lines().rev().map(str::trim).find(|line| !line.is_empty())?;
+        Some(line.chars().map(|c| if c.is_control() { ' ' } else { c }).take(QUOTE_CHARS_MAX).collect())
+    }
+}
+
+/// Success, or what this end means.
+pub(crate) fn judge(program: &Program, exit: Exit, words: LastWords) -> Result<(), Failure> {
+    let name = program.name();
+    let said = words.last_line();
+    let quoted = said.as_ref().map(|line| format!(": {line}")).unwrap_or_default();
+    match exit {
+        Exit::Code(code) if program.ok_exit.contains(&code) => Ok(()),
+        Exit::Code(code @ (126 | 127)) => {
+            let message = format!(
+                "{name} exited with status {code}{quoted}; that says a command could not be run: check that it exists \
+                 and is executable on this node"
+            );
+            Err(words.failure(FailureKind::CannotStart, message))
+        }
+        Exit::Code(1) if words.silent && said.is_none() => {
+            let message = format!(
+                "{name} exited with status 1 and printed nothing; if that is no error (grep: no match), say \
+                 `ok_exit = [0, 1]`"
+            );
+            Err(words.failure(FailureKind::Exit(1), message))
+        }
+        Exit::Code(code) => {
+            Err(words.failure(FailureKind::Exit(code), format!("{name} exited with status {code}{quoted}")))
+        }
+        Exit::Signal(signal) => {
+            let hint = match signal {
+                9 => " (SIGKILL: somebody killed it, or the system ran out of memory)",
+                11 => " (SIGSEGV: it crashed)",
+                6 => " (SIGABRT: it gave up)",
+                15 => " (SIGTERM: somebody ended it)",
+                _ => "",
+            };
+            let message = format!("{name} was ended by signal {signal}{hint}{quoted}");
+            Err(words.failure(FailureKind::Signal(signal), message))
+        }
+    }
+}
+
+/// What it means that the program did not start.
+pub(crate) fn not_started(program: &Program, error: SpawnError) -> Failure {
+    let words = LastWords { silent: true, ..LastWords::default() };
+    let (errno, why) = match error {
+        SpawnError::Launcher(why) => return words.failure(FailureKind::Worker, why),
+        SpawnError::System { errno, message } => (Errno::from_raw_os_error(errno), message),
+    };
+    let name = program.name();
+    if [Errno::AGAIN, Errno::NOMEM, Errno::MFILE, Errno::NFILE].contains(&errno) {
+        let message = format!(
+            "cannot start {name}: {why}; raise the limits of this user (ulimit -a) or run fewer tasks"
+        );
+        return words.failure(FailureKind::Worker, message);
+    }
+    if let Some(cwd) = program.cwd.as_ref().filter(|cwd| !cwd.is_dir()) {
+        let message = format!("cannot start {name}: {} is no directory; correct `cwd`", cwd.display());
+        return words.failure(FailureKind::CannotStart, message);
+    }
+    let advice = match errno {
+        Errno::NOENT if name.contains('/') => "check the path, and the interpreter in its first line",
+        Errno::NOENT => "install it, or write its path: it is not in PATH",
+        Errno::ACCESS => "make it executable: chmod +x",
+        Errno::NOEXEC => "it is no program for this machine; a script needs a first line such as #!/bin/sh",
+        Errno::TOOBIG => "arguments and environment are too long",
+        _ => "check `run`",
+    };
+    words.failure(FailureKind::CannotStart, format!("cannot start {name}: {why}; {advice}"))
+}
+
+/// It was killed for doing nothing.
+pub(crate) fn timed_out(program: &Program, limit: Duration, words: LastWords) -> Failure {
+    let message = format!(
+        "{} did nothing for {limit:?} (no byte moved, no processor time used) and was killed; raise `timeout` if that is normal",
+        program.name()
+    );
+    words.failure(FailureKind::Timeout, message)
+}

@@ -1,0 +1,88 @@
+//! The clock of a child that does nothing (DESIGN, section 5, Timeouts), and the hint about buffered output.
+
+use super::descent;
+use super::pipes::{Gauges, bytes_inside};
+use rustix::process::Pid;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+/// How long a stream child prints nothing before that is looked into.
+const QUIET: Duration = Duration::from_secs(5);
+
+/// What can be seen of a child from outside.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Watched<'a> {
+    /// Its process group.
+    pub(crate) group: Pid,
+    pub(crate) gauges: &'a Gauges,
+    /// Our copy of the reading end of its standard input.
+    pub(crate) unread: &'a OwnedFd,
+}
+
+impl Watched<'_> {
+    /// Returns when the child did nothing for `limit`; never without a limit.
+    ///
+    /// It did something when a byte moved or a process of its group used the processor or did I/O. Its clock stands
+    /// still while it has no unread input and may expect more. Each look counts for at most one tick, so time in which
+    /// this process itself was stopped or busy does not count.
+    pub(crate) async fn idle_for(self, limit: Option<Duration>) {
+        let Some(limit) = limit else { return std::future::pending().await };
+        let tick = (limit / 10).clamp(Duration::from_millis(10), Duration::from_secs(1));
+        let (mut idle, mut looked) = (Duration::ZERO, Instant::now());
+        let (mut moved, mut activity) = (None, None);
+        while idle < limit {
+            tokio::time::sleep(tick).await;
+            let elapsed = looked.elapsed().min(tick);
+            looked = Instant::now();
+            let unread = bytes_inside(self.unread);
+            let now = Some((self.gauges.moved(), unread));
+            let expects_more = unread == 0 && !self.gauges.closed.load(Relaxed);
+            if std::mem::replace(&mut moved, now) != now || expects_more {
+                (idle, activity) = (Duration::ZERO, None);
+                continue;
+            }
+            let now = Some(self.activity().await);
+            let still = std::mem::replace(&mut activity, now) == now;
+            idle = if still { idle + elapsed } else { Duration::ZERO };
+        }
+    }
+
+    /// Returns when the child has taken all its input, prints nothing, rests and could be given more: it probably
+    /// buffers its output. Looks only while there was input since it printed last.
+    pub(crate) async fn buffers_output(self) {
+        loop {
+            self.gauges.stirred.notified().await;
+            loop {
+                let before = self.counts();
+                tokio::time::sleep(QUIET).await;
+                if self.gauges.closed.load(Relaxed) {
+                    return std::future::pending().await;
+                }
+                if self.counts().1 != before.1 {
+                    break;
+                }
+                if self.counts() == before && bytes_inside(self.unread) == 0 && self.rests().await {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Whether it does nothing for a second.
+    async fn rests(self) -> bool {
+        let before = (self.counts(), self.activity().await);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        before == (self.counts(), self.activity().await) && !self.gauges.closed.load(Relaxed)
+    }
+
+    fn counts(self) -> (u64, u64) {
+        (self.gauges.fed.load(Relaxed), self.gauges.printed.load(Relaxed))
+    }
+
+    /// Reading `/proc` takes milliseconds where there are thousands of processes: not on this thread.
+    async fn activity(self) -> u64 {
+        let group = self.group;
+        tokio::task::spawn_blocking(move || descent::group_activity(group)).await.unwrap_or(0)
+    }
+}

@@ -1,0 +1,357 @@
+//! The worker's handle on the launcher process.
+
+use super::descent;
+use super::launcher_main::LAUNCHER_ARG;
+use super::wire::{self, Exit, HEADER_BYTES, Header, Reply, Request, Start};
+use rustix::process::{Pid, WaitOptions, waitpid};
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::io::Interest;
+use tokio::net::UnixStream;
+use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinHandle;
+
+/// How long a dead launcher's children are hunted for.
+const HUNT: Duration = Duration::from_secs(5);
+
+/// A handle on the launcher process; clones share it.
+///
+/// When the last handle and the last child of it are dropped, or this process dies in any way, the launcher kills every
+/// descendant it ever had and ends. [`Launcher::shutdown`] does the same and waits for it.
+#[derive(Clone, Debug)]
+pub struct Launcher {
+    shared: Arc<Shared>,
+    /// Ends the tasks below with the last handle.
+    _tasks: Arc<Tasks>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    pid: Pid,
+    socket: UnixStream,
+    process: Mutex<std::process::Child>,
+    state: Mutex<State>,
+    backlogged: Notify,
+    ended: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    ids: u64,
+    /// Why no child can be started any more.
+    dead: Option<String>,
+    waiting: BTreeMap<u64, Waiting>,
+    /// What the socket did not take at once. Each child adds at most a start and a few kills.
+    backlog: VecDeque<Outgoing>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    pid: Option<Pid>,
+    started: Option<oneshot::Sender<Reply>>,
+    exited: oneshot::Sender<Exit>,
+}
+
+#[derive(Debug)]
+struct Outgoing {
+    bytes: Vec<u8>,
+    sent: usize,
+    fds: Vec<OwnedFd>,
+}
+
+#[derive(Debug)]
+struct Tasks([JoinHandle<()>; 2]);
+
+/// Why a child could not be started.
+#[derive(Debug)]
+pub(crate) enum SpawnError {
+    /// The launcher is gone.
+    Launcher(String),
+    /// The system refused.
+    System { errno: i32, message: String },
+}
+
+/// A running child. Dropping it kills its process group.
+#[derive(Debug)]
+pub(crate) struct Child {
+    id: u64,
+    pid: Pid,
+    launcher: Launcher,
+    exited: oneshot::Receiver<Exit>,
+    exit: Option<Exit>,
+}
+
+impl Launcher {
+    /// Starts `exe`, which must be this binary, as launcher. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// If no socket or process can be made.
+    pub fn start(exe: &Path) -> io::Result<Self> {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        // Should the launcher be killed, its children come to this process, which then ends them.
+        rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+        let process = Command::new(exe)
+            .arg(LAUNCHER_ARG)
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let pid =
+            i32::try_from(process.id()).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidData)?;
+        let shared = Arc::new(Shared {
+            pid,
+            socket: UnixStream::from_std(ours)?,
+            process: Mutex::new(process),
+            state: Mutex::default(),
+            backlogged: Notify::new(),
+            ended: Notify::new(),
+        });
+        let reader = tokio::spawn(read_replies(shared.clone()));
+        let writer = tokio::spawn(write_backlog(shared.clone()));
+        Ok(Self { shared, _tasks: Arc::new(Tasks([reader, writer])) })
+    }
+
+    /// The launcher's process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.shared.pid.as_raw_pid().unsigned_abs()
+    }
+
+    /// Ends all children and the launcher, and waits until they are gone.
+    pub async fn shutdown(&self) {
+        let ended = self.shared.ended.notified();
+        tokio::pin!(ended);
+        ended.as_mut().enable();
+        if self.shared.state().dead.is_none()
+            && rustix::net::shutdown(&self.shared.socket, rustix::net::Shutdown::Write).is_ok()
+        {
+            ended.await;
+        }
+    }
+
+    /// Starts a child on these descriptors, all of them blocking ends.
+    pub(crate) async fn spawn(&self, start: Start, stdio: [OwnedFd; 3]) -> Result<Child, SpawnError> {
+        let system = |error: io::Error| SpawnError::System {
+            errno: error.raw_os_error().unwrap_or(0),
+            message: error.to_string(),
+        };
+        let (started, start_reply) = oneshot::channel();
+        let (exited, exit) = oneshot::channel();
+        let id = {
+            let mut state = self.shared.state();
+            if let Some(why) = &state.dead {
+                return Err(SpawnError::Launcher(why.clone()));
+            }
+            state.ids += 1;
+            let id = state.ids;
+            let bytes = Request::Start(start).encode(id).map_err(system)?;
+            state.waiting.insert(id, Waiting { pid: None, started: Some(started), exited });
+            self.shared.send(&mut state, Outgoing { bytes, sent: 0, fds: stdio.into() });
+            id
+        };
+        // From here on its drop kills what was asked for.
+        let mut child = Child { id, pid: self.shared.pid, launcher: self.clone(), exited: exit, exit: None };
+        match start_reply.await {
+            Ok(Reply::Started { pid }) => {
+                child.pid = Pid::from_raw(pid).unwrap_or(child.pid);
+                Ok(child)
+            }
+            Ok(Reply::Failed { errno, message }) => {
+                child.exit = Some(Exit::Code(127));
+                Err(SpawnError::System { errno, message })
+            }
+            Ok(Reply::Exited(_)) | Err(_) => Err(SpawnError::Launcher(self.shared.why_dead())),
+        }
+    }
+}
+
+impl Child {
+    /// Process id, and number of its process group.
+    pub(crate) fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// Kills its process group and everything below it. Does nothing after its end.
+    pub(crate) fn kill(&self) {
+        if self.exit.is_none() {
+            let shared = &self.launcher.shared;
+            if let Ok(bytes) = Request::Kill.encode(self.id) {
+                shared.send(&mut shared.state(), Outgoing { bytes, sent: 0, fds: Vec::new() });
+            }
+        }
+    }
+
+    /// Waits for its end; by then its process group was killed too. `Err` says why nobody knows.
+    pub(crate) async fn wait(&mut self) -> Result<Exit, String> {
+        if let Some(exit) = self.exit {
+            return Ok(exit);
+        }
+        let exit = (&mut self.exited).await.map_err(|_| self.launcher.shared.why_dead())?;
+        self.exit = Some(exit);
+        Ok(exit)
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+impl Drop for Tasks {
+    fn drop(&mut self) {
+        self.0.iter().for_each(JoinHandle::abort);
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn why_dead(&self) -> String {
+        self.state().dead.clone().unwrap_or_else(|| "the launcher was shut down".into())
+    }
+
+    /// Sends at once what the socket takes; the rest waits in the backlog.
+    fn send(&self, state: &mut State, outgoing: Outgoing) {
+        if state.dead.is_some() {
+            return;
+        }
+        let waited = !state.backlog.is_empty();
+        state.backlog.push_back(outgoing);
+        if !waited {
+            self.flush(state);
+        }
+        if !state.backlog.is_empty() {
+            self.backlogged.notify_one();
+        }
+    }
+
+    fn flush(&self, state: &mut State) {
+        while let Some(next) = state.backlog.front_mut() {
+            let sent = self
+                .socket
+                .try_io(Interest::WRITABLE, || wire::send(&self.socket, &next.bytes[next.sent..], &next.fds));
+            match sent {
+                Ok(count) => {
+                    next.sent += count;
+                    next.fds.clear();
+                    if next.sent == next.bytes.len() {
+                        state.backlog.pop_front();
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                // The reader learns of it too and says so to everybody who waits.
+                Err(_) => return state.backlog.clear(),
+            }
+        }
+    }
+
+    fn receive(&self, id: u64, reply: Reply) {
+        let mut state = self.state();
+        match &reply {
+            Reply::Started { pid } => {
+                if let Some(waiting) = state.waiting.get_mut(&id) {
+                    waiting.pid = Pid::from_raw(*pid);
+                    if let Some(started) = waiting.started.take() {
+                        started.send(reply).ok();
+                    }
+                }
+            }
+            Reply::Failed { .. } => {
+                if let Some(started) = state.waiting.remove(&id).and_then(|waiting| waiting.started) {
+                    started.send(reply).ok();
+                }
+            }
+            Reply::Exited(exit) => {
+                if let Some(waiting) = state.waiting.remove(&id) {
+                    waiting.exited.send(*exit).ok();
+                }
+            }
+        }
+    }
+
+    /// The launcher is gone: nothing it had survives, and everybody who waits is told.
+    fn bury(&self, why: &str) {
+        let status = self.process.lock().unwrap_or_else(PoisonError::into_inner).wait();
+        let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+        let orphans: Vec<Pid> = self.state().waiting.values().filter_map(|waiting| waiting.pid).collect();
+        hunt(self.pid, &orphans);
+        let mut state = self.state();
+        state.dead = Some(format!("the launcher process ended ({why}, {status}); start the worker again"));
+        state.backlog.clear();
+        state.waiting.clear();
+    }
+}
+
+/// Kills what a dead launcher left: this process has inherited it.
+fn hunt(launcher: Pid, known: &[Pid]) {
+    let me = rustix::process::getpid();
+    let deadline = Instant::now() + HUNT;
+    let theirs = |pid: &Pid| {
+        known.contains(pid) || descent::mark(*pid).is_some_and(|(owner, _)| owner == launcher.as_raw_pid())
+    };
+    while Instant::now() < deadline {
+        let left: Vec<Pid> = descent::children(me).into_iter().filter(theirs).collect();
+        if left.is_empty() {
+            return;
+        }
+        for pid in left {
+            descent::kill_tree(pid);
+            waitpid(Some(pid), WaitOptions::empty()).ok();
+        }
+    }
+}
+
+async fn read_replies(shared: Arc<Shared>) {
+    let mut received = Vec::with_capacity(4096);
+    let why = loop {
+        match shared.socket.readable().await.and_then(|()| shared.socket.try_read_buf(&mut received)) {
+            Ok(0) => break "it closed its socket".to_owned(),
+            Ok(_) => {
+                if let Err(error) = take_replies(&shared, &mut received) {
+                    break error.to_string();
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => break error.to_string(),
+        }
+    };
+    // Where it still lives, this makes it end all children and itself.
+    rustix::net::shutdown(&shared.socket, rustix::net::Shutdown::Both).ok();
+    let burying = shared.clone();
+    tokio::task::spawn_blocking(move || burying.bury(&why)).await.ok();
+    shared.ended.notify_waiters();
+}
+
+fn take_replies(shared: &Shared, received: &mut Vec<u8>) -> io::Result<()> {
+    let mut rest = received.as_slice();
+    while let Some((header, after)) = rest.split_first_chunk::<HEADER_BYTES>() {
+        let header = Header::parse(*header)?;
+        let Some((body, after)) = after.split_at_checked(header.body_bytes) else { break };
+        shared.receive(header.id, Reply::decode(header, body)?);
+        rest = after;
+    }
+    let taken = received.len() - rest.len();
+    received.drain(..taken);
+    Ok(())
+}
+
+async fn write_backlog(shared: Arc<Shared>) {
+    loop {
+        shared.backlogged.notified().await;
+        while !shared.state().backlog.is_empty() {
+            if shared.socket.writable().await.is_err() {
+                return;
+            }
+            shared.flush(&mut shared.state());
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Programs that are themselves an end of the pipeline: one of their ends is a file for a blocking thread.
+
+use super::failure::{self, LastWords};
+use super::launcher::{Child, Launcher};
+use super::pipes::{Gauges, pipe_pair};
+use super::program::{Program, TaskEnv};
+use super::serve::no_pipes;
+use super::stderr::{self, Source, Tail};
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::unix::pipe;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use worker_core::event::{Failure, FailureKind};
+
+/// How long standard error may stay open after the program's end.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A program source or sink. Dropping it kills the program's process group.
+#[derive(Debug)]
+pub struct PipedChild {
+    program: Arc<Program>,
+    child: Child,
+    /// Reads its standard error; gives `tail` in the end.
+    stderr: Option<JoinHandle<Tail>>,
+    tail: String,
+    stop: Arc<Notify>,
+}
+
+/// Starts a program whose standard output is read from the file; its standard input is empty.
+///
+/// # Errors
+/// The program could not be started.
+pub async fn start_source(
+    launcher: &Launcher,
+    program: Arc<Program>,
+    env: &TaskEnv,
+) -> Result<(File, PipedChild), Failure> {
+    let ends = || {
+        let (reading, writing) = pipe_pair()?;
+        Ok((OwnedFd::from(File::open("/dev/null")?), Some(writing), reading))
+    };
+    start(launcher, program, env, ends()).await
+}
+
+/// Starts a program whose standard input is written to the file; what it prints is logged like its standard error.
+///
+/// # Errors
+/// The program could not be started.
+pub async fn start_sink(
+    launcher: &Launcher,
+    program: Arc<Program>,
+    env: &TaskEnv,
+) -> Result<(File, PipedChild), Failure> {
+    let ends = pipe_pair().map(|(reading, writing)| (reading, None, writing));
+    start(launcher, program, env, ends).await
+}
+
+impl PipedChild {
+    /// Kills it and everything below it.
+    pub fn kill(&self) {
+        self.child.kill();
+    }
+
+    /// Waits for its end. May be dropped and called again.
+    ///
+    /// # Errors
+    /// It did not end with an accepted exit status; with the end of what it said on standard error.
+    pub async fn wait(&mut self) -> Result<(), Failure> {
+        let exit = self.child.wait().await;
+        if let Some(draining) = &mut self.stderr {
+            let drained = match tokio::time::timeout(PATIENCE, &mut *draining).await {
+                Ok(drained) => drained,
+                Err(_) => {
+                    self.stop.notify_one();
+                    draining.await
+                }
+            };
+            self.tail = drained.map(|tail| tail.text()).unwrap_or_default();
+            self.stderr = None;
+        }
+        let words = LastWords { stderr_tail: self.tail.clone(), silent: false };
+        match exit {
+            Ok(exit) => failure::judge(&self.program, exit, words),
+            Err(why) => Err(words.failure(FailureKind::Worker, why)),
+        }
+    }
+}
+
+/// Standard input and output of the child (standard error where `None`), and our end.
+type Ends = (OwnedFd, Option<OwnedFd>, OwnedFd);
+
+async fn start(
+    launcher: &Launcher,
+    program: Arc<Program>,
+    env: &TaskEnv,
+    ends: io::Result<Ends>,
+) -> Result<(File, PipedChild), Failure> {
+    let pipes = || -> io::Result<_> {
+        let (stdin, stdout, ours) = ends?;
+        let (from_stderr, stderr) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+        let stdout = stdout.map_or_else(|| stderr.try_clone(), Ok)?;
+        Ok(([stdin, stdout, stderr], pipe::Receiver::from_owned_fd(from_stderr)?, ours))
+    };
+    let (stdio, stderr, ours) = pipes().map_err(|error| no_pipes(&program, &error))?;
+    let child = match launcher.spawn(program.start(env, false), stdio).await {
+        Ok(child) => child,
+        Err(error) => return Err(failure::not_started(&program, error)),
+    };
+    let stop = Arc::new(Notify::new());
+    let (limit, stage, task, stopping) =
+        (program.log_limit.clone(), program.stage.clone(), env.task.clone(), stop.clone());
+    let draining = tokio::spawn(async move {
+        let mut tail = Tail::default();
+        let source = Source { stage: &stage, task: &task, limit: &limit };
+        stderr::drain(stderr, &source, &mut tail, &Gauges::default(), &stopping).await;
+        tail
+    });
+    Ok((File::from(ours), PipedChild { program, child, stderr: Some(draining), tail: String::new(), stop }))
+}

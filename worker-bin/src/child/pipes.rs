@@ -1,0 +1,95 @@
+//! Pipes to and from a child.
+
+use bytes::{Buf, Bytes};
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use tokio::net::unix::pipe;
+use tokio::sync::Notify;
+
+/// What a pipe should hold, in bytes: 64 KiB, the system's default, halve the speed.
+const PIPE_BYTES: usize = 1 << 20;
+
+/// Most buffers of one vectored write.
+const VECTORS_MAX: usize = 64;
+
+/// A pipe, close-on-exec and as large as allowed: its reading and its writing end.
+pub(crate) fn pipe_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (reading, writing) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    // EPERM: the user has reached the limit for large pipes; a small one is slower but works.
+    rustix::pipe::fcntl_setpipe_size(&writing, PIPE_BYTES).ok();
+    Ok((reading, writing))
+}
+
+/// What moves through a child's pipes, watched by its clock.
+#[derive(Debug, Default)]
+pub(crate) struct Gauges {
+    /// Bytes written to its standard input.
+    pub(crate) fed: AtomicU64,
+    /// Bytes read from its standard output.
+    pub(crate) printed: AtomicU64,
+    /// Bytes read from its standard error.
+    pub(crate) complained: AtomicU64,
+    /// Everything meant for its standard input was written, and the pipe closed.
+    pub(crate) closed: AtomicBool,
+    /// Told whenever bytes were written to its standard input.
+    pub(crate) stirred: Notify,
+}
+
+impl Gauges {
+    pub(crate) fn moved(&self) -> u64 {
+        self.fed.load(Relaxed) + self.printed.load(Relaxed) + self.complained.load(Relaxed)
+    }
+}
+
+/// The writing end of a child's standard input.
+#[derive(Debug)]
+pub(crate) struct Stdin<'a> {
+    pub(crate) pipe: pipe::Sender,
+    pub(crate) gauges: &'a Gauges,
+}
+
+impl Stdin<'_> {
+    /// Writes from the front of `pieces`, waiting until the pipe takes some; written pieces are removed.
+    pub(crate) async fn write(&self, pieces: &mut VecDeque<Bytes>) -> io::Result<()> {
+        loop {
+            tokio::task::consume_budget().await;
+            let mut slices = [IoSlice::new(&[]); VECTORS_MAX];
+            let count =
+                pieces.iter().zip(&mut slices).map(|(piece, slice)| *slice = IoSlice::new(piece)).count();
+            match self.pipe.try_write_vectored(&slices[..count]) {
+                Ok(written) => {
+                    self.gauges.fed.fetch_add(written as u64, Relaxed);
+                    self.gauges.stirred.notify_one();
+                    advance(pieces, written);
+                    return Ok(());
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.pipe.writable().await?,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The child reads to the end of what was written.
+    pub(crate) fn close(self) {
+        drop(self.pipe);
+        self.gauges.closed.store(true, Relaxed);
+    }
+}
+
+fn advance(pieces: &mut VecDeque<Bytes>, mut written: usize) {
+    while let Some(first) = pieces.front_mut() {
+        if first.len() > written {
+            first.advance(written);
+            return;
+        }
+        written -= first.len();
+        pieces.pop_front();
+    }
+}
+
+/// How many bytes lie in a pipe.
+pub(crate) fn bytes_inside(end: &OwnedFd) -> u64 {
+    rustix::io::ioctl_fionread(end).unwrap_or(0)
+}

@@ -1,0 +1,111 @@
+//! What to run, and what a child is told about where it is.
+
+use super::stderr::LogLimit;
+use super::wire::Start;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A stage's, source's or sink's executable and the rules it runs under.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// Name of the stage, source or sink, for messages.
+    pub stage: String,
+    /// Executable and arguments; never empty. A name without a slash is searched in `PATH`.
+    pub argv: Vec<OsString>,
+    /// Working directory; the worker's own if `None`.
+    pub cwd: Option<PathBuf>,
+    /// Added to the environment.
+    pub env: Vec<(OsString, OsString)>,
+    /// Start from an empty environment instead of the worker's.
+    pub clear_env: bool,
+    /// Exit statuses that mean success.
+    pub ok_exit: Vec<i32>,
+    /// How long the child may do nothing (DESIGN, section 5, Timeouts); `None`: for ever.
+    pub timeout: Option<Duration>,
+    /// The byte that ends each record of its output.
+    pub terminator: u8,
+    /// Longest record of its output, in bytes without the terminator.
+    pub max_record: usize,
+    /// About how many bytes of output make one batch.
+    pub chunk_bytes: usize,
+    pub(crate) log_limit: LogLimit,
+}
+
+/// What a child is told about where it is.
+#[derive(Clone, Debug, Default)]
+pub struct TaskEnv {
+    /// `stage/partition`.
+    pub task: String,
+    /// Which partition, from 0.
+    pub partition: u32,
+    /// How many partitions the stage has.
+    pub partitions: u32,
+    /// The batch's or window's number, the same for every attempt of it.
+    pub batch_id: u64,
+    /// Which attempt, from 1.
+    pub attempt: u32,
+    /// A directory for the task's own files.
+    pub tmpdir: PathBuf,
+}
+
+impl Program {
+    /// A program with the defaults of a stage: lines of at most 1 MiB, exit status 0, no timeout.
+    #[must_use]
+    pub fn new(stage: impl Into<String>, argv: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
+        Self {
+            stage: stage.into(),
+            argv: argv.into_iter().map(Into::into).collect(),
+            cwd: None,
+            env: Vec::new(),
+            clear_env: false,
+            ok_exit: vec![0],
+            timeout: None,
+            terminator: b'\n',
+            max_record: 1 << 20,
+            chunk_bytes: 256 * 1024,
+            log_limit: LogLimit::default(),
+        }
+    }
+
+    /// Its name for messages.
+    pub(crate) fn name(&self) -> String {
+        self.argv.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
+    /// What the launcher is asked for; `fixed_hash` makes scripting languages iterate alike in every life of a task.
+    pub(crate) fn start(&self, env: &TaskEnv, fixed_hash: bool) -> Start {
+        let mut all: Vec<(OsString, OsString)> = Vec::with_capacity(self.env.len() + 9);
+        if fixed_hash {
+            all.extend(["PYTHONHASHSEED", "PERL_HASH_SEED"].map(|name| (name.into(), "0".into())));
+        }
+        all.extend(self.env.iter().cloned());
+        all.extend([
+            ("WORKER_TASK".into(), env.task.clone().into()),
+            ("WORKER_STAGE".into(), self.stage.clone().into()),
+            ("WORKER_PARTITION".into(), env.partition.to_string().into()),
+            ("WORKER_PARTITIONS".into(), env.partitions.to_string().into()),
+            ("WORKER_BATCH_ID".into(), env.batch_id.to_string().into()),
+            ("WORKER_ATTEMPT".into(), env.attempt.to_string().into()),
+            ("WORKER_TMPDIR".into(), env.tmpdir.clone().into()),
+        ]);
+        Start { argv: self.argv.clone(), cwd: self.cwd.clone(), clear_env: self.clear_env, env: all }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_user_may_choose_the_hash_seed_but_not_the_task() {
+        let mut program = Program::new("s", ["true"]);
+        program.env = vec![("PYTHONHASHSEED".into(), "7".into()), ("WORKER_STAGE".into(), "x".into())];
+        let env = program.start(&TaskEnv::default(), true).env;
+        let last = |name: &str| env.iter().rev().find(|(n, _)| n == name).unwrap().1.clone();
+        assert_eq!(
+            (last("PYTHONHASHSEED"), last("PERL_HASH_SEED"), last("WORKER_STAGE")),
+            ("7".into(), "0".into(), "s".into())
+        );
+    }
+}

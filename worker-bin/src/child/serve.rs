@@ -1,0 +1,301 @@
+//! A running child with its three pipes served together, until it has ended and all was read.
+
+use super::failure::{self, LastWords};
+use super::idle::Watched;
+use super::launcher::{Child, Launcher};
+use super::pipes::{Gauges, bytes_inside, pipe_pair};
+use super::program::{Program, TaskEnv};
+use super::stderr::{self, Source, Tail};
+use super::wire::Exit;
+use crate::io::chunker::{Chunker, RecordTooLong};
+use std::future::Future;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::pin::pin;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+use tokio::net::unix::pipe;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep};
+use worker_core::event::{Failure, FailureKind};
+use worker_proto::Batch;
+
+/// How often it is looked whether a pipe still moves after the child's end.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// What pipes hold at most when a child ends, in bytes, and some more. Who writes more later is not of this task.
+const AFTERMATH_BYTES_MAX: u64 = 8 << 20;
+
+/// How long a killed child may take to die before it is left alone (it sits in the kernel, or is another user's).
+const DEATH_LOOKS: u32 = 20;
+
+/// Takes the batches that a child printed; its error ends the child.
+pub(crate) type Deliver<'a> = &'a mut (dyn FnMut(Batch) -> Result<(), String> + Send);
+
+/// A child that was started, and our ends of its pipes.
+#[derive(Debug)]
+pub(crate) struct Running {
+    child: Child,
+    stdout: pipe::Receiver,
+    stderr: pipe::Receiver,
+    /// Our copy of its reading end: it shows what the child left unread, even after its end. It also means that writing
+    /// to a child that has gone waits instead of failing; the exit is what ends the writing.
+    unread: OwnedFd,
+}
+
+/// How it went.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) result: Result<(), Failure>,
+    /// Bytes that were written to its standard input, and not read.
+    pub(crate) unread: u64,
+    pub(crate) records: u64,
+}
+
+/// What `serve` needs besides the pipes.
+pub(crate) struct Service<'a> {
+    pub(crate) program: &'a Program,
+    pub(crate) env: &'a TaskEnv,
+    pub(crate) gauges: &'a Gauges,
+    /// A stream: output is delivered as soon as there is no more to read, and a child that buffers it is told on.
+    pub(crate) stream: bool,
+    /// Told when the child shall be killed.
+    pub(crate) kill: &'a Notify,
+}
+
+/// Why a child is killed.
+enum Fault {
+    Timeout(Duration),
+    Told,
+    Failed(FailureKind, String),
+}
+
+impl Running {
+    /// Starts the program on new pipes; gives the writing end of its standard input beside it.
+    pub(crate) async fn start(
+        launcher: &Launcher,
+        program: &Program,
+        env: &TaskEnv,
+        stream: bool,
+    ) -> Result<(Self, pipe::Sender), Failure> {
+        let pipes = || -> io::Result<_> {
+            let (stdin, to_stdin) = pipe_pair()?;
+            let unread = stdin.try_clone()?;
+            let (from_stdout, stdout) = pipe_pair()?;
+            let (from_stderr, stderr) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+            let ours = (
+                pipe::Sender::from_owned_fd(to_stdin)?,
+                pipe::Receiver::from_owned_fd(from_stdout)?,
+                pipe::Receiver::from_owned_fd(from_stderr)?,
+            );
+            Ok(([stdin, stdout, stderr], ours, unread))
+        };
+        let (theirs, (stdin, stdout, stderr), unread) = pipes().map_err(|error| no_pipes(program, &error))?;
+        match launcher.spawn(program.start(env, stream), theirs).await {
+            Ok(child) => Ok((Self { child, stdout, stderr, unread }, stdin)),
+            Err(error) => Err(failure::not_started(program, error)),
+        }
+    }
+
+    /// Feeds, reads and watches the child until it has ended, however it ends.
+    pub(crate) async fn serve(
+        self,
+        service: &Service<'_>,
+        feed: impl Future<Output = io::Result<()>>,
+        deliver: Deliver<'_>,
+    ) -> Ended {
+        let Self { mut child, stdout, stderr, unread } = self;
+        let Service { program, env, gauges, .. } = *service;
+        let mut chunker = Chunker::new(program.terminator, program.max_record, program.chunk_bytes);
+        let mut tail = Tail::default();
+        let source = Source { stage: &program.stage, task: &env.task, limit: &program.log_limit };
+        let (stop_stdout, stop_stderr) = (Notify::new(), Notify::new());
+        let watched = Watched { group: child.pid(), gauges, unread: &unread };
+        let (exit, fault) = {
+            let read = read_output(stdout, &mut chunker, service, deliver, &stop_stdout);
+            let drain = stderr::drain(stderr, &source, &mut tail, gauges, &stop_stderr);
+            let stops = [&stop_stdout, &stop_stderr];
+            run(&mut child, service, watched, feed, read, drain, stops).await
+        };
+        let words = LastWords { stderr_tail: tail.text(), silent: gauges.printed.load(Relaxed) == 0 };
+        let result =
+            match (fault, exit) {
+                (Some(Fault::Timeout(limit)), _) => Err(failure::timed_out(program, limit, words)),
+                (Some(Fault::Failed(kind, message)), _) => Err(words.failure(kind, message)),
+                (Some(Fault::Told), _) => Err(words
+                    .failure(FailureKind::Signal(9), format!("{} was killed by its task", program.name()))),
+                (None, Some(Ok(exit))) => {
+                    let judged = failure::judge(program, exit, words);
+                    judged.and_then(|()| deliver_last(&mut chunker, service, deliver))
+                }
+                (None, Some(Err(why))) => Err(words.failure(FailureKind::Worker, why)),
+                (None, None) => Err(words.failure(FailureKind::Worker, "its end was never seen".into())),
+            };
+        Ended { result, unread: bytes_inside(&unread), records: chunker.records() }
+    }
+}
+
+/// The loop around a child. Returns its end, unless it cannot even be killed, and why it was killed.
+async fn run(
+    child: &mut Child,
+    service: &Service<'_>,
+    watched: Watched<'_>,
+    feed: impl Future<Output = io::Result<()>>,
+    read: impl Future<Output = Result<(), Fault>>,
+    drain: impl Future<Output = ()>,
+    stops: [&Notify; 2],
+) -> (Option<Result<Exit, String>>, Option<Fault>) {
+    let program = service.program;
+    let (mut feed, mut read, mut drain) = (pin!(feed), pin!(read), pin!(drain));
+    let mut idle = pin!(watched.idle_for(program.timeout));
+    let mut buffers = pin!(watched.buffers_output());
+    let mut look = pin!(sleep(PATIENCE));
+    let (mut feeding, mut reading, mut draining, mut hinting) = (true, true, true, service.stream);
+    let (mut exit, mut fault) = (None, None);
+    let mut aftermath = Aftermath::default();
+    while exit.is_none() || reading || draining {
+        let alive = exit.is_none() && fault.is_none();
+        let new_fault = tokio::select! {
+            fed = &mut feed, if feeding && alive => {
+                feeding = false;
+                fed.err().map(|error| cannot(program, "write to", &error))
+            }
+            read = &mut read, if reading => {
+                reading = false;
+                read.err()
+            }
+            () = &mut drain, if draining => { draining = false; None }
+            () = &mut idle, if alive => program.timeout.map(Fault::Timeout),
+            () = service.kill.notified(), if fault.is_none() => Some(Fault::Told),
+            () = &mut buffers, if hinting && alive => {
+                hinting = false;
+                hint(service);
+                None
+            }
+            ended = child.wait(), if exit.is_none() => {
+                exit = Some(ended);
+                aftermath.begin(watched.gauges);
+                look.as_mut().reset(Instant::now() + PATIENCE);
+                None
+            }
+            () = &mut look, if !alive => {
+                look.as_mut().reset(Instant::now() + PATIENCE);
+                if aftermath.is_over(watched.gauges, exit.is_some()) {
+                    if exit.is_none() {
+                        break;
+                    }
+                    stops.iter().for_each(|stop| stop.notify_one());
+                }
+                None
+            }
+        };
+        if let (None, Some(new)) = (&fault, new_fault) {
+            fault = Some(new);
+            reading = false;
+            child.kill();
+            aftermath.begin(watched.gauges);
+            look.as_mut().reset(Instant::now() + PATIENCE);
+        }
+    }
+    (exit, fault)
+}
+
+/// What still moves after a child has ended or was killed.
+#[derive(Default)]
+struct Aftermath {
+    moved_before: u64,
+    moved: u64,
+    unmoved_looks: u32,
+}
+
+impl Aftermath {
+    fn begin(&mut self, gauges: &Gauges) {
+        let moved = gauges.moved();
+        *self = Self { moved_before: moved, moved, unmoved_looks: 0 };
+    }
+
+    /// Whether waiting longer is useless: a process that is none of ours any more holds a pipe open.
+    fn is_over(&mut self, gauges: &Gauges, exited: bool) -> bool {
+        let moved = gauges.moved();
+        self.unmoved_looks = if moved == self.moved { self.unmoved_looks + 1 } else { 0 };
+        self.moved = moved;
+        // Two looks: after this process itself was stopped, the first may come before any reading.
+        let looks = if exited { 2 } else { DEATH_LOOKS };
+        self.unmoved_looks >= looks || (exited && moved - self.moved_before > AFTERMATH_BYTES_MAX)
+    }
+}
+
+async fn read_output(
+    pipe: pipe::Receiver,
+    chunker: &mut Chunker,
+    service: &Service<'_>,
+    deliver: Deliver<'_>,
+    stop: &Notify,
+) -> Result<(), Fault> {
+    let program = service.program;
+    let too_long = |error| too_long(program, error);
+    loop {
+        tokio::task::consume_budget().await;
+        match pipe.try_read_buf(chunker.space()) {
+            Ok(0) => return Ok(()),
+            Ok(count) => {
+                service.gauges.printed.fetch_add(count as u64, Relaxed);
+                while let Some(batch) = chunker.next().map_err(too_long)? {
+                    deliver(batch).map_err(|why| Fault::Failed(FailureKind::Worker, why))?;
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if service.stream
+                    && let Some(batch) = chunker.flush().map_err(too_long)?
+                {
+                    deliver(batch).map_err(|why| Fault::Failed(FailureKind::Worker, why))?;
+                }
+                tokio::select! {
+                    ready = pipe.readable() => ready.map_err(|error| cannot(program, "read from", &error))?,
+                    () = stop.notified() => return Ok(()),
+                }
+            }
+            Err(error) => return Err(cannot(program, "read from", &error)),
+        }
+    }
+}
+
+/// The rest, unterminated record included: only a good end makes it count.
+fn deliver_last(chunker: &mut Chunker, service: &Service<'_>, deliver: Deliver<'_>) -> Result<(), Failure> {
+    let failed = |kind, message| LastWords::default().failure(kind, message);
+    match chunker.finish() {
+        Ok(None) => Ok(()),
+        Ok(Some(batch)) => deliver(batch).map_err(|why| failed(FailureKind::Worker, why)),
+        Err(error) => match too_long(service.program, error) {
+            Fault::Failed(kind, message) => Err(failed(kind, message)),
+            Fault::Timeout(_) | Fault::Told => Ok(()),
+        },
+    }
+}
+
+fn hint(service: &Service<'_>) {
+    tracing::info!(
+        stage = service.program.stage,
+        task = service.env.task,
+        "{} has read its input and prints nothing: it probably buffers its output (stdbuf -oL, python -u, grep \
+         --line-buffered; normal for aggregates)",
+        service.program.name()
+    );
+}
+
+fn too_long(program: &Program, error: RecordTooLong) -> Fault {
+    Fault::Failed(FailureKind::Output, format!("output of {}: {error}", program.name()))
+}
+
+fn cannot(program: &Program, what: &str, error: &io::Error) -> Fault {
+    Fault::Failed(FailureKind::Worker, format!("cannot {what} {}: {error}", program.name()))
+}
+
+/// No pipe could be made.
+pub(crate) fn no_pipes(program: &Program, error: &io::Error) -> Failure {
+    let message = format!(
+        "cannot make pipes for {}: {error}; raise the limit of open files (ulimit -n) or run fewer tasks",
+        program.name()
+    );
+    LastWords { silent: true, ..LastWords::default() }.failure(FailureKind::Worker, message)
+}

@@ -1,0 +1,194 @@
+//! A process that is fed for as long as a task or window lives.
+
+use super::launcher::Launcher;
+use super::pipes::{Gauges, Stdin};
+use super::program::{Program, TaskEnv};
+use super::serve::{Running, Service};
+use bytes::Bytes;
+use std::collections::VecDeque;
+use std::io;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{Notify, mpsc};
+use worker_core::event::Failure;
+use worker_proto::Batch;
+
+/// What happens to a stream child. Called on the child's own tokio task, never at once; must not block.
+pub trait StreamEvents: Send + 'static {
+    /// Batches of this cost (see [`Batch::cost`]) were written whole to its standard input.
+    fn fed(&mut self, cost: u64);
+
+    /// It printed these records; `after_close`: they were read after its standard input was closed.
+    ///
+    /// # Errors
+    /// The reason why they cannot be taken; the child is killed and fails with it.
+    fn output(&mut self, batch: Batch, after_close: bool) -> Result<(), String>;
+
+    /// It has ended, and all it printed was delivered. The last call, and one that always comes.
+    ///
+    /// `early`: it ended before its standard input was closed, or without reading all of it; `result` then only tells of
+    /// its exit. After [`StreamHandle::kill`] it is a failure of kind `Signal(9)`.
+    fn exited(&mut self, result: Result<(), Failure>, early: bool);
+}
+
+/// Feeds a stream child. Dropping it kills the child.
+#[derive(Debug)]
+pub struct StreamHandle {
+    /// Unbounded here: what is fed and not yet taken is bounded by who feeds, told by [`StreamEvents::fed`].
+    orders: mpsc::UnboundedSender<Order>,
+    kill: Arc<Notify>,
+}
+
+#[derive(Debug)]
+enum Order {
+    Feed(Batch),
+    Close,
+}
+
+/// Starts `program` on a tokio task of its own; `header` is written first. That it could not start is told by
+/// [`StreamEvents::exited`].
+#[must_use]
+pub fn start_stream(
+    launcher: &Launcher,
+    program: Arc<Program>,
+    env: TaskEnv,
+    header: Option<Bytes>,
+    events: impl StreamEvents,
+) -> StreamHandle {
+    let (orders, received) = mpsc::unbounded_channel();
+    let kill = Arc::new(Notify::new());
+    let stream = Stream {
+        launcher: launcher.clone(),
+        program,
+        env,
+        kill: kill.clone(),
+        events: Mutex::new(Box::new(events)),
+    };
+    tokio::spawn(async move { stream.live(header, received).await });
+    StreamHandle { orders, kill }
+}
+
+impl StreamHandle {
+    /// Gives records to the child, in order.
+    pub fn feed(&self, batch: Batch) {
+        // A child that has ended takes nothing; its end was told.
+        self.orders.send(Order::Feed(batch)).ok();
+    }
+
+    /// Closes its standard input behind what was fed.
+    pub fn close(&self) {
+        self.orders.send(Order::Close).ok();
+    }
+
+    /// Kills it; nothing it printed is delivered from now on, but what is being delivered.
+    pub fn kill(&self) {
+        self.kill.notify_one();
+    }
+}
+
+impl Drop for StreamHandle {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+struct Stream {
+    launcher: Launcher,
+    program: Arc<Program>,
+    env: TaskEnv,
+    kill: Arc<Notify>,
+    events: Mutex<Box<dyn StreamEvents>>,
+}
+
+impl Stream {
+    async fn live(self, header: Option<Bytes>, orders: mpsc::UnboundedReceiver<Order>) {
+        let (running, pipe) = match Running::start(&self.launcher, &self.program, &self.env, true).await {
+            Ok(started) => started,
+            Err(failure) => return self.events().exited(Err(failure), true),
+        };
+        let gauges = Gauges::default();
+        let service = Service {
+            program: &self.program,
+            env: &self.env,
+            gauges: &gauges,
+            stream: true,
+            kill: &self.kill,
+        };
+        let feed = self.feed(Stdin { pipe, gauges: &gauges }, header, orders);
+        let mut deliver = |batch| self.events().output(batch, gauges.closed.load(Relaxed));
+        let ended = running.serve(&service, feed, &mut deliver).await;
+        let early = !gauges.closed.load(Relaxed) || ended.unread > 0;
+        self.events().exited(ended.result, early);
+    }
+
+    async fn feed(
+        &self,
+        stdin: Stdin<'_>,
+        header: Option<Bytes>,
+        mut orders: mpsc::UnboundedReceiver<Order>,
+    ) -> io::Result<()> {
+        let mut queue = Queue::default();
+        queue.push(header.unwrap_or_default(), 0);
+        loop {
+            while let Ok(order) = orders.try_recv() {
+                queue.take(order);
+            }
+            if queue.pieces.is_empty() {
+                self.tell_fed(queue.written());
+                if queue.closing {
+                    stdin.close();
+                    return Ok(());
+                }
+                match orders.recv().await {
+                    Some(order) => queue.take(order),
+                    // The handle is gone, so the child is being killed.
+                    None => return std::future::pending().await,
+                }
+                continue;
+            }
+            stdin.write(&mut queue.pieces).await?;
+            self.tell_fed(queue.written());
+        }
+    }
+
+    fn tell_fed(&self, cost: u64) {
+        if cost > 0 {
+            self.events().fed(cost);
+        }
+    }
+
+    fn events(&self) -> MutexGuard<'_, Box<dyn StreamEvents>> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What waits to be written.
+#[derive(Default)]
+struct Queue {
+    pieces: VecDeque<Bytes>,
+    /// Cost of what each piece belongs to.
+    costs: VecDeque<u64>,
+    closing: bool,
+}
+
+impl Queue {
+    fn take(&mut self, order: Order) {
+        match order {
+            Order::Feed(batch) => self.push(batch.payload().clone(), batch.cost()),
+            Order::Close => self.closing = true,
+        }
+    }
+
+    fn push(&mut self, piece: Bytes, cost: u64) {
+        if !piece.is_empty() {
+            self.pieces.push_back(piece);
+            self.costs.push_back(cost);
+        }
+    }
+
+    /// Cost of the pieces that have gone since it was asked last.
+    fn written(&mut self) -> u64 {
+        let gone = self.costs.len() - self.pieces.len();
+        self.costs.drain(..gone).sum()
+    }
+}
