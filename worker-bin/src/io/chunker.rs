@@ -143,7 +143,13 @@ impl Chunker {
         0
     }
 
-    /// Whether bytes after the last terminator wait for theirs (among those searched by the last call).
+    /// Whether whole records wait to be taken (as of the last call).
+    #[must_use]
+    pub fn has_records(&self) -> bool {
+        self.partial > 0
+    }
+
+    /// Whether bytes after the last terminator wait for theirs (as of the last call).
     #[must_use]
     pub fn has_partial(&self) -> bool {
         self.partial < self.buffer.len()

@@ -3,3 +3,4 @@
 //! Everything here blocks and knows nothing of tokio: it is called from threads of its own.
 
 pub mod chunker;
+pub mod source;

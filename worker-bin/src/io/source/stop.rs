@@ -1,0 +1,33 @@
+//! Tells a blocked reader to stop.
+
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::io;
+use std::sync::Arc;
+
+/// Makes every [`StreamSource`](super::StreamSource) it was given to end, for good, also while it waits for input.
+#[derive(Clone, Debug)]
+pub struct Stop(Arc<OwnedFd>);
+
+impl Stop {
+    /// Not stopped yet.
+    ///
+    /// # Errors
+    /// The system has no descriptors left.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self(Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?)))
+    }
+
+    /// Stops; again does nothing.
+    pub fn stop(&self) {
+        // Fails only when the counter is full, that is, when it was stopped before.
+        rustix::io::write(&self.0, &1u64.to_ne_bytes()).ok();
+    }
+}
+
+impl AsFd for Stop {
+    /// Readable once stopped; never read it.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}

@@ -1,0 +1,150 @@
+//! Records of an open stream: standard input, or what a program prints.
+
+use super::header::HeaderFilter;
+use super::{Counter, Progress, SlowStart, SourceError, SourceOptions, SourceReader, Stop};
+use crate::io::chunker::Chunker;
+use bytes::Bytes;
+use rustix::buffer::spare_capacity;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::OwnedFd;
+use rustix::io::Errno;
+use std::io;
+use std::os::fd::AsFd;
+use worker_proto::Batch;
+
+const PIPE_BYTES: usize = 1 << 20;
+
+/// Reads a stream with low latency: records are given as soon as no more bytes are there right now.
+#[derive(Debug)]
+pub struct StreamSource {
+    stream: OwnedFd,
+    name: String,
+    stop: Stop,
+    ended: bool,
+    chunker: Chunker,
+    size: SlowStart,
+    counter: Counter,
+    header: HeaderFilter,
+    header_due: bool,
+}
+
+/// What waiting came to.
+enum Readiness {
+    Readable,
+    NothingNow,
+    Stopped,
+}
+
+impl StreamSource {
+    /// Reads `stream`, called `name` in messages, until it ends or `stop` says so.
+    ///
+    /// When stopped, whole records read so far are still given; an incomplete one is not.
+    #[must_use]
+    pub fn new(stream: OwnedFd, name: String, options: &SourceOptions, stop: Stop) -> Self {
+        // Not every stream is a pipe, and not every user may have larger ones: both work as they are.
+        rustix::pipe::fcntl_setpipe_size(&stream, PIPE_BYTES).ok();
+        let size = SlowStart::new();
+        Self {
+            stream,
+            name,
+            stop,
+            ended: false,
+            chunker: Chunker::new(options.terminator, options.max_record, size.bytes()),
+            size,
+            counter: Counter::new(options.limit),
+            header: HeaderFilter::new(options.header),
+            header_due: true,
+        }
+    }
+
+    /// Reads the process's standard input.
+    ///
+    /// # Errors
+    /// Standard input is closed.
+    pub fn stdin(options: &SourceOptions, stop: Stop) -> Result<Self, SourceError> {
+        let name = "standard input".to_owned();
+        match io::stdin().as_fd().try_clone_to_owned() {
+            Ok(stream) => Ok(Self::new(stream, name, options, stop)),
+            Err(source) => Err(SourceError::Read { name, offset: 0, source }),
+        }
+    }
+
+    /// The next batch as it is in the stream, header included.
+    fn gather(&mut self) -> Result<Option<Batch>, SourceError> {
+        while !self.ended {
+            if let Some(batch) = self.chunker.next().map_err(|e| self.too_long(e))? {
+                return Ok(Some(batch));
+            }
+            match self.wait(!self.chunker.has_records())? {
+                Readiness::Readable => self.read()?,
+                Readiness::NothingNow => return self.chunker.flush().map_err(|e| self.too_long(e)),
+                Readiness::Stopped => {
+                    self.ended = true;
+                    self.chunker.discard_partial();
+                }
+            }
+        }
+        self.chunker.finish().map_err(|e| self.too_long(e))
+    }
+
+    fn wait(&self, block: bool) -> Result<Readiness, SourceError> {
+        let mut fds = [PollFd::new(&self.stop, PollFlags::IN), PollFd::new(&self.stream, PollFlags::IN)];
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        loop {
+            match poll(&mut fds, if block { None } else { Some(&at_once) }) {
+                Ok(0) => return Ok(Readiness::NothingNow),
+                Ok(_) if !fds[0].revents().is_empty() => return Ok(Readiness::Stopped),
+                Ok(_) => return Ok(Readiness::Readable),
+                Err(Errno::INTR) => {}
+                Err(e) => return Err(self.unreadable(e)),
+            }
+        }
+    }
+
+    fn read(&mut self) -> Result<(), SourceError> {
+        match rustix::io::read(&self.stream, spare_capacity(self.chunker.space())) {
+            Ok(0) => self.ended = true,
+            // Another process may have made the stream non-blocking: wait again.
+            Ok(_) | Err(Errno::INTR | Errno::AGAIN) => {}
+            Err(e) => return Err(self.unreadable(e)),
+        }
+        Ok(())
+    }
+
+    fn unreadable(&self, e: Errno) -> SourceError {
+        SourceError::Read { name: self.name.clone(), offset: self.chunker.bytes(), source: e.into() }
+    }
+
+    fn too_long(&self, source: crate::io::chunker::RecordTooLong) -> SourceError {
+        SourceError::TooLong { name: self.name.clone(), source }
+    }
+}
+
+impl SourceReader for StreamSource {
+    fn next_chunk(&mut self) -> Result<Option<Batch>, SourceError> {
+        while !self.counter.is_full() {
+            let Some(mut batch) = self.gather()? else {
+                return Ok(None);
+            };
+            if std::mem::take(&mut self.header_due) && !self.header.keeps() {
+                batch = self.header.take(&batch, &self.name)?;
+            }
+            if !batch.is_empty() {
+                self.chunker.set_chunk_bytes(self.size.grow());
+                return Ok(Some(self.counter.admit(batch)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn progress(&self) -> Progress {
+        Progress { done_bytes: self.chunker.bytes(), total_bytes: None, records: self.counter.given }
+    }
+
+    fn header(&self) -> Option<Bytes> {
+        self.header.kept()
+    }
+}
+
+#[cfg(test)]
+mod tests;

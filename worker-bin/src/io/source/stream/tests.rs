@@ -1,0 +1,136 @@
+use super::*;
+use crate::io::source::Header;
+use std::fs::File;
+use std::io::{PipeWriter, Write, pipe};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+fn source(options: &SourceOptions) -> (StreamSource, PipeWriter, Stop) {
+    let (reader, writer) = pipe().unwrap();
+    let stop = Stop::new().unwrap();
+    (StreamSource::new(reader.into(), "the pipe".to_owned(), options, stop.clone()), writer, stop)
+}
+
+fn text(source: &mut StreamSource) -> Option<String> {
+    source.next_chunk().unwrap().map(|b| String::from_utf8(b.payload().to_vec()).unwrap())
+}
+
+#[test]
+fn whole_records_are_given_at_once_and_the_rest_waits() {
+    let (mut source, mut writer, _stop) = source(&SourceOptions::default());
+    writer.write_all(b"one\ntwo\nthr").unwrap();
+    assert_eq!(text(&mut source).unwrap(), "one\ntwo\n");
+    writer.write_all(b"ee\n").unwrap();
+    assert_eq!(text(&mut source).unwrap(), "three\n");
+    writer.write_all(b"last").unwrap();
+    drop(writer);
+    assert_eq!(text(&mut source).unwrap(), "last\n");
+    assert_eq!(text(&mut source), None);
+    assert_eq!(text(&mut source), None);
+    assert_eq!(source.progress(), Progress { done_bytes: 19, total_bytes: None, records: 4 });
+}
+
+#[test]
+fn stop_wakes_a_waiting_reader() {
+    let (mut source, writer, stop) = source(&SourceOptions::default());
+    let (said, hear) = mpsc::channel();
+    let reader = thread::spawn(move || said.send(source.next_chunk().unwrap()).unwrap());
+    assert!(hear.recv_timeout(Duration::from_millis(20)).is_err(), "nothing to read yet");
+    stop.stop();
+    stop.stop();
+    assert_eq!(hear.recv_timeout(DEADLINE).unwrap(), None);
+    reader.join().unwrap();
+    drop(writer);
+}
+
+#[test]
+fn stop_goes_before_more_input_and_drops_an_incomplete_record() {
+    let (mut source, mut writer, stop) = source(&SourceOptions::default());
+    writer.write_all(b"a\nb").unwrap();
+    assert_eq!(text(&mut source).unwrap(), "a\n");
+    writer.write_all(b"\nc\n").unwrap();
+    stop.stop();
+    assert_eq!(text(&mut source), None);
+    assert_eq!(text(&mut source), None);
+}
+
+#[test]
+fn headers_and_limits_work_as_for_files() {
+    let (mut source, mut writer, _stop) =
+        source(&SourceOptions { header: Header::Repeat, limit: Some(2), ..SourceOptions::default() });
+    writer.write_all(b"h\n").unwrap();
+    writer.write_all(b"1\n2\n3\n").unwrap();
+    assert_eq!(text(&mut source).unwrap(), "1\n2\n");
+    assert_eq!(text(&mut source), None, "though the writer is still there");
+    assert_eq!(source.header().unwrap(), "h\n");
+}
+
+#[test]
+fn a_long_record_is_refused_with_the_streams_name() {
+    let (mut source, mut writer, _stop) =
+        source(&SourceOptions { max_record: 3, ..SourceOptions::default() });
+    writer.write_all(b"ok\nlong").unwrap();
+    let message = source.next_chunk().unwrap_err().to_string();
+    assert!(
+        message.starts_with("the pipe: record 2 (starting at byte 3) is longer than 3 bytes"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_regular_file_and_a_stream_that_does_not_block_are_read_to_their_ends() {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(b"1\n2").unwrap();
+    std::io::Seek::rewind(&mut file).unwrap();
+    let stop = Stop::new().unwrap();
+    let mut plain = StreamSource::new(file.into(), "file".to_owned(), &SourceOptions::default(), stop);
+    assert_eq!(text(&mut plain).unwrap(), "1\n2\n");
+    assert_eq!(text(&mut plain), None);
+
+    let (mut source, writer, _stop) = source(&SourceOptions::default());
+    rustix::fs::fcntl_setfl(&source.stream, rustix::fs::OFlags::NONBLOCK).unwrap();
+    let feeder = thread::spawn(move || {
+        let mut writer = writer;
+        for i in 0..1000 {
+            writeln!(writer, "{i}").unwrap();
+        }
+    });
+    let mut records = 0;
+    while let Some(batch) = source.next_chunk().unwrap() {
+        records += batch.len();
+    }
+    assert_eq!(records, 1000);
+    feeder.join().unwrap();
+}
+
+#[test]
+fn much_in_odd_pieces_comes_out_as_it_went_in() {
+    let (mut source, mut writer, _stop) = source(&SourceOptions::default());
+    let input: Vec<u8> = (0..200_000).flat_map(|i| format!("line {i}\n").into_bytes()).collect();
+    let sent = input.clone();
+    let feeder = thread::spawn(move || {
+        for (i, piece) in sent.chunks(9973).enumerate() {
+            writer.write_all(&piece[..piece.len().min(i)]).unwrap();
+            writer.write_all(&piece[piece.len().min(i)..]).unwrap();
+        }
+    });
+    let mut output = Vec::new();
+    while let Some(batch) = source.next_chunk().unwrap() {
+        output.extend_from_slice(batch.payload());
+    }
+    feeder.join().unwrap();
+    assert!(output == input);
+}
+
+#[test]
+fn an_unreadable_stream_is_an_error_with_its_name() {
+    let write_only = File::options().write(true).open("/dev/null").unwrap();
+    let stop = Stop::new().unwrap();
+    let mut source =
+        StreamSource::new(write_only.into(), "odd stream".to_owned(), &SourceOptions::default(), stop);
+    let message = source.next_chunk().unwrap_err().to_string();
+    assert!(message.starts_with("cannot read odd stream at byte 0"), "{message}");
+}
