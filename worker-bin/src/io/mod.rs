@@ -3,4 +3,5 @@
 //! Everything here blocks and knows nothing of tokio: it is called from threads of its own.
 
 pub mod chunker;
+pub mod sink;
 pub mod source;

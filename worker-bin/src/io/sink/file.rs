@@ -1,0 +1,113 @@
+//! One file as a sink.
+
+use super::vectored::write_batches;
+use super::{SinkError, SinkWriter};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use worker_proto::Batch;
+
+/// What happens if a sink's file exists.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Exists {
+    /// The pipeline does not start.
+    #[default]
+    Error,
+    /// Its content is replaced.
+    Replace,
+}
+
+/// Writes a file at its final path.
+///
+/// Opening checks everything that can be checked and changes no content, so that all sinks can be opened before anything
+/// is read. The first write, or the close, empties a file that is replaced. A sink dropped before that leaves an existing
+/// file as it was and removes one it created. Replacing is not atomic: a run that fails on the way leaves what it wrote.
+#[derive(Debug)]
+pub struct FileSink {
+    path: PathBuf,
+    file: File,
+    state: State,
+    written: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Nothing written; the file was not there before.
+    Created,
+    /// Nothing written; the file holds what it held.
+    Untouched,
+    /// It is ours.
+    Started,
+}
+
+impl FileSink {
+    /// Opens or creates `path`, and the directories it is in.
+    ///
+    /// What is no regular file (a device, a named pipe) is written to whatever `exists` says.
+    ///
+    /// # Errors
+    /// [`SinkError::Exists`], [`SinkError::Directory`], [`SinkError::Open`].
+    pub fn open(path: &Path, exists: Exists) -> Result<Self, SinkError> {
+        let open = |source| SinkError::Open { path: path.to_owned(), source };
+        if path.is_dir() {
+            return Err(SinkError::Directory { path: path.to_owned() });
+        }
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent).map_err(open)?;
+        }
+        let (file, state) = match OpenOptions::new().write(true).create_new(true).open(path) {
+            Ok(file) => (file, State::Created),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                let regular = path.metadata().map_err(open)?.is_file();
+                if regular && exists == Exists::Error {
+                    return Err(SinkError::Exists { path: path.to_owned() });
+                }
+                let file = OpenOptions::new().write(true).open(path).map_err(open)?;
+                (file, if regular { State::Untouched } else { State::Started })
+            }
+            Err(e) => return Err(open(e)),
+        };
+        Ok(Self { path: path.to_owned(), file, state, written: 0 })
+    }
+
+    /// The file's path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn start(&mut self) -> Result<(), SinkError> {
+        if self.state == State::Untouched {
+            self.file.set_len(0).map_err(|source| SinkError::Open { path: self.path.clone(), source })?;
+        }
+        self.state = State::Started;
+        Ok(())
+    }
+}
+
+impl SinkWriter for FileSink {
+    fn write(&mut self, batches: &[Batch]) -> Result<(), SinkError> {
+        self.start()?;
+        write_batches(&self.file, batches, &mut self.written)
+            .map_err(|e| SinkError::writing(&self.path.display().to_string(), self.written, e))
+    }
+
+    fn close(&mut self) -> Result<(), SinkError> {
+        self.start()
+    }
+}
+
+impl Drop for FileSink {
+    fn drop(&mut self) {
+        if self.state == State::Created {
+            // It is empty; if it cannot be removed, it is no harm.
+            std::fs::remove_file(&self.path).ok();
+        }
+    }
+}
+
+/// The file of one partition of a sink whose path ends in `/`: `DIRECTORY/SINK-00003`.
+#[must_use]
+pub fn partition_path(directory: &Path, sink: &str, partition: u32) -> PathBuf {
+    directory.join(format!("{sink}-{partition:05}"))
+}

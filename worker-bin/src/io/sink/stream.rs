@@ -1,0 +1,53 @@
+//! Standard output, or what a program reads.
+
+use super::vectored::write_batches;
+use super::{SinkError, SinkWriter};
+use rustix::fd::OwnedFd;
+use rustix::io::Errno;
+use std::io;
+use std::os::fd::AsFd;
+use worker_proto::Batch;
+
+/// Writes to an open stream.
+#[derive(Debug)]
+pub struct StreamSink {
+    /// None once closed.
+    stream: Option<OwnedFd>,
+    name: String,
+    written: u64,
+}
+
+impl StreamSink {
+    /// Writes to `stream`, called `name` in messages. Closing it ends a program's standard input.
+    #[must_use]
+    pub fn new(stream: OwnedFd, name: String) -> Self {
+        Self { stream: Some(stream), name, written: 0 }
+    }
+
+    /// Writes to the process's standard output.
+    ///
+    /// # Errors
+    /// Standard output is closed.
+    pub fn stdout() -> Result<Self, SinkError> {
+        let name = "standard output".to_owned();
+        match io::stdout().as_fd().try_clone_to_owned() {
+            Ok(stream) => Ok(Self::new(stream, name)),
+            Err(source) => Err(SinkError::Write { name, written: 0, source }),
+        }
+    }
+}
+
+impl SinkWriter for StreamSink {
+    fn write(&mut self, batches: &[Batch]) -> Result<(), SinkError> {
+        let result = match &self.stream {
+            Some(stream) => write_batches(stream, batches, &mut self.written),
+            None => Err(Errno::BADF),
+        };
+        result.map_err(|e| SinkError::writing(&self.name, self.written, e))
+    }
+
+    fn close(&mut self) -> Result<(), SinkError> {
+        self.stream = None;
+        Ok(())
+    }
+}

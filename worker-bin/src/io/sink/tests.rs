@@ -1,0 +1,148 @@
+use super::*;
+use std::fs;
+use std::io::{Read, pipe};
+use std::path::Path;
+use std::thread;
+
+fn batch(text: &str) -> Batch {
+    Batch::from_terminated(text.as_bytes().to_vec().into(), b'\n')
+}
+
+fn open(path: &Path, exists: Exists) -> Result<FileSink, SinkError> {
+    FileSink::open(path, exists)
+}
+
+#[test]
+fn a_new_file_gets_everything_and_its_directories() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("new/deep/out.txt");
+    let mut sink = open(&path, Exists::Error).unwrap();
+    sink.write(&[batch("1\n2\n"), Batch::empty(), batch("3\n")]).unwrap();
+    sink.write(&[]).unwrap();
+    sink.write(&[batch("4\n")]).unwrap();
+    sink.close().unwrap();
+    assert_eq!(fs::read_to_string(path).unwrap(), "1\n2\n3\n4\n");
+}
+
+#[test]
+fn an_existing_file_is_refused_with_the_way_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("out");
+    fs::write(&path, "old").unwrap();
+    let message = open(&path, Exists::Error).unwrap_err().to_string();
+    assert!(
+        message.contains("out exists already") && message.contains("`exists = \"replace\"`"),
+        "{message}"
+    );
+    assert_eq!(fs::read_to_string(path).unwrap(), "old");
+}
+
+#[test]
+fn a_replaced_file_keeps_its_content_until_the_pipeline_writes() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("out");
+    fs::write(&path, "old and long").unwrap();
+    drop(open(&path, Exists::Replace).unwrap());
+    let mut sink = open(&path, Exists::Replace).unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), "old and long");
+    sink.write(&[batch("new\n")]).unwrap();
+    sink.write(&[batch("more\n")]).unwrap();
+    sink.close().unwrap();
+    drop(sink);
+    assert_eq!(fs::read_to_string(&path).unwrap(), "new\nmore\n");
+    let mut nothing = open(&path, Exists::Replace).unwrap();
+    nothing.close().unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), "", "no records replace it too");
+}
+
+#[test]
+fn a_sink_that_never_started_leaves_no_file_and_a_finished_one_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("out");
+    let sink = open(&path, Exists::Error).unwrap();
+    assert!(path.exists());
+    drop(sink);
+    assert!(!path.exists());
+    let mut sink = open(&path, Exists::Error).unwrap();
+    sink.close().unwrap();
+    drop(sink);
+    assert_eq!(fs::read(&path).unwrap(), b"");
+}
+
+#[test]
+fn directories_and_impossible_paths_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let message = open(dir.path(), Exists::Replace).unwrap_err().to_string();
+    assert!(
+        message.contains("is a directory, expected a file") && message.contains("/` for one file"),
+        "{message}"
+    );
+    fs::write(dir.path().join("file"), "").unwrap();
+    let below = open(&dir.path().join("file/out"), Exists::Replace).unwrap_err();
+    assert!(matches!(below, SinkError::Open { .. }), "{below}");
+}
+
+#[test]
+fn partitions_have_files_of_their_own_that_sort() {
+    assert_eq!(partition_path(Path::new("out/"), "by_key", 12), Path::new("out/by_key-00012"));
+}
+
+#[test]
+fn a_full_disk_is_told_with_file_and_count() {
+    let mut sink = open(Path::new("/dev/full"), Exists::Error).unwrap();
+    let refused = sink.write(&[batch("x\n")]).unwrap_err();
+    assert!(matches!(refused, SinkError::Full { written: 0, .. }));
+    let message = refused.to_string();
+    assert!(message.starts_with("/dev/full: no room left after 0 bytes (No space left"), "{message}");
+}
+
+#[test]
+fn a_reader_that_goes_away_is_told_apart() {
+    let (reader, writer) = pipe().unwrap();
+    let mut sink = StreamSink::new(writer.into(), "`head`".to_owned());
+    sink.write(&[batch("1\n")]).unwrap();
+    drop(reader);
+    let gone = sink.write(&[batch("2\n")]).unwrap_err();
+    assert!(matches!(gone, SinkError::ReaderGone { written: 2, .. }), "{gone:?}");
+    assert!(gone.to_string().starts_with("`head`: "), "{gone}");
+}
+
+#[test]
+fn closing_a_stream_ends_its_readers_input() {
+    let (mut reader, writer) = pipe().unwrap();
+    let mut sink = StreamSink::new(writer.into(), "pipe".to_owned());
+    sink.write(&[batch("1\n")]).unwrap();
+    sink.close().unwrap();
+    let mut all = String::new();
+    reader.read_to_string(&mut all).unwrap();
+    assert_eq!(all, "1\n");
+    assert!(sink.write(&[batch("2\n")]).is_err());
+}
+
+#[test]
+fn many_batches_and_partial_writes_arrive_whole() {
+    for nonblocking in [false, true] {
+        let (mut reader, writer) = pipe().unwrap();
+        if nonblocking {
+            rustix::fs::fcntl_setfl(&writer, rustix::fs::OFlags::NONBLOCK).unwrap();
+        }
+        let batches: Vec<Batch> =
+            (0..5000).map(|i| batch(&format!("{i} {}\n", "x".repeat(i % 400)))).collect();
+        let want: Vec<u8> = batches.iter().flat_map(|b| b.payload().to_vec()).collect();
+        let writing = thread::spawn(move || {
+            let mut sink = StreamSink::new(writer.into(), "pipe".to_owned());
+            sink.write(&batches).unwrap();
+            sink.close().unwrap();
+        });
+        let mut all = Vec::new();
+        let mut piece = [0; 1009];
+        loop {
+            match reader.read(&mut piece).unwrap() {
+                0 => break,
+                n => all.extend_from_slice(&piece[..n]),
+            }
+        }
+        writing.join().unwrap();
+        assert!(all == want);
+    }
+}
