@@ -5,3 +5,4 @@
 pub mod chunker;
 pub mod sink;
 pub mod source;
+pub mod spill;
