@@ -1,0 +1,87 @@
+use super::*;
+use bytes::Bytes;
+use serde_json::{Value, json};
+use std::fs;
+use std::time::Duration;
+use worker_proto::LinkId;
+
+fn letter(record: &'static [u8]) -> DeadLetter {
+    DeadLetter {
+        record: Bytes::from_static(record),
+        reason: "exit status 1".to_owned(),
+        attempts: 5,
+        stderr_tail: "oops\n".to_owned(),
+        origin: Some((LinkId(3), Seq(42))),
+    }
+}
+
+fn lines(path: &Path) -> Vec<Value> {
+    fs::read_to_string(path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn letters_are_json_lines_that_say_everything() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut dead = DeadLetterFile::new(dir.path().join("job.dead.jsonl"), b'\n');
+    dead.put("errors/1", Some("log/0"), &letter(b"caf\xc3\xa9 \"1\"\r\n")).unwrap();
+    dead.put(
+        "errors/1",
+        None,
+        &DeadLetter { stderr_tail: String::new(), origin: None, ..letter(b"\xff\x00\n") },
+    )
+    .unwrap();
+    assert_eq!((dead.count(), dead.path().unwrap()), (2, dir.path().join("job.dead.jsonl").as_path()));
+    let mut lines = lines(dead.path().unwrap());
+    for line in &mut lines {
+        let time = line.as_object_mut().unwrap().remove("time").unwrap();
+        assert!(time.as_str().unwrap().ends_with('Z'));
+    }
+    let common = json!({"task": "errors/1", "reason": "exit status 1", "attempts": 5});
+    let mut first = common.clone();
+    first["record"] = "café \"1\"\r".into();
+    first["stderr_tail"] = "oops\n".into();
+    first["origin"] = json!({"from": "log/0", "seq": 42});
+    let mut second = common;
+    second["record_b64"] = "/wA=".into();
+    assert_eq!(lines, [first, second]);
+}
+
+#[test]
+fn no_letter_makes_no_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let dead = DeadLetterFile::new(dir.path().join("job.dead.jsonl"), b'\n');
+    assert_eq!((dead.count(), dead.path()), (0, None));
+    drop(dead);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn files_of_earlier_runs_are_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("job.dead.jsonl");
+    for _ in 0..3 {
+        DeadLetterFile::new(path.clone(), b'\n').put("a/0", None, &letter(b"x\n")).unwrap();
+    }
+    for name in ["job.dead.jsonl", "job.dead-1.jsonl", "job.dead-2.jsonl"] {
+        assert_eq!(lines(&dir.path().join(name)).len(), 1, "{name}");
+    }
+}
+
+#[test]
+fn a_letter_that_cannot_be_kept_is_an_error_that_names_the_file() {
+    let mut dead = DeadLetterFile::new("/nowhere/job.dead.jsonl".into(), b'\n');
+    let message = dead.put("a/0", None, &letter(b"x\n")).unwrap_err().to_string();
+    assert!(message.starts_with("cannot keep a dead letter in /nowhere/job.dead.jsonl: "), "{message}");
+    assert_eq!(dead.count(), 0);
+}
+
+#[test]
+fn times_are_rfc_3339() {
+    let at = |seconds, ms| rfc3339(UNIX_EPOCH + Duration::from_secs(seconds) + Duration::from_millis(ms));
+    assert_eq!(at(0, 0), "1970-01-01T00:00:00.000Z");
+    assert_eq!(at(951_782_399, 0), "2000-02-28T23:59:59.000Z");
+    assert_eq!(at(951_782_400, 5), "2000-02-29T00:00:00.005Z");
+    assert_eq!(at(1_709_251_199, 999), "2024-02-29T23:59:59.999Z");
+    assert_eq!(at(1_709_251_200, 0), "2024-03-01T00:00:00.000Z");
+    assert_eq!(at(4_102_444_799, 0), "2099-12-31T23:59:59.000Z");
+}
