@@ -1,0 +1,217 @@
+//! One connection, one task.
+
+use crate::Settings;
+use crate::endpoint::{Endpoint, Transmit};
+use crate::listener::Admission;
+use crate::pulse::{Beat, Pulse};
+use crate::wire::{Moved, Wire, WireEnd};
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until, timeout};
+use worker_proto::Frame;
+use worker_proto::frame::{GoAway, GoAwayWhy};
+
+/// Moves frames between `stream` and `endpoint` until the connection ends, then tells [`Endpoint::closed`].
+///
+/// Whoever has something to send on this connection calls `wake.notify_one()`; [`Endpoint::transmit`] is asked soon after.
+/// Reading never waits for writing, nor writing for reading. Heartbeats are sent and answered here. Dropping the future drops the
+/// connection without a call to [`Endpoint::closed`].
+pub async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    conn: u64,
+    endpoint: Arc<dyn Endpoint>,
+    wake: Arc<Notify>,
+    settings: &Settings,
+) {
+    drive_admitted(stream, conn, endpoint, wake, settings, None).await;
+}
+
+/// Like [`drive`]; gives `admission` back when the handshake is done.
+pub(crate) async fn drive_admitted<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    conn: u64,
+    endpoint: Arc<dyn Endpoint>,
+    wake: Arc<Notify>,
+    settings: &Settings,
+    admission: Option<Admission>,
+) {
+    let mut session = Session {
+        wire: Wire::new(stream, settings.burst_bytes),
+        conn,
+        endpoint: &*endpoint,
+        settings,
+        frames: Vec::new(),
+        pull: true,
+        ping: None,
+        pings: 0,
+        pulse: Pulse::new(settings, Instant::now()),
+        admission,
+    };
+    let why = session.run(&wake).await;
+    tracing::debug!(conn, why, "connection closed");
+    endpoint.closed(conn, why);
+}
+
+struct Session<'a, S> {
+    wire: Wire<S>,
+    conn: u64,
+    endpoint: &'a dyn Endpoint,
+    settings: &'a Settings,
+    /// Frames on their way to or from the endpoint; empty between uses.
+    frames: Vec<Frame>,
+    /// The endpoint may have something to send.
+    pull: bool,
+    /// Number of a ping that is due. There is never more than one.
+    ping: Option<u64>,
+    pings: u64,
+    pulse: Pulse,
+    admission: Option<Admission>,
+}
+
+/// How a connection ends.
+enum End {
+    /// There is nobody to write to.
+    Gone(String),
+    /// What is in the buffer is still written.
+    Flush(String),
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
+    /// Serves until the end, and returns why it came.
+    async fn run(&mut self, wake: &Notify) -> String {
+        match self.serve(wake).await {
+            End::Gone(why) => why,
+            End::Flush(why) => {
+                if timeout(self.settings.close_max, self.wire.close()).await.is_err() {
+                    tracing::debug!(conn = self.conn, "the peer did not take or answer the end in time");
+                }
+                why
+            }
+        }
+    }
+
+    async fn serve(&mut self, wake: &Notify) -> End {
+        let mut woken = pin!(wake.notified());
+        let mut timer = pin!(sleep_until(self.pulse.due()));
+        let mut step = Ok(());
+        loop {
+            if let Err(end) = step.and_then(|()| self.fill()) {
+                return end;
+            }
+            if self.wire.is_greeted() {
+                self.pulse.handshake_done();
+                self.admission = None;
+            }
+            step = tokio::select! {
+                biased;
+                () = timer.as_mut() => {
+                    let step = self.beat().await;
+                    timer.as_mut().reset(self.pulse.due());
+                    step
+                }
+                () = woken.as_mut() => {
+                    woken.set(wake.notified());
+                    self.pull = true;
+                    Ok(())
+                }
+                moved = poll_fn(|cx| self.wire.poll(cx)) => self.deliver(moved),
+            };
+        }
+    }
+
+    /// Gives the frames of a burst to the endpoint.
+    fn deliver(&mut self, moved: Moved) -> Result<(), End> {
+        if moved.received > 0 {
+            self.pulse.heard(Instant::now());
+        }
+        if !self.wire.frames.is_empty() {
+            self.endpoint.frames(self.conn, &mut self.wire.frames);
+            self.wire.frames.clear();
+            self.pull = true;
+        }
+        match moved.end {
+            None => Ok(()),
+            Some(WireEnd::Gone(why)) => Err(End::Gone(why)),
+            Some(WireEnd::Violation(why)) => Err(self.go_away(GoAwayWhy::Violation, why)),
+        }
+    }
+
+    /// Asks for more to write, once all before is written.
+    fn fill(&mut self) -> Result<(), End> {
+        if !self.wire.is_drained() {
+            return Ok(());
+        }
+        let (pong, ping) = (self.wire.pong.take(), self.ping.take());
+        self.frames.extend(pong.map(Frame::Pong));
+        self.frames.extend(ping.map(Frame::Ping));
+        let mut verdict = Transmit::Open;
+        if self.pull {
+            let before = self.frames.len();
+            verdict = self.endpoint.transmit(self.conn, self.settings.write_bytes, &mut self.frames);
+            self.pull = self.frames.len() > before;
+        }
+        let mut failed = None;
+        for frame in self.frames.drain(..) {
+            if let Err(error) = self.wire.push(&frame) {
+                failed = Some(error);
+                break;
+            }
+        }
+        match (failed, verdict) {
+            (Some(error), _) => Err(End::Flush(format!("this node made a frame it must not send: {error}"))),
+            (None, Transmit::Close) => Err(End::Flush("closed by this node".to_owned())),
+            (None, Transmit::Open) => Ok(()),
+        }
+    }
+
+    /// Does what the clock says.
+    async fn beat(&mut self) -> Result<(), End> {
+        match self.pulse.beat(Instant::now()) {
+            Beat::Wait => Ok(()),
+            Beat::Ping => {
+                self.pings += 1;
+                self.ping = Some(self.pings);
+                Ok(())
+            }
+            Beat::NoHandshake => {
+                let limit = self.settings.handshake_max;
+                let why = format!("no handshake within {limit:?}: is the peer a worker of this pipeline?");
+                Err(self.go_away(GoAwayWhy::Timeout, why))
+            }
+            Beat::Dead(silent) => self.bury(silent).await,
+        }
+    }
+
+    /// Ends the connection, unless a last look finds that the peer has said something after all.
+    async fn bury(&mut self, silent: Duration) -> Result<(), End> {
+        let look = poll_fn(|cx| match self.wire.poll(cx) {
+            Poll::Ready(moved) => Poll::Ready(Some(moved)),
+            Poll::Pending => Poll::Ready(None),
+        });
+        if let Some(moved) = look.await {
+            let heard = moved.received > 0;
+            self.deliver(moved)?;
+            if heard {
+                return Ok(());
+            }
+        }
+        Err(End::Gone(format!(
+            "nothing was heard for {:.1} s (limit {:?}): the node, or the network to it, is down or stopped",
+            silent.as_secs_f64(),
+            self.settings.dead_after
+        )))
+    }
+
+    fn go_away(&mut self, why: GoAwayWhy, message: String) -> End {
+        let frame = Frame::GoAway(GoAway { why, message: message.clone() });
+        match self.wire.push(&frame) {
+            Ok(()) => End::Flush(message),
+            Err(error) => End::Gone(format!("{message}; {error}")),
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! Times and sizes of connections.
+
+use std::time::Duration;
+
+/// Times and sizes of connections. The defaults are those of the specification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// How often each side pings, on its own clock.
+    pub ping_every: Duration,
+    /// After this long without any received byte the peer is taken for dead. A few times `ping_every`.
+    pub dead_after: Duration,
+    /// How long a connection may last without a `Welcome` in either direction.
+    pub handshake_max: Duration,
+    /// How long [`dial`](crate::dial()) may take, name resolution included.
+    pub connect_max: Duration,
+    /// How long a connection that is being closed may take to write what is left and to see the peer's end.
+    pub close_max: Duration,
+    /// About how much is gathered for one vectored write, in bytes.
+    pub write_bytes: usize,
+    /// About how much is read before the endpoint gets the frames in it, in bytes.
+    pub burst_bytes: usize,
+    /// How many accepted connections may be without a `Welcome` at the same time.
+    pub handshakes_max: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            ping_every: Duration::from_secs(2),
+            dead_after: Duration::from_secs(6),
+            handshake_max: Duration::from_secs(5),
+            connect_max: Duration::from_secs(3),
+            close_max: Duration::from_secs(2),
+            write_bytes: 64 * 1024,
+            burst_bytes: 256 * 1024,
+            handshakes_max: 64,
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Real sockets on loopback.
+
+use crate::mock::{Mock, PATIENCE, Raw, ack, batch, serve, welcome};
+use socket2::{Domain, Socket, Type};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+use worker_net::{BindError, DialError, Listener, Settings, dial};
+use worker_proto::Frame;
+use worker_proto::frame::{GoAway, GoAwayWhy};
+
+const ANY: &str = "127.0.0.1:0";
+
+fn fast() -> Settings {
+    let tick = Duration::from_millis(100);
+    Settings { ping_every: tick, dead_after: tick * 5, handshake_max: tick * 3, ..Settings::default() }
+}
+
+async fn listener(settings: Settings) -> (Listener, String) {
+    let listener = Listener::bind(ANY, settings).await.unwrap();
+    let address = listener.address().unwrap().to_string();
+    (listener, address)
+}
+
+/// A connection, its accepting end served for `mock` and its dialling end free.
+async fn connected(mock: &Arc<Mock>, settings: Settings) -> TcpStream {
+    let (listener, address) = listener(settings).await;
+    let stream = dial(&address, &settings).await.unwrap();
+    let (incoming, endpoint) = (listener.accept().await, Arc::clone(mock));
+    tokio::spawn(async move { incoming.drive(1, endpoint, Arc::new(Notify::new()), &settings).await });
+    stream
+}
+
+#[tokio::test]
+async fn much_data_crosses_both_ways_at_once() {
+    let frames = || (0..400).map(|first| batch(first + 1, 1000, 100)).collect::<Vec<_>>();
+    let all = |mock: &Mock| mock.with(|state| state.out.extend([welcome()].into_iter().chain(frames())));
+    let (one, other) = (Mock::new([]), Mock::new([]));
+    all(&one);
+    all(&other);
+    let stream = connected(&one, Settings::default()).await;
+    serve(stream, &other, Settings::default());
+    for mock in [&one, &other] {
+        mock.until("all came", |state| state.received.len() == 401).await;
+        assert!(mock.received()[1..] == frames(), "frames were changed or swapped");
+    }
+}
+
+#[tokio::test]
+async fn a_stopped_peer_is_noticed_while_data_is_blocked() {
+    let mock = Mock::new([welcome()].into_iter().chain((0..400).map(|first| batch(first + 1, 1000, 100))));
+    let start = Instant::now();
+    let _stopped = connected(&mock, fast()).await;
+    let why = mock.end().await;
+    assert!(why.contains("nothing was heard"), "{why}");
+    assert!(start.elapsed() >= Duration::from_millis(500), "{:?}", start.elapsed());
+    assert!(mock.with(|state| state.out.len()) > 100, "the kernel took nearly all: the test shows nothing");
+}
+
+#[tokio::test]
+async fn a_last_word_arrives_though_the_peer_has_sent_what_nobody_reads() {
+    let last = Frame::GoAway(GoAway { why: GoAwayWhy::Superseded, message: "connection 2 took over".into() });
+    let mock = Mock::new([welcome(), last.clone()]);
+    mock.with(|state| state.close = true);
+    let mut peer = Raw::new(connected(&mock, Settings::default()).await);
+    // Bytes that lie unread in a socket turn its close into a reset, which destroys what was sent before.
+    peer.send(&welcome()).await;
+    for first in 0..20 {
+        peer.send(&batch(first + 1, 100, 100)).await;
+    }
+    assert_eq!(
+        [peer.next().await, peer.next().await, peer.next().await],
+        [Some(welcome()), Some(last), None]
+    );
+    peer.stream.shutdown().await.unwrap();
+    assert_eq!(mock.end().await, "closed by this node");
+}
+
+#[tokio::test]
+async fn a_reset_is_an_end_with_a_reason_and_loses_nothing_that_came_before() {
+    let mock = Mock::new([welcome()]);
+    let mut peer = Raw::greeted(connected(&mock, Settings::default()).await).await;
+    peer.send(&ack()).await;
+    mock.until("both frames came", |state| state.received.len() == 2).await;
+    socket2::SockRef::from(&peer.stream).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(peer);
+    let why = mock.end().await;
+    assert!(why.contains("reset"), "{why}");
+}
+
+#[tokio::test]
+async fn strangers_wait_for_their_turn_and_are_sent_away() {
+    let settings = Settings { handshakes_max: 2, ..fast() };
+    let (listener, address) = listener(settings).await;
+    let mut strangers = Vec::new();
+    for _ in 0..3 {
+        strangers.push(dial(&address, &settings).await.unwrap());
+    }
+    let mocks = [Mock::new([]), Mock::new([])];
+    for mock in &mocks {
+        let (incoming, endpoint) = (listener.accept().await, Arc::clone(mock));
+        tokio::spawn(async move { incoming.drive(1, endpoint, Arc::new(Notify::new()), &settings).await });
+    }
+    assert!(mocks.iter().all(|mock| mock.with(|state| state.closed.is_none())), "too slow to show anything");
+    let third = timeout(PATIENCE, listener.accept()).await.expect("the turn of the third never came");
+    let gone = mocks.iter().filter(|mock| mock.with(|state| state.closed.is_some())).count();
+    assert!(gone >= 1, "the third was let in beside the first two");
+    assert_eq!(third.peer(), strangers[2].local_addr().unwrap());
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_named() {
+    let (_listener, address) = listener(Settings::default()).await;
+    let error = Listener::bind(&address, Settings::default()).await.unwrap_err();
+    assert!(matches!(error, BindError::InUse { .. }), "{error}");
+    assert!(error.to_string().contains(&address), "{error}");
+    let error = Listener::bind("192.0.2.1:7400", Settings::default()).await.unwrap_err();
+    assert!(matches!(error, BindError::NotHere { .. }), "{error}");
+    let error = Listener::bind("7400", Settings::default()).await.unwrap_err();
+    assert!(matches!(error, BindError::Resolve { .. }) && error.to_string().contains("HOST:PORT"), "{error}");
+}
+
+#[tokio::test]
+async fn a_failed_dial_says_what_was_tried() {
+    let free = listener(Settings::default()).await.1;
+    let error = dial(&free, &Settings::default()).await.unwrap_err();
+    assert!(matches!(error, DialError::Connect { .. }), "{error}");
+    assert!(error.to_string().contains(&free) && error.to_string().contains("refused"), "{error}");
+    let error = dial("no-port", &Settings::default()).await.unwrap_err();
+    assert!(matches!(error, DialError::Resolve { .. }) && error.to_string().contains("HOST:PORT"), "{error}");
+}
+
+#[tokio::test]
+async fn a_dial_without_an_answer_ends_in_time() {
+    let full = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    full.bind(&ANY.parse::<SocketAddr>().unwrap().into()).unwrap();
+    full.listen(0).unwrap();
+    let address = full.local_addr().unwrap().as_socket().unwrap().to_string();
+    let settings = Settings { connect_max: Duration::from_millis(300), ..Settings::default() };
+    let mut taken = Vec::new();
+    let start = Instant::now();
+    let error = loop {
+        // The queue of connections nobody accepts takes a few.
+        match dial(&address, &settings).await {
+            Ok(stream) => taken.push(stream),
+            Err(error) => break error,
+        }
+        assert!(taken.len() < 100, "the queue is endless");
+    };
+    assert!(matches!(error, DialError::Timeout { .. }), "{error}");
+    assert!(start.elapsed() >= settings.connect_max);
+}
