@@ -4,6 +4,7 @@ use super::vectored::write_batches;
 use super::{SinkError, SinkWriter};
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use worker_proto::Batch;
 
@@ -74,6 +75,17 @@ impl FileSink {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether `path` is the regular file that this sink writes, also by another name.
+    ///
+    /// A pipeline that reads such a file must not start: it would destroy its input, or read its own output for ever.
+    #[must_use]
+    pub fn writes(&self, path: &Path) -> bool {
+        match (self.file.metadata(), path.metadata()) {
+            (Ok(ours), Ok(other)) => ours.is_file() && (ours.dev(), ours.ino()) == (other.dev(), other.ino()),
+            (Ok(_) | Err(_), _) => false,
+        }
     }
 
     fn start(&mut self) -> Result<(), SinkError> {

@@ -83,6 +83,20 @@ fn directories_and_impossible_paths_are_refused() {
 }
 
 #[test]
+fn a_sink_knows_its_file_by_any_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let [path, link, other] = ["out", "link", "other"].map(|name| dir.path().join(name));
+    fs::write(&path, "").unwrap();
+    fs::write(&other, "").unwrap();
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    let sink = open(&link, Exists::Replace).unwrap();
+    assert!(sink.writes(&path) && sink.writes(&link));
+    assert!(!sink.writes(&other) && !sink.writes(&dir.path().join("gone")));
+    let null = open(Path::new("/dev/null"), Exists::Error).unwrap();
+    assert!(!null.writes(Path::new("/dev/null")), "a device holds nothing to destroy");
+}
+
+#[test]
 fn partitions_have_files_of_their_own_that_sort() {
     assert_eq!(partition_path(Path::new("out/"), "by_key", 12), Path::new("out/by_key-00012"));
 }

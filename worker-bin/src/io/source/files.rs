@@ -69,6 +69,12 @@ impl FileSource {
         }
     }
 
+    /// The files, in the order in which they are read.
+    #[must_use]
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+
     /// The next batch as it is in the files, headers included. Where headers are taken off it is of one file only.
     fn gather(&mut self) -> Result<Option<Batch>, SourceError> {
         loop {
