@@ -29,4 +29,5 @@ pub use launcher::Launcher;
 pub use launcher_main::{LAUNCHER_ARG, launcher_main};
 pub use piped::{PipedChild, start_sink, start_source};
 pub use program::{Program, TaskEnv};
+pub use stderr::LogLimit;
 pub use stream::{StreamEvents, StreamHandle, start_stream};

@@ -29,7 +29,8 @@ pub struct Program {
     pub max_record: usize,
     /// About how many bytes of output make one batch.
     pub chunk_bytes: usize,
-    pub(crate) log_limit: LogLimit,
+    /// Keeps what the children of this program say on standard error from flooding the log.
+    pub log_limit: LogLimit,
 }
 
 /// What a child is told about where it is.

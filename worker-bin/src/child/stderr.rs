@@ -19,7 +19,7 @@ const LOG_LINE_BYTES_MAX: usize = 1024;
 
 /// How often one stage's children may write to the log together.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct LogLimit(Arc<Mutex<Option<Window>>>);
+pub struct LogLimit(Arc<Mutex<Option<Window>>>);
 
 #[derive(Debug)]
 struct Window {
