@@ -107,6 +107,11 @@ pub enum Event {
         /// Whose.
         task: TaskId,
     },
+    /// A sink's reader went away in good order (a closed standard output): it wants nothing more.
+    SinkReaderGone {
+        /// Whose.
+        task: TaskId,
+    },
     /// A source or sink cannot go on.
     TaskFailed {
         /// Whose.
@@ -141,6 +146,32 @@ pub enum Event {
     },
     /// The user wants an orderly stop: sources end here, what was accepted is finished.
     Drain,
+}
+
+impl Event {
+    /// The task whose driver says this, if it is about a task's work.
+    #[must_use]
+    pub fn task(&self) -> Option<TaskId> {
+        match self {
+            Event::RunDone { task, .. }
+            | Event::StreamFed { task, .. }
+            | Event::StreamOutput { task, .. }
+            | Event::StreamExited { task, .. }
+            | Event::SourceRead { task, .. }
+            | Event::SourceEnded { task }
+            | Event::Written { task, .. }
+            | Event::SinkClosed { task }
+            | Event::SinkReaderGone { task }
+            | Event::TaskFailed { task, .. }
+            | Event::Persisted { task, .. } => Some(*task),
+            Event::Dialed { .. }
+            | Event::Frame { .. }
+            | Event::Closed { .. }
+            | Event::Stored { .. }
+            | Event::Loaded { .. }
+            | Event::Drain => None,
+        }
+    }
 }
 
 /// Something the driver must do. Actions are done in the order in which they come.
@@ -256,6 +287,8 @@ pub enum Action {
         /// At most this many.
         records: u64,
     },
+    /// Something worth telling a person; nothing has to be done.
+    Report(Report),
     /// The pipeline has failed: stop everything, exit 1. Open connections get a `GoAway` first. Nothing else follows.
     Halt {
         /// What failed.
@@ -314,6 +347,17 @@ pub enum Body {
         /// Their cost (see [`Batch::cost`]).
         cost: u64,
     },
+}
+
+impl Body {
+    /// How many records.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        match self {
+            Body::Memory(batch) => batch.len() as u64,
+            Body::Stored { records, .. } => *records,
+        }
+    }
 }
 
 /// A record that is put aside.
@@ -425,6 +469,46 @@ pub enum NodeError {
         /// Who said so.
         peer: String,
         /// Its reason.
+        why: String,
+    },
+}
+
+/// Something worth telling a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// A peer answered and takes tuples.
+    PeerUp {
+        /// Its name.
+        peer: String,
+    },
+    /// A peer cannot be reached or its connection was lost; it is dialled again.
+    PeerDown {
+        /// Its name.
+        peer: String,
+        /// Why.
+        why: String,
+    },
+    /// A dialling node was turned away.
+    PeerRefused {
+        /// The name it gave, if it gave one.
+        peer: String,
+        /// Why.
+        why: String,
+    },
+    /// A peer's process is a new one.
+    PeerRestarted {
+        /// Its name.
+        peer: String,
+    },
+    /// A batch failed and is tried again or halved.
+    BatchFailed {
+        /// Whose.
+        task: TaskId,
+        /// How many records.
+        records: u64,
+        /// Which attempt it was.
+        attempt: u32,
+        /// Why.
         why: String,
     },
 }

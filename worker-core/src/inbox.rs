@@ -1,0 +1,436 @@
+//! The receiving end of a link.
+//!
+//! States of a tuple: *received* (in the queue) → *taken* (by the task) → *committed* (the commit that covers it is
+//! durable) → *finished* (its effects are acknowledged downstream or written). Which of these acknowledges it is the
+//! [`AckWhen`] of the node. Duplicates are dropped and gaps refused by position alone; the epoch only fences.
+//!
+//! Limit: `capacity` bytes plus one record; a peer that ignores its credit breaks the protocol.
+
+use crate::credit::ReceiveWindow;
+use crate::fault::{Bug, Planted};
+use std::collections::VecDeque;
+use thiserror::Error;
+use worker_proto::frame::{Ack, BatchFrame, End, Open, Opened, RefusedWhy};
+use worker_proto::{Batch, Epoch, JournalId, LinkId, Seq};
+
+/// When a tuple is acknowledged upstream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AckWhen {
+    /// When the inbox has it: `delivery = "memory"`.
+    #[default]
+    Received,
+    /// When the commit that covers it is durable.
+    Committed,
+}
+
+/// The receiving end of one link.
+///
+/// Call [`open`](Self::open) with every `Open`, then [`accept`](Self::accept) and [`accept_end`](Self::accept_end);
+/// [`take`](Self::take) what the task can use, tell [`committed`](Self::committed) and [`finished`](Self::finished), and
+/// write what [`poll_ack`](Self::poll_ack) gives whenever the connection can take it.
+#[derive(Debug)]
+pub struct Inbox {
+    link: LinkId,
+    capacity: u64,
+    ack_when: AckWhen,
+    epoch: Option<Epoch>,
+    received: Seq,
+    committed: Seq,
+    finished: Seq,
+    end: Option<Seq>,
+    /// An end was received in some epoch.
+    ended: bool,
+    /// The task wants nothing more.
+    closed: bool,
+    queue: VecDeque<Piece>,
+    queue_cost: u64,
+    window: Option<ReceiveWindow>,
+    ack_due: bool,
+    duplicates: u64,
+    records: u64,
+    pub(crate) planted: Planted,
+}
+
+/// Consecutive tuples of a link.
+#[derive(Clone, Debug)]
+pub struct Piece {
+    /// Which link.
+    pub link: LinkId,
+    /// Life of the sending task.
+    pub epoch: Epoch,
+    /// Position of the first record.
+    pub first_seq: Seq,
+    /// The records.
+    pub batch: Batch,
+}
+
+impl Piece {
+    /// Position of the last record.
+    #[must_use]
+    pub fn last_seq(&self) -> Seq {
+        self.first_seq.plus(self.batch.len() as u64).before()
+    }
+}
+
+/// Why a link is not opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The class.
+    pub why: RefusedWhy,
+    /// For people.
+    pub message: String,
+}
+
+/// The peer broke a rule of the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Violation {
+    /// Tuples for a link that is not open on this connection, or of another epoch.
+    #[error("link {link}: tuples of epoch {epoch}, but that epoch is not open")]
+    NotOpen {
+        /// Which link.
+        link: LinkId,
+        /// The epoch named.
+        epoch: Epoch,
+    },
+    /// A gap: tuples are missing.
+    #[error("link {link}: expected sequence number {expected}, got {got}")]
+    Gap {
+        /// Which link.
+        link: LinkId,
+        /// Next number expected.
+        expected: Seq,
+        /// First number that came.
+        got: Seq,
+    },
+    /// More than credit allows.
+    #[error("link {link}: {cost} bytes are more than the credit left")]
+    OverCredit {
+        /// Which link.
+        link: LinkId,
+        /// What came, in bytes of cost.
+        cost: u64,
+    },
+    /// Tuples behind the link's end.
+    #[error("link {link}: tuples behind the end at {end}")]
+    BehindEnd {
+        /// Which link.
+        link: LinkId,
+        /// The end's number.
+        end: Seq,
+    },
+}
+
+impl Inbox {
+    /// An inbox that never saw an `Open`.
+    #[must_use]
+    pub fn new(link: LinkId, capacity: u64, ack_when: AckWhen) -> Self {
+        Self {
+            link,
+            capacity,
+            ack_when,
+            epoch: None,
+            received: Seq::ZERO,
+            committed: Seq::ZERO,
+            finished: Seq::ZERO,
+            end: None,
+            ended: false,
+            closed: false,
+            queue: VecDeque::new(),
+            queue_cost: 0,
+            window: None,
+            ack_due: false,
+            duplicates: 0,
+            records: 0,
+            planted: Planted::default(),
+        }
+    }
+
+    /// Binds the link to a connection and says where this end stands.
+    ///
+    /// # Errors
+    /// [`Refusal`] with its class: an older epoch, or positions that contradict each other.
+    pub fn open(&mut self, open: &Open, journal: JournalId) -> Result<Opened, Refusal> {
+        if self.closed && self.end.is_none() {
+            return Err(Refusal { why: RefusedWhy::Done, message: "the receiving task is done".into() });
+        }
+        match self.epoch {
+            Some(epoch) if open.epoch < epoch => {
+                let message = format!("epoch {} of the sending task was replaced by {epoch}", open.epoch);
+                return Err(Refusal { why: RefusedWhy::StaleEpoch, message });
+            }
+            Some(epoch) if open.epoch == epoch => self.check_positions(open)?,
+            Some(_) | None => self.begin_epoch(open),
+        }
+        let window = ReceiveWindow::open(self.capacity, self.queue_cost);
+        self.window = Some(window);
+        self.ack_due = false;
+        Ok(Opened {
+            link: self.link,
+            epoch: open.epoch,
+            committed: self.acknowledged(),
+            received: self.received,
+            finished: self.finished.min(self.acknowledged()),
+            ended: self.end.is_some(),
+            journal,
+            credit: window.granted(),
+        })
+    }
+
+    fn check_positions(&self, open: &Open) -> Result<(), Refusal> {
+        if open.first_unacked <= self.received.next() && self.received < open.next {
+            return Ok(());
+        }
+        let message = format!(
+            "the sender holds {} up to {}, the receiver has everything through {}",
+            open.first_unacked,
+            open.next.before(),
+            self.received
+        );
+        Err(Refusal { why: RefusedWhy::Position, message })
+    }
+
+    /// A new life of the sending task: it begins where its own numbers say; what was accepted of the old one stays.
+    fn begin_epoch(&mut self, open: &Open) {
+        self.epoch = Some(open.epoch);
+        self.received = open.first_unacked.before();
+        self.committed = self.received;
+        self.finished = self.received;
+        self.end = None;
+    }
+
+    /// Takes tuples from the open connection; gives how many were new.
+    ///
+    /// # Errors
+    /// [`Violation`]: the connection must be closed.
+    pub fn accept(&mut self, frame: BatchFrame) -> Result<usize, Violation> {
+        let BatchFrame { link, epoch, first_seq, batch } = frame;
+        let (Some(window), true) = (&mut self.window, self.epoch == Some(epoch)) else {
+            return Err(Violation::NotOpen { link, epoch });
+        };
+        let cost = batch.cost();
+        if !window.admits(cost, batch.len()) {
+            return Err(Violation::OverCredit { link, cost });
+        }
+        window.arrived(cost);
+        let expected = self.received.next();
+        if first_seq > expected || first_seq == Seq::ZERO {
+            return Err(Violation::Gap { link, expected, got: first_seq });
+        }
+        let mut skip = usize::try_from(expected.since(first_seq)).unwrap_or(usize::MAX).min(batch.len());
+        self.duplicates += skip as u64;
+        if self.planted.is(Bug::DuplicateNotDropped) {
+            skip = 0;
+        }
+        let fresh = if skip == 0 { batch } else { batch.slice(skip..batch.len()) };
+        window.take(cost - fresh.cost());
+        self.ack_due = true;
+        if fresh.is_empty() {
+            return Ok(0);
+        }
+        if let Some(end) = self.end {
+            return Err(Violation::BehindEnd { link, end });
+        }
+        let records = fresh.len();
+        self.received = self.received.max(first_seq.plus((skip + records) as u64).before());
+        self.records += records as u64;
+        if self.closed {
+            window.take(fresh.cost());
+            return Ok(records);
+        }
+        self.queue_cost += fresh.cost();
+        self.queue.push_back(Piece { link, epoch, first_seq: first_seq.plus(skip as u64), batch: fresh });
+        Ok(records)
+    }
+
+    /// Takes the link's end.
+    ///
+    /// # Errors
+    /// [`Violation`]: the connection must be closed.
+    pub fn accept_end(&mut self, end: End) -> Result<(), Violation> {
+        if self.epoch != Some(end.epoch) || self.window.is_none() {
+            return Err(Violation::NotOpen { link: end.link, epoch: end.epoch });
+        }
+        let expected = self.received.next();
+        self.ack_due = true;
+        if end.seq == expected {
+            self.received = end.seq;
+            self.end = Some(end.seq);
+            self.ended = true;
+            return Ok(());
+        }
+        if self.end == Some(end.seq) {
+            return Ok(());
+        }
+        Err(Violation::Gap { link: end.link, expected, got: end.seq })
+    }
+
+    /// The connection is gone. What was received stays.
+    pub fn unbind(&mut self) {
+        self.window = None;
+        self.ack_due = false;
+    }
+
+    /// Takes queued tuples in order: at most `cost_max` bytes and `records_max` records, at least one record if both are
+    /// not 0 and any is queued.
+    pub fn take(&mut self, cost_max: u64, records_max: u64) -> Option<Piece> {
+        let front = self.queue.front_mut()?;
+        if cost_max == 0 || records_max == 0 {
+            return None;
+        }
+        let limit = usize::try_from(records_max).unwrap_or(usize::MAX);
+        let records = front.batch.fitting(cost_max).clamp(1, limit.max(1));
+        let piece = if records >= front.batch.len() {
+            self.queue.pop_front()?
+        } else {
+            let taken = Piece { batch: front.batch.slice(0..records), ..front.clone() };
+            front.batch = front.batch.slice(records..front.batch.len());
+            front.first_seq = front.first_seq.plus(records as u64);
+            taken
+        };
+        self.queue_cost -= piece.batch.cost();
+        if let Some(window) = &mut self.window {
+            window.take(piece.batch.cost());
+        }
+        Some(piece)
+    }
+
+    /// The commit that covers tuples through `seq` of `epoch` is durable.
+    pub fn committed(&mut self, epoch: Epoch, seq: Seq) {
+        if self.epoch == Some(epoch) && seq > self.committed {
+            self.committed = seq;
+            self.ack_due |= self.ack_when == AckWhen::Committed;
+        }
+    }
+
+    /// The effects of tuples through `seq` of `epoch` are done.
+    pub fn finished(&mut self, epoch: Epoch, seq: Seq) {
+        if self.epoch == Some(epoch) && seq > self.finished {
+            self.finished = seq;
+            self.ack_due = true;
+        }
+    }
+
+    /// The task wants nothing more: what is queued and what still comes is dropped and counts as finished.
+    pub fn close(&mut self) {
+        self.closed = true;
+        for piece in self.queue.drain(..) {
+            if let Some(window) = &mut self.window {
+                window.take(piece.batch.cost());
+            }
+        }
+        self.queue_cost = 0;
+    }
+
+    /// An acknowledgement worth writing now.
+    pub fn poll_ack(&mut self) -> Option<Ack> {
+        let through = self.acknowledged();
+        let finished = if self.closed && self.end.is_none() { through } else { self.finished.min(through) };
+        let window = self.window.as_mut()?;
+        if !self.ack_due && !window.worth_announcing() {
+            return None;
+        }
+        self.ack_due = false;
+        let credit = window.announce();
+        Some(Ack { link: self.link, epoch: self.epoch?, through, finished, credit })
+    }
+
+    /// Whether [`poll_ack`](Self::poll_ack) would give something.
+    #[must_use]
+    pub fn wants_ack(&self) -> bool {
+        self.window.is_some_and(|w| self.ack_due || w.worth_announcing())
+    }
+
+    fn acknowledged(&self) -> Seq {
+        match self.ack_when {
+            AckWhen::Received => self.received,
+            AckWhen::Committed => self.committed,
+        }
+    }
+
+    /// Which link this is.
+    #[must_use]
+    pub fn link(&self) -> LinkId {
+        self.link
+    }
+
+    /// The sending task's life, once it has opened the link.
+    #[must_use]
+    pub fn epoch(&self) -> Option<Epoch> {
+        self.epoch
+    }
+
+    /// The end's position in the present epoch, once it has come.
+    #[must_use]
+    pub fn end(&self) -> Option<Seq> {
+        self.end
+    }
+
+    /// The end has come and everything before it was taken.
+    #[must_use]
+    pub fn is_exhausted(&self) -> bool {
+        self.ended && self.queue.is_empty()
+    }
+
+    /// The end has come, in this epoch or an earlier one.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Whether nothing waits to be taken.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Whether it is bound to a connection.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.window.is_some()
+    }
+
+    /// Bytes of cost that wait to be taken.
+    #[must_use]
+    pub fn queue_cost(&self) -> u64 {
+        self.queue_cost
+    }
+
+    /// Tuples that wait to be taken.
+    #[must_use]
+    pub fn queued_records(&self) -> u64 {
+        self.queue.iter().map(|p| p.batch.len() as u64).sum()
+    }
+
+    /// Received through, in the present epoch.
+    #[must_use]
+    pub fn received(&self) -> Seq {
+        self.received
+    }
+
+    /// Committed through, in the present epoch.
+    #[must_use]
+    pub fn committed_through(&self) -> Seq {
+        self.committed
+    }
+
+    /// Finished through, in the present epoch.
+    #[must_use]
+    pub fn finished_through(&self) -> Seq {
+        self.finished
+    }
+
+    /// Tuples received that were new.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// Tuples received again and dropped.
+    #[must_use]
+    pub fn duplicates(&self) -> u64 {
+        self.duplicates
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,104 @@
+use super::*;
+use bytes::Bytes;
+
+const LINK: LinkId = LinkId(3);
+const EPOCH: Epoch = Epoch(9);
+
+fn frame(first: u64, n: usize) -> BatchFrame {
+    let batch = Batch::from_terminated(Bytes::from("0123456789\n".repeat(n)), b'\n');
+    BatchFrame { link: LINK, epoch: EPOCH, first_seq: Seq(first), batch }
+}
+
+fn open(epoch: u64, first_unacked: u64, next: u64) -> Open {
+    Open {
+        link: LINK,
+        epoch: Epoch(epoch),
+        journal: JournalId(0),
+        first_unacked: Seq(first_unacked),
+        next: Seq(next),
+    }
+}
+
+fn opened() -> Inbox {
+    let mut inbox = Inbox::new(LINK, 1_000, AckWhen::Received);
+    inbox.open(&open(9, 1, 1), JournalId(0)).unwrap();
+    inbox
+}
+
+#[test]
+fn drops_duplicates_trims_overlaps_and_refuses_gaps() {
+    let mut inbox = opened();
+    assert_eq!(inbox.accept(frame(1, 4)), Ok(4));
+    assert_eq!(inbox.accept(frame(2, 3)), Ok(0));
+    assert_eq!(inbox.accept(frame(3, 4)), Ok(2));
+    assert_eq!((inbox.received(), inbox.duplicates()), (Seq(6), 5));
+    assert_eq!(inbox.accept(frame(8, 1)), Err(Violation::Gap { link: LINK, expected: Seq(7), got: Seq(8) }));
+    let taken: Vec<_> =
+        std::iter::from_fn(|| inbox.take(30, 9)).map(|p| (p.first_seq.0, p.batch.len())).collect();
+    assert_eq!(taken, [(1, 2), (3, 2), (5, 2)]);
+}
+
+#[test]
+fn a_newer_epoch_begins_where_it_says_and_an_older_one_is_refused() {
+    let mut inbox = opened();
+    inbox.accept(frame(1, 4)).unwrap();
+    let answer = inbox.open(&open(12, 1, 1), JournalId(0)).unwrap();
+    assert_eq!((answer.received, answer.committed, answer.ended), (Seq(0), Seq(0), false));
+    assert_eq!(inbox.accept(frame(1, 1)), Err(Violation::NotOpen { link: LINK, epoch: EPOCH }));
+    assert!(!inbox.is_empty(), "what was accepted of the old life is still processed");
+    assert_eq!(inbox.open(&open(9, 1, 5), JournalId(0)).unwrap_err().why, RefusedWhy::StaleEpoch);
+    inbox.finished(EPOCH, Seq(4));
+    assert_eq!(inbox.finished_through(), Seq(0), "positions of an old life mean nothing in the new one");
+}
+
+#[test]
+fn a_new_receiver_starts_after_the_first_unacknowledged() {
+    let mut inbox = Inbox::new(LINK, 1_000, AckWhen::Received);
+    let answer = inbox.open(&open(9, 41, 50), JournalId(0)).unwrap();
+    assert_eq!((answer.received, answer.finished), (Seq(40), Seq(40)));
+    assert_eq!(inbox.accept(frame(41, 2)), Ok(2));
+}
+
+#[test]
+fn positions_that_contradict_each_other_are_refused() {
+    let mut inbox = opened();
+    inbox.accept(frame(1, 4)).unwrap();
+    assert_eq!(inbox.open(&open(9, 6, 9), JournalId(0)).unwrap_err().why, RefusedWhy::Position);
+    assert_eq!(inbox.open(&open(9, 1, 4), JournalId(0)).unwrap_err().why, RefusedWhy::Position);
+    assert!(inbox.open(&open(9, 5, 5), JournalId(0)).is_ok());
+}
+
+#[test]
+fn acknowledges_when_received_or_when_committed() {
+    let mut inbox = opened();
+    inbox.accept(frame(1, 4)).unwrap();
+    assert_eq!(inbox.poll_ack().map(|a| (a.through, a.finished)), Some((Seq(4), Seq(0))));
+    assert_eq!(inbox.poll_ack(), None);
+    let mut inbox = Inbox::new(LINK, 1_000, AckWhen::Committed);
+    inbox.open(&open(9, 1, 1), JournalId(0)).unwrap();
+    inbox.accept(frame(1, 4)).unwrap();
+    assert_eq!(inbox.poll_ack().map(|a| a.through), Some(Seq(0)));
+    inbox.take(1_000, 1_000);
+    inbox.committed(EPOCH, Seq(4));
+    assert_eq!(inbox.poll_ack().map(|a| a.through), Some(Seq(4)));
+}
+
+#[test]
+fn a_peer_that_ignores_its_credit_is_refused() {
+    let mut inbox = opened();
+    assert_eq!(inbox.accept(frame(1, 66)), Ok(66), "990 of 1000 bytes");
+    assert_eq!(inbox.accept(frame(67, 2)), Err(Violation::OverCredit { link: LINK, cost: 30 }));
+}
+
+#[test]
+fn the_end_comes_once_and_nothing_behind_it() {
+    let mut inbox = opened();
+    inbox.accept(frame(1, 2)).unwrap();
+    let end = |seq| End { link: LINK, epoch: EPOCH, seq: Seq(seq) };
+    assert!(inbox.accept_end(end(4)).is_err());
+    assert!(inbox.accept_end(end(3)).is_ok() && inbox.accept_end(end(3)).is_ok());
+    assert!(!inbox.is_exhausted());
+    inbox.take(1_000, 1_000);
+    assert!(inbox.is_exhausted());
+    assert_eq!(inbox.accept(frame(4, 1)), Err(Violation::BehindEnd { link: LINK, end: Seq(3) }));
+}

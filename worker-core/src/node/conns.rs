@@ -1,0 +1,170 @@
+//! Which connection serves what, from its first byte to its last.
+
+use super::Node;
+use super::downlink::check_hello;
+use crate::config::NodeIx;
+use crate::event::{Action, ConnId, Report};
+use crate::fault::Bug;
+use std::collections::BTreeMap;
+use worker_proto::Frame;
+use worker_proto::frame::GoAway;
+
+/// ```text
+///   Dialed(peer) ──────────────────────────────▶ Closing        (uplink: from the dial on)
+///   Unknown ──Hello ok──▶ From(peer) ──────────▶ Closing        (downlink)
+/// ```
+#[derive(Debug)]
+enum Role {
+    /// We dialled it.
+    To(NodeIx),
+    /// It was accepted and has not said who it is.
+    Unknown,
+    /// A peer dialled us.
+    From(NodeIx),
+    /// A last frame is to be written, then it is closed.
+    Closing(Option<GoAway>),
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Conns {
+    roles: BTreeMap<ConnId, Role>,
+    last: u64,
+}
+
+impl Conns {
+    fn add(&mut self, role: Role) -> ConnId {
+        self.last += 1;
+        self.roles.insert(ConnId(self.last), role);
+        ConnId(self.last)
+    }
+
+    pub(super) fn dial(&mut self, peer: NodeIx) -> ConnId {
+        self.add(Role::To(peer))
+    }
+
+    pub(super) fn accept(&mut self) -> ConnId {
+        self.add(Role::Unknown)
+    }
+
+    pub(super) fn remove(&mut self, conn: ConnId) {
+        self.roles.remove(&conn);
+    }
+}
+
+impl Node {
+    pub(super) fn dialed(&mut self, conn: ConnId) {
+        if let Some(Role::To(peer)) = self.conns.roles.get(&conn)
+            && let Some(uplink) = self.uplinks.get_mut(peer)
+        {
+            uplink.dialed(&mut self.ctx);
+        }
+    }
+
+    pub(super) fn frame(&mut self, conn: ConnId, frame: Frame) {
+        let result = match self.conns.roles.get(&conn) {
+            Some(Role::To(peer)) => match self.uplinks.get_mut(peer) {
+                Some(uplink) if uplink.conn() == Some(conn) => uplink.frame(&mut self.ctx, frame),
+                Some(_) | None => Ok(()),
+            },
+            Some(Role::Unknown) => self.first_frame(conn, frame),
+            Some(Role::From(peer)) => match self.downlinks.get_mut(peer) {
+                Some(downlink)
+                    if downlink.owner == Some(conn) || self.ctx.planted.is(Bug::StaleOpenTakesLink) =>
+                {
+                    downlink.frame(&mut self.ctx, frame)
+                }
+                Some(_) | None => Ok(()),
+            },
+            Some(Role::Closing(_)) | None => Ok(()),
+        };
+        if let Err(go_away) = result {
+            self.close(conn, Some(go_away));
+        }
+    }
+
+    fn first_frame(&mut self, conn: ConnId, frame: Frame) -> Result<(), GoAway> {
+        let Frame::Hello(hello) = frame else {
+            return Err(super::uplink::violation(&"the first frame must be Hello"));
+        };
+        let greeted = check_hello(&self.ctx, &hello).and_then(|peer| match self.downlinks.get_mut(&peer) {
+            Some(downlink) => downlink.hello(&mut self.ctx, conn, &hello).map(|replaced| (peer, replaced)),
+            None => Err(super::uplink::violation(&"no link leads from the dialling node to this one")),
+        });
+        let (peer, replaced) = greeted.inspect_err(|go_away| {
+            let why = go_away.message.clone();
+            self.ctx.act(Action::Report(Report::PeerRefused { peer: hello.node.clone(), why }));
+        })?;
+        self.conns.roles.insert(conn, Role::From(peer));
+        if let Some(old) = replaced {
+            let why = worker_proto::frame::GoAwayWhy::Superseded;
+            self.close(old, Some(GoAway { why, message: "a newer connection took over".into() }));
+        }
+        Ok(())
+    }
+
+    /// Writes a last word, if there is one, and closes.
+    pub(super) fn close(&mut self, conn: ConnId, last_word: Option<GoAway>) {
+        let why = last_word.as_ref().map_or_else(|| "closed".to_owned(), |g| g.message.clone());
+        match self.conns.roles.insert(conn, Role::Closing(last_word)) {
+            Some(Role::To(peer)) => self.lost_uplink(peer, conn, &why),
+            Some(Role::From(peer)) => self.lost_downlink(peer, conn),
+            Some(Role::Unknown | Role::Closing(_)) | None => {}
+        }
+        self.ctx.act(Action::Wake { conn });
+        self.ctx.act(Action::Close { conn });
+    }
+
+    pub(super) fn closed(&mut self, conn: ConnId, why: String) {
+        match self.conns.roles.remove(&conn) {
+            Some(Role::To(peer)) => self.lost_uplink(peer, conn, &why),
+            Some(Role::From(peer)) => self.lost_downlink(peer, conn),
+            Some(Role::Unknown | Role::Closing(_)) | None => {}
+        }
+    }
+
+    fn lost_uplink(&mut self, peer: NodeIx, conn: ConnId, why: &str) {
+        if let Some(uplink) = self.uplinks.get_mut(&peer)
+            && uplink.conn().is_none_or(|c| c == conn)
+        {
+            uplink.closed(&mut self.ctx, why.to_owned());
+        }
+    }
+
+    fn lost_downlink(&mut self, peer: NodeIx, conn: ConnId) {
+        if let Some(downlink) = self.downlinks.get_mut(&peer)
+            && downlink.owner == Some(conn)
+        {
+            downlink.unbind(&mut self.ctx);
+        }
+    }
+
+    /// Says the same last word on every connection.
+    pub(super) fn close_all(&mut self, last_word: &GoAway) {
+        let open: Vec<_> = self.conns.roles.keys().copied().collect();
+        for conn in open {
+            if !matches!(self.conns.roles.get(&conn), Some(Role::Closing(_))) {
+                self.close(conn, Some(last_word.clone()));
+            }
+        }
+    }
+
+    pub(super) fn transmit(&mut self, conn: ConnId) -> Option<Frame> {
+        match self.conns.roles.get_mut(&conn)? {
+            Role::To(peer) => {
+                let uplink = self.uplinks.get_mut(peer)?;
+                if uplink.conn() == Some(conn) { uplink.poll_transmit(&mut self.ctx) } else { None }
+            }
+            Role::From(peer) => {
+                let data_waits = self.uplinks.get(peer).is_some_and(super::uplink::Uplink::has_data);
+                let downlink = self.downlinks.get_mut(peer)?;
+                if downlink.owner == Some(conn) {
+                    downlink.poll_transmit(&mut self.ctx, data_waits)
+                } else {
+                    None
+                }
+            }
+            Role::Unknown => None,
+            Role::Closing(last_word) => last_word.take().map(Frame::GoAway),
+        }
+    }
+}

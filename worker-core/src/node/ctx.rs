@@ -1,0 +1,199 @@
+//! What tasks and peers of a node share.
+
+use crate::config::{NodeConfig, NodeIx, TaskId, TaskKind};
+use crate::event::{Action, NodeError};
+use crate::fault::Planted;
+use crate::inbox::Inbox;
+use crate::outbox::{Outbox, Request};
+use crate::rng::Rng;
+use crate::slots::Slots;
+use crate::time::Time;
+use crate::timers::Timers;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use worker_proto::{Epoch, JournalId, LinkId};
+
+/// Links, timers, slots and the queue of actions, and what has changed since they were last looked at.
+#[derive(Debug)]
+pub(crate) struct Ctx {
+    pub(crate) config: Arc<NodeConfig>,
+    pub(crate) now: Time,
+    pub(crate) timers: Timers,
+    pub(crate) slots: Slots,
+    pub(crate) rng: Rng,
+    pub(crate) actions: VecDeque<Action>,
+    pub(crate) planted: Planted,
+    pub(crate) draining: bool,
+    pub(super) outboxes: Vec<Option<Outbox>>,
+    pub(super) inboxes: Vec<Option<Inbox>>,
+    pub(super) tasks_due: Due<TaskId>,
+    pub(super) outboxes_due: Due<LinkId>,
+    pub(super) inboxes_due: Due<LinkId>,
+    /// Links whose receiver here wants nothing more and has not said so yet.
+    pub(super) cancels: Vec<LinkId>,
+    /// Inboxes that were empty and are not any more.
+    pub(super) filled: Vec<LinkId>,
+    /// Links whose end has come, and whether for the first time.
+    pub(super) ended: Vec<(LinkId, bool)>,
+    /// Records that peers' restarts may have lost, in all.
+    pub(crate) lost: u64,
+    pub(super) halted: Option<NodeError>,
+}
+
+impl Ctx {
+    pub(super) fn new(config: Arc<NodeConfig>, now: Time) -> Self {
+        let links = config.graph.links.len();
+        Self {
+            now,
+            timers: Timers::default(),
+            slots: Slots::new(config.slots),
+            rng: Rng::new(config.seed),
+            actions: VecDeque::new(),
+            planted: Planted::default(),
+            draining: false,
+            outboxes: (0..links).map(|_| None).collect(),
+            inboxes: (0..links).map(|_| None).collect(),
+            tasks_due: Due::new(config.graph.tasks.len(), |t| t.0 as usize),
+            outboxes_due: Due::new(links, |l| l.0 as usize),
+            inboxes_due: Due::new(links, |l| l.0 as usize),
+            cancels: Vec::new(),
+            filled: Vec::new(),
+            ended: Vec::new(),
+            lost: 0,
+            halted: None,
+            config,
+        }
+    }
+
+    pub(crate) fn act(&mut self, action: Action) {
+        self.actions.push_back(action);
+    }
+
+    /// The outbox of a link that starts at this node.
+    pub(crate) fn outbox(&mut self, link: LinkId) -> &mut Outbox {
+        self.outboxes[link.0 as usize].as_mut().expect("tasks name only their own output links")
+    }
+
+    pub(crate) fn outbox_ref(&self, link: LinkId) -> &Outbox {
+        self.outboxes[link.0 as usize].as_ref().expect("tasks name only their own output links")
+    }
+
+    /// The inbox of a link that ends at this node.
+    pub(crate) fn inbox(&mut self, link: LinkId) -> &mut Inbox {
+        self.inboxes[link.0 as usize].as_mut().expect("tasks name only their own input links")
+    }
+
+    pub(crate) fn inbox_ref(&self, link: LinkId) -> &Inbox {
+        self.inboxes[link.0 as usize].as_ref().expect("tasks name only their own input links")
+    }
+
+    pub(crate) fn task_changed(&mut self, task: TaskId) {
+        self.tasks_due.push(task);
+    }
+
+    pub(crate) fn outbox_changed(&mut self, link: LinkId) {
+        self.outboxes_due.push(link);
+    }
+
+    pub(crate) fn inbox_changed(&mut self, link: LinkId) {
+        self.inboxes_due.push(link);
+    }
+
+    /// The sending task of `link`, here, may be able to go on.
+    pub(super) fn sender_changed(&mut self, link: LinkId) {
+        let task = self.config.graph.link(link).from;
+        self.task_changed(task);
+    }
+
+    /// Tuples were accepted into the inbox of `link`.
+    pub(super) fn inbox_filled(&mut self, link: LinkId, was_empty: bool) {
+        if was_empty && !self.inbox_ref(link).is_empty() {
+            self.filled.push(link);
+        }
+        self.inbox_changed(link);
+        let task = self.config.graph.link(link).to;
+        self.task_changed(task);
+    }
+
+    /// The end of `link` was accepted.
+    pub(super) fn inbox_ended(&mut self, link: LinkId, first: bool) {
+        self.ended.push((link, first));
+        self.inbox_changed(link);
+        let task = self.config.graph.link(link).to;
+        self.task_changed(task);
+    }
+
+    pub(super) fn sender_is_source(&self, link: LinkId) -> bool {
+        let graph = &self.config.graph;
+        matches!(graph.task(graph.link(link).from).kind, TaskKind::Source)
+    }
+
+    /// Passes on what an outbox wants done.
+    pub(super) fn drain_requests(&mut self, link: LinkId) {
+        while let Some(request) = self.outbox(link).poll_request() {
+            self.act(match request {
+                Request::Store { first_seq, batch } => Action::Store { link, first_seq, batch },
+                Request::Load { first_seq, place } => Action::Load { link, first_seq, place },
+                Request::Discard { place } => Action::Discard { place },
+            });
+        }
+    }
+
+    /// The receiver of `link`, here, wants nothing more.
+    pub(crate) fn cancel_upstream(&mut self, link: LinkId) {
+        self.cancels.push(link);
+    }
+
+    /// A task cannot go on: the pipeline has failed.
+    pub(crate) fn fail_task(&mut self, task: &str, why: String) {
+        self.halt(NodeError::Task { task: task.to_owned(), why });
+    }
+
+    /// The pipeline has failed; the first reason counts.
+    pub(crate) fn halt(&mut self, error: NodeError) {
+        self.halted.get_or_insert(error);
+    }
+
+    pub(crate) fn is_halted(&self) -> bool {
+        self.halted.is_some()
+    }
+
+    pub(super) fn epoch(&self) -> Epoch {
+        Epoch(self.config.incarnation.0)
+    }
+
+    pub(super) fn journal(&self) -> JournalId {
+        JournalId(self.config.incarnation.0)
+    }
+
+    pub(super) fn node_name(&self, node: NodeIx) -> &str {
+        &self.config.nodes[usize::from(node.0)]
+    }
+}
+
+/// Ids to look at again, each at most once in the queue.
+#[derive(Debug)]
+pub(super) struct Due<T> {
+    queue: VecDeque<T>,
+    queued: Vec<bool>,
+    index: fn(T) -> usize,
+}
+
+impl<T: Copy> Due<T> {
+    fn new(count: usize, index: fn(T) -> usize) -> Self {
+        Self { queue: VecDeque::new(), queued: vec![false; count], index }
+    }
+
+    fn push(&mut self, id: T) {
+        let queued = &mut self.queued[(self.index)(id)];
+        if !std::mem::replace(queued, true) {
+            self.queue.push_back(id);
+        }
+    }
+
+    pub(super) fn pop(&mut self) -> Option<T> {
+        let id = self.queue.pop_front()?;
+        self.queued[(self.index)(id)] = false;
+        Some(id)
+    }
+}

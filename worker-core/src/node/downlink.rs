@@ -1,0 +1,288 @@
+//! The receiving side of the connection from one peer: greets, binds links, acknowledges, and hears the goodbye.
+//!
+//! ```text
+//!   Unbound ──Hello ok──▶ Bound(conn) ──lost, or replaced by a higher (incarnation, number)──▶ Unbound
+//! ```
+//! The highest (incarnation, connection number) owns all links of the pair; frames of any other connection count for
+//! nothing. A different incarnation is let in only when the connection of the present one is gone.
+
+use super::ctx::Ctx;
+use super::uplink::violation;
+use crate::config::NodeIx;
+use crate::event::{Action, ConnId, NodeError, Report};
+use std::collections::VecDeque;
+use worker_proto::frame::{GoAway, GoAwayWhy, Hello, Open, Refused, RefusedWhy, Welcome};
+use worker_proto::limits::PROTOCOL;
+use worker_proto::{ConnNo, Frame, Incarnation, LinkId};
+
+#[derive(Debug)]
+pub(crate) struct Downlink {
+    pub(super) peer: NodeIx,
+    pub(super) links: Vec<LinkId>,
+    pub(super) owner: Option<ConnId>,
+    life: Option<(Incarnation, ConnNo)>,
+    /// The present life of the peer has given this node tuples or ends.
+    pub(super) heard: bool,
+    /// The peer has said that all its links are finished.
+    pub(super) bye: bool,
+    control: VecDeque<Frame>,
+    acks_due: VecDeque<LinkId>,
+    queued: Vec<bool>,
+    first_link: u32,
+    woken: bool,
+    /// An end of a source was heard or tuples of one, so that a new life of it would repeat them.
+    source_heard: bool,
+}
+
+impl Downlink {
+    pub(super) fn new(peer: NodeIx, links: Vec<LinkId>) -> Self {
+        let first_link = links.iter().map(|l| l.0).min().unwrap_or(0);
+        let span = links.iter().map(|l| l.0).max().map_or(0, |last| last - first_link + 1);
+        Self {
+            peer,
+            links,
+            owner: None,
+            life: None,
+            heard: false,
+            bye: false,
+            control: VecDeque::new(),
+            acks_due: VecDeque::new(),
+            queued: vec![false; span as usize],
+            first_link,
+            woken: false,
+            source_heard: false,
+        }
+    }
+
+    /// Decides on a `Hello`; gives the connection that it replaces.
+    pub(super) fn hello(
+        &mut self,
+        ctx: &mut Ctx,
+        conn: ConnId,
+        hello: &Hello,
+    ) -> Result<Option<ConnId>, GoAway> {
+        let life = (hello.incarnation, hello.conn_no);
+        let mut replaced = None;
+        if let Some((incarnation, number)) = self.life {
+            if self.owner.is_some() && hello.incarnation != incarnation {
+                let message = format!(
+                    "another living process is node {} (started {incarnation}); this one started {}: stop one of them",
+                    hello.node, hello.incarnation
+                );
+                return Err(GoAway { why: GoAwayWhy::NameInUse, message });
+            }
+            if life < (incarnation, number) && !ctx.planted.is(crate::fault::Bug::StaleOpenTakesLink) {
+                let message =
+                    format!("connection {} of that process was replaced by {number}", hello.conn_no);
+                return Err(GoAway { why: GoAwayWhy::Superseded, message });
+            }
+            if hello.incarnation != incarnation {
+                self.restarted(ctx)?;
+            }
+            replaced = self.owner.filter(|&o| o != conn);
+        }
+        self.unbind(ctx);
+        self.life = Some(life);
+        self.owner = Some(conn);
+        self.bye = false;
+        let node = ctx.node_name(ctx.config.me).to_owned();
+        self.control.push_back(Frame::Welcome(Welcome { node, incarnation: ctx.config.incarnation }));
+        self.wake(ctx);
+        Ok(replaced)
+    }
+
+    /// A new process has the peer's name. Sources cannot go on where the old one stopped: memory mode keeps no position.
+    fn restarted(&mut self, ctx: &mut Ctx) -> Result<(), GoAway> {
+        let peer = ctx.node_name(self.peer).to_owned();
+        if self.source_heard {
+            let why = "its process, which ran a source, was restarted; without a journal its input would be repeated";
+            ctx.halt(NodeError::Peer { peer, why: why.into() });
+            return Err(GoAway { why: GoAwayWhy::Failed, message: format!("source node restarted: {why}") });
+        }
+        self.heard = false;
+        ctx.act(Action::Report(Report::PeerRestarted { peer }));
+        Ok(())
+    }
+
+    /// Handles a frame of the connection that owns the links; an error ends the connection.
+    pub(super) fn frame(&mut self, ctx: &mut Ctx, frame: Frame) -> Result<(), GoAway> {
+        match frame {
+            Frame::Open(open) => {
+                let answer = self.open(ctx, &open);
+                self.control.push_back(answer);
+                self.wake(ctx);
+                Ok(())
+            }
+            Frame::Batch(batch) => {
+                let link = batch.link;
+                self.hear(ctx, link)?;
+                if ctx.draining {
+                    return Ok(());
+                }
+                let inbox = ctx.inbox(link);
+                let was_empty = inbox.is_empty();
+                inbox.accept(batch).map_err(|e| violation(&e))?;
+                ctx.inbox_filled(link, was_empty);
+                Ok(())
+            }
+            Frame::End(end) => {
+                self.hear(ctx, end.link)?;
+                if ctx.draining {
+                    return Ok(());
+                }
+                let first = !ctx.inbox(end.link).has_ended();
+                ctx.inbox(end.link).accept_end(end).map_err(|e| violation(&e))?;
+                ctx.inbox_ended(end.link, first);
+                Ok(())
+            }
+            Frame::Bye => {
+                self.bye = true;
+                self.control.push_back(Frame::Bye);
+                self.wake(ctx);
+                Ok(())
+            }
+            Frame::GoAway(go_away) => {
+                if go_away.why == GoAwayWhy::Failed {
+                    let peer = ctx.node_name(self.peer).to_owned();
+                    ctx.halt(NodeError::Remote { peer, why: go_away.message });
+                }
+                Ok(())
+            }
+            Frame::Ping(_) | Frame::Pong(_) => Ok(()),
+            Frame::Hello(_) | Frame::Welcome(_) | Frame::Opened(_) | Frame::Refused(_) | Frame::Ack(_) => {
+                Err(violation(&"the dialling side sent a frame that is not its to send here"))
+            }
+        }
+    }
+
+    fn hear(&mut self, ctx: &Ctx, link: LinkId) -> Result<(), GoAway> {
+        if self.links.binary_search(&link).is_err() {
+            return Err(violation(&format!("link {link} does not lead from the dialling node to this one")));
+        }
+        self.heard = true;
+        self.source_heard |= ctx.sender_is_source(link);
+        Ok(())
+    }
+
+    fn open(&mut self, ctx: &mut Ctx, open: &Open) -> Frame {
+        let refuse =
+            |why, message| Frame::Refused(Refused { link: open.link, epoch: open.epoch, why, message });
+        if self.links.binary_search(&open.link).is_err() {
+            let message = format!("link {} does not lead from the dialling node to this one", open.link);
+            return refuse(RefusedWhy::UnknownLink, message);
+        }
+        let journal = ctx.journal();
+        let answer = match ctx.inbox(open.link).open(open, journal) {
+            Ok(opened) => Frame::Opened(opened),
+            Err(refusal) => refuse(refusal.why, refusal.message),
+        };
+        ctx.inbox_changed(open.link);
+        answer
+    }
+
+    /// The receiver of `link` wants nothing more.
+    pub(super) fn cancel(&mut self, ctx: &mut Ctx, link: LinkId) {
+        let epoch = ctx.inbox(link).epoch();
+        if let (Some(epoch), true) = (epoch, self.owner.is_some()) {
+            let message = "the receiving task is done".to_owned();
+            self.control.push_back(Frame::Refused(Refused { link, epoch, why: RefusedWhy::Done, message }));
+            self.wake(ctx);
+        }
+    }
+
+    /// The inbox of a link may have an acknowledgement to write.
+    pub(super) fn ack_ready(&mut self, ctx: &mut Ctx, link: LinkId) {
+        let at = (link.0 - self.first_link) as usize;
+        if self.owner.is_some()
+            && ctx.inbox(link).wants_ack()
+            && !std::mem::replace(&mut self.queued[at], true)
+        {
+            self.acks_due.push_back(link);
+            self.wake(ctx);
+        }
+    }
+
+    pub(super) fn poll_transmit(&mut self, ctx: &mut Ctx, data_waits: bool) -> Option<Frame> {
+        if let Some(frame) = self.control.pop_front() {
+            return Some(frame);
+        }
+        if ctx.planted.is(crate::fault::Bug::AckBehindData) && data_waits {
+            self.woken = false;
+            return None;
+        }
+        while let Some(link) = self.acks_due.pop_front() {
+            self.queued[(link.0 - self.first_link) as usize] = false;
+            if let Some(ack) = ctx.inbox(link).poll_ack() {
+                return Some(Frame::Ack(ack));
+            }
+        }
+        self.woken = false;
+        None
+    }
+
+    /// The connection that owned the links is gone.
+    pub(super) fn unbind(&mut self, ctx: &mut Ctx) {
+        self.owner = None;
+        self.control.clear();
+        self.acks_due.clear();
+        self.queued.fill(false);
+        self.woken = false;
+        for i in 0..self.links.len() {
+            ctx.inbox(self.links[i]).unbind();
+        }
+    }
+
+    /// Something waits to be written.
+    pub(super) fn is_talking(&self) -> bool {
+        self.owner.is_some() && !(self.control.is_empty() && self.acks_due.is_empty())
+    }
+
+    fn wake(&mut self, ctx: &mut Ctx) {
+        if let (Some(conn), false) = (self.owner, self.woken) {
+            self.woken = true;
+            ctx.act(Action::Wake { conn });
+        }
+    }
+}
+
+/// Checks of a `Hello` that need no history; an error turns the dialling node away.
+pub(super) fn check_hello(ctx: &Ctx, hello: &Hello) -> Result<NodeIx, GoAway> {
+    let config = &ctx.config;
+    let me = ctx.node_name(config.me);
+    let turn_away = |why, message| Err(GoAway { why, message });
+    if hello.protocol != PROTOCOL {
+        let message = format!(
+            "node {me} speaks protocol {PROTOCOL}, node {} speaks {}: run the same version of worker on both",
+            hello.node, hello.protocol
+        );
+        return turn_away(GoAwayWhy::Protocol, message);
+    }
+    if hello.cluster != config.cluster || hello.to != me {
+        let message = format!(
+            "this is node {me} of pipeline {}; node {} wants node {} of pipeline {}: check the addresses in the cluster file",
+            config.cluster, hello.node, hello.to, hello.cluster
+        );
+        return turn_away(GoAwayWhy::WrongPeer, message);
+    }
+    if hello.pipeline != config.pipeline {
+        let message = format!(
+            "the pipeline files differ: fingerprint {:016x} on node {me}, {:016x} on node {}: use the same file on both",
+            config.pipeline.0, hello.pipeline.0, hello.node
+        );
+        return turn_away(GoAwayWhy::Pipeline, message);
+    }
+    if hello.placement != config.placement {
+        let message = format!(
+            "the placements differ: fingerprint {:016x} on node {me}, {:016x} on node {}: use the same cluster file on both",
+            config.placement.0, hello.placement.0, hello.node
+        );
+        return turn_away(GoAwayWhy::Placement, message);
+    }
+    match config.nodes.iter().position(|n| *n == hello.node) {
+        Some(at) if hello.node != me => Ok(NodeIx(u16::try_from(at).unwrap_or(u16::MAX))),
+        Some(_) | None => {
+            let message = format!("node {me} expects no connection from a node named {}", hello.node);
+            turn_away(GoAwayWhy::UnknownNode, message)
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! What a node tells about itself.
+
+use super::Node;
+use super::uplink::State;
+use crate::config::TaskId;
+use crate::inbox::Inbox;
+use crate::outbox::Outbox;
+use crate::stall::{Reason, Stall};
+use crate::status::{LinkStatus, PeerStatus, Status, TaskStatus};
+use crate::task::batch::Phase as BatchPhase;
+use crate::task::stream::Phase as StreamPhase;
+use crate::task::{Base, Kind, Life, Task};
+use crate::timers::WakeReason;
+use worker_proto::LinkId;
+
+impl Node {
+    /// Counters and queues now.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let links: Vec<_> =
+            (0_u32..).zip(&self.ctx.outboxes).filter_map(|(at, o)| Some((LinkId(at), o.as_ref()?))).collect();
+        Status {
+            tasks: self.tasks.iter().flatten().map(|t| self.task_status(t)).collect(),
+            memory_bytes: self.memory_bytes(),
+            stored_bytes: links.iter().map(|(_, o)| o.stored_cost()).sum(),
+            links: links.into_iter().map(|(link, outbox)| link_status(link, outbox)).collect(),
+            peers: self
+                .uplinks
+                .values()
+                .map(|u| PeerStatus {
+                    peer: u.peer,
+                    up: matches!(u.state, State::Up(_) | State::Farewell(_) | State::Done),
+                    failed_attempts: u.failed_attempts(),
+                    last_error: u.last_error.clone(),
+                })
+                .collect(),
+            lost: self.ctx.lost,
+            slots: (self.ctx.slots.used(), self.ctx.slots.total()),
+        }
+    }
+
+    /// Bytes of records held in memory: outboxes, inboxes, batches and what is on its way to stream programs.
+    #[must_use]
+    pub fn memory_bytes(&self) -> u64 {
+        let outboxes: u64 = self.ctx.outboxes.iter().flatten().map(Outbox::memory_cost).sum();
+        let inboxes: u64 = self.ctx.inboxes.iter().flatten().map(Inbox::queue_cost).sum();
+        let tasks: u64 = self
+            .tasks
+            .iter()
+            .flatten()
+            .map(|t| match &t.kind {
+                Kind::Batch(batch) => batch.held_cost(),
+                Kind::Stream(stream) => stream.on_the_way(),
+                Kind::Source(_) | Kind::Sink(_) => 0,
+            })
+            .sum();
+        outboxes + inboxes + tasks
+    }
+
+    /// Every task that has work and cannot do it now, with the reasons.
+    #[must_use]
+    pub fn stalls(&self) -> Vec<Stall> {
+        let running = self.tasks.iter().flatten().filter(|t| t.base.life != Life::Done);
+        running
+            .filter_map(|task| {
+                let mut reasons = self.task_reasons(task);
+                reasons.extend(self.output_reasons(&task.base));
+                (!reasons.is_empty()).then_some(Stall { task: task.base.id, reasons })
+            })
+            .collect()
+    }
+
+    /// The sending end of a link that starts here.
+    #[must_use]
+    pub fn outbox(&self, link: LinkId) -> Option<&Outbox> {
+        self.ctx.outboxes.get(link.0 as usize)?.as_ref()
+    }
+
+    /// The receiving end of a link that ends here.
+    #[must_use]
+    pub fn inbox(&self, link: LinkId) -> Option<&Inbox> {
+        self.ctx.inboxes.get(link.0 as usize)?.as_ref()
+    }
+
+    /// Whether [`Action::Finished`](crate::event::Action::Finished) or `Halt` was given.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// Whether a task of this node has reached its end with everything finished.
+    #[must_use]
+    pub fn is_done(&self, task: TaskId) -> bool {
+        self.tasks.get(task.0 as usize).and_then(Option::as_ref).is_some_and(|t| t.base.life == Life::Done)
+    }
+
+    fn task_status(&self, task: &Task) -> TaskStatus {
+        let inboxes: u64 = task.base.inputs.iter().map(|&l| self.ctx.inbox_ref(l).queued_records()).sum();
+        let held = match &task.kind {
+            Kind::Batch(batch) => batch.held_records(),
+            Kind::Source(_) | Kind::Stream(_) | Kind::Sink(_) => 0,
+        };
+        TaskStatus {
+            task: task.base.id,
+            counters: task.base.counters,
+            queued: inboxes + held,
+            done: task.base.life == Life::Done,
+        }
+    }
+
+    fn task_reasons(&self, task: &Task) -> Vec<Reason> {
+        match &task.kind {
+            Kind::Source(source) if source.waits_for_outside() => vec![Reason::SourceIdle],
+            Kind::Source(_) if self.ctx.is_halted() => Vec::new(),
+            Kind::Source(_) => self.blocked(&task.base),
+            Kind::Batch(batch) => match batch.phase() {
+                BatchPhase::Idle if batch.held_records() > 0 => {
+                    vec![Reason::Linger { until: self.ctx.timers.at(WakeReason::Linger(task.base.id)) }]
+                }
+                BatchPhase::Idle => Vec::new(),
+                BatchPhase::Blocked { .. } => self.blocked(&task.base),
+                BatchPhase::Queued { since } => {
+                    let ahead = self.ctx.slots.ahead_of(task.base.id).unwrap_or(0);
+                    vec![Reason::NoSlot { since, ahead, slots: self.ctx.slots.total() }]
+                }
+                BatchPhase::Running { since, .. } => vec![Reason::ChildBusy { since }],
+                BatchPhase::Backoff { until } => {
+                    let (attempts, records) = batch.in_hand().unwrap_or((0, 0));
+                    let why = batch.last_failure().map(|f| f.message.clone()).unwrap_or_default();
+                    vec![Reason::Backoff { attempts, until, why, records }]
+                }
+            },
+            Kind::Stream(stream) => match stream.phase() {
+                StreamPhase::Closing { since } => vec![Reason::ChildBusy { since }],
+                StreamPhase::Fed { .. } if stream.is_full() => {
+                    vec![Reason::ChildNotReading { bytes: stream.on_the_way() }]
+                }
+                StreamPhase::Fed { .. } | StreamPhase::Idle if task.base.has_input() => {
+                    self.blocked(&task.base)
+                }
+                StreamPhase::Fed { .. } | StreamPhase::Idle => Vec::new(),
+            },
+            Kind::Sink(sink) => {
+                sink.writing_since().map(|since| Reason::Writing { since }).into_iter().collect()
+            }
+        }
+    }
+
+    /// Which outputs keep a task from starting new work.
+    fn blocked(&self, base: &Base) -> Vec<Reason> {
+        if base.life != Life::Running || base.may_work(&self.ctx) {
+            return Vec::new();
+        }
+        let limits = &self.ctx.config.limits;
+        let over = base.outputs.iter().map(|&l| (l, self.ctx.outbox_ref(l)));
+        let past = over.clone().filter(|(_, o)| o.stored_cost() >= limits.spill_bytes);
+        let spilled: Vec<_> = past
+            .map(|(link, o)| Reason::SpillLimit {
+                link,
+                stored_bytes: o.stored_cost(),
+                limit_bytes: limits.spill_bytes,
+            })
+            .collect();
+        if !spilled.is_empty() {
+            return spilled;
+        }
+        let fullest = over.max_by_key(|(_, o)| o.memory_cost());
+        fullest
+            .map(|(link, o)| Reason::OutboxFull {
+                link,
+                memory_bytes: o.memory_cost(),
+                budget_bytes: limits.outbox_bytes,
+            })
+            .into_iter()
+            .collect()
+    }
+
+    /// Why tuples that a task has produced do not leave.
+    fn output_reasons(&self, base: &Base) -> Vec<Reason> {
+        let mut reasons = Vec::new();
+        for &link in &base.outputs {
+            let outbox = self.ctx.outbox_ref(link);
+            let held_records = outbox.held_records();
+            if outbox.is_finished() || (held_records == 0 && outbox.ended().is_none()) {
+                continue;
+            }
+            let graph = &self.ctx.config.graph;
+            let to = graph.task(graph.link(link).to).node;
+            let uplink = self.uplinks.get(&to);
+            match uplink {
+                Some(u) if !matches!(u.state, State::Up(_) | State::Farewell(_) | State::Done) => {
+                    reasons.push(Reason::PeerDown {
+                        link,
+                        peer: to,
+                        since: u.down_since,
+                        why: u.last_error.clone(),
+                        attempts: u.failed_attempts(),
+                        next: self.ctx.timers.at(WakeReason::Redial(to)),
+                        held_records,
+                    });
+                }
+                Some(_) | None if held_records == 0 => {}
+                Some(_) if !outbox.is_open() => reasons.push(Reason::NotOpen { link, held_records }),
+                Some(_) | None if outbox.waits_for_credit() => {
+                    reasons.push(Reason::NoCredit { link, held_records });
+                }
+                Some(_) | None => {}
+            }
+        }
+        reasons
+    }
+}
+
+fn link_status(link: LinkId, outbox: &Outbox) -> LinkStatus {
+    LinkStatus {
+        link,
+        held_records: outbox.held_records(),
+        memory_bytes: outbox.memory_cost(),
+        stored_bytes: outbox.stored_cost(),
+        records: outbox.records(),
+        retried: outbox.retried(),
+        open: outbox.is_open(),
+    }
+}

@@ -1,0 +1,244 @@
+//! The machine of one node: its tasks, the ends of its links, and its peers.
+
+mod conns;
+mod ctx;
+mod downlink;
+mod inspect;
+mod settle;
+mod uplink;
+
+pub(crate) use ctx::Ctx;
+
+use crate::config::{NodeConfig, NodeIx, TaskId};
+use crate::event::{Action, ConnId, Event};
+use crate::inbox::{AckWhen, Inbox};
+use crate::outbox::Outbox;
+use crate::task::{Kind, Task};
+use crate::time::Time;
+use crate::timers::WakeReason;
+use conns::Conns;
+use downlink::Downlink;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use uplink::Uplink;
+use worker_proto::LinkId;
+
+/// One node of a pipeline: everything that decides, nothing that does.
+///
+/// # The law of use
+///
+/// 1. Hand it one input: [`handle`](Self::handle), [`accept`](Self::accept) or [`handle_wake`](Self::handle_wake), each
+///    with the time.
+/// 2. Drain [`poll_action`](Self::poll_action) until it gives `None`, doing each action in order.
+/// 3. Ask [`next_wake`](Self::next_wake) when to call `handle_wake` if nothing else happens before.
+///
+/// Beside it, a connection that can be written to pulls frames with [`poll_transmit`](Self::poll_transmit) until that
+/// gives `None`; it may then have new actions (2) and comes again after [`Action::Wake`]. What is sent is decided at that
+/// last moment: control before tuples, a link's retries before its fresh tuples.
+///
+/// Handlers decide, polls only pop. Time never goes back. Same inputs, seed and times: same outputs, byte for byte.
+#[derive(Debug)]
+pub struct Node {
+    ctx: Ctx,
+    tasks: Vec<Option<Task>>,
+    uplinks: BTreeMap<NodeIx, Uplink>,
+    downlinks: BTreeMap<NodeIx, Downlink>,
+    conns: Conns,
+    over: bool,
+}
+
+impl Node {
+    /// A node at its start; its first actions are ready.
+    ///
+    /// # Panics
+    /// If the graph names tasks or nodes that do not exist.
+    #[must_use]
+    pub fn new(config: NodeConfig, now: Time) -> Self {
+        Self::with_acks(config, now, AckWhen::Received)
+    }
+
+    /// A node that acknowledges at another moment than memory mode does.
+    ///
+    /// # Panics
+    /// If the graph names tasks or nodes that do not exist.
+    #[must_use]
+    pub fn with_acks(config: NodeConfig, now: Time, ack_when: AckWhen) -> Self {
+        let config = Arc::new(config);
+        let mut ctx = Ctx::new(Arc::clone(&config), now);
+        let (graph, me) = (&config.graph, config.me);
+        let mut inputs = vec![Vec::new(); graph.tasks.len()];
+        let mut outputs = vec![Vec::new(); graph.tasks.len()];
+        let mut up: BTreeMap<NodeIx, Vec<LinkId>> = BTreeMap::new();
+        let mut down: BTreeMap<NodeIx, Vec<LinkId>> = BTreeMap::new();
+        for (at, link) in graph.links.iter().enumerate() {
+            let id = LinkId(u32::try_from(at).expect("fewer than 2³² links"));
+            let (from, to) = (graph.task(link.from).node, graph.task(link.to).node);
+            outputs[link.from.0 as usize].push(id);
+            inputs[link.to.0 as usize].push(id);
+            if from == me {
+                ctx.outboxes[at] = Some(Outbox::new(config.limits.outbox_bytes));
+            }
+            if to == me {
+                ctx.inboxes[at] = Some(Inbox::new(id, config.limits.credit_bytes, ack_when));
+            }
+            if from == me && to != me {
+                up.entry(to).or_default().push(id);
+            } else if from != me && to == me {
+                down.entry(from).or_default().push(id);
+            }
+        }
+        let tasks = graph.tasks.iter().zip(inputs).zip(outputs).enumerate();
+        let tasks = tasks
+            .map(|(at, ((spec, inputs), outputs))| {
+                let id = TaskId(u32::try_from(at).expect("fewer than 2³² tasks"));
+                (spec.node == me).then(|| Task::new(id, spec, inputs, outputs))
+            })
+            .collect();
+        let uplinks = up.into_iter().map(|(peer, links)| (peer, Uplink::new(peer, links, &ctx))).collect();
+        let downlinks = down.into_iter().map(|(peer, links)| (peer, Downlink::new(peer, links))).collect();
+        let mut node = Self { ctx, tasks, uplinks, downlinks, conns: Conns::default(), over: false };
+        node.start();
+        node
+    }
+
+    fn start(&mut self) {
+        self.open_local_links();
+        for task in self.tasks.iter().flatten() {
+            self.ctx.task_changed(task.base.id);
+        }
+        for uplink in self.uplinks.values_mut() {
+            uplink.dial(&mut self.ctx, self.conns.dial(uplink.peer));
+        }
+        self.settle();
+    }
+
+    /// A connection was accepted; its first frame will say from whom.
+    pub fn accept(&mut self, now: Time) -> ConnId {
+        self.at(now);
+        self.conns.accept()
+    }
+
+    /// Handles something that happened.
+    pub fn handle(&mut self, now: Time, event: Event) {
+        self.at(now);
+        if !self.over {
+            self.dispatch(event);
+            self.settle();
+        } else if let Event::Closed { conn, .. } = event {
+            self.conns.remove(conn);
+        }
+    }
+
+    /// Does what is due at `now`.
+    pub fn handle_wake(&mut self, now: Time) {
+        self.at(now);
+        while let (Some(reason), false) = (self.ctx.timers.pop_due(now), self.over) {
+            self.wake(reason);
+            self.settle();
+        }
+    }
+
+    /// The next thing the driver must do.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.ctx.actions.pop_front()
+    }
+
+    /// The next frame to write on a connection. Call it only when the frame can be written soon.
+    pub fn poll_transmit(&mut self, now: Time, conn: ConnId) -> Option<worker_proto::Frame> {
+        self.at(now);
+        let frame = self.transmit(conn);
+        if frame.is_none() && !self.over {
+            self.settle();
+        }
+        frame
+    }
+
+    /// When [`handle_wake`](Self::handle_wake) is due, and why.
+    #[must_use]
+    pub fn next_wake(&self) -> Option<(Time, WakeReason)> {
+        self.ctx.timers.next()
+    }
+
+    /// Plants a bug (test-only).
+    #[cfg(feature = "planted-bugs")]
+    pub fn plant(&mut self, bug: crate::fault::Bug) {
+        self.ctx.planted.plant(bug);
+        for outbox in self.ctx.outboxes.iter_mut().flatten() {
+            outbox.planted.plant(bug);
+        }
+        for inbox in self.ctx.inboxes.iter_mut().flatten() {
+            inbox.planted.plant(bug);
+        }
+    }
+
+    fn at(&mut self, now: Time) {
+        self.ctx.now = self.ctx.now.max(now);
+    }
+
+    fn wake(&mut self, reason: WakeReason) {
+        match reason {
+            WakeReason::Linger(task) => self.ctx.task_changed(task),
+            WakeReason::Retry(task) => self.with_task(task, |task, ctx| {
+                if let Kind::Batch(batch) = &mut task.kind {
+                    batch.retry_due(&mut task.base, ctx);
+                }
+            }),
+            WakeReason::Window(task) => self.with_task(task, |task, ctx| {
+                if let Kind::Stream(stream) = &mut task.kind {
+                    stream.window_due(&task.base, ctx);
+                }
+            }),
+            WakeReason::Redial(peer) => {
+                if let Some(uplink) = self.uplinks.get_mut(&peer) {
+                    let conn = self.conns.dial(peer);
+                    uplink.dial(&mut self.ctx, conn);
+                }
+            }
+            WakeReason::Goodbye => self.give_up_goodbyes(),
+        }
+    }
+
+    fn with_task(&mut self, id: TaskId, f: impl FnOnce(&mut Task, &mut Ctx)) {
+        if let Some(Some(task)) = self.tasks.get_mut(id.0 as usize) {
+            f(task, &mut self.ctx);
+        }
+    }
+
+    /// Every input is decided here or in the part of the node it concerns.
+    fn dispatch(&mut self, event: Event) {
+        match event {
+            Event::Dialed { conn } => self.dialed(conn),
+            Event::Frame { conn, frame } => self.frame(conn, frame),
+            Event::Closed { conn, why } => self.closed(conn, why),
+            Event::Stored { link, first_seq, place } => {
+                self.ctx.outbox(link).stored(first_seq, place);
+                self.ctx.outbox_changed(link);
+                self.ctx.sender_changed(link);
+            }
+            Event::Loaded { link, first_seq, batch } => {
+                self.ctx.outbox(link).loaded(first_seq, batch);
+                self.ctx.outbox_changed(link);
+            }
+            Event::Persisted { task, commit } => self.with_task(task, |t, ctx| {
+                t.persisted(ctx, commit);
+                ctx.task_changed(task);
+            }),
+            Event::TaskFailed { task, why } => {
+                self.with_task(task, |t, ctx| ctx.fail_task(&t.base.name, why))
+            }
+            Event::Drain => self.drain(),
+            Event::RunDone { .. }
+            | Event::StreamFed { .. }
+            | Event::StreamOutput { .. }
+            | Event::StreamExited { .. }
+            | Event::SourceRead { .. }
+            | Event::SourceEnded { .. }
+            | Event::Written { .. }
+            | Event::SinkClosed { .. }
+            | Event::SinkReaderGone { .. } => self.task_event(event),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,235 @@
+//! After every input: what follows from it, until nothing does.
+
+use super::Node;
+use crate::event::{Action, Event};
+use crate::task::{Kind, Life};
+use crate::timers::WakeReason;
+use worker_proto::LinkId;
+use worker_proto::frame::{BatchFrame, End, GoAway, GoAwayWhy, Open};
+
+impl Node {
+    /// An event of a task's driver goes to the task, if it is of the right kind.
+    pub(super) fn task_event(&mut self, event: Event) {
+        let Some(id) = event.task() else { return };
+        self.with_task(id, |task, ctx| {
+            let base = &mut task.base;
+            match (event, &mut task.kind) {
+                (Event::RunDone { work, result, spent, .. }, Kind::Batch(batch)) => {
+                    batch.run_done(base, ctx, work, result, spent);
+                }
+                (Event::StreamFed { window, cost, .. }, Kind::Stream(s)) => s.taken(base, ctx, window, cost),
+                (Event::StreamOutput { window, output, .. }, Kind::Stream(s)) => {
+                    s.printed(base, ctx, window, output);
+                }
+                (Event::StreamExited { window, result, early, .. }, Kind::Stream(s)) => {
+                    s.exited(base, ctx, window, result, early);
+                }
+                (Event::SourceRead { output, .. }, Kind::Source(source)) => source.read(base, ctx, output),
+                (Event::SourceEnded { .. }, Kind::Source(source)) => source.ended(base, ctx),
+                (Event::Written { work, .. }, Kind::Sink(sink)) => sink.written(base, ctx, work),
+                (Event::SinkClosed { .. }, Kind::Sink(sink)) => sink.closed(base, ctx),
+                (Event::SinkReaderGone { .. }, Kind::Sink(sink)) => sink.reader_gone(base, ctx),
+                (_, Kind::Source(_) | Kind::Batch(_) | Kind::Stream(_) | Kind::Sink(_)) => {}
+            }
+            ctx.task_changed(id);
+        });
+    }
+
+    /// Follows every change to its end: tasks step, local links flow, connections are woken, slots are given out.
+    pub(super) fn settle(&mut self) {
+        while !self.ctx.is_halted() {
+            if let Some(link) = self.ctx.filled.pop() {
+                let to = self.ctx.config.graph.link(link).to;
+                self.with_task(to, |task, _| task.base.arrived(link));
+            } else if let Some((link, first)) = self.ctx.ended.pop() {
+                self.link_ended(link, first);
+            } else if let Some(link) = self.ctx.cancels.pop() {
+                self.cancel_link(link);
+            } else if let Some(id) = self.ctx.tasks_due.pop() {
+                self.with_task(id, |task, ctx| task.step(ctx));
+            } else if let Some(link) = self.ctx.outboxes_due.pop() {
+                self.outbox_due(link);
+            } else if let Some(link) = self.ctx.inboxes_due.pop() {
+                self.inbox_due(link);
+            } else if let Some(id) = self.ctx.slots.grant() {
+                self.give_slot(id);
+            } else {
+                break;
+            }
+        }
+        self.check_over();
+    }
+
+    fn give_slot(&mut self, id: crate::config::TaskId) {
+        let mut used = false;
+        self.with_task(id, |task, ctx| {
+            if let Kind::Batch(batch) = &mut task.kind {
+                used = batch.slot_granted(&mut task.base, ctx);
+            }
+        });
+        if !used {
+            self.ctx.slots.release();
+        }
+    }
+
+    fn link_ended(&mut self, link: LinkId, first: bool) {
+        let to = self.ctx.config.graph.link(link).to;
+        self.with_task(to, |task, ctx| {
+            if first {
+                task.base.input_ended();
+            }
+            task.base.finish_end(ctx, link);
+        });
+    }
+
+    fn is_local(&self, link: LinkId) -> bool {
+        let graph = &self.ctx.config.graph;
+        let spec = graph.link(link);
+        graph.task(spec.from).node == graph.task(spec.to).node
+    }
+
+    pub(super) fn open_local_links(&mut self) {
+        let (epoch, journal) = (self.ctx.epoch(), self.ctx.journal());
+        for at in 0..self.ctx.outboxes.len() {
+            let (Some(outbox), Some(inbox)) = (&mut self.ctx.outboxes[at], &mut self.ctx.inboxes[at]) else {
+                continue;
+            };
+            let (first_unacked, next) = (outbox.first_unacked(), outbox.next_seq());
+            let open = Open { link: inbox.link(), epoch, journal, first_unacked, next };
+            let opened = inbox.open(&open, journal).expect("both ends of a local link are new");
+            let standing = crate::outbox::Standing {
+                committed: opened.committed,
+                received: opened.received,
+                finished: opened.finished,
+                credit: opened.credit,
+            };
+            outbox.open(standing).expect("both ends of a local link are new");
+        }
+    }
+
+    fn outbox_due(&mut self, link: LinkId) {
+        if self.is_local(link) {
+            self.flow(link);
+        } else {
+            let to = self.ctx.config.graph.task(self.ctx.config.graph.link(link).to).node;
+            if let Some(uplink) = self.uplinks.get_mut(&to) {
+                uplink.link_ready(&mut self.ctx, link);
+            }
+        }
+        self.ctx.drain_requests(link);
+    }
+
+    /// Moves tuples of a local link from its outbox to its inbox: the same machines, without the wire.
+    fn flow(&mut self, link: LinkId) {
+        let epoch = self.ctx.epoch();
+        loop {
+            if let Some(pulled) = self.ctx.outbox(link).pull(u64::MAX) {
+                let (first_seq, batch) = (pulled.first_seq, pulled.batch);
+                let inbox = self.ctx.inbox(link);
+                let was_empty = inbox.is_empty();
+                let accepted = inbox.accept(BatchFrame { link, epoch, first_seq, batch });
+                debug_assert!(accepted.is_ok(), "a local link keeps the rules: {accepted:?}");
+                self.ctx.inbox_filled(link, was_empty);
+            } else if let Some(seq) = self.ctx.outbox(link).pull_end() {
+                let accepted = self.ctx.inbox(link).accept_end(End { link, epoch, seq });
+                debug_assert!(accepted.is_ok(), "a local link keeps the rules: {accepted:?}");
+                self.ctx.inbox_ended(link, true);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn inbox_due(&mut self, link: LinkId) {
+        if self.is_local(link) {
+            if let Some(ack) = self.ctx.inbox(link).poll_ack() {
+                let acked = self.ctx.outbox(link).acked(ack.through, ack.finished, ack.credit);
+                debug_assert!(acked.is_ok(), "a local link keeps the rules: {acked:?}");
+                self.ctx.outbox_changed(link);
+                self.ctx.sender_changed(link);
+            }
+        } else {
+            let from = self.ctx.config.graph.task(self.ctx.config.graph.link(link).from).node;
+            if let Some(downlink) = self.downlinks.get_mut(&from) {
+                downlink.ack_ready(&mut self.ctx, link);
+            }
+        }
+    }
+
+    fn cancel_link(&mut self, link: LinkId) {
+        if self.is_local(link) {
+            self.ctx.outbox(link).cancel();
+            self.ctx.outbox_changed(link);
+            self.ctx.sender_changed(link);
+        } else {
+            let from = self.ctx.config.graph.task(self.ctx.config.graph.link(link).from).node;
+            if let Some(downlink) = self.downlinks.get_mut(&from) {
+                downlink.cancel(&mut self.ctx, link);
+            }
+        }
+    }
+
+    pub(super) fn drain(&mut self) {
+        self.ctx.draining = true;
+        for task in self.tasks.iter_mut().flatten() {
+            if let Kind::Source(source) = &mut task.kind {
+                source.stop(&task.base, &mut self.ctx);
+            }
+            self.ctx.task_changed(task.base.id);
+        }
+    }
+
+    /// Whether the node has failed, is finished, or has drained.
+    fn check_over(&mut self) {
+        if self.over {
+            return;
+        }
+        if let Some(error) = self.ctx.halted.clone() {
+            let message = error.to_string();
+            self.over(&GoAway { why: GoAwayWhy::Failed, message }, Action::Halt { error });
+            return;
+        }
+        let done = self.tasks.iter().flatten().all(|t| t.base.life == Life::Done);
+        if done && self.goodbyes_said() {
+            let message = "finished".to_owned();
+            self.over(&GoAway { why: GoAwayWhy::Leaving, message }, Action::Finished);
+        } else if done && self.ctx.timers.at(WakeReason::Goodbye).is_none() {
+            let at = self.ctx.now + self.ctx.config.linger;
+            self.ctx.timers.set(WakeReason::Goodbye, at);
+        } else if !done && self.ctx.draining && self.has_left() {
+            let message = "shutting down; what it accepted is done".to_owned();
+            self.over(&GoAway { why: GoAwayWhy::Leaving, message }, Action::Finished);
+        }
+    }
+
+    fn over(&mut self, last_word: &GoAway, action: Action) {
+        self.over = true;
+        self.close_all(last_word);
+        self.ctx.act(action);
+    }
+
+    fn goodbyes_said(&self) -> bool {
+        let senders_done = self.uplinks.values().all(|u| u.state == super::uplink::State::Done);
+        let exit_early = self.ctx.planted.is(crate::fault::Bug::ExitWithoutBye);
+        senders_done && (exit_early || self.downlinks.values().all(|d| d.bye && !d.is_talking()))
+    }
+
+    /// Everything accepted was processed and acknowledged onward; streams give up what they hold (upstream counts it).
+    fn has_left(&self) -> bool {
+        let remote_inputs = self.downlinks.values().next().is_some();
+        remote_inputs
+            && self.tasks.iter().flatten().all(crate::task::Task::is_quiet)
+            && self.ctx.outboxes.iter().flatten().all(crate::outbox::Outbox::is_settled)
+            && self.downlinks.values().all(|d| !d.is_talking())
+    }
+
+    /// All is done but some peer never said goodbye: it is gone.
+    pub(super) fn give_up_goodbyes(&mut self) {
+        for uplink in self.uplinks.values_mut().filter(|u| u.conn().is_none()) {
+            uplink.give_up();
+        }
+        for downlink in self.downlinks.values_mut().filter(|d| d.owner.is_none()) {
+            downlink.bye = true;
+        }
+    }
+}

@@ -1,0 +1,352 @@
+//! The sending side of the connection to one peer: dials, greets, binds links, and says goodbye.
+//!
+//! ```text
+//!   Waiting ──due──▶ Dialing ──Dialed──▶ Greeting ──Welcome──▶ Up ──all links finished──▶ Farewell ──Bye──▶ Done
+//!      ▲                │                   │                   │                          │
+//!      └──── backoff ◀──┴───────────────────┴───────────────────┴──────────────────────────┘  connection lost
+//! ```
+//! What is sent is decided when the connection asks ([`Uplink::poll_transmit`]): control first, then one frame of each
+//! link that has something, in turn, a link's retries before its fresh tuples.
+
+use super::ctx::Ctx;
+use crate::backoff::Backoff;
+use crate::config::NodeIx;
+use crate::event::{Action, ConnId, NodeError, Report};
+use crate::outbox::Standing;
+use crate::time::Time;
+use crate::timers::WakeReason;
+use std::collections::VecDeque;
+use std::time::Duration;
+use worker_proto::frame::{
+    Ack, BatchFrame, End, GoAway, GoAwayWhy, Hello, Open, Refused, RefusedWhy, Welcome,
+};
+use worker_proto::limits::PROTOCOL;
+use worker_proto::{ConnNo, Frame, Incarnation, LinkId};
+
+/// For how long another process may hold this node's name before this one gives up: longer than a dead one is noticed.
+const NAME_IN_USE_MAX: Duration = Duration::from_secs(15);
+
+#[derive(Debug)]
+pub(crate) struct Uplink {
+    pub(super) peer: NodeIx,
+    pub(super) links: Vec<LinkId>,
+    pub(super) state: State,
+    conn_no: u64,
+    backoff: Backoff,
+    receiver: Option<Incarnation>,
+    control: VecDeque<Frame>,
+    /// Links that have something to send, in turn; `queued` says which are in it.
+    ready: VecDeque<LinkId>,
+    queued: Vec<bool>,
+    first_link: u32,
+    /// The connection was told to come for more.
+    woken: bool,
+    name_in_use_since: Option<Time>,
+    pub(super) down_since: Time,
+    pub(super) last_error: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    Waiting,
+    Dialing(ConnId),
+    Greeting(ConnId),
+    Up(ConnId),
+    Farewell(ConnId),
+    Done,
+}
+
+impl Uplink {
+    pub(super) fn new(peer: NodeIx, links: Vec<LinkId>, ctx: &Ctx) -> Self {
+        let redial = ctx.config.redial;
+        let first_link = links.iter().map(|l| l.0).min().unwrap_or(0);
+        let span = links.iter().map(|l| l.0).max().map_or(0, |last| last - first_link + 1);
+        Self {
+            peer,
+            links,
+            state: State::Waiting,
+            conn_no: 0,
+            backoff: Backoff::new(redial.initial, redial.max),
+            receiver: None,
+            control: VecDeque::new(),
+            ready: VecDeque::new(),
+            queued: vec![false; span as usize],
+            first_link,
+            woken: false,
+            name_in_use_since: None,
+            down_since: ctx.now,
+            last_error: "not connected yet".into(),
+        }
+    }
+
+    pub(super) fn dial(&mut self, ctx: &mut Ctx, conn: ConnId) {
+        self.state = State::Dialing(conn);
+        self.conn_no += 1;
+        ctx.act(Action::Dial { conn, peer: self.peer });
+    }
+
+    pub(super) fn dialed(&mut self, ctx: &mut Ctx) {
+        let State::Dialing(conn) = self.state else { return };
+        self.state = State::Greeting(conn);
+        let config = &ctx.config;
+        self.control.push_back(Frame::Hello(Hello {
+            protocol: PROTOCOL,
+            cluster: config.cluster.clone(),
+            node: ctx.node_name(config.me).to_owned(),
+            to: ctx.node_name(self.peer).to_owned(),
+            incarnation: config.incarnation,
+            conn_no: ConnNo(self.conn_no),
+            pipeline: config.pipeline,
+            placement: config.placement,
+        }));
+        self.wake(ctx);
+    }
+
+    /// The connection is gone, or was never made.
+    pub(super) fn closed(&mut self, ctx: &mut Ctx, why: String) {
+        if self.state == State::Done {
+            return;
+        }
+        let name = ctx.node_name(self.peer).to_owned();
+        if matches!(self.state, State::Up(_) | State::Farewell(_)) || self.backoff.failed() == 0 {
+            ctx.act(Action::Report(Report::PeerDown { peer: name, why: why.clone() }));
+            self.down_since = ctx.now;
+        }
+        self.state = State::Waiting;
+        self.last_error = why;
+        self.control.clear();
+        self.ready.clear();
+        self.queued.fill(false);
+        self.woken = false;
+        for i in 0..self.links.len() {
+            ctx.outbox(self.links[i]).unbind();
+        }
+        let wait = self.backoff.fail(&mut ctx.rng);
+        ctx.timers.set(WakeReason::Redial(self.peer), ctx.now + wait);
+    }
+
+    /// Handles a frame of the accepting side; an error ends the connection.
+    pub(super) fn frame(&mut self, ctx: &mut Ctx, frame: Frame) -> Result<(), GoAway> {
+        match frame {
+            Frame::Welcome(welcome) => self.welcome(ctx, &welcome),
+            Frame::Opened(opened) => {
+                self.own(opened.link)?;
+                let standing = Standing {
+                    committed: opened.committed,
+                    received: opened.received,
+                    finished: opened.finished,
+                    credit: opened.credit,
+                };
+                if opened.epoch != ctx.epoch() || ctx.outbox(opened.link).is_cancelled() {
+                    return Ok(());
+                }
+                ctx.outbox(opened.link).open(standing).map_err(|e| violation(&e))?;
+                ctx.outbox_changed(opened.link);
+                ctx.sender_changed(opened.link);
+                Ok(())
+            }
+            Frame::Ack(ack) => self.ack(ctx, ack),
+            Frame::Refused(refused) => self.refused(ctx, &refused),
+            Frame::Bye => {
+                if matches!(self.state, State::Farewell(_)) {
+                    self.state = State::Done;
+                }
+                Ok(())
+            }
+            Frame::GoAway(go_away) => {
+                self.go_away(ctx, go_away);
+                Ok(())
+            }
+            Frame::Ping(_) | Frame::Pong(_) => Ok(()),
+            Frame::Hello(_) | Frame::Open(_) | Frame::Batch(_) | Frame::End(_) => {
+                Err(violation(&"the accepting side sent a frame of the dialling side"))
+            }
+        }
+    }
+
+    fn welcome(&mut self, ctx: &mut Ctx, welcome: &Welcome) -> Result<(), GoAway> {
+        let State::Greeting(conn) = self.state else {
+            return Err(violation(&"a second Welcome"));
+        };
+        let name = ctx.node_name(self.peer).to_owned();
+        if welcome.node != name {
+            let message = format!("dialled node {name}, but node {} answered", welcome.node);
+            return Err(GoAway { why: GoAwayWhy::WrongPeer, message });
+        }
+        self.state = State::Up(conn);
+        self.backoff.reset();
+        self.name_in_use_since = None;
+        let before = self.receiver.replace(welcome.incarnation);
+        if before.is_some_and(|b| b != welcome.incarnation) {
+            self.receiver_restarted(ctx, name.clone());
+        }
+        ctx.act(Action::Report(Report::PeerUp { peer: name }));
+        let (epoch, journal) = (ctx.epoch(), ctx.journal());
+        for i in 0..self.links.len() {
+            let link = self.links[i];
+            let outbox = ctx.outbox(link);
+            if outbox.is_finished() || outbox.is_cancelled() {
+                continue;
+            }
+            let (first_unacked, next) = (outbox.first_unacked(), outbox.next_seq());
+            self.control.push_back(Frame::Open(Open { link, epoch, journal, first_unacked, next }));
+        }
+        self.check_finished(ctx);
+        self.wake(ctx);
+        Ok(())
+    }
+
+    fn receiver_restarted(&mut self, ctx: &mut Ctx, peer: String) {
+        ctx.act(Action::Report(Report::PeerRestarted { peer }));
+        for i in 0..self.links.len() {
+            let link = self.links[i];
+            let records = ctx.outbox(link).receiver_restarted();
+            if records > 0 {
+                ctx.lost += records;
+                ctx.act(Action::Lost { link, records });
+            }
+        }
+    }
+
+    fn ack(&mut self, ctx: &mut Ctx, ack: Ack) -> Result<(), GoAway> {
+        self.own(ack.link)?;
+        if ack.epoch != ctx.epoch() || !ctx.outbox(ack.link).is_open() {
+            return Ok(());
+        }
+        ctx.outbox(ack.link).acked(ack.through, ack.finished, ack.credit).map_err(|e| violation(&e))?;
+        ctx.outbox_changed(ack.link);
+        ctx.sender_changed(ack.link);
+        Ok(())
+    }
+
+    fn refused(&mut self, ctx: &mut Ctx, refused: &Refused) -> Result<(), GoAway> {
+        self.own(refused.link)?;
+        match refused.why {
+            RefusedWhy::Done => {
+                ctx.outbox(refused.link).cancel();
+                ctx.outbox_changed(refused.link);
+                ctx.sender_changed(refused.link);
+                Ok(())
+            }
+            RefusedWhy::NotReady => Err(GoAway { why: GoAwayWhy::Timeout, message: refused.message.clone() }),
+            RefusedWhy::StaleEpoch
+            | RefusedWhy::UnknownJournal
+            | RefusedWhy::Position
+            | RefusedWhy::UnknownLink => {
+                let link = ctx.config.graph.link_name(refused.link);
+                let why = format!("refuses link {link}: {}", refused.message);
+                let peer = ctx.node_name(self.peer).to_owned();
+                ctx.halt(NodeError::Peer { peer, why });
+                Ok(())
+            }
+        }
+    }
+
+    fn go_away(&mut self, ctx: &mut Ctx, go_away: GoAway) {
+        let peer = ctx.node_name(self.peer).to_owned();
+        self.last_error = format!("node {peer} closed the connection: {}", go_away.message);
+        let why = go_away.message;
+        match go_away.why {
+            GoAwayWhy::Protocol
+            | GoAwayWhy::WrongPeer
+            | GoAwayWhy::UnknownNode
+            | GoAwayWhy::Pipeline
+            | GoAwayWhy::Placement => ctx.halt(NodeError::Peer { peer, why }),
+            GoAwayWhy::Failed => ctx.halt(NodeError::Remote { peer, why }),
+            GoAwayWhy::NameInUse => {
+                let since = *self.name_in_use_since.get_or_insert(ctx.now);
+                if ctx.now.since(since) > NAME_IN_USE_MAX {
+                    ctx.halt(NodeError::Peer { peer, why });
+                }
+            }
+            GoAwayWhy::Superseded | GoAwayWhy::Violation | GoAwayWhy::Timeout | GoAwayWhy::Leaving => {}
+        }
+    }
+
+    fn own(&self, link: LinkId) -> Result<(), GoAway> {
+        if self.links.binary_search(&link).is_ok() {
+            return Ok(());
+        }
+        Err(violation(&format!("link {link} does not lead from this node to its peer")))
+    }
+
+    /// A link may have something to send now.
+    pub(super) fn link_ready(&mut self, ctx: &mut Ctx, link: LinkId) {
+        if matches!(self.state, State::Up(_)) {
+            let at = (link.0 - self.first_link) as usize;
+            if ctx.outbox(link).is_sendable() && !std::mem::replace(&mut self.queued[at], true) {
+                self.ready.push_back(link);
+                self.wake(ctx);
+            }
+            self.check_finished(ctx);
+        }
+    }
+
+    fn check_finished(&mut self, ctx: &mut Ctx) {
+        let State::Up(conn) = self.state else { return };
+        if self.links.iter().all(|&l| ctx.outbox_ref(l).is_finished()) {
+            self.state = State::Farewell(conn);
+            self.control.push_back(Frame::Bye);
+            self.wake(ctx);
+        }
+    }
+
+    fn wake(&mut self, ctx: &mut Ctx) {
+        if let (Some(conn), false) = (self.conn(), self.woken) {
+            self.woken = true;
+            ctx.act(Action::Wake { conn });
+        }
+    }
+
+    pub(super) fn poll_transmit(&mut self, ctx: &mut Ctx) -> Option<Frame> {
+        if let Some(frame) = self.control.pop_front() {
+            return Some(frame);
+        }
+        while let Some(link) = self.ready.pop_front() {
+            self.queued[(link.0 - self.first_link) as usize] = false;
+            let epoch = ctx.epoch();
+            let outbox = ctx.outbox(link);
+            let frame = match outbox.pull_frame() {
+                Some(pulled) => {
+                    let (first_seq, batch) = (pulled.first_seq, pulled.batch);
+                    Some(Frame::Batch(BatchFrame { link, epoch, first_seq, batch }))
+                }
+                None => outbox.pull_end().map(|seq| Frame::End(End { link, epoch, seq })),
+            };
+            if outbox.is_sendable() {
+                self.queued[(link.0 - self.first_link) as usize] = true;
+                self.ready.push_back(link);
+            }
+            ctx.drain_requests(link);
+            if frame.is_some() {
+                return frame;
+            }
+        }
+        self.woken = false;
+        None
+    }
+
+    pub(super) fn conn(&self) -> Option<ConnId> {
+        match self.state {
+            State::Greeting(conn) | State::Up(conn) | State::Farewell(conn) => Some(conn),
+            State::Waiting | State::Dialing(_) | State::Done => None,
+        }
+    }
+
+    /// Whether tuples wait for the connection to come for them.
+    pub(super) fn has_data(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    pub(super) fn failed_attempts(&self) -> u32 {
+        self.backoff.failed()
+    }
+
+    pub(super) fn give_up(&mut self) {
+        self.state = State::Done;
+    }
+}
+
+pub(super) fn violation(rule: &dyn std::fmt::Display) -> GoAway {
+    GoAway { why: GoAwayWhy::Violation, message: rule.to_string() }
+}

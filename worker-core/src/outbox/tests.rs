@@ -1,0 +1,134 @@
+use super::*;
+use bytes::Bytes;
+
+fn lines(n: usize) -> Batch {
+    Batch::from_terminated(Bytes::from("0123456789\n".repeat(n)), b'\n')
+}
+
+fn standing(received: u64, credit: u64) -> Standing {
+    Standing { committed: Seq(received), received: Seq(received), finished: Seq::ZERO, credit }
+}
+
+fn pull_all(outbox: &mut Outbox) -> Vec<u64> {
+    std::iter::from_fn(|| outbox.pull(30))
+        .flat_map(|p| (0..p.batch.len() as u64).map(move |i| p.first_seq.0 + i))
+        .collect()
+}
+
+#[test]
+fn a_reconnect_moves_the_cursor_back_and_old_tuples_go_first() {
+    let mut outbox = Outbox::new(10_000);
+    outbox.push(lines(5));
+    outbox.open(standing(0, 10_000)).unwrap();
+    assert_eq!(pull_all(&mut outbox), [1, 2, 3, 4, 5]);
+    outbox.acked(Seq(2), Seq(1), 10_000).unwrap();
+    outbox.unbind();
+    outbox.push(lines(2));
+    assert_eq!(outbox.pull(30), None, "nothing leaves while unbound");
+    outbox.open(standing(3, 10_000)).unwrap();
+    assert!(outbox.is_sendable());
+    assert_eq!(pull_all(&mut outbox), [4, 5, 6, 7]);
+    assert_eq!((outbox.retried(), outbox.through()), (2, Seq(3)));
+}
+
+#[test]
+fn sends_within_credit_and_one_record_over_it() {
+    let mut outbox = Outbox::new(10_000);
+    outbox.push(lines(4));
+    outbox.open(standing(0, 31)).unwrap();
+    assert_eq!(pull_all(&mut outbox), [1, 2, 3], "two fit, one byte of credit is left, which admits one");
+    assert!(outbox.waits_for_credit());
+    outbox.acked(Seq(3), Seq(0), 60).unwrap();
+    assert_eq!(pull_all(&mut outbox), [4]);
+}
+
+#[test]
+fn past_its_memory_it_stores_and_loads_in_order() {
+    let mut outbox = Outbox::new(100);
+    for _ in 0..6 {
+        outbox.push(lines(3));
+    }
+    let mut outside = std::collections::BTreeMap::new();
+    let mut turn = |outbox: &mut Outbox| {
+        while let Some(request) = outbox.poll_request() {
+            match request {
+                Request::Store { first_seq, batch } => {
+                    outside.insert(first_seq.0, batch);
+                    outbox.stored(first_seq, Place(first_seq.0));
+                }
+                Request::Load { first_seq, place } => outbox.loaded(first_seq, outside[&place.0].clone()),
+                Request::Discard { place } => assert!(outside.remove(&place.0).is_some()),
+            }
+        }
+        outside.len()
+    };
+    assert_eq!(turn(&mut outbox), 4, "two batches of 45 bytes fit");
+    assert!(outbox.memory_cost() <= 100 && outbox.stored_cost() == 180);
+    outbox.open(standing(0, 10_000)).unwrap();
+    let mut seen = Vec::new();
+    while seen.len() < 18 {
+        turn(&mut outbox);
+        assert!(outbox.memory_cost() <= 100);
+        let pulled = pull_all(&mut outbox);
+        assert!(!pulled.is_empty(), "stuck after {seen:?}");
+        seen.extend(pulled);
+        outbox.acked(outbox.cursor(), Seq::ZERO, 10_000).unwrap();
+    }
+    assert_eq!(seen, (1..=18).collect::<Vec<_>>());
+    assert_eq!((turn(&mut outbox), outbox.memory_cost(), outbox.stored_cost()), (0, 0, 0));
+}
+
+#[test]
+fn the_end_is_sent_on_every_connection_until_it_is_finished() {
+    let mut outbox = Outbox::new(100);
+    outbox.push(lines(1));
+    let end = outbox.end();
+    outbox.open(standing(0, 100)).unwrap();
+    assert_eq!((pull_all(&mut outbox), outbox.pull_end(), outbox.pull_end()), (vec![1], Some(end), None));
+    outbox.acked(end, Seq(1), 100).unwrap();
+    assert!(!outbox.is_finished());
+    outbox.unbind();
+    assert_eq!(outbox.receiver_restarted(), 0, "the record was finished");
+    assert_eq!(outbox.first_unacked(), end);
+    outbox.open(standing(1, 100)).unwrap();
+    assert_eq!(outbox.pull_end(), Some(end));
+    outbox.acked(end, end, 100).unwrap();
+    assert!(outbox.is_finished());
+}
+
+#[test]
+fn a_restarted_receiver_may_have_lost_what_it_accepted_and_did_not_finish() {
+    let mut outbox = Outbox::new(1_000);
+    outbox.push(lines(10));
+    outbox.open(standing(0, 1_000)).unwrap();
+    pull_all(&mut outbox);
+    outbox.acked(Seq(7), Seq(4), 1_000).unwrap();
+    outbox.unbind();
+    assert_eq!(outbox.receiver_restarted(), 3);
+    assert_eq!(outbox.first_unacked(), Seq(8));
+    outbox.open(Standing { committed: Seq(7), received: Seq(7), finished: Seq(7), credit: 1_000 }).unwrap();
+    assert_eq!(pull_all(&mut outbox), [8, 9, 10]);
+}
+
+#[test]
+fn refuses_a_receiver_that_contradicts_it() {
+    let mut outbox = Outbox::new(1_000);
+    outbox.push(lines(4));
+    assert_eq!(outbox.open(standing(5, 9)), Err(PeerError::Ahead { received: Seq(5), next: Seq(5) }));
+    outbox.open(standing(0, 1_000)).unwrap();
+    assert_eq!(outbox.acked(Seq(1), Seq(0), 9), Err(PeerError::Ahead { received: Seq(1), next: Seq(1) }));
+    pull_all(&mut outbox);
+    outbox.acked(Seq(4), Seq(0), 1_000).unwrap();
+    outbox.unbind();
+    assert_eq!(outbox.open(standing(3, 9)), Err(PeerError::Behind { committed: Seq(3), through: Seq(4) }));
+}
+
+#[test]
+fn cancelling_finishes_everything_now_and_later() {
+    let mut outbox = Outbox::new(1_000);
+    outbox.push(lines(4));
+    outbox.cancel();
+    outbox.push(lines(2));
+    outbox.end();
+    assert!(outbox.is_finished() && outbox.is_settled() && !outbox.is_sendable());
+}

@@ -1,0 +1,260 @@
+//! What all tasks share: their links, commits, and the way to the end.
+
+use super::finish::{FinishTracker, Step};
+use crate::config::TaskId;
+use crate::event::{Action, Commit, CommitId, DeadLetter, InputDone, Output};
+use crate::inbox::Piece;
+use crate::node::Ctx;
+use crate::status::TaskCounters;
+use std::collections::VecDeque;
+use worker_proto::{LinkId, Seq};
+
+/// ```text
+///   Running ──end commit asked──▶ Ending ──durable──▶ Ended ──all outputs finished──▶ Done
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    Running,
+    Ending,
+    Ended,
+    Done,
+}
+
+#[derive(Debug)]
+pub(crate) struct Base {
+    pub(crate) id: TaskId,
+    pub(crate) name: String,
+    pub(crate) inputs: Vec<LinkId>,
+    pub(crate) outputs: Vec<LinkId>,
+    pub(crate) life: Life,
+    pub(crate) counters: TaskCounters,
+    /// Inputs that have something queued, in the order of their turns.
+    ring: VecDeque<LinkId>,
+    /// Inputs whose end has come.
+    ends: usize,
+    commits: u64,
+    pending: VecDeque<Commit>,
+    finish: FinishTracker,
+}
+
+impl Base {
+    pub(super) fn new(id: TaskId, name: String, inputs: Vec<LinkId>, outputs: Vec<LinkId>) -> Self {
+        Self {
+            id,
+            name,
+            inputs,
+            outputs,
+            life: Life::Running,
+            counters: TaskCounters::default(),
+            ring: VecDeque::new(),
+            ends: 0,
+            commits: 0,
+            pending: VecDeque::new(),
+            finish: FinishTracker::default(),
+        }
+    }
+
+    /// An inbox that was empty has tuples.
+    pub(crate) fn arrived(&mut self, link: LinkId) {
+        self.ring.push_back(link);
+    }
+
+    /// The end of one more input has come.
+    pub(crate) fn input_ended(&mut self) {
+        self.ends += 1;
+    }
+
+    /// Tuples of the next input in turn.
+    pub(super) fn take(&mut self, ctx: &mut Ctx, cost_max: u64, records_max: u64) -> Option<Piece> {
+        let link = *self.ring.front()?;
+        let inbox = ctx.inbox(link);
+        let piece = inbox.take(cost_max, records_max);
+        let emptied = inbox.is_empty();
+        let Some(piece) = piece else {
+            if emptied {
+                self.ring.pop_front();
+            }
+            return None;
+        };
+        self.ring.pop_front();
+        if !emptied {
+            self.ring.push_back(link);
+        }
+        self.counters.records_in += piece.batch.len() as u64;
+        self.counters.bytes_in += piece.batch.bytes() as u64;
+        ctx.inbox_changed(link);
+        Some(piece)
+    }
+
+    /// Whether tuples wait in an inbox.
+    pub(crate) fn has_input(&self) -> bool {
+        !self.ring.is_empty()
+    }
+
+    /// Every input has ended and was taken to its end.
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.ends == self.inputs.len() && self.ring.is_empty()
+    }
+
+    /// Whether new work may start: no output is past what may be stored outside, what is on its way there is bounded, and
+    /// some output has room in memory. So one dead destination stops nothing until its spill limit, and a task whose
+    /// destinations are all slow waits for them instead of filling a disk.
+    pub(crate) fn may_work(&self, ctx: &Ctx) -> bool {
+        let limits = &ctx.config.limits;
+        let mut room = self.outputs.is_empty();
+        for &link in &self.outputs {
+            let outbox = ctx.outbox_ref(link);
+            if outbox.is_cancelled() {
+                continue;
+            }
+            if outbox.stored_cost() >= limits.spill_bytes || outbox.storing_cost() > limits.outbox_bytes / 2 {
+                return false;
+            }
+            let has_room = outbox.memory_cost() <= limits.outbox_bytes / 2 && outbox.stored_cost() == 0;
+            if ctx.planted.is(crate::fault::Bug::DeadLinkBlocksTask) && !has_room {
+                return false;
+            }
+            room |= has_room;
+        }
+        room
+    }
+
+    /// Every output was cancelled by its receiver.
+    pub(super) fn everything_cancelled(&self, ctx: &Ctx) -> bool {
+        !self.outputs.is_empty() && self.outputs.iter().all(|&l| ctx.outbox_ref(l).is_cancelled())
+    }
+
+    /// Asks for one atomic step: inputs done, outputs, dead letters.
+    pub(super) fn commit(&mut self, ctx: &mut Ctx, inputs: Vec<InputDone>, output: Output, ended: bool) {
+        self.commits += 1;
+        self.counters.records_out += output.records;
+        self.counters.dead += output.dead.len() as u64;
+        let outputs = output
+            .chunks
+            .into_iter()
+            .map(|chunk| {
+                let records = chunk.body.records();
+                (ctx.outbox(chunk.link).assign(records), chunk)
+            })
+            .collect();
+        let commit = Commit { id: CommitId(self.commits), inputs, outputs, dead: output.dead, ended };
+        ctx.act(Action::Persist { task: self.id, commit: commit.clone() });
+        self.pending.push_back(commit);
+        if ended {
+            self.life = Life::Ending;
+        }
+    }
+
+    /// The commit that ends the task: it covers the ends of all inputs.
+    pub(super) fn commit_end(&mut self, ctx: &mut Ctx, mut inputs: Vec<InputDone>, output: Output) {
+        for &link in &self.inputs {
+            let inbox = ctx.inbox_ref(link);
+            if let (Some(epoch), Some(end)) = (inbox.epoch(), inbox.end()) {
+                inputs.retain(|i| i.link != link || i.epoch != epoch);
+                inputs.push(InputDone { link, epoch, through: end, ended: true });
+            }
+        }
+        self.commit(ctx, inputs, output, true);
+    }
+
+    /// Ends the task before its input ended; what still comes is dropped, and upstream is told.
+    pub(super) fn finish_early(&mut self, ctx: &mut Ctx, output: Output) {
+        self.ring.clear();
+        for i in 0..self.inputs.len() {
+            let link = self.inputs[i];
+            ctx.inbox(link).close();
+            ctx.cancel_upstream(link);
+        }
+        self.commit_end(ctx, Vec::new(), output);
+    }
+
+    /// A commit is durable: its outputs may leave, its inputs are acknowledged.
+    pub(super) fn persisted(&mut self, ctx: &mut Ctx, id: CommitId) {
+        if self.pending.front().is_none_or(|c| c.id != id) {
+            return;
+        }
+        let Some(commit) = self.pending.pop_front() else { return };
+        let mut needs: Vec<(LinkId, Seq)> = Vec::new();
+        for (first, chunk) in commit.outputs {
+            let last = first.plus(chunk.body.records()).before();
+            match needs.iter_mut().find(|n| n.0 == chunk.link) {
+                Some(need) => need.1 = last,
+                None => needs.push((chunk.link, last)),
+            }
+            ctx.outbox(chunk.link).push_assigned(chunk.body);
+            ctx.outbox_changed(chunk.link);
+        }
+        for input in &commit.inputs {
+            ctx.inbox(input.link).committed(input.epoch, input.through);
+            ctx.inbox_changed(input.link);
+        }
+        if commit.ended {
+            self.life = Life::Ended;
+            for i in 0..self.outputs.len() {
+                ctx.outbox(self.outputs[i]).end();
+                ctx.outbox_changed(self.outputs[i]);
+            }
+        }
+        self.finish.push(Step { inputs: commit.inputs, needs, ended: commit.ended });
+        self.settle(ctx);
+    }
+
+    /// Marks inputs finished whose effects are acknowledged, and the task done once its end is.
+    pub(super) fn settle(&mut self, ctx: &mut Ctx) {
+        while let Some(step) = self.finish.front() {
+            let settled = if step.ended {
+                self.outputs.iter().all(|&l| ctx.outbox_ref(l).is_finished())
+            } else {
+                step.needs.iter().all(|&(l, seq)| ctx.outbox_ref(l).through() >= seq)
+            };
+            if !settled {
+                return;
+            }
+            let Some(step) = self.finish.pop() else { return };
+            for input in step.inputs {
+                ctx.inbox(input.link).finished(input.epoch, input.through);
+                ctx.inbox_changed(input.link);
+            }
+            if step.ended {
+                self.life = Life::Done;
+                for i in 0..self.inputs.len() {
+                    ctx.inbox(self.inputs[i]).close();
+                    self.finish_end(ctx, self.inputs[i]);
+                }
+            }
+        }
+    }
+
+    /// The task is done, so an end that came (again) is finished as soon as it is here.
+    pub(crate) fn finish_end(&self, ctx: &mut Ctx, link: LinkId) {
+        let inbox = ctx.inbox(link);
+        if let (Life::Done, Some(epoch), Some(end)) = (self.life, inbox.epoch(), inbox.end()) {
+            inbox.finished(epoch, end);
+            ctx.inbox_changed(link);
+        }
+    }
+
+    /// No accepted input is unfinished, no commit on its way.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.ring.is_empty() && self.pending.is_empty() && self.finish.is_empty()
+    }
+
+    /// The positions that `pieces`, in order, reach.
+    pub(super) fn positions<'a>(pieces: impl IntoIterator<Item = &'a Piece>) -> Vec<InputDone> {
+        let mut done: Vec<InputDone> = Vec::new();
+        for piece in pieces {
+            let input =
+                InputDone { link: piece.link, epoch: piece.epoch, through: piece.last_seq(), ended: false };
+            match done.iter_mut().find(|d| d.link == piece.link && d.epoch == piece.epoch) {
+                Some(mine) => *mine = input,
+                None => done.push(input),
+            }
+        }
+        done
+    }
+
+    /// A dead letter as the only content of an output.
+    pub(super) fn only_dead(letter: DeadLetter) -> Output {
+        Output { chunks: Vec::new(), dead: vec![letter], records: 0 }
+    }
+}

@@ -1,0 +1,350 @@
+//! A task that runs a fresh process per batch, retries batches that fail, and halves those that keep failing.
+//!
+//! ```text
+//!   Idle ──batch formed──▶ Queued ──slot──▶ Running ──ok──▶ commit, next segment or Idle
+//!                            ▲                │ failed
+//!                            ├──── Backoff ◀──┤ attempts left
+//!                            └──── (at once) ◀┘ none left: halved, left half first; a single record is put aside
+//! ```
+//! Limits: one batch being formed and one in flight, each of at most `max_bytes` (one larger record excepted). The size
+//! a batch aims at grows from [`TARGET_MIN_BYTES`] while starting programs costs over 5 % of the work.
+
+use super::Base;
+use super::segment::Segment;
+use crate::backoff::Backoff;
+use crate::config::{BatchSpec, MaxDead, OnError};
+use crate::event::{Action, DeadLetter, Failure, FailureKind, Output, Report, Spent, WorkId};
+use crate::inbox::Piece;
+use crate::node::Ctx;
+use crate::time::Time;
+use crate::timers::WakeReason;
+use std::collections::VecDeque;
+
+/// The size the first batch aims at, in bytes of cost.
+const TARGET_MIN_BYTES: u64 = 64 * 1024;
+
+/// So many single records failing alike, with no success before, are the stage's fault and not the records'.
+const SYSTEMATIC_FAILURES: u32 = 16;
+
+/// Dead letters that a share never counts as too many.
+const DEAD_ALWAYS_ALLOWED: u64 = 100;
+
+#[derive(Debug)]
+pub(crate) struct BatchTask {
+    spec: BatchSpec,
+    forming: VecDeque<Piece>,
+    forming_cost: u64,
+    forming_records: u64,
+    target_bytes: u64,
+    segments: VecDeque<Segment>,
+    phase: Phase,
+    backoff: Backoff,
+    works: u64,
+    batches: u64,
+    /// Single records that failed alike since the start, while nothing succeeded.
+    alike: Option<(FailureKind, u32)>,
+    succeeded: bool,
+    last_failure: Option<Failure>,
+}
+
+/// Where the first segment is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// There is none.
+    Idle,
+    /// Ready, waits for its outputs to have room.
+    Blocked { since: Time },
+    /// Waits for a slot.
+    Queued { since: Time },
+    /// Runs.
+    Running { work: WorkId, since: Time },
+    /// Waits before the next attempt.
+    Backoff { until: Time },
+}
+
+impl BatchTask {
+    pub(super) fn new(spec: BatchSpec) -> Self {
+        let backoff = Backoff::new(spec.retry.initial, spec.retry.max);
+        Self {
+            target_bytes: TARGET_MIN_BYTES.min(spec.max_bytes),
+            spec,
+            forming: VecDeque::new(),
+            forming_cost: 0,
+            forming_records: 0,
+            segments: VecDeque::new(),
+            phase: Phase::Idle,
+            backoff,
+            works: 0,
+            batches: 0,
+            alike: None,
+            succeeded: false,
+            last_failure: None,
+        }
+    }
+
+    pub(super) fn step(&mut self, base: &mut Base, ctx: &mut Ctx) {
+        self.form(base, ctx);
+        if self.segments.is_empty() && self.is_formed(base, ctx) {
+            self.close_batch(ctx, base);
+        }
+        if matches!(self.phase, Phase::Idle | Phase::Blocked { .. }) && !self.segments.is_empty() {
+            self.request_slot(base, ctx);
+        }
+        if self.segments.is_empty() && self.forming.is_empty() && base.is_exhausted() {
+            base.commit_end(ctx, Vec::new(), Output::default());
+        }
+    }
+
+    /// Takes tuples for the next batch while the present one runs.
+    fn form(&mut self, base: &mut Base, ctx: &mut Ctx) {
+        while self.forming_cost < self.target_bytes && self.forming_records < self.spec.max_records {
+            let (cost, records) =
+                (self.target_bytes - self.forming_cost, self.spec.max_records - self.forming_records);
+            let Some(piece) = base.take(ctx, cost, records) else { break };
+            if self.forming.is_empty() {
+                ctx.timers.set(WakeReason::Linger(base.id), ctx.now + self.spec.linger);
+            }
+            self.forming_cost += piece.batch.cost();
+            self.forming_records += piece.batch.len() as u64;
+            self.forming.push_back(piece);
+        }
+    }
+
+    fn is_formed(&self, base: &Base, ctx: &Ctx) -> bool {
+        if self.forming.is_empty() {
+            return false;
+        }
+        self.forming_cost >= self.target_bytes
+            || self.forming_records >= self.spec.max_records
+            || base.is_exhausted()
+            || ctx.draining
+            || ctx.timers.at(WakeReason::Linger(base.id)).is_none()
+    }
+
+    fn close_batch(&mut self, ctx: &mut Ctx, base: &mut Base) {
+        ctx.timers.clear(WakeReason::Linger(base.id));
+        self.batches += 1;
+        let segment = Segment::new(std::mem::take(&mut self.forming), self.batches);
+        self.segments.push_back(segment);
+        (self.forming_cost, self.forming_records) = (0, 0);
+        self.form(base, ctx);
+    }
+
+    fn request_slot(&mut self, base: &Base, ctx: &mut Ctx) {
+        if base.may_work(ctx) {
+            self.phase = Phase::Queued { since: ctx.now };
+            ctx.slots.request(base.id);
+        } else if self.phase == Phase::Idle {
+            self.phase = Phase::Blocked { since: ctx.now };
+        }
+    }
+
+    /// This task's turn for a slot has come; says whether it used it.
+    pub(crate) fn slot_granted(&mut self, base: &mut Base, ctx: &mut Ctx) -> bool {
+        if !matches!(self.phase, Phase::Queued { .. }) {
+            return false;
+        }
+        if !base.may_work(ctx) {
+            self.phase = Phase::Blocked { since: ctx.now };
+            return false;
+        }
+        let Some(segment) = self.segments.front_mut() else { return false };
+        segment.attempts += 1;
+        self.works += 1;
+        let work = WorkId(self.works);
+        base.counters.runs += 1;
+        if segment.attempts > 1 || segment.bisecting {
+            base.counters.retried += segment.records as u64;
+        }
+        let run = segment.to_run(base.id, work);
+        self.phase = Phase::Running { work, since: ctx.now };
+        ctx.act(Action::Run(run));
+        true
+    }
+
+    /// A run has ended; says whether it was the present one, whose slot is free now.
+    pub(crate) fn run_done(
+        &mut self,
+        base: &mut Base,
+        ctx: &mut Ctx,
+        work: WorkId,
+        result: Result<Output, Failure>,
+        spent: Spent,
+    ) -> bool {
+        let Phase::Running { work: current, .. } = self.phase else { return false };
+        if current != work {
+            return false;
+        }
+        self.phase = Phase::Idle;
+        base.counters.busy += spent.total;
+        ctx.slots.release();
+        let Some(segment) = self.segments.pop_front() else { return true };
+        match result {
+            Ok(output) => {
+                self.adapt(spent);
+                self.succeeded = true;
+                self.backoff.reset();
+                self.last_failure = None;
+                base.commit(ctx, Base::positions(&segment.pieces), output, false);
+            }
+            Err(failure) => self.failed(base, ctx, segment, failure),
+        }
+        if !ctx.is_halted() {
+            self.step(base, ctx);
+        }
+        true
+    }
+
+    /// Lets batches grow while starting programs costs over 5 % of the work.
+    fn adapt(&mut self, spent: Spent) {
+        if spent.start * 20 > spent.total {
+            self.target_bytes = (self.target_bytes * 2).min(self.spec.max_bytes);
+        }
+    }
+
+    fn failed(&mut self, base: &mut Base, ctx: &mut Ctx, segment: Segment, failure: Failure) {
+        self.last_failure = Some(failure.clone());
+        match failure.kind {
+            FailureKind::CannotStart | FailureKind::Worker => {
+                return ctx.fail_task(&base.name, failure.message);
+            }
+            FailureKind::Exit(_)
+            | FailureKind::Signal(_)
+            | FailureKind::Timeout
+            | FailureKind::Output
+            | FailureKind::EarlyExit => {}
+        }
+        ctx.act(Action::Report(Report::BatchFailed {
+            task: base.id,
+            records: segment.records as u64,
+            attempt: segment.attempts,
+            why: failure.message.clone(),
+        }));
+        if !segment.bisecting && segment.attempts < self.spec.retry.max_attempts {
+            let until = ctx.now + self.backoff.fail(&mut ctx.rng);
+            self.phase = Phase::Backoff { until };
+            ctx.timers.set(WakeReason::Retry(base.id), until);
+            self.segments.push_front(segment);
+        } else if segment.records > 1 {
+            let (left, right) = segment.halve(self.batches + 1, self.batches + 2);
+            self.batches += 2;
+            self.segments.push_front(right);
+            self.segments.push_front(left);
+        } else {
+            self.failed_alone(base, ctx, segment, failure);
+        }
+    }
+
+    /// A single record fails: it is put aside, unless the fault is the stage's or the user wants to stop.
+    fn failed_alone(&mut self, base: &mut Base, ctx: &mut Ctx, segment: Segment, failure: Failure) {
+        if self.spec.on_error == OnError::Halt {
+            return ctx.fail_task(&base.name, format!("{} (on_error = \"halt\")", failure.message));
+        }
+        if self.is_systematic(&failure) {
+            let advice = advice(&failure);
+            let message = format!(
+                "the first {SYSTEMATIC_FAILURES} records all failed alike: {}{advice}",
+                failure.message
+            );
+            return ctx.fail_task(&base.name, message);
+        }
+        let Some(piece) = segment.pieces.front() else { return };
+        let letter = DeadLetter {
+            record: piece.batch.compact().payload().clone(),
+            reason: failure.message,
+            attempts: segment.attempts,
+            stderr_tail: failure.stderr_tail,
+            origin: Some((piece.link, piece.first_seq)),
+        };
+        base.commit(ctx, Base::positions(&segment.pieces), Base::only_dead(letter), false);
+        let (dead, records) = (base.counters.dead, base.counters.records_in);
+        if self.too_many(dead, records) {
+            let message = format!("{dead} of {records} records are dead letters, more than max_dead allows");
+            ctx.fail_task(&base.name, message);
+        }
+    }
+
+    fn is_systematic(&mut self, failure: &Failure) -> bool {
+        if self.succeeded {
+            return false;
+        }
+        let count = match self.alike {
+            Some((kind, count)) if kind == failure.kind => count + 1,
+            Some(_) | None => 1,
+        };
+        self.alike = Some((failure.kind, count));
+        count >= SYSTEMATIC_FAILURES
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a share needs no more than 52 bits")]
+    fn too_many(&self, dead: u64, records: u64) -> bool {
+        match self.spec.max_dead {
+            MaxDead::Records(max) => dead > max,
+            MaxDead::Share(share) => dead > DEAD_ALWAYS_ALLOWED && dead as f64 > share * records as f64,
+        }
+    }
+
+    /// The wait before the next attempt is over.
+    pub(crate) fn retry_due(&mut self, base: &mut Base, ctx: &mut Ctx) {
+        if matches!(self.phase, Phase::Backoff { .. }) {
+            self.phase = Phase::Idle;
+            self.step(base, ctx);
+        }
+    }
+
+    /// Drops everything: nobody takes the output any more.
+    pub(crate) fn abandon(&mut self, base: &Base, ctx: &mut Ctx) {
+        if matches!(self.phase, Phase::Running { .. }) {
+            ctx.act(Action::Kill { task: base.id });
+            ctx.slots.release();
+        }
+        self.phase = Phase::Idle;
+        self.segments.clear();
+        self.forming.clear();
+        (self.forming_cost, self.forming_records) = (0, 0);
+        ctx.timers.clear(WakeReason::Linger(base.id));
+        ctx.timers.clear(WakeReason::Retry(base.id));
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.segments.is_empty() && self.forming.is_empty()
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Attempts of the batch in hand, and how many records it has.
+    pub(crate) fn in_hand(&self) -> Option<(u32, usize)> {
+        self.segments.front().map(|s| (s.attempts, s.records))
+    }
+
+    /// Records taken and not committed.
+    pub(crate) fn held_records(&self) -> u64 {
+        self.segments.iter().map(|s| s.records as u64).sum::<u64>() + self.forming_records
+    }
+
+    /// Cost of what was taken and not committed, in bytes.
+    pub(crate) fn held_cost(&self) -> u64 {
+        self.segments.iter().flat_map(|s| &s.pieces).map(|p| p.batch.cost()).sum::<u64>() + self.forming_cost
+    }
+
+    pub(crate) fn last_failure(&self) -> Option<&Failure> {
+        self.last_failure.as_ref()
+    }
+}
+
+fn advice(failure: &Failure) -> &'static str {
+    match failure.kind {
+        FailureKind::Exit(1) if failure.silent => {
+            "; it printed nothing: if status 1 is how it says \"no match\", set ok_exit = [0, 1]"
+        }
+        FailureKind::CannotStart
+        | FailureKind::Exit(_)
+        | FailureKind::Signal(_)
+        | FailureKind::Timeout
+        | FailureKind::Output
+        | FailureKind::EarlyExit
+        | FailureKind::Worker => "",
+    }
+}

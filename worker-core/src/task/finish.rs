@@ -1,0 +1,67 @@
+//! Which inputs are finished once which outputs are acknowledged.
+
+use crate::event::InputDone;
+use std::collections::VecDeque;
+use worker_proto::{LinkId, Seq};
+
+/// Commits whose effects are not all acknowledged downstream yet, in order.
+///
+/// Bounded: past [`STEPS_MAX`] neighbours are merged, which only makes `finished` advance in larger steps.
+#[derive(Debug, Default)]
+pub(super) struct FinishTracker {
+    steps: VecDeque<Step>,
+}
+
+/// How many commits are told apart.
+const STEPS_MAX: usize = 4096;
+
+/// One commit: its inputs are finished when every output position is acknowledged.
+#[derive(Debug)]
+pub(super) struct Step {
+    pub(super) inputs: Vec<InputDone>,
+    pub(super) needs: Vec<(LinkId, Seq)>,
+    /// The task's end: needs every output link finished instead.
+    pub(super) ended: bool,
+}
+
+impl FinishTracker {
+    pub(super) fn push(&mut self, step: Step) {
+        if self.steps.len() >= STEPS_MAX
+            && !step.ended
+            && let Some(last) = self.steps.back_mut()
+        {
+            last.merge(step);
+            return;
+        }
+        self.steps.push_back(step);
+    }
+
+    pub(super) fn front(&self) -> Option<&Step> {
+        self.steps.front()
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Step> {
+        self.steps.pop_front()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+}
+
+impl Step {
+    fn merge(&mut self, later: Step) {
+        for input in later.inputs {
+            match self.inputs.iter_mut().find(|i| i.link == input.link && i.epoch == input.epoch) {
+                Some(mine) => *mine = input,
+                None => self.inputs.push(input),
+            }
+        }
+        for (link, seq) in later.needs {
+            match self.needs.iter_mut().find(|n| n.0 == link) {
+                Some(mine) => mine.1 = seq,
+                None => self.needs.push((link, seq)),
+            }
+        }
+    }
+}

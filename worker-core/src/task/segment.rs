@@ -1,0 +1,48 @@
+//! A batch of inputs on its way through a program, and its halves when it keeps failing.
+
+use crate::event::Run;
+use crate::inbox::Piece;
+use std::collections::VecDeque;
+
+/// Consecutive inputs that are run together.
+#[derive(Clone, Debug)]
+pub(crate) struct Segment {
+    pub(crate) pieces: VecDeque<Piece>,
+    pub(crate) records: usize,
+    pub(crate) batch_id: u64,
+    pub(crate) attempts: u32,
+    /// It is a part of a batch that used up its attempts: one attempt, then halved again.
+    pub(crate) bisecting: bool,
+}
+
+impl Segment {
+    pub(crate) fn new(pieces: VecDeque<Piece>, batch_id: u64) -> Self {
+        let records = pieces.iter().map(|p| p.batch.len()).sum();
+        Self { pieces, records, batch_id, attempts: 0, bisecting: false }
+    }
+
+    /// The left and the right half, in order; `self` has at least two records.
+    pub(crate) fn halve(self, left_id: u64, right_id: u64) -> (Segment, Segment) {
+        let mut want = self.records / 2;
+        let (mut left, mut right) = (VecDeque::new(), VecDeque::new());
+        for piece in self.pieces {
+            let len = piece.batch.len();
+            let here = want.min(len);
+            want -= here;
+            if here > 0 {
+                left.push_back(Piece { batch: piece.batch.slice(0..here), ..piece.clone() });
+            }
+            if here < len {
+                let first_seq = piece.first_seq.plus(here as u64);
+                right.push_back(Piece { batch: piece.batch.slice(here..len), first_seq, ..piece });
+            }
+        }
+        let part = |pieces, id| Segment { bisecting: true, ..Segment::new(pieces, id) };
+        (part(left, left_id), part(right, right_id))
+    }
+
+    pub(crate) fn to_run(&self, task: crate::config::TaskId, work: crate::event::WorkId) -> Run {
+        let input = self.pieces.iter().map(|p| p.batch.clone()).collect();
+        Run { task, work, batch_id: self.batch_id, attempt: self.attempts, input }
+    }
+}

@@ -1,0 +1,83 @@
+//! A task that writes to the outside.
+//!
+//! ```text
+//!   idle ──tuples──▶ writing ──Written──▶ idle ──inputs exhausted──▶ closing ──SinkClosed──▶ end commit
+//! ```
+//! Limit: one write of at most `WRITE_BYTES` is under way.
+
+use super::Base;
+use crate::event::{Action, InputDone, Output, WorkId};
+use crate::node::Ctx;
+use crate::time::Time;
+
+/// Largest write, in bytes of cost.
+const WRITE_BYTES: u64 = 1024 * 1024;
+
+#[derive(Debug, Default)]
+pub(crate) struct SinkTask {
+    works: u64,
+    writing: Option<Writing>,
+    closing: bool,
+}
+
+#[derive(Debug)]
+struct Writing {
+    work: WorkId,
+    inputs: Vec<InputDone>,
+    records: u64,
+    since: Time,
+}
+
+impl SinkTask {
+    pub(super) fn step(&mut self, base: &mut Base, ctx: &mut Ctx) {
+        if self.writing.is_some() || self.closing {
+            return;
+        }
+        let mut pieces = Vec::new();
+        let mut cost = 0;
+        while let Some(piece) = base.take(ctx, WRITE_BYTES.saturating_sub(cost), u64::MAX) {
+            cost += piece.batch.cost();
+            pieces.push(piece);
+        }
+        if !pieces.is_empty() {
+            self.works += 1;
+            let work = WorkId(self.works);
+            let records = pieces.iter().map(|p| p.batch.len() as u64).sum();
+            self.writing = Some(Writing { work, inputs: Base::positions(&pieces), records, since: ctx.now });
+            let batches = pieces.into_iter().map(|p| p.batch).collect();
+            ctx.act(Action::Write { task: base.id, work, batches });
+        } else if base.is_exhausted() {
+            self.closing = true;
+            ctx.act(Action::CloseSink { task: base.id });
+        }
+    }
+
+    pub(crate) fn written(&mut self, base: &mut Base, ctx: &mut Ctx, work: WorkId) {
+        let Some(writing) = self.writing.take_if(|w| w.work == work) else { return };
+        let output = Output { records: writing.records, ..Output::default() };
+        base.commit(ctx, writing.inputs, output, false);
+        self.step(base, ctx);
+    }
+
+    pub(crate) fn closed(&mut self, base: &mut Base, ctx: &mut Ctx) {
+        if self.closing {
+            base.commit_end(ctx, Vec::new(), Output::default());
+        }
+    }
+
+    /// The reader of this sink is gone: it takes nothing more, and says so upstream.
+    pub(crate) fn reader_gone(&mut self, base: &mut Base, ctx: &mut Ctx) {
+        self.writing = None;
+        self.closing = true;
+        base.finish_early(ctx, Output::default());
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.writing.is_none()
+    }
+
+    /// Since when one write has been under way.
+    pub(crate) fn writing_since(&self) -> Option<Time> {
+        self.writing.as_ref().map(|w| w.since)
+    }
+}

@@ -1,0 +1,64 @@
+//! A task that reads from outside.
+//!
+//! ```text
+//!   reading ──stop()──▶ stopping ──SourceEnded──▶ ended
+//! ```
+//! Limit: `CHUNKS_AHEAD` chunks are allowed at a time, and only while the outboxes have room.
+
+use super::Base;
+use crate::event::{Action, Output};
+use crate::node::Ctx;
+
+/// How many chunks the driver may read before the core has seen them.
+const CHUNKS_AHEAD: u32 = 4;
+
+#[derive(Debug, Default)]
+pub(crate) struct SourceTask {
+    allowed: u32,
+    stopping: bool,
+    ended: bool,
+}
+
+impl SourceTask {
+    pub(super) fn step(&mut self, base: &mut Base, ctx: &mut Ctx) {
+        if self.stopping || self.ended || self.allowed > CHUNKS_AHEAD / 2 || !base.may_work(ctx) {
+            return;
+        }
+        let chunks = CHUNKS_AHEAD - self.allowed;
+        self.allowed = CHUNKS_AHEAD;
+        ctx.act(Action::Read { task: base.id, chunks });
+    }
+
+    pub(crate) fn read(&mut self, base: &mut Base, ctx: &mut Ctx, output: Output) {
+        self.allowed = self.allowed.saturating_sub(1);
+        if self.ended {
+            return;
+        }
+        base.counters.records_in += output.records;
+        base.commit(ctx, Vec::new(), output, false);
+        self.step(base, ctx);
+    }
+
+    pub(crate) fn ended(&mut self, base: &mut Base, ctx: &mut Ctx) {
+        if !self.ended {
+            self.ended = true;
+            base.commit_end(ctx, Vec::new(), Output::default());
+        }
+    }
+
+    pub(crate) fn stop(&mut self, base: &Base, ctx: &mut Ctx) {
+        if !self.stopping && !self.ended {
+            self.stopping = true;
+            ctx.act(Action::StopSource { task: base.id });
+        }
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.ended
+    }
+
+    /// The driver may read now, so a wait is the outside's.
+    pub(crate) fn waits_for_outside(&self) -> bool {
+        !self.ended && self.allowed > 0
+    }
+}
