@@ -1,1 +1,96 @@
 //! Pipeline and cluster files: parsing, validation, placement, fingerprints.
+//!
+//! [`load`] reads a file into a [`Pipeline`] with every default resolved; [`plan()`] lays it out over the nodes of a
+//! [`Cluster`] as tasks and links. Both report everything they find wrong, with the place in the file.
+
+mod cluster;
+mod command;
+mod diagnostics;
+mod model;
+pub mod plan;
+mod program;
+mod read;
+mod reader;
+pub mod units;
+mod validate;
+mod vars;
+mod warnings;
+
+pub use cluster::{Cluster, ClusterNode};
+pub use diagnostics::{At, ConfigError, Problem, SourceText, Warning};
+pub use model::{
+    BatchMode, Budgets, Column, Delivery, EarlyExit, EnvValue, Exists, Framing, Header, KeyRule, Mode,
+    Origin, Pipeline, PlaceName, Program, Sink, SinkTarget, Source, SourceInput, Stage, StreamMode,
+};
+pub use plan::{Plan, plan};
+pub use program::{Command, ProgramError};
+pub use warnings::warnings;
+
+use reader::Reader;
+use std::path::{Path, PathBuf};
+
+/// Reads and checks a pipeline file; `set` are the variables of `--set`.
+///
+/// # Errors
+/// The file cannot be read, or what is wrong with it.
+pub fn load(path: &Path, set: &[(String, String)]) -> Result<Pipeline, ConfigError> {
+    let text = SourceText::read(path)?;
+    let whole = std::path::absolute(path).map_err(|error| ConfigError::unreadable(path, &error))?;
+    let dir = whole.parent().unwrap_or(Path::new("/"));
+    parse(&text, dir, set)
+}
+
+/// Checks a pipeline that is not in a file, or was read already; relative paths in it start at `dir`.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn parse(text: &SourceText, dir: &Path, set: &[(String, String)]) -> Result<Pipeline, ConfigError> {
+    let dir = diagnostics::normalized(Path::new("/"), dir);
+    let document = reader::parse(text.text()).map_err(|problems| ConfigError::new(text.clone(), problems))?;
+    let vars = vars::Vars::of(set);
+    let mut reader = Reader { text: text.text(), dir: &dir, vars, problems: Vec::new() };
+    let mut draft = read::document(&mut reader, document.get_ref());
+    let mut problems = std::mem::take(&mut reader.problems);
+    let (unset, unused) = reader.vars.unused();
+    problems.extend(unset);
+    problems.extend(validate::budgets(&draft.budgets));
+    let name = draft.name.take().unwrap_or_else(|| default_name(text.name()));
+    let budgets = std::mem::take(&mut draft.budgets).budgets;
+    let joined = validate::join(draft).map_err(|more| problems.extend(more));
+    if let Ok(joined) = &joined {
+        problems.extend(validate::overlapping_ends(&dir, &joined.sources, &joined.sinks));
+        problems.extend(validate::key_rules(joined));
+    }
+    match joined {
+        Ok(validate::Joined { sources, stages, sinks }) if problems.is_empty() => {
+            let noticed = unused.into_iter().map(|problem| Warning::new(text, problem)).collect();
+            let delivery = Delivery::Memory;
+            Ok(Pipeline { name, delivery, budgets, dir, sources, stages, sinks, text: text.clone(), noticed })
+        }
+        _ => {
+            diagnostics::in_file_order(&mut problems);
+            Err(ConfigError::new(text.clone(), problems))
+        }
+    }
+}
+
+/// The file of one partition of a sink that writes a directory.
+#[must_use]
+pub fn part_path(dir: &Path, partition: u32) -> PathBuf {
+    dir.join(format!("part-{partition:05}"))
+}
+
+/// The file's name without extension, as far as it can be a name.
+fn default_name(file: &str) -> String {
+    let stem = Path::new(file).file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    let name: String = stem
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.') { c } else { '-' })
+        .take(64)
+        .collect();
+    let name = name.trim_start_matches(['-', '.']);
+    if name.is_empty() { "pipeline".to_owned() } else { name.to_owned() }
+}
+
+#[cfg(test)]
+mod tests;

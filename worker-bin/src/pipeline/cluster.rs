@@ -1,0 +1,218 @@
+//! `cluster.toml`: which nodes there are and where they listen.
+
+use super::diagnostics::{At, ConfigError, Problem, SourceText, in_file_order, suggestion};
+use super::reader::{self, Entry, Reader, Table};
+use super::vars::Vars;
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::path::Path;
+use worker_core::config::NodeIx;
+
+/// Most nodes of a cluster; a node's number is small on the wire.
+const NODES_MAX: usize = 1024;
+
+/// The nodes that share a pipeline, in the order of their names: a node's place is its [`NodeIx`] on every node.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cluster {
+    nodes: Vec<ClusterNode>,
+    /// Read from a file, not the single process of `worker run`.
+    from_file: bool,
+    text: SourceText,
+}
+
+/// One node.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClusterNode {
+    /// Its name.
+    pub name: String,
+    /// Host and port; resolved again at every dial. Empty for the single process of `worker run`.
+    pub address: String,
+    /// Host and port of its admin API.
+    pub admin: Option<String>,
+    /// How many batch children may run there at once; `None`: as many as it has cores.
+    pub slots: Option<usize>,
+    at: At,
+}
+
+impl Cluster {
+    /// Reads a cluster file.
+    ///
+    /// # Errors
+    /// The file cannot be read, or what is wrong with it.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        Self::parse(&SourceText::read(path)?)
+    }
+
+    /// Checks the text of a cluster file.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &SourceText) -> Result<Self, ConfigError> {
+        let document =
+            reader::parse(text.text()).map_err(|problems| ConfigError::new(text.clone(), problems))?;
+        let dir = Path::new("/");
+        let mut reader = Reader { text: text.text(), dir, vars: Vars::default(), problems: Vec::new() };
+        let mut top = Table::new("the cluster file", document.get_ref());
+        let mut nodes = Vec::new();
+        if let Some(table) = top.take("node").and_then(|entry| reader.table(&entry, "[node]")) {
+            for entry in table.into_entries() {
+                nodes.extend(node(&mut reader, &entry));
+            }
+        }
+        top.finish(&mut reader);
+        let mut problems = reader.problems;
+        if nodes.is_empty() && problems.is_empty() {
+            problems.push(
+                Problem::new(format!("{} names no node", text.name()))
+                    .help("add one for each machine, for example [node.a] with address = \"10.0.0.1:7400\""),
+            );
+        }
+        if nodes.len() > NODES_MAX {
+            problems.push(Problem::new(format!("{} nodes are too many: at most {NODES_MAX}", nodes.len())));
+        }
+        problems.extend(shared_addresses(&nodes));
+        if !problems.is_empty() {
+            in_file_order(&mut problems);
+            return Err(ConfigError::new(text.clone(), problems));
+        }
+        nodes.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(Self { nodes, from_file: true, text: text.clone() })
+    }
+
+    /// The one process of `worker run`.
+    #[must_use]
+    pub fn single() -> Self {
+        let at = At::default();
+        let node =
+            ClusterNode { name: "local".to_owned(), address: String::new(), admin: None, slots: None, at };
+        Self { nodes: vec![node], from_file: false, text: SourceText::new("worker run", "") }
+    }
+
+    /// The same with another number of slots on a node.
+    #[must_use]
+    pub fn with_slots(mut self, node: NodeIx, slots: NonZeroUsize) -> Self {
+        self.nodes[usize::from(node.0)].slots = Some(slots.get());
+        self
+    }
+
+    /// All nodes, in the order that [`NodeIx`] counts.
+    #[must_use]
+    pub fn nodes(&self) -> &[ClusterNode] {
+        &self.nodes
+    }
+
+    /// The node with this name.
+    ///
+    /// # Errors
+    /// There is none; says which there are.
+    pub fn find(&self, name: &str) -> Result<NodeIx, ConfigError> {
+        self.position(name).ok_or_else(|| {
+            let problem = Problem::new(format!("{} has no node `{name}`", self.text.name()))
+                .help_if(suggestion(name, self.names()))
+                .help(format!("nodes there: {}", self.names().collect::<Vec<_>>().join(", ")));
+            ConfigError::one(&self.text, problem)
+        })
+    }
+
+    /// Whether this came from a cluster file.
+    #[must_use]
+    pub fn is_from_file(&self) -> bool {
+        self.from_file
+    }
+
+    pub(super) fn position(&self, name: &str) -> Option<NodeIx> {
+        let index = self.nodes.iter().position(|node| node.name == name)?;
+        u16::try_from(index).ok().map(NodeIx)
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.nodes.iter().map(|node| node.name.as_str())
+    }
+
+    /// Tasks that keep all nodes busy: this machine's cores, or all slots if every node says how many it has.
+    pub(super) fn slots_in_all(&self) -> Option<usize> {
+        match self.nodes.as_slice() {
+            [_] if !self.from_file => Some(cores()),
+            [only] => Some(only.slots.unwrap_or_else(cores)),
+            several => several.iter().map(|node| node.slots).sum(),
+        }
+    }
+
+    /// How many batch children may run at once on a node.
+    #[must_use]
+    pub fn slots(&self, node: NodeIx) -> usize {
+        self.nodes[usize::from(node.0)].slots.unwrap_or_else(cores)
+    }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
+fn node<'d>(reader: &mut Reader<'d>, entry: &Entry<'d>) -> Option<ClusterNode> {
+    let title = format!("[node.{}]", entry.key);
+    let mut table = reader.table(entry, title.clone())?;
+    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    if entry.key.is_empty() || entry.key.len() > 64 || !entry.key.chars().all(good) {
+        let title = format!("`{}` cannot be the name of a node", entry.key);
+        let label = "expected up to 64 letters, digits, `_`, `-` and `.`";
+        reader.problems.push(Problem::at(&entry.key_at, title, label));
+    }
+    let address = match table.take("address") {
+        Some(entry) => address(reader, &entry),
+        None => reader.fail(
+            Problem::at(&entry.key_at, format!("{title} has no `address`"), "expected host and port")
+                .help("for example address = \"10.0.0.1:7400\""),
+        ),
+    };
+    let admin = table.take("admin").and_then(|entry| self::address(reader, &entry));
+    let slots =
+        table.take("slots").and_then(|entry| reader.count(&entry, 65_536)).map(|slots| slots as usize);
+    table.finish(reader);
+    Some(ClusterNode {
+        name: entry.key.to_owned(),
+        address: address?,
+        admin,
+        slots,
+        at: entry.key_at.clone(),
+    })
+}
+
+fn address<'d>(reader: &mut Reader<'d>, entry: &Entry<'d>) -> Option<String> {
+    let text = reader.text(entry)?;
+    let good = text.rsplit_once(':').is_some_and(|(host, port)| {
+        let host_is_good = match host.strip_prefix('[') {
+            Some(rest) => rest.strip_suffix(']').is_some_and(|ip| ip.parse::<std::net::Ipv6Addr>().is_ok()),
+            None => {
+                !host.is_empty()
+                    && host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
+            }
+        };
+        host_is_good && port.parse::<u16>().is_ok_and(|port| port > 0)
+    });
+    if good {
+        return Some(text);
+    }
+    reader.not_a(
+        entry,
+        "an address",
+        "host and port, such as \"10.0.0.1:7400\", \"host.example:7400\" or \"[::1]:7400\"",
+    )
+}
+
+fn shared_addresses(nodes: &[ClusterNode]) -> Vec<Problem> {
+    let mut seen: BTreeMap<&str, &ClusterNode> = BTreeMap::new();
+    let mut problems = Vec::new();
+    for node in nodes {
+        if let Some(other) = seen.insert(&node.address, node) {
+            let title =
+                format!("nodes `{}` and `{}` have one address, {}", other.name, node.name, node.address);
+            problems.push(
+                Problem::at(&node.at, title, "the same again")
+                    .also(&other.at, "first here")
+                    .help("give each node its own host or port"),
+            );
+        }
+    }
+    problems
+}

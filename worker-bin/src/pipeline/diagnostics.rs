@@ -1,0 +1,257 @@
+//! What is wrong with a file, shown with the line and a caret under it.
+
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A pipeline or cluster file that cannot be used, with everything found wrong in it.
+#[derive(Clone, Debug)]
+pub struct ConfigError {
+    text: SourceText,
+    problems: Vec<Problem>,
+}
+
+/// Something that is allowed and probably not meant.
+#[derive(Clone, Debug)]
+pub struct Warning {
+    text: SourceText,
+    problem: Problem,
+}
+
+/// One thing that is wrong: what, where, what was expected and what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    title: String,
+    marks: Vec<(Range<usize>, String)>,
+    help: Vec<String>,
+}
+
+/// Where something stands in its file, in bytes. All positions are equal, so that models compare by meaning.
+#[derive(Clone, Debug, Default)]
+pub struct At(pub Range<usize>);
+
+/// A file's text, kept so that later messages can show its lines. All texts are equal, as positions are.
+#[derive(Clone, Debug)]
+pub struct SourceText {
+    name: String,
+    text: Arc<str>,
+}
+
+impl ConfigError {
+    pub(super) fn new(text: SourceText, problems: Vec<Problem>) -> Self {
+        Self { text, problems }
+    }
+
+    pub(super) fn one(text: &SourceText, problem: Problem) -> Self {
+        Self { text: text.clone(), problems: vec![problem] }
+    }
+
+    /// A file that cannot be read at all.
+    pub(super) fn unreadable(path: &Path, error: &std::io::Error) -> Self {
+        let problem = Problem::new(format!("cannot read {}: {error}", path.display()))
+            .help("name an existing file that this user may read");
+        Self { text: SourceText::new(path.display().to_string(), ""), problems: vec![problem] }
+    }
+
+    /// What is wrong, in the order of the file.
+    #[must_use]
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+
+    /// The message for people, with colours for a terminal if wanted; ends without a newline.
+    #[must_use]
+    pub fn render(&self, color: bool) -> String {
+        render_all(&self.text, &self.problems, &Level::ERROR, color)
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(false))
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Warning {
+    pub(super) fn new(text: &SourceText, problem: Problem) -> Self {
+        Self { text: text.clone(), problem }
+    }
+
+    /// The first line.
+    #[must_use]
+    pub fn title(&self) -> &str {
+        &self.problem.title
+    }
+
+    /// The message for people, with colours for a terminal if wanted; ends without a newline.
+    #[must_use]
+    pub fn render(&self, color: bool) -> String {
+        render_all(&self.text, std::slice::from_ref(&self.problem), &Level::WARNING, color)
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(false))
+    }
+}
+
+impl Problem {
+    /// A problem of the file as a whole.
+    pub(super) fn new(title: impl Into<String>) -> Self {
+        Self { title: title.into(), marks: Vec::new(), help: Vec::new() }
+    }
+
+    /// A problem at a place; `label` stands beside the caret.
+    pub(super) fn at(at: &At, title: impl Into<String>, label: impl Into<String>) -> Self {
+        Self { title: title.into(), marks: vec![(at.0.clone(), label.into())], help: Vec::new() }
+    }
+
+    /// Another place that has to do with it.
+    pub(super) fn also(mut self, at: &At, label: impl Into<String>) -> Self {
+        self.marks.push((at.0.clone(), label.into()));
+        self
+    }
+
+    /// What to do.
+    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help.push(help.into());
+        self
+    }
+
+    pub(super) fn help_if(self, help: Option<String>) -> Self {
+        match help {
+            Some(help) => self.help(help),
+            None => self,
+        }
+    }
+
+    /// The first line.
+    #[must_use]
+    pub fn title(&self) -> &str {
+        &self.title
+    }
+
+    fn position(&self) -> usize {
+        self.marks.first().map_or(usize::MAX, |(range, _)| range.start)
+    }
+}
+
+/// Sorts problems by their place in the file.
+pub(super) fn in_file_order(problems: &mut [Problem]) {
+    problems.sort_by_key(Problem::position);
+}
+
+impl PartialEq for At {
+    fn eq(&self, _: &At) -> bool {
+        true
+    }
+}
+
+impl Eq for At {}
+
+impl PartialEq for SourceText {
+    fn eq(&self, _: &SourceText) -> bool {
+        true
+    }
+}
+
+impl SourceText {
+    /// A text and the name that messages give it.
+    #[must_use]
+    pub fn new(name: impl Into<String>, text: &str) -> Self {
+        Self { name: name.into(), text: text.into() }
+    }
+
+    /// The text of a file.
+    pub(super) fn read(path: &Path) -> Result<Self, ConfigError> {
+        let bytes = std::fs::read(path).map_err(|error| ConfigError::unreadable(path, &error))?;
+        let name = path.display().to_string();
+        match String::from_utf8(bytes) {
+            Ok(text) => Ok(Self::new(name, &text)),
+            Err(error) => {
+                let at = error.utf8_error().valid_up_to();
+                let line = error.as_bytes()[..at].iter().filter(|&&b| b == b'\n').count() + 1;
+                let problem = Problem::new(format!("{name}:{line}: this is not UTF-8 text"))
+                    .help("TOML files are UTF-8; save the file in that encoding");
+                Err(ConfigError { text: Self::new(name, ""), problems: vec![problem] })
+            }
+        }
+    }
+
+    /// The name that messages give it, normally its path.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+/// The absolute form of a path without `.` and `..`, found without asking the file system.
+pub(super) fn normalized(base: &Path, path: &Path) -> PathBuf {
+    let mut whole = PathBuf::new();
+    for part in base.join(path).components() {
+        match part {
+            std::path::Component::ParentDir => {
+                whole.pop();
+            }
+            std::path::Component::CurDir => {}
+            std::path::Component::Prefix(_)
+            | std::path::Component::RootDir
+            | std::path::Component::Normal(_) => whole.push(part),
+        }
+    }
+    whole
+}
+
+/// `did you mean …?` if one of the candidates is close to `word`.
+pub(super) fn suggestion<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    candidates
+        .into_iter()
+        .map(|known| (strsim::damerau_levenshtein(word, known), known))
+        .filter(|&(distance, known)| distance <= (known.len().max(word.len()) + 1) / 3)
+        .min_by_key(|&(distance, _)| distance)
+        .map(|(_, known)| format!("did you mean `{known}`?"))
+}
+
+/// `a, b or c`, each in the given quotes.
+pub(super) fn listed<'a>(words: impl IntoIterator<Item = &'a str>, quote: char, last: &str) -> String {
+    let words: Vec<String> = words.into_iter().map(|word| format!("{quote}{word}{quote}")).collect();
+    match words.as_slice() {
+        [] => "nothing".to_owned(),
+        [one] => one.clone(),
+        [first @ .., end] => format!("{} {last} {end}", first.join(", ")),
+    }
+}
+
+fn render_all(text: &SourceText, problems: &[Problem], level: &Level<'static>, color: bool) -> String {
+    let renderer = if color { Renderer::styled() } else { Renderer::plain() };
+    let renderer = renderer.term_width(100);
+    let rendered: Vec<String> = problems.iter().map(|p| render_one(&renderer, text, p, level)).collect();
+    rendered.join("\n\n")
+}
+
+fn render_one(renderer: &Renderer, text: &SourceText, problem: &Problem, level: &Level<'static>) -> String {
+    let mut group = Group::with_title(level.clone().primary_title(problem.title.as_str()));
+    if !problem.marks.is_empty() {
+        let end = text.text.len();
+        let marks = problem.marks.iter().enumerate().map(|(index, (range, label))| {
+            let kind = if index == 0 { AnnotationKind::Primary } else { AnnotationKind::Context };
+            let range = range.start.min(end)..range.end.min(end);
+            let mark = kind.span(range);
+            if label.is_empty() { mark } else { mark.label(label.as_str()) }
+        });
+        group = group.element(Snippet::source(&*text.text).path(text.name.as_str()).annotations(marks));
+    }
+    for help in &problem.help {
+        group = group.element(Level::HELP.message(help.as_str()));
+    }
+    renderer.render(&[group])
+}

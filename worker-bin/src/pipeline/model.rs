@@ -1,0 +1,393 @@
+//! A pipeline as it is meant: checked, with defaults and paths resolved.
+
+use super::diagnostics::{At, SourceText, Warning};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use worker_core::config::{MaxDead, OnError, Retry, Window};
+
+/// A checked pipeline. Two are equal if they mean the same, wherever in their files it stands.
+#[derive(Clone, Debug)]
+pub struct Pipeline {
+    /// Its name; by default the file's name without extension.
+    pub name: String,
+    /// What is promised.
+    pub delivery: Delivery,
+    /// Limits of memory and disk.
+    pub budgets: Budgets,
+    /// Where relative paths start: the directory of the file.
+    pub dir: PathBuf,
+    /// In the order of the file; at least one.
+    pub sources: Vec<Source>,
+    /// Upstream stages come before those that read from them; otherwise in the order of the file.
+    pub stages: Vec<Stage>,
+    /// In the order of the file; at least one.
+    pub sinks: Vec<Sink>,
+    pub(super) text: SourceText,
+    pub(super) noticed: Vec<Warning>,
+}
+
+/// What is promised about each record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// Survives everything but the death of a process.
+    Memory,
+}
+
+/// Limits of memory and disk, in bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Budgets {
+    /// Longest record, without its terminator.
+    pub max_record_bytes: u64,
+    /// What a receiver takes ahead, per link.
+    pub credit_bytes: u64,
+    /// What a sender holds in memory, per link.
+    pub outbox_bytes: u64,
+    /// What a sender spills to disk, per link.
+    pub spill_limit_bytes: u64,
+    /// Where it spills; `None` is the system's temporary directory.
+    pub spill_dir: Option<PathBuf>,
+}
+
+/// Where records come from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Source {
+    /// Its name.
+    pub name: String,
+    /// What it reads.
+    pub input: SourceInput,
+    /// What is done with the first line of each file.
+    pub header: Header,
+    /// How records end.
+    pub framing: Framing,
+    /// Nodes that read it; empty if the file does not say.
+    pub place: Vec<PlaceName>,
+    pub(super) at: At,
+}
+
+/// What a source reads.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SourceInput {
+    /// Files that match a glob, sorted by name.
+    Files {
+        /// As written; relative to [`Pipeline::dir`].
+        pattern: String,
+        /// Where it is written.
+        at: At,
+    },
+    /// The worker's own standard input.
+    Stdin,
+    /// What a program prints.
+    Program(Program),
+}
+
+/// What is done with the first record of each file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Header {
+    /// It is a record like any other.
+    Keep,
+    /// It is left out.
+    Skip,
+    /// It heads every batch and process of the stages directly behind the source.
+    Repeat,
+}
+
+/// How records end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// With a newline.
+    Lines,
+    /// With a zero byte.
+    Nul,
+}
+
+/// A name in `place`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlaceName {
+    /// The node's name.
+    pub node: String,
+    /// Where it is written.
+    pub at: At,
+}
+
+/// Where a stage or sink reads from: a position in [`Pipeline::sources`] or [`Pipeline::stages`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Origin {
+    /// A source.
+    Source(usize),
+    /// A stage.
+    Stage(usize),
+}
+
+/// An executable between sources and sinks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stage {
+    /// Its name.
+    pub name: String,
+    /// What it reads from; at least one.
+    pub from: Vec<Origin>,
+    /// What it runs.
+    pub program: Program,
+    /// How it runs.
+    pub mode: Mode,
+    /// Exit statuses that count as success; sorted.
+    pub ok_exit: Vec<u8>,
+    /// Number of tasks; `None`: see [`super::plan()`].
+    pub partitions: Option<u32>,
+    /// What decides the partition a record goes to; `None`: any.
+    pub partition_by: Option<KeyRule>,
+    /// Killed after this long without moving a byte or using the processor; `None`: never.
+    pub timeout: Option<Duration>,
+    /// How the records it reads end.
+    pub framing_in: Framing,
+    /// How what it prints is split.
+    pub framing_out: Framing,
+    /// Nodes it runs on; empty: any.
+    pub place: Vec<PlaceName>,
+    pub(super) at: At,
+    pub(super) partitions_at: At,
+    pub(super) key_at: At,
+}
+
+/// How a stage's executable runs, with what only this way of running knows.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Mode {
+    /// A fresh process per batch.
+    Batch(BatchMode),
+    /// One process for the life of the task or of a window.
+    Stream(StreamMode),
+}
+
+/// Settings of batches.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BatchMode {
+    /// Largest batch, in bytes.
+    pub max_bytes: u64,
+    /// Largest batch, in records; `None`: bytes alone decide.
+    pub max_records: Option<u64>,
+    /// How long records wait for company.
+    pub linger: Duration,
+    /// Attempts of a batch, and the waits between them.
+    pub retry: Retry,
+    /// What happens to a record that fails alone.
+    pub on_error: OnError,
+    /// How many dead letters are too many.
+    pub max_dead: MaxDead,
+}
+
+/// Settings of stream processes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StreamMode {
+    /// When standard input is closed; `None`: at the end of input.
+    pub window: Option<Window>,
+    /// What it means if the program ends before its input does.
+    pub early_exit: EarlyExit,
+}
+
+/// What it means if a stream program ends with success before its input does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EarlyExit {
+    /// The pipeline fails.
+    Error,
+    /// The task is done.
+    Done,
+}
+
+/// What decides the partition of a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyRule {
+    /// A field of the line.
+    Field {
+        /// Counts from 1.
+        index: u32,
+        /// Between fields; `None`: runs of blanks.
+        delimiter: Option<String>,
+    },
+    /// A column of comma-separated values with quotes.
+    Csv(Column),
+    /// A place in a JSON document, as a JSON pointer.
+    Json(String),
+    /// The whole record.
+    Record,
+    /// The rule of the hop before.
+    Same,
+}
+
+/// A column of comma-separated values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Column {
+    /// Counts from 1.
+    Number(u32),
+    /// As the header line of the source calls it.
+    Name(String),
+}
+
+/// An executable and its surroundings.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Program {
+    /// Program and arguments; never empty.
+    pub argv: Vec<String>,
+    /// Where it runs; absolute.
+    pub cwd: PathBuf,
+    /// Variables set for it.
+    pub env: BTreeMap<String, EnvValue>,
+    /// Whether it gets only those variables, and none of the worker's.
+    pub clear_env: bool,
+    pub(super) at: At,
+}
+
+/// Where the value of a variable comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EnvValue {
+    /// This text.
+    Text(String),
+    /// The worker's variable of this name.
+    Env(String),
+    /// The content of this file, without a last newline; absolute.
+    File(PathBuf),
+}
+
+/// Where records go.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sink {
+    /// Its name.
+    pub name: String,
+    /// What it reads from; at least one.
+    pub from: Vec<Origin>,
+    /// What it writes.
+    pub target: SinkTarget,
+    /// Number of tasks, where it can have several; `None`: see [`super::plan()`].
+    pub partitions: Option<u32>,
+    /// What decides the partition a record goes to; `None`: any.
+    pub partition_by: Option<KeyRule>,
+    /// How the records it reads end.
+    pub framing: Framing,
+    /// Nodes it runs on; empty if the file does not say.
+    pub place: Vec<PlaceName>,
+    pub(super) at: At,
+    pub(super) partitions_at: At,
+    pub(super) key_at: At,
+}
+
+/// What a sink writes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SinkTarget {
+    /// One file.
+    File {
+        /// Absolute.
+        path: PathBuf,
+        /// What happens to one that is there.
+        exists: Exists,
+        /// Where it is written.
+        at: At,
+    },
+    /// A directory with one file per partition, `part-00000` and so on.
+    Directory {
+        /// Absolute.
+        path: PathBuf,
+        /// What happens to files that are there.
+        exists: Exists,
+        /// Where it is written.
+        at: At,
+    },
+    /// The worker's own standard output.
+    Stdout,
+    /// A program's standard input.
+    Program(Program),
+}
+
+/// What happens to a file that is there when the run begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exists {
+    /// The run does not begin.
+    Error,
+    /// It is replaced.
+    Replace,
+}
+
+impl Framing {
+    /// The byte that ends a record.
+    #[must_use]
+    pub fn terminator(self) -> u8 {
+        match self {
+            Self::Lines => b'\n',
+            Self::Nul => 0,
+        }
+    }
+
+    /// As it is written in a pipeline file.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Lines => "lines",
+            Self::Nul => "nul",
+        }
+    }
+}
+
+impl Budgets {
+    /// The directory to spill to.
+    #[must_use]
+    pub fn spill_dir(&self) -> PathBuf {
+        self.spill_dir.clone().unwrap_or_else(std::env::temp_dir)
+    }
+}
+
+impl Mode {
+    /// As it is written in a pipeline file.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Batch(_) => "batch",
+            Self::Stream(_) => "stream",
+        }
+    }
+}
+
+impl Pipeline {
+    /// The name of a source or stage.
+    #[must_use]
+    pub fn origin_name(&self, origin: Origin) -> &str {
+        match origin {
+            Origin::Source(index) => &self.sources[index].name,
+            Origin::Stage(index) => &self.stages[index].name,
+        }
+    }
+
+    /// How the records of a source or stage end.
+    #[must_use]
+    pub fn origin_framing(&self, origin: Origin) -> Framing {
+        match origin {
+            Origin::Source(index) => self.sources[index].framing,
+            Origin::Stage(index) => self.stages[index].framing_out,
+        }
+    }
+
+    /// The file this was read from, as messages call it.
+    #[must_use]
+    pub fn file_name(&self) -> &str {
+        self.text.name()
+    }
+
+    /// A path as the file would write it: relative to [`Pipeline::dir`] where it lies below.
+    #[must_use]
+    pub fn shown_path(&self, path: &Path) -> PathBuf {
+        match path.strip_prefix(&self.dir) {
+            Ok(rest) if rest.as_os_str().is_empty() => PathBuf::from("."),
+            Ok(rest) => rest.to_owned(),
+            Err(_) => path.to_owned(),
+        }
+    }
+}
+
+impl PartialEq for Pipeline {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+            && self.delivery == other.delivery
+            && self.budgets == other.budgets
+            && self.dir == other.dir
+            && self.sources == other.sources
+            && self.stages == other.stages
+            && self.sinks == other.sinks
+    }
+}

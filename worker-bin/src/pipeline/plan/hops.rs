@@ -1,0 +1,157 @@
+//! Tasks and the links between them.
+
+use super::columns::Keys;
+use super::partitions::Partitions;
+use super::place::Places;
+use super::tasks::kind;
+use super::{LINKS_MAX, PARTITIONS_MAX};
+use crate::pipeline::diagnostics::{At, Problem};
+use crate::pipeline::model::{Origin, Pipeline};
+use worker_core::config::{Graph, LinkSpec, NodeIx, TaskId, TaskKind, TaskSpec};
+use worker_core::route::{Edge, PartitionBy};
+use worker_proto::LinkId;
+
+/// The graph, and the ways out of every task in it.
+#[derive(Debug)]
+pub(super) struct Laid {
+    pub(super) graph: Graph,
+    /// By task.
+    pub(super) edges: Vec<Vec<Edge>>,
+    /// The first task of each source, stage and sink, in this order.
+    pub(super) first_source: Vec<u32>,
+    pub(super) first_stage: Vec<u32>,
+    pub(super) first_sink: Vec<u32>,
+}
+
+/// One hop's receiving side.
+#[derive(Debug)]
+struct Reader<'a> {
+    name: &'a str,
+    from: &'a [Origin],
+    count: u32,
+    by: Option<&'a PartitionBy>,
+    at: &'a At,
+}
+
+pub(super) fn lay(
+    pipeline: &Pipeline,
+    partitions: &Partitions,
+    places: &Places,
+    keys: &Keys,
+) -> Result<Laid, Vec<Problem>> {
+    let readers = readers(pipeline, partitions, keys);
+    few_enough(&readers, partitions)?;
+    let mut laid = tasks(pipeline, places);
+    let firsts: Vec<u32> = laid.first_stage.iter().chain(&laid.first_sink).copied().collect();
+    for (reader, first) in readers.iter().zip(firsts) {
+        for &origin in reader.from {
+            let first_sender = match origin {
+                Origin::Source(index) => laid.first_source[index],
+                Origin::Stage(index) => laid.first_stage[index],
+            };
+            laid.hop((first_sender, partitions.of(origin)), (first, reader.count), reader.by);
+        }
+    }
+    Ok(laid)
+}
+
+fn readers<'a>(pipeline: &'a Pipeline, partitions: &Partitions, keys: &'a Keys) -> Vec<Reader<'a>> {
+    let stages =
+        pipeline.stages.iter().zip(&partitions.stages).zip(&keys.stages).map(|((stage, &count), by)| {
+            Reader { name: &stage.name, from: &stage.from, count, by: by.as_ref(), at: &stage.partitions_at }
+        });
+    let sinks = pipeline.sinks.iter().zip(&partitions.sinks).zip(&keys.sinks).map(|((sink, &count), by)| {
+        Reader { name: &sink.name, from: &sink.from, count, by: by.as_ref(), at: &sink.partitions_at }
+    });
+    stages.chain(sinks).collect()
+}
+
+fn one_to_one(senders: u32, receivers: u32, by: Option<&PartitionBy>) -> bool {
+    by.is_none() && senders == receivers && senders > 1
+}
+
+/// Counted before anything is made, so that a wrong file costs no memory.
+fn few_enough(readers: &[Reader<'_>], partitions: &Partitions) -> Result<(), Vec<Problem>> {
+    let count = |reader: &Reader<'_>| -> usize {
+        let senders = reader.from.iter().map(|&origin| partitions.of(origin));
+        senders
+            .map(|senders| {
+                let receivers = if one_to_one(senders, reader.count, reader.by) { 1 } else { reader.count };
+                senders as usize * receivers as usize
+            })
+            .sum()
+    };
+    let all: usize = readers.iter().map(count).sum();
+    if all <= LINKS_MAX {
+        return Ok(());
+    }
+    let Some(worst) = readers.iter().max_by_key(|reader| count(reader)) else { return Ok(()) };
+    let title = format!(
+        "{all} links are too many: at most {LINKS_MAX} in all, {PARTITIONS_MAX} partitions per stage"
+    );
+    let senders: u32 = worst.from.iter().map(|&origin| partitions.of(origin)).sum();
+    let label =
+        format!("`{}`: {senders} × {} partitions make {} links", worst.name, worst.count, count(worst));
+    Err(vec![
+        Problem::at(worst.at, title, label).help(
+            "every task of one stage has a link to every task of the next: give them fewer `partitions`",
+        ),
+    ])
+}
+
+fn tasks(pipeline: &Pipeline, places: &Places) -> Laid {
+    let mut laid = Laid {
+        graph: Graph::default(),
+        edges: Vec::new(),
+        first_source: Vec::new(),
+        first_stage: Vec::new(),
+        first_sink: Vec::new(),
+    };
+    for (source, nodes) in pipeline.sources.iter().zip(&places.sources) {
+        let first = laid.add(&source.name, nodes, &TaskKind::Source);
+        laid.first_source.push(first);
+    }
+    for (stage, nodes) in pipeline.stages.iter().zip(&places.stages) {
+        let first = laid.add(&stage.name, nodes, &kind(stage));
+        laid.first_stage.push(first);
+    }
+    for (sink, nodes) in pipeline.sinks.iter().zip(&places.sinks) {
+        let first = laid.add(&sink.name, nodes, &TaskKind::Sink);
+        laid.first_sink.push(first);
+    }
+    laid
+}
+
+impl Laid {
+    /// Adds one task per node and returns the first one's number.
+    fn add(&mut self, name: &str, nodes: &[NodeIx], kind: &TaskKind) -> u32 {
+        let first = number(self.graph.tasks.len());
+        for (partition, &node) in nodes.iter().enumerate() {
+            self.graph.tasks.push(TaskSpec { name: format!("{name}/{partition}"), node, kind: kind.clone() });
+            self.edges.push(Vec::new());
+        }
+        first
+    }
+
+    /// Joins `senders` to `receivers`, each the first task and how many there are.
+    fn hop(&mut self, senders: (u32, u32), receivers: (u32, u32), by: Option<&PartitionBy>) {
+        let direct = one_to_one(senders.1, receivers.1, by);
+        for partition in 0..senders.1 {
+            let from = TaskId(senders.0 + partition);
+            let to = if direct { partition..partition + 1 } else { 0..receivers.1 };
+            let links: Vec<LinkId> = to
+                .map(|to| {
+                    let link = LinkId(number(self.graph.links.len()));
+                    self.graph.links.push(LinkSpec { from, to: TaskId(receivers.0 + to) });
+                    link
+                })
+                .collect();
+            self.edges[from.0 as usize].push(Edge { links, by: by.cloned() });
+        }
+    }
+}
+
+/// A position as an id; the limits keep it far below 32 bits.
+fn number(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,78 @@
+//! A pipeline laid out over nodes: tasks, links, and what each task here needs to run.
+//!
+//! A pure function of the pipeline, the cluster and, where a key or a header is named, the first line of a source's first
+//! file; so every node computes the same.
+//!
+//! - Partitions: as the file says; else a batch stage has as many as there are cores (in a cluster, slots), a stream stage
+//!   1, or as many as cores where it says `partition_by`; a directory sink as many as the largest stage it reads from.
+//! - Hops: with a key from every task to every task; without one, one to one where both sides have the same number of
+//!   tasks above 1, else from every task to every task.
+
+mod columns;
+mod fingerprint;
+mod hops;
+mod partitions;
+mod place;
+mod tasks;
+
+pub use partitions::Partitions;
+pub use tasks::{LocalTask, Role, SinkTask, SourceTask, StageTask, Target};
+
+use super::cluster::Cluster;
+use super::diagnostics::{ConfigError, Problem};
+use super::model::Pipeline;
+use worker_core::config::{Graph, Limits, NodeIx};
+use worker_proto::Fingerprint;
+
+/// Most tasks of a stage: there are this many key groups.
+pub const PARTITIONS_MAX: u32 = 4096;
+
+/// Most links of a pipeline.
+pub const LINKS_MAX: usize = 16_384;
+
+/// A pipeline laid out over nodes.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// All tasks and links, on all nodes.
+    pub graph: Graph,
+    /// Names of all nodes, in the order that [`NodeIx`] counts.
+    pub nodes: Vec<String>,
+    /// Which of them this is.
+    pub me: NodeIx,
+    /// How many batch children may run at once here.
+    pub slots: usize,
+    /// Budgets of every link.
+    pub limits: Limits,
+    /// The tasks that run here, in the order of their ids.
+    pub local: Vec<LocalTask>,
+    /// How many tasks everything has.
+    pub partitions: Partitions,
+    /// Of what the pipeline does.
+    pub meaning: Fingerprint,
+    /// Of what runs where.
+    pub placement: Fingerprint,
+}
+
+/// Lays a pipeline out over a cluster, as seen from one of its nodes.
+///
+/// # Errors
+/// What cannot be laid out: unknown nodes, too many links, local ends without a place, columns that cannot be found.
+pub fn plan(pipeline: &Pipeline, cluster: &Cluster, me: NodeIx) -> Result<Plan, ConfigError> {
+    let fail = |problems: Vec<Problem>| ConfigError::new(pipeline.text.clone(), problems);
+    let partitions = partitions::partitions(pipeline, cluster).map_err(fail)?;
+    let places = place::places(pipeline, cluster, &partitions).map_err(fail)?;
+    let keys = columns::keys(pipeline).map_err(fail)?;
+    let headers = columns::headers(pipeline).map_err(fail)?;
+    let laid = hops::lay(pipeline, &partitions, &places, &keys).map_err(fail)?;
+    let names: Vec<String> = cluster.names().map(str::to_owned).collect();
+    let meaning = fingerprint::meaning(pipeline, &partitions, &keys);
+    let placement = fingerprint::placement(&laid.graph, &names);
+    let local = tasks::local(pipeline, &partitions, &laid, &headers, me);
+    let limits = Limits {
+        credit_bytes: pipeline.budgets.credit_bytes,
+        outbox_bytes: pipeline.budgets.outbox_bytes,
+        spill_bytes: pipeline.budgets.spill_limit_bytes,
+    };
+    let slots = cluster.slots(me);
+    Ok(Plan { graph: laid.graph, nodes: names, me, slots, limits, local, partitions, meaning, placement })
+}

@@ -1,0 +1,193 @@
+//! What each task on this node needs to run.
+
+use super::hops::Laid;
+use super::partitions::Partitions;
+use crate::pipeline::model::{
+    EarlyExit, Exists, Framing, Header, Mode, Pipeline, Program, Sink, SinkTarget, SourceInput, Stage,
+};
+use crate::pipeline::part_path;
+use bytes::Bytes;
+use std::path::PathBuf;
+use std::time::Duration;
+use worker_core::config::{BatchSpec, NodeIx, StreamSpec, TaskId, TaskKind};
+use worker_core::route::Edge;
+
+/// A task that runs here.
+#[derive(Clone, Debug)]
+pub struct LocalTask {
+    /// Its number in the graph.
+    pub id: TaskId,
+    /// `stage/partition`.
+    pub name: String,
+    /// The source, stage or sink it belongs to.
+    pub stage: String,
+    /// Which partition, from 0.
+    pub partition: u32,
+    /// How many there are.
+    pub partitions: u32,
+    /// The ways out, one for each stage or sink that reads from it; for a `Router`. Empty for sinks.
+    pub edges: Vec<Edge>,
+    /// The byte that ends the records it reads; for a source, as for its output.
+    pub terminator_in: u8,
+    /// The byte that ends the records it gives; for a sink, as for its input.
+    pub terminator_out: u8,
+    /// What it does.
+    pub role: Role,
+}
+
+/// What a task does.
+#[derive(Clone, Debug)]
+pub enum Role {
+    /// Reads from outside.
+    Source(SourceTask),
+    /// Runs a program over records.
+    Stage(StageTask),
+    /// Writes to the outside.
+    Sink(SinkTask),
+}
+
+/// What a source task reads.
+#[derive(Clone, Debug)]
+pub struct SourceTask {
+    /// From where; a pattern is relative to the pipeline's directory.
+    pub input: SourceInput,
+    /// What is done with each file's first record.
+    pub header: Header,
+}
+
+/// What a stage task runs.
+#[derive(Clone, Debug)]
+pub struct StageTask {
+    /// The program.
+    pub program: Program,
+    /// How it runs; scheduling is in the task's [`TaskKind`].
+    pub mode: Mode,
+    /// Exit statuses that count as success.
+    pub ok_exit: Vec<i32>,
+    /// Killed after this long without moving a byte or using the processor.
+    pub timeout: Option<Duration>,
+    /// What every batch and process gets first, with its terminator.
+    pub header: Option<Bytes>,
+}
+
+/// What a sink task writes.
+#[derive(Clone, Debug)]
+pub struct SinkTask {
+    /// To where.
+    pub target: Target,
+}
+
+/// Where one sink task writes to.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// A file, whose directory may have to be made.
+    File {
+        /// Absolute.
+        path: PathBuf,
+        /// What happens to one that is there.
+        exists: Exists,
+    },
+    /// Standard output.
+    Stdout,
+    /// A program's standard input.
+    Program(Program),
+}
+
+/// How the core schedules a stage's tasks.
+pub(super) fn kind(stage: &Stage) -> TaskKind {
+    match &stage.mode {
+        Mode::Batch(batch) => TaskKind::Batch(BatchSpec {
+            max_bytes: batch.max_bytes,
+            max_records: batch.max_records.unwrap_or(u64::MAX),
+            linger: batch.linger,
+            retry: batch.retry,
+            on_error: batch.on_error,
+            max_dead: batch.max_dead,
+        }),
+        Mode::Stream(stream) => TaskKind::Stream(StreamSpec {
+            window: stream.window,
+            early_exit_is_done: stream.early_exit == EarlyExit::Done,
+        }),
+    }
+}
+
+/// The tasks of one node.
+pub(super) fn local(
+    pipeline: &Pipeline,
+    partitions: &Partitions,
+    laid: &Laid,
+    headers: &[Option<Bytes>],
+    me: NodeIx,
+) -> Vec<LocalTask> {
+    let mut here = Here { laid, me, tasks: Vec::new() };
+    for (index, source) in pipeline.sources.iter().enumerate() {
+        let role = Role::Source(SourceTask { input: source.input.clone(), header: source.header });
+        let (first, count) = (laid.first_source[index], partitions.sources[index]);
+        here.add(&source.name, first, count, (source.framing, source.framing), |_| role.clone());
+    }
+    for (index, stage) in pipeline.stages.iter().enumerate() {
+        let role = Role::Stage(StageTask {
+            program: stage.program.clone(),
+            mode: stage.mode.clone(),
+            ok_exit: stage.ok_exit.iter().map(|&status| i32::from(status)).collect(),
+            timeout: stage.timeout,
+            header: headers[index].clone(),
+        });
+        let (first, count) = (laid.first_stage[index], partitions.stages[index]);
+        here.add(&stage.name, first, count, (stage.framing_in, stage.framing_out), |_| role.clone());
+    }
+    for (index, sink) in pipeline.sinks.iter().enumerate() {
+        let (first, count) = (laid.first_sink[index], partitions.sinks[index]);
+        let framing = (sink.framing, sink.framing);
+        here.add(&sink.name, first, count, framing, |n| Role::Sink(SinkTask { target: target(sink, n) }));
+    }
+    here.tasks
+}
+
+fn target(sink: &Sink, partition: u32) -> Target {
+    match &sink.target {
+        SinkTarget::File { path, exists, .. } => Target::File { path: path.clone(), exists: *exists },
+        SinkTarget::Directory { path, exists, .. } => {
+            Target::File { path: part_path(path, partition), exists: *exists }
+        }
+        SinkTarget::Stdout => Target::Stdout,
+        SinkTarget::Program(program) => Target::Program(program.clone()),
+    }
+}
+
+#[derive(Debug)]
+struct Here<'a> {
+    laid: &'a Laid,
+    me: NodeIx,
+    tasks: Vec<LocalTask>,
+}
+
+impl Here<'_> {
+    fn add(
+        &mut self,
+        stage: &str,
+        first: u32,
+        partitions: u32,
+        framing: (Framing, Framing),
+        role: impl Fn(u32) -> Role,
+    ) {
+        for partition in 0..partitions {
+            let id = TaskId(first + partition);
+            let task = self.laid.graph.task(id);
+            if task.node != self.me {
+                continue;
+            }
+            self.tasks.push(LocalTask {
+                id,
+                name: task.name.clone(),
+                stage: stage.to_owned(),
+                partition,
+                partitions,
+                edges: self.laid.edges[id.0 as usize].clone(),
+                terminator_in: framing.0.terminator(),
+                terminator_out: framing.1.terminator(),
+                role: role(partition),
+            });
+        }
+    }
+}

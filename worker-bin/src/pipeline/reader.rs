@@ -1,0 +1,301 @@
+//! Reads a TOML document key by key and collects everything that is wrong with it.
+
+use super::diagnostics::{At, Problem, listed, suggestion};
+use super::units;
+use super::vars::Vars;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// A value and where it stands.
+pub(super) type Value<'d> = Spanned<DeValue<'d>>;
+
+/// Problems so far, and what is needed to understand values.
+#[derive(Debug)]
+pub(super) struct Reader<'d> {
+    pub(super) text: &'d str,
+    /// Where relative paths start; absolute.
+    pub(super) dir: &'d Path,
+    pub(super) vars: Vars,
+    pub(super) problems: Vec<Problem>,
+}
+
+/// A table whose keys are asked for one by one; what is left at the end is unknown.
+#[derive(Debug)]
+pub(super) struct Table<'d> {
+    /// How messages call it, such as `[stage.errors]`.
+    pub(super) title: String,
+    entries: Vec<Entry<'d>>,
+    asked: Vec<&'static str>,
+}
+
+/// One key and its value.
+#[derive(Clone, Debug)]
+pub(super) struct Entry<'d> {
+    pub(super) key: &'d str,
+    pub(super) key_at: At,
+    pub(super) value: &'d Value<'d>,
+}
+
+impl<'d> Table<'d> {
+    /// Entries in the order of the file.
+    pub(super) fn new(title: impl Into<String>, table: &'d DeTable<'d>) -> Self {
+        let mut entries: Vec<Entry<'d>> = table
+            .iter()
+            .map(|(key, value)| Entry { key: key.get_ref(), key_at: At(key.span()), value })
+            .collect();
+        entries.sort_by_key(|entry| entry.key_at.0.start);
+        Self { title: title.into(), entries, asked: Vec::new() }
+    }
+
+    /// The value of a key, which becomes known by this.
+    pub(super) fn take(&mut self, key: &'static str) -> Option<Entry<'d>> {
+        self.asked.push(key);
+        let index = self.entries.iter().position(|entry| entry.key == key)?;
+        Some(self.entries.remove(index))
+    }
+
+    /// All entries: the keys are names that the user chose.
+    pub(super) fn into_entries(self) -> Vec<Entry<'d>> {
+        self.entries
+    }
+
+    /// Reports the keys that nobody asked for.
+    pub(super) fn finish(self, reader: &mut Reader<'_>) {
+        for entry in self.entries {
+            let close = suggestion(entry.key, self.asked.iter().copied());
+            let known = match close {
+                Some(_) => None,
+                None => Some(format!("known here: {}", self.asked.join(", "))),
+            };
+            reader.problems.push(
+                Problem::at(
+                    &entry.key_at,
+                    format!("unknown key `{}` in {}", entry.key, self.title),
+                    "not a key of this table",
+                )
+                .help_if(close)
+                .help_if(known),
+            );
+        }
+    }
+}
+
+impl Entry<'_> {
+    pub(super) fn is_string(&self) -> bool {
+        self.value.get_ref().is_str()
+    }
+
+    pub(super) fn at(&self) -> At {
+        At(self.value.span())
+    }
+}
+
+impl<'d> Reader<'d> {
+    pub(super) fn table(&mut self, entry: &Entry<'d>, title: impl Into<String>) -> Option<Table<'d>> {
+        match entry.value.get_ref().as_table() {
+            Some(table) => Some(Table::new(title, table)),
+            None => self.wrong_type(entry.key, entry.value, "a table"),
+        }
+    }
+
+    /// A string with its variables replaced.
+    pub(super) fn string(&mut self, entry: &Entry<'d>) -> Option<String> {
+        self.string_value(entry.key, entry.value)
+    }
+
+    pub(super) fn string_value(&mut self, key: &str, value: &Value<'d>) -> Option<String> {
+        match value.get_ref().as_str() {
+            Some(text) => self.expanded(text, &At(value.span())),
+            None => self.wrong_type(key, value, "a string"),
+        }
+    }
+
+    pub(super) fn expanded(&mut self, text: &str, at: &At) -> Option<String> {
+        match self.vars.expand(text, at) {
+            Ok(text) => Some(text),
+            Err(problem) => self.fail(problem),
+        }
+    }
+
+    /// A string that is not empty.
+    pub(super) fn text(&mut self, entry: &Entry<'d>) -> Option<String> {
+        let text = self.string(entry)?;
+        if text.is_empty() {
+            return self.fail(Problem::at(
+                &entry.at(),
+                format!("`{}` is empty", entry.key),
+                "expected some text",
+            ));
+        }
+        Some(text)
+    }
+
+    /// One string or a list of them, each with its place.
+    pub(super) fn strings(&mut self, entry: &Entry<'d>) -> Option<Vec<(String, At)>> {
+        let values: Vec<&Value<'d>> = match entry.value.get_ref().as_array() {
+            Some(values) => values.iter().collect(),
+            None if entry.is_string() => vec![entry.value],
+            None => return self.wrong_type(entry.key, entry.value, "a string or a list of strings"),
+        };
+        let mut strings = Vec::with_capacity(values.len());
+        for value in values {
+            strings.push((self.string_value(entry.key, value)?, At(value.span())));
+        }
+        Some(strings)
+    }
+
+    /// A path relative to the file, made absolute.
+    pub(super) fn path(&mut self, entry: &Entry<'d>) -> Option<PathBuf> {
+        let text = self.text(entry)?;
+        self.refuse_shell_variables(&text, &entry.at())?;
+        Some(super::diagnostics::normalized(self.dir, Path::new(&text)))
+    }
+
+    /// `${…}` is never replaced, so where it cannot be meant literally it is an error.
+    pub(super) fn refuse_shell_variables(&mut self, text: &str, at: &At) -> Option<()> {
+        if !text.contains("${") {
+            return Some(());
+        }
+        self.fail(
+            Problem::at(at, "`${…}` is not replaced here", "this would be taken as it is")
+                .help("variables of the file are written {{name}} and declared in [vars]; for the environment use env = { NAME = { env = \"NAME\" } }"),
+        )
+    }
+
+    pub(super) fn boolean(&mut self, entry: &Entry<'d>) -> Option<bool> {
+        match entry.value.get_ref().as_bool() {
+            Some(value) => Some(value),
+            None => self.wrong_type(entry.key, entry.value, "true or false"),
+        }
+    }
+
+    /// A whole number within bounds; `unit` is what it counts.
+    pub(super) fn integer(&mut self, key: &str, value: &Value<'d>, least: u64, most: u64) -> Option<u64> {
+        let at = At(value.span());
+        let text = match (value.get_ref().as_integer(), value.get_ref().as_str()) {
+            (Some(number), _) => {
+                let digits = number.as_str().replace('_', "");
+                i128::from_str_radix(&digits, number.radix()).map_or(digits, |n| n.to_string())
+            }
+            (None, Some(text)) if text.contains("{{") => self.expanded(text, &at)?,
+            (None, _) => return self.wrong_type(key, value, "a whole number"),
+        };
+        match text.parse::<u64>() {
+            Ok(number) if (least..=most).contains(&number) => Some(number),
+            _ => {
+                let most = if most == u64::MAX { String::new() } else { format!(" and at most {most}") };
+                self.fail(Problem::at(
+                    &at,
+                    format!("`{key}` cannot be {text}"),
+                    format!("expected a whole number of at least {least}{most}"),
+                ))
+            }
+        }
+    }
+
+    /// An integer that fits 32 bits.
+    pub(super) fn count(&mut self, entry: &Entry<'d>, most: u32) -> Option<u32> {
+        self.integer(entry.key, entry.value, 1, u64::from(most)).and_then(|n| u32::try_from(n).ok())
+    }
+
+    /// A size in bytes, at least 1.
+    pub(super) fn size(&mut self, entry: &Entry<'d>) -> Option<u64> {
+        if entry.value.get_ref().is_integer() {
+            return self.integer(entry.key, entry.value, 1, i64::MAX as u64);
+        }
+        if !entry.is_string() {
+            return self.wrong_type(entry.key, entry.value, units::SIZE_EXPECTED);
+        }
+        let size = units::parse_size(&self.string(entry)?);
+        match size.filter(|&size| size > 0 && size <= i64::MAX as u64) {
+            Some(size) => Some(size),
+            None => self.not_a(entry, "a size", units::SIZE_EXPECTED),
+        }
+    }
+
+    pub(super) fn duration(&mut self, entry: &Entry<'d>) -> Option<Duration> {
+        if !entry.is_string() {
+            return self.wrong_type(entry.key, entry.value, units::DURATION_EXPECTED);
+        }
+        match units::parse_duration(&self.string(entry)?) {
+            Some(duration) => Some(duration),
+            None => self.not_a(entry, "a duration", units::DURATION_EXPECTED),
+        }
+    }
+
+    /// One of a few words.
+    pub(super) fn choice<T: Copy>(&mut self, entry: &Entry<'d>, choices: &[(&'static str, T)]) -> Option<T> {
+        let words = || choices.iter().map(|&(word, _)| word);
+        if !entry.is_string() {
+            return self.wrong_type(entry.key, entry.value, &listed(words(), '"', "or"));
+        }
+        let text = self.string(entry)?;
+        if let Some(&(_, value)) = choices.iter().find(|(word, _)| *word == text) {
+            return Some(value);
+        }
+        let several = if choices.len() > 1 { "not one of" } else { "not" };
+        self.fail(
+            Problem::at(
+                &entry.at(),
+                format!("`{}` cannot be \"{text}\"", entry.key),
+                format!("{several} {}", listed(words(), '"', "or")),
+            )
+            .help_if(suggestion(&text, words())),
+        )
+    }
+
+    pub(super) fn not_a<T>(&mut self, entry: &Entry<'d>, what: &str, expected: &str) -> Option<T> {
+        self.fail(Problem::at(
+            &entry.at(),
+            format!("`{}` is not {what}", entry.key),
+            format!("expected {expected}"),
+        ))
+    }
+
+    pub(super) fn wrong_type<T>(&mut self, key: &str, value: &Value<'d>, expected: &str) -> Option<T> {
+        self.fail(Problem::at(
+            &At(value.span()),
+            format!("`{key}` has the wrong type"),
+            format!("expected {expected}, found {}", kind(value.get_ref())),
+        ))
+    }
+
+    /// Notes a problem; there is no value.
+    pub(super) fn fail<T>(&mut self, problem: Problem) -> Option<T> {
+        self.problems.push(problem);
+        None
+    }
+}
+
+/// The whole document, or what is wrong with its syntax.
+pub(super) fn parse(text: &str) -> Result<Spanned<DeTable<'_>>, Vec<Problem>> {
+    let (document, errors) = DeTable::parse_recoverable(text);
+    if errors.is_empty() {
+        return Ok(document);
+    }
+    let mut problems: Vec<Problem> = errors
+        .iter()
+        .map(|error| {
+            let at = At(error.span().unwrap_or(text.len()..text.len()));
+            let label = if error.message() == "duplicate key" { "given a second time" } else { "" };
+            Problem::at(&at, format!("this is not TOML: {}", error.message()), label)
+        })
+        .collect();
+    problems.dedup();
+    problems.truncate(5);
+    Err(problems)
+}
+
+fn kind(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a string",
+        DeValue::Integer(_) => "a whole number",
+        DeValue::Float(_) => "a number with a fraction",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
+}

@@ -1,0 +1,139 @@
+//! Sizes, durations and shares as people write them.
+
+use std::time::Duration;
+
+const SIZES: [(&str, u64); 8] = [
+    ("KiB", 1 << 10),
+    ("MiB", 1 << 20),
+    ("GiB", 1 << 30),
+    ("TiB", 1 << 40),
+    ("KB", 1_000),
+    ("MB", 1_000_000),
+    ("GB", 1_000_000_000),
+    ("TB", 1_000_000_000_000),
+];
+
+const DURATIONS: [(&str, u64); 6] = [
+    ("us", 1),
+    ("ms", 1_000),
+    ("s", 1_000_000),
+    ("m", 60_000_000),
+    ("h", 3_600_000_000),
+    ("d", 86_400_000_000),
+];
+
+/// What a size looks like, for messages.
+pub(super) const SIZE_EXPECTED: &str = "a size such as \"8MiB\", \"64KB\" or a number of bytes";
+
+/// What a duration looks like, for messages.
+pub(super) const DURATION_EXPECTED: &str = "a duration such as \"100ms\", \"30s\", \"1m\" or \"2h\"";
+
+/// Bytes from `8MiB`, `64KB`, `100B` or a plain number.
+#[must_use]
+pub fn parse_size(text: &str) -> Option<u64> {
+    let (number, unit) = split(text)?;
+    let factor = match unit {
+        "" | "B" => 1,
+        _ => SIZES.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit))?.1,
+    };
+    number.checked_mul(factor)
+}
+
+/// A duration from `100ms`, `30s`, `1m`, `2h`; the unit is never left out.
+#[must_use]
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    let (number, unit) = split(text)?;
+    let (_, micros) = DURATIONS.iter().find(|(name, _)| *name == unit)?;
+    Some(Duration::from_micros(number.checked_mul(*micros)?))
+}
+
+/// A share from `1%` or `0.5%`, between 0 and 1.
+#[must_use]
+pub fn parse_share(text: &str) -> Option<f64> {
+    let percent: f64 = text.trim().strip_suffix('%')?.trim().parse().ok()?;
+    (0.0..=100.0).contains(&percent).then_some(percent / 100.0)
+}
+
+/// The shortest text that [`parse_size`] reads back: `8MiB`, `1000B`.
+#[must_use]
+pub fn format_size(bytes: u64) -> String {
+    SIZES[..4]
+        .iter()
+        .rev()
+        .find(|&&(_, factor)| bytes > 0 && bytes.is_multiple_of(factor))
+        .map_or_else(|| format!("{bytes}B"), |(name, factor)| format!("{}{name}", bytes / factor))
+}
+
+/// The shortest text that [`parse_duration`] reads back: `90s`, `2h`.
+#[must_use]
+pub fn format_duration(duration: Duration) -> String {
+    let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+    if micros == 0 {
+        return "0s".to_owned();
+    }
+    let (name, factor) =
+        DURATIONS.iter().rev().find(|&&(_, factor)| micros.is_multiple_of(factor)).unwrap_or(&DURATIONS[0]);
+    format!("{}{name}", micros / factor)
+}
+
+/// The text that [`parse_share`] reads back: `1%`.
+#[must_use]
+pub fn format_share(share: f64) -> String {
+    let percent = share * 100.0;
+    let rounded = format!("{:.6}", percent);
+    format!("{}%", rounded.trim_end_matches('0').trim_end_matches('.'))
+}
+
+fn split(text: &str) -> Option<(u64, &str)> {
+    let text = text.trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let number = text[..digits].parse().ok()?;
+    Some((number, text[digits..].trim_start()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn sizes_take_binary_and_decimal_units_and_plain_bytes() {
+        assert_eq!(parse_size("8MiB"), Some(8 << 20));
+        assert_eq!(parse_size("64KB"), Some(64_000));
+        assert_eq!(parse_size("64 kb"), Some(64_000));
+        assert_eq!(parse_size("123"), Some(123));
+        for bad in ["", "MiB", "8 parsecs", "-1", "1.5MiB", "99999999999TiB"] {
+            assert_eq!(parse_size(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn durations_need_their_unit() {
+        assert_eq!(parse_duration("100ms"), Some(Duration::from_millis(100)));
+        assert_eq!(parse_duration("2h"), Some(Duration::from_secs(7200)));
+        for bad in ["30", "s", "1 year", "-1s"] {
+            assert_eq!(parse_duration(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn shares_are_percentages_up_to_a_hundred() {
+        assert_eq!(parse_share("1%"), Some(0.01));
+        assert_eq!(parse_share("0.5 %"), Some(0.005));
+        for bad in ["1", "101%", "-1%", "%", "NaN%"] {
+            assert_eq!(parse_share(bad), None, "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_formatted_reads_back(bytes in any::<u64>(), micros in any::<u64>(), tenths in 0u32..1000) {
+            prop_assert_eq!(parse_size(&format_size(bytes)), Some(bytes));
+            let duration = Duration::from_micros(micros);
+            prop_assert_eq!(parse_duration(&format_duration(duration)), Some(duration));
+            let share = f64::from(tenths) / 1000.0;
+            let back = parse_share(&format_share(share)).unwrap();
+            prop_assert!((back - share).abs() < 1e-9);
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Checks that need more than one key: what leads where, and what excludes what.
+
+mod ends;
+mod graph;
+mod keys;
+
+pub(super) use ends::overlapping_ends;
+pub(super) use graph::{Joined, join};
+pub(super) use keys::key_rules;
+
+use super::diagnostics::{At, Problem};
+use super::read::DraftBudgets;
+use super::units::format_size;
+use worker_proto::limits::{FRAME_BYTES_MAX, FRAME_OVERHEAD_BYTES};
+
+/// Bytes that a record costs beside its own, against credit: its terminator and its end offset.
+const RECORD_OVERHEAD_BYTES: u64 = 5;
+
+/// A record fits a frame, and credit takes at least one.
+pub(super) fn budgets(draft: &DraftBudgets) -> Vec<Problem> {
+    let budgets = &draft.budgets;
+    let most = (FRAME_BYTES_MAX - FRAME_OVERHEAD_BYTES - 1) as u64;
+    let nowhere = At::default();
+    let max_record_at = draft.max_record_at.as_ref();
+    if budgets.max_record_bytes > most {
+        let title = format!("`max_record` of {} fits no frame", format_size(budgets.max_record_bytes));
+        let label = format!(
+            "at most {most} bytes: a frame has {} with {} bytes around the record",
+            format_size(FRAME_BYTES_MAX as u64),
+            FRAME_OVERHEAD_BYTES + 1
+        );
+        return vec![
+            Problem::at(max_record_at.unwrap_or(&nowhere), title, label)
+                .help("split longer records before they come here, or let them name a file"),
+        ];
+    }
+    let needed = budgets.max_record_bytes + RECORD_OVERHEAD_BYTES;
+    if budgets.credit_bytes < needed {
+        let title = format!(
+            "`credit` of {} does not take one record of `max_record`, {}",
+            format_size(budgets.credit_bytes),
+            format_size(budgets.max_record_bytes)
+        );
+        let at = draft.credit_at.as_ref().or(max_record_at).unwrap_or(&nowhere);
+        return vec![
+            Problem::at(at, title, format!("credit has to be at least {needed} bytes"))
+                .help("raise `credit` or lower `max_record`"),
+        ];
+    }
+    Vec::new()
+}
