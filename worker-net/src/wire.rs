@@ -11,7 +11,7 @@ use worker_proto::{EncodeError, Frame, RecvBuffer, SendBuffer};
 
 /// How many frames are decoded before the endpoint gets them: until the handshake is done, and after it.
 const FRAMES_MAX_STRANGER: usize = 32;
-const FRAMES_MAX: usize = 4096;
+const FRAMES_MAX: usize = 1024;
 
 /// Size of the buffer that takes what is read only to be dropped.
 const SCRATCH_BYTES: usize = 8 * 1024;

@@ -59,6 +59,21 @@ async fn an_idle_connection_lives_on_heartbeats() {
     assert_eq!(other.received(), [welcome()], "heartbeats reached the endpoint");
 }
 
+#[tokio::test]
+async fn a_process_that_was_stopped_gives_its_peer_time() {
+    let (near, far) = duplex(4096);
+    let mock = Mock::new([]);
+    let tick = Duration::from_millis(100);
+    let settings = Settings { ping_every: tick, dead_after: tick * 10, ..Settings::default() };
+    serve(near, &mock, settings);
+    let _peer = Raw::greeted(far).await;
+    mock.until("the greeting came", |state| state.bursts == 1).await;
+    std::thread::sleep(tick * 12);
+    let awake = Instant::now();
+    mock.end().await;
+    assert!(awake.elapsed() >= tick * 9, "dead after only {:?}", awake.elapsed());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_peer_without_a_greeting_is_sent_away_after_five_seconds() {
     let (near, far) = duplex(4096);

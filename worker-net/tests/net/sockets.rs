@@ -62,6 +62,21 @@ async fn a_stopped_peer_is_noticed_while_data_is_blocked() {
 }
 
 #[tokio::test]
+async fn what_was_not_yet_read_counts_as_heard() {
+    let tick = Duration::from_millis(100);
+    // With so rare pings, so late a look is still taken for being on time.
+    let settings = Settings { ping_every: tick * 100, dead_after: tick * 2, ..Settings::default() };
+    let mock = Mock::new([]);
+    let mut peer = Raw::greeted(connected(&mock, settings).await).await;
+    mock.until("the greeting came", |state| state.bursts == 1).await;
+    peer.send(&ack()).await;
+    // The runtime finds both, the bytes and the deadline, when it comes to look.
+    std::thread::sleep(tick * 3);
+    mock.end().await;
+    assert_eq!(mock.received(), [welcome(), ack()]);
+}
+
+#[tokio::test]
 async fn a_last_word_arrives_though_the_peer_has_sent_what_nobody_reads() {
     let last = Frame::GoAway(GoAway { why: GoAwayWhy::Superseded, message: "connection 2 took over".into() });
     let mock = Mock::new([welcome(), last.clone()]);
