@@ -94,8 +94,8 @@ impl Tail {
         }
         let admitted = source.limit.admits(source.stage);
         if admitted {
-            let line = String::from_utf8_lossy(&line);
-            tracing::info!(stage = source.stage, task = source.task, "{}", line.escape_debug());
+            let line = String::from_utf8_lossy(&line).replace(char::is_control, " ");
+            tracing::info!(stage = source.stage, task = source.task, "{line}");
         }
         admitted
     }
