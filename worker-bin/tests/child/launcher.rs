@@ -97,12 +97,26 @@ async fn a_shutdown_waits_until_all_are_gone() {
 
 const OWNER: &str = "WORKER_TEST_OWNER_SCRIPT";
 
-/// Not a test by itself: the process that the next test kills.
+/// A process that owns a launcher and runs `script` under a timeout of 2 s.
+fn owner(script: &str) -> std::process::Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "launcher::owner_process", "--nocapture"])
+        .env(OWNER, script)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// Not a test by itself: what [`owner`] starts.
 #[tokio::test(flavor = "multi_thread")]
 async fn owner_process() {
     let Some(script) = std::env::var_os(OWNER) else { return };
     let launcher = launcher();
-    let program = Program::new("s", ["sh".into(), "-c".into(), script]);
+    let program = Program {
+        timeout: Some(Duration::from_secs(2)),
+        ..Program::new("s", ["sh".into(), "-c".into(), script])
+    };
     run_batch(&launcher, &program, &env(), None, vec![], &mut |_| Ok(())).await.0.unwrap();
 }
 
@@ -112,13 +126,7 @@ async fn no_descendant_survives_a_kill_9_of_the_worker() {
     let [a, b, c, d] = &markers;
     let script =
         format!("sleep {a} & setsid sleep {b} & (env -i setsid sh -c 'sleep {c}; true' &); sleep {d}");
-    let mut owner = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "launcher::owner_process", "--nocapture"])
-        .env(OWNER, script)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut owner = owner(&script);
     for marker in &markers {
         until("the descendants run", || !living(marker).is_empty()).await;
     }
@@ -130,4 +138,18 @@ async fn no_descendant_survives_a_kill_9_of_the_worker() {
     // Whoever held the owner's standard output, the launcher too, is gone when it ends.
     let said = BufReader::new(owner.stdout.take().unwrap()).lines().count();
     assert!(said < 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn time_in_which_the_worker_was_stopped_does_not_count() {
+    // Stopped for longer than the timeout while the child's clock runs; the rest before and after is shorter.
+    let marker = unique_sleep();
+    let mut owner = owner(&format!("sleep {marker} & sleep 4"));
+    until("the child runs", || !living(&marker).is_empty()).await;
+    let signal = |name: &str| Command::new("kill").args([name, &owner.id().to_string()]).status().unwrap();
+    tokio::time::sleep(Duration::from_millis(800)).await;
+    signal("-STOP");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    signal("-CONT");
+    assert!(owner.wait().unwrap().success());
 }
