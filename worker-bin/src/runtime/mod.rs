@@ -1,1 +1,164 @@
 //! Wires the core to children, sockets, files and the clock.
+//!
+//! One [`Engine`] a process: the core's `Node` behind a lock that is held for microseconds, never across waiting. Whoever has
+//! news (a child's end, a chunk read, a frame) hands it in and then carries out what the node asks for: each action goes,
+//! still under the lock and therefore in order, to the thread or tokio task whose work it is.
+//!
+//! ```text
+//!   source thread ─┐                         ┌─▶ tokio task per batch run, per stream child, per connection
+//!   child tasks   ─┼─▶ Engine::tell ─▶ Node ─┼─▶ sink thread, source thread (channels)
+//!   connections   ─┘         ▲               └─▶ spill thread (store, load)
+//!                         timer task
+//! ```
+
+mod batch;
+mod collect;
+mod dispatch;
+mod engine;
+mod link;
+mod open;
+pub mod progress;
+mod sink;
+mod source;
+mod spill;
+mod stream;
+
+pub use open::{Opened, open};
+
+use crate::child::Launcher;
+use crate::pipeline::plan::Plan;
+use engine::{End, Engine};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use thiserror::Error;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// What a run is told beside its plan.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The pipeline's name.
+    pub name: String,
+    /// Longest record, in bytes without its terminator.
+    pub max_record: usize,
+    /// End each source after this many records.
+    pub limit: Option<u64>,
+    /// Where outputs past their memory budget go.
+    pub spill_dir: PathBuf,
+    /// Where dead letters go.
+    pub dead_letters: PathBuf,
+    /// How long an orderly stop may take.
+    pub drain_timeout: Duration,
+    /// How long a finished node waits for its peers' goodbyes.
+    pub linger: Duration,
+    /// Address of every node, in the order of the plan; empty for one process alone.
+    pub addresses: Vec<String>,
+    /// How to show progress.
+    pub progress: progress::Mode,
+}
+
+/// How a run ended, if it did not fail.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Records put aside.
+    pub dead: u64,
+    /// Where they are, if there are any.
+    pub dead_letters: Option<PathBuf>,
+    /// Records that restarts of other nodes may have lost, at most.
+    pub lost: u64,
+    /// The signal that asked for the stop, if one did.
+    pub interrupted: Option<i32>,
+}
+
+/// Why a run failed.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// Something of the pipeline failed while it ran.
+    #[error("{0}")]
+    Pipeline(String),
+    /// The orderly stop took too long, or a second signal came.
+    #[error("stopped before everything accepted was done ({held} records were still on their way)")]
+    Stopped {
+        /// The signal.
+        signal: i32,
+        /// Records accepted and not done.
+        held: u64,
+    },
+    /// This node cannot listen where the cluster file says.
+    #[error("{0}")]
+    Listen(#[from] worker_net::BindError),
+    /// The system refuses something every run needs.
+    #[error("cannot {what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// Outputs cannot be put aside on disk.
+    #[error("{0}")]
+    Spill(#[from] crate::io::spill::SpillError),
+}
+
+/// Runs the tasks of this node until the input ends, the pipeline fails or the user stops it.
+///
+/// # Errors
+/// [`RunError`]; children are gone and connections closed when it returns.
+pub async fn run(
+    plan: Plan,
+    opened: Opened,
+    launcher: Launcher,
+    options: Options,
+) -> Result<Summary, RunError> {
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| system("listen for signals", e))?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(|e| system("listen for signals", e))?;
+    let drain_timeout = options.drain_timeout;
+    let (engine, mut ended) = Engine::start(plan, opened, launcher.clone(), options).await?;
+    let mut interrupted = None;
+    let mut deadline = None;
+    let result = loop {
+        let late = async {
+            match deadline {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        let signal = tokio::select! {
+            end = &mut ended => break end.unwrap_or(End::Finished),
+            _ = interrupt.recv() => 2,
+            _ = terminate.recv() => 15,
+            () = late => break End::Stopped(interrupted.unwrap_or(2)),
+        };
+        if interrupted.replace(signal).is_some() {
+            break End::Stopped(signal);
+        }
+        tracing::info!("stopping: sources end here, what was accepted is finished; once more stops now");
+        deadline = Some(tokio::time::Instant::now() + drain_timeout);
+        engine.drain();
+    };
+    finish(&engine, &launcher, result, interrupted).await
+}
+
+async fn finish(
+    engine: &Arc<Engine>,
+    launcher: &Launcher,
+    result: End,
+    interrupted: Option<i32>,
+) -> Result<Summary, RunError> {
+    let held = engine.held_records();
+    engine.stop_all().await;
+    launcher.shutdown().await;
+    engine.finish_progress();
+    match result {
+        End::Finished => {
+            let (dead, dead_letters) = engine.dead_letters();
+            Ok(Summary { dead, dead_letters, lost: engine.lost(), interrupted })
+        }
+        End::Failed(error) => Err(RunError::Pipeline(error.to_string())),
+        End::Stopped(signal) => Err(RunError::Stopped { signal, held }),
+    }
+}
+
+fn system(what: &'static str, source: std::io::Error) -> RunError {
+    RunError::System { what, source }
+}

@@ -1,0 +1,99 @@
+//! Runs batch children.
+
+use super::collect::Collector;
+use super::engine::{Engine, lock};
+use crate::child::{BatchStats, Program, TaskEnv, run_batch};
+use crate::pipeline::plan::LocalTask;
+use bytes::Bytes;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use tokio::task::AbortHandle;
+use worker_core::event::{Event, Run};
+
+/// What a stage's program needs, whatever runs it.
+#[derive(Clone, Debug)]
+pub(super) struct StageProgram {
+    pub(super) program: Arc<Program>,
+    pub(super) header: Option<Bytes>,
+}
+
+/// Runs the batches of one task, one at a time.
+#[derive(Debug)]
+pub(super) struct BatchPort {
+    stage: StageProgram,
+    env: TaskEnv,
+    collector: Arc<Mutex<Option<Collector>>>,
+    running: Mutex<Option<AbortHandle>>,
+    warned_unread: Arc<AtomicBool>,
+}
+
+impl BatchPort {
+    pub(super) fn new(task: &LocalTask, stage: StageProgram, collector: Collector, tmpdir: PathBuf) -> Self {
+        Self {
+            stage,
+            env: task_env(task, tmpdir),
+            collector: Arc::new(Mutex::new(Some(collector))),
+            running: Mutex::default(),
+            warned_unread: Arc::default(),
+        }
+    }
+
+    pub(super) fn run(&self, engine: &Arc<Engine>, run: Run) {
+        let env = TaskEnv { batch_id: run.batch_id, attempt: run.attempt, ..self.env.clone() };
+        let (engine, stage) = (Arc::clone(engine), self.stage.clone());
+        let (slot, warned) = (Arc::clone(&self.collector), Arc::clone(&self.warned_unread));
+        let handle = engine.runtime.clone().spawn(async move {
+            // One run at a time: the collector is there unless a killed run has not let go of it, whose output is void.
+            let Some(mut collector) = lock(&slot).take() else { return };
+            collector.discard();
+            let (task, work) = (run.task, run.work);
+            let mut keep = |batch| collector.hold(batch);
+            let (result, spent) =
+                run_batch(&engine.launcher, &stage.program, &env, stage.header.clone(), run.input, &mut keep)
+                    .await;
+            let result = match result {
+                Ok(stats) => {
+                    warn_unread(&env.task, &stats, &warned);
+                    Ok(collector.take())
+                }
+                Err(failure) => {
+                    collector.discard();
+                    Err(failure)
+                }
+            };
+            *lock(&slot) = Some(collector);
+            engine.tell(Event::RunDone { task, work, result, spent });
+        });
+        *lock(&self.running) = Some(handle.abort_handle());
+    }
+
+    /// Kills the present child, if there is one: dropping a run kills its process group.
+    pub(super) fn kill(&self) {
+        if let Some(running) = lock(&self.running).take() {
+            running.abort();
+        }
+    }
+}
+
+pub(super) fn task_env(task: &LocalTask, tmpdir: PathBuf) -> TaskEnv {
+    TaskEnv {
+        task: task.name.clone(),
+        partition: task.partition,
+        partitions: task.partitions,
+        tmpdir,
+        ..TaskEnv::default()
+    }
+}
+
+fn warn_unread(task: &str, stats: &BatchStats, warned: &AtomicBool) {
+    if stats.unread_bytes > 0 && !warned.swap(true, Ordering::Relaxed) {
+        let (unread, input) = (stats.unread_bytes, stats.input_bytes);
+        tracing::warn!(
+            task,
+            unread,
+            input,
+            "the program ended well without reading all its input; said once"
+        );
+    }
+}

@@ -1,0 +1,64 @@
+//! Output of a task on its way to the core: routed, and outside memory where it is too much.
+
+use crate::io::spill::SpillStore;
+use crate::pipeline::plan::LocalTask;
+use std::sync::Arc;
+use worker_core::event::{Body, Output};
+use worker_core::route::Router;
+use worker_proto::Batch;
+
+/// Routes records, and holds an output until it is complete: past `memory_max` bytes, on disk.
+#[derive(Debug)]
+pub(super) struct Collector {
+    router: Router,
+    memory_max: u64,
+    store: Arc<SpillStore>,
+    held: Output,
+    held_bytes: u64,
+}
+
+impl Collector {
+    pub(super) fn new(task: &LocalTask, memory_max: u64, store: Arc<SpillStore>) -> Self {
+        let router = Router::new(task.edges.clone(), task.terminator_out);
+        Self { router, memory_max, store, held: Output::default(), held_bytes: 0 }
+    }
+
+    /// Routes records that may go on at once.
+    pub(super) fn route(&mut self, batch: Batch) -> Output {
+        let mut output = Output::default();
+        self.router.route(batch, &mut output);
+        output
+    }
+
+    /// Routes records and holds them.
+    pub(super) fn hold(&mut self, batch: Batch) -> Result<(), String> {
+        let from = self.held.chunks.len();
+        self.router.route(batch, &mut self.held);
+        for chunk in &mut self.held.chunks[from..] {
+            let Body::Memory(batch) = &chunk.body else { continue };
+            let (records, cost) = (batch.len() as u64, batch.cost());
+            if self.held_bytes + cost <= self.memory_max {
+                self.held_bytes += cost;
+                continue;
+            }
+            let place = self.store.store(batch).map_err(|e| e.to_string())?;
+            chunk.body = Body::Stored { place, records, cost };
+        }
+        Ok(())
+    }
+
+    /// Gives what was held.
+    pub(super) fn take(&mut self) -> Output {
+        self.held_bytes = 0;
+        std::mem::take(&mut self.held)
+    }
+
+    /// Forgets what was held: the run that printed it failed.
+    pub(super) fn discard(&mut self) {
+        for chunk in self.take().chunks {
+            if let Body::Stored { place, .. } = chunk.body {
+                self.store.discard(place);
+            }
+        }
+    }
+}

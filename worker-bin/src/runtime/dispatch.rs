@@ -1,0 +1,127 @@
+//! Who carries out which action.
+
+use super::engine::{End, Engine, Port};
+use std::sync::Arc;
+use worker_core::Node;
+use worker_core::config::TaskId;
+use worker_core::event::{Action, Event, Report};
+
+impl Engine {
+    /// Passes an action on. Called under the node's lock, so that actions are carried out in their order; must not block.
+    pub(super) fn dispatch(self: &Arc<Self>, node: &mut Node, action: Action) {
+        match action {
+            Action::Dial { conn, peer } => self.connections.dial(self, conn, peer),
+            Action::Wake { conn } => self.connections.wake(conn),
+            Action::Close { conn } => self.connections.close(conn),
+            Action::Persist { task, commit } => {
+                let kept = self.keep_dead(&self.graph.task(task).name, &commit.dead);
+                let event = match kept {
+                    Ok(()) => Event::Persisted { task, commit: commit.id },
+                    Err(why) => Event::TaskFailed { task, why },
+                };
+                node.handle(self.now(), event);
+            }
+            Action::Store { link, first_seq, batch } => self.spill.store(link, first_seq, batch),
+            Action::Load { link, first_seq, place } => self.spill.load(link, first_seq, place),
+            Action::Discard { place } => self.spill.discard(place),
+            Action::Lost { link, records } => {
+                let link = self.graph.link_name(link);
+                tracing::warn!(
+                    link,
+                    records,
+                    "a receiving process died: at most this many records it had accepted are lost"
+                );
+            }
+            Action::Report(report) => self.report(&report),
+            Action::Halt { error } => self.end(End::Failed(error)),
+            Action::Finished => self.end(End::Finished),
+            Action::Run(_)
+            | Action::StreamStart { .. }
+            | Action::StreamFeed { .. }
+            | Action::StreamClose { .. }
+            | Action::Kill { .. }
+            | Action::Read { .. }
+            | Action::StopSource { .. }
+            | Action::Write { .. }
+            | Action::CloseSink { .. } => self.dispatch_to_task(action),
+        }
+    }
+
+    fn dispatch_to_task(self: &Arc<Self>, action: Action) {
+        match action {
+            Action::Run(run) => {
+                if let Some(Port::Batch(batch)) = self.port(run.task) {
+                    batch.run(self, run);
+                }
+            }
+            Action::StreamStart { task, window } => {
+                self.with_stream(task, |stream| stream.begin(self, window))
+            }
+            Action::StreamFeed { task, window, batch } => {
+                self.with_stream(task, |stream| stream.feed(window, batch));
+            }
+            Action::StreamClose { task, window } => self.with_stream(task, |stream| stream.close(window)),
+            Action::Kill { task } => match self.port(task) {
+                Some(Port::Batch(batch)) => batch.kill(),
+                Some(Port::Stream(stream)) => stream.kill(),
+                Some(Port::Source(_) | Port::Sink(_)) | None => {}
+            },
+            Action::Read { task, chunks } => {
+                if let Some(Port::Source(source)) = self.port(task) {
+                    source.read(chunks);
+                }
+            }
+            Action::StopSource { task } => {
+                if let Some(Port::Source(source)) = self.port(task) {
+                    source.stop();
+                }
+            }
+            Action::Write { task, work, batches } => {
+                if let Some(Port::Sink(sink)) = self.port(task) {
+                    sink.write(work, batches);
+                }
+            }
+            Action::CloseSink { task } => {
+                if let Some(Port::Sink(sink)) = self.port(task) {
+                    sink.close();
+                }
+            }
+            Action::Dial { .. }
+            | Action::Wake { .. }
+            | Action::Close { .. }
+            | Action::Persist { .. }
+            | Action::Store { .. }
+            | Action::Load { .. }
+            | Action::Discard { .. }
+            | Action::Lost { .. }
+            | Action::Report(_)
+            | Action::Halt { .. }
+            | Action::Finished => {}
+        }
+    }
+
+    fn port(&self, task: TaskId) -> Option<&Port> {
+        self.ports.get(task.0 as usize)?.as_ref()
+    }
+
+    fn with_stream(&self, task: TaskId, f: impl FnOnce(&super::stream::StreamPort)) {
+        if let Some(Port::Stream(stream)) = self.port(task) {
+            f(stream);
+        }
+    }
+
+    fn report(&self, report: &Report) {
+        match report {
+            Report::PeerUp { peer } => tracing::info!(peer, "connected"),
+            Report::PeerDown { peer, why } => {
+                tracing::warn!(peer, why, "not connected; trying again until it works")
+            }
+            Report::PeerRefused { peer, why } => tracing::warn!(peer, why, "turned away"),
+            Report::PeerRestarted { peer } => tracing::warn!(peer, "its process was restarted"),
+            Report::BatchFailed { task, records, attempt, why } => {
+                let task = &self.graph.task(*task).name;
+                tracing::warn!(task, records, attempt, why, "a batch failed");
+            }
+        }
+    }
+}

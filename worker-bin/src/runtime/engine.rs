@@ -1,0 +1,326 @@
+//! The node behind its lock, and everything that carries out what it asks for.
+
+use super::collect::Collector;
+use super::link::Connections;
+use super::open::{Opened, OpenedRole, OpenedTask};
+use super::progress::Progress;
+use super::sink::{SinkPort, SinkThread};
+use super::source::{SourcePort, SourceThread};
+use super::spill::SpillPort;
+use super::stream::StreamPort;
+use super::{Options, RunError, batch::BatchPort, link, system};
+use crate::child::Launcher;
+use crate::io::dead::DeadLetterFile;
+use crate::io::spill::SpillStore;
+use crate::pipeline::plan::Plan;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::{Notify, oneshot};
+use worker_core::config::{Graph, NodeConfig, Retry};
+use worker_core::event::{Event, NodeError};
+use worker_core::status::Status;
+use worker_core::{Node, Time};
+use worker_proto::Incarnation;
+
+/// How a node's work ended.
+#[derive(Debug)]
+pub(super) enum End {
+    Finished,
+    Failed(NodeError),
+    Stopped(i32),
+}
+
+/// One process's node and its surroundings.
+pub(super) struct Engine {
+    node: Mutex<Node>,
+    begun: Instant,
+    /// By task id; `None` for tasks of other nodes.
+    pub(super) ports: Vec<Option<Port>>,
+    pub(super) graph: Graph,
+    names: Vec<String>,
+    pub(super) addresses: Vec<String>,
+    pub(super) connections: Connections,
+    pub(super) spill: SpillPort,
+    pub(super) launcher: Launcher,
+    pub(super) runtime: tokio::runtime::Handle,
+    dead: Mutex<DeadLetterFile>,
+    wake_at: Mutex<Option<Time>>,
+    timer: Notify,
+    ended: Mutex<Option<oneshot::Sender<End>>>,
+    progress: Progress,
+    _scratch: tempfile::TempDir,
+    me: std::sync::Weak<Engine>,
+    limited: bool,
+}
+
+/// A thread that is started when the engine stands.
+#[derive(Debug)]
+pub(super) enum Thread {
+    Source(Box<SourceThread>),
+    Sink(Box<SinkThread>),
+}
+
+/// What carries out the actions of one task.
+pub(super) enum Port {
+    Source(SourcePort),
+    Batch(BatchPort),
+    Stream(StreamPort),
+    Sink(SinkPort),
+}
+
+impl Engine {
+    /// Builds everything, starts the node and lets it act.
+    pub(super) async fn start(
+        plan: Plan,
+        opened: Opened,
+        launcher: Launcher,
+        options: Options,
+    ) -> Result<(Arc<Self>, oneshot::Receiver<End>), RunError> {
+        let listener = link::listen(&plan, &options).await?;
+        let scratch = tempfile::Builder::new()
+            .prefix("worker-")
+            .tempdir_in(&options.spill_dir)
+            .map_err(|e| system("make a directory for temporary files", e))?;
+        let (spill, spill_orders) = SpillPort::new(&options.spill_dir)?;
+        let (sender, receiver) = oneshot::channel();
+        let config = node_config(&plan, &options);
+        let terminator = opened.tasks.first().map_or(b'\n', |t| t.task.terminator_in);
+        let (total_bytes, done_bytes) = (opened.total_bytes, opened.done_bytes);
+        let (ports, threads) = make_ports(&plan, opened.tasks, &spill.store, scratch.path())?;
+        let progress = Progress::new(&plan, options.progress, total_bytes, done_bytes);
+        let engine = Arc::new_cyclic(|me| Self {
+            me: me.clone(),
+            limited: options.limit.is_some(),
+            node: Mutex::new(Node::new(config, Time::ZERO)),
+            begun: Instant::now(),
+            ports,
+            graph: plan.graph,
+            names: plan.nodes,
+            addresses: options.addresses,
+            connections: Connections::default(),
+            spill,
+            launcher,
+            runtime: tokio::runtime::Handle::current(),
+            dead: Mutex::new(DeadLetterFile::new(options.dead_letters, terminator)),
+            wake_at: Mutex::new(None),
+            timer: Notify::new(),
+            ended: Mutex::new(Some(sender)),
+            progress,
+            _scratch: scratch,
+        });
+        spill_orders.start(&engine).map_err(|e| system("start a thread", e))?;
+        for thread in threads {
+            match thread {
+                Thread::Source(source) => source.start(&engine),
+                Thread::Sink(sink) => sink.start(&engine),
+            }
+            .map_err(|e| system("start a thread", e))?;
+        }
+        tokio::spawn(Arc::clone(&engine).keep_time());
+        engine.act(|_, _| {});
+        if let Some(listener) = listener {
+            link::serve(&engine, listener);
+        }
+        engine.progress.start(&engine);
+        Ok((engine, receiver))
+    }
+
+    /// Hands something that happened to the node and carries out what follows.
+    pub(super) fn tell(self: &Arc<Self>, event: Event) {
+        self.act(|node, now| node.handle(now, event));
+    }
+
+    /// Lets `f` use the node, then carries out what the node asks for, in order.
+    pub(super) fn act<R>(self: &Arc<Self>, f: impl FnOnce(&mut Node, Time) -> R) -> R {
+        let mut node = self.node();
+        let result = f(&mut node, self.now());
+        while let Some(action) = node.poll_action() {
+            self.dispatch(&mut node, action);
+        }
+        let next = node.next_wake().map(|(at, _)| at);
+        let mut wake_at = lock(&self.wake_at);
+        if *wake_at != next {
+            let sooner = next.is_some_and(|n| wake_at.is_none_or(|w| n < w));
+            *wake_at = next;
+            if sooner {
+                self.timer.notify_one();
+            }
+        }
+        result
+    }
+
+    /// Wakes the node when it asked to be.
+    async fn keep_time(self: Arc<Self>) {
+        loop {
+            let wake_at = *lock(&self.wake_at);
+            match wake_at {
+                None => self.timer.notified().await,
+                Some(at) => {
+                    let wait = at.since(self.now());
+                    if wait.is_zero() {
+                        self.act(|node, now| node.handle_wake(now));
+                    } else {
+                        tokio::select! {
+                            () = tokio::time::sleep(wait) => {}
+                            () = self.timer.notified() => {}
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// This engine, for those who are handed a plain reference.
+    pub(super) fn me(&self) -> Option<Arc<Self>> {
+        self.me.upgrade()
+    }
+
+    /// Sources end before their input does.
+    pub(super) fn is_limited(&self) -> bool {
+        self.limited
+    }
+
+    pub(super) fn now(&self) -> Time {
+        Time::from_micros(u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+
+    fn node(&self) -> MutexGuard<'_, Node> {
+        lock(&self.node)
+    }
+
+    pub(super) fn status(&self) -> Status {
+        self.node().status()
+    }
+
+    /// The reasons for which work waits now, as lines for people.
+    pub(super) fn stalls(&self) -> Vec<worker_core::stall::Stall> {
+        self.node().stalls()
+    }
+
+    pub(super) fn end(&self, end: End) {
+        if let Some(sender) = lock(&self.ended).take() {
+            sender.send(end).ok();
+        }
+    }
+
+    pub(super) fn drain(self: &Arc<Self>) {
+        self.tell(Event::Drain);
+    }
+
+    /// Ends threads, children and connections; connections get a moment for their last word.
+    pub(super) async fn stop_all(self: &Arc<Self>) {
+        self.connections.wait_closed(Duration::from_secs(2)).await;
+        for port in self.ports.iter().flatten() {
+            match port {
+                Port::Source(source) => source.stop(),
+                Port::Batch(batch) => batch.kill(),
+                Port::Stream(stream) => stream.kill(),
+                Port::Sink(sink) => sink.stop(),
+            }
+        }
+    }
+
+    /// Keeps a commit's dead letters; without room for them the pipeline fails, for nothing may be lost silently.
+    pub(super) fn keep_dead(
+        &self,
+        task: &str,
+        letters: &[worker_core::event::DeadLetter],
+    ) -> Result<(), String> {
+        let mut file = lock(&self.dead);
+        for letter in letters {
+            let from =
+                letter.origin.map(|(link, _)| self.graph.task(self.graph.link(link).from).name.as_str());
+            file.put(task, from, letter).map_err(|e| e.to_string())?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn dead_letters(&self) -> (u64, Option<PathBuf>) {
+        let file = lock(&self.dead);
+        (file.count(), file.path().map(std::path::Path::to_owned))
+    }
+
+    pub(super) fn lost(&self) -> u64 {
+        self.status().lost
+    }
+
+    pub(super) fn held_records(&self) -> u64 {
+        let status = self.status();
+        status.tasks.iter().map(|t| t.queued).sum::<u64>()
+            + status.links.iter().map(|l| l.held_records).sum::<u64>()
+    }
+
+    pub(super) fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    pub(super) fn node_name(&self, node: worker_core::config::NodeIx) -> &str {
+        &self.names[usize::from(node.0)]
+    }
+
+    pub(super) fn finish_progress(&self) {
+        self.progress.finish(&self.status());
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").finish_non_exhaustive()
+    }
+}
+
+/// A poisoned lock means a panic elsewhere, which already ends the process's work; what it guards is still usable.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What carries out each task's actions, and the threads among them, not started yet.
+fn make_ports(
+    plan: &Plan,
+    tasks: Vec<OpenedTask>,
+    store: &Arc<SpillStore>,
+    scratch: &Path,
+) -> Result<(Vec<Option<Port>>, Vec<Thread>), RunError> {
+    let mut ports: Vec<Option<Port>> = plan.graph.tasks.iter().map(|_| None).collect();
+    let mut threads = Vec::new();
+    for OpenedTask { task, role } in tasks {
+        let tmpdir = scratch.join(task.name.replace('/', "-"));
+        std::fs::create_dir(&tmpdir).map_err(|e| system("make a directory for temporary files", e))?;
+        let collector = Collector::new(&task, plan.limits.outbox_bytes, Arc::clone(store));
+        ports[task.id.0 as usize] = Some(match role {
+            OpenedRole::Source(input) => {
+                let (port, thread) = SourcePort::new(&task, input, collector, tmpdir);
+                threads.push(thread);
+                Port::Source(port)
+            }
+            OpenedRole::Batch(program) => Port::Batch(BatchPort::new(&task, program, collector, tmpdir)),
+            OpenedRole::Stream(program) => Port::Stream(StreamPort::new(&task, program, collector, tmpdir)),
+            OpenedRole::Sink(target) => {
+                let (port, thread) = SinkPort::new(&task, target, tmpdir);
+                threads.push(thread);
+                Port::Sink(port)
+            }
+        });
+    }
+    Ok((ports, threads))
+}
+
+fn node_config(plan: &Plan, options: &Options) -> NodeConfig {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let incarnation = u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX);
+    NodeConfig {
+        cluster: options.name.clone(),
+        nodes: plan.nodes.clone(),
+        me: plan.me,
+        incarnation: Incarnation(incarnation),
+        pipeline: plan.meaning,
+        placement: plan.placement,
+        graph: plan.graph.clone(),
+        slots: plan.slots,
+        limits: plan.limits,
+        redial: Retry { max_attempts: 1, initial: Duration::from_millis(100), max: Duration::from_secs(5) },
+        linger: options.linger,
+        seed: incarnation,
+    }
+}

@@ -1,0 +1,155 @@
+//! Connections: the node's endpoint for worker-net.
+
+use super::engine::{Engine, lock};
+use super::{Options, RunError};
+use crate::pipeline::plan::Plan;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::Notify;
+use worker_core::config::NodeIx;
+use worker_core::event::{ConnId, Event};
+use worker_net::{Endpoint, Listener, Settings, Transmit};
+use worker_proto::Frame;
+
+/// What a frame without tuples counts for in a burst, in bytes.
+const CONTROL_FRAME_BYTES: usize = 64;
+
+/// Connections that are dialled or open.
+#[derive(Debug, Default)]
+pub(super) struct Connections {
+    open: Mutex<BTreeMap<u64, Connection>>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Connection {
+    wake: Arc<Notify>,
+    /// Close it when the node has nothing more for it.
+    closing: bool,
+}
+
+impl Connections {
+    pub(super) fn dial(&self, engine: &Arc<Engine>, conn: ConnId, peer: NodeIx) {
+        let wake = self.add(conn);
+        let engine = Arc::clone(engine);
+        let runtime = engine.runtime.clone();
+        runtime.spawn(async move {
+            let address = &engine.addresses[usize::from(peer.0)];
+            let settings = Settings::default();
+            match worker_net::dial(address, &settings).await {
+                Ok(stream) => {
+                    engine.tell(Event::Dialed { conn });
+                    let endpoint: Arc<dyn Endpoint> = Arc::clone(&engine) as Arc<dyn Endpoint>;
+                    worker_net::drive(stream, conn.0, endpoint, wake, &settings).await;
+                }
+                Err(error) => engine.closed(conn.0, error.to_string()),
+            }
+        });
+    }
+
+    fn add(&self, conn: ConnId) -> Arc<Notify> {
+        let connection = Connection::default();
+        let wake = Arc::clone(&connection.wake);
+        lock(&self.open).insert(conn.0, connection);
+        wake
+    }
+
+    pub(super) fn wake(&self, conn: ConnId) {
+        if let Some(connection) = lock(&self.open).get(&conn.0) {
+            connection.wake.notify_one();
+        }
+    }
+
+    pub(super) fn close(&self, conn: ConnId) {
+        if let Some(connection) = lock(&self.open).get_mut(&conn.0) {
+            connection.closing = true;
+            connection.wake.notify_one();
+        }
+    }
+
+    fn is_closing(&self, conn: u64) -> bool {
+        lock(&self.open).get(&conn).is_none_or(|c| c.closing)
+    }
+
+    fn remove(&self, conn: u64) {
+        lock(&self.open).remove(&conn);
+        self.changed.notify_waiters();
+    }
+
+    /// Waits until every connection has ended, but not longer than `patience`.
+    pub(super) async fn wait_closed(&self, patience: Duration) {
+        let gone = async {
+            loop {
+                let changed = self.changed.notified();
+                if lock(&self.open).is_empty() {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        tokio::time::timeout(patience, gone).await.ok();
+    }
+}
+
+impl Endpoint for Engine {
+    fn frames(&self, conn: u64, frames: &mut Vec<Frame>) {
+        let Some(engine) = self.me() else { return };
+        engine.act(|node, now| {
+            for frame in frames.drain(..) {
+                node.handle(now, Event::Frame { conn: ConnId(conn), frame });
+            }
+        });
+    }
+
+    fn transmit(&self, conn: u64, bytes_max: usize, out: &mut Vec<Frame>) -> Transmit {
+        let Some(engine) = self.me() else { return Transmit::Close };
+        let more = engine.act(|node, now| {
+            let mut bytes = 0;
+            while bytes < bytes_max {
+                let Some(frame) = node.poll_transmit(now, ConnId(conn)) else { return false };
+                bytes += if let Frame::Batch(batch) = &frame {
+                    batch.batch.bytes() + batch.batch.raw_ends().len()
+                } else {
+                    CONTROL_FRAME_BYTES
+                };
+                out.push(frame);
+            }
+            true
+        });
+        if !more && self.connections.is_closing(conn) { Transmit::Close } else { Transmit::Open }
+    }
+
+    fn closed(&self, conn: u64, why: String) {
+        self.connections.remove(conn);
+        if let Some(engine) = self.me() {
+            engine.tell(Event::Closed { conn: ConnId(conn), why });
+        }
+    }
+}
+
+/// Listens where the cluster file says this node is; a process alone does not listen.
+pub(super) async fn listen(plan: &Plan, options: &Options) -> Result<Option<Listener>, RunError> {
+    match options.addresses.get(usize::from(plan.me.0)) {
+        Some(address) => Ok(Some(Listener::bind(address, Settings::default()).await?)),
+        None => Ok(None),
+    }
+}
+
+/// Accepts connections for as long as the engine lives.
+pub(super) fn serve(engine: &Arc<Engine>, listener: Listener) {
+    let engine = Arc::clone(engine);
+    tokio::spawn(async move {
+        loop {
+            let incoming = listener.accept().await;
+            let peer = incoming.peer();
+            let conn = engine.act(|node, now| node.accept(now));
+            tracing::debug!(conn = conn.0, %peer, "accepted a connection");
+            let wake = engine.connections.add(conn);
+            let endpoint: Arc<dyn Endpoint> = Arc::clone(&engine) as Arc<dyn Endpoint>;
+            tokio::spawn(async move {
+                incoming.drive(conn.0, endpoint, wake, &Settings::default()).await;
+            });
+        }
+    });
+}

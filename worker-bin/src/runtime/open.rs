@@ -1,0 +1,200 @@
+//! Opens everything a run needs before anything is read: inputs, outputs, programs.
+
+use super::batch::StageProgram;
+use super::source::Input;
+use crate::child::Program;
+use crate::io::sink::{FileSink, SinkError, SinkWriter, StreamSink};
+use crate::io::source::{FileSource, Header, SourceError, SourceOptions, Stop, StreamSource};
+use crate::pipeline::plan::{LocalTask, Plan, Role, SourceTask, StageTask, Target};
+use crate::pipeline::{self, ProgramError, SourceInput};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use thiserror::Error;
+
+/// What every task of this node needs, opened.
+#[derive(Debug)]
+pub struct Opened {
+    pub(super) tasks: Vec<OpenedTask>,
+    /// Size of all input, where it is known.
+    pub(super) total_bytes: Option<u64>,
+    /// How much of it was read.
+    pub(super) done_bytes: Arc<AtomicU64>,
+}
+
+#[derive(Debug)]
+pub(super) struct OpenedTask {
+    pub(super) task: LocalTask,
+    pub(super) role: OpenedRole,
+}
+
+#[derive(Debug)]
+pub(super) enum OpenedRole {
+    Source(Input),
+    Batch(StageProgram),
+    Stream(StageProgram),
+    Sink(OpenedSink),
+}
+
+/// Where a sink task writes.
+pub(super) enum OpenedSink {
+    Writer(Box<dyn SinkWriter>),
+    Program(Arc<Program>),
+}
+
+impl std::fmt::Debug for OpenedSink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("OpenedSink")
+    }
+}
+
+/// Why a run cannot begin.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// An input cannot be read.
+    #[error("source {name}: {error}")]
+    Source {
+        /// Which.
+        name: String,
+        /// Why.
+        error: SourceError,
+    },
+    /// An output cannot be written.
+    #[error("sink {name}: {error}")]
+    Sink {
+        /// Which.
+        name: String,
+        /// Why.
+        error: SinkError,
+    },
+    /// A sink would write what a source reads.
+    #[error("sink {sink} would write {}, which source {source_name} reads; choose another path for the sink", path.display())]
+    ReadsItself {
+        /// The sink.
+        sink: String,
+        /// The source.
+        source_name: String,
+        /// The file.
+        path: PathBuf,
+    },
+    /// A program is missing or cannot be run.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
+    /// The system has no descriptors left.
+    #[error("cannot prepare to read standard input: {0}")]
+    System(#[from] std::io::Error),
+}
+
+/// Opens sources first (nothing is read of them yet), then sinks, so that a pattern never matches a file a sink makes.
+///
+/// # Errors
+/// The first thing that cannot be opened.
+pub fn open(plan: &Plan, dir: &Path, max_record: usize, limit: Option<u64>) -> Result<Opened, OpenError> {
+    let done_bytes = Arc::new(AtomicU64::new(0));
+    let mut total_bytes = Some(0_u64);
+    let mut tasks = Vec::new();
+    let mut read: Vec<(String, PathBuf)> = Vec::new();
+    for task in &plan.local {
+        let role = match &task.role {
+            Role::Source(source) => {
+                let input = open_source(task, source, dir, max_record, limit, &mut read, &done_bytes)?;
+                total_bytes = total_bytes.zip(input.total_bytes()).map(|(all, one)| all + one);
+                OpenedRole::Source(input)
+            }
+            Role::Stage(stage) => open_stage(task, stage, max_record)?,
+            Role::Sink(_) => continue,
+        };
+        tasks.push(OpenedTask { task: task.clone(), role });
+    }
+    for task in &plan.local {
+        let Role::Sink(sink) = &task.role else { continue };
+        let role = OpenedRole::Sink(open_sink(task, &sink.target, max_record, &read)?);
+        tasks.push(OpenedTask { task: task.clone(), role });
+    }
+    Ok(Opened { tasks, total_bytes, done_bytes })
+}
+
+fn open_source(
+    task: &LocalTask,
+    source: &SourceTask,
+    dir: &Path,
+    max_record: usize,
+    limit: Option<u64>,
+    read: &mut Vec<(String, PathBuf)>,
+    done_bytes: &Arc<AtomicU64>,
+) -> Result<Input, OpenError> {
+    let header = match source.header {
+        pipeline::Header::Keep => Header::Keep,
+        pipeline::Header::Skip => Header::Skip,
+        pipeline::Header::Repeat => Header::Repeat,
+    };
+    let options = SourceOptions { terminator: task.terminator_out, max_record, header, limit };
+    let fail = |error| OpenError::Source { name: task.stage.clone(), error };
+    Ok(match &source.input {
+        SourceInput::Files { pattern, .. } => {
+            let files = FileSource::open(dir, &[Path::new(pattern)], &options).map_err(fail)?;
+            read.extend(files.files().iter().map(|path| (task.stage.clone(), path.clone())));
+            Input::reader(Box::new(files), None, Arc::clone(done_bytes))
+        }
+        SourceInput::Stdin => {
+            let stop = Stop::new()?;
+            let stdin = StreamSource::stdin(&options, stop.clone()).map_err(fail)?;
+            Input::reader(Box::new(stdin), Some(stop), Arc::clone(done_bytes))
+        }
+        SourceInput::Program(program) => {
+            let command = program.command(&task.stage)?;
+            let program = child_program(task, command, max_record);
+            Input::program(program, options, Stop::new()?, Arc::clone(done_bytes))
+        }
+    })
+}
+
+fn open_stage(task: &LocalTask, stage: &StageTask, max_record: usize) -> Result<OpenedRole, OpenError> {
+    let command = stage.program.command(&task.stage)?;
+    let mut program = child_program(task, command, max_record);
+    program.ok_exit.clone_from(&stage.ok_exit);
+    program.timeout = stage.timeout;
+    let stage_program = StageProgram { program: Arc::new(program), header: stage.header.clone() };
+    Ok(match stage.mode {
+        pipeline::Mode::Batch(_) => OpenedRole::Batch(stage_program),
+        pipeline::Mode::Stream(_) => OpenedRole::Stream(stage_program),
+    })
+}
+
+fn open_sink(
+    task: &LocalTask,
+    target: &Target,
+    max_record: usize,
+    read: &[(String, PathBuf)],
+) -> Result<OpenedSink, OpenError> {
+    let fail = |error| OpenError::Sink { name: task.stage.clone(), error };
+    Ok(match target {
+        Target::File { path, exists } => {
+            let exists = match exists {
+                pipeline::Exists::Error => crate::io::sink::Exists::Error,
+                pipeline::Exists::Replace => crate::io::sink::Exists::Replace,
+            };
+            let sink = FileSink::open(path, exists).map_err(fail)?;
+            if let Some((source_name, path)) = read.iter().find(|(_, path)| sink.writes(path)) {
+                let (source_name, path) = (source_name.clone(), path.clone());
+                return Err(OpenError::ReadsItself { sink: task.stage.clone(), source_name, path });
+            }
+            OpenedSink::Writer(Box::new(sink))
+        }
+        Target::Stdout => OpenedSink::Writer(Box::new(StreamSink::stdout().map_err(fail)?)),
+        Target::Program(program) => {
+            let command = program.command(&task.stage)?;
+            OpenedSink::Program(Arc::new(child_program(task, command, max_record)))
+        }
+    })
+}
+
+fn child_program(task: &LocalTask, command: pipeline::Command, max_record: usize) -> Program {
+    let mut program = Program::new(task.stage.clone(), command.argv);
+    program.cwd = Some(command.cwd);
+    program.env = command.env;
+    program.clear_env = command.clear_env;
+    program.terminator = task.terminator_out;
+    program.max_record = max_record;
+    program
+}

@@ -1,0 +1,209 @@
+//! The thread that reads one source.
+
+use super::batch::task_env;
+use super::collect::Collector;
+use super::engine::Engine;
+use crate::child::{PipedChild, Program, TaskEnv, start_source};
+use crate::io::source::{Progress, SourceOptions, SourceReader, Stop, StreamSource};
+use crate::pipeline::plan::LocalTask;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Weak};
+use worker_core::config::TaskId;
+use worker_core::event::Event;
+
+/// What a source task reads, opened as far as that is possible before the run.
+pub(super) struct Input {
+    kind: Kind,
+    stop: Option<Stop>,
+    done_bytes: Arc<AtomicU64>,
+}
+
+enum Kind {
+    Reader(Box<dyn SourceReader>),
+    Program(Arc<Program>, SourceOptions),
+}
+
+impl Input {
+    pub(super) fn reader(
+        reader: Box<dyn SourceReader>,
+        stop: Option<Stop>,
+        done_bytes: Arc<AtomicU64>,
+    ) -> Self {
+        Self { kind: Kind::Reader(reader), stop, done_bytes }
+    }
+
+    pub(super) fn program(
+        program: Program,
+        options: SourceOptions,
+        stop: Stop,
+        done_bytes: Arc<AtomicU64>,
+    ) -> Self {
+        Self { kind: Kind::Program(Arc::new(program), options), stop: Some(stop), done_bytes }
+    }
+
+    pub(super) fn total_bytes(&self) -> Option<u64> {
+        match &self.kind {
+            Kind::Reader(reader) => reader.progress().total_bytes,
+            Kind::Program(..) => None,
+        }
+    }
+}
+
+impl std::fmt::Debug for Input {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Input")
+    }
+}
+
+/// Orders for a source thread; at most the permits the core has given are waiting.
+#[derive(Debug)]
+pub(super) struct SourcePort {
+    orders: Sender<Order>,
+    stopped: Arc<AtomicBool>,
+    stop: Option<Stop>,
+}
+
+#[derive(Debug)]
+enum Order {
+    Read(u32),
+    Stop,
+}
+
+/// The thread's side, until it is started.
+#[derive(Debug)]
+pub(super) struct SourceThread {
+    task: TaskId,
+    name: String,
+    env: TaskEnv,
+    input: Input,
+    collector: Collector,
+    orders: Receiver<Order>,
+    stopped: Arc<AtomicBool>,
+}
+
+impl SourcePort {
+    pub(super) fn new(
+        task: &LocalTask,
+        input: Input,
+        collector: Collector,
+        tmpdir: PathBuf,
+    ) -> (Self, super::engine::Thread) {
+        let (sender, orders) = channel();
+        let stopped = Arc::new(AtomicBool::new(false));
+        let port = Self { orders: sender, stopped: Arc::clone(&stopped), stop: input.stop.clone() };
+        let (name, env) = (task.name.clone(), task_env(task, tmpdir));
+        let thread = SourceThread { task: task.id, name, env, input, collector, orders, stopped };
+        (port, super::engine::Thread::Source(Box::new(thread)))
+    }
+
+    pub(super) fn read(&self, chunks: u32) {
+        self.orders.send(Order::Read(chunks)).ok();
+    }
+
+    pub(super) fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+        if let Some(stop) = &self.stop {
+            stop.stop();
+        }
+        self.orders.send(Order::Stop).ok();
+    }
+}
+
+impl SourceThread {
+    pub(super) fn start(self, engine: &Arc<Engine>) -> std::io::Result<()> {
+        let weak = Arc::downgrade(engine);
+        let thread = std::thread::Builder::new().name(self.name.clone());
+        thread.spawn(move || self.live(&weak)).map(drop)
+    }
+
+    fn live(mut self, engine: &Weak<Engine>) {
+        let task = self.task;
+        let result = self.read_all(engine);
+        let Some(engine) = engine.upgrade() else { return };
+        engine.tell(match result {
+            Ok(()) => Event::SourceEnded { task },
+            Err(why) => Event::TaskFailed { task, why },
+        });
+    }
+
+    fn read_all(&mut self, engine: &Weak<Engine>) -> Result<(), String> {
+        let (kind, done_bytes) =
+            (std::mem::replace(&mut self.input.kind, Kind::none()), self.input.done_bytes.clone());
+        let (mut reader, mut child) = match kind {
+            Kind::Reader(reader) => (reader, None),
+            Kind::Program(program, options) => {
+                let Some(engine) = engine.upgrade() else { return Ok(()) };
+                let (reader, child) = self.start_program(&engine, program, &options)?;
+                (reader, Some(child))
+            }
+        };
+        let mut last = Progress::default();
+        'orders: while let Ok(order) = self.orders.recv() {
+            let Order::Read(chunks) = order else { break };
+            for _ in 0..chunks {
+                if self.stopped.load(Ordering::Relaxed) {
+                    break 'orders;
+                }
+                let chunk = reader.next_chunk().map_err(|e| e.to_string())?;
+                let now = reader.progress();
+                done_bytes.fetch_add(now.done_bytes - last.done_bytes, Ordering::Relaxed);
+                last = now;
+                let (Some(batch), Some(engine)) = (chunk, engine.upgrade()) else { break 'orders };
+                let output = self.collector.route(batch);
+                engine.tell(Event::SourceRead { task: self.task, output });
+            }
+        }
+        match (&mut child, engine.upgrade()) {
+            (Some(child), Some(engine)) => self.end_program(&engine, child),
+            (Some(_) | None, _) => Ok(()),
+        }
+    }
+
+    fn start_program(
+        &self,
+        engine: &Arc<Engine>,
+        program: Arc<Program>,
+        options: &SourceOptions,
+    ) -> Result<(Box<dyn SourceReader>, PipedChild), String> {
+        let name = program.stage.clone();
+        let started = engine.runtime.block_on(start_source(&engine.launcher, program, &self.env));
+        let (stdout, child) = started.map_err(|failure| failure.message)?;
+        let stop = self.input.stop.clone().ok_or("a program source can be stopped")?;
+        Ok((Box::new(StreamSource::new(OwnedFd::from(stdout), name, options, stop)), child))
+    }
+
+    /// The program has closed its output, or is to stop; only in the first case its exit status counts.
+    fn end_program(&self, engine: &Arc<Engine>, child: &mut PipedChild) -> Result<(), String> {
+        let stopped = self.stopped.load(Ordering::Relaxed) || engine.is_limited();
+        if stopped {
+            child.kill();
+        }
+        let result = engine.runtime.block_on(child.wait());
+        match result {
+            Err(failure) if !stopped => Err(failure.message),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+}
+
+impl Kind {
+    /// Left behind where the thread took the input.
+    fn none() -> Self {
+        struct Nothing;
+        impl SourceReader for Nothing {
+            fn next_chunk(&mut self) -> Result<Option<worker_proto::Batch>, crate::io::source::SourceError> {
+                Ok(None)
+            }
+            fn progress(&self) -> Progress {
+                Progress::default()
+            }
+            fn header(&self) -> Option<bytes::Bytes> {
+                None
+            }
+        }
+        Self::Reader(Box::new(Nothing))
+    }
+}

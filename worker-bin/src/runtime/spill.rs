@@ -1,0 +1,127 @@
+//! The thread that moves batches out of memory and back.
+
+use super::engine::{End, Engine};
+use crate::io::spill::{SpillError, SpillStore};
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+use worker_core::event::{Event, NodeError, Place};
+use worker_proto::{Batch, LinkId, Seq};
+
+/// How long to wait before a full disk is tried again.
+const FULL_DISK_WAIT: Duration = Duration::from_secs(1);
+
+/// Orders for the spill thread. Bounded by the core: what is on its way out of memory is part of each link's budget.
+#[derive(Debug)]
+pub(super) struct SpillPort {
+    pub(super) store: Arc<SpillStore>,
+    orders: Sender<Order>,
+}
+
+#[derive(Debug)]
+enum Order {
+    Store(LinkId, Seq, Batch),
+    Load(LinkId, Seq, Place),
+    Discard(Place),
+}
+
+/// The thread's side, until it is started.
+#[derive(Debug)]
+pub(super) struct SpillOrders {
+    store: Arc<SpillStore>,
+    orders: Receiver<Order>,
+    /// The last attempt to store failed.
+    failing: Cell<bool>,
+}
+
+impl SpillPort {
+    pub(super) fn new(dir: &Path) -> Result<(Self, SpillOrders), SpillError> {
+        let store = Arc::new(SpillStore::new(dir)?);
+        let (sender, receiver) = channel();
+        Ok((
+            Self { store: Arc::clone(&store), orders: sender },
+            SpillOrders { store, orders: receiver, failing: Cell::new(false) },
+        ))
+    }
+
+    pub(super) fn store(&self, link: LinkId, first_seq: Seq, batch: Batch) {
+        self.orders.send(Order::Store(link, first_seq, batch)).ok();
+    }
+
+    pub(super) fn load(&self, link: LinkId, first_seq: Seq, place: Place) {
+        self.orders.send(Order::Load(link, first_seq, place)).ok();
+    }
+
+    /// In order behind loads of the same place.
+    pub(super) fn discard(&self, place: Place) {
+        self.orders.send(Order::Discard(place)).ok();
+    }
+}
+
+impl SpillOrders {
+    pub(super) fn start(self, engine: &Arc<Engine>) -> std::io::Result<()> {
+        let engine = Arc::downgrade(engine);
+        let run = move || {
+            let mut waiting: VecDeque<(LinkId, Seq, Batch)> = VecDeque::new();
+            while let Some(order) = self.next(!waiting.is_empty()) {
+                let Some(engine) = engine.upgrade() else { return };
+                match order {
+                    Some(Order::Store(link, first_seq, batch)) => waiting.push_back((link, first_seq, batch)),
+                    Some(Order::Load(link, first_seq, place)) => self.load(&engine, link, first_seq, place),
+                    Some(Order::Discard(place)) => self.store.discard(place),
+                    None => {}
+                }
+                self.store_waiting(&engine, &mut waiting);
+            }
+        };
+        std::thread::Builder::new().name("spill".into()).spawn(run).map(drop)
+    }
+
+    /// The next order; `Some(None)` when it is time to try a full disk again, `None` when there will be no more.
+    fn next(&self, full: bool) -> Option<Option<Order>> {
+        if !full {
+            return self.orders.recv().ok().map(Some);
+        }
+        match self.orders.recv_timeout(FULL_DISK_WAIT) {
+            Ok(order) => Some(Some(order)),
+            Err(RecvTimeoutError::Timeout) => Some(None),
+            Err(RecvTimeoutError::Disconnected) => None,
+        }
+    }
+
+    /// A full disk only makes the tasks behind it wait: what is to be stored stays in memory, within its link's budget,
+    /// and loads, which make room, go on.
+    fn store_waiting(&self, engine: &Arc<Engine>, waiting: &mut VecDeque<(LinkId, Seq, Batch)>) {
+        while let Some((link, first_seq, batch)) = waiting.front() {
+            match self.store.store(batch) {
+                Ok(place) => {
+                    let (link, first_seq) = (*link, *first_seq);
+                    if self.failing.replace(false) {
+                        tracing::info!("outputs can be put aside again");
+                    }
+                    waiting.pop_front();
+                    engine.tell(Event::Stored { link, first_seq, place });
+                }
+                Err(error) => {
+                    if !self.failing.replace(true) {
+                        tracing::warn!(%error, "cannot put outputs aside; tasks behind it wait until it works");
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    fn load(&self, engine: &Arc<Engine>, link: LinkId, first_seq: Seq, place: Place) {
+        match self.store.load(place) {
+            Ok(batch) => engine.tell(Event::Loaded { link, first_seq, batch }),
+            Err(error) => {
+                let (task, why) = (engine.graph.link_name(link), error.to_string());
+                engine.end(End::Failed(NodeError::Task { task, why }));
+            }
+        }
+    }
+}
