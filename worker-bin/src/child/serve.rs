@@ -233,31 +233,35 @@ async fn read_output(
     stop: &Notify,
 ) -> Result<(), Fault> {
     let program = service.program;
-    let too_long = |error| too_long(program, error);
-    loop {
+    let mut open = true;
+    while open {
         tokio::task::consume_budget().await;
-        match pipe.try_read_buf(chunker.space()) {
-            Ok(0) => return Ok(()),
+        let waits = match pipe.try_read_buf(chunker.space()) {
             Ok(count) => {
                 service.gauges.printed.fetch_add(count as u64, Relaxed);
-                while let Some(batch) = chunker.next().map_err(too_long)? {
-                    deliver(batch).map_err(|why| Fault::Failed(FailureKind::Worker, why))?;
-                }
+                open = count > 0;
+                false
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                if service.stream
-                    && let Some(batch) = chunker.flush().map_err(too_long)?
-                {
-                    deliver(batch).map_err(|why| Fault::Failed(FailureKind::Worker, why))?;
-                }
-                tokio::select! {
-                    ready = pipe.readable() => ready.map_err(|error| cannot(program, "read from", &error))?,
-                    () = stop.notified() => return Ok(()),
-                }
-            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => true,
             Err(error) => return Err(cannot(program, "read from", &error)),
+        };
+        while let Some(batch) = chunker.next().map_err(|error| too_long(program, error))? {
+            deliver(batch).map_err(|why| Fault::Failed(FailureKind::Worker, why))?;
+        }
+        if service.stream
+            && (waits || !open)
+            && let Some(batch) = chunker.flush().map_err(|error| too_long(program, error))?
+        {
+            deliver(batch).map_err(|why| Fault::Failed(FailureKind::Worker, why))?;
+        }
+        if waits {
+            tokio::select! {
+                ready = pipe.readable() => ready.map_err(|error| cannot(program, "read from", &error))?,
+                () = stop.notified() => open = false,
+            }
         }
     }
+    Ok(())
 }
 
 /// The rest, unterminated record included: only a good end makes it count.
