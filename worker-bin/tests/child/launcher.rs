@@ -147,7 +147,7 @@ async fn time_in_which_the_worker_was_stopped_does_not_count() {
     let mut owner = owner(&format!("sleep {marker} & sleep 4"));
     until("the child runs", || !living(&marker).is_empty()).await;
     let signal = |name: &str| Command::new("kill").args([name, &owner.id().to_string()]).status().unwrap();
-    tokio::time::sleep(Duration::from_millis(800)).await;
+    tokio::time::sleep(Duration::from_millis(700)).await;
     signal("-STOP");
     tokio::time::sleep(Duration::from_secs(3)).await;
     signal("-CONT");
