@@ -2,9 +2,13 @@
 
 use std::process::ExitCode;
 
+/// The data path allocates and frees buffers of hundreds of KiB; this keeps their pages instead of faulting them in anew.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|arg| arg == worker_bin::child::LAUNCHER_ARG) {
         return worker_bin::child::launcher_main();
     }
-    ExitCode::SUCCESS
+    worker_bin::cli::main()
 }

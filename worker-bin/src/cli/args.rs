@@ -1,0 +1,364 @@
+//! The command line's words.
+
+use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Runs your own executables over streams of records, on one machine or many, and never gets stuck.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "worker", version, max_term_width = 100, after_help = EXAMPLES)]
+pub struct WorkerArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: WorkerCommand,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  worker run -i 'logs/*.log' -s 'grep 500' --ok-exit 0,1 -S sort -o out.txt
+  worker run -i 'logs/*.log' -s 'grep 500' -S sort --print-toml > jobs.toml
+  worker check jobs.toml
+  worker run jobs.toml";
+
+/// What to do.
+#[derive(Clone, Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "one value per process")]
+pub enum WorkerCommand {
+    /// Run a pipeline in this process until its input ends
+    #[command(after_help = RUN_EXAMPLES)]
+    Run(RunArgs),
+    /// Check a pipeline file: its graph, its defaults, what bites
+    #[command(after_help = CHECK_EXAMPLES)]
+    Check(CheckArgs),
+    /// Run one node of several
+    #[command(after_help = NODE_EXAMPLES)]
+    Node(NodeArgs),
+}
+
+const RUN_EXAMPLES: &str = "\
+Without FILE, the options -i, -s, -S and -o describe the pipeline; standard input and output are used where -i or -o
+are left out. Commands are split into words, no shell runs them; --print-toml shows the file that says the same.
+
+Examples:
+  worker run access.toml --set since=50x
+  worker run -i 'logs/*.log' -s 'grep 500' --ok-exit 0,1 -S sort -o out.txt
+  zcat big.gz | worker run -s 'jq -c .user'
+  worker run access.toml --limit 1000 --to errors      # a look at what one stage gives
+
+Exit status: 0 done; 1 the pipeline failed; 2 the command line or a file is wrong; 3 finished, but with dead letters or
+records lost; 130 or 143 interrupted after a clean stop.";
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  worker check access.toml
+  worker check access.toml --full                      # every default, and the memory it may take
+  worker check access.toml --sample some.log           # are batch stages really record by record?
+  worker check access.toml --cluster cluster.toml --name a";
+
+const NODE_EXAMPLES: &str = "\
+Every node gets the same two files and computes by itself what it runs.
+
+Example, one line on each machine:
+  worker node --name a --cluster cluster.toml access.toml
+  worker node --name b --cluster cluster.toml access.toml";
+
+/// Arguments of `worker run`.
+#[derive(Clone, Debug, Args)]
+pub struct RunArgs {
+    /// Pipeline file
+    #[arg(value_name = "FILE", required_unless_present_any = ["input", "batch", "stream", "output"])]
+    pub file: Option<PathBuf>,
+    /// The pipeline, where it is on the command line.
+    #[command(flatten)]
+    pub inline: InlineArgs,
+    /// Value of a variable of the file; repeatable
+    #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
+    pub set: Vec<(String, String)>,
+    /// Stop every source after this many records
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub limit: Option<u64>,
+    /// Run up to this stage only and print what it gives
+    #[arg(long, value_name = "STAGE")]
+    pub to: Option<String>,
+    /// Print the pipeline as a file, and do not run it
+    #[arg(long)]
+    pub print_toml: bool,
+    /// How many batch programs may run at once [default: one per core]
+    #[arg(long, value_name = "N")]
+    pub slots: Option<NonZeroUsize>,
+    /// What is the same for every run.
+    #[command(flatten)]
+    pub process: ProcessArgs,
+}
+
+/// A pipeline on the command line.
+#[derive(Clone, Debug, Default, Args)]
+pub struct InlineArgs {
+    /// Read these files; repeatable [default: standard input]
+    #[arg(short = 'i', long, value_name = "GLOB", conflicts_with = "file")]
+    pub input: Vec<String>,
+    /// A stage: this program, once per batch of records; repeatable, in order
+    #[arg(short = 's', long = "stage", id = "batch", value_name = "COMMAND", conflicts_with = "file")]
+    batch: Vec<String>,
+    /// A stage: this program, once for all records; repeatable, in order
+    #[arg(short = 'S', long = "stream", id = "stream", value_name = "COMMAND", conflicts_with = "file")]
+    stream: Vec<String>,
+    /// Exit statuses that are fine, for the stage before it; before any stage, for all
+    #[arg(long, value_name = "N,N", value_parser = exits, conflicts_with = "file")]
+    ok_exit: Vec<Exits>,
+    /// Write this file; one that ends in / is a directory [default: standard output]
+    #[arg(short = 'o', long, value_name = "FILE", conflicts_with = "file")]
+    pub output: Option<String>,
+    /// The stages in their order.
+    #[arg(skip)]
+    pub stages: Vec<InlineStage>,
+}
+
+/// One stage of the command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InlineStage {
+    /// Program and arguments, not split yet.
+    pub command: String,
+    /// One process for all records, not one per batch.
+    pub stream: bool,
+    /// Exit statuses that are fine, if it says so.
+    pub ok_exit: Option<Vec<u8>>,
+}
+
+/// A list of exit statuses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Exits(Vec<u8>);
+
+/// What is the same for every run.
+#[derive(Clone, Debug, Args)]
+pub struct ProcessArgs {
+    /// How long a first interrupt waits for what is under way
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    pub drain_timeout: Duration,
+    /// Where to put what does not fit in memory [default: as the file says, or the system's temporary directory]
+    #[arg(long, value_name = "DIR")]
+    pub spill_dir: Option<PathBuf>,
+    /// Where to put dead letters [default: NAME.dead-letters.jsonl, made when there is one]
+    #[arg(long, value_name = "FILE")]
+    pub dead_letters: Option<PathBuf>,
+    /// How progress is shown on standard error
+    #[arg(long, value_enum, default_value_t = ProgressMode::Auto)]
+    pub progress: ProgressMode,
+    /// What is logged and shown.
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ProgressMode {
+    /// A bar on a terminal, else lines
+    Auto,
+    /// A bar that is redrawn
+    Bar,
+    /// A line every few seconds
+    Lines,
+    /// Nothing
+    None,
+}
+
+/// What is logged and shown.
+#[derive(Clone, Debug, Default, Args)]
+pub struct LogArgs {
+    /// Say more; twice for everything
+    #[arg(short, long, action = ArgAction::Count)]
+    pub verbose: u8,
+    /// Say errors only
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Which log messages, such as worker_bin=debug [default: by -v and -q]
+    #[arg(long = "log", value_name = "FILTER")]
+    pub filter: Option<String>,
+}
+
+/// Arguments of `worker check`.
+#[derive(Clone, Debug, Args)]
+pub struct CheckArgs {
+    /// Pipeline file
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Value of a variable of the file; repeatable
+    #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
+    pub set: Vec<(String, String)>,
+    /// Print every default as well, and the memory and disk it may take
+    #[arg(long)]
+    pub full: bool,
+    /// Run each batch stage on this file whole and in pieces, and compare
+    #[arg(long, value_name = "INPUT")]
+    pub sample: Option<PathBuf>,
+    /// Lay it out over the nodes of this file
+    #[arg(long, value_name = "CLUSTER", requires = "name")]
+    pub cluster: Option<PathBuf>,
+    /// As this node
+    #[arg(long, value_name = "NODE", requires = "cluster")]
+    pub name: Option<String>,
+}
+
+/// Arguments of `worker node`.
+#[derive(Clone, Debug, Args)]
+pub struct NodeArgs {
+    /// Which node of the cluster file this is
+    #[arg(long, value_name = "NODE")]
+    pub name: String,
+    /// Cluster file, the same on every node
+    #[arg(long, value_name = "CLUSTER")]
+    pub cluster: PathBuf,
+    /// Pipeline file, the same on every node
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Value of a variable of the file, the same on every node; repeatable
+    #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
+    pub set: Vec<(String, String)>,
+    /// How long a finished node waits for the last goodbyes of its peers
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    pub linger: Duration,
+    /// Stop every source of this node after this many records
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub limit: Option<u64>,
+    /// How many batch programs may run at once here [default: as the cluster file says, or one per core]
+    #[arg(long, value_name = "N")]
+    pub slots: Option<NonZeroUsize>,
+    /// What is the same for every run.
+    #[command(flatten)]
+    pub process: ProcessArgs,
+}
+
+/// Reads a command line, program name first.
+///
+/// # Errors
+/// What clap says, help and version included; `exit` on it prints and gives status 2, or 0 for help.
+pub fn parse(argv: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<WorkerArgs, clap::Error> {
+    let matches = WorkerArgs::command().try_get_matches_from(argv)?;
+    let mut args = WorkerArgs::from_arg_matches(&matches)?;
+    if let (WorkerCommand::Run(run), Some(matches)) = (&mut args.command, matches.subcommand_matches("run")) {
+        run.inline.stages = in_order(&run.inline, matches);
+    }
+    Ok(args)
+}
+
+/// Puts `-s`, `-S` and `--ok-exit` in the order in which they were written.
+fn in_order(inline: &InlineArgs, matches: &clap::ArgMatches) -> Vec<InlineStage> {
+    enum Word {
+        Stage(InlineStage),
+        Exits(Vec<u8>),
+    }
+    let places = |id: &str| matches.indices_of(id).into_iter().flatten().collect::<Vec<usize>>();
+    let stage = |command: &String, stream| {
+        Word::Stage(InlineStage { command: command.clone(), stream, ok_exit: None })
+    };
+    let batch = places("batch").into_iter().zip(inline.batch.iter().map(|c| stage(c, false)));
+    let stream = places("stream").into_iter().zip(inline.stream.iter().map(|c| stage(c, true)));
+    let exits = places("ok_exit").into_iter().zip(inline.ok_exit.iter().map(|e| Word::Exits(e.0.clone())));
+    let mut words: Vec<(usize, Word)> = batch.chain(stream).chain(exits).collect();
+    words.sort_by_key(|(place, _)| *place);
+    let mut stages: Vec<InlineStage> = Vec::new();
+    let mut for_all = None;
+    for (_, word) in words {
+        match (word, stages.last_mut()) {
+            (Word::Stage(stage), _) => stages.push(stage),
+            (Word::Exits(exits), Some(stage)) => stage.ok_exit = Some(exits),
+            (Word::Exits(exits), None) => for_all = Some(exits),
+        }
+    }
+    for stage in &mut stages {
+        stage.ok_exit = stage.ok_exit.take().or_else(|| for_all.clone());
+    }
+    stages
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        Some(_) | None => Err("expected NAME=VALUE".to_owned()),
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    crate::pipeline::units::parse_duration(text)
+        .ok_or_else(|| "expected a duration such as 100ms, 30s, 1m or 2h".to_owned())
+}
+
+fn exits(text: &str) -> Result<Exits, String> {
+    let statuses: Result<Vec<u8>, _> = text.split(',').map(|status| status.trim().parse()).collect();
+    statuses.map(Exits).map_err(|_| "expected exit statuses from 0 to 255, such as 0,1".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(words: &str) -> RunArgs {
+        let argv = shell_words::split(&format!("worker run {words}")).unwrap();
+        match parse(argv).unwrap().command {
+            WorkerCommand::Run(run) => run,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn clap_accepts_its_own_definition() {
+        WorkerArgs::command().debug_assert();
+    }
+
+    #[test]
+    fn stages_keep_the_order_of_the_command_line_and_exits_belong_to_the_stage_before() {
+        let run = run("-S sort -s 'grep a' --ok-exit 0,1 -s cat -S 'uniq -c' -o x -i y -i z");
+        let stages: Vec<(&str, bool, Option<&[u8]>)> =
+            run.inline.stages.iter().map(|s| (&*s.command, s.stream, s.ok_exit.as_deref())).collect();
+        let expected: [(&str, bool, Option<&[u8]>); 4] = [
+            ("sort", true, None),
+            ("grep a", false, Some(&[0, 1])),
+            ("cat", false, None),
+            ("uniq -c", true, None),
+        ];
+        assert_eq!(stages, expected);
+        assert_eq!((run.inline.input.len(), run.inline.output.as_deref()), (2, Some("x")));
+    }
+
+    #[test]
+    fn exits_before_any_stage_are_for_all_stages_without_their_own() {
+        let run = run("--ok-exit 0,1 -s a -s b --ok-exit 7");
+        let exits: Vec<Option<Vec<u8>>> = run.inline.stages.into_iter().map(|s| s.ok_exit).collect();
+        assert_eq!(exits, [Some(vec![0, 1]), Some(vec![7])]);
+    }
+
+    #[test]
+    fn defaults_and_values_are_read() {
+        let run =
+            run("f.toml --set a=b=c --set d= --limit 5 --to errors --drain-timeout 2m -vv --progress lines");
+        assert_eq!(run.set, [("a".to_owned(), "b=c".to_owned()), ("d".to_owned(), String::new())]);
+        assert_eq!((run.limit, run.to.as_deref(), run.process.log.verbose), (Some(5), Some("errors"), 2));
+        assert_eq!(run.process.drain_timeout, Duration::from_secs(120));
+        assert_eq!(run.process.progress, ProgressMode::Lines);
+    }
+
+    #[test]
+    fn wrong_command_lines_exit_with_status_2() {
+        for words in [
+            "worker",
+            "worker run",
+            "worker run f -s grep",
+            "worker run --ok-exit 0",
+            "worker run f --limit 0",
+            "worker run f --set x",
+            "worker run -s a --ok-exit 256",
+            "worker run f --drain-timeout 30",
+            "worker walk",
+            "worker node f",
+            "worker check",
+            "worker check f --cluster c",
+            "worker run f --slots 0",
+        ] {
+            let error = parse(words.split(' ')).expect_err(words);
+            assert_eq!(error.exit_code(), 2, "{words}");
+        }
+        assert_eq!(parse(["worker", "--help"]).unwrap_err().exit_code(), 0);
+    }
+}

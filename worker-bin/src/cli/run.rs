@@ -1,0 +1,192 @@
+//! `worker run` and `worker node`: from the command line to a run and back to an exit status.
+
+use super::args::{LogArgs, NodeArgs, ProcessArgs, ProgressMode, RunArgs};
+use crate::child::Launcher;
+use crate::pipeline::plan::{Plan, plan};
+use crate::pipeline::{self, Cluster, ConfigError, Pipeline};
+use crate::runtime::{self, Options, RunError, Summary, progress};
+use std::io::{IsTerminal as _, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+use worker_core::config::NodeIx;
+
+/// The pipeline failed.
+const FAILED: u8 = 1;
+/// The command line or a file is wrong.
+const WRONG: u8 = 2;
+/// Finished, but with dead letters or records lost.
+const INCOMPLETE: u8 = 3;
+/// Added to a signal's number.
+const SIGNALLED: u8 = 128;
+
+/// Runs a pipeline in this process.
+#[must_use]
+pub fn run(pipeline: &Pipeline, args: &RunArgs) -> ExitCode {
+    let mut cluster = Cluster::single();
+    if let Some(slots) = args.slots {
+        cluster = cluster.with_slots(NodeIx(0), slots);
+    }
+    let process = Process { args: &args.process, limit: args.limit, linger: Duration::ZERO };
+    process.start(pipeline, &cluster, NodeIx(0), Vec::new())
+}
+
+/// Runs one node of several.
+#[must_use]
+pub fn node(args: &NodeArgs) -> ExitCode {
+    let loaded = pipeline::load(&args.file, &args.set).and_then(|pipeline| {
+        let cluster = Cluster::load(&args.cluster)?;
+        let me = cluster.find(&args.name)?;
+        Ok((pipeline, cluster, me))
+    });
+    let (pipeline, mut cluster, me) = match loaded {
+        Ok(loaded) => loaded,
+        Err(error) => return wrong_file(&error),
+    };
+    if let Some(slots) = args.slots {
+        cluster = cluster.with_slots(me, slots);
+    }
+    let addresses = cluster.nodes().iter().map(|node| node.address.clone()).collect();
+    let process = Process { args: &args.process, limit: args.limit, linger: args.linger };
+    process.start(&pipeline, &cluster, me, addresses)
+}
+
+/// What `run` and `node` have in common.
+struct Process<'a> {
+    args: &'a ProcessArgs,
+    limit: Option<u64>,
+    linger: Duration,
+}
+
+impl Process<'_> {
+    fn start(&self, pipeline: &Pipeline, cluster: &Cluster, me: NodeIx, addresses: Vec<String>) -> ExitCode {
+        start_log(&self.args.log);
+        for warning in pipeline::warnings(pipeline) {
+            say(&warning.render(std::io::stderr().is_terminal()));
+        }
+        let plan = match plan(pipeline, cluster, me) {
+            Ok(plan) => plan,
+            Err(error) => return wrong_file(&error),
+        };
+        if let Err(errors) = plan.check_programs() {
+            for error in errors {
+                say(&format!("error: {error}"));
+            }
+            return ExitCode::from(WRONG);
+        }
+        let options = self.options(pipeline, addresses);
+        let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => return failed(&format!("cannot start: {error}")),
+        };
+        let code = runtime.block_on(self.live(pipeline, plan, options));
+        runtime.shutdown_background();
+        code
+    }
+
+    async fn live(&self, pipeline: &Pipeline, plan: Plan, options: Options) -> ExitCode {
+        let launcher = std::env::current_exe().and_then(|exe| Launcher::start(&exe));
+        let launcher = match launcher {
+            Ok(launcher) => launcher,
+            Err(error) => return failed(&format!("cannot start the launcher of programs: {error}")),
+        };
+        let opened = match runtime::open(&plan, &pipeline.dir, options.max_record, self.limit) {
+            Ok(opened) => opened,
+            Err(error) => {
+                say(&format!("error: {error}"));
+                return ExitCode::from(WRONG);
+            }
+        };
+        if !self.args.log.quiet {
+            say(&format!(
+                "{}: delivery = \"memory\": if this process dies, what it has accepted and not finished is lost",
+                pipeline.name
+            ));
+        }
+        match Box::pin(runtime::run(plan, opened, launcher, options)).await {
+            Ok(summary) => finished(&summary),
+            Err(RunError::Stopped { signal, held }) => {
+                say(&format!("stopped; {held} records were still on their way"));
+                signalled(signal)
+            }
+            Err(error @ RunError::Listen(_)) => {
+                say(&format!("error: {error}"));
+                ExitCode::from(WRONG)
+            }
+            Err(error @ (RunError::Pipeline(_) | RunError::System { .. } | RunError::Spill(_))) => {
+                failed(&error.to_string())
+            }
+        }
+    }
+
+    fn options(&self, pipeline: &Pipeline, addresses: Vec<String>) -> Options {
+        let default_name = || PathBuf::from(format!("{}.dead-letters.jsonl", pipeline.name));
+        let mode = match self.args.progress {
+            ProgressMode::Auto => progress::Mode::Auto,
+            ProgressMode::Bar => progress::Mode::Bar,
+            ProgressMode::Lines => progress::Mode::Lines,
+            ProgressMode::None => progress::Mode::None,
+        };
+        Options {
+            name: pipeline.name.clone(),
+            max_record: usize::try_from(pipeline.budgets.max_record_bytes).unwrap_or(usize::MAX),
+            limit: self.limit,
+            spill_dir: self.args.spill_dir.clone().unwrap_or_else(|| pipeline.budgets.spill_dir()),
+            dead_letters: self.args.dead_letters.clone().unwrap_or_else(default_name),
+            drain_timeout: self.args.drain_timeout,
+            linger: self.linger,
+            addresses,
+            progress: if self.args.log.quiet { progress::Mode::None } else { mode },
+        }
+    }
+}
+
+fn finished(summary: &Summary) -> ExitCode {
+    if let (Some(path), dead) = (&summary.dead_letters, summary.dead) {
+        say(&format!("{dead} dead letters, with their reasons, are in {}", path.display()));
+    }
+    if summary.lost > 0 {
+        say(&format!("at most {} records were lost when other nodes' processes died", summary.lost));
+    }
+    match summary.interrupted {
+        Some(signal) => signalled(signal),
+        None if summary.dead > 0 || summary.lost > 0 => ExitCode::from(INCOMPLETE),
+        None => ExitCode::SUCCESS,
+    }
+}
+
+fn signalled(signal: i32) -> ExitCode {
+    ExitCode::from(u8::try_from(signal).map_or(FAILED, |s| SIGNALLED.saturating_add(s)))
+}
+
+fn failed(why: &str) -> ExitCode {
+    say(&format!("error: {why}"));
+    ExitCode::from(FAILED)
+}
+
+/// Reports what is wrong with a file.
+pub(super) fn wrong_file(error: &ConfigError) -> ExitCode {
+    say(&error.render(std::io::stderr().is_terminal()));
+    ExitCode::from(WRONG)
+}
+
+/// A line on standard error; that it cannot be written is no reason to stop.
+pub(super) fn say(text: &str) {
+    writeln!(std::io::stderr(), "{}", text.trim_end()).ok();
+}
+
+fn start_log(args: &LogArgs) {
+    let default = match (args.quiet, args.verbose) {
+        (true, _) => "error",
+        (false, 0) => "warn",
+        (false, 1) => "info",
+        (false, _) => "debug",
+    };
+    let filter = args.filter.as_deref().unwrap_or(default);
+    let filter = tracing_subscriber::EnvFilter::try_new(filter).unwrap_or_else(|error| {
+        say(&format!("warning: --log {filter}: {error}; using {default}"));
+        tracing_subscriber::EnvFilter::new(default)
+    });
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    log.with_ansi(std::io::stderr().is_terminal()).with_target(false).try_init().ok();
+}
