@@ -1,9 +1,14 @@
 //! The command line.
 
 pub mod args;
+mod check;
 pub mod run;
 
-use args::WorkerCommand;
+use crate::pipeline::{self, Cluster, ConfigError, Detail, InlineStage, Pipeline};
+use args::{RunArgs, WorkerCommand};
+use run::{say, wrong_file};
+use std::io::{IsTerminal as _, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Does what the command line says.
@@ -17,14 +22,58 @@ pub fn main() -> ExitCode {
         }
     };
     match args.command {
-        WorkerCommand::Run(args) => {
-            let Some(file) = &args.file else { return ExitCode::from(2) };
-            match crate::pipeline::load(file, &args.set) {
-                Ok(pipeline) => run::run(&pipeline, &args),
-                Err(error) => run::wrong_file(&error),
-            }
-        }
-        WorkerCommand::Check(_) => ExitCode::from(2),
+        WorkerCommand::Run(args) => run_or_print(&args),
+        WorkerCommand::Check(args) => check::check(&args),
         WorkerCommand::Node(args) => run::node(&args),
+    }
+}
+
+fn run_or_print(args: &RunArgs) -> ExitCode {
+    let pipeline = match wanted(args) {
+        Ok(pipeline) => pipeline,
+        Err(error) => return wrong_file(&error),
+    };
+    if args.print_toml {
+        return print(&pipeline::to_toml(&pipeline, Detail::Short));
+    }
+    for warning in pipeline::ignored_places(&pipeline, &Cluster::single()) {
+        say(&warning.render(std::io::stderr().is_terminal()));
+    }
+    run::run(&pipeline, args)
+}
+
+/// The pipeline of a file or of the command line, as far as it is wanted.
+fn wanted(args: &RunArgs) -> Result<Pipeline, ConfigError> {
+    let pipeline = match &args.file {
+        Some(file) => pipeline::load(file, &args.set)?,
+        None => {
+            let inline = &args.inline;
+            let stages: Vec<InlineStage<'_>> = inline
+                .stages
+                .iter()
+                .map(|stage| InlineStage {
+                    command: &stage.command,
+                    stream: stage.stream,
+                    ok_exit: stage.ok_exit.as_deref(),
+                })
+                .collect();
+            let here = std::env::current_dir().unwrap_or_else(|_| Path::new("/").to_owned());
+            pipeline::inline(&inline.input, &stages, inline.output.as_deref(), &here, &args.set)?
+        }
+    };
+    match &args.to {
+        Some(stage) => pipeline.cut_behind(stage),
+        None => Ok(pipeline),
+    }
+}
+
+/// Prints on standard output; a reader that has gone is no error.
+fn print(text: &str) -> ExitCode {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            say(&format!("error: cannot write to standard output: {error}"));
+            ExitCode::FAILURE
+        }
+        Ok(()) | Err(_) => ExitCode::SUCCESS,
     }
 }

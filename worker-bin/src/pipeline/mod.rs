@@ -5,9 +5,12 @@
 
 mod cluster;
 mod command;
+mod cut;
 mod diagnostics;
+mod inline;
 mod model;
 pub mod plan;
+mod print;
 mod program;
 mod read;
 mod reader;
@@ -18,13 +21,15 @@ mod warnings;
 
 pub use cluster::{Cluster, ClusterNode};
 pub use diagnostics::{At, ConfigError, Problem, SourceText, Warning};
+pub use inline::{InlineStage, inline};
 pub use model::{
     BatchMode, Budgets, Column, Delivery, EarlyExit, EnvValue, Exists, Framing, Header, KeyRule, Mode,
     Origin, Pipeline, PlaceName, Program, Sink, SinkTarget, Source, SourceInput, Stage, StreamMode,
 };
 pub use plan::{Plan, plan};
+pub use print::{Detail, to_toml};
 pub use program::{Command, ProgramError};
-pub use warnings::warnings;
+pub use warnings::{ignored_places, warnings};
 
 use reader::Reader;
 use std::path::{Path, PathBuf};

@@ -1,10 +1,99 @@
 //! What is allowed and bites.
 
-use super::diagnostics::Warning;
-use super::model::Pipeline;
+mod whole_input;
+
+use super::cluster::Cluster;
+use super::diagnostics::{Problem, Warning};
+use super::model::{Mode, Origin, Pipeline, Program, SourceInput};
+use std::collections::BTreeSet;
+use whole_input::{endless, whole_input};
 
 /// Everything about a pipeline that is probably not meant.
 #[must_use]
 pub fn warnings(pipeline: &Pipeline) -> Vec<Warning> {
-    pipeline.noticed.clone()
+    let mut problems = Vec::new();
+    for stage in &pipeline.stages {
+        match &stage.mode {
+            Mode::Batch(_) => {
+                problems.extend(whole_input(&stage.program.argv).map(|what| {
+                    Problem::at(
+                        &stage.program.at,
+                        format!("`{}` looks at its whole input, but runs once per batch", stage.name),
+                        what,
+                    )
+                    .help("mode = \"stream\" runs it once for all its records (several partitions need partition_by)")
+                }));
+            }
+            Mode::Stream(_)
+                if stage.partition_by.is_none() && stage.partitions.is_some_and(|count| count > 1) =>
+            {
+                problems.push(
+                    Problem::at(
+                        &stage.partitions_at,
+                        format!("`{}` is a stream of several partitions without a key", stage.name),
+                        "each partition sees any part of the records, and gives its own result",
+                    )
+                    .help("say what belongs together with partition_by, or use partitions = 1"),
+                );
+            }
+            Mode::Stream(_) => {}
+        }
+    }
+    problems.extend(endless_streams(pipeline));
+    let mut warnings = pipeline.noticed.clone();
+    warnings.extend(problems.into_iter().map(|problem| Warning::new(&pipeline.text, problem)));
+    warnings
+}
+
+/// Every `place` in a pipeline that runs in one process, where it has no meaning.
+#[must_use]
+pub fn ignored_places(pipeline: &Pipeline, cluster: &Cluster) -> Vec<Warning> {
+    if cluster.is_from_file() {
+        return Vec::new();
+    }
+    let sources = pipeline.sources.iter().map(|source| &source.place);
+    let stages = pipeline.stages.iter().map(|stage| &stage.place);
+    let sinks = pipeline.sinks.iter().map(|sink| &sink.place);
+    sources
+        .chain(stages)
+        .chain(sinks)
+        .filter_map(|place| place.first())
+        .map(|first| {
+            let problem =
+                Problem::at(&first.at, "`place` has no meaning here", "everything runs in this process")
+                    .help("worker node runs one node of a cluster file");
+            Warning::new(&pipeline.text, problem)
+        })
+        .collect()
+}
+
+/// Stream stages without a window behind a source that never ends: they would never give their result.
+fn endless_streams(pipeline: &Pipeline) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (index, source) in pipeline.sources.iter().enumerate() {
+        let SourceInput::Program(Program { argv, at, .. }) = &source.input else { continue };
+        if !endless(argv) {
+            continue;
+        }
+        let mut reached: BTreeSet<Origin> = BTreeSet::from([Origin::Source(index)]);
+        for (index, stage) in pipeline.stages.iter().enumerate() {
+            if !stage.from.iter().any(|origin| reached.contains(origin)) {
+                continue;
+            }
+            reached.insert(Origin::Stage(index));
+            let Mode::Stream(stream) = &stage.mode else { continue };
+            if stream.window.is_none() {
+                problems.push(
+                    Problem::at(
+                        &stage.at,
+                        format!("`{}` waits for the end of its input, which may never come", stage.name),
+                        "a stream without window",
+                    )
+                    .also(at, "this never ends by itself")
+                    .help("give it a window, such as window = { every = \"1m\" }"),
+                );
+            }
+        }
+    }
+    problems
 }

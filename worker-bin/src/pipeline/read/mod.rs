@@ -5,6 +5,8 @@ mod key;
 mod program;
 mod stage;
 
+pub(super) use stage::{BATCH_TIMEOUT, default_batch_mode};
+
 use super::diagnostics::{At, Problem};
 use super::model::{Budgets, Framing, PlaceName, Sink, Source, Stage};
 use super::reader::{Entry, Reader, Table};
@@ -41,14 +43,18 @@ pub(super) struct DraftBudgets {
 
 impl Default for DraftBudgets {
     fn default() -> Self {
-        let budgets = Budgets {
-            max_record_bytes: 1 << 20,
-            credit_bytes: 2 << 20,
-            outbox_bytes: 8 << 20,
-            spill_limit_bytes: 4 << 30,
-            spill_dir: None,
-        };
-        Self { budgets, max_record_at: None, credit_at: None }
+        Self { budgets: default_budgets(), max_record_at: None, credit_at: None }
+    }
+}
+
+/// What a pipeline may use unless it says otherwise.
+pub(super) fn default_budgets() -> Budgets {
+    Budgets {
+        max_record_bytes: 1 << 20,
+        credit_bytes: 2 << 20,
+        outbox_bytes: 8 << 20,
+        spill_limit_bytes: 4 << 30,
+        spill_dir: None,
     }
 }
 

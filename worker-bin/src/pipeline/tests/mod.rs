@@ -3,6 +3,9 @@
 mod errors;
 mod layout;
 mod model;
+mod print;
+mod programs;
+mod warnings;
 
 use super::{Cluster, ConfigError, Pipeline, Plan, SourceText, parse, plan};
 use std::path::Path;

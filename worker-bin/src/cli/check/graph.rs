@@ -1,0 +1,206 @@
+//! The graph as text that fits 80 columns.
+
+use crate::pipeline::plan::Plan;
+use crate::pipeline::{
+    Column, Framing, Header, KeyRule, Mode, Origin, Pipeline, Program, Sink, SinkTarget, Source, SourceInput,
+    Stage,
+};
+use std::collections::BTreeSet;
+
+const COLUMNS: usize = 80;
+
+/// The pipeline from its sources to its sinks, and how many tasks and links it makes.
+pub(super) fn graph(pipeline: &Pipeline, plan: &Plan) -> String {
+    let mut drawing = Drawing { pipeline, plan, shown: BTreeSet::new(), lines: Vec::new() };
+    drawing.lines.push(format!("{} (delivery = \"memory\")", pipeline.name));
+    for index in 0..pipeline.sources.len() {
+        drawing.lines.push(String::new());
+        drawing.source(index);
+    }
+    drawing.lines.push(String::new());
+    let (tasks, links) = (plan.graph.tasks.len(), plan.graph.links.len());
+    drawing.lines.push(format!("{} on {}, {}", counted(tasks, "task"), nodes(plan), counted(links, "link")));
+    drawing.lines.join("\n") + "\n"
+}
+
+/// What reads from something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Reader {
+    Stage(usize),
+    Sink(usize),
+}
+
+#[derive(Debug)]
+struct Drawing<'a> {
+    pipeline: &'a Pipeline,
+    plan: &'a Plan,
+    shown: BTreeSet<Reader>,
+    lines: Vec<String>,
+}
+
+impl Drawing<'_> {
+    fn source(&mut self, index: usize) {
+        let source = &self.pipeline.sources[index];
+        let text = format!("{}  {}{}", source.name, source_text(source), self.on(&source.name));
+        self.line("", &text);
+        self.readers(Origin::Source(index), "");
+    }
+
+    /// Everything that reads from `origin`, drawn below it.
+    fn readers(&mut self, origin: Origin, indent: &str) {
+        // A line of the drawing at a time, so that long pipelines do not deepen the stack.
+        let mut open: Vec<(Reader, String, bool)> = Vec::new();
+        push(&mut open, self.readers_of(origin), indent);
+        while let Some((reader, indent, last)) = open.pop() {
+            let head = format!("{indent}{}", if last { "`- " } else { "|- " });
+            let (name, text) = match reader {
+                Reader::Stage(index) => (&self.pipeline.stages[index].name, self.stage_text(index)),
+                Reader::Sink(index) => (&self.pipeline.sinks[index].name, self.sink_text(index)),
+            };
+            if !self.shown.insert(reader) {
+                self.line(&head, &format!("{name}  (as above)"));
+                continue;
+            }
+            self.line(&head, &text);
+            if let Reader::Stage(index) = reader {
+                let below = format!("{indent}{}", if last { "   " } else { "|  " });
+                push(&mut open, self.readers_of(Origin::Stage(index)), &below);
+            }
+        }
+    }
+
+    fn readers_of(&self, origin: Origin) -> Vec<Reader> {
+        let stages = self.pipeline.stages.iter().enumerate();
+        let sinks = self.pipeline.sinks.iter().enumerate();
+        let stages =
+            stages.filter(|(_, stage)| stage.from.contains(&origin)).map(|(index, _)| Reader::Stage(index));
+        stages
+            .chain(
+                sinks.filter(|(_, sink)| sink.from.contains(&origin)).map(|(index, _)| Reader::Sink(index)),
+            )
+            .collect()
+    }
+
+    fn stage_text(&self, index: usize) -> String {
+        let stage: &Stage = &self.pipeline.stages[index];
+        let count = times(self.plan.partitions.stages[index]);
+        let window = match &stage.mode {
+            Mode::Stream(stream) if stream.window.is_some() => " in windows",
+            Mode::Stream(_) | Mode::Batch(_) => "",
+        };
+        let (name, mode, key) = (&stage.name, stage.mode.word(), key_text(stage.partition_by.as_ref()));
+        let framing =
+            if stage.framing_out == stage.framing_in { "" } else { framing_text(stage.framing_out) };
+        format!("{name}{count}  {mode}{window}{key}{framing}{}: {}", self.on(name), command(&stage.program))
+    }
+
+    fn sink_text(&self, index: usize) -> String {
+        let sink: &Sink = &self.pipeline.sinks[index];
+        let count = times(self.plan.partitions.sinks[index]);
+        let target = match &sink.target {
+            SinkTarget::File { path, .. } => format!("writes {}", self.pipeline.shown_path(path).display()),
+            SinkTarget::Directory { path, .. } => {
+                format!("writes {}/part-*", self.pipeline.shown_path(path).display())
+            }
+            SinkTarget::Stdout => "prints to standard output".to_owned(),
+            SinkTarget::Program(program) => format!("runs {}", command(program)),
+        };
+        format!(
+            "{}{count}{}{}  {target}",
+            sink.name,
+            key_text(sink.partition_by.as_ref()),
+            self.on(&sink.name)
+        )
+    }
+
+    /// Where it runs, if there is a choice.
+    fn on(&self, name: &str) -> String {
+        if self.plan.nodes.len() < 2 {
+            return String::new();
+        }
+        let mine = |task: &str| task.rsplit_once('/').is_some_and(|(stage, _)| stage == name);
+        let nodes: BTreeSet<&str> = (self.plan.graph.tasks.iter())
+            .filter(|task| mine(&task.name))
+            .map(|task| self.plan.nodes[usize::from(task.node.0)].as_str())
+            .collect();
+        format!(" on {}", nodes.into_iter().collect::<Vec<_>>().join(", "))
+    }
+
+    fn line(&mut self, head: &str, text: &str) {
+        let whole =
+            format!("{head}{}", text.escape_debug().to_string().replace("\\'", "'").replace("\\\"", "\""));
+        if whole.chars().count() <= COLUMNS {
+            self.lines.push(whole);
+        } else {
+            let short: String = whole.chars().take(COLUMNS - 3).collect();
+            self.lines.push(format!("{short}..."));
+        }
+    }
+}
+
+fn push(open: &mut Vec<(Reader, String, bool)>, readers: Vec<Reader>, indent: &str) {
+    let count = readers.len();
+    for (index, reader) in readers.into_iter().enumerate().rev() {
+        open.push((reader, indent.to_owned(), index + 1 == count));
+    }
+}
+
+fn source_text(source: &Source) -> String {
+    let input = match &source.input {
+        SourceInput::Files { pattern, .. } => format!("reads {pattern}"),
+        SourceInput::Stdin => "reads standard input".to_owned(),
+        SourceInput::Program(program) => format!("runs {}", command(program)),
+    };
+    let header = match source.header {
+        Header::Keep => "",
+        Header::Skip => ", header left out",
+        Header::Repeat => ", header repeated",
+    };
+    let framing = if source.framing == Framing::Lines { "" } else { framing_text(source.framing) };
+    format!("{input}{header}{framing}")
+}
+
+fn framing_text(framing: Framing) -> &'static str {
+    match framing {
+        Framing::Lines => ", lines",
+        Framing::Nul => ", nul",
+    }
+}
+
+fn key_text(rule: Option<&KeyRule>) -> String {
+    let Some(rule) = rule else { return String::new() };
+    let rule = match rule {
+        KeyRule::Field { index, delimiter: None } => format!("field {index}"),
+        KeyRule::Field { index, delimiter: Some(text) } => format!("field {index} between {text:?}"),
+        KeyRule::Csv(Column::Number(number)) => format!("column {number}"),
+        KeyRule::Csv(Column::Name(name)) => format!("column {name}"),
+        KeyRule::Json(pointer) => format!("JSON {pointer}"),
+        KeyRule::Record => "record".to_owned(),
+        KeyRule::Same => "the same key".to_owned(),
+    };
+    format!(" by {rule}")
+}
+
+fn command(program: &Program) -> String {
+    shell_words::join(&program.argv)
+}
+
+fn times(count: u32) -> String {
+    if count == 1 { String::new() } else { format!(" x{count}") }
+}
+
+fn nodes(plan: &Plan) -> String {
+    match plan.nodes.as_slice() {
+        [_] => "one node".to_owned(),
+        nodes => format!(
+            "{} nodes, {} of them on {}",
+            nodes.len(),
+            plan.local.len(),
+            nodes[usize::from(plan.me.0)]
+        ),
+    }
+}
+
+fn counted(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}

@@ -1,0 +1,104 @@
+//! `worker check`: the graph, the defaults, what bites, and whether batch stages are what they seem.
+
+mod graph;
+mod memory;
+mod sample;
+
+use super::args::CheckArgs;
+use super::print;
+use super::run::{say, wrong_file};
+use crate::io::source;
+use crate::pipeline::plan::{Plan, Role};
+use crate::pipeline::{self, Cluster, ConfigError, Detail, Pipeline, SourceInput, plan};
+use std::io::IsTerminal as _;
+use std::path::Path;
+use std::process::ExitCode;
+use worker_core::config::NodeIx;
+
+/// Checks a pipeline file and prints what it means.
+pub(super) fn check(args: &CheckArgs) -> ExitCode {
+    let (pipeline, cluster, plan) = match checked(args) {
+        Ok(checked) => checked,
+        Err(error) => return wrong_file(&error),
+    };
+    let mut text = graph::graph(&pipeline, &plan);
+    if args.full {
+        text += &format!(
+            "\n{}\n{}",
+            pipeline::to_toml(&resolved(&pipeline, &plan), Detail::Full),
+            memory::worst(&plan)
+        );
+    }
+    print(&text);
+    let color = std::io::stderr().is_terminal();
+    for warning in
+        pipeline::warnings(&pipeline).into_iter().chain(pipeline::ignored_places(&pipeline, &cluster))
+    {
+        say(&warning.render(color));
+    }
+    for missing in missing_inputs(&pipeline, &plan) {
+        say(&format!("warning: {missing}"));
+    }
+    if let Err(errors) = plan.check_programs() {
+        for error in errors {
+            say(&format!("error: {error}"));
+        }
+        return ExitCode::from(2);
+    }
+    match &args.sample {
+        Some(sample) => sample_run(&pipeline, sample),
+        None => ExitCode::SUCCESS,
+    }
+}
+
+fn checked(args: &CheckArgs) -> Result<(Pipeline, Cluster, Plan), ConfigError> {
+    let pipeline = pipeline::load(&args.file, &args.set)?;
+    let (cluster, me) = match (&args.cluster, &args.name) {
+        (Some(file), Some(name)) => {
+            let cluster = Cluster::load(file)?;
+            let me = cluster.find(name)?;
+            (cluster, me)
+        }
+        _ => (Cluster::single(), NodeIx(0)),
+    };
+    let plan = plan(&pipeline, &cluster, me)?;
+    Ok((pipeline, cluster, plan))
+}
+
+/// The same with the numbers of partitions that the plan found.
+fn resolved(pipeline: &Pipeline, plan: &Plan) -> Pipeline {
+    let mut pipeline = pipeline.clone();
+    for (stage, &count) in pipeline.stages.iter_mut().zip(&plan.partitions.stages) {
+        stage.partitions = Some(count);
+    }
+    for (sink, &count) in pipeline.sinks.iter_mut().zip(&plan.partitions.sinks) {
+        sink.partitions = Some(count);
+    }
+    pipeline
+}
+
+/// Files of this node's sources that are not there now; they may be there later.
+fn missing_inputs(pipeline: &Pipeline, plan: &Plan) -> Vec<String> {
+    let mut missing = Vec::new();
+    for task in &plan.local {
+        let Role::Source(role) = &task.role else { continue };
+        let SourceInput::Files { pattern, .. } = &role.input else { continue };
+        if let Err(error) = source::expand(&pipeline.dir, &[Path::new(pattern)]) {
+            missing.push(format!("source `{}`: {error}", task.stage));
+        }
+    }
+    missing
+}
+
+fn sample_run(pipeline: &Pipeline, sample: &Path) -> ExitCode {
+    match sample::compare(pipeline, sample) {
+        Ok(report) => {
+            print(&report.text);
+            if report.is_good { ExitCode::SUCCESS } else { ExitCode::from(1) }
+        }
+        Err(why) => {
+            say(&format!("error: --sample {}: {why}", sample.display()));
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Runs the stages on a sample, batch stages whole and in pieces, and compares.
+
+mod child;
+
+use crate::io::source::{FileSource, Header as ReadHeader, SourceOptions, SourceReader};
+use crate::pipeline::{Header, Mode, Origin, Pipeline, Source, Stage};
+use bytes::Bytes;
+use child::run;
+use std::path::Path;
+use worker_proto::Batch;
+
+/// Into how many pieces a sample is split.
+const PIECES: usize = 5;
+
+/// What was found.
+#[derive(Debug)]
+pub(super) struct Report {
+    /// For people.
+    pub(super) text: String,
+    /// Every batch stage gave the same whole and in pieces.
+    pub(super) is_good: bool,
+}
+
+/// Runs every stage of a pipeline on what comes to it if each source reads the sample.
+pub(super) fn compare(pipeline: &Pipeline, sample: &Path) -> Result<Report, String> {
+    let mut sources = Vec::with_capacity(pipeline.sources.len());
+    for source in &pipeline.sources {
+        sources.push(read(pipeline, source, sample)?);
+    }
+    let mut report = Report { text: format!("\nsample {}:\n", sample.display()), is_good: true };
+    let mut stages: Vec<Vec<u8>> = Vec::with_capacity(pipeline.stages.len());
+    for stage in &pipeline.stages {
+        let mut input = Vec::new();
+        let mut header = None;
+        for origin in &stage.from {
+            match *origin {
+                Origin::Source(index) => {
+                    input.extend_from_slice(&sources[index].0);
+                    header = header.or(sources[index].1.as_ref());
+                }
+                Origin::Stage(index) => input.extend_from_slice(&stages[index]),
+            }
+        }
+        let header = header.map_or(&[][..], |header| header);
+        let (output, verdict) = match try_stage(stage, header, &input) {
+            Ok((output, verdict)) => (output, verdict),
+            Err(why) => (Vec::new(), Verdict { text: format!("failed: {why}"), is_good: false }),
+        };
+        report.text += &format!("  {}: {}\n", stage.name, verdict.text);
+        report.is_good &= verdict.is_good;
+        stages.push(output);
+    }
+    Ok(report)
+}
+
+/// A source's records in the sample, and the header to repeat.
+fn read(pipeline: &Pipeline, source: &Source, sample: &Path) -> Result<(Vec<u8>, Option<Bytes>), String> {
+    let header = match source.header {
+        Header::Keep => ReadHeader::Keep,
+        Header::Skip => ReadHeader::Skip,
+        Header::Repeat => ReadHeader::Repeat,
+    };
+    let max_record = usize::try_from(pipeline.budgets.max_record_bytes).unwrap_or(usize::MAX);
+    let options = SourceOptions { terminator: source.framing.terminator(), max_record, header, limit: None };
+    let mut reader = FileSource::of(vec![sample.to_owned()], &options);
+    let mut records = Vec::new();
+    while let Some(batch) = reader.next_chunk().map_err(|error| error.to_string())? {
+        records.extend_from_slice(batch.payload());
+    }
+    ended(&mut records, source.framing.terminator());
+    Ok((records, reader.header()))
+}
+
+#[derive(Debug)]
+struct Verdict {
+    text: String,
+    is_good: bool,
+}
+
+/// What a stage gives for its input, and whether that depends on how it is split.
+fn try_stage(stage: &Stage, header: &[u8], input: &[u8]) -> Result<(Vec<u8>, Verdict), String> {
+    let (end_in, end_out) = (stage.framing_in.terminator(), stage.framing_out.terminator());
+    let records = Batch::from_terminated(Bytes::copy_from_slice(input), end_in);
+    let whole = run_on(stage, header, input)?;
+    let counts =
+        format!("{} in, {} out", records.len(), Batch::from_terminated(whole.clone().into(), end_out).len());
+    let good = |text: String| Ok((whole.clone(), Verdict { text, is_good: true }));
+    if matches!(stage.mode, Mode::Stream(_)) {
+        return good(format!("stream, {counts}"));
+    }
+    if records.len() < 2 {
+        return good(format!("{counts}: too few records to compare pieces"));
+    }
+    let pieces = in_pieces(stage, header, &records)?;
+    if pieces == whole {
+        return good(format!("record by record, {counts}"));
+    }
+    let text = if run_on(stage, header, input)? == whole {
+        format!(
+            "not record by record: use mode = \"stream\"\n    whole      {}\n    in pieces  {}",
+            first_difference(&whole, &pieces, end_out),
+            first_difference(&pieces, &whole, end_out)
+        )
+    } else {
+        "gives something else each time, so whole and pieces cannot be compared".to_owned()
+    };
+    Ok((whole, Verdict { text, is_good: false }))
+}
+
+fn in_pieces(stage: &Stage, header: &[u8], records: &Batch) -> Result<Vec<u8>, String> {
+    let pieces = PIECES.min(records.len());
+    let mut output = Vec::new();
+    for piece in 0..pieces {
+        let range = records.len() * piece / pieces..records.len() * (piece + 1) / pieces;
+        let part = run_on(stage, header, records.slice(range).payload())
+            .map_err(|why| format!("one of {pieces} pieces of the sample: {why}"))?;
+        output.extend_from_slice(&part);
+    }
+    Ok(output)
+}
+
+fn run_on(stage: &Stage, header: &[u8], input: &[u8]) -> Result<Vec<u8>, String> {
+    let mut output = run(stage, [header, input].concat())?;
+    ended(&mut output, stage.framing_out.terminator());
+    Ok(output)
+}
+
+/// Ends the last record, as the worker does.
+fn ended(records: &mut Vec<u8>, terminator: u8) {
+    if records.last().is_some_and(|&last| last != terminator) {
+        records.push(terminator);
+    }
+}
+
+/// The first record of `a` that `b` does not have in its place, shortened.
+fn first_difference(a: &[u8], b: &[u8], terminator: u8) -> String {
+    let mut others = b.split(|&byte| byte == terminator);
+    let number_and_record =
+        a.split(|&byte| byte == terminator).enumerate().find(|(_, record)| others.next() != Some(record));
+    match number_and_record {
+        Some((_, [])) | None => "has nothing there".to_owned(),
+        Some((index, record)) => {
+            let text = String::from_utf8_lossy(record);
+            let short: String = text.chars().take(60).collect();
+            format!("record {}: {}", index + 1, short.escape_debug())
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! What is allowed and bites is said, and nothing else.
+
+use super::read;
+use crate::pipeline::{Cluster, ignored_places, warnings};
+
+fn warned(text: &str) -> String {
+    let all: Vec<String> = warnings(&read(text).unwrap()).iter().map(ToString::to_string).collect();
+    all.join("\n\n")
+}
+
+fn stage(body: &str) -> String {
+    format!("[source.log]\nfile = 'x'\n\n[stage.a]\n{body}\n\n[sink.out]\nstdout = true\n")
+}
+
+#[test]
+fn whole_input_programs_in_batch_mode() {
+    insta::assert_snapshot!("whole_input", warned(&stage("run = ['env', 'LC_ALL=C', 'sort', '-u']")));
+    assert_eq!(warned(&stage("run = ['sort']\nmode = 'stream'")), "");
+    assert_eq!(warned(&stage("run = ['grep', 'sort']")), "");
+}
+
+#[test]
+fn streams_of_several_partitions_without_a_key() {
+    insta::assert_snapshot!(
+        "keyless_stream",
+        warned(&stage("run = ['sort']\nmode = 'stream'\npartitions = 3"))
+    );
+    assert_eq!(
+        warned(&stage("run = ['sort']\nmode = 'stream'\npartitions = 3\npartition_by = 'record'")),
+        ""
+    );
+}
+
+#[test]
+fn streams_without_window_behind_an_endless_source() {
+    let text = "[source.s]\nrun = ['journalctl', '-f']\n[stage.a]\nrun = ['cat']\n[stage.b]\nrun = ['sort']\nmode = 'stream'\n\
+                [sink.out]\nstdout = true\n";
+    insta::assert_snapshot!("endless", warned(text));
+    assert_eq!(warned(&text.replace("mode = 'stream'", "mode = 'stream'\nwindow = { every = '1m' }")), "");
+    assert_eq!(warned(&text.replace("'-f'", "'-n', '5'")), "");
+}
+
+#[test]
+fn variables_that_nothing_uses() {
+    insta::assert_snapshot!(
+        "unused_variable",
+        warned(&format!("[vars]\nsince = '5'\n{}", stage("run = ['cat']")))
+    );
+}
+
+#[test]
+fn places_outside_a_cluster() {
+    let pipeline = read(&stage("run = ['cat']\nplace = ['a', 'b']")).unwrap();
+    let ignored = ignored_places(&pipeline, &Cluster::single());
+    assert_eq!(ignored.len(), 1);
+    insta::assert_snapshot!("place_ignored", ignored[0].to_string());
+    assert!(ignored_places(&pipeline, &super::three_nodes()).is_empty());
+}
