@@ -63,7 +63,12 @@ pub fn parse(text: &SourceText, dir: &Path, set: &[(String, String)]) -> Result<
     let budgets = std::mem::take(&mut draft.budgets).budgets;
     let joined = validate::join(draft).map_err(|more| problems.extend(more));
     if let Ok(joined) = &joined {
-        problems.extend(validate::overlapping_ends(&dir, &joined.sources, &joined.sinks));
+        problems.extend(validate::overlapping_ends(
+            &dir,
+            &joined.sources,
+            &joined.sinks,
+            validate::Nodes::AsPlaced,
+        ));
         problems.extend(validate::key_rules(joined));
     }
     match joined {

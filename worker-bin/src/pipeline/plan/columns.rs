@@ -118,11 +118,19 @@ fn sources_above(pipeline: &Pipeline, from: &[Origin]) -> Vec<usize> {
         .collect()
 }
 
-/// The header that every batch and process of a stage begins with, in the order of the pipeline's stages.
-pub(super) fn headers(pipeline: &Pipeline) -> Result<Vec<Option<Bytes>>, Vec<Problem>> {
+/// The header that every batch and process of a stage begins with, in the order of the pipeline's stages; looked up only
+/// for stages that run here.
+pub(super) fn headers(
+    pipeline: &Pipeline,
+    is_here: impl Fn(usize) -> bool,
+) -> Result<Vec<Option<Bytes>>, Vec<Problem>> {
     let mut problems = Vec::new();
     let mut headers = Vec::with_capacity(pipeline.stages.len());
-    for stage in &pipeline.stages {
+    for (index, stage) in pipeline.stages.iter().enumerate() {
+        if !is_here(index) {
+            headers.push(None);
+            continue;
+        }
         let mut common: Option<(usize, Bytes)> = None;
         for &origin in &stage.from {
             let Origin::Source(index) = origin else { continue };

@@ -21,6 +21,7 @@ pub use tasks::{LocalTask, Role, SinkTask, SourceTask, StageTask, Target};
 use super::cluster::Cluster;
 use super::diagnostics::{ConfigError, Problem};
 use super::model::Pipeline;
+use super::validate::{Nodes, overlapping_ends};
 use worker_core::config::{Graph, Limits, NodeIx};
 use worker_proto::Fingerprint;
 
@@ -59,10 +60,16 @@ pub struct Plan {
 /// What cannot be laid out: unknown nodes, too many links, local ends without a place, columns that cannot be found.
 pub fn plan(pipeline: &Pipeline, cluster: &Cluster, me: NodeIx) -> Result<Plan, ConfigError> {
     let fail = |problems: Vec<Problem>| ConfigError::new(pipeline.text.clone(), problems);
+    if !cluster.is_from_file() {
+        let overlaps = overlapping_ends(&pipeline.dir, &pipeline.sources, &pipeline.sinks, Nodes::One);
+        if !overlaps.is_empty() {
+            return Err(fail(overlaps));
+        }
+    }
     let partitions = partitions::partitions(pipeline, cluster).map_err(fail)?;
     let places = place::places(pipeline, cluster, &partitions).map_err(fail)?;
     let keys = columns::keys(pipeline).map_err(fail)?;
-    let headers = columns::headers(pipeline).map_err(fail)?;
+    let headers = columns::headers(pipeline, |stage| places.stages[stage].contains(&me)).map_err(fail)?;
     let laid = hops::lay(pipeline, &partitions, &places, &keys).map_err(fail)?;
     let names: Vec<String> = cluster.names().map(str::to_owned).collect();
     let meaning = fingerprint::meaning(pipeline, &partitions, &keys);

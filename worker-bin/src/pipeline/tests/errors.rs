@@ -2,6 +2,7 @@
 
 use super::{cluster, laid_out, read, read_with, three_nodes};
 use crate::pipeline::{ConfigError, plan};
+use proptest::prelude::*;
 use worker_core::config::NodeIx;
 
 /// A source before and a sink behind the stage's own text, as one line.
@@ -169,4 +170,32 @@ fn nodes() {
     let no_slots = cluster("[node.a]\naddress='h:1'\n[node.b]\naddress='h:2'\nslots=2\n").unwrap();
     let text = "[source.s]\nfile='x'\nplace='a'\n[stage.e]\nrun=['a']\n[sink.o]\nfile='y'\nplace='b'\n";
     shows("partitions_unknown_in_a_cluster", plan(&read(text).unwrap(), &no_slots, NodeIx(0)));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn no_text_makes_it_panic(
+        cuts in proptest::collection::vec((any::<prop::sample::Index>(), 0usize..12, "[ -~]{0,3}|[äß→\\u{0}\\n\\t='\"\\[{}.]{0,3}"), 1..4),
+    ) {
+        let mut text = super::model::EVERYTHING.to_owned();
+        for (place, cut, put) in cuts {
+            let mut start = place.index(text.len());
+            while !text.is_char_boundary(start) {
+                start -= 1;
+            }
+            let mut end = (start + cut).min(text.len());
+            while !text.is_char_boundary(end) {
+                end += 1;
+            }
+            text.replace_range(start..end, &put);
+        }
+        match read(&text) {
+            Err(error) => prop_assert!(error.render(true).contains("error")),
+            Ok(pipeline) => {
+                let _shown: Vec<String> = crate::pipeline::warnings(&pipeline).iter().map(ToString::to_string).collect();
+            }
+        }
+    }
 }

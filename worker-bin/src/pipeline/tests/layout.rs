@@ -194,3 +194,22 @@ fn a_column_that_cannot_be_found_says_what_to_do() {
     let several = error(&two);
     assert!(several.contains("several sources") && several.contains("use the column's number"), "{several}");
 }
+
+#[test]
+fn one_path_on_two_nodes_is_two_files_in_a_cluster_and_one_in_one_process() {
+    let text = "[source.s]\nfile='x'\nplace='a'\n[sink.o]\nfrom='s'\nfile='y'\nplace='a'\n[sink.p]\nfrom='s'\nfile='y'\n\
+                place='b'\n";
+    assert!(plan(&read(text).unwrap(), &three_nodes(), NodeIx(0)).is_ok());
+    let error = laid_out(text).unwrap_err().to_string();
+    assert!(error.contains("sinks `o` and `p` write to one path"), "{error}");
+}
+
+#[test]
+fn a_header_is_needed_only_where_its_stages_run() {
+    let text = "[source.s]\nfile='/no/such/file.csv'\nheader='repeat'\nplace='a'\n[stage.r]\nrun=['r']\npartitions=1\n\
+                place='b'\n[sink.o]\nstdout=true\nplace='a'\n";
+    let pipeline = read(text).unwrap();
+    assert!(plan(&pipeline, &three_nodes(), NodeIx(0)).is_ok());
+    let error = plan(&pipeline, &three_nodes(), NodeIx(1)).unwrap_err().to_string();
+    assert!(error.contains("make the file readable on this node"), "{error}");
+}

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use worker_core::config::{MaxDead, OnError, Retry, Window};
 
-const EVERYTHING: &str = r#"
+pub(super) const EVERYTHING: &str = r#"
 [pipeline]
 name = "access-log"
 delivery = "memory"

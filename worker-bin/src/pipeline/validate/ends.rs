@@ -5,8 +5,23 @@ use crate::pipeline::model::{PlaceName, Sink, SinkTarget, Source, SourceInput};
 use crate::pipeline::part_path;
 use std::path::{Path, PathBuf};
 
+/// Whether `place` keeps ends apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::pipeline) enum Nodes {
+    /// Everything runs in one process.
+    One,
+    /// As `place` says.
+    AsPlaced,
+}
+
 /// Sinks on one path, sinks on a file that a source reads, and standard streams used twice.
-pub(in crate::pipeline) fn overlapping_ends(dir: &Path, sources: &[Source], sinks: &[Sink]) -> Vec<Problem> {
+pub(in crate::pipeline) fn overlapping_ends(
+    dir: &Path,
+    sources: &[Source],
+    sinks: &[Sink],
+    nodes: Nodes,
+) -> Vec<Problem> {
+    let meet = |a: &[PlaceName], b: &[PlaceName]| nodes == Nodes::One || meet(a, b);
     let mut problems = Vec::new();
     for (index, sink) in sinks.iter().enumerate() {
         for other in &sinks[..index] {

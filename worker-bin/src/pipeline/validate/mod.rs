@@ -4,7 +4,7 @@ mod ends;
 mod graph;
 mod keys;
 
-pub(super) use ends::overlapping_ends;
+pub(super) use ends::{Nodes, overlapping_ends};
 pub(super) use graph::{Joined, join};
 pub(super) use keys::key_rules;
 
