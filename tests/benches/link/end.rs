@@ -1,0 +1,217 @@
+//! One end of the measured link: a node of two tasks with the least possible driver.
+
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, Instant};
+use tokio::sync::{Notify, oneshot};
+use worker_core::config::{Graph, Limits, LinkSpec, NodeConfig, NodeIx, Retry, TaskId, TaskKind, TaskSpec};
+use worker_core::event::{Action, Body, Chunk, ConnId, Event, Output};
+use worker_core::{Node, Time};
+use worker_net::{Endpoint, Listener, Settings, Transmit};
+use worker_proto::{Batch, Fingerprint, Frame, Incarnation, LinkId};
+
+/// What the source gives at a time, in bytes.
+const CHUNK_BYTES: usize = 128 * 1024;
+
+/// Sends records to the node on `port` for `time`; gives how many, and how long it took until all were acknowledged.
+pub(super) fn send(port: u16, time: Duration) -> (u64, Duration) {
+    runtime().block_on(async {
+        let (end, done) = End::start(0, Some(port), time);
+        done.await.expect("the node finishes");
+        (end.state().records, end.begun.elapsed())
+    })
+}
+
+/// Receives until the sender's end, then prints how many records came.
+pub(super) fn receive() {
+    runtime().block_on(async {
+        let listener = Listener::bind("127.0.0.1:0", Settings::default()).await.expect("bind");
+        println!("{}", listener.address().expect("bound").port());
+        std::io::stdout().flush().expect("flush");
+        let (end, done) = End::start(1, None, Duration::ZERO);
+        let incoming = listener.accept().await;
+        let conn = end.act(|node, now| node.accept(now));
+        let wake = end.connection(conn);
+        let endpoint: Arc<dyn Endpoint> = Arc::clone(&end) as Arc<dyn Endpoint>;
+        let drive =
+            tokio::spawn(async move { incoming.drive(conn.0, endpoint, wake, &Settings::default()).await });
+        done.await.expect("the node finishes");
+        drive.await.expect("the connection ends");
+        println!("{}", end.state().records);
+    });
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
+
+struct End {
+    begun: Instant,
+    until: Duration,
+    port: Option<u16>,
+    chunk: Batch,
+    state: Mutex<State>,
+    me: Weak<End>,
+}
+
+struct State {
+    node: Node,
+    records: u64,
+    conns: BTreeMap<u64, (Arc<Notify>, bool)>,
+    done: Option<oneshot::Sender<()>>,
+}
+
+impl End {
+    fn start(me: u16, port: Option<u16>, until: Duration) -> (Arc<Self>, oneshot::Receiver<()>) {
+        let mut record = vec![b'x'; super::RECORD_BYTES];
+        *record.last_mut().expect("not empty") = b'\n';
+        let chunk = Batch::from_terminated(Bytes::from(record.repeat(CHUNK_BYTES / record.len())), b'\n');
+        let (sender, done) = oneshot::channel();
+        let node = Node::new(config(me), Time::ZERO);
+        let state = State { node, records: 0, conns: BTreeMap::new(), done: Some(sender) };
+        let end = Arc::new_cyclic(|me| Self {
+            begun: Instant::now(),
+            until,
+            port,
+            chunk,
+            state: Mutex::new(state),
+            me: me.clone(),
+        });
+        end.act(|_, _| {});
+        (end, done)
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().expect("no panic while it was held")
+    }
+
+    fn act<R>(&self, f: impl FnOnce(&mut Node, Time) -> R) -> R {
+        let mut state = self.state();
+        let now = Time::from_micros(u64::try_from(self.begun.elapsed().as_micros()).expect("a short run"));
+        let result = f(&mut state.node, now);
+        while let Some(action) = state.node.poll_action() {
+            self.carry_out(&mut state, now, action);
+        }
+        result
+    }
+
+    fn carry_out(&self, state: &mut State, now: Time, action: Action) {
+        match action {
+            Action::Read { task, chunks } => {
+                for _ in 0..chunks {
+                    if self.begun.elapsed() >= self.until {
+                        state.node.handle(now, Event::SourceEnded { task });
+                        return;
+                    }
+                    let (body, records) = (Body::Memory(self.chunk.clone()), self.chunk.len() as u64);
+                    state.records += records;
+                    let chunks = vec![Chunk { link: LinkId(0), body }];
+                    let output = Output { chunks, records, dead: Vec::new() };
+                    state.node.handle(now, Event::SourceRead { task, output });
+                }
+            }
+            Action::Write { task, work, batches } => {
+                state.records += batches.iter().map(|b| b.len() as u64).sum::<u64>();
+                state.node.handle(now, Event::Written { task, work });
+            }
+            Action::CloseSink { task } => state.node.handle(now, Event::SinkClosed { task }),
+            Action::Persist { task, commit } => {
+                state.node.handle(now, Event::Persisted { task, commit: commit.id });
+            }
+            Action::Dial { conn, .. } => self.dial(state, conn),
+            Action::Wake { conn } => {
+                if let Some((wake, _)) = state.conns.get(&conn.0) {
+                    wake.notify_one();
+                }
+            }
+            Action::Close { conn } => {
+                if let Some((wake, closing)) = state.conns.get_mut(&conn.0) {
+                    *closing = true;
+                    wake.notify_one();
+                }
+            }
+            Action::Finished => {
+                state.done.take().map(|done| done.send(()));
+            }
+            Action::Halt { error } => panic!("{error}"),
+            Action::Report(_) => {}
+            Action::Run(_)
+            | Action::StreamStart { .. }
+            | Action::StreamFeed { .. }
+            | Action::StreamClose { .. }
+            | Action::Kill { .. }
+            | Action::StopSource { .. }
+            | Action::Store { .. }
+            | Action::Load { .. }
+            | Action::Discard { .. }
+            | Action::Lost { .. } => panic!("not expected on this link: {action:?}"),
+        }
+    }
+
+    fn dial(&self, state: &mut State, conn: ConnId) {
+        let wake = Arc::new(Notify::new());
+        state.conns.insert(conn.0, (Arc::clone(&wake), false));
+        let (end, port) = (self.me.upgrade().expect("alive"), self.port.expect("only the sender dials"));
+        tokio::spawn(async move {
+            let settings = Settings::default();
+            let stream = worker_net::dial(&format!("127.0.0.1:{port}"), &settings).await.expect("dial");
+            end.act(|node, now| node.handle(now, Event::Dialed { conn }));
+            worker_net::drive(stream, conn.0, end, wake, &settings).await;
+        });
+    }
+
+    fn connection(&self, conn: ConnId) -> Arc<Notify> {
+        let wake = Arc::new(Notify::new());
+        self.state().conns.insert(conn.0, (Arc::clone(&wake), false));
+        wake
+    }
+}
+
+impl Endpoint for End {
+    fn frames(&self, conn: u64, frames: &mut Vec<Frame>) {
+        self.act(|node, now| {
+            for frame in frames.drain(..) {
+                node.handle(now, Event::Frame { conn: ConnId(conn), frame });
+            }
+        });
+    }
+
+    fn transmit(&self, conn: u64, bytes_max: usize, out: &mut Vec<Frame>) -> Transmit {
+        let more = self.act(|node, now| {
+            let mut bytes = 0;
+            while bytes < bytes_max {
+                let Some(frame) = node.poll_transmit(now, ConnId(conn)) else { return false };
+                bytes += if let Frame::Batch(batch) = &frame { batch.batch.bytes() } else { 64 };
+                out.push(frame);
+            }
+            true
+        });
+        let closing = self.state().conns.get(&conn).is_none_or(|c| c.1);
+        if !more && closing { Transmit::Close } else { Transmit::Open }
+    }
+
+    fn closed(&self, conn: u64, why: String) {
+        self.act(|node, now| node.handle(now, Event::Closed { conn: ConnId(conn), why }));
+    }
+}
+
+fn config(me: u16) -> NodeConfig {
+    let task = |name: &str, node, kind| TaskSpec { name: name.to_owned(), node: NodeIx(node), kind };
+    let tasks = vec![task("source/0", 0, TaskKind::Source), task("sink/0", 1, TaskKind::Sink)];
+    NodeConfig {
+        cluster: "bench".into(),
+        nodes: vec!["a".into(), "b".into()],
+        me: NodeIx(me),
+        incarnation: Incarnation(1),
+        pipeline: Fingerprint(1),
+        placement: Fingerprint(1),
+        graph: Graph { tasks, links: vec![LinkSpec { from: TaskId(0), to: TaskId(1) }] },
+        slots: 1,
+        limits: Limits { credit_bytes: 2 << 20, outbox_bytes: 8 << 20, spill_bytes: 1 << 30 },
+        redial: Retry { max_attempts: 1, initial: Duration::from_millis(1), max: Duration::from_millis(10) },
+        linger: Duration::from_secs(2),
+        seed: 1,
+    }
+}
