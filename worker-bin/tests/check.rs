@@ -41,7 +41,7 @@ fn full_prints_every_default_and_the_memory_it_may_take() {
     let (status, out, err) = worker(dir.path(), &["check", "p.toml", "--full"]);
     assert_eq!(status, 0);
     assert!(err.contains("warning: source `log`: ") && err.contains("in.txt"), "{err}");
-    for expected in ["partitions = 4", "max_record = \"1MiB\"", "timeout = \"30s\"", "22 links out x 8MiB"] {
+    for expected in ["partitions = 4", "max_record = \"1MiB\"", "timeout = \"30s\"", "22 links out x 16MiB"] {
         assert!(out.contains(expected), "{expected}\n{out}");
     }
 }

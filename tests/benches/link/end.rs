@@ -65,8 +65,8 @@ struct State {
 
 impl End {
     fn start(me: u16, port: Option<u16>, until: Duration) -> (Arc<Self>, oneshot::Receiver<()>) {
-        let mut record = vec![b'x'; super::RECORD_BYTES];
-        *record.last_mut().expect("not empty") = b'\n';
+        let mut record = [b'x'; super::RECORD_BYTES];
+        record[super::RECORD_BYTES - 1] = b'\n';
         let chunk = Batch::from_terminated(Bytes::from(record.repeat(CHUNK_BYTES / record.len())), b'\n');
         let (sender, done) = oneshot::channel();
         let node = Node::new(config(me), Time::ZERO);

@@ -49,7 +49,8 @@ pub(super) struct Engine {
     timer: Notify,
     ended: Mutex<Option<oneshot::Sender<End>>>,
     progress: Progress,
-    _scratch: tempfile::TempDir,
+    /// Removed at the end of the run; tasks and threads may hold the engine longer.
+    scratch: Mutex<Option<tempfile::TempDir>>,
     me: std::sync::Weak<Engine>,
     limited: bool,
 }
@@ -107,7 +108,7 @@ impl Engine {
             timer: Notify::new(),
             ended: Mutex::new(Some(sender)),
             progress,
-            _scratch: scratch,
+            scratch: Mutex::new(Some(scratch)),
         });
         spill_orders.start(&engine).map_err(|e| system("start a thread", e))?;
         for thread in threads {
@@ -217,6 +218,16 @@ impl Engine {
                 Port::Batch(batch) => batch.kill(),
                 Port::Stream(stream) => stream.kill(),
                 Port::Sink(sink) => sink.stop(),
+            }
+        }
+    }
+
+    /// Removes the directories that programs were given for their own files. To be called when all children are gone.
+    pub(super) fn remove_scratch(&self) {
+        if let Some(scratch) = lock(&self.scratch).take() {
+            let path = scratch.path().to_owned();
+            if let Err(error) = scratch.close() {
+                tracing::warn!(%error, path = %path.display(), "cannot remove temporary files");
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Wires the core to children, sockets, files and the clock.
 //!
-//! One [`Engine`] a process: the core's `Node` behind a lock that is held for microseconds, never across waiting. Whoever has
+//! One `Engine` a process: the core's `Node` behind a lock that is held for microseconds, never across waiting. Whoever has
 //! news (a child's end, a chunk read, a frame) hands it in and then carries out what the node asks for: each action goes,
 //! still under the lock and therefore in order, to the thread or tokio task whose work it is.
 //!
@@ -148,6 +148,7 @@ async fn finish(
     let held = engine.held_records();
     engine.stop_all().await;
     launcher.shutdown().await;
+    engine.remove_scratch();
     engine.finish_progress();
     match result {
         End::Finished => {

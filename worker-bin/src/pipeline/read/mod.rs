@@ -52,7 +52,7 @@ pub(super) fn default_budgets() -> Budgets {
     Budgets {
         max_record_bytes: 1 << 20,
         credit_bytes: 2 << 20,
-        outbox_bytes: 8 << 20,
+        outbox_bytes: 16 << 20,
         spill_limit_bytes: 4 << 30,
         spill_dir: None,
     }
