@@ -61,7 +61,8 @@ struct Process<'a> {
 impl Process<'_> {
     fn start(&self, pipeline: &Pipeline, cluster: &Cluster, me: NodeIx, addresses: Vec<String>) -> ExitCode {
         start_log(&self.args.log);
-        for warning in pipeline::warnings(pipeline) {
+        let warnings = if self.args.log.quiet { Vec::new() } else { pipeline::warnings(pipeline) };
+        for warning in warnings {
             say(&warning.render(std::io::stderr().is_terminal()));
         }
         let plan = match plan(pipeline, cluster, me) {

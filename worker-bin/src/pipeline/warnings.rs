@@ -4,7 +4,7 @@ mod whole_input;
 
 use super::cluster::Cluster;
 use super::diagnostics::{Problem, Warning};
-use super::model::{Mode, Origin, Pipeline, Program, SourceInput};
+use super::model::{EarlyExit, Mode, Origin, Pipeline, Program, SourceInput};
 use std::collections::BTreeSet;
 use whole_input::{endless, whole_input};
 
@@ -82,7 +82,7 @@ fn endless_streams(pipeline: &Pipeline) -> Vec<Problem> {
             }
             reached.insert(Origin::Stage(index));
             let Mode::Stream(stream) = &stage.mode else { continue };
-            if stream.window.is_none() {
+            if stream.window.is_none() && stream.early_exit == EarlyExit::Error {
                 problems.push(
                     Problem::at(
                         &stage.at,

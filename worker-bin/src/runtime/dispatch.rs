@@ -119,8 +119,18 @@ impl Engine {
             Report::PeerRefused { peer, why } => tracing::warn!(peer, why, "turned away"),
             Report::PeerRestarted { peer } => tracing::warn!(peer, "its process was restarted"),
             Report::BatchFailed { task, records, attempt, why } => {
-                let task = &self.graph.task(*task).name;
-                tracing::warn!(task, records, attempt, why, "a batch failed");
+                let (name, said) = (&self.graph.task(*task).name, self.may_complain(*task));
+                if said {
+                    tracing::warn!(
+                        task = name,
+                        records,
+                        attempt,
+                        why,
+                        "a batch failed; it is tried again or halved"
+                    );
+                } else {
+                    tracing::debug!(task = name, records, attempt, why, "a batch failed");
+                }
             }
         }
     }

@@ -13,15 +13,19 @@ use crate::child::Launcher;
 use crate::io::dead::DeadLetterFile;
 use crate::io::spill::SpillStore;
 use crate::pipeline::plan::Plan;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Notify, oneshot};
-use worker_core::config::{Graph, NodeConfig, Retry};
+use worker_core::config::{Graph, NodeConfig, Retry, TaskId};
 use worker_core::event::{Event, NodeError};
 use worker_core::status::Status;
 use worker_core::{Node, Time};
 use worker_proto::Incarnation;
+
+/// How often at most one task's failed batches are warned about.
+const COMPLAINT_EVERY: Duration = Duration::from_secs(5);
 
 /// How a node's work ended.
 #[derive(Debug)]
@@ -45,6 +49,8 @@ pub(super) struct Engine {
     pub(super) launcher: Launcher,
     pub(super) runtime: tokio::runtime::Handle,
     dead: Mutex<DeadLetterFile>,
+    /// When each task's failed batches were last warned about.
+    complaints: Mutex<BTreeMap<TaskId, Instant>>,
     wake_at: Mutex<Option<Time>>,
     timer: Notify,
     ended: Mutex<Option<oneshot::Sender<End>>>,
@@ -104,6 +110,7 @@ impl Engine {
             launcher,
             runtime: tokio::runtime::Handle::current(),
             dead: Mutex::new(DeadLetterFile::new(options.dead_letters, terminator)),
+            complaints: Mutex::default(),
             wake_at: Mutex::new(None),
             timer: Notify::new(),
             ended: Mutex::new(Some(sender)),
@@ -230,6 +237,17 @@ impl Engine {
                 tracing::warn!(%error, path = %path.display(), "cannot remove temporary files");
             }
         }
+    }
+
+    /// Whether a warning about this task is due: one in [`COMPLAINT_EVERY`], the others are for those who debug.
+    pub(super) fn may_complain(&self, task: TaskId) -> bool {
+        let now = Instant::now();
+        let mut complaints = lock(&self.complaints);
+        let due = complaints.get(&task).is_none_or(|last| now.duration_since(*last) >= COMPLAINT_EVERY);
+        if due {
+            complaints.insert(task, now);
+        }
+        due
     }
 
     /// Keeps a commit's dead letters; without room for them the pipeline fails, for nothing may be lost silently.

@@ -132,7 +132,7 @@ pub async fn run(
         if interrupted.replace(signal).is_some() {
             break End::Stopped(signal);
         }
-        tracing::info!("stopping: sources end here, what was accepted is finished; once more stops now");
+        tracing::warn!("stopping: sources end here, what was accepted is finished; once more stops now");
         deadline = Some(tokio::time::Instant::now() + drain_timeout);
         engine.drain();
     };

@@ -241,11 +241,8 @@ impl BatchTask {
             return ctx.fail_task(&base.name, format!("{} (on_error = \"halt\")", failure.message));
         }
         if self.is_systematic(&failure) {
-            let advice = advice(&failure);
-            let message = format!(
-                "the first {SYSTEMATIC_FAILURES} records all failed alike: {}{advice}",
-                failure.message
-            );
+            let why = advised(&failure);
+            let message = format!("the first {SYSTEMATIC_FAILURES} records all failed alike: {why}");
             return ctx.fail_task(&base.name, message);
         }
         let Some(piece) = segment.pieces.front() else { return };
@@ -334,17 +331,13 @@ impl BatchTask {
     }
 }
 
-fn advice(failure: &Failure) -> &'static str {
-    match failure.kind {
-        FailureKind::Exit(1) if failure.silent => {
-            "; it printed nothing: if status 1 is how it says \"no match\", set ok_exit = [0, 1]"
-        }
-        FailureKind::CannotStart
-        | FailureKind::Exit(_)
-        | FailureKind::Signal(_)
-        | FailureKind::Timeout
-        | FailureKind::Output
-        | FailureKind::EarlyExit
-        | FailureKind::Worker => "",
+/// The failure's message; for a silent exit 1 with the key that makes it a success, unless the driver has said so.
+fn advised(failure: &Failure) -> String {
+    let message = &failure.message;
+    if failure.kind == FailureKind::Exit(1) && failure.silent && !message.contains("ok_exit") {
+        return format!(
+            "{message}; it printed nothing: if status 1 is how it says \"no match\", set ok_exit = [0, 1]"
+        );
     }
+    message.clone()
 }
