@@ -13,6 +13,9 @@ use thiserror::Error;
 use worker_proto::frame::{Ack, BatchFrame, End, Open, Opened, RefusedWhy};
 use worker_proto::{Batch, Epoch, JournalId, LinkId, Seq};
 
+/// Pieces up to this cost together, in bytes, are joined while they wait.
+const SMALL_BYTES: u64 = 4 * 1024;
+
 /// When a tuple is acknowledged upstream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AckWhen {
@@ -238,8 +241,23 @@ impl Inbox {
             return Ok(records);
         }
         self.queue_cost += fresh.cost();
-        self.queue.push_back(Piece { link, epoch, first_seq: first_seq.plus(skip as u64), batch: fresh });
+        self.enqueue(Piece { link, epoch, first_seq: first_seq.plus(skip as u64), batch: fresh });
         Ok(records)
+    }
+
+    /// Joins a small piece to a small one before it: many single records would otherwise take far more memory than credit
+    /// counts.
+    fn enqueue(&mut self, piece: Piece) {
+        match self.queue.back_mut() {
+            Some(last)
+                if last.epoch == piece.epoch
+                    && last.last_seq().next() == piece.first_seq
+                    && last.batch.cost() + piece.batch.cost() <= SMALL_BYTES =>
+            {
+                last.batch = last.batch.joined(&piece.batch);
+            }
+            Some(_) | None => self.queue.push_back(piece),
+        }
     }
 
     /// Takes the link's end.

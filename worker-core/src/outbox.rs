@@ -21,6 +21,9 @@ use thiserror::Error;
 use worker_proto::limits::FRAME_BYTES_TARGET;
 use worker_proto::{Batch, Seq};
 
+/// Batches up to this cost, in bytes, are joined while they wait.
+const SMALL_BYTES: u64 = 4 * 1024;
+
 /// How many entries past the cursor are looked at when stored ones are fetched.
 const PREFETCH_ENTRIES: usize = 64;
 
@@ -214,8 +217,50 @@ impl Outbox {
             self.finished = self.through;
             return;
         }
+        if let Held::Memory(batch) = &held
+            && self.joins_last(first, batch)
+        {
+            return;
+        }
+        self.seal_last();
         let held = self.place_new(first, cost, held);
         self.entries.push_back(Entry { first, records, cost, held });
+    }
+
+    /// Adds a small batch to the last entry, if that is small, in memory and was never sent: many single records would
+    /// otherwise take far more memory than they are charged with.
+    fn joins_last(&mut self, first: Seq, batch: &Batch) -> bool {
+        let limit = self.small_max();
+        let Some(last) = self.entries.back_mut() else { return false };
+        let Held::Memory(held) = &mut last.held else { return false };
+        if last.first <= self.sent_max.max(self.cursor) || last.cost + batch.cost() > limit {
+            return false;
+        }
+        debug_assert_eq!(last.first.plus(last.records), first, "pushes are in order");
+        *held = held.joined(batch);
+        last.records += batch.len() as u64;
+        last.cost += batch.cost();
+        self.memory_cost += batch.cost();
+        true
+    }
+
+    /// Asks to store the last entry before another follows it, if it stayed in memory only because it was small.
+    fn seal_last(&mut self) {
+        let over = self.storing_cost + self.stored_cost > 0 || self.memory_cost > self.memory_max;
+        let unsent = self.sent_max.max(self.cursor);
+        let Some(last) = self.entries.back_mut().filter(|last| over && last.first > unsent) else { return };
+        if let Held::Memory(batch) = &last.held {
+            let batch = batch.clone();
+            self.memory_cost -= last.cost;
+            self.storing_cost += last.cost;
+            self.requests.push_back(Request::Store { first_seq: last.first, batch: batch.clone() });
+            last.held = Held::Storing(batch);
+        }
+    }
+
+    /// Up to this cost, in bytes, a batch is small.
+    fn small_max(&self) -> u64 {
+        SMALL_BYTES.min(self.memory_max / 4)
     }
 
     /// Takes tuples that may leave at once; returns the number of the first.
@@ -237,14 +282,16 @@ impl Outbox {
         seq
     }
 
-    /// Keeps a new entry in memory while there is room and nothing older is outside, else asks to store it.
+    /// Keeps a new entry in memory while there is room and nothing older is outside, or while it is small and may still grow
+    /// (see [`Self::seal_last`]); else asks to store it.
     fn place_new(&mut self, first: Seq, cost: u64, held: Held) -> Held {
         let Held::Memory(batch) = held else {
             self.stored_cost += cost;
             return held;
         };
         let older_outside = self.storing_cost + self.stored_cost > 0;
-        if !older_outside && (self.memory_cost == 0 || self.memory_cost + cost <= self.memory_max) {
+        let fits = !older_outside && (self.memory_cost == 0 || self.memory_cost + cost <= self.memory_max);
+        if fits || cost <= self.small_max() {
             self.memory_cost += cost;
             return Held::Memory(batch);
         }

@@ -191,6 +191,21 @@ impl Batch {
         }
     }
 
+    /// These records and then `other`'s, in new buffers; for small batches that are kept long.
+    ///
+    /// # Panics
+    /// If both together reach 4 GiB: callers join small batches only.
+    #[must_use]
+    pub fn joined(&self, other: &Self) -> Self {
+        let mut payload = BytesMut::with_capacity(self.bytes() + other.bytes());
+        payload.extend_from_slice(&self.payload);
+        payload.extend_from_slice(&other.payload);
+        let mut ends = Vec::with_capacity(self.ends.len() + other.ends.len());
+        words(&self.ends).for_each(|end| push_end(&mut ends, (end - self.base) as usize));
+        words(&other.ends).for_each(|end| push_end(&mut ends, self.bytes() + (end - other.base) as usize));
+        Self { payload: payload.freeze(), ends: ends.into(), base: 0 }
+    }
+
     /// Offset in the payload where record `index` starts (`index == len`: where the last one ends).
     fn offset(&self, index: usize) -> usize {
         (self.end_word(index) - self.base) as usize
@@ -308,6 +323,13 @@ mod tests {
         assert_eq!(refused, Err(BatchError::NotIncreasing { index: 1 }));
         let short = Batch::from_parts(batch.payload().slice(..7), batch.raw_ends().clone(), 0);
         assert_eq!(short, Err(BatchError::WrongEnd { last: 8, payload: 7 }));
+    }
+
+    #[test]
+    fn joining_keeps_records_and_order() {
+        let joined = lines("one\ntwo\nthree\n").slice(1..3).joined(&lines("four\nfive\n").slice(1..2));
+        assert_eq!(joined.iter().collect::<Vec<_>>(), [&b"two\n"[..], b"three\n", b"five\n"]);
+        assert_eq!(Batch::from_parts(joined.payload().clone(), joined.raw_ends().clone(), 0), Ok(joined));
     }
 
     #[test]

@@ -132,3 +132,27 @@ fn cancelling_finishes_everything_now_and_later() {
     outbox.end();
     assert!(outbox.is_finished() && outbox.is_settled() && !outbox.is_sendable());
 }
+
+#[test]
+fn single_records_that_wait_are_joined_and_stored_in_larger_pieces() {
+    let mut outbox = Outbox::new(256 * 1024);
+    for _ in 0..100_000 {
+        outbox.push(lines(1));
+    }
+    let stores: Vec<_> = std::iter::from_fn(|| outbox.poll_request()).collect();
+    assert!(stores.len() < 100_000 / 200, "{} entries are stored", stores.len());
+    assert!(outbox.memory_cost() - outbox.storing_cost() <= 256 * 1024 + 16 * 1024);
+    assert_eq!(outbox.held_records(), 100_000);
+}
+
+#[test]
+fn a_record_is_not_joined_to_one_that_was_sent() {
+    let mut outbox = Outbox::new(1_000);
+    outbox.push(lines(1));
+    outbox.open(standing(0, 1_000)).unwrap();
+    assert_eq!(pull_all(&mut outbox), [1]);
+    outbox.push(lines(1));
+    outbox.push(lines(1));
+    outbox.acked(Seq(1), Seq(0), 1_000).unwrap();
+    assert_eq!(pull_all(&mut outbox), [2, 3]);
+}
