@@ -34,6 +34,15 @@ pub enum Reason {
         /// Tuples held for the link.
         held_records: u64,
     },
+    /// The peer that gives this link's tuples has no connection to this node, and its end has not come.
+    UpstreamDown {
+        /// One link from there.
+        link: LinkId,
+        /// Which node.
+        peer: NodeIx,
+        /// Since when.
+        since: Time,
+    },
     /// The receiver has not opened the link yet.
     NotOpen {
         /// Which link.
@@ -116,6 +125,7 @@ impl Reason {
     pub fn age(&self, now: Time) -> Option<Duration> {
         match self {
             Reason::PeerDown { since, .. }
+            | Reason::UpstreamDown { since, .. }
             | Reason::NoSlot { since, .. }
             | Reason::ChildBusy { since }
             | Reason::Writing { since } => Some(now.since(*since)),

@@ -189,7 +189,7 @@ impl Progress {
             }
         }
         let quiet = shown.moved.is_some_and(|(_, since)| now.duration_since(since) >= STALL_AFTER);
-        let down = |r: &&Reason| matches!(r, Reason::PeerDown { .. });
+        let down = |r: &&Reason| matches!(r, Reason::PeerDown { .. } | Reason::UpstreamDown { .. });
         let first_down = stalls.iter().find_map(|s| Some((s, s.reasons.iter().find(down)?)));
         let first = stalls.iter().find_map(|s| Some((s, s.reasons.first()?))).filter(|_| quiet);
         let (stall, reason) = first_down.or(first)?;
@@ -262,6 +262,14 @@ impl Engine {
                 let (to, since) = (receiver(*link), ago(*since));
                 format!(
                     "{to} on node {node} unreachable for {since} ({why}), attempt {attempts}{next}; holds {held} records"
+                )
+            }
+            Reason::UpstreamDown { link, peer, since } => {
+                let from = &self.graph.task(self.graph.link(*link).from).name;
+                format!(
+                    "{from} on node {} has no connection to this node for {}",
+                    self.node_name(*peer),
+                    ago(*since)
                 )
             }
             Reason::NotOpen { link, held_records } => {

@@ -107,7 +107,7 @@ impl Node {
         let why = last_word.as_ref().map_or_else(|| "closed".to_owned(), |g| g.message.clone());
         match self.conns.roles.insert(conn, Role::Closing(last_word)) {
             Some(Role::To(peer)) => self.lost_uplink(peer, conn, &why),
-            Some(Role::From(peer)) => self.lost_downlink(peer, conn),
+            Some(Role::From(peer)) => self.lost_downlink(peer, conn, &why),
             Some(Role::Unknown | Role::Closing(_)) | None => {}
         }
         self.ctx.act(Action::Wake { conn });
@@ -117,7 +117,7 @@ impl Node {
     pub(super) fn closed(&mut self, conn: ConnId, why: String) {
         match self.conns.roles.remove(&conn) {
             Some(Role::To(peer)) => self.lost_uplink(peer, conn, &why),
-            Some(Role::From(peer)) => self.lost_downlink(peer, conn),
+            Some(Role::From(peer)) => self.lost_downlink(peer, conn, &why),
             Some(Role::Unknown | Role::Closing(_)) | None => {}
         }
     }
@@ -130,11 +130,16 @@ impl Node {
         }
     }
 
-    fn lost_downlink(&mut self, peer: NodeIx, conn: ConnId) {
+    fn lost_downlink(&mut self, peer: NodeIx, conn: ConnId, why: &str) {
         if let Some(downlink) = self.downlinks.get_mut(&peer)
             && downlink.owner == Some(conn)
         {
             downlink.unbind(&mut self.ctx);
+            if !downlink.bye && !self.over {
+                let why = format!("its connection to this node is gone ({why}); it has to dial again");
+                let peer = self.ctx.node_name(peer).to_owned();
+                self.ctx.act(Action::Report(Report::PeerDown { peer, why }));
+            }
         }
     }
 

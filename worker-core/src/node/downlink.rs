@@ -10,6 +10,7 @@ use super::ctx::Ctx;
 use super::uplink::violation;
 use crate::config::NodeIx;
 use crate::event::{Action, ConnId, NodeError, Report};
+use crate::time::Time;
 use std::collections::VecDeque;
 use worker_proto::frame::{GoAway, GoAwayWhy, Hello, Open, Refused, RefusedWhy, Welcome};
 use worker_proto::limits::PROTOCOL;
@@ -23,6 +24,8 @@ pub(crate) struct Downlink {
     life: Option<(Incarnation, ConnNo)>,
     /// The present life of the peer has given this node tuples or ends.
     pub(super) heard: bool,
+    /// Since when no connection has served the links, if none does.
+    pub(super) down_since: Time,
     /// The peer has said that all its links are finished.
     pub(super) bye: bool,
     control: VecDeque<Frame>,
@@ -42,6 +45,7 @@ impl Downlink {
             peer,
             links,
             owner: None,
+            down_since: Time::ZERO,
             life: None,
             heard: false,
             bye: false,
@@ -223,6 +227,7 @@ impl Downlink {
     /// The connection that owned the links is gone.
     pub(super) fn unbind(&mut self, ctx: &mut Ctx) {
         self.owner = None;
+        self.down_since = ctx.now;
         self.control.clear();
         self.acks_due.clear();
         self.queued.fill(false);

@@ -65,6 +65,7 @@ impl Node {
             .filter_map(|task| {
                 let mut reasons = self.task_reasons(task);
                 reasons.extend(self.output_reasons(&task.base));
+                reasons.extend(self.input_reasons(&task.base));
                 (!reasons.is_empty()).then_some(Stall { task: task.base.id, reasons })
             })
             .collect()
@@ -173,6 +174,24 @@ impl Node {
             })
             .into_iter()
             .collect()
+    }
+
+    /// Which upstream nodes a task hears nothing of, one reason for each.
+    fn input_reasons(&self, base: &Base) -> Vec<Reason> {
+        let graph = &self.ctx.config.graph;
+        let mut reasons: Vec<Reason> = Vec::new();
+        let mut told = Vec::new();
+        for &link in base.inputs.iter().filter(|&&l| !self.ctx.inbox_ref(l).has_ended()) {
+            let from = graph.task(graph.link(link).from).node;
+            match self.downlinks.get(&from) {
+                Some(d) if d.owner.is_none() && !d.bye && !told.contains(&from) => {
+                    told.push(from);
+                    reasons.push(Reason::UpstreamDown { link, peer: from, since: d.down_since });
+                }
+                Some(_) | None => {}
+            }
+        }
+        reasons
     }
 
     /// Why tuples that a task has produced do not leave.

@@ -1,7 +1,8 @@
 //! After every input: what follows from it, until nothing does.
 
 use super::Node;
-use crate::event::{Action, Event};
+use super::uplink::State;
+use crate::event::{Action, Event, Report};
 use crate::task::{Kind, Life};
 use crate::timers::WakeReason;
 use worker_proto::LinkId;
@@ -209,7 +210,7 @@ impl Node {
     }
 
     fn goodbyes_said(&self) -> bool {
-        let senders_done = self.uplinks.values().all(|u| u.state == super::uplink::State::Done);
+        let senders_done = self.uplinks.values().all(|u| u.state == State::Done);
         let exit_early = self.ctx.planted.is(crate::fault::Bug::ExitWithoutBye);
         senders_done && (exit_early || self.downlinks.values().all(|d| d.bye && !d.is_talking()))
     }
@@ -225,11 +226,19 @@ impl Node {
 
     /// All is done but some peer never said goodbye: it is gone.
     pub(super) fn give_up_goodbyes(&mut self) {
-        for uplink in self.uplinks.values_mut().filter(|u| u.conn().is_none()) {
+        let why = format!(
+            "it said no goodbye within {:?}; all is done here, so it is not waited for",
+            self.ctx.config.linger
+        );
+        for uplink in self.uplinks.values_mut().filter(|u| u.conn().is_none() && u.state != State::Done) {
             uplink.give_up();
+            let peer = self.ctx.node_name(uplink.peer).to_owned();
+            self.ctx.act(Action::Report(Report::PeerDown { peer, why: why.clone() }));
         }
-        for downlink in self.downlinks.values_mut().filter(|d| d.owner.is_none()) {
+        for downlink in self.downlinks.values_mut().filter(|d| d.owner.is_none() && !d.bye) {
             downlink.bye = true;
+            let peer = self.ctx.node_name(downlink.peer).to_owned();
+            self.ctx.act(Action::Report(Report::PeerDown { peer, why: why.clone() }));
         }
     }
 }
