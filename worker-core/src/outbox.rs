@@ -225,6 +225,7 @@ impl Outbox {
         self.seal_last();
         let held = self.place_new(first, cost, held);
         self.entries.push_back(Entry { first, records, cost, held });
+        self.prefetch();
     }
 
     /// Adds a small batch to the last entry, if that is small, in memory and was never sent: many single records would

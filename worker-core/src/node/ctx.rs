@@ -158,6 +158,13 @@ impl Ctx {
         self.halted.is_some()
     }
 
+    /// Whether both ends of a link are on this node.
+    pub(crate) fn is_local(&self, link: LinkId) -> bool {
+        let graph = &self.config.graph;
+        let spec = graph.link(link);
+        graph.task(spec.from).node == graph.task(spec.to).node
+    }
+
     pub(super) fn epoch(&self) -> Epoch {
         Epoch(self.config.incarnation.0)
     }

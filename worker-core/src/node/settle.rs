@@ -83,12 +83,6 @@ impl Node {
         });
     }
 
-    fn is_local(&self, link: LinkId) -> bool {
-        let graph = &self.ctx.config.graph;
-        let spec = graph.link(link);
-        graph.task(spec.from).node == graph.task(spec.to).node
-    }
-
     pub(super) fn open_local_links(&mut self) {
         let (epoch, journal) = (self.ctx.epoch(), self.ctx.journal());
         for at in 0..self.ctx.outboxes.len() {
@@ -109,7 +103,7 @@ impl Node {
     }
 
     fn outbox_due(&mut self, link: LinkId) {
-        if self.is_local(link) {
+        if self.ctx.is_local(link) {
             self.flow(link);
         } else {
             let to = self.ctx.config.graph.task(self.ctx.config.graph.link(link).to).node;
@@ -142,7 +136,7 @@ impl Node {
     }
 
     fn inbox_due(&mut self, link: LinkId) {
-        if self.is_local(link) {
+        if self.ctx.is_local(link) {
             if let Some(ack) = self.ctx.inbox(link).poll_ack() {
                 let acked = self.ctx.outbox(link).acked(ack.through, ack.finished, ack.credit);
                 debug_assert!(acked.is_ok(), "a local link keeps the rules: {acked:?}");
@@ -158,7 +152,7 @@ impl Node {
     }
 
     fn cancel_link(&mut self, link: LinkId) {
-        if self.is_local(link) {
+        if self.ctx.is_local(link) {
             self.ctx.outbox(link).cancel();
             self.ctx.outbox_changed(link);
             self.ctx.sender_changed(link);

@@ -313,7 +313,7 @@ impl Uplink {
                 }
                 None => outbox.pull_end().map(|seq| Frame::End(End { link, epoch, seq })),
             };
-            if outbox.is_sendable() {
+            if frame.is_some() && outbox.is_sendable() {
                 self.queued[(link.0 - self.first_link) as usize] = true;
                 self.ready.push_back(link);
             }

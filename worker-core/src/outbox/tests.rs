@@ -156,3 +156,14 @@ fn a_record_is_not_joined_to_one_that_was_sent() {
     outbox.acked(Seq(1), Seq(0), 1_000).unwrap();
     assert_eq!(pull_all(&mut outbox), [2, 3]);
 }
+
+#[test]
+fn what_comes_stored_to_an_idle_link_is_fetched_at_once() {
+    let mut outbox = Outbox::new(1_000);
+    outbox.open(standing(0, 1_000)).unwrap();
+    outbox.assign(3);
+    outbox.push_assigned(Body::Stored { place: Place(7), records: 3, cost: 45 });
+    assert!(matches!(outbox.poll_request(), Some(Request::Load { place: Place(7), .. })));
+    outbox.loaded(Seq(1), lines(3));
+    assert_eq!(pull_all(&mut outbox), [1, 2, 3]);
+}

@@ -205,7 +205,7 @@ impl Base {
             let settled = if step.ended {
                 self.outputs.iter().all(|&l| ctx.outbox_ref(l).is_finished())
             } else {
-                step.needs.iter().all(|&(l, seq)| ctx.outbox_ref(l).through() >= seq)
+                step.needs.iter().all(|&(link, seq)| effects_left(ctx, link) >= seq)
             };
             if !settled {
                 return;
@@ -229,6 +229,7 @@ impl Base {
     pub(crate) fn finish_end(&self, ctx: &mut Ctx, link: LinkId) {
         let inbox = ctx.inbox(link);
         if let (Life::Done, Some(epoch), Some(end)) = (self.life, inbox.epoch(), inbox.end()) {
+            inbox.committed(epoch, end);
             inbox.finished(epoch, end);
             ctx.inbox_changed(link);
         }
@@ -257,4 +258,11 @@ impl Base {
     pub(super) fn only_dead(letter: DeadLetter) -> Output {
         Output { chunks: Vec::new(), dead: vec![letter], records: 0 }
     }
+}
+
+/// Through where a link's tuples are out of reach of this process's death: acknowledged by another process, or, where
+/// the receiver is in this one, finished.
+fn effects_left(ctx: &Ctx, link: LinkId) -> Seq {
+    let outbox = ctx.outbox_ref(link);
+    if ctx.is_local(link) { outbox.finished() } else { outbox.through() }
 }
