@@ -306,6 +306,12 @@ impl Outbox {
         self.requests.pop_front()
     }
 
+    /// Whether the batch that starts at `first_seq` is still to be put outside memory.
+    #[must_use]
+    pub fn is_storing(&self, first_seq: Seq) -> bool {
+        self.index_of(first_seq).is_some_and(|i| matches!(self.entries[i].held, Held::Storing(_)))
+    }
+
     /// The batch that starts at `first_seq` is at `place` now.
     pub fn stored(&mut self, first_seq: Seq, place: Place) {
         match self.index_of(first_seq) {
@@ -404,6 +410,13 @@ impl Outbox {
     ///
     /// Returns how many records at most. The end, if it was sent, will be sent again.
     pub fn receiver_restarted(&mut self) -> u64 {
+        if std::mem::take(&mut self.cancelled) {
+            // The new process knows nothing of the cancelling: it gets what is produced from now on, and the end.
+            self.through = self.end.map_or(self.through, Seq::before);
+            self.finished = self.through;
+            self.cursor = self.through;
+            return 0;
+        }
         let settled = self.end.map_or(self.through, |end| self.through.min(end.before()));
         let lost = settled.since(self.finished);
         self.through = settled;

@@ -106,7 +106,8 @@ impl Process<'_> {
         }
         match Box::pin(runtime::run(plan, opened, launcher, options)).await {
             Ok(summary) => finished(&summary),
-            Err(RunError::Stopped { signal, held }) => {
+            Err(RunError::Stopped { signal, held, summary }) => {
+                incomplete(&summary);
                 say(&format!("stopped; {held} records were still on their way"));
                 signalled(signal)
             }
@@ -114,9 +115,11 @@ impl Process<'_> {
                 say(&format!("error: {error}"));
                 ExitCode::from(WRONG)
             }
-            Err(error @ (RunError::Pipeline(_) | RunError::System { .. } | RunError::Spill(_))) => {
-                failed(&error.to_string())
+            Err(RunError::Pipeline { why, summary }) => {
+                incomplete(&summary);
+                failed(&why)
             }
+            Err(error @ (RunError::System { .. } | RunError::Spill(_))) => failed(&error.to_string()),
         }
     }
 
@@ -142,13 +145,18 @@ impl Process<'_> {
     }
 }
 
-fn finished(summary: &Summary) -> ExitCode {
+/// Says what was put aside and what may be lost.
+fn incomplete(summary: &Summary) {
     if let (Some(path), dead) = (&summary.dead_letters, summary.dead) {
         say(&format!("{dead} dead letters, with their reasons, are in {}", path.display()));
     }
     if summary.lost > 0 {
         say(&format!("at most {} records were lost when other nodes' processes died", summary.lost));
     }
+}
+
+fn finished(summary: &Summary) -> ExitCode {
+    incomplete(summary);
     match summary.interrupted {
         Some(signal) => signalled(signal),
         None if summary.dead > 0 || summary.lost > 0 => ExitCode::from(INCOMPLETE),

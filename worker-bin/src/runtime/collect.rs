@@ -7,6 +7,9 @@ use worker_core::event::{Body, Output};
 use worker_core::route::Router;
 use worker_proto::Batch;
 
+/// What a dead letter takes beside its texts, in bytes.
+const LETTER_BYTES: u64 = 256;
+
 /// Routes records, and holds an output until it is complete: past `memory_max` bytes, on disk.
 #[derive(Debug)]
 pub(super) struct Collector {
@@ -15,12 +18,13 @@ pub(super) struct Collector {
     store: Arc<SpillStore>,
     held: Output,
     held_bytes: u64,
+    dead_bytes: u64,
 }
 
 impl Collector {
     pub(super) fn new(task: &LocalTask, memory_max: u64, store: Arc<SpillStore>) -> Self {
         let router = Router::new(task.edges.clone(), task.terminator_out);
-        Self { router, memory_max, store, held: Output::default(), held_bytes: 0 }
+        Self { router, memory_max, store, held: Output::default(), held_bytes: 0, dead_bytes: 0 }
     }
 
     /// Routes records that may go on at once.
@@ -32,8 +36,18 @@ impl Collector {
 
     /// Routes records and holds them.
     pub(super) fn hold(&mut self, batch: Batch) -> Result<(), String> {
-        let from = self.held.chunks.len();
+        let (from, dead) = (self.held.chunks.len(), self.held.dead.len());
         self.router.route(batch, &mut self.held);
+        let letters = self.held.dead[dead..].iter();
+        self.dead_bytes +=
+            letters.map(|l| (l.record.len() + l.reason.len()) as u64 + LETTER_BYTES).sum::<u64>();
+        if self.dead_bytes > self.memory_max {
+            let letters = self.held.dead.len();
+            return Err(format!(
+                "{letters} records of one output lack their key, too many to hold; first: {}",
+                self.held.dead[0].reason
+            ));
+        }
         for chunk in &mut self.held.chunks[from..] {
             let Body::Memory(batch) = &chunk.body else { continue };
             let (records, cost) = (batch.len() as u64, batch.cost());
@@ -50,6 +64,7 @@ impl Collector {
     /// Gives what was held.
     pub(super) fn take(&mut self) -> Output {
         self.held_bytes = 0;
+        self.dead_bytes = 0;
         std::mem::take(&mut self.held)
     }
 

@@ -85,11 +85,12 @@ impl Engine {
         options: Options,
     ) -> Result<(Arc<Self>, oneshot::Receiver<End>), RunError> {
         let listener = link::listen(&plan, &options).await?;
+        // First, because it makes the directory and says clearly why it cannot.
+        let (spill, spill_orders) = SpillPort::new(&options.spill_dir)?;
         let scratch = tempfile::Builder::new()
             .prefix("worker-")
             .tempdir_in(&options.spill_dir)
-            .map_err(|e| system("make a directory for temporary files", e))?;
-        let (spill, spill_orders) = SpillPort::new(&options.spill_dir)?;
+            .map_err(|e| system("make a directory for temporary files in the spill directory", e))?;
         let (sender, receiver) = oneshot::channel();
         let config = node_config(&plan, &options);
         let terminator = opened.tasks.first().map_or(b'\n', |t| t.task.terminator_in);
@@ -227,6 +228,14 @@ impl Engine {
                 Port::Sink(sink) => sink.stop(),
             }
         }
+        let sinks_gone = async {
+            for port in self.ports.iter().flatten() {
+                if let Port::Sink(sink) = port {
+                    sink.gone().await;
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(1), sinks_gone).await.ok();
     }
 
     /// Removes the directories that programs were given for their own files. To be called when all children are gone.
@@ -288,8 +297,8 @@ impl Engine {
         &self.names[usize::from(node.0)]
     }
 
-    pub(super) fn finish_progress(&self) {
-        self.progress.finish(&self.status());
+    pub(super) fn finish_progress(&self, how: &str) {
+        self.progress.finish(how, &self.status());
     }
 }
 

@@ -74,8 +74,13 @@ pub struct Summary {
 #[derive(Debug, Error)]
 pub enum RunError {
     /// Something of the pipeline failed while it ran.
-    #[error("{0}")]
-    Pipeline(String),
+    #[error("{why}")]
+    Pipeline {
+        /// What failed and what to do.
+        why: String,
+        /// What was put aside and lost until then.
+        summary: Summary,
+    },
     /// The orderly stop took too long, or a second signal came.
     #[error("stopped before everything accepted was done ({held} records were still on their way)")]
     Stopped {
@@ -83,6 +88,8 @@ pub enum RunError {
         signal: i32,
         /// Records accepted and not done.
         held: u64,
+        /// What was put aside and lost until then.
+        summary: Summary,
     },
     /// This node cannot listen where the cluster file says.
     #[error("{0}")]
@@ -149,15 +156,15 @@ async fn finish(
     engine.stop_all().await;
     launcher.shutdown().await;
     engine.remove_scratch();
-    engine.finish_progress();
-    match result {
-        End::Finished => {
-            let (dead, dead_letters) = engine.dead_letters();
-            Ok(Summary { dead, dead_letters, lost: engine.lost(), interrupted })
-        }
-        End::Failed(error) => Err(RunError::Pipeline(error.to_string())),
-        End::Stopped(signal) => Err(RunError::Stopped { signal, held }),
-    }
+    let (dead, dead_letters) = engine.dead_letters();
+    let summary = Summary { dead, dead_letters, lost: engine.lost(), interrupted };
+    let (how, result) = match result {
+        End::Finished => ("done", Ok(summary)),
+        End::Failed(error) => ("failed", Err(RunError::Pipeline { why: error.to_string(), summary })),
+        End::Stopped(signal) => ("stopped", Err(RunError::Stopped { signal, held, summary })),
+    };
+    engine.finish_progress(how);
+    result
 }
 
 fn system(what: &'static str, source: std::io::Error) -> RunError {

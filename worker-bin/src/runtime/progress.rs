@@ -197,8 +197,8 @@ impl Progress {
         Some(format!("{task} waits: {}", engine.explain(reason)))
     }
 
-    /// Takes the bars away and says what was done.
-    pub(super) fn finish(&self, status: &Status) {
+    /// Takes the bars away and says what was done; `how` it ended in one word.
+    pub(super) fn finish(&self, how: &str, status: &Status) {
         let mut shown = lock(&self.shown);
         if let Some(bars) = shown.bars.take() {
             bars.clear().ok();
@@ -208,7 +208,7 @@ impl Progress {
         }
         let seconds = self.begun.elapsed().as_secs_f64();
         let read = HumanBytes(self.done_bytes.load(Ordering::Relaxed));
-        say(&format!("done in {seconds:.1} s, {read} read"));
+        say(&format!("{how} in {seconds:.1} s, {read} read"));
         for (name, tasks) in &self.stages {
             let (c, _) = totals(status, tasks);
             let mut line =

@@ -1,7 +1,7 @@
 //! The thread that writes one sink.
 
 use super::batch::task_env;
-use super::engine::Engine;
+use super::engine::{Engine, lock};
 use super::open::OpenedSink;
 use crate::child::{PipedChild, TaskEnv, start_sink};
 use crate::io::sink::{SinkError, SinkWriter, StreamSink};
@@ -9,7 +9,8 @@ use crate::pipeline::plan::LocalTask;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, Weak};
+use tokio::sync::oneshot;
 use worker_core::config::TaskId;
 use worker_core::event::{Event, WorkId};
 use worker_proto::Batch;
@@ -18,6 +19,8 @@ use worker_proto::Batch;
 #[derive(Debug)]
 pub(super) struct SinkPort {
     orders: Sender<Order>,
+    /// Resolves when the thread has ended and dropped its writer.
+    gone: Mutex<Option<oneshot::Receiver<()>>>,
 }
 
 #[derive(Debug)]
@@ -35,6 +38,8 @@ pub(super) struct SinkThread {
     env: TaskEnv,
     target: Option<OpenedSink>,
     orders: Receiver<Order>,
+    /// Dropped with the thread.
+    _alive: oneshot::Sender<()>,
 }
 
 impl SinkPort {
@@ -44,9 +49,10 @@ impl SinkPort {
         tmpdir: PathBuf,
     ) -> (Self, super::engine::Thread) {
         let (sender, orders) = channel();
+        let (alive, gone) = oneshot::channel();
         let (name, env) = (task.name.clone(), task_env(task, tmpdir));
-        let thread = SinkThread { task: task.id, name, env, target: Some(target), orders };
-        (Self { orders: sender }, super::engine::Thread::Sink(Box::new(thread)))
+        let thread = SinkThread { task: task.id, name, env, target: Some(target), orders, _alive: alive };
+        (Self { orders: sender, gone: Mutex::new(Some(gone)) }, super::engine::Thread::Sink(Box::new(thread)))
     }
 
     pub(super) fn write(&self, work: WorkId, batches: Vec<Batch>) {
@@ -59,6 +65,14 @@ impl SinkPort {
 
     pub(super) fn stop(&self) {
         self.orders.send(Order::Stop).ok();
+    }
+
+    /// Waits until the thread has ended.
+    pub(super) async fn gone(&self) {
+        let gone = lock(&self.gone).take();
+        if let Some(gone) = gone {
+            gone.await.ok();
+        }
     }
 }
 

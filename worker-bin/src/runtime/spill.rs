@@ -1,6 +1,6 @@
 //! The thread that moves batches out of memory and back.
 
-use super::engine::{End, Engine};
+use super::engine::Engine;
 use crate::io::spill::{SpillError, SpillStore};
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
-use worker_core::event::{Event, NodeError, Place};
+use worker_core::event::{Event, Place};
 use worker_proto::{Batch, LinkId, Seq};
 
 /// How long to wait before a full disk is tried again.
@@ -68,13 +68,16 @@ impl SpillOrders {
             let mut waiting: VecDeque<(LinkId, Seq, Batch)> = VecDeque::new();
             while let Some(order) = self.next(!waiting.is_empty()) {
                 let Some(engine) = engine.upgrade() else { return };
+                let tries = order.is_none() || !self.failing.get();
                 match order {
                     Some(Order::Store(link, first_seq, batch)) => waiting.push_back((link, first_seq, batch)),
                     Some(Order::Load(link, first_seq, place)) => self.load(&engine, link, first_seq, place),
                     Some(Order::Discard(place)) => self.store.discard(place),
                     None => {}
                 }
-                self.store_waiting(&engine, &mut waiting);
+                if tries {
+                    self.store_waiting(&engine, &mut waiting);
+                }
             }
         };
         std::thread::Builder::new().name("spill".into()).spawn(run).map(drop)
@@ -109,6 +112,11 @@ impl SpillOrders {
                     if !self.failing.replace(true) {
                         tracing::warn!(%error, "cannot put outputs aside; tasks behind it wait until it works");
                     }
+                    // What was acknowledged meanwhile needs no place any more.
+                    engine.act(|node, _| {
+                        waiting
+                            .retain(|(link, seq, _)| node.outbox(*link).is_some_and(|o| o.is_storing(*seq)));
+                    });
                     return;
                 }
             }
@@ -119,8 +127,9 @@ impl SpillOrders {
         match self.store.load(place) {
             Ok(batch) => engine.tell(Event::Loaded { link, first_seq, batch }),
             Err(error) => {
-                let (task, why) = (engine.graph.link_name(link), error.to_string());
-                engine.end(End::Failed(NodeError::Task { task, why }));
+                let (task, why) =
+                    (engine.graph.link(link).from, format!("{}: {error}", engine.graph.link_name(link)));
+                engine.tell(Event::TaskFailed { task, why });
             }
         }
     }

@@ -16,6 +16,9 @@ use worker_proto::frame::{GoAway, GoAwayWhy, Hello, Open, Refused, RefusedWhy, W
 use worker_proto::limits::PROTOCOL;
 use worker_proto::{ConnNo, Frame, Incarnation, LinkId};
 
+/// Answers that may wait beyond two a link.
+const CONTROL_SPARE: usize = 16;
+
 #[derive(Debug)]
 pub(crate) struct Downlink {
     pub(super) peer: NodeIx,
@@ -110,6 +113,10 @@ impl Downlink {
 
     /// Handles a frame of the connection that owns the links; an error ends the connection.
     pub(super) fn frame(&mut self, ctx: &mut Ctx, frame: Frame) -> Result<(), GoAway> {
+        // A peer that asks and never reads the answers must not fill the memory.
+        if self.control.len() > 2 * self.links.len() + CONTROL_SPARE {
+            return Err(violation(&"answers are not being read"));
+        }
         match frame {
             Frame::Open(open) => {
                 let answer = self.open(ctx, &open);

@@ -5,8 +5,12 @@ use super::uplink::State;
 use crate::event::{Action, Event, Report};
 use crate::task::{Kind, Life};
 use crate::timers::WakeReason;
+use std::time::Duration;
 use worker_proto::LinkId;
 use worker_proto::frame::{BatchFrame, End, GoAway, GoAwayWhy, Open};
+
+/// How often at most a node that is done looks whether its peers are gone.
+const GOODBYE_CHECK_MIN: Duration = Duration::from_millis(10);
 
 impl Node {
     /// An event of a task's driver goes to the task, if it is of the right kind.
@@ -189,9 +193,9 @@ impl Node {
             let message = "finished".to_owned();
             self.over(&GoAway { why: GoAwayWhy::Leaving, message }, Action::Finished);
         } else if done && self.ctx.timers.at(WakeReason::Goodbye).is_none() {
-            let at = self.ctx.now + self.ctx.config.linger;
+            let at = self.ctx.now + self.ctx.config.linger.max(GOODBYE_CHECK_MIN);
             self.ctx.timers.set(WakeReason::Goodbye, at);
-        } else if !done && self.ctx.draining && self.has_left() {
+        } else if !done && self.ctx.draining && self.has_left() && self.sinks_left() {
             let message = "shutting down; what it accepted is done".to_owned();
             self.over(&GoAway { why: GoAwayWhy::Leaving, message }, Action::Finished);
         }
@@ -216,6 +220,17 @@ impl Node {
             && self.tasks.iter().flatten().all(crate::task::Task::is_quiet)
             && self.ctx.outboxes.iter().flatten().all(crate::outbox::Outbox::is_settled)
             && self.downlinks.values().all(|d| !d.is_talking())
+    }
+
+    /// A node that leaves closes its sinks in good order: what they took is finished. Says whether all are closed.
+    fn sinks_left(&mut self) -> bool {
+        let mut left = true;
+        for task in self.tasks.iter_mut().flatten() {
+            if let Kind::Sink(sink) = &mut task.kind {
+                left &= sink.leave(&task.base, &mut self.ctx);
+            }
+        }
+        left
     }
 
     /// All is done but some peer never said goodbye: it is gone.

@@ -42,6 +42,8 @@ pub(crate) struct Uplink {
     /// The connection was told to come for more.
     woken: bool,
     name_in_use_since: Option<Time>,
+    /// The peer said that it leaves; after the goodbyes its connection is not missed.
+    peer_left: bool,
     pub(super) down_since: Time,
     pub(super) last_error: String,
 }
@@ -74,6 +76,7 @@ impl Uplink {
             first_link,
             woken: false,
             name_in_use_since: None,
+            peer_left: false,
             down_since: ctx.now,
             last_error: "not connected yet".into(),
         }
@@ -104,7 +107,7 @@ impl Uplink {
 
     /// The connection is gone, or was never made.
     pub(super) fn closed(&mut self, ctx: &mut Ctx, why: String) {
-        if self.state == State::Done {
+        if self.state == State::Done && self.peer_left {
             return;
         }
         let name = ctx.node_name(self.peer).to_owned();
@@ -174,6 +177,7 @@ impl Uplink {
             return Err(GoAway { why: GoAwayWhy::WrongPeer, message });
         }
         self.state = State::Up(conn);
+        self.peer_left = false;
         self.backoff.reset();
         self.name_in_use_since = None;
         let before = self.receiver.replace(welcome.incarnation);
@@ -259,7 +263,8 @@ impl Uplink {
                     ctx.halt(NodeError::Peer { peer, why });
                 }
             }
-            GoAwayWhy::Superseded | GoAwayWhy::Violation | GoAwayWhy::Timeout | GoAwayWhy::Leaving => {}
+            GoAwayWhy::Leaving => self.peer_left = true,
+            GoAwayWhy::Superseded | GoAwayWhy::Violation | GoAwayWhy::Timeout => {}
         }
     }
 

@@ -1,13 +1,19 @@
 //! What all tasks share: their links, commits, and the way to the end.
 
 use super::finish::{FinishTracker, Step};
-use crate::config::TaskId;
+use crate::config::{MaxDead, TaskId, TaskKind, TaskSpec};
 use crate::event::{Action, Commit, CommitId, DeadLetter, InputDone, Output};
 use crate::inbox::Piece;
 use crate::node::Ctx;
 use crate::status::TaskCounters;
 use std::collections::VecDeque;
 use worker_proto::{LinkId, Seq};
+
+/// Dead letters that a share never counts as too many.
+const DEAD_ALWAYS_ALLOWED: u64 = 100;
+
+/// The share of dead letters that halts a source or stream, which have no setting of their own.
+const DEAD_SHARE: f64 = 0.01;
 
 /// ```text
 ///   Running ──end commit asked──▶ Ending ──durable──▶ Ended ──all outputs finished──▶ Done
@@ -28,6 +34,7 @@ pub(crate) struct Base {
     pub(crate) outputs: Vec<LinkId>,
     pub(crate) life: Life,
     pub(crate) counters: TaskCounters,
+    max_dead: MaxDead,
     /// Inputs that have something queued, in the order of their turns.
     ring: VecDeque<LinkId>,
     /// Inputs whose end has come.
@@ -38,8 +45,14 @@ pub(crate) struct Base {
 }
 
 impl Base {
-    pub(super) fn new(id: TaskId, name: String, inputs: Vec<LinkId>, outputs: Vec<LinkId>) -> Self {
+    pub(super) fn new(id: TaskId, spec: &TaskSpec, inputs: Vec<LinkId>, outputs: Vec<LinkId>) -> Self {
+        let max_dead = match &spec.kind {
+            TaskKind::Batch(batch) => batch.max_dead,
+            TaskKind::Source | TaskKind::Stream(_) | TaskKind::Sink => MaxDead::Share(DEAD_SHARE),
+        };
+        let name = spec.name.clone();
         Self {
+            max_dead,
             id,
             name,
             inputs,
@@ -137,11 +150,29 @@ impl Base {
                 (ctx.outbox(chunk.link).assign(records), chunk)
             })
             .collect();
+        let too_many = !output.dead.is_empty() && self.has_too_many_dead();
         let commit = Commit { id: CommitId(self.commits), inputs, outputs, dead: output.dead, ended };
         ctx.act(Action::Persist { task: self.id, commit: commit.clone() });
         self.pending.push_back(commit);
         if ended {
             self.life = Life::Ending;
+        }
+        if too_many {
+            let (dead, records) = (self.counters.dead, self.counters.records_in);
+            let why = format!("{dead} dead letters of {records} records are more than max_dead allows");
+            ctx.fail_task(&self.name, why);
+        }
+    }
+
+    /// Whether more records were put aside than `max_dead` allows, whatever the reason of each.
+    #[expect(clippy::cast_precision_loss, reason = "a share needs no more than 52 bits")]
+    fn has_too_many_dead(&self) -> bool {
+        let TaskCounters { dead, records_in, records_out, .. } = self.counters;
+        match self.max_dead {
+            MaxDead::Records(max) => dead > max,
+            MaxDead::Share(share) => {
+                dead > DEAD_ALWAYS_ALLOWED && dead as f64 > share * records_in.max(records_out) as f64
+            }
         }
     }
 

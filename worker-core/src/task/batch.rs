@@ -12,7 +12,7 @@
 use super::Base;
 use super::segment::Segment;
 use crate::backoff::Backoff;
-use crate::config::{BatchSpec, MaxDead, OnError};
+use crate::config::{BatchSpec, OnError};
 use crate::event::{Action, DeadLetter, Failure, FailureKind, Output, Report, Spent, WorkId};
 use crate::inbox::Piece;
 use crate::node::Ctx;
@@ -25,9 +25,6 @@ const TARGET_MIN_BYTES: u64 = 64 * 1024;
 
 /// So many single records failing alike, with no success before, are the stage's fault and not the records'.
 const SYSTEMATIC_FAILURES: u32 = 16;
-
-/// Dead letters that a share never counts as too many.
-const DEAD_ALWAYS_ALLOWED: u64 = 100;
 
 #[derive(Debug)]
 pub(crate) struct BatchTask {
@@ -126,6 +123,7 @@ impl BatchTask {
         self.batches += 1;
         let segment = Segment::new(std::mem::take(&mut self.forming), self.batches);
         self.segments.push_back(segment);
+        self.backoff.reset();
         (self.forming_cost, self.forming_records) = (0, 0);
         self.form(base, ctx);
     }
@@ -254,11 +252,6 @@ impl BatchTask {
             origin: Some((piece.link, piece.first_seq)),
         };
         base.commit(ctx, Base::positions(&segment.pieces), Base::only_dead(letter), false);
-        let (dead, records) = (base.counters.dead, base.counters.records_in);
-        if self.too_many(dead, records) {
-            let message = format!("{dead} of {records} records are dead letters, more than max_dead allows");
-            ctx.fail_task(&base.name, message);
-        }
     }
 
     fn is_systematic(&mut self, failure: &Failure) -> bool {
@@ -271,14 +264,6 @@ impl BatchTask {
         };
         self.alike = Some((failure.kind, count));
         count >= SYSTEMATIC_FAILURES
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "a share needs no more than 52 bits")]
-    fn too_many(&self, dead: u64, records: u64) -> bool {
-        match self.spec.max_dead {
-            MaxDead::Records(max) => dead > max,
-            MaxDead::Share(share) => dead > DEAD_ALWAYS_ALLOWED && dead as f64 > share * records as f64,
-        }
     }
 
     /// The wait before the next attempt is over.

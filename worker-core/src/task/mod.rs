@@ -43,7 +43,7 @@ impl Task {
             TaskKind::Stream(stream) => Kind::Stream(StreamTask::new(stream.clone())),
             TaskKind::Sink => Kind::Sink(SinkTask::default()),
         };
-        Self { base: Base::new(id, spec.name.clone(), inputs, outputs), kind }
+        Self { base: Base::new(id, spec, inputs, outputs), kind }
     }
 
     /// Does what can be done now. Called after anything the task depends on has changed.

@@ -18,6 +18,7 @@ pub(crate) struct SinkTask {
     works: u64,
     writing: Option<Writing>,
     closing: bool,
+    closed: bool,
 }
 
 #[derive(Debug)]
@@ -60,15 +61,26 @@ impl SinkTask {
     }
 
     pub(crate) fn closed(&mut self, base: &mut Base, ctx: &mut Ctx) {
-        if self.closing {
+        self.closed = true;
+        if base.is_exhausted() && base.life == super::Life::Running {
             base.commit_end(ctx, Vec::new(), Output::default());
         }
+    }
+
+    /// The node leaves before the input's end: what was taken is written and closed. Says whether that is done.
+    pub(crate) fn leave(&mut self, base: &Base, ctx: &mut Ctx) -> bool {
+        if !self.closing && self.writing.is_none() {
+            self.closing = true;
+            ctx.act(Action::CloseSink { task: base.id });
+        }
+        self.closed
     }
 
     /// The reader of this sink is gone: it takes nothing more, and says so upstream.
     pub(crate) fn reader_gone(&mut self, base: &mut Base, ctx: &mut Ctx) {
         self.writing = None;
         self.closing = true;
+        self.closed = true;
         base.finish_early(ctx, Output::default());
     }
 
