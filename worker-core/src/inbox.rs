@@ -51,6 +51,7 @@ pub struct Inbox {
     ack_due: bool,
     duplicates: u64,
     records: u64,
+    dropped: u64,
     pub(crate) planted: Planted,
 }
 
@@ -144,6 +145,7 @@ impl Inbox {
             ack_due: false,
             duplicates: 0,
             records: 0,
+            dropped: 0,
             planted: Planted::default(),
         }
     }
@@ -238,6 +240,7 @@ impl Inbox {
         self.records += records as u64;
         if self.closed {
             window.take(fresh.cost());
+            self.dropped += if self.ended { records as u64 } else { 0 };
             return Ok(records);
         }
         self.queue_cost += fresh.cost();
@@ -337,6 +340,12 @@ impl Inbox {
             }
         }
         self.queue_cost = 0;
+    }
+
+    /// Tuples dropped since the last call because a new life of the sender gave them to a task that had ended: it was given
+    /// its inputs again, and what is dropped may be a repeat or lost.
+    pub fn poll_dropped(&mut self) -> u64 {
+        std::mem::take(&mut self.dropped)
     }
 
     /// An acknowledgement worth writing now.

@@ -1,9 +1,10 @@
 //! Output of a task on its way to the core: routed, and outside memory where it is too much.
 
-use crate::io::spill::SpillStore;
+use super::spill::FULL_DISK_WAIT;
+use crate::io::spill::{SpillError, SpillStore};
 use crate::pipeline::plan::LocalTask;
 use std::sync::Arc;
-use worker_core::event::{Body, Output};
+use worker_core::event::{Body, Output, Place};
 use worker_core::route::Router;
 use worker_proto::Batch;
 
@@ -55,7 +56,8 @@ impl Collector {
                 self.held_bytes += cost;
                 continue;
             }
-            let place = self.store.store(batch).map_err(|e| e.to_string())?;
+            // On a disk that is slow, other tasks of this thread must not wait.
+            let place = tokio::task::block_in_place(|| store_when_there_is_room(&self.store, batch))?;
             chunk.body = Body::Stored { place, records, cost };
         }
         Ok(())
@@ -68,12 +70,35 @@ impl Collector {
         std::mem::take(&mut self.held)
     }
 
-    /// Forgets what was held: the run that printed it failed.
+    /// Forgets what was held: the run that printed it failed or was killed.
     pub(super) fn discard(&mut self) {
         for chunk in self.take().chunks {
             if let Body::Stored { place, .. } = chunk.body {
                 self.store.discard(place);
             }
         }
+    }
+}
+
+/// A full disk makes this task's program wait, and nobody else.
+fn store_when_there_is_room(store: &SpillStore, batch: &Batch) -> Result<Place, String> {
+    let mut said = false;
+    loop {
+        match store.store(batch) {
+            Ok(place) => return Ok(place),
+            Err(error @ SpillError::Full { .. }) => {
+                if !std::mem::replace(&mut said, true) {
+                    tracing::warn!(%error, "cannot put an output aside; its program waits until it works");
+                }
+                std::thread::sleep(FULL_DISK_WAIT);
+            }
+            Err(error) => return Err(error.to_string()),
+        }
+    }
+}
+
+impl Drop for Collector {
+    fn drop(&mut self) {
+        self.discard();
     }
 }

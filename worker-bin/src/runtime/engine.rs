@@ -217,6 +217,11 @@ impl Engine {
         self.tell(Event::Drain);
     }
 
+    /// Says a last word to the peers, where the node has not done so by itself.
+    pub(super) fn leave(self: &Arc<Self>) {
+        self.act(Node::stop);
+    }
+
     /// Ends threads, children and connections; connections get a moment for their last word.
     pub(super) async fn stop_all(self: &Arc<Self>) {
         self.connections.wait_closed(Duration::from_secs(2)).await;

@@ -131,7 +131,7 @@ pub async fn run(
             }
         };
         let signal = tokio::select! {
-            end = &mut ended => break end.unwrap_or(End::Finished),
+            end = &mut ended => break end.unwrap_or(End::Stopped(2)),
             _ = interrupt.recv() => 2,
             _ = terminate.recv() => 15,
             () = late => break End::Stopped(interrupted.unwrap_or(2)),
@@ -153,6 +153,9 @@ async fn finish(
     interrupted: Option<i32>,
 ) -> Result<Summary, RunError> {
     let held = engine.held_records();
+    if matches!(result, End::Stopped(_)) {
+        engine.leave();
+    }
     engine.stop_all().await;
     launcher.shutdown().await;
     engine.remove_scratch();

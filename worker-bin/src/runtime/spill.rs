@@ -12,7 +12,7 @@ use worker_core::event::{Event, Place};
 use worker_proto::{Batch, LinkId, Seq};
 
 /// How long to wait before a full disk is tried again.
-const FULL_DISK_WAIT: Duration = Duration::from_secs(1);
+pub(super) const FULL_DISK_WAIT: Duration = Duration::from_secs(1);
 
 /// Orders for the spill thread. Bounded by the core: what is on its way out of memory is part of each link's budget.
 #[derive(Debug)]

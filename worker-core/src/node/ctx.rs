@@ -1,7 +1,7 @@
 //! What tasks and peers of a node share.
 
 use crate::config::{NodeConfig, NodeIx, TaskId, TaskKind};
-use crate::event::{Action, NodeError};
+use crate::event::{Action, Body, NodeError, Output};
 use crate::fault::Planted;
 use crate::inbox::Inbox;
 use crate::outbox::{Outbox, Request};
@@ -136,6 +136,15 @@ impl Ctx {
                 Request::Load { first_seq, place } => Action::Load { link, first_seq, place },
                 Request::Discard { place } => Action::Discard { place },
             });
+        }
+    }
+
+    /// Output that counts for nothing: what the driver stored of it is not needed.
+    pub(crate) fn discard(&mut self, output: Output) {
+        for chunk in output.chunks {
+            if let Body::Stored { place, .. } = chunk.body {
+                self.act(Action::Discard { place });
+            }
         }
     }
 

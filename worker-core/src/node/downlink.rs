@@ -103,7 +103,9 @@ impl Downlink {
         let peer = ctx.node_name(self.peer).to_owned();
         if self.source_heard {
             let why = "its process, which ran a source, was restarted; without a journal its input would be repeated";
-            ctx.halt(NodeError::Peer { peer, why: why.into() });
+            if !self.bye {
+                ctx.halt(NodeError::Peer { peer, why: why.into() });
+            }
             return Err(GoAway { why: GoAwayWhy::Failed, message: format!("source node restarted: {why}") });
         }
         self.heard = false;
@@ -133,6 +135,11 @@ impl Downlink {
                 let inbox = ctx.inbox(link);
                 let was_empty = inbox.is_empty();
                 inbox.accept(batch).map_err(|e| violation(&e))?;
+                let records = inbox.poll_dropped();
+                if records > 0 {
+                    ctx.lost += records;
+                    ctx.act(Action::Lost { link, records });
+                }
                 ctx.inbox_filled(link, was_empty);
                 Ok(())
             }

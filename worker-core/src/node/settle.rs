@@ -201,6 +201,15 @@ impl Node {
         }
     }
 
+    /// Closes every connection with a word and does nothing more; what was accepted and not finished is given up.
+    pub fn stop(&mut self, now: crate::time::Time) {
+        self.at(now);
+        if !self.over {
+            let message = "stopped by its user".to_owned();
+            self.over(&GoAway { why: GoAwayWhy::Leaving, message }, Action::Finished);
+        }
+    }
+
     fn over(&mut self, last_word: &GoAway, action: Action) {
         self.over = true;
         self.close_all(last_word);
@@ -218,7 +227,12 @@ impl Node {
         let remote_inputs = self.downlinks.values().next().is_some();
         remote_inputs
             && self.tasks.iter().flatten().all(crate::task::Task::is_quiet)
-            && self.ctx.outboxes.iter().flatten().all(crate::outbox::Outbox::is_settled)
+            && self
+                .ctx
+                .outboxes
+                .iter()
+                .flatten()
+                .all(|o| o.is_settled() && o.ended().is_none_or(|e| o.through() >= e))
             && self.downlinks.values().all(|d| !d.is_talking())
     }
 

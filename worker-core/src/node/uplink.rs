@@ -44,6 +44,8 @@ pub(crate) struct Uplink {
     name_in_use_since: Option<Time>,
     /// The peer said that it leaves; after the goodbyes its connection is not missed.
     peer_left: bool,
+    /// Why the peer said it closes the connection.
+    said: Option<String>,
     pub(super) down_since: Time,
     pub(super) last_error: String,
 }
@@ -77,6 +79,7 @@ impl Uplink {
             woken: false,
             name_in_use_since: None,
             peer_left: false,
+            said: None,
             down_since: ctx.now,
             last_error: "not connected yet".into(),
         }
@@ -91,6 +94,7 @@ impl Uplink {
     pub(super) fn dialed(&mut self, ctx: &mut Ctx) {
         let State::Dialing(conn) = self.state else { return };
         self.state = State::Greeting(conn);
+        self.said = None;
         let config = &ctx.config;
         self.control.push_back(Frame::Hello(Hello {
             protocol: PROTOCOL,
@@ -107,6 +111,7 @@ impl Uplink {
 
     /// The connection is gone, or was never made.
     pub(super) fn closed(&mut self, ctx: &mut Ctx, why: String) {
+        let why = self.said.take().unwrap_or(why);
         if self.state == State::Done && self.peer_left {
             return;
         }
@@ -248,7 +253,7 @@ impl Uplink {
 
     fn go_away(&mut self, ctx: &mut Ctx, go_away: GoAway) {
         let peer = ctx.node_name(self.peer).to_owned();
-        self.last_error = format!("node {peer} closed the connection: {}", go_away.message);
+        self.said = Some(format!("node {peer} closed the connection: {}", go_away.message));
         let why = go_away.message;
         match go_away.why {
             GoAwayWhy::Protocol

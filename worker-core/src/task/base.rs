@@ -35,6 +35,8 @@ pub(crate) struct Base {
     pub(crate) life: Life,
     pub(crate) counters: TaskCounters,
     max_dead: MaxDead,
+    /// It ended before its input did.
+    early: bool,
     /// Inputs that have something queued, in the order of their turns.
     ring: VecDeque<LinkId>,
     /// Inputs whose end has come.
@@ -53,6 +55,7 @@ impl Base {
         let name = spec.name.clone();
         Self {
             max_dead,
+            early: false,
             id,
             name,
             inputs,
@@ -188,14 +191,11 @@ impl Base {
         self.commit(ctx, inputs, output, true);
     }
 
-    /// Ends the task before its input ended; what still comes is dropped, and upstream is told.
+    /// Ends the task before its input ended. Once its outputs are acknowledged, what still comes is dropped and upstream is
+    /// told.
     pub(super) fn finish_early(&mut self, ctx: &mut Ctx, output: Output) {
         self.ring.clear();
-        for i in 0..self.inputs.len() {
-            let link = self.inputs[i];
-            ctx.inbox(link).close();
-            ctx.cancel_upstream(link);
-        }
+        self.early = true;
         self.commit_end(ctx, Vec::new(), output);
     }
 
@@ -250,6 +250,9 @@ impl Base {
                 self.life = Life::Done;
                 for i in 0..self.inputs.len() {
                     ctx.inbox(self.inputs[i]).close();
+                    if self.early {
+                        ctx.cancel_upstream(self.inputs[i]);
+                    }
                     self.finish_end(ctx, self.inputs[i]);
                 }
             }
@@ -266,9 +269,10 @@ impl Base {
         }
     }
 
-    /// No accepted input is unfinished, no commit on its way.
+    /// No accepted input waits, no commit is on its way. What is unfinished beyond that waits for streams, which a node that
+    /// leaves gives up.
     pub(super) fn is_quiet(&self) -> bool {
-        self.ring.is_empty() && self.pending.is_empty() && self.finish.is_empty()
+        self.ring.is_empty() && self.pending.is_empty()
     }
 
     /// The positions that `pieces`, in order, reach.

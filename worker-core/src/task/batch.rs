@@ -169,8 +169,8 @@ impl BatchTask {
         result: Result<Output, Failure>,
         spent: Spent,
     ) -> bool {
-        let Phase::Running { work: current, .. } = self.phase else { return false };
-        if current != work {
+        if !matches!(self.phase, Phase::Running { work: current, .. } if current == work) {
+            ctx.discard(result.unwrap_or_default());
             return false;
         }
         self.phase = Phase::Idle;

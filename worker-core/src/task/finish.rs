@@ -43,10 +43,6 @@ impl FinishTracker {
     pub(super) fn pop(&mut self) -> Option<Step> {
         self.steps.pop_front()
     }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.steps.is_empty()
-    }
 }
 
 impl Step {

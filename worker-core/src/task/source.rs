@@ -32,6 +32,7 @@ impl SourceTask {
     pub(crate) fn read(&mut self, base: &mut Base, ctx: &mut Ctx, output: Output) {
         self.allowed = self.allowed.saturating_sub(1);
         if self.ended {
+            ctx.discard(output);
             return;
         }
         base.counters.records_in += output.records;

@@ -121,6 +121,8 @@ impl StreamTask {
     pub(crate) fn printed(&mut self, base: &mut Base, ctx: &mut Ctx, window: u64, output: Output) {
         if window == self.window && self.phase != Phase::Idle {
             base.commit(ctx, Vec::new(), output, false);
+        } else {
+            ctx.discard(output);
         }
     }
 
@@ -133,6 +135,7 @@ impl StreamTask {
         early: bool,
     ) {
         if window != self.window || self.phase == Phase::Idle {
+            ctx.discard(result.unwrap_or_default());
             return;
         }
         let output = match result {
