@@ -1,6 +1,6 @@
 //! Test-only hook: protocol bugs that a simulation plants to show that it would catch them.
 
-/// One bug to plant with [`Node::plant`](crate::Node::plant) (feature `planted-bugs`).
+/// One bug to plant with `Node::plant`, which is there with the feature `planted-bugs` only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Bug {
     /// A retry waits for room in the budget, as fresh output does: the failure the project began from.

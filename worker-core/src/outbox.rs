@@ -13,19 +13,19 @@
 //! Limits: `memory_max` bytes in memory (one entry more if it is empty), then entries are stored outside; the owner stops
 //! producing by looking at [`Outbox::stored_cost`]. An outbox never refuses a push: what was produced has a place.
 
+mod holding;
+mod inspect;
+
+pub use holding::Request;
+
 use crate::credit::SendWindow;
-use crate::event::{Body, Place};
+use crate::event::Body;
 use crate::fault::{Bug, Planted};
+use holding::{Entry, Held};
 use std::collections::VecDeque;
 use thiserror::Error;
 use worker_proto::limits::FRAME_BYTES_TARGET;
 use worker_proto::{Batch, Seq};
-
-/// Batches up to this cost, in bytes, are joined while they wait.
-const SMALL_BYTES: u64 = 4 * 1024;
-
-/// How many entries past the cursor are looked at when stored ones are fetched.
-const PREFETCH_ENTRIES: usize = 64;
 
 /// The sending end of one link: what is not acknowledged yet, and how far it was sent.
 ///
@@ -61,30 +61,6 @@ pub struct Outbox {
     pub(crate) planted: Planted,
     /// Only for [`Bug::SequenceResetOnReconnect`].
     renumber: u64,
-}
-
-/// Something the owner must do for an outbox.
-#[derive(Clone, Debug)]
-pub enum Request {
-    /// Put a batch outside memory, then call [`Outbox::stored`].
-    Store {
-        /// Its first tuple.
-        first_seq: Seq,
-        /// The records.
-        batch: Batch,
-    },
-    /// Get a batch back, then call [`Outbox::loaded`].
-    Load {
-        /// Its first tuple.
-        first_seq: Seq,
-        /// Where it is.
-        place: Place,
-    },
-    /// Forget what is stored there.
-    Discard {
-        /// Where.
-        place: Place,
-    },
 }
 
 /// Tuples pulled to be sent.
@@ -140,28 +116,6 @@ pub struct Standing {
     pub finished: Seq,
     /// Credit from now on, in bytes.
     pub credit: u64,
-}
-
-#[derive(Debug)]
-struct Entry {
-    first: Seq,
-    records: u64,
-    cost: u64,
-    held: Held,
-}
-
-#[derive(Debug)]
-enum Held {
-    Memory(Batch),
-    Storing(Batch),
-    Stored(Place),
-    Loading(Place),
-}
-
-impl Entry {
-    fn last(&self) -> Seq {
-        self.first.plus(self.records - 1)
-    }
 }
 
 impl Outbox {
@@ -228,42 +182,6 @@ impl Outbox {
         self.prefetch();
     }
 
-    /// Adds a small batch to the last entry, if that is small, in memory and was never sent: many single records would
-    /// otherwise take far more memory than they are charged with.
-    fn joins_last(&mut self, first: Seq, batch: &Batch) -> bool {
-        let limit = self.small_max();
-        let Some(last) = self.entries.back_mut() else { return false };
-        let Held::Memory(held) = &mut last.held else { return false };
-        if last.first <= self.sent_max.max(self.cursor) || last.cost + batch.cost() > limit {
-            return false;
-        }
-        debug_assert_eq!(last.first.plus(last.records), first, "pushes are in order");
-        *held = held.joined(batch);
-        last.records += batch.len() as u64;
-        last.cost += batch.cost();
-        self.memory_cost += batch.cost();
-        true
-    }
-
-    /// Asks to store the last entry before another follows it, if it stayed in memory only because it was small.
-    fn seal_last(&mut self) {
-        let over = self.storing_cost + self.stored_cost > 0 || self.memory_cost > self.memory_max;
-        let unsent = self.sent_max.max(self.cursor);
-        let Some(last) = self.entries.back_mut().filter(|last| over && last.first > unsent) else { return };
-        if let Held::Memory(batch) = &last.held {
-            let batch = batch.clone();
-            self.memory_cost -= last.cost;
-            self.storing_cost += last.cost;
-            self.requests.push_back(Request::Store { first_seq: last.first, batch: batch.clone() });
-            last.held = Held::Storing(batch);
-        }
-    }
-
-    /// Up to this cost, in bytes, a batch is small.
-    fn small_max(&self) -> u64 {
-        SMALL_BYTES.min(self.memory_max / 4)
-    }
-
     /// Takes tuples that may leave at once; returns the number of the first.
     pub fn push(&mut self, batch: Batch) -> Seq {
         let first = self.assign(batch.len() as u64);
@@ -281,61 +199,6 @@ impl Outbox {
             self.finished = seq;
         }
         seq
-    }
-
-    /// Keeps a new entry in memory while there is room and nothing older is outside, or while it is small and may still grow
-    /// (see [`Self::seal_last`]); else asks to store it.
-    fn place_new(&mut self, first: Seq, cost: u64, held: Held) -> Held {
-        let Held::Memory(batch) = held else {
-            self.stored_cost += cost;
-            return held;
-        };
-        let older_outside = self.storing_cost + self.stored_cost > 0;
-        let fits = !older_outside && (self.memory_cost == 0 || self.memory_cost + cost <= self.memory_max);
-        if fits || cost <= self.small_max() {
-            self.memory_cost += cost;
-            return Held::Memory(batch);
-        }
-        self.storing_cost += cost;
-        self.requests.push_back(Request::Store { first_seq: first, batch: batch.clone() });
-        Held::Storing(batch)
-    }
-
-    /// The next thing the owner must do.
-    pub fn poll_request(&mut self) -> Option<Request> {
-        self.requests.pop_front()
-    }
-
-    /// Whether the batch that starts at `first_seq` is still to be put outside memory.
-    #[must_use]
-    pub fn is_storing(&self, first_seq: Seq) -> bool {
-        self.index_of(first_seq).is_some_and(|i| matches!(self.entries[i].held, Held::Storing(_)))
-    }
-
-    /// The batch that starts at `first_seq` is at `place` now.
-    pub fn stored(&mut self, first_seq: Seq, place: Place) {
-        match self.index_of(first_seq) {
-            Some(i) if matches!(self.entries[i].held, Held::Storing(_)) => {
-                let cost = self.entries[i].cost;
-                self.storing_cost -= cost;
-                self.stored_cost += cost;
-                self.entries[i].held = Held::Stored(place);
-            }
-            Some(_) | None => self.requests.push_back(Request::Discard { place }),
-        }
-        self.prefetch();
-    }
-
-    /// The batch that starts at `first_seq` is in memory again.
-    pub fn loaded(&mut self, first_seq: Seq, batch: Batch) {
-        let Some(i) = self.index_of(first_seq) else { return };
-        if let Held::Loading(place) = self.entries[i].held {
-            self.stored_cost -= self.entries[i].cost;
-            self.memory_cost += self.entries[i].cost;
-            self.entries[i].held = Held::Memory(batch);
-            self.requests.push_back(Request::Discard { place });
-        }
-        self.prefetch();
     }
 
     /// A receiver has answered `Open`: sending goes on behind what it received.
@@ -491,63 +354,6 @@ impl Outbox {
         self.prefetch();
     }
 
-    /// Forgets entries that end at or before `through`.
-    fn release(&mut self, through: Seq) {
-        if through <= self.through {
-            return;
-        }
-        self.through = through;
-        while let Some(entry) = self.entries.front() {
-            if entry.last() > through {
-                break;
-            }
-            let Some(entry) = self.entries.pop_front() else { break };
-            self.at = self.at.saturating_sub(1);
-            match entry.held {
-                Held::Memory(_) => self.memory_cost -= entry.cost,
-                Held::Storing(_) => self.storing_cost -= entry.cost,
-                Held::Stored(place) | Held::Loading(place) => {
-                    self.stored_cost -= entry.cost;
-                    self.requests.push_back(Request::Discard { place });
-                }
-            }
-        }
-        if self.cursor < through {
-            self.cursor = through;
-            self.find_cursor();
-        }
-    }
-
-    /// Asks for stored entries from the cursor on, within the memory budget; always for the one at the cursor.
-    fn prefetch(&mut self) {
-        if self.window.is_none() || self.stored_cost == 0 {
-            return;
-        }
-        let mut planned = self.memory_cost;
-        for i in self.at..self.entries.len().min(self.at + PREFETCH_ENTRIES) {
-            let entry = &mut self.entries[i];
-            match entry.held {
-                Held::Memory(_) | Held::Storing(_) => {}
-                Held::Loading(_) => planned += entry.cost,
-                Held::Stored(place) => {
-                    if i != self.at && planned + entry.cost > self.memory_max {
-                        return;
-                    }
-                    planned += entry.cost;
-                    entry.held = Held::Loading(place);
-                    self.requests.push_back(Request::Load { first_seq: entry.first, place });
-                }
-            }
-            if planned > self.memory_max {
-                return;
-            }
-        }
-    }
-
-    fn index_of(&self, first: Seq) -> Option<usize> {
-        self.entries.binary_search_by_key(&first, |e| e.first).ok()
-    }
-
     fn find_cursor(&mut self) {
         let next = self.cursor.next();
         self.at = self.entries.partition_point(|e| e.last() < next);
@@ -555,127 +361,6 @@ impl Outbox {
 
     fn has_tuple(&self) -> bool {
         self.cursor.next() < self.held_next && Some(self.cursor.next()) != self.end
-    }
-
-    /// Whether [`pull`](Self::pull) or [`pull_end`](Self::pull_end) may give something now.
-    #[must_use]
-    pub fn is_sendable(&self) -> bool {
-        let Some(window) = self.window else { return false };
-        let next = self.cursor.next();
-        if self.cancelled || next >= self.held_next {
-            return false;
-        }
-        if Some(next) == self.end {
-            return true;
-        }
-        window.left() > 0
-            && self.entries.get(self.at).is_some_and(|e| matches!(e.held, Held::Memory(_) | Held::Storing(_)))
-    }
-
-    /// The first tuple a receiver must still be given: all before it were acknowledged.
-    #[must_use]
-    pub fn first_unacked(&self) -> Seq {
-        match self.end {
-            Some(end) if self.finished < end => self.through.next().min(end),
-            Some(_) | None => self.through.next(),
-        }
-    }
-
-    /// The number the next pushed tuple will have.
-    #[must_use]
-    pub fn next_seq(&self) -> Seq {
-        self.held_next
-    }
-
-    /// Acknowledged through.
-    #[must_use]
-    pub fn through(&self) -> Seq {
-        self.through
-    }
-
-    /// Effects done through.
-    #[must_use]
-    pub fn finished(&self) -> Seq {
-        self.finished
-    }
-
-    /// Sent through, on this connection.
-    #[must_use]
-    pub fn cursor(&self) -> Seq {
-        self.cursor
-    }
-
-    /// The end's number, once it is known.
-    #[must_use]
-    pub fn ended(&self) -> Option<Seq> {
-        self.end
-    }
-
-    /// Whether everything, the end included, is finished or cancelled.
-    #[must_use]
-    pub fn is_finished(&self) -> bool {
-        self.end.is_some_and(|end| self.finished >= end)
-    }
-
-    /// Whether the receiver cancelled the link.
-    #[must_use]
-    pub fn is_cancelled(&self) -> bool {
-        self.cancelled
-    }
-
-    /// Whether every tuple pushed so far was acknowledged.
-    #[must_use]
-    pub fn is_settled(&self) -> bool {
-        self.entries.is_empty()
-    }
-
-    /// Whether a receiver has opened the link on a living connection.
-    #[must_use]
-    pub fn is_open(&self) -> bool {
-        self.window.is_some()
-    }
-
-    /// Whether the receiver's credit is used up while tuples wait.
-    #[must_use]
-    pub fn waits_for_credit(&self) -> bool {
-        self.window.is_some_and(|w| w.left() == 0) && self.has_tuple()
-    }
-
-    /// Bytes of unacknowledged tuples in memory, those on their way out of it included.
-    #[must_use]
-    pub fn memory_cost(&self) -> u64 {
-        self.memory_cost + self.storing_cost
-    }
-
-    /// Bytes on their way out of memory.
-    #[must_use]
-    pub fn storing_cost(&self) -> u64 {
-        self.storing_cost
-    }
-
-    /// Bytes of unacknowledged tuples outside memory.
-    #[must_use]
-    pub fn stored_cost(&self) -> u64 {
-        self.stored_cost
-    }
-
-    /// Tuples held: pushed and not acknowledged.
-    #[must_use]
-    pub fn held_records(&self) -> u64 {
-        let end = u64::from(self.end.is_some());
-        self.held_next.before().since(self.through).saturating_sub(end)
-    }
-
-    /// Tuples ever pushed.
-    #[must_use]
-    pub fn records(&self) -> u64 {
-        self.records
-    }
-
-    /// Tuples sent more than once, counted each time.
-    #[must_use]
-    pub fn retried(&self) -> u64 {
-        self.retried
     }
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::event::Place;
 use bytes::Bytes;
 
 fn lines(n: usize) -> Batch {

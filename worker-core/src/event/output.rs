@@ -1,0 +1,109 @@
+//! What the work of a task gives: records, dead letters, failures, and what it cost.
+
+use super::Place;
+use bytes::Bytes;
+use std::time::Duration;
+use worker_proto::{Batch, LinkId, Seq};
+
+/// What a task produced, routed to its links by a [`Router`](crate::route::Router).
+#[derive(Clone, Debug, Default)]
+pub struct Output {
+    /// Records by link; several chunks for one link are in order.
+    pub chunks: Vec<Chunk>,
+    /// Records that cannot go on.
+    pub dead: Vec<DeadLetter>,
+    /// How many records were produced, before they were copied to several stages.
+    pub records: u64,
+}
+
+/// Records for one link.
+#[derive(Clone, Debug)]
+pub struct Chunk {
+    /// Which link.
+    pub link: LinkId,
+    /// The records.
+    pub body: Body,
+}
+
+/// Records in memory or outside.
+#[derive(Clone, Debug)]
+pub enum Body {
+    /// In memory; not empty.
+    Memory(Batch),
+    /// Outside, put there by the driver before it gave the output to the core.
+    Stored {
+        /// Where.
+        place: Place,
+        /// How many records; not 0.
+        records: u64,
+        /// Their cost (see [`Batch::cost`]).
+        cost: u64,
+    },
+}
+
+impl Body {
+    /// How many records.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        match self {
+            Body::Memory(batch) => batch.len() as u64,
+            Body::Stored { records, .. } => *records,
+        }
+    }
+}
+
+/// A record that is put aside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// The record, with its terminator.
+    pub record: Bytes,
+    /// Why, in one line.
+    pub reason: String,
+    /// How often it was tried; 0 if it never was.
+    pub attempts: u32,
+    /// The last lines a program said on standard error, if one was involved.
+    pub stderr_tail: String,
+    /// Link and position it arrived by; `None` for a record the task itself produced.
+    pub origin: Option<(LinkId, Seq)>,
+}
+
+/// Why a child's run did not succeed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The class.
+    pub kind: FailureKind,
+    /// One line for people: what happened, what was expected, what to do.
+    pub message: String,
+    /// The last lines it said on standard error.
+    pub stderr_tail: String,
+    /// It printed nothing on standard output.
+    pub silent: bool,
+}
+
+/// Classes of failures of a child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureKind {
+    /// The program could not be started at all: not the record's fault.
+    CannotStart,
+    /// It ended with this exit status, which the stage does not accept.
+    Exit(i32),
+    /// A signal ended it.
+    Signal(i32),
+    /// It did not move for the stage's timeout and was killed.
+    Timeout,
+    /// What it printed breaks a rule, such as the longest record.
+    Output,
+    /// A stream child ended before it had read its input.
+    EarlyExit,
+    /// The worker could not read, write or store: not the record's fault.
+    Worker,
+}
+
+/// What a run cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// From the request to start until the child existed.
+    pub start: Duration,
+    /// From the request to start until all was read and the child was gone.
+    pub total: Duration,
+}

@@ -1,0 +1,207 @@
+//! Where the unacknowledged tuples of an outbox are: in memory, or outside it.
+
+use super::Outbox;
+use crate::event::Place;
+use worker_proto::{Batch, Seq};
+
+/// Batches up to this cost, in bytes, are joined while they wait.
+const SMALL_BYTES: u64 = 4 * 1024;
+
+/// How many entries past the cursor are looked at when stored ones are fetched.
+const PREFETCH_ENTRIES: usize = 64;
+
+/// Something the owner must do for an outbox.
+#[derive(Clone, Debug)]
+pub enum Request {
+    /// Put a batch outside memory, then call [`Outbox::stored`].
+    Store {
+        /// Its first tuple.
+        first_seq: Seq,
+        /// The records.
+        batch: Batch,
+    },
+    /// Get a batch back, then call [`Outbox::loaded`].
+    Load {
+        /// Its first tuple.
+        first_seq: Seq,
+        /// Where it is.
+        place: Place,
+    },
+    /// Forget what is stored there.
+    Discard {
+        /// Where.
+        place: Place,
+    },
+}
+
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) first: Seq,
+    pub(super) records: u64,
+    pub(super) cost: u64,
+    pub(super) held: Held,
+}
+
+#[derive(Debug)]
+pub(super) enum Held {
+    Memory(Batch),
+    Storing(Batch),
+    Stored(Place),
+    Loading(Place),
+}
+
+impl Entry {
+    pub(super) fn last(&self) -> Seq {
+        self.first.plus(self.records - 1)
+    }
+}
+
+impl Outbox {
+    /// The next thing the owner must do.
+    pub fn poll_request(&mut self) -> Option<Request> {
+        self.requests.pop_front()
+    }
+
+    /// The batch that starts at `first_seq` is at `place` now.
+    pub fn stored(&mut self, first_seq: Seq, place: Place) {
+        match self.index_of(first_seq) {
+            Some(i) if matches!(self.entries[i].held, Held::Storing(_)) => {
+                let cost = self.entries[i].cost;
+                self.storing_cost -= cost;
+                self.stored_cost += cost;
+                self.entries[i].held = Held::Stored(place);
+            }
+            Some(_) | None => self.requests.push_back(Request::Discard { place }),
+        }
+        self.prefetch();
+    }
+
+    /// The batch that starts at `first_seq` is in memory again.
+    pub fn loaded(&mut self, first_seq: Seq, batch: Batch) {
+        let Some(i) = self.index_of(first_seq) else { return };
+        if let Held::Loading(place) = self.entries[i].held {
+            self.stored_cost -= self.entries[i].cost;
+            self.memory_cost += self.entries[i].cost;
+            self.entries[i].held = Held::Memory(batch);
+            self.requests.push_back(Request::Discard { place });
+        }
+        self.prefetch();
+    }
+
+    /// Whether the batch that starts at `first_seq` is still to be put outside memory.
+    #[must_use]
+    pub fn is_storing(&self, first_seq: Seq) -> bool {
+        self.index_of(first_seq).is_some_and(|i| matches!(self.entries[i].held, Held::Storing(_)))
+    }
+
+    /// Adds a small batch to the last entry, if that is small, in memory and was never sent: many single records would
+    /// otherwise take far more memory than they are charged with.
+    pub(super) fn joins_last(&mut self, first: Seq, batch: &Batch) -> bool {
+        let limit = self.small_max();
+        let Some(last) = self.entries.back_mut() else { return false };
+        let Held::Memory(held) = &mut last.held else { return false };
+        if last.first <= self.sent_max.max(self.cursor) || last.cost + batch.cost() > limit {
+            return false;
+        }
+        debug_assert_eq!(last.first.plus(last.records), first, "pushes are in order");
+        *held = held.joined(batch);
+        last.records += batch.len() as u64;
+        last.cost += batch.cost();
+        self.memory_cost += batch.cost();
+        true
+    }
+
+    /// Asks to store the last entry before another follows it, if it stayed in memory only because it was small.
+    pub(super) fn seal_last(&mut self) {
+        let over = self.storing_cost + self.stored_cost > 0 || self.memory_cost > self.memory_max;
+        let unsent = self.sent_max.max(self.cursor);
+        let Some(last) = self.entries.back_mut().filter(|last| over && last.first > unsent) else { return };
+        if let Held::Memory(batch) = &last.held {
+            let batch = batch.clone();
+            self.memory_cost -= last.cost;
+            self.storing_cost += last.cost;
+            self.requests.push_back(Request::Store { first_seq: last.first, batch: batch.clone() });
+            last.held = Held::Storing(batch);
+        }
+    }
+
+    /// Keeps a new entry in memory while there is room and nothing older is outside, or while it is small and may still grow
+    /// (see [`Self::seal_last`]); else asks to store it.
+    pub(super) fn place_new(&mut self, first: Seq, cost: u64, held: Held) -> Held {
+        let Held::Memory(batch) = held else {
+            self.stored_cost += cost;
+            return held;
+        };
+        let older_outside = self.storing_cost + self.stored_cost > 0;
+        let fits = !older_outside && (self.memory_cost == 0 || self.memory_cost + cost <= self.memory_max);
+        if fits || cost <= self.small_max() {
+            self.memory_cost += cost;
+            return Held::Memory(batch);
+        }
+        self.storing_cost += cost;
+        self.requests.push_back(Request::Store { first_seq: first, batch: batch.clone() });
+        Held::Storing(batch)
+    }
+
+    /// Forgets entries that end at or before `through`.
+    pub(super) fn release(&mut self, through: Seq) {
+        if through <= self.through {
+            return;
+        }
+        self.through = through;
+        while let Some(entry) = self.entries.front() {
+            if entry.last() > through {
+                break;
+            }
+            let Some(entry) = self.entries.pop_front() else { break };
+            self.at = self.at.saturating_sub(1);
+            match entry.held {
+                Held::Memory(_) => self.memory_cost -= entry.cost,
+                Held::Storing(_) => self.storing_cost -= entry.cost,
+                Held::Stored(place) | Held::Loading(place) => {
+                    self.stored_cost -= entry.cost;
+                    self.requests.push_back(Request::Discard { place });
+                }
+            }
+        }
+        if self.cursor < through {
+            self.cursor = through;
+            self.find_cursor();
+        }
+    }
+
+    /// Asks for stored entries from the cursor on, within the memory budget; always for the one at the cursor.
+    pub(super) fn prefetch(&mut self) {
+        if self.window.is_none() || self.stored_cost == 0 {
+            return;
+        }
+        let mut planned = self.memory_cost;
+        for i in self.at..self.entries.len().min(self.at + PREFETCH_ENTRIES) {
+            let entry = &mut self.entries[i];
+            match entry.held {
+                Held::Memory(_) | Held::Storing(_) => {}
+                Held::Loading(_) => planned += entry.cost,
+                Held::Stored(place) => {
+                    if i != self.at && planned + entry.cost > self.memory_max {
+                        return;
+                    }
+                    planned += entry.cost;
+                    entry.held = Held::Loading(place);
+                    self.requests.push_back(Request::Load { first_seq: entry.first, place });
+                }
+            }
+            if planned > self.memory_max {
+                return;
+            }
+        }
+    }
+
+    /// Up to this cost, in bytes, a batch is small.
+    fn small_max(&self) -> u64 {
+        SMALL_BYTES.min(self.memory_max / 4)
+    }
+
+    fn index_of(&self, first: Seq) -> Option<usize> {
+        self.entries.binary_search_by_key(&first, |e| e.first).ok()
+    }
+}

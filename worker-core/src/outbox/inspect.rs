@@ -1,0 +1,128 @@
+//! What an outbox tells about itself.
+
+use super::Outbox;
+use super::holding::Held;
+use worker_proto::Seq;
+
+impl Outbox {
+    /// Whether [`pull`](Self::pull) or [`pull_end`](Self::pull_end) may give something now.
+    #[must_use]
+    pub fn is_sendable(&self) -> bool {
+        let Some(window) = self.window else { return false };
+        let next = self.cursor.next();
+        if self.cancelled || next >= self.held_next {
+            return false;
+        }
+        if Some(next) == self.end {
+            return true;
+        }
+        window.left() > 0
+            && self.entries.get(self.at).is_some_and(|e| matches!(e.held, Held::Memory(_) | Held::Storing(_)))
+    }
+
+    /// The first tuple a receiver must still be given: all before it were acknowledged.
+    #[must_use]
+    pub fn first_unacked(&self) -> Seq {
+        match self.end {
+            Some(end) if self.finished < end => self.through.next().min(end),
+            Some(_) | None => self.through.next(),
+        }
+    }
+
+    /// The number the next pushed tuple will have.
+    #[must_use]
+    pub fn next_seq(&self) -> Seq {
+        self.held_next
+    }
+
+    /// Acknowledged through.
+    #[must_use]
+    pub fn through(&self) -> Seq {
+        self.through
+    }
+
+    /// Effects done through.
+    #[must_use]
+    pub fn finished(&self) -> Seq {
+        self.finished
+    }
+
+    /// Sent through, on this connection.
+    #[must_use]
+    pub fn cursor(&self) -> Seq {
+        self.cursor
+    }
+
+    /// The end's number, once it is known.
+    #[must_use]
+    pub fn ended(&self) -> Option<Seq> {
+        self.end
+    }
+
+    /// Whether everything, the end included, is finished or cancelled.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.end.is_some_and(|end| self.finished >= end)
+    }
+
+    /// Whether the receiver cancelled the link.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled
+    }
+
+    /// Whether every tuple pushed so far was acknowledged.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Whether a receiver has opened the link on a living connection.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.window.is_some()
+    }
+
+    /// Whether the receiver's credit is used up while tuples wait.
+    #[must_use]
+    pub fn waits_for_credit(&self) -> bool {
+        self.window.is_some_and(|w| w.left() == 0) && self.has_tuple()
+    }
+
+    /// Bytes of unacknowledged tuples in memory, those on their way out of it included.
+    #[must_use]
+    pub fn memory_cost(&self) -> u64 {
+        self.memory_cost + self.storing_cost
+    }
+
+    /// Bytes on their way out of memory.
+    #[must_use]
+    pub fn storing_cost(&self) -> u64 {
+        self.storing_cost
+    }
+
+    /// Bytes of unacknowledged tuples outside memory.
+    #[must_use]
+    pub fn stored_cost(&self) -> u64 {
+        self.stored_cost
+    }
+
+    /// Tuples held: pushed and not acknowledged.
+    #[must_use]
+    pub fn held_records(&self) -> u64 {
+        let end = u64::from(self.end.is_some());
+        self.held_next.before().since(self.through).saturating_sub(end)
+    }
+
+    /// Tuples ever pushed.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// Tuples sent more than once, counted each time.
+    #[must_use]
+    pub fn retried(&self) -> u64 {
+        self.retried
+    }
+}
