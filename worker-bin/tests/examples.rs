@@ -1,0 +1,44 @@
+//! The examples give what the same programs give in a shell pipe.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+fn examples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples")
+}
+
+#[test]
+fn airports_by_state_are_what_the_shell_pipe_counts() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["airports.csv", "airports.toml", "shell-pipe.sh"] {
+        std::fs::copy(examples().join("airports").join(name), dir.path().join(name)).unwrap();
+    }
+    let run = Command::new(env!("CARGO_BIN_EXE_worker"))
+        .args(["run", "--quiet"])
+        .arg(dir.path().join("airports.toml"))
+        .output()
+        .unwrap();
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    let pipe = Command::new("sh").arg(dir.path().join("shell-pipe.sh")).output().unwrap();
+    let counted = std::fs::read_to_string(dir.path().join("by-state.txt")).unwrap();
+    assert_eq!(counted, String::from_utf8(pipe.stdout).unwrap());
+    let airports: u64 =
+        counted.lines().map(|line| line.split_once(' ').unwrap().0.parse::<u64>().unwrap()).sum();
+    assert_eq!(airports, 3372, "all airports in the USA, those with quoted commas included\n{counted}");
+    assert!(counted.starts_with("263 AK\n209 TX\n205 CA\n"), "{counted}");
+}
+
+#[test]
+fn three_nodes_survive_a_stop_and_a_kill() {
+    let run = Command::new("bash")
+        .arg(examples().join("three-nodes/run.sh"))
+        .env("WORKER", env!("CARGO_BIN_EXE_worker"))
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let (out, err) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
+    assert!(run.status.success(), "{out}\n{err}");
+    assert!(out.contains("equal byte for byte"), "{out}");
+}
