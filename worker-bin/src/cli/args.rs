@@ -37,8 +37,8 @@ pub enum WorkerCommand {
 }
 
 const RUN_EXAMPLES: &str = "\
-Without FILE, the options -i, -s, -S and -o describe the pipeline; standard input and output are used where -i or -o
-are left out. Commands are split into words, no shell runs them; --print-toml shows the file that says the same.
+Without FILE, the options -i, -s, -S and -o describe the pipeline; standard input and output are used where -i or \
+-o are left out. Commands are split into words, no shell runs them; --print-toml shows the file that says the same.
 
 Examples:
   worker run access.toml --set since=50x
@@ -46,8 +46,8 @@ Examples:
   zcat big.gz | worker run -s 'jq -c .user'
   worker run access.toml --limit 1000 --to errors      # a look at what one stage gives
 
-Exit status: 0 done; 1 the pipeline failed; 2 the command line or a file is wrong; 3 finished, but with dead letters or
-records lost; 130 or 143 interrupted after a clean stop.";
+Exit status: 0 done; 1 the pipeline failed; 2 the command line or a file is wrong; 3 finished, but with dead letters \
+or records lost; 130 or 143 interrupted after a clean stop.";
 
 const CHECK_EXAMPLES: &str = "\
 Examples:

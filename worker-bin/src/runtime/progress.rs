@@ -201,6 +201,11 @@ impl Progress {
     pub(super) fn finish(&self, how: &str, status: &Status) {
         let mut shown = lock(&self.shown);
         if let Some(bars) = shown.bars.take() {
+            // A bar that is not finished draws itself once more when it is dropped.
+            let shown = &mut *shown;
+            for bar in shown.stage_bars.drain(..).chain(shown.bar.take()) {
+                bar.finish_and_clear();
+            }
             bars.clear().ok();
         }
         if self.mode == Mode::None {

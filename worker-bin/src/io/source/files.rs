@@ -103,8 +103,12 @@ impl FileSource {
     }
 
     fn end_file(&mut self) -> Result<(), SourceError> {
-        self.closed_bytes += self.reader.take().map_or(0, |reader| reader.done_bytes());
+        self.close_file();
         self.chunker.end_record().map_err(|e| self.too_long(e))
+    }
+
+    fn close_file(&mut self) {
+        self.closed_bytes += self.reader.take().map_or(0, |reader| reader.done_bytes());
     }
 
     fn flush(&mut self) -> Result<Option<Batch>, SourceError> {
@@ -141,7 +145,7 @@ impl SourceReader for FileSource {
                 return Ok(Some(self.counter.admit(batch)));
             }
         }
-        self.reader = None;
+        self.close_file();
         Ok(None)
     }
 

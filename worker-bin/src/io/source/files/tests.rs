@@ -211,6 +211,18 @@ fn the_limit_counts_records_of_all_files() {
 }
 
 #[test]
+fn what_was_read_stays_read_when_the_limit_is_reached() {
+    let dir = directory(&[("a", b"1\n2\n3\n")]);
+    let options = SourceOptions { limit: Some(1), ..SourceOptions::default() };
+    let mut source = FileSource::open(dir.path(), &["a"], &options).unwrap();
+    let mut last = 0;
+    while source.next_chunk().unwrap().is_some() {
+        last = source.progress().done_bytes;
+    }
+    assert!(last > 0 && source.progress().done_bytes >= last);
+}
+
+#[test]
 fn ten_megabytes_come_out_as_they_are_in_chunks_that_grow() {
     let content = lines(10 << 20);
     let dir = directory(&[("big", &content)]);
