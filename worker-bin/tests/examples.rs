@@ -1,7 +1,5 @@
 //! The examples give what the same programs give in a shell pipe.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
