@@ -81,7 +81,8 @@ impl Process<'_> {
             Err(error) => return failed(&format!("cannot start: {error}")),
         };
         let code = runtime.block_on(self.live(pipeline, plan, options));
-        runtime.shutdown_background();
+        // Threads may still wait on it, and a runtime that shuts down panics under them; the process ends now anyway.
+        std::mem::forget(runtime);
         code
     }
 

@@ -7,6 +7,7 @@ use crate::io::sink::{FileSink, SinkError, SinkWriter, StreamSink};
 use crate::io::source::{FileSource, Header, SourceError, SourceOptions, Stop, StreamSource};
 use crate::pipeline::plan::{LocalTask, Plan, Role, SourceTask, StageTask, Target};
 use crate::pipeline::{self, ProgramError, SourceInput};
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -132,6 +133,9 @@ fn open_source(
     let fail = |error| OpenError::Source { name: task.stage.clone(), error };
     Ok(match &source.input {
         SourceInput::Files { pattern, .. } => {
+            if let Some(stream) = lone_stream(dir, pattern, &options).map_err(fail)? {
+                return Ok(stream.into_input(done_bytes));
+            }
             let files = FileSource::open(dir, &[Path::new(pattern)], &options).map_err(fail)?;
             read.extend(files.files().iter().map(|path| (task.stage.clone(), path.clone())));
             Input::reader(Box::new(files), None, Arc::clone(done_bytes))
@@ -147,6 +151,37 @@ fn open_source(
             Input::program(program, options, Stop::new()?, Arc::clone(done_bytes))
         }
     })
+}
+
+/// A named pipe or a device: read as it comes, and no longer than until the run is to stop.
+struct LoneStream {
+    reader: StreamSource,
+    stop: Stop,
+}
+
+impl LoneStream {
+    fn into_input(self, done_bytes: &Arc<AtomicU64>) -> Input {
+        Input::reader(Box::new(self.reader), Some(self.stop), Arc::clone(done_bytes))
+    }
+}
+
+/// The one path that `pattern` stands for, opened, if that is no regular file.
+fn lone_stream(
+    dir: &Path,
+    pattern: &str,
+    options: &SourceOptions,
+) -> Result<Option<LoneStream>, SourceError> {
+    let path = dir.join(pattern);
+    let is_stream = std::fs::metadata(&path).is_ok_and(|m| {
+        let kind = m.file_type();
+        kind.is_fifo() || kind.is_char_device()
+    });
+    let opened = is_stream.then(|| Ok((std::fs::File::open(&path)?, Stop::new()?))).transpose();
+    let opened = opened.map_err(|source: std::io::Error| SourceError::Open { path: path.clone(), source })?;
+    Ok(opened.map(|(file, stop)| {
+        let reader = StreamSource::new(file.into(), path.display().to_string(), options, stop.clone());
+        LoneStream { reader, stop }
+    }))
 }
 
 fn open_stage(task: &LocalTask, stage: &StageTask, max_record: usize) -> Result<OpenedRole, OpenError> {

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use worker_core::event::{Event, Place};
 use worker_proto::{Batch, LinkId, Seq};
 
@@ -33,8 +33,8 @@ enum Order {
 pub(super) struct SpillOrders {
     store: Arc<SpillStore>,
     orders: Receiver<Order>,
-    /// The last attempt to store failed.
-    failing: Cell<bool>,
+    /// The last attempt to store failed; the next is due then.
+    retry_at: Cell<Option<Instant>>,
 }
 
 impl SpillPort {
@@ -43,7 +43,7 @@ impl SpillPort {
         let (sender, receiver) = channel();
         Ok((
             Self { store: Arc::clone(&store), orders: sender },
-            SpillOrders { store, orders: receiver, failing: Cell::new(false) },
+            SpillOrders { store, orders: receiver, retry_at: Cell::new(None) },
         ))
     }
 
@@ -68,14 +68,13 @@ impl SpillOrders {
             let mut waiting: VecDeque<(LinkId, Seq, Batch)> = VecDeque::new();
             while let Some(order) = self.next(!waiting.is_empty()) {
                 let Some(engine) = engine.upgrade() else { return };
-                let tries = order.is_none() || !self.failing.get();
                 match order {
                     Some(Order::Store(link, first_seq, batch)) => waiting.push_back((link, first_seq, batch)),
                     Some(Order::Load(link, first_seq, place)) => self.load(&engine, link, first_seq, place),
                     Some(Order::Discard(place)) => self.store.discard(place),
                     None => {}
                 }
-                if tries {
+                if self.retry_at.get().is_none_or(|at| Instant::now() >= at) {
                     self.store_waiting(&engine, &mut waiting);
                 }
             }
@@ -85,10 +84,10 @@ impl SpillOrders {
 
     /// The next order; `Some(None)` when it is time to try a full disk again, `None` when there will be no more.
     fn next(&self, full: bool) -> Option<Option<Order>> {
-        if !full {
+        let Some(retry_at) = self.retry_at.get().filter(|_| full) else {
             return self.orders.recv().ok().map(Some);
-        }
-        match self.orders.recv_timeout(FULL_DISK_WAIT) {
+        };
+        match self.orders.recv_timeout(retry_at.saturating_duration_since(Instant::now())) {
             Ok(order) => Some(Some(order)),
             Err(RecvTimeoutError::Timeout) => Some(None),
             Err(RecvTimeoutError::Disconnected) => None,
@@ -102,14 +101,14 @@ impl SpillOrders {
             match self.store.store(batch) {
                 Ok(place) => {
                     let (link, first_seq) = (*link, *first_seq);
-                    if self.failing.replace(false) {
+                    if self.retry_at.take().is_some() {
                         tracing::info!("outputs can be put aside again");
                     }
                     waiting.pop_front();
                     engine.tell(Event::Stored { link, first_seq, place });
                 }
                 Err(error) => {
-                    if !self.failing.replace(true) {
+                    if self.retry_at.replace(Some(Instant::now() + FULL_DISK_WAIT)).is_none() {
                         tracing::warn!(%error, "cannot put outputs aside; tasks behind it wait until it works");
                     }
                     // What was acknowledged meanwhile needs no place any more.

@@ -241,4 +241,6 @@ impl Node {
 }
 
 #[cfg(test)]
+mod peer_tests;
+#[cfg(test)]
 mod tests;

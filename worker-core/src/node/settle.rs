@@ -22,7 +22,7 @@ impl Node {
                 (Event::RunDone { work, result, spent, .. }, Kind::Batch(batch)) => {
                     batch.run_done(base, ctx, work, result, spent);
                 }
-                (Event::StreamFed { window, cost, .. }, Kind::Stream(s)) => s.taken(base, ctx, window, cost),
+                (Event::StreamFed { window, cost, .. }, Kind::Stream(s)) => s.taken(window, cost),
                 (Event::StreamOutput { window, output, .. }, Kind::Stream(s)) => {
                     s.printed(base, ctx, window, output);
                 }
@@ -240,6 +240,10 @@ impl Node {
     fn sinks_left(&mut self) -> bool {
         let mut left = true;
         for task in self.tasks.iter_mut().flatten() {
+            // What a stream has not said by now is given up: nothing may follow what the sinks are closed with.
+            if let Kind::Stream(stream) = &mut task.kind {
+                stream.abandon(&task.base, &mut self.ctx);
+            }
             if let Kind::Sink(sink) = &mut task.kind {
                 left &= sink.leave(&task.base, &mut self.ctx);
             }

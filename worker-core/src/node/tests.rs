@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 use worker_proto::{Batch, Fingerprint, Incarnation};
 
-fn batch_spec() -> BatchSpec {
+pub(super) fn batch_spec() -> BatchSpec {
     let second = Duration::from_secs(1);
     BatchSpec {
         max_bytes: 1 << 20,
@@ -20,7 +20,7 @@ fn batch_spec() -> BatchSpec {
     }
 }
 
-fn stream_spec() -> StreamSpec {
+pub(super) fn stream_spec() -> StreamSpec {
     StreamSpec { window: None, early_exit_is_done: false }
 }
 
@@ -46,7 +46,7 @@ fn line(kinds: Vec<TaskKind>) -> NodeConfig {
     }
 }
 
-fn records(lines: &[&str]) -> Batch {
+pub(super) fn records(lines: &[&str]) -> Batch {
     Batch::from_terminated(Bytes::from(lines.iter().map(|l| format!("{l}\n")).collect::<String>()), b'\n')
 }
 

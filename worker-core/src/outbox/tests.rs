@@ -168,3 +168,16 @@ fn what_comes_stored_to_an_idle_link_is_fetched_at_once() {
     outbox.loaded(Seq(1), lines(3));
     assert_eq!(pull_all(&mut outbox), [1, 2, 3]);
 }
+
+#[test]
+fn a_new_receiver_of_a_cancelled_link_gets_its_end() {
+    let mut outbox = Outbox::new(1_000);
+    outbox.push(lines(4));
+    outbox.cancel();
+    let end = outbox.end();
+    assert_eq!(outbox.receiver_restarted(), 0);
+    assert!(!outbox.is_finished());
+    assert_eq!(outbox.first_unacked(), end);
+    outbox.open(Standing { committed: Seq(4), received: Seq(4), finished: Seq(4), credit: 100 }).unwrap();
+    assert_eq!(outbox.pull_end(), Some(end));
+}

@@ -35,7 +35,7 @@ pub(crate) struct Base {
     pub(crate) life: Life,
     pub(crate) counters: TaskCounters,
     max_dead: MaxDead,
-    /// It ended before its input did.
+    /// It ended before its input did, and has not told upstream yet.
     early: bool,
     /// Inputs that have something queued, in the order of their turns.
     ring: VecDeque<LinkId>,
@@ -192,7 +192,7 @@ impl Base {
     }
 
     /// Ends the task before its input ended. Once its outputs are acknowledged, what still comes is dropped and upstream is
-    /// told.
+    /// told ([`Self::cancel_inputs_if_early`]).
     pub(super) fn finish_early(&mut self, ctx: &mut Ctx, output: Output) {
         self.ring.clear();
         self.early = true;
@@ -232,6 +232,7 @@ impl Base {
 
     /// Marks inputs finished whose effects are acknowledged, and the task done once its end is.
     pub(super) fn settle(&mut self, ctx: &mut Ctx) {
+        self.cancel_inputs_if_early(ctx);
         while let Some(step) = self.finish.front() {
             let settled = if step.ended {
                 self.outputs.iter().all(|&l| ctx.outbox_ref(l).is_finished())
@@ -248,14 +249,30 @@ impl Base {
             }
             if step.ended {
                 self.life = Life::Done;
+                self.ring.clear();
                 for i in 0..self.inputs.len() {
                     ctx.inbox(self.inputs[i]).close();
-                    if self.early {
-                        ctx.cancel_upstream(self.inputs[i]);
-                    }
                     self.finish_end(ctx, self.inputs[i]);
                 }
             }
+        }
+    }
+
+    /// A task that ended before its input tells upstream as soon as its outputs are acknowledged: not before, for a death
+    /// of this process could still lose them; not later, for upstream may be all that a common sink waits for.
+    fn cancel_inputs_if_early(&mut self, ctx: &mut Ctx) {
+        let acknowledged = |&l: &LinkId| {
+            let outbox = ctx.outbox_ref(l);
+            outbox.ended().is_some_and(|end| outbox.through() >= end)
+        };
+        if !self.early || self.life != Life::Ended || !self.outputs.iter().all(acknowledged) {
+            return;
+        }
+        self.early = false;
+        self.ring.clear();
+        for i in 0..self.inputs.len() {
+            ctx.inbox(self.inputs[i]).close();
+            ctx.cancel_upstream(self.inputs[i]);
         }
     }
 

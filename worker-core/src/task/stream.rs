@@ -111,10 +111,10 @@ impl StreamTask {
         }
     }
 
-    pub(crate) fn taken(&mut self, base: &mut Base, ctx: &mut Ctx, window: u64, cost: u64) {
+    /// The child has taken what cost so much; the task is stepped after every event.
+    pub(crate) fn taken(&mut self, window: u64, cost: u64) {
         if window == self.window {
             self.on_the_way = self.on_the_way.saturating_sub(cost);
-            self.step(base, ctx);
         }
     }
 
