@@ -70,7 +70,9 @@ pub async fn dial(address: &str, settings: &Settings) -> Result<TcpStream, DialE
             Err(_) => "no answer".to_owned(),
         };
         let separator = if tried.is_empty() { "" } else { "; " };
-        write!(tried, "{separator}{candidate}: {why}").expect("writing to memory does not fail");
+        let candidate = candidate.to_string();
+        let named = if candidate == address { String::new() } else { format!("{candidate}: ") };
+        write!(tried, "{separator}{named}{why}").expect("writing to memory does not fail");
     }
     Err(if timed_out { timeout() } else { DialError::Connect { address: address.to_owned(), tried } })
 }

@@ -26,7 +26,7 @@ Examples:
 #[derive(Clone, Debug, Subcommand)]
 pub enum WorkerCommand {
     /// Run a pipeline in this process until its input ends
-    #[command(after_help = RUN_EXAMPLES)]
+    #[command(arg_required_else_help = true, after_help = RUN_EXAMPLES)]
     Run(RunArgs),
     /// Check a pipeline file: its graph, its defaults, what bites
     #[command(after_help = CHECK_EXAMPLES)]

@@ -3,7 +3,7 @@
 //! Progress goes to standard error; standard output belongs to the data.
 
 use super::engine::{Engine, lock};
-use crate::pipeline::plan::Plan;
+use crate::pipeline::plan::{Plan, Role};
 use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
@@ -44,6 +44,8 @@ pub(super) struct Progress {
     begun: Instant,
     /// Name, tasks here and on other nodes' behalf, in the order of the pipeline.
     stages: Vec<(String, Vec<TaskId>)>,
+    /// A source is here.
+    reads: bool,
     total_bytes: Option<u64>,
     done_bytes: Arc<AtomicU64>,
     shown: Mutex<Shown>,
@@ -72,8 +74,9 @@ impl Progress {
                 Some(_) | None => stages.push((task.stage.clone(), vec![task.id])),
             }
         }
+        let reads = plan.local.iter().any(|t| matches!(t.role, Role::Source(_)));
         let (begun, shown) = (Instant::now(), Mutex::default());
-        Self { mode, begun, stages, total_bytes: total_bytes.filter(|&t| t > 0), done_bytes, shown }
+        Self { mode, begun, stages, reads, total_bytes: total_bytes.filter(|&t| t > 0), done_bytes, shown }
     }
 
     /// Shows progress until the engine is gone.
@@ -213,7 +216,8 @@ impl Progress {
         }
         let seconds = self.begun.elapsed().as_secs_f64();
         let read = HumanBytes(self.done_bytes.load(Ordering::Relaxed));
-        say(&format!("{how} in {seconds:.1} s, {read} read"));
+        let read = if self.reads { format!(", {read} read") } else { String::new() };
+        say(&format!("{how} in {seconds:.1} s{read}"));
         for (name, tasks) in &self.stages {
             let (c, _) = totals(status, tasks);
             let mut line =

@@ -59,7 +59,7 @@ pub struct DeadLetter {
     pub record: Bytes,
     /// Why, in one line.
     pub reason: String,
-    /// How often it was tried; 0 if it never was.
+    /// Runs it was in, alone or in a batch that failed; 0 if it never was in one.
     pub attempts: u32,
     /// The last lines a program said on standard error, if one was involved.
     pub stderr_tail: String,

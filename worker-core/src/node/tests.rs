@@ -70,6 +70,7 @@ struct Driver {
     written: Vec<String>,
     runs: Vec<Run>,
     dead: Vec<String>,
+    dead_attempts: Vec<u32>,
     stream: Vec<Batch>,
     end: Option<Result<(), NodeError>>,
 }
@@ -84,6 +85,7 @@ impl Driver {
             written: Vec::new(),
             runs: Vec::new(),
             dead: Vec::new(),
+            dead_attempts: Vec::new(),
             stream: Vec::new(),
             end: None,
         }
@@ -121,6 +123,7 @@ impl Driver {
             }
             Action::StopSource { task } => self.tell(Event::SourceEnded { task }),
             Action::Persist { task, commit } => {
+                self.dead_attempts.extend(commit.dead.iter().map(|d| d.attempts));
                 self.dead
                     .extend(commit.dead.iter().map(|d| String::from_utf8_lossy(&d.record).trim().to_owned()));
                 self.tell(Event::Persisted { task, commit: commit.id });
@@ -192,6 +195,7 @@ fn a_record_that_fails_alone_is_put_aside_and_the_others_keep_their_order() {
     assert_eq!(driver.end, Some(Ok(())));
     assert_eq!(driver.written, ["1", "2", "4", "5", "6", "8"]);
     assert_eq!(driver.dead, ["3!", "7!"]);
+    assert_eq!(driver.dead_attempts, [6, 6], "three as a batch of 8, then as parts of 4, 2 and 1");
     let whole = driver.runs.iter().filter(|r| r.batch_id == driver.runs[0].batch_id).count();
     assert_eq!(whole, 3, "the whole batch was tried max_attempts times");
     let attempts: Vec<_> = driver.runs.iter().skip(whole).map(|r| r.attempt).collect();

@@ -148,6 +148,7 @@ impl BatchTask {
         }
         let Some(segment) = self.segments.front_mut() else { return false };
         segment.attempts += 1;
+        segment.tried += 1;
         self.works += 1;
         let work = WorkId(self.works);
         base.counters.runs += 1;
@@ -247,7 +248,7 @@ impl BatchTask {
         let letter = DeadLetter {
             record: piece.batch.compact().payload().clone(),
             reason: failure.message,
-            attempts: segment.attempts,
+            attempts: segment.tried,
             stderr_tail: failure.stderr_tail,
             origin: Some((piece.link, piece.first_seq)),
         };

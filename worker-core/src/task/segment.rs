@@ -11,6 +11,8 @@ pub(crate) struct Segment {
     pub(crate) records: usize,
     pub(crate) batch_id: u64,
     pub(crate) attempts: u32,
+    /// Runs its records were in, those of the batches it was cut from included.
+    pub(crate) tried: u32,
     /// It is a part of a batch that used up its attempts: one attempt, then halved again.
     pub(crate) bisecting: bool,
 }
@@ -18,7 +20,7 @@ pub(crate) struct Segment {
 impl Segment {
     pub(crate) fn new(pieces: VecDeque<Piece>, batch_id: u64) -> Self {
         let records = pieces.iter().map(|p| p.batch.len()).sum();
-        Self { pieces, records, batch_id, attempts: 0, bisecting: false }
+        Self { pieces, records, batch_id, attempts: 0, tried: 0, bisecting: false }
     }
 
     /// The left and the right half, in order; `self` has at least two records.
@@ -37,7 +39,8 @@ impl Segment {
                 right.push_back(Piece { batch: piece.batch.slice(here..len), first_seq, ..piece });
             }
         }
-        let part = |pieces, id| Segment { bisecting: true, ..Segment::new(pieces, id) };
+        let tried = self.tried;
+        let part = |pieces, id| Segment { bisecting: true, tried, ..Segment::new(pieces, id) };
         (part(left, left_id), part(right, right_id))
     }
 

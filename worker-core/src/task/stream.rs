@@ -154,7 +154,8 @@ impl StreamTask {
             return base.finish_early(ctx, output);
         }
         if early {
-            let why = "the program ended before it had read all its input; if that is meant, set early_exit = \"done\"";
+            let why = "the program ended before it had read all its input; if that is meant, set early_exit = \"done\" \
+                       in the pipeline file (worker run … --print-toml makes one)";
             return ctx.fail_task(&base.name, why.into());
         }
         if base.is_exhausted() {
