@@ -14,12 +14,11 @@ impl Engine {
             Action::Wake { conn } => self.connections.wake(conn),
             Action::Close { conn } => self.connections.close(conn),
             Action::Persist { task, commit } => {
-                let kept = self.keep_dead(&self.graph.task(task).name, &commit.dead);
-                let event = match kept {
-                    Ok(()) => Event::Persisted { task, commit: commit.id },
-                    Err(why) => Event::TaskFailed { task, why },
-                };
-                node.handle(self.now(), event);
+                if commit.dead.is_empty() {
+                    node.handle(self.now(), Event::Persisted { task, commit: commit.id });
+                } else {
+                    self.spill.keep_dead(task, commit);
+                }
             }
             Action::Store { link, first_seq, batch } => self.spill.store(link, first_seq, batch),
             Action::Load { link, first_seq, place } => self.spill.load(link, first_seq, place),

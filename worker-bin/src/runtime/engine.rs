@@ -267,9 +267,10 @@ impl Engine {
     /// Keeps a commit's dead letters; without room for them the pipeline fails, for nothing may be lost silently.
     pub(super) fn keep_dead(
         &self,
-        task: &str,
+        task: TaskId,
         letters: &[worker_core::event::DeadLetter],
     ) -> Result<(), String> {
+        let task = &self.graph.task(task).name;
         let mut file = lock(&self.dead);
         for letter in letters {
             let from =

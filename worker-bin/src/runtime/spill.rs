@@ -1,4 +1,4 @@
-//! The thread that moves batches out of memory and back.
+//! The thread that moves batches out of memory and back, and keeps dead letters.
 
 use super::engine::Engine;
 use crate::io::spill::{SpillError, SpillStore};
@@ -8,7 +8,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
-use worker_core::event::{Event, Place};
+use worker_core::config::TaskId;
+use worker_core::event::{Commit, Event, Place};
 use worker_proto::{Batch, LinkId, Seq};
 
 /// How long to wait before a full disk is tried again.
@@ -26,6 +27,7 @@ enum Order {
     Store(LinkId, Seq, Batch),
     Load(LinkId, Seq, Place),
     Discard(Place),
+    Dead(TaskId, Box<Commit>),
 }
 
 /// The thread's side, until it is started.
@@ -55,6 +57,11 @@ impl SpillPort {
         self.orders.send(Order::Load(link, first_seq, place)).ok();
     }
 
+    /// Keeps a commit's dead letters, then tells that it is durable.
+    pub(super) fn keep_dead(&self, task: TaskId, commit: Commit) {
+        self.orders.send(Order::Dead(task, Box::new(commit))).ok();
+    }
+
     /// In order behind loads of the same place.
     pub(super) fn discard(&self, place: Place) {
         self.orders.send(Order::Discard(place)).ok();
@@ -72,6 +79,12 @@ impl SpillOrders {
                     Some(Order::Store(link, first_seq, batch)) => waiting.push_back((link, first_seq, batch)),
                     Some(Order::Load(link, first_seq, place)) => self.load(&engine, link, first_seq, place),
                     Some(Order::Discard(place)) => self.store.discard(place),
+                    Some(Order::Dead(task, commit)) => {
+                        engine.tell(match engine.keep_dead(task, &commit.dead) {
+                            Ok(()) => Event::Persisted { task, commit: commit.id },
+                            Err(why) => Event::TaskFailed { task, why },
+                        })
+                    }
                     None => {}
                 }
                 if self.retry_at.get().is_none_or(|at| Instant::now() >= at) {

@@ -339,3 +339,28 @@ fn why_a_peer_closes_is_told_in_its_own_words() {
     );
     assert!(told);
 }
+
+#[test]
+fn commits_take_effect_in_their_order_whichever_is_durable_first() {
+    let mut all_here = config(vec![TaskKind::Source, TaskKind::Sink]);
+    all_here.graph.tasks[0].node = NodeIx(1);
+    let mut node = Node::new(all_here, Time::ZERO);
+    for text in ["first", "second"] {
+        let chunks = vec![Chunk { link: LinkId(0), body: Body::Memory(records(&[text])) }];
+        let output = Output { chunks, records: 1, ..Output::default() };
+        node.handle(Time::ZERO, Event::SourceRead { task: TaskId(0), output });
+    }
+    let written = |node: &mut Node| {
+        let actions = std::iter::from_fn(|| node.poll_action());
+        actions
+            .filter_map(|a| if let Action::Write { batches, .. } = a { Some(batches) } else { None })
+            .flatten()
+            .count()
+    };
+    let persisted = |id| Event::Persisted { task: TaskId(0), commit: crate::event::CommitId(id) };
+    node.handle(Time::ZERO, persisted(2));
+    assert_eq!(written(&mut node), 0, "nothing leaves before the commit before it");
+    node.handle(Time::ZERO, persisted(1));
+    assert_eq!(written(&mut node), 1);
+    assert_eq!(node.outbox(LinkId(0)).map(Outbox::records), Some(2));
+}

@@ -42,7 +42,8 @@ pub(crate) struct Base {
     /// Inputs whose end has come.
     ends: usize,
     commits: u64,
-    pending: VecDeque<Commit>,
+    /// Commits asked for, in order, and whether each is durable: they take effect in order.
+    pending: VecDeque<(Commit, bool)>,
     finish: FinishTracker,
 }
 
@@ -156,7 +157,7 @@ impl Base {
         let too_many = !output.dead.is_empty() && self.has_too_many_dead();
         let commit = Commit { id: CommitId(self.commits), inputs, outputs, dead: output.dead, ended };
         ctx.act(Action::Persist { task: self.id, commit: commit.clone() });
-        self.pending.push_back(commit);
+        self.pending.push_back((commit, false));
         if ended {
             self.life = Life::Ending;
         }
@@ -201,10 +202,17 @@ impl Base {
 
     /// A commit is durable: its outputs may leave, its inputs are acknowledged.
     pub(super) fn persisted(&mut self, ctx: &mut Ctx, id: CommitId) {
-        if self.pending.front().is_none_or(|c| c.id != id) {
-            return;
+        if let Some((_, durable)) = self.pending.iter_mut().find(|(commit, _)| commit.id == id) {
+            *durable = true;
         }
-        let Some(commit) = self.pending.pop_front() else { return };
+        while self.pending.front().is_some_and(|(_, durable)| *durable) {
+            let Some((commit, _)) = self.pending.pop_front() else { break };
+            self.take_effect(ctx, commit);
+        }
+        self.settle(ctx);
+    }
+
+    fn take_effect(&mut self, ctx: &mut Ctx, commit: Commit) {
         let mut needs: Vec<(LinkId, Seq)> = Vec::new();
         for (first, chunk) in commit.outputs {
             let last = first.plus(chunk.body.records()).before();
@@ -227,7 +235,6 @@ impl Base {
             }
         }
         self.finish.push(Step { inputs: commit.inputs, needs, ended: commit.ended });
-        self.settle(ctx);
     }
 
     /// Marks inputs finished whose effects are acknowledged, and the task done once its end is.
