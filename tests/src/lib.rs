@@ -1,1 +1,3 @@
-//! Placeholder.
+//! What crosses crates: a deterministic simulation of several nodes, and the shared parts of whole-process tests.
+
+pub mod sim;

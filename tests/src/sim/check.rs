@@ -1,0 +1,78 @@
+//! What may be found wrong, by name.
+
+use std::fmt;
+
+/// What a run broke, when, and the details.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which rule.
+    pub check: Check,
+    /// What exactly.
+    pub detail: String,
+}
+
+/// The rules (DESIGN.md section 6) that every run is held against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Check {
+    /// I4: effects of a link in sequence order, nothing skipped.
+    Order,
+    /// No record is effected twice within one life of the processes.
+    Duplicate,
+    /// No record disappears within one life of the processes.
+    Loss,
+    /// A record's bytes, link and number never change once committed (I6).
+    Bytes,
+    /// A sender keeps its credit, and a receiver never holds more than its window.
+    Credit,
+    /// I7: what a node holds stays within its budgets.
+    Memory,
+    /// I8a: what was sent before is sent again as soon as connection and credit allow.
+    RetryWaits,
+    /// Fresh tuples are sent as soon as connection and credit allow.
+    DataWaits,
+    /// I8b: an acknowledgement is written as soon as the connection takes it.
+    AckWaits,
+    /// The newest connection of the newest process owns the links of a pair of nodes.
+    StaleConnection,
+    /// An acknowledgement claims no more than what is so.
+    FalseAck,
+    /// I8d: after the heal everything drains in time, and every process ends.
+    Drain,
+    /// I8e: retries are bounded by what was in flight.
+    RetryTraffic,
+    /// I8c: healthy links do not notice a dead one.
+    Healthy,
+    /// What is reported lost is an upper bound of what is lost.
+    LossBound,
+    /// At most `slots` batch children run.
+    Slots,
+    /// The pipeline failed for no reason.
+    Halt,
+    /// Stored batches are found again, once, and forgotten at the end.
+    Store,
+    /// The core asked its driver for something senseless.
+    Driver,
+    /// It panicked.
+    Panic,
+    /// Time stood still while events went on.
+    Livelock,
+}
+
+impl Violation {
+    pub(super) fn new(check: Check, detail: impl Into<String>) -> Self {
+        Self { check, detail: detail.into() }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.check, self.detail)
+    }
+}
+
+pub(super) type Checked<T = ()> = Result<T, Violation>;
+
+/// Fails with `check` unless `holds`.
+pub(super) fn require(holds: bool, check: Check, detail: impl FnOnce() -> String) -> Checked {
+    if holds { Ok(()) } else { Err(Violation::new(check, detail())) }
+}

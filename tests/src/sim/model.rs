@@ -1,0 +1,426 @@
+//! What is true: every record committed to a link, and what became of it. The system under test never sees this.
+
+use super::check::{Check, Checked, Violation, require};
+use super::plan::{Plan, StageKind, link_id, task_id};
+use super::program::StreamProgram;
+use bytes::Bytes;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use worker_core::config::{Graph, TaskId};
+use worker_core::event::{Commit, CommitId, DeadLetter, InputDone, Output};
+use worker_proto::{Batch, Epoch, LinkId, Seq};
+
+/// What an observer of all nodes knows.
+#[derive(Debug)]
+pub(super) struct Model {
+    pub(super) graph: Graph,
+    pub(super) links: Vec<LinkTruth>,
+    pub(super) tasks: Vec<TaskTruth>,
+    /// Where each record that a task is given comes from. Only looked up, never walked.
+    origins: HashMap<(TaskId, Bytes), (LinkId, Epoch, Seq)>,
+}
+
+/// One link, all lives of its sender.
+#[derive(Debug, Default)]
+pub(super) struct LinkTruth {
+    pub(super) lives: BTreeMap<Epoch, Life>,
+    /// What senders reported lost.
+    pub(super) reported_lost: u64,
+    /// The receiver wanted nothing more.
+    pub(super) cancelled: bool,
+    /// Both ends are on one node: no frames.
+    pub(super) local: bool,
+}
+
+/// A link in one life of its sender.
+#[derive(Debug, Default)]
+pub(super) struct Life {
+    /// What was committed, in order; its first has number 1.
+    pub(super) records: Vec<Bytes>,
+    /// Cost of all records before each, so that differences are the cost of a range.
+    costs: Vec<u64>,
+    pub(super) end: Option<Seq>,
+    /// Durable at the sender through, end included.
+    pub(super) pushed: Seq,
+    /// The sender heard that this much is acknowledged.
+    pub(super) acked: Seq,
+    /// The receiver was given this much, without a gap.
+    pub(super) received: Seq,
+    /// The receiver's programs were given this much.
+    pub(super) given: Seq,
+    /// Where the present life of the receiver began.
+    base: Seq,
+    effects: Vec<Effect>,
+    /// The last one effected, in order.
+    last_effect: Seq,
+    /// Commits of the receiving task cover this much.
+    done: Seq,
+    /// Effects are acknowledged downstream through.
+    pub(super) finished: Seq,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Effect {
+    None,
+    Done { receiver_life: u64 },
+    Dead { receiver_life: u64 },
+}
+
+/// One task.
+#[derive(Debug, Default)]
+pub(super) struct TaskTruth {
+    pub(super) life: u64,
+    /// Outputs it was given and has not committed.
+    uncommitted: BTreeMap<LinkId, VecDeque<Bytes>>,
+    uncommitted_dead: usize,
+    /// Commits that are not durable yet.
+    pending: VecDeque<Commit>,
+    /// Durable commits whose outputs are not all acknowledged.
+    steps: VecDeque<Step>,
+    /// It stopped reading its input early, so records that it did not process are no loss.
+    pub(super) stops_early: bool,
+    /// Its end is durable.
+    pub(super) ended: bool,
+    pub(super) dead: u64,
+}
+
+#[derive(Debug)]
+struct Step {
+    inputs: Vec<InputDone>,
+    needs: Vec<(LinkId, Seq)>,
+}
+
+impl Life {
+    /// Cost of the records in `(from, to]`.
+    pub(super) fn cost(&self, from: Seq, to: Seq) -> u64 {
+        let at = |seq: Seq| {
+            let index = usize::try_from(seq.0).expect("few records").min(self.records.len());
+            if index == 0 { 0 } else { self.costs[index - 1] }
+        };
+        at(to).saturating_sub(at(from))
+    }
+
+    pub(super) fn record(&self, seq: Seq) -> Option<&Bytes> {
+        self.records.get(index(seq)?)
+    }
+
+    fn push(&mut self, record: Bytes) {
+        let before = self.costs.last().copied().unwrap_or(0);
+        self.costs.push(before + record.len() as u64 + 4);
+        self.records.push(record);
+        self.effects.push(Effect::None);
+    }
+
+    /// Records that were not effected in any life of the receiver.
+    pub(super) fn missing(&self) -> impl Iterator<Item = Seq> + '_ {
+        let none = self.effects.iter().enumerate().filter(|(_, effect)| **effect == Effect::None);
+        none.map(|(index, _)| Seq(index as u64 + 1))
+    }
+
+    pub(super) fn is_dead(&self, seq: Seq) -> bool {
+        index(seq).is_some_and(|i| matches!(self.effects[i], Effect::Dead { .. }))
+    }
+
+    pub(super) fn is_effected(&self, seq: Seq) -> bool {
+        index(seq).is_some_and(|i| self.effects[i] != Effect::None)
+    }
+}
+
+fn index(seq: Seq) -> Option<usize> {
+    usize::try_from(seq.0).ok()?.checked_sub(1)
+}
+
+impl Model {
+    pub(super) fn new(plan: &Plan) -> Self {
+        let graph = plan.graph();
+        let mut links: Vec<LinkTruth> = graph.links.iter().map(|_| LinkTruth::default()).collect();
+        for (truth, link) in links.iter_mut().zip(&graph.links) {
+            truth.local = graph.task(link.from).node == graph.task(link.to).node;
+        }
+        let early = stages_that_stop_early(plan);
+        let tasks = (0..graph.tasks.len())
+            .map(|at| TaskTruth { stops_early: early[plan.stage_of(task_id(at))], ..TaskTruth::default() })
+            .collect();
+        Self { graph, links, tasks, origins: HashMap::new() }
+    }
+
+    pub(super) fn task(&mut self, task: TaskId) -> &mut TaskTruth {
+        &mut self.tasks[task.0 as usize]
+    }
+
+    pub(super) fn link(&mut self, link: LinkId) -> &mut LinkTruth {
+        &mut self.links[link.0 as usize]
+    }
+
+    pub(super) fn life(&mut self, link: LinkId, epoch: Epoch) -> &mut Life {
+        self.links[link.0 as usize].lives.entry(epoch).or_default()
+    }
+
+    /// The driver hands a task's output to the core.
+    pub(super) fn produced(&mut self, task: TaskId, output: &Output, records: &[(LinkId, Batch)]) {
+        let truth = self.task(task);
+        truth.uncommitted_dead += output.dead.len();
+        for (link, batch) in records {
+            let queue = truth.uncommitted.entry(*link).or_default();
+            queue.extend(batch.iter().map(Bytes::copy_from_slice));
+        }
+    }
+
+    /// Records are given to a task's program (for the first time).
+    pub(super) fn given(&mut self, task: TaskId, batch: &Batch) -> Checked {
+        for record in batch.iter() {
+            let (link, epoch, seq) = self.origin(task, record)?;
+            let life = self.life(link, epoch);
+            life.given = life.given.max(seq);
+        }
+        Ok(())
+    }
+
+    /// A task's program, or the outside, has taken the effects of these records.
+    pub(super) fn effected(&mut self, task: TaskId, batch: &Batch) -> Checked {
+        for record in batch.iter() {
+            self.effect(task, record, false)?;
+        }
+        Ok(())
+    }
+
+    fn origin(&self, task: TaskId, record: &[u8]) -> Checked<(LinkId, Epoch, Seq)> {
+        let key = (task, Bytes::copy_from_slice(record));
+        self.origins.get(&key).copied().ok_or_else(|| {
+            let record = String::from_utf8_lossy(record).into_owned();
+            Violation::new(Check::Bytes, format!("task {} got a record nobody sent it: {record:?}", task.0))
+        })
+    }
+
+    fn effect(&mut self, task: TaskId, record: &[u8], dead: bool) -> Checked {
+        let (link, epoch, seq) = self.origin(task, record)?;
+        let receiver_life = self.task(task).life;
+        let name = format!("{} {}", self.graph.link_name(link), seq);
+        let life = self.life(link, epoch);
+        let at = index(seq).expect("numbers begin at 1");
+        let earlier = match life.effects[at] {
+            Effect::None => None,
+            Effect::Done { receiver_life } | Effect::Dead { receiver_life } => Some(receiver_life),
+        };
+        require(earlier != Some(receiver_life), Check::Duplicate, || format!("{name} effected twice"))?;
+        require(seq > life.last_effect, Check::Order, || {
+            format!("{name} effected after {} of that link", life.last_effect)
+        })?;
+        life.last_effect = seq;
+        life.effects[at] = if dead { Effect::Dead { receiver_life } } else { Effect::Done { receiver_life } };
+        Ok(())
+    }
+
+    /// A commit is asked for: its outputs get their numbers, its inputs must have been effected.
+    pub(super) fn commit(
+        &mut self,
+        task: TaskId,
+        epoch: Epoch,
+        commit: &Commit,
+        outputs: &[(LinkId, Seq, Batch)],
+    ) -> Checked {
+        let inputs_dead = commit.dead.iter().filter(|letter| letter.origin.is_some());
+        for letter in inputs_dead {
+            self.dead_letter(task, letter)?;
+        }
+        let routed_dead = commit.dead.iter().filter(|letter| letter.origin.is_none()).count();
+        let truth = self.task(task);
+        require(routed_dead <= truth.uncommitted_dead, Check::Bytes, || "a dead letter from nowhere".into())?;
+        truth.uncommitted_dead -= routed_dead;
+        for input in &commit.inputs {
+            self.input_done(task, input)?;
+        }
+        for (link, first, batch) in outputs {
+            self.output(task, *link, epoch, *first, batch)?;
+        }
+        self.task(task).pending.push_back(commit.clone());
+        Ok(())
+    }
+
+    fn dead_letter(&mut self, task: TaskId, letter: &DeadLetter) -> Checked {
+        let (link, _, seq) = self.origin(task, &letter.record)?;
+        require(letter.origin == Some((link, seq)), Check::Bytes, || {
+            format!("a dead letter names {:?}, it is {seq} of link {link}", letter.origin)
+        })?;
+        self.task(task).dead += 1;
+        self.effect(task, &letter.record, true)
+    }
+
+    /// A commit covers inputs: each of them must have been effected in this life of the task.
+    fn input_done(&mut self, task: TaskId, input: &InputDone) -> Checked {
+        let TaskTruth { life: current, stops_early, .. } = *self.task(task);
+        let name = self.graph.link_name(input.link);
+        let life = self.life(input.link, input.epoch);
+        let last = if input.ended { input.through.before() } else { input.through };
+        for seq in life.done.0.max(life.base.0) + 1..=last.0 {
+            let effect = index(Seq(seq)).and_then(|i| life.effects.get(i).copied());
+            let holds = match effect {
+                Some(Effect::Done { receiver_life } | Effect::Dead { receiver_life }) => {
+                    receiver_life == current
+                }
+                Some(Effect::None) | None => false,
+            };
+            require(holds || stops_early, Check::Order, || {
+                format!("{name}: a commit covers {last}, but {seq} was skipped")
+            })?;
+        }
+        if input.ended {
+            require(life.end == Some(input.through), Check::Order, || {
+                format!("{name}: a commit covers an end at {}, it is {:?}", input.through, life.end)
+            })?;
+        }
+        life.done = life.done.max(last);
+        Ok(())
+    }
+
+    fn output(&mut self, task: TaskId, link: LinkId, epoch: Epoch, first: Seq, batch: &Batch) -> Checked {
+        let to = self.graph.link(link).to;
+        for (offset, record) in batch.iter().enumerate() {
+            let record = Bytes::copy_from_slice(record);
+            let produced = self.task(task).uncommitted.get_mut(&link).and_then(VecDeque::pop_front);
+            require(produced.as_ref() == Some(&record), Check::Bytes, || {
+                format!("committed {record:?}, the program printed {produced:?}")
+            })?;
+            let seq = first.plus(offset as u64);
+            let life = self.life(link, epoch);
+            require(seq.0 == life.records.len() as u64 + 1, Check::Bytes, || {
+                format!("link {link}: number {seq} given to record {}", life.records.len() + 1)
+            })?;
+            life.push(record.clone());
+            let earlier = self.origins.insert((to, record), (link, epoch, seq));
+            require(earlier.is_none(), Check::Duplicate, || format!("link {link}: {seq} was sent before"))?;
+        }
+        Ok(())
+    }
+
+    /// A commit is durable: its outputs may leave.
+    pub(super) fn persisted(&mut self, task: TaskId, epoch: Epoch, id: CommitId) {
+        let Some(commit) = self.task(task).pending.pop_front() else { return };
+        assert!(commit.id == id, "the driver makes commits durable in order");
+        let mut needs: BTreeMap<LinkId, Seq> = BTreeMap::new();
+        for (first, chunk) in &commit.outputs {
+            let last = first.plus(chunk.body.records()).before();
+            let life = self.life(chunk.link, epoch);
+            life.pushed = last;
+            needs.insert(chunk.link, last);
+        }
+        if commit.ended {
+            self.task(task).ended = true;
+            for at in 0..self.links.len() {
+                if self.graph.links[at].from == task {
+                    let life = self.life(link_id(at), epoch);
+                    let end = Seq(life.records.len() as u64 + 1);
+                    life.end = Some(end);
+                    life.pushed = end;
+                }
+            }
+        }
+        self.task(task).steps.push_back(Step { inputs: commit.inputs, needs: needs.into_iter().collect() });
+        self.settle(task, epoch);
+    }
+
+    /// The sender of a link heard an acknowledgement.
+    pub(super) fn acked(&mut self, link: LinkId, epoch: Epoch, through: Seq) {
+        let life = self.life(link, epoch);
+        life.acked = life.acked.max(through);
+        let from = self.graph.link(link).from;
+        self.settle(from, epoch);
+    }
+
+    /// A node reports a possible loss on a link: its sender, what a receiver that died had acknowledged; its receiver, what a
+    /// new life of the sender repeats to a task that has ended.
+    pub(super) fn lost(&mut self, link: LinkId, by_sender: Option<Epoch>, records: u64) -> Checked {
+        let name = self.graph.link_name(link);
+        self.link(link).reported_lost += records;
+        let Some(epoch) = by_sender else { return Ok(()) };
+        let (reported, acked) = (self.link(link).reported_lost, self.life(link, epoch).acked);
+        require(reported <= acked.0, Check::LossBound, || {
+            format!("{name}: {reported} are reported lost, {acked} were acknowledged")
+        })
+    }
+
+    /// Follows which inputs of a task may be called finished.
+    fn settle(&mut self, task: TaskId, epoch: Epoch) {
+        while let Some(step) = self.tasks[task.0 as usize].steps.front() {
+            let settled = step.needs.iter().all(|&(link, seq)| {
+                let truth = &self.links[link.0 as usize];
+                truth.local
+                    || truth.cancelled
+                    || truth.lives.get(&epoch).is_some_and(|life| life.acked >= seq)
+            });
+            if !settled {
+                return;
+            }
+            let Some(step) = self.task(task).steps.pop_front() else { return };
+            for input in step.inputs {
+                let life = self.life(input.link, input.epoch);
+                life.finished = life.finished.max(input.through);
+            }
+        }
+    }
+
+    /// A node's process died: what its tasks had begun is forgotten; what they effected outside is not.
+    pub(super) fn process_died(&mut self, node: u16) {
+        for at in 0..self.tasks.len() {
+            if self.graph.tasks[at].node.0 == node {
+                let (life, stops_early) = (self.tasks[at].life + 1, self.tasks[at].stops_early);
+                let dead = self.tasks[at].dead;
+                self.tasks[at] = TaskTruth { life, stops_early, dead, ..TaskTruth::default() };
+            }
+        }
+        for at in 0..self.links.len() {
+            let to = self.graph.links[at].to;
+            if self.graph.task(to).node.0 == node {
+                for life in self.links[at].lives.values_mut() {
+                    life.received = Seq::ZERO;
+                    life.given = Seq::ZERO;
+                    life.last_effect = Seq::ZERO;
+                    life.done = Seq::ZERO;
+                    life.finished = Seq::ZERO;
+                }
+            }
+        }
+    }
+
+    /// A receiver answered `Open`: in a new life it begins there.
+    pub(super) fn opened(&mut self, link: LinkId, epoch: Epoch, received: Seq) {
+        let life = self.life(link, epoch);
+        if life.received == Seq::ZERO {
+            life.base = received;
+            life.received = received;
+            life.given = received;
+            life.finished = received;
+        }
+    }
+
+    /// Whether a link leads from the task to another of its own node.
+    pub(super) fn has_local_output(&self, task: TaskId) -> bool {
+        self.graph.links.iter().zip(&self.links).any(|(spec, truth)| spec.from == task && truth.local)
+    }
+
+    /// Outputs that a task was given and never committed.
+    pub(super) fn uncommitted(&self, task: TaskId) -> usize {
+        self.tasks[task.0 as usize].uncommitted.values().map(VecDeque::len).sum()
+    }
+
+    /// Where a record that `task` was sent came from, if anyone sent it.
+    pub(super) fn find(&self, task: TaskId, record: &Bytes) -> Option<(LinkId, Epoch, Seq)> {
+        self.origins.get(&(task, record.clone())).copied()
+    }
+}
+
+/// Which stages need not read all their input: those that stop by themselves, and those that only such stages read.
+fn stages_that_stop_early(plan: &Plan) -> Vec<bool> {
+    let mut early = vec![false; plan.stages.len()];
+    for at in (0..plan.stages.len()).rev() {
+        let mut readers =
+            (0..plan.stages.len()).filter(|&reader| plan.stages[reader].from.contains(&at)).peekable();
+        early[at] = match plan.stages[at].kind {
+            StageKind::Stream { program: StreamProgram::Head(_), .. } => true,
+            StageKind::Stream { .. }
+            | StageKind::Source { .. }
+            | StageKind::Batch { .. }
+            | StageKind::Sink { .. } => readers.peek().is_some() && readers.all(|reader| early[reader]),
+        };
+    }
+    early
+}

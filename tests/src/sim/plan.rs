@@ -1,0 +1,380 @@
+//! A run before it begins: the pipeline, the network and the faults, all from one seed.
+
+use super::fault::{Fault, Scheduled, random_faults};
+use super::program::{BatchProgram, StreamProgram};
+use super::rng::Rng;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+use worker_core::config::{
+    BatchSpec, Graph, Limits, LinkSpec, MaxDead, NodeIx, OnError, Retry, StreamSpec, TaskId, TaskKind,
+    TaskSpec, Window,
+};
+use worker_core::fault::Bug;
+use worker_core::route::{Edge, PartitionBy};
+use worker_proto::LinkId;
+
+/// Everything that decides a run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Seed of everything random while it runs.
+    pub seed: u64,
+    /// How many nodes.
+    pub nodes: usize,
+    /// Stages, upstream first.
+    pub stages: Vec<Stage>,
+    /// Budgets of links.
+    pub limits: Limits,
+    /// Slots of a node.
+    pub slots: usize,
+    /// Waits between dials.
+    pub redial: Retry,
+    /// See `NodeConfig::linger`.
+    pub linger: Duration,
+    /// The network.
+    pub net: Net,
+    /// How long a commit takes to be durable, in µs; 0: at once, as in memory mode.
+    pub persist_us: u64,
+    /// How long storing and loading takes, in µs.
+    pub store_us: u64,
+    /// One chunk of output in a hundred that many is stored by the driver before the core sees it.
+    pub prestored_percent: u64,
+    /// What goes wrong, by time.
+    pub faults: Vec<Scheduled>,
+    /// From here on only the faults that stay are left, in µs.
+    pub heal_us: u64,
+    /// All nodes are told to drain then, in µs.
+    pub drain_at: Option<u64>,
+    /// Tuples are acknowledged when their commit is durable, not when they are received.
+    pub ack_committed: bool,
+    /// So many answers to `Open` say less than was received, as they may: what they leave out is sent again.
+    pub understated_percent: u64,
+    /// So many connections break while the first frame is under way, which may then arrive after those of the next one.
+    pub stillborn_percent: u64,
+    /// A bug to plant in every node.
+    pub bug: Option<Bug>,
+    /// A halt of the pipeline is what must happen.
+    pub halts: bool,
+}
+
+/// The network between all nodes.
+#[derive(Clone, Copy, Debug)]
+pub struct Net {
+    /// One way, least and most, in µs.
+    pub latency_us: (u64, u64),
+    /// Of one direction of a connection, in bytes per ms.
+    pub bytes_per_ms: u64,
+    /// Frames under way in one direction of a connection: the socket buffers.
+    pub window_frames: usize,
+    /// Frames go through the codec.
+    pub codec: bool,
+}
+
+/// A source, stage or sink.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    /// Its letter, also its name.
+    pub letter: char,
+    /// Which stages it reads, by place in the list.
+    pub from: Vec<usize>,
+    /// Where each partition runs.
+    pub nodes: Vec<u16>,
+    /// The key that decides the partition.
+    pub by: Option<PartitionBy>,
+    /// What runs.
+    pub kind: StageKind,
+}
+
+/// What runs in a stage.
+#[derive(Clone, Debug)]
+pub enum StageKind {
+    /// A source task has `records` records and reads up to `chunk` of them every `every_us`.
+    Source {
+        /// How many records each task has.
+        records: u64,
+        /// Records a chunk, at most.
+        chunk: u64,
+        /// Time between chunks, in µs.
+        every_us: u64,
+        /// Longest padding, in bytes.
+        padding: u64,
+    },
+    /// A batch program.
+    Batch {
+        /// Which.
+        program: BatchProgram,
+        /// Its settings.
+        spec: BatchSpec,
+        /// Time a run takes, and time a record takes, in µs.
+        cost_us: (u64, u64),
+    },
+    /// A stream program.
+    Stream {
+        /// Which.
+        program: StreamProgram,
+        /// Its settings.
+        spec: StreamSpec,
+        /// Time a record takes, in µs.
+        record_us: u64,
+    },
+    /// A sink that takes this long for a record, in µs.
+    Sink {
+        /// Time a record takes, in µs.
+        record_us: u64,
+    },
+}
+
+impl Plan {
+    /// A small random pipeline on two to four nodes with random faults.
+    #[must_use]
+    pub fn random(seed: u64) -> Self {
+        let mut rng = Rng::new(seed);
+        let nodes = usize::try_from(rng.within(2, 4)).expect("a small number");
+        let stages = random_stages(&mut rng, nodes);
+        let heal_us = rng.within(1_000_000, 12_000_000);
+        let mut plan = Self {
+            seed: rng.any(),
+            nodes,
+            stages,
+            limits: Limits {
+                credit_bytes: rng.pick(&[1, 60, 300, 2_000, 64_000]),
+                outbox_bytes: rng.pick(&[1, 100, 600, 5_000, 1_000_000]),
+                spill_bytes: rng.pick(&[1, 1_000, 20_000, 1_000_000_000]),
+            },
+            slots: usize::try_from(rng.within(1, 3)).expect("a small number"),
+            redial: Retry {
+                max_attempts: 1,
+                initial: Duration::from_millis(rng.pick(&[5, 50, 100])),
+                max: Duration::from_millis(rng.pick(&[200, 1_000, 2_000])),
+            },
+            linger: Duration::from_secs(30),
+            net: Net {
+                latency_us: rng.pick(&[(20, 100), (500, 2_000), (1_000, 30_000)]),
+                bytes_per_ms: rng.pick(&[20, 1_000, 100_000]),
+                window_frames: usize::try_from(rng.pick(&[1, 2, 8, 32])).expect("a small number"),
+                codec: rng.chance(25),
+            },
+            persist_us: if rng.chance(30) { rng.within(1, 20_000) } else { 0 },
+            store_us: rng.pick(&[0, 100, 5_000]),
+            prestored_percent: rng.pick(&[0, 0, 10]),
+            faults: Vec::new(),
+            heal_us,
+            drain_at: None,
+            ack_committed: false,
+            understated_percent: 0,
+            stillborn_percent: rng.pick(&[0, 0, 5, 20]),
+            bug: None,
+            halts: false,
+        };
+        if rng.chance(10) && plan.sources_only_send() {
+            plan.drain_at = Some(rng.below(heal_us));
+        }
+        // A stream commits its inputs at its end only: until then its upstream would hold everything.
+        plan.ack_committed =
+            rng.chance(30) && !plan.stages.iter().any(|s| matches!(s.kind, StageKind::Stream { .. }));
+        if plan.ack_committed {
+            plan.persist_us = rng.pick(&[5_000, 20_000, 100_000]);
+            plan.understated_percent = rng.pick(&[0, 50, 100]);
+        }
+        random_faults(&mut plan, &mut rng);
+        plan
+    }
+
+    /// The graph as every node is told it.
+    #[must_use]
+    pub fn graph(&self) -> Graph {
+        let mut graph = Graph::default();
+        for stage in &self.stages {
+            for (partition, &node) in stage.nodes.iter().enumerate() {
+                let name = format!("{}/{partition}", stage.letter);
+                graph.tasks.push(TaskSpec { name, node: NodeIx(node), kind: stage.kind.task_kind() });
+            }
+        }
+        for (index, stage) in self.stages.iter().enumerate() {
+            for &from in &stage.from {
+                for sender in self.tasks_of(from) {
+                    let links = self.tasks_of(index).map(|to| LinkSpec { from: sender, to });
+                    graph.links.extend(links);
+                }
+            }
+        }
+        graph
+    }
+
+    /// The tasks of a stage.
+    pub fn tasks_of(&self, stage: usize) -> impl Iterator<Item = TaskId> + use<> {
+        let first: usize = self.stages[..stage].iter().map(|s| s.nodes.len()).sum();
+        (first..first + self.stages[stage].nodes.len()).map(task_id)
+    }
+
+    /// The stage of a task.
+    #[must_use]
+    pub fn stage_of(&self, task: TaskId) -> usize {
+        let mut left = task.0 as usize;
+        let own = |stage: &Stage| {
+            let own = left < stage.nodes.len();
+            left = left.saturating_sub(stage.nodes.len());
+            own
+        };
+        self.stages.iter().position(own).expect("every task belongs to a stage")
+    }
+
+    /// How a task's output is routed.
+    #[must_use]
+    pub fn edges_of(&self, graph: &Graph, task: TaskId) -> Vec<Edge> {
+        let own = self.stage_of(task);
+        let reading = self.stages.iter().enumerate().filter(|(_, stage)| stage.from.contains(&own));
+        reading
+            .map(|(index, stage)| {
+                let to: Vec<TaskId> = self.tasks_of(index).collect();
+                let is_mine = |link: &LinkSpec| link.from == task && to.contains(&link.to);
+                let mine = graph.links.iter().enumerate().filter(|(_, link)| is_mine(link));
+                Edge { links: mine.map(|(id, _)| link_id(id)).collect(), by: stage.by.clone() }
+            })
+            .collect()
+    }
+
+    /// Whether no node with a source receives anything from another node: a drain of those nodes then stops the input and
+    /// nothing else.
+    fn sources_only_send(&self) -> bool {
+        let is_source = |node: u16| self.stages.iter().any(|s| s.from.is_empty() && s.nodes.contains(&node));
+        self.stages.iter().all(|stage| {
+            let senders: Vec<u16> =
+                stage.from.iter().flat_map(|&from| self.stages[from].nodes.clone()).collect();
+            stage.nodes.iter().all(|&node| !is_source(node) || senders.iter().all(|&sender| sender == node))
+        })
+    }
+
+    /// Whether a node has a task that cannot die without failing the pipeline.
+    #[must_use]
+    pub fn is_mortal(&self, node: u16) -> bool {
+        self.stages.iter().filter(|stage| stage.nodes.contains(&node)).all(|stage| match stage.kind {
+            StageKind::Source { .. } | StageKind::Stream { .. } => false,
+            StageKind::Batch { .. } | StageKind::Sink { .. } => true,
+        })
+    }
+
+    /// The node that dies in this run, if one does.
+    #[must_use]
+    pub fn mortal(&self) -> Option<u16> {
+        self.faults.iter().find_map(|scheduled| match scheduled.fault {
+            Fault::Crash { node, .. } => Some(node),
+            Fault::Drop { .. } | Fault::Cut { .. } | Fault::Pause { .. } | Fault::SlowSinks { .. } => None,
+        })
+    }
+}
+
+impl StageKind {
+    fn task_kind(&self) -> TaskKind {
+        match self {
+            Self::Source { .. } => TaskKind::Source,
+            Self::Batch { spec, .. } => TaskKind::Batch(spec.clone()),
+            Self::Stream { spec, .. } => TaskKind::Stream(spec.clone()),
+            Self::Sink { .. } => TaskKind::Sink,
+        }
+    }
+}
+
+pub(super) fn task_id(index: usize) -> TaskId {
+    TaskId(u32::try_from(index).expect("few tasks"))
+}
+
+pub(super) fn link_id(index: usize) -> LinkId {
+    LinkId(u32::try_from(index).expect("few links"))
+}
+
+/// A batch stage's settings for a small world.
+#[must_use]
+pub fn batch_spec(max_bytes: u64, max_records: u64, linger_ms: u64) -> BatchSpec {
+    BatchSpec {
+        max_bytes,
+        max_records,
+        linger: Duration::from_millis(linger_ms),
+        retry: Retry { max_attempts: 3, initial: Duration::from_millis(10), max: Duration::from_millis(200) },
+        on_error: OnError::DeadLetter,
+        max_dead: MaxDead::Records(u64::MAX),
+    }
+}
+
+fn random_stages(rng: &mut Rng, nodes: usize) -> Vec<Stage> {
+    let mut stages: Vec<Stage> = Vec::new();
+    // Sources on few nodes leave others that may die.
+    let source_nodes = rng.within(1, 2).min(nodes as u64 - 1);
+    for _ in 0..rng.within(1, 2) {
+        let kind = StageKind::Source {
+            records: rng.pick(&[0, 7, 40, 100]),
+            chunk: rng.within(1, 12),
+            every_us: rng.pick(&[10, 3_000, 100_000]),
+            padding: rng.pick(&[0, 30, 200]),
+        };
+        push_stage(rng, &mut stages, Vec::new(), source_nodes, kind);
+    }
+    for _ in 0..rng.within(0, 3) {
+        let from = random_from(rng, stages.len());
+        let kind = if rng.chance(75) { random_batch(rng) } else { random_stream(rng) };
+        push_stage(rng, &mut stages, from, nodes as u64, kind);
+    }
+    for index in 0..stages.len() {
+        let unread = !stages.iter().any(|stage| stage.from.contains(&index));
+        let is_sink = matches!(stages[index].kind, StageKind::Sink { .. });
+        if (unread || rng.chance(20)) && !is_sink {
+            let mut from = vec![index];
+            if index > 0 && rng.chance(20) {
+                from.insert(0, rng.index(index));
+            }
+            let kind = StageKind::Sink { record_us: rng.pick(&[1, 200, 5_000]) };
+            push_stage(rng, &mut stages, from, nodes as u64, kind);
+        }
+    }
+    stages
+}
+
+fn push_stage(rng: &mut Rng, stages: &mut Vec<Stage>, from: Vec<usize>, nodes: u64, kind: StageKind) {
+    let index = u8::try_from(stages.len()).expect("few stages");
+    let two = NonZeroUsize::MIN.saturating_add(1);
+    let by = match rng.below(4) {
+        0 => None,
+        1 => Some(PartitionBy::Record),
+        _ => Some(PartitionBy::Field { index: two, delimiter: None }),
+    };
+    let partitions = rng.within(1, 3);
+    let nodes = (0..partitions).map(|_| u16::try_from(rng.below(nodes)).expect("few nodes")).collect();
+    stages.push(Stage { letter: char::from(b'a' + index), from, nodes, by, kind });
+}
+
+fn random_from(rng: &mut Rng, stages: usize) -> Vec<usize> {
+    let first = rng.index(stages);
+    let second = rng.index(stages);
+    if first != second && rng.chance(30) { vec![first.min(second), first.max(second)] } else { vec![first] }
+}
+
+fn random_batch(rng: &mut Rng) -> StageKind {
+    let program = match rng.below(8) {
+        0 => BatchProgram::Filter(3),
+        1 => BatchProgram::Multiply(rng.within(2, 3)),
+        2 => BatchProgram::FailOn(19),
+        3 => BatchProgram::Chance(rng.pick(&[5, 30])),
+        _ => BatchProgram::Identity,
+    };
+    let spec = batch_spec(rng.pick(&[1, 200, 5_000]), rng.pick(&[1, 5, 1_000]), rng.pick(&[0, 5, 50]));
+    StageKind::Batch { program, spec, cost_us: (rng.pick(&[50, 2_000]), rng.pick(&[1, 100])) }
+}
+
+fn random_stream(rng: &mut Rng) -> StageKind {
+    let program = match rng.below(6) {
+        0 => StreamProgram::Head(rng.within(1, 30)),
+        1 => StreamProgram::Count,
+        2 | 3 => StreamProgram::Sort,
+        _ => StreamProgram::Identity,
+    };
+    let window = match rng.below(3) {
+        0 => Some(Window::Records(rng.within(1, 20))),
+        1 => Some(Window::Every(Duration::from_millis(rng.within(1, 500)))),
+        _ => None,
+    };
+    let early_exit_is_done = matches!(program, StreamProgram::Head(_));
+    StageKind::Stream {
+        program,
+        spec: StreamSpec { window, early_exit_is_done },
+        record_us: rng.pick(&[1, 500]),
+    }
+}

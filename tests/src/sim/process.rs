@@ -1,0 +1,357 @@
+//! The loop around one core: inputs in, actions out, done at once or put on the clock.
+
+use super::NodeEnd;
+use super::check::{Check, Checked, require};
+use super::driver::Later;
+use super::plan::StageKind;
+use super::world::{Ev, World};
+use worker_core::config::TaskId;
+use worker_core::event::{Action, Commit, Event};
+use worker_proto::{Batch, Epoch};
+
+/// So many inputs and frames may follow from one.
+const STEPS_MAX: u64 = 100_000;
+
+impl World {
+    /// The law of use: handle an input, drain the actions, fill writable connections, until nothing is left.
+    pub(super) fn settle(&mut self, node: usize) -> Checked {
+        let mut steps = 0;
+        loop {
+            steps += 1;
+            require(steps < STEPS_MAX, Check::Livelock, || format!("node {node} is never done"))?;
+            self.drain_actions(node)?;
+            let now = self.time();
+            let process = &mut self.nodes[node];
+            let Some(core) = &mut process.core else { break };
+            if let Some(event) = process.inputs.pop_front() {
+                self.trace.note(self.now, format_args!("node {node} <- {event:?}"));
+                core.handle(now, event);
+            } else if let Some(conn) = process.wakes.pop_front() {
+                if let Some(&conn) = process.conns.get(&conn) {
+                    self.fill(conn, node)?;
+                }
+            } else {
+                break;
+            }
+        }
+        self.check_budgets(node)?;
+        self.set_alarm(node);
+        Ok(())
+    }
+
+    pub(super) fn drain_actions(&mut self, node: usize) -> Checked {
+        while let Some(action) = self.nodes[node].core.as_mut().and_then(worker_core::Node::poll_action) {
+            self.trace.note(self.now, format_args!("node {node} {action:?}"));
+            self.perform(node, action)?;
+        }
+        Ok(())
+    }
+
+    fn perform(&mut self, node: usize, action: Action) -> Checked {
+        match action {
+            Action::Dial { conn, peer } => self.dial(node, conn, usize::from(peer.0)),
+            Action::Wake { conn } => self.nodes[node].wakes.push_back(conn),
+            Action::Close { conn } => self.begin_close(node, conn)?,
+            Action::Persist { task, commit } => self.persist(node, task, &commit)?,
+            Action::Store { link, first_seq, batch } => {
+                let at = self.now + self.plan.store_us;
+                let later = self.nodes[node].driver.store(at, link, first_seq, batch);
+                self.later(node, later);
+                let stored = self.nodes[node].driver.stored_count();
+                self.stats.stored_max = self.stats.stored_max.max(stored);
+            }
+            Action::Load { link, first_seq, place } => {
+                let at = self.now + self.plan.store_us;
+                let later = self.nodes[node].driver.load(at, link, first_seq, place)?;
+                self.later(node, later);
+            }
+            Action::Discard { place } => self.nodes[node].driver.discard(place)?,
+            Action::Lost { link, records } => {
+                let epoch = Epoch(self.nodes[node].config.incarnation.0);
+                let sender = self.model.graph.task(self.model.graph.link(link).from).node;
+                let by_sender = (usize::from(sender.0) == node).then_some(epoch);
+                self.model.lost(link, by_sender, records)?;
+                self.stats.lost += records;
+            }
+            Action::Report(_) => {}
+            Action::Halt { error } => self.end(node, NodeEnd::Halted(error))?,
+            Action::Finished => self.end(node, NodeEnd::Finished)?,
+            Action::Run(_)
+            | Action::StreamStart { .. }
+            | Action::StreamFeed { .. }
+            | Action::StreamClose { .. }
+            | Action::Kill { .. }
+            | Action::Read { .. }
+            | Action::StopSource { .. }
+            | Action::Write { .. }
+            | Action::CloseSink { .. } => self.perform_for_task(node, action)?,
+        }
+        Ok(())
+    }
+
+    fn perform_for_task(&mut self, node: usize, action: Action) -> Checked {
+        let now = self.now;
+        let driver = &mut self.nodes[node].driver;
+        let later = match action {
+            Action::Run(run) => {
+                run.input.iter().try_for_each(|batch| self.model.given(run.task, batch))?;
+                let later = driver.run(now, &run, &mut self.rng)?;
+                let (runs, slots) = (driver.runs, self.plan.slots);
+                require(runs <= slots, Check::Slots, || format!("{runs} children on {slots} slots"))?;
+                vec![later]
+            }
+            Action::StreamStart { task, .. } => {
+                driver.stream_start(now, task)?;
+                Vec::new()
+            }
+            Action::StreamFeed { task, window, batch } => {
+                self.model.given(task, &batch)?;
+                driver.feed(now, task, window, &batch)?
+            }
+            Action::StreamClose { task, window } => {
+                driver.stream_close(now, task, window)?.into_iter().collect()
+            }
+            Action::Kill { task } => {
+                driver.kill(task)?;
+                Vec::new()
+            }
+            Action::Read { task, chunks } => driver.permit(now, task, chunks)?.into_iter().collect(),
+            Action::StopSource { task } => driver.stop_source(now, task)?.into_iter().collect(),
+            Action::Write { task, work, batches } => {
+                batches.iter().try_for_each(|batch| self.model.given(task, batch))?;
+                let times = self.slow[self.plan.stage_of(task)];
+                let at = driver.write(now, task, &batches, times)?;
+                let task_now = Some((task, driver.generation(task)));
+                vec![Later { at, task: task_now, effects: batches, event: Event::Written { task, work } }]
+            }
+            Action::CloseSink { task } => {
+                let task_now = Some((task, driver.generation(task)));
+                vec![Later {
+                    at: now + 1,
+                    task: task_now,
+                    effects: Vec::new(),
+                    event: Event::SinkClosed { task },
+                }]
+            }
+            Action::Dial { .. }
+            | Action::Wake { .. }
+            | Action::Close { .. }
+            | Action::Persist { .. }
+            | Action::Store { .. }
+            | Action::Load { .. }
+            | Action::Discard { .. }
+            | Action::Lost { .. }
+            | Action::Report(_)
+            | Action::Halt { .. }
+            | Action::Finished => return self.perform(node, action),
+        };
+        for later in later {
+            self.later(node, later);
+        }
+        Ok(())
+    }
+
+    fn later(&mut self, node: usize, later: Later) {
+        let life = self.nodes[node].life;
+        self.at(later.at, Ev::Later { node, life, later });
+    }
+
+    fn persist(&mut self, node: usize, task: TaskId, commit: &Commit) -> Checked {
+        let epoch = Epoch(self.nodes[node].config.incarnation.0);
+        let mut outputs = Vec::new();
+        for (first, chunk) in &commit.outputs {
+            outputs.push((chunk.link, *first, self.nodes[node].driver.records_of(&chunk.body)?));
+        }
+        self.stats.dead += commit.dead.len() as u64;
+        self.model.commit(task, epoch, commit, &outputs)?;
+        let event = Event::Persisted { task, commit: commit.id };
+        if self.plan.persist_us == 0 {
+            self.model.persisted(task, epoch, commit.id);
+            self.nodes[node].inputs.push_back(event);
+        } else {
+            let at = self.now + self.plan.persist_us;
+            self.later(node, Later { at, task: None, effects: Vec::new(), event });
+        }
+        Ok(())
+    }
+
+    /// What the observer learns, and the driver notes, before the core hears of something.
+    pub(super) fn before_input(&mut self, node: usize, later: &Later) -> Checked {
+        if let Some((task, _)) = later.task {
+            for batch in &later.effects {
+                self.model.effected(task, batch)?;
+                self.last_effect_us[task.0 as usize] = self.now;
+            }
+        }
+        let epoch = Epoch(self.nodes[node].config.incarnation.0);
+        match &later.event {
+            Event::RunDone { task, .. } => self.nodes[node].driver.run_ended(*task),
+            Event::Written { task, .. } => {
+                self.nodes[node].driver.written(*task);
+            }
+            Event::Persisted { task, commit } => self.model.persisted(*task, epoch, *commit),
+            Event::Stored { link, first_seq, .. } => {
+                let driver = &mut self.nodes[node].driver;
+                driver.moved(*link);
+                driver.stored.insert((*link, *first_seq), 1);
+            }
+            Event::Loaded { link, first_seq, .. } => {
+                let driver = &mut self.nodes[node].driver;
+                driver.moved(*link);
+                driver.stored.remove(&(*link, *first_seq));
+            }
+            Event::Dialed { .. }
+            | Event::Frame { .. }
+            | Event::Closed { .. }
+            | Event::StreamFed { .. }
+            | Event::StreamOutput { .. }
+            | Event::StreamExited { .. }
+            | Event::SourceRead { .. }
+            | Event::SourceEnded { .. }
+            | Event::SinkClosed { .. }
+            | Event::SinkReaderGone { .. }
+            | Event::TaskFailed { .. }
+            | Event::Drain => {}
+        }
+        Ok(())
+    }
+
+    /// Notes what a task's driver hands over, and stores a part of it outside as drivers do with large output.
+    pub(super) fn hand_over(&mut self, node: usize, mut event: Event) -> Event {
+        let percent = self.plan.prestored_percent;
+        let (driver, rng) = (&mut self.nodes[node].driver, &mut self.rng);
+        let (task, output) = match &mut event {
+            Event::RunDone { task, result: Ok(output), .. }
+            | Event::StreamExited { task, result: Ok(output), .. }
+            | Event::StreamOutput { task, output, .. }
+            | Event::SourceRead { task, output } => (*task, output),
+            Event::Dialed { .. }
+            | Event::Frame { .. }
+            | Event::Closed { .. }
+            | Event::RunDone { result: Err(_), .. }
+            | Event::StreamFed { .. }
+            | Event::StreamExited { result: Err(_), .. }
+            | Event::SourceEnded { .. }
+            | Event::Written { .. }
+            | Event::SinkClosed { .. }
+            | Event::SinkReaderGone { .. }
+            | Event::TaskFailed { .. }
+            | Event::Persisted { .. }
+            | Event::Stored { .. }
+            | Event::Loaded { .. }
+            | Event::Drain => return event,
+        };
+        let records = driver.prestore(output, percent, rng);
+        self.model.produced(task, output, &records);
+        event
+    }
+
+    /// After a source's chunk the next is read, if it may.
+    pub(super) fn after_chunk(&mut self, node: usize, task: TaskId) {
+        if let Some(later) = self.nodes[node].driver.chunk_read(self.now, task) {
+            self.later(node, later);
+        }
+    }
+
+    /// I7: what the observer sees a node hold stays within its budgets.
+    fn check_budgets(&mut self, node: usize) -> Checked {
+        let limits = self.plan.limits;
+        for at in 0..self.model.links.len() {
+            let (truth, spec) = (&self.model.links[at], self.model.graph.links[at]);
+            if truth.local || truth.cancelled {
+                continue;
+            }
+            let receiver = usize::from(self.model.graph.task(spec.to).node.0);
+            if receiver != node || self.nodes[node].core.is_none() {
+                continue;
+            }
+            let StageBudget { batch_bytes, record_bytes } = self.stage_budget(spec.to);
+            for life in truth.lives.values() {
+                let held = life.cost(life.given, life.received);
+                let most = limits.credit_bytes + record_bytes + 2 * (batch_bytes + record_bytes);
+                let ended = self.model.tasks[spec.to.0 as usize].ended;
+                require(held <= most || ended, Check::Memory, || {
+                    let name = self.model.graph.link_name(super::plan::link_id(at));
+                    format!("{name}: the receiver holds {held} bytes, its limits allow {most}")
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn stage_budget(&self, task: TaskId) -> StageBudget {
+        let record_bytes = 330;
+        let batch_bytes = match &self.plan.stages[self.plan.stage_of(task)].kind {
+            StageKind::Batch { spec, .. } => spec.max_bytes,
+            StageKind::Stream { .. } | StageKind::Sink { .. } | StageKind::Source { .. } => 0,
+        };
+        StageBudget { batch_bytes, record_bytes }
+    }
+
+    /// A process ends by itself: last words are written, connections closed in good order.
+    fn end(&mut self, node: usize, state: NodeEnd) -> Checked {
+        if let NodeEnd::Halted(error) = &state {
+            require(self.plan.halts, Check::Halt, || format!("node {node}: {error}"))?;
+        }
+        while let Some(conn) = self.nodes[node].wakes.pop_front() {
+            if let Some(&conn) = self.nodes[node].conns.get(&conn) {
+                self.flush_last(conn, node)?;
+            }
+        }
+        if state == NodeEnd::Finished {
+            let left = self.nodes[node].driver.left_behind();
+            let uncommitted: usize = self.own_tasks(node).map(|task| self.model.uncommitted(task)).sum();
+            require(left == 0, Check::Store, || {
+                format!("node {node} finished and left {left} batches stored")
+            })?;
+            require(uncommitted == 0 || self.plan.drain_at.is_some(), Check::Loss, || {
+                format!("node {node} finished without committing {uncommitted} records")
+            })?;
+        }
+        self.trace.note(self.now, format_args!("node {node} ends: {state:?}"));
+        self.nodes[node].core = None;
+        self.nodes[node].state = state;
+        self.nodes[node].inputs.clear();
+        self.hang_up(node, None);
+        Ok(())
+    }
+
+    pub(super) fn own_tasks(&self, node: usize) -> impl Iterator<Item = TaskId> + use<> {
+        let tasks: Vec<TaskId> = (0..self.model.graph.tasks.len())
+            .map(super::plan::task_id)
+            .filter(|&task| usize::from(self.model.graph.task(task).node.0) == node)
+            .collect();
+        tasks.into_iter()
+    }
+
+    /// The process dies at once; a write that was under way may have reached the outside in part.
+    pub(super) fn die(&mut self, node: usize, silent: bool) -> Checked {
+        if self.nodes[node].core.take().is_none() {
+            return Ok(());
+        }
+        for (task, batches) in self.nodes[node].driver.interrupted_writes() {
+            for batch in batches {
+                let written: Batch = batch.slice(0..self.rng.index(batch.len() + 1));
+                self.model.effected(task, &written)?;
+            }
+        }
+        self.trace.note(self.now, format_args!("node {node} dies"));
+        let process = &mut self.nodes[node];
+        process.state = NodeEnd::Down;
+        process.life += 1;
+        process.deaths += 1;
+        process.paused = false;
+        process.inputs.clear();
+        process.wakes.clear();
+        self.forget_backlog(node);
+        self.model.process_died(super::world::small(node));
+        self.hang_up(node, Some(silent));
+        Ok(())
+    }
+}
+
+/// What a task may hold beyond the credit of its links.
+struct StageBudget {
+    batch_bytes: u64,
+    record_bytes: u64,
+}

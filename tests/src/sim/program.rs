@@ -1,0 +1,103 @@
+//! What the simulated programs print: pure functions of records.
+//!
+//! A record is `source#number key padding:path`; each stage appends its letter (and which life of its task made it) to the
+//! path, so that every record on every link is unique and tells where it came from.
+
+use bytes::Bytes;
+use worker_proto::Batch;
+
+/// How many different keys records have.
+const KEYS: u64 = 50;
+
+/// A batch stage's program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BatchProgram {
+    /// One record out for one in.
+    Identity,
+    /// Drops one record in this many.
+    Filter(u64),
+    /// This many records out for one in.
+    Multiply(u64),
+    /// Fails whenever its input has a record whose hash is a multiple of this.
+    FailOn(u64),
+    /// Fails in this many percent of its runs.
+    Chance(u64),
+    /// Always fails.
+    FailAlways,
+}
+
+/// A stream stage's program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamProgram {
+    /// Prints each record as it comes.
+    Identity,
+    /// Prints everything, sorted, at its end.
+    Sort,
+    /// Prints how many records there were, at its end.
+    Count,
+    /// Exits after this many records.
+    Head(u64),
+}
+
+/// The records that `record` becomes in stage `letter`, made by life `life` of the task; poison is not looked at.
+#[must_use]
+pub fn outputs_of(program: BatchProgram, record: &[u8], letter: char, life: u64) -> Vec<Bytes> {
+    let copies = match program {
+        BatchProgram::Identity | BatchProgram::FailOn(_) | BatchProgram::Chance(_) => 1,
+        BatchProgram::Filter(one_in) => u64::from(!weight(record).is_multiple_of(one_in)),
+        BatchProgram::Multiply(copies) => copies,
+        BatchProgram::FailAlways => 0,
+    };
+    (0..copies).map(|copy| marked(record, letter, life, (copies > 1).then_some(copy))).collect()
+}
+
+/// Whether `program` fails on this record for certain.
+#[must_use]
+pub fn is_poison(program: BatchProgram, record: &[u8]) -> bool {
+    match program {
+        BatchProgram::FailOn(one_in) => weight(record).is_multiple_of(one_in),
+        BatchProgram::FailAlways => true,
+        BatchProgram::Identity
+        | BatchProgram::Filter(_)
+        | BatchProgram::Multiply(_)
+        | BatchProgram::Chance(_) => false,
+    }
+}
+
+/// `record` with one more step on its path.
+#[must_use]
+pub fn marked(record: &[u8], letter: char, life: u64, copy: Option<u64>) -> Bytes {
+    let mut out = record.strip_suffix(b"\n").unwrap_or(record).to_vec();
+    out.push(u8::try_from(letter).unwrap_or(b'?'));
+    if life > 0 {
+        out.extend_from_slice(format!("'{life}").as_bytes());
+    }
+    if let Some(copy) = copy {
+        out.extend_from_slice(copy.to_string().as_bytes());
+    }
+    out.push(b'\n');
+    out.into()
+}
+
+/// Record `number` of source `source`, read in life `life` of its task.
+#[must_use]
+pub fn source_record(source: usize, number: u64, life: u64, padding: usize) -> Bytes {
+    let key = weight(format!("{source}#{number}").as_bytes()) % KEYS;
+    let life = if life > 0 { format!("'{life}") } else { String::new() };
+    format!("{source}#{number} k{key} {}:{life}\n", "x".repeat(padding)).into()
+}
+
+/// One batch of `records`.
+#[must_use]
+pub fn batch_of(records: &[Bytes]) -> Batch {
+    Batch::from_terminated(records.concat().into(), b'\n')
+}
+
+/// A hash of the record that does not change on its path: of all before the colon.
+fn weight(record: &[u8]) -> u64 {
+    let stable = record.split(|&b| b == b':').next().unwrap_or(record);
+    let hash = stable.iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    (hash >> 17) % 9973
+}

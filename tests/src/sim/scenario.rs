@@ -1,0 +1,127 @@
+//! Runs by name.
+
+use super::fault::{Fault, Scheduled};
+use super::plan::{Net, Plan, Stage, StageKind, batch_spec};
+use super::program::BatchProgram;
+use std::time::Duration;
+use worker_core::config::{Limits, Retry};
+
+/// Two fast sources on node 0, one sink with a partition on node 1 and one on node 2; a window of one byte, so that one
+/// record at a time is under way on each link; no faults.
+#[must_use]
+pub fn window_of_one() -> Plan {
+    let source = StageKind::Source { records: 2_000, chunk: 8, every_us: 100, padding: 100 };
+    let stages = vec![
+        Stage { letter: 'a', from: Vec::new(), nodes: vec![0, 0], by: None, kind: source },
+        Stage {
+            letter: 'b',
+            from: vec![0],
+            nodes: vec![1, 2],
+            by: None,
+            kind: StageKind::Sink { record_us: 1 },
+        },
+    ];
+    let limits = Limits { credit_bytes: 1, outbox_bytes: 200, spill_bytes: 1_000_000_000 };
+    quiet_plan(3, stages, limits)
+}
+
+/// The failure the project began from: the connections to node 2 break again and again while its window is one record
+/// and the producers are fast; then it is not heard of at all; then it heals.
+#[must_use]
+pub fn dead_destination_with_window_of_one() -> Plan {
+    let mut plan = window_of_one();
+    for round in 0..4_000 {
+        plan.faults
+            .push(Scheduled { at: 2_000 + round * 1_000, fault: Fault::Drop { a: 0, b: 2, late_us: 3_000 } });
+    }
+    plan.heal_us = 60_000_000;
+    for (from, to) in [(0, 2), (2, 0)] {
+        let for_us = Some(plan.heal_us - 4_100_000);
+        plan.faults.push(Scheduled { at: 4_100_000, fault: Fault::Cut { from, to, for_us } });
+    }
+    plan.redial.max = Duration::from_millis(20);
+    plan
+}
+
+/// A source on node 0, a batch stage on nodes 0 and 1, and a sink on nodes 1 and 2.
+#[must_use]
+pub fn three_nodes(program: BatchProgram) -> Plan {
+    let source = StageKind::Source { records: 300, chunk: 5, every_us: 2_000, padding: 30 };
+    let batch = StageKind::Batch { program, spec: batch_spec(400, 10, 5), cost_us: (200, 10) };
+    let stages = vec![
+        Stage { letter: 'a', from: Vec::new(), nodes: vec![0], by: None, kind: source },
+        Stage { letter: 'b', from: vec![0], nodes: vec![0, 1], by: None, kind: batch },
+        Stage {
+            letter: 'c',
+            from: vec![1],
+            nodes: vec![1, 2],
+            by: None,
+            kind: StageKind::Sink { record_us: 50 },
+        },
+    ];
+    let limits = Limits { credit_bytes: 2_000, outbox_bytes: 4_000, spill_bytes: 1_000_000_000 };
+    quiet_plan(3, stages, limits)
+}
+
+/// [`three_nodes`], and node 2 is dead from almost the start, for good.
+#[must_use]
+pub fn dead_for_good() -> Plan {
+    let mut plan = three_nodes(BatchProgram::Identity);
+    plan.faults.push(Scheduled { at: 5_000, fault: Fault::Crash { node: 2, for_us: None, silent: false } });
+    plan
+}
+
+/// [`three_nodes`], and the node that has the source dies amid its input and comes back.
+#[must_use]
+pub fn restarted_source() -> Plan {
+    let mut plan = three_nodes(BatchProgram::Identity);
+    let fault = Fault::Crash { node: 0, for_us: Some(500_000), silent: false };
+    plan.faults.push(Scheduled { at: 50_000, fault });
+    plan.halts = true;
+    plan
+}
+
+/// Data in both directions between two nodes at once, each with credit for little, over sockets that hold one frame.
+#[must_use]
+pub fn both_directions() -> Plan {
+    let source = || StageKind::Source { records: 300, chunk: 10, every_us: 10, padding: 100 };
+    let sink = || StageKind::Sink { record_us: 20 };
+    let stages = vec![
+        Stage { letter: 'a', from: Vec::new(), nodes: vec![0], by: None, kind: source() },
+        Stage { letter: 'b', from: Vec::new(), nodes: vec![1], by: None, kind: source() },
+        Stage { letter: 'c', from: vec![0], nodes: vec![1], by: None, kind: sink() },
+        Stage { letter: 'd', from: vec![1], nodes: vec![0], by: None, kind: sink() },
+    ];
+    let limits = Limits { credit_bytes: 600, outbox_bytes: 4_000, spill_bytes: 1_000_000_000 };
+    let mut plan = quiet_plan(2, stages, limits);
+    plan.net.window_frames = 1;
+    plan
+}
+
+fn quiet_plan(nodes: usize, stages: Vec<Stage>, limits: Limits) -> Plan {
+    Plan {
+        seed: 1,
+        nodes,
+        stages,
+        limits,
+        slots: 2,
+        redial: Retry {
+            max_attempts: 1,
+            initial: Duration::from_millis(5),
+            max: Duration::from_millis(1_000),
+        },
+        linger: Duration::from_secs(30),
+        net: Net { latency_us: (300, 300), bytes_per_ms: 10_000, window_frames: 8, codec: true },
+        persist_us: 0,
+        store_us: 50,
+        prestored_percent: 0,
+        faults: Vec::new(),
+        heal_us: 0,
+        drain_at: None,
+        ack_committed: false,
+        understated_percent: 0,
+        stillborn_percent: 0,
+        bug: None,
+        halts: false,
+    }
+}

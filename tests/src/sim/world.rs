@@ -1,0 +1,387 @@
+//! The system under test: several nodes' cores, each in a simulated process, under one clock.
+
+use super::check::{Check, Checked, Violation, require};
+use super::driver::{Driver, Later};
+use super::fault::Fault;
+use super::model::Model;
+use super::net::Conn;
+use super::plan::Plan;
+use super::rng::Rng;
+use super::trace::Trace;
+use super::wire::Wire;
+use super::{NodeEnd, Outcome};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+use worker_core::config::{NodeConfig, NodeIx};
+use worker_core::event::{ConnId, Event};
+use worker_core::inbox::AckWhen;
+use worker_core::{Node, Time};
+use worker_proto::{Fingerprint, Incarnation};
+
+/// How long an end of a connection hears nothing before it gives up, in µs.
+const SILENCE_US: u64 = 6_000_000;
+/// How often ends look at that, in µs.
+const TICK_US: u64 = 1_000_000;
+/// So many events at one moment are too many.
+const EVENTS_AT_ONCE_MAX: u64 = 200_000;
+
+/// All of it.
+#[derive(Debug)]
+pub(super) struct World {
+    pub(super) plan: Plan,
+    pub(super) now: u64,
+    pub(super) rng: Rng,
+    pub(super) trace: Trace,
+    pub(super) model: Model,
+    pub(super) wire: Wire,
+    pub(super) nodes: Vec<Process>,
+    pub(super) conns: Vec<Conn>,
+    /// `cuts[from][to]`: how many faults keep frames from passing.
+    pub(super) cuts: Vec<Vec<u32>>,
+    /// How many times slower the sinks of a stage are.
+    pub(super) slow: Vec<u64>,
+    queue: BTreeMap<(u64, u64), Ev>,
+    events: u64,
+    pub(super) stats: Stats,
+    pub(super) last_effect_us: Vec<u64>,
+}
+
+/// What a run was like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Events handled.
+    pub events: u64,
+    /// Virtual time at the end, in µs.
+    pub ended_us: u64,
+    /// Connections made or tried.
+    pub dials: u64,
+    /// Tuples sent again.
+    pub retried: u64,
+    /// Tuples reported lost.
+    pub lost: u64,
+    /// Dead letters.
+    pub dead: u64,
+    /// Most batches stored outside memory by one node at one time.
+    pub stored_max: usize,
+}
+
+/// One process, through all its lives.
+#[derive(Debug)]
+pub(super) struct Process {
+    pub(super) config: NodeConfig,
+    pub(super) core: Option<Node>,
+    pub(super) state: NodeEnd,
+    pub(super) life: u64,
+    pub(super) paused: bool,
+    pub(super) driver: Driver,
+    pub(super) conns: BTreeMap<ConnId, usize>,
+    pub(super) inputs: VecDeque<Event>,
+    pub(super) wakes: VecDeque<ConnId>,
+    /// What happened while it was stopped.
+    backlog: VecDeque<Ev>,
+    wake_at: Option<u64>,
+    pub(super) deaths: u64,
+}
+
+/// What happens at some moment.
+#[derive(Debug)]
+pub(super) enum Ev {
+    Wake { node: usize, life: u64 },
+    Later { node: usize, life: u64, later: Later },
+    Connect { conn: usize },
+    Connected { conn: usize },
+    Closed { conn: usize, end: usize, why: &'static str },
+    Arrive { conn: usize, to: usize },
+    Fault(Fault),
+    EndOf(Fault),
+    Tick,
+    Drain { node: usize },
+}
+
+impl World {
+    pub(super) fn new(plan: Plan, print: bool) -> Self {
+        let model = Model::new(&plan);
+        let wire = Wire::new(!plan.ack_committed);
+        let tasks = model.graph.tasks.len();
+        let nodes = (0..plan.nodes).map(|at| Process::new(&plan, &model, at)).collect();
+        Self {
+            now: 0,
+            rng: Rng::new(plan.seed),
+            trace: Trace::new(print),
+            model,
+            wire,
+            nodes,
+            conns: Vec::new(),
+            cuts: vec![vec![0; plan.nodes]; plan.nodes],
+            slow: vec![1; plan.stages.len()],
+            queue: BTreeMap::new(),
+            events: 0,
+            stats: Stats::default(),
+            last_effect_us: vec![0; tasks],
+            plan,
+        }
+    }
+
+    /// Runs until every process has ended, or until `deadline`.
+    pub(super) fn run(&mut self, deadline: u64) -> Checked {
+        for scheduled in self.plan.faults.clone() {
+            self.at(scheduled.at, Ev::Fault(scheduled.fault));
+        }
+        if let Some(at) = self.plan.drain_at {
+            for node in (0..self.nodes.len()).filter(|&node| self.has_source(node)).collect::<Vec<_>>() {
+                self.at(at, Ev::Drain { node });
+            }
+        }
+        self.at(TICK_US, Ev::Tick);
+        for node in 0..self.nodes.len() {
+            self.start(node)?;
+        }
+        let (mut moment, mut at_once) = (0, 0);
+        while let Some(((at, _), ev)) = self.queue.pop_first() {
+            if at > deadline || self.is_over() {
+                break;
+            }
+            at_once = if at == moment { at_once + 1 } else { 0 };
+            require(at_once < EVENTS_AT_ONCE_MAX, Check::Livelock, || {
+                format!("time stands still at {at} µs")
+            })?;
+            moment = at;
+            self.now = at;
+            self.stats.events += 1;
+            self.happen(ev)?;
+        }
+        self.stats.ended_us = self.now;
+        Ok(())
+    }
+
+    /// How it all was.
+    pub(super) fn outcome(self, violation: Option<Violation>) -> Outcome {
+        let stalls = self.nodes.iter().filter_map(|node| node.core.as_ref()).flat_map(Node::stalls).collect();
+        let retried = self.retries();
+        Outcome {
+            trace: self.trace.hash(),
+            violation,
+            stats: Stats { retried, ..self.stats },
+            last_effect_us: self.last_effect_us,
+            ends: self.nodes.into_iter().map(|node| node.state).collect(),
+            stalls,
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        let ended = |node: &Process| matches!(node.state, NodeEnd::Finished | NodeEnd::Halted(_));
+        self.nodes.iter().all(ended)
+    }
+
+    pub(super) fn at(&mut self, at: u64, ev: Ev) {
+        self.events += 1;
+        self.queue.insert((at.max(self.now), self.events), ev);
+    }
+
+    pub(super) fn time(&self) -> Time {
+        Time::from_micros(self.now)
+    }
+
+    fn happen(&mut self, ev: Ev) -> Checked {
+        if let Some(node) = self.stopped_node(&ev) {
+            self.nodes[node].backlog.push_back(ev);
+            return Ok(());
+        }
+        match ev {
+            Ev::Wake { node, life } => self.wake(node, life),
+            Ev::Later { node, life, later } => self.came_true(node, life, later),
+            Ev::Connect { conn } => self.connect(conn),
+            Ev::Connected { conn } => self.connected(conn),
+            Ev::Closed { conn, end, why } => self.closed(conn, end, why),
+            Ev::Arrive { conn, to } => self.arrive(conn, to),
+            Ev::Fault(fault) => self.begin_fault(&fault),
+            Ev::EndOf(fault) => self.end_fault(&fault),
+            Ev::Tick => self.tick(),
+            Ev::Drain { node } if self.nodes[node].core.is_some() => self.input(node, Event::Drain),
+            Ev::Drain { .. } => Ok(()),
+        }
+    }
+
+    /// The stopped process that an event is for.
+    fn stopped_node(&self, ev: &Ev) -> Option<usize> {
+        let node = match *ev {
+            Ev::Wake { node, .. } | Ev::Later { node, .. } | Ev::Drain { node } => node,
+            Ev::Connected { conn } => self.conns[conn].ends[super::net::DIALER].node,
+            Ev::Closed { conn, end, .. } => self.conns[conn].ends[end].node,
+            Ev::Connect { .. } | Ev::Arrive { .. } | Ev::Fault(_) | Ev::EndOf(_) | Ev::Tick => {
+                return None;
+            }
+        };
+        self.nodes[node].paused.then_some(node)
+    }
+
+    pub(super) fn start(&mut self, node: usize) -> Checked {
+        let (now, life) = (self.time(), self.nodes[node].life);
+        let driver = Driver::new(&self.plan, &self.model.graph, small(node), life);
+        let process = &mut self.nodes[node];
+        process.config.incarnation = Incarnation(1_000_000 + now.as_micros() + life);
+        let ack_when = if self.plan.ack_committed { AckWhen::Committed } else { AckWhen::Received };
+        let mut core = Node::with_acks(process.config.clone(), now, ack_when);
+        if let Some(bug) = self.plan.bug {
+            core.plant(bug);
+        }
+        process.core = Some(core);
+        process.driver = driver;
+        process.state = NodeEnd::Up;
+        process.inputs.clear();
+        process.wakes.clear();
+        process.wake_at = None;
+        self.trace.note(self.now, format_args!("node {node} starts, life {life}"));
+        self.settle(node)
+    }
+
+    fn wake(&mut self, node: usize, life: u64) -> Checked {
+        let now = self.time();
+        let process = &mut self.nodes[node];
+        if process.life != life || process.wake_at.is_none_or(|at| at > now.as_micros()) {
+            return Ok(());
+        }
+        process.wake_at = None;
+        let Some(core) = &mut process.core else { return Ok(()) };
+        core.handle_wake(now);
+        self.settle(node)
+    }
+
+    /// Asks the core when to wake it.
+    pub(super) fn set_alarm(&mut self, node: usize) {
+        let life = self.nodes[node].life;
+        let Some(core) = &self.nodes[node].core else { return };
+        if let Some((at, _)) = core.next_wake() {
+            let at = at.as_micros().max(self.now);
+            if self.nodes[node].wake_at.is_none_or(|set| at < set) {
+                self.nodes[node].wake_at = Some(at);
+                self.at(at, Ev::Wake { node, life });
+            }
+        }
+    }
+
+    /// Something that a process was waiting for.
+    fn came_true(&mut self, node: usize, life: u64, later: Later) -> Checked {
+        if self.nodes[node].life != life || self.nodes[node].core.is_none() {
+            return Ok(());
+        }
+        if let Some((task, generation)) = later.task
+            && !self.nodes[node].driver.is_current(task, generation)
+        {
+            return Ok(());
+        }
+        self.before_input(node, &later)?;
+        let source = if let Event::SourceRead { task, .. } = later.event { Some(task) } else { None };
+        let event = self.hand_over(node, later.event);
+        self.input(node, event)?;
+        if let (Some(task), true) = (source, self.nodes[node].life == life) {
+            self.after_chunk(node, task);
+        }
+        Ok(())
+    }
+
+    /// Gives the core an input and does what follows from it.
+    pub(super) fn input(&mut self, node: usize, event: Event) -> Checked {
+        self.nodes[node].inputs.push_back(event);
+        self.settle(node)
+    }
+
+    /// Ends of connections look whether they still hear the other.
+    fn tick(&mut self) -> Checked {
+        for conn in 0..self.conns.len() {
+            for end in 0..2 {
+                let (own, other) = (&self.conns[conn].ends[end], &self.conns[conn].ends[1 - end]);
+                if !own.open || own.id.is_none() || self.nodes[own.node].paused {
+                    continue;
+                }
+                let peer = &self.nodes[other.node];
+                let path_is_fine = self.cuts[other.node][own.node] == 0;
+                let is_heard = path_is_fine && !peer.paused && other.open && peer.life == other.life;
+                let stuck = own.closing.is_some_and(|since| self.now - since > SILENCE_US);
+                if is_heard && !stuck {
+                    self.conns[conn].ends[end].heard = self.now;
+                } else if stuck || self.now - own.heard > SILENCE_US {
+                    self.closed(conn, end, "nothing was heard for 6 s")?;
+                }
+            }
+        }
+        self.at(self.now + TICK_US, Ev::Tick);
+        Ok(())
+    }
+
+    pub(super) fn resume(&mut self, node: usize) -> Checked {
+        self.nodes[node].paused = false;
+        for conn in &mut self.conns {
+            conn.ends.iter_mut().filter(|end| end.node == node).for_each(|end| end.heard = self.now);
+        }
+        while let Some(ev) = self.nodes[node].backlog.pop_front() {
+            self.happen(ev)?;
+        }
+        self.deliver_all()?;
+        for conn in self.nodes[node].conns.keys().copied().collect::<Vec<_>>() {
+            self.nodes[node].wakes.push_back(conn);
+        }
+        self.settle(node)
+    }
+
+    pub(super) fn forget_backlog(&mut self, node: usize) {
+        self.nodes[node].backlog.clear();
+    }
+
+    fn has_source(&self, node: usize) -> bool {
+        self.plan.stages.iter().any(|stage| stage.from.is_empty() && stage.nodes.contains(&small(node)))
+    }
+}
+
+impl Process {
+    fn new(plan: &Plan, model: &Model, at: usize) -> Self {
+        let config = NodeConfig {
+            cluster: "simulated".into(),
+            nodes: (0..plan.nodes).map(|n| format!("n{n}")).collect(),
+            me: NodeIx(small(at)),
+            incarnation: Incarnation(0),
+            pipeline: Fingerprint(1),
+            placement: Fingerprint(2),
+            graph: model.graph.clone(),
+            slots: plan.slots,
+            limits: plan.limits,
+            redial: plan.redial,
+            linger: plan.linger,
+            seed: plan.seed ^ at as u64,
+        };
+        Self {
+            driver: Driver::new(plan, &model.graph, small(at), 0),
+            config,
+            core: None,
+            state: NodeEnd::Down,
+            life: 0,
+            paused: false,
+            conns: BTreeMap::new(),
+            inputs: VecDeque::new(),
+            wakes: VecDeque::new(),
+            backlog: VecDeque::new(),
+            wake_at: None,
+            deaths: 0,
+        }
+    }
+}
+
+pub(super) fn small(node: usize) -> u16 {
+    u16::try_from(node).expect("few nodes")
+}
+
+/// How long everything may take to drain after the heal, in µs: the most that waits can add up to, and the work.
+pub(super) fn drain_bound(plan: &Plan) -> u64 {
+    let micros = |d: Duration| u64::try_from(d.as_micros()).expect("short");
+    let waits = 3 * (micros(plan.redial.max) + 2 * SILENCE_US + 3_000_000 + 8 * plan.net.latency_us.1);
+    let work = super::work::of(plan);
+    let flaky = if plan.faults.iter().any(|f| f.at > plan.heal_us) { 4 } else { 1 };
+    (waits * plan.stages.len() as u64 + work) * flaky
+}
+
+impl Violation {
+    /// A rule broken by a panic.
+    pub(super) fn panic(message: &str) -> Self {
+        Self::new(Check::Panic, message)
+    }
+}

@@ -1,0 +1,98 @@
+//! The simulation can fail: each known protocol bug, planted, breaks a rule within a bounded number of seeds.
+
+#![expect(
+    clippy::print_stdout,
+    reason = "which rule caught a bug, and after how many seeds, is worth reading"
+)]
+
+use worker_core::fault::Bug;
+use worker_tests::sim::check::Check;
+use worker_tests::sim::plan::Plan;
+use worker_tests::sim::{run, scenario};
+
+/// How many seeds may be needed.
+const SEEDS_MAX: u64 = 500;
+
+/// Plants `bug` in random runs until one breaks a rule, which must be one of `by`.
+fn is_caught(bug: Bug, by: &[Check]) {
+    for seed in 0..SEEDS_MAX {
+        let plan = Plan { bug: Some(bug), ..Plan::random(seed) };
+        if let Some(violation) = run(&plan).violation {
+            println!("{bug:?}: caught with {} seeds by {violation}", seed + 1);
+            assert!(by.contains(&violation.check), "{bug:?} broke another rule than expected: {violation}");
+            return;
+        }
+    }
+    panic!("{bug:?} was not caught in {SEEDS_MAX} seeds");
+}
+
+/// The run by name catches `bug`, too.
+fn is_caught_in(name: &str, plan: Plan, bug: Bug) {
+    let violation = run(&Plan { bug: Some(bug), ..plan }).violation;
+    let violation = violation.unwrap_or_else(|| panic!("{name} does not catch {bug:?}"));
+    println!("{bug:?}: caught in {name} by {violation}");
+}
+
+#[test]
+fn retry_through_the_bounded_queue() {
+    is_caught(Bug::RetryThroughBoundedQueue, &[Check::RetryWaits, Check::Drain]);
+    let plan = scenario::dead_destination_with_window_of_one();
+    is_caught_in("dead_destination_with_window_of_one", plan, Bug::RetryThroughBoundedQueue);
+}
+
+#[test]
+fn acknowledgement_behind_data() {
+    is_caught(Bug::AckBehindData, &[Check::AckWaits, Check::Drain]);
+    is_caught_in("both_directions", scenario::both_directions(), Bug::AckBehindData);
+}
+
+#[test]
+fn sequence_reset_on_reconnect() {
+    is_caught(Bug::SequenceResetOnReconnect, &[Check::Bytes, Check::Order]);
+}
+
+#[test]
+fn credit_leaked_on_disconnect() {
+    is_caught(Bug::CreditLeakedOnDisconnect, &[Check::RetryWaits, Check::DataWaits, Check::Drain]);
+}
+
+#[test]
+fn stale_open_takes_the_link() {
+    is_caught(Bug::StaleOpenTakesLink, &[Check::StaleConnection, Check::Drain]);
+}
+
+#[test]
+fn end_forgotten_on_reconnect() {
+    is_caught(Bug::EndForgottenOnReconnect, &[Check::DataWaits, Check::RetryWaits, Check::Drain]);
+}
+
+#[test]
+fn received_taken_for_an_acknowledgement() {
+    is_caught(Bug::ReceivedTakenForAck, &[Check::FalseAck, Check::LossBound, Check::Halt, Check::Drain]);
+}
+
+#[test]
+fn exit_without_bye() {
+    is_caught(Bug::ExitWithoutBye, &[Check::Drain]);
+}
+
+#[test]
+fn duplicate_not_dropped() {
+    is_caught(Bug::DuplicateNotDropped, &[Check::Duplicate, Check::Order]);
+}
+
+#[test]
+fn loss_not_reported() {
+    is_caught(Bug::LossNotReported, &[Check::LossBound]);
+}
+
+#[test]
+fn acknowledgement_names_nothing() {
+    is_caught(Bug::AckNamesNothing, &[Check::FalseAck, Check::LossBound]);
+}
+
+#[test]
+fn dead_link_blocks_its_task() {
+    is_caught(Bug::DeadLinkBlocksTask, &[Check::Drain]);
+    is_caught_in("dead_for_good", scenario::dead_for_good(), Bug::DeadLinkBlocksTask);
+}

@@ -1,0 +1,122 @@
+//! The simulation's seeds: `WORKER_SIM_SEED=n` replays one, `WORKER_SIM_SEEDS=n` sets how many, `WORKER_SIM_TRACE=1` prints
+//! what happens.
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use worker_core::config::NodeIx;
+use worker_core::stall::{Reason, Stall};
+use worker_tests::sim::campaign::first_violation;
+use worker_tests::sim::plan::Plan;
+use worker_tests::sim::program::BatchProgram;
+use worker_tests::sim::{NodeEnd, Outcome, run, scenario};
+
+/// How many fixed seeds run unless told otherwise.
+const SEEDS: u64 = 2_000;
+/// How many seeds that nobody ran before.
+const FRESH: u64 = 100;
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name)
+        .ok()
+        .map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is a number, not {text:?}")))
+}
+
+#[test]
+fn random_pipelines_under_random_faults_keep_every_rule() {
+    let seeds: Vec<u64> = match number("WORKER_SIM_SEED") {
+        Some(seed) => vec![seed],
+        None => {
+            let fresh = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() * 1_000;
+            println!("fresh seeds: {fresh}..{}", fresh + FRESH);
+            (0..number("WORKER_SIM_SEEDS").unwrap_or(SEEDS)).chain(fresh..fresh + FRESH).collect()
+        }
+    };
+    let (count, begun) = (seeds.len(), Instant::now());
+    if let Some((seed, outcome)) = first_violation(seeds, Plan::random) {
+        panic!(
+            "seed {seed} breaks a rule: {}\nreplay it:\n  WORKER_SIM_SEED={seed} WORKER_SIM_TRACE=1 cargo test -p worker-tests \
+             --test simulation random_pipelines -- --nocapture",
+            outcome.violation.unwrap()
+        );
+    }
+    println!("{count} seeds in {:.1} s", begun.elapsed().as_secs_f64());
+}
+
+#[test]
+fn the_same_seed_gives_the_same_trace() {
+    for seed in 0..60 {
+        let plan = Plan::random(seed);
+        assert_eq!(run(&plan), run(&plan), "seed {seed}");
+    }
+}
+
+fn kept(plan: &Plan) -> Outcome {
+    let outcome = run(plan);
+    if let Some(violation) = &outcome.violation {
+        panic!("{violation}");
+    }
+    outcome
+}
+
+/// At most 5 % and one connection's round trip later than in the run without the fault.
+fn is_unnoticed(with: u64, without: u64) -> bool {
+    with <= without + without / 20 + 1_000
+}
+
+#[test]
+fn dead_destination_with_window_of_one() {
+    let (quiet, dead) =
+        (kept(&scenario::window_of_one()), kept(&scenario::dead_destination_with_window_of_one()));
+    assert!(dead.stats.dials > 300, "hundreds of sends fail: {} dials", dead.stats.dials);
+    assert!(dead.stats.retried > 10, "what was under way is sent again: {} tuples", dead.stats.retried);
+    assert!(
+        dead.ends.iter().all(|end| *end == NodeEnd::Finished),
+        "it drains after the heal: {:?}",
+        dead.ends
+    );
+    let (healthy, sick) = (2, 3);
+    assert!(
+        is_unnoticed(dead.last_effect_us[healthy], quiet.last_effect_us[healthy]),
+        "the healthy sink noticed"
+    );
+    assert!(dead.last_effect_us[sick] > 60_000_000, "the dead destination was dead");
+}
+
+#[test]
+fn healthy_destinations_do_not_notice_one_that_stays_dead() {
+    let (quiet, dead) =
+        (kept(&scenario::three_nodes(BatchProgram::Identity)), kept(&scenario::dead_for_good()));
+    let healthy = 3;
+    let (with, without) = (dead.last_effect_us[healthy], quiet.last_effect_us[healthy]);
+    assert!(is_unnoticed(with, without), "{with} µs instead of {without} µs");
+    let names_it = |stall: &Stall| {
+        stall.reasons.iter().any(|reason| matches!(reason, Reason::PeerDown { peer: NodeIx(2), .. }))
+    };
+    assert!(dead.stalls.iter().any(names_it), "the stall names the dead node: {:?}", dead.stalls);
+}
+
+#[test]
+fn data_in_both_directions_with_little_credit_does_not_lock() {
+    let outcome = kept(&scenario::both_directions());
+    assert!(outcome.ends.iter().all(|end| *end == NodeEnd::Finished));
+}
+
+#[test]
+fn a_restarted_source_fails_the_pipeline() {
+    let outcome = kept(&scenario::restarted_source());
+    let says_why = |end: &NodeEnd| match end {
+        NodeEnd::Halted(error) => error.to_string().contains("source"),
+        NodeEnd::Up | NodeEnd::Down | NodeEnd::Finished => false,
+    };
+    assert!(says_why(&outcome.ends[1]), "{:?}", outcome.ends);
+}
+
+#[test]
+fn a_program_that_always_fails_stops_every_node() {
+    let mut plan = scenario::three_nodes(BatchProgram::FailAlways);
+    plan.halts = true;
+    let outcome = kept(&plan);
+    let halted = |end: &NodeEnd| matches!(end, NodeEnd::Halted(_));
+    assert!(outcome.ends.iter().all(halted), "{:?}", outcome.ends);
+    let text = format!("{:?}", outcome.ends);
+    assert!(text.contains("ok_exit"), "the message says what to do: {text}");
+}
