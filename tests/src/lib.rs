@@ -1,3 +1,4 @@
-//! What crosses crates: a deterministic simulation of several nodes, and the shared parts of whole-process tests.
+//! What crosses crates: a deterministic simulation of several nodes, and a harness for whole processes.
 
+pub mod process;
 pub mod sim;

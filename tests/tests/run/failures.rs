@@ -1,0 +1,102 @@
+//! Programs that fail: dead letters, halts, and what is said.
+
+use crate::sorted;
+use worker_tests::process::Scratch;
+
+#[test]
+fn records_that_fail_alone_become_dead_letters_and_the_rest_goes_on() {
+    let scratch = Scratch::new();
+    let finished = scratch.run(
+        r#"
+        [pipeline]
+        name = "some-fail"
+        [source.numbers]
+        run = ["seq", "1", "1000"]
+        [stage.picky]
+        run = ["awk", "/^(77|500|998)$/ {print \"cannot do \" $1 > \"/dev/stderr\"; exit 7} {print}"]
+        retry = { max_attempts = 2, initial = "1ms", max = "5ms" }
+        [sink.out]
+        stdout = true
+        "#,
+    );
+    let finished = finished.expect(3).says(&["3 dead letters", "some-fail.dead-letters.jsonl"]);
+    assert_eq!(sorted(&finished.stdout), sorted(&scratch.shell("seq 1 1000 | grep -vE '^(77|500|998)$'")));
+    let letters = scratch.text("some-fail.dead-letters.jsonl");
+    let mut dead = Vec::new();
+    for line in letters.lines() {
+        let letter: serde_json::Value = serde_json::from_str(line).expect("a line of JSON");
+        assert!(letter["task"].as_str().is_some_and(|task| task.starts_with("picky/")), "{line}");
+        assert!(letter["reason"].as_str().is_some_and(|reason| reason.contains("status 7")), "{line}");
+        assert!(letter["stderr_tail"].as_str().is_some_and(|tail| tail.contains("cannot do")), "{line}");
+        assert!(letter["origin"].is_object() || letter["origin"].is_string(), "{line}");
+        dead.push(letter["record"].as_str().expect("text").to_owned());
+    }
+    dead.sort_unstable();
+    assert_eq!(dead, ["500", "77", "998"]);
+}
+
+#[test]
+fn a_stage_that_fails_for_every_record_halts_with_the_hint() {
+    let scratch = Scratch::new();
+    let grep = |on_error: &str| {
+        format!(
+            "[source.n]\nrun = ['seq', '1', '1000']\n[stage.none]\nrun = ['grep', 'no such line']\n{on_error}\n\
+             retry = {{ max_attempts = 2, initial = '1ms', max = '5ms' }}\n[sink.out]\nstdout = true\n"
+        )
+    };
+    scratch.run(&grep("")).expect(1).says(&["none/", "ok_exit = [0, 1]"]);
+    scratch.run(&grep("on_error = 'halt'")).expect(1).says(&["none/", "ok_exit = [0, 1]"]);
+    assert_eq!(scratch.run(&grep("ok_exit = [0, 1]")).expect(0).stdout, b"");
+}
+
+#[test]
+fn a_command_that_cannot_be_run_inside_a_program_halts() {
+    let scratch = Scratch::new();
+    let finished = scratch.run(
+        "[source.n]\nrun = ['seq', '1', '100']\n[stage.inner]\nrun = ['sh', '-c', 'cat >/dev/null; no-such-command-here']\n\
+         [sink.out]\nstdout = true\n",
+    );
+    finished.expect(1).says(&["inner/", "127", "no-such-command-here"]);
+}
+
+#[test]
+fn a_failing_stream_program_fails_the_pipeline_with_its_last_words() {
+    let scratch = Scratch::new();
+    let finished = scratch.run(
+        "[source.n]\nrun = ['seq', '1', '100000']\n[stage.weak]\nmode = 'stream'\n\
+         run = ['sh', '-c', 'read x; echo it hurts >&2; exit 9']\n[sink.out]\nstdout = true\n",
+    );
+    finished.expect(1).says(&["weak/0", "status 9", "it hurts"]);
+}
+
+#[test]
+fn a_stream_program_that_stops_reading_early_is_an_error_unless_that_is_said() {
+    let scratch = Scratch::new();
+    let finished = scratch.run(
+        "[source.n]\nrun = ['seq', '1', '1000000']\n[stage.top]\nmode = 'stream'\nrun = ['head', '-n', '3']\n\
+         [sink.out]\nstdout = true\n",
+    );
+    finished.expect(1).says(&["top/0", "early_exit"]);
+}
+
+#[test]
+fn failing_ends_fail_the_pipeline() {
+    let scratch = Scratch::new();
+    let source =
+        "[source.n]\nrun = ['sh', '-c', 'seq 1 10; echo lost it >&2; exit 4']\n[sink.out]\nstdout = true\n";
+    scratch.run(source).expect(1).says(&["n/0", "status 4", "lost it"]);
+    let sink = "[source.n]\nrun = ['seq', '1', '10']\n[sink.out]\nrun = ['sh', '-c', 'cat >/dev/null; echo full >&2; exit 5']\n";
+    scratch.run(sink).expect(1).says(&["out/0", "status 5", "full"]);
+}
+
+#[test]
+fn a_program_that_stands_still_is_killed_at_its_timeout() {
+    let scratch = Scratch::new();
+    let finished = scratch.run(
+        "[source.n]\nrun = ['echo', 'x']\n[stage.stuck]\nrun = ['sleep', '1000']\ntimeout = '1s'\n\
+         retry = { max_attempts = 1 }\n[sink.out]\nstdout = true\n",
+    );
+    assert!([Some(1), Some(3)].contains(&finished.status.code()), "{}", finished.status);
+    let said = finished.stderr + &scratch.text("pipeline.dead-letters.jsonl");
+    assert!(said.contains("did nothing for 1s"), "{said}");
+}

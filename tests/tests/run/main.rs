@@ -1,0 +1,17 @@
+//! `worker run` with real programs, files and signals.
+
+mod failures;
+mod inputs;
+mod pipelines;
+mod signals;
+
+/// Lines in the order of their bytes, for results whose order is free.
+fn sorted(bytes: &[u8]) -> Vec<String> {
+    let mut lines: Vec<String> =
+        String::from_utf8_lossy(bytes).lines().map(std::borrow::ToOwned::to_owned).collect();
+    lines.sort_unstable();
+    lines
+}
+
+/// The airports of the examples.
+const AIRPORTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/airports.csv");
