@@ -49,6 +49,19 @@ fn the_first_signal_drains_what_was_accepted() {
 }
 
 #[test]
+fn a_record_that_the_signal_cuts_is_left_out() {
+    let scratch = Scratch::new();
+    let pipeline = "[source.n]\nrun = ['sh', '-c', 'echo whole; printf part; sleep 1000']\n[sink.out]\nfile = 'out.txt'\n";
+    let running = scratch.start(pipeline, &[]);
+    eventually("the whole record is out", PATIENCE, || {
+        if scratch.read("out.txt") == b"whole\n" { Ok(()) } else { Err(running.stderr()) }
+    });
+    running.signal(Signal::INT);
+    running.wait(PATIENCE).expect(130);
+    assert_eq!(scratch.read("out.txt"), b"whole\n");
+}
+
+#[test]
 fn the_second_signal_stops_now() {
     let scratch = Scratch::new();
     let mut running = flowing(

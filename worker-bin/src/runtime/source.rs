@@ -149,7 +149,8 @@ impl SourceThread {
                 }
                 let chunk = reader.next_chunk().map_err(|e| e.to_string())?;
                 let now = reader.progress();
-                done_bytes.fetch_add(now.done_bytes - last.done_bytes, Ordering::Relaxed);
+                // A stopped reader gives back the part of a record that it had counted.
+                done_bytes.fetch_add(now.done_bytes.saturating_sub(last.done_bytes), Ordering::Relaxed);
                 last = now;
                 let (Some(batch), Some(engine)) = (chunk, engine.upgrade()) else { break 'orders };
                 let output = self.collector.route(batch);
