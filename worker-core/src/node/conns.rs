@@ -2,6 +2,7 @@
 
 use super::Node;
 use super::downlink::check_hello;
+use super::uplink::State;
 use crate::config::NodeIx;
 use crate::event::{Action, ConnId, Report};
 use crate::fault::Bug;
@@ -64,6 +65,10 @@ impl Node {
         let result = match self.conns.roles.get(&conn) {
             Some(Role::To(peer)) => match self.uplinks.get_mut(peer) {
                 Some(uplink) if uplink.conn() == Some(conn) => uplink.frame(&mut self.ctx, frame),
+                // After the goodbyes only this counts: that the peer leaves, so that it is not dialled again.
+                Some(uplink) if uplink.state == State::Done && matches!(frame, Frame::GoAway(_)) => {
+                    uplink.frame(&mut self.ctx, frame)
+                }
                 Some(_) | None => Ok(()),
             },
             Some(Role::Unknown) => self.first_frame(conn, frame),
