@@ -78,6 +78,16 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
     },
+    /// Two sinks would write one file, which has two names.
+    #[error("sinks {other} and {sink} write to one file: {} is it too; give each its own path", path.display())]
+    OneFile {
+        /// The later sink.
+        sink: String,
+        /// The earlier sink.
+        other: String,
+        /// The later sink's path.
+        path: PathBuf,
+    },
     /// A program is missing or cannot be run.
     #[error(transparent)]
     Program(#[from] ProgramError),
@@ -107,9 +117,10 @@ pub fn open(plan: &Plan, dir: &Path, max_record: usize, limit: Option<u64>) -> R
         };
         tasks.push(OpenedTask { task: task.clone(), role });
     }
+    let mut written: Vec<(String, PathBuf)> = Vec::new();
     for task in &plan.local {
         let Role::Sink(sink) = &task.role else { continue };
-        let role = OpenedRole::Sink(open_sink(task, &sink.target, max_record, &read)?);
+        let role = OpenedRole::Sink(open_sink(task, &sink.target, max_record, &read, &mut written)?);
         tasks.push(OpenedTask { task: task.clone(), role });
     }
     Ok(Opened { tasks, total_bytes, done_bytes })
@@ -201,6 +212,7 @@ fn open_sink(
     target: &Target,
     max_record: usize,
     read: &[(String, PathBuf)],
+    written: &mut Vec<(String, PathBuf)>,
 ) -> Result<OpenedSink, OpenError> {
     let fail = |error| OpenError::Sink { name: task.stage.clone(), error };
     Ok(match target {
@@ -214,6 +226,11 @@ fn open_sink(
                 let (source_name, path) = (source_name.clone(), path.clone());
                 return Err(OpenError::ReadsItself { sink: task.stage.clone(), source_name, path });
             }
+            if let Some((other, _)) = written.iter().find(|(_, path)| sink.writes(path)) {
+                let (sink, other, path) = (task.stage.clone(), other.clone(), path.clone());
+                return Err(OpenError::OneFile { sink, other, path });
+            }
+            written.push((task.stage.clone(), path.clone()));
             OpenedSink::Writer(Box::new(sink))
         }
         Target::Stdout => OpenedSink::Writer(Box::new(StreamSink::stdout().map_err(fail)?)),
