@@ -104,6 +104,8 @@ impl Endpoint for Engine {
 
     fn transmit(&self, conn: u64, bytes_max: usize, out: &mut Vec<Frame>) -> Transmit {
         let Some(engine) = self.me() else { return Transmit::Close };
+        // Not asked afterwards: what closes it may happen below, and its last word is pulled the next time.
+        let closing = self.connections.is_closing(conn);
         let more = engine.act(|node, now| {
             let mut bytes = 0;
             while bytes < bytes_max {
@@ -117,7 +119,7 @@ impl Endpoint for Engine {
             }
             true
         });
-        if !more && self.connections.is_closing(conn) { Transmit::Close } else { Transmit::Open }
+        if !more && closing { Transmit::Close } else { Transmit::Open }
     }
 
     fn closed(&self, conn: u64, why: String) {
