@@ -4,7 +4,7 @@ use rustix::process::Signal;
 use std::time::Duration;
 use worker_tests::process::{FLOW, MemoryBefore, Nodes, Running, Scratch, eventually, holds_for};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(25);
 
 /// How long a fault lasts: longer than a silent peer is believed in (6 s).
 const FAULT: Duration = Duration::from_secs(10);
@@ -16,7 +16,7 @@ const BUDGETS: &str = "[pipeline]\nname = 'faults'\nmax_record = '64KiB'\ncredit
 /// What two links may hold in memory, of their sender and their receiver.
 const BUDGET_BYTES: u64 = 2 * (256 + 512) * 1024;
 
-const AIRPORTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/airports.csv");
+const AIRPORTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/airports/airports.csv");
 
 /// The nodes a (the source's), b and c (the sinks').
 fn three<'a>(scratch: &'a Scratch, pipeline: &str) -> (Nodes<'a>, [Running<'a>; 3]) {
@@ -247,12 +247,12 @@ fn an_interrupted_source_node_ends_the_input_for_all() {
     a.wait(PATIENCE).expect(130);
     b.wait(PATIENCE).expect(0);
     c.wait(PATIENCE).expect(0);
-    let difference = scratch.difference(&parts);
-    assert!(difference.repeated.is_empty() && difference.torn.len() <= 1, "{difference}");
-    let arrived = scratch.shell("cat out/part-* | sort | head -n -1");
-    let sent = scratch.shell("sort sent.txt");
-    assert!(
-        sent.starts_with(&arrived),
-        "what was read before the interrupt arrived, without a hole: {difference}"
+    let arrived = scratch.shell("sort out/part-* | cut -d' ' -f1");
+    let numbers = String::from_utf8_lossy(&arrived).into_owned();
+    let numbers: Vec<usize> = numbers.lines().map(|line| line.parse().expect("a whole record")).collect();
+    assert_eq!(
+        numbers,
+        (1..=numbers.len()).collect::<Vec<_>>(),
+        "nothing that was read is missing or repeated"
     );
 }

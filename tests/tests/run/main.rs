@@ -14,4 +14,4 @@ fn sorted(bytes: &[u8]) -> Vec<String> {
 }
 
 /// The airports of the examples.
-const AIRPORTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/airports.csv");
+const AIRPORTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/airports/airports.csv");
