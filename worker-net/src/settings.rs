@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Times and sizes of connections. The defaults are those of the specification.
+/// Times and sizes of connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// How often each side pings, on its own clock.

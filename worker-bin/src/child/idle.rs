@@ -1,4 +1,4 @@
-//! The clock of a child that does nothing (DESIGN, section 5, Timeouts), and the hint about buffered output.
+//! The clock of a child that does nothing, and the hint about buffered output.
 
 use super::descent;
 use super::pipes::{Gauges, bytes_inside};

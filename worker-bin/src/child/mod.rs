@@ -1,7 +1,7 @@
 //! Child processes: the launcher that starts them, and the three ways to talk to them.
 //!
 //! [`Launcher`] is a handle on a small process, this binary started as `worker __launcher`, which makes and ends every
-//! child: starting one does not depend on how large the worker is, and no descendant survives the worker (DESIGN, 7).
+//! child: starting one does not depend on how large the worker is, and no descendant survives the worker.
 //!
 //! - [`run_batch`] gives one batch to a fresh process and reads its answer to the end;
 //! - [`start_stream`] feeds a process for as long as a task or window lives;

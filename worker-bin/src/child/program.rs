@@ -21,7 +21,7 @@ pub struct Program {
     pub clear_env: bool,
     /// Exit statuses that mean success.
     pub ok_exit: Vec<i32>,
-    /// How long the child may do nothing (DESIGN, section 5, Timeouts); `None`: for ever.
+    /// How long the child may do nothing; `None`: for ever.
     pub timeout: Option<Duration>,
     /// The byte that ends each record of its output.
     pub terminator: u8,
