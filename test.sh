@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")"
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
 results=$(mktemp)
-trap 'rm -f "$results"' EXIT
+trap show_results EXIT
 
 main() {
     step "What the tests run"
@@ -27,8 +27,6 @@ main() {
     step "Dependencies"
     if_installed cargo-deny cargo deny check bans licenses sources
     if_installed cargo-machete cargo machete
-    step "Results of the tests"
-    cat "$results"
 }
 
 step() {
@@ -62,13 +60,17 @@ build_tests() {
 }
 
 run_tests() {
-    local status=0
-    cargo test --workspace --locked --no-fail-fast 2>&1 < /dev/null | tee >(grep '^test result:' > "$results") || status=$?
-    if ((status != 0)); then
-        step "Tests failed; their results"
-        cat "$results"
-        exit "$status"
-    fi
+    cargo test --workspace --locked --no-fail-fast 2>&1 < /dev/null | tee "$results"
+}
+
+# The last lines, whatever failed.
+show_results() {
+    local status=$?
+    step "Results of the tests"
+    grep -E '^(test .* FAILED|test result:)' "$results" || echo "no test has run"
+    rm -f "$results"
+    ((status == 0)) || echo "FAILED (status $status): see the last step above"
+    exit "$status"
 }
 
 # These take minutes to compile, so nobody has to.
