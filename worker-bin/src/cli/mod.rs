@@ -36,8 +36,12 @@ fn run_or_print(args: &RunArgs) -> ExitCode {
     if args.print_toml {
         return print(&pipeline::to_toml(&pipeline, Detail::Short));
     }
-    for warning in pipeline::ignored_places(&pipeline, &Cluster::single()) {
-        say(&warning.render(std::io::stderr().is_terminal()));
+    let ignored = pipeline::ignored_places(&pipeline, &Cluster::single());
+    if let (Some(first), false) = (ignored.first(), args.process.log.quiet) {
+        say(&first.render(std::io::stderr().is_terminal()));
+        if ignored.len() > 1 {
+            say(&format!("  = the same for {} more", ignored.len() - 1));
+        }
     }
     run::run(&pipeline, args)
 }

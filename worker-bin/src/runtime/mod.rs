@@ -159,9 +159,11 @@ async fn finish(
     engine.stop_all().await;
     launcher.shutdown().await;
     engine.remove_scratch();
+    tokio::time::timeout(Duration::from_secs(5), engine.spill.flush()).await.ok();
     let (dead, dead_letters) = engine.dead_letters();
     let summary = Summary { dead, dead_letters, lost: engine.lost(), interrupted };
     let (how, result) = match result {
+        End::Finished if interrupted.is_some() => ("stopped", Ok(summary)),
         End::Finished => ("done", Ok(summary)),
         End::Failed(error) => ("failed", Err(RunError::Pipeline { why: error.to_string(), summary })),
         End::Stopped(signal) => ("stopped", Err(RunError::Stopped { signal, held, summary })),

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
 use worker_core::config::TaskId;
 use worker_core::event::{Commit, Event, Place};
 use worker_proto::{Batch, LinkId, Seq};
@@ -28,6 +29,7 @@ enum Order {
     Load(LinkId, Seq, Place),
     Discard(Place),
     Dead(TaskId, Box<Commit>),
+    Flush(oneshot::Sender<()>),
 }
 
 /// The thread's side, until it is started.
@@ -62,6 +64,13 @@ impl SpillPort {
         self.orders.send(Order::Dead(task, Box::new(commit))).ok();
     }
 
+    /// Waits until what was ordered before is done: no dead letter is left unwritten when the process ends.
+    pub(super) async fn flush(&self) {
+        let (sender, done) = oneshot::channel();
+        self.orders.send(Order::Flush(sender)).ok();
+        done.await.ok();
+    }
+
     /// In order behind loads of the same place.
     pub(super) fn discard(&self, place: Place) {
         self.orders.send(Order::Discard(place)).ok();
@@ -85,6 +94,7 @@ impl SpillOrders {
                             Err(why) => Event::TaskFailed { task, why },
                         })
                     }
+                    Some(Order::Flush(done)) => drop(done),
                     None => {}
                 }
                 if self.retry_at.get().is_none_or(|at| Instant::now() >= at) {
