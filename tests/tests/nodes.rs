@@ -162,7 +162,7 @@ fn past_the_spill_limit_the_source_waits_and_goes_on_after_the_heal() {
     eventually("the source waits", PATIENCE, || {
         let now = scratch.len("c.txt");
         stands = if now == stands.0 { (now, stands.1 + 1) } else { (now, 0) };
-        if stands.1 > 100 { Ok(()) } else { Err(format!("c has {now} bytes")) }
+        if stands.1 > 200 { Ok(()) } else { Err(format!("c has {now} bytes")) }
     });
     // Outbox, spill, credit, what the sink has, its pipe, and a chunk read before the limit was seen.
     let limit = (4 << 20) + (512 + 256 + 256 + 1024 + 2048) * 1024;

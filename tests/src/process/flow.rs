@@ -10,7 +10,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(3);
 
 /// Room for what budgets do not count: chunks and frames under way, and pages that the allocator of each thread keeps. Far
 /// below what flows during a fault.
-const SLACK_BYTES: u64 = 40 << 20;
+const SLACK_BYTES: u64 = 56 << 20;
 
 /// A source program: lines of about 100 bytes, about 8 MB/s, until the file `stop` is there; all of them are in `sent.txt`.
 pub const FLOW: &str = r#"run = ["bash", "-c", "i=0; while [ ! -e stop ]; do seq -f '%010.0f is a line of about a hundred bytes, so that a second of the flow is more than any budget' $((i+1)) $((i+3000)); i=$((i+3000)); sleep 0.03; done | tee sent.txt"]"#;
