@@ -4,7 +4,7 @@ use super::check::{Check, Checked, Violation, require};
 use super::plan::{Plan, StageKind, link_id, task_id};
 use super::program::StreamProgram;
 use bytes::Bytes;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use worker_core::config::{Graph, TaskId};
 use worker_core::event::{Commit, CommitId, DeadLetter, InputDone, Output};
 use worker_proto::{Batch, Epoch, LinkId, Seq};
@@ -25,6 +25,8 @@ pub(super) struct LinkTruth {
     pub(super) lives: BTreeMap<Epoch, Life>,
     /// What senders reported lost.
     pub(super) reported_lost: u64,
+    /// Cost of the largest chunk that one commit put on it.
+    pub(super) largest_output: u64,
     /// The receiver wanted nothing more.
     pub(super) cancelled: bool,
     /// Both ends are on one node: no frames.
@@ -72,8 +74,9 @@ pub(super) struct TaskTruth {
     /// Outputs it was given and has not committed.
     uncommitted: BTreeMap<LinkId, VecDeque<Bytes>>,
     uncommitted_dead: usize,
-    /// Commits that are not durable yet.
+    /// Commits that have not taken effect yet, in order, and which of them are durable.
     pending: VecDeque<Commit>,
+    durable: BTreeSet<CommitId>,
     /// Durable commits whose outputs are not all acknowledged.
     steps: VecDeque<Step>,
     /// It stopped reading its input early, so records that it did not process are no loss.
@@ -274,6 +277,8 @@ impl Model {
 
     fn output(&mut self, task: TaskId, link: LinkId, epoch: Epoch, first: Seq, batch: &Batch) -> Checked {
         let to = self.graph.link(link).to;
+        let truth = self.link(link);
+        truth.largest_output = truth.largest_output.max(batch.cost());
         for (offset, record) in batch.iter().enumerate() {
             let record = Bytes::copy_from_slice(record);
             let produced = self.task(task).uncommitted.get_mut(&link).and_then(VecDeque::pop_front);
@@ -292,10 +297,19 @@ impl Model {
         Ok(())
     }
 
-    /// A commit is durable: its outputs may leave.
+    /// A commit is durable: with all before it durable too, its outputs may leave.
     pub(super) fn persisted(&mut self, task: TaskId, epoch: Epoch, id: CommitId) {
-        let Some(commit) = self.task(task).pending.pop_front() else { return };
-        assert!(commit.id == id, "the driver makes commits durable in order");
+        self.task(task).durable.insert(id);
+        while let Some(id) = self.task(task).pending.front().map(|commit| commit.id) {
+            if !self.task(task).durable.remove(&id) {
+                return;
+            }
+            let commit = self.task(task).pending.pop_front().expect("it was looked at");
+            self.take_effect(task, epoch, commit);
+        }
+    }
+
+    fn take_effect(&mut self, task: TaskId, epoch: Epoch, commit: Commit) {
         let mut needs: BTreeMap<LinkId, Seq> = BTreeMap::new();
         for (first, chunk) in &commit.outputs {
             let last = first.plus(chunk.body.records()).before();
