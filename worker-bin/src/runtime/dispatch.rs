@@ -115,6 +115,9 @@ impl Engine {
             Report::PeerDown { peer, why } => {
                 tracing::warn!(peer, why, "not connected; trying again until it works")
             }
+            Report::PeerGone { peer } => {
+                tracing::warn!(peer, "all is done here, and it said no goodbye; it is not waited for")
+            }
             Report::PeerRefused { peer, why } => tracing::warn!(peer, why, "turned away"),
             Report::PeerRestarted { peer } => tracing::warn!(peer, "its process was restarted"),
             Report::BatchFailed { task, records, attempt, why } => {

@@ -158,6 +158,11 @@ pub enum Report {
         /// Why.
         why: String,
     },
+    /// All is done here but this peer said no goodbye in time; it is not waited for.
+    PeerGone {
+        /// Its name.
+        peer: String,
+    },
     /// A dialling node was turned away.
     PeerRefused {
         /// The name it gave, if it gave one.

@@ -128,6 +128,9 @@ impl Node {
     }
 
     fn lost_uplink(&mut self, peer: NodeIx, conn: ConnId, why: &str) {
+        if self.over {
+            return;
+        }
         if let Some(uplink) = self.uplinks.get_mut(&peer)
             && uplink.conn().is_none_or(|c| c == conn)
         {

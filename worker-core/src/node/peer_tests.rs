@@ -364,3 +364,15 @@ fn commits_take_effect_in_their_order_whichever_is_durable_first() {
     assert_eq!(written(&mut node), 1);
     assert_eq!(node.outbox(LinkId(0)).map(Outbox::records), Some(2));
 }
+
+#[test]
+fn a_node_that_has_failed_does_not_say_that_it_dials_again() {
+    let mut sender = config(vec![TaskKind::Source, TaskKind::Sink]);
+    sender.me = NodeIx(0);
+    let mut node = Node::new(sender, Time::ZERO);
+    let dialled = std::iter::from_fn(|| node.poll_action()).any(|a| matches!(a, Action::Dial { .. }));
+    node.handle(Time::ZERO, Event::TaskFailed { task: TaskId(0), why: "broken".into() });
+    let after: Vec<_> = std::iter::from_fn(|| node.poll_action()).collect();
+    assert!(dialled && after.iter().any(|a| matches!(a, Action::Halt { .. })), "{after:?}");
+    assert!(!after.iter().any(|a| matches!(a, Action::Report(_))), "{after:?}");
+}

@@ -253,19 +253,15 @@ impl Node {
 
     /// All is done but some peer never said goodbye: it is gone.
     pub(super) fn give_up_goodbyes(&mut self) {
-        let why = format!(
-            "it said no goodbye within {:?}; all is done here, so it is not waited for",
-            self.ctx.config.linger
-        );
         for uplink in self.uplinks.values_mut().filter(|u| u.conn().is_none() && u.state != State::Done) {
             uplink.give_up();
             let peer = self.ctx.node_name(uplink.peer).to_owned();
-            self.ctx.act(Action::Report(Report::PeerDown { peer, why: why.clone() }));
+            self.ctx.act(Action::Report(Report::PeerGone { peer }));
         }
         for downlink in self.downlinks.values_mut().filter(|d| d.owner.is_none() && !d.bye) {
             downlink.bye = true;
             let peer = self.ctx.node_name(downlink.peer).to_owned();
-            self.ctx.act(Action::Report(Report::PeerDown { peer, why: why.clone() }));
+            self.ctx.act(Action::Report(Report::PeerGone { peer }));
         }
     }
 }
