@@ -5,6 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
+export PATH=$PATH:/usr/sbin:/sbin
 results=$(mktemp)
 trap show_results EXIT
 
@@ -36,8 +37,8 @@ step() {
 # Programs that tests start, with the Debian packages they are in.
 have_programs() {
     local missing=() pair
-    for pair in awk:mawk bash:bash cc:gcc diff:diffutils gzip:gzip ip:iproute2 mkfifo:coreutils mount:mount \
-        nft:nftables perl:perl-base ps:procps python3:python3 setsid:util-linux strace:strace zstd:zstd; do
+    for pair in awk:mawk bash:bash cc:gcc cmp:diffutils gzip:gzip ip:iproute2 mkfifo:coreutils mount:mount \
+        nft:nftables ps:procps setsid:util-linux zstd:zstd; do
         command -v "${pair%%:*}" > /dev/null || missing+=("${pair##*:}")
     done
     if ((${#missing[@]} == 0)); then
