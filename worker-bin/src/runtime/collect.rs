@@ -11,6 +11,10 @@ use worker_proto::Batch;
 /// What a dead letter takes beside its texts, in bytes.
 const LETTER_BYTES: u64 = 256;
 
+/// How many times its budget an output may hold in memory while the disk is full. What filled the disk may be waiting for
+/// this very output to end: then only memory gets both going again.
+const FULL_DISK_FACTOR: u64 = 16;
+
 /// Routes records, and holds an output until it is complete: past `memory_max` bytes, on disk.
 #[derive(Debug)]
 pub(super) struct Collector {
@@ -56,9 +60,12 @@ impl Collector {
                 self.held_bytes += cost;
                 continue;
             }
+            let patient = self.held_bytes + cost > self.memory_max.saturating_mul(FULL_DISK_FACTOR);
             // On a disk that is slow, other tasks of this thread must not wait.
-            let place = tokio::task::block_in_place(|| store_when_there_is_room(&self.store, batch))?;
-            chunk.body = Body::Stored { place, records, cost };
+            match tokio::task::block_in_place(|| store(&self.store, batch, patient))? {
+                Some(place) => chunk.body = Body::Stored { place, records, cost },
+                None => self.held_bytes += cost,
+            }
         }
         Ok(())
     }
@@ -80,12 +87,14 @@ impl Collector {
     }
 }
 
-/// A full disk makes this task's program wait, and nobody else.
-fn store_when_there_is_room(store: &SpillStore, batch: &Batch) -> Result<Place, String> {
+/// Puts a batch outside memory. On a full disk it stays in memory (`None`), or, if that would be too much, the task's
+/// program waits for room, and nobody else.
+fn store(store: &SpillStore, batch: &Batch, patient: bool) -> Result<Option<Place>, String> {
     let mut said = false;
     loop {
         match store.store(batch) {
-            Ok(place) => return Ok(place),
+            Ok(place) => return Ok(Some(place)),
+            Err(SpillError::Full { .. }) if !patient => return Ok(None),
             Err(error @ SpillError::Full { .. }) => {
                 if !std::mem::replace(&mut said, true) {
                     tracing::warn!(%error, "cannot put an output aside; its program waits until it works");
