@@ -19,6 +19,10 @@ use std::time::{Duration, Instant};
 
 mod end;
 
+/// The allocator of the worker's binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const RECORD_BYTES: usize = 100;
 
 fn main() {

@@ -51,7 +51,7 @@ impl Default for DraftBudgets {
 pub(super) fn default_budgets() -> Budgets {
     Budgets {
         max_record_bytes: 1 << 20,
-        credit_bytes: 2 << 20,
+        credit_bytes: 1280 << 10,
         outbox_bytes: 16 << 20,
         spill_limit_bytes: 4 << 30,
         spill_dir: None,

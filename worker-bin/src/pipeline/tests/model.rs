@@ -135,7 +135,7 @@ fn a_straight_line_needs_no_from_and_defaults_are_resolved() {
     assert_eq!(pipeline.stages[0].timeout, Some(Duration::from_secs(30)));
     assert_eq!(pipeline.stages[0].program.cwd, PathBuf::from("/base"));
     assert_eq!(pipeline.budgets.max_record_bytes, 1 << 20);
-    assert_eq!(pipeline.budgets.credit_bytes, 2 << 20);
+    assert_eq!(pipeline.budgets.credit_bytes, 1280 << 10);
     let Mode::Batch(batch) = &pipeline.stages[0].mode else { panic!("batch is the default") };
     assert_eq!((batch.max_bytes, batch.max_records, batch.retry.max_attempts), (8 << 20, None, 5));
     assert_eq!(batch.max_dead, MaxDead::Share(0.01));
