@@ -107,10 +107,8 @@ fn system(command: &[&str]) {
     );
 }
 
-/// Cuts one direction while data flows from a to b and c; c must not notice, and after the heal nothing is missing.
-fn one_direction_is_cut(direction: &str) {
-    let network = Network::new();
-    let scratch = Scratch::new();
+/// Three nodes that send from a to files at b and c, and how often a has lost its connection to b.
+fn start_flow<'a>(network: &Network, scratch: &'a Scratch) -> [Running<'a>; 3] {
     let pipeline = format!(
         "{BUDGETS}[source.lines]\n{FLOW}\nplace = 'a'\n\
          [sink.b]\nfrom = 'lines'\nfile = 'b.txt'\nplace = 'b'\n\
@@ -118,15 +116,24 @@ fn one_direction_is_cut(direction: &str) {
     );
     let addresses = [("a", "10.77.1.1"), ("b", "10.77.1.2"), ("c", "10.77.2.2")];
     let addresses = addresses.map(|(name, address)| (name.to_owned(), format!("{address}:{PORT}")));
-    let nodes = Nodes::at(&scratch, addresses.into(), &pipeline);
-    let [a, b, c] = ["a", "b", "c"].map(|name| network.start(&scratch, &nodes, name));
+    let nodes = Nodes::at(scratch, addresses.into(), &pipeline);
+    let running = ["a", "b", "c"].map(|name| network.start(scratch, &nodes, name));
     scratch.wait_until_flows(&["b.txt", "c.txt"]);
+    running
+}
+
+/// How often a node has said that its connection to b is lost.
+fn losses(node: &Running<'_>) -> usize {
+    node.stderr().lines().filter(|line| line.contains("not connected") && line.contains("peer=\"b\"")).count()
+}
+
+/// Cuts one direction while data flows from a to b and c; c must not notice, and after the heal nothing is missing.
+fn one_direction_is_cut(direction: &str) {
+    let network = Network::new();
+    let scratch = Scratch::new();
+    let [a, b, c] = start_flow(&network, &scratch);
     let memory = MemoryBefore::of(&a, BUDGET_BYTES);
 
-    let losses = |node: &Running<'_>| {
-        let said = node.stderr();
-        said.lines().filter(|line| line.contains("not connected") && line.contains("peer=\"b\"")).count()
-    };
     let losses_before = losses(&a);
     network.cut(direction);
     scratch.assert_keeps_growing("c.txt", CUT);
@@ -155,4 +162,24 @@ fn data_is_dropped_on_its_way_to_a_node_that_can_still_send() {
 #[test]
 fn acknowledgements_are_dropped_on_their_way_from_a_node_that_still_gets_data() {
     one_direction_is_cut("output");
+}
+
+/// A link of 100 KB/s that should carry 8 MB/s is slow, not dead: heartbeats fit through for longer than silence is borne.
+#[test]
+fn a_slow_link_is_not_taken_for_a_dead_one() {
+    let network = Network::new();
+    let scratch = Scratch::new();
+    let [a, b, c] = start_flow(&network, &scratch);
+    let losses_before = losses(&a);
+    let slow = ["rate", "800kbit", "burst", "16kb", "latency", "400ms"];
+    network.inside("a", &[&["tc", "qdisc", "add", "dev", "to-b", "root", "tbf"][..], &slow].concat());
+    scratch.assert_keeps_growing("c.txt", CUT + Duration::from_secs(3));
+    assert_eq!(losses(&a), losses_before, "{}", a.stderr());
+    network.inside("a", &["tc", "qdisc", "del", "dev", "to-b", "root"]);
+    scratch.stop_flow();
+    for node in [a, b, c] {
+        node.wait(PATIENCE).expect(0);
+    }
+    scratch.assert_all_arrived(&["b.txt"]);
+    scratch.assert_all_arrived(&["c.txt"]);
 }
