@@ -1,23 +1,19 @@
 //! The simulation's only randomness.
 
-/// SplitMix64: the same seed gives the same run.
+/// The core's generator, with what a simulation asks of it: the same seed gives the same run.
 #[derive(Clone, Debug)]
-pub struct Rng(u64);
+pub struct Rng(worker_core::rng::Rng);
 
 impl Rng {
     /// A generator for `seed`.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self(seed)
+        Self(worker_core::rng::Rng::new(seed))
     }
 
     /// Any number.
     pub fn any(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
+        self.0.next_u64()
     }
 
     /// A number below `bound`, or 0.
