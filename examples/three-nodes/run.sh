@@ -34,7 +34,7 @@ main() {
     show_waits
     say "Node c is started again: municipal.txt catches up."
     start c
-    expect_growth municipal.txt 4
+    expect_growth municipal.txt 8
 
     say "The source ends after 60,768 rows; every node ends when its work is done and its peers know it."
     finish

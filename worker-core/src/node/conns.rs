@@ -100,6 +100,9 @@ impl Node {
             self.ctx.act(Action::Report(Report::PeerRefused { peer: hello.node.clone(), why }));
         })?;
         self.conns.roles.insert(conn, Role::From(peer));
+        if let Some(uplink) = self.uplinks.get(&peer) {
+            uplink.peer_is_up(&mut self.ctx);
+        }
         if let Some(old) = replaced {
             let why = worker_proto::frame::GoAwayWhy::Superseded;
             self.close(old, Some(GoAway { why, message: "a newer connection took over".into() }));

@@ -376,3 +376,33 @@ fn a_node_that_has_failed_does_not_say_that_it_dials_again() {
     assert!(dialled && after.iter().any(|a| matches!(a, Action::Halt { .. })), "{after:?}");
     assert!(!after.iter().any(|a| matches!(a, Action::Report(_))), "{after:?}");
 }
+
+#[test]
+fn a_peer_that_dials_is_dialled_back_at_once() {
+    let mut both_ways = config(vec![TaskKind::Source, TaskKind::Batch(batch_spec()), TaskKind::Sink]);
+    both_ways.graph.tasks[2].node = NodeIx(0);
+    let mut peer = Peer::connected(both_ways.clone(), 1);
+    // Dials that fail make the next wait longer and longer.
+    for _ in 0..20 {
+        if let Some((at, _)) = peer.node.next_wake() {
+            peer.now = at;
+            peer.node.handle_wake(at);
+            peer.settle();
+        }
+        let dialled = peer
+            .seen
+            .iter()
+            .rev()
+            .find_map(|a| if let Action::Dial { conn, .. } = a { Some(*conn) } else { None });
+        peer.tell(Event::Closed { conn: dialled.expect("it dials"), why: "refused".into() });
+    }
+    peer.tell(Event::Closed { conn: peer.conn, why: "reset".into() });
+    peer.conn = peer.node.accept(peer.now);
+    peer.seen.clear();
+    peer.greet(1, 2);
+    let (due, _) = peer.node.next_wake().expect("it will dial");
+    assert_eq!(due, peer.now, "now, not when the wait is over");
+    peer.node.handle_wake(due);
+    peer.settle();
+    assert!(peer.seen.iter().any(|a| matches!(a, Action::Dial { .. })));
+}

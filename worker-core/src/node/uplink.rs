@@ -91,6 +91,13 @@ impl Uplink {
         ctx.act(Action::Dial { conn, peer: self.peer });
     }
 
+    /// The peer has just dialled this node, so it need not be waited for.
+    pub(super) fn peer_is_up(&self, ctx: &mut Ctx) {
+        if self.state == State::Waiting {
+            ctx.timers.set(WakeReason::Redial(self.peer), ctx.now);
+        }
+    }
+
     pub(super) fn dialed(&mut self, ctx: &mut Ctx) {
         let State::Dialing(conn) = self.state else { return };
         self.state = State::Greeting(conn);
