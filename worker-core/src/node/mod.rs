@@ -45,6 +45,8 @@ pub struct Node {
     downlinks: BTreeMap<NodeIx, Downlink>,
     conns: Conns,
     over: bool,
+    /// The node has failed and halts by then.
+    halt_by: Option<Time>,
 }
 
 impl Node {
@@ -96,7 +98,8 @@ impl Node {
             .collect();
         let uplinks = up.into_iter().map(|(peer, links)| (peer, Uplink::new(peer, links, &ctx))).collect();
         let downlinks = down.into_iter().map(|(peer, links)| (peer, Downlink::new(peer, links))).collect();
-        let mut node = Self { ctx, tasks, uplinks, downlinks, conns: Conns::default(), over: false };
+        let mut node =
+            Self { ctx, tasks, uplinks, downlinks, conns: Conns::default(), over: false, halt_by: None };
         node.start();
         node
     }
@@ -194,6 +197,7 @@ impl Node {
                     uplink.dial(&mut self.ctx, conn);
                 }
             }
+            WakeReason::Goodbye if self.ctx.is_halted() => {}
             WakeReason::Goodbye => self.give_up_goodbyes(),
         }
     }

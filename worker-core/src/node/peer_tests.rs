@@ -371,6 +371,8 @@ fn a_node_that_has_failed_does_not_say_that_it_dials_again() {
     sender.me = NodeIx(0);
     let mut node = Node::new(sender, Time::ZERO);
     let dialled = std::iter::from_fn(|| node.poll_action()).any(|a| matches!(a, Action::Dial { .. }));
+    node.handle(Time::ZERO, Event::Closed { conn: ConnId(1), why: "refused".into() });
+    while node.poll_action().is_some() {}
     node.handle(Time::ZERO, Event::TaskFailed { task: TaskId(0), why: "broken".into() });
     let after: Vec<_> = std::iter::from_fn(|| node.poll_action()).collect();
     assert!(dialled && after.iter().any(|a| matches!(a, Action::Halt { .. })), "{after:?}");
@@ -405,4 +407,31 @@ fn a_peer_that_dials_is_dialled_back_at_once() {
     peer.node.handle_wake(due);
     peer.settle();
     assert!(peer.seen.iter().any(|a| matches!(a, Action::Dial { .. })));
+}
+
+#[test]
+fn a_node_that_fails_lets_every_peer_know_that_it_is_just_greeting() {
+    let mut two_sinks = config(vec![TaskKind::Source, TaskKind::Sink, TaskKind::Sink]);
+    two_sinks.me = NodeIx(0);
+    two_sinks.nodes.push("c".into());
+    two_sinks.graph.tasks[2].node = NodeIx(2);
+    two_sinks.graph.links[1].from = TaskId(0);
+    let mut node = Node::new(two_sinks, Time::ZERO);
+    let drain = |node: &mut Node| std::iter::from_fn(|| node.poll_action()).collect::<Vec<_>>();
+    let dials: Vec<_> = drain(&mut node)
+        .into_iter()
+        .filter_map(|a| if let Action::Dial { conn, .. } = a { Some(conn) } else { None })
+        .collect();
+    let [b, c] = dials[..] else { panic!("it dials both: {dials:?}") };
+    node.handle(Time::ZERO, Event::Dialed { conn: b });
+    let message = "source node restarted".to_owned();
+    let frame = Frame::GoAway(worker_proto::frame::GoAway { why: GoAwayWhy::Failed, message });
+    node.handle(Time::ZERO, Event::Frame { conn: b, frame });
+    node.handle(Time::ZERO, Event::Closed { conn: b, why: "closed".into() });
+    let halts = |actions: &[Action]| actions.iter().any(|a| matches!(a, Action::Halt { .. }));
+    assert!(!halts(&drain(&mut node)), "c has not heard of it");
+    node.handle(Time::ZERO, Event::Dialed { conn: c });
+    assert!(matches!(node.poll_transmit(Time::ZERO, c), Some(Frame::Hello(_))));
+    node.handle(Time::ZERO, Event::Closed { conn: c, why: "closed".into() });
+    assert!(halts(&drain(&mut node)));
 }

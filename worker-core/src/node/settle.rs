@@ -9,6 +9,9 @@ use std::time::Duration;
 use worker_proto::LinkId;
 use worker_proto::frame::{BatchFrame, End, GoAway, GoAwayWhy, Open};
 
+/// How long a node that has failed waits for peers it is just greeting for the first time: they would never hear of it.
+const HALT_PATIENCE: Duration = Duration::from_secs(3);
+
 /// How often at most a node that is done looks whether its peers are gone.
 const GOODBYE_CHECK_MIN: Duration = Duration::from_millis(10);
 
@@ -184,6 +187,11 @@ impl Node {
             return;
         }
         if let Some(error) = self.ctx.halted.clone() {
+            let until = *self.halt_by.get_or_insert(self.ctx.now + HALT_PATIENCE);
+            if self.ctx.now < until && self.uplinks.values().any(super::uplink::Uplink::is_first_contact) {
+                self.ctx.timers.set(WakeReason::Goodbye, until);
+                return;
+            }
             let message = error.to_string();
             self.over(&GoAway { why: GoAwayWhy::Failed, message }, Action::Halt { error });
             return;

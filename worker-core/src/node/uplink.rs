@@ -91,6 +91,11 @@ impl Uplink {
         ctx.act(Action::Dial { conn, peer: self.peer });
     }
 
+    /// The peer was never reached yet, and may be in a moment.
+    pub(super) fn is_first_contact(&self) -> bool {
+        self.receiver.is_none() && matches!(self.state, State::Dialing(_) | State::Greeting(_))
+    }
+
     /// The peer has just dialled this node, so it need not be waited for.
     pub(super) fn peer_is_up(&self, ctx: &mut Ctx) {
         if self.state == State::Waiting {
