@@ -2,6 +2,7 @@
 
 pub mod child;
 pub mod cli;
+pub mod fault;
 pub mod io;
 pub mod pipeline;
 pub mod runtime;
