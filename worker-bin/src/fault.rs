@@ -128,7 +128,8 @@ mod ordered {
     }
 }
 
-#[cfg(all(test, debug_assertions))]
+#[cfg(test)]
+#[cfg(debug_assertions)]
 mod tests {
     use super::ordered::{Action, Fault};
     use super::*;
