@@ -99,6 +99,12 @@ impl Router {
 
     /// Adds the records of `batch` to `out`, behind what is there already.
     pub fn route(&mut self, batch: Batch, out: &mut Output) {
+        self.route_given(batch, &[], out);
+    }
+
+    /// The same for records that have keys beside them, for edges by [`PartitionBy::Given`]; a record beyond the end of
+    /// `keys` has none.
+    pub fn route_given(&mut self, batch: Batch, keys: &[Option<Bytes>], out: &mut Output) {
         if batch.is_empty() {
             return;
         }
@@ -109,7 +115,7 @@ impl Router {
                 Choice::Turns(turn) => deal(&batch, &way.links, turn, out),
                 Choice::Keyed(keyed) => {
                     let first_dead = out.dead.len();
-                    keyed.route(&batch, &way.links, self.terminator, out);
+                    keyed.route(&batch, keys, &way.links, self.terminator, out);
                     if edges > 1 {
                         name_edge(&mut out.dead[first_dead..], index, edges);
                     }
@@ -155,8 +161,15 @@ impl Keyed {
         Self { reader: KeyReader::new(by, terminator), choices: Vec::new(), sizes: vec![(0, 0); partitions] }
     }
 
-    fn route(&mut self, batch: &Batch, links: &[LinkId], terminator: u8, out: &mut Output) {
-        self.choose(batch, terminator, out);
+    fn route(
+        &mut self,
+        batch: &Batch,
+        keys: &[Option<Bytes>],
+        links: &[LinkId],
+        terminator: u8,
+        out: &mut Output,
+    ) {
+        self.choose(batch, keys, terminator, out);
         if let Some(all) = self.sizes.iter().position(|&(records, _)| records == batch.len()) {
             send(links[all], batch.clone(), out);
             return;
@@ -175,11 +188,12 @@ impl Keyed {
     }
 
     /// Fills `choices` and `sizes`; records without the key become dead letters.
-    fn choose(&mut self, batch: &Batch, terminator: u8, out: &mut Output) {
+    fn choose(&mut self, batch: &Batch, keys: &[Option<Bytes>], terminator: u8, out: &mut Output) {
         self.choices.clear();
         self.sizes.fill((0, 0));
-        for record in batch.iter() {
-            let choice = match self.reader.key(record.strip_suffix(&[terminator]).unwrap_or(record)) {
+        for (index, record) in batch.iter().enumerate() {
+            let given = keys.get(index).and_then(Option::as_deref);
+            let choice = match self.reader.key(record.strip_suffix(&[terminator]).unwrap_or(record), given) {
                 Ok(key) => {
                     let partition = partition_of(key_group(key), self.sizes.len());
                     self.sizes[partition].0 += 1;

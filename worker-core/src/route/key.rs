@@ -28,6 +28,8 @@ pub enum PartitionBy {
     },
     /// The whole record.
     Record,
+    /// Not in the record: it comes beside it, from what made the record (see [`Router::route_given`](super::Router::route_given)).
+    Given,
 }
 
 /// Why a record has no key.
@@ -55,6 +57,11 @@ pub enum NoKey {
     /// It has no value at the pointer.
     #[error("nothing at {0} in this JSON")]
     Pointer(String),
+    /// Its key had to come beside it, and did not.
+    #[error(
+        "no key was given with this record; the answer that emits it has to name one: {{\"key\": …, \"record\": …}}"
+    )]
+    NotGiven,
 }
 
 /// Reads keys, with the scratch space that takes.
@@ -65,6 +72,7 @@ pub(super) enum KeyReader {
     Csv(CsvReader),
     Json(Pointer),
     Record,
+    Given,
 }
 
 impl KeyReader {
@@ -77,11 +85,16 @@ impl KeyReader {
             PartitionBy::Csv { column } => Self::Csv(CsvReader::new(column, terminator)),
             PartitionBy::Json { pointer } => Self::Json(Pointer::new(pointer)),
             PartitionBy::Record => Self::Record,
+            PartitionBy::Given => Self::Given,
         }
     }
 
-    /// The key of `record`, which comes without its terminator.
-    pub(super) fn key<'a>(&'a mut self, record: &'a [u8]) -> Result<&'a [u8], NoKey> {
+    /// The key of `record`, which comes without its terminator; `given` is the key that came beside it.
+    pub(super) fn key<'a>(
+        &'a mut self,
+        record: &'a [u8],
+        given: Option<&'a [u8]>,
+    ) -> Result<&'a [u8], NoKey> {
         match self {
             Self::Blanks { index } => {
                 field::by_blanks(record, *index).map_err(|has| NoKey::Field { wanted: *index, has })
@@ -91,6 +104,7 @@ impl KeyReader {
             Self::Csv(reader) => reader.column(record),
             Self::Json(pointer) => pointer.value(record),
             Self::Record => Ok(record),
+            Self::Given => given.ok_or(NoKey::NotGiven),
         }
     }
 }

@@ -139,6 +139,23 @@ fn the_terminator_is_no_part_of_the_key() {
 }
 
 #[test]
+fn a_key_beside_the_record_decides_and_one_that_is_missing_is_a_dead_letter() {
+    let given = Edge { links: links(0..4), by: Some(PartitionBy::Given) };
+    let by_record = Edge { links: links(4..8), by: Some(PartitionBy::Record) };
+    let mut router = Router::new(vec![given, by_record], b'\n');
+    let keys = [Some(Bytes::from_static(b"k")), None, Some(Bytes::from_static(b"k"))];
+    let mut out = Output::default();
+    router.route_given(lines("a\nb\nc\nd\n"), &keys, &mut out);
+    let sent = by_link(&out);
+    let expected = u32::try_from(partition_of(key_group(b"k"), 4)).unwrap();
+    assert_eq!(sent[&expected], ["a\n", "c\n"]);
+    assert_eq!(sent.range(4..).map(|(_, records)| records.len()).sum::<usize>(), 4, "others read the record");
+    let dead: Vec<&[u8]> = out.dead.iter().map(|letter| &letter.record[..]).collect();
+    assert_eq!(dead, [b"b\n", b"d\n"]);
+    assert!(out.dead[0].reason.starts_with("no key was given with this record"), "{}", out.dead[0].reason);
+}
+
+#[test]
 fn another_terminator_leaves_newlines_in_the_record() {
     let mut router = Router::new(vec![Edge { links: links(0..1), by: field(2) }], 0);
     let mut out = Output::default();
