@@ -17,34 +17,34 @@ use std::io;
 ///
 /// # Errors
 /// The fault of this point, if this is the passage it was ordered for.
-#[cfg(debug_assertions)]
+#[cfg_attr(not(debug_assertions), inline)]
 pub fn point(name: &str) -> io::Result<()> {
+    pass(name, "")
+}
+
+/// Runs `operation` between the points `NAME.before` and `NAME.after`.
+///
+/// # Errors
+/// What `operation` returns, or the fault of a point.
+pub fn around<T>(name: &str, operation: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    pass(name, ".before")?;
+    let done = operation()?;
+    pass(name, ".after")?;
+    Ok(done)
+}
+
+#[cfg(debug_assertions)]
+fn pass(name: &str, end: &str) -> io::Result<()> {
     match ordered::fault() {
-        Ok(Some(fault)) => fault.pass(name),
+        Ok(Some(fault)) => fault.pass(name, end),
         Ok(None) => Ok(()),
         Err(why) => Err(io::Error::new(io::ErrorKind::InvalidInput, why.clone())),
     }
 }
 
-/// Passes the point `name`; it exists only in builds with debug assertions.
-///
-/// # Errors
-/// None.
 #[cfg(not(debug_assertions))]
-#[inline]
-pub fn point(_name: &str) -> io::Result<()> {
+fn pass(_name: &str, _end: &str) -> io::Result<()> {
     Ok(())
-}
-
-/// Runs `operation` between the points `before` and `after`.
-///
-/// # Errors
-/// What `operation` returns, or the fault of a point.
-pub fn around<T>(before: &str, after: &str, operation: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-    point(before)?;
-    let done = operation()?;
-    point(after)?;
-    Ok(done)
 }
 
 #[cfg(debug_assertions)]
@@ -55,6 +55,7 @@ mod ordered {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     const VARIABLE: &str = "WORKER_FAULT";
+    const ENDS: [&str; 2] = [".before", ".after"];
 
     /// The fault ordered for this process.
     pub(super) fn fault() -> &'static Result<Option<Fault>, String> {
@@ -101,18 +102,19 @@ mod ordered {
             Ok(Self { name: name.to_owned(), nth, action, passed: AtomicU64::new(0) })
         }
 
-        pub(super) fn pass(&self, name: &str) -> io::Result<()> {
-            match self.due(name) {
+        pub(super) fn pass(&self, name: &str, end: &str) -> io::Result<()> {
+            match self.due(name, end) {
                 None => Ok(()),
                 Some(Action::Fail(errno)) => Err(errno.into()),
                 Some(Action::Kill) => kill_self(),
             }
         }
 
-        /// Counts a passage; the action, if it is the one.
-        pub(super) fn due(&self, name: &str) -> Option<Action> {
-            let rest = name.strip_prefix(self.name.as_str())?;
-            if !matches!(rest, "" | ".before" | ".after") {
+        /// Counts a passage of the point that both parts name together; the action, if it is the one.
+        fn due(&self, name: &str, end: &str) -> Option<Action> {
+            let point = format!("{name}{end}");
+            let operation = ENDS.iter().find_map(|end| point.strip_suffix(end));
+            if point != self.name && operation != Some(self.name.as_str()) {
                 return None;
             }
             let nth = self.passed.fetch_add(1, Ordering::Relaxed) + 1;
@@ -162,18 +164,29 @@ mod tests {
     #[test]
     fn only_the_ordered_passage_of_the_point_fails() {
         let fault = Fault::parse("journal.write:3=enospc").unwrap();
-        assert!(fault.pass("journal.write.before").is_ok());
-        assert!(fault.pass("journal.writer.before").is_ok() && fault.pass("sink.write.before").is_ok());
-        assert!(fault.pass("journal.write.after").is_ok());
-        assert_eq!(fault.pass("journal.write.before").unwrap_err().kind(), io::ErrorKind::StorageFull);
-        assert!(fault.pass("journal.write.before").is_ok(), "once");
+        assert!(fault.pass("journal.write.before", "").is_ok());
+        for (name, end) in [("journal.writer", ".before"), ("sink.write", ".before"), ("journal", ".before")]
+        {
+            assert!(fault.pass(name, end).is_ok());
+        }
+        assert!(fault.pass("journal.write", ".after").is_ok());
+        let full = fault.pass("journal.write", ".before").unwrap_err();
+        assert_eq!(full.kind(), io::ErrorKind::StorageFull);
+        assert!(fault.pass("journal.write", ".before").is_ok(), "once");
+    }
+
+    #[test]
+    fn one_end_of_an_operation_can_be_named() {
+        let fault = Fault::parse("sink.sync.after=eio").unwrap();
+        assert!(fault.pass("sink.sync", ".before").is_ok() && fault.pass("sink.sync", "").is_ok());
+        assert!(fault.pass("sink.sync", ".after").is_err());
     }
 
     /// What the processes below run; by itself it passes.
     #[test]
     fn a_process_that_passes_points() {
         for n in 0..3 {
-            around("fault.test.before", "fault.test.after", || Ok(())).unwrap_or_else(|e| panic!("{n}: {e}"));
+            around("fault.test", || Ok(())).unwrap_or_else(|e| panic!("{n}: {e}"));
         }
     }
 
