@@ -131,7 +131,7 @@ impl Pair {
             Action::Write { task, work, batches } => {
                 let text = |record: &[u8]| String::from_utf8_lossy(record).into_owned();
                 side.written.extend(batches.iter().flat_map(Batch::iter).map(text));
-                side.node.handle(self.now, Event::Written { task, work });
+                side.node.handle(self.now, Event::Written { task, work, mark: None });
             }
             Action::CloseSink { task } => side.node.handle(self.now, Event::SinkClosed { task }),
             Action::Report(report) => println!("{} s: node {at}: {report:?}", self.now),
@@ -145,6 +145,12 @@ impl Pair {
             | Action::Kill { .. }
             | Action::StopSource { .. }
             | Action::Store { .. }
+            | Action::RecordsStart { .. }
+            | Action::Request { .. }
+            | Action::RecordsTick { .. }
+            | Action::RecordsEnd { .. }
+            | Action::Note { .. }
+            | Action::Acknowledged { .. }
             | Action::Load { .. }
             | Action::Discard { .. }
             | Action::Lost { .. }
@@ -172,7 +178,7 @@ impl Side {
     /// The next ten records of the source, or its end.
     fn read_chunk(&mut self, task: TaskId) -> Event {
         if self.read == RECORDS {
-            return Event::SourceEnded { task };
+            return Event::SourceEnded { task, complete: true };
         }
         let lines: String = (self.read..self.read + 10).map(record).collect();
         self.read += 10;

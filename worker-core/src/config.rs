@@ -78,6 +78,8 @@ pub enum TaskKind {
     Batch(BatchSpec),
     /// One process for the life of the task or of a window.
     Stream(StreamSpec),
+    /// One process that answers each record.
+    Records(RecordsSpec),
     /// Writes to the outside.
     Sink,
 }
@@ -106,6 +108,25 @@ pub struct StreamSpec {
     pub window: Option<Window>,
     /// A program that exits with success before it has read everything is done, and so is its task.
     pub early_exit_is_done: bool,
+    /// With a journal: the most input of one window that is kept to run it again, in bytes of cost.
+    pub replay_bytes: u64,
+}
+
+/// Settings of a records stage.
+#[derive(Clone, Debug)]
+pub struct RecordsSpec {
+    /// How many requests may be unanswered; at least 1.
+    pub in_flight: u64,
+    /// How many bytes of cost they may have; one larger record excepted.
+    pub in_flight_bytes: u64,
+    /// How often the program is told that time has passed.
+    pub tick: Option<Duration>,
+    /// Runs that may end with one record alone in flight, and the waits between runs.
+    pub retry: Retry,
+    /// What happens to a record whose program dies of it.
+    pub on_error: OnError,
+    /// How many dead letters are too many.
+    pub max_dead: MaxDead,
 }
 
 /// When a stream's window ends.

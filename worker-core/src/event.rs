@@ -1,13 +1,16 @@
 //! What goes into a [`Node`](crate::Node) and what comes out of it.
 
 mod action;
+mod commit;
 mod output;
 
 pub use action::{Action, Report, Run};
+pub use commit::{Attempt, Commit, InputDone, Printed, StreamStep};
 pub use output::{Body, Chunk, DeadLetter, Failure, FailureKind, Output, Spent};
 
 use crate::config::TaskId;
-use worker_proto::{Batch, Epoch, Frame, LinkId, Seq};
+use bytes::Bytes;
+use worker_proto::{Batch, Frame, LinkId, Seq};
 
 /// A connection's number within this process; never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -98,6 +101,8 @@ pub enum Event {
     SourceEnded {
         /// Whose.
         task: TaskId,
+        /// Its input is at its end; else it was stopped before.
+        complete: bool,
     },
     /// A sink has written what [`Action::Write`] gave it.
     Written {
@@ -105,11 +110,35 @@ pub enum Event {
         task: TaskId,
         /// Which write.
         work: WorkId,
+        /// How far the sink is, in its driver's own words, if that is to be kept (see [`Commit::mark`]).
+        mark: Option<Bytes>,
     },
     /// A sink has flushed and closed, answering [`Action::CloseSink`].
     SinkClosed {
         /// Whose.
         task: TaskId,
+    },
+    /// A records child has answered: the answered requests without a gap became more.
+    RecordsAnswered {
+        /// Whose.
+        task: TaskId,
+        /// Which life of its program.
+        life: u64,
+        /// How many more input records are answered; ticks do not count.
+        records: u64,
+        /// What it emitted for them, routed; the records it failed, as dead letters; its state changes, as the mark.
+        output: Output,
+        /// The end request is answered, after everything else.
+        ended: bool,
+    },
+    /// A records child ended, broke the protocol or did not move. Nothing else of this life counts.
+    RecordsFailed {
+        /// Whose.
+        task: TaskId,
+        /// Which life of its program.
+        life: u64,
+        /// What happened.
+        failure: Failure,
     },
     /// A sink's reader went away in good order (a closed standard output): it wants nothing more.
     SinkReaderGone {
@@ -148,6 +177,11 @@ pub enum Event {
         /// The batch, as stored.
         batch: Batch,
     },
+    /// The disk that commits go to is full and lives on its reserve, or has room again.
+    StorageFull {
+        /// Which of both.
+        full: bool,
+    },
     /// The user wants an orderly stop: sources end here, what was accepted is finished.
     Drain,
 }
@@ -162,7 +196,9 @@ impl Event {
             | Event::StreamOutput { task, .. }
             | Event::StreamExited { task, .. }
             | Event::SourceRead { task, .. }
-            | Event::SourceEnded { task }
+            | Event::SourceEnded { task, .. }
+            | Event::RecordsAnswered { task, .. }
+            | Event::RecordsFailed { task, .. }
             | Event::Written { task, .. }
             | Event::SinkClosed { task }
             | Event::SinkReaderGone { task }
@@ -173,37 +209,10 @@ impl Event {
             | Event::Closed { .. }
             | Event::Stored { .. }
             | Event::Loaded { .. }
+            | Event::StorageFull { .. }
             | Event::Drain => None,
         }
     }
-}
-
-/// One atomic step of a task.
-#[derive(Clone, Debug)]
-pub struct Commit {
-    /// Its number.
-    pub id: CommitId,
-    /// Input positions reached with this commit: link, epoch, done through, and whether its end is covered.
-    pub inputs: Vec<InputDone>,
-    /// Outputs in order.
-    pub outputs: Vec<(Seq, Chunk)>,
-    /// Dead letters.
-    pub dead: Vec<DeadLetter>,
-    /// The task's own end: every output link gets its `End` with this commit.
-    pub ended: bool,
-}
-
-/// How far an input link is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InputDone {
-    /// Which link.
-    pub link: LinkId,
-    /// Life of the sending task.
-    pub epoch: Epoch,
-    /// Done through.
-    pub through: Seq,
-    /// The link's end is covered.
-    pub ended: bool,
 }
 
 /// Why a node stops, split by fault.

@@ -25,6 +25,18 @@ pub enum Bug {
     LossNotReported,
     /// Acknowledgements release what was sent last, not what they name.
     AckNamesNothing,
+    /// With a journal: the lives of senders are not compared.
+    EpochUnchecked,
+    /// With a journal: input is acknowledged when its commit is asked for, not when it is durable.
+    AckBeforeDurable,
+    /// With a journal: outputs leave when their commit is asked for, not when it is durable.
+    OutputBeforeDurable,
+    /// With a journal: the positions reached are left out of commits.
+    PositionNotPersisted,
+    /// With a journal: what was not acknowledged is produced again after a restart, not resent.
+    RecomputeInsteadOfResend,
+    /// With a journal: what is not acknowledged is given free as if it were.
+    UnacknowledgedDropped,
     /// A dead link's outputs stop the whole task instead of being stored outside.
     DeadLinkBlocksTask,
 }

@@ -3,11 +3,13 @@
 //! States of a tuple: *received* (in the queue) → *taken* (by the task) → *committed* (the commit that covers it is
 //! durable) → *finished* (its effects are acknowledged downstream or written). Which of these acknowledges it is the
 //! [`AckWhen`] of the node. Duplicates are dropped and gaps refused by position alone; the epoch only fences.
+//! In memory mode the epoch also says where numbers begin; with a journal they go on for ever.
 //!
 //! Limit: `capacity` bytes plus one record; a peer that ignores its credit breaks the protocol.
 
 use crate::credit::ReceiveWindow;
 use crate::fault::{Bug, Planted};
+use crate::recovery::InputState;
 use std::collections::VecDeque;
 use thiserror::Error;
 use worker_proto::frame::{Ack, BatchFrame, End, Open, Opened, RefusedWhy};
@@ -37,6 +39,8 @@ pub struct Inbox {
     capacity: u64,
     ack_when: AckWhen,
     epoch: Option<Epoch>,
+    /// The sending task's journal; with a journal only one counts for ever.
+    journal: Option<JournalId>,
     received: Seq,
     committed: Seq,
     finished: Seq,
@@ -133,6 +137,7 @@ impl Inbox {
             capacity,
             ack_when,
             epoch: None,
+            journal: None,
             received: Seq::ZERO,
             committed: Seq::ZERO,
             finished: Seq::ZERO,
@@ -150,7 +155,23 @@ impl Inbox {
         }
     }
 
-    /// Binds the link to a connection and says where this end stands.
+    /// An inbox of a task with a journal, as that says it stands.
+    #[must_use]
+    pub fn restore(link: LinkId, capacity: u64, state: &InputState) -> Self {
+        Self {
+            epoch: Some(state.epoch),
+            journal: Some(state.journal),
+            received: state.through,
+            committed: state.through,
+            finished: state.through,
+            end: state.ended.then_some(state.through),
+            ended: state.ended,
+            ..Self::new(link, capacity, AckWhen::Committed)
+        }
+    }
+
+    /// Binds the link to a connection and says where this end stands. With a journal the epoch must be durable here before
+    /// the answer leaves: see [`needs_epoch`](Self::needs_epoch).
     ///
     /// # Errors
     /// [`Refusal`] with its class: an older epoch, or positions that contradict each other.
@@ -158,13 +179,15 @@ impl Inbox {
         if self.closed && self.end.is_none() {
             return Err(Refusal { why: RefusedWhy::Done, message: "the receiving task is done".into() });
         }
-        match self.epoch {
-            Some(epoch) if open.epoch < epoch => {
-                let message = format!("epoch {} of the sending task was replaced by {epoch}", open.epoch);
-                return Err(Refusal { why: RefusedWhy::StaleEpoch, message });
-            }
-            Some(epoch) if open.epoch == epoch => self.check_positions(open)?,
-            Some(_) | None => self.begin_epoch(open),
+        self.check_journal(open)?;
+        self.check_epoch(open)?;
+        if self.ack_when == AckWhen::Committed {
+            self.check_positions(open)?;
+            (self.epoch, self.journal) = (Some(open.epoch), Some(open.journal));
+        } else if self.epoch == Some(open.epoch) {
+            self.check_positions(open)?;
+        } else {
+            self.begin_epoch(open);
         }
         let window = ReceiveWindow::open(self.capacity, self.queue_cost);
         self.window = Some(window);
@@ -179,6 +202,53 @@ impl Inbox {
             journal,
             credit: window.granted(),
         })
+    }
+
+    /// Whether the sender's epoch must be made durable here before [`open`](Self::open) may answer: it is higher than any that
+    /// was heard of, and nothing else speaks against it.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn needs_epoch(&self, open: &Open) -> Result<bool, Refusal> {
+        if self.ack_when != AckWhen::Committed || (self.closed && self.end.is_none()) {
+            return Ok(false);
+        }
+        self.check_journal(open)?;
+        self.check_epoch(open)?;
+        self.check_positions(open)?;
+        Ok(self.epoch.is_none_or(|epoch| open.epoch > epoch))
+    }
+
+    /// The sender's life is durable here: no older one counts from now on.
+    pub fn epoch_durable(&mut self, epoch: Epoch, journal: JournalId) {
+        if self.epoch.is_none_or(|e| epoch > e) {
+            (self.epoch, self.journal) = (Some(epoch), Some(journal));
+        }
+    }
+
+    fn check_epoch(&self, open: &Open) -> Result<(), Refusal> {
+        match self.epoch {
+            Some(epoch) if open.epoch < epoch && !self.planted.is(Bug::EpochUnchecked) => {
+                let message = format!("epoch {} of the sending task was replaced by {epoch}", open.epoch);
+                Err(Refusal { why: RefusedWhy::StaleEpoch, message })
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn check_journal(&self, open: &Open) -> Result<(), Refusal> {
+        match self.journal {
+            Some(known) if self.ack_when == AckWhen::Committed && known != open.journal => {
+                let message = format!(
+                    "the sending task has another journal ({:016x}) than the one its tuples came from until now ({known:016x}): \
+                     put its state directory back, or start every node over with --fresh",
+                    open.journal.0,
+                    known = known.0
+                );
+                Err(Refusal { why: RefusedWhy::UnknownJournal, message })
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn check_positions(&self, open: &Open) -> Result<(), Refusal> {
@@ -197,6 +267,7 @@ impl Inbox {
     /// A new life of the sending task: it begins where its own numbers say; what was accepted of the old one stays.
     fn begin_epoch(&mut self, open: &Open) {
         self.epoch = Some(open.epoch);
+        self.journal = Some(open.journal);
         self.received = open.first_unacked.before();
         self.committed = self.received;
         self.finished = self.received;
@@ -317,9 +388,13 @@ impl Inbox {
 
     /// The commit that covers tuples through `seq` of `epoch` is durable.
     pub fn committed(&mut self, epoch: Epoch, seq: Seq) {
-        if self.epoch == Some(epoch) && seq > self.committed {
+        let durable = self.ack_when == AckWhen::Committed;
+        if (durable || self.epoch == Some(epoch)) && seq > self.committed {
             self.committed = seq;
-            self.ack_due |= self.ack_when == AckWhen::Committed;
+            self.ack_due |= durable;
+            if durable {
+                self.finished = seq;
+            }
         }
     }
 
@@ -384,6 +459,12 @@ impl Inbox {
     #[must_use]
     pub fn epoch(&self) -> Option<Epoch> {
         self.epoch
+    }
+
+    /// The sending task's journal; 0 before it has opened the link.
+    #[must_use]
+    pub fn journal(&self) -> JournalId {
+        self.journal.unwrap_or_default()
     }
 
     /// The end's position in the present epoch, once it has come.

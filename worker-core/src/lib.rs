@@ -43,6 +43,8 @@ pub mod fault;
 pub mod inbox;
 mod node;
 pub mod outbox;
+pub mod recovery;
+pub mod replay;
 pub mod rng;
 pub mod route;
 mod slots;

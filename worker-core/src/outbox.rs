@@ -10,6 +10,9 @@
 //! A retry is no event: losing a connection puts the cursor back to what the receiver says it has, and the tuples behind
 //! it, which never left, are pulled again before any fresh one. Nothing is enqueued and nothing waits for room.
 //!
+//! With a journal ([`Outbox::restore`]) every tuple that is pushed can be read back: what is past the budget is dropped from memory,
+//! and acknowledged is finished.
+//!
 //! Limits: `memory_max` bytes in memory (one entry more if it is empty), then entries are stored outside; the owner stops
 //! producing by looking at [`Outbox::stored_cost`]. An outbox never refuses a push: what was produced has a place.
 
@@ -21,7 +24,8 @@ pub use holding::Request;
 use crate::credit::SendWindow;
 use crate::event::Body;
 use crate::fault::{Bug, Planted};
-use holding::{Entry, Held};
+use crate::recovery::OutputState;
+use holding::{Entry, Held, JOURNALED};
 use std::collections::VecDeque;
 use thiserror::Error;
 use worker_proto::limits::FRAME_BYTES_TARGET;
@@ -36,6 +40,8 @@ use worker_proto::{Batch, Seq};
 #[derive(Debug)]
 pub struct Outbox {
     memory_max: u64,
+    /// What is pushed can be read back from the sending task's journal.
+    journaled: bool,
     entries: VecDeque<Entry>,
     /// Next number to assign.
     next: Seq,
@@ -124,6 +130,7 @@ impl Outbox {
     pub fn new(memory_max: u64) -> Self {
         Self {
             memory_max,
+            journaled: false,
             entries: VecDeque::new(),
             next: Seq(1),
             held_next: Seq(1),
@@ -146,6 +153,32 @@ impl Outbox {
         }
     }
 
+    /// An outbox whose tuples are in a journal, as that says it stands.
+    #[must_use]
+    pub fn restore(memory_max: u64, state: &OutputState) -> Self {
+        let outside = |h: &crate::recovery::HeldOutput| Entry {
+            first: h.first,
+            records: h.records,
+            cost: h.cost,
+            held: Held::Stored(JOURNALED),
+        };
+        let mut outbox = Self {
+            journaled: true,
+            entries: state.held.iter().map(outside).collect(),
+            stored_cost: state.held.iter().map(|h| h.cost).sum(),
+            next: state.next,
+            held_next: state.next,
+            through: state.through,
+            finished: state.through,
+            end: state.end,
+            cursor: state.through,
+            sent_max: state.through,
+            ..Self::new(memory_max)
+        };
+        outbox.find_cursor();
+        outbox
+    }
+
     /// Gives numbers to `records` tuples that will be pushed in this order; returns the first.
     pub fn assign(&mut self, records: u64) -> Seq {
         let first = self.next;
@@ -164,11 +197,12 @@ impl Outbox {
         self.held_next = first.plus(records);
         self.records += records;
         if self.cancelled {
-            if let Held::Stored(place) = held {
+            if let (Held::Stored(place), false) = (held, self.journaled) {
                 self.requests.push_back(Request::Discard { place });
             }
             self.through = self.held_next.before();
             self.finished = self.through;
+            self.released();
             return;
         }
         if let Held::Memory(batch) = &held
@@ -197,6 +231,7 @@ impl Outbox {
         if self.cancelled {
             self.through = seq;
             self.finished = seq;
+            self.released();
         }
         seq
     }

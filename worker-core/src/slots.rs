@@ -21,9 +21,9 @@ impl Slots {
         self.waiting.push_back(task);
     }
 
-    /// The task whose turn it is, if a slot is free. The slot is in use until [`release`](Self::release).
-    pub(crate) fn grant(&mut self) -> Option<TaskId> {
-        if self.used == self.total {
+    /// The task whose turn it is, if one of at most `most` slots is free. The slot is in use until [`release`](Self::release).
+    pub(crate) fn grant(&mut self, most: usize) -> Option<TaskId> {
+        if self.used >= self.total.min(most) {
             return None;
         }
         let task = self.waiting.pop_front()?;

@@ -75,6 +75,8 @@ pub enum Reason {
         /// The limit.
         limit_bytes: u64,
     },
+    /// The disk that commits go to is full: only what was admitted goes on.
+    StorageFull,
     /// All slots are in use.
     NoSlot {
         /// Since when.
@@ -136,6 +138,7 @@ impl Reason {
             | Reason::Backoff { .. }
             | Reason::ChildNotReading { .. }
             | Reason::SourceIdle
+            | Reason::StorageFull
             | Reason::Linger { .. } => None,
         }
     }

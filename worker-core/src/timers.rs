@@ -13,6 +13,8 @@ pub enum WakeReason {
     Retry(TaskId),
     /// A stream's window ends.
     Window(TaskId),
+    /// A records program is to hear that time has passed.
+    Tick(TaskId),
     /// A peer is dialled again.
     Redial(NodeIx),
     /// A node that is done has waited long enough for its peers' goodbyes.

@@ -102,19 +102,19 @@ impl End {
             Action::Read { task, chunks } => {
                 for _ in 0..chunks {
                     if self.begun.elapsed() >= self.until {
-                        state.node.handle(now, Event::SourceEnded { task });
+                        state.node.handle(now, Event::SourceEnded { task, complete: true });
                         return;
                     }
                     let (body, records) = (Body::Memory(self.chunk.clone()), self.chunk.len() as u64);
                     state.records += records;
                     let chunks = vec![Chunk { link: LinkId(0), body }];
-                    let output = Output { chunks, records, dead: Vec::new() };
+                    let output = Output { chunks, records, ..Output::default() };
                     state.node.handle(now, Event::SourceRead { task, output });
                 }
             }
             Action::Write { task, work, batches } => {
                 state.records += batches.iter().map(|b| b.len() as u64).sum::<u64>();
-                state.node.handle(now, Event::Written { task, work });
+                state.node.handle(now, Event::Written { task, work, mark: None });
             }
             Action::CloseSink { task } => state.node.handle(now, Event::SinkClosed { task }),
             Action::Persist { task, commit } => {
@@ -144,6 +144,12 @@ impl End {
             | Action::Kill { .. }
             | Action::StopSource { .. }
             | Action::Store { .. }
+            | Action::RecordsStart { .. }
+            | Action::Request { .. }
+            | Action::RecordsTick { .. }
+            | Action::RecordsEnd { .. }
+            | Action::Note { .. }
+            | Action::Acknowledged { .. }
             | Action::Load { .. }
             | Action::Discard { .. }
             | Action::Lost { .. } => panic!("not expected on this link: {action:?}"),

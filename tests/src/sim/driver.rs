@@ -153,7 +153,7 @@ impl Driver {
             return Ok(None);
         }
         task.generation += 1;
-        Ok(Some(task.later(now + 1, id, Vec::new(), Event::SourceEnded { task: id })))
+        Ok(Some(task.later(now + 1, id, Vec::new(), Event::SourceEnded { task: id, complete: true })))
     }
 
     pub(super) fn stream_start(&mut self, now: u64, id: TaskId) -> Checked {
@@ -371,7 +371,7 @@ impl Surroundings {
         let at = now + every_us;
         if self.read == records {
             self.source_ended = true;
-            return Some(self.later(at, id, Vec::new(), Event::SourceEnded { task: id }));
+            return Some(self.later(at, id, Vec::new(), Event::SourceEnded { task: id, complete: true }));
         }
         self.permits -= 1;
         self.reading = true;

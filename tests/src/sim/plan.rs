@@ -168,13 +168,6 @@ impl Plan {
         if rng.chance(10) && plan.sources_only_send() {
             plan.drain_at = Some(rng.below(heal_us));
         }
-        // A stream commits its inputs at its end only: until then its upstream would hold everything.
-        plan.ack_committed =
-            rng.chance(30) && !plan.stages.iter().any(|s| matches!(s.kind, StageKind::Stream { .. }));
-        if plan.ack_committed {
-            plan.persist_us = rng.pick(&[5_000, 20_000, 100_000]);
-            plan.understated_percent = rng.pick(&[0, 50, 100]);
-        }
         random_faults(&mut plan, &mut rng);
         plan
     }
@@ -374,7 +367,7 @@ fn random_stream(rng: &mut Rng) -> StageKind {
     let early_exit_is_done = matches!(program, StreamProgram::Head(_));
     StageKind::Stream {
         program,
-        spec: StreamSpec { window, early_exit_is_done },
+        spec: StreamSpec { window, early_exit_is_done, replay_bytes: u64::MAX },
         record_us: rng.pick(&[1, 500]),
     }
 }

@@ -64,7 +64,7 @@ impl World {
                 let stored = self.nodes[node].driver.stored_count();
                 self.stats.stored_max = self.stats.stored_max.max(stored);
             }
-            Action::Load { link, first_seq, place } => {
+            Action::Load { link, first_seq, place, .. } => {
                 let at = self.now + self.plan.store_us;
                 let later = self.nodes[node].driver.load(at, link, first_seq, place)?;
                 self.later(node, later);
@@ -77,13 +77,17 @@ impl World {
                 self.model.lost(link, by_sender, records)?;
                 self.stats.lost += records;
             }
-            Action::Report(_) => {}
+            Action::Report(_) | Action::Note { .. } | Action::Acknowledged { .. } => {}
             Action::Halt { error } => self.end(node, NodeEnd::Halted(error))?,
             Action::Finished => self.end(node, NodeEnd::Finished)?,
             Action::Run(_)
             | Action::StreamStart { .. }
             | Action::StreamFeed { .. }
             | Action::StreamClose { .. }
+            | Action::RecordsStart { .. }
+            | Action::Request { .. }
+            | Action::RecordsTick { .. }
+            | Action::RecordsEnd { .. }
             | Action::Kill { .. }
             | Action::Read { .. }
             | Action::StopSource { .. }
@@ -126,7 +130,12 @@ impl World {
                 let times = self.slow[self.plan.stage_of(task)];
                 let at = driver.write(now, task, &batches, times)?;
                 let task_now = Some((task, driver.generation(task)));
-                vec![Later { at, task: task_now, effects: batches, event: Event::Written { task, work } }]
+                vec![Later {
+                    at,
+                    task: task_now,
+                    effects: batches,
+                    event: Event::Written { task, work, mark: None },
+                }]
             }
             Action::CloseSink { task } => {
                 let task_now = Some((task, driver.generation(task)));
@@ -137,7 +146,13 @@ impl World {
                     event: Event::SinkClosed { task },
                 }]
             }
-            Action::Dial { .. }
+            Action::RecordsStart { .. }
+            | Action::Request { .. }
+            | Action::RecordsTick { .. }
+            | Action::RecordsEnd { .. } => Vec::new(),
+            Action::Note { .. }
+            | Action::Acknowledged { .. }
+            | Action::Dial { .. }
             | Action::Wake { .. }
             | Action::Close { .. }
             | Action::Persist { .. }
@@ -216,6 +231,9 @@ impl World {
             | Event::SinkClosed { .. }
             | Event::SinkReaderGone { .. }
             | Event::TaskFailed { .. }
+            | Event::RecordsAnswered { .. }
+            | Event::RecordsFailed { .. }
+            | Event::StorageFull { .. }
             | Event::Drain => {}
         }
         Ok(())
@@ -241,6 +259,9 @@ impl World {
             | Event::SinkClosed { .. }
             | Event::SinkReaderGone { .. }
             | Event::TaskFailed { .. }
+            | Event::RecordsAnswered { .. }
+            | Event::RecordsFailed { .. }
+            | Event::StorageFull { .. }
             | Event::Persisted { .. }
             | Event::Stored { .. }
             | Event::Loaded { .. }

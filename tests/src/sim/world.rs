@@ -14,7 +14,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use worker_core::config::{NodeConfig, NodeIx};
 use worker_core::event::{ConnId, Event};
-use worker_core::inbox::AckWhen;
 use worker_core::{Node, Time};
 use worker_proto::{Fingerprint, Incarnation};
 
@@ -220,8 +219,7 @@ impl World {
         let driver = Driver::new(&self.plan, &self.model.graph, small(node), life);
         let process = &mut self.nodes[node];
         process.config.incarnation = Incarnation(1_000_000 + now.as_micros() + life);
-        let ack_when = if self.plan.ack_committed { AckWhen::Committed } else { AckWhen::Received };
-        let mut core = Node::with_acks(process.config.clone(), now, ack_when);
+        let mut core = Node::new(process.config.clone(), now);
         if let Some(bug) = self.plan.bug {
             core.plant(bug);
         }

@@ -21,8 +21,9 @@ impl Engine {
                 }
             }
             Action::Store { link, first_seq, batch } => self.spill.store(link, first_seq, batch),
-            Action::Load { link, first_seq, place } => self.spill.load(link, first_seq, place),
+            Action::Load { link, first_seq, place, .. } => self.spill.load(link, first_seq, place),
             Action::Discard { place } => self.spill.discard(place),
+            Action::Note { .. } | Action::Acknowledged { .. } => {}
             Action::Lost { link, records } => {
                 let link = self.graph.link_name(link);
                 tracing::warn!(
@@ -38,6 +39,10 @@ impl Engine {
             | Action::StreamStart { .. }
             | Action::StreamFeed { .. }
             | Action::StreamClose { .. }
+            | Action::RecordsStart { .. }
+            | Action::Request { .. }
+            | Action::RecordsTick { .. }
+            | Action::RecordsEnd { .. }
             | Action::Kill { .. }
             | Action::Read { .. }
             | Action::StopSource { .. }
@@ -53,7 +58,7 @@ impl Engine {
                     batch.run(self, run);
                 }
             }
-            Action::StreamStart { task, window } => {
+            Action::StreamStart { task, window, .. } => {
                 self.with_stream(task, |stream| stream.begin(self, window))
             }
             Action::StreamFeed { task, window, batch } => {
@@ -85,7 +90,13 @@ impl Engine {
                     sink.close();
                 }
             }
+            Action::RecordsStart { .. }
+            | Action::Request { .. }
+            | Action::RecordsTick { .. }
+            | Action::RecordsEnd { .. } => {}
             Action::Dial { .. }
+            | Action::Note { .. }
+            | Action::Acknowledged { .. }
             | Action::Wake { .. }
             | Action::Close { .. }
             | Action::Persist { .. }

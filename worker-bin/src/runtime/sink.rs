@@ -131,7 +131,7 @@ impl SinkThread {
                 }
             }
             match order {
-                Order::Write(work, _) => engine.tell(Event::Written { task, work }),
+                Order::Write(work, _) => engine.tell(Event::Written { task, work, mark: None }),
                 Order::Close => {
                     if let Some(child) = &mut child {
                         engine.runtime.block_on(child.wait()).map_err(|failure| failure.message)?;

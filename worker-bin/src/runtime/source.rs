@@ -124,23 +124,25 @@ impl SourceThread {
         let result = self.read_all(engine);
         let Some(engine) = engine.upgrade() else { return };
         engine.tell(match result {
-            Ok(()) => Event::SourceEnded { task },
+            Ok(complete) => Event::SourceEnded { task, complete },
             Err(why) => Event::TaskFailed { task, why },
         });
     }
 
-    fn read_all(&mut self, engine: &Weak<Engine>) -> Result<(), String> {
+    /// Reads as it is told; says whether that was all there is.
+    fn read_all(&mut self, engine: &Weak<Engine>) -> Result<bool, String> {
         let (kind, done_bytes) =
             (std::mem::replace(&mut self.input.kind, Kind::none()), self.input.done_bytes.clone());
         let (mut reader, mut child) = match kind {
             Kind::Reader(reader) => (reader, None),
             Kind::Program(program, options) => {
-                let Some(engine) = engine.upgrade() else { return Ok(()) };
+                let Some(engine) = engine.upgrade() else { return Ok(false) };
                 let (reader, child) = self.start_program(&engine, program, &options)?;
                 (reader, Some(child))
             }
         };
         let mut last = Progress::default();
+        let mut complete = false;
         'orders: while let Ok(order) = self.orders.recv() {
             let Order::Read(chunks) = order else { break };
             for _ in 0..chunks {
@@ -152,15 +154,17 @@ impl SourceThread {
                 // A stopped reader gives back the part of a record that it had counted.
                 done_bytes.fetch_add(now.done_bytes.saturating_sub(last.done_bytes), Ordering::Relaxed);
                 last = now;
+                complete = chunk.is_none() && !self.stopped.load(Ordering::Relaxed);
                 let (Some(batch), Some(engine)) = (chunk, engine.upgrade()) else { break 'orders };
                 let output = self.collector.route(batch);
                 engine.tell(Event::SourceRead { task: self.task, output });
             }
         }
         match (&mut child, engine.upgrade()) {
-            (Some(child), Some(engine)) => self.end_program(&engine, child),
-            (Some(_) | None, _) => Ok(()),
+            (Some(child), Some(engine)) => self.end_program(&engine, child)?,
+            (Some(_) | None, _) => {}
         }
+        Ok(complete)
     }
 
     fn start_program(

@@ -1,6 +1,6 @@
 //! What a node asks of its driver.
 
-use super::{Commit, ConnId, NodeError, Place, WorkId};
+use super::{Attempt, Commit, ConnId, NodeError, Place, WorkId};
 use crate::config::{NodeIx, TaskId};
 use worker_proto::{Batch, LinkId, Seq};
 
@@ -32,6 +32,10 @@ pub enum Action {
         task: TaskId,
         /// Number of the window, from 1.
         window: u64,
+        /// First give it what was admitted to this window before, read back from the journal, without saying
+        /// [`Event::StreamFed`](super::Event::StreamFed) for it; what it prints must begin with what was committed, and that
+        /// part is suppressed.
+        replay: bool,
     },
     /// Give records to a stream child; answer [`Event::StreamFed`](super::Event::StreamFed) when it has taken them.
     StreamFeed {
@@ -48,6 +52,55 @@ pub enum Action {
         task: TaskId,
         /// Which window's process.
         window: u64,
+    },
+    /// Start a records child and say hello with the state as of the last commit asked for.
+    RecordsStart {
+        /// Whose.
+        task: TaskId,
+        /// Which life, from 1.
+        life: u64,
+    },
+    /// Give requests to a records child, one a record, in order; answer
+    /// [`Event::RecordsAnswered`](super::Event::RecordsAnswered).
+    Request {
+        /// Whose.
+        task: TaskId,
+        /// Which life.
+        life: u64,
+        /// The link the records came by.
+        link: LinkId,
+        /// Position of the first.
+        first_seq: Seq,
+        /// The records.
+        batch: Batch,
+    },
+    /// Give a tick request to a records child, after what was asked before.
+    RecordsTick {
+        /// Whose.
+        task: TaskId,
+        /// Which life.
+        life: u64,
+    },
+    /// Give the end request to a records child, after everything else.
+    RecordsEnd {
+        /// Whose.
+        task: TaskId,
+        /// Which life.
+        life: u64,
+    },
+    /// Note what is about to be in flight; nothing has to be synced, and there is no answer.
+    Note {
+        /// Whose.
+        task: TaskId,
+        /// What.
+        attempt: Attempt,
+    },
+    /// A link's tuples are not needed any more.
+    Acknowledged {
+        /// Which link.
+        link: LinkId,
+        /// Through this position.
+        through: Seq,
     },
     /// Kill the task's children; their output does not count. No answer.
     Kill {
@@ -80,7 +133,8 @@ pub enum Action {
         /// Whose.
         task: TaskId,
     },
-    /// Make a commit durable; answer [`Event::Persisted`](super::Event::Persisted). In memory mode that is at once; its dead letters are kept.
+    /// Make a commit durable; answer [`Event::Persisted`](super::Event::Persisted). In memory mode that is at once; its dead letters
+    /// are kept.
     Persist {
         /// Whose.
         task: TaskId,
@@ -102,8 +156,10 @@ pub enum Action {
         link: LinkId,
         /// First sequence number of the batch.
         first_seq: Seq,
-        /// Where it is.
+        /// Where it is. With a journal this does not count: link, position and number of records say it.
         place: Place,
+        /// How many records it has.
+        records: u64,
     },
     /// What was stored there is not needed any more.
     Discard {

@@ -1,6 +1,6 @@
 //! What the work of a task gives: records, dead letters, failures, and what it cost.
 
-use super::Place;
+use super::{Place, Printed};
 use bytes::Bytes;
 use std::time::Duration;
 use worker_proto::{Batch, LinkId, Seq};
@@ -14,6 +14,10 @@ pub struct Output {
     pub dead: Vec<DeadLetter>,
     /// How many records were produced, before they were copied to several stages.
     pub records: u64,
+    /// See [`Commit::mark`](super::Commit::mark).
+    pub mark: Option<Bytes>,
+    /// Of a stream: what it printed, to be compared if it must be printed again.
+    pub printed: Option<Printed>,
 }
 
 /// Records for one link.
@@ -63,6 +67,8 @@ pub struct DeadLetter {
     pub attempts: u32,
     /// The last lines a program said on standard error, if one was involved.
     pub stderr_tail: String,
+    /// How its last run failed; `None` if no program failed.
+    pub cause: Option<FailureKind>,
     /// Link and position it arrived by; `None` for a record the task itself produced.
     pub origin: Option<(LinkId, Seq)>,
 }
@@ -95,6 +101,10 @@ pub enum FailureKind {
     Output,
     /// A stream child ended before it had read its input.
     EarlyExit,
+    /// A stream child, run again, did not print what it had printed before.
+    Diverged,
+    /// The worker died, again and again, while this record alone was in flight.
+    WorkerDied,
     /// The worker could not read, write or store: not the record's fault.
     Worker,
 }

@@ -5,12 +5,14 @@ use crate::event::{Action, Body, NodeError, Output};
 use crate::fault::Planted;
 use crate::inbox::Inbox;
 use crate::outbox::{Outbox, Request};
+use crate::recovery::TaskState;
 use crate::rng::Rng;
 use crate::slots::Slots;
 use crate::time::Time;
 use crate::timers::Timers;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use worker_proto::frame::Open;
 use worker_proto::{Epoch, JournalId, LinkId};
 
 /// Links, timers, slots and the queue of actions, and what has changed since they were last looked at.
@@ -24,6 +26,14 @@ pub(crate) struct Ctx {
     pub(crate) actions: VecDeque<Action>,
     pub(crate) planted: Planted,
     pub(crate) draining: bool,
+    /// `delivery = "exactly-once"`: every task has a journal.
+    pub(crate) journaled: bool,
+    /// Epoch and journal of each task; in memory mode the process's life.
+    lives: Vec<(Epoch, JournalId)>,
+    /// The disk that commits go to is full: what was admitted goes on, nothing else is.
+    pub(crate) storage_full: bool,
+    /// Tasks that look for the record of which the process died: only one program runs at a time then.
+    pub(crate) probations: usize,
     pub(super) outboxes: Vec<Option<Outbox>>,
     pub(super) inboxes: Vec<Option<Inbox>>,
     pub(super) tasks_due: Due<TaskId>,
@@ -33,6 +43,10 @@ pub(crate) struct Ctx {
     pub(super) cancels: Vec<LinkId>,
     /// Inboxes that were empty and are not any more.
     pub(super) filled: Vec<LinkId>,
+    /// Senders' lives to be made durable before their `Open` is answered.
+    pub(super) lives_heard: Vec<Open>,
+    /// Links whose sender's life is durable now.
+    pub(crate) lives_durable: Vec<LinkId>,
     /// Links whose end has come, and whether for the first time.
     pub(super) ended: Vec<(LinkId, bool)>,
     /// Records that peers' restarts may have lost, in all.
@@ -41,8 +55,19 @@ pub(crate) struct Ctx {
 }
 
 impl Ctx {
-    pub(super) fn new(config: Arc<NodeConfig>, now: Time) -> Self {
+    pub(super) fn new(
+        config: Arc<NodeConfig>,
+        now: Time,
+        states: Option<&BTreeMap<TaskId, TaskState>>,
+    ) -> Self {
         let links = config.graph.links.len();
+        let incarnation = config.incarnation.0;
+        let mut lives = vec![(Epoch(incarnation), JournalId(incarnation)); config.graph.tasks.len()];
+        for (task, state) in states.into_iter().flatten() {
+            if let Some(life) = lives.get_mut(task.0 as usize) {
+                *life = (state.epoch, state.journal);
+            }
+        }
         Self {
             now,
             timers: Timers::default(),
@@ -51,6 +76,12 @@ impl Ctx {
             actions: VecDeque::new(),
             planted: Planted::default(),
             draining: false,
+            journaled: states.is_some(),
+            lives,
+            storage_full: false,
+            probations: 0,
+            lives_heard: Vec::new(),
+            lives_durable: Vec::new(),
             outboxes: (0..links).map(|_| None).collect(),
             inboxes: (0..links).map(|_| None).collect(),
             tasks_due: Due::new(config.graph.tasks.len(), |t| t.0 as usize),
@@ -63,6 +94,12 @@ impl Ctx {
             halted: None,
             config,
         }
+    }
+
+    /// The task whose turn for a slot it is. While the record of which the process died is looked for, one program runs at a
+    /// time.
+    pub(super) fn grant_slot(&mut self) -> Option<TaskId> {
+        self.slots.grant(if self.probations > 0 { 1 } else { usize::MAX })
     }
 
     pub(crate) fn act(&mut self, action: Action) {
@@ -133,7 +170,10 @@ impl Ctx {
         while let Some(request) = self.outbox(link).poll_request() {
             self.act(match request {
                 Request::Store { first_seq, batch } => Action::Store { link, first_seq, batch },
-                Request::Load { first_seq, place } => Action::Load { link, first_seq, place },
+                Request::Load { first_seq, place, records } => {
+                    Action::Load { link, first_seq, place, records }
+                }
+                Request::Release { through } => Action::Acknowledged { link, through },
                 Request::Discard { place } => Action::Discard { place },
             });
         }
@@ -174,12 +214,14 @@ impl Ctx {
         graph.task(spec.from).node == graph.task(spec.to).node
     }
 
-    pub(super) fn epoch(&self) -> Epoch {
-        Epoch(self.config.incarnation.0)
+    /// The present life of the task that sends on `link`, of this node, and its journal.
+    pub(super) fn sender_life(&self, link: LinkId) -> (Epoch, JournalId) {
+        self.lives[self.config.graph.link(link).from.0 as usize]
     }
 
-    pub(super) fn journal(&self) -> JournalId {
-        JournalId(self.config.incarnation.0)
+    /// The journal of the task that receives on `link`, of this node.
+    pub(super) fn receiver_journal(&self, link: LinkId) -> JournalId {
+        self.lives[self.config.graph.link(link).to.0 as usize].1
     }
 
     pub(super) fn node_name(&self, node: NodeIx) -> &str {

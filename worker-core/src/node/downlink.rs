@@ -11,7 +11,7 @@ use super::uplink::violation;
 use crate::config::NodeIx;
 use crate::event::{Action, ConnId, NodeError, Report};
 use crate::time::Time;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use worker_proto::frame::{GoAway, GoAwayWhy, Hello, Open, Refused, RefusedWhy, Welcome};
 use worker_proto::limits::PROTOCOL;
 use worker_proto::{ConnNo, Frame, Incarnation, LinkId};
@@ -32,6 +32,8 @@ pub(crate) struct Downlink {
     /// The peer has said that all its links are finished.
     pub(super) bye: bool,
     control: VecDeque<Frame>,
+    /// `Open`s that wait until the sender's life is durable here.
+    opens: BTreeMap<LinkId, Open>,
     acks_due: VecDeque<LinkId>,
     queued: Vec<bool>,
     first_link: u32,
@@ -53,6 +55,7 @@ impl Downlink {
             heard: false,
             bye: false,
             control: VecDeque::new(),
+            opens: BTreeMap::new(),
             acks_due: VecDeque::new(),
             queued: vec![false; span as usize],
             first_link,
@@ -101,7 +104,7 @@ impl Downlink {
     /// A new process has the peer's name. Sources cannot go on where the old one stopped: memory mode keeps no position.
     fn restarted(&mut self, ctx: &mut Ctx) -> Result<(), GoAway> {
         let peer = ctx.node_name(self.peer).to_owned();
-        if self.source_heard {
+        if self.source_heard && !ctx.journaled {
             let why = "its process, which ran a source, was restarted; without a journal its input would be repeated";
             if !self.bye {
                 ctx.halt(NodeError::Peer { peer, why: why.into() });
@@ -116,14 +119,12 @@ impl Downlink {
     /// Handles a frame of the connection that owns the links; an error ends the connection.
     pub(super) fn frame(&mut self, ctx: &mut Ctx, frame: Frame) -> Result<(), GoAway> {
         // A peer that asks and never reads the answers must not fill the memory.
-        if self.control.len() > 2 * self.links.len() + CONTROL_SPARE {
+        if self.control.len() + self.opens.len() > 2 * self.links.len() + CONTROL_SPARE {
             return Err(violation(&"answers are not being read"));
         }
         match frame {
             Frame::Open(open) => {
-                let answer = self.open(ctx, &open);
-                self.control.push_back(answer);
-                self.wake(ctx);
+                self.open(ctx, open);
                 Ok(())
             }
             Frame::Batch(batch) => {
@@ -182,20 +183,47 @@ impl Downlink {
         Ok(())
     }
 
-    fn open(&mut self, ctx: &mut Ctx, open: &Open) -> Frame {
-        let refuse =
-            |why, message| Frame::Refused(Refused { link: open.link, epoch: open.epoch, why, message });
+    /// Answers an `Open`; with a journal a life of the sender that is new here is made durable first.
+    fn open(&mut self, ctx: &mut Ctx, open: Open) {
         if self.links.binary_search(&open.link).is_err() {
             let message = format!("link {} does not lead from the dialling node to this one", open.link);
-            return refuse(RefusedWhy::UnknownLink, message);
+            return self.refuse(ctx, &open, RefusedWhy::UnknownLink, message);
         }
-        let journal = ctx.journal();
-        let answer = match ctx.inbox(open.link).open(open, journal) {
-            Ok(opened) => Frame::Opened(opened),
-            Err(refusal) => refuse(refusal.why, refusal.message),
-        };
+        match ctx.inbox(open.link).needs_epoch(&open) {
+            Ok(true) => {
+                self.opens.insert(open.link, open.clone());
+                ctx.lives_heard.push(open);
+            }
+            Ok(false) => self.bind(ctx, &open),
+            Err(refusal) => self.refuse(ctx, &open, refusal.why, refusal.message),
+        }
+    }
+
+    /// The life that the sender of `link` opened it with is durable here.
+    pub(super) fn answer_open(&mut self, ctx: &mut Ctx, link: LinkId) {
+        if self.opens.get(&link).is_some_and(|open| ctx.inbox(link).epoch() >= Some(open.epoch))
+            && let Some(open) = self.opens.remove(&link)
+        {
+            self.bind(ctx, &open);
+        }
+    }
+
+    fn bind(&mut self, ctx: &mut Ctx, open: &Open) {
+        let journal = ctx.receiver_journal(open.link);
+        match ctx.inbox(open.link).open(open, journal) {
+            Ok(opened) => {
+                self.control.push_back(Frame::Opened(opened));
+                self.wake(ctx);
+            }
+            Err(refusal) => self.refuse(ctx, open, refusal.why, refusal.message),
+        }
         ctx.inbox_changed(open.link);
-        answer
+    }
+
+    fn refuse(&mut self, ctx: &mut Ctx, open: &Open, why: RefusedWhy, message: String) {
+        let refused = Refused { link: open.link, epoch: open.epoch, why, message };
+        self.control.push_back(Frame::Refused(refused));
+        self.wake(ctx);
     }
 
     /// The receiver of `link` wants nothing more.
@@ -243,6 +271,7 @@ impl Downlink {
         self.owner = None;
         self.down_since = ctx.now;
         self.control.clear();
+        self.opens.clear();
         self.acks_due.clear();
         self.queued.fill(false);
         self.woken = false;

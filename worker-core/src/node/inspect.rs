@@ -8,6 +8,7 @@ use crate::outbox::Outbox;
 use crate::stall::{Reason, Stall};
 use crate::status::{LinkStatus, PeerStatus, Status, TaskStatus};
 use crate::task::batch::Phase as BatchPhase;
+use crate::task::records::Phase as RecordsPhase;
 use crate::task::stream::Phase as StreamPhase;
 use crate::task::{Base, Kind, Life, Task};
 use crate::timers::WakeReason;
@@ -42,6 +43,7 @@ impl Node {
     /// Bytes of records held in memory: outboxes, inboxes, batches and what is on its way to stream programs.
     #[must_use]
     pub fn memory_bytes(&self) -> u64 {
+        let pending: u64 = self.tasks.iter().flatten().map(|t| t.base.pending_cost()).sum();
         let outboxes: u64 = self.ctx.outboxes.iter().flatten().map(Outbox::memory_cost).sum();
         let inboxes: u64 = self.ctx.inboxes.iter().flatten().map(Inbox::queue_cost).sum();
         let tasks: u64 = self
@@ -51,10 +53,12 @@ impl Node {
             .map(|t| match &t.kind {
                 Kind::Batch(batch) => batch.held_cost(),
                 Kind::Stream(stream) => stream.on_the_way(),
+                Kind::Records(records) => records.held_cost(),
                 Kind::Source(_) | Kind::Sink(_) => 0,
             })
             .sum();
-        outboxes + inboxes + tasks
+        // In memory mode a commit is durable as soon as it is asked for.
+        outboxes + inboxes + tasks + if self.ctx.journaled { pending } else { 0 }
     }
 
     /// Every task that has work and cannot do it now, with the reasons.
@@ -99,6 +103,7 @@ impl Node {
         let inboxes: u64 = task.base.inputs.iter().map(|&l| self.ctx.inbox_ref(l).queued_records()).sum();
         let held = match &task.kind {
             Kind::Batch(batch) => batch.held_records(),
+            Kind::Records(records) => records.held_records(),
             Kind::Source(_) | Kind::Stream(_) | Kind::Sink(_) => 0,
         };
         TaskStatus {
@@ -141,6 +146,23 @@ impl Node {
                 }
                 StreamPhase::Fed { .. } | StreamPhase::Idle => Vec::new(),
             },
+            Kind::Records(records) => match records.phase() {
+                RecordsPhase::Running { since } | RecordsPhase::Ending { since }
+                    if records.asked_records() > 0 =>
+                {
+                    vec![Reason::ChildBusy { since }]
+                }
+                RecordsPhase::Ending { since } => vec![Reason::ChildBusy { since }],
+                RecordsPhase::Backoff { until } => {
+                    let (attempts, records_held) = records.in_hand();
+                    let why = records.last_failure().map(|f| f.message.clone()).unwrap_or_default();
+                    vec![Reason::Backoff { attempts, until, why, records: records_held }]
+                }
+                RecordsPhase::Running { .. } | RecordsPhase::Idle if task.base.has_input() => {
+                    self.blocked(&task.base)
+                }
+                RecordsPhase::Running { .. } | RecordsPhase::Idle => Vec::new(),
+            },
             Kind::Sink(sink) => {
                 sink.writing_since().map(|since| Reason::Writing { since }).into_iter().collect()
             }
@@ -151,6 +173,9 @@ impl Node {
     fn blocked(&self, base: &Base) -> Vec<Reason> {
         if base.life != Life::Running || base.may_work(&self.ctx) {
             return Vec::new();
+        }
+        if self.ctx.storage_full {
+            return vec![Reason::StorageFull];
         }
         let limits = &self.ctx.config.limits;
         let over = base.outputs.iter().map(|&l| (l, self.ctx.outbox_ref(l)));

@@ -13,6 +13,7 @@ use crate::config::{NodeConfig, NodeIx, TaskId};
 use crate::event::{Action, ConnId, Event};
 use crate::inbox::{AckWhen, Inbox};
 use crate::outbox::Outbox;
+use crate::recovery::{OutputState, TaskState};
 use crate::task::{Kind, Task};
 use crate::time::Time;
 use crate::timers::WakeReason;
@@ -50,23 +51,31 @@ pub struct Node {
 }
 
 impl Node {
-    /// A node at its start; its first actions are ready.
+    /// A node at its start, with `delivery = "memory"`; its first actions are ready.
     ///
     /// # Panics
     /// If the graph names tasks or nodes that do not exist.
     #[must_use]
     pub fn new(config: NodeConfig, now: Time) -> Self {
-        Self::with_acks(config, now, AckWhen::Received)
+        Self::start(config, now, None)
     }
 
-    /// A node that acknowledges at another moment than memory mode does.
+    /// A node with `delivery = "exactly-once"`, whose tasks go on where their journals say; its first actions are ready.
+    ///
+    /// `states` has one entry for each task of this node ([`TaskState::fresh`] for one that never ran), whose epoch is higher
+    /// than that of any life before and durable. Every [`Action::Persist`] then goes to the task's journal, and
+    /// [`Event::Persisted`] comes when it is on stable storage.
     ///
     /// # Panics
     /// If the graph names tasks or nodes that do not exist.
     #[must_use]
-    pub fn with_acks(config: NodeConfig, now: Time, ack_when: AckWhen) -> Self {
+    pub fn with_journal(config: NodeConfig, now: Time, states: &BTreeMap<TaskId, TaskState>) -> Self {
+        Self::start(config, now, Some(states))
+    }
+
+    fn start(config: NodeConfig, now: Time, states: Option<&BTreeMap<TaskId, TaskState>>) -> Self {
         let config = Arc::new(config);
-        let mut ctx = Ctx::new(Arc::clone(&config), now);
+        let mut ctx = Ctx::new(Arc::clone(&config), now, states);
         let (graph, me) = (&config.graph, config.me);
         let mut inputs = vec![Vec::new(); graph.tasks.len()];
         let mut outputs = vec![Vec::new(); graph.tasks.len()];
@@ -78,10 +87,10 @@ impl Node {
             outputs[link.from.0 as usize].push(id);
             inputs[link.to.0 as usize].push(id);
             if from == me {
-                ctx.outboxes[at] = Some(Outbox::new(config.limits.outbox_bytes));
+                ctx.outboxes[at] = Some(make_outbox(&config, id, states));
             }
             if to == me {
-                ctx.inboxes[at] = Some(Inbox::new(id, config.limits.credit_bytes, ack_when));
+                ctx.inboxes[at] = Some(make_inbox(&config, id, states));
             }
             if from == me && to != me {
                 up.entry(to).or_default().push(id);
@@ -89,22 +98,29 @@ impl Node {
                 down.entry(from).or_default().push(id);
             }
         }
+        let in_flight: u64 = states.into_iter().flatten().map(|(_, s)| s.attempt.records).sum();
         let tasks = graph.tasks.iter().zip(inputs).zip(outputs).enumerate();
         let tasks = tasks
             .map(|(at, ((spec, inputs), outputs))| {
                 let id = TaskId(u32::try_from(at).expect("fewer than 2³² tasks"));
-                (spec.node == me).then(|| Task::new(id, spec, inputs, outputs))
+                (spec.node == me).then(|| {
+                    let mut task = Task::new(id, spec, inputs, outputs);
+                    if let Some(state) = states.and_then(|s| s.get(&id)) {
+                        task.restore(&mut ctx, state, in_flight);
+                    }
+                    task
+                })
             })
             .collect();
         let uplinks = up.into_iter().map(|(peer, links)| (peer, Uplink::new(peer, links, &ctx))).collect();
         let downlinks = down.into_iter().map(|(peer, links)| (peer, Downlink::new(peer, links))).collect();
         let mut node =
             Self { ctx, tasks, uplinks, downlinks, conns: Conns::default(), over: false, halt_by: None };
-        node.start();
+        node.begin();
         node
     }
 
-    fn start(&mut self) {
+    fn begin(&mut self) {
         self.open_local_links();
         for task in self.tasks.iter().flatten() {
             self.ctx.task_changed(task.base.id);
@@ -181,14 +197,15 @@ impl Node {
     fn wake(&mut self, reason: WakeReason) {
         match reason {
             WakeReason::Linger(task) => self.ctx.task_changed(task),
-            WakeReason::Retry(task) => self.with_task(task, |task, ctx| {
-                if let Kind::Batch(batch) = &mut task.kind {
-                    batch.retry_due(&mut task.base, ctx);
+            WakeReason::Retry(task) => self.with_task(task, |task, ctx| task.retry_due(ctx)),
+            WakeReason::Tick(task) => self.with_task(task, |task, ctx| {
+                if let Kind::Records(records) = &mut task.kind {
+                    records.tick_due(&task.base, ctx);
                 }
             }),
             WakeReason::Window(task) => self.with_task(task, |task, ctx| {
                 if let Kind::Stream(stream) = &mut task.kind {
-                    stream.window_due(&task.base, ctx);
+                    stream.window_due(&mut task.base, ctx);
                 }
             }),
             WakeReason::Redial(peer) => {
@@ -231,16 +248,35 @@ impl Node {
                 self.with_task(task, |t, ctx| ctx.fail_task(&t.base.name, why))
             }
             Event::Drain => self.drain(),
+            Event::StorageFull { full } => self.storage_full(full),
             Event::RunDone { .. }
             | Event::StreamFed { .. }
             | Event::StreamOutput { .. }
             | Event::StreamExited { .. }
             | Event::SourceRead { .. }
             | Event::SourceEnded { .. }
+            | Event::RecordsAnswered { .. }
+            | Event::RecordsFailed { .. }
             | Event::Written { .. }
             | Event::SinkClosed { .. }
             | Event::SinkReaderGone { .. } => self.task_event(event),
         }
+    }
+}
+
+fn make_outbox(config: &NodeConfig, link: LinkId, states: Option<&BTreeMap<TaskId, TaskState>>) -> Outbox {
+    let limit = config.limits.outbox_bytes;
+    let Some(states) = states else { return Outbox::new(limit) };
+    let state = states.get(&config.graph.link(link).from).and_then(|s| s.outputs.get(&link));
+    Outbox::restore(limit, state.unwrap_or(&OutputState::fresh()))
+}
+
+fn make_inbox(config: &NodeConfig, link: LinkId, states: Option<&BTreeMap<TaskId, TaskState>>) -> Inbox {
+    let capacity = config.limits.credit_bytes;
+    let Some(states) = states else { return Inbox::new(link, capacity, AckWhen::Received) };
+    match states.get(&config.graph.link(link).to).and_then(|s| s.inputs.get(&link)) {
+        Some(state) => Inbox::restore(link, capacity, state),
+        None => Inbox::new(link, capacity, AckWhen::Committed),
     }
 }
 

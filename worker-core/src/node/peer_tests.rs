@@ -95,7 +95,7 @@ impl Peer {
         while let Some(action) = self.node.poll_action() {
             let event = match &action {
                 Action::Persist { task, commit } => Event::Persisted { task: *task, commit: commit.id },
-                Action::Write { task, work, .. } => Event::Written { task: *task, work: *work },
+                Action::Write { task, work, .. } => Event::Written { task: *task, work: *work, mark: None },
                 Action::CloseSink { task } => Event::SinkClosed { task: *task },
                 Action::Run(run) => {
                     let chunks =
@@ -252,6 +252,7 @@ fn dead_letters_of_routing_count_against_what_is_allowed() {
     all_here.graph.tasks[0].node = NodeIx(1);
     let mut node = Node::new(all_here, Time::ZERO);
     let letter = DeadLetter {
+        cause: None,
         record: bytes::Bytes::from_static(b"x\n"),
         reason: "no field 7".into(),
         attempts: 0,
@@ -267,7 +268,7 @@ fn dead_letters_of_routing_count_against_what_is_allowed() {
 /// A source that feeds a program which soon has enough, and another; both go to one sink.
 #[test]
 fn a_program_that_has_enough_never_stops_the_others() {
-    let early = StreamSpec { window: None, early_exit_is_done: true };
+    let early = StreamSpec { window: None, early_exit_is_done: true, replay_bytes: 1 << 20 };
     let kinds =
         vec![TaskKind::Source, TaskKind::Stream(early), TaskKind::Stream(stream_spec()), TaskKind::Sink];
     let mut diamond = config(kinds);
@@ -294,7 +295,7 @@ fn a_program_that_has_enough_never_stops_the_others() {
                 if left > 0 {
                     continue;
                 }
-                Event::SourceEnded { task }
+                Event::SourceEnded { task, complete: true }
             }
             Action::Persist { task, commit } => Event::Persisted { task, commit: commit.id },
             Action::StreamFeed { task: TaskId(1), window, .. } if !exited => {
@@ -309,7 +310,7 @@ fn a_program_that_has_enough_never_stops_the_others() {
             Action::StreamClose { task, window } => {
                 Event::StreamExited { task, window, result: Ok(Output::default()), early: false }
             }
-            Action::Write { task, work, .. } => Event::Written { task, work },
+            Action::Write { task, work, .. } => Event::Written { task, work, mark: None },
             Action::CloseSink { task } => Event::SinkClosed { task },
             Action::Finished => return,
             _ => continue,

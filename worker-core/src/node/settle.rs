@@ -7,7 +7,7 @@ use crate::task::{Kind, Life};
 use crate::timers::WakeReason;
 use std::time::Duration;
 use worker_proto::LinkId;
-use worker_proto::frame::{BatchFrame, End, GoAway, GoAwayWhy, Open};
+use worker_proto::frame::{BatchFrame, End, GoAway, GoAwayWhy, Open, RefusedWhy};
 
 /// How long a node that has failed waits for peers it is just greeting for the first time: they would never hear of it.
 const HALT_PATIENCE: Duration = Duration::from_secs(3);
@@ -33,11 +33,22 @@ impl Node {
                     s.exited(base, ctx, window, result, early);
                 }
                 (Event::SourceRead { output, .. }, Kind::Source(source)) => source.read(base, ctx, output),
-                (Event::SourceEnded { .. }, Kind::Source(source)) => source.ended(base, ctx),
-                (Event::Written { work, .. }, Kind::Sink(sink)) => sink.written(base, ctx, work),
+                (Event::SourceEnded { complete, .. }, Kind::Source(source)) => {
+                    source.ended(base, ctx, complete)
+                }
+                (Event::Written { work, mark, .. }, Kind::Sink(sink)) => sink.written(base, ctx, work, mark),
+                (Event::RecordsAnswered { life, records, output, ended, .. }, Kind::Records(r)) => {
+                    r.answered(base, ctx, life, records, output, ended);
+                }
+                (Event::RecordsFailed { life, failure, .. }, Kind::Records(r)) => {
+                    r.failed(base, ctx, life, failure)
+                }
                 (Event::SinkClosed { .. }, Kind::Sink(sink)) => sink.closed(base, ctx),
                 (Event::SinkReaderGone { .. }, Kind::Sink(sink)) => sink.reader_gone(base, ctx),
-                (_, Kind::Source(_) | Kind::Batch(_) | Kind::Stream(_) | Kind::Sink(_)) => {}
+                (
+                    _,
+                    Kind::Source(_) | Kind::Batch(_) | Kind::Stream(_) | Kind::Records(_) | Kind::Sink(_),
+                ) => {}
             }
             ctx.task_changed(id);
         });
@@ -51,6 +62,14 @@ impl Node {
                 self.with_task(to, |task, _| task.base.arrived(link));
             } else if let Some((link, first)) = self.ctx.ended.pop() {
                 self.link_ended(link, first);
+            } else if let Some(open) = self.ctx.lives_heard.pop() {
+                let to = self.ctx.config.graph.link(open.link).to;
+                self.with_task(to, |task, ctx| task.base.commit_life(ctx, &open));
+            } else if let Some(link) = self.ctx.lives_durable.pop() {
+                let from = self.ctx.config.graph.task(self.ctx.config.graph.link(link).from).node;
+                if let Some(downlink) = self.downlinks.get_mut(&from) {
+                    downlink.answer_open(&mut self.ctx, link);
+                }
             } else if let Some(link) = self.ctx.cancels.pop() {
                 self.cancel_link(link);
             } else if let Some(id) = self.ctx.tasks_due.pop() {
@@ -59,7 +78,7 @@ impl Node {
                 self.outbox_due(link);
             } else if let Some(link) = self.ctx.inboxes_due.pop() {
                 self.inbox_due(link);
-            } else if let Some(id) = self.ctx.slots.grant() {
+            } else if let Some(id) = self.ctx.grant_slot() {
                 self.give_slot(id);
             } else {
                 break;
@@ -91,22 +110,43 @@ impl Node {
     }
 
     pub(super) fn open_local_links(&mut self) {
-        let (epoch, journal) = (self.ctx.epoch(), self.ctx.journal());
         for at in 0..self.ctx.outboxes.len() {
+            let Some(link) = self.ctx.inboxes[at].as_ref().map(crate::inbox::Inbox::link) else { continue };
+            let ((epoch, journal), receiver) = (self.ctx.sender_life(link), self.ctx.receiver_journal(link));
             let (Some(outbox), Some(inbox)) = (&mut self.ctx.outboxes[at], &mut self.ctx.inboxes[at]) else {
                 continue;
             };
             let (first_unacked, next) = (outbox.first_unacked(), outbox.next_seq());
-            let open = Open { link: inbox.link(), epoch, journal, first_unacked, next };
-            let opened = inbox.open(&open, journal).expect("both ends of a local link are new");
+            let open = Open { link, epoch, journal, first_unacked, next };
+            let opened = match inbox.open(&open, receiver) {
+                Ok(opened) => opened,
+                Err(refusal) if refusal.why == RefusedWhy::Done => {
+                    self.cancel_link(link);
+                    continue;
+                }
+                Err(refusal) => return self.local_link_contradicts(link, &refusal.message),
+            };
             let standing = crate::outbox::Standing {
                 committed: opened.committed,
                 received: opened.received,
                 finished: opened.finished,
                 credit: opened.credit,
             };
-            outbox.open(standing).expect("both ends of a local link are new");
+            if let Err(error) = outbox.open(standing) {
+                return self.local_link_contradicts(link, &error.to_string());
+            }
         }
+    }
+
+    /// Two journals of this node do not belong together: one was replaced or put back from a copy.
+    fn local_link_contradicts(&mut self, link: LinkId, why: &str) {
+        let graph = &self.ctx.config.graph;
+        let (task, link) = (graph.task(graph.link(link).to).name.clone(), graph.link_name(link));
+        let why = format!(
+            "link {link}: {why}; the state directories of the two tasks do not belong together: put back the one that was \
+             replaced, or start over with --fresh"
+        );
+        self.ctx.fail_task(&task, why);
     }
 
     fn outbox_due(&mut self, link: LinkId) {
@@ -123,7 +163,7 @@ impl Node {
 
     /// Moves tuples of a local link from its outbox to its inbox: the same machines, without the wire.
     fn flow(&mut self, link: LinkId) {
-        let epoch = self.ctx.epoch();
+        let (epoch, _) = self.ctx.sender_life(link);
         loop {
             if let Some(pulled) = self.ctx.outbox(link).pull(u64::MAX) {
                 let (first_seq, batch) = (pulled.first_seq, pulled.batch);
@@ -174,9 +214,15 @@ impl Node {
     pub(super) fn drain(&mut self) {
         self.ctx.draining = true;
         for task in self.tasks.iter_mut().flatten() {
-            if let Kind::Source(source) = &mut task.kind {
-                source.stop(&task.base, &mut self.ctx);
-            }
+            task.drain(&mut self.ctx);
+            self.ctx.task_changed(task.base.id);
+        }
+    }
+
+    /// The disk that commits go to is full, or has room again.
+    pub(super) fn storage_full(&mut self, full: bool) {
+        self.ctx.storage_full = full;
+        for task in self.tasks.iter().flatten() {
             self.ctx.task_changed(task.base.id);
         }
     }
@@ -203,6 +249,11 @@ impl Node {
         } else if done && self.ctx.timers.at(WakeReason::Goodbye).is_none() {
             let at = self.ctx.now + self.ctx.config.linger.max(GOODBYE_CHECK_MIN);
             self.ctx.timers.set(WakeReason::Goodbye, at);
+        } else if !done && self.ctx.draining && self.ctx.journaled {
+            if self.tasks.iter().flatten().all(crate::task::Task::is_at_rest) && !self.is_acknowledging() {
+                let message = "shutting down; it goes on where it was when it is started again".to_owned();
+                self.over(&GoAway { why: GoAwayWhy::Leaving, message }, Action::Finished);
+            }
         } else if !done && self.ctx.draining && self.has_left() && self.sinks_left() {
             let message = "shutting down; what it accepted is done".to_owned();
             self.over(&GoAway { why: GoAwayWhy::Leaving, message }, Action::Finished);
@@ -222,6 +273,10 @@ impl Node {
         self.over = true;
         self.close_all(last_word);
         self.ctx.act(action);
+    }
+
+    fn is_acknowledging(&self) -> bool {
+        self.downlinks.values().any(super::downlink::Downlink::is_talking)
     }
 
     fn goodbyes_said(&self) -> bool {

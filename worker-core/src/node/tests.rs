@@ -21,7 +21,7 @@ pub(super) fn batch_spec() -> BatchSpec {
 }
 
 pub(super) fn stream_spec() -> StreamSpec {
-    StreamSpec { window: None, early_exit_is_done: false }
+    StreamSpec { window: None, early_exit_is_done: false, replay_bytes: 1 << 20 }
 }
 
 /// A line of tasks, each linked to the next, all on node `a`.
@@ -117,11 +117,11 @@ impl Driver {
                 for _ in 0..chunks {
                     match self.input.pop_front() {
                         Some(batch) => self.tell(Event::SourceRead { task, output: to_link(0, batch) }),
-                        None => return self.tell(Event::SourceEnded { task }),
+                        None => return self.tell(Event::SourceEnded { task, complete: true }),
                     }
                 }
             }
-            Action::StopSource { task } => self.tell(Event::SourceEnded { task }),
+            Action::StopSource { task } => self.tell(Event::SourceEnded { task, complete: true }),
             Action::Persist { task, commit } => {
                 self.dead_attempts.extend(commit.dead.iter().map(|d| d.attempts));
                 self.dead
@@ -150,7 +150,7 @@ impl Driver {
             Action::Write { task, work, batches } => {
                 let lines = batches.iter().flat_map(Batch::iter);
                 self.written.extend(lines.map(|r| String::from_utf8_lossy(r).trim_end().to_owned()));
-                self.tell(Event::Written { task, work });
+                self.tell(Event::Written { task, work, mark: None });
             }
             Action::CloseSink { task } => self.tell(Event::SinkClosed { task }),
             Action::Finished => self.end = Some(Ok(())),
@@ -160,6 +160,12 @@ impl Driver {
             | Action::Wake { .. }
             | Action::Close { .. }
             | Action::Store { .. }
+            | Action::RecordsStart { .. }
+            | Action::Request { .. }
+            | Action::RecordsTick { .. }
+            | Action::RecordsEnd { .. }
+            | Action::Note { .. }
+            | Action::Acknowledged { .. }
             | Action::Load { .. }
             | Action::Discard { .. }
             | Action::Lost { .. } => panic!("unexpected on one node: {action:?}"),
@@ -225,7 +231,7 @@ fn a_stream_gives_its_answer_once_also_for_no_input() {
 #[test]
 fn a_window_of_records_restarts_the_program() {
     let window = Some(crate::config::Window::Records(4));
-    let spec = StreamSpec { window, early_exit_is_done: false };
+    let spec = StreamSpec { window, early_exit_is_done: false, replay_bytes: 1 << 20 };
     let mut driver = Driver::new(
         line(vec![TaskKind::Source, TaskKind::Stream(spec), TaskKind::Sink]),
         vec![records(&["a", "b", "c"]), records(&["d", "e", "f", "g", "h", "i"])],

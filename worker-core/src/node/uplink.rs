@@ -157,7 +157,7 @@ impl Uplink {
                     finished: opened.finished,
                     credit: opened.credit,
                 };
-                if opened.epoch != ctx.epoch() || ctx.outbox(opened.link).is_cancelled() {
+                if opened.epoch != ctx.sender_life(opened.link).0 || ctx.outbox(opened.link).is_cancelled() {
                     return Ok(());
                 }
                 ctx.outbox(opened.link).open(standing).map_err(|e| violation(&e))?;
@@ -202,9 +202,9 @@ impl Uplink {
             self.receiver_restarted(ctx, name.clone());
         }
         ctx.act(Action::Report(Report::PeerUp { peer: name }));
-        let (epoch, journal) = (ctx.epoch(), ctx.journal());
         for i in 0..self.links.len() {
             let link = self.links[i];
+            let (epoch, journal) = ctx.sender_life(link);
             let outbox = ctx.outbox(link);
             if outbox.is_finished() || outbox.is_cancelled() {
                 continue;
@@ -219,6 +219,9 @@ impl Uplink {
 
     fn receiver_restarted(&mut self, ctx: &mut Ctx, peer: String) {
         ctx.act(Action::Report(Report::PeerRestarted { peer }));
+        if ctx.journaled {
+            return;
+        }
         for i in 0..self.links.len() {
             let link = self.links[i];
             let records = ctx.outbox(link).receiver_restarted();
@@ -231,7 +234,7 @@ impl Uplink {
 
     fn ack(&mut self, ctx: &mut Ctx, ack: Ack) -> Result<(), GoAway> {
         self.own(ack.link)?;
-        if ack.epoch != ctx.epoch() || !ctx.outbox(ack.link).is_open() {
+        if ack.epoch != ctx.sender_life(ack.link).0 || !ctx.outbox(ack.link).is_open() {
             return Ok(());
         }
         ctx.outbox(ack.link).acked(ack.through, ack.finished, ack.credit).map_err(|e| violation(&e))?;
@@ -326,7 +329,7 @@ impl Uplink {
         }
         while let Some(link) = self.ready.pop_front() {
             self.queued[(link.0 - self.first_link) as usize] = false;
-            let epoch = ctx.epoch();
+            let (epoch, _) = ctx.sender_life(link);
             let outbox = ctx.outbox(link);
             let frame = match outbox.pull_frame() {
                 Some(pulled) => {

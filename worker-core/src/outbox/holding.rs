@@ -24,8 +24,15 @@ pub enum Request {
     Load {
         /// Its first tuple.
         first_seq: Seq,
-        /// Where it is.
+        /// Where it is; without meaning for tuples in a journal.
         place: Place,
+        /// How many records it has.
+        records: u64,
+    },
+    /// With a journal: tuples through here are not needed any more.
+    Release {
+        /// Through this position.
+        through: Seq,
     },
     /// Forget what is stored there.
     Discard {
@@ -33,6 +40,9 @@ pub enum Request {
         place: Place,
     },
 }
+
+/// The place of tuples that link and position find in the journal.
+pub(super) const JOURNALED: Place = Place(0);
 
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -83,7 +93,9 @@ impl Outbox {
             self.stored_cost -= self.entries[i].cost;
             self.memory_cost += self.entries[i].cost;
             self.entries[i].held = Held::Memory(batch);
-            self.requests.push_back(Request::Discard { place });
+            if !self.journaled {
+                self.requests.push_back(Request::Discard { place });
+            }
         }
         self.prefetch();
     }
@@ -116,7 +128,11 @@ impl Outbox {
         let over = self.storing_cost + self.stored_cost > 0 || self.memory_cost > self.memory_max;
         let unsent = self.sent_max.max(self.cursor);
         let Some(last) = self.entries.back_mut().filter(|last| over && last.first > unsent) else { return };
-        if let Held::Memory(batch) = &last.held {
+        if let (Held::Memory(_), true) = (&last.held, self.journaled) {
+            self.memory_cost -= last.cost;
+            self.stored_cost += last.cost;
+            last.held = Held::Stored(JOURNALED);
+        } else if let Held::Memory(batch) = &last.held {
             let batch = batch.clone();
             self.memory_cost -= last.cost;
             self.storing_cost += last.cost;
@@ -138,6 +154,10 @@ impl Outbox {
             self.memory_cost += cost;
             return Held::Memory(batch);
         }
+        if self.journaled {
+            self.stored_cost += cost;
+            return Held::Stored(JOURNALED);
+        }
         self.storing_cost += cost;
         self.requests.push_back(Request::Store { first_seq: first, batch: batch.clone() });
         Held::Storing(batch)
@@ -149,6 +169,7 @@ impl Outbox {
             return;
         }
         self.through = through;
+        self.released();
         while let Some(entry) = self.entries.front() {
             if entry.last() > through {
                 break;
@@ -160,13 +181,28 @@ impl Outbox {
                 Held::Storing(_) => self.storing_cost -= entry.cost,
                 Held::Stored(place) | Held::Loading(place) => {
                     self.stored_cost -= entry.cost;
-                    self.requests.push_back(Request::Discard { place });
+                    if !self.journaled {
+                        self.requests.push_back(Request::Discard { place });
+                    }
                 }
             }
         }
         if self.cursor < through {
             self.cursor = through;
             self.find_cursor();
+        }
+    }
+
+    /// With a journal what is acknowledged is finished, and need not be kept.
+    pub(super) fn released(&mut self) {
+        if !self.journaled {
+            return;
+        }
+        self.finished = self.finished.max(self.through);
+        let through = self.through;
+        match self.requests.back_mut() {
+            Some(Request::Release { through: last }) => *last = through,
+            Some(_) | None => self.requests.push_back(Request::Release { through }),
         }
     }
 
@@ -187,7 +223,8 @@ impl Outbox {
                     }
                     planned += entry.cost;
                     entry.held = Held::Loading(place);
-                    self.requests.push_back(Request::Load { first_seq: entry.first, place });
+                    let records = entry.records;
+                    self.requests.push_back(Request::Load { first_seq: entry.first, place, records });
                 }
             }
             if planned > self.memory_max {

@@ -53,11 +53,12 @@ fn past_its_memory_it_stores_and_loads_in_order() {
     let mut turn = |outbox: &mut Outbox| {
         while let Some(request) = outbox.poll_request() {
             match request {
+                Request::Release { .. } => panic!("only with a journal"),
                 Request::Store { first_seq, batch } => {
                     outside.insert(first_seq.0, batch);
                     outbox.stored(first_seq, Place(first_seq.0));
                 }
-                Request::Load { first_seq, place } => outbox.loaded(first_seq, outside[&place.0].clone()),
+                Request::Load { first_seq, place, .. } => outbox.loaded(first_seq, outside[&place.0].clone()),
                 Request::Discard { place } => assert!(outside.remove(&place.0).is_some()),
             }
         }

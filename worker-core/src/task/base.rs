@@ -2,11 +2,14 @@
 
 use super::finish::{FinishTracker, Step};
 use crate::config::{MaxDead, TaskId, TaskKind, TaskSpec};
-use crate::event::{Action, Commit, CommitId, DeadLetter, InputDone, Output};
+use crate::event::{Action, Body, Commit, CommitId, DeadLetter, InputDone, Output, StreamStep};
+use crate::fault::Bug;
 use crate::inbox::Piece;
 use crate::node::Ctx;
+use crate::recovery::TaskState;
 use crate::status::TaskCounters;
 use std::collections::VecDeque;
+use worker_proto::frame::Open;
 use worker_proto::{LinkId, Seq};
 
 /// Dead letters that a share never counts as too many.
@@ -14,6 +17,9 @@ const DEAD_ALWAYS_ALLOWED: u64 = 100;
 
 /// The share of dead letters that halts a source or stream, which have no setting of their own.
 const DEAD_SHARE: f64 = 0.01;
+
+/// How many commits may wait to be durable before the task takes no new work.
+const PENDING_MAX: usize = 1024;
 
 /// ```text
 ///   Running ──end commit asked──▶ Ending ──durable──▶ Ended ──all outputs finished──▶ Done
@@ -44,6 +50,8 @@ pub(crate) struct Base {
     commits: u64,
     /// Commits asked for, in order, and whether each is durable: they take effect in order.
     pending: VecDeque<(Commit, bool)>,
+    /// Cost of the outputs in memory that they have.
+    pending_cost: u64,
     finish: FinishTracker,
 }
 
@@ -51,6 +59,7 @@ impl Base {
     pub(super) fn new(id: TaskId, spec: &TaskSpec, inputs: Vec<LinkId>, outputs: Vec<LinkId>) -> Self {
         let max_dead = match &spec.kind {
             TaskKind::Batch(batch) => batch.max_dead,
+            TaskKind::Records(records) => records.max_dead,
             TaskKind::Source | TaskKind::Stream(_) | TaskKind::Sink => MaxDead::Share(DEAD_SHARE),
         };
         let name = spec.name.clone();
@@ -67,7 +76,36 @@ impl Base {
             ends: 0,
             commits: 0,
             pending: VecDeque::new(),
+            pending_cost: 0,
             finish: FinishTracker::default(),
+        }
+    }
+
+    /// Goes on where the task's journal says.
+    pub(super) fn restore(&mut self, ctx: &mut Ctx, state: &TaskState) {
+        self.commits = state.commits;
+        self.counters.dead = state.dead;
+        for &link in &self.inputs {
+            if let Some(input) = state.inputs.get(&link) {
+                self.counters.records_in += input.through.0 - u64::from(input.ended);
+                self.ends += usize::from(input.ended);
+            }
+        }
+        for &link in &self.outputs {
+            if let Some(output) = state.outputs.get(&link) {
+                self.counters.records_out += output.next.before().0 - u64::from(output.end.is_some());
+            }
+            ctx.outbox_changed(link);
+        }
+        if state.ended {
+            self.life = Life::Ended;
+            self.early = self.ends < self.inputs.len();
+            self.finish.push(Step { inputs: Vec::new(), needs: Vec::new(), ended: true });
+            if self.early {
+                for &link in &self.inputs {
+                    ctx.inbox(link).close();
+                }
+            }
         }
     }
 
@@ -118,6 +156,9 @@ impl Base {
     /// destinations are all slow waits for them instead of filling a disk.
     pub(crate) fn may_work(&self, ctx: &Ctx) -> bool {
         let limits = &ctx.config.limits;
+        if ctx.storage_full || (ctx.journaled && self.has_much_pending(limits.outbox_bytes)) {
+            return false;
+        }
         let mut room = self.outputs.is_empty();
         for &link in &self.outputs {
             let outbox = ctx.outbox_ref(link);
@@ -136,6 +177,21 @@ impl Base {
         room
     }
 
+    /// Outputs that wait to be durable count like those that wait to be sent.
+    fn has_much_pending(&self, budget_bytes: u64) -> bool {
+        self.pending_cost > budget_bytes / 2 || self.pending.len() >= PENDING_MAX
+    }
+
+    /// Bytes of outputs in memory that wait to be durable.
+    pub(crate) fn pending_cost(&self) -> u64 {
+        self.pending_cost
+    }
+
+    /// A commit is asked for and not durable.
+    pub(crate) fn is_committing(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
     /// Every output was cancelled by its receiver.
     pub(super) fn everything_cancelled(&self, ctx: &Ctx) -> bool {
         !self.outputs.is_empty() && self.outputs.iter().all(|&l| ctx.outbox_ref(l).is_cancelled())
@@ -143,10 +199,22 @@ impl Base {
 
     /// Asks for one atomic step: inputs done, outputs, dead letters.
     pub(super) fn commit(&mut self, ctx: &mut Ctx, inputs: Vec<InputDone>, output: Output, ended: bool) {
+        self.commit_step(ctx, inputs, output, ended, None);
+    }
+
+    /// The same, with what a stream's window needs to be run again.
+    pub(super) fn commit_step(
+        &mut self,
+        ctx: &mut Ctx,
+        inputs: Vec<InputDone>,
+        output: Output,
+        ended: bool,
+        stream: Option<StreamStep>,
+    ) {
         self.commits += 1;
         self.counters.records_out += output.records;
         self.counters.dead += output.dead.len() as u64;
-        let outputs = output
+        let outputs: Vec<_> = output
             .chunks
             .into_iter()
             .map(|chunk| {
@@ -155,17 +223,49 @@ impl Base {
             })
             .collect();
         let too_many = !output.dead.is_empty() && self.has_too_many_dead();
-        let commit = Commit { id: CommitId(self.commits), inputs, outputs, dead: output.dead, ended };
-        ctx.act(Action::Persist { task: self.id, commit: commit.clone() });
-        self.pending.push_back((commit, false));
+        let (id, mark) = (CommitId(self.commits), output.mark);
+        let mut commit = Commit { id, inputs, outputs, dead: output.dead, ended, mark, stream };
+        let mut asked = commit.clone();
+        if ctx.planted.is(Bug::PositionNotPersisted) {
+            asked.inputs.clear();
+        }
+        ctx.act(Action::Persist { task: self.id, commit: asked });
+        // Only what takes effect is kept: the rest is the journal's.
+        commit.stream = None;
+        commit.dead = Vec::new();
+        self.pending_cost += memory_cost(&commit);
+        if ctx.planted.is(Bug::AckBeforeDurable) {
+            for input in &commit.inputs {
+                ctx.inbox(input.link).committed(input.epoch, input.through);
+                ctx.inbox_changed(input.link);
+            }
+        }
+        let early = ctx.planted.is(Bug::OutputBeforeDurable) && self.pending.is_empty();
+        self.pending.push_back((commit, early));
         if ended {
             self.life = Life::Ending;
+        }
+        if early {
+            self.persisted(ctx, id);
         }
         if too_many {
             let (dead, records) = (self.counters.dead, self.counters.records_in);
             let why = format!("{dead} dead letters of {records} records are more than max_dead allows");
             ctx.fail_task(&self.name, why);
         }
+    }
+
+    /// Asks to make a new life of a sender durable, before its `Open` is answered.
+    pub(crate) fn commit_life(&mut self, ctx: &mut Ctx, open: &Open) {
+        let inbox = ctx.inbox_ref(open.link);
+        let input = InputDone {
+            link: open.link,
+            epoch: open.epoch,
+            journal: open.journal,
+            through: inbox.committed_through(),
+            ended: inbox.end().is_some_and(|end| inbox.committed_through() >= end),
+        };
+        self.commit(ctx, vec![input], Output::default(), false);
     }
 
     /// Whether more records were put aside than `max_dead` allows, whatever the reason of each.
@@ -181,15 +281,27 @@ impl Base {
     }
 
     /// The commit that ends the task: it covers the ends of all inputs.
-    pub(super) fn commit_end(&mut self, ctx: &mut Ctx, mut inputs: Vec<InputDone>, output: Output) {
+    pub(super) fn commit_end(&mut self, ctx: &mut Ctx, inputs: Vec<InputDone>, output: Output) {
+        self.commit_end_step(ctx, inputs, output, None);
+    }
+
+    /// The same, with the end of a stream's window.
+    pub(super) fn commit_end_step(
+        &mut self,
+        ctx: &mut Ctx,
+        mut inputs: Vec<InputDone>,
+        output: Output,
+        stream: Option<StreamStep>,
+    ) {
         for &link in &self.inputs {
             let inbox = ctx.inbox_ref(link);
             if let (Some(epoch), Some(end)) = (inbox.epoch(), inbox.end()) {
                 inputs.retain(|i| i.link != link || i.epoch != epoch);
-                inputs.push(InputDone { link, epoch, through: end, ended: true });
+                let journal = inbox.journal();
+                inputs.push(InputDone { link, epoch, journal, through: end, ended: true });
             }
         }
-        self.commit(ctx, inputs, output, true);
+        self.commit_step(ctx, inputs, output, true, stream);
     }
 
     /// Ends the task before its input ended. Once its outputs are acknowledged, what still comes is dropped and upstream is
@@ -207,6 +319,7 @@ impl Base {
         }
         while self.pending.front().is_some_and(|(_, durable)| *durable) {
             let Some((commit, _)) = self.pending.pop_front() else { break };
+            self.pending_cost -= memory_cost(&commit);
             self.take_effect(ctx, commit);
         }
         self.settle(ctx);
@@ -224,6 +337,10 @@ impl Base {
             ctx.outbox_changed(chunk.link);
         }
         for input in &commit.inputs {
+            if ctx.journaled && !ctx.is_local(input.link) {
+                ctx.inbox(input.link).epoch_durable(input.epoch, input.journal);
+                ctx.lives_durable.push(input.link);
+            }
             ctx.inbox(input.link).committed(input.epoch, input.through);
             ctx.inbox_changed(input.link);
         }
@@ -234,7 +351,10 @@ impl Base {
                 ctx.outbox_changed(self.outputs[i]);
             }
         }
-        self.finish.push(Step { inputs: commit.inputs, needs, ended: commit.ended });
+        // With a journal, committed is finished: nothing but the end has to be waited for.
+        if !ctx.journaled || commit.ended {
+            self.finish.push(Step { inputs: commit.inputs, needs, ended: commit.ended });
+        }
     }
 
     /// Marks inputs finished whose effects are acknowledged, and the task done once its end is.
@@ -300,11 +420,14 @@ impl Base {
     }
 
     /// The positions that `pieces`, in order, reach.
-    pub(super) fn positions<'a>(pieces: impl IntoIterator<Item = &'a Piece>) -> Vec<InputDone> {
+    pub(super) fn positions<'a>(ctx: &Ctx, pieces: impl IntoIterator<Item = &'a Piece>) -> Vec<InputDone> {
         let mut done: Vec<InputDone> = Vec::new();
         for piece in pieces {
-            let input =
-                InputDone { link: piece.link, epoch: piece.epoch, through: piece.last_seq(), ended: false };
+            let inbox = ctx.inbox_ref(piece.link);
+            // With a journal positions go on through all lives of the sender.
+            let epoch = inbox.epoch().filter(|_| ctx.journaled).unwrap_or(piece.epoch);
+            let (journal, through) = (inbox.journal(), piece.last_seq());
+            let input = InputDone { link: piece.link, epoch, journal, through, ended: false };
             match done.iter_mut().find(|d| d.link == piece.link && d.epoch == piece.epoch) {
                 Some(mine) => *mine = input,
                 None => done.push(input),
@@ -315,8 +438,14 @@ impl Base {
 
     /// A dead letter as the only content of an output.
     pub(super) fn only_dead(letter: DeadLetter) -> Output {
-        Output { chunks: Vec::new(), dead: vec![letter], records: 0 }
+        Output { dead: vec![letter], ..Output::default() }
     }
+}
+
+/// Cost of the outputs of a commit that are in memory.
+fn memory_cost(commit: &Commit) -> u64 {
+    let bodies = commit.outputs.iter().map(|(_, chunk)| &chunk.body);
+    bodies.map(|body| if let Body::Memory(batch) = body { batch.cost() } else { 0 }).sum()
 }
 
 /// Through where a link's tuples are out of reach of this process's death: acknowledged by another process, or, where

@@ -10,21 +10,21 @@
 //! a batch aims at grows from [`TARGET_MIN_BYTES`] while starting programs costs over 5 % of the work.
 
 use super::Base;
+use super::probation::Probation;
 use super::segment::Segment;
+use super::systematic::Systematic;
 use crate::backoff::Backoff;
 use crate::config::{BatchSpec, OnError};
-use crate::event::{Action, DeadLetter, Failure, FailureKind, Output, Report, Spent, WorkId};
+use crate::event::{Action, Attempt, DeadLetter, Failure, FailureKind, Output, Report, Spent, WorkId};
 use crate::inbox::Piece;
 use crate::node::Ctx;
+use crate::recovery::TaskState;
 use crate::time::Time;
 use crate::timers::WakeReason;
 use std::collections::VecDeque;
 
 /// The size the first batch aims at, in bytes of cost.
 const TARGET_MIN_BYTES: u64 = 64 * 1024;
-
-/// So many single records failing alike, with no success before, are the stage's fault and not the records'.
-const SYSTEMATIC_FAILURES: u32 = 16;
 
 #[derive(Debug)]
 pub(crate) struct BatchTask {
@@ -38,10 +38,9 @@ pub(crate) struct BatchTask {
     backoff: Backoff,
     works: u64,
     batches: u64,
-    /// Single records that failed alike since the start, while nothing succeeded.
-    alike: Option<(FailureKind, u32)>,
-    succeeded: bool,
+    systematic: Systematic,
     last_failure: Option<Failure>,
+    probation: Probation,
 }
 
 /// Where the first segment is.
@@ -73,14 +72,22 @@ impl BatchTask {
             backoff,
             works: 0,
             batches: 0,
-            alike: None,
-            succeeded: false,
+            systematic: Systematic::default(),
             last_failure: None,
+            probation: Probation::default(),
         }
+    }
+
+    pub(super) fn restore(&mut self, ctx: &mut Ctx, state: &TaskState, in_flight: u64) {
+        self.batches = state.commits;
+        self.probation = Probation::after(state.attempt, in_flight, ctx);
     }
 
     pub(super) fn step(&mut self, base: &mut Base, ctx: &mut Ctx) {
         self.form(base, ctx);
+        if ctx.journaled && ctx.draining {
+            return;
+        }
         if self.segments.is_empty() && self.is_formed(base, ctx) {
             self.close_batch(ctx, base);
         }
@@ -94,9 +101,9 @@ impl BatchTask {
 
     /// Takes tuples for the next batch while the present one runs.
     fn form(&mut self, base: &mut Base, ctx: &mut Ctx) {
-        while self.forming_cost < self.target_bytes && self.forming_records < self.spec.max_records {
-            let (cost, records) =
-                (self.target_bytes - self.forming_cost, self.spec.max_records - self.forming_records);
+        let records_max = self.spec.max_records.min(self.probation.records_max());
+        while self.forming_cost < self.target_bytes && self.forming_records < records_max {
+            let (cost, records) = (self.target_bytes - self.forming_cost, records_max - self.forming_records);
             let Some(piece) = base.take(ctx, cost, records) else { break };
             if self.forming.is_empty() {
                 ctx.timers.set(WakeReason::Linger(base.id), ctx.now + self.spec.linger);
@@ -112,7 +119,7 @@ impl BatchTask {
             return false;
         }
         self.forming_cost >= self.target_bytes
-            || self.forming_records >= self.spec.max_records
+            || self.forming_records >= self.spec.max_records.min(self.probation.records_max())
             || base.is_exhausted()
             || ctx.draining
             || ctx.timers.at(WakeReason::Linger(base.id)).is_none()
@@ -121,7 +128,12 @@ impl BatchTask {
     fn close_batch(&mut self, ctx: &mut Ctx, base: &mut Base) {
         ctx.timers.clear(WakeReason::Linger(base.id));
         self.batches += 1;
-        let segment = Segment::new(std::mem::take(&mut self.forming), self.batches);
+        let segment = Segment::new(std::mem::take(&mut self.forming), self.batches, ctx.journaled);
+        let alone = segment.pieces.front().filter(|_| segment.records == 1);
+        if let Some(letter) = alone.and_then(|piece| self.probation.condemned(piece)) {
+            (self.forming_cost, self.forming_records) = (0, 0);
+            return self.put_aside(base, ctx, &segment, letter);
+        }
         self.segments.push_back(segment);
         self.backoff.reset();
         (self.forming_cost, self.forming_records) = (0, 0);
@@ -142,7 +154,7 @@ impl BatchTask {
         if !matches!(self.phase, Phase::Queued { .. }) {
             return false;
         }
-        if !base.may_work(ctx) {
+        if !base.may_work(ctx) || (ctx.journaled && ctx.draining) {
             self.phase = Phase::Blocked { since: ctx.now };
             return false;
         }
@@ -156,6 +168,12 @@ impl BatchTask {
             base.counters.retried += segment.records as u64;
         }
         let run = segment.to_run(base.id, work);
+        if ctx.journaled {
+            let first = segment.pieces.front().map(|p| (p.link, p.first_seq));
+            let alone = self.probation.alone(first);
+            let attempt = Attempt { records: segment.records as u64, first, alone };
+            ctx.act(Action::Note { task: base.id, attempt });
+        }
         self.phase = Phase::Running { work, since: ctx.now };
         ctx.act(Action::Run(run));
         true
@@ -181,10 +199,12 @@ impl BatchTask {
         match result {
             Ok(output) => {
                 self.adapt(spent);
-                self.succeeded = true;
+                self.systematic.succeeded();
                 self.backoff.reset();
                 self.last_failure = None;
-                base.commit(ctx, Base::positions(&segment.pieces), output, false);
+                let positions = Base::positions(ctx, &segment.pieces);
+                base.commit(ctx, positions, output, false);
+                self.probation.passed(segment.records as u64, ctx);
             }
             Err(failure) => self.failed(base, ctx, segment, failure),
         }
@@ -211,7 +231,9 @@ impl BatchTask {
             | FailureKind::Signal(_)
             | FailureKind::Timeout
             | FailureKind::Output
-            | FailureKind::EarlyExit => {}
+            | FailureKind::EarlyExit
+            | FailureKind::Diverged
+            | FailureKind::WorkerDied => {}
         }
         ctx.act(Action::Report(Report::BatchFailed {
             task: base.id,
@@ -225,7 +247,7 @@ impl BatchTask {
             ctx.timers.set(WakeReason::Retry(base.id), until);
             self.segments.push_front(segment);
         } else if segment.records > 1 {
-            let (left, right) = segment.halve(self.batches + 1, self.batches + 2);
+            let (left, right) = segment.halve(self.batches + 1, self.batches + 2, ctx.journaled);
             self.batches += 2;
             self.segments.push_front(right);
             self.segments.push_front(left);
@@ -239,32 +261,25 @@ impl BatchTask {
         if self.spec.on_error == OnError::Halt {
             return ctx.fail_task(&base.name, format!("{} (on_error = \"halt\")", failure.message));
         }
-        if self.is_systematic(&failure) {
-            let why = advised(&failure);
-            let message = format!("the first {SYSTEMATIC_FAILURES} records all failed alike: {why}");
-            return ctx.fail_task(&base.name, message);
+        if let Some(why) = self.systematic.failed(&failure) {
+            return ctx.fail_task(&base.name, why);
         }
         let Some(piece) = segment.pieces.front() else { return };
         let letter = DeadLetter {
             record: piece.batch.compact().payload().clone(),
+            cause: Some(failure.kind),
             reason: failure.message,
             attempts: segment.tried,
             stderr_tail: failure.stderr_tail,
             origin: Some((piece.link, piece.first_seq)),
         };
-        base.commit(ctx, Base::positions(&segment.pieces), Base::only_dead(letter), false);
+        self.put_aside(base, ctx, &segment, letter);
     }
 
-    fn is_systematic(&mut self, failure: &Failure) -> bool {
-        if self.succeeded {
-            return false;
-        }
-        let count = match self.alike {
-            Some((kind, count)) if kind == failure.kind => count + 1,
-            Some(_) | None => 1,
-        };
-        self.alike = Some((failure.kind, count));
-        count >= SYSTEMATIC_FAILURES
+    fn put_aside(&mut self, base: &mut Base, ctx: &mut Ctx, segment: &Segment, letter: DeadLetter) {
+        let positions = Base::positions(ctx, &segment.pieces);
+        base.commit(ctx, positions, Base::only_dead(letter), false);
+        self.probation.passed(segment.records as u64, ctx);
     }
 
     /// The wait before the next attempt is over.
@@ -287,6 +302,10 @@ impl BatchTask {
         (self.forming_cost, self.forming_records) = (0, 0);
         ctx.timers.clear(WakeReason::Linger(base.id));
         ctx.timers.clear(WakeReason::Retry(base.id));
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        matches!(self.phase, Phase::Running { .. })
     }
 
     pub(crate) fn is_idle(&self) -> bool {
@@ -315,15 +334,4 @@ impl BatchTask {
     pub(crate) fn last_failure(&self) -> Option<&Failure> {
         self.last_failure.as_ref()
     }
-}
-
-/// The failure's message; for a silent exit 1 with the key that makes it a success, unless the driver has said so.
-fn advised(failure: &Failure) -> String {
-    let message = &failure.message;
-    if failure.kind == FailureKind::Exit(1) && failure.silent && !message.contains("ok_exit") {
-        return format!(
-            "{message}; it printed nothing: if status 1 is how it says \"no match\", set ok_exit = [0, 1]"
-        );
-    }
-    message.clone()
 }

@@ -3,17 +3,22 @@
 mod base;
 pub(crate) mod batch;
 mod finish;
+mod probation;
+pub(crate) mod records;
 pub(crate) mod segment;
 pub(crate) mod sink;
 pub(crate) mod source;
 pub(crate) mod stream;
+mod systematic;
 
 pub(crate) use base::{Base, Life};
 
 use crate::config::{TaskId, TaskKind, TaskSpec};
 use crate::event::CommitId;
 use crate::node::Ctx;
+use crate::recovery::TaskState;
 use batch::BatchTask;
+use records::RecordsTask;
 use sink::SinkTask;
 use source::SourceTask;
 use stream::StreamTask;
@@ -32,6 +37,7 @@ pub(crate) enum Kind {
     Source(SourceTask),
     Batch(Box<BatchTask>),
     Stream(StreamTask),
+    Records(Box<RecordsTask>),
     Sink(SinkTask),
 }
 
@@ -41,9 +47,53 @@ impl Task {
             TaskKind::Source => Kind::Source(SourceTask::default()),
             TaskKind::Batch(batch) => Kind::Batch(Box::new(BatchTask::new(batch.clone()))),
             TaskKind::Stream(stream) => Kind::Stream(StreamTask::new(stream.clone())),
+            TaskKind::Records(records) => Kind::Records(Box::new(RecordsTask::new(records.clone()))),
             TaskKind::Sink => Kind::Sink(SinkTask::default()),
         };
         Self { base: Base::new(id, spec, inputs, outputs), kind }
+    }
+
+    /// Goes on where the task's journal says. `in_flight` counts the records that were in flight on the node when its process
+    /// died.
+    pub(crate) fn restore(&mut self, ctx: &mut Ctx, state: &TaskState, in_flight: u64) {
+        self.base.restore(ctx, state);
+        match &mut self.kind {
+            Kind::Batch(batch) => batch.restore(ctx, state, in_flight),
+            Kind::Records(records) => records.restore(ctx, state, in_flight),
+            Kind::Stream(stream) => stream.restore(&mut self.base, ctx, state),
+            Kind::Source(_) | Kind::Sink(_) => {}
+        }
+    }
+
+    /// The user wants an orderly stop.
+    pub(crate) fn drain(&mut self, ctx: &mut Ctx) {
+        match &mut self.kind {
+            Kind::Source(source) => source.stop(&self.base, ctx),
+            // With a journal a window that is under way is run again from its beginning.
+            Kind::Stream(stream) if ctx.journaled => stream.abandon(&self.base, ctx),
+            Kind::Records(records) if ctx.journaled => records.abandon(&self.base, ctx),
+            Kind::Batch(_) | Kind::Stream(_) | Kind::Records(_) | Kind::Sink(_) => {}
+        }
+    }
+
+    /// Whether nothing of the task is under way: with a journal a node may stop then.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        let idle = match &self.kind {
+            Kind::Source(source) => source.is_stopped() || self.base.life != Life::Running,
+            Kind::Batch(batch) => !batch.is_running(),
+            Kind::Stream(_) | Kind::Records(_) => true,
+            Kind::Sink(sink) => sink.is_idle(),
+        };
+        idle && !self.base.is_committing()
+    }
+
+    /// The wait before a program is tried again is over.
+    pub(crate) fn retry_due(&mut self, ctx: &mut Ctx) {
+        match &mut self.kind {
+            Kind::Batch(batch) => batch.retry_due(&mut self.base, ctx),
+            Kind::Records(records) => records.retry_due(&mut self.base, ctx),
+            Kind::Source(_) | Kind::Stream(_) | Kind::Sink(_) => {}
+        }
     }
 
     /// Does what can be done now. Called after anything the task depends on has changed.
@@ -60,6 +110,7 @@ impl Task {
             Kind::Source(source) => source.step(&mut self.base, ctx),
             Kind::Batch(batch) => batch.step(&mut self.base, ctx),
             Kind::Stream(stream) => stream.step(&mut self.base, ctx),
+            Kind::Records(records) => records.step(&mut self.base, ctx),
             Kind::Sink(sink) => sink.step(&mut self.base, ctx),
         }
     }
@@ -81,6 +132,10 @@ impl Task {
                 stream.abandon(&self.base, ctx);
                 self.base.finish_early(ctx, crate::event::Output::default());
             }
+            Kind::Records(records) => {
+                records.abandon(&self.base, ctx);
+                self.base.finish_early(ctx, crate::event::Output::default());
+            }
             Kind::Sink(_) => {}
         }
     }
@@ -91,6 +146,7 @@ impl Task {
             Kind::Source(source) => source.is_stopped(),
             Kind::Batch(batch) => batch.is_idle(),
             Kind::Stream(_) => true,
+            Kind::Records(records) => records.is_idle(),
             Kind::Sink(sink) => sink.is_idle(),
         };
         idle && self.base.is_quiet()

@@ -9,6 +9,8 @@ use std::collections::VecDeque;
 pub(crate) struct Segment {
     pub(crate) pieces: VecDeque<Piece>,
     pub(crate) records: usize,
+    /// In memory mode counted from 1; with a journal made of the positions, so that the same records have the same number in
+    /// every life.
     pub(crate) batch_id: u64,
     pub(crate) attempts: u32,
     /// Runs its records were in, those of the batches it was cut from included.
@@ -18,13 +20,14 @@ pub(crate) struct Segment {
 }
 
 impl Segment {
-    pub(crate) fn new(pieces: VecDeque<Piece>, batch_id: u64) -> Self {
+    pub(crate) fn new(pieces: VecDeque<Piece>, number: u64, journaled: bool) -> Self {
+        let batch_id = if journaled { positions_hash(&pieces) } else { number };
         let records = pieces.iter().map(|p| p.batch.len()).sum();
         Self { pieces, records, batch_id, attempts: 0, tried: 0, bisecting: false }
     }
 
     /// The left and the right half, in order; `self` has at least two records.
-    pub(crate) fn halve(self, left_id: u64, right_id: u64) -> (Segment, Segment) {
+    pub(crate) fn halve(self, left_id: u64, right_id: u64, journaled: bool) -> (Segment, Segment) {
         let mut want = self.records / 2;
         let (mut left, mut right) = (VecDeque::new(), VecDeque::new());
         for piece in self.pieces {
@@ -40,7 +43,7 @@ impl Segment {
             }
         }
         let tried = self.tried;
-        let part = |pieces, id| Segment { bisecting: true, tried, ..Segment::new(pieces, id) };
+        let part = |pieces, id| Segment { bisecting: true, tried, ..Segment::new(pieces, id, journaled) };
         (part(left, left_id), part(right, right_id))
     }
 
@@ -48,4 +51,21 @@ impl Segment {
         let input = self.pieces.iter().map(|p| p.batch.clone()).collect();
         Run { task, work, batch_id: self.batch_id, attempt: self.attempts, input }
     }
+}
+
+fn positions_hash(pieces: &VecDeque<Piece>) -> u64 {
+    let mut hash = xxhash_rust::xxh3::Xxh3::new();
+    let mut next = None;
+    for piece in pieces {
+        // How the records came in pieces is chance; where they begin and end is not.
+        if next != Some((piece.link, piece.first_seq)) {
+            hash.update(&piece.link.0.to_le_bytes());
+            hash.update(&piece.first_seq.0.to_le_bytes());
+        }
+        next = Some((piece.link, piece.last_seq().next()));
+    }
+    if let Some((_, end)) = next {
+        hash.update(&end.0.to_le_bytes());
+    }
+    hash.digest()
 }

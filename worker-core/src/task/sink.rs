@@ -3,20 +3,26 @@
 //! ```text
 //!   idle ──tuples──▶ writing ──Written──▶ idle ──inputs exhausted──▶ closing ──SinkClosed──▶ end commit
 //! ```
-//! Limit: one write of at most `WRITE_BYTES` is under way.
+//! Limit: one write of at most [`WRITE_BYTES`] is under way; with a journal [`WRITES_AHEAD`], because a write is done only when
+//! it is on stable storage.
 
 use super::Base;
 use crate::event::{Action, InputDone, Output, WorkId};
 use crate::node::Ctx;
 use crate::time::Time;
+use bytes::Bytes;
+use std::collections::VecDeque;
 
 /// Largest write, in bytes of cost.
 const WRITE_BYTES: u64 = 1024 * 1024;
 
+/// How many writes may wait for stable storage.
+const WRITES_AHEAD: usize = 8;
+
 #[derive(Debug, Default)]
 pub(crate) struct SinkTask {
     works: u64,
-    writing: Option<Writing>,
+    writing: VecDeque<Writing>,
     closing: bool,
     closed: bool,
 }
@@ -31,31 +37,46 @@ struct Writing {
 
 impl SinkTask {
     pub(super) fn step(&mut self, base: &mut Base, ctx: &mut Ctx) {
-        if self.writing.is_some() || self.closing {
-            return;
+        let ahead = if ctx.journaled { WRITES_AHEAD } else { 1 };
+        while self.writing.len() < ahead && !self.closing && !(ctx.journaled && ctx.draining) {
+            if !self.write(base, ctx) {
+                break;
+            }
         }
+        if self.writing.is_empty() && !self.closing && base.is_exhausted() {
+            self.closing = true;
+            ctx.act(Action::CloseSink { task: base.id });
+        }
+    }
+
+    /// Gives the driver what waits; says whether that was anything.
+    fn write(&mut self, base: &mut Base, ctx: &mut Ctx) -> bool {
         let mut pieces = Vec::new();
         let mut cost = 0;
         while let Some(piece) = base.take(ctx, WRITE_BYTES.saturating_sub(cost), u64::MAX) {
             cost += piece.batch.cost();
             pieces.push(piece);
         }
-        if !pieces.is_empty() {
-            self.works += 1;
-            let work = WorkId(self.works);
-            let records = pieces.iter().map(|p| p.batch.len() as u64).sum();
-            self.writing = Some(Writing { work, inputs: Base::positions(&pieces), records, since: ctx.now });
-            let batches = pieces.into_iter().map(|p| p.batch).collect();
-            ctx.act(Action::Write { task: base.id, work, batches });
-        } else if base.is_exhausted() {
-            self.closing = true;
-            ctx.act(Action::CloseSink { task: base.id });
+        if pieces.is_empty() {
+            return false;
         }
+        self.works += 1;
+        let work = WorkId(self.works);
+        let records = pieces.iter().map(|p| p.batch.len() as u64).sum();
+        let inputs = Base::positions(ctx, &pieces);
+        self.writing.push_back(Writing { work, inputs, records, since: ctx.now });
+        let batches = pieces.into_iter().map(|p| p.batch).collect();
+        ctx.act(Action::Write { task: base.id, work, batches });
+        true
     }
 
-    pub(crate) fn written(&mut self, base: &mut Base, ctx: &mut Ctx, work: WorkId) {
-        let Some(writing) = self.writing.take_if(|w| w.work == work) else { return };
-        let output = Output { records: writing.records, ..Output::default() };
+    /// A write is done; the driver says so in the order of the writes.
+    pub(crate) fn written(&mut self, base: &mut Base, ctx: &mut Ctx, work: WorkId, mark: Option<Bytes>) {
+        if self.writing.front().is_none_or(|w| w.work != work) {
+            return;
+        }
+        let Some(writing) = self.writing.pop_front() else { return };
+        let output = Output { records: writing.records, mark, ..Output::default() };
         base.commit(ctx, writing.inputs, output, false);
         self.step(base, ctx);
     }
@@ -69,7 +90,7 @@ impl SinkTask {
 
     /// The node leaves before the input's end: what was taken is written and closed. Says whether that is done.
     pub(crate) fn leave(&mut self, base: &Base, ctx: &mut Ctx) -> bool {
-        if !self.closing && self.writing.is_none() {
+        if !self.closing && self.writing.is_empty() {
             self.closing = true;
             ctx.act(Action::CloseSink { task: base.id });
         }
@@ -78,18 +99,18 @@ impl SinkTask {
 
     /// The reader of this sink is gone: it takes nothing more, and says so upstream.
     pub(crate) fn reader_gone(&mut self, base: &mut Base, ctx: &mut Ctx) {
-        self.writing = None;
+        self.writing.clear();
         self.closing = true;
         self.closed = true;
         base.finish_early(ctx, Output::default());
     }
 
     pub(crate) fn is_idle(&self) -> bool {
-        self.writing.is_none()
+        self.writing.is_empty()
     }
 
     /// Since when one write has been under way.
     pub(crate) fn writing_since(&self) -> Option<Time> {
-        self.writing.as_ref().map(|w| w.since)
+        self.writing.front().map(|w| w.since)
     }
 }

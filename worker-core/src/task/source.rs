@@ -21,7 +21,12 @@ pub(crate) struct SourceTask {
 
 impl SourceTask {
     pub(super) fn step(&mut self, base: &mut Base, ctx: &mut Ctx) {
-        if self.stopping || self.ended || self.allowed > CHUNKS_AHEAD / 2 || !base.may_work(ctx) {
+        if self.stopping
+            || self.ended
+            || ctx.storage_full
+            || self.allowed > CHUNKS_AHEAD / 2
+            || !base.may_work(ctx)
+        {
             return;
         }
         let chunks = CHUNKS_AHEAD - self.allowed;
@@ -40,9 +45,13 @@ impl SourceTask {
         self.step(base, ctx);
     }
 
-    pub(crate) fn ended(&mut self, base: &mut Base, ctx: &mut Ctx) {
+    /// The source has read all, or stopped. With a journal a drain is no end of input: the next life reads on.
+    pub(crate) fn ended(&mut self, base: &mut Base, ctx: &mut Ctx, complete: bool) {
         if !self.ended {
             self.ended = true;
+            if ctx.journaled && ctx.draining && !complete {
+                return;
+            }
             base.commit_end(ctx, Vec::new(), Output::default());
         }
     }

@@ -5,12 +5,16 @@
 //!     ▲                                          │ exits with success before that: done, or an error        │
 //!     └──────────── commit, next window ◀────────┴─────────────────── exits with success ◀─────────────────┘
 //! ```
-//! Limit: at most [`FEED_BYTES`] (and one piece) are on their way to the child.
+//! With a journal every piece of input is admitted by a commit before it is fed, and so acknowledged; a child that dies is
+//! replaced once, and the new one is given the window's input again. What it prints must begin with what was committed.
+//!
+//! Limits: at most [`FEED_BYTES`] (and one piece) are on their way to the child; `replay_bytes` of input in one window.
 
 use super::Base;
 use crate::config::{StreamSpec, Window};
-use crate::event::{Action, Failure, InputDone, Output};
+use crate::event::{Action, Failure, FailureKind, InputDone, Output, Report, StreamStep};
 use crate::node::Ctx;
+use crate::recovery::TaskState;
 use crate::time::Time;
 use crate::timers::WakeReason;
 use worker_proto::Batch;
@@ -31,6 +35,15 @@ pub(crate) struct StreamTask {
     /// Records fed in this window.
     fed: u64,
     positions: Vec<InputDone>,
+    /// Cost of what was admitted to this window.
+    admitted_cost: u64,
+    /// The window's child died, and another was given everything again.
+    replayed: bool,
+    /// The window has to be run again from its beginning as soon as the node runs.
+    resume: bool,
+    /// Standard input is closed after what was admitted.
+    cut: bool,
+    stopped: bool,
 }
 
 /// Where the present window's process is.
@@ -43,10 +56,57 @@ pub(crate) enum Phase {
 
 impl StreamTask {
     pub(super) fn new(spec: StreamSpec) -> Self {
-        Self { spec, window: 0, phase: Phase::Idle, on_the_way: 0, fed: 0, positions: Vec::new() }
+        Self {
+            spec,
+            window: 0,
+            phase: Phase::Idle,
+            on_the_way: 0,
+            fed: 0,
+            positions: Vec::new(),
+            admitted_cost: 0,
+            replayed: false,
+            resume: false,
+            cut: false,
+            stopped: false,
+        }
+    }
+
+    /// Goes on with the window that was under way.
+    pub(super) fn restore(&mut self, base: &mut Base, ctx: &mut Ctx, state: &TaskState) {
+        self.window = state.windows;
+        if let Some(window) = state.window.filter(|_| !state.ended) {
+            self.window = window.window;
+            (self.fed, self.admitted_cost, self.cut) = (window.records, window.cost, window.cut);
+            self.resume = true;
+        }
+        ctx.task_changed(base.id);
+    }
+
+    /// Starts the window's child anew and gives it everything again.
+    fn run_again(&mut self, base: &mut Base, ctx: &mut Ctx) {
+        self.resume = false;
+        self.on_the_way = 0;
+        base.counters.runs += 1;
+        base.counters.retried += self.fed;
+        ctx.act(Action::StreamStart { task: base.id, window: self.window, replay: true });
+        if self.cut {
+            self.phase = Phase::Closing { since: ctx.now };
+            ctx.act(Action::StreamClose { task: base.id, window: self.window });
+        } else {
+            self.phase = Phase::Fed { since: ctx.now };
+            if let Some(Window::Every(every)) = self.spec.window {
+                ctx.timers.set(WakeReason::Window(base.id), ctx.now + every);
+            }
+        }
     }
 
     pub(super) fn step(&mut self, base: &mut Base, ctx: &mut Ctx) {
+        if self.stopped {
+            return;
+        }
+        if self.resume {
+            self.run_again(base, ctx);
+        }
         while !matches!(self.phase, Phase::Closing { .. }) && self.on_the_way < FEED_BYTES && base.has_input()
         {
             if !base.may_work(ctx) {
@@ -59,7 +119,12 @@ impl StreamTask {
             let Some(piece) = base.take(ctx, PIECE_BYTES, room) else { break };
             self.ensure_started(base, ctx);
             self.fed += piece.batch.len() as u64;
-            merge(&mut self.positions, Base::positions([&piece]));
+            let positions = Base::positions(ctx, [&piece]);
+            if ctx.journaled {
+                self.admit(base, ctx, positions, &piece.batch);
+            } else {
+                merge(&mut self.positions, positions);
+            }
             self.feed(base, ctx, piece.batch);
             if matches!(self.spec.window, Some(Window::Records(max)) if self.fed >= max) {
                 self.close(base, ctx);
@@ -78,6 +143,21 @@ impl StreamTask {
         }
     }
 
+    /// Puts input into the journal before it is fed: from then on it is this task's to keep.
+    fn admit(&mut self, base: &mut Base, ctx: &mut Ctx, positions: Vec<InputDone>, batch: &Batch) {
+        self.admitted_cost += batch.cost();
+        let step = StreamStep::Admit { window: self.window, batches: vec![batch.clone()] };
+        base.commit_step(ctx, positions, Output::default(), false, Some(step));
+        if self.admitted_cost > self.spec.replay_bytes {
+            let why = format!(
+                "its input since the window began has {} bytes, more than replay_limit ({}) lets it keep to run its program \
+                 again after a crash; raise replay_limit, or set a window",
+                self.admitted_cost, self.spec.replay_bytes
+            );
+            ctx.fail_task(&base.name, why);
+        }
+    }
+
     fn ensure_started(&mut self, base: &mut Base, ctx: &mut Ctx) {
         if self.phase != Phase::Idle {
             return;
@@ -85,9 +165,11 @@ impl StreamTask {
         self.window += 1;
         self.fed = 0;
         self.on_the_way = 0;
+        self.admitted_cost = 0;
+        (self.replayed, self.cut) = (false, false);
         self.phase = Phase::Fed { since: ctx.now };
         base.counters.runs += 1;
-        ctx.act(Action::StreamStart { task: base.id, window: self.window });
+        ctx.act(Action::StreamStart { task: base.id, window: self.window, replay: false });
         if let Some(Window::Every(every)) = self.spec.window {
             ctx.timers.set(WakeReason::Window(base.id), ctx.now + every);
         }
@@ -98,14 +180,19 @@ impl StreamTask {
         ctx.act(Action::StreamFeed { task: base.id, window: self.window, batch });
     }
 
-    fn close(&mut self, base: &Base, ctx: &mut Ctx) {
+    fn close(&mut self, base: &mut Base, ctx: &mut Ctx) {
+        self.cut = true;
+        if ctx.journaled {
+            let step = StreamStep::Cut { window: self.window };
+            base.commit_step(ctx, Vec::new(), Output::default(), false, Some(step));
+        }
         self.phase = Phase::Closing { since: ctx.now };
         ctx.timers.clear(WakeReason::Window(base.id));
         ctx.act(Action::StreamClose { task: base.id, window: self.window });
     }
 
     /// The window's time is over.
-    pub(crate) fn window_due(&mut self, base: &Base, ctx: &mut Ctx) {
+    pub(crate) fn window_due(&mut self, base: &mut Base, ctx: &mut Ctx) {
         if matches!(self.phase, Phase::Fed { .. }) {
             self.close(base, ctx);
         }
@@ -120,7 +207,9 @@ impl StreamTask {
 
     pub(crate) fn printed(&mut self, base: &mut Base, ctx: &mut Ctx, window: u64, output: Output) {
         if window == self.window && self.phase != Phase::Idle {
-            base.commit(ctx, Vec::new(), output, false);
+            let printed = output.printed.filter(|_| ctx.journaled);
+            let step = printed.map(|printed| StreamStep::Printed { window, printed });
+            base.commit_step(ctx, Vec::new(), output, false, step);
         } else {
             ctx.discard(output);
         }
@@ -140,6 +229,7 @@ impl StreamTask {
         }
         let output = match result {
             Ok(output) => output,
+            Err(failure) if ctx.journaled => return self.child_failed(base, ctx, failure),
             Err(failure) => {
                 let message =
                     format!("{}; in memory mode a stream's program cannot be run again", failure.message);
@@ -158,12 +248,31 @@ impl StreamTask {
                        in the pipeline file (worker run … --print-toml makes one)";
             return ctx.fail_task(&base.name, why.into());
         }
+        let step = ctx.journaled.then_some(StreamStep::Done { window });
         if base.is_exhausted() {
-            base.commit_end(ctx, inputs, output);
+            base.commit_end_step(ctx, inputs, output, step);
         } else {
-            base.commit(ctx, inputs, output, false);
+            base.commit_step(ctx, inputs, output, false, step);
             self.step(base, ctx);
         }
+    }
+
+    /// With a journal the window is run again, once: a program that dies of its input would die of it again.
+    fn child_failed(&mut self, base: &mut Base, ctx: &mut Ctx, failure: Failure) {
+        let hopeless =
+            matches!(failure.kind, FailureKind::CannotStart | FailureKind::Worker | FailureKind::Diverged);
+        if hopeless || self.replayed {
+            let again = if hopeless { "" } else { "; it was given its input a second time and failed again" };
+            return ctx.fail_task(&base.name, format!("{}{again}", failure.message));
+        }
+        self.replayed = true;
+        ctx.act(Action::Report(Report::BatchFailed {
+            task: base.id,
+            records: self.fed,
+            attempt: 1,
+            why: failure.message,
+        }));
+        self.run_again(base, ctx);
     }
 
     pub(crate) fn abandon(&mut self, base: &Base, ctx: &mut Ctx) {
@@ -171,6 +280,7 @@ impl StreamTask {
             ctx.act(Action::Kill { task: base.id });
         }
         self.phase = Phase::Idle;
+        self.stopped = ctx.journaled;
         ctx.timers.clear(WakeReason::Window(base.id));
     }
 

@@ -7,6 +7,7 @@ use worker_proto::LinkId;
 
 fn letter(record: &'static [u8]) -> DeadLetter {
     DeadLetter {
+        cause: None,
         record: Bytes::from_static(record),
         reason: "exit status 1".to_owned(),
         attempts: 5,

@@ -105,6 +105,7 @@ pub(super) fn kind(stage: &Stage) -> TaskKind {
             max_dead: batch.max_dead,
         }),
         Mode::Stream(stream) => TaskKind::Stream(StreamSpec {
+            replay_bytes: u64::MAX,
             window: stream.window,
             early_exit_is_done: stream.early_exit == EarlyExit::Done,
         }),

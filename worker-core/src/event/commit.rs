@@ -1,0 +1,89 @@
+//! What a task's journal is told: its steps, and what is about to be in flight.
+
+use super::{Chunk, CommitId, DeadLetter};
+use bytes::Bytes;
+use worker_proto::{Batch, Epoch, JournalId, LinkId, Seq};
+
+/// One atomic step of a task.
+#[derive(Clone, Debug)]
+pub struct Commit {
+    /// Its number; goes on across the task's lives.
+    pub id: CommitId,
+    /// Input positions reached with this commit.
+    pub inputs: Vec<InputDone>,
+    /// Outputs in order.
+    pub outputs: Vec<(Seq, Chunk)>,
+    /// Dead letters.
+    pub dead: Vec<DeadLetter>,
+    /// The task's own end: every output link gets its `End` with this commit.
+    pub ended: bool,
+    /// What the task's driver wants to know again in its next life; opaque to the core. Of a source or sink the newest
+    /// counts: where it is. Of a records task every one is a change of its state.
+    pub mark: Option<Bytes>,
+    /// What a stream's window needs to be run again.
+    pub stream: Option<StreamStep>,
+}
+
+/// How far an input link is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InputDone {
+    /// Which link.
+    pub link: LinkId,
+    /// Life of the sending task.
+    pub epoch: Epoch,
+    /// The sending task's journal.
+    pub journal: JournalId,
+    /// Done through.
+    pub through: Seq,
+    /// The link's end is covered.
+    pub ended: bool,
+}
+
+/// A step of a stream's window (`delivery = "exactly-once"`).
+#[derive(Clone, Debug)]
+pub enum StreamStep {
+    /// Inputs that are about to be fed to the window's program.
+    Admit {
+        /// Number of the window.
+        window: u64,
+        /// The records, in the order of feeding.
+        batches: Vec<Batch>,
+    },
+    /// The commit's outputs are what the window's program printed next, while its standard input was open.
+    Printed {
+        /// Number of the window.
+        window: u64,
+        /// What was printed.
+        printed: Printed,
+    },
+    /// Standard input is closed after what was admitted.
+    Cut {
+        /// Number of the window.
+        window: u64,
+    },
+    /// The window is over: its inputs and what it printed need not be compared any more.
+    Done {
+        /// Number of the window.
+        window: u64,
+    },
+}
+
+/// A piece of what a program printed, before routing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Printed {
+    /// How many records.
+    pub records: u64,
+    /// xxh3-64 of their bytes, terminators included.
+    pub hash: u64,
+}
+
+/// What is about to be in flight: if the process dies of it, its next life knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Attempt {
+    /// How many records; 0: nothing is in flight.
+    pub records: u64,
+    /// Link and position of the first.
+    pub first: Option<(LinkId, Seq)>,
+    /// In how many lives in a row the process died while this record alone was in flight on its node.
+    pub alone: u32,
+}

@@ -1,0 +1,371 @@
+//! A task whose program answers each record: requests under way, and the way back when it dies.
+//!
+//! ```text
+//!   Idle ──first record, or the end of input──▶ Running ──inputs exhausted──▶ Ending ──end answered──▶ end commit
+//!     ▲                                          │ failed          │ failed
+//!     └──── Backoff ◀── attempts left ───────────┴─────────────────┘
+//! ```
+//! Answers come as a growing prefix of the requests: what is behind it when the program dies is asked again, of a new one
+//! that was given the state of the last commit. A program that keeps dying is asked half as many at once, until one record
+//! is alone: that is put aside.
+//!
+//! Limits: `in_flight` records and `in_flight_bytes` (one larger record excepted) are unanswered; as many again may wait to be
+//! asked after a failure.
+
+use super::Base;
+use super::probation::Probation;
+use super::systematic::Systematic;
+use crate::backoff::Backoff;
+use crate::config::{OnError, RecordsSpec};
+use crate::event::{Action, Attempt, DeadLetter, Failure, FailureKind, Output, Report};
+use crate::inbox::Piece;
+use crate::node::Ctx;
+use crate::recovery::TaskState;
+use crate::time::Time;
+use crate::timers::WakeReason;
+use std::collections::VecDeque;
+
+#[derive(Debug)]
+pub(crate) struct RecordsTask {
+    spec: RecordsSpec,
+    life: u64,
+    phase: Phase,
+    /// Asked in this life and not answered, in order.
+    asked: VecDeque<Piece>,
+    asked_records: u64,
+    asked_cost: u64,
+    /// Taken, to be asked again before anything else.
+    waiting: VecDeque<Piece>,
+    /// How many may be asked at once now.
+    window: u64,
+    /// Lives in a row that answered nothing.
+    failures: u32,
+    /// So many records more are of a group that kept failing: no more waits, only halving.
+    suspects: u64,
+    backoff: Backoff,
+    systematic: Systematic,
+    last_failure: Option<Failure>,
+    probation: Probation,
+    stopped: bool,
+}
+
+/// Where the program is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// There is none.
+    Idle,
+    /// It runs.
+    Running { since: Time },
+    /// It was told that no more records come.
+    Ending { since: Time },
+    /// It is started again then.
+    Backoff { until: Time },
+}
+
+impl RecordsTask {
+    pub(super) fn new(spec: RecordsSpec) -> Self {
+        Self {
+            window: spec.in_flight,
+            backoff: Backoff::new(spec.retry.initial, spec.retry.max),
+            spec,
+            life: 0,
+            phase: Phase::Idle,
+            asked: VecDeque::new(),
+            asked_records: 0,
+            asked_cost: 0,
+            waiting: VecDeque::new(),
+            failures: 0,
+            suspects: 0,
+            systematic: Systematic::default(),
+            last_failure: None,
+            probation: Probation::default(),
+            stopped: false,
+        }
+    }
+
+    pub(super) fn restore(&mut self, ctx: &mut Ctx, state: &TaskState, in_flight: u64) {
+        self.probation = Probation::after(state.attempt, in_flight, ctx);
+    }
+
+    pub(super) fn step(&mut self, base: &mut Base, ctx: &mut Ctx) {
+        if self.stopped || matches!(self.phase, Phase::Backoff { .. } | Phase::Ending { .. }) {
+            return;
+        }
+        let before = self.asked_records;
+        while let Some(piece) = self.next(base, ctx) {
+            if let Some(letter) = self.probation.condemned(&piece) {
+                self.put_aside(base, ctx, &piece, letter);
+                continue;
+            }
+            self.ask(base, ctx, piece);
+        }
+        if ctx.journaled && self.asked_records > before {
+            let first = self.asked.front().map(|p| (p.link, p.first_seq));
+            let attempt = Attempt { records: self.asked_records, first, alone: self.probation.alone(first) };
+            ctx.act(Action::Note { task: base.id, attempt });
+        }
+        if self.waiting.is_empty() && base.is_exhausted() {
+            self.ensure_started(base, ctx);
+            self.phase = Phase::Ending { since: ctx.now };
+            ctx.timers.clear(WakeReason::Tick(base.id));
+            ctx.act(Action::RecordsEnd { task: base.id, life: self.life });
+        }
+    }
+
+    /// What may be asked next: what a life before was asked, then what the inboxes have.
+    fn next(&mut self, base: &mut Base, ctx: &mut Ctx) -> Option<Piece> {
+        let most = self.window.min(self.probation.records_max());
+        let records = most.saturating_sub(self.asked_records);
+        let cost = self.spec.in_flight_bytes.saturating_sub(self.asked_cost);
+        if records == 0 || cost == 0 {
+            return None;
+        }
+        let Some(front) = self.waiting.front_mut() else {
+            let may = base.has_input() && base.may_work(ctx);
+            return if may { base.take(ctx, cost, records) } else { None };
+        };
+        let fitting = front.batch.fitting(cost).max(1).min(usize::try_from(records).unwrap_or(usize::MAX));
+        if fitting >= front.batch.len() {
+            return self.waiting.pop_front();
+        }
+        let taken = Piece { batch: front.batch.slice(0..fitting), ..front.clone() };
+        front.batch = front.batch.slice(fitting..front.batch.len());
+        front.first_seq = front.first_seq.plus(fitting as u64);
+        Some(taken)
+    }
+
+    fn ask(&mut self, base: &mut Base, ctx: &mut Ctx, piece: Piece) {
+        self.ensure_started(base, ctx);
+        self.asked_records += piece.batch.len() as u64;
+        self.asked_cost += piece.batch.cost();
+        let (task, life, link, first_seq) = (base.id, self.life, piece.link, piece.first_seq);
+        ctx.act(Action::Request { task, life, link, first_seq, batch: piece.batch.clone() });
+        self.asked.push_back(piece);
+    }
+
+    fn ensure_started(&mut self, base: &mut Base, ctx: &mut Ctx) {
+        if self.phase != Phase::Idle {
+            return;
+        }
+        self.life += 1;
+        self.phase = Phase::Running { since: ctx.now };
+        base.counters.runs += 1;
+        ctx.act(Action::RecordsStart { task: base.id, life: self.life });
+        if let Some(tick) = self.spec.tick {
+            ctx.timers.set(WakeReason::Tick(base.id), ctx.now + tick);
+        }
+    }
+
+    pub(crate) fn tick_due(&mut self, base: &Base, ctx: &mut Ctx) {
+        if let (Phase::Running { .. }, Some(tick)) = (self.phase, self.spec.tick) {
+            ctx.act(Action::RecordsTick { task: base.id, life: self.life });
+            ctx.timers.set(WakeReason::Tick(base.id), ctx.now + tick);
+        }
+    }
+
+    /// The prefix of answered requests grew.
+    pub(crate) fn answered(
+        &mut self,
+        base: &mut Base,
+        ctx: &mut Ctx,
+        life: u64,
+        records: u64,
+        output: Output,
+        ended: bool,
+    ) {
+        if life != self.life || !matches!(self.phase, Phase::Running { .. } | Phase::Ending { .. }) {
+            return ctx.discard(output);
+        }
+        let pieces = self.answered_pieces(records);
+        let inputs = Base::positions(ctx, &pieces);
+        if records > 0 {
+            self.progress(records, ctx);
+        }
+        if ended && matches!(self.phase, Phase::Ending { .. }) && self.asked.is_empty() {
+            self.phase = Phase::Idle;
+            self.stopped = true;
+            return base.commit_end(ctx, inputs, output);
+        }
+        let says_nothing = output.chunks.is_empty() && output.dead.is_empty() && output.mark.is_none();
+        if records > 0 || !says_nothing {
+            base.commit(ctx, inputs, output, false);
+        }
+        self.step(base, ctx);
+    }
+
+    fn answered_pieces(&mut self, records: u64) -> Vec<Piece> {
+        let mut pieces = Vec::new();
+        let mut left = usize::try_from(records.min(self.asked_records)).unwrap_or(usize::MAX);
+        while let Some(front) = self.asked.front_mut().filter(|_| left > 0) {
+            let piece = if left >= front.batch.len() {
+                match self.asked.pop_front() {
+                    Some(piece) => piece,
+                    None => break,
+                }
+            } else {
+                let piece = Piece { batch: front.batch.slice(0..left), ..front.clone() };
+                front.batch = front.batch.slice(left..front.batch.len());
+                front.first_seq = front.first_seq.plus(left as u64);
+                piece
+            };
+            left -= piece.batch.len();
+            self.asked_records -= piece.batch.len() as u64;
+            self.asked_cost -= piece.batch.cost();
+            pieces.push(piece);
+        }
+        pieces
+    }
+
+    fn progress(&mut self, records: u64, ctx: &mut Ctx) {
+        self.failures = 0;
+        self.last_failure = None;
+        self.backoff.reset();
+        self.systematic.succeeded();
+        self.suspects = self.suspects.saturating_sub(records);
+        if self.suspects == 0 {
+            self.window = (self.window * 2).min(self.spec.in_flight);
+        }
+        self.probation.passed(records, ctx);
+    }
+
+    /// The program died, broke the protocol or hung.
+    pub(crate) fn failed(&mut self, base: &mut Base, ctx: &mut Ctx, life: u64, failure: Failure) {
+        if life != self.life || !matches!(self.phase, Phase::Running { .. } | Phase::Ending { .. }) {
+            return;
+        }
+        ctx.timers.clear(WakeReason::Tick(base.id));
+        if matches!(failure.kind, FailureKind::CannotStart | FailureKind::Worker) {
+            return ctx.fail_task(&base.name, failure.message);
+        }
+        self.failures += 1;
+        let in_flight = self.asked_records;
+        ctx.act(Action::Report(Report::BatchFailed {
+            task: base.id,
+            records: in_flight,
+            attempt: self.failures,
+            why: failure.message.clone(),
+        }));
+        base.counters.retried += in_flight;
+        self.last_failure = Some(failure.clone());
+        self.take_back();
+        self.phase = Phase::Idle;
+        if self.suspects == 0 && self.failures < self.spec.retry.max_attempts {
+            let until = ctx.now + self.backoff.fail(&mut ctx.rng);
+            self.phase = Phase::Backoff { until };
+            return ctx.timers.set(WakeReason::Retry(base.id), until);
+        }
+        match in_flight {
+            0 => {
+                let why =
+                    format!("{} (nothing was asked of it; {} runs ended so)", failure.message, self.failures);
+                return ctx.fail_task(&base.name, why);
+            }
+            1 => self.failed_alone(base, ctx, failure),
+            _ => {
+                self.suspects = self.suspects.max(in_flight);
+                self.window = in_flight / 2;
+            }
+        }
+        if !ctx.is_halted() {
+            self.step(base, ctx);
+        }
+    }
+
+    /// What was asked and not answered is asked again, before anything else.
+    fn take_back(&mut self) {
+        while let Some(piece) = self.asked.pop_back() {
+            self.waiting.push_front(piece);
+        }
+        (self.asked_records, self.asked_cost) = (0, 0);
+    }
+
+    fn failed_alone(&mut self, base: &mut Base, ctx: &mut Ctx, failure: Failure) {
+        if self.spec.on_error == OnError::Halt {
+            return ctx.fail_task(&base.name, format!("{} (on_error = \"halt\")", failure.message));
+        }
+        if let Some(why) = self.systematic.failed(&failure) {
+            return ctx.fail_task(&base.name, why);
+        }
+        let Some(front) = self.waiting.front_mut() else { return };
+        let piece = Piece { batch: front.batch.slice(0..1), ..front.clone() };
+        if front.batch.len() > 1 {
+            front.batch = front.batch.slice(1..front.batch.len());
+            front.first_seq = front.first_seq.next();
+        } else {
+            self.waiting.pop_front();
+        }
+        let letter = DeadLetter {
+            record: piece.batch.compact().payload().clone(),
+            cause: Some(failure.kind),
+            reason: failure.message,
+            attempts: self.failures,
+            stderr_tail: failure.stderr_tail,
+            origin: Some((piece.link, piece.first_seq)),
+        };
+        self.failures = 0;
+        self.put_aside(base, ctx, &piece, letter);
+    }
+
+    fn put_aside(&mut self, base: &mut Base, ctx: &mut Ctx, piece: &Piece, letter: DeadLetter) {
+        let positions = Base::positions(ctx, [piece]);
+        base.commit(ctx, positions, Base::only_dead(letter), false);
+        self.suspects = self.suspects.saturating_sub(1);
+        if self.suspects == 0 {
+            self.window = (self.window * 2).min(self.spec.in_flight);
+        }
+        self.probation.passed(1, ctx);
+    }
+
+    /// The wait before the program is started again is over.
+    pub(crate) fn retry_due(&mut self, base: &mut Base, ctx: &mut Ctx) {
+        if matches!(self.phase, Phase::Backoff { .. }) {
+            self.phase = Phase::Idle;
+            self.step(base, ctx);
+        }
+    }
+
+    /// Kills the program; what it was asked and did not answer is nobody's any more, or the next life's.
+    pub(crate) fn abandon(&mut self, base: &Base, ctx: &mut Ctx) {
+        if matches!(self.phase, Phase::Running { .. } | Phase::Ending { .. }) {
+            ctx.act(Action::Kill { task: base.id });
+        }
+        self.phase = Phase::Idle;
+        self.stopped = true;
+        self.take_back();
+        self.waiting.clear();
+        ctx.timers.clear(WakeReason::Tick(base.id));
+        ctx.timers.clear(WakeReason::Retry(base.id));
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.asked.is_empty() && self.waiting.is_empty()
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Records asked and not answered.
+    pub(crate) fn asked_records(&self) -> u64 {
+        self.asked_records
+    }
+
+    /// Runs that ended without an answer, and how many records wait.
+    pub(crate) fn in_hand(&self) -> (u32, usize) {
+        (self.failures, self.waiting.iter().map(|p| p.batch.len()).sum())
+    }
+
+    /// Records taken and not committed.
+    pub(crate) fn held_records(&self) -> u64 {
+        self.asked_records + self.waiting.iter().map(|p| p.batch.len() as u64).sum::<u64>()
+    }
+
+    /// Cost of what was taken and not committed, in bytes.
+    pub(crate) fn held_cost(&self) -> u64 {
+        self.asked_cost + self.waiting.iter().map(|p| p.batch.cost()).sum::<u64>()
+    }
+
+    pub(crate) fn last_failure(&self) -> Option<&Failure> {
+        self.last_failure.as_ref()
+    }
+}
