@@ -160,9 +160,8 @@ impl SourceThread {
                 engine.tell(Event::SourceRead { task: self.task, output });
             }
         }
-        match (&mut child, engine.upgrade()) {
-            (Some(child), Some(engine)) => self.end_program(&engine, child)?,
-            (Some(_) | None, _) => {}
+        if let (Some(child), Some(engine)) = (&mut child, engine.upgrade()) {
+            self.end_program(&engine, child)?;
         }
         Ok(complete)
     }
