@@ -4,6 +4,10 @@
 
 pub mod chunker;
 pub mod dead;
+pub mod durable;
+mod layout;
 pub mod sink;
 pub mod source;
 pub mod spill;
+
+pub use layout::LayoutError;

@@ -2,17 +2,21 @@
 
 mod decode;
 mod files;
+mod fixed;
 mod header;
 mod paths;
+mod position;
 mod stop;
 mod stream;
 
 pub use files::{FileSource, first_record};
+pub use fixed::SourceFiles;
 pub use header::Header;
 pub use paths::expand;
 pub use stop::Stop;
 pub use stream::StreamSource;
 
+use super::LayoutError;
 use super::chunker::RecordTooLong;
 use bytes::Bytes;
 use std::io;
@@ -33,6 +37,13 @@ pub trait SourceReader: Send {
 
     /// The header kept aside under [`Header::Repeat`], terminator included, once it was read.
     fn header(&self) -> Option<Bytes>;
+
+    /// Where the records given so far end, for a later life to go on with; before the first chunk, the first mark.
+    ///
+    /// `None` if it was not opened to be gone on with.
+    fn mark(&self) -> Option<Bytes> {
+        None
+    }
 }
 
 /// What all kinds of sources can be told.
@@ -144,6 +155,69 @@ pub enum SourceError {
         second: String,
         /// Its header, shortened.
         second_header: String,
+    },
+    /// Only regular files can be read again from where an earlier life was.
+    #[error(
+        "{} is not a regular file; where every record counts exactly once, a named pipe or device must be the only \
+         path of its source", path.display()
+    )]
+    NotRegular {
+        /// Which.
+        path: PathBuf,
+    },
+    /// A file of the first start is not there any more.
+    #[error(
+        "{} is gone, and this run has not read all of it; put it back, or begin a new run with --fresh", path.display()
+    )]
+    Gone {
+        /// Which.
+        path: PathBuf,
+    },
+    /// A file of the first start is another one now.
+    #[error(
+        "{} is not the file that this run began to read: {what}; put that one back, or begin a new run with --fresh",
+        path.display()
+    )]
+    Replaced {
+        /// Which.
+        path: PathBuf,
+        /// How it differs.
+        what: &'static str,
+    },
+    /// A file of the first start was cut.
+    #[error(
+        "{} ends after {length} bytes, but had {expected} when this run began; restore it, or begin a new run with \
+         --fresh", path.display()
+    )]
+    Shorter {
+        /// Which.
+        path: PathBuf,
+        /// Bytes it has.
+        length: u64,
+        /// Bytes it had.
+        expected: u64,
+    },
+    /// What an earlier life has kept of its position is of no use.
+    #[error(
+        "the position kept for {name} cannot be used: {source}; run the version of worker that began this run, or \
+         begin a new one with --fresh"
+    )]
+    Mark {
+        /// The stream's name, or what stands for the files.
+        name: String,
+        /// What is wrong.
+        source: LayoutError,
+    },
+    /// The list of the first start's files cannot be stored or read.
+    #[error(
+        "the source's list of files, {}: {source}; make sure that there is room and that it may be read and written, \
+         or begin a new run with --fresh", path.display()
+    )]
+    List {
+        /// Where it is.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
     },
 }
 

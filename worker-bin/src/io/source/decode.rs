@@ -1,6 +1,7 @@
 //! A file's bytes, unpacked where its first bytes say that it is packed.
 
 use super::SourceError;
+use super::fixed::FixedFile;
 use flate2::bufread::MultiGzDecoder;
 use rustix::buffer::spare_capacity;
 use rustix::fs::Advice;
@@ -19,6 +20,8 @@ const UNPACKED_BYTES_MAX: usize = 128 * 1024;
 pub(super) struct FileReader {
     path: PathBuf,
     input: Input,
+    /// Its length, where that is fixed.
+    expected: Option<u64>,
 }
 
 enum Input {
@@ -31,9 +34,9 @@ enum Input {
 
 impl FileReader {
     pub(super) fn open(path: &Path) -> Result<Self, SourceError> {
-        let opened = RawFile::open(path).and_then(|(file, head)| Input::new(file, head));
+        let opened = File::open(path).and_then(|file| Input::of(file, None));
         match opened {
-            Ok(input) => Ok(Self { path: path.to_owned(), input }),
+            Ok(input) => Ok(Self { path: path.to_owned(), input, expected: None }),
             Err(e) if e.kind() == io::ErrorKind::IsADirectory => {
                 Err(SourceError::Directory { path: path.to_owned() })
             }
@@ -41,29 +44,67 @@ impl FileReader {
         }
     }
 
+    /// Only the bytes that `file` had, if it is still that file.
+    pub(super) fn open_fixed(file: &FixedFile) -> Result<Self, SourceError> {
+        let (opened, _) = file.open()?;
+        let path = file.path.clone();
+        match Input::of(opened, Some(file.length)) {
+            Ok(input) => Ok(Self { path, input, expected: Some(file.length) }),
+            Err(source) => Err(SourceError::Open { path, source }),
+        }
+    }
+
+    /// Leaves out the next `bytes`, unpacked; nothing was read yet.
+    pub(super) fn skip(&mut self, bytes: u64) -> Result<(), SourceError> {
+        let skipped = match &mut self.input {
+            Input::Plain(file) => file.seek(bytes),
+            Input::Gzip(decoder) => discard(decoder, bytes),
+            Input::Zstd(decoder) => discard(decoder, bytes),
+        };
+        skipped.map_err(|e| self.failed(e))
+    }
+
+    /// Nothing is left; a packed file may not know it yet.
+    pub(super) fn is_at_end(&self) -> bool {
+        matches!(&self.input, Input::Plain(file) if file.left == Some(0))
+    }
+
     /// Appends to `buffer`, whose spare capacity must not be empty; 0 at the end of the file.
     pub(super) fn read_into(&mut self, buffer: &mut Vec<u8>) -> Result<usize, SourceError> {
-        let (result, format) = match &mut self.input {
-            Input::Plain(file) => (file.read_into(buffer), None),
-            Input::Gzip(decoder) => (unpack_into(decoder, buffer), Some("gzip")),
-            Input::Zstd(decoder) => (unpack_into(decoder, buffer), Some("zstd")),
+        let result = match &mut self.input {
+            Input::Plain(file) => file.read_into(buffer),
+            Input::Gzip(decoder) => unpack_into(decoder, buffer),
+            Input::Zstd(decoder) => unpack_into(decoder, buffer),
         };
-        result.map_err(|source| match format {
-            Some(format) if source.raw_os_error().is_none() => {
-                SourceError::Corrupt { path: self.path.clone(), format, offset: self.offset(), source }
+        result.map_err(|e| self.failed(e))
+    }
+
+    fn failed(&self, source: io::Error) -> SourceError {
+        let (path, offset) = (self.path.clone(), self.offset());
+        let format = match &self.input {
+            Input::Plain(_) => None,
+            Input::Gzip(_) => Some("gzip"),
+            Input::Zstd(_) => Some("zstd"),
+        };
+        match (self.expected.filter(|_| self.raw().is_short), format) {
+            (Some(expected), _) => SourceError::Shorter { path, length: self.done_bytes(), expected },
+            (None, Some(format)) if source.raw_os_error().is_none() => {
+                SourceError::Corrupt { path, format, offset, source }
             }
-            Some(_) | None => {
-                SourceError::Read { name: self.path.display().to_string(), offset: self.offset(), source }
-            }
-        })
+            (None, Some(_) | None) => SourceError::Read { name: path.display().to_string(), offset, source },
+        }
     }
 
     /// Bytes read of the file, as stored.
     pub(super) fn done_bytes(&self) -> u64 {
+        self.raw().bytes
+    }
+
+    fn raw(&self) -> &RawFile {
         match &self.input {
-            Input::Plain(file) => file.bytes,
-            Input::Gzip(decoder) => decoder.get_ref().get_ref().bytes,
-            Input::Zstd(decoder) => decoder.get_ref().get_ref().bytes,
+            Input::Plain(file) => file,
+            Input::Gzip(decoder) => decoder.get_ref().get_ref(),
+            Input::Zstd(decoder) => decoder.get_ref().get_ref(),
         }
     }
 
@@ -85,7 +126,9 @@ impl fmt::Debug for FileReader {
 }
 
 impl Input {
-    fn new(file: RawFile, head: [u8; 4]) -> io::Result<Self> {
+    /// At most `length` bytes of `file`, if given.
+    fn of(file: File, length: Option<u64>) -> io::Result<Self> {
+        let (file, head) = RawFile::new(file, length)?;
         Ok(match head {
             [0x1f, 0x8b, 0x08, _] => {
                 Self::Gzip(MultiGzDecoder::new(BufReader::with_capacity(PACKED_READ_BYTES, file)))
@@ -113,19 +156,31 @@ fn unpack_into(decoder: &mut impl Read, buffer: &mut Vec<u8>) -> io::Result<usiz
     result
 }
 
+/// Unpacks `bytes` for nothing.
+fn discard(decoder: &mut impl Read, bytes: u64) -> io::Result<()> {
+    if io::copy(&mut decoder.take(bytes), &mut io::sink())? < bytes {
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it ends before the record to go on with"));
+    }
+    Ok(())
+}
+
 /// A file, and the bytes that were read to recognise its kind if it cannot be rewound (a named pipe).
 struct RawFile {
     file: File,
     head: Vec<u8>,
     bytes: u64,
+    /// Bytes to read yet, where the length is fixed.
+    left: Option<u64>,
+    /// It ended before its fixed length.
+    is_short: bool,
 }
 
 impl RawFile {
     /// The file and its first bytes, zeros where it is shorter.
-    fn open(path: &Path) -> io::Result<(Self, [u8; 4])> {
-        let mut file = File::open(path)?;
+    fn new(mut file: File, length: Option<u64>) -> io::Result<(Self, [u8; 4])> {
         let mut head = Vec::new();
-        Read::by_ref(&mut file).take(MAGIC_BYTES).read_to_end(&mut head)?;
+        let magic_bytes = length.map_or(MAGIC_BYTES, |length| length.min(MAGIC_BYTES));
+        Read::by_ref(&mut file).take(magic_bytes).read_to_end(&mut head)?;
         let mut magic = [0; 4];
         magic[..head.len()].copy_from_slice(&head);
         if file.seek(SeekFrom::Start(0)).is_ok() {
@@ -133,24 +188,56 @@ impl RawFile {
             // Only a hint: what cannot be advised is read all the same.
             rustix::fs::fadvise(&file, 0, None, Advice::Sequential).ok();
         }
-        Ok((Self { file, head, bytes: 0 }, magic))
+        Ok((Self { file, head, bytes: 0, left: length, is_short: false }, magic))
+    }
+
+    /// Goes on at byte `to`, from the start.
+    fn seek(&mut self, to: u64) -> io::Result<()> {
+        self.left = match self.left.map(|left| left.checked_sub(to)) {
+            Some(None) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Some(left) => left,
+            None => None,
+        };
+        self.bytes = self.file.seek(SeekFrom::Start(to))?;
+        Ok(())
     }
 
     fn read_into(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        let read = if self.head.is_empty() {
-            retry_on_intr(|| rustix::io::read(&self.file, spare_capacity(buffer)))?
+        if self.left == Some(0) {
+            return Ok(0);
+        }
+        let before = buffer.len();
+        if self.head.is_empty() {
+            retry_on_intr(|| rustix::io::read(&self.file, spare_capacity(buffer)))?;
         } else {
-            let read = self.head.len();
             buffer.append(&mut self.head);
-            read
-        };
-        self.bytes += read as u64;
+        }
+        let read = self.took(buffer.len() - before)?;
+        buffer.truncate(before + read);
         Ok(read)
+    }
+
+    /// How much counts of `read` bytes, 0 at the end of the file.
+    fn took(&mut self, read: usize) -> io::Result<usize> {
+        let mut counts = read;
+        if let Some(left) = &mut self.left {
+            if read == 0 {
+                self.is_short = true;
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            counts = usize::try_from(*left).map_or(read, |left| left.min(read));
+            *left -= counts as u64;
+        }
+        self.bytes += counts as u64;
+        Ok(counts)
     }
 }
 
 impl Read for RawFile {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.left == Some(0) || into.is_empty() {
+            return Ok(0);
+        }
         let read = if self.head.is_empty() {
             self.file.read(into)?
         } else {
@@ -159,7 +246,6 @@ impl Read for RawFile {
             self.head.drain(..read);
             read
         };
-        self.bytes += read as u64;
-        Ok(read)
+        self.took(read)
     }
 }

@@ -2,8 +2,10 @@
 
 use super::decode::FileReader;
 use super::header::HeaderFilter;
-use super::{Counter, Progress, SlowStart, SourceError, SourceOptions, SourceReader, expand};
+use super::position::{Extent, FilesMark, Position, Track};
+use super::{Counter, Progress, SlowStart, SourceError, SourceFiles, SourceOptions, SourceReader, expand};
 use crate::io::chunker::{Chunker, RecordTooLong};
+use crate::io::layout::LayoutError;
 use bytes::Bytes;
 use std::path::{Path, PathBuf};
 use worker_proto::Batch;
@@ -11,6 +13,9 @@ use worker_proto::Batch;
 /// Reads files one after the other, unpacking gzip and zstd, recognised by their first bytes.
 ///
 /// Records never join across files: a last record without terminator is given one.
+///
+/// Where a later life is to go on, it is opened with [`FileSource::fixed`] the first time and with [`FileSource::resume`]
+/// from then on; only then it has [marks](SourceReader::mark).
 #[derive(Debug)]
 pub struct FileSource {
     files: Vec<PathBuf>,
@@ -24,17 +29,14 @@ pub struct FileSource {
     header: HeaderFilter,
     /// The next batch begins with the header of the file opened last.
     header_due: bool,
-    start: FileStart,
+    track: Track,
+    fixed: Option<SourceFiles>,
+    /// To be left out of the file that is opened next.
+    skip_bytes: u64,
+    warning: Option<String>,
     /// Bytes of the files closed.
     closed_bytes: u64,
     total_bytes: Option<u64>,
-}
-
-/// What the chunker had seen when the file was opened, to tell positions within the file.
-#[derive(Clone, Copy, Debug, Default)]
-struct FileStart {
-    records: u64,
-    bytes: u64,
 }
 
 impl FileSource {
@@ -64,9 +66,50 @@ impl FileSource {
             counter: Counter::new(options.limit),
             header: HeaderFilter::new(options.header),
             header_due: false,
-            start: FileStart::default(),
+            track: Track::new(Position::default()),
+            fixed: None,
+            skip_bytes: 0,
+            warning: None,
             closed_bytes: 0,
         }
+    }
+
+    /// The files of the first start, from their beginning.
+    #[must_use]
+    pub fn fixed(files: SourceFiles, options: &SourceOptions) -> Self {
+        let mut source = Self::of(files.paths().map(Path::to_owned).collect(), options);
+        source.total_bytes = Some(files.bytes_before(files.files().len()));
+        source.header = HeaderFilter::with(options.header, files.kept_header());
+        source.fixed = Some(files);
+        source
+    }
+
+    /// The files of the first start, from `mark` on. Those behind the mark need not exist any more.
+    ///
+    /// # Errors
+    /// [`SourceError::Mark`] if the mark is not of these files, and [`SourceError::Gone`], [`SourceError::Replaced`],
+    /// [`SourceError::Shorter`] or [`SourceError::Open`] for a file that is still needed.
+    pub fn resume(files: SourceFiles, mark: &[u8], options: &SourceOptions) -> Result<Self, SourceError> {
+        let unusable = |source| SourceError::Mark { name: "the list of files".to_owned(), source };
+        let FilesMark { list, next, records } = FilesMark::decode(mark).map_err(unusable)?;
+        if list != files.hash() || next.file > files.files().len() {
+            return Err(unusable(LayoutError::Contradiction));
+        }
+        let warning = files.check_from(next.file)?;
+        let mut source = Self::fixed(files, options);
+        source.closed_bytes = source.fixed.as_ref().map_or(0, |files| files.bytes_before(next.file));
+        source.opened = next.file;
+        source.skip_bytes = next.within.bytes;
+        source.track = Track::new(next);
+        source.counter.given = records;
+        source.warning = warning;
+        Ok(source)
+    }
+
+    /// What the user should hear of files that have changed since the first start.
+    #[must_use]
+    pub fn warning(&self) -> Option<&str> {
+        self.warning.as_deref()
     }
 
     /// The files, in the order in which they are read.
@@ -83,7 +126,7 @@ impl FileSource {
             }
             match &mut self.reader {
                 Some(reader) => {
-                    if reader.read_into(self.chunker.space())? == 0 {
+                    if reader.read_into(self.chunker.space())? == 0 || reader.is_at_end() {
                         self.end_file()?;
                     }
                 }
@@ -95,16 +138,29 @@ impl FileSource {
     }
 
     fn open_next(&mut self) -> Result<(), SourceError> {
-        self.reader = Some(FileReader::open(&self.files[self.opened])?);
+        let index = self.opened;
         self.opened += 1;
-        self.start = FileStart { records: self.chunker.records(), bytes: self.chunker.bytes() };
-        self.header_due = !self.header.keeps();
+        let skip_bytes = std::mem::take(&mut self.skip_bytes);
+        // A header is the first record of its file, so it is behind wherever a later life goes on within one.
+        self.header_due = !self.header.keeps() && skip_bytes == 0;
+        let mut reader = match self.fixed.as_ref().map(|files| &files.files()[index]) {
+            None => FileReader::open(&self.files[index])?,
+            Some(file) if file.length == 0 => return self.end_file(),
+            Some(file) => FileReader::open_fixed(file)?,
+        };
+        if skip_bytes > 0 {
+            reader.skip(skip_bytes)?;
+        }
+        self.reader = Some(reader);
         Ok(())
     }
 
     fn end_file(&mut self) -> Result<(), SourceError> {
         self.close_file();
-        self.chunker.end_record().map_err(|e| self.too_long(e))
+        self.chunker.end_record().map_err(|e| self.too_long(e))?;
+        let stream = Extent { bytes: self.chunker.bytes(), records: self.chunker.records() };
+        self.track.begin(self.opened, stream);
+        Ok(())
     }
 
     fn close_file(&mut self) {
@@ -116,11 +172,9 @@ impl FileSource {
     }
 
     fn too_long(&self, stream: RecordTooLong) -> SourceError {
-        let source = RecordTooLong {
-            record: stream.record - self.start.records,
-            offset: stream.offset - self.start.bytes,
-            ..stream
-        };
+        let at = Extent { bytes: stream.offset, records: stream.record };
+        let within = self.track.within(self.opened.saturating_sub(1), at);
+        let source = RecordTooLong { record: within.records, offset: within.bytes, ..stream };
         SourceError::TooLong { name: self.name(), source }
     }
 
@@ -133,16 +187,19 @@ impl FileSource {
 impl SourceReader for FileSource {
     fn next_chunk(&mut self) -> Result<Option<Batch>, SourceError> {
         while !self.counter.is_full() {
-            let Some(mut batch) = self.gather()? else {
+            let Some(all) = self.gather()? else {
                 return Ok(None);
             };
+            let mut batch = all.clone();
             if std::mem::take(&mut self.header_due) {
                 let name = self.name();
                 batch = self.header.take(&batch, &name)?;
             }
-            if !batch.is_empty() {
+            let admitted = self.counter.admit(batch.clone());
+            self.track.give(extent(&all) - (extent(&batch) - extent(&admitted)));
+            if !admitted.is_empty() {
                 self.chunker.set_chunk_bytes(self.size.grow());
-                return Ok(Some(self.counter.admit(batch)));
+                return Ok(Some(admitted));
             }
         }
         self.close_file();
@@ -159,6 +216,15 @@ impl SourceReader for FileSource {
     fn header(&self) -> Option<Bytes> {
         self.header.kept()
     }
+
+    fn mark(&self) -> Option<Bytes> {
+        let list = self.fixed.as_ref()?.hash();
+        Some(FilesMark { list, next: self.track.next(), records: self.counter.given }.encode())
+    }
+}
+
+fn extent(batch: &Batch) -> Extent {
+    Extent { bytes: batch.bytes() as u64, records: batch.len() as u64 }
 }
 
 /// The first record of a file, unpacked, with its terminator; `None` if the file is empty.
@@ -166,7 +232,16 @@ impl SourceReader for FileSource {
 /// # Errors
 /// As [`SourceReader::next_chunk`].
 pub fn first_record(path: &Path, terminator: u8, max_record: usize) -> Result<Option<Bytes>, SourceError> {
-    let mut reader = FileReader::open(path)?;
+    first_of(FileReader::open(path)?, path, terminator, max_record)
+}
+
+/// The first record of the file `path`, just opened.
+pub(super) fn first_of(
+    mut reader: FileReader,
+    path: &Path,
+    terminator: u8,
+    max_record: usize,
+) -> Result<Option<Bytes>, SourceError> {
     let mut chunker = Chunker::new(terminator, max_record, 0);
     let too_long = |source| SourceError::TooLong { name: path.display().to_string(), source };
     loop {

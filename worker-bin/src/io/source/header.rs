@@ -22,12 +22,26 @@ pub enum Header {
 #[derive(Debug)]
 pub(super) struct HeaderFilter {
     mode: Header,
-    kept: Option<(Bytes, String)>,
+    kept: Option<KeptHeader>,
+}
+
+/// A header put aside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct KeptHeader {
+    /// Terminator included.
+    pub(super) record: Bytes,
+    /// The file it was read from.
+    pub(super) origin: String,
 }
 
 impl HeaderFilter {
     pub(super) fn new(mode: Header) -> Self {
-        Self { mode, kept: None }
+        Self::with(mode, None)
+    }
+
+    /// Of a source of which an earlier life has `kept` the header.
+    pub(super) fn with(mode: Header, kept: Option<KeptHeader>) -> Self {
+        Self { mode, kept }
     }
 
     pub(super) fn keeps(&self) -> bool {
@@ -35,22 +49,25 @@ impl HeaderFilter {
     }
 
     pub(super) fn kept(&self) -> Option<Bytes> {
-        self.kept.as_ref().map(|(header, _)| header.clone())
+        self.kept.as_ref().map(|kept| kept.record.clone())
     }
 
     /// Takes the header off `batch`, which is the first of `name` and not empty.
     pub(super) fn take(&mut self, batch: &Batch, name: &str) -> Result<Batch, SourceError> {
         let header = batch.record(0);
         match (&self.kept, self.mode) {
-            (Some((first, origin)), Header::Repeat) if first != header => {
+            (Some(first), Header::Repeat) if first.record != header => {
                 return Err(SourceError::HeadersDiffer {
-                    first: origin.clone(),
-                    first_header: shown(first),
+                    first: first.origin.clone(),
+                    first_header: shown(&first.record),
                     second: name.to_owned(),
                     second_header: shown(header),
                 });
             }
-            (None, Header::Repeat) => self.kept = Some((Bytes::copy_from_slice(header), name.to_owned())),
+            (None, Header::Repeat) => {
+                let record = Bytes::copy_from_slice(header);
+                self.kept = Some(KeptHeader { record, origin: name.to_owned() });
+            }
             (_, Header::Keep | Header::Skip | Header::Repeat) => {}
         }
         Ok(batch.slice(1..batch.len()))

@@ -1,6 +1,7 @@
 //! Records of an open stream: standard input, or what a program prints.
 
 use super::header::HeaderFilter;
+use super::position::{Extent, StreamMark};
 use super::{Counter, Progress, SlowStart, SourceError, SourceOptions, SourceReader, Stop};
 use crate::io::chunker::Chunker;
 use bytes::Bytes;
@@ -11,10 +12,15 @@ use rustix::io::Errno;
 use std::io;
 use std::os::fd::AsFd;
 use worker_proto::Batch;
+use xxhash_rust::xxh3::xxh3_64;
 
 const PIPE_BYTES: usize = 1 << 20;
 
 /// Reads a stream with low latency: records are given as soon as no more bytes are there right now.
+///
+/// A later life goes on with what comes then: nothing can be read again. It counts records on, and where headers are
+/// taken off, it takes one off again only if the stream begins with the very header that was taken before, as it does when a
+/// program starts anew.
 #[derive(Debug)]
 pub struct StreamSource {
     stream: OwnedFd,
@@ -26,6 +32,10 @@ pub struct StreamSource {
     counter: Counter,
     header: HeaderFilter,
     header_due: bool,
+    /// What was given, in all lives; the header is none of it.
+    mark: StreamMark,
+    /// Bytes given in earlier lives.
+    earlier_bytes: u64,
 }
 
 /// What waiting came to.
@@ -54,7 +64,20 @@ impl StreamSource {
             counter: Counter::new(options.limit),
             header: HeaderFilter::new(options.header),
             header_due: true,
+            mark: StreamMark::default(),
+            earlier_bytes: 0,
         }
+    }
+
+    /// Goes on after an earlier life that had come to `mark`; call it before anything is read.
+    ///
+    /// # Errors
+    /// [`SourceError::Mark`].
+    pub fn resume(mut self, mark: &[u8]) -> Result<Self, SourceError> {
+        self.mark = StreamMark::decode(mark, &self.name)?;
+        self.counter.given = self.mark.given.records;
+        self.earlier_bytes = self.mark.given.bytes;
+        Ok(self)
     }
 
     /// Reads the process's standard input.
@@ -85,6 +108,19 @@ impl StreamSource {
             }
         }
         self.chunker.finish().map_err(|e| self.too_long(e))
+    }
+
+    /// Takes the header off the first batch, if it begins with one.
+    fn take_header(&mut self, batch: Batch) -> Result<Batch, SourceError> {
+        if !std::mem::take(&mut self.header_due) || self.header.keeps() {
+            return Ok(batch);
+        }
+        let hash = xxh3_64(batch.record(0));
+        if self.mark.header.is_some_and(|earlier| earlier != hash) {
+            return Ok(batch);
+        }
+        self.mark.header = Some(hash);
+        self.header.take(&batch, &self.name)
     }
 
     fn wait(&self, block: bool) -> Result<Readiness, SourceError> {
@@ -123,26 +159,32 @@ impl StreamSource {
 impl SourceReader for StreamSource {
     fn next_chunk(&mut self) -> Result<Option<Batch>, SourceError> {
         while !self.counter.is_full() {
-            let Some(mut batch) = self.gather()? else {
+            let Some(batch) = self.gather()? else {
                 return Ok(None);
             };
-            if std::mem::take(&mut self.header_due) && !self.header.keeps() {
-                batch = self.header.take(&batch, &self.name)?;
-            }
+            let batch = self.take_header(batch)?;
             if !batch.is_empty() {
                 self.chunker.set_chunk_bytes(self.size.grow());
-                return Ok(Some(self.counter.admit(batch)));
+                let batch = self.counter.admit(batch);
+                let given = Extent { bytes: batch.bytes() as u64, records: batch.len() as u64 };
+                self.mark.given = self.mark.given + given;
+                return Ok(Some(batch));
             }
         }
         Ok(None)
     }
 
     fn progress(&self) -> Progress {
-        Progress { done_bytes: self.chunker.bytes(), total_bytes: None, records: self.counter.given }
+        let done_bytes = self.earlier_bytes + self.chunker.bytes();
+        Progress { done_bytes, total_bytes: None, records: self.counter.given }
     }
 
     fn header(&self) -> Option<Bytes> {
         self.header.kept()
+    }
+
+    fn mark(&self) -> Option<Bytes> {
+        Some(self.mark.encode())
     }
 }
 

@@ -1,0 +1,241 @@
+//! The files of a source as they were when the pipeline first started: what every later life reads.
+
+use super::decode::FileReader;
+use super::header::KeptHeader;
+use super::{Header, SourceError, SourceOptions, files};
+use crate::io::durable;
+use crate::io::layout::{LayoutError, Reader, Tag, Writer};
+use bytes::Bytes;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use xxhash_rust::xxh3::xxh3_64;
+
+const TAG: Tag = *b"WSL1";
+/// How much of a file's beginning tells it from another, in bytes.
+const PREFIX_BYTES_MAX: u64 = 4096;
+
+/// The files of a source, fixed: only the bytes they had are read, and only from these very files.
+///
+/// A file is known by its device, inode and a hash of its first 4 KiB. The list is stored once, beside the journal, before
+/// the source's first [mark](super::SourceReader::mark); each mark has the list's [hash](SourceFiles::hash). Under
+/// [`Header::Repeat`] the list also has the header, which later lives need when the first file is long gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceFiles {
+    files: Vec<FixedFile>,
+    header: Option<KeptHeader>,
+    hash: u64,
+}
+
+/// One file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct FixedFile {
+    pub(super) path: PathBuf,
+    pub(super) length: u64,
+    device: u64,
+    inode: u64,
+    prefix_hash: u64,
+}
+
+impl SourceFiles {
+    /// These files, as they are now.
+    ///
+    /// # Errors
+    /// A path that cannot be read or is no regular file, and what reading a header can run into.
+    pub fn fix(paths: Vec<PathBuf>, options: &SourceOptions) -> Result<Self, SourceError> {
+        let files = paths.into_iter().map(FixedFile::fix).collect::<Result<Vec<_>, _>>()?;
+        let header = match options.header {
+            Header::Repeat => find_header(&files, options)?,
+            Header::Keep | Header::Skip => None,
+        };
+        let mut fixed = Self { files, header, hash: 0 };
+        fixed.hash = xxh3_64(&fixed.encode());
+        Ok(fixed)
+    }
+
+    /// The paths, in the order in which they are read.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.files.iter().map(|file| file.path.as_path())
+    }
+
+    /// The header kept under [`Header::Repeat`], terminator included.
+    #[must_use]
+    pub fn header(&self) -> Option<Bytes> {
+        self.header.as_ref().map(|header| header.record.clone())
+    }
+
+    /// Tells this list from any other.
+    #[must_use]
+    pub fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    /// The bytes that [`SourceFiles::decode`] reads.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut all = Writer::new(TAG).number(self.files.len() as u64);
+        for file in &self.files {
+            all = all.string(file.path.as_os_str().as_bytes()).number(file.device).number(file.inode);
+            all = all.number(file.prefix_hash).number(file.length);
+        }
+        match &self.header {
+            None => all.number(0),
+            Some(header) => all.number(1).string(&header.record).string(header.origin.as_bytes()),
+        }
+        .finish()
+    }
+
+    /// Reads what [`SourceFiles::encode`] gave.
+    ///
+    /// # Errors
+    /// [`LayoutError`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, LayoutError> {
+        let mut reader = Reader::new(bytes, TAG)?;
+        let mut files = Vec::new();
+        for _ in 0..reader.number()? {
+            files.push(FixedFile {
+                path: PathBuf::from(OsStr::from_bytes(reader.string()?)),
+                device: reader.number()?,
+                inode: reader.number()?,
+                prefix_hash: reader.number()?,
+                length: reader.number()?,
+            });
+        }
+        let header = match reader.number()? {
+            0 => None,
+            1 => Some(KeptHeader {
+                record: Bytes::copy_from_slice(reader.string()?),
+                origin: String::from_utf8_lossy(reader.string()?).into_owned(),
+            }),
+            _ => return Err(LayoutError::Contradiction),
+        };
+        reader.finish()?;
+        Ok(Self { files, header, hash: xxh3_64(bytes) })
+    }
+
+    /// Puts the list at `path`, durable when this returns; makes the directory it is in (not those above).
+    ///
+    /// # Errors
+    /// [`SourceError::List`].
+    pub fn store(&self, path: &Path) -> Result<(), SourceError> {
+        durable::make_directory(durable::parent(path), "list")
+            .and_then(|()| durable::replace_file(path, &self.encode(), "list"))
+            .map_err(|source| SourceError::List { path: path.to_owned(), source })
+    }
+
+    /// Reads the list at `path`.
+    ///
+    /// # Errors
+    /// [`SourceError::List`].
+    pub fn load(path: &Path) -> Result<Self, SourceError> {
+        std::fs::read(path)
+            .and_then(|bytes| Self::decode(&bytes).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e)))
+            .map_err(|source| SourceError::List { path: path.to_owned(), source })
+    }
+
+    pub(super) fn files(&self) -> &[FixedFile] {
+        &self.files
+    }
+
+    pub(super) fn kept_header(&self) -> Option<KeptHeader> {
+        self.header.clone()
+    }
+
+    /// Bytes to read, as they are stored, of the files before `file`.
+    pub(super) fn bytes_before(&self, file: usize) -> u64 {
+        self.files[..file].iter().map(|file| file.length).sum()
+    }
+
+    /// That the files from `first` on are those that were fixed; what to tell the user of those that have grown.
+    pub(super) fn check_from(&self, first: usize) -> Result<Option<String>, SourceError> {
+        let mut grown: Vec<&Path> = Vec::new();
+        for file in self.files[first..].iter().filter(|file| file.length > 0) {
+            let (_, length) = file.open()?;
+            if length > file.length {
+                grown.push(&file.path);
+            }
+        }
+        Ok(grown.first().map(|first| {
+            let others = match grown.len() - 1 {
+                0 => String::new(),
+                n => format!(" (and {n} more)"),
+            };
+            format!(
+                "{}{others} has grown since this run began; only what it held then is read, the rest is for a new run",
+                first.display()
+            )
+        }))
+    }
+}
+
+impl FixedFile {
+    fn fix(path: PathBuf) -> Result<Self, SourceError> {
+        let open = |source| SourceError::Open { path: path.clone(), source };
+        let metadata = path.metadata().map_err(open)?;
+        if metadata.is_dir() {
+            return Err(SourceError::Directory { path });
+        }
+        // Before it is opened: opening a named pipe waits for its writer.
+        if !metadata.is_file() {
+            return Err(SourceError::NotRegular { path });
+        }
+        let file = File::open(&path).map_err(open)?;
+        let metadata = file.metadata().map_err(open)?;
+        let length = metadata.len();
+        let prefix_hash = prefix_hash(&file, length).map_err(open)?;
+        Ok(Self { length, device: metadata.dev(), inode: metadata.ino(), prefix_hash, path })
+    }
+
+    /// The file, if it is still the same, and its length now.
+    pub(super) fn open(&self) -> Result<(File, u64), SourceError> {
+        let path = || self.path.clone();
+        let open = |source: io::Error| {
+            if source.kind() == io::ErrorKind::NotFound {
+                return SourceError::Gone { path: path() };
+            }
+            SourceError::Open { path: path(), source }
+        };
+        let identity = |m: &std::fs::Metadata| m.is_file() && (m.dev(), m.ino()) == (self.device, self.inode);
+        let replaced = |what| SourceError::Replaced { path: path(), what };
+        if !identity(&self.path.metadata().map_err(open)?) {
+            return Err(replaced("another file is in its place"));
+        }
+        let file = File::open(&self.path).map_err(open)?;
+        let metadata = file.metadata().map_err(open)?;
+        if !identity(&metadata) {
+            return Err(replaced("another file is in its place"));
+        }
+        if metadata.len() < self.length {
+            return Err(SourceError::Shorter { path: path(), length: metadata.len(), expected: self.length });
+        }
+        if prefix_hash(&file, self.length).map_err(open)? != self.prefix_hash {
+            return Err(replaced("it begins with other bytes"));
+        }
+        Ok((file, metadata.len()))
+    }
+}
+
+/// Of a file that has at least `length` bytes.
+fn prefix_hash(file: &File, length: u64) -> io::Result<u64> {
+    let bytes = length.min(PREFIX_BYTES_MAX);
+    let mut prefix = vec![0; usize::try_from(bytes).unwrap_or(usize::MAX)];
+    file.read_exact_at(&mut prefix, 0)?;
+    Ok(xxh3_64(&prefix))
+}
+
+/// The first record of the first file that has one.
+fn find_header(files: &[FixedFile], options: &SourceOptions) -> Result<Option<KeptHeader>, SourceError> {
+    for file in files.iter().filter(|file| file.length > 0) {
+        let reader = FileReader::open_fixed(file)?;
+        if let Some(record) = files::first_of(reader, &file.path, options.terminator, options.max_record)? {
+            return Ok(Some(KeptHeader { record, origin: file.path.display().to_string() }));
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests;
