@@ -1,12 +1,16 @@
-//! Where records go: files ([`FileSink`]) and open streams ([`StreamSink`]).
+//! Where records go: files ([`FileSink`], [`DurableFileSink`]) and open streams ([`StreamSink`]).
 
+mod durable;
 mod file;
 mod stream;
 mod vectored;
 
+pub use durable::{DurableFileSink, SinkSync};
 pub use file::{Exists, FileSink, partition_path};
 pub use stream::StreamSink;
 
+use super::LayoutError;
+use bytes::Bytes;
 use rustix::io::Errno;
 use std::io;
 use std::path::PathBuf;
@@ -14,6 +18,10 @@ use thiserror::Error;
 use worker_proto::Batch;
 
 /// Writes records to the outside. Blocks.
+///
+/// Only files that were opened durably have marks: the mark taken after a write says how long the file is then, and becomes
+/// true when a sync that started after the write has succeeded. Of the others nobody can tell what arrived: after a crash
+/// they get the last records again.
 pub trait SinkWriter: Send {
     /// Writes all of `batches`, in order.
     ///
@@ -21,11 +29,38 @@ pub trait SinkWriter: Send {
     /// [`SinkError`]; how much of them was written is unknown but for the count in the message.
     fn write(&mut self, batches: &[Batch]) -> Result<(), SinkError>;
 
-    /// Everything was written: hands it over to the system and closes. Nothing is synced to the disk.
+    /// Everything was written: hands it over to the system and closes. Only what has marks is synced to the disk.
     ///
     /// # Errors
     /// [`SinkError`].
     fn close(&mut self) -> Result<(), SinkError>;
+
+    /// Makes everything ready for the first write and gives the first mark, which is true already. It must be on stable
+    /// storage before the first write.
+    ///
+    /// # Errors
+    /// [`SinkError`].
+    fn begin(&mut self) -> Result<Option<Bytes>, SinkError> {
+        Ok(None)
+    }
+
+    /// What a later life needs to go on behind everything written so far.
+    fn mark(&self) -> Option<Bytes> {
+        None
+    }
+
+    /// Returns when everything written so far is on stable storage.
+    ///
+    /// # Errors
+    /// [`SinkError::Sync`]; the sink is of no use after it.
+    fn sync(&mut self) -> Result<(), SinkError> {
+        self.sync_handle().map_or(Ok(()), |handle| handle.sync())
+    }
+
+    /// To sync from another thread while writing goes on; `None` where there is nothing to sync.
+    fn sync_handle(&self) -> Option<SinkSync> {
+        None
+    }
 }
 
 /// Why a sink cannot go on.
@@ -80,6 +115,72 @@ pub enum SinkError {
         written: u64,
         /// Why.
         source: io::Error,
+    },
+    /// What was written may not be on the disk; nobody can know any more, and trying again would only hide it.
+    #[error(
+        "cannot bring {} to stable storage: {source}; check the disk, then start again with the same --state: the file \
+         goes on from what was certain before", path.display()
+    )]
+    Sync {
+        /// Which.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The file of an earlier life is not there any more.
+    #[error(
+        "{} is gone; it held {committed} bytes that are delivered and will not be written again: put it back, or begin \
+         a new run with --fresh", path.display()
+    )]
+    Gone {
+        /// Which.
+        path: PathBuf,
+        /// Its committed length.
+        committed: u64,
+    },
+    /// The file of an earlier life is another one now.
+    #[error(
+        "{} is not the file that this run has written: another one is in its place; put the first one back, or begin a \
+         new run with --fresh", path.display()
+    )]
+    Replaced {
+        /// Which.
+        path: PathBuf,
+    },
+    /// The file has lost bytes that will not come again.
+    #[error(
+        "{} has {length} bytes, but {committed} are delivered and will not be written again: someone has cut it; \
+         restore it, or begin a new run with --fresh", path.display()
+    )]
+    Shorter {
+        /// Which.
+        path: PathBuf,
+        /// Bytes it has.
+        length: u64,
+        /// Its committed length.
+        committed: u64,
+    },
+    /// The end of what was committed is not what was written.
+    #[error(
+        "{} was changed by someone else: its bytes before {committed} are not those that this run has written; restore \
+         it, or begin a new run with --fresh", path.display()
+    )]
+    Changed {
+        /// Which.
+        path: PathBuf,
+        /// Its committed length.
+        committed: u64,
+    },
+    /// What an earlier life has kept of the file is of no use.
+    #[error(
+        "what was kept of {} cannot be used: {source}; run the version of worker that began this run, or begin a new \
+         one with --fresh", path.display()
+    )]
+    Mark {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong.
+        source: LayoutError,
     },
 }
 

@@ -3,7 +3,7 @@
 use super::vectored::write_batches;
 use super::{SinkError, SinkWriter};
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use worker_proto::Batch;
@@ -16,6 +16,8 @@ pub enum Exists {
     Error,
     /// Its content is replaced.
     Replace,
+    /// It stays, and records go behind its content.
+    Append,
 }
 
 /// Writes a file at its final path.
@@ -50,24 +52,21 @@ impl FileSink {
     /// [`SinkError::Exists`], [`SinkError::Directory`], [`SinkError::Open`].
     pub fn open(path: &Path, exists: Exists) -> Result<Self, SinkError> {
         let open = |source| SinkError::Open { path: path.to_owned(), source };
-        if path.is_dir() {
-            return Err(SinkError::Directory { path: path.to_owned() });
-        }
-        if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent).map_err(open)?;
-        }
-        let (file, state) = match OpenOptions::new().write(true).create_new(true).open(path) {
-            Ok(file) => (file, State::Created),
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-                let regular = path.metadata().map_err(open)?.is_file();
-                if regular && exists == Exists::Error {
-                    return Err(SinkError::Exists { path: path.to_owned() });
-                }
-                let file = OpenOptions::new().write(true).open(path).map_err(open)?;
-                (file, if regular { State::Untouched } else { State::Started })
+        let state = match place(path)? {
+            Place::New(file) => {
+                return Ok(Self { path: path.to_owned(), file, state: State::Created, written: 0 });
             }
-            Err(e) => return Err(open(e)),
+            Place::Regular(_) if exists == Exists::Error => {
+                return Err(SinkError::Exists { path: path.to_owned() });
+            }
+            Place::Regular(_) if exists == Exists::Replace => State::Untouched,
+            Place::Regular(_) | Place::Other => State::Started,
         };
+        let mut file = OpenOptions::new().write(true).open(path).map_err(open)?;
+        if exists == Exists::Append {
+            // What cannot be rewound is at its end anyway.
+            file.seek(SeekFrom::End(0)).ok();
+        }
         Ok(Self { path: path.to_owned(), file, state, written: 0 })
     }
 
@@ -82,10 +81,7 @@ impl FileSink {
     /// A pipeline that reads such a file must not start: it would destroy its input, or read its own output for ever.
     #[must_use]
     pub fn writes(&self, path: &Path) -> bool {
-        match (self.file.metadata(), path.metadata()) {
-            (Ok(ours), Ok(other)) => ours.is_file() && (ours.dev(), ours.ino()) == (other.dev(), other.ino()),
-            (Ok(_) | Err(_), _) => false,
-        }
+        is_file_at(&self.file, path)
     }
 
     fn start(&mut self) -> Result<(), SinkError> {
@@ -115,6 +111,44 @@ impl Drop for FileSink {
             // It is empty; if it cannot be removed, it is no harm.
             std::fs::remove_file(&self.path).ok();
         }
+    }
+}
+
+/// What is at a sink's path.
+#[derive(Debug)]
+pub(super) enum Place {
+    /// Nothing was; now an empty file is, and the directories it is in.
+    New(File),
+    /// A regular file of this length.
+    Regular(u64),
+    /// A device or a named pipe.
+    Other,
+}
+
+/// Looks at `path`, and creates a file if there is none.
+pub(super) fn place(path: &Path) -> Result<Place, SinkError> {
+    let open = |source| SinkError::Open { path: path.to_owned(), source };
+    if path.is_dir() {
+        return Err(SinkError::Directory { path: path.to_owned() });
+    }
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent).map_err(open)?;
+    }
+    match OpenOptions::new().read(true).write(true).create_new(true).open(path) {
+        Ok(file) => Ok(Place::New(file)),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+            let metadata = path.metadata().map_err(open)?;
+            Ok(if metadata.is_file() { Place::Regular(metadata.len()) } else { Place::Other })
+        }
+        Err(e) => Err(open(e)),
+    }
+}
+
+/// Whether `path` is `file`, a regular one, also by another name.
+pub(super) fn is_file_at(file: &File, path: &Path) -> bool {
+    match (file.metadata(), path.metadata()) {
+        (Ok(ours), Ok(other)) => ours.is_file() && (ours.dev(), ours.ino()) == (other.dev(), other.ino()),
+        (Ok(_) | Err(_), _) => false,
     }
 }
 

@@ -56,6 +56,20 @@ fn a_replaced_file_keeps_its_content_until_the_pipeline_writes() {
 }
 
 #[test]
+fn an_appended_file_keeps_its_content() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("out");
+    for (n, want) in ["0\n", "0\n1\n"].into_iter().enumerate() {
+        let mut sink = open(&path, Exists::Append).unwrap();
+        sink.write(&[batch(&format!("{n}\n"))]).unwrap();
+        sink.close().unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), want);
+    }
+    drop(open(&path, Exists::Append).unwrap());
+    assert_eq!(fs::read_to_string(&path).unwrap(), "0\n1\n");
+}
+
+#[test]
 fn a_sink_that_never_started_leaves_no_file_and_a_finished_one_does() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("out");

@@ -1,0 +1,270 @@
+//! One file as a sink whose content survives crashes, each record once.
+
+mod mark;
+
+use super::file::{Place, is_file_at, place};
+use super::vectored::write_batches;
+use super::{Exists, SinkError, SinkWriter};
+use crate::fault;
+use crate::io::durable::sync_directories_of;
+use bytes::Bytes;
+use mark::{SinkMark, TAIL_BYTES_MAX, Tail};
+use rustix::io::Errno;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Seek, SeekFrom};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use worker_proto::Batch;
+
+/// Writes a file at its final path, so that a later life can cut it back to what was committed and go on.
+///
+/// The order is: [`begin`](SinkWriter::begin), make its mark durable; then write, take a mark, sync, make the mark durable,
+/// and so on; writing may go on meanwhile. Recovery cuts whatever lies behind the newest durable mark: those bytes were
+/// never acknowledged. It never cuts into what the file held before the first life, nor a file that is not the one it wrote.
+///
+/// What is no regular file (a device, a named pipe) is written to as a stream is, without marks.
+#[derive(Debug)]
+pub struct DurableFileSink {
+    path: PathBuf,
+    file: Arc<File>,
+    state: State,
+    /// As of the last write; `None` for what is no regular file.
+    written: Option<(SinkMark, Tail)>,
+    failed: Arc<AtomicBool>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Nothing written; the file was not there before.
+    Created,
+    /// Nothing written; the file was there and stays as it is.
+    Kept,
+    /// Nothing written; the file is to be emptied.
+    Replaced,
+    /// A first mark was given.
+    Begun,
+}
+
+/// Syncs a sink's file from any thread.
+#[derive(Clone, Debug)]
+pub struct SinkSync {
+    path: PathBuf,
+    file: Arc<File>,
+    failed: Arc<AtomicBool>,
+}
+
+impl DurableFileSink {
+    /// Opens `path`: without a `mark` for the first time, as `exists` says; else it is the file of an earlier life, which
+    /// is cut to the mark.
+    ///
+    /// The first time no content is changed before [`begin`](SinkWriter::begin), and an empty file is as good as none: a
+    /// life that ended before its first mark may have left it.
+    ///
+    /// # Errors
+    /// As [`FileSink::open`](super::FileSink::open); with a mark [`SinkError::Gone`], [`SinkError::Replaced`],
+    /// [`SinkError::Shorter`], [`SinkError::Changed`], [`SinkError::Mark`], [`SinkError::Open`], [`SinkError::Sync`].
+    pub fn open(path: &Path, exists: Exists, mark: Option<&[u8]>) -> Result<Self, SinkError> {
+        match mark {
+            None => Self::first(path, exists),
+            Some(mark) => Self::recover(path, mark),
+        }
+    }
+
+    /// The file's path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether `path` is the regular file that this sink writes, also by another name.
+    #[must_use]
+    pub fn writes(&self, path: &Path) -> bool {
+        is_file_at(&self.file, path)
+    }
+
+    fn first(path: &Path, exists: Exists) -> Result<Self, SinkError> {
+        let open = |source| SinkError::Open { path: path.to_owned(), source };
+        let (mut file, state) = match place(path)? {
+            Place::New(file) => (file, State::Created),
+            Place::Regular(length) if length > 0 && exists == Exists::Error => {
+                return Err(SinkError::Exists { path: path.to_owned() });
+            }
+            Place::Regular(_) if exists == Exists::Replace => (reopen(path).map_err(open)?, State::Replaced),
+            Place::Regular(_) => (reopen(path).map_err(open)?, State::Kept),
+            Place::Other => {
+                let file = OpenOptions::new().write(true).open(path).map_err(open)?;
+                return Ok(Self::of(path, file, State::Begun, None));
+            }
+        };
+        let metadata = file.metadata().map_err(open)?;
+        let length = if exists == Exists::Append { metadata.len() } else { 0 };
+        file.seek(SeekFrom::Start(length)).map_err(open)?;
+        let tail = Tail::read(&file, length).map_err(open)?;
+        let mark =
+            SinkMark { device: metadata.dev(), inode: metadata.ino(), start: length, committed: length };
+        Ok(Self::of(path, file, state, Some((mark, tail))))
+    }
+
+    fn recover(path: &Path, mark: &[u8]) -> Result<Self, SinkError> {
+        let (mark, hash) =
+            SinkMark::decode(mark).map_err(|source| SinkError::Mark { path: path.to_owned(), source })?;
+        let committed = mark.committed;
+        let open = |source: io::Error| {
+            if source.kind() == io::ErrorKind::NotFound {
+                return SinkError::Gone { path: path.to_owned(), committed };
+            }
+            SinkError::Open { path: path.to_owned(), source }
+        };
+        // Looked at before it is opened: opening a named pipe may wait for ever.
+        let is_ours = |m: &std::fs::Metadata| m.is_file() && (m.dev(), m.ino()) == (mark.device, mark.inode);
+        if !is_ours(&path.metadata().map_err(open)?) {
+            return Err(SinkError::Replaced { path: path.to_owned() });
+        }
+        let mut file = reopen(path).map_err(open)?;
+        let metadata = file.metadata().map_err(open)?;
+        let length = metadata.len();
+        if !is_ours(&metadata) {
+            return Err(SinkError::Replaced { path: path.to_owned() });
+        }
+        if length < committed {
+            return Err(SinkError::Shorter { path: path.to_owned(), length, committed });
+        }
+        let tail = Tail::read(&file, committed).map_err(open)?;
+        if tail.hash() != hash {
+            return Err(SinkError::Changed { path: path.to_owned(), committed });
+        }
+        if length > committed {
+            // Synced, as the run may end without another write: what was cut must not come back with a power cut.
+            fault::around("sink.cut", || file.set_len(committed).and_then(|()| file.sync_all()))
+                .map_err(|source| SinkError::Sync { path: path.to_owned(), source })?;
+        }
+        file.seek(SeekFrom::Start(committed)).map_err(open)?;
+        Ok(Self::of(path, file, State::Begun, Some((mark, tail))))
+    }
+
+    fn of(path: &Path, file: File, state: State, written: Option<(SinkMark, Tail)>) -> Self {
+        let (path, file) = (path.to_owned(), Arc::new(file));
+        Self { path, file, state, written, failed: Arc::default() }
+    }
+
+    fn handle(&self) -> SinkSync {
+        let (path, file, failed) = (self.path.clone(), Arc::clone(&self.file), Arc::clone(&self.failed));
+        SinkSync { path, file, failed }
+    }
+
+    /// Empties what is replaced, and makes the file and its name durable.
+    fn prepare(&self) -> io::Result<()> {
+        if self.state == State::Replaced {
+            fault::around("sink.cut", || self.file.set_len(0))?;
+        }
+        fault::around("sink.sync", || self.file.sync_all())?;
+        sync_directories_of(&self.path, "sink")
+    }
+
+    /// Takes back what a write that failed has left, so that it can be tried again.
+    fn take_back(&self, length: u64) {
+        let done = self.file.set_len(length).and_then(|()| (&*self.file).seek(SeekFrom::Start(length)));
+        if done.is_err() {
+            self.failed.store(true, Ordering::Release);
+        }
+    }
+}
+
+impl SinkWriter for DurableFileSink {
+    /// After an error nothing of `batches` counts: they can be written again, where there was no room when there is.
+    fn write(&mut self, batches: &[Batch]) -> Result<(), SinkError> {
+        self.handle().check()?;
+        debug_assert!(self.state == State::Begun, "a sink begins before it is written to");
+        let mut taken = 0;
+        let file = &*self.file;
+        let done = fault::around("sink.write", || Ok(write_batches(file, batches, &mut taken)?));
+        let length = self.written.as_ref().map(|(mark, _)| mark.committed);
+        if let Err(e) = done {
+            length.inspect(|&length| self.take_back(length));
+            let written = length.unwrap_or(0) + taken;
+            let errno = Errno::from_io_error(&e).unwrap_or(Errno::IO);
+            return Err(SinkError::writing(&self.path.display().to_string(), written, errno));
+        }
+        if let Some((mark, tail)) = &mut self.written {
+            mark.committed += taken;
+            batches.iter().for_each(|batch| tail.push(batch.payload()));
+        }
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<(), SinkError> {
+        self.begin()?;
+        self.sync()
+    }
+
+    fn begin(&mut self) -> Result<Option<Bytes>, SinkError> {
+        if self.state != State::Begun {
+            self.prepare().map_err(|source| SinkError::Sync { path: self.path.clone(), source })?;
+            self.state = State::Begun;
+        }
+        Ok(self.mark())
+    }
+
+    fn mark(&self) -> Option<Bytes> {
+        self.written.as_ref().map(|(mark, tail)| mark.encode(tail.hash()))
+    }
+
+    fn sync_handle(&self) -> Option<SinkSync> {
+        self.written.as_ref().map(|_| self.handle())
+    }
+}
+
+impl Drop for DurableFileSink {
+    fn drop(&mut self) {
+        if self.state == State::Created {
+            // It is empty; if it cannot be removed, it is no harm.
+            std::fs::remove_file(&self.path).ok();
+        }
+    }
+}
+
+impl SinkSync {
+    /// Returns when everything written before the call is on stable storage.
+    ///
+    /// # Errors
+    /// [`SinkError::Sync`], from then on always: what a failed sync has lost, a later one does not see.
+    pub fn sync(&self) -> Result<(), SinkError> {
+        self.check()?;
+        let synced = fault::around("sink.sync", || self.file.sync_data());
+        synced.map_err(|source| {
+            self.failed.store(true, Ordering::Release);
+            SinkError::Sync { path: self.path.clone(), source }
+        })
+    }
+
+    fn check(&self) -> Result<(), SinkError> {
+        if self.failed.load(Ordering::Acquire) {
+            let source = io::Error::other("an earlier attempt has failed");
+            return Err(SinkError::Sync { path: self.path.clone(), source });
+        }
+        Ok(())
+    }
+}
+
+fn reopen(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).open(path)
+}
+
+impl Tail {
+    /// The end of the first `length` bytes of `file`.
+    fn read(file: &File, length: u64) -> io::Result<Self> {
+        let bytes = length.min(TAIL_BYTES_MAX as u64);
+        let mut tail = vec![0; usize::try_from(bytes).unwrap_or(TAIL_BYTES_MAX)];
+        file.read_exact_at(&mut tail, length - bytes)?;
+        Ok(Self::of(tail))
+    }
+}
+
+#[cfg(test)]
+mod tests;
+
+#[cfg(test)]
+#[cfg(debug_assertions)]
+mod kill_tests;

@@ -1,0 +1,92 @@
+//! What the journal keeps of a sink's file.
+
+use crate::io::layout::{LayoutError, Reader, Tag, Writer};
+use bytes::Bytes;
+use xxhash_rust::xxh3::xxh3_64;
+
+const TAG: Tag = *b"WKF1";
+/// How much of a file's end tells whether it was changed, in bytes.
+pub(super) const TAIL_BYTES_MAX: usize = 4096;
+
+/// Which file it is, and how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SinkMark {
+    pub(super) device: u64,
+    pub(super) inode: u64,
+    /// Its length before the first life.
+    pub(super) start: u64,
+    /// Its length with everything that the mark covers.
+    pub(super) committed: u64,
+}
+
+impl SinkMark {
+    /// With the hash of its [`Tail`].
+    pub(super) fn encode(&self, tail_hash: u64) -> Bytes {
+        let mark = Writer::new(TAG).number(self.device).number(self.inode);
+        mark.number(self.start).number(self.committed).number(tail_hash).finish().into()
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<(Self, u64), LayoutError> {
+        let mut reader = Reader::new(bytes, TAG)?;
+        let (device, inode) = (reader.number()?, reader.number()?);
+        let (start, committed, tail_hash) = (reader.number()?, reader.number()?, reader.number()?);
+        reader.finish()?;
+        if committed < start {
+            return Err(LayoutError::Contradiction);
+        }
+        Ok((Self { device, inode, start, committed }, tail_hash))
+    }
+}
+
+/// The last bytes of a file, at most [`TAIL_BYTES_MAX`].
+#[derive(Debug)]
+pub(super) struct Tail(Vec<u8>);
+
+impl Tail {
+    /// `bytes` are no more than a tail may have.
+    pub(super) fn of(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        let bytes = &bytes[bytes.len().saturating_sub(TAIL_BYTES_MAX)..];
+        let surplus = (self.0.len() + bytes.len()).saturating_sub(TAIL_BYTES_MAX);
+        self.0.drain(..surplus);
+        self.0.extend_from_slice(bytes);
+    }
+
+    pub(super) fn hash(&self) -> u64 {
+        xxh3_64(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn marks_keep_their_layout() {
+        let mark = SinkMark { device: 0x0801, inode: 0x1234_5678, start: 5, committed: 0x1_0000_0000 };
+        let numbers = [0x0801, 0x1234_5678, 5, 0x1_0000_0000, 0xfeed_u64].map(u64::to_le_bytes).concat();
+        let bytes = [b"WKF1", &numbers[..]].concat();
+        assert_eq!(mark.encode(0xfeed), bytes);
+        assert_eq!(SinkMark::decode(&bytes), Ok((mark, 0xfeed)));
+        let cut = SinkMark { start: 7, committed: 6, ..mark };
+        assert_eq!(SinkMark::decode(&cut.encode(0)), Err(LayoutError::Contradiction));
+    }
+
+    proptest! {
+        #[test]
+        fn a_tail_is_the_end_of_everything(pieces in proptest::collection::vec((any::<u8>(), 0usize..6000), 0..12)) {
+            let mut all = Vec::new();
+            let mut tail = Tail::of(Vec::new());
+            for (byte, length) in pieces {
+                let piece = vec![byte; length];
+                tail.push(&piece);
+                all.extend(piece);
+                prop_assert_eq!(&tail.0, &all[all.len().saturating_sub(TAIL_BYTES_MAX)..]);
+            }
+        }
+    }
+}

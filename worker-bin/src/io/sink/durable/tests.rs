@@ -1,0 +1,258 @@
+use super::*;
+use proptest::prelude::*;
+use std::fs;
+use std::io::Write;
+use std::thread;
+use tempfile::TempDir;
+
+fn batch(text: &str) -> Batch {
+    Batch::from_terminated(text.as_bytes().to_vec().into(), b'\n')
+}
+
+fn at(name: &str) -> (TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(name);
+    (dir, path)
+}
+
+fn begun(path: &Path, exists: Exists) -> (DurableFileSink, Bytes) {
+    let mut sink = DurableFileSink::open(path, exists, None).unwrap();
+    let mark = sink.begin().unwrap().unwrap();
+    (sink, mark)
+}
+
+fn recover(path: &Path, mark: &[u8]) -> Result<DurableFileSink, SinkError> {
+    DurableFileSink::open(path, Exists::Error, Some(mark))
+}
+
+/// A file in which "1\n2\n" is committed and "3\n" is written behind it.
+fn crashed() -> (TempDir, PathBuf, Bytes) {
+    let (dir, path) = at("new/out");
+    let (mut sink, _) = begun(&path, Exists::Error);
+    sink.write(&[batch("1\n"), batch("2\n")]).unwrap();
+    sink.sync().unwrap();
+    let mark = sink.mark().unwrap();
+    sink.write(&[batch("3\n")]).unwrap();
+    (dir, path, mark)
+}
+
+fn content(path: &Path) -> String {
+    fs::read_to_string(path).unwrap()
+}
+
+#[test]
+fn what_was_not_committed_is_cut_and_writing_goes_on() {
+    let (_dir, path, mark) = crashed();
+    assert_eq!(content(&path), "1\n2\n3\n");
+    let mut sink = recover(&path, &mark).unwrap();
+    assert_eq!(content(&path), "1\n2\n");
+    assert_eq!(sink.begin().unwrap().unwrap(), mark);
+    sink.write(&[batch("three\n")]).unwrap();
+    sink.close().unwrap();
+    let mark = sink.mark().unwrap();
+    drop(recover(&path, &mark).unwrap());
+    assert_eq!(content(&path), "1\n2\nthree\n");
+}
+
+#[test]
+fn what_the_file_held_before_is_never_cut() {
+    let (_dir, path) = at("out");
+    let before = "before, without an end".repeat(500);
+    fs::write(&path, &before).unwrap();
+    let (mut sink, first) = begun(&path, Exists::Append);
+    sink.write(&[batch("1\n")]).unwrap();
+    let mark = sink.mark().unwrap();
+    sink.write(&[batch("2\n")]).unwrap();
+    drop(recover(&path, &mark).unwrap());
+    assert_eq!(content(&path), format!("{before}1\n"));
+    drop(recover(&path, &first).unwrap());
+    assert_eq!(content(&path), before);
+}
+
+#[test]
+fn a_replaced_file_keeps_its_content_until_the_sink_begins() {
+    let (_dir, path) = at("out");
+    fs::write(&path, "old and long").unwrap();
+    drop(DurableFileSink::open(&path, Exists::Replace, None).unwrap());
+    assert_eq!(content(&path), "old and long");
+    let (mut sink, first) = begun(&path, Exists::Replace);
+    assert_eq!(content(&path), "");
+    sink.write(&[batch("new\n")]).unwrap();
+    drop(recover(&path, &first).unwrap());
+    assert_eq!(content(&path), "");
+}
+
+#[test]
+fn the_first_start_refuses_only_a_file_that_holds_something() {
+    let (_dir, path) = at("out");
+    fs::write(&path, "old").unwrap();
+    let refused = DurableFileSink::open(&path, Exists::Error, None).unwrap_err();
+    assert!(matches!(refused, SinkError::Exists { .. }), "{refused}");
+    fs::write(&path, "").unwrap();
+    drop(DurableFileSink::open(&path, Exists::Error, None).unwrap());
+    assert!(path.exists(), "it was there before");
+    fs::remove_file(&path).unwrap();
+    drop(DurableFileSink::open(&path, Exists::Error, None).unwrap());
+    assert!(!path.exists(), "it was not");
+    drop(begun(&path, Exists::Error));
+    assert!(path.exists(), "its mark may be in the journal");
+}
+
+#[test]
+fn a_file_that_is_not_as_it_was_left_is_refused_and_not_touched() {
+    let (dir, path, mark) = crashed();
+    let refused = |want: fn(&SinkError) -> bool| {
+        let before = fs::read(&path).ok();
+        let error = recover(&path, &mark).unwrap_err();
+        let message = error.to_string();
+        assert!(want(&error) && message.ends_with("begin a new run with --fresh"), "{message}");
+        assert_eq!(fs::read(&path).ok(), before);
+    };
+    let other = dir.path().join("other");
+    fs::rename(&path, &other).unwrap();
+    refused(|e| matches!(e, SinkError::Gone { committed: 4, .. }));
+    fs::copy(&other, &path).unwrap();
+    refused(|e| matches!(e, SinkError::Replaced { .. }));
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    refused(|e| matches!(e, SinkError::Replaced { .. }));
+    fs::remove_dir(&path).unwrap();
+    fs::rename(&other, &path).unwrap();
+    fs::write(&path, "1\n2").unwrap();
+    refused(|e| matches!(e, SinkError::Shorter { length: 3, committed: 4, .. }));
+    fs::write(&path, "1\n9\n3\n4\n").unwrap();
+    refused(|e| matches!(e, SinkError::Changed { committed: 4, .. }));
+    fs::write(&path, "1\n2\n3\n4\n").unwrap();
+    drop(recover(&path, &mark).unwrap());
+    assert_eq!(content(&path), "1\n2\n");
+}
+
+#[test]
+fn a_mark_of_something_else_is_refused() {
+    let (_dir, path, mark) = crashed();
+    for bytes in [&b""[..], b"WKF0", &mark[1..], &mark[..mark.len() - 1]] {
+        let refused = recover(&path, bytes).unwrap_err();
+        assert!(matches!(refused, SinkError::Mark { .. }), "{refused}");
+    }
+}
+
+#[test]
+fn what_is_no_regular_file_is_a_stream() {
+    let mut sink = DurableFileSink::open(Path::new("/dev/null"), Exists::Error, None).unwrap();
+    assert_eq!(sink.begin().unwrap(), None);
+    sink.write(&[batch("1\n")]).unwrap();
+    sink.sync().unwrap();
+    assert!(sink.mark().is_none() && sink.sync_handle().is_none());
+    sink.close().unwrap();
+    let mut full = DurableFileSink::open(Path::new("/dev/full"), Exists::Error, None).unwrap();
+    assert!(matches!(full.write(&[batch("1\n")]), Err(SinkError::Full { .. })));
+}
+
+#[test]
+fn a_write_that_found_no_room_leaves_nothing_and_can_be_tried_again() {
+    let (_dir, path) = at("out");
+    let (mut sink, _) = begun(&path, Exists::Error);
+    sink.write(&[batch("1\n")]).unwrap();
+    let mark = sink.mark();
+    // As if the disk had taken a part of the next write.
+    let mut part = OpenOptions::new().append(true).open(&path).unwrap();
+    part.write_all(b"2 but not all").unwrap();
+    (&*sink.file).seek(SeekFrom::End(0)).unwrap();
+    sink.take_back(2);
+    assert_eq!((content(&path).as_str(), sink.mark()), ("1\n", mark));
+    sink.write(&[batch("2\n")]).unwrap();
+    assert_eq!(content(&path), "1\n2\n");
+}
+
+#[test]
+fn after_a_failed_sync_nothing_works_any_more() {
+    let (_dir, path) = at("out");
+    let (mut sink, _) = begun(&path, Exists::Error);
+    let handle = sink.sync_handle().unwrap();
+    handle.failed.store(true, Ordering::Release);
+    for refused in [handle.sync(), sink.sync(), sink.write(&[batch("1\n")]), sink.close()] {
+        let message = refused.unwrap_err().to_string();
+        assert!(message.contains("out to stable storage: an earlier attempt has failed"), "{message}");
+    }
+}
+
+#[test]
+fn syncing_goes_on_beside_writing() {
+    let (_dir, path) = at("out");
+    let (mut sink, _) = begun(&path, Exists::Error);
+    let handle = sink.sync_handle().unwrap();
+    let syncing = thread::spawn(move || (0..20).for_each(|_| handle.sync().unwrap()));
+    for n in 0..500 {
+        sink.write(&[batch(&format!("{n}\n"))]).unwrap();
+    }
+    syncing.join().unwrap();
+    sink.sync().unwrap();
+    let want: String = (0..500).map(|n| format!("{n}\n")).collect();
+    assert_eq!(content(&path), want);
+}
+
+#[test]
+fn a_sink_knows_its_file_by_any_name() {
+    let (dir, path, mark) = crashed();
+    let link = dir.path().join("link");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    let sink = recover(&link, &mark).unwrap();
+    assert!(sink.writes(&path) && sink.writes(sink.path()) && !sink.writes(dir.path()));
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Write(Vec<usize>),
+    Commit,
+    /// The process dies; of what was not synced so much is in the file, and then so many zeros.
+    Crash(usize, usize),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        4 => proptest::collection::vec(0usize..7000, 0..4).prop_map(Step::Write),
+        3 => Just(Step::Commit),
+        2 => (0usize..9000, 0usize..50).prop_map(|(kept, zeros)| Step::Crash(kept, zeros)),
+    ];
+    proptest::collection::vec(step, 0..30)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn after_any_crash_the_file_is_what_was_committed(
+        before in proptest::collection::vec(any::<u8>(), 0..9000),
+        exists in prop_oneof![Just(Exists::Append), Just(Exists::Replace)],
+        steps in steps(),
+    ) {
+        let (_dir, path) = at("out");
+        fs::write(&path, &before).unwrap();
+        let (mut sink, mut journal) = begun(&path, exists);
+        let mut all = if exists == Exists::Append { before } else { Vec::new() };
+        let mut committed = all.len();
+        for (n, step) in steps.into_iter().chain([Step::Crash(0, 0)]).enumerate() {
+            match step {
+                Step::Write(lengths) => {
+                    let line = |&length: &usize| format!("{n} {}\n", "x".repeat(length));
+                    let batches: Vec<Batch> = lengths.iter().map(|l| batch(&line(l))).collect();
+                    sink.write(&batches).unwrap();
+                    batches.iter().for_each(|b| all.extend_from_slice(b.payload()));
+                }
+                Step::Commit => {
+                    sink.sync().unwrap();
+                    journal = sink.mark().unwrap();
+                    committed = all.len();
+                }
+                Step::Crash(kept, zeros) => {
+                    let on_disk = fs::read(&path).unwrap();
+                    prop_assert!(on_disk == all);
+                    let kept = (committed + kept).min(all.len());
+                    fs::write(&path, [&all[..kept], &vec![0; zeros]].concat()).unwrap();
+                    sink = recover(&path, &journal).unwrap();
+                    all.truncate(committed);
+                    prop_assert!(fs::read(&path).unwrap() == all);
+                }
+            }
+        }
+    }
+}
