@@ -47,6 +47,43 @@ fn full_prints_every_default_and_the_memory_it_may_take() {
 }
 
 #[test]
+fn exactly_once_shows_where_state_is_kept_and_what_it_may_take() {
+    let text = "[pipeline]\ndelivery = 'exactly-once'\n[source.s]\nfile = 'in.txt'\n\
+        [stage.totals]\nmode = 'records'\npartition_by = { field = 1 }\npartitions = 2\ntick = '5s'\nrun = ['cat']\n\
+        [stage.sorted]\nmode = 'stream'\npartition_by = 'key'\npartitions = 3\nreplay_limit = '1GiB'\nrun = ['sort']\n\
+        [sink.o]\nfile = 'out.txt'\n";
+    let dir = with_file(text);
+    std::fs::write(dir.path().join("in.txt"), "x\n").unwrap();
+    let (status, out, err) = worker(dir.path(), &["check", "p.toml", "--full"]);
+    assert_eq!((status, err.as_str()), (0, ""));
+    for expected in [
+        "p (delivery = \"exactly-once\", state in .worker/p)",
+        "totals x2  records with ticks by field 1: cat",
+        "sorted x3  stream by the key of its answer: sort",
+        "delivery = \"exactly-once\"",
+        "in_flight = 256",
+        "state = \"hello\"",
+        "130.0 MiB  2 records tasks: requests under way, and state",
+        "3.0 GiB  3 stream tasks x replay_limit",
+    ] {
+        assert!(out.contains(expected), "{expected}\n{out}");
+    }
+    assert!(!dir.path().join(".worker").exists(), "checking makes nothing");
+}
+
+#[test]
+fn state_becomes_a_line_of_the_file_that_says_the_same() {
+    let dir =
+        with_file("[pipeline]\ndelivery = 'memory'\n[source.s]\nstdin = true\n[sink.o]\nstdout = true\n");
+    let (status, out, _) = worker(dir.path(), &["run", "-s", "cat", "--state", "d", "--print-toml"]);
+    assert!(status == 0 && out.contains("delivery = \"exactly-once\""), "{out}");
+    let (status, _, err) = worker(dir.path(), &["run", "p.toml", "--state", "d"]);
+    assert!(status == 2 && err.contains("this file keeps no state"), "{err}");
+    let (status, _, err) = worker(dir.path(), &["run", "-s", "cat", "--fresh"]);
+    assert!(status == 2 && err.contains("this run has none"), "{err}");
+}
+
+#[test]
 fn a_wrong_file_a_missing_program_and_a_wrong_node_have_status_2() {
     let dir =
         with_file("[source.s]\nstdin=true\n[stage.a]\nrun=['no-such-program-here']\n[sink.o]\nstdout=true\n");

@@ -1,5 +1,6 @@
 //! The command line's words.
 
+use crate::pipeline::StateWish;
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
@@ -45,6 +46,7 @@ Examples:
   worker run -i 'logs/*.log' -s 'grep 500' --ok-exit 0,1 -S sort -o out.txt
   zcat big.gz | worker run -s 'jq -c .user'
   worker run access.toml --limit 1000 --to errors      # a look at what one stage gives
+  worker run access.toml --state /var/lib/access       # exactly once; the same again continues after a crash
 
 Exit status: 0 done; 1 the pipeline failed; 2 the command line or a file is wrong; 3 finished, but with dead letters \
 or records lost; 130 or 143 interrupted after a clean stop.";
@@ -61,7 +63,9 @@ Every node gets the same two files and computes by itself what it runs.
 
 Example, one line on each machine:
   worker node --name a --cluster cluster.toml access.toml
-  worker node --name b --cluster cluster.toml access.toml";
+  worker node --name b --cluster cluster.toml access.toml
+
+Exactly once: with --state DIR on every node, or delivery = \"exactly-once\" in the file; the same line again continues.";
 
 /// Arguments of `worker run`.
 #[derive(Clone, Debug, Args)]
@@ -78,8 +82,8 @@ pub struct RunArgs {
     /// Stop every source after this many records
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub limit: Option<u64>,
-    /// Run up to this stage only and print what it gives
-    #[arg(long, value_name = "STAGE")]
+    /// Run up to this stage only and print what it gives; keeps no state
+    #[arg(long, value_name = "STAGE", conflicts_with_all = ["state", "fresh"])]
     pub to: Option<String>,
     /// Print the pipeline as a file, and do not run it
     #[arg(long)]
@@ -87,6 +91,9 @@ pub struct RunArgs {
     /// How many batch programs may run at once [default: one per core]
     #[arg(long, value_name = "N")]
     pub slots: Option<NonZeroUsize>,
+    /// Whether what was done survives this process, and where it is kept.
+    #[command(flatten)]
+    pub state: StateArgs,
     /// What is the same for every run.
     #[command(flatten)]
     pub process: ProcessArgs,
@@ -129,6 +136,26 @@ pub struct InlineStage {
 /// A list of exit statuses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Exits(Vec<u8>);
+
+/// Where state is kept.
+#[derive(Clone, Debug, Default, Args)]
+pub struct StateArgs {
+    /// Exactly once: keep in this directory what must survive a crash, and continue from it [default: .worker/NAME beside
+    /// FILE where it says delivery = "exactly-once"; else nothing is kept]
+    #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
+    pub state: Option<PathBuf>,
+    /// Start over: say what the state directory holds, and remove it
+    #[arg(long)]
+    pub fresh: bool,
+}
+
+impl StateArgs {
+    /// What [`Pipeline::with_state`](crate::pipeline::Pipeline::with_state) wants to know; `node` is the name in a cluster.
+    #[must_use]
+    pub fn wish<'a>(&'a self, node: Option<&'a str>) -> StateWish<'a> {
+        StateWish { dir: self.state.as_deref(), fresh: self.fresh, node }
+    }
+}
 
 /// What is the same for every run.
 #[derive(Clone, Debug, Args)]
@@ -224,6 +251,9 @@ pub struct NodeArgs {
     /// How many batch programs may run at once here [default: as the cluster file says, or one per core]
     #[arg(long, value_name = "N")]
     pub slots: Option<NonZeroUsize>,
+    /// Whether what was done survives this process, and where it is kept.
+    #[command(flatten)]
+    pub state: StateArgs,
     /// What is the same for every run.
     #[command(flatten)]
     pub process: ProcessArgs,
@@ -339,6 +369,15 @@ mod tests {
     }
 
     #[test]
+    fn state_is_asked_for_by_directory_with_a_file_and_without() {
+        let run = run("f.toml --state d --fresh");
+        let wish = run.state.wish(Some("a"));
+        assert_eq!((wish.dir, wish.fresh, wish.node), (Some(std::path::Path::new("d")), true, Some("a")));
+        let inline = self::run("-s cat --state d");
+        assert_eq!((inline.state.state, inline.state.fresh), (Some("d".into()), false));
+    }
+
+    #[test]
     fn wrong_command_lines_exit_with_status_2() {
         for words in [
             "worker",
@@ -354,6 +393,9 @@ mod tests {
             "worker check",
             "worker check f --cluster c",
             "worker run f --slots 0",
+            "worker run f --state",
+            "worker run f --to errors --state d",
+            "worker run f --to errors --fresh",
         ] {
             let error = parse(words.split(' ')).expect_err(words);
             assert_eq!(error.exit_code(), 2, "{words}");

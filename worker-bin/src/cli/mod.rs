@@ -67,7 +67,7 @@ fn wanted(args: &RunArgs) -> Result<Pipeline, ConfigError> {
     };
     match &args.to {
         Some(stage) => pipeline.cut_behind(stage),
-        None => Ok(pipeline),
+        None => pipeline.with_state(args.state.wish(None)),
     }
 }
 

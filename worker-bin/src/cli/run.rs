@@ -3,7 +3,7 @@
 use super::args::{LogArgs, NodeArgs, ProcessArgs, ProgressMode, RunArgs};
 use crate::child::Launcher;
 use crate::pipeline::plan::{Plan, plan};
-use crate::pipeline::{self, Cluster, ConfigError, Pipeline};
+use crate::pipeline::{self, Cluster, ConfigError, Delivery, Pipeline};
 use crate::runtime::{self, Options, RunError, Summary, progress};
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
@@ -37,6 +37,7 @@ pub fn node(args: &NodeArgs) -> ExitCode {
     let loaded = pipeline::load(&args.file, &args.set).and_then(|pipeline| {
         let cluster = Cluster::load(&args.cluster)?;
         let me = cluster.find(&args.name)?;
+        let pipeline = pipeline.with_state(args.state.wish(Some(&args.name)))?;
         Ok((pipeline, cluster, me))
     });
     let (pipeline, mut cluster, me) = match loaded {
@@ -61,6 +62,12 @@ struct Process<'a> {
 impl Process<'_> {
     fn start(&self, pipeline: &Pipeline, cluster: &Cluster, me: NodeIx, addresses: Vec<String>) -> ExitCode {
         start_log(&self.args.log);
+        if pipeline.delivery == Delivery::ExactlyOnce {
+            say(
+                "error: this version cannot run with delivery = \"exactly-once\" yet; run without it and without --state",
+            );
+            return ExitCode::from(WRONG);
+        }
         let warnings = if self.args.log.quiet { Vec::new() } else { pipeline::warnings(pipeline) };
         for warning in warnings {
             say(&warning.render(std::io::stderr().is_terminal()));

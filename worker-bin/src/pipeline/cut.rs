@@ -1,5 +1,6 @@
 //! The part of a pipeline that leads to one stage, for a look at what it gives.
 
+use super::delivery::Delivery;
 use super::diagnostics::{At, ConfigError, Problem, suggestion};
 use super::model::{Origin, Pipeline, Sink, SinkTarget};
 use std::collections::{BTreeMap, BTreeSet};
@@ -51,7 +52,9 @@ impl Pipeline {
             partitions_at: at.clone(),
             key_at: at,
         };
-        Ok(Pipeline { sources, stages, sinks: vec![sink], ..self.clone() })
+        // A look at a part is no run to be continued.
+        let (delivery, state_dir, delivery_at) = (Delivery::Memory, None, None);
+        Ok(Pipeline { delivery, state_dir, delivery_at, sources, stages, sinks: vec![sink], ..self.clone() })
     }
 
     fn no_stage(&self, name: &str) -> ConfigError {

@@ -3,7 +3,7 @@
 use super::diagnostics::{ConfigError, SourceText};
 use super::model::Pipeline;
 use super::parse;
-use super::print::quoted;
+use super::text::{self, quoted, quoted_key};
 use std::fmt::Write;
 use std::path::Path;
 
@@ -77,12 +77,7 @@ fn source(text: &mut String, from: &mut Vec<String>, name: String, input: &str) 
 }
 
 fn list(names: &[String]) -> String {
-    let names: Vec<String> = names.iter().map(|name| quoted(name)).collect();
-    format!("[{}]", names.join(", "))
-}
-
-fn quoted_key(name: &str) -> String {
-    if name.contains('.') { quoted(name) } else { name.to_owned() }
+    text::list(names.iter().map(String::as_str))
 }
 
 /// The program's own name, with a number where it is taken.

@@ -6,6 +6,7 @@
 mod cluster;
 mod command;
 mod cut;
+mod delivery;
 mod diagnostics;
 mod inline;
 mod model;
@@ -14,17 +15,20 @@ mod print;
 mod program;
 mod read;
 mod reader;
+mod text;
 pub mod units;
 mod validate;
 mod vars;
 mod warnings;
 
 pub use cluster::{Cluster, ClusterNode};
+pub use delivery::{Delivery, StateWish};
 pub use diagnostics::{At, ConfigError, Problem, SourceText, Warning};
 pub use inline::{InlineStage, inline};
 pub use model::{
-    BatchMode, Budgets, Column, Delivery, EarlyExit, EnvValue, Exists, Framing, Header, KeyRule, Mode,
-    Origin, Pipeline, PlaceName, Program, Sink, SinkTarget, Source, SourceInput, Stage, StreamMode,
+    BatchMode, Budgets, Column, EarlyExit, EnvValue, Exists, Framing, Header, KeyRule, Mode, Origin,
+    Pipeline, PlaceName, Program, RecordsMode, RecordsState, Sink, SinkTarget, Source, SourceInput, Stage,
+    StreamMode,
 };
 pub use plan::{Plan, plan};
 pub use print::{Detail, to_toml};
@@ -60,6 +64,7 @@ pub fn parse(text: &SourceText, dir: &Path, set: &[(String, String)]) -> Result<
     problems.extend(unset);
     problems.extend(validate::budgets(&draft.budgets));
     let name = draft.name.take().unwrap_or_else(|| default_name(text.name()));
+    let asked = draft.delivery.take();
     let budgets = std::mem::take(&mut draft.budgets).budgets;
     let joined = validate::join(draft).map_err(|more| problems.extend(more));
     if let Ok(joined) = &joined {
@@ -70,12 +75,30 @@ pub fn parse(text: &SourceText, dir: &Path, set: &[(String, String)]) -> Result<
             validate::Nodes::AsPlaced,
         ));
         problems.extend(validate::key_rules(joined));
+        problems.extend(validate::records(joined));
     }
     match joined {
         Ok(validate::Joined { sources, stages, sinks }) if problems.is_empty() => {
             let noticed = unused.into_iter().map(|problem| Warning::new(text, problem)).collect();
-            let delivery = Delivery::Memory;
-            Ok(Pipeline { name, delivery, budgets, dir, sources, stages, sinks, text: text.clone(), noticed })
+            let (delivery, delivery_at) = asked.map_or((Delivery::Memory, None), |(d, at)| (d, Some(at)));
+            let state_dir = match delivery {
+                Delivery::Memory => None,
+                Delivery::ExactlyOnce => Some(delivery::default_state_dir(&dir, &name)),
+            };
+            let text = text.clone();
+            Ok(Pipeline {
+                name,
+                delivery,
+                state_dir,
+                budgets,
+                dir,
+                sources,
+                stages,
+                sinks,
+                delivery_at,
+                text,
+                noticed,
+            })
         }
         _ => {
             diagnostics::in_file_order(&mut problems);

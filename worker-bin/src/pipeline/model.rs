@@ -1,18 +1,25 @@
 //! A pipeline as it is meant: checked, with defaults and paths resolved.
 
+mod mode;
+
+pub use mode::{BatchMode, EarlyExit, Mode, RecordsMode, RecordsState, StreamMode};
+
+use super::delivery::Delivery;
 use super::diagnostics::{At, SourceText, Warning};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use worker_core::config::{MaxDead, OnError, Retry, Window};
 
 /// A checked pipeline. Two are equal if they mean the same, wherever in their files it stands.
 #[derive(Clone, Debug)]
 pub struct Pipeline {
     /// Its name; by default the file's name without extension.
     pub name: String,
-    /// What is promised.
+    /// What is promised: as the file says, until [`Pipeline::with_state`] has heard the command line.
     pub delivery: Delivery,
+    /// Where what must survive is kept, absolute; where delivery is exactly-once, `None` only if neither the file nor the
+    /// command line says it.
+    pub state_dir: Option<PathBuf>,
     /// Limits of memory and disk.
     pub budgets: Budgets,
     /// Where relative paths start: the directory of the file.
@@ -23,15 +30,10 @@ pub struct Pipeline {
     pub stages: Vec<Stage>,
     /// In the order of the file; at least one.
     pub sinks: Vec<Sink>,
+    /// Where the file says what is to be promised, if it does.
+    pub(super) delivery_at: Option<At>,
     pub(super) text: SourceText,
     pub(super) noticed: Vec<Warning>,
-}
-
-/// What is promised about each record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Delivery {
-    /// Survives everything but the death of a process.
-    Memory,
 }
 
 /// Limits of memory and disk, in bytes.
@@ -149,50 +151,6 @@ pub struct Stage {
     pub(super) key_at: At,
 }
 
-/// How a stage's executable runs, with what only this way of running knows.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Mode {
-    /// A fresh process per batch.
-    Batch(BatchMode),
-    /// One process for the life of the task or of a window.
-    Stream(StreamMode),
-}
-
-/// Settings of batches.
-#[derive(Clone, Debug, PartialEq)]
-pub struct BatchMode {
-    /// Largest batch, in bytes.
-    pub max_bytes: u64,
-    /// Largest batch, in records; `None`: bytes alone decide.
-    pub max_records: Option<u64>,
-    /// How long records wait for company.
-    pub linger: Duration,
-    /// Attempts of a batch, and the waits between them.
-    pub retry: Retry,
-    /// What happens to a record that fails alone.
-    pub on_error: OnError,
-    /// How many dead letters are too many.
-    pub max_dead: MaxDead,
-}
-
-/// Settings of stream processes.
-#[derive(Clone, Debug, PartialEq)]
-pub struct StreamMode {
-    /// When standard input is closed; `None`: at the end of input.
-    pub window: Option<Window>,
-    /// What it means if the program ends before its input does.
-    pub early_exit: EarlyExit,
-}
-
-/// What it means if a stream program ends with success before its input does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EarlyExit {
-    /// The pipeline fails.
-    Error,
-    /// The task is done.
-    Done,
-}
-
 /// What decides the partition of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyRule {
@@ -209,8 +167,8 @@ pub enum KeyRule {
     Json(String),
     /// The whole record.
     Record,
-    /// The rule of the hop before.
-    Same,
+    /// The key that the answers of the records stages before it name.
+    Answer,
 }
 
 /// A column of comma-separated values.
@@ -303,6 +261,8 @@ pub enum Exists {
     Error,
     /// It is replaced.
     Replace,
+    /// What is there stays, and the run writes behind it.
+    Append,
 }
 
 impl Framing {
@@ -330,17 +290,6 @@ impl Budgets {
     #[must_use]
     pub fn spill_dir(&self) -> PathBuf {
         self.spill_dir.clone().unwrap_or_else(std::env::temp_dir)
-    }
-}
-
-impl Mode {
-    /// As it is written in a pipeline file.
-    #[must_use]
-    pub fn word(&self) -> &'static str {
-        match self {
-            Self::Batch(_) => "batch",
-            Self::Stream(_) => "stream",
-        }
     }
 }
 
@@ -384,6 +333,7 @@ impl PartialEq for Pipeline {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name
             && self.delivery == other.delivery
+            && self.state_dir == other.state_dir
             && self.budgets == other.budgets
             && self.dir == other.dir
             && self.sources == other.sources

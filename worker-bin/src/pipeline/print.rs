@@ -1,13 +1,17 @@
 //! A pipeline as a file that [`load`](super::load) reads back to an equal one.
 
+use super::delivery::Delivery;
 use super::model::{
-    BatchMode, Budgets, Column, Delivery, EarlyExit, EnvValue, Exists, Header, KeyRule, Mode, Origin,
-    Pipeline, PlaceName, Program, Sink, SinkTarget, Source, SourceInput, Stage, StreamMode,
+    BatchMode, Budgets, EarlyExit, Exists, Header, KeyRule, Mode, Origin, Pipeline, PlaceName, Program,
+    RecordsMode, Sink, SinkTarget, Source, SourceInput, Stage, StreamMode,
 };
-use super::read::{BATCH_TIMEOUT, default_batch_mode, default_budgets};
+use super::read::{
+    default_batch_mode, default_budgets, default_records_mode, default_stream_mode, default_timeout,
+};
+use super::text::{self, list, quoted, quoted_key};
 use super::units::{format_duration, format_share, format_size};
 use std::path::Path;
-use worker_core::config::{MaxDead, OnError, Window};
+use worker_core::config::{MaxDead, OnError, Retry};
 
 /// How much to print.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,11 +40,6 @@ pub fn to_toml(pipeline: &Pipeline, detail: Detail) -> String {
     out.lines.join("\n") + "\n"
 }
 
-/// A TOML string.
-pub(super) fn quoted(text: &str) -> String {
-    toml::Value::String(text.to_owned()).to_string()
-}
-
 #[derive(Debug)]
 struct Printer<'a> {
     pipeline: &'a Pipeline,
@@ -54,8 +53,9 @@ impl Printer<'_> {
         let (budgets, default) = (&pipeline.budgets, default_budgets());
         self.lines.push("[pipeline]".to_owned());
         self.always("name", quoted(&pipeline.name));
-        let Delivery::Memory = pipeline.delivery;
-        self.differing("delivery", &0, &0, |_| quoted("memory"));
+        if self.full || pipeline.delivery != Delivery::Memory || pipeline.delivery_at.is_some() {
+            self.always("delivery", quoted(pipeline.delivery.word()));
+        }
         let size = |bytes: &u64| quoted(&format_size(*bytes));
         self.differing("max_record", &budgets.max_record_bytes, &default.max_record_bytes, size);
         self.differing("credit", &budgets.credit_bytes, &default.credit_bytes, size);
@@ -74,13 +74,7 @@ impl Printer<'_> {
             SourceInput::Stdin => self.always("stdin", "true".to_owned()),
             SourceInput::Program(program) => self.program(program),
         }
-        self.differing("header", &source.header, &Header::Keep, |header| {
-            quoted(match header {
-                Header::Keep => "keep",
-                Header::Skip => "skip",
-                Header::Repeat => "repeat",
-            })
-        });
+        self.differing("header", &source.header, &Header::Keep, |header| text::header(*header));
         self.differing("framing", &source.framing, &super::Framing::Lines, |framing| quoted(framing.word()));
         self.place(&source.place);
     }
@@ -89,17 +83,16 @@ impl Printer<'_> {
         self.table("stage", &stage.name);
         self.from(&stage.from, line);
         self.program(&stage.program);
-        let stream = matches!(stage.mode, Mode::Stream(_));
-        self.differing("mode", &stream, &false, |_| quoted(stage.mode.word()));
+        self.differing("mode", &stage.mode.word(), &"batch", |word| quoted(word));
         self.differing("ok_exit", &stage.ok_exit, &vec![0], |exits| format!("{exits:?}"));
         self.count("partitions", stage.partitions);
         self.partition_by(stage.partition_by.as_ref());
         match &stage.mode {
             Mode::Batch(batch) => self.batch(batch),
             Mode::Stream(stream) => self.stream(stream),
+            Mode::Records(records) => self.records(records, stage.partition_by.is_some()),
         }
-        let default = if stream { None } else { Some(BATCH_TIMEOUT) };
-        self.differing("timeout", &stage.timeout, &default, |timeout| {
+        self.differing("timeout", &stage.timeout, &default_timeout(&stage.mode), |timeout| {
             timeout.map_or_else(|| quoted("off"), |timeout| quoted(&format_duration(timeout)))
         });
         self.differing("framing", &stage.framing_out, &stage.framing_in, |framing| quoted(framing.word()));
@@ -128,38 +121,16 @@ impl Printer<'_> {
     }
 
     fn exists(&mut self, exists: Exists) {
-        self.differing("exists", &exists, &Exists::Error, |exists| {
-            quoted(match exists {
-                Exists::Error => "error",
-                Exists::Replace => "replace",
-            })
-        });
+        self.differing("exists", &exists, &Exists::Error, |exists| text::exists(*exists));
     }
 
     fn program(&mut self, program: &Program) {
-        self.always("run", list(program.argv.iter().map(String::as_str)));
-        self.differing("cwd", &program.cwd, &self.pipeline.dir, |cwd| {
-            quoted(&self.pipeline.shown_path(cwd).to_string_lossy())
-        });
+        self.always("run", text::argv(program));
+        if self.full || program.cwd != self.pipeline.dir {
+            self.always("cwd", text::cwd(self.pipeline, program));
+        }
         if !program.env.is_empty() {
-            let variables: Vec<String> = program
-                .env
-                .iter()
-                .map(|(name, value)| {
-                    let value = match value {
-                        EnvValue::Text(text) => quoted(text),
-                        EnvValue::Env(name) => format!("{{ env = {} }}", quoted(name)),
-                        EnvValue::File(path) => {
-                            format!(
-                                "{{ file = {} }}",
-                                quoted(&self.pipeline.shown_path(path).to_string_lossy())
-                            )
-                        }
-                    };
-                    format!("{} = {value}", quoted(name))
-                })
-                .collect();
-            self.always("env", format!("{{ {} }}", variables.join(", ")));
+            self.always("env", text::environment(self.pipeline, &program.env));
         }
         self.differing("clear_env", &program.clear_env, &false, bool::to_string);
     }
@@ -178,18 +149,23 @@ impl Printer<'_> {
                 format!("{{ max_bytes = {}, {records}linger = {} }}", quoted(&bytes), quoted(&linger))
             },
         );
-        self.differing("retry", &batch.retry, &default.retry, |retry| {
+        self.failures((&batch.retry, batch.on_error, &batch.max_dead));
+    }
+
+    fn failures(&mut self, (retry, on_error, max_dead): (&Retry, OnError, &MaxDead)) {
+        let default = default_batch_mode();
+        self.differing("retry", retry, &default.retry, |retry| {
             let (initial, max) = (format_duration(retry.initial), format_duration(retry.max));
             let attempts = retry.max_attempts;
             format!("{{ max_attempts = {attempts}, initial = {}, max = {} }}", quoted(&initial), quoted(&max))
         });
-        self.differing("on_error", &batch.on_error, &default.on_error, |on_error| {
+        self.differing("on_error", &on_error, &default.on_error, |on_error| {
             quoted(match on_error {
                 OnError::DeadLetter => "dead-letter",
                 OnError::Halt => "halt",
             })
         });
-        self.differing("max_dead", &batch.max_dead, &default.max_dead, |max_dead| match max_dead {
+        self.differing("max_dead", max_dead, &default.max_dead, |max_dead| match max_dead {
             MaxDead::Records(records) => records.to_string(),
             MaxDead::Share(share) => quoted(&format_share(*share)),
         });
@@ -197,38 +173,35 @@ impl Printer<'_> {
 
     fn stream(&mut self, stream: &StreamMode) {
         if let Some(window) = stream.window {
-            self.always(
-                "window",
-                match window {
-                    Window::Every(every) => format!("{{ every = {} }}", quoted(&format_duration(every))),
-                    Window::Records(records) => format!("{{ records = {records} }}"),
-                },
-            );
+            self.always("window", text::window(window));
         }
-        self.differing("early_exit", &stream.early_exit, &EarlyExit::Error, |early_exit| {
-            quoted(match early_exit {
-                EarlyExit::Error => "error",
-                EarlyExit::Done => "done",
-            })
+        self.differing("early_exit", &stream.early_exit, &EarlyExit::Error, |exit| quoted(exit.word()));
+        let default = default_stream_mode().replay_limit_bytes;
+        self.differing("replay_limit", &stream.replay_limit_bytes, &default, |bytes| {
+            quoted(&format_size(*bytes))
         });
     }
 
+    fn records(&mut self, records: &RecordsMode, is_keyed: bool) {
+        let default = default_records_mode();
+        self.differing("in_flight", &records.in_flight, &default.in_flight, u64::to_string);
+        if let Some(tick) = records.tick {
+            self.always("tick", quoted(&format_duration(tick)));
+        }
+        if is_keyed {
+            self.differing("state", &records.state, &default.state, |state| quoted(state.word()));
+            let default = &default.state_budget_bytes;
+            self.differing("state_budget", &records.state_budget_bytes, default, |bytes| {
+                quoted(&format_size(*bytes))
+            });
+        }
+        self.failures((&records.retry, records.on_error, &records.max_dead));
+    }
+
     fn partition_by(&mut self, rule: Option<&KeyRule>) {
-        let Some(rule) = rule else { return };
-        self.always(
-            "partition_by",
-            match rule {
-                KeyRule::Field { index, delimiter: None } => format!("{{ field = {index} }}"),
-                KeyRule::Field { index, delimiter: Some(text) } => {
-                    format!("{{ field = {index}, delimiter = {} }}", quoted(text))
-                }
-                KeyRule::Csv(Column::Number(number)) => format!("{{ csv = {number} }}"),
-                KeyRule::Csv(Column::Name(name)) => format!("{{ csv = {} }}", quoted(name)),
-                KeyRule::Json(pointer) => format!("{{ json = {} }}", quoted(pointer)),
-                KeyRule::Record => quoted("record"),
-                KeyRule::Same => quoted("key"),
-            },
-        );
+        if let Some(rule) = rule {
+            self.always("partition_by", text::rule(rule));
+        }
     }
 
     fn from(&mut self, from: &[Origin], line: bool) {
@@ -253,8 +226,7 @@ impl Printer<'_> {
     }
 
     fn table(&mut self, kind: &str, name: &str) {
-        let name = if name.contains('.') { quoted(name) } else { name.to_owned() };
-        self.lines.push(format!("\n[{kind}.{name}]"));
+        self.lines.push(format!("\n[{kind}.{}]", quoted_key(name)));
     }
 
     fn differing<T: PartialEq>(&mut self, key: &str, value: &T, default: &T, text: impl Fn(&T) -> String) {
@@ -278,9 +250,4 @@ impl Printer<'_> {
             && pipeline.stages.iter().enumerate().all(|(index, stage)| stage.from == [before(index)])
             && matches!(pipeline.sinks.as_slice(), [sink] if sink.from == [before(pipeline.stages.len())])
     }
-}
-
-fn list<'a>(words: impl Iterator<Item = &'a str>) -> String {
-    let words: Vec<String> = words.map(quoted).collect();
-    format!("[{}]", words.join(", "))
 }

@@ -56,6 +56,11 @@ impl<'d> Table<'d> {
         Some(self.entries.remove(index))
     }
 
+    /// Whether a key is there and was not taken yet.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.entries.iter().any(|entry| entry.key == key)
+    }
+
     /// All entries: the keys are names that the user chose.
     pub(super) fn into_entries(self) -> Vec<Entry<'d>> {
         self.entries

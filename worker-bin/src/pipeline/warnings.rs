@@ -1,5 +1,6 @@
 //! What is allowed and bites.
 
+mod delivery;
 mod whole_input;
 
 use super::cluster::Cluster;
@@ -36,10 +37,11 @@ pub fn warnings(pipeline: &Pipeline) -> Vec<Warning> {
                     .help("say what belongs together with partition_by, or use partitions = 1"),
                 );
             }
-            Mode::Stream(_) => {}
+            Mode::Stream(_) | Mode::Records(_) => {}
         }
     }
     problems.extend(endless_streams(pipeline));
+    problems.extend(delivery::exactly_once(pipeline));
     let mut warnings = pipeline.noticed.clone();
     warnings.extend(problems.into_iter().map(|problem| Warning::new(&pipeline.text, problem)));
     warnings
@@ -75,12 +77,8 @@ fn endless_streams(pipeline: &Pipeline) -> Vec<Problem> {
         if !endless(argv) {
             continue;
         }
-        let mut reached: BTreeSet<Origin> = BTreeSet::from([Origin::Source(index)]);
-        for (index, stage) in pipeline.stages.iter().enumerate() {
-            if !stage.from.iter().any(|origin| reached.contains(origin)) {
-                continue;
-            }
-            reached.insert(Origin::Stage(index));
+        for stage in reached(pipeline, Origin::Source(index)) {
+            let stage = &pipeline.stages[stage];
             let Mode::Stream(stream) = &stage.mode else { continue };
             if stream.window.is_none() && stream.early_exit == EarlyExit::Error {
                 problems.push(
@@ -96,4 +94,17 @@ fn endless_streams(pipeline: &Pipeline) -> Vec<Problem> {
         }
     }
     problems
+}
+
+/// The stages that records of a source or stage come to, at any distance.
+fn reached(pipeline: &Pipeline, from: Origin) -> Vec<usize> {
+    let mut reached: BTreeSet<Origin> = BTreeSet::from([from]);
+    let mut stages = Vec::new();
+    for (index, stage) in pipeline.stages.iter().enumerate() {
+        if stage.from.iter().any(|origin| reached.contains(origin)) {
+            reached.insert(Origin::Stage(index));
+            stages.push(index);
+        }
+    }
+    stages
 }

@@ -88,6 +88,12 @@ pub enum OpenError {
         /// The later sink's path.
         path: PathBuf,
     },
+    /// Mode records is not there yet.
+    #[error("stage {name}: this version cannot run mode = \"records\" yet")]
+    Records {
+        /// Which.
+        name: String,
+    },
     /// A program is missing or cannot be run.
     #[error(transparent)]
     Program(#[from] ProgramError),
@@ -204,6 +210,7 @@ fn open_stage(task: &LocalTask, stage: &StageTask, max_record: usize) -> Result<
     Ok(match stage.mode {
         pipeline::Mode::Batch(_) => OpenedRole::Batch(stage_program),
         pipeline::Mode::Stream(_) => OpenedRole::Stream(stage_program),
+        pipeline::Mode::Records(_) => return Err(OpenError::Records { name: task.stage.clone() }),
     })
 }
 
@@ -220,6 +227,7 @@ fn open_sink(
             let exists = match exists {
                 pipeline::Exists::Error => crate::io::sink::Exists::Error,
                 pipeline::Exists::Replace => crate::io::sink::Exists::Replace,
+                pipeline::Exists::Append => crate::io::sink::Exists::Append,
             };
             let sink = FileSink::open(path, exists).map_err(fail)?;
             if let Some((source_name, path)) = read.iter().find(|(_, path)| sink.writes(path)) {

@@ -12,7 +12,12 @@ const COLUMNS: usize = 80;
 /// The pipeline from its sources to its sinks, and how many tasks and links it makes.
 pub(super) fn graph(pipeline: &Pipeline, plan: &Plan) -> String {
     let mut drawing = Drawing { pipeline, plan, shown: BTreeSet::new(), lines: Vec::new() };
-    drawing.lines.push(format!("{} (delivery = \"memory\")", pipeline.name));
+    let delivery = pipeline.delivery.word();
+    let state = pipeline
+        .state_dir
+        .as_ref()
+        .map_or_else(String::new, |dir| format!(", state in {}", pipeline.shown_path(dir).display()));
+    drawing.line("", &format!("{} (delivery = \"{delivery}\"{state})", pipeline.name));
     for index in 0..pipeline.sources.len() {
         drawing.lines.push(String::new());
         drawing.source(index);
@@ -86,7 +91,8 @@ impl Drawing<'_> {
         let count = times(self.plan.partitions.stages[index]);
         let window = match &stage.mode {
             Mode::Stream(stream) if stream.window.is_some() => " in windows",
-            Mode::Stream(_) | Mode::Batch(_) => "",
+            Mode::Records(records) if records.tick.is_some() => " with ticks",
+            Mode::Stream(_) | Mode::Batch(_) | Mode::Records(_) => "",
         };
         let (name, mode, key) = (&stage.name, stage.mode.word(), key_text(stage.partition_by.as_ref()));
         let framing =
@@ -176,7 +182,7 @@ fn key_text(rule: Option<&KeyRule>) -> String {
         KeyRule::Csv(Column::Name(name)) => format!("column {name}"),
         KeyRule::Json(pointer) => format!("JSON {pointer}"),
         KeyRule::Record => "record".to_owned(),
-        KeyRule::Same => "the same key".to_owned(),
+        KeyRule::Answer => "the key of its answer".to_owned(),
     };
     format!(" by {rule}")
 }

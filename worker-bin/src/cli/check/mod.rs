@@ -9,7 +9,7 @@ use super::print;
 use super::run::{say, wrong_file};
 use crate::io::source;
 use crate::pipeline::plan::{Plan, Role};
-use crate::pipeline::{self, Cluster, ConfigError, Detail, Pipeline, SourceInput, plan};
+use crate::pipeline::{self, Cluster, ConfigError, Detail, Pipeline, SourceInput, StateWish, plan};
 use std::io::IsTerminal as _;
 use std::path::Path;
 use std::process::ExitCode;
@@ -26,7 +26,7 @@ pub(super) fn check(args: &CheckArgs) -> ExitCode {
         text += &format!(
             "\n{}\n{}",
             pipeline::to_toml(&resolved(&pipeline, &plan), Detail::Full),
-            memory::worst(&plan)
+            memory::worst(&plan, pipeline.delivery)
         );
     }
     print(&text);
@@ -61,6 +61,8 @@ fn checked(args: &CheckArgs) -> Result<(Pipeline, Cluster, Plan), ConfigError> {
         }
         _ => (Cluster::single(), NodeIx(0)),
     };
+    let node = args.name.as_deref();
+    let pipeline = pipeline.with_state(StateWish { node, ..StateWish::default() })?;
     let plan = plan(&pipeline, &cluster, me)?;
     Ok((pipeline, cluster, plan))
 }

@@ -16,19 +16,19 @@ pub(super) struct Keys {
     pub(super) sinks: Vec<Option<PartitionBy>>,
 }
 
-/// Finds every rule's column, and the rule that `"key"` stands for.
+/// Finds every rule's column.
 pub(super) fn keys(pipeline: &Pipeline) -> Result<Keys, Vec<Problem>> {
     let mut problems = Vec::new();
     let mut keys = Keys { stages: Vec::new(), sinks: Vec::new() };
     for stage in &pipeline.stages {
-        let rule = resolve(pipeline, &keys.stages, stage.partition_by.as_ref(), &stage.from, &stage.key_at);
+        let rule = resolve(pipeline, stage.partition_by.as_ref(), &stage.from, &stage.key_at);
         keys.stages.push(rule.unwrap_or_else(|problem| {
             problems.push(*problem);
             None
         }));
     }
     for sink in &pipeline.sinks {
-        let rule = resolve(pipeline, &keys.stages, sink.partition_by.as_ref(), &sink.from, &sink.key_at);
+        let rule = resolve(pipeline, sink.partition_by.as_ref(), &sink.from, &sink.key_at);
         keys.sinks.push(rule.unwrap_or_else(|problem| {
             problems.push(*problem);
             None
@@ -39,7 +39,6 @@ pub(super) fn keys(pipeline: &Pipeline) -> Result<Keys, Vec<Problem>> {
 
 fn resolve(
     pipeline: &Pipeline,
-    before: &[Option<PartitionBy>],
     rule: Option<&KeyRule>,
     from: &[Origin],
     at: &At,
@@ -54,12 +53,7 @@ fn resolve(
         KeyRule::Csv(Column::Name(name)) => PartitionBy::Csv { column: column(pipeline, name, from, at)? },
         KeyRule::Json(pointer) => PartitionBy::Json { pointer: pointer.clone() },
         KeyRule::Record => PartitionBy::Record,
-        KeyRule::Same => {
-            return Ok(from.iter().find_map(|origin| match *origin {
-                Origin::Source(_) => None,
-                Origin::Stage(index) => before[index].clone(),
-            }));
-        }
+        KeyRule::Answer => PartitionBy::Given,
     }))
 }
 

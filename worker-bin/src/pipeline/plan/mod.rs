@@ -3,25 +3,29 @@
 //! A pure function of the pipeline, the cluster and, where a key or a header is named, the first line of a source's first
 //! file; so every node computes the same.
 //!
-//! - Partitions: as the file says; else a batch stage has as many as there are cores (in a cluster, slots), a stream stage
-//!   1, or as many as cores where it says `partition_by`; a directory sink as many as the largest stage it reads from.
+//! - Partitions: as the file says; else a batch stage has as many as there are cores (in a cluster, slots), a stream or
+//!   records stage 1, or as many as cores where it says `partition_by`; a directory sink as many as the largest stage it reads from.
 //! - Hops: with a key from every task to every task; without one, one to one where both sides have the same number of
 //!   tasks above 1, else from every task to every task.
 
 mod columns;
-mod fingerprint;
+mod differences;
 mod hops;
+mod meaning;
 mod partitions;
 mod place;
 mod tasks;
 
+pub use differences::{Difference, differences, moves, render};
+pub use meaning::{meaning, placement};
 pub use partitions::Partitions;
-pub use tasks::{LocalTask, Role, SinkTask, SourceTask, StageTask, Target};
+pub use tasks::{LocalTask, RecordsSettings, Role, SinkTask, SourceTask, StageTask, Target};
 
 use super::cluster::Cluster;
 use super::diagnostics::{ConfigError, Problem};
 use super::model::Pipeline;
 use super::validate::{Nodes, overlapping_ends};
+use std::collections::BTreeMap;
 use worker_core::config::{Graph, Limits, NodeIx};
 use worker_proto::Fingerprint;
 
@@ -48,10 +52,11 @@ pub struct Plan {
     pub local: Vec<LocalTask>,
     /// How many tasks everything has.
     pub partitions: Partitions,
-    /// Of what the pipeline does.
+    /// Of what the pipeline does: of [`meaning()`].
     pub meaning: Fingerprint,
-    /// Of what runs where.
+    /// Of what runs where: of [`placement()`].
     pub placement: Fingerprint,
+    texts: BTreeMap<String, String>,
 }
 
 /// Lays a pipeline out over a cluster, as seen from one of its nodes.
@@ -72,14 +77,16 @@ pub fn plan(pipeline: &Pipeline, cluster: &Cluster, me: NodeIx) -> Result<Plan, 
     let headers = columns::headers(pipeline, |stage| places.stages[stage].contains(&me)).map_err(fail)?;
     let laid = hops::lay(pipeline, &partitions, &places, &keys).map_err(fail)?;
     let names: Vec<String> = cluster.names().map(str::to_owned).collect();
-    let meaning = fingerprint::meaning(pipeline, &partitions, &keys);
-    let placement = fingerprint::placement(&laid.graph, &names);
-    let local = tasks::local(pipeline, &partitions, &laid, &headers, me);
+    let texts = meaning::texts(pipeline, &partitions, &keys);
+    let meaning = meaning::fingerprint("meaning", &texts);
+    let placement = meaning::fingerprint("placement", &meaning::placed(&laid.graph, &names));
+    let local = tasks::local(pipeline, &partitions, &laid, (&keys, &headers), me);
     let limits = Limits {
         credit_bytes: pipeline.budgets.credit_bytes,
         outbox_bytes: pipeline.budgets.outbox_bytes,
         spill_bytes: pipeline.budgets.spill_limit_bytes,
     };
     let slots = cluster.slots(me);
-    Ok(Plan { graph: laid.graph, nodes: names, me, slots, limits, local, partitions, meaning, placement })
+    let graph = laid.graph;
+    Ok(Plan { graph, nodes: names, me, slots, limits, local, partitions, meaning, placement, texts })
 }

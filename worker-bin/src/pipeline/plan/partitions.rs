@@ -54,7 +54,7 @@ fn of_stage(stage: &Stage, cluster: &Cluster) -> Result<u32, Problem> {
     if let Some(count) = stage.partitions {
         return Ok(count);
     }
-    if matches!(stage.mode, Mode::Stream(_)) && stage.partition_by.is_none() {
+    if matches!(stage.mode, Mode::Stream(_) | Mode::Records(_)) && stage.partition_by.is_none() {
         return Ok(1);
     }
     let Some(slots) = cluster.slots_in_all() else {

@@ -1,16 +1,21 @@
 //! What each task on this node needs to run.
 
+use super::columns::Keys;
 use super::hops::Laid;
 use super::partitions::Partitions;
 use crate::pipeline::model::{
-    EarlyExit, Exists, Framing, Header, Mode, Pipeline, Program, Sink, SinkTarget, SourceInput, Stage,
+    EarlyExit, Exists, Framing, Header, Mode, Pipeline, Program, RecordsState, Sink, SinkTarget, SourceInput,
+    Stage,
 };
 use crate::pipeline::part_path;
 use bytes::Bytes;
 use std::path::PathBuf;
 use std::time::Duration;
-use worker_core::config::{BatchSpec, NodeIx, StreamSpec, TaskId, TaskKind};
-use worker_core::route::Edge;
+use worker_core::config::{BatchSpec, NodeIx, RecordsSpec, StreamSpec, TaskId, TaskKind};
+use worker_core::route::{Edge, PartitionBy};
+
+/// Bytes of unanswered requests; more is no faster.
+const IN_FLIGHT_BYTES: u64 = 1 << 20;
 
 /// A task that runs here.
 #[derive(Clone, Debug)]
@@ -68,6 +73,19 @@ pub struct StageTask {
     pub timeout: Option<Duration>,
     /// What every batch and process gets first, with its terminator.
     pub header: Option<Bytes>,
+    /// Where it runs in mode records, what its driver needs beside that.
+    pub records: Option<Box<RecordsSettings>>,
+}
+
+/// What the driver of a records stage needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordsSettings {
+    /// Where a record's key is; `None`: records have none, and there is no state.
+    pub key: Option<PartitionBy>,
+    /// How the program gets back the values it has put.
+    pub state: RecordsState,
+    /// Most state of the task, keys and values; in bytes.
+    pub state_budget_bytes: u64,
 }
 
 /// What a sink task writes.
@@ -105,9 +123,17 @@ pub(super) fn kind(stage: &Stage) -> TaskKind {
             max_dead: batch.max_dead,
         }),
         Mode::Stream(stream) => TaskKind::Stream(StreamSpec {
-            replay_bytes: u64::MAX,
             window: stream.window,
             early_exit_is_done: stream.early_exit == EarlyExit::Done,
+            replay_bytes: stream.replay_limit_bytes,
+        }),
+        Mode::Records(records) => TaskKind::Records(RecordsSpec {
+            in_flight: records.in_flight,
+            in_flight_bytes: IN_FLIGHT_BYTES,
+            tick: records.tick,
+            retry: records.retry,
+            on_error: records.on_error,
+            max_dead: records.max_dead,
         }),
     }
 }
@@ -117,7 +143,7 @@ pub(super) fn local(
     pipeline: &Pipeline,
     partitions: &Partitions,
     laid: &Laid,
-    headers: &[Option<Bytes>],
+    (keys, headers): (&Keys, &[Option<Bytes>]),
     me: NodeIx,
 ) -> Vec<LocalTask> {
     let mut here = Here { laid, me, tasks: Vec::new() };
@@ -133,6 +159,7 @@ pub(super) fn local(
             ok_exit: stage.ok_exit.iter().map(|&status| i32::from(status)).collect(),
             timeout: stage.timeout,
             header: headers[index].clone(),
+            records: records(stage, keys.stages[index].as_ref()),
         });
         let (first, count) = (laid.first_stage[index], partitions.stages[index]);
         here.add(&stage.name, first, count, (stage.framing_in, stage.framing_out), |_| role.clone());
@@ -143,6 +170,17 @@ pub(super) fn local(
         here.add(&sink.name, first, count, framing, |n| Role::Sink(SinkTask { target: target(sink, n) }));
     }
     here.tasks
+}
+
+fn records(stage: &Stage, key: Option<&PartitionBy>) -> Option<Box<RecordsSettings>> {
+    match &stage.mode {
+        Mode::Records(records) => Some(Box::new(RecordsSettings {
+            key: key.cloned(),
+            state: records.state,
+            state_budget_bytes: records.state_budget_bytes,
+        })),
+        Mode::Batch(_) | Mode::Stream(_) => None,
+    }
 }
 
 fn target(sink: &Sink, partition: u32) -> Target {

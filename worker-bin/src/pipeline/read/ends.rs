@@ -58,7 +58,8 @@ pub(super) fn sink<'d>(
     let target = match (file, run) {
         (Some(file), _) => {
             no_program(reader, &mut table);
-            let choices = [("error", Exists::Error), ("replace", Exists::Replace)];
+            let choices =
+                [("error", Exists::Error), ("replace", Exists::Replace), ("append", Exists::Append)];
             let exists = exists.as_ref().and_then(|entry| reader.choice(entry, &choices));
             file_target(reader, &file, exists.unwrap_or(Exists::Error))
         }

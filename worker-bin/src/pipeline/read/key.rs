@@ -12,8 +12,8 @@ pub(super) fn partition_by<'d>(reader: &mut Reader<'d>, table: &mut Table<'d>) -
     let rule = match entry.value.get_ref().as_table() {
         Some(table) => from_table(reader, &entry, Table::new("partition_by", table)),
         None if entry.is_string() => {
-            let same = reader.choice(&entry, &[("record", false), ("key", true)])?;
-            Some(if same { KeyRule::Same } else { KeyRule::Record })
+            let answer = reader.choice(&entry, &[("record", false), ("key", true)])?;
+            Some(if answer { KeyRule::Answer } else { KeyRule::Record })
         }
         None => reader.wrong_type(entry.key, entry.value, EXPECTED),
     }?;

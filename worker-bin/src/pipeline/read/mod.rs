@@ -2,11 +2,14 @@
 
 mod ends;
 mod key;
+mod mode;
 mod program;
 mod stage;
 
-pub(super) use stage::{BATCH_TIMEOUT, default_batch_mode};
+pub(super) use mode::{default_batch_mode, default_records_mode, default_stream_mode};
+pub(super) use stage::default_timeout;
 
+use super::delivery::Delivery;
 use super::diagnostics::{At, Problem};
 use super::model::{Budgets, Framing, PlaceName, Sink, Source, Stage};
 use super::reader::{Entry, Reader, Table};
@@ -17,6 +20,8 @@ use toml::de::{DeTable, DeValue};
 #[derive(Debug, Default)]
 pub(super) struct Draft {
     pub(super) name: Option<String>,
+    /// What is to be promised, if the file says it, and where it says so.
+    pub(super) delivery: Option<(Delivery, At)>,
     pub(super) budgets: DraftBudgets,
     pub(super) sources: Vec<Source>,
     pub(super) stages: Vec<Unjoined<Stage>>,
@@ -115,7 +120,8 @@ fn pipeline<'d>(reader: &mut Reader<'d>, mut table: Table<'d>, draft: &mut Draft
         draft.name = Some(name);
     }
     if let Some(entry) = table.take("delivery") {
-        delivery(reader, &entry);
+        let choices = [("exactly-once", Delivery::ExactlyOnce), ("memory", Delivery::Memory)];
+        draft.delivery = reader.choice(&entry, &choices).map(|delivery| (delivery, entry.at()));
     }
     let drafts = &mut draft.budgets;
     if let Some(entry) = table.take("max_record") {
@@ -136,17 +142,6 @@ fn pipeline<'d>(reader: &mut Reader<'d>, mut table: Table<'d>, draft: &mut Draft
         drafts.budgets.spill_dir = reader.path(&entry);
     }
     table.finish(reader);
-}
-
-fn delivery<'d>(reader: &mut Reader<'d>, entry: &Entry<'d>) {
-    if matches!(entry.value.get_ref(), DeValue::String(text) if text == "exactly-once") {
-        let problem =
-            Problem::at(&entry.at(), "`delivery` cannot be \"exactly-once\" yet", "this version has \"memory\" only")
-                .help("write delivery = \"memory\", or leave it out: nothing is lost or repeated while every process lives");
-        reader.problems.push(problem);
-        return;
-    }
-    reader.choice(entry, &[("memory", ())]);
 }
 
 /// The tables below `[source]`, `[stage]` or `[sink]`, with their names.

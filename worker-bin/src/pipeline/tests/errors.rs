@@ -1,8 +1,9 @@
 //! What people are told about wrong files, word for word: every message shows the line, a caret and what to do.
 
 use super::{cluster, laid_out, read, read_with, three_nodes};
-use crate::pipeline::{ConfigError, plan};
+use crate::pipeline::{ConfigError, StateWish, plan};
 use proptest::prelude::*;
+use std::path::Path;
 use worker_core::config::NodeIx;
 
 /// A source before and a sink behind the stage's own text, as one line.
@@ -20,7 +21,7 @@ fn keys_and_types() {
     shows("unknown_key", read(&stage("run = ['grep', 'x']\npartitons = 4")));
     shows(
         "unknown_keys_of_later_versions",
-        read(&stage("run = ['a']\nrate = '5/s'\ninput = 'arg'\nreplay_limit = 5")),
+        read(&stage("run = ['a']\nrate = '5/s'\ninput = 'arg'\ninflight = 5")),
     );
     shows("unknown_top_level", read(&stage("run = ['a']\n[stages.x]\nrun = ['b']")));
     shows("follow", read("[source.a]\nfile='x'\nfollow = true\n[sink.b]\nstdout=true\n"));
@@ -40,15 +41,9 @@ fn keys_and_types() {
 
 #[test]
 fn values_of_later_versions() {
-    shows("mode_records", read(&stage("run = ['a']\nmode = 'records'")));
     shows("framing_csv", read("[source.a]\nfile='x'\nframing = 'csv'\n[sink.b]\nstdout=true\n"));
     shows("framing_start", read("[source.a]\nfile='x'\nframing = { start = '^a' }\n[sink.b]\nstdout=true\n"));
     shows("order_input", read("[source.a]\nfile='x'\n[sink.b]\nstdout=true\norder = 'input'\n"));
-    shows("exists_append", read("[source.a]\nfile='x'\n[sink.b]\nfile='y'\nexists = 'append'\n"));
-    shows(
-        "exactly_once",
-        read(&format!("[pipeline]\ndelivery = \"exactly-once\"\n{}", stage("run = ['a']"))),
-    );
 }
 
 #[test]
@@ -121,7 +116,71 @@ fn values() {
     shows("bad_key_rule", read(&stage("run = ['a']\npartition_by = { feild = 7 }")));
     shows("bad_pointer", read(&stage("run = ['a']\npartition_by = { json = 'user.id' }")));
     shows("field_zero", read(&stage("run = ['a']\npartition_by = { field = 0 }")));
-    shows("key_without_hop", read(&stage("run = ['a']\npartition_by = 'key'")));
+}
+
+#[test]
+fn keys_of_other_modes() {
+    shows("replay_limit_in_batch", read(&stage("run = ['a']\nreplay_limit = '1GiB'")));
+    shows(
+        "stream_keys_in_records",
+        read(&stage("run = ['a']\nmode = 'records'\nwindow = { every = '1m' }\nearly_exit = 'done'")),
+    );
+    shows(
+        "records_keys_in_stream",
+        read(&stage("run = ['a']\nmode = 'stream'\ntick = '1s'\non_error = 'halt'")),
+    );
+    shows(
+        "batch_limits_in_records",
+        read(&stage("run = ['a']\nmode = 'records'\nbatch = { max_records = 5 }")),
+    );
+}
+
+#[test]
+fn records() {
+    let records = |text: &str| read(&stage(&format!("run = ['a']\nmode = 'records'\n{text}")));
+    shows("state_without_key", records("state = 'inline'\nstate_budget = '1GiB'"));
+    shows(
+        "records_values",
+        records("partition_by = 'record'\nin_flight = 0\ntick = '0s'\nstate = 'inlined'\nstate_budget = 0"),
+    );
+    shows("too_many_in_flight", records("in_flight = 100000"));
+    shows("misspelled_in_flight", records("inflight = 5"));
+    let header = "[source.log]\nfile = 'x'\nheader = 'repeat'\n[stage.a]\nrun = ['a']\nmode = 'records'\n[sink.out]\nstdout = true\n";
+    shows("header_into_records", read(header));
+}
+
+#[test]
+fn keys_of_answers() {
+    shows("answer_key_behind_a_source", read(&stage("run = ['a']\npartition_by = 'key'")));
+    let behind = |mode: &str, reader: &str| {
+        read(&format!(
+            "[source.s]\nfile='x'\n[stage.a]\nfrom='s'\nrun=['a']\nmode='{mode}'\n[stage.b]\nfrom='a'\nrun=['b']\n{reader}\n\
+             [sink.o]\nfrom='b'\nstdout=true\n"
+        ))
+    };
+    shows("answer_key_behind_a_stream", behind("stream", "partition_by = 'key'"));
+    shows("answer_key_into_records", behind("records", "mode = 'records'\npartition_by = 'key'"));
+    assert!(behind("records", "partition_by = 'key'").is_ok());
+    let sink = "[source.s]\nfile='x'\n[stage.a]\nfrom='s'\nrun=['a']\nmode='records'\n[sink.o]\nfrom=['a','s']\nfile='o/'\n\
+                partition_by = 'key'\n";
+    shows("answer_key_of_only_some", read(sink));
+}
+
+#[test]
+fn state() {
+    let with = |delivery: &str, wish: StateWish<'_>| {
+        read(&format!("[pipeline]\n{delivery}\n{}", stage("run = ['a']")))?.with_state(wish)
+    };
+    let dir = Some(Path::new("/var/state"));
+    shows("state_in_memory", with("delivery = 'memory'", StateWish { dir, ..StateWish::default() }));
+    shows("fresh_without_state", with("", StateWish { fresh: true, ..StateWish::default() }));
+    shows("delivery_misspelled", with("delivery = 'exactly_once'", StateWish::default()));
+    let file = "[source.s]\nfile='x'\n[sink.o]\nfile='state/out.txt'\n";
+    let dir = Some(Path::new("/base/state"));
+    shows(
+        "sink_in_the_state_directory",
+        read(file).unwrap().with_state(StateWish { dir, ..StateWish::default() }),
+    );
 }
 
 #[test]

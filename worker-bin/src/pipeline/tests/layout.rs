@@ -1,11 +1,12 @@
-//! Tasks, links, places and fingerprints.
+//! Tasks, links and places.
 
 use super::{cluster, laid_out, read, three_nodes};
-use crate::pipeline::plan::{Role, Target};
-use crate::pipeline::{Cluster, Plan, load, plan};
+use crate::pipeline::plan::{RecordsSettings, Role, Target};
+use crate::pipeline::{Cluster, Plan, RecordsState, load, plan};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::Path;
+use std::time::Duration;
 use worker_core::config::{NodeIx, TaskKind};
 use worker_core::route::PartitionBy;
 
@@ -46,27 +47,36 @@ fn fan_out_gives_a_task_one_edge_for_every_reader() {
 }
 
 #[test]
-fn the_key_of_the_hop_before_keeps_its_rule() {
-    let text = "[source.s]\nfile='x'\n[stage.a]\nrun=['a']\npartition_by={field=2, delimiter=','}\npartitions=2\n\
-                [stage.b]\nrun=['b']\npartition_by='key'\npartitions=2\n[stage.c]\nrun=['c']\npartition_by='key'\n\
-                partitions=2\n[sink.o]\nstdout=true\n";
+fn the_key_of_an_answer_is_given_beside_the_record() {
+    let text = "[source.s]\nfile='x'\n[stage.a]\nrun=['a']\nmode='records'\npartition_by={field=2, delimiter=','}\npartitions=2\n\
+                tick='5s'\nstate='inline'\nstate_budget='1MiB'\nin_flight=7\n[stage.b]\nrun=['b']\npartition_by='key'\npartitions=2\n\
+                [sink.o]\nstdout=true\n";
     let plan = laid_out(text).unwrap();
     let expected =
         PartitionBy::Field { index: NonZeroUsize::new(2).unwrap(), delimiter: Some(b",".to_vec()) };
-    assert_eq!(plan.local[1].edges[0].by.as_ref(), Some(&expected));
-    assert_eq!(plan.local[3].edges[0].by.as_ref(), Some(&expected));
+    assert_eq!(plan.local[0].edges[0].by.as_ref(), Some(&expected));
+    let a = &plan.local[1];
+    assert_eq!((a.name.as_str(), a.edges[0].by.as_ref()), ("a/0", Some(&PartitionBy::Given)));
+    let Role::Stage(stage) = &a.role else { panic!("a is a stage") };
+    let settings =
+        RecordsSettings { key: Some(expected), state: RecordsState::Inline, state_budget_bytes: 1 << 20 };
+    assert_eq!(stage.records.as_deref(), Some(&settings));
+    let TaskKind::Records(spec) = &plan.graph.task(a.id).kind else { panic!("a is of mode records") };
+    assert_eq!((spec.in_flight, spec.in_flight_bytes, spec.tick), (7, 1 << 20, Some(Duration::from_secs(5))));
+    assert_eq!(stage.timeout, Some(Duration::from_secs(30)), "a program that does not answer is killed");
 }
 
 #[test]
-fn batch_stages_use_all_cores_and_stream_stages_one_task_unless_keyed() {
+fn batch_stages_use_all_cores_and_other_stages_one_task_unless_keyed() {
     let text = "[source.s]\nfile='x'\n[stage.a]\nrun=['a']\n[stage.b]\nmode='stream'\nrun=['b']\n\
-                [stage.c]\nmode='stream'\nrun=['c']\npartition_by='record'\n[sink.o]\nstdout=true\n";
+                [stage.c]\nmode='stream'\nrun=['c']\npartition_by='record'\n[stage.d]\nmode='records'\nrun=['d']\n\
+                [stage.e]\nmode='records'\nrun=['e']\npartition_by='record'\n[sink.o]\nstdout=true\n";
     let cores = u32::try_from(std::thread::available_parallelism().unwrap().get()).unwrap();
-    assert_eq!(laid_out(text).unwrap().partitions.stages, [cores, 1, cores]);
+    assert_eq!(laid_out(text).unwrap().partitions.stages, [cores, 1, cores, 1, cores]);
     let placed =
         text.replace("file='x'", "file='x'\nplace='a'").replace("stdout=true", "stdout=true\nplace='b'");
     let plan = plan(&read(&placed).unwrap(), &three_nodes(), NodeIx(0)).unwrap();
-    assert_eq!(plan.partitions.stages, [6, 1, 6], "the sum of slots");
+    assert_eq!(plan.partitions.stages, [6, 1, 6, 1, 6], "the sum of slots");
     assert_eq!(plan.slots, 2);
 }
 
@@ -121,29 +131,6 @@ fn place_deals_partitions_in_turn() {
     assert_eq!(nodes("s/"), ["a", "c"], "one source task on each named node");
     assert_eq!(nodes("r/"), ["c", "a", "c", "a", "c"]);
     assert_eq!(nodes("o/"), ["b"]);
-}
-
-#[test]
-fn the_meaning_changes_with_programs_and_keys_and_not_with_timeouts() {
-    let text = |stage: &str| format!("[source.s]\nfile='x'\n[stage.a]\n{stage}\n[sink.o]\nstdout=true\n");
-    let meaning = |stage: &str| laid_out(&text(stage)).unwrap().meaning;
-    let base = meaning("run=['a']\npartitions=2");
-    assert_eq!(
-        base,
-        meaning("run=['a']\npartitions=2\ntimeout='9s'\nbatch={max_records=5}\nretry={max_attempts=9}")
-    );
-    for other in [
-        "run=['b']\npartitions=2",
-        "run=['a', '']\npartitions=2",
-        "run=['a']\npartitions=3",
-        "run=['a']\npartitions=2\npartition_by='record'",
-        "run=['a']\npartitions=2\nmode='stream'",
-        "run=['a']\npartitions=2\nok_exit=[0,1]",
-        "run=['a']\npartitions=2\nenv={A='1'}",
-        "run=['a']\npartitions=2\nframing='nul'",
-    ] {
-        assert_ne!(base, meaning(other), "{other}");
-    }
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! Files as people write them, and what they are told.
 
+mod delivery;
 mod errors;
 mod layout;
+mod meaning;
 mod model;
 mod print;
 mod programs;

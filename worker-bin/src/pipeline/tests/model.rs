@@ -2,8 +2,8 @@
 
 use super::{read, read_with};
 use crate::pipeline::{
-    BatchMode, Column, EarlyExit, EnvValue, Exists, Framing, Header, KeyRule, Mode, Origin, SinkTarget,
-    SourceInput, StreamMode,
+    BatchMode, Column, EarlyExit, EnvValue, Exists, Framing, Header, KeyRule, Mode, Origin, RecordsMode,
+    RecordsState, SinkTarget, SourceInput, StreamMode,
 };
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -50,13 +50,31 @@ partition_by = { field = 7 }
 mode = "stream"
 window = { every = "1m" }
 early_exit = "done"
+replay_limit = "1GiB"
 run = "awk '{c[$7]++} END{for(p in c) print c[p], p}'"
+[stage.totals]
+from = "errors"
+partition_by = "record"
+mode = "records"
+in_flight = 16
+tick = "10s"
+state = "inline"
+state_budget = "1MiB"
+retry = { max_attempts = 3 }
+on_error = "halt"
+max_dead = "2%"
+run = ["python3", "totals.py"]
 [sink.out]
 from = "per_path"
 file = "out/"
 exists = "replace"
 partition_by = { csv = "state" }
 order = "any"
+[sink.sums]
+from = "totals"
+partition_by = "key"
+file = "sums.txt"
+exists = "append"
 "#;
 
 #[test]
@@ -87,8 +105,23 @@ fn every_key_of_a_stage_is_understood() {
     assert_eq!(per_path.program.argv, ["awk", "{c[$7]++} END{for(p in c) print c[p], p}"]);
     assert_eq!(per_path.partition_by, Some(KeyRule::Field { index: 7, delimiter: None }));
     let window = Some(Window::Every(Duration::from_secs(60)));
-    assert_eq!(per_path.mode, Mode::Stream(StreamMode { window, early_exit: EarlyExit::Done }));
+    assert_eq!(
+        per_path.mode,
+        Mode::Stream(StreamMode { window, early_exit: EarlyExit::Done, replay_limit_bytes: 1 << 30 })
+    );
     assert_eq!(per_path.timeout, None, "off by default in stream mode");
+    let records = RecordsMode {
+        in_flight: 16,
+        state: RecordsState::Inline,
+        state_budget_bytes: 1 << 20,
+        tick: Some(Duration::from_secs(10)),
+        retry: Retry { max_attempts: 3, initial: Duration::from_millis(100), max: Duration::from_secs(30) },
+        on_error: OnError::Halt,
+        max_dead: MaxDead::Share(0.02),
+    };
+    assert_eq!(pipeline.stages[2].mode, Mode::Records(records));
+    assert_eq!(pipeline.sinks[1].partition_by, Some(KeyRule::Answer));
+    assert!(matches!(pipeline.sinks[1].target, SinkTarget::File { exists: Exists::Append, .. }));
 }
 
 #[test]
@@ -118,7 +151,7 @@ fn every_key_of_ends_and_budgets_is_understood() {
 #[test]
 fn framing_goes_down_the_graph_until_a_stage_says_otherwise() {
     let pipeline = read(EVERYTHING).unwrap();
-    let [errors, per_path] = pipeline.stages.as_slice() else { panic!("two stages") };
+    let [errors, per_path, _] = pipeline.stages.as_slice() else { panic!("three stages") };
     assert_eq!((errors.framing_in, errors.framing_out), (Framing::Nul, Framing::Lines));
     assert_eq!((per_path.framing_in, per_path.framing_out), (Framing::Lines, Framing::Lines));
     assert_eq!(pipeline.sinks[0].framing, Framing::Lines);

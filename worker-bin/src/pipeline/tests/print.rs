@@ -29,6 +29,7 @@ const PIPELINE: &[&[&str]] = &[
     &["outbox = 5"],
     &["spill_limit = '1TB'"],
     &["spill_dir = 'a/../b'", "spill_dir = '/abs'"],
+    &["delivery = 'memory'", "delivery = 'exactly-once'"],
 ];
 const SOURCE: &[&[&str]] =
     &[&["header = 'skip'", "header = 'keep'"], &["framing = 'nul'"], &["place = ['a', 'b']", "place = 'a'"]];
@@ -59,6 +60,17 @@ const STREAM: &[&[&str]] = &[
     &["window = { every = '90s' }", "window = { records = 10 }"],
     &["early_exit = 'done'"],
     &["timeout = '1m'"],
+    &["replay_limit = '3GiB'"],
+];
+const RECORDS: &[&[&str]] = &[
+    &["in_flight = 1", "in_flight = 65536"],
+    &["tick = '10s'"],
+    &["state = 'inline'", "state = 'hello'"],
+    &["state_budget = '1KiB'"],
+    &["retry = { initial = '1s' }"],
+    &["on_error = 'halt'"],
+    &["max_dead = 0"],
+    &["timeout = 'off'"],
 ];
 const SINK: &[&[&str]] = &[&["place = 'b'"], &["order = 'any'"]];
 
@@ -78,12 +90,13 @@ fn any_file() -> impl Strategy<Value = String> {
         Just(("from = 's'\n", "from = 'b'\n")),
         Just(("from = ['s', 'b']\n", "from = ['c', 's']\n"))
     ];
-    ((some_of(PIPELINE), source, some_of(SOURCE)), (some_of(PROGRAM), some_of(KEY), some_of(BATCH)), (some_of(STREAM), some_of(KEY)), (sink, some_of(KEY), some_of(SINK)), fan)
-        .prop_map(|((pipeline, source, more_source), (program, key, batch), (stream, stream_key), (sink, sink_key, more_sink), (from_c, from_o))| {
+    ((some_of(PIPELINE), source, some_of(SOURCE)), (some_of(PROGRAM), some_of(KEY), some_of(BATCH)), (some_of(STREAM), some_of(KEY)), (sink, some_of(KEY), some_of(SINK)), fan, some_of(RECORDS))
+        .prop_map(|((pipeline, source, more_source), (program, key, batch), (stream, stream_key), (sink, sink_key, more_sink), (from_c, from_o), records)| {
             format!(
                 "[pipeline]\n{pipeline}[source.s]\n{source}{more_source}[stage.b]\nfrom = 's'\nrun = ['a b', '']\n\
                  {program}{key}{batch}[stage.'c.d']\nrun = 'awk \"{{print}}\"'\nmode = 'stream'\n{from_c}{stream}{stream_key}\
-                 [stage.c]\nrun = ['z']\nfrom = 'c.d'\n[sink.o]\n{sink}{sink_key}{more_sink}{from_o}"
+                 [stage.c]\nrun = ['z']\nfrom = 'c.d'\n[stage.r]\nrun = ['r']\nfrom = 'b'\nmode = 'records'\npartition_by = 'record'\n{records}\
+                 [sink.p]\nfrom = 'r'\nrun = ['p']\npartition_by = 'key'\n[sink.o]\n{sink}{sink_key}{more_sink}{from_o}"
             )
         })
         .prop_filter("everything is read", |text| text.contains("'c', 's'"))
@@ -98,6 +111,7 @@ proptest! {
         if let Ok(pipeline) = read(&text) {
             prop_assert_eq!(&again(&pipeline, Detail::Short), &pipeline);
             let full = again(&pipeline, Detail::Full);
+            prop_assert_eq!((full.delivery, &full.state_dir), (pipeline.delivery, &pipeline.state_dir));
             prop_assert_eq!(full.stages, pipeline.stages);
             prop_assert_eq!(full.sources, pipeline.sources);
             prop_assert_eq!(full.sinks, pipeline.sinks);
@@ -148,7 +162,8 @@ fn a_wrong_command_on_the_command_line_is_shown_in_the_file_that_says_the_same()
 
 #[test]
 fn every_default_can_be_printed() {
-    let text = "[source.s]\nfile='x'\n[stage.a]\nrun=['a']\n[stage.b]\nmode='stream'\nrun=['b']\n[sink.o]\nfile='y'\n";
+    let text = "[source.s]\nfile='x'\n[stage.a]\nrun=['a']\n[stage.b]\nmode='stream'\nrun=['b']\n\
+                [stage.c]\nmode='records'\npartition_by='record'\nrun=['c']\n[sink.o]\nfile='y'\n";
     let mut pipeline = read(text).unwrap();
     pipeline.budgets.spill_dir = Some("/tmp".into());
     insta::assert_snapshot!(to_toml(&pipeline, Detail::Full));

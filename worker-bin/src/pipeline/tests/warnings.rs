@@ -41,6 +41,26 @@ fn streams_without_window_behind_an_endless_source() {
 }
 
 #[test]
+fn what_exactly_once_cannot_do_for_ends_that_are_no_files() {
+    let text = "[pipeline]\ndelivery='exactly-once'\n[source.typed]\nstdin=true\n[source.fed]\nrun=['feed']\n\
+                [source.followed]\nrun=['tail', '-f', 'x']\n[stage.sums]\nfrom=['typed','fed']\nmode='stream'\nrun=['sort']\n\
+                [stage.more]\nfrom='followed'\nmode='stream'\nrun=['sort']\nwindow={every='1m'}\n[sink.shown]\nfrom='sums'\nstdout=true\n\
+                [sink.stored]\nfrom='more'\nrun=['psql']\n";
+    insta::assert_snapshot!("exactly_once", warned(text));
+    assert_eq!(
+        warned(&text.replace("delivery='exactly-once'", "")),
+        "",
+        "nothing of it is promised in memory"
+    );
+    let files = "[pipeline]\ndelivery='exactly-once'\n[source.s]\nfile='x'\n[stage.a]\nmode='stream'\nrun=['sort']\n\
+                 [sink.o]\nfile='y'\n";
+    assert_eq!(warned(files), "");
+    let windows =
+        text.replace("run=['sort']\n[stage.more]", "run=['sort']\nwindow={records=5}\n[stage.more]");
+    assert!(!warned(&windows).contains("replay_limit"));
+}
+
+#[test]
 fn variables_that_nothing_uses() {
     insta::assert_snapshot!(
         "unused_variable",

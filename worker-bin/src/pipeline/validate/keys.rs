@@ -1,63 +1,46 @@
-//! `partition_by = "key"` takes the rule of the hop before, which has to have one.
+//! `partition_by = "key"` takes the key that an answer names, so it stands behind records stages only, and not before one:
+//! the key decides the way and does not travel with the record.
 
 use super::Joined;
 use crate::pipeline::diagnostics::{At, Problem};
-use crate::pipeline::model::{KeyRule, Origin};
+use crate::pipeline::model::{KeyRule, Mode, Origin};
 
-/// Stages and sinks that want the key of the hop before where there is none, or several.
+/// Stages and sinks that want the key of an answer where there is none, or where it would be needed once more.
 pub(in crate::pipeline) fn key_rules(joined: &Joined) -> Vec<Problem> {
-    let stages = joined.stages.iter().map(|s| (&s.partition_by, &s.from, &s.key_at, &s.name));
-    let sinks = joined.sinks.iter().map(|s| (&s.partition_by, &s.from, &s.key_at, &s.name));
-    stages
+    let stages = joined.stages.iter().map(|s| (&s.partition_by, &s.from, &s.key_at, s.name.as_str()));
+    let sinks = joined.sinks.iter().map(|s| (&s.partition_by, &s.from, &s.key_at, s.name.as_str()));
+    let unanswered = stages
         .chain(sinks)
-        .filter(|(rule, ..)| **rule == Some(KeyRule::Same))
-        .filter_map(|(_, from, at, name)| before(joined, from, at, name).err())
-        .collect()
+        .filter(|(rule, ..)| **rule == Some(KeyRule::Answer))
+        .filter_map(|(_, from, at, name)| unanswered(joined, from, at, name));
+    let is_records = |mode: &Mode| matches!(mode, Mode::Records(_));
+    let keyless = joined
+        .stages
+        .iter()
+        .filter(|s| s.partition_by == Some(KeyRule::Answer) && is_records(&s.mode))
+        .map(|s| {
+            Problem::at(&s.key_at, format!("`{}` would not know the key of a record", s.name), "the key of an answer says where a record goes, and is not in it")
+                .help("let the answers before it emit records that hold the key, and name its place: partition_by = { json = \"/key\" }, for example")
+        });
+    unanswered.chain(keyless).collect()
 }
 
-fn before(joined: &Joined, from: &[Origin], at: &At, name: &str) -> Result<(), Problem> {
-    let mut seen: Option<(&str, &KeyRule)> = None;
-    for origin in from {
-        let (upstream, rule) = match *origin {
-            Origin::Source(index) => (joined.sources[index].name.as_str(), None),
-            Origin::Stage(index) => {
-                let stage = &joined.stages[index];
-                (stage.name.as_str(), inherited(joined, index))
-            }
-        };
-        let Some(rule) = rule else {
-            let title = format!("`{name}` has no hop before it that decides a key");
-            return Err(Problem::at(at, title, format!("`{upstream}` is not partitioned by a key"))
-                .help("say what the key is, for example partition_by = { field = 1 }"));
-        };
-        match seen {
-            Some((first, other)) if other != rule => {
-                let title = format!("`{name}` would have two different keys");
-                return Err(Problem::at(
-                    at,
-                    title,
-                    format!("`{first}` and `{upstream}` are partitioned differently"),
-                )
-                .help("say what the key is, for example partition_by = { field = 1 }"));
-            }
-            Some(_) | None => seen = Some((upstream, rule)),
-        }
-    }
-    Ok(())
-}
-
-/// The rule by which records come into a stage, found through stages that take it from the hop before.
-fn inherited(joined: &Joined, mut index: usize) -> Option<&KeyRule> {
-    loop {
-        let stage = &joined.stages[index];
-        match stage.partition_by.as_ref()? {
-            KeyRule::Same => match stage.from.first()? {
-                Origin::Source(_) => return None,
-                Origin::Stage(upstream) => index = *upstream,
-            },
-            rule @ (KeyRule::Field { .. } | KeyRule::Csv(_) | KeyRule::Json(_) | KeyRule::Record) => {
-                return Some(rule);
+fn unanswered(joined: &Joined, from: &[Origin], at: &At, name: &str) -> Option<Problem> {
+    let other = from.iter().find_map(|origin| match *origin {
+        Origin::Source(index) => Some((joined.sources[index].name.as_str(), "is a source")),
+        Origin::Stage(index) => {
+            let stage = &joined.stages[index];
+            match stage.mode {
+                Mode::Records(_) => None,
+                Mode::Batch(_) => Some((stage.name.as_str(), "is of mode batch")),
+                Mode::Stream(_) => Some((stage.name.as_str(), "is of mode stream")),
             }
         }
-    }
+    });
+    let (upstream, what) = other?;
+    let title = format!("`{name}` takes its key from answers, and `{upstream}` gives none");
+    Some(
+        Problem::at(at, title, format!("`{upstream}` {what}; only mode = \"records\" answers with keys"))
+            .help("say what the key is, for example partition_by = { field = 1 }"),
+    )
 }

@@ -3,10 +3,12 @@
 mod ends;
 mod graph;
 mod keys;
+mod records;
 
 pub(super) use ends::{Nodes, overlapping_ends};
 pub(super) use graph::{Joined, join};
 pub(super) use keys::key_rules;
+pub(super) use records::records;
 
 use super::diagnostics::{At, Problem};
 use super::read::DraftBudgets;

@@ -1,0 +1,97 @@
+//! What is promised about each record, and where the state that this takes is kept.
+
+use super::diagnostics::{At, ConfigError, Problem, normalized};
+use super::model::{Pipeline, SinkTarget};
+use std::path::{Path, PathBuf};
+
+/// What is promised about each record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// Survives everything but the death of a process.
+    Memory,
+    /// The result is what it would have been had nothing failed.
+    ExactlyOnce,
+}
+
+/// What a command line says about state.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StateWish<'a> {
+    /// `--state`: relative to where the worker was started.
+    pub dir: Option<&'a Path>,
+    /// `--fresh`.
+    pub fresh: bool,
+    /// The node of a cluster file: it has a directory of its own below.
+    pub node: Option<&'a str>,
+}
+
+impl Delivery {
+    /// As it is written in a pipeline file.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::ExactlyOnce => "exactly-once",
+        }
+    }
+}
+
+impl Pipeline {
+    /// Settles [`Pipeline::delivery`] and [`Pipeline::state_dir`]: `--state` asks for exactly-once where the file does not
+    /// say; without it, state is in `.worker/NAME` beside a file that asks for exactly-once.
+    ///
+    /// # Errors
+    /// State is wanted and the file asks for delivery in memory, `--fresh` without state, or a sink that writes into it.
+    pub fn with_state(mut self, wish: StateWish<'_>) -> Result<Self, ConfigError> {
+        let problem = match (wish.dir, self.delivery, &self.delivery_at) {
+            (Some(dir), Delivery::Memory, Some(at)) => Some(no_state_in_memory(dir, at)),
+            (None, Delivery::Memory, _) if wish.fresh => Some(nothing_to_start_over()),
+            (Some(_) | None, _, _) => None,
+        };
+        if let Some(problem) = problem {
+            return Err(ConfigError::one(&self.text, problem));
+        }
+        if let Some(dir) = wish.dir {
+            let whole = std::path::absolute(dir).map_err(|error| ConfigError::unreadable(dir, &error))?;
+            self.delivery = Delivery::ExactlyOnce;
+            self.state_dir = Some(normalized(Path::new("/"), &whole));
+        }
+        if let (Some(dir), Some(node)) = (&mut self.state_dir, wish.node) {
+            dir.push(node);
+        }
+        match self.sink_in_state() {
+            Some(problem) => Err(ConfigError::one(&self.text, problem)),
+            None => Ok(self),
+        }
+    }
+
+    fn sink_in_state(&self) -> Option<Problem> {
+        let state = self.state_dir.as_ref()?;
+        self.sinks.iter().find_map(|sink| match &sink.target {
+            SinkTarget::File { path, at, .. } | SinkTarget::Directory { path, at, .. } => {
+                path.starts_with(state).then(|| {
+                    let title = format!("sink `{}` would write into the state directory", sink.name);
+                    Problem::at(at, title, format!("state is kept in {}", state.display()))
+                        .help("name another directory with --state, or another file here")
+                })
+            }
+            SinkTarget::Stdout | SinkTarget::Program(_) => None,
+        })
+    }
+}
+
+/// Where state is kept for a file that asks for exactly-once.
+pub(super) fn default_state_dir(dir: &Path, name: &str) -> PathBuf {
+    dir.join(".worker").join(name)
+}
+
+fn no_state_in_memory(dir: &Path, at: &At) -> Problem {
+    let title = format!("`--state {}`: this file keeps no state", dir.display());
+    Problem::at(at, title, "asks for delivery in memory")
+        .help("write delivery = \"exactly-once\", or remove this line: --state alone asks for it; or run without --state")
+}
+
+fn nothing_to_start_over() -> Problem {
+    Problem::new("`--fresh` starts over what a state directory holds, and this run has none").help(
+        "run without --fresh; or keep state, with --state DIR or delivery = \"exactly-once\" in [pipeline]",
+    )
+}
