@@ -35,7 +35,7 @@ use crate::event::{Body, Chunk, DeadLetter, Output};
 use bytes::Bytes;
 pub use group::{KEY_GROUPS, KeyGroup, key_group, partition_of};
 use key::KeyReader;
-pub use key::{NoKey, PartitionBy};
+pub use key::{NoKey, PartitionBy, RecordKey};
 use worker_proto::{Batch, LinkId};
 
 /// From this size on, in bytes of payload, a keyless batch goes whole to one link instead of being dealt to all.

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 use tokio::sync::Notify;
-use worker_core::event::{Failure, Spent};
+use worker_core::event::{Failure, FailureKind, Spent};
 use worker_proto::Batch;
 
 /// What a successful run moved.
@@ -49,7 +49,9 @@ pub async fn run_batch(
     let input_bytes: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
     let gauges = Gauges::default();
     let kill = Notify::new();
-    let service = Service { program, env, gauges: &gauges, stream: false, kill: &kill };
+    let refusal = FailureKind::Worker;
+    let service =
+        Service { program, env, gauges: &gauges, stream: false, gathers: false, refusal, kill: &kill };
     let feed = async {
         let stdin = Stdin { pipe, gauges: &gauges };
         while !pieces.is_empty() {

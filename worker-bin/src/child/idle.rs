@@ -24,7 +24,7 @@ impl Watched<'_> {
     /// Returns when the child did nothing for `limit`; never without a limit.
     ///
     /// It did something when a byte moved or a process of its group used the processor or did I/O. Its clock stands
-    /// still while it has no unread input and may expect more. Each look counts for at most one tick, so time in which
+    /// still while it has no unread input, owes no answer and may expect more. Each look counts for at most one tick, so time in which
     /// this process itself was stopped or busy does not count.
     pub(crate) async fn idle_for(self, limit: Option<Duration>) {
         let Some(limit) = limit else { return std::future::pending().await };
@@ -37,7 +37,8 @@ impl Watched<'_> {
             looked = Instant::now();
             let unread = bytes_inside(self.unread);
             let now = Some((self.gauges.moved(), unread));
-            let expects_more = unread == 0 && !self.gauges.closed.load(Relaxed);
+            let owes = self.gauges.closed.load(Relaxed) || self.gauges.owed.load(Relaxed) > 0;
+            let expects_more = unread == 0 && !owes;
             if std::mem::replace(&mut moved, now) != now || expects_more {
                 (idle, activity) = (Duration::ZERO, None);
                 continue;

@@ -1,10 +1,11 @@
-//! Child processes: the launcher that starts them, and the three ways to talk to them.
+//! Child processes: the launcher that starts them, and the ways to talk to them.
 //!
 //! [`Launcher`] is a handle on a small process, this binary started as `worker __launcher`, which makes and ends every
 //! child: starting one does not depend on how large the worker is, and no descendant survives the worker.
 //!
 //! - [`run_batch`] gives one batch to a fresh process and reads its answer to the end;
 //! - [`start_stream`] feeds a process for as long as a task or window lives;
+//! - [`start_records`] asks a process about each record and takes its answers;
 //! - [`start_source`] and [`start_sink`] lend one end of a program that is itself an end of the pipeline.
 //!
 //! All of them serve standard input, output and error together, so that no order in which a program reads and writes
@@ -19,6 +20,7 @@ mod launcher_main;
 mod piped;
 mod pipes;
 mod program;
+pub mod records;
 mod serve;
 mod stderr;
 mod stream;
@@ -29,5 +31,6 @@ pub use launcher::Launcher;
 pub use launcher_main::{LAUNCHER_ARG, launcher_main};
 pub use piped::{PipedChild, start_sink, start_source};
 pub use program::{Program, TaskEnv};
+pub use records::start_records;
 pub use stderr::LogLimit;
 pub use stream::{StreamEvents, StreamHandle, start_stream};

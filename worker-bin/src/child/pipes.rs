@@ -33,6 +33,8 @@ pub(crate) struct Gauges {
     pub(crate) complained: AtomicU64,
     /// Everything meant for its standard input was written, and the pipe closed.
     pub(crate) closed: AtomicBool,
+    /// Answers that it owes, where each request gets one.
+    pub(crate) owed: AtomicU64,
     /// Told whenever bytes were written to its standard input.
     pub(crate) stirred: Notify,
 }

@@ -29,6 +29,15 @@ const AFTERMATH_BYTES_MAX: u64 = 8 << 20;
 /// How long a killed child may take to die before it is left alone (it sits in the kernel, or is another user's).
 const DEATH_LOOKS: u32 = 20;
 
+/// How often the output of a child that writes all the time is read. Being woken at every write costs more than the work.
+const GATHER: Duration = Duration::from_millis(1);
+
+/// A child that owes this many answers has something to do meanwhile.
+const GATHER_OWED_MIN: u64 = 64;
+
+/// Writes that come faster than this are gathered.
+const GATHER_BELOW: Duration = Duration::from_micros(50);
+
 /// Takes the batches that a child printed; its error ends the child.
 pub(crate) type Deliver<'a> = &'a mut (dyn FnMut(Batch) -> Result<(), String> + Send);
 
@@ -50,6 +59,8 @@ pub(crate) struct Ended {
     /// Bytes that were written to its standard input, and not read.
     pub(crate) unread: u64,
     pub(crate) records: u64,
+    /// The last lines it said on standard error.
+    pub(crate) stderr_tail: String,
 }
 
 /// What `serve` needs besides the pipes.
@@ -59,6 +70,10 @@ pub(crate) struct Service<'a> {
     pub(crate) gauges: &'a Gauges,
     /// A stream: output is delivered as soon as there is no more to read, and a child that buffers it is told on.
     pub(crate) stream: bool,
+    /// Its output comes in many small writes: a busy child is read every [`GATHER`], not at each of them.
+    pub(crate) gathers: bool,
+    /// What it is when its output is refused.
+    pub(crate) refusal: FailureKind,
     /// Told when the child shall be killed.
     pub(crate) kill: &'a Notify,
 }
@@ -131,7 +146,8 @@ impl Running {
                 (None, Some(Err(why))) => Err(words.failure(FailureKind::Worker, why)),
                 (None, None) => Err(words.failure(FailureKind::Worker, "its end was never seen".into())),
             };
-        Ended { result, unread: bytes_inside(&unread), records: chunker.records() }
+        let (unread, stderr_tail) = (bytes_inside(&unread), tail.text());
+        Ended { result, unread, records: chunker.records(), stderr_tail }
     }
 }
 
@@ -234,6 +250,7 @@ async fn read_output(
 ) -> Result<(), Fault> {
     let program = service.program;
     let mut open = true;
+    let mut woken = Instant::now();
     while open {
         tokio::task::consume_budget().await;
         let waits = match pipe.try_read_buf(chunker.space()) {
@@ -246,22 +263,36 @@ async fn read_output(
             Err(error) => return Err(cannot(program, "read from", &error)),
         };
         while let Some(batch) = chunker.next().map_err(|error| too_long(program, error))? {
-            deliver(batch).map_err(|why| Fault::Failed(FailureKind::Worker, why))?;
+            deliver(batch).map_err(|why| Fault::Failed(service.refusal, why))?;
         }
         if service.stream
             && (waits || !open)
             && let Some(batch) = chunker.flush().map_err(|error| too_long(program, error))?
         {
-            deliver(batch).map_err(|why| Fault::Failed(FailureKind::Worker, why))?;
+            deliver(batch).map_err(|why| Fault::Failed(service.refusal, why))?;
         }
         if waits {
             tokio::select! {
                 ready = pipe.readable() => ready.map_err(|error| cannot(program, "read from", &error))?,
                 () = stop.notified() => open = false,
             }
+            if service.gathers {
+                gather(service, &mut woken).await;
+            }
         }
     }
     Ok(())
+}
+
+/// Lets a busy child go on for a moment, so that much is read at once.
+async fn gather(service: &Service<'_>, woken: &mut Instant) {
+    let now = Instant::now();
+    let since = now - std::mem::replace(woken, now);
+    if since < GATHER_BELOW && service.gauges.owed.load(Relaxed) >= GATHER_OWED_MIN {
+        sleep(GATHER).await;
+        // So that the next wait, which is short if the child is still busy, is gathered too.
+        *woken = Instant::now();
+    }
 }
 
 /// The rest, unterminated record included: only a good end makes it count.
@@ -269,7 +300,7 @@ fn deliver_last(chunker: &mut Chunker, service: &Service<'_>, deliver: Deliver<'
     let failed = |kind, message| LastWords::default().failure(kind, message);
     match chunker.finish() {
         Ok(None) => Ok(()),
-        Ok(Some(batch)) => deliver(batch).map_err(|why| failed(FailureKind::Worker, why)),
+        Ok(Some(batch)) => deliver(batch).map_err(|why| failed(service.refusal, why)),
         Err(error) => match too_long(service.program, error) {
             Fault::Failed(kind, message) => Err(failed(kind, message)),
             Fault::Timeout(_) | Fault::Told => Ok(()),

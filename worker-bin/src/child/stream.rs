@@ -10,7 +10,7 @@ use std::io;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, mpsc};
-use worker_core::event::Failure;
+use worker_core::event::{Failure, FailureKind};
 use worker_proto::Batch;
 
 /// What happens to a stream child. Called on the child's own tokio task, never at once; must not block.
@@ -112,6 +112,8 @@ impl Stream {
             env: &self.env,
             gauges: &gauges,
             stream: true,
+            gathers: false,
+            refusal: FailureKind::Worker,
             kill: &self.kill,
         };
         let feed = self.feed(Stdin { pipe, gauges: &gauges }, header, orders);

@@ -5,6 +5,7 @@
 mod batch;
 mod launcher;
 mod piped;
+mod records;
 mod stream;
 
 use bytes::Bytes;

@@ -64,6 +64,26 @@ pub enum NoKey {
     NotGiven,
 }
 
+/// Reads the keys of records that were routed by them, for the task that received them.
+#[derive(Debug)]
+pub struct RecordKey(KeyReader);
+
+impl RecordKey {
+    /// Reads what an edge routes by; `terminator` ends the records of that edge.
+    #[must_use]
+    pub fn new(by: PartitionBy, terminator: u8) -> Self {
+        Self(KeyReader::new(by, terminator))
+    }
+
+    /// The key of `record`, which comes without its terminator.
+    ///
+    /// # Errors
+    /// [`NoKey`] says what is missing; always for [`PartitionBy::Given`], which is not in the record.
+    pub fn of<'a>(&'a mut self, record: &'a [u8]) -> Result<&'a [u8], NoKey> {
+        self.0.key(record, None)
+    }
+}
+
 /// Reads keys, with the scratch space that takes.
 #[derive(Debug)]
 pub(super) enum KeyReader {
