@@ -153,9 +153,11 @@ fn node<'d>(reader: &mut Reader<'d>, entry: &Entry<'d>) -> Option<ClusterNode> {
     let title = format!("[node.{}]", entry.key);
     let mut table = reader.table(entry, title.clone())?;
     let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
-    if entry.key.is_empty() || entry.key.len() > 64 || !entry.key.chars().all(good) {
+    // It names a directory of state, so it is none of the names that begin with a dot.
+    let good_first = entry.key.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+    if !good_first || entry.key.len() > 64 || !entry.key.chars().all(good) {
         let title = format!("`{}` cannot be the name of a node", entry.key);
-        let label = "expected up to 64 letters, digits, `_`, `-` and `.`";
+        let label = "expected up to 64 letters, digits, `_`, `-` and `.`, a letter or digit first";
         reader.problems.push(Problem::at(&entry.key_at, title, label));
     }
     let address = match table.take("address") {

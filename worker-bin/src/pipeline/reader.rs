@@ -8,6 +8,9 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+/// Keys that people may have read of and that do not exist yet; no other key is meant by them.
+const LATER_KEYS: [&str; 4] = ["rate", "follow", "input", "shared"];
+
 /// A value and where it stands.
 pub(super) type Value<'d> = Spanned<DeValue<'d>>;
 
@@ -69,7 +72,8 @@ impl<'d> Table<'d> {
     /// Reports the keys that nobody asked for.
     pub(super) fn finish(self, reader: &mut Reader<'_>) {
         for entry in self.entries {
-            let close = suggestion(entry.key, self.asked.iter().copied());
+            let is_later = LATER_KEYS.contains(&entry.key);
+            let close = suggestion(entry.key, self.asked.iter().copied()).filter(|_| !is_later);
             let known = match close {
                 Some(_) => None,
                 None => Some(format!("known here: {}", self.asked.join(", "))),
@@ -78,7 +82,7 @@ impl<'d> Table<'d> {
                 Problem::at(
                     &entry.key_at,
                     format!("unknown key `{}` in {}", entry.key, self.title),
-                    "not a key of this table",
+                    if is_later { "not in this version" } else { "not a key of this table" },
                 )
                 .help_if(close)
                 .help_if(known),

@@ -219,6 +219,7 @@ fn nodes() {
         cluster("[node.a]\naddress='10.0.0.1'\n[node.b]\naddress='b:99999'\n[node.c]\n"),
     );
     shows("cluster_one_address", cluster("[node.a]\naddress='h:1'\n[node.b]\naddress='h:1'\n"));
+    shows("cluster_bad_name", cluster("[node.\"..\"]\naddress='h:1'\n"));
     shows("cluster_unknown_key", cluster("[node.a]\nadress='h:1'\n"));
     shows("cluster_unknown_node", three_nodes().find("d").map(|_| ()));
     let on = |text: &str| plan(&read(text)?, &three_nodes(), NodeIx(0));
