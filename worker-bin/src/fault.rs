@@ -10,6 +10,10 @@
 //! returns the error. Names are `WHAT.before` and `WHAT.after`, such as `sink.sync.before`; `WHAT` alone is both. An error
 //! at `after` stands for an operation that was done and yet failed. A value that cannot be read fails every point, so that
 //! a test with a mistake in it does not pass. Points exist only in builds with debug assertions.
+//!
+//! The ends of a pipeline pass `sink.cut`, `sink.write`, `sink.sync`, `sink.directory`, `dead.cut`, `dead.write`,
+//! `dead.sync`, `dead.directory`, and for a source's list of files `list.write`, `list.sync`, `list.rename`,
+//! `list.directory`.
 
 use std::io;
 

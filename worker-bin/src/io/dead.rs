@@ -1,23 +1,29 @@
-//! Dead letters in memory mode: one file of JSON lines for a run.
+//! Dead letters, one JSON line each: [`DeadLetterFile`] in memory mode, [`DeadLetterLog`] with a state directory.
+//!
+//! A line has `time`, `task`, `reason`, `attempts`, then `record` (without its terminator; `record_b64` if it is not
+//! UTF-8), and where they are known `exit_status` or `signal` of the program, `stderr_tail` and `origin` (the task it came
+//! from and its position on that link). With a state directory it also has `id`, `stage` and, where known, `batch_id`.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use serde::Serialize;
+mod line;
+mod log;
+mod read;
+
+pub use log::{DeadLetterLog, DeadLogError, NewLetter, log_path};
+pub use read::{Letter, LetterOrigin, Letters, read_letters};
+
+use line::{Line, text_of};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 use thiserror::Error;
 use worker_core::event::DeadLetter;
-use worker_proto::Seq;
 
 /// How many names are tried beside files of earlier runs.
 const NAMES_MAX: u32 = 10_000;
 
 /// Appends dead letters to a file that is created with the first of them.
 ///
-/// A line has `time`, `task`, `reason`, `attempts`, then `record` (without its terminator; `record_b64` if it is not
-/// UTF-8), and where they are known `stderr_tail` and `origin` (the task it came from and its position on that link).
 /// Each line is written at once. A file of an earlier run is left alone: `NAME.dead.jsonl` becomes `NAME.dead-1.jsonl`.
 #[derive(Debug)]
 pub struct DeadLetterFile {
@@ -54,7 +60,7 @@ impl DeadLetterFile {
         from: Option<&str>,
         letter: &DeadLetter,
     ) -> Result<(), DeadLetterError> {
-        let line = self.line(task, from, letter, SystemTime::now());
+        let line = text_of(&Line::new(task, from, letter, self.terminator, SystemTime::now()));
         self.file().and_then(|mut file| file.write_all(&line)).map_err(|source| self.failed(source))?;
         self.count += 1;
         Ok(())
@@ -81,50 +87,9 @@ impl DeadLetterFile {
         self.file.as_ref().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
-    fn line(&self, task: &str, from: Option<&str>, letter: &DeadLetter, now: SystemTime) -> Vec<u8> {
-        let record = letter.record.strip_suffix(&[self.terminator]).unwrap_or(&letter.record);
-        let text = std::str::from_utf8(record);
-        let line = Line {
-            time: rfc3339(now),
-            task,
-            reason: &letter.reason,
-            attempts: letter.attempts,
-            record: text.ok(),
-            record_b64: text.is_err().then(|| STANDARD.encode(record)),
-            stderr_tail: Some(letter.stderr_tail.as_str()).filter(|tail| !tail.is_empty()),
-            origin: letter.origin.map(|(_, seq)| Origin { from, seq }),
-        };
-        let mut bytes = serde_json::to_vec(&line).expect("strings and numbers always serialise");
-        bytes.push(b'\n');
-        bytes
-    }
-
     fn failed(&self, source: io::Error) -> DeadLetterError {
         DeadLetterError { path: self.path.clone(), source }
     }
-}
-
-#[derive(Serialize)]
-struct Line<'a> {
-    time: String,
-    task: &'a str,
-    reason: &'a str,
-    attempts: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    record: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    record_b64: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    stderr_tail: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    origin: Option<Origin<'a>>,
-}
-
-#[derive(Serialize)]
-struct Origin<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    from: Option<&'a str>,
-    seq: Seq,
 }
 
 /// A new file at `path`, or with a number in its name if there is one already.
@@ -153,27 +118,6 @@ fn numbered(path: &Path, n: u32) -> PathBuf {
         name.push(extension);
     }
     path.with_file_name(name)
-}
-
-/// UTC with milliseconds, such as `2024-02-29T23:59:59.999Z`.
-fn rfc3339(time: SystemTime) -> String {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let (days, seconds) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
-    let (year, month, day) = civil(days);
-    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", since.subsec_millis())
-}
-
-/// Year, month and day of a day since 1970-01-01, counted in years that begin in March, so that leap days come last.
-fn civil(days: u64) -> (u64, u64, u64) {
-    let days = days + 719_468; // since 0000-03-01
-    let (era, of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let day_of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let march_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * march_month + 2) / 5 + 1;
-    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
-    (year_of_era + era * 400 + u64::from(month <= 2), month, day)
 }
 
 #[cfg(test)]

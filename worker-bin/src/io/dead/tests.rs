@@ -2,8 +2,8 @@ use super::*;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use std::fs;
-use std::time::Duration;
-use worker_proto::LinkId;
+use worker_core::event::FailureKind;
+use worker_proto::{LinkId, Seq};
 
 fn letter(record: &'static [u8]) -> DeadLetter {
     DeadLetter {
@@ -77,12 +77,15 @@ fn a_letter_that_cannot_be_kept_is_an_error_that_names_the_file() {
 }
 
 #[test]
-fn times_are_rfc_3339() {
-    let at = |seconds, ms| rfc3339(UNIX_EPOCH + Duration::from_secs(seconds) + Duration::from_millis(ms));
-    assert_eq!(at(0, 0), "1970-01-01T00:00:00.000Z");
-    assert_eq!(at(951_782_399, 0), "2000-02-28T23:59:59.000Z");
-    assert_eq!(at(951_782_400, 5), "2000-02-29T00:00:00.005Z");
-    assert_eq!(at(1_709_251_199, 999), "2024-02-29T23:59:59.999Z");
-    assert_eq!(at(1_709_251_200, 0), "2024-03-01T00:00:00.000Z");
-    assert_eq!(at(4_102_444_799, 0), "2099-12-31T23:59:59.000Z");
+fn how_a_program_ended_is_told_where_it_is_known() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut dead = DeadLetterFile::new(dir.path().join("job.dead.jsonl"), b'\n');
+    for cause in [FailureKind::Exit(3), FailureKind::Signal(9), FailureKind::Timeout] {
+        dead.put("a/0", None, &DeadLetter { cause: Some(cause), ..letter(b"x\n") }).unwrap();
+    }
+    let told: Vec<_> = lines(dead.path().unwrap())
+        .into_iter()
+        .map(|line| (line["exit_status"].as_i64(), line["signal"].as_i64()))
+        .collect();
+    assert_eq!(told, [(Some(3), None), (None, Some(9)), (None, None)]);
 }

@@ -1,0 +1,286 @@
+//! Reads files of dead letters, of both kinds.
+
+use super::DeadLogError;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use serde::Deserialize;
+use serde::de::Error as _;
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+/// A dead letter as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Raw")]
+pub struct Letter {
+    /// Its number within the task, from 1; `None` in memory mode.
+    pub id: Option<u64>,
+    /// When it was put aside, RFC 3339, UTC.
+    pub time: String,
+    /// The task, as `stage/partition`.
+    pub task: String,
+    /// The stage.
+    pub stage: String,
+    /// Why, in one line.
+    pub reason: String,
+    /// Runs it was in.
+    pub attempts: u32,
+    /// What the program ended with, if it did by itself.
+    pub exit_status: Option<i32>,
+    /// What ended the program.
+    pub signal: Option<i32>,
+    /// The record, without its terminator.
+    pub record: Bytes,
+    /// The last lines a program said on standard error; empty if there are none.
+    pub stderr_tail: String,
+    /// The batch it was in when it failed for good.
+    pub batch_id: Option<String>,
+    /// How it arrived.
+    pub origin: Option<LetterOrigin>,
+}
+
+/// How a record arrived at the task that could not process it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct LetterOrigin {
+    /// The task that sent it.
+    pub from: Option<String>,
+    /// Its position on that link.
+    pub seq: u64,
+}
+
+/// The letters of some files, one after the other.
+///
+/// A line that is no letter is an error and the next one follows. A last line without its end is being written, or was when
+/// its writer died: it is left out.
+#[derive(Debug)]
+pub struct Letters {
+    files: VecDeque<PathBuf>,
+    open: Option<Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    path: PathBuf,
+    reader: BufReader<File>,
+    /// Of the line read last.
+    line: u64,
+}
+
+/// The letters in `path`: a file, or a directory of which all files called `….jsonl` are read, sorted by name. No such
+/// directory has no letters.
+///
+/// # Errors
+/// The path exists and cannot be read.
+pub fn read_letters(path: &Path) -> Result<Letters, DeadLogError> {
+    let files = match path.read_dir() {
+        Ok(entries) => letter_files(entries),
+        Err(e) if e.kind() == io::ErrorKind::NotADirectory => Ok([path.to_owned()].into()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(VecDeque::new()),
+        Err(e) => Err(e),
+    };
+    let files = files.map_err(|source| DeadLogError::Read { path: path.to_owned(), source })?;
+    Ok(Letters { files, open: None })
+}
+
+fn letter_files(entries: std::fs::ReadDir) -> io::Result<VecDeque<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "jsonl") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files.into())
+}
+
+impl Letters {
+    /// The file that the letter or error given last is from.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        self.open.as_ref().map(|open| open.path.as_path())
+    }
+
+    fn advance(&mut self) -> Result<Option<Letter>, DeadLogError> {
+        loop {
+            let open = match &mut self.open {
+                Some(open) => open,
+                None => {
+                    let Some(path) = self.files.pop_front() else { return Ok(None) };
+                    self.open.insert(Open::new(path)?)
+                }
+            };
+            match open.next_line()? {
+                Some(line) => return open.parse(&line).map(Some),
+                None => self.open = None,
+            }
+        }
+    }
+}
+
+impl Iterator for Letters {
+    type Item = Result<Letter, DeadLogError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.advance().transpose()
+    }
+}
+
+impl Open {
+    fn new(path: PathBuf) -> Result<Self, DeadLogError> {
+        match File::open(&path) {
+            Ok(file) => Ok(Self { path, reader: BufReader::new(file), line: 0 }),
+            Err(source) => Err(DeadLogError::Read { path, source }),
+        }
+    }
+
+    /// With its end.
+    fn next_line(&mut self) -> Result<Option<Vec<u8>>, DeadLogError> {
+        let mut line = Vec::new();
+        let read = self.reader.read_until(b'\n', &mut line);
+        read.map_err(|source| DeadLogError::Read { path: self.path.clone(), source })?;
+        self.line += 1;
+        Ok(line.ends_with(b"\n").then_some(line))
+    }
+
+    fn parse(&self, line: &[u8]) -> Result<Letter, DeadLogError> {
+        serde_json::from_slice(line).map_err(|source| DeadLogError::Line {
+            path: self.path.clone(),
+            line: self.line,
+            source,
+        })
+    }
+}
+
+/// A line before its two kinds of records are one.
+#[derive(Deserialize)]
+struct Raw {
+    id: Option<u64>,
+    time: String,
+    task: String,
+    stage: Option<String>,
+    reason: String,
+    attempts: u32,
+    exit_status: Option<i32>,
+    signal: Option<i32>,
+    record: Option<String>,
+    record_b64: Option<String>,
+    #[serde(default)]
+    stderr_tail: String,
+    batch_id: Option<String>,
+    origin: Option<LetterOrigin>,
+}
+
+impl TryFrom<Raw> for Letter {
+    type Error = serde_json::Error;
+
+    fn try_from(raw: Raw) -> Result<Self, Self::Error> {
+        let record = match (raw.record, raw.record_b64) {
+            (Some(text), None) => text.into_bytes(),
+            (None, Some(packed)) => STANDARD.decode(packed).map_err(Self::Error::custom)?,
+            (Some(_), Some(_)) | (None, None) => {
+                return Err(Self::Error::custom("expected one of `record` and `record_b64`"));
+            }
+        };
+        let stage = raw.task.rsplit_once('/').map_or(raw.task.as_str(), |(stage, _)| stage).to_owned();
+        Ok(Self {
+            id: raw.id,
+            time: raw.time,
+            stage: raw.stage.unwrap_or(stage),
+            task: raw.task,
+            reason: raw.reason,
+            attempts: raw.attempts,
+            exit_status: raw.exit_status,
+            signal: raw.signal,
+            record: record.into(),
+            stderr_tail: raw.stderr_tail,
+            batch_id: raw.batch_id,
+            origin: raw.origin,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::dead::{DeadLetterFile, DeadLetterLog, NewLetter};
+    use std::fs;
+    use worker_core::event::{DeadLetter, FailureKind};
+    use worker_proto::{LinkId, Seq};
+
+    fn dead(record: &'static [u8], cause: Option<FailureKind>) -> DeadLetter {
+        DeadLetter {
+            record: Bytes::from_static(record),
+            reason: "no \"good\"".to_owned(),
+            attempts: 3,
+            stderr_tail: "é\n".to_owned(),
+            cause,
+            origin: Some((LinkId(1), Seq(7))),
+        }
+    }
+
+    #[test]
+    fn letters_come_back_as_they_were_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("by_key-12.jsonl");
+        let mut log = DeadLetterLog::open(path.clone(), "by_key/12".to_owned(), b'\n', 0).unwrap();
+        let (text, binary) = (dead(b"a \x00\r\n", Some(FailureKind::Signal(9))), dead(b"\xff", None));
+        let first = NewLetter { letter: &text, from: Some("log/0"), batch_id: Some("b1") };
+        log.append(&[first, NewLetter { letter: &binary, from: None, batch_id: None }]).unwrap();
+        let mut letters = read_letters(dir.path()).unwrap();
+        let got: Vec<Letter> = letters.by_ref().map(Result::unwrap).collect();
+        let want = Letter {
+            id: Some(1),
+            time: got[0].time.clone(),
+            task: "by_key/12".to_owned(),
+            stage: "by_key".to_owned(),
+            reason: "no \"good\"".to_owned(),
+            attempts: 3,
+            exit_status: None,
+            signal: Some(9),
+            record: Bytes::from_static(b"a \x00\r"),
+            stderr_tail: "é\n".to_owned(),
+            batch_id: Some("b1".to_owned()),
+            origin: Some(LetterOrigin { from: Some("log/0".to_owned()), seq: 7 }),
+        };
+        assert_eq!(got[0], want);
+        assert_eq!((got[1].id, &got[1].record[..]), (Some(2), &b"\xff"[..]));
+        assert_eq!(got[1].origin, Some(LetterOrigin { from: None, seq: 7 }));
+        assert_eq!(read_letters(&path).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn files_of_memory_mode_are_read_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut file = DeadLetterFile::new(dir.path().join("job.dead.jsonl"), b'\n');
+        file.put("a/b/3", None, &dead(b"1\n", Some(FailureKind::Exit(2)))).unwrap();
+        let letters: Vec<Letter> = read_letters(dir.path()).unwrap().map(Result::unwrap).collect();
+        assert_eq!((letters[0].id, letters[0].stage.as_str()), (None, "a/b"));
+        assert_eq!((letters[0].exit_status, letters[0].signal), (Some(2), None));
+    }
+
+    #[test]
+    fn bad_lines_are_told_and_an_unfinished_one_is_left_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let good = r#"{"time":"t","task":"a/0","reason":"r","attempts":1,"record":"x","later":{"n":1}}"#;
+        let both = good.replace("\"later\"", "\"record_b64\":\"AA==\",\"l\"");
+        let text = format!("{good}\nnonsense\n{both}\n\n{good}\n{}", &good[..40]);
+        fs::write(dir.path().join("b.jsonl"), text).unwrap();
+        fs::write(dir.path().join("a.jsonl"), "").unwrap();
+        fs::write(dir.path().join("c.txt"), "nonsense\n").unwrap();
+        let all: Vec<_> = read_letters(dir.path()).unwrap().collect();
+        assert_eq!(all.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, false, false, true]);
+        let message = all[1].as_ref().unwrap_err().to_string();
+        assert!(message.contains("b.jsonl, line 2: not a dead letter"), "{message}");
+        assert!(all[2].as_ref().unwrap_err().to_string().contains("one of `record` and `record_b64`"));
+    }
+
+    #[test]
+    fn no_directory_has_no_letters() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(read_letters(&dir.path().join("dead")).unwrap().count(), 0);
+        assert_eq!(read_letters(dir.path()).unwrap().count(), 0);
+    }
+}
