@@ -118,7 +118,7 @@ impl DurableFileSink {
             SinkError::Open { path: path.to_owned(), source }
         };
         // Looked at before it is opened: opening a named pipe may wait for ever.
-        let is_ours = |m: &std::fs::Metadata| m.is_file() && (m.dev(), m.ino()) == (mark.device, mark.inode);
+        let is_ours = |m: &std::fs::Metadata| m.is_file() && mark.names(m.dev(), m.ino());
         if !is_ours(&path.metadata().map_err(open)?) {
             return Err(SinkError::Replaced { path: path.to_owned() });
         }

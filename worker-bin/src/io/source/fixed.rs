@@ -20,9 +20,11 @@ const PREFIX_BYTES_MAX: u64 = 4096;
 
 /// The files of a source, fixed: only the bytes they had are read, and only from these very files.
 ///
-/// A file is known by its device, inode and a hash of its first 4 KiB. The list is stored once, beside the journal, before
-/// the source's first [mark](super::SourceReader::mark); each mark has the list's [hash](SourceFiles::hash). Under
-/// [`Header::Repeat`] the list also has the header, which later lives need when the first file is long gone.
+/// A file is known by its inode and a hash of its first 4 KiB, not by its device: the number of that changes with a mount
+/// on some file systems (btrfs, overlayfs, NFS), and so with the reboot after a power cut. The list is stored once, beside
+/// the journal, before the source's first [mark](super::SourceReader::mark); each mark has the list's
+/// [hash](SourceFiles::hash). Under [`Header::Repeat`] the list also has the header, which later lives need when the first
+/// file is long gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceFiles {
     files: Vec<FixedFile>,
@@ -35,7 +37,6 @@ pub struct SourceFiles {
 pub(super) struct FixedFile {
     pub(super) path: PathBuf,
     pub(super) length: u64,
-    device: u64,
     inode: u64,
     prefix_hash: u64,
 }
@@ -78,7 +79,7 @@ impl SourceFiles {
     pub fn encode(&self) -> Vec<u8> {
         let mut all = Writer::new(TAG).number(self.files.len() as u64);
         for file in &self.files {
-            all = all.string(file.path.as_os_str().as_bytes()).number(file.device).number(file.inode);
+            all = all.string(file.path.as_os_str().as_bytes()).number(file.inode);
             all = all.number(file.prefix_hash).number(file.length);
         }
         match &self.header {
@@ -98,7 +99,6 @@ impl SourceFiles {
         for _ in 0..reader.number()? {
             files.push(FixedFile {
                 path: PathBuf::from(OsStr::from_bytes(reader.string()?)),
-                device: reader.number()?,
                 inode: reader.number()?,
                 prefix_hash: reader.number()?,
                 length: reader.number()?,
@@ -186,7 +186,7 @@ impl FixedFile {
         let metadata = file.metadata().map_err(open)?;
         let length = metadata.len();
         let prefix_hash = prefix_hash(&file, length).map_err(open)?;
-        Ok(Self { length, device: metadata.dev(), inode: metadata.ino(), prefix_hash, path })
+        Ok(Self { length, inode: metadata.ino(), prefix_hash, path })
     }
 
     /// The file, if it is still the same, and its length now.
@@ -198,7 +198,7 @@ impl FixedFile {
             }
             SourceError::Open { path: path(), source }
         };
-        let identity = |m: &std::fs::Metadata| m.is_file() && (m.dev(), m.ino()) == (self.device, self.inode);
+        let identity = |m: &std::fs::Metadata| m.is_file() && m.ino() == self.inode;
         let replaced = |what| SourceError::Replaced { path: path(), what };
         if !identity(&self.path.metadata().map_err(open)?) {
             return Err(replaced("another file is in its place"));

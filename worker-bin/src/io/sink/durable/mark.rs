@@ -26,6 +26,14 @@ impl SinkMark {
         mark.number(self.start).number(self.committed).number(tail_hash).finish().into()
     }
 
+    /// Whether a file of this device and inode may be it, if its tail is the same too.
+    ///
+    /// A device's number changes with a mount on some file systems (btrfs, overlayfs, NFS), and so with the reboot after a
+    /// power cut; it counts only where there is no tail to tell the file from another.
+    pub(super) fn names(&self, device: u64, inode: u64) -> bool {
+        self.inode == inode && (self.device == device || self.committed > 0)
+    }
+
     pub(super) fn decode(bytes: &[u8]) -> Result<(Self, u64), LayoutError> {
         let mut reader = Reader::new(bytes, TAG)?;
         let (device, inode) = (reader.number()?, reader.number()?);
@@ -72,6 +80,9 @@ mod tests {
         let bytes = [b"WKF1", &numbers[..]].concat();
         assert_eq!(mark.encode(0xfeed), bytes);
         assert_eq!(SinkMark::decode(&bytes), Ok((mark, 0xfeed)));
+        assert!(mark.names(0x0801, 0x1234_5678) && mark.names(0x0802, 0x1234_5678) && !mark.names(0x0801, 1));
+        let empty = SinkMark { start: 0, committed: 0, ..mark };
+        assert!(empty.names(0x0801, 0x1234_5678) && !empty.names(0x0802, 0x1234_5678));
         let cut = SinkMark { start: 7, committed: 6, ..mark };
         assert_eq!(SinkMark::decode(&cut.encode(0)), Err(LayoutError::Contradiction));
     }
