@@ -218,7 +218,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
     #[test]
     fn after_any_crash_the_file_is_what_was_committed(
         before in proptest::collection::vec(any::<u8>(), 0..9000),
