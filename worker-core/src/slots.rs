@@ -35,6 +35,11 @@ impl Slots {
         self.used = self.used.saturating_sub(1);
     }
 
+    /// Whether some task waits.
+    pub(crate) fn is_wanted(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     pub(crate) fn used(&self) -> usize {
         self.used
     }

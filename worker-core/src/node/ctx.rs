@@ -34,6 +34,10 @@ pub(crate) struct Ctx {
     pub(crate) storage_full: bool,
     /// Tasks that look for the record of which the process died: only one program runs at a time then.
     pub(crate) probations: usize,
+    /// Records tasks that have unanswered requests.
+    pub(crate) asking: usize,
+    /// In probation: a records task may ask before the next slot is given.
+    records_turn: bool,
     pub(super) outboxes: Vec<Option<Outbox>>,
     pub(super) inboxes: Vec<Option<Inbox>>,
     pub(super) tasks_due: Due<TaskId>,
@@ -80,6 +84,8 @@ impl Ctx {
             lives,
             storage_full: false,
             probations: 0,
+            asking: 0,
+            records_turn: true,
             lives_heard: Vec::new(),
             lives_durable: Vec::new(),
             outboxes: (0..links).map(|_| None).collect(),
@@ -99,7 +105,43 @@ impl Ctx {
     /// The task whose turn for a slot it is. While the record of which the process died is looked for, one program runs at a
     /// time.
     pub(super) fn grant_slot(&mut self) -> Option<TaskId> {
-        self.slots.grant(if self.probations > 0 { 1 } else { usize::MAX })
+        match (self.probations, self.asking) {
+            (0, _) => self.slots.grant(usize::MAX),
+            (_, 0) => self.slots.grant(1),
+            _ => None,
+        }
+    }
+
+    /// Whether a records task that asks nothing may begin to. In probation one task at a time has records in flight, and
+    /// those that need a slot take turns with those that need none.
+    pub(crate) fn may_ask(&self) -> bool {
+        self.probations == 0 || (self.asking == 0 && self.slots.used() == 0 && self.records_turn)
+    }
+
+    /// A records task has no unanswered request any more.
+    pub(crate) fn asked_nothing(&mut self) {
+        self.asking -= 1;
+        if self.probations > 0 {
+            self.records_turn = !self.slots.is_wanted();
+            self.wake_records();
+        }
+    }
+
+    /// A slot is free again: in probation it is the turn of the records tasks.
+    pub(crate) fn let_records_ask(&mut self) {
+        if self.probations > 0 {
+            self.records_turn = true;
+            self.wake_records();
+        }
+    }
+
+    fn wake_records(&mut self) {
+        let config = Arc::clone(&self.config);
+        for (at, task) in (0_u32..).zip(&config.graph.tasks) {
+            if task.node == config.me && matches!(task.kind, TaskKind::Records(_)) {
+                self.task_changed(TaskId(at));
+            }
+        }
     }
 
     pub(crate) fn act(&mut self, action: Action) {

@@ -271,6 +271,9 @@ impl Node {
 
     fn over(&mut self, last_word: &GoAway, action: Action) {
         self.over = true;
+        for task in self.tasks.iter().flatten() {
+            task.leave(&mut self.ctx);
+        }
         self.close_all(last_word);
         self.ctx.act(action);
     }

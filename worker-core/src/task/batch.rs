@@ -10,11 +10,11 @@
 //! a batch aims at grows from [`TARGET_MIN_BYTES`] while starting programs costs over 5 % of the work.
 
 use super::Base;
-use super::probation::Probation;
+use super::probation::{Probation, nothing_in_flight};
 use super::segment::Segment;
 use super::systematic::Systematic;
 use crate::backoff::Backoff;
-use crate::config::{BatchSpec, OnError};
+use crate::config::{BatchSpec, OnError, TaskId};
 use crate::event::{Action, Attempt, DeadLetter, Failure, FailureKind, Output, Report, Spent, WorkId};
 use crate::inbox::Piece;
 use crate::node::Ctx;
@@ -78,9 +78,8 @@ impl BatchTask {
         }
     }
 
-    pub(super) fn restore(&mut self, ctx: &mut Ctx, state: &TaskState, in_flight: u64) {
-        self.batches = state.commits;
-        self.probation = Probation::after(state.attempt, in_flight, ctx);
+    pub(super) fn restore(&mut self, task: TaskId, ctx: &mut Ctx, state: &TaskState, in_flight: u64) {
+        self.probation = Probation::after(task, state.attempt, in_flight, ctx);
     }
 
     pub(super) fn step(&mut self, base: &mut Base, ctx: &mut Ctx) {
@@ -132,6 +131,9 @@ impl BatchTask {
         let alone = segment.pieces.front().filter(|_| segment.records == 1);
         if let Some(letter) = alone.and_then(|piece| self.probation.condemned(piece)) {
             (self.forming_cost, self.forming_records) = (0, 0);
+            if self.spec.on_error == OnError::Halt {
+                return ctx.fail_task(&base.name, format!("{} (on_error = \"halt\")", letter.reason));
+            }
             return self.put_aside(base, ctx, &segment, letter);
         }
         self.segments.push_back(segment);
@@ -195,6 +197,7 @@ impl BatchTask {
         self.phase = Phase::Idle;
         base.counters.busy += spent.total;
         ctx.slots.release();
+        ctx.let_records_ask();
         let Some(segment) = self.segments.pop_front() else { return true };
         match result {
             Ok(output) => {
@@ -204,7 +207,7 @@ impl BatchTask {
                 self.last_failure = None;
                 let positions = Base::positions(ctx, &segment.pieces);
                 base.commit(ctx, positions, output, false);
-                self.probation.passed(segment.records as u64, ctx);
+                self.probation.passed(&segment.pieces, ctx);
             }
             Err(failure) => self.failed(base, ctx, segment, failure),
         }
@@ -223,6 +226,7 @@ impl BatchTask {
 
     fn failed(&mut self, base: &mut Base, ctx: &mut Ctx, segment: Segment, failure: Failure) {
         self.last_failure = Some(failure.clone());
+        nothing_in_flight(base.id, ctx);
         match failure.kind {
             FailureKind::CannotStart | FailureKind::Worker => {
                 return ctx.fail_task(&base.name, failure.message);
@@ -279,7 +283,7 @@ impl BatchTask {
     fn put_aside(&mut self, base: &mut Base, ctx: &mut Ctx, segment: &Segment, letter: DeadLetter) {
         let positions = Base::positions(ctx, &segment.pieces);
         base.commit(ctx, positions, Base::only_dead(letter), false);
-        self.probation.passed(segment.records as u64, ctx);
+        self.probation.passed(&segment.pieces, ctx);
     }
 
     /// The wait before the next attempt is over.
@@ -295,7 +299,9 @@ impl BatchTask {
         if matches!(self.phase, Phase::Running { .. }) {
             ctx.act(Action::Kill { task: base.id });
             ctx.slots.release();
+            nothing_in_flight(base.id, ctx);
         }
+        self.probation.over(ctx);
         self.phase = Phase::Idle;
         self.segments.clear();
         self.forming.clear();

@@ -57,9 +57,12 @@ impl Task {
     /// died.
     pub(crate) fn restore(&mut self, ctx: &mut Ctx, state: &TaskState, in_flight: u64) {
         self.base.restore(ctx, state);
+        if state.ended {
+            return;
+        }
         match &mut self.kind {
-            Kind::Batch(batch) => batch.restore(ctx, state, in_flight),
-            Kind::Records(records) => records.restore(ctx, state, in_flight),
+            Kind::Batch(batch) => batch.restore(self.base.id, ctx, state, in_flight),
+            Kind::Records(records) => records.restore(self.base.id, ctx, state, in_flight),
             Kind::Stream(stream) => stream.restore(&mut self.base, ctx, state),
             Kind::Source(_) | Kind::Sink(_) => {}
         }
@@ -73,6 +76,18 @@ impl Task {
             Kind::Stream(stream) if ctx.journaled => stream.abandon(&self.base, ctx),
             Kind::Records(records) if ctx.journaled => records.abandon(&self.base, ctx),
             Kind::Batch(_) | Kind::Stream(_) | Kind::Records(_) | Kind::Sink(_) => {}
+        }
+    }
+
+    /// The process is about to end in good order: what is in flight does not die of it.
+    pub(crate) fn leave(&self, ctx: &mut Ctx) {
+        let in_flight = match &self.kind {
+            Kind::Batch(batch) => batch.is_running(),
+            Kind::Records(records) => records.asked_records() > 0,
+            Kind::Source(_) | Kind::Stream(_) | Kind::Sink(_) => false,
+        };
+        if in_flight {
+            probation::nothing_in_flight(self.base.id, ctx);
         }
     }
 

@@ -5,7 +5,8 @@
 //! Only a record that was alone in flight on its node in [`DEATHS_ALONE`] lives in a row is put aside: whatever kills a worker
 //! for another reason does not find the same record alone each time, and each life tries it again.
 
-use crate::event::{Attempt, DeadLetter, FailureKind};
+use crate::config::TaskId;
+use crate::event::{Action, Attempt, DeadLetter, FailureKind};
 use crate::inbox::Piece;
 use crate::node::Ctx;
 use worker_proto::{LinkId, Seq};
@@ -18,39 +19,43 @@ const DEATHS_ALONE: u32 = 3;
 pub(super) struct Probation {
     /// At most so many records at once; 0: no probation.
     at_once: u64,
-    /// So many records more, until it is over.
+    /// The first record that was in flight, until it is committed.
+    first: Option<(LinkId, Seq)>,
+    /// So many records more, from the first on, until it is over.
     left: u64,
-    /// The record that was alone in flight, and in how many lives in a row.
-    suspect: Option<((LinkId, Seq), u32)>,
+    /// In how many lives in a row the process died while the first was alone in flight.
+    alone: u32,
 }
 
 impl Probation {
     /// What the last life leaves to this one; `in_flight` counts the records in flight on the whole node when it died.
-    pub(super) fn after(attempt: Attempt, in_flight: u64, ctx: &mut Ctx) -> Self {
+    /// Nothing is in flight when a life begins, so what was noted is taken back.
+    pub(super) fn after(task: TaskId, attempt: Attempt, in_flight: u64, ctx: &mut Ctx) -> Self {
         if attempt.records == 0 {
             return Self::default();
         }
         ctx.probations += 1;
-        let alone = if in_flight == 1 { attempt.alone + 1 } else { 0 };
+        nothing_in_flight(task, ctx);
         Self {
             at_once: (attempt.records / 2).max(1),
+            first: attempt.first,
             left: attempt.records,
-            suspect: attempt.first.filter(|_| attempt.records == 1).map(|first| (first, alone)),
+            alone: if in_flight == 1 { attempt.alone + 1 } else { 0 },
         }
     }
 
     /// How many records a program may be given at once.
     pub(super) fn records_max(&self) -> u64 {
-        if self.at_once == 0 { u64::MAX } else { self.at_once }
+        if self.is_on() { self.at_once } else { u64::MAX }
     }
 
-    pub(super) fn is_on(&self) -> bool {
+    fn is_on(&self) -> bool {
         self.at_once > 0
     }
 
     /// In how many lives in a row the process died while the record at `first` was alone in flight.
     pub(super) fn alone(&self, first: Option<(LinkId, Seq)>) -> u32 {
-        self.suspect.filter(|(at, _)| Some(*at) == first).map_or(0, |(_, alone)| alone)
+        if self.is_on() && self.left == 1 && first.is_some() && first == self.first { self.alone } else { 0 }
     }
 
     /// The letter for a record, alone in its piece, that is not tried again.
@@ -70,16 +75,36 @@ impl Probation {
         })
     }
 
-    /// So many records are committed.
-    pub(super) fn passed(&mut self, records: u64, ctx: &mut Ctx) {
+    /// These records are committed. Those that came before the first that was in flight, by other links, say nothing.
+    pub(super) fn passed<'a>(&mut self, pieces: impl IntoIterator<Item = &'a Piece>, ctx: &mut Ctx) {
         if !self.is_on() {
             return;
         }
-        self.suspect = None;
-        self.left = self.left.saturating_sub(records);
+        for piece in pieces {
+            if self.first.is_some_and(|(link, seq)| piece.link == link && piece.last_seq() >= seq) {
+                self.first = None;
+            }
+            if self.first.is_none() {
+                self.left = self.left.saturating_sub(piece.batch.len() as u64);
+            }
+        }
         if self.left == 0 {
+            self.over(ctx);
+        }
+    }
+
+    /// The task looks for nothing any more.
+    pub(super) fn over(&mut self, ctx: &mut Ctx) {
+        if self.is_on() {
             self.at_once = 0;
             ctx.probations -= 1;
         }
+    }
+}
+
+/// What was noted as in flight of a task is not, and nothing of it is committed.
+pub(super) fn nothing_in_flight(task: TaskId, ctx: &mut Ctx) {
+    if ctx.journaled {
+        ctx.act(Action::Note { task, attempt: Attempt::default() });
     }
 }

@@ -13,10 +13,10 @@
 //! asked after a failure.
 
 use super::Base;
-use super::probation::Probation;
+use super::probation::{Probation, nothing_in_flight};
 use super::systematic::Systematic;
 use crate::backoff::Backoff;
-use crate::config::{OnError, RecordsSpec};
+use crate::config::{OnError, RecordsSpec, TaskId};
 use crate::event::{Action, Attempt, DeadLetter, Failure, FailureKind, Output, Report};
 use crate::inbox::Piece;
 use crate::node::Ctx;
@@ -46,6 +46,8 @@ pub(crate) struct RecordsTask {
     systematic: Systematic,
     last_failure: Option<Failure>,
     probation: Probation,
+    /// What is asked is noted in the journal.
+    noted: bool,
     stopped: bool,
 }
 
@@ -79,30 +81,24 @@ impl RecordsTask {
             systematic: Systematic::default(),
             last_failure: None,
             probation: Probation::default(),
+            noted: false,
             stopped: false,
         }
     }
 
-    pub(super) fn restore(&mut self, ctx: &mut Ctx, state: &TaskState, in_flight: u64) {
-        self.probation = Probation::after(state.attempt, in_flight, ctx);
+    pub(super) fn restore(&mut self, task: TaskId, ctx: &mut Ctx, state: &TaskState, in_flight: u64) {
+        self.probation = Probation::after(task, state.attempt, in_flight, ctx);
     }
 
     pub(super) fn step(&mut self, base: &mut Base, ctx: &mut Ctx) {
         if self.stopped || matches!(self.phase, Phase::Backoff { .. } | Phase::Ending { .. }) {
             return;
         }
-        let before = self.asked_records;
-        while let Some(piece) = self.next(base, ctx) {
-            if let Some(letter) = self.probation.condemned(&piece) {
-                self.put_aside(base, ctx, &piece, letter);
-                continue;
-            }
-            self.ask(base, ctx, piece);
+        if self.asked_records > 0 || ctx.may_ask() {
+            self.ask_more(base, ctx);
         }
-        if ctx.journaled && self.asked_records > before {
-            let first = self.asked.front().map(|p| (p.link, p.first_seq));
-            let attempt = Attempt { records: self.asked_records, first, alone: self.probation.alone(first) };
-            ctx.act(Action::Note { task: base.id, attempt });
+        if ctx.is_halted() {
+            return;
         }
         if self.waiting.is_empty() && base.is_exhausted() {
             self.ensure_started(base, ctx);
@@ -110,6 +106,37 @@ impl RecordsTask {
             ctx.timers.clear(WakeReason::Tick(base.id));
             ctx.act(Action::RecordsEnd { task: base.id, life: self.life });
         }
+    }
+
+    /// Asks as much as may be asked, behind a note of it.
+    fn ask_more(&mut self, base: &mut Base, ctx: &mut Ctx) {
+        let mut requests = Vec::new();
+        let before = self.asked_records;
+        while let Some(piece) = self.next(base, ctx) {
+            if let Some(letter) = self.probation.condemned(&piece) {
+                if self.spec.on_error == OnError::Halt {
+                    return ctx.fail_task(&base.name, format!("{} (on_error = \"halt\")", letter.reason));
+                }
+                self.put_aside(base, ctx, &piece, letter);
+                continue;
+            }
+            self.ensure_started(base, ctx);
+            self.asked_records += piece.batch.len() as u64;
+            self.asked_cost += piece.batch.cost();
+            let (task, life, link, first_seq) = (base.id, self.life, piece.link, piece.first_seq);
+            requests.push(Action::Request { task, life, link, first_seq, batch: piece.batch.clone() });
+            self.asked.push_back(piece);
+        }
+        if before == 0 && self.asked_records > 0 {
+            ctx.asking += 1;
+        }
+        if ctx.journaled && self.asked_records > 0 && (self.asked_records > before || !self.noted) {
+            let first = self.asked.front().map(|p| (p.link, p.first_seq));
+            let attempt = Attempt { records: self.asked_records, first, alone: self.probation.alone(first) };
+            ctx.act(Action::Note { task: base.id, attempt });
+            self.noted = true;
+        }
+        requests.into_iter().for_each(|request| ctx.act(request));
     }
 
     /// What may be asked next: what a life before was asked, then what the inboxes have.
@@ -132,15 +159,6 @@ impl RecordsTask {
         front.batch = front.batch.slice(fitting..front.batch.len());
         front.first_seq = front.first_seq.plus(fitting as u64);
         Some(taken)
-    }
-
-    fn ask(&mut self, base: &mut Base, ctx: &mut Ctx, piece: Piece) {
-        self.ensure_started(base, ctx);
-        self.asked_records += piece.batch.len() as u64;
-        self.asked_cost += piece.batch.cost();
-        let (task, life, link, first_seq) = (base.id, self.life, piece.link, piece.first_seq);
-        ctx.act(Action::Request { task, life, link, first_seq, batch: piece.batch.clone() });
-        self.asked.push_back(piece);
     }
 
     fn ensure_started(&mut self, base: &mut Base, ctx: &mut Ctx) {
@@ -178,8 +196,12 @@ impl RecordsTask {
         }
         let pieces = self.answered_pieces(records);
         let inputs = Base::positions(ctx, &pieces);
-        if records > 0 {
-            self.progress(records, ctx);
+        if !pieces.is_empty() {
+            self.noted = false;
+            self.progress(records, &pieces, ctx);
+            if self.asked.is_empty() {
+                ctx.asked_nothing();
+            }
         }
         if ended && matches!(self.phase, Phase::Ending { .. }) && self.asked.is_empty() {
             self.phase = Phase::Idle;
@@ -216,7 +238,7 @@ impl RecordsTask {
         pieces
     }
 
-    fn progress(&mut self, records: u64, ctx: &mut Ctx) {
+    fn progress(&mut self, records: u64, pieces: &[Piece], ctx: &mut Ctx) {
         self.failures = 0;
         self.last_failure = None;
         self.backoff.reset();
@@ -225,7 +247,7 @@ impl RecordsTask {
         if self.suspects == 0 {
             self.window = (self.window * 2).min(self.spec.in_flight);
         }
-        self.probation.passed(records, ctx);
+        self.probation.passed(pieces, ctx);
     }
 
     /// The program died, broke the protocol or hung.
@@ -234,6 +256,9 @@ impl RecordsTask {
             return;
         }
         ctx.timers.clear(WakeReason::Tick(base.id));
+        if self.asked_records > 0 {
+            nothing_in_flight(base.id, ctx);
+        }
         if matches!(failure.kind, FailureKind::CannotStart | FailureKind::Worker) {
             return ctx.fail_task(&base.name, failure.message);
         }
@@ -247,7 +272,7 @@ impl RecordsTask {
         }));
         base.counters.retried += in_flight;
         self.last_failure = Some(failure.clone());
-        self.take_back();
+        self.take_back(ctx);
         self.phase = Phase::Idle;
         if self.suspects == 0 && self.failures < self.spec.retry.max_attempts {
             let until = ctx.now + self.backoff.fail(&mut ctx.rng);
@@ -272,7 +297,10 @@ impl RecordsTask {
     }
 
     /// What was asked and not answered is asked again, before anything else.
-    fn take_back(&mut self) {
+    fn take_back(&mut self, ctx: &mut Ctx) {
+        if !self.asked.is_empty() {
+            ctx.asked_nothing();
+        }
         while let Some(piece) = self.asked.pop_back() {
             self.waiting.push_front(piece);
         }
@@ -313,7 +341,8 @@ impl RecordsTask {
         if self.suspects == 0 {
             self.window = (self.window * 2).min(self.spec.in_flight);
         }
-        self.probation.passed(1, ctx);
+        self.noted = false;
+        self.probation.passed([piece], ctx);
     }
 
     /// The wait before the program is started again is over.
@@ -331,7 +360,11 @@ impl RecordsTask {
         }
         self.phase = Phase::Idle;
         self.stopped = true;
-        self.take_back();
+        if self.asked_records > 0 {
+            nothing_in_flight(base.id, ctx);
+        }
+        self.take_back(ctx);
+        self.probation.over(ctx);
         self.waiting.clear();
         ctx.timers.clear(WakeReason::Tick(base.id));
         ctx.timers.clear(WakeReason::Retry(base.id));

@@ -107,6 +107,10 @@ impl StreamTask {
         if self.resume {
             self.run_again(base, ctx);
         }
+        if matches!(self.phase, Phase::Fed { .. }) && self.is_window_full() {
+            // The process died between the window's last input and its cut.
+            self.close(base, ctx);
+        }
         while !matches!(self.phase, Phase::Closing { .. }) && self.on_the_way < FEED_BYTES && base.has_input()
         {
             if !base.may_work(ctx) {
@@ -126,7 +130,7 @@ impl StreamTask {
                 merge(&mut self.positions, positions);
             }
             self.feed(base, ctx, piece.batch);
-            if matches!(self.spec.window, Some(Window::Records(max)) if self.fed >= max) {
+            if self.is_window_full() {
                 self.close(base, ctx);
             }
         }
@@ -156,6 +160,10 @@ impl StreamTask {
             );
             ctx.fail_task(&base.name, why);
         }
+    }
+
+    fn is_window_full(&self) -> bool {
+        matches!(self.spec.window, Some(Window::Records(max)) if self.fed >= max)
     }
 
     fn ensure_started(&mut self, base: &mut Base, ctx: &mut Ctx) {
