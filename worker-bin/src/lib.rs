@@ -4,5 +4,6 @@ pub mod child;
 pub mod cli;
 pub mod fault;
 pub mod io;
+pub mod journal;
 pub mod pipeline;
 pub mod runtime;

@@ -1,0 +1,119 @@
+//! Why a journal does not open or does not go on.
+
+use super::format::VERSION;
+use super::storage::StorageError;
+use thiserror::Error;
+
+/// Why a journal does not open or does not go on.
+#[derive(Debug, Error)]
+pub enum JournalError {
+    /// The disk. If it [is full](JournalError::is_full), nothing is lost: the same call may be repeated when there is room.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// What was on stable storage is not there any more.
+    #[error("the journal in {place} cannot be used: {damage}")]
+    Damaged {
+        /// Which journal.
+        place: String,
+        /// What is wrong and what to do.
+        damage: Damage,
+    },
+    /// The journal is another task's or another pipeline's.
+    #[error(
+        "the journal in {place} belongs to {found}, expected {expected}; give this pipeline a state directory of its own, or start over with --fresh"
+    )]
+    NotOurs {
+        /// Which journal.
+        place: String,
+        /// Whose it is.
+        found: String,
+        /// Whose it should be.
+        expected: String,
+    },
+    /// A sync failed before. What was written since the last good one may be lost, whatever later syncs say.
+    #[error(
+        "the journal in {place} stopped at its first failed sync ({why}); nothing was acknowledged after it. Check the disk, then start again with the same state: what is durable is gone on from"
+    )]
+    Poisoned {
+        /// Which journal.
+        place: String,
+        /// The failed sync.
+        why: String,
+    },
+    /// Another process has gone on with this journal.
+    #[error(
+        "segment {segment} of the journal in {place} exists already: another process uses the same state directory; stop one of both"
+    )]
+    Fenced {
+        /// Which journal.
+        place: String,
+        /// The segment that was to be made.
+        segment: String,
+    },
+    /// The caller asks for what is not in the journal: a mistake in this program.
+    #[error("mistake in the worker: {0}; please report it")]
+    Misuse(String),
+}
+
+impl JournalError {
+    /// There was no room on the disk.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Storage(StorageError::Full { .. }))
+    }
+}
+
+/// What is wrong with a journal's files.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Damage {
+    /// Bytes that were on stable storage have changed.
+    #[error(
+        "segment {segment} is damaged at byte {offset} ({what}), and what was written there was on stable storage, so it \
+         cannot be left out; restore the state directory from a copy, or start over with --fresh"
+    )]
+    Bytes {
+        /// File name.
+        segment: String,
+        /// Byte offset in it.
+        offset: u64,
+        /// What is there.
+        what: String,
+    },
+    /// A file is gone.
+    #[error(
+        "segment {segment} is missing, and what was written there is still needed; restore it from a copy, or start over \
+         with --fresh"
+    )]
+    Missing {
+        /// File name.
+        segment: String,
+    },
+    /// Files of several journals are mixed.
+    #[error("segments {segment} and {other} are of different journals; restore the directory from one copy")]
+    Mixed {
+        /// File name.
+        segment: String,
+        /// File name of the other.
+        other: String,
+    },
+    /// Made by a newer program.
+    #[error(
+        "made by a newer worker: its format has version {version}, this one knows {VERSION}; use the newer worker"
+    )]
+    Newer {
+        /// The version it has.
+        version: u32,
+    },
+    /// Valid by its checksums, but without meaning.
+    #[error(
+        "segment {segment} has a record at byte {offset} that makes no sense ({what}); this is a mistake in the worker that wrote it, please report it"
+    )]
+    Senseless {
+        /// File name.
+        segment: String,
+        /// Byte offset in it.
+        offset: u64,
+        /// What is wrong.
+        what: String,
+    },
+}

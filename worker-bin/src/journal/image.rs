@@ -1,0 +1,303 @@
+//! What all commits up to a point add up to: the contents of a checkpoint.
+
+use super::live::{Live, Use};
+use super::record::{AttemptHead, BodyHead, CommitHead, InputHead, Location, OutputHead, Span, StepHead};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, VecDeque};
+use worker_core::event::Attempt;
+use worker_core::recovery::{HeldOutput, InputState, OutputState, TaskState, WindowState};
+use worker_proto::{Epoch, JournalId, LinkId, Seq};
+
+/// The sum of a task's commits, with the places of everything that may still be read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Image {
+    pub(super) task: String,
+    pub(super) epoch: Epoch,
+    pub(super) commits: u64,
+    pub(super) inputs: BTreeMap<LinkId, InputHead>,
+    pub(super) outputs: BTreeMap<LinkId, OutputImage>,
+    pub(super) ended: bool,
+    pub(super) dead: u64,
+    pub(super) dead_bytes: Option<u64>,
+    pub(super) window: Option<WindowImage>,
+    pub(super) windows: u64,
+    pub(super) attempt: AttemptHead,
+    #[serde(skip)]
+    pub(super) live: Live,
+}
+
+/// One output link.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct OutputImage {
+    pub(super) next: Seq,
+    pub(super) through: Seq,
+    pub(super) end: Option<Seq>,
+    pub(super) held: VecDeque<Held>,
+}
+
+/// Tuples of a link that are not acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Held {
+    pub(super) first: Seq,
+    pub(super) at: Location,
+}
+
+/// A stream's window that is not done.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct WindowImage {
+    pub(super) window: u64,
+    pub(super) cut: bool,
+    pub(super) admitted: Vec<Location>,
+    pub(super) steps: Vec<PrintedImage>,
+}
+
+/// What a window's program printed with one commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct PrintedImage {
+    pub(super) records: u64,
+    pub(super) hash: u64,
+    pub(super) outputs: Vec<(LinkId, Location)>,
+}
+
+impl Image {
+    /// Nothing yet.
+    pub(super) fn new(task: &str, outputs: &[LinkId]) -> Self {
+        let fresh = OutputImage { next: Seq(1), ..OutputImage::default() };
+        let outputs = outputs.iter().map(|link| (*link, fresh.clone())).collect();
+        Self { task: task.to_owned(), outputs, ..Self::default() }
+    }
+
+    /// Whether a commit fits behind the last one.
+    pub(super) fn check(
+        &self,
+        id: u64,
+        outputs: impl Iterator<Item = (LinkId, Seq, u64)>,
+    ) -> Result<(), String> {
+        if id <= self.commits {
+            return Err(format!("commit {id} comes behind commit {}", self.commits));
+        }
+        let mut next: BTreeMap<LinkId, Seq> = BTreeMap::new();
+        for (link, first, records) in outputs {
+            let known = self.outputs.get(&link).map(|o| o.next);
+            let Some(expected) = next.get(&link).copied().or(known) else {
+                return Err(format!("commit {id} has an output for link {link}, which is not this task's"));
+            };
+            if first != expected {
+                return Err(format!("commit {id} has tuple {first} of link {link}, expected {expected}"));
+            }
+            next.insert(link, first.plus(records));
+        }
+        Ok(())
+    }
+
+    /// Adds a commit; its inline batches lie in `segment` from `inline` on.
+    pub(super) fn commit(&mut self, head: &CommitHead, segment: u64, inline: u64) {
+        let mut next = inline;
+        let mut place = |span: &Span| {
+            let at = Location { segment, offset: next, span: *span };
+            next = at.end();
+            at
+        };
+        self.commits = head.id;
+        for input in &head.inputs {
+            self.input(input);
+        }
+        let mut outputs = Vec::with_capacity(head.outputs.len());
+        for output in &head.outputs {
+            let at = match &output.body {
+                BodyHead::Inline(span) => place(span),
+                BodyHead::Staged(at) => *at,
+            };
+            self.output(output, at);
+            outputs.push((output.link, at));
+        }
+        if let Some(step) = &head.step {
+            let admitted = match step {
+                StepHead::Admit { batches, .. } => batches.iter().map(place).collect(),
+                StepHead::Printed { .. } | StepHead::Cut { .. } | StepHead::Done { .. } => Vec::new(),
+            };
+            self.step(step, admitted, outputs);
+        }
+        self.dead += head.dead;
+        self.dead_bytes = head.dead_bytes.or(self.dead_bytes);
+        if head.ended && !self.ended {
+            self.ended = true;
+            for output in self.outputs.values_mut() {
+                output.end = Some(output.next);
+                output.next = output.next.next();
+            }
+        }
+        if !head.inputs.is_empty() {
+            self.attempt = AttemptHead::default();
+        }
+    }
+
+    /// A live output has moved.
+    pub(super) fn moved(&mut self, link: LinkId, first: Seq, to: Location) {
+        let Some(held) = self.outputs.get_mut(&link).and_then(|o| o.held_at(first)) else { return };
+        self.live.remove(&held.at, Use::Output);
+        self.live.add(&to, Use::Output);
+        held.at = to;
+    }
+
+    /// Tuples of a link are not needed any more.
+    pub(super) fn acknowledged(&mut self, link: LinkId, through: Seq) {
+        let Some(output) = self.outputs.get_mut(&link) else { return };
+        output.through = output.through.max(through);
+        while let Some(held) = output.held.front().filter(|h| h.last() <= output.through) {
+            self.live.remove(&held.at, Use::Output);
+            output.held.pop_front();
+        }
+    }
+
+    /// Everything that may be read, to be moved: outputs with their names, and what a window needs.
+    pub(super) fn each_location(&mut self, each: &mut dyn FnMut(&mut Location)) {
+        for held in self.outputs.values_mut().flat_map(|o| o.held.iter_mut()) {
+            each(&mut held.at);
+        }
+        if let Some(window) = &mut self.window {
+            window.admitted.iter_mut().for_each(&mut *each);
+            window.steps.iter_mut().flat_map(|s| s.outputs.iter_mut()).for_each(|(_, at)| each(at));
+        }
+    }
+
+    /// Counts anew what is live.
+    pub(super) fn count_live(&mut self) {
+        self.live = Live::default();
+        for held in self.outputs.values().flat_map(|o| o.held.iter()) {
+            self.live.add(&held.at, Use::Output);
+        }
+        for at in self.window.iter().flat_map(WindowImage::locations) {
+            self.live.add(at, Use::Window);
+        }
+    }
+
+    /// The state a task's next life begins with.
+    pub(super) fn task_state(&self, journal: JournalId, mark: Option<Bytes>) -> TaskState {
+        let inputs = self.inputs.values().map(|i| {
+            let InputHead { link, epoch, journal, through, ended } = *i;
+            (link, InputState { epoch, journal, through, ended })
+        });
+        let begun = self.outputs.iter().filter(|(_, o)| o.next > Seq(1));
+        let outputs = begun.map(|(link, output)| (*link, output.state()));
+        TaskState {
+            epoch: self.epoch,
+            journal,
+            commits: self.commits,
+            inputs: inputs.collect(),
+            outputs: outputs.collect(),
+            ended: self.ended,
+            mark,
+            dead: self.dead,
+            window: self.window.as_ref().map(WindowImage::state),
+            windows: self.windows,
+            attempt: self.attempt.into(),
+        }
+    }
+
+    fn input(&mut self, input: &InputHead) {
+        let known = self.inputs.entry(input.link).or_insert(*input);
+        if input.epoch >= known.epoch {
+            known.epoch = input.epoch;
+            known.journal = input.journal;
+        }
+        known.through = known.through.max(input.through);
+        known.ended |= input.ended;
+    }
+
+    fn output(&mut self, head: &OutputHead, at: Location) {
+        let output = self.outputs.entry(head.link).or_default();
+        output.held.push_back(Held { first: head.first, at });
+        output.next = head.first.plus(at.span.records());
+        self.live.add(&at, Use::Output);
+    }
+
+    fn step(&mut self, step: &StepHead, admitted: Vec<Location>, outputs: Vec<(LinkId, Location)>) {
+        match *step {
+            StepHead::Admit { window, .. } => {
+                admitted.iter().for_each(|at| self.live.add(at, Use::Window));
+                self.window(window).admitted.extend(admitted);
+            }
+            StepHead::Printed { window, records, hash } => {
+                outputs.iter().for_each(|(_, at)| self.live.add(at, Use::Window));
+                self.window(window).steps.push(PrintedImage { records, hash, outputs });
+            }
+            StepHead::Cut { window } => self.window(window).cut = true,
+            StepHead::Done { window } => {
+                self.windows = self.windows.max(window);
+                self.leave_window();
+            }
+        }
+    }
+
+    /// The window with this number, which begins if it is not under way.
+    fn window(&mut self, number: u64) -> &mut WindowImage {
+        if self.window.as_ref().is_none_or(|w| w.window != number) {
+            self.leave_window();
+            self.windows = self.windows.max(number);
+        }
+        self.window.get_or_insert_with(|| WindowImage { window: number, ..WindowImage::default() })
+    }
+
+    fn leave_window(&mut self) {
+        if let Some(window) = self.window.take() {
+            window.locations().for_each(|at| self.live.remove(at, Use::Window));
+        }
+    }
+}
+
+impl OutputImage {
+    /// The held tuples that begin with `first`.
+    pub(super) fn held_at(&mut self, first: Seq) -> Option<&mut Held> {
+        let index = self.held.binary_search_by_key(&first, |h| h.first).ok()?;
+        self.held.get_mut(index)
+    }
+
+    /// The held tuples from the ones that `first` is among on.
+    pub(super) fn held_from(&self, first: Seq) -> impl Iterator<Item = &Held> {
+        self.held.range(self.held.partition_point(|h| h.last() < first)..)
+    }
+
+    fn state(&self) -> OutputState {
+        let held = self.held.iter().map(|h| HeldOutput {
+            first: h.first,
+            records: h.at.span.records(),
+            cost: h.at.span.bytes(),
+        });
+        OutputState { next: self.next, through: self.through, end: self.end, held: held.collect() }
+    }
+}
+
+impl Held {
+    pub(super) fn last(&self) -> Seq {
+        self.first.plus(self.at.span.records()).before()
+    }
+}
+
+impl WindowImage {
+    fn locations(&self) -> impl Iterator<Item = &Location> {
+        self.admitted.iter().chain(self.steps.iter().flat_map(|s| s.outputs.iter().map(|(_, at)| at)))
+    }
+
+    fn state(&self) -> WindowState {
+        WindowState {
+            window: self.window,
+            cut: self.cut,
+            records: self.admitted.iter().map(|at| at.span.records()).sum(),
+            cost: self.admitted.iter().map(|at| at.span.bytes()).sum(),
+        }
+    }
+}
+
+impl From<AttemptHead> for Attempt {
+    fn from(AttemptHead { records, first, alone }: AttemptHead) -> Self {
+        Self { records, first, alone }
+    }
+}
+
+impl From<&Attempt> for AttemptHead {
+    fn from(attempt: &Attempt) -> Self {
+        Self { records: attempt.records, first: attempt.first, alone: attempt.alone }
+    }
+}

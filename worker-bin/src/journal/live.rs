@@ -1,0 +1,66 @@
+//! Which segments are still needed, and for what.
+
+use super::record::Location;
+use std::collections::BTreeMap;
+
+/// Batches that may still be read, counted by segment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Live {
+    segments: BTreeMap<u64, LiveSegment>,
+}
+
+/// What of one segment may still be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct LiveSegment {
+    /// How often its batches are needed.
+    pub(super) uses: u64,
+    /// How many of these are by a stream's window or by an output that is not committed: they do not move.
+    pub(super) fixed: u64,
+    pub(super) bytes: u64,
+    /// It must be whole up to here.
+    pub(super) end: u64,
+}
+
+/// What a batch is needed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Use {
+    /// An output that is not acknowledged.
+    Output,
+    /// A stream's window that is not done.
+    Window,
+    /// An output that is not committed.
+    Staged,
+}
+
+impl Live {
+    pub(super) fn add(&mut self, location: &Location, by: Use) {
+        let segment = self.segments.entry(location.segment).or_default();
+        segment.uses += 1;
+        segment.fixed += u64::from(by != Use::Output);
+        segment.bytes += location.span.bytes();
+        segment.end = segment.end.max(location.end());
+    }
+
+    pub(super) fn remove(&mut self, location: &Location, by: Use) {
+        let Some(segment) = self.segments.get_mut(&location.segment) else { return };
+        segment.uses -= 1;
+        segment.fixed -= u64::from(by != Use::Output);
+        segment.bytes -= location.span.bytes();
+        if segment.uses == 0 {
+            self.segments.remove(&location.segment);
+        }
+    }
+
+    pub(super) fn segment(&self, number: u64) -> Option<&LiveSegment> {
+        self.segments.get(&number)
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.segments.values().map(|s| s.bytes).sum()
+    }
+
+    /// Segments needed, and how far each must be whole.
+    pub(super) fn needs(&self) -> Vec<(u64, u64)> {
+        self.segments.iter().map(|(number, s)| (*number, s.end)).collect()
+    }
+}

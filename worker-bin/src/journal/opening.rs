@@ -1,0 +1,292 @@
+//! Opening a journal: recovery, and a new life's first segment.
+
+use super::error::JournalError;
+use super::fold::Fold;
+use super::format::{self, Kind, Position, SegmentHeader, VERSION};
+use super::image::Image;
+use super::record::{self, CopiedHead, LifeHead, Location, Payload, Span};
+use super::recover::{self, Recovered};
+use super::roll::{self, Checkpoints, Made};
+use super::segments::{Active, Sealed};
+use super::storage::{Storage, StorageError, StorageFile};
+use super::sync::Poison;
+use super::writer::Journal;
+use bytes::Bytes;
+use std::collections::{BTreeMap, VecDeque};
+use std::hash::{BuildHasher, RandomState};
+use worker_core::recovery::TaskState;
+use worker_proto::{Batch, Fingerprint, JournalId, LinkId};
+
+/// The name of a first segment before it is whole.
+const NEW_NAME: &str = "new.tmp";
+
+/// Whose journal it is.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// `stage/partition`.
+    pub task: String,
+    /// Of the pipeline's meaning and placement.
+    pub fingerprint: Fingerprint,
+    /// All links that the task sends on.
+    pub outputs: Vec<LinkId>,
+    /// What a new journal is identified by; see [`random_id`].
+    pub new_id: JournalId,
+}
+
+/// How large segment files are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Room set aside for a life's first segment, in bytes; each one after it gets twice as much.
+    pub first_segment_bytes: u64,
+    /// Most room set aside for a segment, in bytes; only one larger record, or a checkpoint, exceeds it.
+    pub segment_bytes_max: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { first_segment_bytes: 4 << 20, segment_bytes_max: 64 << 20 }
+    }
+}
+
+/// A journal that is open, and what it says.
+#[derive(Debug)]
+pub struct Opened<S: Storage, F> {
+    /// The journal.
+    pub journal: Journal<S, F>,
+    /// What the task's new life begins with; its epoch is durable.
+    pub state: TaskState,
+    /// How long the task's file of dead letters was with the last commit that had any.
+    pub dead_bytes: Option<u64>,
+    /// There was none before.
+    pub is_new: bool,
+}
+
+/// A number that no other journal has.
+#[must_use]
+pub fn random_id() -> JournalId {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    JournalId(RandomState::new().hash_one((now.as_nanos(), std::process::id())).max(1))
+}
+
+impl<S: Storage, F: Fold> Journal<S, F> {
+    /// Opens the journal in `storage`, or makes one; `fold` is new. When this returns, the new life's epoch is on stable storage,
+    /// and so is everything that the state says.
+    ///
+    /// # Errors
+    /// [`JournalError`]: the disk; damage; or it is another task's.
+    pub fn open(
+        storage: S,
+        identity: &Identity,
+        settings: Settings,
+        mut fold: F,
+    ) -> Result<Opened<S, F>, JournalError> {
+        let names = storage.list()?;
+        if names.iter().any(|name| name == NEW_NAME) {
+            storage.remove(NEW_NAME)?;
+        }
+        let mut numbers: Vec<u64> = names.iter().filter_map(|name| format::segment_number(name)).collect();
+        numbers.sort_unstable();
+        let Some(&newest) = numbers.last() else {
+            let image = Image::new(&identity.task, &identity.outputs);
+            let first =
+                First { id: identity.new_id, number: 1, base: Position(0), image, before: BTreeMap::new() };
+            return first.begin(storage, identity, settings, fold);
+        };
+        let recovered = recover::recover(&storage, &numbers, &mut fold)?;
+        is_ours(&storage, identity, &recovered)?;
+        for number in numbers.iter().filter(|n| !recovered.segments.contains_key(n)) {
+            storage.remove(&format::file_name(*number))?;
+        }
+        let id = recovered.header.journal;
+        let mut before = BTreeMap::new();
+        for (number, header) in &recovered.segments {
+            let file = storage.open(&format::file_name(*number))?;
+            let bytes = file.bytes()?;
+            let end = recovered.durable_to;
+            before.insert(*number, (*header, Sealed { file, base: header.base, end, bytes, named: true }));
+        }
+        let (number, base) = (newest + 1, recovered.end);
+        let mut first = First { id, number, base, image: recovered.image, before };
+        first.image.outputs.extend(missing_outputs(&first.image, identity));
+        first.begin_after(storage, identity, settings, fold, recovered.durable_to)
+    }
+}
+
+fn missing_outputs(image: &Image, identity: &Identity) -> Vec<(LinkId, super::image::OutputImage)> {
+    let all = Image::new(&identity.task, &identity.outputs).outputs;
+    all.into_iter().filter(|(link, _)| !image.outputs.contains_key(link)).collect()
+}
+
+fn is_ours<S: Storage>(storage: &S, identity: &Identity, recovered: &Recovered) -> Result<(), JournalError> {
+    let place = storage.describe();
+    if recovered.image.task != identity.task {
+        let (found, expected) = (recovered.image.task.clone(), identity.task.clone());
+        return Err(JournalError::NotOurs { place, found, expected });
+    }
+    if recovered.header.fingerprint != identity.fingerprint {
+        let named = |f: Fingerprint| format!("{} of a pipeline with fingerprint {:016x}", identity.task, f.0);
+        let (found, expected) = (named(recovered.header.fingerprint), named(identity.fingerprint));
+        return Err(JournalError::NotOurs { place, found, expected });
+    }
+    Ok(())
+}
+
+/// What a life's first segment is made of.
+struct First<F> {
+    id: JournalId,
+    number: u64,
+    base: Position,
+    image: Image,
+    before: BTreeMap<u64, (SegmentHeader, Sealed<F>)>,
+}
+
+impl<File: StorageFile> First<File> {
+    fn begin<S: Storage<File = File>, F: Fold>(
+        self,
+        storage: S,
+        identity: &Identity,
+        settings: Settings,
+        fold: F,
+    ) -> Result<Opened<S, F>, JournalError> {
+        self.begin_after(storage, identity, settings, fold, Position(0))
+    }
+
+    /// Everything that lies after `durable_to` is written anew: what the page cache shows need not be on the disk, whatever a
+    /// sync says about it now.
+    fn begin_after<S: Storage<File = File>, F: Fold>(
+        mut self,
+        storage: S,
+        identity: &Identity,
+        settings: Settings,
+        fold: F,
+        durable_to: Position,
+    ) -> Result<Opened<S, F>, JournalError> {
+        let is_new = self.before.is_empty();
+        self.image.epoch.0 += 1;
+        let header = SegmentHeader {
+            version: VERSION,
+            journal: self.id,
+            number: self.number,
+            epoch: self.image.epoch,
+            base: self.base,
+            durable_to,
+            fingerprint: identity.fingerprint,
+        };
+        let bytes = settings.first_segment_bytes;
+        let mut active = Active::new(storage.create(NEW_NAME, bytes)?, header, bytes);
+        let life = Payload::default().with_head(&LifeHead { epoch: self.image.epoch });
+        active.append(Kind::Life, durable_to, &life)?;
+        self.rewrite(&storage, &mut active, durable_to)?;
+        self.image.count_live();
+        let made = roll::write_checkpoint(&mut active, &self.image, &fold, durable_to)?;
+        // The file gets its name when it is durable: whoever sees it may rely on it.
+        active.header.durable_to = active.position();
+        active.write_header()?;
+        active.file.sync()?;
+        let name = format::file_name(self.number);
+        storage.rename(NEW_NAME, &name).map_err(|error| match error {
+            StorageError::Exists { .. } => {
+                JournalError::Fenced { place: storage.describe(), segment: name.clone() }
+            }
+            StorageError::Full { .. } | StorageError::Io { .. } => error.into(),
+        })?;
+        storage.names().sync()?;
+        active.file = storage.open(&name)?;
+        active.named = true;
+        let state = self.image.task_state(self.id, fold.mark());
+        let dead_bytes = self.image.dead_bytes;
+        let journal = self.journal(storage, identity, settings, fold, active, made);
+        Ok(Opened { journal, state, dead_bytes, is_new })
+    }
+
+    fn journal<S: Storage<File = File>, F: Fold>(
+        self,
+        storage: S,
+        identity: &Identity,
+        settings: Settings,
+        fold: F,
+        active: Active<File>,
+        made: Made,
+    ) -> Journal<S, F> {
+        let place = storage.describe();
+        let mut journal = Journal {
+            storage,
+            place: place.as_str().into(),
+            id: self.id,
+            fingerprint: identity.fingerprint,
+            segment_bytes_max: settings.segment_bytes_max,
+            durable: active.position(),
+            image: self.image,
+            fold,
+            active,
+            sealed: self.before.into_iter().map(|(number, (_, sealed))| (number, sealed)).collect(),
+            spares: Vec::new(),
+            unused: None,
+            checkpoints: Checkpoints { durable: made, waiting: VecDeque::new() },
+            staged: BTreeMap::new(),
+            places: 0,
+            moving: VecDeque::new(),
+            poison: Poison::new(&place),
+        };
+        journal.collect();
+        journal
+    }
+
+    fn rewrite<S: Storage>(
+        &mut self,
+        storage: &S,
+        active: &mut Active<File>,
+        durable_to: Position,
+    ) -> Result<(), JournalError> {
+        let mut moved: BTreeMap<(u64, u64), Location> = BTreeMap::new();
+        let before = &self.before;
+        let is_durable = |at: &Location| {
+            before.get(&at.segment).is_some_and(|(header, _)| header.position(at.end()) <= durable_to)
+        };
+        self.image.each_location(&mut |at| {
+            if !is_durable(at) {
+                moved.insert(at.key(), *at);
+            }
+        });
+        for at in moved.values_mut() {
+            let batch = self.batch(storage, at)?;
+            let mut payload = Payload::default();
+            let span = payload.push_batch(&batch);
+            let payload = payload.with_head(&CopiedHead { span, output: None });
+            let offset = active.append(Kind::Copied, durable_to, &payload)? + payload.head_bytes();
+            *at = Location { segment: self.number, offset, span };
+        }
+        self.image.each_location(&mut |at| {
+            if let Some(to) = moved.get(&at.key()) {
+                *at = *to;
+            }
+        });
+        Ok(())
+    }
+
+    fn batch<S: Storage>(&self, storage: &S, at: &Location) -> Result<Batch, JournalError> {
+        let damaged = |what: String| JournalError::Damaged {
+            place: storage.describe(),
+            damage: super::error::Damage::Bytes {
+                segment: format::file_name(at.segment),
+                offset: at.offset,
+                what,
+            },
+        };
+        let (_, segment) = self.before.get(&at.segment).ok_or_else(|| damaged("no segment".to_owned()))?;
+        read_batch(&segment.file, at.offset, &at.span)?.map_err(damaged)
+    }
+}
+
+/// The batch at an offset, or why there is none.
+pub(super) fn read_batch<F: StorageFile>(
+    file: &F,
+    offset: u64,
+    span: &Span,
+) -> Result<Result<Batch, String>, StorageError> {
+    let Ok(len) = usize::try_from(span.bytes()) else { return Ok(Err("too long".to_owned())) };
+    let mut bytes = vec![0; len];
+    let read = file.read_at(&mut bytes, offset)?;
+    bytes.truncate(read);
+    Ok(record::batch(Bytes::from(bytes), span))
+}

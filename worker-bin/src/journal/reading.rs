@@ -1,0 +1,162 @@
+//! Reading back what was appended.
+
+use super::error::{Damage, JournalError};
+use super::fold::Fold;
+use super::format;
+use super::image::WindowImage;
+use super::opening::read_batch;
+use super::record::Location;
+use super::storage::{Storage, StorageFile};
+use super::writer::Journal;
+use std::sync::Arc;
+use worker_core::event::Printed;
+use worker_proto::{Batch, LinkId, Seq};
+
+/// Records that lie together in a segment. It may be read from any thread, at any time: what it refers to stays as it is
+/// while it exists.
+#[derive(Clone, Debug)]
+pub struct Extent<F> {
+    file: F,
+    place: Arc<str>,
+    at: Location,
+    /// Records left out at the start.
+    skip: u64,
+    records: u64,
+}
+
+/// What one commit sent, link by link.
+pub type LinkExtents<F> = Vec<(LinkId, Extent<F>)>;
+
+impl<F: StorageFile> Extent<F> {
+    /// How many records.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// What reading costs, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.at.span.bytes()
+    }
+
+    /// The records. Blocks, but no lock is needed.
+    ///
+    /// # Errors
+    /// [`JournalError`]: the disk, or what was read is not what was written.
+    pub fn read(&self) -> Result<Batch, JournalError> {
+        let batch = read_batch(&self.file, self.at.offset, &self.at.span)?;
+        let batch = batch.map_err(|what| self.damaged(what))?;
+        let from = usize::try_from(self.skip).unwrap_or(usize::MAX).min(batch.len());
+        let count = usize::try_from(self.records).unwrap_or(usize::MAX).min(batch.len() - from);
+        Ok(if count == batch.len() { batch } else { batch.slice(from..from + count) })
+    }
+
+    fn damaged(&self, what: String) -> JournalError {
+        let segment = format::file_name(self.at.segment);
+        let damage = Damage::Bytes { segment, offset: self.at.offset, what };
+        JournalError::Damaged { place: self.place.to_string(), damage }
+    }
+}
+
+impl<S: Storage, F: Fold> Journal<S, F> {
+    /// The tuples `[first, first + records)` of a link, which are not acknowledged.
+    ///
+    /// # Errors
+    /// [`JournalError`]; [`JournalError::Misuse`] if the journal does not have them.
+    pub fn read(&self, link: LinkId, first: Seq, records: u64) -> Result<Batch, JournalError> {
+        join(self.locate(link, first, records)?.iter())
+    }
+
+    /// Where the tuples `[first, first + records)` of a link are, in order.
+    ///
+    /// # Errors
+    /// [`JournalError::Misuse`] if the journal does not have them.
+    pub fn locate(
+        &self,
+        link: LinkId,
+        first: Seq,
+        records: u64,
+    ) -> Result<Vec<Extent<S::File>>, JournalError> {
+        let lacking = || {
+            JournalError::Misuse(format!(
+                "tuples {first} and on ({records}) of link {link} are not in the journal"
+            ))
+        };
+        let output = self.image.outputs.get(&link).ok_or_else(lacking)?;
+        let (mut next, end) = (first, first.plus(records));
+        let mut extents = Vec::new();
+        for held in output.held_from(first) {
+            if next >= end {
+                break;
+            }
+            if held.first > next {
+                return Err(lacking());
+            }
+            let mut extent = self.extent(&held.at)?;
+            extent.skip = next.since(held.first);
+            extent.records = held.last().next().min(end).since(next);
+            next = next.plus(extent.records);
+            extents.push(extent);
+        }
+        if next == end { Ok(extents) } else { Err(lacking()) }
+    }
+
+    /// What was admitted to a window, in order; nothing if it is not under way.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn admitted(&self, window: u64) -> Result<Vec<Extent<S::File>>, JournalError> {
+        self.window(window).iter().flat_map(|w| &w.admitted).map(|at| self.extent(at)).collect()
+    }
+
+    /// What a window's program printed, commit by commit; nothing if the window is not under way.
+    #[must_use]
+    pub fn printed(&self, window: u64) -> Vec<Printed> {
+        let steps = self.window(window).into_iter().flat_map(|w| &w.steps);
+        steps.map(|step| Printed { records: step.records, hash: step.hash }).collect()
+    }
+
+    /// What was sent of the `step`-th entry (from 0) of [`Journal::printed`], link by link.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn printed_output(&self, window: u64, step: usize) -> Result<LinkExtents<S::File>, JournalError> {
+        let step = self.window(window).and_then(|w| w.steps.get(step));
+        let outputs = step.into_iter().flat_map(|s| &s.outputs);
+        outputs.map(|(link, at)| Ok((*link, self.extent(at)?))).collect()
+    }
+
+    pub(super) fn extent(&self, at: &Location) -> Result<Extent<S::File>, JournalError> {
+        let file = if at.segment == self.active.header.number {
+            Some(&self.active.file)
+        } else {
+            self.sealed.get(&at.segment).map(|s| &s.file)
+        };
+        let file = file.ok_or_else(|| self.damaged(at, "the segment is gone".to_owned()))?.clone();
+        let place = self.place.clone();
+        Ok(Extent { file, place, at: *at, skip: 0, records: at.span.records() })
+    }
+
+    fn window(&self, number: u64) -> Option<&WindowImage> {
+        self.image.window.as_ref().filter(|w| w.window == number)
+    }
+}
+
+/// The records of all extents, in order.
+///
+/// # Errors
+/// [`JournalError`].
+pub fn join<'e, F: StorageFile + 'e>(
+    extents: impl Iterator<Item = &'e Extent<F>>,
+) -> Result<Batch, JournalError> {
+    let mut batches = extents.map(Extent::read);
+    let Some(first) = batches.next().transpose()? else { return Ok(Batch::empty()) };
+    let Some(second) = batches.next().transpose()? else { return Ok(first) };
+    let rest = batches.collect::<Result<Vec<_>, _>>()?;
+    let mut all = worker_proto::BatchBuilder::new();
+    for record in [first, second].iter().chain(&rest).flat_map(Batch::iter) {
+        all.push(record);
+    }
+    Ok(all.take())
+}

@@ -1,0 +1,234 @@
+//! What records say: their heads, and how a payload is put together without copying batches.
+
+use super::image::Image;
+use bytes::Bytes;
+use crc32fast::Hasher;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use worker_proto::{Batch, Epoch, JournalId, LinkId, Seq};
+
+/// Deepest nesting of values in a head.
+const DEPTH_MAX: usize = 24;
+
+/// What stands before every head: its length.
+pub(super) const HEAD_LENGTH_BYTES: u64 = HEAD_LENGTH_LEN as u64;
+pub(super) const HEAD_LENGTH_LEN: usize = 4;
+
+/// A batch as it lies in a file: its end offsets, then its payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Span {
+    pub(super) base: u32,
+    pub(super) ends_bytes: u64,
+    pub(super) payload_bytes: u64,
+    /// CRC-32 of both.
+    pub(super) crc: u32,
+}
+
+/// Where a batch lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Location {
+    pub(super) segment: u64,
+    /// Offset in the file.
+    pub(super) offset: u64,
+    pub(super) span: Span,
+}
+
+/// Head of a commit; what it says by its sizes follows it: mark, inline outputs, admitted batches.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct CommitHead {
+    pub(super) id: u64,
+    pub(super) inputs: Vec<InputHead>,
+    pub(super) outputs: Vec<OutputHead>,
+    pub(super) dead: u64,
+    /// Length of the task's file of dead letters.
+    pub(super) dead_bytes: Option<u64>,
+    pub(super) ended: bool,
+    pub(super) mark_bytes: Option<u64>,
+    pub(super) step: Option<StepHead>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct InputHead {
+    pub(super) link: LinkId,
+    pub(super) epoch: Epoch,
+    pub(super) journal: JournalId,
+    pub(super) through: Seq,
+    pub(super) ended: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct OutputHead {
+    pub(super) link: LinkId,
+    pub(super) first: Seq,
+    pub(super) body: BodyHead,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum BodyHead {
+    /// Behind this head.
+    Inline(Span),
+    /// In an earlier record.
+    Staged(Location),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum StepHead {
+    Admit { window: u64, batches: Vec<Span> },
+    Printed { window: u64, records: u64, hash: u64 },
+    Cut { window: u64 },
+    Done { window: u64 },
+}
+
+/// Head of a copied batch, which follows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct CopiedHead {
+    pub(super) span: Span,
+    /// The output it is; `None` if only the next checkpoint says what it is.
+    pub(super) output: Option<(LinkId, Seq)>,
+}
+
+/// Head of a checkpoint; the [`Image`] follows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct CheckpointHead {
+    /// Segments with live batches, and how far each must be whole.
+    pub(super) needs: Vec<(u64, u64)>,
+    /// How many of the records before it are its keyed state.
+    pub(super) states: u64,
+}
+
+/// Head of a note.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct AttemptHead {
+    pub(super) records: u64,
+    pub(super) first: Option<(LinkId, Seq)>,
+    pub(super) alone: u32,
+}
+
+/// Head of the record that begins a life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct LifeHead {
+    pub(super) epoch: Epoch,
+}
+
+impl CommitHead {
+    /// Bytes of the batches that follow it.
+    pub(super) fn inline_bytes(&self) -> u64 {
+        let outputs = self.outputs.iter().map(|o| match &o.body {
+            BodyHead::Inline(span) => span.bytes(),
+            BodyHead::Staged(_) => 0,
+        });
+        let admitted = match &self.step {
+            Some(StepHead::Admit { batches, .. }) => batches.as_slice(),
+            Some(StepHead::Printed { .. } | StepHead::Cut { .. } | StepHead::Done { .. }) | None => &[],
+        };
+        outputs.sum::<u64>() + admitted.iter().map(Span::bytes).sum::<u64>()
+    }
+}
+
+impl Span {
+    pub(super) fn bytes(&self) -> u64 {
+        self.ends_bytes + self.payload_bytes
+    }
+
+    pub(super) fn records(&self) -> u64 {
+        self.ends_bytes / 4
+    }
+}
+
+impl Location {
+    pub(super) fn end(&self) -> u64 {
+        self.offset + self.span.bytes()
+    }
+
+    pub(super) fn key(&self) -> (u64, u64) {
+        (self.segment, self.offset)
+    }
+}
+
+/// A payload in parts that stay where they are.
+#[derive(Debug, Default)]
+pub(super) struct Payload<'a> {
+    head: Vec<u8>,
+    parts: Vec<&'a [u8]>,
+    hashes: Vec<Hasher>,
+}
+
+impl<'a> Payload<'a> {
+    /// Adds bytes behind the head.
+    pub(super) fn push(&mut self, bytes: &'a [u8]) {
+        let mut hasher = Hasher::new();
+        hasher.update(bytes);
+        self.hashes.push(hasher);
+        self.parts.push(bytes);
+    }
+
+    /// Adds a batch behind the head.
+    pub(super) fn push_batch(&mut self, batch: &'a Batch) -> Span {
+        let (ends, payload) = (batch.raw_ends(), batch.payload());
+        let mut hasher = Hasher::new();
+        hasher.update(ends);
+        hasher.update(payload);
+        let crc = hasher.clone().finalize();
+        self.hashes.push(hasher);
+        self.parts.push(ends);
+        self.parts.push(payload);
+        Span { base: batch.base(), ends_bytes: ends.len() as u64, payload_bytes: payload.len() as u64, crc }
+    }
+
+    /// Gives it its head; the last step.
+    pub(super) fn with_head(mut self, head: &impl Serialize) -> Self {
+        let mut bytes = vec![0; HEAD_LENGTH_LEN];
+        rmp_serde::encode::write(&mut bytes, head).expect("writing to memory does not fail");
+        let len = u32::try_from(bytes.len() - HEAD_LENGTH_LEN).expect("a head is far below 4 GiB");
+        bytes[..HEAD_LENGTH_LEN].copy_from_slice(&len.to_le_bytes());
+        self.head = bytes;
+        self
+    }
+
+    /// Length of the head with what says its length, in bytes.
+    pub(super) fn head_bytes(&self) -> u64 {
+        self.head.len() as u64
+    }
+
+    /// Length of everything, in bytes.
+    pub(super) fn bytes(&self) -> u64 {
+        self.head_bytes() + self.parts.iter().map(|p| p.len() as u64).sum::<u64>()
+    }
+
+    /// CRC-32 of everything, begun with `seed`.
+    pub(super) fn crc(&self, seed: u32) -> u32 {
+        let mut hasher = Hasher::new_with_initial(seed);
+        hasher.update(&self.head);
+        self.hashes.iter().for_each(|part| hasher.combine(part));
+        hasher.finalize()
+    }
+
+    /// Everything in order.
+    pub(super) fn parts(&self) -> impl Iterator<Item = &[u8]> {
+        std::iter::once(self.head.as_slice()).chain(self.parts.iter().copied()).filter(|p| !p.is_empty())
+    }
+}
+
+/// A head from its bytes.
+pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    let mut decoder = rmp_serde::Deserializer::from_read_ref(bytes);
+    decoder.set_max_depth(DEPTH_MAX);
+    T::deserialize(&mut decoder).map_err(|e| e.to_string())
+}
+
+/// The bytes of an image.
+pub(super) fn encode_image(image: &Image) -> Vec<u8> {
+    rmp_serde::to_vec(image).expect("writing to memory does not fail")
+}
+
+/// The batch in `bytes`, which must be what `span` says.
+pub(super) fn batch(bytes: Bytes, span: &Span) -> Result<Batch, String> {
+    if bytes.len() as u64 != span.bytes() {
+        return Err(format!("{} bytes where {} were written", bytes.len(), span.bytes()));
+    }
+    if crc32fast::hash(&bytes) != span.crc {
+        return Err(format!("{} bytes do not match their checksum", bytes.len()));
+    }
+    let ends = usize::try_from(span.ends_bytes).map_err(|e| e.to_string())?;
+    Batch::from_parts(bytes.slice(ends..), bytes.slice(..ends), span.base).map_err(|e| e.to_string())
+}

@@ -1,0 +1,130 @@
+//! Going on in a new segment, which begins with a checkpoint.
+
+use super::error::JournalError;
+use super::fold::Fold;
+use super::format::{self, Kind, Position, SegmentHeader, VERSION};
+use super::image::Image;
+use super::record::{self, CheckpointHead, Payload};
+use super::segments::Active;
+use super::storage::{Storage, StorageError, StorageFile};
+use super::writer::Journal;
+use std::collections::VecDeque;
+
+/// The room of a segment is at least this many times that of its checkpoint.
+const CHECKPOINT_SHARE: u64 = 4;
+
+/// A checkpoint that was written.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Made {
+    pub(super) segment: u64,
+    pub(super) end: Position,
+    /// Segments it needs.
+    pub(super) needs: Vec<u64>,
+    pub(super) bytes: u64,
+}
+
+/// The newest checkpoint that is durable, and those behind it.
+#[derive(Debug, Default)]
+pub(super) struct Checkpoints {
+    pub(super) durable: Made,
+    pub(super) waiting: VecDeque<Made>,
+}
+
+impl Checkpoints {
+    /// Everything before `position` has become durable.
+    pub(super) fn synced(&mut self, position: Position) {
+        let synced = self.waiting.partition_point(|made| made.end <= position);
+        if let Some(made) = self.waiting.drain(..synced).next_back() {
+            self.durable = made;
+        }
+    }
+
+    fn newest(&self) -> &Made {
+        self.waiting.back().unwrap_or(&self.durable)
+    }
+}
+
+impl<S: Storage, F: Fold> Journal<S, F> {
+    /// Seals the segment and begins the next.
+    pub(super) fn roll(&mut self) -> Result<(), JournalError> {
+        let number = self.active.header.number + 1;
+        let (file, bytes) = match self.unused.take() {
+            Some(unused) => unused,
+            None => self.next_file(number)?,
+        };
+        let header = SegmentHeader {
+            version: VERSION,
+            journal: self.id,
+            number,
+            epoch: self.image.epoch,
+            base: self.active.position(),
+            durable_to: self.durable,
+            fingerprint: self.fingerprint,
+        };
+        let mut next = Active::new(file.clone(), header, bytes);
+        let made = next
+            .write_header()
+            .and_then(|()| write_checkpoint(&mut next, &self.image, &self.fold, self.durable));
+        match made {
+            Ok(made) => {
+                self.checkpoints.waiting.push_back(made);
+                let (number, sealed) = std::mem::replace(&mut self.active, next).seal();
+                self.sealed.insert(number, sealed);
+                Ok(())
+            }
+            Err(error) => {
+                self.unused = Some((file, bytes));
+                Err(error.into())
+            }
+        }
+    }
+
+    /// A file for segment `number`: a finished one, if there is one of the right size.
+    fn next_file(&mut self, number: u64) -> Result<(S::File, u64), JournalError> {
+        let grown = (self.active.bytes * 2).min(self.segment_bytes_max);
+        let bytes = grown.max(self.checkpoints.newest().bytes * CHECKPOINT_SHARE);
+        let name = format::file_name(number);
+        let fenced = |error| match error {
+            StorageError::Exists { .. } => {
+                JournalError::Fenced { place: self.storage.describe(), segment: name.clone() }
+            }
+            StorageError::Full { .. } | StorageError::Io { .. } => error.into(),
+        };
+        let spare = self.spares.iter().position(|(_, size)| *size == bytes);
+        if let Some((spare, _)) = spare.map(|index| self.spares.swap_remove(index)) {
+            self.storage.rename(&format::file_name(spare), &name).map_err(fenced)?;
+            return Ok((self.storage.open(&name)?, bytes));
+        }
+        Ok((self.storage.create(&name, bytes).map_err(fenced)?, bytes))
+    }
+}
+
+/// Writes everything as of now.
+pub(super) fn write_checkpoint<S: StorageFile, F: Fold>(
+    active: &mut Active<S>,
+    image: &Image,
+    fold: &F,
+    durable_to: Position,
+) -> Result<Made, StorageError> {
+    let from = active.offset;
+    let mut states = 0;
+    let mut written = Ok(0);
+    fold.snapshot(&mut |chunk| {
+        if written.is_ok() {
+            let mut payload = Payload::default();
+            payload.push(chunk);
+            written = active.append(Kind::State, durable_to, &payload);
+            states += 1;
+        }
+    });
+    written?;
+    let needs = image.live.needs();
+    let needed = needs.iter().map(|(number, _)| *number).collect();
+    let image = record::encode_image(image);
+    let mut payload = Payload::default();
+    payload.push(&image);
+    active.append(Kind::Checkpoint, durable_to, &payload.with_head(&CheckpointHead { needs, states }))?;
+    active.start = active.offset;
+    let (segment, end) = (active.header.number, active.position());
+    Ok(Made { segment, end, needs: needed, bytes: active.offset - from })
+}

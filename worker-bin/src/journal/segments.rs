@@ -1,0 +1,88 @@
+//! Segment files: the one that is appended to, and those before it.
+
+use super::format::{
+    Binding, Kind, Position, RECORD_HEADER_BYTES, RecordHeader, SEGMENT_HEADER_BYTES, SegmentHeader,
+};
+use super::record::Payload;
+use super::storage::{StorageError, StorageFile};
+use std::io::{self, IoSlice};
+
+/// The segment that is appended to.
+#[derive(Debug)]
+pub(super) struct Active<F> {
+    pub(super) file: F,
+    pub(super) header: SegmentHeader,
+    /// Where the next record goes, in the file.
+    pub(super) offset: u64,
+    /// Where its checkpoint ends.
+    pub(super) start: u64,
+    /// Room set aside for it, in bytes.
+    pub(super) bytes: u64,
+    /// Its name is durable.
+    pub(super) named: bool,
+    binding: Binding,
+    crc: u32,
+}
+
+/// A segment that is not appended to any more.
+#[derive(Debug)]
+pub(super) struct Sealed<F> {
+    pub(super) file: F,
+    pub(super) base: Position,
+    pub(super) end: Position,
+    pub(super) bytes: u64,
+    pub(super) named: bool,
+}
+
+impl<F: StorageFile> Active<F> {
+    /// Writes nothing yet.
+    pub(super) fn new(file: F, header: SegmentHeader, bytes: u64) -> Self {
+        let binding = Binding::new(header.journal, header.number);
+        let offset = SEGMENT_HEADER_BYTES;
+        Self { file, header, offset, start: offset, bytes, named: false, binding, crc: binding.seed }
+    }
+
+    pub(super) fn write_header(&self) -> Result<(), StorageError> {
+        self.file.write_at(&[IoSlice::new(&self.header.encode())], 0)
+    }
+
+    /// Appends a record; gives the offset of its payload. After a failure nothing was appended.
+    pub(super) fn append(
+        &mut self,
+        kind: Kind,
+        durable_to: Position,
+        payload: &Payload<'_>,
+    ) -> Result<u64, StorageError> {
+        let len = u32::try_from(payload.bytes()).map_err(|_| too_long(payload.bytes()))?;
+        let crc = payload.crc(self.crc);
+        let header = RecordHeader { kind, len, durable_to, crc }.encode(self.binding, self.offset);
+        let mut parts = vec![IoSlice::new(&header)];
+        parts.extend(payload.parts().map(IoSlice::new));
+        self.file.write_at(&parts, self.offset)?;
+        let at = self.offset + RECORD_HEADER_BYTES;
+        self.offset = at + u64::from(len);
+        self.bytes = self.bytes.max(self.offset);
+        self.crc = crc;
+        Ok(at)
+    }
+
+    /// Whether a record of that many bytes stays within the room set aside; a segment takes at least one.
+    pub(super) fn has_room(&self, payload_bytes: u64) -> bool {
+        self.offset == self.start || self.offset + RECORD_HEADER_BYTES + payload_bytes <= self.bytes
+    }
+
+    /// Where the next record goes, in the journal.
+    pub(super) fn position(&self) -> Position {
+        self.header.position(self.offset)
+    }
+
+    pub(super) fn seal(self) -> (u64, Sealed<F>) {
+        let (base, end) = (self.header.base, self.position());
+        (self.header.number, Sealed { file: self.file, base, end, bytes: self.bytes, named: self.named })
+    }
+}
+
+fn too_long(bytes: u64) -> StorageError {
+    let error = io::Error::new(io::ErrorKind::InvalidInput, "a record has less than 4 GiB");
+    StorageError::new("append", format_args!("a record of {bytes} bytes"), error)
+}

@@ -1,0 +1,137 @@
+//! Where a journal's files are: the few operations it needs, so that a directory, a simulated disk and later an object store
+//! look the same to it.
+
+mod dir;
+mod memory;
+
+pub use dir::{DirFile, DirStorage};
+pub use memory::{MemFile, MemStorage};
+
+use std::fmt;
+use std::io::{self, IoSlice};
+use thiserror::Error;
+
+/// A flat place for files. Creating, renaming and removing are durable after [`Storage::sync_names`] only.
+pub trait Storage: fmt::Debug + Send {
+    /// An open file.
+    type File: StorageFile;
+
+    /// Names of all files, in no order.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    fn list(&self) -> Result<Vec<String>, StorageError>;
+
+    /// Creates a file of that many zero bytes; fails if the name is taken.
+    ///
+    /// # Errors
+    /// [`StorageError`]; [`StorageError::Exists`] if the name is taken.
+    fn create(&self, name: &str, bytes: u64) -> Result<Self::File, StorageError>;
+
+    /// Opens a file for reading and writing.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    fn open(&self, name: &str) -> Result<Self::File, StorageError>;
+
+    /// Opens a file for reading, changing nothing.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    fn open_read_only(&self, name: &str) -> Result<Self::File, StorageError>;
+
+    /// Gives a file a new name, at once; fails if that name is taken.
+    ///
+    /// # Errors
+    /// [`StorageError`]; [`StorageError::Exists`] if the new name is taken.
+    fn rename(&self, from: &str, to: &str) -> Result<(), StorageError>;
+
+    /// Removes a file; those who have it open keep it.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    fn remove(&self, name: &str) -> Result<(), StorageError>;
+
+    /// What makes names durable, from any thread.
+    fn names(&self) -> Self::File;
+
+    /// Where this is, for people.
+    fn describe(&self) -> String;
+}
+
+/// An open file. Clones are the same file and may be used from several threads at once.
+pub trait StorageFile: Clone + fmt::Debug + Send + Sync {
+    /// Writes all of `parts`, one behind the other, at `offset`.
+    ///
+    /// # Errors
+    /// [`StorageError`]; what was written of it then is not known.
+    fn write_at(&self, parts: &[IoSlice<'_>], offset: u64) -> Result<(), StorageError>;
+
+    /// Reads at `offset` until `buffer` is full or the file ends; gives how many bytes were read.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, StorageError>;
+
+    /// Makes everything written before durable. After a failure nothing is known about any of it, whatever a later call says.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    fn sync(&self) -> Result<(), StorageError>;
+
+    /// Size in bytes.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    fn bytes(&self) -> Result<u64, StorageError>;
+
+    /// Nobody else has this file open.
+    fn is_only_handle(&self) -> bool;
+}
+
+/// Why a storage did not do what it was asked.
+#[derive(Debug, Error)]
+pub enum StorageError {
+    /// No room: disk or quota.
+    #[error("cannot {what} {path}: {source}; make room there")]
+    Full {
+        /// The operation.
+        what: &'static str,
+        /// On what.
+        path: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The name is taken.
+    #[error("cannot {what} {path}: it exists already")]
+    Exists {
+        /// The operation.
+        what: &'static str,
+        /// On what.
+        path: String,
+    },
+    /// Anything else.
+    #[error("cannot {what} {path}: {source}")]
+    Io {
+        /// The operation.
+        what: &'static str,
+        /// On what.
+        path: String,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+impl StorageError {
+    pub(super) fn new(what: &'static str, path: impl fmt::Display, source: io::Error) -> Self {
+        let path = path.to_string();
+        let kind = source.kind();
+        if matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+            Self::Full { what, path, source }
+        } else if kind == io::ErrorKind::AlreadyExists {
+            Self::Exists { what, path }
+        } else {
+            Self::Io { what, path, source }
+        }
+    }
+}

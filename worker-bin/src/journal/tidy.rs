@@ -1,0 +1,96 @@
+//! Giving disk back: segments that nobody needs go, and what little is needed of others moves forward.
+
+use super::error::JournalError;
+use super::fold::Fold;
+use super::format::{self, Kind};
+use super::live::LiveSegment;
+use super::record::{CopiedHead, Location, Payload};
+use super::storage::{Storage, StorageFile};
+use super::writer::Journal;
+use worker_proto::{LinkId, Seq};
+
+/// How many files of finished segments are kept to be used again.
+const SPARES_MAX: usize = 2;
+
+/// Live batches move when segments take more than this many times what is live…
+const LIVE_FACTOR: u64 = 4;
+
+/// …and so many segments more.
+const SEGMENTS_SPARED: u64 = 4;
+
+/// What is moved at least with each commit, in bytes, if anything is to be moved.
+const MOVE_BYTES_MIN: u64 = 64 << 10;
+
+impl<S: Storage, F: Fold> Journal<S, F> {
+    /// Removes every segment that no durable checkpoint needs and of which nothing is live.
+    ///
+    /// What a later checkpoint does not need may be needed by the durable one: it alone is there after a crash.
+    pub(super) fn collect(&mut self) {
+        let durable = &self.checkpoints.durable;
+        let finished: Vec<u64> = self
+            .sealed
+            .keys()
+            .copied()
+            .take_while(|number| *number < durable.segment)
+            .filter(|number| !durable.needs.contains(number) && self.image.live.segment(*number).is_none())
+            .collect();
+        for number in finished {
+            let Some(segment) = self.sealed.remove(&number) else { continue };
+            let reusable = segment.bytes == self.segment_bytes_max && segment.file.is_only_handle();
+            if reusable && self.spares.len() < SPARES_MAX {
+                self.spares.push((number, segment.bytes));
+            } else if self.storage.remove(&format::file_name(number)).is_err() {
+                // It is tried again with the next sync.
+                self.sealed.insert(number, segment);
+            }
+        }
+    }
+
+    /// Moves live outputs out of mostly dead segments, in proportion to what was appended.
+    ///
+    /// A failure is no reason to fail what was asked for: the outputs stay where they are.
+    pub(super) fn copy_forward(&mut self, appended_bytes: u64) {
+        let mut left = (2 * appended_bytes).max(MOVE_BYTES_MIN);
+        while self.is_spread() {
+            if self.moving.is_empty() {
+                self.choose_to_move();
+            }
+            let Some((link, first)) = self.moving.pop_front() else { return };
+            match self.move_output(link, first) {
+                Ok(bytes) if bytes < left => left -= bytes.max(1),
+                Ok(_) | Err(_) => return,
+            }
+        }
+    }
+
+    fn is_spread(&self) -> bool {
+        let allowed = LIVE_FACTOR * self.live_bytes() + SEGMENTS_SPARED * self.active.bytes;
+        self.pinned_bytes() > allowed
+    }
+
+    /// The oldest segment of which less than half is live, and all of that can move.
+    fn choose_to_move(&mut self) {
+        let mostly_dead = |live: &LiveSegment, bytes: u64| live.fixed == 0 && live.bytes * 2 <= bytes;
+        let chosen = self.sealed.iter().find_map(|(number, segment)| {
+            self.image.live.segment(*number).filter(|live| mostly_dead(live, segment.bytes)).map(|_| *number)
+        });
+        let Some(number) = chosen else { return };
+        for (link, output) in &self.image.outputs {
+            let held = output.held.iter().filter(|h| h.at.segment == number);
+            self.moving.extend(held.map(|h| (*link, h.first)));
+        }
+    }
+
+    /// Moves the output that begins with `first`, unless it is not needed any more; gives its size in bytes.
+    fn move_output(&mut self, link: LinkId, first: Seq) -> Result<u64, JournalError> {
+        let held = self.image.outputs.get_mut(&link).and_then(|output| output.held_at(first)).map(|h| h.at);
+        let Some(at) = held.filter(|at| at.segment != self.active.header.number) else { return Ok(0) };
+        let batch = self.extent(&at)?.read()?;
+        let mut payload = Payload::default();
+        let span = payload.push_batch(&batch);
+        let payload = payload.with_head(&CopiedHead { span, output: Some((link, first)) });
+        let offset = self.write(Kind::Copied, &payload)? + payload.head_bytes();
+        self.image.moved(link, first, Location { segment: self.active.header.number, offset, span });
+        Ok(span.bytes())
+    }
+}

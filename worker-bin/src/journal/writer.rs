@@ -1,0 +1,295 @@
+//! The journal of one task, as its writer has it.
+
+use super::error::{Damage, JournalError};
+use super::fold::Fold;
+use super::format::{self, Kind, Position};
+use super::image::Image;
+use super::live::Use;
+use super::record::{AttemptHead, BodyHead, CommitHead, InputHead, Location, OutputHead, Payload, StepHead};
+use super::roll::Checkpoints;
+use super::segments::{Active, Sealed};
+use super::storage::Storage;
+use super::sync::Poison;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use worker_core::event::{Attempt, Body, Commit, InputDone, Place, StreamStep};
+use worker_proto::{Batch, Epoch, Fingerprint, JournalId, LinkId, Seq};
+
+/// A commit whose batches are larger than this in bytes is written as several records, of which the last one counts.
+const COMMIT_BYTES_MAX: u64 = 64 << 20;
+
+/// No staged batch is larger than this in bytes, if it can be divided.
+const STAGED_BYTES_MAX: u64 = 1 << 30;
+
+/// The journal of one task.
+///
+/// It has no thread of its own. Its owner appends ([`Journal::append`], [`Journal::note`], [`Journal::stage`]), and makes what was
+/// appended durable: takes a ticket ([`Journal::to_sync`]), runs it anywhere while it goes on appending, and tells the outcome
+/// ([`Journal::synced`]). What was appended is readable at once, and durable when [`Journal::durable`] has reached the position
+/// that appending gave.
+///
+/// A call that fails because the [disk is full](JournalError::is_full) changed nothing and may be repeated. After the first
+/// sync that fails, every call fails.
+#[derive(Debug)]
+pub struct Journal<S: Storage, F> {
+    pub(super) storage: S,
+    pub(super) place: Arc<str>,
+    pub(super) id: JournalId,
+    pub(super) fingerprint: Fingerprint,
+    pub(super) segment_bytes_max: u64,
+    pub(super) image: Image,
+    pub(super) fold: F,
+    pub(super) active: Active<S::File>,
+    pub(super) sealed: BTreeMap<u64, Sealed<S::File>>,
+    /// Finished segments whose files are used again, and their sizes in bytes.
+    pub(super) spares: Vec<(u64, u64)>,
+    /// The next segment, if its beginning could not be written before.
+    pub(super) unused: Option<(S::File, u64)>,
+    pub(super) durable: Position,
+    pub(super) checkpoints: Checkpoints,
+    pub(super) staged: BTreeMap<Place, Location>,
+    pub(super) places: u64,
+    pub(super) moving: VecDeque<(LinkId, Seq)>,
+    pub(super) poison: Poison,
+}
+
+impl<S: Storage, F: Fold> Journal<S, F> {
+    /// Appends a commit; `dead_bytes` is the length that the task's file of dead letters has with it, if it has one.
+    ///
+    /// # Errors
+    /// [`JournalError`]: the disk; [`JournalError::Misuse`] for a commit that does not fit behind the last one.
+    pub fn append(&mut self, commit: &Commit, dead_bytes: Option<u64>) -> Result<Position, JournalError> {
+        self.poison.check()?;
+        let outputs = commit.outputs.iter().map(|(first, chunk)| (chunk.link, *first, chunk.body.records()));
+        self.image.check(commit.id.0, outputs).map_err(JournalError::Misuse)?;
+        let mut staged = Vec::new();
+        let appended = self.append_checked(commit, dead_bytes, &mut staged);
+        for at in staged {
+            self.image.live.remove(&at, Use::Staged);
+        }
+        let (before, position) = appended?;
+        self.copy_forward(position.0.saturating_sub(before.0));
+        Ok(position)
+    }
+
+    /// Notes what is about to be in flight; this need not become durable by itself.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn note(&mut self, attempt: &Attempt) -> Result<Position, JournalError> {
+        self.poison.check()?;
+        let head = AttemptHead::from(attempt);
+        self.write(Kind::Note, &Payload::default().with_head(&head))?;
+        self.image.attempt = head;
+        Ok(self.end())
+    }
+
+    /// Puts a batch of an output that is not committed yet into the journal. It counts only if a commit refers to it.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn stage(&mut self, batch: &Batch) -> Result<Place, JournalError> {
+        self.poison.check()?;
+        let at = self.write_staged(batch)?;
+        self.image.live.add(&at, Use::Staged);
+        self.places += 1;
+        let place = Place(self.places);
+        self.staged.insert(place, at);
+        Ok(place)
+    }
+
+    /// A staged batch gets into no commit. One that has got into a commit or is not known is left alone.
+    pub fn unstage(&mut self, place: Place) {
+        if let Some(at) = self.staged.remove(&place) {
+            self.image.live.remove(&at, Use::Staged);
+        }
+    }
+
+    /// Tuples of a link are not needed any more; this may repeat, and go back.
+    pub fn acknowledged(&mut self, link: LinkId, through: Seq) {
+        self.image.acknowledged(link, through);
+    }
+
+    /// Identifies the journal.
+    #[must_use]
+    pub fn id(&self) -> JournalId {
+        self.id
+    }
+
+    /// The life that has the journal open.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.image.epoch
+    }
+
+    /// The sum of all marks appended.
+    #[must_use]
+    pub fn fold(&self) -> &F {
+        &self.fold
+    }
+
+    /// Where the next record will begin.
+    #[must_use]
+    pub fn end(&self) -> Position {
+        self.active.position()
+    }
+
+    /// Everything before this is on stable storage.
+    #[must_use]
+    pub fn durable(&self) -> Position {
+        self.durable
+    }
+
+    /// What the files take, in bytes.
+    #[must_use]
+    pub fn disk_bytes(&self) -> u64 {
+        let sealed: u64 = self.sealed.values().map(|s| s.bytes).sum();
+        let spare: u64 = self.spares.iter().map(|(_, bytes)| bytes).sum();
+        self.active.bytes + sealed + spare
+    }
+
+    /// What may still be read, in bytes.
+    #[must_use]
+    pub fn live_bytes(&self) -> u64 {
+        self.image.live.bytes()
+    }
+
+    /// What the segments that cannot be given back take, in bytes: what counts against a spill limit.
+    #[must_use]
+    pub fn pinned_bytes(&self) -> u64 {
+        let live = self.sealed.iter().filter(|(number, _)| self.image.live.segment(**number).is_some());
+        self.active.bytes + live.map(|(_, segment)| segment.bytes).sum::<u64>()
+    }
+
+    fn append_checked(
+        &mut self,
+        commit: &Commit,
+        dead_bytes: Option<u64>,
+        staged: &mut Vec<Location>,
+    ) -> Result<(Position, Position), JournalError> {
+        let mut payload = Payload::default();
+        if let Some(mark) = &commit.mark {
+            payload.push(mark);
+        }
+        let outputs = self.outputs(commit, &mut payload, staged)?;
+        let head = CommitHead {
+            id: commit.id.0,
+            inputs: commit.inputs.iter().map(InputHead::from).collect(),
+            outputs,
+            dead: commit.dead.len() as u64,
+            dead_bytes,
+            ended: commit.ended,
+            mark_bytes: commit.mark.as_ref().map(|m| m.len() as u64),
+            step: commit.stream.as_ref().map(|step| step_head(step, &mut payload)),
+        };
+        let payload = payload.with_head(&head);
+        let at = self.write(Kind::Commit, &payload)?;
+        let inline = at + payload.head_bytes() + head.mark_bytes.unwrap_or(0);
+        let before = self.active.header.position(at);
+        self.image.commit(&head, self.active.header.number, inline);
+        if let Some(mark) = &commit.mark {
+            self.fold.apply(mark);
+        }
+        for (_, chunk) in &commit.outputs {
+            if let Body::Stored { place, .. } = &chunk.body {
+                self.unstage(*place);
+            }
+        }
+        Ok((before, self.end()))
+    }
+
+    /// Heads of the outputs, whose batches go into `payload`; or, if they are too large, into records of their own.
+    fn outputs<'c>(
+        &mut self,
+        commit: &'c Commit,
+        payload: &mut Payload<'c>,
+        staged: &mut Vec<Location>,
+    ) -> Result<Vec<OutputHead>, JournalError> {
+        let in_memory = commit.outputs.iter().map(|(_, chunk)| match &chunk.body {
+            Body::Memory(batch) => batch.cost(),
+            Body::Stored { .. } => 0,
+        });
+        let is_large = in_memory.sum::<u64>() > COMMIT_BYTES_MAX;
+        let mut heads = Vec::with_capacity(commit.outputs.len());
+        for (first, chunk) in &commit.outputs {
+            let (link, mut first) = (chunk.link, *first);
+            match &chunk.body {
+                Body::Stored { place, records, .. } => {
+                    let at = self.staged.get(place).filter(|at| at.span.records() == *records);
+                    let at = at.ok_or_else(|| {
+                        JournalError::Misuse(format!("{records} records are not staged at {}", place.0))
+                    })?;
+                    heads.push(OutputHead { link, first, body: BodyHead::Staged(*at) });
+                }
+                Body::Memory(batch) if is_large => {
+                    for part in divided(batch) {
+                        let at = self.write_staged(&part)?;
+                        self.image.live.add(&at, Use::Staged);
+                        staged.push(at);
+                        heads.push(OutputHead { link, first, body: BodyHead::Staged(at) });
+                        first = first.plus(part.len() as u64);
+                    }
+                }
+                Body::Memory(batch) => {
+                    let body = BodyHead::Inline(payload.push_batch(batch));
+                    heads.push(OutputHead { link, first, body });
+                }
+            }
+        }
+        Ok(heads)
+    }
+
+    fn write_staged(&mut self, batch: &Batch) -> Result<Location, JournalError> {
+        let mut payload = Payload::default();
+        let span = payload.push_batch(batch);
+        let payload = payload.with_head(&span);
+        let at = self.write(Kind::Stage, &payload)?;
+        Ok(Location { segment: self.active.header.number, offset: at + payload.head_bytes(), span })
+    }
+
+    /// Appends a record, to a new segment if this one is full; gives the offset of its payload.
+    pub(super) fn write(&mut self, kind: Kind, payload: &Payload<'_>) -> Result<u64, JournalError> {
+        if !self.active.has_room(payload.bytes()) {
+            self.roll()?;
+        }
+        Ok(self.active.append(kind, self.durable, payload)?)
+    }
+
+    pub(super) fn damaged(&self, at: &Location, what: String) -> JournalError {
+        let segment = format::file_name(at.segment);
+        let damage = Damage::Bytes { segment, offset: at.offset, what };
+        JournalError::Damaged { place: self.storage.describe(), damage }
+    }
+}
+
+fn step_head<'c>(step: &'c StreamStep, payload: &mut Payload<'c>) -> StepHead {
+    match step {
+        StreamStep::Admit { window, batches } => {
+            let batches = batches.iter().map(|b| payload.push_batch(b)).collect();
+            StepHead::Admit { window: *window, batches }
+        }
+        StreamStep::Printed { window, printed } => {
+            StepHead::Printed { window: *window, records: printed.records, hash: printed.hash }
+        }
+        StreamStep::Cut { window } => StepHead::Cut { window: *window },
+        StreamStep::Done { window } => StepHead::Done { window: *window },
+    }
+}
+
+/// A batch in parts that are not too large for a record each, as far as records can be parted.
+fn divided(batch: &Batch) -> Vec<Batch> {
+    if batch.cost() <= STAGED_BYTES_MAX || batch.len() < 2 {
+        return vec![batch.clone()];
+    }
+    let middle = batch.len() / 2;
+    let mut parts = divided(&batch.slice(0..middle));
+    parts.append(&mut divided(&batch.slice(middle..batch.len())));
+    parts
+}
+
+impl From<&InputDone> for InputHead {
+    fn from(input: &InputDone) -> Self {
+        let InputDone { link, epoch, journal, through, ended } = *input;
+        Self { link, epoch, journal, through, ended }
+    }
+}
