@@ -40,3 +40,27 @@ fn three_nodes_survive_a_stop_and_a_kill() {
     assert!(run.status.success(), "{out}\n{err}");
     assert!(out.contains("equal byte for byte"), "{out}");
 }
+
+#[test]
+fn programs_that_answer_each_record_count_visits() {
+    let dir = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(examples().join("records")).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), dir.path().join(entry.file_name())).unwrap();
+    }
+    for (pipeline, result, want) in [
+        ("count.toml", "counts.txt", "1 cid\n2 bob\n3 ann\n"),
+        ("number.toml", "numbered.txt", "1 ann\n1 bob\n1 cid\n2 ann\n2 bob\n3 ann\n"),
+    ] {
+        let run = Command::new(env!("CARGO_BIN_EXE_worker"))
+            .args(["run", "--quiet"])
+            .arg(dir.path().join(pipeline))
+            .output()
+            .unwrap();
+        assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+        let text = std::fs::read_to_string(dir.path().join(result)).unwrap();
+        let mut lines: Vec<&str> = text.split_inclusive('\n').collect();
+        lines.sort_unstable();
+        assert_eq!(lines.concat(), want);
+    }
+}

@@ -3,6 +3,7 @@
 mod failures;
 mod inputs;
 mod pipelines;
+mod records;
 mod signals;
 
 /// Lines in the order of their bytes, for results whose order is free.

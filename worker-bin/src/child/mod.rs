@@ -17,6 +17,7 @@ mod failure;
 mod idle;
 mod launcher;
 mod launcher_main;
+mod outlet;
 mod piped;
 mod pipes;
 mod program;

@@ -35,6 +35,8 @@ pub(crate) struct Gauges {
     pub(crate) closed: AtomicBool,
     /// Answers that it owes, where each request gets one.
     pub(crate) owed: AtomicU64,
+    /// Answers that it gave.
+    pub(crate) answered: AtomicU64,
     /// Told whenever bytes were written to its standard input.
     pub(crate) stirred: Notify,
 }

@@ -3,6 +3,7 @@
 use super::failure::{self, LastWords};
 use super::idle::Watched;
 use super::launcher::{Child, Launcher};
+use super::outlet::{Gathered, Outlet, Pace};
 use super::pipes::{Gauges, bytes_inside, pipe_pair};
 use super::program::{Program, TaskEnv};
 use super::stderr::{self, Source, Tail};
@@ -28,15 +29,6 @@ const AFTERMATH_BYTES_MAX: u64 = 8 << 20;
 
 /// How long a killed child may take to die before it is left alone (it sits in the kernel, or is another user's).
 const DEATH_LOOKS: u32 = 20;
-
-/// How often the output of a child that writes all the time is read. Being woken at every write costs more than the work.
-const GATHER: Duration = Duration::from_millis(1);
-
-/// A child that owes this many answers has something to do meanwhile.
-const GATHER_OWED_MIN: u64 = 64;
-
-/// Writes that come faster than this are gathered.
-const GATHER_BELOW: Duration = Duration::from_micros(50);
 
 /// Takes the batches that a child printed; its error ends the child.
 pub(crate) type Deliver<'a> = &'a mut (dyn FnMut(Batch) -> Result<(), String> + Send);
@@ -70,7 +62,7 @@ pub(crate) struct Service<'a> {
     pub(crate) gauges: &'a Gauges,
     /// A stream: output is delivered as soon as there is no more to read, and a child that buffers it is told on.
     pub(crate) stream: bool,
-    /// Its output comes in many small writes: a busy child is read every [`GATHER`], not at each of them.
+    /// Its output comes in many small writes: while it has enough to do, it is read now and then, not at each of them.
     pub(crate) gathers: bool,
     /// What it is when its output is refused.
     pub(crate) refusal: FailureKind,
@@ -249,50 +241,47 @@ async fn read_output(
     stop: &Notify,
 ) -> Result<(), Fault> {
     let program = service.program;
+    let failed = |error| cannot(program, "read from", &error);
+    let (mut outlet, mut pace) = (Outlet::Watched(pipe), Pace::default());
     let mut open = true;
-    let mut woken = Instant::now();
     while open {
         tokio::task::consume_budget().await;
-        let waits = match pipe.try_read_buf(chunker.space()) {
+        let space = chunker.space();
+        let room = space.capacity() - space.len();
+        let (waits, all) = match outlet.try_read(space) {
             Ok(count) => {
                 service.gauges.printed.fetch_add(count as u64, Relaxed);
                 open = count > 0;
-                false
+                (false, count < room)
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => true,
-            Err(error) => return Err(cannot(program, "read from", &error)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => (true, true),
+            Err(error) => return Err(failed(error)),
         };
         while let Some(batch) = chunker.next().map_err(|error| too_long(program, error))? {
             deliver(batch).map_err(|why| Fault::Failed(service.refusal, why))?;
         }
+        let gathers = service.gathers && all && open;
         if service.stream
-            && (waits || !open)
+            && (waits || gathers || !open)
             && let Some(batch) = chunker.flush().map_err(|error| too_long(program, error))?
         {
             deliver(batch).map_err(|why| Fault::Failed(service.refusal, why))?;
         }
+        if gathers {
+            match pace.gather(&mut outlet, service.gauges, stop).await.map_err(failed)? {
+                Gathered::Something => continue,
+                Gathered::Stopped => return Ok(()),
+                Gathered::Nothing => {}
+            }
+        }
         if waits {
             tokio::select! {
-                ready = pipe.readable() => ready.map_err(|error| cannot(program, "read from", &error))?,
+                ready = outlet.readable() => ready.map_err(failed)?,
                 () = stop.notified() => open = false,
-            }
-            if service.gathers {
-                gather(service, &mut woken).await;
             }
         }
     }
     Ok(())
-}
-
-/// Lets a busy child go on for a moment, so that much is read at once.
-async fn gather(service: &Service<'_>, woken: &mut Instant) {
-    let now = Instant::now();
-    let since = now - std::mem::replace(woken, now);
-    if since < GATHER_BELOW && service.gauges.owed.load(Relaxed) >= GATHER_OWED_MIN {
-        sleep(GATHER).await;
-        // So that the next wait, which is short if the child is still busy, is gathered too.
-        *woken = Instant::now();
-    }
 }
 
 /// The rest, unterminated record included: only a good end makes it count.

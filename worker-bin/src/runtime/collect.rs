@@ -3,6 +3,7 @@
 use super::spill::FULL_DISK_WAIT;
 use crate::io::spill::{SpillError, SpillStore};
 use crate::pipeline::plan::LocalTask;
+use bytes::Bytes;
 use std::sync::Arc;
 use worker_core::event::{Body, Output, Place};
 use worker_core::route::Router;
@@ -36,6 +37,13 @@ impl Collector {
     pub(super) fn route(&mut self, batch: Batch) -> Output {
         let mut output = Output::default();
         self.router.route(batch, &mut output);
+        output
+    }
+
+    /// The same for records that have their keys beside them.
+    pub(super) fn route_given(&mut self, batch: Batch, keys: &[Option<Bytes>]) -> Output {
+        let mut output = Output::default();
+        self.router.route_given(batch, keys, &mut output);
         output
     }
 

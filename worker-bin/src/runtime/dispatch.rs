@@ -14,6 +14,7 @@ impl Engine {
             Action::Wake { conn } => self.connections.wake(conn),
             Action::Close { conn } => self.connections.close(conn),
             Action::Persist { task, commit } => {
+                self.with_records(task, |records| records.committed(&commit));
                 if commit.dead.is_empty() {
                     node.handle(self.now(), Event::Persisted { task, commit: commit.id });
                 } else {
@@ -68,6 +69,7 @@ impl Engine {
             Action::Kill { task } => match self.port(task) {
                 Some(Port::Batch(batch)) => batch.kill(),
                 Some(Port::Stream(stream)) => stream.kill(),
+                Some(Port::Records(records)) => records.kill(),
                 Some(Port::Source(_) | Port::Sink(_)) | None => {}
             },
             Action::Read { task, chunks } => {
@@ -90,10 +92,14 @@ impl Engine {
                     sink.close();
                 }
             }
-            Action::RecordsStart { .. }
-            | Action::Request { .. }
-            | Action::RecordsTick { .. }
-            | Action::RecordsEnd { .. } => {}
+            Action::RecordsStart { task, life } => {
+                self.with_records(task, |records| records.begin(self, life))
+            }
+            Action::Request { task, life, link, first_seq, batch } => {
+                self.with_records(task, |records| records.request(life, link, first_seq, batch));
+            }
+            Action::RecordsTick { task, life } => self.with_records(task, |records| records.tick(life)),
+            Action::RecordsEnd { task, life } => self.with_records(task, |records| records.end(life)),
             Action::Dial { .. }
             | Action::Note { .. }
             | Action::Acknowledged { .. }
@@ -117,6 +123,12 @@ impl Engine {
     fn with_stream(&self, task: TaskId, f: impl FnOnce(&super::stream::StreamPort)) {
         if let Some(Port::Stream(stream)) = self.port(task) {
             f(stream);
+        }
+    }
+
+    fn with_records(&self, task: TaskId, f: impl FnOnce(&super::records::RecordsPort)) {
+        if let Some(Port::Records(records)) = self.port(task) {
+            f(records);
         }
     }
 

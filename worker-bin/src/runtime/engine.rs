@@ -4,6 +4,7 @@ use super::collect::Collector;
 use super::link::Connections;
 use super::open::{Opened, OpenedRole, OpenedTask};
 use super::progress::Progress;
+use super::records::RecordsPort;
 use super::sink::{SinkPort, SinkThread};
 use super::source::{SourcePort, SourceThread};
 use super::spill::SpillPort;
@@ -18,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Notify, oneshot};
-use worker_core::config::{Graph, NodeConfig, Retry, TaskId};
+use worker_core::config::{Graph, NodeConfig, Retry, TaskId, TaskKind};
 use worker_core::event::{Event, NodeError};
 use worker_core::status::Status;
 use worker_core::{Node, Time};
@@ -73,6 +74,7 @@ pub(super) enum Port {
     Source(SourcePort),
     Batch(BatchPort),
     Stream(StreamPort),
+    Records(RecordsPort),
     Sink(SinkPort),
 }
 
@@ -230,6 +232,7 @@ impl Engine {
                 Port::Source(source) => source.stop(),
                 Port::Batch(batch) => batch.kill(),
                 Port::Stream(stream) => stream.kill(),
+                Port::Records(records) => records.kill(),
                 Port::Sink(sink) => sink.stop(),
             }
         }
@@ -340,6 +343,12 @@ fn make_ports(
             }
             OpenedRole::Batch(program) => Port::Batch(BatchPort::new(&task, program, collector, tmpdir)),
             OpenedRole::Stream(program) => Port::Stream(StreamPort::new(&task, program, collector, tmpdir)),
+            OpenedRole::Records(program, settings) => match &plan.graph.task(task.id).kind {
+                TaskKind::Records(spec) => {
+                    Port::Records(RecordsPort::new(&task, program, &settings, spec, collector, tmpdir))
+                }
+                TaskKind::Source | TaskKind::Batch(_) | TaskKind::Stream(_) | TaskKind::Sink => continue,
+            },
             OpenedRole::Sink(target) => {
                 let (port, thread) = SinkPort::new(&task, target, tmpdir);
                 threads.push(thread);

@@ -18,6 +18,7 @@ mod engine;
 mod link;
 mod open;
 pub mod progress;
+mod records;
 mod sink;
 mod source;
 mod spill;

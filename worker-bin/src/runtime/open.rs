@@ -5,7 +5,7 @@ use super::source::Input;
 use crate::child::Program;
 use crate::io::sink::{FileSink, SinkError, SinkWriter, StreamSink};
 use crate::io::source::{FileSource, Header, SourceError, SourceOptions, Stop, StreamSource};
-use crate::pipeline::plan::{LocalTask, Plan, Role, SourceTask, StageTask, Target};
+use crate::pipeline::plan::{LocalTask, Plan, RecordsSettings, Role, SourceTask, StageTask, Target};
 use crate::pipeline::{self, ProgramError, SourceInput};
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
@@ -34,6 +34,7 @@ pub(super) enum OpenedRole {
     Source(Input),
     Batch(StageProgram),
     Stream(StageProgram),
+    Records(StageProgram, Box<RecordsSettings>),
     Sink(OpenedSink),
 }
 
@@ -87,12 +88,6 @@ pub enum OpenError {
         other: String,
         /// The later sink's path.
         path: PathBuf,
-    },
-    /// Mode records is not there yet.
-    #[error("stage {name}: this version cannot run mode = \"records\" yet")]
-    Records {
-        /// Which.
-        name: String,
     },
     /// A program is missing or cannot be run.
     #[error(transparent)]
@@ -207,10 +202,10 @@ fn open_stage(task: &LocalTask, stage: &StageTask, max_record: usize) -> Result<
     program.ok_exit.clone_from(&stage.ok_exit);
     program.timeout = stage.timeout;
     let stage_program = StageProgram { program: Arc::new(program), header: stage.header.clone() };
-    Ok(match stage.mode {
-        pipeline::Mode::Batch(_) => OpenedRole::Batch(stage_program),
-        pipeline::Mode::Stream(_) => OpenedRole::Stream(stage_program),
-        pipeline::Mode::Records(_) => return Err(OpenError::Records { name: task.stage.clone() }),
+    Ok(match (&stage.mode, &stage.records) {
+        (_, Some(settings)) => OpenedRole::Records(stage_program, settings.clone()),
+        (pipeline::Mode::Stream(_), None) => OpenedRole::Stream(stage_program),
+        (pipeline::Mode::Batch(_) | pipeline::Mode::Records(_), None) => OpenedRole::Batch(stage_program),
     })
 }
 

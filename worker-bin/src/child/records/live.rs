@@ -12,6 +12,7 @@ use crate::child::program::{Program, TaskEnv};
 use crate::child::serve::{Running, Service};
 use bytes::Bytes;
 use std::collections::VecDeque;
+use std::future::Future;
 use std::io;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -77,7 +78,7 @@ enum Order {
 }
 
 /// Starts `program`, whose terminator and longest record are those of what it emits, on a tokio task of its own. It is given
-/// the committed `state`, as it is when the child was started.
+/// the committed `state`, as it is when `committed` is done and the child was started.
 #[must_use]
 pub fn start_records(
     launcher: &Launcher,
@@ -85,6 +86,7 @@ pub fn start_records(
     env: TaskEnv,
     rules: &RecordsRules,
     state: Arc<Mutex<KeyedState>>,
+    committed: impl Future<Output = ()> + Send + 'static,
     events: impl RecordsEvents,
 ) -> RecordsHandle {
     let (orders, received) = mpsc::unbounded_channel();
@@ -114,7 +116,10 @@ pub fn start_records(
         events: Mutex::new(Box::new(events)),
         gauges: Gauges::default(),
     };
-    tokio::spawn(async move { asked.live(received).await });
+    tokio::spawn(async move {
+        committed.await;
+        asked.live(received).await;
+    });
     RecordsHandle { orders, kill }
 }
 
@@ -250,6 +255,7 @@ impl Asking {
         let mut ledger = lock(&self.ledger);
         let answered: Result<(), ProtocolFault> = lines.iter().try_for_each(|line| ledger.answer(line));
         self.gauges.owed.store(ledger.unanswered() as u64, Relaxed);
+        self.gauges.answered.fetch_add(lines.len() as u64, Relaxed);
         self.tell(ledger);
         self.moved.notify_one();
         answered.map_err(|fault| format!("{} {fault}", self.program.name()))

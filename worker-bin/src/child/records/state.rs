@@ -22,6 +22,7 @@ pub struct KeyedState {
     task: String,
     bytes_max: u64,
     bytes: u64,
+    damaged: bool,
     committed: Map<Box<[u8]>>,
     /// What was answered and not committed, only kept for inline state.
     answered: Map<Option<Box<[u8]>>>,
@@ -61,23 +62,43 @@ impl KeyedState {
     /// The empty state of `task` (`stage/partition`), which may take `bytes_max` bytes: keys, values and 64 an entry.
     #[must_use]
     pub fn new(task: impl Into<String>, bytes_max: u64) -> Self {
-        Self { task: task.into(), bytes_max, bytes: 0, committed: Map::default(), answered: Map::default() }
+        Self {
+            task: task.into(),
+            bytes_max,
+            bytes: 0,
+            damaged: false,
+            committed: Map::default(),
+            answered: Map::default(),
+        }
     }
 
-    /// Takes over the changes of a commit, or a piece of a snapshot. All of them, even if then there are too many.
+    /// Takes over the changes of a commit, or a piece of a snapshot; [`KeyedState::check`] then says whether that was well.
+    pub fn apply(&mut self, mark: &[u8]) {
+        for change in changes(mark) {
+            match change {
+                Some((key, value)) => self.commit(key, value),
+                None => self.damaged = true,
+            }
+        }
+    }
+
+    /// Whether the task can go on with it.
     ///
     /// # Errors
-    /// [`StateError`]; the task cannot go on.
-    pub fn apply(&mut self, mark: &[u8]) -> Result<(), StateError> {
-        for change in changes(mark) {
-            let Some((key, value)) = change else {
-                return Err(StateError::Damaged { task: self.task.clone() });
-            };
-            self.commit(key, value);
+    /// [`StateError`]: it cannot.
+    pub fn check(&self) -> Result<(), StateError> {
+        let task = || self.task.clone();
+        if self.damaged {
+            return Err(StateError::Damaged { task: task() });
         }
         if self.bytes > self.bytes_max {
-            let (task, bytes, bytes_max) = (self.task.clone(), self.bytes, self.bytes_max);
-            return Err(StateError::OverBudget { task, bytes, entries: self.committed.len(), bytes_max });
+            let (bytes, bytes_max) = (self.bytes, self.bytes_max);
+            return Err(StateError::OverBudget {
+                task: task(),
+                bytes,
+                entries: self.committed.len(),
+                bytes_max,
+            });
         }
         Ok(())
     }
@@ -218,24 +239,26 @@ mod tests {
     #[test]
     fn too_much_state_says_what_to_do() {
         let mut state = KeyedState::new("count/0", 2 * (64 + 2));
-        assert_eq!(state.apply(&mark(&[("a", Some("1")), ("b", Some("1"))])), Ok(()));
-        let error = state.apply(&mark(&[("c", Some("1"))])).unwrap_err().to_string();
+        state.apply(&mark(&[("a", Some("1")), ("b", Some("1"))]));
+        assert_eq!(state.check(), Ok(()));
+        state.apply(&mark(&[("c", Some("1"))]));
+        let error = state.check().unwrap_err().to_string();
         assert!(
             error.contains("count/0") && error.contains("3 keys") && error.contains("`state_budget`"),
             "{error}"
         );
-        assert_eq!(state.apply(&mark(&[("c", None)])), Ok(()));
-        assert_eq!(state.bytes(), 2 * 66);
+        state.apply(&mark(&[("c", None)]));
+        assert_eq!((state.check(), state.bytes()), (Ok(()), 2 * 66));
     }
 
     #[test]
     fn inline_values_are_the_newest_until_the_child_dies() {
         let mut state = KeyedState::new("t/0", 1000);
-        state.apply(&mark(&[("a", Some("1"))])).unwrap();
+        state.apply(&mark(&[("a", Some("1"))]));
         state.answer(&mark(&[("a", Some("2"))]));
         state.answer(&mark(&[("a", Some("3")), ("b", None)]));
         assert_eq!((text(state.current(b"a")), text(state.current(b"b"))), (Some("3"), None));
-        state.apply(&mark(&[("a", Some("2"))])).unwrap();
+        state.apply(&mark(&[("a", Some("2"))]));
         assert_eq!(text(state.current(b"a")), Some("3"), "a commit that is behind hides nothing newer");
         state.begin_life();
         assert_eq!(text(state.current(b"a")), Some("2"));
@@ -244,7 +267,8 @@ mod tests {
     #[test]
     fn damaged_changes_are_refused() {
         let mut state = KeyedState::new("t/0", 1000);
-        assert_eq!(state.apply(&[5, b'a']), Err(StateError::Damaged { task: "t/0".into() }));
+        state.apply(&[5, b'a']);
+        assert_eq!(state.check(), Err(StateError::Damaged { task: "t/0".into() }));
     }
 
     proptest! {
@@ -256,14 +280,14 @@ mod tests {
             let mut state = KeyedState::new("t/0", u64::MAX);
             let mut model = BTreeMap::new();
             for (key, value) in &all {
-                state.apply(&mark(&[(key, value.as_deref())])).unwrap();
+                state.apply(&mark(&[(key, value.as_deref())]));
                 match value {
                     Some(value) => model.insert(key.clone().into_bytes(), value.clone().into_bytes()),
                     None => model.remove(key.as_bytes()),
                 };
             }
             let mut restored = KeyedState::new("t/0", u64::MAX);
-            state.snapshot(piece_bytes).for_each(|piece| restored.apply(&piece).unwrap());
+            state.snapshot(piece_bytes).for_each(|piece| restored.apply(&piece));
             let entries: BTreeMap<_, _> =
                 restored.entries().map(|(key, value)| (key.to_vec(), value.to_vec())).collect();
             let bytes: usize = model.iter().map(|(key, value)| key.len() + value.len() + 64).sum();

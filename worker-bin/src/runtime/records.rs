@@ -1,0 +1,143 @@
+//! Asks records children.
+
+use super::batch::{StageProgram, task_env};
+use super::collect::Collector;
+use super::engine::{Engine, lock};
+use crate::child::records::{Answers, KeyedState, RecordsEvents, RecordsHandle, RecordsRules};
+use crate::child::{Program, TaskEnv, start_records};
+use crate::pipeline::RecordsState;
+use crate::pipeline::plan::{LocalTask, RecordsSettings};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use worker_core::config::{RecordsSpec, TaskId};
+use worker_core::event::{Commit, Event, Failure, Output};
+use worker_core::route::PartitionBy;
+use worker_proto::{Batch, LinkId, Seq};
+
+/// Runs the lives of one task's program, one at a time.
+#[derive(Debug)]
+pub(super) struct RecordsPort {
+    task: TaskId,
+    program: Arc<Program>,
+    env: TaskEnv,
+    rules: RecordsRules,
+    collector: Arc<Mutex<Collector>>,
+    state: Arc<Mutex<KeyedState>>,
+    child: Mutex<Option<(u64, RecordsHandle)>>,
+}
+
+impl RecordsPort {
+    pub(super) fn new(
+        task: &LocalTask,
+        stage: StageProgram,
+        settings: &RecordsSettings,
+        spec: &RecordsSpec,
+        collector: Collector,
+        tmpdir: PathBuf,
+    ) -> Self {
+        let rules = RecordsRules {
+            partition_by: settings.key.clone(),
+            terminator_in: task.terminator_in,
+            inline: settings.state == RecordsState::Inline,
+            in_flight: usize::try_from(spec.in_flight).unwrap_or(usize::MAX),
+            in_flight_bytes: spec.in_flight_bytes,
+            keys_wanted: task.edges.iter().any(|edge| edge.by == Some(PartitionBy::Given)),
+        };
+        Self {
+            task: task.id,
+            program: stage.program,
+            env: task_env(task, tmpdir),
+            rules,
+            collector: Arc::new(Mutex::new(collector)),
+            state: Arc::new(Mutex::new(KeyedState::new(&task.name, settings.state_budget_bytes))),
+            child: Mutex::default(),
+        }
+    }
+
+    pub(super) fn begin(&self, engine: &Arc<Engine>, life: u64) {
+        let env = TaskEnv { batch_id: life, attempt: 1, ..self.env.clone() };
+        let _in_runtime = engine.runtime.enter();
+        let events = Events {
+            task: self.task,
+            life,
+            engine: Arc::clone(engine),
+            collector: Arc::clone(&self.collector),
+            state: Arc::clone(&self.state),
+        };
+        let (state, committed) = (Arc::clone(&self.state), std::future::ready(()));
+        let handle =
+            start_records(&engine.launcher, &self.program, env, &self.rules, state, committed, events);
+        *lock(&self.child) = Some((life, handle));
+    }
+
+    pub(super) fn request(&self, life: u64, link: LinkId, first_seq: Seq, batch: Batch) {
+        self.with_child(life, |child| child.request(link, first_seq, batch));
+    }
+
+    pub(super) fn tick(&self, life: u64) {
+        self.with_child(life, RecordsHandle::tick);
+    }
+
+    pub(super) fn end(&self, life: u64) {
+        self.with_child(life, RecordsHandle::end);
+    }
+
+    pub(super) fn kill(&self) {
+        if let Some((_, child)) = lock(&self.child).take() {
+            child.kill();
+        }
+    }
+
+    /// Takes over the state changes of a commit that no journal takes over.
+    pub(super) fn committed(&self, commit: &Commit) {
+        if let Some(mark) = &commit.mark {
+            lock(&self.state).apply(mark);
+        }
+    }
+
+    fn with_child(&self, life: u64, f: impl FnOnce(&RecordsHandle)) {
+        if let Some((_, child)) = lock(&self.child).as_ref().filter(|(l, _)| *l == life) {
+            f(child);
+        }
+    }
+}
+
+/// What one life's child answers, told to the node.
+struct Events {
+    task: TaskId,
+    life: u64,
+    engine: Arc<Engine>,
+    collector: Arc<Mutex<Collector>>,
+    state: Arc<Mutex<KeyedState>>,
+}
+
+impl Events {
+    fn tell(&self, answers: Answers, ended: bool) {
+        let checked = lock(&self.state).check();
+        if let Err(error) = checked {
+            return self.engine.tell(Event::TaskFailed { task: self.task, why: error.to_string() });
+        }
+        let Answers { records, emitted, keys, mark, dead } = answers;
+        let mut output: Output = lock(&self.collector).route_given(emitted, &keys);
+        output.dead.extend(dead);
+        output.mark = Some(mark).filter(|mark| !mark.is_empty());
+        let (task, life) = (self.task, self.life);
+        self.engine.tell(Event::RecordsAnswered { task, life, records, output, ended });
+    }
+}
+
+impl RecordsEvents for Events {
+    fn answered(&mut self, answers: Answers) {
+        self.tell(answers, false);
+    }
+
+    fn ended(&mut self, result: Result<Answers, Failure>) {
+        match result {
+            Ok(answers) => self.tell(answers, true),
+            Err(failure) => {
+                let (task, life) = (self.task, self.life);
+                self.engine.tell(Event::RecordsFailed { task, life, failure });
+            }
+        }
+    }
+}
