@@ -345,7 +345,8 @@ fn make_ports(
             OpenedRole::Stream(program) => Port::Stream(StreamPort::new(&task, program, collector, tmpdir)),
             OpenedRole::Records(program, settings) => match &plan.graph.task(task.id).kind {
                 TaskKind::Records(spec) => {
-                    Port::Records(RecordsPort::new(&task, program, &settings, spec, collector, tmpdir))
+                    let state = RecordsPort::empty_state(&task, &settings);
+                    Port::Records(RecordsPort::new(&task, program, &settings, spec, collector, state, tmpdir))
                 }
                 TaskKind::Source | TaskKind::Batch(_) | TaskKind::Stream(_) | TaskKind::Sink => continue,
             },

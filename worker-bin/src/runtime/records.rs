@@ -33,6 +33,7 @@ impl RecordsPort {
         settings: &RecordsSettings,
         spec: &RecordsSpec,
         collector: Collector,
+        state: Arc<Mutex<KeyedState>>,
         tmpdir: PathBuf,
     ) -> Self {
         let rules = RecordsRules {
@@ -49,9 +50,14 @@ impl RecordsPort {
             env: task_env(task, tmpdir),
             rules,
             collector: Arc::new(Mutex::new(collector)),
-            state: Arc::new(Mutex::new(KeyedState::new(&task.name, settings.state_budget_bytes))),
+            state,
             child: Mutex::default(),
         }
+    }
+
+    /// The empty state of a task, to be filled by its journal where it has one.
+    pub(super) fn empty_state(task: &LocalTask, settings: &RecordsSettings) -> Arc<Mutex<KeyedState>> {
+        Arc::new(Mutex::new(KeyedState::new(&task.name, settings.state_budget_bytes)))
     }
 
     pub(super) fn begin(&self, engine: &Arc<Engine>, life: u64) {

@@ -1,11 +1,16 @@
 //! The keyed state of one task.
 
 use super::mark::{changes, push_put};
+use crate::journal::Fold;
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use thiserror::Error;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// About how large the pieces of a checkpoint are, in bytes.
+const SNAPSHOT_BYTES: usize = 1 << 20;
 
 /// What an entry is charged beside its key and value, in bytes.
 const ENTRY_BYTES: u64 = 64;
@@ -192,6 +197,26 @@ impl KeyedState {
     }
 }
 
+/// As the journal of a task keeps it: then the journal's thread takes over the marks, when it has appended their commits, and
+/// a new child waits for it.
+impl Fold for Arc<Mutex<KeyedState>> {
+    fn apply(&mut self, mark: &[u8]) {
+        lock(self).apply(mark);
+    }
+
+    fn snapshot(&self, chunk: &mut dyn FnMut(&[u8])) {
+        lock(self).snapshot(SNAPSHOT_BYTES).for_each(|piece| chunk(&piece));
+    }
+
+    fn restore(&mut self, chunk: &[u8]) {
+        lock(self).apply(chunk);
+    }
+}
+
+fn lock(state: &Mutex<KeyedState>) -> MutexGuard<'_, KeyedState> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// XXH3 of a key: several times as fast as the standard hash. Keys made to collide slow down only their own task.
 #[derive(Default)]
 pub(super) struct KeyHasher(u64);
@@ -269,6 +294,24 @@ mod tests {
         let mut state = KeyedState::new("t/0", 1000);
         state.apply(&[5, b'a']);
         assert_eq!(state.check(), Err(StateError::Damaged { task: "t/0".into() }));
+    }
+
+    #[test]
+    fn a_journal_gives_back_what_it_was_told() {
+        let new = || Arc::new(Mutex::new(KeyedState::new("t/0", u64::MAX)));
+        let (mut kept, mut restored) = (new(), new());
+        for n in 0..100_000 {
+            Fold::apply(&mut kept, &mark(&[(&format!("key {}", n % 70_000), Some(&n.to_string()))]));
+        }
+        let mut pieces = 0;
+        kept.snapshot(&mut |piece| {
+            assert!(piece.len() < 2 * SNAPSHOT_BYTES);
+            pieces += 1;
+            restored.restore(piece);
+        });
+        let (kept, restored) = (lock(&kept), lock(&restored));
+        assert!(pieces > 1 && kept.entries().all(|(key, value)| restored.committed(key) == Some(value)));
+        assert_eq!((kept.len(), kept.bytes()), (restored.len(), restored.bytes()));
     }
 
     proptest! {
