@@ -23,6 +23,10 @@ use worker_core::event::Failure;
 use worker_core::route::PartitionBy;
 use worker_proto::{Batch, LinkId, Seq};
 
+/// As the worker has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const PYTHON: &str = "import json, sys
 counts = {}
 for line in sys.stdin:

@@ -218,7 +218,9 @@ impl Asking {
                 }
                 continue;
             }
-            pieces.push_back(Bytes::from(std::mem::take(&mut requests)));
+            // The next ones will likely take as much.
+            let fresh = Vec::with_capacity(requests.len());
+            pieces.push_back(Bytes::from(std::mem::replace(&mut requests, fresh)));
             while !pieces.is_empty() {
                 stdin.write(&mut pieces).await?;
             }
