@@ -35,6 +35,9 @@ pub enum WorkerCommand {
     /// Run one node of several
     #[command(after_help = NODE_EXAMPLES)]
     Node(NodeArgs),
+    /// Look into a task's journal
+    #[command(subcommand)]
+    Journal(super::journal::JournalCommand),
 }
 
 const RUN_EXAMPLES: &str = "\
@@ -325,10 +328,8 @@ mod tests {
 
     fn run(words: &str) -> RunArgs {
         let argv = shell_words::split(&format!("worker run {words}")).unwrap();
-        match parse(argv).unwrap().command {
-            WorkerCommand::Run(run) => run,
-            other @ (WorkerCommand::Check(_) | WorkerCommand::Node(_)) => panic!("{other:?}"),
-        }
+        let WorkerCommand::Run(run) = parse(argv).unwrap().command else { panic!("not run: {words}") };
+        run
     }
 
     #[test]

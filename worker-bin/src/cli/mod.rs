@@ -2,6 +2,7 @@
 
 pub mod args;
 mod check;
+pub mod journal;
 pub mod run;
 
 use crate::pipeline::{self, Cluster, ConfigError, Detail, InlineStage, Pipeline};
@@ -25,6 +26,7 @@ pub fn main() -> ExitCode {
         WorkerCommand::Run(args) => run_or_print(&args),
         WorkerCommand::Check(args) => check::check(&args),
         WorkerCommand::Node(args) => run::node(&args),
+        WorkerCommand::Journal(command) => journal::journal(&command),
     }
 }
 

@@ -40,6 +40,31 @@ fn sync(journal: &mut MemJournal) {
     }
 }
 
+/// A journal whose last record is not known to be durable.
+pub(super) fn journal_with_everything() -> MemStorage {
+    let disk = MemStorage::new();
+    let mut journal = open(&disk).journal;
+    let place = journal.stage(&lines("staged\n")).unwrap();
+    let mut first = with_output(1, 1, 1, "a\nb\n");
+    let stored = Chunk { link: LinkId(2), body: Body::Stored { place, records: 1, cost: 11 } };
+    first.outputs.push((Seq(1), stored));
+    let (link, epoch, through) = (LinkId(9), Epoch(3), Seq(10));
+    first.inputs.push(InputDone { link, epoch, journal: JournalId(4), through, ended: false });
+    first.mark = Some(Bytes::from_static(b"here"));
+    journal.append(&first, Some(77)).unwrap();
+    let step = StreamStep::Admit { window: 1, batches: vec![lines("x\n"), lines("y\n")] };
+    journal.append(&Commit { stream: Some(step), ..commit(2) }, None).unwrap();
+    sync(&mut journal);
+    journal.append(&commit(3), None).unwrap();
+    journal.note(&Attempt { records: 5, first: Some((LinkId(9), Seq(13))), alone: 1 }).unwrap();
+    disk
+}
+
+/// How many commits a journal says.
+pub(super) fn reopened(disk: &MemStorage) -> u64 {
+    open(disk).state.commits
+}
+
 #[test]
 fn a_new_journal_says_nothing_and_each_life_has_a_higher_epoch() {
     let disk = MemStorage::new();

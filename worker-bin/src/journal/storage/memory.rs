@@ -212,7 +212,7 @@ impl StorageFile for MemFile {
         let mut disk = self.lock();
         let (full, fails) = (disk.faults.full, disk.faults.writes_fail);
         let inode = disk.inode(self.inode)?;
-        let mut bytes: Vec<u8> = parts.iter().flat_map(|p| p.iter().copied()).collect();
+        let mut bytes = parts.iter().map(|p| &**p).collect::<Vec<_>>().concat();
         if full || fails {
             bytes.truncate(bytes.len() / 2);
         }

@@ -1,0 +1,94 @@
+//! One living process a state directory.
+
+use super::state::StateError;
+use rustix::fs::FlockOperation;
+use rustix::io::Errno;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+const NAME: &str = "worker.lock";
+
+/// How much of what the holder says about itself is shown, in bytes.
+const HOLDER_BYTES_MAX: u64 = 200;
+
+/// Keeps other processes out of a state directory while it exists. The kernel ends it with the process, whatever ends that;
+/// children do not inherit it.
+#[derive(Debug)]
+pub struct Lock {
+    /// The open file is the lock.
+    _file: File,
+}
+
+impl Lock {
+    /// Locks `directory`, which must exist.
+    ///
+    /// # Errors
+    /// [`StateError::InUse`] names who holds it; [`StateError::Io`].
+    pub fn take(directory: &Path) -> Result<Self, StateError> {
+        let path = directory.join(NAME);
+        let failed = StateError::io("lock", &path);
+        let mut options = OpenOptions::new();
+        let opened = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let mut file = opened.map_err(&failed)?;
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => {
+                let directory = directory.to_owned();
+                return Err(StateError::InUse { directory, holder: holder(&mut file) });
+            }
+            Err(error) => return Err(failed(error.into())),
+        }
+        write_holder(&mut file).map_err(failed)?;
+        Ok(Self { _file: file })
+    }
+
+    /// Who holds the lock of a directory now, in its own words; `None` if nobody does.
+    #[must_use]
+    pub fn holder(directory: &Path) -> Option<String> {
+        let mut file = File::open(directory.join(NAME)).ok()?;
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
+            Err(Errno::WOULDBLOCK) => Some(holder(&mut file)),
+            Ok(()) | Err(_) => None,
+        }
+    }
+}
+
+fn holder(file: &mut File) -> String {
+    let mut text = Vec::new();
+    // Without its words it is still somebody.
+    file.take(HOLDER_BYTES_MAX).read_to_end(&mut text).ok();
+    let text = String::from_utf8_lossy(&text);
+    let line = text.lines().next().unwrap_or_default().trim();
+    if line.is_empty() { "another process".to_owned() } else { line.to_owned() }
+}
+
+fn write_holder(file: &mut File) -> io::Result<()> {
+    file.set_len(0)?;
+    writeln!(file, "process {}", std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_has_one_holder_who_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(Lock::holder(directory.path()), None);
+        let lock = Lock::take(directory.path()).unwrap();
+        let me = format!("process {}", std::process::id());
+        let refused = Lock::take(directory.path()).unwrap_err().to_string();
+        assert!(refused.contains(&me) && refused.contains("--state"), "{refused}");
+        assert_eq!(Lock::holder(directory.path()), Some(me));
+        drop(lock);
+        Lock::take(directory.path()).unwrap();
+    }
+
+    #[test]
+    fn a_directory_that_is_not_there_is_said() {
+        let error = Lock::take(Path::new("/nonexistent/x")).unwrap_err().to_string();
+        assert!(error.contains("/nonexistent/x/worker.lock"), "{error}");
+    }
+}

@@ -1,0 +1,182 @@
+//! What a state directory belongs to.
+
+use super::state::{StateError, sync_directory};
+use crate::fault;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+const NAME: &str = "manifest.json";
+const NEW_NAME: &str = "manifest.json.tmp";
+const FORMAT: u64 = 1;
+
+/// What the state in a directory belongs to, and how far that has come.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Name of the pipeline.
+    pub pipeline: String,
+    /// Name of the node.
+    pub node: String,
+    /// The last one used; the next is the clock's, or one more than this.
+    pub incarnation: u64,
+    /// What must not change, as the pipeline file says it.
+    pub meaning: BTreeMap<String, String>,
+    /// Which task runs on which node.
+    pub placement: BTreeMap<String, String>,
+    /// The pipeline has come to its end.
+    pub finished: bool,
+}
+
+/// As it is in the file.
+#[derive(Serialize, Deserialize)]
+struct Written<T> {
+    format: u64,
+    #[serde(flatten)]
+    manifest: T,
+}
+
+impl Manifest {
+    /// The manifest of a directory, if it has one.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn load(directory: &Path) -> Result<Option<Self>, StateError> {
+        let path = directory.join(NAME);
+        let text = match std::fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(StateError::io("read", &path)(error)),
+        };
+        let senseless =
+            |why: serde_json::Error| StateError::Senseless { path: path.clone(), why: why.to_string() };
+        let any: Written<serde_json::Value> = serde_json::from_slice(&text).map_err(senseless)?;
+        if any.format > FORMAT {
+            return Err(StateError::Newer { path, found: any.format, known: FORMAT });
+        }
+        let written: Written<Self> = serde_json::from_slice(&text).map_err(senseless)?;
+        Ok(Some(written.manifest))
+    }
+
+    /// Replaces the manifest of a directory, at once and durably.
+    ///
+    /// # Errors
+    /// [`StateError::Io`].
+    pub fn store(&self, directory: &Path) -> Result<(), StateError> {
+        let (path, new) = (directory.join(NAME), directory.join(NEW_NAME));
+        let written = Written { format: FORMAT, manifest: self };
+        let mut text = serde_json::to_vec_pretty(&written)
+            .map_err(|e| StateError::Senseless { path: path.clone(), why: e.to_string() })?;
+        text.push(b'\n');
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        options
+            .open(&new)
+            .and_then(|mut file| {
+                fault::around("manifest.write", || file.write_all(&text))?;
+                fault::around("manifest.sync", || file.sync_all())
+            })
+            .map_err(StateError::io("write", &new))?;
+        fault::around("manifest.rename", || std::fs::rename(&new, &path))
+            .map_err(StateError::io("replace", &path))?;
+        sync_directory(directory)
+    }
+
+    /// What is different in `now`, in lines for people; empty if the state can be gone on from.
+    #[must_use]
+    pub fn changes(&self, now: &Self) -> Vec<String> {
+        let mut changes = Vec::new();
+        if self.pipeline != now.pipeline {
+            changes.push(format!("the state is of pipeline {}, not {}", self.pipeline, now.pipeline));
+        }
+        if self.node != now.node {
+            changes.push(format!("the state is of node {}, not {}", self.node, now.node));
+        }
+        differences(&self.meaning, &now.meaning, "", &mut changes);
+        differences(&self.placement, &now.placement, "place of ", &mut changes);
+        changes
+    }
+}
+
+fn differences(
+    before: &BTreeMap<String, String>,
+    now: &BTreeMap<String, String>,
+    what: &str,
+    changes: &mut Vec<String>,
+) {
+    for (key, old) in before {
+        match now.get(key) {
+            Some(new) if new == old => {}
+            Some(new) => changes.push(format!("{what}{key}: was {old}, is {new}")),
+            None => changes.push(format!("{what}{key}: was {old}, is gone")),
+        }
+    }
+    let added = now.iter().filter(|(key, _)| !before.contains_key(*key));
+    changes.extend(added.map(|(key, new)| format!("{what}{key}: is new ({new})")));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest() -> Manifest {
+        Manifest {
+            pipeline: "p".to_owned(),
+            node: "a".to_owned(),
+            incarnation: 5,
+            meaning: [("stage.s.run", "grep x"), ("stage.s.mode", "batch")]
+                .map(|(k, v)| (k.to_owned(), v.to_owned()))
+                .into(),
+            placement: [("s/0".to_owned(), "a".to_owned())].into(),
+            finished: false,
+        }
+    }
+
+    #[test]
+    fn it_is_read_back_as_written_and_replaced_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(Manifest::load(directory.path()).unwrap(), None);
+        manifest().store(directory.path()).unwrap();
+        assert_eq!(Manifest::load(directory.path()).unwrap(), Some(manifest()));
+        let finished = Manifest { finished: true, ..manifest() };
+        finished.store(directory.path()).unwrap();
+        assert_eq!(Manifest::load(directory.path()).unwrap(), Some(finished));
+        assert!(!directory.path().join(NEW_NAME).exists());
+    }
+
+    #[test]
+    fn a_newer_or_senseless_one_is_refused_with_its_path() {
+        let directory = tempfile::tempdir().unwrap();
+        let refusal = |text: &str| {
+            std::fs::write(directory.path().join(NAME), text).unwrap();
+            Manifest::load(directory.path()).unwrap_err().to_string()
+        };
+        let newer = refusal(r#"{"format": 2, "unheard": "of"}"#);
+        assert!(newer.contains("newer worker") && newer.contains("manifest.json"), "{newer}");
+        for text in ["", "{", "[]", r#"{"format": 1}"#, r#"{"format": "1"}"#] {
+            let refused = refusal(text);
+            assert!(refused.contains("cannot be understood") && refused.contains("--fresh"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn changes_name_what_was_and_what_is() {
+        let mut now = Manifest { finished: true, incarnation: 9, ..manifest() };
+        assert!(manifest().changes(&now).is_empty());
+        now.meaning.insert("stage.s.run".to_owned(), "grep y".to_owned());
+        now.meaning.remove("stage.s.mode");
+        now.meaning.insert("stage.t.run".to_owned(), "wc".to_owned());
+        now.placement.insert("s/0".to_owned(), "b".to_owned());
+        assert_eq!(
+            manifest().changes(&now),
+            [
+                "stage.s.mode: was batch, is gone",
+                "stage.s.run: was grep x, is grep y",
+                "stage.t.run: is new (wc)",
+                "place of s/0: was a, is b",
+            ]
+        );
+    }
+}

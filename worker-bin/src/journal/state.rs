@@ -1,0 +1,102 @@
+//! The directory that all of a node's state is in.
+
+use crate::fault;
+use std::fs::{DirBuilder, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+/// Why a state directory cannot be used.
+#[derive(Debug, Error)]
+pub enum StateError {
+    /// Another process uses it.
+    #[error(
+        "the state directory {} is in use by {holder}; stop that process first, or give this one a directory of its own \
+         with --state", directory.display()
+    )]
+    InUse {
+        /// The directory.
+        directory: PathBuf,
+        /// Who, in its own words.
+        holder: String,
+    },
+    /// Made by a newer program.
+    #[error(
+        "{} was made by a newer worker: its format is {found}, this one knows {known}; use the newer worker",
+        path.display()
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// The format it has.
+        found: u64,
+        /// The newest one this program knows.
+        known: u64,
+    },
+    /// Not what it should be.
+    #[error(
+        "{} cannot be understood ({why}); if the directory is this pipeline's, restore it from a copy or start over with \
+         --fresh; otherwise choose another one with --state", path.display()
+    )]
+    Senseless {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// The file system refuses.
+    #[error("cannot {what} {}: {source}{}", path.display(), advice(source))]
+    Io {
+        /// The operation.
+        what: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+fn advice(error: &io::Error) -> &'static str {
+    let kind = error.kind();
+    if kind == io::ErrorKind::ReadOnlyFilesystem || kind == io::ErrorKind::PermissionDenied {
+        "; choose a directory that may be written with --state"
+    } else if kind == io::ErrorKind::StorageFull || kind == io::ErrorKind::QuotaExceeded {
+        "; make room there, or choose another directory with --state"
+    } else {
+        ""
+    }
+}
+
+impl StateError {
+    pub(super) fn io(what: &'static str, path: &Path) -> impl Fn(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { what, path: path.clone(), source }
+    }
+}
+
+/// Makes a directory, mode 0700, and those above it that are missing; all of them durably.
+///
+/// # Errors
+/// [`StateError::Io`].
+pub fn make_directory(path: &Path) -> Result<(), StateError> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    make_directory(parent)?;
+    match fault::around("state.mkdir", || DirBuilder::new().mode(0o700).create(path)) {
+        Ok(()) => sync_directory(parent),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(error) => Err(StateError::io("make the directory", path)(error)),
+    }
+}
+
+/// Makes what was created, renamed and removed in a directory durable.
+///
+/// # Errors
+/// [`StateError::Io`].
+pub fn sync_directory(path: &Path) -> Result<(), StateError> {
+    fault::around("state.syncdir", || File::open(path)?.sync_all())
+        .map_err(StateError::io("sync the directory", path))
+}
