@@ -1,5 +1,6 @@
 //! The command line's words.
 
+use super::dlq::args::{DLQ_EXAMPLES, DlqArgs};
 use crate::pipeline::StateWish;
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
@@ -38,6 +39,9 @@ pub enum WorkerCommand {
     /// Look into a task's journal
     #[command(subcommand)]
     Journal(super::journal::JournalCommand),
+    /// Look at dead letters, find out why they failed, process them again
+    #[command(after_help = DLQ_EXAMPLES)]
+    Dlq(DlqArgs),
 }
 
 const RUN_EXAMPLES: &str = "\
@@ -305,7 +309,7 @@ fn in_order(inline: &InlineArgs, matches: &clap::ArgMatches) -> Vec<InlineStage>
     stages
 }
 
-fn variable(text: &str) -> Result<(String, String), String> {
+pub(super) fn variable(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         Some(_) | None => Err("expected NAME=VALUE".to_owned()),
@@ -397,6 +401,14 @@ mod tests {
             "worker run f --state",
             "worker run f --to errors --state d",
             "worker run f --to errors --fresh",
+            "worker dlq",
+            "worker dlq list",
+            "worker dlq list --state d --letters f",
+            "worker dlq show a/0:1",
+            "worker dlq show f a/0:1 --raw --json",
+            "worker dlq repro f a/0:1",
+            "worker dlq replay",
+            "worker dlq replay f a/0:1 --stage a",
         ] {
             let error = parse(words.split(' ')).expect_err(words);
             assert_eq!(error.exit_code(), 2, "{words}");

@@ -2,6 +2,7 @@
 
 pub mod args;
 mod check;
+pub mod dlq;
 pub mod journal;
 pub mod run;
 
@@ -27,6 +28,7 @@ pub fn main() -> ExitCode {
         WorkerCommand::Check(args) => check::check(&args),
         WorkerCommand::Node(args) => run::node(&args),
         WorkerCommand::Journal(command) => journal::journal(&command),
+        WorkerCommand::Dlq(args) => dlq::dlq(&args),
     }
 }
 

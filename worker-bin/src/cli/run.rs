@@ -52,7 +52,13 @@ pub fn node(args: &NodeArgs) -> ExitCode {
     process.start(&pipeline, &cluster, me, addresses)
 }
 
-/// What `run` and `node` have in common.
+/// Runs the part of a pipeline that dead letters go through.
+pub(super) fn replay(pipeline: &Pipeline, cluster: &Cluster, args: &ProcessArgs) -> ExitCode {
+    let process = Process { args, limit: None, linger: Duration::ZERO };
+    process.start(pipeline, cluster, NodeIx(0), Vec::new())
+}
+
+/// What `run`, `node` and replays have in common.
 struct Process<'a> {
     args: &'a ProcessArgs,
     limit: Option<u64>,

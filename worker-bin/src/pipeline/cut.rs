@@ -69,7 +69,7 @@ impl Pipeline {
     }
 
     /// A name that no source or stage has.
-    fn free_name(&self, wanted: &str) -> String {
+    pub(super) fn free_name(&self, wanted: &str) -> String {
         let taken = |name: &str| {
             self.sources.iter().any(|source| source.name == name)
                 || self.stages.iter().any(|stage| stage.name == name)

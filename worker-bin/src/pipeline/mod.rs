@@ -15,6 +15,7 @@ mod print;
 mod program;
 mod read;
 mod reader;
+mod replay;
 mod text;
 pub mod units;
 mod validate;
@@ -33,6 +34,7 @@ pub use model::{
 pub use plan::{Plan, plan};
 pub use print::{Detail, to_toml};
 pub use program::{Command, ProgramError};
+pub use replay::{Inlet, Replay, ReplayError};
 pub use warnings::{ignored_places, warnings};
 
 use reader::Reader;

@@ -45,8 +45,10 @@ mod live;
 mod mark;
 mod order;
 mod request;
+mod single;
 mod state;
 
 pub use effects::Answers;
 pub use live::{RecordsEvents, RecordsHandle, RecordsRules, start_records};
+pub use single::single_request;
 pub use state::{KeyedState, StateError};

@@ -1,0 +1,175 @@
+//! `worker dlq list`: a line for each dead letter, and how many there are of each reason.
+
+use super::args::ListArgs;
+use super::claims::{Claimed, Given, Replay};
+use super::json::ShownLetter;
+use super::store::{Kept, LetterId, Store, StoreError};
+use super::text::shortened;
+use super::{Failed, Output};
+use crate::cli::run::say;
+use crate::io::dead::Letter;
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::process::ExitCode;
+
+/// Of a reason, in characters.
+const REASON_CHARS_MAX: usize = 80;
+/// Reasons that are counted one by one.
+const REASONS_MAX: usize = 10_000;
+/// Reasons that are shown.
+const REASONS_SHOWN_MAX: usize = 20;
+
+/// Lists dead letters.
+pub(super) fn list(args: &ListArgs) -> Result<ExitCode, Failed> {
+    let (store, _) = Store::find(args.file.as_deref(), &args.from)?;
+    let replays = store.replays()?;
+    let mut listing = Listing::new(&store, &replays, args);
+    let mut damaged = false;
+    for kept in store.letters(&replays) {
+        match kept {
+            Ok(kept) => listing.add(&kept)?,
+            Err(error) => {
+                damaged = true;
+                say(&format!("error: {error}"));
+            }
+        }
+    }
+    listing.end()?;
+    Ok(ExitCode::from(if damaged { 2 } else { 0 }))
+}
+
+struct Listing<'a> {
+    store: &'a Store,
+    args: &'a ListArgs,
+    claimed: Claimed<'a>,
+    replays: &'a [Replay],
+    /// What each replay was given, once one of its letters was seen.
+    given: HashMap<u32, Given>,
+    output: Output,
+    count: u64,
+    replayed: u64,
+    /// How many letters of each stage and reason, up to [`REASONS_MAX`] of them.
+    reasons: BTreeMap<(String, String), u64>,
+    uncounted: u64,
+}
+
+impl<'a> Listing<'a> {
+    fn new(store: &'a Store, replays: &'a [Replay], args: &'a ListArgs) -> Self {
+        Self {
+            store,
+            args,
+            claimed: Claimed::by(replays),
+            replays,
+            given: HashMap::new(),
+            output: Output::stdout(),
+            count: 0,
+            replayed: 0,
+            reasons: BTreeMap::new(),
+            uncounted: 0,
+        }
+    }
+
+    fn add(&mut self, kept: &Kept) -> Result<(), Failed> {
+        let Kept { id, letter } = kept;
+        if self.args.stage.as_ref().is_some_and(|stage| *stage != letter.stage) {
+            return Ok(());
+        }
+        let before = self.before(id, letter)?;
+        let replay = self.claimed.of(id, letter);
+        self.count += 1;
+        self.replayed += u64::from(replay.is_some());
+        self.count_reason(letter);
+        if self.args.json {
+            let shown = ShownLetter::new(id, letter, replay.map(|replay| replay.number), before.as_ref());
+            return Ok(self.output.line(&shown.line())?);
+        }
+        if self.count == 1 {
+            let titles = ["ID", "TIME", "STAGE", "TRIES", "END", "REPLAYED", "REASON"];
+            self.output.line(&row(&titles.map(str::to_owned)))?;
+        }
+        let reason = match before {
+            Some(before) => format!("{before} again: {}", letter.reason),
+            None => letter.reason.clone(),
+        };
+        let cells = [
+            shortened(&id.to_string(), usize::MAX),
+            shortened(&letter.time, 24),
+            shortened(&letter.stage, usize::MAX),
+            letter.attempts.to_string(),
+            ending(letter).unwrap_or_else(|| "-".to_owned()),
+            replay.map_or_else(|| "-".to_owned(), replayed),
+            shortened(&reason, REASON_CHARS_MAX),
+        ];
+        Ok(self.output.line(&row(&cells))?)
+    }
+
+    /// The letter that this one was before it was replayed.
+    fn before(&mut self, id: &LetterId, letter: &Letter) -> Result<Option<LetterId>, StoreError> {
+        let Some(number) = id.replay else { return Ok(None) };
+        let given = match self.given.entry(number) {
+            std::collections::hash_map::Entry::Occupied(given) => given.into_mut(),
+            std::collections::hash_map::Entry::Vacant(place) => {
+                let replay = self.replays.iter().find(|replay| replay.number == number);
+                place.insert(replay.map(Replay::given).transpose()?.unwrap_or_default())
+            }
+        };
+        Ok(given.before(letter))
+    }
+
+    fn count_reason(&mut self, letter: &Letter) {
+        let key = (letter.stage.clone(), shortened(&letter.reason, REASON_CHARS_MAX));
+        if self.reasons.len() < REASONS_MAX || self.reasons.contains_key(&key) {
+            *self.reasons.entry(key).or_default() += 1;
+        } else {
+            self.uncounted += 1;
+        }
+    }
+
+    fn end(mut self) -> io::Result<()> {
+        if self.args.json {
+            return self.output.end();
+        }
+        if self.count == 0 {
+            let which =
+                self.args.stage.as_ref().map(|stage| format!(" of stage {stage}")).unwrap_or_default();
+            self.output.line(&format!("no dead letters{which} in {}", self.store.path().display()))?;
+            return self.output.end();
+        }
+        let replayed =
+            if self.replayed > 0 { format!(", {} of them replayed", self.replayed) } else { String::new() };
+        let letters = if self.count == 1 { "letter" } else { "letters" };
+        self.output.line(&format!("\n{} dead {letters}{replayed}, by stage and reason:", self.count))?;
+        let mut reasons: Vec<(&(String, String), &u64)> = self.reasons.iter().collect();
+        reasons.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
+        for ((stage, reason), count) in reasons.iter().take(REASONS_SHOWN_MAX) {
+            self.output.line(&format!("{count:>8}  {}: {reason}", shortened(stage, usize::MAX)))?;
+        }
+        let hidden: u64 = reasons.iter().skip(REASONS_SHOWN_MAX).map(|(_, count)| **count).sum();
+        if hidden + self.uncounted > 0 {
+            self.output.line(&format!("{:>8}  other reasons", hidden + self.uncounted))?;
+        }
+        self.output.end()
+    }
+}
+
+fn row(cells: &[String; 7]) -> String {
+    let [id, time, stage, tries, end, replayed, reason] = cells;
+    format!("{id:<16}  {time:<24}  {stage:<12}  {tries:>5}  {end:<10}  {replayed:<11}  {reason}")
+}
+
+/// How the program ended.
+pub(super) fn ending(letter: &Letter) -> Option<String> {
+    match (letter.exit_status, letter.signal) {
+        (Some(status), _) => Some(format!("exit {status}")),
+        (None, Some(signal)) => Some(format!("signal {signal}")),
+        (None, None) => None,
+    }
+}
+
+/// Where it was replayed.
+pub(super) fn replayed(replay: &Replay) -> String {
+    match replay.done {
+        true => format!("r{}", replay.number),
+        false => format!("r{} (open)", replay.number),
+    }
+}

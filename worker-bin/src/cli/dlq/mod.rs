@@ -1,0 +1,88 @@
+//! `worker dlq`: dead letters, from a look at them to another run with them.
+
+pub mod args;
+mod claims;
+mod json;
+mod list;
+mod replay;
+mod repro;
+mod show;
+mod store;
+mod text;
+
+use super::run::{say, wrong_file};
+use args::{DlqArgs, DlqCommand};
+use std::io::{self, BufWriter, Stdout, Write as _};
+use std::process::ExitCode;
+use store::StoreError;
+use thiserror::Error;
+
+/// Does what the command line says.
+pub(super) fn dlq(args: &DlqArgs) -> ExitCode {
+    let result = match &args.command {
+        DlqCommand::List(args) => list::list(args),
+        DlqCommand::Show(args) => show::show(args),
+        DlqCommand::Repro(args) => repro::repro(args),
+        DlqCommand::Replay(args) => replay::replay(args),
+    };
+    match result {
+        Ok(code) => code,
+        // A reader that has gone is no error.
+        Err(Failed::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error @ Failed::Output(_)) => {
+            say(&format!("error: {error}"));
+            ExitCode::FAILURE
+        }
+        Err(Failed::Store(StoreError::Config(error))) => wrong_file(&error),
+        Err(error @ (Failed::Store(_) | Failed::Repro(_) | Failed::Replay(_))) => {
+            say(&format!("error: {error}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Why a command ended early.
+#[derive(Debug, Error)]
+enum Failed {
+    /// The letters.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The directory for a program.
+    #[error(transparent)]
+    Repro(#[from] repro::ReproError),
+    /// Another run.
+    #[error(transparent)]
+    Replay(#[from] replay::ReplayError),
+    /// Standard output.
+    #[error("cannot write to standard output: {0}")]
+    Output(#[from] io::Error),
+}
+
+impl From<claims::ClaimError> for Failed {
+    fn from(error: claims::ClaimError) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// Standard output.
+#[derive(Debug)]
+struct Output(BufWriter<Stdout>);
+
+impl Output {
+    fn stdout() -> Self {
+        Self(BufWriter::new(io::stdout()))
+    }
+
+    fn line(&mut self, line: &str) -> io::Result<()> {
+        self.0.write_all(line.as_bytes())?;
+        self.0.write_all(b"\n")
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_all(bytes)
+    }
+
+    fn end(mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}

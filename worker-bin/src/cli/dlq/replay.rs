@@ -1,0 +1,210 @@
+//! `worker dlq replay`: dead letters go through their stage and everything behind it again, each at most once.
+//!
+//! A replay is a run with a state of its own in `STATE/replays/N`. It claims its letters before it begins, all or none; from
+//! then on it is gone on with, crash or not, until it has finished, before another one may begin.
+
+mod choice;
+mod error;
+mod input;
+
+pub(super) use error::ReplayError;
+
+use super::Failed;
+use super::args::ReplayArgs;
+use super::claims::{self, Replay};
+use super::store::{Store, StoreError};
+use crate::cli::run::{self, say};
+use crate::io::durable;
+use crate::journal::{Lock, Manifest, StateError};
+use crate::pipeline::plan::{Plan, plan};
+use crate::pipeline::{self, Cluster, Pipeline, StateWish};
+use choice::{Chosen, Wanted};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use worker_core::config::NodeIx;
+
+/// Replays dead letters.
+pub(super) fn replay(args: &ReplayArgs) -> Result<ExitCode, Failed> {
+    let wanted = Wanted::of(args)?;
+    let pipeline = load(args)?;
+    let cluster = match args.slots {
+        Some(slots) => Cluster::single().with_slots(NodeIx(0), slots),
+        None => Cluster::single(),
+    };
+    let plan = plan(&pipeline, &cluster, NodeIx(0)).map_err(StoreError::from)?;
+    let replayer = Replayer::new(args, &pipeline, plan, cluster)?;
+    let _lock = replayer.lock()?;
+    let mut earlier = None;
+    if let Some(open) = claims::replays(&replayer.state)?.into_iter().find(|r| r.claim.is_some() && !r.done) {
+        say(&format!("replay {} was interrupted: going on with it", open.number));
+        let ended = replayer.run(open)?;
+        if !ended.done {
+            return Ok(ended.code);
+        }
+        earlier = Some(ended.code);
+    }
+    let code = match &wanted {
+        Some(wanted) => replayer.begin(wanted)?,
+        None => earlier.ok_or(ReplayError::NothingAsked)?,
+    };
+    Ok(if code == ExitCode::SUCCESS { earlier.unwrap_or(code) } else { code })
+}
+
+fn load(args: &ReplayArgs) -> Result<Pipeline, StoreError> {
+    let wish = StateWish { dir: args.state.as_deref(), ..StateWish::default() };
+    Ok(pipeline::load(&args.file, &args.set)?.with_state(wish)?)
+}
+
+struct Replayer<'a> {
+    args: &'a ReplayArgs,
+    pipeline: &'a Pipeline,
+    plan: Plan,
+    cluster: Cluster,
+    store: Store,
+    state: PathBuf,
+    out: Option<PathBuf>,
+}
+
+/// How a run of a replay has ended.
+struct Ended {
+    code: ExitCode,
+    done: bool,
+}
+
+/// What keeps other processes out while letters are replayed.
+struct Locks {
+    _replays: Lock,
+    _state: Option<Lock>,
+}
+
+impl<'a> Replayer<'a> {
+    fn new(
+        args: &'a ReplayArgs,
+        pipeline: &'a Pipeline,
+        plan: Plan,
+        cluster: Cluster,
+    ) -> Result<Self, Failed> {
+        if pipeline.state_dir.is_none() {
+            return Err(ReplayError::NoState { pipeline: pipeline.name.clone() }.into());
+        }
+        let store = Store::of(pipeline)?;
+        let state = store.path().to_owned();
+        let out = args.out.as_ref().map(std::path::absolute).transpose()?;
+        if out.as_ref().is_some_and(|out| out.starts_with(&state)) {
+            return Err(ReplayError::OutInState { state }.into());
+        }
+        Ok(Self { args, pipeline, plan, cluster, store, state, out })
+    }
+
+    /// Keeps other replays out and, where its sinks are written, the pipeline itself.
+    fn lock(&self) -> Result<Locks, Failed> {
+        let manifest = self.manifest(&self.state)?.unwrap_or_default();
+        if manifest.pipeline != self.pipeline.name {
+            let (state, found, wanted) = (self.state.clone(), manifest.pipeline, self.pipeline.name.clone());
+            return Err(ReplayError::OtherPipeline { state, found, wanted }.into());
+        }
+        let home = claims::home(&self.state);
+        durable::make_directory(&home, "replay").map_err(|source| ReplayError::write(&home, source))?;
+        let replays = Lock::take(&home).map_err(ReplayError::Busy)?;
+        let unfinished = claims::replays(&self.state)?.into_iter().find(|r| !r.done && r.claim.is_some());
+        let into_sinks = match unfinished.and_then(|replay| replay.claim) {
+            Some(claim) => claim.out.is_none() || self.out.is_none(),
+            None => self.out.is_none(),
+        };
+        let state = if into_sinks { Some(self.lock_state(&manifest)?) } else { None };
+        Ok(Locks { _replays: replays, _state: state })
+    }
+
+    fn lock_state(&self, manifest: &Manifest) -> Result<Lock, ReplayError> {
+        let lock = Lock::take(&self.state).map_err(|error| match error {
+            StateError::InUse { holder, .. } => {
+                ReplayError::Running { pipeline: self.pipeline.name.clone(), holder }
+            }
+            error @ (StateError::Newer { .. } | StateError::Senseless { .. } | StateError::Io { .. }) => {
+                ReplayError::State(error)
+            }
+        })?;
+        // Looked at again: it may have ended just now.
+        let finished = self.manifest(&self.state)?.is_some_and(|manifest| is_finished(&manifest));
+        if !finished {
+            return Err(ReplayError::Unfinished { pipeline: self.pipeline.name.clone() });
+        }
+        if manifest.node != self.plan.nodes[0] {
+            return Err(ReplayError::OneOfSeveral { node: manifest.node.clone() });
+        }
+        Ok(lock)
+    }
+
+    fn manifest(&self, state: &Path) -> Result<Option<Manifest>, ReplayError> {
+        Manifest::load(state).map_err(ReplayError::State)
+    }
+
+    /// Claims letters and runs them.
+    fn begin(&self, wanted: &Wanted) -> Result<ExitCode, Failed> {
+        let replays = claims::replays(&self.state)?;
+        let chosen = Chosen::find(&self.store, &replays, self.pipeline, wanted)?;
+        if chosen.is_empty() {
+            say("no dead letters to replay");
+            return Ok(ExitCode::SUCCESS);
+        }
+        let number = match replays.last() {
+            Some(last) if last.claim.is_none() => last.number,
+            Some(last) => last.number + 1,
+            None => 1,
+        };
+        let mut replay = Replay::new(&self.state, number);
+        let parts = self.parts(&replay, &chosen.ways_in(), self.out.as_deref())?;
+        let claim = input::write(&self.store, &replays, &replay, &parts, &chosen, self.out.clone())?;
+        let letters = claim.letters.len();
+        replay.claim(claim)?;
+        let what = if letters == 1 { "letter" } else { "letters" };
+        say(&format!("replay {number}: {letters} dead {what}"));
+        Ok(self.run(replay)?.code)
+    }
+
+    fn parts(
+        &self,
+        replay: &Replay,
+        into: &BTreeSet<&str>,
+        out: Option<&Path>,
+    ) -> Result<pipeline::Replay, ReplayError> {
+        let places = (replay.inputs(), replay.state());
+        let parts = self.pipeline.replay(&self.plan, into, (&places.0, &places.1), out);
+        parts.map_err(ReplayError::Pipeline)
+    }
+
+    /// Runs a replay, for the first time or again.
+    fn run(&self, mut replay: Replay) -> Result<Ended, Failed> {
+        let mut code = ExitCode::SUCCESS;
+        if !self.has_finished(&replay)? {
+            let Some(claim) = &replay.claim else { return Ok(Ended { code, done: false }) };
+            let into = claim.inputs.iter().filter(|input| input.letters > 0).map(|input| input.into.as_str());
+            let parts = self.parts(&replay, &into.collect(), claim.out.as_deref())?;
+            let state = replay.state();
+            durable::make_directory(&state, "replay").map_err(|source| ReplayError::write(&state, source))?;
+            code = run::replay(&parts.pipeline, &self.cluster, &self.args.process);
+        }
+        let done = self.has_finished(&replay)?;
+        if done {
+            replay.finish()?;
+        } else {
+            say(&format!(
+                "replay {} is not finished: `worker dlq replay {}` goes on with it; to give it up, remove {}: its letters \
+                 count as not replayed then, whatever it has written",
+                replay.number,
+                self.args.file.display(),
+                replay.dir().display()
+            ));
+        }
+        Ok(Ended { code, done })
+    }
+
+    fn has_finished(&self, replay: &Replay) -> Result<bool, ReplayError> {
+        Ok(self.manifest(&replay.state())?.is_some_and(|manifest| is_finished(&manifest)))
+    }
+}
+
+fn is_finished(manifest: &Manifest) -> bool {
+    manifest.finished
+}

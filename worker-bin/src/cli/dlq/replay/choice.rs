@@ -1,0 +1,129 @@
+//! Which letters are replayed, and where they go in.
+
+use super::error::ReplayError;
+use crate::cli::dlq::Failed;
+use crate::cli::dlq::args::ReplayArgs;
+use crate::cli::dlq::claims::{Claimed, Replay};
+use crate::cli::dlq::store::{Kept, LetterId, Store};
+use crate::cli::run::say;
+use crate::pipeline::Pipeline;
+use std::collections::{BTreeSet, HashMap};
+
+/// What the command line asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// All that were not replayed.
+    All,
+    /// Those of a stage that were not replayed.
+    Stage(String),
+    /// These, which were not replayed.
+    Letters(BTreeSet<LetterId>),
+}
+
+impl Wanted {
+    /// `None`: nothing new.
+    pub(super) fn of(args: &ReplayArgs) -> Result<Option<Self>, Failed> {
+        if let Some(stage) = &args.stage {
+            return Ok(Some(Self::Stage(stage.clone())));
+        }
+        match args.ids.as_slice() {
+            [] => Ok(None),
+            [all] if all == "all" => Ok(Some(Self::All)),
+            ids if ids.iter().any(|id| id == "all") => Err(ReplayError::AllAndOthers.into()),
+            ids => Ok(Some(Self::Letters(ids.iter().map(|id| id.parse()).collect::<Result<_, _>>()?))),
+        }
+    }
+
+    fn has(&self, kept: &Kept) -> bool {
+        match self {
+            Self::All => true,
+            Self::Stage(stage) => kept.letter.stage == *stage,
+            Self::Letters(ids) => ids.contains(&kept.id),
+        }
+    }
+}
+
+/// Letters to be replayed, each with where it goes in.
+#[derive(Debug, Default)]
+pub(super) struct Chosen {
+    into: HashMap<LetterId, String>,
+}
+
+impl Chosen {
+    /// Finds the wanted ones.
+    pub(super) fn find(
+        store: &Store,
+        replays: &[Replay],
+        pipeline: &Pipeline,
+        wanted: &Wanted,
+    ) -> Result<Self, Failed> {
+        let claimed = Claimed::by(replays);
+        let mut chosen = Self::default();
+        for kept in store.letters(replays) {
+            let kept = match kept {
+                Ok(kept) => kept,
+                Err(error) => {
+                    say(&format!("error: {error}"));
+                    continue;
+                }
+            };
+            if !wanted.has(&kept) {
+                continue;
+            }
+            let named = matches!(wanted, Wanted::Letters(_));
+            let id = kept.id.clone();
+            match (claimed.of(&kept.id, &kept.letter), way_in(&kept, replays, pipeline)) {
+                (Some(replay), _) if named => {
+                    return Err(ReplayError::Replayed { id, replay: replay.number }.into());
+                }
+                (Some(_), _) => {}
+                (None, Some(into)) => {
+                    chosen.into.insert(id, into);
+                }
+                (None, None) => {
+                    let error = ReplayError::NoWayIn { id, stage: kept.letter.stage };
+                    if named {
+                        return Err(error.into());
+                    }
+                    say(&format!("warning: {error}"));
+                }
+            }
+        }
+        if let Wanted::Letters(ids) = wanted
+            && let Some(missing) = ids.iter().find(|id| !chosen.into.contains_key(id))
+        {
+            return Err(ReplayError::NoLetter(missing.clone()).into());
+        }
+        Ok(chosen)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.into.is_empty()
+    }
+
+    /// The stages and sinks that letters go into.
+    pub(super) fn ways_in(&self) -> BTreeSet<&str> {
+        self.into.values().map(String::as_str).collect()
+    }
+
+    /// Where a letter goes, if it was chosen.
+    pub(super) fn way_of(&self, id: &LetterId) -> Option<&str> {
+        self.into.get(id).map(String::as_str)
+    }
+}
+
+/// Where a letter goes in again.
+fn way_in(kept: &Kept, replays: &[Replay], pipeline: &Pipeline) -> Option<String> {
+    let Kept { id, letter } = kept;
+    if letter.origin.is_some() {
+        return Some(letter.stage.clone());
+    }
+    // The task that gave the record found no key in it. In a replay that may be a source that only replays have.
+    let replay = replays.iter().find(|replay| Some(replay.number) == id.replay);
+    let inputs = replay.and_then(|replay| replay.claim.as_ref()).map(|claim| claim.inputs.as_slice());
+    let input = inputs.unwrap_or_default().iter().find(|input| input.source == letter.stage);
+    match input {
+        Some(input) => Some(input.into.clone()),
+        None => pipeline.keyed_reader(&letter.stage).map(str::to_owned),
+    }
+}

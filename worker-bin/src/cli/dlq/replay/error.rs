@@ -1,0 +1,128 @@
+//! Why letters are not replayed.
+
+use crate::cli::dlq::store::LetterId;
+use crate::journal::StateError;
+use crate::pipeline;
+use std::io;
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+/// Why letters are not replayed. None is claimed then that was not before.
+#[derive(Debug, Error)]
+pub(crate) enum ReplayError {
+    /// Nothing was asked for, and no replay is open.
+    #[error("say which dead letters: their ids, --stage STAGE, or all; no replay was interrupted")]
+    NothingAsked,
+    /// `all` and more.
+    #[error("`all` are all: name no others beside it")]
+    AllAndOthers,
+    /// Delivery in memory.
+    #[error(
+        "{pipeline} keeps no state, so nothing can say which dead letters were replayed; give their records to the \
+         pipeline as new input (worker dlq show --raw)"
+    )]
+    NoState {
+        /// Its name.
+        pipeline: String,
+    },
+    /// The state is another pipeline's.
+    #[error("the state in {} is of pipeline `{found}`, not of `{wanted}`; name the directory of this one with --state", state.display())]
+    OtherPipeline {
+        /// The directory.
+        state: PathBuf,
+        /// Whose it is.
+        found: String,
+        /// Whose it should be.
+        wanted: String,
+    },
+    /// Another replay is running.
+    #[error("dead letters are being replayed: {0}")]
+    Busy(StateError),
+    /// The pipeline is running.
+    #[error(
+        "{pipeline} is running ({holder}), and its sinks are its own: wait until it has finished, or replay into a file with --out"
+    )]
+    Running {
+        /// Its name.
+        pipeline: String,
+        /// Who runs it.
+        holder: String,
+    },
+    /// The pipeline was stopped.
+    #[error(
+        "{pipeline} is not finished, and what it writes next belongs behind what its sinks have now: let `worker run` finish \
+         it with the same state first, or replay into a file with --out"
+    )]
+    Unfinished {
+        /// Its name.
+        pipeline: String,
+    },
+    /// Other nodes have the sinks.
+    #[error(
+        "this is the state of node `{node}` of a cluster, whose sinks may be on other nodes: replay into a file with --out"
+    )]
+    OneOfSeveral {
+        /// Its name.
+        node: String,
+    },
+    /// The result would go where state is.
+    #[error("--out names a file in the state directory {}; name one elsewhere", state.display())]
+    OutInState {
+        /// The directory.
+        state: PathBuf,
+    },
+    /// Already replayed.
+    #[error(
+        "dead letter {id} was given to replay {replay} already, and each is replayed once; `worker dlq list` shows what became of it"
+    )]
+    Replayed {
+        /// Which.
+        id: LetterId,
+        /// By which replay.
+        replay: u32,
+    },
+    /// No such letters.
+    #[error("there is no dead letter {0}; `worker dlq list` shows those that are there")]
+    NoLetter(LetterId),
+    /// Its way in is not known.
+    #[error(
+        "dead letter {id} was put aside on its way out of `{stage}`, for want of a key, and the pipeline file does not say \
+         which stage it was for; give its record to the pipeline as new input"
+    )]
+    NoWayIn {
+        /// Which.
+        id: LetterId,
+        /// The sender.
+        stage: String,
+    },
+    /// It would not be one record.
+    #[error("dead letter {id} cannot go into `{into}`: {why}")]
+    Unfit {
+        /// Which.
+        id: LetterId,
+        /// Where it would go.
+        into: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The pipeline has changed.
+    #[error(transparent)]
+    Pipeline(pipeline::ReplayError),
+    /// A state directory.
+    #[error(transparent)]
+    State(StateError),
+    /// No room, or no permission.
+    #[error("cannot write {}: {source}; check that this user may, and that there is room", path.display())]
+    Write {
+        /// What.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+impl ReplayError {
+    pub(super) fn write(path: &Path, source: io::Error) -> Self {
+        Self::Write { path: path.to_owned(), source }
+    }
+}

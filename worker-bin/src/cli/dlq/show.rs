@@ -1,0 +1,90 @@
+//! `worker dlq show`: all that is known about one dead letter.
+
+use super::args::ShowArgs;
+use super::claims::{Claimed, Replay};
+use super::json::ShownLetter;
+use super::list::{ending, replayed};
+use super::store::{LetterId, Store, StoreError};
+use super::text::escaped;
+use super::{Failed, Output};
+use crate::io::dead::Letter;
+use std::process::ExitCode;
+
+/// Shows a dead letter.
+pub(super) fn show(args: &ShowArgs) -> Result<ExitCode, Failed> {
+    let (store, _) = Store::find(args.file.as_deref(), &args.from)?;
+    let id: LetterId = args.id.parse()?;
+    let letter = store.letter(&id)?;
+    let mut output = Output::stdout();
+    if args.raw {
+        output.bytes(&letter.record)?;
+        output.end()?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let replays = store.replays()?;
+    let claimed = Claimed::by(&replays);
+    let replay = claimed.of(&id, &letter);
+    let before = before(&store, &replays, &id)?;
+    if args.json {
+        let shown = ShownLetter::new(&id, &letter, replay.map(|replay| replay.number), before.as_ref());
+        output.line(&shown.line())?;
+    } else {
+        output.bytes(page(&id, &letter, replay, before.as_ref()).as_bytes())?;
+    }
+    output.end()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The letter that one of a replay was before: found as for the list, so that both say the same.
+fn before(store: &Store, replays: &[Replay], id: &LetterId) -> Result<Option<LetterId>, StoreError> {
+    let Some(replay) = replays.iter().find(|replay| Some(replay.number) == id.replay) else {
+        return Ok(None);
+    };
+    let mut given = replay.given()?;
+    for kept in store.letters(std::slice::from_ref(replay)).flatten() {
+        if kept.id.replay != id.replay {
+            continue;
+        }
+        let before = given.before(&kept.letter);
+        if kept.id == *id {
+            return Ok(before);
+        }
+    }
+    Ok(None)
+}
+
+fn page(id: &LetterId, letter: &Letter, replay: Option<&Replay>, before: Option<&LetterId>) -> String {
+    let mut page = String::new();
+    let mut field = |name: &str, value: Option<String>| {
+        if let Some(value) = value {
+            page += &format!("{name:<10}  {value}\n");
+        }
+    };
+    let text = |text: &str| escaped(text.as_bytes());
+    field("id", Some(text(&id.to_string())));
+    field("time", Some(text(&letter.time)));
+    field("task", Some(text(&letter.task)));
+    field("stage", Some(text(&letter.stage)));
+    field("reason", Some(text(&letter.reason)));
+    field("attempts", Some(letter.attempts.to_string()));
+    field("end", ending(letter));
+    field("batch", letter.batch_id.as_deref().map(text));
+    let origin = letter.origin.as_ref();
+    field(
+        "origin",
+        origin.map(|origin| match &origin.from {
+            Some(from) => format!("record {} from {}", origin.seq, text(from)),
+            None => format!("record {}", origin.seq),
+        }),
+    );
+    field("before", before.map(ToString::to_string));
+    field("replayed", replay.map(replayed));
+    page += &format!("\nrecord, {} bytes:\n  {}\n", letter.record.len(), escaped(&letter.record));
+    if !letter.stderr_tail.is_empty() {
+        page += "\nlast lines on standard error:\n";
+        for line in letter.stderr_tail.lines() {
+            page += &format!("  {}\n", text(line));
+        }
+    }
+    page
+}

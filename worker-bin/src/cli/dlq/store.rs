@@ -1,0 +1,318 @@
+//! Where dead letters are, and what they are called.
+
+use super::args::LettersArgs;
+use super::claims::{self, ClaimError};
+use crate::io::dead::{DeadLogError, Letter, log_path, read_letters};
+use crate::pipeline::{self, ConfigError, Pipeline, StateWish};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use thiserror::Error;
+
+/// The name of a dead letter: `errors/0:17`, or `r2/errors/0:17` for one of the second replay.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct LetterId {
+    /// The replay that put it aside; `None`: the pipeline's own run.
+    pub(super) replay: Option<u32>,
+    /// `stage/partition`.
+    pub(super) task: String,
+    /// Its number within the task; in a file of a run without state, its line.
+    pub(super) number: u64,
+}
+
+/// What holds dead letters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Store {
+    /// A state directory, with those of its replays.
+    State(PathBuf),
+    /// The file of a run that kept no state.
+    File(PathBuf),
+}
+
+/// A dead letter and its name.
+#[derive(Clone, Debug)]
+pub(super) struct Kept {
+    pub(super) id: LetterId,
+    pub(super) letter: Letter,
+}
+
+/// Why dead letters cannot be found.
+#[derive(Debug, Error)]
+pub(super) enum StoreError {
+    /// The pipeline file is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A file of dead letters cannot be read.
+    #[error(transparent)]
+    Letters(#[from] DeadLogError),
+    /// What was replayed is not known.
+    #[error(transparent)]
+    Claims(#[from] ClaimError),
+    /// No directory.
+    #[error(
+        "there is no state directory {}: nothing was run with it yet; name the directory of the run with --state", .0.display()
+    )]
+    NoState(PathBuf),
+    /// A directory of something else.
+    #[error("{} is no state directory: it has no manifest.json; name the directory of the run with --state", .0.display())]
+    NotState(PathBuf),
+    /// A directory of several nodes.
+    #[error("{} holds the state of several nodes: say which, --state {}", dir.display(), nodes.join(" or --state "))]
+    Nodes {
+        /// Which.
+        dir: PathBuf,
+        /// The directories of nodes in it.
+        nodes: Vec<String>,
+    },
+    /// No file.
+    #[error("there is no file of dead letters {}: no record was put aside, or the run was started elsewhere; name the file with --letters", .0.display())]
+    NoFile(PathBuf),
+    /// Not a name.
+    #[error(
+        "`{0}` is no dead letter: expected TASK:NUMBER as `worker dlq list` shows it, such as errors/0:17"
+    )]
+    BadId(String),
+    /// A name of nothing.
+    #[error("there is no dead letter {id} in {}; `worker dlq list` shows those that are there", place.display())]
+    NoLetter {
+        /// The name.
+        id: LetterId,
+        /// Where it was searched.
+        place: PathBuf,
+    },
+}
+
+impl Store {
+    /// What the command line means: a pipeline file, a file of dead letters, or neither beside `--state` or `--letters`.
+    pub(super) fn find(
+        file: Option<&Path>,
+        from: &LettersArgs,
+    ) -> Result<(Self, Option<Pipeline>), StoreError> {
+        let letters = file.filter(|file| file.extension().is_some_and(|extension| extension == "jsonl"));
+        if let Some(letters) = letters {
+            return Ok((Self::file(letters)?, None));
+        }
+        let pipeline = match file {
+            Some(file) => Some(load(file, from)?),
+            None => None,
+        };
+        let store = match (&from.letters, &pipeline) {
+            (Some(letters), _) => Self::file(letters)?,
+            (None, Some(pipeline)) => Self::of(pipeline)?,
+            (None, None) => Self::state(from.state.as_deref().unwrap_or(Path::new(".")))?,
+        };
+        Ok((store, pipeline))
+    }
+
+    /// Where a pipeline's dead letters are.
+    pub(super) fn of(pipeline: &Pipeline) -> Result<Self, StoreError> {
+        match &pipeline.state_dir {
+            Some(dir) => Self::state(dir),
+            None => Self::file(&newest(&pipeline.name)),
+        }
+    }
+
+    fn state(dir: &Path) -> Result<Self, StoreError> {
+        if dir.join("manifest.json").exists() {
+            return Ok(Self::State(dir.to_owned()));
+        }
+        let Ok(entries) = dir.read_dir() else { return Err(StoreError::NoState(dir.to_owned())) };
+        let nodes = entries.flatten().map(|entry| entry.path());
+        let mut nodes: Vec<String> = nodes
+            .filter(|path| path.join("manifest.json").exists())
+            .map(|path| path.display().to_string())
+            .collect();
+        nodes.sort();
+        match nodes.is_empty() {
+            true => Err(StoreError::NotState(dir.to_owned())),
+            false => Err(StoreError::Nodes { dir: dir.to_owned(), nodes }),
+        }
+    }
+
+    fn file(path: &Path) -> Result<Self, StoreError> {
+        match path.is_file() {
+            true => Ok(Self::File(path.to_owned())),
+            false => Err(StoreError::NoFile(path.to_owned())),
+        }
+    }
+
+    /// What was replayed; nothing, where no state is kept.
+    pub(super) fn replays(&self) -> Result<Vec<claims::Replay>, StoreError> {
+        match self {
+            Self::State(dir) => Ok(claims::replays(dir)?),
+            Self::File(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// All letters, those of the pipeline's run first. An error is about one line or one file, and others follow.
+    pub(super) fn letters(
+        &self,
+        replays: &[claims::Replay],
+    ) -> impl Iterator<Item = Result<Kept, StoreError>> + use<> {
+        let places: Vec<(Option<u32>, PathBuf)> = match self {
+            Self::File(file) => vec![(None, file.clone())],
+            Self::State(dir) => std::iter::once((None, dir.join("dead")))
+                .chain(replays.iter().map(|replay| (Some(replay.number), replay.state().join("dead"))))
+                .collect(),
+        };
+        places.into_iter().flat_map(|(replay, place)| letters_in(replay, &place))
+    }
+
+    /// One letter.
+    pub(super) fn letter(&self, id: &LetterId) -> Result<Letter, StoreError> {
+        let place = match (self, id.replay) {
+            (Self::File(file), _) => file.clone(),
+            (Self::State(dir), None) => id.log(dir),
+            (Self::State(dir), Some(number)) => id.log(&claims::state_of(dir, number)),
+        };
+        let none = || StoreError::NoLetter { id: id.clone(), place: self.path().to_owned() };
+        if !place.is_file() {
+            return Err(none());
+        }
+        for kept in letters_in(id.replay, &place) {
+            match kept {
+                Ok(kept) if kept.id == *id => return Ok(kept.letter),
+                // Another line is damaged, or another file: list says so.
+                Ok(_) | Err(StoreError::Letters(DeadLogError::Line { .. })) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(none())
+    }
+
+    /// The directory or file.
+    pub(super) fn path(&self) -> &Path {
+        match self {
+            Self::State(path) | Self::File(path) => path,
+        }
+    }
+}
+
+fn load(file: &Path, from: &LettersArgs) -> Result<Pipeline, ConfigError> {
+    let wish = StateWish { dir: from.state.as_deref(), ..StateWish::default() };
+    pipeline::load(file, &from.set)?.with_state(wish)
+}
+
+/// The file of the latest run: later ones have a number in their names.
+fn newest(name: &str) -> PathBuf {
+    let first = PathBuf::from(format!("{name}.dead-letters.jsonl"));
+    let later = (1_u32..).map(|n| PathBuf::from(format!("{name}.dead-letters-{n}.jsonl")));
+    later.take_while(|path| path.exists()).last().unwrap_or(first)
+}
+
+fn letters_in(replay: Option<u32>, place: &Path) -> impl Iterator<Item = Result<Kept, StoreError>> + use<> {
+    let (letters, unreadable) = match read_letters(place) {
+        Ok(letters) => (Some(letters), None),
+        Err(error) => (None, Some(Err(error.into()))),
+    };
+    let kept = letters.into_iter().flatten().zip(1_u64..).map(move |(letter, line)| {
+        let letter = letter?;
+        let number = letter.id.unwrap_or(line);
+        Ok(Kept { id: LetterId { replay, task: letter.task.clone(), number }, letter })
+    });
+    unreadable.into_iter().chain(kept)
+}
+
+impl LetterId {
+    fn log(&self, state: &Path) -> PathBuf {
+        let (stage, partition) = self.task.rsplit_once('/').unwrap_or((&self.task, "0"));
+        log_path(state, stage, partition.parse().unwrap_or(0))
+    }
+}
+
+impl FromStr for LetterId {
+    type Err = StoreError;
+
+    fn from_str(text: &str) -> Result<Self, StoreError> {
+        let bad = || StoreError::BadId(text.to_owned());
+        let (place, number) = text.rsplit_once(':').ok_or_else(bad)?;
+        let number = number.parse().map_err(|_| bad())?;
+        let parts: Vec<&str> = place.split('/').collect();
+        let (replay, stage, partition) = match parts.as_slice() {
+            [stage, partition] => (None, stage, partition),
+            [replay, stage, partition] => {
+                let replay = replay.strip_prefix('r').and_then(|n| n.parse().ok());
+                (Some(replay.ok_or_else(bad)?), stage, partition)
+            }
+            _ => return Err(bad()),
+        };
+        let partition: u32 = partition.parse().map_err(|_| bad())?;
+        if stage.is_empty() || stage.starts_with('.') {
+            return Err(bad());
+        }
+        Ok(Self { replay, task: format!("{stage}/{partition}"), number })
+    }
+}
+
+impl fmt::Display for LetterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(replay) = self.replay {
+            write!(f, "r{replay}/")?;
+        }
+        write!(f, "{}:{}", self.task, self.number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_as_they_are_shown() {
+        for text in ["errors/0:17", "r2/errors/12:1"] {
+            assert_eq!(text.parse::<LetterId>().unwrap().to_string(), text);
+        }
+        let id: LetterId = "r2/errors/12:1".parse().unwrap();
+        assert_eq!((id.replay, id.task.as_str(), id.number), (Some(2), "errors/12", 1));
+        for text in [
+            "",
+            "errors",
+            "errors/0",
+            "errors:1",
+            "errors/x:1",
+            "x/errors/0:1",
+            "a/b/c/0:1",
+            "../0:1",
+            "/0:1",
+            "e/0:-1",
+        ] {
+            let message = text.parse::<LetterId>().unwrap_err().to_string();
+            assert!(message.contains("expected TASK:NUMBER"), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_letter_without_number_is_known_by_its_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.dead-letters.jsonl");
+        let line = r#"{"time":"t","task":"a/1","reason":"r","attempts":1,"record":"x"}"#;
+        std::fs::write(&path, format!("{line}\nnonsense\n{line}\n")).unwrap();
+        let store = Store::File(path);
+        let all: Vec<_> = store.letters(&[]).map(|kept| kept.map(|kept| kept.id.to_string())).collect();
+        let shown: Vec<&str> = all.iter().flatten().map(String::as_str).collect();
+        assert_eq!((all.len(), shown), (3, vec!["a/1:1", "a/1:3"]));
+        assert_eq!(&store.letter(&"a/1:3".parse().unwrap()).unwrap().record[..], b"x");
+        for missing in ["a/1:2", "a/0:1", "a/1:4"] {
+            let message = store.letter(&missing.parse().unwrap()).unwrap_err().to_string();
+            assert!(message.starts_with(&format!("there is no dead letter {missing} in ")), "{message}");
+        }
+    }
+
+    #[test]
+    fn directories_that_are_no_state_say_what_they_are() {
+        let dir = tempfile::tempdir().unwrap();
+        let says = |path: &Path, text: &str| {
+            let message = Store::state(path).unwrap_err().to_string();
+            assert!(message.contains(text), "{message}");
+        };
+        says(&dir.path().join("nowhere"), "there is no state directory");
+        says(dir.path(), "has no manifest.json");
+        for node in ["b", "a"] {
+            std::fs::create_dir(dir.path().join(node)).unwrap();
+            std::fs::write(dir.path().join(node).join("manifest.json"), "{}").unwrap();
+        }
+        let (a, b) = (dir.path().join("a"), dir.path().join("b"));
+        says(dir.path(), &format!("say which, --state {} or --state {}", a.display(), b.display()));
+        assert_eq!(Store::state(&a).unwrap(), Store::State(a));
+    }
+}

@@ -1,0 +1,301 @@
+//! The part of a pipeline that dead letters go through again.
+
+use super::delivery::Delivery;
+use super::diagnostics::At;
+use super::model::{
+    Column, Exists, Framing, Header, KeyRule, Mode, Origin, Pipeline, Sink, SinkTarget, Source, SourceInput,
+};
+use super::plan::{Plan, Role};
+use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+use worker_core::config::MaxDead;
+use worker_core::route::PartitionBy;
+
+/// A pipeline for dead letters, and the files that it reads.
+#[derive(Clone, Debug)]
+pub struct Replay {
+    /// Every way in, and what is behind it.
+    pub pipeline: Pipeline,
+    /// Its sources, in the order of the pipeline.
+    pub inlets: Vec<Inlet>,
+}
+
+/// A source of a replay: one file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inlet {
+    /// The name of the source.
+    pub source: String,
+    /// The stage or sink that its records go into.
+    pub into: String,
+    /// The file, which is yet to be written; absolute.
+    pub path: PathBuf,
+    /// How its records end.
+    pub framing: Framing,
+    /// Its first record, terminator included: what heads the batches of the stage, and is no letter.
+    pub header: Option<Bytes>,
+    /// Whether letters go in here; else it has the header only.
+    pub has_letters: bool,
+}
+
+/// Why letters cannot go through a pipeline.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum ReplayError {
+    /// It has no such stage.
+    #[error(
+        "{file} has no stage `{stage}` any more (there are: {stages}); take the file that the run was made with, or name other letters"
+    )]
+    NoStage {
+        /// The one that letters would go into.
+        stage: String,
+        /// The pipeline file.
+        file: String,
+        /// What that has.
+        stages: String,
+    },
+    /// Records go there by keys that letters do not have.
+    #[error(
+        "`{stage}` is partitioned by the key that the answers of the stage before it name, and dead letters do not have that \
+         key; give their records to the pipeline as new input"
+    )]
+    NoKey {
+        /// Where letters would go.
+        stage: String,
+    },
+    /// One file cannot hold records that end differently.
+    #[error(
+        "--out: `{one}` and `{other}` are given records that end differently; replay their letters one stage at a time"
+    )]
+    Framings {
+        /// A sink.
+        one: String,
+        /// Another one.
+        other: String,
+    },
+}
+
+impl Pipeline {
+    /// What letters for the stages and sinks `into` go through, with inputs in `inputs` and its own `state`; into the file
+    /// `out`, or into the sinks of the pipeline, behind what they have. `plan` is of this pipeline, on one node.
+    ///
+    /// # Errors
+    /// [`ReplayError`].
+    pub fn replay(
+        &self,
+        plan: &Plan,
+        into: &BTreeSet<&str>,
+        (inputs, state): (&Path, &Path),
+        out: Option<&Path>,
+    ) -> Result<Replay, ReplayError> {
+        let mut cut = Cut { whole: self, plan, inputs, sources: Vec::new(), inlets: Vec::new() };
+        for &name in into {
+            cut.check(name)?;
+        }
+        let kept = self.behind(into);
+        let mut stages = Vec::new();
+        let mut moved: BTreeMap<Origin, Origin> = BTreeMap::new();
+        for &index in &kept {
+            moved.insert(Origin::Stage(index), Origin::Stage(stages.len()));
+            let mut stage = self.stages[index].clone();
+            stage.from = stage.from.iter().filter_map(|from| moved.get(from).copied()).collect();
+            stage.partition_by = cut.key(&stage.name, &self.stages[index].from, stage.partition_by.take());
+            stage.partitions = Some(plan.partitions.stages[index]);
+            unlimited(&mut stage.mode);
+            stage.place = Vec::new();
+            let header = cut.header(&stage.name);
+            if into.contains(stage.name.as_str()) || header.is_some() {
+                let has_letters = into.contains(stage.name.as_str());
+                stage.from.push(cut.inlet(&stage.name, stage.framing_in, header, has_letters));
+            }
+            stages.push(stage);
+        }
+        let mut sinks = Vec::new();
+        for (index, sink) in self.sinks.iter().enumerate() {
+            let mut sink = sink.clone();
+            sink.from = sink.from.iter().filter_map(|from| moved.get(from).copied()).collect();
+            sink.partition_by = cut.key(&sink.name, &self.sinks[index].from, sink.partition_by.take());
+            if into.contains(sink.name.as_str()) {
+                sink.from.push(cut.inlet(&sink.name, sink.framing, None, true));
+            }
+            if sink.from.is_empty() {
+                continue;
+            }
+            sink.place = Vec::new();
+            append(&mut sink, plan.partitions.sinks[index]);
+            sinks.push(sink);
+        }
+        if let Some(out) = out {
+            sinks = vec![one_file(&sinks, out)?];
+        }
+        let Cut { sources, inlets, .. } = cut;
+        let pipeline = Pipeline {
+            delivery: Delivery::ExactlyOnce,
+            state_dir: Some(state.to_owned()),
+            delivery_at: None,
+            sources,
+            stages,
+            sinks,
+            noticed: Vec::new(),
+            ..self.clone()
+        };
+        Ok(Replay { pipeline, inlets })
+    }
+
+    /// Where a record goes that its sender could not route for want of a key: to the one reader that wants a key.
+    #[must_use]
+    pub fn keyed_reader(&self, sender: &str) -> Option<&str> {
+        let from = |origins: &[Origin]| origins.iter().any(|&origin| self.origin_name(origin) == sender);
+        let stages = self.stages.iter().map(|s| (&s.name, &s.from, &s.partition_by));
+        let sinks = self.sinks.iter().map(|s| (&s.name, &s.from, &s.partition_by));
+        let mut keyed = stages.chain(sinks).filter(|(_, origins, by)| by.is_some() && from(origins));
+        match (keyed.next(), keyed.next()) {
+            (Some((name, ..)), None) => Some(name),
+            (Some(_) | None, _) => None,
+        }
+    }
+
+    /// The stages of these names, and all that read from them, directly or not; in the order of the pipeline.
+    fn behind(&self, into: &BTreeSet<&str>) -> Vec<usize> {
+        let mut kept: Vec<usize> = Vec::new();
+        for (index, stage) in self.stages.iter().enumerate() {
+            let reads = stage.from.iter().any(|from| matches!(from, Origin::Stage(up) if kept.contains(up)));
+            if reads || into.contains(stage.name.as_str()) {
+                kept.push(index);
+            }
+        }
+        kept
+    }
+}
+
+/// The cut while it is made.
+struct Cut<'a> {
+    whole: &'a Pipeline,
+    plan: &'a Plan,
+    inputs: &'a Path,
+    sources: Vec<Source>,
+    inlets: Vec<Inlet>,
+}
+
+impl Cut<'_> {
+    fn check(&self, name: &str) -> Result<(), ReplayError> {
+        let stages = self.whole.stages.iter().map(|stage| (&stage.name, &stage.partition_by));
+        let sinks = self.whole.sinks.iter().map(|sink| (&sink.name, &sink.partition_by));
+        match stages.chain(sinks).find(|(known, _)| *known == name) {
+            Some((_, Some(KeyRule::Answer))) => Err(ReplayError::NoKey { stage: name.to_owned() }),
+            Some(_) => Ok(()),
+            None => Err(ReplayError::NoStage {
+                stage: name.to_owned(),
+                file: self.whole.file_name().to_owned(),
+                stages: self
+                    .whole
+                    .stages
+                    .iter()
+                    .map(|stage| stage.name.as_str())
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            }),
+        }
+    }
+
+    /// The same rule without a column's name, which only the header of the whole pipeline's source explains.
+    fn key(&self, reader: &str, from: &[Origin], rule: Option<KeyRule>) -> Option<KeyRule> {
+        let found = match &rule {
+            Some(KeyRule::Csv(Column::Name(_))) => self.routed_by(reader, from),
+            _ => None,
+        };
+        match found {
+            Some(PartitionBy::Csv { column }) => {
+                let number = u32::try_from(column.get()).unwrap_or(u32::MAX);
+                Some(KeyRule::Csv(Column::Number(number)))
+            }
+            _ => rule,
+        }
+    }
+
+    /// How the plan routes records to a stage or sink.
+    fn routed_by(&self, reader: &str, from: &[Origin]) -> Option<PartitionBy> {
+        let origin = *from.first()?;
+        let stages = self.whole.stages.iter().map(|stage| (&stage.name, &stage.from));
+        let sinks = self.whole.sinks.iter().map(|sink| (&sink.name, &sink.from));
+        let mut readers = stages.chain(sinks).filter(|(_, from)| from.contains(&origin));
+        let edge = readers.position(|(name, _)| name == reader)?;
+        let sender = self.whole.origin_name(origin);
+        self.plan.local.iter().find(|task| task.stage == sender)?.edges.get(edge)?.by.clone()
+    }
+
+    /// What heads every batch of a stage.
+    fn header(&self, stage: &str) -> Option<Bytes> {
+        let task = self.plan.local.iter().find(|task| task.stage == stage)?;
+        match &task.role {
+            Role::Stage(stage) => stage.header.clone(),
+            Role::Source(_) | Role::Sink(_) => None,
+        }
+    }
+
+    fn inlet(&mut self, into: &str, framing: Framing, header: Option<Bytes>, has_letters: bool) -> Origin {
+        let mut source = self.whole.free_name(&format!("dead-letters-{into}"));
+        while self.whole.sinks.iter().any(|sink| sink.name == source) {
+            source.push('_');
+        }
+        let path = self.inputs.join(&source);
+        let at = At::default();
+        self.sources.push(Source {
+            name: source.clone(),
+            input: SourceInput::Files { pattern: path.to_string_lossy().into_owned(), at: at.clone() },
+            header: if header.is_some() { Header::Repeat } else { Header::Keep },
+            framing,
+            place: Vec::new(),
+            at,
+        });
+        self.inlets.push(Inlet { source, into: into.to_owned(), path, framing, header, has_letters });
+        Origin::Source(self.sources.len() - 1)
+    }
+}
+
+/// All of them may fail again.
+fn unlimited(mode: &mut Mode) {
+    match mode {
+        Mode::Batch(batch) => batch.max_dead = MaxDead::Records(u64::MAX),
+        Mode::Records(records) => records.max_dead = MaxDead::Records(u64::MAX),
+        Mode::Stream(_) => {}
+    }
+}
+
+/// Behind what the sink has, in as many files as before.
+fn append(sink: &mut Sink, partitions: u32) {
+    match &mut sink.target {
+        SinkTarget::File { exists, .. } => *exists = Exists::Append,
+        SinkTarget::Directory { exists, .. } => {
+            *exists = Exists::Append;
+            sink.partitions = Some(partitions);
+        }
+        SinkTarget::Program(_) => sink.partitions = Some(partitions),
+        SinkTarget::Stdout => {}
+    }
+}
+
+/// One file in place of all sinks.
+fn one_file(sinks: &[Sink], path: &Path) -> Result<Sink, ReplayError> {
+    let first = &sinks[0];
+    if let Some(other) = sinks.iter().find(|sink| sink.framing != first.framing) {
+        return Err(ReplayError::Framings { one: first.name.clone(), other: other.name.clone() });
+    }
+    let from: BTreeSet<Origin> = sinks.iter().flat_map(|sink| sink.from.iter().copied()).collect();
+    let at = At::default();
+    Ok(Sink {
+        name: first.name.clone(),
+        from: from.into_iter().collect(),
+        target: SinkTarget::File { path: path.to_owned(), exists: Exists::Error, at: at.clone() },
+        partitions: None,
+        partition_by: None,
+        framing: first.framing,
+        place: Vec::new(),
+        at: at.clone(),
+        partitions_at: at.clone(),
+        key_at: at,
+    })
+}
+
+#[cfg(test)]
+mod tests;
