@@ -77,6 +77,13 @@ pub enum Reason {
     },
     /// The disk that commits go to is full: only what was admitted goes on.
     StorageFull,
+    /// What the task has done is not on stable storage yet.
+    Committing {
+        /// Commits that wait for it.
+        commits: usize,
+        /// What they hold in memory, in bytes.
+        bytes: u64,
+    },
     /// All slots are in use.
     NoSlot {
         /// Since when.
@@ -139,6 +146,7 @@ impl Reason {
             | Reason::ChildNotReading { .. }
             | Reason::SourceIdle
             | Reason::StorageFull
+            | Reason::Committing { .. }
             | Reason::Linger { .. } => None,
         }
     }

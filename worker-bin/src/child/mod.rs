@@ -34,4 +34,4 @@ pub use piped::{PipedChild, start_sink, start_source};
 pub use program::{Program, TaskEnv};
 pub use records::start_records;
 pub use stderr::LogLimit;
-pub use stream::{StreamEvents, StreamHandle, start_stream};
+pub use stream::{Replay, StreamEvents, StreamHandle, start_stream};

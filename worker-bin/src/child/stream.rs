@@ -7,6 +7,7 @@ use super::serve::{Running, Service};
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::io;
+use std::pin::Pin;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, mpsc};
@@ -45,7 +46,13 @@ enum Order {
     Close,
 }
 
-/// Starts `program` on a tokio task of its own; `header` is written first. That it could not start is told by
+/// Gets ready what a child is given before everything that is fed to it, and for which [`StreamEvents::fed`] is not told.
+/// The child is started when this is done; after the channel's end comes what is fed. An error, here or in the channel, ends
+/// the child.
+pub type Replay =
+    Pin<Box<dyn Future<Output = Result<mpsc::Receiver<Result<Batch, String>>, String>> + Send + 'static>>;
+
+/// Starts `program` on a tokio task of its own; `header` is written first, then `replay`. That it could not start is told by
 /// [`StreamEvents::exited`].
 #[must_use]
 pub fn start_stream(
@@ -53,6 +60,7 @@ pub fn start_stream(
     program: Arc<Program>,
     env: TaskEnv,
     header: Option<Bytes>,
+    replay: Option<Replay>,
     events: impl StreamEvents,
 ) -> StreamHandle {
     let (orders, received) = mpsc::unbounded_channel();
@@ -64,7 +72,7 @@ pub fn start_stream(
         kill: kill.clone(),
         events: Mutex::new(Box::new(events)),
     };
-    tokio::spawn(async move { stream.live(header, received).await });
+    tokio::spawn(async move { stream.live(header, replay, received).await });
     StreamHandle { orders, kill }
 }
 
@@ -101,7 +109,19 @@ struct Stream {
 }
 
 impl Stream {
-    async fn live(self, header: Option<Bytes>, orders: mpsc::UnboundedReceiver<Order>) {
+    async fn live(
+        self,
+        header: Option<Bytes>,
+        replay: Option<Replay>,
+        orders: mpsc::UnboundedReceiver<Order>,
+    ) {
+        let replay = match replay {
+            Some(ready) => match ready.await {
+                Ok(batches) => Some(batches),
+                Err(message) => return self.events().exited(Err(no_replay(message)), true),
+            },
+            None => None,
+        };
         let (running, pipe) = match Running::start(&self.launcher, &self.program, &self.env, true).await {
             Ok(started) => started,
             Err(failure) => return self.events().exited(Err(failure), true),
@@ -116,7 +136,7 @@ impl Stream {
             refusal: FailureKind::Worker,
             kill: &self.kill,
         };
-        let feed = self.feed(Stdin { pipe, gauges: &gauges }, header, orders);
+        let feed = self.feed(Stdin { pipe, gauges: &gauges }, header, replay, orders);
         let mut deliver = |batch| self.events().output(batch, gauges.closed.load(Relaxed));
         let ended = running.serve(&service, feed, &mut deliver).await;
         let early = !gauges.closed.load(Relaxed) || ended.unread > 0;
@@ -127,10 +147,20 @@ impl Stream {
         &self,
         stdin: Stdin<'_>,
         header: Option<Bytes>,
+        replay: Option<mpsc::Receiver<Result<Batch, String>>>,
         mut orders: mpsc::UnboundedReceiver<Order>,
     ) -> io::Result<()> {
         let mut queue = Queue::default();
         queue.push(header.unwrap_or_default(), 0);
+        if let Some(mut replay) = replay {
+            while let Some(batch) = replay.recv().await {
+                queue.push(batch.map_err(io::Error::other)?.payload().clone(), 0);
+                while !queue.pieces.is_empty() {
+                    stdin.write(&mut queue.pieces).await?;
+                }
+                queue.written();
+            }
+        }
         loop {
             while let Ok(order) = orders.try_recv() {
                 queue.take(order);
@@ -162,6 +192,10 @@ impl Stream {
     fn events(&self) -> MutexGuard<'_, Box<dyn StreamEvents>> {
         self.events.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn no_replay(message: String) -> Failure {
+    Failure { kind: FailureKind::Worker, message, stderr_tail: String::new(), silent: true }
 }
 
 /// What waits to be written.

@@ -5,6 +5,7 @@ mod check;
 pub mod dlq;
 pub mod journal;
 pub mod run;
+mod state;
 
 use crate::pipeline::{self, Cluster, ConfigError, Detail, InlineStage, Pipeline};
 use args::{RunArgs, WorkerCommand};

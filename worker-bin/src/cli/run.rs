@@ -1,10 +1,11 @@
 //! `worker run` and `worker node`: from the command line to a run and back to an exit status.
 
 use super::args::{LogArgs, NodeArgs, ProcessArgs, ProgressMode, RunArgs};
+use super::state;
 use crate::child::Launcher;
 use crate::pipeline::plan::{Plan, plan};
 use crate::pipeline::{self, Cluster, ConfigError, Delivery, Pipeline};
-use crate::runtime::{self, Options, RunError, Summary, progress};
+use crate::runtime::{self, Durable, Found, Options, RunError, Summary, progress};
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -27,7 +28,8 @@ pub fn run(pipeline: &Pipeline, args: &RunArgs) -> ExitCode {
     if let Some(slots) = args.slots {
         cluster = cluster.with_slots(NodeIx(0), slots);
     }
-    let process = Process { args: &args.process, limit: args.limit, linger: Duration::ZERO };
+    let fresh = args.state.fresh;
+    let process = Process { args: &args.process, limit: args.limit, linger: Duration::ZERO, fresh };
     process.start(pipeline, &cluster, NodeIx(0), Vec::new())
 }
 
@@ -48,7 +50,8 @@ pub fn node(args: &NodeArgs) -> ExitCode {
         cluster = cluster.with_slots(me, slots);
     }
     let addresses = cluster.nodes().iter().map(|node| node.address.clone()).collect();
-    let process = Process { args: &args.process, limit: args.limit, linger: args.linger };
+    let process =
+        Process { args: &args.process, limit: args.limit, linger: args.linger, fresh: args.state.fresh };
     process.start(&pipeline, &cluster, me, addresses)
 }
 
@@ -63,17 +66,12 @@ struct Process<'a> {
     args: &'a ProcessArgs,
     limit: Option<u64>,
     linger: Duration,
+    fresh: bool,
 }
 
 impl Process<'_> {
     fn start(&self, pipeline: &Pipeline, cluster: &Cluster, me: NodeIx, addresses: Vec<String>) -> ExitCode {
         start_log(&self.args.log);
-        if pipeline.delivery == Delivery::ExactlyOnce {
-            say(
-                "error: this version cannot run with delivery = \"exactly-once\" yet; run without it and without --state",
-            );
-            return ExitCode::from(WRONG);
-        }
         let warnings = if self.args.log.quiet { Vec::new() } else { pipeline::warnings(pipeline) };
         for warning in warnings {
             say(&warning.render(std::io::stderr().is_terminal()));
@@ -105,20 +103,25 @@ impl Process<'_> {
             Ok(launcher) => launcher,
             Err(error) => return failed(&format!("cannot start the launcher of programs: {error}")),
         };
-        let opened = match runtime::open(&plan, &pipeline.dir, options.max_record, self.limit) {
-            Ok(opened) => opened,
-            Err(error) => {
-                say(&format!("error: {error}"));
-                return ExitCode::from(WRONG);
-            }
+        let mut durable = match self.durable(pipeline, &plan) {
+            Ok(durable) => durable,
+            Err(code) => return code,
         };
-        if !self.args.log.quiet {
+        let opened =
+            match runtime::open(&plan, &pipeline.dir, options.max_record, self.limit, durable.as_mut()) {
+                Ok(opened) => opened,
+                Err(error) => {
+                    say(&format!("error: {error}"));
+                    return ExitCode::from(WRONG);
+                }
+            };
+        if !self.args.log.quiet && durable.is_none() {
             say(&format!(
                 "{}: delivery = \"memory\": if this process dies, what it has accepted and not finished is lost",
                 pipeline.name
             ));
         }
-        match Box::pin(runtime::run(plan, opened, launcher, options)).await {
+        match Box::pin(runtime::run(plan, opened, durable, launcher, options)).await {
             Ok(summary) => finished(&summary),
             Err(RunError::Stopped { signal, held, summary }) => {
                 incomplete(&summary);
@@ -134,6 +137,45 @@ impl Process<'_> {
                 failed(&why)
             }
             Err(error @ (RunError::System { .. } | RunError::Spill(_))) => failed(&error.to_string()),
+        }
+    }
+
+    /// The state directory, opened, where the pipeline has one; an exit status where there is nothing to run.
+    fn durable(&self, pipeline: &Pipeline, plan: &Plan) -> Result<Option<Durable>, ExitCode> {
+        let (Delivery::ExactlyOnce, Some(dir)) = (pipeline.delivery, &pipeline.state_dir) else {
+            return Ok(None);
+        };
+        let wrong = |error: &dyn std::fmt::Display| {
+            say(&format!("error: {error}"));
+            ExitCode::from(WRONG)
+        };
+        if self.fresh {
+            match state::remove(dir) {
+                Ok(Some(what)) => say(&what),
+                Ok(None) => {}
+                Err(error) => return Err(wrong(&error)),
+            }
+        }
+        match Durable::open(plan, &pipeline.name, dir, plan.nodes.len() == 1) {
+            Ok(Found::Open(durable)) => {
+                if !self.args.log.quiet {
+                    say(&format!("{}: exactly once, state in {}", pipeline.name, dir.display()));
+                }
+                Ok(Some(*durable))
+            }
+            Ok(Found::Finished { dead }) => {
+                say(&format!(
+                    "{}: finished already, by the state in {}; --fresh starts over",
+                    pipeline.name,
+                    dir.display()
+                ));
+                if dead > 0 {
+                    say(&format!("{dead} dead letters are in {}", runtime::dead_dir(dir).display()));
+                    return Err(ExitCode::from(INCOMPLETE));
+                }
+                Err(ExitCode::SUCCESS)
+            }
+            Err(error) => Err(wrong(&error)),
         }
     }
 

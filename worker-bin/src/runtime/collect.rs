@@ -1,5 +1,6 @@
 //! Output of a task on its way to the core: routed, and outside memory where it is too much.
 
+use super::journal::TaskJournal;
 use super::spill::FULL_DISK_WAIT;
 use crate::io::spill::{SpillError, SpillStore};
 use crate::pipeline::plan::LocalTask;
@@ -16,21 +17,30 @@ const LETTER_BYTES: u64 = 256;
 /// this very output to end: then only memory gets both going again.
 const FULL_DISK_FACTOR: u64 = 16;
 
+/// Where an output goes that is too much for memory while it is held.
+#[derive(Clone, Debug)]
+pub(super) enum Staging {
+    /// In memory mode.
+    Spill(Arc<SpillStore>),
+    /// Where it stays, once it is committed.
+    Journal(Arc<TaskJournal>),
+}
+
 /// Routes records, and holds an output until it is complete: past `memory_max` bytes, on disk.
 #[derive(Debug)]
 pub(super) struct Collector {
     router: Router,
     memory_max: u64,
-    store: Arc<SpillStore>,
+    staging: Staging,
     held: Output,
     held_bytes: u64,
     dead_bytes: u64,
 }
 
 impl Collector {
-    pub(super) fn new(task: &LocalTask, memory_max: u64, store: Arc<SpillStore>) -> Self {
+    pub(super) fn new(task: &LocalTask, memory_max: u64, staging: Staging) -> Self {
         let router = Router::new(task.edges.clone(), task.terminator_out);
-        Self { router, memory_max, store, held: Output::default(), held_bytes: 0, dead_bytes: 0 }
+        Self { router, memory_max, staging, held: Output::default(), held_bytes: 0, dead_bytes: 0 }
     }
 
     /// Routes records that may go on at once.
@@ -70,7 +80,7 @@ impl Collector {
             }
             let patient = self.held_bytes + cost > self.memory_max.saturating_mul(FULL_DISK_FACTOR);
             // On a disk that is slow, other tasks of this thread must not wait.
-            match tokio::task::block_in_place(|| store(&self.store, batch, patient))? {
+            match tokio::task::block_in_place(|| self.staging.put(batch, patient))? {
                 Some(place) => chunk.body = Body::Stored { place, records, cost },
                 None => self.held_bytes += cost,
             }
@@ -89,27 +99,51 @@ impl Collector {
     pub(super) fn discard(&mut self) {
         for chunk in self.take().chunks {
             if let Body::Stored { place, .. } = chunk.body {
-                self.store.discard(place);
+                self.staging.discard(place);
             }
         }
     }
 }
 
-/// Puts a batch outside memory. On a full disk it stays in memory (`None`), or, if that would be too much, the task's
-/// program waits for room, and nobody else.
-fn store(store: &SpillStore, batch: &Batch, patient: bool) -> Result<Option<Place>, String> {
-    let mut said = false;
-    loop {
-        match store.store(batch) {
-            Ok(place) => return Ok(Some(place)),
-            Err(SpillError::Full { .. }) if !patient => return Ok(None),
-            Err(error @ SpillError::Full { .. }) => {
-                if !std::mem::replace(&mut said, true) {
-                    tracing::warn!(%error, "cannot put an output aside; its program waits until it works");
-                }
-                std::thread::sleep(FULL_DISK_WAIT);
+impl Staging {
+    /// Puts a batch outside memory. On a full disk it stays in memory (`None`), or, if that would be too much, the task's
+    /// program waits for room, and nobody else.
+    fn put(&self, batch: &Batch, patient: bool) -> Result<Option<Place>, String> {
+        let mut said = false;
+        loop {
+            let (full, error) = match self.try_put(batch) {
+                Ok(place) => return Ok(Some(place)),
+                Err(failed) => failed,
+            };
+            if !full {
+                return Err(error);
             }
-            Err(error) => return Err(error.to_string()),
+            if !patient {
+                return Ok(None);
+            }
+            if !std::mem::replace(&mut said, true) {
+                tracing::warn!(error, "cannot put an output aside; its program waits until it works");
+            }
+            std::thread::sleep(FULL_DISK_WAIT);
+        }
+    }
+
+    /// An error comes with whether it means that the disk is full.
+    fn try_put(&self, batch: &Batch) -> Result<Place, (bool, String)> {
+        match self {
+            Staging::Spill(store) => store
+                .store(batch)
+                .map_err(|error| (matches!(error, SpillError::Full { .. }), error.to_string())),
+            Staging::Journal(journal) => {
+                journal.stage(batch).map_err(|error| (error.is_full(), error.to_string()))
+            }
+        }
+    }
+
+    fn discard(&self, place: Place) {
+        match self {
+            Staging::Spill(store) => store.discard(place),
+            Staging::Journal(journal) => journal.unstage(place),
         }
     }
 }

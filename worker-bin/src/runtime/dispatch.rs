@@ -15,16 +15,37 @@ impl Engine {
             Action::Close { conn } => self.connections.close(conn),
             Action::Persist { task, commit } => {
                 self.with_records(task, |records| records.committed(&commit));
-                if commit.dead.is_empty() {
+                if let Some(journal) = self.journal(task) {
+                    journal.commit(commit);
+                } else if commit.dead.is_empty() {
                     node.handle(self.now(), Event::Persisted { task, commit: commit.id });
                 } else {
                     self.spill.keep_dead(task, commit);
                 }
             }
             Action::Store { link, first_seq, batch } => self.spill.store(link, first_seq, batch),
-            Action::Load { link, first_seq, place, .. } => self.spill.load(link, first_seq, place),
-            Action::Discard { place } => self.spill.discard(place),
-            Action::Note { .. } | Action::Acknowledged { .. } => {}
+            Action::Load { link, first_seq, place, records } => {
+                match self.journal(self.graph.link(link).from) {
+                    Some(journal) => journal.load(link, first_seq, records),
+                    None => self.spill.load(link, first_seq, place),
+                }
+            }
+            Action::Discard { place } => {
+                match super::journal::TaskJournal::owner(place).and_then(|task| self.journal(task)) {
+                    Some(journal) => journal.unstage(place),
+                    None => self.spill.discard(place),
+                }
+            }
+            Action::Note { task, attempt } => {
+                if let Some(journal) = self.journal(task) {
+                    journal.note(attempt);
+                }
+            }
+            Action::Acknowledged { link, through } => {
+                if let Some(journal) = self.journal(self.graph.link(link).from) {
+                    journal.acknowledged(link, through);
+                }
+            }
             Action::Lost { link, records } => {
                 let link = self.graph.link_name(link);
                 tracing::warn!(
@@ -59,8 +80,8 @@ impl Engine {
                     batch.run(self, run);
                 }
             }
-            Action::StreamStart { task, window, .. } => {
-                self.with_stream(task, |stream| stream.begin(self, window))
+            Action::StreamStart { task, window, replay } => {
+                self.with_stream(task, |stream| stream.begin(self, window, replay))
             }
             Action::StreamFeed { task, window, batch } => {
                 self.with_stream(task, |stream| stream.feed(window, batch));
@@ -114,6 +135,10 @@ impl Engine {
             | Action::Halt { .. }
             | Action::Finished => {}
         }
+    }
+
+    fn journal(&self, task: TaskId) -> Option<&std::sync::Arc<super::journal::TaskJournal>> {
+        self.journals.get(task.0 as usize)?.as_ref()
     }
 
     fn port(&self, task: TaskId) -> Option<&Port> {

@@ -1,6 +1,8 @@
 //! The node behind its lock, and everything that carries out what it asks for.
 
-use super::collect::Collector;
+use super::collect::{Collector, Staging};
+use super::durable::{Durable, DurableTask};
+use super::journal::{JournalThreads, TaskJournal};
 use super::link::Connections;
 use super::open::{Opened, OpenedRole, OpenedTask};
 use super::progress::Progress;
@@ -8,9 +10,11 @@ use super::records::RecordsPort;
 use super::sink::{SinkPort, SinkThread};
 use super::source::{SourcePort, SourceThread};
 use super::spill::SpillPort;
+use super::storage::StorageGuard;
 use super::stream::StreamPort;
 use super::{Options, RunError, batch::BatchPort, link, system};
 use crate::child::Launcher;
+use crate::child::records::KeyedState;
 use crate::io::dead::DeadLetterFile;
 use crate::io::spill::SpillStore;
 use crate::pipeline::plan::Plan;
@@ -20,7 +24,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Notify, oneshot};
 use worker_core::config::{Graph, NodeConfig, Retry, TaskId, TaskKind};
-use worker_core::event::{Event, NodeError};
+use worker_core::event::{Attempt, Event, NodeError};
+use worker_core::recovery::TaskState;
 use worker_core::status::Status;
 use worker_core::{Node, Time};
 use worker_proto::Incarnation;
@@ -42,6 +47,10 @@ pub(super) struct Engine {
     begun: Instant,
     /// By task id; `None` for tasks of other nodes.
     pub(super) ports: Vec<Option<Port>>,
+    /// By task id; empty in memory mode.
+    pub(super) journals: Vec<Option<Arc<TaskJournal>>>,
+    storage: Option<Arc<StorageGuard>>,
+    durable: Mutex<Option<Durable>>,
     pub(super) graph: Graph,
     names: Vec<String>,
     pub(super) addresses: Vec<String>,
@@ -83,6 +92,7 @@ impl Engine {
     pub(super) async fn start(
         plan: Plan,
         opened: Opened,
+        durable: Option<Durable>,
         launcher: Launcher,
         options: Options,
     ) -> Result<(Arc<Self>, oneshot::Receiver<End>), RunError> {
@@ -94,15 +104,24 @@ impl Engine {
             .tempdir_in(&options.spill_dir)
             .map_err(|e| system("make a directory for temporary files in the spill directory", e))?;
         let (sender, receiver) = oneshot::channel();
-        let config = node_config(&plan, &options);
+        let config = node_config(&plan, &options, durable.as_ref());
+        let mut journaled = Journaled::of(&plan, durable);
         let terminator = opened.tasks.first().map_or(b'\n', |t| t.task.terminator_in);
         let (total_bytes, done_bytes) = (opened.total_bytes, opened.done_bytes);
-        let (ports, threads) = make_ports(&plan, opened.tasks, &spill.store, scratch.path())?;
+        let (ports, threads) = make_ports(&plan, opened.tasks, &spill.store, &mut journaled, scratch.path())?;
+        let node = match &journaled.states {
+            Some(states) => Node::with_journal(config, Time::ZERO, states),
+            None => Node::new(config, Time::ZERO),
+        };
+        let Journaled { journals, threads: journal_threads, storage, durable, .. } = journaled;
         let progress = Progress::new(&plan, options.progress, total_bytes, done_bytes);
         let engine = Arc::new_cyclic(|me| Self {
             me: me.clone(),
             limited: options.limit.is_some(),
-            node: Mutex::new(Node::new(config, Time::ZERO)),
+            node: Mutex::new(node),
+            journals,
+            storage,
+            durable: Mutex::new(durable),
             begun: Instant::now(),
             ports,
             graph: plan.graph,
@@ -121,6 +140,9 @@ impl Engine {
             scratch: Mutex::new(Some(scratch)),
         });
         spill_orders.start(&engine).map_err(|e| system("start a thread", e))?;
+        for thread in journal_threads {
+            thread.start(&engine).map_err(|e| system("start a thread", e))?;
+        }
         for thread in threads {
             match thread {
                 Thread::Source(source) => source.start(&engine),
@@ -283,7 +305,33 @@ impl Engine {
         Ok(())
     }
 
+    /// A write on the disk that commits go to has found no room; says whether it is worth trying again at once.
+    pub(super) fn storage_is_full(self: &Arc<Self>, why: &str) -> bool {
+        self.storage.as_ref().is_some_and(|storage| storage.is_full_now(self, why))
+    }
+
+    /// With a journal: notes that nothing is in flight, for this is no death, and that all is done, if it is.
+    pub(super) async fn close_journals(&self) -> Result<(), String> {
+        for journal in self.journals.iter().flatten() {
+            journal.note(Attempt::default());
+            journal.fence().await.ok();
+            journal.stop();
+        }
+        let done = {
+            let node = self.node();
+            node.status().tasks.iter().all(|task| task.done)
+        };
+        match lock(&self.durable).as_mut().filter(|_| done) {
+            Some(durable) => durable.finish().map_err(|error| error.to_string()),
+            None => Ok(()),
+        }
+    }
+
     pub(super) fn dead_letters(&self) -> (u64, Option<PathBuf>) {
+        if let Some(durable) = lock(&self.durable).as_ref() {
+            let dead = self.status().tasks.iter().map(|task| task.counters.dead).sum();
+            return (dead, (dead > 0).then(|| durable.dead_dir()));
+        }
         let file = lock(&self.dead);
         (file.count(), file.path().map(std::path::Path::to_owned))
     }
@@ -327,6 +375,7 @@ fn make_ports(
     plan: &Plan,
     tasks: Vec<OpenedTask>,
     store: &Arc<SpillStore>,
+    journaled: &mut Journaled,
     scratch: &Path,
 ) -> Result<(Vec<Option<Port>>, Vec<Thread>), RunError> {
     let mut ports: Vec<Option<Port>> = plan.graph.tasks.iter().map(|_| None).collect();
@@ -334,7 +383,9 @@ fn make_ports(
     for OpenedTask { task, role } in tasks {
         let tmpdir = scratch.join(task.name.replace('/', "-"));
         std::fs::create_dir(&tmpdir).map_err(|e| system("make a directory for temporary files", e))?;
-        let collector = Collector::new(&task, plan.limits.outbox_bytes, Arc::clone(store));
+        let journal = journaled.journal(task.id);
+        let staging = journal.clone().map_or_else(|| Staging::Spill(Arc::clone(store)), Staging::Journal);
+        let collector = Collector::new(&task, plan.limits.outbox_bytes, staging);
         ports[task.id.0 as usize] = Some(match role {
             OpenedRole::Source(input) => {
                 let (port, thread) = SourcePort::new(&task, input, collector, tmpdir);
@@ -342,11 +393,15 @@ fn make_ports(
                 Port::Source(port)
             }
             OpenedRole::Batch(program) => Port::Batch(BatchPort::new(&task, program, collector, tmpdir)),
-            OpenedRole::Stream(program) => Port::Stream(StreamPort::new(&task, program, collector, tmpdir)),
+            OpenedRole::Stream(program) => {
+                Port::Stream(StreamPort::new(&task, program, collector, tmpdir, journal))
+            }
             OpenedRole::Records(program, settings) => match &plan.graph.task(task.id).kind {
                 TaskKind::Records(spec) => {
-                    let state = RecordsPort::empty_state(&task, &settings);
-                    Port::Records(RecordsPort::new(&task, program, &settings, spec, collector, state, tmpdir))
+                    let state = journaled.keyed.remove(&task.id);
+                    let state = state.unwrap_or_else(|| RecordsPort::empty_state(&task, &settings));
+                    let port = RecordsPort::new(&task, program, &settings, spec, collector, state, tmpdir);
+                    Port::Records(port.with_journal(journal))
                 }
                 TaskKind::Source | TaskKind::Batch(_) | TaskKind::Stream(_) | TaskKind::Sink => continue,
             },
@@ -360,9 +415,51 @@ fn make_ports(
     Ok((ports, threads))
 }
 
-fn node_config(plan: &Plan, options: &Options) -> NodeConfig {
+/// The journals of all tasks, where there are any.
+struct Journaled {
+    journals: Vec<Option<Arc<TaskJournal>>>,
+    threads: Vec<JournalThreads>,
+    states: Option<BTreeMap<TaskId, TaskState>>,
+    keyed: BTreeMap<TaskId, Arc<Mutex<KeyedState>>>,
+    storage: Option<Arc<StorageGuard>>,
+    durable: Option<Durable>,
+}
+
+impl Journaled {
+    fn of(plan: &Plan, durable: Option<Durable>) -> Self {
+        let mut all = Self {
+            journals: Vec::new(),
+            threads: Vec::new(),
+            states: None,
+            keyed: BTreeMap::new(),
+            storage: None,
+            durable: None,
+        };
+        let Some(mut durable) = durable else { return all };
+        let storage = Arc::new(StorageGuard::new(durable.reserve.take()));
+        let mut states = BTreeMap::new();
+        all.journals = plan.graph.tasks.iter().map(|_| None).collect();
+        for (task, DurableTask { journal, state, dead, keyed }) in std::mem::take(&mut durable.tasks) {
+            let name = plan.graph.task(task).name.clone();
+            let (journal, threads) = TaskJournal::new(task, name, journal, dead, Arc::clone(&storage));
+            all.journals[task.0 as usize] = Some(journal);
+            all.threads.push(threads);
+            all.keyed.extend(keyed.map(|keyed| (task, keyed)));
+            states.insert(task, state);
+        }
+        (all.states, all.storage, all.durable) = (Some(states), Some(storage), Some(durable));
+        all
+    }
+
+    fn journal(&self, task: TaskId) -> Option<Arc<TaskJournal>> {
+        self.journals.get(task.0 as usize)?.clone()
+    }
+}
+
+fn node_config(plan: &Plan, options: &Options, durable: Option<&Durable>) -> NodeConfig {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let incarnation = u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX);
+    let clock = u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX);
+    let incarnation = durable.map_or(clock, Durable::incarnation);
     NodeConfig {
         cluster: options.name.clone(),
         nodes: plan.nodes.clone(),

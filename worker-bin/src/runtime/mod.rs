@@ -14,7 +14,9 @@
 mod batch;
 mod collect;
 mod dispatch;
+mod durable;
 mod engine;
+mod journal;
 mod link;
 mod open;
 pub mod progress;
@@ -22,8 +24,10 @@ mod records;
 mod sink;
 mod source;
 mod spill;
+mod storage;
 mod stream;
 
+pub use durable::{Durable, DurableError, Found, dead_dir};
 pub use open::{Opened, open};
 
 use crate::child::Launcher;
@@ -115,13 +119,15 @@ pub enum RunError {
 pub async fn run(
     plan: Plan,
     opened: Opened,
+    durable: Option<Durable>,
     launcher: Launcher,
     options: Options,
 ) -> Result<Summary, RunError> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| system("listen for signals", e))?;
     let mut terminate = signal(SignalKind::terminate()).map_err(|e| system("listen for signals", e))?;
     let drain_timeout = options.drain_timeout;
-    let (engine, mut ended) = Engine::start(plan, opened, launcher.clone(), options).await?;
+    let (engine, mut ended) =
+        Box::pin(Engine::start(plan, opened, durable, launcher.clone(), options)).await?;
     let mut interrupted = None;
     let mut deadline = None;
     let result = loop {
@@ -161,6 +167,10 @@ async fn finish(
     launcher.shutdown().await;
     engine.remove_scratch();
     tokio::time::timeout(Duration::from_secs(5), engine.spill.flush()).await.ok();
+    // A poisoned journal, or one on a full disk, has said its last word.
+    if let Ok(Err(why)) = tokio::time::timeout(Duration::from_secs(5), engine.close_journals()).await {
+        tracing::warn!(why, "the state directory does not know that all is done");
+    }
     let (dead, dead_letters) = engine.dead_letters();
     let summary = Summary { dead, dead_letters, lost: engine.lost(), interrupted };
     let (how, result) = match result {

@@ -1,10 +1,11 @@
 //! Opens everything a run needs before anything is read: inputs, outputs, programs.
 
 use super::batch::StageProgram;
+use super::durable::Durable;
 use super::source::Input;
 use crate::child::Program;
-use crate::io::sink::{FileSink, SinkError, SinkWriter, StreamSink};
-use crate::io::source::{FileSource, Header, SourceError, SourceOptions, Stop, StreamSource};
+use crate::io::sink::{DurableFileSink, FileSink, SinkError, SinkWriter, StreamSink};
+use crate::io::source::{FileSource, Header, SourceError, SourceFiles, SourceOptions, Stop, StreamSource};
 use crate::pipeline::plan::{LocalTask, Plan, RecordsSettings, Role, SourceTask, StageTask, Target};
 use crate::pipeline::{self, ProgramError, SourceInput};
 use std::os::unix::fs::FileTypeExt as _;
@@ -92,24 +93,35 @@ pub enum OpenError {
     /// A program is missing or cannot be run.
     #[error(transparent)]
     Program(#[from] ProgramError),
+    /// A task's journal cannot be written.
+    #[error(transparent)]
+    Durable(#[from] super::durable::DurableError),
     /// The system has no descriptors left.
     #[error("cannot prepare to read standard input: {0}")]
     System(#[from] std::io::Error),
 }
 
 /// Opens sources first (nothing is read of them yet), then sinks, so that a pattern never matches a file a sink makes.
+/// With `durable` every end goes on where its task's journal says.
 ///
 /// # Errors
 /// The first thing that cannot be opened.
-pub fn open(plan: &Plan, dir: &Path, max_record: usize, limit: Option<u64>) -> Result<Opened, OpenError> {
+pub fn open(
+    plan: &Plan,
+    dir: &Path,
+    max_record: usize,
+    limit: Option<u64>,
+    durable: Option<&mut Durable>,
+) -> Result<Opened, OpenError> {
     let done_bytes = Arc::new(AtomicU64::new(0));
+    let mut opening =
+        Opening { dir, max_record, limit, durable, done_bytes, read: Vec::new(), written: Vec::new() };
     let mut total_bytes = Some(0_u64);
     let mut tasks = Vec::new();
-    let mut read: Vec<(String, PathBuf)> = Vec::new();
     for task in &plan.local {
         let role = match &task.role {
             Role::Source(source) => {
-                let input = open_source(task, source, dir, max_record, limit, &mut read, &done_bytes)?;
+                let input = opening.source(task, source)?;
                 total_bytes = total_bytes.zip(input.total_bytes()).map(|(all, one)| all + one);
                 OpenedRole::Source(input)
             }
@@ -118,51 +130,170 @@ pub fn open(plan: &Plan, dir: &Path, max_record: usize, limit: Option<u64>) -> R
         };
         tasks.push(OpenedTask { task: task.clone(), role });
     }
-    let mut written: Vec<(String, PathBuf)> = Vec::new();
     for task in &plan.local {
         let Role::Sink(sink) = &task.role else { continue };
-        let role = OpenedRole::Sink(open_sink(task, &sink.target, max_record, &read, &mut written)?);
+        let role = OpenedRole::Sink(opening.sink(task, &sink.target)?);
         tasks.push(OpenedTask { task: task.clone(), role });
     }
-    Ok(Opened { tasks, total_bytes, done_bytes })
+    opening.begin_sinks(&mut tasks)?;
+    Ok(Opened { tasks, total_bytes, done_bytes: opening.done_bytes })
 }
 
-fn open_source(
-    task: &LocalTask,
-    source: &SourceTask,
-    dir: &Path,
+/// What opening the ends of a pipeline needs, and what it has opened.
+struct Opening<'a> {
+    dir: &'a Path,
     max_record: usize,
     limit: Option<u64>,
-    read: &mut Vec<(String, PathBuf)>,
-    done_bytes: &Arc<AtomicU64>,
-) -> Result<Input, OpenError> {
-    let header = match source.header {
-        pipeline::Header::Keep => Header::Keep,
-        pipeline::Header::Skip => Header::Skip,
-        pipeline::Header::Repeat => Header::Repeat,
-    };
-    let options = SourceOptions { terminator: task.terminator_out, max_record, header, limit };
-    let fail = |error| OpenError::Source { name: task.stage.clone(), error };
-    Ok(match &source.input {
-        SourceInput::Files { pattern, .. } => {
-            if let Some(stream) = lone_stream(dir, pattern, &options).map_err(fail)? {
-                return Ok(stream.into_input(done_bytes));
+    durable: Option<&'a mut Durable>,
+    done_bytes: Arc<AtomicU64>,
+    /// Files that sources read, with the source's name.
+    read: Vec<(String, PathBuf)>,
+    /// Files that sinks write, with the sink's name.
+    written: Vec<(String, PathBuf)>,
+}
+
+impl Opening<'_> {
+    fn source(&mut self, task: &LocalTask, source: &SourceTask) -> Result<Input, OpenError> {
+        let header = match source.header {
+            pipeline::Header::Keep => Header::Keep,
+            pipeline::Header::Skip => Header::Skip,
+            pipeline::Header::Repeat => Header::Repeat,
+        };
+        let (max_record, limit) = (self.max_record, self.limit);
+        let options = SourceOptions { terminator: task.terminator_out, max_record, header, limit };
+        let fail = |error| OpenError::Source { name: task.stage.clone(), error };
+        let done_bytes = Arc::clone(&self.done_bytes);
+        let mark = self.durable.as_ref().and_then(|d| d.mark(task.id));
+        if self.durable.as_ref().is_some_and(|d| d.has_ended(task.id)) {
+            let nothing = FileSource::of(Vec::new(), &options);
+            return Ok(Input::reader(Box::new(nothing), None, done_bytes));
+        }
+        Ok(match &source.input {
+            SourceInput::Files { pattern, .. } => {
+                let lone = lone_stream(self.dir, pattern, &options, mark.as_deref()).map_err(fail)?;
+                if let Some(stream) = lone {
+                    return Ok(stream.into_input(&done_bytes));
+                }
+                let files = self.files(task, pattern, &options, mark.as_deref()).map_err(fail)?;
+                self.read.extend(files.files().iter().map(|path| (task.stage.clone(), path.clone())));
+                Input::reader(Box::new(files), None, done_bytes)
             }
-            let files = FileSource::open(dir, &[Path::new(pattern)], &options).map_err(fail)?;
-            read.extend(files.files().iter().map(|path| (task.stage.clone(), path.clone())));
-            Input::reader(Box::new(files), None, Arc::clone(done_bytes))
+            SourceInput::Stdin => {
+                let stop = Stop::new()?;
+                let mut stdin = StreamSource::stdin(&options, stop.clone()).map_err(fail)?;
+                if let Some(mark) = &mark {
+                    stdin = stdin.resume(mark).map_err(fail)?;
+                }
+                Input::reader(Box::new(stdin), Some(stop), done_bytes)
+            }
+            SourceInput::Program(program) => {
+                let command = program.command(&task.stage)?;
+                let program = child_program(task, command, max_record);
+                Input::program(program, options, Stop::new()?, done_bytes, mark)
+            }
+        })
+    }
+
+    /// The files of a pattern; in exactly-once those of the first start, with the lengths that they had.
+    fn files(
+        &self,
+        task: &LocalTask,
+        pattern: &str,
+        options: &SourceOptions,
+        mark: Option<&[u8]>,
+    ) -> Result<FileSource, SourceError> {
+        let patterns = [Path::new(pattern)];
+        let Some(durable) = &self.durable else { return FileSource::open(self.dir, &patterns, options) };
+        let list = durable.list_path(&task.name);
+        let source = match mark {
+            Some(mark) => FileSource::resume(SourceFiles::load(&list)?, mark, options)?,
+            None => {
+                let files = SourceFiles::fix(crate::io::source::expand(self.dir, &patterns)?, options)?;
+                files.store(&list)?;
+                FileSource::fixed(files, options)
+            }
+        };
+        if let Some(warning) = source.warning() {
+            tracing::warn!(source = task.stage, "{warning}");
         }
-        SourceInput::Stdin => {
-            let stop = Stop::new()?;
-            let stdin = StreamSource::stdin(&options, stop.clone()).map_err(fail)?;
-            Input::reader(Box::new(stdin), Some(stop), Arc::clone(done_bytes))
+        Ok(source)
+    }
+
+    fn sink(&mut self, task: &LocalTask, target: &Target) -> Result<OpenedSink, OpenError> {
+        let fail = |error| OpenError::Sink { name: task.stage.clone(), error };
+        if self.durable.as_ref().is_some_and(|d| d.has_ended(task.id)) {
+            return Ok(OpenedSink::Writer(Box::new(Complete)));
         }
-        SourceInput::Program(program) => {
-            let command = program.command(&task.stage)?;
-            let program = child_program(task, command, max_record);
-            Input::program(program, options, Stop::new()?, Arc::clone(done_bytes))
+        Ok(match target {
+            Target::File { path, exists } => {
+                let exists = match exists {
+                    pipeline::Exists::Error => crate::io::sink::Exists::Error,
+                    pipeline::Exists::Replace => crate::io::sink::Exists::Replace,
+                    pipeline::Exists::Append => crate::io::sink::Exists::Append,
+                };
+                if let Some(durable) = &self.durable {
+                    let mark = durable.mark(task.id);
+                    let sink = DurableFileSink::open(path, exists, mark.as_deref()).map_err(fail)?;
+                    self.check_file(task, path, |path| sink.writes(path))?;
+                    return Ok(OpenedSink::Writer(Box::new(sink)));
+                }
+                let sink = FileSink::open(path, exists).map_err(fail)?;
+                self.check_file(task, path, |path| sink.writes(path))?;
+                OpenedSink::Writer(Box::new(sink))
+            }
+            Target::Stdout => OpenedSink::Writer(Box::new(StreamSink::stdout().map_err(fail)?)),
+            Target::Program(program) => {
+                let command = program.command(&task.stage)?;
+                OpenedSink::Program(Arc::new(child_program(task, command, self.max_record)))
+            }
+        })
+    }
+
+    /// A sink must not write what a source reads, nor what another sink writes.
+    fn check_file(
+        &mut self,
+        task: &LocalTask,
+        path: &Path,
+        writes: impl Fn(&Path) -> bool,
+    ) -> Result<(), OpenError> {
+        let sink = task.stage.clone();
+        if let Some((source_name, path)) = self.read.iter().find(|(_, path)| writes(path)) {
+            let (source_name, path) = (source_name.clone(), path.clone());
+            return Err(OpenError::ReadsItself { sink, source_name, path });
         }
-    })
+        if let Some((other, _)) = self.written.iter().find(|(_, path)| writes(path)) {
+            let (other, path) = (other.clone(), path.to_owned());
+            return Err(OpenError::OneFile { sink, other, path });
+        }
+        self.written.push((sink, path.to_owned()));
+        Ok(())
+    }
+
+    /// A sink's first mark is durable before its first write: a later life would not know its file else.
+    fn begin_sinks(&mut self, tasks: &mut [OpenedTask]) -> Result<(), OpenError> {
+        let Some(durable) = &mut self.durable else { return Ok(()) };
+        for OpenedTask { task, role } in tasks {
+            let OpenedRole::Sink(OpenedSink::Writer(writer)) = role else { continue };
+            let fail = |error| OpenError::Sink { name: task.stage.clone(), error };
+            if let (Some(mark), None) = (writer.begin().map_err(fail)?, durable.mark(task.id)) {
+                durable.first_mark(task.id, mark)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A sink whose end is committed: nothing comes any more.
+struct Complete;
+
+impl SinkWriter for Complete {
+    fn write(&mut self, _: &[worker_proto::Batch]) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<(), SinkError> {
+        Ok(())
+    }
 }
 
 /// A named pipe or a device: read as it comes, and no longer than until the run is to stop.
@@ -182,6 +313,7 @@ fn lone_stream(
     dir: &Path,
     pattern: &str,
     options: &SourceOptions,
+    mark: Option<&[u8]>,
 ) -> Result<Option<LoneStream>, SourceError> {
     let path = dir.join(pattern);
     let is_stream = std::fs::metadata(&path).is_ok_and(|m| {
@@ -190,10 +322,12 @@ fn lone_stream(
     });
     let opened = is_stream.then(|| Ok((std::fs::File::open(&path)?, Stop::new()?))).transpose();
     let opened = opened.map_err(|source: std::io::Error| SourceError::Open { path: path.clone(), source })?;
-    Ok(opened.map(|(file, stop)| {
-        let reader = StreamSource::new(file.into(), path.display().to_string(), options, stop.clone());
-        LoneStream { reader, stop }
-    }))
+    let Some((file, stop)) = opened else { return Ok(None) };
+    let mut reader = StreamSource::new(file.into(), path.display().to_string(), options, stop.clone());
+    if let Some(mark) = mark {
+        reader = reader.resume(mark)?;
+    }
+    Ok(Some(LoneStream { reader, stop }))
 }
 
 fn open_stage(task: &LocalTask, stage: &StageTask, max_record: usize) -> Result<OpenedRole, OpenError> {
@@ -206,41 +340,6 @@ fn open_stage(task: &LocalTask, stage: &StageTask, max_record: usize) -> Result<
         (_, Some(settings)) => OpenedRole::Records(stage_program, settings.clone()),
         (pipeline::Mode::Stream(_), None) => OpenedRole::Stream(stage_program),
         (pipeline::Mode::Batch(_) | pipeline::Mode::Records(_), None) => OpenedRole::Batch(stage_program),
-    })
-}
-
-fn open_sink(
-    task: &LocalTask,
-    target: &Target,
-    max_record: usize,
-    read: &[(String, PathBuf)],
-    written: &mut Vec<(String, PathBuf)>,
-) -> Result<OpenedSink, OpenError> {
-    let fail = |error| OpenError::Sink { name: task.stage.clone(), error };
-    Ok(match target {
-        Target::File { path, exists } => {
-            let exists = match exists {
-                pipeline::Exists::Error => crate::io::sink::Exists::Error,
-                pipeline::Exists::Replace => crate::io::sink::Exists::Replace,
-                pipeline::Exists::Append => crate::io::sink::Exists::Append,
-            };
-            let sink = FileSink::open(path, exists).map_err(fail)?;
-            if let Some((source_name, path)) = read.iter().find(|(_, path)| sink.writes(path)) {
-                let (source_name, path) = (source_name.clone(), path.clone());
-                return Err(OpenError::ReadsItself { sink: task.stage.clone(), source_name, path });
-            }
-            if let Some((other, _)) = written.iter().find(|(_, path)| sink.writes(path)) {
-                let (sink, other, path) = (task.stage.clone(), other.clone(), path.clone());
-                return Err(OpenError::OneFile { sink, other, path });
-            }
-            written.push((task.stage.clone(), path.clone()));
-            OpenedSink::Writer(Box::new(sink))
-        }
-        Target::Stdout => OpenedSink::Writer(Box::new(StreamSink::stdout().map_err(fail)?)),
-        Target::Program(program) => {
-            let command = program.command(&task.stage)?;
-            OpenedSink::Program(Arc::new(child_program(task, command, max_record)))
-        }
     })
 }
 

@@ -263,6 +263,9 @@ impl Engine {
         let ago = |t: worker_core::Time| format!("{:.0} s", self.now().since(t).as_secs_f64());
         let receiver = |link| self.graph.task(self.graph.link(link).to).name.clone();
         match reason {
+            Reason::Committing { commits, bytes } => {
+                format!("{commits} commits ({}) wait for the disk to have them", HumanBytes(*bytes))
+            }
             Reason::StorageFull => "the disk is full: only what was admitted goes on".to_owned(),
             Reason::PeerDown { link, peer, since, why, attempts, next, held_records } => {
                 let next = next.map_or_else(String::new, |at| {

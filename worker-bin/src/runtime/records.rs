@@ -3,6 +3,7 @@
 use super::batch::{StageProgram, task_env};
 use super::collect::Collector;
 use super::engine::{Engine, lock};
+use super::journal::TaskJournal;
 use crate::child::records::{Answers, KeyedState, RecordsEvents, RecordsHandle, RecordsRules};
 use crate::child::{Program, TaskEnv, start_records};
 use crate::pipeline::RecordsState;
@@ -24,6 +25,8 @@ pub(super) struct RecordsPort {
     collector: Arc<Mutex<Collector>>,
     state: Arc<Mutex<KeyedState>>,
     child: Mutex<Option<(u64, RecordsHandle)>>,
+    /// What applies commits to the state, as they are appended; `None` in memory mode.
+    journal: Option<Arc<TaskJournal>>,
 }
 
 impl RecordsPort {
@@ -51,8 +54,14 @@ impl RecordsPort {
             rules,
             collector: Arc::new(Mutex::new(collector)),
             state,
+            journal: None,
             child: Mutex::default(),
         }
+    }
+
+    /// With a journal that has the state and applies commits to it.
+    pub(super) fn with_journal(self, journal: Option<Arc<TaskJournal>>) -> Self {
+        Self { journal, ..self }
     }
 
     /// The empty state of a task, to be filled by its journal where it has one.
@@ -70,7 +79,14 @@ impl RecordsPort {
             collector: Arc::clone(&self.collector),
             state: Arc::clone(&self.state),
         };
-        let (state, committed) = (Arc::clone(&self.state), std::future::ready(()));
+        let state = Arc::clone(&self.state);
+        let appended = self.journal.as_ref().map(|journal| journal.fence());
+        let committed = async move {
+            if let Some(appended) = appended {
+                // Closed instead of answered when the journal has failed, which ends the process.
+                appended.await.ok();
+            }
+        };
         let handle =
             start_records(&engine.launcher, &self.program, env, &self.rules, state, committed, events);
         *lock(&self.child) = Some((life, handle));
@@ -96,7 +112,7 @@ impl RecordsPort {
 
     /// Takes over the state changes of a commit that no journal takes over.
     pub(super) fn committed(&self, commit: &Commit) {
-        if let Some(mark) = &commit.mark {
+        if let (Some(mark), None) = (&commit.mark, &self.journal) {
             lock(&self.state).apply(mark);
         }
     }

@@ -1,24 +1,31 @@
-//! The thread that writes one sink.
+//! The thread that writes one sink, and the one that syncs it, where each record is to survive crashes once.
 
 use super::batch::task_env;
 use super::engine::{Engine, lock};
 use super::open::OpenedSink;
 use crate::child::{PipedChild, TaskEnv, start_sink};
-use crate::io::sink::{SinkError, SinkWriter, StreamSink};
+use crate::io::sink::{SinkError, SinkSync, SinkWriter, StreamSink};
 use crate::pipeline::plan::LocalTask;
+use bytes::Bytes;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
 use tokio::sync::oneshot;
 use worker_core::config::TaskId;
 use worker_core::event::{Event, WorkId};
 use worker_proto::Batch;
 
-/// Orders for a sink thread; the core has at most one write under way.
+/// How long to wait before a full disk is tried again.
+const FULL_DISK_WAIT: Duration = Duration::from_secs(1);
+
+/// Orders for a sink thread; the core bounds the writes under way.
 #[derive(Debug)]
 pub(super) struct SinkPort {
     orders: Sender<Order>,
+    stopped: Arc<AtomicBool>,
     /// Resolves when the thread has ended and dropped its writer.
     gone: Mutex<Option<oneshot::Receiver<()>>>,
 }
@@ -38,6 +45,7 @@ pub(super) struct SinkThread {
     env: TaskEnv,
     target: Option<OpenedSink>,
     orders: Receiver<Order>,
+    stopped: Arc<AtomicBool>,
     /// Dropped with the thread.
     _alive: oneshot::Sender<()>,
 }
@@ -51,8 +59,11 @@ impl SinkPort {
         let (sender, orders) = channel();
         let (alive, gone) = oneshot::channel();
         let (name, env) = (task.name.clone(), task_env(task, tmpdir));
-        let thread = SinkThread { task: task.id, name, env, target: Some(target), orders, _alive: alive };
-        (Self { orders: sender, gone: Mutex::new(Some(gone)) }, super::engine::Thread::Sink(Box::new(thread)))
+        let stopped = Arc::new(AtomicBool::new(false));
+        let port = Self { orders: sender, stopped: Arc::clone(&stopped), gone: Mutex::new(Some(gone)) };
+        let (task, target) = (task.id, Some(target));
+        let thread = SinkThread { task, name, env, target, orders, stopped, _alive: alive };
+        (port, super::engine::Thread::Sink(Box::new(thread)))
     }
 
     pub(super) fn write(&self, work: WorkId, batches: Vec<Batch>) {
@@ -64,6 +75,7 @@ impl SinkPort {
     }
 
     pub(super) fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
         self.orders.send(Order::Stop).ok();
     }
 
@@ -111,9 +123,10 @@ impl SinkThread {
         mut child: Option<PipedChild>,
     ) -> Result<(), String> {
         let task = self.task;
+        let synced = writer.sync_handle().map(|handle| self.start_sync(engine, handle)).transpose()?;
         while let Ok(order) = self.orders.recv() {
             let result = match &order {
-                Order::Write(_, batches) => writer.write(batches),
+                Order::Write(_, batches) => self.write(engine, writer.as_mut(), batches, synced.is_some()),
                 Order::Close => writer.close(),
                 Order::Stop => return Ok(()),
             };
@@ -131,7 +144,11 @@ impl SinkThread {
                 }
             }
             match order {
-                Order::Write(work, _) => engine.tell(Event::Written { task, work, mark: None }),
+                Order::Write(work, _) => match &synced {
+                    // Refused only when the syncing thread has ended, with an error that it has told.
+                    Some(synced) => drop(synced.send((work, writer.mark()))),
+                    None => engine.tell(Event::Written { task, work, mark: None }),
+                },
                 Order::Close => {
                     if let Some(child) = &mut child {
                         engine.runtime.block_on(child.wait()).map_err(|failure| failure.message)?;
@@ -143,5 +160,62 @@ impl SinkThread {
             }
         }
         Ok(())
+    }
+
+    /// A file that survives crashes waits for room where there is none; nothing of a failed write counts.
+    fn write(
+        &self,
+        engine: &Weak<Engine>,
+        writer: &mut dyn SinkWriter,
+        batches: &[Batch],
+        durable: bool,
+    ) -> Result<(), SinkError> {
+        let mut said = false;
+        loop {
+            let error = match writer.write(batches) {
+                Err(error @ SinkError::Full { .. }) if durable => error,
+                result => return result,
+            };
+            let Some(engine) = engine.upgrade() else { return Err(error) };
+            if engine.storage_is_full(&error.to_string()) {
+                continue;
+            }
+            if !std::mem::replace(&mut said, true) {
+                tracing::warn!(task = self.name, %error, "waiting for room");
+            }
+            drop(engine);
+            std::thread::sleep(FULL_DISK_WAIT);
+            if self.stopped.load(Ordering::Relaxed) {
+                return Err(error);
+            }
+        }
+    }
+
+    /// Tells that writes are done when a sync that began after them has succeeded: one for all that came meanwhile.
+    fn start_sync(
+        &self,
+        engine: &Weak<Engine>,
+        handle: SinkSync,
+    ) -> Result<Sender<(WorkId, Option<Bytes>)>, String> {
+        let (sender, written) = channel::<(WorkId, Option<Bytes>)>();
+        let (task, engine) = (self.task, engine.clone());
+        let sync = move || {
+            while let Ok(first) = written.recv() {
+                let works: Vec<_> = std::iter::once(first).chain(written.try_iter()).collect();
+                let result = handle.sync();
+                let Some(engine) = engine.upgrade() else { return };
+                if let Err(error) = result {
+                    return engine.tell(Event::TaskFailed { task, why: error.to_string() });
+                }
+                engine.act(|node, now| {
+                    for (work, mark) in works {
+                        node.handle(now, Event::Written { task, work, mark });
+                    }
+                });
+            }
+        };
+        let thread = std::thread::Builder::new().name(format!("{} sync", self.name));
+        thread.spawn(sync).map_err(|error| format!("cannot start a thread: {error}"))?;
+        Ok(sender)
     }
 }

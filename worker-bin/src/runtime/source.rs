@@ -6,19 +6,22 @@ use super::engine::Engine;
 use crate::child::{PipedChild, Program, TaskEnv, start_source};
 use crate::io::source::{Progress, SourceOptions, SourceReader, Stop, StreamSource};
 use crate::pipeline::plan::LocalTask;
+use bytes::Bytes;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Weak};
 use worker_core::config::TaskId;
-use worker_core::event::Event;
+use worker_core::event::{Event, Output};
 
 /// What a source task reads, opened as far as that is possible before the run.
 pub(super) struct Input {
     kind: Kind,
     stop: Option<Stop>,
     done_bytes: Arc<AtomicU64>,
+    /// Where an earlier life of a program source was.
+    mark: Option<Bytes>,
 }
 
 enum Kind {
@@ -32,7 +35,7 @@ impl Input {
         stop: Option<Stop>,
         done_bytes: Arc<AtomicU64>,
     ) -> Self {
-        Self { kind: Kind::Reader(reader), stop, done_bytes }
+        Self { kind: Kind::Reader(reader), stop, done_bytes, mark: None }
     }
 
     pub(super) fn program(
@@ -40,8 +43,9 @@ impl Input {
         options: SourceOptions,
         stop: Stop,
         done_bytes: Arc<AtomicU64>,
+        mark: Option<Bytes>,
     ) -> Self {
-        Self { kind: Kind::Program(Arc::new(program), options), stop: Some(stop), done_bytes }
+        Self { kind: Kind::Program(Arc::new(program), options), stop: Some(stop), done_bytes, mark }
     }
 
     pub(super) fn total_bytes(&self) -> Option<u64> {
@@ -156,7 +160,7 @@ impl SourceThread {
                 last = now;
                 complete = chunk.is_none() && !self.stopped.load(Ordering::Relaxed);
                 let (Some(batch), Some(engine)) = (chunk, engine.upgrade()) else { break 'orders };
-                let output = self.collector.route(batch);
+                let output = Output { mark: reader.mark(), ..self.collector.route(batch) };
                 engine.tell(Event::SourceRead { task: self.task, output });
             }
         }
@@ -176,7 +180,11 @@ impl SourceThread {
         let started = engine.runtime.block_on(start_source(&engine.launcher, program, &self.env));
         let (stdout, child) = started.map_err(|failure| failure.message)?;
         let stop = self.input.stop.clone().ok_or("a program source can be stopped")?;
-        Ok((Box::new(StreamSource::new(OwnedFd::from(stdout), name, options, stop)), child))
+        let mut source = StreamSource::new(OwnedFd::from(stdout), name, options, stop);
+        if let Some(mark) = &self.input.mark {
+            source = source.resume(mark).map_err(|e| e.to_string())?;
+        }
+        Ok((Box::new(source), child))
     }
 
     /// The program has closed its output, or is to stop; only in the first case its exit status counts.

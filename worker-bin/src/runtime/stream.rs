@@ -3,12 +3,14 @@
 use super::batch::{StageProgram, task_env};
 use super::collect::Collector;
 use super::engine::{Engine, lock};
-use crate::child::{StreamEvents, StreamHandle, TaskEnv, start_stream};
+use super::journal::{Replayed, TaskJournal};
+use crate::child::{Replay, StreamEvents, StreamHandle, TaskEnv, start_stream};
 use crate::pipeline::plan::LocalTask;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use worker_core::config::TaskId;
-use worker_core::event::{Event, Failure, Output};
+use worker_core::event::{Event, Failure, FailureKind, Output, Printed};
+use worker_core::replay::{Divergence, Suppressor};
 use worker_proto::Batch;
 
 /// Runs the windows of one task, one at a time.
@@ -19,27 +21,46 @@ pub(super) struct StreamPort {
     env: TaskEnv,
     collector: Arc<Mutex<Collector>>,
     child: Mutex<Option<(u64, StreamHandle)>>,
+    /// Where a window's input is read back from; `None` in memory mode.
+    journal: Option<Arc<TaskJournal>>,
 }
 
 impl StreamPort {
-    pub(super) fn new(task: &LocalTask, stage: StageProgram, collector: Collector, tmpdir: PathBuf) -> Self {
+    pub(super) fn new(
+        task: &LocalTask,
+        stage: StageProgram,
+        collector: Collector,
+        tmpdir: PathBuf,
+        journal: Option<Arc<TaskJournal>>,
+    ) -> Self {
         Self {
             task: task.id,
             stage,
             env: task_env(task, tmpdir),
             collector: Arc::new(Mutex::new(collector)),
             child: Mutex::default(),
+            journal,
         }
     }
 
-    pub(super) fn begin(&self, engine: &Arc<Engine>, window: u64) {
-        let env = TaskEnv { batch_id: window, attempt: 1, ..self.env.clone() };
+    pub(super) fn begin(&self, engine: &Arc<Engine>, window: u64, replay: bool) {
+        let env = TaskEnv { batch_id: window, attempt: if replay { 2 } else { 1 }, ..self.env.clone() };
         let (task, engine) = (self.task, Arc::clone(engine));
         let _in_runtime = engine.runtime.enter();
-        let events =
-            Events { task, window, engine: Arc::clone(&engine), collector: Arc::clone(&self.collector) };
+        let suppressor = Arc::new(Mutex::new(Suppressor::new([])));
+        let journal = self.journal.as_ref().filter(|_| replay);
+        let replay = journal.map(|journal| replay_of(journal, window, Arc::clone(&suppressor)));
+        let events = Events {
+            task,
+            window,
+            engine: Arc::clone(&engine),
+            collector: Arc::clone(&self.collector),
+            journal: self.journal.clone(),
+            suppressor,
+            diverged: None,
+        };
         let (program, header) = (Arc::clone(&self.stage.program), self.stage.header.clone());
-        let handle = start_stream(&engine.launcher, program, env, header, events);
+        let handle = start_stream(&engine.launcher, program, env, header, replay, events);
         *lock(&self.child) = Some((window, handle));
     }
 
@@ -62,12 +83,69 @@ impl StreamPort {
     }
 }
 
+/// Reads a window back from the journal: what it printed, for the suppressor, then its input, at the child's pace.
+fn replay_of(journal: &TaskJournal, window: u64, suppressor: Arc<Mutex<Suppressor>>) -> Replay {
+    let asked = journal.window(window);
+    Box::pin(async move {
+        let Replayed { printed, input } = asked.await.map_err(|_| "its journal is closed".to_owned())??;
+        *lock(&suppressor) = Suppressor::new(printed);
+        Ok(input)
+    })
+}
+
 /// What one window's child says, told to the node.
 struct Events {
     task: TaskId,
     window: u64,
     engine: Arc<Engine>,
     collector: Arc<Mutex<Collector>>,
+    journal: Option<Arc<TaskJournal>>,
+    suppressor: Arc<Mutex<Suppressor>>,
+    /// It printed something else than before.
+    diverged: Option<String>,
+}
+
+impl Events {
+    /// The part of what was printed that is not committed yet.
+    fn fresh(&mut self, batch: Batch) -> Result<Batch, String> {
+        if self.journal.is_none() {
+            return Ok(batch);
+        }
+        let passed = lock(&self.suppressor).pass(batch);
+        passed.map_err(|divergence| {
+            let message = self.explain(&divergence);
+            self.diverged = Some(message.clone());
+            message
+        })
+    }
+
+    fn explain(&self, divergence: &Divergence) -> String {
+        let Divergence { first, records, now } = divergence;
+        let before = self.journal.as_ref().map(|j| j.printed_again(self.window, *first));
+        let (before, now) = differing(before.unwrap_or_default().as_slice(), now);
+        format!(
+            "the program, run again over the same input, printed something else: among its records {} to {} of this window \
+             it now printed {now}, where {before} was committed before; a stream's program must be deterministic (sort the \
+             keys, fix seeds), or use mode = \"batch\"; --fresh starts over",
+            first + 1,
+            first + records
+        )
+    }
+}
+
+/// The first record of each side that the other has not, for people.
+fn differing(before: &[Batch], now: &[Batch]) -> (String, String) {
+    let records = |batches: &[Batch]| -> Vec<Vec<u8>> {
+        batches.iter().flat_map(|b| (0..b.len()).map(|i| b.record(i).to_vec())).collect()
+    };
+    let (before, now) = (records(before), records(now));
+    let show = |mine: &[Vec<u8>], other: &[Vec<u8>]| {
+        let found = mine.iter().find(|record| !other.contains(record)).or(mine.first());
+        found.map_or("nothing".to_owned(), |r| {
+            format!("`{}`", String::from_utf8_lossy(r).trim_end().escape_debug())
+        })
+    };
+    (show(&before, &now), show(&now, &before))
 }
 
 impl StreamEvents for Events {
@@ -76,15 +154,26 @@ impl StreamEvents for Events {
     }
 
     fn output(&mut self, batch: Batch, after_close: bool) -> Result<(), String> {
+        let batch = self.fresh(batch)?;
+        if batch.is_empty() {
+            return Ok(());
+        }
         if after_close {
             return lock(&self.collector).hold(batch);
         }
-        let output = lock(&self.collector).route(batch);
+        let printed = self.journal.is_some().then(|| Printed::of(&batch));
+        let output = Output { printed, ..lock(&self.collector).route(batch) };
         self.engine.tell(Event::StreamOutput { task: self.task, window: self.window, output });
         Ok(())
     }
 
     fn exited(&mut self, result: Result<(), Failure>, early: bool) {
+        let missing = lock(&self.suppressor).missing();
+        let result = match (self.diverged.take(), result) {
+            (Some(message), Err(failure)) => Err(Failure { kind: FailureKind::Diverged, message, ..failure }),
+            (None, Ok(())) if missing > 0 => Err(fewer(missing)),
+            (_, result) => result,
+        };
         let result: Result<Output, Failure> = {
             let mut collector = lock(&self.collector);
             match result {
@@ -97,4 +186,12 @@ impl StreamEvents for Events {
         };
         self.engine.tell(Event::StreamExited { task: self.task, window: self.window, result, early });
     }
+}
+
+fn fewer(missing: u64) -> Failure {
+    let message = format!(
+        "the program, run again over the same input, printed {missing} records less than were committed before; a stream's \
+         program must be deterministic (sort the keys, fix seeds), or use mode = \"batch\"; --fresh starts over"
+    );
+    Failure { kind: FailureKind::Diverged, message, stderr_tail: String::new(), silent: false }
 }

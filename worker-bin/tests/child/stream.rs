@@ -43,7 +43,7 @@ impl Stream {
 
     fn start_on(launcher: &Launcher, program: Program) -> Self {
         let (sender, told) = mpsc::unbounded_channel();
-        let handle = start_stream(launcher, Arc::new(program), env(), None, Recorder(sender));
+        let handle = start_stream(launcher, Arc::new(program), env(), None, None, Recorder(sender));
         Self { handle, told, fed: 0 }
     }
 

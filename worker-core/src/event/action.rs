@@ -32,7 +32,7 @@ pub enum Action {
         task: TaskId,
         /// Number of the window, from 1.
         window: u64,
-        /// First give it what was admitted to this window before, read back from the journal, without saying
+        /// First give it what was admitted to this window by commits asked for before this, read back from the journal, without saying
         /// [`Event::StreamFed`](super::Event::StreamFed) for it; what it prints must begin with what was committed, and that
         /// part is suppressed.
         replay: bool,

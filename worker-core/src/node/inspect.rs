@@ -171,11 +171,17 @@ impl Node {
 
     /// Which outputs keep a task from starting new work.
     fn blocked(&self, base: &Base) -> Vec<Reason> {
-        if base.life != Life::Running || base.may_work(&self.ctx) {
+        if base.life != Life::Running {
             return Vec::new();
         }
         if self.ctx.storage_full {
             return vec![Reason::StorageFull];
+        }
+        if base.may_work(&self.ctx) {
+            return Vec::new();
+        }
+        if let Some((commits, bytes)) = base.much_pending(&self.ctx) {
+            return vec![Reason::Committing { commits, bytes }];
         }
         let limits = &self.ctx.config.limits;
         let over = base.outputs.iter().map(|&l| (l, self.ctx.outbox_ref(l)));

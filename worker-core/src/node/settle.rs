@@ -307,8 +307,10 @@ impl Node {
         let mut left = true;
         for task in self.tasks.iter_mut().flatten() {
             // What a stream has not said by now is given up: nothing may follow what the sinks are closed with.
-            if let Kind::Stream(stream) = &mut task.kind {
-                stream.abandon(&task.base, &mut self.ctx);
+            match &mut task.kind {
+                Kind::Stream(stream) => stream.abandon(&task.base, &mut self.ctx),
+                Kind::Records(records) => records.abandon(&task.base, &mut self.ctx),
+                Kind::Source(_) | Kind::Batch(_) | Kind::Sink(_) => {}
             }
             if let Kind::Sink(sink) = &mut task.kind {
                 left &= sink.leave(&task.base, &mut self.ctx);

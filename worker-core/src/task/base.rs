@@ -48,11 +48,20 @@ pub(crate) struct Base {
     /// Inputs whose end has come.
     ends: usize,
     commits: u64,
-    /// Commits asked for, in order, and whether each is durable: they take effect in order.
-    pending: VecDeque<(Commit, bool)>,
-    /// Cost of the outputs in memory that they have.
+    /// Commits asked for, in order: they take effect in order.
+    pending: VecDeque<Pending>,
+    /// What they hold in memory, in bytes of cost.
     pending_cost: u64,
     finish: FinishTracker,
+}
+
+/// A commit asked for.
+#[derive(Debug)]
+struct Pending {
+    commit: Commit,
+    durable: bool,
+    /// What it holds in memory until then, in bytes.
+    cost: u64,
 }
 
 impl Base {
@@ -156,7 +165,7 @@ impl Base {
     /// destinations are all slow waits for them instead of filling a disk.
     pub(crate) fn may_work(&self, ctx: &Ctx) -> bool {
         let limits = &ctx.config.limits;
-        if ctx.storage_full || (ctx.journaled && self.has_much_pending(limits.outbox_bytes)) {
+        if self.much_pending(ctx).is_some() {
             return false;
         }
         let mut room = self.outputs.is_empty();
@@ -177,9 +186,12 @@ impl Base {
         room
     }
 
-    /// Outputs that wait to be durable count like those that wait to be sent.
-    fn has_much_pending(&self, budget_bytes: u64) -> bool {
-        self.pending_cost > budget_bytes / 2 || self.pending.len() >= PENDING_MAX
+    /// How many commits wait to be durable, and what they hold in memory, if that is so much that the task takes no new
+    /// work: outputs count the same whether they wait for the disk or to be sent.
+    pub(crate) fn much_pending(&self, ctx: &Ctx) -> Option<(usize, u64)> {
+        let much =
+            self.pending_cost > ctx.config.limits.outbox_bytes / 2 || self.pending.len() >= PENDING_MAX;
+        (ctx.journaled && much).then_some((self.pending.len(), self.pending_cost))
     }
 
     /// Bytes of outputs in memory that wait to be durable.
@@ -230,10 +242,11 @@ impl Base {
             asked.inputs.clear();
         }
         ctx.act(Action::Persist { task: self.id, commit: asked });
+        let cost = memory_cost(&commit);
+        self.pending_cost += cost;
         // Only what takes effect is kept: the rest is the journal's.
         commit.stream = None;
         commit.dead = Vec::new();
-        self.pending_cost += memory_cost(&commit);
         if ctx.planted.is(Bug::AckBeforeDurable) {
             for input in &commit.inputs {
                 ctx.inbox(input.link).committed(input.epoch, input.through);
@@ -241,7 +254,7 @@ impl Base {
             }
         }
         let early = ctx.planted.is(Bug::OutputBeforeDurable) && self.pending.is_empty();
-        self.pending.push_back((commit, early));
+        self.pending.push_back(Pending { commit, durable: early, cost });
         if ended {
             self.life = Life::Ending;
         }
@@ -306,20 +319,20 @@ impl Base {
 
     /// Ends the task before its input ended. Once its outputs are acknowledged, what still comes is dropped and upstream is
     /// told ([`Self::cancel_inputs_if_early`]).
-    pub(super) fn finish_early(&mut self, ctx: &mut Ctx, output: Output) {
+    pub(super) fn finish_early(&mut self, ctx: &mut Ctx, output: Output, stream: Option<StreamStep>) {
         self.ring.clear();
         self.early = true;
-        self.commit_end(ctx, Vec::new(), output);
+        self.commit_end_step(ctx, Vec::new(), output, stream);
     }
 
     /// A commit is durable: its outputs may leave, its inputs are acknowledged.
     pub(super) fn persisted(&mut self, ctx: &mut Ctx, id: CommitId) {
-        if let Some((_, durable)) = self.pending.iter_mut().find(|(commit, _)| commit.id == id) {
-            *durable = true;
+        if let Some(pending) = self.pending.iter_mut().find(|pending| pending.commit.id == id) {
+            pending.durable = true;
         }
-        while self.pending.front().is_some_and(|(_, durable)| *durable) {
-            let Some((commit, _)) = self.pending.pop_front() else { break };
-            self.pending_cost -= memory_cost(&commit);
+        while self.pending.front().is_some_and(|pending| pending.durable) {
+            let Some(Pending { commit, cost, .. }) = self.pending.pop_front() else { break };
+            self.pending_cost -= cost;
             self.take_effect(ctx, commit);
         }
         self.settle(ctx);
@@ -442,10 +455,15 @@ impl Base {
     }
 }
 
-/// Cost of the outputs of a commit that are in memory.
+/// Cost of what a commit holds in memory: outputs, and inputs on their way to the journal.
 fn memory_cost(commit: &Commit) -> u64 {
     let bodies = commit.outputs.iter().map(|(_, chunk)| &chunk.body);
-    bodies.map(|body| if let Body::Memory(batch) = body { batch.cost() } else { 0 }).sum()
+    let outputs: u64 = bodies.map(|body| if let Body::Memory(batch) = body { batch.cost() } else { 0 }).sum();
+    let admitted = match &commit.stream {
+        Some(StreamStep::Admit { batches, .. }) => batches.iter().map(worker_proto::Batch::cost).sum(),
+        Some(StreamStep::Printed { .. } | StreamStep::Cut { .. } | StreamStep::Done { .. }) | None => 0,
+    };
+    outputs + admitted
 }
 
 /// Through where a link's tuples are out of reach of this process's death: acknowledged by another process, or, where

@@ -141,15 +141,16 @@ impl Task {
             Kind::Source(source) => source.stop(&self.base, ctx),
             Kind::Batch(batch) => {
                 batch.abandon(&self.base, ctx);
-                self.base.finish_early(ctx, crate::event::Output::default());
+                self.base.finish_early(ctx, crate::event::Output::default(), None);
             }
             Kind::Stream(stream) => {
+                let done = stream.done(ctx);
                 stream.abandon(&self.base, ctx);
-                self.base.finish_early(ctx, crate::event::Output::default());
+                self.base.finish_early(ctx, crate::event::Output::default(), done);
             }
             Kind::Records(records) => {
                 records.abandon(&self.base, ctx);
-                self.base.finish_early(ctx, crate::event::Output::default());
+                self.base.finish_early(ctx, crate::event::Output::default(), None);
             }
             Kind::Sink(_) => {}
         }

@@ -102,7 +102,9 @@ impl SinkTask {
         self.writing.clear();
         self.closing = true;
         self.closed = true;
-        base.finish_early(ctx, Output::default());
+        if base.life == super::Life::Running {
+            base.finish_early(ctx, Output::default(), None);
+        }
     }
 
     pub(crate) fn is_idle(&self) -> bool {

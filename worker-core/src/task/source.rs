@@ -36,7 +36,7 @@ impl SourceTask {
 
     pub(crate) fn read(&mut self, base: &mut Base, ctx: &mut Ctx, output: Output) {
         self.allowed = self.allowed.saturating_sub(1);
-        if self.ended {
+        if self.ended || base.life != super::Life::Running {
             ctx.discard(output);
             return;
         }
@@ -47,7 +47,7 @@ impl SourceTask {
 
     /// The source has read all, or stopped. With a journal a drain is no end of input: the next life reads on.
     pub(crate) fn ended(&mut self, base: &mut Base, ctx: &mut Ctx, complete: bool) {
-        if !self.ended {
+        if !self.ended && base.life == super::Life::Running {
             self.ended = true;
             if ctx.journaled && ctx.draining && !complete {
                 return;

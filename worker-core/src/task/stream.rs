@@ -113,7 +113,7 @@ impl StreamTask {
         }
         while !matches!(self.phase, Phase::Closing { .. }) && self.on_the_way < FEED_BYTES && base.has_input()
         {
-            if !base.may_work(ctx) {
+            if ctx.storage_full || !base.may_work(ctx) {
                 return;
             }
             let room = match self.spec.window {
@@ -249,20 +249,26 @@ impl StreamTask {
         self.fed = 0;
         let inputs = std::mem::take(&mut self.positions);
         if early && self.spec.early_exit_is_done {
-            return base.finish_early(ctx, output);
+            let done = self.done(ctx);
+            return base.finish_early(ctx, output, done);
         }
         if early {
             let why = "the program ended before it had read all its input; if that is meant, set early_exit = \"done\" \
                        in the pipeline file (worker run … --print-toml makes one)";
             return ctx.fail_task(&base.name, why.into());
         }
-        let step = ctx.journaled.then_some(StreamStep::Done { window });
+        let step = self.done(ctx);
         if base.is_exhausted() {
             base.commit_end_step(ctx, inputs, output, step);
         } else {
             base.commit_step(ctx, inputs, output, false, step);
             self.step(base, ctx);
         }
+    }
+
+    /// The end of the present window, for the journal.
+    pub(super) fn done(&self, ctx: &Ctx) -> Option<StreamStep> {
+        ctx.journaled.then_some(StreamStep::Done { window: self.window })
     }
 
     /// With a journal the window is run again, once: a program that dies of its input would die of it again.

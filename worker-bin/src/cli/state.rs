@@ -1,0 +1,71 @@
+//! `--fresh`: starting over.
+
+use crate::journal::{Lock, StateError};
+use std::io;
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+/// What a state directory has in it; nothing else is ever removed.
+const OURS: [&str; 6] = ["manifest.json", "tasks", "dead", "sources", "replays", "reserve"];
+
+/// Why a state directory is not removed.
+#[derive(Debug, Error)]
+pub(super) enum FreshError {
+    /// Another process uses it.
+    #[error(transparent)]
+    Held(#[from] StateError),
+    /// The disk.
+    #[error("cannot remove {}: {source}; remove it by hand, or check its permissions", path.display())]
+    Remove {
+        /// What was to be removed.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+/// Removes the state in `dir`; says what that was, if there was any.
+pub(super) fn remove(dir: &Path) -> Result<Option<String>, FreshError> {
+    if !dir.join("manifest.json").exists() && !dir.join("tasks").exists() {
+        return Ok(None);
+    }
+    let lock = Lock::take(dir)?;
+    let (mut files, mut bytes, mut dead) = (0_u64, 0_u64, 0_u64);
+    for name in OURS {
+        measure(&dir.join(name), &mut |path, size| {
+            files += 1;
+            bytes += size;
+            if path.parent().is_some_and(|p| p.ends_with("dead")) {
+                dead +=
+                    std::fs::read(path).map_or(0, |text| memchr::memchr_iter(b'\n', &text).count() as u64);
+            }
+        });
+    }
+    // The manifest goes last: a removal that is interrupted is begun again.
+    for name in OURS.iter().skip(1).chain(OURS.first()) {
+        let path = dir.join(name);
+        let removed = match path.symlink_metadata() {
+            Ok(metadata) if metadata.is_dir() => std::fs::remove_dir_all(&path),
+            Ok(_) => std::fs::remove_file(&path),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        };
+        removed.map_err(|source| FreshError::Remove { path, source })?;
+    }
+    drop(lock);
+    let letters = if dead > 0 { format!(", {dead} dead letters among them") } else { String::new() };
+    Ok(Some(format!(
+        "--fresh: removed the state in {} ({files} files, {bytes} bytes{letters})",
+        dir.display()
+    )))
+}
+
+fn measure(path: &Path, tell: &mut dyn FnMut(&Path, u64)) {
+    let Ok(metadata) = path.symlink_metadata() else { return };
+    if !metadata.is_dir() {
+        return tell(path, metadata.len());
+    }
+    for entry in std::fs::read_dir(path).into_iter().flatten().flatten() {
+        measure(&entry.path(), tell);
+    }
+}

@@ -1,0 +1,281 @@
+//! The state directory of a run with `delivery = "exactly-once"`, opened: what every task goes on from.
+
+use super::records::RecordsPort;
+use crate::child::records::KeyedState;
+use crate::io::dead::{DeadLetterLog, DeadLogError, log_path, read_letters};
+use crate::journal::{
+    DirStorage, Fold, Identity, Journal, JournalError, Lock, Manifest, NewestMark, Opened, Reserve, Settings,
+    StateError, StorageError, make_directory, random_id,
+};
+use crate::pipeline::plan::{LocalTask, Plan, Role, differences, meaning, moves, placement, render};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use thiserror::Error;
+use worker_core::config::TaskId;
+use worker_core::event::{Commit, CommitId};
+use worker_core::recovery::TaskState;
+use worker_proto::Fingerprint;
+
+/// How long to wait for another process to give up the directory, and how often to look.
+const LOCK_PATIENCE: Duration = Duration::from_secs(3);
+const LOCK_LOOK: Duration = Duration::from_millis(20);
+
+/// The journal of any kind of task.
+pub(super) type AnyJournal = Journal<DirStorage, Box<dyn Fold>>;
+
+/// A state directory, held by this process.
+#[derive(Debug)]
+pub struct Durable {
+    dir: PathBuf,
+    pub(super) tasks: BTreeMap<TaskId, DurableTask>,
+    pub(super) reserve: Option<Reserve>,
+    manifest: Manifest,
+    /// Held as long as the process lives.
+    _lock: Lock,
+}
+
+/// One task's part of it.
+#[derive(Debug)]
+pub(super) struct DurableTask {
+    pub(super) journal: AnyJournal,
+    pub(super) state: TaskState,
+    pub(super) dead: DeadLetterLog,
+    /// What a records program had kept, as of the last commit.
+    pub(super) keyed: Option<Arc<Mutex<KeyedState>>>,
+}
+
+/// Why a state directory cannot be used.
+#[derive(Debug, Error)]
+pub enum DurableError {
+    /// The directory itself: held by another process, of a newer format, damaged, not writable.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// A task's journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The disk.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// A task's dead letters.
+    #[error(transparent)]
+    Dead(#[from] DeadLogError),
+    /// It was made by another pipeline.
+    #[error(
+        "the state in {} is of pipeline `{found}`, not of `{expected}`; give this pipeline a directory of its own with --state, \
+         or start over with --fresh, which removes what is there", dir.display()
+    )]
+    OtherPipeline {
+        /// Which.
+        dir: PathBuf,
+        /// Whose it is.
+        found: String,
+        /// Whose it should be.
+        expected: String,
+    },
+    /// The pipeline, or where its tasks run, is not what it was.
+    #[error(
+        "the pipeline has changed since the state in {} was begun, in a way that its results depend on:\n{differences}\
+         Undo the change, give the changed pipeline a state directory of its own with --state, or start over with --fresh",
+        dir.display()
+    )]
+    Changed {
+        /// Which.
+        dir: PathBuf,
+        /// What has changed, a line each.
+        differences: String,
+    },
+    /// A task was moved.
+    #[error(
+        "tasks run elsewhere than when the state in {} was begun:\n{differences}\
+         What they keep is on the old node: undo the change, or start every node over with --fresh", dir.display()
+    )]
+    Moved {
+        /// Which.
+        dir: PathBuf,
+        /// Which tasks, a line each.
+        differences: String,
+    },
+}
+
+/// What opening a state directory has found.
+#[derive(Debug)]
+pub enum Found {
+    /// What every task goes on from.
+    Open(Box<Durable>),
+    /// The pipeline is finished, with so many dead letters.
+    Finished {
+        /// Records put aside.
+        dead: u64,
+    },
+}
+
+impl Durable {
+    /// Opens `dir`, or makes it; `alone`: no other node may still need this one when its work is done.
+    ///
+    /// # Errors
+    /// [`DurableError`]; nothing was changed then but the epochs of tasks.
+    pub fn open(plan: &Plan, name: &str, dir: &Path, alone: bool) -> Result<Found, DurableError> {
+        make_directory(dir)?;
+        let lock = take_lock(dir)?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let clock = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
+        let (meaning, placement) = (meaning(plan).clone(), placement(plan));
+        let mut manifest = match Manifest::load(dir)? {
+            Some(manifest) => manifest,
+            None => Manifest {
+                pipeline: name.to_owned(),
+                node: plan.nodes[usize::from(plan.me.0)].clone(),
+                meaning: meaning.clone(),
+                placement: placement.clone(),
+                ..Manifest::default()
+            },
+        };
+        check(dir, name, &manifest, &meaning, &placement)?;
+        if manifest.finished && alone {
+            return Ok(Found::Finished { dead: letters_in(&dead_dir(dir)) });
+        }
+        // A clock that was set back must not make this life older than the one before it.
+        manifest.incarnation = clock.max(manifest.incarnation + 1);
+        manifest.store(dir)?;
+        let reserve = Reserve::new(dir)?;
+        DirStorage::new(&dir.join("tasks"))?;
+        let mut tasks = BTreeMap::new();
+        for task in &plan.local {
+            tasks.insert(task.id, open_task(plan, task, dir)?);
+        }
+        let (dir, reserve) = (dir.to_owned(), Some(reserve));
+        Ok(Found::Open(Box::new(Self { dir, tasks, reserve, manifest, _lock: lock })))
+    }
+
+    /// This life of the process; higher than any before.
+    pub(super) fn incarnation(&self) -> u64 {
+        self.manifest.incarnation
+    }
+
+    /// Where the task's driver was.
+    pub(super) fn mark(&self, task: TaskId) -> Option<Bytes> {
+        self.tasks.get(&task)?.state.mark.clone()
+    }
+
+    /// Whether the task's end is committed.
+    pub(super) fn has_ended(&self, task: TaskId) -> bool {
+        self.tasks.get(&task).is_some_and(|t| t.state.ended)
+    }
+
+    /// Where the list of a source's files is kept.
+    pub(super) fn list_path(&self, task: &str) -> PathBuf {
+        self.dir.join("sources").join(format!("{}.list", file_name(task)))
+    }
+
+    /// Where dead letters are.
+    pub(super) fn dead_dir(&self) -> PathBuf {
+        dead_dir(&self.dir)
+    }
+
+    /// Makes a task's first mark durable.
+    pub(super) fn first_mark(&mut self, task: TaskId, mark: Bytes) -> Result<(), DurableError> {
+        let Some(DurableTask { journal, state, .. }) = self.tasks.get_mut(&task) else { return Ok(()) };
+        state.commits += 1;
+        state.mark = Some(mark.clone());
+        let commit = Commit {
+            id: CommitId(state.commits),
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            dead: Vec::new(),
+            ended: false,
+            mark: Some(mark),
+            stream: None,
+        };
+        journal.append(&commit, None)?;
+        if let Some(ticket) = journal.to_sync() {
+            let position = ticket.run()?;
+            journal.synced(position);
+        }
+        Ok(())
+    }
+
+    /// Notes that everything of this node is done.
+    pub(super) fn finish(&mut self) -> Result<(), DurableError> {
+        self.manifest.finished = true;
+        Ok(self.manifest.store(&self.dir)?)
+    }
+}
+
+/// A process that was killed holds its lock until its last write is over.
+fn take_lock(dir: &Path) -> Result<Lock, StateError> {
+    let until = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match Lock::take(dir) {
+            Err(StateError::InUse { .. }) if Instant::now() < until => std::thread::sleep(LOCK_LOOK),
+            result => return result,
+        }
+    }
+}
+
+/// How many dead letters a directory has.
+fn letters_in(dir: &Path) -> u64 {
+    read_letters(dir).map_or(0, |letters| letters.filter(Result::is_ok).count() as u64)
+}
+
+fn check(
+    dir: &Path,
+    name: &str,
+    manifest: &Manifest,
+    meaning: &BTreeMap<String, String>,
+    placement: &BTreeMap<String, String>,
+) -> Result<(), DurableError> {
+    let dir = dir.to_owned();
+    if manifest.pipeline != name {
+        let (found, expected) = (manifest.pipeline.clone(), name.to_owned());
+        return Err(DurableError::OtherPipeline { dir, found, expected });
+    }
+    let changed = differences(&manifest.meaning, meaning);
+    if !changed.is_empty() {
+        return Err(DurableError::Changed { dir, differences: render(&changed) });
+    }
+    let moved = moves(&manifest.placement, placement);
+    if !moved.is_empty() {
+        return Err(DurableError::Moved { dir, differences: render(&moved) });
+    }
+    Ok(())
+}
+
+fn open_task(plan: &Plan, task: &LocalTask, dir: &Path) -> Result<DurableTask, DurableError> {
+    let name = file_name(&task.name);
+    let storage = DirStorage::new(&dir.join("tasks").join(&name))?;
+    let links = (0_u32..).zip(&plan.graph.links);
+    let outputs = links.filter(|(_, link)| link.from == task.id).map(|(at, _)| worker_proto::LinkId(at));
+    let identity = Identity {
+        task: task.name.clone(),
+        fingerprint: Fingerprint(plan.meaning.0 ^ plan.placement.0.rotate_left(32)),
+        outputs: outputs.collect(),
+        new_id: random_id(),
+    };
+    let keyed = match &task.role {
+        Role::Stage(stage) => stage.records.as_ref().map(|records| RecordsPort::empty_state(task, records)),
+        Role::Source(_) | Role::Sink(_) => None,
+    };
+    let fold: Box<dyn Fold> = match &keyed {
+        Some(state) => Box::new(Arc::clone(state)),
+        None => Box::new(NewestMark::default()),
+    };
+    let Opened { journal, state, dead_bytes, .. } =
+        Journal::open(storage, &identity, Settings::default(), fold)?;
+    let path = log_path(dir, &task.stage, task.partition);
+    let dead = DeadLetterLog::open(path, task.name.clone(), task.terminator_in, dead_bytes.unwrap_or(0))?;
+    Ok(DurableTask { journal, state, dead, keyed })
+}
+
+/// Where the dead letters of a state directory are.
+#[must_use]
+pub fn dead_dir(state: &Path) -> PathBuf {
+    state.join("dead")
+}
+
+/// `stage/partition` as part of a file name.
+fn file_name(task: &str) -> String {
+    task.replace('/', "-")
+}

@@ -1,0 +1,380 @@
+//! The threads around a task's journal: one appends, one syncs, and whoever waits hears of it.
+//!
+//! ```text
+//!   Persist, Note, Acknowledged, Load ─▶ writer ─append─▶ journal ◀─sync─ syncer ─▶ Persisted
+//!                                          └─ Loaded                        └─ poisoned: the process ends
+//! ```
+//! The writer goes on appending while the syncer waits for the disk, so that one sync covers all that came meanwhile. On a
+//! full disk the writer gives up the reserve, tells the node, and tries again; what needs no room (loads, releases) goes on.
+
+use super::durable::AnyJournal;
+use super::engine::{End, Engine, lock};
+use super::storage::StorageGuard;
+use crate::io::dead::{DeadLetterLog, DeadLogError, NewLetter};
+use crate::journal::{JournalError, Position};
+use std::collections::VecDeque;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Condvar, Mutex, Weak};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use worker_core::config::TaskId;
+use worker_core::event::{Attempt, Body, Commit, CommitId, DeadLetter, Event, NodeError, Place, Printed};
+use worker_proto::{Batch, LinkId, Seq};
+
+/// How long to wait before a full disk is tried again.
+const FULL_DISK_WAIT: Duration = Duration::from_secs(1);
+
+/// How many batches of a window are read back before the child has taken them.
+const REPLAY_AHEAD: usize = 4;
+
+/// A place names its task above this bit: places of all tasks are told apart.
+const TASK_SHIFT: u32 = 40;
+
+/// A task's journal, shared by its threads.
+#[derive(Debug)]
+pub(super) struct TaskJournal {
+    task: TaskId,
+    name: String,
+    journal: Mutex<AnyJournal>,
+    /// Bounded by the core: a task takes no new work while too many commits or too many bytes of them are not durable.
+    orders: Sender<Order>,
+    unsynced: Mutex<Unsynced>,
+    appended: Condvar,
+}
+
+/// What was appended and is not known to be durable.
+#[derive(Debug, Default)]
+struct Unsynced {
+    commits: VecDeque<(Position, CommitId)>,
+    stopped: bool,
+}
+
+#[derive(Debug)]
+enum Order {
+    Commit(Box<Commit>),
+    Note(Attempt),
+    Acknowledged(LinkId, Seq),
+    Load(LinkId, Seq, u64),
+    Unstage(Place),
+    Window(u64, oneshot::Sender<Result<Replayed, String>>),
+    Fence(oneshot::Sender<()>),
+    Stop,
+}
+
+/// A window's past: what was printed, and its input, read at the pace at which it is taken.
+#[derive(Debug)]
+pub(super) struct Replayed {
+    pub(super) printed: Vec<Printed>,
+    pub(super) input: mpsc::Receiver<Result<Batch, String>>,
+}
+
+/// The threads' side, until they are started.
+#[derive(Debug)]
+pub(super) struct JournalThreads {
+    shared: Arc<TaskJournal>,
+    orders: Receiver<Order>,
+    dead: DeadLetterLog,
+    storage: Arc<StorageGuard>,
+}
+
+impl TaskJournal {
+    pub(super) fn new(
+        task: TaskId,
+        name: String,
+        journal: AnyJournal,
+        dead: DeadLetterLog,
+        storage: Arc<StorageGuard>,
+    ) -> (Arc<Self>, JournalThreads) {
+        let (sender, orders) = channel();
+        let shared = Arc::new(Self {
+            task,
+            name,
+            journal: Mutex::new(journal),
+            orders: sender,
+            unsynced: Mutex::default(),
+            appended: Condvar::new(),
+        });
+        (Arc::clone(&shared), JournalThreads { shared, orders, dead, storage })
+    }
+
+    pub(super) fn commit(&self, mut commit: Commit) {
+        for (_, chunk) in &mut commit.outputs {
+            if let Body::Stored { place, .. } = &mut chunk.body {
+                *place = own(*place);
+            }
+        }
+        self.order(Order::Commit(Box::new(commit)));
+    }
+
+    pub(super) fn note(&self, attempt: Attempt) {
+        self.order(Order::Note(attempt));
+    }
+
+    pub(super) fn acknowledged(&self, link: LinkId, through: Seq) {
+        self.order(Order::Acknowledged(link, through));
+    }
+
+    pub(super) fn load(&self, link: LinkId, first_seq: Seq, records: u64) {
+        self.order(Order::Load(link, first_seq, records));
+    }
+
+    pub(super) fn unstage(&self, place: Place) {
+        self.order(Order::Unstage(own(place)));
+    }
+
+    pub(super) fn stop(&self) {
+        self.order(Order::Stop);
+    }
+
+    /// Resolves (with an error, which says nothing) when what was ordered before is appended.
+    pub(super) fn fence(&self) -> oneshot::Receiver<()> {
+        let (sender, done) = oneshot::channel();
+        self.order(Order::Fence(sender));
+        done
+    }
+
+    fn order(&self, order: Order) {
+        self.orders.send(order).ok();
+    }
+
+    /// Puts output that is not committed yet into the journal. Blocks.
+    pub(super) fn stage(&self, batch: &Batch) -> Result<Place, JournalError> {
+        let Place(number) = lock(&self.journal).stage(batch)?;
+        Ok(Place(number | (u64::from(self.task.0) + 1) << TASK_SHIFT))
+    }
+
+    /// Whose journal a place is in.
+    pub(super) fn owner(place: Place) -> Option<TaskId> {
+        let task = (place.0 >> TASK_SHIFT).checked_sub(1)?;
+        u32::try_from(task).ok().map(TaskId)
+    }
+
+    /// Asks for what a window has printed, and its input, as far as the journal has them by the orders given until now:
+    /// what is admitted later is fed, not replayed.
+    pub(super) fn window(&self, window: u64) -> oneshot::Receiver<Result<Replayed, String>> {
+        let (sender, receiver) = oneshot::channel();
+        self.order(Order::Window(window, sender));
+        receiver
+    }
+
+    /// What a window's program printed in the step that begins behind its first `first` records, as far as it can be read.
+    pub(super) fn printed_again(&self, window: u64, first: u64) -> Vec<Batch> {
+        let journal = lock(&self.journal);
+        let mut before = 0;
+        let step = journal.printed(window).iter().filter(|p| p.records > 0).position(|printed| {
+            before += printed.records;
+            before > first
+        });
+        let outputs = step.map(|step| journal.printed_output(window, step));
+        drop(journal);
+        let extents = outputs.and_then(Result::ok).unwrap_or_default();
+        extents.into_iter().filter_map(|(_, extent)| extent.read().ok()).collect()
+    }
+}
+
+impl JournalThreads {
+    pub(super) fn start(self, engine: &Arc<Engine>) -> std::io::Result<()> {
+        let (weak, shared) = (Arc::downgrade(engine), Arc::clone(&self.shared));
+        let syncer = std::thread::Builder::new().name(format!("{} sync", shared.name));
+        syncer.spawn(move || sync_all(&shared, &weak))?;
+        let weak = Arc::downgrade(engine);
+        let writer = std::thread::Builder::new().name(format!("{} log", self.shared.name));
+        writer.spawn(move || self.write_all(&weak)).map(drop)
+    }
+
+    fn write_all(mut self, engine: &Weak<Engine>) {
+        let mut later = VecDeque::new();
+        loop {
+            let order = match later.pop_front() {
+                Some(order) => order,
+                None => match self.orders.recv() {
+                    Ok(order) => order,
+                    Err(_) => break,
+                },
+            };
+            let Some(engine) = engine.upgrade() else { break };
+            let done = match order {
+                Order::Stop => break,
+                Order::Commit(commit) => self.append(&engine, &commit, &mut later),
+                Order::Note(attempt) => {
+                    self.until_there_is_room(&engine, &mut later, |s| s.journal().note(&attempt)).map(drop)
+                }
+                order @ (Order::Acknowledged(..)
+                | Order::Load(..)
+                | Order::Unstage(_)
+                | Order::Window(..)
+                | Order::Fence(_)) => self.needs_no_room(&engine, order),
+            };
+            if let Err(error) = done {
+                return fail(&engine, &self.shared, &error.to_string());
+            }
+        }
+        lock(&self.shared.unsynced).stopped = true;
+        self.shared.appended.notify_one();
+    }
+
+    fn journal(&self) -> std::sync::MutexGuard<'_, AnyJournal> {
+        lock(&self.shared.journal)
+    }
+
+    /// Dead letters are on stable storage before the commit that has them.
+    fn append(
+        &mut self,
+        engine: &Arc<Engine>,
+        commit: &Commit,
+        later: &mut VecDeque<Order>,
+    ) -> Result<(), String> {
+        let mut dead_len = None;
+        if !commit.dead.is_empty() {
+            let from = |letter: &DeadLetter| {
+                letter.origin.map(|(link, _)| engine.graph.task(engine.graph.link(link).from).name.as_str())
+            };
+            let letters: Vec<_> = commit
+                .dead
+                .iter()
+                .map(|letter| NewLetter { letter, from: from(letter), batch_id: None })
+                .collect();
+            dead_len = Some(self.until_there_is_room(engine, later, |s| s.dead.append(&letters))?);
+        }
+        let position = self.until_there_is_room(engine, later, |s| s.journal().append(commit, dead_len))?;
+        lock(&self.shared.unsynced).commits.push_back((position, commit.id));
+        self.shared.appended.notify_one();
+        Ok(())
+    }
+
+    /// Tries again and again while the disk is full; meanwhile it does what needs no room, and keeps the rest for `later`.
+    fn until_there_is_room<T, E: MayBeFull>(
+        &mut self,
+        engine: &Arc<Engine>,
+        later: &mut VecDeque<Order>,
+        mut attempt: impl FnMut(&mut Self) -> Result<T, E>,
+    ) -> Result<T, String> {
+        loop {
+            match attempt(self) {
+                Ok(done) => return Ok(done),
+                Err(error) if error.is_full() => {
+                    if self.storage.is_full_now(engine, &error.to_string()) {
+                        continue;
+                    }
+                }
+                Err(error) => return Err(error.to_string()),
+            }
+            match self.orders.recv_timeout(FULL_DISK_WAIT) {
+                Ok(order @ (Order::Commit(_) | Order::Note(_) | Order::Fence(_) | Order::Window(..))) => {
+                    later.push_back(order)
+                }
+                Ok(Order::Stop) => return Err("stopped while the disk was full".into()),
+                Ok(order) => self.needs_no_room(engine, order)?,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Err("stopped while the disk was full".into()),
+            }
+        }
+    }
+
+    fn needs_no_room(&self, engine: &Arc<Engine>, order: Order) -> Result<(), String> {
+        match order {
+            Order::Acknowledged(link, through) => self.journal().acknowledged(link, through),
+            Order::Unstage(place) => self.journal().unstage(place),
+            Order::Load(link, first_seq, records) => {
+                let extents = self.journal().locate(link, first_seq, records).map_err(|e| e.to_string())?;
+                let batch = crate::journal::join(extents.iter()).map_err(|e| e.to_string())?;
+                engine.tell(Event::Loaded { link, first_seq, batch });
+            }
+            Order::Fence(done) => drop(done),
+            // Nobody listens when the child was killed meanwhile.
+            Order::Window(window, asker) => drop(asker.send(self.replayed(window))),
+            Order::Commit(_) | Order::Note(_) | Order::Stop => {}
+        }
+        Ok(())
+    }
+}
+
+/// The journal's own number of a place.
+fn own(place: Place) -> Place {
+    Place(place.0 & ((1 << TASK_SHIFT) - 1))
+}
+
+impl JournalThreads {
+    fn replayed(&self, window: u64) -> Result<Replayed, String> {
+        let (printed, extents) = {
+            let journal = self.journal();
+            let admitted = journal.admitted(window).map_err(|error| error.to_string())?;
+            (journal.printed(window), admitted)
+        };
+        let (sender, input) = mpsc::channel(REPLAY_AHEAD);
+        let read = move || {
+            for extent in extents {
+                let batch = extent.read().map_err(|error| error.to_string());
+                let failed = batch.is_err();
+                if sender.blocking_send(batch).is_err() || failed {
+                    return;
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name(format!("{} again", self.shared.name));
+        thread
+            .spawn(read)
+            .map_err(|error| format!("cannot start a thread to read its input back: {error}"))?;
+        Ok(Replayed { printed, input })
+    }
+}
+
+fn sync_all(shared: &TaskJournal, engine: &Weak<Engine>) {
+    loop {
+        {
+            let mut unsynced = lock(&shared.unsynced);
+            while unsynced.commits.is_empty() && !unsynced.stopped {
+                unsynced = shared.appended.wait(unsynced).unwrap_or_else(std::sync::PoisonError::into_inner);
+            }
+            if unsynced.stopped && unsynced.commits.is_empty() {
+                return;
+            }
+        }
+        let ticket = lock(&shared.journal).to_sync();
+        let synced = match ticket {
+            Some(ticket) => ticket.run().map(|position| lock(&shared.journal).synced(position)),
+            None => Ok(()),
+        };
+        let Some(engine) = engine.upgrade() else { return };
+        if let Err(error) = synced {
+            return fail(&engine, shared, &error.to_string());
+        }
+        let durable = lock(&shared.journal).durable();
+        let mut ids = Vec::new();
+        {
+            let mut unsynced = lock(&shared.unsynced);
+            while let Some((_, id)) = unsynced.commits.front().filter(|(position, _)| *position <= durable) {
+                ids.push(*id);
+                unsynced.commits.pop_front();
+            }
+        }
+        let task = shared.task;
+        engine.act(|node, now| {
+            for commit in ids {
+                node.handle(now, Event::Persisted { task, commit });
+            }
+        });
+    }
+}
+
+/// Nothing of this task is acknowledged from now on; the process ends with the reason.
+fn fail(engine: &Arc<Engine>, shared: &TaskJournal, why: &str) {
+    engine.end(End::Failed(NodeError::Task { task: shared.name.clone(), why: why.to_owned() }));
+}
+
+/// Errors that may mean that there is no room on the disk, for now.
+trait MayBeFull: std::fmt::Display {
+    fn is_full(&self) -> bool;
+}
+
+impl MayBeFull for JournalError {
+    fn is_full(&self) -> bool {
+        JournalError::is_full(self)
+    }
+}
+
+impl MayBeFull for DeadLogError {
+    fn is_full(&self) -> bool {
+        matches!(self, DeadLogError::Full { .. })
+    }
+}
