@@ -57,7 +57,7 @@ pub fn node(args: &NodeArgs) -> ExitCode {
 
 /// Runs the part of a pipeline that dead letters go through.
 pub(super) fn replay(pipeline: &Pipeline, cluster: &Cluster, args: &ProcessArgs) -> ExitCode {
-    let process = Process { args, limit: None, linger: Duration::ZERO };
+    let process = Process { args, limit: None, linger: Duration::ZERO, fresh: false };
     process.start(pipeline, cluster, NodeIx(0), Vec::new())
 }
 
