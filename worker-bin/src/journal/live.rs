@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Live {
     segments: BTreeMap<u64, LiveSegment>,
+    bytes: u64,
 }
 
 /// What of one segment may still be read.
@@ -39,6 +40,7 @@ impl Live {
         segment.fixed += u64::from(by != Use::Output);
         segment.bytes += location.span.bytes();
         segment.end = segment.end.max(location.end());
+        self.bytes += location.span.bytes();
     }
 
     pub(super) fn remove(&mut self, location: &Location, by: Use) {
@@ -46,6 +48,7 @@ impl Live {
         segment.uses -= 1;
         segment.fixed -= u64::from(by != Use::Output);
         segment.bytes -= location.span.bytes();
+        self.bytes -= location.span.bytes();
         if segment.uses == 0 {
             self.segments.remove(&location.segment);
         }
@@ -56,7 +59,7 @@ impl Live {
     }
 
     pub(super) fn bytes(&self) -> u64 {
-        self.segments.values().map(|s| s.bytes).sum()
+        self.bytes
     }
 
     /// Segments needed, and how far each must be whole.

@@ -1,4 +1,72 @@
-//! The journal.
+//! The journal: what a task has committed, kept through any crash (DESIGN.md, sections 5, 6 and 9).
+//!
+//! # What it must do
+//!
+//! - A commit is there whole or not at all, after `kill -9` and after loss of power, at any moment.
+//! - What was durable stays, or the journal refuses to open and says where it is damaged (I10). Nothing is skipped.
+//! - After the first sync that fails nothing is believed any more (I9): the page cache may show what is not on the disk, and
+//!   later syncs may say that all is well.
+//! - Appending does not wait for syncing, and one sync serves everything appended before it.
+//! - Disk is bounded by what is live: outputs that are not acknowledged, and what a stream's open window needs to run again.
+//! - Outputs past a link's memory are read back from here: spilling costs nothing more.
+//!
+//! A [`Journal`] belongs to one task and has no thread. [`DirStorage`] is a directory of its own for it, [`MemStorage`] a disk
+//! for tests that forgets and fails. Beside the journals, a state directory has a [`Lock`], a [`Manifest`] and a [`Reserve`].
+//!
+//! # Layout
+//!
+//! Records follow each other in *segments*, files named by ascending numbers in 16 hexadecimal digits, `….wj`. Numbers are
+//! not used twice. A *position* counts bytes of records over all segments that ever were. Everything is little endian.
+//!
+//! ```text
+//! segment  magic "WKJ1"  version u32  journal id u64  number u64  epoch u64
+//!          base u64          position of the first record
+//!          durable_to u64    everything before this was durable when the file got its name
+//!          fingerprint u64   of the pipeline
+//!          crc u32           of all before; then 4 zero bytes
+//! record   magic A7 77  kind u8  0  len u32
+//!          durable_to u64    everything before this was durable when the record was written
+//!          crc u32           of the payload, begun with the record before: records cannot be exchanged or left out
+//!          check u32         of this header, begun with journal id, segment number and the record's offset in the file
+//!          payload           of len bytes
+//! ```
+//!
+//! A payload is a length (u32), a *head* of that length in MessagePack, and raw bytes. The check binds a record to its place:
+//! whatever a reused file held before is no record, and records are found behind bad bytes. A file has room set aside behind
+//! its records, so the file's end says nothing. Files that made room are used again under a new name.
+//!
+//! | kind | | head | raw bytes |
+//! |---|---|---|---|
+//! | 1 | life | epoch | |
+//! | 2 | commit | number, inputs, outputs, dead letters, window's step | mark; inline outputs; admitted batches |
+//! | 3 | stage | size of the batch | a batch that a later commit may refer to |
+//! | 4 | state | none | a chunk of the keyed state, or the newest mark |
+//! | 5 | checkpoint | segments it needs; how many state records before it | everything as of here |
+//! | 6 | copied | size; link and sequence number | a batch that was moved here |
+//! | 7 | note | what is about to be in flight | |
+//!
+//! A batch is its end offsets followed by its records, with a checksum of both in the head, so that it can be read alone. A commit
+//! that is too large for one record is several: its outputs are staged, and nothing of it counts before the commit itself.
+//!
+//! Every segment has one checkpoint, before its first commit. A checkpoint says all there is to know but the batches
+//! themselves, whose places it names.
+//!
+//! # Recovery
+//!
+//! 1. *Start* is the newest segment with a whole checkpoint of which all that it needs is whole. That is a sum of commits,
+//!    durable or not, so segments before it which it does not need may be gone.
+//! 2. Everything from there to the first bad bytes counts; a segment must begin where the one before it ends.
+//! 3. If any record or segment header, behind the bad bytes too, says that the journal was durable further than that, it is
+//!    damaged and refused. Else what lies behind is a tail that was never durable, torn in any way, and is cut off.
+//! 4. A new segment is written: the next epoch, a copy of each live batch that is not known to be durable, a checkpoint. It is
+//!    synced before it gets its name, and its name before anything acts. So whatever an earlier life has seen of the
+//!    page cache is true from then on, and the old tail is never appended to.
+//!
+//! # Freeing
+//!
+//! A segment is removed or used again when nothing in it is live, and the newest *durable* checkpoint lies behind it and does not
+//! need it. When segments take more than four times what is live (and four more), live outputs of the oldest mostly dead
+//! segment are copied forward, a little with each commit; a window's segments stay where they are.
 
 mod error;
 mod fold;

@@ -226,6 +226,7 @@ impl<File: StorageFile> First<File> {
             staged: BTreeMap::new(),
             places: 0,
             moving: VecDeque::new(),
+            may_be_spread: true,
             poison: Poison::new(&place),
         };
         journal.collect();

@@ -18,7 +18,7 @@ const CHECKPOINT_SHARE: u64 = 4;
 pub(super) struct Made {
     pub(super) segment: u64,
     pub(super) end: Position,
-    /// Segments it needs.
+    /// Segments it needs, sorted.
     pub(super) needs: Vec<u64>,
     pub(super) bytes: u64,
 }
@@ -31,12 +31,11 @@ pub(super) struct Checkpoints {
 }
 
 impl Checkpoints {
-    /// Everything before `position` has become durable.
-    pub(super) fn synced(&mut self, position: Position) {
+    /// Everything before `position` has become durable; whether there is a newer durable checkpoint now.
+    pub(super) fn synced(&mut self, position: Position) -> bool {
         let synced = self.waiting.partition_point(|made| made.end <= position);
-        if let Some(made) = self.waiting.drain(..synced).next_back() {
-            self.durable = made;
-        }
+        let newest = self.waiting.drain(..synced).next_back();
+        newest.map(|made| self.durable = made).is_some()
     }
 
     fn newest(&self) -> &Made {
@@ -70,6 +69,7 @@ impl<S: Storage, F: Fold> Journal<S, F> {
                 self.checkpoints.waiting.push_back(made);
                 let (number, sealed) = std::mem::replace(&mut self.active, next).seal();
                 self.sealed.insert(number, sealed);
+                self.may_be_spread = true;
                 Ok(())
             }
             Err(error) => {

@@ -68,8 +68,9 @@ impl<S: Storage, F: Fold> Journal<S, F> {
             segment.named |= segment.base < self.durable;
         }
         self.active.named |= self.active.header.base < self.durable;
-        self.checkpoints.synced(self.durable);
-        self.collect();
+        if self.checkpoints.synced(self.durable) {
+            self.collect();
+        }
     }
 }
 

@@ -32,7 +32,8 @@ impl<S: Storage, F: Fold> Journal<S, F> {
             .keys()
             .copied()
             .take_while(|number| *number < durable.segment)
-            .filter(|number| !durable.needs.contains(number) && self.image.live.segment(*number).is_none())
+            .filter(|number| durable.needs.binary_search(number).is_err())
+            .filter(|number| self.image.live.segment(*number).is_none())
             .collect();
         for number in finished {
             let Some(segment) = self.sealed.remove(&number) else { continue };
@@ -40,7 +41,7 @@ impl<S: Storage, F: Fold> Journal<S, F> {
             if reusable && self.spares.len() < SPARES_MAX {
                 self.spares.push((number, segment.bytes));
             } else if self.storage.remove(&format::file_name(number)).is_err() {
-                // It is tried again with the next sync.
+                // It is tried again with the next checkpoint.
                 self.sealed.insert(number, segment);
             }
         }
@@ -51,11 +52,13 @@ impl<S: Storage, F: Fold> Journal<S, F> {
     /// A failure is no reason to fail what was asked for: the outputs stay where they are.
     pub(super) fn copy_forward(&mut self, appended_bytes: u64) {
         let mut left = (2 * appended_bytes).max(MOVE_BYTES_MIN);
-        while self.is_spread() {
-            if self.moving.is_empty() {
+        loop {
+            // How much is spread over how many segments matters only when there is one more, or one was emptied.
+            if self.moving.is_empty() && std::mem::take(&mut self.may_be_spread) && self.is_spread() {
                 self.choose_to_move();
             }
             let Some((link, first)) = self.moving.pop_front() else { return };
+            self.may_be_spread |= self.moving.is_empty();
             match self.move_output(link, first) {
                 Ok(bytes) if bytes < left => left -= bytes.max(1),
                 Ok(_) | Err(_) => return,

@@ -49,7 +49,9 @@ pub struct Journal<S: Storage, F> {
     pub(super) checkpoints: Checkpoints,
     pub(super) staged: BTreeMap<Place, Location>,
     pub(super) places: u64,
+    /// Live outputs of a segment that is being emptied.
     pub(super) moving: VecDeque<(LinkId, Seq)>,
+    pub(super) may_be_spread: bool,
     pub(super) poison: Poison,
 }
 

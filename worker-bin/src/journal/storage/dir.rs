@@ -80,14 +80,13 @@ impl Storage for DirStorage {
         let failed = |e| StorageError::new("create", path.display(), e);
         let mut options = OpenOptions::new();
         options.read(true).write(true).create_new(true).mode(0o600);
-        let file = fault::around("journal.create", || options.open(&path)).map_err(failed)?;
-        let sized = fault::around("journal.allocate", || allocate(&file, bytes));
-        if let Err(error) = sized {
+        let file = fault::around("journal.create", || options.open(&path))
+            .and_then(|file| fault::around("journal.allocate", || allocate(&file, bytes)).map(|()| file));
+        if file.as_ref().is_err_and(|e| e.kind() != io::ErrorKind::AlreadyExists) {
             // A file without its room is of no use; if it stays, its contents say so.
             std::fs::remove_file(&path).ok();
-            return Err(failed(error));
         }
-        Ok(DirFile { file: Arc::new(file), path: path.into() })
+        Ok(DirFile { file: Arc::new(file.map_err(failed)?), path: path.into() })
     }
 
     fn open(&self, name: &str) -> Result<DirFile, StorageError> {
@@ -206,4 +205,47 @@ fn rest<'a>(parts: &'a [IoSlice<'_>], mut done: usize) -> &'a [u8] {
         done -= part.len();
     }
     &[]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn files_are_written_in_parts_read_renamed_and_removed() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("task");
+        let storage = DirStorage::new(&path).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+        let file = storage.create("a", 4096).unwrap();
+        assert_eq!(file.bytes().unwrap(), 4096);
+        let bytes: Vec<u8> = (0..3000_u32).map(|i| i.to_le_bytes()[0]).collect();
+        let parts: Vec<IoSlice<'_>> = bytes.chunks(1).map(IoSlice::new).collect();
+        file.write_at(&parts, 5000).unwrap();
+        file.sync().unwrap();
+        storage.names().sync().unwrap();
+        let mut read = vec![0; 4000];
+        assert_eq!(file.read_at(&mut read, 5000).unwrap(), 3000);
+        assert_eq!(read[..3000], bytes);
+
+        assert!(matches!(storage.create("a", 1), Err(StorageError::Exists { .. })));
+        storage.create("b", 1).unwrap();
+        assert!(matches!(storage.rename("a", "b"), Err(StorageError::Exists { .. })));
+        storage.rename("a", "c").unwrap();
+        storage.remove("b").unwrap();
+        assert_eq!(storage.list().unwrap(), ["c"]);
+        assert!(file.is_only_handle());
+        let other = file.clone();
+        assert!(!file.is_only_handle());
+        drop(other);
+    }
+
+    #[test]
+    fn errors_name_the_file() {
+        let storage = DirStorage::new(&tempfile::tempdir().unwrap().keep()).unwrap();
+        let error = storage.open("none").unwrap_err().to_string();
+        assert!(error.contains("/none") && error.starts_with("cannot open"), "{error}");
+        std::fs::remove_dir(storage.describe()).unwrap();
+    }
 }
