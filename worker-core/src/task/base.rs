@@ -441,7 +441,7 @@ impl Base {
             let epoch = inbox.epoch().filter(|_| ctx.journaled).unwrap_or(piece.epoch);
             let (journal, through) = (inbox.journal(), piece.last_seq());
             let input = InputDone { link: piece.link, epoch, journal, through, ended: false };
-            match done.iter_mut().find(|d| d.link == piece.link && d.epoch == piece.epoch) {
+            match done.iter_mut().find(|d| d.link == input.link && d.epoch == input.epoch) {
                 Some(mine) => *mine = input,
                 None => done.push(input),
             }
