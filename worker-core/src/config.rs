@@ -165,6 +165,8 @@ pub enum MaxDead {
     Records(u64),
     /// More than this share of the task's input (0.01 is 1 %), and more than 100.
     Share(f64),
+    /// No number, even if the first records all fail alike: the input is what was put aside before.
+    Unlimited,
 }
 
 /// Budgets, per link, in bytes of [`Batch::cost`](worker_proto::Batch::cost).

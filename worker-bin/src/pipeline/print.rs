@@ -168,6 +168,7 @@ impl Printer<'_> {
         self.differing("max_dead", max_dead, &default.max_dead, |max_dead| match max_dead {
             MaxDead::Records(records) => records.to_string(),
             MaxDead::Share(share) => quoted(&format_share(*share)),
+            MaxDead::Unlimited => quoted("100%"),
         });
     }
 

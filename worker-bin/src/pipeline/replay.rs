@@ -256,8 +256,8 @@ impl Cut<'_> {
 /// All of them may fail again.
 fn unlimited(mode: &mut Mode) {
     match mode {
-        Mode::Batch(batch) => batch.max_dead = MaxDead::Records(u64::MAX),
-        Mode::Records(records) => records.max_dead = MaxDead::Records(u64::MAX),
+        Mode::Batch(batch) => batch.max_dead = MaxDead::Unlimited,
+        Mode::Records(records) => records.max_dead = MaxDead::Unlimited,
         Mode::Stream(_) => {}
     }
 }

@@ -286,6 +286,7 @@ impl Base {
     fn has_too_many_dead(&self) -> bool {
         let TaskCounters { dead, records_in, records_out, .. } = self.counters;
         match self.max_dead {
+            MaxDead::Unlimited => false,
             MaxDead::Records(max) => dead > max,
             MaxDead::Share(share) => {
                 dead > DEAD_ALWAYS_ALLOWED && dead as f64 > share * records_in.max(records_out) as f64

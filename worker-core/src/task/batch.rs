@@ -63,6 +63,7 @@ impl BatchTask {
         let backoff = Backoff::new(spec.retry.initial, spec.retry.max);
         Self {
             target_bytes: TARGET_MIN_BYTES.min(spec.max_bytes),
+            systematic: Systematic::new(spec.max_dead),
             spec,
             forming: VecDeque::new(),
             forming_cost: 0,
@@ -72,7 +73,6 @@ impl BatchTask {
             backoff,
             works: 0,
             batches: 0,
-            systematic: Systematic::default(),
             last_failure: None,
             probation: Probation::default(),
         }

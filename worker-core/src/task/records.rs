@@ -69,6 +69,7 @@ impl RecordsTask {
         Self {
             window: spec.in_flight,
             backoff: Backoff::new(spec.retry.initial, spec.retry.max),
+            systematic: Systematic::new(spec.max_dead),
             spec,
             life: 0,
             phase: Phase::Idle,
@@ -78,7 +79,6 @@ impl RecordsTask {
             waiting: VecDeque::new(),
             failures: 0,
             suspects: 0,
-            systematic: Systematic::default(),
             last_failure: None,
             probation: Probation::default(),
             noted: false,

@@ -1,25 +1,32 @@
 //! Telling a stage that fails from records that fail.
 
+use crate::config::MaxDead;
 use crate::event::{Failure, FailureKind};
 
 /// So many single records failing alike, with no success before, are the stage's fault and not the records'.
 const SYSTEMATIC_FAILURES: u32 = 16;
 
 /// Counts single records that failed alike since the start, while nothing succeeded.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Systematic {
     alike: Option<(FailureKind, u32)>,
-    succeeded: bool,
+    /// A record succeeded, or all may fail.
+    excluded: bool,
 }
 
 impl Systematic {
+    /// For a stage of which so many records may fail.
+    pub(super) fn new(max_dead: MaxDead) -> Self {
+        Self { alike: None, excluded: max_dead == MaxDead::Unlimited }
+    }
+
     pub(super) fn succeeded(&mut self) {
-        self.succeeded = true;
+        self.excluded = true;
     }
 
     /// A record failed alone; gives why the stage must stop, if it must.
     pub(super) fn failed(&mut self, failure: &Failure) -> Option<String> {
-        if self.succeeded {
+        if self.excluded {
             return None;
         }
         let count = match self.alike {
