@@ -57,6 +57,21 @@ pub fn inspect<S: Storage>(storage: &S, out: &mut dyn Write) -> Result<bool, Ins
     verdict(storage, &numbers, out)
 }
 
+/// How long the task's file of dead letters is by the journal in `storage`; 0 without one. Changes nothing, as [`inspect`].
+///
+/// # Errors
+/// [`JournalError`].
+pub fn committed_dead_bytes<S: Storage>(storage: &S) -> Result<u64, JournalError> {
+    let mut numbers: Vec<u64> =
+        storage.list()?.iter().filter_map(|name| format::segment_number(name)).collect();
+    numbers.sort_unstable();
+    if numbers.is_empty() {
+        return Ok(0);
+    }
+    let recovered = recover::recover(storage, &numbers, &mut Marks::default())?;
+    Ok(recovered.image.dead_bytes.unwrap_or(0))
+}
+
 /// Says nothing of what marks add up to.
 #[derive(Debug, Default)]
 struct Marks {
@@ -324,6 +339,12 @@ mod tests {
         ] {
             assert!(text.contains(expected), "no {expected:?} in\n{text}");
         }
+    }
+
+    #[test]
+    fn the_committed_length_of_dead_letters_is_found() {
+        assert_eq!(committed_dead_bytes(&journal_with_everything()).unwrap(), 77);
+        assert_eq!(committed_dead_bytes(&super::super::MemStorage::new()).unwrap(), 0);
     }
 
     #[test]

@@ -93,7 +93,7 @@ mod writer;
 pub use error::{Damage, JournalError};
 pub use fold::{Fold, NewestMark};
 pub use format::Position;
-pub use inspect::{InspectError, inspect};
+pub use inspect::{InspectError, committed_dead_bytes, inspect};
 pub use lock::Lock;
 pub use manifest::Manifest;
 pub use opening::{Identity, Opened, Settings, random_id};

@@ -4,6 +4,7 @@
 //! then on it is gone on with, crash or not, until it has finished, before another one may begin.
 
 mod choice;
+mod committed;
 mod error;
 mod input;
 
@@ -19,6 +20,7 @@ use crate::journal::{Lock, Manifest, StateError};
 use crate::pipeline::plan::{Plan, plan};
 use crate::pipeline::{self, Cluster, Pipeline, StateWish};
 use choice::{Chosen, Wanted};
+use committed::Committed;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -106,7 +108,12 @@ impl<'a> Replayer<'a> {
         }
         let home = claims::home(&self.state);
         durable::make_directory(&home, "replay").map_err(|source| ReplayError::write(&home, source))?;
-        let replays = Lock::take(&home).map_err(ReplayError::Busy)?;
+        let replays = Lock::take(&home).map_err(|error| match error {
+            StateError::InUse { holder, .. } => ReplayError::Busy { holder },
+            error @ (StateError::Newer { .. } | StateError::Senseless { .. } | StateError::Io { .. }) => {
+                ReplayError::State(error)
+            }
+        })?;
         let unfinished = claims::replays(&self.state)?.into_iter().find(|r| !r.done && r.claim.is_some());
         let into_sinks = match unfinished.and_then(|replay| replay.claim) {
             Some(claim) => claim.out.is_none() || self.out.is_none(),
@@ -126,8 +133,7 @@ impl<'a> Replayer<'a> {
             }
         })?;
         // Looked at again: it may have ended just now.
-        let finished = self.manifest(&self.state)?.is_some_and(|manifest| is_finished(&manifest));
-        if !finished {
+        if !self.has_ended(&self.state)? {
             return Err(ReplayError::Unfinished { pipeline: self.pipeline.name.clone() });
         }
         if manifest.node != self.plan.nodes[0] {
@@ -143,7 +149,9 @@ impl<'a> Replayer<'a> {
     /// Claims letters and runs them.
     fn begin(&self, wanted: &Wanted) -> Result<ExitCode, Failed> {
         let replays = claims::replays(&self.state)?;
-        let chosen = Chosen::find(&self.store, &replays, self.pipeline, wanted)?;
+        let finished = self.has_ended(&self.state)?;
+        let committed = if finished { None } else { Some(Committed::new(&self.state)) };
+        let chosen = Chosen::find(&self.store, &replays, self.pipeline, wanted, committed)?;
         if chosen.is_empty() {
             say("no dead letters to replay");
             return Ok(ExitCode::SUCCESS);
@@ -177,7 +185,7 @@ impl<'a> Replayer<'a> {
     /// Runs a replay, for the first time or again.
     fn run(&self, mut replay: Replay) -> Result<Ended, Failed> {
         let mut code = ExitCode::SUCCESS;
-        if !self.has_finished(&replay)? {
+        if !self.has_ended(&replay.state())? {
             let Some(claim) = &replay.claim else { return Ok(Ended { code, done: false }) };
             let into = claim.inputs.iter().filter(|input| input.letters > 0).map(|input| input.into.as_str());
             let parts = self.parts(&replay, &into.collect(), claim.out.as_deref())?;
@@ -185,7 +193,7 @@ impl<'a> Replayer<'a> {
             durable::make_directory(&state, "replay").map_err(|source| ReplayError::write(&state, source))?;
             code = run::replay(&parts.pipeline, &self.cluster, &self.args.process);
         }
-        let done = self.has_finished(&replay)?;
+        let done = self.has_ended(&replay.state())?;
         if done {
             replay.finish()?;
         } else {
@@ -200,11 +208,8 @@ impl<'a> Replayer<'a> {
         Ok(Ended { code, done })
     }
 
-    fn has_finished(&self, replay: &Replay) -> Result<bool, ReplayError> {
-        Ok(self.manifest(&replay.state())?.is_some_and(|manifest| is_finished(&manifest)))
+    /// Whether the run with this state has come to its end.
+    fn has_ended(&self, state: &Path) -> Result<bool, ReplayError> {
+        Ok(self.manifest(state)?.is_some_and(|manifest| manifest.finished))
     }
-}
-
-fn is_finished(manifest: &Manifest) -> bool {
-    manifest.finished
 }

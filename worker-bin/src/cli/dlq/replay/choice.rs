@@ -1,5 +1,6 @@
 //! Which letters are replayed, and where they go in.
 
+use super::committed::Committed;
 use super::error::ReplayError;
 use crate::cli::dlq::Failed;
 use crate::cli::dlq::args::ReplayArgs;
@@ -56,6 +57,7 @@ impl Chosen {
         replays: &[Replay],
         pipeline: &Pipeline,
         wanted: &Wanted,
+        mut committed: Option<Committed<'_>>,
     ) -> Result<Self, Failed> {
         let claimed = Claimed::by(replays);
         let mut chosen = Self::default();
@@ -68,6 +70,11 @@ impl Chosen {
                 }
             };
             if !wanted.has(&kept) {
+                continue;
+            }
+            if let Some(committed) = &mut committed
+                && !committed.has(&kept)?
+            {
                 continue;
             }
             let named = matches!(wanted, Wanted::Letters(_));

@@ -1,7 +1,8 @@
 //! Why letters are not replayed.
 
 use crate::cli::dlq::store::LetterId;
-use crate::journal::StateError;
+use crate::io::dead::DeadLogError;
+use crate::journal::{JournalError, StateError};
 use crate::pipeline;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -36,8 +37,11 @@ pub(crate) enum ReplayError {
         wanted: String,
     },
     /// Another replay is running.
-    #[error("dead letters are being replayed: {0}")]
-    Busy(StateError),
+    #[error("dead letters are being replayed by {holder}: wait until that has finished")]
+    Busy {
+        /// Who.
+        holder: String,
+    },
     /// The pipeline is running.
     #[error(
         "{pipeline} is running ({holder}), and its sinks are its own: wait until it has finished, or replay into a file with --out"
@@ -111,6 +115,12 @@ pub(crate) enum ReplayError {
     /// A state directory.
     #[error(transparent)]
     State(StateError),
+    /// A file of letters.
+    #[error(transparent)]
+    Letters(DeadLogError),
+    /// A journal.
+    #[error("what is committed is not known: {0}")]
+    Journal(JournalError),
     /// No room, or no permission.
     #[error("cannot write {}: {source}; check that this user may, and that there is room", path.display())]
     Write {
