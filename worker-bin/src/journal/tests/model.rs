@@ -61,6 +61,8 @@ pub(super) struct Model {
     /// Acknowledged through, by link; a crash may forget it.
     pub(super) acknowledged: BTreeMap<u32, u64>,
     staged: Vec<(Place, String)>,
+    /// A sync that is under way while other things happen.
+    ticket: Option<SyncTicket<MemFile>>,
     pub(super) epoch: u64,
 }
 
@@ -73,6 +75,7 @@ impl Model {
             history: VecDeque::new(),
             acknowledged: BTreeMap::new(),
             staged: Vec::new(),
+            ticket: None,
             epoch: 0,
         }
     }
@@ -99,6 +102,7 @@ impl Model {
         assert_eq!(state.epoch, Epoch(self.epoch));
         self.history = [(journal.durable(), self.now.clone())].into();
         self.staged.clear();
+        self.ticket = None;
         self.journal = Some(journal);
     }
 
@@ -116,12 +120,15 @@ impl Model {
                 self.journal().note(&attempt).unwrap();
             }
             7 | 8 => self.acknowledge(),
+            _ if self.ticket.is_none() => self.ticket = self.journal().to_sync(),
             _ => self.sync(),
         }
     }
 
+    /// Brings the sync that is under way to its end, or does one.
+
     pub(super) fn sync(&mut self) {
-        if let Some(ticket) = self.journal().to_sync() {
+        if let Some(ticket) = self.ticket.take().or_else(|| self.journal().to_sync()) {
             let position = ticket.run().unwrap();
             self.journal().synced(position);
             while self.history.get(1).is_some_and(|(end, _)| *end <= position) {

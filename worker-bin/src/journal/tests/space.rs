@@ -74,6 +74,27 @@ fn a_segment_goes_only_when_a_durable_checkpoint_does_not_need_it() {
 }
 
 #[test]
+fn a_checkpoint_behind_the_sync_frees_nothing() {
+    let disk = MemStorage::new();
+    let mut journal = open(&disk).journal;
+    journal.append(&with_output(1, 1, 1, &record(1)), None).unwrap();
+    let ticket = journal.to_sync().unwrap();
+    journal.acknowledged(LinkId(1), Seq(1));
+    for id in 2.. {
+        journal.append(&with_output(id, 1, id, &record(id)), None).unwrap();
+        journal.acknowledged(LinkId(1), Seq(id));
+        if journal.sealed.len() == 2 {
+            break;
+        }
+    }
+    let position = ticket.run().unwrap();
+    journal.synced(position);
+    assert_eq!(journal.sealed.len(), 2, "no later checkpoint was synced");
+    sync(&mut journal);
+    assert_eq!(journal.sealed.len(), 0);
+}
+
+#[test]
 fn a_windows_segments_stay_and_do_not_move() {
     let disk = MemStorage::new();
     let mut journal = open(&disk).journal;
