@@ -126,7 +126,6 @@ impl Model {
     }
 
     /// Brings the sync that is under way to its end, or does one.
-
     pub(super) fn sync(&mut self) {
         if let Some(ticket) = self.ticket.take().or_else(|| self.journal().to_sync()) {
             let position = ticket.run().unwrap();
