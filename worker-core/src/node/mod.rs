@@ -281,6 +281,8 @@ fn make_inbox(config: &NodeConfig, link: LinkId, states: Option<&BTreeMap<TaskId
 }
 
 #[cfg(test)]
+mod journal_tests;
+#[cfg(test)]
 mod peer_tests;
 #[cfg(test)]
 mod tests;

@@ -25,7 +25,7 @@ pub(super) fn stream_spec() -> StreamSpec {
 }
 
 /// A line of tasks, each linked to the next, all on node `a`.
-fn line(kinds: Vec<TaskKind>) -> NodeConfig {
+pub(super) fn line(kinds: Vec<TaskKind>) -> NodeConfig {
     let spec = |(at, kind)| TaskSpec { name: format!("t{at}/0"), node: NodeIx(0), kind };
     let tasks: Vec<_> = kinds.into_iter().enumerate().map(spec).collect();
     let task = |at: usize| TaskId(u32::try_from(at).unwrap());
