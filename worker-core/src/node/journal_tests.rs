@@ -276,12 +276,23 @@ impl World {
             }
             Action::CloseSink { task } => life.events.push_back(Event::SinkClosed { task }),
             Action::Run(run) => self.run(life, &run),
-            action
-            @ (Action::StreamStart { .. } | Action::StreamFeed { .. } | Action::StreamClose { .. }) => {
-                self.stream(life, action);
+            Action::StreamStart { task, window, replay } => self.start_stream(life, task, window, replay),
+            Action::StreamFeed { task, window, batch } => {
+                life.events.push_back(Event::StreamFed { task, window, cost: batch.cost() });
+                self.feed(life, task, window, &batch);
             }
-            action @ (Action::RecordsStart { .. } | Action::Request { .. } | Action::RecordsEnd { .. }) => {
-                self.answer(life, action);
+            Action::StreamClose { task, window } => close_stream(life, task, window),
+            Action::RecordsStart { .. } => life.asked = 0,
+            Action::Request { task, life: no, batch, .. } => self.answer(life, task, no, &batch),
+            Action::RecordsEnd { task, life: no } => {
+                let output = to_link(1, records(&["end"]));
+                life.events.push_back(Event::RecordsAnswered {
+                    task,
+                    life: no,
+                    records: 0,
+                    output,
+                    ended: true,
+                });
             }
             Action::Kill { .. } | Action::Report(_) => {}
             other @ (Action::Dial { .. }
@@ -304,31 +315,14 @@ impl World {
         life.events.push_back(Event::RunDone { task, work, result: Ok(output), spent });
     }
 
-    fn stream(&mut self, life: &mut Life, action: Action) {
-        match action {
-            Action::StreamStart { task, window, replay } => {
-                (life.fed, life.suppressor) = (0, Suppressor::new([]));
-                if replay {
-                    let (admitted, printed) = self.window(task, window);
-                    life.suppressor = Suppressor::new(printed);
-                    for batch in admitted {
-                        self.feed(life, task, window, &batch);
-                    }
-                }
-            }
-            Action::StreamFeed { task, window, batch } => {
-                life.events.push_back(Event::StreamFed { task, window, cost: batch.cost() });
+    fn start_stream(&self, life: &mut Life, task: TaskId, window: u64, replay: bool) {
+        (life.fed, life.suppressor) = (0, Suppressor::new([]));
+        if replay {
+            let (admitted, printed) = self.window(task, window);
+            life.suppressor = Suppressor::new(printed);
+            for batch in admitted {
                 self.feed(life, task, window, &batch);
             }
-            Action::StreamClose { task, window } => {
-                let last = records(&[&format!("end of {}", life.fed)]);
-                let missing = life.suppressor.missing();
-                let result =
-                    life.suppressor.pass(last).map(|fresh| to_link(1, fresh)).map_err(|_| diverged());
-                let result = if missing > 0 { Err(diverged()) } else { result };
-                life.events.push_back(Event::StreamExited { task, window, result, early: false });
-            }
-            other => panic!("no stream's action: {other:?}"),
         }
     }
 
@@ -342,19 +336,12 @@ impl World {
         }
     }
 
-    fn answer(&self, life: &mut Life, action: Action) {
-        let (task, life_no, records, output, ended) = match action {
-            Action::RecordsStart { .. } => return life.asked = 0,
-            Action::Request { task, life: no, batch, .. } => {
-                let input: Vec<_> = lines(&batch).collect();
-                life.killed |= self.is_poisoned(&input);
-                (task, no, batch.len() as u64, to_link(1, upper(&input)), false)
-            }
-            Action::RecordsEnd { task, life: no } => (task, no, 0, to_link(1, records(&["end"])), true),
-            other => panic!("no request: {other:?}"),
-        };
+    fn answer(&self, life: &mut Life, task: TaskId, no: u64, batch: &Batch) {
+        let input: Vec<_> = lines(batch).collect();
+        life.killed |= self.is_poisoned(&input);
+        let (records, output) = (batch.len() as u64, to_link(1, upper(&input)));
         life.asked += records;
-        life.events.push_back(Event::RecordsAnswered { task, life: life_no, records, output, ended });
+        life.events.push_back(Event::RecordsAnswered { task, life: no, records, output, ended: false });
     }
 
     fn is_poisoned(&self, input: &[String]) -> bool {
@@ -418,6 +405,14 @@ impl World {
         }
         state
     }
+}
+
+fn close_stream(life: &mut Life, task: TaskId, window: u64) {
+    let last = records(&[&format!("end of {}", life.fed)]);
+    let missing = life.suppressor.missing();
+    let result = life.suppressor.pass(last).map(|fresh| to_link(1, fresh)).map_err(|_| diverged());
+    let result = if missing > 0 { Err(diverged()) } else { result };
+    life.events.push_back(Event::StreamExited { task, window, result, early: false });
 }
 
 /// The sum of commits, in the simplest way.
