@@ -83,38 +83,6 @@ impl Manifest {
             .map_err(StateError::io("replace", &path))?;
         sync_directory(directory)
     }
-
-    /// What is different in `now`, in lines for people; empty if the state can be gone on from.
-    #[must_use]
-    pub fn changes(&self, now: &Self) -> Vec<String> {
-        let mut changes = Vec::new();
-        if self.pipeline != now.pipeline {
-            changes.push(format!("the state is of pipeline {}, not {}", self.pipeline, now.pipeline));
-        }
-        if self.node != now.node {
-            changes.push(format!("the state is of node {}, not {}", self.node, now.node));
-        }
-        differences(&self.meaning, &now.meaning, "", &mut changes);
-        differences(&self.placement, &now.placement, "place of ", &mut changes);
-        changes
-    }
-}
-
-fn differences(
-    before: &BTreeMap<String, String>,
-    now: &BTreeMap<String, String>,
-    what: &str,
-    changes: &mut Vec<String>,
-) {
-    for (key, old) in before {
-        match now.get(key) {
-            Some(new) if new == old => {}
-            Some(new) => changes.push(format!("{what}{key}: was {old}, is {new}")),
-            None => changes.push(format!("{what}{key}: was {old}, is gone")),
-        }
-    }
-    let added = now.iter().filter(|(key, _)| !before.contains_key(*key));
-    changes.extend(added.map(|(key, new)| format!("{what}{key}: is new ({new})")));
 }
 
 #[cfg(test)]
@@ -159,24 +127,5 @@ mod tests {
             let refused = refusal(text);
             assert!(refused.contains("cannot be understood") && refused.contains("--fresh"), "{refused}");
         }
-    }
-
-    #[test]
-    fn changes_name_what_was_and_what_is() {
-        let mut now = Manifest { finished: true, incarnation: 9, ..manifest() };
-        assert!(manifest().changes(&now).is_empty());
-        now.meaning.insert("stage.s.run".to_owned(), "grep y".to_owned());
-        now.meaning.remove("stage.s.mode");
-        now.meaning.insert("stage.t.run".to_owned(), "wc".to_owned());
-        now.placement.insert("s/0".to_owned(), "b".to_owned());
-        assert_eq!(
-            manifest().changes(&now),
-            [
-                "stage.s.mode: was batch, is gone",
-                "stage.s.run: was grep x, is grep y",
-                "stage.t.run: is new (wc)",
-                "place of s/0: was a, is b",
-            ]
-        );
     }
 }

@@ -11,7 +11,7 @@ use std::fmt;
 use std::io::{self, IoSlice};
 use thiserror::Error;
 
-/// A flat place for files. Creating, renaming and removing are durable after [`Storage::sync_names`] only.
+/// A flat place for files. Creating, renaming and removing are durable only when [`Storage::names`] was synced after it.
 pub trait Storage: fmt::Debug + Send {
     /// An open file.
     type File: StorageFile;
