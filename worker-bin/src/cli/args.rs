@@ -404,7 +404,6 @@ mod tests {
             "worker dlq",
             "worker dlq list",
             "worker dlq list --state d --letters f",
-            "worker dlq show a/0:1",
             "worker dlq show f a/0:1 --raw --json",
             "worker dlq repro f a/0:1",
             "worker dlq replay",

@@ -3,7 +3,7 @@
 use crate::cli::args::{ProcessArgs, variable};
 use clap::{Args, Subcommand};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Arguments of `worker dlq`.
 #[derive(Clone, Debug, Args)]
@@ -101,14 +101,11 @@ pub struct ListArgs {
 
 /// Arguments of `worker dlq show`.
 #[derive(Clone, Debug, Args)]
-#[command(allow_missing_positional = true)]
+#[command(override_usage = "worker dlq show [OPTIONS] <FILE|--state DIR|--letters FILE> <ID>")]
 pub struct ShowArgs {
-    /// Pipeline file, or a file of dead letters (.jsonl)
-    #[arg(value_name = "FILE", required_unless_present_any = ["state", "letters"])]
-    pub file: Option<PathBuf>,
-    /// Which, as `worker dlq list` calls it
-    #[arg(value_name = "ID", required = true)]
-    pub id: String,
+    /// Pipeline file, or a file of dead letters (.jsonl); then which letter, as `worker dlq list` calls it
+    #[arg(value_name = "FILE ID", num_args = 1..=2, required = true)]
+    words: Vec<String>,
     /// Where it is.
     #[command(flatten)]
     pub from: LettersArgs,
@@ -118,6 +115,23 @@ pub struct ShowArgs {
     /// As a JSON object
     #[arg(long)]
     pub json: bool,
+}
+
+impl ShowArgs {
+    /// Which letter.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.words.last().map_or("", String::as_str)
+    }
+
+    /// The file, if there is one.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        match self.words.as_slice() {
+            [file, _] => Some(Path::new(file)),
+            _ => None,
+        }
+    }
 }
 
 /// Arguments of `worker dlq repro`.

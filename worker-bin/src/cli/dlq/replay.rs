@@ -18,7 +18,7 @@ use crate::cli::run::{self, say};
 use crate::io::durable;
 use crate::journal::{Lock, Manifest, StateError};
 use crate::pipeline::plan::{Plan, plan};
-use crate::pipeline::{self, Cluster, Pipeline, StateWish};
+use crate::pipeline::{self, Cluster, Mode, Pipeline, Stage, StateWish};
 use choice::{Chosen, Wanted};
 use committed::Committed;
 use std::collections::BTreeSet;
@@ -168,6 +168,9 @@ impl<'a> Replayer<'a> {
         replay.claim(claim)?;
         let what = if letters == 1 { "letter" } else { "letters" };
         say(&format!("replay {number}: {letters} dead {what}"));
+        if let Some(warning) = anew(&parts.pipeline) {
+            say(&warning);
+        }
         Ok(self.run(replay)?.code)
     }
 
@@ -212,4 +215,21 @@ impl<'a> Replayer<'a> {
     fn has_ended(&self, state: &Path) -> Result<bool, ReplayError> {
         Ok(self.manifest(state)?.is_some_and(|manifest| manifest.finished))
     }
+}
+
+/// Says which stages know nothing of the records of the run.
+fn anew(pipeline: &Pipeline) -> Option<String> {
+    let remembers = |stage: &&Stage| match stage.mode {
+        Mode::Batch(_) => false,
+        Mode::Stream(_) => true,
+        Mode::Records(_) => stage.partition_by.is_some(),
+    };
+    let names: Vec<&str> =
+        pipeline.stages.iter().filter(remembers).map(|stage| stage.name.as_str()).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "warning: {} may depend on more than one record: in a replay they begin anew, and see these records only",
+            names.join(", ")
+        )
+    })
 }

@@ -175,16 +175,20 @@ impl<'a> Case<'a> {
         let Letter { reason, attempts, time, stage, .. } = self.letter;
         let fine: Vec<String> = self.stage.ok_exit.iter().map(ToString::to_string).collect();
         let mut text = format!(
-            "Dead letter {} of stage `{}`, put aside at {} after {attempts} attempts:\n\n    {}\n\n\
+            "Dead letter {} of stage `{}`, put aside at {} after {attempts} {}:\n\n    {}\n\n\
              sh run.sh   runs the program as the worker ran it, on this record alone\n\
              input       what it gets on standard input\n\n\
              It succeeds with exit status {}. ",
             self.id,
             escaped(stage.as_bytes()),
             escaped(time.as_bytes()),
+            if *attempts == 1 { "attempt" } else { "attempts" },
             escaped(reason.as_bytes()),
             fine.join(" or "),
         );
+        if matches!(self.stage.mode, Mode::Records(_)) {
+            text += "An answer with \"fail\" puts the record aside, whatever the status. ";
+        }
         if let Some(timeout) = self.stage.timeout {
             text += &format!("The worker kills it when it does nothing for {timeout:?}. ");
         }

@@ -12,8 +12,8 @@ use std::process::ExitCode;
 
 /// Shows a dead letter.
 pub(super) fn show(args: &ShowArgs) -> Result<ExitCode, Failed> {
-    let (store, _) = Store::find(args.file.as_deref(), &args.from)?;
-    let id: LetterId = args.id.parse()?;
+    let id: LetterId = args.id().parse()?;
+    let (store, _) = Store::find(args.file(), &args.from)?;
     let letter = store.letter(&id)?;
     let mut output = Output::stdout();
     if args.raw {

@@ -48,6 +48,9 @@ pub(super) enum StoreError {
     /// What was replayed is not known.
     #[error(transparent)]
     Claims(#[from] ClaimError),
+    /// Neither a file nor a directory.
+    #[error("say where dead letters are: a pipeline file, --state DIR or --letters FILE")]
+    Nowhere,
     /// No directory.
     #[error(
         "there is no state directory {}: nothing was run with it yet; name the directory of the run with --state", .0.display()
@@ -99,7 +102,7 @@ impl Store {
         let store = match (&from.letters, &pipeline) {
             (Some(letters), _) => Self::file(letters)?,
             (None, Some(pipeline)) => Self::of(pipeline)?,
-            (None, None) => Self::state(from.state.as_deref().unwrap_or(Path::new(".")))?,
+            (None, None) => Self::state(from.state.as_deref().ok_or(StoreError::Nowhere)?)?,
         };
         Ok((store, pipeline))
     }
