@@ -135,6 +135,14 @@ impl Ctx {
         }
     }
 
+    /// A task looks for nothing any more: those that held back for it may ask again.
+    pub(crate) fn probation_over(&mut self) {
+        self.probations -= 1;
+        if self.probations == 0 {
+            self.wake_records();
+        }
+    }
+
     fn wake_records(&mut self) {
         let config = Arc::clone(&self.config);
         for (at, task) in (0_u32..).zip(&config.graph.tasks) {

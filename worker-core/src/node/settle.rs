@@ -96,6 +96,7 @@ impl Node {
         });
         if !used {
             self.ctx.slots.release();
+            self.ctx.let_records_ask();
         }
     }
 

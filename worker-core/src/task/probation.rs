@@ -97,7 +97,7 @@ impl Probation {
     pub(super) fn over(&mut self, ctx: &mut Ctx) {
         if self.is_on() {
             self.at_once = 0;
-            ctx.probations -= 1;
+            ctx.probation_over();
         }
     }
 }
