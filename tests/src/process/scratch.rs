@@ -156,6 +156,9 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
+        if std::thread::panicking() && std::env::var_os("WORKER_TEST_KEEP").is_some() {
+            self.dir.disable_cleanup(true);
+        }
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.assert_no_process_left()));
         let Err(panic) = result else { return };
         for (pid, _) in self.processes() {

@@ -1,0 +1,95 @@
+//! Programs that run once a batch, without and with keys and with records that fail.
+
+use crate::{assert_equal, assert_no_letters, campaign};
+use worker_tests::process::{Crew, Scratch};
+
+/// `slow` makes the pipeline long enough to be hit, and many commits.
+const PIPELINE: &str = r#"
+    [pipeline]
+    name = "batches"
+    [source.in]
+    file = "in/*"
+    [stage.slow]
+    from = "in"
+    run = ["sh", "-c", "sleep 0.01; cat"]
+    partitions = 1
+    batch = { max_records = 150 }
+    [stage.some]
+    from = "slow"
+    run = ["grep", "-v", "7$"]
+    partition_by = { field = 1 }
+    ok_exit = [0, 1]
+    partitions = 2
+    [stage.keyed]
+    from = "some"
+    partition_by = { field = 1 }
+    partitions = 3
+    run = ["sed", "s/line/LINE/"]
+    [sink.ordered]
+    from = "slow"
+    file = "ordered.txt"
+    [sink.all]
+    from = "keyed"
+    file = "all.txt"
+    [sink.parts]
+    from = "keyed"
+    partition_by = { field = 1 }
+    partitions = 2
+    file = "parts/"
+"#;
+
+fn input(scratch: &Scratch) {
+    scratch.shell(
+        "mkdir in; seq 1 4000 | awk '{print $1 % 13, \"line\", $1}' > all-in; head -n 1000 all-in > in/a; \
+         sed -n '1001,2500p' all-in | gzip > in/b.gz; sed -n '2501,$p' all-in | head -c -1 > in/c",
+    );
+}
+
+#[test]
+fn batches_and_keys() {
+    campaign("batches", 60, |scratch, rng, kills| {
+        input(scratch);
+        let mut crew = Crew::one(scratch, PIPELINE);
+        let hits = crew.kill_at_random(rng, kills);
+        assert_equal(&crew, scratch, "ordered", "cat ordered.txt", "cat all-in");
+        let want = "grep -v '7$' all-in | sed 's/line/LINE/' | sort";
+        assert_equal(&crew, scratch, "all", "sort all.txt", want);
+        assert_equal(&crew, scratch, "parts", "sort parts/*", want);
+        assert_equal(
+            &crew,
+            scratch,
+            "keys in parts",
+            "for f in parts/*; do cut -d' ' -f1 $f | sort -u; done | sort -n",
+            "seq 0 12",
+        );
+        // Of one key everything comes in its order, whatever was killed.
+        let order = "sort -s -n -k1,1 all.txt";
+        assert_equal(
+            &crew,
+            scratch,
+            "order by key",
+            order,
+            "grep -v '7$' all-in | sed 's/line/LINE/' | sort -s -n -k1,1",
+        );
+        assert_no_letters(&crew, scratch);
+        hits
+    });
+}
+
+/// Records that fail alone are put aside once, the others are not.
+#[test]
+fn records_that_fail() {
+    campaign("failing records", 30, |scratch, rng, kills| {
+        scratch.shell("seq 1 1500 > in.txt");
+        let pipeline = "[pipeline]\nname = 'failing'\n[source.in]\nfile = 'in.txt'\n\
+             [stage.picky]\nrun = ['sh', '-c', 'sleep 0.01; awk \"/^(77|500|998|999|1400)\\$/ {exit 7} {print}\"']\npartitions = 1\n\
+             batch = { max_records = 100 }\nretry = { max_attempts = 2, initial = '1ms', max = '5ms' }\n\
+             [sink.out]\nfile = 'out.txt'\n";
+        let mut crew = Crew::one(scratch, pipeline).programs_percent(0).may_exit(3);
+        let hits = crew.kill_at_random(rng, kills);
+        assert_equal(&crew, scratch, "out", "cat out.txt", "grep -Evx '77|500|998|999|1400' in.txt");
+        let letters = r#"grep -o '"record":"[0-9]*"' state/dead/*.jsonl | cut -d'"' -f4"#;
+        assert_equal(&crew, scratch, "letters", letters, "printf '77\n500\n998\n999\n1400\n'");
+        hits
+    });
+}
