@@ -384,6 +384,7 @@ impl Outbox {
             window.spend(batch.cost());
         }
         if self.entries.get(self.at).is_some_and(|e| e.last() <= last) {
+            self.drop_copy(self.at);
             self.at += 1;
         }
         self.prefetch();

@@ -56,6 +56,8 @@ pub(crate) struct Ctx {
     /// Records that peers' restarts may have lost, in all.
     pub(crate) lost: u64,
     pub(super) halted: Option<NodeError>,
+    /// This process was replaced by a newer one: its end is not the pipeline's.
+    pub(super) fenced: bool,
 }
 
 impl Ctx {
@@ -98,6 +100,7 @@ impl Ctx {
             ended: Vec::new(),
             lost: 0,
             halted: None,
+            fenced: false,
             config,
         }
     }

@@ -239,8 +239,10 @@ impl Node {
                 self.ctx.timers.set(WakeReason::Goodbye, until);
                 return;
             }
+            // Peers go on with the process that replaced this one.
+            let why = if self.ctx.fenced { GoAwayWhy::Superseded } else { GoAwayWhy::Failed };
             let message = error.to_string();
-            self.over(&GoAway { why: GoAwayWhy::Failed, message }, Action::Halt { error });
+            self.over(&GoAway { why, message }, Action::Halt { error });
             return;
         }
         let done = self.tasks.iter().flatten().all(|t| t.base.life == Life::Done);

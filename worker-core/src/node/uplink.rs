@@ -260,6 +260,7 @@ impl Uplink {
                 let link = ctx.config.graph.link_name(refused.link);
                 let why = format!("refuses link {link}: {}", refused.message);
                 let peer = ctx.node_name(self.peer).to_owned();
+                ctx.fenced |= refused.why == RefusedWhy::StaleEpoch;
                 ctx.halt(NodeError::Peer { peer, why });
                 Ok(())
             }

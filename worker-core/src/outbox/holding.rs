@@ -233,6 +233,20 @@ impl Outbox {
         }
     }
 
+    /// With a journal, past the budget: what was sent is read back should it have to be sent again.
+    pub(super) fn drop_copy(&mut self, at: usize) {
+        if !self.journaled || self.memory_cost <= self.memory_max {
+            return;
+        }
+        if let Some(entry) = self.entries.get_mut(at)
+            && matches!(entry.held, Held::Memory(_))
+        {
+            self.memory_cost -= entry.cost;
+            self.stored_cost += entry.cost;
+            entry.held = Held::Stored(JOURNALED);
+        }
+    }
+
     /// Up to this cost, in bytes, a batch is small.
     fn small_max(&self) -> u64 {
         SMALL_BYTES.min(self.memory_max / 4)

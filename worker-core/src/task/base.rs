@@ -218,12 +218,18 @@ impl Base {
     pub(super) fn commit_step(
         &mut self,
         ctx: &mut Ctx,
-        inputs: Vec<InputDone>,
+        mut inputs: Vec<InputDone>,
         output: Output,
         ended: bool,
         stream: Option<StreamStep>,
     ) {
         self.commits += 1;
+        if ctx.journaled {
+            // A newer life of the sender may have been heard of since the tuples were taken.
+            for input in &mut inputs {
+                input.epoch = input.epoch.max(ctx.inbox_ref(input.link).epoch().unwrap_or_default());
+            }
+        }
         self.counters.records_out += output.records;
         self.counters.dead += output.dead.len() as u64;
         let outputs: Vec<_> = output
@@ -400,11 +406,12 @@ impl Base {
     }
 
     /// A task that ended before its input tells upstream as soon as its outputs are acknowledged: not before, for a death
-    /// of this process could still lose them; not later, for upstream may be all that a common sink waits for.
+    /// of this process could still lose them; not later, for upstream may be all that a common sink waits for. With a journal
+    /// they cannot be lost, and the end is acknowledged only when that sink ends.
     fn cancel_inputs_if_early(&mut self, ctx: &mut Ctx) {
         let acknowledged = |&l: &LinkId| {
             let outbox = ctx.outbox_ref(l);
-            outbox.ended().is_some_and(|end| outbox.through() >= end)
+            ctx.journaled || outbox.ended().is_some_and(|end| outbox.through() >= end)
         };
         if !self.early || self.life != Life::Ended || !self.outputs.iter().all(acknowledged) {
             return;

@@ -94,8 +94,11 @@ impl StreamTask {
             ctx.act(Action::StreamClose { task: base.id, window: self.window });
         } else {
             self.phase = Phase::Fed { since: ctx.now };
-            if let Some(Window::Every(every)) = self.spec.window {
-                ctx.timers.set(WakeReason::Window(base.id), ctx.now + every);
+            match self.spec.window {
+                // The window was full, and the note of its cut was lost.
+                Some(Window::Records(max)) if self.fed >= max => self.close(base, ctx),
+                Some(Window::Every(every)) => ctx.timers.set(WakeReason::Window(base.id), ctx.now + every),
+                Some(Window::Records(_)) | None => {}
             }
         }
     }
