@@ -8,19 +8,25 @@
 //! - the model, what is true: `model`; what frames may say about it: `wire`
 //! - the system under test: `world`, `process`, `transit`, with simulated surroundings in `driver`, `program` and `net`
 //! - the transitions: [`plan`], what there is, and [`fault`], what goes wrong
+//! - what survives a process, with `delivery = "exactly-once"`: `disk`, `fold` and `durable`
 //! - the assertions: [`check`], their names, and `verdict`, what must be so in the end.
 //!
 //! The same seed gives the same run: replay one with `WORKER_SIM_SEED=n`, and read it with `WORKER_SIM_TRACE=1`.
 
 pub mod campaign;
 pub mod check;
+mod disk;
 mod driver;
+mod durable;
+mod exactly_once;
 pub mod fault;
+mod fold;
 mod model;
 mod net;
 pub mod plan;
 mod process;
 pub mod program;
+mod result;
 pub mod rng;
 pub mod scenario;
 mod trace;

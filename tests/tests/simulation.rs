@@ -1,5 +1,5 @@
-//! The simulation's seeds: `WORKER_SIM_SEED=n` replays one, `WORKER_SIM_SEEDS=n` sets how many, `WORKER_SIM_TRACE=1` prints
-//! what happens.
+//! The simulation's seeds: `WORKER_SIM_SEED=n` replays one, `WORKER_SIM_SEEDS=n` sets how many, `WORKER_SIM_FIRST=n` with which
+//! to begin, `WORKER_SIM_TRACE=1` prints what happens.
 
 use std::io::Write as _;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -10,8 +10,8 @@ use worker_tests::sim::plan::Plan;
 use worker_tests::sim::program::BatchProgram;
 use worker_tests::sim::{NodeEnd, Outcome, run, scenario};
 
-/// How many fixed seeds run unless told otherwise.
-const SEEDS: u64 = 2_000;
+/// How many fixed seeds run unless told otherwise, without and with journals.
+const SEEDS: (u64, u64) = (1_000, 1_500);
 /// How many seeds that nobody ran before.
 const FRESH: u64 = 100;
 
@@ -21,32 +21,46 @@ fn number(name: &str) -> Option<u64> {
         .map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is a number, not {text:?}")))
 }
 
-#[test]
-fn random_pipelines_under_random_faults_keep_every_rule() {
+/// Runs `test`, by name, over its seeds.
+fn campaign(test: &str, seeds: u64, plan_of: impl Fn(u64) -> Plan + Sync) {
     let seeds: Vec<u64> = match number("WORKER_SIM_SEED") {
         Some(seed) => vec![seed],
         None => {
-            let fresh = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() * 1_000;
-            say(&format!("fresh seeds: {fresh}..{}", fresh + FRESH));
-            (0..number("WORKER_SIM_SEEDS").unwrap_or(SEEDS)).chain(fresh..fresh + FRESH).collect()
+            let fresh =
+                SystemTime::now().duration_since(UNIX_EPOCH).expect("it is past 1970").as_secs() * 1_000;
+            say(&format!("{test}: fresh seeds: {fresh}..{}", fresh + FRESH));
+            let first = number("WORKER_SIM_FIRST").unwrap_or(0);
+            let count = number("WORKER_SIM_SEEDS").unwrap_or(seeds);
+            (first..first + count).chain(fresh..fresh + FRESH).collect()
         }
     };
     let (count, begun) = (seeds.len(), Instant::now());
-    if let Some((seed, outcome)) = first_violation(seeds, Plan::random) {
+    if let Some((seed, outcome)) = first_violation(seeds, plan_of) {
         panic!(
             "seed {seed} breaks a rule: {}\nreplay it:\n  WORKER_SIM_SEED={seed} WORKER_SIM_TRACE=1 cargo test -p worker-tests \
-             --test simulation random_pipelines -- --nocapture",
-            outcome.violation.unwrap()
+             --test simulation {test} -- --nocapture",
+            outcome.violation.expect("it broke a rule")
         );
     }
-    say(&format!("{count} seeds in {:.1} s", begun.elapsed().as_secs_f64()));
+    say(&format!("{test}: {count} seeds in {:.1} s", begun.elapsed().as_secs_f64()));
+}
+
+#[test]
+fn random_pipelines_under_random_faults_keep_every_rule() {
+    campaign("random_pipelines", SEEDS.0, Plan::random);
+}
+
+#[test]
+fn exactly_once_through_crashes_of_anything() {
+    campaign("exactly_once", SEEDS.1, Plan::exactly_once);
 }
 
 #[test]
 fn the_same_seed_gives_the_same_trace() {
     for seed in 0..60 {
-        let plan = Plan::random(seed);
-        assert_eq!(run(&plan), run(&plan), "seed {seed}");
+        for plan in [Plan::random(seed), Plan::exactly_once(seed)] {
+            assert_eq!(run(&plan), run(&plan), "seed {seed}");
+        }
     }
 }
 

@@ -22,6 +22,18 @@ pub enum Check {
     Loss,
     /// A record's bytes, link and number never change once committed (I6).
     Bytes,
+    /// I1: nothing leaves, and nothing is acknowledged, before the commit that covers it is durable.
+    Durable,
+    /// I3: a sink's file is what was committed to it, each record once.
+    SinkFile,
+    /// I5: after the first durable effect of a life of a task there is none of an older one.
+    Fence,
+    /// What a life is given of the one before is what that had committed.
+    Recovery,
+    /// I2: what a sink has in the end is what the sources' records come to.
+    Result,
+    /// A record is put aside for killing the worker only if it does.
+    Condemned,
     /// A sender keeps its credit, and a receiver never holds more than its window.
     Credit,
     /// I7: what a node holds stays within its budgets.

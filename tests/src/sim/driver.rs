@@ -1,14 +1,19 @@
 //! What surrounds a node's core in one process: programs, sources, sinks and the store. Time passes, nothing is real.
 
-use super::check::{Check, Checked, require};
+mod records;
+mod store;
+mod stream;
+
+use super::check::{Check, Checked, Violation, require};
+use super::fold;
 use super::plan::{Plan, Stage, StageKind};
-use super::program::{BatchProgram, StreamProgram, batch_of, is_poison, marked, outputs_of, source_record};
+use super::program::{BatchProgram, batch_of, is_killer, is_poison, outputs_of, source_record};
 use super::rng::Rng;
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use worker_core::config::{Graph, TaskId};
-use worker_core::event::{Body, Event, Failure, FailureKind, Output, Place, Run, Spent};
+use worker_core::event::{Event, Failure, FailureKind, Output, Place, Run, Spent};
 use worker_core::route::Router;
 use worker_proto::{Batch, LinkId, Seq};
 
@@ -22,7 +27,15 @@ pub(super) struct Driver {
     moving: BTreeMap<LinkId, u64>,
     pub(super) stored: BTreeMap<(LinkId, Seq), u64>,
     pub(super) runs: usize,
-    life: u64,
+}
+
+/// Where a task's last life left its surroundings.
+#[derive(Debug, Default)]
+pub(super) struct Resume {
+    /// Of a source: how many records are committed.
+    pub(super) read: u64,
+    /// Of a records stage: its state.
+    pub(super) counts: BTreeMap<Bytes, u64>,
 }
 
 #[derive(Debug)]
@@ -40,12 +53,13 @@ struct Surroundings {
     reading: bool,
     read: u64,
     source_ended: bool,
-    running: bool,
-    held: Vec<Bytes>,
-    taken: u64,
-    printed: u64,
-    exited: bool,
-    writing: Option<Vec<Batch>>,
+    /// How many records the batch child has that runs.
+    running: Option<u64>,
+    child: stream::StreamChild,
+    records: records::RecordsChild,
+    /// Writes under way, in order.
+    writing: VecDeque<Vec<Batch>>,
+    journaled: bool,
 }
 
 /// Something that will have happened.
@@ -56,16 +70,32 @@ pub(super) struct Later {
     /// Records whose effects are done with it.
     pub(super) effects: Vec<Batch>,
     pub(super) event: Event,
+    /// The whole process dies then, instead of the event.
+    pub(super) kills: bool,
 }
 
 impl Driver {
-    pub(super) fn new(plan: &Plan, graph: &Graph, node: u16, life: u64) -> Self {
+    pub(super) fn new(
+        plan: &Plan,
+        graph: &Graph,
+        node: u16,
+        life: u64,
+        mut resume: BTreeMap<TaskId, Resume>,
+    ) -> Self {
         let tasks =
             (0..graph.tasks.len()).map(super::plan::task_id).filter(|&t| graph.task(t).node.0 == node);
         let tasks = tasks.map(|task| {
             let stage = plan.stages[plan.stage_of(task)].clone();
             let router = Router::new(plan.edges_of(graph, task), b'\n');
-            (task, Surroundings::new(task, life, stage, router))
+            let mut own = Surroundings::new(task, life, stage, router);
+            let left = resume.remove(&task).unwrap_or_default();
+            (own.read, own.journaled) = (left.read, plan.is_journaled());
+            own.records.committed = left.counts;
+            if own.journaled {
+                // What is committed is made once: no life shows in it.
+                own.life = 0;
+            }
+            (task, own)
         });
         Self {
             tasks: tasks.collect(),
@@ -74,7 +104,6 @@ impl Driver {
             moving: BTreeMap::new(),
             stored: BTreeMap::new(),
             runs: 0,
-            life,
         }
     }
 
@@ -85,50 +114,53 @@ impl Driver {
 
     pub(super) fn run(&mut self, now: u64, run: &Run, rng: &mut Rng) -> Checked<Later> {
         self.runs += 1;
-        let life = self.life;
         let task = self.task(run.task)?;
-        require(!std::mem::replace(&mut task.running, true), Check::Slots, || {
+        let records: Vec<&[u8]> = run.input.iter().flat_map(Batch::iter).collect();
+        require(task.running.replace(records.len() as u64).is_none(), Check::Slots, || {
             "two batches of a task at once".into()
         })?;
         let StageKind::Batch { program, cost_us, .. } = task.stage.kind else {
-            return Err(super::check::Violation::new(Check::Driver, "Run for a task that runs no batches"));
+            return Err(Violation::new(Check::Driver, "Run for a task that runs no batches"));
         };
-        let records: Vec<&[u8]> = run.input.iter().flat_map(Batch::iter).collect();
+        let kills = records.iter().any(|record| is_killer(program, record));
         let fails = match program {
             BatchProgram::Chance(percent) => rng.chance(percent),
             BatchProgram::Identity
             | BatchProgram::Filter(_)
             | BatchProgram::Multiply(_)
             | BatchProgram::FailOn(_)
+            | BatchProgram::KillOn(_)
             | BatchProgram::FailAlways => records.iter().any(|record| is_poison(program, record)),
         };
         let took = cost_us.0 + cost_us.1 * records.len() as u64;
         let result = if fails {
             Err(failure())
         } else {
+            // With a journal every run makes something else of its records, so that one that should not be is seen.
+            let mark = if task.journaled { format!("<{}>", rng.below(1 << 32)) } else { task.life_mark() };
             let printed: Vec<Bytes> = records
                 .iter()
-                .flat_map(|record| outputs_of(program, record, task.stage.letter, life))
+                .flat_map(|record| outputs_of(program, record, task.stage.letter, &mark))
                 .collect();
             Ok(task.route(&printed))
         };
         let spent = Spent { start: Duration::from_micros(cost_us.0), total: Duration::from_micros(took) };
         let effects = if fails { Vec::new() } else { run.input.clone() };
         let event = Event::RunDone { task: run.task, work: run.work, result, spent };
-        Ok(task.later(now + took.max(1), run.task, effects, event))
+        Ok(Later { kills, ..task.later(now + took.max(1), run.task, effects, event) })
     }
 
     pub(super) fn run_ended(&mut self, id: TaskId) {
         self.runs -= 1;
-        self.tasks.get_mut(&id).expect("an own task").running = false;
+        self.tasks.get_mut(&id).expect("an own task").running = None;
     }
 
     /// Kills a task's children.
     pub(super) fn kill(&mut self, id: TaskId) -> Checked {
         let task = self.task(id)?;
         task.generation += 1;
-        task.exited = true;
-        if std::mem::take(&mut task.running) {
+        task.killed();
+        if task.running.take().is_some() {
             self.runs -= 1;
         }
         Ok(())
@@ -153,88 +185,33 @@ impl Driver {
             return Ok(None);
         }
         task.generation += 1;
-        Ok(Some(task.later(now + 1, id, Vec::new(), Event::SourceEnded { task: id, complete: true })))
-    }
-
-    pub(super) fn stream_start(&mut self, now: u64, id: TaskId) -> Checked {
-        let task = self.task(id)?;
-        (task.taken, task.exited) = (0, false);
-        task.held.clear();
-        task.busy_until = task.busy_until.max(now);
-        Ok(())
-    }
-
-    pub(super) fn feed(&mut self, now: u64, id: TaskId, window: u64, batch: &Batch) -> Checked<Vec<Later>> {
-        let life = self.life;
-        let task = self.task(id)?;
-        if task.exited {
-            return Ok(Vec::new());
-        }
-        let StageKind::Stream { program, record_us, .. } = task.stage.kind else {
-            return Err(super::check::Violation::new(
-                Check::Driver,
-                "StreamFeed for a task that is no stream",
-            ));
-        };
-        task.busy_until = task.busy_until.max(now) + (record_us * batch.len() as u64).max(1);
-        let at = task.busy_until;
-        let mut later = Vec::new();
-        for record in batch.iter() {
-            task.taken += 1;
-            task.held.push(Bytes::copy_from_slice(record));
-            if matches!(program, StreamProgram::Head(limit) if task.taken >= limit) {
-                later.push(task.exit(at, id, window, program, life, true));
-                return Ok(later);
-            }
-        }
-        if program == StreamProgram::Identity {
-            let printed: Vec<Bytes> =
-                batch.iter().map(|record| marked(record, task.stage.letter, life, None)).collect();
-            let output = task.route(&printed);
-            let event = Event::StreamOutput { task: id, window, output };
-            later.push(task.later(at, id, Vec::new(), event));
-        }
-        let fed = Event::StreamFed { task: id, window, cost: batch.cost() };
-        later.push(task.later(at, id, Vec::new(), fed));
-        Ok(later)
-    }
-
-    pub(super) fn stream_close(&mut self, now: u64, id: TaskId, window: u64) -> Checked<Option<Later>> {
-        let life = self.life;
-        let task = self.task(id)?;
-        let StageKind::Stream { program, .. } = task.stage.kind else {
-            return Err(super::check::Violation::new(
-                Check::Driver,
-                "StreamClose for a task that is no stream",
-            ));
-        };
-        if task.exited {
-            return Ok(None);
-        }
-        let at = task.busy_until.max(now) + 10;
-        Ok(Some(task.exit(at, id, window, program, life, false)))
+        let complete = !task.journaled;
+        Ok(Some(task.later(now + 1, id, Vec::new(), Event::SourceEnded { task: id, complete })))
     }
 
     pub(super) fn write(&mut self, now: u64, id: TaskId, batches: &[Batch], times: u64) -> Checked<u64> {
         let task = self.task(id)?;
         let StageKind::Sink { record_us } = task.stage.kind else {
-            return Err(super::check::Violation::new(Check::Driver, "Write for a task that is no sink"));
+            return Err(Violation::new(Check::Driver, "Write for a task that is no sink"));
         };
-        require(task.writing.is_none(), Check::Driver, || "two writes of a sink at once".into())?;
-        task.writing = Some(batches.to_vec());
+        require(task.writing.is_empty() || task.journaled, Check::Driver, || {
+            "two writes of a sink at once".into()
+        })?;
+        task.writing.push_back(batches.to_vec());
         let records: u64 = batches.iter().map(|b| b.len() as u64).sum();
         // A write that began while the sink was very slow does not outlast that by much.
         let took = records * record_us;
-        Ok(now + (took * times).min(took * 20 + 2_000_000).max(1))
+        task.busy_until = task.busy_until.max(now) + (took * times).min(took * 20 + 2_000_000).max(1);
+        Ok(task.busy_until)
     }
 
-    pub(super) fn written(&mut self, id: TaskId) {
-        self.tasks.get_mut(&id).expect("an own task").writing = None;
+    pub(super) fn written(&mut self, id: TaskId) -> Vec<Batch> {
+        self.tasks.get_mut(&id).and_then(|task| task.writing.pop_front()).unwrap_or_default()
     }
 
     /// Writes that were under way when the process died: each may have reached the outside in part.
     pub(super) fn interrupted_writes(&mut self) -> Vec<(TaskId, Vec<Batch>)> {
-        self.tasks.iter_mut().filter_map(|(&id, task)| Some((id, task.writing.take()?))).collect()
+        self.tasks.iter_mut().filter_map(|(&id, task)| Some((id, task.writing.pop_front()?))).collect()
     }
 
     pub(super) fn generation(&self, id: TaskId) -> u64 {
@@ -246,87 +223,10 @@ impl Driver {
         self.tasks[&id].source_ended
     }
 
-    /// Puts some chunks of an output in the store, as a driver does with what is too large for memory; gives their bytes.
-    pub(super) fn prestore(
-        &mut self,
-        output: &mut Output,
-        percent: u64,
-        rng: &mut Rng,
-    ) -> Vec<(LinkId, Batch)> {
-        let mut records = Vec::new();
-        for chunk in &mut output.chunks {
-            let Body::Memory(batch) = &chunk.body else { continue };
-            let batch = batch.clone();
-            records.push((chunk.link, batch.clone()));
-            if rng.chance(percent) {
-                let (count, cost) = (batch.len() as u64, batch.cost());
-                chunk.body = Body::Stored { place: self.put(batch), records: count, cost };
-            }
-        }
-        records
-    }
-
-    fn put(&mut self, batch: Batch) -> Place {
-        self.places += 1;
-        self.store.insert(Place(self.places), batch);
-        Place(self.places)
-    }
-
-    /// The records of a chunk, wherever they are.
-    pub(super) fn records_of(&self, body: &Body) -> Checked<Batch> {
-        match body {
-            Body::Memory(batch) => Ok(batch.clone()),
-            Body::Stored { place, .. } => self.get(*place),
-        }
-    }
-
-    fn get(&self, place: Place) -> Checked<Batch> {
-        self.store.get(&place).cloned().ok_or_else(|| {
-            super::check::Violation::new(Check::Store, format!("nothing is stored at {}", place.0))
-        })
-    }
-
-    pub(super) fn store(&mut self, at: u64, link: LinkId, first_seq: Seq, batch: Batch) -> Later {
-        let place = self.put(batch);
-        *self.moving.entry(link).or_default() += 1;
-        Later { at, task: None, effects: Vec::new(), event: Event::Stored { link, first_seq, place } }
-    }
-
-    pub(super) fn load(&mut self, at: u64, link: LinkId, first_seq: Seq, place: Place) -> Checked<Later> {
-        let batch = self.get(place)?;
-        *self.moving.entry(link).or_default() += 1;
-        Ok(Later { at, task: None, effects: Vec::new(), event: Event::Loaded { link, first_seq, batch } })
-    }
-
-    /// A store or a load is done.
-    pub(super) fn moved(&mut self, link: LinkId) {
-        *self.moving.entry(link).or_default() -= 1;
-    }
-
-    pub(super) fn is_moving(&self, link: LinkId) -> bool {
-        self.moving.get(&link).is_some_and(|&count| count > 0)
-    }
-
-    pub(super) fn discard(&mut self, place: Place) -> Checked {
-        let known = self.store.remove(&place).is_some();
-        require(known, Check::Store, || format!("what is stored at {} was forgotten twice", place.0))
-    }
-
-    /// How many batches are stored.
-    pub(super) fn stored_count(&self) -> usize {
-        self.store.len()
-    }
-
-    /// How many batches are stored that the core was told of.
-    pub(super) fn left_behind(&self) -> usize {
-        let moving: u64 = self.moving.values().sum();
-        self.store.len().saturating_sub(usize::try_from(moving).expect("few"))
-    }
-
     fn task(&mut self, id: TaskId) -> Checked<&mut Surroundings> {
-        self.tasks.get_mut(&id).ok_or_else(|| {
-            super::check::Violation::new(Check::Driver, format!("task {} is not on this node", id.0))
-        })
+        self.tasks
+            .get_mut(&id)
+            .ok_or_else(|| Violation::new(Check::Driver, format!("task {} is not on this node", id.0)))
     }
 }
 
@@ -343,23 +243,27 @@ impl Surroundings {
             reading: false,
             read: 0,
             source_ended: false,
-            running: false,
-            held: Vec::new(),
-            taken: 0,
-            printed: 0,
-            exited: false,
-            writing: None,
+            running: None,
+            child: stream::StreamChild::default(),
+            records: records::RecordsChild::default(),
+            writing: VecDeque::new(),
+            journaled: false,
         }
     }
 
     fn later(&self, at: u64, id: TaskId, effects: Vec<Batch>, event: Event) -> Later {
-        Later { at, task: Some((id, self.generation)), effects, event }
+        Later { at, task: Some((id, self.generation)), effects, event, kills: false }
     }
 
     fn route(&mut self, printed: &[Bytes]) -> Output {
         let mut output = Output::default();
         self.router.route(batch_of(printed), &mut output);
         output
+    }
+
+    /// How this life of the process shows in what it makes.
+    fn life_mark(&self) -> String {
+        if self.life > 0 { format!("'{}", self.life) } else { String::new() }
     }
 
     /// Reads one chunk more, if it may and can.
@@ -383,38 +287,16 @@ impl Surroundings {
             })
             .collect();
         self.read = last;
-        let output = self.route(&texts);
+        let mut output = self.route(&texts);
+        output.mark = self.journaled.then(|| fold::position(last));
         Some(self.later(at, id, Vec::new(), Event::SourceRead { task: id, output }))
     }
+}
 
-    /// The program ends and prints what it held.
-    fn exit(
-        &mut self,
-        at: u64,
-        id: TaskId,
-        window: u64,
-        program: StreamProgram,
-        life: u64,
-        early: bool,
-    ) -> Later {
-        self.exited = true;
-        let taken = std::mem::take(&mut self.held);
-        let mut printed = match program {
-            StreamProgram::Identity => Vec::new(),
-            StreamProgram::Sort | StreamProgram::Head(_) => {
-                taken.iter().map(|record| marked(record, self.stage.letter, life, None)).collect()
-            }
-            StreamProgram::Count => {
-                self.printed += 1;
-                let line = format!("{}#{} k{} counted {}:\n", self.index, self.printed, life, taken.len());
-                vec![line.into()]
-            }
-        };
-        printed.sort();
-        let output = self.route(&printed);
-        let effects = if taken.is_empty() { Vec::new() } else { vec![batch_of(&taken)] };
-        let event = Event::StreamExited { task: id, window, result: Ok(output), early };
-        self.later(at, id, effects, event)
+impl Later {
+    /// Something of the whole process.
+    pub(super) fn of_node(at: u64, event: Event) -> Self {
+        Self { at, task: None, effects: Vec::new(), event, kills: false }
     }
 }
 

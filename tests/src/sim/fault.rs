@@ -44,7 +44,7 @@ pub enum Fault {
         /// How long.
         for_us: u64,
     },
-    /// The process dies and, unless it is for good, starts again with nothing.
+    /// The process dies and, unless it is for good, starts again with nothing but its disk.
     Crash {
         /// Which node.
         node: u16,
@@ -52,6 +52,56 @@ pub enum Fault {
         for_us: Option<u64>,
         /// Its peers are told nothing, as when the machine dies.
         silent: bool,
+        /// What its disks had not synced is lost, from some point on.
+        power: bool,
+    },
+    /// The process dies between two of the next actions that its core asks for.
+    CrashAmidActions {
+        /// Which node.
+        node: u16,
+        /// After so many.
+        actions: u64,
+        /// How long it is away.
+        for_us: u64,
+        /// See [`Fault::Crash`].
+        power: bool,
+    },
+    /// The process stops, is thought dead and replaced; then it wakes up and goes on.
+    Ghost {
+        /// Which node.
+        node: u16,
+        /// After how long it is replaced.
+        replaced_us: u64,
+        /// How long after that it wakes up.
+        wakes_us: u64,
+        /// How long after that it dies at last.
+        dies_us: u64,
+    },
+    /// Nothing can be appended on this node.
+    DiskFull {
+        /// Which node.
+        node: u16,
+        /// How long.
+        for_us: u64,
+    },
+    /// Syncs take this many times longer on this node.
+    SlowDisk {
+        /// Which node.
+        node: u16,
+        /// How many times.
+        times: u64,
+        /// How long.
+        for_us: u64,
+    },
+    /// The next sync on this node fails.
+    SyncFails {
+        /// Which node.
+        node: u16,
+    },
+    /// The process is told to stop in good order, and started again.
+    Drain {
+        /// Which node.
+        node: u16,
     },
     /// All sinks of a stage are this many times slower.
     SlowSinks {
@@ -97,16 +147,6 @@ pub(super) fn random_faults(plan: &mut Plan, rng: &mut Rng) {
         };
         plan.faults.push(Scheduled { at, fault });
     }
-    if plan.ack_committed {
-        // What is received and not committed is what an acknowledgement may get wrong: connections break meanwhile.
-        for _ in 0..rng.within(5, 20) {
-            let (a, b) = two_nodes(plan, rng);
-            plan.faults.push(Scheduled {
-                at: rng.below(400_000.min(plan.heal_us)),
-                fault: Fault::Drop { a, b, late_us: 3_000 },
-            });
-        }
-    }
     if rng.chance(30) {
         random_death(plan, rng, span);
     }
@@ -128,12 +168,13 @@ fn random_death(plan: &mut Plan, rng: &mut Rng, span: u64) {
     let mut at = rng.below(span);
     if rng.chance(25) {
         plan.limits.spill_bytes = 1_000_000_000;
-        plan.faults.push(Scheduled { at, fault: Fault::Crash { node, for_us: None, silent } });
+        plan.faults.push(Scheduled { at, fault: Fault::Crash { node, for_us: None, silent, power: true } });
         return;
     }
     for _ in 0..rng.within(1, 2) {
         let for_us = rng.within(1_000, 5_000_000);
-        plan.faults.push(Scheduled { at, fault: Fault::Crash { node, for_us: Some(for_us), silent } });
+        plan.faults
+            .push(Scheduled { at, fault: Fault::Crash { node, for_us: Some(for_us), silent, power: true } });
         at += for_us + rng.within(1, 3_000_000);
     }
     plan.heal_us = plan.heal_us.max(at);
@@ -155,14 +196,14 @@ fn stay(plan: &mut Plan, rng: &mut Rng) {
     }
 }
 
-fn two_nodes(plan: &Plan, rng: &mut Rng) -> (u16, u16) {
+pub(super) fn two_nodes(plan: &Plan, rng: &mut Rng) -> (u16, u16) {
     let a = rng.index(plan.nodes);
     let b = (a + 1 + rng.index(plan.nodes - 1)) % plan.nodes;
     let small = |node| u16::try_from(node).expect("few nodes");
     (small(a), small(b))
 }
 
-fn sink_stage(plan: &Plan, rng: &mut Rng) -> Option<usize> {
+pub(super) fn sink_stage(plan: &Plan, rng: &mut Rng) -> Option<usize> {
     let is_sink = |&index: &usize| matches!(plan.stages[index].kind, StageKind::Sink { .. });
     let sinks: Vec<usize> = (0..plan.stages.len()).filter(is_sink).collect();
     if sinks.is_empty() { None } else { Some(rng.pick(&sinks)) }
@@ -172,8 +213,14 @@ impl Fault {
     /// How long it lasts, in µs; `None` for what is over at once or stays.
     pub(super) fn lasts(&self) -> Option<u64> {
         match *self {
-            Self::Drop { .. } => None,
-            Self::Pause { for_us, .. } => Some(for_us),
+            Self::Drop { .. }
+            | Self::CrashAmidActions { .. }
+            | Self::Ghost { .. }
+            | Self::SyncFails { .. }
+            | Self::Drain { .. } => None,
+            Self::Pause { for_us, .. } | Self::DiskFull { for_us, .. } | Self::SlowDisk { for_us, .. } => {
+                Some(for_us)
+            }
             Self::Cut { for_us, .. } | Self::Crash { for_us, .. } | Self::SlowSinks { for_us, .. } => for_us,
         }
     }

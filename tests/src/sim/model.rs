@@ -1,13 +1,19 @@
 //! What is true: every record committed to a link, and what became of it. The system under test never sees this.
 
+mod journaled;
+
 use super::check::{Check, Checked, Violation, require};
 use super::plan::{Plan, StageKind, link_id, task_id};
-use super::program::StreamProgram;
+use super::program::{BatchProgram, StreamProgram, is_killer};
 use bytes::Bytes;
+use journaled::EffectWhen;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use worker_core::config::{Graph, TaskId};
-use worker_core::event::{Commit, CommitId, DeadLetter, InputDone, Output};
+use worker_core::event::{Commit, CommitId, DeadLetter, FailureKind, InputDone, Output};
 use worker_proto::{Batch, Epoch, LinkId, Seq};
+
+/// With a journal a link is one for all lives of its sender.
+pub(super) const ONE_LIFE: Epoch = Epoch(0);
 
 /// What an observer of all nodes knows.
 #[derive(Debug)]
@@ -17,6 +23,10 @@ pub(super) struct Model {
     pub(super) tasks: Vec<TaskTruth>,
     /// Where each record that a task is given comes from. Only looked up, never walked.
     origins: HashMap<(TaskId, Bytes), (LinkId, Epoch, Seq)>,
+    journaled: bool,
+    /// How often the process died while a record alone was in flight on its node.
+    pub(super) deaths_alone: BTreeMap<(TaskId, LinkId, Seq), u32>,
+    killers: Vec<Option<BatchProgram>>,
 }
 
 /// One link, all lives of its sender.
@@ -31,6 +41,8 @@ pub(super) struct LinkTruth {
     pub(super) cancelled: bool,
     /// Both ends are on one node: no frames.
     pub(super) local: bool,
+    /// Both ends are on one node, and the receiver may want nothing more.
+    local_cancelled: bool,
 }
 
 /// A link in one life of its sender.
@@ -58,6 +70,10 @@ pub(super) struct Life {
     done: Seq,
     /// Effects are acknowledged downstream through.
     pub(super) finished: Seq,
+    /// With a journal: durable commits of the receiving task cover this much, end included.
+    pub(super) durable_done: Seq,
+    /// With a journal: the highest life of the sender that is durable at the receiver.
+    pub(super) durable_epoch: Epoch,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +100,11 @@ pub(super) struct TaskTruth {
     /// Its end is durable.
     pub(super) ended: bool,
     pub(super) dead: u64,
+    effect_when: EffectWhen,
+    /// Records that were answered and that no commit covers yet.
+    answered: BTreeSet<Bytes>,
+    /// Number of the last commit that is durable.
+    commits_durable: u64,
 }
 
 #[derive(Debug)]
@@ -140,10 +161,39 @@ impl Model {
             truth.local = graph.task(link.from).node == graph.task(link.to).node;
         }
         let early = stages_that_stop_early(plan);
-        let tasks = (0..graph.tasks.len())
-            .map(|at| TaskTruth { stops_early: early[plan.stage_of(task_id(at))], ..TaskTruth::default() })
-            .collect();
-        Self { graph, links, tasks, origins: HashMap::new() }
+        for (truth, link) in links.iter_mut().zip(&graph.links) {
+            truth.local_cancelled = truth.local && early[plan.stage_of(link.to)];
+        }
+        let truth = |at| {
+            let stage = plan.stage_of(task_id(at));
+            let effect_when = match plan.stages[stage].kind {
+                StageKind::Stream { .. } if plan.is_journaled() => EffectWhen::Admitted,
+                StageKind::Records { .. } => EffectWhen::Answered,
+                StageKind::Stream { .. }
+                | StageKind::Source { .. }
+                | StageKind::Batch { .. }
+                | StageKind::Sink { .. } => EffectWhen::Taken,
+            };
+            TaskTruth { stops_early: early[stage], effect_when, ..TaskTruth::default() }
+        };
+        let tasks = (0..graph.tasks.len()).map(truth).collect();
+        let killer = |at| match plan.stages[plan.stage_of(task_id(at))].kind {
+            StageKind::Batch { program, .. } => Some(program),
+            StageKind::Source { .. }
+            | StageKind::Stream { .. }
+            | StageKind::Records { .. }
+            | StageKind::Sink { .. } => None,
+        };
+        let killers = (0..graph.tasks.len()).map(killer).collect();
+        Self {
+            graph,
+            links,
+            tasks,
+            origins: HashMap::new(),
+            journaled: plan.is_journaled(),
+            deaths_alone: BTreeMap::new(),
+            killers,
+        }
     }
 
     pub(super) fn task(&mut self, task: TaskId) -> &mut TaskTruth {
@@ -154,7 +204,13 @@ impl Model {
         &mut self.links[link.0 as usize]
     }
 
+    /// A life of a link's sender as the links' truths are sorted by it.
+    pub(super) fn key(&self, epoch: Epoch) -> Epoch {
+        if self.journaled { ONE_LIFE } else { epoch }
+    }
+
     pub(super) fn life(&mut self, link: LinkId, epoch: Epoch) -> &mut Life {
+        let epoch = self.key(epoch);
         self.links[link.0 as usize].lives.entry(epoch).or_default()
     }
 
@@ -172,7 +228,11 @@ impl Model {
     pub(super) fn given(&mut self, task: TaskId, batch: &Batch) -> Checked {
         for record in batch.iter() {
             let (link, epoch, seq) = self.origin(task, record)?;
+            let name = self.graph.link_name(link);
             let life = self.life(link, epoch);
+            require(seq <= life.pushed, Check::Durable, || {
+                format!("{name}: {seq} was given to a program before its commit was durable")
+            })?;
             life.given = life.given.max(seq);
         }
         Ok(())
@@ -196,7 +256,7 @@ impl Model {
 
     fn effect(&mut self, task: TaskId, record: &[u8], dead: bool) -> Checked {
         let (link, epoch, seq) = self.origin(task, record)?;
-        let receiver_life = self.task(task).life;
+        let (receiver_life, journaled) = (self.task(task).life, self.journaled);
         let name = format!("{} {}", self.graph.link_name(link), seq);
         let life = self.life(link, epoch);
         let at = index(seq).expect("numbers begin at 1");
@@ -204,7 +264,8 @@ impl Model {
             Effect::None => None,
             Effect::Done { receiver_life } | Effect::Dead { receiver_life } => Some(receiver_life),
         };
-        require(earlier != Some(receiver_life), Check::Duplicate, || format!("{name} effected twice"))?;
+        let counts = |life: u64| life == receiver_life || journaled;
+        require(!earlier.is_some_and(counts), Check::Duplicate, || format!("{name} effected twice"))?;
         require(seq > life.last_effect, Check::Order, || {
             format!("{name} effected after {} of that link", life.last_effect)
         })?;
@@ -224,6 +285,9 @@ impl Model {
         let inputs_dead = commit.dead.iter().filter(|letter| letter.origin.is_some());
         for letter in inputs_dead {
             self.dead_letter(task, letter)?;
+        }
+        if self.journaled {
+            self.effects_of_commit(task, commit)?;
         }
         let routed_dead = commit.dead.iter().filter(|letter| letter.origin.is_none()).count();
         let truth = self.task(task);
@@ -245,12 +309,23 @@ impl Model {
             format!("a dead letter names {:?}, it is {seq} of link {link}", letter.origin)
         })?;
         self.task(task).dead += 1;
+        if letter.cause == Some(FailureKind::WorkerDied) {
+            let alone = self.deaths_alone.get(&(task, link, seq)).copied().unwrap_or(0);
+            let kills = self.killers[task.0 as usize].is_some_and(|p| is_killer(p, &letter.record));
+            require(kills || alone >= 3, Check::Condemned, || {
+                format!("{seq} of link {link} kills nobody, and was alone in flight in {alone} deaths")
+            })?;
+        }
+        if self.task(task).effect_when == EffectWhen::Answered {
+            return Ok(());
+        }
         self.effect(task, &letter.record, true)
     }
 
     /// A commit covers inputs: each of them must have been effected in this life of the task.
     fn input_done(&mut self, task: TaskId, input: &InputDone) -> Checked {
         let TaskTruth { life: current, stops_early, .. } = *self.task(task);
+        let journaled = self.journaled;
         let name = self.graph.link_name(input.link);
         let life = self.life(input.link, input.epoch);
         let last = if input.ended { input.through.before() } else { input.through };
@@ -258,7 +333,7 @@ impl Model {
             let effect = index(Seq(seq)).and_then(|i| life.effects.get(i).copied());
             let holds = match effect {
                 Some(Effect::Done { receiver_life } | Effect::Dead { receiver_life }) => {
-                    receiver_life == current
+                    receiver_life == current || journaled
                 }
                 Some(Effect::None) | None => false,
             };
@@ -286,6 +361,7 @@ impl Model {
                 format!("committed {record:?}, the program printed {produced:?}")
             })?;
             let seq = first.plus(offset as u64);
+            let epoch = self.key(epoch);
             let life = self.life(link, epoch);
             require(seq.0 == life.records.len() as u64 + 1, Check::Bytes, || {
                 format!("link {link}: number {seq} given to record {}", life.records.len() + 1)
@@ -310,6 +386,7 @@ impl Model {
     }
 
     fn take_effect(&mut self, task: TaskId, epoch: Epoch, commit: Commit) {
+        self.task(task).commits_durable = commit.id.0;
         let mut needs: BTreeMap<LinkId, Seq> = BTreeMap::new();
         for (first, chunk) in &commit.outputs {
             let last = first.plus(chunk.body.records()).before();
@@ -328,6 +405,9 @@ impl Model {
                 }
             }
         }
+        if self.journaled {
+            return self.inputs_durable(&commit);
+        }
         self.task(task).steps.push_back(Step { inputs: commit.inputs, needs: needs.into_iter().collect() });
         self.settle(task, epoch);
     }
@@ -344,6 +424,7 @@ impl Model {
     /// new life of the sender repeats to a task that has ended.
     pub(super) fn lost(&mut self, link: LinkId, by_sender: Option<Epoch>, records: u64) -> Checked {
         let name = self.graph.link_name(link);
+        require(!self.journaled, Check::LossBound, || format!("{name}: {records} are reported lost"))?;
         self.link(link).reported_lost += records;
         let Some(epoch) = by_sender else { return Ok(()) };
         let (reported, acked) = (self.link(link).reported_lost, self.life(link, epoch).acked);
@@ -397,6 +478,9 @@ impl Model {
 
     /// A receiver answered `Open`: in a new life it begins there.
     pub(super) fn opened(&mut self, link: LinkId, epoch: Epoch, received: Seq) {
+        if self.journaled {
+            return;
+        }
         let life = self.life(link, epoch);
         if life.received == Seq::ZERO {
             life.base = received;
@@ -433,6 +517,7 @@ fn stages_that_stop_early(plan: &Plan) -> Vec<bool> {
             StageKind::Stream { .. }
             | StageKind::Source { .. }
             | StageKind::Batch { .. }
+            | StageKind::Records { .. }
             | StageKind::Sink { .. } => readers.peek().is_some() && readers.all(|reader| early[reader]),
         };
     }

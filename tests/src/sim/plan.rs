@@ -1,13 +1,13 @@
 //! A run before it begins: the pipeline, the network and the faults, all from one seed.
 
-use super::fault::{Fault, Scheduled, random_faults};
-use super::program::{BatchProgram, StreamProgram};
+use super::fault::{Scheduled, random_faults};
+use super::program::{BatchProgram, RecordsProgram, StreamProgram};
 use super::rng::Rng;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 use worker_core::config::{
-    BatchSpec, Graph, Limits, LinkSpec, MaxDead, NodeIx, OnError, Retry, StreamSpec, TaskId, TaskKind,
-    TaskSpec, Window,
+    BatchSpec, Graph, Limits, LinkSpec, MaxDead, NodeIx, OnError, RecordsSpec, Retry, StreamSpec, TaskId,
+    TaskKind, TaskSpec, Window,
 };
 use worker_core::fault::Bug;
 use worker_core::route::{Edge, PartitionBy};
@@ -44,8 +44,10 @@ pub struct Plan {
     pub heal_us: u64,
     /// All nodes are told to drain then, in µs.
     pub drain_at: Option<u64>,
-    /// Tuples are acknowledged when their commit is durable, not when they are received.
-    pub ack_committed: bool,
+    /// What a crash may cost.
+    pub delivery: Delivery,
+    /// Of every node; with [`Delivery::ExactlyOnce`].
+    pub disk: DiskPlan,
     /// So many answers to `Open` say less than was received, as they may: what they leave out is sent again.
     pub understated_percent: u64,
     /// So many connections break while the first frame is under way, which may then arrive after those of the next one.
@@ -54,6 +56,37 @@ pub struct Plan {
     pub bug: Option<Bug>,
     /// A halt of the pipeline is what must happen.
     pub halts: bool,
+}
+
+/// What a crash may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// What was accepted and not finished.
+    Memory,
+    /// Nothing.
+    ExactlyOnce,
+}
+
+/// The disks of all nodes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DiskPlan {
+    /// How long a sync takes, least and most, in µs.
+    pub sync_us: (u64, u64),
+    /// What its driver does wrong, to show that it would be seen.
+    pub bug: Option<DiskBug>,
+}
+
+/// A rule that a journal or a driver breaks, as a planted bug.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskBug {
+    /// A life takes what it finds for durable and does not make it so.
+    RecoveryTrustsCache,
+    /// A sink says that it has written before its file is on stable storage.
+    SinkCommitsFirst,
+    /// The end of an input, and the task's own, is not kept.
+    EndedNotPersisted,
+    /// A checkpoint forgets one output too many.
+    CheckpointDropsOutput,
 }
 
 /// The network between all nodes.
@@ -115,6 +148,17 @@ pub enum StageKind {
         spec: StreamSpec,
         /// Time a record takes, in µs.
         record_us: u64,
+        /// With a journal: in so many percent of its feeds it dies, once a window.
+        dies_percent: u64,
+    },
+    /// A records program.
+    Records {
+        /// Which.
+        program: RecordsProgram,
+        /// Its settings.
+        spec: RecordsSpec,
+        /// Time a record takes, in µs.
+        record_us: u64,
     },
     /// A sink that takes this long for a record, in µs.
     Sink {
@@ -159,7 +203,8 @@ impl Plan {
             faults: Vec::new(),
             heal_us,
             drain_at: None,
-            ack_committed: false,
+            delivery: Delivery::Memory,
+            disk: DiskPlan::default(),
             understated_percent: 0,
             stillborn_percent: rng.pick(&[0, 0, 5, 20]),
             bug: None,
@@ -241,18 +286,15 @@ impl Plan {
     #[must_use]
     pub fn is_mortal(&self, node: u16) -> bool {
         self.stages.iter().filter(|stage| stage.nodes.contains(&node)).all(|stage| match stage.kind {
-            StageKind::Source { .. } | StageKind::Stream { .. } => false,
+            StageKind::Source { .. } | StageKind::Stream { .. } | StageKind::Records { .. } => false,
             StageKind::Batch { .. } | StageKind::Sink { .. } => true,
         })
     }
 
-    /// The node that dies in this run, if one does.
+    /// Whether every task has a journal.
     #[must_use]
-    pub fn mortal(&self) -> Option<u16> {
-        self.faults.iter().find_map(|scheduled| match scheduled.fault {
-            Fault::Crash { node, .. } => Some(node),
-            Fault::Drop { .. } | Fault::Cut { .. } | Fault::Pause { .. } | Fault::SlowSinks { .. } => None,
-        })
+    pub fn is_journaled(&self) -> bool {
+        self.delivery == Delivery::ExactlyOnce
     }
 }
 
@@ -262,6 +304,7 @@ impl StageKind {
             Self::Source { .. } => TaskKind::Source,
             Self::Batch { spec, .. } => TaskKind::Batch(spec.clone()),
             Self::Stream { spec, .. } => TaskKind::Stream(spec.clone()),
+            Self::Records { spec, .. } => TaskKind::Records(spec.clone()),
             Self::Sink { .. } => TaskKind::Sink,
         }
     }
@@ -288,7 +331,7 @@ pub fn batch_spec(max_bytes: u64, max_records: u64, linger_ms: u64) -> BatchSpec
     }
 }
 
-fn random_stages(rng: &mut Rng, nodes: usize) -> Vec<Stage> {
+pub(super) fn random_stages(rng: &mut Rng, nodes: usize) -> Vec<Stage> {
     let mut stages: Vec<Stage> = Vec::new();
     // Sources on few nodes leave others that may die.
     let source_nodes = rng.within(1, 2).min(nodes as u64 - 1);
@@ -321,7 +364,13 @@ fn random_stages(rng: &mut Rng, nodes: usize) -> Vec<Stage> {
     stages
 }
 
-fn push_stage(rng: &mut Rng, stages: &mut Vec<Stage>, from: Vec<usize>, nodes: u64, kind: StageKind) {
+pub(super) fn push_stage(
+    rng: &mut Rng,
+    stages: &mut Vec<Stage>,
+    from: Vec<usize>,
+    nodes: u64,
+    kind: StageKind,
+) {
     let index = u8::try_from(stages.len()).expect("few stages");
     let two = NonZeroUsize::MIN.saturating_add(1);
     let by = match rng.below(4) {
@@ -334,13 +383,13 @@ fn push_stage(rng: &mut Rng, stages: &mut Vec<Stage>, from: Vec<usize>, nodes: u
     stages.push(Stage { letter: char::from(b'a' + index), from, nodes, by, kind });
 }
 
-fn random_from(rng: &mut Rng, stages: usize) -> Vec<usize> {
+pub(super) fn random_from(rng: &mut Rng, stages: usize) -> Vec<usize> {
     let first = rng.index(stages);
     let second = rng.index(stages);
     if first != second && rng.chance(30) { vec![first.min(second), first.max(second)] } else { vec![first] }
 }
 
-fn random_batch(rng: &mut Rng) -> StageKind {
+pub(super) fn random_batch(rng: &mut Rng) -> StageKind {
     let program = match rng.below(8) {
         0 => BatchProgram::Filter(3),
         1 => BatchProgram::Multiply(rng.within(2, 3)),
@@ -352,7 +401,7 @@ fn random_batch(rng: &mut Rng) -> StageKind {
     StageKind::Batch { program, spec, cost_us: (rng.pick(&[50, 2_000]), rng.pick(&[1, 100])) }
 }
 
-fn random_stream(rng: &mut Rng) -> StageKind {
+pub(super) fn random_stream(rng: &mut Rng) -> StageKind {
     let program = match rng.below(6) {
         0 => StreamProgram::Head(rng.within(1, 30)),
         1 => StreamProgram::Count,
@@ -369,5 +418,6 @@ fn random_stream(rng: &mut Rng) -> StageKind {
         program,
         spec: StreamSpec { window, early_exit_is_done, replay_bytes: u64::MAX },
         record_us: rng.pick(&[1, 500]),
+        dies_percent: 0,
     }
 }

@@ -1,7 +1,8 @@
 //! The loop around one core: inputs in, actions out, done at once or put on the clock.
 
 use super::NodeEnd;
-use super::check::{Check, Checked, require};
+use super::check::{Check, Checked, Violation, require};
+use super::disk::Entry;
 use super::driver::Later;
 use super::model::LinkTruth;
 use super::plan::StageKind;
@@ -46,7 +47,20 @@ impl World {
     pub(super) fn drain_actions(&mut self, node: usize) -> Checked {
         while let Some(action) = self.nodes[node].core.as_mut().and_then(worker_core::Node::poll_action) {
             self.trace.note(self.now, format_args!("node {node} {action:?}"));
+            if self.nodes[node].ghost {
+                self.perform_as_ghost(node, action)?;
+                continue;
+            }
+            self.check_admission(node, &action)?;
             self.perform(node, action)?;
+            if let Some((actions, for_us, power)) = self.nodes[node].fuse.take() {
+                if actions == 0 {
+                    self.die(node, false, power)?;
+                    self.restart_at(node, self.now + for_us);
+                } else if self.nodes[node].core.is_some() {
+                    self.nodes[node].fuse = Some((actions - 1, for_us, power));
+                }
+            }
         }
         Ok(())
     }
@@ -56,7 +70,19 @@ impl World {
             Action::Dial { conn, peer } => self.dial(node, conn, usize::from(peer.0)),
             Action::Wake { conn } => self.nodes[node].wakes.push_back(conn),
             Action::Close { conn } => self.begin_close(node, conn)?,
+            Action::Persist { task, commit } if self.plan.is_journaled() => {
+                self.append(node, task, commit)?
+            }
             Action::Persist { task, commit } => self.persist(node, task, &commit)?,
+            Action::Note { task, attempt } => self.add_entry(node, task, Entry::Note(attempt))?,
+            Action::Acknowledged { link, through } => self.release(node, link, through)?,
+            Action::Load { link, first_seq, records, .. } if self.plan.is_journaled() => {
+                self.load_back(node, link, first_seq, records)?;
+            }
+            Action::Store { link, .. } if self.plan.is_journaled() => {
+                let name = self.model.graph.link_name(link);
+                return Err(Violation::new(Check::Driver, format!("{name}: a store beside the journal")));
+            }
             Action::Store { link, first_seq, batch } => {
                 let at = self.now + self.plan.store_us;
                 let later = self.nodes[node].driver.store(at, link, first_seq, batch);
@@ -77,7 +103,7 @@ impl World {
                 self.model.lost(link, by_sender, records)?;
                 self.stats.lost += records;
             }
-            Action::Report(_) | Action::Note { .. } | Action::Acknowledged { .. } => {}
+            Action::Report(_) => {}
             Action::Halt { error } => self.end(node, NodeEnd::Halted(error))?,
             Action::Finished => self.end(node, NodeEnd::Finished)?,
             Action::Run(_)
@@ -108,13 +134,13 @@ impl World {
                 require(runs <= slots, Check::Slots, || format!("{runs} children on {slots} slots"))?;
                 vec![later]
             }
-            Action::StreamStart { task, .. } => {
-                driver.stream_start(now, task)?;
-                Vec::new()
+            Action::StreamStart { task, window, replay } => {
+                let kept = if replay { Some(self.disks[node].task(task)?.window(window)) } else { None };
+                driver.stream_start(now, task, window, kept, &mut self.rng)?
             }
             Action::StreamFeed { task, window, batch } => {
                 self.model.given(task, &batch)?;
-                driver.feed(now, task, window, &batch)?
+                driver.feed(now, task, window, &batch, &mut self.rng)?
             }
             Action::StreamClose { task, window } => {
                 driver.stream_close(now, task, window)?.into_iter().collect()
@@ -130,26 +156,25 @@ impl World {
                 let times = self.slow[self.plan.stage_of(task)];
                 let at = driver.write(now, task, &batches, times)?;
                 let task_now = Some((task, driver.generation(task)));
-                vec![Later {
-                    at,
-                    task: task_now,
-                    effects: batches,
-                    event: Event::Written { task, work, mark: None },
-                }]
+                let event = Event::Written { task, work, mark: None };
+                vec![Later { task: task_now, effects: batches, ..Later::of_node(at, event) }]
             }
             Action::CloseSink { task } => {
                 let task_now = Some((task, driver.generation(task)));
-                vec![Later {
-                    at: now + 1,
-                    task: task_now,
-                    effects: Vec::new(),
-                    event: Event::SinkClosed { task },
-                }]
+                vec![Later { task: task_now, ..Later::of_node(now + 1, Event::SinkClosed { task }) }]
             }
-            Action::RecordsStart { .. }
-            | Action::Request { .. }
-            | Action::RecordsTick { .. }
-            | Action::RecordsEnd { .. } => Vec::new(),
+            Action::RecordsStart { task, .. } => {
+                driver.records_start(now, task)?;
+                Vec::new()
+            }
+            Action::Request { task, life, link, first_seq, batch } => {
+                self.model.given(task, &batch)?;
+                driver.request(now, task, life, (link, first_seq), &batch, &mut self.rng)?
+            }
+            Action::RecordsTick { task, life } => {
+                driver.records_tick(now, task, life, &mut self.rng)?.into_iter().collect()
+            }
+            Action::RecordsEnd { task, life } => driver.records_end(now, task, life)?.into_iter().collect(),
             Action::Note { .. }
             | Action::Acknowledged { .. }
             | Action::Dial { .. }
@@ -170,7 +195,7 @@ impl World {
         Ok(())
     }
 
-    fn later(&mut self, node: usize, later: Later) {
+    pub(super) fn later(&mut self, node: usize, later: Later) {
         let life = self.nodes[node].life;
         self.at(later.at, Ev::Later { node, life, later });
     }
@@ -190,24 +215,32 @@ impl World {
         } else {
             // Each on its own time: a later commit may be durable before an earlier one.
             let at = self.now + 1 + self.rng.below(self.plan.persist_us);
-            self.later(node, Later { at, task: None, effects: Vec::new(), event });
+            self.later(node, Later::of_node(at, event));
         }
         Ok(())
     }
 
     /// What the observer learns, and the driver notes, before the core hears of something.
-    pub(super) fn before_input(&mut self, node: usize, later: &Later) -> Checked {
+    pub(super) fn before_input(&mut self, node: usize, mut later: Later) -> Checked<Later> {
+        let answers = matches!(later.event, Event::RecordsAnswered { .. });
         if let Some((task, _)) = later.task {
             for batch in &later.effects {
-                self.model.effected(task, batch)?;
+                if answers {
+                    self.model.answered(task, batch);
+                } else {
+                    self.model.effected(task, batch)?;
+                }
                 self.last_effect_us[task.0 as usize] = self.now;
             }
         }
         let epoch = Epoch(self.nodes[node].config.incarnation.0);
-        match &later.event {
+        match &mut later.event {
             Event::RunDone { task, .. } => self.nodes[node].driver.run_ended(*task),
-            Event::Written { task, .. } => {
-                self.nodes[node].driver.written(*task);
+            Event::Written { task, mark, .. } => {
+                let batches = self.nodes[node].driver.written(*task);
+                if self.plan.is_journaled() {
+                    *mark = Some(super::fold::position(self.write_file(node, *task, &batches)?));
+                }
             }
             Event::Persisted { task, commit } => self.model.persisted(*task, epoch, *commit),
             Event::Stored { link, first_seq, .. } => {
@@ -236,7 +269,7 @@ impl World {
             | Event::StorageFull { .. }
             | Event::Drain => {}
         }
-        Ok(())
+        Ok(later)
     }
 
     /// Notes what a task's driver hands over, and stores a part of it outside as drivers do with large output.
@@ -247,6 +280,7 @@ impl World {
             Event::RunDone { task, result: Ok(output), .. }
             | Event::StreamExited { task, result: Ok(output), .. }
             | Event::StreamOutput { task, output, .. }
+            | Event::RecordsAnswered { task, output, .. }
             | Event::SourceRead { task, output } => (*task, output),
             Event::Dialed { .. }
             | Event::Frame { .. }
@@ -259,7 +293,6 @@ impl World {
             | Event::SinkClosed { .. }
             | Event::SinkReaderGone { .. }
             | Event::TaskFailed { .. }
-            | Event::RecordsAnswered { .. }
             | Event::RecordsFailed { .. }
             | Event::StorageFull { .. }
             | Event::Persisted { .. }
@@ -282,8 +315,18 @@ impl World {
     /// I7: what a node holds, by its own count and by what the observer sees, stays within its budgets.
     fn check_budgets(&mut self, node: usize) -> Checked {
         let Some(core) = &self.nodes[node].core else { return Ok(()) };
+        if self.nodes[node].ghost {
+            return Ok(());
+        }
         let limits = self.plan.limits;
         let mut budget: u64 = self.own_tasks(node).map(|task| self.task_budget(task)).sum();
+        if self.plan.is_journaled() {
+            // Half a budget of outputs may wait to be durable, and what was begun before that adds to it.
+            budget += self
+                .own_tasks(node)
+                .map(|task| limits.outbox_bytes / 2 + 5 * self.largest_commit[task.0 as usize])
+                .sum::<u64>();
+        }
         for (truth, spec) in self.model.links.iter().zip(&self.model.graph.links) {
             let is_here = |task| usize::from(self.model.graph.task(task).node.0) == node;
             if is_here(spec.from) {
@@ -318,6 +361,7 @@ impl World {
         match &self.plan.stages[self.plan.stage_of(task)].kind {
             StageKind::Batch { spec, .. } => 2 * (spec.max_bytes + RECORD_BYTES_MAX),
             StageKind::Stream { .. } => 1024 * 1024 + 256 * 1024,
+            StageKind::Records { spec, .. } => 2 * (spec.in_flight_bytes + RECORD_BYTES_MAX),
             StageKind::Sink { .. } | StageKind::Source { .. } => 0,
         }
     }
@@ -332,7 +376,11 @@ impl World {
                 self.flush_last(conn, node)?;
             }
         }
-        if state == NodeEnd::Finished {
+        let drained = self.plan.is_journaled() && self.nodes[node].draining;
+        if drained {
+            self.restart_soon(node);
+        }
+        if state == NodeEnd::Finished && !drained {
             let left = self.nodes[node].driver.left_behind();
             let uncommitted: usize = self.own_tasks(node).map(|task| self.model.uncommitted(task)).sum();
             require(left == 0, Check::Store, || {
@@ -359,27 +407,39 @@ impl World {
     }
 
     /// The process dies at once; a write that was under way may have reached the outside in part.
-    pub(super) fn die(&mut self, node: usize, silent: bool) -> Checked {
+    pub(super) fn die(&mut self, node: usize, silent: bool, power: bool) -> Checked {
         if self.nodes[node].core.take().is_none() {
             return Ok(());
         }
         for (task, batches) in self.nodes[node].driver.interrupted_writes() {
             for batch in batches {
                 let written: Batch = batch.slice(0..self.rng.index(batch.len() + 1));
-                self.model.effected(task, &written)?;
+                if self.plan.is_journaled() {
+                    let file = &mut self.disks[node].task(task)?.file;
+                    file.extend(written.iter().map(bytes::Bytes::copy_from_slice));
+                    if written.len() < batch.len() {
+                        break;
+                    }
+                } else {
+                    self.model.effected(task, &written)?;
+                }
             }
         }
-        self.trace.note(self.now, format_args!("node {node} dies"));
+        self.trace.note(self.now, format_args!("node {node} dies, with its power: {power}"));
         let process = &mut self.nodes[node];
         process.state = NodeEnd::Down;
         process.life += 1;
         process.deaths += 1;
         process.paused = false;
+        process.fuse = None;
         process.inputs.clear();
         process.wakes.clear();
         self.forget_backlog(node);
-        self.model.process_died(super::world::small(node));
         self.hang_up(node, Some(silent));
+        if self.plan.is_journaled() {
+            return self.forget_process(node, power);
+        }
+        self.model.process_died(super::world::small(node));
         Ok(())
     }
 }

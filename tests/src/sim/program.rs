@@ -24,6 +24,8 @@ pub enum BatchProgram {
     Chance(u64),
     /// Always fails.
     FailAlways,
+    /// The worker itself dies whenever the input has a record whose hash is a multiple of this.
+    KillOn(u64),
 }
 
 /// A stream stage's program.
@@ -37,18 +39,39 @@ pub enum StreamProgram {
     Count,
     /// Exits after this many records.
     Head(u64),
+    /// Prints each record as it comes, and all of them, sorted, at its end.
+    Both,
+    /// Prints each record as it comes, in a way that never is the same twice.
+    Unsteady,
 }
 
-/// The records that `record` becomes in stage `letter`, made by life `life` of the task; poison is not looked at.
+/// A records stage's program: for each record the record and how often its key was seen, and totals at its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordsProgram {
+    /// Just that.
+    Count,
+    /// Answers `fail` to a record whose hash is a multiple of this.
+    Fail(u64),
+    /// Dies of a record whose hash is a multiple of this.
+    DieOn(u64),
+    /// Dies in this many percent of its answers.
+    Chance(u64),
+}
+
+/// The records that `record` becomes in stage `letter`, with a mark of the run or life that makes them; poison is not looked
+/// at.
 #[must_use]
-pub fn outputs_of(program: BatchProgram, record: &[u8], letter: char, life: u64) -> Vec<Bytes> {
+pub fn outputs_of(program: BatchProgram, record: &[u8], letter: char, mark: &str) -> Vec<Bytes> {
     let copies = match program {
-        BatchProgram::Identity | BatchProgram::FailOn(_) | BatchProgram::Chance(_) => 1,
+        BatchProgram::Identity
+        | BatchProgram::FailOn(_)
+        | BatchProgram::KillOn(_)
+        | BatchProgram::Chance(_) => 1,
         BatchProgram::Filter(one_in) => u64::from(!weight(record).is_multiple_of(one_in)),
         BatchProgram::Multiply(copies) => copies,
         BatchProgram::FailAlways => 0,
     };
-    (0..copies).map(|copy| marked(record, letter, life, (copies > 1).then_some(copy))).collect()
+    (0..copies).map(|copy| marked(record, letter, mark, (copies > 1).then_some(copy))).collect()
 }
 
 /// Whether `program` fails on this record for certain.
@@ -60,18 +83,55 @@ pub fn is_poison(program: BatchProgram, record: &[u8]) -> bool {
         BatchProgram::Identity
         | BatchProgram::Filter(_)
         | BatchProgram::Multiply(_)
+        | BatchProgram::KillOn(_)
         | BatchProgram::Chance(_) => false,
     }
 }
 
+/// Whether the worker dies of this record in `program`.
+#[must_use]
+pub fn is_killer(program: BatchProgram, record: &[u8]) -> bool {
+    matches!(program, BatchProgram::KillOn(one_in) if weight(record).is_multiple_of(one_in))
+}
+
+/// `record` with the step of a records stage: how often its key was seen.
+#[must_use]
+pub fn counted(record: &[u8], letter: char, count: u64) -> Bytes {
+    marked(record, letter, &format!("<={count}>"), None)
+}
+
+/// What a records stage says of a key at its end.
+#[must_use]
+pub fn total(task: usize, key: &[u8], count: u64) -> Bytes {
+    format!("total{task} {} {count}:\n", String::from_utf8_lossy(key)).into()
+}
+
+/// The key of a record: its second field.
+#[must_use]
+pub fn key_of(record: &[u8]) -> Bytes {
+    let key = record.split(|&b| b == b' ').nth(1).unwrap_or_default();
+    Bytes::copy_from_slice(key)
+}
+
+/// The record without what differs from run to run.
+#[must_use]
+pub fn stable(record: &[u8]) -> Bytes {
+    let mut inside = false;
+    let kept = record.iter().filter(|&&byte| {
+        inside |= byte == b'<';
+        let keep = !inside;
+        inside &= byte != b'>';
+        keep
+    });
+    kept.copied().collect()
+}
+
 /// `record` with one more step on its path.
 #[must_use]
-pub fn marked(record: &[u8], letter: char, life: u64, copy: Option<u64>) -> Bytes {
+pub fn marked(record: &[u8], letter: char, mark: &str, copy: Option<u64>) -> Bytes {
     let mut out = record.strip_suffix(b"\n").unwrap_or(record).to_vec();
     out.push(u8::try_from(letter).unwrap_or(b'?'));
-    if life > 0 {
-        out.extend_from_slice(format!("'{life}").as_bytes());
-    }
+    out.extend_from_slice(mark.as_bytes());
     if let Some(copy) = copy {
         out.extend_from_slice(copy.to_string().as_bytes());
     }
@@ -94,7 +154,7 @@ pub fn batch_of(records: &[Bytes]) -> Batch {
 }
 
 /// A hash of the record that does not change on its path: of all before the colon.
-fn weight(record: &[u8]) -> u64 {
+pub(super) fn weight(record: &[u8]) -> u64 {
     let stable = record.split(|&b| b == b':').next().unwrap_or(record);
     let hash = stable.iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, &byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)

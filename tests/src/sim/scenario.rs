@@ -1,7 +1,7 @@
 //! Runs by name.
 
 use super::fault::{Fault, Scheduled};
-use super::plan::{Net, Plan, Stage, StageKind, batch_spec};
+use super::plan::{Delivery, DiskPlan, Net, Plan, Stage, StageKind, batch_spec};
 use super::program::BatchProgram;
 use std::time::Duration;
 use worker_core::config::{Limits, Retry};
@@ -67,7 +67,10 @@ pub fn three_nodes(program: BatchProgram) -> Plan {
 #[must_use]
 pub fn dead_for_good() -> Plan {
     let mut plan = three_nodes(BatchProgram::Identity);
-    plan.faults.push(Scheduled { at: 5_000, fault: Fault::Crash { node: 2, for_us: None, silent: false } });
+    plan.faults.push(Scheduled {
+        at: 5_000,
+        fault: Fault::Crash { node: 2, for_us: None, silent: false, power: true },
+    });
     plan
 }
 
@@ -75,7 +78,7 @@ pub fn dead_for_good() -> Plan {
 #[must_use]
 pub fn restarted_source() -> Plan {
     let mut plan = three_nodes(BatchProgram::Identity);
-    let fault = Fault::Crash { node: 0, for_us: Some(500_000), silent: false };
+    let fault = Fault::Crash { node: 0, for_us: Some(500_000), silent: false, power: true };
     plan.faults.push(Scheduled { at: 50_000, fault });
     plan.halts = true;
     plan
@@ -118,7 +121,8 @@ fn quiet_plan(nodes: usize, stages: Vec<Stage>, limits: Limits) -> Plan {
         faults: Vec::new(),
         heal_us: 0,
         drain_at: None,
-        ack_committed: false,
+        delivery: Delivery::Memory,
+        disk: DiskPlan::default(),
         understated_percent: 0,
         stillborn_percent: 0,
         bug: None,

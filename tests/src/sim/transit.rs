@@ -18,7 +18,10 @@ impl World {
         let conn = self.conns.len();
         self.conns.push(Conn::new(node, lives.0, id, peer, lives.1, self.now));
         self.nodes[node].conns.insert(id, conn);
-        if self.is_cut(node, peer) {
+        if self.nodes[node].ghost {
+            self.wire.is_ghost(conn);
+        }
+        if self.is_cut(self.nodes[node].home, peer) {
             let at = self.now + DIAL_TIMEOUT_US;
             self.at(at, Ev::Closed { conn, end: DIALER, why: "the dial timed out" });
         } else {
@@ -41,6 +44,10 @@ impl World {
         let peer = self.conns[conn].ends[ACCEPTOR].node;
         let at = self.now + self.latency();
         if self.nodes[peer].state != NodeEnd::Up {
+            if self.plan.is_journaled() && self.nodes[peer].state == NodeEnd::Finished {
+                // Somebody still needs to hear how far it came.
+                self.restart_soon(peer);
+            }
             self.at(at, Ev::Closed { conn, end: DIALER, why: "connection refused" });
             return Ok(());
         }
@@ -150,7 +157,8 @@ impl World {
         loop {
             let (from, node) = (self.conns[conn].ends[1 - to].node, self.conns[conn].ends[to].node);
             let Some(due) = self.conns[conn].ways[1 - to].next_due() else { return Ok(()) };
-            if due > self.now || self.cuts[from][node] > 0 || self.nodes[node].paused {
+            let cuts = self.cuts[self.nodes[from].home][self.nodes[node].home];
+            if due > self.now || cuts > 0 || self.nodes[node].paused {
                 return Ok(());
             }
             if to == ACCEPTOR {
@@ -279,13 +287,35 @@ impl World {
             Fault::Drop { a, b, late_us } => self.drop_between(usize::from(a), usize::from(b), late_us),
             Fault::Cut { from, to, .. } => self.cuts[usize::from(from)][usize::from(to)] += 1,
             Fault::Pause { node, .. } => self.nodes[usize::from(node)].paused = true,
-            Fault::Crash { node, silent, for_us } => {
+            Fault::Crash { node, silent, for_us, power } => {
                 let others_ended =
                     self.nodes.iter().any(|n| matches!(n.state, NodeEnd::Finished | NodeEnd::Halted(_)));
-                if others_ended && for_us.is_some() {
+                if others_ended && for_us.is_some() && !self.plan.is_journaled() {
                     return Ok(());
                 }
-                self.die(usize::from(node), silent)?;
+                self.die(usize::from(node), silent, power)?;
+            }
+            Fault::CrashAmidActions { node, actions, for_us, power } => {
+                self.nodes[usize::from(node)].fuse = Some((actions, for_us, power));
+            }
+            Fault::Ghost { node, replaced_us, wakes_us, dies_us } => {
+                let node = usize::from(node);
+                let process = &mut self.nodes[node];
+                if process.core.is_some() && !process.paused {
+                    process.paused = true;
+                    let life = process.life;
+                    self.at(self.now + replaced_us, Ev::Replace { node, life, wakes_us, dies_us });
+                }
+            }
+            Fault::DiskFull { node, .. } => self.disk_full(usize::from(node), true)?,
+            Fault::SlowDisk { node, times, .. } => self.disks[usize::from(node)].times = times,
+            Fault::SyncFails { node } => self.disks[usize::from(node)].sync_fails = true,
+            Fault::Drain { node } => {
+                let process = &mut self.nodes[usize::from(node)];
+                if process.core.is_some() && !process.paused {
+                    process.draining = true;
+                    self.input(usize::from(node), worker_core::event::Event::Drain)?;
+                }
             }
             Fault::SlowSinks { stage, times, .. } => self.slow[stage] = times,
         }
@@ -315,14 +345,24 @@ impl World {
     pub(super) fn end_fault(&mut self, fault: &Fault) -> Checked {
         self.trace.note(self.now, format_args!("end of fault {fault:?}"));
         match *fault {
-            Fault::Drop { .. } => Ok(()),
+            Fault::Drop { .. }
+            | Fault::CrashAmidActions { .. }
+            | Fault::Ghost { .. }
+            | Fault::SyncFails { .. }
+            | Fault::Drain { .. } => Ok(()),
+            Fault::DiskFull { node, .. } => self.disk_full(usize::from(node), false),
+            Fault::SlowDisk { node, .. } => {
+                self.disks[usize::from(node)].times = 1;
+                Ok(())
+            }
             Fault::Cut { from, to, .. } => {
                 self.cuts[usize::from(from)][usize::from(to)] -= 1;
                 self.deliver_all()
             }
             Fault::Pause { node, .. } => self.resume(usize::from(node)),
             Fault::Crash { node, .. } => {
-                if self.nodes[usize::from(node)].state == NodeEnd::Down {
+                let process = &self.nodes[usize::from(node)];
+                if process.state == NodeEnd::Down && !process.comes_back {
                     self.start(usize::from(node))?;
                 }
                 Ok(())

@@ -15,6 +15,10 @@ impl World {
     pub(super) fn judge(&mut self) -> Checked {
         self.check_everything_arrived()?;
         self.check_everybody_ended()?;
+        if self.plan.is_journaled() {
+            self.check_dead()?;
+            return self.check_results();
+        }
         self.check_loss_is_bounded()?;
         self.check_retry_traffic()
     }
@@ -30,7 +34,8 @@ impl World {
             let receiver = self.model.graph.links[at].to;
             let exempt = truth.cancelled || self.stops_early(receiver) || !self.can_go_on(receiver);
             // What went through a process that died is looked at from end to end, in `check_loss_is_bounded`.
-            if exempt || !self.is_alive(from) || self.nodes[from].deaths + self.nodes[to].deaths > 0 {
+            let may_lose = self.nodes[from].deaths + self.nodes[to].deaths > 0 && !self.plan.is_journaled();
+            if exempt || !self.is_alive(from) || may_lose {
                 continue;
             }
             let Some(life) = self.present_life(from, link_id(at)) else { continue };
@@ -53,8 +58,13 @@ impl World {
             let node = self.node_of(task);
             let is_source =
                 matches!(self.plan.stages[self.plan.stage_of(task)].kind, StageKind::Source { .. });
-            if is_source && self.can_go_on(task) && self.nodes[node].deaths == 0 {
-                require(self.nodes[node].driver.source_is_done(task), Check::Drain, || {
+            if is_source && self.can_go_on(task) && (self.nodes[node].deaths == 0 || self.plan.is_journaled())
+            {
+                let ended = match self.disks.get(node) {
+                    Some(disk) => disk.tasks[&task].has_ended(),
+                    None => self.nodes[node].driver.source_is_done(task),
+                };
+                require(ended, Check::Drain, || {
                     format!(
                         "source {} was not read to its end{}",
                         self.model.graph.task(task).name,
@@ -68,13 +78,14 @@ impl World {
 
     /// Every process that can end has ended.
     fn check_everybody_ended(&self) -> Checked {
-        if self.nodes.iter().any(|node| node.state == NodeEnd::Down) {
+        let down = |node: &super::world::Process| node.state == NodeEnd::Down && !node.ghost;
+        if self.nodes.iter().any(down) && !self.plan.is_journaled() {
             return Ok(());
         }
         // A new life cannot be told what was finished with the old one by a process that is gone.
-        let died = self.nodes.iter().any(|node| node.deaths > 0);
+        let died = self.nodes.iter().any(|node| node.deaths > 0) && !self.plan.is_journaled();
         let somebody_left_early = died && self.nodes.iter().any(|node| node.core.is_none());
-        for (at, node) in self.nodes.iter().enumerate() {
+        for (at, node) in self.nodes.iter().take(self.plan.nodes).enumerate() {
             let ended = match node.state {
                 NodeEnd::Finished => true,
                 NodeEnd::Halted(_) => self.plan.halts,
@@ -139,10 +150,11 @@ impl World {
             .collect();
         let wants = |&&reader: &&usize| !self.plan.tasks_of(reader).any(|task| self.stops_early(task));
         let some_life_made_it = |made_in: u64| {
+            let mark = if made_in > 0 { format!("'{made_in}") } else { String::new() };
             let outputs = match stage.kind {
-                StageKind::Batch { program, .. } => outputs_of(program, record, stage.letter, made_in),
-                StageKind::Stream { .. } => vec![marked(record, stage.letter, made_in, None)],
-                StageKind::Source { .. } | StageKind::Sink { .. } => Vec::new(),
+                StageKind::Batch { program, .. } => outputs_of(program, record, stage.letter, &mark),
+                StageKind::Stream { .. } => vec![marked(record, stage.letter, &mark, None)],
+                StageKind::Source { .. } | StageKind::Records { .. } | StageKind::Sink { .. } => Vec::new(),
             };
             outputs
                 .iter()
@@ -161,10 +173,6 @@ impl World {
 
     /// I8e: what was sent is at most what there was, and one window for each time the link was opened.
     fn check_retry_traffic(&self) -> Checked {
-        // Where a commit acknowledges, a new life of the receiver is sent all that the old one had not committed.
-        if self.plan.ack_committed {
-            return Ok(());
-        }
         for (at, truth) in self.model.links.iter().enumerate() {
             let traffic = self.wire.traffic(link_id(at));
             let offered: u64 =
@@ -185,11 +193,11 @@ impl World {
     }
 
     fn present_life(&self, node: usize, link: LinkId) -> Option<&Life> {
-        let epoch = Epoch(self.nodes[node].config.incarnation.0);
+        let epoch = self.model.key(Epoch(self.nodes[node].config.incarnation.0));
         self.model.links[link.0 as usize].lives.get(&epoch)
     }
 
-    fn node_of(&self, task: TaskId) -> usize {
+    pub(super) fn node_of(&self, task: TaskId) -> usize {
         usize::from(self.model.graph.task(task).node.0)
     }
 
@@ -209,7 +217,7 @@ impl World {
     }
 
     /// Nobody reads on from this task, or it does not read on itself.
-    fn stops_early(&self, task: TaskId) -> bool {
+    pub(super) fn stops_early(&self, task: TaskId) -> bool {
         self.model.tasks[task.0 as usize].stops_early
     }
 
@@ -218,6 +226,9 @@ impl World {
         let mut text = String::new();
         for (at, node) in self.nodes.iter().enumerate() {
             if let Some(core) = &node.core {
+                for task in core.status().tasks.iter().filter(|task| !task.done) {
+                    text.push_str(&format!("\n  node {at}: {task:?}"));
+                }
                 for stall in core.stalls() {
                     text.push_str(&format!("\n  node {at}: {stall:?}"));
                 }

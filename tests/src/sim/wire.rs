@@ -2,7 +2,7 @@
 
 use super::check::{Check, Checked, require};
 use super::model::Model;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use worker_proto::frame::{Ack, BatchFrame, End, Open, Opened, RefusedWhy, Welcome};
 use worker_proto::{ConnNo, Epoch, Frame, Incarnation, LinkId, Seq};
 
@@ -16,8 +16,10 @@ pub(super) struct Wire {
     newest: BTreeMap<(String, String, Incarnation), Number>,
     /// Bytes of cost sent on each link, and how often it was opened.
     traffic: BTreeMap<LinkId, Traffic>,
-    /// Acknowledgements are due when received, not when committed.
-    acks_when_received: bool,
+    /// Acknowledgements are due when committed, not when received.
+    journaled: bool,
+    /// Connections of processes that were replaced.
+    ghosts: BTreeSet<usize>,
 }
 
 /// Orders the connections of a node's processes.
@@ -50,8 +52,13 @@ pub(super) struct Traffic {
 }
 
 impl Wire {
-    pub(super) fn new(acks_when_received: bool) -> Self {
-        Self { acks_when_received, ..Self::default() }
+    pub(super) fn new(journaled: bool) -> Self {
+        Self { journaled, ..Self::default() }
+    }
+
+    /// One end of a connection is a process that was replaced: what it says must be true, but it need not say it.
+    pub(super) fn is_ghost(&mut self, conn: usize) {
+        self.ghosts.insert(conn);
     }
 
     /// The dialling end of `conn` pulled a frame to send.
@@ -85,7 +92,7 @@ impl Wire {
         require(*first_seq == sender.cursor.next(), Check::Order, || {
             format!("{name}: sent {first_seq} behind {}", sender.cursor)
         })?;
-        require(last <= life.pushed, Check::FalseAck, || {
+        require(last <= life.pushed, Check::Durable, || {
             format!("{name}: {last} left before its commit was durable")
         })?;
         let left = sender.credit.saturating_sub(sender.used);
@@ -120,7 +127,16 @@ impl Wire {
             Frame::Opened(opened) => {
                 let Opened { link, epoch, committed, received, finished, .. } = *opened;
                 model.opened(link, epoch, received);
-                self.receivers.retain(|(_, other), _| *other != link);
+                let is_ghost = self.ghosts.contains(&conn);
+                if self.journaled && !is_ghost {
+                    let known = model.life(link, epoch).durable_epoch;
+                    require(known == epoch, Check::Fence, || {
+                        let name = model.graph.link_name(link);
+                        format!("{name}: life {epoch} is let in, {known} is durable")
+                    })?;
+                }
+                let ghosts = &self.ghosts;
+                self.receivers.retain(|(c, other), _| *other != link || is_ghost || ghosts.contains(c));
                 self.receivers.insert((conn, link), Receiver { epoch, acked: committed, finished });
                 self.claims_hold(link, epoch, committed, finished, model)
             }
@@ -167,10 +183,16 @@ impl Wire {
         let name = model.graph.link_name(link);
         let to = model.graph.link(link).to;
         let receiver = &model.tasks[to.0 as usize];
-        let lenient = receiver.stops_early || receiver.ended;
+        let (lenient, done_early) =
+            (receiver.stops_early || receiver.ended, receiver.stops_early && receiver.ended);
         let outputs_cancelled =
             (0..model.links.len()).any(|at| model.graph.links[at].from == to && model.links[at].cancelled);
         let life = model.life(link, epoch);
+        if self.journaled {
+            return require(through.max(finished) <= life.durable_done || done_early, Check::Durable, || {
+                format!("{name}: acknowledges {through}, durable is {}", life.durable_done)
+            });
+        }
         require(through <= life.received, Check::FalseAck, || {
             format!("{name}: acknowledges {through}, received is {}", life.received)
         })?;
@@ -184,7 +206,9 @@ impl Wire {
         match frame {
             Frame::Opened(opened) => {
                 let Opened { link, epoch, committed, received, credit, .. } = *opened;
-                self.senders.retain(|(_, other), _| *other != link);
+                let ghosts = &self.ghosts;
+                let is_ghost = ghosts.contains(&conn);
+                self.senders.retain(|(c, other), _| *other != link || is_ghost || ghosts.contains(c));
                 self.senders.insert((conn, link), Sender { epoch, cursor: received, credit, used: 0 });
                 self.traffic.entry(link).or_default().opens += 1;
                 model.acked(link, epoch, committed);
@@ -239,7 +263,7 @@ impl Wire {
             | Frame::Pong(_)
             | Frame::GoAway(_) => return,
         };
-        if self.receivers.contains_key(&(conn, link)) {
+        if self.receivers.contains_key(&(conn, link)) && !self.ghosts.contains(&conn) {
             let life = model.life(link, epoch);
             if first <= life.received.next() {
                 life.received = life.received.max(last);
@@ -254,6 +278,9 @@ impl Wire {
         loading: impl Fn(LinkId) -> bool,
         model: &mut Model,
     ) -> Checked {
+        if self.ghosts.contains(&conn) {
+            return Ok(());
+        }
         for (&(_, link), sender) in self.senders.range((conn, LinkId(0))..=(conn, LinkId(u32::MAX))) {
             let cancelled = model.link(link).cancelled;
             let name = model.graph.link_name(link);
@@ -274,14 +301,18 @@ impl Wire {
 
     /// The accepting end of `conn` has room and sends nothing: no acknowledgement may be due.
     pub(super) fn acceptor_idle(&self, conn: usize, model: &mut Model) -> Checked {
+        if self.ghosts.contains(&conn) {
+            return Ok(());
+        }
         for (&(_, link), receiver) in self.receivers.range((conn, LinkId(0))..=(conn, LinkId(u32::MAX))) {
             let name = model.graph.link_name(link);
             let to = model.graph.link(link).to;
             // What becomes of tuples between two tasks of one node is not seen from outside.
             let hidden = model.tasks[to.0 as usize].ended || model.has_local_output(to);
             let life = model.life(link, receiver.epoch);
-            require(!self.acks_when_received || receiver.acked >= life.received, Check::AckWaits, || {
-                format!("{name}: {} was received, {} acknowledged", life.received, receiver.acked)
+            let due = if self.journaled { life.durable_done } else { life.received };
+            require(receiver.acked >= due, Check::AckWaits, || {
+                format!("{name}: {due} is to be acknowledged, {} is", receiver.acked)
             })?;
             require(receiver.finished >= life.finished || hidden, Check::AckWaits, || {
                 format!("{name}: {} is finished, {} said so", life.finished, receiver.finished)
@@ -308,8 +339,9 @@ impl Wire {
 /// A sender calls acknowledged only what was acknowledged.
 fn open_sent(open: &Open, model: &mut Model) -> Checked {
     let name = model.graph.link_name(open.link);
+    let cancelled = model.link(open.link).cancelled;
     let life = model.life(open.link, open.epoch);
-    require(open.first_unacked.before() <= life.acked, Check::FalseAck, || {
+    require(open.first_unacked.before() <= life.acked || cancelled, Check::FalseAck, || {
         format!("{name}: holds {} and later only, acknowledged is {}", open.first_unacked, life.acked)
     })
 }

@@ -1,6 +1,7 @@
 //! The system under test: several nodes' cores, each in a simulated process, under one clock.
 
 use super::check::{Check, Checked, Violation, require};
+use super::disk::Disk;
 use super::driver::{Driver, Later};
 use super::fault::Fault;
 use super::model::Model;
@@ -12,7 +13,7 @@ use super::wire::Wire;
 use super::{NodeEnd, Outcome};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
-use worker_core::config::{NodeConfig, NodeIx};
+use worker_core::config::{NodeConfig, NodeIx, TaskId};
 use worker_core::event::{ConnId, Event};
 use worker_core::{Node, Time};
 use worker_proto::{Fingerprint, Incarnation};
@@ -39,6 +40,10 @@ pub(super) struct World {
     pub(super) cuts: Vec<Vec<u32>>,
     /// How many times slower the sinks of a stage are.
     pub(super) slow: Vec<u64>,
+    /// By node; with a journal only.
+    pub(super) disks: Vec<Disk>,
+    /// By task: cost of the outputs of its largest commit.
+    pub(super) largest_commit: Vec<u64>,
     queue: BTreeMap<(u64, u64), Ev>,
     events: u64,
     pub(super) stats: Stats,
@@ -78,8 +83,18 @@ pub(super) struct Process {
     pub(super) wakes: VecDeque<ConnId>,
     /// What happened while it was stopped.
     backlog: VecDeque<Ev>,
-    wake_at: Option<u64>,
+    pub(super) wake_at: Option<u64>,
     pub(super) deaths: u64,
+    /// Which node's process it is, or was.
+    pub(super) home: usize,
+    /// It was replaced and does not know.
+    pub(super) ghost: bool,
+    /// It dies after so many actions; how long it is away then, and whether power is lost.
+    pub(super) fuse: Option<(u64, u64, bool)>,
+    /// It was told to stop in good order.
+    pub(super) draining: bool,
+    /// It will be started again.
+    pub(super) comes_back: bool,
 }
 
 /// What happens at some moment.
@@ -95,12 +110,19 @@ pub(super) enum Ev {
     EndOf(Fault),
     Tick,
     Drain { node: usize },
+    Synced { node: usize, life: u64, task: TaskId, covered: usize },
+    Restart { node: usize },
+    Replace { node: usize, life: u64, wakes_us: u64, dies_us: u64 },
+    GhostWakes { node: usize },
+    GhostDies { node: usize },
 }
 
 impl World {
     pub(super) fn new(plan: Plan, print: bool) -> Self {
         let model = Model::new(&plan);
-        let wire = Wire::new(!plan.ack_committed);
+        let wire = Wire::new(plan.is_journaled());
+        let disks = (0..plan.nodes).filter(|_| plan.is_journaled());
+        let disks = disks.map(|at| Disk::new(&plan, &model.graph, small(at))).collect();
         let tasks = model.graph.tasks.len();
         let nodes = (0..plan.nodes).map(|at| Process::new(&plan, &model, at)).collect();
         Self {
@@ -113,6 +135,8 @@ impl World {
             conns: Vec::new(),
             cuts: vec![vec![0; plan.nodes]; plan.nodes],
             slow: vec![1; plan.stages.len()],
+            disks,
+            largest_commit: vec![0; tasks],
             queue: BTreeMap::new(),
             events: 0,
             stats: Stats::default(),
@@ -162,14 +186,15 @@ impl World {
             violation,
             stats: Stats { retried, ..self.stats },
             last_effect_us: self.last_effect_us,
-            ends: self.nodes.into_iter().map(|node| node.state).collect(),
+            ends: self.nodes.into_iter().take(self.plan.nodes).map(|node| node.state).collect(),
             stalls,
         }
     }
 
     fn is_over(&self) -> bool {
-        let ended = |node: &Process| matches!(node.state, NodeEnd::Finished | NodeEnd::Halted(_));
-        self.nodes.iter().all(ended)
+        let ended =
+            |node: &Process| matches!(node.state, NodeEnd::Finished | NodeEnd::Halted(_)) && !node.comes_back;
+        self.nodes.iter().take(self.plan.nodes).all(ended)
     }
 
     pub(super) fn at(&mut self, at: u64, ev: Ev) {
@@ -198,16 +223,34 @@ impl World {
             Ev::Tick => self.tick(),
             Ev::Drain { node } if self.nodes[node].core.is_some() => self.input(node, Event::Drain),
             Ev::Drain { .. } => Ok(()),
+            Ev::Synced { node, life, task, covered } => self.synced(node, life, task, covered),
+            Ev::Restart { node } => self.restart(node),
+            Ev::Replace { node, life, wakes_us, dies_us } => self.replace(node, life, wakes_us, dies_us),
+            Ev::GhostWakes { node } => self.ghost_wakes(node),
+            Ev::GhostDies { node } => {
+                self.ghost_dies(node);
+                Ok(())
+            }
         }
     }
 
     /// The stopped process that an event is for.
     fn stopped_node(&self, ev: &Ev) -> Option<usize> {
         let node = match *ev {
-            Ev::Wake { node, .. } | Ev::Later { node, .. } | Ev::Drain { node } => node,
+            Ev::Wake { node, .. } | Ev::Later { node, .. } | Ev::Drain { node } | Ev::Synced { node, .. } => {
+                node
+            }
             Ev::Connected { conn } => self.conns[conn].ends[super::net::DIALER].node,
             Ev::Closed { conn, end, .. } => self.conns[conn].ends[end].node,
-            Ev::Connect { .. } | Ev::Arrive { .. } | Ev::Fault(_) | Ev::EndOf(_) | Ev::Tick => {
+            Ev::Connect { .. }
+            | Ev::Arrive { .. }
+            | Ev::Fault(_)
+            | Ev::EndOf(_)
+            | Ev::Tick
+            | Ev::Restart { .. }
+            | Ev::Replace { .. }
+            | Ev::GhostWakes { .. }
+            | Ev::GhostDies { .. } => {
                 return None;
             }
         };
@@ -216,10 +259,16 @@ impl World {
 
     pub(super) fn start(&mut self, node: usize) -> Checked {
         let (now, life) = (self.time(), self.nodes[node].life);
-        let driver = Driver::new(&self.plan, &self.model.graph, small(node), life);
+        let (states, resume) =
+            if self.plan.is_journaled() { self.recover(node)? } else { Default::default() };
+        let driver = Driver::new(&self.plan, &self.model.graph, small(node), life, resume);
         let process = &mut self.nodes[node];
         process.config.incarnation = Incarnation(1_000_000 + now.as_micros() + life);
-        let mut core = Node::new(process.config.clone(), now);
+        let mut core = if self.plan.is_journaled() {
+            Node::with_journal(process.config.clone(), now, &states)
+        } else {
+            Node::new(process.config.clone(), now)
+        };
         if let Some(bug) = self.plan.bug {
             core.plant(bug);
         }
@@ -229,7 +278,11 @@ impl World {
         process.inputs.clear();
         process.wakes.clear();
         process.wake_at = None;
-        self.trace.note(self.now, format_args!("node {node} starts, life {life}"));
+        (process.fuse, process.draining) = (None, false);
+        if self.disks.get(node).is_some_and(|disk| disk.full) {
+            process.inputs.push_back(Event::StorageFull { full: true });
+        }
+        self.trace.note(self.now, format_args!("node {node} starts, life {life}: {states:?}"));
         self.settle(node)
     }
 
@@ -268,7 +321,12 @@ impl World {
         {
             return Ok(());
         }
-        self.before_input(node, &later)?;
+        if later.kills {
+            self.die(node, false, false)?;
+            self.restart_soon(node);
+            return Ok(());
+        }
+        let later = self.before_input(node, later)?;
         let source = if let Event::SourceRead { task, .. } = later.event { Some(task) } else { None };
         let event = self.hand_over(node, later.event);
         self.input(node, event)?;
@@ -293,7 +351,7 @@ impl World {
                     continue;
                 }
                 let peer = &self.nodes[other.node];
-                let path_is_fine = self.cuts[other.node][own.node] == 0;
+                let path_is_fine = self.cuts[peer.home][self.nodes[own.node].home] == 0;
                 let is_heard = path_is_fine && !peer.paused && other.open && peer.life == other.life;
                 let stuck = own.closing.is_some_and(|since| self.now - since > SILENCE_US);
                 if is_heard && !stuck {
@@ -332,7 +390,7 @@ impl World {
 }
 
 impl Process {
-    fn new(plan: &Plan, model: &Model, at: usize) -> Self {
+    pub(super) fn new(plan: &Plan, model: &Model, at: usize) -> Self {
         let config = NodeConfig {
             cluster: "simulated".into(),
             nodes: (0..plan.nodes).map(|n| format!("n{n}")).collect(),
@@ -348,7 +406,7 @@ impl Process {
             seed: plan.seed ^ at as u64,
         };
         Self {
-            driver: Driver::new(plan, &model.graph, small(at), 0),
+            driver: Driver::new(plan, &model.graph, small(at), 0, BTreeMap::new()),
             config,
             core: None,
             state: NodeEnd::Down,
@@ -360,6 +418,11 @@ impl Process {
             backlog: VecDeque::new(),
             wake_at: None,
             deaths: 0,
+            home: at,
+            ghost: false,
+            fuse: None,
+            draining: false,
+            comes_back: false,
         }
     }
 }
@@ -372,6 +435,7 @@ pub(super) fn small(node: usize) -> u16 {
 pub(super) fn drain_bound(plan: &Plan) -> u64 {
     let micros = |d: Duration| u64::try_from(d.as_micros()).expect("short");
     let waits = 3 * (micros(plan.redial.max) + 2 * SILENCE_US + 3_000_000 + 8 * plan.net.latency_us.1);
+    let waits = if plan.is_journaled() { 2 * waits + 4 * micros(plan.linger) } else { waits };
     let work = super::work::of(plan);
     let flaky = if plan.faults.iter().any(|f| f.at > plan.heal_us) { 4 } else { 1 };
     (waits * plan.stages.len() as u64 + work) * flaky

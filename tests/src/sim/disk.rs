@@ -1,0 +1,314 @@
+//! What survives a process: a journal for each task and a file for each sink, as a simulated disk keeps them.
+//!
+//! The journal is a list of entries of which a prefix is on stable storage. A sync covers what was appended when it began. When
+//! the process is killed everything appended is still there; when power is lost, any part of what was not synced is gone
+//! from some point on. A life that begins takes what it finds for granted only after it has made it durable.
+
+use super::check::{Check, Checked, Violation, require};
+use super::fold;
+use super::plan::{DiskBug, Plan, StageKind};
+use super::rng::Rng;
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use worker_core::config::{Graph, TaskId};
+use worker_core::event::{Attempt, Body, Chunk, Commit, CommitId, StreamStep};
+use worker_core::fault::Bug;
+use worker_core::recovery::TaskState;
+use worker_proto::{Batch, Epoch, JournalId, LinkId, Seq};
+
+/// The disk of one node.
+#[derive(Debug)]
+pub(super) struct Disk {
+    pub(super) tasks: BTreeMap<TaskId, TaskDisk>,
+    /// Nothing more can be appended.
+    pub(super) full: bool,
+    /// The next sync fails.
+    pub(super) sync_fails: bool,
+    /// How many times slower it is than usual.
+    pub(super) times: u64,
+}
+
+/// What is kept of one task.
+#[derive(Debug)]
+pub(super) struct TaskDisk {
+    id: JournalId,
+    outputs: Vec<LinkId>,
+    folds_marks: bool,
+    entries: Vec<Entry>,
+    /// So many entries are on stable storage.
+    durable: usize,
+    /// The life that writes; what an older one appends is refused.
+    epoch: Epoch,
+    pub(super) syncing: bool,
+    /// Appended while the disk was full.
+    waiting: Vec<Entry>,
+    /// Outputs that can be read back.
+    outputs_kept: BTreeMap<(LinkId, Seq), Batch>,
+    /// What a sink has written, and how much of it is on stable storage.
+    pub(super) file: Vec<Bytes>,
+    pub(super) file_synced: usize,
+}
+
+/// One record of a journal.
+#[derive(Clone, Debug)]
+pub(super) enum Entry {
+    /// A life of the task begins.
+    Life(Epoch),
+    /// A commit, its outputs in memory.
+    Commit(Box<Commit>),
+    /// What is about to be in flight.
+    Note(Attempt),
+    /// A link's outputs are not needed any more through here.
+    Released(LinkId, Seq),
+}
+
+/// What a stream's window is run again from.
+#[derive(Debug, Default)]
+pub(super) struct WindowKept {
+    pub(super) inputs: Vec<Batch>,
+    pub(super) printed: Vec<worker_core::event::Printed>,
+}
+
+impl Disk {
+    pub(super) fn new(plan: &Plan, graph: &Graph, node: u16) -> Self {
+        let own = (0..graph.tasks.len()).map(super::plan::task_id).filter(|&t| graph.task(t).node.0 == node);
+        let tasks = own.map(|task| {
+            let links = graph.links.iter().enumerate().filter(|(_, link)| link.from == task);
+            let outputs = links.map(|(at, _)| super::plan::link_id(at)).collect();
+            let folds_marks = matches!(plan.stages[plan.stage_of(task)].kind, StageKind::Records { .. });
+            (task, TaskDisk::new(JournalId(7_000 + u64::from(task.0)), outputs, folds_marks))
+        });
+        Self { tasks: tasks.collect(), full: false, sync_fails: false, times: 1 }
+    }
+
+    pub(super) fn task(&mut self, task: TaskId) -> Checked<&mut TaskDisk> {
+        self.tasks
+            .get_mut(&task)
+            .ok_or_else(|| Violation::new(Check::Driver, format!("task {} is not on this disk", task.0)))
+    }
+
+    /// The process is gone, and with `power` what was not synced, from some point on.
+    pub(super) fn crash(&mut self, power: bool, rng: &mut Rng) {
+        for task in self.tasks.values_mut() {
+            task.crash(power, rng);
+        }
+    }
+}
+
+impl TaskDisk {
+    fn new(id: JournalId, outputs: Vec<LinkId>, folds_marks: bool) -> Self {
+        Self {
+            id,
+            outputs,
+            folds_marks,
+            entries: Vec::new(),
+            durable: 0,
+            epoch: Epoch(0),
+            syncing: false,
+            waiting: Vec::new(),
+            outputs_kept: BTreeMap::new(),
+            file: Vec::new(),
+            file_synced: 0,
+        }
+    }
+
+    fn crash(&mut self, power: bool, rng: &mut Rng) {
+        self.syncing = false;
+        self.waiting.clear();
+        if power {
+            let kept = self.durable + rng.index(self.entries.len() - self.durable + 1);
+            self.entries.truncate(kept);
+            let kept = self.file_synced + rng.index(self.file.len() - self.file_synced + 1);
+            self.file.truncate(kept);
+        }
+    }
+
+    /// Number of the last commit that is there.
+    pub(super) fn commits(&self) -> u64 {
+        let last = self.entries.iter().rev().find_map(Entry::commit);
+        last.map_or(0, |commit| commit.id.0)
+    }
+
+    /// A new life reads what is there, makes it durable, and begins.
+    pub(super) fn recover(&mut self, plan: &Plan) -> Checked<TaskState> {
+        if plan.bug == Some(Bug::RecomputeInsteadOfResend) {
+            self.forget_unacknowledged();
+        }
+        let epoch = Epoch(self.epoch.0 + 1);
+        self.epoch = epoch;
+        self.entries.push(Entry::Life(epoch));
+        if plan.disk.bug != Some(DiskBug::RecoveryTrustsCache) {
+            self.durable = self.entries.len();
+        }
+        let mut state = fold::task_state(&self.entries, &self.outputs, self.id, plan.disk.bug);
+        if self.folds_marks {
+            state.mark = None;
+        }
+        self.outputs_kept.clear();
+        for entry in &self.entries {
+            if let Some(commit) = entry.commit() {
+                for (first, chunk) in &commit.outputs {
+                    keep(&mut self.outputs_kept, *first, chunk);
+                }
+            }
+        }
+        for (&link, output) in &state.outputs {
+            self.outputs_kept.retain(|&(l, first), batch| l != link || last(first, batch) > output.through);
+        }
+        self.cut_file(&state)?;
+        Ok(state)
+    }
+
+    /// A sink's file may be longer than what was committed, never shorter.
+    fn cut_file(&mut self, state: &TaskState) -> Checked {
+        if !self.outputs.is_empty() {
+            return Ok(());
+        }
+        let committed = usize::try_from(state.mark.as_deref().map_or(0, fold::number)).expect("few records");
+        require(self.file.len() >= committed, Check::SinkFile, || {
+            format!("the file has {} records, {committed} are committed", self.file.len())
+        })?;
+        self.file.truncate(committed);
+        self.file_synced = self.file.len();
+        Ok(())
+    }
+
+    /// Only for [`Bug::RecomputeInsteadOfResend`]: commits go back to where all outputs were acknowledged.
+    fn forget_unacknowledged(&mut self) {
+        let mut released: BTreeMap<LinkId, Seq> = BTreeMap::new();
+        for entry in &self.entries {
+            if let Entry::Released(link, through) = entry {
+                released.insert(*link, *through);
+            }
+        }
+        let unacknowledged = |entry: &Entry| {
+            entry.commit().is_some_and(|commit| {
+                let past = |(first, chunk): &(Seq, Chunk)| {
+                    first.plus(chunk.body.records()).before()
+                        > released.get(&chunk.link).copied().unwrap_or_default()
+                };
+                commit.outputs.iter().any(past)
+            })
+        };
+        if let Some(at) = self.entries.iter().position(unacknowledged) {
+            self.entries.truncate(at);
+        }
+    }
+
+    /// Appends; what it is sure of comes with a sync.
+    pub(super) fn append(&mut self, entry: Entry, full: bool) {
+        if let Some(commit) = entry.commit() {
+            for (first, chunk) in &commit.outputs {
+                keep(&mut self.outputs_kept, *first, chunk);
+            }
+        }
+        if full || !self.waiting.is_empty() {
+            self.waiting.push(entry);
+        } else {
+            self.entries.push(entry);
+        }
+    }
+
+    /// There is room again.
+    pub(super) fn room(&mut self) {
+        self.entries.append(&mut self.waiting);
+    }
+
+    pub(super) fn release(&mut self, link: LinkId, through: Seq, full: bool) {
+        self.outputs_kept.retain(|&(l, first), batch| l != link || last(first, batch) > through);
+        self.append(Entry::Released(link, through), full);
+    }
+
+    /// How much a sync that begins now will cover, if it is needed.
+    pub(super) fn to_sync(&self) -> Option<usize> {
+        let needed = self.entries[self.durable..].iter().any(|entry| entry.commit().is_some());
+        (needed && !self.syncing).then_some(self.entries.len())
+    }
+
+    /// A sync is over; gives the commits that became durable with it.
+    pub(super) fn synced(&mut self, covered: usize) -> Vec<CommitId> {
+        self.syncing = false;
+        let from = self.durable.min(covered);
+        self.durable = self.durable.max(covered);
+        self.entries[from..covered].iter().filter_map(Entry::commit).map(|commit| commit.id).collect()
+    }
+
+    /// Exactly the tuples `[first, first + records)`.
+    pub(super) fn load(&self, link: LinkId, first: Seq, records: u64) -> Checked<Batch> {
+        let end = first.plus(records);
+        let mut joined: Option<Batch> = None;
+        let mut next = first;
+        for (&(_, at), batch) in
+            self.outputs_kept.range((link, Seq(0))..(link, end)).filter(|(k, b)| last(k.1, b) >= first)
+        {
+            let from = usize::try_from(next.since(at)).expect("few records");
+            let to = usize::try_from(end.since(at)).expect("few records").min(batch.len());
+            require(at <= next, Check::Store, || {
+                format!("link {link}: {next} is not in the journal any more")
+            })?;
+            let part = batch.slice(from..to);
+            next = at.plus(to as u64);
+            joined = Some(joined.map_or(part.clone(), |before| before.joined(&part)));
+        }
+        require(next == end, Check::Store, || {
+            format!("link {link}: {next} of {first} to {end} is not in the journal")
+        })?;
+        joined.ok_or_else(|| Violation::new(Check::Store, "a load of nothing"))
+    }
+
+    /// What was admitted to a window and printed of it, in the order of appending.
+    pub(super) fn window(&self, window: u64) -> WindowKept {
+        let mut kept = WindowKept::default();
+        for commit in self.entries.iter().chain(&self.waiting).filter_map(Entry::commit) {
+            match &commit.stream {
+                Some(StreamStep::Admit { window: w, batches }) if *w == window => {
+                    kept.inputs.extend(batches.iter().cloned());
+                }
+                Some(StreamStep::Printed { window: w, printed }) if *w == window => {
+                    kept.printed.push(*printed);
+                }
+                Some(_) | None => {}
+            }
+        }
+        kept
+    }
+
+    /// The state of a records stage: all changes asked for, in order.
+    pub(super) fn keyed_state(&self) -> BTreeMap<Bytes, u64> {
+        let entries = self.entries.iter().chain(&self.waiting).filter(|_| self.folds_marks);
+        let commits = entries.filter_map(Entry::commit);
+        let mut state = BTreeMap::new();
+        for mark in commits.filter_map(|commit| commit.mark.as_ref()) {
+            fold::change(&mut state, mark);
+        }
+        state
+    }
+
+    /// What was noted as in flight and not settled.
+    pub(super) fn attempt(&self) -> Attempt {
+        fold::attempt(&self.entries)
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.entries.iter().filter_map(Entry::commit).any(|commit| commit.ended)
+    }
+}
+
+impl Entry {
+    pub(super) fn commit(&self) -> Option<&Commit> {
+        match self {
+            Self::Commit(commit) => Some(commit),
+            Self::Life(_) | Self::Note(_) | Self::Released(..) => None,
+        }
+    }
+}
+
+fn keep(kept: &mut BTreeMap<(LinkId, Seq), Batch>, first: Seq, chunk: &Chunk) {
+    if let Body::Memory(batch) = &chunk.body {
+        kept.insert((chunk.link, first), batch.clone());
+    }
+}
+
+fn last(first: Seq, batch: &Batch) -> Seq {
+    first.plus(batch.len() as u64).before()
+}

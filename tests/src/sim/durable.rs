@@ -1,0 +1,286 @@
+//! Processes and their disks: appending, syncing, dying, coming back, and being replaced while alive.
+
+use super::NodeEnd;
+use super::check::{Check, Checked, require};
+use super::disk::Entry;
+use super::driver::{Later, Resume};
+use super::plan::DiskBug;
+use super::world::{Ev, Process, World};
+use std::collections::BTreeMap;
+use worker_core::config::TaskId;
+use worker_core::event::{Action, Body, Commit, Event};
+use worker_core::recovery::TaskState;
+use worker_proto::{Batch, LinkId, Seq};
+
+/// How long a process that died of itself, or ended and is needed again, is away, in µs: least and most.
+const AWAY_US: (u64, u64) = (1_000, 1_500_000);
+
+impl World {
+    /// A commit goes into its task's journal.
+    pub(super) fn append(&mut self, node: usize, task: TaskId, commit: Commit) -> Checked {
+        let mut kept = commit;
+        let mut outputs = Vec::new();
+        for (first, chunk) in &mut kept.outputs {
+            let batch = self.nodes[node].driver.unstage(&chunk.body)?;
+            outputs.push((chunk.link, *first, batch.clone()));
+            chunk.body = Body::Memory(batch);
+        }
+        self.stats.dead += kept.dead.len() as u64;
+        let life = super::model::ONE_LIFE;
+        self.model.commit(task, life, &kept, &outputs)?;
+        if let Some(mark) = &kept.mark {
+            self.nodes[node].driver.state_changed(task, mark)?;
+        }
+        let cost: u64 = outputs.iter().map(|(_, _, batch)| batch.cost()).sum();
+        let largest = &mut self.largest_commit[task.0 as usize];
+        *largest = cost.max(*largest);
+        self.add_entry(node, task, Entry::Commit(Box::new(kept)))?;
+        self.begin_sync(node, task)
+    }
+
+    pub(super) fn add_entry(&mut self, node: usize, task: TaskId, entry: Entry) -> Checked {
+        let disk = &mut self.disks[self.nodes[node].home];
+        let full = disk.full;
+        disk.task(task)?.append(entry, full);
+        Ok(())
+    }
+
+    /// A link's outputs are not needed any more.
+    pub(super) fn release(&mut self, node: usize, link: LinkId, through: Seq) -> Checked {
+        self.model.acknowledged(link, through)?;
+        let from = self.model.graph.link(link).from;
+        let disk = &mut self.disks[self.nodes[node].home];
+        let full = disk.full;
+        disk.task(from)?.release(link, through, full);
+        Ok(())
+    }
+
+    /// Reads outputs back from the journal.
+    pub(super) fn load_back(&mut self, node: usize, link: LinkId, first_seq: Seq, records: u64) -> Checked {
+        let from = self.model.graph.link(link).from;
+        let batch = self.disks[self.nodes[node].home].task(from)?.load(link, first_seq, records)?;
+        self.nodes[node].driver.moves(link);
+        let at = self.now + self.plan.store_us;
+        self.later(node, Later::of_node(at, Event::Loaded { link, first_seq, batch }));
+        Ok(())
+    }
+
+    fn begin_sync(&mut self, node: usize, task: TaskId) -> Checked {
+        let (home, life) = (self.nodes[node].home, self.nodes[node].life);
+        let times = self.disks[home].times;
+        let journal = self.disks[home].task(task)?;
+        if let Some(covered) = journal.to_sync() {
+            journal.syncing = true;
+            let (least, most) = self.plan.disk.sync_us;
+            let at = self.now + 1 + self.rng.within(least, most) * times;
+            self.at(at, Ev::Synced { node, life, task, covered });
+        }
+        Ok(())
+    }
+
+    /// A sync is over: what it covers is durable, and told to the core.
+    pub(super) fn synced(&mut self, node: usize, life: u64, task: TaskId, covered: usize) -> Checked {
+        let process = &self.nodes[node];
+        if process.life != life || process.core.is_none() {
+            return Ok(());
+        }
+        let home = process.home;
+        if std::mem::take(&mut self.disks[home].sync_fails) {
+            // I9: nothing is known of what was not synced before, and the process ends.
+            self.trace.note(self.now, format_args!("node {node}: a sync failed"));
+            self.die(node, false, true)?;
+            self.restart_soon(node);
+            return Ok(());
+        }
+        let mut commits = self.disks[home].task(task)?.synced(covered);
+        for &commit in &commits {
+            self.model.persisted(task, super::model::ONE_LIFE, commit);
+        }
+        if self.rng.chance(5) {
+            commits.reverse();
+        }
+        let events = commits.into_iter().map(|commit| Event::Persisted { task, commit });
+        self.nodes[node].inputs.extend(events);
+        self.begin_sync(node, task)?;
+        self.settle(node)
+    }
+
+    pub(super) fn disk_full(&mut self, node: usize, full: bool) -> Checked {
+        if std::mem::replace(&mut self.disks[node].full, full) == full {
+            return Ok(());
+        }
+        let tasks: Vec<TaskId> = self.disks[node].tasks.keys().copied().collect();
+        if !full {
+            for &task in &tasks {
+                self.disks[node].task(task)?.room();
+            }
+        }
+        if self.nodes[node].core.is_some() {
+            for task in tasks {
+                self.begin_sync(node, task)?;
+            }
+            if !self.nodes[node].paused {
+                return self.input(node, Event::StorageFull { full });
+            }
+            self.nodes[node].inputs.push_back(Event::StorageFull { full });
+        }
+        Ok(())
+    }
+
+    /// A sink's write is in its file; gives what its driver says of it.
+    pub(super) fn write_file(&mut self, node: usize, task: TaskId, batches: &[Batch]) -> Checked<u64> {
+        let trusts = self.plan.disk.bug == Some(DiskBug::SinkCommitsFirst);
+        let journal = self.disks[self.nodes[node].home].task(task)?;
+        let records = batches.iter().flat_map(Batch::iter).map(bytes::Bytes::copy_from_slice);
+        journal.file.extend(records);
+        if !trusts {
+            journal.file_synced = journal.file.len();
+        }
+        Ok(journal.file.len() as u64)
+    }
+
+    /// What is left of a process's work after it: on its disks, and in truth.
+    pub(super) fn forget_process(&mut self, home: usize, power: bool) -> Checked {
+        let in_flight: u64 = self.disks[home].tasks.values().map(|journal| journal.attempt().records).sum();
+        for (&task, journal) in &self.disks[home].tasks {
+            let attempt = journal.attempt();
+            if let (1, 1, Some((link, seq))) = (in_flight, attempt.records, attempt.first) {
+                *self.model.deaths_alone.entry((task, link, seq)).or_default() += 1;
+            }
+        }
+        self.disks[home].crash(power, &mut self.rng);
+        let left: Vec<(TaskId, u64)> =
+            self.disks[home].tasks.iter().map(|(&task, journal)| (task, journal.commits())).collect();
+        for (task, commits) in left {
+            self.model.task_died(task, commits)?;
+        }
+        Ok(())
+    }
+
+    /// Reads the journals of a node for a new life.
+    pub(super) fn recover(
+        &mut self,
+        node: usize,
+    ) -> Checked<(BTreeMap<TaskId, TaskState>, BTreeMap<TaskId, Resume>)> {
+        let (mut states, mut resume) = (BTreeMap::new(), BTreeMap::new());
+        for (&task, journal) in &mut self.disks[node].tasks {
+            let state = journal.recover(&self.plan)?;
+            let read = state.mark.as_deref().map_or(0, super::fold::number);
+            resume.insert(task, Resume { read, counts: journal.keyed_state() });
+            states.insert(task, state);
+        }
+        Ok((states, resume))
+    }
+
+    pub(super) fn restart_soon(&mut self, node: usize) {
+        let at = self.now + self.rng.within(AWAY_US.0, AWAY_US.1);
+        self.restart_at(node, at);
+    }
+
+    pub(super) fn restart_at(&mut self, node: usize, at: u64) {
+        if !std::mem::replace(&mut self.nodes[node].comes_back, true) {
+            self.at(at, Ev::Restart { node });
+        }
+    }
+
+    /// A process that is gone comes back.
+    pub(super) fn restart(&mut self, node: usize) -> Checked {
+        self.nodes[node].comes_back = false;
+        match self.nodes[node].state {
+            NodeEnd::Up | NodeEnd::Halted(_) => Ok(()),
+            NodeEnd::Down => self.start(node),
+            NodeEnd::Finished => {
+                self.nodes[node].life += 1;
+                self.forget_process(node, false)?;
+                self.start(node)
+            }
+        }
+    }
+
+    /// A new life of a node begins while the old one, stopped, is not dead.
+    pub(super) fn replace(&mut self, node: usize, life: u64, wakes_us: u64, dies_us: u64) -> Checked {
+        let process = &self.nodes[node];
+        if process.life != life || process.core.is_none() || !process.paused {
+            return Ok(());
+        }
+        let ghost = self.nodes.len();
+        let fresh = Process::new(&self.plan, &self.model, node);
+        let mut old = std::mem::replace(&mut self.nodes[node], fresh);
+        (self.nodes[node].life, self.nodes[node].deaths) = (old.life + 1, old.deaths + 1);
+        old.ghost = true;
+        self.nodes.push(old);
+        for (at, conn) in self.conns.iter_mut().enumerate() {
+            for end in conn.ends.iter_mut().filter(|end| end.node == node && end.life == life) {
+                end.node = ghost;
+                self.wire.is_ghost(at);
+            }
+        }
+        self.trace.note(self.now, format_args!("node {node} is replaced; its old life is {ghost}"));
+        // The new life finds what the old one had appended.
+        self.forget_process(node, false)?;
+        self.at(self.now + wakes_us, Ev::GhostWakes { node: ghost });
+        self.at(self.now + wakes_us + dies_us, Ev::GhostDies { node: ghost });
+        self.start(node)
+    }
+
+    pub(super) fn ghost_wakes(&mut self, node: usize) -> Checked {
+        if self.nodes[node].core.is_none() {
+            return Ok(());
+        }
+        self.trace.note(self.now, format_args!("node {node} wakes up"));
+        self.forget_backlog(node);
+        self.nodes[node].wake_at = None;
+        self.resume(node)
+    }
+
+    pub(super) fn ghost_dies(&mut self, node: usize) {
+        if self.nodes[node].core.take().is_some() {
+            self.trace.note(self.now, format_args!("node {node} dies"));
+            self.nodes[node].state = NodeEnd::Down;
+            self.nodes[node].life += 1;
+            self.hang_up(node, Some(false));
+        }
+    }
+
+    /// What a process does that was replaced: it talks, but its journals and its programs are not its own any more.
+    pub(super) fn perform_as_ghost(&mut self, node: usize, action: Action) -> Checked {
+        match action {
+            Action::Dial { conn, peer } => self.dial(node, conn, usize::from(peer.0)),
+            Action::Wake { conn } => self.nodes[node].wakes.push_back(conn),
+            Action::Close { conn } => self.begin_close(node, conn)?,
+            // The fence: the journal has another owner.
+            Action::Persist { .. } => self.at(self.now + 100, Ev::GhostDies { node }),
+            Action::Halt { .. } | Action::Finished => self.at(self.now + 1, Ev::GhostDies { node }),
+            Action::Run(_)
+            | Action::StreamStart { .. }
+            | Action::StreamFeed { .. }
+            | Action::StreamClose { .. }
+            | Action::RecordsStart { .. }
+            | Action::Request { .. }
+            | Action::RecordsTick { .. }
+            | Action::RecordsEnd { .. }
+            | Action::Note { .. }
+            | Action::Acknowledged { .. }
+            | Action::Kill { .. }
+            | Action::Read { .. }
+            | Action::StopSource { .. }
+            | Action::Write { .. }
+            | Action::CloseSink { .. }
+            | Action::Store { .. }
+            | Action::Load { .. }
+            | Action::Discard { .. }
+            | Action::Lost { .. }
+            | Action::Report(_) => {}
+        }
+        Ok(())
+    }
+
+    /// While the disk is full nothing new is admitted.
+    pub(super) fn check_admission(&self, node: usize, action: &Action) -> Checked {
+        let full = self.disks.get(self.nodes[node].home).is_some_and(|disk| disk.full);
+        let told = self.nodes[node].inputs.iter().all(|input| !matches!(input, Event::StorageFull { .. }));
+        require(!(full && told && matches!(action, Action::Read { .. })), Check::Driver, || {
+            format!("node {node}: a source is to read while the disk is full")
+        })
+    }
+}

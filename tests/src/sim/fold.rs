@@ -1,0 +1,136 @@
+//! What a journal's entries add up to: the harness's own simple answer to what recovery has to give.
+
+use super::disk::Entry;
+use super::plan::DiskBug;
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use worker_core::event::Body;
+use worker_core::event::{Attempt, Commit, StreamStep};
+use worker_core::recovery::{HeldOutput, InputState, OutputState, TaskState, WindowState};
+use worker_proto::{Epoch, JournalId, LinkId, Seq};
+
+/// The state after `entries`.
+pub(super) fn task_state(
+    entries: &[Entry],
+    outputs: &[LinkId],
+    journal: JournalId,
+    bug: Option<DiskBug>,
+) -> TaskState {
+    let mut state = TaskState::fresh(Epoch(0), journal);
+    for entry in entries {
+        match entry {
+            Entry::Life(epoch) => state.epoch = *epoch,
+            Entry::Commit(commit) => add(&mut state, commit, outputs, bug),
+            Entry::Note(attempt) => state.attempt = *attempt,
+            Entry::Released(link, through) => release(&mut state, *link, *through, bug),
+        }
+    }
+    state
+}
+
+/// What is noted as in flight after `entries`.
+pub(super) fn attempt(entries: &[Entry]) -> Attempt {
+    task_state(entries, &[], JournalId(0), None).attempt
+}
+
+fn add(state: &mut TaskState, commit: &Commit, outputs: &[LinkId], bug: Option<DiskBug>) {
+    state.commits = commit.id.0;
+    let before: u64 = state.inputs.values().map(|input| input.through.0).sum();
+    for done in &commit.inputs {
+        let input = state.inputs.entry(done.link).or_insert(InputState {
+            epoch: done.epoch,
+            journal: done.journal,
+            through: Seq::ZERO,
+            ended: false,
+        });
+        input.epoch = input.epoch.max(done.epoch);
+        input.through = input.through.max(done.through);
+        input.ended |= done.ended && bug != Some(DiskBug::EndedNotPersisted);
+    }
+    // A commit that only heard of a sender's new life settles nothing.
+    if commit.ended || state.inputs.values().map(|input| input.through.0).sum::<u64>() > before {
+        state.attempt = Attempt::default();
+    }
+    for (first, chunk) in &commit.outputs {
+        let output = state.outputs.entry(chunk.link).or_insert_with(OutputState::fresh);
+        let (records, cost) = match &chunk.body {
+            Body::Memory(batch) => (batch.len() as u64, batch.cost()),
+            Body::Stored { records, cost, .. } => (*records, *cost),
+        };
+        output.held.push(HeldOutput { first: *first, records, cost });
+        output.next = first.plus(records);
+    }
+    if commit.ended && bug != Some(DiskBug::EndedNotPersisted) {
+        state.ended = true;
+        for &link in outputs {
+            let output = state.outputs.entry(link).or_insert_with(OutputState::fresh);
+            output.end = Some(output.next);
+            output.next = output.next.next();
+        }
+    }
+    state.dead += commit.dead.len() as u64;
+    if commit.mark.is_some() {
+        state.mark.clone_from(&commit.mark);
+    }
+    match &commit.stream {
+        Some(StreamStep::Admit { window, batches }) => {
+            let kept = begin(state, *window);
+            kept.records += batches.iter().map(|b| b.len() as u64).sum::<u64>();
+            kept.cost += batches.iter().map(worker_proto::Batch::cost).sum::<u64>();
+        }
+        Some(StreamStep::Printed { window, .. }) => {
+            begin(state, *window);
+        }
+        Some(StreamStep::Cut { window }) => begin(state, *window).cut = true,
+        Some(StreamStep::Done { window }) => {
+            state.windows = state.windows.max(*window);
+            state.window = None;
+        }
+        None => {}
+    }
+}
+
+fn begin(state: &mut TaskState, window: u64) -> &mut WindowState {
+    state.windows = state.windows.max(window);
+    let kept = state.window.get_or_insert_default();
+    kept.window = window;
+    kept
+}
+
+fn release(state: &mut TaskState, link: LinkId, through: Seq, bug: Option<DiskBug>) {
+    let output = state.outputs.entry(link).or_insert_with(OutputState::fresh);
+    output.through = output.through.max(through);
+    if bug == Some(DiskBug::CheckpointDropsOutput)
+        && let Some(next) = output.held.iter().find(|held| held.first > through)
+    {
+        output.through = output.through.max(next.first.plus(next.records).before());
+    }
+    let through = output.through;
+    output.held.retain(|held| held.first.plus(held.records).before() > through);
+}
+
+/// Of a key of a records stage, how often it was seen: a change of its state.
+pub(super) fn changes(changes: &BTreeMap<Bytes, u64>) -> Bytes {
+    let lines: Vec<String> =
+        changes.iter().map(|(key, count)| format!("{}={count}\n", String::from_utf8_lossy(key))).collect();
+    lines.concat().into()
+}
+
+/// Applies [`changes`].
+pub(super) fn change(state: &mut BTreeMap<Bytes, u64>, mark: &Bytes) {
+    for line in mark.split(|&b| b == b'\n').filter(|line| !line.is_empty()) {
+        let at = line.iter().rposition(|&b| b == b'=').expect("the harness wrote it");
+        let count = std::str::from_utf8(&line[at + 1..]).expect("digits").parse().expect("a number");
+        state.insert(Bytes::copy_from_slice(&line[..at]), count);
+    }
+}
+
+/// A position as a mark.
+pub(super) fn position(number: u64) -> Bytes {
+    Bytes::copy_from_slice(&number.to_le_bytes())
+}
+
+/// The position in a mark.
+pub(super) fn number(mark: &[u8]) -> u64 {
+    u64::from_le_bytes(mark.try_into().expect("the harness wrote it"))
+}

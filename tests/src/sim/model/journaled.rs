@@ -1,0 +1,167 @@
+//! What is true where every task has a journal: one list of records a link for ever, and what a crash takes back.
+
+use super::{Effect, Model, index};
+use crate::sim::check::{Check, Checked, require};
+use crate::sim::plan::link_id;
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use worker_core::config::TaskId;
+use worker_core::event::{Commit, DeadLetter, StreamStep};
+use worker_proto::{LinkId, Seq};
+
+/// How the inputs of a task take effect.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum EffectWhen {
+    /// When a program or the outside has taken them.
+    #[default]
+    Taken,
+    /// When they are admitted to the journal.
+    Admitted,
+    /// When they are answered and a commit covers them.
+    Answered,
+}
+
+impl Model {
+    /// A records program has answered these.
+    pub(in crate::sim) fn answered(&mut self, task: TaskId, records: &worker_proto::Batch) {
+        self.task(task).answered.extend(records.iter().map(Bytes::copy_from_slice));
+    }
+
+    /// The effects that come with a commit itself.
+    pub(super) fn effects_of_commit(&mut self, task: TaskId, commit: &Commit) -> Checked {
+        for input in &commit.inputs {
+            let name = self.graph.link_name(input.link);
+            let known = self.life(input.link, input.epoch).durable_epoch;
+            require(input.epoch >= known, Check::Fence, || {
+                format!("{name}: a commit names life {}, {known} was heard of", input.epoch)
+            })?;
+        }
+        match self.task(task).effect_when {
+            EffectWhen::Taken => Ok(()),
+            EffectWhen::Admitted => {
+                if let Some(StreamStep::Admit { batches, .. }) = &commit.stream {
+                    for record in batches.iter().flat_map(worker_proto::Batch::iter) {
+                        self.effect(task, record, false)?;
+                    }
+                }
+                Ok(())
+            }
+            EffectWhen::Answered => self.answers_committed(task, commit),
+        }
+    }
+
+    fn answers_committed(&mut self, task: TaskId, commit: &Commit) -> Checked {
+        let dead: BTreeMap<(LinkId, Seq), &DeadLetter> =
+            commit.dead.iter().filter_map(|letter| Some((letter.origin?, letter))).collect();
+        for input in &commit.inputs {
+            let name = self.graph.link_name(input.link);
+            let life = self.life(input.link, input.epoch);
+            let last = if input.ended { input.through.before() } else { input.through };
+            for seq in (life.done.0 + 1..=last.0).map(Seq) {
+                let record = self.life(input.link, input.epoch).record(seq).cloned().unwrap_or_default();
+                let is_dead = dead.contains_key(&(input.link, seq));
+                let answered = self.task(task).answered.remove(&record);
+                if !answered && !is_dead && self.task(task).stops_early {
+                    continue;
+                }
+                require(answered || is_dead, Check::Order, || {
+                    format!("{name}: a commit covers {seq}, which was not answered")
+                })?;
+                self.effect(task, &record, is_dead)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What a durable commit changes for the links into its task.
+    pub(super) fn inputs_durable(&mut self, commit: &Commit) {
+        for input in &commit.inputs {
+            let life = self.life(input.link, input.epoch);
+            life.durable_done = life.durable_done.max(input.through);
+            life.durable_epoch = life.durable_epoch.max(input.epoch);
+            life.finished = life.durable_done;
+        }
+    }
+
+    /// A sender says that a link's tuples are not needed any more.
+    pub(in crate::sim) fn acknowledged(&mut self, link: LinkId, through: Seq) -> Checked {
+        let name = self.graph.link_name(link);
+        let truth = self.link(link);
+        let done = truth.lives.values().map(|life| life.durable_done).max().unwrap_or_default();
+        require(through <= done || truth.cancelled || truth.local_cancelled, Check::Durable, || {
+            format!("{name}: tuples through {through} are given free, durable at the receiver is {done}")
+        })
+    }
+
+    /// A task's process died, and of its commits those through `survivors` are there. What it had begun is taken back.
+    pub(in crate::sim) fn task_died(&mut self, task: TaskId, survivors: u64) -> Checked {
+        let name = self.graph.task(task).name.clone();
+        let acted_upon = self.task(task).commits_durable;
+        require(acted_upon <= survivors, Check::Recovery, || {
+            format!("{name}: commit {acted_upon} was acted upon, {survivors} are left")
+        })?;
+        let epoch = super::ONE_LIFE;
+        while self.task(task).pending.front().is_some_and(|commit| commit.id.0 <= survivors) {
+            let Some(commit) = self.task(task).pending.pop_front() else { break };
+            self.take_effect(task, epoch, commit);
+        }
+        while let Some(commit) = self.task(task).pending.pop_back() {
+            for (first, chunk) in commit.outputs.iter().rev() {
+                self.take_back(chunk.link, *first);
+            }
+            self.task(task).dead -=
+                commit.dead.iter().filter(|letter| letter.origin.is_some()).count() as u64;
+        }
+        let truth = self.task(task);
+        truth.life += 1;
+        truth.uncommitted.clear();
+        truth.uncommitted_dead = 0;
+        truth.answered.clear();
+        truth.durable.clear();
+        for at in 0..self.links.len() {
+            if self.graph.links[at].to == task {
+                self.inputs_taken_back(link_id(at));
+            }
+        }
+        Ok(())
+    }
+
+    /// Records from `first` on were never committed after all.
+    fn take_back(&mut self, link: LinkId, first: Seq) {
+        let to = self.graph.link(link).to;
+        let life = self.life(link, super::ONE_LIFE);
+        let Some(kept) = index(first) else { return };
+        let gone = life.records.split_off(kept.min(life.records.len()));
+        life.costs.truncate(kept);
+        life.effects.truncate(kept);
+        for record in gone {
+            self.origins.remove(&(to, record));
+        }
+    }
+
+    fn inputs_taken_back(&mut self, link: LinkId) {
+        for life in self.links[link.0 as usize].lives.values_mut() {
+            let done = life.durable_done.min(Seq(life.records.len() as u64));
+            (life.received, life.given, life.done, life.last_effect, life.base) =
+                (life.durable_done, done, done, done, done);
+            let kept = usize::try_from(done.0).expect("few records");
+            life.effects[kept..].fill(Effect::None);
+        }
+    }
+
+    /// Records of a task's commits, per link into it and in order, that are put aside as dead.
+    pub(in crate::sim) fn dead_inputs(&self, task: TaskId) -> Vec<Bytes> {
+        let mut dead = Vec::new();
+        for (spec, truth) in self.graph.links.iter().zip(&self.links) {
+            if spec.to == task {
+                for life in truth.lives.values() {
+                    let seqs = (1..=life.records.len() as u64).map(Seq);
+                    dead.extend(
+                        seqs.filter(|&seq| life.is_dead(seq)).filter_map(|s| life.record(s).cloned()),
+                    );
+                }
+            }
+        }
+        dead
+    }
+}

@@ -1,0 +1,208 @@
+//! What the sinks have in the end, held against what the sources' records come to when nothing ever fails.
+
+use super::check::{Check, Checked, require};
+use super::plan::{StageKind, link_id, task_id};
+use super::program::{
+    BatchProgram, RecordsProgram, StreamProgram, is_poison, key_of, marked, outputs_of, source_record,
+    stable, weight,
+};
+use super::world::World;
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use worker_core::config::TaskId;
+use worker_proto::Seq;
+
+/// Records, and how often each.
+type Counted = BTreeMap<Bytes, i64>;
+
+impl World {
+    /// With `delivery = "exactly-once"`: I2, I3 and I4 from end to end, whatever died on the way.
+    pub(super) fn check_results(&self) -> Checked {
+        if self.plan.halts {
+            return Ok(());
+        }
+        for task in (0..self.model.graph.tasks.len()).map(task_id) {
+            match self.plan.stages[self.plan.stage_of(task)].kind {
+                StageKind::Sink { .. } => self.check_file(task)?,
+                StageKind::Records { .. } => self.check_state(task)?,
+                StageKind::Source { .. } | StageKind::Batch { .. } | StageKind::Stream { .. } => {}
+            }
+        }
+        self.check_end_to_end()
+    }
+
+    /// A sink's file has the records of each of its links, all of them, once and in their order.
+    fn check_file(&self, task: TaskId) -> Checked {
+        let name = &self.model.graph.task(task).name;
+        let journal = &self.disks[self.node_of(task)].tasks[&task];
+        let mut reached: BTreeMap<_, Seq> = BTreeMap::new();
+        for record in &journal.file {
+            let origin = self.model.find(task, record);
+            require(origin.is_some(), Check::SinkFile, || format!("{name}: nobody sent {record:?}"))?;
+            let Some((link, _, seq)) = origin else { continue };
+            let last = reached.entry(link).or_default();
+            require(seq == last.next(), Check::SinkFile, || {
+                format!("{name}: {seq} of link {link} is written behind {last}")
+            })?;
+            *last = seq;
+        }
+        for (at, (spec, truth)) in self.model.graph.links.iter().zip(&self.model.links).enumerate() {
+            let sent = truth.lives.values().map(|life| life.records.len() as u64).max().unwrap_or(0);
+            let written = reached.get(&link_id(at)).copied().unwrap_or_default();
+            require(spec.to != task || written == Seq(sent), Check::SinkFile, || {
+                format!("{name}: {written} of {sent} records of link {at} are in the file")
+            })?;
+        }
+        Ok(())
+    }
+
+    /// A records stage's state is what its inputs, one after another, make of it.
+    fn check_state(&self, task: TaskId) -> Checked {
+        let dead = self.model.dead_inputs(task);
+        let mut expected: BTreeMap<Bytes, u64> = BTreeMap::new();
+        for record in self.inputs_of(task).filter(|record| !dead.contains(record)) {
+            *expected.entry(key_of(record)).or_default() += 1;
+        }
+        let state = self.disks[self.node_of(task)].tasks[&task].keyed_state();
+        require(state == expected || self.stops_early(task), Check::Result, || {
+            format!("{}: the state is {state:?}, not {expected:?}", self.model.graph.task(task).name)
+        })
+    }
+
+    fn inputs_of(&self, task: TaskId) -> impl Iterator<Item = &Bytes> {
+        let links = self.model.graph.links.iter().zip(&self.model.links);
+        let into = links.filter(move |(spec, _)| spec.to == task);
+        into.flat_map(|(_, truth)| truth.lives.values()).flat_map(|life| &life.records)
+    }
+
+    /// Stage by stage: what each stage was sent is what the stages before make of the sources' records, less what was put
+    /// aside.
+    fn check_end_to_end(&self) -> Checked {
+        let mut made: Vec<Option<Counted>> = Vec::new();
+        for (index, stage) in self.plan.stages.iter().enumerate() {
+            if let StageKind::Source { .. } = stage.kind {
+                made.push(Some(self.source_records(index)));
+                continue;
+            }
+            let mut expected = Some(Counted::new());
+            for &from in &stage.from {
+                match (&mut expected, &made[from]) {
+                    (Some(all), Some(more)) => add(all, more),
+                    (_, None) => expected = None,
+                    (None, _) => {}
+                }
+            }
+            let early = self.plan.tasks_of(index).any(|task| self.stops_early(task));
+            if let (Some(expected), false) = (&expected, early) {
+                self.check_received(index, expected)?;
+            }
+            made.push(expected.filter(|_| !early).and_then(|inputs| self.made_of(index, inputs)));
+        }
+        Ok(())
+    }
+
+    fn source_records(&self, index: usize) -> Counted {
+        let mut all = Counted::new();
+        let StageKind::Source { records, padding, .. } = self.plan.stages[index].kind else { return all };
+        for task in self.plan.tasks_of(index) {
+            for number in 0..records {
+                let padding = if padding == 0 { 0 } else { (number * 7919) % padding };
+                let padding = usize::try_from(padding).expect("short");
+                *all.entry(source_record(task.0 as usize, number, 0, padding)).or_default() += 1;
+            }
+        }
+        all
+    }
+
+    fn check_received(&self, index: usize, expected: &Counted) -> Checked {
+        let mut received = Counted::new();
+        for task in self.plan.tasks_of(index) {
+            for record in self.inputs_of(task).filter(|record| is_plain(record)) {
+                *received.entry(stable(record)).or_default() += 1;
+            }
+        }
+        if received == *expected {
+            return Ok(());
+        }
+        let missing =
+            expected.iter().find(|(record, count)| received.get(*record).copied().unwrap_or(0) < **count);
+        let extra =
+            received.iter().find(|(record, count)| expected.get(*record).copied().unwrap_or(0) < **count);
+        let letter = self.plan.stages[index].letter;
+        require(false, Check::Result, || format!("stage {letter}: missing {missing:?}, too many {extra:?}"))
+    }
+
+    /// What a stage makes of its inputs; `None` where that is not known from them alone.
+    fn made_of(&self, index: usize, mut inputs: Counted) -> Option<Counted> {
+        let stage = &self.plan.stages[index];
+        for task in self.plan.tasks_of(index) {
+            for record in self.model.dead_inputs(task).iter().filter(|record| is_plain(record)) {
+                *inputs.entry(stable(record)).or_default() -= 1;
+            }
+        }
+        let mut made = Counted::new();
+        for (record, count) in inputs {
+            let outputs = match stage.kind {
+                StageKind::Batch { program: BatchProgram::FailAlways, .. } => return None,
+                StageKind::Batch { program, .. } => outputs_of(program, &record, stage.letter, ""),
+                StageKind::Stream { program: StreamProgram::Identity | StreamProgram::Sort, .. } => {
+                    vec![marked(&record, stage.letter, "", None)]
+                }
+                StageKind::Stream { program: StreamProgram::Both, .. } => {
+                    (0..2).map(|copy| marked(&record, stage.letter, "", Some(copy))).collect()
+                }
+                StageKind::Records { .. } => vec![marked(&record, stage.letter, "", None)],
+                StageKind::Stream {
+                    program: StreamProgram::Count | StreamProgram::Head(_) | StreamProgram::Unsteady,
+                    ..
+                } => return None,
+                StageKind::Source { .. } | StageKind::Sink { .. } => Vec::new(),
+            };
+            for output in outputs {
+                *made.entry(output).or_default() += count;
+            }
+        }
+        made.retain(|_, count| *count != 0);
+        Some(made)
+    }
+
+    /// Dead letters are only of records that fail.
+    pub(super) fn check_dead(&self) -> Checked {
+        for task in (0..self.model.graph.tasks.len()).map(task_id) {
+            let kind = &self.plan.stages[self.plan.stage_of(task)].kind;
+            for record in self.model.dead_inputs(task) {
+                let may_die = match *kind {
+                    StageKind::Batch {
+                        program: BatchProgram::Chance(_) | BatchProgram::KillOn(_), ..
+                    }
+                    | StageKind::Records { program: RecordsProgram::Chance(_), .. } => true,
+                    StageKind::Batch { program, .. } => is_poison(program, &record),
+                    StageKind::Records {
+                        program: RecordsProgram::Fail(one_in) | RecordsProgram::DieOn(one_in),
+                        ..
+                    } => weight(&record).is_multiple_of(one_in),
+                    StageKind::Records { program: RecordsProgram::Count, .. }
+                    | StageKind::Source { .. }
+                    | StageKind::Stream { .. }
+                    | StageKind::Sink { .. } => false,
+                };
+                require(may_die, Check::Condemned, || {
+                    format!("{}: {record:?} was put aside and never fails", self.model.graph.task(task).name)
+                })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Not a tick, a total or a count: those are made of more than one record, or none.
+fn is_plain(record: &[u8]) -> bool {
+    let counted = record.windows(9).any(|part| part == b" counted ");
+    !record.starts_with(b"tick") && !record.starts_with(b"total") && !counted
+}
+
+fn add(all: &mut Counted, more: &Counted) {
+    for (record, count) in more {
+        *all.entry(record.clone()).or_default() += count;
+    }
+}
