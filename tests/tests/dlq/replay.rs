@@ -1,130 +1,8 @@
-//! `worker dlq`: dead letters seen, understood and processed again.
+//! `worker dlq replay`.
 
-use worker_tests::process::Scratch;
-
-/// Three records in a thousand fail; what is said about them would turn a terminal upside down.
-const SOME_FAIL: &str = r#"
-    [pipeline]
-    name = "some-fail"
-    [source.numbers]
-    run = ["seq", "1", "1000"]
-    [stage.picky]
-    run = ["awk", "/^(77|500|998)$/ {printf \"cannot do \\033[7m%s\\n\", $1 > \"/dev/stderr\"; exit 7} {print}"]
-    env = { TOKEN = { env = "DLQ_TOKEN" }, MODE = "it's" }
-    retry = { max_attempts = 2, initial = "1ms", max = "5ms" }
-    [sink.out]
-    stdout = true
-"#;
-
-fn run_in_memory(scratch: &Scratch) {
-    scratch.write("pipeline.toml", SOME_FAIL);
-    scratch.worker(&["run", "pipeline.toml"]).env("DLQ_TOKEN", "s3cret").run().expect(3);
-}
-
-fn dlq(scratch: &Scratch, words: &[&str]) -> worker_tests::process::Finished {
-    scratch.worker(&[&["dlq"], words].concat()).run()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).expect("text")
-}
-
-/// The ids that `worker dlq list` gives, with the record of each.
-fn listed(scratch: &Scratch, words: &[&str]) -> Vec<(String, String)> {
-    let list = dlq(scratch, &[&["list", "--json"], words].concat()).expect(0);
-    let lines = text(&list.stdout);
-    let field = |line: &serde_json::Value, name: &str| line[name].as_str().expect(name).to_owned();
-    let lines = lines.lines().map(|line| serde_json::from_str(line).expect("a line of JSON"));
-    lines.map(|line: serde_json::Value| (field(&line, "id"), field(&line, "record"))).collect()
-}
-
-#[test]
-fn letters_of_a_run_without_state_are_listed_and_shown() {
-    let scratch = Scratch::new();
-    run_in_memory(&scratch);
-    let list = text(&dlq(&scratch, &["list", "some-fail.dead-letters.jsonl"]).expect(0).stdout);
-    assert!(!list.contains('\u{1b}'), "{list:?}");
-    assert!(list.starts_with("ID "), "{list}");
-    assert!(list.contains("exit 7"), "{list}");
-    assert!(list.contains("3 dead letters, by stage and reason:"), "{list}");
-    assert!(list.contains(r"       1  picky: awk exited with status 7: cannot do  [7m77"), "{list}");
-    assert_eq!(text(&dlq(&scratch, &["list", "pipeline.toml"]).expect(0).stdout), list);
-    let mut letters = listed(&scratch, &["pipeline.toml"]);
-    letters.sort_by(|a, b| a.1.cmp(&b.1));
-    assert_eq!(letters.iter().map(|(_, record)| record.as_str()).collect::<Vec<_>>(), ["500", "77", "998"]);
-    let page = text(&dlq(&scratch, &["show", "pipeline.toml", &letters[0].0]).expect(0).stdout);
-    for part in [
-        &*letters[0].0,
-        "attempts",
-        "exit 7",
-        "record, 3 bytes:\n  500\n",
-        r"cannot do \u{1b}[7m500",
-        "from numbers/0",
-    ] {
-        assert!(page.contains(part), "{part}: {page}");
-    }
-    let raw = dlq(&scratch, &["show", "--letters", "some-fail.dead-letters.jsonl", &letters[0].0, "--raw"]);
-    assert_eq!(raw.expect(0).stdout, b"500");
-    assert!(listed(&scratch, &["pipeline.toml", "--stage", "other"]).is_empty());
-}
-
-#[test]
-fn the_latest_run_without_state_is_the_one_that_is_shown() {
-    let scratch = Scratch::new();
-    run_in_memory(&scratch);
-    scratch.write("pipeline.toml", SOME_FAIL.replace("77|500|998", "42"));
-    scratch.worker(&["run", "pipeline.toml"]).env("DLQ_TOKEN", "s3cret").run().expect(3);
-    let letters = listed(&scratch, &["pipeline.toml"]);
-    assert_eq!(letters.iter().map(|(_, record)| record.as_str()).collect::<Vec<_>>(), ["42"]);
-}
-
-#[test]
-fn a_failure_can_be_reproduced_without_the_worker() {
-    let scratch = Scratch::new();
-    run_in_memory(&scratch);
-    let letters = listed(&scratch, &["pipeline.toml"]);
-    let (id, record) = &letters[1];
-    dlq(&scratch, &["repro", "pipeline.toml", id, "--out", "bug"]).expect(0).says(&["sh bug/run.sh"]);
-    assert_eq!(scratch.text("bug/input"), format!("{record}\n"));
-    for file in ["run.sh", "README.txt"] {
-        assert!(!scratch.text(&format!("bug/{file}")).contains("s3cret"), "{file} holds a secret");
-    }
-    let again = scratch.shell("DLQ_TOKEN=x sh bug/run.sh 2>&1; echo status $?");
-    assert_eq!(text(&again), format!("cannot do \u{1b}[7m{record}\nstatus 7\n"));
-    scratch.shell("echo 78 > bug/input");
-    assert_eq!(text(&scratch.shell("DLQ_TOKEN=x sh bug/run.sh")), "78\n");
-    dlq(&scratch, &["repro", "pipeline.toml", id, "--out", "bug"])
-        .expect(2)
-        .says(&["not an empty directory"]);
-}
-
-#[test]
-fn what_is_not_there_is_said() {
-    let scratch = Scratch::new();
-    run_in_memory(&scratch);
-    let refused = |words: &[&str], says: &[&str]| {
-        dlq(&scratch, words).expect(2).says(says);
-    };
-    refused(
-        &["show", "pipeline.toml", "picky/0:99"],
-        &["there is no dead letter picky/0:99", "worker dlq list"],
-    );
-    refused(&["show", "pipeline.toml", "99"], &["expected TASK:NUMBER"]);
-    refused(&["list", "--state", "nowhere"], &["there is no state directory nowhere"]);
-    refused(&["list", "--state", "."], &["is no state directory"]);
-    refused(&["list", "other.jsonl"], &["there is no file of dead letters other.jsonl", "--letters"]);
-    refused(&["list", "other.toml"], &["cannot read other.toml"]);
-    let (id, _) = listed(&scratch, &["pipeline.toml"]).remove(0);
-    scratch.write("pipeline.toml", SOME_FAIL.replace("stage.picky", "stage.choosy"));
-    refused(&["repro", "pipeline.toml", &id, "--out", "bug"], &["of stage `picky`", "stages there: choosy"]);
-    let mut letters = scratch.text("some-fail.dead-letters.jsonl");
-    letters.insert_str(0, "{\"time\":\n");
-    scratch.write("some-fail.dead-letters.jsonl", letters);
-    let list = dlq(&scratch, &["list", "pipeline.toml"]).expect(2);
-    let list = list
-        .says(&["some-fail.dead-letters.jsonl, line 1: not a dead letter", "the lines around it are fine"]);
-    assert!(text(&list.stdout).contains("3 dead letters"), "{}", text(&list.stdout));
-}
+use crate::{dlq, listed, text};
+use std::time::Duration;
+use worker_tests::process::{Scratch, Start, eventually};
 
 /// Records 77, 500 and 998 of `in.txt` fail until there is a file `fixed`; the rest of the run is fast.
 const FIXABLE: &str = r#"
@@ -164,7 +42,7 @@ fn run_with_state(scratch: &Scratch, pipeline: &str) {
     scratch.worker(&["run", "pipeline.toml", "--state", "state"]).run().expect(3);
 }
 
-fn replay<'a>(scratch: &'a Scratch, words: &[&str]) -> worker_tests::process::Start<'a> {
+fn replay<'a>(scratch: &'a Scratch, words: &[&str]) -> Start<'a> {
     scratch.worker(&[&["dlq", "replay", "pipeline.toml", "--state", "state"], words].concat())
 }
 
@@ -189,8 +67,12 @@ fn replayed_letters_go_on_to_the_sinks_once() {
     assert_eq!(lines(&scratch, "out.txt"), marked(&[]));
     let list = text(&dlq(&scratch, &["list", "--state", "state"]).expect(0).stdout);
     assert!(list.contains("3 dead letters, 3 of them replayed"), "{list}");
-    let page = text(&dlq(&scratch, &["show", "--state", "state", first]).expect(0).stdout);
-    assert!(page.contains("replayed    r1\n"), "{page}");
+    for words in
+        [&["show", "--state", "state", first][..], &["show", "pipeline.toml", "--state", "state", first]]
+    {
+        let page = text(&dlq(&scratch, words).expect(0).stdout);
+        assert!(page.contains("replayed    r1\n"), "{page}");
+    }
     scratch.worker(&["run", "pipeline.toml", "--state", "state"]).run().says(&["finished"]);
     assert_eq!(lines(&scratch, "out.txt"), marked(&[]), "a finished pipeline does not cut what was replayed");
 }
@@ -316,7 +198,7 @@ fn a_pipeline_that_is_not_finished_keeps_its_sinks_to_itself() {
     );
     scratch.write("pipeline.toml", &endless);
     let running = scratch.worker(&["run", "pipeline.toml", "--state", "state"]).start();
-    worker_tests::process::eventually("three dead letters", std::time::Duration::from_secs(20), || {
+    eventually("three dead letters", Duration::from_secs(20), || {
         let found = dlq(&scratch, &["list", "--state", "state"]);
         let list = text(&found.stdout);
         if list.contains("3 dead letters") { Ok(()) } else { Err(list + &found.stderr) }
@@ -396,4 +278,51 @@ fn what_cannot_be_replayed_is_said() {
         .expect(2)
         .says(&["fixable keeps no state"]);
     assert!(!scratch.path("state/replays/1/letters.jsonl").exists(), "nothing was claimed");
+}
+
+#[test]
+fn a_changed_pipeline_takes_new_replays_but_not_one_that_was_begun() {
+    let scratch = Scratch::new();
+    run_with_state(&scratch, FIXABLE);
+    replay(&scratch, &["all"]).env("WORKER_FAULT", "sink.sync.before").run().expect_signal(9);
+    let fixed = FIXABLE.replace("stage.picky]\n", "stage.picky]\nok_exit = [0]\n").replace("exit 7", "x = 1");
+    scratch.write("pipeline.toml", &fixed);
+    let refused = replay(&scratch, &["all"]).run().expect(2);
+    let refused =
+        refused.says(&["going on with it", "stage.picky", "replay 1 is not finished", "state/replays/1"]);
+    let advice = refused.stderr.lines().last().expect("what to do");
+    assert!(advice.contains("worker dlq replay pipeline.toml") && advice.contains("give it up"), "{advice}");
+    scratch.shell("rm -r state/replays/1");
+    replay(&scratch, &["all"]).run().expect(0).says(&["replay 1: 3 dead letters"]);
+    assert_eq!(lines(&scratch, "out.txt"), marked(&[]));
+}
+
+#[test]
+fn stages_with_a_memory_are_told_to_begin_anew() {
+    let scratch = Scratch::new();
+    run_with_state(&scratch, &FIXABLE.replace("[stage.mark]\n", "[stage.mark]\nmode = \"stream\"\n"));
+    scratch.write("fixed", "");
+    replay(&scratch, &["all"]).run().expect(0).says(&["warning: mark may depend on more than one record"]);
+    assert_eq!(lines(&scratch, "out.txt"), marked(&[]));
+}
+
+#[test]
+fn an_interrupted_replay_is_gone_on_with_by_the_next_one() {
+    let scratch = Scratch::new();
+    run_with_state(&scratch, FIXABLE);
+    // What was `fixed` takes its time until it is let go.
+    let slow = scratch
+        .text("pipeline.toml")
+        .replace("test -e fixed", "while [ ! -e go ]; do sleep 0.05; done; test -e fixed");
+    scratch.write("pipeline.toml", slow);
+    scratch.write("fixed", "");
+    let mut first = replay(&scratch, &["all"]).start();
+    first.wait_for_message("exactly once", Duration::from_secs(20));
+    replay(&scratch, &["all"]).run().expect(2).says(&["being replayed by process"]);
+    scratch.worker(&["run", "pipeline.toml", "--state", "state"]).run().expect(2).says(&["in use"]);
+    first.kill();
+    scratch.write("go", "");
+    replay(&scratch, &[]).run().expect(0).says(&["replay 1 was interrupted: going on with it"]);
+    assert_eq!(lines(&scratch, "out.txt"), marked(&[]));
+    replay(&scratch, &["all"]).run().expect(0).says(&["no dead letters to replay"]);
 }
