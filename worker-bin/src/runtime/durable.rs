@@ -87,6 +87,17 @@ pub enum DurableError {
         /// What has changed, a line each.
         differences: String,
     },
+    /// A task's journal is gone.
+    #[error(
+        "the journal of {task} is gone from {}: without it records would be lost or repeated; put it back from a copy, or start \
+         over with --fresh", path.display()
+    )]
+    Missing {
+        /// Which task.
+        task: String,
+        /// Where it was.
+        path: PathBuf,
+    },
     /// A task was moved.
     #[error(
         "tasks run elsewhere than when the state in {} was begun:\n{differences}\
@@ -123,7 +134,9 @@ impl Durable {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let clock = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
         let (meaning, placement) = (meaning(plan).clone(), placement(plan));
-        let mut manifest = match Manifest::load(dir)? {
+        let known = Manifest::load(dir)?;
+        let is_new = known.is_none();
+        let mut manifest = match known {
             Some(manifest) => manifest,
             None => Manifest {
                 pipeline: name.to_owned(),
@@ -139,13 +152,14 @@ impl Durable {
         }
         // A clock that was set back must not make this life older than the one before it.
         manifest.incarnation = clock.max(manifest.incarnation + 1);
-        manifest.store(dir)?;
         let reserve = Reserve::new(dir)?;
         DirStorage::new(&dir.join("tasks"))?;
         let mut tasks = BTreeMap::new();
         for task in &plan.local {
-            tasks.insert(task.id, open_task(plan, task, dir)?);
+            tasks.insert(task.id, open_task(plan, task, dir, is_new)?);
         }
+        // The manifest comes last: from then on every task must have its journal.
+        manifest.store(dir)?;
         let (dir, reserve) = (dir.to_owned(), Some(reserve));
         Ok(Found::Open(Box::new(Self { dir, tasks, reserve, manifest, _lock: lock })))
     }
@@ -243,9 +257,13 @@ fn check(
     Ok(())
 }
 
-fn open_task(plan: &Plan, task: &LocalTask, dir: &Path) -> Result<DurableTask, DurableError> {
+fn open_task(plan: &Plan, task: &LocalTask, dir: &Path, is_new: bool) -> Result<DurableTask, DurableError> {
     let name = file_name(&task.name);
-    let storage = DirStorage::new(&dir.join("tasks").join(&name))?;
+    let path = dir.join("tasks").join(&name);
+    if !is_new && !has_journal(&path) {
+        return Err(DurableError::Missing { task: task.name.clone(), path });
+    }
+    let storage = DirStorage::new(&path)?;
     let links = (0_u32..).zip(&plan.graph.links);
     let outputs = links.filter(|(_, link)| link.from == task.id).map(|(at, _)| worker_proto::LinkId(at));
     let identity = Identity {
@@ -267,6 +285,11 @@ fn open_task(plan: &Plan, task: &LocalTask, dir: &Path) -> Result<DurableTask, D
     let path = log_path(dir, &task.stage, task.partition);
     let dead = DeadLetterLog::open(path, task.name.clone(), task.terminator_in, dead_bytes.unwrap_or(0))?;
     Ok(DurableTask { journal, state, dead, keyed })
+}
+
+fn has_journal(path: &Path) -> bool {
+    let files = std::fs::read_dir(path).into_iter().flatten().flatten();
+    files.into_iter().any(|file| file.path().extension().is_some_and(|extension| extension == "wj"))
 }
 
 /// Where the dead letters of a state directory are.
