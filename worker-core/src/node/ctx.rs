@@ -20,6 +20,8 @@ use worker_proto::{Epoch, JournalId, LinkId};
 pub(crate) struct Ctx {
     pub(crate) config: Arc<NodeConfig>,
     pub(crate) now: Time,
+    /// When this life began.
+    pub(crate) begun: Time,
     pub(crate) timers: Timers,
     pub(crate) slots: Slots,
     pub(crate) rng: Rng,
@@ -76,6 +78,7 @@ impl Ctx {
         }
         Self {
             now,
+            begun: now,
             timers: Timers::default(),
             slots: Slots::new(config.slots),
             rng: Rng::new(config.seed),

@@ -161,6 +161,12 @@ impl BatchTask {
             return false;
         }
         let Some(segment) = self.segments.front_mut() else { return false };
+        let first = segment.pieces.front().map(|p| (p.link, p.first_seq));
+        if let Some(until) = self.probation.not_before(first, ctx) {
+            self.phase = Phase::Backoff { until };
+            ctx.timers.set(WakeReason::Retry(base.id), until);
+            return false;
+        }
         segment.attempts += 1;
         segment.tried += 1;
         self.works += 1;
@@ -171,7 +177,6 @@ impl BatchTask {
         }
         let run = segment.to_run(base.id, work);
         if ctx.journaled {
-            let first = segment.pieces.front().map(|p| (p.link, p.first_seq));
             let alone = self.probation.alone(first);
             let attempt = Attempt { records: segment.records as u64, first, alone };
             ctx.act(Action::Note { task: base.id, attempt });

@@ -2,17 +2,23 @@
 //!
 //! Before a program is given records the journal notes how many. A life that finds such a note, not settled by a commit,
 //! knows what was in flight when the one before it died, and gives its programs half as many at once, one program at a time.
-//! Only a record that was alone in flight on its node in [`DEATHS_ALONE`] lives in a row is put aside: whatever kills a worker
-//! for another reason does not find the same record alone each time, and each life tries it again.
+//! Only a record that was alone in flight on its node in [`DEATHS_ALONE`] lives in a row is put aside. Each life tries it again,
+//! and later than the one before ([`PATIENCE`]): whatever kills workers for another reason, even soon after every start, does
+//! not find the same record in flight each time.
 
 use crate::config::TaskId;
 use crate::event::{Action, Attempt, DeadLetter, FailureKind};
 use crate::inbox::Piece;
 use crate::node::Ctx;
+use crate::time::Time;
+use std::time::Duration;
 use worker_proto::{LinkId, Seq};
 
 /// So many deaths in a row with one record alone in flight are its fault.
 const DEATHS_ALONE: u32 = 3;
+
+/// How old a life is before it tries a record of which one or two in a row may have died.
+const PATIENCE: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
 
 /// What a task does after a death of the worker that it may have caused.
 #[derive(Debug, Default)]
@@ -56,6 +62,16 @@ impl Probation {
     /// In how many lives in a row the process died while the record at `first` was alone in flight.
     pub(super) fn alone(&self, first: Option<(LinkId, Seq)>) -> u32 {
         if self.is_on() && self.left == 1 && first.is_some() && first == self.first { self.alone } else { 0 }
+    }
+
+    /// When the record at `first` may be tried, if not now.
+    pub(super) fn not_before(&self, first: Option<(LinkId, Seq)>, ctx: &Ctx) -> Option<Time> {
+        let at = match self.alone(first) {
+            1 => ctx.begun + PATIENCE[0],
+            2 => ctx.begun + PATIENCE[1],
+            _ => return None,
+        };
+        Some(at).filter(|at| *at > ctx.now)
     }
 
     /// The letter for a record, alone in its piece, that is not tried again.

@@ -121,6 +121,12 @@ impl RecordsTask {
                 continue;
             }
             self.ensure_started(base, ctx);
+            if let Some(until) = self.probation.not_before(Some((piece.link, piece.first_seq)), ctx) {
+                // Its program is started meanwhile, so that the record is not in flight for longer than it must be.
+                self.waiting.push_front(piece);
+                ctx.timers.set(WakeReason::Retry(base.id), until);
+                break;
+            }
             self.asked_records += piece.batch.len() as u64;
             self.asked_cost += piece.batch.cost();
             let (task, life, link, first_seq) = (base.id, self.life, piece.link, piece.first_seq);
@@ -345,12 +351,12 @@ impl RecordsTask {
         self.probation.passed([piece], ctx);
     }
 
-    /// The wait before the program is started again is over.
+    /// The wait before the program is started again, or asked, is over.
     pub(crate) fn retry_due(&mut self, base: &mut Base, ctx: &mut Ctx) {
         if matches!(self.phase, Phase::Backoff { .. }) {
             self.phase = Phase::Idle;
-            self.step(base, ctx);
         }
+        self.step(base, ctx);
     }
 
     /// Kills the program; what it was asked and did not answer is nobody's any more, or the next life's.
