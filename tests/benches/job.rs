@@ -5,14 +5,17 @@
 //! cargo bench -p worker-tests --bench job -- 100 9    # 100 MB, 9 rounds
 //! ```
 //!
-//! The pipe is `cat FILE | grep … | awk …`. The results of both are compared, sorted, in every round.
+//! The pipe is `cat FILE | grep … | awk …`. The results are compared, sorted, in every round. Processor time is user and
+//! system time of the processes and all their children; it says more than the clock on a machine with other work.
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
+mod harness;
+
+use harness::{Took, build_worker, spread, time};
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::path::Path;
+use std::process::Command;
 
 const PIPELINE: &str = r#"
 [source.log]
@@ -57,29 +60,44 @@ fn main() {
 
 fn compare(worker: &Path, dir: &Path, file: &Path, rounds: u64) {
     let pipe = || time(Command::new("sh").args(["-c", PIPE]).current_dir(dir));
-    let ours = || time(Command::new(worker).arg("run").arg(file).arg("--quiet").current_dir(dir));
+    let ours = |delivery: &[&str]| {
+        time(Command::new(worker).arg("run").arg(file).arg("--quiet").args(delivery).current_dir(dir))
+    };
+    let exactly_once = || {
+        let took = ours(&["--state", "state"]);
+        std::fs::remove_dir_all(dir.join("state")).expect("remove the state directory");
+        took
+    };
+    let check =
+        || assert_eq!(sorted(&dir.join("worker.txt")), sorted(&dir.join("pipe.txt")), "the results differ");
     // Not counted: the file comes into the page cache.
     pipe();
-    ours();
-    let mut ratios: Vec<f64> = (1..=rounds)
-        .map(|round| {
-            let (pipe, ours) = (pipe(), ours());
-            assert_eq!(sorted(&dir.join("worker.txt")), sorted(&dir.join("pipe.txt")), "the results differ");
-            println!("round {round}: pipe {pipe:.2} s, worker {ours:.2} s, ratio {:.2}", ours / pipe);
-            ours / pipe
-        })
-        .collect();
-    ratios.sort_by(f64::total_cmp);
-    let (low, mid, high) = (ratios[0], ratios[ratios.len() / 2], ratios[ratios.len() - 1]);
-    println!("worker / pipe: median {mid:.2} (lowest {low:.2}, highest {high:.2})");
-}
-
-/// Seconds that a command takes, which must succeed.
-fn time(command: &mut Command) -> f64 {
-    let begun = Instant::now();
-    let status = command.stdin(Stdio::null()).status().expect("start the command");
-    assert!(status.success(), "{command:?}: {status}");
-    begun.elapsed().as_secs_f64()
+    ours(&[]);
+    let mut ratios: [Vec<(f64, f64)>; 3] = [const { Vec::new() }; 3];
+    for round in 1..=rounds {
+        let pipe = pipe();
+        let memory = ours(&[]);
+        check();
+        let once = exactly_once();
+        check();
+        let show = |took: Took| {
+            format!("{:.2} s ({:.2} s processor)", took.wall.as_secs_f64(), took.all.as_secs_f64())
+        };
+        println!("round {round}: pipe {}, memory {}, exactly-once {}", show(pipe), show(memory), show(once));
+        for (ratios, (ours, theirs)) in ratios.iter_mut().zip([(memory, pipe), (once, pipe), (once, memory)])
+        {
+            ratios.push((ours.wall.div_duration_f64(theirs.wall), ours.all.div_duration_f64(theirs.all)));
+        }
+    }
+    for (name, ratios) in
+        ["memory / pipe", "exactly-once / pipe", "exactly-once / memory"].iter().zip(&ratios)
+    {
+        let (low, mid, high) = spread(ratios.iter().map(|r| r.0));
+        let (_, processor, _) = spread(ratios.iter().map(|r| r.1));
+        println!(
+            "{name}: median {mid:.2} (lowest {low:.2}, highest {high:.2}); processor time {processor:.2}"
+        );
+    }
 }
 
 fn sorted(path: &Path) -> Vec<String> {
@@ -114,15 +132,4 @@ fn write_log(path: &Path, bytes_min: u64) -> u64 {
         written += block.len() as u64;
     }
     written
-}
-
-/// Builds the binary that is measured, with the profile that users get.
-fn build_worker() -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status =
-        Command::new(cargo).args(["build", "--release", "-q", "-p", "worker-bin"]).current_dir(root).status();
-    assert!(status.expect("start cargo").success(), "the binary does not build");
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    target.join("release").join("worker")
 }
