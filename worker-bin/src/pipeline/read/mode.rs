@@ -33,6 +33,10 @@ const KEYS: [(&str, &[Way]); 11] = [
     ("state_budget", &[Way::Records]),
 ];
 
+/// How many requests may be unanswered unless it is said: a quarter of it costs the worker half as much again for a record,
+/// because wake-ups, commits and notes serve fewer; four times as many gain nothing, and a death puts more in doubt.
+const IN_FLIGHT: u64 = 1024;
+
 /// Most requests that may be unanswered.
 const IN_FLIGHT_MAX: u64 = 65_536;
 
@@ -161,7 +165,7 @@ fn records<'d>(reader: &mut Reader<'d>, given: &Given<'d>) -> RecordsMode {
 /// What a records stage does unless it says otherwise.
 pub(in crate::pipeline) fn default_records_mode() -> RecordsMode {
     RecordsMode {
-        in_flight: 256,
+        in_flight: IN_FLIGHT,
         state: RecordsState::Hello,
         state_budget_bytes: 64 << 20,
         tick: None,
