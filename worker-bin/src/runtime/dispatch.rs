@@ -3,7 +3,7 @@
 use super::engine::{End, Engine, Port};
 use std::sync::Arc;
 use worker_core::Node;
-use worker_core::config::TaskId;
+use worker_core::config::{TaskId, TaskKind};
 use worker_core::event::{Action, Event, Report};
 
 impl Engine {
@@ -170,16 +170,17 @@ impl Engine {
             Report::PeerRestarted { peer } => tracing::warn!(peer, "its process was restarted"),
             Report::BatchFailed { task, records, attempt, why } => {
                 let (name, said) = (&self.graph.task(*task).name, self.may_complain(*task));
-                if said {
-                    tracing::warn!(
-                        task = name,
-                        records,
-                        attempt,
-                        why,
+                let then = match self.graph.task(*task).kind {
+                    TaskKind::Stream(_) => "a program failed; it is run again over the same input",
+                    TaskKind::Records(_) => "a program failed; what it had not answered is asked again",
+                    TaskKind::Source | TaskKind::Batch(_) | TaskKind::Sink => {
                         "a batch failed; it is tried again or halved"
-                    );
+                    }
+                };
+                if said {
+                    tracing::warn!(task = name, records, attempt, why, "{then}");
                 } else {
-                    tracing::debug!(task = name, records, attempt, why, "a batch failed");
+                    tracing::debug!(task = name, records, attempt, why, "{then}");
                 }
             }
         }
