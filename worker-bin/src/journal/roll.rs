@@ -13,6 +13,9 @@ use std::collections::VecDeque;
 /// The room of a segment is at least this many times that of its checkpoint.
 const CHECKPOINT_SHARE: u64 = 4;
 
+/// Where a disk has no room for a segment of the size wanted, one of this many bytes does.
+const SMALL_SEGMENT_BYTES: u64 = 1 << 20;
+
 /// A checkpoint that was written.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Made {
@@ -82,7 +85,8 @@ impl<S: Storage, F: Fold> Journal<S, F> {
     /// A file for segment `number`: a finished one, if there is one of the right size.
     fn next_file(&mut self, number: u64) -> Result<(S::File, u64), JournalError> {
         let grown = (self.active.bytes * 2).min(self.segment_bytes_max);
-        let bytes = grown.max(self.checkpoints.newest().bytes * CHECKPOINT_SHARE);
+        let least = self.checkpoints.newest().bytes * CHECKPOINT_SHARE;
+        let bytes = grown.max(least);
         let name = format::file_name(number);
         let fenced = |error| match error {
             StorageError::Exists { .. } => {
@@ -95,7 +99,14 @@ impl<S: Storage, F: Fold> Journal<S, F> {
             self.storage.rename(&format::file_name(spare), &name).map_err(fenced)?;
             return Ok((self.storage.open(&name)?, bytes));
         }
-        Ok((self.storage.create(&name, bytes).map_err(fenced)?, bytes))
+        match self.storage.create(&name, bytes) {
+            // A reserve of the disk that is smaller than a segment could not be used otherwise.
+            Err(StorageError::Full { .. }) if bytes > least.max(SMALL_SEGMENT_BYTES) => {
+                let bytes = least.max(SMALL_SEGMENT_BYTES);
+                Ok((self.storage.create(&name, bytes).map_err(fenced)?, bytes))
+            }
+            created => Ok((created.map_err(fenced)?, bytes)),
+        }
     }
 }
 

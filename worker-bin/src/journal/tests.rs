@@ -2,6 +2,7 @@
 
 mod crash;
 mod damage;
+mod little_room;
 mod model;
 mod space;
 mod syncing;
