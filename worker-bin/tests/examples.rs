@@ -1,7 +1,8 @@
-//! The examples give what the same programs give in a shell pipe.
+//! The examples give what they say: what a shell pipe gives, whatever is killed on the way.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples")
@@ -39,6 +40,40 @@ fn three_nodes_survive_a_stop_and_a_kill() {
     let (out, err) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
     assert!(run.status.success(), "{out}\n{err}");
     assert!(out.contains("equal byte for byte"), "{out}");
+}
+
+/// The run of this example that is disturbed has to be over by then.
+const DEADLINE: Duration = Duration::from_secs(120);
+
+#[test]
+fn ten_kills_at_random_change_nothing_exactly_once() {
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let output = log.reopen().unwrap();
+    let mut run = Command::new("bash")
+        .arg(examples().join("exactly-once/run.sh"))
+        .env("WORKER", env!("CARGO_BIN_EXE_worker"))
+        .stdin(Stdio::null())
+        .stdout(output.try_clone().unwrap())
+        .stderr(output)
+        .spawn()
+        .unwrap();
+    let begun = Instant::now();
+    let status = loop {
+        match run.try_wait().unwrap() {
+            Some(status) => break Some(status),
+            None if begun.elapsed() > DEADLINE => {
+                // The script's own way out stops what it has started.
+                Command::new("kill").arg(run.id().to_string()).status().unwrap();
+                run.wait().unwrap();
+                break None;
+            }
+            None => std::thread::sleep(Duration::from_millis(100)),
+        }
+    };
+    let said = std::fs::read_to_string(log.path()).unwrap();
+    assert!(status.is_some_and(|s| s.success()), "{status:?}\n{said}");
+    assert_eq!(said.matches(" rows numbered so far").count(), 10, "{said}");
+    assert_eq!(said.matches("equal, byte for byte").count(), 3, "{said}");
 }
 
 #[test]

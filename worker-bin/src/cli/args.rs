@@ -22,7 +22,8 @@ Examples:
   worker run -i 'logs/*.log' -s 'grep 500' --ok-exit 0,1 -S sort -o out.txt
   worker run -i 'logs/*.log' -s 'grep 500' -S sort --print-toml > jobs.toml
   worker check jobs.toml
-  worker run jobs.toml";
+  worker run jobs.toml --state jobs.state              # exactly once, through any crash
+  worker dlq list jobs.toml --state jobs.state         # records that no program could do";
 
 /// What to do.
 #[derive(Clone, Debug, Subcommand)]
@@ -53,7 +54,7 @@ Examples:
   worker run -i 'logs/*.log' -s 'grep 500' --ok-exit 0,1 -S sort -o out.txt
   zcat big.gz | worker run -s 'jq -c .user'
   worker run access.toml --limit 1000 --to errors      # a look at what one stage gives
-  worker run access.toml --state /var/lib/access       # exactly once; the same again continues after a crash
+  worker run access.toml --state /var/lib/access       # exactly once; again: continues
 
 Exit status: 0 done; 1 the pipeline failed; 2 the command line or a file is wrong; 3 finished, but with dead letters \
 or records lost; 130 or 143 interrupted after a clean stop.";

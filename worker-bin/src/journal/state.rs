@@ -63,6 +63,11 @@ fn advice(error: &io::Error) -> &'static str {
         "; choose a directory that may be written with --state"
     } else if kind == io::ErrorKind::StorageFull || kind == io::ErrorKind::QuotaExceeded {
         "; make room there, or choose another directory with --state"
+    } else if matches!(
+        kind,
+        io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory
+    ) {
+        "; choose another directory with --state"
     } else {
         ""
     }

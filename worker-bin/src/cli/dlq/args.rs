@@ -35,7 +35,7 @@ pub const DLQ_EXAMPLES: &str = "\
 A dead letter is called TASK:NUMBER, such as errors/0:17; one that a replay has put aside rN/TASK:NUMBER.
 
 Examples:
-  worker dlq list access.toml                          # its state directory, or its file of dead letters
+  worker dlq list access.toml                          # in its state directory or its file
   worker dlq list --state /var/lib/access --stage errors
   worker dlq show --state /var/lib/access errors/0:17
   worker dlq repro access.toml errors/0:17 --out bug; sh bug/run.sh

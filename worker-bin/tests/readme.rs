@@ -1,0 +1,68 @@
+//! The README names every key that a file may have, and the file it shows is a good one.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// A file in which every table has a key that none knows; messages then list those that are known.
+const EVERY_TABLE: &str = r#"
+[pipeline]
+qqqqqq = 1
+[source.s]
+qqqqqq = 1
+file = "x"
+[stage.a]
+qqqqqq = 1
+run = "cat"
+batch = { qqqqqq = 1 }
+retry = { qqqqqq = 1 }
+partition_by = { qqqqqq = 1 }
+env = { A = { qqqqqq = 1 } }
+[stage.b]
+run = "cat"
+mode = "stream"
+window = { qqqqqq = 1 }
+[sink.o]
+qqqqqq = 1
+file = "y"
+"#;
+
+fn readme() -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md")).unwrap()
+}
+
+/// The first block of TOML: the file with all keys.
+fn shown(readme: &str) -> &str {
+    let (_, rest) = readme.split_once("```toml\n").unwrap();
+    rest.split_once("```").unwrap().0
+}
+
+fn check(file: &str) -> Output {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("access-log.toml");
+    std::fs::write(&path, file).unwrap();
+    Command::new(env!("CARGO_BIN_EXE_worker")).arg("check").arg(path).output().unwrap()
+}
+
+#[test]
+fn every_key_is_in_the_readme() {
+    let errors = String::from_utf8(check(EVERY_TABLE).stderr).unwrap();
+    let lists: Vec<&str> =
+        errors.lines().filter_map(|line| line.split_once("known here: ")).map(|l| l.1).collect();
+    assert_eq!(lists.len(), 9, "one list a table: {errors}");
+    let known: BTreeSet<&str> = lists.iter().flat_map(|list| list.split(", ")).collect();
+    assert!(known.contains("state_budget") && known.contains("max_records"), "{known:?}");
+    let readme = readme();
+    let file = shown(&readme);
+    let words: BTreeSet<&str> = file.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+    // `place` is told of with the cluster file.
+    let missing: Vec<_> = known.iter().filter(|key| **key != "place" && !words.contains(*key)).collect();
+    assert!(missing.is_empty(), "not in the README's file: {missing:?}");
+    assert!(readme.contains("`place = \"a\"`"));
+}
+
+#[test]
+fn the_readmes_file_is_a_good_one() {
+    let checked = check(shown(&readme()));
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+}
