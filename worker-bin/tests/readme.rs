@@ -1,5 +1,7 @@
 //! The README names every key that a file may have, and the file it shows is a good one.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -38,10 +40,14 @@ fn shown(readme: &str) -> &str {
 }
 
 fn check(file: &str) -> Output {
+    checked(file, &[])
+}
+
+fn checked(file: &str, options: &[&str]) -> Output {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("access-log.toml");
     std::fs::write(&path, file).unwrap();
-    Command::new(env!("CARGO_BIN_EXE_worker")).arg("check").arg(path).output().unwrap()
+    Command::new(env!("CARGO_BIN_EXE_worker")).arg("check").arg(path).args(options).output().unwrap()
 }
 
 #[test]
@@ -59,6 +65,42 @@ fn every_key_is_in_the_readme() {
     let missing: Vec<_> = known.iter().filter(|key| **key != "place" && !words.contains(*key)).collect();
     assert!(missing.is_empty(), "not in the README's file: {missing:?}");
     assert!(readme.contains("`place = \"a\"`"));
+}
+
+/// Keys of which the README's file shows another value than the default, which it tells of beside them.
+const OTHERWISE: [&str; 12] = [
+    "name",
+    "delivery",
+    "spill_dir",
+    "file",
+    "from",
+    "run",
+    "cwd",
+    "mode",
+    "ok_exit",
+    "partitions",
+    "partition_by",
+    "timeout",
+];
+
+#[test]
+fn defaults_are_as_the_readme_says() {
+    let stage = |name: &str, rest: &str| format!("[stage.{name}]\nrun = \"cat\"\n{rest}\n");
+    let stages = stage("a", "")
+        + &stage("b", "mode = \"stream\"")
+        + &stage("c", "mode = \"records\"\npartition_by = \"record\"");
+    let file = format!("[source.s]\nfile = \"x\"\n{stages}[sink.o]\nfile = \"y\"\n");
+    let full = String::from_utf8(checked(&file, &["--full"]).stdout).unwrap();
+    let is_default = |line: &str| {
+        let key = line.split_once(" = ").map_or("", |(key, _)| key);
+        !OTHERWISE.contains(&key) && !key.is_empty() && !key.contains(' ')
+    };
+    let defaults: Vec<&str> = full.lines().filter(|line| is_default(line)).collect();
+    assert!(defaults.contains(&"state_budget = \"64MiB\"") && defaults.len() > 15, "{full}");
+    let readme = readme();
+    for line in defaults {
+        assert!(shown(&readme).contains(line), "the README has another default: {line}");
+    }
 }
 
 #[test]
