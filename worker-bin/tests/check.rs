@@ -61,7 +61,7 @@ fn exactly_once_shows_where_state_is_kept_and_what_it_may_take() {
         "totals x2  records with ticks by field 1: cat",
         "sorted x3  stream by the key of its answer: sort",
         "delivery = \"exactly-once\"",
-        "in_flight = 256",
+        "in_flight = 1024",
         "state = \"hello\"",
         "130.0 MiB  2 records tasks: requests under way, and state",
         "3.0 GiB  3 stream tasks x replay_limit",
