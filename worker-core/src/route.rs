@@ -240,6 +240,7 @@ impl Part {
 fn dead_letter(record: &[u8], missing: &NoKey) -> DeadLetter {
     DeadLetter {
         cause: None,
+        batch_id: None,
         record: Bytes::copy_from_slice(record),
         reason: missing.to_string(),
         attempts: 0,

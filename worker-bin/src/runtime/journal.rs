@@ -229,10 +229,12 @@ impl JournalThreads {
             let from = |letter: &DeadLetter| {
                 letter.origin.map(|(link, _)| engine.graph.task(engine.graph.link(link).from).name.as_str())
             };
+            let ids: Vec<_> = commit.dead.iter().map(|l| l.batch_id.map(|id| id.to_string())).collect();
             let letters: Vec<_> = commit
                 .dead
                 .iter()
-                .map(|letter| NewLetter { letter, from: from(letter), batch_id: None })
+                .zip(&ids)
+                .map(|(letter, id)| NewLetter { letter, from: from(letter), batch_id: id.as_deref() })
                 .collect();
             dead_len = Some(self.until_there_is_room(engine, later, |s| s.dead.append(&letters))?);
         }

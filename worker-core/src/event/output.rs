@@ -67,6 +67,8 @@ pub struct DeadLetter {
     pub attempts: u32,
     /// The last lines a program said on standard error, if one was involved.
     pub stderr_tail: String,
+    /// The batch it was in when it failed for good; `None` if it was in none.
+    pub batch_id: Option<u64>,
     /// How its last run failed; `None` if no program failed.
     pub cause: Option<FailureKind>,
     /// Link and position it arrived by; `None` for a record the task itself produced.

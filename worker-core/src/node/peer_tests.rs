@@ -253,6 +253,7 @@ fn dead_letters_of_routing_count_against_what_is_allowed() {
     let mut node = Node::new(all_here, Time::ZERO);
     let letter = DeadLetter {
         cause: None,
+        batch_id: None,
         record: bytes::Bytes::from_static(b"x\n"),
         reason: "no field 7".into(),
         attempts: 0,

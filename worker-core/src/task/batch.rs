@@ -276,6 +276,7 @@ impl BatchTask {
         let Some(piece) = segment.pieces.front() else { return };
         let letter = DeadLetter {
             record: piece.batch.compact().payload().clone(),
+            batch_id: Some(segment.batch_id),
             cause: Some(failure.kind),
             reason: failure.message,
             attempts: segment.tried,

@@ -86,6 +86,7 @@ impl Probation {
             ),
             attempts: alone,
             stderr_tail: String::new(),
+            batch_id: None,
             cause: Some(FailureKind::WorkerDied),
             origin: Some(origin),
         })

@@ -330,6 +330,7 @@ impl RecordsTask {
         }
         let letter = DeadLetter {
             record: piece.batch.compact().payload().clone(),
+            batch_id: None,
             cause: Some(failure.kind),
             reason: failure.message,
             attempts: self.failures,

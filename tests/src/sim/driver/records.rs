@@ -160,6 +160,7 @@ fn refused(record: &[u8], origin: (LinkId, Seq)) -> DeadLetter {
         attempts: 1,
         stderr_tail: String::new(),
         cause: None,
+        batch_id: None,
         origin: Some(origin),
     }
 }

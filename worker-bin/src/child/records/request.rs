@@ -66,6 +66,7 @@ impl Input {
             record: Bytes::copy_from_slice(self.batch.record(index)),
             reason,
             cause: None,
+            batch_id: None,
             attempts: 1,
             stderr_tail: String::new(),
             origin: Some((self.link, self.first_seq.plus(index as u64))),

@@ -212,6 +212,7 @@ mod tests {
 
     fn dead(record: &'static [u8], cause: Option<FailureKind>) -> DeadLetter {
         DeadLetter {
+            batch_id: None,
             record: Bytes::from_static(record),
             reason: "no \"good\"".to_owned(),
             attempts: 3,

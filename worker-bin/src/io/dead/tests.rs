@@ -8,6 +8,7 @@ use worker_proto::{LinkId, Seq};
 fn letter(record: &'static [u8]) -> DeadLetter {
     DeadLetter {
         cause: None,
+        batch_id: None,
         record: Bytes::from_static(record),
         reason: "exit status 1".to_owned(),
         attempts: 5,

@@ -13,6 +13,7 @@ fn letter(record: &str) -> DeadLetter {
         attempts: 1,
         stderr_tail: String::new(),
         cause: None,
+        batch_id: None,
         origin: None,
     }
 }
