@@ -361,6 +361,8 @@ fn sync_all(shared: &TaskJournal, engine: &Weak<Engine>) {
 
 /// Nothing of this task is acknowledged from now on; the process ends with the reason.
 fn fail(engine: &Arc<Engine>, shared: &TaskJournal, why: &str) {
+    // The node first, so that nothing is begun or committed behind it.
+    engine.tell(Event::TaskFailed { task: shared.task, why: why.to_owned() });
     engine.end(End::Failed(NodeError::Task { task: shared.name.clone(), why: why.to_owned() }));
 }
 

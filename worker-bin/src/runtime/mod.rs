@@ -160,9 +160,8 @@ async fn finish(
     interrupted: Option<i32>,
 ) -> Result<Summary, RunError> {
     let held = engine.held_records();
-    if matches!(result, End::Stopped(_)) {
-        engine.leave();
-    }
+    // From here on the node decides nothing more: what is stopped below is no end of anything.
+    engine.leave();
     engine.stop_all().await;
     launcher.shutdown().await;
     engine.remove_scratch();

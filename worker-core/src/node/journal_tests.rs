@@ -84,6 +84,16 @@ fn a_drained_node_goes_on_where_it_was() {
     }
 }
 
+#[test]
+fn a_source_that_is_stopped_has_not_ended() {
+    let config = line(vec![TaskKind::Source, TaskKind::Sink]);
+    let fresh = |at: u32| (TaskId(at), TaskState::fresh(Epoch(1), JournalId(u64::from(at) + 1)));
+    let mut node = Node::with_journal(config, Time::ZERO, &[fresh(0), fresh(1)].into());
+    node.handle(Time::ZERO, Event::SourceEnded { task: SOURCE, complete: false });
+    let actions: Vec<_> = std::iter::from_fn(|| node.poll_action()).collect();
+    assert!(!actions.iter().any(|action| matches!(action, Action::Persist { .. })), "{actions:?}");
+}
+
 fn killed_anywhere(kind: &TaskKind, expected: &[&str]) {
     for durable in [Durable::Synced, Durable::AllAppended] {
         for at in 0.. {

@@ -138,7 +138,7 @@ impl Task {
     /// Nobody takes this task's outputs any more: it stops, and its own upstreams with it.
     fn cancel(&mut self, ctx: &mut Ctx) {
         match &mut self.kind {
-            Kind::Source(source) => source.stop(&self.base, ctx),
+            Kind::Source(source) => source.cancel(&self.base, ctx),
             Kind::Batch(batch) => {
                 batch.abandon(&self.base, ctx);
                 self.base.finish_early(ctx, crate::event::Output::default(), None);

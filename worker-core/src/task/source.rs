@@ -16,6 +16,8 @@ const CHUNKS_AHEAD: u32 = 4;
 pub(crate) struct SourceTask {
     allowed: u32,
     stopping: bool,
+    /// Nobody takes its output any more.
+    cancelled: bool,
     ended: bool,
 }
 
@@ -45,11 +47,12 @@ impl SourceTask {
         self.step(base, ctx);
     }
 
-    /// The source has read all, or stopped. With a journal a drain is no end of input: the next life reads on.
+    /// The source has read all, or stopped. With a journal to be stopped is no end of input: the next life reads on.
     pub(crate) fn ended(&mut self, base: &mut Base, ctx: &mut Ctx, complete: bool) {
         if !self.ended && base.life == super::Life::Running {
             self.ended = true;
-            if ctx.journaled && ctx.draining && !complete {
+            // With a journal only a real end is one, or that nobody takes its output any more.
+            if ctx.journaled && !complete && !self.cancelled {
                 return;
             }
             base.commit_end(ctx, Vec::new(), Output::default());
@@ -61,6 +64,12 @@ impl SourceTask {
             self.stopping = true;
             ctx.act(Action::StopSource { task: base.id });
         }
+    }
+
+    /// Nobody takes its output any more: it ends where it is.
+    pub(crate) fn cancel(&mut self, base: &Base, ctx: &mut Ctx) {
+        self.cancelled = true;
+        self.stop(base, ctx);
     }
 
     pub(crate) fn is_stopped(&self) -> bool {
