@@ -1,4 +1,4 @@
-//! The journal: what a task has committed, kept through any crash (DESIGN.md, sections 5, 6 and 9).
+//! The journal: what a task has committed, kept through any crash (ARCHITECTURE.md, "Exactly once").
 //!
 //! # What it must do
 //!
