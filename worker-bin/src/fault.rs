@@ -17,6 +17,9 @@
 
 use std::io;
 
+/// Where the order is. The processes that this one starts do not inherit it.
+pub(crate) const VARIABLE: &str = "WORKER_FAULT";
+
 /// Passes the point `name`.
 ///
 /// # Errors
@@ -53,12 +56,12 @@ fn pass(_name: &str, _end: &str) -> io::Result<()> {
 
 #[cfg(debug_assertions)]
 mod ordered {
+    use super::VARIABLE;
     use rustix::io::Errno;
     use std::io;
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    const VARIABLE: &str = "WORKER_FAULT";
     const ENDS: [&str; 2] = [".before", ".after"];
 
     /// The fault ordered for this process.

@@ -98,6 +98,7 @@ impl Launcher {
         rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
         let process = Command::new(exe)
             .arg(LAUNCHER_ARG)
+            .env_remove(crate::fault::VARIABLE)
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
             .stderr(Stdio::null())

@@ -85,10 +85,14 @@ impl StateError {
 /// # Errors
 /// [`StateError::Io`].
 pub fn make_directory(path: &Path) -> Result<(), StateError> {
-    if path.is_dir() {
-        return Ok(());
-    }
     let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if path.is_dir() {
+        // The process that made it may have died before it was durable; one that we may not open is not our work.
+        return match sync_directory(parent) {
+            Err(StateError::Io { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            synced => synced,
+        };
+    }
     make_directory(parent)?;
     match fault::around("state.mkdir", || DirBuilder::new().mode(0o700).create(path)) {
         Ok(()) => sync_directory(parent),

@@ -34,16 +34,16 @@ impl DirStorage {
     /// [`StorageError`]: it cannot be made or read.
     pub fn new(path: &Path) -> Result<Self, StorageError> {
         let made = fault::around("journal.mkdir", || DirBuilder::new().mode(0o700).create(path));
-        match made {
-            Ok(()) => {
-                let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-                File::open(parent)
-                    .and_then(|parent| fault::around("journal.syncdir", || parent.sync_all()))
-                    .map_err(|e| StorageError::new("sync", parent.display(), e))?;
-            }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(StorageError::new("make the directory", path.display(), error)),
+        if let Err(error) = made
+            && error.kind() != io::ErrorKind::AlreadyExists
+        {
+            return Err(StorageError::new("make the directory", path.display(), error));
         }
+        // Also if it was there: the process that made it may have died before this.
+        let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(parent)
+            .and_then(|parent| fault::around("journal.syncdir", || parent.sync_all()))
+            .map_err(|e| StorageError::new("sync", parent.display(), e))?;
         Self::existing(path)
     }
 
