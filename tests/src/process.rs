@@ -11,6 +11,7 @@
 
 mod binary;
 mod crew;
+mod disk;
 mod flow;
 mod nodes;
 mod scratch;
@@ -19,6 +20,7 @@ mod worker;
 
 pub use binary::worker_binary;
 pub use crew::{Crew, Hits};
+pub use disk::Disk;
 pub use flow::{Difference, FLOW, MemoryBefore};
 pub use nodes::Nodes;
 pub use scratch::{Scratch, eventually, free_port, holds_for};
