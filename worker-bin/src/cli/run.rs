@@ -149,7 +149,20 @@ impl Process<'_> {
             say(&format!("error: {error}"));
             ExitCode::from(WRONG)
         };
+        if self.limit.is_some() {
+            return Err(wrong(
+                &"--limit ends the input for good, and the state would say that all is done: use --to to look at a part, or \
+                 delivery = \"memory\"",
+            ));
+        }
         if self.fresh {
+            if let Some(path) = state::sink_in_the_way(plan).filter(|_| state::is_there(dir)) {
+                return Err(wrong(&format!(
+                    "--fresh: {} is of the run that would be removed; move it away, or set exists = \"replace\" for its sink \
+                     (nothing was removed)",
+                    path.display()
+                )));
+            }
             match state::remove(dir) {
                 Ok(Some(what)) => say(&what),
                 Ok(None) => {}

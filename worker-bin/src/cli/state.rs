@@ -1,6 +1,8 @@
 //! `--fresh`: starting over.
 
 use crate::journal::{Lock, StateError};
+use crate::pipeline::Exists;
+use crate::pipeline::plan::{Plan, Role, Target};
 use std::io;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -24,9 +26,27 @@ pub(super) enum FreshError {
     },
 }
 
+/// Whether a directory holds a state.
+pub(super) fn is_there(dir: &Path) -> bool {
+    dir.join("manifest.json").exists() || dir.join("tasks").exists()
+}
+
+/// A file that a sink of a new run would refuse to write to.
+pub(super) fn sink_in_the_way(plan: &Plan) -> Option<&Path> {
+    let targets = plan.local.iter().filter_map(|task| match &task.role {
+        Role::Sink(sink) => Some(&sink.target),
+        Role::Source(_) | Role::Stage(_) => None,
+    });
+    let files = targets.filter_map(|target| match target {
+        Target::File { path, exists: Exists::Error } => Some(path.as_path()),
+        Target::File { .. } | Target::Stdout | Target::Program(_) => None,
+    });
+    files.into_iter().find(|path| path.metadata().is_ok_and(|m| m.is_file() && m.len() > 0))
+}
+
 /// Removes the state in `dir`; says what that was, if there was any.
 pub(super) fn remove(dir: &Path) -> Result<Option<String>, FreshError> {
-    if !dir.join("manifest.json").exists() && !dir.join("tasks").exists() {
+    if !is_there(dir) {
         return Ok(None);
     }
     let lock = Lock::take(dir)?;

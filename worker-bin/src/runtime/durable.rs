@@ -133,7 +133,7 @@ impl Durable {
         let lock = take_lock(dir)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let clock = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
-        let (meaning, placement) = (meaning(plan).clone(), placement(plan));
+        let (meaning, placement) = (meaning_here(plan), placement(plan));
         let known = Manifest::load(dir)?;
         let is_new = known.is_none();
         let mut manifest = match known {
@@ -216,6 +216,20 @@ impl Durable {
         self.manifest.finished = true;
         Ok(self.manifest.store(&self.dir)?)
     }
+}
+
+/// What changes results, and what this node adds to it: the headers that its programs are given.
+fn meaning_here(plan: &Plan) -> BTreeMap<String, String> {
+    let mut texts = meaning(plan).clone();
+    for task in &plan.local {
+        if let Role::Stage(stage) = &task.role
+            && let Some(header) = &stage.header
+        {
+            let text = String::from_utf8_lossy(header).trim_end().to_owned();
+            texts.insert(format!("stage.{}.header", task.stage), format!("{text:?}"));
+        }
+    }
+    texts
 }
 
 /// A process that was killed holds its lock until its last write is over.
