@@ -87,7 +87,7 @@ pub struct RunArgs {
     /// Value of a variable of the file; repeatable
     #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
     pub set: Vec<(String, String)>,
-    /// Stop every source after this many records
+    /// Stop every source after this many records; not with state
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub limit: Option<u64>,
     /// Run up to this stage only and print what it gives; keeps no state
@@ -253,7 +253,7 @@ pub struct NodeArgs {
     /// How long a finished node waits for the last goodbyes of its peers
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub linger: Duration,
-    /// Stop every source of this node after this many records
+    /// Stop every source of this node after this many records; not with state
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub limit: Option<u64>,
     /// How many batch programs may run at once here [default: as the cluster file says, or one per core]
