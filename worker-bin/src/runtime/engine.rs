@@ -393,9 +393,14 @@ fn make_ports(
                 Port::Source(port)
             }
             OpenedRole::Batch(program) => Port::Batch(BatchPort::new(&task, program, collector, tmpdir)),
-            OpenedRole::Stream(program) => {
-                Port::Stream(StreamPort::new(&task, program, collector, tmpdir, journal))
-            }
+            OpenedRole::Stream(program) => Port::Stream(StreamPort::new(
+                &task,
+                program,
+                collector,
+                tmpdir,
+                journal,
+                plan.limits.outbox_bytes,
+            )),
             OpenedRole::Records(program, settings) => match &plan.graph.task(task.id).kind {
                 TaskKind::Records(spec) => {
                     let state = journaled.keyed.remove(&task.id);

@@ -14,11 +14,13 @@ use crate::io::dead::{DeadLetterLog, DeadLogError, NewLetter};
 use crate::journal::{JournalError, Position};
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Condvar, Mutex, Weak};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use worker_core::config::TaskId;
-use worker_core::event::{Attempt, Body, Commit, CommitId, DeadLetter, Event, NodeError, Place, Printed};
+use worker_core::event::{
+    Attempt, Body, Commit, CommitId, DeadLetter, Event, NodeError, Place, Printed, StreamStep,
+};
 use worker_proto::{Batch, LinkId, Seq};
 
 /// How long to wait before a full disk is tried again.
@@ -40,6 +42,16 @@ pub(super) struct TaskJournal {
     orders: Sender<Order>,
     unsynced: Mutex<Unsynced>,
     appended: Condvar,
+    queued: Mutex<Queued>,
+    /// Told when less is queued, or nothing will be appended any more.
+    drained: Condvar,
+}
+
+/// What is ordered to be appended and is not yet.
+#[derive(Debug, Default)]
+struct Queued {
+    bytes: u64,
+    closed: bool,
 }
 
 /// What was appended and is not known to be durable.
@@ -93,6 +105,8 @@ impl TaskJournal {
             orders: sender,
             unsynced: Mutex::default(),
             appended: Condvar::new(),
+            queued: Mutex::default(),
+            drained: Condvar::new(),
         });
         (Arc::clone(&shared), JournalThreads { shared, orders, dead, storage })
     }
@@ -103,7 +117,29 @@ impl TaskJournal {
                 *place = own(*place);
             }
         }
+        lock(&self.queued).bytes += commit.memory_cost();
         self.order(Order::Commit(Box::new(commit)));
+    }
+
+    /// Waits until at most `bytes_max` bytes wait to be appended: a program that prints more than the disk takes is held up.
+    /// Blocks.
+    pub(super) fn wait_for_room(&self, bytes_max: u64) {
+        let mut queued = lock(&self.queued);
+        while queued.bytes > bytes_max && !queued.closed {
+            queued = self.drained.wait(queued).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn taken(&self, bytes: u64) {
+        lock(&self.queued).bytes -= bytes;
+        self.drained.notify_all();
+    }
+
+    fn close(&self) {
+        lock(&self.queued).closed = true;
+        self.drained.notify_all();
+        lock(&self.unsynced).stopped = true;
+        self.appended.notify_one();
     }
 
     pub(super) fn note(&self, attempt: Attempt) {
@@ -195,7 +231,11 @@ impl JournalThreads {
             let Some(engine) = engine.upgrade() else { break };
             let done = match order {
                 Order::Stop => break,
-                Order::Commit(commit) => self.append(&engine, &commit, &mut later),
+                Order::Commit(commit) => {
+                    let appended = self.append(&engine, &commit, &mut later);
+                    self.shared.taken(commit.memory_cost());
+                    appended
+                }
                 Order::Note(attempt) => {
                     self.until_there_is_room(&engine, &mut later, |s| s.journal().note(&attempt)).map(drop)
                 }
@@ -206,11 +246,11 @@ impl JournalThreads {
                 | Order::Fence(_)) => self.needs_no_room(&engine, order),
             };
             if let Err(error) = done {
-                return fail(&engine, &self.shared, &error.to_string());
+                fail(&engine, &self.shared, &error);
+                break;
             }
         }
-        lock(&self.shared.unsynced).stopped = true;
-        self.shared.appended.notify_one();
+        self.shared.close();
     }
 
     fn journal(&self) -> std::sync::MutexGuard<'_, AnyJournal> {
@@ -326,7 +366,7 @@ fn sync_all(shared: &TaskJournal, engine: &Weak<Engine>) {
         {
             let mut unsynced = lock(&shared.unsynced);
             while unsynced.commits.is_empty() && !unsynced.stopped {
-                unsynced = shared.appended.wait(unsynced).unwrap_or_else(std::sync::PoisonError::into_inner);
+                unsynced = shared.appended.wait(unsynced).unwrap_or_else(PoisonError::into_inner);
             }
             if unsynced.stopped && unsynced.commits.is_empty() {
                 return;

@@ -23,6 +23,7 @@ pub(super) struct StreamPort {
     child: Mutex<Option<(u64, StreamHandle)>>,
     /// Where a window's input is read back from; `None` in memory mode.
     journal: Option<Arc<TaskJournal>>,
+    queue_bytes_max: u64,
 }
 
 impl StreamPort {
@@ -32,8 +33,10 @@ impl StreamPort {
         collector: Collector,
         tmpdir: PathBuf,
         journal: Option<Arc<TaskJournal>>,
+        queue_bytes_max: u64,
     ) -> Self {
         Self {
+            queue_bytes_max,
             task: task.id,
             stage,
             env: task_env(task, tmpdir),
@@ -57,6 +60,7 @@ impl StreamPort {
             collector: Arc::clone(&self.collector),
             journal: self.journal.clone(),
             suppressor,
+            queue_bytes_max: self.queue_bytes_max,
             diverged: None,
         };
         let (program, header) = (Arc::clone(&self.stage.program), self.stage.header.clone());
@@ -101,6 +105,8 @@ struct Events {
     collector: Arc<Mutex<Collector>>,
     journal: Option<Arc<TaskJournal>>,
     suppressor: Arc<Mutex<Suppressor>>,
+    /// So much output may wait for the journal before the program is held up, in bytes.
+    queue_bytes_max: u64,
     /// It printed something else than before.
     diverged: Option<String>,
 }
@@ -160,6 +166,9 @@ impl StreamEvents for Events {
         }
         if after_close {
             return lock(&self.collector).hold(batch);
+        }
+        if let Some(journal) = &self.journal {
+            tokio::task::block_in_place(|| journal.wait_for_room(self.queue_bytes_max));
         }
         let printed = self.journal.is_some().then(|| Printed::of(&batch));
         let output = Output { printed, ..lock(&self.collector).route(batch) };

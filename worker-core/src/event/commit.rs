@@ -1,6 +1,6 @@
 //! What a task's journal is told: its steps, and what is about to be in flight.
 
-use super::{Chunk, CommitId, DeadLetter};
+use super::{Body, Chunk, CommitId, DeadLetter};
 use bytes::Bytes;
 use worker_proto::{Batch, Epoch, JournalId, LinkId, Seq};
 
@@ -22,6 +22,21 @@ pub struct Commit {
     pub mark: Option<Bytes>,
     /// What a stream's window needs to be run again.
     pub stream: Option<StreamStep>,
+}
+
+impl Commit {
+    /// What it holds in memory, in bytes of cost: outputs, and inputs that it admits.
+    #[must_use]
+    pub fn memory_cost(&self) -> u64 {
+        let bodies = self.outputs.iter().map(|(_, chunk)| &chunk.body);
+        let outputs: u64 =
+            bodies.map(|body| if let Body::Memory(batch) = body { batch.cost() } else { 0 }).sum();
+        let admitted = match &self.stream {
+            Some(StreamStep::Admit { batches, .. }) => batches.iter().map(Batch::cost).sum(),
+            Some(StreamStep::Printed { .. } | StreamStep::Cut { .. } | StreamStep::Done { .. }) | None => 0,
+        };
+        outputs + admitted
+    }
 }
 
 /// How far an input link is done.

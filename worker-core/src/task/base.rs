@@ -2,7 +2,7 @@
 
 use super::finish::{FinishTracker, Step};
 use crate::config::{MaxDead, TaskId, TaskKind, TaskSpec};
-use crate::event::{Action, Body, Commit, CommitId, DeadLetter, InputDone, Output, StreamStep};
+use crate::event::{Action, Commit, CommitId, DeadLetter, InputDone, Output, StreamStep};
 use crate::fault::Bug;
 use crate::inbox::Piece;
 use crate::node::Ctx;
@@ -248,7 +248,7 @@ impl Base {
             asked.inputs.clear();
         }
         ctx.act(Action::Persist { task: self.id, commit: asked });
-        let cost = memory_cost(&commit);
+        let cost = commit.memory_cost();
         self.pending_cost += cost;
         // Only what takes effect is kept: the rest is the journal's.
         commit.stream = None;
@@ -461,17 +461,6 @@ impl Base {
     pub(super) fn only_dead(letter: DeadLetter) -> Output {
         Output { dead: vec![letter], ..Output::default() }
     }
-}
-
-/// Cost of what a commit holds in memory: outputs, and inputs on their way to the journal.
-fn memory_cost(commit: &Commit) -> u64 {
-    let bodies = commit.outputs.iter().map(|(_, chunk)| &chunk.body);
-    let outputs: u64 = bodies.map(|body| if let Body::Memory(batch) = body { batch.cost() } else { 0 }).sum();
-    let admitted = match &commit.stream {
-        Some(StreamStep::Admit { batches, .. }) => batches.iter().map(worker_proto::Batch::cost).sum(),
-        Some(StreamStep::Printed { .. } | StreamStep::Cut { .. } | StreamStep::Done { .. }) | None => 0,
-    };
-    outputs + admitted
 }
 
 /// Through where a link's tuples are out of reach of this process's death: acknowledged by another process, or, where
