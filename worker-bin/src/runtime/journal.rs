@@ -18,9 +18,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use worker_core::config::TaskId;
-use worker_core::event::{
-    Attempt, Body, Commit, CommitId, DeadLetter, Event, NodeError, Place, Printed, StreamStep,
-};
+use worker_core::event::{Attempt, Body, Commit, CommitId, DeadLetter, Event, NodeError, Place, Printed};
 use worker_proto::{Batch, LinkId, Seq};
 
 /// How long to wait before a full disk is tried again.
