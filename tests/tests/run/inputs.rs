@@ -22,7 +22,7 @@ fn records_may_end_with_zero_bytes() {
     scratch.write("in", b"one\nline\0two\0three\nlines\0");
     let finished = scratch.run(
         "[source.in]\nfile = 'in'\nframing = 'nul'\n[stage.e]\nrun = ['grep', '-z', 'e']\nok_exit = [0, 1]\n\
-         framing = 'nul'\n[sink.out]\nstdout = true\n",
+         framing = 'nul'\npartitions = 1\n[sink.out]\nstdout = true\n",
     );
     assert_eq!(finished.expect(0).stdout, b"one\nline\0three\nlines\0");
 }
