@@ -399,9 +399,9 @@ fn sync_all(shared: &TaskJournal, engine: &Weak<Engine>) {
 
 /// Nothing of this task is acknowledged from now on; the process ends with the reason.
 fn fail(engine: &Arc<Engine>, shared: &TaskJournal, why: &str) {
-    // The node first, so that nothing is begun or committed behind it.
-    engine.tell(Event::TaskFailed { task: shared.task, why: why.to_owned() });
     engine.end(End::Failed(NodeError::Task { task: shared.name.clone(), why: why.to_owned() }));
+    // Nothing is begun or committed from now on. To the peers this is a node that was killed: they wait for its next life.
+    engine.leave();
 }
 
 /// Errors that may mean that there is no room on the disk, for now.
