@@ -315,6 +315,7 @@ impl Engine {
         for journal in self.journals.iter().flatten() {
             journal.note(Attempt::default());
             journal.fence().await.ok();
+            journal.say_costs();
             journal.stop();
         }
         let done = {

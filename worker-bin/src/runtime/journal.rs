@@ -13,13 +13,17 @@ use super::storage::StorageGuard;
 use crate::io::dead::{DeadLetterLog, DeadLogError, NewLetter};
 use crate::journal::{JournalError, Position};
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 use worker_core::config::TaskId;
 use worker_core::event::{Attempt, Body, Commit, CommitId, DeadLetter, Event, NodeError, Place, Printed};
 use worker_proto::{Batch, LinkId, Seq};
+
+/// The longest rest between syncs of a journal that always has something to sync.
+const SYNC_REST_MAX: Duration = Duration::from_millis(1);
 
 /// How long to wait before a full disk is tried again.
 const FULL_DISK_WAIT: Duration = Duration::from_secs(1);
@@ -43,6 +47,8 @@ pub(super) struct TaskJournal {
     queued: Mutex<Queued>,
     /// Told when less is queued, or nothing will be appended any more.
     drained: Condvar,
+    commits: AtomicU64,
+    syncs: AtomicU64,
 }
 
 /// What is ordered to be appended and is not yet.
@@ -105,6 +111,8 @@ impl TaskJournal {
             appended: Condvar::new(),
             queued: Mutex::default(),
             drained: Condvar::new(),
+            commits: AtomicU64::new(0),
+            syncs: AtomicU64::new(0),
         });
         (Arc::clone(&shared), JournalThreads { shared, orders, dead, storage })
     }
@@ -165,6 +173,12 @@ impl TaskJournal {
         let (sender, done) = oneshot::channel();
         self.order(Order::Fence(sender));
         done
+    }
+
+    /// Says how many commits were appended in this life, and how many syncs made them durable.
+    pub(super) fn say_costs(&self) {
+        let (commits, syncs) = (self.commits.load(Relaxed), self.syncs.load(Relaxed));
+        tracing::debug!(task = self.name, commits, syncs, "journal");
     }
 
     fn order(&self, order: Order) {
@@ -277,6 +291,7 @@ impl JournalThreads {
             dead_len = Some(self.until_there_is_room(engine, later, |s| s.dead.append(&letters))?);
         }
         let position = self.until_there_is_room(engine, later, |s| s.journal().append(commit, dead_len))?;
+        self.shared.commits.fetch_add(1, Relaxed);
         lock(&self.shared.unsynced).commits.push_back((position, commit.id));
         self.shared.appended.notify_one();
         Ok(())
@@ -359,6 +374,9 @@ impl JournalThreads {
     }
 }
 
+/// Syncs whenever something is not durable. A commit that comes while nothing is synced does not wait. One that comes during
+/// a sync waits for its end, and at most as long again: syncs without pause cost processor time and disk that the rest
+/// of the pipeline needs, and write the same page again and again.
 fn sync_all(shared: &TaskJournal, engine: &Weak<Engine>) {
     loop {
         {
@@ -370,30 +388,39 @@ fn sync_all(shared: &TaskJournal, engine: &Weak<Engine>) {
                 return;
             }
         }
+        let begun = Instant::now();
         let ticket = lock(&shared.journal).to_sync();
+        shared.syncs.fetch_add(u64::from(ticket.is_some()), Relaxed);
         let synced = match ticket {
             Some(ticket) => ticket.run().map(|position| lock(&shared.journal).synced(position)),
             None => Ok(()),
         };
+        let took = begun.elapsed();
         let Some(engine) = engine.upgrade() else { return };
         if let Err(error) = synced {
             return fail(&engine, shared, &error.to_string());
         }
         let durable = lock(&shared.journal).durable();
         let mut ids = Vec::new();
-        {
+        let is_behind = {
             let mut unsynced = lock(&shared.unsynced);
             while let Some((_, id)) = unsynced.commits.front().filter(|(position, _)| *position <= durable) {
                 ids.push(*id);
                 unsynced.commits.pop_front();
             }
-        }
+            !unsynced.commits.is_empty() && !unsynced.stopped
+        };
         let task = shared.task;
         engine.act(|node, now| {
             for commit in ids {
                 node.handle(now, Event::Persisted { task, commit });
             }
         });
+        drop(engine);
+        let rest = took.min(SYNC_REST_MAX);
+        if is_behind && !rest.is_zero() {
+            std::thread::sleep(rest);
+        }
     }
 }
 

@@ -21,6 +21,10 @@ use worker_proto::Batch;
 /// How long to wait before a full disk is tried again.
 const FULL_DISK_WAIT: Duration = Duration::from_secs(1);
 
+/// The rest between syncs of a file that is always written to: what is synced is only acknowledged by that, so nobody waits
+/// for it, and the writes that may be under way last longer.
+const SYNC_REST: Duration = Duration::from_millis(4);
+
 /// Orders for a sink thread; the core bounds the writes under way.
 #[derive(Debug)]
 pub(super) struct SinkPort {
@@ -200,7 +204,8 @@ impl SinkThread {
         let (sender, written) = channel::<(WorkId, Option<Bytes>)>();
         let (task, engine) = (self.task, engine.clone());
         let sync = move || {
-            while let Ok(first) = written.recv() {
+            let mut next = written.recv().ok();
+            while let Some(first) = next.take() {
                 let works: Vec<_> = std::iter::once(first).chain(written.try_iter()).collect();
                 let result = handle.sync();
                 let Some(engine) = engine.upgrade() else { return };
@@ -212,6 +217,14 @@ impl SinkThread {
                         node.handle(now, Event::Written { task, work, mark });
                     }
                 });
+                drop(engine);
+                next = match written.try_recv() {
+                    Ok(waiting) => {
+                        std::thread::sleep(SYNC_REST);
+                        Some(waiting)
+                    }
+                    Err(_) => written.recv().ok(),
+                };
             }
         };
         let thread = std::thread::Builder::new().name(format!("{} sync", self.name));
