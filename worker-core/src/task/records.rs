@@ -182,7 +182,10 @@ impl RecordsTask {
 
     pub(crate) fn tick_due(&mut self, base: &Base, ctx: &mut Ctx) {
         if let (Phase::Running { .. }, Some(tick)) = (self.phase, self.spec.tick) {
-            ctx.act(Action::RecordsTick { task: base.id, life: self.life });
+            // What it makes of ticks must not pile up before destinations that take nothing: one is left out then.
+            if base.may_work(ctx) {
+                ctx.act(Action::RecordsTick { task: base.id, life: self.life });
+            }
             ctx.timers.set(WakeReason::Tick(base.id), ctx.now + tick);
         }
     }
