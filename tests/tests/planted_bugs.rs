@@ -7,7 +7,7 @@
 
 use worker_core::fault::Bug;
 use worker_tests::sim::check::Check;
-use worker_tests::sim::plan::Plan;
+use worker_tests::sim::plan::{DiskBug, Plan};
 use worker_tests::sim::{run, scenario};
 
 /// How many seeds may be needed.
@@ -15,15 +15,32 @@ const SEEDS_MAX: u64 = 500;
 
 /// Plants `bug` in random runs until one breaks a rule, which must be one of `by`.
 fn is_caught(bug: Bug, by: &[Check]) {
+    breaks_a_rule(&format!("{bug:?}"), by, |seed| Plan { bug: Some(bug), ..Plan::random(seed) });
+}
+
+/// The same with a journal for each task.
+fn is_caught_exactly_once(bug: Bug, by: &[Check]) {
+    breaks_a_rule(&format!("{bug:?}"), by, |seed| Plan { bug: Some(bug), ..Plan::exactly_once(seed) });
+}
+
+/// The same for a rule that journals and drivers keep.
+fn is_caught_on_disk(bug: DiskBug, by: &[Check]) {
+    breaks_a_rule(&format!("{bug:?}"), by, |seed| {
+        let mut plan = Plan::exactly_once(seed);
+        plan.disk.bug = Some(bug);
+        plan
+    });
+}
+
+fn breaks_a_rule(bug: &str, by: &[Check], plan_of: impl Fn(u64) -> Plan) {
     for seed in 0..SEEDS_MAX {
-        let plan = Plan { bug: Some(bug), ..Plan::random(seed) };
-        if let Some(violation) = run(&plan).violation {
-            println!("{bug:?}: caught with {} seeds by {violation}", seed + 1);
-            assert!(by.contains(&violation.check), "{bug:?} broke another rule than expected: {violation}");
+        if let Some(violation) = run(&plan_of(seed)).violation {
+            println!("{bug}: caught with {} seeds by {violation}", seed + 1);
+            assert!(by.contains(&violation.check), "{bug} broke another rule than expected: {violation}");
             return;
         }
     }
-    panic!("{bug:?} was not caught in {SEEDS_MAX} seeds");
+    panic!("{bug} was not caught in {SEEDS_MAX} seeds");
 }
 
 /// The run by name catches `bug`, too.
@@ -67,18 +84,13 @@ fn end_forgotten_on_reconnect() {
 }
 
 #[test]
-fn received_taken_for_an_acknowledgement() {
-    is_caught(Bug::ReceivedTakenForAck, &[Check::FalseAck, Check::LossBound, Check::Halt, Check::Drain]);
-}
-
-#[test]
 fn exit_without_bye() {
     is_caught(Bug::ExitWithoutBye, &[Check::Drain]);
 }
 
 #[test]
 fn duplicate_not_dropped() {
-    is_caught(Bug::DuplicateNotDropped, &[Check::Duplicate, Check::Order]);
+    is_caught_exactly_once(Bug::DuplicateNotDropped, &[Check::Duplicate, Check::Order]);
 }
 
 #[test]
@@ -95,4 +107,68 @@ fn acknowledgement_names_nothing() {
 fn dead_link_blocks_its_task() {
     is_caught(Bug::DeadLinkBlocksTask, &[Check::Drain]);
     is_caught_in("dead_for_good", scenario::dead_for_good(), Bug::DeadLinkBlocksTask);
+}
+
+#[test]
+fn acknowledgement_before_durable() {
+    is_caught_exactly_once(Bug::AckBeforeDurable, &[Check::Durable]);
+}
+
+#[test]
+fn output_before_durable() {
+    is_caught_exactly_once(Bug::OutputBeforeDurable, &[Check::Durable]);
+}
+
+#[test]
+fn position_not_persisted() {
+    is_caught_exactly_once(Bug::PositionNotPersisted, &[Check::Durable, Check::Duplicate]);
+}
+
+#[test]
+fn epoch_unchecked() {
+    is_caught_in("replaced_source", scenario::replaced_source(), Bug::EpochUnchecked);
+}
+
+#[test]
+fn recomputed_instead_of_resent() {
+    is_caught_exactly_once(
+        Bug::RecomputeInsteadOfResend,
+        &[Check::Bytes, Check::Duplicate, Check::SinkFile, Check::Halt],
+    );
+}
+
+#[test]
+fn unacknowledged_dropped() {
+    is_caught_exactly_once(Bug::UnacknowledgedDropped, &[Check::Durable]);
+}
+
+#[test]
+fn received_taken_for_committed() {
+    is_caught_exactly_once(Bug::ReceivedTakenForAck, &[Check::Durable]);
+}
+
+#[test]
+fn a_checkpoint_that_drops_an_output() {
+    is_caught_on_disk(
+        DiskBug::CheckpointDropsOutput,
+        &[Check::Halt, Check::Drain, Check::FalseAck, Check::Store],
+    );
+}
+
+#[test]
+fn a_recovery_that_trusts_what_it_reads() {
+    is_caught_on_disk(DiskBug::RecoveryTrustsCache, &[Check::Recovery]);
+}
+
+#[test]
+fn a_sink_that_commits_before_its_file_is_synced() {
+    is_caught_on_disk(DiskBug::SinkCommitsFirst, &[Check::SinkFile]);
+}
+
+#[test]
+fn an_end_that_is_not_kept() {
+    is_caught_on_disk(
+        DiskBug::EndedNotPersisted,
+        &[Check::Order, Check::Drain, Check::Halt, Check::Panic, Check::Bytes],
+    );
 }

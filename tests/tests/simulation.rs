@@ -126,6 +126,12 @@ fn a_restarted_source_fails_the_pipeline() {
 }
 
 #[test]
+fn a_replaced_process_does_no_harm() {
+    let outcome = kept(&scenario::replaced_source());
+    assert!(outcome.ends.iter().all(|end| *end == NodeEnd::Finished), "{:?}", outcome.ends);
+}
+
+#[test]
 fn a_program_that_always_fails_stops_every_node() {
     let mut plan = scenario::three_nodes(BatchProgram::FailAlways);
     plan.halts = true;

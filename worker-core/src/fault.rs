@@ -33,7 +33,8 @@ pub enum Bug {
     OutputBeforeDurable,
     /// With a journal: the positions reached are left out of commits.
     PositionNotPersisted,
-    /// With a journal: what was not acknowledged is produced again after a restart, not resent.
+    /// With a journal: what was not acknowledged is produced again after a restart, not resent. The journal plants it: commits
+    /// go back to where everything was acknowledged.
     RecomputeInsteadOfResend,
     /// With a journal: what is not acknowledged is given free as if it were.
     UnacknowledgedDropped,

@@ -210,9 +210,11 @@ impl World {
         old.ghost = true;
         self.nodes.push(old);
         for (at, conn) in self.conns.iter_mut().enumerate() {
-            for end in conn.ends.iter_mut().filter(|end| end.node == node && end.life == life) {
-                end.node = ghost;
-                self.wire.is_ghost(at);
+            for (which, end) in conn.ends.iter_mut().enumerate() {
+                if end.node == node && end.life == life {
+                    end.node = ghost;
+                    self.wire.is_ghost(at, which);
+                }
             }
         }
         self.trace.note(self.now, format_args!("node {node} is replaced; its old life is {ghost}"));
@@ -250,7 +252,7 @@ impl World {
             Action::Close { conn } => self.begin_close(node, conn)?,
             // The fence: the journal has another owner.
             Action::Persist { .. } => self.at(self.now + 100, Ev::GhostDies { node }),
-            Action::Halt { .. } | Action::Finished => self.at(self.now + 1, Ev::GhostDies { node }),
+            Action::Halt { .. } | Action::Finished => self.at(self.now + 5_000, Ev::GhostDies { node }),
             Action::Run(_)
             | Action::StreamStart { .. }
             | Action::StreamFeed { .. }

@@ -22,6 +22,7 @@ impl Plan {
         plan.nodes = usize::try_from(rng.pick(&[1, 2, 2, 3, 3, 4])).expect("a small number");
         plan.stages = stages(&mut rng, plan.nodes);
         plan.linger = Duration::from_millis(rng.pick(&[500, 2_000, 10_000]));
+        plan.understated_percent = rng.pick(&[0, 0, 30]);
         plan.disk = DiskPlan { sync_us: rng.pick(&[(1, 50), (100, 2_000), (1_000, 30_000)]), bug: None };
         if plan.nodes > 1 {
             random_faults(&mut plan, &mut rng);
@@ -144,13 +145,16 @@ fn crashes(plan: &mut Plan, rng: &mut Rng) {
         plan.faults.push(Scheduled { at, fault });
     }
     if plan.nodes > 1 && rng.chance(30) {
-        // A receiver dies while a sender was just replaced.
+        // A receiver dies, and again, while a sender was just replaced: the two lives of that race for it.
         let (a, b) = two_nodes(plan, rng);
-        let at = rng.below(span);
-        let ghost = Fault::Ghost { node: a, replaced_us: 20_000, wakes_us: 100_000, dies_us: 2_000_000 };
+        let mut at = rng.below(span);
+        let ghost = Fault::Ghost { node: a, replaced_us: 20_000, wakes_us: 60_000, dies_us: 2_000_000 };
         plan.faults.push(Scheduled { at, fault: ghost });
-        let at = at + rng.within(20_000, 120_000);
-        let crash = Fault::Crash { node: b, for_us: Some(1_000), silent: false, power: rng.chance(50) };
-        plan.faults.push(Scheduled { at, fault: crash });
+        for _ in 0..rng.within(1, 8) {
+            at += rng.within(25_000, 150_000);
+            let crash = Fault::Crash { node: b, for_us: Some(1_000), silent: false, power: rng.chance(50) };
+            plan.faults.push(Scheduled { at, fault: crash });
+        }
+        plan.heal_us = plan.heal_us.max(at);
     }
 }

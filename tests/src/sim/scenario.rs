@@ -84,6 +84,26 @@ pub fn restarted_source() -> Plan {
     plan
 }
 
+/// [`three_nodes`] with journals; the node of the source is stopped and replaced, and while its old life, awake again, and the
+/// new one dial the others, those die again and again.
+#[must_use]
+pub fn replaced_source() -> Plan {
+    let mut plan = three_nodes(BatchProgram::Identity);
+    plan.delivery = Delivery::ExactlyOnce;
+    plan.disk.sync_us = (50, 500);
+    plan.linger = Duration::from_secs(1);
+    let ghost = Fault::Ghost { node: 0, replaced_us: 20_000, wakes_us: 20_000, dies_us: 3_000_000 };
+    plan.faults.push(Scheduled { at: 50_000, fault: ghost });
+    // First while only the new life is awake.
+    for (round, at) in [76_000, 76_000].into_iter().chain((0..40).map(|n| 100_000 + n * 20_000)).enumerate() {
+        let node = if round % 2 == 0 { 1 } else { 2 };
+        let fault = Fault::Crash { node, for_us: Some(500), silent: false, power: true };
+        plan.faults.push(Scheduled { at, fault });
+    }
+    plan.heal_us = 1_000_000;
+    plan
+}
+
 /// Data in both directions between two nodes at once, each with credit for little, over sockets that hold one frame.
 #[must_use]
 pub fn both_directions() -> Plan {

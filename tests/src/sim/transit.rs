@@ -19,7 +19,7 @@ impl World {
         self.conns.push(Conn::new(node, lives.0, id, peer, lives.1, self.now));
         self.nodes[node].conns.insert(id, conn);
         if self.nodes[node].ghost {
-            self.wire.is_ghost(conn);
+            self.wire.is_ghost(conn, DIALER);
         }
         if self.is_cut(self.nodes[node].home, peer) {
             let at = self.now + DIAL_TIMEOUT_US;
@@ -45,8 +45,12 @@ impl World {
         let at = self.now + self.latency();
         if self.nodes[peer].state != NodeEnd::Up {
             if self.plan.is_journaled() && self.nodes[peer].state == NodeEnd::Finished {
-                // Somebody still needs to hear how far it came.
-                self.restart_soon(peer);
+                // Whoever has work left needs to hear how far the peer came.
+                let dialer = self.conns[conn].ends[DIALER].node;
+                let status = self.nodes[dialer].core.as_ref().map(worker_core::Node::status);
+                if status.is_some_and(|status| status.tasks.iter().any(|task| !task.done)) {
+                    self.restart_soon(peer);
+                }
             }
             self.at(at, Ev::Closed { conn, end: DIALER, why: "connection refused" });
             return Ok(());

@@ -2,6 +2,7 @@
 
 use super::check::{Check, Checked, require};
 use super::model::Model;
+use super::net::{ACCEPTOR, DIALER};
 use std::collections::{BTreeMap, BTreeSet};
 use worker_proto::frame::{Ack, BatchFrame, End, Open, Opened, RefusedWhy, Welcome};
 use worker_proto::{ConnNo, Epoch, Frame, Incarnation, LinkId, Seq};
@@ -18,8 +19,8 @@ pub(super) struct Wire {
     traffic: BTreeMap<LinkId, Traffic>,
     /// Acknowledgements are due when committed, not when received.
     journaled: bool,
-    /// Connections of processes that were replaced.
-    ghosts: BTreeSet<usize>,
+    /// Ends of connections, dialling and accepting, that are processes that were replaced.
+    ghosts: [BTreeSet<usize>; 2],
 }
 
 /// Orders the connections of a node's processes.
@@ -56,9 +57,9 @@ impl Wire {
         Self { journaled, ..Self::default() }
     }
 
-    /// One end of a connection is a process that was replaced: what it says must be true, but it need not say it.
-    pub(super) fn is_ghost(&mut self, conn: usize) {
-        self.ghosts.insert(conn);
+    /// An end of a connection is a process that was replaced: what it says must be true, but it need not say it.
+    pub(super) fn is_ghost(&mut self, conn: usize, end: usize) {
+        self.ghosts[end].insert(conn);
     }
 
     /// The dialling end of `conn` pulled a frame to send.
@@ -127,15 +128,15 @@ impl Wire {
             Frame::Opened(opened) => {
                 let Opened { link, epoch, committed, received, finished, .. } = *opened;
                 model.opened(link, epoch, received);
-                let is_ghost = self.ghosts.contains(&conn);
-                if self.journaled && !is_ghost {
+                if self.journaled && !self.ghosts[ACCEPTOR].contains(&conn) {
                     let known = model.life(link, epoch).durable_epoch;
                     require(known == epoch, Check::Fence, || {
                         let name = model.graph.link_name(link);
                         format!("{name}: life {epoch} is let in, {known} is durable")
                     })?;
                 }
-                let ghosts = &self.ghosts;
+                let ghosts = &self.ghosts[ACCEPTOR];
+                let is_ghost = ghosts.contains(&conn);
                 self.receivers.retain(|(c, other), _| *other != link || is_ghost || ghosts.contains(c));
                 self.receivers.insert((conn, link), Receiver { epoch, acked: committed, finished });
                 self.claims_hold(link, epoch, committed, finished, model)
@@ -206,7 +207,7 @@ impl Wire {
         match frame {
             Frame::Opened(opened) => {
                 let Opened { link, epoch, committed, received, credit, .. } = *opened;
-                let ghosts = &self.ghosts;
+                let ghosts = &self.ghosts[DIALER];
                 let is_ghost = ghosts.contains(&conn);
                 self.senders.retain(|(c, other), _| *other != link || is_ghost || ghosts.contains(c));
                 self.senders.insert((conn, link), Sender { epoch, cursor: received, credit, used: 0 });
@@ -263,7 +264,7 @@ impl Wire {
             | Frame::Pong(_)
             | Frame::GoAway(_) => return,
         };
-        if self.receivers.contains_key(&(conn, link)) && !self.ghosts.contains(&conn) {
+        if self.receivers.contains_key(&(conn, link)) && !self.ghosts[ACCEPTOR].contains(&conn) {
             let life = model.life(link, epoch);
             if first <= life.received.next() {
                 life.received = life.received.max(last);
@@ -278,7 +279,7 @@ impl Wire {
         loading: impl Fn(LinkId) -> bool,
         model: &mut Model,
     ) -> Checked {
-        if self.ghosts.contains(&conn) {
+        if self.ghosts[DIALER].contains(&conn) {
             return Ok(());
         }
         for (&(_, link), sender) in self.senders.range((conn, LinkId(0))..=(conn, LinkId(u32::MAX))) {
@@ -301,7 +302,7 @@ impl Wire {
 
     /// The accepting end of `conn` has room and sends nothing: no acknowledgement may be due.
     pub(super) fn acceptor_idle(&self, conn: usize, model: &mut Model) -> Checked {
-        if self.ghosts.contains(&conn) {
+        if self.ghosts[ACCEPTOR].contains(&conn) {
             return Ok(());
         }
         for (&(_, link), receiver) in self.receivers.range((conn, LinkId(0))..=(conn, LinkId(u32::MAX))) {

@@ -2,6 +2,7 @@
 
 use super::Outbox;
 use crate::event::Place;
+use crate::fault::Bug;
 use worker_proto::{Batch, Seq};
 
 /// Batches up to this cost, in bytes, are joined while they wait.
@@ -199,7 +200,8 @@ impl Outbox {
             return;
         }
         self.finished = self.finished.max(self.through);
-        let through = self.through;
+        let sent = self.planted.is(Bug::UnacknowledgedDropped).then_some(self.cursor);
+        let through = self.through.max(sent.unwrap_or_default());
         match self.requests.back_mut() {
             Some(Request::Release { through: last }) => *last = through,
             Some(_) | None => self.requests.push_back(Request::Release { through }),
