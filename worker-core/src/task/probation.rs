@@ -37,16 +37,23 @@ impl Probation {
     /// What the last life leaves to this one; `in_flight` counts the records in flight on the whole node when it died.
     /// Nothing is in flight when a life begins, so what was noted is taken back.
     pub(super) fn after(task: TaskId, attempt: Attempt, in_flight: u64, ctx: &mut Ctx) -> Self {
-        if attempt.records == 0 {
+        if attempt.records == 0 && attempt.first.is_none() {
             return Self::default();
         }
         ctx.probations += 1;
-        nothing_in_flight(task, ctx);
+        let alone = match (attempt.records, in_flight) {
+            // It was not tried in the last life, which something else ended: it stays what it was.
+            (0, _) => attempt.alone,
+            (_, 1) => attempt.alone + 1,
+            _ => 0,
+        };
+        let first = attempt.first.filter(|_| alone > 0);
+        ctx.act(Action::Note { task, attempt: Attempt { records: 0, first, alone } });
         Self {
             at_once: (attempt.records / 2).max(1),
             first: attempt.first,
-            left: attempt.records,
-            alone: if in_flight == 1 { attempt.alone + 1 } else { 0 },
+            left: attempt.records.max(1),
+            alone,
         }
     }
 

@@ -29,13 +29,6 @@ impl Model {
 
     /// The effects that come with a commit itself.
     pub(super) fn effects_of_commit(&mut self, task: TaskId, commit: &Commit) -> Checked {
-        for input in &commit.inputs {
-            let name = self.graph.link_name(input.link);
-            let known = self.life(input.link, input.epoch).durable_epoch;
-            require(input.epoch >= known, Check::Fence, || {
-                format!("{name}: a commit names life {}, {known} was heard of", input.epoch)
-            })?;
-        }
         match self.task(task).effect_when {
             EffectWhen::Taken => Ok(()),
             EffectWhen::Admitted => {
