@@ -169,6 +169,16 @@ impl Durable {
         self.manifest.incarnation
     }
 
+    /// Whether an earlier life has finished everything here.
+    pub(super) fn was_finished(&self) -> bool {
+        self.manifest.finished
+    }
+
+    /// The directory.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Where the task's driver was.
     pub(super) fn mark(&self, task: TaskId) -> Option<Bytes> {
         self.tasks.get(&task)?.state.mark.clone()

@@ -16,6 +16,7 @@ use super::{Options, RunError, batch::BatchPort, link, system};
 use crate::child::Launcher;
 use crate::child::records::KeyedState;
 use crate::io::dead::DeadLetterFile;
+use crate::io::sink::SinkError;
 use crate::io::spill::SpillStore;
 use crate::pipeline::plan::Plan;
 use std::collections::BTreeMap;
@@ -110,7 +111,13 @@ impl Engine {
         let (total_bytes, done_bytes) = (opened.total_bytes, opened.done_bytes);
         let (ports, threads) = make_ports(&plan, opened.tasks, &spill.store, &mut journaled, scratch.path())?;
         let node = match &journaled.states {
-            Some(states) => Node::with_journal(config, Time::ZERO, states),
+            Some(states) => {
+                let mut node = Node::with_journal(config, Time::ZERO, states);
+                if journaled.durable.as_ref().is_some_and(Durable::was_finished) {
+                    node.was_finished(Time::ZERO);
+                }
+                node
+            }
             None => Node::new(config, Time::ZERO),
         };
         let Journaled { journals, threads: journal_threads, storage, durable, .. } = journaled;
@@ -303,6 +310,14 @@ impl Engine {
             file.put(task, from, letter).map_err(|e| e.to_string())?;
         }
         Ok(())
+    }
+
+    /// Whether a sink that has no room writes on the disk that the state is on, whose reserve could help it.
+    pub(super) fn is_on_state_disk(&self, error: &SinkError) -> bool {
+        let SinkError::Full { name, .. } = error else { return false };
+        let device = |path: &Path| path.metadata().map(|m| std::os::unix::fs::MetadataExt::dev(&m)).ok();
+        let state = lock(&self.durable).as_ref().and_then(|durable| device(durable.dir()));
+        state.is_some() && state == device(Path::new(name))
     }
 
     /// A write on the disk that commits go to has found no room; says whether it is worth trying again at once.

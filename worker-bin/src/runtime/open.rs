@@ -208,7 +208,11 @@ impl Opening<'_> {
         let source = match mark {
             Some(mark) => FileSource::resume(SourceFiles::load(&list)?, mark, options)?,
             None => {
-                let files = SourceFiles::fix(crate::io::source::expand(self.dir, &patterns)?, options)?;
+                let mut paths = crate::io::source::expand(self.dir, &patterns)?;
+                // What this very run writes there is no input.
+                let own = durable.dir().canonicalize().unwrap_or_else(|_| durable.dir().to_owned());
+                paths.retain(|path| !path.canonicalize().is_ok_and(|path| path.starts_with(&own)));
+                let files = SourceFiles::fix(paths, options)?;
                 files.store(&list)?;
                 FileSource::fixed(files, options)
             }

@@ -135,7 +135,11 @@ struct Events {
 
 impl Events {
     fn tell(&self, answers: Answers, ended: bool) {
-        let checked = lock(&self.state).check();
+        let checked = match self.state.try_lock() {
+            Ok(state) => state.check(),
+            // The journal may be writing all of it down, which takes a while on a slow disk.
+            Err(_) => tokio::task::block_in_place(|| lock(&self.state).check()),
+        };
         if let Err(error) = checked {
             return self.engine.tell(Event::TaskFailed { task: self.task, why: error.to_string() });
         }

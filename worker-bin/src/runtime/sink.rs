@@ -181,7 +181,7 @@ impl SinkThread {
                 result => return result,
             };
             let Some(engine) = engine.upgrade() else { return Err(error) };
-            if engine.storage_is_full(&error.to_string()) {
+            if engine.is_on_state_disk(&error) && engine.storage_is_full(&error.to_string()) {
                 continue;
             }
             if !std::mem::replace(&mut said, true) {

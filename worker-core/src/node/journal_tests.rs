@@ -94,6 +94,33 @@ fn a_source_that_is_stopped_has_not_ended() {
     assert!(!actions.iter().any(|action| matches!(action, Action::Persist { .. })), "{actions:?}");
 }
 
+#[test]
+fn a_node_that_was_finished_waits_for_nobody_but_those_who_ask() {
+    let mut config = line(vec![TaskKind::Source, TaskKind::Sink]);
+    config.nodes.push("b".into());
+    config.graph.tasks[1].node = NodeIx(1);
+    let mut state = TaskState::fresh(Epoch(2), JournalId(1));
+    // What was acknowledged is not in the journal for sure.
+    let held = vec![HeldOutput { first: Seq(1), records: 1, cost: 6 }];
+    let (next, end) = (Seq(3), Some(Seq(2)));
+    state.outputs.insert(LinkId(0), OutputState { next, through: Seq::ZERO, end, held });
+    state.ended = true;
+    let mut node = Node::with_journal(config, Time::ZERO, &[(SOURCE, state)].into());
+    node.was_finished(Time::ZERO);
+    let mut now = Time::ZERO;
+    for _ in 0..10 {
+        while let Some(action) = node.poll_action() {
+            assert!(!matches!(action, Action::Dial { .. }), "{action:?}");
+            if matches!(action, Action::Finished) {
+                return;
+            }
+        }
+        now = node.next_wake().expect("it is not over").0;
+        node.handle_wake(now);
+    }
+    panic!("not over at {now:?}");
+}
+
 fn killed_anywhere(kind: &TaskKind, expected: &[&str]) {
     for durable in [Durable::Synced, Durable::AllAppended] {
         for at in 0.. {

@@ -131,6 +131,23 @@ impl Node {
         self.settle();
     }
 
+    /// An earlier life of this node finished everything and said so: nobody is dialled, peers that ask are answered, and after
+    /// `linger` it is over. To be called right after [`with_journal`](Self::with_journal).
+    pub fn was_finished(&mut self, now: Time) {
+        self.at(now);
+        self.ctx.actions.retain(|action| !matches!(action, Action::Dial { .. }));
+        self.conns = Conns::default();
+        for uplink in self.uplinks.values_mut() {
+            uplink.give_up();
+            for i in 0..uplink.links.len() {
+                self.ctx.outbox(uplink.links[i]).cancel();
+                self.ctx.outbox_changed(uplink.links[i]);
+                self.ctx.sender_changed(uplink.links[i]);
+            }
+        }
+        self.settle();
+    }
+
     /// A connection was accepted; its first frame will say from whom.
     pub fn accept(&mut self, now: Time) -> ConnId {
         self.at(now);
