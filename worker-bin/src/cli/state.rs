@@ -8,7 +8,10 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 /// What a state directory has in it; nothing else is ever removed.
-const OURS: [&str; 6] = ["manifest.json", "tasks", "dead", "sources", "replays", "reserve"];
+const OURS: [&str; 7] = ["manifest.json", REMOVED, "tasks", "dead", "sources", "replays", "reserve"];
+
+/// The journals on their way out: no part of them may be taken for all of them.
+const REMOVED: &str = "tasks.removed";
 
 /// Why a state directory is not removed.
 #[derive(Debug, Error)]
@@ -61,7 +64,12 @@ pub(super) fn remove(dir: &Path) -> Result<Option<String>, FreshError> {
             }
         });
     }
-    // The manifest goes last: a removal that is interrupted is begun again.
+    let tasks = dir.join("tasks");
+    if tasks.exists() && !dir.join(REMOVED).exists() {
+        std::fs::rename(&tasks, dir.join(REMOVED))
+            .map_err(|source| FreshError::Remove { path: tasks, source })?;
+    }
+    // The manifest goes last: without its journals it is refused, so a removal that is interrupted has to be begun again.
     for name in OURS.iter().skip(1).chain(OURS.first()) {
         let path = dir.join(name);
         let removed = match path.symlink_metadata() {

@@ -267,7 +267,7 @@ impl Node {
     pub fn stop(&mut self, now: crate::time::Time) {
         self.at(now);
         if !self.over {
-            let message = "stopped by its user".to_owned();
+            let message = "its process ends".to_owned();
             self.over(&GoAway { why: GoAwayWhy::Leaving, message }, Action::Finished);
         }
     }
