@@ -1,8 +1,9 @@
 //! The node behind its lock, and everything that carries out what it asks for.
 
 use super::collect::{Collector, Staging};
-use super::durable::{Durable, DurableTask};
-use super::journal::{JournalThreads, TaskJournal};
+use super::durable::Durable;
+use super::journal::TaskJournal;
+use super::journaled::Journaled;
 use super::link::Connections;
 use super::open::{Opened, OpenedRole, OpenedTask};
 use super::progress::Progress;
@@ -14,7 +15,6 @@ use super::storage::StorageGuard;
 use super::stream::StreamPort;
 use super::{Options, RunError, batch::BatchPort, link, system};
 use crate::child::Launcher;
-use crate::child::records::KeyedState;
 use crate::io::dead::DeadLetterFile;
 use crate::io::sink::SinkError;
 use crate::io::spill::SpillStore;
@@ -26,7 +26,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Notify, oneshot};
 use worker_core::config::{Graph, NodeConfig, Retry, TaskId, TaskKind};
 use worker_core::event::{Attempt, Event, NodeError};
-use worker_core::recovery::TaskState;
 use worker_core::status::Status;
 use worker_core::{Node, Time};
 use worker_proto::Incarnation;
@@ -434,47 +433,6 @@ fn make_ports(
         });
     }
     Ok((ports, threads))
-}
-
-/// The journals of all tasks, where there are any.
-struct Journaled {
-    journals: Vec<Option<Arc<TaskJournal>>>,
-    threads: Vec<JournalThreads>,
-    states: Option<BTreeMap<TaskId, TaskState>>,
-    keyed: BTreeMap<TaskId, Arc<Mutex<KeyedState>>>,
-    storage: Option<Arc<StorageGuard>>,
-    durable: Option<Durable>,
-}
-
-impl Journaled {
-    fn of(plan: &Plan, durable: Option<Durable>) -> Self {
-        let mut all = Self {
-            journals: Vec::new(),
-            threads: Vec::new(),
-            states: None,
-            keyed: BTreeMap::new(),
-            storage: None,
-            durable: None,
-        };
-        let Some(mut durable) = durable else { return all };
-        let storage = Arc::new(StorageGuard::new(durable.reserve.take()));
-        let mut states = BTreeMap::new();
-        all.journals = plan.graph.tasks.iter().map(|_| None).collect();
-        for (task, DurableTask { journal, state, dead, keyed }) in std::mem::take(&mut durable.tasks) {
-            let name = plan.graph.task(task).name.clone();
-            let (journal, threads) = TaskJournal::new(task, name, journal, dead, Arc::clone(&storage));
-            all.journals[task.0 as usize] = Some(journal);
-            all.threads.push(threads);
-            all.keyed.extend(keyed.map(|keyed| (task, keyed)));
-            states.insert(task, state);
-        }
-        (all.states, all.storage, all.durable) = (Some(states), Some(storage), Some(durable));
-        all
-    }
-
-    fn journal(&self, task: TaskId) -> Option<Arc<TaskJournal>> {
-        self.journals.get(task.0 as usize)?.clone()
-    }
 }
 
 fn node_config(plan: &Plan, options: &Options, durable: Option<&Durable>) -> NodeConfig {

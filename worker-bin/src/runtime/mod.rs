@@ -17,6 +17,7 @@ mod dispatch;
 mod durable;
 mod engine;
 mod journal;
+mod journaled;
 mod link;
 mod open;
 pub mod progress;

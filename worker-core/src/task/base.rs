@@ -1,19 +1,16 @@
 //! What all tasks share: their links, commits, and the way to the end.
 
+mod commits;
+
 use super::finish::{FinishTracker, Step};
 use crate::config::{MaxDead, TaskId, TaskKind, TaskSpec};
-use crate::event::{Action, Commit, CommitId, DeadLetter, InputDone, Output, StreamStep};
-use crate::fault::Bug;
+use crate::event::{Commit, DeadLetter, InputDone, Output};
 use crate::inbox::Piece;
 use crate::node::Ctx;
 use crate::recovery::TaskState;
 use crate::status::TaskCounters;
 use std::collections::VecDeque;
-use worker_proto::frame::Open;
 use worker_proto::{LinkId, Seq};
-
-/// Dead letters that a share never counts as too many.
-const DEAD_ALWAYS_ALLOWED: u64 = 100;
 
 /// The share of dead letters that halts a source or stream, which have no setting of their own.
 const DEAD_SHARE: f64 = 0.01;
@@ -207,174 +204,6 @@ impl Base {
     /// Every output was cancelled by its receiver.
     pub(super) fn everything_cancelled(&self, ctx: &Ctx) -> bool {
         !self.outputs.is_empty() && self.outputs.iter().all(|&l| ctx.outbox_ref(l).is_cancelled())
-    }
-
-    /// Asks for one atomic step: inputs done, outputs, dead letters.
-    pub(super) fn commit(&mut self, ctx: &mut Ctx, inputs: Vec<InputDone>, output: Output, ended: bool) {
-        self.commit_step(ctx, inputs, output, ended, None);
-    }
-
-    /// The same, with what a stream's window needs to be run again.
-    pub(super) fn commit_step(
-        &mut self,
-        ctx: &mut Ctx,
-        mut inputs: Vec<InputDone>,
-        output: Output,
-        ended: bool,
-        stream: Option<StreamStep>,
-    ) {
-        self.commits += 1;
-        if ctx.journaled {
-            // A newer life of the sender may have been heard of since the tuples were taken.
-            for input in &mut inputs {
-                input.epoch = input.epoch.max(ctx.inbox_ref(input.link).epoch().unwrap_or_default());
-            }
-        }
-        self.counters.records_out += output.records;
-        self.counters.dead += output.dead.len() as u64;
-        let outputs: Vec<_> = output
-            .chunks
-            .into_iter()
-            .map(|chunk| {
-                let records = chunk.body.records();
-                (ctx.outbox(chunk.link).assign(records), chunk)
-            })
-            .collect();
-        let too_many = !output.dead.is_empty() && self.has_too_many_dead();
-        let (id, mark) = (CommitId(self.commits), output.mark);
-        let mut commit = Commit { id, inputs, outputs, dead: output.dead, ended, mark, stream };
-        let mut asked = commit.clone();
-        if ctx.planted.is(Bug::PositionNotPersisted) {
-            asked.inputs.clear();
-        }
-        ctx.act(Action::Persist { task: self.id, commit: asked });
-        let cost = commit.memory_cost();
-        self.pending_cost += cost;
-        // Only what takes effect is kept: the rest is the journal's.
-        commit.stream = None;
-        commit.dead = Vec::new();
-        if ctx.planted.is(Bug::AckBeforeDurable) {
-            for input in &commit.inputs {
-                ctx.inbox(input.link).committed(input.epoch, input.through);
-                ctx.inbox_changed(input.link);
-            }
-        }
-        let early = ctx.planted.is(Bug::OutputBeforeDurable) && self.pending.is_empty();
-        self.pending.push_back(Pending { commit, durable: early, cost });
-        if ended {
-            self.life = Life::Ending;
-        }
-        if early {
-            self.persisted(ctx, id);
-        }
-        if too_many {
-            let (dead, records) = (self.counters.dead, self.counters.records_in);
-            let why = format!("{dead} dead letters of {records} records are more than max_dead allows");
-            ctx.fail_task(&self.name, why);
-        }
-    }
-
-    /// Asks to make a new life of a sender durable, before its `Open` is answered.
-    pub(crate) fn commit_life(&mut self, ctx: &mut Ctx, open: &Open) {
-        let inbox = ctx.inbox_ref(open.link);
-        let input = InputDone {
-            link: open.link,
-            epoch: open.epoch,
-            journal: open.journal,
-            through: inbox.committed_through(),
-            ended: inbox.end().is_some_and(|end| inbox.committed_through() >= end),
-        };
-        self.commit(ctx, vec![input], Output::default(), false);
-    }
-
-    /// Whether more records were put aside than `max_dead` allows, whatever the reason of each.
-    #[expect(clippy::cast_precision_loss, reason = "a share needs no more than 52 bits")]
-    fn has_too_many_dead(&self) -> bool {
-        let TaskCounters { dead, records_in, records_out, .. } = self.counters;
-        match self.max_dead {
-            MaxDead::Unlimited => false,
-            MaxDead::Records(max) => dead > max,
-            MaxDead::Share(share) => {
-                dead > DEAD_ALWAYS_ALLOWED && dead as f64 > share * records_in.max(records_out) as f64
-            }
-        }
-    }
-
-    /// The commit that ends the task: it covers the ends of all inputs.
-    pub(super) fn commit_end(&mut self, ctx: &mut Ctx, inputs: Vec<InputDone>, output: Output) {
-        self.commit_end_step(ctx, inputs, output, None);
-    }
-
-    /// The same, with the end of a stream's window.
-    pub(super) fn commit_end_step(
-        &mut self,
-        ctx: &mut Ctx,
-        mut inputs: Vec<InputDone>,
-        output: Output,
-        stream: Option<StreamStep>,
-    ) {
-        for &link in &self.inputs {
-            let inbox = ctx.inbox_ref(link);
-            if let (Some(epoch), Some(end)) = (inbox.epoch(), inbox.end()) {
-                inputs.retain(|i| i.link != link || i.epoch != epoch);
-                let journal = inbox.journal();
-                inputs.push(InputDone { link, epoch, journal, through: end, ended: true });
-            }
-        }
-        self.commit_step(ctx, inputs, output, true, stream);
-    }
-
-    /// Ends the task before its input ended. Once its outputs are acknowledged, what still comes is dropped and upstream is
-    /// told ([`Self::cancel_inputs_if_early`]).
-    pub(super) fn finish_early(&mut self, ctx: &mut Ctx, output: Output, stream: Option<StreamStep>) {
-        self.ring.clear();
-        self.early = true;
-        self.commit_end_step(ctx, Vec::new(), output, stream);
-    }
-
-    /// A commit is durable: its outputs may leave, its inputs are acknowledged.
-    pub(super) fn persisted(&mut self, ctx: &mut Ctx, id: CommitId) {
-        if let Some(pending) = self.pending.iter_mut().find(|pending| pending.commit.id == id) {
-            pending.durable = true;
-        }
-        while self.pending.front().is_some_and(|pending| pending.durable) {
-            let Some(Pending { commit, cost, .. }) = self.pending.pop_front() else { break };
-            self.pending_cost -= cost;
-            self.take_effect(ctx, commit);
-        }
-        self.settle(ctx);
-    }
-
-    fn take_effect(&mut self, ctx: &mut Ctx, commit: Commit) {
-        let mut needs: Vec<(LinkId, Seq)> = Vec::new();
-        for (first, chunk) in commit.outputs {
-            let last = first.plus(chunk.body.records()).before();
-            match needs.iter_mut().find(|n| n.0 == chunk.link) {
-                Some(need) => need.1 = last,
-                None => needs.push((chunk.link, last)),
-            }
-            ctx.outbox(chunk.link).push_assigned(chunk.body);
-            ctx.outbox_changed(chunk.link);
-        }
-        for input in &commit.inputs {
-            if ctx.journaled && !ctx.is_local(input.link) {
-                ctx.inbox(input.link).epoch_durable(input.epoch, input.journal);
-                ctx.lives_durable.push(input.link);
-            }
-            ctx.inbox(input.link).committed(input.epoch, input.through);
-            ctx.inbox_changed(input.link);
-        }
-        if commit.ended {
-            self.life = Life::Ended;
-            for i in 0..self.outputs.len() {
-                ctx.outbox(self.outputs[i]).end();
-                ctx.outbox_changed(self.outputs[i]);
-            }
-        }
-        // With a journal, committed is finished: nothing but the end has to be waited for.
-        if !ctx.journaled || commit.ended {
-            self.finish.push(Step { inputs: commit.inputs, needs, ended: commit.ended });
-        }
     }
 
     /// Marks inputs finished whose effects are acknowledged, and the task done once its end is.
