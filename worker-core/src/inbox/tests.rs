@@ -1,5 +1,6 @@
 use super::*;
 use bytes::Bytes;
+use worker_proto::frame::{Open, RefusedWhy};
 
 const LINK: LinkId = LinkId(3);
 const EPOCH: Epoch = Epoch(9);
