@@ -4,11 +4,14 @@
 //! the process is killed everything appended is still there; when power is lost, any part of what was not synced is gone
 //! from some point on. A life that begins takes what it finds for granted only after it has made it durable.
 
+mod real;
+
 use super::check::{Check, Checked, Violation, require};
 use super::fold;
 use super::plan::{DiskBug, Plan, StageKind};
 use super::rng::Rng;
 use bytes::Bytes;
+use real::Real;
 use std::collections::BTreeMap;
 use worker_core::config::{Graph, TaskId};
 use worker_core::event::{Attempt, Body, Chunk, Commit, CommitId, StreamStep};
@@ -47,6 +50,8 @@ pub(super) struct TaskDisk {
     /// What a sink has written, and how much of it is on stable storage.
     pub(super) file: Vec<Bytes>,
     pub(super) file_synced: usize,
+    /// The worker's own journal, in a share of the runs.
+    real: Option<Real>,
 }
 
 /// One record of a journal.
@@ -74,9 +79,11 @@ impl Disk {
         let own = (0..graph.tasks.len()).map(super::plan::task_id).filter(|&t| graph.task(t).node.0 == node);
         let tasks = own.map(|task| {
             let links = graph.links.iter().enumerate().filter(|(_, link)| link.from == task);
-            let outputs = links.map(|(at, _)| super::plan::link_id(at)).collect();
+            let outputs: Vec<LinkId> = links.map(|(at, _)| super::plan::link_id(at)).collect();
             let folds_marks = matches!(plan.stages[plan.stage_of(task)].kind, StageKind::Records { .. });
-            (task, TaskDisk::new(JournalId(7_000 + u64::from(task.0)), outputs, folds_marks))
+            let id = JournalId(7_000 + u64::from(task.0));
+            let real = plan.has_real_journals().then(|| Real::new(id, outputs.clone(), folds_marks));
+            (task, TaskDisk { real, ..TaskDisk::new(id, outputs, folds_marks) })
         });
         Self { tasks: tasks.collect(), full: false, sync_fails: false, times: 1 }
     }
@@ -88,10 +95,8 @@ impl Disk {
     }
 
     /// The process is gone, and with `power` what was not synced, from some point on.
-    pub(super) fn crash(&mut self, power: bool, rng: &mut Rng) {
-        for task in self.tasks.values_mut() {
-            task.crash(power, rng);
-        }
+    pub(super) fn crash(&mut self, power: bool, rng: &mut Rng) -> Checked {
+        self.tasks.values_mut().try_for_each(|task| task.crash(power, rng))
     }
 }
 
@@ -109,18 +114,27 @@ impl TaskDisk {
             outputs_kept: BTreeMap::new(),
             file: Vec::new(),
             file_synced: 0,
+            real: None,
         }
     }
 
-    fn crash(&mut self, power: bool, rng: &mut Rng) {
+    fn crash(&mut self, power: bool, rng: &mut Rng) -> Checked {
         self.syncing = false;
         self.waiting.clear();
-        if power {
+        if let Some(real) = &mut self.real {
+            let state = real.crash(power.then(|| rng.any()))?;
+            let durable = if power { self.durable } else { self.entries.len() };
+            let kept = real::survivors(state, &self.entries, durable, &self.outputs)?;
+            self.entries.truncate(kept);
+        } else if power {
             let kept = self.durable + rng.index(self.entries.len() - self.durable + 1);
             self.entries.truncate(kept);
+        }
+        if power {
             let kept = self.file_synced + rng.index(self.file.len() - self.file_synced + 1);
             self.file.truncate(kept);
         }
+        Ok(())
     }
 
     /// Number of the last commit that is there.
@@ -134,13 +148,21 @@ impl TaskDisk {
         if plan.bug == Some(Bug::RecomputeInsteadOfResend) {
             self.forget_unacknowledged();
         }
-        let epoch = Epoch(self.epoch.0 + 1);
+        let opened = self.real.as_mut().map(Real::begin).transpose()?;
+        let epoch = opened.as_ref().map_or(Epoch(self.epoch.0 + 1), |state| state.epoch);
+        require(epoch > self.epoch, Check::Fence, || format!("life {epoch} comes after {}", self.epoch))?;
         self.epoch = epoch;
         self.entries.push(Entry::Life(epoch));
         if plan.disk.bug != Some(DiskBug::RecoveryTrustsCache) {
             self.durable = self.entries.len();
         }
         let mut state = fold::task_state(&self.entries, &self.outputs, self.id, plan.disk.bug);
+        if let Some(opened) = opened {
+            require(self.folds_marks || opened.mark == state.mark, Check::Recovery, || {
+                format!("the mark is {:?}, not {:?}", opened.mark, state.mark)
+            })?;
+            state = opened;
+        }
         if self.folds_marks {
             state.mark = None;
         }
@@ -156,6 +178,9 @@ impl TaskDisk {
             self.outputs_kept.retain(|&(l, first), batch| l != link || last(first, batch) > output.through);
         }
         self.cut_file(&state)?;
+        if let Some(real) = &self.real {
+            real.check_counts(&self.keyed_state())?;
+        }
         Ok(state)
     }
 
@@ -196,7 +221,7 @@ impl TaskDisk {
     }
 
     /// Appends; what it is sure of comes with a sync.
-    pub(super) fn append(&mut self, entry: Entry, full: bool) {
+    pub(super) fn append(&mut self, entry: Entry, full: bool) -> Checked {
         if let Some(commit) = entry.commit() {
             for (first, chunk) in &commit.outputs {
                 keep(&mut self.outputs_kept, *first, chunk);
@@ -204,37 +229,72 @@ impl TaskDisk {
         }
         if full || !self.waiting.is_empty() {
             self.waiting.push(entry);
-        } else {
-            self.entries.push(entry);
+            return Ok(());
         }
+        self.add(entry)
+    }
+
+    fn add(&mut self, entry: Entry) -> Checked {
+        if let Some(real) = &mut self.real {
+            real.append(&entry)?;
+        }
+        self.entries.push(entry);
+        Ok(())
     }
 
     /// There is room again.
-    pub(super) fn room(&mut self) {
-        self.entries.append(&mut self.waiting);
+    pub(super) fn room(&mut self) -> Checked {
+        std::mem::take(&mut self.waiting).into_iter().try_for_each(|entry| self.add(entry))
     }
 
-    pub(super) fn release(&mut self, link: LinkId, through: Seq, full: bool) {
+    pub(super) fn release(&mut self, link: LinkId, through: Seq, full: bool) -> Checked {
         self.outputs_kept.retain(|&(l, first), batch| l != link || last(first, batch) > through);
-        self.append(Entry::Released(link, through), full);
+        self.append(Entry::Released(link, through), full)
     }
 
-    /// How much a sync that begins now will cover, if it is needed.
-    pub(super) fn to_sync(&self) -> Option<usize> {
+    /// Begins a sync, if one is needed; gives how much it will cover.
+    pub(super) fn begin_sync(&mut self) -> Checked<Option<usize>> {
         let needed = self.entries[self.durable..].iter().any(|entry| entry.commit().is_some());
-        (needed && !self.syncing).then_some(self.entries.len())
+        if !needed || self.syncing {
+            return Ok(None);
+        }
+        self.syncing = true;
+        if let Some(real) = &mut self.real {
+            real.begin_sync()?;
+        }
+        Ok(Some(self.entries.len()))
+    }
+
+    /// I9: the sync under way fails.
+    pub(super) fn fail_sync(&mut self) -> Checked {
+        self.real.as_mut().map_or(Ok(()), Real::fail_sync)
     }
 
     /// A sync is over; gives the commits that became durable with it.
-    pub(super) fn synced(&mut self, covered: usize) -> Vec<CommitId> {
+    pub(super) fn synced(&mut self, covered: usize) -> Checked<Vec<CommitId>> {
         self.syncing = false;
+        if let Some(real) = &mut self.real {
+            real.synced()?;
+        }
         let from = self.durable.min(covered);
         self.durable = self.durable.max(covered);
-        self.entries[from..covered].iter().filter_map(Entry::commit).map(|commit| commit.id).collect()
+        Ok(self.entries[from..covered].iter().filter_map(Entry::commit).map(|commit| commit.id).collect())
     }
 
     /// Exactly the tuples `[first, first + records)`.
-    pub(super) fn load(&self, link: LinkId, first: Seq, records: u64) -> Checked<Batch> {
+    pub(super) fn load(&mut self, link: LinkId, first: Seq, records: u64) -> Checked<Batch> {
+        let batch = self.load_kept(link, first, records)?;
+        // What waits for room is not in it yet.
+        if let (Some(real), true) = (&mut self.real, self.waiting.is_empty()) {
+            let read = real.load(link, first, records)?;
+            require(read.iter().eq(batch.iter()), Check::Store, || {
+                format!("link {link}: {first} and on is {batch:?}, {read:?} is read")
+            })?;
+        }
+        Ok(batch)
+    }
+
+    fn load_kept(&self, link: LinkId, first: Seq, records: u64) -> Checked<Batch> {
         let end = first.plus(records);
         let mut joined: Option<Batch> = None;
         let mut next = first;
@@ -257,7 +317,7 @@ impl TaskDisk {
     }
 
     /// What was admitted to a window and printed of it, in the order of appending.
-    pub(super) fn window(&self, window: u64) -> WindowKept {
+    pub(super) fn window(&mut self, window: u64) -> Checked<WindowKept> {
         let mut kept = WindowKept::default();
         for commit in self.entries.iter().chain(&self.waiting).filter_map(Entry::commit) {
             match &commit.stream {
@@ -270,7 +330,10 @@ impl TaskDisk {
                 Some(_) | None => {}
             }
         }
-        kept
+        if let (Some(real), true) = (&mut self.real, self.waiting.is_empty()) {
+            real.check_window(window, &kept)?;
+        }
+        Ok(kept)
     }
 
     /// The state of a records stage: all changes asked for, in order.

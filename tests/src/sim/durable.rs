@@ -41,8 +41,7 @@ impl World {
     pub(super) fn add_entry(&mut self, node: usize, task: TaskId, entry: Entry) -> Checked {
         let disk = &mut self.disks[self.nodes[node].home];
         let full = disk.full;
-        disk.task(task)?.append(entry, full);
-        Ok(())
+        disk.task(task)?.append(entry, full)
     }
 
     /// A link's outputs are not needed any more.
@@ -51,8 +50,7 @@ impl World {
         let from = self.model.graph.link(link).from;
         let disk = &mut self.disks[self.nodes[node].home];
         let full = disk.full;
-        disk.task(from)?.release(link, through, full);
-        Ok(())
+        disk.task(from)?.release(link, through, full)
     }
 
     /// Reads outputs back from the journal.
@@ -68,9 +66,7 @@ impl World {
     fn begin_sync(&mut self, node: usize, task: TaskId) -> Checked {
         let (home, life) = (self.nodes[node].home, self.nodes[node].life);
         let times = self.disks[home].times;
-        let journal = self.disks[home].task(task)?;
-        if let Some(covered) = journal.to_sync() {
-            journal.syncing = true;
+        if let Some(covered) = self.disks[home].task(task)?.begin_sync()? {
             let (least, most) = self.plan.disk.sync_us;
             let at = self.now + 1 + self.rng.within(least, most) * times;
             self.at(at, Ev::Synced { node, life, task, covered });
@@ -88,11 +84,12 @@ impl World {
         if std::mem::take(&mut self.disks[home].sync_fails) {
             // I9: nothing is known of what was not synced before, and the process ends.
             self.trace.note(self.now, format_args!("node {node}: a sync failed"));
+            self.disks[home].task(task)?.fail_sync()?;
             self.die(node, false, true)?;
             self.restart_soon(node);
             return Ok(());
         }
-        let mut commits = self.disks[home].task(task)?.synced(covered);
+        let mut commits = self.disks[home].task(task)?.synced(covered)?;
         for &commit in &commits {
             self.model.persisted(task, super::model::ONE_LIFE, commit);
         }
@@ -112,7 +109,7 @@ impl World {
         let tasks: Vec<TaskId> = self.disks[node].tasks.keys().copied().collect();
         if !full {
             for &task in &tasks {
-                self.disks[node].task(task)?.room();
+                self.disks[node].task(task)?.room()?;
             }
         }
         if self.nodes[node].core.is_some() {
@@ -148,7 +145,7 @@ impl World {
                 *self.model.deaths_alone.entry((task, link, seq)).or_default() += 1;
             }
         }
-        self.disks[home].crash(power, &mut self.rng);
+        self.disks[home].crash(power, &mut self.rng)?;
         let left: Vec<(TaskId, u64)> =
             self.disks[home].tasks.iter().map(|(&task, journal)| (task, journal.commits())).collect();
         for (task, commits) in left {

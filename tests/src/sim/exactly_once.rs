@@ -23,7 +23,11 @@ impl Plan {
         plan.stages = stages(&mut rng, plan.nodes);
         plan.linger = Duration::from_millis(rng.pick(&[500, 2_000, 10_000]));
         plan.understated_percent = rng.pick(&[0, 0, 30]);
-        plan.disk = DiskPlan { sync_us: rng.pick(&[(1, 50), (100, 2_000), (1_000, 30_000)]), bug: None };
+        plan.disk = DiskPlan {
+            sync_us: rng.pick(&[(1, 50), (100, 2_000), (1_000, 30_000)]),
+            real: rng.chance(30),
+            bug: None,
+        };
         if plan.nodes > 1 {
             random_faults(&mut plan, &mut rng);
             plan.faults.retain(|scheduled| !matches!(scheduled.fault, Fault::Crash { .. }));

@@ -117,7 +117,7 @@ pub(super) fn changes(changes: &BTreeMap<Bytes, u64>) -> Bytes {
 }
 
 /// Applies [`changes`].
-pub(super) fn change(state: &mut BTreeMap<Bytes, u64>, mark: &Bytes) {
+pub(super) fn change(state: &mut BTreeMap<Bytes, u64>, mark: &[u8]) {
     for line in mark.split(|&b| b == b'\n').filter(|line| !line.is_empty()) {
         let at = line.iter().rposition(|&b| b == b'=').expect("the harness wrote it");
         let count = std::str::from_utf8(&line[at + 1..]).expect("digits").parse().expect("a number");

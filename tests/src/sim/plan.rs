@@ -72,6 +72,8 @@ pub enum Delivery {
 pub struct DiskPlan {
     /// How long a sync takes, least and most, in µs.
     pub sync_us: (u64, u64),
+    /// The worker's own journal runs beside the model of one.
+    pub real: bool,
     /// What its driver does wrong, to show that it would be seen.
     pub bug: Option<DiskBug>,
 }
@@ -289,6 +291,12 @@ impl Plan {
             StageKind::Source { .. } | StageKind::Stream { .. } | StageKind::Records { .. } => false,
             StageKind::Batch { .. } | StageKind::Sink { .. } => true,
         })
+    }
+
+    /// Whether the worker's own journal runs beside the model of one: bugs are planted in the model only.
+    #[must_use]
+    pub fn has_real_journals(&self) -> bool {
+        self.disk.real && self.bug.is_none() && self.disk.bug.is_none()
     }
 
     /// Whether every task has a journal.

@@ -135,7 +135,7 @@ impl World {
                 vec![later]
             }
             Action::StreamStart { task, window, replay } => {
-                let kept = if replay { Some(self.disks[node].task(task)?.window(window)) } else { None };
+                let kept = if replay { Some(self.disks[node].task(task)?.window(window)?) } else { None };
                 driver.stream_start(now, task, window, kept, &mut self.rng)?
             }
             Action::StreamFeed { task, window, batch } => {
