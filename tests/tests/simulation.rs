@@ -126,6 +126,13 @@ fn a_restarted_source_fails_the_pipeline() {
 }
 
 #[test]
+fn a_stream_that_does_not_print_the_same_again_stops_the_pipeline() {
+    let outcome = kept(&scenario::unsteady_stream());
+    let text = format!("{:?}", outcome.ends);
+    assert!(text.contains("differ from what was committed"), "the message says what diverged: {text}");
+}
+
+#[test]
 fn a_replaced_process_does_no_harm() {
     let outcome = kept(&scenario::replaced_source());
     assert!(outcome.ends.iter().all(|end| *end == NodeEnd::Finished), "{:?}", outcome.ends);

@@ -2,9 +2,9 @@
 
 use super::fault::{Fault, Scheduled};
 use super::plan::{Delivery, DiskPlan, Net, Plan, Stage, StageKind, batch_spec};
-use super::program::BatchProgram;
+use super::program::{BatchProgram, StreamProgram};
 use std::time::Duration;
-use worker_core::config::{Limits, Retry};
+use worker_core::config::{Limits, Retry, StreamSpec};
 
 /// Two fast sources on node 0, one sink with a partition on node 1 and one on node 2; a window of one byte, so that one
 /// record at a time is under way on each link; no faults.
@@ -80,6 +80,22 @@ pub fn restarted_source() -> Plan {
     let mut plan = three_nodes(BatchProgram::Identity);
     let fault = Fault::Crash { node: 0, for_us: Some(500_000), silent: false, power: true };
     plan.faults.push(Scheduled { at: 50_000, fault });
+    plan.halts = true;
+    plan
+}
+
+/// [`three_nodes`] with journals, and with a stream stage whose program dies and does not print the same again.
+#[must_use]
+pub fn unsteady_stream() -> Plan {
+    let mut plan = three_nodes(BatchProgram::Identity);
+    plan.delivery = Delivery::ExactlyOnce;
+    plan.disk.sync_us = (50, 500);
+    plan.stages[1].kind = StageKind::Stream {
+        program: StreamProgram::Unsteady,
+        spec: StreamSpec { window: None, early_exit_is_done: false, replay_bytes: u64::MAX },
+        record_us: 10,
+        dies_percent: 10,
+    };
     plan.halts = true;
     plan
 }
