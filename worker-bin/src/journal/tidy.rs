@@ -22,6 +22,19 @@ const SEGMENTS_SPARED: u64 = 4;
 const MOVE_BYTES_MIN: u64 = 64 << 10;
 
 impl<S: Storage, F: Fold> Journal<S, F> {
+    /// Makes a checkpoint of now if segments wait for nothing else to be removed, as they would for the next append on a disk
+    /// so full that nothing is appended. Whether there is one, to be made durable.
+    ///
+    /// # Errors
+    /// [`JournalError`]: the disk has no room even for that; it may be tried again.
+    pub fn give_back(&mut self) -> Result<bool, JournalError> {
+        let waits = self.sealed.keys().any(|number| self.image.live.segment(*number).is_none());
+        if waits {
+            self.roll()?;
+        }
+        Ok(waits)
+    }
+
     /// Removes every segment that no durable checkpoint needs and of which nothing is live.
     ///
     /// What a later checkpoint does not need may be needed by the durable one: it alone is there after a crash.

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use worker_core::event::{Event, Run};
 
@@ -39,11 +40,16 @@ impl BatchPort {
         }
     }
 
-    pub(super) fn run(&self, engine: &Arc<Engine>, run: Run) {
+    /// Runs a batch, with a journal when it is `noted` there what is in flight: a death may follow at once.
+    pub(super) fn run(&self, engine: &Arc<Engine>, run: Run, noted: Option<oneshot::Receiver<()>>) {
         let env = TaskEnv { batch_id: run.batch_id, attempt: run.attempt, ..self.env.clone() };
         let (engine, stage) = (Arc::clone(engine), self.stage.clone());
         let (slot, warned) = (Arc::clone(&self.collector), Arc::clone(&self.warned_unread));
         let handle = engine.runtime.clone().spawn(async move {
+            if let Some(noted) = noted {
+                // Closed instead of answered when the journal has failed, which ends the process.
+                noted.await.ok();
+            }
             // One run at a time: the collector is there unless a killed run has not let go of it, whose output is void.
             let Some(mut collector) = lock(&slot).take() else { return };
             collector.discard();

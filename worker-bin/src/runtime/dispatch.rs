@@ -77,7 +77,8 @@ impl Engine {
         match action {
             Action::Run(run) => {
                 if let Some(Port::Batch(batch)) = self.port(run.task) {
-                    batch.run(self, run);
+                    let noted = self.journal(run.task).map(|journal| journal.fence());
+                    batch.run(self, run, noted);
                 }
             }
             Action::StreamStart { task, window, replay } => {

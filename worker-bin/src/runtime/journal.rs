@@ -74,6 +74,7 @@ enum Order {
     Unstage(Place),
     Window(u64, oneshot::Sender<Result<Replayed, String>>),
     Fence(oneshot::Sender<()>),
+    GiveBack,
     Stop,
 }
 
@@ -162,6 +163,11 @@ impl TaskJournal {
 
     pub(super) fn unstage(&self, place: Place) {
         self.order(Order::Unstage(own(place)));
+    }
+
+    /// Removes what is done with from a full disk.
+    pub(super) fn give_back(&self) {
+        self.order(Order::GiveBack);
     }
 
     pub(super) fn stop(&self) {
@@ -255,6 +261,7 @@ impl JournalThreads {
                 | Order::Load(..)
                 | Order::Unstage(_)
                 | Order::Window(..)
+                | Order::GiveBack
                 | Order::Fence(_)) => self.needs_no_room(&engine, order),
             };
             if let Err(error) = done {
@@ -338,7 +345,26 @@ impl JournalThreads {
             Order::Fence(done) => drop(done),
             // Nobody listens when the child was killed meanwhile.
             Order::Window(window, asker) => drop(asker.send(self.replayed(window))),
+            Order::GiveBack => return self.gives_back().map_err(|error| error.to_string()),
             Order::Commit(_) | Order::Note(_) | Order::Stop => {}
+        }
+        Ok(())
+    }
+
+    /// Segments go when a checkpoint that does not need them is durable.
+    fn gives_back(&self) -> Result<(), JournalError> {
+        let ticket = {
+            let mut journal = self.journal();
+            match journal.give_back() {
+                Ok(true) => journal.to_sync(),
+                Ok(false) => None,
+                Err(error) if error.is_full() => None,
+                Err(error) => return Err(error),
+            }
+        };
+        if let Some(ticket) = ticket {
+            let position = ticket.run()?;
+            self.journal().synced(position);
         }
         Ok(())
     }

@@ -47,6 +47,7 @@ impl StorageGuard {
             loop {
                 std::thread::sleep(RESTORE_EVERY);
                 let Some(engine) = weak.upgrade() else { return };
+                engine.journals.iter().flatten().for_each(|journal| journal.give_back());
                 let restored =
                     lock(&guard.reserve).as_mut().is_some_and(|r| r.restore().is_ok_and(|whole| whole));
                 if restored {

@@ -21,6 +21,31 @@ fn acknowledged_output_takes_no_disk() {
     }
 }
 
+/// On a full disk nothing is appended, so nothing would roll the segment.
+#[test]
+fn what_is_acknowledged_can_be_given_back_without_an_append() {
+    let disk = MemStorage::new();
+    let mut journal = open(&disk).journal;
+    for id in 1..=500 {
+        journal.append(&with_output(id, 1, id, &record(id)), None).unwrap();
+    }
+    sync(&mut journal);
+    assert!(!journal.give_back().unwrap(), "all of it is needed");
+    let before = journal.disk_bytes();
+    journal.acknowledged(LinkId(1), Seq(500));
+    for _ in 0..2 {
+        if journal.give_back().unwrap() {
+            sync(&mut journal);
+        }
+    }
+    assert!(!journal.give_back().unwrap(), "it comes to an end");
+    // What is left is written to or kept to be used again.
+    assert!(journal.disk_bytes() * 3 < before, "{} of {before} bytes", journal.disk_bytes());
+    drop(journal);
+    disk.crash(3);
+    open(&disk).journal.append(&with_output(501, 1, 501, &record(501)), None).unwrap();
+}
+
 #[test]
 fn a_few_live_records_do_not_hold_all_segments() {
     let disk = MemStorage::new();
