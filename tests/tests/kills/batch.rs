@@ -47,7 +47,7 @@ fn input(scratch: &Scratch) {
 
 #[test]
 fn batches_and_keys() {
-    campaign("batches", 60, |scratch, rng, kills| {
+    campaign("batches", 80, |scratch, rng, kills| {
         input(scratch);
         let mut crew = Crew::one(scratch, PIPELINE);
         let hits = crew.kill_at_random(rng, kills);
@@ -79,7 +79,7 @@ fn batches_and_keys() {
 /// Records that fail alone are put aside once, the others are not.
 #[test]
 fn records_that_fail() {
-    campaign("failing records", 30, |scratch, rng, kills| {
+    campaign("failing records", 40, |scratch, rng, kills| {
         scratch.shell("seq 1 1500 > in.txt");
         let pipeline = "[pipeline]\nname = 'failing'\n[source.in]\nfile = 'in.txt'\n\
              [stage.picky]\nrun = ['sh', '-c', 'sleep 0.01; awk \"/^(77|500|998|999|1400)\\$/ {exit 7} {print}\"']\npartitions = 1\n\

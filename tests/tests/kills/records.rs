@@ -42,7 +42,7 @@ const PIPELINE: &str = r#"
 
 #[test]
 fn records_with_keyed_state() {
-    campaign("records", 50, |scratch, rng, kills| {
+    campaign("records", 60, |scratch, rng, kills| {
         scratch.write("count.py", COUNT);
         scratch.shell("seq 1 3000 | awk '{print \"k\" $1 % 11, $1}' > in.txt");
         let mut crew = Crew::one(scratch, PIPELINE);

@@ -57,7 +57,7 @@ fn input(scratch: &Scratch) {
 
 #[test]
 fn streams_and_windows() {
-    campaign("streams", 60, |scratch, rng, kills| {
+    campaign("streams", 70, |scratch, rng, kills| {
         input(scratch);
         let mut crew = Crew::one(scratch, PIPELINE);
         let hits = crew.kill_at_random(rng, kills);
