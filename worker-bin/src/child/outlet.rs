@@ -51,6 +51,14 @@ impl Outlet {
         }
     }
 
+    /// Lets output gather for a moment, unless it is told to stop.
+    pub(crate) async fn gather(&mut self, stop: &Notify) -> io::Result<Gathered> {
+        tokio::select! {
+            left = self.leave() => left.map(|()| Gathered::Something),
+            () = stop.notified() => Ok(Gathered::Stopped),
+        }
+    }
+
     /// Does not wait for input for a moment, nor is woken by it.
     async fn leave(&mut self) -> io::Result<()> {
         if let Self::Watched(_) = self
@@ -86,10 +94,7 @@ impl Pace {
         if gauges.owed.load(Relaxed) < GATHER_OWED_MIN.max(2 * self.gained) {
             return Ok(Gathered::Nothing);
         }
-        tokio::select! {
-            left = outlet.leave() => left.map(|()| Gathered::Something),
-            () = stop.notified() => Ok(Gathered::Stopped),
-        }
+        outlet.gather(stop).await
     }
 }
 

@@ -243,7 +243,7 @@ async fn read_output(
     let program = service.program;
     let failed = |error| cannot(program, "read from", &error);
     let (mut outlet, mut pace) = (Outlet::Watched(pipe), Pace::default());
-    let mut open = true;
+    let (mut open, mut spoke) = (true, false);
     while open {
         tokio::task::consume_budget().await;
         let space = chunker.space();
@@ -258,6 +258,7 @@ async fn read_output(
             Err(error) => return Err(failed(error)),
         };
         while let Some(batch) = chunker.next().map_err(|error| too_long(program, error))? {
+            spoke = true;
             deliver(batch).map_err(|why| Fault::Failed(service.refusal, why))?;
         }
         let gathers = service.gathers && all && open;
@@ -265,6 +266,7 @@ async fn read_output(
             && (waits || gathers || !open)
             && let Some(batch) = chunker.flush().map_err(|error| too_long(program, error))?
         {
+            spoke = true;
             deliver(batch).map_err(|why| Fault::Failed(service.refusal, why))?;
         }
         if gathers {
@@ -272,6 +274,13 @@ async fn read_output(
                 Gathered::Something => continue,
                 Gathered::Stopped => return Ok(()),
                 Gathered::Nothing => {}
+            }
+        }
+        // Who has just printed will print more: each reading costs what follows from it much the same, however short it is.
+        if waits && service.stream && !service.gathers && std::mem::take(&mut spoke) {
+            match outlet.gather(stop).await.map_err(failed)? {
+                Gathered::Stopped => return Ok(()),
+                Gathered::Something | Gathered::Nothing => continue,
             }
         }
         if waits {
