@@ -62,6 +62,13 @@ pub(super) enum Held {
 }
 
 impl Entry {
+    /// Leaves out what is acknowledged: the journal need not have it any more.
+    fn begin_behind(&mut self, through: Seq) {
+        let skip = through.next().since(self.first);
+        self.first = self.first.plus(skip);
+        self.records -= skip;
+    }
+
     pub(super) fn last(&self) -> Seq {
         self.first.plus(self.records - 1)
     }
@@ -92,6 +99,7 @@ impl Outbox {
         let Some(i) = self.index_of(first_seq) else { return };
         if let Held::Loading(place) = self.entries[i].held {
             self.stored_cost -= self.entries[i].cost;
+            self.entries[i].cost = batch.cost();
             self.memory_cost += self.entries[i].cost;
             self.entries[i].held = Held::Memory(batch);
             if !self.journaled {
@@ -225,6 +233,9 @@ impl Outbox {
                     }
                     planned += entry.cost;
                     entry.held = Held::Loading(place);
+                    if self.journaled {
+                        entry.begin_behind(self.through);
+                    }
                     let records = entry.records;
                     self.requests.push_back(Request::Load { first_seq: entry.first, place, records });
                 }

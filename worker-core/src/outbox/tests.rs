@@ -1,5 +1,6 @@
 use super::*;
 use crate::event::Place;
+use crate::recovery::HeldOutput;
 use bytes::Bytes;
 
 fn lines(n: usize) -> Batch {
@@ -181,4 +182,21 @@ fn a_new_receiver_of_a_cancelled_link_gets_its_end() {
     assert_eq!(outbox.first_unacked(), end);
     outbox.open(Standing { committed: Seq(4), received: Seq(4), finished: Seq(4), credit: 100 }).unwrap();
     assert_eq!(outbox.pull_end(), Some(end));
+}
+
+#[test]
+fn what_is_read_back_from_a_journal_begins_behind_what_is_acknowledged() {
+    let held = |first, records| HeldOutput { first: Seq(first), records, cost: 10 * records };
+    let state = OutputState { next: Seq(9), through: Seq(0), end: None, held: vec![held(1, 8)] };
+    let mut outbox = Outbox::restore(1_000, &state);
+    outbox.open(Standing { committed: Seq(3), received: Seq(3), finished: Seq(3), credit: 1_000 }).unwrap();
+    let requests: Vec<_> = std::iter::from_fn(|| outbox.poll_request()).collect();
+    let load = requests.iter().find_map(|request| match request {
+        Request::Load { first_seq, records, .. } => Some((*first_seq, *records)),
+        Request::Store { .. } | Request::Release { .. } | Request::Discard { .. } => None,
+    });
+    assert_eq!(load, Some((Seq(4), 5)), "{requests:?}");
+    outbox.loaded(Seq(4), Batch::from_terminated(Bytes::from_static(b"d\ne\nf\ng\nh\n"), b'\n'));
+    let pulled = outbox.pull(u64::MAX).expect("it is here");
+    assert_eq!((pulled.first_seq, pulled.batch.len()), (Seq(4), 5));
 }
