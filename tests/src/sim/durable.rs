@@ -174,6 +174,16 @@ impl World {
         self.restart_at(node, at);
     }
 
+    /// The user starts the pipeline again wherever it is done: one node may need another, and that a third.
+    pub(super) fn start_finished_again(&mut self) {
+        let at = self.now + self.rng.within(AWAY_US.0, AWAY_US.1);
+        for node in 0..self.plan.nodes {
+            if self.nodes[node].state == NodeEnd::Finished {
+                self.restart_at(node, at);
+            }
+        }
+    }
+
     pub(super) fn restart_at(&mut self, node: usize, at: u64) {
         if !std::mem::replace(&mut self.nodes[node].comes_back, true) {
             self.at(at, Ev::Restart { node });

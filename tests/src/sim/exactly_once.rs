@@ -31,6 +31,12 @@ impl Plan {
         if plan.nodes > 1 {
             random_faults(&mut plan, &mut rng);
             plan.faults.retain(|scheduled| !matches!(scheduled.fault, Fault::Crash { .. }));
+            for scheduled in &mut plan.faults {
+                // A name may be in use for 15 s: a dead process is taken for a living one while its peers are stopped.
+                if let Fault::Pause { for_us, .. } = &mut scheduled.fault {
+                    *for_us = (*for_us).min(2_000_000);
+                }
+            }
         }
         crashes(&mut plan, &mut rng);
         plan.faults.sort_by_key(|scheduled| scheduled.at);

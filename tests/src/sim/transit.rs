@@ -49,7 +49,7 @@ impl World {
                 let dialer = self.conns[conn].ends[DIALER].node;
                 let status = self.nodes[dialer].core.as_ref().map(worker_core::Node::status);
                 if status.is_some_and(|status| status.tasks.iter().any(|task| !task.done)) {
-                    self.restart_soon(peer);
+                    self.start_finished_again();
                 }
             }
             self.at(at, Ev::Closed { conn, end: DIALER, why: "connection refused" });
