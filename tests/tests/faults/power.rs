@@ -8,7 +8,7 @@ use worker_tests::sim::rng::Rng;
 /// How many copies of one life are taken.
 const CUTS: u64 = 5;
 
-/// About two seconds of batches, streams and records, with everything that they keep on `disk`.
+/// About three seconds of batches, streams and records, with everything that they keep on `disk`.
 const PIPELINE: &str = r#"
     [pipeline]
     name = "power"
@@ -55,12 +55,12 @@ fn what_a_power_cut_leaves_comes_to_the_same_result() {
     let seed = std::env::var("WORKER_KILL_SEED").map_or(7, |seed| seed.parse().expect("a number"));
     let mut rng = Rng::new(seed);
     let scratch = Scratch::new();
-    scratch.shell("seq 1 4000 | awk '{print \"k\" $1 % 7, \"line\", $1}' > in.txt");
+    scratch.shell("seq 1 6000 | awk '{print \"k\" $1 % 7, \"line\", $1}' > in.txt");
     scratch.write("count.sh", include_bytes!("../../../examples/records/count.sh"));
     scratch.write("pipeline.toml", PIPELINE);
     let mut cuts = cut(&scratch, &mut rng, "disk.img", CUTS);
     // A cut of what was continued after a cut.
-    cuts.extend(cut(&scratch, &mut rng, "disk.img.2", 2));
+    cuts.extend(cut(&scratch, &mut rng, "disk.img.0", 2));
     let (mut lost, taken) = (0, cuts.len());
     for image in cuts {
         let disk = Disk::image(&scratch, "disk", &image);
@@ -88,7 +88,7 @@ fn cut(scratch: &Scratch, rng: &mut Rng, image: &str, cuts: u64) -> Vec<String> 
     let mut running = start(scratch);
     let mut images = Vec::new();
     for n in 0..cuts {
-        std::thread::sleep(Duration::from_millis(rng.within(20, 500)));
+        std::thread::sleep(Duration::from_millis(rng.within(20, 250)));
         if running.has_ended() {
             break;
         }
@@ -99,10 +99,11 @@ fn cut(scratch: &Scratch, rng: &mut Rng, image: &str, cuts: u64) -> Vec<String> 
         running.signal(Signal::CONT);
         images.push(copy);
     }
+    let said = running.stderr();
     running.kill();
     scratch.assert_no_process_left();
     drop(disk);
-    assert!(!images.is_empty(), "it ended before the first cut: {image}");
+    assert!(!images.is_empty(), "with {image} it ended before the first cut: {said}");
     images
 }
 
