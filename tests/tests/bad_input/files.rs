@@ -64,7 +64,11 @@ fn wrong_files() -> Vec<(&'static str, String, &'static [&'static str])> {
             with_stage("run = ['grep', '{{what}}']"),
             &["pipeline.toml:5", "`what`", "--set"],
         ),
-        ("later version", with_stage("run = 'cat'\nmode = 'records'"), &["pipeline.toml:6", "records"]),
+        (
+            "later version",
+            with_stage("run = 'cat'\nrate = '5/s'"),
+            &["pipeline.toml:6", "rate", "not in this version"],
+        ),
     ]
 }
 
