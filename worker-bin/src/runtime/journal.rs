@@ -73,9 +73,19 @@ enum Order {
     Load(LinkId, Seq, u64),
     Unstage(Place),
     Window(u64, oneshot::Sender<Result<Replayed, String>>),
+    Then(Then),
     Fence(oneshot::Sender<()>),
     GiveBack,
     Stop,
+}
+
+/// What is done when the orders before it are: it must not wait.
+struct Then(Box<dyn FnOnce() + Send>);
+
+impl std::fmt::Debug for Then {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Then")
+    }
 }
 
 /// A window's past: what was printed, and its input, read at the pace at which it is taken.
@@ -187,6 +197,11 @@ impl TaskJournal {
         tracing::debug!(task = self.name, commits, syncs, "journal");
     }
 
+    /// Does something that must not wait, when what was ordered before is appended.
+    pub(super) fn then(&self, act: impl FnOnce() + Send + 'static) {
+        self.order(Order::Then(Then(Box::new(act))));
+    }
+
     fn order(&self, order: Order) {
         self.orders.send(order).ok();
     }
@@ -261,6 +276,7 @@ impl JournalThreads {
                 | Order::Load(..)
                 | Order::Unstage(_)
                 | Order::Window(..)
+                | Order::Then(_)
                 | Order::GiveBack
                 | Order::Fence(_)) => self.needs_no_room(&engine, order),
             };
@@ -322,9 +338,13 @@ impl JournalThreads {
                 Err(error) => return Err(error.to_string()),
             }
             match self.orders.recv_timeout(FULL_DISK_WAIT) {
-                Ok(order @ (Order::Commit(_) | Order::Note(_) | Order::Fence(_) | Order::Window(..))) => {
-                    later.push_back(order)
-                }
+                Ok(
+                    order @ (Order::Commit(_)
+                    | Order::Note(_)
+                    | Order::Fence(_)
+                    | Order::Window(..)
+                    | Order::Then(_)),
+                ) => later.push_back(order),
                 Ok(Order::Stop) => return Err("stopped while the disk was full".into()),
                 Ok(order) => self.needs_no_room(engine, order)?,
                 Err(RecvTimeoutError::Timeout) => {}
@@ -343,6 +363,7 @@ impl JournalThreads {
                 engine.tell(Event::Loaded { link, first_seq, batch });
             }
             Order::Fence(done) => drop(done),
+            Order::Then(Then(act)) => act(),
             // Nobody listens when the child was killed meanwhile.
             Order::Window(window, asker) => drop(asker.send(self.replayed(window))),
             Order::GiveBack => return self.gives_back().map_err(|error| error.to_string()),

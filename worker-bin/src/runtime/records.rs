@@ -24,7 +24,7 @@ pub(super) struct RecordsPort {
     rules: RecordsRules,
     collector: Arc<Mutex<Collector>>,
     state: Arc<Mutex<KeyedState>>,
-    child: Mutex<Option<(u64, RecordsHandle)>>,
+    child: Arc<Mutex<Option<(u64, RecordsHandle)>>>,
     /// What applies commits to the state, as they are appended; `None` in memory mode.
     journal: Option<Arc<TaskJournal>>,
 }
@@ -55,7 +55,7 @@ impl RecordsPort {
             collector: Arc::new(Mutex::new(collector)),
             state,
             journal: None,
-            child: Mutex::default(),
+            child: Arc::default(),
         }
     }
 
@@ -93,7 +93,7 @@ impl RecordsPort {
     }
 
     pub(super) fn request(&self, life: u64, link: LinkId, first_seq: Seq, batch: Batch) {
-        self.with_child(life, |child| child.request(link, first_seq, batch));
+        self.with_child(life, move |child| child.request(link, first_seq, batch));
     }
 
     pub(super) fn tick(&self, life: u64) {
@@ -117,9 +117,18 @@ impl RecordsPort {
         }
     }
 
-    fn with_child(&self, life: u64, f: impl FnOnce(&RecordsHandle)) {
-        if let Some((_, child)) = lock(&self.child).as_ref().filter(|(l, _)| *l == life) {
-            f(child);
+    /// Tells the child of a life something. With a journal only when it has the note of what is asked: the program may kill this
+    /// process as soon as it is.
+    fn with_child(&self, life: u64, f: impl FnOnce(&RecordsHandle) + Send + 'static) {
+        let child = Arc::clone(&self.child);
+        let tell = move || {
+            if let Some((_, child)) = lock(&child).as_ref().filter(|(l, _)| *l == life) {
+                f(child);
+            }
+        };
+        match &self.journal {
+            Some(journal) => journal.then(tell),
+            None => tell(),
         }
     }
 }
