@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 use worker_core::config::{Graph, Limits, LinkSpec, NodeConfig, NodeIx, Retry, TaskId, TaskKind, TaskSpec};
-use worker_core::event::{Action, ConnId, Event, Output};
+use worker_core::event::{Action, ConnId, Event, Loss, Output};
 use worker_core::route::{Edge, Router};
 use worker_core::{Node, Time};
 use worker_proto::{Batch, Fingerprint, Frame, Incarnation, LinkId};
@@ -90,7 +90,10 @@ impl Pair {
         self.wires.iter_mut().for_each(VecDeque::clear);
         for side in &mut self.sides {
             if let Some(conn) = side.conn.take() {
-                side.node.handle(self.now, Event::Closed { conn, why: "the network broke".into() });
+                side.node.handle(
+                    self.now,
+                    Event::Closed { conn, loss: Loss::Lost, why: "the network broke".into() },
+                );
             }
         }
     }

@@ -9,6 +9,7 @@ pub use commit::{Attempt, Commit, InputDone, Printed, StreamStep};
 pub use output::{Body, Chunk, DeadLetter, Failure, FailureKind, Output, Spent};
 
 use crate::config::TaskId;
+use crate::time::Time;
 use bytes::Bytes;
 use worker_proto::{Batch, Frame, LinkId, Seq};
 
@@ -47,6 +48,8 @@ pub enum Event {
     Closed {
         /// Which.
         conn: ConnId,
+        /// The kind of reason.
+        loss: Loss,
         /// The reason, for people.
         why: String,
     },
@@ -182,6 +185,20 @@ pub enum Event {
         /// Which of both.
         full: bool,
     },
+    /// What a task waits for outside of the node has changed, as its driver sees it.
+    Hindered {
+        /// Whose.
+        task: TaskId,
+        /// What hinders it; `None`: nothing any more.
+        by: Option<Hindrance>,
+    },
+    /// The user holds a task up, or lets it go on: it starts no new work meanwhile.
+    Pause {
+        /// Whose.
+        task: TaskId,
+        /// Which of both.
+        paused: bool,
+    },
     /// The user wants an orderly stop: sources end here, what was accepted is finished.
     Drain,
 }
@@ -203,7 +220,9 @@ impl Event {
             | Event::SinkClosed { task }
             | Event::SinkReaderGone { task }
             | Event::TaskFailed { task, .. }
-            | Event::Persisted { task, .. } => Some(*task),
+            | Event::Persisted { task, .. }
+            | Event::Hindered { task, .. }
+            | Event::Pause { task, .. } => Some(*task),
             Event::Dialed { .. }
             | Event::Frame { .. }
             | Event::Closed { .. }
@@ -213,6 +232,45 @@ impl Event {
             | Event::Drain => None,
         }
     }
+}
+
+/// What ended a connection, or kept it from being made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// It was never made.
+    Unreachable,
+    /// Nothing was heard of the peer for too long.
+    Silent,
+    /// A side closed it, or the network did.
+    Lost,
+}
+
+/// What a driver sees in the way of a task's work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Hindrance {
+    /// Its program has work (unread input, an answer owed, or its end) and has neither moved a byte nor used the processor.
+    ChildRests {
+        /// Since when.
+        since: Time,
+        /// Input it has not read, in bytes.
+        unread_bytes: u64,
+        /// Its standard input is closed.
+        closed: bool,
+    },
+    /// Its program has read all it was given and printed nothing of it, and rests.
+    ChildBuffers {
+        /// Since when.
+        since: Time,
+        /// Bytes it was given since it last printed.
+        fed_bytes: u64,
+    },
+    /// The disk its output goes to has no room.
+    DiskFull {
+        /// Since when.
+        since: Time,
+        /// Where, and what the system says.
+        what: String,
+    },
 }
 
 /// Why a node stops, split by fault.

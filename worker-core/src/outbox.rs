@@ -395,7 +395,7 @@ impl Outbox {
         self.at = self.entries.partition_point(|e| e.last() < next);
     }
 
-    fn has_tuple(&self) -> bool {
+    pub(super) fn has_tuple(&self) -> bool {
         self.cursor.next() < self.held_next && Some(self.cursor.next()) != self.end
     }
 }

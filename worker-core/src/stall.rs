@@ -2,7 +2,6 @@
 
 use crate::config::{NodeIx, TaskId};
 use crate::time::Time;
-use std::time::Duration;
 use worker_proto::LinkId;
 
 /// A task that has work and cannot do it now.
@@ -12,6 +11,21 @@ pub struct Stall {
     pub task: TaskId,
     /// Why; the first reason is the nearest.
     pub reasons: Vec<Reason>,
+}
+
+/// What keeps a peer's connection from being there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerCause {
+    /// It was not dialled yet, or the first dial is under way.
+    NotYet,
+    /// Nothing answers at its address.
+    Unreachable,
+    /// It answered and said why it takes no connection.
+    Refused,
+    /// It was connected and nothing was heard of it for too long: it, or the network to it, is stopped.
+    Silent,
+    /// It was connected, and the connection was lost.
+    Lost,
 }
 
 /// One reason to wait.
@@ -25,6 +39,8 @@ pub enum Reason {
         peer: NodeIx,
         /// Since when.
         since: Time,
+        /// The kind of reason.
+        cause: PeerCause,
         /// Why, in the words of the last failed attempt.
         why: String,
         /// Attempts failed since.
@@ -45,6 +61,13 @@ pub enum Reason {
     },
     /// The receiver has not opened the link yet.
     NotOpen {
+        /// Which link.
+        link: LinkId,
+        /// Tuples held for the link.
+        held_records: u64,
+    },
+    /// Everything was sent, and the receiver has not acknowledged it.
+    Unacknowledged {
         /// Which link.
         link: LinkId,
         /// Tuples held for the link.
@@ -77,6 +100,13 @@ pub enum Reason {
     },
     /// The disk that commits go to is full: only what was admitted goes on.
     StorageFull,
+    /// The disk that the task's output goes to has no room.
+    DiskFull {
+        /// Since when.
+        since: Time,
+        /// Where, and what the system says.
+        what: String,
+    },
     /// What the task has done is not on stable storage yet.
     Committing {
         /// Commits that wait for it.
@@ -109,6 +139,22 @@ pub enum Reason {
         /// Since when.
         since: Time,
     },
+    /// A program has work, and has neither moved a byte nor used the processor.
+    ChildRests {
+        /// Since when.
+        since: Time,
+        /// Input it has not read, in bytes.
+        unread_bytes: u64,
+        /// Its standard input is closed: its end is waited for.
+        closed: bool,
+    },
+    /// A program has read all it was given, printed nothing of it, and rests: it probably buffers its output.
+    ChildBuffers {
+        /// Since when.
+        since: Time,
+        /// Bytes it was given since it last printed.
+        fed_bytes: u64,
+    },
     /// A sink writes.
     Writing {
         /// Since when.
@@ -118,6 +164,23 @@ pub enum Reason {
     ChildNotReading {
         /// Bytes on their way to it.
         bytes: u64,
+    },
+    /// A stream's program has printed nothing yet, and its input has not ended.
+    AwaitingEnd {
+        /// Records it was given.
+        fed_records: u64,
+    },
+    /// The user holds the task up.
+    Paused {
+        /// Since when.
+        since: Time,
+    },
+    /// More records were put aside than `max_dead` allows: the pipeline has failed.
+    DeadLimit {
+        /// Records put aside.
+        dead: u64,
+        /// Records taken.
+        records: u64,
     },
     /// The source has nothing to give for now.
     SourceIdle,
@@ -129,24 +192,89 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// How long this has been so, where the core knows.
+    /// Since when this has been so, where the core knows.
     #[must_use]
-    pub fn age(&self, now: Time) -> Option<Duration> {
+    pub fn since(&self) -> Option<Time> {
         match self {
             Reason::PeerDown { since, .. }
             | Reason::UpstreamDown { since, .. }
             | Reason::NoSlot { since, .. }
             | Reason::ChildBusy { since }
-            | Reason::Writing { since } => Some(now.since(*since)),
+            | Reason::ChildRests { since, .. }
+            | Reason::ChildBuffers { since, .. }
+            | Reason::DiskFull { since, .. }
+            | Reason::Paused { since }
+            | Reason::Writing { since } => Some(*since),
             Reason::NotOpen { .. }
             | Reason::NoCredit { .. }
+            | Reason::Unacknowledged { .. }
             | Reason::OutboxFull { .. }
             | Reason::SpillLimit { .. }
             | Reason::Backoff { .. }
             | Reason::ChildNotReading { .. }
+            | Reason::AwaitingEnd { .. }
+            | Reason::DeadLimit { .. }
             | Reason::SourceIdle
             | Reason::StorageFull
             | Reason::Committing { .. }
+            | Reason::Linger { .. } => None,
+        }
+    }
+
+    /// Whether the whole task waits, and not only what goes by [`link`](Self::link).
+    #[must_use]
+    pub fn is_of_the_task(&self) -> bool {
+        match self {
+            Reason::PeerDown { .. }
+            | Reason::UpstreamDown { .. }
+            | Reason::NotOpen { .. }
+            | Reason::Unacknowledged { .. }
+            | Reason::NoCredit { .. } => false,
+            Reason::OutboxFull { .. }
+            | Reason::SpillLimit { .. }
+            | Reason::StorageFull
+            | Reason::DiskFull { .. }
+            | Reason::Committing { .. }
+            | Reason::NoSlot { .. }
+            | Reason::Backoff { .. }
+            | Reason::ChildBusy { .. }
+            | Reason::ChildRests { .. }
+            | Reason::ChildBuffers { .. }
+            | Reason::Writing { .. }
+            | Reason::ChildNotReading { .. }
+            | Reason::AwaitingEnd { .. }
+            | Reason::Paused { .. }
+            | Reason::DeadLimit { .. }
+            | Reason::SourceIdle
+            | Reason::Linger { .. } => true,
+        }
+    }
+
+    /// The link whose receiving task is waited for, where it is one.
+    #[must_use]
+    pub fn link(&self) -> Option<LinkId> {
+        match self {
+            Reason::PeerDown { link, .. }
+            | Reason::UpstreamDown { link, .. }
+            | Reason::NotOpen { link, .. }
+            | Reason::Unacknowledged { link, .. }
+            | Reason::NoCredit { link, .. }
+            | Reason::OutboxFull { link, .. }
+            | Reason::SpillLimit { link, .. } => Some(*link),
+            Reason::StorageFull
+            | Reason::DiskFull { .. }
+            | Reason::Committing { .. }
+            | Reason::NoSlot { .. }
+            | Reason::Backoff { .. }
+            | Reason::ChildBusy { .. }
+            | Reason::ChildRests { .. }
+            | Reason::ChildBuffers { .. }
+            | Reason::Writing { .. }
+            | Reason::ChildNotReading { .. }
+            | Reason::AwaitingEnd { .. }
+            | Reason::Paused { .. }
+            | Reason::DeadLimit { .. }
+            | Reason::SourceIdle
             | Reason::Linger { .. } => None,
         }
     }

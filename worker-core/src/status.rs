@@ -1,6 +1,8 @@
 //! What a node says about itself: counters and queues, for progress, metrics and people.
 
 use crate::config::{NodeIx, TaskId};
+use crate::stall::PeerCause;
+use crate::time::Time;
 use std::time::Duration;
 use worker_proto::LinkId;
 
@@ -13,6 +15,8 @@ pub struct TaskCounters {
     pub bytes_in: u64,
     /// Records produced (a sink: written).
     pub records_out: u64,
+    /// Bytes produced (a sink: written), terminators included, once for each stage they go to.
+    pub bytes_out: u64,
     /// Records given to a program more than once, counted each time.
     pub retried: u64,
     /// Records put aside.
@@ -34,6 +38,8 @@ pub struct TaskStatus {
     pub queued: u64,
     /// Its end is reached and everything of it is finished.
     pub done: bool,
+    /// The user holds it up.
+    pub paused: bool,
 }
 
 /// The sending end of a link now.
@@ -51,8 +57,40 @@ pub struct LinkStatus {
     pub records: u64,
     /// Tuples sent more than once, counted each time.
     pub retried: u64,
+    /// Tuples acknowledged.
+    pub acknowledged: u64,
+    /// Tuples sent and not acknowledged.
+    pub in_flight: u64,
+    /// Credit left, in bytes; `None` while no receiver takes tuples.
+    pub credit_bytes: Option<u64>,
     /// A receiver takes tuples.
     pub open: bool,
+}
+
+/// The receiving end of a link now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InboundStatus {
+    /// Which.
+    pub link: LinkId,
+    /// Tuples received.
+    pub records: u64,
+    /// Tuples that came again and were dropped.
+    pub duplicates: u64,
+    /// Tuples that wait to be taken.
+    pub queued_records: u64,
+    /// Cost of them, in bytes.
+    pub queued_bytes: u64,
+    /// The end has come.
+    pub ended: bool,
+}
+
+/// A peer that sends to this node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UpstreamStatus {
+    /// Which.
+    pub peer: NodeIx,
+    /// A connection from it serves its links.
+    pub up: bool,
 }
 
 /// A peer that this node sends to.
@@ -66,6 +104,10 @@ pub struct PeerStatus {
     pub failed_attempts: u32,
     /// Why the last connection or dial ended.
     pub last_error: String,
+    /// Its kind.
+    pub cause: PeerCause,
+    /// Since when it does not take tuples; of no meaning while it does.
+    pub down_since: Time,
 }
 
 /// A node now.
@@ -75,6 +117,10 @@ pub struct Status {
     pub tasks: Vec<TaskStatus>,
     /// Links that start at this node, in order.
     pub links: Vec<LinkStatus>,
+    /// Links that end at this node, in order.
+    pub inbound: Vec<InboundStatus>,
+    /// Peers that send to this node.
+    pub upstreams: Vec<UpstreamStatus>,
     /// Peers this node sends to.
     pub peers: Vec<PeerStatus>,
     /// Bytes held in memory in outboxes, inboxes and batches.
@@ -85,4 +131,8 @@ pub struct Status {
     pub lost: u64,
     /// Slots in use, and in all.
     pub slots: (usize, usize),
+    /// The disk that commits go to is full.
+    pub storage_full: bool,
+    /// Sources end here, and what was accepted is finished.
+    pub draining: bool,
 }

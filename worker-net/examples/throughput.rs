@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
-use worker_net::{Endpoint, Listener, Settings, Transmit, dial, drive};
+use worker_net::{CloseCause, Endpoint, Listener, Settings, Transmit, dial, drive};
 use worker_proto::frame::{Ack, BatchFrame, Frame, Welcome};
 use worker_proto::{Batch, Epoch, Incarnation, LinkId, Seq};
 
@@ -144,7 +144,7 @@ impl Endpoint for Sender {
         Transmit::Open
     }
 
-    fn closed(&self, _conn: u64, _why: String) {}
+    fn closed(&self, _conn: u64, _cause: CloseCause, _why: String) {}
 }
 
 #[derive(Default)]
@@ -187,5 +187,5 @@ impl Endpoint for Receiver {
         Transmit::Open
     }
 
-    fn closed(&self, _conn: u64, _why: String) {}
+    fn closed(&self, _conn: u64, _cause: CloseCause, _why: String) {}
 }

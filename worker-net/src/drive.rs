@@ -1,7 +1,7 @@
 //! One connection, one task.
 
 use crate::Settings;
-use crate::endpoint::{Endpoint, Transmit};
+use crate::endpoint::{CloseCause, Endpoint, Transmit};
 use crate::listener::Admission;
 use crate::pulse::{Beat, Pulse};
 use crate::wire::{Moved, Wire, WireEnd};
@@ -52,9 +52,9 @@ pub(crate) async fn drive_admitted<S: AsyncRead + AsyncWrite + Unpin>(
         pulse: Pulse::new(settings, Instant::now()),
         admission,
     };
-    let why = session.run(&wake).await;
+    let (cause, why) = session.run(&wake).await;
     tracing::debug!(conn, why, "connection closed");
-    endpoint.closed(conn, why);
+    endpoint.closed(conn, cause, why);
 }
 
 struct Session<'a, S> {
@@ -77,20 +77,23 @@ struct Session<'a, S> {
 enum End {
     /// There is nobody to write to.
     Gone(String),
+    /// Nobody has answered for too long.
+    Silent(String),
     /// What is in the buffer is still written.
     Flush(String),
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
     /// Serves until the end, and returns why it came.
-    async fn run(&mut self, wake: &Notify) -> String {
+    async fn run(&mut self, wake: &Notify) -> (CloseCause, String) {
         match self.serve(wake).await {
-            End::Gone(why) => why,
+            End::Gone(why) => (CloseCause::Lost, why),
+            End::Silent(why) => (CloseCause::Silent, why),
             End::Flush(why) => {
                 if timeout(self.settings.close_max, self.wire.close()).await.is_err() {
                     tracing::debug!(conn = self.conn, "the peer did not take or answer the end in time");
                 }
-                why
+                (CloseCause::Lost, why)
             }
         }
     }
@@ -200,7 +203,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
                 return Ok(());
             }
         }
-        Err(End::Gone(format!(
+        Err(End::Silent(format!(
             "nothing was heard for {:.1} s (limit {:?}): the node, or the network to it, is down or stopped",
             silent.as_secs_f64(),
             self.settings.dead_after

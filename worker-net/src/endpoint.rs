@@ -14,8 +14,17 @@ pub trait Endpoint: Send + Sync + 'static {
     /// [`Endpoint::frames`], after a wake-up, and again until it gives none.
     fn transmit(&self, conn: u64, bytes_max: usize, out: &mut Vec<Frame>) -> Transmit;
 
-    /// The connection is gone, for a reason given for people. The last call for it.
-    fn closed(&self, conn: u64, why: String);
+    /// The connection is gone; `why` is for people. The last call for it.
+    fn closed(&self, conn: u64, cause: CloseCause, why: String);
+}
+
+/// What ended a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseCause {
+    /// Nothing was heard of the peer for [`Settings::dead_after`](crate::Settings::dead_after).
+    Silent,
+    /// A side closed it, broke a rule, or the network did.
+    Lost,
 }
 
 /// What becomes of a connection after the frames that [`Endpoint::transmit`] gave.

@@ -14,7 +14,7 @@
 //! use std::sync::Arc;
 //! use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 //! use tokio::sync::Notify;
-//! use worker_net::{Endpoint, Listener, Settings, Transmit, dial, drive};
+//! use worker_net::{CloseCause, Endpoint, Listener, Settings, Transmit, dial, drive};
 //! use worker_proto::{Frame, Incarnation, frame::Welcome};
 //!
 //! /// Greets, and closes when it was greeted.
@@ -33,7 +33,7 @@
 //!         if self.greeted.load(SeqCst) { Transmit::Close } else { Transmit::Open }
 //!     }
 //!
-//!     fn closed(&self, conn: u64, why: String) {
+//!     fn closed(&self, conn: u64, _cause: CloseCause, why: String) {
 //!         println!("connection {conn}: {why}");
 //!     }
 //! }
@@ -69,6 +69,6 @@ mod wire;
 
 pub use dial::{DialError, dial};
 pub use drive::drive;
-pub use endpoint::{Endpoint, Transmit};
+pub use endpoint::{CloseCause, Endpoint, Transmit};
 pub use listener::{BindError, Incoming, Listener};
 pub use settings::Settings;

@@ -41,6 +41,9 @@ pub enum BatchError {
 }
 
 impl Batch {
+    /// What a record costs beside its own bytes: its end offset.
+    pub const END_BYTES: u64 = END_BYTES as u64;
+
     /// A batch from its three parts as they travel; checks every end offset.
     ///
     /// # Errors

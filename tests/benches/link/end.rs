@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, oneshot};
 use worker_core::config::{Graph, Limits, LinkSpec, NodeConfig, NodeIx, Retry, TaskId, TaskKind, TaskSpec};
-use worker_core::event::{Action, Body, Chunk, ConnId, Event, Output};
+use worker_core::event::{Action, Body, Chunk, ConnId, Event, Loss, Output};
 use worker_core::{Node, Time};
-use worker_net::{Endpoint, Listener, Settings, Transmit};
+use worker_net::{CloseCause, Endpoint, Listener, Settings, Transmit};
 use worker_proto::{Batch, Fingerprint, Frame, Incarnation, LinkId};
 
 /// What the source gives at a time, in bytes.
@@ -198,8 +198,8 @@ impl Endpoint for End {
         if !more && closing { Transmit::Close } else { Transmit::Open }
     }
 
-    fn closed(&self, conn: u64, why: String) {
-        self.act(|node, now| node.handle(now, Event::Closed { conn: ConnId(conn), why }));
+    fn closed(&self, conn: u64, cause: CloseCause, why: String) {
+        self.act(|node, now| node.handle(now, Event::Closed { conn: ConnId(conn), loss: loss(cause), why }));
     }
 }
 
@@ -219,5 +219,12 @@ fn config(me: u16) -> NodeConfig {
         redial: Retry { max_attempts: 1, initial: Duration::from_millis(1), max: Duration::from_millis(10) },
         linger: Duration::from_secs(2),
         seed: 1,
+    }
+}
+
+fn loss(cause: CloseCause) -> Loss {
+    match cause {
+        CloseCause::Silent => Loss::Silent,
+        CloseCause::Lost => Loss::Lost,
     }
 }

@@ -267,6 +267,8 @@ impl World {
             | Event::RecordsAnswered { .. }
             | Event::RecordsFailed { .. }
             | Event::StorageFull { .. }
+            | Event::Hindered { .. }
+            | Event::Pause { .. }
             | Event::Drain => {}
         }
         Ok(later)
@@ -295,6 +297,8 @@ impl World {
             | Event::TaskFailed { .. }
             | Event::RecordsFailed { .. }
             | Event::StorageFull { .. }
+            | Event::Hindered { .. }
+            | Event::Pause { .. }
             | Event::Persisted { .. }
             | Event::Stored { .. }
             | Event::Loaded { .. }

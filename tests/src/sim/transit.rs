@@ -5,7 +5,7 @@ use super::check::Checked;
 use super::fault::{Fault, LATE_US};
 use super::net::{ACCEPTOR, Conn, DIALER, Item, through_codec};
 use super::world::{Ev, World};
-use worker_core::event::{ConnId, Event};
+use worker_core::event::{ConnId, Event, Loss};
 use worker_proto::{Frame, Seq};
 
 /// How long a dial that nobody answers takes, in µs.
@@ -224,7 +224,7 @@ impl World {
         }
         if let (Some(id), true) = (id, life == self.nodes[node].life) {
             self.nodes[node].conns.remove(&id);
-            self.input(node, Event::Closed { conn: id, why: why.into() })?;
+            self.input(node, Event::Closed { conn: id, loss: Loss::Lost, why: why.into() })?;
         }
         Ok(())
     }

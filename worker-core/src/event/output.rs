@@ -54,6 +54,15 @@ impl Body {
             Body::Stored { records, .. } => *records,
         }
     }
+
+    /// Their bytes, terminators included.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Body::Memory(batch) => batch.bytes() as u64,
+            Body::Stored { records, cost, .. } => cost.saturating_sub(records * Batch::END_BYTES),
+        }
+    }
 }
 
 /// A record that is put aside.

@@ -4,7 +4,7 @@ use super::Node;
 use super::downlink::check_hello;
 use super::uplink::State;
 use crate::config::NodeIx;
-use crate::event::{Action, ConnId, Report};
+use crate::event::{Action, ConnId, Loss, Report};
 use crate::fault::Bug;
 use std::collections::BTreeMap;
 use worker_proto::Frame;
@@ -114,7 +114,7 @@ impl Node {
     pub(super) fn close(&mut self, conn: ConnId, last_word: Option<GoAway>) {
         let why = last_word.as_ref().map_or_else(|| "closed".to_owned(), |g| g.message.clone());
         match self.conns.roles.insert(conn, Role::Closing(last_word)) {
-            Some(Role::To(peer)) => self.lost_uplink(peer, conn, &why),
+            Some(Role::To(peer)) => self.lost_uplink(peer, conn, Loss::Lost, &why),
             Some(Role::From(peer)) => self.lost_downlink(peer, conn, &why),
             Some(Role::Unknown | Role::Closing(_)) | None => {}
         }
@@ -122,22 +122,22 @@ impl Node {
         self.ctx.act(Action::Close { conn });
     }
 
-    pub(super) fn closed(&mut self, conn: ConnId, why: String) {
+    pub(super) fn closed(&mut self, conn: ConnId, loss: Loss, why: &str) {
         match self.conns.roles.remove(&conn) {
-            Some(Role::To(peer)) => self.lost_uplink(peer, conn, &why),
-            Some(Role::From(peer)) => self.lost_downlink(peer, conn, &why),
+            Some(Role::To(peer)) => self.lost_uplink(peer, conn, loss, why),
+            Some(Role::From(peer)) => self.lost_downlink(peer, conn, why),
             Some(Role::Unknown | Role::Closing(_)) | None => {}
         }
     }
 
-    fn lost_uplink(&mut self, peer: NodeIx, conn: ConnId, why: &str) {
+    fn lost_uplink(&mut self, peer: NodeIx, conn: ConnId, loss: Loss, why: &str) {
         if self.over {
             return;
         }
         if let Some(uplink) = self.uplinks.get_mut(&peer)
             && uplink.conn().is_none_or(|c| c == conn)
         {
-            uplink.closed(&mut self.ctx, why.to_owned());
+            uplink.closed(&mut self.ctx, loss, why.to_owned());
         }
     }
 

@@ -3,13 +3,14 @@
 use super::Node;
 use super::uplink::State;
 use crate::config::TaskId;
+use crate::event::Hindrance;
 use crate::inbox::Inbox;
 use crate::outbox::Outbox;
 use crate::stall::{Reason, Stall};
-use crate::status::{LinkStatus, PeerStatus, Status, TaskStatus};
-use crate::task::batch::Phase as BatchPhase;
-use crate::task::records::Phase as RecordsPhase;
-use crate::task::stream::Phase as StreamPhase;
+use crate::status::{InboundStatus, LinkStatus, PeerStatus, Status, TaskStatus, UpstreamStatus};
+use crate::task::batch::{BatchTask, Phase as BatchPhase};
+use crate::task::records::{Phase as RecordsPhase, RecordsTask};
+use crate::task::stream::{Phase as StreamPhase, StreamTask};
 use crate::task::{Base, Kind, Life, Task};
 use crate::timers::WakeReason;
 use worker_proto::LinkId;
@@ -33,11 +34,35 @@ impl Node {
                     up: matches!(u.state, State::Up(_) | State::Farewell(_) | State::Done),
                     failed_attempts: u.failed_attempts(),
                     last_error: u.last_error.clone(),
+                    cause: u.cause,
+                    down_since: u.down_since,
                 })
                 .collect(),
+            inbound: self.inbound(),
+            upstreams: self
+                .downlinks
+                .values()
+                .map(|d| UpstreamStatus { peer: d.peer, up: d.owner.is_some() })
+                .collect(),
+            storage_full: self.ctx.storage_full,
+            draining: self.ctx.draining,
             lost: self.ctx.lost,
             slots: (self.ctx.slots.used(), self.ctx.slots.total()),
         }
+    }
+
+    fn inbound(&self) -> Vec<InboundStatus> {
+        let inboxes = (0_u32..).zip(&self.ctx.inboxes).filter_map(|(at, i)| Some((LinkId(at), i.as_ref()?)));
+        inboxes
+            .map(|(link, inbox)| InboundStatus {
+                link,
+                records: inbox.records(),
+                duplicates: inbox.duplicates(),
+                queued_records: inbox.queued_records(),
+                queued_bytes: inbox.queue_cost(),
+                ended: inbox.has_ended(),
+            })
+            .collect()
     }
 
     /// Bytes of records held in memory: outboxes, inboxes, batches and what is on its way to stream programs.
@@ -111,61 +136,90 @@ impl Node {
             counters: task.base.counters,
             queued: inboxes + held,
             done: task.base.life == Life::Done,
+            paused: task.base.paused.is_some(),
         }
     }
 
     fn task_reasons(&self, task: &Task) -> Vec<Reason> {
+        let base = &task.base;
+        if base.past_max_dead {
+            return vec![Reason::DeadLimit { dead: base.counters.dead, records: base.counters.records_in }];
+        }
         match &task.kind {
-            Kind::Source(source) if source.waits_for_outside() => vec![Reason::SourceIdle],
-            Kind::Source(_) if self.ctx.is_halted() => Vec::new(),
-            Kind::Source(_) => self.blocked(&task.base),
-            Kind::Batch(batch) => match batch.phase() {
-                BatchPhase::Idle if batch.held_records() > 0 => {
-                    vec![Reason::Linger { until: self.ctx.timers.at(WakeReason::Linger(task.base.id)) }]
-                }
-                BatchPhase::Idle => Vec::new(),
-                BatchPhase::Blocked { .. } => self.blocked(&task.base),
-                BatchPhase::Queued { since } => {
-                    let ahead = self.ctx.slots.ahead_of(task.base.id).unwrap_or(0);
-                    vec![Reason::NoSlot { since, ahead, slots: self.ctx.slots.total() }]
-                }
-                BatchPhase::Running { since, .. } => vec![Reason::ChildBusy { since }],
-                BatchPhase::Backoff { until } => {
-                    let (attempts, records) = batch.in_hand().unwrap_or((0, 0));
-                    let why = batch.last_failure().map(|f| f.message.clone()).unwrap_or_default();
-                    vec![Reason::Backoff { attempts, until, why, records }]
-                }
-            },
-            Kind::Stream(stream) => match stream.phase() {
-                StreamPhase::Closing { since } => vec![Reason::ChildBusy { since }],
-                StreamPhase::Fed { .. } if stream.is_full() => {
-                    vec![Reason::ChildNotReading { bytes: stream.on_the_way() }]
-                }
-                StreamPhase::Fed { .. } | StreamPhase::Idle if task.base.has_input() => {
-                    self.blocked(&task.base)
-                }
-                StreamPhase::Fed { .. } | StreamPhase::Idle => Vec::new(),
-            },
-            Kind::Records(records) => match records.phase() {
-                RecordsPhase::Running { since } | RecordsPhase::Ending { since }
-                    if records.asked_records() > 0 =>
-                {
-                    vec![Reason::ChildBusy { since }]
-                }
-                RecordsPhase::Ending { since } => vec![Reason::ChildBusy { since }],
-                RecordsPhase::Backoff { until } => {
-                    let (attempts, records_held) = records.in_hand();
-                    let why = records.last_failure().map(|f| f.message.clone()).unwrap_or_default();
-                    vec![Reason::Backoff { attempts, until, why, records: records_held }]
-                }
-                RecordsPhase::Running { .. } | RecordsPhase::Idle if task.base.has_input() => {
-                    self.blocked(&task.base)
-                }
-                RecordsPhase::Running { .. } | RecordsPhase::Idle => Vec::new(),
-            },
-            Kind::Sink(sink) => {
-                sink.writing_since().map(|since| Reason::Writing { since }).into_iter().collect()
+            Kind::Source(source) if source.waits_for_outside() && base.paused.is_none() => {
+                vec![hindered(base).unwrap_or(Reason::SourceIdle)]
             }
+            Kind::Source(_) if self.ctx.is_halted() => Vec::new(),
+            Kind::Source(_) => self.blocked(base),
+            Kind::Batch(batch) => self.batch_reasons(base, batch),
+            Kind::Stream(stream) => self.stream_reasons(base, stream),
+            Kind::Records(records) => self.records_reasons(base, records),
+            Kind::Sink(sink) => {
+                let writing = sink.writing_since().map(|since| Reason::Writing { since });
+                let paused = base.paused.map(|since| Reason::Paused { since });
+                hindered(base).filter(|_| writing.is_some()).or(writing).or(paused).into_iter().collect()
+            }
+        }
+    }
+
+    fn batch_reasons(&self, base: &Base, batch: &BatchTask) -> Vec<Reason> {
+        match batch.phase() {
+            BatchPhase::Idle if base.paused.is_some() => self.blocked(base),
+            BatchPhase::Idle if batch.held_records() > 0 => {
+                vec![Reason::Linger { until: self.ctx.timers.at(WakeReason::Linger(base.id)) }]
+            }
+            BatchPhase::Idle => Vec::new(),
+            BatchPhase::Blocked { .. } => self.blocked(base),
+            BatchPhase::Queued { since } => {
+                let ahead = self.ctx.slots.ahead_of(base.id).unwrap_or(0);
+                vec![Reason::NoSlot { since, ahead, slots: self.ctx.slots.total() }]
+            }
+            BatchPhase::Running { since, .. } => vec![hindered(base).unwrap_or(Reason::ChildBusy { since })],
+            BatchPhase::Backoff { until } => {
+                let (attempts, records) = batch.in_hand().unwrap_or((0, 0));
+                let why = batch.last_failure().map(|f| f.message.clone()).unwrap_or_default();
+                vec![Reason::Backoff { attempts, until, why, records }]
+            }
+        }
+    }
+
+    fn stream_reasons(&self, base: &Base, stream: &StreamTask) -> Vec<Reason> {
+        match stream.phase() {
+            StreamPhase::Closing { since } => vec![hindered(base).unwrap_or(Reason::ChildBusy { since })],
+            StreamPhase::Fed { .. } if stream.is_full() => {
+                let bytes = stream.on_the_way();
+                vec![hindered(base).unwrap_or(Reason::ChildNotReading { bytes })]
+            }
+            StreamPhase::Fed { .. } | StreamPhase::Idle if base.has_input() || base.paused.is_some() => {
+                self.blocked(base)
+            }
+            StreamPhase::Fed { .. } => {
+                let waits = || Some(Reason::AwaitingEnd { fed_records: stream.silent_records()? });
+                hindered(base).or_else(waits).into_iter().collect()
+            }
+            StreamPhase::Idle => Vec::new(),
+        }
+    }
+
+    fn records_reasons(&self, base: &Base, records: &RecordsTask) -> Vec<Reason> {
+        match records.phase() {
+            RecordsPhase::Running { since } | RecordsPhase::Ending { since }
+                if records.asked_records() > 0 =>
+            {
+                vec![hindered(base).unwrap_or(Reason::ChildBusy { since })]
+            }
+            RecordsPhase::Ending { since } => vec![hindered(base).unwrap_or(Reason::ChildBusy { since })],
+            RecordsPhase::Backoff { until } => {
+                let (attempts, records_held) = records.in_hand();
+                let why = records.last_failure().map(|f| f.message.clone()).unwrap_or_default();
+                vec![Reason::Backoff { attempts, until, why, records: records_held }]
+            }
+            RecordsPhase::Running { .. } | RecordsPhase::Idle
+                if base.has_input() || base.paused.is_some() =>
+            {
+                self.blocked(base)
+            }
+            RecordsPhase::Running { .. } | RecordsPhase::Idle => Vec::new(),
         }
     }
 
@@ -173,6 +227,9 @@ impl Node {
     fn blocked(&self, base: &Base) -> Vec<Reason> {
         if base.life != Life::Running {
             return Vec::new();
+        }
+        if let Some(since) = base.paused {
+            return vec![Reason::Paused { since }];
         }
         if self.ctx.storage_full {
             return vec![Reason::StorageFull];
@@ -243,6 +300,7 @@ impl Node {
                         link,
                         peer: to,
                         since: u.down_since,
+                        cause: u.cause,
                         why: u.last_error.clone(),
                         attempts: u.failed_attempts(),
                         next: self.ctx.timers.at(WakeReason::Redial(to)),
@@ -254,11 +312,25 @@ impl Node {
                 Some(_) | None if outbox.waits_for_credit() => {
                     reasons.push(Reason::NoCredit { link, held_records });
                 }
+                Some(_) | None if outbox.waits_for_acknowledgement() => {
+                    reasons.push(Reason::Unacknowledged { link, held_records });
+                }
                 Some(_) | None => {}
             }
         }
         reasons
     }
+}
+
+/// What the task's driver sees in its way.
+fn hindered(base: &Base) -> Option<Reason> {
+    base.hindrance.clone().map(|by| match by {
+        Hindrance::ChildRests { since, unread_bytes, closed } => {
+            Reason::ChildRests { since, unread_bytes, closed }
+        }
+        Hindrance::ChildBuffers { since, fed_bytes } => Reason::ChildBuffers { since, fed_bytes },
+        Hindrance::DiskFull { since, what } => Reason::DiskFull { since, what },
+    })
 }
 
 fn link_status(link: LinkId, outbox: &Outbox) -> LinkStatus {
@@ -269,6 +341,9 @@ fn link_status(link: LinkId, outbox: &Outbox) -> LinkStatus {
         stored_bytes: outbox.stored_cost(),
         records: outbox.records(),
         retried: outbox.retried(),
+        acknowledged: outbox.records().saturating_sub(outbox.held_records()),
+        in_flight: outbox.in_flight(),
+        credit_bytes: outbox.credit_left(),
         open: outbox.is_open(),
     }
 }

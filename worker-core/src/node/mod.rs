@@ -247,7 +247,7 @@ impl Node {
         match event {
             Event::Dialed { conn } => self.dialed(conn),
             Event::Frame { conn, frame } => self.frame(conn, frame),
-            Event::Closed { conn, why } => self.closed(conn, why),
+            Event::Closed { conn, loss, why } => self.closed(conn, loss, &why),
             Event::Stored { link, first_seq, place } => {
                 self.ctx.outbox(link).stored(first_seq, place);
                 self.ctx.outbox_changed(link);
@@ -266,6 +266,8 @@ impl Node {
             }
             Event::Drain => self.drain(),
             Event::StorageFull { full } => self.storage_full(full),
+            Event::Hindered { task, by } => self.with_task(task, |t, _| t.base.hindrance = by),
+            Event::Pause { task, paused } => self.with_task(task, |t, ctx| t.base.pause(paused, ctx)),
             Event::RunDone { .. }
             | Event::StreamFed { .. }
             | Event::StreamOutput { .. }

@@ -8,7 +8,7 @@
 use super::tests::{batch_spec, records, stream_spec};
 use super::*;
 use crate::config::{Graph, Limits, LinkSpec, Retry, StreamSpec, TaskKind, TaskSpec};
-use crate::event::{Body, Chunk, DeadLetter, Failure, FailureKind, NodeError, Output, Report, Spent};
+use crate::event::{Body, Chunk, DeadLetter, Failure, FailureKind, Loss, NodeError, Output, Report, Spent};
 use std::time::Duration;
 use worker_proto::frame::{BatchFrame, End, GoAwayWhy, Hello, Open};
 use worker_proto::limits::PROTOCOL;
@@ -199,7 +199,7 @@ fn a_node_that_is_stopped_fails_nobody() {
 fn a_restarted_source_node_fails_the_pipeline_unless_it_had_finished() {
     let begin = || Peer::connected(config(vec![TaskKind::Source, TaskKind::Sink]), 1);
     let restart = |peer: &mut Peer| {
-        peer.tell(Event::Closed { conn: peer.conn, why: "reset".into() });
+        peer.tell(Event::Closed { conn: peer.conn, loss: Loss::Lost, why: "reset".into() });
         peer.conn = peer.node.accept(peer.now);
         peer.greet(2, 1);
         let heard = peer.hear();
@@ -238,7 +238,7 @@ fn what_a_new_life_repeats_to_a_task_that_has_ended_is_reported() {
     peer.batch(1, records(&["x"]));
     peer.end(2);
     peer.hear();
-    peer.tell(Event::Closed { conn: peer.conn, why: "reset".into() });
+    peer.tell(Event::Closed { conn: peer.conn, loss: Loss::Lost, why: "reset".into() });
     peer.conn = peer.node.accept(peer.now);
     peer.greet(2, 1);
     let batch = records(&["x", "z"]);
@@ -335,7 +335,10 @@ fn why_a_peer_closes_is_told_in_its_own_words() {
     let message = "another living process is node a".to_owned();
     let frame = Frame::GoAway(worker_proto::frame::GoAway { why: GoAwayWhy::NameInUse, message });
     node.handle(Time::ZERO, Event::Frame { conn, frame });
-    node.handle(Time::ZERO, Event::Closed { conn, why: "the peer closed the connection".into() });
+    node.handle(
+        Time::ZERO,
+        Event::Closed { conn, loss: Loss::Lost, why: "the peer closed the connection".into() },
+    );
     let told = std::iter::from_fn(|| node.poll_action()).any(
         |a| matches!(a, Action::Report(Report::PeerDown { why, .. }) if why.contains("another living process")),
     );
@@ -373,7 +376,7 @@ fn a_node_that_has_failed_does_not_say_that_it_dials_again() {
     sender.me = NodeIx(0);
     let mut node = Node::new(sender, Time::ZERO);
     let dialled = std::iter::from_fn(|| node.poll_action()).any(|a| matches!(a, Action::Dial { .. }));
-    node.handle(Time::ZERO, Event::Closed { conn: ConnId(1), why: "refused".into() });
+    node.handle(Time::ZERO, Event::Closed { conn: ConnId(1), loss: Loss::Lost, why: "refused".into() });
     while node.poll_action().is_some() {}
     node.handle(Time::ZERO, Event::TaskFailed { task: TaskId(0), why: "broken".into() });
     let after: Vec<_> = std::iter::from_fn(|| node.poll_action()).collect();
@@ -398,9 +401,13 @@ fn a_peer_that_dials_is_dialled_back_at_once() {
             .iter()
             .rev()
             .find_map(|a| if let Action::Dial { conn, .. } = a { Some(*conn) } else { None });
-        peer.tell(Event::Closed { conn: dialled.expect("it dials"), why: "refused".into() });
+        peer.tell(Event::Closed {
+            conn: dialled.expect("it dials"),
+            loss: Loss::Lost,
+            why: "refused".into(),
+        });
     }
-    peer.tell(Event::Closed { conn: peer.conn, why: "reset".into() });
+    peer.tell(Event::Closed { conn: peer.conn, loss: Loss::Lost, why: "reset".into() });
     peer.conn = peer.node.accept(peer.now);
     peer.seen.clear();
     peer.greet(1, 2);
@@ -429,11 +436,11 @@ fn a_node_that_fails_lets_every_peer_know_that_it_is_just_greeting() {
     let message = "source node restarted".to_owned();
     let frame = Frame::GoAway(worker_proto::frame::GoAway { why: GoAwayWhy::Failed, message });
     node.handle(Time::ZERO, Event::Frame { conn: b, frame });
-    node.handle(Time::ZERO, Event::Closed { conn: b, why: "closed".into() });
+    node.handle(Time::ZERO, Event::Closed { conn: b, loss: Loss::Lost, why: "closed".into() });
     let halts = |actions: &[Action]| actions.iter().any(|a| matches!(a, Action::Halt { .. }));
     assert!(!halts(&drain(&mut node)), "c has not heard of it");
     node.handle(Time::ZERO, Event::Dialed { conn: c });
     assert!(matches!(node.poll_transmit(Time::ZERO, c), Some(Frame::Hello(_))));
-    node.handle(Time::ZERO, Event::Closed { conn: c, why: "closed".into() });
+    node.handle(Time::ZERO, Event::Closed { conn: c, loss: Loss::Lost, why: "closed".into() });
     assert!(halts(&drain(&mut node)));
 }

@@ -215,6 +215,8 @@ impl Node {
     pub(super) fn drain(&mut self) {
         self.ctx.draining = true;
         for task in self.tasks.iter_mut().flatten() {
+            // Who stops wants what was accepted to be finished.
+            task.base.paused = None;
             task.drain(&mut self.ctx);
             self.ctx.task_changed(task.base.id);
         }

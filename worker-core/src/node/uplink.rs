@@ -11,8 +11,9 @@
 use super::ctx::Ctx;
 use crate::backoff::Backoff;
 use crate::config::NodeIx;
-use crate::event::{Action, ConnId, NodeError, Report};
+use crate::event::{Action, ConnId, Loss, NodeError, Report};
 use crate::outbox::Standing;
+use crate::stall::PeerCause;
 use crate::time::Time;
 use crate::timers::WakeReason;
 use std::collections::VecDeque;
@@ -48,6 +49,7 @@ pub(crate) struct Uplink {
     said: Option<String>,
     pub(super) down_since: Time,
     pub(super) last_error: String,
+    pub(super) cause: PeerCause,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +84,7 @@ impl Uplink {
             said: None,
             down_since: ctx.now,
             last_error: "not connected yet".into(),
+            cause: PeerCause::NotYet,
         }
     }
 
@@ -122,8 +125,15 @@ impl Uplink {
     }
 
     /// The connection is gone, or was never made.
-    pub(super) fn closed(&mut self, ctx: &mut Ctx, why: String) {
-        let why = self.said.take().unwrap_or(why);
+    pub(super) fn closed(&mut self, ctx: &mut Ctx, loss: Loss, why: String) {
+        let said = self.said.take();
+        let cause = match (loss, &said) {
+            (_, Some(_)) => PeerCause::Refused,
+            (Loss::Unreachable, None) => PeerCause::Unreachable,
+            (Loss::Silent, None) => PeerCause::Silent,
+            (Loss::Lost, None) => PeerCause::Lost,
+        };
+        let why = said.unwrap_or(why);
         if self.state == State::Done && self.peer_left {
             return;
         }
@@ -133,7 +143,7 @@ impl Uplink {
             self.down_since = ctx.now;
         }
         self.state = State::Waiting;
-        self.last_error = why;
+        (self.cause, self.last_error) = (cause, why);
         self.control.clear();
         self.ready.clear();
         self.queued.fill(false);

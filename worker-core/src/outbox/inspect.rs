@@ -114,6 +114,24 @@ impl Outbox {
         self.held_next.before().since(self.through).saturating_sub(end)
     }
 
+    /// Tuples sent on this connection and not acknowledged.
+    #[must_use]
+    pub fn in_flight(&self) -> u64 {
+        self.cursor.since(self.through).min(self.held_records())
+    }
+
+    /// Everything held was sent, and is not acknowledged.
+    #[must_use]
+    pub fn waits_for_acknowledgement(&self) -> bool {
+        self.is_open() && !self.has_tuple() && self.held_records() > 0
+    }
+
+    /// Credit left, in bytes; `None` while no receiver takes tuples.
+    #[must_use]
+    pub fn credit_left(&self) -> Option<u64> {
+        self.window.map(|window| window.left())
+    }
+
     /// Tuples ever pushed.
     #[must_use]
     pub fn records(&self) -> u64 {

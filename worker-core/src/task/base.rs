@@ -4,11 +4,12 @@ mod commits;
 
 use super::finish::{FinishTracker, Step};
 use crate::config::{MaxDead, TaskId, TaskKind, TaskSpec};
-use crate::event::{Commit, DeadLetter, InputDone, Output};
+use crate::event::{Commit, DeadLetter, Hindrance, InputDone, Output};
 use crate::inbox::Piece;
 use crate::node::Ctx;
 use crate::recovery::TaskState;
 use crate::status::TaskCounters;
+use crate::time::Time;
 use std::collections::VecDeque;
 use worker_proto::{LinkId, Seq};
 
@@ -37,6 +38,12 @@ pub(crate) struct Base {
     pub(crate) outputs: Vec<LinkId>,
     pub(crate) life: Life,
     pub(crate) counters: TaskCounters,
+    /// What its driver sees in its way.
+    pub(crate) hindrance: Option<Hindrance>,
+    /// Since when the user holds it up.
+    pub(crate) paused: Option<Time>,
+    /// More records were put aside than `max_dead` allows.
+    pub(crate) past_max_dead: bool,
     max_dead: MaxDead,
     /// It ended before its input did, and has not told upstream yet.
     early: bool,
@@ -78,6 +85,9 @@ impl Base {
             outputs,
             life: Life::Running,
             counters: TaskCounters::default(),
+            hindrance: None,
+            paused: None,
+            past_max_dead: false,
             ring: VecDeque::new(),
             ends: 0,
             commits: 0,
@@ -162,7 +172,7 @@ impl Base {
     /// destinations are all slow waits for them instead of filling a disk.
     pub(crate) fn may_work(&self, ctx: &Ctx) -> bool {
         let limits = &ctx.config.limits;
-        if self.much_pending(ctx).is_some() {
+        if self.paused.is_some() || self.much_pending(ctx).is_some() {
             return false;
         }
         let mut room = self.outputs.is_empty();
@@ -181,6 +191,12 @@ impl Base {
             room |= has_room;
         }
         room
+    }
+
+    /// The user holds the task up, or lets it go on.
+    pub(crate) fn pause(&mut self, paused: bool, ctx: &mut Ctx) {
+        self.paused = paused.then(|| self.paused.unwrap_or(ctx.now));
+        ctx.task_changed(self.id);
     }
 
     /// How many commits wait to be durable, and what they hold in memory, if that is so much that the task takes no new

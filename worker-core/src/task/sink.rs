@@ -32,13 +32,15 @@ struct Writing {
     work: WorkId,
     inputs: Vec<InputDone>,
     records: u64,
+    bytes: u64,
     since: Time,
 }
 
 impl SinkTask {
     pub(super) fn step(&mut self, base: &mut Base, ctx: &mut Ctx) {
         let ahead = if ctx.journaled { WRITES_AHEAD } else { 1 };
-        while self.writing.len() < ahead && !self.closing && !(ctx.journaled && ctx.draining) {
+        let held_up = base.paused.is_some() || (ctx.journaled && ctx.draining);
+        while self.writing.len() < ahead && !self.closing && !held_up {
             if !self.write(base, ctx) {
                 break;
             }
@@ -63,8 +65,9 @@ impl SinkTask {
         self.works += 1;
         let work = WorkId(self.works);
         let records = pieces.iter().map(|p| p.batch.len() as u64).sum();
+        let bytes = pieces.iter().map(|p| p.batch.bytes() as u64).sum();
         let inputs = Base::positions(ctx, &pieces);
-        self.writing.push_back(Writing { work, inputs, records, since: ctx.now });
+        self.writing.push_back(Writing { work, inputs, records, bytes, since: ctx.now });
         let batches = pieces.into_iter().map(|p| p.batch).collect();
         ctx.act(Action::Write { task: base.id, work, batches });
         true
@@ -76,6 +79,7 @@ impl SinkTask {
             return;
         }
         let Some(writing) = self.writing.pop_front() else { return };
+        base.counters.bytes_out += writing.bytes;
         let output = Output { records: writing.records, mark, ..Output::default() };
         base.commit(ctx, writing.inputs, output, false);
         self.step(base, ctx);

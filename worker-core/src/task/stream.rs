@@ -44,6 +44,8 @@ pub(crate) struct StreamTask {
     /// Standard input is closed after what was admitted.
     cut: bool,
     stopped: bool,
+    /// The window's process has printed something.
+    printed: bool,
 }
 
 /// Where the present window's process is.
@@ -68,6 +70,7 @@ impl StreamTask {
             resume: false,
             cut: false,
             stopped: false,
+            printed: false,
         }
     }
 
@@ -177,6 +180,7 @@ impl StreamTask {
         self.fed = 0;
         self.on_the_way = 0;
         self.admitted_cost = 0;
+        self.printed = false;
         (self.replayed, self.cut) = (false, false);
         self.phase = Phase::Fed { since: ctx.now };
         base.counters.runs += 1;
@@ -218,6 +222,7 @@ impl StreamTask {
 
     pub(crate) fn printed(&mut self, base: &mut Base, ctx: &mut Ctx, window: u64, output: Output) {
         if window == self.window && self.phase != Phase::Idle {
+            self.printed = true;
             let printed = output.printed.filter(|_| ctx.journaled);
             let step = printed.map(|printed| StreamStep::Printed { window, printed });
             base.commit_step(ctx, Vec::new(), output, false, step);
@@ -308,6 +313,11 @@ impl StreamTask {
     /// What is on its way to the child, in bytes of cost.
     pub(crate) fn on_the_way(&self) -> u64 {
         self.on_the_way
+    }
+
+    /// Records of this window of which the process has printed nothing yet, if there are any.
+    pub(crate) fn silent_records(&self) -> Option<u64> {
+        (self.fed > 0 && !self.printed).then_some(self.fed)
     }
 
     /// Whether the child has been given all it may be given for now.

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::codec::{Decoder, Encoder};
-use worker_net::{Endpoint, Settings, Transmit, drive};
+use worker_net::{CloseCause, Endpoint, Settings, Transmit, drive};
 use worker_proto::frame::{Ack, BatchFrame, Frame, Welcome};
 use worker_proto::{Batch, Epoch, FrameCodec, Incarnation, LinkId, Seq};
 
@@ -102,7 +102,8 @@ impl Endpoint for Mock {
         })
     }
 
-    fn closed(&self, _conn: u64, why: String) {
+    fn closed(&self, _conn: u64, cause: CloseCause, why: String) {
+        assert_eq!(cause == CloseCause::Silent, why.contains("nothing was heard"), "{cause:?}: {why}");
         self.with(|state| assert_eq!(state.closed.replace(why), None, "closed twice"));
     }
 }

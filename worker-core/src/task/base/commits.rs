@@ -43,6 +43,7 @@ impl Base {
         }
         self.counters.records_out += output.records;
         self.counters.dead += output.dead.len() as u64;
+        self.counters.bytes_out += output.chunks.iter().map(|chunk| chunk.body.bytes()).sum::<u64>();
         let outputs: Vec<_> = output
             .chunks
             .into_iter()
@@ -79,6 +80,7 @@ impl Base {
             self.persisted(ctx, id);
         }
         if too_many {
+            self.past_max_dead = true;
             let (dead, records) = (self.counters.dead, self.counters.records_in);
             let why = format!("{dead} dead letters of {records} records are more than max_dead allows");
             ctx.fail_task(&self.name, why);
