@@ -1,9 +1,12 @@
 //! The streaming worker as a library: pipeline files, children, sources, sinks, the runtime and the command line.
 
+pub mod admin;
 pub mod child;
 pub mod cli;
+pub mod explain;
 pub mod fault;
 pub mod io;
 pub mod journal;
+pub mod logging;
 pub mod pipeline;
 pub mod runtime;

@@ -1,6 +1,7 @@
 //! The command line's words.
 
 use super::dlq::args::{DLQ_EXAMPLES, DlqArgs};
+use crate::admin::AdminAddress;
 use crate::pipeline::StateWish;
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
@@ -37,6 +38,9 @@ pub enum WorkerCommand {
     /// Run one node of several
     #[command(after_help = NODE_EXAMPLES)]
     Node(NodeArgs),
+    /// A look at running workers.
+    #[command(flatten)]
+    Observe(super::observe::args::ObserveCommand),
     /// Look into a task's journal
     #[command(subcommand)]
     Journal(super::journal::JournalCommand),
@@ -177,6 +181,13 @@ pub struct ProcessArgs {
     /// Where to put dead letters [default: NAME.dead-letters.jsonl, made when there is one]
     #[arg(long, value_name = "FILE")]
     pub dead_letters: Option<PathBuf>,
+    /// Where the admin API and the live page are, or none [default: 127.0.0.1:7480 or the next free port; for a node, as the
+    /// cluster file says]
+    #[arg(long, value_name = "HOST:PORT", value_parser = admin_address)]
+    pub admin: Option<AdminAddress>,
+    /// For how long work must not have moved to be called stalled: in the log, by `worker why` and at /readyz
+    #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = duration)]
+    pub stall_after: Duration,
     /// How progress is shown on standard error
     #[arg(long, value_enum, default_value_t = ProgressMode::Auto)]
     pub progress: ProgressMode,
@@ -320,6 +331,10 @@ pub(super) fn variable(text: &str) -> Result<(String, String), String> {
 fn duration(text: &str) -> Result<Duration, String> {
     crate::pipeline::units::parse_duration(text)
         .ok_or_else(|| "expected a duration such as 100ms, 30s, 1m or 2h".to_owned())
+}
+
+fn admin_address(text: &str) -> Result<AdminAddress, String> {
+    text.parse()
 }
 
 fn exits(text: &str) -> Result<Exits, String> {

@@ -4,6 +4,7 @@ pub mod args;
 mod check;
 pub mod dlq;
 pub mod journal;
+pub mod observe;
 pub mod run;
 mod state;
 
@@ -30,6 +31,7 @@ pub fn main() -> ExitCode {
         WorkerCommand::Node(args) => run::node(&args),
         WorkerCommand::Journal(command) => journal::journal(&command),
         WorkerCommand::Dlq(args) => dlq::dlq(&args),
+        WorkerCommand::Observe(command) => observe::observe(&command),
     }
 }
 

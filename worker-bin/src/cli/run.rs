@@ -2,7 +2,9 @@
 
 use super::args::{LogArgs, NodeArgs, ProcessArgs, ProgressMode, RunArgs};
 use super::state;
+use crate::admin::AdminAddress;
 use crate::child::Launcher;
+use crate::logging;
 use crate::pipeline::plan::{Plan, plan};
 use crate::pipeline::{self, Cluster, ConfigError, Delivery, Pipeline};
 use crate::runtime::{self, Durable, Found, Options, RunError, Summary, progress};
@@ -29,7 +31,8 @@ pub fn run(pipeline: &Pipeline, args: &RunArgs) -> ExitCode {
         cluster = cluster.with_slots(NodeIx(0), slots);
     }
     let fresh = args.state.fresh;
-    let process = Process { args: &args.process, limit: args.limit, linger: Duration::ZERO, fresh };
+    let process =
+        Process { args: &args.process, limit: args.limit, linger: Duration::ZERO, fresh, admin: None };
     process.start(pipeline, &cluster, NodeIx(0), Vec::new())
 }
 
@@ -49,15 +52,21 @@ pub fn node(args: &NodeArgs) -> ExitCode {
     if let Some(slots) = args.slots {
         cluster = cluster.with_slots(me, slots);
     }
+    let admin = cluster.nodes()[usize::from(me.0)].admin.clone();
     let addresses = cluster.nodes().iter().map(|node| node.address.clone()).collect();
-    let process =
-        Process { args: &args.process, limit: args.limit, linger: args.linger, fresh: args.state.fresh };
+    let process = Process {
+        args: &args.process,
+        limit: args.limit,
+        linger: args.linger,
+        fresh: args.state.fresh,
+        admin,
+    };
     process.start(&pipeline, &cluster, me, addresses)
 }
 
 /// Runs the part of a pipeline that dead letters go through.
 pub(super) fn replay(pipeline: &Pipeline, cluster: &Cluster, args: &ProcessArgs) -> ExitCode {
-    let process = Process { args, limit: None, linger: Duration::ZERO, fresh: false };
+    let process = Process { args, limit: None, linger: Duration::ZERO, fresh: false, admin: None };
     process.start(pipeline, cluster, NodeIx(0), Vec::new())
 }
 
@@ -67,6 +76,8 @@ struct Process<'a> {
     limit: Option<u64>,
     linger: Duration,
     fresh: bool,
+    /// Where the cluster file says that the admin API is.
+    admin: Option<String>,
 }
 
 impl Process<'_> {
@@ -128,7 +139,7 @@ impl Process<'_> {
                 say(&format!("stopped; {held} records were still on their way"));
                 signalled(signal)
             }
-            Err(error @ RunError::Listen(_)) => {
+            Err(error @ (RunError::Listen(_) | RunError::Admin(_))) => {
                 say(&format!("error: {error}"));
                 ExitCode::from(WRONG)
             }
@@ -209,6 +220,13 @@ impl Process<'_> {
             drain_timeout: self.args.drain_timeout,
             linger: self.linger,
             addresses,
+            admin: match (&self.args.admin, &self.admin) {
+                (Some(admin), _) => admin.clone(),
+                (None, Some(admin)) => AdminAddress::At(admin.clone()),
+                (None, None) => AdminAddress::Loopback,
+            },
+            delivery: pipeline.delivery.word(),
+            stall_after: self.args.stall_after,
             progress: if self.args.log.quiet { progress::Mode::None } else { mode },
         }
     }
@@ -261,10 +279,8 @@ fn start_log(args: &LogArgs) {
         (false, _) => "debug",
     };
     let filter = args.filter.as_deref().unwrap_or(default);
-    let filter = tracing_subscriber::EnvFilter::try_new(filter).unwrap_or_else(|error| {
-        say(&format!("warning: --log {filter}: {error}; using {default}"));
-        tracing_subscriber::EnvFilter::new(default)
-    });
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    log.with_ansi(std::io::stderr().is_terminal()).with_target(false).try_init().ok();
+    if let Err(error) = logging::start(filter) {
+        say(&format!("warning: --log {error}; using {default}"));
+        logging::start(default).ok();
+    }
 }

@@ -14,6 +14,7 @@ impl Engine {
             Action::Wake { conn } => self.connections.wake(conn),
             Action::Close { conn } => self.connections.close(conn),
             Action::Persist { task, commit } => {
+                self.show_dead(&self.graph.task(task).name, &commit.dead);
                 self.with_records(task, |records| records.committed(&commit));
                 if let Some(journal) = self.journal(task) {
                     journal.commit(commit);

@@ -5,8 +5,10 @@ use super::durable::Durable;
 use super::journal::TaskJournal;
 use super::journaled::Journaled;
 use super::link::Connections;
+use super::observe::{self, Watch};
 use super::open::{Opened, OpenedRole, OpenedTask};
 use super::progress::Progress;
+use super::reached::Reached;
 use super::records::RecordsPort;
 use super::sink::{SinkPort, SinkThread};
 use super::source::{SourcePort, SourceThread};
@@ -14,12 +16,14 @@ use super::spill::SpillPort;
 use super::storage::StorageGuard;
 use super::stream::StreamPort;
 use super::{Options, RunError, batch::BatchPort, link, system};
+use crate::admin::DeadLine;
+use crate::admin::registry::Registration;
 use crate::child::Launcher;
 use crate::io::dead::DeadLetterFile;
 use crate::io::sink::SinkError;
 use crate::io::spill::SpillStore;
 use crate::pipeline::plan::Plan;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -52,7 +56,6 @@ pub(super) struct Engine {
     storage: Option<Arc<StorageGuard>>,
     durable: Mutex<Option<Durable>>,
     pub(super) graph: Graph,
-    names: Vec<String>,
     pub(super) addresses: Vec<String>,
     pub(super) connections: Connections,
     pub(super) spill: SpillPort,
@@ -65,6 +68,10 @@ pub(super) struct Engine {
     timer: Notify,
     ended: Mutex<Option<oneshot::Sender<End>>>,
     progress: Progress,
+    watch: Watch,
+    pub(super) dead_shown: Mutex<VecDeque<DeadLine>>,
+    drain_asked: Notify,
+    registration: Mutex<Option<Registration>>,
     /// Removed at the end of the run; tasks and threads may hold the engine longer.
     scratch: Mutex<Option<tempfile::TempDir>>,
     me: std::sync::Weak<Engine>,
@@ -97,6 +104,7 @@ impl Engine {
         options: Options,
     ) -> Result<(Arc<Self>, oneshot::Receiver<End>), RunError> {
         let listener = link::listen(&plan, &options).await?;
+        let admin = Reached::listen(&options.admin).await?;
         // First, because it makes the directory and says clearly why it cannot.
         let (spill, spill_orders) = SpillPort::new(&options.spill_dir)?;
         let scratch = tempfile::Builder::new()
@@ -120,6 +128,13 @@ impl Engine {
             None => Node::new(config, Time::ZERO),
         };
         let Journaled { journals, threads: journal_threads, storage, durable, .. } = journaled;
+        let outline = observe::outline(
+            &plan,
+            &options.name,
+            options.delivery,
+            options.stall_after,
+            admin.as_ref().map(Reached::address),
+        );
         let progress = Progress::new(&plan, options.progress, total_bytes, done_bytes);
         let engine = Arc::new_cyclic(|me| Self {
             me: me.clone(),
@@ -131,7 +146,6 @@ impl Engine {
             begun: Instant::now(),
             ports,
             graph: plan.graph,
-            names: plan.nodes,
             addresses: options.addresses,
             connections: Connections::default(),
             spill,
@@ -143,6 +157,10 @@ impl Engine {
             timer: Notify::new(),
             ended: Mutex::new(Some(sender)),
             progress,
+            watch: Watch::new(outline),
+            dead_shown: Mutex::default(),
+            drain_asked: Notify::new(),
+            registration: Mutex::new(None),
             scratch: Mutex::new(Some(scratch)),
         });
         spill_orders.start(&engine).map_err(|e| system("start a thread", e))?;
@@ -162,6 +180,8 @@ impl Engine {
             link::serve(&engine, listener);
         }
         engine.progress.start(&engine);
+        engine.watch.start(&engine);
+        engine.be_reached(admin, options.progress != super::progress::Mode::None);
         Ok((engine, receiver))
     }
 
@@ -172,6 +192,7 @@ impl Engine {
 
     /// Lets `f` use the node, then carries out what the node asks for, in order.
     pub(super) fn act<R>(self: &Arc<Self>, f: impl FnOnce(&mut Node, Time) -> R) -> R {
+        self.watch.stir();
         let mut node = self.node();
         let result = f(&mut node, self.now());
         while let Some(action) = node.poll_action() {
@@ -232,14 +253,46 @@ impl Engine {
         self.node().status()
     }
 
-    /// The reasons for which work waits now, as lines for people.
-    pub(super) fn stalls(&self) -> Vec<worker_core::stall::Stall> {
-        self.node().stalls()
+    /// Counters and queues, and the reasons for which work waits, of one moment.
+    pub(super) fn status_and_stalls(&self) -> (Status, Vec<worker_core::stall::Stall>) {
+        let node = self.node();
+        (node.status(), node.stalls())
+    }
+
+    pub(super) fn watch(&self) -> &Watch {
+        &self.watch
     }
 
     pub(super) fn end(&self, end: End) {
         if let Some(sender) = lock(&self.ended).take() {
             sender.send(end).ok();
+        }
+    }
+
+    /// Resolves when the user asks for an orderly stop by the admin address.
+    pub(super) async fn drain_asked(&self) {
+        self.drain_asked.notified().await;
+    }
+
+    pub(super) fn ask_for_drain(&self) {
+        self.drain_asked.notify_one();
+    }
+
+    /// The tasks that run here, by name.
+    pub(super) fn local_tasks(&self) -> impl Iterator<Item = (TaskId, &str)> {
+        let tasks = (0_u32..).map(TaskId).zip(&self.graph.tasks);
+        tasks.filter(|(id, _)| self.ports[id.0 as usize].is_some()).map(|(id, task)| (id, task.name.as_str()))
+    }
+
+    /// Others find this process by its entry in the runtime directory.
+    pub(super) fn register(&self, registration: Registration) {
+        *lock(&self.registration) = Some(registration);
+    }
+
+    /// The run is over, and the entry says how.
+    pub(super) fn leave_registry(&self) {
+        if let (Some(registration), Some(last)) = (lock(&self.registration).take(), self.watch.latest()) {
+            registration.ended(last);
         }
     }
 
@@ -363,10 +416,6 @@ impl Engine {
 
     pub(super) fn progress(&self) -> &Progress {
         &self.progress
-    }
-
-    pub(super) fn node_name(&self, node: worker_core::config::NodeIx) -> &str {
-        &self.names[usize::from(node.0)]
     }
 
     pub(super) fn finish_progress(&self, how: &str) {

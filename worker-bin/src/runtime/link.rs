@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Notify;
 use worker_core::config::NodeIx;
-use worker_core::event::{ConnId, Event};
-use worker_net::{Endpoint, Listener, Settings, Transmit};
+use worker_core::event::{ConnId, Event, Loss};
+use worker_net::{CloseCause, Endpoint, Listener, Settings, Transmit};
 use worker_proto::Frame;
 
 /// What a frame without tuples counts for in a burst, in bytes.
@@ -43,7 +43,7 @@ impl Connections {
                     let endpoint: Arc<dyn Endpoint> = Arc::clone(&engine) as Arc<dyn Endpoint>;
                     worker_net::drive(stream, conn.0, endpoint, wake, &settings).await;
                 }
-                Err(error) => engine.closed(conn.0, error.to_string()),
+                Err(error) => engine.connection_lost(conn, Loss::Unreachable, error.to_string()),
             }
         });
     }
@@ -70,6 +70,11 @@ impl Connections {
 
     fn is_closing(&self, conn: u64) -> bool {
         lock(&self.open).get(&conn).is_none_or(|c| c.closing)
+    }
+
+    /// The last round trip of a heartbeat to each peer this node dialled.
+    pub(super) fn round_trips(&self) -> BTreeMap<NodeIx, Duration> {
+        BTreeMap::new()
     }
 
     fn remove(&self, conn: u64) {
@@ -122,10 +127,20 @@ impl Endpoint for Engine {
         if !more && closing { Transmit::Close } else { Transmit::Open }
     }
 
-    fn closed(&self, conn: u64, why: String) {
-        self.connections.remove(conn);
+    fn closed(&self, conn: u64, cause: CloseCause, why: String) {
+        let loss = match cause {
+            CloseCause::Silent => Loss::Silent,
+            CloseCause::Lost => Loss::Lost,
+        };
+        self.connection_lost(ConnId(conn), loss, why);
+    }
+}
+
+impl Engine {
+    fn connection_lost(&self, conn: ConnId, loss: Loss, why: String) {
+        self.connections.remove(conn.0);
         if let Some(engine) = self.me() {
-            engine.tell(Event::Closed { conn: ConnId(conn), why });
+            engine.tell(Event::Closed { conn, loss, why });
         }
     }
 }

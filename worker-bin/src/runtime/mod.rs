@@ -19,19 +19,24 @@ mod engine;
 mod journal;
 mod journaled;
 mod link;
+mod observe;
 mod open;
 pub mod progress;
+mod reached;
 mod records;
 mod sink;
 mod source;
 mod spill;
 mod storage;
 mod stream;
+mod subject;
 
 pub use durable::{Durable, DurableError, Found, dead_dir};
 pub use open::{Opened, open};
 
+use crate::admin::{AdminAddress, ListenError};
 use crate::child::Launcher;
+use crate::explain::RunState;
 use crate::pipeline::plan::Plan;
 use engine::{End, Engine};
 use std::path::PathBuf;
@@ -59,8 +64,14 @@ pub struct Options {
     pub linger: Duration,
     /// Address of every node, in the order of the plan; empty for one process alone.
     pub addresses: Vec<String>,
+    /// Where its admin API answers.
+    pub admin: AdminAddress,
     /// How to show progress.
     pub progress: progress::Mode,
+    /// `memory` or `exactly-once`, for people.
+    pub delivery: &'static str,
+    /// For how long something must not move to count as stalled.
+    pub stall_after: Duration,
 }
 
 /// How a run ended, if it did not fail.
@@ -100,6 +111,9 @@ pub enum RunError {
     /// This node cannot listen where the cluster file says.
     #[error("{0}")]
     Listen(#[from] worker_net::BindError),
+    /// The admin address cannot be had.
+    #[error("{0}")]
+    Admin(#[from] ListenError),
     /// The system refuses something every run needs.
     #[error("cannot {what}: {source}")]
     System {
@@ -142,6 +156,7 @@ pub async fn run(
             end = &mut ended => break end.unwrap_or(End::Stopped(2)),
             _ = interrupt.recv() => 2,
             _ = terminate.recv() => 15,
+            () = engine.drain_asked() => 15,
             () = late => break End::Stopped(interrupted.unwrap_or(2)),
         };
         if interrupted.replace(signal).is_some() {
@@ -161,6 +176,7 @@ async fn finish(
     interrupted: Option<i32>,
 ) -> Result<Summary, RunError> {
     let held = engine.held_records();
+    engine.look();
     // From here on the node decides nothing more: what is stopped below is no end of anything.
     engine.leave();
     engine.stop_all().await;
@@ -179,6 +195,14 @@ async fn finish(
         End::Failed(error) => ("failed", Err(RunError::Pipeline { why: error.to_string(), summary })),
         End::Stopped(signal) => ("stopped", Err(RunError::Stopped { signal, held, summary })),
     };
+    let (state, why) = match &result {
+        Ok(_) if how == "done" => (RunState::Done, None),
+        Ok(_) => (RunState::Stopped, None),
+        Err(RunError::Pipeline { why, .. }) => (RunState::Failed, Some(why.clone())),
+        Err(error) => (RunState::Stopped, Some(error.to_string())),
+    };
+    engine.watch().ended(state, why);
+    engine.leave_registry();
     engine.finish_progress(how);
     result
 }

@@ -3,6 +3,7 @@
 //! Progress goes to standard error; standard output belongs to the data.
 
 use super::engine::{Engine, lock};
+use crate::explain::words;
 use crate::pipeline::plan::{Plan, Role};
 use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::fmt::Write as _;
@@ -11,7 +12,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use worker_core::config::TaskId;
-use worker_core::stall::{Reason, Stall};
 use worker_core::status::{Status, TaskCounters};
 
 /// How to show progress.
@@ -34,9 +34,6 @@ const BAR_EVERY: Duration = Duration::from_millis(200);
 /// How often a line is printed.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
-/// How long work must have waited before a line says so.
-const STALL_AFTER: Duration = Duration::from_secs(3);
-
 /// Shows how far a run is.
 #[derive(Debug)]
 pub(super) struct Progress {
@@ -57,7 +54,6 @@ struct Shown {
     stage_bars: Vec<ProgressBar>,
     bars: Option<indicatif::MultiProgress>,
     last: Vec<(Instant, u64)>,
-    moved: Option<(u64, Instant)>,
 }
 
 impl Progress {
@@ -94,10 +90,15 @@ impl Progress {
             loop {
                 tokio::time::sleep(every).await;
                 let Some(engine) = engine.upgrade() else { return };
-                let (status, stalls) = (engine.status(), engine.stalls());
-                engine.progress().show(&engine, &status, &stalls);
+                let status = engine.status();
+                engine.progress().show(&engine, &status);
             }
         });
+    }
+
+    /// Input read, and all there is of it where that is known; in bytes.
+    pub(super) fn read(&self) -> (u64, Option<u64>) {
+        (self.done_bytes.load(Ordering::Relaxed), self.total_bytes)
     }
 
     fn draw_bars(&self) {
@@ -126,9 +127,9 @@ impl Progress {
         shown.bars = Some(bars);
     }
 
-    fn show(&self, engine: &Engine, status: &Status, stalls: &[Stall]) {
+    fn show(&self, engine: &Engine, status: &Status) {
         let mut shown = lock(&self.shown);
-        let waits = self.waits(&mut shown, engine, status, stalls);
+        let waits = waits(engine);
         if self.mode == Mode::Bar {
             let done = self.done_bytes.load(Ordering::Relaxed);
             if let Some(bar) = &shown.bar {
@@ -177,29 +178,6 @@ impl Progress {
         line
     }
 
-    /// What waits, once nothing has moved for a while.
-    fn waits(&self, shown: &mut Shown, engine: &Engine, status: &Status, stalls: &[Stall]) -> Option<String> {
-        let moved = status.tasks.iter().map(|t| t.counters.records_in + t.counters.records_out).sum();
-        let now = Instant::now();
-        match shown.moved {
-            Some((before, since)) if before == moved => {
-                if now.duration_since(since) < STALL_AFTER {
-                    return None;
-                }
-            }
-            Some(_) | None => {
-                shown.moved = Some((moved, now));
-            }
-        }
-        let quiet = shown.moved.is_some_and(|(_, since)| now.duration_since(since) >= STALL_AFTER);
-        let down = |r: &&Reason| matches!(r, Reason::PeerDown { .. } | Reason::UpstreamDown { .. });
-        let first_down = stalls.iter().find_map(|s| Some((s, s.reasons.iter().find(down)?)));
-        let first = stalls.iter().find_map(|s| Some((s, s.reasons.first()?))).filter(|_| quiet);
-        let (stall, reason) = first_down.or(first)?;
-        let task = &engine.graph.task(stall.task).name;
-        Some(format!("{task} waits: {}", engine.explain(reason)))
-    }
-
     /// Takes the bars away and says what was done; `how` it ended in one word.
     pub(super) fn finish(&self, how: &str, status: &Status) {
         let mut shown = lock(&self.shown);
@@ -235,6 +213,14 @@ impl Progress {
     }
 }
 
+/// What waits for something that is in its way, if anything does.
+fn waits(engine: &Engine) -> Option<String> {
+    let explanation = engine.explanation();
+    let groups = explanation.groups();
+    let first = groups.iter().find_map(|group| group.iter().find(|chain| chain.stalled))?;
+    Some(words::chain(first))
+}
+
 fn totals(status: &Status, tasks: &[TaskId]) -> (TaskCounters, u64) {
     let mut all = TaskCounters::default();
     let mut queued = 0;
@@ -255,72 +241,4 @@ fn totals(status: &Status, tasks: &[TaskId]) -> (TaskCounters, u64) {
 /// A line on standard error; that it cannot be written is no reason to stop.
 fn say(line: &str) {
     writeln!(std::io::stderr(), "{line}").ok();
-}
-
-impl Engine {
-    /// A reason to wait, for people.
-    pub(super) fn explain(&self, reason: &Reason) -> String {
-        let ago = |t: worker_core::Time| format!("{:.0} s", self.now().since(t).as_secs_f64());
-        let receiver = |link| self.graph.task(self.graph.link(link).to).name.clone();
-        match reason {
-            Reason::Committing { commits, bytes } => {
-                format!("{commits} commits ({}) wait for the disk to have them", HumanBytes(*bytes))
-            }
-            Reason::StorageFull => "the disk is full: only what was admitted goes on".to_owned(),
-            Reason::PeerDown { link, peer, since, why, attempts, next, held_records } => {
-                let next = next.map_or_else(String::new, |at| {
-                    format!(", next in {:.1} s", at.since(self.now()).as_secs_f64())
-                });
-                let (node, held) = (self.node_name(*peer), HumanCount(*held_records));
-                let (to, since) = (receiver(*link), ago(*since));
-                format!(
-                    "{to} on node {node} unreachable for {since} ({why}), attempt {attempts}{next}; holds {held} records"
-                )
-            }
-            Reason::UpstreamDown { link, peer, since } => {
-                let from = &self.graph.task(self.graph.link(*link).from).name;
-                format!(
-                    "{from} on node {} has no connection to this node for {}",
-                    self.node_name(*peer),
-                    ago(*since)
-                )
-            }
-            Reason::NotOpen { link, held_records } => {
-                format!(
-                    "{} has not answered yet; holds {} records",
-                    receiver(*link),
-                    HumanCount(*held_records)
-                )
-            }
-            Reason::NoCredit { link, held_records } => {
-                format!(
-                    "{} takes no more for now; holds {} records",
-                    receiver(*link),
-                    HumanCount(*held_records)
-                )
-            }
-            Reason::OutboxFull { link, memory_bytes, budget_bytes } => {
-                let (held, budget) = (HumanBytes(*memory_bytes), HumanBytes(*budget_bytes));
-                format!("{} is behind; {held} of {budget} held for it", receiver(*link))
-            }
-            Reason::SpillLimit { link, stored_bytes, limit_bytes } => {
-                let (held, limit) = (HumanBytes(*stored_bytes), HumanBytes(*limit_bytes));
-                format!("{} is behind; {held} of {limit} spilled for it", receiver(*link))
-            }
-            Reason::NoSlot { since, ahead, slots } => {
-                format!("all {slots} slots are in use for {}, {ahead} tasks before it", ago(*since))
-            }
-            Reason::Backoff { attempts, until, why, records } => {
-                let next = until.since(self.now()).as_secs_f64();
-                format!("a batch of {records} records failed {attempts} times ({why}), next in {next:.1} s")
-            }
-            Reason::ChildBusy { since } => format!("its program is busy for {}", ago(*since)),
-            Reason::Writing { since } => format!("a write is under way for {}", ago(*since)),
-            Reason::ChildNotReading { bytes } => {
-                format!("its program does not read; {} wait for it", HumanBytes(*bytes))
-            }
-            Reason::SourceIdle => "its input has nothing to give".to_owned(),
-            Reason::Linger { .. } => "for more records, to make a larger batch".to_owned(),
-        }
-    }
 }

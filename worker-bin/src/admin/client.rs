@@ -1,0 +1,196 @@
+//! Asking an admin address.
+
+use super::Token;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use std::time::Duration;
+use thiserror::Error;
+use tokio::net::TcpStream;
+
+/// How long an answer may take to begin.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Largest answer that is taken whole, in bytes.
+const ANSWER_BYTES_MAX: usize = 256 << 20;
+
+/// Why there is no answer.
+#[derive(Debug, Error)]
+pub enum ClientError {
+    /// Nobody is there.
+    #[error(
+        "cannot reach the admin address {address}: {why}; is the worker running, and with --admin {address}?"
+    )]
+    Unreachable {
+        /// Where.
+        address: String,
+        /// What the system says.
+        why: String,
+    },
+    /// It answered with an error.
+    #[error("{address} answers {status}: {why}")]
+    Refused {
+        /// Who.
+        address: String,
+        /// The status, with its words.
+        status: StatusCode,
+        /// The answer.
+        why: String,
+    },
+    /// It is no worker, or one of another version.
+    #[error("{address} gave an answer that this version does not understand: {why}")]
+    Strange {
+        /// Who.
+        address: String,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+/// One admin address.
+#[derive(Clone, Debug)]
+pub struct Client {
+    address: String,
+    token: Option<Token>,
+}
+
+/// Lines of an answer that goes on.
+#[derive(Debug)]
+pub struct Lines {
+    body: Incoming,
+    gathered: Vec<u8>,
+}
+
+impl Client {
+    /// Asks at `address` (`HOST:PORT`); orders carry `token`.
+    #[must_use]
+    pub fn new(address: &str, token: Option<Token>) -> Self {
+        Self { address: address.to_owned(), token }
+    }
+
+    /// Where it asks.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// An answer in JSON.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn get<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        let response = self.send(Method::GET, path, String::new()).await?;
+        let bytes = self.whole(response).await?;
+        serde_json::from_slice(&bytes).map_err(|error| self.strange(&error))
+    }
+
+    /// An answer as text, whatever its status is.
+    ///
+    /// # Errors
+    /// [`ClientError::Unreachable`]
+    pub async fn text(&self, path: &str) -> Result<(StatusCode, String), ClientError> {
+        let response = self.exchange(Method::GET, path, String::new()).await?;
+        let status = response.status();
+        let bytes = self.whole(response).await?;
+        Ok((status, String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
+    /// Gives an order.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn post<T: serde::de::DeserializeOwned>(
+        &self,
+        path: &str,
+        body: String,
+    ) -> Result<T, ClientError> {
+        let response = self.send(Method::POST, path, body).await?;
+        let bytes = self.whole(response).await?;
+        serde_json::from_slice(&bytes).map_err(|error| self.strange(&error))
+    }
+
+    /// An answer that goes on, line by line.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn lines(&self, path: &str) -> Result<Lines, ClientError> {
+        let response = self.send(Method::GET, path, String::new()).await?;
+        Ok(Lines { body: response.into_body(), gathered: Vec::new() })
+    }
+
+    /// An answer with a status that says it is one.
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: String,
+    ) -> Result<Response<Incoming>, ClientError> {
+        let response = self.exchange(method, path, body).await?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let why = self.whole(response).await.map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
+        Err(ClientError::Refused { address: self.address.clone(), status, why: why.unwrap_or_default() })
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: String,
+    ) -> Result<Response<Incoming>, ClientError> {
+        let exchange = async {
+            let stream = TcpStream::connect(&self.address).await.map_err(|error| error.to_string())?;
+            let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+                .await
+                .map_err(|error| error.to_string())?;
+            // It ends with the answer's body.
+            tokio::spawn(async move { connection.await.ok() });
+            let mut request = Request::builder().method(method).uri(path).header("host", &self.address);
+            if let Some(token) = &self.token {
+                request = request.header("authorization", format!("Bearer {}", token.text()));
+            }
+            let request = request.body(Full::new(Bytes::from(body))).map_err(|error| error.to_string())?;
+            sender.send_request(request).await.map_err(|error| error.to_string())
+        };
+        let unreachable = |why: String| ClientError::Unreachable { address: self.address.clone(), why };
+        match tokio::time::timeout(PATIENCE, exchange).await {
+            Ok(result) => result.map_err(unreachable),
+            Err(_) => Err(unreachable(format!("no answer within {} s", PATIENCE.as_secs()))),
+        }
+    }
+
+    async fn whole(&self, response: Response<Incoming>) -> Result<Bytes, ClientError> {
+        let body = http_body_util::Limited::new(response.into_body(), ANSWER_BYTES_MAX);
+        let collected = tokio::time::timeout(PATIENCE, body.collect()).await;
+        match collected {
+            Ok(Ok(collected)) => Ok(collected.to_bytes()),
+            Ok(Err(error)) => Err(self.strange(&error)),
+            Err(_) => Err(self.strange(&"it did not end in time")),
+        }
+    }
+
+    fn strange(&self, why: &dyn std::fmt::Display) -> ClientError {
+        ClientError::Strange { address: self.address.clone(), why: why.to_string() }
+    }
+}
+
+impl Lines {
+    /// The next line, without its end; `None` at the end of the answer.
+    pub async fn next(&mut self) -> Option<Vec<u8>> {
+        loop {
+            if let Some(at) = memchr::memchr(b'\n', &self.gathered) {
+                let rest = self.gathered.split_off(at + 1);
+                let mut line = std::mem::replace(&mut self.gathered, rest);
+                line.pop();
+                return Some(line);
+            }
+            let frame = self.body.frame().await?.ok()?;
+            if let Ok(bytes) = frame.into_data() {
+                self.gathered.extend_from_slice(&bytes);
+            }
+        }
+    }
+}

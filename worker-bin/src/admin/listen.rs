@@ -1,0 +1,81 @@
+//! Where the admin address is.
+
+use std::io;
+use std::net::SocketAddr;
+use std::str::FromStr;
+use thiserror::Error;
+use tokio::net::TcpListener;
+
+/// The port where nothing else is said.
+const PORT: u16 = 7480;
+
+/// How many ports behind the first are tried before any free one is taken.
+const PORTS_TRIED: u16 = 64;
+
+/// What `--admin` says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum AdminAddress {
+    /// Port 7480 of the loopback address, or the next free one.
+    #[default]
+    Loopback,
+    /// There.
+    At(String),
+    /// Nowhere.
+    Off,
+}
+
+impl FromStr for AdminAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "none" | "off" => Ok(Self::Off),
+            _ if text
+                .rsplit_once(':')
+                .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok()) =>
+            {
+                Ok(Self::At(text.to_owned()))
+            }
+            _ => Err(format!("expected HOST:PORT, such as 127.0.0.1:7480, or none; found {text}")),
+        }
+    }
+}
+
+/// The admin address cannot be had.
+#[derive(Debug, Error)]
+#[error(
+    "cannot listen on admin address {address}: {source}; choose another with --admin HOST:PORT, or --admin none"
+)]
+pub struct ListenError {
+    address: String,
+    source: io::Error,
+}
+
+/// Listens; gives nothing where no admin address is wanted.
+///
+/// # Errors
+/// The address that was asked for cannot be had. The default one can always be: the next free port is taken.
+pub async fn listen(address: &AdminAddress) -> Result<Option<(TcpListener, SocketAddr)>, ListenError> {
+    let listener = match address {
+        AdminAddress::Off => return Ok(None),
+        AdminAddress::At(address) => {
+            TcpListener::bind(address.as_str()).await.map_err(|source| (address.clone(), source))
+        }
+        AdminAddress::Loopback => first_free().await.map_err(|source| (format!("127.0.0.1:{PORT}"), source)),
+    };
+    let found = listener.and_then(|listener| match listener.local_addr() {
+        Ok(at) => Ok((listener, at)),
+        Err(source) => Err((format!("{address:?}"), source)),
+    });
+    found.map(Some).map_err(|(address, source)| ListenError { address, source })
+}
+
+async fn first_free() -> io::Result<TcpListener> {
+    for port in PORT..PORT + PORTS_TRIED {
+        match TcpListener::bind(("127.0.0.1", port)).await {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+            result => return result,
+        }
+    }
+    TcpListener::bind(("127.0.0.1", 0)).await
+}

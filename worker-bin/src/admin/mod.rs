@@ -1,0 +1,41 @@
+//! The admin address of a running worker: health, metrics, status, why, a live page, and a few orders.
+//!
+//! | method and path | answer | token |
+//! |---|---|---|
+//! | `GET /` | the live page | |
+//! | `GET /livez` | 200 while the process works | |
+//! | `GET /readyz` | 200; 503 with the reason while something is stalled, or the run has failed | |
+//! | `GET /metrics` | Prometheus text | |
+//! | `GET /api/v1/status` | a [`Snapshot`] | |
+//! | `GET /api/v1/why` | an [`Explanation`] | |
+//! | `GET /api/v1/pipeline` | the graph: stages, tasks and links of all nodes | |
+//! | `GET /api/v1/history` | a [`History`] | |
+//! | `GET /api/v1/dead` | the last dead letters, without their records | |
+//! | `GET /api/v1/events` | server-sent events: `status` with [`Live`], once a second | |
+//! | `GET /api/v1/tap/STAGE?side=in\|out&key=K&limit=N` | passing records, a JSON line each | yes |
+//! | `POST /api/v1/stages/STAGE/pause`, `…/resume` | holds a stage's tasks of this node up, or lets them go on | yes |
+//! | `POST /api/v1/drain` | an orderly stop, as by SIGTERM | yes |
+//! | `PUT /api/v1/log` | the body is the new filter, such as `info` | yes |
+//!
+//! What changes something, or shows records, needs `Authorization: Bearer TOKEN`. The token is made at the start and is in the
+//! instance's entry of the runtime directory ([`registry`]), which only its user can read; `WORKER_ADMIN_TOKEN` sets it.
+//! A request whose `Host` is a name that is not this machine's is refused, so that no page of another origin can read anything by
+//! rebinding a name to this address.
+
+pub mod client;
+mod guard;
+mod listen;
+pub mod registry;
+mod routes;
+mod subject;
+
+pub use guard::Token;
+pub use listen::{AdminAddress, ListenError, listen};
+pub use routes::serve;
+pub use subject::{Changed, DeadLine, Graph, GraphTask, Live, Order, Subject, TapAsk, TapSide, Tapped};
+
+#[cfg(doc)]
+use crate::explain::{Explanation, History, Snapshot};
+
+#[cfg(test)]
+mod tests;

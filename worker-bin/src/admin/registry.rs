@@ -1,0 +1,188 @@
+//! Which workers run here: each has an entry in the user's runtime directory, and holds its lock for as long as it lives.
+//!
+//! The directory is `WORKER_RUNTIME_DIR`, else `worker` in `XDG_RUNTIME_DIR`, else `worker-UID` in the system's temporary
+//! directory. Only its user can read it: entries hold the token. A lock is the kernel's (`flock`), so it goes with the process
+//! however that ends; an entry without one is of a process that ended, and says how, if it could. Such entries are kept for
+//! [`KEPT`], the last [`ENDED_MAX`] of them, so that `worker why` can still say what happened.
+
+use super::Token;
+use crate::explain::Snapshot;
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+/// How long the entry of a process that ended is kept.
+pub const KEPT: Duration = Duration::from_secs(24 * 3600);
+
+/// How many entries of processes that ended are kept.
+pub const ENDED_MAX: usize = 16;
+
+/// Largest entry that is read, in bytes.
+const ENTRY_BYTES_MAX: u64 = 64 << 20;
+
+/// A worker that runs here, or did.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The process.
+    pub pid: u32,
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// The node's name.
+    pub node: String,
+    /// Where its admin API answers.
+    pub admin: Option<String>,
+    /// What orders must carry.
+    pub token: String,
+    /// When it began, in milliseconds since 1970.
+    pub started_ms: u64,
+    /// How it was when it ended, if it could say so.
+    pub last: Option<Box<Snapshot>>,
+}
+
+/// An entry, and whether its process lives.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Found {
+    /// What it says.
+    pub entry: Entry,
+    /// Its process lives.
+    pub alive: bool,
+}
+
+/// The entry of this process; its lock is given up when this is dropped.
+#[derive(Debug)]
+pub struct Registration {
+    file: File,
+    entry: Entry,
+}
+
+impl Entry {
+    /// The token as a secret.
+    #[must_use]
+    pub fn token(&self) -> Token {
+        Token::from_text(&self.token)
+    }
+}
+
+impl Registration {
+    /// Makes the entry of this process, and removes what is too old.
+    ///
+    /// # Errors
+    /// The directory cannot be made, or is somebody else's.
+    pub fn new(entry: Entry) -> io::Result<Self> {
+        let dir = private_dir()?;
+        sweep(&dir);
+        let plain = |name: &str| {
+            name.chars()
+                .map(|c| if c.is_alphanumeric() || "-_".contains(c) { c } else { '_' })
+                .collect::<String>()
+        };
+        let name = format!("{}-{}-{}.json", plain(&entry.pipeline), plain(&entry.node), entry.pid);
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(dir.join(name))?;
+        flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+        let mut registration = Self { file, entry };
+        registration.write()?;
+        Ok(registration)
+    }
+
+    /// Says how this process was when its run ended; the entry stays for a while.
+    pub fn ended(mut self, last: Snapshot) {
+        self.entry.last = Some(Box::new(last));
+        if let Err(error) = self.write() {
+            tracing::debug!(%error, "cannot say in the runtime directory how the run ended");
+        }
+    }
+
+    /// In place: the lock is the file's.
+    fn write(&mut self) -> io::Result<()> {
+        let text = serde_json::to_vec(&self.entry)?;
+        self.file.set_len(0)?;
+        self.file.rewind()?;
+        self.file.write_all(&text)
+    }
+}
+
+/// Every worker of this user that runs on this machine, or ended lately; the youngest first.
+///
+/// # Errors
+/// The directory is there and cannot be read.
+pub fn list() -> io::Result<Vec<Found>> {
+    let dir = dir();
+    let entries = match std::fs::read_dir(&dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut found: Vec<Found> = entries.flatten().filter_map(|entry| read(&entry.path())).collect();
+    found.sort_by_key(|f| std::cmp::Reverse((f.alive, f.entry.started_ms)));
+    Ok(found)
+}
+
+/// The directory of entries.
+#[must_use]
+pub fn dir() -> PathBuf {
+    if let Some(dir) = std::env::var_os("WORKER_RUNTIME_DIR").filter(|dir| !dir.is_empty()) {
+        return dir.into();
+    }
+    match std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty() && Path::new(dir).is_dir()) {
+        Some(dir) => Path::new(&dir).join("worker"),
+        None => std::env::temp_dir().join(format!("worker-{}", rustix::process::getuid().as_raw())),
+    }
+}
+
+fn private_dir() -> io::Result<PathBuf> {
+    let dir = dir();
+    DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
+    let metadata = std::fs::symlink_metadata(&dir)?;
+    let own = metadata.is_dir() && metadata.uid() == rustix::process::geteuid().as_raw();
+    if !own || metadata.mode() & 0o077 != 0 {
+        let why = format!(
+            "{} must be a directory of this user that nobody else can read (mode 0700)",
+            dir.display()
+        );
+        return Err(io::Error::other(why));
+    }
+    Ok(dir)
+}
+
+/// What an entry says; nothing if it is none, or is just being written.
+fn read(path: &Path) -> Option<Found> {
+    if path.extension().is_none_or(|extension| extension != "json") {
+        return None;
+    }
+    let mut file = File::open(path).ok()?;
+    let alive = flock(&file, FlockOperation::NonBlockingLockShared).is_err();
+    let mut text = Vec::new();
+    (&mut file).take(ENTRY_BYTES_MAX).read_to_end(&mut text).ok()?;
+    let entry = serde_json::from_slice(&text).ok()?;
+    Some(Found { entry, alive })
+}
+
+/// Removes entries of processes that ended long ago, and all but the last few.
+fn sweep(dir: &Path) {
+    let mut ended: Vec<(SystemTime, PathBuf)> = Vec::new();
+    for path in std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()) {
+        let Ok(file) = File::open(&path) else { continue };
+        if flock(&file, FlockOperation::NonBlockingLockShared).is_err() {
+            continue;
+        }
+        let changed = file.metadata().and_then(|m| m.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
+        ended.push((changed, path));
+    }
+    ended.sort_by(|a, b| b.cmp(a));
+    let old = |changed: &SystemTime| changed.elapsed().is_ok_and(|age| age > KEPT);
+    for (at, (changed, path)) in ended.iter().enumerate() {
+        if at >= ENDED_MAX || old(changed) {
+            std::fs::remove_file(path).ok();
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! Requests and their answers.
+
+use super::guard::{Token, is_own_host};
+use super::subject::{Live, Order, Subject, TapAsk, TapSide};
+use crate::explain::{RunState, words};
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post, put};
+use axum::{Json, Router};
+use serde::Deserialize;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval};
+
+/// How often the stream of events says how things are.
+const EVENT_EVERY: Duration = Duration::from_secs(1);
+
+/// Most dead letters that are shown.
+const DEAD_MAX: usize = 200;
+
+/// Longest body of an order, in bytes.
+const BODY_MAX: usize = 4096;
+
+const PROMETHEUS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// What a handler gets.
+#[derive(Clone)]
+struct Asked {
+    subject: Arc<dyn Subject>,
+    token: Token,
+    /// The name that was listened on.
+    own_host: Arc<str>,
+}
+
+/// Answers on `listener` until the runtime ends.
+pub async fn serve(listener: TcpListener, own_host: &str, token: Token, subject: Arc<dyn Subject>) {
+    let asked = Asked { subject, token, own_host: own_host.into() };
+    if let Err(error) = axum::serve(listener, router(asked)).await {
+        tracing::warn!(%error, "the admin address does not answer any more");
+    }
+}
+
+fn router(asked: Asked) -> Router {
+    let orders = Router::new()
+        .route("/api/v1/stages/{stage}/pause", post(pause))
+        .route("/api/v1/stages/{stage}/resume", post(resume))
+        .route("/api/v1/drain", post(drain))
+        .route("/api/v1/log", put(log).post(log))
+        .route("/api/v1/tap/{stage}", get(tap))
+        .layer(middleware::from_fn_with_state(asked.clone(), needs_token));
+    Router::new()
+        .route("/", get(page))
+        .route("/livez", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .route(
+            "/api/v1/status",
+            get(|State(asked): State<Asked>| async move { Json(asked.subject.snapshot()) }),
+        )
+        .route(
+            "/api/v1/why",
+            get(|State(asked): State<Asked>| async move { Json(asked.subject.explanation()) }),
+        )
+        .route(
+            "/api/v1/pipeline",
+            get(|State(asked): State<Asked>| async move { Json(asked.subject.graph()) }),
+        )
+        .route(
+            "/api/v1/history",
+            get(|State(asked): State<Asked>| async move { Json(asked.subject.history()) }),
+        )
+        .route(
+            "/api/v1/dead",
+            get(|State(asked): State<Asked>| async move { Json(asked.subject.dead_letters(DEAD_MAX)) }),
+        )
+        .route("/api/v1/events", get(events))
+        .merge(orders)
+        .fallback(|| async {
+            (StatusCode::NOT_FOUND, "no such path; / is the page, /api/v1/status the state\n")
+        })
+        .layer(middleware::from_fn_with_state(asked.clone(), own_host_only))
+        .with_state(asked)
+}
+
+async fn own_host_only(State(asked): State<Asked>, request: Request, next: Next) -> Response {
+    if !is_own_host(request.headers(), &asked.own_host) {
+        let why = "this name is not known here: use the address that the worker printed\n";
+        return (StatusCode::MISDIRECTED_REQUEST, why).into_response();
+    }
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    for (name, value) in [
+        ("x-content-type-options", "nosniff"),
+        ("x-frame-options", "DENY"),
+        ("referrer-policy", "no-referrer"),
+        ("cache-control", "no-store"),
+        (
+            "content-security-policy",
+            "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:",
+        ),
+    ] {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+    response
+}
+
+async fn needs_token(
+    State(asked): State<Asked>,
+    headers: HeaderMap,
+    request: Request,
+    next: Next,
+) -> Response {
+    if asked.token.is_in(&headers) {
+        return next.run(request).await;
+    }
+    let why = "this needs \"Authorization: Bearer TOKEN\"; worker status shows where the token is\n";
+    (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], why).into_response()
+}
+
+/// The live page.
+async fn page() -> Response {
+    ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], include_str!("page.html")).into_response()
+}
+
+/// Ready: nothing is in the way of work that waits.
+async fn ready(State(asked): State<Asked>) -> Response {
+    let snapshot = asked.subject.snapshot();
+    if snapshot.state == RunState::Failed {
+        let why = snapshot.end.and_then(|end| end.why).unwrap_or_default();
+        return (StatusCode::SERVICE_UNAVAILABLE, format!("failed: {}\n", words::foreign(&why)))
+            .into_response();
+    }
+    let mut explanation = asked.subject.explanation();
+    explanation.chains.retain(|chain| chain.stalled);
+    if explanation.chains.is_empty() {
+        return "ready\n".into_response();
+    }
+    (explanation.limit, explanation.notes) = (None, Vec::new());
+    (StatusCode::SERVICE_UNAVAILABLE, words::explanation(&explanation, 8)).into_response()
+}
+
+async fn metrics(State(asked): State<Asked>) -> Response {
+    ([(header::CONTENT_TYPE, PROMETHEUS)], asked.subject.metrics()).into_response()
+}
+
+/// The state once a second, and at once when the run ends.
+async fn events(State(asked): State<Asked>) -> Response {
+    let (sender, receiver) = mpsc::channel::<Result<Event, Infallible>>(2);
+    tokio::spawn(async move {
+        let mut tick = interval(EVENT_EVERY);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut news = asked.subject.news();
+        loop {
+            tick.tick().await;
+            // Nobody has looked since: whoever listens hears that the worker is there by the keep-alive.
+            let live = Live { status: asked.subject.snapshot(), why: asked.subject.explanation() };
+            let ended = live.status.end.is_some();
+            let Ok(event) = Event::default().event("status").json_data(&live) else { return };
+            if sender.send(Ok(event)).await.is_err() || ended {
+                return;
+            }
+            news.mark_unchanged();
+        }
+    });
+    let stream = futures_like(receiver);
+    Sse::new(stream).keep_alive(KeepAlive::default()).into_response()
+}
+
+fn futures_like<T: Send + 'static>(receiver: mpsc::Receiver<T>) -> tokio_stream::wrappers::ReceiverStream<T> {
+    tokio_stream::wrappers::ReceiverStream::new(receiver)
+}
+
+#[derive(Debug, Deserialize)]
+struct TapQuery {
+    #[serde(default = "out")]
+    side: TapSide,
+    key: Option<String>,
+    limit: Option<u64>,
+}
+
+fn out() -> TapSide {
+    TapSide::Out
+}
+
+async fn tap(
+    State(asked): State<Asked>,
+    Path(stage): Path<String>,
+    Query(query): Query<TapQuery>,
+) -> Response {
+    let ask = TapAsk { stage, side: query.side, key: query.key };
+    let mut records = match asked.subject.tap(ask) {
+        Ok(records) => records,
+        Err(why) => return (StatusCode::NOT_FOUND, format!("{why}\n")).into_response(),
+    };
+    let mut left = query.limit.unwrap_or(u64::MAX);
+    let (sender, lines) = mpsc::channel::<Result<Bytes, Infallible>>(64);
+    tokio::spawn(async move {
+        while left > 0 {
+            let tapped = tokio::select! {
+                tapped = records.recv() => tapped,
+                () = sender.closed() => return,
+            };
+            let Some(tapped) = tapped else { return };
+            if matches!(tapped, super::Tapped::Record { .. }) {
+                left -= 1;
+            }
+            let Ok(mut line) = serde_json::to_vec(&tapped) else { return };
+            line.push(b'\n');
+            if sender.send(Ok(line.into())).await.is_err() {
+                return;
+            }
+        }
+    });
+    ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(futures_like(lines))).into_response()
+}
+
+async fn pause(State(asked): State<Asked>, Path(stage): Path<String>) -> Response {
+    ordered(&asked, Order::Pause(stage))
+}
+
+async fn resume(State(asked): State<Asked>, Path(stage): Path<String>) -> Response {
+    ordered(&asked, Order::Resume(stage))
+}
+
+async fn drain(State(asked): State<Asked>) -> Response {
+    ordered(&asked, Order::Drain)
+}
+
+async fn log(State(asked): State<Asked>, body: Bytes) -> Response {
+    match std::str::from_utf8(&body) {
+        Ok(filter) if body.len() <= BODY_MAX => ordered(&asked, Order::Log(filter.trim().to_owned())),
+        Ok(_) | Err(_) => {
+            (StatusCode::BAD_REQUEST, "the body is a log filter, such as info\n").into_response()
+        }
+    }
+}
+
+fn ordered(asked: &Asked, order: Order) -> Response {
+    match asked.subject.order(order) {
+        Ok(changed) => Json(changed).into_response(),
+        Err(why) => (StatusCode::BAD_REQUEST, format!("{why}\n")).into_response(),
+    }
+}

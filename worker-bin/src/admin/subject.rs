@@ -1,0 +1,158 @@
+//! What the admin address tells of, behind a trait: a running engine, or a stand-in of a test.
+
+use crate::explain::{Explanation, History, Snapshot, Stage};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, watch};
+
+/// A running worker, as its admin address needs it. Nothing here blocks for long.
+pub trait Subject: Send + Sync + 'static {
+    /// The node now.
+    fn snapshot(&self) -> Snapshot;
+
+    /// Why its work waits now.
+    fn explanation(&self) -> Explanation;
+
+    /// What it did over time.
+    fn history(&self) -> History;
+
+    /// The graph, all nodes included.
+    fn graph(&self) -> Graph;
+
+    /// Metrics as Prometheus text.
+    fn metrics(&self) -> String;
+
+    /// The last dead letters of this life, the newest last, at most `max`.
+    fn dead_letters(&self, max: usize) -> Vec<DeadLine>;
+
+    /// Changes whenever the node was looked at.
+    fn news(&self) -> watch::Receiver<u64>;
+
+    /// Does what a user orders.
+    ///
+    /// # Errors
+    /// Why it cannot be done, for people.
+    fn order(&self, order: Order) -> Result<Changed, String>;
+
+    /// Begins to show passing records; dropping the receiver ends it.
+    ///
+    /// # Errors
+    /// There is no such stage here.
+    fn tap(&self, ask: TapAsk) -> Result<mpsc::Receiver<Tapped>, String>;
+}
+
+/// What a user may order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Hold the tasks of a stage on this node up.
+    Pause(String),
+    /// Let them go on.
+    Resume(String),
+    /// Stop in good order.
+    Drain,
+    /// Log by another filter.
+    Log(String),
+}
+
+/// What an order did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changed {
+    /// In words.
+    pub did: String,
+    /// Tasks it concerns.
+    pub tasks: Vec<String>,
+}
+
+/// The pipeline as a graph: the answer of `/api/v1/pipeline`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Graph {
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// The node that answers.
+    pub node: String,
+    /// All nodes.
+    pub nodes: Vec<String>,
+    /// Sources, stages and sinks, in the order of the pipeline.
+    pub stages: Vec<Stage>,
+    /// All tasks.
+    pub tasks: Vec<GraphTask>,
+    /// All links, as the names of sending and receiving task.
+    pub links: Vec<(String, String)>,
+}
+
+/// A task of the graph.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GraphTask {
+    /// `stage/partition`.
+    pub name: String,
+    /// Its stage.
+    pub stage: String,
+    /// Where it runs.
+    pub node: String,
+}
+
+/// One event of the stream, once a second.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Live {
+    /// The node now.
+    pub status: Snapshot,
+    /// Why its work waits.
+    pub why: Explanation,
+}
+
+/// A dead letter without its record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLine {
+    /// When, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// The task that put it aside.
+    pub task: String,
+    /// Why, in one line.
+    pub reason: String,
+    /// Attempts.
+    pub attempts: u32,
+    /// Length of the record, in bytes.
+    pub record_bytes: u64,
+}
+
+/// Which side of a stage is tapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TapSide {
+    /// What its tasks take.
+    In,
+    /// What its tasks give.
+    Out,
+}
+
+/// Which records are to be shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TapAsk {
+    /// Of which stage.
+    pub stage: String,
+    /// On which side.
+    pub side: TapSide,
+    /// Only those with this key.
+    pub key: Option<String>,
+}
+
+/// A record that passed, or what was left out because the reader was too slow.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tapped {
+    /// A record.
+    Record {
+        /// The task.
+        task: String,
+        /// Its text, without its terminator; `None` if it is not UTF-8.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        record: Option<String>,
+        /// Its bytes in base64, if it is not UTF-8.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        record_b64: Option<String>,
+    },
+    /// So many records were left out: a tap never slows what it looks at.
+    Skipped {
+        /// How many.
+        records: u64,
+    },
+}

@@ -1,0 +1,1 @@
+//! The admin address, asked by the client.

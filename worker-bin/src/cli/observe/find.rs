@@ -1,0 +1,208 @@
+//! Which workers a command means, and what they say.
+
+use super::args::TargetArgs;
+use super::{FAILED, Failure, WRONG};
+use crate::admin::Token;
+use crate::admin::client::Client;
+use crate::admin::registry::{self, Found};
+use crate::explain::{Snapshot, words};
+use crate::pipeline::Cluster;
+use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
+
+/// One worker to ask.
+#[derive(Clone, Debug)]
+pub(super) struct Instance {
+    pub(super) node: String,
+    pub(super) client: Client,
+}
+
+/// The workers that are meant.
+#[derive(Clone, Debug)]
+pub(super) enum Target {
+    /// They run.
+    Running {
+        instances: Vec<Instance>,
+        /// What is to be said of those that cannot be asked.
+        notes: Vec<String>,
+    },
+    /// None runs; this is what the last ones said when they ended.
+    Ended(Vec<Snapshot>),
+}
+
+/// What was heard of the workers.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Heard {
+    pub(super) snapshots: Vec<Snapshot>,
+    pub(super) notes: Vec<String>,
+}
+
+/// Finds the workers that `args` mean.
+pub(super) fn find(args: &TargetArgs) -> Result<Target, Failure> {
+    if let Some(address) = &args.admin {
+        let client = Client::new(address, token_of(address));
+        return Ok(running(vec![Instance { node: address.clone(), client }], Vec::new()));
+    }
+    match &args.cluster {
+        Some(file) => {
+            let cluster = Cluster::load(file).map_err(|error| {
+                Failure::new(
+                    WRONG,
+                    error.render(std::io::stderr().is_terminal()).trim_start_matches("error: ").to_owned(),
+                )
+            })?;
+            Ok(of_cluster(&cluster))
+        }
+        None => of_this_machine(args.pipeline.as_deref()),
+    }
+}
+
+/// Asks all at once for their state.
+pub(super) async fn ask(target: &Target) -> Heard {
+    match target {
+        Target::Ended(snapshots) => Heard { snapshots: snapshots.clone(), notes: Vec::new() },
+        Target::Running { instances, notes } => {
+            let asked: Vec<_> = instances
+                .iter()
+                .map(|instance| {
+                    let instance = instance.clone();
+                    tokio::spawn(async move {
+                        (instance.client.get::<Snapshot>("/api/v1/status").await, instance.node)
+                    })
+                })
+                .collect();
+            let mut heard = Heard { snapshots: Vec::new(), notes: notes.clone() };
+            for answer in asked {
+                match answer.await {
+                    Ok((Ok(snapshot), _)) => heard.snapshots.push(snapshot),
+                    Ok((Err(error), node)) => heard.notes.push(format!("node {node} was not heard: {error}")),
+                    Err(error) => heard.notes.push(error.to_string()),
+                }
+            }
+            heard
+        }
+    }
+}
+
+/// The token of a worker of this machine with that admin address, else of the environment.
+fn token_of(address: &str) -> Option<Token> {
+    let here = registry::list().unwrap_or_default();
+    let found = here.iter().find(|f| f.alive && f.entry.admin.as_deref() == Some(address));
+    let from_env = || std::env::var("WORKER_ADMIN_TOKEN").ok().map(|text| Token::from_text(&text));
+    from_env().or_else(|| found.map(|f| f.entry.token()))
+}
+
+fn running(instances: Vec<Instance>, notes: Vec<String>) -> Target {
+    Target::Running { instances, notes }
+}
+
+fn instance(found: &Found) -> Option<Instance> {
+    let address = found.entry.admin.as_ref()?;
+    Some(Instance { node: found.entry.node.clone(), client: Client::new(address, Some(found.entry.token())) })
+}
+
+fn of_cluster(cluster: &Cluster) -> Target {
+    let here = registry::list().unwrap_or_default();
+    let (mut instances, mut notes) = (Vec::new(), Vec::new());
+    for node in cluster.nodes() {
+        let local = here.iter().find(|f| f.alive && f.entry.node == node.name);
+        match (&node.admin, local) {
+            (Some(address), _) => {
+                let client = Client::new(address, token_of(address));
+                instances.push(Instance { node: node.name.clone(), client });
+            }
+            (None, Some(found)) => instances.extend(instance(found)),
+            (None, None) => notes.push(format!(
+                "node {} was not asked: the cluster file gives it no admin = \"HOST:PORT\", and it does not run on this machine",
+                node.name
+            )),
+        }
+    }
+    running(instances, notes)
+}
+
+fn of_this_machine(pipeline: Option<&str>) -> Result<Target, Failure> {
+    let found = registry::list().map_err(|error| {
+        Failure::new(
+            FAILED,
+            format!("cannot read the runtime directory {}: {error}", registry::dir().display()),
+        )
+    })?;
+    let wanted: Vec<_> =
+        found.iter().filter(|f| pipeline.is_none_or(|name| f.entry.pipeline == name)).collect();
+    let alive: Vec<_> = wanted.iter().copied().filter(|f| f.alive).collect();
+    if alive.is_empty() {
+        return ended(&wanted, pipeline);
+    }
+    let mut groups: BTreeMap<(&str, usize), Vec<&Found>> = BTreeMap::new();
+    for found in alive {
+        // Two runs of one name at once are two groups: nodes of one run have different names.
+        let mut copy = 0;
+        let name = found.entry.pipeline.as_str();
+        while groups
+            .get(&(name, copy))
+            .is_some_and(|group| group.iter().any(|f| f.entry.node == found.entry.node))
+        {
+            copy += 1;
+        }
+        groups.entry((name, copy)).or_default().push(found);
+    }
+    if groups.len() > 1 {
+        let lines: Vec<_> = groups.values().flatten().map(|found| line(found)).collect();
+        let why = format!(
+            "several workers run here; choose with --pipeline NAME or --admin ADDR:\n  {}",
+            lines.join("\n  ")
+        );
+        return Err(Failure::new(WRONG, why));
+    }
+    let group: Vec<_> = groups.into_values().flatten().collect();
+    let instances: Vec<_> = group.iter().filter_map(|found| instance(found)).collect();
+    if instances.is_empty() {
+        let why = format!("{} runs with --admin none, so it cannot be asked", line(group[0]));
+        return Err(Failure::new(FAILED, why));
+    }
+    Ok(running(instances, Vec::new()))
+}
+
+/// What the last run said when it ended.
+fn ended(wanted: &[&Found], pipeline: Option<&str>) -> Result<Target, Failure> {
+    let Some(last) = wanted.first() else {
+        let named = pipeline.map_or_else(String::new, |name| format!(" of pipeline {name}"));
+        let why = format!(
+            "no worker{named} runs here as this user (looked in {}); start one with worker run, or name another's --admin HOST:PORT",
+            registry::dir().display()
+        );
+        return Err(Failure::new(FAILED, why));
+    };
+    let name = &last.entry.pipeline;
+    let mut last_by_node: BTreeMap<&str, &Found> = BTreeMap::new();
+    for found in wanted.iter().filter(|f| f.entry.pipeline == *name) {
+        last_by_node.entry(&found.entry.node).or_insert(found);
+    }
+    let snapshots: Vec<_> = last_by_node.values().filter_map(|f| f.entry.last.as_deref().cloned()).collect();
+    if snapshots.is_empty() {
+        let why = format!(
+            "the last worker here, {}, ended without a word: it was killed, or its machine lost power. Started again with the same \
+             --state it goes on where it was",
+            line(last)
+        );
+        return Err(Failure::new(FAILED, why));
+    }
+    Ok(Target::Ended(snapshots))
+}
+
+/// One worker in a line.
+pub(super) fn line(found: &Found) -> String {
+    let entry = &found.entry;
+    let admin =
+        entry.admin.as_ref().map_or_else(|| "no admin address".to_owned(), |at| format!("http://{at}/"));
+    let state = match (&entry.last, found.alive) {
+        (Some(last), false) => match last.end.as_ref().and_then(|end| end.why.as_ref()) {
+            Some(why) => format!("ended: {}", words::foreign(why)),
+            None => "ended".to_owned(),
+        },
+        (None, false) => "died".to_owned(),
+        (_, true) => "runs".to_owned(),
+    };
+    format!("{} node {} pid {} {admin} {state}", entry.pipeline, entry.node, entry.pid)
+}

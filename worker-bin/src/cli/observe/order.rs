@@ -1,0 +1,33 @@
+//! `worker pause` and `worker resume`.
+
+use super::args::OrderArgs;
+use super::find::{Target, find};
+use super::{FAILED, Failure};
+use crate::admin::Changed;
+use crate::cli::print;
+use crate::explain::words;
+use std::process::ExitCode;
+
+/// Gives the order to every node that is meant; those without a task of the stage do not count.
+pub(super) async fn pause(args: &OrderArgs, paused: bool) -> Result<ExitCode, Failure> {
+    let Target::Running { instances, notes } = find(&args.target)? else {
+        return Err(Failure::new(FAILED, "no worker runs here as this user any more"));
+    };
+    let word = if paused { "pause" } else { "resume" };
+    let path = format!("/api/v1/stages/{}/{word}", args.stage);
+    let (mut did, mut errors) = (Vec::new(), notes);
+    for instance in &instances {
+        match instance.client.post::<Changed>(&path, String::new()).await {
+            Ok(changed) => {
+                did.push(format!("node {}: {} ({})\n", instance.node, changed.did, changed.tasks.join(", ")))
+            }
+            Err(error) => {
+                errors.push(format!("node {}: {}", instance.node, words::foreign(&error.to_string())))
+            }
+        }
+    }
+    if did.is_empty() {
+        return Err(Failure::new(FAILED, errors.join("\n")));
+    }
+    Ok(print(&did.concat()))
+}

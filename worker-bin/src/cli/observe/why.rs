@@ -1,0 +1,76 @@
+//! `worker why`: what work waits for, down to the root.
+
+use super::Failure;
+use super::args::WhyArgs;
+use super::find::{Heard, Target, ask, find};
+use crate::cli::print;
+use crate::explain::{Explanation, RunState, Snapshot, explain, words};
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Something is stalled, or the run has failed.
+const STALLED: u8 = 3;
+
+/// How many tasks are named that wait for one root.
+const TASKS_NAMED: usize = 6;
+
+pub(super) async fn why(args: &WhyArgs) -> Result<ExitCode, Failure> {
+    let target = find(&args.target)?;
+    loop {
+        let heard = ask(&target).await;
+        if heard.snapshots.is_empty() {
+            let why =
+                if heard.notes.is_empty() { "no worker answers".to_owned() } else { heard.notes.join("\n") };
+            return Err(Failure::new(super::FAILED, why));
+        }
+        let explanation = joined(&heard);
+        let text = if args.json {
+            serde_json::to_string_pretty(&explanation).unwrap_or_default() + "\n"
+        } else {
+            said(&target, &heard.snapshots, &explanation)
+        };
+        print(&text);
+        let failed = heard.snapshots.iter().any(|s| s.state == RunState::Failed);
+        let over = matches!(target, Target::Ended(_)) || heard.snapshots.iter().all(|s| s.end.is_some());
+        if !args.watch || over {
+            let bad = failed || explanation.is_stalled();
+            return Ok(if bad { ExitCode::from(STALLED) } else { ExitCode::SUCCESS });
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        print("\n");
+    }
+}
+
+/// The chains of all nodes, joined, and what could not be heard.
+pub(super) fn joined(heard: &Heard) -> Explanation {
+    let mut explanation = explain(&heard.snapshots);
+    explanation.notes.extend(heard.notes.iter().map(|note| words::foreign(note)));
+    explanation
+}
+
+fn said(target: &Target, snapshots: &[Snapshot], explanation: &Explanation) -> String {
+    let mut text = String::new();
+    if matches!(target, Target::Ended(_)) {
+        for snapshot in snapshots {
+            let how = match snapshot.state {
+                RunState::Done => "finished",
+                RunState::Failed => "failed",
+                RunState::Running | RunState::Draining | RunState::Stopped => "stopped",
+            };
+            let ago = snapshot.end.as_ref().map_or(0.0, |end| age_s(end.at_ms));
+            text.push_str(&format!(
+                "{} on node {} {how} {} ago, after {}; as it was then:\n",
+                snapshot.pipeline,
+                snapshot.node,
+                words::duration(ago),
+                words::duration(snapshot.uptime_s)
+            ));
+        }
+    }
+    text + &words::explanation(explanation, TASKS_NAMED)
+}
+
+fn age_s(at_ms: u64) -> f64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    now.saturating_sub(Duration::from_millis(at_ms)).as_secs_f64()
+}

@@ -1,0 +1,306 @@
+//! From each wait to its root: a wait for a task goes on with what that task waits for, on whatever node it runs.
+
+use super::model::{Kind, Snapshot, Task, Wait, WaitClass, WaitKind, Why};
+use super::words;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Pipelines are acyclic, so no chain is longer than the pipeline; a peer may say anything.
+const STEPS_MAX: usize = 64;
+
+/// How busy the busiest stage must be to be called what limits the throughput.
+const BUSY_LIMIT: f64 = 0.5;
+
+/// Why work waits, or what limits it: the answer of `/api/v1/why`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// For each task that has work and has not moved, what it waits for, down to the root; the longest first.
+    pub chains: Vec<Chain>,
+    /// What limits the throughput, if something does.
+    pub limit: Option<Limit>,
+    /// What else is to be said: nodes that do not answer, dead letters, losses, ends.
+    pub notes: Vec<String>,
+}
+
+/// What one task waits for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Chain {
+    /// The task.
+    pub task: String,
+    /// The node it runs on.
+    pub node: String,
+    /// How long it has been so.
+    pub for_s: f64,
+    /// Something is in the way; else what is waited for is working, or there is nothing to do.
+    pub stalled: bool,
+    /// From the nearest cause to the root; not empty.
+    pub steps: Vec<Step>,
+    /// What names the root, the same for all chains that end there.
+    pub root: String,
+    /// What to do about it.
+    pub advice: Option<String>,
+    /// Sources that give nothing because of it.
+    pub sources_paused: Vec<String>,
+}
+
+/// One cause of a chain.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// The task that waits.
+    pub task: String,
+    /// The node it runs on.
+    pub node: String,
+    /// For what.
+    pub wait: Wait,
+}
+
+/// What limits the throughput.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Limit {
+    /// A stage, source or sink.
+    pub stage: String,
+    /// What it is busy with.
+    pub kind: WaitKind,
+    /// How much of the time, from 0 to 1.
+    pub busy: f64,
+}
+
+/// Where each task is, among the snapshots at hand.
+struct Index<'a> {
+    tasks: BTreeMap<&'a str, (&'a str, &'a Task)>,
+}
+
+/// Follows every wait to its root. Several snapshots of one pipeline's nodes are joined; of what is on other nodes, nothing is known.
+#[must_use]
+pub fn explain(snapshots: &[Snapshot]) -> Explanation {
+    let index = Index::of(snapshots);
+    let mut chains: Vec<Chain> = Vec::new();
+    for (node, task) in index.tasks.values() {
+        chains.extend(index.chain(node, task));
+    }
+    chains.sort_by(|a, b| b.stalled.cmp(&a.stalled).then(b.for_s.total_cmp(&a.for_s)));
+    pause_sources(&index, snapshots, &mut chains);
+    Explanation { chains, limit: limit(snapshots), notes: notes(snapshots) }
+}
+
+/// Marks the waits at whose root something is in the way, for longer than `stall_after_s`.
+pub(super) fn mark_stalls(snapshot: &mut Snapshot) {
+    let marks: Vec<Vec<bool>> = {
+        let one = std::slice::from_ref(&*snapshot);
+        let index = Index::of(one);
+        let stalled = |task: &Task, wait: &Wait| {
+            wait.for_s >= snapshot.stall_after_s && index.root_class(task, wait) == WaitClass::Blocked
+        };
+        snapshot
+            .tasks
+            .iter()
+            .map(|task| task.waits.iter().map(|wait| stalled(task, wait)).collect())
+            .collect()
+    };
+    for (task, marks) in snapshot.tasks.iter_mut().zip(marks) {
+        for (wait, stalled) in task.waits.iter_mut().zip(marks) {
+            wait.stalled = stalled;
+        }
+    }
+}
+
+impl Explanation {
+    /// Chains with one root together, in the order of the chains.
+    #[must_use]
+    pub fn groups(&self) -> Vec<Vec<&Chain>> {
+        let mut groups: Vec<Vec<&Chain>> = Vec::new();
+        for chain in &self.chains {
+            match groups.iter_mut().find(|group| group[0].root == chain.root) {
+                Some(group) => group.push(chain),
+                None => groups.push(vec![chain]),
+            }
+        }
+        // Of several chains to one root the one that says most stands first.
+        for group in &mut groups {
+            group.sort_by_key(|chain| (!chain.stalled, chain.steps.len()));
+        }
+        groups
+    }
+
+    /// Whether something is in the way of work.
+    #[must_use]
+    pub fn is_stalled(&self) -> bool {
+        self.chains.iter().any(|chain| chain.stalled)
+    }
+}
+
+impl<'a> Index<'a> {
+    fn of(snapshots: &'a [Snapshot]) -> Self {
+        let tasks = snapshots
+            .iter()
+            .flat_map(|s| s.tasks.iter().map(|t| (t.name.as_str(), (s.node.as_str(), t))))
+            .collect();
+        Self { tasks }
+    }
+
+    /// The chain of the task's most telling wait that is old enough, if there is one.
+    fn chain(&self, node: &str, task: &Task) -> Option<Chain> {
+        let wait = self.telling(task)?;
+        let mut steps = vec![Step { task: task.name.clone(), node: node.to_owned(), wait: wait.clone() }];
+        let mut seen = BTreeSet::from([task.name.as_str()]);
+        let mut at = wait;
+        while steps.len() < STEPS_MAX
+            && let Some((node, task)) = self.next(at)
+            && seen.insert(&task.name)
+            && let Some(next) = self.nearest(task)
+        {
+            steps.push(Step { task: task.name.clone(), node: node.to_owned(), wait: next.clone() });
+            at = next;
+        }
+        let last = steps.last()?;
+        let root = root_name(last);
+        let (for_s, stalled) = (wait.for_s, wait.stalled);
+        Some(Chain {
+            task: task.name.clone(),
+            node: node.to_owned(),
+            for_s,
+            stalled: stalled && last.wait.why.kind().class() == WaitClass::Blocked,
+            root,
+            advice: words::advice(&last.wait),
+            steps,
+            sources_paused: Vec::new(),
+        })
+    }
+
+    /// The task that is waited for, where it is known and may itself wait.
+    fn next(&self, wait: &Wait) -> Option<(&'a str, &'a Task)> {
+        match wait.why {
+            // Nobody there, or nothing heard of it: this is the root, whatever it says of itself.
+            Why::PeerDown { .. } | Why::UpstreamDown {} => None,
+            _ => self.tasks.get(wait.on.as_deref()?).copied(),
+        }
+    }
+
+    /// What a task at the other end of a wait waits for itself.
+    fn nearest(&self, task: &'a Task) -> Option<&'a Wait> {
+        let rank = |wait: &&Wait| (wait.why.kind().class() != WaitClass::Blocked, !wait.stalled);
+        task.waits.iter().min_by_key(rank)
+    }
+
+    /// The wait to tell of a task: a stalled one first, else the oldest that has lasted and is no mere lack of work.
+    fn telling(&self, task: &'a Task) -> Option<&'a Wait> {
+        let stalled = task.waits.iter().filter(|w| w.stalled);
+        if let Some(wait) = stalled.max_by(|a, b| a.for_s.total_cmp(&b.for_s)) {
+            return Some(wait);
+        }
+        let lasting = |w: &&Wait| {
+            w.for_s >= LASTING_S && !matches!(w.why.kind(), WaitKind::SourceIdle | WaitKind::Linger)
+        };
+        task.waits.iter().find(lasting)
+    }
+
+    /// What is at the end of a wait.
+    fn root_class(&self, task: &'a Task, wait: &'a Wait) -> WaitClass {
+        let mut at = wait;
+        let mut seen = BTreeSet::from([task.name.as_str()]);
+        while let Some((_, task)) = self.next(at) {
+            if !seen.insert(&task.name) {
+                break;
+            }
+            match self.nearest(task) {
+                Some(next) => at = next,
+                // It waits for nothing: it is at work, or about to be.
+                None => return WaitClass::Working,
+            }
+        }
+        at.why.kind().class()
+    }
+}
+
+/// How long a wait that is no stall lasts before it is worth a word, in seconds.
+const LASTING_S: f64 = 1.0;
+
+fn root_name(step: &Step) -> String {
+    let kind = step.wait.why.kind().name();
+    match (&step.wait.why, &step.wait.on_node) {
+        (Why::PeerDown { .. } | Why::UpstreamDown {}, Some(node)) => format!("node {node}"),
+        (Why::StorageFull {}, _) => format!("node {}: {kind}", step.node),
+        (Why::NoSlot { .. }, _) => format!("node {}: {kind}", step.node),
+        _ => match &step.wait.on {
+            Some(on) => format!("{on}: {kind}"),
+            None => format!("{}: {kind}", step.task),
+        },
+    }
+}
+
+/// Notes at each chain which sources wait because of it: those that are blocked and lead to its first task.
+fn pause_sources(index: &Index<'_>, snapshots: &[Snapshot], chains: &mut [Chain]) {
+    let sources: BTreeSet<&str> = snapshots
+        .iter()
+        .flat_map(|s| {
+            s.stages.iter().filter(|stage| stage.kind == Kind::Source).map(|stage| stage.name.as_str())
+        })
+        .collect();
+    let paused: Vec<(String, String)> = chains
+        .iter()
+        .filter(|chain| chain.stalled && chain.steps.len() > 1)
+        .filter(|chain| {
+            index.tasks.get(chain.task.as_str()).is_some_and(|(_, t)| sources.contains(t.stage.as_str()))
+        })
+        .map(|chain| (chain.root.clone(), chain.task.clone()))
+        .collect();
+    for chain in chains {
+        let held = paused.iter().filter(|(root, task)| *root == chain.root && *task != chain.task);
+        chain.sources_paused = held.map(|(_, task)| format!("source {task}")).collect();
+    }
+}
+
+/// The stage that is busiest, if one is busy for most of the time while records flow.
+fn limit(snapshots: &[Snapshot]) -> Option<Limit> {
+    let mut stages: BTreeMap<&str, (f64, f64, WaitKind, f64)> = BTreeMap::new();
+    for task in snapshots.iter().flat_map(|s| &s.tasks).filter(|t| !t.done) {
+        let kind = task.waits.first().map_or(WaitKind::ChildBusy, |w| w.why.kind());
+        let stage = stages.entry(&task.stage).or_insert((0.0, 0.0, kind, 0.0));
+        stage.0 += task.busy;
+        stage.1 += 1.0;
+        stage.3 += task.in_per_s + task.out_per_s;
+        if kind.class() == WaitClass::Working {
+            stage.2 = kind;
+        }
+    }
+    let flowing = stages.values().any(|stage| stage.3 > 0.0);
+    let busiest = stages
+        .into_iter()
+        .filter(|(_, (_, _, kind, _))| *kind != WaitKind::SourceIdle)
+        .map(|(name, (busy, count, kind, _))| (name, busy / count, kind))
+        .max_by(|a, b| a.1.total_cmp(&b.1))?;
+    if !flowing {
+        return None;
+    }
+    let (stage, busy, kind) = busiest;
+    if busy >= BUSY_LIMIT {
+        return Some(Limit { stage: stage.to_owned(), kind, busy });
+    }
+    let source = snapshots.iter().flat_map(|s| &s.stages).find(|stage| stage.kind == Kind::Source)?;
+    Some(Limit { stage: source.name.clone(), kind: WaitKind::SourceIdle, busy })
+}
+
+fn notes(snapshots: &[Snapshot]) -> Vec<String> {
+    let mut notes = Vec::new();
+    for snapshot in snapshots {
+        let node = &snapshot.node;
+        if let Some(why) = snapshot.end.as_ref().and_then(|end| end.why.as_ref()) {
+            notes.push(format!("node {node}: {}", words::foreign(why)));
+        }
+        if snapshot.lost_records > 0 {
+            let lost = words::records(snapshot.lost_records);
+            notes.push(format!("node {node}: at most {lost} were lost when other nodes' processes died"));
+        }
+        let dead: u64 = snapshot.tasks.iter().map(|task| task.dead_records).sum();
+        if dead > 0 {
+            notes.push(format!(
+                "node {node}: {} dead letters; worker dlq list shows why",
+                words::number(dead)
+            ));
+        }
+    }
+    notes
+}
+
+#[cfg(test)]
+mod tests;

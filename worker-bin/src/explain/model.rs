@@ -1,0 +1,455 @@
+//! One node at one moment, as JSON: the answer of `/api/v1/status`.
+//!
+//! Units stand last in the names. Fields are only ever added; [`SCHEMA`] grows when one changes its meaning.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Version of the documents below.
+pub(super) const SCHEMA: u32 = 1;
+
+/// One node of a pipeline, at one moment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// [`SCHEMA`] of who wrote it.
+    pub schema: u32,
+    /// Version of the worker.
+    pub version: String,
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// `memory` or `exactly-once`.
+    pub delivery: String,
+    /// This node's name.
+    pub node: String,
+    /// All nodes' names.
+    pub nodes: Vec<String>,
+    /// The process.
+    pub pid: u32,
+    /// When it was taken, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// When the run began, in milliseconds since 1970.
+    pub started_ms: u64,
+    /// How long the run has been going on.
+    pub uptime_s: f64,
+    /// How far the run is.
+    pub state: RunState,
+    /// Why it failed, or what the user asked for.
+    pub end: Option<End>,
+    /// For how long something must not move to count as stalled.
+    pub stall_after_s: f64,
+    /// Input read, in bytes; of a known whole, if that is known.
+    pub read_bytes: u64,
+    /// Size of all input, where it is known.
+    pub total_bytes: Option<u64>,
+    /// Sources, stages and sinks in the order of the pipeline, those of other nodes included.
+    pub stages: Vec<Stage>,
+    /// Tasks of this node.
+    pub tasks: Vec<Task>,
+    /// Links that begin on this node.
+    pub links: Vec<Link>,
+    /// Links that end on this node.
+    pub inbound: Vec<InLink>,
+    /// Nodes that this node sends to.
+    pub peers: Vec<Peer>,
+    /// Nodes that send to this node, and whether they are connected.
+    pub upstreams: BTreeMap<String, bool>,
+    /// What it takes of memory and disk.
+    pub memory: Memory,
+    /// Records that the deaths of other nodes' processes may have lost, at most.
+    pub lost_records: u64,
+    /// The right to run batch programs.
+    pub slots: Slots,
+    /// Where its admin address is, if it has one.
+    pub admin: Option<String>,
+}
+
+/// How far a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunState {
+    /// It works, or waits for work.
+    Running,
+    /// The user asked for an orderly stop.
+    Draining,
+    /// All is done.
+    Done,
+    /// The user stopped it.
+    Stopped,
+    /// The pipeline failed.
+    Failed,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct End {
+    /// When, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// Why, for people; nothing where all is done.
+    pub why: Option<String>,
+}
+
+/// What a stage is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Reads from outside.
+    Source,
+    /// A fresh program per batch.
+    Batch,
+    /// One program for all input, or a window of it.
+    Stream,
+    /// One program that answers each record.
+    Records,
+    /// Writes to the outside.
+    Sink,
+}
+
+/// A source, stage or sink of the pipeline.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stage {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub kind: Kind,
+    /// Where its records come from.
+    pub from: Vec<String>,
+    /// How many tasks it has, on all nodes.
+    pub partitions: u32,
+    /// The nodes its tasks run on.
+    pub nodes: Vec<String>,
+}
+
+/// A task of this node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Task {
+    /// `stage/partition`.
+    pub name: String,
+    /// Its stage.
+    pub stage: String,
+    /// Records taken (a source: read).
+    pub records_in: u64,
+    /// Bytes taken.
+    pub bytes_in: u64,
+    /// Records given on (a sink: written).
+    pub records_out: u64,
+    /// Bytes given on.
+    pub bytes_out: u64,
+    /// Records given to a program more than once, counted each time.
+    pub retried_records: u64,
+    /// Records put aside.
+    pub dead_records: u64,
+    /// Programs started.
+    pub programs: u64,
+    /// Records accepted and not processed.
+    pub queued_records: u64,
+    /// Records taken a second, over the last seconds.
+    pub in_per_s: f64,
+    /// Records given on a second, over the last seconds.
+    pub out_per_s: f64,
+    /// The share of the last seconds in which a program or a write of it was under way, from 0 to 1.
+    pub busy: f64,
+    /// Seconds in which a program or a write was under way, since the start.
+    pub busy_s: f64,
+    /// Seconds that it waited, by the nearest cause, since the start. Sampled.
+    pub blocked_s: BTreeMap<WaitKind, f64>,
+    /// How long it has not taken or given a record.
+    pub unmoved_s: f64,
+    /// The user holds it up.
+    pub paused: bool,
+    /// Its end is reached, and everything of it is finished.
+    pub done: bool,
+    /// What it waits for now; the first is the nearest.
+    pub waits: Vec<Wait>,
+}
+
+/// The sending end of a link.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Link {
+    /// The sending task.
+    pub from: String,
+    /// The receiving task.
+    pub to: String,
+    /// Where that runs.
+    pub to_node: String,
+    /// Tuples taken since the start.
+    pub records: u64,
+    /// Tuples acknowledged.
+    pub acknowledged_records: u64,
+    /// Tuples not acknowledged.
+    pub held_records: u64,
+    /// Bytes of them in memory.
+    pub memory_bytes: u64,
+    /// What may be held in memory.
+    pub memory_limit_bytes: u64,
+    /// Bytes of them on disk.
+    pub spilled_bytes: u64,
+    /// What may be on disk.
+    pub spill_limit_bytes: u64,
+    /// Tuples sent and not acknowledged.
+    pub in_flight_records: u64,
+    /// Tuples sent more than once, counted each time.
+    pub retried_records: u64,
+    /// Credit left, in bytes, while a receiver takes tuples.
+    pub credit_bytes: Option<u64>,
+    /// Tuples acknowledged a second, over the last seconds.
+    pub per_s: f64,
+    /// How long nothing was acknowledged while tuples were held.
+    pub unmoved_s: f64,
+}
+
+/// The receiving end of a link.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InLink {
+    /// The sending task.
+    pub from: String,
+    /// Where that runs.
+    pub from_node: String,
+    /// The receiving task.
+    pub to: String,
+    /// Tuples received.
+    pub records: u64,
+    /// Tuples that came again and were dropped.
+    pub duplicate_records: u64,
+    /// Tuples that wait to be taken.
+    pub queued_records: u64,
+    /// Cost of them.
+    pub queued_bytes: u64,
+    /// The end has come.
+    pub ended: bool,
+}
+
+/// A node that this one sends to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Peer {
+    /// Its name.
+    pub node: String,
+    /// It is connected and takes tuples.
+    pub up: bool,
+    /// Dials that failed since the last success.
+    pub failed_attempts: u32,
+    /// Why it is not connected: `not_yet`, `unreachable`, `refused`, `silent` or `lost`.
+    pub cause: Option<String>,
+    /// The last error, for people.
+    pub last_error: Option<String>,
+    /// How long it has not been connected.
+    pub down_s: Option<f64>,
+    /// The last round trip of a heartbeat.
+    pub round_trip_ms: Option<f64>,
+}
+
+/// Memory and disk of this node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Memory {
+    /// Records held in memory.
+    pub held_bytes: u64,
+    /// Records held on disk.
+    pub spilled_bytes: u64,
+    /// What the process takes of the machine's memory.
+    pub resident_bytes: u64,
+    /// The most it ever took.
+    pub resident_peak_bytes: u64,
+}
+
+/// Slots in use, and in all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Slots {
+    /// In use.
+    pub used: u64,
+    /// In all.
+    pub total: u64,
+}
+
+/// How long something took, as a distribution.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Latency {
+    /// How many were measured.
+    pub count: u64,
+    /// The middle, in milliseconds.
+    pub p50_ms: f64,
+    /// 99 % took at most so long, in milliseconds.
+    pub p99_ms: f64,
+    /// The longest, in milliseconds.
+    pub max_ms: f64,
+}
+
+/// One reason of a task to wait.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Wait {
+    /// How long it has been so without anything moving.
+    pub for_s: f64,
+    /// Nothing has moved for so long that it counts as a stall.
+    pub stalled: bool,
+    /// In words.
+    pub text: String,
+    /// The task that is waited for, if one is.
+    pub on: Option<String>,
+    /// The node that runs it.
+    pub on_node: Option<String>,
+    /// What it is.
+    #[serde(flatten)]
+    pub why: Why,
+}
+
+/// What kind of thing a wait is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitClass {
+    /// Something is in the way.
+    Blocked,
+    /// Work is being done: others wait for its end.
+    Working,
+    /// There is nothing to do.
+    Idle,
+}
+
+macro_rules! whys {
+    ($($(#[$doc:meta])* $name:ident $word:literal $class:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty),* $(,)? })*) => {
+        /// A reason to wait, with its figures: `kind` in JSON says which.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "kind", rename_all = "snake_case")]
+        pub enum Why {
+            $($(#[$doc])* $name { $($(#[$field_doc])* $field: $type),* },)*
+        }
+
+        /// Which reason, without its figures.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum WaitKind {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Why {
+            /// Which it is.
+            #[must_use]
+            pub fn kind(&self) -> WaitKind {
+                match self { $(Why::$name { .. } => WaitKind::$name,)* }
+            }
+        }
+
+        impl WaitKind {
+            /// All there are.
+            pub const ALL: &'static [WaitKind] = &[$(WaitKind::$name),*];
+
+            /// Its name in JSON and in metrics.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self { $(WaitKind::$name => $word,)* }
+            }
+
+            /// What kind of thing it is.
+            #[must_use]
+            pub fn class(self) -> WaitClass {
+                match self { $(WaitKind::$name => WaitClass::$class,)* }
+            }
+        }
+    };
+}
+
+whys! {
+    /// The peer that takes this link's tuples is not connected.
+    PeerDown "peer_down" Blocked {
+        /// `not_yet`, `unreachable`, `refused`, `silent` or `lost`.
+        cause: String,
+        /// What the last attempt said.
+        error: String,
+        /// Attempts failed.
+        attempts: u32,
+        /// When the next begins; nothing while one is under way.
+        next_in_s: Option<f64>,
+        /// Tuples held for it.
+        held_records: u64,
+        /// Bytes of them in memory.
+        memory_bytes: u64,
+        /// What may be held in memory.
+        memory_limit_bytes: u64,
+        /// Bytes of them on disk.
+        spilled_bytes: u64,
+    }
+    /// The peer that gives tuples has no connection to this node.
+    UpstreamDown "upstream_down" Blocked {}
+    /// The receiver has not opened the link yet.
+    NotOpen "not_open" Blocked { /// Tuples held for it.
+        held_records: u64 }
+    /// Everything was sent; the receiver has not acknowledged it.
+    Unacknowledged "unacknowledged" Blocked { /// Tuples held for it.
+        held_records: u64 }
+    /// The receiver takes no more for now.
+    NoCredit "no_credit" Blocked { /// Tuples held for it.
+        held_records: u64 }
+    /// All outputs are past their memory budget; this is the fullest.
+    OutboxFull "outbox_full" Blocked {
+        /// Held in memory.
+        memory_bytes: u64,
+        /// What may be.
+        memory_limit_bytes: u64,
+    }
+    /// An output is past what may be on disk.
+    SpillLimit "spill_limit" Blocked {
+        /// On disk.
+        spilled_bytes: u64,
+        /// What may be.
+        spill_limit_bytes: u64,
+    }
+    /// The disk that commits go to is full.
+    StorageFull "storage_full" Blocked {}
+    /// The disk that the task's output goes to is full.
+    DiskFull "disk_full" Blocked { /// Where, and what the system says.
+        error: String }
+    /// What it has done is not on stable storage yet.
+    Committing "committing" Working {
+        /// Commits that wait.
+        commits: u64,
+        /// What they hold in memory.
+        bytes: u64,
+    }
+    /// All slots are in use.
+    NoSlot "no_slot" Working {
+        /// Tasks before this one.
+        ahead: u64,
+        /// Slots of the node.
+        slots: u64,
+    }
+    /// A batch failed and is tried again.
+    Backoff "backoff" Blocked {
+        /// Attempts so far.
+        attempts: u32,
+        /// When the next begins.
+        next_in_s: f64,
+        /// Why the last failed, with exit status and the last word on standard error.
+        error: String,
+        /// Records in the batch.
+        records: u64,
+    }
+    /// Its program works.
+    ChildBusy "child_busy" Working {}
+    /// Its program has work and does nothing.
+    ChildRests "child_rests" Blocked {
+        /// Input it has not read.
+        unread_bytes: u64,
+        /// Its standard input is closed.
+        closed: bool,
+    }
+    /// Its program has read everything and printed nothing.
+    ChildBuffers "child_buffers" Idle { /// What it was given since it last printed.
+        fed_bytes: u64 }
+    /// A sink writes.
+    Writing "writing" Working {}
+    /// A stream's program does not take more for now.
+    ChildNotReading "child_not_reading" Working { /// On their way to it.
+        bytes: u64 }
+    /// A stream's program has printed nothing yet, and its input has not ended.
+    AwaitingEnd "awaiting_end" Idle { /// Records it was given.
+        fed_records: u64 }
+    /// The user holds it up.
+    Paused "paused" Blocked {}
+    /// Too many dead letters: the pipeline has failed.
+    DeadLimit "dead_limit" Blocked {
+        /// Records put aside.
+        dead_records: u64,
+        /// Records taken.
+        records: u64,
+    }
+    /// The source has nothing to give for now.
+    SourceIdle "source_idle" Idle {}
+    /// Records wait for more, to make a larger batch.
+    Linger "linger" Working {}
+}

@@ -1,0 +1,467 @@
+//! From samples of a node to snapshots: names, rates, how long nothing has moved, and when stalls begin and end.
+
+use super::chain::{self, Chain, explain};
+use super::history::{History, Point};
+use super::model::{
+    End, InLink, Kind, Link, Memory, Peer, RunState, SCHEMA, Slots, Snapshot, Stage, Task, WaitClass,
+    WaitKind,
+};
+use super::reasons::{Around, cause_name};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+use worker_core::Time;
+use worker_core::config::{Graph, Limits, NodeIx, TaskId};
+use worker_core::stall::Stall;
+use worker_core::status::{LinkStatus, Status, TaskStatus};
+
+/// Over how long rates are taken.
+const RATE_WINDOW: Duration = Duration::from_secs(5);
+
+/// How often a point of the history is made.
+const SECOND: Duration = Duration::from_secs(1);
+
+/// What does not change while a node runs.
+#[derive(Clone, Debug)]
+pub struct Outline {
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// `memory` or `exactly-once`.
+    pub delivery: String,
+    /// Names of all nodes.
+    pub nodes: Vec<String>,
+    /// Which of them this is.
+    pub me: NodeIx,
+    /// All tasks and links.
+    pub graph: Graph,
+    /// Sources, stages and sinks in the order of the pipeline.
+    pub stages: Vec<Stage>,
+    /// Budgets of every link.
+    pub limits: Limits,
+    /// When the run began, in milliseconds since 1970.
+    pub started_ms: u64,
+    /// For how long something must not move to count as stalled.
+    pub stall_after: Duration,
+    /// Where the admin address is, if there is one.
+    pub admin: Option<String>,
+}
+
+/// What is sampled of a node beside what its core says.
+#[derive(Clone, Debug, Default)]
+pub struct Sample {
+    /// Counters and queues.
+    pub status: Status,
+    /// Why work waits.
+    pub stalls: Vec<Stall>,
+    /// Input read, in bytes.
+    pub read_bytes: u64,
+    /// Size of all input, where it is known.
+    pub total_bytes: Option<u64>,
+    /// The last round trip of a heartbeat, by peer.
+    pub round_trips: BTreeMap<NodeIx, Duration>,
+    /// What the process takes of the machine's memory now, and took at most, in bytes.
+    pub resident_bytes: (u64, u64),
+}
+
+/// A stall that has begun or is over.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StallChange {
+    /// The root of the chain, which names the stall.
+    pub root: String,
+    /// The chain that says most; as it was last seen, when it is over.
+    pub chain: Chain,
+    /// How many tasks wait for that root.
+    pub tasks: usize,
+    /// How long it lasted; `None` when it begins.
+    pub lasted: Option<Duration>,
+}
+
+/// Watches one node.
+#[derive(Debug)]
+pub struct Observer {
+    outline: Outline,
+    tasks: BTreeMap<TaskId, TaskTrail>,
+    links: Vec<LinkTrail>,
+    history: History,
+    second: Option<(Time, BTreeMap<String, (u64, u64)>)>,
+    stalls: BTreeMap<String, Standing>,
+    last: Option<Time>,
+    latest: Option<Snapshot>,
+}
+
+/// A stall that goes on.
+#[derive(Debug)]
+struct Standing {
+    since: Time,
+    chain: Chain,
+}
+
+/// What a task was at the last samples.
+#[derive(Debug, Default)]
+struct TaskTrail {
+    /// Time, records in, records out, and seconds at work, at each sample of the last seconds.
+    samples: VecDeque<(Time, u64, u64, f64)>,
+    moved: (u64, Time),
+    busy_s: f64,
+    blocked_s: BTreeMap<WaitKind, f64>,
+}
+
+/// What a link was at the last samples.
+#[derive(Debug, Default)]
+struct LinkTrail {
+    samples: VecDeque<(Time, u64)>,
+    moved: (u64, Time),
+}
+
+impl Observer {
+    /// Watches a node from its start.
+    #[must_use]
+    pub fn new(outline: Outline) -> Self {
+        let links = outline.graph.links.iter().map(|_| LinkTrail::default()).collect();
+        Self {
+            outline,
+            tasks: BTreeMap::new(),
+            links,
+            history: History::default(),
+            second: None,
+            stalls: BTreeMap::new(),
+            last: None,
+            latest: None,
+        }
+    }
+
+    /// What does not change.
+    #[must_use]
+    pub fn outline(&self) -> &Outline {
+        &self.outline
+    }
+
+    /// What the run did over time.
+    #[must_use]
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// The last snapshot.
+    #[must_use]
+    pub fn latest(&self) -> Option<&Snapshot> {
+        self.latest.as_ref()
+    }
+
+    /// Takes a sample at `now`, which is `at_ms` milliseconds after 1970; gives the stalls that began or are over.
+    pub fn observe(&mut self, now: Time, at_ms: u64, sample: &Sample) -> Vec<StallChange> {
+        let elapsed = self.last.map_or(Duration::ZERO, |last| now.since(last));
+        self.last = Some(now);
+        self.follow_links(now, &sample.status);
+        let tasks = self.follow_tasks(now, elapsed, sample);
+        let links = sample.status.links.iter().map(|l| self.link(now, l)).collect();
+        let mut snapshot = self.snapshot(now, at_ms, sample);
+        (snapshot.tasks, snapshot.links) = (tasks, links);
+        chain::mark_stalls(&mut snapshot);
+        self.remember(now, &snapshot);
+        let changes = self.changes(now, &snapshot);
+        self.latest = Some(snapshot);
+        changes
+    }
+
+    /// The run is over: the last snapshot says so from now on.
+    pub fn ended(&mut self, state: RunState, end: End) {
+        if let Some(latest) = &mut self.latest {
+            latest.state = state;
+            latest.end = Some(end);
+        }
+    }
+
+    fn snapshot(&self, now: Time, at_ms: u64, sample: &Sample) -> Snapshot {
+        let (outline, status) = (&self.outline, &sample.status);
+        let state = if status.draining { RunState::Draining } else { RunState::Running };
+        Snapshot {
+            schema: SCHEMA,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pipeline: outline.pipeline.clone(),
+            delivery: outline.delivery.clone(),
+            node: self.node(outline.me),
+            nodes: outline.nodes.clone(),
+            pid: std::process::id(),
+            at_ms,
+            started_ms: outline.started_ms,
+            uptime_s: now.since(Time::ZERO).as_secs_f64(),
+            state,
+            end: None,
+            stall_after_s: outline.stall_after.as_secs_f64(),
+            read_bytes: sample.read_bytes,
+            total_bytes: sample.total_bytes,
+            stages: outline.stages.clone(),
+            tasks: Vec::new(),
+            links: Vec::new(),
+            inbound: status.inbound.iter().map(|l| self.in_link(l)).collect(),
+            peers: self.peers(now, sample),
+            upstreams: status.upstreams.iter().map(|u| (self.node(u.peer), u.up)).collect(),
+            memory: Memory {
+                held_bytes: status.memory_bytes,
+                spilled_bytes: status.stored_bytes,
+                resident_bytes: sample.resident_bytes.0,
+                resident_peak_bytes: sample.resident_bytes.1,
+            },
+            lost_records: status.lost,
+            slots: Slots { used: status.slots.0 as u64, total: status.slots.1 as u64 },
+            admin: outline.admin.clone(),
+        }
+    }
+
+    fn node(&self, node: NodeIx) -> String {
+        self.outline.nodes[usize::from(node.0)].clone()
+    }
+
+    fn task_name(&self, task: TaskId) -> &str {
+        &self.outline.graph.task(task).name
+    }
+
+    fn follow_links(&mut self, now: Time, status: &Status) {
+        for link in &status.links {
+            let trail = &mut self.links[link.link.0 as usize];
+            if link.held_records == 0 || trail.moved.0 != link.acknowledged {
+                trail.moved = (link.acknowledged, now);
+            }
+            trail.samples.push_back((now, link.acknowledged));
+            while trail.samples.len() > 2 && now.since(trail.samples[1].0) >= RATE_WINDOW {
+                trail.samples.pop_front();
+            }
+        }
+    }
+
+    fn follow_tasks(&mut self, now: Time, elapsed: Duration, sample: &Sample) -> Vec<Task> {
+        let mut stalls: BTreeMap<TaskId, &Stall> = sample.stalls.iter().map(|s| (s.task, s)).collect();
+        let mut tasks = Vec::new();
+        for status in &sample.status.tasks {
+            let stall = stalls.remove(&status.task);
+            let mut trail = self.tasks.remove(&status.task).unwrap_or_default();
+            let counters = &status.counters;
+            let moved = counters.records_in + counters.records_out + counters.dead;
+            if trail.moved.0 != moved || stall.is_none() {
+                trail.moved = (moved, now);
+            }
+            let unmoved = now.since(trail.moved.1);
+            let around = Around { outline: &self.outline, now, links: &sample.status.links };
+            let waits: Vec<_> = stall
+                .into_iter()
+                .flat_map(|stall| &stall.reasons)
+                .map(|reason| {
+                    let behind = reason.link().filter(|_| !reason.is_of_the_task());
+                    let unmoved =
+                        behind.map_or(unmoved, |link| now.since(self.links[link.0 as usize].moved.1));
+                    around.wait(reason, unmoved)
+                })
+                .collect();
+            if let Some(wait) = waits.first() {
+                let kind = wait.why.kind();
+                let seconds = elapsed.as_secs_f64();
+                *trail.blocked_s.entry(kind).or_default() += seconds;
+                let at_work =
+                    matches!(kind, WaitKind::ChildBusy | WaitKind::Writing | WaitKind::ChildNotReading);
+                trail.busy_s += if at_work { seconds } else { 0.0 };
+            }
+            trail.samples.push_back((now, counters.records_in, counters.records_out, trail.busy_s));
+            while trail.samples.len() > 2 && now.since(trail.samples[1].0) >= RATE_WINDOW {
+                trail.samples.pop_front();
+            }
+            let mut task = self.task(status, &trail, unmoved);
+            task.waits = waits;
+            tasks.push(task);
+            self.tasks.insert(status.task, trail);
+        }
+        tasks
+    }
+
+    fn task(&self, status: &TaskStatus, trail: &TaskTrail, unmoved: Duration) -> Task {
+        let counters = &status.counters;
+        let (name, stage) = names(self.task_name(status.task));
+        let (mut in_per_s, mut out_per_s, mut busy) = (0.0, 0.0, 0.0);
+        if let (Some(first), Some(last)) = (trail.samples.front(), trail.samples.back()) {
+            let seconds = last.0.since(first.0).as_secs_f64();
+            if seconds > 0.0 {
+                (in_per_s, out_per_s) = (per_s(first.1, last.1, seconds), per_s(first.2, last.2, seconds));
+                busy = ((last.3 - first.3) / seconds).clamp(0.0, 1.0);
+            }
+        }
+        Task {
+            name,
+            stage,
+            records_in: counters.records_in,
+            bytes_in: counters.bytes_in,
+            records_out: counters.records_out,
+            bytes_out: counters.bytes_out,
+            retried_records: counters.retried,
+            dead_records: counters.dead,
+            programs: counters.runs,
+            queued_records: status.queued,
+            in_per_s,
+            out_per_s,
+            busy,
+            busy_s: trail.busy_s.max(counters.busy.as_secs_f64()),
+            blocked_s: trail.blocked_s.clone(),
+            unmoved_s: unmoved.as_secs_f64(),
+            paused: status.paused,
+            done: status.done,
+            waits: Vec::new(),
+        }
+    }
+
+    fn link(&self, now: Time, status: &LinkStatus) -> Link {
+        let spec = self.outline.graph.link(status.link);
+        let trail = &self.links[status.link.0 as usize];
+        let per_s = match (trail.samples.front(), trail.samples.back()) {
+            (Some(first), Some(last)) if last.0 > first.0 => {
+                per_s(first.1, last.1, last.0.since(first.0).as_secs_f64())
+            }
+            _ => 0.0,
+        };
+        Link {
+            from: self.task_name(spec.from).to_owned(),
+            to: self.task_name(spec.to).to_owned(),
+            to_node: self.node(self.outline.graph.task(spec.to).node),
+            records: status.records,
+            acknowledged_records: status.acknowledged,
+            held_records: status.held_records,
+            memory_bytes: status.memory_bytes,
+            memory_limit_bytes: self.outline.limits.outbox_bytes,
+            spilled_bytes: status.stored_bytes,
+            spill_limit_bytes: self.outline.limits.spill_bytes,
+            in_flight_records: status.in_flight,
+            retried_records: status.retried,
+            credit_bytes: status.credit_bytes,
+            per_s,
+            unmoved_s: now.since(trail.moved.1).as_secs_f64(),
+        }
+    }
+
+    fn in_link(&self, status: &worker_core::status::InboundStatus) -> InLink {
+        let spec = self.outline.graph.link(status.link);
+        InLink {
+            from: self.task_name(spec.from).to_owned(),
+            from_node: self.node(self.outline.graph.task(spec.from).node),
+            to: self.task_name(spec.to).to_owned(),
+            records: status.records,
+            duplicate_records: status.duplicates,
+            queued_records: status.queued_records,
+            queued_bytes: status.queued_bytes,
+            ended: status.ended,
+        }
+    }
+
+    fn peers(&self, now: Time, sample: &Sample) -> Vec<Peer> {
+        let peer = |p: &worker_core::status::PeerStatus| Peer {
+            node: self.node(p.peer),
+            up: p.up,
+            failed_attempts: p.failed_attempts,
+            cause: (!p.up).then(|| cause_name(p.cause).to_owned()),
+            last_error: (!p.up).then(|| p.last_error.clone()),
+            down_s: (!p.up).then(|| now.since(p.down_since).as_secs_f64()),
+            round_trip_ms: sample.round_trips.get(&p.peer).map(|d| d.as_secs_f64() * 1000.0),
+        };
+        sample.status.peers.iter().map(peer).collect()
+    }
+
+    /// Adds a point to the history when a second is over.
+    fn remember(&mut self, now: Time, snapshot: &Snapshot) {
+        let mut totals: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+        for task in &snapshot.tasks {
+            let total = totals.entry(task.stage.clone()).or_default();
+            total.0 += task.records_in;
+            total.1 += task.records_out;
+        }
+        let Some((since, before)) = &self.second else {
+            self.second = Some((now, totals));
+            return;
+        };
+        let seconds = now.since(*since).as_secs_f64();
+        if now.since(*since) < SECOND {
+            return;
+        }
+        let mut points = BTreeMap::new();
+        for (stage, total) in &totals {
+            let (before_in, before_out) = before.get(stage).copied().unwrap_or_default();
+            let mut point = stage_now(snapshot, stage);
+            point.at_s = now.since(Time::ZERO).as_secs_f64();
+            point.in_per_s = per_s(before_in, total.0, seconds);
+            point.out_per_s = per_s(before_out, total.1, seconds);
+            points.insert(stage.clone(), point);
+        }
+        self.history.push(points);
+        self.second = Some((now, totals));
+    }
+
+    /// Compares the stalls with those of the sample before.
+    fn changes(&mut self, now: Time, snapshot: &Snapshot) -> Vec<StallChange> {
+        let explanation = explain(std::slice::from_ref(snapshot));
+        let mut standing: BTreeMap<String, (Chain, usize)> = BTreeMap::new();
+        for group in explanation.groups() {
+            if let Some(first) = group.iter().find(|chain| chain.stalled) {
+                standing.insert(first.root.clone(), ((*first).clone(), group.len()));
+            }
+        }
+        let mut changes = Vec::new();
+        let over: Vec<_> = self.stalls.keys().filter(|root| !standing.contains_key(*root)).cloned().collect();
+        for root in over {
+            if let Some(Standing { since, chain }) = self.stalls.remove(&root) {
+                let lasted = Some(now.since(since));
+                changes.push(StallChange { root, chain, tasks: 0, lasted });
+            }
+        }
+        for (root, (chain, tasks)) in standing {
+            match self.stalls.get_mut(&root) {
+                Some(known) => known.chain = chain,
+                None => {
+                    let began = Duration::try_from_secs_f64(chain.for_s).unwrap_or_default();
+                    let since = Time::from_micros(
+                        now.as_micros().saturating_sub(u64::try_from(began.as_micros()).unwrap_or(0)),
+                    );
+                    self.stalls.insert(root.clone(), Standing { since, chain: chain.clone() });
+                    changes.push(StallChange { root, chain, tasks, lasted: None });
+                }
+            }
+        }
+        changes
+    }
+}
+
+/// A task's name and its stage's.
+fn names(name: &str) -> (String, String) {
+    let stage = name.rsplit_once('/').map_or(name, |(stage, _)| stage);
+    (name.to_owned(), stage.to_owned())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+fn per_s(before: u64, after: u64, seconds: f64) -> f64 {
+    after.saturating_sub(before) as f64 / seconds
+}
+
+fn stage_now(snapshot: &Snapshot, stage: &str) -> Point {
+    let tasks: Vec<_> = snapshot.tasks.iter().filter(|task| task.stage == stage).collect();
+    let links = snapshot.links.iter().filter(|link| names(&link.from).1 == stage);
+    let waits = || tasks.iter().flat_map(|task| &task.waits);
+    #[expect(clippy::cast_precision_loss, reason = "a share")]
+    let count = tasks.len().max(1) as f64;
+    Point {
+        queued_records: tasks.iter().map(|task| task.queued_records).sum(),
+        held_records: links.map(|link| link.held_records).sum(),
+        busy: tasks.iter().map(|task| task.busy).sum::<f64>() / count,
+        stalled: waits().any(|wait| wait.stalled && wait.why.kind().class() == WaitClass::Blocked),
+        ..Point::default()
+    }
+}
+
+/// What kind of stage a task of the core is.
+#[must_use]
+pub fn kind_of(kind: &worker_core::config::TaskKind) -> Kind {
+    use worker_core::config::TaskKind;
+    match kind {
+        TaskKind::Source => Kind::Source,
+        TaskKind::Batch(_) => Kind::Batch,
+        TaskKind::Stream(_) => Kind::Stream,
+        TaskKind::Records(_) => Kind::Records,
+        TaskKind::Sink => Kind::Sink,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,247 @@
+//! Watching the node: a sample now and then, the log lines of stalls, and what the admin address, progress and report show.
+
+use super::engine::{Engine, lock};
+use crate::explain::{End, Stage, kind_of};
+use crate::explain::{
+    Explanation, History, Observer, Outline, RunState, Sample, Snapshot, StallChange, explain, words,
+};
+use crate::pipeline::plan::Plan;
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::{Notify, watch};
+
+/// How often the node is looked at while something happens.
+const SAMPLE_EVERY: Duration = Duration::from_millis(250);
+
+/// How often the process's memory is looked at.
+const MEMORY_EVERY: Duration = Duration::from_secs(1);
+
+/// After so long without anything happening or waiting the node is not looked at until something happens.
+const REST_AFTER: Duration = Duration::from_secs(5);
+
+/// The node's observer, and who waits for news of it.
+#[derive(Debug)]
+pub(super) struct Watch {
+    observer: Mutex<Observer>,
+    looked: Mutex<Looked>,
+    news: watch::Sender<u64>,
+    /// Nothing happens: the sampler rests until it is told.
+    rests: AtomicBool,
+    stirred: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Looked {
+    memory: Option<(Instant, (u64, u64))>,
+    /// What was counted when something last moved, and when that was.
+    moved: Option<(u64, Instant)>,
+}
+
+impl Watch {
+    pub(super) fn new(outline: Outline) -> Self {
+        Self {
+            observer: Mutex::new(Observer::new(outline)),
+            looked: Mutex::default(),
+            news: watch::Sender::new(0),
+            rests: AtomicBool::new(false),
+            stirred: Notify::new(),
+        }
+    }
+
+    /// Something happens; cheap, for it is said at every event.
+    pub(super) fn stir(&self) {
+        if self.rests.load(Ordering::Relaxed) && self.rests.swap(false, Ordering::AcqRel) {
+            self.stirred.notify_one();
+        }
+    }
+
+    /// Looks at the node until the engine is gone.
+    pub(super) fn start(&self, engine: &Arc<Engine>) {
+        let weak = Arc::downgrade(engine);
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(SAMPLE_EVERY).await;
+                let Some(engine) = weak.upgrade() else { return };
+                engine.look();
+                if engine.watch().may_rest() {
+                    engine.watch().stirred.notified().await;
+                }
+            }
+        });
+    }
+
+    /// Nothing has moved for a while, and nothing is in the way of anything.
+    fn may_rest(&self) -> bool {
+        let observer = lock(&self.observer);
+        let Some(latest) = observer.latest() else { return false };
+        let moved = latest.tasks.iter().map(|t| t.records_in + t.records_out).sum();
+        let mut looked = lock(&self.looked);
+        let now = Instant::now();
+        let since = match looked.moved {
+            Some((before, since)) if before == moved => since,
+            Some(_) | None => {
+                looked.moved = Some((moved, now));
+                now
+            }
+        };
+        let idle = latest
+            .tasks
+            .iter()
+            .flat_map(|t| &t.waits)
+            .all(|w| w.why.kind() == crate::explain::WaitKind::SourceIdle);
+        let rests = idle && now.duration_since(since) >= REST_AFTER;
+        self.rests.store(rests, Ordering::Release);
+        rests
+    }
+
+    pub(super) fn with_outline<R>(&self, f: impl FnOnce(&Outline) -> R) -> R {
+        f(lock(&self.observer).outline())
+    }
+
+    pub(super) fn history(&self) -> History {
+        lock(&self.observer).history().clone()
+    }
+
+    /// Grows with every look.
+    pub(super) fn news(&self) -> watch::Receiver<u64> {
+        self.news.subscribe()
+    }
+
+    /// The run is over.
+    pub(super) fn ended(&self, state: RunState, why: Option<String>) {
+        lock(&self.observer).ended(state, End { at_ms: unix_ms(), why });
+        self.news.send_modify(|looks| *looks += 1);
+    }
+
+    /// As of the last look.
+    pub(super) fn latest(&self) -> Option<Snapshot> {
+        lock(&self.observer).latest().cloned()
+    }
+}
+
+impl Engine {
+    /// Samples the node, logs stalls that began or are over, and tells who waits for news.
+    pub(super) fn look(self: &Arc<Self>) {
+        let now = self.now();
+        let (status, stalls) = self.status_and_stalls();
+        let (read_bytes, total_bytes) = self.progress().read();
+        let round_trips = self.connections.round_trips();
+        let sample =
+            Sample { status, stalls, read_bytes, total_bytes, round_trips, resident_bytes: self.resident() };
+        let changes = lock(&self.watch().observer).observe(now, unix_ms(), &sample);
+        changes.iter().for_each(tell);
+        self.watch().news.send_modify(|looks| *looks += 1);
+    }
+
+    /// The node now; after the run, as it was at its end.
+    pub(super) fn snapshot(self: &Arc<Self>) -> Snapshot {
+        let fresh = lock(&self.watch().observer).latest().cloned();
+        match fresh {
+            Some(latest) if latest.end.is_some() || unix_ms().saturating_sub(latest.at_ms) < 200 => latest,
+            Some(_) | None => {
+                self.look();
+                self.watch().latest().unwrap_or_else(|| unreachable!("a look makes a snapshot"))
+            }
+        }
+    }
+
+    /// Why work of this node waits, as of the last look.
+    pub(super) fn explanation(&self) -> Explanation {
+        self.watch().latest().map_or_else(Explanation::default, |latest| explain(&[latest]))
+    }
+
+    fn resident(&self) -> (u64, u64) {
+        let mut looked = lock(&self.watch().looked);
+        match looked.memory {
+            Some((at, bytes)) if at.elapsed() < MEMORY_EVERY => bytes,
+            Some(_) | None => {
+                let bytes = resident_bytes();
+                looked.memory = Some((Instant::now(), bytes));
+                bytes
+            }
+        }
+    }
+}
+
+fn tell(change: &StallChange) {
+    let (root, tasks) = (change.root.as_str(), change.tasks);
+    let chain = words::chain(&change.chain);
+    match change.lasted {
+        None => tracing::warn!(root, tasks, "stall: {chain}"),
+        Some(lasted) => {
+            let lasted = words::duration(lasted.as_secs_f64());
+            tracing::warn!(root, "stall over after {lasted}: {} goes on", change.chain.task);
+        }
+    }
+}
+
+/// What the node's snapshots have in common.
+pub(super) fn outline(
+    plan: &Plan,
+    pipeline: &str,
+    delivery: &str,
+    stall_after: Duration,
+    admin: Option<String>,
+) -> Outline {
+    Outline {
+        pipeline: pipeline.to_owned(),
+        delivery: delivery.to_owned(),
+        nodes: plan.nodes.clone(),
+        me: plan.me,
+        graph: plan.graph.clone(),
+        stages: stages(plan),
+        limits: plan.limits,
+        started_ms: unix_ms(),
+        stall_after,
+        admin,
+    }
+}
+
+/// Sources, stages and sinks, in the order of their tasks.
+fn stages(plan: &Plan) -> Vec<Stage> {
+    let stage_of = |name: &str| name.rsplit_once('/').map_or(name, |(stage, _)| stage).to_owned();
+    let mut stages: Vec<Stage> = Vec::new();
+    for task in &plan.graph.tasks {
+        let (name, node) = (stage_of(&task.name), &plan.nodes[usize::from(task.node.0)]);
+        let known = stages.iter().position(|stage| stage.name == name);
+        let at = known.unwrap_or_else(|| {
+            let (from, nodes) = (Vec::new(), Vec::new());
+            stages.push(Stage { name, kind: kind_of(&task.kind), from, partitions: 0, nodes });
+            stages.len() - 1
+        });
+        stages[at].partitions += 1;
+        if !stages[at].nodes.contains(node) {
+            stages[at].nodes.push(node.clone());
+        }
+    }
+    let hops: BTreeSet<(String, String)> = plan
+        .graph
+        .links
+        .iter()
+        .map(|link| (stage_of(&plan.graph.task(link.to).name), stage_of(&plan.graph.task(link.from).name)))
+        .collect();
+    for (to, from) in hops {
+        if let Some(stage) = stages.iter_mut().find(|stage| stage.name == to) {
+            stage.from.push(from);
+        }
+    }
+    stages
+}
+
+/// Milliseconds since 1970.
+pub(super) fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What the process takes of the machine's memory, and took at most; zero where the system does not say.
+fn resident_bytes() -> (u64, u64) {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim().trim_end_matches(" kB").trim().parse::<u64>().ok().map(|kib| kib * 1024)
+    };
+    (field("VmRSS:").unwrap_or(0), field("VmHWM:").unwrap_or(0))
+}

@@ -1,0 +1,72 @@
+//! How the node is reached by its user: its admin address and its entry in the runtime directory.
+
+use super::engine::Engine;
+use super::subject::Admin;
+use crate::admin::registry::{Entry, Registration};
+use crate::admin::{AdminAddress, ListenError, Token, listen, serve};
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+
+/// An admin address that is listened on.
+#[derive(Debug)]
+pub(super) struct Reached {
+    listener: TcpListener,
+    at: SocketAddr,
+    /// The name that was asked for, if it was one.
+    host: String,
+}
+
+impl Reached {
+    pub(super) async fn listen(address: &AdminAddress) -> Result<Option<Self>, ListenError> {
+        let host = match address {
+            AdminAddress::At(text) => text.rsplit_once(':').map_or("", |(host, _)| host).to_owned(),
+            AdminAddress::Loopback | AdminAddress::Off => String::new(),
+        };
+        Ok(listen(address).await?.map(|(listener, at)| Self { listener, at, host }))
+    }
+
+    pub(super) fn address(&self) -> String {
+        self.at.to_string()
+    }
+}
+
+impl Engine {
+    /// Answers at the admin address, makes the entry, and says where it is. None of it can stop a run.
+    pub(super) fn be_reached(self: &Arc<Self>, admin: Option<Reached>, said: bool) {
+        let token = match Token::from_env_or_new() {
+            Ok(token) => token,
+            Err(error) => {
+                return tracing::warn!(%error, "no admin address: the system gives no random numbers");
+            }
+        };
+        let address = admin.as_ref().map(Reached::address);
+        self.enter(address.clone(), &token);
+        let Some(Reached { listener, host, .. }) = admin else { return };
+        if let (Some(address), true) = (address, said) {
+            writeln!(std::io::stderr(), "live page and admin API: http://{address}/").ok();
+        }
+        let subject = Arc::new(Admin(Arc::clone(self)));
+        self.runtime.spawn(async move { serve(listener, &host, token, subject).await });
+    }
+
+    fn enter(&self, admin: Option<String>, token: &Token) {
+        let entry = self.watch().with_outline(|outline| Entry {
+            pid: std::process::id(),
+            pipeline: outline.pipeline.clone(),
+            node: outline.nodes[usize::from(outline.me.0)].clone(),
+            admin,
+            token: token.text().to_owned(),
+            started_ms: outline.started_ms,
+            last: None,
+        });
+        match Registration::new(entry) {
+            Ok(registration) => self.register(registration),
+            Err(error) => tracing::warn!(
+                %error,
+                "this run is not in the runtime directory: worker why and top need --admin to find it"
+            ),
+        }
+    }
+}
