@@ -19,12 +19,23 @@ pub(super) struct Reached {
 }
 
 impl Reached {
+    /// Listens where `address` says. Where nothing was said a machine without a loopback address is no reason not to run.
+    ///
+    /// # Errors
+    /// The address that was asked for cannot be had.
     pub(super) async fn listen(address: &AdminAddress) -> Result<Option<Self>, ListenError> {
         let host = match address {
             AdminAddress::At(text) => text.rsplit_once(':').map_or("", |(host, _)| host).to_owned(),
             AdminAddress::Loopback | AdminAddress::Off => String::new(),
         };
-        Ok(listen(address).await?.map(|(listener, at)| Self { listener, at, host }))
+        match (listen(address).await, address) {
+            (Ok(found), _) => Ok(found.map(|(listener, at)| Self { listener, at, host })),
+            (Err(error), AdminAddress::Loopback) => {
+                tracing::warn!(%error, "no admin address");
+                Ok(None)
+            }
+            (Err(error), AdminAddress::At(_) | AdminAddress::Off) => Err(error),
+        }
     }
 
     pub(super) fn address(&self) -> String {
