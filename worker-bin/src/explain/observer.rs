@@ -17,6 +17,9 @@ use worker_core::status::{LinkStatus, Status, TaskStatus};
 /// Over how long rates are taken.
 const RATE_WINDOW: Duration = Duration::from_secs(5);
 
+/// How long a stall must not be seen to be over: an attempt that fails at once does not end it.
+const OVER_AFTER: Duration = Duration::from_secs(1);
+
 /// How often a point of the history is made.
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -93,6 +96,8 @@ pub struct Observer {
 struct Standing {
     since: Time,
     chain: Chain,
+    /// Since when it has not been seen.
+    gone: Option<Time>,
 }
 
 /// What a task was at the last samples.
@@ -400,10 +405,15 @@ impl Observer {
             }
         }
         let mut changes = Vec::new();
-        let over: Vec<_> = self.stalls.keys().filter(|root| !standing.contains_key(*root)).cloned().collect();
+        for (root, known) in &mut self.stalls {
+            known.gone = if standing.contains_key(root) { None } else { Some(known.gone.unwrap_or(now)) };
+        }
+        let is_over = |known: &Standing| known.gone.is_some_and(|gone| now.since(gone) >= OVER_AFTER);
+        let over: Vec<_> =
+            self.stalls.iter().filter(|(_, known)| is_over(known)).map(|(root, _)| root.clone()).collect();
         for root in over {
-            if let Some(Standing { since, chain }) = self.stalls.remove(&root) {
-                let lasted = Some(now.since(since));
+            if let Some(Standing { since, chain, gone }) = self.stalls.remove(&root) {
+                let lasted = Some(gone.unwrap_or(now).since(since));
                 changes.push(StallChange { root, chain, tasks: 0, lasted });
             }
         }
@@ -415,7 +425,7 @@ impl Observer {
                     let since = Time::from_micros(
                         now.as_micros().saturating_sub(u64::try_from(began.as_micros()).unwrap_or(0)),
                     );
-                    self.stalls.insert(root.clone(), Standing { since, chain: chain.clone() });
+                    self.stalls.insert(root.clone(), Standing { since, chain: chain.clone(), gone: None });
                     changes.push(StallChange { root, chain, tasks, lasted: None });
                 }
             }

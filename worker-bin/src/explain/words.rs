@@ -75,8 +75,9 @@ pub fn wait(wait: &Wait) -> String {
             format!("all {slots} slots have been in use for {ago}{before}")
         }
         Why::Backoff { attempts, next_in_s, error, records: count } => format!(
-            "a batch of {} failed {attempts} times ({}), next attempt in {next_in_s:.1} s",
+            "a batch of {} failed {} ({}), next attempt in {next_in_s:.1} s",
             records(*count),
+            times(*attempts),
             foreign(error)
         ),
         Why::ChildBusy {} => format!("its program has been busy for {ago}"),
@@ -281,6 +282,11 @@ pub fn number(number: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+/// `once`, `2 times`.
+fn times(count: u32) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{count} times") }
 }
 
 /// So many records.
