@@ -160,6 +160,11 @@ pub enum Reason {
         /// Since when.
         since: Time,
     },
+    /// A write is under way, and nothing of it is taken.
+    WriteRests {
+        /// Since when.
+        since: Time,
+    },
     /// A stream's program has not taken what it was given.
     ChildNotReading {
         /// Bytes on their way to it.
@@ -204,6 +209,7 @@ impl Reason {
             | Reason::ChildBuffers { since, .. }
             | Reason::DiskFull { since, .. }
             | Reason::Paused { since }
+            | Reason::WriteRests { since }
             | Reason::Writing { since } => Some(*since),
             Reason::NotOpen { .. }
             | Reason::NoCredit { .. }
@@ -241,6 +247,7 @@ impl Reason {
             | Reason::ChildRests { .. }
             | Reason::ChildBuffers { .. }
             | Reason::Writing { .. }
+            | Reason::WriteRests { .. }
             | Reason::ChildNotReading { .. }
             | Reason::AwaitingEnd { .. }
             | Reason::Paused { .. }
@@ -270,6 +277,7 @@ impl Reason {
             | Reason::ChildRests { .. }
             | Reason::ChildBuffers { .. }
             | Reason::Writing { .. }
+            | Reason::WriteRests { .. }
             | Reason::ChildNotReading { .. }
             | Reason::AwaitingEnd { .. }
             | Reason::Paused { .. }

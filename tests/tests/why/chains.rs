@@ -76,3 +76,31 @@ fn a_program_that_cannot_keep_up_is_what_limits_the_throughput() {
     });
     drop(run);
 }
+
+#[test]
+fn a_reader_that_takes_nothing_is_the_root_and_one_that_is_slow_is_not() {
+    let scratch = Scratch::new();
+    let sink = "run = ['bash', '-c', 'read -r l; while ! test -e go; do sleep 0.1; done; while ! test -e fast && read -r -n 4000 l; do \
+                sleep 0.05; done; exec cat > /dev/null']";
+    let run = scratch.start(
+        &format!(
+            "[pipeline]\nname = 'pipe'\ncredit = '256KiB'\nmax_record = '64KiB'\noutbox = '512KiB'\nspill_limit = '1MiB'\n\
+             [source.lines]\n{FLOW}\n[sink.out]\n{sink}\n"
+        ),
+        &[],
+    );
+    chain(&scratch, &[], "the write is the root", |c| {
+        c["task"] == "lines/0" && c["stalled"] == true && root_kind(c) == "write_rests"
+    });
+    scratch.write("go", "");
+    let is_root = || {
+        let (said, _) = crate::ask::why(&scratch, &[]);
+        said["chains"].as_array().is_some_and(|chains| chains.iter().any(|c| root_kind(c) == "write_rests"))
+    };
+    let over = || if is_root() { Err("it is still the root".to_owned()) } else { Ok(()) };
+    worker_tests::process::eventually("it reads again", crate::ask::PATIENCE, over);
+    worker_tests::process::holds_for("slow is not stuck", std::time::Duration::from_secs(5), over);
+    scratch.write("fast", "");
+    scratch.stop_flow();
+    run.wait(crate::ask::PATIENCE).expect(0);
+}

@@ -96,6 +96,7 @@ pub fn wait(wait: &Wait) -> String {
             bytes(*fed_bytes)
         ),
         Why::Writing {} => format!("a write has been under way for {ago}"),
+        Why::WriteRests {} => format!("nothing of what it writes has been taken for {ago}"),
         Why::ChildNotReading { bytes: held } => {
             format!("its program is behind; {} wait for it", bytes(*held))
         }
@@ -162,6 +163,9 @@ pub fn advice(root: &Wait) -> Option<String> {
         }
         Why::ChildBuffers { .. } => {
             "normal for programs that sum up; else make it print lines at once: stdbuf -oL, python -u, grep --line-buffered".to_owned()
+        }
+        Why::WriteRests {} => {
+            "look at what reads it: a program that hangs, a pager that waits for a key, a disk that does not answer".to_owned()
         }
         Why::Paused {} => "worker resume lets it go on".to_owned(),
         Why::DeadLimit { .. } => {

@@ -4,7 +4,7 @@ use super::batch::task_env;
 use super::engine::{Engine, lock};
 use super::open::OpenedSink;
 use crate::child::{PipedChild, TaskEnv, start_sink};
-use crate::io::sink::{SinkError, SinkSync, SinkWriter, StreamSink};
+use crate::io::sink::{Moved, SinkError, SinkSync, SinkWriter, StreamSink};
 use crate::pipeline::plan::LocalTask;
 use bytes::Bytes;
 use std::os::fd::OwnedFd;
@@ -30,6 +30,7 @@ const SYNC_REST: Duration = Duration::from_millis(4);
 pub(super) struct SinkPort {
     orders: Sender<Order>,
     stopped: Arc<AtomicBool>,
+    moved: Moved,
     /// Resolves when the thread has ended and dropped its writer.
     gone: Mutex<Option<oneshot::Receiver<()>>>,
 }
@@ -50,6 +51,7 @@ pub(super) struct SinkThread {
     target: Option<OpenedSink>,
     orders: Receiver<Order>,
     stopped: Arc<AtomicBool>,
+    moved: Moved,
     /// Dropped with the thread.
     _alive: oneshot::Sender<()>,
 }
@@ -64,9 +66,11 @@ impl SinkPort {
         let (alive, gone) = oneshot::channel();
         let (name, env) = (task.name.clone(), task_env(task, tmpdir));
         let stopped = Arc::new(AtomicBool::new(false));
-        let port = Self { orders: sender, stopped: Arc::clone(&stopped), gone: Mutex::new(Some(gone)) };
+        let moved = Moved::default();
+        let gone = Mutex::new(Some(gone));
+        let port = Self { orders: sender, stopped: Arc::clone(&stopped), moved: moved.clone(), gone };
         let (task, target) = (task.id, Some(target));
-        let thread = SinkThread { task, name, env, target, orders, stopped, _alive: alive };
+        let thread = SinkThread { task, name, env, target, orders, stopped, moved, _alive: alive };
         (port, super::engine::Thread::Sink(Box::new(thread)))
     }
 
@@ -81,6 +85,11 @@ impl SinkPort {
     pub(super) fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
         self.orders.send(Order::Stop).ok();
+    }
+
+    /// Bytes that were taken of what it writes.
+    pub(super) fn moved(&self) -> u64 {
+        self.moved.bytes()
     }
 
     /// Waits until the thread has ended.
@@ -127,6 +136,7 @@ impl SinkThread {
         mut child: Option<PipedChild>,
     ) -> Result<(), String> {
         let task = self.task;
+        writer.count_into(self.moved.clone());
         let synced = writer.sync_handle().map(|handle| self.start_sync(engine, handle)).transpose()?;
         while let Ok(order) = self.orders.recv() {
             let result = match &order {

@@ -329,6 +329,7 @@ fn hindered(base: &Base) -> Option<Reason> {
             Reason::ChildRests { since, unread_bytes, closed }
         }
         Hindrance::ChildBuffers { since, fed_bytes } => Reason::ChildBuffers { since, fed_bytes },
+        Hindrance::WriteRests { since } => Reason::WriteRests { since },
         Hindrance::DiskFull { since, what } => Reason::DiskFull { since, what },
     })
 }

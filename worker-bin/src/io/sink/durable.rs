@@ -3,7 +3,7 @@
 mod mark;
 
 use super::file::{Place, is_file_at, place};
-use super::vectored::write_batches;
+use super::vectored::{Moved, write_batches};
 use super::{Exists, SinkError, SinkWriter};
 use crate::fault;
 use crate::io::durable::sync_directories_of;
@@ -32,6 +32,7 @@ pub struct DurableFileSink {
     state: State,
     /// As of the last write; `None` for what is no regular file.
     written: Option<(SinkMark, Tail)>,
+    moved: Moved,
     failed: Arc<AtomicBool>,
 }
 
@@ -146,7 +147,7 @@ impl DurableFileSink {
 
     fn of(path: &Path, file: File, state: State, written: Option<(SinkMark, Tail)>) -> Self {
         let (path, file) = (path.to_owned(), Arc::new(file));
-        Self { path, file, state, written, failed: Arc::default() }
+        Self { path, file, state, written, moved: Moved::default(), failed: Arc::default() }
     }
 
     fn handle(&self) -> SinkSync {
@@ -179,7 +180,7 @@ impl SinkWriter for DurableFileSink {
         debug_assert!(self.state == State::Begun, "a sink begins before it is written to");
         let mut taken = 0;
         let file = &*self.file;
-        let done = fault::around("sink.write", || Ok(write_batches(file, batches, &mut taken)?));
+        let done = fault::around("sink.write", || Ok(write_batches(file, batches, &mut taken, &self.moved)?));
         let length = self.written.as_ref().map(|(mark, _)| mark.committed);
         if let Err(e) = done {
             length.inspect(|&length| self.take_back(length));
@@ -209,6 +210,10 @@ impl SinkWriter for DurableFileSink {
 
     fn mark(&self) -> Option<Bytes> {
         self.written.as_ref().map(|(mark, tail)| mark.encode(tail.hash()))
+    }
+
+    fn count_into(&mut self, moved: Moved) {
+        self.moved = moved;
     }
 
     fn sync_handle(&self) -> Option<SinkSync> {
