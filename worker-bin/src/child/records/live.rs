@@ -248,7 +248,7 @@ impl Asking {
     fn fill(&self, requests: &mut Vec<u8>) {
         let mut ledger = lock(&self.ledger);
         ledger.fill(requests, WRITE_BYTES);
-        self.gauges.owed.store(ledger.unanswered() as u64, Relaxed);
+        self.gauges.owed.store(ledger.under_way() as u64, Relaxed);
         // Records without a key were answered on the way.
         self.tell(ledger);
     }
@@ -256,7 +256,7 @@ impl Asking {
     fn take_lines(&self, lines: &Batch) -> Result<(), String> {
         let mut ledger = lock(&self.ledger);
         let answered: Result<(), ProtocolFault> = lines.iter().try_for_each(|line| ledger.answer(line));
-        self.gauges.owed.store(ledger.unanswered() as u64, Relaxed);
+        self.gauges.owed.store(ledger.under_way() as u64, Relaxed);
         self.gauges.answered.fetch_add(lines.len() as u64, Relaxed);
         self.tell(ledger);
         self.moved.notify_one();
