@@ -100,14 +100,9 @@ impl Image {
             at
         };
         self.commits = head.id;
-        let through = |image: &Self| image.inputs.values().map(|input| input.through.0).sum::<u64>();
-        let before = through(self);
+        self.attempt = head.attempt;
         for input in &head.inputs {
             self.input(input);
-        }
-        // A commit that only heard of a sender's new life settles nothing.
-        if head.ended || through(self) > before {
-            self.attempt = AttemptHead::default();
         }
         let mut outputs = Vec::with_capacity(head.outputs.len());
         for output in &head.outputs {

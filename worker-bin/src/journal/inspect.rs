@@ -181,7 +181,7 @@ fn describe<F: StorageFile>(
                 None => format!(", {} records", head.span.records()),
             }
         }
-        Kind::Note => attempt(&scan::head_of(heads, number, record)?.0),
+        Kind::Note => in_flight(&scan::head_of(heads, number, record)?.0),
     })
 }
 
@@ -221,13 +221,16 @@ fn commit(head: &CommitHead) -> String {
         Some(StepHead::Done { window }) => text += &format!("; window {window} is done"),
         None => {}
     }
+    if head.attempt != AttemptHead::default() {
+        text += &in_flight(&head.attempt);
+    }
     if head.ended {
         text += "; end";
     }
     text
 }
 
-fn attempt(head: &AttemptHead) -> String {
+fn in_flight(head: &AttemptHead) -> String {
     match head.first {
         None => ", nothing in flight".to_owned(),
         Some((link, seq)) => {

@@ -22,6 +22,8 @@ pub struct Commit {
     pub mark: Option<Bytes>,
     /// What a stream's window needs to be run again.
     pub stream: Option<StreamStep>,
+    /// What is still in flight with it, as of the newest note: a death may come before another one.
+    pub attempt: Attempt,
 }
 
 impl Commit {

@@ -1,13 +1,13 @@
 //! Finding the record of which the worker itself dies.
 //!
-//! Before a program is given records the journal notes how many. A life that finds such a note, not settled by a commit,
-//! knows what was in flight when the one before it died, and gives its programs half as many at once, one program at a time.
-//! Only a record that was alone in flight on its node in [`DEATHS_ALONE`] lives in a row is put aside. Each life tries it again,
-//! and later than the one before ([`PATIENCE`]): whatever kills workers for another reason, even soon after every start, does
-//! not find the same record in flight each time.
+//! Before a program is given records the journal notes how many, and a commit says how many of them are left. A life that
+//! finds some knows what was in flight when the one before it died, and gives its programs half as many at once, one program
+//! at a time. Only a record that was alone in flight on its node in [`DEATHS_ALONE`] lives in a row is put aside. Each life
+//! tries it again, and later than the one before ([`PATIENCE`]): whatever kills workers for another reason, even soon after
+//! every start, does not find the same record in flight each time.
 
-use crate::config::TaskId;
-use crate::event::{Action, Attempt, DeadLetter, FailureKind};
+use super::Base;
+use crate::event::{Attempt, DeadLetter, FailureKind};
 use crate::inbox::Piece;
 use crate::node::Ctx;
 use crate::time::Time;
@@ -36,7 +36,7 @@ pub(super) struct Probation {
 impl Probation {
     /// What the last life leaves to this one; `in_flight` counts the records in flight on the whole node when it died.
     /// Nothing is in flight when a life begins, so what was noted is taken back.
-    pub(super) fn after(task: TaskId, attempt: Attempt, in_flight: u64, ctx: &mut Ctx) -> Self {
+    pub(super) fn after(base: &mut Base, attempt: Attempt, in_flight: u64, ctx: &mut Ctx) -> Self {
         if attempt.records == 0 && attempt.first.is_none() {
             return Self::default();
         }
@@ -48,7 +48,7 @@ impl Probation {
             _ => 0,
         };
         let first = attempt.first.filter(|_| alone > 0);
-        ctx.act(Action::Note { task, attempt: Attempt { records: 0, first, alone } });
+        base.note(ctx, Attempt { records: 0, first, alone });
         Self {
             at_once: (attempt.records / 2).max(1),
             first: attempt.first,
@@ -123,12 +123,5 @@ impl Probation {
             self.at_once = 0;
             ctx.probation_over();
         }
-    }
-}
-
-/// What was noted as in flight of a task is not, and nothing of it is committed.
-pub(super) fn nothing_in_flight(task: TaskId, ctx: &mut Ctx) {
-    if ctx.journaled {
-        ctx.act(Action::Note { task, attempt: Attempt::default() });
     }
 }
