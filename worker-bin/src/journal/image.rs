@@ -289,13 +289,14 @@ impl WindowImage {
 }
 
 impl From<AttemptHead> for Attempt {
-    fn from(AttemptHead { records, first, alone }: AttemptHead) -> Self {
-        Self { records, first, alone }
+    fn from(AttemptHead { records, first, alone, suspects }: AttemptHead) -> Self {
+        Self { records, first, alone, suspects }
     }
 }
 
 impl From<&Attempt> for AttemptHead {
     fn from(attempt: &Attempt) -> Self {
-        Self { records: attempt.records, first: attempt.first, alone: attempt.alone }
+        let Attempt { records, first, alone, suspects } = *attempt;
+        Self { records, first, alone, suspects }
     }
 }

@@ -231,15 +231,14 @@ fn commit(head: &CommitHead) -> String {
 }
 
 fn in_flight(head: &AttemptHead) -> String {
-    match head.first {
-        None => ", nothing in flight".to_owned(),
-        Some((link, seq)) => {
-            format!(
-                ", in flight {} records from link {link} {seq}, {} deaths alone",
-                head.records, head.alone
-            )
-        }
-    }
+    let AttemptHead { records, first, alone, suspects } = *head;
+    let what = match (records, suspects) {
+        (0, 0) => return ", nothing in flight".to_owned(),
+        (0, _) => format!("nothing in flight, {suspects} suspects"),
+        _ => format!("in flight {records} records"),
+    };
+    let from = first.map(|(link, seq)| format!(" from link {link} {seq}")).unwrap_or_default();
+    format!(", {what}{from}, {alone} deaths alone")
 }
 
 fn range(first: u64, records: u64) -> String {

@@ -104,6 +104,7 @@ pub(super) struct AttemptHead {
     pub(super) records: u64,
     pub(super) first: Option<(LinkId, Seq)>,
     pub(super) alone: u32,
+    pub(super) suspects: u64,
 }
 
 /// Head of the record that begins a life.

@@ -58,7 +58,7 @@ pub(super) fn journal_with_everything() -> MemStorage {
     journal.append(&Commit { stream: Some(step), ..commit(2) }, None).unwrap();
     sync(&mut journal);
     journal.append(&commit(3), None).unwrap();
-    journal.note(&Attempt { records: 5, first: Some((LinkId(9), Seq(13))), alone: 1 }).unwrap();
+    journal.note(&Attempt { records: 5, first: Some((LinkId(9), Seq(13))), alone: 1, suspects: 0 }).unwrap();
     disk
 }
 
@@ -99,7 +99,7 @@ fn commits_come_back_with_everything_they_said() {
     second.ended = true;
     second.inputs.push(InputDone { through: Seq(12), ended: true, ..input });
     journal.append(&second, None).unwrap();
-    let attempt = Attempt { records: 5, first: Some((LinkId(9), Seq(13))), alone: 1 };
+    let attempt = Attempt { records: 5, first: Some((LinkId(9), Seq(13))), alone: 1, suspects: 0 };
     journal.note(&attempt).unwrap();
     sync(&mut journal);
     journal.acknowledged(LinkId(1), Seq(1));
@@ -195,12 +195,12 @@ fn a_window_is_kept_until_it_is_done() {
 fn a_commit_says_what_is_still_in_flight() {
     let disk = MemStorage::new();
     let mut journal = open(&disk).journal;
-    let attempt = Attempt { records: 5, first: Some((LinkId(9), Seq(1))), alone: 1 };
+    let attempt = Attempt { records: 5, first: Some((LinkId(9), Seq(1))), alone: 1, suspects: 0 };
     journal.note(&attempt).unwrap();
     drop(journal);
     let Opened { mut journal, state, .. } = open(&disk);
     assert_eq!(state.attempt, attempt);
-    let left = Attempt { records: 3, first: Some((LinkId(9), Seq(3))), alone: 0 };
+    let left = Attempt { records: 3, first: Some((LinkId(9), Seq(3))), alone: 0, suspects: 0 };
     journal.append(&Commit { attempt: left, ..commit(1) }, None).unwrap();
     drop(journal);
     let Opened { mut journal, state, .. } = open(&disk);

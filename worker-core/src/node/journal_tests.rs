@@ -83,6 +83,25 @@ fn every_death_is_noted_whatever_was_answered_before_it() {
     }
 }
 
+/// Something else kills every other life before it tries anything: the search goes on where it was.
+#[test]
+fn a_life_that_tries_nothing_forgets_no_suspect() {
+    for kind in [batch(6), asked(6)] {
+        for at in 0..10 {
+            let mut world = World::new(kind.clone(), Durable::AllAppended);
+            (world.poison, world.chunk) = (Some("c"), INPUT.len());
+            let mut deaths = 0;
+            while !world.live(None) {
+                deaths += 1;
+                assert!(deaths <= 2 + 3, "the others were killed at action {at}");
+                world.live(Some(at));
+            }
+            let sink: Vec<_> = world.sink.iter().map(String::as_str).filter(|line| *line != "end").collect();
+            assert_eq!((sink, world.dead), (vec!["A", "B", "D", "E", "F"], vec!["c".to_owned()]), "{at}");
+        }
+    }
+}
+
 #[test]
 fn kills_for_other_reasons_condemn_nothing() {
     for at in 1..100 {

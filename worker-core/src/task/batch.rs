@@ -94,6 +94,7 @@ impl BatchTask {
             self.request_slot(base, ctx);
         }
         if self.segments.is_empty() && self.forming.is_empty() && base.is_exhausted() {
+            self.probation.over(ctx);
             base.commit_end(ctx, Vec::new(), Output::default());
         }
     }
@@ -177,7 +178,7 @@ impl BatchTask {
         }
         let run = segment.to_run(base.id, work);
         let (records, alone) = (segment.records as u64, self.probation.alone(first));
-        base.note(ctx, Attempt { records, first, alone });
+        base.note(ctx, Attempt { records, first, alone, suspects: 0 });
         self.phase = Phase::Running { work, since: ctx.now };
         ctx.act(Action::Run(run));
         true
@@ -208,9 +209,9 @@ impl BatchTask {
                 self.backoff.reset();
                 self.last_failure = None;
                 let positions = Base::positions(ctx, &segment.pieces);
-                base.in_flight = Attempt::default();
-                base.commit(ctx, positions, output, false);
                 self.probation.passed(&segment.pieces, ctx);
+                base.in_flight = self.probation.at_rest();
+                base.commit(ctx, positions, output, false);
             }
             Err(failure) => self.failed(base, ctx, segment, failure),
         }
@@ -286,9 +287,9 @@ impl BatchTask {
 
     fn put_aside(&mut self, base: &mut Base, ctx: &mut Ctx, segment: &Segment, letter: DeadLetter) {
         let positions = Base::positions(ctx, &segment.pieces);
-        base.in_flight = Attempt::default();
-        base.commit(ctx, positions, Base::only_dead(letter), false);
         self.probation.passed(&segment.pieces, ctx);
+        base.in_flight = self.probation.at_rest();
+        base.commit(ctx, positions, Base::only_dead(letter), false);
     }
 
     /// The wait before the next attempt is over.

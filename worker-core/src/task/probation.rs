@@ -35,9 +35,10 @@ pub(super) struct Probation {
 
 impl Probation {
     /// What the last life leaves to this one; `in_flight` counts the records in flight on the whole node when it died.
-    /// Nothing is in flight when a life begins, so what was noted is taken back.
+    /// Nothing is in flight when a life begins, so what was noted as that is only suspected from now on.
     pub(super) fn after(base: &mut Base, attempt: Attempt, in_flight: u64, ctx: &mut Ctx) -> Self {
-        if attempt.records == 0 && attempt.first.is_none() {
+        let suspects = attempt.records.max(attempt.suspects);
+        if suspects == 0 {
             return Self::default();
         }
         ctx.probations += 1;
@@ -47,14 +48,16 @@ impl Probation {
             (_, 1) => attempt.alone + 1,
             _ => 0,
         };
-        let first = attempt.first.filter(|_| alone > 0);
-        base.note(ctx, Attempt { records: 0, first, alone });
-        Self {
-            at_once: (attempt.records / 2).max(1),
-            first: attempt.first,
-            left: attempt.records.max(1),
-            alone,
-        }
+        let probation = Self { at_once: (suspects / 2).max(1), first: attempt.first, left: suspects, alone };
+        base.note(ctx, probation.at_rest());
+        probation
+    }
+
+    /// What the next life has to know while nothing is in flight: what this one did not get to try is suspected still.
+    pub(super) fn at_rest(&self) -> Attempt {
+        let suspects = if self.is_on() { self.left } else { 0 };
+        let first = self.first.filter(|_| suspects > 0);
+        Attempt { records: 0, first, alone: self.alone(first), suspects }
     }
 
     /// How many records a program may be given at once.

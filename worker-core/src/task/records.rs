@@ -140,8 +140,11 @@ impl RecordsTask {
     }
 
     fn in_flight(&self) -> Attempt {
-        let first = self.asked.front().map(|p| (p.link, p.first_seq));
-        Attempt { records: self.asked_records, first, alone: self.probation.alone(first) }
+        let Some(first) = self.asked.front().map(|p| (p.link, p.first_seq)) else {
+            return self.probation.at_rest();
+        };
+        let (records, alone) = (self.asked_records, self.probation.alone(Some(first)));
+        Attempt { records, first: Some(first), alone, suspects: 0 }
     }
 
     /// What may be asked next: what a life before was asked, then what the inboxes have.
@@ -214,6 +217,7 @@ impl RecordsTask {
         if ended && matches!(self.phase, Phase::Ending { .. }) && self.asked.is_empty() {
             self.phase = Phase::Idle;
             self.stopped = true;
+            self.probation.over(ctx);
             return base.commit_end(ctx, inputs, output);
         }
         let says_nothing = output.chunks.is_empty() && output.dead.is_empty() && output.mark.is_none();
@@ -345,13 +349,13 @@ impl RecordsTask {
 
     fn put_aside(&mut self, base: &mut Base, ctx: &mut Ctx, piece: &Piece, letter: DeadLetter) {
         let positions = Base::positions(ctx, [piece]);
+        self.probation.passed([piece], ctx);
         base.in_flight = self.in_flight();
         base.commit(ctx, positions, Base::only_dead(letter), false);
         self.suspects = self.suspects.saturating_sub(1);
         if self.suspects == 0 {
             self.window = (self.window * 2).min(self.spec.in_flight);
         }
-        self.probation.passed([piece], ctx);
     }
 
     /// The wait before the program is started again, or asked, is over.
