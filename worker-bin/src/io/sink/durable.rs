@@ -104,8 +104,8 @@ impl DurableFileSink {
         let length = if exists == Exists::Append { metadata.len() } else { 0 };
         file.seek(SeekFrom::Start(length)).map_err(open)?;
         let tail = Tail::read(&file, length).map_err(open)?;
-        let mark =
-            SinkMark { device: metadata.dev(), inode: metadata.ino(), start: length, committed: length };
+        let (device, inode, born) = (metadata.dev(), metadata.ino(), mark::born(&metadata));
+        let mark = SinkMark { device, inode, born, start: length, committed: length };
         Ok(Self::of(path, file, state, Some((mark, tail))))
     }
 
@@ -120,7 +120,7 @@ impl DurableFileSink {
             SinkError::Open { path: path.to_owned(), source }
         };
         // Looked at before it is opened: opening a named pipe may wait for ever.
-        let is_ours = |m: &std::fs::Metadata| m.is_file() && mark.names(m.dev(), m.ino());
+        let is_ours = |m: &std::fs::Metadata| m.is_file() && mark.names(m);
         if !is_ours(&path.metadata().map_err(open)?) {
             return Err(SinkError::Replaced { path: path.to_owned() });
         }
