@@ -276,7 +276,7 @@ impl Node {
 
     fn over(&mut self, last_word: &GoAway, action: Action) {
         self.over = true;
-        for task in self.tasks.iter().flatten() {
+        for task in self.tasks.iter_mut().flatten() {
             task.leave(&mut self.ctx);
         }
         self.close_all(last_word);
@@ -314,7 +314,7 @@ impl Node {
             // What a stream has not said by now is given up: nothing may follow what the sinks are closed with.
             match &mut task.kind {
                 Kind::Stream(stream) => stream.abandon(&task.base, &mut self.ctx),
-                Kind::Records(records) => records.abandon(&task.base, &mut self.ctx),
+                Kind::Records(records) => records.abandon(&mut task.base, &mut self.ctx),
                 Kind::Source(_) | Kind::Batch(_) | Kind::Sink(_) => {}
             }
             if let Kind::Sink(sink) = &mut task.kind {
