@@ -95,6 +95,18 @@ struct Standing {
     chain: Chain,
 }
 
+impl Standing {
+    /// A batch that failed is in its program again, and nothing of it has moved: that is no end of the stall.
+    fn is_tried_again(&self, snapshot: &Snapshot) -> bool {
+        let Some(root) = self.chain.steps.last().filter(|step| step.wait.why.kind() == WaitKind::Backoff)
+        else {
+            return false;
+        };
+        let task = snapshot.tasks.iter().find(|task| task.name == root.task);
+        task.is_some_and(|task| !task.waits.is_empty() && task.unmoved_s >= root.wait.for_s)
+    }
+}
+
 /// What a task was at the last samples.
 #[derive(Debug, Default)]
 struct TaskTrail {
@@ -400,7 +412,9 @@ impl Observer {
             }
         }
         let mut changes = Vec::new();
-        let over: Vec<_> = self.stalls.keys().filter(|root| !standing.contains_key(*root)).cloned().collect();
+        let gone = self.stalls.iter().filter(|(root, _)| !standing.contains_key(*root));
+        let over: Vec<_> =
+            gone.filter(|(_, stall)| !stall.is_tried_again(snapshot)).map(|(root, _)| root.clone()).collect();
         for root in over {
             if let Some(Standing { since, chain }) = self.stalls.remove(&root) {
                 let lasted = Some(now.since(since));
