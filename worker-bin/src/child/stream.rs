@@ -4,6 +4,7 @@ use super::launcher::Launcher;
 use super::pipes::{Gauges, Stdin};
 use super::program::{Program, TaskEnv};
 use super::serve::{Running, Service};
+use super::watch::Rest;
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::io;
@@ -24,6 +25,9 @@ pub trait StreamEvents: Send + 'static {
     /// # Errors
     /// The reason why they cannot be taken; the child is killed and fails with it.
     fn output(&mut self, batch: Batch, after_close: bool) -> Result<(), String>;
+
+    /// It rests with its work undone, or with all it was given unanswered; `None`: not any more.
+    fn rests(&mut self, _rest: Option<Rest>) {}
 
     /// It has ended, and all it printed was delivered. The last call, and one that always comes.
     ///
@@ -127,6 +131,7 @@ impl Stream {
             Err(failure) => return self.events().exited(Err(failure), true),
         };
         let gauges = Gauges::default();
+        let told = |rest| self.events().rests(rest);
         let service = Service {
             program: &self.program,
             env: &self.env,
@@ -135,6 +140,7 @@ impl Stream {
             gathers: false,
             refusal: FailureKind::Worker,
             kill: &self.kill,
+            told: &told,
         };
         let feed = self.feed(Stdin { pipe, gauges: &gauges }, header, replay, orders);
         let mut deliver = |batch| self.events().output(batch, gauges.closed.load(Relaxed));

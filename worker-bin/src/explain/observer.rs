@@ -17,9 +17,6 @@ use worker_core::status::{LinkStatus, Status, TaskStatus};
 /// Over how long rates are taken.
 const RATE_WINDOW: Duration = Duration::from_secs(5);
 
-/// How long a stall must not be seen to be over: an attempt that fails at once does not end it.
-const OVER_AFTER: Duration = Duration::from_secs(1);
-
 /// How often a point of the history is made.
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -96,8 +93,18 @@ pub struct Observer {
 struct Standing {
     since: Time,
     chain: Chain,
-    /// Since when it has not been seen.
-    gone: Option<Time>,
+}
+
+impl Standing {
+    /// A batch that failed is in its program again, and nothing of it has moved: that is no end of the stall.
+    fn is_tried_again(&self, snapshot: &Snapshot) -> bool {
+        let Some(root) = self.chain.steps.last().filter(|step| step.wait.why.kind() == WaitKind::Backoff)
+        else {
+            return false;
+        };
+        let task = snapshot.tasks.iter().find(|task| task.name == root.task);
+        task.is_some_and(|task| !task.waits.is_empty() && task.unmoved_s >= root.wait.for_s)
+    }
 }
 
 /// What a task was at the last samples.
@@ -405,15 +412,12 @@ impl Observer {
             }
         }
         let mut changes = Vec::new();
-        for (root, known) in &mut self.stalls {
-            known.gone = if standing.contains_key(root) { None } else { Some(known.gone.unwrap_or(now)) };
-        }
-        let is_over = |known: &Standing| known.gone.is_some_and(|gone| now.since(gone) >= OVER_AFTER);
+        let gone = self.stalls.iter().filter(|(root, _)| !standing.contains_key(*root));
         let over: Vec<_> =
-            self.stalls.iter().filter(|(_, known)| is_over(known)).map(|(root, _)| root.clone()).collect();
+            gone.filter(|(_, stall)| !stall.is_tried_again(snapshot)).map(|(root, _)| root.clone()).collect();
         for root in over {
-            if let Some(Standing { since, chain, gone }) = self.stalls.remove(&root) {
-                let lasted = Some(gone.unwrap_or(now).since(since));
+            if let Some(Standing { since, chain }) = self.stalls.remove(&root) {
+                let lasted = Some(now.since(since));
                 changes.push(StallChange { root, chain, tasks: 0, lasted });
             }
         }
@@ -425,7 +429,7 @@ impl Observer {
                     let since = Time::from_micros(
                         now.as_micros().saturating_sub(u64::try_from(began.as_micros()).unwrap_or(0)),
                     );
-                    self.stalls.insert(root.clone(), Standing { since, chain: chain.clone(), gone: None });
+                    self.stalls.insert(root.clone(), Standing { since, chain: chain.clone() });
                     changes.push(StallChange { root, chain, tasks, lasted: None });
                 }
             }

@@ -73,9 +73,11 @@ impl Around<'_> {
                 Why::Unacknowledged { held_records: *held_records }
             }
             Reason::NoCredit { held_records, .. } => Why::NoCredit { held_records: *held_records },
-            Reason::OutboxFull { memory_bytes, budget_bytes, .. } => {
-                Why::OutboxFull { memory_bytes: *memory_bytes, memory_limit_bytes: *budget_bytes }
-            }
+            Reason::OutboxFull { memory_bytes, stored_bytes, budget_bytes, .. } => Why::OutboxFull {
+                memory_bytes: *memory_bytes,
+                memory_limit_bytes: *budget_bytes,
+                spilled_bytes: *stored_bytes,
+            },
             Reason::SpillLimit { stored_bytes, limit_bytes, .. } => {
                 Why::SpillLimit { spilled_bytes: *stored_bytes, spill_limit_bytes: *limit_bytes }
             }

@@ -28,11 +28,7 @@ pub fn wait(wait: &Wait) -> String {
             spilled_bytes,
         } => {
             let next = next_in_s.map_or_else(|| ", trying now".to_owned(), |s| format!(", next in {s:.1} s"));
-            let spilled = if *spilled_bytes > 0 {
-                format!(", and {} on disk", bytes(*spilled_bytes))
-            } else {
-                String::new()
-            };
+            let spilled = on_disk(*spilled_bytes);
             format!(
                 "{on} {} for {ago} ({}), attempt {attempts}{next}; holds {}, {} of {}{spilled}",
                 peer_state(cause),
@@ -55,8 +51,9 @@ pub fn wait(wait: &Wait) -> String {
                 records(*held_records)
             )
         }
-        Why::OutboxFull { memory_bytes, memory_limit_bytes } => {
-            format!("{on} is behind: {} of {} held for it", bytes(*memory_bytes), bytes(*memory_limit_bytes))
+        Why::OutboxFull { memory_bytes, memory_limit_bytes, spilled_bytes } => {
+            let (held, limit) = (bytes(*memory_bytes), bytes(*memory_limit_bytes));
+            format!("{on} is behind: {held} of {limit} held for it{}", on_disk(*spilled_bytes))
         }
         Why::SpillLimit { spilled_bytes, spill_limit_bytes } => format!(
             "{on} is behind: {} of {} (spill_limit) stored for it on disk",
@@ -113,6 +110,10 @@ pub fn wait(wait: &Wait) -> String {
         Why::SourceIdle {} => format!("its input has given nothing for {ago}"),
         Why::Linger {} => "more records, to make a larger batch".to_owned(),
     }
+}
+
+fn on_disk(spilled_bytes: u64) -> String {
+    if spilled_bytes > 0 { format!(", and {} on disk", bytes(spilled_bytes)) } else { String::new() }
 }
 
 fn peer_state(cause: &str) -> &'static str {
@@ -191,7 +192,7 @@ pub fn chain(chain: &Chain) -> String {
     if !chain.sources_paused.is_empty() {
         write!(text, "; {} paused by it", chain.sources_paused.join(", ")).ok();
     }
-    text
+    plain(&text)
 }
 
 /// Everything `worker why` says, for people.
@@ -201,7 +202,7 @@ pub fn explanation(explanation: &Explanation, chains_max: usize) -> String {
     for group in explanation.groups() {
         let first = group[0];
         writeln!(text, "{}", chain(first)).ok();
-        let others: Vec<_> = group[1..].iter().map(|c| c.task.as_str()).collect();
+        let others: Vec<_> = group[1..].iter().map(|c| plain(&c.task)).collect();
         if !others.is_empty() {
             let shown = others.len().min(chains_max);
             let more = others.len() - shown;
@@ -209,11 +210,11 @@ pub fn explanation(explanation: &Explanation, chains_max: usize) -> String {
             writeln!(text, "  also held up by that: {}{rest}", others[..shown].join(", ")).ok();
         }
         if let Some(advice) = &first.advice {
-            writeln!(text, "  → {advice}").ok();
+            writeln!(text, "  → {}", plain(advice)).ok();
         }
     }
     for note in &explanation.notes {
-        writeln!(text, "{note}").ok();
+        writeln!(text, "{}", plain(note)).ok();
     }
     if explanation.chains.is_empty() {
         text.push_str("nothing waits");
@@ -299,6 +300,18 @@ pub fn records(count: u64) -> String {
     if count == 1 { "1 record".to_owned() } else { format!("{} records", number(count)) }
 }
 
+/// Text that other nodes had a part in, with nothing a terminal would obey. What was escaped before stays as it is.
+fn plain(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '"' | '\'' | '\\' => clean.push(c),
+            _ => clean.extend(c.escape_debug()),
+        }
+    }
+    clean
+}
+
 /// Text of a program, a record or another machine, on one line, shortened, and with nothing a terminal would obey.
 #[must_use]
 pub fn foreign(text: &str) -> String {
@@ -314,3 +327,6 @@ pub fn foreign(text: &str) -> String {
     }
     clean
 }
+
+#[cfg(test)]
+mod tests;

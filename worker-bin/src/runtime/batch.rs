@@ -54,10 +54,11 @@ impl BatchPort {
             let Some(mut collector) = lock(&slot).take() else { return };
             collector.discard();
             let (task, work) = (run.task, run.work);
-            let mut keep = |batch| collector.hold(batch);
+            let mut keep = |batch| collector.hold(batch, &|full| engine.output_waits_for_room(task, full));
+            let told = |rest| engine.program_rests(task, rest);
+            let header = stage.header.clone();
             let (result, spent) =
-                run_batch(&engine.launcher, &stage.program, &env, stage.header.clone(), run.input, &mut keep)
-                    .await;
+                run_batch(&engine.launcher, &stage.program, &env, header, run.input, &mut keep, &told).await;
             let result = match result {
                 Ok(stats) => {
                     warn_unread(&env.task, &stats, &warned);

@@ -2,6 +2,7 @@
 
 use super::collect::{Collector, Staging};
 use super::durable::Durable;
+use super::hindered::Hindrances;
 use super::journal::TaskJournal;
 use super::journaled::Journaled;
 use super::link::Connections;
@@ -69,6 +70,7 @@ pub(super) struct Engine {
     ended: Mutex<Option<oneshot::Sender<End>>>,
     progress: Progress,
     watch: Watch,
+    pub(super) hindrances: Hindrances,
     pub(super) dead_shown: Mutex<VecDeque<DeadLine>>,
     drain_asked: Notify,
     registration: Mutex<Option<Registration>>,
@@ -158,6 +160,7 @@ impl Engine {
             ended: Mutex::new(Some(sender)),
             progress,
             watch: Watch::new(outline),
+            hindrances: Hindrances::default(),
             dead_shown: Mutex::default(),
             drain_asked: Notify::new(),
             registration: Mutex::new(None),

@@ -16,6 +16,7 @@ mod collect;
 mod dispatch;
 mod durable;
 mod engine;
+mod hindered;
 mod journal;
 mod journaled;
 mod link;

@@ -5,7 +5,7 @@ use super::collect::Collector;
 use super::engine::{Engine, lock};
 use super::journal::TaskJournal;
 use crate::child::records::{Answers, KeyedState, RecordsEvents, RecordsHandle, RecordsRules};
-use crate::child::{Program, TaskEnv, start_records};
+use crate::child::{Program, Rest, TaskEnv, start_records};
 use crate::pipeline::RecordsState;
 use crate::pipeline::plan::{LocalTask, RecordsSettings};
 use std::path::PathBuf;
@@ -164,6 +164,10 @@ impl Events {
 impl RecordsEvents for Events {
     fn answered(&mut self, answers: Answers) {
         self.tell(answers, false);
+    }
+
+    fn rests(&mut self, rest: Option<Rest>) {
+        self.engine.program_rests(self.task, rest);
     }
 
     fn ended(&mut self, result: Result<Answers, Failure>) {

@@ -188,7 +188,12 @@ impl SinkThread {
         loop {
             let error = match writer.write(batches) {
                 Err(error @ SinkError::Full { .. }) if durable => error,
-                result => return result,
+                result => {
+                    if let (true, Some(engine)) = (said, engine.upgrade()) {
+                        engine.output_waits_for_room(self.task, None);
+                    }
+                    return result;
+                }
             };
             let Some(engine) = engine.upgrade() else { return Err(error) };
             if engine.is_on_state_disk(&error) && engine.storage_is_full(&error.to_string()) {
@@ -196,6 +201,7 @@ impl SinkThread {
             }
             if !std::mem::replace(&mut said, true) {
                 tracing::warn!(task = self.name, %error, "waiting for room");
+                engine.output_waits_for_room(self.task, Some(error.to_string()));
             }
             drop(engine);
             std::thread::sleep(FULL_DISK_WAIT);

@@ -4,7 +4,7 @@ use super::batch::{StageProgram, task_env};
 use super::collect::Collector;
 use super::engine::{Engine, lock};
 use super::journal::{Replayed, TaskJournal};
-use crate::child::{Replay, StreamEvents, StreamHandle, TaskEnv, start_stream};
+use crate::child::{Replay, Rest, StreamEvents, StreamHandle, TaskEnv, start_stream};
 use crate::pipeline::plan::LocalTask;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -165,7 +165,8 @@ impl StreamEvents for Events {
             return Ok(());
         }
         if after_close {
-            return lock(&self.collector).hold(batch);
+            let waits = |full| self.engine.output_waits_for_room(self.task, full);
+            return lock(&self.collector).hold(batch, &waits);
         }
         if let Some(journal) = &self.journal {
             tokio::task::block_in_place(|| journal.wait_for_room(self.queue_bytes_max));
@@ -174,6 +175,10 @@ impl StreamEvents for Events {
         let output = Output { printed, ..lock(&self.collector).route(batch) };
         self.engine.tell(Event::StreamOutput { task: self.task, window: self.window, output });
         Ok(())
+    }
+
+    fn rests(&mut self, rest: Option<Rest>) {
+        self.engine.program_rests(self.task, rest);
     }
 
     fn exited(&mut self, result: Result<(), Failure>, early: bool) {

@@ -93,6 +93,9 @@ impl Node {
         running
             .filter_map(|task| {
                 let mut reasons = self.task_reasons(task);
+                if reasons.is_empty() {
+                    reasons.extend(self.uncommitted(&task.base));
+                }
                 reasons.extend(self.output_reasons(&task.base));
                 reasons.extend(self.input_reasons(&task.base));
                 (!reasons.is_empty()).then_some(Stall { task: task.base.id, reasons })
@@ -147,7 +150,7 @@ impl Node {
         }
         match &task.kind {
             Kind::Source(source) if source.waits_for_outside() && base.paused.is_none() => {
-                vec![hindered(base).unwrap_or(Reason::SourceIdle)]
+                vec![Reason::SourceIdle]
             }
             Kind::Source(_) if self.ctx.is_halted() => Vec::new(),
             Kind::Source(_) => self.blocked(base),
@@ -156,7 +159,8 @@ impl Node {
             Kind::Records(records) => self.records_reasons(base, records),
             Kind::Sink(sink) => {
                 let writing = sink.writing_since().map(|since| Reason::Writing { since });
-                let paused = base.paused.map(|since| Reason::Paused { since });
+                let paused = base.paused.filter(|_| base.life == Life::Running);
+                let paused = paused.map(|since| Reason::Paused { since });
                 hindered(base).filter(|_| writing.is_some()).or(writing).or(paused).into_iter().collect()
             }
         }
@@ -170,6 +174,8 @@ impl Node {
             }
             BatchPhase::Idle => Vec::new(),
             BatchPhase::Blocked { .. } => self.blocked(base),
+            // When its turn comes it is not taken.
+            BatchPhase::Queued { .. } if base.paused.is_some() => self.blocked(base),
             BatchPhase::Queued { since } => {
                 let ahead = self.ctx.slots.ahead_of(base.id).unwrap_or(0);
                 vec![Reason::NoSlot { since, ahead, slots: self.ctx.slots.total() }]
@@ -214,12 +220,29 @@ impl Node {
                 let why = records.last_failure().map(|f| f.message.clone()).unwrap_or_default();
                 vec![Reason::Backoff { attempts, until, why, records: records_held }]
             }
-            RecordsPhase::Running { .. } | RecordsPhase::Idle
-                if base.has_input() || base.paused.is_some() =>
-            {
-                self.blocked(base)
+            RecordsPhase::Running { .. } | RecordsPhase::Idle => {
+                // A record that may have killed the worker is asked about later.
+                let (attempts, records_held) = records.in_hand();
+                let later = self.ctx.timers.at(WakeReason::Retry(base.id)).filter(|_| records_held > 0);
+                match later {
+                    _ if base.paused.is_some() => self.blocked(base),
+                    Some(until) => {
+                        vec![Reason::Backoff { attempts, until, why: String::new(), records: records_held }]
+                    }
+                    None if base.has_input() => self.blocked(base),
+                    None => Vec::new(),
+                }
             }
-            RecordsPhase::Running { .. } | RecordsPhase::Idle => Vec::new(),
+        }
+    }
+
+    /// What a task waits for that has done all it was given: that this is durable.
+    fn uncommitted(&self, base: &Base) -> Option<Reason> {
+        let (commits, bytes) = base.pending();
+        match (commits, self.ctx.storage_full) {
+            (0, _) => None,
+            (_, true) => Some(Reason::StorageFull),
+            (_, false) => Some(Reason::Committing { commits, bytes }),
         }
     }
 
@@ -237,8 +260,11 @@ impl Node {
         if base.may_work(&self.ctx) {
             return Vec::new();
         }
-        if let Some((commits, bytes)) = base.much_pending(&self.ctx) {
-            return vec![Reason::Committing { commits, bytes }];
+        if base.much_is_pending(&self.ctx) {
+            return self.uncommitted(base).into_iter().collect();
+        }
+        if let Some(full @ Reason::DiskFull { .. }) = hindered(base) {
+            return vec![full];
         }
         let limits = &self.ctx.config.limits;
         let over = base.outputs.iter().map(|&l| (l, self.ctx.outbox_ref(l)));
@@ -253,11 +279,12 @@ impl Node {
         if !spilled.is_empty() {
             return spilled;
         }
-        let fullest = over.max_by_key(|(_, o)| o.memory_cost());
+        let fullest = over.max_by_key(|(_, o)| o.memory_cost() + o.stored_cost());
         fullest
             .map(|(link, o)| Reason::OutboxFull {
                 link,
                 memory_bytes: o.memory_cost(),
+                stored_bytes: o.stored_cost(),
                 budget_bytes: limits.outbox_bytes,
             })
             .into_iter()

@@ -127,19 +127,23 @@ impl Uplink {
     /// The connection is gone, or was never made.
     pub(super) fn closed(&mut self, ctx: &mut Ctx, loss: Loss, why: String) {
         let said = self.said.take();
+        let was_up = matches!(self.state, State::Up(_) | State::Farewell(_));
         let cause = match (loss, &said) {
-            (_, Some(_)) => PeerCause::Refused,
-            (Loss::Unreachable, None) => PeerCause::Unreachable,
-            (Loss::Silent, None) => PeerCause::Silent,
-            (Loss::Lost, None) => PeerCause::Lost,
+            // One that took the connection and ends it with a word has refused nothing.
+            (_, Some(_)) if !was_up => PeerCause::Refused,
+            (Loss::Unreachable, _) => PeerCause::Unreachable,
+            (Loss::Silent, _) => PeerCause::Silent,
+            (Loss::Lost, _) => PeerCause::Lost,
         };
         let why = said.unwrap_or(why);
         if self.state == State::Done && self.peer_left {
             return;
         }
         let name = ctx.node_name(self.peer).to_owned();
-        if matches!(self.state, State::Up(_) | State::Farewell(_)) || self.backoff.failed() == 0 {
+        if was_up || self.backoff.failed() == 0 {
             ctx.act(Action::Report(Report::PeerDown { peer: name, why: why.clone() }));
+        }
+        if was_up {
             self.down_since = ctx.now;
         }
         self.state = State::Waiting;

@@ -10,6 +10,7 @@ use crate::child::launcher::Launcher;
 use crate::child::pipes::{Gauges, Stdin};
 use crate::child::program::{Program, TaskEnv};
 use crate::child::serve::{Running, Service};
+use crate::child::watch::Rest;
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::future::Future;
@@ -53,6 +54,9 @@ pub trait RecordsEvents: Send + 'static {
     /// The contiguous run of answered records grew, or a tick behind it was answered. Told once for each read, not for each
     /// record.
     fn answered(&mut self, answers: Answers);
+
+    /// It rests with its work undone, or with all it was given unanswered; `None`: not any more.
+    fn rests(&mut self, _rest: Option<Rest>) {}
 
     /// It has ended. The last call, and one that always comes.
     ///
@@ -173,6 +177,7 @@ impl Asking {
             Ok(started) => started,
             Err(failure) => return lock(&self.events).ended(Err(failure)),
         };
+        let told = |rest| lock(&self.events).rests(rest);
         let service = Service {
             program: &self.program,
             env: &self.env,
@@ -181,6 +186,7 @@ impl Asking {
             gathers: true,
             refusal: FailureKind::Output,
             kill: &self.kill,
+            told: &told,
         };
         let feed = self.feed(Stdin { pipe, gauges: &self.gauges }, orders);
         let mut deliver = |lines| self.take_lines(&lines);
