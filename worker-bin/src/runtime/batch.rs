@@ -55,9 +55,11 @@ impl BatchPort {
             collector.discard();
             let (task, work) = (run.task, run.work);
             let mut keep = |batch| collector.hold(batch);
+            let mut program = engine.measure(task).program();
             let (result, spent) =
                 run_batch(&engine.launcher, &stage.program, &env, stage.header.clone(), run.input, &mut keep)
                     .await;
+            program.ended(&result);
             let result = match result {
                 Ok(stats) => {
                     warn_unread(&env.task, &stats, &warned);

@@ -5,6 +5,7 @@ use super::durable::Durable;
 use super::journal::TaskJournal;
 use super::journaled::Journaled;
 use super::link::Connections;
+use super::measure::TaskMeasure;
 use super::observe::{self, Watch};
 use super::open::{Opened, OpenedRole, OpenedTask};
 use super::progress::Progress;
@@ -51,6 +52,8 @@ pub(super) struct Engine {
     begun: Instant,
     /// By task id; `None` for tasks of other nodes.
     pub(super) ports: Vec<Option<Port>>,
+    /// By task id.
+    measures: Vec<Arc<TaskMeasure>>,
     /// By task id; empty in memory mode.
     pub(super) journals: Vec<Option<Arc<TaskJournal>>>,
     storage: Option<Arc<StorageGuard>>,
@@ -145,6 +148,7 @@ impl Engine {
             durable: Mutex::new(durable),
             begun: Instant::now(),
             ports,
+            measures: plan.graph.tasks.iter().map(|_| Arc::default()).collect(),
             graph: plan.graph,
             addresses: options.addresses,
             connections: Connections::default(),
@@ -257,6 +261,16 @@ impl Engine {
     pub(super) fn status_and_stalls(&self) -> (Status, Vec<worker_core::stall::Stall>) {
         let node = self.node();
         (node.status(), node.stalls())
+    }
+
+    /// Looks at the node for a moment.
+    pub(super) fn with_node<R>(&self, f: impl FnOnce(&Node) -> R) -> R {
+        f(&self.node())
+    }
+
+    /// What is measured of a task beside the core.
+    pub(super) fn measure(&self, task: TaskId) -> &Arc<TaskMeasure> {
+        &self.measures[task.0 as usize]
     }
 
     pub(super) fn watch(&self) -> &Watch {

@@ -4,6 +4,7 @@ use super::batch::{StageProgram, task_env};
 use super::collect::Collector;
 use super::engine::{Engine, lock};
 use super::journal::TaskJournal;
+use super::measure::ProgramRun;
 use crate::child::records::{Answers, KeyedState, RecordsEvents, RecordsHandle, RecordsRules};
 use crate::child::{Program, TaskEnv, start_records};
 use crate::pipeline::RecordsState;
@@ -78,6 +79,7 @@ impl RecordsPort {
             engine: Arc::clone(engine),
             collector: Arc::clone(&self.collector),
             state: Arc::clone(&self.state),
+            program: engine.measure(self.task).program(),
         };
         let state = Arc::clone(&self.state);
         let appended = self.journal.as_ref().map(|journal| journal.fence());
@@ -140,6 +142,7 @@ struct Events {
     engine: Arc<Engine>,
     collector: Arc<Mutex<Collector>>,
     state: Arc<Mutex<KeyedState>>,
+    program: ProgramRun,
 }
 
 impl Events {
@@ -167,6 +170,7 @@ impl RecordsEvents for Events {
     }
 
     fn ended(&mut self, result: Result<Answers, Failure>) {
+        self.program.ended(&result);
         match result {
             Ok(answers) => self.tell(answers, true),
             Err(failure) => {

@@ -79,6 +79,12 @@ impl Node {
         all
     }
 
+    /// Whether the disk that commits go to is full.
+    #[must_use]
+    pub fn is_storage_full(&self) -> bool {
+        self.ctx.storage_full
+    }
+
     /// Bytes of records held in memory: outboxes, inboxes, batches and what is on its way to stream programs.
     #[must_use]
     pub fn memory_bytes(&self) -> u64 {
