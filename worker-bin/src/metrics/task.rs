@@ -17,7 +17,11 @@ pub(super) fn encode(scrape: &Scrape, page: &mut Page<'_>) -> fmt::Result {
         snapshot.tasks.iter().map(|t| info(scrape, t)),
     )?;
     page.counters("worker_task_in_records", "Records taken; of a source: read", counts(|t| t.records_in))?;
-    page.counters("worker_task_in_bytes", "Bytes taken, terminators included", counts(|t| t.bytes_in))?;
+    page.counters(
+        "worker_task_in_bytes",
+        "Bytes taken, terminators included; for sources there is worker_node_read_bytes_total",
+        counts(|t| t.bytes_in),
+    )?;
     page.counters(
         "worker_task_out_records",
         "Records given on; of a sink: written",

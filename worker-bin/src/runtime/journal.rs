@@ -12,6 +12,7 @@ use super::engine::{End, Engine, lock};
 use super::storage::StorageGuard;
 use crate::io::dead::{DeadLetterLog, DeadLogError, NewLetter};
 use crate::journal::{JournalError, Position};
+use crate::logging::task_span;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -246,10 +247,12 @@ impl JournalThreads {
     pub(super) fn start(self, engine: &Arc<Engine>) -> std::io::Result<()> {
         let (weak, shared) = (Arc::downgrade(engine), Arc::clone(&self.shared));
         let syncer = std::thread::Builder::new().name(format!("{} sync", shared.name));
-        syncer.spawn(move || sync_all(&shared, &weak))?;
+        syncer.spawn(move || task_span(&shared.name).in_scope(|| sync_all(&shared, &weak)))?;
         let weak = Arc::downgrade(engine);
         let writer = std::thread::Builder::new().name(format!("{} log", self.shared.name));
-        writer.spawn(move || self.write_all(&weak)).map(drop)
+        writer
+            .spawn(move || task_span(&self.shared.name.clone()).in_scope(|| self.write_all(&weak)))
+            .map(drop)
     }
 
     fn write_all(mut self, engine: &Weak<Engine>) {

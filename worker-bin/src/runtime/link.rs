@@ -2,11 +2,13 @@
 
 use super::engine::{Engine, lock};
 use super::{Options, RunError};
+use crate::logging::peer_span;
 use crate::pipeline::plan::Plan;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Notify;
+use tracing::Instrument as _;
 use worker_core::config::NodeIx;
 use worker_core::event::{ConnId, Event, Loss};
 use worker_core::status::Latencies;
@@ -39,7 +41,8 @@ impl Connections {
         let wake = self.add(conn, Some(peer));
         let engine = Arc::clone(engine);
         let runtime = engine.runtime.clone();
-        runtime.spawn(async move {
+        let span = peer_span(&engine.nodes[usize::from(peer.0)], conn.0);
+        let live = async move {
             let address = &engine.addresses[usize::from(peer.0)];
             let settings = Settings::default();
             match worker_net::dial(address, &settings).await {
@@ -50,7 +53,8 @@ impl Connections {
                 }
                 Err(error) => engine.connection_lost(conn, Loss::Unreachable, error.to_string()),
             }
-        });
+        };
+        runtime.spawn(live.instrument(span));
     }
 
     fn add(&self, conn: ConnId, dialled: Option<NodeIx>) -> Arc<Notify> {
@@ -183,12 +187,12 @@ pub(super) fn serve(engine: &Arc<Engine>, listener: Listener) {
             let incoming = listener.accept().await;
             let peer = incoming.peer();
             let conn = engine.act(|node, now| node.accept(now));
-            tracing::debug!(conn = conn.0, %peer, "accepted a connection");
+            let span = peer_span(&peer.to_string(), conn.0);
+            span.in_scope(|| tracing::debug!("accepted a connection"));
             let wake = engine.connections.add(conn, None);
             let endpoint: Arc<dyn Endpoint> = Arc::clone(&engine) as Arc<dyn Endpoint>;
-            tokio::spawn(async move {
-                incoming.drive(conn.0, endpoint, wake, &Settings::default()).await;
-            });
+            let live = async move { incoming.drive(conn.0, endpoint, wake, &Settings::default()).await };
+            tokio::spawn(live.instrument(span));
         }
     });
 }

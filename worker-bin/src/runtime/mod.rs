@@ -13,6 +13,7 @@
 
 mod batch;
 mod collect;
+mod complaints;
 mod dispatch;
 mod durable;
 mod engine;
@@ -25,6 +26,7 @@ mod open;
 pub mod progress;
 mod reached;
 mod records;
+mod report;
 mod scrape;
 mod sink;
 mod source;

@@ -7,6 +7,7 @@ use super::journal::TaskJournal;
 use super::measure::ProgramRun;
 use crate::child::records::{Answers, KeyedState, RecordsEvents, RecordsHandle, RecordsRules};
 use crate::child::{Program, TaskEnv, start_records};
+use crate::logging::batch_span;
 use crate::pipeline::RecordsState;
 use crate::pipeline::plan::{LocalTask, RecordsSettings};
 use std::path::PathBuf;
@@ -89,6 +90,7 @@ impl RecordsPort {
                 appended.await.ok();
             }
         };
+        let _within = batch_span(&env.task, env.batch_id, env.attempt).entered();
         let handle =
             start_records(&engine.launcher, &self.program, env, &self.rules, state, committed, events);
         *lock(&self.child) = Some((life, handle));

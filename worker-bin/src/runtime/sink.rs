@@ -6,6 +6,7 @@ use super::measure::ProgramRun;
 use super::open::OpenedSink;
 use crate::child::{PipedChild, TaskEnv, start_sink};
 use crate::io::sink::{SinkError, SinkSync, SinkWriter, StreamSink};
+use crate::logging::task_span;
 use crate::pipeline::plan::LocalTask;
 use bytes::Bytes;
 use std::os::fd::OwnedFd;
@@ -101,6 +102,7 @@ impl SinkThread {
     }
 
     fn live(mut self, engine: &Weak<Engine>) {
+        let _within = task_span(&self.name).entered();
         let Some(target) = self.target.take() else { return };
         let opened = match (target, engine.upgrade()) {
             (OpenedSink::Writer(writer), _) => Ok((writer, None)),
@@ -190,7 +192,7 @@ impl SinkThread {
                 continue;
             }
             if !std::mem::replace(&mut said, true) {
-                tracing::warn!(task = self.name, %error, "waiting for room");
+                tracing::warn!(%error, "waiting for room");
             }
             drop(engine);
             std::thread::sleep(FULL_DISK_WAIT);

@@ -6,6 +6,7 @@ use super::engine::Engine;
 use super::measure::ProgramRun;
 use crate::child::{PipedChild, Program, TaskEnv, start_source};
 use crate::io::source::{Progress, SourceOptions, SourceReader, Stop, StreamSource};
+use crate::logging::task_span;
 use crate::pipeline::plan::LocalTask;
 use bytes::Bytes;
 use std::os::fd::OwnedFd;
@@ -125,6 +126,7 @@ impl SourceThread {
     }
 
     fn live(mut self, engine: &Weak<Engine>) {
+        let _within = task_span(&self.name).entered();
         let task = self.task;
         let result = self.read_all(engine);
         let Some(engine) = engine.upgrade() else { return };

@@ -6,6 +6,7 @@ use super::engine::{Engine, lock};
 use super::journal::{Replayed, TaskJournal};
 use super::measure::ProgramRun;
 use crate::child::{Replay, StreamEvents, StreamHandle, TaskEnv, start_stream};
+use crate::logging::batch_span;
 use crate::pipeline::plan::LocalTask;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -67,6 +68,7 @@ impl StreamPort {
             program: program_run,
         };
         let (program, header) = (Arc::clone(&self.stage.program), self.stage.header.clone());
+        let _within = batch_span(&env.task, env.batch_id, env.attempt).entered();
         let handle = start_stream(&engine.launcher, program, env, header, replay, events);
         *lock(&self.child) = Some((window, handle));
     }
