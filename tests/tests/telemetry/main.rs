@@ -2,6 +2,7 @@
 
 mod logs;
 mod metrics;
+mod shipped;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
