@@ -13,6 +13,7 @@
 
 mod batch;
 mod collect;
+mod complaints;
 mod dispatch;
 mod durable;
 mod engine;
@@ -20,11 +21,14 @@ mod hindered;
 mod journal;
 mod journaled;
 mod link;
+mod measure;
 mod observe;
 mod open;
 pub mod progress;
 mod reached;
 mod records;
+mod report;
+mod scrape;
 mod sink;
 mod source;
 mod spill;

@@ -125,6 +125,11 @@ impl Watch {
         self.news.send_modify(|looks| *looks += 1);
     }
 
+    /// Stalls that go on, and all that ever began.
+    pub(super) fn stalls(&self) -> (u64, u64) {
+        lock(&self.observer).stalls()
+    }
+
     /// As of the last look.
     pub(super) fn latest(&self) -> Option<Snapshot> {
         lock(&self.observer).latest().cloned()

@@ -48,7 +48,7 @@ impl Subject for Admin {
     }
 
     fn metrics(&self) -> String {
-        "# EOF\n".to_owned()
+        self.0.scrape().render()
     }
 
     fn dead_letters(&self, max: usize) -> Vec<DeadLine> {

@@ -279,6 +279,7 @@ impl RecordsTask {
         let in_flight = self.asked_records;
         ctx.act(Action::Report(Report::BatchFailed {
             task: base.id,
+            batch: self.life,
             records: in_flight,
             attempt: self.failures,
             why: failure.message.clone(),

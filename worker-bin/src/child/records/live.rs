@@ -18,6 +18,7 @@ use std::io;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, mpsc};
+use tracing::Instrument as _;
 use worker_core::event::{Failure, FailureKind};
 use worker_core::route::{PartitionBy, RecordKey};
 use worker_proto::{Batch, LinkId, Seq};
@@ -120,10 +121,11 @@ pub fn start_records(
         events: Mutex::new(Box::new(events)),
         gauges: Gauges::default(),
     };
-    tokio::spawn(async move {
+    let live = async move {
         committed.await;
         asked.live(received).await;
-    });
+    };
+    tokio::spawn(live.in_current_span());
     RecordsHandle { orders, kill }
 }
 
