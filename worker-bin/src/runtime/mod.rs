@@ -207,6 +207,7 @@ async fn finish(
         Err(error) => (RunState::Stopped, Some(error.to_string())),
     };
     engine.watch().ended(state, why);
+    engine.watch().all_told().await;
     engine.leave_registry();
     engine.finish_progress(how);
     result

@@ -19,6 +19,10 @@ impl Subject for Admin {
         self.0.snapshot()
     }
 
+    fn has_ended(&self) -> bool {
+        self.0.watch().has_ended()
+    }
+
     fn explanation(&self) -> Explanation {
         self.0.explanation()
     }
