@@ -147,10 +147,9 @@ impl<'a> Index<'a> {
 
     /// What kind of thing a wait of this task is. Only where no answer is owed a program may keep what it has.
     fn class(&self, task: &Task, wait: &Wait) -> WaitClass {
-        match wait.why.kind() {
-            WaitKind::ChildBuffers if self.answering.contains(task.stage.as_str()) => WaitClass::Blocked,
-            kind => kind.class(),
-        }
+        let kind = wait.why.kind();
+        let owes = kind == WaitKind::ChildBuffers && self.answering.contains(task.stage.as_str());
+        if owes { WaitClass::Blocked } else { kind.class() }
     }
 
     /// The chain of the task's most telling wait that is old enough, if there is one.
@@ -184,12 +183,13 @@ impl<'a> Index<'a> {
 
     /// The task that is waited for, where it is known and may itself wait.
     fn next(&self, task: &Task, wait: &Wait) -> Option<(&'a str, &'a Task)> {
-        match wait.why {
-            // Nobody there, or nothing heard of it: this is the root, whatever it says of itself.
-            Why::PeerDown { .. } | Why::UpstreamDown {} => None,
-            Why::AwaitingEnd { .. } => self.upstream(task),
-            _ => self.tasks.get(wait.on.as_deref()?).copied(),
+        let kind = wait.why.kind();
+        if kind == WaitKind::AwaitingEnd {
+            return self.upstream(task);
         }
+        // Nobody there, or nothing heard of it: this is the root, whatever it says of itself.
+        let is_root = kind == WaitKind::PeerDown || kind == WaitKind::UpstreamDown;
+        self.tasks.get(wait.on.as_deref().filter(|_| !is_root)?).copied()
     }
 
     /// A task that gives records to `task` and waits itself: rather one that something is in the way of.

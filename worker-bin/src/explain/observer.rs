@@ -82,12 +82,15 @@ pub struct Observer {
     tasks: BTreeMap<TaskId, TaskTrail>,
     links: Vec<LinkTrail>,
     history: History,
-    second: Option<(Time, BTreeMap<String, (u64, u64)>)>,
+    second: Option<(Time, Totals)>,
     stalls: BTreeMap<String, Standing>,
     stalls_begun: u64,
     last: Option<Time>,
     latest: Option<Snapshot>,
 }
+
+/// Records in and out of each stage.
+type Totals = BTreeMap<String, (u64, u64)>;
 
 /// A stall that goes on.
 #[derive(Debug)]
@@ -383,7 +386,7 @@ impl Observer {
 
     /// Adds a point to the history when a second is over.
     fn remember(&mut self, now: Time, snapshot: &Snapshot) {
-        let mut totals: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+        let mut totals: Totals = BTreeMap::new();
         for task in &snapshot.tasks {
             let total = totals.entry(task.stage.clone()).or_default();
             total.0 += task.records_in;

@@ -121,16 +121,7 @@ impl Engine {
         let terminator = opened.tasks.first().map_or(b'\n', |t| t.task.terminator_in);
         let (total_bytes, done_bytes) = (opened.total_bytes, opened.done_bytes);
         let (ports, threads) = make_ports(&plan, opened.tasks, &spill.store, &mut journaled, scratch.path())?;
-        let node = match &journaled.states {
-            Some(states) => {
-                let mut node = Node::with_journal(config, Time::ZERO, states);
-                if journaled.durable.as_ref().is_some_and(Durable::was_finished) {
-                    node.was_finished(Time::ZERO);
-                }
-                node
-            }
-            None => Node::new(config, Time::ZERO),
-        };
+        let node = make_node(config, &journaled);
         let Journaled { journals, threads: journal_threads, storage, durable, .. } = journaled;
         let outline = observe::outline(
             &plan,
@@ -171,16 +162,7 @@ impl Engine {
             scratch: Mutex::new(Some(scratch)),
         });
         spill_orders.start(&engine).map_err(|e| system("start a thread", e))?;
-        for thread in journal_threads {
-            thread.start(&engine).map_err(|e| system("start a thread", e))?;
-        }
-        for thread in threads {
-            match thread {
-                Thread::Source(source) => source.start(&engine),
-                Thread::Sink(sink) => sink.start(&engine),
-            }
-            .map_err(|e| system("start a thread", e))?;
-        }
+        start_threads(&engine, journal_threads, threads).map_err(|e| system("start a thread", e))?;
         tokio::spawn(Arc::clone(&engine).keep_time());
         engine.act(|_, _| {});
         if let Some(listener) = listener {
@@ -438,6 +420,32 @@ impl std::fmt::Debug for Engine {
 /// A poisoned lock means a panic elsewhere, which already ends the process's work; what it guards is still usable.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn make_node(config: NodeConfig, journaled: &Journaled) -> Node {
+    let Some(states) = &journaled.states else { return Node::new(config, Time::ZERO) };
+    let mut node = Node::with_journal(config, Time::ZERO, states);
+    if journaled.durable.as_ref().is_some_and(Durable::was_finished) {
+        node.was_finished(Time::ZERO);
+    }
+    node
+}
+
+fn start_threads(
+    engine: &Arc<Engine>,
+    journals: Vec<super::journal::JournalThreads>,
+    threads: Vec<Thread>,
+) -> std::io::Result<()> {
+    for thread in journals {
+        thread.start(engine)?;
+    }
+    for thread in threads {
+        match thread {
+            Thread::Source(source) => source.start(engine),
+            Thread::Sink(sink) => sink.start(engine),
+        }?;
+    }
+    Ok(())
 }
 
 /// What carries out each task's actions, and the threads among them, not started yet.

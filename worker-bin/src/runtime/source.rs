@@ -118,6 +118,9 @@ impl SourcePort {
     }
 }
 
+/// A program, and the measure of its run.
+type Watched = (PipedChild, ProgramRun);
+
 impl SourceThread {
     pub(super) fn start(self, engine: &Arc<Engine>) -> std::io::Result<()> {
         let weak = Arc::downgrade(engine);
@@ -178,7 +181,7 @@ impl SourceThread {
         engine: &Arc<Engine>,
         program: Arc<Program>,
         options: &SourceOptions,
-    ) -> Result<(Box<dyn SourceReader>, (PipedChild, ProgramRun)), String> {
+    ) -> Result<(Box<dyn SourceReader>, Watched), String> {
         let name = program.stage.clone();
         let mut run = engine.measure(self.task).program();
         let started = engine.runtime.block_on(start_source(&engine.launcher, program, &self.env));
