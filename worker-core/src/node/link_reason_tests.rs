@@ -129,7 +129,7 @@ fn a_link_waits_to_be_opened_then_for_credit_then_for_acknowledgements() {
     );
     let (through, finished, credit) = (Seq(1), Seq::ZERO, 1 << 20);
     let ack = worker_proto::frame::Ack { link, epoch: Epoch(1), through, finished, credit };
-    play.hear(conn, Frame::Ack(ack.clone()));
+    play.hear(conn, Frame::Ack(ack));
     play.transmit(conn);
     assert_eq!(link_reason(&play), Some(Reason::Unacknowledged { link, held_records }));
     play.hear(conn, Frame::Ack(worker_proto::frame::Ack { through: Seq(2), ..ack }));
