@@ -8,5 +8,6 @@ pub mod fault;
 pub mod io;
 pub mod journal;
 pub mod logging;
+pub mod metrics;
 pub mod pipeline;
 pub mod runtime;

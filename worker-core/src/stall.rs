@@ -162,6 +162,11 @@ pub enum Reason {
         /// Since when.
         since: Time,
     },
+    /// A write is under way, and nothing of it is taken.
+    WriteRests {
+        /// Since when.
+        since: Time,
+    },
     /// A stream's program has not taken what it was given.
     ChildNotReading {
         /// Bytes on their way to it.
@@ -206,6 +211,7 @@ impl Reason {
             | Reason::ChildBuffers { since, .. }
             | Reason::DiskFull { since, .. }
             | Reason::Paused { since }
+            | Reason::WriteRests { since }
             | Reason::Writing { since } => Some(*since),
             Reason::NotOpen { .. }
             | Reason::NoCredit { .. }
@@ -243,6 +249,7 @@ impl Reason {
             | Reason::ChildRests { .. }
             | Reason::ChildBuffers { .. }
             | Reason::Writing { .. }
+            | Reason::WriteRests { .. }
             | Reason::ChildNotReading { .. }
             | Reason::AwaitingEnd { .. }
             | Reason::Paused { .. }
@@ -272,6 +279,7 @@ impl Reason {
             | Reason::ChildRests { .. }
             | Reason::ChildBuffers { .. }
             | Reason::Writing { .. }
+            | Reason::WriteRests { .. }
             | Reason::ChildNotReading { .. }
             | Reason::AwaitingEnd { .. }
             | Reason::Paused { .. }

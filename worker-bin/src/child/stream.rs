@@ -12,6 +12,7 @@ use std::pin::Pin;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, mpsc};
+use tracing::Instrument as _;
 use worker_core::event::{Failure, FailureKind};
 use worker_proto::Batch;
 
@@ -76,7 +77,7 @@ pub fn start_stream(
         kill: kill.clone(),
         events: Mutex::new(Box::new(events)),
     };
-    tokio::spawn(async move { stream.live(header, replay, received).await });
+    tokio::spawn(async move { stream.live(header, replay, received).await }.in_current_span());
     StreamHandle { orders, kill }
 }
 

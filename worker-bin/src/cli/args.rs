@@ -2,6 +2,7 @@
 
 use super::dlq::args::{DLQ_EXAMPLES, DlqArgs};
 use crate::admin::AdminAddress;
+use crate::logging::Form;
 use crate::pipeline::StateWish;
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
@@ -221,6 +222,9 @@ pub struct LogArgs {
     /// Which log messages, such as worker_bin=debug [default: by -v and -q]
     #[arg(long = "log", value_name = "FILTER")]
     pub filter: Option<String>,
+    /// How log lines look; with json all of standard error is JSON, and progress is shown only where --progress says how
+    #[arg(long = "log-format", value_enum, default_value_t = Form::Human, value_name = "FORM")]
+    pub format: Form,
 }
 
 /// Arguments of `worker check`.

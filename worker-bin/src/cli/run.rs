@@ -4,11 +4,11 @@ use super::args::{LogArgs, NodeArgs, ProcessArgs, ProgressMode, RunArgs};
 use super::state;
 use crate::admin::AdminAddress;
 use crate::child::Launcher;
-use crate::logging;
+use crate::logging::{self, Form};
 use crate::pipeline::plan::{Plan, plan};
 use crate::pipeline::{self, Cluster, ConfigError, Delivery, Pipeline};
 use crate::runtime::{self, Durable, Found, Options, RunError, Summary, progress};
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -206,6 +206,7 @@ impl Process<'_> {
     fn options(&self, pipeline: &Pipeline, addresses: Vec<String>) -> Options {
         let default_name = || PathBuf::from(format!("{}.dead-letters.jsonl", pipeline.name));
         let mode = match self.args.progress {
+            ProgressMode::Auto if self.args.log.format == Form::Json => progress::Mode::None,
             ProgressMode::Auto => progress::Mode::Auto,
             ProgressMode::Bar => progress::Mode::Bar,
             ProgressMode::Lines => progress::Mode::Lines,
@@ -268,7 +269,7 @@ pub(super) fn wrong_file(error: &ConfigError) -> ExitCode {
 
 /// A line on standard error; that it cannot be written is no reason to stop.
 pub(super) fn say(text: &str) {
-    writeln!(std::io::stderr(), "{}", text.trim_end()).ok();
+    logging::say(text);
 }
 
 fn start_log(args: &LogArgs) {
@@ -279,8 +280,8 @@ fn start_log(args: &LogArgs) {
         (false, _) => "debug",
     };
     let filter = args.filter.as_deref().unwrap_or(default);
-    if let Err(error) = logging::start(filter) {
+    if let Err(error) = logging::start(filter, args.format) {
         say(&format!("warning: --log {error}; using {default}"));
-        logging::start(default).ok();
+        logging::start(default, args.format).ok();
     }
 }

@@ -68,6 +68,8 @@ pub struct Limit {
 /// Where each task is, among the snapshots at hand.
 struct Index<'a> {
     tasks: BTreeMap<&'a str, (&'a str, &'a Task)>,
+    /// What each stage reads from.
+    from: BTreeMap<&'a str, &'a [String]>,
     /// Stages whose programs owe an answer to each record.
     answering: BTreeSet<&'a str>,
 }
@@ -137,8 +139,10 @@ impl<'a> Index<'a> {
             .iter()
             .flat_map(|s| s.tasks.iter().map(|t| (t.name.as_str(), (s.node.as_str(), t))))
             .collect();
-        let stages = snapshots.iter().flat_map(|s| &s.stages).filter(|stage| stage.kind == Kind::Records);
-        Self { tasks, answering: stages.map(|stage| stage.name.as_str()).collect() }
+        let stages = || snapshots.iter().flat_map(|s| &s.stages);
+        let from = stages().map(|stage| (stage.name.as_str(), stage.from.as_slice())).collect();
+        let answering = stages().filter(|stage| stage.kind == Kind::Records);
+        Self { tasks, from, answering: answering.map(|stage| stage.name.as_str()).collect() }
     }
 
     /// What kind of thing a wait of this task is. Only where no answer is owed a program may keep what it has.
@@ -150,27 +154,27 @@ impl<'a> Index<'a> {
     }
 
     /// The chain of the task's most telling wait that is old enough, if there is one.
-    fn chain(&self, node: &str, task: &Task) -> Option<Chain> {
-        let wait = self.telling(task)?;
-        let mut steps = vec![Step { task: task.name.clone(), node: node.to_owned(), wait: wait.clone() }];
-        let mut seen = BTreeSet::from([task.name.as_str()]);
-        let (mut at, mut last_task) = (wait, task);
+    fn chain(&self, node: &str, first: &'a Task) -> Option<Chain> {
+        let wait = self.telling(first)?;
+        let mut steps = vec![Step { task: first.name.clone(), node: node.to_owned(), wait: wait.clone() }];
+        let mut seen = BTreeSet::from([first.name.as_str()]);
+        let (mut task, mut at) = (first, wait);
         while steps.len() < STEPS_MAX
-            && let Some((node, task)) = self.next(at)
-            && seen.insert(&task.name)
-            && let Some(next) = self.nearest(task)
+            && let Some((node, waited)) = self.next(task, at)
+            && seen.insert(&waited.name)
+            && let Some(next) = self.nearest(waited)
         {
-            steps.push(Step { task: task.name.clone(), node: node.to_owned(), wait: next.clone() });
-            (at, last_task) = (next, task);
+            steps.push(Step { task: waited.name.clone(), node: node.to_owned(), wait: next.clone() });
+            (task, at) = (waited, next);
         }
         let last = steps.last()?;
         let root = root_name(last);
         let (for_s, stalled) = (wait.for_s, wait.stalled);
         Some(Chain {
-            task: task.name.clone(),
+            task: first.name.clone(),
             node: node.to_owned(),
             for_s,
-            stalled: stalled && self.class(last_task, at) == WaitClass::Blocked,
+            stalled: stalled && self.class(task, at) == WaitClass::Blocked,
             root,
             advice: words::advice(&last.wait),
             steps,
@@ -179,12 +183,21 @@ impl<'a> Index<'a> {
     }
 
     /// The task that is waited for, where it is known and may itself wait.
-    fn next(&self, wait: &Wait) -> Option<(&'a str, &'a Task)> {
+    fn next(&self, task: &Task, wait: &Wait) -> Option<(&'a str, &'a Task)> {
         match wait.why {
             // Nobody there, or nothing heard of it: this is the root, whatever it says of itself.
             Why::PeerDown { .. } | Why::UpstreamDown {} => None,
+            Why::AwaitingEnd { .. } => self.upstream(task),
             _ => self.tasks.get(wait.on.as_deref()?).copied(),
         }
+    }
+
+    /// A task that gives records to `task` and waits itself: rather one that something is in the way of.
+    fn upstream(&self, task: &Task) -> Option<(&'a str, &'a Task)> {
+        let from = self.from.get(task.stage.as_str())?;
+        let upstream = self.tasks.values().filter(|(_, t)| !t.done && from.contains(&t.stage));
+        let waiting = upstream.filter_map(|&(node, t)| Some((self.class(t, self.nearest(t)?), (node, t))));
+        waiting.min_by_key(|(class, _)| *class != WaitClass::Blocked).map(|(_, found)| found)
     }
 
     /// What a task at the other end of a wait waits for itself: what stops all of it goes before what only stops some of its
@@ -210,19 +223,19 @@ impl<'a> Index<'a> {
 
     /// What is at the end of a wait.
     fn root_class(&self, task: &'a Task, wait: &'a Wait) -> WaitClass {
-        let (mut at, mut at_task) = (wait, task);
+        let (mut task, mut at) = (task, wait);
         let mut seen = BTreeSet::from([task.name.as_str()]);
-        while let Some((_, task)) = self.next(at) {
-            if !seen.insert(&task.name) {
+        while let Some((_, waited)) = self.next(task, at) {
+            if !seen.insert(&waited.name) {
                 break;
             }
-            match self.nearest(task) {
-                Some(next) => (at, at_task) = (next, task),
+            match self.nearest(waited) {
+                Some(next) => (task, at) = (waited, next),
                 // It waits for nothing: it is at work, or about to be.
                 None => return WaitClass::Working,
             }
         }
-        self.class(at_task, at)
+        self.class(task, at)
     }
 }
 

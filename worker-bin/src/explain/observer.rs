@@ -84,6 +84,7 @@ pub struct Observer {
     history: History,
     second: Option<(Time, BTreeMap<String, (u64, u64)>)>,
     stalls: BTreeMap<String, Standing>,
+    stalls_begun: u64,
     last: Option<Time>,
     latest: Option<Snapshot>,
 }
@@ -136,6 +137,7 @@ impl Observer {
             history: History::default(),
             second: None,
             stalls: BTreeMap::new(),
+            stalls_begun: 0,
             last: None,
             latest: None,
         }
@@ -157,6 +159,12 @@ impl Observer {
     #[must_use]
     pub fn latest(&self) -> Option<&Snapshot> {
         self.latest.as_ref()
+    }
+
+    /// Stalls that go on, and all that ever began.
+    #[must_use]
+    pub fn stalls(&self) -> (u64, u64) {
+        (self.stalls.len() as u64, self.stalls_begun)
     }
 
     /// Takes a sample at `now`, which is `at_ms` milliseconds after 1970; gives the stalls that began or are over.
@@ -429,6 +437,7 @@ impl Observer {
                     let since = Time::from_micros(
                         now.as_micros().saturating_sub(u64::try_from(began.as_micros()).unwrap_or(0)),
                     );
+                    self.stalls_begun += 1;
                     self.stalls.insert(root.clone(), Standing { since, chain: chain.clone() });
                     changes.push(StallChange { root, chain, tasks, lasted: None });
                 }

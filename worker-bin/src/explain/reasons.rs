@@ -99,6 +99,7 @@ impl Around<'_> {
             }
             Reason::ChildBuffers { fed_bytes, .. } => Why::ChildBuffers { fed_bytes: *fed_bytes },
             Reason::Writing { .. } => Why::Writing {},
+            Reason::WriteRests { .. } => Why::WriteRests {},
             Reason::ChildNotReading { bytes } => Why::ChildNotReading { bytes: *bytes },
             Reason::AwaitingEnd { fed_records } => Why::AwaitingEnd { fed_records: *fed_records },
             Reason::Paused { .. } => Why::Paused {},

@@ -72,8 +72,9 @@ pub fn wait(wait: &Wait) -> String {
             format!("all {slots} slots have been in use for {ago}{before}")
         }
         Why::Backoff { attempts, next_in_s, error, records: count } => format!(
-            "a batch of {} failed {attempts} times ({}), next attempt in {next_in_s:.1} s",
+            "a batch of {} failed {} ({}), next attempt in {next_in_s:.1} s",
             records(*count),
+            times(*attempts),
             foreign(error)
         ),
         Why::ChildBusy {} => format!("its program has been busy for {ago}"),
@@ -92,6 +93,7 @@ pub fn wait(wait: &Wait) -> String {
             bytes(*fed_bytes)
         ),
         Why::Writing {} => format!("a write has been under way for {ago}"),
+        Why::WriteRests {} => format!("nothing of what it writes has been taken for {ago}"),
         Why::ChildNotReading { bytes: held } => {
             format!("its program is behind; {} wait for it", bytes(*held))
         }
@@ -162,6 +164,9 @@ pub fn advice(root: &Wait) -> Option<String> {
         }
         Why::ChildBuffers { .. } => {
             "normal for programs that sum up; else make it print lines at once: stdbuf -oL, python -u, grep --line-buffered".to_owned()
+        }
+        Why::WriteRests {} => {
+            "look at what reads it: a program that hangs, a pager that waits for a key, a disk that does not answer".to_owned()
         }
         Why::Paused {} => "worker resume lets it go on".to_owned(),
         Why::DeadLimit { .. } => {
@@ -282,6 +287,11 @@ pub fn number(number: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+/// `once`, `2 times`.
+fn times(count: u32) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{count} times") }
 }
 
 /// So many records.

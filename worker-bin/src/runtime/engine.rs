@@ -1,11 +1,13 @@
 //! The node behind its lock, and everything that carries out what it asks for.
 
 use super::collect::{Collector, Staging};
+use super::complaints::Complaints;
 use super::durable::Durable;
 use super::hindered::Hindrances;
 use super::journal::TaskJournal;
 use super::journaled::Journaled;
 use super::link::Connections;
+use super::measure::TaskMeasure;
 use super::observe::{self, Watch};
 use super::open::{Opened, OpenedRole, OpenedTask};
 use super::progress::Progress;
@@ -24,7 +26,7 @@ use crate::io::dead::DeadLetterFile;
 use crate::io::sink::SinkError;
 use crate::io::spill::SpillStore;
 use crate::pipeline::plan::Plan;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -34,9 +36,6 @@ use worker_core::event::{Attempt, Event, NodeError};
 use worker_core::status::Status;
 use worker_core::{Node, Time};
 use worker_proto::Incarnation;
-
-/// How often at most one task's failed batches are warned about.
-const COMPLAINT_EVERY: Duration = Duration::from_secs(5);
 
 /// How a node's work ended.
 #[derive(Debug)]
@@ -52,19 +51,22 @@ pub(super) struct Engine {
     begun: Instant,
     /// By task id; `None` for tasks of other nodes.
     pub(super) ports: Vec<Option<Port>>,
+    /// By task id.
+    measures: Vec<Arc<TaskMeasure>>,
     /// By task id; empty in memory mode.
     pub(super) journals: Vec<Option<Arc<TaskJournal>>>,
     storage: Option<Arc<StorageGuard>>,
     durable: Mutex<Option<Durable>>,
     pub(super) graph: Graph,
+    /// Names of all nodes.
+    pub(super) nodes: Vec<String>,
     pub(super) addresses: Vec<String>,
     pub(super) connections: Connections,
     pub(super) spill: SpillPort,
     pub(super) launcher: Launcher,
     pub(super) runtime: tokio::runtime::Handle,
     dead: Mutex<DeadLetterFile>,
-    /// When each task's failed batches were last warned about.
-    complaints: Mutex<BTreeMap<TaskId, Instant>>,
+    pub(super) complaints: Complaints,
     wake_at: Mutex<Option<Time>>,
     timer: Notify,
     ended: Mutex<Option<oneshot::Sender<End>>>,
@@ -147,14 +149,16 @@ impl Engine {
             durable: Mutex::new(durable),
             begun: Instant::now(),
             ports,
+            measures: plan.graph.tasks.iter().map(|_| Arc::default()).collect(),
             graph: plan.graph,
+            nodes: plan.nodes,
             addresses: options.addresses,
             connections: Connections::default(),
             spill,
             launcher,
             runtime: tokio::runtime::Handle::current(),
             dead: Mutex::new(DeadLetterFile::new(options.dead_letters, terminator)),
-            complaints: Mutex::default(),
+            complaints: Complaints::default(),
             wake_at: Mutex::new(None),
             timer: Notify::new(),
             ended: Mutex::new(Some(sender)),
@@ -262,6 +266,16 @@ impl Engine {
         (node.status(), node.stalls())
     }
 
+    /// Looks at the node for a moment.
+    pub(super) fn with_node<R>(&self, f: impl FnOnce(&Node) -> R) -> R {
+        f(&self.node())
+    }
+
+    /// What is measured of a task beside the core.
+    pub(super) fn measure(&self, task: TaskId) -> &Arc<TaskMeasure> {
+        &self.measures[task.0 as usize]
+    }
+
     pub(super) fn watch(&self) -> &Watch {
         &self.watch
     }
@@ -338,17 +352,6 @@ impl Engine {
                 tracing::warn!(%error, path = %path.display(), "cannot remove temporary files");
             }
         }
-    }
-
-    /// Whether a warning about this task is due: one in [`COMPLAINT_EVERY`], the others are for those who debug.
-    pub(super) fn may_complain(&self, task: TaskId) -> bool {
-        let now = Instant::now();
-        let mut complaints = lock(&self.complaints);
-        let due = complaints.get(&task).is_none_or(|last| now.duration_since(*last) >= COMPLAINT_EVERY);
-        if due {
-            complaints.insert(task, now);
-        }
-        due
     }
 
     /// Keeps a commit's dead letters; without room for them the pipeline fails, for nothing may be lost silently.

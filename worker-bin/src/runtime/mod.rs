@@ -13,6 +13,7 @@
 
 mod batch;
 mod collect;
+mod complaints;
 mod dispatch;
 mod durable;
 mod engine;
@@ -20,11 +21,14 @@ mod hindered;
 mod journal;
 mod journaled;
 mod link;
+mod measure;
 mod observe;
 mod open;
 pub mod progress;
 mod reached;
 mod records;
+mod report;
+mod scrape;
 mod sink;
 mod source;
 mod spill;
@@ -203,6 +207,7 @@ async fn finish(
         Err(error) => (RunState::Stopped, Some(error.to_string())),
     };
     engine.watch().ended(state, why);
+    engine.watch().all_told().await;
     engine.leave_registry();
     engine.finish_progress(how);
     result

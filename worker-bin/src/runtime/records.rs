@@ -4,8 +4,10 @@ use super::batch::{StageProgram, task_env};
 use super::collect::Collector;
 use super::engine::{Engine, lock};
 use super::journal::TaskJournal;
+use super::measure::ProgramRun;
 use crate::child::records::{Answers, KeyedState, RecordsEvents, RecordsHandle, RecordsRules};
 use crate::child::{Program, Rest, TaskEnv, start_records};
+use crate::logging::batch_span;
 use crate::pipeline::RecordsState;
 use crate::pipeline::plan::{LocalTask, RecordsSettings};
 use std::path::PathBuf;
@@ -78,6 +80,7 @@ impl RecordsPort {
             engine: Arc::clone(engine),
             collector: Arc::clone(&self.collector),
             state: Arc::clone(&self.state),
+            program: engine.measure(self.task).program(),
         };
         let state = Arc::clone(&self.state);
         let appended = self.journal.as_ref().map(|journal| journal.fence());
@@ -87,6 +90,7 @@ impl RecordsPort {
                 appended.await.ok();
             }
         };
+        let _within = batch_span(&env.task, env.batch_id, env.attempt).entered();
         let handle =
             start_records(&engine.launcher, &self.program, env, &self.rules, state, committed, events);
         *lock(&self.child) = Some((life, handle));
@@ -140,6 +144,7 @@ struct Events {
     engine: Arc<Engine>,
     collector: Arc<Mutex<Collector>>,
     state: Arc<Mutex<KeyedState>>,
+    program: ProgramRun,
 }
 
 impl Events {
@@ -171,6 +176,7 @@ impl RecordsEvents for Events {
     }
 
     fn ended(&mut self, result: Result<Answers, Failure>) {
+        self.program.ended(&result);
         match result {
             Ok(answers) => self.tell(answers, true),
             Err(failure) => {

@@ -4,7 +4,9 @@ use super::batch::{StageProgram, task_env};
 use super::collect::Collector;
 use super::engine::{Engine, lock};
 use super::journal::{Replayed, TaskJournal};
+use super::measure::ProgramRun;
 use crate::child::{Replay, Rest, StreamEvents, StreamHandle, TaskEnv, start_stream};
+use crate::logging::batch_span;
 use crate::pipeline::plan::LocalTask;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -50,6 +52,7 @@ impl StreamPort {
         let env = TaskEnv { batch_id: window, attempt: if replay { 2 } else { 1 }, ..self.env.clone() };
         let (task, engine) = (self.task, Arc::clone(engine));
         let _in_runtime = engine.runtime.enter();
+        let program_run = engine.measure(task).program();
         let suppressor = Arc::new(Mutex::new(Suppressor::new([])));
         let journal = self.journal.as_ref().filter(|_| replay);
         let replay = journal.map(|journal| replay_of(journal, window, Arc::clone(&suppressor)));
@@ -62,8 +65,10 @@ impl StreamPort {
             suppressor,
             queue_bytes_max: self.queue_bytes_max,
             diverged: None,
+            program: program_run,
         };
         let (program, header) = (Arc::clone(&self.stage.program), self.stage.header.clone());
+        let _within = batch_span(&env.task, env.batch_id, env.attempt).entered();
         let handle = start_stream(&engine.launcher, program, env, header, replay, events);
         *lock(&self.child) = Some((window, handle));
     }
@@ -109,6 +114,7 @@ struct Events {
     queue_bytes_max: u64,
     /// It printed something else than before.
     diverged: Option<String>,
+    program: ProgramRun,
 }
 
 impl Events {
@@ -188,6 +194,7 @@ impl StreamEvents for Events {
             (None, Ok(())) if missing > 0 => Err(fewer(missing)),
             (_, result) => result,
         };
+        self.program.ended(&result);
         let result: Result<Output, Failure> = {
             let mut collector = lock(&self.collector);
             match result {

@@ -2,17 +2,18 @@
 
 use super::Node;
 use super::uplink::State;
-use crate::config::TaskId;
+use crate::config::{NodeIx, TaskId};
 use crate::event::Hindrance;
 use crate::inbox::Inbox;
 use crate::outbox::Outbox;
 use crate::stall::{Reason, Stall};
-use crate::status::{InboundStatus, LinkStatus, PeerStatus, Status, TaskStatus, UpstreamStatus};
+use crate::status::{InboundStatus, Latencies, LinkStatus, PeerStatus, Status, TaskStatus, UpstreamStatus};
 use crate::task::batch::{BatchTask, Phase as BatchPhase};
 use crate::task::records::{Phase as RecordsPhase, RecordsTask};
 use crate::task::stream::{Phase as StreamPhase, StreamTask};
 use crate::task::{Base, Kind, Life, Task};
 use crate::timers::WakeReason;
+use std::collections::BTreeMap;
 use worker_proto::LinkId;
 
 impl Node {
@@ -63,6 +64,25 @@ impl Node {
                 ended: inbox.has_ended(),
             })
             .collect()
+    }
+
+    /// How long acknowledgements took, by the node that gave them; this one for links within it.
+    #[must_use]
+    pub fn latencies(&self) -> BTreeMap<NodeIx, Latencies> {
+        let graph = &self.ctx.config.graph;
+        let mut all: BTreeMap<NodeIx, Latencies> = BTreeMap::new();
+        for (link, outbox) in graph.links.iter().zip(&self.ctx.outboxes) {
+            if let Some(outbox) = outbox {
+                all.entry(graph.task(link.to).node).or_default().merge(outbox.latencies());
+            }
+        }
+        all
+    }
+
+    /// Whether the disk that commits go to is full.
+    #[must_use]
+    pub fn is_storage_full(&self) -> bool {
+        self.ctx.storage_full
     }
 
     /// Bytes of records held in memory: outboxes, inboxes, batches and what is on its way to stream programs.
@@ -356,6 +376,7 @@ fn hindered(base: &Base) -> Option<Reason> {
             Reason::ChildRests { since, unread_bytes, closed }
         }
         Hindrance::ChildBuffers { since, fed_bytes } => Reason::ChildBuffers { since, fed_bytes },
+        Hindrance::WriteRests { since } => Reason::WriteRests { since },
         Hindrance::DiskFull { since, what } => Reason::DiskFull { since, what },
     })
 }
@@ -368,7 +389,7 @@ fn link_status(link: LinkId, outbox: &Outbox) -> LinkStatus {
         stored_bytes: outbox.stored_cost(),
         records: outbox.records(),
         retried: outbox.retried(),
-        acknowledged: outbox.records().saturating_sub(outbox.held_records()),
+        acknowledged: outbox.acknowledged(),
         in_flight: outbox.in_flight(),
         credit_bytes: outbox.credit_left(),
         open: outbox.is_open(),

@@ -238,7 +238,7 @@ fn a_record_that_may_have_killed_the_worker_is_asked_about_later() {
     let mut states: BTreeMap<_, _> =
         (0..3).map(|at| (TaskId(at), TaskState::fresh(Epoch(1), JournalId(u64::from(at) + 1)))).collect();
     let first = Some((LinkId(0), Seq(1)));
-    states.get_mut(&STAGE).unwrap().attempt = Attempt { records: 1, first, alone: 1 };
+    states.get_mut(&STAGE).unwrap().attempt = Attempt { records: 1, first, alone: 1, suspects: 0 };
     let mut play = Play::recovered(around(asked(10)), &states);
     play.read(&["suspect"]);
     let Reason::Backoff { records: 1, until, .. } = play.reason(1) else { panic!("{:?}", play.reasons(1)) };

@@ -251,7 +251,10 @@ impl Uplink {
         if ack.epoch != ctx.sender_life(ack.link).0 || !ctx.outbox(ack.link).is_open() {
             return Ok(());
         }
-        ctx.outbox(ack.link).acked(ack.through, ack.finished, ack.credit).map_err(|e| violation(&e))?;
+        let now = ctx.now;
+        let outbox = ctx.outbox(ack.link);
+        outbox.acked(ack.through, ack.finished, ack.credit).map_err(|e| violation(&e))?;
+        outbox.acked_at(now);
         ctx.outbox_changed(ack.link);
         ctx.sender_changed(ack.link);
         Ok(())
@@ -344,10 +347,11 @@ impl Uplink {
         }
         while let Some(link) = self.ready.pop_front() {
             self.queued[(link.0 - self.first_link) as usize] = false;
-            let (epoch, _) = ctx.sender_life(link);
+            let ((epoch, _), now) = (ctx.sender_life(link), ctx.now);
             let outbox = ctx.outbox(link);
             let frame = match outbox.pull_frame() {
                 Some(pulled) => {
+                    outbox.sent_at(now);
                     let (first_seq, batch) = (pulled.first_seq, pulled.batch);
                     Some(Frame::Batch(BatchFrame { link, epoch, first_seq, batch }))
                 }

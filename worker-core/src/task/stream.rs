@@ -297,6 +297,7 @@ impl StreamTask {
         self.replayed = true;
         ctx.act(Action::Report(Report::BatchFailed {
             task: base.id,
+            batch: self.window,
             records: self.fed,
             attempt: 1,
             why: failure.message,

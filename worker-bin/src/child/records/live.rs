@@ -18,6 +18,7 @@ use std::io;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, mpsc};
+use tracing::Instrument as _;
 use worker_core::event::{Failure, FailureKind};
 use worker_core::route::{PartitionBy, RecordKey};
 use worker_proto::{Batch, LinkId, Seq};
@@ -120,10 +121,11 @@ pub fn start_records(
         events: Mutex::new(Box::new(events)),
         gauges: Gauges::default(),
     };
-    tokio::spawn(async move {
+    let live = async move {
         committed.await;
         asked.live(received).await;
-    });
+    };
+    tokio::spawn(live.in_current_span());
     RecordsHandle { orders, kill }
 }
 
@@ -254,7 +256,7 @@ impl Asking {
     fn fill(&self, requests: &mut Vec<u8>) {
         let mut ledger = lock(&self.ledger);
         ledger.fill(requests, WRITE_BYTES);
-        self.gauges.owed.store(ledger.unanswered() as u64, Relaxed);
+        self.gauges.owed.store(ledger.under_way() as u64, Relaxed);
         // Records without a key were answered on the way.
         self.tell(ledger);
     }
@@ -262,7 +264,7 @@ impl Asking {
     fn take_lines(&self, lines: &Batch) -> Result<(), String> {
         let mut ledger = lock(&self.ledger);
         let answered: Result<(), ProtocolFault> = lines.iter().try_for_each(|line| ledger.answer(line));
-        self.gauges.owed.store(ledger.unanswered() as u64, Relaxed);
+        self.gauges.owed.store(ledger.under_way() as u64, Relaxed);
         self.gauges.answered.fetch_add(lines.len() as u64, Relaxed);
         self.tell(ledger);
         self.moved.notify_one();

@@ -182,9 +182,9 @@ fn ended(wanted: &[&Found], pipeline: Option<&str>) -> Result<Target, Failure> {
     let snapshots: Vec<_> = last_by_node.values().filter_map(|f| f.entry.last.as_deref().cloned()).collect();
     if snapshots.is_empty() {
         let why = format!(
-            "the last worker here, {}, ended without a word: it was killed, or its machine lost power. Started again with the same \
-             --state it goes on where it was",
-            line(last)
+            "the last worker here ({} on node {}, pid {}) ended without a word: it was killed, or its machine lost power. Started \
+             again with the same --state it goes on where it was",
+            last.entry.pipeline, last.entry.node, last.entry.pid
         );
         return Err(Failure::new(FAILED, why));
     }
