@@ -24,6 +24,7 @@ use crate::child::Launcher;
 use crate::io::dead::DeadLetterFile;
 use crate::io::sink::SinkError;
 use crate::io::spill::SpillStore;
+use crate::otel::Otel;
 use crate::pipeline::plan::Plan;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -71,6 +72,7 @@ pub(super) struct Engine {
     ended: Mutex<Option<oneshot::Sender<End>>>,
     progress: Progress,
     watch: Watch,
+    pub(super) otel: Option<Arc<Otel>>,
     pub(super) dead_shown: Mutex<VecDeque<DeadLine>>,
     drain_asked: Notify,
     registration: Mutex<Option<Registration>>,
@@ -162,6 +164,7 @@ impl Engine {
             ended: Mutex::new(Some(sender)),
             progress,
             watch: Watch::new(outline),
+            otel: options.otel,
             dead_shown: Mutex::default(),
             drain_asked: Notify::new(),
             registration: Mutex::new(None),
@@ -185,6 +188,7 @@ impl Engine {
         }
         engine.progress.start(&engine);
         engine.watch.start(&engine);
+        engine.export_now_and_then();
         engine.be_reached(admin, options.progress != super::progress::Mode::None);
         Ok((engine, receiver))
     }

@@ -41,6 +41,7 @@ pub use open::{Opened, open};
 use crate::admin::{AdminAddress, ListenError};
 use crate::child::Launcher;
 use crate::explain::RunState;
+use crate::otel::Otel;
 use crate::pipeline::plan::Plan;
 use engine::{End, Engine};
 use std::path::PathBuf;
@@ -76,6 +77,8 @@ pub struct Options {
     pub delivery: &'static str,
     /// For how long something must not move to count as stalled.
     pub stall_after: Duration,
+    /// Who is sent metrics.
+    pub otel: Option<Arc<Otel>>,
 }
 
 /// How a run ended, if it did not fail.
@@ -206,6 +209,7 @@ async fn finish(
         Err(error) => (RunState::Stopped, Some(error.to_string())),
     };
     engine.watch().ended(state, why);
+    engine.export().await;
     engine.leave_registry();
     engine.finish_progress(how);
     result
