@@ -9,5 +9,6 @@ pub mod io;
 pub mod journal;
 pub mod logging;
 pub mod metrics;
+pub mod otel;
 pub mod pipeline;
 pub mod runtime;

@@ -3,14 +3,17 @@
 //! Lines within the work on a batch carry it: a span with stage, partition, batch and attempt. Threads of a task have one with
 //! stage and partition, connections one with the peer. In the JSON form it is the field `span`.
 
+use crate::otel::Otel;
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::OnceLock;
+use tracing::field::Empty;
 use tracing::{Span, error_span};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, Registry, fmt, reload};
+use worker_core::event::Failure;
 
 static STARTED: OnceLock<(reload::Handle<EnvFilter, Registry>, Form)> = OnceLock::new();
 
@@ -24,11 +27,11 @@ pub enum Form {
     Json,
 }
 
-/// Logs to standard error by `filter`; the first call of a process counts.
+/// Logs to standard error by `filter`, and tells a collector of spans that pass it; the first call of a process counts.
 ///
 /// # Errors
 /// Why the filter is none; nothing is logged then.
-pub fn start(filter: &str, form: Form) -> Result<(), String> {
+pub fn start(filter: &str, form: Form, otel: Option<&Otel>) -> Result<(), String> {
     let (filter, handle) = reload::Layer::new(parse(filter)?);
     let lines = fmt::layer().with_writer(std::io::stderr).with_target(false);
     let lines = match form {
@@ -38,7 +41,8 @@ pub fn start(filter: &str, form: Form) -> Result<(), String> {
             json.with_target(true).boxed()
         }
     };
-    if tracing_subscriber::registry().with(filter).with(lines).try_init().is_ok() {
+    if tracing_subscriber::registry().with(filter).with(lines).with(otel.map(Otel::layer)).try_init().is_ok()
+    {
         STARTED.set((handle, form)).ok();
     }
     Ok(())
@@ -84,7 +88,25 @@ pub(crate) fn task_span(name: &str) -> Span {
 /// What lines carry about the work on one batch, or window, of a task.
 pub(crate) fn batch_span(name: &str, batch: u64, attempt: u32) -> Span {
     let (stage, partition) = name.rsplit_once('/').unwrap_or((name, ""));
-    error_span!(parent: None, "batch", stage, partition, batch, attempt)
+    let (code, why) = (Empty, Empty);
+    error_span!(
+        parent: None,
+        "batch",
+        stage,
+        partition,
+        batch,
+        attempt,
+        otel.status_code = code,
+        otel.status_description = why
+    )
+}
+
+/// The work that a span is of has failed.
+pub(crate) fn failed<T>(span: &Span, result: &Result<T, Failure>) {
+    if let Err(failure) = result {
+        span.record("otel.status_code", "ERROR");
+        span.record("otel.status_description", failure.message.as_str());
+    }
 }
 
 /// What lines about a connection carry.

@@ -102,3 +102,12 @@ fn the_filter_can_be_changed_while_it_runs() {
     drop(stdin);
     worker.wait(PATIENCE).expect(0);
 }
+
+#[test]
+fn a_build_without_support_for_a_collector_says_how_to_get_one() {
+    let scratch = Scratch::new();
+    let finished = scratch.worker(&["run", "-s", "cat", "--otel", "http://127.0.0.1:4318"]).run();
+    finished.expect(2).says(&["no support for OpenTelemetry", "--features otel"]);
+    let finished = scratch.worker(&["run", "-s", "cat", "--otel", "https://127.0.0.1:4318"]).run();
+    finished.expect(2).says(&["expected http://HOST:4318"]);
+}

@@ -5,6 +5,7 @@ use super::state;
 use crate::admin::AdminAddress;
 use crate::child::Launcher;
 use crate::logging::{self, Form};
+use crate::otel::Otel;
 use crate::pipeline::plan::{Plan, plan};
 use crate::pipeline::{self, Cluster, ConfigError, Delivery, Pipeline};
 use crate::runtime::{self, Durable, Found, Options, RunError, Summary, progress};
@@ -82,7 +83,16 @@ struct Process<'a> {
 
 impl Process<'_> {
     fn start(&self, pipeline: &Pipeline, cluster: &Cluster, me: NodeIx, addresses: Vec<String>) -> ExitCode {
-        start_log(&self.args.log);
+        let node = &cluster.nodes()[usize::from(me.0)].name;
+        let otel = self.args.otel.as_ref().map(|at| Otel::start(at, &pipeline.name, node)).transpose();
+        let otel = match otel {
+            Ok(otel) => otel,
+            Err(why) => {
+                say(&format!("error: --otel: {why}"));
+                return ExitCode::from(WRONG);
+            }
+        };
+        start_log(&self.args.log, otel.as_deref());
         let warnings = if self.args.log.quiet { Vec::new() } else { pipeline::warnings(pipeline) };
         for warning in warnings {
             say(&warning.render(std::io::stderr().is_terminal()));
@@ -97,12 +107,15 @@ impl Process<'_> {
             }
             return ExitCode::from(WRONG);
         }
-        let options = self.options(pipeline, addresses);
+        let options = Options { otel: otel.clone(), ..self.options(pipeline, addresses) };
         let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
             Ok(runtime) => runtime,
             Err(error) => return failed(&format!("cannot start: {error}")),
         };
         let code = runtime.block_on(self.live(pipeline, plan, options));
+        if let Some(otel) = otel {
+            otel.shutdown();
+        }
         // Threads may still wait on it, and a runtime that shuts down panics under them; the process ends now anyway.
         std::mem::forget(runtime);
         code
@@ -227,6 +240,7 @@ impl Process<'_> {
                 (None, None) => AdminAddress::Loopback,
             },
             delivery: pipeline.delivery.word(),
+            otel: None,
             stall_after: self.args.stall_after,
             progress: if self.args.log.quiet { progress::Mode::None } else { mode },
         }
@@ -272,7 +286,7 @@ pub(super) fn say(text: &str) {
     logging::say(text);
 }
 
-fn start_log(args: &LogArgs) {
+fn start_log(args: &LogArgs, otel: Option<&Otel>) {
     let default = match (args.quiet, args.verbose) {
         (true, _) => "error",
         (false, 0) => "warn",
@@ -280,8 +294,8 @@ fn start_log(args: &LogArgs) {
         (false, _) => "debug",
     };
     let filter = args.filter.as_deref().unwrap_or(default);
-    if let Err(error) = logging::start(filter, args.format) {
+    if let Err(error) = logging::start(filter, args.format, otel) {
         say(&format!("warning: --log {error}; using {default}"));
-        logging::start(default, args.format).ok();
+        logging::start(default, args.format, otel).ok();
     }
 }

@@ -9,7 +9,7 @@ use std::fmt;
 use worker_core::status::Latencies;
 
 /// Sending ends.
-pub(super) fn encode_sending(scrape: &Scrape, page: &mut Page<'_>) -> fmt::Result {
+pub(super) fn encode_sending(scrape: &Scrape, page: &mut Page<'_, '_>) -> fmt::Result {
     let links = &scrape.snapshot.links;
     let labels = |l| link(l, |l: &Link| [&l.from, &l.to, &l.to_node]);
     let counts = |value: fn(&Link) -> u64| links.iter().map(move |l| (labels(l), value(l)));
@@ -56,7 +56,7 @@ pub(super) fn encode_sending(scrape: &Scrape, page: &mut Page<'_>) -> fmt::Resul
 }
 
 /// Receiving ends.
-pub(super) fn encode_receiving(scrape: &Scrape, page: &mut Page<'_>) -> fmt::Result {
+pub(super) fn encode_receiving(scrape: &Scrape, page: &mut Page<'_, '_>) -> fmt::Result {
     let links = &scrape.snapshot.inbound;
     let labels = |l| link(l, |l: &InLink| [&l.from, &l.to, &l.from_node]);
     let counts = |value: fn(&InLink) -> u64| links.iter().map(move |l| (labels(l), value(l)));
@@ -76,7 +76,7 @@ pub(super) fn encode_receiving(scrape: &Scrape, page: &mut Page<'_>) -> fmt::Res
 }
 
 /// Other nodes.
-pub(super) fn encode_peers(scrape: &Scrape, page: &mut Page<'_>) -> fmt::Result {
+pub(super) fn encode_peers(scrape: &Scrape, page: &mut Page<'_, '_>) -> fmt::Result {
     let peers = &scrape.snapshot.peers;
     let values = |value: fn(&Peer) -> f64| peers.iter().map(move |p| (peer(&p.node), value(p)));
     page.gauges(

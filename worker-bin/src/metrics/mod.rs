@@ -1,4 +1,4 @@
-//! What a node tells a Prometheus server: one look at it as OpenMetrics text.
+//! What a node tells a Prometheus server: one look at it as OpenMetrics text; or an OpenTelemetry collector.
 //!
 //! Nothing is counted for it on the way of a record: counters and queues come from the [`Snapshot`] that every other view of the
 //! node is made of, and only what the core does not see is measured beside it ([`TaskCosts`]). Labels name parts of the pipeline,
@@ -9,17 +9,18 @@ mod link;
 mod node;
 mod page;
 mod task;
+mod text;
 
 use crate::explain::Snapshot;
 use page::Page;
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::DescriptorEncoder;
-use prometheus_client::encoding::text::encode;
-use prometheus_client::registry::Registry;
+use page::Sink;
+#[cfg(feature = "otel")]
+pub(crate) use page::{Family, FamilyKind, Labels, Value};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 use worker_core::event::{Failure, FailureKind};
-use worker_core::status::Latencies;
+use worker_core::status::{LATENCY_BOUNDS_US, Latencies};
 
 /// A node at one moment, with what is measured of it.
 #[derive(Clone, Debug)]
@@ -113,23 +114,9 @@ impl Outcome {
 }
 
 impl Scrape {
-    /// The whole document.
-    #[must_use]
-    pub fn render(self) -> String {
-        let label = |name: &'static str, value: &str| (name.into(), value.to_owned().into());
-        let labels = [label("pipeline", &self.snapshot.pipeline), label("node", &self.snapshot.node)];
-        let mut registry = Registry::with_labels(labels.into_iter());
-        registry.register_collector(Box::new(self));
-        let mut text = String::new();
-        // A string takes everything.
-        encode(&mut text, &registry).ok();
-        text
-    }
-}
-
-impl Collector for Scrape {
-    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let mut page = Page::new(encoder);
+    /// Gives every family to `sink`, in the order of the documentation.
+    pub(crate) fn families(&self, sink: &mut Sink<'_>) -> fmt::Result {
+        let mut page = Page::new(sink);
         task::encode(self, &mut page)?;
         task::encode_costs(self, &mut page)?;
         link::encode_sending(self, &mut page)?;
@@ -137,6 +124,11 @@ impl Collector for Scrape {
         link::encode_peers(self, &mut page)?;
         node::encode(self, &mut page)
     }
+}
+
+/// What the classes of durations end at, in seconds, but the last, which has no end.
+pub(crate) fn bounds_s() -> impl Iterator<Item = f64> {
+    LATENCY_BOUNDS_US.iter().map(|us| Duration::from_micros(*us).as_secs_f64())
 }
 
 /// Amounts as Prometheus has them: what is above 2⁵³ loses its last digits.

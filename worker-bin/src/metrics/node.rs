@@ -16,7 +16,7 @@ const STATES: [(RunState, &str); 5] = [
 ];
 
 /// What the whole node takes and does.
-pub(super) fn encode(scrape: &Scrape, page: &mut Page<'_>) -> fmt::Result {
+pub(super) fn encode(scrape: &Scrape, page: &mut Page<'_, '_>) -> fmt::Result {
     let snapshot = &scrape.snapshot;
     page.infos("worker_build", "Version of the worker", [vec![("version", snapshot.version.as_str())]])?;
     page.infos("worker_node", "How it delivers", [vec![("delivery", snapshot.delivery.as_str())]])?;
@@ -61,7 +61,7 @@ pub(super) fn encode(scrape: &Scrape, page: &mut Page<'_>) -> fmt::Result {
     resources(snapshot, page)
 }
 
-fn resources(snapshot: &Snapshot, page: &mut Page<'_>) -> fmt::Result {
+fn resources(snapshot: &Snapshot, page: &mut Page<'_, '_>) -> fmt::Result {
     let memory = &snapshot.memory;
     page.gauges(
         "worker_node_slots",

@@ -1,92 +1,113 @@
-//! Families of metrics, written one after another.
+//! Families of metrics, given one after another to whoever writes them in their form.
 
-use prometheus_client::encoding::{DescriptorEncoder, EncodeCounterValue, MetricEncoder, NoLabelSet};
-use prometheus_client::metrics::MetricType;
-use prometheus_client::registry::Unit;
 use std::fmt;
-use std::time::Duration;
-use worker_core::status::{LATENCY_BOUNDS_US, Latencies};
+use worker_core::status::Latencies;
 
 /// The labels of one sample.
-pub(super) type Labels<'a> = Vec<(&'static str, &'a str)>;
+pub(crate) type Labels<'a> = Vec<(&'static str, &'a str)>;
 
-/// The document that is being written.
+/// What has one name.
 #[derive(Debug)]
-pub(super) struct Page<'a>(DescriptorEncoder<'a>);
+pub(crate) struct Family<'a> {
+    /// With its unit, without the ending of its kind.
+    pub(crate) name: &'a str,
+    pub(crate) help: &'a str,
+    pub(crate) kind: FamilyKind,
+    pub(crate) samples: Vec<(Labels<'a>, Value<'a>)>,
+}
 
-impl<'a> Page<'a> {
-    pub(super) fn new(encoder: DescriptorEncoder<'a>) -> Self {
-        Self(encoder)
+/// How values of a family behave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FamilyKind {
+    /// They only grow.
+    Counter,
+    /// They go up and down.
+    Gauge,
+    /// They are distributions of durations.
+    Histogram,
+    /// Their labels are what they say.
+    Info,
+}
+
+/// One value.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Value<'a> {
+    Count(u64),
+    Amount(f64),
+    Took(&'a Latencies),
+    Info,
+}
+
+/// Takes families as they come.
+pub(crate) type Sink<'a> = dyn FnMut(&Family<'_>) -> fmt::Result + 'a;
+
+/// What is being written.
+pub(super) struct Page<'a, 's>(&'a mut Sink<'s>);
+
+impl<'a, 's> Page<'a, 's> {
+    pub(super) fn new(sink: &'a mut Sink<'s>) -> Self {
+        Self(sink)
     }
 
-    /// A family that only grows; `_total` comes behind its name.
-    pub(super) fn counters<'l, V: EncodeCounterValue>(
+    pub(super) fn counters<'l, V: Into<Value<'l>>>(
         &mut self,
-        name: &str,
-        help: &str,
+        name: &'l str,
+        help: &'l str,
         samples: impl IntoIterator<Item = (Labels<'l>, V)>,
     ) -> fmt::Result {
-        self.family(name, help, MetricType::Counter, |metric| {
-            samples.into_iter().try_for_each(|(labels, value)| {
-                metric.encode_family(&labels)?.encode_counter::<NoLabelSet, _, f64>(&value, None)
-            })
-        })
+        let samples = samples.into_iter().map(|(labels, value)| (labels, value.into()));
+        self.family(name, help, FamilyKind::Counter, samples.collect())
     }
 
-    /// A family that goes up and down.
     pub(super) fn gauges<'l>(
         &mut self,
-        name: &str,
-        help: &str,
+        name: &'l str,
+        help: &'l str,
         samples: impl IntoIterator<Item = (Labels<'l>, f64)>,
     ) -> fmt::Result {
-        self.family(name, help, MetricType::Gauge, |metric| {
-            samples
-                .into_iter()
-                .try_for_each(|(labels, value)| metric.encode_family(&labels)?.encode_gauge(&value))
-        })
+        let samples = samples.into_iter().map(|(labels, value)| (labels, Value::Amount(value)));
+        self.family(name, help, FamilyKind::Gauge, samples.collect())
     }
 
-    /// A family of distributions of durations.
     pub(super) fn histograms<'l>(
         &mut self,
-        name: &str,
-        help: &str,
+        name: &'l str,
+        help: &'l str,
         samples: impl IntoIterator<Item = (Labels<'l>, &'l Latencies)>,
     ) -> fmt::Result {
-        let bounds = LATENCY_BOUNDS_US.iter().map(|us| Duration::from_micros(*us).as_secs_f64());
-        let bounds: Vec<f64> = bounds.chain([f64::INFINITY]).collect();
-        self.family(name, help, MetricType::Histogram, |metric| {
-            samples.into_iter().try_for_each(|(labels, took)| {
-                let buckets: Vec<_> = bounds.iter().copied().zip(took.counts).collect();
-                let mut metric = metric.encode_family(&labels)?;
-                metric.encode_histogram::<NoLabelSet>(took.sum.as_secs_f64(), took.count(), &buckets, None)
-            })
-        })
+        let samples = samples.into_iter().map(|(labels, took)| (labels, Value::Took(took)));
+        self.family(name, help, FamilyKind::Histogram, samples.collect())
     }
 
-    /// A family whose labels are what it says; `_info` comes behind its name.
     pub(super) fn infos<'l>(
         &mut self,
-        name: &str,
-        help: &str,
+        name: &'l str,
+        help: &'l str,
         samples: impl IntoIterator<Item = Labels<'l>>,
     ) -> fmt::Result {
-        self.family(name, help, MetricType::Info, |metric| {
-            samples.into_iter().try_for_each(|labels| metric.encode_info(&labels))
-        })
+        let samples = samples.into_iter().map(|labels| (labels, Value::Info));
+        self.family(name, help, FamilyKind::Info, samples.collect())
     }
 
-    fn family(
+    fn family<'l>(
         &mut self,
-        name: &str,
-        help: &str,
-        kind: MetricType,
-        samples: impl FnOnce(&mut MetricEncoder<'_>) -> fmt::Result,
+        name: &'l str,
+        help: &'l str,
+        kind: FamilyKind,
+        samples: Vec<(Labels<'l>, Value<'l>)>,
     ) -> fmt::Result {
-        let units = [("_seconds", Unit::Seconds), ("_bytes", Unit::Bytes)];
-        let split = units.into_iter().find_map(|(end, unit)| Some((name.strip_suffix(end)?, unit)));
-        let (stem, unit) = split.map_or((name, None), |(stem, unit)| (stem, Some(unit)));
-        samples(&mut self.0.encode_descriptor(stem, help, unit.as_ref(), kind)?)
+        (self.0)(&Family { name, help, kind, samples })
+    }
+}
+
+impl From<u64> for Value<'_> {
+    fn from(count: u64) -> Self {
+        Value::Count(count)
+    }
+}
+
+impl From<f64> for Value<'_> {
+    fn from(amount: f64) -> Self {
+        Value::Amount(amount)
     }
 }

@@ -7,7 +7,7 @@ use std::fmt;
 use worker_core::status::Latencies;
 
 /// What the snapshot says of tasks.
-pub(super) fn encode(scrape: &Scrape, page: &mut Page<'_>) -> fmt::Result {
+pub(super) fn encode(scrape: &Scrape, page: &mut Page<'_, '_>) -> fmt::Result {
     let snapshot = &scrape.snapshot;
     let counts = |value: fn(&Task) -> u64| snapshot.tasks.iter().map(move |task| (labels(task), value(task)));
     let values = |value: fn(&Task) -> f64| snapshot.tasks.iter().map(move |task| (labels(task), value(task)));
@@ -80,7 +80,7 @@ pub(super) fn encode(scrape: &Scrape, page: &mut Page<'_>) -> fmt::Result {
 }
 
 /// What is measured of tasks beside that.
-pub(super) fn encode_costs(scrape: &Scrape, page: &mut Page<'_>) -> fmt::Result {
+pub(super) fn encode_costs(scrape: &Scrape, page: &mut Page<'_, '_>) -> fmt::Result {
     let all = || scrape.snapshot.tasks.iter().filter_map(|task| Some((task, scrape.costs.get(&task.name)?)));
     let with = |task, more: (&'static str, &'static str)| [labels(task), vec![more]].concat();
     page.counters(

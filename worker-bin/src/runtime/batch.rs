@@ -3,7 +3,7 @@
 use super::collect::Collector;
 use super::engine::{Engine, lock};
 use crate::child::{BatchStats, Program, TaskEnv, run_batch};
-use crate::logging::batch_span;
+use crate::logging::{batch_span, failed};
 use crate::pipeline::plan::LocalTask;
 use bytes::Bytes;
 use std::path::PathBuf;
@@ -66,6 +66,7 @@ impl BatchPort {
                     .instrument(span.clone())
                     .await;
             program.ended(&result);
+            failed(&span, &result);
             let result = match result {
                 Ok(stats) => {
                     span.in_scope(|| warn_unread(&stats, &warned));

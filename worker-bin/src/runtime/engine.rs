@@ -25,6 +25,7 @@ use crate::child::Launcher;
 use crate::io::dead::DeadLetterFile;
 use crate::io::sink::SinkError;
 use crate::io::spill::SpillStore;
+use crate::otel::Otel;
 use crate::pipeline::plan::Plan;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -73,6 +74,7 @@ pub(super) struct Engine {
     progress: Progress,
     watch: Watch,
     pub(super) hindrances: Hindrances,
+    pub(super) otel: Option<Arc<Otel>>,
     pub(super) dead_shown: Mutex<VecDeque<DeadLine>>,
     drain_asked: Notify,
     registration: Mutex<Option<Registration>>,
@@ -156,6 +158,7 @@ impl Engine {
             progress,
             watch: Watch::new(outline),
             hindrances: Hindrances::default(),
+            otel: options.otel,
             dead_shown: Mutex::default(),
             drain_asked: Notify::new(),
             registration: Mutex::new(None),
@@ -170,6 +173,7 @@ impl Engine {
         }
         engine.progress.start(&engine);
         engine.watch.start(&engine);
+        engine.export_now_and_then();
         engine.be_reached(admin, options.progress != super::progress::Mode::None);
         Ok((engine, receiver))
     }

@@ -42,6 +42,7 @@ pub use open::{Opened, open};
 use crate::admin::{AdminAddress, ListenError};
 use crate::child::Launcher;
 use crate::explain::RunState;
+use crate::otel::Otel;
 use crate::pipeline::plan::Plan;
 use engine::{End, Engine};
 use std::path::PathBuf;
@@ -77,6 +78,8 @@ pub struct Options {
     pub delivery: &'static str,
     /// For how long something must not move to count as stalled.
     pub stall_after: Duration,
+    /// Who is sent metrics.
+    pub otel: Option<Arc<Otel>>,
 }
 
 /// How a run ended, if it did not fail.
@@ -208,6 +211,7 @@ async fn finish(
     };
     engine.watch().ended(state, why);
     engine.watch().all_told().await;
+    engine.export().await;
     engine.leave_registry();
     engine.finish_progress(how);
     result

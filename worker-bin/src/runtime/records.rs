@@ -7,11 +7,12 @@ use super::journal::TaskJournal;
 use super::measure::ProgramRun;
 use crate::child::records::{Answers, KeyedState, RecordsEvents, RecordsHandle, RecordsRules};
 use crate::child::{Program, Rest, TaskEnv, start_records};
-use crate::logging::batch_span;
+use crate::logging::{batch_span, failed};
 use crate::pipeline::RecordsState;
 use crate::pipeline::plan::{LocalTask, RecordsSettings};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use tracing::Span;
 use worker_core::config::{RecordsSpec, TaskId};
 use worker_core::event::{Commit, Event, Failure, Output};
 use worker_core::route::PartitionBy;
@@ -177,6 +178,7 @@ impl RecordsEvents for Events {
 
     fn ended(&mut self, result: Result<Answers, Failure>) {
         self.program.ended(&result);
+        failed(&Span::current(), &result);
         match result {
             Ok(answers) => self.tell(answers, true),
             Err(failure) => {

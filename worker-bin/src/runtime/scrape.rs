@@ -2,6 +2,7 @@
 
 use super::engine::Engine;
 use crate::metrics::Scrape;
+use crate::otel::METRICS_EVERY;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use worker_core::config::NodeIx;
@@ -25,6 +26,29 @@ impl Engine {
             stalls: self.watch().stalls(),
             storage_full,
             snapshot,
+        }
+    }
+
+    /// Sends metrics to the collector, if there is one, for as long as the engine is there.
+    pub(super) fn export_now_and_then(self: &Arc<Self>) {
+        if self.otel.is_none() {
+            return;
+        }
+        let weak = Arc::downgrade(self);
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(METRICS_EVERY).await;
+                let Some(engine) = weak.upgrade() else { return };
+                engine.export().await;
+            }
+        });
+    }
+
+    /// Sends metrics now.
+    pub(super) async fn export(self: &Arc<Self>) {
+        if let Some(otel) = self.otel.clone() {
+            let scrape = self.scrape();
+            tokio::task::spawn_blocking(move || otel.export(&scrape)).await.ok();
         }
     }
 }

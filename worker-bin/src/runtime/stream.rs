@@ -6,10 +6,11 @@ use super::engine::{Engine, lock};
 use super::journal::{Replayed, TaskJournal};
 use super::measure::ProgramRun;
 use crate::child::{Replay, Rest, StreamEvents, StreamHandle, TaskEnv, start_stream};
-use crate::logging::batch_span;
+use crate::logging::{batch_span, failed};
 use crate::pipeline::plan::LocalTask;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use tracing::Span;
 use worker_core::config::TaskId;
 use worker_core::event::{Event, Failure, FailureKind, Output, Printed};
 use worker_core::replay::{Divergence, Suppressor};
@@ -195,6 +196,7 @@ impl StreamEvents for Events {
             (_, result) => result,
         };
         self.program.ended(&result);
+        failed(&Span::current(), &result);
         let result: Result<Output, Failure> = {
             let mut collector = lock(&self.collector);
             match result {
