@@ -44,7 +44,16 @@ mod tests {
 
     #[test]
     fn nothing_in_the_page_is_asked_of_others_or_reads_data_as_markup() {
-        for bad in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "src=\"http", "@import", "url("] {
+        for bad in [
+            "innerHTML",
+            "outerHTML",
+            "insertAdjacentHTML",
+            "document.write",
+            "eval(",
+            "src=\"http",
+            "@import",
+            "url(",
+        ] {
             assert!(!PAGE.contains(bad), "{bad} in the page");
         }
         let hosts = PAGE.matches("http://").count() + PAGE.matches("https://").count();
