@@ -40,9 +40,9 @@ step() {
 # Programs that tests start, with the Debian packages they are in.
 have_programs() {
     local missing=() pair
-    for pair in awk:mawk bash:bash cc:gcc cmp:diffutils gzip:gzip ip:iproute2 losetup:mount mkfifo:coreutils \
-        mkfs.ext4:e2fsprogs mount:mount nft:nftables ps:procps python3:python3 setsid:util-linux strace:strace \
-        zstd:zstd; do
+    for pair in awk:mawk bash:bash cc:gcc chromedriver:chromium-driver chromium:chromium cmp:diffutils gzip:gzip \
+        ip:iproute2 losetup:mount mkfifo:coreutils mkfs.ext4:e2fsprogs mount:mount nft:nftables ps:procps \
+        python3:python3 setsid:util-linux strace:strace zstd:zstd; do
         command -v "${pair%%:*}" > /dev/null || missing+=("${pair##*:}")
     done
     if ((${#missing[@]} == 0)); then

@@ -172,6 +172,9 @@ impl Observer {
 
     /// Takes a sample at `now`, which is `at_ms` milliseconds after 1970; gives the stalls that began or are over.
     pub fn observe(&mut self, now: Time, at_ms: u64, sample: &Sample) -> Vec<StallChange> {
+        if self.latest.as_ref().is_some_and(|latest| latest.end.is_some()) {
+            return Vec::new();
+        }
         let elapsed = self.last.map_or(Duration::ZERO, |last| now.since(last));
         self.last = Some(now);
         self.follow_links(now, &sample.status);

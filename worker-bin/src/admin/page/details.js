@@ -93,7 +93,7 @@ function timeSpent(view, tasks) {
     for (const [kind, seconds] of Object.entries(task.blocked_s)) {
       if (["child_busy", "writing", "child_not_reading"].includes(kind)) continue;
       const name = waitName(kind);
-      const c = { blocked: "stalled", working: "waiting", idle: "idle" }[waitClass(kind)];
+      const c = kind === "paused" ? "paused" : { blocked: "stalled", working: "waiting", idle: "idle" }[waitClass(kind)];
       if (!spent.has(name)) spent.set(name, [0, c]);
       spent.get(name)[0] += seconds;
     }
@@ -112,7 +112,7 @@ function causes(view, tasks) {
   if (!chain && single.length === 0) return null;
   const list = [];
   if (chain) {
-    list.push(h("h3", null, chain.stalled ? "Why it is stalled" : "Why it waits"), chainSteps(chain));
+    list.push(h("h3", null, chain.stalled && chain.steps[chain.steps.length - 1].wait.kind !== "paused" ? "Why it is stalled" : "Why it waits"), chainSteps(chain));
     if (own.length > 1) list.push(h("p", { class: "muted" }, `${plural(own.length - 1, "more task")} of it ${own.length > 2 ? "wait" : "waits"}.`));
   }
   const told = own[0] ? own[0].steps[0].wait : null;

@@ -137,6 +137,7 @@ function extent(layers, sizes, vertical) {
   let top = 0;
   const size = { vertical, width: 0, height: 0, gaps: [], margin: sizes.margin };
   bands.forEach((nodes, band) => {
+    closeUp(nodes, sizes.between);
     const least = Math.min(...nodes.map((node) => node.cross - node.size / 2));
     nodes.forEach((node) => (node.cross += top - least));
     const across = Math.max(...nodes.map((node) => node.cross + node.size / 2));
@@ -159,6 +160,17 @@ function extent(layers, sizes, vertical) {
   return size;
 }
 
+// Removes strips along the flow that no box stands in.
+function closeUp(nodes, between) {
+  let [end, shift] = [-Infinity, 0];
+  for (const node of [...nodes].sort((a, b) => a.cross - a.size / 2 - (b.cross - b.size / 2))) {
+    const begin = node.cross - node.size / 2 - shift;
+    if (end > -Infinity && begin > end + between) shift += begin - end - between;
+    node.cross -= shift;
+    end = Math.max(end, node.cross + node.size / 2);
+  }
+}
+
 // Curves of a link from box to box, with the place of its label.
 function pathOf(edge, layout) {
   const v = layout.vertical;
@@ -176,9 +188,11 @@ function pathOf(edge, layout) {
     const [x0, y0] = points[i - 1];
     const [x1, y1] = points[i];
     if (i % 2 === 1 && edge.way[(i - 1) / 2].band !== edge.way[(i + 1) / 2].band) {
-      const middle = layout.gaps[edge.way[(i - 1) / 2].band];
-      d += carriage(x0, y0, x1, y1, middle, layout);
-      middles.push([layout.width / 2, middle]);
+      const band = edge.way[(i - 1) / 2].band;
+      const all = layout.edges.filter((other) => crosses(other, band)).map((other) => other.id);
+      const off = (all.indexOf(edge.id) - (all.length - 1) / 2) * Math.min(7, 30 / all.length);
+      d += carriage(x0, y0, x1, y1, off, layout.gaps[band] + off, layout);
+      middles.push([(layout.width * (all.indexOf(edge.id) + 1)) / (all.length + 1), layout.gaps[band] + off]);
       continue;
     }
     const bend = v ? (y1 - y0) / 2 : (x1 - x0) / 2;
@@ -190,9 +204,11 @@ function pathOf(edge, layout) {
   return { d, label: middles[middles.length - 1] };
 }
 
+const crosses = (edge, band) => edge.way.some((node, i) => node.band === band && i + 1 < edge.way.length && edge.way[i + 1].band > band);
+
 // From the end of one band to the beginning of the next.
-function carriage(x0, y0, x1, y1, middle, layout) {
-  const [right, left, r] = [layout.width - 8, 8, 8];
+function carriage(x0, y0, x1, y1, off, middle, layout) {
+  const [right, left, r] = [layout.width - 14 - off / 2, 12 + off / 2, 6];
   return ` L${right - r} ${y0} Q${right} ${y0} ${right} ${y0 + r} L${right} ${middle - r} Q${right} ${middle} ${right - r} ${middle}` +
     ` L${left + r} ${middle} Q${left} ${middle} ${left} ${middle + r} L${left} ${y1 - r} Q${left} ${y1} ${left + r} ${y1} L${x1} ${y1}`;
 }

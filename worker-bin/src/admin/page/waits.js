@@ -48,7 +48,7 @@ function waitGroup(group) {
   const state = group.state;
   return h("div", { class: "wait", key: group.root, "data-state": state, "data-root": group.root },
     h("div", { class: "title" }, stateMark(state, group.root), h("span", { class: "muted" }, (state === "stalled" ? "stalled for " : "for ") + duration(group.for_s))),
-    chainSteps(chain), others.length ? h("p", { class: "muted" }, "Also held up by that: " + named) : null);
+    chainSteps(chain), others.length ? h("p", { class: "muted" }, (group.paused ? "Paused too, or held up by that: " : "Also held up by that: ") + named) : null);
 }
 
 let deadLetters = [];
