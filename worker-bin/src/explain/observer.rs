@@ -6,6 +6,7 @@ use super::model::{
     End, InLink, Kind, Link, Memory, Peer, RunState, SCHEMA, Slots, Snapshot, Stage, Task, WaitClass,
     WaitKind,
 };
+use super::past::{PastStall, PastStalls};
 use super::reasons::{Around, cause_name};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -22,6 +23,9 @@ const OVER_AFTER: Duration = Duration::from_secs(1);
 
 /// How often a point of the history is made.
 const SECOND: Duration = Duration::from_secs(1);
+
+/// The shortest rest of a run that gets a point of its own.
+const REST_MIN: Duration = Duration::from_millis(200);
 
 /// What does not change while a node runs.
 #[derive(Clone, Debug)]
@@ -87,6 +91,7 @@ pub struct Observer {
     history: History,
     second: Option<(Time, BTreeMap<String, (u64, u64)>)>,
     stalls: BTreeMap<String, Standing>,
+    past: PastStalls,
     last: Option<Time>,
     latest: Option<Snapshot>,
 }
@@ -98,6 +103,8 @@ struct Standing {
     chain: Chain,
     /// Since when it has not been seen.
     gone: Option<Time>,
+    /// The most tasks that waited for its root.
+    tasks: usize,
 }
 
 /// What a task was at the last samples.
@@ -129,6 +136,7 @@ impl Observer {
             history: History::default(),
             second: None,
             stalls: BTreeMap::new(),
+            past: PastStalls::default(),
             last: None,
             latest: None,
         }
@@ -144,6 +152,16 @@ impl Observer {
     #[must_use]
     pub fn history(&self) -> &History {
         &self.history
+    }
+
+    /// The stalls there were, with those that go on.
+    #[must_use]
+    pub fn stalls(&self) -> PastStalls {
+        let mut all = self.past.clone();
+        for (root, standing) in &self.stalls {
+            all.push(standing.as_past(root, standing.gone.or(self.last).unwrap_or(standing.since)));
+        }
+        all
     }
 
     /// The last snapshot.
@@ -162,7 +180,7 @@ impl Observer {
         let mut snapshot = self.snapshot(now, at_ms, sample);
         (snapshot.tasks, snapshot.links) = (tasks, links);
         chain::mark_stalls(&mut snapshot);
-        self.remember(now, &snapshot);
+        self.remember(now, &snapshot, SECOND);
         let changes = self.changes(now, &snapshot);
         self.latest = Some(snapshot);
         changes
@@ -170,10 +188,13 @@ impl Observer {
 
     /// The run is over: the last snapshot says so from now on.
     pub fn ended(&mut self, state: RunState, end: End) {
-        if let Some(latest) = &mut self.latest {
-            latest.state = state;
-            latest.end = Some(end);
+        let Some(mut latest) = self.latest.take() else { return };
+        if let Some(last) = self.last {
+            self.remember(last, &latest, REST_MIN);
         }
+        latest.state = state;
+        latest.end = Some(end);
+        self.latest = Some(latest);
     }
 
     fn snapshot(&self, now: Time, at_ms: u64, sample: &Sample) -> Snapshot {
@@ -366,8 +387,8 @@ impl Observer {
         sample.status.peers.iter().map(peer).collect()
     }
 
-    /// Adds a point to the history when a second is over.
-    fn remember(&mut self, now: Time, snapshot: &Snapshot) {
+    /// Adds a point to the history when `least` has passed since the last one.
+    fn remember(&mut self, now: Time, snapshot: &Snapshot, least: Duration) {
         let mut totals: BTreeMap<String, (u64, u64)> = BTreeMap::new();
         for task in &snapshot.tasks {
             let total = totals.entry(task.stage.clone()).or_default();
@@ -379,7 +400,7 @@ impl Observer {
             return;
         };
         let seconds = now.since(*since).as_secs_f64();
-        if now.since(*since) < SECOND {
+        if now.since(*since) < least {
             return;
         }
         let mut points = BTreeMap::new();
@@ -412,25 +433,45 @@ impl Observer {
         let over: Vec<_> =
             self.stalls.iter().filter(|(_, known)| is_over(known)).map(|(root, _)| root.clone()).collect();
         for root in over {
-            if let Some(Standing { since, chain, gone }) = self.stalls.remove(&root) {
-                let lasted = Some(gone.unwrap_or(now).since(since));
+            if let Some(standing) = self.stalls.remove(&root) {
+                let until = standing.gone.unwrap_or(now);
+                self.past.push(standing.as_past(&root, until));
+                let Standing { since, chain, .. } = standing;
+                let lasted = Some(until.since(since));
                 changes.push(StallChange { root, chain, tasks: 0, lasted });
             }
         }
         for (root, (chain, tasks)) in standing {
             match self.stalls.get_mut(&root) {
-                Some(known) => known.chain = chain,
+                Some(known) => {
+                    known.chain = chain;
+                    known.tasks = known.tasks.max(tasks);
+                }
                 None => {
                     let began = Duration::try_from_secs_f64(chain.for_s).unwrap_or_default();
                     let since = Time::from_micros(
                         now.as_micros().saturating_sub(u64::try_from(began.as_micros()).unwrap_or(0)),
                     );
-                    self.stalls.insert(root.clone(), Standing { since, chain: chain.clone(), gone: None });
+                    self.stalls
+                        .insert(root.clone(), Standing { since, chain: chain.clone(), tasks, gone: None });
                     changes.push(StallChange { root, chain, tasks, lasted: None });
                 }
             }
         }
         changes
+    }
+}
+
+impl Standing {
+    fn as_past(&self, root: &str, until: Time) -> PastStall {
+        PastStall {
+            root: root.to_owned(),
+            chain: self.chain.clone(),
+            tasks: self.tasks,
+            began_s: self.since.since(Time::ZERO).as_secs_f64(),
+            lasted_s: until.since(self.since).as_secs_f64(),
+            goes_on: self.gone.is_none(),
+        }
     }
 }
 

@@ -238,6 +238,12 @@ pub fn limit(limit: &Limit) -> String {
         WaitKind::Committing => {
             format!("throughput is limited by the disk that stage {} commits to", limit.stage)
         }
+        WaitKind::NoSlot => {
+            format!(
+                "throughput is limited by the slots: stage {} waits {percent} % of the time for one",
+                limit.stage
+            )
+        }
         _ => format!(
             "throughput is limited by stage {} (its programs are busy {percent} % of the time)",
             limit.stage
