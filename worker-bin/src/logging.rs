@@ -34,6 +34,12 @@ pub fn set_filter(filter: &str) -> Result<(), String> {
     handle.reload(parsed).map_err(|error| error.to_string())
 }
 
+/// Whether it is a filter.
+#[cfg(test)]
+pub(crate) fn check(filter: &str) -> Result<(), String> {
+    parse(filter).map(|_| ())
+}
+
 fn parse(filter: &str) -> Result<EnvFilter, String> {
     if filter.is_empty() {
         return Err("expected a filter, such as info or worker_bin=debug".to_owned());
