@@ -9,4 +9,5 @@ pub mod io;
 pub mod journal;
 pub mod logging;
 pub mod pipeline;
+pub mod report;
 pub mod runtime;

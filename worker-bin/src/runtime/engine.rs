@@ -23,6 +23,7 @@ use crate::io::dead::DeadLetterFile;
 use crate::io::sink::SinkError;
 use crate::io::spill::SpillStore;
 use crate::pipeline::plan::Plan;
+use crate::report::DeadTally;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -70,6 +71,7 @@ pub(super) struct Engine {
     progress: Progress,
     watch: Watch,
     pub(super) dead_shown: Mutex<VecDeque<DeadLine>>,
+    pub(super) dead_tally: Mutex<DeadTally>,
     drain_asked: Notify,
     registration: Mutex<Option<Registration>>,
     /// Removed at the end of the run; tasks and threads may hold the engine longer.
@@ -159,6 +161,7 @@ impl Engine {
             progress,
             watch: Watch::new(outline),
             dead_shown: Mutex::default(),
+            dead_tally: Mutex::default(),
             drain_asked: Notify::new(),
             registration: Mutex::new(None),
             scratch: Mutex::new(Some(scratch)),
@@ -416,10 +419,6 @@ impl Engine {
 
     pub(super) fn progress(&self) -> &Progress {
         &self.progress
-    }
-
-    pub(super) fn finish_progress(&self, how: &str) {
-        self.progress.finish(how, &self.status());
     }
 }
 
