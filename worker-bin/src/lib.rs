@@ -3,6 +3,8 @@
 pub mod admin;
 pub mod child;
 pub mod cli;
+#[cfg(test)]
+mod documents;
 pub mod explain;
 pub mod fault;
 pub mod io;
