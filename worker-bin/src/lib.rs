@@ -3,6 +3,8 @@
 pub mod admin;
 pub mod child;
 pub mod cli;
+#[cfg(test)]
+mod documents;
 pub mod explain;
 pub mod fault;
 pub mod io;
@@ -11,4 +13,5 @@ pub mod logging;
 pub mod metrics;
 pub mod otel;
 pub mod pipeline;
+pub mod report;
 pub mod runtime;

@@ -114,6 +114,12 @@ pub(crate) fn peer_span(peer: &str, conn: u64) -> Span {
     error_span!(parent: None, "link", peer, conn)
 }
 
+/// Whether it is a filter.
+#[cfg(test)]
+pub(crate) fn check(filter: &str) -> Result<(), String> {
+    parse(filter).map(|_| ())
+}
+
 fn parse(filter: &str) -> Result<EnvFilter, String> {
     if filter.is_empty() {
         return Err("expected a filter, such as info or worker_bin=debug".to_owned());

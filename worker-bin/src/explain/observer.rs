@@ -6,6 +6,7 @@ use super::model::{
     End, InLink, Kind, Link, Memory, Peer, RunState, SCHEMA, Slots, Snapshot, Stage, Task, WaitClass,
     WaitKind,
 };
+use super::past::{PastStall, PastStalls};
 use super::reasons::{Around, cause_name};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -19,6 +20,9 @@ const RATE_WINDOW: Duration = Duration::from_secs(5);
 
 /// How often a point of the history is made.
 const SECOND: Duration = Duration::from_secs(1);
+
+/// The shortest rest of a run that gets a point of its own.
+const REST_MIN: Duration = Duration::from_millis(200);
 
 /// What does not change while a node runs.
 #[derive(Clone, Debug)]
@@ -85,6 +89,7 @@ pub struct Observer {
     second: Option<(Time, Totals)>,
     stalls: BTreeMap<String, Standing>,
     stalls_begun: u64,
+    past: PastStalls,
     last: Option<Time>,
     latest: Option<Snapshot>,
 }
@@ -97,6 +102,8 @@ type Totals = BTreeMap<String, (u64, u64)>;
 struct Standing {
     since: Time,
     chain: Chain,
+    /// The most tasks that waited for its root.
+    tasks: usize,
 }
 
 impl Standing {
@@ -141,6 +148,7 @@ impl Observer {
             second: None,
             stalls: BTreeMap::new(),
             stalls_begun: 0,
+            past: PastStalls::default(),
             last: None,
             latest: None,
         }
@@ -158,6 +166,19 @@ impl Observer {
         &self.history
     }
 
+    /// The stalls there were, with those that go on.
+    #[must_use]
+    pub fn stalls(&self) -> PastStalls {
+        let mut all = self.past.clone();
+        for (root, standing) in &self.stalls {
+            all.push(PastStall {
+                goes_on: true,
+                ..standing.as_past(root, self.last.unwrap_or(standing.since))
+            });
+        }
+        all
+    }
+
     /// The last snapshot.
     #[must_use]
     pub fn latest(&self) -> Option<&Snapshot> {
@@ -166,7 +187,7 @@ impl Observer {
 
     /// Stalls that go on, and all that ever began.
     #[must_use]
-    pub fn stalls(&self) -> (u64, u64) {
+    pub fn stall_counts(&self) -> (u64, u64) {
         (self.stalls.len() as u64, self.stalls_begun)
     }
 
@@ -183,7 +204,7 @@ impl Observer {
         let mut snapshot = self.snapshot(now, at_ms, sample);
         (snapshot.tasks, snapshot.links) = (tasks, links);
         chain::mark_stalls(&mut snapshot);
-        self.remember(now, &snapshot);
+        self.remember(now, &snapshot, SECOND);
         let changes = self.changes(now, &snapshot);
         self.latest = Some(snapshot);
         changes
@@ -191,10 +212,13 @@ impl Observer {
 
     /// The run is over: the last snapshot says so from now on.
     pub fn ended(&mut self, state: RunState, end: End) {
-        if let Some(latest) = &mut self.latest {
-            latest.state = state;
-            latest.end = Some(end);
+        let Some(mut latest) = self.latest.take() else { return };
+        if let Some(last) = self.last {
+            self.remember(last, &latest, REST_MIN);
         }
+        latest.state = state;
+        latest.end = Some(end);
+        self.latest = Some(latest);
     }
 
     fn snapshot(&self, now: Time, at_ms: u64, sample: &Sample) -> Snapshot {
@@ -387,8 +411,8 @@ impl Observer {
         sample.status.peers.iter().map(peer).collect()
     }
 
-    /// Adds a point to the history when a second is over.
-    fn remember(&mut self, now: Time, snapshot: &Snapshot) {
+    /// Adds a point to the history when `least` has passed since the last one.
+    fn remember(&mut self, now: Time, snapshot: &Snapshot, least: Duration) {
         let mut totals: Totals = BTreeMap::new();
         for task in &snapshot.tasks {
             let total = totals.entry(task.stage.clone()).or_default();
@@ -400,7 +424,7 @@ impl Observer {
             return;
         };
         let seconds = now.since(*since).as_secs_f64();
-        if now.since(*since) < SECOND {
+        if now.since(*since) < least {
             return;
         }
         let mut points = BTreeMap::new();
@@ -430,26 +454,44 @@ impl Observer {
         let over: Vec<_> =
             gone.filter(|(_, stall)| !stall.is_tried_again(snapshot)).map(|(root, _)| root.clone()).collect();
         for root in over {
-            if let Some(Standing { since, chain }) = self.stalls.remove(&root) {
+            if let Some(standing) = self.stalls.remove(&root) {
+                self.past.push(standing.as_past(&root, now));
+                let Standing { since, chain, .. } = standing;
                 let lasted = Some(now.since(since));
                 changes.push(StallChange { root, chain, tasks: 0, lasted });
             }
         }
         for (root, (chain, tasks)) in standing {
             match self.stalls.get_mut(&root) {
-                Some(known) => known.chain = chain,
+                Some(known) => {
+                    known.chain = chain;
+                    known.tasks = known.tasks.max(tasks);
+                }
                 None => {
                     let began = Duration::try_from_secs_f64(chain.for_s).unwrap_or_default();
                     let since = Time::from_micros(
                         now.as_micros().saturating_sub(u64::try_from(began.as_micros()).unwrap_or(0)),
                     );
                     self.stalls_begun += 1;
-                    self.stalls.insert(root.clone(), Standing { since, chain: chain.clone() });
+                    self.stalls.insert(root.clone(), Standing { since, chain: chain.clone(), tasks });
                     changes.push(StallChange { root, chain, tasks, lasted: None });
                 }
             }
         }
         changes
+    }
+}
+
+impl Standing {
+    fn as_past(&self, root: &str, until: Time) -> PastStall {
+        PastStall {
+            root: root.to_owned(),
+            chain: self.chain.clone(),
+            tasks: self.tasks,
+            began_s: self.since.since(Time::ZERO).as_secs_f64(),
+            lasted_s: until.since(self.since).as_secs_f64(),
+            goes_on: false,
+        }
     }
 }
 

@@ -242,6 +242,8 @@ pub fn limit(limit: &Limit) -> String {
         format!("sink {stage} (it writes {percent} % of the time)")
     } else if limit.kind == WaitKind::Committing {
         format!("the disk that stage {stage} commits to")
+    } else if limit.kind == WaitKind::NoSlot {
+        format!("the slots: stage {stage} waits {percent} % of the time for one")
     } else {
         format!("stage {stage} (its programs are busy {percent} % of the time)")
     };

@@ -27,6 +27,7 @@ use crate::io::sink::SinkError;
 use crate::io::spill::SpillStore;
 use crate::otel::Otel;
 use crate::pipeline::plan::Plan;
+use crate::report::DeadTally;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -76,6 +77,7 @@ pub(super) struct Engine {
     pub(super) hindrances: Hindrances,
     pub(super) otel: Option<Arc<Otel>>,
     pub(super) dead_shown: Mutex<VecDeque<DeadLine>>,
+    pub(super) dead_tally: Mutex<DeadTally>,
     drain_asked: Notify,
     registration: Mutex<Option<Registration>>,
     /// Removed at the end of the run; tasks and threads may hold the engine longer.
@@ -160,6 +162,7 @@ impl Engine {
             hindrances: Hindrances::default(),
             otel: options.otel,
             dead_shown: Mutex::default(),
+            dead_tally: Mutex::default(),
             drain_asked: Notify::new(),
             registration: Mutex::new(None),
             scratch: Mutex::new(Some(scratch)),
@@ -408,10 +411,6 @@ impl Engine {
 
     pub(super) fn progress(&self) -> &Progress {
         &self.progress
-    }
-
-    pub(super) fn finish_progress(&self, how: &str) {
-        self.progress.finish(how, &self.status());
     }
 }
 

@@ -3,7 +3,8 @@
 use super::engine::{Engine, Port, lock};
 use crate::explain::{End, Stage, kind_of};
 use crate::explain::{
-    Explanation, History, Observer, Outline, RunState, Sample, Snapshot, StallChange, explain, words,
+    Explanation, History, Observer, Outline, PastStalls, RunState, Sample, Snapshot, StallChange, explain,
+    words,
 };
 use crate::pipeline::plan::Plan;
 use std::collections::{BTreeMap, BTreeSet};
@@ -117,6 +118,11 @@ impl Watch {
         lock(&self.observer).history().clone()
     }
 
+    /// The stalls there were.
+    pub(super) fn stalls(&self) -> PastStalls {
+        lock(&self.observer).stalls()
+    }
+
     /// Grows with every look.
     pub(super) fn news(&self) -> watch::Receiver<u64> {
         self.news.subscribe()
@@ -129,8 +135,8 @@ impl Watch {
     }
 
     /// Stalls that go on, and all that ever began.
-    pub(super) fn stalls(&self) -> (u64, u64) {
-        lock(&self.observer).stalls()
+    pub(super) fn stall_counts(&self) -> (u64, u64) {
+        lock(&self.observer).stall_counts()
     }
 
     pub(super) fn has_ended(&self) -> bool {
@@ -300,7 +306,7 @@ pub(super) fn unix_ms() -> u64 {
 }
 
 /// What the process takes of the machine's memory, and took at most; zero where the system does not say.
-fn resident_bytes() -> (u64, u64) {
+pub(super) fn resident_bytes() -> (u64, u64) {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let field = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name))?;

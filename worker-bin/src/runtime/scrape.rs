@@ -23,7 +23,7 @@ impl Engine {
             costs: costs.collect(),
             round_trips: by_name(self.connections.round_trip_times()),
             acknowledgements: by_name(acknowledgements),
-            stalls: self.watch().stalls(),
+            stalls: self.watch().stall_counts(),
             storage_full,
             snapshot,
         }

@@ -128,6 +128,11 @@ fn of_this_machine(pipeline: Option<&str>) -> Result<Target, Failure> {
             format!("cannot read the runtime directory {}: {error}", registry::dir().display()),
         )
     })?;
+    among(&found, pipeline)
+}
+
+/// Of the workers found here, those that run and are meant; if none runs, the last word of those that did.
+fn among(found: &[Found], pipeline: Option<&str>) -> Result<Target, Failure> {
     let wanted: Vec<_> =
         found.iter().filter(|f| pipeline.is_none_or(|name| f.entry.pipeline == name)).collect();
     let alive: Vec<_> = wanted.iter().copied().filter(|f| f.alive).collect();
@@ -206,3 +211,6 @@ pub(super) fn line(found: &Found) -> String {
     };
     format!("{} node {} pid {} {admin} {state}", entry.pipeline, entry.node, entry.pid)
 }
+
+#[cfg(test)]
+mod tests;
