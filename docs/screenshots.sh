@@ -19,8 +19,9 @@ main() {
     mkdir -p "$out"
     worker=${WORKER:-$(build)}
     browser
-    cd "$dir"
     for scene in "${scenes[@]}"; do
+        mkdir "$dir/$scene"
+        cd "$dir/$scene"
         "scene_$scene"
         end_workers
     done
@@ -37,11 +38,16 @@ scene_healthy() {
     cat > healthy.toml <<'EOF'
 [pipeline]
 name = "airports"
+outbox = "1MiB"
+credit = "256KiB"
+max_record = "64KiB"
+spill_limit = "1MiB"
 [source.rows]
 file = "big.csv"
 [stage.parse]
 from = "rows"
 run = ["sh", "-c", "sleep 0.1; exec cut -d, -f1-4"]
+batch = { max_bytes = "64KiB" }
 partitions = 4
 [stage.municipal]
 from = "parse"
@@ -65,7 +71,7 @@ EOF
     sleep 14
     shoot healthy
     js 'document.querySelector("[data-open=\"stage:by_state\"]").click()'
-    shoot healthy-details
+    shoot healthy-details window
 }
 
 scene_nodes() {
@@ -165,7 +171,7 @@ run() {
 node() {
     local name=$1
     shift
-    "$worker" node --name "$name" --cluster cluster.toml --set "out=$dir" --dead-letters "dead-$name" --progress none "$@" \
+    "$worker" node --name "$name" --cluster cluster.toml --set "out=$PWD" --dead-letters "dead-$name" --progress none "$@" \
         "$root/examples/three-nodes/three-nodes.toml" 2> "$name.log" < /dev/null &
     pids+=($!)
     if [[ $name == c ]]; then killed=$!; fi
@@ -180,15 +186,16 @@ open_page() {
     ask url "{\"url\":\"http://127.0.0.1:$page/\"}" > /dev/null
 }
 
-# Wide and light, wide and dark, and as wide as a phone.
+# Wide and light, wide and dark, and as wide as a phone; the whole page, or with "window" what a window of it shows.
 shoot() {
-    local what width height theme
+    local what width height theme whole=true
+    [[ ${2:-} != window ]] || whole=false
     for what in light:1440:900 dark:1440:900 phone:360:740; do
         IFS=: read -r theme width height <<< "$what"
         js "document.documentElement.dataset.theme='${theme/phone/light}'"
         cdp Emulation.setDeviceMetricsOverride "{\"width\":$width,\"height\":$height,\"deviceScaleFactor\":1,\"mobile\":false}" > /dev/null
         sleep 1.2
-        cdp Page.captureScreenshot '{"captureBeyondViewport":true}' | sed 's/.*"data":"\([^"]*\)".*/\1/' | base64 -d > "$out/$1-$theme.png"
+        cdp Page.captureScreenshot "{\"captureBeyondViewport\":$whole}" | sed 's/.*"data":"\([^"]*\)".*/\1/' | base64 -d > "$out/$1-$theme.png"
     done
     cdp Emulation.clearDeviceMetricsOverride '{}' > /dev/null
 }

@@ -77,8 +77,8 @@ function taskDetails(view, task) {
 
 function facts(raw, unmoved) {
   return h("dl", { class: "facts" },
-    fact("taken/s", rate(raw.in_per_s)), fact("given on/s", rate(raw.out_per_s)), fact("queued", number(raw.queued_records)),
-    fact("taken", number(raw.records_in)), fact("given on", number(raw.records_out)), fact("busy now", percent(raw.busy)),
+    fact("taken/s", rate(now.ended ? 0 : raw.in_per_s)), fact("given on/s", rate(now.ended ? 0 : raw.out_per_s)), fact("queued", number(raw.queued_records)),
+    fact("taken", number(raw.records_in)), fact("given on", number(raw.records_out)), fact("busy now", percent(now.ended ? 0 : raw.busy)),
     fact("bytes taken", bytes(raw.bytes_in)), fact("bytes given", bytes(raw.bytes_out)), fact("programs", number(raw.programs)),
     fact("retried", number(raw.retried_records)), fact("dead letters", number(raw.dead_records)),
     unmoved === undefined ? null : fact("last moved", duration(unmoved) + " ago"));
@@ -183,8 +183,8 @@ function edgeDetails(view, edge) {
   const stalled = edge.outs.filter((link) => link.state === "stalled" || link.state === "down");
   const about = stalled.length ? [...new Set(stalled.map((link) => link.from))].map((name) => view.tasks.get(name)).filter((task) => task && task.local) : [];
   const sum = (field) => edge.outs.reduce((total, link) => total + link[field], 0);
-  const numbers = edge.outs.length ? h("dl", { class: "facts" }, fact("records/s", rate(edge.per_s)), fact("held", number(edge.held)), fact("in flight", number(sum("in_flight_records"))),
-    fact("sent on", number(sum("records"))), fact("acknowledged", number(sum("acknowledged_records"))), fact("retried", number(sum("retried_records")))) : null;
+  const numbers = edge.outs.length ? [h("h3", null, "Counters"), h("dl", { class: "facts" }, fact("records/s", rate(edge.per_s)), fact("held", number(edge.held)), fact("in flight", number(sum("in_flight_records"))),
+    fact("sent on", number(sum("records"))), fact("acknowledged", number(sum("acknowledged_records"))), fact("retried", number(sum("retried_records"))))] : null;
   return [head, h("p", null, stateMark(edge.state, edgeText(edge))), about.length ? causes(view, about) : null, numbers,
     edge.state === "away" ? h("p", { class: "muted" }, "Both ends are on other nodes; their pages know more.") : null,
     linkList("Links", [...edge.outs, ...edge.ins])];

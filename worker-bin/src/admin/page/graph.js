@@ -38,6 +38,7 @@ function boxOf(view, stage, node) {
 }
 
 function stageText(stage) {
+  if (now.ended && stage.here.length) return `${STATE_WORDS[stage.state]}, ${plural(stage.records_in, "record")} taken, ${number(stage.records_out)} given on, ${number(stage.queued_records)} left`;
   if (stage.here.length === 0) return STATE_WORDS[stage.state];
   return `${STATE_WORDS[stage.state]}, ${rate(stage.in_per_s)} taken, ${rate(stage.out_per_s)} given on, ${number(stage.queued_records)} queued`;
 }
@@ -66,7 +67,8 @@ function cellGrid(view, stage, width) {
 
 function rowText(view, task) {
   if (task.local) {
-    if (task.state === "done" || task.state === "paused" || task.state === "stalled") return STATE_WORDS[task.state];
+    if (view.ended && task.state !== "failed") return short(task.raw.records_out);
+    if (task.state === "failed" || task.state === "done" || task.state === "paused" || task.state === "stalled") return STATE_WORDS[task.state];
     return rate(Math.max(task.raw.in_per_s, task.raw.out_per_s));
   }
   return task.state === "down" ? task.node + ": no connection" : task.state === "done" ? task.node + ": ended" : task.node;
@@ -84,7 +86,8 @@ function edgeShape(view, edge) {
   if (data.per_s > 0) texts.push(["", rate(data.per_s)]);
   if (data.held > 0) texts.push(["held", short(data.held) + " held"]);
   const bad = ["stalled", "down", "waiting"].includes(data.state);
-  const top = y - 5 - (texts.length - 1) * 6 - (layout.vertical ? -8 : 0);
+  // The first stands above the line, the second below it.
+  const top = y - 6 + (layout.vertical && texts.length < 2 ? 9 : 0);
   return h("g", { key: edge.id, class: "edge" + (open ? " open" : ""), "data-state": data.state, "data-open": "edge:" + edge.id, role: "button", tabindex: 0,
     "aria-label": `Link from ${data.from} to ${data.to}: ${edgeText(data)}` },
     h("title", null, edgeText(data)),
@@ -92,7 +95,7 @@ function edgeShape(view, edge) {
     h("path", { class: "line", d, "stroke-width": width.toFixed(1) }),
     flows ? h("path", { class: "flow", d, "stroke-width": Math.max(1.6, width - 0.8).toFixed(1), style: `--pace:${pace.toFixed(1)}s` }) : null,
     bad ? h("svg", { class: "sign", x: x - 7, y: top - 24, width: 14, height: 14, viewBox: "0 0 16 16" }, h("use", { href: "#g-" + data.state })) : null,
-    texts.map(([kind, text], i) => h("text", { class: kind, x, y: top + i * 13 }, text)));
+    texts.map(([kind, text], i) => h("text", { class: kind, x, y: top + i * 20 }, text)));
 }
 
 function edgeText(edge) {

@@ -8,7 +8,7 @@ let saidBefore = "";
 const readings = [];
 
 async function fetchJson(path) {
-  const answer = await fetch(path, { cache: "no-store" });
+  const answer = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(8000) });
   if (!answer.ok) throw new Error(path + ": " + answer.status);
   return answer.json();
 }
@@ -42,7 +42,10 @@ function listen() {
 function lost(why) {
   retryAt = Date.now() + retryMs;
   retryMs = Math.min(5000, retryMs * 1.5);
-  if (now.lost === null) now.lost = { why, at: Date.now() };
+  if (now.lost === null) {
+    now.lost = { why };
+    sayLost();
+  }
   renderStale();
 }
 
@@ -123,6 +126,11 @@ function say(view) {
   if (key === saidBefore) return;
   saidBefore = key;
   at("said").textContent = `${v.word}. ${v.why} ${v.todo ? "What to do: " + v.todo : ""}`;
+}
+
+function sayLost() {
+  saidBefore = "";
+  if (!now.ended && now.heard) at("said").textContent = now.lost.why + ". What is shown is its last state.";
 }
 
 const ICON_COLOURS = { moving: "#1d9a75", working: "#2f74d0", idle: "#7b8892", stalled: "#d13b31", paused: "#7d52c8", done: "#5d7267", failed: "#d13b31", away: "#a0abb3" };
@@ -208,7 +216,8 @@ function renderStale() {
 // Once a second: is the worker silent, is it time to try again?
 function watch() {
   if (now.heard && now.lost === null && !now.ended && Date.now() - now.heard > SILENT_MS) {
-    now.lost = { why: "The worker has said nothing for seconds: it may be stopped, or its machine hangs", at: Date.now() };
+    now.lost = { why: "The worker has said nothing for seconds: it may be stopped, or its machine hangs" };
+    sayLost();
     retryAt = Date.now() + SILENT_MS;
   }
   if (now.lost !== null && Date.now() >= retryAt) {

@@ -119,7 +119,7 @@ function taskState(view, task) {
   const over = view.ended && view.status.state !== "done";
   if (raw.done) task.state = "done";
   else if (raw.paused) task.state = "paused";
-  else if (over) task.state = "idle";
+  else if (over) task.state = (view.status.end.why || "").startsWith(task.name + ": ") ? "failed" : "idle";
   else if (stalled && !moves) task.state = "stalled";
   else if (moves) task.state = "moving";
   else if (first && waitClass(first.kind) === "blocked") task.state = "waiting";
@@ -133,11 +133,12 @@ function taskText(view, task) {
     const node = view.nodes.get(task.node);
     return "on node " + task.node + ", " + (task.state === "done" ? "has ended" : node ? nodeText(node) : "unknown");
   }
+  if (view.ended) return `${STATE_WORDS[task.state]}, ${plural(task.raw.records_in, "record")} taken, ${number(task.raw.queued_records)} left`;
   const word = STATE_WORDS[task.state] + (task.hindered ? ", but some of its output is stalled" : "");
   return word + ", " + rate(task.raw.in_per_s) + " taken, " + number(task.raw.queued_records) + " queued";
 }
 
-const RANK = ["stalled", "down", "paused", "moving", "working", "waiting", "idle", "away", "done"];
+const RANK = ["failed", "stalled", "down", "paused", "moving", "working", "waiting", "idle", "away", "done"];
 
 function stageOf(view, spec) {
   const tasks = [...view.tasks.values()].filter((task) => task.stage === spec.name);
