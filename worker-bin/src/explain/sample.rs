@@ -208,6 +208,7 @@ fn whys() -> Vec<Why> {
         Why::ChildRests { unread_bytes: 1, closed: false },
         Why::ChildBuffers { fed_bytes: 1 },
         Why::Writing {},
+        Why::WriteRests {},
         Why::ChildNotReading { bytes: 1 },
         Why::AwaitingEnd { fed_records: 1 },
         Why::Paused {},
