@@ -10,6 +10,8 @@ pub mod fault;
 pub mod io;
 pub mod journal;
 pub mod logging;
+pub mod metrics;
+pub mod otel;
 pub mod pipeline;
 pub mod report;
 pub mod runtime;

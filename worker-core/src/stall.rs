@@ -86,6 +86,8 @@ pub enum Reason {
         link: LinkId,
         /// Bytes it holds in memory.
         memory_bytes: u64,
+        /// Bytes stored outside: none may be for new work to start.
+        stored_bytes: u64,
         /// Its budget.
         budget_bytes: u64,
     },

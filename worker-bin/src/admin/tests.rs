@@ -22,6 +22,10 @@ impl Subject for StandIn {
         self.snapshot.lock().expect("no test panics with it").clone()
     }
 
+    fn has_ended(&self) -> bool {
+        self.snapshot().end.is_some()
+    }
+
     fn explanation(&self) -> Explanation {
         explain(&[self.snapshot()])
     }

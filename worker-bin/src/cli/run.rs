@@ -4,12 +4,13 @@ use super::args::{LogArgs, NodeArgs, ProcessArgs, ProgressMode, RunArgs};
 use super::{reports, state};
 use crate::admin::AdminAddress;
 use crate::child::Launcher;
-use crate::logging;
+use crate::logging::{self, Form};
+use crate::otel::Otel;
 use crate::pipeline::plan::{Plan, plan};
 use crate::pipeline::{self, Cluster, ConfigError, Delivery, Pipeline};
 use crate::report::{Report, ReportFile};
 use crate::runtime::{self, Durable, Ended, Found, Options, RunError, Summary, progress};
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -83,7 +84,16 @@ struct Process<'a> {
 
 impl Process<'_> {
     fn start(&self, pipeline: &Pipeline, cluster: &Cluster, me: NodeIx, addresses: Vec<String>) -> ExitCode {
-        start_log(&self.args.log);
+        let node = &cluster.nodes()[usize::from(me.0)].name;
+        let otel = self.args.otel.as_ref().map(|at| Otel::start(at, &pipeline.name, node)).transpose();
+        let otel = match otel {
+            Ok(otel) => otel,
+            Err(why) => {
+                say(&format!("error: --otel: {why}"));
+                return ExitCode::from(WRONG);
+            }
+        };
+        start_log(&self.args.log, otel.as_deref());
         let warnings = if self.args.log.quiet { Vec::new() } else { pipeline::warnings(pipeline) };
         for warning in warnings {
             say(&warning.render(std::io::stderr().is_terminal()));
@@ -105,12 +115,15 @@ impl Process<'_> {
                 return ExitCode::from(WRONG);
             }
         };
-        let options = self.options(pipeline, addresses);
+        let options = Options { otel: otel.clone(), ..self.options(pipeline, addresses) };
         let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
             Ok(runtime) => runtime,
             Err(error) => return failed(&format!("cannot start: {error}")),
         };
         let code = runtime.block_on(self.live(pipeline, plan, options, &reports));
+        if let Some(otel) = otel {
+            otel.shutdown();
+        }
         // Threads may still wait on it, and a runtime that shuts down panics under them; the process ends now anyway.
         std::mem::forget(runtime);
         code
@@ -219,6 +232,7 @@ impl Process<'_> {
     fn options(&self, pipeline: &Pipeline, addresses: Vec<String>) -> Options {
         let default_name = || PathBuf::from(format!("{}.dead-letters.jsonl", pipeline.name));
         let mode = match self.args.progress {
+            ProgressMode::Auto if self.args.log.format == Form::Json => progress::Mode::None,
             ProgressMode::Auto => progress::Mode::Auto,
             ProgressMode::Bar => progress::Mode::Bar,
             ProgressMode::Lines => progress::Mode::Lines,
@@ -239,6 +253,7 @@ impl Process<'_> {
                 (None, None) => AdminAddress::Loopback,
             },
             delivery: pipeline.delivery.word(),
+            otel: None,
             stall_after: self.args.stall_after,
             progress: if self.args.log.quiet { progress::Mode::None } else { mode },
         }
@@ -315,10 +330,10 @@ pub(super) fn wrong_file(error: &ConfigError) -> ExitCode {
 
 /// A line on standard error; that it cannot be written is no reason to stop.
 pub(super) fn say(text: &str) {
-    writeln!(std::io::stderr(), "{}", text.trim_end()).ok();
+    logging::say(text);
 }
 
-fn start_log(args: &LogArgs) {
+fn start_log(args: &LogArgs, otel: Option<&Otel>) {
     let default = match (args.quiet, args.verbose) {
         (true, _) => "error",
         (false, 0) => "warn",
@@ -326,8 +341,8 @@ fn start_log(args: &LogArgs) {
         (false, _) => "debug",
     };
     let filter = args.filter.as_deref().unwrap_or(default);
-    if let Err(error) = logging::start(filter) {
+    if let Err(error) = logging::start(filter, args.format, otel) {
         say(&format!("warning: --log {error}; using {default}"));
-        logging::start(default).ok();
+        logging::start(default, args.format, otel).ok();
     }
 }

@@ -381,6 +381,8 @@ whys! {
         memory_bytes: u64,
         /// What may be.
         memory_limit_bytes: u64,
+        /// On disk.
+        spilled_bytes: u64,
     }
     /// An output is past what may be on disk.
     SpillLimit "spill_limit" Blocked {

@@ -18,9 +18,6 @@ use worker_core::status::{LinkStatus, Status, TaskStatus};
 /// Over how long rates are taken.
 const RATE_WINDOW: Duration = Duration::from_secs(5);
 
-/// How long a stall must not be seen to be over: an attempt that fails at once does not end it.
-const OVER_AFTER: Duration = Duration::from_secs(1);
-
 /// How often a point of the history is made.
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -89,22 +86,36 @@ pub struct Observer {
     tasks: BTreeMap<TaskId, TaskTrail>,
     links: Vec<LinkTrail>,
     history: History,
-    second: Option<(Time, BTreeMap<String, (u64, u64)>)>,
+    second: Option<(Time, Totals)>,
     stalls: BTreeMap<String, Standing>,
+    stalls_begun: u64,
     past: PastStalls,
     last: Option<Time>,
     latest: Option<Snapshot>,
 }
+
+/// Records in and out of each stage.
+type Totals = BTreeMap<String, (u64, u64)>;
 
 /// A stall that goes on.
 #[derive(Debug)]
 struct Standing {
     since: Time,
     chain: Chain,
-    /// Since when it has not been seen.
-    gone: Option<Time>,
     /// The most tasks that waited for its root.
     tasks: usize,
+}
+
+impl Standing {
+    /// A batch that failed is in its program again, and nothing of it has moved: that is no end of the stall.
+    fn is_tried_again(&self, snapshot: &Snapshot) -> bool {
+        let Some(root) = self.chain.steps.last().filter(|step| step.wait.why.kind() == WaitKind::Backoff)
+        else {
+            return false;
+        };
+        let task = snapshot.tasks.iter().find(|task| task.name == root.task);
+        task.is_some_and(|task| !task.waits.is_empty() && task.unmoved_s >= root.wait.for_s)
+    }
 }
 
 /// What a task was at the last samples.
@@ -136,6 +147,7 @@ impl Observer {
             history: History::default(),
             second: None,
             stalls: BTreeMap::new(),
+            stalls_begun: 0,
             past: PastStalls::default(),
             last: None,
             latest: None,
@@ -159,7 +171,10 @@ impl Observer {
     pub fn stalls(&self) -> PastStalls {
         let mut all = self.past.clone();
         for (root, standing) in &self.stalls {
-            all.push(standing.as_past(root, standing.gone.or(self.last).unwrap_or(standing.since)));
+            all.push(PastStall {
+                goes_on: true,
+                ..standing.as_past(root, self.last.unwrap_or(standing.since))
+            });
         }
         all
     }
@@ -170,8 +185,17 @@ impl Observer {
         self.latest.as_ref()
     }
 
+    /// Stalls that go on, and all that ever began.
+    #[must_use]
+    pub fn stall_counts(&self) -> (u64, u64) {
+        (self.stalls.len() as u64, self.stalls_begun)
+    }
+
     /// Takes a sample at `now`, which is `at_ms` milliseconds after 1970; gives the stalls that began or are over.
     pub fn observe(&mut self, now: Time, at_ms: u64, sample: &Sample) -> Vec<StallChange> {
+        if self.latest.as_ref().is_some_and(|latest| latest.end.is_some()) {
+            return Vec::new();
+        }
         let elapsed = self.last.map_or(Duration::ZERO, |last| now.since(last));
         self.last = Some(now);
         self.follow_links(now, &sample.status);
@@ -389,7 +413,7 @@ impl Observer {
 
     /// Adds a point to the history when `least` has passed since the last one.
     fn remember(&mut self, now: Time, snapshot: &Snapshot, least: Duration) {
-        let mut totals: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+        let mut totals: Totals = BTreeMap::new();
         for task in &snapshot.tasks {
             let total = totals.entry(task.stage.clone()).or_default();
             total.0 += task.records_in;
@@ -426,18 +450,14 @@ impl Observer {
             }
         }
         let mut changes = Vec::new();
-        for (root, known) in &mut self.stalls {
-            known.gone = if standing.contains_key(root) { None } else { Some(known.gone.unwrap_or(now)) };
-        }
-        let is_over = |known: &Standing| known.gone.is_some_and(|gone| now.since(gone) >= OVER_AFTER);
+        let gone = self.stalls.iter().filter(|(root, _)| !standing.contains_key(*root));
         let over: Vec<_> =
-            self.stalls.iter().filter(|(_, known)| is_over(known)).map(|(root, _)| root.clone()).collect();
+            gone.filter(|(_, stall)| !stall.is_tried_again(snapshot)).map(|(root, _)| root.clone()).collect();
         for root in over {
             if let Some(standing) = self.stalls.remove(&root) {
-                let until = standing.gone.unwrap_or(now);
-                self.past.push(standing.as_past(&root, until));
+                self.past.push(standing.as_past(&root, now));
                 let Standing { since, chain, .. } = standing;
-                let lasted = Some(until.since(since));
+                let lasted = Some(now.since(since));
                 changes.push(StallChange { root, chain, tasks: 0, lasted });
             }
         }
@@ -452,8 +472,8 @@ impl Observer {
                     let since = Time::from_micros(
                         now.as_micros().saturating_sub(u64::try_from(began.as_micros()).unwrap_or(0)),
                     );
-                    self.stalls
-                        .insert(root.clone(), Standing { since, chain: chain.clone(), tasks, gone: None });
+                    self.stalls_begun += 1;
+                    self.stalls.insert(root.clone(), Standing { since, chain: chain.clone(), tasks });
                     changes.push(StallChange { root, chain, tasks, lasted: None });
                 }
             }
@@ -470,7 +490,7 @@ impl Standing {
             tasks: self.tasks,
             began_s: self.since.since(Time::ZERO).as_secs_f64(),
             lasted_s: until.since(self.since).as_secs_f64(),
-            goes_on: self.gone.is_none(),
+            goes_on: false,
         }
     }
 }

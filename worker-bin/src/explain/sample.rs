@@ -197,7 +197,7 @@ fn whys() -> Vec<Why> {
         Why::NotOpen { held_records: 1 },
         Why::Unacknowledged { held_records: 1 },
         Why::NoCredit { held_records: 1 },
-        Why::OutboxFull { memory_bytes: 1, memory_limit_bytes: 1 },
+        Why::OutboxFull { memory_bytes: 1, memory_limit_bytes: 1, spilled_bytes: 1 },
         Why::SpillLimit { spilled_bytes: 1, spill_limit_bytes: 1 },
         Why::StorageFull {},
         Why::DiskFull { error: error() },

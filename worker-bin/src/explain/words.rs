@@ -17,31 +17,7 @@ pub fn wait(wait: &Wait) -> String {
         (None, _) => String::new(),
     };
     match &wait.why {
-        Why::PeerDown {
-            cause,
-            error,
-            attempts,
-            next_in_s,
-            held_records,
-            memory_bytes,
-            memory_limit_bytes,
-            spilled_bytes,
-        } => {
-            let next = next_in_s.map_or_else(|| ", trying now".to_owned(), |s| format!(", next in {s:.1} s"));
-            let spilled = if *spilled_bytes > 0 {
-                format!(", and {} on disk", bytes(*spilled_bytes))
-            } else {
-                String::new()
-            };
-            format!(
-                "{on} {} for {ago} ({}), attempt {attempts}{next}; holds {}, {} of {}{spilled}",
-                peer_state(cause),
-                foreign(error.split("; ").next().unwrap_or(error)),
-                records(*held_records),
-                bytes(*memory_bytes),
-                bytes(*memory_limit_bytes)
-            )
-        }
+        Why::PeerDown { .. } => peer_down(&wait.why, &on, &ago),
         Why::UpstreamDown {} => format!("{on} has had no connection to this node for {ago}"),
         Why::NotOpen { held_records } => {
             format!("{on} has not answered for {ago}; holds {}", records(*held_records))
@@ -55,8 +31,9 @@ pub fn wait(wait: &Wait) -> String {
                 records(*held_records)
             )
         }
-        Why::OutboxFull { memory_bytes, memory_limit_bytes } => {
-            format!("{on} is behind: {} of {} held for it", bytes(*memory_bytes), bytes(*memory_limit_bytes))
+        Why::OutboxFull { memory_bytes, memory_limit_bytes, spilled_bytes } => {
+            let (held, limit) = (bytes(*memory_bytes), bytes(*memory_limit_bytes));
+            format!("{on} is behind: {held} of {limit} held for it{}", on_disk(*spilled_bytes))
         }
         Why::SpillLimit { spilled_bytes, spill_limit_bytes } => format!(
             "{on} is behind: {} of {} (spill_limit) stored for it on disk",
@@ -70,9 +47,9 @@ pub fn wait(wait: &Wait) -> String {
         Why::Committing { commits, bytes: held } => {
             format!("{commits} commits ({}) wait for stable storage", bytes(*held))
         }
+        Why::NoSlot { ahead: 0, slots } => format!("all {slots} slots have been in use for {ago}"),
         Why::NoSlot { ahead, slots } => {
-            let before = if *ahead > 0 { format!(", {ahead} tasks before it") } else { String::new() };
-            format!("all {slots} slots have been in use for {ago}{before}")
+            format!("all {slots} slots have been in use for {ago}, {ahead} tasks before it")
         }
         Why::Backoff { attempts, next_in_s, error, records: count } => format!(
             "a batch of {} failed {} ({}), next attempt in {next_in_s:.1} s",
@@ -81,16 +58,7 @@ pub fn wait(wait: &Wait) -> String {
             foreign(error)
         ),
         Why::ChildBusy {} => format!("its program has been busy for {ago}"),
-        Why::ChildRests { unread_bytes, closed } => {
-            let unread = if *unread_bytes > 0 {
-                format!("{} unread", bytes(*unread_bytes))
-            } else if *closed {
-                "its input has ended".to_owned()
-            } else {
-                "it owes an answer".to_owned()
-            };
-            format!("its program hangs: {unread}, and no byte moved and no processor time used for {ago}")
-        }
+        Why::ChildRests { unread_bytes, closed } => rests(*unread_bytes, *closed, &ago),
         Why::ChildBuffers { fed_bytes } => format!(
             "its program has read {} and printed nothing for {ago}: it probably buffers its output",
             bytes(*fed_bytes)
@@ -101,18 +69,55 @@ pub fn wait(wait: &Wait) -> String {
             format!("its program is behind; {} wait for it", bytes(*held))
         }
         Why::AwaitingEnd { fed_records } => {
-            format!(
-                "its program has {} and has printed nothing: it waits for the end of input",
-                records(*fed_records)
-            )
+            let fed = records(*fed_records);
+            format!("its program has {fed} and has printed nothing: it waits for the end of input")
         }
         Why::Paused {} => format!("paused by the user for {ago}"),
-        Why::DeadLimit { dead_records, records: count } => {
-            format!("{dead_records} dead letters of {} are more than max_dead allows", records(*count))
+        Why::DeadLimit { dead_records: dead, records: count } => {
+            format!("{dead} dead letters of {} are more than max_dead allows", records(*count))
         }
         Why::SourceIdle {} => format!("its input has given nothing for {ago}"),
         Why::Linger {} => "more records, to make a larger batch".to_owned(),
     }
+}
+
+fn peer_down(why: &Why, on: &str, ago: &str) -> String {
+    let Why::PeerDown {
+        cause,
+        error,
+        attempts,
+        next_in_s,
+        held_records,
+        memory_bytes,
+        memory_limit_bytes,
+        spilled_bytes,
+    } = why
+    else {
+        return String::new();
+    };
+    let next = next_in_s.map_or_else(|| ", trying now".to_owned(), |s| format!(", next in {s:.1} s"));
+    format!(
+        "{on} {} for {ago} ({}), attempt {attempts}{next}; holds {}, {} of {}{}",
+        peer_state(cause),
+        foreign(error.split("; ").next().unwrap_or(error)),
+        records(*held_records),
+        bytes(*memory_bytes),
+        bytes(*memory_limit_bytes),
+        on_disk(*spilled_bytes)
+    )
+}
+
+fn rests(unread_bytes: u64, closed: bool, ago: &str) -> String {
+    let work = match (unread_bytes, closed) {
+        (0, true) => "its input has ended".to_owned(),
+        (0, false) => "it owes an answer".to_owned(),
+        (_, _) => format!("{} unread", bytes(unread_bytes)),
+    };
+    format!("its program hangs: {work}, and no byte moved and no processor time used for {ago}")
+}
+
+fn on_disk(spilled_bytes: u64) -> String {
+    if spilled_bytes > 0 { format!(", and {} on disk", bytes(spilled_bytes)) } else { String::new() }
 }
 
 fn peer_state(cause: &str) -> &'static str {
@@ -191,7 +196,7 @@ pub fn chain(chain: &Chain) -> String {
     if !chain.sources_paused.is_empty() {
         write!(text, "; {} paused by it", chain.sources_paused.join(", ")).ok();
     }
-    text
+    plain(&text)
 }
 
 /// Everything `worker why` says, for people.
@@ -201,7 +206,7 @@ pub fn explanation(explanation: &Explanation, chains_max: usize) -> String {
     for group in explanation.groups() {
         let first = group[0];
         writeln!(text, "{}", chain(first)).ok();
-        let others: Vec<_> = group[1..].iter().map(|c| c.task.as_str()).collect();
+        let others: Vec<_> = group[1..].iter().map(|c| plain(&c.task)).collect();
         if !others.is_empty() {
             let shown = others.len().min(chains_max);
             let more = others.len() - shown;
@@ -209,11 +214,11 @@ pub fn explanation(explanation: &Explanation, chains_max: usize) -> String {
             writeln!(text, "  also held up by that: {}{rest}", others[..shown].join(", ")).ok();
         }
         if let Some(advice) = &first.advice {
-            writeln!(text, "  → {advice}").ok();
+            writeln!(text, "  → {}", plain(advice)).ok();
         }
     }
     for note in &explanation.notes {
-        writeln!(text, "{note}").ok();
+        writeln!(text, "{}", plain(note)).ok();
     }
     if explanation.chains.is_empty() {
         text.push_str("nothing waits");
@@ -230,25 +235,19 @@ pub fn explanation(explanation: &Explanation, chains_max: usize) -> String {
 #[must_use]
 pub fn limit(limit: &Limit) -> String {
     let percent = (limit.busy * 100.0).round();
-    match limit.kind {
-        WaitKind::SourceIdle => format!("throughput is limited by source {}: it gives no more", limit.stage),
-        WaitKind::Writing => {
-            format!("throughput is limited by sink {} (it writes {percent} % of the time)", limit.stage)
-        }
-        WaitKind::Committing => {
-            format!("throughput is limited by the disk that stage {} commits to", limit.stage)
-        }
-        WaitKind::NoSlot => {
-            format!(
-                "throughput is limited by the slots: stage {} waits {percent} % of the time for one",
-                limit.stage
-            )
-        }
-        _ => format!(
-            "throughput is limited by stage {} (its programs are busy {percent} % of the time)",
-            limit.stage
-        ),
-    }
+    let stage = &limit.stage;
+    let what = if limit.kind == WaitKind::SourceIdle {
+        format!("source {stage}: it gives no more")
+    } else if limit.kind == WaitKind::Writing {
+        format!("sink {stage} (it writes {percent} % of the time)")
+    } else if limit.kind == WaitKind::Committing {
+        format!("the disk that stage {stage} commits to")
+    } else if limit.kind == WaitKind::NoSlot {
+        format!("the slots: stage {stage} waits {percent} % of the time for one")
+    } else {
+        format!("stage {stage} (its programs are busy {percent} % of the time)")
+    };
+    format!("throughput is limited by {what}")
 }
 
 /// A duration as people say it: `0.4 s`, `12 s`, `3 min 5 s`, `2 h 4 min`.
@@ -286,7 +285,7 @@ pub fn number(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3);
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             text.push(' ');
         }
         text.push(digit);
@@ -305,6 +304,18 @@ pub fn records(count: u64) -> String {
     if count == 1 { "1 record".to_owned() } else { format!("{} records", number(count)) }
 }
 
+/// Text that other nodes had a part in, with nothing a terminal would obey. What was escaped before stays as it is.
+fn plain(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '"' | '\'' | '\\' => clean.push(c),
+            _ => clean.extend(c.escape_debug()),
+        }
+    }
+    clean
+}
+
 /// Text of a program, a record or another machine, on one line, shortened, and with nothing a terminal would obey.
 #[must_use]
 pub fn foreign(text: &str) -> String {
@@ -320,3 +331,6 @@ pub fn foreign(text: &str) -> String {
     }
     clean
 }
+
+#[cfg(test)]
+mod tests;

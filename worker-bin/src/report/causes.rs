@@ -31,6 +31,7 @@ pub(super) fn words(kind: WaitKind) -> &'static str {
         WaitKind::ChildRests => "a program that hangs",
         WaitKind::ChildBuffers => "output its program holds back",
         WaitKind::Writing => "a write",
+        WaitKind::WriteRests => "a reader that takes nothing",
         WaitKind::ChildNotReading => "its program to read",
         WaitKind::AwaitingEnd => "the end of input",
         WaitKind::Paused => "the user, who paused it",

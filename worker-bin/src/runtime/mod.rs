@@ -13,18 +13,23 @@
 
 mod batch;
 mod collect;
+mod complaints;
 mod dispatch;
 mod durable;
 mod engine;
+mod hindered;
 mod journal;
 mod journaled;
 mod link;
+mod log;
+mod measure;
 mod observe;
 mod open;
 pub mod progress;
 mod reached;
 mod records;
 mod report;
+mod scrape;
 mod sink;
 mod source;
 mod spill;
@@ -38,6 +43,7 @@ pub use open::{Opened, open};
 use crate::admin::{AdminAddress, ListenError};
 use crate::child::Launcher;
 use crate::explain::RunState;
+use crate::otel::Otel;
 use crate::pipeline::plan::Plan;
 use crate::report::Report;
 use engine::{End, Engine};
@@ -74,6 +80,8 @@ pub struct Options {
     pub delivery: &'static str,
     /// For how long something must not move to count as stalled.
     pub stall_after: Duration,
+    /// Who is sent metrics.
+    pub otel: Option<Arc<Otel>>,
 }
 
 /// How a run ended, if it did not fail.
@@ -209,6 +217,8 @@ async fn finish(engine: &Arc<Engine>, launcher: &Launcher, result: End, interrup
         Err(error) => (RunState::Stopped, Some(error.to_string())),
     };
     engine.watch().ended(state, why);
+    engine.watch().all_told().await;
+    engine.export().await;
     engine.leave_registry();
     let report = Box::new(engine.final_report());
     engine.progress().finish(&report);

@@ -27,6 +27,9 @@ const MEMORY_EVERY: Duration = Duration::from_secs(1);
 /// After so long without anything taken of a write it counts as resting.
 const WRITE_RESTS_AFTER: Duration = Duration::from_secs(2);
 
+/// How long the end of a run waits for those who watch it to hear of it.
+const TELL_AT_MOST: Duration = Duration::from_millis(500);
+
 /// After so long without anything happening or waiting the node is not looked at until something happens.
 const REST_AFTER: Duration = Duration::from_secs(5);
 
@@ -129,6 +132,20 @@ impl Watch {
     pub(super) fn ended(&self, state: RunState, why: Option<String>) {
         lock(&self.observer).ended(state, End { at_ms: unix_ms(), why });
         self.news.send_modify(|looks| *looks += 1);
+    }
+
+    /// Stalls that go on, and all that ever began.
+    pub(super) fn stall_counts(&self) -> (u64, u64) {
+        lock(&self.observer).stall_counts()
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        lock(&self.observer).latest().is_some_and(|latest| latest.end.is_some())
+    }
+
+    /// Resolves when nobody waits for news any more, or soon: whoever reads slowly does not hold the end up.
+    pub(super) async fn all_told(&self) {
+        tokio::time::timeout(TELL_AT_MOST, self.news.closed()).await.ok();
     }
 
     /// As of the last look.

@@ -8,7 +8,7 @@ use crate::pipeline::plan::Plan;
 use crate::report::{self, Report};
 use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::fmt::Write as _;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -220,5 +220,5 @@ fn totals(status: &Status, tasks: &[TaskId]) -> (TaskCounters, u64) {
 
 /// A line on standard error; that it cannot be written is no reason to stop.
 fn say(line: &str) {
-    writeln!(std::io::stderr(), "{line}").ok();
+    crate::logging::say(line);
 }

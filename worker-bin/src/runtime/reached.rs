@@ -4,7 +4,6 @@ use super::engine::Engine;
 use super::subject::Admin;
 use crate::admin::registry::{Entry, Registration};
 use crate::admin::{AdminAddress, ListenError, Token, listen, serve};
-use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -55,8 +54,12 @@ impl Engine {
         let address = admin.as_ref().map(Reached::address);
         self.enter(address.clone(), &token);
         let Some(Reached { listener, host, .. }) = admin else { return };
-        if let (Some(address), true) = (address, said) {
-            writeln!(std::io::stderr(), "live page and admin API: http://{address}/").ok();
+        match address {
+            Some(address) if said => {
+                crate::logging::say(&format!("live page and admin API: http://{address}/"));
+            }
+            Some(address) => tracing::info!(address, "live page and admin API"),
+            None => {}
         }
         let subject = Arc::new(Admin(Arc::clone(self)));
         self.runtime.spawn(async move { serve(listener, &host, token, subject).await });

@@ -19,6 +19,10 @@ impl Subject for Admin {
         self.0.snapshot()
     }
 
+    fn has_ended(&self) -> bool {
+        self.0.watch().has_ended()
+    }
+
     fn explanation(&self) -> Explanation {
         self.0.explanation()
     }
@@ -48,7 +52,7 @@ impl Subject for Admin {
     }
 
     fn metrics(&self) -> String {
-        "# EOF\n".to_owned()
+        self.0.scrape().render()
     }
 
     fn dead_letters(&self, max: usize) -> Vec<DeadLine> {

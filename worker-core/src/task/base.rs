@@ -188,7 +188,7 @@ impl Base {
     /// destinations are all slow waits for them instead of filling a disk.
     pub(crate) fn may_work(&self, ctx: &Ctx) -> bool {
         let limits = &ctx.config.limits;
-        if self.paused.is_some() || self.much_pending(ctx).is_some() {
+        if self.paused.is_some() || self.much_is_pending(ctx) {
             return false;
         }
         let mut room = self.outputs.is_empty();
@@ -215,12 +215,17 @@ impl Base {
         ctx.task_changed(self.id);
     }
 
-    /// How many commits wait to be durable, and what they hold in memory, if that is so much that the task takes no new
-    /// work: outputs count the same whether they wait for the disk or to be sent.
-    pub(crate) fn much_pending(&self, ctx: &Ctx) -> Option<(usize, u64)> {
+    /// Whether so much waits to be durable that the task takes no new work: outputs count the same whether they wait for the
+    /// disk or to be sent.
+    pub(crate) fn much_is_pending(&self, ctx: &Ctx) -> bool {
         let much =
             self.pending_cost > ctx.config.limits.outbox_bytes / 2 || self.pending.len() >= PENDING_MAX;
-        (ctx.journaled && much).then_some((self.pending.len(), self.pending_cost))
+        ctx.journaled && much
+    }
+
+    /// How many commits wait to be durable, and what they hold in memory, in bytes.
+    pub(crate) fn pending(&self) -> (usize, u64) {
+        (self.pending.len(), self.pending_cost)
     }
 
     /// Bytes of outputs in memory that wait to be durable.

@@ -245,6 +245,7 @@ impl BatchTask {
         }
         ctx.act(Action::Report(Report::BatchFailed {
             task: base.id,
+            batch: segment.batch_id,
             records: segment.records as u64,
             attempt: segment.attempts,
             why: failure.message.clone(),

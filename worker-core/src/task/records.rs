@@ -88,7 +88,8 @@ impl RecordsTask {
     }
 
     pub(super) fn step(&mut self, base: &mut Base, ctx: &mut Ctx) {
-        if self.stopped || matches!(self.phase, Phase::Backoff { .. } | Phase::Ending { .. }) {
+        let held_up = self.stopped || base.paused.is_some();
+        if held_up || matches!(self.phase, Phase::Backoff { .. } | Phase::Ending { .. }) {
             return;
         }
         if self.asked_records > 0 || ctx.may_ask() {
@@ -278,6 +279,7 @@ impl RecordsTask {
         let in_flight = self.asked_records;
         ctx.act(Action::Report(Report::BatchFailed {
             task: base.id,
+            batch: self.life,
             records: in_flight,
             attempt: self.failures,
             why: failure.message.clone(),

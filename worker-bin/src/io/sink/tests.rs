@@ -185,7 +185,7 @@ fn a_slow_reader_is_seen_to_read() {
     let (large, count) = (batch(&"0123456789\n".repeat(60_000)), 660_000_usize);
     let first = large.clone();
     let writing = thread::spawn(move || {
-        sink.write(&[first.clone()]).unwrap();
+        sink.write(std::slice::from_ref(&first)).unwrap();
         sink.write(&[first]).unwrap();
     });
     let mut all = Vec::new();
