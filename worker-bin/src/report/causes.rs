@@ -27,7 +27,6 @@ pub(super) fn words(kind: WaitKind) -> &'static str {
         WaitKind::NoSlot => "a free slot",
         WaitKind::Backoff => "its next attempt",
         WaitKind::ChildBusy => "its program",
-        WaitKind::WriteRests => "a write that hangs",
         WaitKind::ChildRests => "a program that hangs",
         WaitKind::ChildBuffers => "output its program holds back",
         WaitKind::Writing => "a write",
