@@ -121,6 +121,8 @@ mod tests {
         assert!(whole.len() <= POINTS_MAX && whole.len() > POINTS_MAX / 2, "{}", whole.len());
         assert_eq!((whole[0].in_per_s, whole[0].stalled, whole[1].stalled), (10.0, true, false));
         assert_eq!(whole[whole.len() - 1].in_per_s, 20.0);
+        let so_far = &history.so_far()["a"];
+        assert_eq!(so_far.last().map(|p| p.at_s), Some(3000.0), "the step that is not full is there, too");
         let covered = whole.iter().map(|p| p.in_per_s).sum::<f64>() * f64::from(history.step_s);
         assert!((covered - 45_000.0).abs() < 400.0, "{covered}");
     }

@@ -51,39 +51,4 @@ impl PastStalls {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn stall(number: u32, lasted_s: f64) -> PastStall {
-        let chain = Chain {
-            task: "a/0".to_owned(),
-            node: "n".to_owned(),
-            for_s: lasted_s,
-            stalled: true,
-            steps: Vec::new(),
-            root: String::new(),
-            advice: None,
-            sources_paused: Vec::new(),
-        };
-        PastStall {
-            root: number.to_string(),
-            chain,
-            tasks: 1,
-            began_s: f64::from(number),
-            lasted_s,
-            goes_on: false,
-        }
-    }
-
-    #[test]
-    fn the_last_ones_are_kept_and_the_longest_of_all() {
-        let mut past = PastStalls::default();
-        for number in 0..1000 {
-            past.push(stall(number, if number == 17 { 60.0 } else { 3.0 }));
-        }
-        assert_eq!((past.count, past.last.len()), (1000, PAST_MAX));
-        assert_eq!(past.longest().map(|s| s.root.as_str()), Some("17"));
-        assert_eq!(past.last.iter().skip(1).map(|s| s.root.clone()).collect::<Vec<_>>()[0], "801");
-        assert_eq!(past.last.back().map(|s| s.root.as_str()), Some("999"));
-    }
-}
+mod tests;

@@ -14,7 +14,7 @@ const NAME_MAX: usize = 24;
 const NAME_MIN: usize = 8;
 
 /// Of a run that was shorter, rates and shares say nothing.
-const RATES_MIN_S: f64 = 1.0;
+pub(super) const RATES_MIN_S: f64 = 1.0;
 
 /// Waits below this share are left out.
 const WAITED_MIN: f64 = 0.05;
@@ -162,7 +162,8 @@ fn shortened(name: &str, max: usize) -> String {
 
 /// A share of 1 as people say it: `96 %`, `0.4 %`.
 pub(super) fn percent(share: f64) -> String {
-    let percent = share * 100.0;
+    // Not the zero below zero, which has a sign.
+    let percent = share * 100.0 + 0.0;
     if (0.05..9.95).contains(&percent) { format!("{percent:.1} %") } else { format!("{percent:.0} %") }
 }
 

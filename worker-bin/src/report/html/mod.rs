@@ -8,7 +8,7 @@ mod ticks;
 mod time;
 
 use super::model::{Outcome, Report};
-use super::text::{bytes_rate, percent};
+use super::text::{RATES_MIN_S, bytes_rate, percent};
 use crate::explain::{Kind, words};
 use crate::io::dead::rfc3339;
 use markup::{Cell, escaped, table};
@@ -136,9 +136,9 @@ fn where_the_time_went(report: &Report) -> String {
         })
         .collect();
     let limit = report.limit.as_ref().map_or_else(
-        || {
-            "No stage was at work for most of the time, or the run was too short to say what limited it."
-                .to_owned()
+        || match report.lasted_s {
+            short if short < RATES_MIN_S => "The run was too short to say what limited it.".to_owned(),
+            _ => "No stage was at work for most of the time.".to_owned(),
         },
         |limit| {
             let mut text = words::limit(limit);

@@ -127,3 +127,24 @@ fn stalls_at_one_time_are_one_band_with_both_numbers() {
     assert_good(&page);
     assert!(page.contains(">1, 2</text>"), "{page}");
 }
+
+#[test]
+fn the_plots_of_a_long_run_have_few_steps_and_lose_no_peak() {
+    let mut long = report();
+    (long.lasted_s, long.history.step_s) = (4800.0, 16);
+    let errors = long.history.stages.get_mut("errors").expect("it is there");
+    let first = errors[0];
+    *errors = (1..=300_u32)
+        .map(|at| crate::explain::Point {
+            at_s: f64::from(at) * 16.0,
+            queued_records: if at == 151 { 777_777 } else { 3 },
+            ..first
+        })
+        .collect();
+    let page = html(&long);
+    assert_good(&page);
+    assert!(page.contains("A step of each plot covers 48 s") && page.contains("777 777"), "{page}");
+    let longest = page.split("class=\"line line0\" d=\"").skip(1).filter_map(|rest| rest.split('"').next());
+    let steps = longest.map(|path| path.matches('H').count()).max().unwrap_or(0);
+    assert!((90..=100).contains(&steps), "{steps}");
+}

@@ -1,18 +1,21 @@
 //! The run over time: plots of each stage, and its stalls.
 
+use super::bars;
 use super::markup::{Cell, escaped, table};
 use super::plot::{Band, Plot, Step};
-use super::{bars, ticks};
 use crate::explain::{Point, words};
 use crate::report::model::{Report, ReportStall};
 use crate::report::text::{percent, rate};
 use std::fmt::Write as _;
 
+/// Most steps of a plot: of more, a dashed line cannot be told from a solid one.
+const STEPS_MAX: usize = 100;
+
 /// Most rows of the numbers behind a plot.
 const ROWS_MAX: usize = 24;
 
 /// Most stalls that are listed: the longest.
-const STALLS_LISTED_MAX: usize = 60;
+const STALLS_LISTED_MAX: usize = 24;
 
 /// A stall with its number on the page.
 type Numbered<'a> = (usize, &'a ReportStall);
@@ -96,7 +99,8 @@ impl Pair<'_> {
         description: String,
         values: [fn(&Point) -> f64; 2],
     ) -> Plot {
-        let step_s = f64::from(self.report.history.step_s);
+        let points = thinned(self.points, STEPS_MAX);
+        let step_s = step_s(self.report);
         let mut bands: Vec<Band> = Vec::new();
         for (number, stall) in &self.stalls {
             let (from_s, to_s) = (stall.began_s, stall.began_s + stall.lasted_s);
@@ -113,14 +117,14 @@ impl Pair<'_> {
             description,
             unit,
             lasted_s: self.report.lasted_s,
-            series: values.into_iter().map(|value| steps(self.points, step_s, value)).collect(),
+            series: values.into_iter().map(|value| steps(&points, step_s, value)).collect(),
             bands,
         }
     }
 
     /// The points in at most [`ROWS_MAX`] rows.
     fn numbers(&self) -> String {
-        let rows: Vec<Vec<Cell>> = thinned(self.points)
+        let rows: Vec<Vec<Cell>> = thinned(self.points, ROWS_MAX)
             .into_iter()
             .map(|point| {
                 vec![
@@ -156,6 +160,13 @@ fn largest(points: &[Point], value: fn(&Point) -> f64) -> f64 {
     points.iter().map(value).fold(0.0, f64::max)
 }
 
+/// How long a step of the plots is.
+fn step_s(report: &Report) -> f64 {
+    let points = report.history.stages.values().map(Vec::len).max().unwrap_or(0);
+    let joined = u32::try_from(points.div_ceil(STEPS_MAX).max(1)).unwrap_or(u32::MAX);
+    f64::from(report.history.step_s) * f64::from(joined)
+}
+
 /// Each point reaches back to the one before; the first one by a step.
 fn steps(points: &[Point], step_s: f64, value: fn(&Point) -> f64) -> Vec<Step> {
     let mut before = points.first().map_or(0.0, |first| (first.at_s - step_s).max(0.0));
@@ -168,9 +179,9 @@ fn steps(points: &[Point], step_s: f64, value: fn(&Point) -> f64) -> Vec<Step> {
         .collect()
 }
 
-/// As many points as are read as numbers, each the mean of those it stands for.
-fn thinned(points: &[Point]) -> Vec<Point> {
-    let size = points.len().div_ceil(ROWS_MAX).max(1);
+/// At most `max` points, each with the mean rates and the longest queues of those it stands for.
+fn thinned(points: &[Point], max: usize) -> Vec<Point> {
+    let size = points.len().div_ceil(max).max(1);
     points
         .chunks(size)
         .filter_map(|chunk| {
@@ -180,6 +191,8 @@ fn thinned(points: &[Point]) -> Vec<Point> {
             Some(Point {
                 in_per_s: mean(|p| p.in_per_s),
                 out_per_s: mean(|p| p.out_per_s),
+                queued_records: chunk.iter().map(|p| p.queued_records).max()?,
+                held_records: chunk.iter().map(|p| p.held_records).max()?,
                 busy: mean(|p| p.busy),
                 stalled: chunk.iter().any(|p| p.stalled),
                 ..*chunk.last()?
@@ -196,9 +209,9 @@ fn legend(report: &Report) -> String {
     };
     let band = "<li><svg viewBox=\"0 0 28 12\" aria-hidden=\"true\"><rect class=\"band\" width=\"28\" height=\"12\"/></svg>\
                 a stall, by its number below</li>";
-    let step = ticks::value(f64::from(report.history.step_s));
+    let step = words::duration(step_s(report));
     format!(
-        "<p class=\"soft\">A step of each plot covers {step} s. Each plot has a scale of its own.</p>\n<ul class=\"legend\">{}{}{}</ul>\n",
+        "<p class=\"soft\">A step of each plot covers {step}; of what waited it shows the most. Each plot has a scale of its own.</p>\n<ul class=\"legend\">{}{}{}</ul>\n",
         line("line0", "solid: records in (left), queued (right)"),
         line("line1", "dashed: records out (left), given on and not confirmed (right)"),
         if report.stalls.is_empty() { "" } else { band }

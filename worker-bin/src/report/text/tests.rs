@@ -49,6 +49,7 @@ fn no_line_of_a_table_is_wider_than_a_terminal() {
 
 #[test]
 fn shares_and_rates_have_as_many_digits_as_they_need() {
+    assert_eq!(percent(-0.0), "0 %");
     let shares = [0.0, 0.0004, 0.004, 0.0994, 0.0996, 0.5, 1.0].map(percent);
     assert_eq!(shares, ["0 %", "0 %", "0.4 %", "9.9 %", "10 %", "50 %", "100 %"]);
     assert_eq!([0.0, 0.4, 9.9, 12.4, 325_203.2].map(rate), ["0", "0.4", "9.9", "12", "325 203"]);

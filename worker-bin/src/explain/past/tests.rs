@@ -1,0 +1,126 @@
+use super::*;
+use crate::explain::{End, Kind, Observer, Outline, RunState, Sample, Stage};
+use std::time::Duration;
+use worker_core::Time;
+use worker_core::config::{Graph, Limits, NodeIx, TaskId, TaskKind, TaskSpec};
+use worker_core::stall::{Reason, Stall};
+use worker_core::status::{Status, TaskCounters, TaskStatus};
+
+fn stall(number: u32, lasted_s: f64) -> PastStall {
+    let chain = Chain {
+        task: "a/0".to_owned(),
+        node: "n".to_owned(),
+        for_s: lasted_s,
+        stalled: true,
+        steps: Vec::new(),
+        root: String::new(),
+        advice: None,
+        sources_paused: Vec::new(),
+    };
+    PastStall {
+        root: number.to_string(),
+        chain,
+        tasks: 1,
+        began_s: f64::from(number),
+        lasted_s,
+        goes_on: false,
+    }
+}
+
+#[test]
+fn the_last_ones_are_kept_and_the_longest_of_all() {
+    let mut past = PastStalls::default();
+    for number in 0..1000 {
+        past.push(stall(number, if number == 17 { 60.0 } else { 3.0 }));
+    }
+    assert_eq!((past.count, past.last.len()), (1000, PAST_MAX));
+    assert_eq!(past.longest().map(|s| s.root.as_str()), Some("17"));
+    assert_eq!((past.last[1].root.as_str(), past.last[PAST_MAX - 1].root.as_str()), ("801", "999"));
+}
+
+/// An observer of one task, a sample each quarter of a second.
+struct Watched {
+    observer: Observer,
+    now: Time,
+    records: u64,
+}
+
+impl Watched {
+    fn new() -> Self {
+        let task = TaskSpec { name: "a/0".to_owned(), node: NodeIx(0), kind: TaskKind::Sink };
+        let stage = Stage {
+            name: "a".to_owned(),
+            kind: Kind::Sink,
+            from: Vec::new(),
+            partitions: 1,
+            nodes: Vec::new(),
+        };
+        let outline = Outline {
+            pipeline: "p".to_owned(),
+            delivery: "memory".to_owned(),
+            nodes: vec!["n".to_owned()],
+            me: NodeIx(0),
+            graph: Graph { tasks: vec![task], links: Vec::new() },
+            stages: vec![stage],
+            limits: Limits { credit_bytes: 1, outbox_bytes: 1, spill_bytes: 1 },
+            started_ms: 0,
+            stall_after: Duration::from_secs(3),
+            admin: None,
+        };
+        Self { observer: Observer::new(outline), now: Time::ZERO, records: 0 }
+    }
+
+    /// Goes on until so many seconds after the start; `reason` is what is in the way of the task, else it takes 400 a second.
+    fn until(&mut self, seconds: f64, reason: Option<&Reason>) {
+        let step = Duration::from_millis(250);
+        while self.now.since(Time::ZERO).as_secs_f64() + 0.249 < seconds {
+            self.now = Time::from_micros(self.now.as_micros() + 250_000);
+            self.records += if reason.is_none() { 100 } else { 0 };
+            let counters = TaskCounters { records_in: self.records, ..TaskCounters::default() };
+            let task = TaskStatus { task: TaskId(0), counters, queued: 1, done: false, paused: false };
+            let stalls = reason.map(|reason| Stall { task: TaskId(0), reasons: vec![reason.clone()] });
+            let status = Status { tasks: vec![task], ..Status::default() };
+            let sample = Sample { status, stalls: stalls.into_iter().collect(), ..Sample::default() };
+            self.observer.observe(self.now, 0, &sample);
+        }
+        assert!(self.now.since(Time::ZERO) >= step);
+    }
+
+    fn told(&self) -> Vec<(String, f64, f64, bool)> {
+        let stalls = self.observer.stalls();
+        assert_eq!(stalls.count, stalls.last.len() as u64);
+        stalls.last.into_iter().map(|s| (s.root, s.began_s, s.lasted_s, s.goes_on)).collect()
+    }
+}
+
+#[test]
+fn stalls_are_remembered_from_when_nothing_moved_and_those_that_go_on_are_told_too() {
+    let mut watched = Watched::new();
+    watched.until(2.0, None);
+    let paused = Reason::Paused { since: Time::from_micros(2_000_000) };
+    watched.until(4.0, Some(&paused));
+    assert_eq!(watched.told(), [], "not for long enough");
+    watched.until(8.0, Some(&paused));
+    let root = "a/0: paused".to_owned();
+    assert_eq!(watched.told(), [(root.clone(), 2.0, 6.0, true)]);
+    watched.until(10.0, None);
+    assert_eq!(watched.told(), [(root.clone(), 2.0, 6.25, false)], "to the first sample without it");
+    let full = Reason::DiskFull { since: Time::from_micros(10_000_000), what: "no room".to_owned() };
+    watched.until(14.0, Some(&full));
+    let told = watched.told();
+    assert_eq!((told.len(), &told[0].0, told[1].3), (2, &root, true), "{told:?}");
+}
+
+#[test]
+fn the_last_moments_of_a_run_have_a_point_of_their_own() {
+    let mut watched = Watched::new();
+    watched.until(1.75, None);
+    let points = |watched: &Watched| watched.observer.history().so_far().remove("a").unwrap_or_default();
+    assert_eq!(points(&watched).iter().map(|p| p.at_s).collect::<Vec<_>>(), [1.25]);
+    watched.observer.ended(RunState::Done, End { at_ms: 1, why: None });
+    assert_eq!(
+        points(&watched).iter().map(|p| (p.at_s, p.in_per_s)).collect::<Vec<_>>(),
+        [(1.25, 400.0), (1.75, 400.0)]
+    );
+    assert_eq!(watched.observer.latest().map(|last| last.state), Some(RunState::Done));
+}
