@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that must hold before a change is merged, what fails fastest first: format, lints, tests and doc tests
-# (simulation with fixed and fresh seeds, replay of the fuzz corpus, whole processes and examples included),
-# documentation, each crate by itself, dependencies. Ends with the tests' own result lines.
+# (simulation with fixed and fresh seeds, replay of the fuzz corpus, whole processes and examples included), the build
+# for OpenTelemetry collectors, documentation, each crate by itself, dependencies. Ends with the tests' own result lines.
 set -euo pipefail
 cd "$(dirname "$0")"
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
@@ -19,6 +19,9 @@ main() {
     step "Tests and doc tests"
     build_tests
     run_tests
+    step "With OpenTelemetry"
+    cargo clippy -p worker-bin --all-targets --features otel --locked -- -D warnings
+    cargo test -p worker-bin --features otel --test otel --locked
     step "Documentation"
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
     step "Each crate by itself"
@@ -37,9 +40,9 @@ step() {
 # Programs that tests start, with the Debian packages they are in.
 have_programs() {
     local missing=() pair
-    for pair in awk:mawk bash:bash cc:gcc cmp:diffutils gzip:gzip ip:iproute2 losetup:mount mkfifo:coreutils \
-        mkfs.ext4:e2fsprogs mount:mount nft:nftables ps:procps python3:python3 setsid:util-linux strace:strace \
-        zstd:zstd; do
+    for pair in awk:mawk bash:bash cc:gcc chromedriver:chromium-driver chromium:chromium cmp:diffutils gzip:gzip \
+        ip:iproute2 losetup:mount mkfifo:coreutils mkfs.ext4:e2fsprogs mount:mount nft:nftables ps:procps \
+        python3:python3 setsid:util-linux strace:strace zstd:zstd; do
         command -v "${pair%%:*}" > /dev/null || missing+=("${pair##*:}")
     done
     if ((${#missing[@]} == 0)); then

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use worker_bin::journal::{
     DirFile, DirStorage, Identity, Journal, NewestMark, Settings, SyncTicket, random_id,
 };
-use worker_core::event::{Body, Chunk, Commit, CommitId};
+use worker_core::event::{Attempt, Body, Chunk, Commit, CommitId};
 use worker_proto::{Batch, Fingerprint, LinkId, Seq};
 
 type Failure = Box<dyn Error + Send + Sync>;
@@ -209,5 +209,6 @@ fn commit(id: u64, first: Seq, chunk: Chunk) -> Commit {
         ended: false,
         mark: None,
         stream: None,
+        attempt: Attempt::default(),
     }
 }

@@ -3,10 +3,15 @@
 pub mod admin;
 pub mod child;
 pub mod cli;
+#[cfg(test)]
+mod documents;
 pub mod explain;
 pub mod fault;
 pub mod io;
 pub mod journal;
 pub mod logging;
+pub mod metrics;
+pub mod otel;
 pub mod pipeline;
+pub mod report;
 pub mod runtime;

@@ -1,25 +1,49 @@
 //! What is logged, and how; the filter can be changed while the worker runs.
+//!
+//! Lines within the work on a batch carry it: a span with stage, partition, batch and attempt. Threads of a task have one with
+//! stage and partition, connections one with the peer. In the JSON form it is the field `span`.
 
-use std::io::IsTerminal as _;
+use crate::otel::Otel;
+use std::io::{IsTerminal as _, Write as _};
 use std::sync::OnceLock;
+use tracing::field::Empty;
+use tracing::{Span, error_span};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
+use tracing_subscriber::{EnvFilter, Layer as _, Registry, fmt, reload};
+use worker_core::event::Failure;
 
-static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
+static STARTED: OnceLock<(reload::Handle<EnvFilter, Registry>, Form)> = OnceLock::new();
 
-/// Logs to standard error by `filter`; the first call of a process counts.
+/// How a line looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Form {
+    /// For people; colours on a terminal
+    #[default]
+    Human,
+    /// A JSON object a line, for programs
+    Json,
+}
+
+/// Logs to standard error by `filter`, and tells a collector of spans that pass it; the first call of a process counts.
 ///
 /// # Errors
 /// Why the filter is none; nothing is logged then.
-pub fn start(filter: &str) -> Result<(), String> {
+pub fn start(filter: &str, form: Form, otel: Option<&Otel>) -> Result<(), String> {
     let (filter, handle) = reload::Layer::new(parse(filter)?);
-    let lines = fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false);
-    if tracing_subscriber::registry().with(filter).with(lines).try_init().is_ok() {
-        FILTER.set(handle).ok();
+    let lines = fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let lines = match form {
+        Form::Human => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
+        Form::Json => {
+            let json = lines.json().flatten_event(true).with_current_span(true).with_span_list(false);
+            json.with_target(true).boxed()
+        }
+    };
+    if tracing_subscriber::registry().with(filter).with(lines).with(otel.map(Otel::layer)).try_init().is_ok()
+    {
+        STARTED.set((handle, form)).ok();
     }
     Ok(())
 }
@@ -30,8 +54,70 @@ pub fn start(filter: &str) -> Result<(), String> {
 /// Why it is none.
 pub fn set_filter(filter: &str) -> Result<(), String> {
     let parsed = parse(filter)?;
-    let handle = FILTER.get().ok_or("nothing is logged in this process")?;
+    let (handle, _) = STARTED.get().ok_or("nothing is logged in this process")?;
     handle.reload(parsed).map_err(|error| error.to_string())
+}
+
+/// A line on standard error that no filter keeps back, in the form of the log; that it cannot be written is no reason to stop.
+pub fn say(text: &str) {
+    let text = text.trim_end();
+    let mut stderr = std::io::stderr();
+    match STARTED.get() {
+        Some((_, Form::Json)) => writeln!(stderr, "{}", said(text)).ok(),
+        Some((_, Form::Human)) | None => writeln!(stderr, "{text}").ok(),
+    };
+}
+
+fn said(text: &str) -> serde_json::Value {
+    let mut now = String::new();
+    SystemTime.format_time(&mut Writer::new(&mut now)).ok();
+    let level = match text.split_once(':') {
+        Some(("error", _)) => "ERROR",
+        Some(("warning", _)) => "WARN",
+        Some(_) | None => "INFO",
+    };
+    serde_json::json!({ "timestamp": now, "level": level, "message": text, "target": "worker" })
+}
+
+/// What lines about a task carry; `name` is `stage/partition`.
+pub(crate) fn task_span(name: &str) -> Span {
+    let (stage, partition) = name.rsplit_once('/').unwrap_or((name, ""));
+    error_span!(parent: None, "task", stage, partition)
+}
+
+/// What lines carry about the work on one batch, or window, of a task.
+pub(crate) fn batch_span(name: &str, batch: u64, attempt: u32) -> Span {
+    let (stage, partition) = name.rsplit_once('/').unwrap_or((name, ""));
+    let (code, why) = (Empty, Empty);
+    error_span!(
+        parent: None,
+        "batch",
+        stage,
+        partition,
+        batch,
+        attempt,
+        otel.status_code = code,
+        otel.status_description = why
+    )
+}
+
+/// The work that a span is of has failed.
+pub(crate) fn failed<T>(span: &Span, result: &Result<T, Failure>) {
+    if let Err(failure) = result {
+        span.record("otel.status_code", "ERROR");
+        span.record("otel.status_description", failure.message.as_str());
+    }
+}
+
+/// What lines about a connection carry.
+pub(crate) fn peer_span(peer: &str, conn: u64) -> Span {
+    error_span!(parent: None, "link", peer, conn)
+}
+
+/// Whether it is a filter.
+#[cfg(test)]
+pub(crate) fn check(filter: &str) -> Result<(), String> {
+    parse(filter).map(|_| ())
 }
 
 fn parse(filter: &str) -> Result<EnvFilter, String> {
@@ -40,4 +126,29 @@ fn parse(filter: &str) -> Result<EnvFilter, String> {
     }
     EnvFilter::try_new(filter)
         .map_err(|error| format!("{filter}: {error}; expected a filter such as info or worker_bin=debug"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_is_an_object_with_time_and_level() {
+        for (text, level) in
+            [("error: no \u{1b}[31m\"x\"", "ERROR"), ("warning: a: b", "WARN"), ("p: exactly once", "INFO")]
+        {
+            let line = said(text).to_string();
+            assert!(!line.contains('\u{1b}') && !line.contains('\n'), "{line}");
+            let read: serde_json::Value = serde_json::from_str(&line).unwrap();
+            assert_eq!((read["level"].as_str(), read["message"].as_str()), (Some(level), Some(text)));
+            assert!(read["timestamp"].as_str().is_some_and(|at| at.ends_with('Z')), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_filter_that_is_none_says_what_one_looks_like() {
+        for filter in ["", "worker_bin=loud", "a=b=c"] {
+            assert!(parse(filter).unwrap_err().contains("worker_bin=debug"), "{filter}");
+        }
+    }
 }

@@ -264,6 +264,11 @@ pub enum Hindrance {
         /// Bytes it was given since it last printed.
         fed_bytes: u64,
     },
+    /// A write of it is under way, and nothing of it is taken.
+    WriteRests {
+        /// Since when.
+        since: Time,
+    },
     /// The disk its output goes to has no room.
     DiskFull {
         /// Since when.

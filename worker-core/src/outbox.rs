@@ -18,6 +18,7 @@
 
 mod holding;
 mod inspect;
+mod latency;
 
 pub use holding::Request;
 
@@ -26,6 +27,7 @@ use crate::event::Body;
 use crate::fault::{Bug, Planted};
 use crate::recovery::OutputState;
 use holding::{Entry, Held, JOURNALED};
+use latency::Probe;
 use std::collections::VecDeque;
 use thiserror::Error;
 use worker_proto::limits::FRAME_BYTES_TARGET;
@@ -62,7 +64,10 @@ pub struct Outbox {
     storing_cost: u64,
     stored_cost: u64,
     records: u64,
+    /// Of an earlier life, not acknowledged then.
+    restored: u64,
     retried: u64,
+    probe: Probe,
     requests: VecDeque<Request>,
     pub(crate) planted: Planted,
     /// Only for [`Bug::SequenceResetOnReconnect`].
@@ -146,7 +151,9 @@ impl Outbox {
             storing_cost: 0,
             stored_cost: 0,
             records: 0,
+            restored: 0,
             retried: 0,
+            probe: Probe::default(),
             requests: VecDeque::new(),
             planted: Planted::default(),
             renumber: 0,
@@ -175,6 +182,7 @@ impl Outbox {
             sent_max: state.through,
             ..Self::new(memory_max)
         };
+        outbox.restored = outbox.held_records();
         outbox.find_cursor();
         outbox
     }
@@ -257,6 +265,7 @@ impl Outbox {
             window.spend(spent);
         }
         self.window = Some(window);
+        self.probe.discard();
         let committed = if self.planted.is(Bug::ReceivedTakenForAck) { received } else { committed };
         self.release(committed);
         self.finished = self.finished.max(finished);
@@ -279,6 +288,7 @@ impl Outbox {
         if !self.planted.is(Bug::CreditLeakedOnDisconnect) {
             self.window = None;
         }
+        self.probe.discard();
         self.cursor = self.through;
         self.find_cursor();
     }
@@ -325,6 +335,7 @@ impl Outbox {
     /// The receiving task wants nothing more: everything counts as finished, now and later.
     pub fn cancel(&mut self) {
         self.cancelled = true;
+        self.probe.discard();
         self.release(self.held_next.before());
         self.finished = self.through;
         self.cursor = self.through;

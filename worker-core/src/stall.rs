@@ -86,6 +86,8 @@ pub enum Reason {
         link: LinkId,
         /// Bytes it holds in memory.
         memory_bytes: u64,
+        /// Bytes stored outside: none may be for new work to start.
+        stored_bytes: u64,
         /// Its budget.
         budget_bytes: u64,
     },
@@ -160,6 +162,11 @@ pub enum Reason {
         /// Since when.
         since: Time,
     },
+    /// A write is under way, and nothing of it is taken.
+    WriteRests {
+        /// Since when.
+        since: Time,
+    },
     /// A stream's program has not taken what it was given.
     ChildNotReading {
         /// Bytes on their way to it.
@@ -204,6 +211,7 @@ impl Reason {
             | Reason::ChildBuffers { since, .. }
             | Reason::DiskFull { since, .. }
             | Reason::Paused { since }
+            | Reason::WriteRests { since }
             | Reason::Writing { since } => Some(*since),
             Reason::NotOpen { .. }
             | Reason::NoCredit { .. }
@@ -241,6 +249,7 @@ impl Reason {
             | Reason::ChildRests { .. }
             | Reason::ChildBuffers { .. }
             | Reason::Writing { .. }
+            | Reason::WriteRests { .. }
             | Reason::ChildNotReading { .. }
             | Reason::AwaitingEnd { .. }
             | Reason::Paused { .. }
@@ -270,6 +279,7 @@ impl Reason {
             | Reason::ChildRests { .. }
             | Reason::ChildBuffers { .. }
             | Reason::Writing { .. }
+            | Reason::WriteRests { .. }
             | Reason::ChildNotReading { .. }
             | Reason::AwaitingEnd { .. }
             | Reason::Paused { .. }

@@ -6,6 +6,42 @@ use crate::time::Time;
 use std::time::Duration;
 use worker_proto::LinkId;
 
+/// How long is at most so long, in microseconds, for each class of [`Latencies`] but the last, which has no bound.
+pub const LATENCY_BOUNDS_US: [u64; 18] = [
+    50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
+    2_500_000, 5_000_000, 10_000_000, 30_000_000,
+];
+
+/// How long something took each time, counted in fixed classes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Latencies {
+    /// By class, see [`LATENCY_BOUNDS_US`].
+    pub counts: [u64; LATENCY_BOUNDS_US.len() + 1],
+    /// All together.
+    pub sum: Duration,
+}
+
+impl Latencies {
+    /// It took so long once more.
+    pub fn add(&mut self, took: Duration) {
+        let class = LATENCY_BOUNDS_US.partition_point(|bound| Duration::from_micros(*bound) < took);
+        self.counts[class] += 1;
+        self.sum = self.sum.saturating_add(took);
+    }
+
+    /// Takes over what others counted.
+    pub fn merge(&mut self, other: &Latencies) {
+        self.counts.iter_mut().zip(&other.counts).for_each(|(count, more)| *count += more);
+        self.sum = self.sum.saturating_add(other.sum);
+    }
+
+    /// How many times it was measured.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+}
+
 /// What a task has done since its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TaskCounters {

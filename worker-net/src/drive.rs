@@ -49,6 +49,7 @@ pub(crate) async fn drive_admitted<S: AsyncRead + AsyncWrite + Unpin>(
         pull: true,
         ping: None,
         pings: 0,
+        pinged: None,
         pulse: Pulse::new(settings, Instant::now()),
         admission,
     };
@@ -69,6 +70,8 @@ struct Session<'a, S> {
     /// Number of a ping that is due. There is never more than one.
     ping: Option<u64>,
     pings: u64,
+    /// Number of the last ping that was sent and not answered, and when that was.
+    pinged: Option<(u64, Instant)>,
     pulse: Pulse,
     admission: Option<Admission>,
 }
@@ -130,7 +133,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
     /// Gives the frames of a burst to the endpoint.
     fn deliver(&mut self, moved: Moved) -> Result<(), End> {
         if moved.received > 0 {
-            self.pulse.heard(Instant::now());
+            let now = Instant::now();
+            self.pulse.heard(now);
+            self.answered(now);
         }
         if !self.wire.frames.is_empty() {
             self.endpoint.frames(self.conn, &mut self.wire.frames);
@@ -144,6 +149,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
         }
     }
 
+    /// Tells how long the last ping took, if its answer is what came.
+    fn answered(&mut self, now: Instant) {
+        let number = self.wire.answered.take();
+        if let Some((_, sent)) = self.pinged.take_if(|(ping, _)| Some(*ping) == number) {
+            self.endpoint.round_trip(self.conn, now.saturating_duration_since(sent));
+        }
+    }
+
     /// Asks for more to write, once all before is written.
     fn fill(&mut self) -> Result<(), End> {
         if !self.wire.is_drained() {
@@ -152,6 +165,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
         let (pong, ping) = (self.wire.pong.take(), self.ping.take());
         self.frames.extend(pong.map(Frame::Pong));
         self.frames.extend(ping.map(Frame::Ping));
+        self.pinged = ping.map(|number| (number, Instant::now())).or(self.pinged);
         let mut verdict = Transmit::Open;
         if self.pull {
             let before = self.frames.len();

@@ -1,5 +1,6 @@
 //! The other side of a connection within this process.
 
+use std::time::Duration;
 use worker_proto::Frame;
 
 /// What a connection talks to: a core, behind whatever lock its owner chose. Calls come from the connection's task and must
@@ -13,6 +14,9 @@ pub trait Endpoint: Send + Sync + 'static {
     /// Called as late as possible: when everything before is written, and then only at the connection's start, after
     /// [`Endpoint::frames`], after a wake-up, and again until it gives none.
     fn transmit(&self, conn: u64, bytes_max: usize, out: &mut Vec<Frame>) -> Transmit;
+
+    /// A heartbeat was answered after so long.
+    fn round_trip(&self, _conn: u64, _took: Duration) {}
 
     /// The connection is gone; `why` is for people. The last call for it.
     fn closed(&self, conn: u64, cause: CloseCause, why: String);

@@ -31,6 +31,8 @@ pub(crate) struct Wire<S> {
     pub(crate) frames: Vec<Frame>,
     /// Number of the last ping that waits for its answer.
     pub(crate) pong: Option<u64>,
+    /// Number of the last ping that was answered.
+    pub(crate) answered: Option<u64>,
 }
 
 /// What one [`Wire::poll`] did: it received something, or has written everything, or found the end.
@@ -60,6 +62,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             greeted: false,
             frames: Vec::new(),
             pong: None,
+            answered: None,
         }
     }
 
@@ -180,7 +183,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         self.greet(&frame);
         match frame {
             Frame::Ping(number) => self.pong = Some(number),
-            Frame::Pong(_) => {}
+            Frame::Pong(number) => self.answered = Some(number),
             Frame::Hello(_)
             | Frame::Welcome(_)
             | Frame::Open(_)

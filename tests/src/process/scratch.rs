@@ -105,6 +105,8 @@ impl Scratch {
         let number = self.starts.fetch_add(1, Ordering::Relaxed);
         let mut command = std::process::Command::new(program);
         command.current_dir(self.dir()).env(MARK, &self.mark).env("LC_ALL", "C").env_remove("RUST_LOG");
+        // Its workers are found by this test only.
+        command.env("WORKER_RUNTIME_DIR", self.path("runtime"));
         Start::new(self, command, number)
     }
 

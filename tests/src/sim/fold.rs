@@ -35,7 +35,7 @@ pub(super) fn attempt(entries: &[Entry]) -> Attempt {
 
 fn add(state: &mut TaskState, commit: &Commit, outputs: &[LinkId], bug: Option<DiskBug>) {
     state.commits = commit.id.0;
-    let before: u64 = state.inputs.values().map(|input| input.through.0).sum();
+    state.attempt = commit.attempt;
     for done in &commit.inputs {
         let input = state.inputs.entry(done.link).or_insert(InputState {
             epoch: done.epoch,
@@ -46,10 +46,6 @@ fn add(state: &mut TaskState, commit: &Commit, outputs: &[LinkId], bug: Option<D
         input.epoch = input.epoch.max(done.epoch);
         input.through = input.through.max(done.through);
         input.ended |= done.ended && bug != Some(DiskBug::EndedNotPersisted);
-    }
-    // A commit that only heard of a sender's new life settles nothing.
-    if commit.ended || state.inputs.values().map(|input| input.through.0).sum::<u64>() > before {
-        state.attempt = Attempt::default();
     }
     for (first, chunk) in &commit.outputs {
         let output = state.outputs.entry(chunk.link).or_insert_with(OutputState::fresh);

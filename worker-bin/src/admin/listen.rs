@@ -79,3 +79,41 @@ async fn first_free() -> io::Result<TcpListener> {
     }
     TcpListener::bind(("127.0.0.1", 0)).await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_taken_port_is_passed_over_and_one_that_was_asked_for_is_an_error() {
+        let (first, at_first) = listen(&AdminAddress::Loopback).await.expect("free").expect("wanted");
+        let (_second, at_second) = listen(&AdminAddress::Loopback).await.expect("free").expect("wanted");
+        assert!(at_first.ip().is_loopback() && at_second.ip().is_loopback());
+        assert_ne!(at_first, at_second);
+        let asked = AdminAddress::At(at_first.to_string());
+        let refused = listen(&asked).await.expect_err("taken").to_string();
+        assert!(refused.contains(&at_first.to_string()) && refused.contains("--admin none"), "{refused}");
+        drop(first);
+        assert_eq!(listen(&asked).await.expect("free again").map(|(_, at)| at), Some(at_first));
+    }
+
+    #[tokio::test]
+    async fn nowhere_and_nonsense() {
+        assert!(listen(&AdminAddress::Off).await.expect("nothing to fail").is_none());
+        let refused =
+            listen(&AdminAddress::At("no.such.host.invalid:1".to_owned())).await.expect_err("no host");
+        assert!(refused.to_string().contains("no.such.host.invalid:1"), "{refused}");
+    }
+
+    #[test]
+    fn an_address_has_a_host_and_a_port() {
+        assert_eq!("none".parse(), Ok(AdminAddress::Off));
+        for good in ["127.0.0.1:0", "[::1]:7480", "node-a:80"] {
+            assert_eq!(good.parse(), Ok(AdminAddress::At(good.to_owned())));
+        }
+        for bad in ["", "7480", ":7480", "host", "host:", "host:70000", "host:http"] {
+            let refused = bad.parse::<AdminAddress>().expect_err(bad);
+            assert!(refused.contains("expected HOST:PORT"), "{refused}");
+        }
+    }
+}

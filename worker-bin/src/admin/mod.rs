@@ -25,6 +25,7 @@
 pub mod client;
 mod guard;
 mod listen;
+mod page;
 pub mod registry;
 mod routes;
 mod subject;

@@ -8,12 +8,13 @@
 use super::Token;
 use crate::explain::Snapshot;
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// How long the entry of a process that ended is kept.
 pub const KEPT: Duration = Duration::from_secs(24 * 3600);
@@ -23,6 +24,12 @@ pub const ENDED_MAX: usize = 16;
 
 /// Largest entry that is read, in bytes.
 const ENTRY_BYTES_MAX: u64 = 64 << 20;
+
+/// How long an own entry may be held by others: none does for more than a read.
+const LOCK_PATIENCE: Duration = Duration::from_millis(500);
+
+/// How the text of an entry begins.
+const ENTRY_BEGINS: &[u8] = br#"{"pid":"#;
 
 /// A worker that runs here, or did.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -73,8 +80,12 @@ impl Registration {
     /// # Errors
     /// The directory cannot be made, or is somebody else's.
     pub fn new(entry: Entry) -> io::Result<Self> {
-        let dir = private_dir()?;
-        sweep(&dir);
+        Self::in_dir(&dir(), entry)
+    }
+
+    fn in_dir(dir: &Path, entry: Entry) -> io::Result<Self> {
+        make_private(dir)?;
+        sweep(dir);
         let plain = |name: &str| {
             name.chars()
                 .map(|c| if c.is_alphanumeric() || "-_".contains(c) { c } else { '_' })
@@ -88,7 +99,7 @@ impl Registration {
             .truncate(false)
             .mode(0o600)
             .open(dir.join(name))?;
-        flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+        lock(&file)?;
         let mut registration = Self { file, entry };
         registration.write()?;
         Ok(registration)
@@ -116,8 +127,11 @@ impl Registration {
 /// # Errors
 /// The directory is there and cannot be read.
 pub fn list() -> io::Result<Vec<Found>> {
-    let dir = dir();
-    let entries = match std::fs::read_dir(&dir) {
+    list_in(&dir())
+}
+
+fn list_in(dir: &Path) -> io::Result<Vec<Found>> {
+    let entries = match std::fs::read_dir(dir) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error),
@@ -139,10 +153,23 @@ pub fn dir() -> PathBuf {
     }
 }
 
-fn private_dir() -> io::Result<PathBuf> {
-    let dir = dir();
-    DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
-    let metadata = std::fs::symlink_metadata(&dir)?;
+/// Takes the lock of an own entry. Who lists or sweeps just now holds it for a moment.
+fn lock(file: &File) -> io::Result<()> {
+    let begun = Instant::now();
+    loop {
+        match flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) if begun.elapsed() < LOCK_PATIENCE => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            result => return Ok(result?),
+        }
+    }
+}
+
+/// Makes the directory, or finds that it is this user's alone.
+fn make_private(dir: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    let metadata = std::fs::symlink_metadata(dir)?;
     let own = metadata.is_dir() && metadata.uid() == rustix::process::geteuid().as_raw();
     if !own || metadata.mode() & 0o077 != 0 {
         let why = format!(
@@ -151,7 +178,7 @@ fn private_dir() -> io::Result<PathBuf> {
         );
         return Err(io::Error::other(why));
     }
-    Ok(dir)
+    Ok(())
 }
 
 /// What an entry says; nothing if it is none, or is just being written.
@@ -167,15 +194,15 @@ fn read(path: &Path) -> Option<Found> {
     Some(Found { entry, alive })
 }
 
-/// Removes entries of processes that ended long ago, and all but the last few.
+/// Removes entries of processes that ended long ago, and all but the last few. Other files of the directory stay: a user may have
+/// named any.
 fn sweep(dir: &Path) {
     let mut ended: Vec<(SystemTime, PathBuf)> = Vec::new();
     for path in std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()) {
-        let Ok(file) = File::open(&path) else { continue };
-        if flock(&file, FlockOperation::NonBlockingLockShared).is_err() {
+        if read(&path).is_none_or(|found| found.alive) && !is_torn(&path) {
             continue;
         }
-        let changed = file.metadata().and_then(|m| m.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
+        let changed = path.metadata().and_then(|m| m.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
         ended.push((changed, path));
     }
     ended.sort_by(|a, b| b.cmp(a));
@@ -186,3 +213,20 @@ fn sweep(dir: &Path) {
         }
     }
 }
+
+/// Whether this is what a process left that died while it wrote its entry.
+fn is_torn(path: &Path) -> bool {
+    let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    let of_a_process = stem.rsplit_once('-').is_some_and(|(_, pid)| pid.parse::<u32>().is_ok());
+    let Ok(mut file) = File::open(path) else { return false };
+    let mut begin = Vec::new();
+    let named = of_a_process && path.extension().is_some_and(|extension| extension == "json");
+    named
+        && flock(&file, FlockOperation::NonBlockingLockShared).is_ok()
+        && (&mut file).take(ENTRY_BEGINS.len() as u64).read_to_end(&mut begin).is_ok()
+        && ENTRY_BEGINS.starts_with(&begin)
+        && read(path).is_none()
+}
+
+#[cfg(test)]
+mod tests;

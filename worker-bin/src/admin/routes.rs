@@ -1,6 +1,7 @@
 //! Requests and their answers.
 
 use super::guard::{Token, is_own_host};
+use super::page::PAGE;
 use super::subject::{Live, Order, Subject, TapAsk, TapSide, Tapped};
 use crate::explain::{RunState, words};
 use axum::body::{Body, Bytes};
@@ -16,8 +17,9 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio_stream::StreamExt as _;
 
 /// How often the stream of events says how things are.
 const EVENT_EVERY: Duration = Duration::from_secs(1);
@@ -106,7 +108,8 @@ async fn own_host_only(State(asked): State<Asked>, request: Request, next: Next)
         ("cache-control", "no-store"),
         (
             "content-security-policy",
-            "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:",
+            "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:; \
+             base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
         ),
     ] {
         headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
@@ -129,7 +132,7 @@ async fn needs_token(
 
 /// The live page.
 async fn page() -> Response {
-    ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], include_str!("page.html")).into_response()
+    ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], PAGE).into_response()
 }
 
 /// Ready: nothing is in the way of work that waits.
@@ -153,30 +156,47 @@ async fn metrics(State(asked): State<Asked>) -> Response {
     ([(header::CONTENT_TYPE, PROMETHEUS)], asked.subject.metrics()).into_response()
 }
 
-/// The state once a second, and at once when the run ends.
+/// The state once a second, and at once when the run ends; then the stream ends.
 async fn events(State(asked): State<Asked>) -> Response {
     let (sender, receiver) = mpsc::channel::<Result<Event, Infallible>>(2);
+    // Whoever ends the process waits a moment for those who still listen for news: until the last event is written.
+    let listening = asked.subject.news();
     tokio::spawn(async move {
-        let mut tick = interval(EVENT_EVERY);
+        let mut tick = interval_at(Instant::now() + EVENT_EVERY, EVENT_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut news = asked.subject.news();
         loop {
-            tick.tick().await;
-            // Nobody has looked since: whoever listens hears that the worker is there by the keep-alive.
             let live = Live { status: asked.subject.snapshot(), why: asked.subject.explanation() };
             let ended = live.status.end.is_some();
             let Ok(event) = Event::default().event("status").json_data(&live) else { return };
             if sender.send(Ok(event)).await.is_err() || ended {
                 return;
             }
-            news.mark_unchanged();
+            tokio::select! {
+                _ = tick.tick() => {}
+                () = has_ended(&mut news, &asked) => {}
+                () = sender.closed() => return,
+            }
         }
     });
-    let stream = futures_like(receiver);
+    let stream = stream_of(receiver).map(move |event| {
+        let _until_written = &listening;
+        event
+    });
     Sse::new(stream).keep_alive(KeepAlive::default()).into_response()
 }
 
-fn futures_like<T: Send + 'static>(receiver: mpsc::Receiver<T>) -> tokio_stream::wrappers::ReceiverStream<T> {
+/// Resolves when the run is over.
+async fn has_ended(news: &mut watch::Receiver<u64>, asked: &Asked) {
+    while news.changed().await.is_ok() {
+        if asked.subject.has_ended() {
+            return;
+        }
+    }
+    std::future::pending().await
+}
+
+fn stream_of<T: Send + 'static>(receiver: mpsc::Receiver<T>) -> tokio_stream::wrappers::ReceiverStream<T> {
     tokio_stream::wrappers::ReceiverStream::new(receiver)
 }
 
@@ -210,7 +230,7 @@ async fn tap(
     };
     let (sender, lines) = mpsc::channel::<Result<Bytes, Infallible>>(1);
     tokio::spawn(pass_on(records, query.limit.unwrap_or(u64::MAX), sender));
-    ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(futures_like(lines))).into_response()
+    ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(stream_of(lines))).into_response()
 }
 
 /// Gives tapped records on as lines, several at once where they are there; no more than the reader takes.

@@ -9,6 +9,9 @@ pub trait Subject: Send + Sync + 'static {
     /// The node now.
     fn snapshot(&self) -> Snapshot;
 
+    /// Whether the run is over.
+    fn has_ended(&self) -> bool;
+
     /// Why its work waits now.
     fn explanation(&self) -> Explanation;
 

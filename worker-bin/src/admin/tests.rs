@@ -1,1 +1,339 @@
 //! The admin address, asked by the client.
+
+use super::client::{Client, ClientError};
+use super::*;
+use crate::explain::{Explanation, History, RunState, Snapshot, explain, sample};
+use axum::http::StatusCode;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, watch};
+
+/// A worker that is what the test says.
+struct StandIn {
+    snapshot: Mutex<Snapshot>,
+    orders: Mutex<Vec<Order>>,
+    news: watch::Sender<u64>,
+}
+
+impl Subject for StandIn {
+    fn snapshot(&self) -> Snapshot {
+        self.snapshot.lock().expect("no test panics with it").clone()
+    }
+
+    fn has_ended(&self) -> bool {
+        self.snapshot().end.is_some()
+    }
+
+    fn explanation(&self) -> Explanation {
+        explain(&[self.snapshot()])
+    }
+
+    fn history(&self) -> History {
+        sample::history()
+    }
+
+    fn graph(&self) -> Graph {
+        let snapshot = self.snapshot();
+        let task =
+            GraphTask { name: "log/0".to_owned(), stage: "log".to_owned(), node: snapshot.node.clone() };
+        Graph {
+            pipeline: snapshot.pipeline,
+            node: snapshot.node,
+            nodes: snapshot.nodes,
+            stages: snapshot.stages,
+            tasks: vec![task],
+            links: vec![("log/0".to_owned(), "errors/0".to_owned())],
+        }
+    }
+
+    fn metrics(&self) -> String {
+        "# EOF\n".to_owned()
+    }
+
+    fn dead_letters(&self, max: usize) -> Vec<DeadLine> {
+        let line = DeadLine {
+            at_ms: 1,
+            task: "errors/0".to_owned(),
+            reason: "status 7".to_owned(),
+            attempts: 3,
+            record_bytes: 9,
+        };
+        vec![line; max.min(2)]
+    }
+
+    fn news(&self) -> watch::Receiver<u64> {
+        self.news.subscribe()
+    }
+
+    fn order(&self, order: Order) -> Result<Changed, String> {
+        if order == Order::Pause("nowhere".to_owned()) {
+            return Err("there is no stage nowhere; there are log, errors, out".to_owned());
+        }
+        if let Order::Log(filter) = &order {
+            crate::logging::check(filter)?;
+        }
+        self.orders.lock().expect("no test panics with it").push(order);
+        Ok(Changed { did: "done".to_owned(), tasks: vec!["errors/0".to_owned()] })
+    }
+
+    fn tap(&self, ask: TapAsk) -> Result<mpsc::Receiver<Tapped>, String> {
+        if ask.stage != "errors" {
+            return Err(format!("there is no stage {}", ask.stage));
+        }
+        let record = format!("{:?} {}", ask.side, ask.key.unwrap_or_default());
+        let (sender, receiver) = mpsc::channel(16);
+        tokio::spawn(async move {
+            for _ in 0..10 {
+                let tapped = Tapped::Record {
+                    task: "errors/0".to_owned(),
+                    record: Some(record.clone()),
+                    record_b64: None,
+                };
+                sender.send(tapped).await.ok();
+                sender.send(Tapped::Skipped { records: 2 }).await.ok();
+            }
+        });
+        Ok(receiver)
+    }
+}
+
+/// A stand-in that is asked at an address of its own.
+struct Asked {
+    worker: Arc<StandIn>,
+    /// With the token.
+    client: Client,
+    address: String,
+}
+
+async fn asked(snapshot: Snapshot) -> Asked {
+    let worker = Arc::new(StandIn {
+        snapshot: Mutex::new(snapshot),
+        orders: Mutex::default(),
+        news: watch::Sender::new(0),
+    });
+    let at = AdminAddress::At("127.0.0.1:0".to_owned());
+    let (listener, at) = listen(&at).await.expect("a free port").expect("wanted");
+    let subject: Arc<dyn Subject> = Arc::clone(&worker) as _;
+    tokio::spawn(async move { serve(listener, "node-a", Token::from_text("s3cret"), subject).await });
+    let address = at.to_string();
+    Asked { worker, client: Client::new(&address, Some(Token::from_text("s3cret"))), address }
+}
+
+impl Asked {
+    /// Another client, without the token or with a wrong one.
+    fn stranger(&self, token: Option<&str>) -> Client {
+        Client::new(&self.address, token.map(Token::from_text))
+    }
+
+    /// The whole answer to a request as it is written here.
+    async fn raw(&self, request: &str) -> String {
+        let mut stream = TcpStream::connect(&self.address).await.expect("it listens");
+        stream.write_all(request.as_bytes()).await.expect("it reads");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.expect("it answers");
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    fn orders(&self) -> Vec<Order> {
+        std::mem::take(&mut *self.worker.orders.lock().expect("no test panics with it"))
+    }
+}
+
+fn status_of(error: ClientError) -> (StatusCode, String) {
+    match error {
+        ClientError::Refused { status, why, .. } => (status, why),
+        ClientError::Unreachable { why, .. } | ClientError::Strange { why, .. } => panic!("{why}"),
+    }
+}
+
+#[tokio::test]
+async fn what_only_tells_is_told_without_a_token() {
+    let asked = asked(sample::calm()).await;
+    let anyone = asked.stranger(None);
+    assert_eq!(anyone.get::<Snapshot>("/api/v1/status").await.expect("it tells"), asked.worker.snapshot());
+    assert_eq!(anyone.get::<Explanation>("/api/v1/why").await.expect("it tells"), asked.worker.explanation());
+    assert_eq!(anyone.get::<Graph>("/api/v1/pipeline").await.expect("it tells"), asked.worker.graph());
+    let history = anyone.get::<History>("/api/v1/history").await.expect("it tells");
+    assert_eq!((history.whole.len(), history.step_s), (3, 1));
+    assert_eq!(anyone.get::<Vec<DeadLine>>("/api/v1/dead").await.expect("it tells").len(), 2);
+    for (path, begins) in [("/", "<!"), ("/livez", "ok"), ("/readyz", "ready"), ("/metrics", "#")] {
+        let (status, text) = anyone.text(path).await.expect("it tells");
+        assert_eq!(status, StatusCode::OK, "{path}");
+        assert!(text.trim_start().to_lowercase().starts_with(begins), "{path}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn what_changes_something_or_shows_records_needs_the_token() {
+    let asked = asked(sample::calm()).await;
+    for token in [None, Some("wrong"), Some("")] {
+        let stranger = asked.stranger(token);
+        for path in
+            ["/api/v1/stages/errors/pause", "/api/v1/stages/errors/resume", "/api/v1/drain", "/api/v1/log"]
+        {
+            let refused = stranger.post::<Changed>(path, "info".to_owned()).await.expect_err(path);
+            let (status, why) = status_of(refused);
+            assert_eq!(status, StatusCode::UNAUTHORIZED, "{path}");
+            assert!(why.contains("Bearer TOKEN"), "{why}");
+        }
+        let (status, _) = status_of(stranger.lines("/api/v1/tap/errors").await.expect_err("tap"));
+        assert_eq!(status, StatusCode::UNAUTHORIZED);
+    }
+    assert_eq!(asked.orders(), []);
+    let challenge =
+        asked.raw("POST /api/v1/drain HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await;
+    assert!(challenge.to_lowercase().contains("www-authenticate: bearer"), "{challenge}");
+}
+
+#[tokio::test]
+async fn orders_reach_the_worker_and_answer_with_what_they_did() {
+    let asked = asked(sample::calm()).await;
+    for (path, body, order) in [
+        ("/api/v1/stages/errors/pause", "", Order::Pause("errors".to_owned())),
+        ("/api/v1/stages/errors/resume", "", Order::Resume("errors".to_owned())),
+        ("/api/v1/drain", "", Order::Drain),
+        ("/api/v1/log", " debug\n", Order::Log("debug".to_owned())),
+    ] {
+        let changed = asked.client.post::<Changed>(path, body.to_owned()).await.expect(path);
+        assert_eq!((changed.did.as_str(), changed.tasks.len()), ("done", 1));
+        assert_eq!(asked.orders(), [order]);
+    }
+    let put = "PUT /api/v1/log HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer s3cret\r\nContent-Length: 4\r\n\
+               Connection: close\r\n\r\nwarn";
+    let answer = asked.raw(put).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert_eq!(asked.orders(), [Order::Log("warn".to_owned())]);
+}
+
+#[tokio::test]
+async fn an_order_that_cannot_be_done_says_why() {
+    let asked = asked(sample::calm()).await;
+    for (path, body, said) in [
+        ("/api/v1/stages/nowhere/pause", String::new(), "there are log, errors, out"),
+        ("/api/v1/log", String::new(), "expected a filter"),
+        ("/api/v1/log", "worker=loud".to_owned(), "worker=loud"),
+        ("/api/v1/log", "x".repeat(5000), "log filter"),
+    ] {
+        let refused = asked.client.post::<Changed>(path, body).await.expect_err(path);
+        let (status, why) = status_of(refused);
+        assert!(status == StatusCode::BAD_REQUEST && why.contains(said), "{path}: {status} {why}");
+    }
+    assert_eq!(asked.orders(), []);
+}
+
+#[tokio::test]
+async fn a_name_that_means_another_machine_is_not_answered() {
+    let asked = asked(sample::calm()).await;
+    for (host, status) in [
+        ("evil.example", "421"),
+        ("evil.example:80", "421"),
+        ("localhost", "200"),
+        ("node-a:7", "200"),
+        ("[::1]", "200"),
+    ] {
+        let request = format!("GET /api/v1/status HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        let answer = asked.raw(&request).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{host}: {answer}");
+        assert_eq!(answer.contains("access"), status == "200", "{host}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn answers_say_how_a_browser_is_to_treat_them() {
+    let asked = asked(sample::calm()).await;
+    let answer =
+        asked.raw("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await.to_lowercase();
+    for header in [
+        "x-frame-options: deny",
+        "x-content-type-options: nosniff",
+        "default-src 'none'",
+        "cache-control: no-store",
+    ] {
+        assert!(answer.contains(header), "{header}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn paths_and_methods_that_are_none_are_refused() {
+    let asked = asked(sample::calm()).await;
+    for path in ["/nothing", "/api/v1", "/api/v2/status", "/api/v1/stages/errors/stop"] {
+        let (status, text) = asked.client.text(path).await.expect("it answers");
+        assert!(
+            status == StatusCode::NOT_FOUND && text.contains("/api/v1/status"),
+            "{path}: {status} {text}"
+        );
+    }
+    let (status, _) = asked.client.text("/api/v1/drain").await.expect("it answers");
+    assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED, "looking is no order");
+    let (status, _) = status_of(asked.client.lines("/api/v1/tap/nowhere").await.expect_err("no such stage"));
+    assert_eq!(status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn ready_means_that_nothing_is_in_the_way() {
+    let asked = asked(sample::snapshot()).await;
+    let (status, text) = asked.client.text("/readyz").await.expect("it answers");
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(text.contains("errors/0 waits"), "{text}");
+    let mut failed = sample::calm();
+    failed.state = RunState::Failed;
+    failed.end = Some(crate::explain::End { at_ms: 1, why: Some("it \u{1b}[31mhurts".to_owned()) });
+    *asked.worker.snapshot.lock().expect("no test panics with it") = failed;
+    let (status, text) = asked.client.text("/readyz").await.expect("it answers");
+    assert_eq!((status, text.as_str()), (StatusCode::SERVICE_UNAVAILABLE, "failed: it \\u{1b}[31mhurts\n"));
+    let (status, _) = asked.client.text("/livez").await.expect("it answers");
+    assert_eq!(status, StatusCode::OK, "a process that can tell is alive");
+}
+
+#[tokio::test]
+async fn events_come_until_the_run_has_ended() {
+    let asked = asked(sample::calm()).await;
+    let mut lines = asked.stranger(None).lines("/api/v1/events").await.expect("it tells");
+    let mut states = Vec::new();
+    let all = async {
+        while let Some(line) = lines.next().await {
+            let line = String::from_utf8(line).expect("text");
+            if let Some(name) = line.strip_prefix("event: ") {
+                assert_eq!(name, "status");
+            }
+            let Some(json) = line.strip_prefix("data: ") else { continue };
+            let live: Live = serde_json::from_str(json).expect("a state and its explanation");
+            states.push(live.status.state);
+            let mut snapshot = asked.worker.snapshot.lock().expect("no test panics with it");
+            snapshot.state = RunState::Done;
+            snapshot.end = Some(crate::explain::End { at_ms: 1, why: None });
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), all).await.expect("the stream ends with the run");
+    assert_eq!(states, [RunState::Running, RunState::Done]);
+}
+
+#[tokio::test]
+async fn a_tap_shows_as_many_records_as_are_wanted() {
+    let asked = asked(sample::calm()).await;
+    let mut lines = asked.client.lines("/api/v1/tap/errors?side=in&key=k&limit=3").await.expect("it shows");
+    let (mut records, mut skipped) = (0, 0);
+    while let Some(line) = lines.next().await {
+        match serde_json::from_slice(&line).expect("a line of JSON") {
+            Tapped::Record { record, .. } => {
+                assert_eq!(record.as_deref(), Some("In k"));
+                records += 1;
+            }
+            Tapped::Skipped { .. } => skipped += 1,
+        }
+    }
+    assert_eq!((records, skipped), (3, 2), "what is left out is no record");
+}
+
+#[tokio::test]
+async fn nobody_there_is_said_with_the_address() {
+    let (listener, at) =
+        listen(&AdminAddress::At("127.0.0.1:0".to_owned())).await.expect("free").expect("wanted");
+    drop(listener);
+    let error =
+        Client::new(&at.to_string(), None).get::<Snapshot>("/api/v1/status").await.expect_err("nobody");
+    let said = error.to_string();
+    assert!(said.contains(&at.to_string()) && said.contains("is the worker running"), "{said}");
+}

@@ -4,6 +4,7 @@ use super::launcher::Launcher;
 use super::pipes::{Gauges, Stdin};
 use super::program::{Program, TaskEnv};
 use super::serve::{Running, Service};
+use super::watch::Told;
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering::Relaxed;
@@ -28,7 +29,7 @@ pub struct BatchStats {
 /// Runs `program` with `header` and `input` on its standard input, and gives what it prints to `on_output` in order.
 ///
 /// What `on_output` was given counts only if the result is good. Its error kills the child and becomes a failure of kind
-/// `Worker`. Dropping the future kills the child's process group.
+/// `Worker`. `told` hears when the program rests with its work undone. Dropping the future kills the child's process group.
 pub async fn run_batch(
     launcher: &Launcher,
     program: &Program,
@@ -36,6 +37,7 @@ pub async fn run_batch(
     header: Option<Bytes>,
     input: Vec<Batch>,
     on_output: &mut (dyn FnMut(Batch) -> Result<(), String> + Send),
+    told: Told<'_>,
 ) -> (Result<BatchStats, Failure>, Spent) {
     let begun = Instant::now();
     let (running, pipe) = match Running::start(launcher, program, env, false).await {
@@ -51,7 +53,7 @@ pub async fn run_batch(
     let kill = Notify::new();
     let refusal = FailureKind::Worker;
     let service =
-        Service { program, env, gauges: &gauges, stream: false, gathers: false, refusal, kill: &kill };
+        Service { program, env, gauges: &gauges, stream: false, gathers: false, refusal, kill: &kill, told };
     let feed = async {
         let stdin = Stdin { pipe, gauges: &gauges };
         while !pieces.is_empty() {

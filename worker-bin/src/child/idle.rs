@@ -1,4 +1,4 @@
-//! The clock of a child that does nothing, and the hint about buffered output.
+//! The clock of a child that does nothing.
 
 use super::descent;
 use super::pipes::{Gauges, bytes_inside};
@@ -6,9 +6,6 @@ use rustix::process::Pid;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
-
-/// How long a stream child prints nothing before that is looked into.
-const QUIET: Duration = Duration::from_secs(5);
 
 /// What can be seen of a child from outside.
 #[derive(Clone, Copy, Debug)]
@@ -49,40 +46,8 @@ impl Watched<'_> {
         }
     }
 
-    /// Returns when the child has taken all its input, prints nothing, rests and could be given more: it probably
-    /// buffers its output. Looks only while there was input since it printed last.
-    pub(crate) async fn buffers_output(self) {
-        loop {
-            self.gauges.stirred.notified().await;
-            loop {
-                let before = self.counts();
-                tokio::time::sleep(QUIET).await;
-                if self.gauges.closed.load(Relaxed) {
-                    return std::future::pending().await;
-                }
-                if self.counts().1 != before.1 {
-                    break;
-                }
-                if self.counts() == before && bytes_inside(self.unread) == 0 && self.rests().await {
-                    return;
-                }
-            }
-        }
-    }
-
-    /// Whether it does nothing for a second.
-    async fn rests(self) -> bool {
-        let before = (self.counts(), self.activity().await);
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        before == (self.counts(), self.activity().await) && !self.gauges.closed.load(Relaxed)
-    }
-
-    fn counts(self) -> (u64, u64) {
-        (self.gauges.fed.load(Relaxed), self.gauges.printed.load(Relaxed))
-    }
-
     /// Reading `/proc` takes milliseconds where there are thousands of processes: not on this thread.
-    async fn activity(self) -> u64 {
+    pub(super) async fn activity(self) -> u64 {
         let group = self.group;
         tokio::task::spawn_blocking(move || descent::group_activity(group)).await.unwrap_or(0)
     }

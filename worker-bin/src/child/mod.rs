@@ -25,6 +25,7 @@ pub mod records;
 mod serve;
 mod stderr;
 mod stream;
+mod watch;
 mod wire;
 
 pub use batch::{BatchStats, run_batch};
@@ -35,3 +36,4 @@ pub use program::{Program, TaskEnv};
 pub use records::start_records;
 pub use stderr::LogLimit;
 pub use stream::{Replay, StreamEvents, StreamHandle, start_stream};
+pub use watch::Rest;

@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::net::unix::pipe;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use tracing::Instrument as _;
 use worker_core::event::{Failure, FailureKind};
 
 /// How long standard error may stay open after the program's end.
@@ -113,11 +114,12 @@ async fn start(
     let stop = Arc::new(Notify::new());
     let (limit, stage, task, stopping) =
         (program.log_limit.clone(), program.stage.clone(), env.task.clone(), stop.clone());
-    let draining = tokio::spawn(async move {
+    let draining = async move {
         let mut tail = Tail::default();
         let source = Source { stage: &stage, task: &task, limit: &limit };
         stderr::drain(stderr, &source, &mut tail, &Gauges::default(), &stopping).await;
         tail
-    });
+    };
+    let draining = tokio::spawn(draining.in_current_span());
     Ok((File::from(ours), PipedChild { program, child, stderr: Some(draining), tail: String::new(), stop }))
 }

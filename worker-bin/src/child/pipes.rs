@@ -37,13 +37,28 @@ pub(crate) struct Gauges {
     pub(crate) owed: AtomicU64,
     /// Answers that it gave.
     pub(crate) answered: AtomicU64,
-    /// Told whenever bytes were written to its standard input.
+    /// Bytes that had been written to its standard input when it last printed.
+    pub(crate) fed_at_print: AtomicU64,
+    /// Told whenever bytes move, or the pipe is closed.
     pub(crate) stirred: Notify,
 }
 
 impl Gauges {
     pub(crate) fn moved(&self) -> u64 {
         self.fed.load(Relaxed) + self.printed.load(Relaxed) + self.complained.load(Relaxed)
+    }
+
+    /// It printed so many bytes more.
+    pub(crate) fn has_printed(&self, bytes: u64) {
+        self.printed.fetch_add(bytes, Relaxed);
+        self.fed_at_print.store(self.fed.load(Relaxed), Relaxed);
+        self.stirred.notify_one();
+    }
+
+    /// It complained in so many bytes more.
+    pub(crate) fn has_complained(&self, bytes: u64) {
+        self.complained.fetch_add(bytes, Relaxed);
+        self.stirred.notify_one();
     }
 }
 
@@ -79,6 +94,7 @@ impl Stdin<'_> {
     pub(crate) fn close(self) {
         drop(self.pipe);
         self.gauges.closed.store(true, Relaxed);
+        self.gauges.stirred.notify_one();
     }
 }
 

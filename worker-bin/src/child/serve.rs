@@ -7,12 +7,14 @@ use super::outlet::{Gathered, Outlet, Pace};
 use super::pipes::{Gauges, bytes_inside, pipe_pair};
 use super::program::{Program, TaskEnv};
 use super::stderr::{self, Source, Tail};
+use super::watch::{Told, Watcher};
 use super::wire::Exit;
 use crate::io::chunker::{Chunker, RecordTooLong};
-use std::future::Future;
+use std::convert::Infallible;
+use std::future::{Future, pending};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::net::unix::pipe;
@@ -60,7 +62,7 @@ pub(crate) struct Service<'a> {
     pub(crate) program: &'a Program,
     pub(crate) env: &'a TaskEnv,
     pub(crate) gauges: &'a Gauges,
-    /// A stream: output is delivered as soon as there is no more to read, and a child that buffers it is told on.
+    /// A stream: output is delivered as soon as there is no more to read, and a child that buffers it is told of.
     pub(crate) stream: bool,
     /// Its output comes in many small writes: while it has enough to do, it is read now and then, not at each of them.
     pub(crate) gathers: bool,
@@ -68,6 +70,8 @@ pub(crate) struct Service<'a> {
     pub(crate) refusal: FailureKind,
     /// Told when the child shall be killed.
     pub(crate) kill: &'a Notify,
+    /// Hears that the child does nothing though it has something to do.
+    pub(crate) told: Told<'a>,
 }
 
 /// Why a child is killed.
@@ -156,9 +160,9 @@ async fn run(
     let program = service.program;
     let (mut feed, mut read, mut drain) = (pin!(feed), pin!(read), pin!(drain));
     let mut idle = pin!(watched.idle_for(program.timeout));
-    let mut buffers = pin!(watched.buffers_output());
+    let mut watching = Some(Box::pin(Watcher::new(watched, service).watch()));
     let mut look = pin!(sleep(PATIENCE));
-    let (mut feeding, mut reading, mut draining, mut hinting) = (true, true, true, service.stream);
+    let (mut feeding, mut reading, mut draining) = (true, true, true);
     let (mut exit, mut fault) = (None, None);
     let mut aftermath = Aftermath::default();
     while exit.is_none() || reading || draining {
@@ -175,11 +179,7 @@ async fn run(
             () = &mut drain, if draining => { draining = false; None }
             () = &mut idle, if alive => program.timeout.map(Fault::Timeout),
             () = service.kill.notified(), if fault.is_none() => Some(Fault::Told),
-            () = &mut buffers, if hinting && alive => {
-                hinting = false;
-                hint(service);
-                None
-            }
+            never = forever(&mut watching), if alive => match never {},
             ended = child.wait(), if exit.is_none() => {
                 exit = Some(ended);
                 aftermath.begin(watched.gauges);
@@ -204,8 +204,19 @@ async fn run(
             aftermath.begin(watched.gauges);
             look.as_mut().reset(Instant::now() + PATIENCE);
         }
+        if exit.is_some() || fault.is_some() {
+            // What it told of a living child is over.
+            watching = None;
+        }
     }
     (exit, fault)
+}
+
+async fn forever(work: &mut Option<Pin<Box<impl Future<Output = Infallible>>>>) -> Infallible {
+    match work {
+        Some(work) => work.await,
+        None => pending().await,
+    }
 }
 
 /// What still moves after a child has ended or was killed.
@@ -250,7 +261,9 @@ async fn read_output(
         let room = space.capacity() - space.len();
         let (waits, all) = match outlet.try_read(space) {
             Ok(count) => {
-                service.gauges.printed.fetch_add(count as u64, Relaxed);
+                if count > 0 {
+                    service.gauges.has_printed(count as u64);
+                }
                 open = count > 0;
                 (false, count < room)
             }
@@ -304,16 +317,6 @@ fn deliver_last(chunker: &mut Chunker, service: &Service<'_>, deliver: Deliver<'
             Fault::Timeout(_) | Fault::Told => Ok(()),
         },
     }
-}
-
-fn hint(service: &Service<'_>) {
-    tracing::info!(
-        stage = service.program.stage,
-        task = service.env.task,
-        "{} has read its input and prints nothing: it probably buffers its output (stdbuf -oL, python -u, grep \
-         --line-buffered; normal for aggregates)",
-        service.program.name()
-    );
 }
 
 fn too_long(program: &Program, error: RecordTooLong) -> Fault {

@@ -2,7 +2,6 @@
 
 use super::pipes::Gauges;
 use std::io;
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::net::unix::pipe;
@@ -130,7 +129,7 @@ pub(crate) async fn drain(
         match pipe.try_read(&mut buffer) {
             Ok(0) => break,
             Ok(count) => {
-                gauges.complained.fetch_add(count as u64, Relaxed);
+                gauges.has_complained(count as u64);
                 tail.push(&buffer[..count]);
                 tail.log(&buffer[..count], source);
             }

@@ -4,6 +4,7 @@ use super::launcher::Launcher;
 use super::pipes::{Gauges, Stdin};
 use super::program::{Program, TaskEnv};
 use super::serve::{Running, Service};
+use super::watch::Rest;
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::io;
@@ -11,6 +12,7 @@ use std::pin::Pin;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, mpsc};
+use tracing::Instrument as _;
 use worker_core::event::{Failure, FailureKind};
 use worker_proto::Batch;
 
@@ -24,6 +26,9 @@ pub trait StreamEvents: Send + 'static {
     /// # Errors
     /// The reason why they cannot be taken; the child is killed and fails with it.
     fn output(&mut self, batch: Batch, after_close: bool) -> Result<(), String>;
+
+    /// It rests with its work undone, or with all it was given unanswered; `None`: not any more.
+    fn rests(&mut self, _rest: Option<Rest>) {}
 
     /// It has ended, and all it printed was delivered. The last call, and one that always comes.
     ///
@@ -72,7 +77,7 @@ pub fn start_stream(
         kill: kill.clone(),
         events: Mutex::new(Box::new(events)),
     };
-    tokio::spawn(async move { stream.live(header, replay, received).await });
+    tokio::spawn(async move { stream.live(header, replay, received).await }.in_current_span());
     StreamHandle { orders, kill }
 }
 
@@ -127,6 +132,7 @@ impl Stream {
             Err(failure) => return self.events().exited(Err(failure), true),
         };
         let gauges = Gauges::default();
+        let told = |rest| self.events().rests(rest);
         let service = Service {
             program: &self.program,
             env: &self.env,
@@ -135,6 +141,7 @@ impl Stream {
             gathers: false,
             refusal: FailureKind::Worker,
             kill: &self.kill,
+            told: &told,
         };
         let feed = self.feed(Stdin { pipe, gauges: &gauges }, header, replay, orders);
         let mut deliver = |batch| self.events().output(batch, gauges.closed.load(Relaxed));

@@ -2,6 +2,8 @@
 
 use super::dlq::args::{DLQ_EXAMPLES, DlqArgs};
 use crate::admin::AdminAddress;
+use crate::logging::Form;
+use crate::otel::Endpoint;
 use crate::pipeline::StateWish;
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
@@ -188,9 +190,16 @@ pub struct ProcessArgs {
     /// For how long work must not have moved to be called stalled: in the log, by `worker why` and at /readyz
     #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = duration)]
     pub stall_after: Duration,
+    /// Send spans and metrics to an OpenTelemetry collector there, by OTLP over HTTP; in builds with the feature otel
+    #[arg(long, value_name = "http://HOST:4318", value_parser = endpoint)]
+    pub otel: Option<Endpoint>,
     /// How progress is shown on standard error
     #[arg(long, value_enum, default_value_t = ProgressMode::Auto)]
     pub progress: ProgressMode,
+    /// Write what the run came to, when it ends in whatever way: a page if FILE ends in .html, else JSON; repeatable. That it
+    /// cannot be written at the end is said and changes no exit status
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub report: Vec<PathBuf>,
     /// What is logged and shown.
     #[command(flatten)]
     pub log: LogArgs,
@@ -221,6 +230,9 @@ pub struct LogArgs {
     /// Which log messages, such as worker_bin=debug [default: by -v and -q]
     #[arg(long = "log", value_name = "FILTER")]
     pub filter: Option<String>,
+    /// How log lines look; with json all of standard error is JSON, and progress is shown only where --progress says how
+    #[arg(long = "log-format", value_enum, default_value_t = Form::Human, value_name = "FORM")]
+    pub format: Form,
 }
 
 /// Arguments of `worker check`.
@@ -334,6 +346,10 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 fn admin_address(text: &str) -> Result<AdminAddress, String> {
+    text.parse()
+}
+
+fn endpoint(text: &str) -> Result<Endpoint, String> {
     text.parse()
 }
 

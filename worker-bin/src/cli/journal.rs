@@ -118,7 +118,7 @@ fn entries_of(directory: &Path) -> Vec<PathBuf> {
 mod tests {
     use super::*;
     use crate::journal::{Identity, Journal, NewestMark, Settings, random_id};
-    use worker_core::event::{Commit, CommitId};
+    use worker_core::event::{Attempt, Commit, CommitId};
     use worker_proto::Fingerprint;
 
     #[test]
@@ -150,6 +150,7 @@ mod tests {
             ended: true,
             mark: None,
             stream: None,
+            attempt: Attempt::default(),
         };
         journal.append(&commit, None).unwrap();
         for directory in [state.path(), &task] {

@@ -5,6 +5,7 @@ mod check;
 pub mod dlq;
 pub mod journal;
 pub mod observe;
+mod reports;
 pub mod run;
 mod state;
 

@@ -1,14 +1,16 @@
 //! `worker run` and `worker node`: from the command line to a run and back to an exit status.
 
 use super::args::{LogArgs, NodeArgs, ProcessArgs, ProgressMode, RunArgs};
-use super::state;
+use super::{reports, state};
 use crate::admin::AdminAddress;
 use crate::child::Launcher;
-use crate::logging;
+use crate::logging::{self, Form};
+use crate::otel::Otel;
 use crate::pipeline::plan::{Plan, plan};
 use crate::pipeline::{self, Cluster, ConfigError, Delivery, Pipeline};
-use crate::runtime::{self, Durable, Found, Options, RunError, Summary, progress};
-use std::io::{IsTerminal as _, Write as _};
+use crate::report::{Report, ReportFile};
+use crate::runtime::{self, Durable, Ended, Found, Options, RunError, Summary, progress};
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -82,7 +84,16 @@ struct Process<'a> {
 
 impl Process<'_> {
     fn start(&self, pipeline: &Pipeline, cluster: &Cluster, me: NodeIx, addresses: Vec<String>) -> ExitCode {
-        start_log(&self.args.log);
+        let node = &cluster.nodes()[usize::from(me.0)].name;
+        let otel = self.args.otel.as_ref().map(|at| Otel::start(at, &pipeline.name, node)).transpose();
+        let otel = match otel {
+            Ok(otel) => otel,
+            Err(why) => {
+                say(&format!("error: --otel: {why}"));
+                return ExitCode::from(WRONG);
+            }
+        };
+        start_log(&self.args.log, otel.as_deref());
         let warnings = if self.args.log.quiet { Vec::new() } else { pipeline::warnings(pipeline) };
         for warning in warnings {
             say(&warning.render(std::io::stderr().is_terminal()));
@@ -97,18 +108,34 @@ impl Process<'_> {
             }
             return ExitCode::from(WRONG);
         }
-        let options = self.options(pipeline, addresses);
+        let reports = match reports::check(&self.args.report, pipeline, &plan) {
+            Ok(reports) => reports,
+            Err(error) => {
+                say(&format!("error: {error}"));
+                return ExitCode::from(WRONG);
+            }
+        };
+        let options = Options { otel: otel.clone(), ..self.options(pipeline, addresses) };
         let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
             Ok(runtime) => runtime,
             Err(error) => return failed(&format!("cannot start: {error}")),
         };
-        let code = runtime.block_on(self.live(pipeline, plan, options));
+        let code = runtime.block_on(self.live(pipeline, plan, options, &reports));
+        if let Some(otel) = otel {
+            otel.shutdown();
+        }
         // Threads may still wait on it, and a runtime that shuts down panics under them; the process ends now anyway.
         std::mem::forget(runtime);
         code
     }
 
-    async fn live(&self, pipeline: &Pipeline, plan: Plan, options: Options) -> ExitCode {
+    async fn live(
+        &self,
+        pipeline: &Pipeline,
+        plan: Plan,
+        options: Options,
+        reports: &[ReportFile],
+    ) -> ExitCode {
         let launcher = std::env::current_exe().and_then(|exe| Launcher::start(&exe));
         let launcher = match launcher {
             Ok(launcher) => launcher,
@@ -132,23 +159,22 @@ impl Process<'_> {
                 pipeline.name
             ));
         }
-        match Box::pin(runtime::run(plan, opened, durable, launcher, options)).await {
-            Ok(summary) => finished(&summary),
-            Err(RunError::Stopped { signal, held, summary }) => {
-                incomplete(&summary);
-                say(&format!("stopped; {held} records were still on their way"));
-                signalled(signal)
+        let (result, report) = match Box::pin(runtime::run(plan, opened, durable, launcher, options)).await {
+            Ok(Ended { result, report }) => (result, Some(report)),
+            Err(error) => (Err(error), None),
+        };
+        let signal = match &result {
+            Ok(summary) | Err(RunError::Pipeline { summary, .. }) => summary.interrupted,
+            Err(RunError::Stopped { signal, .. }) => Some(*signal),
+            Err(RunError::Listen(_) | RunError::Admin(_) | RunError::System { .. } | RunError::Spill(_)) => {
+                None
             }
-            Err(error @ (RunError::Listen(_) | RunError::Admin(_))) => {
-                say(&format!("error: {error}"));
-                ExitCode::from(WRONG)
-            }
-            Err(RunError::Pipeline { why, summary }) => {
-                incomplete(&summary);
-                failed(&why)
-            }
-            Err(error @ (RunError::System { .. } | RunError::Spill(_))) => failed(&error.to_string()),
+        };
+        let status = said(result);
+        if let Some(report) = report {
+            write(reports, &Report { exit_status: status, signal, ..*report });
         }
+        ExitCode::from(status)
     }
 
     /// The state directory, opened, where the pipeline has one; an exit status where there is nothing to run.
@@ -206,6 +232,7 @@ impl Process<'_> {
     fn options(&self, pipeline: &Pipeline, addresses: Vec<String>) -> Options {
         let default_name = || PathBuf::from(format!("{}.dead-letters.jsonl", pipeline.name));
         let mode = match self.args.progress {
+            ProgressMode::Auto if self.args.log.format == Form::Json => progress::Mode::None,
             ProgressMode::Auto => progress::Mode::Auto,
             ProgressMode::Bar => progress::Mode::Bar,
             ProgressMode::Lines => progress::Mode::Lines,
@@ -226,6 +253,7 @@ impl Process<'_> {
                 (None, None) => AdminAddress::Loopback,
             },
             delivery: pipeline.delivery.word(),
+            otel: None,
             stall_after: self.args.stall_after,
             progress: if self.args.log.quiet { progress::Mode::None } else { mode },
         }
@@ -242,17 +270,51 @@ fn incomplete(summary: &Summary) {
     }
 }
 
-fn finished(summary: &Summary) -> ExitCode {
-    incomplete(summary);
-    match summary.interrupted {
-        Some(signal) => signalled(signal),
-        None if summary.dead > 0 || summary.lost > 0 => ExitCode::from(INCOMPLETE),
-        None => ExitCode::SUCCESS,
+/// Says how a run ended; gives the exit status.
+fn said(result: Result<Summary, RunError>) -> u8 {
+    match result {
+        Ok(summary) => finished(&summary),
+        Err(RunError::Stopped { signal, held, summary }) => {
+            incomplete(&summary);
+            say(&format!("stopped; {held} records were still on their way"));
+            signalled(signal)
+        }
+        Err(error @ (RunError::Listen(_) | RunError::Admin(_))) => {
+            say(&format!("error: {error}"));
+            WRONG
+        }
+        Err(RunError::Pipeline { why, summary }) => {
+            incomplete(&summary);
+            say(&format!("error: {why}"));
+            FAILED
+        }
+        Err(error @ (RunError::System { .. } | RunError::Spill(_))) => {
+            say(&format!("error: {error}"));
+            FAILED
+        }
     }
 }
 
-fn signalled(signal: i32) -> ExitCode {
-    ExitCode::from(u8::try_from(signal).map_or(FAILED, |s| SIGNALLED.saturating_add(s)))
+/// What happened to the data stands already: a report that cannot be written changes no exit status.
+fn write(reports: &[ReportFile], report: &Report) {
+    for file in reports {
+        if let Err(error) = file.write(report) {
+            say(&format!("error: {error}; the run ended as said above"));
+        }
+    }
+}
+
+fn finished(summary: &Summary) -> u8 {
+    incomplete(summary);
+    match summary.interrupted {
+        Some(signal) => signalled(signal),
+        None if summary.dead > 0 || summary.lost > 0 => INCOMPLETE,
+        None => 0,
+    }
+}
+
+fn signalled(signal: i32) -> u8 {
+    u8::try_from(signal).map_or(FAILED, |s| SIGNALLED.saturating_add(s))
 }
 
 fn failed(why: &str) -> ExitCode {
@@ -268,10 +330,10 @@ pub(super) fn wrong_file(error: &ConfigError) -> ExitCode {
 
 /// A line on standard error; that it cannot be written is no reason to stop.
 pub(super) fn say(text: &str) {
-    writeln!(std::io::stderr(), "{}", text.trim_end()).ok();
+    logging::say(text);
 }
 
-fn start_log(args: &LogArgs) {
+fn start_log(args: &LogArgs, otel: Option<&Otel>) {
     let default = match (args.quiet, args.verbose) {
         (true, _) => "error",
         (false, 0) => "warn",
@@ -279,8 +341,8 @@ fn start_log(args: &LogArgs) {
         (false, _) => "debug",
     };
     let filter = args.filter.as_deref().unwrap_or(default);
-    if let Err(error) = logging::start(filter) {
+    if let Err(error) = logging::start(filter, args.format, otel) {
         say(&format!("warning: --log {error}; using {default}"));
-        logging::start(default).ok();
+        logging::start(default, args.format, otel).ok();
     }
 }

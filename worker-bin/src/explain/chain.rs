@@ -68,6 +68,10 @@ pub struct Limit {
 /// Where each task is, among the snapshots at hand.
 struct Index<'a> {
     tasks: BTreeMap<&'a str, (&'a str, &'a Task)>,
+    /// What each stage reads from.
+    from: BTreeMap<&'a str, &'a [String]>,
+    /// Stages whose programs owe an answer to each record.
+    answering: BTreeSet<&'a str>,
 }
 
 /// Follows every wait to its root. Several snapshots of one pipeline's nodes are joined; of what is on other nodes, nothing is known.
@@ -135,31 +139,41 @@ impl<'a> Index<'a> {
             .iter()
             .flat_map(|s| s.tasks.iter().map(|t| (t.name.as_str(), (s.node.as_str(), t))))
             .collect();
-        Self { tasks }
+        let stages = || snapshots.iter().flat_map(|s| &s.stages);
+        let from = stages().map(|stage| (stage.name.as_str(), stage.from.as_slice())).collect();
+        let answering = stages().filter(|stage| stage.kind == Kind::Records);
+        Self { tasks, from, answering: answering.map(|stage| stage.name.as_str()).collect() }
+    }
+
+    /// What kind of thing a wait of this task is. Only where no answer is owed a program may keep what it has.
+    fn class(&self, task: &Task, wait: &Wait) -> WaitClass {
+        let kind = wait.why.kind();
+        let owes = kind == WaitKind::ChildBuffers && self.answering.contains(task.stage.as_str());
+        if owes { WaitClass::Blocked } else { kind.class() }
     }
 
     /// The chain of the task's most telling wait that is old enough, if there is one.
-    fn chain(&self, node: &str, task: &Task) -> Option<Chain> {
-        let wait = self.telling(task)?;
-        let mut steps = vec![Step { task: task.name.clone(), node: node.to_owned(), wait: wait.clone() }];
-        let mut seen = BTreeSet::from([task.name.as_str()]);
-        let mut at = wait;
+    fn chain(&self, node: &str, first: &'a Task) -> Option<Chain> {
+        let wait = self.telling(first)?;
+        let mut steps = vec![Step { task: first.name.clone(), node: node.to_owned(), wait: wait.clone() }];
+        let mut seen = BTreeSet::from([first.name.as_str()]);
+        let (mut task, mut at) = (first, wait);
         while steps.len() < STEPS_MAX
-            && let Some((node, task)) = self.next(at)
-            && seen.insert(&task.name)
-            && let Some(next) = self.nearest(task)
+            && let Some((node, waited)) = self.next(task, at)
+            && seen.insert(&waited.name)
+            && let Some(next) = self.nearest(waited)
         {
-            steps.push(Step { task: task.name.clone(), node: node.to_owned(), wait: next.clone() });
-            at = next;
+            steps.push(Step { task: waited.name.clone(), node: node.to_owned(), wait: next.clone() });
+            (task, at) = (waited, next);
         }
         let last = steps.last()?;
         let root = root_name(last);
         let (for_s, stalled) = (wait.for_s, wait.stalled);
         Some(Chain {
-            task: task.name.clone(),
+            task: first.name.clone(),
             node: node.to_owned(),
             for_s,
-            stalled: stalled && last.wait.why.kind().class() == WaitClass::Blocked,
+            stalled: stalled && self.class(task, at) == WaitClass::Blocked,
             root,
             advice: words::advice(&last.wait),
             steps,
@@ -168,18 +182,31 @@ impl<'a> Index<'a> {
     }
 
     /// The task that is waited for, where it is known and may itself wait.
-    fn next(&self, wait: &Wait) -> Option<(&'a str, &'a Task)> {
-        match wait.why {
-            // Nobody there, or nothing heard of it: this is the root, whatever it says of itself.
-            Why::PeerDown { .. } | Why::UpstreamDown {} => None,
-            _ => self.tasks.get(wait.on.as_deref()?).copied(),
+    fn next(&self, task: &Task, wait: &Wait) -> Option<(&'a str, &'a Task)> {
+        let kind = wait.why.kind();
+        if kind == WaitKind::AwaitingEnd {
+            return self.upstream(task);
         }
+        // Nobody there, or nothing heard of it: this is the root, whatever it says of itself.
+        let is_root = kind == WaitKind::PeerDown || kind == WaitKind::UpstreamDown;
+        self.tasks.get(wait.on.as_deref().filter(|_| !is_root)?).copied()
     }
 
-    /// What a task at the other end of a wait waits for itself.
+    /// A task that gives records to `task` and waits itself: rather one that something is in the way of.
+    fn upstream(&self, task: &Task) -> Option<(&'a str, &'a Task)> {
+        let from = self.from.get(task.stage.as_str())?;
+        let upstream = self.tasks.values().filter(|(_, t)| !t.done && from.contains(&t.stage));
+        let waiting = upstream.filter_map(|&(node, t)| Some((self.class(t, self.nearest(t)?), (node, t))));
+        waiting.min_by_key(|(class, _)| *class != WaitClass::Blocked).map(|(_, found)| found)
+    }
+
+    /// What a task at the other end of a wait waits for itself: what stops all of it goes before what only stops some of its
+    /// output, and what does not come to it from elsewhere stops nothing that it has.
     fn nearest(&self, task: &'a Task) -> Option<&'a Wait> {
-        let rank = |wait: &&Wait| (wait.why.kind().class() != WaitClass::Blocked, !wait.stalled);
-        task.waits.iter().min_by_key(rank)
+        let rank = |wait: &&Wait| {
+            (!stops_the_task(wait), self.class(task, wait) != WaitClass::Blocked, !wait.stalled)
+        };
+        task.waits.iter().filter(|w| w.why.kind() != WaitKind::UpstreamDown).min_by_key(rank)
     }
 
     /// The wait to tell of a task: a stalled one first, else the oldest that has lasted and is no mere lack of work.
@@ -196,20 +223,32 @@ impl<'a> Index<'a> {
 
     /// What is at the end of a wait.
     fn root_class(&self, task: &'a Task, wait: &'a Wait) -> WaitClass {
-        let mut at = wait;
+        let (mut task, mut at) = (task, wait);
         let mut seen = BTreeSet::from([task.name.as_str()]);
-        while let Some((_, task)) = self.next(at) {
-            if !seen.insert(&task.name) {
+        while let Some((_, waited)) = self.next(task, at) {
+            if !seen.insert(&waited.name) {
                 break;
             }
-            match self.nearest(task) {
-                Some(next) => at = next,
+            match self.nearest(waited) {
+                Some(next) => (task, at) = (waited, next),
                 // It waits for nothing: it is at work, or about to be.
                 None => return WaitClass::Working,
             }
         }
-        at.why.kind().class()
+        self.class(task, at)
     }
+}
+
+/// Whether the whole task waits, and not only what goes by one link.
+fn stops_the_task(wait: &Wait) -> bool {
+    !matches!(
+        wait.why.kind(),
+        WaitKind::PeerDown
+            | WaitKind::UpstreamDown
+            | WaitKind::NotOpen
+            | WaitKind::Unacknowledged
+            | WaitKind::NoCredit
+    )
 }
 
 /// How long a wait that is no stall lasts before it is worth a word, in seconds.
@@ -228,7 +267,8 @@ fn root_name(step: &Step) -> String {
     }
 }
 
-/// Notes at each chain which sources wait because of it: those that are blocked and lead to its first task.
+/// Notes at each chain which sources read nothing because of it: those that wait for the same root, and not only with some of
+/// what they gave.
 fn pause_sources(index: &Index<'_>, snapshots: &[Snapshot], chains: &mut [Chain]) {
     let sources: BTreeSet<&str> = snapshots
         .iter()
@@ -238,9 +278,12 @@ fn pause_sources(index: &Index<'_>, snapshots: &[Snapshot], chains: &mut [Chain]
         .collect();
     let paused: Vec<(String, String)> = chains
         .iter()
-        .filter(|chain| chain.stalled && chain.steps.len() > 1)
+        .filter(|chain| chain.stalled)
         .filter(|chain| {
-            index.tasks.get(chain.task.as_str()).is_some_and(|(_, t)| sources.contains(t.stage.as_str()))
+            index.tasks.get(chain.task.as_str()).is_some_and(|(_, task)| {
+                let stops = |w: &Wait| stops_the_task(w) && w.why.kind().class() == WaitClass::Blocked;
+                sources.contains(task.stage.as_str()) && task.waits.iter().any(stops)
+            })
         })
         .map(|chain| (chain.root.clone(), chain.task.clone()))
         .collect();
@@ -254,14 +297,10 @@ fn pause_sources(index: &Index<'_>, snapshots: &[Snapshot], chains: &mut [Chain]
 fn limit(snapshots: &[Snapshot]) -> Option<Limit> {
     let mut stages: BTreeMap<&str, (f64, f64, WaitKind, f64)> = BTreeMap::new();
     for task in snapshots.iter().flat_map(|s| &s.tasks).filter(|t| !t.done) {
-        let kind = task.waits.first().map_or(WaitKind::ChildBusy, |w| w.why.kind());
-        let stage = stages.entry(&task.stage).or_insert((0.0, 0.0, kind, 0.0));
+        let stage = stages.entry(&task.stage).or_insert((0.0, 0.0, work_of(task), 0.0));
         stage.0 += task.busy;
         stage.1 += 1.0;
         stage.3 += task.in_per_s + task.out_per_s;
-        if kind.class() == WaitClass::Working {
-            stage.2 = kind;
-        }
     }
     let flowing = stages.values().any(|stage| stage.3 > 0.0);
     let busiest = stages
@@ -278,6 +317,15 @@ fn limit(snapshots: &[Snapshot]) -> Option<Limit> {
     }
     let source = snapshots.iter().flat_map(|s| &s.stages).find(|stage| stage.kind == Kind::Source)?;
     Some(Limit { stage: source.name.clone(), kind: WaitKind::SourceIdle, busy })
+}
+
+/// What a task was mostly busy with; of one that never was, what it waits for.
+fn work_of(task: &Task) -> WaitKind {
+    let work = [WaitKind::ChildBusy, WaitKind::Writing, WaitKind::ChildNotReading];
+    let seconds = |kind| task.blocked_s.get(&kind).copied().unwrap_or(0.0);
+    let most = work.into_iter().filter(|&kind| seconds(kind) > 0.0);
+    most.max_by(|&a, &b| seconds(a).total_cmp(&seconds(b)))
+        .unwrap_or_else(|| task.waits.first().map_or(WaitKind::ChildBusy, |w| w.why.kind()))
 }
 
 fn notes(snapshots: &[Snapshot]) -> Vec<String> {

@@ -61,6 +61,18 @@ impl History {
         }
     }
 
+    /// Points of the whole run, the step that is not full yet included.
+    #[must_use]
+    pub fn so_far(&self) -> BTreeMap<String, Vec<Point>> {
+        let mut points = self.whole.clone();
+        for (stage, (sum, count)) in &self.gathered {
+            if *count > 0 {
+                points.entry(stage.clone()).or_default().push(*sum);
+            }
+        }
+        points
+    }
+
     /// Every two points become one.
     fn halve(&mut self) {
         for points in self.whole.values_mut() {

@@ -13,7 +13,10 @@ mod chain;
 mod history;
 mod model;
 mod observer;
+mod past;
 mod reasons;
+#[cfg(test)]
+pub(crate) mod sample;
 pub mod words;
 
 pub use chain::{Chain, Explanation, Limit, Step, explain};
@@ -23,3 +26,4 @@ pub use model::{
     WaitKind, Why,
 };
 pub use observer::{Observer, Outline, Sample, StallChange, kind_of};
+pub use past::{PAST_MAX, PastStall, PastStalls};

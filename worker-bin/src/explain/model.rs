@@ -381,6 +381,8 @@ whys! {
         memory_bytes: u64,
         /// What may be.
         memory_limit_bytes: u64,
+        /// On disk.
+        spilled_bytes: u64,
     }
     /// An output is past what may be on disk.
     SpillLimit "spill_limit" Blocked {
@@ -433,6 +435,8 @@ whys! {
         fed_bytes: u64 }
     /// A sink writes.
     Writing "writing" Working {}
+    /// A write is under way, and nothing of it is taken.
+    WriteRests "write_rests" Blocked {}
     /// A stream's program does not take more for now.
     ChildNotReading "child_not_reading" Working { /// On their way to it.
         bytes: u64 }

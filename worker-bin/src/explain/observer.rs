@@ -6,6 +6,7 @@ use super::model::{
     End, InLink, Kind, Link, Memory, Peer, RunState, SCHEMA, Slots, Snapshot, Stage, Task, WaitClass,
     WaitKind,
 };
+use super::past::{PastStall, PastStalls};
 use super::reasons::{Around, cause_name};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -19,6 +20,9 @@ const RATE_WINDOW: Duration = Duration::from_secs(5);
 
 /// How often a point of the history is made.
 const SECOND: Duration = Duration::from_secs(1);
+
+/// The shortest rest of a run that gets a point of its own.
+const REST_MIN: Duration = Duration::from_millis(200);
 
 /// What does not change while a node runs.
 #[derive(Clone, Debug)]
@@ -82,17 +86,36 @@ pub struct Observer {
     tasks: BTreeMap<TaskId, TaskTrail>,
     links: Vec<LinkTrail>,
     history: History,
-    second: Option<(Time, BTreeMap<String, (u64, u64)>)>,
+    second: Option<(Time, Totals)>,
     stalls: BTreeMap<String, Standing>,
+    stalls_begun: u64,
+    past: PastStalls,
     last: Option<Time>,
     latest: Option<Snapshot>,
 }
+
+/// Records in and out of each stage.
+type Totals = BTreeMap<String, (u64, u64)>;
 
 /// A stall that goes on.
 #[derive(Debug)]
 struct Standing {
     since: Time,
     chain: Chain,
+    /// The most tasks that waited for its root.
+    tasks: usize,
+}
+
+impl Standing {
+    /// A batch that failed is in its program again, and nothing of it has moved: that is no end of the stall.
+    fn is_tried_again(&self, snapshot: &Snapshot) -> bool {
+        let Some(root) = self.chain.steps.last().filter(|step| step.wait.why.kind() == WaitKind::Backoff)
+        else {
+            return false;
+        };
+        let task = snapshot.tasks.iter().find(|task| task.name == root.task);
+        task.is_some_and(|task| !task.waits.is_empty() && task.unmoved_s >= root.wait.for_s)
+    }
 }
 
 /// What a task was at the last samples.
@@ -124,6 +147,8 @@ impl Observer {
             history: History::default(),
             second: None,
             stalls: BTreeMap::new(),
+            stalls_begun: 0,
+            past: PastStalls::default(),
             last: None,
             latest: None,
         }
@@ -141,14 +166,36 @@ impl Observer {
         &self.history
     }
 
+    /// The stalls there were, with those that go on.
+    #[must_use]
+    pub fn stalls(&self) -> PastStalls {
+        let mut all = self.past.clone();
+        for (root, standing) in &self.stalls {
+            all.push(PastStall {
+                goes_on: true,
+                ..standing.as_past(root, self.last.unwrap_or(standing.since))
+            });
+        }
+        all
+    }
+
     /// The last snapshot.
     #[must_use]
     pub fn latest(&self) -> Option<&Snapshot> {
         self.latest.as_ref()
     }
 
+    /// Stalls that go on, and all that ever began.
+    #[must_use]
+    pub fn stall_counts(&self) -> (u64, u64) {
+        (self.stalls.len() as u64, self.stalls_begun)
+    }
+
     /// Takes a sample at `now`, which is `at_ms` milliseconds after 1970; gives the stalls that began or are over.
     pub fn observe(&mut self, now: Time, at_ms: u64, sample: &Sample) -> Vec<StallChange> {
+        if self.latest.as_ref().is_some_and(|latest| latest.end.is_some()) {
+            return Vec::new();
+        }
         let elapsed = self.last.map_or(Duration::ZERO, |last| now.since(last));
         self.last = Some(now);
         self.follow_links(now, &sample.status);
@@ -157,7 +204,7 @@ impl Observer {
         let mut snapshot = self.snapshot(now, at_ms, sample);
         (snapshot.tasks, snapshot.links) = (tasks, links);
         chain::mark_stalls(&mut snapshot);
-        self.remember(now, &snapshot);
+        self.remember(now, &snapshot, SECOND);
         let changes = self.changes(now, &snapshot);
         self.latest = Some(snapshot);
         changes
@@ -165,10 +212,13 @@ impl Observer {
 
     /// The run is over: the last snapshot says so from now on.
     pub fn ended(&mut self, state: RunState, end: End) {
-        if let Some(latest) = &mut self.latest {
-            latest.state = state;
-            latest.end = Some(end);
+        let Some(mut latest) = self.latest.take() else { return };
+        if let Some(last) = self.last {
+            self.remember(last, &latest, REST_MIN);
         }
+        latest.state = state;
+        latest.end = Some(end);
+        self.latest = Some(latest);
     }
 
     fn snapshot(&self, now: Time, at_ms: u64, sample: &Sample) -> Snapshot {
@@ -361,9 +411,9 @@ impl Observer {
         sample.status.peers.iter().map(peer).collect()
     }
 
-    /// Adds a point to the history when a second is over.
-    fn remember(&mut self, now: Time, snapshot: &Snapshot) {
-        let mut totals: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+    /// Adds a point to the history when `least` has passed since the last one.
+    fn remember(&mut self, now: Time, snapshot: &Snapshot, least: Duration) {
+        let mut totals: Totals = BTreeMap::new();
         for task in &snapshot.tasks {
             let total = totals.entry(task.stage.clone()).or_default();
             total.0 += task.records_in;
@@ -374,7 +424,7 @@ impl Observer {
             return;
         };
         let seconds = now.since(*since).as_secs_f64();
-        if now.since(*since) < SECOND {
+        if now.since(*since) < least {
             return;
         }
         let mut points = BTreeMap::new();
@@ -400,27 +450,48 @@ impl Observer {
             }
         }
         let mut changes = Vec::new();
-        let over: Vec<_> = self.stalls.keys().filter(|root| !standing.contains_key(*root)).cloned().collect();
+        let gone = self.stalls.iter().filter(|(root, _)| !standing.contains_key(*root));
+        let over: Vec<_> =
+            gone.filter(|(_, stall)| !stall.is_tried_again(snapshot)).map(|(root, _)| root.clone()).collect();
         for root in over {
-            if let Some(Standing { since, chain }) = self.stalls.remove(&root) {
+            if let Some(standing) = self.stalls.remove(&root) {
+                self.past.push(standing.as_past(&root, now));
+                let Standing { since, chain, .. } = standing;
                 let lasted = Some(now.since(since));
                 changes.push(StallChange { root, chain, tasks: 0, lasted });
             }
         }
         for (root, (chain, tasks)) in standing {
             match self.stalls.get_mut(&root) {
-                Some(known) => known.chain = chain,
+                Some(known) => {
+                    known.chain = chain;
+                    known.tasks = known.tasks.max(tasks);
+                }
                 None => {
                     let began = Duration::try_from_secs_f64(chain.for_s).unwrap_or_default();
                     let since = Time::from_micros(
                         now.as_micros().saturating_sub(u64::try_from(began.as_micros()).unwrap_or(0)),
                     );
-                    self.stalls.insert(root.clone(), Standing { since, chain: chain.clone() });
+                    self.stalls_begun += 1;
+                    self.stalls.insert(root.clone(), Standing { since, chain: chain.clone(), tasks });
                     changes.push(StallChange { root, chain, tasks, lasted: None });
                 }
             }
         }
         changes
+    }
+}
+
+impl Standing {
+    fn as_past(&self, root: &str, until: Time) -> PastStall {
+        PastStall {
+            root: root.to_owned(),
+            chain: self.chain.clone(),
+            tasks: self.tasks,
+            began_s: self.since.since(Time::ZERO).as_secs_f64(),
+            lasted_s: until.since(self.since).as_secs_f64(),
+            goes_on: false,
+        }
     }
 }
 

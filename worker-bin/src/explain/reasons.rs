@@ -5,6 +5,7 @@ use super::observer::Outline;
 use super::words;
 use std::time::Duration;
 use worker_core::Time;
+use worker_core::config::NodeIx;
 use worker_core::stall::{PeerCause, Reason};
 use worker_core::status::LinkStatus;
 use worker_proto::LinkId;
@@ -22,21 +23,22 @@ impl Around<'_> {
     pub(super) fn wait(&self, reason: &Reason, unmoved: Duration) -> Wait {
         let age = reason.since().map_or(unmoved, |since| self.now.since(since));
         let why = self.why(reason);
-        let (on, on_node) = match reason {
-            // The one that is waited for is the sender here.
-            Reason::UpstreamDown { link, peer, .. } => {
-                let from = self.outline.graph.link(*link).from;
-                (
-                    Some(self.outline.graph.task(from).name.clone()),
-                    Some(self.outline.nodes[usize::from(peer.0)].clone()),
-                )
-            }
-            _ => reason.link().map_or((None, None), |link| self.receiver(link)),
+        let (on, on_node) = match (reason, reason.link()) {
+            (Reason::UpstreamDown { peer, .. }, Some(link)) => self.sender(link, *peer),
+            (_, Some(link)) => self.receiver(link),
+            (_, None) => (None, None),
         };
         let for_s = age.as_secs_f64();
         let mut wait = Wait { for_s, stalled: false, text: String::new(), on, on_node, why };
         wait.text = words::wait(&wait);
         wait
+    }
+
+    /// The one that is waited for is the sender here.
+    fn sender(&self, link: LinkId, peer: NodeIx) -> (Option<String>, Option<String>) {
+        let from = self.outline.graph.link(link).from;
+        let node = self.outline.nodes[usize::from(peer.0)].clone();
+        (Some(self.outline.graph.task(from).name.clone()), Some(node))
     }
 
     fn receiver(&self, link: LinkId) -> (Option<String>, Option<String>) {
@@ -73,9 +75,11 @@ impl Around<'_> {
                 Why::Unacknowledged { held_records: *held_records }
             }
             Reason::NoCredit { held_records, .. } => Why::NoCredit { held_records: *held_records },
-            Reason::OutboxFull { memory_bytes, budget_bytes, .. } => {
-                Why::OutboxFull { memory_bytes: *memory_bytes, memory_limit_bytes: *budget_bytes }
-            }
+            Reason::OutboxFull { memory_bytes, stored_bytes, budget_bytes, .. } => Why::OutboxFull {
+                memory_bytes: *memory_bytes,
+                memory_limit_bytes: *budget_bytes,
+                spilled_bytes: *stored_bytes,
+            },
             Reason::SpillLimit { stored_bytes, limit_bytes, .. } => {
                 Why::SpillLimit { spilled_bytes: *stored_bytes, spill_limit_bytes: *limit_bytes }
             }
@@ -97,6 +101,7 @@ impl Around<'_> {
             }
             Reason::ChildBuffers { fed_bytes, .. } => Why::ChildBuffers { fed_bytes: *fed_bytes },
             Reason::Writing { .. } => Why::Writing {},
+            Reason::WriteRests { .. } => Why::WriteRests {},
             Reason::ChildNotReading { bytes } => Why::ChildNotReading { bytes: *bytes },
             Reason::AwaitingEnd { fed_records } => Why::AwaitingEnd { fed_records: *fed_records },
             Reason::Paused { .. } => Why::Paused {},

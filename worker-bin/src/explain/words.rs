@@ -17,31 +17,7 @@ pub fn wait(wait: &Wait) -> String {
         (None, _) => String::new(),
     };
     match &wait.why {
-        Why::PeerDown {
-            cause,
-            error,
-            attempts,
-            next_in_s,
-            held_records,
-            memory_bytes,
-            memory_limit_bytes,
-            spilled_bytes,
-        } => {
-            let next = next_in_s.map_or_else(|| ", trying now".to_owned(), |s| format!(", next in {s:.1} s"));
-            let spilled = if *spilled_bytes > 0 {
-                format!(", and {} on disk", bytes(*spilled_bytes))
-            } else {
-                String::new()
-            };
-            format!(
-                "{on} {} for {ago} ({}), attempt {attempts}{next}; holds {}, {} of {}{spilled}",
-                peer_state(cause),
-                foreign(error.split("; ").next().unwrap_or(error)),
-                records(*held_records),
-                bytes(*memory_bytes),
-                bytes(*memory_limit_bytes)
-            )
-        }
+        Why::PeerDown { .. } => peer_down(&wait.why, &on, &ago),
         Why::UpstreamDown {} => format!("{on} has had no connection to this node for {ago}"),
         Why::NotOpen { held_records } => {
             format!("{on} has not answered for {ago}; holds {}", records(*held_records))
@@ -55,8 +31,9 @@ pub fn wait(wait: &Wait) -> String {
                 records(*held_records)
             )
         }
-        Why::OutboxFull { memory_bytes, memory_limit_bytes } => {
-            format!("{on} is behind: {} of {} held for it", bytes(*memory_bytes), bytes(*memory_limit_bytes))
+        Why::OutboxFull { memory_bytes, memory_limit_bytes, spilled_bytes } => {
+            let (held, limit) = (bytes(*memory_bytes), bytes(*memory_limit_bytes));
+            format!("{on} is behind: {held} of {limit} held for it{}", on_disk(*spilled_bytes))
         }
         Why::SpillLimit { spilled_bytes, spill_limit_bytes } => format!(
             "{on} is behind: {} of {} (spill_limit) stored for it on disk",
@@ -70,47 +47,77 @@ pub fn wait(wait: &Wait) -> String {
         Why::Committing { commits, bytes: held } => {
             format!("{commits} commits ({}) wait for stable storage", bytes(*held))
         }
+        Why::NoSlot { ahead: 0, slots } => format!("all {slots} slots have been in use for {ago}"),
         Why::NoSlot { ahead, slots } => {
-            let before = if *ahead > 0 { format!(", {ahead} tasks before it") } else { String::new() };
-            format!("all {slots} slots have been in use for {ago}{before}")
+            format!("all {slots} slots have been in use for {ago}, {ahead} tasks before it")
         }
         Why::Backoff { attempts, next_in_s, error, records: count } => format!(
-            "a batch of {} failed {attempts} times ({}), next attempt in {next_in_s:.1} s",
+            "a batch of {} failed {} ({}), next attempt in {next_in_s:.1} s",
             records(*count),
+            times(*attempts),
             foreign(error)
         ),
         Why::ChildBusy {} => format!("its program has been busy for {ago}"),
-        Why::ChildRests { unread_bytes, closed } => {
-            let unread = if *unread_bytes > 0 {
-                format!("{} unread", bytes(*unread_bytes))
-            } else if *closed {
-                "its input has ended".to_owned()
-            } else {
-                "it owes an answer".to_owned()
-            };
-            format!("its program hangs: {unread}, and no byte moved and no processor time used for {ago}")
-        }
+        Why::ChildRests { unread_bytes, closed } => rests(*unread_bytes, *closed, &ago),
         Why::ChildBuffers { fed_bytes } => format!(
             "its program has read {} and printed nothing for {ago}: it probably buffers its output",
             bytes(*fed_bytes)
         ),
         Why::Writing {} => format!("a write has been under way for {ago}"),
+        Why::WriteRests {} => format!("nothing of what it writes has been taken for {ago}"),
         Why::ChildNotReading { bytes: held } => {
             format!("its program is behind; {} wait for it", bytes(*held))
         }
         Why::AwaitingEnd { fed_records } => {
-            format!(
-                "its program has {} and has printed nothing: it waits for the end of input",
-                records(*fed_records)
-            )
+            let fed = records(*fed_records);
+            format!("its program has {fed} and has printed nothing: it waits for the end of input")
         }
         Why::Paused {} => format!("paused by the user for {ago}"),
-        Why::DeadLimit { dead_records, records: count } => {
-            format!("{dead_records} dead letters of {} are more than max_dead allows", records(*count))
+        Why::DeadLimit { dead_records: dead, records: count } => {
+            format!("{dead} dead letters of {} are more than max_dead allows", records(*count))
         }
         Why::SourceIdle {} => format!("its input has given nothing for {ago}"),
         Why::Linger {} => "more records, to make a larger batch".to_owned(),
     }
+}
+
+fn peer_down(why: &Why, on: &str, ago: &str) -> String {
+    let Why::PeerDown {
+        cause,
+        error,
+        attempts,
+        next_in_s,
+        held_records,
+        memory_bytes,
+        memory_limit_bytes,
+        spilled_bytes,
+    } = why
+    else {
+        return String::new();
+    };
+    let next = next_in_s.map_or_else(|| ", trying now".to_owned(), |s| format!(", next in {s:.1} s"));
+    format!(
+        "{on} {} for {ago} ({}), attempt {attempts}{next}; holds {}, {} of {}{}",
+        peer_state(cause),
+        foreign(error.split("; ").next().unwrap_or(error)),
+        records(*held_records),
+        bytes(*memory_bytes),
+        bytes(*memory_limit_bytes),
+        on_disk(*spilled_bytes)
+    )
+}
+
+fn rests(unread_bytes: u64, closed: bool, ago: &str) -> String {
+    let work = match (unread_bytes, closed) {
+        (0, true) => "its input has ended".to_owned(),
+        (0, false) => "it owes an answer".to_owned(),
+        (_, _) => format!("{} unread", bytes(unread_bytes)),
+    };
+    format!("its program hangs: {work}, and no byte moved and no processor time used for {ago}")
+}
+
+fn on_disk(spilled_bytes: u64) -> String {
+    if spilled_bytes > 0 { format!(", and {} on disk", bytes(spilled_bytes)) } else { String::new() }
 }
 
 fn peer_state(cause: &str) -> &'static str {
@@ -162,6 +169,9 @@ pub fn advice(root: &Wait) -> Option<String> {
         Why::ChildBuffers { .. } => {
             "normal for programs that sum up; else make it print lines at once: stdbuf -oL, python -u, grep --line-buffered".to_owned()
         }
+        Why::WriteRests {} => {
+            "look at what reads it: a program that hangs, a pager that waits for a key, a disk that does not answer".to_owned()
+        }
         Why::Paused {} => "worker resume lets it go on".to_owned(),
         Why::DeadLimit { .. } => {
             "worker dlq list shows why they failed; mend the program, or raise max_dead".to_owned()
@@ -186,7 +196,7 @@ pub fn chain(chain: &Chain) -> String {
     if !chain.sources_paused.is_empty() {
         write!(text, "; {} paused by it", chain.sources_paused.join(", ")).ok();
     }
-    text
+    plain(&text)
 }
 
 /// Everything `worker why` says, for people.
@@ -196,7 +206,7 @@ pub fn explanation(explanation: &Explanation, chains_max: usize) -> String {
     for group in explanation.groups() {
         let first = group[0];
         writeln!(text, "{}", chain(first)).ok();
-        let others: Vec<_> = group[1..].iter().map(|c| c.task.as_str()).collect();
+        let others: Vec<_> = group[1..].iter().map(|c| plain(&c.task)).collect();
         if !others.is_empty() {
             let shown = others.len().min(chains_max);
             let more = others.len() - shown;
@@ -204,11 +214,11 @@ pub fn explanation(explanation: &Explanation, chains_max: usize) -> String {
             writeln!(text, "  also held up by that: {}{rest}", others[..shown].join(", ")).ok();
         }
         if let Some(advice) = &first.advice {
-            writeln!(text, "  → {advice}").ok();
+            writeln!(text, "  → {}", plain(advice)).ok();
         }
     }
     for note in &explanation.notes {
-        writeln!(text, "{note}").ok();
+        writeln!(text, "{}", plain(note)).ok();
     }
     if explanation.chains.is_empty() {
         text.push_str("nothing waits");
@@ -225,19 +235,19 @@ pub fn explanation(explanation: &Explanation, chains_max: usize) -> String {
 #[must_use]
 pub fn limit(limit: &Limit) -> String {
     let percent = (limit.busy * 100.0).round();
-    match limit.kind {
-        WaitKind::SourceIdle => format!("throughput is limited by source {}: it gives no more", limit.stage),
-        WaitKind::Writing => {
-            format!("throughput is limited by sink {} (it writes {percent} % of the time)", limit.stage)
-        }
-        WaitKind::Committing => {
-            format!("throughput is limited by the disk that stage {} commits to", limit.stage)
-        }
-        _ => format!(
-            "throughput is limited by stage {} (its programs are busy {percent} % of the time)",
-            limit.stage
-        ),
-    }
+    let stage = &limit.stage;
+    let what = if limit.kind == WaitKind::SourceIdle {
+        format!("source {stage}: it gives no more")
+    } else if limit.kind == WaitKind::Writing {
+        format!("sink {stage} (it writes {percent} % of the time)")
+    } else if limit.kind == WaitKind::Committing {
+        format!("the disk that stage {stage} commits to")
+    } else if limit.kind == WaitKind::NoSlot {
+        format!("the slots: stage {stage} waits {percent} % of the time for one")
+    } else {
+        format!("stage {stage} (its programs are busy {percent} % of the time)")
+    };
+    format!("throughput is limited by {what}")
 }
 
 /// A duration as people say it: `0.4 s`, `12 s`, `3 min 5 s`, `2 h 4 min`.
@@ -275,7 +285,7 @@ pub fn number(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3);
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             text.push(' ');
         }
         text.push(digit);
@@ -283,10 +293,27 @@ pub fn number(number: u64) -> String {
     text
 }
 
+/// `once`, `2 times`.
+fn times(count: u32) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{count} times") }
+}
+
 /// So many records.
 #[must_use]
 pub fn records(count: u64) -> String {
     if count == 1 { "1 record".to_owned() } else { format!("{} records", number(count)) }
+}
+
+/// Text that other nodes had a part in, with nothing a terminal would obey. What was escaped before stays as it is.
+fn plain(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '"' | '\'' | '\\' => clean.push(c),
+            _ => clean.extend(c.escape_debug()),
+        }
+    }
+    clean
 }
 
 /// Text of a program, a record or another machine, on one line, shortened, and with nothing a terminal would obey.
@@ -304,3 +331,6 @@ pub fn foreign(text: &str) -> String {
     }
     clean
 }
+
+#[cfg(test)]
+mod tests;

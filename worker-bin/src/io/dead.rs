@@ -8,6 +8,7 @@ mod line;
 mod log;
 mod read;
 
+pub(crate) use line::rfc3339;
 pub use log::{DeadLetterLog, DeadLogError, NewLetter, log_path};
 pub use read::{Letter, LetterOrigin, Letters, read_letters};
 

@@ -8,6 +8,7 @@ mod vectored;
 pub use durable::{DurableFileSink, SinkSync};
 pub use file::{Exists, FileSink, partition_path};
 pub use stream::StreamSink;
+pub use vectored::Moved;
 
 use super::LayoutError;
 use bytes::Bytes;
@@ -56,6 +57,9 @@ pub trait SinkWriter: Send {
     fn sync(&mut self) -> Result<(), SinkError> {
         self.sync_handle().map_or(Ok(()), |handle| handle.sync())
     }
+
+    /// Counts what is taken of its writes there from now on.
+    fn count_into(&mut self, moved: Moved);
 
     /// To sync from another thread while writing goes on; `None` where there is nothing to sync.
     fn sync_handle(&self) -> Option<SinkSync> {

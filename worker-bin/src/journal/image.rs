@@ -100,14 +100,9 @@ impl Image {
             at
         };
         self.commits = head.id;
-        let through = |image: &Self| image.inputs.values().map(|input| input.through.0).sum::<u64>();
-        let before = through(self);
+        self.attempt = head.attempt;
         for input in &head.inputs {
             self.input(input);
-        }
-        // A commit that only heard of a sender's new life settles nothing.
-        if head.ended || through(self) > before {
-            self.attempt = AttemptHead::default();
         }
         let mut outputs = Vec::with_capacity(head.outputs.len());
         for output in &head.outputs {
@@ -294,13 +289,14 @@ impl WindowImage {
 }
 
 impl From<AttemptHead> for Attempt {
-    fn from(AttemptHead { records, first, alone }: AttemptHead) -> Self {
-        Self { records, first, alone }
+    fn from(AttemptHead { records, first, alone, suspects }: AttemptHead) -> Self {
+        Self { records, first, alone, suspects }
     }
 }
 
 impl From<&Attempt> for AttemptHead {
     fn from(attempt: &Attempt) -> Self {
-        Self { records: attempt.records, first: attempt.first, alone: attempt.alone }
+        let Attempt { records, first, alone, suspects } = *attempt;
+        Self { records, first, alone, suspects }
     }
 }

@@ -181,7 +181,7 @@ fn describe<F: StorageFile>(
                 None => format!(", {} records", head.span.records()),
             }
         }
-        Kind::Note => attempt(&scan::head_of(heads, number, record)?.0),
+        Kind::Note => in_flight(&scan::head_of(heads, number, record)?.0),
     })
 }
 
@@ -221,22 +221,24 @@ fn commit(head: &CommitHead) -> String {
         Some(StepHead::Done { window }) => text += &format!("; window {window} is done"),
         None => {}
     }
+    if head.attempt != AttemptHead::default() {
+        text += &in_flight(&head.attempt);
+    }
     if head.ended {
         text += "; end";
     }
     text
 }
 
-fn attempt(head: &AttemptHead) -> String {
-    match head.first {
-        None => ", nothing in flight".to_owned(),
-        Some((link, seq)) => {
-            format!(
-                ", in flight {} records from link {link} {seq}, {} deaths alone",
-                head.records, head.alone
-            )
-        }
-    }
+fn in_flight(head: &AttemptHead) -> String {
+    let AttemptHead { records, first, alone, suspects } = *head;
+    let what = match (records, suspects) {
+        (0, 0) => return ", nothing in flight".to_owned(),
+        (0, _) => format!("nothing in flight, {suspects} suspects"),
+        _ => format!("in flight {records} records"),
+    };
+    let from = first.map(|(link, seq)| format!(" from link {link} {seq}")).unwrap_or_default();
+    format!(", {what}{from}, {alone} deaths alone")
 }
 
 fn range(first: u64, records: u64) -> String {

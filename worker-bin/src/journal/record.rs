@@ -45,6 +45,8 @@ pub(super) struct CommitHead {
     pub(super) ended: bool,
     pub(super) mark_bytes: Option<u64>,
     pub(super) step: Option<StepHead>,
+    /// What is still in flight with it.
+    pub(super) attempt: AttemptHead,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,12 +98,13 @@ pub(super) struct CheckpointHead {
     pub(super) states: u64,
 }
 
-/// Head of a note.
+/// What is in flight: head of a note, part of a commit's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct AttemptHead {
     pub(super) records: u64,
     pub(super) first: Option<(LinkId, Seq)>,
     pub(super) alone: u32,
+    pub(super) suspects: u64,
 }
 
 /// Head of the record that begins a life.

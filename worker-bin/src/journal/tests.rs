@@ -22,7 +22,8 @@ fn lines(text: &str) -> Batch {
 
 fn commit(id: u64) -> Commit {
     let (inputs, outputs, dead) = (Vec::new(), Vec::new(), Vec::new());
-    Commit { id: CommitId(id), inputs, outputs, dead, ended: false, mark: None, stream: None }
+    let attempt = Attempt::default();
+    Commit { id: CommitId(id), inputs, outputs, dead, ended: false, mark: None, stream: None, attempt }
 }
 
 fn with_output(id: u64, link: u32, first: u64, text: &str) -> Commit {
@@ -57,7 +58,7 @@ pub(super) fn journal_with_everything() -> MemStorage {
     journal.append(&Commit { stream: Some(step), ..commit(2) }, None).unwrap();
     sync(&mut journal);
     journal.append(&commit(3), None).unwrap();
-    journal.note(&Attempt { records: 5, first: Some((LinkId(9), Seq(13))), alone: 1 }).unwrap();
+    journal.note(&Attempt { records: 5, first: Some((LinkId(9), Seq(13))), alone: 1, suspects: 0 }).unwrap();
     disk
 }
 
@@ -98,7 +99,7 @@ fn commits_come_back_with_everything_they_said() {
     second.ended = true;
     second.inputs.push(InputDone { through: Seq(12), ended: true, ..input });
     journal.append(&second, None).unwrap();
-    let attempt = Attempt { records: 5, first: Some((LinkId(9), Seq(13))), alone: 1 };
+    let attempt = Attempt { records: 5, first: Some((LinkId(9), Seq(13))), alone: 1, suspects: 0 };
     journal.note(&attempt).unwrap();
     sync(&mut journal);
     journal.acknowledged(LinkId(1), Seq(1));
@@ -191,18 +192,20 @@ fn a_window_is_kept_until_it_is_done() {
 }
 
 #[test]
-fn a_commit_with_inputs_settles_what_was_in_flight() {
+fn a_commit_says_what_is_still_in_flight() {
     let disk = MemStorage::new();
     let mut journal = open(&disk).journal;
-    let attempt = Attempt { records: 5, first: Some((LinkId(9), Seq(1))), alone: 0 };
+    let attempt = Attempt { records: 5, first: Some((LinkId(9), Seq(1))), alone: 1, suspects: 0 };
     journal.note(&attempt).unwrap();
-    journal.append(&commit(1), None).unwrap();
     drop(journal);
     let Opened { mut journal, state, .. } = open(&disk);
     assert_eq!(state.attempt, attempt);
-    let (link, epoch, id) = (LinkId(9), Epoch(1), JournalId(1));
-    let input = InputDone { link, epoch, journal: id, through: Seq(5), ended: false };
-    journal.append(&Commit { inputs: vec![input], ..commit(2) }, None).unwrap();
+    let left = Attempt { records: 3, first: Some((LinkId(9), Seq(3))), alone: 0, suspects: 0 };
+    journal.append(&Commit { attempt: left, ..commit(1) }, None).unwrap();
+    drop(journal);
+    let Opened { mut journal, state, .. } = open(&disk);
+    assert_eq!(state.attempt, left);
+    journal.append(&commit(2), None).unwrap();
     drop(journal);
     assert_eq!(open(&disk).state.attempt, Attempt::default());
 }

@@ -183,6 +183,7 @@ impl<S: Storage, F: Fold> Journal<S, F> {
             ended: commit.ended,
             mark_bytes: commit.mark.as_ref().map(|m| m.len() as u64),
             step: commit.stream.as_ref().map(|step| step_head(step, &mut payload)),
+            attempt: AttemptHead::from(&commit.attempt),
         };
         let payload = payload.with_head(&head);
         let at = self.write(Kind::Commit, &payload)?;

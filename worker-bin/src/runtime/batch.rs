@@ -3,6 +3,7 @@
 use super::collect::Collector;
 use super::engine::{Engine, lock};
 use crate::child::{BatchStats, Program, TaskEnv, run_batch};
+use crate::logging::{batch_span, failed};
 use crate::pipeline::plan::LocalTask;
 use bytes::Bytes;
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
+use tracing::Instrument as _;
 use worker_core::event::{Event, Run};
 
 /// What a stage's program needs, whatever runs it.
@@ -43,6 +45,7 @@ impl BatchPort {
     /// Runs a batch, with a journal when it is `noted` there what is in flight: a death may follow at once.
     pub(super) fn run(&self, engine: &Arc<Engine>, run: Run, noted: Option<oneshot::Receiver<()>>) {
         let env = TaskEnv { batch_id: run.batch_id, attempt: run.attempt, ..self.env.clone() };
+        let span = batch_span(&env.task, run.batch_id, run.attempt);
         let (engine, stage) = (Arc::clone(engine), self.stage.clone());
         let (slot, warned) = (Arc::clone(&self.collector), Arc::clone(&self.warned_unread));
         let handle = engine.runtime.clone().spawn(async move {
@@ -54,13 +57,19 @@ impl BatchPort {
             let Some(mut collector) = lock(&slot).take() else { return };
             collector.discard();
             let (task, work) = (run.task, run.work);
-            let mut keep = |batch| collector.hold(batch);
+            let mut keep = |batch| collector.hold(batch, &|full| engine.output_waits_for_room(task, full));
+            let told = |rest| engine.program_rests(task, rest);
+            let header = stage.header.clone();
+            let mut program = engine.measure(task).program();
             let (result, spent) =
-                run_batch(&engine.launcher, &stage.program, &env, stage.header.clone(), run.input, &mut keep)
+                run_batch(&engine.launcher, &stage.program, &env, header, run.input, &mut keep, &told)
+                    .instrument(span.clone())
                     .await;
+            program.ended(&result);
+            failed(&span, &result);
             let result = match result {
                 Ok(stats) => {
-                    warn_unread(&env.task, &stats, &warned);
+                    span.in_scope(|| warn_unread(&stats, &warned));
                     Ok(collector.take())
                 }
                 Err(failure) => {
@@ -92,14 +101,9 @@ pub(super) fn task_env(task: &LocalTask, tmpdir: PathBuf) -> TaskEnv {
     }
 }
 
-fn warn_unread(task: &str, stats: &BatchStats, warned: &AtomicBool) {
+fn warn_unread(stats: &BatchStats, warned: &AtomicBool) {
     if stats.unread_bytes > 0 && !warned.swap(true, Ordering::Relaxed) {
         let (unread, input) = (stats.unread_bytes, stats.input_bytes);
-        tracing::warn!(
-            task,
-            unread,
-            input,
-            "the program ended well without reading all its input; said once"
-        );
+        tracing::warn!(unread, input, "the program ended well without reading all its input; said once");
     }
 }

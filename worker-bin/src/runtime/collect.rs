@@ -19,6 +19,9 @@ const LETTER_BYTES: u64 = 256;
 /// this very output to end: then only memory gets both going again.
 const FULL_DISK_FACTOR: u64 = 16;
 
+/// Told that there is no room on a disk, and why; with `None`, that there is.
+pub(super) type Waits<'a> = &'a dyn Fn(Option<String>);
+
 /// Where an output goes that is too much for memory while it is held.
 #[derive(Clone, Debug)]
 pub(super) enum Staging {
@@ -65,8 +68,8 @@ impl Collector {
         output
     }
 
-    /// Routes records and holds them.
-    pub(super) fn hold(&mut self, batch: Batch) -> Result<(), String> {
+    /// Routes records and holds them. `waits` is told that there is no room for them, and why, and when there is.
+    pub(super) fn hold(&mut self, batch: Batch, waits: Waits<'_>) -> Result<(), String> {
         let (from, dead) = (self.held.chunks.len(), self.held.dead.len());
         let shown = self.taps.is_tapped().then(|| batch.clone());
         self.router.route(batch, &mut self.held);
@@ -92,7 +95,7 @@ impl Collector {
             }
             let patient = self.held_bytes + cost > self.memory_max.saturating_mul(FULL_DISK_FACTOR);
             // On a disk that is slow, other tasks of this thread must not wait.
-            match tokio::task::block_in_place(|| self.staging.put(batch, patient))? {
+            match tokio::task::block_in_place(|| self.staging.put(batch, patient.then_some(waits)))? {
                 Some(place) => chunk.body = Body::Stored { place, records, cost },
                 None => self.held_bytes += cost,
             }
@@ -125,25 +128,28 @@ impl Collector {
 
 impl Staging {
     /// Puts a batch outside memory. On a full disk it stays in memory (`None`), or, if that would be too much, the task's
-    /// program waits for room, and nobody else.
-    fn put(&self, batch: &Batch, patient: bool) -> Result<Option<Place>, String> {
+    /// program waits for room, and nobody else: `patient` is told so.
+    fn put(&self, batch: &Batch, patient: Option<Waits<'_>>) -> Result<Option<Place>, String> {
         let mut said = false;
-        loop {
+        let result = loop {
             let (full, error) = match self.try_put(batch) {
-                Ok(place) => return Ok(Some(place)),
+                Ok(place) => break Ok(Some(place)),
                 Err(failed) => failed,
             };
             if !full {
-                return Err(error);
+                break Err(error);
             }
-            if !patient {
-                return Ok(None);
-            }
+            let Some(waits) = patient else { break Ok(None) };
             if !std::mem::replace(&mut said, true) {
                 tracing::warn!(error, "cannot put an output aside; its program waits until it works");
+                waits(Some(error));
             }
             std::thread::sleep(FULL_DISK_WAIT);
+        };
+        if let Some(waits) = patient.filter(|_| said) {
+            waits(None);
         }
+        result
     }
 
     /// An error comes with whether it means that the disk is full.

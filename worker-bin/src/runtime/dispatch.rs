@@ -3,8 +3,8 @@
 use super::engine::{End, Engine, Port};
 use std::sync::Arc;
 use worker_core::Node;
-use worker_core::config::{TaskId, TaskKind};
-use worker_core::event::{Action, Event, Report};
+use worker_core::config::TaskId;
+use worker_core::event::{Action, Event};
 
 impl Engine {
     /// Passes an action on. Called under the node's lock, so that actions are carried out in their order; must not block.
@@ -50,6 +50,7 @@ impl Engine {
             Action::Lost { link, records } => {
                 let link = self.graph.link_name(link);
                 tracing::warn!(
+                    parent: None,
                     link,
                     records,
                     "a receiving process died: at most this many records it had accepted are lost"
@@ -160,35 +161,6 @@ impl Engine {
     fn with_records(&self, task: TaskId, f: impl FnOnce(&super::records::RecordsPort)) {
         if let Some(Port::Records(records)) = self.port(task) {
             f(records);
-        }
-    }
-
-    fn report(&self, report: &Report) {
-        match report {
-            Report::PeerUp { peer } => tracing::info!(peer, "connected"),
-            Report::PeerDown { peer, why } => {
-                tracing::warn!(peer, why, "not connected; trying again until it works")
-            }
-            Report::PeerGone { peer } => {
-                tracing::warn!(peer, "all is done here, and it said no goodbye; it is not waited for")
-            }
-            Report::PeerRefused { peer, why } => tracing::warn!(peer, why, "turned away"),
-            Report::PeerRestarted { peer } => tracing::warn!(peer, "its process was restarted"),
-            Report::BatchFailed { task, records, attempt, why } => {
-                let (name, said) = (&self.graph.task(*task).name, self.may_complain(*task));
-                let then = match self.graph.task(*task).kind {
-                    TaskKind::Stream(_) => "a program failed; it is run again over the same input",
-                    TaskKind::Records(_) => "a program failed; what it had not answered is asked again",
-                    TaskKind::Source | TaskKind::Batch(_) | TaskKind::Sink => {
-                        "a batch failed; it is tried again or halved"
-                    }
-                };
-                if said {
-                    tracing::warn!(task = name, records, attempt, why, "{then}");
-                } else {
-                    tracing::debug!(task = name, records, attempt, why, "{then}");
-                }
-            }
         }
     }
 }

@@ -212,6 +212,7 @@ impl Durable {
             ended: false,
             mark: Some(mark),
             stream: None,
+            attempt: state.attempt,
         };
         journal.append(&commit, None)?;
         if let Some(ticket) = journal.to_sync() {

@@ -1,10 +1,13 @@
 //! The node behind its lock, and everything that carries out what it asks for.
 
 use super::collect::{Collector, Staging};
+use super::complaints::Complaints;
 use super::durable::Durable;
+use super::hindered::Hindrances;
 use super::journal::TaskJournal;
 use super::journaled::Journaled;
 use super::link::Connections;
+use super::measure::TaskMeasure;
 use super::observe::{self, Watch};
 use super::open::{Opened, OpenedRole, OpenedTask};
 use super::progress::Progress;
@@ -23,8 +26,10 @@ use crate::child::Launcher;
 use crate::io::dead::DeadLetterFile;
 use crate::io::sink::SinkError;
 use crate::io::spill::SpillStore;
+use crate::otel::Otel;
 use crate::pipeline::plan::Plan;
-use std::collections::{BTreeMap, VecDeque};
+use crate::report::DeadTally;
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -34,9 +39,6 @@ use worker_core::event::{Attempt, Event, NodeError};
 use worker_core::status::Status;
 use worker_core::{Node, Time};
 use worker_proto::Incarnation;
-
-/// How often at most one task's failed batches are warned about.
-const COMPLAINT_EVERY: Duration = Duration::from_secs(5);
 
 /// How a node's work ended.
 #[derive(Debug)]
@@ -52,11 +54,15 @@ pub(super) struct Engine {
     begun: Instant,
     /// By task id; `None` for tasks of other nodes.
     pub(super) ports: Vec<Option<Port>>,
+    /// By task id.
+    measures: Vec<Arc<TaskMeasure>>,
     /// By task id; empty in memory mode.
     pub(super) journals: Vec<Option<Arc<TaskJournal>>>,
     storage: Option<Arc<StorageGuard>>,
     durable: Mutex<Option<Durable>>,
     pub(super) graph: Graph,
+    /// Names of all nodes.
+    pub(super) nodes: Vec<String>,
     pub(super) addresses: Vec<String>,
     pub(super) connections: Connections,
     pub(super) spill: SpillPort,
@@ -64,14 +70,16 @@ pub(super) struct Engine {
     pub(super) launcher: Launcher,
     pub(super) runtime: tokio::runtime::Handle,
     dead: Mutex<DeadLetterFile>,
-    /// When each task's failed batches were last warned about.
-    complaints: Mutex<BTreeMap<TaskId, Instant>>,
+    pub(super) complaints: Complaints,
     wake_at: Mutex<Option<Time>>,
     timer: Notify,
     ended: Mutex<Option<oneshot::Sender<End>>>,
     progress: Progress,
     watch: Watch,
+    pub(super) hindrances: Hindrances,
+    pub(super) otel: Option<Arc<Otel>>,
     pub(super) dead_shown: Mutex<VecDeque<DeadLine>>,
+    pub(super) dead_tally: Mutex<DeadTally>,
     drain_asked: Notify,
     registration: Mutex<Option<Registration>>,
     /// Removed at the end of the run; tasks and threads may hold the engine longer.
@@ -109,10 +117,7 @@ impl Engine {
         let admin = Reached::listen(&options.admin).await?;
         // First, because it makes the directory and says clearly why it cannot.
         let (spill, spill_orders) = SpillPort::new(&options.spill_dir)?;
-        let scratch = tempfile::Builder::new()
-            .prefix("worker-")
-            .tempdir_in(&options.spill_dir)
-            .map_err(|e| system("make a directory for temporary files in the spill directory", e))?;
+        let scratch = scratch_in(&options.spill_dir)?;
         let (sender, receiver) = oneshot::channel();
         let config = node_config(&plan, &options, durable.as_ref());
         let mut journaled = Journaled::of(&plan, durable);
@@ -121,16 +126,7 @@ impl Engine {
         let taps = Taps::new(&plan.local);
         let around = Around { store: &spill.store, taps: &taps, scratch: scratch.path() };
         let (ports, threads) = make_ports(&plan, opened.tasks, &mut journaled, &around)?;
-        let node = match &journaled.states {
-            Some(states) => {
-                let mut node = Node::with_journal(config, Time::ZERO, states);
-                if journaled.durable.as_ref().is_some_and(Durable::was_finished) {
-                    node.was_finished(Time::ZERO);
-                }
-                node
-            }
-            None => Node::new(config, Time::ZERO),
-        };
+        let node = make_node(config, &journaled);
         let Journaled { journals, threads: journal_threads, storage, durable, .. } = journaled;
         let outline = observe::outline(
             &plan,
@@ -149,7 +145,9 @@ impl Engine {
             durable: Mutex::new(durable),
             begun: Instant::now(),
             ports,
+            measures: plan.graph.tasks.iter().map(|_| Arc::default()).collect(),
             graph: plan.graph,
+            nodes: plan.nodes,
             addresses: options.addresses,
             connections: Connections::default(),
             spill,
@@ -157,28 +155,22 @@ impl Engine {
             launcher,
             runtime: tokio::runtime::Handle::current(),
             dead: Mutex::new(DeadLetterFile::new(options.dead_letters, terminator)),
-            complaints: Mutex::default(),
+            complaints: Complaints::default(),
             wake_at: Mutex::new(None),
             timer: Notify::new(),
             ended: Mutex::new(Some(sender)),
             progress,
             watch: Watch::new(outline),
+            hindrances: Hindrances::default(),
+            otel: options.otel,
             dead_shown: Mutex::default(),
+            dead_tally: Mutex::default(),
             drain_asked: Notify::new(),
             registration: Mutex::new(None),
             scratch: Mutex::new(Some(scratch)),
         });
         spill_orders.start(&engine).map_err(|e| system("start a thread", e))?;
-        for thread in journal_threads {
-            thread.start(&engine).map_err(|e| system("start a thread", e))?;
-        }
-        for thread in threads {
-            match thread {
-                Thread::Source(source) => source.start(&engine),
-                Thread::Sink(sink) => sink.start(&engine),
-            }
-            .map_err(|e| system("start a thread", e))?;
-        }
+        start_threads(&engine, journal_threads, threads).map_err(|e| system("start a thread", e))?;
         tokio::spawn(Arc::clone(&engine).keep_time());
         engine.act(|_, _| {});
         if let Some(listener) = listener {
@@ -186,6 +178,7 @@ impl Engine {
         }
         engine.progress.start(&engine);
         engine.watch.start(&engine);
+        engine.export_now_and_then();
         engine.be_reached(admin, options.progress != super::progress::Mode::None);
         Ok((engine, receiver))
     }
@@ -262,6 +255,16 @@ impl Engine {
     pub(super) fn status_and_stalls(&self) -> (Status, Vec<worker_core::stall::Stall>) {
         let node = self.node();
         (node.status(), node.stalls())
+    }
+
+    /// Looks at the node for a moment.
+    pub(super) fn with_node<R>(&self, f: impl FnOnce(&Node) -> R) -> R {
+        f(&self.node())
+    }
+
+    /// What is measured of a task beside the core.
+    pub(super) fn measure(&self, task: TaskId) -> &Arc<TaskMeasure> {
+        &self.measures[task.0 as usize]
     }
 
     pub(super) fn watch(&self) -> &Watch {
@@ -342,17 +345,6 @@ impl Engine {
         }
     }
 
-    /// Whether a warning about this task is due: one in [`COMPLAINT_EVERY`], the others are for those who debug.
-    pub(super) fn may_complain(&self, task: TaskId) -> bool {
-        let now = Instant::now();
-        let mut complaints = lock(&self.complaints);
-        let due = complaints.get(&task).is_none_or(|last| now.duration_since(*last) >= COMPLAINT_EVERY);
-        if due {
-            complaints.insert(task, now);
-        }
-        due
-    }
-
     /// Keeps a commit's dead letters; without room for them the pipeline fails, for nothing may be lost silently.
     pub(super) fn keep_dead(
         &self,
@@ -422,10 +414,6 @@ impl Engine {
     pub(super) fn progress(&self) -> &Progress {
         &self.progress
     }
-
-    pub(super) fn finish_progress(&self, how: &str) {
-        self.progress.finish(how, &self.status());
-    }
 }
 
 impl std::fmt::Debug for Engine {
@@ -437,6 +425,38 @@ impl std::fmt::Debug for Engine {
 /// A poisoned lock means a panic elsewhere, which already ends the process's work; what it guards is still usable.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A directory for the files of programs, removed at the end of the run.
+fn scratch_in(dir: &Path) -> Result<tempfile::TempDir, RunError> {
+    let made = tempfile::Builder::new().prefix("worker-").tempdir_in(dir);
+    made.map_err(|e| system("make a directory for temporary files in the spill directory", e))
+}
+
+fn make_node(config: NodeConfig, journaled: &Journaled) -> Node {
+    let Some(states) = &journaled.states else { return Node::new(config, Time::ZERO) };
+    let mut node = Node::with_journal(config, Time::ZERO, states);
+    if journaled.durable.as_ref().is_some_and(Durable::was_finished) {
+        node.was_finished(Time::ZERO);
+    }
+    node
+}
+
+fn start_threads(
+    engine: &Arc<Engine>,
+    journals: Vec<super::journal::JournalThreads>,
+    threads: Vec<Thread>,
+) -> std::io::Result<()> {
+    for thread in journals {
+        thread.start(engine)?;
+    }
+    for thread in threads {
+        match thread {
+            Thread::Source(source) => source.start(engine),
+            Thread::Sink(sink) => sink.start(engine),
+        }?;
+    }
+    Ok(())
 }
 
 /// What all ports have in common.

@@ -12,6 +12,7 @@ use super::engine::{End, Engine, lock};
 use super::storage::StorageGuard;
 use crate::io::dead::{DeadLetterLog, DeadLogError, NewLetter};
 use crate::journal::{JournalError, Position};
+use crate::logging::task_span;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -61,13 +62,14 @@ struct Queued {
 /// What was appended and is not known to be durable.
 #[derive(Debug, Default)]
 struct Unsynced {
-    commits: VecDeque<(Position, CommitId)>,
+    commits: VecDeque<(Position, CommitId, Instant)>,
     stopped: bool,
 }
 
 #[derive(Debug)]
 enum Order {
-    Commit(Box<Commit>),
+    /// With when it was asked for.
+    Commit(Box<Commit>, Instant),
     Note(Attempt),
     Acknowledged(LinkId, Seq),
     Load(LinkId, Seq, u64),
@@ -135,7 +137,7 @@ impl TaskJournal {
             }
         }
         lock(&self.queued).bytes += commit.memory_cost();
-        self.order(Order::Commit(Box::new(commit)));
+        self.order(Order::Commit(Box::new(commit), Instant::now()));
     }
 
     /// Waits until at most `bytes_max` bytes wait to be appended: a program that prints more than the disk takes is held up.
@@ -245,10 +247,12 @@ impl JournalThreads {
     pub(super) fn start(self, engine: &Arc<Engine>) -> std::io::Result<()> {
         let (weak, shared) = (Arc::downgrade(engine), Arc::clone(&self.shared));
         let syncer = std::thread::Builder::new().name(format!("{} sync", shared.name));
-        syncer.spawn(move || sync_all(&shared, &weak))?;
+        syncer.spawn(move || task_span(&shared.name).in_scope(|| sync_all(&shared, &weak)))?;
         let weak = Arc::downgrade(engine);
         let writer = std::thread::Builder::new().name(format!("{} log", self.shared.name));
-        writer.spawn(move || self.write_all(&weak)).map(drop)
+        writer
+            .spawn(move || task_span(&self.shared.name.clone()).in_scope(|| self.write_all(&weak)))
+            .map(drop)
     }
 
     fn write_all(mut self, engine: &Weak<Engine>) {
@@ -264,8 +268,8 @@ impl JournalThreads {
             let Some(engine) = engine.upgrade() else { break };
             let done = match order {
                 Order::Stop => break,
-                Order::Commit(commit) => {
-                    let appended = self.append(&engine, &commit, &mut later);
+                Order::Commit(commit, asked) => {
+                    let appended = self.append(&engine, &commit, asked, &mut later);
                     self.shared.taken(commit.memory_cost());
                     appended
                 }
@@ -297,6 +301,7 @@ impl JournalThreads {
         &mut self,
         engine: &Arc<Engine>,
         commit: &Commit,
+        asked: Instant,
         later: &mut VecDeque<Order>,
     ) -> Result<(), String> {
         let mut dead_len = None;
@@ -315,7 +320,7 @@ impl JournalThreads {
         }
         let position = self.until_there_is_room(engine, later, |s| s.journal().append(commit, dead_len))?;
         self.shared.commits.fetch_add(1, Relaxed);
-        lock(&self.shared.unsynced).commits.push_back((position, commit.id));
+        lock(&self.shared.unsynced).commits.push_back((position, commit.id, asked));
         self.shared.appended.notify_one();
         Ok(())
     }
@@ -339,7 +344,7 @@ impl JournalThreads {
             }
             match self.orders.recv_timeout(FULL_DISK_WAIT) {
                 Ok(
-                    order @ (Order::Commit(_)
+                    order @ (Order::Commit(..)
                     | Order::Note(_)
                     | Order::Fence(_)
                     | Order::Window(..)
@@ -367,7 +372,7 @@ impl JournalThreads {
             // Nobody listens when the child was killed meanwhile.
             Order::Window(window, asker) => drop(asker.send(self.replayed(window))),
             Order::GiveBack => return self.gives_back().map_err(|error| error.to_string()),
-            Order::Commit(_) | Order::Note(_) | Order::Stop => {}
+            Order::Commit(..) | Order::Note(_) | Order::Stop => {}
         }
         Ok(())
     }
@@ -437,26 +442,35 @@ fn sync_all(shared: &TaskJournal, engine: &Weak<Engine>) {
         }
         let begun = Instant::now();
         let ticket = lock(&shared.journal).to_sync();
-        shared.syncs.fetch_add(u64::from(ticket.is_some()), Relaxed);
+        let is_sync = ticket.is_some();
+        shared.syncs.fetch_add(u64::from(is_sync), Relaxed);
         let synced = match ticket {
             Some(ticket) => ticket.run().map(|position| lock(&shared.journal).synced(position)),
             None => Ok(()),
         };
         let took = begun.elapsed();
         let Some(engine) = engine.upgrade() else { return };
+        let measure = engine.measure(shared.task);
+        if is_sync {
+            measure.journal_synced(took);
+        }
         if let Err(error) = synced {
             return fail(&engine, shared, &error.to_string());
         }
         let durable = lock(&shared.journal).durable();
-        let mut ids = Vec::new();
+        let (mut ids, mut asked) = (Vec::new(), Vec::new());
         let is_behind = {
             let mut unsynced = lock(&shared.unsynced);
-            while let Some((_, id)) = unsynced.commits.front().filter(|(position, _)| *position <= durable) {
+            while let Some((_, id, at)) =
+                unsynced.commits.front().filter(|(position, ..)| *position <= durable)
+            {
                 ids.push(*id);
+                asked.push(at.elapsed());
                 unsynced.commits.pop_front();
             }
             !unsynced.commits.is_empty() && !unsynced.stopped
         };
+        measure.committed(asked);
         let task = shared.task;
         engine.act(|node, now| {
             for commit in ids {

@@ -2,13 +2,16 @@
 
 use super::engine::{Engine, lock};
 use super::{Options, RunError};
+use crate::logging::peer_span;
 use crate::pipeline::plan::Plan;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Notify;
+use tracing::Instrument as _;
 use worker_core::config::NodeIx;
 use worker_core::event::{ConnId, Event, Loss};
+use worker_core::status::Latencies;
 use worker_net::{CloseCause, Endpoint, Listener, Settings, Transmit};
 use worker_proto::Frame;
 
@@ -19,11 +22,15 @@ const CONTROL_FRAME_BYTES: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct Connections {
     open: Mutex<BTreeMap<u64, Connection>>,
+    /// The last round trip of a heartbeat, and all of them, by peer that this node dialled.
+    round_trips: Mutex<BTreeMap<NodeIx, (Duration, Latencies)>>,
     changed: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Connection {
+    /// Whom this node dialled; whoever dials this node has a connection of the other direction.
+    dialled: Option<NodeIx>,
     wake: Arc<Notify>,
     /// Close it when the node has nothing more for it.
     closing: bool,
@@ -31,10 +38,11 @@ struct Connection {
 
 impl Connections {
     pub(super) fn dial(&self, engine: &Arc<Engine>, conn: ConnId, peer: NodeIx) {
-        let wake = self.add(conn);
+        let wake = self.add(conn, Some(peer));
         let engine = Arc::clone(engine);
         let runtime = engine.runtime.clone();
-        runtime.spawn(async move {
+        let span = peer_span(&engine.nodes[usize::from(peer.0)], conn.0);
+        let live = async move {
             let address = &engine.addresses[usize::from(peer.0)];
             let settings = Settings::default();
             match worker_net::dial(address, &settings).await {
@@ -45,11 +53,12 @@ impl Connections {
                 }
                 Err(error) => engine.connection_lost(conn, Loss::Unreachable, error.to_string()),
             }
-        });
+        };
+        runtime.spawn(live.instrument(span));
     }
 
-    fn add(&self, conn: ConnId) -> Arc<Notify> {
-        let connection = Connection::default();
+    fn add(&self, conn: ConnId, dialled: Option<NodeIx>) -> Arc<Notify> {
+        let connection = Connection { dialled, ..Connection::default() };
         let wake = Arc::clone(&connection.wake);
         lock(&self.open).insert(conn.0, connection);
         wake
@@ -74,7 +83,20 @@ impl Connections {
 
     /// The last round trip of a heartbeat to each peer this node dialled.
     pub(super) fn round_trips(&self) -> BTreeMap<NodeIx, Duration> {
-        BTreeMap::new()
+        lock(&self.round_trips).iter().map(|(peer, (last, _))| (*peer, *last)).collect()
+    }
+
+    /// All of them.
+    pub(super) fn round_trip_times(&self) -> BTreeMap<NodeIx, Latencies> {
+        lock(&self.round_trips).iter().map(|(peer, (_, all))| (*peer, *all)).collect()
+    }
+
+    fn round_trip(&self, conn: u64, took: Duration) {
+        let Some(peer) = lock(&self.open).get(&conn).and_then(|c| c.dialled) else { return };
+        let mut trips = lock(&self.round_trips);
+        let (last, all) = trips.entry(peer).or_default();
+        *last = took;
+        all.add(took);
     }
 
     fn remove(&self, conn: u64) {
@@ -127,6 +149,10 @@ impl Endpoint for Engine {
         if !more && closing { Transmit::Close } else { Transmit::Open }
     }
 
+    fn round_trip(&self, conn: u64, took: Duration) {
+        self.connections.round_trip(conn, took);
+    }
+
     fn closed(&self, conn: u64, cause: CloseCause, why: String) {
         let loss = match cause {
             CloseCause::Silent => Loss::Silent,
@@ -161,12 +187,12 @@ pub(super) fn serve(engine: &Arc<Engine>, listener: Listener) {
             let incoming = listener.accept().await;
             let peer = incoming.peer();
             let conn = engine.act(|node, now| node.accept(now));
-            tracing::debug!(conn = conn.0, %peer, "accepted a connection");
-            let wake = engine.connections.add(conn);
+            let span = peer_span(&peer.to_string(), conn.0);
+            span.in_scope(|| tracing::debug!("accepted a connection"));
+            let wake = engine.connections.add(conn, None);
             let endpoint: Arc<dyn Endpoint> = Arc::clone(&engine) as Arc<dyn Endpoint>;
-            tokio::spawn(async move {
-                incoming.drive(conn.0, endpoint, wake, &Settings::default()).await;
-            });
+            let live = async move { incoming.drive(conn.0, endpoint, wake, &Settings::default()).await };
+            tokio::spawn(live.instrument(span));
         }
     });
 }

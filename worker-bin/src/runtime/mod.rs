@@ -13,17 +13,23 @@
 
 mod batch;
 mod collect;
+mod complaints;
 mod dispatch;
 mod durable;
 mod engine;
+mod hindered;
 mod journal;
 mod journaled;
 mod link;
+mod log;
+mod measure;
 mod observe;
 mod open;
 pub mod progress;
 mod reached;
 mod records;
+mod report;
+mod scrape;
 mod sink;
 mod source;
 mod spill;
@@ -38,7 +44,9 @@ pub use open::{Opened, open};
 use crate::admin::{AdminAddress, ListenError};
 use crate::child::Launcher;
 use crate::explain::RunState;
+use crate::otel::Otel;
 use crate::pipeline::plan::Plan;
+use crate::report::Report;
 use engine::{End, Engine};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -76,6 +84,8 @@ pub struct Options {
     pub delivery: &'static str,
     /// For how long something must not move to count as stalled.
     pub stall_after: Duration,
+    /// Who is sent metrics.
+    pub otel: Option<Arc<Otel>>,
 }
 
 /// How a run ended, if it did not fail.
@@ -131,17 +141,27 @@ pub enum RunError {
     Spill(#[from] crate::io::spill::SpillError),
 }
 
-/// Runs the tasks of this node until the input ends, the pipeline fails or the user stops it.
+/// A run that has begun and is over.
+#[derive(Debug)]
+pub struct Ended {
+    /// How it ended.
+    pub result: Result<Summary, RunError>,
+    /// What it came to.
+    pub report: Box<Report>,
+}
+
+/// Runs the tasks of this node until the input ends, the pipeline fails or the user stops it; children are gone and connections
+/// closed when it returns.
 ///
 /// # Errors
-/// [`RunError`]; children are gone and connections closed when it returns.
+/// [`RunError`], if it could not begin.
 pub async fn run(
     plan: Plan,
     opened: Opened,
     durable: Option<Durable>,
     launcher: Launcher,
     options: Options,
-) -> Result<Summary, RunError> {
+) -> Result<Ended, RunError> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| system("listen for signals", e))?;
     let mut terminate = signal(SignalKind::terminate()).map_err(|e| system("listen for signals", e))?;
     let drain_timeout = options.drain_timeout;
@@ -170,15 +190,10 @@ pub async fn run(
         deadline = Some(tokio::time::Instant::now() + drain_timeout);
         engine.drain();
     };
-    finish(&engine, &launcher, result, interrupted).await
+    Ok(finish(&engine, &launcher, result, interrupted).await)
 }
 
-async fn finish(
-    engine: &Arc<Engine>,
-    launcher: &Launcher,
-    result: End,
-    interrupted: Option<i32>,
-) -> Result<Summary, RunError> {
+async fn finish(engine: &Arc<Engine>, launcher: &Launcher, result: End, interrupted: Option<i32>) -> Ended {
     let held = engine.held_records();
     engine.look();
     engine.taps.close();
@@ -208,9 +223,12 @@ async fn finish(
         Err(error) => (RunState::Stopped, Some(error.to_string())),
     };
     engine.watch().ended(state, why);
+    engine.watch().all_told().await;
+    engine.export().await;
     engine.leave_registry();
-    engine.finish_progress(how);
-    result
+    let report = Box::new(engine.final_report());
+    engine.progress().finish(&report);
+    Ended { result, report }
 }
 
 fn system(what: &'static str, source: std::io::Error) -> RunError {

@@ -1,22 +1,34 @@
 //! Watching the node: a sample now and then, the log lines of stalls, and what the admin address, progress and report show.
 
-use super::engine::{Engine, lock};
+use super::engine::{Engine, Port, lock};
 use crate::explain::{End, Stage, kind_of};
 use crate::explain::{
-    Explanation, History, Observer, Outline, RunState, Sample, Snapshot, StallChange, explain, words,
+    Explanation, History, Observer, Outline, PastStalls, RunState, Sample, Snapshot, StallChange, explain,
+    words,
 };
 use crate::pipeline::plan::Plan;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Notify, watch};
+use worker_core::Time;
+use worker_core::config::TaskId;
+use worker_core::event::{Event, Hindrance};
+use worker_core::stall::{Reason, Stall};
+use worker_core::status::Status;
 
 /// How often the node is looked at while something happens.
 const SAMPLE_EVERY: Duration = Duration::from_millis(250);
 
 /// How often the process's memory is looked at.
 const MEMORY_EVERY: Duration = Duration::from_secs(1);
+
+/// After so long without anything taken of a write it counts as resting.
+const WRITE_RESTS_AFTER: Duration = Duration::from_secs(2);
+
+/// How long the end of a run waits for those who watch it to hear of it.
+const TELL_AT_MOST: Duration = Duration::from_millis(500);
 
 /// After so long without anything happening or waiting the node is not looked at until something happens.
 const REST_AFTER: Duration = Duration::from_secs(5);
@@ -37,6 +49,8 @@ struct Looked {
     memory: Option<(Instant, (u64, u64))>,
     /// What was counted when something last moved, and when that was.
     moved: Option<(u64, Instant)>,
+    /// What was taken of each sink's writes, and since when it has been that.
+    writes: BTreeMap<TaskId, (u64, Time)>,
 }
 
 impl Watch {
@@ -104,6 +118,11 @@ impl Watch {
         lock(&self.observer).history().clone()
     }
 
+    /// The stalls there were.
+    pub(super) fn stalls(&self) -> PastStalls {
+        lock(&self.observer).stalls()
+    }
+
     /// Grows with every look.
     pub(super) fn news(&self) -> watch::Receiver<u64> {
         self.news.subscribe()
@@ -113,6 +132,20 @@ impl Watch {
     pub(super) fn ended(&self, state: RunState, why: Option<String>) {
         lock(&self.observer).ended(state, End { at_ms: unix_ms(), why });
         self.news.send_modify(|looks| *looks += 1);
+    }
+
+    /// Stalls that go on, and all that ever began.
+    pub(super) fn stall_counts(&self) -> (u64, u64) {
+        lock(&self.observer).stall_counts()
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        lock(&self.observer).latest().is_some_and(|latest| latest.end.is_some())
+    }
+
+    /// Resolves when nobody waits for news any more, or soon: whoever reads slowly does not hold the end up.
+    pub(super) async fn all_told(&self) {
+        tokio::time::timeout(TELL_AT_MOST, self.news.closed()).await.ok();
     }
 
     /// As of the last look.
@@ -125,7 +158,7 @@ impl Engine {
     /// Samples the node, logs stalls that began or are over, and tells who waits for news.
     pub(super) fn look(self: &Arc<Self>) {
         let now = self.now();
-        let (status, stalls) = self.status_and_stalls();
+        let (status, stalls) = self.watch_writes(now);
         let (read_bytes, total_bytes) = self.progress().read();
         let round_trips = self.connections.round_trips();
         let sample =
@@ -150,6 +183,42 @@ impl Engine {
     /// Why work of this node waits, as of the last look.
     pub(super) fn explanation(&self) -> Explanation {
         self.watch().latest().map_or_else(Explanation::default, |latest| explain(&[latest]))
+    }
+
+    /// Counters and reasons, after the node was told which sinks write and nothing of it is taken.
+    fn watch_writes(self: &Arc<Self>, now: Time) -> (Status, Vec<Stall>) {
+        let found = self.status_and_stalls();
+        let mut told = false;
+        for (task, moved) in self.sinks() {
+            let reason =
+                found.1.iter().find(|stall| stall.task == task).and_then(|stall| stall.reasons.first());
+            let mut looked = lock(&self.watch().looked);
+            let known = looked.writes.entry(task).or_insert((moved, now));
+            if known.0 != moved || !matches!(reason, Some(Reason::Writing { .. } | Reason::WriteRests { .. }))
+            {
+                *known = (moved, now);
+            }
+            let since = known.1;
+            drop(looked);
+            let rests = now.since(since) >= WRITE_RESTS_AFTER;
+            let by = match reason {
+                Some(Reason::Writing { .. }) if rests => Some(Hindrance::WriteRests { since }),
+                Some(Reason::WriteRests { .. }) if !rests => None,
+                Some(_) | None => continue,
+            };
+            told = true;
+            self.tell(Event::Hindered { task, by });
+        }
+        if told { self.status_and_stalls() } else { found }
+    }
+
+    fn sinks(&self) -> Vec<(TaskId, u64)> {
+        let tasks = (0_u32..).map(TaskId).zip(&self.ports);
+        let moved = |(task, port): (TaskId, &Option<Port>)| match port {
+            Some(Port::Sink(sink)) => Some((task, sink.moved())),
+            Some(Port::Source(_) | Port::Batch(_) | Port::Stream(_) | Port::Records(_)) | None => None,
+        };
+        tasks.filter_map(moved).collect()
     }
 
     fn resident(&self) -> (u64, u64) {
@@ -237,7 +306,7 @@ pub(super) fn unix_ms() -> u64 {
 }
 
 /// What the process takes of the machine's memory, and took at most; zero where the system does not say.
-fn resident_bytes() -> (u64, u64) {
+pub(super) fn resident_bytes() -> (u64, u64) {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let field = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name))?;

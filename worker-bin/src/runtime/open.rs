@@ -298,6 +298,8 @@ impl SinkWriter for Complete {
     fn close(&mut self) -> Result<(), SinkError> {
         Ok(())
     }
+
+    fn count_into(&mut self, _: crate::io::sink::Moved) {}
 }
 
 /// A named pipe or a device: read as it comes, and no longer than until the run is to stop.

@@ -4,10 +4,11 @@
 
 use super::engine::{Engine, lock};
 use crate::explain::words;
-use crate::pipeline::plan::{Plan, Role};
-use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use crate::pipeline::plan::Plan;
+use crate::report::{self, Report};
+use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::fmt::Write as _;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -41,8 +42,6 @@ pub(super) struct Progress {
     begun: Instant,
     /// Name, tasks here and on other nodes' behalf, in the order of the pipeline.
     stages: Vec<(String, Vec<TaskId>)>,
-    /// A source is here.
-    reads: bool,
     total_bytes: Option<u64>,
     done_bytes: Arc<AtomicU64>,
     shown: Mutex<Shown>,
@@ -70,9 +69,8 @@ impl Progress {
                 Some(_) | None => stages.push((task.stage.clone(), vec![task.id])),
             }
         }
-        let reads = plan.local.iter().any(|t| matches!(t.role, Role::Source(_)));
         let (begun, shown) = (Instant::now(), Mutex::default());
-        Self { mode, begun, stages, reads, total_bytes: total_bytes.filter(|&t| t > 0), done_bytes, shown }
+        Self { mode, begun, stages, total_bytes: total_bytes.filter(|&t| t > 0), done_bytes, shown }
     }
 
     /// Shows progress until the engine is gone.
@@ -178,8 +176,8 @@ impl Progress {
         line
     }
 
-    /// Takes the bars away and says what was done; `how` it ended in one word.
-    pub(super) fn finish(&self, how: &str, status: &Status) {
+    /// Takes the bars away and says what was done.
+    pub(super) fn finish(&self, report: &Report) {
         let mut shown = lock(&self.shown);
         if let Some(bars) = shown.bars.take() {
             // A bar that is not finished draws itself once more when it is dropped.
@@ -189,26 +187,8 @@ impl Progress {
             }
             bars.clear().ok();
         }
-        if self.mode == Mode::None {
-            return;
-        }
-        let seconds = self.begun.elapsed().as_secs_f64();
-        let read = HumanBytes(self.done_bytes.load(Ordering::Relaxed));
-        let read = if self.reads { format!(", {read} read") } else { String::new() };
-        say(&format!("{how} in {seconds:.1} s{read}"));
-        for (name, tasks) in &self.stages {
-            let (c, _) = totals(status, tasks);
-            let mut line =
-                format!("  {name}: {} in, {} out", HumanCount(c.records_in), HumanCount(c.records_out));
-            if c.runs > 0 {
-                write!(line, ", {} programs run", HumanCount(c.runs)).ok();
-            }
-            for (what, count) in [("retried", c.retried), ("dead letters", c.dead)] {
-                if count > 0 {
-                    write!(line, ", {} {what}", HumanCount(count)).ok();
-                }
-            }
-            say(&line);
+        if self.mode != Mode::None {
+            say(report::text(report).trim_end());
         }
     }
 }
@@ -240,5 +220,5 @@ fn totals(status: &Status, tasks: &[TaskId]) -> (TaskCounters, u64) {
 
 /// A line on standard error; that it cannot be written is no reason to stop.
 fn say(line: &str) {
-    writeln!(std::io::stderr(), "{line}").ok();
+    crate::logging::say(line);
 }

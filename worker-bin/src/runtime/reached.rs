@@ -4,7 +4,6 @@ use super::engine::Engine;
 use super::subject::Admin;
 use crate::admin::registry::{Entry, Registration};
 use crate::admin::{AdminAddress, ListenError, Token, listen, serve};
-use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -19,12 +18,23 @@ pub(super) struct Reached {
 }
 
 impl Reached {
+    /// Listens where `address` says. Where nothing was said a machine without a loopback address is no reason not to run.
+    ///
+    /// # Errors
+    /// The address that was asked for cannot be had.
     pub(super) async fn listen(address: &AdminAddress) -> Result<Option<Self>, ListenError> {
         let host = match address {
             AdminAddress::At(text) => text.rsplit_once(':').map_or("", |(host, _)| host).to_owned(),
             AdminAddress::Loopback | AdminAddress::Off => String::new(),
         };
-        Ok(listen(address).await?.map(|(listener, at)| Self { listener, at, host }))
+        match (listen(address).await, address) {
+            (Ok(found), _) => Ok(found.map(|(listener, at)| Self { listener, at, host })),
+            (Err(error), AdminAddress::Loopback) => {
+                tracing::warn!(%error, "no admin address");
+                Ok(None)
+            }
+            (Err(error), AdminAddress::At(_) | AdminAddress::Off) => Err(error),
+        }
     }
 
     pub(super) fn address(&self) -> String {
@@ -44,8 +54,12 @@ impl Engine {
         let address = admin.as_ref().map(Reached::address);
         self.enter(address.clone(), &token);
         let Some(Reached { listener, host, .. }) = admin else { return };
-        if let (Some(address), true) = (address, said) {
-            writeln!(std::io::stderr(), "live page and admin API: http://{address}/").ok();
+        match address {
+            Some(address) if said => {
+                crate::logging::say(&format!("live page and admin API: http://{address}/"));
+            }
+            Some(address) => tracing::info!(address, "live page and admin API"),
+            None => {}
         }
         let subject = Arc::new(Admin(Arc::clone(self)));
         self.runtime.spawn(async move { serve(listener, &host, token, subject).await });

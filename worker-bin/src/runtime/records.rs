@@ -4,12 +4,15 @@ use super::batch::{StageProgram, task_env};
 use super::collect::Collector;
 use super::engine::{Engine, lock};
 use super::journal::TaskJournal;
+use super::measure::ProgramRun;
 use crate::child::records::{Answers, KeyedState, RecordsEvents, RecordsHandle, RecordsRules};
-use crate::child::{Program, TaskEnv, start_records};
+use crate::child::{Program, Rest, TaskEnv, start_records};
+use crate::logging::{batch_span, failed};
 use crate::pipeline::RecordsState;
 use crate::pipeline::plan::{LocalTask, RecordsSettings};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use tracing::Span;
 use worker_core::config::{RecordsSpec, TaskId};
 use worker_core::event::{Commit, Event, Failure, Output};
 use worker_core::route::PartitionBy;
@@ -78,6 +81,7 @@ impl RecordsPort {
             engine: Arc::clone(engine),
             collector: Arc::clone(&self.collector),
             state: Arc::clone(&self.state),
+            program: engine.measure(self.task).program(),
         };
         let state = Arc::clone(&self.state);
         let appended = self.journal.as_ref().map(|journal| journal.fence());
@@ -87,6 +91,7 @@ impl RecordsPort {
                 appended.await.ok();
             }
         };
+        let _within = batch_span(&env.task, env.batch_id, env.attempt).entered();
         let handle =
             start_records(&engine.launcher, &self.program, env, &self.rules, state, committed, events);
         *lock(&self.child) = Some((life, handle));
@@ -140,6 +145,7 @@ struct Events {
     engine: Arc<Engine>,
     collector: Arc<Mutex<Collector>>,
     state: Arc<Mutex<KeyedState>>,
+    program: ProgramRun,
 }
 
 impl Events {
@@ -166,7 +172,13 @@ impl RecordsEvents for Events {
         self.tell(answers, false);
     }
 
+    fn rests(&mut self, rest: Option<Rest>) {
+        self.engine.program_rests(self.task, rest);
+    }
+
     fn ended(&mut self, result: Result<Answers, Failure>) {
+        self.program.ended(&result);
+        failed(&Span::current(), &result);
         match result {
             Ok(answers) => self.tell(answers, true),
             Err(failure) => {

@@ -2,9 +2,11 @@
 
 use super::batch::task_env;
 use super::engine::{Engine, lock};
+use super::measure::ProgramRun;
 use super::open::OpenedSink;
 use crate::child::{PipedChild, TaskEnv, start_sink};
-use crate::io::sink::{SinkError, SinkSync, SinkWriter, StreamSink};
+use crate::io::sink::{Moved, SinkError, SinkSync, SinkWriter, StreamSink};
+use crate::logging::task_span;
 use crate::pipeline::plan::LocalTask;
 use bytes::Bytes;
 use std::os::fd::OwnedFd;
@@ -12,10 +14,10 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use worker_core::config::TaskId;
-use worker_core::event::{Event, WorkId};
+use worker_core::event::{Event, Failure, WorkId};
 use worker_proto::Batch;
 
 /// How long to wait before a full disk is tried again.
@@ -30,6 +32,7 @@ const SYNC_REST: Duration = Duration::from_millis(4);
 pub(super) struct SinkPort {
     orders: Sender<Order>,
     stopped: Arc<AtomicBool>,
+    moved: Moved,
     /// Resolves when the thread has ended and dropped its writer.
     gone: Mutex<Option<oneshot::Receiver<()>>>,
 }
@@ -50,6 +53,7 @@ pub(super) struct SinkThread {
     target: Option<OpenedSink>,
     orders: Receiver<Order>,
     stopped: Arc<AtomicBool>,
+    moved: Moved,
     /// Dropped with the thread.
     _alive: oneshot::Sender<()>,
 }
@@ -64,9 +68,11 @@ impl SinkPort {
         let (alive, gone) = oneshot::channel();
         let (name, env) = (task.name.clone(), task_env(task, tmpdir));
         let stopped = Arc::new(AtomicBool::new(false));
-        let port = Self { orders: sender, stopped: Arc::clone(&stopped), gone: Mutex::new(Some(gone)) };
+        let moved = Moved::default();
+        let gone = Mutex::new(Some(gone));
+        let port = Self { orders: sender, stopped: Arc::clone(&stopped), moved: moved.clone(), gone };
         let (task, target) = (task.id, Some(target));
-        let thread = SinkThread { task, name, env, target, orders, stopped, _alive: alive };
+        let thread = SinkThread { task, name, env, target, orders, stopped, moved, _alive: alive };
         (port, super::engine::Thread::Sink(Box::new(thread)))
     }
 
@@ -81,6 +87,11 @@ impl SinkPort {
     pub(super) fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
         self.orders.send(Order::Stop).ok();
+    }
+
+    /// Bytes that were taken of what it writes.
+    pub(super) fn moved(&self) -> u64 {
+        self.moved.bytes()
     }
 
     /// Waits until the thread has ended.
@@ -100,15 +111,20 @@ impl SinkThread {
     }
 
     fn live(mut self, engine: &Weak<Engine>) {
+        let _within = task_span(&self.name).entered();
         let Some(target) = self.target.take() else { return };
         let opened = match (target, engine.upgrade()) {
             (OpenedSink::Writer(writer), _) => Ok((writer, None)),
             (OpenedSink::Program(program), Some(engine)) => {
                 let name = program.stage.clone();
+                let mut run = engine.measure(self.task).program();
                 let started = engine.runtime.block_on(start_sink(&engine.launcher, program, &self.env));
+                if started.is_err() {
+                    run.ended(&started);
+                }
                 started.map_err(|failure| failure.message).map(|(stdin, child)| {
                     let writer: Box<dyn SinkWriter> = Box::new(StreamSink::new(OwnedFd::from(stdin), name));
-                    (writer, Some(child))
+                    (writer, Some((child, run)))
                 })
             }
             (OpenedSink::Program(_), None) => return,
@@ -124,9 +140,10 @@ impl SinkThread {
         &self,
         engine: &Weak<Engine>,
         mut writer: Box<dyn SinkWriter>,
-        mut child: Option<PipedChild>,
+        mut child: Option<(PipedChild, ProgramRun)>,
     ) -> Result<(), String> {
         let task = self.task;
+        writer.count_into(self.moved.clone());
         let synced = writer.sync_handle().map(|handle| self.start_sync(engine, handle)).transpose()?;
         while let Ok(order) = self.orders.recv() {
             let result = match &order {
@@ -143,7 +160,7 @@ impl SinkThread {
                 }
                 (Err(error), None) => return Err(error.to_string()),
                 (Err(error), Some(child)) => {
-                    let ended = engine.runtime.block_on(child.wait());
+                    let ended = wait(&engine, child);
                     return Err(ended.err().map_or_else(|| error.to_string(), |failure| failure.message));
                 }
             }
@@ -155,7 +172,7 @@ impl SinkThread {
                 },
                 Order::Close => {
                     if let Some(child) = &mut child {
-                        engine.runtime.block_on(child.wait()).map_err(|failure| failure.message)?;
+                        wait(&engine, child).map_err(|failure| failure.message)?;
                     }
                     engine.tell(Event::SinkClosed { task });
                     return Ok(());
@@ -178,14 +195,20 @@ impl SinkThread {
         loop {
             let error = match writer.write(batches) {
                 Err(error @ SinkError::Full { .. }) if durable => error,
-                result => return result,
+                result => {
+                    if let (true, Some(engine)) = (said, engine.upgrade()) {
+                        engine.output_waits_for_room(self.task, None);
+                    }
+                    return result;
+                }
             };
             let Some(engine) = engine.upgrade() else { return Err(error) };
             if engine.is_on_state_disk(&error) && engine.storage_is_full(&error.to_string()) {
                 continue;
             }
             if !std::mem::replace(&mut said, true) {
-                tracing::warn!(task = self.name, %error, "waiting for room");
+                tracing::warn!(%error, "waiting for room");
+                engine.output_waits_for_room(self.task, Some(error.to_string()));
             }
             drop(engine);
             std::thread::sleep(FULL_DISK_WAIT);
@@ -207,8 +230,11 @@ impl SinkThread {
             let mut next = written.recv().ok();
             while let Some(first) = next.take() {
                 let works: Vec<_> = std::iter::once(first).chain(written.try_iter()).collect();
+                let begun = Instant::now();
                 let result = handle.sync();
+                let took = begun.elapsed();
                 let Some(engine) = engine.upgrade() else { return };
+                engine.measure(task).sink_synced(took);
                 if let Err(error) = result {
                     return engine.tell(Event::TaskFailed { task, why: error.to_string() });
                 }
@@ -231,4 +257,11 @@ impl SinkThread {
         thread.spawn(sync).map_err(|error| format!("cannot start a thread: {error}"))?;
         Ok(sender)
     }
+}
+
+/// Waits for the end of a sink's program.
+fn wait(engine: &Engine, (child, run): &mut (PipedChild, ProgramRun)) -> Result<(), Failure> {
+    let result = engine.runtime.block_on(child.wait());
+    run.ended(&result);
+    result
 }

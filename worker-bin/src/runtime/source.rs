@@ -3,8 +3,10 @@
 use super::batch::task_env;
 use super::collect::Collector;
 use super::engine::Engine;
+use super::measure::ProgramRun;
 use crate::child::{PipedChild, Program, TaskEnv, start_source};
 use crate::io::source::{Progress, SourceOptions, SourceReader, Stop, StreamSource};
+use crate::logging::task_span;
 use crate::pipeline::plan::LocalTask;
 use bytes::Bytes;
 use std::os::fd::OwnedFd;
@@ -116,6 +118,9 @@ impl SourcePort {
     }
 }
 
+/// A program, and the measure of its run.
+type Watched = (PipedChild, ProgramRun);
+
 impl SourceThread {
     pub(super) fn start(self, engine: &Arc<Engine>) -> std::io::Result<()> {
         let weak = Arc::downgrade(engine);
@@ -124,6 +129,7 @@ impl SourceThread {
     }
 
     fn live(mut self, engine: &Weak<Engine>) {
+        let _within = task_span(&self.name).entered();
         let task = self.task;
         let result = self.read_all(engine);
         let Some(engine) = engine.upgrade() else { return };
@@ -164,8 +170,8 @@ impl SourceThread {
                 engine.tell(Event::SourceRead { task: self.task, output });
             }
         }
-        if let (Some(child), Some(engine)) = (&mut child, engine.upgrade()) {
-            self.end_program(&engine, child)?;
+        if let (Some((child, program)), Some(engine)) = (&mut child, engine.upgrade()) {
+            self.end_program(&engine, child, program)?;
         }
         Ok(complete)
     }
@@ -175,25 +181,37 @@ impl SourceThread {
         engine: &Arc<Engine>,
         program: Arc<Program>,
         options: &SourceOptions,
-    ) -> Result<(Box<dyn SourceReader>, PipedChild), String> {
+    ) -> Result<(Box<dyn SourceReader>, Watched), String> {
         let name = program.stage.clone();
+        let mut run = engine.measure(self.task).program();
         let started = engine.runtime.block_on(start_source(&engine.launcher, program, &self.env));
+        if started.is_err() {
+            run.ended(&started);
+        }
         let (stdout, child) = started.map_err(|failure| failure.message)?;
         let stop = self.input.stop.clone().ok_or("a program source can be stopped")?;
         let mut source = StreamSource::new(OwnedFd::from(stdout), name, options, stop);
         if let Some(mark) = &self.input.mark {
             source = source.resume(mark).map_err(|e| e.to_string())?;
         }
-        Ok((Box::new(source), child))
+        Ok((Box::new(source), (child, run)))
     }
 
     /// The program has closed its output, or is to stop; only in the first case its exit status counts.
-    fn end_program(&self, engine: &Arc<Engine>, child: &mut PipedChild) -> Result<(), String> {
+    fn end_program(
+        &self,
+        engine: &Arc<Engine>,
+        child: &mut PipedChild,
+        run: &mut ProgramRun,
+    ) -> Result<(), String> {
         let stopped = self.stopped.load(Ordering::Relaxed) || engine.is_limited();
         if stopped {
             child.kill();
         }
         let result = engine.runtime.block_on(child.wait());
+        if !stopped {
+            run.ended(&result);
+        }
         match result {
             Err(failure) if !stopped => Err(failure.message),
             Ok(()) | Err(_) => Ok(()),

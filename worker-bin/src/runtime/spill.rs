@@ -1,16 +1,17 @@
 //! The thread that moves batches out of memory and back, and keeps dead letters.
 
 use super::engine::Engine;
+use super::hindered::Seer;
 use crate::io::spill::{SpillError, SpillStore};
-use std::cell::Cell;
-use std::collections::VecDeque;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeSet, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use worker_core::config::TaskId;
-use worker_core::event::{Commit, Event, Place};
+use worker_core::event::{Commit, Event, Hindrance, Place};
 use worker_proto::{Batch, LinkId, Seq};
 
 /// How long to wait before a full disk is tried again.
@@ -39,6 +40,8 @@ pub(super) struct SpillOrders {
     orders: Receiver<Order>,
     /// The last attempt to store failed; the next is due then.
     retry_at: Cell<Option<Instant>>,
+    /// Tasks whose outputs are not stored because of it, as far as the node was told.
+    held_up: RefCell<BTreeSet<TaskId>>,
 }
 
 impl SpillPort {
@@ -47,7 +50,7 @@ impl SpillPort {
         let (sender, receiver) = channel();
         Ok((
             Self { store: Arc::clone(&store), orders: sender },
-            SpillOrders { store, orders: receiver, retry_at: Cell::new(None) },
+            SpillOrders { store, orders: receiver, retry_at: Cell::new(None), held_up: RefCell::default() },
         ))
     }
 
@@ -128,6 +131,11 @@ impl SpillOrders {
                         tracing::info!("outputs can be put aside again");
                     }
                     waiting.pop_front();
+                    let task = task_of(engine, link);
+                    let was_held_up = self.held_up.borrow().contains(&task);
+                    if was_held_up && waiting.iter().all(|(other, ..)| task_of(engine, *other) != task) {
+                        self.goes_on(engine, &[task].into());
+                    }
                     engine.tell(Event::Stored { link, first_seq, place });
                 }
                 Err(error) => {
@@ -139,8 +147,33 @@ impl SpillOrders {
                         waiting
                             .retain(|(link, seq, _)| node.outbox(*link).is_some_and(|o| o.is_storing(*seq)));
                     });
-                    return;
+                    return self.say_held_up(engine, waiting, &error);
                 }
+            }
+        }
+    }
+
+    /// Tells the node which tasks the disk holds up, and which it does not any more.
+    fn say_held_up(
+        &self,
+        engine: &Arc<Engine>,
+        waiting: &VecDeque<(LinkId, Seq, Batch)>,
+        error: &SpillError,
+    ) {
+        let now: BTreeSet<_> = waiting.iter().map(|(link, ..)| task_of(engine, *link)).collect();
+        let before = self.held_up.borrow().clone();
+        for &task in now.difference(&before) {
+            let full = Hindrance::DiskFull { since: engine.now(), what: error.to_string() };
+            engine.hindered(task, Seer::Spill, Some(full));
+        }
+        self.goes_on(engine, &before.difference(&now).copied().collect());
+        self.held_up.borrow_mut().extend(now);
+    }
+
+    fn goes_on(&self, engine: &Arc<Engine>, tasks: &BTreeSet<TaskId>) {
+        for task in tasks {
+            if self.held_up.borrow_mut().remove(task) {
+                engine.hindered(*task, Seer::Spill, None);
             }
         }
     }
@@ -155,4 +188,9 @@ impl SpillOrders {
             }
         }
     }
+}
+
+/// The task whose output a link carries.
+fn task_of(engine: &Engine, link: LinkId) -> TaskId {
+    engine.graph.link(link).from
 }

@@ -4,10 +4,13 @@ use super::batch::{StageProgram, task_env};
 use super::collect::Collector;
 use super::engine::{Engine, lock};
 use super::journal::{Replayed, TaskJournal};
-use crate::child::{Replay, StreamEvents, StreamHandle, TaskEnv, start_stream};
+use super::measure::ProgramRun;
+use crate::child::{Replay, Rest, StreamEvents, StreamHandle, TaskEnv, start_stream};
+use crate::logging::{batch_span, failed};
 use crate::pipeline::plan::LocalTask;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use tracing::Span;
 use worker_core::config::TaskId;
 use worker_core::event::{Event, Failure, FailureKind, Output, Printed};
 use worker_core::replay::{Divergence, Suppressor};
@@ -50,6 +53,7 @@ impl StreamPort {
         let env = TaskEnv { batch_id: window, attempt: if replay { 2 } else { 1 }, ..self.env.clone() };
         let (task, engine) = (self.task, Arc::clone(engine));
         let _in_runtime = engine.runtime.enter();
+        let program_run = engine.measure(task).program();
         let suppressor = Arc::new(Mutex::new(Suppressor::new([])));
         let journal = self.journal.as_ref().filter(|_| replay);
         let replay = journal.map(|journal| replay_of(journal, window, Arc::clone(&suppressor)));
@@ -62,8 +66,10 @@ impl StreamPort {
             suppressor,
             queue_bytes_max: self.queue_bytes_max,
             diverged: None,
+            program: program_run,
         };
         let (program, header) = (Arc::clone(&self.stage.program), self.stage.header.clone());
+        let _within = batch_span(&env.task, env.batch_id, env.attempt).entered();
         let handle = start_stream(&engine.launcher, program, env, header, replay, events);
         *lock(&self.child) = Some((window, handle));
     }
@@ -109,6 +115,7 @@ struct Events {
     queue_bytes_max: u64,
     /// It printed something else than before.
     diverged: Option<String>,
+    program: ProgramRun,
 }
 
 impl Events {
@@ -165,7 +172,8 @@ impl StreamEvents for Events {
             return Ok(());
         }
         if after_close {
-            return lock(&self.collector).hold(batch);
+            let waits = |full| self.engine.output_waits_for_room(self.task, full);
+            return lock(&self.collector).hold(batch, &waits);
         }
         if let Some(journal) = &self.journal {
             tokio::task::block_in_place(|| journal.wait_for_room(self.queue_bytes_max));
@@ -176,6 +184,10 @@ impl StreamEvents for Events {
         Ok(())
     }
 
+    fn rests(&mut self, rest: Option<Rest>) {
+        self.engine.program_rests(self.task, rest);
+    }
+
     fn exited(&mut self, result: Result<(), Failure>, early: bool) {
         let missing = lock(&self.suppressor).missing();
         let result = match (self.diverged.take(), result) {
@@ -183,6 +195,8 @@ impl StreamEvents for Events {
             (None, Ok(())) if missing > 0 => Err(fewer(missing)),
             (_, result) => result,
         };
+        self.program.ended(&result);
+        failed(&Span::current(), &result);
         let result: Result<Output, Failure> = {
             let mut collector = lock(&self.collector);
             match result {

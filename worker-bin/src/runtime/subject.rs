@@ -19,6 +19,10 @@ impl Subject for Admin {
         self.0.snapshot()
     }
 
+    fn has_ended(&self) -> bool {
+        self.0.watch().has_ended()
+    }
+
     fn explanation(&self) -> Explanation {
         self.0.explanation()
     }
@@ -48,7 +52,7 @@ impl Subject for Admin {
     }
 
     fn metrics(&self) -> String {
-        "# EOF\n".to_owned()
+        self.0.scrape().render()
     }
 
     fn dead_letters(&self, max: usize) -> Vec<DeadLine> {
@@ -118,8 +122,11 @@ impl Engine {
             return;
         }
         let at_ms = super::observe::unix_ms();
+        let stage = task.rsplit_once('/').map_or(task, |(stage, _)| stage);
+        let mut tally = lock(&self.dead_tally);
         let mut shown = lock(&self.dead_shown);
         for letter in letters {
+            tally.count(stage, &letter.reason);
             if shown.len() == DEAD_SHOWN {
                 shown.pop_front();
             }

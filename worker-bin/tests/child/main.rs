@@ -6,6 +6,7 @@ mod batch;
 mod launcher;
 mod piped;
 mod records;
+mod rests;
 mod stream;
 
 use bytes::Bytes;
@@ -61,7 +62,7 @@ async fn run_on(launcher: &Launcher, program: &Program, input: Vec<Batch>) -> Ra
         Ok(())
     };
     let env = env();
-    let run = run_batch(launcher, program, &env, None, input, &mut keep);
+    let run = run_batch(launcher, program, &env, None, input, &mut keep, &|_| {});
     let (result, spent) = tokio::time::timeout(DEADLINE, run).await.expect("the run hangs");
     Ran { result, output, spent }
 }

@@ -235,6 +235,8 @@ pub enum Report {
     BatchFailed {
         /// Whose.
         task: TaskId,
+        /// Which batch, window or life of the program.
+        batch: u64,
         /// How many records.
         records: u64,
         /// Which attempt it was.

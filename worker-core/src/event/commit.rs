@@ -22,6 +22,8 @@ pub struct Commit {
     pub mark: Option<Bytes>,
     /// What a stream's window needs to be run again.
     pub stream: Option<StreamStep>,
+    /// What is still in flight with it, as of the newest note: a death may come before another one.
+    pub attempt: Attempt,
 }
 
 impl Commit {
@@ -97,9 +99,10 @@ pub struct Printed {
 pub struct Attempt {
     /// How many records; 0: nothing is in flight.
     pub records: u64,
-    /// Link and position of the first; with no records, of one that was alone in flight when earlier lives died and is to be
-    /// tried again.
+    /// Link and position of the first; with no records, of the first suspect.
     pub first: Option<(LinkId, Seq)>,
     /// In how many lives in a row the process died while this record alone was in flight on its node.
     pub alone: u32,
+    /// With no records: so many were in flight when an earlier life died, and are to be tried again.
+    pub suspects: u64,
 }

@@ -43,14 +43,14 @@ pub(crate) struct Downlink {
 }
 
 impl Downlink {
-    pub(super) fn new(peer: NodeIx, links: Vec<LinkId>) -> Self {
+    pub(super) fn new(peer: NodeIx, links: Vec<LinkId>, now: Time) -> Self {
         let first_link = links.iter().map(|l| l.0).min().unwrap_or(0);
         let span = links.iter().map(|l| l.0).max().map_or(0, |last| last - first_link + 1);
         Self {
             peer,
             links,
             owner: None,
-            down_since: Time::ZERO,
+            down_since: now,
             life: None,
             heard: false,
             bye: false,

@@ -2,17 +2,18 @@
 
 use super::Node;
 use super::uplink::State;
-use crate::config::TaskId;
+use crate::config::{NodeIx, TaskId};
 use crate::event::Hindrance;
 use crate::inbox::Inbox;
 use crate::outbox::Outbox;
 use crate::stall::{Reason, Stall};
-use crate::status::{InboundStatus, LinkStatus, PeerStatus, Status, TaskStatus, UpstreamStatus};
+use crate::status::{InboundStatus, Latencies, LinkStatus, PeerStatus, Status, TaskStatus, UpstreamStatus};
 use crate::task::batch::{BatchTask, Phase as BatchPhase};
 use crate::task::records::{Phase as RecordsPhase, RecordsTask};
 use crate::task::stream::{Phase as StreamPhase, StreamTask};
 use crate::task::{Base, Kind, Life, Task};
 use crate::timers::WakeReason;
+use std::collections::BTreeMap;
 use worker_proto::LinkId;
 
 impl Node {
@@ -65,6 +66,25 @@ impl Node {
             .collect()
     }
 
+    /// How long acknowledgements took, by the node that gave them; this one for links within it.
+    #[must_use]
+    pub fn latencies(&self) -> BTreeMap<NodeIx, Latencies> {
+        let graph = &self.ctx.config.graph;
+        let mut all: BTreeMap<NodeIx, Latencies> = BTreeMap::new();
+        for (link, outbox) in graph.links.iter().zip(&self.ctx.outboxes) {
+            if let Some(outbox) = outbox {
+                all.entry(graph.task(link.to).node).or_default().merge(outbox.latencies());
+            }
+        }
+        all
+    }
+
+    /// Whether the disk that commits go to is full.
+    #[must_use]
+    pub fn is_storage_full(&self) -> bool {
+        self.ctx.storage_full
+    }
+
     /// Bytes of records held in memory: outboxes, inboxes, batches and what is on its way to stream programs.
     #[must_use]
     pub fn memory_bytes(&self) -> u64 {
@@ -93,6 +113,9 @@ impl Node {
         running
             .filter_map(|task| {
                 let mut reasons = self.task_reasons(task);
+                if reasons.is_empty() {
+                    reasons.extend(self.uncommitted(&task.base));
+                }
                 reasons.extend(self.output_reasons(&task.base));
                 reasons.extend(self.input_reasons(&task.base));
                 (!reasons.is_empty()).then_some(Stall { task: task.base.id, reasons })
@@ -147,7 +170,7 @@ impl Node {
         }
         match &task.kind {
             Kind::Source(source) if source.waits_for_outside() && base.paused.is_none() => {
-                vec![hindered(base).unwrap_or(Reason::SourceIdle)]
+                vec![Reason::SourceIdle]
             }
             Kind::Source(_) if self.ctx.is_halted() => Vec::new(),
             Kind::Source(_) => self.blocked(base),
@@ -156,7 +179,8 @@ impl Node {
             Kind::Records(records) => self.records_reasons(base, records),
             Kind::Sink(sink) => {
                 let writing = sink.writing_since().map(|since| Reason::Writing { since });
-                let paused = base.paused.map(|since| Reason::Paused { since });
+                let paused = base.paused.filter(|_| base.life == Life::Running);
+                let paused = paused.map(|since| Reason::Paused { since });
                 hindered(base).filter(|_| writing.is_some()).or(writing).or(paused).into_iter().collect()
             }
         }
@@ -170,6 +194,8 @@ impl Node {
             }
             BatchPhase::Idle => Vec::new(),
             BatchPhase::Blocked { .. } => self.blocked(base),
+            // When its turn comes it is not taken.
+            BatchPhase::Queued { .. } if base.paused.is_some() => self.blocked(base),
             BatchPhase::Queued { since } => {
                 let ahead = self.ctx.slots.ahead_of(base.id).unwrap_or(0);
                 vec![Reason::NoSlot { since, ahead, slots: self.ctx.slots.total() }]
@@ -214,12 +240,29 @@ impl Node {
                 let why = records.last_failure().map(|f| f.message.clone()).unwrap_or_default();
                 vec![Reason::Backoff { attempts, until, why, records: records_held }]
             }
-            RecordsPhase::Running { .. } | RecordsPhase::Idle
-                if base.has_input() || base.paused.is_some() =>
-            {
-                self.blocked(base)
+            RecordsPhase::Running { .. } | RecordsPhase::Idle => {
+                // A record that may have killed the worker is asked about later.
+                let (attempts, records_held) = records.in_hand();
+                let later = self.ctx.timers.at(WakeReason::Retry(base.id)).filter(|_| records_held > 0);
+                match later {
+                    _ if base.paused.is_some() => self.blocked(base),
+                    Some(until) => {
+                        vec![Reason::Backoff { attempts, until, why: String::new(), records: records_held }]
+                    }
+                    None if base.has_input() => self.blocked(base),
+                    None => Vec::new(),
+                }
             }
-            RecordsPhase::Running { .. } | RecordsPhase::Idle => Vec::new(),
+        }
+    }
+
+    /// What a task waits for that has done all it was given: that this is durable.
+    fn uncommitted(&self, base: &Base) -> Option<Reason> {
+        let (commits, bytes) = base.pending();
+        match (commits, self.ctx.storage_full) {
+            (0, _) => None,
+            (_, true) => Some(Reason::StorageFull),
+            (_, false) => Some(Reason::Committing { commits, bytes }),
         }
     }
 
@@ -237,8 +280,11 @@ impl Node {
         if base.may_work(&self.ctx) {
             return Vec::new();
         }
-        if let Some((commits, bytes)) = base.much_pending(&self.ctx) {
-            return vec![Reason::Committing { commits, bytes }];
+        if base.much_is_pending(&self.ctx) {
+            return self.uncommitted(base).into_iter().collect();
+        }
+        if let Some(full @ Reason::DiskFull { .. }) = hindered(base) {
+            return vec![full];
         }
         let limits = &self.ctx.config.limits;
         let over = base.outputs.iter().map(|&l| (l, self.ctx.outbox_ref(l)));
@@ -253,11 +299,12 @@ impl Node {
         if !spilled.is_empty() {
             return spilled;
         }
-        let fullest = over.max_by_key(|(_, o)| o.memory_cost());
+        let fullest = over.max_by_key(|(_, o)| o.memory_cost() + o.stored_cost());
         fullest
             .map(|(link, o)| Reason::OutboxFull {
                 link,
                 memory_bytes: o.memory_cost(),
+                stored_bytes: o.stored_cost(),
                 budget_bytes: limits.outbox_bytes,
             })
             .into_iter()
@@ -329,6 +376,7 @@ fn hindered(base: &Base) -> Option<Reason> {
             Reason::ChildRests { since, unread_bytes, closed }
         }
         Hindrance::ChildBuffers { since, fed_bytes } => Reason::ChildBuffers { since, fed_bytes },
+        Hindrance::WriteRests { since } => Reason::WriteRests { since },
         Hindrance::DiskFull { since, what } => Reason::DiskFull { since, what },
     })
 }
@@ -341,7 +389,7 @@ fn link_status(link: LinkId, outbox: &Outbox) -> LinkStatus {
         stored_bytes: outbox.stored_cost(),
         records: outbox.records(),
         retried: outbox.retried(),
-        acknowledged: outbox.records().saturating_sub(outbox.held_records()),
+        acknowledged: outbox.acknowledged(),
         in_flight: outbox.in_flight(),
         credit_bytes: outbox.credit_left(),
         open: outbox.is_open(),

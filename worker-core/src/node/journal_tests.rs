@@ -59,6 +59,49 @@ fn a_record_that_kills_the_worker_is_put_aside_and_no_other() {
     }
 }
 
+/// A program answers what came before the deadly record, so that commits and further requests go on until the death comes,
+/// which may be between any two actions. Whenever that is, the journal says what was in flight, and it is halved.
+#[test]
+fn every_death_is_noted_whatever_was_answered_before_it() {
+    for in_flight in [6, 4] {
+        for grace in 0..60 {
+            let mut world = World::new(asked(in_flight), Durable::AllAppended);
+            (world.poison, world.grace, world.chunk) = (Some("e"), grace, INPUT.len());
+            let (mut deaths, mut most) = (0, in_flight);
+            while !world.live(None) {
+                let noted = world.recover(STAGE).attempt.records;
+                assert!((1..=most).contains(&noted), "{noted} of {most}, {grace} actions before the death");
+                (deaths, most) = (deaths + 1, (noted / 2).max(1));
+            }
+            assert!(
+                deaths <= 2 + 3,
+                "two halvings of 4 to 7 records leave one, of which three die: {deaths}"
+            );
+            let left = (world.sink.join(" "), world.dead.join(" "));
+            assert_eq!(left, ("A B C D F end".to_owned(), "e".to_owned()), "{grace}");
+        }
+    }
+}
+
+/// Something else kills every other life before it tries anything: the search goes on where it was.
+#[test]
+fn a_life_that_tries_nothing_forgets_no_suspect() {
+    for kind in [batch(6), asked(6)] {
+        for at in 0..10 {
+            let mut world = World::new(kind.clone(), Durable::AllAppended);
+            (world.poison, world.chunk) = (Some("c"), INPUT.len());
+            let mut deaths = 0;
+            while !world.live(None) {
+                deaths += 1;
+                assert!(deaths <= 2 + 3, "the others were killed at action {at}");
+                world.live(Some(at));
+            }
+            let sink: Vec<_> = world.sink.iter().map(String::as_str).filter(|line| *line != "end").collect();
+            assert_eq!((sink, world.dead), (vec!["A", "B", "D", "E", "F"], vec!["c".to_owned()]), "{at}");
+        }
+    }
+}
+
 #[test]
 fn kills_for_other_reasons_condemn_nothing() {
     for at in 1..100 {
@@ -190,7 +233,11 @@ struct World {
     dead: Vec<String>,
     /// Running it kills the process.
     poison: Option<&'static str>,
+    /// So many actions and events come between its being asked and the death.
+    grace: usize,
     drain_at: Option<usize>,
+    /// How many records a source reads at once.
+    chunk: usize,
     /// Lives are killed before any time passes.
     hasty: bool,
     actions_of_first_life: usize,
@@ -206,6 +253,8 @@ struct Life {
     suppressor: Suppressor,
     fed: u64,
     asked: u64,
+    /// The process dies after so many actions and events.
+    dies_in: Option<usize>,
     killed: bool,
 }
 
@@ -223,7 +272,9 @@ impl World {
             sink: Vec::new(),
             dead: Vec::new(),
             poison: None,
+            grace: 0,
             drain_at: None,
+            chunk: 1,
             hasty: false,
             actions_of_first_life: 0,
         }
@@ -244,6 +295,7 @@ impl World {
             suppressor: Suppressor::new([]),
             fed: 0,
             asked: 0,
+            dies_in: None,
             killed: false,
         };
         for count in 0..10_000 {
@@ -253,9 +305,10 @@ impl World {
             if self.drain_at == Some(count) {
                 life.node.handle(life.now, Event::Drain);
             }
-            if kill_at == Some(count) || life.killed {
+            if kill_at == Some(count) || life.killed || life.dies_in == Some(0) {
                 return false;
             }
+            life.dies_in = life.dies_in.map(|left| left - 1);
             match life.node.poll_action() {
                 Some(Action::Finished) => return [SOURCE, STAGE, SINK].iter().all(|&t| life.node.is_done(t)),
                 Some(Action::Halt { error }) => panic!("{error}"),
@@ -275,6 +328,8 @@ impl World {
             let is_it = |e: &Entry| matches!(e, Entry::Commit(c) if c.id == commit);
             journal.synced = journal.entries.iter().position(is_it).expect("it was appended") + 1;
             life.node.handle(life.now, Event::Persisted { task, commit });
+        } else if life.dies_in.is_some() {
+            life.killed = true;
         } else {
             life.killed |= self.hasty;
             let (at, _) = life.node.next_wake().unwrap_or_else(|| panic!("stuck: {:?}", life.node.stalls()));
@@ -301,12 +356,13 @@ impl World {
             }
             Action::Read { task, chunks } => {
                 for _ in 0..chunks {
-                    let Some(record) = INPUT.get(life.read) else {
+                    let chunk = &INPUT[life.read..INPUT.len().min(life.read + self.chunk)];
+                    if chunk.is_empty() {
                         life.events.push_back(Event::SourceEnded { task, complete: true });
                         break;
-                    };
-                    life.read += 1;
-                    let output = with_mark(to_link(0, records(&[record])), life.read);
+                    }
+                    life.read += chunk.len();
+                    let output = with_mark(to_link(0, records(chunk)), life.read);
                     life.events.push_back(Event::SourceRead { task, output });
                 }
             }
@@ -328,6 +384,7 @@ impl World {
             Action::StreamClose { task, window } => close_stream(life, task, window),
             Action::RecordsStart { .. } => life.asked = 0,
             Action::Request { task, life: no, batch, .. } => self.answer(life, task, no, &batch),
+            Action::RecordsEnd { .. } if life.dies_in.is_some() => {}
             Action::RecordsEnd { task, life: no } => {
                 let output = to_link(1, records(&["end"]));
                 life.events.push_back(Event::RecordsAnswered {
@@ -381,11 +438,23 @@ impl World {
     }
 
     fn answer(&self, life: &mut Life, task: TaskId, no: u64, batch: &Batch) {
-        let input: Vec<_> = lines(batch).collect();
-        life.killed |= self.is_poisoned(&input);
-        let (records, output) = (batch.len() as u64, to_link(1, upper(&input)));
-        life.asked += records;
-        life.events.push_back(Event::RecordsAnswered { task, life: no, records, output, ended: false });
+        for line in lines(batch) {
+            if life.dies_in.is_none() && self.is_poisoned(std::slice::from_ref(&line)) {
+                life.dies_in = Some(self.grace);
+            }
+            // Nothing is answered from the deadly record on.
+            if life.dies_in.is_none() {
+                let output = to_link(1, upper(&[line]));
+                life.asked += 1;
+                life.events.push_back(Event::RecordsAnswered {
+                    task,
+                    life: no,
+                    records: 1,
+                    output,
+                    ended: false,
+                });
+            }
+        }
     }
 
     fn is_poisoned(&self, input: &[String]) -> bool {
@@ -406,11 +475,15 @@ impl World {
     fn tuples(&self, link: LinkId, first: Seq, records: u64) -> Batch {
         let task = self.config.graph.link(link).from;
         let chunks = self.commits(task).flat_map(|c| &c.outputs).filter(|(_, chunk)| chunk.link == link);
-        let wanted = chunks.filter(|(at, _)| *at >= first && *at < first.plus(records));
-        wanted
-            .map(|(_, chunk)| batch_of(chunk))
-            .reduce(|all, next| all.joined(&next))
-            .expect("they were committed")
+        let wanted = chunks.filter_map(|(at, chunk)| {
+            let batch = batch_of(chunk);
+            let place = |seq: Seq| {
+                usize::try_from(seq.0.saturating_sub(at.0)).map_or(batch.len(), |n| n.min(batch.len()))
+            };
+            let (from, to) = (place(first), place(first.plus(records)));
+            (from < to).then(|| batch.slice(from..to))
+        });
+        wanted.reduce(|all, next| all.joined(&next)).expect("they were committed")
     }
 
     fn window(&self, task: TaskId, window: u64) -> (Vec<Batch>, Vec<Printed>) {
@@ -474,8 +547,8 @@ fn fold(state: &mut TaskState, commit: &Commit, config: &NodeConfig) {
         known.epoch = known.epoch.max(input.epoch);
         known.through = known.through.max(input.through);
         known.ended |= input.ended;
-        state.attempt = Attempt::default();
     }
+    state.attempt = commit.attempt;
     for (first, chunk) in &commit.outputs {
         let output = state.outputs.entry(chunk.link).or_insert_with(OutputState::fresh);
         let (records, cost) = (chunk.body.records(), batch_of(chunk).cost());

@@ -113,7 +113,8 @@ impl Node {
             })
             .collect();
         let uplinks = up.into_iter().map(|(peer, links)| (peer, Uplink::new(peer, links, &ctx))).collect();
-        let downlinks = down.into_iter().map(|(peer, links)| (peer, Downlink::new(peer, links))).collect();
+        let downlinks =
+            down.into_iter().map(|(peer, links)| (peer, Downlink::new(peer, links, now))).collect();
         let mut node =
             Self { ctx, tasks, uplinks, downlinks, conns: Conns::default(), over: false, halt_by: None };
         node.begin();
@@ -302,6 +303,14 @@ fn make_inbox(config: &NodeConfig, link: LinkId, states: Option<&BTreeMap<TaskId
 #[cfg(test)]
 mod journal_tests;
 #[cfg(test)]
+mod link_reason_tests;
+#[cfg(test)]
+mod pause_tests;
+#[cfg(test)]
 mod peer_tests;
+#[cfg(test)]
+mod play;
+#[cfg(test)]
+mod reason_tests;
 #[cfg(test)]
 mod tests;

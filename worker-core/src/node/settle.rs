@@ -164,9 +164,10 @@ impl Node {
 
     /// Moves tuples of a local link from its outbox to its inbox: the same machines, without the wire.
     fn flow(&mut self, link: LinkId) {
-        let (epoch, _) = self.ctx.sender_life(link);
+        let ((epoch, _), now) = (self.ctx.sender_life(link), self.ctx.now);
         loop {
             if let Some(pulled) = self.ctx.outbox(link).pull(u64::MAX) {
+                self.ctx.outbox(link).sent_at(now);
                 let (first_seq, batch) = (pulled.first_seq, pulled.batch);
                 let inbox = self.ctx.inbox(link);
                 let was_empty = inbox.is_empty();
@@ -186,8 +187,11 @@ impl Node {
     fn inbox_due(&mut self, link: LinkId) {
         if self.ctx.is_local(link) {
             if let Some(ack) = self.ctx.inbox(link).poll_ack() {
-                let acked = self.ctx.outbox(link).acked(ack.through, ack.finished, ack.credit);
+                let now = self.ctx.now;
+                let outbox = self.ctx.outbox(link);
+                let acked = outbox.acked(ack.through, ack.finished, ack.credit);
                 debug_assert!(acked.is_ok(), "a local link keeps the rules: {acked:?}");
+                outbox.acked_at(now);
                 self.ctx.outbox_changed(link);
                 self.ctx.sender_changed(link);
             }
@@ -276,7 +280,7 @@ impl Node {
 
     fn over(&mut self, last_word: &GoAway, action: Action) {
         self.over = true;
-        for task in self.tasks.iter().flatten() {
+        for task in self.tasks.iter_mut().flatten() {
             task.leave(&mut self.ctx);
         }
         self.close_all(last_word);
@@ -314,7 +318,7 @@ impl Node {
             // What a stream has not said by now is given up: nothing may follow what the sinks are closed with.
             match &mut task.kind {
                 Kind::Stream(stream) => stream.abandon(&task.base, &mut self.ctx),
-                Kind::Records(records) => records.abandon(&task.base, &mut self.ctx),
+                Kind::Records(records) => records.abandon(&mut task.base, &mut self.ctx),
                 Kind::Source(_) | Kind::Batch(_) | Kind::Sink(_) => {}
             }
             if let Kind::Sink(sink) = &mut task.kind {

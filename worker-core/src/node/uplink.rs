@@ -127,19 +127,23 @@ impl Uplink {
     /// The connection is gone, or was never made.
     pub(super) fn closed(&mut self, ctx: &mut Ctx, loss: Loss, why: String) {
         let said = self.said.take();
+        let was_up = matches!(self.state, State::Up(_) | State::Farewell(_));
         let cause = match (loss, &said) {
-            (_, Some(_)) => PeerCause::Refused,
-            (Loss::Unreachable, None) => PeerCause::Unreachable,
-            (Loss::Silent, None) => PeerCause::Silent,
-            (Loss::Lost, None) => PeerCause::Lost,
+            // One that took the connection and ends it with a word has refused nothing.
+            (_, Some(_)) if !was_up => PeerCause::Refused,
+            (Loss::Unreachable, _) => PeerCause::Unreachable,
+            (Loss::Silent, _) => PeerCause::Silent,
+            (Loss::Lost, _) => PeerCause::Lost,
         };
         let why = said.unwrap_or(why);
         if self.state == State::Done && self.peer_left {
             return;
         }
         let name = ctx.node_name(self.peer).to_owned();
-        if matches!(self.state, State::Up(_) | State::Farewell(_)) || self.backoff.failed() == 0 {
+        if was_up || self.backoff.failed() == 0 {
             ctx.act(Action::Report(Report::PeerDown { peer: name, why: why.clone() }));
+        }
+        if was_up {
             self.down_since = ctx.now;
         }
         self.state = State::Waiting;
@@ -247,7 +251,10 @@ impl Uplink {
         if ack.epoch != ctx.sender_life(ack.link).0 || !ctx.outbox(ack.link).is_open() {
             return Ok(());
         }
-        ctx.outbox(ack.link).acked(ack.through, ack.finished, ack.credit).map_err(|e| violation(&e))?;
+        let now = ctx.now;
+        let outbox = ctx.outbox(ack.link);
+        outbox.acked(ack.through, ack.finished, ack.credit).map_err(|e| violation(&e))?;
+        outbox.acked_at(now);
         ctx.outbox_changed(ack.link);
         ctx.sender_changed(ack.link);
         Ok(())
@@ -340,10 +347,11 @@ impl Uplink {
         }
         while let Some(link) = self.ready.pop_front() {
             self.queued[(link.0 - self.first_link) as usize] = false;
-            let (epoch, _) = ctx.sender_life(link);
+            let ((epoch, _), now) = (ctx.sender_life(link), ctx.now);
             let outbox = ctx.outbox(link);
             let frame = match outbox.pull_frame() {
                 Some(pulled) => {
+                    outbox.sent_at(now);
                     let (first_seq, batch) = (pulled.first_seq, pulled.batch);
                     Some(Frame::Batch(BatchFrame { link, epoch, first_seq, batch }))
                 }

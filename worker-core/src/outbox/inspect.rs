@@ -132,6 +132,12 @@ impl Outbox {
         self.window.map(|window| window.left())
     }
 
+    /// Tuples acknowledged in this life.
+    #[must_use]
+    pub fn acknowledged(&self) -> u64 {
+        (self.records + self.restored).saturating_sub(self.held_records())
+    }
+
     /// Tuples ever pushed.
     #[must_use]
     pub fn records(&self) -> u64 {

@@ -1,6 +1,7 @@
 use super::*;
 use crate::event::Place;
 use crate::recovery::HeldOutput;
+use crate::time::Time;
 use bytes::Bytes;
 
 fn lines(n: usize) -> Batch {
@@ -199,4 +200,41 @@ fn what_is_read_back_from_a_journal_begins_behind_what_is_acknowledged() {
     outbox.loaded(Seq(4), Batch::from_terminated(Bytes::from_static(b"d\ne\nf\ng\nh\n"), b'\n'));
     let pulled = outbox.pull(u64::MAX).expect("it is here");
     assert_eq!((pulled.first_seq, pulled.batch.len()), (Seq(4), 5));
+}
+
+#[test]
+fn one_tuple_at_a_time_tells_how_long_acknowledgements_take_and_a_rewind_tells_nothing() {
+    let at = Time::from_micros;
+    let mut outbox = Outbox::new(10_000);
+    outbox.push(lines(4));
+    outbox.open(standing(0, 10_000)).unwrap();
+    for now in [100, 200] {
+        outbox.pull(30);
+        outbox.sent_at(at(now));
+    }
+    outbox.acked(Seq(1), Seq(0), 0).unwrap();
+    outbox.acked_at(at(300));
+    assert_eq!(outbox.latencies().count(), 0, "the first frame is not acknowledged as a whole");
+    outbox.acked(Seq(4), Seq(0), 0).unwrap();
+    outbox.acked_at(at(900));
+    assert_eq!((outbox.latencies().count(), outbox.latencies().sum.as_micros()), (1, 800));
+    assert_eq!(outbox.latencies().counts[4], 1, "0.8 ms is above 0.5 and at most 1");
+    outbox.push(lines(1));
+    outbox.pull(30);
+    outbox.sent_at(at(1000));
+    outbox.unbind();
+    outbox.open(Standing { committed: Seq(4), ..standing(5, 10_000) }).unwrap();
+    outbox.acked(Seq(5), Seq(0), 0).unwrap();
+    outbox.acked_at(at(5000));
+    assert_eq!(outbox.latencies().count(), 1, "it may be of either sending");
+}
+
+#[test]
+fn what_an_earlier_life_left_counts_when_it_is_acknowledged() {
+    let held = vec![HeldOutput { first: Seq(3), records: 2, cost: 40 }];
+    let state = OutputState { next: Seq(5), through: Seq(2), held, ..OutputState::fresh() };
+    let mut outbox = Outbox::restore(10_000, &state);
+    assert_eq!((outbox.held_records(), outbox.acknowledged()), (2, 0));
+    outbox.open(Standing { committed: Seq(3), ..standing(4, 10_000) }).unwrap();
+    assert_eq!((outbox.held_records(), outbox.acknowledged()), (1, 1));
 }

@@ -4,7 +4,7 @@ mod commits;
 
 use super::finish::{FinishTracker, Step};
 use crate::config::{MaxDead, TaskId, TaskKind, TaskSpec};
-use crate::event::{Commit, DeadLetter, Hindrance, InputDone, Output};
+use crate::event::{Action, Attempt, Commit, DeadLetter, Hindrance, InputDone, Output};
 use crate::inbox::Piece;
 use crate::node::Ctx;
 use crate::recovery::TaskState;
@@ -52,6 +52,8 @@ pub(crate) struct Base {
     /// Inputs whose end has come.
     ends: usize,
     commits: u64,
+    /// What the journal has been told of as in flight; commits say it again.
+    pub(super) in_flight: Attempt,
     /// Commits asked for, in order: they take effect in order.
     pending: VecDeque<Pending>,
     /// What they hold in memory, in bytes of cost.
@@ -91,6 +93,7 @@ impl Base {
             ring: VecDeque::new(),
             ends: 0,
             commits: 0,
+            in_flight: Attempt::default(),
             pending: VecDeque::new(),
             pending_cost: 0,
             finish: FinishTracker::default(),
@@ -123,6 +126,19 @@ impl Base {
                 }
             }
         }
+    }
+
+    /// Tells the journal what is in flight from now on.
+    pub(super) fn note(&mut self, ctx: &mut Ctx, attempt: Attempt) {
+        if ctx.journaled {
+            self.in_flight = attempt;
+            ctx.act(Action::Note { task: self.id, attempt });
+        }
+    }
+
+    /// What was noted as in flight is not, and nothing of it is committed.
+    pub(super) fn nothing_in_flight(&mut self, ctx: &mut Ctx) {
+        self.note(ctx, Attempt::default());
     }
 
     /// An inbox that was empty has tuples.
@@ -172,7 +188,7 @@ impl Base {
     /// destinations are all slow waits for them instead of filling a disk.
     pub(crate) fn may_work(&self, ctx: &Ctx) -> bool {
         let limits = &ctx.config.limits;
-        if self.paused.is_some() || self.much_pending(ctx).is_some() {
+        if self.paused.is_some() || self.much_is_pending(ctx) {
             return false;
         }
         let mut room = self.outputs.is_empty();
@@ -199,12 +215,17 @@ impl Base {
         ctx.task_changed(self.id);
     }
 
-    /// How many commits wait to be durable, and what they hold in memory, if that is so much that the task takes no new
-    /// work: outputs count the same whether they wait for the disk or to be sent.
-    pub(crate) fn much_pending(&self, ctx: &Ctx) -> Option<(usize, u64)> {
+    /// Whether so much waits to be durable that the task takes no new work: outputs count the same whether they wait for the
+    /// disk or to be sent.
+    pub(crate) fn much_is_pending(&self, ctx: &Ctx) -> bool {
         let much =
             self.pending_cost > ctx.config.limits.outbox_bytes / 2 || self.pending.len() >= PENDING_MAX;
-        (ctx.journaled && much).then_some((self.pending.len(), self.pending_cost))
+        ctx.journaled && much
+    }
+
+    /// How many commits wait to be durable, and what they hold in memory, in bytes.
+    pub(crate) fn pending(&self) -> (usize, u64) {
+        (self.pending.len(), self.pending_cost)
     }
 
     /// Bytes of outputs in memory that wait to be durable.

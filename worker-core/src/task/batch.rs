@@ -10,11 +10,11 @@
 //! a batch aims at grows from [`TARGET_MIN_BYTES`] while starting programs costs over 5 % of the work.
 
 use super::Base;
-use super::probation::{Probation, nothing_in_flight};
+use super::probation::Probation;
 use super::segment::Segment;
 use super::systematic::Systematic;
 use crate::backoff::Backoff;
-use crate::config::{BatchSpec, OnError, TaskId};
+use crate::config::{BatchSpec, OnError};
 use crate::event::{Action, Attempt, DeadLetter, Failure, FailureKind, Output, Report, Spent, WorkId};
 use crate::inbox::Piece;
 use crate::node::Ctx;
@@ -78,8 +78,8 @@ impl BatchTask {
         }
     }
 
-    pub(super) fn restore(&mut self, task: TaskId, ctx: &mut Ctx, state: &TaskState, in_flight: u64) {
-        self.probation = Probation::after(task, state.attempt, in_flight, ctx);
+    pub(super) fn restore(&mut self, base: &mut Base, ctx: &mut Ctx, state: &TaskState, in_flight: u64) {
+        self.probation = Probation::after(base, state.attempt, in_flight, ctx);
     }
 
     pub(super) fn step(&mut self, base: &mut Base, ctx: &mut Ctx) {
@@ -94,6 +94,7 @@ impl BatchTask {
             self.request_slot(base, ctx);
         }
         if self.segments.is_empty() && self.forming.is_empty() && base.is_exhausted() {
+            self.probation.over(ctx);
             base.commit_end(ctx, Vec::new(), Output::default());
         }
     }
@@ -176,11 +177,8 @@ impl BatchTask {
             base.counters.retried += segment.records as u64;
         }
         let run = segment.to_run(base.id, work);
-        if ctx.journaled {
-            let alone = self.probation.alone(first);
-            let attempt = Attempt { records: segment.records as u64, first, alone };
-            ctx.act(Action::Note { task: base.id, attempt });
-        }
+        let (records, alone) = (segment.records as u64, self.probation.alone(first));
+        base.note(ctx, Attempt { records, first, alone, suspects: 0 });
         self.phase = Phase::Running { work, since: ctx.now };
         ctx.act(Action::Run(run));
         true
@@ -211,8 +209,9 @@ impl BatchTask {
                 self.backoff.reset();
                 self.last_failure = None;
                 let positions = Base::positions(ctx, &segment.pieces);
-                base.commit(ctx, positions, output, false);
                 self.probation.passed(&segment.pieces, ctx);
+                base.in_flight = self.probation.at_rest();
+                base.commit(ctx, positions, output, false);
             }
             Err(failure) => self.failed(base, ctx, segment, failure),
         }
@@ -231,7 +230,7 @@ impl BatchTask {
 
     fn failed(&mut self, base: &mut Base, ctx: &mut Ctx, segment: Segment, failure: Failure) {
         self.last_failure = Some(failure.clone());
-        nothing_in_flight(base.id, ctx);
+        base.nothing_in_flight(ctx);
         match failure.kind {
             FailureKind::CannotStart | FailureKind::Worker => {
                 return ctx.fail_task(&base.name, failure.message);
@@ -246,6 +245,7 @@ impl BatchTask {
         }
         ctx.act(Action::Report(Report::BatchFailed {
             task: base.id,
+            batch: segment.batch_id,
             records: segment.records as u64,
             attempt: segment.attempts,
             why: failure.message.clone(),
@@ -288,8 +288,9 @@ impl BatchTask {
 
     fn put_aside(&mut self, base: &mut Base, ctx: &mut Ctx, segment: &Segment, letter: DeadLetter) {
         let positions = Base::positions(ctx, &segment.pieces);
-        base.commit(ctx, positions, Base::only_dead(letter), false);
         self.probation.passed(&segment.pieces, ctx);
+        base.in_flight = self.probation.at_rest();
+        base.commit(ctx, positions, Base::only_dead(letter), false);
     }
 
     /// The wait before the next attempt is over.
@@ -301,11 +302,11 @@ impl BatchTask {
     }
 
     /// Drops everything: nobody takes the output any more.
-    pub(crate) fn abandon(&mut self, base: &Base, ctx: &mut Ctx) {
+    pub(crate) fn abandon(&mut self, base: &mut Base, ctx: &mut Ctx) {
         if matches!(self.phase, Phase::Running { .. }) {
             ctx.act(Action::Kill { task: base.id });
             ctx.slots.release();
-            nothing_in_flight(base.id, ctx);
+            base.nothing_in_flight(ctx);
         }
         self.probation.over(ctx);
         self.phase = Phase::Idle;

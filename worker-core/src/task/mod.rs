@@ -61,8 +61,8 @@ impl Task {
             return;
         }
         match &mut self.kind {
-            Kind::Batch(batch) => batch.restore(self.base.id, ctx, state, in_flight),
-            Kind::Records(records) => records.restore(self.base.id, ctx, state, in_flight),
+            Kind::Batch(batch) => batch.restore(&mut self.base, ctx, state, in_flight),
+            Kind::Records(records) => records.restore(&mut self.base, ctx, state, in_flight),
             Kind::Stream(stream) => stream.restore(&mut self.base, ctx, state),
             Kind::Source(_) | Kind::Sink(_) => {}
         }
@@ -74,20 +74,20 @@ impl Task {
             Kind::Source(source) => source.stop(&self.base, ctx),
             // With a journal a window that is under way is run again from its beginning.
             Kind::Stream(stream) if ctx.journaled => stream.abandon(&self.base, ctx),
-            Kind::Records(records) if ctx.journaled => records.abandon(&self.base, ctx),
+            Kind::Records(records) if ctx.journaled => records.abandon(&mut self.base, ctx),
             Kind::Batch(_) | Kind::Stream(_) | Kind::Records(_) | Kind::Sink(_) => {}
         }
     }
 
     /// The process is about to end in good order: what is in flight does not die of it.
-    pub(crate) fn leave(&self, ctx: &mut Ctx) {
+    pub(crate) fn leave(&mut self, ctx: &mut Ctx) {
         let in_flight = match &self.kind {
             Kind::Batch(batch) => batch.is_running(),
             Kind::Records(records) => records.asked_records() > 0,
             Kind::Source(_) | Kind::Stream(_) | Kind::Sink(_) => false,
         };
         if in_flight {
-            probation::nothing_in_flight(self.base.id, ctx);
+            self.base.nothing_in_flight(ctx);
         }
     }
 
@@ -140,7 +140,7 @@ impl Task {
         match &mut self.kind {
             Kind::Source(source) => source.cancel(&self.base, ctx),
             Kind::Batch(batch) => {
-                batch.abandon(&self.base, ctx);
+                batch.abandon(&mut self.base, ctx);
                 self.base.finish_early(ctx, crate::event::Output::default(), None);
             }
             Kind::Stream(stream) => {
@@ -149,7 +149,7 @@ impl Task {
                 self.base.finish_early(ctx, crate::event::Output::default(), done);
             }
             Kind::Records(records) => {
-                records.abandon(&self.base, ctx);
+                records.abandon(&mut self.base, ctx);
                 self.base.finish_early(ctx, crate::event::Output::default(), None);
             }
             Kind::Sink(_) => {}

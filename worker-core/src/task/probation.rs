@@ -1,13 +1,13 @@
 //! Finding the record of which the worker itself dies.
 //!
-//! Before a program is given records the journal notes how many. A life that finds such a note, not settled by a commit,
-//! knows what was in flight when the one before it died, and gives its programs half as many at once, one program at a time.
-//! Only a record that was alone in flight on its node in [`DEATHS_ALONE`] lives in a row is put aside. Each life tries it again,
-//! and later than the one before ([`PATIENCE`]): whatever kills workers for another reason, even soon after every start, does
-//! not find the same record in flight each time.
+//! Before a program is given records the journal notes how many, and a commit says how many of them are left. A life that
+//! finds some knows what was in flight when the one before it died, and gives its programs half as many at once, one program
+//! at a time. Only a record that was alone in flight on its node in [`DEATHS_ALONE`] lives in a row is put aside. Each life
+//! tries it again, and later than the one before ([`PATIENCE`]): whatever kills workers for another reason, even soon after
+//! every start, does not find the same record in flight each time.
 
-use crate::config::TaskId;
-use crate::event::{Action, Attempt, DeadLetter, FailureKind};
+use super::Base;
+use crate::event::{Attempt, DeadLetter, FailureKind};
 use crate::inbox::Piece;
 use crate::node::Ctx;
 use crate::time::Time;
@@ -35,9 +35,10 @@ pub(super) struct Probation {
 
 impl Probation {
     /// What the last life leaves to this one; `in_flight` counts the records in flight on the whole node when it died.
-    /// Nothing is in flight when a life begins, so what was noted is taken back.
-    pub(super) fn after(task: TaskId, attempt: Attempt, in_flight: u64, ctx: &mut Ctx) -> Self {
-        if attempt.records == 0 && attempt.first.is_none() {
+    /// Nothing is in flight when a life begins, so what was noted as that is only suspected from now on.
+    pub(super) fn after(base: &mut Base, attempt: Attempt, in_flight: u64, ctx: &mut Ctx) -> Self {
+        let suspects = attempt.records.max(attempt.suspects);
+        if suspects == 0 {
             return Self::default();
         }
         ctx.probations += 1;
@@ -47,14 +48,16 @@ impl Probation {
             (_, 1) => attempt.alone + 1,
             _ => 0,
         };
-        let first = attempt.first.filter(|_| alone > 0);
-        ctx.act(Action::Note { task, attempt: Attempt { records: 0, first, alone } });
-        Self {
-            at_once: (attempt.records / 2).max(1),
-            first: attempt.first,
-            left: attempt.records.max(1),
-            alone,
-        }
+        let probation = Self { at_once: (suspects / 2).max(1), first: attempt.first, left: suspects, alone };
+        base.note(ctx, probation.at_rest());
+        probation
+    }
+
+    /// What the next life has to know while nothing is in flight: what this one did not get to try is suspected still.
+    pub(super) fn at_rest(&self) -> Attempt {
+        let suspects = if self.is_on() { self.left } else { 0 };
+        let first = self.first.filter(|_| suspects > 0);
+        Attempt { records: 0, first, alone: self.alone(first), suspects }
     }
 
     /// How many records a program may be given at once.
@@ -123,12 +126,5 @@ impl Probation {
             self.at_once = 0;
             ctx.probation_over();
         }
-    }
-}
-
-/// What was noted as in flight of a task is not, and nothing of it is committed.
-pub(super) fn nothing_in_flight(task: TaskId, ctx: &mut Ctx) {
-    if ctx.journaled {
-        ctx.act(Action::Note { task, attempt: Attempt::default() });
     }
 }

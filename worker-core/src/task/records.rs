@@ -13,10 +13,10 @@
 //! asked after a failure.
 
 use super::Base;
-use super::probation::{Probation, nothing_in_flight};
+use super::probation::Probation;
 use super::systematic::Systematic;
 use crate::backoff::Backoff;
-use crate::config::{OnError, RecordsSpec, TaskId};
+use crate::config::{OnError, RecordsSpec};
 use crate::event::{Action, Attempt, DeadLetter, Failure, FailureKind, Output, Report};
 use crate::inbox::Piece;
 use crate::node::Ctx;
@@ -46,8 +46,6 @@ pub(crate) struct RecordsTask {
     systematic: Systematic,
     last_failure: Option<Failure>,
     probation: Probation,
-    /// What is asked is noted in the journal.
-    noted: bool,
     stopped: bool,
 }
 
@@ -81,17 +79,17 @@ impl RecordsTask {
             suspects: 0,
             last_failure: None,
             probation: Probation::default(),
-            noted: false,
             stopped: false,
         }
     }
 
-    pub(super) fn restore(&mut self, task: TaskId, ctx: &mut Ctx, state: &TaskState, in_flight: u64) {
-        self.probation = Probation::after(task, state.attempt, in_flight, ctx);
+    pub(super) fn restore(&mut self, base: &mut Base, ctx: &mut Ctx, state: &TaskState, in_flight: u64) {
+        self.probation = Probation::after(base, state.attempt, in_flight, ctx);
     }
 
     pub(super) fn step(&mut self, base: &mut Base, ctx: &mut Ctx) {
-        if self.stopped || matches!(self.phase, Phase::Backoff { .. } | Phase::Ending { .. }) {
+        let held_up = self.stopped || base.paused.is_some();
+        if held_up || matches!(self.phase, Phase::Backoff { .. } | Phase::Ending { .. }) {
             return;
         }
         if self.asked_records > 0 || ctx.may_ask() {
@@ -136,13 +134,18 @@ impl RecordsTask {
         if before == 0 && self.asked_records > 0 {
             ctx.asking += 1;
         }
-        if ctx.journaled && self.asked_records > 0 && (self.asked_records > before || !self.noted) {
-            let first = self.asked.front().map(|p| (p.link, p.first_seq));
-            let attempt = Attempt { records: self.asked_records, first, alone: self.probation.alone(first) };
-            ctx.act(Action::Note { task: base.id, attempt });
-            self.noted = true;
+        if self.asked_records > before {
+            base.note(ctx, self.in_flight());
         }
         requests.into_iter().for_each(|request| ctx.act(request));
+    }
+
+    fn in_flight(&self) -> Attempt {
+        let Some(first) = self.asked.front().map(|p| (p.link, p.first_seq)) else {
+            return self.probation.at_rest();
+        };
+        let (records, alone) = (self.asked_records, self.probation.alone(Some(first)));
+        Attempt { records, first: Some(first), alone, suspects: 0 }
     }
 
     /// What may be asked next: what a life before was asked, then what the inboxes have.
@@ -206,15 +209,16 @@ impl RecordsTask {
         let pieces = self.answered_pieces(records);
         let inputs = Base::positions(ctx, &pieces);
         if !pieces.is_empty() {
-            self.noted = false;
             self.progress(records, &pieces, ctx);
             if self.asked.is_empty() {
                 ctx.asked_nothing();
             }
+            base.in_flight = self.in_flight();
         }
         if ended && matches!(self.phase, Phase::Ending { .. }) && self.asked.is_empty() {
             self.phase = Phase::Idle;
             self.stopped = true;
+            self.probation.over(ctx);
             return base.commit_end(ctx, inputs, output);
         }
         let says_nothing = output.chunks.is_empty() && output.dead.is_empty() && output.mark.is_none();
@@ -266,7 +270,7 @@ impl RecordsTask {
         }
         ctx.timers.clear(WakeReason::Tick(base.id));
         if self.asked_records > 0 {
-            nothing_in_flight(base.id, ctx);
+            base.nothing_in_flight(ctx);
         }
         if matches!(failure.kind, FailureKind::CannotStart | FailureKind::Worker) {
             return ctx.fail_task(&base.name, failure.message);
@@ -275,6 +279,7 @@ impl RecordsTask {
         let in_flight = self.asked_records;
         ctx.act(Action::Report(Report::BatchFailed {
             task: base.id,
+            batch: self.life,
             records: in_flight,
             attempt: self.failures,
             why: failure.message.clone(),
@@ -346,13 +351,13 @@ impl RecordsTask {
 
     fn put_aside(&mut self, base: &mut Base, ctx: &mut Ctx, piece: &Piece, letter: DeadLetter) {
         let positions = Base::positions(ctx, [piece]);
+        self.probation.passed([piece], ctx);
+        base.in_flight = self.in_flight();
         base.commit(ctx, positions, Base::only_dead(letter), false);
         self.suspects = self.suspects.saturating_sub(1);
         if self.suspects == 0 {
             self.window = (self.window * 2).min(self.spec.in_flight);
         }
-        self.noted = false;
-        self.probation.passed([piece], ctx);
     }
 
     /// The wait before the program is started again, or asked, is over.
@@ -364,14 +369,14 @@ impl RecordsTask {
     }
 
     /// Kills the program; what it was asked and did not answer is nobody's any more, or the next life's.
-    pub(crate) fn abandon(&mut self, base: &Base, ctx: &mut Ctx) {
+    pub(crate) fn abandon(&mut self, base: &mut Base, ctx: &mut Ctx) {
         if matches!(self.phase, Phase::Running { .. } | Phase::Ending { .. }) {
             ctx.act(Action::Kill { task: base.id });
         }
         self.phase = Phase::Idle;
         self.stopped = true;
         if self.asked_records > 0 {
-            nothing_in_flight(base.id, ctx);
+            base.nothing_in_flight(ctx);
         }
         self.take_back(ctx);
         self.probation.over(ctx);

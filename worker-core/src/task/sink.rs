@@ -23,7 +23,8 @@ const WRITES_AHEAD: usize = 8;
 pub(crate) struct SinkTask {
     works: u64,
     writing: VecDeque<Writing>,
-    closing: bool,
+    /// Since when.
+    closing: Option<Time>,
     closed: bool,
 }
 
@@ -40,13 +41,13 @@ impl SinkTask {
     pub(super) fn step(&mut self, base: &mut Base, ctx: &mut Ctx) {
         let ahead = if ctx.journaled { WRITES_AHEAD } else { 1 };
         let held_up = base.paused.is_some() || (ctx.journaled && ctx.draining);
-        while self.writing.len() < ahead && !self.closing && !held_up {
+        while self.writing.len() < ahead && self.closing.is_none() && !held_up {
             if !self.write(base, ctx) {
                 break;
             }
         }
-        if self.writing.is_empty() && !self.closing && base.is_exhausted() {
-            self.closing = true;
+        if self.writing.is_empty() && self.closing.is_none() && base.is_exhausted() && base.paused.is_none() {
+            self.closing = Some(ctx.now);
             ctx.act(Action::CloseSink { task: base.id });
         }
     }
@@ -94,8 +95,8 @@ impl SinkTask {
 
     /// The node leaves before the input's end: what was taken is written and closed. Says whether that is done.
     pub(crate) fn leave(&mut self, base: &Base, ctx: &mut Ctx) -> bool {
-        if !self.closing && self.writing.is_empty() {
-            self.closing = true;
+        if self.closing.is_none() && self.writing.is_empty() {
+            self.closing = Some(ctx.now);
             ctx.act(Action::CloseSink { task: base.id });
         }
         self.closed
@@ -104,7 +105,7 @@ impl SinkTask {
     /// The reader of this sink is gone: it takes nothing more, and says so upstream.
     pub(crate) fn reader_gone(&mut self, base: &mut Base, ctx: &mut Ctx) {
         self.writing.clear();
-        self.closing = true;
+        self.closing = Some(ctx.now);
         self.closed = true;
         if base.life == super::Life::Running {
             base.finish_early(ctx, Output::default(), None);
@@ -115,8 +116,8 @@ impl SinkTask {
         self.writing.is_empty()
     }
 
-    /// Since when one write has been under way.
+    /// Since when one write, or the close behind the last, has been under way.
     pub(crate) fn writing_since(&self) -> Option<Time> {
-        self.writing.front().map(|w| w.since)
+        self.writing.front().map(|w| w.since).or(self.closing.filter(|_| !self.closed))
     }
 }

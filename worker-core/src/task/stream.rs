@@ -46,6 +46,8 @@ pub(crate) struct StreamTask {
     stopped: bool,
     /// The window's process has printed something.
     printed: bool,
+    /// The window's time was over while the user held the task up.
+    overdue: bool,
 }
 
 /// Where the present window's process is.
@@ -71,6 +73,7 @@ impl StreamTask {
             cut: false,
             stopped: false,
             printed: false,
+            overdue: false,
         }
     }
 
@@ -107,13 +110,15 @@ impl StreamTask {
     }
 
     pub(super) fn step(&mut self, base: &mut Base, ctx: &mut Ctx) {
-        if self.stopped {
+        // Who is held up starts nothing, and has no program begin to sum up.
+        if self.stopped || base.paused.is_some() {
             return;
         }
         if self.resume {
             self.run_again(base, ctx);
         }
-        if matches!(self.phase, Phase::Fed { .. }) && self.is_window_full() {
+        let overdue = std::mem::take(&mut self.overdue);
+        if matches!(self.phase, Phase::Fed { .. }) && (overdue || self.is_window_full()) {
             // The process died between the window's last input and its cut.
             self.close(base, ctx);
         }
@@ -181,7 +186,7 @@ impl StreamTask {
         self.on_the_way = 0;
         self.admitted_cost = 0;
         self.printed = false;
-        (self.replayed, self.cut) = (false, false);
+        (self.replayed, self.cut, self.overdue) = (false, false, false);
         self.phase = Phase::Fed { since: ctx.now };
         base.counters.runs += 1;
         ctx.act(Action::StreamStart { task: base.id, window: self.window, replay: false });
@@ -208,7 +213,9 @@ impl StreamTask {
 
     /// The window's time is over.
     pub(crate) fn window_due(&mut self, base: &mut Base, ctx: &mut Ctx) {
-        if matches!(self.phase, Phase::Fed { .. }) {
+        if base.paused.is_some() {
+            self.overdue = true;
+        } else if matches!(self.phase, Phase::Fed { .. }) {
             self.close(base, ctx);
         }
     }
@@ -290,10 +297,15 @@ impl StreamTask {
         self.replayed = true;
         ctx.act(Action::Report(Report::BatchFailed {
             task: base.id,
+            batch: self.window,
             records: self.fed,
             attempt: 1,
             why: failure.message,
         }));
+        if base.paused.is_some() {
+            (self.resume, self.phase) = (true, Phase::Idle);
+            return ctx.timers.clear(WakeReason::Window(base.id));
+        }
         self.run_again(base, ctx);
     }
 

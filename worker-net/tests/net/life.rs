@@ -90,3 +90,20 @@ async fn a_peer_without_a_greeting_is_sent_away_after_five_seconds() {
     drop(peer);
     assert_eq!(mock.end().await, message);
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_answer_to_a_ping_tells_the_round_trip_and_a_late_or_wrong_one_does_not() {
+    let (near, far) = duplex(4096);
+    let mock = Mock::new([]);
+    serve(near, &mock, Settings::default());
+    let mut peer = Raw::greeted(far).await;
+    for (wait_ms, number) in [(30, 1), (50, 1), (70, 3)] {
+        let Some(Frame::Ping(ping)) = peer.next_of_all().await else { panic!("no ping") };
+        sleep(Duration::from_millis(wait_ms)).await;
+        peer.send(&Frame::Pong(number)).await;
+        assert!(ping <= 3);
+    }
+    mock.until("two were answered", |state| state.round_trips.len() == 2).await;
+    let trips = mock.with(|state| state.round_trips.clone());
+    assert_eq!(trips, [Duration::from_millis(30), Duration::from_millis(70)]);
+}

@@ -33,6 +33,7 @@ pub(crate) struct State {
     pub(crate) bursts: usize,
     pub(crate) transmits: usize,
     pub(crate) closed: Option<String>,
+    pub(crate) round_trips: Vec<Duration>,
 }
 
 impl Mock {
@@ -100,6 +101,10 @@ impl Endpoint for Mock {
             }
             if state.close && state.out.is_empty() { Transmit::Close } else { Transmit::Open }
         })
+    }
+
+    fn round_trip(&self, _conn: u64, took: Duration) {
+        self.with(|state| state.round_trips.push(took));
     }
 
     fn closed(&self, _conn: u64, cause: CloseCause, why: String) {

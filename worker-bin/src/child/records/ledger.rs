@@ -146,6 +146,12 @@ impl Ledger {
         self.unanswered
     }
 
+    /// How many of them the child was given.
+    pub(super) fn under_way(&self) -> usize {
+        let kept = self.inline.as_ref().map_or(0, |inline| inline.keys.waiting + inline.keys.free.len());
+        self.unanswered - kept
+    }
+
     /// Appends requests until `out` has about `bytes_max` or the window is full.
     ///
     /// A window that was full is filled again only when half of it is free: so requests are written many at a time.

@@ -10,6 +10,7 @@ use crate::child::launcher::Launcher;
 use crate::child::pipes::{Gauges, Stdin};
 use crate::child::program::{Program, TaskEnv};
 use crate::child::serve::{Running, Service};
+use crate::child::watch::Rest;
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::future::Future;
@@ -17,6 +18,7 @@ use std::io;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, mpsc};
+use tracing::Instrument as _;
 use worker_core::event::{Failure, FailureKind};
 use worker_core::route::{PartitionBy, RecordKey};
 use worker_proto::{Batch, LinkId, Seq};
@@ -53,6 +55,9 @@ pub trait RecordsEvents: Send + 'static {
     /// The contiguous run of answered records grew, or a tick behind it was answered. Told once for each read, not for each
     /// record.
     fn answered(&mut self, answers: Answers);
+
+    /// It rests with its work undone, or with all it was given unanswered; `None`: not any more.
+    fn rests(&mut self, _rest: Option<Rest>) {}
 
     /// It has ended. The last call, and one that always comes.
     ///
@@ -116,10 +121,11 @@ pub fn start_records(
         events: Mutex::new(Box::new(events)),
         gauges: Gauges::default(),
     };
-    tokio::spawn(async move {
+    let live = async move {
         committed.await;
         asked.live(received).await;
-    });
+    };
+    tokio::spawn(live.in_current_span());
     RecordsHandle { orders, kill }
 }
 
@@ -173,6 +179,7 @@ impl Asking {
             Ok(started) => started,
             Err(failure) => return lock(&self.events).ended(Err(failure)),
         };
+        let told = |rest| lock(&self.events).rests(rest);
         let service = Service {
             program: &self.program,
             env: &self.env,
@@ -181,6 +188,7 @@ impl Asking {
             gathers: true,
             refusal: FailureKind::Output,
             kill: &self.kill,
+            told: &told,
         };
         let feed = self.feed(Stdin { pipe, gauges: &self.gauges }, orders);
         let mut deliver = |lines| self.take_lines(&lines);
@@ -248,7 +256,7 @@ impl Asking {
     fn fill(&self, requests: &mut Vec<u8>) {
         let mut ledger = lock(&self.ledger);
         ledger.fill(requests, WRITE_BYTES);
-        self.gauges.owed.store(ledger.unanswered() as u64, Relaxed);
+        self.gauges.owed.store(ledger.under_way() as u64, Relaxed);
         // Records without a key were answered on the way.
         self.tell(ledger);
     }
@@ -256,7 +264,7 @@ impl Asking {
     fn take_lines(&self, lines: &Batch) -> Result<(), String> {
         let mut ledger = lock(&self.ledger);
         let answered: Result<(), ProtocolFault> = lines.iter().try_for_each(|line| ledger.answer(line));
-        self.gauges.owed.store(ledger.unanswered() as u64, Relaxed);
+        self.gauges.owed.store(ledger.under_way() as u64, Relaxed);
         self.gauges.answered.fetch_add(lines.len() as u64, Relaxed);
         self.tell(ledger);
         self.moved.notify_one();

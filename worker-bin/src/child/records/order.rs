@@ -38,6 +38,8 @@ impl KeyOrder {
 #[derive(Debug, Default)]
 pub(super) struct OnePerKey {
     busy: Map<VecDeque<u64>>,
+    /// How many wait for their key.
+    pub(super) waiting: usize,
     /// May be written now.
     pub(super) free: VecDeque<u64>,
 }
@@ -46,7 +48,10 @@ impl OnePerKey {
     /// Takes a request, which is free if its key is.
     pub(super) fn ask(&mut self, key: KeyHash, id: u64) {
         match self.busy.get_mut(&key.0) {
-            Some(waiting) => waiting.push_back(id),
+            Some(waiting) => {
+                waiting.push_back(id);
+                self.waiting += 1;
+            }
             None => {
                 self.busy.insert(key.0, VecDeque::new());
                 self.free.push_back(id);
@@ -57,7 +62,10 @@ impl OnePerKey {
     /// The key's request was answered: the next one is free.
     pub(super) fn answer(&mut self, key: KeyHash) {
         match self.busy.get_mut(&key.0).and_then(VecDeque::pop_front) {
-            Some(next) => self.free.push_back(next),
+            Some(next) => {
+                self.free.push_back(next);
+                self.waiting -= 1;
+            }
             None => {
                 self.busy.remove(&key.0);
             }

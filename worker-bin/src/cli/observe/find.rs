@@ -128,6 +128,11 @@ fn of_this_machine(pipeline: Option<&str>) -> Result<Target, Failure> {
             format!("cannot read the runtime directory {}: {error}", registry::dir().display()),
         )
     })?;
+    among(&found, pipeline)
+}
+
+/// Of the workers found here, those that run and are meant; if none runs, the last word of those that did.
+fn among(found: &[Found], pipeline: Option<&str>) -> Result<Target, Failure> {
     let wanted: Vec<_> =
         found.iter().filter(|f| pipeline.is_none_or(|name| f.entry.pipeline == name)).collect();
     let alive: Vec<_> = wanted.iter().copied().filter(|f| f.alive).collect();
@@ -182,9 +187,9 @@ fn ended(wanted: &[&Found], pipeline: Option<&str>) -> Result<Target, Failure> {
     let snapshots: Vec<_> = last_by_node.values().filter_map(|f| f.entry.last.as_deref().cloned()).collect();
     if snapshots.is_empty() {
         let why = format!(
-            "the last worker here, {}, ended without a word: it was killed, or its machine lost power. Started again with the same \
-             --state it goes on where it was",
-            line(last)
+            "the last worker here ({} on node {}, pid {}) ended without a word: it was killed, or its machine lost power. Started \
+             again with the same --state it goes on where it was",
+            last.entry.pipeline, last.entry.node, last.entry.pid
         );
         return Err(Failure::new(FAILED, why));
     }
@@ -206,3 +211,6 @@ pub(super) fn line(found: &Found) -> String {
     };
     format!("{} node {} pid {} {admin} {state}", entry.pipeline, entry.node, entry.pid)
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ use super::{FAILED, Failure};
 use crate::admin::registry;
 use crate::cli::print;
 use crate::cli::run::say;
-use crate::explain::{Snapshot, words};
+use crate::explain::{RunState, Snapshot, words};
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
@@ -44,18 +44,27 @@ fn list(json: bool) -> Result<ExitCode, Failure> {
     Ok(print(&format!("{}\n(entries with tokens: {})\n", lines.join("\n"), dir.display())))
 }
 
+fn state(state: RunState) -> &'static str {
+    match state {
+        RunState::Running => "running",
+        RunState::Draining => "stopping",
+        RunState::Done => "done",
+        RunState::Stopped => "stopped",
+        RunState::Failed => "failed",
+    }
+}
+
 /// One node in a line a stage.
 fn short(snapshot: &Snapshot) -> String {
     let mut text = format!(
-        "{} on node {} ({}, {:?}, pid {}), running for {}\n",
+        "{} on node {} ({}, {}, pid {}), for {}\n",
         snapshot.pipeline,
         snapshot.node,
         snapshot.delivery,
-        snapshot.state,
+        state(snapshot.state),
         snapshot.pid,
         words::duration(snapshot.uptime_s)
-    )
-    .to_lowercase();
+    );
     for stage in &snapshot.stages {
         let tasks: Vec<_> = snapshot.tasks.iter().filter(|task| task.stage == stage.name).collect();
         if tasks.is_empty() {

@@ -1,1 +1,260 @@
-//! Observing.
+use super::super::model::Why;
+use super::*;
+use worker_core::config::{LinkSpec, TaskKind, TaskSpec};
+use worker_core::stall::Reason;
+use worker_core::status::TaskCounters;
+use worker_proto::LinkId;
+
+const GREP: TaskId = TaskId(1);
+
+/// Source 0 → batch 1 → sink 2; ten seconds without movement are a stall.
+fn observer() -> Observer {
+    let spec = |name: &str, kind| TaskSpec { name: name.into(), node: NodeIx(0), kind };
+    let tasks =
+        vec![spec("src/0", TaskKind::Source), spec("grep/0", TaskKind::Sink), spec("out/0", TaskKind::Sink)];
+    let link = |from, to| LinkSpec { from: TaskId(from), to: TaskId(to) };
+    let stage = |name: &str, kind| Stage {
+        name: name.into(),
+        kind,
+        from: Vec::new(),
+        partitions: 1,
+        nodes: vec!["a".into()],
+    };
+    Observer::new(Outline {
+        pipeline: "p".into(),
+        delivery: "memory".into(),
+        nodes: vec!["a".into()],
+        me: NodeIx(0),
+        graph: Graph { tasks, links: vec![link(0, 1), link(1, 2)] },
+        stages: vec![stage("src", Kind::Source), stage("grep", Kind::Batch), stage("out", Kind::Sink)],
+        limits: Limits { credit_bytes: 1, outbox_bytes: 1, spill_bytes: 1 },
+        started_ms: 0,
+        stall_after: Duration::from_secs(10),
+        admin: None,
+    })
+}
+
+/// A node that is sampled four times a second.
+struct Watch {
+    observer: Observer,
+    now: Time,
+    records: [u64; 3],
+    acknowledged: u64,
+    held: u64,
+    stalls: BTreeMap<TaskId, Vec<Reason>>,
+    told: Vec<(String, Option<f64>)>,
+}
+
+impl Watch {
+    fn new() -> Self {
+        Self {
+            observer: observer(),
+            now: Time::ZERO,
+            records: [0; 3],
+            acknowledged: 0,
+            held: 0,
+            stalls: BTreeMap::new(),
+            told: Vec::new(),
+        }
+    }
+
+    fn waits(&mut self, task: TaskId, reasons: Vec<Reason>) {
+        self.stalls.insert(task, reasons);
+    }
+
+    fn hangs(&mut self, since: Time) {
+        self.waits(GREP, vec![Reason::ChildRests { since, unread_bytes: 7, closed: true }]);
+    }
+
+    fn sample(&self) -> Sample {
+        let counters = |records| TaskCounters { records_in: records, ..TaskCounters::default() };
+        let tasks = (0..3).zip(self.records).map(|(at, records)| TaskStatus {
+            task: TaskId(at),
+            counters: counters(records),
+            queued: 0,
+            done: false,
+            paused: false,
+        });
+        let link = LinkStatus {
+            link: LinkId(0),
+            held_records: self.held,
+            memory_bytes: 0,
+            stored_bytes: 0,
+            records: 0,
+            retried: 0,
+            acknowledged: self.acknowledged,
+            in_flight: 0,
+            credit_bytes: None,
+            open: true,
+        };
+        let status = Status { tasks: tasks.collect(), links: vec![link], ..Status::default() };
+        let reasons = self.stalls.iter().filter(|(_, reasons)| !reasons.is_empty());
+        let stalls = reasons.map(|(&task, reasons)| Stall { task, reasons: reasons.clone() }).collect();
+        Sample { status, stalls, ..Sample::default() }
+    }
+
+    fn look(&mut self) {
+        self.now = self.now + Duration::from_millis(250);
+        let changes = self.observer.observe(self.now, 0, &self.sample());
+        self.told.extend(changes.into_iter().map(|c| (c.root, c.lasted.map(|d| d.as_secs_f64()))));
+    }
+
+    /// So many seconds pass, in each of which so many records are taken by the batch.
+    fn pass(&mut self, seconds: u32, records: u64) {
+        for _ in 0..seconds * 4 {
+            self.records[1] += records / 4;
+            self.look();
+        }
+    }
+
+    fn task(&self, at: usize) -> &Task {
+        &self.observer.latest().unwrap().tasks[at]
+    }
+}
+
+#[test]
+fn rates_are_of_the_last_seconds() {
+    let mut watch = Watch::new();
+    watch.pass(60, 400);
+    assert!((watch.task(1).in_per_s - 400.0).abs() < 1.0, "{}", watch.task(1).in_per_s);
+    watch.pass(1, 4000);
+    assert!(watch.task(1).in_per_s > 1000.0, "{}", watch.task(1).in_per_s);
+    watch.pass(6, 0);
+    assert_eq!((watch.task(1).in_per_s, watch.task(1).records_in), (0.0, 60 * 400 + 4000));
+    let points = &watch.observer.history().recent["grep"];
+    assert!(points.len() > 60 && (points[10].in_per_s - 400.0).abs() < 1.0, "{:?}", points[10]);
+}
+
+#[test]
+fn the_share_of_time_at_work() {
+    let mut watch = Watch::new();
+    for at in 0..40 {
+        let reasons = if at % 4 == 0 { vec![] } else { vec![Reason::ChildBusy { since: watch.now }] };
+        watch.waits(GREP, reasons);
+        watch.pass(1, 4);
+    }
+    let task = watch.task(1);
+    assert!((0.6..0.9).contains(&task.busy), "{}", task.busy);
+    assert!((task.blocked_s[&WaitKind::ChildBusy] - 30.0).abs() < 1.0, "{:?}", task.blocked_s);
+    assert_eq!(watch.told, [], "work is no stall");
+}
+
+#[test]
+fn what_does_not_move_says_for_how_long() {
+    let mut watch = Watch::new();
+    watch.pass(5, 4);
+    // A reason that does not say since when it is so: the records do.
+    watch.waits(GREP, vec![Reason::StorageFull]);
+    watch.pass(3, 0);
+    assert_eq!((watch.task(1).unmoved_s, watch.task(1).waits[0].for_s), (3.0, 3.0));
+    watch.pass(1, 4);
+    assert_eq!(watch.task(1).unmoved_s, 0.0);
+    watch.waits(GREP, vec![]);
+    watch.pass(100, 0);
+    assert_eq!(watch.task(1).unmoved_s, 0.0, "it has nothing to do");
+    // What only one link waits for is as old as that link's rest.
+    watch.held = 3;
+    watch.waits(TaskId(0), vec![Reason::NoCredit { link: LinkId(0), held_records: 3 }]);
+    watch.pass(5, 0);
+    let (now, moved) = (watch.now, watch.task(0).waits[0].for_s);
+    assert!((4.5..=5.0).contains(&moved), "{moved} at {now}");
+    watch.acknowledged += 1;
+    watch.look();
+    assert_eq!(watch.task(0).waits[0].for_s, 0.0);
+}
+
+#[test]
+fn a_stall_is_told_when_it_begins_and_when_it_is_over_once_each() {
+    let mut watch = Watch::new();
+    watch.pass(5, 4);
+    watch.hangs(watch.now);
+    watch.pass(9, 0);
+    assert_eq!(watch.told, [], "too young");
+    watch.pass(30, 0);
+    assert_eq!(watch.told, [("grep/0: child_rests".to_owned(), None)]);
+    assert!(watch.task(1).waits[0].stalled);
+    watch.waits(GREP, vec![]);
+    watch.pass(30, 4);
+    let root = || "grep/0: child_rests".to_owned();
+    assert_eq!(watch.told, [(root(), None), (root(), Some(39.25))], "and how long it was");
+}
+
+#[test]
+fn all_who_wait_for_one_root_are_one_stall() {
+    let mut watch = Watch::new();
+    watch.hangs(watch.now);
+    let full = Reason::OutboxFull { link: LinkId(0), memory_bytes: 9, stored_bytes: 0, budget_bytes: 8 };
+    watch.waits(TaskId(0), vec![full]);
+    watch.pass(20, 0);
+    assert_eq!(watch.told, [("grep/0: child_rests".to_owned(), None)]);
+    assert_eq!(watch.observer.stalls.len(), 1);
+    // Another root takes its place: one is over, another begins.
+    watch.waits(GREP, vec![Reason::Paused { since: Time::ZERO }]);
+    watch.look();
+    let roots: Vec<_> = watch.told.iter().map(|(root, lasted)| (root.as_str(), lasted.is_some())).collect();
+    let want = [("grep/0: child_rests", false), ("grep/0: child_rests", true), ("grep/0: paused", false)];
+    assert_eq!(roots, want);
+}
+
+#[test]
+fn a_wait_that_comes_and_goes_is_no_stall() {
+    let mut watch = Watch::new();
+    for _ in 0..20 {
+        watch.hangs(watch.now);
+        watch.pass(8, 0);
+        watch.waits(GREP, vec![]);
+        watch.pass(1, 4);
+    }
+    // So it is without a reason that says since when: records move in between.
+    for _ in 0..20 {
+        watch.waits(GREP, vec![Reason::StorageFull]);
+        watch.pass(8, 0);
+        watch.pass(1, 4);
+    }
+    assert_eq!(watch.told, []);
+}
+
+#[test]
+fn a_batch_that_is_tried_again_and_again_stays_one_stall() {
+    let mut watch = Watch::new();
+    watch.pass(5, 4);
+    for attempts in 1..20 {
+        let (until, why) = (watch.now + Duration::from_secs(3), "exit 1".to_owned());
+        watch.waits(GREP, vec![Reason::Backoff { attempts, until, why, records: 4 }]);
+        watch.pass(3, 0);
+        watch.waits(GREP, vec![Reason::NoSlot { since: watch.now, ahead: 0, slots: 1 }]);
+        watch.look();
+        watch.waits(GREP, vec![Reason::ChildBusy { since: watch.now }]);
+        watch.pass(1, 0);
+    }
+    assert_eq!(watch.told, [("grep/0: backoff".to_owned(), None)]);
+    // The last attempt succeeds.
+    watch.pass(1, 4);
+    watch.waits(GREP, vec![]);
+    watch.look();
+    assert_eq!(watch.told.len(), 2);
+    assert!(watch.told[1].1.is_some_and(|lasted| lasted > 60.0), "{:?}", watch.told);
+}
+
+#[test]
+fn a_run_that_is_over_says_how() {
+    let mut watch = Watch::new();
+    watch.look();
+    watch.observer.ended(RunState::Failed, End { at_ms: 7, why: Some("broken".into()) });
+    let last = watch.observer.latest().unwrap();
+    assert_eq!((last.state, last.end.as_ref().unwrap().at_ms), (RunState::Failed, 7));
+}
+
+#[test]
+fn names_and_figures_are_those_of_the_node() {
+    let mut watch = Watch::new();
+    watch.held = 3;
+    let reason = Reason::DiskFull { since: watch.now, what: "out.txt: \u{1b}no room".into() };
+    watch.waits(TaskId(2), vec![reason]);
+    watch.pass(2, 0);
+    let snapshot = watch.observer.latest().unwrap();
+    assert_eq!((snapshot.node.as_str(), snapshot.tasks[2].stage.as_str()), ("a", "out"));
+    assert_eq!((snapshot.links[0].from.as_str(), snapshot.links[0].to.as_str()), ("src/0", "grep/0"));
+    assert!(matches!(snapshot.tasks[2].waits[0].why, Why::DiskFull { .. }));
+    assert!(snapshot.tasks[2].waits[0].text.contains("no room on disk for 2.0 s: out.txt: \\u{1b}no room"));
+}

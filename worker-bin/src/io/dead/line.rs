@@ -96,7 +96,7 @@ fn ending(cause: Option<FailureKind>) -> (Option<i32>, Option<i32>) {
 }
 
 /// UTC with milliseconds, such as `2024-02-29T23:59:59.999Z`.
-fn rfc3339(time: SystemTime) -> String {
+pub(crate) fn rfc3339(time: SystemTime) -> String {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let (days, seconds) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
     let (year, month, day) = civil(days);

@@ -27,7 +27,8 @@ pub struct DeadLetterLog {
     file: Option<File>,
     length: u64,
     count: u64,
-    failed: bool,
+    /// Why nothing can be kept any more.
+    failed: Option<String>,
 }
 
 /// A letter to be kept.
@@ -129,7 +130,7 @@ impl DeadLetterLog {
     /// # Errors
     /// [`DeadLogError::Shorter`], [`DeadLogError::Changed`], and what opening and cutting can run into.
     pub fn open(path: PathBuf, task: String, terminator: u8, committed: u64) -> Result<Self, DeadLogError> {
-        let mut log = Self { path, task, terminator, file: None, length: committed, count: 0, failed: false };
+        let mut log = Self { path, task, terminator, file: None, length: committed, count: 0, failed: None };
         let file = match log.options().open(&log.path) {
             Ok(file) => file,
             Err(e) if e.kind() == io::ErrorKind::NotFound && committed == 0 => return Ok(log),
@@ -158,8 +159,8 @@ impl DeadLetterLog {
     /// [`DeadLogError::Full`] and [`DeadLogError::Write`] leave the file as it was; after [`DeadLogError::Sync`] the log is
     /// of no use.
     pub fn append(&mut self, letters: &[NewLetter<'_>]) -> Result<u64, DeadLogError> {
-        if self.failed {
-            return Err(self.unsynced(io::Error::other("an earlier attempt has failed")));
+        if let Some(why) = &self.failed {
+            return Err(self.unsynced(io::Error::other(why.clone())));
         }
         if letters.is_empty() {
             return Ok(self.length);
@@ -170,11 +171,13 @@ impl DeadLetterLog {
         }
         let Some(mut file) = self.file.as_ref() else { return Ok(self.length) };
         if let Err(e) = fault::around("dead.write", || file.write_all(&lines)) {
-            self.failed = file.set_len(self.length).is_err();
+            if let Err(back) = file.set_len(self.length) {
+                self.failed = Some(format!("{e}, and what that write has left cannot be taken back: {back}"));
+            }
             return Err(self.unwritable(e));
         }
         if let Err(e) = fault::around("dead.sync", || file.sync_data()) {
-            self.failed = true;
+            self.failed = Some(e.to_string());
             return Err(self.unsynced(e));
         }
         self.length += lines.len() as u64;

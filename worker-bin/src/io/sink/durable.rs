@@ -3,7 +3,7 @@
 mod mark;
 
 use super::file::{Place, is_file_at, place};
-use super::vectored::write_batches;
+use super::vectored::{Moved, write_batches};
 use super::{Exists, SinkError, SinkWriter};
 use crate::fault;
 use crate::io::durable::sync_directories_of;
@@ -14,8 +14,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use worker_proto::Batch;
 
 /// Writes a file at its final path, so that a later life can cut it back to what was committed and go on.
@@ -32,7 +31,8 @@ pub struct DurableFileSink {
     state: State,
     /// As of the last write; `None` for what is no regular file.
     written: Option<(SinkMark, Tail)>,
-    failed: Arc<AtomicBool>,
+    moved: Moved,
+    failed: Failed,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,8 +52,11 @@ enum State {
 pub struct SinkSync {
     path: PathBuf,
     file: Arc<File>,
-    failed: Arc<AtomicBool>,
+    failed: Failed,
 }
+
+/// Why nothing works any more, for whoever has to say it first: the thread that writes may do so before the one that syncs.
+type Failed = Arc<OnceLock<String>>;
 
 impl DurableFileSink {
     /// Opens `path`: without a `mark` for the first time, as `exists` says; else it is the file of an earlier life, which
@@ -102,8 +105,8 @@ impl DurableFileSink {
         let length = if exists == Exists::Append { metadata.len() } else { 0 };
         file.seek(SeekFrom::Start(length)).map_err(open)?;
         let tail = Tail::read(&file, length).map_err(open)?;
-        let mark =
-            SinkMark { device: metadata.dev(), inode: metadata.ino(), start: length, committed: length };
+        let (device, inode, born) = (metadata.dev(), metadata.ino(), mark::born(&metadata));
+        let mark = SinkMark { device, inode, born, start: length, committed: length };
         Ok(Self::of(path, file, state, Some((mark, tail))))
     }
 
@@ -118,7 +121,7 @@ impl DurableFileSink {
             SinkError::Open { path: path.to_owned(), source }
         };
         // Looked at before it is opened: opening a named pipe may wait for ever.
-        let is_ours = |m: &std::fs::Metadata| m.is_file() && mark.names(m.dev(), m.ino());
+        let is_ours = |m: &std::fs::Metadata| m.is_file() && mark.names(m);
         if !is_ours(&path.metadata().map_err(open)?) {
             return Err(SinkError::Replaced { path: path.to_owned() });
         }
@@ -146,7 +149,7 @@ impl DurableFileSink {
 
     fn of(path: &Path, file: File, state: State, written: Option<(SinkMark, Tail)>) -> Self {
         let (path, file) = (path.to_owned(), Arc::new(file));
-        Self { path, file, state, written, failed: Arc::default() }
+        Self { path, file, state, written, moved: Moved::default(), failed: Arc::default() }
     }
 
     fn handle(&self) -> SinkSync {
@@ -166,8 +169,8 @@ impl DurableFileSink {
     /// Takes back what a write that failed has left, so that it can be tried again.
     fn take_back(&self, length: u64) {
         let done = self.file.set_len(length).and_then(|()| (&*self.file).seek(SeekFrom::Start(length)));
-        if done.is_err() {
-            self.failed.store(true, Ordering::Release);
+        if let Err(error) = done {
+            self.failed.set(format!("what a failed write has left cannot be taken back: {error}")).ok();
         }
     }
 }
@@ -179,7 +182,7 @@ impl SinkWriter for DurableFileSink {
         debug_assert!(self.state == State::Begun, "a sink begins before it is written to");
         let mut taken = 0;
         let file = &*self.file;
-        let done = fault::around("sink.write", || Ok(write_batches(file, batches, &mut taken)?));
+        let done = fault::around("sink.write", || Ok(write_batches(file, batches, &mut taken, &self.moved)?));
         let length = self.written.as_ref().map(|(mark, _)| mark.committed);
         if let Err(e) = done {
             length.inspect(|&length| self.take_back(length));
@@ -211,6 +214,10 @@ impl SinkWriter for DurableFileSink {
         self.written.as_ref().map(|(mark, tail)| mark.encode(tail.hash()))
     }
 
+    fn count_into(&mut self, moved: Moved) {
+        self.moved = moved;
+    }
+
     fn sync_handle(&self) -> Option<SinkSync> {
         self.written.as_ref().map(|_| self.handle())
     }
@@ -233,18 +240,16 @@ impl SinkSync {
     pub fn sync(&self) -> Result<(), SinkError> {
         self.check()?;
         let synced = fault::around("sink.sync", || self.file.sync_data());
-        synced.map_err(|source| {
-            self.failed.store(true, Ordering::Release);
-            SinkError::Sync { path: self.path.clone(), source }
-        })
+        if let Err(error) = synced {
+            // A later failure says nothing new.
+            self.failed.set(error.to_string()).ok();
+        }
+        self.check()
     }
 
     fn check(&self) -> Result<(), SinkError> {
-        if self.failed.load(Ordering::Acquire) {
-            let source = io::Error::other("an earlier attempt has failed");
-            return Err(SinkError::Sync { path: self.path.clone(), source });
-        }
-        Ok(())
+        let Some(why) = self.failed.get() else { return Ok(()) };
+        Err(SinkError::Sync { path: self.path.clone(), source: io::Error::other(why.clone()) })
     }
 }
 

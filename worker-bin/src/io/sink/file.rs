@@ -1,6 +1,6 @@
 //! One file as a sink.
 
-use super::vectored::write_batches;
+use super::vectored::{Moved, write_batches};
 use super::{SinkError, SinkWriter};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom};
@@ -31,6 +31,7 @@ pub struct FileSink {
     file: File,
     state: State,
     written: u64,
+    moved: Moved,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +55,13 @@ impl FileSink {
         let open = |source| SinkError::Open { path: path.to_owned(), source };
         let state = match place(path)? {
             Place::New(file) => {
-                return Ok(Self { path: path.to_owned(), file, state: State::Created, written: 0 });
+                return Ok(Self {
+                    path: path.to_owned(),
+                    file,
+                    state: State::Created,
+                    written: 0,
+                    moved: Moved::default(),
+                });
             }
             Place::Regular(_) if exists == Exists::Error => {
                 return Err(SinkError::Exists { path: path.to_owned() });
@@ -67,7 +74,7 @@ impl FileSink {
             // What cannot be rewound is at its end anyway.
             file.seek(SeekFrom::End(0)).ok();
         }
-        Ok(Self { path: path.to_owned(), file, state, written: 0 })
+        Ok(Self { path: path.to_owned(), file, state, written: 0, moved: Moved::default() })
     }
 
     /// The file's path.
@@ -96,12 +103,16 @@ impl FileSink {
 impl SinkWriter for FileSink {
     fn write(&mut self, batches: &[Batch]) -> Result<(), SinkError> {
         self.start()?;
-        write_batches(&self.file, batches, &mut self.written)
+        write_batches(&self.file, batches, &mut self.written, &self.moved)
             .map_err(|e| SinkError::writing(&self.path.display().to_string(), self.written, e))
     }
 
     fn close(&mut self) -> Result<(), SinkError> {
         self.start()
+    }
+
+    fn count_into(&mut self, moved: Moved) {
+        self.moved = moved;
     }
 }
 

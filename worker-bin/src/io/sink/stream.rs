@@ -1,6 +1,6 @@
 //! Standard output, or what a program reads.
 
-use super::vectored::write_batches;
+use super::vectored::{Moved, write_batches};
 use super::{SinkError, SinkWriter};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
@@ -15,13 +15,14 @@ pub struct StreamSink {
     stream: Option<OwnedFd>,
     name: String,
     written: u64,
+    moved: Moved,
 }
 
 impl StreamSink {
     /// Writes to `stream`, called `name` in messages. Closing it ends a program's standard input.
     #[must_use]
     pub fn new(stream: OwnedFd, name: String) -> Self {
-        Self { stream: Some(stream), name, written: 0 }
+        Self { stream: Some(stream), name, written: 0, moved: Moved::default() }
     }
 
     /// Writes to the process's standard output.
@@ -40,7 +41,7 @@ impl StreamSink {
 impl SinkWriter for StreamSink {
     fn write(&mut self, batches: &[Batch]) -> Result<(), SinkError> {
         let result = match &self.stream {
-            Some(stream) => write_batches(stream, batches, &mut self.written),
+            Some(stream) => write_batches(stream, batches, &mut self.written, &self.moved),
             None => Err(Errno::BADF),
         };
         result.map_err(|e| SinkError::writing(&self.name, self.written, e))
@@ -49,5 +50,9 @@ impl SinkWriter for StreamSink {
     fn close(&mut self) -> Result<(), SinkError> {
         self.stream = None;
         Ok(())
+    }
+
+    fn count_into(&mut self, moved: Moved) {
+        self.moved = moved;
     }
 }

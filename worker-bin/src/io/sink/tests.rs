@@ -174,3 +174,41 @@ fn many_batches_and_partial_writes_arrive_whole() {
         assert!(all == want);
     }
 }
+
+/// What a slow reader has taken shows while a write is under way, and it gets the same bytes.
+#[test]
+fn a_slow_reader_is_seen_to_read() {
+    let (mut reader, writer) = pipe().unwrap();
+    let mut sink = StreamSink::new(writer.into(), "program".into());
+    let moved = Moved::default();
+    sink.count_into(moved.clone());
+    let (large, count) = (batch(&"0123456789\n".repeat(60_000)), 660_000_usize);
+    let first = large.clone();
+    let writing = thread::spawn(move || {
+        sink.write(std::slice::from_ref(&first)).unwrap();
+        sink.write(&[first]).unwrap();
+    });
+    let mut all = Vec::new();
+    let mut read = |bytes: usize| {
+        let mut taken = vec![0; bytes];
+        reader.read_exact(&mut taken).unwrap();
+        all.extend(taken);
+    };
+    // The first write finds out that the reader is slow; the second one goes in pieces.
+    thread::sleep(std::time::Duration::from_millis(150));
+    read(count);
+    let mut seen = Vec::new();
+    for _ in 0..4 {
+        read(64 << 10);
+        seen.push(moved.bytes());
+    }
+    read(count - (4 << 16));
+    writing.join().unwrap();
+    // What was read was counted, and besides it only what the pipe holds and one piece.
+    for (at, seen) in (1..).zip(&seen) {
+        let taken = count as u64 + at * (64 << 10);
+        assert!((taken..=taken + (68 << 10)).contains(seen), "{seen} after {taken}");
+    }
+    assert_eq!((moved.bytes(), all.len()), (2 * count as u64, 2 * count));
+    assert!(all.chunks(11).all(|line| line == b"0123456789\n"));
+}

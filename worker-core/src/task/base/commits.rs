@@ -2,7 +2,7 @@
 
 use super::{Base, Life, Pending};
 use crate::config::MaxDead;
-use crate::event::{Action, Commit, CommitId, InputDone, Output, StreamStep};
+use crate::event::{Action, Attempt, Commit, CommitId, InputDone, Output, StreamStep};
 use crate::fault::Bug;
 use crate::node::Ctx;
 use crate::status::TaskCounters;
@@ -53,8 +53,11 @@ impl Base {
             })
             .collect();
         let too_many = !output.dead.is_empty() && self.has_too_many_dead();
-        let (id, mark) = (CommitId(self.commits), output.mark);
-        let mut commit = Commit { id, inputs, outputs, dead: output.dead, ended, mark, stream };
+        if ended {
+            self.in_flight = Attempt::default();
+        }
+        let (id, mark, attempt) = (CommitId(self.commits), output.mark, self.in_flight);
+        let mut commit = Commit { id, inputs, outputs, dead: output.dead, ended, mark, stream, attempt };
         let mut asked = commit.clone();
         if ctx.planted.is(Bug::PositionNotPersisted) {
             asked.inputs.clear();

@@ -62,6 +62,7 @@ pub(super) fn wait_word(kind: WaitKind) -> &'static str {
         WaitKind::ChildRests => "hangs",
         WaitKind::ChildBuffers => "buffers",
         WaitKind::Writing => "writing",
+        WaitKind::WriteRests => "no write",
         WaitKind::ChildNotReading => "program",
         WaitKind::AwaitingEnd => "input end",
         WaitKind::Paused => "paused",

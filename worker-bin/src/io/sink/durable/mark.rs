@@ -2,6 +2,9 @@
 
 use crate::io::layout::{LayoutError, Reader, Tag, Writer};
 use bytes::Bytes;
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+use std::time::UNIX_EPOCH;
 use xxhash_rust::xxh3::xxh3_64;
 
 const TAG: Tag = *b"WKF1";
@@ -13,6 +16,8 @@ pub(super) const TAIL_BYTES_MAX: usize = 4096;
 pub(super) struct SinkMark {
     pub(super) device: u64,
     pub(super) inode: u64,
+    /// When it was made, in nanoseconds since 1970; 0 if the file system does not know.
+    pub(super) born: u64,
     /// Its length before the first life.
     pub(super) start: u64,
     /// Its length with everything that the mark covers.
@@ -22,28 +27,35 @@ pub(super) struct SinkMark {
 impl SinkMark {
     /// With the hash of its [`Tail`].
     pub(super) fn encode(&self, tail_hash: u64) -> Bytes {
-        let mark = Writer::new(TAG).number(self.device).number(self.inode);
+        let mark = Writer::new(TAG).number(self.device).number(self.inode).number(self.born);
         mark.number(self.start).number(self.committed).number(tail_hash).finish().into()
     }
 
-    /// Whether a file of this device and inode may be it, if its tail is the same too.
+    /// Whether a file may be it, if its tail is the same too.
     ///
-    /// A device's number changes with a mount on some file systems (btrfs, overlayfs, NFS), and so with the reboot after a
-    /// power cut; it counts only where there is no tail to tell the file from another.
-    pub(super) fn names(&self, device: u64, inode: u64) -> bool {
-        self.inode == inode && (self.device == device || self.committed > 0)
+    /// A device's number changes with a mount on some file systems (btrfs, overlayfs, NFS, whatever is on a loop device), and
+    /// so with the reboot after a power cut; it counts only where neither a tail nor the file's birth tells it from another.
+    pub(super) fn names(&self, file: &Metadata) -> bool {
+        let is_same_birth = self.born > 0 && self.born == born(file);
+        self.inode == file.ino() && (self.device == file.dev() || self.committed > 0 || is_same_birth)
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Result<(Self, u64), LayoutError> {
         let mut reader = Reader::new(bytes, TAG)?;
-        let (device, inode) = (reader.number()?, reader.number()?);
+        let (device, inode, born) = (reader.number()?, reader.number()?, reader.number()?);
         let (start, committed, tail_hash) = (reader.number()?, reader.number()?, reader.number()?);
         reader.finish()?;
         if committed < start {
             return Err(LayoutError::Contradiction);
         }
-        Ok((Self { device, inode, start, committed }, tail_hash))
+        Ok((Self { device, inode, born, start, committed }, tail_hash))
     }
+}
+
+/// When a file was made, in nanoseconds since 1970; 0 if that is not known.
+pub(super) fn born(file: &Metadata) -> u64 {
+    let since = file.created().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+    since.and_then(|since| u64::try_from(since.as_nanos()).ok()).unwrap_or(0)
 }
 
 /// The last bytes of a file, at most [`TAIL_BYTES_MAX`].
@@ -75,16 +87,30 @@ mod tests {
 
     #[test]
     fn marks_keep_their_layout() {
-        let mark = SinkMark { device: 0x0801, inode: 0x1234_5678, start: 5, committed: 0x1_0000_0000 };
-        let numbers = [0x0801, 0x1234_5678, 5, 0x1_0000_0000, 0xfeed_u64].map(u64::to_le_bytes).concat();
+        let mark =
+            SinkMark { device: 0x0801, inode: 0x1234_5678, born: 9, start: 5, committed: 0x1_0000_0000 };
+        let numbers = [0x0801, 0x1234_5678, 9, 5, 0x1_0000_0000, 0xfeed_u64].map(u64::to_le_bytes).concat();
         let bytes = [b"WKF1", &numbers[..]].concat();
         assert_eq!(mark.encode(0xfeed), bytes);
         assert_eq!(SinkMark::decode(&bytes), Ok((mark, 0xfeed)));
-        assert!(mark.names(0x0801, 0x1234_5678) && mark.names(0x0802, 0x1234_5678) && !mark.names(0x0801, 1));
-        let empty = SinkMark { start: 0, committed: 0, ..mark };
-        assert!(empty.names(0x0801, 0x1234_5678) && !empty.names(0x0802, 0x1234_5678));
         let cut = SinkMark { start: 7, committed: 6, ..mark };
         assert_eq!(SinkMark::decode(&cut.encode(0)), Err(LayoutError::Contradiction));
+    }
+
+    #[test]
+    fn a_file_is_known_behind_another_device_number() {
+        let file = tempfile::tempfile().unwrap().metadata().unwrap();
+        let (device, inode, born) = (file.dev(), file.ino(), born(&file));
+        assert!(born > 0, "the temporary directory's file system does not know when a file was made");
+        let empty = SinkMark { device, inode, born, start: 0, committed: 0 };
+        let mounted_again = SinkMark { device: device + 1, ..empty };
+        assert!(empty.names(&file) && mounted_again.names(&file));
+        let written = SinkMark { born: 0, committed: 7, ..mounted_again };
+        assert!(written.names(&file), "its tail will tell");
+        for other in [SinkMark { born: born + 1, ..mounted_again }, SinkMark { born: 0, ..mounted_again }] {
+            assert!(!other.names(&file), "{other:?}");
+        }
+        assert!(!SinkMark { inode: inode + 1, ..written }.names(&file));
     }
 
     proptest! {

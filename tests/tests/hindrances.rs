@@ -1,0 +1,243 @@
+//! What stands in a pipeline's way is what `worker why` says, within seconds, and no longer than it stands there.
+
+use serde_json::Value;
+use std::time::Duration;
+use worker_tests::process::{Disk, Nodes, Running, Scratch, Start, eventually, free_port, holds_for};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A worker that is asked at its admin address.
+struct Asked<'a> {
+    scratch: &'a Scratch,
+    admin: String,
+    running: Running<'a>,
+}
+
+impl<'a> Asked<'a> {
+    /// Starts `worker run` on this pipeline; programs wait at the pipe `gate` until it is opened.
+    fn start(scratch: &'a Scratch, pipeline: &str, args: &[&str]) -> Self {
+        scratch.shell("mkfifo gate");
+        scratch.write("pipeline.toml", pipeline);
+        Self::start_this(scratch, scratch.worker(&[&["run", "pipeline.toml"], args].concat()))
+    }
+
+    fn start_this(scratch: &'a Scratch, mut start: Start<'a>) -> Self {
+        let admin = format!("127.0.0.1:{}", free_port());
+        start.command.args(["--admin", &admin, "--progress", "none"]);
+        let running = in_its_own_world(scratch, start).start();
+        Self { scratch, admin, running }
+    }
+
+    /// What `worker why` says of a task: whether it is stalled, and the first wait's `kind` and figures.
+    fn why(&self, task: &str) -> Option<(bool, Value)> {
+        let start = self.scratch.worker(&["why", "--json", "--admin", &self.admin]);
+        let said = in_its_own_world(self.scratch, start).run();
+        let explanation: Value = serde_json::from_slice(&said.stdout).ok()?;
+        let chain = explanation["chains"].as_array()?.iter().find(|chain| chain["task"] == task)?.clone();
+        Some((chain["stalled"] == true, chain["steps"][0]["wait"].clone()))
+    }
+
+    /// Waits until it says that a task waits for this; gives the figures.
+    fn waits_for(&self, task: &str, kind: &str, stalled: bool) -> Value {
+        eventually(&format!("{task} waits: {kind}"), PATIENCE, || match self.why(task) {
+            Some((is, wait)) if wait["kind"] == kind && is == stalled => Ok(wait),
+            other => Err(format!("{other:?}; {}", self.running.stderr())),
+        })
+    }
+
+    /// Waits until it does not say so any more.
+    fn goes_on(&self, task: &str, kind: &str) {
+        eventually(&format!("{task} does not wait: {kind}"), PATIENCE, || match self.why(task) {
+            Some((_, wait)) if wait["kind"] == kind => Err(format!("{wait}")),
+            _ => Ok(()),
+        });
+    }
+
+    /// Lets programs that wait at the gate go on, for ever; all is done then.
+    fn open_the_gate(self) {
+        let gate = self.scratch.path("gate");
+        let opener = std::thread::spawn(move || std::fs::write(gate, "go\n"));
+        self.running.wait(PATIENCE).expect(0);
+        opener.join().expect("it does not panic").expect("the gate is a pipe");
+    }
+}
+
+/// Other workers of this machine neither see it nor are seen, and Python buffers, whatever it is told outside.
+fn in_its_own_world<'a>(scratch: &Scratch, start: Start<'a>) -> Start<'a> {
+    let runtime = scratch.path("runtime").display().to_string();
+    start.env("WORKER_RUNTIME_DIR", &runtime).env("PYTHONUNBUFFERED", "")
+}
+
+#[test]
+fn a_program_that_hangs_with_unread_input() {
+    let scratch = Scratch::new();
+    let pipeline = "[source.in]\nfile = 'in.txt'\n[stage.hang]\nrun = ['sh', '-c', 'sleep 1000']\npartitions = 1\n[sink.out]\nfile = 'out.txt'\n";
+    scratch.write("in.txt", "one\ntwo\n");
+    let worker = Asked::start(&scratch, pipeline, &[]);
+    let wait = worker.waits_for("hang/0", "child_rests", true);
+    assert_eq!((wait["unread_bytes"].as_u64(), wait["closed"].as_bool()), (Some(8), Some(true)), "{wait}");
+    assert!(wait["for_s"].as_f64() >= Some(2.0), "{wait}");
+    worker.running.kill();
+}
+
+#[test]
+fn a_program_that_hangs_for_a_while_goes_on() {
+    let scratch = Scratch::new();
+    let pipeline = "[source.in]\nfile = 'in.txt'\n[stage.hang]\nrun = ['sh', '-c', 'read go < gate; cat']\npartitions = 1\n\
+                    [sink.out]\nfile = 'out.txt'\n";
+    scratch.write("in.txt", "one\ntwo\n");
+    let worker = Asked::start(&scratch, pipeline, &[]);
+    worker.waits_for("hang/0", "child_rests", true);
+    worker.open_the_gate();
+    assert_eq!(scratch.text("out.txt"), "one\ntwo\n");
+}
+
+#[test]
+fn a_program_that_does_not_end_after_its_input() {
+    let scratch = Scratch::new();
+    let pipeline = "[source.in]\nfile = 'in.txt'\n[stage.hang]\nmode = 'stream'\nrun = ['sh', '-c', 'cat; read go < gate']\n\
+                    [sink.out]\nfile = 'out.txt'\n";
+    scratch.write("in.txt", "one\ntwo\n");
+    let worker = Asked::start(&scratch, pipeline, &[]);
+    let wait = worker.waits_for("hang/0", "child_rests", true);
+    assert_eq!((wait["unread_bytes"].as_u64(), wait["closed"].as_bool()), (Some(0), Some(true)), "{wait}");
+    worker.open_the_gate();
+    assert_eq!(scratch.text("out.txt"), "one\ntwo\n");
+}
+
+#[test]
+fn a_program_that_buffers_until_it_is_given_more() {
+    let scratch = Scratch::new();
+    let pipeline = "[source.in]\nrun = ['sh', '-c', 'echo one; read go < gate; echo two; read go < gate']\n\
+                    [stage.buffers]\nmode = 'stream'\nrun = ['python3', '-c', '''\nimport sys\nfor line in sys.stdin:\n    \
+                    print(line.strip())\n    if line == \"two\\n\": sys.stdout.flush()\n''']\n[sink.out]\nfile = 'out.txt'\n";
+    let worker = Asked::start(&scratch, pipeline, &[]);
+    // It may be a program that sums up, so it is no stall.
+    let wait = worker.waits_for("buffers/0", "child_buffers", false);
+    assert_eq!(wait["fed_bytes"].as_u64(), Some(4), "{wait}");
+    std::fs::write(scratch.path("gate"), "go\n").expect("the gate is a pipe");
+    worker.goes_on("buffers/0", "child_buffers");
+    eventually("it prints", PATIENCE, || match scratch.text("out.txt") {
+        text if text == "one\ntwo\n" => Ok(()),
+        text => Err(text),
+    });
+    worker.open_the_gate();
+}
+
+#[test]
+fn a_records_program_that_never_answers() {
+    let scratch = Scratch::new();
+    let program = |rest: &str| {
+        format!(
+            "[source.in]\nfile = 'in.txt'\n[stage.asked]\nmode = 'records'\nrun = ['sh', '-c', '{rest}']\n\
+             [sink.out]\nfile = 'out.txt'\n"
+        )
+    };
+    scratch.write("in.txt", "one\n");
+    // All is read, and nothing was ever printed: that it forgot to flush is likely, and in the way in any case.
+    let answers = "read hello; read one; read end; read go < gate; echo \"{\\\"id\\\":1,\\\"emit\\\":[\\\"1\\\"]}\"; echo \"{\\\"id\\\":2}\"";
+    let worker = Asked::start(&scratch, &program(answers), &[]);
+    worker.waits_for("asked/0", "child_buffers", true);
+    worker.open_the_gate();
+    assert_eq!(scratch.text("out.txt"), "1\n");
+    // Nothing is read.
+    let scratch = Scratch::new();
+    scratch.write("in.txt", "one\n");
+    let worker = Asked::start(&scratch, &program("sleep 1000"), &[]);
+    let wait = worker.waits_for("asked/0", "child_rests", true);
+    assert!(wait["unread_bytes"].as_u64() > Some(0), "{wait}");
+    worker.running.kill();
+}
+
+#[test]
+fn a_program_that_works_or_waits_for_input_is_not_in_the_way() {
+    let scratch = Scratch::new();
+    let pipeline = "[source.in]\nrun = ['sh', '-c', 'echo one; read go < gate']\n\
+                    [stage.idle]\nfrom = 'in'\nmode = 'stream'\nrun = ['sh', '-c', 'while read line; do echo $line; done']\n\
+                    [stage.busy]\nfrom = 'in'\nmode = 'stream'\nrun = ['sh', '-c', 'while :; do :; done']\n\
+                    [sink.out]\nfrom = ['idle', 'busy']\nfile = 'out.txt'\n";
+    let worker = Asked::start(&scratch, pipeline, &[]);
+    eventually("one is through", PATIENCE, || match scratch.text("out.txt") {
+        text if text == "one\n" => Ok(()),
+        text => Err(text),
+    });
+    holds_for("nothing hangs", Duration::from_secs(6), || {
+        for task in ["idle/0", "busy/0"] {
+            if let Some((_, wait)) = worker.why(task).filter(|(_, wait)| wait["kind"] != "awaiting_end") {
+                return Err(format!("{task}: {wait}"));
+            }
+        }
+        Ok(())
+    });
+    worker.running.kill();
+}
+
+#[test]
+fn a_sink_whose_disk_is_full() {
+    let scratch = Scratch::new();
+    let disk = Disk::in_memory(&scratch, "tiny", "2m");
+    scratch.shell("seq 1 700000 > in.txt");
+    let pipeline = "[source.in]\nfile = 'in.txt'\n[sink.out]\nfile = 'tiny/out.txt'\n";
+    let worker = Asked::start(&scratch, pipeline, &["--state", "state"]);
+    let wait = worker.waits_for("out/0", "disk_full", true);
+    assert!(wait["error"].as_str().is_some_and(|why| why.contains("tiny/out.txt: no room")), "{wait}");
+    disk.resize("64m");
+    worker.running.wait(PATIENCE).expect(0);
+    assert!(scratch.read("tiny/out.txt") == scratch.read("in.txt"));
+}
+
+#[test]
+fn a_task_whose_outputs_find_no_room_aside() {
+    let scratch = Scratch::new();
+    let disk = Disk::in_memory(&scratch, "tiny", "2m");
+    scratch.shell("seq 1 2000000 > in.txt");
+    // One of two destinations hangs: what it should have is put aside, until there is no room for it.
+    let pipeline = "[pipeline]\nname = 'full'\noutbox = '1MiB'\nspill_dir = 'tiny'\n[source.in]\nfile = 'in.txt'\n\
+                    [stage.hang]\nfrom = 'in'\nmode = 'stream'\nrun = ['sh', '-c', 'read go < gate; cat > /dev/null']\n\
+                    [stage.flows]\nfrom = 'in'\nmode = 'stream'\nrun = 'cat'\n[sink.out]\nfrom = ['hang', 'flows']\nfile = 'out.txt'\n";
+    let worker = Asked::start(&scratch, pipeline, &[]);
+    let wait = worker.waits_for("in/0", "disk_full", true);
+    assert!(wait["error"].as_str().is_some_and(|why| why.contains("tiny")), "{wait}");
+    disk.resize("200m");
+    worker.goes_on("in/0", "disk_full");
+    worker.open_the_gate();
+    assert!(scratch.read("out.txt") == scratch.read("in.txt"));
+}
+
+#[test]
+fn a_full_disk_of_the_state_directory() {
+    let scratch = Scratch::new();
+    let disk = Disk::in_memory(&scratch, "tiny", "96m");
+    scratch.shell("seq 1 1500000 | sed 's/$/ is a number with some words behind it, so that there is more of it/' > in.txt");
+    // Node b is not there: what it should have fills the disk.
+    let pipeline = "[pipeline]\nname = 'full'\noutbox = '1MiB'\n[source.in]\nfile = 'in.txt'\nplace = 'a'\n\
+                    [sink.here]\nfrom = 'in'\nfile = 'here.txt'\nplace = 'a'\n\
+                    [sink.there]\nfrom = 'in'\nfile = 'there.txt'\nplace = 'b'\n";
+    let nodes = Nodes::on_loopback(&scratch, &["a", "b"], pipeline);
+    let mut node = nodes.node("a");
+    node.command.args(["--state", "tiny/state"]);
+    let worker = Asked::start_this(&scratch, node);
+    eventually("in/0 waits: storage_full", PATIENCE, || match worker.kinds("in/0") {
+        kinds if kinds.iter().any(|kind| kind == "storage_full") => Ok(()),
+        kinds => Err(format!("{kinds:?}; {}", worker.running.stderr())),
+    });
+    disk.resize("1g");
+    eventually("in/0 does not wait: storage_full", PATIENCE, || match worker.kinds("in/0") {
+        kinds if kinds.iter().any(|kind| kind == "storage_full") => Err(format!("{kinds:?}")),
+        _ => Ok(()),
+    });
+    worker.running.kill();
+}
+
+impl Asked<'_> {
+    /// Everything a task waits for, as `worker status` says.
+    fn kinds(&self, task: &str) -> Vec<String> {
+        let start = self.scratch.worker(&["status", "--json", "--admin", &self.admin]);
+        let said = in_its_own_world(self.scratch, start).run();
+        let nodes: Value = serde_json::from_slice(&said.stdout).unwrap_or_default();
+        let tasks = nodes[0]["tasks"].as_array().cloned().unwrap_or_default();
+        let found = tasks.iter().find(|found| found["name"] == task);
+        let waits = found.and_then(|found| found["waits"].as_array().cloned()).unwrap_or_default();
+        waits.iter().filter_map(|wait| Some(wait["kind"].as_str()?.to_owned())).collect()
+    }
+}

@@ -1,0 +1,108 @@
+//! What the page is made of: requests, markup, sizes.
+
+use crate::browser::Browser;
+use crate::{Served, TICKS};
+use std::fmt::Write as _;
+use worker_tests::process::Scratch;
+
+/// A stage that fails of records with a 7 in them, and says `SAID`.
+const SOME_FAIL: &str = r#"
+retry = { max_attempts = 1 }
+max_dead = "90%"
+partitions = 1
+run = ["sh", "-c", "x=$(cat); case $x in *7*) echo \"$SAID\" >&2; exit 3;; esac; echo \"$x\""]
+"#;
+
+#[test]
+fn nothing_is_asked_of_anybody_else_and_the_console_is_silent() {
+    let scratch = Scratch::new();
+    let pipeline = format!(
+        "[source.ticks]\n{TICKS}\n[stage.pass]\nrun = ['cat']\npartitions = 3\n[sink.out]\nfile = 'out.txt'\n"
+    );
+    let mut served = Served::run(&scratch, &pipeline);
+    let browser = Browser::start(&scratch);
+    served.open(&browser);
+    browser.until_text("#word", "Running");
+    browser.click("[data-open='stage:pass']");
+    browser.until_text("#details", "Where its time went");
+    browser.click("#as-table");
+    browser.until_text("#table", "pass");
+    browser.click("#theme");
+    browser.until("charts are drawn", "return document.querySelectorAll('#plots path').length > 3");
+
+    let (asked, origin) = (browser.requests(), served.origin());
+    assert!(asked.iter().any(|url| url.ends_with("/api/v1/events")), "{asked:?}");
+    let foreign: Vec<_> =
+        asked.iter().filter(|url| !url.starts_with(&origin) && !url.starts_with("data:")).collect();
+    assert!(foreign.is_empty(), "asked of others: {foreign:?}");
+    assert_eq!(browser.console(), []);
+}
+
+#[test]
+fn what_programs_say_is_text_and_never_markup() {
+    let scratch = Scratch::new();
+    let said = "<img src=x onerror=window.broken=1><script>window.broken=1</script><b>bold</b>";
+    let pipeline = format!(
+        "[source.ticks]\n{TICKS}\n[stage.bad]\n{SOME_FAIL}env = {{ SAID = '{said}' }}\n[sink.out]\nfile = 'out.txt'\n"
+    );
+    let mut served = Served::run(&scratch, &pipeline);
+    let browser = Browser::start(&scratch);
+    served.open(&browser);
+    browser.until_text("#dead-list", said);
+    browser.until_text("#dead-list", "bad/0");
+    browser.click("#dead-list [data-open='task:bad/0']");
+    browser.until_text("#details", said);
+    for made in ["img", "main script", "aside script", "main b > b", "#dead-list td b", "#details .log b"] {
+        assert_eq!(browser.js(&format!("return document.querySelectorAll('{made}').length")), 0, "{made}");
+    }
+    assert_eq!(browser.js("return window.broken === undefined"), true);
+    assert_eq!(browser.console(), []);
+}
+
+#[test]
+fn nothing_is_wider_than_a_phone_nor_than_a_desk() {
+    let scratch = Scratch::new();
+    let mut pipeline = format!(
+        "[source.a_source_with_a_rather_long_name_indeed]\n{TICKS}\n[stage.many]\nrun = ['cat']\npartitions = 64\n\
+         from = 'a_source_with_a_rather_long_name_indeed'\nbatch = {{ max_records = 1000 }}\n"
+    );
+    for number in 1..=17 {
+        let from = if number == 1 { "many".to_owned() } else { format!("step_{}", number - 1) };
+        write!(pipeline, "[stage.step_{number}]\nfrom = '{from}'\nrun = ['cat']\npartitions = 1\n").ok();
+    }
+    let long = "a_word_without_any_blank_in_it_that_is_wider_than_any_phone_and_goes_on";
+    write!(pipeline, "[stage.bad]\nfrom = 'many'\n{SOME_FAIL}env = {{ SAID = '{long}' }}\n").ok();
+    pipeline += "[sink.out]\nfrom = ['step_17', 'bad']\nfile = 'out.txt'\n";
+    let mut served = Served::run(&scratch, &pipeline);
+    let browser = Browser::start(&scratch);
+    served.open(&browser);
+    browser.until_text("#dead-list", "a_word_without");
+    let cells = browser.js("return document.querySelectorAll('[data-stage=many] .cell').length");
+    assert_eq!(cells, 64);
+    for width in [360_u32, 700, 1080, 1440] {
+        browser.resize(width, 800);
+        browser.until(
+            "the graph is drawn for that width",
+            "return document.querySelectorAll('#graph .box').length === 21",
+        );
+        fits(&browser, width, "closed");
+        browser.js("document.querySelector('[data-open=\"stage:many\"]').click()");
+        browser.until_text("#details-title", "many");
+        fits(&browser, width, "with details");
+        browser.js("document.querySelector('[data-close]').click()");
+        browser.js("document.getElementById('as-table').click()");
+        fits(&browser, width, "as a table");
+        browser.js("document.getElementById('as-graph').click()");
+    }
+}
+
+fn fits(browser: &Browser<'_>, width: u32, how: &str) {
+    let wide = browser.js("return document.documentElement.scrollWidth");
+    let beyond = "return [...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1 \
+                  && !e.closest('.scroll, .graph')).map(e => e.tagName + '.' + e.className).slice(0, 5)";
+    assert!(
+        wide.as_u64().is_some_and(|wide| wide <= u64::from(width)),
+        "{how}, {width}: {wide}; {}",
+        browser.js(beyond)
+    );
+}

@@ -1,0 +1,113 @@
+//! The log: its forms, what each line carries, and its filter.
+
+use crate::{PATIENCE, ask, with_admin};
+use serde_json::Value;
+use std::io::Write as _;
+use std::process::Stdio;
+use std::time::Duration;
+use worker_tests::process::{Scratch, eventually};
+
+/// Its program talks to the terminal and fails, for every record.
+const FAILS: &str = r#"
+[pipeline]
+name = "p"
+[source.in]
+file = "in.txt"
+[stage.bad]
+run = ["bash", "-c", "cat; printf 'red \\033[31mtext\\007\\n' >&2; printf 'a\\033]0;title' >&2; exit 3"]
+retry = { max_attempts = 2, initial = "10ms" }
+partitions = 2
+on_error = "halt"
+[sink.out]
+file = "out.txt"
+"#;
+
+fn failing(scratch: &Scratch, args: &[&str]) -> String {
+    scratch.write("in.txt", "one\ntwo\nthree\nfour\n");
+    scratch.write("pipeline.toml", FAILS);
+    let entries = scratch.path("entries").to_string_lossy().into_owned();
+    let args = [&["run", "pipeline.toml", "--admin", "none"], args].concat();
+    let start = scratch.worker(&args).env("WORKER_RUNTIME_DIR", &entries);
+    start.run().expect(1).stderr
+}
+
+#[test]
+fn all_lines_are_json_where_that_is_wanted_and_carry_the_work_they_are_of() {
+    let scratch = Scratch::new();
+    let stderr = failing(&scratch, &["--log-format", "json", "-vv"]);
+    let lines: Vec<Value> = stderr
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect();
+    for line in &lines {
+        let has = |field: &str| line[field].is_string();
+        assert!(has("timestamp") && has("level") && has("message") && has("target"), "{line}");
+    }
+    let with = |text: &str| {
+        let is = |line: &&Value| line["message"].as_str().is_some_and(|message| message.contains(text));
+        lines.iter().find(is).unwrap_or_else(|| panic!("no line has {text:?}: {stderr}"))
+    };
+    let span = &with("red ")["span"];
+    assert_eq!((&span["name"], &span["stage"]), (&"batch".into(), &"bad".into()), "{span}");
+    assert!(span["batch"].is_u64() && span["attempt"].is_u64() && span["partition"].is_string(), "{span}");
+    let failed = with("a batch failed");
+    assert_eq!((&failed["level"], &failed["stage"]), (&"WARN".into(), &"bad".into()), "{failed}");
+    assert!(failed["batch"].is_u64() && failed["attempt"].is_u64() && failed["why"].is_string(), "{failed}");
+    assert_eq!(with("error: ")["level"], "ERROR");
+}
+
+#[test]
+fn nothing_of_a_program_reaches_the_terminal_raw() {
+    let scratch = Scratch::new();
+    let stderr = failing(&scratch, &["-vv"]);
+    assert!(stderr.contains("red "), "{stderr}");
+    let raw: Vec<&str> =
+        stderr.lines().filter(|line| line.contains(|c: char| c.is_control() && c != '\t')).collect();
+    assert!(raw.is_empty(), "{raw:?}");
+    let spans: Vec<&str> = stderr.lines().filter(|line| line.contains("red ")).collect();
+    assert!(spans.iter().all(|line| line.contains("batch{stage=\"bad\" partition=\"")), "{spans:?}");
+}
+
+#[test]
+fn the_same_failure_is_not_said_again_and_again() {
+    let scratch = Scratch::new();
+    let stderr = failing(&scratch, &[]);
+    let warned = stderr.lines().filter(|line| line.contains("a batch failed")).count();
+    assert!((1..=2).contains(&warned), "one for each of the two tasks at most: {stderr}");
+}
+
+#[test]
+fn the_filter_can_be_changed_while_it_runs() {
+    let scratch = Scratch::new();
+    let args = ["run", "-s", "bash -c 'while read -r line; do echo said $line >&2; done'", "--log", "warn"];
+    let (start, address) = with_admin(&scratch, scratch.worker(&args).stdin(Stdio::piped()));
+    let mut worker = start.start();
+    let mut stdin = worker.take_stdin().expect("a pipe");
+    stdin.write_all(b"before\n").expect("it reads");
+    let programs = |count: f64| {
+        eventually("the program has ended", PATIENCE, || {
+            let (_, text) = ask(&address, "GET", "/metrics", "")?;
+            let exits = text.lines().find(|line| line.starts_with("worker_task_program_exits_total"));
+            let exits = exits.and_then(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).unwrap_or(0.0);
+            if exits >= count { Ok(()) } else { Err(format!("{exits} exits")) }
+        });
+    };
+    programs(1.0);
+    assert!(!worker.stderr().contains("said before"), "{}", worker.stderr());
+    let refused = ask(&address, "PUT", "/api/v1/log", "worker_bin=loud").expect("an answer");
+    assert!(refused.0 == 400 && refused.1.contains("expected a filter"), "{refused:?}");
+    assert_eq!(ask(&address, "PUT", "/api/v1/log", "info").map(|(status, _)| status), Ok(200));
+    stdin.write_all(b"after\n").expect("it reads");
+    worker.wait_for_message("said after", Duration::from_secs(20));
+    drop(stdin);
+    worker.wait(PATIENCE).expect(0);
+}
+
+#[test]
+fn a_build_without_support_for_a_collector_says_how_to_get_one() {
+    let scratch = Scratch::new();
+    let finished = scratch.worker(&["run", "-s", "cat", "--otel", "http://127.0.0.1:4318"]).run();
+    finished.expect(2).says(&["no support for OpenTelemetry", "--features otel"]);
+    let finished = scratch.worker(&["run", "-s", "cat", "--otel", "https://127.0.0.1:4318"]).run();
+    finished.expect(2).says(&["expected http://HOST:4318"]);
+}

@@ -1,0 +1,77 @@
+// The last minutes of each stage.
+const WINDOW_S = 300;
+let points = new Map();
+let hover = null;
+
+function loadHistory(history) {
+  points = new Map(Object.entries(history.recent).map(([stage, list]) => [stage, list.filter((p) => p.at_s >= 0)]));
+}
+
+// One more second of each stage, from what was counted since the event before.
+function notePoint(view, before) {
+  const now = view.status.uptime_s;
+  const seconds = before ? now - before.status.uptime_s : 0;
+  if (seconds <= 0.2) return;
+  for (const stage of view.stages.filter((s) => s.here.length)) {
+    const old = before.byName.get(stage.name);
+    if (!old) continue;
+    if (!points.has(stage.name)) points.set(stage.name, []);
+    const list = points.get(stage.name);
+    if (list.length && list[list.length - 1].at_s >= now - 0.3) continue;
+    const per = (field) => Math.max(0, stage[field] - old[field]) / seconds;
+    list.push({ at_s: now, in_per_s: per("records_in"), out_per_s: per("records_out"), queued_records: stage.queued_records,
+      held_records: stage.held, busy: stage.busy, stalled: stage.here.some((task) => task.raw.waits.some((w) => w.stalled)) });
+    while (list.length > 2 && list[0].at_s < now - WINDOW_S - 5) list.shift();
+  }
+}
+
+function renderCharts(view) {
+  const end = view.status.uptime_s;
+  const begin = Math.max(0, end - WINDOW_S);
+  const stages = view.stages.filter((stage) => stage.here.length);
+  at("charts-title").textContent = end < WINDOW_S ? "Since the start, " + duration(end) : "The last five minutes";
+  show("plots", stages.map((stage) => plot(stage, (points.get(stage.name) || []).filter((p) => p.at_s >= begin - 1), begin, end)));
+}
+
+function plot(stage, list, begin, end) {
+  const span = Math.max(1, end - begin);
+  const x = (s) => Math.max(0, Math.min(300, ((s - begin) / span) * 300));
+  const at = hover === null ? null : begin + hover * span;
+  const shown = at === null ? list[list.length - 1] : list.reduce((best, p) => (best && Math.abs(best.at_s - at) <= Math.abs(p.at_s - at) ? best : p), null);
+  const source = stage.kind === "source";
+  const rates = source ? ["in_per_s"] : ["in_per_s", "out_per_s"];
+  const topRate = Math.max(1, ...list.flatMap((p) => rates.map((field) => p[field])));
+  const topQueue = Math.max(1, ...list.flatMap((p) => [p.queued_records, p.held_records]));
+  const stalls = list.map((p, i) => (p.stalled && i > 0 ? h("rect", { class: "stall", x: x(list[i - 1].at_s), y: 0, width: Math.max(0.5, x(p.at_s) - x(list[i - 1].at_s)), height: 100 }) : null));
+  const mark = at === null ? null : h("line", { class: "at", x1: hover * 300, x2: hover * 300, y1: 0, y2: 100 });
+  const pane = (low, top, lines) => h("div", { class: "pane" + (low ? " low" : "") },
+    h("svg", { viewBox: "0 0 300 100", preserveAspectRatio: "none", "aria-hidden": "true" }, h("line", { class: "grid", x1: 0, x2: 300, y1: 50, y2: 50 }), stalls, lines, mark),
+    h("span", { class: "top", "aria-hidden": "true" }, top));
+  const when = at === null || !shown ? "" : duration(Math.max(0, end - shown.at_s)) + " ago: ";
+  const words = shown ? when + (source ? rate(shown.in_per_s) : `${rate(shown.in_per_s)} → ${rate(shown.out_per_s)}`) + (shown.queued_records + shown.held_records > 0 ? `, ${short(shown.queued_records)} q, ${short(shown.held_records)} held` : "") : "";
+  return h("div", { class: "plot", key: stage.name, role: "img", "aria-label": `${stage.name}: ${words}; highest rate ${rate(topRate)}, longest queue ${number(topQueue)}` },
+    h("div", { class: "title" }, h("b", null, stage.name), h("span", null, words)),
+    pane(false, rate(topRate), [areaOf(list, x, "in_per_s", topRate, "taken"), source ? null : lineOf(list, x, "out_per_s", topRate, "given")]),
+    pane(true, short(topQueue), [areaOf(list, x, "queued_records", topQueue, "queued"), lineOf(list, x, "held_records", topQueue, "held")]));
+}
+
+const trace = (list, x, field, top) => list.map((p) => `${x(p.at_s).toFixed(1)} ${(97 - (p[field] / top) * 90).toFixed(1)}`).join("L");
+
+function lineOf(list, x, field, top, name) {
+  return list.length < 2 ? null : h("path", { class: "l-" + name, d: "M" + trace(list, x, field, top) });
+}
+
+function areaOf(list, x, field, top, name) {
+  if (list.length < 2) return null;
+  const d = trace(list, x, field, top);
+  return [h("path", { class: "a-" + name, d: `M${x(list[0].at_s).toFixed(1)} 100L${d}L${x(list[list.length - 1].at_s).toFixed(1)} 100Z` }), h("path", { class: "l-" + name, d: "M" + d })];
+}
+
+function hoverCharts(event) {
+  const svg = event.target.closest ? event.target.closest(".plot svg") : null;
+  const box = svg && svg.getBoundingClientRect();
+  const next = box && box.width > 0 ? Math.max(0, Math.min(1, (event.clientX - box.left) / box.width)) : null;
+  if (next === hover) return;
+  hover = next;
+  if (now.view) renderCharts(now.view);
+}

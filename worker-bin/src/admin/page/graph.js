@@ -1,0 +1,156 @@
+// The pipeline as a graph and as a table.
+let layout = null;
+let layoutKey = "";
+
+function renderGraph(view) {
+  const width = at("graph").clientWidth - 4;
+  if (width < 50) return;
+  const vertical = width < 620;
+  const key = width + "|" + view.graph.stages.map((stage) => stage.name + stage.partitions).join();
+  if (key !== layoutKey) {
+    layout = layoutOf(view.graph.stages, width, vertical);
+    layoutKey = key;
+  }
+  const plane = { class: "plane", style: `width:${Math.ceil(layout.width)}px;height:${Math.ceil(layout.height)}px` };
+  const boxes = view.stages.map((stage) => boxOf(view, stage, layout.nodes.get(stage.name)));
+  const links = layout.edges.map((edge) => edgeShape(view, edge)).filter(Boolean);
+  const svg = h("svg", { class: "links", width: Math.ceil(layout.width), height: Math.ceil(layout.height) }, links);
+  show("graph", h("div", plane, h("div", { class: "boxes" }, boxes), svg));
+}
+
+function boxOf(view, stage, node) {
+  const away = stage.here.length === 0;
+  const style = `left:${node.x}px;top:${node.y}px;width:${node.w}px;height:${node.h}px`;
+  const open = opened && opened.kind === "stage" && opened.name === stage.name;
+  const flow = away ? stage.seen_per_s : stage.kind === "source" || stage.kind === "sink" ? stage.out_per_s : stage.in_per_s;
+  const where = view.graph.nodes.length > 1 ? " on " + stage.nodes.join(", ") : "";
+  const queue = stage.queued_records;
+  const narrow = node.w < 165;
+  const hot = stage.hindered ? h("span", { class: "hot", style: "color:var(--stalled)" }, "part stalled")
+    : ["moving", "away"].includes(stage.state) ? null : h("span", { class: "hot" }, STATE_WORDS[stage.state]);
+  const label = `${stage.name}, ${KIND_WORDS[stage.kind]}, ${plural(stage.partitions, "task")}${where}: ${stageText(stage)}`;
+  return h("div", { key: stage.name, class: "box" + (away ? " remote" : "") + (open ? " open" : ""), "data-state": stage.state, style, "data-stage": stage.name },
+    h("button", { type: "button", class: "top", "data-open": "stage:" + stage.name, "aria-label": label, title: label }, sign(stage.state), h("span", null, stage.name)),
+    h("div", { class: "sub" }, h("span", null, KIND_WORDS[stage.kind] + (stage.partitions > 1 ? " ×" + stage.partitions : "") + where),
+      hot && !narrow ? hot : null),
+    h("div", { class: "sub" }, hot && narrow ? hot : view.ended ? h("span", null, short(stage.records_out) + " in all") : away && flow === 0 ? h("span", null, "\u2013") : h("b", null, rate(flow)), queue > 0 ? h("span", null, short(queue) + " queued") : null),
+    cellGrid(view, stage, node.w));
+}
+
+function stageText(stage) {
+  if (stage.here.length === 0) return STATE_WORDS[stage.state];
+  return `${STATE_WORDS[stage.state]}, ${rate(stage.in_per_s)} taken, ${rate(stage.out_per_s)} given on, ${number(stage.queued_records)} queued`;
+}
+
+function cellGrid(view, stage, width) {
+  const grid = cellsOf(stage.partitions, width);
+  let tasks = stage.tasks;
+  if (tasks.length > CELLS_MAX) {
+    const urgent = (task) => RANK.indexOf(task.state);
+    tasks = [...tasks].sort((a, b) => urgent(a) - urgent(b)).slice(0, CELLS_MAX);
+  }
+  const active = tasks.find((task) => task.name === roving.get(stage.name)) || tasks[0];
+  const cells = tasks.map((task) => {
+    const label = task.name + ": " + taskText(view, task);
+    const kind = (task.local ? "" : " remote") + (task.hindered ? " hindered" : "");
+    const props = { key: task.name, type: "button", class: "cell" + kind, "data-state": task.state, "data-open": "task:" + task.name,
+      "data-cell": stage.name, tabindex: task === active ? 0 : -1, "aria-label": label, title: label };
+    if (grid.kind === "dots") return h("button", props, sign(task.state));
+    if (grid.kind === "chips") return h("button", props, sign(task.state), h("span", null, task.index));
+    return h("button", props, sign(task.state), h("span", { class: "n" }, "/" + task.index), h("span", { class: "r" }, rowText(view, task)));
+  });
+  const rest = stage.tasks.length - tasks.length;
+  return h("div", { class: "cells " + grid.kind, role: "group", "aria-label": "Tasks of " + stage.name, style: `grid-template-columns:repeat(${grid.columns},minmax(0,1fr))` },
+    cells, rest > 0 ? h("span", { class: "rest" }, `and ${number(rest)} calm ones more`) : null);
+}
+
+function rowText(view, task) {
+  if (task.local) {
+    if (task.state === "done" || task.state === "paused" || task.state === "stalled") return STATE_WORDS[task.state];
+    return rate(Math.max(task.raw.in_per_s, task.raw.out_per_s));
+  }
+  return task.state === "down" ? task.node + ": no connection" : task.state === "done" ? task.node + ": ended" : task.node;
+}
+
+function edgeShape(view, edge) {
+  const data = view.edges.get(edge.id);
+  if (!data) return null;
+  const { d, label: [x, y] } = pathOf(edge, layout);
+  const width = data.per_s > 0 ? Math.min(7, 1.6 + Math.log10(1 + data.per_s)) : 1.6;
+  const pace = data.per_s > 0 ? Math.max(0.5, 2.2 - Math.log10(1 + data.per_s) * 0.4) : 0;
+  const open = opened && opened.kind === "edge" && opened.name === edge.id;
+  const flows = data.state === "moving" || (data.per_s > 0 && data.state === "stalled");
+  const texts = [];
+  if (data.per_s > 0) texts.push(["", rate(data.per_s)]);
+  if (data.held > 0) texts.push(["held", short(data.held) + " held"]);
+  const bad = ["stalled", "down", "waiting"].includes(data.state);
+  const top = y - 5 - (texts.length - 1) * 6 - (layout.vertical ? -8 : 0);
+  return h("g", { key: edge.id, class: "edge" + (open ? " open" : ""), "data-state": data.state, "data-open": "edge:" + edge.id, role: "button", tabindex: 0,
+    "aria-label": `Link from ${data.from} to ${data.to}: ${edgeText(data)}` },
+    h("title", null, edgeText(data)),
+    h("path", { class: "hit", d }),
+    h("path", { class: "line", d, "stroke-width": width.toFixed(1) }),
+    flows ? h("path", { class: "flow", d, "stroke-width": Math.max(1.6, width - 0.8).toFixed(1), style: `--pace:${pace.toFixed(1)}s` }) : null,
+    bad ? h("svg", { class: "sign", x: x - 7, y: top - 24, width: 14, height: 14, viewBox: "0 0 16 16" }, h("use", { href: "#g-" + data.state })) : null,
+    texts.map(([kind, text], i) => h("text", { class: kind, x, y: top + i * 13 }, text)));
+}
+
+function edgeText(edge) {
+  if (edge.state === "away") return "between other nodes: not known here";
+  const held = edge.held > 0 ? `, ${number(edge.held)} held` : "";
+  return `${STATE_WORDS[edge.state]}, ${rate(edge.per_s)}${held}`;
+}
+
+function renderTable(view) {
+  const head = ["Stage", "State", "Tasks", "Node", "Taken/s", "Given on/s", "Queued", "Held", "Busy", "Retried", "Dead"];
+  const numeric = (i) => i >= 4;
+  const rows = view.stages.map((stage) => {
+    const here = stage.here.length > 0;
+    const cells = here ? [rate(stage.in_per_s), rate(stage.out_per_s), number(stage.queued_records), number(stage.held), percent(stage.busy),
+      number(stage.retried_records), number(stage.dead_records)] : ["", "", "", "", "", "", ""];
+    const counts = Object.entries(stage.counts).map(([state, n]) => n + " " + STATE_WORDS[state]).join(", ");
+    return h("tr", { key: stage.name },
+      h("td", null, h("button", { type: "button", class: "link", "data-open": "stage:" + stage.name }, stage.name), " ", h("span", { class: "muted" }, KIND_WORDS[stage.kind])),
+      h("td", null, stateMark(stage.state, stage.hindered ? "moving, part stalled" : undefined)),
+      h("td", null, stage.partitions > 1 ? counts : number(stage.partitions)), h("td", null, stage.nodes.join(", ")),
+      cells.map((text) => h("td", { class: "num" }, text)));
+  });
+  show("table", h("table", null, h("caption", { class: "unseen" }, "Stages of the pipeline"),
+    h("thead", null, h("tr", null, head.map((name, i) => h("th", { scope: "col", class: numeric(i) ? "num" : "" }, name)))), h("tbody", null, rows)));
+}
+
+function stateMark(state, text) {
+  return h("span", { class: "state", "data-state": state }, sign(state), text || STATE_WORDS[state]);
+}
+
+function renderNodes(view) {
+  at("nodes").hidden = view.nodes.size < 2;
+  show("nodes", [...view.nodes.values()].map((node) => {
+    const state = node.me ? "moving" : node.down ? "down" : node.peer || node.sends ? "moving" : node.over ? "done" : "away";
+    return h("span", { key: node.name, class: "node", "data-state": state, title: (node.peer && node.peer.last_error) || "" },
+      node.me ? null : h("span", { class: "state" }, sign(state === "moving" ? "done" : state)), h("b", null, node.name), nodeText(node));
+  }));
+}
+
+function renderLegend(view) {
+  const used = ["moving", "working", "idle", "waiting", "stalled", "paused", "done"];
+  if (view.nodes.size > 1) used.push("away", "down");
+  show("legend", used.map((state) => h("span", { key: state, "data-state": state }, sign(state), STATE_WORDS[state])));
+}
+
+// Arrow keys move between the tasks of one stage, so that Tab need not pass all of them.
+const roving = new Map();
+function moveInCells(event) {
+  const cell = event.target.closest ? event.target.closest("[data-cell]") : null;
+  const grid = cell && cell.parentElement;
+  if (!grid) return;
+  const cells = [...grid.querySelectorAll("[data-cell]")];
+  const columns = getComputedStyle(grid).gridTemplateColumns.split(" ").length;
+  const step = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns, ArrowUp: -columns, Home: -cells.length, End: cells.length }[event.key];
+  if (step === undefined) return;
+  event.preventDefault();
+  const to = cells[Math.max(0, Math.min(cells.length - 1, cells.indexOf(cell) + step))];
+  roving.set(cell.dataset.cell, to.dataset.open.slice(5));
+  cells.forEach((other) => (other.tabIndex = other === to ? 0 : -1));
+  to.focus();
+}

@@ -1,0 +1,286 @@
+// The stream of events, and what is drawn of each.
+const now = { view: null, graph: null, heard: 0, lost: null, ended: false };
+const SILENT_MS = 5000;
+let events = null;
+let retryAt = 0;
+let retryMs = 1000;
+let saidBefore = "";
+const readings = [];
+
+async function fetchJson(path) {
+  const answer = await fetch(path, { cache: "no-store" });
+  if (!answer.ok) throw new Error(path + ": " + answer.status);
+  return answer.json();
+}
+
+async function connect() {
+  retryAt = Infinity;
+  try {
+    const [graph, history] = await Promise.all([fetchJson("/api/v1/pipeline"), fetchJson("/api/v1/history")]);
+    now.graph = graph;
+    loadHistory(history);
+    deadSeen = -1;
+    listen();
+  } catch (error) {
+    lost("No connection to the worker");
+  }
+}
+
+function listen() {
+  if (events) events.close();
+  events = new EventSource("/api/v1/events");
+  events.addEventListener("status", (event) => {
+    retryMs = 1000;
+    hear(JSON.parse(event.data));
+  });
+  events.onerror = () => {
+    events.close();
+    lost("The connection to the worker is lost");
+  };
+}
+
+function lost(why) {
+  retryAt = Date.now() + retryMs;
+  retryMs = Math.min(5000, retryMs * 1.5);
+  if (now.lost === null) now.lost = { why, at: Date.now() };
+  renderStale();
+}
+
+function hear(live) {
+  const before = now.view && now.view.status.started_ms === live.status.started_ms ? now.view : null;
+  if (now.view && !before) {
+    readings.length = 0;
+    for (const entry of stallLog) if (entry.to === null) Object.assign(entry, { to: now.view.status.at_ms, cut: true });
+    notice("Another run has begun at this address.");
+  }
+  Object.assign(now, { heard: Date.now(), lost: null, ended: live.status.end !== null });
+  now.view = viewOf(now.graph, live.status, live.why, before);
+  readings.push([live.status.uptime_s, live.status.read_bytes]);
+  while (readings.length > 2 && readings[0][0] < live.status.uptime_s - 30) readings.shift();
+  noteStalls(now.view);
+  notePoint(now.view, before);
+  noteDead(now.view);
+  say(now.view);
+  render();
+}
+
+function render() {
+  const view = now.view;
+  if (!view || document.hidden) return;
+  renderStale();
+  renderWho(view);
+  renderHeadline(view);
+  renderFigures(view);
+  renderLegend(view);
+  renderNodes(view);
+  renderDetails(view);
+  if (!at("graph").hidden) renderGraph(view);
+  else renderTable(view);
+  renderWaits(view);
+  renderCharts(view);
+  renderDead(view);
+  const s = view.status;
+  show("foot", h("span", null, `worker ${s.version}, process ${s.pid}`), h("span", null, `delivery: ${s.delivery}`), h("span", null, `a stall is work that has not moved for ${duration(s.stall_after_s)}`));
+}
+
+function renderWho(view) {
+  const s = view.status;
+  show("who", h("h1", null, s.pipeline), s.nodes.length > 1 ? h("span", null, `node ${s.node} of ${s.nodes.length}`) : null,
+    h("span", null, view.ended ? `ended ${clock(s.end.at_ms)}, after ${duration((s.end.at_ms - s.started_ms) / 1000)}` : `up ${duration(s.uptime_s)}, since ${clock(s.started_ms)}`));
+  at("drain").disabled = view.ended || s.state === "draining" || now.lost !== null;
+}
+
+function renderHeadline(view) {
+  const v = verdict(view);
+  at("headline").dataset.state = v.state;
+  show("headline", sign(v.state), h("div", null,
+    h("div", { class: "word", id: "word" }, v.word, v.for_s === undefined ? null : h("small", null, "for " + duration(v.for_s))),
+    h("p", { class: "pace" }, paceText(view)),
+    h("p", { class: "why", id: "why" }, v.why), v.todo ? h("p", { class: "todo" }, h("b", null, "What to do: "), v.todo) : null, v.more ? h("p", { class: "more" }, v.more) : null));
+  document.title = `${v.word} – ${view.status.pipeline}` + (view.status.nodes.length > 1 ? ` (${view.status.node})` : "");
+  icon(now.lost ? "away" : v.state);
+}
+
+// Rates and what is left, in a line; after the end, what was done.
+function paceText(view) {
+  const local = (kind) => view.stages.filter((stage) => stage.kind === kind && stage.here.length);
+  const parts = [];
+  for (const [kind, field, count, word] of [["source", "in_per_s", "records_in", "read"], ["sink", "out_per_s", "records_out", "written"]]) {
+    const stages = local(kind);
+    if (stages.length === 0) continue;
+    const sum = (name) => stages.reduce((total, stage) => total + stage[name], 0);
+    parts.push(view.ended ? plural(sum(count), "record") + " " + word : rate(sum(field)) + " " + word);
+  }
+  const left = view.ended ? "" : leftText(view);
+  if (left) parts.push(left);
+  return parts.join(" · ");
+}
+
+// For people who listen: only when something changes, without the seconds that pass.
+function say(view) {
+  const v = verdict(view);
+  const key = v.word + "|" + (view.stalls[0] ? view.stalls[0].root : v.state === "moving" ? "" : v.why);
+  if (key === saidBefore) return;
+  saidBefore = key;
+  at("said").textContent = `${v.word}. ${v.why} ${v.todo ? "What to do: " + v.todo : ""}`;
+}
+
+const ICON_COLOURS = { moving: "#1d9a75", working: "#2f74d0", idle: "#7b8892", stalled: "#d13b31", paused: "#7d52c8", done: "#5d7267", failed: "#d13b31", away: "#a0abb3" };
+let iconShown = "";
+function icon(state) {
+  if (state === iconShown) return;
+  iconShown = state;
+  const shape = document.querySelector(`#g-${state} path`).getAttribute("d");
+  const svg = `<svg xmlns="${SVG}" viewBox="-2 -2 20 20"><path fill-rule="evenodd" fill="${ICON_COLOURS[state]}" d="${shape}"/></svg>`;
+  at("icon").href = "data:image/svg+xml," + encodeURIComponent(svg);
+}
+
+function figure(name, value, beside, bad, meter) {
+  return h("div", { key: name, class: "figure" + (meter ? " wide" : "") + (bad ? " bad" : "") }, h("div", { class: "name" }, name), h("div", { class: "value" }, value), meter || null, beside ? h("div", { class: "beside", title: beside }, beside) : null);
+}
+
+function renderFigures(view) {
+  const s = view.status;
+  const local = (kind) => view.stages.filter((stage) => stage.kind === kind && stage.here.length);
+  const sum = (stages, field) => stages.reduce((total, stage) => total + stage[field], 0);
+  const [sources, sinks] = [local("source"), local("sink")];
+  const all = view.stages.filter((stage) => stage.here.length);
+  const list = [];
+  const on = view.ended ? 0 : 1;
+  if (sources.length) list.push(figure("Read", rate(sum(sources, "in_per_s") * on), plural(sum(sources, "records_in"), "record")));
+  else list.push(figure("Received", rate([...view.inRates.values()].reduce((a, b) => a + b, 0)), plural(s.inbound.reduce((n, l) => n + l.records, 0), "record")));
+  if (sinks.length) list.push(figure("Written", rate(sum(sinks, "out_per_s") * on), plural(sum(sinks, "records_out"), "record")));
+  if (sources.length) list.unshift(progress(view));
+  const held = s.memory.held_bytes + s.memory.spilled_bytes;
+  list.push(figure("Held", bytes(held), s.memory.spilled_bytes > 0 ? bytes(s.memory.spilled_bytes) + " of it on disk" : plural(sum(all, "held") + sum(all, "queued_records"), "record")));
+  list.push(figure("Process memory", bytes(s.memory.resident_bytes), "at most " + bytes(s.memory.resident_peak_bytes)));
+  if (s.slots.total > 0) list.push(figure("Slots in use", h("span", null, number(s.slots.used * on), h("small", null, " of " + number(s.slots.total))), "for batch programs"));
+  list.push(figure("Retried", number(sum(all, "retried_records")), "records, each time"));
+  const dead = sum(all, "dead_records");
+  list.push(figure("Dead letters", number(dead), dead > 0 ? "reasons below" : "none", dead > 0));
+  if (s.nodes.length > 1) list.push(figure("Lost, at most", number(s.lost_records), s.lost_records > 0 ? "when nodes died" : "nothing", s.lost_records > 0));
+  show("figures", list);
+}
+
+// Bytes read a second, going by the last half minute.
+function readingPace(s) {
+  const [first, last] = [readings[0], readings[readings.length - 1]];
+  const seconds = last[0] - first[0];
+  return seconds > 2 ? (last[1] - first[1]) / seconds : s.uptime_s > 0.5 ? s.read_bytes / s.uptime_s : 0;
+}
+
+// When all input will be read; empty where that cannot be said.
+function leftText(view) {
+  const s = view.status;
+  if (view.ended || !s.total_bytes) return "";
+  const [left, pace] = [s.total_bytes - s.read_bytes, readingPace(s)];
+  if (left <= 0) return "all read, the rest is under way";
+  return pace > 1 ? "about " + duration(left / pace) + " left" : "no estimate: nothing is read now";
+}
+
+function progress(view) {
+  const s = view.status;
+  const pace = readingPace(s);
+  if (s.total_bytes === null || s.total_bytes === 0) return figure("Input", bytes(s.read_bytes), view.ended ? "read" : bytes(Math.max(0, pace)) + "/s");
+  const share = Math.min(1, s.read_bytes / s.total_bytes);
+  const when = view.ended ? "read" : leftText(view);
+  const meter = h("div", { class: "meter", role: "progressbar", "aria-label": "Input read", "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": Math.floor(share * 100) }, h("i", { style: `width:${(share * 100).toFixed(1)}%` }));
+  return figure("Input", h("span", null, Math.floor(share * 100) + "\u00a0%", h("small", null, ` ${bytes(s.read_bytes)} of ${bytes(s.total_bytes)}`)), when, false, meter);
+}
+
+function renderStale() {
+  const box = at("stale");
+  const over = now.ended;
+  document.body.classList.toggle("is-stale", now.lost !== null && !over);
+  box.hidden = now.lost === null;
+  if (now.lost === null) return;
+  if (over) {
+    box.textContent = "The run is over, and its process has ended. This is its last state; if a worker is started at this address again, it is shown.";
+  } else if (!now.heard) {
+    box.textContent = `${now.lost.why}. Trying again.`;
+  } else {
+    box.textContent = `${now.lost.why}: this is its state as of ${clock(now.heard)}, ${duration((Date.now() - now.heard) / 1000)} ago. Trying again; look whether the process still runs.`;
+  }
+  icon("away");
+  at("drain").disabled = true;
+}
+
+// Once a second: is the worker silent, is it time to try again?
+function watch() {
+  if (now.heard && now.lost === null && !now.ended && Date.now() - now.heard > SILENT_MS) {
+    now.lost = { why: "The worker has said nothing for seconds: it may be stopped, or its machine hangs", at: Date.now() };
+    retryAt = Date.now() + SILENT_MS;
+  }
+  if (now.lost !== null && Date.now() >= retryAt) {
+    if (events) events.close();
+    connect();
+  }
+  if (now.lost !== null) renderStale();
+}
+
+const THEMES = ["system", "light", "dark"];
+function theme(name) {
+  if (name === "system") delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = name;
+  at("theme").textContent = "Theme: " + name;
+  at("theme").dataset.theme = name;
+  try { localStorage.setItem("worker-theme", name); } catch { /* it is forgotten */ }
+}
+
+function shownAs(table) {
+  at("graph").hidden = table;
+  at("legend").hidden = table;
+  at("table").hidden = !table;
+  at("as-graph").setAttribute("aria-pressed", String(!table));
+  at("as-table").setAttribute("aria-pressed", String(table));
+  render();
+}
+
+function clicked(event) {
+  const on = (name) => event.target.closest(`[data-${name}]`);
+  const target = on("open");
+  if (target) {
+    const [kind, name] = [target.dataset.open.split(":", 1)[0], target.dataset.open.slice(target.dataset.open.indexOf(":") + 1)];
+    openDetails(kind, name, target);
+  } else if (on("close")) closeDetails();
+  else if (on("order")) {
+    const [kind, stage] = [on("order").dataset.order.split(":", 1)[0], on("order").dataset.order.slice(on("order").dataset.order.indexOf(":") + 1)];
+    order(kind, stage);
+  } else if (on("all")) {
+    opened.all = true;
+    render();
+  } else if (on("more-dead")) {
+    deadAll = true;
+    render();
+  }
+}
+
+function keyed(event) {
+  if (event.key === "Escape" && opened && !at("order").open) closeDetails();
+  const edge = event.target.closest ? event.target.closest(".edge") : null;
+  if (edge && (event.key === "Enter" || event.key === " ")) {
+    event.preventDefault();
+    edge.dispatchEvent(new MouseEvent("click", { bubbles: true }));
+  }
+  moveInCells(event);
+}
+
+function start() {
+  let kept = null;
+  try { kept = localStorage.getItem("worker-theme"); } catch { /* none */ }
+  theme(THEMES.includes(kept) ? kept : "system");
+  at("theme").addEventListener("click", () => theme(THEMES[(THEMES.indexOf(at("theme").dataset.theme) + 1) % THEMES.length]));
+  at("as-graph").addEventListener("click", () => shownAs(false));
+  at("as-table").addEventListener("click", () => shownAs(true));
+  document.addEventListener("click", clicked);
+  document.addEventListener("keydown", keyed);
+  at("plots").addEventListener("pointermove", hoverCharts);
+  at("plots").addEventListener("pointerleave", hoverCharts);
+  document.addEventListener("visibilitychange", render);
+  new ResizeObserver(() => { if (now.view && !at("graph").hidden) renderGraph(now.view); }).observe(at("graph"));
+  startOrders();
+  setInterval(watch, 1000);
+  show("headline", h("span", null, ""), h("div", null, h("div", { class: "word" }, "Connecting"), h("p", { class: "why" }, "Asking the worker how it is.")));
+  connect();
+}
+start();

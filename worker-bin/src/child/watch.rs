@@ -1,0 +1,230 @@
+//! A child that has something to do and does nothing is told of, and that it goes on, too.
+//!
+//! ```text
+//!   nothing to do ──a byte moves──▶ looked at ──rests for REST_MIN──▶ told ──anything moves, or its end──▶ looked at
+//!         ▲──── nothing moves ──────────┘
+//! ```
+//! While it has nothing to do, or buffers and was told of, no timer runs: what moves its bytes stirs the watcher.
+
+use super::idle::Watched;
+use super::pipes::bytes_inside;
+use super::serve::Service;
+use std::convert::Infallible;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+/// How often a child that has something to do is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// For how long a child does nothing before that is told.
+const REST_MIN: Duration = Duration::from_secs(2);
+
+/// For how long a child does nothing with all its input read before the log gives a hint.
+const HINT_AFTER: Duration = Duration::from_secs(5);
+
+/// What a child that has something to do is seen not to do: nothing moves, and no processor is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// It has unread input, owes answers, or its end is waited for.
+    Hangs {
+        /// For how long.
+        rested: Duration,
+        /// Input it has not read, in bytes.
+        unread_bytes: u64,
+        /// Its standard input is closed.
+        closed: bool,
+    },
+    /// It has read all it was given, and printed nothing of it.
+    Buffers {
+        /// For how long.
+        rested: Duration,
+        /// Bytes it was given since it last printed.
+        fed_bytes: u64,
+    },
+}
+
+/// Hears of a child's [`Rest`], and with `None` that it is over.
+pub(crate) type Told<'a> = &'a (dyn Fn(Option<Rest>) + Sync);
+
+/// What is owed for input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Contract {
+    /// Everything, when the input is over.
+    Batch,
+    /// Whatever the program likes, but usually something.
+    Stream,
+    /// An answer to each request.
+    Records,
+}
+
+/// Watches one child. Dropped with it, or when it has ended: what was told is taken back then.
+pub(crate) struct Watcher<'a> {
+    watched: Watched<'a>,
+    contract: Contract,
+    service: &'a Service<'a>,
+    told: bool,
+    hinted: bool,
+}
+
+/// What bytes say of a child: a change of it is a movement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Look {
+    moved: u64,
+    unread: u64,
+    owed: u64,
+    closed: bool,
+}
+
+/// How it was at the last look, and for how long.
+struct Seen {
+    look: Look,
+    activity: Option<u64>,
+    rested: Duration,
+}
+
+impl Seen {
+    fn new(look: Look) -> Self {
+        Self { look, activity: None, rested: Duration::ZERO }
+    }
+}
+
+impl<'a> Watcher<'a> {
+    pub(crate) fn new(watched: Watched<'a>, service: &'a Service<'a>) -> Self {
+        let contract = match (service.stream, service.gathers) {
+            (true, true) => Contract::Records,
+            (true, false) => Contract::Stream,
+            (false, _) => Contract::Batch,
+        };
+        Self { watched, contract, service, told: false, hinted: false }
+    }
+
+    /// Watches for as long as it is polled.
+    pub(crate) async fn watch(mut self) -> Infallible {
+        loop {
+            self.watched.gauges.stirred.notified().await;
+            self.look_while_it_has_work().await;
+        }
+    }
+
+    /// Each look counts for at most the time since the last that was meant, so time in which this process itself was stopped
+    /// does not count.
+    async fn look_while_it_has_work(&mut self) {
+        let mut seen = Seen::new(self.look());
+        loop {
+            let elapsed = self.until_next_look(&seen).await;
+            let look = self.look();
+            if look != seen.look {
+                self.goes_on();
+                seen = Seen::new(look);
+                continue;
+            }
+            if self.rest(look, Duration::ZERO).is_none() {
+                return self.goes_on();
+            }
+            let activity = Some(self.watched.activity().await);
+            if std::mem::replace(&mut seen.activity, activity) != activity {
+                self.goes_on();
+                seen.rested = Duration::ZERO;
+                continue;
+            }
+            seen.rested += elapsed;
+            if let Some(rest) = self.rest(look, seen.rested).filter(|_| seen.rested >= REST_MIN) {
+                self.rests(rest);
+            }
+        }
+    }
+
+    /// Waits until it is worth looking again, and says how much of that time counts.
+    async fn until_next_look(&self, seen: &Seen) -> Duration {
+        let buffers = matches!(self.rest(seen.look, seen.rested), Some(Rest::Buffers { .. }));
+        let wait = match (self.told, buffers) {
+            (false, _) | (true, false) => LOOK_EVERY,
+            (true, true) if !self.hinted => HINT_AFTER.saturating_sub(seen.rested),
+            (true, true) => {
+                self.movement(seen.look).await;
+                return Duration::ZERO;
+            }
+        };
+        let begun = Instant::now();
+        if self.told {
+            tokio::time::timeout(wait, self.movement(seen.look)).await.ok();
+        } else {
+            tokio::time::sleep(wait).await;
+        }
+        begun.elapsed().min(wait)
+    }
+
+    async fn movement(&self, since: Look) {
+        while self.look() == since {
+            self.watched.gauges.stirred.notified().await;
+        }
+    }
+
+    fn look(&self) -> Look {
+        let gauges = self.watched.gauges;
+        Look {
+            moved: gauges.moved(),
+            unread: bytes_inside(self.watched.unread),
+            owed: gauges.owed.load(Relaxed),
+            closed: gauges.closed.load(Relaxed),
+        }
+    }
+
+    /// What is to be said of a child that looks so and rests; nothing if it has nothing to do.
+    fn rest(&self, look: Look, rested: Duration) -> Option<Rest> {
+        let gauges = self.watched.gauges;
+        let fed_bytes = gauges.fed.load(Relaxed).saturating_sub(gauges.fed_at_print.load(Relaxed));
+        let Look { unread: unread_bytes, closed, .. } = look;
+        let silent = gauges.printed.load(Relaxed) == 0;
+        let has_all = unread_bytes == 0 && !closed;
+        match self.contract {
+            Contract::Stream if has_all => (fed_bytes > 0).then_some(Rest::Buffers { rested, fed_bytes }),
+            // One that prints an answer at once has printed something.
+            Contract::Records if has_all && silent && look.owed > 0 => {
+                Some(Rest::Buffers { rested, fed_bytes })
+            }
+            Contract::Batch | Contract::Stream | Contract::Records => {
+                let works = unread_bytes > 0 || closed || look.owed > 0;
+                works.then_some(Rest::Hangs { rested, unread_bytes, closed })
+            }
+        }
+    }
+
+    fn rests(&mut self, rest: Rest) {
+        if !std::mem::replace(&mut self.told, true) {
+            (self.service.told)(Some(rest));
+        }
+        match rest {
+            Rest::Buffers { rested, .. } if rested >= HINT_AFTER && !self.hinted => {
+                self.hinted = true;
+                hint(self.service);
+            }
+            Rest::Buffers { .. } | Rest::Hangs { .. } => {}
+        }
+    }
+
+    fn goes_on(&mut self) {
+        if std::mem::take(&mut self.told) {
+            (self.service.told)(None);
+        }
+    }
+}
+
+impl Drop for Watcher<'_> {
+    fn drop(&mut self) {
+        self.goes_on();
+    }
+}
+
+fn hint(service: &Service<'_>) {
+    tracing::info!(
+        stage = service.program.stage,
+        task = service.env.task,
+        "{} has read its input and prints nothing: it probably buffers its output (stdbuf -oL, python -u, grep \
+         --line-buffered; normal for aggregates)",
+        service.program.name()
+    );
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,225 @@
+//! A snapshot for tests in which every field says something and every reason to wait is there.
+
+use super::model::{
+    End, InLink, Kind, Link, Memory, Peer, RunState, SCHEMA, Slots, Snapshot, Stage, Task, Wait, WaitKind,
+    Why,
+};
+use super::past::{PastStall, PastStalls};
+use super::{History, Point, explain};
+use std::collections::BTreeMap;
+
+/// One node of two, ten seconds after its start, in the middle of a lot of trouble.
+pub(crate) fn snapshot() -> Snapshot {
+    Snapshot {
+        schema: SCHEMA,
+        version: "0.1.0".to_owned(),
+        pipeline: "access".to_owned(),
+        delivery: "memory".to_owned(),
+        node: "a".to_owned(),
+        nodes: vec!["a".to_owned(), "b".to_owned()],
+        pid: 4711,
+        at_ms: 1_767_225_610_000,
+        started_ms: 1_767_225_600_000,
+        uptime_s: 10.0,
+        state: RunState::Running,
+        end: Some(End { at_ms: 1_767_225_610_000, why: Some("it hurts".to_owned()) }),
+        stall_after_s: 3.0,
+        read_bytes: 40 << 20,
+        total_bytes: Some(80 << 20),
+        stages: vec![
+            stage("log", Kind::Source, &[], 1, &["a"]),
+            stage("errors", Kind::Batch, &["log"], 2, &["a"]),
+            stage("out", Kind::Sink, &["errors"], 2, &["a", "b"]),
+        ],
+        tasks: vec![
+            task("log/0", 4000, 4000, 0.0, &[]),
+            task("errors/0", 2000, 100, 9.0, &whys()),
+            task("errors/1", 2000, 80, 7.0, &[Why::NoSlot { ahead: 1, slots: 1 }]),
+            task("out/0", 180, 180, 0.5, &[]),
+        ],
+        links: vec![link("log/0", "errors/0", "a"), link("errors/0", "out/1", "b")],
+        inbound: vec![InLink {
+            from: "errors/0".to_owned(),
+            from_node: "a".to_owned(),
+            to: "out/0".to_owned(),
+            records: 100,
+            duplicate_records: 1,
+            queued_records: 2,
+            queued_bytes: 64,
+            ended: false,
+        }],
+        peers: vec![Peer {
+            node: "b".to_owned(),
+            up: false,
+            failed_attempts: 9,
+            cause: Some("unreachable".to_owned()),
+            last_error: Some("connection refused".to_owned()),
+            down_s: Some(4.0),
+            round_trip_ms: Some(0.4),
+        }],
+        upstreams: BTreeMap::from([("b".to_owned(), true)]),
+        memory: Memory {
+            held_bytes: 1 << 20,
+            spilled_bytes: 2 << 20,
+            resident_bytes: 30 << 20,
+            resident_peak_bytes: 34 << 20,
+        },
+        lost_records: 3,
+        slots: Slots { used: 1, total: 1 },
+        admin: Some("127.0.0.1:7480".to_owned()),
+    }
+}
+
+/// One whose work flows, with nothing in its way.
+pub(crate) fn calm() -> Snapshot {
+    let mut calm = snapshot();
+    for task in &mut calm.tasks {
+        task.waits.clear();
+    }
+    (calm.end, calm.lost_records) = (None, 0);
+    calm
+}
+
+/// What the stages of [`snapshot`] did in its ten seconds.
+pub(crate) fn history() -> History {
+    let mut history = History::default();
+    for at in 1..=10_u32 {
+        let point = |rate: f64| Point {
+            at_s: f64::from(at),
+            in_per_s: rate,
+            out_per_s: rate / 2.0,
+            queued_records: u64::from(at) * 10,
+            held_records: 5,
+            busy: 0.8,
+            stalled: at > 6,
+        };
+        let stages = [("log", 400.0), ("errors", 400.0), ("out", 18.0)];
+        history.push(stages.into_iter().map(|(name, rate)| (name.to_owned(), point(rate))).collect());
+    }
+    history
+}
+
+/// A stall that is over, and one that goes on.
+pub(crate) fn stalls() -> PastStalls {
+    let snapshot = snapshot();
+    let mut chain = explain(&[snapshot]).chains.swap_remove(0);
+    chain.advice = Some("start node b again".to_owned());
+    let stall = |root: &str, began_s, lasted_s, goes_on| PastStall {
+        root: root.to_owned(),
+        chain: chain.clone(),
+        tasks: 2,
+        began_s,
+        lasted_s,
+        goes_on,
+    };
+    let mut stalls = PastStalls::default();
+    stalls.push(stall("out/1: outbox_full", 1.0, 3.0, false));
+    stalls.push(stall("node b", 6.0, 4.0, true));
+    stalls
+}
+
+fn stage(name: &str, kind: Kind, from: &[&str], partitions: u32, nodes: &[&str]) -> Stage {
+    let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+    Stage { name: name.to_owned(), kind, from: owned(from), partitions, nodes: owned(nodes) }
+}
+
+fn task(name: &str, records_in: u64, records_out: u64, busy_s: f64, whys: &[Why]) -> Task {
+    let waits = whys.iter().cloned().map(|why| Wait {
+        for_s: 4.0,
+        stalled: why.kind().class() == super::WaitClass::Blocked,
+        text: format!("waits because of {}", why.kind().name()),
+        on: Some("out/1".to_owned()),
+        on_node: Some("b".to_owned()),
+        why,
+    });
+    Task {
+        name: name.to_owned(),
+        stage: name.split('/').next().unwrap_or(name).to_owned(),
+        records_in,
+        bytes_in: records_in * 100,
+        records_out,
+        bytes_out: records_out * 100,
+        retried_records: 5,
+        dead_records: u64::from(name == "errors/0"),
+        programs: if busy_s > 1.0 { 12 } else { 0 },
+        queued_records: 7,
+        in_per_s: 400.0,
+        out_per_s: 20.0,
+        busy: busy_s / 10.0,
+        busy_s,
+        blocked_s: BTreeMap::from([
+            (WaitKind::NoSlot, 0.5),
+            (WaitKind::ChildBusy, busy_s),
+            (WaitKind::SourceIdle, 0.25),
+        ]),
+        unmoved_s: 4.0,
+        paused: false,
+        done: false,
+        waits: waits.collect(),
+    }
+}
+
+fn link(from: &str, to: &str, to_node: &str) -> Link {
+    Link {
+        from: from.to_owned(),
+        to: to.to_owned(),
+        to_node: to_node.to_owned(),
+        records: 4000,
+        acknowledged_records: 3900,
+        held_records: 100,
+        memory_bytes: 10_000,
+        memory_limit_bytes: 16 << 20,
+        spilled_bytes: 0,
+        spill_limit_bytes: 4 << 30,
+        in_flight_records: 50,
+        retried_records: 2,
+        credit_bytes: Some(1 << 20),
+        per_s: 390.0,
+        unmoved_s: 0.0,
+    }
+}
+
+/// Every reason there is.
+fn whys() -> Vec<Why> {
+    let error = || "No space left on device".to_owned();
+    vec![
+        Why::PeerDown {
+            cause: "unreachable".to_owned(),
+            error: "connection refused".to_owned(),
+            attempts: 9,
+            next_in_s: Some(1.6),
+            held_records: 4096,
+            memory_bytes: 12 << 20,
+            memory_limit_bytes: 16 << 20,
+            spilled_bytes: 1 << 20,
+        },
+        Why::UpstreamDown {},
+        Why::NotOpen { held_records: 1 },
+        Why::Unacknowledged { held_records: 1 },
+        Why::NoCredit { held_records: 1 },
+        Why::OutboxFull { memory_bytes: 1, memory_limit_bytes: 1, spilled_bytes: 1 },
+        Why::SpillLimit { spilled_bytes: 1, spill_limit_bytes: 1 },
+        Why::StorageFull {},
+        Why::DiskFull { error: error() },
+        Why::Committing { commits: 1, bytes: 1 },
+        Why::NoSlot { ahead: 1, slots: 1 },
+        Why::Backoff { attempts: 2, next_in_s: 0.5, error: error(), records: 3 },
+        Why::ChildBusy {},
+        Why::ChildRests { unread_bytes: 1, closed: false },
+        Why::ChildBuffers { fed_bytes: 1 },
+        Why::Writing {},
+        Why::WriteRests {},
+        Why::ChildNotReading { bytes: 1 },
+        Why::AwaitingEnd { fed_records: 1 },
+        Why::Paused {},
+        Why::DeadLimit { dead_records: 1, records: 1 },
+        Why::SourceIdle {},
+        Why::Linger {},
+    ]
+}
+
+#[test]
+fn every_reason_is_in_the_sample() {
+    let kinds: Vec<_> = whys().iter().map(Why::kind).collect();
+    assert_eq!(kinds, WaitKind::ALL);
+}

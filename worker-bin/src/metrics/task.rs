@@ -1,0 +1,135 @@
+//! Tasks of this node.
+
+use super::page::{Labels, Page};
+use super::{Scrape, TaskCosts, float};
+use crate::explain::{Kind, Task};
+use std::fmt;
+use worker_core::status::Latencies;
+
+/// What the snapshot says of tasks.
+pub(super) fn encode(scrape: &Scrape, page: &mut Page<'_, '_>) -> fmt::Result {
+    let snapshot = &scrape.snapshot;
+    let counts = |value: fn(&Task) -> u64| snapshot.tasks.iter().map(move |task| (labels(task), value(task)));
+    let values = |value: fn(&Task) -> f64| snapshot.tasks.iter().map(move |task| (labels(task), value(task)));
+    page.infos(
+        "worker_task",
+        "Tasks of this node, and what they are",
+        snapshot.tasks.iter().map(|t| info(scrape, t)),
+    )?;
+    page.counters("worker_task_in_records", "Records taken; of a source: read", counts(|t| t.records_in))?;
+    page.counters(
+        "worker_task_in_bytes",
+        "Bytes taken, terminators included; for sources there is worker_node_read_bytes_total",
+        counts(|t| t.bytes_in),
+    )?;
+    page.counters(
+        "worker_task_out_records",
+        "Records given on; of a sink: written",
+        counts(|t| t.records_out),
+    )?;
+    page.counters(
+        "worker_task_out_bytes",
+        "Bytes given on, terminators included, once for each stage they go to",
+        counts(|t| t.bytes_out),
+    )?;
+    page.counters(
+        "worker_task_retried_records",
+        "Records given to a program more than once, counted each time",
+        counts(|t| t.retried_records),
+    )?;
+    page.counters(
+        "worker_task_dead_records",
+        "Records put aside as dead letters",
+        counts(|t| t.dead_records),
+    )?;
+    page.gauges(
+        "worker_task_queued_records",
+        "Records accepted and not processed",
+        values(|t| float(t.queued_records)),
+    )?;
+    page.counters(
+        "worker_task_busy_seconds",
+        "Time in which a program or a write was under way, sampled four times a second",
+        values(|t| t.busy_s),
+    )?;
+    let blocked = snapshot.tasks.iter().flat_map(|task| {
+        let with = |cause| [labels(task), vec![("cause", cause)]].concat();
+        task.blocked_s.iter().map(move |(cause, seconds)| (with(cause.name()), *seconds))
+    });
+    page.counters(
+        "worker_task_blocked_seconds",
+        "Time in which it had work and waited, by the nearest cause as in `worker why`, sampled four times a second",
+        blocked,
+    )?;
+    page.gauges(
+        "worker_task_unmoved_seconds",
+        "For how long it has had work and moved none",
+        values(|t| t.unmoved_s),
+    )?;
+    page.gauges(
+        "worker_task_stalled",
+        "1 while it has work that has not moved for longer than --stall-after",
+        values(|t| flag(t.waits.iter().any(|wait| wait.stalled))),
+    )?;
+    page.gauges("worker_task_paused", "1 while the user holds it up", values(|t| flag(t.paused)))?;
+    page.gauges(
+        "worker_task_done",
+        "1 when its end is reached and everything of it is finished",
+        values(|t| flag(t.done)),
+    )
+}
+
+/// What is measured of tasks beside that.
+pub(super) fn encode_costs(scrape: &Scrape, page: &mut Page<'_, '_>) -> fmt::Result {
+    let all = || scrape.snapshot.tasks.iter().filter_map(|task| Some((task, scrape.costs.get(&task.name)?)));
+    let with = |task, more: (&'static str, &'static str)| [labels(task), vec![more]].concat();
+    page.counters(
+        "worker_task_program_starts",
+        "Programs started, those that could not be included",
+        all().map(|(task, costs)| (labels(task), costs.starts)),
+    )?;
+    let exits = all().flat_map(|(task, costs)| {
+        costs.exits.iter().map(move |(outcome, count)| (with(task, ("outcome", outcome.name())), *count))
+    });
+    page.counters("worker_task_program_exits", "Programs that ended, by how", exits)?;
+    let measured = |which: fn(&TaskCosts) -> &Latencies| {
+        let filled =
+            move |(task, costs)| Some((task, which(costs))).filter(|(_, took): &(&Task, _)| took.count() > 0);
+        all().filter_map(filled)
+    };
+    page.histograms(
+        "worker_task_commit_seconds",
+        "From asking for a commit to its being durable (exactly-once)",
+        measured(|costs| &costs.commits).map(|(task, took)| (labels(task), took)),
+    )?;
+    let journal =
+        measured(|costs| &costs.journal_syncs).map(|(task, took)| (with(task, ("file", "journal")), took));
+    let sink = measured(|costs| &costs.sink_syncs).map(|(task, took)| (with(task, ("file", "sink")), took));
+    page.histograms(
+        "worker_task_sync_seconds",
+        "Time that a sync of its journal or its sink's file took (exactly-once)",
+        journal.chain(sink),
+    )
+}
+
+fn labels(task: &Task) -> Labels<'_> {
+    vec![("task", &task.name), ("stage", &task.stage)]
+}
+
+fn info<'a>(scrape: &'a Scrape, task: &'a Task) -> Labels<'a> {
+    let kind = scrape.snapshot.stages.iter().find(|stage| stage.name == task.stage).map(|stage| stage.kind);
+    let kind = match kind {
+        Some(Kind::Source) => "source",
+        Some(Kind::Batch) => "batch",
+        Some(Kind::Stream) => "stream",
+        Some(Kind::Records) => "records",
+        Some(Kind::Sink) => "sink",
+        None => "",
+    };
+    let partition = task.name.rsplit_once('/').map_or("", |(_, partition)| partition);
+    [labels(task), vec![("partition", partition), ("kind", kind)]].concat()
+}
+
+pub(super) fn flag(is: bool) -> f64 {
+    f64::from(u8::from(is))
+}

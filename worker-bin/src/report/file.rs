@@ -1,0 +1,212 @@
+//! Where a report goes: checked before the run, written behind it.
+
+use super::html::html;
+use super::model::Report;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+/// A file that `--report` names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReportFile {
+    /// As the user wrote it.
+    shown: PathBuf,
+    /// Absolute, links followed.
+    path: PathBuf,
+    page: bool,
+}
+
+/// Who else uses a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Busy {
+    /// Its path.
+    pub path: PathBuf,
+    /// What it is, such as `written by sink out`.
+    pub what: String,
+}
+
+/// Why a report cannot go where it should.
+#[derive(Debug, Error)]
+pub enum ReportFileError {
+    /// It is a directory, a device or a pipe.
+    #[error("--report {}: it is there and no regular file; name a file that may be replaced", path.display())]
+    NoFile {
+        /// As the user wrote it.
+        path: PathBuf,
+    },
+    /// The run needs the file for something else.
+    #[error("--report {}: this file is {what}; choose another name", path.display())]
+    InUse {
+        /// As the user wrote it.
+        path: PathBuf,
+        /// What it is.
+        what: String,
+    },
+    /// Nothing can be written there.
+    #[error(
+        "--report {}: cannot write in {}: {source}; the directory must exist and be writable",
+        path.display(), dir.display()
+    )]
+    Directory {
+        /// As the user wrote it.
+        path: PathBuf,
+        /// Where it would be.
+        dir: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// It cannot be written, at the end.
+    #[error("cannot write the report {}: {source}", path.display())]
+    Write {
+        /// As the user wrote it.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+impl ReportFile {
+    /// Looks whether a report can be written to `path`, without touching what is there; `busy` are the run's own files.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn check(path: &Path, busy: &[Busy]) -> Result<Self, ReportFileError> {
+        let shown = path.to_owned();
+        let unwritable = |dir: &Path, source| ReportFileError::Directory {
+            path: shown.clone(),
+            dir: dir.to_owned(),
+            source,
+        };
+        // Through a link to the file itself: a rename would replace the link.
+        let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let there = target.metadata();
+        if path.file_name().is_none() || there.is_ok_and(|metadata| !metadata.is_file()) {
+            return Err(ReportFileError::NoFile { path: shown });
+        }
+        let dir = parent(&target);
+        let dir = dir.canonicalize().map_err(|source| unwritable(dir, source))?;
+        let path = dir.join(target.file_name().unwrap_or_default());
+        if let Some(other) = busy.iter().find(|busy| same(&busy.path, &path)) {
+            return Err(ReportFileError::InUse { path: shown, what: other.what.clone() });
+        }
+        let (probe, _) = beside(&path).map_err(|source| unwritable(&dir, source))?;
+        std::fs::remove_file(probe).map_err(|source| unwritable(&dir, source))?;
+        let extension = path.extension().map(|e| e.to_ascii_lowercase());
+        let page = extension.is_some_and(|e| e == "html" || e == "htm");
+        Ok(Self { shown, path, page })
+    }
+
+    /// Writes the report: a page if the name ends in `.html` or `.htm`, else JSON. What is there is replaced whole or not at all.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn write(&self, report: &Report) -> Result<(), ReportFileError> {
+        let text = if self.page {
+            Ok(html(report))
+        } else {
+            serde_json::to_string_pretty(report).map(|json| json + "\n").map_err(io::Error::other)
+        };
+        text.and_then(|text| replace(&self.path, text.as_bytes()))
+            .map_err(|source| ReportFileError::Write { path: self.shown.clone(), source })
+    }
+}
+
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let (fresh, mut file) = beside(path)?;
+    let mut write = || {
+        if let Ok(old) = path.metadata() {
+            file.set_permissions(old.permissions())?;
+        }
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&fresh, path)
+    };
+    let result = write();
+    if result.is_err() {
+        std::fs::remove_file(&fresh).ok();
+    }
+    result
+}
+
+/// A new file in the directory of `path`, for as long as it is not complete.
+fn beside(path: &Path) -> io::Result<(PathBuf, File)> {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(format!(".{}.tmp", std::process::id()));
+    let fresh = path.with_file_name(name);
+    // One of a process with this id that died. Nobody's link is followed.
+    std::fs::remove_file(&fresh).ok();
+    let file = OpenOptions::new().write(true).create_new(true).open(&fresh)?;
+    Ok((fresh, file))
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        Some(_) | None => Path::new("."),
+    }
+}
+
+/// Whether both mean one file, be it there or not.
+fn same(one: &Path, other: &Path) -> bool {
+    let whole = |path: &Path| match path.canonicalize() {
+        Ok(path) => Some(path),
+        Err(_) => Some(parent(path).canonicalize().ok()?.join(path.file_name()?)),
+    };
+    whole(one).is_some_and(|one| Some(one) == whole(other))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_refused_before_anything_is_written() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let at = |name: &str| dir.path().join(name);
+        std::fs::write(at("kept"), "x").expect("a file");
+        let sink = Busy { path: at("out.json"), what: "written by sink out".to_owned() };
+        let refused = |name: &str| {
+            ReportFile::check(&at(name), std::slice::from_ref(&sink)).expect_err(name).to_string()
+        };
+        assert!(
+            refused("missing/r.json").contains("the directory must exist"),
+            "{}",
+            refused("missing/r.json")
+        );
+        assert!(refused("kept/r.json").contains("cannot write in"), "{}", refused("kept/r.json"));
+        assert!(refused(".").contains("no regular file"), "{}", refused("."));
+        assert!(refused("out.json").contains("written by sink out"));
+        assert!(ReportFile::check(Path::new("/dev/null"), &[]).is_err());
+        assert_eq!(std::fs::read_dir(dir.path()).expect("readable").count(), 1, "nothing is left behind");
+    }
+
+    #[test]
+    fn the_form_goes_by_the_extension() {
+        let dir = tempfile::tempdir().expect("a directory");
+        for (name, page) in
+            [("r.json", false), ("r.HTML", true), ("r.htm", true), ("r", false), ("html", false)]
+        {
+            let file = ReportFile::check(&dir.path().join(name), &[]).expect(name);
+            assert_eq!(file.page, page, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole_through_a_link_with_its_mode() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().expect("a directory");
+        let (file, link) = (dir.path().join("real"), dir.path().join("link.json"));
+        std::fs::write(&file, "old").expect("a file");
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).expect("a mode");
+        std::os::unix::fs::symlink(&file, &link).expect("a link");
+        let report = ReportFile::check(&link, &[]).expect("writable");
+        report.write(&super::super::gather::tests::report()).expect("written");
+        assert!(link.symlink_metadata().expect("there").is_symlink());
+        assert_eq!(file.metadata().expect("there").permissions().mode() & 0o777, 0o640);
+        let text = std::fs::read_to_string(&file).expect("readable");
+        serde_json::from_str::<Report>(&text).expect("a report");
+        assert_eq!(std::fs::read_dir(dir.path()).expect("readable").count(), 2, "nothing is left behind");
+    }
+}

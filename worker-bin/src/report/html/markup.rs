@@ -1,0 +1,87 @@
+//! Text as markup: nothing that a program, a record or a user wrote can become a tag.
+
+use std::fmt::Write as _;
+
+/// Text with everything escaped that means something in HTML, attributes included.
+pub(super) fn escaped(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '"' => safe.push_str("&quot;"),
+            '\'' => safe.push_str("&#39;"),
+            _ => safe.push(c),
+        }
+    }
+    safe
+}
+
+/// A cell of a table, as markup.
+#[derive(Clone, Debug)]
+pub(super) struct Cell {
+    markup: String,
+    class: &'static str,
+}
+
+impl Cell {
+    /// Text, which is escaped.
+    pub(super) fn text(text: &str) -> Self {
+        Self::markup(escaped(text))
+    }
+
+    /// A number in words, flush right.
+    pub(super) fn number(text: &str) -> Self {
+        Self { markup: escaped(text), class: "n" }
+    }
+
+    /// Markup whose foreign parts are escaped already.
+    pub(super) fn markup(markup: String) -> Self {
+        Self { markup, class: "" }
+    }
+}
+
+/// A table; the first cell of a row names it.
+pub(super) fn table(caption: &str, heads: &[&str], rows: &[Vec<Cell>]) -> String {
+    let caption = escaped(caption);
+    // What scrolls must be reached by keyboard.
+    let mut out = format!(
+        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{caption}\">\n<table>\n<caption>{caption}</caption>\n\
+         <thead><tr>"
+    );
+    for (at, head) in heads.iter().enumerate() {
+        let numbers = rows.first().and_then(|row| row.get(at)).is_some_and(|cell| cell.class == "n");
+        let class = if numbers { " class=\"n\"" } else { "" };
+        write!(out, "<th scope=\"col\"{class}>{}</th>", escaped(head)).ok();
+    }
+    out.push_str("</tr></thead>\n<tbody>\n");
+    for row in rows {
+        out.push_str("<tr>");
+        for (at, Cell { markup, class }) in row.iter().enumerate() {
+            match (at, *class) {
+                (0, "") => write!(out, "<th scope=\"row\">{markup}</th>").ok(),
+                (0, _) => write!(out, "<th scope=\"row\" class=\"{class}\">{markup}</th>").ok(),
+                (_, "") => write!(out, "<td>{markup}</td>").ok(),
+                (_, _) => write!(out, "<td class=\"{class}\">{markup}</td>").ok(),
+            };
+        }
+        out.push_str("</tr>\n");
+    }
+    out + "</tbody>\n</table>\n</div>\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_becomes_a_tag_or_leaves_an_attribute() {
+        let evil = "<script>alert('x')</script>\" onload=\"y & z";
+        let safe = escaped(evil);
+        assert!(!safe.contains(['<', '>', '"', '\'']), "{safe}");
+        assert!(safe.starts_with("&lt;script&gt;alert(&#39;x&#39;)"), "{safe}");
+        let table = table(evil, &[evil], &[vec![Cell::text(evil), Cell::number(evil)]]);
+        assert!(!table.contains("<script") && !table.contains("\" onload"), "{table}");
+    }
+}

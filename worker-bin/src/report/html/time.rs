@@ -1,0 +1,267 @@
+//! The run over time: plots of each stage, and its stalls.
+
+use super::markup::{Cell, escaped, table};
+use super::plot::{Band, Plot, Step};
+use super::{bars, ticks};
+use crate::explain::{Point, words};
+use crate::report::model::{Report, ReportStall};
+use crate::report::text::{percent, rate};
+use std::fmt::Write as _;
+
+/// Most rows of the numbers behind a plot.
+const ROWS_MAX: usize = 24;
+
+/// Most stalls that are listed: the longest.
+const STALLS_LISTED_MAX: usize = 60;
+
+/// A stall with its number on the page.
+type Numbered<'a> = (usize, &'a ReportStall);
+
+/// Plots of rates and of what waited, a pair a stage.
+pub(super) fn over_time(report: &Report) -> String {
+    let mut out = String::from("<section>\n<h2>Over time</h2>\n");
+    if report.history.stages.values().all(Vec::is_empty) {
+        write!(
+            out,
+            "<p>The run lasted {}: too short for plots, which have a point a second.</p>\n</section>\n",
+            words::duration(report.lasted_s)
+        )
+        .ok();
+        return out;
+    }
+    out.push_str(&legend(report));
+    for (at, stage) in report.stages.iter().enumerate() {
+        let Some(points) = report.history.stages.get(&stage.name).filter(|points| !points.is_empty()) else {
+            continue;
+        };
+        let stalls: Vec<Numbered<'_>> =
+            numbered(report).into_iter().filter(|(_, stall)| stall.stages.contains(&stage.name)).collect();
+        let pair = Pair { id: format!("p{at}"), stage: &stage.name, points, stalls, report };
+        write!(out, "<h3>{}</h3>\n<div class=\"panels\">\n", escaped(&stage.name)).ok();
+        for plot in [pair.rates(), pair.waiting()] {
+            writeln!(out, "<figure>{}</figure>", plot.svg()).ok();
+        }
+        write!(out, "</div>\n<details><summary>{}: the same in numbers</summary>\n", escaped(&stage.name))
+            .ok();
+        out.push_str(&pair.numbers());
+        out.push_str("</details>\n");
+    }
+    out + "</section>\n"
+}
+
+/// The plots of one stage.
+struct Pair<'a> {
+    id: String,
+    stage: &'a str,
+    points: &'a [Point],
+    stalls: Vec<Numbered<'a>>,
+    report: &'a Report,
+}
+
+impl Pair<'_> {
+    fn rates(&self) -> Plot {
+        let said = |name: &str, value: fn(&Point) -> f64| {
+            format!("{name} at most {} a second", rate(largest(self.points, value)))
+        };
+        let description =
+            format!("{}; {}", said("records in", |p| p.in_per_s), said("records out", |p| p.out_per_s));
+        self.plot(
+            'r',
+            "records/s",
+            format!("{}: records a second over the time of the run", self.stage),
+            description,
+            [|p| p.in_per_s, |p| p.out_per_s],
+        )
+    }
+
+    fn waiting(&self) -> Plot {
+        let said = |name: &str, value: fn(&Point) -> f64| {
+            format!("{name} at most {}", rate(largest(self.points, value)))
+        };
+        let description = format!("{}; {}", said("queued", queued), said("given on and not confirmed", held));
+        self.plot(
+            'w',
+            "records waiting",
+            format!("{}: records that waited over the time of the run", self.stage),
+            description,
+            [queued, held],
+        )
+    }
+
+    fn plot(
+        &self,
+        letter: char,
+        unit: &'static str,
+        title: String,
+        description: String,
+        values: [fn(&Point) -> f64; 2],
+    ) -> Plot {
+        let step_s = f64::from(self.report.history.step_s);
+        let mut bands: Vec<Band> = Vec::new();
+        for (number, stall) in &self.stalls {
+            let (from_s, to_s) = (stall.began_s, stall.began_s + stall.lasted_s);
+            let band = Band { numbers: number.to_string(), from_s, to_s, text: stall.text.clone() };
+            let apart = match bands.last_mut() {
+                Some(last) => last.join(band, self.report.lasted_s),
+                None => Some(band),
+            };
+            bands.extend(apart);
+        }
+        Plot {
+            id: format!("{}{letter}", self.id),
+            title,
+            description,
+            unit,
+            lasted_s: self.report.lasted_s,
+            series: values.into_iter().map(|value| steps(self.points, step_s, value)).collect(),
+            bands,
+        }
+    }
+
+    /// The points in at most [`ROWS_MAX`] rows.
+    fn numbers(&self) -> String {
+        let rows: Vec<Vec<Cell>> = thinned(self.points)
+            .into_iter()
+            .map(|point| {
+                vec![
+                    Cell::number(&words::duration(point.at_s)),
+                    Cell::number(&rate(point.in_per_s)),
+                    Cell::number(&rate(point.out_per_s)),
+                    Cell::number(&words::number(point.queued_records)),
+                    Cell::number(&words::number(point.held_records)),
+                    Cell::number(&percent(point.busy)),
+                    Cell::text(if point.stalled { "yes" } else { "" }),
+                ]
+            })
+            .collect();
+        table(
+            &format!("{} over time; the JSON report has every point", self.stage),
+            &["until", "in/s", "out/s", "queued", "not confirmed", "at work", "stalled"],
+            &rows,
+        )
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a height in a plot")]
+fn queued(point: &Point) -> f64 {
+    point.queued_records as f64
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a height in a plot")]
+fn held(point: &Point) -> f64 {
+    point.held_records as f64
+}
+
+fn largest(points: &[Point], value: fn(&Point) -> f64) -> f64 {
+    points.iter().map(value).fold(0.0, f64::max)
+}
+
+/// Each point reaches back to the one before; the first one by a step.
+fn steps(points: &[Point], step_s: f64, value: fn(&Point) -> f64) -> Vec<Step> {
+    let mut before = points.first().map_or(0.0, |first| (first.at_s - step_s).max(0.0));
+    points
+        .iter()
+        .map(|point| {
+            let from_s = std::mem::replace(&mut before, point.at_s);
+            Step { from_s, to_s: point.at_s, value: value(point) }
+        })
+        .collect()
+}
+
+/// As many points as are read as numbers, each the mean of those it stands for.
+fn thinned(points: &[Point]) -> Vec<Point> {
+    let size = points.len().div_ceil(ROWS_MAX).max(1);
+    points
+        .chunks(size)
+        .filter_map(|chunk| {
+            #[expect(clippy::cast_precision_loss, reason = "a mean of a few points")]
+            let count = chunk.len() as f64;
+            let mean = |value: fn(&Point) -> f64| chunk.iter().map(value).sum::<f64>() / count;
+            Some(Point {
+                in_per_s: mean(|p| p.in_per_s),
+                out_per_s: mean(|p| p.out_per_s),
+                busy: mean(|p| p.busy),
+                stalled: chunk.iter().any(|p| p.stalled),
+                ..*chunk.last()?
+            })
+        })
+        .collect()
+}
+
+fn legend(report: &Report) -> String {
+    let line = |class: &str, text: &str| {
+        format!(
+            "<li><svg viewBox=\"0 0 28 12\" aria-hidden=\"true\"><path class=\"line {class}\" d=\"M0 6H28\"/></svg>{text}</li>"
+        )
+    };
+    let band = "<li><svg viewBox=\"0 0 28 12\" aria-hidden=\"true\"><rect class=\"band\" width=\"28\" height=\"12\"/></svg>\
+                a stall, by its number below</li>";
+    let step = ticks::value(f64::from(report.history.step_s));
+    format!(
+        "<p class=\"soft\">A step of each plot covers {step} s. Each plot has a scale of its own.</p>\n<ul class=\"legend\">{}{}{}</ul>\n",
+        line("line0", "solid: records in (left), queued (right)"),
+        line("line1", "dashed: records out (left), given on and not confirmed (right)"),
+        if report.stalls.is_empty() { "" } else { band }
+    )
+}
+
+/// The longest stalls, in the order of their beginnings, numbered from 1.
+fn numbered(report: &Report) -> Vec<Numbered<'_>> {
+    let mut longest: Vec<&ReportStall> = report.stalls.iter().collect();
+    longest.sort_by(|a, b| b.lasted_s.total_cmp(&a.lasted_s));
+    longest.truncate(STALLS_LISTED_MAX);
+    longest.sort_by(|a, b| a.began_s.total_cmp(&b.began_s));
+    longest.into_iter().enumerate().map(|(at, stall)| (at + 1, stall)).collect()
+}
+
+/// The stalls and their reasons.
+pub(super) fn stalls(report: &Report) -> String {
+    let mut out = String::from("<section>\n<h2>Stalls</h2>\n");
+    if report.stalls.is_empty() {
+        out.push_str("<p>Nothing was in the way for long.</p>\n</section>\n");
+        return out;
+    }
+    let numbered = numbered(report);
+    let shown = numbered.len() as u64;
+    if shown < report.stall_count {
+        writeln!(
+            out,
+            "<p>There were {}; these are the longest of the last ones.</p>",
+            words::number(report.stall_count)
+        )
+        .ok();
+    }
+    let rows: Vec<Vec<Cell>> = numbered
+        .into_iter()
+        .map(|(number, stall)| {
+            let when = format!(
+                "from {} on, for {}",
+                words::duration(stall.began_s),
+                words::duration(stall.lasted_s)
+            );
+            let when = if stall.goes_on { when + ", to the end" } else { when };
+            let (from, to) =
+                (stall.began_s / report.lasted_s, (stall.began_s + stall.lasted_s) / report.lasted_s);
+            let advice = stall.advice.as_ref().map_or_else(String::new, |advice| {
+                format!("<br/><span class=\"soft\">→ {}</span>", escaped(advice))
+            });
+            vec![
+                Cell::number(&number.to_string()),
+                Cell::markup(escaped(&when) + &bars::place(&format!("stall {number}: {when}"), from, to)),
+                Cell::markup(escaped(&stall.text) + &advice),
+                Cell::number(&words::number(stall.tasks)),
+            ]
+        })
+        .collect();
+    write!(
+        out,
+        "<div class=\"stalls\">{}</div>\n</section>\n",
+        table(
+            "What was in the way, down to the root; the bar is the run, and the hatched part the stall",
+            &["no.", "when", "why", "tasks held up"],
+            &rows
+        )
+    )
+    .ok();
+    out
+}

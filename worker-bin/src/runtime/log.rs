@@ -1,0 +1,53 @@
+//! What the node reports, in the log.
+
+use super::engine::Engine;
+use worker_core::config::TaskKind;
+use worker_core::event::Report;
+
+/// A line at its level if one like it is due, and else one for those who debug. Not of the batch or connection amid whose work
+/// the node happened to be asked.
+macro_rules! line {
+    ($due:expr, $level:ident, $($line:tt)+) => {
+        match $due {
+            Some(left_out) => tracing::$level!(parent: None, left_out, $($line)+),
+            None => tracing::debug!(parent: None, $($line)+),
+        }
+    };
+}
+
+impl Engine {
+    pub(super) fn report(&self, report: &Report) {
+        let due = |kind, about: &str| self.complaints.due(kind, about);
+        match report {
+            Report::PeerUp { peer } => line!(due("up", peer), info, peer, "connected"),
+            Report::PeerDown { peer, why } => {
+                line!(due("down", peer), warn, peer, why, "not connected; trying again until it works")
+            }
+            Report::PeerGone { peer } => line!(
+                due("gone", peer),
+                warn,
+                peer,
+                "all is done here, and it said no goodbye; it is not waited for"
+            ),
+            Report::PeerRefused { peer, why } => {
+                line!(due("refused", peer), warn, peer, why, "turned away")
+            }
+            Report::PeerRestarted { peer } => {
+                line!(due("restarted", peer), warn, peer, "its process was restarted")
+            }
+            Report::BatchFailed { task, batch, records, attempt, why } => {
+                let task = self.graph.task(*task);
+                let (stage, partition) = task.name.rsplit_once('/').unwrap_or((&task.name, ""));
+                let then = match task.kind {
+                    TaskKind::Stream(_) => "a program failed; it is run again over the same input",
+                    TaskKind::Records(_) => "a program failed; what it had not answered is asked again",
+                    TaskKind::Source | TaskKind::Batch(_) | TaskKind::Sink => {
+                        "a batch failed; it is tried again or halved"
+                    }
+                };
+                let due = due("batch", &task.name);
+                line!(due, warn, stage, partition, batch, attempt, records, why, "{then}");
+            }
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! What is measured of a task where it is done, because the core does not see it: programs, commits and syncs.
+
+use super::engine::lock;
+use crate::metrics::{Outcome, TaskCosts};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use worker_core::event::Failure;
+
+/// The measurements of one task.
+#[derive(Debug, Default)]
+pub(super) struct TaskMeasure(Mutex<TaskCosts>);
+
+/// One run of a program; dropped before its end is known, it was killed.
+#[derive(Debug)]
+pub(super) struct ProgramRun {
+    measure: Arc<TaskMeasure>,
+    outcome: Option<Outcome>,
+}
+
+impl TaskMeasure {
+    /// A program is started.
+    pub(super) fn program(self: &Arc<Self>) -> ProgramRun {
+        lock(&self.0).starts += 1;
+        ProgramRun { measure: Arc::clone(self), outcome: None }
+    }
+
+    /// Commits became durable so long after they were asked for.
+    pub(super) fn committed(&self, took: impl IntoIterator<Item = Duration>) {
+        let mut costs = lock(&self.0);
+        took.into_iter().for_each(|took| costs.commits.add(took));
+    }
+
+    /// A sync of the task's journal is over.
+    pub(super) fn journal_synced(&self, took: Duration) {
+        lock(&self.0).journal_syncs.add(took);
+    }
+
+    /// A sync of the sink's file is over.
+    pub(super) fn sink_synced(&self, took: Duration) {
+        lock(&self.0).sink_syncs.add(took);
+    }
+
+    pub(super) fn costs(&self) -> TaskCosts {
+        lock(&self.0).clone()
+    }
+}
+
+impl ProgramRun {
+    /// The program has ended so.
+    pub(super) fn ended<T>(&mut self, result: &Result<T, Failure>) {
+        self.outcome = Some(Outcome::of(result));
+    }
+}
+
+impl Drop for ProgramRun {
+    fn drop(&mut self) {
+        let outcome = self.outcome.unwrap_or(Outcome::Killed);
+        *lock(&self.measure.0).exits.entry(outcome).or_default() += 1;
+    }
+}
