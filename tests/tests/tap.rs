@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::Stdio;
 use std::time::Duration;
-use worker_tests::process::{Finished, Nodes, Running, Scratch, Start, eventually};
+use worker_tests::process::{Finished, Nodes, Running, Scratch, eventually};
 
 /// How long anything may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -15,28 +15,22 @@ fn source(then: &str) -> String {
     )
 }
 
-trait Here {
-    fn here<S: AsRef<str>>(&self, args: &[S]) -> Start<'_>;
+trait Tapping {
     fn pipeline(&self, text: &str) -> Running<'_>;
     fn tap(&self, args: &[&str]) -> Running<'_>;
     fn go(&self, taps: &[&Running<'_>]);
 }
 
-impl Here for Scratch {
-    /// A worker that sees those of this test only.
-    fn here<S: AsRef<str>>(&self, args: &[S]) -> Start<'_> {
-        self.worker(args).env("WORKER_RUNTIME_DIR", &self.path("runtime").to_string_lossy())
-    }
-
+impl Tapping for Scratch {
     fn pipeline(&self, text: &str) -> Running<'_> {
         self.write("pipeline.toml", text);
-        let mut running = self.here(&["run", "pipeline.toml", "--admin", "127.0.0.1:0"]).start();
+        let mut running = self.worker(&["run", "pipeline.toml", "--admin", "127.0.0.1:0"]).start();
         running.wait_for_message("live page and admin API", PATIENCE);
         running
     }
 
     fn tap(&self, args: &[&str]) -> Running<'_> {
-        self.here(&[&["tap"], args].concat()).start()
+        self.worker(&[&["tap"], args].concat()).start()
     }
 
     /// Lets the source go on when all of these have seen that it is there.
@@ -151,7 +145,7 @@ fn assert_all_there(scratch: &Scratch, records: usize) {
 fn a_reader_that_never_reads_holds_nothing_up() {
     let scratch = Scratch::new();
     let run = scratch.pipeline(&(source("seq 1 2000000") + FAST));
-    let start = |args: &[&str]| scratch.here(&[&["tap"], args].concat()).stdout(Stdio::piped()).start();
+    let start = |args: &[&str]| scratch.worker(&[&["tap"], args].concat()).stdout(Stdio::piped()).start();
     let mut taps = [start(&["pass", "--in"]), start(&["pass", "--out"]), start(&["in"]), start(&["out"])];
     let mut ends: Vec<_> = taps.iter_mut().map(|tap| tap.take_stdout().expect("a pipe")).collect();
     for end in &mut ends {
@@ -173,7 +167,7 @@ fn a_slow_reader_is_told_what_it_missed() {
     let run = scratch.pipeline(
         &(source("seq 1 1500000; while [ ! -e end ]; do echo probe probe; sleep 0.02; done") + FAST),
     );
-    let mut tap = scratch.here(&["tap", "in", "--json"]).stdout(Stdio::piped()).start();
+    let mut tap = scratch.worker(&["tap", "in", "--json"]).stdout(Stdio::piped()).start();
     let end = tap.take_stdout().expect("a pipe");
     let mut lines = BufReader::new(end)
         .lines()
@@ -212,7 +206,7 @@ fn a_closed_standard_output_ends_it_even_while_nothing_passes() {
     let scratch = Scratch::new();
     let run = scratch.pipeline(&(source("while [ ! -e end ]; do sleep 0.02; done") + FAST));
     let mut taps: Vec<_> =
-        (0..2).map(|_| scratch.here(&["tap", "in"]).stdout(Stdio::piped()).start()).collect();
+        (0..2).map(|_| scratch.worker(&["tap", "in"]).stdout(Stdio::piped()).start()).collect();
     let mut ends: Vec<_> = taps.iter_mut().map(|tap| tap.take_stdout().expect("a pipe")).collect();
     for end in &mut ends {
         end.read_exact(&mut [0]).expect("a probe");
@@ -251,9 +245,8 @@ fn nodes_are_tapped_together_and_one_without_the_stage_is_no_error() {
         + "place = \"a\"\n[stage.mark]\nfrom = \"in\"\nrun = [\"sed\", \"s/^/x /\"]\npartitions = 2\nplace = [\"b\", \"c\"]\n\
            [sink.out]\nfrom = \"mark\"\nfile = \"out.txt\"\nplace = \"a\"\n";
     let nodes = Nodes::on_loopback(&scratch, &["a", "b", "c"], &text);
-    let runtime = scratch.path("runtime").to_string_lossy().into_owned();
     let start = |name| {
-        let mut node = nodes.node(name).env("WORKER_RUNTIME_DIR", &runtime);
+        let mut node = nodes.node(name);
         node.command.args(["--admin", "127.0.0.1:0"]);
         node.start()
     };

@@ -4,7 +4,7 @@ use rustix::process::Signal;
 use rustix::termios::Termios;
 use std::num::NonZero;
 use std::time::Duration;
-use worker_tests::process::{FLOW, Nodes, Pty, Running, Scratch, Start};
+use worker_tests::process::{FLOW, Nodes, Pty, Running, Scratch};
 
 /// How long anything may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -23,7 +23,7 @@ impl<'a> Seat<'a> {
     fn new(scratch: &'a Scratch, args: &[&str]) -> Self {
         let pty = Pty::new(ROWS, COLUMNS);
         let before = pty.settings();
-        let top = here(scratch, &[&["top"], args].concat()).env("TERM", "xterm-256color");
+        let top = scratch.worker(&[&["top"], args].concat()).env("TERM", "xterm-256color");
         let top = top.stdin(pty.end()).stdout(pty.end()).start();
         Self { pty, before, top }
     }
@@ -64,10 +64,6 @@ fn parsed(bytes: &[u8]) -> vt100::Parser {
     parser
 }
 
-fn here<'a>(scratch: &'a Scratch, args: &[&str]) -> Start<'a> {
-    scratch.worker(args).env("WORKER_RUNTIME_DIR", &scratch.path("runtime").to_string_lossy())
-}
-
 /// Two nodes: `a` reads, sends to a stage on `b`, and to a sink of its own.
 fn two_nodes(scratch: &Scratch) -> Nodes<'_> {
     let text = format!(
@@ -79,9 +75,8 @@ fn two_nodes(scratch: &Scratch) -> Nodes<'_> {
     Nodes::on_loopback(scratch, &["a", "b"], &text)
 }
 
-fn node<'a>(scratch: &Scratch, nodes: &Nodes<'a>, name: &str) -> Running<'a> {
-    let runtime = scratch.path("runtime").to_string_lossy().into_owned();
-    let mut start = nodes.node(name).env("WORKER_RUNTIME_DIR", &runtime);
+fn node<'a>(nodes: &Nodes<'a>, name: &str) -> Running<'a> {
+    let mut start = nodes.node(name);
     start.command.args(["--admin", "127.0.0.1:0", "--stall-after", "2s", "--progress", "lines"]);
     let mut running = start.start();
     running.wait_for_message("live page and admin API", PATIENCE);
@@ -99,7 +94,7 @@ fn stages(screen: &str) -> Vec<String> {
 fn a_dead_node_is_seen_and_every_key_does_what_it_says() {
     let scratch = Scratch::new();
     let nodes = two_nodes(&scratch);
-    let (a, b) = (node(&scratch, &nodes, "a"), node(&scratch, &nodes, "b"));
+    let (a, b) = (node(&nodes, "a"), node(&nodes, "b"));
     scratch.wait_until_flows(&["all.txt", "upper.txt"]);
     let mut seat = Seat::new(&scratch, &[]);
 
@@ -134,7 +129,7 @@ fn a_dead_node_is_seen_and_every_key_does_what_it_says() {
     seat.pty.type_keys("\t ");
     seat.sees(&["VIEW PAUSED"]);
     let frozen = seat.sees(&["STAGE", "VIEW PAUSED"]);
-    let b = node(&scratch, &nodes, "b");
+    let b = node(&nodes, "b");
     worker_tests::process::holds_for("a paused view stands still", Duration::from_secs(3), || {
         let now = parsed(&seat.pty.written()).screen().contents();
         if now == frozen { Ok(()) } else { Err(now) }
@@ -164,7 +159,7 @@ fn the_end_of_the_run_is_shown_and_signals_restore_the_terminal() {
         "[source.in]\nrun = [\"bash\", \"-c\", \"seq 1 100; while [ ! -e end ]; do sleep 0.05; done\"]\n\
          [sink.out]\nfrom = \"in\"\nfile = \"out.txt\"\n",
     );
-    let mut run = here(&scratch, &["run", "pipeline.toml", "--admin", "127.0.0.1:0"]).start();
+    let mut run = scratch.worker(&["run", "pipeline.toml", "--admin", "127.0.0.1:0"]).start();
     run.wait_for_message("live page and admin API", PATIENCE);
     let seat = Seat::new(&scratch, &[]);
     seat.sees(&["running", "NOTHING IS STALLED"]);
@@ -174,7 +169,7 @@ fn the_end_of_the_run_is_shown_and_signals_restore_the_terminal() {
     seat.top.signal(Signal::TERM);
     let Seat { pty, before, top } = seat;
     top.wait(PATIENCE).expect(143);
-    let seat = Seat { pty, before, top: here(&scratch, &["top", "--pipeline", "none"]).start() };
+    let seat = Seat { pty, before, top: scratch.worker(&["top", "--pipeline", "none"]).start() };
     seat.assert_restored();
     seat.top.wait(PATIENCE).expect(1).says(&["worker top needs a terminal", "worker status"]);
 }
