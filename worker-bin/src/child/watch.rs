@@ -136,6 +136,9 @@ impl<'a> Watcher<'a> {
 
     /// Waits until it is worth looking again, and says how much of that time counts.
     async fn until_next_look(&self, seen: &Seen) -> Duration {
+        if self.told && self.look() != seen.look {
+            return Duration::ZERO;
+        }
         let buffers = matches!(self.rest(seen.look, seen.rested), Some(Rest::Buffers { .. }));
         let wait = match (self.told, buffers) {
             (false, _) | (true, false) => LOOK_EVERY,

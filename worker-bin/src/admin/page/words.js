@@ -62,6 +62,7 @@ const WAITS = {
   child_rests: ["blocked", "program hangs"],
   child_buffers: ["idle", "program buffers its output"],
   writing: ["working", "writing"],
+  write_rests: ["blocked", "its reader takes nothing"],
   child_not_reading: ["working", "program is behind"],
   awaiting_end: ["idle", "program waits for the end of input"],
   paused: ["blocked", "paused"],
