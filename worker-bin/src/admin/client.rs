@@ -60,6 +60,9 @@ pub struct Client {
 pub struct Lines {
     body: Incoming,
     gathered: Vec<u8>,
+    /// How much of it was given already.
+    given: usize,
+    cut_off: bool,
 }
 
 impl Client {
@@ -116,7 +119,7 @@ impl Client {
     /// [`ClientError`]
     pub async fn lines(&self, path: &str) -> Result<Lines, ClientError> {
         let response = self.send(Method::GET, path, String::new()).await?;
-        Ok(Lines { body: response.into_body(), gathered: Vec::new() })
+        Ok(Lines { body: response.into_body(), gathered: Vec::new(), given: 0, cut_off: false })
     }
 
     /// An answer with a status that says it is one.
@@ -180,17 +183,33 @@ impl Client {
 impl Lines {
     /// The next line, without its end; `None` at the end of the answer.
     pub async fn next(&mut self) -> Option<Vec<u8>> {
+        let mut searched = self.given;
         loop {
-            if let Some(at) = memchr::memchr(b'\n', &self.gathered) {
-                let rest = self.gathered.split_off(at + 1);
-                let mut line = std::mem::replace(&mut self.gathered, rest);
-                line.pop();
+            if let Some(at) = memchr::memchr(b'\n', &self.gathered[searched..]) {
+                let line = self.gathered[self.given..searched + at].to_vec();
+                self.given = searched + at + 1;
                 return Some(line);
             }
-            let frame = self.body.frame().await?.ok()?;
-            if let Ok(bytes) = frame.into_data() {
-                self.gathered.extend_from_slice(&bytes);
+            self.gathered.drain(..self.given);
+            self.given = 0;
+            searched = self.gathered.len();
+            match self.body.frame().await? {
+                Ok(frame) => {
+                    if let Ok(bytes) = frame.into_data() {
+                        self.gathered.extend_from_slice(&bytes);
+                    }
+                }
+                Err(_) => {
+                    self.cut_off = true;
+                    return None;
+                }
             }
         }
+    }
+
+    /// The answer ended before its end: who gave it is gone.
+    #[must_use]
+    pub fn is_cut_off(&self) -> bool {
+        self.cut_off
     }
 }

@@ -2,7 +2,7 @@
 
 use super::guard::{Token, is_own_host};
 use super::page::PAGE;
-use super::subject::{Live, Order, Subject, TapAsk, TapSide};
+use super::subject::{Live, Order, Subject, TapAsk, TapSide, Tapped};
 use crate::explain::{RunState, words};
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, Request, State};
@@ -29,6 +29,9 @@ const DEAD_MAX: usize = 200;
 
 /// Longest body of an order, in bytes.
 const BODY_MAX: usize = 4096;
+
+/// Lines of a tap that are sent together, in bytes; one line may be longer.
+const LINES_BYTES: usize = 32 << 10;
 
 const PROMETHEUS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -215,30 +218,55 @@ async fn tap(
     Query(query): Query<TapQuery>,
 ) -> Response {
     let ask = TapAsk { stage, side: query.side, key: query.key };
-    let mut records = match asked.subject.tap(ask) {
+    let records = match asked.subject.tap(ask.clone()) {
         Ok(records) => records,
-        Err(why) => return (StatusCode::NOT_FOUND, format!("{why}\n")).into_response(),
+        Err(why) => {
+            // Elsewhere the same question may have an answer, unless it is wrong for tasks that do run here.
+            let graph = asked.subject.graph();
+            let here = graph.tasks.iter().any(|task| task.stage == ask.stage && task.node == graph.node);
+            let status = if here { StatusCode::BAD_REQUEST } else { StatusCode::NOT_FOUND };
+            return (status, format!("{why}\n")).into_response();
+        }
     };
-    let mut left = query.limit.unwrap_or(u64::MAX);
-    let (sender, lines) = mpsc::channel::<Result<Bytes, Infallible>>(64);
-    tokio::spawn(async move {
-        while left > 0 {
-            let tapped = tokio::select! {
-                tapped = records.recv() => tapped,
-                () = sender.closed() => return,
-            };
-            let Some(tapped) = tapped else { return };
-            if matches!(tapped, super::Tapped::Record { .. }) {
-                left -= 1;
-            }
-            let Ok(mut line) = serde_json::to_vec(&tapped) else { return };
-            line.push(b'\n');
-            if sender.send(Ok(line.into())).await.is_err() {
+    let (sender, lines) = mpsc::channel::<Result<Bytes, Infallible>>(1);
+    tokio::spawn(pass_on(records, query.limit.unwrap_or(u64::MAX), sender));
+    ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(stream_of(lines))).into_response()
+}
+
+/// Gives tapped records on as lines, several at once where they are there; no more than the reader takes.
+async fn pass_on(
+    mut records: mpsc::Receiver<Tapped>,
+    mut left: u64,
+    sender: mpsc::Sender<Result<Bytes, Infallible>>,
+) {
+    while left > 0 {
+        let first = tokio::select! {
+            tapped = records.recv() => tapped,
+            () = sender.closed() => return,
+        };
+        let Some(mut tapped) = first else { return };
+        let mut lines = Vec::new();
+        loop {
+            if serde_json::to_writer(&mut lines, &tapped).is_err() {
                 return;
             }
+            lines.push(b'\n');
+            left -= u64::from(matches!(tapped, Tapped::Record { .. }));
+            match records.try_recv() {
+                Ok(next) if left > 0 && lines.len() < LINES_BYTES => tapped = next,
+                Ok(next) if left > 0 => {
+                    if sender.send(Ok(std::mem::take(&mut lines).into())).await.is_err() {
+                        return;
+                    }
+                    tapped = next;
+                }
+                Ok(_) | Err(_) => break,
+            }
         }
-    });
-    ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(stream_of(lines))).into_response()
+        if sender.send(Ok(lines.into())).await.is_err() {
+            return;
+        }
+    }
 }
 
 async fn pause(State(asked): State<Asked>, Path(stage): Path<String>) -> Response {

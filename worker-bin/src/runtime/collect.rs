@@ -2,10 +2,12 @@
 
 use super::journal::TaskJournal;
 use super::spill::FULL_DISK_WAIT;
+use super::tap::{Held, Taps};
 use crate::io::spill::{SpillError, SpillStore};
 use crate::pipeline::plan::LocalTask;
 use bytes::Bytes;
 use std::sync::Arc;
+use worker_core::config::TaskId;
 use worker_core::event::{Body, Output, Place};
 use worker_core::route::Router;
 use worker_proto::Batch;
@@ -38,32 +40,42 @@ pub(super) struct Collector {
     held: Output,
     held_bytes: u64,
     dead_bytes: u64,
+    task: TaskId,
+    taps: Arc<Taps>,
+    to_show: Held,
 }
 
 impl Collector {
-    pub(super) fn new(task: &LocalTask, memory_max: u64, staging: Staging) -> Self {
+    pub(super) fn new(task: &LocalTask, memory_max: u64, staging: Staging, taps: Arc<Taps>) -> Self {
         let router = Router::new(task.edges.clone(), task.terminator_out);
-        Self { router, memory_max, staging, held: Output::default(), held_bytes: 0, dead_bytes: 0 }
+        let (held, to_show) = (Output::default(), Held::default());
+        Self { router, memory_max, staging, held, held_bytes: 0, dead_bytes: 0, task: task.id, taps, to_show }
     }
 
     /// Routes records that may go on at once.
     pub(super) fn route(&mut self, batch: Batch) -> Output {
-        let mut output = Output::default();
-        self.router.route(batch, &mut output);
-        output
+        self.route_given(batch, &[])
     }
 
     /// The same for records that have their keys beside them.
     pub(super) fn route_given(&mut self, batch: Batch, keys: &[Option<Bytes>]) -> Output {
         let mut output = Output::default();
+        let shown = self.taps.is_tapped().then(|| batch.clone());
         self.router.route_given(batch, keys, &mut output);
+        if let Some(batch) = shown {
+            self.taps.given(self.task, &batch, keys, &output.dead);
+        }
         output
     }
 
     /// Routes records and holds them. `waits` is told that there is no room for them, and why, and when there is.
     pub(super) fn hold(&mut self, batch: Batch, waits: Waits<'_>) -> Result<(), String> {
         let (from, dead) = (self.held.chunks.len(), self.held.dead.len());
+        let shown = self.taps.is_tapped().then(|| batch.clone());
         self.router.route(batch, &mut self.held);
+        if let Some(batch) = shown {
+            self.to_show.keep(&batch, &self.held.dead[dead..]);
+        }
         let letters = self.held.dead[dead..].iter();
         self.dead_bytes +=
             letters.map(|l| (l.record.len() + l.reason.len()) as u64 + LETTER_BYTES).sum::<u64>();
@@ -93,6 +105,12 @@ impl Collector {
 
     /// Gives what was held.
     pub(super) fn take(&mut self) -> Output {
+        self.taps.given_at_once(self.task, &mut self.to_show);
+        self.forget()
+    }
+
+    fn forget(&mut self) -> Output {
+        self.to_show = Held::default();
         self.held_bytes = 0;
         self.dead_bytes = 0;
         std::mem::take(&mut self.held)
@@ -100,7 +118,7 @@ impl Collector {
 
     /// Forgets what was held: the run that printed it failed or was killed.
     pub(super) fn discard(&mut self) {
-        for chunk in self.take().chunks {
+        for chunk in self.forget().chunks {
             if let Body::Stored { place, .. } = chunk.body {
                 self.staging.discard(place);
             }

@@ -78,6 +78,7 @@ impl Engine {
     fn dispatch_to_task(self: &Arc<Self>, action: Action) {
         match action {
             Action::Run(run) => {
+                self.taps.taken(run.task, &run.input);
                 if let Some(Port::Batch(batch)) = self.port(run.task) {
                     let noted = self.journal(run.task).map(|journal| journal.fence());
                     batch.run(self, run, noted);
@@ -87,6 +88,7 @@ impl Engine {
                 self.with_stream(task, |stream| stream.begin(self, window, replay))
             }
             Action::StreamFeed { task, window, batch } => {
+                self.taps.taken(task, std::slice::from_ref(&batch));
                 self.with_stream(task, |stream| stream.feed(window, batch));
             }
             Action::StreamClose { task, window } => self.with_stream(task, |stream| stream.close(window)),
@@ -107,6 +109,7 @@ impl Engine {
                 }
             }
             Action::Write { task, work, batches } => {
+                self.taps.taken(task, &batches);
                 if let Some(Port::Sink(sink)) = self.port(task) {
                     sink.write(work, batches);
                 }
@@ -120,6 +123,7 @@ impl Engine {
                 self.with_records(task, |records| records.begin(self, life))
             }
             Action::Request { task, life, link, first_seq, batch } => {
+                self.taps.taken(task, std::slice::from_ref(&batch));
                 self.with_records(task, |records| records.request(life, link, first_seq, batch));
             }
             Action::RecordsTick { task, life } => self.with_records(task, |records| records.tick(life)),

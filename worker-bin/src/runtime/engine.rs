@@ -18,6 +18,7 @@ use super::source::{SourcePort, SourceThread};
 use super::spill::SpillPort;
 use super::storage::StorageGuard;
 use super::stream::StreamPort;
+use super::tap::Taps;
 use super::{Options, RunError, batch::BatchPort, link, system};
 use crate::admin::DeadLine;
 use crate::admin::registry::Registration;
@@ -65,6 +66,7 @@ pub(super) struct Engine {
     pub(super) addresses: Vec<String>,
     pub(super) connections: Connections,
     pub(super) spill: SpillPort,
+    pub(super) taps: Arc<Taps>,
     pub(super) launcher: Launcher,
     pub(super) runtime: tokio::runtime::Handle,
     dead: Mutex<DeadLetterFile>,
@@ -115,16 +117,15 @@ impl Engine {
         let admin = Reached::listen(&options.admin).await?;
         // First, because it makes the directory and says clearly why it cannot.
         let (spill, spill_orders) = SpillPort::new(&options.spill_dir)?;
-        let scratch = tempfile::Builder::new()
-            .prefix("worker-")
-            .tempdir_in(&options.spill_dir)
-            .map_err(|e| system("make a directory for temporary files in the spill directory", e))?;
+        let scratch = scratch_in(&options.spill_dir)?;
         let (sender, receiver) = oneshot::channel();
         let config = node_config(&plan, &options, durable.as_ref());
         let mut journaled = Journaled::of(&plan, durable);
         let terminator = opened.tasks.first().map_or(b'\n', |t| t.task.terminator_in);
         let (total_bytes, done_bytes) = (opened.total_bytes, opened.done_bytes);
-        let (ports, threads) = make_ports(&plan, opened.tasks, &spill.store, &mut journaled, scratch.path())?;
+        let taps = Taps::new(&plan.local);
+        let around = Around { store: &spill.store, taps: &taps, scratch: scratch.path() };
+        let (ports, threads) = make_ports(&plan, opened.tasks, &mut journaled, &around)?;
         let node = make_node(config, &journaled);
         let Journaled { journals, threads: journal_threads, storage, durable, .. } = journaled;
         let outline = observe::outline(
@@ -150,6 +151,7 @@ impl Engine {
             addresses: options.addresses,
             connections: Connections::default(),
             spill,
+            taps,
             launcher,
             runtime: tokio::runtime::Handle::current(),
             dead: Mutex::new(DeadLetterFile::new(options.dead_letters, terminator)),
@@ -425,6 +427,12 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// A directory for the files of programs, removed at the end of the run.
+fn scratch_in(dir: &Path) -> Result<tempfile::TempDir, RunError> {
+    let made = tempfile::Builder::new().prefix("worker-").tempdir_in(dir);
+    made.map_err(|e| system("make a directory for temporary files in the spill directory", e))
+}
+
 fn make_node(config: NodeConfig, journaled: &Journaled) -> Node {
     let Some(states) = &journaled.states else { return Node::new(config, Time::ZERO) };
     let mut node = Node::with_journal(config, Time::ZERO, states);
@@ -451,22 +459,29 @@ fn start_threads(
     Ok(())
 }
 
+/// What all ports have in common.
+struct Around<'a> {
+    store: &'a Arc<SpillStore>,
+    taps: &'a Arc<Taps>,
+    scratch: &'a Path,
+}
+
 /// What carries out each task's actions, and the threads among them, not started yet.
 fn make_ports(
     plan: &Plan,
     tasks: Vec<OpenedTask>,
-    store: &Arc<SpillStore>,
     journaled: &mut Journaled,
-    scratch: &Path,
+    around: &Around<'_>,
 ) -> Result<(Vec<Option<Port>>, Vec<Thread>), RunError> {
     let mut ports: Vec<Option<Port>> = plan.graph.tasks.iter().map(|_| None).collect();
     let mut threads = Vec::new();
     for OpenedTask { task, role } in tasks {
-        let tmpdir = scratch.join(task.name.replace('/', "-"));
+        let tmpdir = around.scratch.join(task.name.replace('/', "-"));
         std::fs::create_dir(&tmpdir).map_err(|e| system("make a directory for temporary files", e))?;
         let journal = journaled.journal(task.id);
-        let staging = journal.clone().map_or_else(|| Staging::Spill(Arc::clone(store)), Staging::Journal);
-        let collector = Collector::new(&task, plan.limits.outbox_bytes, staging);
+        let staging =
+            journal.clone().map_or_else(|| Staging::Spill(Arc::clone(around.store)), Staging::Journal);
+        let collector = Collector::new(&task, plan.limits.outbox_bytes, staging, Arc::clone(around.taps));
         ports[task.id.0 as usize] = Some(match role {
             OpenedRole::Source(input) => {
                 let (port, thread) = SourcePort::new(&task, input, collector, tmpdir);

@@ -36,6 +36,7 @@ mod spill;
 mod storage;
 mod stream;
 mod subject;
+mod tap;
 
 pub use durable::{Durable, DurableError, Found, dead_dir};
 pub use open::{Opened, open};
@@ -52,6 +53,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
+
+/// How long the end of a run waits for readers of taps that have not got everything.
+const TAPS_PATIENCE: Duration = Duration::from_millis(300);
 
 /// What a run is told beside its plan.
 #[derive(Clone, Debug)]
@@ -192,6 +196,7 @@ pub async fn run(
 async fn finish(engine: &Arc<Engine>, launcher: &Launcher, result: End, interrupted: Option<i32>) -> Ended {
     let held = engine.held_records();
     engine.look();
+    engine.taps.close();
     // From here on the node decides nothing more: what is stopped below is no end of anything.
     engine.leave();
     engine.stop_all().await;
@@ -202,6 +207,7 @@ async fn finish(engine: &Arc<Engine>, launcher: &Launcher, result: End, interrup
     if let Ok(Err(why)) = tokio::time::timeout(Duration::from_secs(5), engine.close_journals()).await {
         tracing::warn!(why, "the state directory does not know that all is done");
     }
+    engine.taps.drained(TAPS_PATIENCE).await;
     let (dead, dead_letters) = engine.dead_letters();
     let summary = Summary { dead, dead_letters, lost: engine.lost(), interrupted };
     let (how, result) = match result {

@@ -80,7 +80,8 @@ impl Subject for Admin {
     }
 
     fn tap(&self, ask: TapAsk) -> Result<mpsc::Receiver<Tapped>, String> {
-        Err(format!("stage {} cannot be tapped", ask.stage))
+        self.0.has_stage(&ask.stage)?;
+        self.0.taps.open(&ask, &self.0.runtime)
     }
 }
 
@@ -89,13 +90,9 @@ impl Engine {
     fn pause(self: &Arc<Self>, stage: &str, paused: bool) -> Result<Changed, String> {
         let here = |name: &str| name.rsplit_once('/').is_some_and(|(own, _)| own == stage);
         let tasks: Vec<_> = self.local_tasks().filter(|(_, name)| here(name)).collect();
+        self.has_stage(stage)?;
         if tasks.is_empty() {
-            let stages =
-                self.watch().with_outline(|o| o.stages.iter().map(|s| s.name.clone()).collect::<Vec<_>>());
-            return Err(match stages.iter().any(|name| name == stage) {
-                true => format!("no task of {stage} runs on this node"),
-                false => format!("there is no stage {stage}; there are {}", stages.join(", ")),
-            });
+            return Err(format!("no task of {stage} runs on this node"));
         }
         self.act(|node, now| {
             for (task, _) in &tasks {
@@ -107,6 +104,16 @@ impl Engine {
         let did = format!("{} {stage}", if paused { "paused" } else { "resumed" });
         tracing::warn!(stage, "{did}, by the user");
         Ok(Changed { did, tasks: names })
+    }
+
+    /// The pipeline has such a source, stage or sink, on whatever node.
+    fn has_stage(&self, stage: &str) -> Result<(), String> {
+        let stages =
+            self.watch().with_outline(|o| o.stages.iter().map(|s| s.name.clone()).collect::<Vec<_>>());
+        if stages.iter().any(|name| name == stage) {
+            return Ok(());
+        }
+        Err(format!("there is no stage {stage}; there are {}", stages.join(", ")))
     }
 
     /// Remembers dead letters, to show them.

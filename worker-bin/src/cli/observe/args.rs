@@ -103,7 +103,7 @@ pub struct TapArgs {
     /// Which worker is meant.
     #[command(flatten)]
     pub target: TargetArgs,
-    /// Show what its tasks take
+    /// Show what its tasks take; a batch that is tried again is shown again
     #[arg(long = "in", conflicts_with = "output")]
     pub input: bool,
     /// Show what its tasks give [default]

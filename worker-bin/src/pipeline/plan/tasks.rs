@@ -30,6 +30,8 @@ pub struct LocalTask {
     pub partition: u32,
     /// How many there are.
     pub partitions: u32,
+    /// How its records are spread over the tasks of its stage or sink; `None`: without a key.
+    pub by: Option<PartitionBy>,
     /// The ways out, one for each stage or sink that reads from it; for a `Router`. Empty for sinks.
     pub edges: Vec<Edge>,
     /// The byte that ends the records it reads; for a source, as for its output.
@@ -150,7 +152,7 @@ pub(super) fn local(
     for (index, source) in pipeline.sources.iter().enumerate() {
         let role = Role::Source(SourceTask { input: source.input.clone(), header: source.header });
         let (first, count) = (laid.first_source[index], partitions.sources[index]);
-        here.add(&source.name, first, count, (source.framing, source.framing), |_| role.clone());
+        here.add(&source.name, (first, count), None, (source.framing, source.framing), |_| role.clone());
     }
     for (index, stage) in pipeline.stages.iter().enumerate() {
         let role = Role::Stage(StageTask {
@@ -162,12 +164,14 @@ pub(super) fn local(
             records: records(stage, keys.stages[index].as_ref()),
         });
         let (first, count) = (laid.first_stage[index], partitions.stages[index]);
-        here.add(&stage.name, first, count, (stage.framing_in, stage.framing_out), |_| role.clone());
+        let framing = (stage.framing_in, stage.framing_out);
+        here.add(&stage.name, (first, count), keys.stages[index].clone(), framing, |_| role.clone());
     }
     for (index, sink) in pipeline.sinks.iter().enumerate() {
         let (first, count) = (laid.first_sink[index], partitions.sinks[index]);
         let framing = (sink.framing, sink.framing);
-        here.add(&sink.name, first, count, framing, |n| Role::Sink(SinkTask { target: target(sink, n) }));
+        let role = |n| Role::Sink(SinkTask { target: target(sink, n) });
+        here.add(&sink.name, (first, count), keys.sinks[index].clone(), framing, role);
     }
     here.tasks
 }
@@ -205,8 +209,8 @@ impl Here<'_> {
     fn add(
         &mut self,
         stage: &str,
-        first: u32,
-        partitions: u32,
+        (first, partitions): (u32, u32),
+        by: Option<PartitionBy>,
         framing: (Framing, Framing),
         role: impl Fn(u32) -> Role,
     ) {
@@ -222,6 +226,7 @@ impl Here<'_> {
                 stage: stage.to_owned(),
                 partition,
                 partitions,
+                by: by.clone(),
                 edges: self.laid.edges[id.0 as usize].clone(),
                 terminator_in: framing.0.terminator(),
                 terminator_out: framing.1.terminator(),

@@ -1,0 +1,217 @@
+//! Numbers and texts in little room.
+
+use super::super::visible::visible;
+use crate::explain::WaitKind;
+use ratatui::text::Span;
+
+/// Heights of a curve, from nothing to the most.
+const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+
+/// A number in at most six characters: `812`, `12.3k`, `4.56M`.
+pub(super) fn short(number: f64) -> String {
+    if !number.is_finite() || number < 0.0005 {
+        return "0".to_owned();
+    }
+    if number < 9.95 {
+        let text = format!("{number:.1}");
+        return text.strip_suffix(".0").map_or(text.clone(), str::to_owned);
+    }
+    let mut value = number;
+    for unit in ["", "k", "M", "G", "T"] {
+        if value < 999.5 {
+            let digits = match value {
+                _ if unit.is_empty() => 0,
+                v if v < 9.995 => 2,
+                v if v < 99.95 => 1,
+                _ => 0,
+            };
+            return format!("{value:.digits$}{unit}");
+        }
+        value /= 1000.0;
+    }
+    format!("{value:.0}P")
+}
+
+/// The same for a count.
+#[expect(clippy::cast_precision_loss, reason = "for people")]
+pub(super) fn count(number: u64) -> String {
+    short(number as f64)
+}
+
+/// A share in at most four characters.
+pub(super) fn percent(share: f64) -> String {
+    // An empty sum is a negative zero.
+    format!("{:.0}%", share.clamp(0.0, 1.0) * 100.0 + 0.0)
+}
+
+/// What something waits for, in at most ten characters.
+pub(super) fn wait_word(kind: WaitKind) -> &'static str {
+    match kind {
+        WaitKind::PeerDown => "peer down",
+        WaitKind::UpstreamDown => "upstream",
+        WaitKind::NotOpen => "not open",
+        WaitKind::Unacknowledged => "no ack",
+        WaitKind::NoCredit => "no credit",
+        WaitKind::OutboxFull => "outbox",
+        WaitKind::SpillLimit => "spill full",
+        WaitKind::StorageFull | WaitKind::DiskFull => "disk full",
+        WaitKind::Committing => "commits",
+        WaitKind::NoSlot => "no slot",
+        WaitKind::Backoff => "backoff",
+        WaitKind::ChildBusy => "busy",
+        WaitKind::ChildRests => "hangs",
+        WaitKind::ChildBuffers => "buffers",
+        WaitKind::Writing => "writing",
+        WaitKind::WriteRests => "no write",
+        WaitKind::ChildNotReading => "program",
+        WaitKind::AwaitingEnd => "input end",
+        WaitKind::Paused => "paused",
+        WaitKind::DeadLimit => "max_dead",
+        WaitKind::SourceIdle => "idle",
+        WaitKind::Linger => "linger",
+    }
+}
+
+/// The last of these values as a curve of this width; the highest bar is the highest value.
+pub(super) fn curve(values: impl ExactSizeIterator<Item = f64>, width: usize) -> String {
+    let skipped = values.len().saturating_sub(width);
+    let last: Vec<f64> = values.skip(skipped).collect();
+    let most = last.iter().copied().fold(0.0, f64::max);
+    let bar = |value: &f64| match value {
+        _ if most <= 0.0 || *value <= 0.0 => BARS[0],
+        _ => {
+            let height = (value / most * 7.0).ceil().clamp(1.0, 7.0);
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 1 to 7")]
+            let index = height as usize;
+            BARS[index]
+        }
+    };
+    last.iter().map(bar).collect()
+}
+
+/// Text of others, on one line.
+pub(super) fn clean(text: &str) -> String {
+    visible(text.as_bytes()).replace('\t', " ")
+}
+
+/// How many columns a text takes.
+pub(super) fn width(text: &str) -> usize {
+    Span::raw(text).width()
+}
+
+/// A text cut to so many columns, with a sign that it was.
+pub(super) fn fit(text: &str, columns: usize) -> String {
+    if width(text) <= columns {
+        return text.to_owned();
+    }
+    let (mut cut, mut used) = (String::new(), 0);
+    for c in text.chars() {
+        let own = width(c.encode_utf8(&mut [0; 4]));
+        if used + own + 1 > columns {
+            break;
+        }
+        cut.push(c);
+        used += own;
+    }
+    if columns > 0 {
+        cut.push('…');
+    }
+    cut
+}
+
+/// The same, filled up with blanks behind it.
+pub(super) fn left(text: &str, columns: usize) -> String {
+    let fitted = fit(text, columns);
+    let missing = columns.saturating_sub(width(&fitted));
+    fitted + &" ".repeat(missing)
+}
+
+/// The same, filled up with blanks before it.
+pub(super) fn right(text: &str, columns: usize) -> String {
+    let fitted = fit(text, columns);
+    let missing = columns.saturating_sub(width(&fitted));
+    " ".repeat(missing) + &fitted
+}
+
+/// A text in lines of at most so many columns, broken between words where there are some; all but the first begin with `indent`.
+pub(super) fn wrapped(text: &str, columns: usize, indent: &str) -> Vec<String> {
+    let columns = columns.max(width(indent) + 8);
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    for word in text.split(' ') {
+        let mut word = word.to_owned();
+        let used = width(&line);
+        if used > 0 && line != indent && used + 1 + width(&word) > columns {
+            lines.push(std::mem::replace(&mut line, indent.to_owned()));
+        } else if used > 0 && line != indent {
+            line.push(' ');
+        }
+        while width(&line) + width(&word) > columns {
+            let mut piece = String::new();
+            while let Some(c) = word
+                .chars()
+                .next()
+                .filter(|c| width(&line) + width(&piece) + width(c.encode_utf8(&mut [0; 4])) <= columns)
+            {
+                piece.push(c);
+                word.remove(0);
+            }
+            if piece.is_empty() {
+                break;
+            }
+            line.push_str(&piece);
+            lines.push(std::mem::replace(&mut line, indent.to_owned()));
+        }
+        line.push_str(&word);
+    }
+    lines.push(line);
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_take_six_characters_at_most() {
+        for (number, text) in [
+            (0.0, "0"),
+            (0.25, "0.2"),
+            (3.0, "3"),
+            (9.96, "10"),
+            (812.4, "812"),
+            (999.6, "1.00k"),
+            (12_345.0, "12.3k"),
+            (123_456.0, "123k"),
+            (4_560_000.0, "4.56M"),
+            (9_999_999.0, "10.0M"),
+            (f64::NAN, "0"),
+        ] {
+            assert_eq!(short(number), text);
+        }
+        assert!(WaitKind::ALL.iter().all(|kind| wait_word(*kind).len() <= 10));
+    }
+
+    #[test]
+    fn texts_are_cut_with_a_sign_by_columns() {
+        assert_eq!(
+            (fit("abc", 3), fit("abcd", 3), fit("abcd", 0)),
+            ("abc".into(), "ab…".into(), String::new())
+        );
+        assert_eq!((left("日本語", 5), right("7", 3)), ("日本…".to_owned(), "  7".to_owned()));
+    }
+
+    #[test]
+    fn long_texts_are_broken_between_words() {
+        assert_eq!(wrapped("one two three", 9, ""), ["one two", "three"]);
+        assert_eq!(wrapped("one two three four", 10, "  "), ["one two", "  three", "  four"]);
+        assert_eq!(wrapped("0123456789abcdef", 10, "  "), ["0123456789", "  abcdef"]);
+    }
+
+    #[test]
+    fn a_curve_shows_the_last_values_and_its_highest_bar_is_the_most() {
+        let values = [9.0, 0.0, 1.0, 4.0];
+        assert_eq!(curve(values.into_iter(), 3), "▁▃█");
+        assert_eq!(curve([0.0; 2].into_iter(), 5), "▁▁");
+    }
+}
