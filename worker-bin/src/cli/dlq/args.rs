@@ -27,7 +27,7 @@ pub enum DlqCommand {
     Repro(ReproArgs),
     /// Process dead letters again: their stage and everything behind it, into the pipeline's sinks
     #[command(after_help = REPLAY_EXAMPLES)]
-    Replay(ReplayArgs),
+    Replay(Box<ReplayArgs>),
 }
 
 /// The end of the help of `worker dlq`.
