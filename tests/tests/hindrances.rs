@@ -205,6 +205,22 @@ fn a_task_whose_outputs_find_no_room_aside() {
 }
 
 #[test]
+fn a_program_whose_output_fits_nowhere() {
+    let scratch = Scratch::new();
+    let disk = Disk::in_memory(&scratch, "tiny", "2m");
+    scratch.write("in.txt", "go\n");
+    let pipeline = "[pipeline]\nname = 'full'\noutbox = '1MiB'\nspill_dir = 'tiny'\n[source.in]\nfile = 'in.txt'\n\
+                    [stage.many]\nrun = ['sh', '-c', 'cat > /dev/null; seq 1 4000000']\npartitions = 1\n\
+                    [sink.out]\nfile = 'out.txt'\n";
+    let worker = Asked::start(&scratch, pipeline, &[]);
+    worker.waits_for("many/0", "disk_full", true);
+    disk.resize("200m");
+    worker.goes_on("many/0", "disk_full");
+    worker.running.wait(PATIENCE).expect(0);
+    assert_eq!(scratch.text("out.txt").lines().count(), 4_000_000);
+}
+
+#[test]
 fn a_full_disk_of_the_state_directory() {
     let scratch = Scratch::new();
     let disk = Disk::in_memory(&scratch, "tiny", "96m");

@@ -234,4 +234,11 @@ fn a_pause_is_said_once_and_is_over_with_its_task() {
     pause(&mut play, STAGE, true);
     pause(&mut play, SINK, true);
     assert_eq!(play.node.stalls(), [], "what is done waits for nothing");
+    // One that is at its end has nothing left that could be held up.
+    let mut play = Play::journaled(line(vec![TaskKind::Source, TaskKind::Sink]));
+    play.end_source();
+    play.syncs = false;
+    play.work();
+    pause(&mut play, TaskId(1), true);
+    assert!(matches!(play.reason(1), Reason::Committing { commits: 1, .. }), "{:?}", play.reasons(1));
 }

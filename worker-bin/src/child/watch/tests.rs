@@ -46,10 +46,11 @@ fn one_that_buffers_and_was_told_of_runs_no_timer() {
     without_timers(&gauges, Contract::Stream, |mut watcher| {
         (watcher.told, watcher.hinted) = (true, true);
         let seen = Seen::new(watcher.look());
-        waits(watcher.until_next_look(&seen));
-        // Something was printed meanwhile: that is looked at, at once.
+        let mut look = pin!(watcher.until_next_look(&seen));
+        waits(look.as_mut());
+        // Something is printed: that is looked at, at once.
         gauges.has_printed(1);
-        let polled = pin!(watcher.until_next_look(&seen)).poll(&mut Context::from_waker(Waker::noop()));
+        let polled = look.poll(&mut Context::from_waker(Waker::noop()));
         assert_eq!(polled, Poll::Ready(Duration::ZERO));
     });
 }
