@@ -10,6 +10,7 @@
 //! test that fails.
 
 mod binary;
+mod browser;
 mod crew;
 mod disk;
 mod flow;
@@ -20,6 +21,7 @@ mod victims;
 mod worker;
 
 pub use binary::worker_binary;
+pub use browser::{Browser, Keys};
 pub use crew::{Crew, Hits};
 pub use disk::Disk;
 pub use flow::{Difference, FLOW, MemoryBefore};

@@ -1,8 +1,7 @@
 //! What the page shows when something fails, and when it is over.
 
-use crate::browser::{Browser, PATIENCE};
-use crate::{Served, TICKS, TOKEN};
-use worker_tests::process::{Nodes, Scratch, eventually, free_port};
+use crate::{PATIENCE, Served, TICKS, TOKEN};
+use worker_tests::process::{Browser, Nodes, Scratch, eventually, free_port};
 
 #[test]
 fn a_dead_node_is_named_with_the_reason_and_the_stall_ends_when_it_is_back() {

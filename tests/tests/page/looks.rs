@@ -1,9 +1,8 @@
 //! What the page is made of: requests, markup, sizes.
 
-use crate::browser::Browser;
 use crate::{Served, TICKS};
 use std::fmt::Write as _;
-use worker_tests::process::Scratch;
+use worker_tests::process::{Browser, Scratch};
 
 /// A stage that fails of records with a 7 in them, and says `SAID`.
 const SOME_FAIL: &str = r#"

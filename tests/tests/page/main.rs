@@ -1,13 +1,14 @@
 //! The live page in a real browser: what it shows, what it asks for, and how it is used without a mouse.
 
-mod browser;
 mod faults;
 mod looks;
 mod use_of_it;
 
-use browser::Browser;
 use std::time::Duration;
-use worker_tests::process::{Running, Scratch, eventually, free_port};
+use worker_tests::process::{Browser, Running, Scratch, eventually, free_port};
+
+/// How long anything may take to show on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The token of every worker here.
 const TOKEN: &str = "right-token";

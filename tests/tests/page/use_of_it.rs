@@ -1,8 +1,7 @@
 //! The page without a mouse, and the orders it can give.
 
-use crate::browser::{Browser, Keys};
 use crate::{Served, TICKS, TOKEN};
-use worker_tests::process::Scratch;
+use worker_tests::process::{Browser, Keys, Scratch};
 
 fn pipeline() -> String {
     format!(
@@ -79,5 +78,5 @@ fn a_stage_is_paused_with_the_right_token_only() {
     browser.click("#drain");
     browser.click("#order-go");
     browser.until_text("#word", "Stopped");
-    assert!(served.worker.wait(crate::browser::PATIENCE).status.code().is_some());
+    assert!(served.worker.wait(crate::PATIENCE).status.code().is_some());
 }

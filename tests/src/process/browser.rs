@@ -1,15 +1,16 @@
 //! A headless Chromium, driven over the W3C WebDriver protocol.
 
+use super::scratch::{Scratch, eventually, free_port};
+use super::worker::Running;
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use worker_tests::process::{Running, Scratch, eventually, free_port};
 
 /// How long the browser may take to start, or to show what it is waited for, on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The name under which the protocol hands out elements.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
@@ -17,8 +18,9 @@ const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 /// One browser at a time: several at once are slower than one after the other.
 static ONE: Mutex<()> = Mutex::new(());
 
-/// A browser with one window. It ends, with all its processes, when dropped.
-pub(crate) struct Browser<'a> {
+/// A headless browser with one window. It ends, with all its processes, when dropped.
+#[derive(Debug)]
+pub struct Browser<'a> {
     port: u16,
     session: String,
     _driver: Running<'a>,
@@ -27,7 +29,7 @@ pub(crate) struct Browser<'a> {
 
 impl<'a> Browser<'a> {
     /// Starts one whose files are in the scratch directory.
-    pub(crate) fn start(scratch: &'a Scratch) -> Self {
+    pub fn start(scratch: &'a Scratch) -> Self {
         let alone = ONE.lock().unwrap_or_else(PoisonError::into_inner);
         let (chromium, driver) = (program("chromium"), program("chromedriver"));
         let port = free_port();
@@ -58,30 +60,30 @@ impl<'a> Browser<'a> {
     }
 
     /// Goes to an address.
-    pub(crate) fn open(&self, url: &str) {
+    pub fn open(&self, url: &str) {
         self.command("url", &json!({"url": url}));
     }
 
     /// What a script returns.
-    pub(crate) fn js(&self, script: &str) -> Value {
+    pub fn js(&self, script: &str) -> Value {
         self.command("execute/sync", &json!({"script": script, "args": []}))
     }
 
     /// The text of the first element that a selector finds; empty if there is none.
-    pub(crate) fn text(&self, css: &str) -> String {
+    pub fn text(&self, css: &str) -> String {
         let script = format!("const e = document.querySelector({}); return e ? e.innerText : ''", json!(css));
         self.js(&script).as_str().unwrap_or_default().replace(['\u{a0}', '\u{202f}'], " ")
     }
 
     /// Waits until a script returns true.
-    pub(crate) fn until(&self, what: &str, script: &str) {
+    pub fn until(&self, what: &str, script: &str) {
         eventually(what, PATIENCE, || {
             if self.js(script) == json!(true) { Ok(()) } else { Err(self.text("body")) }
         });
     }
 
     /// Waits until the text of an element holds this.
-    pub(crate) fn until_text(&self, css: &str, part: &str) {
+    pub fn until_text(&self, css: &str, part: &str) {
         eventually(&format!("{css} says {part:?}"), PATIENCE, || {
             let text = self.text(css);
             if text.contains(part) { Ok(()) } else { Err(format!("it says {text:?}")) }
@@ -89,25 +91,25 @@ impl<'a> Browser<'a> {
     }
 
     /// Clicks, as with a mouse.
-    pub(crate) fn click(&self, css: &str) {
+    pub fn click(&self, css: &str) {
         let element = self.element(css);
         self.command(&format!("element/{element}/click"), &json!({}));
     }
 
     /// Types into a field.
-    pub(crate) fn type_into(&self, css: &str, text: &str) {
+    pub fn type_into(&self, css: &str, text: &str) {
         let element = self.element(css);
         self.command(&format!("element/{element}/value"), &json!({"text": text}));
     }
 
     /// Presses and releases a key, wherever the focus is.
-    pub(crate) fn press(&self, key: char) {
+    pub fn press(&self, key: char) {
         let actions = [json!({"type": "keyDown", "value": key}), json!({"type": "keyUp", "value": key})];
         self.command("actions", &json!({"actions": [{"type": "key", "id": "keys", "actions": actions}]}));
     }
 
     /// Presses Tab until what has the focus matches a selector.
-    pub(crate) fn tab_to(&self, css: &str) {
+    pub fn tab_to(&self, css: &str) {
         let script = format!("return document.activeElement.matches({})", json!(css));
         for _ in 0..80 {
             self.press(Keys::TAB);
@@ -122,7 +124,7 @@ impl<'a> Browser<'a> {
     }
 
     /// Makes the page as wide as that many pixels.
-    pub(crate) fn resize(&self, width: u32, height: u32) {
+    pub fn resize(&self, width: u32, height: u32) {
         let size = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
         self.command(
             "goog/cdp/execute",
@@ -131,13 +133,13 @@ impl<'a> Browser<'a> {
     }
 
     /// What the console has said: level and message.
-    pub(crate) fn console(&self) -> Vec<(String, String)> {
+    pub fn console(&self) -> Vec<(String, String)> {
         let of = |entry: &Value, name: &str| entry[name].as_str().unwrap_or_default().to_owned();
         self.log("browser").iter().map(|entry| (of(entry, "level"), of(entry, "message"))).collect()
     }
 
     /// Every address that was asked for.
-    pub(crate) fn requests(&self) -> Vec<String> {
+    pub fn requests(&self) -> Vec<String> {
         let messages = self.log("performance");
         let sent = messages.iter().filter_map(|entry| {
             let message: Value = serde_json::from_str(entry["message"].as_str()?).ok()?;
@@ -186,13 +188,18 @@ impl Drop for Browser<'_> {
 }
 
 /// Keys as the protocol names them.
-pub(crate) struct Keys;
+#[derive(Clone, Copy, Debug)]
+pub struct Keys;
 
 impl Keys {
-    pub(crate) const TAB: char = '\u{e004}';
-    pub(crate) const ENTER: char = '\u{e007}';
-    pub(crate) const ESCAPE: char = '\u{e00c}';
-    pub(crate) const RIGHT: char = '\u{e014}';
+    /// Tab.
+    pub const TAB: char = '\u{e004}';
+    /// Enter.
+    pub const ENTER: char = '\u{e007}';
+    /// Escape.
+    pub const ESCAPE: char = '\u{e00c}';
+    /// Right.
+    pub const RIGHT: char = '\u{e014}';
 }
 
 fn exchange(port: u16, method: &str, path: &str, body: &str) -> std::io::Result<String> {
