@@ -14,7 +14,9 @@
 //! and acknowledged is finished.
 //!
 //! Limits: `memory_max` bytes in memory (one entry more if it is empty), then entries are stored outside; the owner stops
-//! producing by looking at [`Outbox::stored_cost`]. An outbox never refuses a push: what was produced has a place.
+//! producing by looking at [`Outbox::stored_cost`]. Past that there are only the entry at the cursor, which is read back to be
+//! sent and dropped once it was, however much credit there is; and the last one while it is small, up to a quarter of
+//! `memory_max`. An outbox never refuses a push: what was produced has a place.
 
 mod holding;
 mod inspect;
@@ -354,12 +356,9 @@ impl Outbox {
             return None;
         }
         let entry = self.entries.get(self.at)?;
-        let batch = match &entry.held {
-            Held::Memory(batch) | Held::Storing(batch) => batch,
-            Held::Stored(_) | Held::Loading(_) => {
-                self.prefetch();
-                return None;
-            }
+        let Some(batch) = entry.held.batch() else {
+            self.prefetch();
+            return None;
         };
         let first_seq = self.cursor.next();
         let skip = usize::try_from(first_seq.since(entry.first)).unwrap_or(usize::MAX);
@@ -395,7 +394,7 @@ impl Outbox {
             window.spend(batch.cost());
         }
         if self.entries.get(self.at).is_some_and(|e| e.last() <= last) {
-            self.drop_copy(self.at);
+            self.keep_or_drop(self.at);
             self.at += 1;
         }
         self.prefetch();
@@ -403,7 +402,10 @@ impl Outbox {
 
     fn find_cursor(&mut self) {
         let next = self.cursor.next();
-        self.at = self.entries.partition_point(|e| e.last() < next);
+        let left = std::mem::replace(&mut self.at, self.entries.partition_point(|e| e.last() < next));
+        if left != self.at {
+            self.keep_or_drop(left);
+        }
     }
 
     pub(super) fn has_tuple(&self) -> bool {

@@ -5,11 +5,12 @@ use super::check::{Check, Checked, Violation, require};
 use super::disk::Entry;
 use super::driver::Later;
 use super::model::LinkTruth;
-use super::plan::StageKind;
+use super::plan::{StageKind, link_id};
 use super::world::{Ev, World};
+use worker_core::Node;
 use worker_core::config::{LinkSpec, TaskId};
 use worker_core::event::{Action, Commit, Event};
-use worker_proto::{Batch, Epoch};
+use worker_proto::{Batch, Epoch, LinkId};
 
 /// No record of a simulated source, with all that stages add to it, costs more.
 const RECORD_BYTES_MAX: u64 = 330;
@@ -331,11 +332,10 @@ impl World {
                 .map(|task| limits.outbox_bytes / 2 + 5 * self.largest_commit[task.0 as usize])
                 .sum::<u64>();
         }
-        for (truth, spec) in self.model.links.iter().zip(&self.model.graph.links) {
+        for (at, (truth, spec)) in self.model.links.iter().zip(&self.model.graph.links).enumerate() {
             let is_here = |task| usize::from(self.model.graph.task(task).node.0) == node;
             if is_here(spec.from) {
-                // A source may read four chunks ahead; half a budget more may be on its way outside.
-                budget += limits.outbox_bytes + limits.outbox_bytes / 2 + 5 * truth.largest_output;
+                budget += self.check_outbox(core, link_id(at), truth)?;
             }
             if is_here(spec.to) {
                 budget += limits.credit_bytes + RECORD_BYTES_MAX;
@@ -347,6 +347,24 @@ impl World {
         require(held <= budget, Check::Memory, || {
             format!("node {node} holds {held} bytes, its limits allow {budget}")
         })
+    }
+
+    /// What an outbox has in memory, by its documented limits; gives the most it may have there at all.
+    ///
+    /// However much credit there is, what stays in memory is the budget, or one entry that came while it was empty; the entry
+    /// at the cursor, read back to be sent; and the last entry while it is small, at most a quarter of the budget. An entry
+    /// is one output, or outputs joined while they are small. On its way outside may be half a budget, past which no work
+    /// begins, and what was begun before: four chunks that a source reads ahead, at most. What makes room for a chunk by
+    /// leaving only changes from one sum to the other.
+    fn check_outbox(&self, core: &Node, link: LinkId, truth: &LinkTruth) -> Checked<u64> {
+        let (budget, largest) = (self.plan.limits.outbox_bytes, truth.largest_output);
+        let stays = budget.max(largest) + largest.max(budget / 4) + budget / 4;
+        let held = core.outbox(link).map_or(0, |outbox| outbox.memory_cost() - outbox.storing_cost());
+        require(held <= stays, Check::Memory, || {
+            let name = self.model.graph.link_name(link);
+            format!("{name}: {held} bytes stay in its outbox, its limits allow {stays}")
+        })?;
+        Ok(stays + budget / 2 + 4 * largest)
     }
 
     /// What reached the receiver and was not given to its program, as seen from outside.

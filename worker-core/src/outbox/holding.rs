@@ -59,6 +59,18 @@ pub(super) enum Held {
     Storing(Batch),
     Stored(Place),
     Loading(Place),
+    /// Got back past the budget because it is what is sent next: it stays outside too, so that its copy can be dropped.
+    Copied(Batch, Place),
+}
+
+impl Held {
+    /// The records, while they are in memory.
+    pub(super) fn batch(&self) -> Option<&Batch> {
+        match self {
+            Self::Memory(batch) | Self::Storing(batch) | Self::Copied(batch, _) => Some(batch),
+            Self::Stored(_) | Self::Loading(_) => None,
+        }
+    }
 }
 
 impl Entry {
@@ -94,16 +106,24 @@ impl Outbox {
         self.prefetch();
     }
 
-    /// The batch that starts at `first_seq` is in memory again.
+    /// The batch that starts at `first_seq` is here again. Past the budget it is kept only if it is what is sent next.
     pub fn loaded(&mut self, first_seq: Seq, batch: Batch) {
         let Some(i) = self.index_of(first_seq) else { return };
         if let Held::Loading(place) = self.entries[i].held {
+            let cost = batch.cost();
             self.stored_cost -= self.entries[i].cost;
-            self.entries[i].cost = batch.cost();
-            self.memory_cost += self.entries[i].cost;
-            self.entries[i].held = Held::Memory(batch);
-            if !self.journaled {
-                self.requests.push_back(Request::Discard { place });
+            self.entries[i].cost = cost;
+            if self.memory_cost + cost <= self.memory_max {
+                self.memory_cost += cost;
+                self.entries[i].held = Held::Memory(batch);
+                self.discard(place);
+            } else if i == self.at {
+                self.memory_cost += cost;
+                self.entries[i].held = Held::Copied(batch, place);
+            } else {
+                // The cursor went elsewhere meanwhile, or what was pushed took the room.
+                self.stored_cost += cost;
+                self.entries[i].held = Held::Stored(place);
             }
         }
         self.prefetch();
@@ -132,11 +152,17 @@ impl Outbox {
         true
     }
 
-    /// Asks to store the last entry before another follows it, if it stayed in memory only because it was small.
+    /// Asks to store the last entry before another follows it, if it stayed in memory only because it was small; past the
+    /// budget even if it was sent, for small ones that are sent as they come would otherwise add up to the credit there is.
     pub(super) fn seal_last(&mut self) {
-        let over = self.storing_cost + self.stored_cost > 0 || self.memory_cost > self.memory_max;
+        let over = self.memory_cost > self.memory_max;
+        let older_outside = self.storing_cost + self.stored_cost > 0;
         let unsent = self.sent_max.max(self.cursor);
-        let Some(last) = self.entries.back_mut().filter(|last| over && last.first > unsent) else { return };
+        // With a journal what was sent past the budget is dropped already.
+        let leaves = |last: &Entry| {
+            if last.first > unsent { over || older_outside } else { over && !self.journaled }
+        };
+        let Some(last) = self.entries.back_mut().filter(|last| leaves(last)) else { return };
         if let (Held::Memory(_), true) = (&last.held, self.journaled) {
             self.memory_cost -= last.cost;
             self.stored_cost += last.cost;
@@ -190,9 +216,11 @@ impl Outbox {
                 Held::Storing(_) => self.storing_cost -= entry.cost,
                 Held::Stored(place) | Held::Loading(place) => {
                     self.stored_cost -= entry.cost;
-                    if !self.journaled {
-                        self.requests.push_back(Request::Discard { place });
-                    }
+                    self.discard(place);
+                }
+                Held::Copied(_, place) => {
+                    self.memory_cost -= entry.cost;
+                    self.discard(place);
                 }
             }
         }
@@ -216,7 +244,8 @@ impl Outbox {
         }
     }
 
-    /// Asks for stored entries from the cursor on, within the memory budget; always for the one at the cursor.
+    /// Asks for stored entries from the cursor on, within the memory budget; always for the one at the cursor: what waits to
+    /// be sent must not wait for what was sent. It leaves again when the cursor does ([`Self::keep_or_drop`]).
     pub(super) fn prefetch(&mut self) {
         if self.window.is_none() || self.stored_cost == 0 {
             return;
@@ -225,7 +254,7 @@ impl Outbox {
         for i in self.at..self.entries.len().min(self.at + PREFETCH_ENTRIES) {
             let entry = &mut self.entries[i];
             match entry.held {
-                Held::Memory(_) | Held::Storing(_) => {}
+                Held::Memory(_) | Held::Storing(_) | Held::Copied(..) => {}
                 Held::Loading(_) => planned += entry.cost,
                 Held::Stored(place) => {
                     if i != self.at && planned + entry.cost > self.memory_max {
@@ -246,17 +275,30 @@ impl Outbox {
         }
     }
 
-    /// With a journal, past the budget: what was sent is read back should it have to be sent again.
-    pub(super) fn drop_copy(&mut self, at: usize) {
-        if !self.journaled || self.memory_cost <= self.memory_max {
-            return;
-        }
-        if let Some(entry) = self.entries.get_mut(at)
-            && matches!(entry.held, Held::Memory(_))
-        {
+    /// The cursor leaves an entry: past the budget what is outside too is dropped from memory, and read back should it have to
+    /// be sent again; within it what is in memory need not be outside.
+    pub(super) fn keep_or_drop(&mut self, at: usize) {
+        let over = self.memory_cost > self.memory_max;
+        let Some(entry) = self.entries.get_mut(at) else { return };
+        let outside = match &entry.held {
+            Held::Copied(_, place) => *place,
+            Held::Memory(_) if self.journaled => JOURNALED,
+            Held::Memory(_) | Held::Storing(_) | Held::Stored(_) | Held::Loading(_) => return,
+        };
+        if over {
             self.memory_cost -= entry.cost;
             self.stored_cost += entry.cost;
-            entry.held = Held::Stored(JOURNALED);
+            entry.held = Held::Stored(outside);
+        } else if let Held::Copied(batch, _) = &entry.held {
+            entry.held = Held::Memory(batch.clone());
+            self.discard(outside);
+        }
+    }
+
+    /// Outside it is not needed any more; of a journal's tuples that is said by [`Request::Release`].
+    fn discard(&mut self, place: Place) {
+        if !self.journaled {
+            self.requests.push_back(Request::Discard { place });
         }
     }
 

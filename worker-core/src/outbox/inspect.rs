@@ -1,7 +1,6 @@
 //! What an outbox tells about itself.
 
 use super::Outbox;
-use super::holding::Held;
 use worker_proto::Seq;
 
 impl Outbox {
@@ -16,8 +15,7 @@ impl Outbox {
         if Some(next) == self.end {
             return true;
         }
-        window.left() > 0
-            && self.entries.get(self.at).is_some_and(|e| matches!(e.held, Held::Memory(_) | Held::Storing(_)))
+        window.left() > 0 && self.entries.get(self.at).is_some_and(|e| e.held.batch().is_some())
     }
 
     /// The first tuple a receiver must still be given: all before it were acknowledged.

@@ -238,3 +238,107 @@ fn what_an_earlier_life_left_counts_when_it_is_acknowledged() {
     outbox.open(Standing { committed: Seq(3), ..standing(4, 10_000) }).unwrap();
     assert_eq!((outbox.held_records(), outbox.acknowledged()), (1, 1));
 }
+
+/// An outbox with 100 bytes of memory and six batches of 45 bytes, and where those are outside.
+fn past_its_memory(journaled: bool) -> (Outbox, std::collections::BTreeMap<u64, Batch>) {
+    let (mut outbox, mut outside) = (Outbox::new(100), std::collections::BTreeMap::new());
+    if journaled {
+        outbox = Outbox::restore(100, &OutputState::fresh());
+        outside = (0..6).map(|i| (1 + 3 * i, lines(3))).collect();
+    }
+    for _ in 0..6 {
+        outbox.push(lines(3));
+    }
+    (outbox, outside)
+}
+
+/// Does what the outbox asks for, and holds it against its bound.
+fn serve(outbox: &mut Outbox, outside: &mut std::collections::BTreeMap<u64, Batch>) {
+    while let Some(request) = outbox.poll_request() {
+        match request {
+            Request::Store { first_seq, batch } => {
+                outside.insert(first_seq.0, batch);
+                outbox.stored(first_seq, Place(first_seq.0));
+            }
+            Request::Load { first_seq, .. } => outbox.loaded(first_seq, outside[&first_seq.0].clone()),
+            Request::Discard { place } => assert!(outside.remove(&place.0).is_some(), "{place:?}"),
+            Request::Release { through } => outside.retain(|first, _| first + 2 > through.0),
+        }
+        let held = outbox.memory_cost() - outbox.storing_cost();
+        assert!(held <= 100 + 45, "{held} bytes: the budget, and one entry more");
+    }
+}
+
+#[test]
+fn what_is_read_back_stays_within_memory_however_much_credit_there_is() {
+    for journaled in [false, true] {
+        let (mut outbox, mut outside) = past_its_memory(journaled);
+        for connection in 0..3 {
+            serve(&mut outbox, &mut outside);
+            outbox.open(standing(0, 10_000)).unwrap();
+            let mut seen = Vec::new();
+            while seen.len() < 18 {
+                serve(&mut outbox, &mut outside);
+                let pulled = pull_all(&mut outbox);
+                assert!(!pulled.is_empty(), "stuck after {seen:?} on connection {connection}");
+                seen.extend(pulled);
+            }
+            assert_eq!(seen, (1..=18).collect::<Vec<_>>(), "connection {connection}");
+            assert!(outbox.memory_cost() <= 100, "what was sent is dropped past the budget");
+            outbox.unbind();
+        }
+        outbox.open(standing(18, 10_000)).unwrap();
+        serve(&mut outbox, &mut outside);
+        assert_eq!((outbox.memory_cost(), outbox.stored_cost(), outside.len()), (0, 0, 0), "{journaled}");
+    }
+}
+
+#[test]
+fn connections_that_break_leave_nothing_in_memory_past_its_budget() {
+    for journaled in [false, true] {
+        let (mut outbox, mut outside) = past_its_memory(journaled);
+        for received in [0, 6, 9, 12, 15, 4, 7, 10] {
+            serve(&mut outbox, &mut outside);
+            outbox.open(Standing { committed: Seq(0), ..standing(received, 1) }).unwrap_or_else(|e| {
+                panic!("{received}: {e}");
+            });
+            serve(&mut outbox, &mut outside);
+            assert_eq!(pull_all(&mut outbox), [received + 1], "one byte of credit admits one");
+            outbox.unbind();
+        }
+        // Asked for on a connection that is gone before it comes.
+        for received in [9, 12, 15] {
+            outbox.open(Standing { committed: Seq(0), ..standing(received, 1) }).unwrap();
+            outbox.unbind();
+        }
+        serve(&mut outbox, &mut outside);
+        outbox.open(standing(18, 1)).unwrap();
+        serve(&mut outbox, &mut outside);
+        assert_eq!((outbox.memory_cost(), outbox.stored_cost(), outside.len()), (0, 0, 0), "{journaled}");
+    }
+}
+
+#[test]
+fn small_ones_that_are_sent_as_they_come_stay_within_memory() {
+    let (mut outbox, mut outside) = (Outbox::new(100), std::collections::BTreeMap::new());
+    outbox.push(lines(6));
+    outbox.open(standing(0, 10_000)).unwrap();
+    let mut seen = pull_all(&mut outbox);
+    for _ in 0..20 {
+        outbox.push(lines(1));
+        seen.extend(pull_all(&mut outbox));
+        serve(&mut outbox, &mut outside);
+    }
+    assert_eq!(seen, (1..=26).collect::<Vec<_>>(), "nothing waits");
+    assert_eq!(outbox.stored_cost(), 15 * 19, "all but the budget and the last");
+    outbox.unbind();
+    outbox.open(standing(0, 10_000)).unwrap();
+    let mut again = Vec::new();
+    while again.len() < 26 {
+        serve(&mut outbox, &mut outside);
+        again.extend(pull_all(&mut outbox));
+    }
+    outbox.acked(Seq(26), Seq::ZERO, 0).unwrap();
+    serve(&mut outbox, &mut outside);
+    assert_eq!((again, outside.len(), outbox.memory_cost()), (seen, 0, 0));
+}
