@@ -80,8 +80,8 @@ fn a_program_that_cannot_keep_up_is_what_limits_the_throughput() {
 #[test]
 fn a_reader_that_takes_nothing_is_the_root_and_one_that_is_slow_is_not() {
     let scratch = Scratch::new();
-    let sink = "run = ['bash', '-c', 'read -r l; while ! test -e go; do sleep 0.1; done; while ! test -e fast && read -r -n 4000 l; do \
-                sleep 0.05; done; exec cat > /dev/null']";
+    let sink = "run = ['bash', '-c', 'while ! test -e go; do sleep 0.1; done; while ! test -e fast; do \
+                dd bs=4000 count=1 status=none of=/dev/null; sleep 0.02; done; exec cat > /dev/null']";
     let run = scratch.start(
         &format!(
             "[pipeline]\nname = 'pipe'\ncredit = '256KiB'\nmax_record = '64KiB'\noutbox = '512KiB'\nspill_limit = '1MiB'\n\

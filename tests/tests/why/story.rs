@@ -46,9 +46,7 @@ fn a_killed_node_is_named_by_all_and_so_is_its_return() {
     });
     browser.until_text("#word", "Running");
     browser.until_text("#waits-log", "over at");
-    terminal.wait_for("a screen without a stall", PATIENCE, screen, |s| {
-        !s.contains("STALLED") && s.contains("lines")
-    });
+    sees(&terminal, &["NOTHING IS STALLED", "b, c up"]);
     top.signal(rustix::process::Signal::TERM);
     eventually("top ends", PATIENCE, || if top.has_ended() { Ok(()) } else { Err(top.stderr()) });
     scratch.stop_flow();
