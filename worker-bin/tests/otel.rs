@@ -12,12 +12,12 @@ use std::sync::mpsc::{Receiver, channel};
 
 /// Takes requests until the test ends, and answers that all is well.
 fn collector() -> (SocketAddr, Receiver<(String, Vec<u8>)>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("it listens");
     let (sender, requests) = channel();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
-            if sender.send(request(stream.unwrap())).is_err() {
+            if sender.send(request(stream.expect("a connection"))).is_err() {
                 return;
             }
         }
@@ -26,21 +26,21 @@ fn collector() -> (SocketAddr, Receiver<(String, Vec<u8>)>) {
 }
 
 fn request(mut stream: TcpStream) -> (String, Vec<u8>) {
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut reader = BufReader::new(stream.try_clone().expect("a second handle"));
     let mut head = Vec::new();
     loop {
         let mut line = String::new();
-        reader.read_line(&mut line).unwrap();
+        reader.read_line(&mut line).expect("a head");
         match line.trim_end() {
             "" => break,
             line => head.push(line.to_owned()),
         }
     }
     assert!(head.iter().any(|line| line == "Content-Type: application/x-protobuf"), "{head:?}");
-    let length = head.iter().find_map(|line| line.strip_prefix("Content-Length: ")).unwrap().parse().unwrap();
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).unwrap();
-    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap();
+    let length = head.iter().find_map(|line| line.strip_prefix("Content-Length: ")?.parse().ok());
+    let mut body = vec![0; length.expect("a length")];
+    reader.read_exact(&mut body).expect("a body");
+    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").expect("it waits for the answer");
     (head[0].clone(), body)
 }
 
