@@ -108,7 +108,7 @@ fn a_program_that_does_not_end_after_its_input() {
 #[test]
 fn a_program_that_buffers_until_it_is_given_more() {
     let scratch = Scratch::new();
-    let pipeline = "[source.in]\nrun = ['sh', '-c', 'echo one; read go < gate; echo two; read go < gate']\n\
+    let pipeline = "[source.in]\nrun = ['sh', '-c', 'exec 3<> gate; echo one; read go <&3; echo two; read go <&3']\n\
                     [stage.buffers]\nmode = 'stream'\nrun = ['python3', '-c', '''\nimport sys\nfor line in sys.stdin:\n    \
                     print(line.strip())\n    if line == \"two\\n\": sys.stdout.flush()\n''']\n[sink.out]\nfile = 'out.txt'\n";
     let worker = Asked::start(&scratch, pipeline, &[]);

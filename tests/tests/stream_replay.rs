@@ -29,7 +29,11 @@ fn a_program_that_dies_is_run_again_and_prints_nothing_twice() {
     let scratch = Scratch::new();
     numbers(&scratch, MORE_THAN_FITS);
     scratch.write("program.sh", DIES_ONCE);
-    scratch.run(&pipeline("")).expect(0).says(&["program/0", "137", "run again over the same input"]);
+    scratch.run(&pipeline("")).expect(0).says(&[
+        "stage=\"program\" partition=\"0\"",
+        "137",
+        "run again over the same input",
+    ]);
     assert!(scratch.path("died").exists(), "the program was to die");
     assert_eq!(scratch.text("out.txt"), scratch.text("in.txt"));
 }

@@ -82,13 +82,14 @@ fn a_reader_that_takes_nothing_is_the_root_and_one_that_is_slow_is_not() {
     let scratch = Scratch::new();
     let sink = "run = ['bash', '-c', 'while ! test -e go; do sleep 0.1; done; while ! test -e fast; do \
                 dd bs=4000 count=1 status=none of=/dev/null; sleep 0.02; done; exec cat > /dev/null']";
-    let run = scratch.start(
+    let mut run = scratch.start(
         &format!(
             "[pipeline]\nname = 'pipe'\ncredit = '256KiB'\nmax_record = '64KiB'\noutbox = '512KiB'\nspill_limit = '1MiB'\n\
              [source.lines]\n{FLOW}\n[sink.out]\n{sink}\n"
         ),
         &[],
     );
+    admin(&mut run);
     chain(&scratch, &[], "the write is the root", |c| {
         c["task"] == "lines/0" && c["stalled"] == true && root_kind(c) == "write_rests"
     });

@@ -3,4 +3,5 @@
 mod after;
 mod ask;
 mod chains;
+mod reasons;
 mod story;

@@ -5,7 +5,7 @@ use super::words;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Pipelines are acyclic, so no chain is longer than the pipeline; a peer may say anything.
+/// More steps than a sensible pipeline has; a peer may say anything.
 const STEPS_MAX: usize = 64;
 
 /// How busy the busiest stage must be to be called what limits the throughput.
@@ -72,6 +72,14 @@ struct Index<'a> {
     from: BTreeMap<&'a str, &'a [String]>,
     /// Stages whose programs owe an answer to each record.
     answering: BTreeSet<&'a str>,
+}
+
+/// What a wait is followed by.
+enum Next<'n, 'a> {
+    /// This task, on this node, waits for that.
+    Waits(&'n str, &'a Task, &'a Wait),
+    /// What is waited for is at work.
+    Works,
 }
 
 /// Follows every wait to its root. Several snapshots of one pipeline's nodes are joined; of what is on other nodes, nothing is known.
@@ -156,15 +164,13 @@ impl<'a> Index<'a> {
     fn chain(&self, node: &str, first: &'a Task) -> Option<Chain> {
         let wait = self.telling(first)?;
         let mut steps = vec![Step { task: first.name.clone(), node: node.to_owned(), wait: wait.clone() }];
-        let mut seen = BTreeSet::from([first.name.as_str()]);
-        let (mut task, mut at) = (first, wait);
+        let (mut task, mut at, mut on_node) = (first, wait, node);
         while steps.len() < STEPS_MAX
-            && let Some((node, waited)) = self.next(task, at)
-            && seen.insert(&waited.name)
-            && let Some(next) = self.nearest(waited)
+            && let Some(Next::Waits(node, waited, next)) = self.next(on_node, task, at)
+            && !steps.iter().any(|s| s.task == waited.name && s.wait.why.kind() == next.why.kind())
         {
             steps.push(Step { task: waited.name.clone(), node: node.to_owned(), wait: next.clone() });
-            (task, at) = (waited, next);
+            (task, at, on_node) = (waited, next, node);
         }
         let last = steps.last()?;
         let root = root_name(last);
@@ -181,15 +187,29 @@ impl<'a> Index<'a> {
         })
     }
 
-    /// The task that is waited for, where it is known and may itself wait.
-    fn next(&self, task: &Task, wait: &Wait) -> Option<(&'a str, &'a Task)> {
+    /// What a wait is followed by, if it is no root. Pipelines are acyclic and a wait leads downstream, or upstream to their ends,
+    /// or nearer to what is in the way of the same output; where a peer says otherwise, the chain ends.
+    fn next<'n>(&self, node: &'n str, task: &'a Task, wait: &Wait) -> Option<Next<'n, 'a>>
+    where
+        'a: 'n,
+    {
         let kind = wait.why.kind();
-        if kind == WaitKind::AwaitingEnd {
-            return self.upstream(task);
-        }
         // Nobody there, or nothing heard of it: this is the root, whatever it says of itself.
-        let is_root = kind == WaitKind::PeerDown || kind == WaitKind::UpstreamDown;
-        self.tasks.get(wait.on.as_deref().filter(|_| !is_root)?).copied()
+        if kind == WaitKind::PeerDown || kind == WaitKind::UpstreamDown {
+            return None;
+        }
+        if kind == WaitKind::AwaitingEnd {
+            let (node, waited) = self.upstream(task)?;
+            return Some(Next::Waits(node, waited, self.nearest(waited)?));
+        }
+        let on = wait.on.as_deref()?;
+        let is_down = |w: &&Wait| w.why.kind() == WaitKind::PeerDown && w.on.as_deref() == Some(on);
+        if let Some(down) = task.waits.iter().find(is_down) {
+            return Some(Next::Waits(node, task, down));
+        }
+        let (node, waited) = self.tasks.get(on).copied()?;
+        // It waits for nothing: it is at work, or about to be.
+        Some(self.nearest(waited).map_or(Next::Works, |next| Next::Waits(node, waited, next)))
     }
 
     /// A task that gives records to `task` and waits itself: rather one that something is in the way of.
@@ -224,15 +244,11 @@ impl<'a> Index<'a> {
     /// What is at the end of a wait.
     fn root_class(&self, task: &'a Task, wait: &'a Wait) -> WaitClass {
         let (mut task, mut at) = (task, wait);
-        let mut seen = BTreeSet::from([task.name.as_str()]);
-        while let Some((_, waited)) = self.next(task, at) {
-            if !seen.insert(&waited.name) {
-                break;
-            }
-            match self.nearest(waited) {
-                Some(next) => (task, at) = (waited, next),
-                // It waits for nothing: it is at work, or about to be.
-                None => return WaitClass::Working,
+        for _ in 0..STEPS_MAX {
+            match self.next("", task, at) {
+                Some(Next::Waits(_, waited, next)) => (task, at) = (waited, next),
+                Some(Next::Works) => return WaitClass::Working,
+                None => break,
             }
         }
         self.class(task, at)

@@ -187,11 +187,13 @@ pub fn advice(root: &Wait) -> Option<String> {
 #[must_use]
 pub fn chain(chain: &Chain) -> String {
     let mut text = String::new();
-    for (at, step) in chain.steps.iter().enumerate() {
-        if at > 0 {
-            text.push_str("; there, ");
-        }
-        write!(text, "{} waits: {}", step.task, step.wait.text).ok();
+    let mut before = None;
+    for step in &chain.steps {
+        match before.replace(&step.task) {
+            Some(same) if *same == step.task => write!(text, "; that is because {}", step.wait.text).ok(),
+            Some(_) => write!(text, "; there, {} waits: {}", step.task, step.wait.text).ok(),
+            None => write!(text, "{} waits: {}", step.task, step.wait.text).ok(),
+        };
     }
     if !chain.sources_paused.is_empty() {
         write!(text, "; {} paused by it", chain.sources_paused.join(", ")).ok();

@@ -74,7 +74,11 @@ const waitClass = (kind) => (WAITS[kind] || ["blocked"])[0];
 const waitName = (kind) => (WAITS[kind] || ["", kind.replace(/_/g, " ")])[1];
 
 function chainText(chain) {
-  const steps = chain.steps.map((step) => step.task + " waits: " + step.wait.text).join("; there, ");
+  const steps = chain.steps.map((step, at) => {
+    const before = at > 0 ? chain.steps[at - 1].task : null;
+    if (before === step.task) return "; that is because " + step.wait.text;
+    return (before === null ? "" : "; there, ") + step.task + " waits: " + step.wait.text;
+  }).join("");
   return chain.sources_paused.length ? steps + "; " + chain.sources_paused.join(", ") + " paused by it" : steps;
 }
 

@@ -167,6 +167,25 @@ fn what_is_dead_is_the_root_whatever_it_said_before() {
 }
 
 #[test]
+fn an_output_that_is_full_before_a_dead_node_ends_at_that_node() {
+    let waits = vec![full(30.0, "grep/0", "b"), no_credit(40.0, "grep/1", "c"), down(20.0, "grep/0", "b")];
+    let explanation = explain(&[node("a", vec![task("src/0", waits)])]);
+    let chain = chain_of(&explanation, "src/0");
+    assert!(chain.stalled, "{chain:?}");
+    // The longest wait is told of, and the dead node behind another output is not taken for its cause.
+    let kinds = |chain: &Chain| chain.steps.iter().map(|s| s.wait.why.kind()).collect::<Vec<_>>();
+    assert_eq!(kinds(chain), [WaitKind::NoCredit], "{chain:?}");
+    let waits = vec![full(30.0, "grep/0", "b"), down(20.0, "grep/0", "b")];
+    let explanation = explain(&[node("a", vec![task("src/0", waits)])]);
+    let chain = chain_of(&explanation, "src/0");
+    assert_eq!(kinds(chain), [WaitKind::OutboxFull, WaitKind::PeerDown]);
+    assert_eq!((steps(chain), chain.root.as_str()), (vec!["src/0", "src/0"], "node b"));
+    assert!(chain.advice.as_ref().is_some_and(|advice| advice.contains("node b")), "{chain:?}");
+    let said = words::chain(chain);
+    assert!(said.contains("; that is because grep/0 on node b unreachable"), "{said}");
+}
+
+#[test]
 fn who_waits_for_one_that_works_is_not_stalled() {
     for working in [busy(60.0), wait(60.0, Why::NoSlot { ahead: 1, slots: 2 }), wait(60.0, Why::Writing {})] {
         let tasks = vec![task("src/0", vec![full(60.0, "grep/0", "a")]), task("grep/0", vec![working])];

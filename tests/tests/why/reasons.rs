@@ -1,0 +1,126 @@
+//! Reasons to wait, each brought about for real; what programs and disks do is in `hindrances`.
+
+use crate::ask::{PATIENCE, admin, chain, root_kind};
+use rustix::process::Signal;
+use worker_tests::process::{FLOW, Nodes, Scratch, eventually, free_port};
+
+/// Small ones, so that they are used up at once.
+const BUDGETS: &str = "max_record = '64KiB'\ncredit = '256KiB'\noutbox = '512KiB'\nspill_limit = '4MiB'\n";
+
+/// Waits until a task of some node waits for this.
+fn waits_for(scratch: &Scratch, task: &str, kind: &str) {
+    eventually(&format!("{task} waits for {kind}"), PATIENCE, || {
+        let finished = scratch.worker(&["status", "--json"]).run();
+        let nodes: Vec<serde_json::Value> = serde_json::from_slice(&finished.stdout).unwrap_or_default();
+        let waits = nodes
+            .iter()
+            .flat_map(|node| node["tasks"].as_array().into_iter().flatten())
+            .filter(|found| found["name"] == task)
+            .flat_map(|found| found["waits"].as_array().into_iter().flatten());
+        let kinds: Vec<_> = waits.filter_map(|wait| wait["kind"].as_str()).collect();
+        if kinds.contains(&kind) { Ok(()) } else { Err(format!("{kinds:?} {}", finished.stderr)) }
+    });
+}
+
+#[test]
+fn a_stopped_node_is_silent_and_a_second_process_of_its_name_is_refused() {
+    let scratch = Scratch::new();
+    let pipeline = format!(
+        "[pipeline]\nname = 'pair'\n{BUDGETS}[source.lines]\n{FLOW}\nplace = 'a'\n\
+         [sink.out]\nrun = ['sh', '-c', 'cat > out.txt']\nplace = 'b'\n"
+    );
+    let nodes = Nodes::on_loopback(&scratch, &["a", "b"], &pipeline);
+    let [mut a, mut b] = ["a", "b"].map(|name| nodes.start(name));
+    admin(&mut a);
+    admin(&mut b);
+    scratch.wait_until_flows(&["out.txt"]);
+    b.signal(Signal::STOP);
+    let silent = chain(&scratch, &[], "node b is silent", |c| {
+        let root = c["steps"].as_array().and_then(|steps| steps.last()).cloned().unwrap_or_default();
+        c["task"] == "lines/0" && c["root"] == "node b" && root["wait"]["cause"] == "silent"
+    });
+    assert!(silent["advice"].as_str().is_some_and(|advice| advice.contains("stopped")), "{silent}");
+    b.signal(Signal::CONT);
+    eventually("it is heard again", PATIENCE, || {
+        let (said, code) = crate::ask::why(&scratch, &[]);
+        if code == 0 { Ok(()) } else { Err(said.to_string()) }
+    });
+
+    a.signal(Signal::STOP);
+    let cluster =
+        scratch.text("cluster.toml").replacen(nodes.address("a"), &format!("127.0.0.1:{}", free_port()), 1);
+    scratch.write("second.toml", cluster);
+    let second = ["node", "--name", "a", "--cluster", "second.toml", "pipeline.toml", "--stall-after", "1s"];
+    let mut second = scratch.worker(&second).start();
+    let at = admin(&mut second);
+    chain(&scratch, &["--admin", &at], "node b refuses it", |c| c["steps"][0]["wait"]["cause"] == "refused");
+    a.signal(Signal::CONT);
+    drop((a, b, second));
+}
+
+#[test]
+fn slots_credit_and_memory_that_are_used_up() {
+    let scratch = Scratch::new();
+    let pipeline = format!(
+        "[pipeline]\nname = 'slots'\n{BUDGETS}[source.lines]\n{FLOW}\n[stage.slow]\npartitions = 3\n\
+         partition_by = {{ field = 1 }}\nrun = ['sh', '-c', 'sleep 3; cat']\n[sink.out]\nfile = 'out.txt'\n"
+    );
+    let run = scratch.start(&pipeline, &["--slots", "1"]);
+    for kind in ["child_busy", "no_slot"] {
+        waits_for(&scratch, "slow/0", kind);
+    }
+    for kind in ["no_credit", "outbox_full"] {
+        waits_for(&scratch, "lines/0", kind);
+    }
+    drop(run);
+}
+
+#[test]
+fn a_spill_limit_that_one_destination_of_two_has_used_up() {
+    let scratch = Scratch::new();
+    let hangs = "run = ['sh', '-c', 'read -r l; while ! test -e go; do sleep 0.1; done; cat > /dev/null']";
+    let pipeline = format!(
+        "[pipeline]\nname = 'spill'\n{BUDGETS}[source.lines]\n{FLOW}\n[sink.hangs]\nfrom = 'lines'\n{hangs}\n\
+         [sink.out]\nfrom = 'lines'\nfile = 'out.txt'\n"
+    );
+    let mut run = scratch.start(&pipeline, &[]);
+    admin(&mut run);
+    waits_for(&scratch, "lines/0", "spill_limit");
+    let told = chain(&scratch, &[], "the source waits for what reads nothing", |c| {
+        c["task"] == "lines/0" && c["stalled"] == true && root_kind(c) == "write_rests"
+    });
+    assert_eq!(told["root"], "hangs/0: write_rests");
+    scratch.write("go", "");
+    scratch.stop_flow();
+    run.wait(PATIENCE).expect(0);
+}
+
+#[test]
+fn a_batch_between_two_attempts_and_programs_that_wait_for_more() {
+    let scratch = Scratch::new();
+    let mut run = scratch.start(
+        "[pipeline]\nname = 'waits'\n[source.in]\nrun = ['sh', '-c', 'seq 10; sleep 1000']\n\
+         [stage.sorted]\nfrom = 'in'\nmode = 'stream'\nrun = ['sort']\n\
+         [stage.fails]\nfrom = 'in'\npartitions = 1\nretry = { initial = '60s', max = '60s' }\n\
+         run = ['sh', '-c', 'echo no such luck >&2; exit 3']\n\
+         [sink.out]\nfrom = ['sorted', 'fails']\nfile = 'out.txt'\n",
+        &[],
+    );
+    admin(&mut run);
+    waits_for(&scratch, "in/0", "source_idle");
+    let waits = chain(&scratch, &[], "sort waits for the end", |c| c["task"] == "sorted/0");
+    let kinds: Vec<_> = crate::ask::steps(&waits).into_iter().map(|(_, kind)| kind).collect();
+    assert_eq!(
+        (kinds, &waits["stalled"]),
+        (vec!["awaiting_end".to_owned(), "source_idle".to_owned()], &false.into())
+    );
+    let fails = chain(&scratch, &[], "a batch failed", |c| c["task"] == "fails/0" && c["stalled"] == true);
+    let wait = &fails["steps"][0]["wait"];
+    assert_eq!(
+        (&wait["kind"], &wait["attempts"], &wait["records"]),
+        (&"backoff".into(), &1.into(), &10.into())
+    );
+    let error = wait["error"].as_str().unwrap_or_default();
+    assert!(error.contains("exited with status 3") && error.contains("no such luck"), "{wait}");
+    drop(run);
+}
