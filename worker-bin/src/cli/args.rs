@@ -26,6 +26,7 @@ Examples:
   worker run -i 'logs/*.log' -s 'grep 500' -S sort --print-toml > jobs.toml
   worker check jobs.toml
   worker run jobs.toml --state jobs.state              # exactly once, through any crash
+  worker why                                           # what its work waits for, while it runs and after
   worker dlq list jobs.toml --state jobs.state         # records that no program could do";
 
 /// What to do.

@@ -100,9 +100,11 @@ pub(super) fn mark_stalls(snapshot: &mut Snapshot) {
     let marks: Vec<Vec<bool>> = {
         let one = std::slice::from_ref(&*snapshot);
         let index = Index::of(one);
-        let stalled = |task: &Task, wait: &Wait| {
-            wait.for_s >= snapshot.stall_after_s && index.root_class(task, wait) == WaitClass::Blocked
-        };
+        // What has failed does not go on by itself, however young that is.
+        let old =
+            |wait: &Wait| wait.for_s >= snapshot.stall_after_s || wait.why.kind() == WaitKind::DeadLimit;
+        let stalled =
+            |task: &Task, wait: &Wait| old(wait) && index.root_class(task, wait) == WaitClass::Blocked;
         snapshot
             .tasks
             .iter()

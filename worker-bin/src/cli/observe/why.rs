@@ -49,25 +49,28 @@ pub(super) fn joined(heard: &Heard) -> Explanation {
 }
 
 fn said(target: &Target, snapshots: &[Snapshot], explanation: &Explanation) -> String {
-    let mut text = String::new();
-    if matches!(target, Target::Ended(_)) {
-        for snapshot in snapshots {
-            let how = match snapshot.state {
-                RunState::Done => "finished",
-                RunState::Failed => "failed",
-                RunState::Running | RunState::Draining | RunState::Stopped => "stopped",
-            };
-            let ago = snapshot.end.as_ref().map_or(0.0, |end| age_s(end.at_ms));
-            text.push_str(&format!(
-                "{} on node {} {how} {} ago, after {}; as it was then:\n",
-                snapshot.pipeline,
-                snapshot.node,
-                words::duration(ago),
-                words::duration(snapshot.uptime_s)
-            ));
-        }
+    if !matches!(target, Target::Ended(_)) {
+        return words::explanation(explanation, TASKS_NAMED);
     }
-    text + &words::explanation(explanation, TASKS_NAMED)
+    let mut text = String::new();
+    let then = if explanation.chains.is_empty() { "" } else { "; as it was then:" };
+    for snapshot in snapshots {
+        let how = match snapshot.state {
+            RunState::Done => "finished",
+            RunState::Failed => "failed",
+            RunState::Running | RunState::Draining | RunState::Stopped => "stopped",
+        };
+        let ago = words::duration(snapshot.end.as_ref().map_or(0.0, |end| age_s(end.at_ms)));
+        let (name, node, took) = (&snapshot.pipeline, &snapshot.node, words::duration(snapshot.uptime_s));
+        text.push_str(&words::foreign(&format!("{name} on node {node} {how} {ago} ago, after {took}{then}")));
+        text.push('\n');
+    }
+    // What limited it is in its report; of the last moment it says little.
+    let left = Explanation { limit: None, ..explanation.clone() };
+    if left.chains.is_empty() {
+        return left.notes.iter().fold(text, |text, note| text + note + "\n");
+    }
+    text + &words::explanation(&left, TASKS_NAMED)
 }
 
 fn age_s(at_ms: u64) -> f64 {
