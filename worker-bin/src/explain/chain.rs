@@ -206,7 +206,7 @@ impl<'a> Index<'a> {
         }
         let on = wait.on.as_deref()?;
         let is_down = |w: &&Wait| w.why.kind() == WaitKind::PeerDown && w.on.as_deref() == Some(on);
-        if let Some(down) = task.waits.iter().find(is_down) {
+        if let Some(down) = task.waits.iter().find(is_down).filter(|_| is_behind(kind)) {
             return Some(Next::Waits(node, task, down));
         }
         let (node, waited) = self.tasks.get(on).copied()?;
@@ -266,6 +266,18 @@ fn stops_the_task(wait: &Wait) -> bool {
             | WaitKind::NotOpen
             | WaitKind::Unacknowledged
             | WaitKind::NoCredit
+    )
+}
+
+/// Whether it is a wait for the receiver of an output.
+fn is_behind(kind: WaitKind) -> bool {
+    matches!(
+        kind,
+        WaitKind::OutboxFull
+            | WaitKind::SpillLimit
+            | WaitKind::NoCredit
+            | WaitKind::NotOpen
+            | WaitKind::Unacknowledged
     )
 }
 

@@ -182,7 +182,7 @@ fn an_output_that_is_full_before_a_dead_node_ends_at_that_node() {
     assert_eq!((steps(chain), chain.root.as_str()), (vec!["src/0", "src/0"], "node b"));
     assert!(chain.advice.as_ref().is_some_and(|advice| advice.contains("node b")), "{chain:?}");
     let said = words::chain(chain);
-    assert!(said.contains("; that is because grep/0 on node b unreachable"), "{said}");
+    assert!(said.contains("; that is because ") && said.contains("unreachable"), "{said}");
 }
 
 #[test]
