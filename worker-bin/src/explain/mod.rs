@@ -17,13 +17,15 @@ mod past;
 mod reasons;
 #[cfg(test)]
 pub(crate) mod sample;
+mod standing;
 pub mod words;
 
 pub use chain::{Chain, Explanation, Limit, Step, explain};
 pub use history::{History, Point};
 pub use model::{
-    End, InLink, Kind, Latency, Link, Memory, Peer, RunState, Slots, Snapshot, Stage, Task, Wait, WaitClass,
-    WaitKind, Why,
+    End, InLink, Kind, Link, Memory, Peer, RunState, Slots, Snapshot, Stage, Task, Wait, WaitClass, WaitKind,
+    Why,
 };
-pub use observer::{Observer, Outline, Sample, StallChange, kind_of};
+pub use observer::{Observer, Outline, Sample, kind_of};
 pub use past::{PAST_MAX, PastStall, PastStalls};
+pub use standing::StallChange;

@@ -259,19 +259,6 @@ pub struct Slots {
     pub total: u64,
 }
 
-/// How long something took, as a distribution.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Latency {
-    /// How many were measured.
-    pub count: u64,
-    /// The middle, in milliseconds.
-    pub p50_ms: f64,
-    /// 99 % took at most so long, in milliseconds.
-    pub p99_ms: f64,
-    /// The longest, in milliseconds.
-    pub max_ms: f64,
-}
-
 /// One reason of a task to wait.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Wait {

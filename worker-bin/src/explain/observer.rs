@@ -1,13 +1,14 @@
 //! From samples of a node to snapshots: names, rates, how long nothing has moved, and when stalls begin and end.
 
-use super::chain::{self, Chain, explain};
+use super::chain;
 use super::history::{History, Point};
 use super::model::{
     End, InLink, Kind, Link, Memory, Peer, RunState, SCHEMA, Slots, Snapshot, Stage, Task, WaitClass,
     WaitKind,
 };
-use super::past::{PastStall, PastStalls};
+use super::past::PastStalls;
 use super::reasons::{Around, cause_name};
+use super::standing::{StallChange, Stalls};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use worker_core::Time;
@@ -66,19 +67,6 @@ pub struct Sample {
     pub resident_bytes: (u64, u64),
 }
 
-/// A stall that has begun or is over.
-#[derive(Clone, Debug, PartialEq)]
-pub struct StallChange {
-    /// The root of the chain, which names the stall.
-    pub root: String,
-    /// The chain that says most; as it was last seen, when it is over.
-    pub chain: Chain,
-    /// How many tasks wait for that root.
-    pub tasks: usize,
-    /// How long it lasted; `None` when it begins.
-    pub lasted: Option<Duration>,
-}
-
 /// Watches one node.
 #[derive(Debug)]
 pub struct Observer {
@@ -87,36 +75,13 @@ pub struct Observer {
     links: Vec<LinkTrail>,
     history: History,
     second: Option<(Time, Totals)>,
-    stalls: BTreeMap<String, Standing>,
-    stalls_begun: u64,
-    past: PastStalls,
+    stalls: Stalls,
     last: Option<Time>,
     latest: Option<Snapshot>,
 }
 
 /// Records in and out of each stage.
 type Totals = BTreeMap<String, (u64, u64)>;
-
-/// A stall that goes on.
-#[derive(Debug)]
-struct Standing {
-    since: Time,
-    chain: Chain,
-    /// The most tasks that waited for its root.
-    tasks: usize,
-}
-
-impl Standing {
-    /// A batch that failed is in its program again, and nothing of it has moved: that is no end of the stall.
-    fn is_tried_again(&self, snapshot: &Snapshot) -> bool {
-        let Some(root) = self.chain.steps.last().filter(|step| step.wait.why.kind() == WaitKind::Backoff)
-        else {
-            return false;
-        };
-        let task = snapshot.tasks.iter().find(|task| task.name == root.task);
-        task.is_some_and(|task| !task.waits.is_empty() && task.unmoved_s >= root.wait.for_s)
-    }
-}
 
 /// What a task was at the last samples.
 #[derive(Debug, Default)]
@@ -146,9 +111,7 @@ impl Observer {
             links,
             history: History::default(),
             second: None,
-            stalls: BTreeMap::new(),
-            stalls_begun: 0,
-            past: PastStalls::default(),
+            stalls: Stalls::default(),
             last: None,
             latest: None,
         }
@@ -169,14 +132,7 @@ impl Observer {
     /// The stalls there were, with those that go on.
     #[must_use]
     pub fn stalls(&self) -> PastStalls {
-        let mut all = self.past.clone();
-        for (root, standing) in &self.stalls {
-            all.push(PastStall {
-                goes_on: true,
-                ..standing.as_past(root, self.last.unwrap_or(standing.since))
-            });
-        }
-        all
+        self.stalls.all(self.last)
     }
 
     /// The last snapshot.
@@ -188,7 +144,7 @@ impl Observer {
     /// Stalls that go on, and all that ever began.
     #[must_use]
     pub fn stall_counts(&self) -> (u64, u64) {
-        (self.stalls.len() as u64, self.stalls_begun)
+        self.stalls.counts()
     }
 
     /// Takes a sample at `now`, which is `at_ms` milliseconds after 1970; gives the stalls that began or are over.
@@ -205,7 +161,7 @@ impl Observer {
         (snapshot.tasks, snapshot.links) = (tasks, links);
         chain::mark_stalls(&mut snapshot);
         self.remember(now, &snapshot, SECOND);
-        let changes = self.changes(now, &snapshot);
+        let changes = self.stalls.compare(now, &snapshot);
         self.latest = Some(snapshot);
         changes
     }
@@ -438,60 +394,6 @@ impl Observer {
         }
         self.history.push(points);
         self.second = Some((now, totals));
-    }
-
-    /// Compares the stalls with those of the sample before.
-    fn changes(&mut self, now: Time, snapshot: &Snapshot) -> Vec<StallChange> {
-        let explanation = explain(std::slice::from_ref(snapshot));
-        let mut standing: BTreeMap<String, (Chain, usize)> = BTreeMap::new();
-        for group in explanation.groups() {
-            if let Some(first) = group.iter().find(|chain| chain.stalled) {
-                standing.insert(first.root.clone(), ((*first).clone(), group.len()));
-            }
-        }
-        let mut changes = Vec::new();
-        let gone = self.stalls.iter().filter(|(root, _)| !standing.contains_key(*root));
-        let over: Vec<_> =
-            gone.filter(|(_, stall)| !stall.is_tried_again(snapshot)).map(|(root, _)| root.clone()).collect();
-        for root in over {
-            if let Some(standing) = self.stalls.remove(&root) {
-                self.past.push(standing.as_past(&root, now));
-                let Standing { since, chain, .. } = standing;
-                let lasted = Some(now.since(since));
-                changes.push(StallChange { root, chain, tasks: 0, lasted });
-            }
-        }
-        for (root, (chain, tasks)) in standing {
-            match self.stalls.get_mut(&root) {
-                Some(known) => {
-                    known.chain = chain;
-                    known.tasks = known.tasks.max(tasks);
-                }
-                None => {
-                    let began = Duration::try_from_secs_f64(chain.for_s).unwrap_or_default();
-                    let since = Time::from_micros(
-                        now.as_micros().saturating_sub(u64::try_from(began.as_micros()).unwrap_or(0)),
-                    );
-                    self.stalls_begun += 1;
-                    self.stalls.insert(root.clone(), Standing { since, chain: chain.clone(), tasks });
-                    changes.push(StallChange { root, chain, tasks, lasted: None });
-                }
-            }
-        }
-        changes
-    }
-}
-
-impl Standing {
-    fn as_past(&self, root: &str, until: Time) -> PastStall {
-        PastStall {
-            root: root.to_owned(),
-            chain: self.chain.clone(),
-            tasks: self.tasks,
-            began_s: self.since.since(Time::ZERO).as_secs_f64(),
-            lasted_s: until.since(self.since).as_secs_f64(),
-            goes_on: false,
-        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Who carries out which action.
 
-use super::engine::{End, Engine, Port};
+use super::engine::{End, Engine};
+use super::ports::Port;
 use std::sync::Arc;
 use worker_core::Node;
 use worker_core::config::TaskId;

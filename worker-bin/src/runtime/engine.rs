@@ -1,6 +1,5 @@
 //! The node behind its lock, and everything that carries out what it asks for.
 
-use super::collect::{Collector, Staging};
 use super::complaints::Complaints;
 use super::durable::Durable;
 use super::hindered::Hindrances;
@@ -9,23 +8,19 @@ use super::journaled::Journaled;
 use super::link::Connections;
 use super::measure::TaskMeasure;
 use super::observe::{self, Watch};
-use super::open::{Opened, OpenedRole, OpenedTask};
+use super::open::Opened;
+use super::ports::{Around, Port, make_ports, start_threads};
 use super::progress::Progress;
 use super::reached::Reached;
-use super::records::RecordsPort;
-use super::sink::{SinkPort, SinkThread};
-use super::source::{SourcePort, SourceThread};
 use super::spill::SpillPort;
 use super::storage::StorageGuard;
-use super::stream::StreamPort;
 use super::tap::Taps;
-use super::{Options, RunError, batch::BatchPort, link, system};
+use super::{Options, RunError, link, system};
 use crate::admin::DeadLine;
 use crate::admin::registry::Registration;
 use crate::child::Launcher;
 use crate::io::dead::DeadLetterFile;
 use crate::io::sink::SinkError;
-use crate::io::spill::SpillStore;
 use crate::otel::Otel;
 use crate::pipeline::plan::Plan;
 use crate::report::DeadTally;
@@ -34,7 +29,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Notify, oneshot};
-use worker_core::config::{Graph, NodeConfig, Retry, TaskId, TaskKind};
+use worker_core::config::{Graph, NodeConfig, Retry, TaskId};
 use worker_core::event::{Attempt, Event, NodeError};
 use worker_core::status::Status;
 use worker_core::{Node, Time};
@@ -86,22 +81,6 @@ pub(super) struct Engine {
     scratch: Mutex<Option<tempfile::TempDir>>,
     me: std::sync::Weak<Engine>,
     limited: bool,
-}
-
-/// A thread that is started when the engine stands.
-#[derive(Debug)]
-pub(super) enum Thread {
-    Source(Box<SourceThread>),
-    Sink(Box<SinkThread>),
-}
-
-/// What carries out the actions of one task.
-pub(super) enum Port {
-    Source(SourcePort),
-    Batch(BatchPort),
-    Stream(StreamPort),
-    Records(RecordsPort),
-    Sink(SinkPort),
 }
 
 impl Engine {
@@ -440,80 +419,6 @@ fn make_node(config: NodeConfig, journaled: &Journaled) -> Node {
         node.was_finished(Time::ZERO);
     }
     node
-}
-
-fn start_threads(
-    engine: &Arc<Engine>,
-    journals: Vec<super::journal::JournalThreads>,
-    threads: Vec<Thread>,
-) -> std::io::Result<()> {
-    for thread in journals {
-        thread.start(engine)?;
-    }
-    for thread in threads {
-        match thread {
-            Thread::Source(source) => source.start(engine),
-            Thread::Sink(sink) => sink.start(engine),
-        }?;
-    }
-    Ok(())
-}
-
-/// What all ports have in common.
-struct Around<'a> {
-    store: &'a Arc<SpillStore>,
-    taps: &'a Arc<Taps>,
-    scratch: &'a Path,
-}
-
-/// What carries out each task's actions, and the threads among them, not started yet.
-fn make_ports(
-    plan: &Plan,
-    tasks: Vec<OpenedTask>,
-    journaled: &mut Journaled,
-    around: &Around<'_>,
-) -> Result<(Vec<Option<Port>>, Vec<Thread>), RunError> {
-    let mut ports: Vec<Option<Port>> = plan.graph.tasks.iter().map(|_| None).collect();
-    let mut threads = Vec::new();
-    for OpenedTask { task, role } in tasks {
-        let tmpdir = around.scratch.join(task.name.replace('/', "-"));
-        std::fs::create_dir(&tmpdir).map_err(|e| system("make a directory for temporary files", e))?;
-        let journal = journaled.journal(task.id);
-        let staging =
-            journal.clone().map_or_else(|| Staging::Spill(Arc::clone(around.store)), Staging::Journal);
-        let collector = Collector::new(&task, plan.limits.outbox_bytes, staging, Arc::clone(around.taps));
-        ports[task.id.0 as usize] = Some(match role {
-            OpenedRole::Source(input) => {
-                let (port, thread) = SourcePort::new(&task, input, collector, tmpdir);
-                threads.push(thread);
-                Port::Source(port)
-            }
-            OpenedRole::Batch(program) => Port::Batch(BatchPort::new(&task, program, collector, tmpdir)),
-            OpenedRole::Stream(program) => Port::Stream(StreamPort::new(
-                &task,
-                program,
-                collector,
-                tmpdir,
-                journal,
-                plan.limits.outbox_bytes,
-            )),
-            OpenedRole::Records(program, settings) => match &plan.graph.task(task.id).kind {
-                TaskKind::Records(spec) => {
-                    let state = journaled.keyed.remove(&task.id);
-                    let state = state.unwrap_or_else(|| RecordsPort::empty_state(&task, &settings));
-                    let port = RecordsPort::new(&task, program, &settings, spec, collector, state, tmpdir);
-                    Port::Records(port.with_journal(journal))
-                }
-                TaskKind::Source | TaskKind::Batch(_) | TaskKind::Stream(_) | TaskKind::Sink => continue,
-            },
-            OpenedRole::Sink(target) => {
-                let (port, thread) = SinkPort::new(&task, target, tmpdir);
-                threads.push(thread);
-                Port::Sink(port)
-            }
-        });
-    }
-    Ok((ports, threads))
 }
 
 fn node_config(plan: &Plan, options: &Options, durable: Option<&Durable>) -> NodeConfig {

@@ -25,6 +25,7 @@ mod log;
 mod measure;
 mod observe;
 mod open;
+mod ports;
 pub mod progress;
 mod reached;
 mod records;

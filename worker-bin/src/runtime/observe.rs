@@ -1,6 +1,7 @@
 //! Watching the node: a sample now and then, the log lines of stalls, and what the admin address, progress and report show.
 
-use super::engine::{Engine, Port, lock};
+use super::engine::{Engine, lock};
+use super::ports::Port;
 use crate::explain::{End, Stage, kind_of};
 use crate::explain::{
     Explanation, History, Observer, Outline, PastStalls, RunState, Sample, Snapshot, StallChange, explain,

@@ -59,11 +59,7 @@ pub(super) struct SinkThread {
 }
 
 impl SinkPort {
-    pub(super) fn new(
-        task: &LocalTask,
-        target: OpenedSink,
-        tmpdir: PathBuf,
-    ) -> (Self, super::engine::Thread) {
+    pub(super) fn new(task: &LocalTask, target: OpenedSink, tmpdir: PathBuf) -> (Self, super::ports::Thread) {
         let (sender, orders) = channel();
         let (alive, gone) = oneshot::channel();
         let (name, env) = (task.name.clone(), task_env(task, tmpdir));
@@ -73,7 +69,7 @@ impl SinkPort {
         let port = Self { orders: sender, stopped: Arc::clone(&stopped), moved: moved.clone(), gone };
         let (task, target) = (task.id, Some(target));
         let thread = SinkThread { task, name, env, target, orders, stopped, moved, _alive: alive };
-        (port, super::engine::Thread::Sink(Box::new(thread)))
+        (port, super::ports::Thread::Sink(Box::new(thread)))
     }
 
     pub(super) fn write(&self, work: WorkId, batches: Vec<Batch>) {

@@ -96,13 +96,13 @@ impl SourcePort {
         input: Input,
         collector: Collector,
         tmpdir: PathBuf,
-    ) -> (Self, super::engine::Thread) {
+    ) -> (Self, super::ports::Thread) {
         let (sender, orders) = channel();
         let stopped = Arc::new(AtomicBool::new(false));
         let port = Self { orders: sender, stopped: Arc::clone(&stopped), stop: input.stop.clone() };
         let (name, env) = (task.name.clone(), task_env(task, tmpdir));
         let thread = SourceThread { task: task.id, name, env, input, collector, orders, stopped };
-        (port, super::engine::Thread::Source(Box::new(thread)))
+        (port, super::ports::Thread::Source(Box::new(thread)))
     }
 
     pub(super) fn read(&self, chunks: u32) {

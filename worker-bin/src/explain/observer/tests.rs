@@ -187,7 +187,7 @@ fn all_who_wait_for_one_root_are_one_stall() {
     watch.waits(TaskId(0), vec![full]);
     watch.pass(20, 0);
     assert_eq!(watch.told, [("grep/0: child_rests".to_owned(), None)]);
-    assert_eq!(watch.observer.stalls.len(), 1);
+    assert_eq!(watch.observer.stall_counts().0, 1);
     // Another root takes its place: one is over, another begins.
     watch.waits(GREP, vec![Reason::Paused { since: Time::ZERO }]);
     watch.look();
