@@ -1,6 +1,6 @@
 //! One node at one moment, as JSON: the answer of `/api/v1/status`.
 //!
-//! Units stand last in the names. Fields are only ever added; [`SCHEMA`] grows when one changes its meaning.
+//! Units stand last in the names. Fields are only ever added; `schema` grows when one changes its meaning.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ pub(super) const SCHEMA: u32 = 1;
 /// One node of a pipeline, at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
-    /// [`SCHEMA`] of who wrote it.
+    /// Version of this document, of who wrote it.
     pub schema: u32,
     /// Version of the worker.
     pub version: String,

@@ -106,7 +106,7 @@ pub struct TapArgs {
     /// Show what its tasks take; a batch that is tried again is shown again
     #[arg(long = "in", conflicts_with = "output")]
     pub input: bool,
-    /// Show what its tasks give [default]
+    /// Show what its tasks give, which is the default
     #[arg(long = "out", id = "output")]
     pub output: bool,
     /// Only records whose key is this: as the stage routes by with --in, as the stages behind it do with --out
