@@ -1,6 +1,7 @@
 //! Asking an admin address.
 
 use super::Token;
+use crate::explain::words;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::{Method, Request, Response, StatusCode};
@@ -134,8 +135,11 @@ impl Client {
         if status.is_success() {
             return Ok(response);
         }
-        let why = self.whole(response).await.map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
-        Err(ClientError::Refused { address: self.address.clone(), status, why: why.unwrap_or_default() })
+        let body = self.whole(response).await.unwrap_or_default();
+        // A worker says it in one line; who else answers may say anything.
+        let text = String::from_utf8_lossy(&body);
+        let why = words::foreign(text.trim().lines().next().unwrap_or_default());
+        Err(ClientError::Refused { address: self.address.clone(), status, why })
     }
 
     async fn exchange(

@@ -337,3 +337,20 @@ async fn nobody_there_is_said_with_the_address() {
     let said = error.to_string();
     assert!(said.contains(&at.to_string()) && said.contains("is the worker running"), "{said}");
 }
+
+#[tokio::test]
+async fn what_somebody_else_answers_is_said_in_one_line_that_a_terminal_does_not_obey() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address").to_string();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("the client");
+        let mut request = [0; 1024];
+        assert!(stream.read(&mut request).await.expect("a request") > 0);
+        let body = "<h1>\u{1b}[31mno\u{7}</h1>\nmore\n";
+        let head = format!("HTTP/1.1 404 Not Found\r\nContent-Length: {}\r\n\r\n", body.len());
+        stream.write_all((head + body).as_bytes()).await.expect("an answer");
+    });
+    let error = Client::new(&address, None).get::<Snapshot>("/api/v1/status").await.expect_err("no worker");
+    let said = error.to_string();
+    assert!(said.ends_with("404 Not Found: <h1>\\u{1b}[31mno\\u{7}</h1>"), "{said}");
+}
