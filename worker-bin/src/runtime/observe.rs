@@ -29,7 +29,10 @@ const MEMORY_EVERY: Duration = Duration::from_secs(1);
 const WRITE_RESTS_AFTER: Duration = Duration::from_secs(2);
 
 /// How long the end of a run waits for those who watch it to hear of it.
-const TELL_AT_MOST: Duration = Duration::from_millis(500);
+const TELL_AT_MOST: Duration = Duration::from_secs(1);
+
+/// How long the last word to those who watch takes at most from their connection to its socket.
+const LAST_WORD: Duration = Duration::from_millis(100);
 
 /// After so long without anything happening or waiting the node is not looked at until something happens.
 const REST_AFTER: Duration = Duration::from_secs(5);
@@ -146,7 +149,11 @@ impl Watch {
 
     /// Resolves when nobody waits for news any more, or soon: whoever reads slowly does not hold the end up.
     pub(super) async fn all_told(&self) {
-        tokio::time::timeout(TELL_AT_MOST, self.news.closed()).await.ok();
+        if self.news.receiver_count() > 0 {
+            tokio::time::timeout(TELL_AT_MOST, self.news.closed()).await.ok();
+            // They have taken the last word; it may still have to reach their sockets, and the process ends next.
+            tokio::time::sleep(LAST_WORD).await;
+        }
     }
 
     /// As of the last look.
