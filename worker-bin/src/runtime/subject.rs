@@ -10,7 +10,7 @@ use worker_core::event::{DeadLetter, Event};
 /// How many dead letters are remembered to be shown.
 const DEAD_SHOWN: usize = 200;
 
-/// A handle on the engine that keeps nothing alive longer than the engine's own tasks do.
+/// A handle on the engine, for as long as the process lives.
 #[derive(Clone, Debug)]
 pub(super) struct Admin(pub(super) Arc<Engine>);
 
