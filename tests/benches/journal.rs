@@ -207,7 +207,7 @@ fn commit(id: u64, first: Seq, chunk: Chunk) -> Commit {
         outputs: vec![(first, chunk)],
         dead: Vec::new(),
         ended: false,
-        mark: None,
+        position: None,
         stream: None,
         attempt: Attempt::default(),
     }

@@ -205,7 +205,7 @@ fn a_bad_place_is_refused_before_anything_runs() {
     let scratch = Scratch::new();
     scratch.write("in.txt", "1\n2\n");
     scratch.write("out.txt", "mine");
-    let pipeline = "[source.n]\nfile = 'in.txt'\n[stage.mark]\nrun = ['sh', '-c', 'touch ran; cat']\n\
+    let pipeline = "[source.n]\nfile = 'in.txt'\n[stage.position]\nrun = ['sh', '-c', 'touch ran; cat']\n\
                     [sink.out]\nfile = 'out.txt'\nexists = 'replace'\n";
     for (place, said) in [
         ("missing/r.json", "the directory must exist and be writable"),

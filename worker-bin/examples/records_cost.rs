@@ -175,7 +175,7 @@ async fn run(argv: &[String], records: usize) -> (Duration, Duration) {
             Ok(answers) => {
                 answered += usize::try_from(answers.records).unwrap();
                 emitted += answers.emitted.len();
-                state.lock().unwrap().apply(&answers.mark);
+                state.lock().unwrap().apply(&answers.changes);
             }
             Err(None) => break,
             Err(Some(failure)) => panic!("{failure:?}"),

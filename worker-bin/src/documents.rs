@@ -2,7 +2,7 @@
 //!
 //! A shape is every path of a document with its type. It changes only on purpose: whoever parses these documents relies on it.
 
-use crate::admin::{Changed, DeadLine, Graph, GraphTask, Live, Tapped};
+use crate::admin::{Changed, DeadLetterView, Graph, GraphTask, Live, Tapped};
 use crate::explain::{Kind, RunState, WaitKind, explain, sample};
 use crate::report::{DeadReason, Gathered, Outcome, gather};
 use serde::Serialize;
@@ -73,7 +73,7 @@ fn graph() -> Graph {
 fn documents() -> Vec<(&'static str, Shape)> {
     let (status, why) = (sample::snapshot(), explain(&[sample::snapshot()]));
     let word = || "x".to_owned();
-    let dead = DeadLine { at_ms: 1, task: word(), reason: word(), attempts: 1, record_bytes: 1 };
+    let dead = DeadLetterView { at_ms: 1, task: word(), reason: word(), attempts: 1, record_bytes: 1 };
     let tapped = vec![
         Tapped::Record { task: word(), record: Some(word()), record_b64: Some(word()) },
         Tapped::Skipped { records: 1 },

@@ -1,5 +1,10 @@
 //! The streaming worker as a library: pipeline files, children, sources, sinks, the runtime and the command line.
 
+#![expect(
+    missing_docs,
+    reason = "internal to the binary: a comment stands where it says what the code cannot"
+)]
+
 pub mod admin;
 pub mod child;
 pub mod cli;

@@ -134,7 +134,7 @@ impl Pair {
             Action::Write { task, work, batches } => {
                 let text = |record: &[u8]| String::from_utf8_lossy(record).into_owned();
                 side.written.extend(batches.iter().flat_map(Batch::iter).map(text));
-                side.node.handle(self.now, Event::Written { task, work, mark: None });
+                side.node.handle(self.now, Event::Written { task, work, position: None });
             }
             Action::CloseSink { task } => side.node.handle(self.now, Event::SinkClosed { task }),
             Action::Report(report) => println!("{} s: node {at}: {report:?}", self.now),

@@ -152,7 +152,7 @@ pub struct Retry {
 /// What happens to a record that fails alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnError {
-    /// It is put aside and the stage goes on.
+    /// It is dead-lettered and the stage goes on.
     DeadLetter,
     /// The pipeline stops.
     Halt,
@@ -165,7 +165,7 @@ pub enum MaxDead {
     Records(u64),
     /// More than this share of the task's input (0.01 is 1 %), and more than 100.
     Share(f64),
-    /// No number, even if the first records all fail alike: the input is what was put aside before.
+    /// No number, even if the first records all fail alike: the input is what was dead-lettered before.
     Unlimited,
 }
 

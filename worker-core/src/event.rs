@@ -113,8 +113,8 @@ pub enum Event {
         task: TaskId,
         /// Which write.
         work: WorkId,
-        /// How far the sink is, in its driver's own words, if that is to be kept (see [`Commit::mark`]).
-        mark: Option<Bytes>,
+        /// How far the sink is, in its driver's own words, if that is to be kept (see [`Commit::position`]).
+        position: Option<Bytes>,
     },
     /// A sink has flushed and closed, answering [`Action::CloseSink`].
     SinkClosed {
@@ -129,7 +129,7 @@ pub enum Event {
         life: u64,
         /// How many more input records are answered; ticks do not count.
         records: u64,
-        /// What it emitted for them, routed; the records it failed, as dead letters; its state changes, as the mark.
+        /// What it emitted for them, routed; the records it failed, as dead letters; its state changes, as the position.
         output: Output,
         /// The end request is answered, after everything else.
         ended: bool,
@@ -186,11 +186,11 @@ pub enum Event {
         full: bool,
     },
     /// What a task waits for outside of the node has changed, as its driver sees it.
-    Hindered {
+    Blocked {
         /// Whose.
         task: TaskId,
-        /// What hinders it; `None`: nothing any more.
-        by: Option<Hindrance>,
+        /// What blocks it; `None`: nothing any more.
+        by: Option<Blocker>,
     },
     /// The user holds a task up, or lets it go on: it starts no new work meanwhile.
     Pause {
@@ -221,7 +221,7 @@ impl Event {
             | Event::SinkReaderGone { task }
             | Event::TaskFailed { task, .. }
             | Event::Persisted { task, .. }
-            | Event::Hindered { task, .. }
+            | Event::Blocked { task, .. }
             | Event::Pause { task, .. } => Some(*task),
             Event::Dialed { .. }
             | Event::Frame { .. }
@@ -247,9 +247,9 @@ pub enum Loss {
 
 /// What a driver sees in the way of a task's work.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Hindrance {
+pub enum Blocker {
     /// Its program has work (unread input, an answer owed, or its end) and has neither moved a byte nor used the processor.
-    ChildRests {
+    ChildHung {
         /// Since when.
         since: Time,
         /// Input it has not read, in bytes.
@@ -265,7 +265,7 @@ pub enum Hindrance {
         fed_bytes: u64,
     },
     /// A write of it is under way, and nothing of it is taken.
-    WriteRests {
+    WriteHung {
         /// Since when.
         since: Time,
     },

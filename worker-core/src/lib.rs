@@ -38,6 +38,7 @@
 pub mod backoff;
 pub mod config;
 pub mod credit;
+mod ctx;
 pub mod event;
 pub mod fault;
 pub mod inbox;

@@ -28,7 +28,7 @@ use crate::credit::SendWindow;
 use crate::event::Body;
 use crate::fault::{Bug, Planted};
 use crate::recovery::OutputState;
-use holding::{Entry, Held, JOURNALED};
+use holding::{Held, HeldBatch, JOURNALED};
 use latency::Probe;
 use std::collections::VecDeque;
 use thiserror::Error;
@@ -46,7 +46,7 @@ pub struct Outbox {
     memory_max: u64,
     /// What is pushed can be read back from the sending task's journal.
     journaled: bool,
-    entries: VecDeque<Entry>,
+    entries: VecDeque<HeldBatch>,
     /// Next number to assign.
     next: Seq,
     /// Next number to be pushed; behind `next` while commits are not durable.
@@ -165,7 +165,7 @@ impl Outbox {
     /// An outbox whose tuples are in a journal, as that says it stands.
     #[must_use]
     pub fn restore(memory_max: u64, state: &OutputState) -> Self {
-        let outside = |h: &crate::recovery::HeldOutput| Entry {
+        let outside = |h: &crate::recovery::HeldOutput| HeldBatch {
             first: h.first,
             records: h.records,
             cost: h.cost,
@@ -222,7 +222,7 @@ impl Outbox {
         }
         self.seal_last();
         let held = self.place_new(first, cost, held);
-        self.entries.push_back(Entry { first, records, cost, held });
+        self.entries.push_back(HeldBatch { first, records, cost, held });
         self.prefetch();
     }
 

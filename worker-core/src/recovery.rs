@@ -20,8 +20,8 @@ pub struct TaskState {
     pub outputs: BTreeMap<LinkId, OutputState>,
     /// The task's end is committed.
     pub ended: bool,
-    /// The newest mark of a source or sink.
-    pub mark: Option<Bytes>,
+    /// The newest position of a source or sink.
+    pub position: Option<Bytes>,
     /// Dead letters committed.
     pub dead: u64,
     /// The stream window that is under way.

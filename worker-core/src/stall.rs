@@ -142,7 +142,7 @@ pub enum Reason {
         since: Time,
     },
     /// A program has work, and has neither moved a byte nor used the processor.
-    ChildRests {
+    ChildHung {
         /// Since when.
         since: Time,
         /// Input it has not read, in bytes.
@@ -163,7 +163,7 @@ pub enum Reason {
         since: Time,
     },
     /// A write is under way, and nothing of it is taken.
-    WriteRests {
+    WriteHung {
         /// Since when.
         since: Time,
     },
@@ -182,9 +182,9 @@ pub enum Reason {
         /// Since when.
         since: Time,
     },
-    /// More records were put aside than `max_dead` allows: the pipeline has failed.
+    /// More records were dead-lettered than `max_dead` allows: the pipeline has failed.
     DeadLimit {
-        /// Records put aside.
+        /// Records dead-lettered.
         dead: u64,
         /// Records taken.
         records: u64,
@@ -207,11 +207,11 @@ impl Reason {
             | Reason::UpstreamDown { since, .. }
             | Reason::NoSlot { since, .. }
             | Reason::ChildBusy { since }
-            | Reason::ChildRests { since, .. }
+            | Reason::ChildHung { since, .. }
             | Reason::ChildBuffers { since, .. }
             | Reason::DiskFull { since, .. }
             | Reason::Paused { since }
-            | Reason::WriteRests { since }
+            | Reason::WriteHung { since }
             | Reason::Writing { since } => Some(*since),
             Reason::NotOpen { .. }
             | Reason::NoCredit { .. }
@@ -246,10 +246,10 @@ impl Reason {
             | Reason::NoSlot { .. }
             | Reason::Backoff { .. }
             | Reason::ChildBusy { .. }
-            | Reason::ChildRests { .. }
+            | Reason::ChildHung { .. }
             | Reason::ChildBuffers { .. }
             | Reason::Writing { .. }
-            | Reason::WriteRests { .. }
+            | Reason::WriteHung { .. }
             | Reason::ChildNotReading { .. }
             | Reason::AwaitingEnd { .. }
             | Reason::Paused { .. }
@@ -276,10 +276,10 @@ impl Reason {
             | Reason::NoSlot { .. }
             | Reason::Backoff { .. }
             | Reason::ChildBusy { .. }
-            | Reason::ChildRests { .. }
+            | Reason::ChildHung { .. }
             | Reason::ChildBuffers { .. }
             | Reason::Writing { .. }
-            | Reason::WriteRests { .. }
+            | Reason::WriteHung { .. }
             | Reason::ChildNotReading { .. }
             | Reason::AwaitingEnd { .. }
             | Reason::Paused { .. }

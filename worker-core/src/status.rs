@@ -55,7 +55,7 @@ pub struct TaskCounters {
     pub bytes_out: u64,
     /// Records given to a program more than once, counted each time.
     pub retried: u64,
-    /// Records put aside.
+    /// Records dead-lettered.
     pub dead: u64,
     /// Programs run.
     pub runs: u64,

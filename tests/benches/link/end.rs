@@ -114,7 +114,7 @@ impl End {
             }
             Action::Write { task, work, batches } => {
                 state.records += batches.iter().map(|b| b.len() as u64).sum::<u64>();
-                state.node.handle(now, Event::Written { task, work, mark: None });
+                state.node.handle(now, Event::Written { task, work, position: None });
             }
             Action::CloseSink { task } => state.node.handle(now, Event::SinkClosed { task }),
             Action::Persist { task, commit } => {

@@ -32,7 +32,7 @@ pub enum Check {
     Recovery,
     /// I2: what a sink has in the end is what the sources' records come to.
     Result,
-    /// A record is put aside for killing the worker only if it does.
+    /// A record is dead-lettered for killing the worker only if it does.
     Condemned,
     /// A sender keeps its credit, and a receiver never holds more than its window.
     Credit,

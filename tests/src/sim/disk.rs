@@ -37,14 +37,14 @@ pub(super) struct TaskDisk {
     id: JournalId,
     outputs: Vec<LinkId>,
     folds_marks: bool,
-    entries: Vec<Entry>,
+    entries: Vec<DiskEntry>,
     /// So many entries are on stable storage.
     durable: usize,
     /// The life that writes; what an older one appends is refused.
     epoch: Epoch,
     pub(super) syncing: bool,
     /// Appended while the disk was full.
-    waiting: Vec<Entry>,
+    waiting: Vec<DiskEntry>,
     /// Outputs that can be read back.
     outputs_kept: BTreeMap<(LinkId, Seq), Batch>,
     /// What a sink has written, and how much of it is on stable storage.
@@ -56,7 +56,7 @@ pub(super) struct TaskDisk {
 
 /// One record of a journal.
 #[derive(Clone, Debug)]
-pub(super) enum Entry {
+pub(super) enum DiskEntry {
     /// A life of the task begins.
     Life(Epoch),
     /// A commit, its outputs in memory.
@@ -139,7 +139,7 @@ impl TaskDisk {
 
     /// Number of the last commit that is there.
     pub(super) fn commits(&self) -> u64 {
-        let last = self.entries.iter().rev().find_map(Entry::commit);
+        let last = self.entries.iter().rev().find_map(DiskEntry::commit);
         last.map_or(0, |commit| commit.id.0)
     }
 
@@ -152,19 +152,19 @@ impl TaskDisk {
         let epoch = opened.as_ref().map_or(Epoch(self.epoch.0 + 1), |state| state.epoch);
         require(epoch > self.epoch, Check::Fence, || format!("life {epoch} comes after {}", self.epoch))?;
         self.epoch = epoch;
-        self.entries.push(Entry::Life(epoch));
+        self.entries.push(DiskEntry::Life(epoch));
         if plan.disk.bug != Some(DiskBug::RecoveryTrustsCache) {
             self.durable = self.entries.len();
         }
         let mut state = fold::task_state(&self.entries, &self.outputs, self.id, plan.disk.bug);
         if let Some(opened) = opened {
-            require(self.folds_marks || opened.mark == state.mark, Check::Recovery, || {
-                format!("the mark is {:?}, not {:?}", opened.mark, state.mark)
+            require(self.folds_marks || opened.position == state.position, Check::Recovery, || {
+                format!("the position is {:?}, not {:?}", opened.position, state.position)
             })?;
             state = opened;
         }
         if self.folds_marks {
-            state.mark = None;
+            state.position = None;
         }
         self.outputs_kept.clear();
         for entry in &self.entries {
@@ -189,7 +189,8 @@ impl TaskDisk {
         if !self.outputs.is_empty() {
             return Ok(());
         }
-        let committed = usize::try_from(state.mark.as_deref().map_or(0, fold::number)).expect("few records");
+        let committed =
+            usize::try_from(state.position.as_deref().map_or(0, fold::number)).expect("few records");
         require(self.file.len() >= committed, Check::SinkFile, || {
             format!("the file has {} records, {committed} are committed", self.file.len())
         })?;
@@ -202,11 +203,11 @@ impl TaskDisk {
     fn forget_unacknowledged(&mut self) {
         let mut released: BTreeMap<LinkId, Seq> = BTreeMap::new();
         for entry in &self.entries {
-            if let Entry::Released(link, through) = entry {
+            if let DiskEntry::Released(link, through) = entry {
                 released.insert(*link, *through);
             }
         }
-        let unacknowledged = |entry: &Entry| {
+        let unacknowledged = |entry: &DiskEntry| {
             entry.commit().is_some_and(|commit| {
                 let past = |(first, chunk): &(Seq, Chunk)| {
                     first.plus(chunk.body.records()).before()
@@ -221,7 +222,7 @@ impl TaskDisk {
     }
 
     /// Appends; what it is sure of comes with a sync.
-    pub(super) fn append(&mut self, entry: Entry, full: bool) -> Checked {
+    pub(super) fn append(&mut self, entry: DiskEntry, full: bool) -> Checked {
         if let Some(commit) = entry.commit() {
             for (first, chunk) in &commit.outputs {
                 keep(&mut self.outputs_kept, *first, chunk);
@@ -234,7 +235,7 @@ impl TaskDisk {
         self.add(entry)
     }
 
-    fn add(&mut self, entry: Entry) -> Checked {
+    fn add(&mut self, entry: DiskEntry) -> Checked {
         if let Some(real) = &mut self.real {
             real.append(&entry)?;
         }
@@ -249,7 +250,7 @@ impl TaskDisk {
 
     pub(super) fn release(&mut self, link: LinkId, through: Seq, full: bool) -> Checked {
         self.outputs_kept.retain(|&(l, first), batch| l != link || last(first, batch) > through);
-        self.append(Entry::Released(link, through), full)
+        self.append(DiskEntry::Released(link, through), full)
     }
 
     /// Begins a sync, if one is needed; gives how much it will cover.
@@ -278,7 +279,7 @@ impl TaskDisk {
         }
         let from = self.durable.min(covered);
         self.durable = self.durable.max(covered);
-        Ok(self.entries[from..covered].iter().filter_map(Entry::commit).map(|commit| commit.id).collect())
+        Ok(self.entries[from..covered].iter().filter_map(DiskEntry::commit).map(|commit| commit.id).collect())
     }
 
     /// Exactly the tuples `[first, first + records)`.
@@ -319,7 +320,7 @@ impl TaskDisk {
     /// What was admitted to a window and printed of it, in the order of appending.
     pub(super) fn window(&mut self, window: u64) -> Checked<WindowKept> {
         let mut kept = WindowKept::default();
-        for commit in self.entries.iter().chain(&self.waiting).filter_map(Entry::commit) {
+        for commit in self.entries.iter().chain(&self.waiting).filter_map(DiskEntry::commit) {
             match &commit.stream {
                 Some(StreamStep::Admit { window: w, batches }) if *w == window => {
                     kept.inputs.extend(batches.iter().cloned());
@@ -339,10 +340,10 @@ impl TaskDisk {
     /// The state of a records stage: all changes asked for, in order.
     pub(super) fn keyed_state(&self) -> BTreeMap<Bytes, u64> {
         let entries = self.entries.iter().chain(&self.waiting).filter(|_| self.folds_marks);
-        let commits = entries.filter_map(Entry::commit);
+        let commits = entries.filter_map(DiskEntry::commit);
         let mut state = BTreeMap::new();
-        for mark in commits.filter_map(|commit| commit.mark.as_ref()) {
-            fold::change(&mut state, mark);
+        for position in commits.filter_map(|commit| commit.position.as_ref()) {
+            fold::change(&mut state, position);
         }
         state
     }
@@ -353,11 +354,11 @@ impl TaskDisk {
     }
 
     pub(super) fn has_ended(&self) -> bool {
-        self.entries.iter().filter_map(Entry::commit).any(|commit| commit.ended)
+        self.entries.iter().filter_map(DiskEntry::commit).any(|commit| commit.ended)
     }
 }
 
-impl Entry {
+impl DiskEntry {
     pub(super) fn commit(&self) -> Option<&Commit> {
         match self {
             Self::Commit(commit) => Some(commit),

@@ -137,10 +137,11 @@ impl Driver {
             Err(failure())
         } else {
             // With a journal every run makes something else of its records, so that one that should not be is seen.
-            let mark = if task.journaled { format!("<{}>", rng.below(1 << 32)) } else { task.life_mark() };
+            let position =
+                if task.journaled { format!("<{}>", rng.below(1 << 32)) } else { task.life_mark() };
             let printed: Vec<Bytes> = records
                 .iter()
-                .flat_map(|record| outputs_of(program, record, task.stage.letter, &mark))
+                .flat_map(|record| outputs_of(program, record, task.stage.letter, &position))
                 .collect();
             Ok(task.route(&printed))
         };
@@ -288,7 +289,7 @@ impl Surroundings {
             .collect();
         self.read = last;
         let mut output = self.route(&texts);
-        output.mark = self.journaled.then(|| fold::position(last));
+        output.position = self.journaled.then(|| fold::position(last));
         Some(self.later(at, id, Vec::new(), Event::SourceRead { task: id, output }))
     }
 }

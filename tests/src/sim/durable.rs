@@ -2,7 +2,7 @@
 
 use super::NodeEnd;
 use super::check::{Check, Checked, require};
-use super::disk::Entry;
+use super::disk::DiskEntry;
 use super::driver::{Later, Resume};
 use super::plan::DiskBug;
 use super::world::{Ev, Process, World};
@@ -28,17 +28,17 @@ impl World {
         self.stats.dead += kept.dead.len() as u64;
         let life = super::model::ONE_LIFE;
         self.model.commit(task, life, &kept, &outputs)?;
-        if let Some(mark) = &kept.mark {
-            self.nodes[node].driver.state_changed(task, mark)?;
+        if let Some(position) = &kept.position {
+            self.nodes[node].driver.state_changed(task, position)?;
         }
         let cost: u64 = outputs.iter().map(|(_, _, batch)| batch.cost()).sum();
         let largest = &mut self.largest_commit[task.0 as usize];
         *largest = cost.max(*largest);
-        self.add_entry(node, task, Entry::Commit(Box::new(kept)))?;
+        self.add_entry(node, task, DiskEntry::Commit(Box::new(kept)))?;
         self.begin_sync(node, task)
     }
 
-    pub(super) fn add_entry(&mut self, node: usize, task: TaskId, entry: Entry) -> Checked {
+    pub(super) fn add_entry(&mut self, node: usize, task: TaskId, entry: DiskEntry) -> Checked {
         let disk = &mut self.disks[self.nodes[node].home];
         let full = disk.full;
         disk.task(task)?.append(entry, full)
@@ -162,7 +162,7 @@ impl World {
         let (mut states, mut resume) = (BTreeMap::new(), BTreeMap::new());
         for (&task, journal) in &mut self.disks[node].tasks {
             let state = journal.recover(&self.plan)?;
-            let read = state.mark.as_deref().map_or(0, super::fold::number);
+            let read = state.position.as_deref().map_or(0, super::fold::number);
             resume.insert(task, Resume { read, counts: journal.keyed_state() });
             states.insert(task, state);
         }

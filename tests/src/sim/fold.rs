@@ -1,6 +1,6 @@
 //! What a journal's entries add up to: the harness's own simple answer to what recovery has to give.
 
-use super::disk::Entry;
+use super::disk::DiskEntry;
 use super::plan::DiskBug;
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use worker_proto::{Epoch, JournalId, LinkId, Seq};
 
 /// The state after `entries`.
 pub(super) fn task_state(
-    entries: &[Entry],
+    entries: &[DiskEntry],
     outputs: &[LinkId],
     journal: JournalId,
     bug: Option<DiskBug>,
@@ -19,17 +19,17 @@ pub(super) fn task_state(
     let mut state = TaskState::fresh(Epoch(0), journal);
     for entry in entries {
         match entry {
-            Entry::Life(epoch) => state.epoch = *epoch,
-            Entry::Commit(commit) => add(&mut state, commit, outputs, bug),
-            Entry::Note(attempt) => state.attempt = *attempt,
-            Entry::Released(link, through) => release(&mut state, *link, *through, bug),
+            DiskEntry::Life(epoch) => state.epoch = *epoch,
+            DiskEntry::Commit(commit) => add(&mut state, commit, outputs, bug),
+            DiskEntry::Note(attempt) => state.attempt = *attempt,
+            DiskEntry::Released(link, through) => release(&mut state, *link, *through, bug),
         }
     }
     state
 }
 
 /// What is noted as in flight after `entries`.
-pub(super) fn attempt(entries: &[Entry]) -> Attempt {
+pub(super) fn attempt(entries: &[DiskEntry]) -> Attempt {
     task_state(entries, &[], JournalId(0), None).attempt
 }
 
@@ -65,8 +65,8 @@ fn add(state: &mut TaskState, commit: &Commit, outputs: &[LinkId], bug: Option<D
         }
     }
     state.dead += commit.dead.len() as u64;
-    if commit.mark.is_some() {
-        state.mark.clone_from(&commit.mark);
+    if commit.position.is_some() {
+        state.position.clone_from(&commit.position);
     }
     match &commit.stream {
         Some(StreamStep::Admit { window, batches }) => {
@@ -113,20 +113,20 @@ pub(super) fn changes(changes: &BTreeMap<Bytes, u64>) -> Bytes {
 }
 
 /// Applies [`changes`].
-pub(super) fn change(state: &mut BTreeMap<Bytes, u64>, mark: &[u8]) {
-    for line in mark.split(|&b| b == b'\n').filter(|line| !line.is_empty()) {
+pub(super) fn change(state: &mut BTreeMap<Bytes, u64>, position: &[u8]) {
+    for line in position.split(|&b| b == b'\n').filter(|line| !line.is_empty()) {
         let at = line.iter().rposition(|&b| b == b'=').expect("the harness wrote it");
         let count = std::str::from_utf8(&line[at + 1..]).expect("digits").parse().expect("a number");
         state.insert(Bytes::copy_from_slice(&line[..at]), count);
     }
 }
 
-/// A position as a mark.
+/// A position as a position.
 pub(super) fn position(number: u64) -> Bytes {
     Bytes::copy_from_slice(&number.to_le_bytes())
 }
 
-/// The position in a mark.
-pub(super) fn number(mark: &[u8]) -> u64 {
-    u64::from_le_bytes(mark.try_into().expect("the harness wrote it"))
+/// The position in a position.
+pub(super) fn number(position: &[u8]) -> u64 {
+    u64::from_le_bytes(position.try_into().expect("the harness wrote it"))
 }

@@ -2,7 +2,7 @@
 
 use super::NodeEnd;
 use super::check::{Check, Checked, Violation, require};
-use super::disk::Entry;
+use super::disk::DiskEntry;
 use super::driver::Later;
 use super::model::LinkTruth;
 use super::plan::{StageKind, link_id};
@@ -75,7 +75,7 @@ impl World {
                 self.append(node, task, commit)?
             }
             Action::Persist { task, commit } => self.persist(node, task, &commit)?,
-            Action::Note { task, attempt } => self.add_entry(node, task, Entry::Note(attempt))?,
+            Action::Note { task, attempt } => self.add_entry(node, task, DiskEntry::Note(attempt))?,
             Action::Acknowledged { link, through } => self.release(node, link, through)?,
             Action::Load { link, first_seq, records, .. } if self.plan.is_journaled() => {
                 self.load_back(node, link, first_seq, records)?;
@@ -157,7 +157,7 @@ impl World {
                 let times = self.slow[self.plan.stage_of(task)];
                 let at = driver.write(now, task, &batches, times)?;
                 let task_now = Some((task, driver.generation(task)));
-                let event = Event::Written { task, work, mark: None };
+                let event = Event::Written { task, work, position: None };
                 vec![Later { task: task_now, effects: batches, ..Later::of_node(at, event) }]
             }
             Action::CloseSink { task } => {
@@ -237,10 +237,10 @@ impl World {
         let epoch = Epoch(self.nodes[node].config.incarnation.0);
         match &mut later.event {
             Event::RunDone { task, .. } => self.nodes[node].driver.run_ended(*task),
-            Event::Written { task, mark, .. } => {
+            Event::Written { task, position, .. } => {
                 let batches = self.nodes[node].driver.written(*task);
                 if self.plan.is_journaled() {
-                    *mark = Some(super::fold::position(self.write_file(node, *task, &batches)?));
+                    *position = Some(super::fold::position(self.write_file(node, *task, &batches)?));
                 }
             }
             Event::Persisted { task, commit } => self.model.persisted(*task, epoch, *commit),
@@ -268,7 +268,7 @@ impl World {
             | Event::RecordsAnswered { .. }
             | Event::RecordsFailed { .. }
             | Event::StorageFull { .. }
-            | Event::Hindered { .. }
+            | Event::Blocked { .. }
             | Event::Pause { .. }
             | Event::Drain => {}
         }
@@ -298,7 +298,7 @@ impl World {
             | Event::TaskFailed { .. }
             | Event::RecordsFailed { .. }
             | Event::StorageFull { .. }
-            | Event::Hindered { .. }
+            | Event::Blocked { .. }
             | Event::Pause { .. }
             | Event::Persisted { .. }
             | Event::Stored { .. }

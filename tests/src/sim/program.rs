@@ -58,10 +58,10 @@ pub enum RecordsProgram {
     Chance(u64),
 }
 
-/// The records that `record` becomes in stage `letter`, with a mark of the run or life that makes them; poison is not looked
+/// The records that `record` becomes in stage `letter`, with a position of the run or life that makes them; poison is not looked
 /// at.
 #[must_use]
-pub fn outputs_of(program: BatchProgram, record: &[u8], letter: char, mark: &str) -> Vec<Bytes> {
+pub fn outputs_of(program: BatchProgram, record: &[u8], letter: char, position: &str) -> Vec<Bytes> {
     let copies = match program {
         BatchProgram::Identity
         | BatchProgram::FailOn(_)
@@ -71,7 +71,7 @@ pub fn outputs_of(program: BatchProgram, record: &[u8], letter: char, mark: &str
         BatchProgram::Multiply(copies) => copies,
         BatchProgram::FailAlways => 0,
     };
-    (0..copies).map(|copy| marked(record, letter, mark, (copies > 1).then_some(copy))).collect()
+    (0..copies).map(|copy| marked(record, letter, position, (copies > 1).then_some(copy))).collect()
 }
 
 /// Whether `program` fails on this record for certain.
@@ -128,10 +128,10 @@ pub fn stable(record: &[u8]) -> Bytes {
 
 /// `record` with one more step on its path.
 #[must_use]
-pub fn marked(record: &[u8], letter: char, mark: &str, copy: Option<u64>) -> Bytes {
+pub fn marked(record: &[u8], letter: char, position: &str, copy: Option<u64>) -> Bytes {
     let mut out = record.strip_suffix(b"\n").unwrap_or(record).to_vec();
     out.push(u8::try_from(letter).unwrap_or(b'?'));
-    out.extend_from_slice(mark.as_bytes());
+    out.extend_from_slice(position.as_bytes());
     if let Some(copy) = copy {
         out.extend_from_slice(copy.to_string().as_bytes());
     }

@@ -187,7 +187,10 @@ impl World {
                     | StageKind::Sink { .. } => false,
                 };
                 require(may_die, Check::Condemned, || {
-                    format!("{}: {record:?} was put aside and never fails", self.model.graph.task(task).name)
+                    format!(
+                        "{}: {record:?} was dead-lettered and never fails",
+                        self.model.graph.task(task).name
+                    )
                 })?;
             }
         }

@@ -150,10 +150,10 @@ impl World {
             .collect();
         let wants = |&&reader: &&usize| !self.plan.tasks_of(reader).any(|task| self.stops_early(task));
         let some_life_made_it = |made_in: u64| {
-            let mark = if made_in > 0 { format!("'{made_in}") } else { String::new() };
+            let position = if made_in > 0 { format!("'{made_in}") } else { String::new() };
             let outputs = match stage.kind {
-                StageKind::Batch { program, .. } => outputs_of(program, record, stage.letter, &mark),
-                StageKind::Stream { .. } => vec![marked(record, stage.letter, &mark, None)],
+                StageKind::Batch { program, .. } => outputs_of(program, record, stage.letter, &position),
+                StageKind::Stream { .. } => vec![marked(record, stage.letter, &position, None)],
                 StageKind::Source { .. } | StageKind::Records { .. } | StageKind::Sink { .. } => Vec::new(),
             };
             outputs

@@ -1,4 +1,4 @@
-//! A record that makes its program kill the worker is found and put aside; no other is.
+//! A record that makes its program kill the worker is found and dead-lettered; no other is.
 
 use crate::PATIENCE;
 use std::os::unix::process::ExitStatusExt as _;

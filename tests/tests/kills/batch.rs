@@ -76,7 +76,7 @@ fn batches_and_keys() {
     });
 }
 
-/// Records that fail alone are put aside once, the others are not.
+/// Records that fail alone are dead-lettered once, the others are not.
 #[test]
 fn records_that_fail() {
     campaign("failing records", 40, |scratch, rng, kills| {

@@ -67,7 +67,7 @@ fn assert_equal(crew: &Crew<'_>, scratch: &Scratch, what: &str, got: &str, want:
     );
 }
 
-/// No record was put aside.
+/// No record was dead-lettered.
 fn assert_no_letters(crew: &Crew<'_>, scratch: &Scratch) {
     let letters = scratch.shell("find state -path '*/dead/*' -type f -exec cat {} +");
     assert!(letters.is_empty(), "condemned: {}\n{}", String::from_utf8_lossy(&letters), crew.story());

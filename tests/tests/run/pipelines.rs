@@ -49,11 +49,11 @@ fn every_reader_gets_its_copy_and_a_stage_reads_from_several() {
         [stage.even]
         from = "numbers"
         run = ["sed", "-n", "/[02468]$/p"]
-        [stage.mark]
+        [stage.position]
         from = ["odd", "even"]
         run = ["sed", "s/^/n/"]
         [sink.marked]
-        from = "mark"
+        from = "position"
         file = "deep/er/marked.txt"
         [sink.raw]
         from = ["numbers", "odd"]

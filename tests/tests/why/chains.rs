@@ -91,12 +91,12 @@ fn a_reader_that_takes_nothing_is_the_root_and_one_that_is_slow_is_not() {
     );
     admin(&mut run);
     chain(&scratch, &[], "the write is the root", |c| {
-        c["task"] == "lines/0" && c["stalled"] == true && root_kind(c) == "write_rests"
+        c["task"] == "lines/0" && c["stalled"] == true && root_kind(c) == "write_hung"
     });
     scratch.write("go", "");
     let is_root = || {
         let (said, _) = crate::ask::why(&scratch, &[]);
-        said["chains"].as_array().is_some_and(|chains| chains.iter().any(|c| root_kind(c) == "write_rests"))
+        said["chains"].as_array().is_some_and(|chains| chains.iter().any(|c| root_kind(c) == "write_hung"))
     };
     let over = || if is_root() { Err("it is still the root".to_owned()) } else { Ok(()) };
     worker_tests::process::eventually("it reads again", crate::ask::PATIENCE, over);

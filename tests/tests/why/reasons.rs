@@ -1,4 +1,4 @@
-//! Reasons to wait, each brought about for real; what programs and disks do is in `hindrances`.
+//! Reasons to wait, each brought about for real; what programs and disks do is in `blockers`.
 
 use crate::ask::{PATIENCE, admin, chain, root_kind};
 use rustix::process::Signal;
@@ -87,9 +87,9 @@ fn a_spill_limit_that_one_destination_of_two_has_used_up() {
     admin(&mut run);
     waits_for(&scratch, "lines/0", "spill_limit");
     let told = chain(&scratch, &[], "the source waits for what reads nothing", |c| {
-        c["task"] == "lines/0" && c["stalled"] == true && root_kind(c) == "write_rests"
+        c["task"] == "lines/0" && c["stalled"] == true && root_kind(c) == "write_hung"
     });
-    assert_eq!(told["root"], "hangs/0: write_rests");
+    assert_eq!(told["root"], "hangs/0: write_hung");
     scratch.write("go", "");
     scratch.stop_flow();
     run.wait(PATIENCE).expect(0);

@@ -19,12 +19,10 @@ const ANSWER_BYTES_MAX: usize = 256 << 20;
 /// Why there is no answer.
 #[derive(Debug, Error)]
 pub enum ClientError {
-    /// Nobody is there.
     #[error(
         "cannot reach the admin address {address}: {why}; is the worker running, and with --admin {address}?"
     )]
     Unreachable {
-        /// Where.
         address: String,
         /// What the system says.
         why: String,
@@ -32,24 +30,20 @@ pub enum ClientError {
     /// It answered with an error.
     #[error("{address} answers {status}: {why}")]
     Refused {
-        /// Who.
         address: String,
         /// The status, with its words.
         status: StatusCode,
-        /// The answer.
         why: String,
     },
     /// It is no worker, or one of another version.
     #[error("{address} gave an answer that this version does not understand: {why}")]
     Strange {
-        /// Who.
         address: String,
         /// What is wrong with it.
         why: String,
     },
 }
 
-/// One admin address.
 #[derive(Clone, Debug)]
 pub struct Client {
     address: String,
@@ -73,7 +67,6 @@ impl Client {
         Self { address: address.to_owned(), token }
     }
 
-    /// Where it asks.
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address

@@ -18,9 +18,7 @@ pub enum AdminAddress {
     /// Port 7480 of the loopback address, or the next free one.
     #[default]
     Loopback,
-    /// There.
     At(String),
-    /// Nowhere.
     Off,
 }
 

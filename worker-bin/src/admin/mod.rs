@@ -33,7 +33,9 @@ mod subject;
 pub use guard::Token;
 pub use listen::{AdminAddress, ListenError, listen};
 pub use routes::serve;
-pub use subject::{Changed, DeadLine, Graph, GraphTask, Live, Order, Subject, TapAsk, TapSide, Tapped};
+pub use subject::{
+    AdminCommand, Changed, DeadLetterView, Graph, GraphTask, Live, Subject, TapAsk, TapSide, Tapped,
+};
 
 #[cfg(doc)]
 use crate::explain::{Explanation, History, Snapshot};

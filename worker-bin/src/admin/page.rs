@@ -3,7 +3,6 @@
 //! The parts stand in `page/`. The scripts share one scope, in this order: `dom` (elements from data), `words` (numbers and reasons for
 //! people), `view` (what one event means), `layout` (where stages stand), then what is drawn, and `main` (the stream of events).
 
-/// All of it.
 pub(super) const PAGE: &str = concat!(
     include_str!("page/head.html"),
     "<style>\n",

@@ -33,12 +33,9 @@ const ENTRY_BEGINS: &[u8] = br#"{"pid":"#;
 
 /// A worker that runs here, or did.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Entry {
-    /// The process.
+pub struct RegistryEntry {
     pub pid: u32,
-    /// The pipeline's name.
     pub pipeline: String,
-    /// The node's name.
     pub node: String,
     /// Where its admin API answers.
     pub admin: Option<String>,
@@ -53,9 +50,7 @@ pub struct Entry {
 /// An entry, and whether its process lives.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Found {
-    /// What it says.
-    pub entry: Entry,
-    /// Its process lives.
+    pub entry: RegistryEntry,
     pub alive: bool,
 }
 
@@ -63,10 +58,10 @@ pub struct Found {
 #[derive(Debug)]
 pub struct Registration {
     file: File,
-    entry: Entry,
+    entry: RegistryEntry,
 }
 
-impl Entry {
+impl RegistryEntry {
     /// The token as a secret.
     #[must_use]
     pub fn token(&self) -> Token {
@@ -79,11 +74,11 @@ impl Registration {
     ///
     /// # Errors
     /// The directory cannot be made, or is somebody else's.
-    pub fn new(entry: Entry) -> io::Result<Self> {
+    pub fn new(entry: RegistryEntry) -> io::Result<Self> {
         Self::in_dir(&dir(), entry)
     }
 
-    fn in_dir(dir: &Path, entry: Entry) -> io::Result<Self> {
+    fn in_dir(dir: &Path, entry: RegistryEntry) -> io::Result<Self> {
         make_private(dir)?;
         sweep(dir);
         let plain = |name: &str| {

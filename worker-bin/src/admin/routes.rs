@@ -2,7 +2,7 @@
 
 use super::guard::{Token, is_own_host};
 use super::page::PAGE;
-use super::subject::{Live, Order, Subject, TapAsk, TapSide, Tapped};
+use super::subject::{AdminCommand, Live, Subject, TapAsk, TapSide, Tapped};
 use crate::explain::{RunState, words};
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, Request, State};
@@ -130,7 +130,6 @@ async fn needs_token(
     (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], why).into_response()
 }
 
-/// The live page.
 async fn page() -> Response {
     ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], PAGE).into_response()
 }
@@ -270,27 +269,27 @@ async fn pass_on(
 }
 
 async fn pause(State(asked): State<Asked>, Path(stage): Path<String>) -> Response {
-    ordered(&asked, Order::Pause(stage))
+    ordered(&asked, AdminCommand::Pause(stage))
 }
 
 async fn resume(State(asked): State<Asked>, Path(stage): Path<String>) -> Response {
-    ordered(&asked, Order::Resume(stage))
+    ordered(&asked, AdminCommand::Resume(stage))
 }
 
 async fn drain(State(asked): State<Asked>) -> Response {
-    ordered(&asked, Order::Drain)
+    ordered(&asked, AdminCommand::Drain)
 }
 
 async fn log(State(asked): State<Asked>, body: Bytes) -> Response {
     match std::str::from_utf8(&body) {
-        Ok(filter) if body.len() <= BODY_MAX => ordered(&asked, Order::Log(filter.trim().to_owned())),
+        Ok(filter) if body.len() <= BODY_MAX => ordered(&asked, AdminCommand::Log(filter.trim().to_owned())),
         Ok(_) | Err(_) => {
             (StatusCode::BAD_REQUEST, "the body is a log filter, such as info\n").into_response()
         }
     }
 }
 
-fn ordered(asked: &Asked, order: Order) -> Response {
+fn ordered(asked: &Asked, order: AdminCommand) -> Response {
     match asked.subject.order(order) {
         Ok(changed) => Json(changed).into_response(),
         Err(why) => (StatusCode::BAD_REQUEST, format!("{why}\n")).into_response(),

@@ -6,7 +6,6 @@ use tokio::sync::{mpsc, watch};
 
 /// A running worker, as its admin address needs it. Nothing here blocks for long.
 pub trait Subject: Send + Sync + 'static {
-    /// The node now.
     fn snapshot(&self) -> Snapshot;
 
     /// Whether the run is over.
@@ -25,7 +24,7 @@ pub trait Subject: Send + Sync + 'static {
     fn metrics(&self) -> String;
 
     /// The last dead letters of this life, the newest last, at most `max`.
-    fn dead_letters(&self, max: usize) -> Vec<DeadLine>;
+    fn dead_letters(&self, max: usize) -> Vec<DeadLetterView>;
 
     /// Changes whenever the node was looked at.
     fn news(&self) -> watch::Receiver<u64>;
@@ -34,7 +33,7 @@ pub trait Subject: Send + Sync + 'static {
     ///
     /// # Errors
     /// Why it cannot be done, for people.
-    fn order(&self, order: Order) -> Result<Changed, String>;
+    fn order(&self, order: AdminCommand) -> Result<Changed, String>;
 
     /// Begins to show passing records; dropping the receiver ends it.
     ///
@@ -45,7 +44,7 @@ pub trait Subject: Send + Sync + 'static {
 
 /// What a user may order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Order {
+pub enum AdminCommand {
     /// Hold the tasks of a stage on this node up.
     Pause(String),
     /// Let them go on.
@@ -59,24 +58,19 @@ pub enum Order {
 /// What an order did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Changed {
-    /// In words.
     pub did: String,
-    /// Tasks it concerns.
     pub tasks: Vec<String>,
 }
 
 /// The pipeline as a graph: the answer of `/api/v1/pipeline`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Graph {
-    /// The pipeline's name.
     pub pipeline: String,
     /// The node that answers.
     pub node: String,
-    /// All nodes.
     pub nodes: Vec<String>,
     /// Sources, stages and sinks, in the order of the pipeline.
     pub stages: Vec<Stage>,
-    /// All tasks.
     pub tasks: Vec<GraphTask>,
     /// All links, as the names of sending and receiving task.
     pub links: Vec<(String, String)>,
@@ -87,16 +81,13 @@ pub struct Graph {
 pub struct GraphTask {
     /// `stage/partition`.
     pub name: String,
-    /// Its stage.
     pub stage: String,
-    /// Where it runs.
     pub node: String,
 }
 
 /// One event of the stream, once a second.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Live {
-    /// The node now.
     pub status: Snapshot,
     /// Why its work waits.
     pub why: Explanation,
@@ -104,14 +95,13 @@ pub struct Live {
 
 /// A dead letter without its record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeadLine {
+pub struct DeadLetterView {
     /// When, in milliseconds since 1970.
     pub at_ms: u64,
     /// The task that put it aside.
     pub task: String,
     /// Why, in one line.
     pub reason: String,
-    /// Attempts.
     pub attempts: u32,
     /// Length of the record, in bytes.
     pub record_bytes: u64,
@@ -130,9 +120,7 @@ pub enum TapSide {
 /// Which records are to be shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TapAsk {
-    /// Of which stage.
     pub stage: String,
-    /// On which side.
     pub side: TapSide,
     /// Only those with this key.
     pub key: Option<String>,
@@ -142,9 +130,7 @@ pub struct TapAsk {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Tapped {
-    /// A record.
     Record {
-        /// The task.
         task: String,
         /// Its text, without its terminator; `None` if it is not UTF-8.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -154,8 +140,5 @@ pub enum Tapped {
         record_b64: Option<String>,
     },
     /// So many records were left out: a tap never slows what it looks at.
-    Skipped {
-        /// How many.
-        records: u64,
-    },
+    Skipped { records: u64 },
 }

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, watch};
 /// A worker that is what the test says.
 struct StandIn {
     snapshot: Mutex<Snapshot>,
-    orders: Mutex<Vec<Order>>,
+    orders: Mutex<Vec<AdminCommand>>,
     news: watch::Sender<u64>,
 }
 
@@ -52,8 +52,8 @@ impl Subject for StandIn {
         "# EOF\n".to_owned()
     }
 
-    fn dead_letters(&self, max: usize) -> Vec<DeadLine> {
-        let line = DeadLine {
+    fn dead_letters(&self, max: usize) -> Vec<DeadLetterView> {
+        let line = DeadLetterView {
             at_ms: 1,
             task: "errors/0".to_owned(),
             reason: "status 7".to_owned(),
@@ -67,11 +67,11 @@ impl Subject for StandIn {
         self.news.subscribe()
     }
 
-    fn order(&self, order: Order) -> Result<Changed, String> {
-        if order == Order::Pause("nowhere".to_owned()) {
+    fn order(&self, order: AdminCommand) -> Result<Changed, String> {
+        if order == AdminCommand::Pause("nowhere".to_owned()) {
             return Err("there is no stage nowhere; there are log, errors, out".to_owned());
         }
-        if let Order::Log(filter) = &order {
+        if let AdminCommand::Log(filter) = &order {
             crate::logging::check(filter)?;
         }
         self.orders.lock().expect("no test panics with it").push(order);
@@ -102,7 +102,6 @@ impl Subject for StandIn {
 /// A stand-in that is asked at an address of its own.
 struct Asked {
     worker: Arc<StandIn>,
-    /// With the token.
     client: Client,
     address: String,
 }
@@ -136,7 +135,7 @@ impl Asked {
         String::from_utf8_lossy(&answer).into_owned()
     }
 
-    fn orders(&self) -> Vec<Order> {
+    fn orders(&self) -> Vec<AdminCommand> {
         std::mem::take(&mut *self.worker.orders.lock().expect("no test panics with it"))
     }
 }
@@ -157,7 +156,7 @@ async fn what_only_tells_is_told_without_a_token() {
     assert_eq!(anyone.get::<Graph>("/api/v1/pipeline").await.expect("it tells"), asked.worker.graph());
     let history = anyone.get::<History>("/api/v1/history").await.expect("it tells");
     assert_eq!((history.whole.len(), history.step_s), (3, 1));
-    assert_eq!(anyone.get::<Vec<DeadLine>>("/api/v1/dead").await.expect("it tells").len(), 2);
+    assert_eq!(anyone.get::<Vec<DeadLetterView>>("/api/v1/dead").await.expect("it tells").len(), 2);
     for (path, begins) in [("/", "<!"), ("/livez", "ok"), ("/readyz", "ready"), ("/metrics", "#")] {
         let (status, text) = anyone.text(path).await.expect("it tells");
         assert_eq!(status, StatusCode::OK, "{path}");
@@ -191,10 +190,10 @@ async fn what_changes_something_or_shows_records_needs_the_token() {
 async fn orders_reach_the_worker_and_answer_with_what_they_did() {
     let asked = asked(sample::calm()).await;
     for (path, body, order) in [
-        ("/api/v1/stages/errors/pause", "", Order::Pause("errors".to_owned())),
-        ("/api/v1/stages/errors/resume", "", Order::Resume("errors".to_owned())),
-        ("/api/v1/drain", "", Order::Drain),
-        ("/api/v1/log", " debug\n", Order::Log("debug".to_owned())),
+        ("/api/v1/stages/errors/pause", "", AdminCommand::Pause("errors".to_owned())),
+        ("/api/v1/stages/errors/resume", "", AdminCommand::Resume("errors".to_owned())),
+        ("/api/v1/drain", "", AdminCommand::Drain),
+        ("/api/v1/log", " debug\n", AdminCommand::Log("debug".to_owned())),
     ] {
         let changed = asked.client.post::<Changed>(path, body.to_owned()).await.expect(path);
         assert_eq!((changed.did.as_str(), changed.tasks.len()), ("done", 1));
@@ -204,7 +203,7 @@ async fn orders_reach_the_worker_and_answer_with_what_they_did() {
                Connection: close\r\n\r\nwarn";
     let answer = asked.raw(put).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    assert_eq!(asked.orders(), [Order::Log("warn".to_owned())]);
+    assert_eq!(asked.orders(), [AdminCommand::Log("warn".to_owned())]);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use super::launcher::Launcher;
 use super::pipes::{Gauges, Stdin};
 use super::program::{Program, TaskEnv};
 use super::serve::{Running, Service};
-use super::watch::Told;
+use super::watch::IdleCallback;
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering::Relaxed;
@@ -20,16 +20,14 @@ pub struct BatchStats {
     pub input_bytes: u64,
     /// Bytes of input that the program did not read before it ended well: no error, but worth a warning.
     pub unread_bytes: u64,
-    /// Bytes it printed.
     pub output_bytes: u64,
-    /// Records it printed.
     pub output_records: u64,
 }
 
 /// Runs `program` with `header` and `input` on its standard input, and gives what it prints to `on_output` in order.
 ///
 /// What `on_output` was given counts only if the result is good. Its error kills the child and becomes a failure of kind
-/// `Worker`. `told` hears when the program rests with its work undone. Dropping the future kills the child's process group.
+/// `Worker`. `on_idle` hears when the program rests with its work undone. Dropping the future kills the child's process group.
 pub async fn run_batch(
     launcher: &Launcher,
     program: &Program,
@@ -37,7 +35,7 @@ pub async fn run_batch(
     header: Option<Bytes>,
     input: Vec<Batch>,
     on_output: &mut (dyn FnMut(Batch) -> Result<(), String> + Send),
-    told: Told<'_>,
+    on_idle: IdleCallback<'_>,
 ) -> (Result<BatchStats, Failure>, Spent) {
     let begun = Instant::now();
     let (running, pipe) = match Running::start(launcher, program, env, false).await {
@@ -52,8 +50,16 @@ pub async fn run_batch(
     let gauges = Gauges::default();
     let kill = Notify::new();
     let refusal = FailureKind::Worker;
-    let service =
-        Service { program, env, gauges: &gauges, stream: false, gathers: false, refusal, kill: &kill, told };
+    let service = Service {
+        program,
+        env,
+        gauges: &gauges,
+        stream: false,
+        gathers: false,
+        refusal,
+        kill: &kill,
+        on_idle,
+    };
     let feed = async {
         let stdin = Stdin { pipe, gauges: &gauges };
         while !pieces.is_empty() {

@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 /// What can be seen of a child from outside.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Watched<'a> {
-    /// Its process group.
     pub(crate) group: Pid,
     pub(crate) gauges: &'a Gauges,
     /// Our copy of the reading end of its standard input.

@@ -72,8 +72,10 @@ struct Tasks([JoinHandle<()>; 2]);
 pub(crate) enum SpawnError {
     /// The launcher is gone.
     Launcher(String),
-    /// The system refused.
-    System { errno: i32, message: String },
+    System {
+        errno: i32,
+        message: String,
+    },
 }
 
 /// A running child. Dropping it kills its process group.

@@ -36,4 +36,4 @@ pub use program::{Program, TaskEnv};
 pub use records::start_records;
 pub use stderr::LogLimit;
 pub use stream::{Replay, StreamEvents, StreamHandle, start_stream};
-pub use watch::Rest;
+pub use watch::Idle;

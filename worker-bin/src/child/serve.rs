@@ -7,7 +7,7 @@ use super::outlet::{Gathered, Outlet, Pace};
 use super::pipes::{Gauges, bytes_inside, pipe_pair};
 use super::program::{Program, TaskEnv};
 use super::stderr::{self, Source, Tail};
-use super::watch::{Told, Watcher};
+use super::watch::{IdleCallback, Watcher};
 use super::wire::Exit;
 use crate::io::chunker::{Chunker, RecordTooLong};
 use std::convert::Infallible;
@@ -46,7 +46,6 @@ pub(crate) struct Running {
     unread: OwnedFd,
 }
 
-/// How it went.
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) result: Result<(), Failure>,
@@ -62,7 +61,7 @@ pub(crate) struct Service<'a> {
     pub(crate) program: &'a Program,
     pub(crate) env: &'a TaskEnv,
     pub(crate) gauges: &'a Gauges,
-    /// A stream: output is delivered as soon as there is no more to read, and a child that buffers it is told of.
+    /// A stream: output is delivered as soon as there is no more to read, and a child that buffers it is on_idle of.
     pub(crate) stream: bool,
     /// Its output comes in many small writes: while it has enough to do, it is read now and then, not at each of them.
     pub(crate) gathers: bool,
@@ -71,7 +70,7 @@ pub(crate) struct Service<'a> {
     /// Told when the child shall be killed.
     pub(crate) kill: &'a Notify,
     /// Hears that the child does nothing though it has something to do.
-    pub(crate) told: Told<'a>,
+    pub(crate) on_idle: IdleCallback<'a>,
 }
 
 /// Why a child is killed.
@@ -205,7 +204,7 @@ async fn run(
             look.as_mut().reset(Instant::now() + PATIENCE);
         }
         if exit.is_some() || fault.is_some() {
-            // What it told of a living child is over.
+            // What it on_idle of a living child is over.
             watching = None;
         }
     }

@@ -18,10 +18,10 @@ const LOG_LINE_BYTES_MAX: usize = 1024;
 
 /// How often one stage's children may write to the log together.
 #[derive(Clone, Debug, Default)]
-pub struct LogLimit(Arc<Mutex<Option<Window>>>);
+pub struct LogLimit(Arc<Mutex<Option<RateWindow>>>);
 
 #[derive(Debug)]
-struct Window {
+struct RateWindow {
     began: Instant,
     lines: u32,
 }
@@ -31,9 +31,9 @@ impl LogLimit {
     fn admits(&self, stage: &str) -> bool {
         let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        let current = window.get_or_insert(Window { began: now, lines: 0 });
+        let current = window.get_or_insert(RateWindow { began: now, lines: 0 });
         if now.duration_since(current.began) >= Duration::from_secs(1) {
-            *current = Window { began: now, lines: 0 };
+            *current = RateWindow { began: now, lines: 0 };
         }
         current.lines = current.lines.saturating_add(1);
         if current.lines == LOG_LINES_MAX + 1 {

@@ -4,7 +4,7 @@ use super::launcher::Launcher;
 use super::pipes::{Gauges, Stdin};
 use super::program::{Program, TaskEnv};
 use super::serve::{Running, Service};
-use super::watch::Rest;
+use super::watch::Idle;
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::io;
@@ -28,7 +28,7 @@ pub trait StreamEvents: Send + 'static {
     fn output(&mut self, batch: Batch, after_close: bool) -> Result<(), String>;
 
     /// It rests with its work undone, or with all it was given unanswered; `None`: not any more.
-    fn rests(&mut self, _rest: Option<Rest>) {}
+    fn idle(&mut self, _rest: Option<Idle>) {}
 
     /// It has ended, and all it printed was delivered. The last call, and one that always comes.
     ///
@@ -41,12 +41,12 @@ pub trait StreamEvents: Send + 'static {
 #[derive(Debug)]
 pub struct StreamHandle {
     /// Unbounded here: what is fed and not yet taken is bounded by who feeds, told by [`StreamEvents::fed`].
-    orders: mpsc::UnboundedSender<Order>,
+    orders: mpsc::UnboundedSender<StreamCommand>,
     kill: Arc<Notify>,
 }
 
 #[derive(Debug)]
-enum Order {
+enum StreamCommand {
     Feed(Batch),
     Close,
 }
@@ -85,12 +85,12 @@ impl StreamHandle {
     /// Gives records to the child, in order.
     pub fn feed(&self, batch: Batch) {
         // A child that has ended takes nothing; its end was told.
-        self.orders.send(Order::Feed(batch)).ok();
+        self.orders.send(StreamCommand::Feed(batch)).ok();
     }
 
     /// Closes its standard input behind what was fed.
     pub fn close(&self) {
-        self.orders.send(Order::Close).ok();
+        self.orders.send(StreamCommand::Close).ok();
     }
 
     /// Kills it; nothing it printed is delivered from now on, but what is being delivered.
@@ -118,7 +118,7 @@ impl Stream {
         self,
         header: Option<Bytes>,
         replay: Option<Replay>,
-        orders: mpsc::UnboundedReceiver<Order>,
+        orders: mpsc::UnboundedReceiver<StreamCommand>,
     ) {
         let replay = match replay {
             Some(ready) => match ready.await {
@@ -132,7 +132,7 @@ impl Stream {
             Err(failure) => return self.events().exited(Err(failure), true),
         };
         let gauges = Gauges::default();
-        let told = |rest| self.events().rests(rest);
+        let on_idle = |idle| self.events().idle(idle);
         let service = Service {
             program: &self.program,
             env: &self.env,
@@ -141,7 +141,7 @@ impl Stream {
             gathers: false,
             refusal: FailureKind::Worker,
             kill: &self.kill,
-            told: &told,
+            on_idle: &on_idle,
         };
         let feed = self.feed(Stdin { pipe, gauges: &gauges }, header, replay, orders);
         let mut deliver = |batch| self.events().output(batch, gauges.closed.load(Relaxed));
@@ -155,7 +155,7 @@ impl Stream {
         stdin: Stdin<'_>,
         header: Option<Bytes>,
         replay: Option<mpsc::Receiver<Result<Batch, String>>>,
-        mut orders: mpsc::UnboundedReceiver<Order>,
+        mut orders: mpsc::UnboundedReceiver<StreamCommand>,
     ) -> io::Result<()> {
         let mut queue = Queue::default();
         queue.push(header.unwrap_or_default(), 0);
@@ -215,10 +215,10 @@ struct Queue {
 }
 
 impl Queue {
-    fn take(&mut self, order: Order) {
+    fn take(&mut self, order: StreamCommand) {
         match order {
-            Order::Feed(batch) => self.push(batch.payload().clone(), batch.cost()),
-            Order::Close => self.closing = true,
+            StreamCommand::Feed(batch) => self.push(batch.payload().clone(), batch.cost()),
+            StreamCommand::Close => self.closing = true,
         }
     }
 

@@ -1,7 +1,7 @@
 //! A child that has something to do and does nothing is told of, and that it goes on, too.
 //!
 //! ```text
-//!   nothing to do ──a byte moves──▶ looked at ──rests for REST_MIN──▶ told ──anything moves, or its end──▶ looked at
+//!   nothing to do ──a byte moves──▶ looked at ──rests for IDLE_MIN──▶ told ──anything moves, or its end──▶ looked at
 //!         ▲──── nothing moves ──────────┘
 //! ```
 //! While it has nothing to do, or buffers and was told of, no timer runs: what moves its bytes stirs the watcher.
@@ -17,34 +17,32 @@ use std::time::{Duration, Instant};
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// For how long a child does nothing before that is told.
-const REST_MIN: Duration = Duration::from_secs(2);
+const IDLE_MIN: Duration = Duration::from_secs(2);
 
 /// For how long a child does nothing with all its input read before the log gives a hint.
 const HINT_AFTER: Duration = Duration::from_secs(5);
 
 /// What a child that has something to do is seen not to do: nothing moves, and no processor is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rest {
+pub enum Idle {
     /// It has unread input, owes answers, or its end is waited for.
-    Hangs {
-        /// For how long.
-        rested: Duration,
+    Hung {
+        idle_for: Duration,
         /// Input it has not read, in bytes.
         unread_bytes: u64,
         /// Its standard input is closed.
         closed: bool,
     },
     /// It has read all it was given, and printed nothing of it.
-    Buffers {
-        /// For how long.
-        rested: Duration,
+    Buffering {
+        idle_for: Duration,
         /// Bytes it was given since it last printed.
         fed_bytes: u64,
     },
 }
 
-/// Hears of a child's [`Rest`], and with `None` that it is over.
-pub(crate) type Told<'a> = &'a (dyn Fn(Option<Rest>) + Sync);
+/// Hears of a child's [`Idle`], and with `None` that it is over.
+pub(crate) type IdleCallback<'a> = &'a (dyn Fn(Option<Idle>) + Sync);
 
 /// What is owed for input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,12 +77,12 @@ struct Look {
 struct Seen {
     look: Look,
     activity: Option<u64>,
-    rested: Duration,
+    idle_for: Duration,
 }
 
 impl Seen {
     fn new(look: Look) -> Self {
-        Self { look, activity: None, rested: Duration::ZERO }
+        Self { look, activity: None, idle_for: Duration::ZERO }
     }
 }
 
@@ -118,18 +116,18 @@ impl<'a> Watcher<'a> {
                 seen = Seen::new(look);
                 continue;
             }
-            if self.rest(look, Duration::ZERO).is_none() {
+            if self.idle(look, Duration::ZERO).is_none() {
                 return self.goes_on();
             }
             let activity = Some(self.watched.activity().await);
             if std::mem::replace(&mut seen.activity, activity) != activity {
                 self.goes_on();
-                seen.rested = Duration::ZERO;
+                seen.idle_for = Duration::ZERO;
                 continue;
             }
-            seen.rested += elapsed;
-            if let Some(rest) = self.rest(look, seen.rested).filter(|_| seen.rested >= REST_MIN) {
-                self.rests(rest);
+            seen.idle_for += elapsed;
+            if let Some(idle) = self.idle(look, seen.idle_for).filter(|_| seen.idle_for >= IDLE_MIN) {
+                self.say_idle(idle);
             }
         }
     }
@@ -139,10 +137,10 @@ impl<'a> Watcher<'a> {
         if self.told && self.look() != seen.look {
             return Duration::ZERO;
         }
-        let buffers = matches!(self.rest(seen.look, seen.rested), Some(Rest::Buffers { .. }));
+        let buffers = matches!(self.idle(seen.look, seen.idle_for), Some(Idle::Buffering { .. }));
         let wait = match (self.told, buffers) {
             (false, _) | (true, false) => LOOK_EVERY,
-            (true, true) if !self.hinted => HINT_AFTER.saturating_sub(seen.rested),
+            (true, true) if !self.hinted => HINT_AFTER.saturating_sub(seen.idle_for),
             (true, true) => {
                 self.movement(seen.look).await;
                 return Duration::ZERO;
@@ -173,42 +171,42 @@ impl<'a> Watcher<'a> {
         }
     }
 
-    /// What is to be said of a child that looks so and rests; nothing if it has nothing to do.
-    fn rest(&self, look: Look, rested: Duration) -> Option<Rest> {
+    /// What is to be said of a child that looks so and is idle; nothing if it has nothing to do.
+    fn idle(&self, look: Look, idle_for: Duration) -> Option<Idle> {
         let gauges = self.watched.gauges;
         let fed_bytes = gauges.fed.load(Relaxed).saturating_sub(gauges.fed_at_print.load(Relaxed));
         let Look { unread: unread_bytes, closed, .. } = look;
         let silent = gauges.printed.load(Relaxed) == 0;
         let has_all = unread_bytes == 0 && !closed;
         match self.contract {
-            Contract::Stream if has_all => (fed_bytes > 0).then_some(Rest::Buffers { rested, fed_bytes }),
+            Contract::Stream if has_all => (fed_bytes > 0).then_some(Idle::Buffering { idle_for, fed_bytes }),
             // One that prints an answer at once has printed something.
             Contract::Records if has_all && silent && look.owed > 0 => {
-                Some(Rest::Buffers { rested, fed_bytes })
+                Some(Idle::Buffering { idle_for, fed_bytes })
             }
             Contract::Batch | Contract::Stream | Contract::Records => {
                 let works = unread_bytes > 0 || closed || look.owed > 0;
-                works.then_some(Rest::Hangs { rested, unread_bytes, closed })
+                works.then_some(Idle::Hung { idle_for, unread_bytes, closed })
             }
         }
     }
 
-    fn rests(&mut self, rest: Rest) {
+    fn say_idle(&mut self, idle: Idle) {
         if !std::mem::replace(&mut self.told, true) {
-            (self.service.told)(Some(rest));
+            (self.service.on_idle)(Some(idle));
         }
-        match rest {
-            Rest::Buffers { rested, .. } if rested >= HINT_AFTER && !self.hinted => {
+        match idle {
+            Idle::Buffering { idle_for, .. } if idle_for >= HINT_AFTER && !self.hinted => {
                 self.hinted = true;
                 hint(self.service);
             }
-            Rest::Buffers { .. } | Rest::Hangs { .. } => {}
+            Idle::Buffering { .. } | Idle::Hung { .. } => {}
         }
     }
 
     fn goes_on(&mut self) {
         if std::mem::take(&mut self.told) {
-            (self.service.told)(None);
+            (self.service.on_idle)(None);
         }
     }
 }

@@ -48,7 +48,6 @@ pub(crate) enum Exit {
     Signal(i32),
 }
 
-/// A header, parsed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Header {
     kind: u8,

@@ -4,7 +4,7 @@ use super::dlq::args::{DLQ_EXAMPLES, DlqArgs};
 use crate::admin::AdminAddress;
 use crate::logging::Form;
 use crate::otel::Endpoint;
-use crate::pipeline::StateWish;
+use crate::pipeline::StateOptions;
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
@@ -167,8 +167,8 @@ pub struct StateArgs {
 impl StateArgs {
     /// What [`Pipeline::with_state`](crate::pipeline::Pipeline::with_state) wants to know; `node` is the name in a cluster.
     #[must_use]
-    pub fn wish<'a>(&'a self, node: Option<&'a str>) -> StateWish<'a> {
-        StateWish { dir: self.state.as_deref(), fresh: self.fresh, node }
+    pub fn wish<'a>(&'a self, node: Option<&'a str>) -> StateOptions<'a> {
+        StateOptions { dir: self.state.as_deref(), fresh: self.fresh, node }
     }
 }
 

@@ -148,7 +148,7 @@ mod tests {
             outputs: Vec::new(),
             dead: Vec::new(),
             ended: true,
-            mark: None,
+            position: None,
             stream: None,
             attempt: Attempt::default(),
         };

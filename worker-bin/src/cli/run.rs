@@ -16,7 +16,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 use worker_core::config::NodeIx;
 
-/// The pipeline failed.
 const FAILED: u8 = 1;
 /// The command line or a file is wrong.
 const WRONG: u8 = 2;
@@ -260,7 +259,7 @@ impl Process<'_> {
     }
 }
 
-/// Says what was put aside and what may be lost.
+/// Says what was dead-lettered and what may be lost.
 fn incomplete(summary: &Summary) {
     if let (Some(path), dead) = (&summary.dead_letters, summary.dead) {
         say(&format!("{dead} dead letters, with their reasons, are in {}", path.display()));

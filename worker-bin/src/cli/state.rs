@@ -19,12 +19,10 @@ pub(super) enum FreshError {
     /// Another process uses it.
     #[error(transparent)]
     Held(#[from] StateError),
-    /// The disk.
     #[error("cannot remove {}: {source}; remove it by hand, or check its permissions", path.display())]
     Remove {
         /// What was to be removed.
         path: PathBuf,
-        /// Why not.
         source: io::Error,
     },
 }

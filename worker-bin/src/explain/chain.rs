@@ -25,7 +25,6 @@ pub struct Explanation {
 /// What one task waits for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Chain {
-    /// The task.
     pub task: String,
     /// The node it runs on.
     pub node: String,
@@ -50,7 +49,6 @@ pub struct Step {
     pub task: String,
     /// The node it runs on.
     pub node: String,
-    /// For what.
     pub wait: Wait,
 }
 

@@ -39,7 +39,6 @@ pub struct History {
 }
 
 impl History {
-    /// Adds one second.
     pub fn push(&mut self, second: BTreeMap<String, Point>) {
         self.step_s = self.step_s.max(1);
         for (stage, point) in second {

@@ -15,15 +15,11 @@ pub struct Snapshot {
     pub schema: u32,
     /// Version of the worker.
     pub version: String,
-    /// The pipeline's name.
     pub pipeline: String,
     /// `memory` or `exactly-once`.
     pub delivery: String,
-    /// This node's name.
     pub node: String,
-    /// All nodes' names.
     pub nodes: Vec<String>,
-    /// The process.
     pub pid: u32,
     /// When it was taken, in milliseconds since 1970.
     pub at_ms: u64,
@@ -71,11 +67,9 @@ pub enum RunState {
     Running,
     /// The user asked for an orderly stop.
     Draining,
-    /// All is done.
     Done,
     /// The user stopped it.
     Stopped,
-    /// The pipeline failed.
     Failed,
 }
 
@@ -92,7 +86,6 @@ pub struct End {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// Reads from outside.
     Source,
     /// A fresh program per batch.
     Batch,
@@ -107,9 +100,7 @@ pub enum Kind {
 /// A source, stage or sink of the pipeline.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stage {
-    /// Its name.
     pub name: String,
-    /// What it is.
     pub kind: Kind,
     /// Where its records come from.
     pub from: Vec<String>,
@@ -124,21 +115,16 @@ pub struct Stage {
 pub struct Task {
     /// `stage/partition`.
     pub name: String,
-    /// Its stage.
     pub stage: String,
     /// Records taken (a source: read).
     pub records_in: u64,
-    /// Bytes taken.
     pub bytes_in: u64,
     /// Records given on (a sink: written).
     pub records_out: u64,
-    /// Bytes given on.
     pub bytes_out: u64,
     /// Records given to a program more than once, counted each time.
     pub retried_records: u64,
-    /// Records put aside.
     pub dead_records: u64,
-    /// Programs started.
     pub programs: u64,
     /// Records accepted and not processed.
     pub queued_records: u64,
@@ -165,17 +151,12 @@ pub struct Task {
 /// The sending end of a link.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Link {
-    /// The sending task.
     pub from: String,
-    /// The receiving task.
     pub to: String,
-    /// Where that runs.
     pub to_node: String,
     /// Tuples taken since the start.
     pub records: u64,
-    /// Tuples acknowledged.
     pub acknowledged_records: u64,
-    /// Tuples not acknowledged.
     pub held_records: u64,
     /// Bytes of them in memory.
     pub memory_bytes: u64,
@@ -200,19 +181,14 @@ pub struct Link {
 /// The receiving end of a link.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct InLink {
-    /// The sending task.
     pub from: String,
-    /// Where that runs.
     pub from_node: String,
-    /// The receiving task.
     pub to: String,
-    /// Tuples received.
     pub records: u64,
     /// Tuples that came again and were dropped.
     pub duplicate_records: u64,
     /// Tuples that wait to be taken.
     pub queued_records: u64,
-    /// Cost of them.
     pub queued_bytes: u64,
     /// The end has come.
     pub ended: bool,
@@ -221,7 +197,6 @@ pub struct InLink {
 /// A node that this one sends to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Peer {
-    /// Its name.
     pub node: String,
     /// It is connected and takes tuples.
     pub up: bool,
@@ -253,9 +228,7 @@ pub struct Memory {
 /// Slots in use, and in all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Slots {
-    /// In use.
     pub used: u64,
-    /// In all.
     pub total: u64,
 }
 
@@ -266,13 +239,11 @@ pub struct Wait {
     pub for_s: f64,
     /// Nothing has moved for so long that it counts as a stall.
     pub stalled: bool,
-    /// In words.
     pub text: String,
     /// The task that is waited for, if one is.
     pub on: Option<String>,
     /// The node that runs it.
     pub on_node: Option<String>,
-    /// What it is.
     #[serde(flatten)]
     pub why: Why,
 }
@@ -305,7 +276,6 @@ macro_rules! whys {
         }
 
         impl Why {
-            /// Which it is.
             #[must_use]
             pub fn kind(&self) -> WaitKind {
                 match self { $(Why::$name { .. } => WaitKind::$name,)* }
@@ -313,7 +283,6 @@ macro_rules! whys {
         }
 
         impl WaitKind {
-            /// All there are.
             pub const ALL: &'static [WaitKind] = &[$(WaitKind::$name),*];
 
             /// Its name in JSON and in metrics.
@@ -338,7 +307,6 @@ whys! {
         cause: String,
         /// What the last attempt said.
         error: String,
-        /// Attempts failed.
         attempts: u32,
         /// When the next begins; nothing while one is under way.
         next_in_s: Option<f64>,
@@ -364,18 +332,13 @@ whys! {
         held_records: u64 }
     /// All outputs are past their memory budget; this is the fullest.
     OutboxFull "outbox_full" Blocked {
-        /// Held in memory.
         memory_bytes: u64,
-        /// What may be.
         memory_limit_bytes: u64,
-        /// On disk.
         spilled_bytes: u64,
     }
     /// An output is past what may be on disk.
     SpillLimit "spill_limit" Blocked {
-        /// On disk.
         spilled_bytes: u64,
-        /// What may be.
         spill_limit_bytes: u64,
     }
     /// The disk that commits go to is full.
@@ -385,7 +348,6 @@ whys! {
         error: String }
     /// What it has done is not on stable storage yet.
     Committing "committing" Working {
-        /// Commits that wait.
         commits: u64,
         /// What they hold in memory.
         bytes: u64,
@@ -399,7 +361,6 @@ whys! {
     }
     /// A batch failed and is tried again.
     Backoff "backoff" Blocked {
-        /// Attempts so far.
         attempts: u32,
         /// When the next begins.
         next_in_s: f64,
@@ -408,10 +369,9 @@ whys! {
         /// Records in the batch.
         records: u64,
     }
-    /// Its program works.
     ChildBusy "child_busy" Working {}
     /// Its program has work and does nothing.
-    ChildRests "child_rests" Blocked {
+    ChildHung "child_hung" Blocked {
         /// Input it has not read.
         unread_bytes: u64,
         /// Its standard input is closed.
@@ -420,10 +380,9 @@ whys! {
     /// Its program has read everything and printed nothing.
     ChildBuffers "child_buffers" Idle { /// What it was given since it last printed.
         fed_bytes: u64 }
-    /// A sink writes.
     Writing "writing" Working {}
     /// A write is under way, and nothing of it is taken.
-    WriteRests "write_rests" Blocked {}
+    WriteHung "write_hung" Blocked {}
     /// A stream's program does not take more for now.
     ChildNotReading "child_not_reading" Working { /// On their way to it.
         bytes: u64 }
@@ -434,9 +393,7 @@ whys! {
     Paused "paused" Blocked {}
     /// Too many dead letters: the pipeline has failed.
     DeadLimit "dead_limit" Blocked {
-        /// Records put aside.
         dead_records: u64,
-        /// Records taken.
         records: u64,
     }
     /// The source has nothing to give for now.

@@ -43,7 +43,6 @@ impl PastStalls {
         }
     }
 
-    /// The longest one.
     #[must_use]
     pub fn longest(&self) -> Option<&PastStall> {
         self.last.iter().max_by(|a, b| a.lasted_s.total_cmp(&b.lasted_s))

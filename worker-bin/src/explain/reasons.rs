@@ -1,7 +1,7 @@
 //! From the core's reasons to waits with names.
 
 use super::model::{Wait, Why};
-use super::observer::Outline;
+use super::sampler::Outline;
 use super::words;
 use std::time::Duration;
 use worker_core::Time;
@@ -12,13 +12,13 @@ use worker_proto::LinkId;
 
 /// What the figures of a reason are completed from.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Around<'a> {
+pub(super) struct Context<'a> {
     pub(super) outline: &'a Outline,
     pub(super) now: Time,
     pub(super) links: &'a [LinkStatus],
 }
 
-impl Around<'_> {
+impl Context<'_> {
     /// A reason with names and figures; `unmoved` is how long nothing has moved, where the core does not say since when it is so.
     pub(super) fn wait(&self, reason: &Reason, unmoved: Duration) -> Wait {
         let age = reason.since().map_or(unmoved, |since| self.now.since(since));
@@ -96,12 +96,12 @@ impl Around<'_> {
                 records: *records as u64,
             },
             Reason::ChildBusy { .. } => Why::ChildBusy {},
-            Reason::ChildRests { unread_bytes, closed, .. } => {
-                Why::ChildRests { unread_bytes: *unread_bytes, closed: *closed }
+            Reason::ChildHung { unread_bytes, closed, .. } => {
+                Why::ChildHung { unread_bytes: *unread_bytes, closed: *closed }
             }
             Reason::ChildBuffers { fed_bytes, .. } => Why::ChildBuffers { fed_bytes: *fed_bytes },
             Reason::Writing { .. } => Why::Writing {},
-            Reason::WriteRests { .. } => Why::WriteRests {},
+            Reason::WriteHung { .. } => Why::WriteHung {},
             Reason::ChildNotReading { bytes } => Why::ChildNotReading { bytes: *bytes },
             Reason::AwaitingEnd { fed_records } => Why::AwaitingEnd { fed_records: *fed_records },
             Reason::Paused { .. } => Why::Paused {},

@@ -58,13 +58,13 @@ pub fn wait(wait: &Wait) -> String {
             foreign(error)
         ),
         Why::ChildBusy {} => format!("its program has been busy for {ago}"),
-        Why::ChildRests { unread_bytes, closed } => rests(*unread_bytes, *closed, &ago),
+        Why::ChildHung { unread_bytes, closed } => rests(*unread_bytes, *closed, &ago),
         Why::ChildBuffers { fed_bytes } => format!(
             "its program has read {} and printed nothing for {ago}: it probably buffers its output",
             bytes(*fed_bytes)
         ),
         Why::Writing {} => format!("a write has been under way for {ago}"),
-        Why::WriteRests {} => format!("nothing of what it writes has been taken for {ago}"),
+        Why::WriteHung {} => format!("nothing of what it writes has been taken for {ago}"),
         Why::ChildNotReading { bytes: held } => {
             format!("its program is behind; {} wait for it", bytes(*held))
         }
@@ -162,14 +162,14 @@ pub fn advice(root: &Wait) -> Option<String> {
         Why::Backoff { .. } => {
             "mend the program, or let the attempts be used up: records that fail alone become dead letters (worker dlq)".to_owned()
         }
-        Why::ChildRests { .. } => {
+        Why::ChildHung { .. } => {
             "it may wait for something outside, or for itself; timeout = \"30s\" on its stage kills and retries such a program"
                 .to_owned()
         }
         Why::ChildBuffers { .. } => {
             "normal for programs that sum up; else make it print lines at once: stdbuf -oL, python -u, grep --line-buffered".to_owned()
         }
-        Why::WriteRests {} => {
+        Why::WriteHung {} => {
             "look at what reads it: a program that hangs, a pager that waits for a key, a disk that does not answer".to_owned()
         }
         Why::Paused {} => "worker resume lets it go on".to_owned(),
@@ -300,7 +300,6 @@ fn times(count: u32) -> String {
     if count == 1 { "once".to_owned() } else { format!("{count} times") }
 }
 
-/// So many records.
 #[must_use]
 pub fn records(count: u64) -> String {
     if count == 1 { "1 record".to_owned() } else { format!("{} records", number(count)) }

@@ -38,9 +38,7 @@ pub struct DeadLetterFile {
 #[derive(Debug, Error)]
 #[error("cannot keep a dead letter in {}: {source}; make sure that there is room and that the directory may be written", path.display())]
 pub struct DeadLetterError {
-    /// The file.
     pub path: PathBuf,
-    /// Why.
     pub source: io::Error,
 }
 
@@ -67,7 +65,6 @@ impl DeadLetterFile {
         Ok(())
     }
 
-    /// Letters kept.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.count

@@ -24,7 +24,6 @@ pub enum LayoutError {
     Contradiction,
 }
 
-/// Writes.
 #[derive(Debug)]
 pub(super) struct Writer(Vec<u8>);
 

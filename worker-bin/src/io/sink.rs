@@ -20,7 +20,7 @@ use worker_proto::Batch;
 
 /// Writes records to the outside. Blocks.
 ///
-/// Only files that were opened durably have marks: the mark taken after a write says how long the file is then, and becomes
+/// Only files that were opened durably have positions: the position taken after a write says how long the file is then, and becomes
 /// true when a sync that started after the write has succeeded. Of the others nobody can tell what arrived: after a crash
 /// they get the last records again.
 pub trait SinkWriter: Send {
@@ -30,13 +30,13 @@ pub trait SinkWriter: Send {
     /// [`SinkError`]; how much of them was written is unknown but for the count in the message.
     fn write(&mut self, batches: &[Batch]) -> Result<(), SinkError>;
 
-    /// Everything was written: hands it over to the system and closes. Only what has marks is synced to the disk.
+    /// Everything was written: hands it over to the system and closes. Only what has positions is synced to the disk.
     ///
     /// # Errors
     /// [`SinkError`].
     fn close(&mut self) -> Result<(), SinkError>;
 
-    /// Makes everything ready for the first write and gives the first mark, which is true already. It must be on stable
+    /// Makes everything ready for the first write and gives the first position, which is true already. It must be on stable
     /// storage before the first write.
     ///
     /// # Errors
@@ -46,7 +46,7 @@ pub trait SinkWriter: Send {
     }
 
     /// What a later life needs to go on behind everything written so far.
-    fn mark(&self) -> Option<Bytes> {
+    fn position(&self) -> Option<Bytes> {
         None
     }
 
@@ -72,24 +72,13 @@ pub trait SinkWriter: Send {
 pub enum SinkError {
     /// The user did not allow it to replace a file.
     #[error("{} exists already; choose another path, remove it, or set `exists = \"replace\"`", path.display())]
-    Exists {
-        /// Which.
-        path: PathBuf,
-    },
+    Exists { path: PathBuf },
     /// The user named a directory.
     #[error("{} is a directory, expected a file; write `{}/` for one file per partition in it", path.display(), path.display())]
-    Directory {
-        /// Which.
-        path: PathBuf,
-    },
+    Directory { path: PathBuf },
     /// The file, or the directory it is in, cannot be created or opened.
     #[error("cannot write to {}: {source}; check the path and its permissions", path.display())]
-    Open {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    Open { path: PathBuf, source: io::Error },
     /// No room: disk, quota or file size limit.
     #[error(
         "{name}: no room left after {written} bytes ({source}); make room, or choose a path on another disk, and run again"
@@ -105,19 +94,16 @@ pub enum SinkError {
     /// The program that reads what we write has closed its end. For standard output this is a clean end.
     #[error("{name}: its reader closed it after {written} bytes")]
     ReaderGone {
-        /// The stream's name.
         name: String,
         /// Bytes written to it.
         written: u64,
     },
-    /// Writing failed otherwise.
     #[error("cannot write to {name} after {written} bytes: {source}")]
     Write {
         /// The file's path or the stream's name.
         name: String,
         /// Bytes written to it.
         written: u64,
-        /// Why.
         source: io::Error,
     },
     /// What was written may not be on the disk; nobody can know any more, and trying again would only hide it.
@@ -126,7 +112,6 @@ pub enum SinkError {
          goes on from what was certain before", path.display()
     )]
     Sync {
-        /// Which.
         path: PathBuf,
         /// What the system says.
         source: io::Error,
@@ -136,56 +121,31 @@ pub enum SinkError {
         "{} is gone; it held {committed} bytes that are delivered and will not be written again: put it back, or begin \
          a new run with --fresh", path.display()
     )]
-    Gone {
-        /// Which.
-        path: PathBuf,
-        /// Its committed length.
-        committed: u64,
-    },
+    Gone { path: PathBuf, committed: u64 },
     /// The file of an earlier life is another one now.
     #[error(
         "{} is not the file that this run has written: another one is in its place; put the first one back, or begin a \
          new run with --fresh", path.display()
     )]
-    Replaced {
-        /// Which.
-        path: PathBuf,
-    },
+    Replaced { path: PathBuf },
     /// The file has lost bytes that will not come again.
     #[error(
         "{} has {length} bytes, but {committed} are delivered and will not be written again: someone has cut it; \
          restore it, or begin a new run with --fresh", path.display()
     )]
-    Shorter {
-        /// Which.
-        path: PathBuf,
-        /// Bytes it has.
-        length: u64,
-        /// Its committed length.
-        committed: u64,
-    },
+    Shorter { path: PathBuf, length: u64, committed: u64 },
     /// The end of what was committed is not what was written.
     #[error(
         "{} was changed by someone else: its bytes before {committed} are not those that this run has written; restore \
          it, or begin a new run with --fresh", path.display()
     )]
-    Changed {
-        /// Which.
-        path: PathBuf,
-        /// Its committed length.
-        committed: u64,
-    },
+    Changed { path: PathBuf, committed: u64 },
     /// What an earlier life has kept of the file is of no use.
     #[error(
         "what was kept of {} cannot be used: {source}; run the version of worker that began this run, or begin a new \
          one with --fresh", path.display()
     )]
-    Mark {
-        /// Which.
-        path: PathBuf,
-        /// What is wrong.
-        source: LayoutError,
-    },
+    Mark { path: PathBuf, source: LayoutError },
 }
 
 impl SinkError {

@@ -38,10 +38,10 @@ pub trait SourceReader: Send {
     /// The header kept aside under [`Header::Repeat`], terminator included, once it was read.
     fn header(&self) -> Option<Bytes>;
 
-    /// Where the records given so far end, for a later life to go on with; before the first chunk, the first mark.
+    /// Where the records given so far end, for a later life to go on with; before the first chunk, the first position.
     ///
     /// `None` if it was not opened to be gone on with.
-    fn mark(&self) -> Option<Bytes> {
+    fn position(&self) -> Option<Bytes> {
         None
     }
 }
@@ -72,7 +72,6 @@ pub struct Progress {
     pub done_bytes: u64,
     /// Bytes there are; `None` where nobody can know.
     pub total_bytes: Option<u64>,
-    /// Records given.
     pub records: u64,
 }
 
@@ -99,18 +98,10 @@ pub enum SourceError {
     },
     /// The user named a directory.
     #[error("{} is a directory, expected a file; name the files in it, as in `{}/*`", path.display(), path.display())]
-    Directory {
-        /// Which.
-        path: PathBuf,
-    },
+    Directory { path: PathBuf },
     /// A file or directory cannot be opened.
     #[error("cannot open {}: {source}; check that it exists and may be read", path.display())]
-    Open {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    Open { path: PathBuf, source: io::Error },
     /// Reading failed on the way.
     #[error("cannot read {name} at byte {offset}: {source}")]
     Read {
@@ -118,13 +109,11 @@ pub enum SourceError {
         name: String,
         /// Where, in bytes from 0, as stored.
         offset: u64,
-        /// Why.
         source: io::Error,
     },
     /// A packed file is damaged or cut short.
     #[error("{}: damaged or truncated {format} data near byte {offset} of the file ({source}); check it with `{format} -t`", path.display())]
     Corrupt {
-        /// Which.
         path: PathBuf,
         /// `gzip` or `zstd`.
         format: &'static str,
@@ -149,11 +138,9 @@ pub enum SourceError {
     HeadersDiffer {
         /// The file that came first.
         first: String,
-        /// Its header, shortened.
         first_header: String,
         /// The file that differs.
         second: String,
-        /// Its header, shortened.
         second_header: String,
     },
     /// Only regular files can be read again from where an earlier life was.
@@ -161,42 +148,24 @@ pub enum SourceError {
         "{} is not a regular file; where every record counts exactly once, a named pipe or device must be the only \
          path of its source", path.display()
     )]
-    NotRegular {
-        /// Which.
-        path: PathBuf,
-    },
+    NotRegular { path: PathBuf },
     /// A file of the first start is not there any more.
     #[error(
         "{} is gone, and this run has not read all of it; put it back, or begin a new run with --fresh", path.display()
     )]
-    Gone {
-        /// Which.
-        path: PathBuf,
-    },
+    Gone { path: PathBuf },
     /// A file of the first start is another one now.
     #[error(
         "{} is not the file that this run began to read: {what}; put that one back, or begin a new run with --fresh",
         path.display()
     )]
-    Replaced {
-        /// Which.
-        path: PathBuf,
-        /// How it differs.
-        what: &'static str,
-    },
+    Replaced { path: PathBuf, what: &'static str },
     /// A file of the first start was cut.
     #[error(
         "{} ends after {length} bytes, but had {expected} when this run began; restore it, or begin a new run with \
          --fresh", path.display()
     )]
-    Shorter {
-        /// Which.
-        path: PathBuf,
-        /// Bytes it has.
-        length: u64,
-        /// Bytes it had.
-        expected: u64,
-    },
+    Shorter { path: PathBuf, length: u64, expected: u64 },
     /// What an earlier life has kept of its position is of no use.
     #[error(
         "the position kept for {name} cannot be used: {source}; run the version of worker that began this run, or \
@@ -205,7 +174,6 @@ pub enum SourceError {
     Mark {
         /// The stream's name, or what stands for the files.
         name: String,
-        /// What is wrong.
         source: LayoutError,
     },
     /// The list of the first start's files cannot be stored or read.
@@ -213,12 +181,7 @@ pub enum SourceError {
         "the source's list of files, {}: {source}; make sure that there is room and that it may be read and written, \
          or begin a new run with --fresh", path.display()
     )]
-    List {
-        /// Where it is.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    List { path: PathBuf, source: io::Error },
 }
 
 const FIRST_CHUNK_BYTES: usize = 16 * 1024;

@@ -33,7 +33,7 @@ pub struct SpillStore {
 
 #[derive(Debug, Default)]
 struct Index {
-    entries: HashMap<u64, Entry>,
+    entries: HashMap<u64, SpilledBatch>,
     segments: HashMap<u64, Segment>,
     /// The segment that is appended to.
     active: Option<u64>,
@@ -44,7 +44,7 @@ struct Index {
 
 /// Where a batch is and what it must look like.
 #[derive(Clone, Copy, Debug)]
-struct Entry {
+struct SpilledBatch {
     segment: u64,
     offset: u64,
     payload_bytes: u64,
@@ -58,57 +58,34 @@ struct Entry {
 pub enum SpillError {
     /// No temporary file can be made.
     #[error("cannot make a temporary file in {}: {source}; check that the directory exists and may be written", directory.display())]
-    Directory {
-        /// Where.
-        directory: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    Directory { directory: PathBuf, source: io::Error },
     /// No room: disk, quota or file size limit.
     #[error(
         "no room for {bytes} bytes of spilled output in {} ({source}), which holds {stored} bytes of it; make room there, \
          or lower `spill_limit`", directory.display()
     )]
     Full {
-        /// Where.
         directory: PathBuf,
         /// Size of the batch.
         bytes: u64,
-        /// Live bytes stored.
         stored: u64,
         /// What the system says.
         source: io::Error,
     },
-    /// Writing failed otherwise.
     #[error("cannot write spilled output in {}: {source}", directory.display())]
-    Write {
-        /// Where.
-        directory: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// Reading failed.
+    Write { directory: PathBuf, source: io::Error },
     #[error("cannot read spilled output back in {}: {source}", directory.display())]
-    Read {
-        /// Where.
-        directory: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    Read { directory: PathBuf, source: io::Error },
     /// What was read is not what was written: the disk or the memory is faulty.
     #[error("spilled output in {} was damaged ({bytes} bytes do not match their checksum); check the disk, then run again", directory.display())]
     Damaged {
-        /// Where.
         directory: PathBuf,
         /// Size of the batch.
         bytes: u64,
     },
     /// The caller asks for what was never stored or was discarded.
     #[error("nothing is stored at place {}", place.0)]
-    Unknown {
-        /// Which.
-        place: Place,
-    },
+    Unknown { place: Place },
 }
 
 impl SpillStore {
@@ -144,7 +121,7 @@ impl SpillStore {
                 _ => SpillError::Write { directory, source },
             });
         }
-        let entry = Entry {
+        let entry = SpilledBatch {
             segment,
             offset,
             payload_bytes: batch.payload().len() as u64,
@@ -236,7 +213,7 @@ impl SpillStore {
     }
 }
 
-impl Entry {
+impl SpilledBatch {
     fn bytes(&self) -> u64 {
         self.payload_bytes + self.ends_bytes
     }

@@ -13,7 +13,6 @@ pub enum JournalError {
     /// What was on stable storage is not there any more.
     #[error("the journal in {place} cannot be used: {damage}")]
     Damaged {
-        /// Which journal.
         place: String,
         /// What is wrong and what to do.
         damage: Damage,
@@ -23,9 +22,7 @@ pub enum JournalError {
         "the journal in {place} belongs to {found}, expected {expected}; give this pipeline a state directory of its own, or start over with --fresh"
     )]
     NotOurs {
-        /// Which journal.
         place: String,
-        /// Whose it is.
         found: String,
         /// Whose it should be.
         expected: String,
@@ -34,18 +31,12 @@ pub enum JournalError {
     #[error(
         "the journal in {place} stopped at its first failed sync ({why}); nothing was acknowledged after it. Check the disk, then start again with the same state: what is durable is gone on from"
     )]
-    Poisoned {
-        /// Which journal.
-        place: String,
-        /// The failed sync.
-        why: String,
-    },
+    Poisoned { place: String, why: String },
     /// Another process has gone on with this journal.
     #[error(
         "segment {segment} of the journal in {place} exists already: another process uses the same state directory; stop one of both"
     )]
     Fenced {
-        /// Which journal.
         place: String,
         /// The segment that was to be made.
         segment: String,
@@ -72,11 +63,9 @@ pub enum Damage {
          cannot be left out; restore the state directory from a copy, or start over with --fresh"
     )]
     Bytes {
-        /// File name.
         segment: String,
         /// Byte offset in it.
         offset: u64,
-        /// What is there.
         what: String,
     },
     /// A file is gone.
@@ -84,14 +73,10 @@ pub enum Damage {
         "segment {segment} is missing, and what was written there is still needed; restore it from a copy, or start over \
          with --fresh"
     )]
-    Missing {
-        /// File name.
-        segment: String,
-    },
+    Missing { segment: String },
     /// Files of several journals are mixed.
     #[error("segments {segment} and {other} are of different journals; restore the directory from one copy")]
     Mixed {
-        /// File name.
         segment: String,
         /// File name of the other.
         other: String,
@@ -109,11 +94,9 @@ pub enum Damage {
         "segment {segment} has a record at byte {offset} that makes no sense ({what}); this is a mistake in the worker that wrote it, please report it"
     )]
     Senseless {
-        /// File name.
         segment: String,
         /// Byte offset in it.
         offset: u64,
-        /// What is wrong.
         what: String,
     },
 }

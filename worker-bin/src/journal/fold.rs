@@ -1,14 +1,14 @@
-//! What the marks of commits add up to.
+//! What the positions of commits add up to.
 
 use bytes::Bytes;
 use std::fmt;
 
-/// The sum of a task's marks ([`Commit::mark`](worker_core::event::Commit::mark)), as checkpoints keep it.
+/// The sum of a task's positions ([`Commit::position`](worker_core::event::Commit::position)), as checkpoints keep it.
 ///
 /// After `restore` of every chunk that `snapshot` gave, in order, it must be what it was then; `apply` goes on from there.
 pub trait Fold: fmt::Debug + Send {
-    /// Adds the next mark.
-    fn apply(&mut self, mark: &[u8]);
+    /// Adds the next position.
+    fn apply(&mut self, position: &[u8]);
 
     /// Gives the whole sum in chunks; each becomes one record, so they should have about a mebibyte.
     fn snapshot(&self, chunk: &mut dyn FnMut(&[u8]));
@@ -16,24 +16,24 @@ pub trait Fold: fmt::Debug + Send {
     /// Takes the next chunk of a snapshot.
     fn restore(&mut self, chunk: &[u8]);
 
-    /// What [`TaskState::mark`](worker_core::recovery::TaskState::mark) becomes.
-    fn mark(&self) -> Option<Bytes> {
+    /// What [`TaskState::position`](worker_core::recovery::TaskState::position) becomes.
+    fn position(&self) -> Option<Bytes> {
         None
     }
 }
 
-/// Of a source or sink the newest mark counts.
+/// Of a source or sink the newest position counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NewestMark(Option<Bytes>);
 
 impl Fold for NewestMark {
-    fn apply(&mut self, mark: &[u8]) {
-        self.0 = Some(Bytes::copy_from_slice(mark));
+    fn apply(&mut self, position: &[u8]) {
+        self.0 = Some(Bytes::copy_from_slice(position));
     }
 
     fn snapshot(&self, chunk: &mut dyn FnMut(&[u8])) {
-        if let Some(mark) = &self.0 {
-            chunk(mark);
+        if let Some(position) = &self.0 {
+            chunk(position);
         }
     }
 
@@ -41,14 +41,14 @@ impl Fold for NewestMark {
         self.apply(chunk);
     }
 
-    fn mark(&self) -> Option<Bytes> {
+    fn position(&self) -> Option<Bytes> {
         self.0.clone()
     }
 }
 
 impl<F: Fold + ?Sized> Fold for Box<F> {
-    fn apply(&mut self, mark: &[u8]) {
-        (**self).apply(mark);
+    fn apply(&mut self, position: &[u8]) {
+        (**self).apply(position);
     }
 
     fn snapshot(&self, chunk: &mut dyn FnMut(&[u8])) {
@@ -59,7 +59,7 @@ impl<F: Fold + ?Sized> Fold for Box<F> {
         (**self).restore(chunk);
     }
 
-    fn mark(&self) -> Option<Bytes> {
-        (**self).mark()
+    fn position(&self) -> Option<Bytes> {
+        (**self).position()
     }
 }

@@ -42,7 +42,7 @@ pub(super) struct SegmentHeader {
 /// What stands before a record's payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RecordHeader {
-    pub(super) kind: Kind,
+    pub(super) kind: RecordKind,
     /// Length of the payload, in bytes.
     pub(super) len: u32,
     /// Everything before this was on stable storage when the record was written.
@@ -51,9 +51,8 @@ pub(super) struct RecordHeader {
     pub(super) crc: u32,
 }
 
-/// Kinds of records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum RecordKind {
     /// A life of the task begins.
     Life = 1,
     /// A step of the task.
@@ -70,7 +69,7 @@ pub(super) enum Kind {
     Note = 7,
 }
 
-impl Kind {
+impl RecordKind {
     fn from_byte(byte: u8) -> Option<Self> {
         Some(match byte {
             1 => Self::Life,
@@ -169,7 +168,7 @@ impl RecordHeader {
         if bytes[..2] != RECORD_MAGIC || bytes[3] != 0 {
             return None;
         }
-        let kind = Kind::from_byte(bytes[2])?;
+        let kind = RecordKind::from_byte(bytes[2])?;
         (binding.check(offset, &bytes[..20]) == word32(bytes, 20)).then(|| Self {
             kind,
             len: word32(bytes, 4),
@@ -234,7 +233,7 @@ mod tests {
 
     #[test]
     fn a_record_header_counts_only_where_it_was_written() {
-        let record = RecordHeader { kind: Kind::Commit, len: 5, durable_to: Position(9), crc: 1 };
+        let record = RecordHeader { kind: RecordKind::Commit, len: 5, durable_to: Position(9), crc: 1 };
         let binding = Binding::new(JournalId(7), 3);
         let bytes = record.encode(binding, 64);
         assert_eq!(RecordHeader::decode(&bytes, binding, 64), Some(record));

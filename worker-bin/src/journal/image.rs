@@ -27,7 +27,6 @@ pub(super) struct Image {
     pub(super) live: Live,
 }
 
-/// One output link.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct OutputImage {
     pub(super) next: Seq,
@@ -61,7 +60,6 @@ pub(super) struct PrintedImage {
 }
 
 impl Image {
-    /// Nothing yet.
     pub(super) fn new(task: &str, outputs: &[LinkId]) -> Self {
         let fresh = OutputImage { next: Seq(1), ..OutputImage::default() };
         let outputs = outputs.iter().map(|link| (*link, fresh.clone())).collect();
@@ -167,12 +165,12 @@ impl Image {
             self.live.add(&held.at, Use::Output);
         }
         for at in self.window.iter().flat_map(WindowImage::locations) {
-            self.live.add(at, Use::Window);
+            self.live.add(at, Use::ReadWindow);
         }
     }
 
     /// The state a task's next life begins with.
-    pub(super) fn task_state(&self, journal: JournalId, mark: Option<Bytes>) -> TaskState {
+    pub(super) fn task_state(&self, journal: JournalId, position: Option<Bytes>) -> TaskState {
         let inputs = self.inputs.values().map(|i| {
             let InputHead { link, epoch, journal, through, ended } = *i;
             (link, InputState { epoch, journal, through, ended })
@@ -186,7 +184,7 @@ impl Image {
             inputs: inputs.collect(),
             outputs: outputs.collect(),
             ended: self.ended,
-            mark,
+            position,
             dead: self.dead,
             window: self.window.as_ref().map(WindowImage::state),
             windows: self.windows,
@@ -214,11 +212,11 @@ impl Image {
     fn step(&mut self, step: &StepHead, admitted: Vec<Location>, outputs: Vec<(LinkId, Location)>) {
         match *step {
             StepHead::Admit { window, .. } => {
-                admitted.iter().for_each(|at| self.live.add(at, Use::Window));
+                admitted.iter().for_each(|at| self.live.add(at, Use::ReadWindow));
                 self.window(window).admitted.extend(admitted);
             }
             StepHead::Printed { window, records, hash } => {
-                outputs.iter().for_each(|(_, at)| self.live.add(at, Use::Window));
+                outputs.iter().for_each(|(_, at)| self.live.add(at, Use::ReadWindow));
                 self.window(window).steps.push(PrintedImage { records, hash, outputs });
             }
             StepHead::Cut { window } => self.window(window).cut = true,
@@ -240,7 +238,7 @@ impl Image {
 
     fn leave_window(&mut self) {
         if let Some(window) = self.window.take() {
-            window.locations().for_each(|at| self.live.remove(at, Use::Window));
+            window.locations().for_each(|at| self.live.remove(at, Use::ReadWindow));
         }
     }
 }

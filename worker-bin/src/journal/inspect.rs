@@ -2,13 +2,13 @@
 
 use super::error::{Damage, JournalError};
 use super::fold::Fold;
-use super::format::{self, Kind, SegmentHeader};
+use super::format::{self, RecordKind, SegmentHeader};
 use super::image::Image;
 use super::record::{
     AttemptHead, BodyHead, CheckpointHead, CommitHead, CopiedHead, LifeHead, Location, Span, StepHead,
 };
 use super::recover::{self, Segments};
-use super::scan::{self, RecordAt, Records, ScanError, Window};
+use super::scan::{self, ReadWindow, RecordAt, Records, ScanError};
 use super::storage::{Storage, StorageError, StorageFile};
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -68,17 +68,17 @@ pub fn committed_dead_bytes<S: Storage>(storage: &S) -> Result<u64, JournalError
     if numbers.is_empty() {
         return Ok(0);
     }
-    let recovered = recover::recover(storage, &numbers, &mut Marks::default())?;
+    let recovered = recover::recover(storage, &numbers, &mut Positions::default())?;
     Ok(recovered.image.dead_bytes.unwrap_or(0))
 }
 
-/// Says nothing of what marks add up to.
+/// Says nothing of what positions add up to.
 #[derive(Debug, Default)]
-struct Marks {
+struct Positions {
     count: u64,
 }
 
-impl Fold for Marks {
+impl Fold for Positions {
     fn apply(&mut self, _mark: &[u8]) {
         self.count += 1;
     }
@@ -110,7 +110,7 @@ fn segment<F: StorageFile>(file: &F, number: u64, out: &mut dyn Write) -> Result
         durable_to.0,
         journal = journal.0,
     )?;
-    let (mut window, mut heads) = (Window::new(file)?, Window::new(file)?);
+    let (mut window, mut heads) = (ReadWindow::new(file)?, ReadWindow::new(file)?);
     let mut records = Records::new(&header);
     while let Some(record) = records.next(&mut window)? {
         let what = match describe(&mut heads, number, &record) {
@@ -136,35 +136,35 @@ fn segment<F: StorageFile>(file: &F, number: u64, out: &mut dyn Write) -> Result
     Ok(())
 }
 
-fn name_of(kind: Kind) -> &'static str {
+fn name_of(kind: RecordKind) -> &'static str {
     match kind {
-        Kind::Life => "life",
-        Kind::Commit => "commit",
-        Kind::Stage => "stage",
-        Kind::State => "state",
-        Kind::Checkpoint => "checkpoint",
-        Kind::Copied => "copied",
-        Kind::Note => "note",
+        RecordKind::Life => "life",
+        RecordKind::Commit => "commit",
+        RecordKind::Stage => "stage",
+        RecordKind::State => "state",
+        RecordKind::Checkpoint => "checkpoint",
+        RecordKind::Copied => "copied",
+        RecordKind::Note => "note",
     }
 }
 
 fn describe<F: StorageFile>(
-    heads: &mut Window<'_, F>,
+    heads: &mut ReadWindow<'_, F>,
     number: u64,
     record: &RecordAt,
 ) -> Result<String, ScanError> {
     Ok(match record.header.kind {
-        Kind::Life => {
+        RecordKind::Life => {
             let head: LifeHead = scan::head_of(heads, number, record)?.0;
             format!(", epoch {}", head.epoch)
         }
-        Kind::Commit => commit(&scan::head_of(heads, number, record)?.0),
-        Kind::Stage => {
+        RecordKind::Commit => commit(&scan::head_of(heads, number, record)?.0),
+        RecordKind::Stage => {
             let span: Span = scan::head_of(heads, number, record)?.0;
             format!(", {} records", span.records())
         }
-        Kind::State => String::new(),
-        Kind::Checkpoint => {
+        RecordKind::State => String::new(),
+        RecordKind::Checkpoint => {
             let (head, _): (CheckpointHead, u64) = scan::head_of(heads, number, record)?;
             let needs: Vec<String> = head
                 .needs
@@ -174,14 +174,14 @@ fn describe<F: StorageFile>(
             let needs = if needs.is_empty() { "nothing".to_owned() } else { needs.join(", ") };
             format!(", {} records of state, needs {needs}", head.states)
         }
-        Kind::Copied => {
+        RecordKind::Copied => {
             let head: CopiedHead = scan::head_of(heads, number, record)?.0;
             match head.output {
                 Some((link, first)) => format!(", link {link} {}", range(first.0, head.span.records())),
                 None => format!(", {} records", head.span.records()),
             }
         }
-        Kind::Note => in_flight(&scan::head_of(heads, number, record)?.0),
+        RecordKind::Note => in_flight(&scan::head_of(heads, number, record)?.0),
     })
 }
 
@@ -204,7 +204,7 @@ fn commit(head: &CommitHead) -> String {
     if head.dead > 0 {
         text += &format!("; {} dead letters", head.dead);
     }
-    for (what, bytes) in [("dead letters' file has", head.dead_bytes), ("mark of", head.mark_bytes)] {
+    for (what, bytes) in [("dead letters' file has", head.dead_bytes), ("position of", head.position_bytes)] {
         if let Some(bytes) = bytes {
             text += &format!("; {what} {bytes} bytes");
         }
@@ -247,8 +247,8 @@ fn range(first: u64, records: u64) -> String {
 
 /// What recovery says, without what it would write.
 fn verdict<S: Storage>(storage: &S, numbers: &[u64], out: &mut dyn Write) -> Result<bool, InspectError> {
-    let mut marks = Marks::default();
-    match recover::recover(storage, numbers, &mut marks) {
+    let mut positions = Positions::default();
+    match recover::recover(storage, numbers, &mut positions) {
         Ok(recovered) => {
             writeln!(out, "durable to position {}, at least", recovered.durable_to.0)?;
             writeln!(
@@ -333,7 +333,7 @@ mod tests {
             "life",
             "needs nothing",
             "commit 1; input link 9 through 10 of epoch 3; output link 1 1..=2; output link 2 1..=1 in",
-            "mark of 4 bytes",
+            "position of 4 bytes",
             "window 1 admits 2 records",
             "in flight 5 records from link 9 13, 1 deaths alone",
             "task a/0, epoch 1, commit 3",

@@ -28,7 +28,7 @@ pub(super) enum Use {
     /// An output that is not acknowledged.
     Output,
     /// A stream's window that is not done.
-    Window,
+    ReadWindow,
     /// An output that is not committed.
     Staged,
 }

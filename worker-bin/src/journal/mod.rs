@@ -38,9 +38,9 @@
 //! | kind | | head | raw bytes |
 //! |---|---|---|---|
 //! | 1 | life | epoch | |
-//! | 2 | commit | number, inputs, outputs, dead letters, window's step | mark; inline outputs; admitted batches |
+//! | 2 | commit | number, inputs, outputs, dead letters, window's step | position; inline outputs; admitted batches |
 //! | 3 | stage | size of the batch | a batch that a later commit may refer to |
-//! | 4 | state | none | a chunk of the keyed state, or the newest mark |
+//! | 4 | state | none | a chunk of the keyed state, or the newest position |
 //! | 5 | checkpoint | segments it needs; how many state records before it | everything as of here |
 //! | 6 | copied | size; link and sequence number | a batch that was moved here |
 //! | 7 | note | what is about to be in flight | |

@@ -2,7 +2,7 @@
 
 use super::error::JournalError;
 use super::fold::Fold;
-use super::format::{self, Kind, Position, SegmentHeader, VERSION};
+use super::format::{self, Position, RecordKind, SegmentHeader, VERSION};
 use super::image::Image;
 use super::record::{self, CopiedHead, LifeHead, Location, Payload, Span};
 use super::recover::{self, Recovered};
@@ -51,7 +51,6 @@ impl Default for Settings {
 /// A journal that is open, and what it says.
 #[derive(Debug)]
 pub struct Opened<S: Storage, F> {
-    /// The journal.
     pub journal: Journal<S, F>,
     /// What the task's new life begins with; its epoch is durable.
     pub state: TaskState,
@@ -175,7 +174,7 @@ impl<File: StorageFile> First<File> {
         let bytes = settings.first_segment_bytes;
         let mut active = Active::new(storage.create(NEW_NAME, bytes)?, header, bytes);
         let life = Payload::default().with_head(&LifeHead { epoch: self.image.epoch });
-        active.append(Kind::Life, durable_to, &life)?;
+        active.append(RecordKind::Life, durable_to, &life)?;
         self.rewrite(&storage, &mut active, durable_to)?;
         self.image.count_live();
         let made = roll::write_checkpoint(&mut active, &self.image, &fold, durable_to)?;
@@ -193,7 +192,7 @@ impl<File: StorageFile> First<File> {
         storage.names().sync()?;
         active.file = storage.open(&name)?;
         active.named = true;
-        let state = self.image.task_state(self.id, fold.mark());
+        let state = self.image.task_state(self.id, fold.position());
         let dead_bytes = self.image.dead_bytes;
         let journal = self.journal(storage, identity, settings, fold, active, made);
         Ok(Opened { journal, state, dead_bytes, is_new })
@@ -254,7 +253,7 @@ impl<File: StorageFile> First<File> {
             let mut payload = Payload::default();
             let span = payload.push_batch(&batch);
             let payload = payload.with_head(&CopiedHead { span, output: None });
-            let offset = active.append(Kind::Copied, durable_to, &payload)? + payload.head_bytes();
+            let offset = active.append(RecordKind::Copied, durable_to, &payload)? + payload.head_bytes();
             *at = Location { segment: self.number, offset, span };
         }
         self.image.each_location(&mut |at| {

@@ -28,7 +28,6 @@ pub struct Extent<F> {
 pub type LinkExtents<F> = Vec<(LinkId, Extent<F>)>;
 
 impl<F: StorageFile> Extent<F> {
-    /// How many records.
     #[must_use]
     pub fn records(&self) -> u64 {
         self.records

@@ -33,7 +33,7 @@ pub(super) struct Location {
     pub(super) span: Span,
 }
 
-/// Head of a commit; what it says by its sizes follows it: mark, inline outputs, admitted batches.
+/// Head of a commit; what it says by its sizes follows it: position, inline outputs, admitted batches.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct CommitHead {
     pub(super) id: u64,
@@ -43,7 +43,7 @@ pub(super) struct CommitHead {
     /// Length of the task's file of dead letters.
     pub(super) dead_bytes: Option<u64>,
     pub(super) ended: bool,
-    pub(super) mark_bytes: Option<u64>,
+    pub(super) position_bytes: Option<u64>,
     pub(super) step: Option<StepHead>,
     /// What is still in flight with it.
     pub(super) attempt: AttemptHead,
@@ -67,7 +67,6 @@ pub(super) struct OutputHead {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum BodyHead {
-    /// Behind this head.
     Inline(Span),
     /// In an earlier record.
     Staged(Location),
@@ -206,7 +205,6 @@ impl<'a> Payload<'a> {
         hasher.finalize()
     }
 
-    /// Everything in order.
     pub(super) fn parts(&self) -> impl Iterator<Item = &[u8]> {
         std::iter::once(self.head.as_slice()).chain(self.parts.iter().copied()).filter(|p| !p.is_empty())
     }

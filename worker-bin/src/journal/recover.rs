@@ -2,10 +2,10 @@
 
 use super::error::{Damage, JournalError};
 use super::fold::Fold;
-use super::format::{self, Kind, Position, SegmentHeader};
+use super::format::{self, Position, RecordKind, SegmentHeader};
 use super::image::Image;
 use super::record::{self, CommitHead, CopiedHead, LifeHead, Location};
-use super::scan::{self, RecordAt, Records, ScanError, SegmentScan, Window};
+use super::scan::{self, ReadWindow, RecordAt, Records, ScanError, SegmentScan};
 use super::storage::{Storage, StorageFile};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -15,7 +15,6 @@ use worker_proto::JournalId;
 #[derive(Debug)]
 pub(super) struct Recovered {
     pub(super) image: Image,
-    /// The newest header.
     pub(super) header: SegmentHeader,
     /// Where the whole records end; what lies behind is cut off.
     pub(super) end: Position,
@@ -25,7 +24,7 @@ pub(super) struct Recovered {
     pub(super) segments: BTreeMap<u64, SegmentHeader>,
 }
 
-/// Reads the segments `numbers`, and puts their marks together in `fold`, which is new.
+/// Reads the segments `numbers`, and puts their positions together in `fold`, which is new.
 ///
 /// # Errors
 /// The storage's; [`JournalError::Damaged`] if something is missing that was on stable storage.
@@ -194,15 +193,21 @@ fn fold_segment<S: StorageFile, F: Fold>(
 ) -> Result<(), ScanError> {
     let Some(header) = &scan.header else { return Ok(()) };
     // One window for the checksums, which run ahead, and one for the heads.
-    let (mut window, mut heads) = (Window::new(file)?, Window::new(file)?);
+    let (mut window, mut heads) = (ReadWindow::new(file)?, ReadWindow::new(file)?);
     let mut records = Records::new(header);
     let mut states: Vec<RecordAt> = Vec::new();
     while let Some(record) = records.next(&mut window)? {
         let Some(image) = image else {
             match record.header.kind {
-                Kind::State => states.push(record),
-                Kind::Checkpoint => *image = Some(restore(&mut heads, scan.number, &record, &states, fold)?),
-                Kind::Life | Kind::Commit | Kind::Stage | Kind::Copied | Kind::Note => {}
+                RecordKind::State => states.push(record),
+                RecordKind::Checkpoint => {
+                    *image = Some(restore(&mut heads, scan.number, &record, &states, fold)?)
+                }
+                RecordKind::Life
+                | RecordKind::Commit
+                | RecordKind::Stage
+                | RecordKind::Copied
+                | RecordKind::Note => {}
             }
             continue;
         };
@@ -212,7 +217,7 @@ fn fold_segment<S: StorageFile, F: Fold>(
 }
 
 fn restore<S: StorageFile, F: Fold>(
-    heads: &mut Window<'_, S>,
+    heads: &mut ReadWindow<'_, S>,
     number: u64,
     record: &RecordAt,
     states: &[RecordAt],
@@ -235,37 +240,37 @@ fn restore<S: StorageFile, F: Fold>(
 }
 
 fn fold_record<S: StorageFile, F: Fold>(
-    heads: &mut Window<'_, S>,
+    heads: &mut ReadWindow<'_, S>,
     number: u64,
     record: &RecordAt,
     image: &mut Image,
     fold: &mut F,
 ) -> Result<(), ScanError> {
     match record.header.kind {
-        Kind::Life => {
+        RecordKind::Life => {
             let (head, _): (LifeHead, u64) = scan::head_of(heads, number, record)?;
             image.epoch = image.epoch.max(head.epoch);
         }
-        Kind::Commit => {
+        RecordKind::Commit => {
             let (head, at): (CommitHead, u64) = scan::head_of(heads, number, record)?;
-            let inline = at + head.mark_bytes.unwrap_or(0);
+            let inline = at + head.position_bytes.unwrap_or(0);
             if head.inline_bytes().checked_add(inline).is_none_or(|end| end > record.end()) {
                 let what = "its batches are longer than itself".to_owned();
                 return Err(senseless(number, record, what).into());
             }
-            if let Some(len) = head.mark_bytes {
+            if let Some(len) = head.position_bytes {
                 fold.apply(heads.bytes(at, usize::try_from(len).unwrap_or(usize::MAX))?);
             }
             image.commit(&head, number, inline);
         }
-        Kind::Copied => {
+        RecordKind::Copied => {
             let (head, offset): (CopiedHead, u64) = scan::head_of(heads, number, record)?;
             if let Some((link, first)) = head.output {
                 image.moved(link, first, Location { segment: number, offset, span: head.span });
             }
         }
-        Kind::Note => image.attempt = scan::head_of(heads, number, record)?.0,
-        Kind::Stage | Kind::State | Kind::Checkpoint => {}
+        RecordKind::Note => image.attempt = scan::head_of(heads, number, record)?.0,
+        RecordKind::Stage | RecordKind::State | RecordKind::Checkpoint => {}
     }
     Ok(())
 }

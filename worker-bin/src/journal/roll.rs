@@ -2,7 +2,7 @@
 
 use super::error::JournalError;
 use super::fold::Fold;
-use super::format::{self, Kind, Position, SegmentHeader, VERSION};
+use super::format::{self, Position, RecordKind, SegmentHeader, VERSION};
 use super::image::Image;
 use super::record::{self, CheckpointHead, Payload};
 use super::segments::Active;
@@ -124,7 +124,7 @@ pub(super) fn write_checkpoint<S: StorageFile, F: Fold>(
         if written.is_ok() {
             let mut payload = Payload::default();
             payload.push(chunk);
-            written = active.append(Kind::State, durable_to, &payload);
+            written = active.append(RecordKind::State, durable_to, &payload);
             states += 1;
         }
     });
@@ -134,7 +134,11 @@ pub(super) fn write_checkpoint<S: StorageFile, F: Fold>(
     let image = record::encode_image(image);
     let mut payload = Payload::default();
     payload.push(&image);
-    active.append(Kind::Checkpoint, durable_to, &payload.with_head(&CheckpointHead { needs, states }))?;
+    active.append(
+        RecordKind::Checkpoint,
+        durable_to,
+        &payload.with_head(&CheckpointHead { needs, states }),
+    )?;
     active.start = active.offset;
     let (segment, end) = (active.header.number, active.position());
     Ok(Made { segment, end, needs: needed, bytes: active.offset - from })

@@ -2,7 +2,7 @@
 
 use super::error::Damage;
 use super::format::{
-    self, Binding, Kind, Position, RECORD_HEADER_BYTES, RECORD_HEADER_LEN, RECORD_MAGIC, RecordHeader,
+    self, Binding, Position, RECORD_HEADER_BYTES, RECORD_HEADER_LEN, RECORD_MAGIC, RecordHeader, RecordKind,
     SEGMENT_HEADER_BYTES, SEGMENT_HEADER_LEN, SegmentHeader,
 };
 use super::record::{self, CheckpointHead, HEAD_LENGTH_BYTES, HEAD_LENGTH_LEN};
@@ -81,7 +81,7 @@ pub(super) fn scan<F: StorageFile>(
     journal: JournalId,
 ) -> Result<SegmentScan, ScanError> {
     let header = header(file, number)?.filter(|h| h.journal == journal);
-    let mut window = Window::new(file)?;
+    let mut window = ReadWindow::new(file)?;
     let mut found = SegmentScan {
         number,
         header,
@@ -93,7 +93,7 @@ pub(super) fn scan<F: StorageFile>(
         let mut records = Records::new(header);
         while let Some(record) = records.next(&mut window)? {
             found.durable_to = found.durable_to.max(record.header.durable_to);
-            if record.header.kind == Kind::Checkpoint && found.checkpoint.is_none() {
+            if record.header.kind == RecordKind::Checkpoint && found.checkpoint.is_none() {
                 found.checkpoint = Some(head_of(&mut window, number, &record)?.0);
             }
         }
@@ -106,7 +106,7 @@ pub(super) fn scan<F: StorageFile>(
 
 /// The head of a record, and the offset in the file of what follows it.
 pub(super) fn head_of<F: StorageFile, T: serde::de::DeserializeOwned>(
-    window: &mut Window<'_, F>,
+    window: &mut ReadWindow<'_, F>,
     number: u64,
     record: &RecordAt,
 ) -> Result<(T, u64), ScanError> {
@@ -144,7 +144,7 @@ impl Records {
     /// The next record, if it is whole.
     pub(super) fn next<F: StorageFile>(
         &mut self,
-        window: &mut Window<'_, F>,
+        window: &mut ReadWindow<'_, F>,
     ) -> Result<Option<RecordAt>, StorageError> {
         let bytes = window.bytes(self.offset, RECORD_HEADER_LEN)?;
         let Some(header) = RecordHeader::decode(bytes, self.binding, self.offset) else { return Ok(None) };
@@ -174,7 +174,7 @@ impl Records {
 
 /// A part of a file in memory.
 #[derive(Debug)]
-pub(super) struct Window<'f, F> {
+pub(super) struct ReadWindow<'f, F> {
     file: &'f F,
     buffer: Vec<u8>,
     start: u64,
@@ -182,7 +182,7 @@ pub(super) struct Window<'f, F> {
     pub(super) file_bytes: u64,
 }
 
-impl<'f, F: StorageFile> Window<'f, F> {
+impl<'f, F: StorageFile> ReadWindow<'f, F> {
     pub(super) fn new(file: &'f F) -> Result<Self, StorageError> {
         Ok(Self { file, buffer: Vec::new(), start: 0, filled: 0, file_bytes: file.bytes()? })
     }
@@ -225,7 +225,7 @@ impl<'f, F: StorageFile> Window<'f, F> {
 /// The largest point that a record header at or behind `from` says is on stable storage, wherever it lies: it was written
 /// when that was known, whether or not everything before it is whole.
 fn claims_behind<F: StorageFile>(
-    window: &mut Window<'_, F>,
+    window: &mut ReadWindow<'_, F>,
     binding: Binding,
     from: u64,
 ) -> Result<Position, StorageError> {

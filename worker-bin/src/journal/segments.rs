@@ -1,7 +1,7 @@
 //! Segment files: the one that is appended to, and those before it.
 
 use super::format::{
-    Binding, Kind, Position, RECORD_HEADER_BYTES, RecordHeader, SEGMENT_HEADER_BYTES, SegmentHeader,
+    Binding, Position, RECORD_HEADER_BYTES, RecordHeader, RecordKind, SEGMENT_HEADER_BYTES, SegmentHeader,
 };
 use super::record::Payload;
 use super::storage::{StorageError, StorageFile};
@@ -35,7 +35,6 @@ pub(super) struct Sealed<F> {
 }
 
 impl<F: StorageFile> Active<F> {
-    /// Writes nothing yet.
     pub(super) fn new(file: F, header: SegmentHeader, bytes: u64) -> Self {
         let binding = Binding::new(header.journal, header.number);
         let offset = SEGMENT_HEADER_BYTES;
@@ -49,7 +48,7 @@ impl<F: StorageFile> Active<F> {
     /// Appends a record; gives the offset of its payload. After a failure nothing was appended.
     pub(super) fn append(
         &mut self,
-        kind: Kind,
+        kind: RecordKind,
         durable_to: Position,
         payload: &Payload<'_>,
     ) -> Result<u64, StorageError> {

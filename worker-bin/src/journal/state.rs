@@ -16,7 +16,6 @@ pub enum StateError {
          with --state", directory.display()
     )]
     InUse {
-        /// The directory.
         directory: PathBuf,
         /// Who, in its own words.
         holder: String,
@@ -27,7 +26,6 @@ pub enum StateError {
         path.display()
     )]
     Newer {
-        /// The file.
         path: PathBuf,
         /// The format it has.
         found: u64,
@@ -39,18 +37,11 @@ pub enum StateError {
         "{} cannot be understood ({why}); if the directory is this pipeline's, restore it from a copy or start over with \
          --fresh; otherwise choose another one with --state", path.display()
     )]
-    Senseless {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        why: String,
-    },
+    Senseless { path: PathBuf, why: String },
     /// The file system refuses.
     #[error("cannot {what} {}: {source}{}", path.display(), advice(source))]
     Io {
-        /// The operation.
         what: &'static str,
-        /// On what.
         path: PathBuf,
         /// What the system says.
         source: io::Error,

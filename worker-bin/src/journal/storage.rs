@@ -13,7 +13,6 @@ use thiserror::Error;
 
 /// A flat place for files. Creating, renaming and removing are durable only when [`Storage::names`] was synced after it.
 pub trait Storage: fmt::Debug + Send {
-    /// An open file.
     type File: StorageFile;
 
     /// Names of all files, in no order.
@@ -95,27 +94,17 @@ pub enum StorageError {
     /// No room: disk or quota.
     #[error("cannot {what} {path}: {source}; make room there")]
     Full {
-        /// The operation.
         what: &'static str,
-        /// On what.
         path: String,
         /// What the system says.
         source: io::Error,
     },
     /// The name is taken.
     #[error("cannot {what} {path}: it exists already")]
-    Exists {
-        /// The operation.
-        what: &'static str,
-        /// On what.
-        path: String,
-    },
-    /// Anything else.
+    Exists { what: &'static str, path: String },
     #[error("cannot {what} {path}: {source}")]
     Io {
-        /// The operation.
         what: &'static str,
-        /// On what.
         path: String,
         /// What the system says.
         source: io::Error,

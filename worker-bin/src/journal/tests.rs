@@ -23,7 +23,7 @@ fn lines(text: &str) -> Batch {
 fn commit(id: u64) -> Commit {
     let (inputs, outputs, dead) = (Vec::new(), Vec::new(), Vec::new());
     let attempt = Attempt::default();
-    Commit { id: CommitId(id), inputs, outputs, dead, ended: false, mark: None, stream: None, attempt }
+    Commit { id: CommitId(id), inputs, outputs, dead, ended: false, position: None, stream: None, attempt }
 }
 
 fn with_output(id: u64, link: u32, first: u64, text: &str) -> Commit {
@@ -52,7 +52,7 @@ pub(super) fn journal_with_everything() -> MemStorage {
     first.outputs.push((Seq(1), stored));
     let (link, epoch, through) = (LinkId(9), Epoch(3), Seq(10));
     first.inputs.push(InputDone { link, epoch, journal: JournalId(4), through, ended: false });
-    first.mark = Some(Bytes::from_static(b"here"));
+    first.position = Some(Bytes::from_static(b"here"));
     journal.append(&first, Some(77)).unwrap();
     let step = StreamStep::Admit { window: 1, batches: vec![lines("x\n"), lines("y\n")] };
     journal.append(&Commit { stream: Some(step), ..commit(2) }, None).unwrap();
@@ -93,7 +93,7 @@ fn commits_come_back_with_everything_they_said() {
     let stored = Chunk { link: LinkId(2), body: Body::Stored { place, records: 1, cost: 11 } };
     first.outputs.push((Seq(1), stored));
     first.inputs.push(input);
-    first.mark = Some(Bytes::from_static(b"here"));
+    first.position = Some(Bytes::from_static(b"here"));
     journal.append(&first, Some(77)).unwrap();
     let mut second = with_output(2, 1, 3, "c\n");
     second.ended = true;
@@ -109,7 +109,7 @@ fn commits_come_back_with_everything_they_said() {
     let Opened { journal, state, dead_bytes, .. } = open(&disk);
     assert_eq!(dead_bytes, Some(77));
     assert_eq!((state.commits, state.ended, state.attempt), (2, true, attempt));
-    assert_eq!(state.mark.as_deref(), Some(&b"here"[..]));
+    assert_eq!(state.position.as_deref(), Some(&b"here"[..]));
     let known = &state.inputs[&LinkId(9)];
     assert_eq!((known.through, known.ended, known.epoch), (Seq(12), true, Epoch(3)));
     let output = &state.outputs[&LinkId(1)];

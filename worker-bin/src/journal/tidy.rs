@@ -2,7 +2,7 @@
 
 use super::error::JournalError;
 use super::fold::Fold;
-use super::format::{self, Kind};
+use super::format::{self, RecordKind};
 use super::live::LiveSegment;
 use super::record::{CopiedHead, Location, Payload};
 use super::storage::{Storage, StorageFile};
@@ -105,7 +105,7 @@ impl<S: Storage, F: Fold> Journal<S, F> {
         let mut payload = Payload::default();
         let span = payload.push_batch(&batch);
         let payload = payload.with_head(&CopiedHead { span, output: Some((link, first)) });
-        let offset = self.write(Kind::Copied, &payload)? + payload.head_bytes();
+        let offset = self.write(RecordKind::Copied, &payload)? + payload.head_bytes();
         self.image.moved(link, first, Location { segment: self.active.header.number, offset, span });
         Ok(span.bytes())
     }

@@ -2,7 +2,7 @@
 
 use super::error::{Damage, JournalError};
 use super::fold::Fold;
-use super::format::{self, Kind, Position};
+use super::format::{self, Position, RecordKind};
 use super::image::Image;
 use super::live::Use;
 use super::record::{AttemptHead, BodyHead, CommitHead, InputHead, Location, OutputHead, Payload, StepHead};
@@ -81,7 +81,7 @@ impl<S: Storage, F: Fold> Journal<S, F> {
     pub fn note(&mut self, attempt: &Attempt) -> Result<Position, JournalError> {
         self.poison.check()?;
         let head = AttemptHead::from(attempt);
-        self.write(Kind::Note, &Payload::default().with_head(&head))?;
+        self.write(RecordKind::Note, &Payload::default().with_head(&head))?;
         self.image.attempt = head;
         Ok(self.end())
     }
@@ -112,7 +112,6 @@ impl<S: Storage, F: Fold> Journal<S, F> {
         self.image.acknowledged(link, through);
     }
 
-    /// Identifies the journal.
     #[must_use]
     pub fn id(&self) -> JournalId {
         self.id
@@ -124,7 +123,7 @@ impl<S: Storage, F: Fold> Journal<S, F> {
         self.image.epoch
     }
 
-    /// The sum of all marks appended.
+    /// The sum of all positions appended.
     #[must_use]
     pub fn fold(&self) -> &F {
         &self.fold
@@ -170,8 +169,8 @@ impl<S: Storage, F: Fold> Journal<S, F> {
         staged: &mut Vec<Location>,
     ) -> Result<(Position, Position), JournalError> {
         let mut payload = Payload::default();
-        if let Some(mark) = &commit.mark {
-            payload.push(mark);
+        if let Some(position) = &commit.position {
+            payload.push(position);
         }
         let outputs = self.outputs(commit, &mut payload, staged)?;
         let head = CommitHead {
@@ -181,17 +180,17 @@ impl<S: Storage, F: Fold> Journal<S, F> {
             dead: commit.dead.len() as u64,
             dead_bytes,
             ended: commit.ended,
-            mark_bytes: commit.mark.as_ref().map(|m| m.len() as u64),
+            position_bytes: commit.position.as_ref().map(|m| m.len() as u64),
             step: commit.stream.as_ref().map(|step| step_head(step, &mut payload)),
             attempt: AttemptHead::from(&commit.attempt),
         };
         let payload = payload.with_head(&head);
-        let at = self.write(Kind::Commit, &payload)?;
-        let inline = at + payload.head_bytes() + head.mark_bytes.unwrap_or(0);
+        let at = self.write(RecordKind::Commit, &payload)?;
+        let inline = at + payload.head_bytes() + head.position_bytes.unwrap_or(0);
         let before = self.active.header.position(at);
         self.image.commit(&head, self.active.header.number, inline);
-        if let Some(mark) = &commit.mark {
-            self.fold.apply(mark);
+        if let Some(position) = &commit.position {
+            self.fold.apply(position);
         }
         for (_, chunk) in &commit.outputs {
             if let Body::Stored { place, .. } = &chunk.body {
@@ -246,12 +245,12 @@ impl<S: Storage, F: Fold> Journal<S, F> {
         let mut payload = Payload::default();
         let span = payload.push_batch(batch);
         let payload = payload.with_head(&span);
-        let at = self.write(Kind::Stage, &payload)?;
+        let at = self.write(RecordKind::Stage, &payload)?;
         Ok(Location { segment: self.active.header.number, offset: at + payload.head_bytes(), span })
     }
 
     /// Appends a record, to a new segment if this one is full; gives the offset of its payload.
-    pub(super) fn write(&mut self, kind: Kind, payload: &Payload<'_>) -> Result<u64, JournalError> {
+    pub(super) fn write(&mut self, kind: RecordKind, payload: &Payload<'_>) -> Result<u64, JournalError> {
         if !self.active.has_room(payload.bytes()) {
             self.roll()?;
         }

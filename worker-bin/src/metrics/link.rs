@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use worker_core::status::Latencies;
 
-/// Sending ends.
 pub(super) fn encode_sending(scrape: &Scrape, page: &mut Page<'_, '_>) -> fmt::Result {
     let links = &scrape.snapshot.links;
     let labels = |l| link(l, |l: &Link| [&l.from, &l.to, &l.to_node]);
@@ -55,7 +54,6 @@ pub(super) fn encode_sending(scrape: &Scrape, page: &mut Page<'_, '_>) -> fmt::R
     )
 }
 
-/// Receiving ends.
 pub(super) fn encode_receiving(scrape: &Scrape, page: &mut Page<'_, '_>) -> fmt::Result {
     let links = &scrape.snapshot.inbound;
     let labels = |l| link(l, |l: &InLink| [&l.from, &l.to, &l.from_node]);
@@ -75,7 +73,6 @@ pub(super) fn encode_receiving(scrape: &Scrape, page: &mut Page<'_, '_>) -> fmt:
     )
 }
 
-/// Other nodes.
 pub(super) fn encode_peers(scrape: &Scrape, page: &mut Page<'_, '_>) -> fmt::Result {
     let peers = &scrape.snapshot.peers;
     let values = |value: fn(&Peer) -> f64| peers.iter().map(move |p| (peer(&p.node), value(p)));

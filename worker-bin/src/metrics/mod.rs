@@ -27,7 +27,6 @@ use worker_core::status::{LATENCY_BOUNDS_US, Latencies};
 pub struct Scrape {
     /// Counters, queues and waits.
     pub snapshot: Snapshot,
-    /// By task.
     pub costs: BTreeMap<String, TaskCosts>,
     /// Round trips of heartbeats, by the node that was asked.
     pub round_trips: BTreeMap<String, Latencies>,
@@ -44,7 +43,6 @@ pub struct Scrape {
 pub struct TaskCosts {
     /// Programs begun, those that could not be started included.
     pub starts: u64,
-    /// How they ended.
     pub exits: BTreeMap<Outcome, u64>,
     /// From asking for a commit to its being durable.
     pub commits: Latencies,
@@ -57,11 +55,9 @@ pub struct TaskCosts {
 /// How a program ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
-    /// As it should.
     Ok,
     /// With an exit status that is not accepted.
     Exit,
-    /// By a signal.
     Signal,
     /// It did nothing for too long.
     Timeout,
@@ -80,7 +76,6 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// Its label.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

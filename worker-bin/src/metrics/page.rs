@@ -19,7 +19,6 @@ pub(crate) struct Family<'a> {
 /// How values of a family behave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FamilyKind {
-    /// They only grow.
     Counter,
     /// They go up and down.
     Gauge,
@@ -29,7 +28,6 @@ pub(crate) enum FamilyKind {
     Info,
 }
 
-/// One value.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Value<'a> {
     Count(u64),

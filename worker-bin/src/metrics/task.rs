@@ -37,11 +37,7 @@ pub(super) fn encode(scrape: &Scrape, page: &mut Page<'_, '_>) -> fmt::Result {
         "Records given to a program more than once, counted each time",
         counts(|t| t.retried_records),
     )?;
-    page.counters(
-        "worker_task_dead_records",
-        "Records put aside as dead letters",
-        counts(|t| t.dead_records),
-    )?;
+    page.counters("worker_task_dead_records", "Records dead-lettered", counts(|t| t.dead_records))?;
     page.gauges(
         "worker_task_queued_records",
         "Records accepted and not processed",

@@ -66,7 +66,6 @@ fn table(text: &str) -> Vec<String> {
     rows
 }
 
-/// Something of everything.
 fn scrape() -> Scrape {
     let mut took = Latencies::default();
     took.add(Duration::from_millis(3));

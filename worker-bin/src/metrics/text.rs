@@ -11,7 +11,6 @@ use std::fmt;
 use worker_core::status::LATENCY_BOUNDS_US;
 
 impl Scrape {
-    /// The whole document.
     #[must_use]
     pub fn render(self) -> String {
         let label = |name: &'static str, value: &str| (name.into(), value.to_owned().into());

@@ -73,7 +73,6 @@ impl Otel {
         layer.with_location(false).with_threads(false).boxed()
     }
 
-    /// Sends metrics. Blocks.
     pub(crate) fn export(&self, scrape: &Scrape) {
         self.collector.send("metrics", &encode(scrape, &self.collector.resource).encode_to_vec()).ok();
     }

@@ -1,7 +1,7 @@
 //! `cluster.toml`: which nodes there are and where they listen.
 
 use super::diagnostics::{At, ConfigError, Problem, SourceText, in_file_order, suggestion};
-use super::reader::{self, Entry, Reader, Table};
+use super::reader::{self, KeyValue, Reader, Table};
 use super::vars::Vars;
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -20,10 +20,8 @@ pub struct Cluster {
     text: SourceText,
 }
 
-/// One node.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClusterNode {
-    /// Its name.
     pub name: String,
     /// Host and port; resolved again at every dial. Empty for the single process of `worker run`.
     pub address: String,
@@ -149,7 +147,7 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
-fn node<'d>(reader: &mut Reader<'d>, entry: &Entry<'d>) -> Option<ClusterNode> {
+fn node<'d>(reader: &mut Reader<'d>, entry: &KeyValue<'d>) -> Option<ClusterNode> {
     let title = format!("[node.{}]", entry.key);
     let mut table = reader.table(entry, title.clone())?;
     let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
@@ -180,7 +178,7 @@ fn node<'d>(reader: &mut Reader<'d>, entry: &Entry<'d>) -> Option<ClusterNode> {
     })
 }
 
-fn address<'d>(reader: &mut Reader<'d>, entry: &Entry<'d>) -> Option<String> {
+fn address<'d>(reader: &mut Reader<'d>, entry: &KeyValue<'d>) -> Option<String> {
     let text = reader.text(entry)?;
     let good = text.rsplit_once(':').is_some_and(|(host, port)| {
         let host_is_good = match host.strip_prefix('[') {

@@ -1,7 +1,7 @@
 //! The command a stage, source or sink runs: words, never a shell.
 
 use super::diagnostics::{At, Problem};
-use super::reader::{Entry, Reader};
+use super::reader::{KeyValue, Reader};
 
 /// Characters that only a shell would act on, and what they do there.
 const SHELL: [(&str, &str); 7] = [
@@ -15,7 +15,7 @@ const SHELL: [(&str, &str); 7] = [
 ];
 
 /// Program and arguments of a `run` key.
-pub(super) fn argv<'d>(reader: &mut Reader<'d>, entry: &Entry<'d>) -> Option<Vec<String>> {
+pub(super) fn argv<'d>(reader: &mut Reader<'d>, entry: &KeyValue<'d>) -> Option<Vec<String>> {
     let words: Vec<(String, At)> = match entry.value.get_ref().as_str() {
         Some(text) => {
             let at = entry.at();

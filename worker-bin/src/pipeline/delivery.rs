@@ -15,7 +15,7 @@ pub enum Delivery {
 
 /// What a command line says about state.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct StateWish<'a> {
+pub struct StateOptions<'a> {
     /// `--state`: relative to where the worker was started.
     pub dir: Option<&'a Path>,
     /// `--fresh`.
@@ -41,7 +41,7 @@ impl Pipeline {
     ///
     /// # Errors
     /// State is wanted and the file asks for delivery in memory, `--fresh` without state, or a sink that writes into it.
-    pub fn with_state(mut self, wish: StateWish<'_>) -> Result<Self, ConfigError> {
+    pub fn with_state(mut self, wish: StateOptions<'_>) -> Result<Self, ConfigError> {
         let problem = match (wish.dir, self.delivery, &self.delivery_at) {
             (Some(dir), Delivery::Memory, Some(at)) => Some(no_state_in_memory(dir, at)),
             (None, Delivery::Memory, _) if wish.fresh => Some(nothing_to_start_over()),

@@ -81,7 +81,6 @@ impl Warning {
         Self { text: text.clone(), problem }
     }
 
-    /// The first line.
     #[must_use]
     pub fn title(&self) -> &str {
         &self.problem.title
@@ -117,7 +116,6 @@ impl Problem {
         self
     }
 
-    /// What to do.
     pub(super) fn help(mut self, help: impl Into<String>) -> Self {
         self.help.push(help.into());
         self
@@ -130,7 +128,6 @@ impl Problem {
         }
     }
 
-    /// The first line.
     #[must_use]
     pub fn title(&self) -> &str {
         &self.title

@@ -23,7 +23,7 @@ mod vars;
 mod warnings;
 
 pub use cluster::{Cluster, ClusterNode};
-pub use delivery::{Delivery, StateWish};
+pub use delivery::{Delivery, StateOptions};
 pub use diagnostics::{At, ConfigError, Problem, SourceText, Warning};
 pub use inline::{InlineStage, inline};
 pub use model::{

@@ -54,13 +54,10 @@ pub struct Budgets {
 /// Where records come from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Source {
-    /// Its name.
     pub name: String,
-    /// What it reads.
     pub input: SourceInput,
     /// What is done with the first line of each file.
     pub header: Header,
-    /// How records end.
     pub framing: Framing,
     /// Nodes that read it; empty if the file does not say.
     pub place: Vec<PlaceName>,
@@ -94,10 +91,8 @@ pub enum Header {
     Repeat,
 }
 
-/// How records end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
-    /// With a newline.
     Lines,
     /// With a zero byte.
     Nul,
@@ -106,7 +101,6 @@ pub enum Framing {
 /// A name in `place`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlaceName {
-    /// The node's name.
     pub node: String,
     /// Where it is written.
     pub at: At,
@@ -115,22 +109,17 @@ pub struct PlaceName {
 /// Where a stage or sink reads from: a position in [`Pipeline::sources`] or [`Pipeline::stages`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Origin {
-    /// A source.
     Source(usize),
-    /// A stage.
     Stage(usize),
 }
 
 /// An executable between sources and sinks.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stage {
-    /// Its name.
     pub name: String,
     /// What it reads from; at least one.
     pub from: Vec<Origin>,
-    /// What it runs.
     pub program: Program,
-    /// How it runs.
     pub mode: Mode,
     /// Exit statuses that count as success; sorted.
     pub ok_exit: Vec<u8>,
@@ -165,7 +154,6 @@ pub enum KeyRule {
     Csv(Column),
     /// A place in a JSON document, as a JSON pointer.
     Json(String),
-    /// The whole record.
     Record,
     /// The key that the answers of the records stages before it name.
     Answer,
@@ -197,7 +185,6 @@ pub struct Program {
 /// Where the value of a variable comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EnvValue {
-    /// This text.
     Text(String),
     /// The worker's variable of this name.
     Env(String),
@@ -205,14 +192,11 @@ pub enum EnvValue {
     File(PathBuf),
 }
 
-/// Where records go.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sink {
-    /// Its name.
     pub name: String,
     /// What it reads from; at least one.
     pub from: Vec<Origin>,
-    /// What it writes.
     pub target: SinkTarget,
     /// Number of tasks, where it can have several; `None`: see [`super::plan()`].
     pub partitions: Option<u32>,
@@ -230,9 +214,7 @@ pub struct Sink {
 /// What a sink writes.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SinkTarget {
-    /// One file.
     File {
-        /// Absolute.
         path: PathBuf,
         /// What happens to one that is there.
         exists: Exists,
@@ -241,7 +223,6 @@ pub enum SinkTarget {
     },
     /// A directory with one file per partition, `part-00000` and so on.
     Directory {
-        /// Absolute.
         path: PathBuf,
         /// What happens to files that are there.
         exists: Exists,
@@ -259,7 +240,6 @@ pub enum SinkTarget {
 pub enum Exists {
     /// The run does not begin.
     Error,
-    /// It is replaced.
     Replace,
     /// What is there stays, and the run writes behind it.
     Append,

@@ -18,7 +18,6 @@ use worker_core::config::{MaxDead, OnError, Retry};
 pub enum Detail {
     /// What differs from the defaults.
     Short,
-    /// Every setting.
     Full,
 }
 

@@ -38,7 +38,6 @@ pub enum ProgramError {
     NotFound {
         /// The source, stage or sink.
         owner: String,
-        /// As written.
         program: String,
         /// Where it was searched.
         path: String,
@@ -48,9 +47,7 @@ pub enum ProgramError {
     NoFile {
         /// The source, stage or sink.
         owner: String,
-        /// Absolute.
         path: PathBuf,
-        /// The stage's directory.
         cwd: PathBuf,
     },
     /// It is there and may not be run.
@@ -58,7 +55,6 @@ pub enum ProgramError {
     NotExecutable {
         /// The source, stage or sink.
         owner: String,
-        /// Absolute.
         path: PathBuf,
         /// What is wrong and what to do.
         why: String,
@@ -68,7 +64,6 @@ pub enum ProgramError {
     NoDirectory {
         /// The source, stage or sink.
         owner: String,
-        /// Absolute.
         path: PathBuf,
     },
     /// A variable has no value.
@@ -76,7 +71,6 @@ pub enum ProgramError {
     NoValue {
         /// The source, stage or sink.
         owner: String,
-        /// Which variable.
         variable: String,
         /// What is wrong and what to do.
         why: String,

@@ -29,13 +29,13 @@ pub(super) struct Reader<'d> {
 pub(super) struct Table<'d> {
     /// How messages call it, such as `[stage.errors]`.
     pub(super) title: String,
-    entries: Vec<Entry<'d>>,
+    entries: Vec<KeyValue<'d>>,
     asked: Vec<&'static str>,
 }
 
 /// One key and its value.
 #[derive(Clone, Debug)]
-pub(super) struct Entry<'d> {
+pub(super) struct KeyValue<'d> {
     pub(super) key: &'d str,
     pub(super) key_at: At,
     pub(super) value: &'d Value<'d>,
@@ -44,16 +44,16 @@ pub(super) struct Entry<'d> {
 impl<'d> Table<'d> {
     /// Entries in the order of the file.
     pub(super) fn new(title: impl Into<String>, table: &'d DeTable<'d>) -> Self {
-        let mut entries: Vec<Entry<'d>> = table
+        let mut entries: Vec<KeyValue<'d>> = table
             .iter()
-            .map(|(key, value)| Entry { key: key.get_ref(), key_at: At(key.span()), value })
+            .map(|(key, value)| KeyValue { key: key.get_ref(), key_at: At(key.span()), value })
             .collect();
         entries.sort_by_key(|entry| entry.key_at.0.start);
         Self { title: title.into(), entries, asked: Vec::new() }
     }
 
     /// The value of a key, which becomes known by this.
-    pub(super) fn take(&mut self, key: &'static str) -> Option<Entry<'d>> {
+    pub(super) fn take(&mut self, key: &'static str) -> Option<KeyValue<'d>> {
         self.asked.push(key);
         let index = self.entries.iter().position(|entry| entry.key == key)?;
         Some(self.entries.remove(index))
@@ -65,7 +65,7 @@ impl<'d> Table<'d> {
     }
 
     /// All entries: the keys are names that the user chose.
-    pub(super) fn into_entries(self) -> Vec<Entry<'d>> {
+    pub(super) fn into_entries(self) -> Vec<KeyValue<'d>> {
         self.entries
     }
 
@@ -91,7 +91,7 @@ impl<'d> Table<'d> {
     }
 }
 
-impl Entry<'_> {
+impl KeyValue<'_> {
     pub(super) fn is_string(&self) -> bool {
         self.value.get_ref().is_str()
     }
@@ -102,7 +102,7 @@ impl Entry<'_> {
 }
 
 impl<'d> Reader<'d> {
-    pub(super) fn table(&mut self, entry: &Entry<'d>, title: impl Into<String>) -> Option<Table<'d>> {
+    pub(super) fn table(&mut self, entry: &KeyValue<'d>, title: impl Into<String>) -> Option<Table<'d>> {
         match entry.value.get_ref().as_table() {
             Some(table) => Some(Table::new(title, table)),
             None => self.wrong_type(entry.key, entry.value, "a table"),
@@ -110,7 +110,7 @@ impl<'d> Reader<'d> {
     }
 
     /// A string with its variables replaced.
-    pub(super) fn string(&mut self, entry: &Entry<'d>) -> Option<String> {
+    pub(super) fn string(&mut self, entry: &KeyValue<'d>) -> Option<String> {
         self.string_value(entry.key, entry.value)
     }
 
@@ -129,7 +129,7 @@ impl<'d> Reader<'d> {
     }
 
     /// A string that is not empty.
-    pub(super) fn text(&mut self, entry: &Entry<'d>) -> Option<String> {
+    pub(super) fn text(&mut self, entry: &KeyValue<'d>) -> Option<String> {
         let text = self.string(entry)?;
         if text.is_empty() {
             return self.fail(Problem::at(
@@ -142,7 +142,7 @@ impl<'d> Reader<'d> {
     }
 
     /// One string or a list of them, each with its place.
-    pub(super) fn strings(&mut self, entry: &Entry<'d>) -> Option<Vec<(String, At)>> {
+    pub(super) fn strings(&mut self, entry: &KeyValue<'d>) -> Option<Vec<(String, At)>> {
         let values: Vec<&Value<'d>> = match entry.value.get_ref().as_array() {
             Some(values) => values.iter().collect(),
             None if entry.is_string() => vec![entry.value],
@@ -156,7 +156,7 @@ impl<'d> Reader<'d> {
     }
 
     /// A path relative to the file, made absolute.
-    pub(super) fn path(&mut self, entry: &Entry<'d>) -> Option<PathBuf> {
+    pub(super) fn path(&mut self, entry: &KeyValue<'d>) -> Option<PathBuf> {
         let text = self.text(entry)?;
         self.refuse_shell_variables(&text, &entry.at())?;
         Some(super::diagnostics::normalized(self.dir, Path::new(&text)))
@@ -173,7 +173,7 @@ impl<'d> Reader<'d> {
         )
     }
 
-    pub(super) fn boolean(&mut self, entry: &Entry<'d>) -> Option<bool> {
+    pub(super) fn boolean(&mut self, entry: &KeyValue<'d>) -> Option<bool> {
         match entry.value.get_ref().as_bool() {
             Some(value) => Some(value),
             None => self.wrong_type(entry.key, entry.value, "true or false"),
@@ -205,12 +205,12 @@ impl<'d> Reader<'d> {
     }
 
     /// An integer that fits 32 bits.
-    pub(super) fn count(&mut self, entry: &Entry<'d>, most: u32) -> Option<u32> {
+    pub(super) fn count(&mut self, entry: &KeyValue<'d>, most: u32) -> Option<u32> {
         self.integer(entry.key, entry.value, 1, u64::from(most)).and_then(|n| u32::try_from(n).ok())
     }
 
     /// A size in bytes, at least 1.
-    pub(super) fn size(&mut self, entry: &Entry<'d>) -> Option<u64> {
+    pub(super) fn size(&mut self, entry: &KeyValue<'d>) -> Option<u64> {
         if entry.value.get_ref().is_integer() {
             return self.integer(entry.key, entry.value, 1, i64::MAX as u64);
         }
@@ -224,7 +224,7 @@ impl<'d> Reader<'d> {
         }
     }
 
-    pub(super) fn duration(&mut self, entry: &Entry<'d>) -> Option<Duration> {
+    pub(super) fn duration(&mut self, entry: &KeyValue<'d>) -> Option<Duration> {
         if !entry.is_string() {
             return self.wrong_type(entry.key, entry.value, units::DURATION_EXPECTED);
         }
@@ -235,7 +235,11 @@ impl<'d> Reader<'d> {
     }
 
     /// One of a few words.
-    pub(super) fn choice<T: Copy>(&mut self, entry: &Entry<'d>, choices: &[(&'static str, T)]) -> Option<T> {
+    pub(super) fn choice<T: Copy>(
+        &mut self,
+        entry: &KeyValue<'d>,
+        choices: &[(&'static str, T)],
+    ) -> Option<T> {
         let words = || choices.iter().map(|&(word, _)| word);
         if !entry.is_string() {
             return self.wrong_type(entry.key, entry.value, &listed(words(), '"', "or"));
@@ -255,7 +259,7 @@ impl<'d> Reader<'d> {
         )
     }
 
-    pub(super) fn not_a<T>(&mut self, entry: &Entry<'d>, what: &str, expected: &str) -> Option<T> {
+    pub(super) fn not_a<T>(&mut self, entry: &KeyValue<'d>, what: &str, expected: &str) -> Option<T> {
         self.fail(Problem::at(
             &entry.at(),
             format!("`{}` is not {what}", entry.key),

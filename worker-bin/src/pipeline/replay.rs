@@ -49,9 +49,7 @@ pub enum ReplayError {
     NoStage {
         /// The one that letters would go into.
         stage: String,
-        /// The pipeline file.
         file: String,
-        /// What that has.
         stages: String,
     },
     /// Records go there by keys that letters do not have.
@@ -67,12 +65,7 @@ pub enum ReplayError {
     #[error(
         "--out: `{one}` and `{other}` are given records that end differently; replay their letters one stage at a time"
     )]
-    Framings {
-        /// A sink.
-        one: String,
-        /// Another one.
-        other: String,
-    },
+    Framings { one: String, other: String },
 }
 
 impl Pipeline {

@@ -5,7 +5,6 @@ use super::units::format_duration;
 use std::collections::BTreeMap;
 use worker_core::config::Window;
 
-/// A TOML string.
 pub(super) fn quoted(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }

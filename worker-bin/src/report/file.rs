@@ -12,7 +12,6 @@ use thiserror::Error;
 pub struct ReportFile {
     /// As the user wrote it.
     shown: PathBuf,
-    /// Absolute, links followed.
     path: PathBuf,
     page: bool,
 }
@@ -20,7 +19,6 @@ pub struct ReportFile {
 /// Who else uses a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Busy {
-    /// Its path.
     pub path: PathBuf,
     /// What it is, such as `written by sink out`.
     pub what: String,
@@ -40,7 +38,6 @@ pub enum ReportFileError {
     InUse {
         /// As the user wrote it.
         path: PathBuf,
-        /// What it is.
         what: String,
     },
     /// Nothing can be written there.

@@ -26,13 +26,11 @@ pub struct Gathered {
     pub last: Snapshot,
     /// What it did over time.
     pub history: History,
-    /// Its stalls.
     pub stalls: PastStalls,
     /// The most memory of the process, in bytes.
     pub resident_peak_bytes: u64,
     /// Dead letters by reason.
     pub dead: Vec<DeadReason>,
-    /// Where they are.
     pub dead_letters: Option<String>,
 }
 

@@ -15,11 +15,9 @@ pub const SCHEMA: u32 = 1;
 pub struct Report {
     /// [`SCHEMA`] of who wrote it.
     pub schema: u32,
-    /// The pipeline's name.
     pub pipeline: String,
     /// `memory` or `exactly-once`.
     pub delivery: String,
-    /// This node's name.
     pub node: String,
     /// All nodes' names; each writes its own report.
     pub nodes: Vec<String>,
@@ -31,7 +29,6 @@ pub struct Report {
     pub ended_ms: u64,
     /// How long the work took; giving up connections and files comes behind it.
     pub lasted_s: f64,
-    /// How it ended.
     pub outcome: Outcome,
     /// Why it failed or was stopped before all was done, for people.
     pub why: Option<String>,
@@ -53,11 +50,9 @@ pub struct Report {
     pub held_records: u64,
     /// Records that the deaths of other nodes' processes may have lost, at most.
     pub lost_records: u64,
-    /// Records put aside.
     pub dead_records: u64,
-    /// Where they are.
     pub dead_letters: Option<String>,
-    /// Why they were put aside: those of this run, the most frequent reason first.
+    /// Why they were dead-lettered: those of this run, the most frequent reason first.
     pub dead: Vec<DeadReason>,
     /// Sources, stages and sinks that this node took part in, in the order of the pipeline.
     pub stages: Vec<ReportStage>,
@@ -77,11 +72,9 @@ pub struct Report {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// All was done.
     Done,
     /// The user stopped it.
     Stopped,
-    /// The pipeline failed.
     Failed,
 }
 
@@ -100,9 +93,7 @@ impl Outcome {
 /// What the tasks of a stage on this node did.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ReportStage {
-    /// Its name.
     pub name: String,
-    /// What it is.
     pub kind: Kind,
     /// Where its records came from.
     pub from: Vec<String>,
@@ -112,11 +103,9 @@ pub struct ReportStage {
     pub tasks: u32,
     /// Records taken (a source: read).
     pub records_in: u64,
-    /// Bytes taken.
     pub bytes_in: u64,
     /// Records given on (a sink: written).
     pub records_out: u64,
-    /// Bytes given on.
     pub bytes_out: u64,
     /// Records taken a second.
     pub in_per_s: f64,
@@ -130,9 +119,7 @@ pub struct ReportStage {
     pub waited: Vec<Waited>,
     /// Records given to a program more than once, counted each time.
     pub retried_records: u64,
-    /// Records put aside.
     pub dead_records: u64,
-    /// Programs started.
     pub programs: u64,
 }
 
@@ -141,15 +128,12 @@ pub struct ReportStage {
 pub struct ReportTask {
     /// `stage/partition`.
     pub name: String,
-    /// Its stage.
     pub stage: String,
     /// Records taken (a source: read).
     pub records_in: u64,
-    /// Bytes taken.
     pub bytes_in: u64,
     /// Records given on (a sink: written).
     pub records_out: u64,
-    /// Bytes given on.
     pub bytes_out: u64,
     /// The share of the time in which a program or a write of it was under way.
     pub busy: f64,
@@ -159,9 +143,7 @@ pub struct ReportTask {
     pub waited: Vec<Waited>,
     /// Records given to a program more than once, counted each time.
     pub retried_records: u64,
-    /// Records put aside.
     pub dead_records: u64,
-    /// Programs started.
     pub programs: u64,
     /// Records accepted and not processed when the run ended.
     pub queued_records: u64,
@@ -172,9 +154,7 @@ pub struct ReportTask {
 /// For how much of its time a task or stage waited for one thing. Sampled four times a second.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Waited {
-    /// For what.
     pub cause: WaitKind,
-    /// In words.
     pub text: String,
     /// There was nothing to do; else something was in the way.
     pub idle: bool,
@@ -187,11 +167,8 @@ pub struct Waited {
 /// What went over a link.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ReportLink {
-    /// The sending task.
     pub from: String,
-    /// The receiving task.
     pub to: String,
-    /// Where that ran.
     pub to_node: String,
     /// Records it was given.
     pub records: u64,
@@ -218,7 +195,6 @@ pub struct ReportStall {
     pub stages: Vec<String>,
     /// The most tasks that waited for that root.
     pub tasks: u64,
-    /// When it began.
     pub began_s: f64,
     /// How long it lasted.
     pub lasted_s: f64,

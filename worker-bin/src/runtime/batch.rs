@@ -58,11 +58,11 @@ impl BatchPort {
             collector.discard();
             let (task, work) = (run.task, run.work);
             let mut keep = |batch| collector.hold(batch, &|full| engine.output_waits_for_room(task, full));
-            let told = |rest| engine.program_rests(task, rest);
+            let on_idle = |idle| engine.program_idle(task, idle);
             let header = stage.header.clone();
             let mut program = engine.measure(task).program();
             let (result, spent) =
-                run_batch(&engine.launcher, &stage.program, &env, header, run.input, &mut keep, &told)
+                run_batch(&engine.launcher, &stage.program, &env, header, run.input, &mut keep, &on_idle)
                     .instrument(span.clone())
                     .await;
             program.ended(&result);

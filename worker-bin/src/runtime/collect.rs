@@ -25,7 +25,6 @@ pub(super) type Waits<'a> = &'a dyn Fn(Option<String>);
 /// Where an output goes that is too much for memory while it is held.
 #[derive(Clone, Debug)]
 pub(super) enum Staging {
-    /// In memory mode.
     Spill(Arc<SpillStore>),
     /// Where it stays, once it is committed.
     Journal(Arc<TaskJournal>),

@@ -53,10 +53,8 @@ pub enum DurableError {
     /// The directory itself: held by another process, of a newer format, damaged, not writable.
     #[error(transparent)]
     State(#[from] StateError),
-    /// A task's journal.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// The disk.
     #[error(transparent)]
     Storage(#[from] StorageError),
     /// A task's dead letters.
@@ -68,9 +66,7 @@ pub enum DurableError {
          or start over with --fresh, which removes what is there", dir.display()
     )]
     OtherPipeline {
-        /// Which.
         dir: PathBuf,
-        /// Whose it is.
         found: String,
         /// Whose it should be.
         expected: String,
@@ -82,7 +78,6 @@ pub enum DurableError {
         dir.display()
     )]
     Changed {
-        /// Which.
         dir: PathBuf,
         /// What has changed, a line each.
         differences: String,
@@ -92,19 +87,13 @@ pub enum DurableError {
         "the journal of {task} is gone from {}: without it records would be lost or repeated; put it back from a copy, or start \
          over with --fresh", path.display()
     )]
-    Missing {
-        /// Which task.
-        task: String,
-        /// Where it was.
-        path: PathBuf,
-    },
+    Missing { task: String, path: PathBuf },
     /// A task was moved.
     #[error(
         "tasks run elsewhere than when the state in {} was begun:\n{differences}\
          What they keep is on the old node: undo the change, or start every node over with --fresh", dir.display()
     )]
     Moved {
-        /// Which.
         dir: PathBuf,
         /// Which tasks, a line each.
         differences: String,
@@ -117,10 +106,7 @@ pub enum Found {
     /// What every task goes on from.
     Open(Box<Durable>),
     /// The pipeline is finished, with so many dead letters.
-    Finished {
-        /// Records put aside.
-        dead: u64,
-    },
+    Finished { dead: u64 },
 }
 
 impl Durable {
@@ -174,14 +160,13 @@ impl Durable {
         self.manifest.finished
     }
 
-    /// The directory.
     pub(super) fn dir(&self) -> &Path {
         &self.dir
     }
 
     /// Where the task's driver was.
-    pub(super) fn mark(&self, task: TaskId) -> Option<Bytes> {
-        self.tasks.get(&task)?.state.mark.clone()
+    pub(super) fn position(&self, task: TaskId) -> Option<Bytes> {
+        self.tasks.get(&task)?.state.position.clone()
     }
 
     /// Whether the task's end is committed.
@@ -199,18 +184,18 @@ impl Durable {
         dead_dir(&self.dir)
     }
 
-    /// Makes a task's first mark durable.
-    pub(super) fn first_mark(&mut self, task: TaskId, mark: Bytes) -> Result<(), DurableError> {
+    /// Makes a task's first position durable.
+    pub(super) fn first_position(&mut self, task: TaskId, position: Bytes) -> Result<(), DurableError> {
         let Some(DurableTask { journal, state, .. }) = self.tasks.get_mut(&task) else { return Ok(()) };
         state.commits += 1;
-        state.mark = Some(mark.clone());
+        state.position = Some(position.clone());
         let commit = Commit {
             id: CommitId(state.commits),
             inputs: Vec::new(),
             outputs: Vec::new(),
             dead: Vec::new(),
             ended: false,
-            mark: Some(mark),
+            position: Some(position),
             stream: None,
             attempt: state.attempt,
         };

@@ -1,22 +1,22 @@
 //! The node behind its lock, and everything that carries out what it asks for.
 
+use super::admin_listener::AdminListener;
+use super::blockers::Blockers;
 use super::complaints::Complaints;
 use super::durable::Durable;
-use super::hindered::Hindrances;
 use super::journal::TaskJournal;
 use super::journaled::Journaled;
 use super::link::Connections;
 use super::measure::TaskMeasure;
 use super::observe::{self, Watch};
 use super::open::Opened;
-use super::ports::{Around, Port, make_ports, start_threads};
+use super::ports::{Context, Port, make_ports, start_threads};
 use super::progress::Progress;
-use super::reached::Reached;
 use super::spill::SpillPort;
 use super::storage::StorageGuard;
 use super::tap::Taps;
 use super::{Options, RunError, link, system};
-use crate::admin::DeadLine;
+use crate::admin::DeadLetterView;
 use crate::admin::registry::Registration;
 use crate::child::Launcher;
 use crate::io::dead::DeadLetterFile;
@@ -49,7 +49,6 @@ pub(super) struct Engine {
     begun: Instant,
     /// By task id; `None` for tasks of other nodes.
     pub(super) ports: Vec<Option<Port>>,
-    /// By task id.
     measures: Vec<Arc<TaskMeasure>>,
     /// By task id; empty in memory mode.
     pub(super) journals: Vec<Option<Arc<TaskJournal>>>,
@@ -71,9 +70,9 @@ pub(super) struct Engine {
     ended: Mutex<Option<oneshot::Sender<End>>>,
     progress: Progress,
     watch: Watch,
-    pub(super) hindrances: Hindrances,
+    pub(super) blockers: Blockers,
     pub(super) otel: Option<Arc<Otel>>,
-    pub(super) dead_shown: Mutex<VecDeque<DeadLine>>,
+    pub(super) dead_shown: Mutex<VecDeque<DeadLetterView>>,
     pub(super) dead_tally: Mutex<DeadTally>,
     drain_asked: Notify,
     registration: Mutex<Option<Registration>>,
@@ -93,7 +92,7 @@ impl Engine {
         options: Options,
     ) -> Result<(Arc<Self>, oneshot::Receiver<End>), RunError> {
         let listener = link::listen(&plan, &options).await?;
-        let admin = Reached::listen(&options.admin).await?;
+        let admin = AdminListener::listen(&options.admin).await?;
         // First, because it makes the directory and says clearly why it cannot.
         let (spill, spill_orders) = SpillPort::new(&options.spill_dir)?;
         let scratch = scratch_in(&options.spill_dir)?;
@@ -103,7 +102,7 @@ impl Engine {
         let terminator = opened.tasks.first().map_or(b'\n', |t| t.task.terminator_in);
         let (total_bytes, done_bytes) = (opened.total_bytes, opened.done_bytes);
         let taps = Taps::new(&plan.local);
-        let around = Around { store: &spill.store, taps: &taps, scratch: scratch.path() };
+        let around = Context { store: &spill.store, taps: &taps, scratch: scratch.path() };
         let (ports, threads) = make_ports(&plan, opened.tasks, &mut journaled, &around)?;
         let node = make_node(config, &journaled);
         let Journaled { journals, threads: journal_threads, storage, durable, .. } = journaled;
@@ -112,7 +111,7 @@ impl Engine {
             &options.name,
             options.delivery,
             options.stall_after,
-            admin.as_ref().map(Reached::address),
+            admin.as_ref().map(AdminListener::address),
         );
         let progress = Progress::new(&plan, options.progress, total_bytes, done_bytes);
         let engine = Arc::new_cyclic(|me| Self {
@@ -140,7 +139,7 @@ impl Engine {
             ended: Mutex::new(Some(sender)),
             progress,
             watch: Watch::new(outline),
-            hindrances: Hindrances::default(),
+            blockers: Blockers::default(),
             otel: options.otel,
             dead_shown: Mutex::default(),
             dead_tally: Mutex::default(),

@@ -42,7 +42,7 @@ pub(super) struct TaskJournal {
     name: String,
     journal: Mutex<AnyJournal>,
     /// Bounded by the core: a task takes no new work while too many commits or too many bytes of them are not durable.
-    orders: Sender<Order>,
+    orders: Sender<JournalCommand>,
     unsynced: Mutex<Unsynced>,
     appended: Condvar,
     queued: Mutex<Queued>,
@@ -67,7 +67,7 @@ struct Unsynced {
 }
 
 #[derive(Debug)]
-enum Order {
+enum JournalCommand {
     /// With when it was asked for.
     Commit(Box<Commit>, Instant),
     Note(Attempt),
@@ -101,7 +101,7 @@ pub(super) struct Replayed {
 #[derive(Debug)]
 pub(super) struct JournalThreads {
     shared: Arc<TaskJournal>,
-    orders: Receiver<Order>,
+    orders: Receiver<JournalCommand>,
     dead: DeadLetterLog,
     storage: Arc<StorageGuard>,
 }
@@ -137,7 +137,7 @@ impl TaskJournal {
             }
         }
         lock(&self.queued).bytes += commit.memory_cost();
-        self.order(Order::Commit(Box::new(commit), Instant::now()));
+        self.order(JournalCommand::Commit(Box::new(commit), Instant::now()));
     }
 
     /// Waits until at most `bytes_max` bytes wait to be appended: a program that prints more than the disk takes is held up.
@@ -162,34 +162,34 @@ impl TaskJournal {
     }
 
     pub(super) fn note(&self, attempt: Attempt) {
-        self.order(Order::Note(attempt));
+        self.order(JournalCommand::Note(attempt));
     }
 
     pub(super) fn acknowledged(&self, link: LinkId, through: Seq) {
-        self.order(Order::Acknowledged(link, through));
+        self.order(JournalCommand::Acknowledged(link, through));
     }
 
     pub(super) fn load(&self, link: LinkId, first_seq: Seq, records: u64) {
-        self.order(Order::Load(link, first_seq, records));
+        self.order(JournalCommand::Load(link, first_seq, records));
     }
 
     pub(super) fn unstage(&self, place: Place) {
-        self.order(Order::Unstage(own(place)));
+        self.order(JournalCommand::Unstage(own(place)));
     }
 
     /// Removes what is done with from a full disk.
     pub(super) fn give_back(&self) {
-        self.order(Order::GiveBack);
+        self.order(JournalCommand::GiveBack);
     }
 
     pub(super) fn stop(&self) {
-        self.order(Order::Stop);
+        self.order(JournalCommand::Stop);
     }
 
     /// Resolves (with an error, which says nothing) when what was ordered before is appended.
     pub(super) fn fence(&self) -> oneshot::Receiver<()> {
         let (sender, done) = oneshot::channel();
-        self.order(Order::Fence(sender));
+        self.order(JournalCommand::Fence(sender));
         done
     }
 
@@ -201,10 +201,10 @@ impl TaskJournal {
 
     /// Does something that must not wait, when what was ordered before is appended.
     pub(super) fn then(&self, act: impl FnOnce() + Send + 'static) {
-        self.order(Order::Then(Then(Box::new(act))));
+        self.order(JournalCommand::Then(Then(Box::new(act))));
     }
 
-    fn order(&self, order: Order) {
+    fn order(&self, order: JournalCommand) {
         self.orders.send(order).ok();
     }
 
@@ -224,7 +224,7 @@ impl TaskJournal {
     /// what is admitted later is fed, not replayed.
     pub(super) fn window(&self, window: u64) -> oneshot::Receiver<Result<Replayed, String>> {
         let (sender, receiver) = oneshot::channel();
-        self.order(Order::Window(window, sender));
+        self.order(JournalCommand::Window(window, sender));
         receiver
     }
 
@@ -267,22 +267,22 @@ impl JournalThreads {
             };
             let Some(engine) = engine.upgrade() else { break };
             let done = match order {
-                Order::Stop => break,
-                Order::Commit(commit, asked) => {
+                JournalCommand::Stop => break,
+                JournalCommand::Commit(commit, asked) => {
                     let appended = self.append(&engine, &commit, asked, &mut later);
                     self.shared.taken(commit.memory_cost());
                     appended
                 }
-                Order::Note(attempt) => {
+                JournalCommand::Note(attempt) => {
                     self.until_there_is_room(&engine, &mut later, |s| s.journal().note(&attempt)).map(drop)
                 }
-                order @ (Order::Acknowledged(..)
-                | Order::Load(..)
-                | Order::Unstage(_)
-                | Order::Window(..)
-                | Order::Then(_)
-                | Order::GiveBack
-                | Order::Fence(_)) => self.needs_no_room(&engine, order),
+                order @ (JournalCommand::Acknowledged(..)
+                | JournalCommand::Load(..)
+                | JournalCommand::Unstage(_)
+                | JournalCommand::Window(..)
+                | JournalCommand::Then(_)
+                | JournalCommand::GiveBack
+                | JournalCommand::Fence(_)) => self.needs_no_room(&engine, order),
             };
             if let Err(error) = done {
                 fail(&engine, &self.shared, &error);
@@ -302,7 +302,7 @@ impl JournalThreads {
         engine: &Arc<Engine>,
         commit: &Commit,
         asked: Instant,
-        later: &mut VecDeque<Order>,
+        later: &mut VecDeque<JournalCommand>,
     ) -> Result<(), String> {
         let mut dead_len = None;
         if !commit.dead.is_empty() {
@@ -329,7 +329,7 @@ impl JournalThreads {
     fn until_there_is_room<T, E: MayBeFull>(
         &mut self,
         engine: &Arc<Engine>,
-        later: &mut VecDeque<Order>,
+        later: &mut VecDeque<JournalCommand>,
         mut attempt: impl FnMut(&mut Self) -> Result<T, E>,
     ) -> Result<T, String> {
         loop {
@@ -344,13 +344,13 @@ impl JournalThreads {
             }
             match self.orders.recv_timeout(FULL_DISK_WAIT) {
                 Ok(
-                    order @ (Order::Commit(..)
-                    | Order::Note(_)
-                    | Order::Fence(_)
-                    | Order::Window(..)
-                    | Order::Then(_)),
+                    order @ (JournalCommand::Commit(..)
+                    | JournalCommand::Note(_)
+                    | JournalCommand::Fence(_)
+                    | JournalCommand::Window(..)
+                    | JournalCommand::Then(_)),
                 ) => later.push_back(order),
-                Ok(Order::Stop) => return Err("stopped while the disk was full".into()),
+                Ok(JournalCommand::Stop) => return Err("stopped while the disk was full".into()),
                 Ok(order) => self.needs_no_room(engine, order)?,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Err("stopped while the disk was full".into()),
@@ -358,21 +358,21 @@ impl JournalThreads {
         }
     }
 
-    fn needs_no_room(&self, engine: &Arc<Engine>, order: Order) -> Result<(), String> {
+    fn needs_no_room(&self, engine: &Arc<Engine>, order: JournalCommand) -> Result<(), String> {
         match order {
-            Order::Acknowledged(link, through) => self.journal().acknowledged(link, through),
-            Order::Unstage(place) => self.journal().unstage(place),
-            Order::Load(link, first_seq, records) => {
+            JournalCommand::Acknowledged(link, through) => self.journal().acknowledged(link, through),
+            JournalCommand::Unstage(place) => self.journal().unstage(place),
+            JournalCommand::Load(link, first_seq, records) => {
                 let extents = self.journal().locate(link, first_seq, records).map_err(|e| e.to_string())?;
                 let batch = crate::journal::join(extents.iter()).map_err(|e| e.to_string())?;
                 engine.tell(Event::Loaded { link, first_seq, batch });
             }
-            Order::Fence(done) => drop(done),
-            Order::Then(Then(act)) => act(),
+            JournalCommand::Fence(done) => drop(done),
+            JournalCommand::Then(Then(act)) => act(),
             // Nobody listens when the child was killed meanwhile.
-            Order::Window(window, asker) => drop(asker.send(self.replayed(window))),
-            Order::GiveBack => return self.gives_back().map_err(|error| error.to_string()),
-            Order::Commit(..) | Order::Note(_) | Order::Stop => {}
+            JournalCommand::Window(window, asker) => drop(asker.send(self.replayed(window))),
+            JournalCommand::GiveBack => return self.gives_back().map_err(|error| error.to_string()),
+            JournalCommand::Commit(..) | JournalCommand::Note(_) | JournalCommand::Stop => {}
         }
         Ok(())
     }

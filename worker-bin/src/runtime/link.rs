@@ -86,7 +86,6 @@ impl Connections {
         lock(&self.round_trips).iter().map(|(peer, (last, _))| (*peer, *last)).collect()
     }
 
-    /// All of them.
     pub(super) fn round_trip_times(&self) -> BTreeMap<NodeIx, Latencies> {
         lock(&self.round_trips).iter().map(|(peer, (_, all))| (*peer, *all)).collect()
     }

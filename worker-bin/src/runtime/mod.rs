@@ -11,13 +11,14 @@
 //!                         timer task
 //! ```
 
+mod admin_listener;
 mod batch;
+mod blockers;
 mod collect;
 mod complaints;
 mod dispatch;
 mod durable;
 mod engine;
-mod hindered;
 mod journal;
 mod journaled;
 mod link;
@@ -27,7 +28,6 @@ mod observe;
 mod open;
 mod ports;
 pub mod progress;
-mod reached;
 mod records;
 mod report;
 mod scrape;
@@ -61,7 +61,6 @@ const TAPS_PATIENCE: Duration = Duration::from_millis(300);
 /// What a run is told beside its plan.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The pipeline's name.
     pub name: String,
     /// Longest record, in bytes without its terminator.
     pub max_record: usize,
@@ -92,7 +91,6 @@ pub struct Options {
 /// How a run ended, if it did not fail.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// Records put aside.
     pub dead: u64,
     /// Where they are, if there are any.
     pub dead_letters: Option<PathBuf>,
@@ -110,17 +108,16 @@ pub enum RunError {
     Pipeline {
         /// What failed and what to do.
         why: String,
-        /// What was put aside and lost until then.
+        /// What was dead-lettered and lost until then.
         summary: Summary,
     },
     /// The orderly stop took too long, or a second signal came.
     #[error("stopped before everything accepted was done ({held} records were still on their way)")]
     Stopped {
-        /// The signal.
         signal: i32,
         /// Records accepted and not done.
         held: u64,
-        /// What was put aside and lost until then.
+        /// What was dead-lettered and lost until then.
         summary: Summary,
     },
     /// This node cannot listen where the cluster file says.
@@ -132,7 +129,6 @@ pub enum RunError {
     /// The system refuses something every run needs.
     #[error("cannot {what}: {source}")]
     System {
-        /// What was tried.
         what: &'static str,
         /// What the system says.
         source: std::io::Error,
@@ -145,7 +141,6 @@ pub enum RunError {
 /// A run that has begun and is over.
 #[derive(Debug)]
 pub struct Ended {
-    /// How it ended.
     pub result: Result<Summary, RunError>,
     /// What it came to.
     pub report: Box<Report>,

@@ -4,7 +4,7 @@ use super::engine::{Engine, lock};
 use super::ports::Port;
 use crate::explain::{End, Stage, kind_of};
 use crate::explain::{
-    Explanation, History, Observer, Outline, PastStalls, RunState, Sample, Snapshot, StallChange, explain,
+    Explanation, History, Outline, PastStalls, RunState, Sample, Sampler, Snapshot, StallChange, explain,
     words,
 };
 use crate::pipeline::plan::Plan;
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Notify, watch};
 use worker_core::Time;
 use worker_core::config::TaskId;
-use worker_core::event::{Event, Hindrance};
+use worker_core::event::{Blocker, Event};
 use worker_core::stall::{Reason, Stall};
 use worker_core::status::Status;
 
@@ -40,7 +40,7 @@ const REST_AFTER: Duration = Duration::from_secs(5);
 /// The node's observer, and who waits for news of it.
 #[derive(Debug)]
 pub(super) struct Watch {
-    observer: Mutex<Observer>,
+    observer: Mutex<Sampler>,
     looked: Mutex<Looked>,
     news: watch::Sender<u64>,
     /// Nothing happens: the sampler rests until it is told.
@@ -60,7 +60,7 @@ struct Looked {
 impl Watch {
     pub(super) fn new(outline: Outline) -> Self {
         Self {
-            observer: Mutex::new(Observer::new(outline)),
+            observer: Mutex::new(Sampler::new(outline)),
             looked: Mutex::default(),
             news: watch::Sender::new(0),
             rests: AtomicBool::new(false),
@@ -202,7 +202,7 @@ impl Engine {
                 found.1.iter().find(|stall| stall.task == task).and_then(|stall| stall.reasons.first());
             let mut looked = lock(&self.watch().looked);
             let known = looked.writes.entry(task).or_insert((moved, now));
-            if known.0 != moved || !matches!(reason, Some(Reason::Writing { .. } | Reason::WriteRests { .. }))
+            if known.0 != moved || !matches!(reason, Some(Reason::Writing { .. } | Reason::WriteHung { .. }))
             {
                 *known = (moved, now);
             }
@@ -210,12 +210,12 @@ impl Engine {
             drop(looked);
             let rests = now.since(since) >= WRITE_RESTS_AFTER;
             let by = match reason {
-                Some(Reason::Writing { .. }) if rests => Some(Hindrance::WriteRests { since }),
-                Some(Reason::WriteRests { .. }) if !rests => None,
+                Some(Reason::Writing { .. }) if rests => Some(Blocker::WriteHung { since }),
+                Some(Reason::WriteHung { .. }) if !rests => None,
                 Some(_) | None => continue,
             };
             told = true;
-            self.tell(Event::Hindered { task, by });
+            self.tell(Event::Blocked { task, by });
         }
         if told { self.status_and_stalls() } else { found }
     }

@@ -56,36 +56,17 @@ impl std::fmt::Debug for OpenedSink {
 pub enum OpenError {
     /// An input cannot be read.
     #[error("source {name}: {error}")]
-    Source {
-        /// Which.
-        name: String,
-        /// Why.
-        error: SourceError,
-    },
+    Source { name: String, error: SourceError },
     /// An output cannot be written.
     #[error("sink {name}: {error}")]
-    Sink {
-        /// Which.
-        name: String,
-        /// Why.
-        error: SinkError,
-    },
+    Sink { name: String, error: SinkError },
     /// A sink would write what a source reads.
     #[error("sink {sink} would write {}, which source {source_name} reads; choose another path for the sink", path.display())]
-    ReadsItself {
-        /// The sink.
-        sink: String,
-        /// The source.
-        source_name: String,
-        /// The file.
-        path: PathBuf,
-    },
+    ReadsItself { sink: String, source_name: String, path: PathBuf },
     /// Two sinks would write one file, which has two names.
     #[error("sinks {other} and {sink} write to one file: {} is it too; give each its own path", path.display())]
     OneFile {
-        /// The later sink.
         sink: String,
-        /// The earlier sink.
         other: String,
         /// The later sink's path.
         path: PathBuf,
@@ -163,33 +144,33 @@ impl Opening<'_> {
         let options = SourceOptions { terminator: task.terminator_out, max_record, header, limit };
         let fail = |error| OpenError::Source { name: task.stage.clone(), error };
         let done_bytes = Arc::clone(&self.done_bytes);
-        let mark = self.durable.as_ref().and_then(|d| d.mark(task.id));
+        let position = self.durable.as_ref().and_then(|d| d.position(task.id));
         if self.durable.as_ref().is_some_and(|d| d.has_ended(task.id)) {
             let nothing = FileSource::of(Vec::new(), &options);
             return Ok(Input::reader(Box::new(nothing), None, done_bytes));
         }
         Ok(match &source.input {
             SourceInput::Files { pattern, .. } => {
-                let lone = lone_stream(self.dir, pattern, &options, mark.as_deref()).map_err(fail)?;
+                let lone = lone_stream(self.dir, pattern, &options, position.as_deref()).map_err(fail)?;
                 if let Some(stream) = lone {
                     return Ok(stream.into_input(&done_bytes));
                 }
-                let files = self.files(task, pattern, &options, mark.as_deref()).map_err(fail)?;
+                let files = self.files(task, pattern, &options, position.as_deref()).map_err(fail)?;
                 self.read.extend(files.files().iter().map(|path| (task.stage.clone(), path.clone())));
                 Input::reader(Box::new(files), None, done_bytes)
             }
             SourceInput::Stdin => {
                 let stop = Stop::new()?;
                 let mut stdin = StreamSource::stdin(&options, stop.clone()).map_err(fail)?;
-                if let Some(mark) = &mark {
-                    stdin = stdin.resume(mark).map_err(fail)?;
+                if let Some(position) = &position {
+                    stdin = stdin.resume(position).map_err(fail)?;
                 }
                 Input::reader(Box::new(stdin), Some(stop), done_bytes)
             }
             SourceInput::Program(program) => {
                 let command = program.command(&task.stage)?;
                 let program = child_program(task, command, max_record);
-                Input::program(program, options, Stop::new()?, done_bytes, mark)
+                Input::program(program, options, Stop::new()?, done_bytes, position)
             }
         })
     }
@@ -200,13 +181,13 @@ impl Opening<'_> {
         task: &LocalTask,
         pattern: &str,
         options: &SourceOptions,
-        mark: Option<&[u8]>,
+        position: Option<&[u8]>,
     ) -> Result<FileSource, SourceError> {
         let patterns = [Path::new(pattern)];
         let Some(durable) = &self.durable else { return FileSource::open(self.dir, &patterns, options) };
         let list = durable.list_path(&task.name);
-        let source = match mark {
-            Some(mark) => FileSource::resume(SourceFiles::load(&list)?, mark, options)?,
+        let source = match position {
+            Some(position) => FileSource::resume(SourceFiles::load(&list)?, position, options)?,
             None => {
                 let mut paths = crate::io::source::expand(self.dir, &patterns)?;
                 // What this very run writes there is no input.
@@ -236,8 +217,8 @@ impl Opening<'_> {
                     pipeline::Exists::Append => crate::io::sink::Exists::Append,
                 };
                 if let Some(durable) = &self.durable {
-                    let mark = durable.mark(task.id);
-                    let sink = DurableFileSink::open(path, exists, mark.as_deref()).map_err(fail)?;
+                    let position = durable.position(task.id);
+                    let sink = DurableFileSink::open(path, exists, position.as_deref()).map_err(fail)?;
                     self.check_file(task, path, |path| sink.writes(path))?;
                     return Ok(OpenedSink::Writer(Box::new(sink)));
                 }
@@ -273,14 +254,14 @@ impl Opening<'_> {
         Ok(())
     }
 
-    /// A sink's first mark is durable before its first write: a later life would not know its file else.
+    /// A sink's first position is durable before its first write: a later life would not know its file else.
     fn begin_sinks(&mut self, tasks: &mut [OpenedTask]) -> Result<(), OpenError> {
         let Some(durable) = &mut self.durable else { return Ok(()) };
         for OpenedTask { task, role } in tasks {
             let OpenedRole::Sink(OpenedSink::Writer(writer)) = role else { continue };
             let fail = |error| OpenError::Sink { name: task.stage.clone(), error };
-            if let (Some(mark), None) = (writer.begin().map_err(fail)?, durable.mark(task.id)) {
-                durable.first_mark(task.id, mark)?;
+            if let (Some(position), None) = (writer.begin().map_err(fail)?, durable.position(task.id)) {
+                durable.first_position(task.id, position)?;
             }
         }
         Ok(())
@@ -319,7 +300,7 @@ fn lone_stream(
     dir: &Path,
     pattern: &str,
     options: &SourceOptions,
-    mark: Option<&[u8]>,
+    position: Option<&[u8]>,
 ) -> Result<Option<LoneStream>, SourceError> {
     let path = dir.join(pattern);
     let is_stream = std::fs::metadata(&path).is_ok_and(|m| {
@@ -330,8 +311,8 @@ fn lone_stream(
     let opened = opened.map_err(|source: std::io::Error| SourceError::Open { path: path.clone(), source })?;
     let Some((file, stop)) = opened else { return Ok(None) };
     let mut reader = StreamSource::new(file.into(), path.display().to_string(), options, stop.clone());
-    if let Some(mark) = mark {
-        reader = reader.resume(mark)?;
+    if let Some(position) = position {
+        reader = reader.resume(position)?;
     }
     Ok(Some(LoneStream { reader, stop }))
 }

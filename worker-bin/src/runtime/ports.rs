@@ -35,7 +35,7 @@ pub(super) enum Port {
 }
 
 /// What all ports have in common.
-pub(super) struct Around<'a> {
+pub(super) struct Context<'a> {
     pub(super) store: &'a Arc<SpillStore>,
     pub(super) taps: &'a Arc<Taps>,
     pub(super) scratch: &'a Path,
@@ -46,7 +46,7 @@ pub(super) fn make_ports(
     plan: &Plan,
     tasks: Vec<OpenedTask>,
     journaled: &mut Journaled,
-    around: &Around<'_>,
+    around: &Context<'_>,
 ) -> Result<(Vec<Option<Port>>, Vec<Thread>), RunError> {
     let mut ports: Vec<Option<Port>> = plan.graph.tasks.iter().map(|_| None).collect();
     let mut threads = Vec::new();
@@ -91,7 +91,6 @@ pub(super) fn make_ports(
     Ok((ports, threads))
 }
 
-/// Starts them all.
 pub(super) fn start_threads(
     engine: &Arc<Engine>,
     journals: Vec<JournalThreads>,

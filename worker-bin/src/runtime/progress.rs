@@ -21,11 +21,9 @@ pub enum Mode {
     /// A bar on a terminal, else lines.
     #[default]
     Auto,
-    /// A bar.
     Bar,
     /// A line every few seconds.
     Lines,
-    /// Nothing.
     None,
 }
 

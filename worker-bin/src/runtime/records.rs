@@ -6,7 +6,7 @@ use super::engine::{Engine, lock};
 use super::journal::TaskJournal;
 use super::measure::ProgramRun;
 use crate::child::records::{Answers, KeyedState, RecordsEvents, RecordsHandle, RecordsRules};
-use crate::child::{Program, Rest, TaskEnv, start_records};
+use crate::child::{Idle, Program, TaskEnv, start_records};
 use crate::logging::{batch_span, failed};
 use crate::pipeline::RecordsState;
 use crate::pipeline::plan::{LocalTask, RecordsSettings};
@@ -117,8 +117,8 @@ impl RecordsPort {
 
     /// Takes over the state changes of a commit that no journal takes over.
     pub(super) fn committed(&self, commit: &Commit) {
-        if let (Some(mark), None) = (&commit.mark, &self.journal) {
-            lock(&self.state).apply(mark);
+        if let (Some(position), None) = (&commit.position, &self.journal) {
+            lock(&self.state).apply(position);
         }
     }
 
@@ -158,10 +158,10 @@ impl Events {
         if let Err(error) = checked {
             return self.engine.tell(Event::TaskFailed { task: self.task, why: error.to_string() });
         }
-        let Answers { records, emitted, keys, mark, dead } = answers;
+        let Answers { records, emitted, keys, changes, dead } = answers;
         let mut output: Output = lock(&self.collector).route_given(emitted, &keys);
         output.dead.extend(dead);
-        output.mark = Some(mark).filter(|mark| !mark.is_empty());
+        output.position = Some(changes).filter(|changes| !changes.is_empty());
         let (task, life) = (self.task, self.life);
         self.engine.tell(Event::RecordsAnswered { task, life, records, output, ended });
     }
@@ -172,8 +172,8 @@ impl RecordsEvents for Events {
         self.tell(answers, false);
     }
 
-    fn rests(&mut self, rest: Option<Rest>) {
-        self.engine.program_rests(self.task, rest);
+    fn idle(&mut self, rest: Option<Idle>) {
+        self.engine.program_idle(self.task, rest);
     }
 
     fn ended(&mut self, result: Result<Answers, Failure>) {

@@ -44,7 +44,6 @@ impl Engine {
         });
     }
 
-    /// Sends metrics now.
     pub(super) async fn export(self: &Arc<Self>) {
         if let Some(otel) = self.otel.clone() {
             let scrape = self.scrape();

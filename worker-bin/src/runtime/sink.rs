@@ -30,7 +30,7 @@ const SYNC_REST: Duration = Duration::from_millis(4);
 /// Orders for a sink thread; the core bounds the writes under way.
 #[derive(Debug)]
 pub(super) struct SinkPort {
-    orders: Sender<Order>,
+    orders: Sender<SinkCommand>,
     stopped: Arc<AtomicBool>,
     moved: Moved,
     /// Resolves when the thread has ended and dropped its writer.
@@ -38,7 +38,7 @@ pub(super) struct SinkPort {
 }
 
 #[derive(Debug)]
-enum Order {
+enum SinkCommand {
     Write(WorkId, Vec<Batch>),
     Close,
     Stop,
@@ -51,7 +51,7 @@ pub(super) struct SinkThread {
     name: String,
     env: TaskEnv,
     target: Option<OpenedSink>,
-    orders: Receiver<Order>,
+    orders: Receiver<SinkCommand>,
     stopped: Arc<AtomicBool>,
     moved: Moved,
     /// Dropped with the thread.
@@ -73,16 +73,16 @@ impl SinkPort {
     }
 
     pub(super) fn write(&self, work: WorkId, batches: Vec<Batch>) {
-        self.orders.send(Order::Write(work, batches)).ok();
+        self.orders.send(SinkCommand::Write(work, batches)).ok();
     }
 
     pub(super) fn close(&self) {
-        self.orders.send(Order::Close).ok();
+        self.orders.send(SinkCommand::Close).ok();
     }
 
     pub(super) fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
-        self.orders.send(Order::Stop).ok();
+        self.orders.send(SinkCommand::Stop).ok();
     }
 
     /// Bytes that were taken of what it writes.
@@ -143,9 +143,11 @@ impl SinkThread {
         let synced = writer.sync_handle().map(|handle| self.start_sync(engine, handle)).transpose()?;
         while let Ok(order) = self.orders.recv() {
             let result = match &order {
-                Order::Write(_, batches) => self.write(engine, writer.as_mut(), batches, synced.is_some()),
-                Order::Close => writer.close(),
-                Order::Stop => return Ok(()),
+                SinkCommand::Write(_, batches) => {
+                    self.write(engine, writer.as_mut(), batches, synced.is_some())
+                }
+                SinkCommand::Close => writer.close(),
+                SinkCommand::Stop => return Ok(()),
             };
             let Some(engine) = engine.upgrade() else { return Ok(()) };
             match (result, &mut child) {
@@ -161,19 +163,19 @@ impl SinkThread {
                 }
             }
             match order {
-                Order::Write(work, _) => match &synced {
+                SinkCommand::Write(work, _) => match &synced {
                     // Refused only when the syncing thread has ended, with an error that it has told.
-                    Some(synced) => drop(synced.send((work, writer.mark()))),
-                    None => engine.tell(Event::Written { task, work, mark: None }),
+                    Some(synced) => drop(synced.send((work, writer.position()))),
+                    None => engine.tell(Event::Written { task, work, position: None }),
                 },
-                Order::Close => {
+                SinkCommand::Close => {
                     if let Some(child) = &mut child {
                         wait(&engine, child).map_err(|failure| failure.message)?;
                     }
                     engine.tell(Event::SinkClosed { task });
                     return Ok(());
                 }
-                Order::Stop => return Ok(()),
+                SinkCommand::Stop => return Ok(()),
             }
         }
         Ok(())
@@ -235,8 +237,8 @@ impl SinkThread {
                     return engine.tell(Event::TaskFailed { task, why: error.to_string() });
                 }
                 engine.act(|node, now| {
-                    for (work, mark) in works {
-                        node.handle(now, Event::Written { task, work, mark });
+                    for (work, position) in works {
+                        node.handle(now, Event::Written { task, work, position });
                     }
                 });
                 drop(engine);

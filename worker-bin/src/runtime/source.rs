@@ -19,14 +19,14 @@ use worker_core::event::{Event, Output};
 
 /// What a source task reads, opened as far as that is possible before the run.
 pub(super) struct Input {
-    kind: Kind,
+    kind: InputKind,
     stop: Option<Stop>,
     done_bytes: Arc<AtomicU64>,
     /// Where an earlier life of a program source was.
-    mark: Option<Bytes>,
+    position: Option<Bytes>,
 }
 
-enum Kind {
+enum InputKind {
     Reader(Box<dyn SourceReader>),
     Program(Arc<Program>, SourceOptions),
 }
@@ -37,7 +37,7 @@ impl Input {
         stop: Option<Stop>,
         done_bytes: Arc<AtomicU64>,
     ) -> Self {
-        Self { kind: Kind::Reader(reader), stop, done_bytes, mark: None }
+        Self { kind: InputKind::Reader(reader), stop, done_bytes, position: None }
     }
 
     pub(super) fn program(
@@ -45,15 +45,15 @@ impl Input {
         options: SourceOptions,
         stop: Stop,
         done_bytes: Arc<AtomicU64>,
-        mark: Option<Bytes>,
+        position: Option<Bytes>,
     ) -> Self {
-        Self { kind: Kind::Program(Arc::new(program), options), stop: Some(stop), done_bytes, mark }
+        Self { kind: InputKind::Program(Arc::new(program), options), stop: Some(stop), done_bytes, position }
     }
 
     pub(super) fn total_bytes(&self) -> Option<u64> {
         match &self.kind {
-            Kind::Reader(reader) => reader.progress().total_bytes,
-            Kind::Program(..) => None,
+            InputKind::Reader(reader) => reader.progress().total_bytes,
+            InputKind::Program(..) => None,
         }
     }
 }
@@ -67,13 +67,13 @@ impl std::fmt::Debug for Input {
 /// Orders for a source thread; at most the permits the core has given are waiting.
 #[derive(Debug)]
 pub(super) struct SourcePort {
-    orders: Sender<Order>,
+    orders: Sender<SourceCommand>,
     stopped: Arc<AtomicBool>,
     stop: Option<Stop>,
 }
 
 #[derive(Debug)]
-enum Order {
+enum SourceCommand {
     Read(u32),
     Stop,
 }
@@ -86,7 +86,7 @@ pub(super) struct SourceThread {
     env: TaskEnv,
     input: Input,
     collector: Collector,
-    orders: Receiver<Order>,
+    orders: Receiver<SourceCommand>,
     stopped: Arc<AtomicBool>,
 }
 
@@ -106,7 +106,7 @@ impl SourcePort {
     }
 
     pub(super) fn read(&self, chunks: u32) {
-        self.orders.send(Order::Read(chunks)).ok();
+        self.orders.send(SourceCommand::Read(chunks)).ok();
     }
 
     pub(super) fn stop(&self) {
@@ -114,7 +114,7 @@ impl SourcePort {
         if let Some(stop) = &self.stop {
             stop.stop();
         }
-        self.orders.send(Order::Stop).ok();
+        self.orders.send(SourceCommand::Stop).ok();
     }
 }
 
@@ -142,10 +142,10 @@ impl SourceThread {
     /// Reads as it is told; says whether that was all there is.
     fn read_all(&mut self, engine: &Weak<Engine>) -> Result<bool, String> {
         let (kind, done_bytes) =
-            (std::mem::replace(&mut self.input.kind, Kind::none()), self.input.done_bytes.clone());
+            (std::mem::replace(&mut self.input.kind, InputKind::none()), self.input.done_bytes.clone());
         let (mut reader, mut child) = match kind {
-            Kind::Reader(reader) => (reader, None),
-            Kind::Program(program, options) => {
+            InputKind::Reader(reader) => (reader, None),
+            InputKind::Program(program, options) => {
                 let Some(engine) = engine.upgrade() else { return Ok(false) };
                 let (reader, child) = self.start_program(&engine, program, &options)?;
                 (reader, Some(child))
@@ -154,7 +154,7 @@ impl SourceThread {
         let mut last = Progress::default();
         let mut complete = false;
         'orders: while let Ok(order) = self.orders.recv() {
-            let Order::Read(chunks) = order else { break };
+            let SourceCommand::Read(chunks) = order else { break };
             for _ in 0..chunks {
                 if self.stopped.load(Ordering::Relaxed) {
                     break 'orders;
@@ -166,7 +166,7 @@ impl SourceThread {
                 last = now;
                 complete = chunk.is_none() && !self.stopped.load(Ordering::Relaxed);
                 let (Some(batch), Some(engine)) = (chunk, engine.upgrade()) else { break 'orders };
-                let output = Output { mark: reader.mark(), ..self.collector.route(batch) };
+                let output = Output { position: reader.position(), ..self.collector.route(batch) };
                 engine.tell(Event::SourceRead { task: self.task, output });
             }
         }
@@ -191,8 +191,8 @@ impl SourceThread {
         let (stdout, child) = started.map_err(|failure| failure.message)?;
         let stop = self.input.stop.clone().ok_or("a program source can be stopped")?;
         let mut source = StreamSource::new(OwnedFd::from(stdout), name, options, stop);
-        if let Some(mark) = &self.input.mark {
-            source = source.resume(mark).map_err(|e| e.to_string())?;
+        if let Some(position) = &self.input.position {
+            source = source.resume(position).map_err(|e| e.to_string())?;
         }
         Ok((Box::new(source), (child, run)))
     }
@@ -219,7 +219,7 @@ impl SourceThread {
     }
 }
 
-impl Kind {
+impl InputKind {
     /// Left behind where the thread took the input.
     fn none() -> Self {
         struct Nothing;

@@ -1,7 +1,7 @@
 //! The thread that moves batches out of memory and back, and keeps dead letters.
 
+use super::blockers::Observer;
 use super::engine::Engine;
-use super::hindered::Seer;
 use crate::io::spill::{SpillError, SpillStore};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, VecDeque};
@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use worker_core::config::TaskId;
-use worker_core::event::{Commit, Event, Hindrance, Place};
+use worker_core::event::{Blocker, Commit, Event, Place};
 use worker_proto::{Batch, LinkId, Seq};
 
 /// How long to wait before a full disk is tried again.
@@ -21,11 +21,11 @@ pub(super) const FULL_DISK_WAIT: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct SpillPort {
     pub(super) store: Arc<SpillStore>,
-    orders: Sender<Order>,
+    orders: Sender<SpillCommand>,
 }
 
 #[derive(Debug)]
-enum Order {
+enum SpillCommand {
     Store(LinkId, Seq, Batch),
     Load(LinkId, Seq, Place),
     Discard(Place),
@@ -37,7 +37,7 @@ enum Order {
 #[derive(Debug)]
 pub(super) struct SpillOrders {
     store: Arc<SpillStore>,
-    orders: Receiver<Order>,
+    orders: Receiver<SpillCommand>,
     /// The last attempt to store failed; the next is due then.
     retry_at: Cell<Option<Instant>>,
     /// Tasks whose outputs are not stored because of it, as far as the node was told.
@@ -55,28 +55,28 @@ impl SpillPort {
     }
 
     pub(super) fn store(&self, link: LinkId, first_seq: Seq, batch: Batch) {
-        self.orders.send(Order::Store(link, first_seq, batch)).ok();
+        self.orders.send(SpillCommand::Store(link, first_seq, batch)).ok();
     }
 
     pub(super) fn load(&self, link: LinkId, first_seq: Seq, place: Place) {
-        self.orders.send(Order::Load(link, first_seq, place)).ok();
+        self.orders.send(SpillCommand::Load(link, first_seq, place)).ok();
     }
 
     /// Keeps a commit's dead letters, then tells that it is durable.
     pub(super) fn keep_dead(&self, task: TaskId, commit: Commit) {
-        self.orders.send(Order::Dead(task, Box::new(commit))).ok();
+        self.orders.send(SpillCommand::Dead(task, Box::new(commit))).ok();
     }
 
     /// Waits until what was ordered before is done: no dead letter is left unwritten when the process ends.
     pub(super) async fn flush(&self) {
         let (sender, done) = oneshot::channel();
-        self.orders.send(Order::Flush(sender)).ok();
+        self.orders.send(SpillCommand::Flush(sender)).ok();
         done.await.ok();
     }
 
     /// In order behind loads of the same place.
     pub(super) fn discard(&self, place: Place) {
-        self.orders.send(Order::Discard(place)).ok();
+        self.orders.send(SpillCommand::Discard(place)).ok();
     }
 }
 
@@ -88,16 +88,20 @@ impl SpillOrders {
             while let Some(order) = self.next(!waiting.is_empty()) {
                 let Some(engine) = engine.upgrade() else { return };
                 match order {
-                    Some(Order::Store(link, first_seq, batch)) => waiting.push_back((link, first_seq, batch)),
-                    Some(Order::Load(link, first_seq, place)) => self.load(&engine, link, first_seq, place),
-                    Some(Order::Discard(place)) => self.store.discard(place),
-                    Some(Order::Dead(task, commit)) => {
+                    Some(SpillCommand::Store(link, first_seq, batch)) => {
+                        waiting.push_back((link, first_seq, batch))
+                    }
+                    Some(SpillCommand::Load(link, first_seq, place)) => {
+                        self.load(&engine, link, first_seq, place)
+                    }
+                    Some(SpillCommand::Discard(place)) => self.store.discard(place),
+                    Some(SpillCommand::Dead(task, commit)) => {
                         engine.tell(match engine.keep_dead(task, &commit.dead) {
                             Ok(()) => Event::Persisted { task, commit: commit.id },
                             Err(why) => Event::TaskFailed { task, why },
                         })
                     }
-                    Some(Order::Flush(done)) => drop(done),
+                    Some(SpillCommand::Flush(done)) => drop(done),
                     None => {}
                 }
                 if self.retry_at.get().is_none_or(|at| Instant::now() >= at) {
@@ -109,7 +113,7 @@ impl SpillOrders {
     }
 
     /// The next order; `Some(None)` when it is time to try a full disk again, `None` when there will be no more.
-    fn next(&self, full: bool) -> Option<Option<Order>> {
+    fn next(&self, full: bool) -> Option<Option<SpillCommand>> {
         let Some(retry_at) = self.retry_at.get().filter(|_| full) else {
             return self.orders.recv().ok().map(Some);
         };
@@ -163,8 +167,8 @@ impl SpillOrders {
         let now: BTreeSet<_> = waiting.iter().map(|(link, ..)| task_of(engine, *link)).collect();
         let before = self.held_up.borrow().clone();
         for &task in now.difference(&before) {
-            let full = Hindrance::DiskFull { since: engine.now(), what: error.to_string() };
-            engine.hindered(task, Seer::Spill, Some(full));
+            let full = Blocker::DiskFull { since: engine.now(), what: error.to_string() };
+            engine.blocked(task, Observer::Spill, Some(full));
         }
         self.goes_on(engine, &before.difference(&now).copied().collect());
         self.held_up.borrow_mut().extend(now);
@@ -173,7 +177,7 @@ impl SpillOrders {
     fn goes_on(&self, engine: &Arc<Engine>, tasks: &BTreeSet<TaskId>) {
         for task in tasks {
             if self.held_up.borrow_mut().remove(task) {
-                engine.hindered(*task, Seer::Spill, None);
+                engine.blocked(*task, Observer::Spill, None);
             }
         }
     }

@@ -5,7 +5,7 @@ use super::collect::Collector;
 use super::engine::{Engine, lock};
 use super::journal::{Replayed, TaskJournal};
 use super::measure::ProgramRun;
-use crate::child::{Replay, Rest, StreamEvents, StreamHandle, TaskEnv, start_stream};
+use crate::child::{Idle, Replay, StreamEvents, StreamHandle, TaskEnv, start_stream};
 use crate::logging::{batch_span, failed};
 use crate::pipeline::plan::LocalTask;
 use std::path::PathBuf;
@@ -184,8 +184,8 @@ impl StreamEvents for Events {
         Ok(())
     }
 
-    fn rests(&mut self, rest: Option<Rest>) {
-        self.engine.program_rests(self.task, rest);
+    fn idle(&mut self, rest: Option<Idle>) {
+        self.engine.program_idle(self.task, rest);
     }
 
     fn exited(&mut self, result: Result<(), Failure>, early: bool) {

@@ -1,7 +1,7 @@
 //! The engine as its admin address sees it.
 
 use super::engine::{Engine, lock};
-use crate::admin::{Changed, DeadLine, Graph, GraphTask, Order, Subject, TapAsk, Tapped};
+use crate::admin::{AdminCommand, Changed, DeadLetterView, Graph, GraphTask, Subject, TapAsk, Tapped};
 use crate::explain::{Explanation, History, Snapshot};
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
@@ -55,7 +55,7 @@ impl Subject for Admin {
         self.0.scrape().render()
     }
 
-    fn dead_letters(&self, max: usize) -> Vec<DeadLine> {
+    fn dead_letters(&self, max: usize) -> Vec<DeadLetterView> {
         let dead = lock(&self.0.dead_shown);
         dead.iter().skip(dead.len().saturating_sub(max)).cloned().collect()
     }
@@ -64,15 +64,15 @@ impl Subject for Admin {
         self.0.watch().news()
     }
 
-    fn order(&self, order: Order) -> Result<Changed, String> {
+    fn order(&self, order: AdminCommand) -> Result<Changed, String> {
         match order {
-            Order::Pause(stage) => self.0.pause(&stage, true),
-            Order::Resume(stage) => self.0.pause(&stage, false),
-            Order::Drain => {
+            AdminCommand::Pause(stage) => self.0.pause(&stage, true),
+            AdminCommand::Resume(stage) => self.0.pause(&stage, false),
+            AdminCommand::Drain => {
                 self.0.ask_for_drain();
                 Ok(Changed { did: "stopping: what was accepted is finished".to_owned(), tasks: Vec::new() })
             }
-            Order::Log(filter) => {
+            AdminCommand::Log(filter) => {
                 crate::logging::set_filter(&filter)?;
                 Ok(Changed { did: format!("logging by {filter}"), tasks: Vec::new() })
             }
@@ -130,7 +130,7 @@ impl Engine {
             if shown.len() == DEAD_SHOWN {
                 shown.pop_front();
             }
-            shown.push_back(DeadLine {
+            shown.push_back(DeadLetterView {
                 at_ms,
                 task: task.to_owned(),
                 reason: letter.reason.clone(),

@@ -49,7 +49,6 @@ const TEXT_RECORDS: usize = 8;
 /// Everything that can be looked at on this node, and who looks.
 #[derive(Debug)]
 pub(super) struct Taps {
-    /// How many look.
     count: AtomicUsize,
     open: Mutex<Open>,
     tasks: BTreeMap<TaskId, Tappable>,

@@ -3,10 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod batch;
+mod idle;
 mod launcher;
 mod piped;
 mod records;
-mod rests;
 mod stream;
 
 use bytes::Bytes;

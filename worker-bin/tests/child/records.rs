@@ -118,7 +118,7 @@ impl Records {
             rest.records += answers.records;
             rest.emitted.extend_from_slice(answers.emitted.payload());
             rest.dead.extend(answers.dead.iter().map(|l| format!("{:?} {}", l.origin, l.reason)));
-            self.state.lock().unwrap().apply(&answers.mark);
+            self.state.lock().unwrap().apply(&answers.changes);
             if ended {
                 rest.result = Some(Ok(()));
                 return rest;
@@ -176,7 +176,7 @@ async fn the_python_example_counts_on_after_a_restart() {
     while records < 3 {
         let Told::Answered(answers) = first.next().await else { panic!("it ended") };
         records += answers.records;
-        first.state.lock().unwrap().apply(&answers.mark);
+        first.state.lock().unwrap().apply(&answers.changes);
     }
     first.handle.kill();
     assert_eq!(first.rest().await.failure().kind, FailureKind::Signal(9));

@@ -19,7 +19,7 @@ pub struct Commit {
     pub ended: bool,
     /// What the task's driver wants to know again in its next life; opaque to the core. Of a source or sink the newest
     /// counts: where it is. Of a records task every one is a change of its state.
-    pub mark: Option<Bytes>,
+    pub position: Option<Bytes>,
     /// What a stream's window needs to be run again.
     pub stream: Option<StreamStep>,
     /// What is still in flight with it, as of the newest note: a death may come before another one.

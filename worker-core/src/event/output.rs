@@ -14,8 +14,8 @@ pub struct Output {
     pub dead: Vec<DeadLetter>,
     /// How many records were produced, before they were copied to several stages.
     pub records: u64,
-    /// See [`Commit::mark`](super::Commit::mark).
-    pub mark: Option<Bytes>,
+    /// See [`Commit::position`](super::Commit::position).
+    pub position: Option<Bytes>,
     /// Of a stream: what it printed, to be compared if it must be printed again.
     pub printed: Option<Printed>,
 }
@@ -65,7 +65,7 @@ impl Body {
     }
 }
 
-/// A record that is put aside.
+/// A record that is dead-lettered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter {
     /// The record, with its terminator.

@@ -6,9 +6,9 @@
 //! The highest (incarnation, connection number) owns all links of the pair; frames of any other connection count for
 //! nothing. A different incarnation is let in only when the connection of the present one is gone.
 
-use super::ctx::Ctx;
 use super::uplink::violation;
 use crate::config::NodeIx;
+use crate::ctx::Ctx;
 use crate::event::{Action, ConnId, NodeError, Report};
 use crate::time::Time;
 use std::collections::{BTreeMap, VecDeque};

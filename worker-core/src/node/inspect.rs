@@ -3,7 +3,7 @@
 use super::Node;
 use super::uplink::State;
 use crate::config::{NodeIx, TaskId};
-use crate::event::Hindrance;
+use crate::event::Blocker;
 use crate::inbox::Inbox;
 use crate::outbox::Outbox;
 use crate::stall::{Reason, Stall};
@@ -11,7 +11,7 @@ use crate::status::{InboundStatus, Latencies, LinkStatus, PeerStatus, Status, Ta
 use crate::task::batch::{BatchTask, Phase as BatchPhase};
 use crate::task::records::{Phase as RecordsPhase, RecordsTask};
 use crate::task::stream::{Phase as StreamPhase, StreamTask};
-use crate::task::{Base, Kind, Life, Task};
+use crate::task::{Base, Life, Task, TaskMachine};
 use crate::timers::WakeReason;
 use std::collections::BTreeMap;
 use worker_proto::LinkId;
@@ -96,10 +96,10 @@ impl Node {
             .iter()
             .flatten()
             .map(|t| match &t.kind {
-                Kind::Batch(batch) => batch.held_cost(),
-                Kind::Stream(stream) => stream.on_the_way(),
-                Kind::Records(records) => records.held_cost(),
-                Kind::Source(_) | Kind::Sink(_) => 0,
+                TaskMachine::Batch(batch) => batch.held_cost(),
+                TaskMachine::Stream(stream) => stream.on_the_way(),
+                TaskMachine::Records(records) => records.held_cost(),
+                TaskMachine::Source(_) | TaskMachine::Sink(_) => 0,
             })
             .sum();
         // In memory mode a commit is durable as soon as it is asked for.
@@ -150,9 +150,9 @@ impl Node {
     fn task_status(&self, task: &Task) -> TaskStatus {
         let inboxes: u64 = task.base.inputs.iter().map(|&l| self.ctx.inbox_ref(l).queued_records()).sum();
         let held = match &task.kind {
-            Kind::Batch(batch) => batch.held_records(),
-            Kind::Records(records) => records.held_records(),
-            Kind::Source(_) | Kind::Stream(_) | Kind::Sink(_) => 0,
+            TaskMachine::Batch(batch) => batch.held_records(),
+            TaskMachine::Records(records) => records.held_records(),
+            TaskMachine::Source(_) | TaskMachine::Stream(_) | TaskMachine::Sink(_) => 0,
         };
         TaskStatus {
             task: task.base.id,
@@ -169,19 +169,19 @@ impl Node {
             return vec![Reason::DeadLimit { dead: base.counters.dead, records: base.counters.records_in }];
         }
         match &task.kind {
-            Kind::Source(source) if source.waits_for_outside() && base.paused.is_none() => {
+            TaskMachine::Source(source) if source.waits_for_outside() && base.paused.is_none() => {
                 vec![Reason::SourceIdle]
             }
-            Kind::Source(_) if self.ctx.is_halted() => Vec::new(),
-            Kind::Source(_) => self.blocked(base),
-            Kind::Batch(batch) => self.batch_reasons(base, batch),
-            Kind::Stream(stream) => self.stream_reasons(base, stream),
-            Kind::Records(records) => self.records_reasons(base, records),
-            Kind::Sink(sink) => {
+            TaskMachine::Source(_) if self.ctx.is_halted() => Vec::new(),
+            TaskMachine::Source(_) => self.blocked(base),
+            TaskMachine::Batch(batch) => self.batch_reasons(base, batch),
+            TaskMachine::Stream(stream) => self.stream_reasons(base, stream),
+            TaskMachine::Records(records) => self.records_reasons(base, records),
+            TaskMachine::Sink(sink) => {
                 let writing = sink.writing_since().map(|since| Reason::Writing { since });
                 let paused = base.paused.filter(|_| base.life == Life::Running);
                 let paused = paused.map(|since| Reason::Paused { since });
-                hindered(base).filter(|_| writing.is_some()).or(writing).or(paused).into_iter().collect()
+                blocked(base).filter(|_| writing.is_some()).or(writing).or(paused).into_iter().collect()
             }
         }
     }
@@ -200,7 +200,7 @@ impl Node {
                 let ahead = self.ctx.slots.ahead_of(base.id).unwrap_or(0);
                 vec![Reason::NoSlot { since, ahead, slots: self.ctx.slots.total() }]
             }
-            BatchPhase::Running { since, .. } => vec![hindered(base).unwrap_or(Reason::ChildBusy { since })],
+            BatchPhase::Running { since, .. } => vec![blocked(base).unwrap_or(Reason::ChildBusy { since })],
             BatchPhase::Backoff { until } => {
                 let (attempts, records) = batch.in_hand().unwrap_or((0, 0));
                 let why = batch.last_failure().map(|f| f.message.clone()).unwrap_or_default();
@@ -211,17 +211,17 @@ impl Node {
 
     fn stream_reasons(&self, base: &Base, stream: &StreamTask) -> Vec<Reason> {
         match stream.phase() {
-            StreamPhase::Closing { since } => vec![hindered(base).unwrap_or(Reason::ChildBusy { since })],
+            StreamPhase::Closing { since } => vec![blocked(base).unwrap_or(Reason::ChildBusy { since })],
             StreamPhase::Fed { .. } if stream.is_full() => {
                 let bytes = stream.on_the_way();
-                vec![hindered(base).unwrap_or(Reason::ChildNotReading { bytes })]
+                vec![blocked(base).unwrap_or(Reason::ChildNotReading { bytes })]
             }
             StreamPhase::Fed { .. } | StreamPhase::Idle if base.has_input() || base.paused.is_some() => {
                 self.blocked(base)
             }
             StreamPhase::Fed { .. } => {
                 let waits = || Some(Reason::AwaitingEnd { fed_records: stream.silent_records()? });
-                hindered(base).or_else(waits).into_iter().collect()
+                blocked(base).or_else(waits).into_iter().collect()
             }
             StreamPhase::Idle => Vec::new(),
         }
@@ -232,9 +232,9 @@ impl Node {
             RecordsPhase::Running { since } | RecordsPhase::Ending { since }
                 if records.asked_records() > 0 =>
             {
-                vec![hindered(base).unwrap_or(Reason::ChildBusy { since })]
+                vec![blocked(base).unwrap_or(Reason::ChildBusy { since })]
             }
-            RecordsPhase::Ending { since } => vec![hindered(base).unwrap_or(Reason::ChildBusy { since })],
+            RecordsPhase::Ending { since } => vec![blocked(base).unwrap_or(Reason::ChildBusy { since })],
             RecordsPhase::Backoff { until } => {
                 let (attempts, records_held) = records.in_hand();
                 let why = records.last_failure().map(|f| f.message.clone()).unwrap_or_default();
@@ -283,7 +283,7 @@ impl Node {
         if base.much_is_pending(&self.ctx) {
             return self.uncommitted(base).into_iter().collect();
         }
-        if let Some(full @ Reason::DiskFull { .. }) = hindered(base) {
+        if let Some(full @ Reason::DiskFull { .. }) = blocked(base) {
             return vec![full];
         }
         let limits = &self.ctx.config.limits;
@@ -370,14 +370,14 @@ impl Node {
 }
 
 /// What the task's driver sees in its way.
-fn hindered(base: &Base) -> Option<Reason> {
-    base.hindrance.clone().map(|by| match by {
-        Hindrance::ChildRests { since, unread_bytes, closed } => {
-            Reason::ChildRests { since, unread_bytes, closed }
+fn blocked(base: &Base) -> Option<Reason> {
+    base.blocker.clone().map(|by| match by {
+        Blocker::ChildHung { since, unread_bytes, closed } => {
+            Reason::ChildHung { since, unread_bytes, closed }
         }
-        Hindrance::ChildBuffers { since, fed_bytes } => Reason::ChildBuffers { since, fed_bytes },
-        Hindrance::WriteRests { since } => Reason::WriteRests { since },
-        Hindrance::DiskFull { since, what } => Reason::DiskFull { since, what },
+        Blocker::ChildBuffers { since, fed_bytes } => Reason::ChildBuffers { since, fed_bytes },
+        Blocker::WriteHung { since } => Reason::WriteHung { since },
+        Blocker::DiskFull { since, what } => Reason::DiskFull { since, what },
     })
 }
 

@@ -362,7 +362,7 @@ impl World {
                         break;
                     }
                     life.read += chunk.len();
-                    let output = with_mark(to_link(0, records(chunk)), life.read);
+                    let output = with_position(to_link(0, records(chunk)), life.read);
                     life.events.push_back(Event::SourceRead { task, output });
                 }
             }
@@ -371,8 +371,8 @@ impl World {
             }
             Action::Write { task, work, batches } => {
                 self.sink.extend(batches.iter().flat_map(lines));
-                let mark = Some(Bytes::from(self.sink.len().to_string()));
-                life.events.push_back(Event::Written { task, work, mark });
+                let position = Some(Bytes::from(self.sink.len().to_string()));
+                life.events.push_back(Event::Written { task, work, position });
             }
             Action::CloseSink { task } => life.events.push_back(Event::SinkClosed { task }),
             Action::Run(run) => self.run(life, &run),
@@ -536,7 +536,7 @@ fn close_stream(life: &mut Life, task: TaskId, window: u64) {
 fn fold(state: &mut TaskState, commit: &Commit, config: &NodeConfig) {
     state.commits = commit.id.0;
     state.dead += commit.dead.len() as u64;
-    state.mark = commit.mark.clone().or(state.mark.take());
+    state.position = commit.position.clone().or(state.position.take());
     for input in &commit.inputs {
         let known = state.inputs.entry(input.link).or_insert(InputState {
             epoch: input.epoch,
@@ -589,11 +589,11 @@ fn owner(state: &TaskState) -> Option<TaskId> {
 }
 
 fn mark_of(state: &TaskState) -> usize {
-    state.mark.as_ref().map_or(0, |mark| text(mark).parse().expect("a mark is a number"))
+    state.position.as_ref().map_or(0, |position| text(position).parse().expect("a position is a number"))
 }
 
-fn with_mark(output: Output, mark: usize) -> Output {
-    Output { mark: Some(Bytes::from(mark.to_string())), ..output }
+fn with_position(output: Output, position: usize) -> Output {
+    Output { position: Some(Bytes::from(position.to_string())), ..output }
 }
 
 fn to_link(link: u32, batch: Batch) -> Output {

@@ -1,20 +1,19 @@
 //! The machine of one node: its tasks, the ends of its links, and its peers.
 
 mod conns;
-mod ctx;
 mod downlink;
 mod inspect;
 mod settle;
 mod uplink;
 
-pub(crate) use ctx::Ctx;
+use crate::ctx::Ctx;
 
 use crate::config::{NodeConfig, NodeIx, TaskId};
 use crate::event::{Action, ConnId, Event};
 use crate::inbox::{AckWhen, Inbox};
 use crate::outbox::Outbox;
 use crate::recovery::{OutputState, TaskState};
-use crate::task::{Kind, Task};
+use crate::task::{Task, TaskMachine};
 use crate::time::Time;
 use crate::timers::WakeReason;
 use conns::Conns;
@@ -217,12 +216,12 @@ impl Node {
             WakeReason::Linger(task) => self.ctx.task_changed(task),
             WakeReason::Retry(task) => self.with_task(task, |task, ctx| task.retry_due(ctx)),
             WakeReason::Tick(task) => self.with_task(task, |task, ctx| {
-                if let Kind::Records(records) = &mut task.kind {
+                if let TaskMachine::Records(records) = &mut task.kind {
                     records.tick_due(&task.base, ctx);
                 }
             }),
             WakeReason::Window(task) => self.with_task(task, |task, ctx| {
-                if let Kind::Stream(stream) = &mut task.kind {
+                if let TaskMachine::Stream(stream) = &mut task.kind {
                     stream.window_due(&mut task.base, ctx);
                 }
             }),
@@ -267,7 +266,7 @@ impl Node {
             }
             Event::Drain => self.drain(),
             Event::StorageFull { full } => self.storage_full(full),
-            Event::Hindered { task, by } => self.with_task(task, |t, _| t.base.hindrance = by),
+            Event::Blocked { task, by } => self.with_task(task, |t, _| t.base.blocker = by),
             Event::Pause { task, paused } => self.with_task(task, |t, ctx| t.base.pause(paused, ctx)),
             Event::RunDone { .. }
             | Event::StreamFed { .. }

@@ -95,7 +95,9 @@ impl Peer {
         while let Some(action) = self.node.poll_action() {
             let event = match &action {
                 Action::Persist { task, commit } => Event::Persisted { task: *task, commit: commit.id },
-                Action::Write { task, work, .. } => Event::Written { task: *task, work: *work, mark: None },
+                Action::Write { task, work, .. } => {
+                    Event::Written { task: *task, work: *work, position: None }
+                }
                 Action::CloseSink { task } => Event::SinkClosed { task: *task },
                 Action::Run(run) => {
                     let chunks =
@@ -311,7 +313,7 @@ fn a_program_that_has_enough_never_stops_the_others() {
             Action::StreamClose { task, window } => {
                 Event::StreamExited { task, window, result: Ok(Output::default()), early: false }
             }
-            Action::Write { task, work, .. } => Event::Written { task, work, mark: None },
+            Action::Write { task, work, .. } => Event::Written { task, work, position: None },
             Action::CloseSink { task } => Event::SinkClosed { task },
             Action::Finished => return,
             _ => continue,

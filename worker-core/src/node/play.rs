@@ -246,7 +246,7 @@ impl Play {
             Action::Write { task, work, batches } => {
                 let lines = batches.iter().flat_map(Batch::iter);
                 self.written.extend(lines.map(|r| String::from_utf8_lossy(r).trim_end().to_owned()));
-                Event::Written { task, work, mark: None }
+                Event::Written { task, work, position: None }
             }
             Action::CloseSink { task } => Event::SinkClosed { task },
             Action::StopSource { task } => Event::SourceEnded { task, complete: false },

@@ -4,41 +4,38 @@ use super::play::{Play, around, asked, batch, chunk, failure, to_b};
 use super::tests::{batch_spec, line, records, stream_spec};
 use super::*;
 use crate::config::{BatchSpec, LinkSpec, MaxDead, TaskKind};
-use crate::event::{DeadLetter, Hindrance, Output, Spent};
+use crate::event::{Blocker, DeadLetter, Output, Spent};
 use crate::stall::Reason;
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
 const STAGE: TaskId = TaskId(1);
 
-fn hinder(play: &mut Play, task: TaskId, by: Option<Hindrance>) {
-    play.tell(Event::Hindered { task, by });
+fn block(play: &mut Play, task: TaskId, by: Option<Blocker>) {
+    play.tell(Event::Blocked { task, by });
 }
 
-fn rests(since: Time) -> (Hindrance, Reason) {
+fn rests(since: Time) -> (Blocker, Reason) {
     let (unread_bytes, closed) = (7, true);
-    (
-        Hindrance::ChildRests { since, unread_bytes, closed },
-        Reason::ChildRests { since, unread_bytes, closed },
-    )
+    (Blocker::ChildHung { since, unread_bytes, closed }, Reason::ChildHung { since, unread_bytes, closed })
 }
 
-fn buffers(since: Time) -> (Hindrance, Reason) {
-    (Hindrance::ChildBuffers { since, fed_bytes: 9 }, Reason::ChildBuffers { since, fed_bytes: 9 })
+fn buffers(since: Time) -> (Blocker, Reason) {
+    (Blocker::ChildBuffers { since, fed_bytes: 9 }, Reason::ChildBuffers { since, fed_bytes: 9 })
 }
 
-fn full(since: Time) -> (Hindrance, Reason) {
+fn full(since: Time) -> (Blocker, Reason) {
     let what = "no room".to_owned();
-    (Hindrance::DiskFull { since, what: what.clone() }, Reason::DiskFull { since, what })
+    (Blocker::DiskFull { since, what: what.clone() }, Reason::DiskFull { since, what })
 }
 
-/// Whatever hinders the task takes the place of its reason to wait, and gives it back.
+/// Whatever blocks the task takes the place of its reason to wait, and gives it back.
 fn is_hindered_instead(play: &mut Play, task: TaskId, otherwise: &Reason) {
     for (by, reason) in [rests(play.now), buffers(play.now), full(play.now)] {
         assert_eq!(play.reason(task.0), *otherwise);
-        hinder(play, task, Some(by));
+        block(play, task, Some(by));
         assert_eq!(play.reason(task.0), reason);
-        hinder(play, task, None);
+        block(play, task, None);
     }
     assert_eq!(play.reason(task.0), *otherwise);
 }
@@ -148,7 +145,7 @@ fn a_sink_writes_and_closes() {
     play.pass(SECOND);
     is_hindered_instead(&mut play, TaskId(1), &writing);
     let work = play.take(|a| if let Action::Write { work, .. } = a { Some(*work) } else { None }).unwrap();
-    play.tell(Event::Written { task: TaskId(1), work, mark: None });
+    play.tell(Event::Written { task: TaskId(1), work, position: None });
     assert_eq!(play.reasons(1), []);
     play.end_source();
     let closing = Reason::Writing { since: play.now };
@@ -164,11 +161,11 @@ fn a_source_has_nothing_to_give_or_the_disk_no_room_for_what_it_gave() {
     play.stores = false;
     assert_eq!(play.reason(0), Reason::SourceIdle);
     let (by, reason) = full(play.now);
-    hinder(&mut play, TaskId(0), Some(by));
+    block(&mut play, TaskId(0), Some(by));
     assert_eq!(play.reason(0), Reason::SourceIdle, "it may read: nothing holds it up");
     play.read_on(100);
     assert_eq!(play.reasons(0)[0], reason);
-    hinder(&mut play, TaskId(0), None);
+    block(&mut play, TaskId(0), None);
     assert!(matches!(play.reasons(0)[0], Reason::OutboxFull { .. }), "{:?}", play.reasons(0));
 }
 

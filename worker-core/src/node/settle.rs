@@ -3,7 +3,7 @@
 use super::Node;
 use super::uplink::State;
 use crate::event::{Action, Event, Report};
-use crate::task::{Kind, Life};
+use crate::task::{Life, TaskMachine};
 use crate::timers::WakeReason;
 use std::time::Duration;
 use worker_proto::LinkId;
@@ -22,32 +22,40 @@ impl Node {
         self.with_task(id, |task, ctx| {
             let base = &mut task.base;
             match (event, &mut task.kind) {
-                (Event::RunDone { work, result, spent, .. }, Kind::Batch(batch)) => {
+                (Event::RunDone { work, result, spent, .. }, TaskMachine::Batch(batch)) => {
                     batch.run_done(base, ctx, work, result, spent);
                 }
-                (Event::StreamFed { window, cost, .. }, Kind::Stream(s)) => s.taken(window, cost),
-                (Event::StreamOutput { window, output, .. }, Kind::Stream(s)) => {
+                (Event::StreamFed { window, cost, .. }, TaskMachine::Stream(s)) => s.taken(window, cost),
+                (Event::StreamOutput { window, output, .. }, TaskMachine::Stream(s)) => {
                     s.printed(base, ctx, window, output);
                 }
-                (Event::StreamExited { window, result, early, .. }, Kind::Stream(s)) => {
+                (Event::StreamExited { window, result, early, .. }, TaskMachine::Stream(s)) => {
                     s.exited(base, ctx, window, result, early);
                 }
-                (Event::SourceRead { output, .. }, Kind::Source(source)) => source.read(base, ctx, output),
-                (Event::SourceEnded { complete, .. }, Kind::Source(source)) => {
+                (Event::SourceRead { output, .. }, TaskMachine::Source(source)) => {
+                    source.read(base, ctx, output)
+                }
+                (Event::SourceEnded { complete, .. }, TaskMachine::Source(source)) => {
                     source.ended(base, ctx, complete)
                 }
-                (Event::Written { work, mark, .. }, Kind::Sink(sink)) => sink.written(base, ctx, work, mark),
-                (Event::RecordsAnswered { life, records, output, ended, .. }, Kind::Records(r)) => {
+                (Event::Written { work, position, .. }, TaskMachine::Sink(sink)) => {
+                    sink.written(base, ctx, work, position)
+                }
+                (Event::RecordsAnswered { life, records, output, ended, .. }, TaskMachine::Records(r)) => {
                     r.answered(base, ctx, life, records, output, ended);
                 }
-                (Event::RecordsFailed { life, failure, .. }, Kind::Records(r)) => {
+                (Event::RecordsFailed { life, failure, .. }, TaskMachine::Records(r)) => {
                     r.failed(base, ctx, life, failure)
                 }
-                (Event::SinkClosed { .. }, Kind::Sink(sink)) => sink.closed(base, ctx),
-                (Event::SinkReaderGone { .. }, Kind::Sink(sink)) => sink.reader_gone(base, ctx),
+                (Event::SinkClosed { .. }, TaskMachine::Sink(sink)) => sink.closed(base, ctx),
+                (Event::SinkReaderGone { .. }, TaskMachine::Sink(sink)) => sink.reader_gone(base, ctx),
                 (
                     _,
-                    Kind::Source(_) | Kind::Batch(_) | Kind::Stream(_) | Kind::Records(_) | Kind::Sink(_),
+                    TaskMachine::Source(_)
+                    | TaskMachine::Batch(_)
+                    | TaskMachine::Stream(_)
+                    | TaskMachine::Records(_)
+                    | TaskMachine::Sink(_),
                 ) => {}
             }
             ctx.task_changed(id);
@@ -90,7 +98,7 @@ impl Node {
     fn give_slot(&mut self, id: crate::config::TaskId) {
         let mut used = false;
         self.with_task(id, |task, ctx| {
-            if let Kind::Batch(batch) = &mut task.kind {
+            if let TaskMachine::Batch(batch) = &mut task.kind {
                 used = batch.slot_granted(&mut task.base, ctx);
             }
         });
@@ -317,11 +325,11 @@ impl Node {
         for task in self.tasks.iter_mut().flatten() {
             // What a stream has not said by now is given up: nothing may follow what the sinks are closed with.
             match &mut task.kind {
-                Kind::Stream(stream) => stream.abandon(&task.base, &mut self.ctx),
-                Kind::Records(records) => records.abandon(&mut task.base, &mut self.ctx),
-                Kind::Source(_) | Kind::Batch(_) | Kind::Sink(_) => {}
+                TaskMachine::Stream(stream) => stream.abandon(&task.base, &mut self.ctx),
+                TaskMachine::Records(records) => records.abandon(&mut task.base, &mut self.ctx),
+                TaskMachine::Source(_) | TaskMachine::Batch(_) | TaskMachine::Sink(_) => {}
             }
-            if let Kind::Sink(sink) = &mut task.kind {
+            if let TaskMachine::Sink(sink) = &mut task.kind {
                 left &= sink.leave(&task.base, &mut self.ctx);
             }
         }

@@ -150,7 +150,7 @@ impl Driver {
             Action::Write { task, work, batches } => {
                 let lines = batches.iter().flat_map(Batch::iter);
                 self.written.extend(lines.map(|r| String::from_utf8_lossy(r).trim_end().to_owned()));
-                self.tell(Event::Written { task, work, mark: None });
+                self.tell(Event::Written { task, work, position: None });
             }
             Action::CloseSink { task } => self.tell(Event::SinkClosed { task }),
             Action::Finished => self.end = Some(Ok(())),

@@ -8,9 +8,9 @@
 //! What is sent is decided when the connection asks ([`Uplink::poll_transmit`]): control first, then one frame of each
 //! link that has something, in turn, a link's retries before its fresh tuples.
 
-use super::ctx::Ctx;
 use crate::backoff::Backoff;
 use crate::config::NodeIx;
+use crate::ctx::Ctx;
 use crate::event::{Action, ConnId, Loss, NodeError, Report};
 use crate::outbox::Standing;
 use crate::stall::PeerCause;

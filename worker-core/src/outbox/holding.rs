@@ -46,7 +46,7 @@ pub enum Request {
 pub(super) const JOURNALED: Place = Place(0);
 
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct HeldBatch {
     pub(super) first: Seq,
     pub(super) records: u64,
     pub(super) cost: u64,
@@ -73,7 +73,7 @@ impl Held {
     }
 }
 
-impl Entry {
+impl HeldBatch {
     /// Leaves out what is acknowledged: the journal need not have it any more.
     fn begin_behind(&mut self, through: Seq) {
         let skip = through.next().since(self.first);
@@ -159,7 +159,7 @@ impl Outbox {
         let older_outside = self.storing_cost + self.stored_cost > 0;
         let unsent = self.sent_max.max(self.cursor);
         // With a journal what was sent past the budget is dropped already.
-        let leaves = |last: &Entry| {
+        let leaves = |last: &HeldBatch| {
             if last.first > unsent { over || older_outside } else { over && !self.journaled }
         };
         let Some(last) = self.entries.back_mut().filter(|last| leaves(last)) else { return };

@@ -4,9 +4,9 @@ mod commits;
 
 use super::finish::{FinishTracker, Step};
 use crate::config::{MaxDead, TaskId, TaskKind, TaskSpec};
-use crate::event::{Action, Attempt, Commit, DeadLetter, Hindrance, InputDone, Output};
+use crate::ctx::Ctx;
+use crate::event::{Action, Attempt, Blocker, Commit, DeadLetter, InputDone, Output};
 use crate::inbox::Piece;
-use crate::node::Ctx;
 use crate::recovery::TaskState;
 use crate::status::TaskCounters;
 use crate::time::Time;
@@ -39,10 +39,10 @@ pub(crate) struct Base {
     pub(crate) life: Life,
     pub(crate) counters: TaskCounters,
     /// What its driver sees in its way.
-    pub(crate) hindrance: Option<Hindrance>,
+    pub(crate) blocker: Option<Blocker>,
     /// Since when the user holds it up.
     pub(crate) paused: Option<Time>,
-    /// More records were put aside than `max_dead` allows.
+    /// More records were dead-lettered than `max_dead` allows.
     pub(crate) past_max_dead: bool,
     max_dead: MaxDead,
     /// It ended before its input did, and has not told upstream yet.
@@ -87,7 +87,7 @@ impl Base {
             outputs,
             life: Life::Running,
             counters: TaskCounters::default(),
-            hindrance: None,
+            blocker: None,
             paused: None,
             past_max_dead: false,
             ring: VecDeque::new(),
@@ -243,7 +243,7 @@ impl Base {
         !self.outputs.is_empty() && self.outputs.iter().all(|&l| ctx.outbox_ref(l).is_cancelled())
     }
 
-    /// Marks inputs finished whose effects are acknowledged, and the task done once its end is.
+    /// Positions inputs finished whose effects are acknowledged, and the task done once its end is.
     pub(super) fn settle(&mut self, ctx: &mut Ctx) {
         self.cancel_inputs_if_early(ctx);
         while let Some(step) = self.finish.front() {

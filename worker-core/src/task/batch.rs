@@ -4,20 +4,20 @@
 //!   Idle ──batch formed──▶ Queued ──slot──▶ Running ──ok──▶ commit, next segment or Idle
 //!                            ▲                │ failed
 //!                            ├──── Backoff ◀──┤ attempts left
-//!                            └──── (at once) ◀┘ none left: halved, left half first; a single record is put aside
+//!                            └──── (at once) ◀┘ none left: halved, left half first; a single record is dead-lettered
 //! ```
 //! Limits: one batch being formed and one in flight, each of at most `max_bytes` (one larger record excepted). The size
 //! a batch aims at grows from [`TARGET_MIN_BYTES`] while starting programs costs over 5 % of the work.
 
 use super::Base;
-use super::probation::Probation;
+use super::quarantine::Quarantine;
 use super::segment::Segment;
 use super::systematic::Systematic;
 use crate::backoff::Backoff;
 use crate::config::{BatchSpec, OnError};
+use crate::ctx::Ctx;
 use crate::event::{Action, Attempt, DeadLetter, Failure, FailureKind, Output, Report, Spent, WorkId};
 use crate::inbox::Piece;
-use crate::node::Ctx;
 use crate::recovery::TaskState;
 use crate::time::Time;
 use crate::timers::WakeReason;
@@ -40,7 +40,7 @@ pub(crate) struct BatchTask {
     batches: u64,
     systematic: Systematic,
     last_failure: Option<Failure>,
-    probation: Probation,
+    quarantine: Quarantine,
 }
 
 /// Where the first segment is.
@@ -74,12 +74,12 @@ impl BatchTask {
             works: 0,
             batches: 0,
             last_failure: None,
-            probation: Probation::default(),
+            quarantine: Quarantine::default(),
         }
     }
 
     pub(super) fn restore(&mut self, base: &mut Base, ctx: &mut Ctx, state: &TaskState, in_flight: u64) {
-        self.probation = Probation::after(base, state.attempt, in_flight, ctx);
+        self.quarantine = Quarantine::after(base, state.attempt, in_flight, ctx);
     }
 
     pub(super) fn step(&mut self, base: &mut Base, ctx: &mut Ctx) {
@@ -94,14 +94,14 @@ impl BatchTask {
             self.request_slot(base, ctx);
         }
         if self.segments.is_empty() && self.forming.is_empty() && base.is_exhausted() {
-            self.probation.over(ctx);
+            self.quarantine.over(ctx);
             base.commit_end(ctx, Vec::new(), Output::default());
         }
     }
 
     /// Takes tuples for the next batch while the present one runs.
     fn form(&mut self, base: &mut Base, ctx: &mut Ctx) {
-        let records_max = self.spec.max_records.min(self.probation.records_max());
+        let records_max = self.spec.max_records.min(self.quarantine.records_max());
         while self.forming_cost < self.target_bytes && self.forming_records < records_max {
             let (cost, records) = (self.target_bytes - self.forming_cost, records_max - self.forming_records);
             let Some(piece) = base.take(ctx, cost, records) else { break };
@@ -119,7 +119,7 @@ impl BatchTask {
             return false;
         }
         self.forming_cost >= self.target_bytes
-            || self.forming_records >= self.spec.max_records.min(self.probation.records_max())
+            || self.forming_records >= self.spec.max_records.min(self.quarantine.records_max())
             || base.is_exhausted()
             || ctx.draining
             || ctx.timers.at(WakeReason::Linger(base.id)).is_none()
@@ -130,7 +130,7 @@ impl BatchTask {
         self.batches += 1;
         let segment = Segment::new(std::mem::take(&mut self.forming), self.batches, ctx.journaled);
         let alone = segment.pieces.front().filter(|_| segment.records == 1);
-        if let Some(letter) = alone.and_then(|piece| self.probation.condemned(piece)) {
+        if let Some(letter) = alone.and_then(|piece| self.quarantine.condemned(piece)) {
             (self.forming_cost, self.forming_records) = (0, 0);
             if self.spec.on_error == OnError::Halt {
                 return ctx.fail_task(&base.name, format!("{} (on_error = \"halt\")", letter.reason));
@@ -163,7 +163,7 @@ impl BatchTask {
         }
         let Some(segment) = self.segments.front_mut() else { return false };
         let first = segment.pieces.front().map(|p| (p.link, p.first_seq));
-        if let Some(until) = self.probation.not_before(first, ctx) {
+        if let Some(until) = self.quarantine.not_before(first, ctx) {
             self.phase = Phase::Backoff { until };
             ctx.timers.set(WakeReason::Retry(base.id), until);
             return false;
@@ -177,7 +177,7 @@ impl BatchTask {
             base.counters.retried += segment.records as u64;
         }
         let run = segment.to_run(base.id, work);
-        let (records, alone) = (segment.records as u64, self.probation.alone(first));
+        let (records, alone) = (segment.records as u64, self.quarantine.alone(first));
         base.note(ctx, Attempt { records, first, alone, suspects: 0 });
         self.phase = Phase::Running { work, since: ctx.now };
         ctx.act(Action::Run(run));
@@ -209,8 +209,8 @@ impl BatchTask {
                 self.backoff.reset();
                 self.last_failure = None;
                 let positions = Base::positions(ctx, &segment.pieces);
-                self.probation.passed(&segment.pieces, ctx);
-                base.in_flight = self.probation.at_rest();
+                self.quarantine.passed(&segment.pieces, ctx);
+                base.in_flight = self.quarantine.at_rest();
                 base.commit(ctx, positions, output, false);
             }
             Err(failure) => self.failed(base, ctx, segment, failure),
@@ -265,7 +265,7 @@ impl BatchTask {
         }
     }
 
-    /// A single record fails: it is put aside, unless the fault is the stage's or the user wants to stop.
+    /// A single record fails: it is dead-lettered, unless the fault is the stage's or the user wants to stop.
     fn failed_alone(&mut self, base: &mut Base, ctx: &mut Ctx, segment: Segment, failure: Failure) {
         if self.spec.on_error == OnError::Halt {
             return ctx.fail_task(&base.name, format!("{} (on_error = \"halt\")", failure.message));
@@ -288,8 +288,8 @@ impl BatchTask {
 
     fn put_aside(&mut self, base: &mut Base, ctx: &mut Ctx, segment: &Segment, letter: DeadLetter) {
         let positions = Base::positions(ctx, &segment.pieces);
-        self.probation.passed(&segment.pieces, ctx);
-        base.in_flight = self.probation.at_rest();
+        self.quarantine.passed(&segment.pieces, ctx);
+        base.in_flight = self.quarantine.at_rest();
         base.commit(ctx, positions, Base::only_dead(letter), false);
     }
 
@@ -308,7 +308,7 @@ impl BatchTask {
             ctx.slots.release();
             base.nothing_in_flight(ctx);
         }
-        self.probation.over(ctx);
+        self.quarantine.over(ctx);
         self.phase = Phase::Idle;
         self.segments.clear();
         self.forming.clear();

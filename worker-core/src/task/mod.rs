@@ -3,7 +3,7 @@
 mod base;
 pub(crate) mod batch;
 mod finish;
-mod probation;
+mod quarantine;
 pub(crate) mod records;
 pub(crate) mod segment;
 pub(crate) mod sink;
@@ -14,8 +14,8 @@ mod systematic;
 pub(crate) use base::{Base, Life};
 
 use crate::config::{TaskId, TaskKind, TaskSpec};
+use crate::ctx::Ctx;
 use crate::event::CommitId;
-use crate::node::Ctx;
 use crate::recovery::TaskState;
 use batch::BatchTask;
 use records::RecordsTask;
@@ -28,12 +28,12 @@ use worker_proto::LinkId;
 #[derive(Debug)]
 pub(crate) struct Task {
     pub(crate) base: Base,
-    pub(crate) kind: Kind,
+    pub(crate) kind: TaskMachine,
 }
 
 /// What is particular to each kind of task.
 #[derive(Debug)]
-pub(crate) enum Kind {
+pub(crate) enum TaskMachine {
     Source(SourceTask),
     Batch(Box<BatchTask>),
     Stream(StreamTask),
@@ -44,11 +44,11 @@ pub(crate) enum Kind {
 impl Task {
     pub(crate) fn new(id: TaskId, spec: &TaskSpec, inputs: Vec<LinkId>, outputs: Vec<LinkId>) -> Self {
         let kind = match &spec.kind {
-            TaskKind::Source => Kind::Source(SourceTask::default()),
-            TaskKind::Batch(batch) => Kind::Batch(Box::new(BatchTask::new(batch.clone()))),
-            TaskKind::Stream(stream) => Kind::Stream(StreamTask::new(stream.clone())),
-            TaskKind::Records(records) => Kind::Records(Box::new(RecordsTask::new(records.clone()))),
-            TaskKind::Sink => Kind::Sink(SinkTask::default()),
+            TaskKind::Source => TaskMachine::Source(SourceTask::default()),
+            TaskKind::Batch(batch) => TaskMachine::Batch(Box::new(BatchTask::new(batch.clone()))),
+            TaskKind::Stream(stream) => TaskMachine::Stream(StreamTask::new(stream.clone())),
+            TaskKind::Records(records) => TaskMachine::Records(Box::new(RecordsTask::new(records.clone()))),
+            TaskKind::Sink => TaskMachine::Sink(SinkTask::default()),
         };
         Self { base: Base::new(id, spec, inputs, outputs), kind }
     }
@@ -61,30 +61,33 @@ impl Task {
             return;
         }
         match &mut self.kind {
-            Kind::Batch(batch) => batch.restore(&mut self.base, ctx, state, in_flight),
-            Kind::Records(records) => records.restore(&mut self.base, ctx, state, in_flight),
-            Kind::Stream(stream) => stream.restore(&mut self.base, ctx, state),
-            Kind::Source(_) | Kind::Sink(_) => {}
+            TaskMachine::Batch(batch) => batch.restore(&mut self.base, ctx, state, in_flight),
+            TaskMachine::Records(records) => records.restore(&mut self.base, ctx, state, in_flight),
+            TaskMachine::Stream(stream) => stream.restore(&mut self.base, ctx, state),
+            TaskMachine::Source(_) | TaskMachine::Sink(_) => {}
         }
     }
 
     /// The user wants an orderly stop.
     pub(crate) fn drain(&mut self, ctx: &mut Ctx) {
         match &mut self.kind {
-            Kind::Source(source) => source.stop(&self.base, ctx),
+            TaskMachine::Source(source) => source.stop(&self.base, ctx),
             // With a journal a window that is under way is run again from its beginning.
-            Kind::Stream(stream) if ctx.journaled => stream.abandon(&self.base, ctx),
-            Kind::Records(records) if ctx.journaled => records.abandon(&mut self.base, ctx),
-            Kind::Batch(_) | Kind::Stream(_) | Kind::Records(_) | Kind::Sink(_) => {}
+            TaskMachine::Stream(stream) if ctx.journaled => stream.abandon(&self.base, ctx),
+            TaskMachine::Records(records) if ctx.journaled => records.abandon(&mut self.base, ctx),
+            TaskMachine::Batch(_)
+            | TaskMachine::Stream(_)
+            | TaskMachine::Records(_)
+            | TaskMachine::Sink(_) => {}
         }
     }
 
     /// The process is about to end in good order: what is in flight does not die of it.
     pub(crate) fn leave(&mut self, ctx: &mut Ctx) {
         let in_flight = match &self.kind {
-            Kind::Batch(batch) => batch.is_running(),
-            Kind::Records(records) => records.asked_records() > 0,
-            Kind::Source(_) | Kind::Stream(_) | Kind::Sink(_) => false,
+            TaskMachine::Batch(batch) => batch.is_running(),
+            TaskMachine::Records(records) => records.asked_records() > 0,
+            TaskMachine::Source(_) | TaskMachine::Stream(_) | TaskMachine::Sink(_) => false,
         };
         if in_flight {
             self.base.nothing_in_flight(ctx);
@@ -94,10 +97,10 @@ impl Task {
     /// Whether nothing of the task is under way: with a journal a node may stop then.
     pub(crate) fn is_at_rest(&self) -> bool {
         let idle = match &self.kind {
-            Kind::Source(source) => source.is_stopped() || self.base.life != Life::Running,
-            Kind::Batch(batch) => !batch.is_running(),
-            Kind::Stream(_) | Kind::Records(_) => true,
-            Kind::Sink(sink) => sink.is_idle(),
+            TaskMachine::Source(source) => source.is_stopped() || self.base.life != Life::Running,
+            TaskMachine::Batch(batch) => !batch.is_running(),
+            TaskMachine::Stream(_) | TaskMachine::Records(_) => true,
+            TaskMachine::Sink(sink) => sink.is_idle(),
         };
         idle && !self.base.is_committing()
     }
@@ -105,9 +108,9 @@ impl Task {
     /// The wait before a program is tried again is over.
     pub(crate) fn retry_due(&mut self, ctx: &mut Ctx) {
         match &mut self.kind {
-            Kind::Batch(batch) => batch.retry_due(&mut self.base, ctx),
-            Kind::Records(records) => records.retry_due(&mut self.base, ctx),
-            Kind::Source(_) | Kind::Stream(_) | Kind::Sink(_) => {}
+            TaskMachine::Batch(batch) => batch.retry_due(&mut self.base, ctx),
+            TaskMachine::Records(records) => records.retry_due(&mut self.base, ctx),
+            TaskMachine::Source(_) | TaskMachine::Stream(_) | TaskMachine::Sink(_) => {}
         }
     }
 
@@ -122,11 +125,11 @@ impl Task {
             return;
         }
         match &mut self.kind {
-            Kind::Source(source) => source.step(&mut self.base, ctx),
-            Kind::Batch(batch) => batch.step(&mut self.base, ctx),
-            Kind::Stream(stream) => stream.step(&mut self.base, ctx),
-            Kind::Records(records) => records.step(&mut self.base, ctx),
-            Kind::Sink(sink) => sink.step(&mut self.base, ctx),
+            TaskMachine::Source(source) => source.step(&mut self.base, ctx),
+            TaskMachine::Batch(batch) => batch.step(&mut self.base, ctx),
+            TaskMachine::Stream(stream) => stream.step(&mut self.base, ctx),
+            TaskMachine::Records(records) => records.step(&mut self.base, ctx),
+            TaskMachine::Sink(sink) => sink.step(&mut self.base, ctx),
         }
     }
 
@@ -138,32 +141,32 @@ impl Task {
     /// Nobody takes this task's outputs any more: it stops, and its own upstreams with it.
     fn cancel(&mut self, ctx: &mut Ctx) {
         match &mut self.kind {
-            Kind::Source(source) => source.cancel(&self.base, ctx),
-            Kind::Batch(batch) => {
+            TaskMachine::Source(source) => source.cancel(&self.base, ctx),
+            TaskMachine::Batch(batch) => {
                 batch.abandon(&mut self.base, ctx);
                 self.base.finish_early(ctx, crate::event::Output::default(), None);
             }
-            Kind::Stream(stream) => {
+            TaskMachine::Stream(stream) => {
                 let done = stream.done(ctx);
                 stream.abandon(&self.base, ctx);
                 self.base.finish_early(ctx, crate::event::Output::default(), done);
             }
-            Kind::Records(records) => {
+            TaskMachine::Records(records) => {
                 records.abandon(&mut self.base, ctx);
                 self.base.finish_early(ctx, crate::event::Output::default(), None);
             }
-            Kind::Sink(_) => {}
+            TaskMachine::Sink(_) => {}
         }
     }
 
     /// Whether the task holds accepted input that is not finished, or outputs on their way.
     pub(crate) fn is_quiet(&self) -> bool {
         let idle = match &self.kind {
-            Kind::Source(source) => source.is_stopped(),
-            Kind::Batch(batch) => batch.is_idle(),
-            Kind::Stream(_) => true,
-            Kind::Records(records) => records.is_idle(),
-            Kind::Sink(sink) => sink.is_idle(),
+            TaskMachine::Source(source) => source.is_stopped(),
+            TaskMachine::Batch(batch) => batch.is_idle(),
+            TaskMachine::Stream(_) => true,
+            TaskMachine::Records(records) => records.is_idle(),
+            TaskMachine::Sink(sink) => sink.is_idle(),
         };
         idle && self.base.is_quiet()
     }

@@ -7,19 +7,19 @@
 //! ```
 //! Answers come as a growing prefix of the requests: what is behind it when the program dies is asked again, of a new one
 //! that was given the state of the last commit. A program that keeps dying is asked half as many at once, until one record
-//! is alone: that is put aside.
+//! is alone: that is dead-lettered.
 //!
 //! Limits: `in_flight` records and `in_flight_bytes` (one larger record excepted) are unanswered; as many again may wait to be
 //! asked after a failure.
 
 use super::Base;
-use super::probation::Probation;
+use super::quarantine::Quarantine;
 use super::systematic::Systematic;
 use crate::backoff::Backoff;
 use crate::config::{OnError, RecordsSpec};
+use crate::ctx::Ctx;
 use crate::event::{Action, Attempt, DeadLetter, Failure, FailureKind, Output, Report};
 use crate::inbox::Piece;
-use crate::node::Ctx;
 use crate::recovery::TaskState;
 use crate::time::Time;
 use crate::timers::WakeReason;
@@ -45,7 +45,7 @@ pub(crate) struct RecordsTask {
     backoff: Backoff,
     systematic: Systematic,
     last_failure: Option<Failure>,
-    probation: Probation,
+    quarantine: Quarantine,
     stopped: bool,
 }
 
@@ -78,13 +78,13 @@ impl RecordsTask {
             failures: 0,
             suspects: 0,
             last_failure: None,
-            probation: Probation::default(),
+            quarantine: Quarantine::default(),
             stopped: false,
         }
     }
 
     pub(super) fn restore(&mut self, base: &mut Base, ctx: &mut Ctx, state: &TaskState, in_flight: u64) {
-        self.probation = Probation::after(base, state.attempt, in_flight, ctx);
+        self.quarantine = Quarantine::after(base, state.attempt, in_flight, ctx);
     }
 
     pub(super) fn step(&mut self, base: &mut Base, ctx: &mut Ctx) {
@@ -111,7 +111,7 @@ impl RecordsTask {
         let mut requests = Vec::new();
         let before = self.asked_records;
         while let Some(piece) = self.next(base, ctx) {
-            if let Some(letter) = self.probation.condemned(&piece) {
+            if let Some(letter) = self.quarantine.condemned(&piece) {
                 if self.spec.on_error == OnError::Halt {
                     return ctx.fail_task(&base.name, format!("{} (on_error = \"halt\")", letter.reason));
                 }
@@ -119,7 +119,7 @@ impl RecordsTask {
                 continue;
             }
             self.ensure_started(base, ctx);
-            if let Some(until) = self.probation.not_before(Some((piece.link, piece.first_seq)), ctx) {
+            if let Some(until) = self.quarantine.not_before(Some((piece.link, piece.first_seq)), ctx) {
                 // Its program is started meanwhile, so that the record is not in flight for longer than it must be.
                 self.waiting.push_front(piece);
                 ctx.timers.set(WakeReason::Retry(base.id), until);
@@ -142,15 +142,15 @@ impl RecordsTask {
 
     fn in_flight(&self) -> Attempt {
         let Some(first) = self.asked.front().map(|p| (p.link, p.first_seq)) else {
-            return self.probation.at_rest();
+            return self.quarantine.at_rest();
         };
-        let (records, alone) = (self.asked_records, self.probation.alone(Some(first)));
+        let (records, alone) = (self.asked_records, self.quarantine.alone(Some(first)));
         Attempt { records, first: Some(first), alone, suspects: 0 }
     }
 
     /// What may be asked next: what a life before was asked, then what the inboxes have.
     fn next(&mut self, base: &mut Base, ctx: &mut Ctx) -> Option<Piece> {
-        let most = self.window.min(self.probation.records_max());
+        let most = self.window.min(self.quarantine.records_max());
         let records = most.saturating_sub(self.asked_records);
         let cost = self.spec.in_flight_bytes.saturating_sub(self.asked_cost);
         if records == 0 || cost == 0 {
@@ -218,10 +218,10 @@ impl RecordsTask {
         if ended && matches!(self.phase, Phase::Ending { .. }) && self.asked.is_empty() {
             self.phase = Phase::Idle;
             self.stopped = true;
-            self.probation.over(ctx);
+            self.quarantine.over(ctx);
             return base.commit_end(ctx, inputs, output);
         }
-        let says_nothing = output.chunks.is_empty() && output.dead.is_empty() && output.mark.is_none();
+        let says_nothing = output.chunks.is_empty() && output.dead.is_empty() && output.position.is_none();
         if records > 0 || !says_nothing {
             base.commit(ctx, inputs, output, false);
         }
@@ -260,7 +260,7 @@ impl RecordsTask {
         if self.suspects == 0 {
             self.window = (self.window * 2).min(self.spec.in_flight);
         }
-        self.probation.passed(pieces, ctx);
+        self.quarantine.passed(pieces, ctx);
     }
 
     /// The program died, broke the protocol or hung.
@@ -351,7 +351,7 @@ impl RecordsTask {
 
     fn put_aside(&mut self, base: &mut Base, ctx: &mut Ctx, piece: &Piece, letter: DeadLetter) {
         let positions = Base::positions(ctx, [piece]);
-        self.probation.passed([piece], ctx);
+        self.quarantine.passed([piece], ctx);
         base.in_flight = self.in_flight();
         base.commit(ctx, positions, Base::only_dead(letter), false);
         self.suspects = self.suspects.saturating_sub(1);
@@ -379,7 +379,7 @@ impl RecordsTask {
             base.nothing_in_flight(ctx);
         }
         self.take_back(ctx);
-        self.probation.over(ctx);
+        self.quarantine.over(ctx);
         self.waiting.clear();
         ctx.timers.clear(WakeReason::Tick(base.id));
         ctx.timers.clear(WakeReason::Retry(base.id));

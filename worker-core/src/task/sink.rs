@@ -7,8 +7,8 @@
 //! it is on stable storage.
 
 use super::Base;
+use crate::ctx::Ctx;
 use crate::event::{Action, InputDone, Output, WorkId};
-use crate::node::Ctx;
 use crate::time::Time;
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -75,13 +75,13 @@ impl SinkTask {
     }
 
     /// A write is done; the driver says so in the order of the writes.
-    pub(crate) fn written(&mut self, base: &mut Base, ctx: &mut Ctx, work: WorkId, mark: Option<Bytes>) {
+    pub(crate) fn written(&mut self, base: &mut Base, ctx: &mut Ctx, work: WorkId, position: Option<Bytes>) {
         if self.writing.front().is_none_or(|w| w.work != work) {
             return;
         }
         let Some(writing) = self.writing.pop_front() else { return };
         base.counters.bytes_out += writing.bytes;
-        let output = Output { records: writing.records, mark, ..Output::default() };
+        let output = Output { records: writing.records, position, ..Output::default() };
         base.commit(ctx, writing.inputs, output, false);
         self.step(base, ctx);
     }

@@ -6,8 +6,8 @@
 //! Limit: `CHUNKS_AHEAD` chunks are allowed at a time, and only while the outboxes have room.
 
 use super::Base;
+use crate::ctx::Ctx;
 use crate::event::{Action, Output};
-use crate::node::Ctx;
 
 /// How many chunks the driver may read before the core has seen them.
 const CHUNKS_AHEAD: u32 = 4;

@@ -12,8 +12,8 @@
 
 use super::Base;
 use crate::config::{StreamSpec, Window};
+use crate::ctx::Ctx;
 use crate::event::{Action, Failure, FailureKind, InputDone, Output, Report, StreamStep};
-use crate::node::Ctx;
 use crate::recovery::TaskState;
 use crate::time::Time;
 use crate::timers::WakeReason;

@@ -1,6 +1,6 @@
 //! The worker's own journal on a disk in memory, beside the model of it: whatever it gives back must be what the model says.
 
-use super::{Entry, WindowKept};
+use super::{DiskEntry, WindowKept};
 use crate::sim::check::{Check, Checked, Violation, require};
 use crate::sim::fold;
 use bytes::Bytes;
@@ -22,24 +22,24 @@ pub(super) struct Real {
     storage: MemStorage,
     identity: Identity,
     folds_marks: bool,
-    journal: Option<Journal<MemStorage, Marks>>,
+    journal: Option<Journal<MemStorage, Positions>>,
     /// The state it was opened with, until a life takes it.
     state: Option<TaskState>,
     ticket: Option<SyncTicket<MemFile>>,
 }
 
-/// What marks add up to.
+/// What positions add up to.
 #[derive(Debug)]
-pub(super) enum Marks {
+pub(super) enum Positions {
     Newest(NewestMark),
     Counts(BTreeMap<Bytes, u64>),
 }
 
-impl Fold for Marks {
-    fn apply(&mut self, mark: &[u8]) {
+impl Fold for Positions {
+    fn apply(&mut self, position: &[u8]) {
         match self {
-            Self::Newest(newest) => newest.apply(mark),
-            Self::Counts(counts) => fold::change(counts, mark),
+            Self::Newest(newest) => newest.apply(position),
+            Self::Counts(counts) => fold::change(counts, position),
         }
     }
 
@@ -57,9 +57,9 @@ impl Fold for Marks {
         }
     }
 
-    fn mark(&self) -> Option<Bytes> {
+    fn position(&self) -> Option<Bytes> {
         match self {
-            Self::Newest(newest) => newest.mark(),
+            Self::Newest(newest) => newest.position(),
             Self::Counts(_) => None,
         }
     }
@@ -84,12 +84,12 @@ impl Real {
     }
 
     fn open(&mut self) -> Checked<&TaskState> {
-        let marks = if self.folds_marks {
-            Marks::Counts(BTreeMap::new())
+        let positions = if self.folds_marks {
+            Positions::Counts(BTreeMap::new())
         } else {
-            Marks::Newest(NewestMark::default())
+            Positions::Newest(NewestMark::default())
         };
-        let opened = Journal::open(self.storage.clone(), &self.identity, SETTINGS, marks);
+        let opened = Journal::open(self.storage.clone(), &self.identity, SETTINGS, positions);
         let Opened { journal, state, .. } = opened.map_err(|error| broken(&error))?;
         self.journal = Some(journal);
         Ok(self.state.insert(state))
@@ -103,13 +103,13 @@ impl Real {
         self.state.take().ok_or_else(|| Violation::new(Check::Recovery, "a journal without a state"))
     }
 
-    pub(super) fn append(&mut self, entry: &Entry) -> Checked {
+    pub(super) fn append(&mut self, entry: &DiskEntry) -> Checked {
         let journal = self.journal()?;
         match entry {
-            Entry::Life(_) => Ok(()),
-            Entry::Commit(commit) => journal.append(commit, None).map(drop),
-            Entry::Note(attempt) => journal.note(attempt).map(drop),
-            Entry::Released(link, through) => {
+            DiskEntry::Life(_) => Ok(()),
+            DiskEntry::Commit(commit) => journal.append(commit, None).map(drop),
+            DiskEntry::Note(attempt) => journal.note(attempt).map(drop),
+            DiskEntry::Released(link, through) => {
                 journal.acknowledged(*link, *through);
                 Ok(())
             }
@@ -160,11 +160,11 @@ impl Real {
     }
 
     pub(super) fn check_counts(&self, expected: &BTreeMap<Bytes, u64>) -> Checked {
-        let Some(Marks::Counts(counts)) = self.journal.as_ref().map(Journal::fold) else { return Ok(()) };
+        let Some(Positions::Counts(counts)) = self.journal.as_ref().map(Journal::fold) else { return Ok(()) };
         require(counts == expected, Check::Recovery, || format!("the state is {counts:?}, not {expected:?}"))
     }
 
-    fn journal(&mut self) -> Checked<&mut Journal<MemStorage, Marks>> {
+    fn journal(&mut self) -> Checked<&mut Journal<MemStorage, Positions>> {
         self.journal.as_mut().ok_or_else(|| Violation::new(Check::Driver, "a journal that is not open"))
     }
 }
@@ -172,7 +172,7 @@ impl Real {
 /// How many of `entries`, of which `durable` cannot be lost, a journal's state is the sum of.
 pub(super) fn survivors(
     state: &TaskState,
-    entries: &[Entry],
+    entries: &[DiskEntry],
     durable: usize,
     outputs: &[LinkId],
 ) -> Checked<usize> {
@@ -191,7 +191,7 @@ pub(super) fn survivors(
 fn agree(state: &TaskState, model: &TaskState) -> Checked {
     let without = |state: &TaskState| {
         let state = state.clone();
-        TaskState { epoch: model.epoch, outputs: BTreeMap::new(), mark: None, ..state }
+        TaskState { epoch: model.epoch, outputs: BTreeMap::new(), position: None, ..state }
     };
     require(without(state) == without(model), Check::Recovery, || format!("{state:?} is not {model:?}"))?;
     for (link, output) in &model.outputs {

@@ -41,10 +41,10 @@ impl Driver {
     }
 
     /// A commit was asked for: its changes count from now on.
-    pub(in crate::sim) fn state_changed(&mut self, id: TaskId, mark: &Bytes) -> Checked {
+    pub(in crate::sim) fn state_changed(&mut self, id: TaskId, position: &Bytes) -> Checked {
         let task = self.task(id)?;
         if matches!(task.stage.kind, StageKind::Records { .. }) {
-            fold::change(&mut task.records.committed, mark);
+            fold::change(&mut task.records.committed, position);
         }
         Ok(())
     }
@@ -145,7 +145,7 @@ impl Surroundings {
         }
         let mut output = self.route(&printed);
         output.dead.append(&mut dead);
-        output.mark = Some(fold::changes(&changed));
+        output.position = Some(fold::changes(&changed));
         let effects = vec![batch.clone()];
         let event =
             Event::RecordsAnswered { task: id, life, records: batch.len() as u64, output, ended: false };

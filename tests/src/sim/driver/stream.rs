@@ -135,7 +135,7 @@ impl Surroundings {
                 return Ok(());
             }
         }
-        let mark =
+        let position =
             if program == StreamProgram::Unsteady { format!("<{}>", rng.any()) } else { self.life_mark() };
         let copy = match program {
             StreamProgram::Identity | StreamProgram::Unsteady => Some(None),
@@ -145,7 +145,7 @@ impl Surroundings {
         if let Some(copy) = copy {
             let letter = self.stage.letter;
             let printed: Vec<Bytes> =
-                batch.iter().map(|record| marked(record, letter, &mark, copy)).collect();
+                batch.iter().map(|record| marked(record, letter, &position, copy)).collect();
             match self.suppressed(batch_of(&printed)) {
                 Err(diverged) => {
                     self.child.exited = true;
@@ -194,14 +194,14 @@ impl Surroundings {
     fn exit(&mut self, at: u64, id: TaskId, window: u64, program: StreamProgram, early: bool) -> Later {
         self.child.exited = true;
         let taken = std::mem::take(&mut self.child.held);
-        let (letter, mark) = (self.stage.letter, self.life_mark());
+        let (letter, position) = (self.stage.letter, self.life_mark());
         let mut printed: Vec<Bytes> = match program {
             StreamProgram::Identity | StreamProgram::Unsteady => Vec::new(),
             StreamProgram::Sort | StreamProgram::Head(_) => {
-                taken.iter().map(|record| marked(record, letter, &mark, None)).collect()
+                taken.iter().map(|record| marked(record, letter, &position, None)).collect()
             }
             StreamProgram::Both => {
-                taken.iter().map(|record| marked(record, letter, &mark, Some(1))).collect()
+                taken.iter().map(|record| marked(record, letter, &position, Some(1))).collect()
             }
             StreamProgram::Count => {
                 vec![format!("{}#{window} k{} counted {}:\n", self.index, self.life, taken.len()).into()]

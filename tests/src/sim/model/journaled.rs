@@ -142,7 +142,7 @@ impl Model {
         }
     }
 
-    /// Records of a task's commits, per link into it and in order, that are put aside as dead.
+    /// Records of a task's commits, per link into it and in order, that are dead-lettered as dead.
     pub(in crate::sim) fn dead_inputs(&self, task: TaskId) -> Vec<Bytes> {
         let mut dead = Vec::new();
         for (spec, truth) in self.graph.links.iter().zip(&self.links) {

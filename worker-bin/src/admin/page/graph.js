@@ -26,7 +26,7 @@ function boxOf(view, stage, node) {
   const where = view.graph.nodes.length > 1 ? " on " + stage.nodes.join(", ") : "";
   const queue = stage.queued_records;
   const narrow = node.w < 165;
-  const hot = stage.hindered ? h("span", { class: "hot", style: "color:var(--stalled)" }, "part stalled")
+  const hot = stage.blocked ? h("span", { class: "hot", style: "color:var(--stalled)" }, "part stalled")
     : ["moving", "away"].includes(stage.state) ? null : h("span", { class: "hot" }, STATE_WORDS[stage.state]);
   const label = `${stage.name}, ${KIND_WORDS[stage.kind]}, ${plural(stage.partitions, "task")}${where}: ${stageText(stage)}`;
   return h("div", { key: stage.name, class: "box" + (away ? " remote" : "") + (open ? " open" : ""), "data-state": stage.state, style, "data-stage": stage.name },
@@ -53,7 +53,7 @@ function cellGrid(view, stage, width) {
   const active = tasks.find((task) => task.name === roving.get(stage.name)) || tasks[0];
   const cells = tasks.map((task) => {
     const label = task.name + ": " + taskText(view, task);
-    const kind = (task.local ? "" : " remote") + (task.hindered ? " hindered" : "");
+    const kind = (task.local ? "" : " remote") + (task.blocked ? " blocked" : "");
     const props = { key: task.name, type: "button", class: "cell" + kind, "data-state": task.state, "data-open": "task:" + task.name,
       "data-cell": stage.name, tabindex: task === active ? 0 : -1, "aria-label": label, title: label };
     if (grid.kind === "dots") return h("button", props, sign(task.state));
@@ -114,7 +114,7 @@ function renderTable(view) {
     const counts = Object.entries(stage.counts).map(([state, n]) => n + " " + STATE_WORDS[state]).join(", ");
     return h("tr", { key: stage.name },
       h("td", null, h("button", { type: "button", class: "link", "data-open": "stage:" + stage.name }, stage.name), " ", h("span", { class: "muted" }, KIND_WORDS[stage.kind])),
-      h("td", null, stateMark(stage.state, stage.hindered ? "moving, part stalled" : undefined)),
+      h("td", null, stateMark(stage.state, stage.blocked ? "moving, part stalled" : undefined)),
       h("td", null, stage.partitions > 1 ? counts : number(stage.partitions)), h("td", null, stage.nodes.join(", ")),
       cells.map((text) => h("td", { class: "num" }, text)));
   });

@@ -107,7 +107,7 @@ function taskState(view, task) {
   const raw = task.raw;
   const node = view.nodes.get(task.node);
   task.local = raw !== undefined;
-  task.hindered = false;
+  task.blocked = false;
   if (!task.local) {
     const sent = task.outs.filter((link) => link.ended !== undefined);
     task.state = sent.length > 0 && sent.every((link) => link.ended) ? "done" : node && node.down ? "down" : "away";
@@ -125,7 +125,7 @@ function taskState(view, task) {
   else if (first && waitClass(first.kind) === "blocked") task.state = "waiting";
   else if (raw.busy > 0.02 || (first && waitClass(first.kind) === "working")) task.state = "working";
   else task.state = "idle";
-  task.hindered = stalled && task.state === "moving";
+  task.blocked = stalled && task.state === "moving";
 }
 
 function taskText(view, task) {
@@ -134,7 +134,7 @@ function taskText(view, task) {
     return "on node " + task.node + ", " + (task.state === "done" ? "has ended" : node ? nodeText(node) : "unknown");
   }
   if (view.ended) return `${STATE_WORDS[task.state]}, ${plural(task.raw.records_in, "record")} taken, ${number(task.raw.queued_records)} left`;
-  const word = STATE_WORDS[task.state] + (task.hindered ? ", but some of its output is stalled" : "");
+  const word = STATE_WORDS[task.state] + (task.blocked ? ", but some of its output is stalled" : "");
   return word + ", " + rate(task.raw.in_per_s) + " taken, " + number(task.raw.queued_records) + " queued";
 }
 
@@ -149,7 +149,7 @@ function stageOf(view, spec) {
   const pool = here.length ? here : tasks;
   const state = RANK.find((name) => pool.some((task) => task.state === name)) || "idle";
   const held = here.flatMap((task) => task.outs).reduce((total, link) => total + (link.held_records || 0), 0);
-  const stage = { ...spec, tasks, here, counts, state, held, hindered: here.some((task) => task.hindered) };
+  const stage = { ...spec, tasks, here, counts, state, held, blocked: here.some((task) => task.blocked) };
   for (const field of ["in_per_s", "out_per_s", "queued_records", "retried_records", "dead_records", "records_in", "records_out",
     "bytes_in", "bytes_out", "programs", "busy_s"]) stage[field] = sum(field);
   stage.busy = here.length ? sum("busy") / here.length : 0;

@@ -72,9 +72,9 @@ function noteDead(view) {
 
 function renderDead(view) {
   const total = view.status.tasks.reduce((sum, task) => sum + task.dead_records, 0);
-  at("dead-count").textContent = total === 0 ? "" : plural(total, "record") + " put aside" + (total > deadLetters.length ? `; the last ${deadLetters.length} are shown` : "");
+  at("dead-count").textContent = total === 0 ? "" : plural(total, "record") + " dead-lettered" + (total > deadLetters.length ? `; the last ${deadLetters.length} are shown` : "");
   at("main").classList.toggle("has-dead", total > 0);
-  if (total === 0) return show("dead-list", h("p", { class: "calm" }, "None: no record was put aside."));
+  if (total === 0) return show("dead-list", h("p", { class: "calm" }, "None: no record was dead-lettered."));
   const groups = groupLetters();
   const shown = groups.slice(0, deadAll ? groups.length : 12);
   show("dead-list", h("table", { class: "letters" }, h("caption", { class: "unseen" }, "The last dead letters by task and reason, newest first"),

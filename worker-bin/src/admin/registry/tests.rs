@@ -2,8 +2,8 @@ use super::*;
 use crate::explain::sample;
 use std::os::unix::fs::PermissionsExt as _;
 
-fn entry(pipeline: &str, pid: u32) -> Entry {
-    Entry {
+fn entry(pipeline: &str, pid: u32) -> RegistryEntry {
+    RegistryEntry {
         pid,
         pipeline: pipeline.to_owned(),
         node: "a/b".to_owned(),

@@ -1,8 +1,8 @@
 //! What answers amount to.
 
 use super::answer::{Answer, Emit, Text, decoded};
+use super::changes::{push_del, push_put};
 use super::fault::ProtocolFault;
-use super::mark::{push_del, push_put};
 use bytes::Bytes;
 use worker_core::event::DeadLetter;
 use worker_proto::Batch;
@@ -20,7 +20,6 @@ pub(super) struct Effects {
     keys: Vec<Option<Bytes>>,
     changes: Vec<u8>,
     dead: Vec<DeadLetter>,
-    /// Input records answered.
     pub(super) records: u64,
 }
 
@@ -54,8 +53,7 @@ pub struct Answers {
     /// The key of each emitted record, if asked for; empty otherwise. A string takes its request's key, if there is one.
     pub keys: Vec<Option<Bytes>>,
     /// Changes of state, in order: what [`KeyedState::apply`](super::KeyedState::apply) takes. Empty: none.
-    pub mark: Bytes,
-    /// Records that failed.
+    pub changes: Bytes,
     pub dead: Vec<DeadLetter>,
 }
 
@@ -198,7 +196,7 @@ impl Effects {
             records: all.records,
             emitted: emitted.expect("every record was pushed with its terminator and its end"),
             keys: all.keys,
-            mark: all.changes.into(),
+            changes: all.changes.into(),
             dead: all.dead,
         }
     }

@@ -17,7 +17,7 @@ const REQUEST_BYTES: u64 = 64;
 
 /// How much may be asked and held.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Window {
+pub(super) struct PendingRequests {
     /// Requests asked, or answered behind one that is not; at least 1.
     pub(super) requests: usize,
     /// Bytes of them; one request may be larger.
@@ -34,7 +34,7 @@ pub(super) struct Window {
 #[derive(Debug)]
 pub(super) struct Ledger {
     rules: Rules,
-    window: Window,
+    window: PendingRequests,
     terminator_in: u8,
     key: Option<RecordKey>,
     /// Fed, and without ids.
@@ -95,7 +95,7 @@ impl Ledger {
     /// `key`: where records have it, `None` for a task without keys. `inline`: the state, if requests carry it.
     pub(super) fn new(
         rules: Rules,
-        window: Window,
+        window: PendingRequests,
         terminator_in: u8,
         key: Option<RecordKey>,
         inline: Option<Arc<Mutex<KeyedState>>>,

@@ -3,14 +3,14 @@
 use super::effects::{Answers, Rules};
 use super::fault::ProtocolFault;
 use super::hello::push_hello;
-use super::ledger::{Ledger, Window};
+use super::ledger::{Ledger, PendingRequests};
 use super::state::KeyedState;
 use crate::child::failure::LastWords;
 use crate::child::launcher::Launcher;
 use crate::child::pipes::{Gauges, Stdin};
 use crate::child::program::{Program, TaskEnv};
 use crate::child::serve::{Running, Service};
-use crate::child::watch::Rest;
+use crate::child::watch::Idle;
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::future::Future;
@@ -57,7 +57,7 @@ pub trait RecordsEvents: Send + 'static {
     fn answered(&mut self, answers: Answers);
 
     /// It rests with its work undone, or with all it was given unanswered; `None`: not any more.
-    fn rests(&mut self, _rest: Option<Rest>) {}
+    fn idle(&mut self, _rest: Option<Idle>) {}
 
     /// It has ended. The last call, and one that always comes.
     ///
@@ -71,12 +71,12 @@ pub trait RecordsEvents: Send + 'static {
 #[derive(Debug)]
 pub struct RecordsHandle {
     /// Unbounded here: what is fed and not answered is bounded by who feeds.
-    orders: mpsc::UnboundedSender<Order>,
+    orders: mpsc::UnboundedSender<RecordsCommand>,
     kill: Arc<Notify>,
 }
 
 #[derive(Debug)]
-enum Order {
+enum RecordsCommand {
     Request { link: LinkId, first_seq: Seq, batch: Batch },
     Tick,
     End,
@@ -97,7 +97,7 @@ pub fn start_records(
     let (orders, received) = mpsc::unbounded_channel();
     let kill = Arc::new(Notify::new());
     let line_bytes = program.max_record.saturating_mul(2).saturating_add(LINE_OVERHEAD_BYTES);
-    let window = Window {
+    let window = PendingRequests {
         requests: rules.in_flight.max(1),
         bytes: rules.in_flight_bytes.max(1),
         held_bytes: line_bytes.saturating_mul(2).clamp(HELD_BYTES_MIN, HELD_BYTES_MAX) as u64,
@@ -133,17 +133,17 @@ impl RecordsHandle {
     /// Asks about records, in order.
     pub fn request(&self, link: LinkId, first_seq: Seq, batch: Batch) {
         // A child that has ended is asked nothing; its end was told.
-        self.orders.send(Order::Request { link, first_seq, batch }).ok();
+        self.orders.send(RecordsCommand::Request { link, first_seq, batch }).ok();
     }
 
     /// Asks for a tick behind what was asked.
     pub fn tick(&self) {
-        self.orders.send(Order::Tick).ok();
+        self.orders.send(RecordsCommand::Tick).ok();
     }
 
     /// Says that nothing comes any more.
     pub fn end(&self) {
-        self.orders.send(Order::End).ok();
+        self.orders.send(RecordsCommand::End).ok();
     }
 
     /// Kills it; what it has answered and was not told does not count.
@@ -174,12 +174,12 @@ struct Asking {
 }
 
 impl Asking {
-    async fn live(self, orders: mpsc::UnboundedReceiver<Order>) {
+    async fn live(self, orders: mpsc::UnboundedReceiver<RecordsCommand>) {
         let (running, pipe) = match Running::start(&self.launcher, &self.program, &self.env, true).await {
             Ok(started) => started,
             Err(failure) => return lock(&self.events).ended(Err(failure)),
         };
-        let told = |rest| lock(&self.events).rests(rest);
+        let on_idle = |idle| lock(&self.events).idle(idle);
         let service = Service {
             program: &self.program,
             env: &self.env,
@@ -188,7 +188,7 @@ impl Asking {
             gathers: true,
             refusal: FailureKind::Output,
             kill: &self.kill,
-            told: &told,
+            on_idle: &on_idle,
         };
         let feed = self.feed(Stdin { pipe, gauges: &self.gauges }, orders);
         let mut deliver = |lines| self.take_lines(&lines);
@@ -203,7 +203,11 @@ impl Asking {
         lock(&self.events).ended(result);
     }
 
-    async fn feed(&self, stdin: Stdin<'_>, mut orders: mpsc::UnboundedReceiver<Order>) -> io::Result<()> {
+    async fn feed(
+        &self,
+        stdin: Stdin<'_>,
+        mut orders: mpsc::UnboundedReceiver<RecordsCommand>,
+    ) -> io::Result<()> {
         let mut requests = self.hello();
         let mut pieces = VecDeque::new();
         loop {
@@ -244,12 +248,12 @@ impl Asking {
         lines
     }
 
-    fn take_order(&self, order: Order) {
+    fn take_order(&self, order: RecordsCommand) {
         let mut ledger = lock(&self.ledger);
         match order {
-            Order::Request { link, first_seq, batch } => ledger.feed(link, first_seq, batch),
-            Order::Tick => ledger.feed_tick(),
-            Order::End => ledger.feed_end(),
+            RecordsCommand::Request { link, first_seq, batch } => ledger.feed(link, first_seq, batch),
+            RecordsCommand::Tick => ledger.feed_tick(),
+            RecordsCommand::End => ledger.feed_end(),
         }
     }
 

@@ -36,13 +36,13 @@
 //! program: its process is killed, and another one is asked again what was not answered.
 
 mod answer;
+mod changes;
 mod effects;
 mod fault;
 mod hello;
 mod json;
 mod ledger;
 mod live;
-mod mark;
 mod order;
 mod request;
 mod single;

@@ -1,6 +1,6 @@
 //! The keyed state of one task.
 
-use super::mark::{changes, push_put};
+use super::changes::{decode, push_put};
 use crate::journal::Fold;
 use bytes::Bytes;
 use std::collections::HashMap;
@@ -21,7 +21,7 @@ const ENTRY_BYTES: u64 = 64;
 /// of the last commit; with `state = "inline"` the running child is given [`KeyedState::current`] values.
 ///
 /// Marks and snapshots have one form (described in its module): a row of changes. So recovery is [`KeyedState::apply`]
-/// of the snapshot's pieces and then of each later commit's mark.
+/// of the snapshot's pieces and then of each later commit's changes.
 #[derive(Debug)]
 pub struct KeyedState {
     task: String,
@@ -53,7 +53,7 @@ pub enum StateError {
         /// The budget, in bytes.
         bytes_max: u64,
     },
-    /// A stored mark is none.
+    /// A stored changes is none.
     #[error(
         "a change of the state of {task} cannot be read: its journal is damaged, or of a newer version of the worker"
     )]
@@ -78,8 +78,8 @@ impl KeyedState {
     }
 
     /// Takes over the changes of a commit, or a piece of a snapshot; [`KeyedState::check`] then says whether that was well.
-    pub fn apply(&mut self, mark: &[u8]) {
-        for change in changes(mark) {
+    pub fn apply(&mut self, changes: &[u8]) {
+        for change in decode(changes) {
             match change {
                 Some((key, value)) => self.commit(key, value),
                 None => self.damaged = true,
@@ -128,7 +128,7 @@ impl KeyedState {
         self.committed.iter().map(|(key, value)| (key.as_ref(), value.as_ref()))
     }
 
-    /// The committed state as marks of about `piece_bytes` each, for a checkpoint. Applying all of them to an empty state
+    /// The committed state as changes of about `piece_bytes` each, for a checkpoint. Applying all of them to an empty state
     /// gives this one; the order does not matter.
     pub fn snapshot(&self, piece_bytes: usize) -> impl Iterator<Item = Bytes> {
         let mut entries = self.entries();
@@ -166,8 +166,8 @@ impl KeyedState {
     }
 
     /// Keeps an answer's changes until they are committed.
-    pub(super) fn answer(&mut self, mark: &[u8]) {
-        for (key, value) in changes(mark).flatten() {
+    pub(super) fn answer(&mut self, changes: &[u8]) {
+        for (key, value) in decode(changes).flatten() {
             self.answered.insert(key.into(), value.map(Into::into));
         }
     }
@@ -197,11 +197,11 @@ impl KeyedState {
     }
 }
 
-/// As the journal of a task keeps it: then the journal's thread takes over the marks, when it has appended their commits, and
+/// As the journal of a task keeps it: then the journal's thread takes over the changes, when it has appended their commits, and
 /// a new child waits for it.
 impl Fold for Arc<Mutex<KeyedState>> {
-    fn apply(&mut self, mark: &[u8]) {
-        lock(self).apply(mark);
+    fn apply(&mut self, changes: &[u8]) {
+        lock(self).apply(changes);
     }
 
     fn snapshot(&self, chunk: &mut dyn FnMut(&[u8])) {
@@ -241,20 +241,20 @@ impl Hasher for KeyHasher {
 
 #[cfg(test)]
 mod tests {
-    use super::super::mark::push_del;
+    use super::super::changes::push_del;
     use super::*;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
-    fn mark(changes: &[(&str, Option<&str>)]) -> Vec<u8> {
-        let mut mark = Vec::new();
+    fn encoded(changes: &[(&str, Option<&str>)]) -> Vec<u8> {
+        let mut bytes = Vec::new();
         for (key, value) in changes {
             match value {
-                Some(value) => push_put(&mut mark, key.as_bytes(), value.as_bytes()),
-                None => push_del(&mut mark, key.as_bytes()),
+                Some(value) => push_put(&mut bytes, key.as_bytes(), value.as_bytes()),
+                None => push_del(&mut bytes, key.as_bytes()),
             }
         }
-        mark
+        bytes
     }
 
     fn text(value: Option<&[u8]>) -> Option<&str> {
@@ -264,26 +264,26 @@ mod tests {
     #[test]
     fn too_much_state_says_what_to_do() {
         let mut state = KeyedState::new("count/0", 2 * (64 + 2));
-        state.apply(&mark(&[("a", Some("1")), ("b", Some("1"))]));
+        state.apply(&encoded(&[("a", Some("1")), ("b", Some("1"))]));
         assert_eq!(state.check(), Ok(()));
-        state.apply(&mark(&[("c", Some("1"))]));
+        state.apply(&encoded(&[("c", Some("1"))]));
         let error = state.check().unwrap_err().to_string();
         assert!(
             error.contains("count/0") && error.contains("3 keys") && error.contains("`state_budget`"),
             "{error}"
         );
-        state.apply(&mark(&[("c", None)]));
+        state.apply(&encoded(&[("c", None)]));
         assert_eq!((state.check(), state.bytes()), (Ok(()), 2 * 66));
     }
 
     #[test]
     fn inline_values_are_the_newest_until_the_child_dies() {
         let mut state = KeyedState::new("t/0", 1000);
-        state.apply(&mark(&[("a", Some("1"))]));
-        state.answer(&mark(&[("a", Some("2"))]));
-        state.answer(&mark(&[("a", Some("3")), ("b", None)]));
+        state.apply(&encoded(&[("a", Some("1"))]));
+        state.answer(&encoded(&[("a", Some("2"))]));
+        state.answer(&encoded(&[("a", Some("3")), ("b", None)]));
         assert_eq!((text(state.current(b"a")), text(state.current(b"b"))), (Some("3"), None));
-        state.apply(&mark(&[("a", Some("2"))]));
+        state.apply(&encoded(&[("a", Some("2"))]));
         assert_eq!(text(state.current(b"a")), Some("3"), "a commit that is behind hides nothing newer");
         state.begin_life();
         assert_eq!(text(state.current(b"a")), Some("2"));
@@ -301,7 +301,7 @@ mod tests {
         let new = || Arc::new(Mutex::new(KeyedState::new("t/0", u64::MAX)));
         let (mut kept, mut restored) = (new(), new());
         for n in 0..100_000 {
-            Fold::apply(&mut kept, &mark(&[(&format!("key {}", n % 70_000), Some(&n.to_string()))]));
+            Fold::apply(&mut kept, &encoded(&[(&format!("key {}", n % 70_000), Some(&n.to_string()))]));
         }
         let mut pieces = 0;
         kept.snapshot(&mut |piece| {
@@ -323,7 +323,7 @@ mod tests {
             let mut state = KeyedState::new("t/0", u64::MAX);
             let mut model = BTreeMap::new();
             for (key, value) in &all {
-                state.apply(&mark(&[(key, value.as_deref())]));
+                state.apply(&encoded(&[(key, value.as_deref())]));
                 match value {
                     Some(value) => model.insert(key.clone().into_bytes(), value.clone().into_bytes()),
                     None => model.remove(key.as_bytes()),

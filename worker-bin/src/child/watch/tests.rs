@@ -19,7 +19,7 @@ fn without_timers(gauges: &Gauges, contract: Contract, poll: impl FnOnce(Watcher
         gathers: contract == Contract::Records,
         refusal: FailureKind::Worker,
         kill: &kill,
-        told: &|_| {},
+        on_idle: &|_| {},
     };
     let watched = Watched { group: rustix::process::getpid(), gauges, unread: &unread };
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -65,12 +65,12 @@ fn what_a_resting_child_owes_decides_what_is_said_of_it() {
         gauges.owed.store(owed, Relaxed);
         gauges.closed.store(closed, Relaxed);
         let mut said = None;
-        without_timers(&gauges, contract, |w| said = w.rest(w.look(), Duration::ZERO));
+        without_timers(&gauges, contract, |w| said = w.idle(w.look(), Duration::ZERO));
         said
     };
-    let rested = Duration::ZERO;
-    let hangs = |closed| Some(Rest::Hangs { rested, unread_bytes: 0, closed });
-    let buffers = |fed_bytes| Some(Rest::Buffers { rested, fed_bytes });
+    let idle_for = Duration::ZERO;
+    let hangs = |closed| Some(Idle::Hung { idle_for, unread_bytes: 0, closed });
+    let buffers = |fed_bytes| Some(Idle::Buffering { idle_for, fed_bytes });
     assert_eq!(said(Contract::Stream, 0, 0, 0, false), None, "it waits for input");
     assert_eq!(said(Contract::Stream, 9, 9, 0, false), None, "it has answered all");
     assert_eq!(said(Contract::Stream, 9, 4, 0, false), buffers(5));

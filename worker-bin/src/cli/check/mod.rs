@@ -9,7 +9,7 @@ use super::print;
 use super::run::{say, wrong_file};
 use crate::io::source;
 use crate::pipeline::plan::{Plan, Role};
-use crate::pipeline::{self, Cluster, ConfigError, Detail, Pipeline, SourceInput, StateWish, plan};
+use crate::pipeline::{self, Cluster, ConfigError, Detail, Pipeline, SourceInput, StateOptions, plan};
 use std::io::IsTerminal as _;
 use std::path::Path;
 use std::process::ExitCode;
@@ -62,7 +62,7 @@ fn checked(args: &CheckArgs) -> Result<(Pipeline, Cluster, Plan), ConfigError> {
         _ => (Cluster::single(), NodeIx(0)),
     };
     let node = args.name.as_deref();
-    let pipeline = pipeline.with_state(StateWish { node, ..StateWish::default() })?;
+    let pipeline = pipeline.with_state(StateOptions { node, ..StateOptions::default() })?;
     let plan = plan(&pipeline, &cluster, me)?;
     Ok((pipeline, cluster, plan))
 }

@@ -12,10 +12,8 @@ use worker_proto::Batch;
 /// Into how many pieces a sample is split.
 const PIECES: usize = 5;
 
-/// What was found.
 #[derive(Debug)]
 pub(super) struct Report {
-    /// For people.
     pub(super) text: String,
     /// Every batch stage gave the same whole and in pieces.
     pub(super) is_good: bool,

@@ -32,7 +32,7 @@ pub enum DlqCommand {
 
 /// The end of the help of `worker dlq`.
 pub const DLQ_EXAMPLES: &str = "\
-A dead letter is called TASK:NUMBER, such as errors/0:17; one that a replay has put aside rN/TASK:NUMBER.
+A dead letter is called TASK:NUMBER, such as errors/0:17; one that a replay has dead-lettered rN/TASK:NUMBER.
 
 Examples:
   worker dlq list access.toml                          # in its state directory or its file

@@ -37,7 +37,6 @@ pub(super) struct Replay {
 pub(super) struct Claim {
     /// Where its results go; `None`: into the sinks of the pipeline.
     pub(super) out: Option<PathBuf>,
-    /// The ways in.
     pub(super) inputs: Vec<ClaimInput>,
     /// The letters, those of the first input first.
     pub(super) letters: Vec<ClaimedLetter>,
@@ -54,7 +53,6 @@ pub(super) struct ClaimInput {
     pub(super) terminator: u8,
     /// Records of the input that are no letters: a header.
     pub(super) heads: u64,
-    /// How many letters.
     pub(super) letters: u64,
 }
 
@@ -62,7 +60,7 @@ pub(super) struct ClaimInput {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ClaimedLetter {
     pub(super) id: LetterId,
-    /// When it was put aside: an unfinished run may use the number of a letter that it had not committed again.
+    /// When it was dead-lettered: an unfinished run may use the number of a letter that it had not committed again.
     pub(super) time: String,
 }
 
@@ -71,21 +69,13 @@ pub(super) struct ClaimedLetter {
 pub(super) enum ClaimError {
     /// The system says no.
     #[error("cannot {what} {}: {source}; check that this user may, and that there is room", path.display())]
-    System {
-        /// What was tried.
-        what: &'static str,
-        /// With what.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
+    System { what: &'static str, path: PathBuf, source: io::Error },
     /// Someone has changed it, or a newer version wrote it.
     #[error(
         "{}, line {line}: not what this version writes ({why}); restore it, or remove {} to count its letters as not replayed",
         path.display(), path.parent().unwrap_or(path).display()
     )]
     Line {
-        /// The file.
         path: PathBuf,
         /// Which line, from 1.
         line: u64,
@@ -148,7 +138,6 @@ impl Replay {
         Ok(Self { claim, done, ..replay })
     }
 
-    /// Its directory.
     pub(super) fn dir(&self) -> &Path {
         &self.dir
     }

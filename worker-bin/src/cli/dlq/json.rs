@@ -73,7 +73,6 @@ impl<'a> ShownLetter<'a> {
         }
     }
 
-    /// Without a newline.
     pub(super) fn line(&self) -> String {
         serde_json::to_string(self).expect("strings and numbers always serialise")
     }

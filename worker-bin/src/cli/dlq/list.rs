@@ -19,7 +19,6 @@ const REASONS_MAX: usize = 10_000;
 /// Reasons that are shown.
 const REASONS_SHOWN_MAX: usize = 20;
 
-/// Lists dead letters.
 pub(super) fn list(args: &ListArgs) -> Result<ExitCode, Failed> {
     let (store, _) = Store::find(args.file.as_deref(), &args.from)?;
     let replays = store.replays()?;

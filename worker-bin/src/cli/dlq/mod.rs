@@ -44,16 +44,13 @@ pub(super) fn dlq(args: &DlqArgs) -> ExitCode {
 /// Why a command ended early.
 #[derive(Debug, Error)]
 enum Failed {
-    /// The letters.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The directory for a program.
     #[error(transparent)]
     Repro(#[from] repro::ReproError),
-    /// Another run.
     #[error(transparent)]
     Replay(#[from] replay::ReplayError),
-    /// Standard output.
     #[error("cannot write to standard output: {0}")]
     Output(#[from] io::Error),
 }
@@ -64,7 +61,6 @@ impl From<claims::ClaimError> for Failed {
     }
 }
 
-/// Standard output.
 #[derive(Debug)]
 struct Output(BufWriter<Stdout>);
 

@@ -18,7 +18,7 @@ use crate::cli::run::{self, say};
 use crate::io::durable;
 use crate::journal::{Lock, Manifest, StateError};
 use crate::pipeline::plan::{Plan, plan};
-use crate::pipeline::{self, Cluster, Mode, Pipeline, Stage, StateWish};
+use crate::pipeline::{self, Cluster, Mode, Pipeline, Stage, StateOptions};
 use choice::{Chosen, Wanted};
 use committed::Committed;
 use std::collections::BTreeSet;
@@ -26,7 +26,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use worker_core::config::NodeIx;
 
-/// Replays dead letters.
 pub(super) fn replay(args: &ReplayArgs) -> Result<ExitCode, Failed> {
     let wanted = Wanted::of(args)?;
     let pipeline = load(args)?;
@@ -54,7 +53,7 @@ pub(super) fn replay(args: &ReplayArgs) -> Result<ExitCode, Failed> {
 }
 
 fn load(args: &ReplayArgs) -> Result<Pipeline, StoreError> {
-    let wish = StateWish { dir: args.state.as_deref(), ..StateWish::default() };
+    let wish = StateOptions { dir: args.state.as_deref(), ..StateOptions::default() };
     Ok(pipeline::load(&args.file, &args.set)?.with_state(wish)?)
 }
 

@@ -10,7 +10,7 @@ use crate::child::records::single_request;
 use crate::cli::run::say;
 use crate::io::dead::Letter;
 use crate::pipeline::plan::{LocalTask, Plan, Role, StageTask, plan};
-use crate::pipeline::{self, Cluster, Mode, Pipeline, ProgramError, RecordsState, StateWish};
+use crate::pipeline::{self, Cluster, Mode, Pipeline, ProgramError, RecordsState, StateOptions};
 use script::Script;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
@@ -29,44 +29,27 @@ pub(super) enum ReproError {
         "dead letter {id} is of stage `{stage}`, which {file} does not have any more (stages there: {stages}); take the file \
          that the run was made with"
     )]
-    NoStage {
-        /// Which letter.
-        id: LetterId,
-        /// Its stage.
-        stage: String,
-        /// The pipeline file.
-        file: String,
-        /// What that has.
-        stages: String,
-    },
+    NoStage { id: LetterId, stage: String, file: String, stages: String },
     /// No program saw it.
     #[error("dead letter {id} never reached a program: {reason}; `worker dlq show` shows it")]
     NoProgram {
-        /// Which letter.
         id: LetterId,
-        /// Why it was put aside.
+        /// Why it was dead-lettered.
         reason: String,
     },
     /// The program cannot be found.
     #[error(transparent)]
     Program(#[from] ProgramError),
-    /// There is something.
     #[error("{} is there and not an empty directory; name another with --out, or remove it", .0.display())]
     Taken(PathBuf),
     /// It cannot be written.
     #[error("cannot write {}: {source}; name a directory with --out that this user may write", path.display())]
-    Write {
-        /// What.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
+    Write { path: PathBuf, source: io::Error },
 }
 
-/// Writes the directory.
 pub(super) fn repro(args: &ReproArgs) -> Result<ExitCode, Failed> {
     let id: LetterId = args.id.parse()?;
-    let wish = StateWish { dir: args.from.state.as_deref(), ..StateWish::default() };
+    let wish = StateOptions { dir: args.from.state.as_deref(), ..StateOptions::default() };
     let loaded = pipeline::load(&args.file, &args.from.set).and_then(|pipeline| pipeline.with_state(wish));
     let pipeline = loaded.map_err(StoreError::from)?;
     let store = match &args.from.letters {
@@ -175,7 +158,7 @@ impl<'a> Case<'a> {
         let Letter { reason, attempts, time, stage, .. } = self.letter;
         let fine: Vec<String> = self.stage.ok_exit.iter().map(ToString::to_string).collect();
         let mut text = format!(
-            "Dead letter {} of stage `{}`, put aside at {} after {attempts} {}:\n\n    {}\n\n\
+            "Dead letter {} of stage `{}`, dead-lettered at {} after {attempts} {}:\n\n    {}\n\n\
              sh run.sh   runs the program as the worker ran it, on this record alone\n\
              input       what it gets on standard input\n\n\
              It succeeds with exit status {}. ",

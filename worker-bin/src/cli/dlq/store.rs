@@ -3,7 +3,7 @@
 use super::args::LettersArgs;
 use super::claims::{self, ClaimError};
 use crate::io::dead::{DeadLogError, Letter, log_path, read_letters};
-use crate::pipeline::{self, ConfigError, Pipeline, StateWish};
+use crate::pipeline::{self, ConfigError, Pipeline, StateOptions};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -51,7 +51,6 @@ pub(super) enum StoreError {
     /// Neither a file nor a directory.
     #[error("say where dead letters are: a pipeline file, --state DIR or --letters FILE")]
     Nowhere,
-    /// No directory.
     #[error(
         "there is no state directory {}: nothing was run with it yet; name the directory of the run with --state", .0.display()
     )]
@@ -62,15 +61,12 @@ pub(super) enum StoreError {
     /// A directory of several nodes.
     #[error("{} holds the state of several nodes: say which, --state {}", dir.display(), nodes.join(" or --state "))]
     Nodes {
-        /// Which.
         dir: PathBuf,
         /// The directories of nodes in it.
         nodes: Vec<String>,
     },
-    /// No file.
-    #[error("there is no file of dead letters {}: no record was put aside, or the run was started elsewhere; name the file with --letters", .0.display())]
+    #[error("there is no file of dead letters {}: no record was dead-lettered, or the run was started elsewhere; name the file with --letters", .0.display())]
     NoFile(PathBuf),
-    /// Not a name.
     #[error(
         "`{0}` is no dead letter: expected TASK:NUMBER as `worker dlq list` shows it, such as errors/0:17"
     )]
@@ -78,7 +74,6 @@ pub(super) enum StoreError {
     /// A name of nothing.
     #[error("there is no dead letter {id} in {}; `worker dlq list` shows those that are there", place.display())]
     NoLetter {
-        /// The name.
         id: LetterId,
         /// Where it was searched.
         place: PathBuf,
@@ -161,7 +156,6 @@ impl Store {
         places.into_iter().flat_map(|(replay, place)| letters_in(replay, &place))
     }
 
-    /// One letter.
     pub(super) fn letter(&self, id: &LetterId) -> Result<Letter, StoreError> {
         let place = match (self, id.replay) {
             (Self::File(file), _) => file.clone(),
@@ -192,7 +186,7 @@ impl Store {
 }
 
 fn load(file: &Path, from: &LettersArgs) -> Result<Pipeline, ConfigError> {
-    let wish = StateWish { dir: from.state.as_deref(), ..StateWish::default() };
+    let wish = StateOptions { dir: from.state.as_deref(), ..StateOptions::default() };
     pipeline::load(file, &from.set)?.with_state(wish)
 }
 

@@ -20,7 +20,6 @@ pub(super) struct Instance {
 /// The workers that are meant.
 #[derive(Clone, Debug)]
 pub(super) enum Target {
-    /// They run.
     Running {
         instances: Vec<Instance>,
         /// What is to be said of those that cannot be asked.

@@ -102,7 +102,7 @@ fn down(for_s: f64, to: &str, node: &str) -> Wait {
 }
 
 fn hangs(for_s: f64) -> Wait {
-    wait(for_s, Why::ChildRests { unread_bytes: 7, closed: false })
+    wait(for_s, Why::ChildHung { unread_bytes: 7, closed: false })
 }
 
 fn busy(for_s: f64) -> Wait {
@@ -128,7 +128,7 @@ fn a_wait_is_followed_to_the_program_that_hangs() {
     let explanation = explain(&[node("a", tasks)]);
     let chain = chain_of(&explanation, "src/0");
     assert_eq!(steps(chain), ["src/0", "grep/0", "last/0"]);
-    assert_eq!((chain.stalled, chain.root.as_str(), chain.for_s), (true, "last/0: child_rests", 35.0));
+    assert_eq!((chain.stalled, chain.root.as_str(), chain.for_s), (true, "last/0: child_hung", 35.0));
     assert!(chain.advice.as_ref().unwrap().contains("timeout ="));
     assert_eq!(explanation.chains[0].task, "last/0", "the longest first");
     assert_eq!(explanation.groups().len(), 1, "all three have one root");

@@ -1,5 +1,5 @@
 use super::*;
-use crate::explain::{End, Kind, Observer, Outline, RunState, Sample, Stage};
+use crate::explain::{End, Kind, Outline, RunState, Sample, Sampler, Stage};
 use std::time::Duration;
 use worker_core::Time;
 use worker_core::config::{Graph, Limits, NodeIx, TaskId, TaskKind, TaskSpec};
@@ -40,7 +40,7 @@ fn the_last_ones_are_kept_and_the_longest_of_all() {
 
 /// An observer of one task, a sample each quarter of a second.
 struct Watched {
-    observer: Observer,
+    observer: Sampler,
     now: Time,
     records: u64,
 }
@@ -67,7 +67,7 @@ impl Watched {
             stall_after: Duration::from_secs(3),
             admin: None,
         };
-        Self { observer: Observer::new(outline), now: Time::ZERO, records: 0 }
+        Self { observer: Sampler::new(outline), now: Time::ZERO, records: 0 }
     }
 
     /// Goes on until so many seconds after the start; `reason` is what is in the way of the task, else it takes 400 a second.

@@ -98,7 +98,7 @@ fn each_text_of_a_program_is_tamed_wherever_it_stands() {
 #[test]
 fn what_another_node_said_is_tamed_too_and_not_escaped_twice() {
     let tame = foreign("a\u{1b}b");
-    let why = Why::ChildRests { unread_bytes: 0, closed: true };
+    let why = Why::ChildHung { unread_bytes: 0, closed: true };
     let text = format!("{EVIL} {tame}");
     let evil =
         Wait { for_s: 1.0, stalled: true, text, on: Some(EVIL.into()), on_node: Some(EVIL.into()), why };
@@ -135,9 +135,9 @@ fn every_wait_has_words() {
         })
     };
     let said = [
-        (of(Why::ChildRests { unread_bytes: 0, closed: false }), "it owes an answer"),
-        (of(Why::ChildRests { unread_bytes: 2048, closed: true }), "2.0 KiB unread"),
-        (of(Why::ChildRests { unread_bytes: 0, closed: true }), "its input has ended"),
+        (of(Why::ChildHung { unread_bytes: 0, closed: false }), "it owes an answer"),
+        (of(Why::ChildHung { unread_bytes: 2048, closed: true }), "2.0 KiB unread"),
+        (of(Why::ChildHung { unread_bytes: 0, closed: true }), "its input has ended"),
         (of(Why::ChildBuffers { fed_bytes: 7 }), "has read 7 B and printed nothing for 12 s"),
         (of(Why::NoSlot { ahead: 2, slots: 4 }), "all 4 slots have been in use for 12 s, 2 tasks before it"),
         (of(Why::NoCredit { held_records: 4096 }), "x/0 on node b has taken no more for 12 s"),

@@ -34,7 +34,6 @@ pub struct DeadLetterLog {
 /// A letter to be kept.
 #[derive(Clone, Copy, Debug)]
 pub struct NewLetter<'a> {
-    /// The letter.
     pub letter: &'a DeadLetter,
     /// The task that sent the record, if another did.
     pub from: Option<&'a str>,
@@ -48,26 +47,19 @@ pub enum DeadLogError {
     /// No room: disk, quota or file size limit. Nothing was kept; it can be tried again.
     #[error("no room for dead letters in {}: {source}; make room on that disk", path.display())]
     Full {
-        /// The file.
         path: PathBuf,
         /// What the system says.
         source: io::Error,
     },
     /// The file cannot be opened, created or written. Nothing was kept.
     #[error("cannot keep dead letters in {}: {source}; check that its directory may be written", path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    Write { path: PathBuf, source: io::Error },
     /// What was written may not be on the disk.
     #[error(
         "cannot bring the dead letters in {} to stable storage: {source}; check the disk, then start again with the \
          same --state", path.display()
     )]
     Sync {
-        /// The file.
         path: PathBuf,
         /// What the system says.
         source: io::Error,
@@ -78,11 +70,9 @@ pub enum DeadLogError {
          restore it, or begin a new run with --fresh", path.display()
     )]
     Shorter {
-        /// The file.
         path: PathBuf,
         /// Bytes it has; 0 if it is gone.
         length: u64,
-        /// The committed length.
         committed: u64,
     },
     /// The committed letters do not end where they should.
@@ -90,24 +80,17 @@ pub enum DeadLogError {
         "{} was changed by someone else: no line ends at byte {committed}, where the committed dead letters end; restore \
          it, or begin a new run with --fresh", path.display()
     )]
-    Changed {
-        /// The file.
-        path: PathBuf,
-        /// The committed length.
-        committed: u64,
-    },
+    Changed { path: PathBuf, committed: u64 },
     /// The file cannot be read.
     #[error("cannot read dead letters in {}: {source}", path.display())]
     Read {
         /// The file or directory.
         path: PathBuf,
-        /// Why.
         source: io::Error,
     },
     /// A line is no dead letter.
     #[error("{}, line {line}: not a dead letter ({source}); the lines around it are fine", path.display())]
     Line {
-        /// The file.
         path: PathBuf,
         /// Which line, from 1.
         line: u64,

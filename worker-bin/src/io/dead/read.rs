@@ -17,11 +17,10 @@ use std::path::{Path, PathBuf};
 pub struct Letter {
     /// Its number within the task, from 1; `None` in memory mode.
     pub id: Option<u64>,
-    /// When it was put aside, RFC 3339, UTC.
+    /// When it was dead-lettered, RFC 3339, UTC.
     pub time: String,
     /// The task, as `stage/partition`.
     pub task: String,
-    /// The stage.
     pub stage: String,
     /// Why, in one line.
     pub reason: String,
@@ -37,7 +36,6 @@ pub struct Letter {
     pub stderr_tail: String,
     /// The batch it was in when it failed for good.
     pub batch_id: Option<String>,
-    /// How it arrived.
     pub origin: Option<LetterOrigin>,
 }
 
@@ -136,7 +134,6 @@ impl Open {
         }
     }
 
-    /// With its end.
     fn next_line(&mut self) -> Result<Option<Vec<u8>>, DeadLogError> {
         let mut line = Vec::new();
         let read = self.reader.read_until(b'\n', &mut line);

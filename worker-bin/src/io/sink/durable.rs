@@ -1,6 +1,6 @@
 //! One file as a sink whose content survives crashes, each record once.
 
-mod mark;
+mod position;
 
 use super::file::{Place, is_file_at, place};
 use super::vectored::{Moved, write_batches};
@@ -8,7 +8,7 @@ use super::{Exists, SinkError, SinkWriter};
 use crate::fault;
 use crate::io::durable::sync_directories_of;
 use bytes::Bytes;
-use mark::{SinkMark, TAIL_BYTES_MAX, Tail};
+use position::{SinkPosition, TAIL_BYTES_MAX, Tail};
 use rustix::io::Errno;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom};
@@ -19,18 +19,18 @@ use worker_proto::Batch;
 
 /// Writes a file at its final path, so that a later life can cut it back to what was committed and go on.
 ///
-/// The order is: [`begin`](SinkWriter::begin), make its mark durable; then write, take a mark, sync, make the mark durable,
-/// and so on; writing may go on meanwhile. Recovery cuts whatever lies behind the newest durable mark: those bytes were
+/// The order is: [`begin`](SinkWriter::begin), make its position durable; then write, take a position, sync, make the position durable,
+/// and so on; writing may go on meanwhile. Recovery cuts whatever lies behind the newest durable position: those bytes were
 /// never acknowledged. It never cuts into what the file held before the first life, nor a file that is not the one it wrote.
 ///
-/// What is no regular file (a device, a named pipe) is written to as a stream is, without marks.
+/// What is no regular file (a device, a named pipe) is written to as a stream is, without positions.
 #[derive(Debug)]
 pub struct DurableFileSink {
     path: PathBuf,
     file: Arc<File>,
     state: State,
     /// As of the last write; `None` for what is no regular file.
-    written: Option<(SinkMark, Tail)>,
+    written: Option<(SinkPosition, Tail)>,
     moved: Moved,
     failed: Failed,
 }
@@ -43,7 +43,7 @@ enum State {
     Kept,
     /// Nothing written; the file is to be emptied.
     Replaced,
-    /// A first mark was given.
+    /// A first position was given.
     Begun,
 }
 
@@ -59,23 +59,22 @@ pub struct SinkSync {
 type Failed = Arc<OnceLock<String>>;
 
 impl DurableFileSink {
-    /// Opens `path`: without a `mark` for the first time, as `exists` says; else it is the file of an earlier life, which
-    /// is cut to the mark.
+    /// Opens `path`: without a `position` for the first time, as `exists` says; else it is the file of an earlier life, which
+    /// is cut to the position.
     ///
     /// The first time no content is changed before [`begin`](SinkWriter::begin), and an empty file is as good as none: a
-    /// life that ended before its first mark may have left it.
+    /// life that ended before its first position may have left it.
     ///
     /// # Errors
-    /// As [`FileSink::open`](super::FileSink::open); with a mark [`SinkError::Gone`], [`SinkError::Replaced`],
+    /// As [`FileSink::open`](super::FileSink::open); with a position [`SinkError::Gone`], [`SinkError::Replaced`],
     /// [`SinkError::Shorter`], [`SinkError::Changed`], [`SinkError::Mark`], [`SinkError::Open`], [`SinkError::Sync`].
-    pub fn open(path: &Path, exists: Exists, mark: Option<&[u8]>) -> Result<Self, SinkError> {
-        match mark {
+    pub fn open(path: &Path, exists: Exists, position: Option<&[u8]>) -> Result<Self, SinkError> {
+        match position {
             None => Self::first(path, exists),
-            Some(mark) => Self::recover(path, mark),
+            Some(position) => Self::recover(path, position),
         }
     }
 
-    /// The file's path.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -105,15 +104,15 @@ impl DurableFileSink {
         let length = if exists == Exists::Append { metadata.len() } else { 0 };
         file.seek(SeekFrom::Start(length)).map_err(open)?;
         let tail = Tail::read(&file, length).map_err(open)?;
-        let (device, inode, born) = (metadata.dev(), metadata.ino(), mark::born(&metadata));
-        let mark = SinkMark { device, inode, born, start: length, committed: length };
-        Ok(Self::of(path, file, state, Some((mark, tail))))
+        let (device, inode, born) = (metadata.dev(), metadata.ino(), position::born(&metadata));
+        let position = SinkPosition { device, inode, born, start: length, committed: length };
+        Ok(Self::of(path, file, state, Some((position, tail))))
     }
 
-    fn recover(path: &Path, mark: &[u8]) -> Result<Self, SinkError> {
-        let (mark, hash) =
-            SinkMark::decode(mark).map_err(|source| SinkError::Mark { path: path.to_owned(), source })?;
-        let committed = mark.committed;
+    fn recover(path: &Path, position: &[u8]) -> Result<Self, SinkError> {
+        let (position, hash) = SinkPosition::decode(position)
+            .map_err(|source| SinkError::Mark { path: path.to_owned(), source })?;
+        let committed = position.committed;
         let open = |source: io::Error| {
             if source.kind() == io::ErrorKind::NotFound {
                 return SinkError::Gone { path: path.to_owned(), committed };
@@ -121,7 +120,7 @@ impl DurableFileSink {
             SinkError::Open { path: path.to_owned(), source }
         };
         // Looked at before it is opened: opening a named pipe may wait for ever.
-        let is_ours = |m: &std::fs::Metadata| m.is_file() && mark.names(m);
+        let is_ours = |m: &std::fs::Metadata| m.is_file() && position.names(m);
         if !is_ours(&path.metadata().map_err(open)?) {
             return Err(SinkError::Replaced { path: path.to_owned() });
         }
@@ -144,10 +143,10 @@ impl DurableFileSink {
                 .map_err(|source| SinkError::Sync { path: path.to_owned(), source })?;
         }
         file.seek(SeekFrom::Start(committed)).map_err(open)?;
-        Ok(Self::of(path, file, State::Begun, Some((mark, tail))))
+        Ok(Self::of(path, file, State::Begun, Some((position, tail))))
     }
 
-    fn of(path: &Path, file: File, state: State, written: Option<(SinkMark, Tail)>) -> Self {
+    fn of(path: &Path, file: File, state: State, written: Option<(SinkPosition, Tail)>) -> Self {
         let (path, file) = (path.to_owned(), Arc::new(file));
         Self { path, file, state, written, moved: Moved::default(), failed: Arc::default() }
     }
@@ -183,15 +182,15 @@ impl SinkWriter for DurableFileSink {
         let mut taken = 0;
         let file = &*self.file;
         let done = fault::around("sink.write", || Ok(write_batches(file, batches, &mut taken, &self.moved)?));
-        let length = self.written.as_ref().map(|(mark, _)| mark.committed);
+        let length = self.written.as_ref().map(|(position, _)| position.committed);
         if let Err(e) = done {
             length.inspect(|&length| self.take_back(length));
             let written = length.unwrap_or(0) + taken;
             let errno = Errno::from_io_error(&e).unwrap_or(Errno::IO);
             return Err(SinkError::writing(&self.path.display().to_string(), written, errno));
         }
-        if let Some((mark, tail)) = &mut self.written {
-            mark.committed += taken;
+        if let Some((position, tail)) = &mut self.written {
+            position.committed += taken;
             batches.iter().for_each(|batch| tail.push(batch.payload()));
         }
         Ok(())
@@ -207,11 +206,11 @@ impl SinkWriter for DurableFileSink {
             self.prepare().map_err(|source| SinkError::Sync { path: self.path.clone(), source })?;
             self.state = State::Begun;
         }
-        Ok(self.mark())
+        Ok(self.position())
     }
 
-    fn mark(&self) -> Option<Bytes> {
-        self.written.as_ref().map(|(mark, tail)| mark.encode(tail.hash()))
+    fn position(&self) -> Option<Bytes> {
+        self.written.as_ref().map(|(position, tail)| position.encode(tail.hash()))
     }
 
     fn count_into(&mut self, moved: Moved) {

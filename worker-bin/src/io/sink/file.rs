@@ -40,7 +40,6 @@ enum State {
     Created,
     /// Nothing written; the file holds what it held.
     Untouched,
-    /// It is ours.
     Started,
 }
 
@@ -77,7 +76,6 @@ impl FileSink {
         Ok(Self { path: path.to_owned(), file, state, written: 0, moved: Moved::default() })
     }
 
-    /// The file's path.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path

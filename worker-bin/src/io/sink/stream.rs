@@ -11,7 +11,6 @@ use worker_proto::Batch;
 /// Writes to an open stream.
 #[derive(Debug)]
 pub struct StreamSink {
-    /// None once closed.
     stream: Option<OwnedFd>,
     name: String,
     written: u64,

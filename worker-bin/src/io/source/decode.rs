@@ -16,7 +16,6 @@ const PACKED_READ_BYTES: usize = 64 * 1024;
 /// Most unpacked at once, in bytes: the unpackers need zeroed room.
 const UNPACKED_BYTES_MAX: usize = 128 * 1024;
 
-/// One open file.
 pub(super) struct FileReader {
     path: PathBuf,
     input: Input,

@@ -15,7 +15,7 @@ use worker_proto::Batch;
 /// Records never join across files: a last record without terminator is given one.
 ///
 /// Where a later life is to go on, it is opened with [`FileSource::fixed`] the first time and with [`FileSource::resume`]
-/// from then on; only then it has [marks](SourceReader::mark).
+/// from then on; only then it has [positions](SourceReader::position).
 #[derive(Debug)]
 pub struct FileSource {
     files: Vec<PathBuf>,
@@ -84,14 +84,14 @@ impl FileSource {
         source
     }
 
-    /// The files of the first start, from `mark` on. Those behind the mark need not exist any more.
+    /// The files of the first start, from `position` on. Those behind the position need not exist any more.
     ///
     /// # Errors
-    /// [`SourceError::Mark`] if the mark is not of these files, and [`SourceError::Gone`], [`SourceError::Replaced`],
+    /// [`SourceError::Mark`] if the position is not of these files, and [`SourceError::Gone`], [`SourceError::Replaced`],
     /// [`SourceError::Shorter`] or [`SourceError::Open`] for a file that is still needed.
-    pub fn resume(files: SourceFiles, mark: &[u8], options: &SourceOptions) -> Result<Self, SourceError> {
+    pub fn resume(files: SourceFiles, position: &[u8], options: &SourceOptions) -> Result<Self, SourceError> {
         let unusable = |source| SourceError::Mark { name: "the list of files".to_owned(), source };
-        let FilesMark { list, next, records } = FilesMark::decode(mark).map_err(unusable)?;
+        let FilesMark { list, next, records } = FilesMark::decode(position).map_err(unusable)?;
         if list != files.hash() || next.file > files.files().len() {
             return Err(unusable(LayoutError::Contradiction));
         }
@@ -217,7 +217,7 @@ impl SourceReader for FileSource {
         self.header.kept()
     }
 
-    fn mark(&self) -> Option<Bytes> {
+    fn position(&self) -> Option<Bytes> {
         let list = self.fixed.as_ref()?.hash();
         Some(FilesMark { list, next: self.track.next(), records: self.counter.given }.encode())
     }

@@ -22,7 +22,7 @@ const PREFIX_BYTES_MAX: u64 = 4096;
 ///
 /// A file is known by its inode and a hash of its first 4 KiB, not by its device: the number of that changes with a mount
 /// on some file systems (btrfs, overlayfs, NFS), and so with the reboot after a power cut. The list is stored once, beside
-/// the journal, before the source's first [mark](super::SourceReader::mark); each mark has the list's
+/// the journal, before the source's first [position](super::SourceReader::position); each position has the list's
 /// [hash](SourceFiles::hash). Under [`Header::Repeat`] the list also has the header, which later lives need when the first
 /// file is long gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +32,6 @@ pub struct SourceFiles {
     hash: u64,
 }
 
-/// One file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct FixedFile {
     pub(super) path: PathBuf,

@@ -18,7 +18,6 @@ pub enum Header {
     Repeat,
 }
 
-/// Takes headers off.
 #[derive(Debug)]
 pub(super) struct HeaderFilter {
     mode: Header,
@@ -28,7 +27,6 @@ pub(super) struct HeaderFilter {
 /// A header put aside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct KeptHeader {
-    /// Terminator included.
     pub(super) record: Bytes,
     /// The file it was read from.
     pub(super) origin: String,

@@ -25,7 +25,7 @@ pub(super) struct Position {
     pub(super) within: Extent,
 }
 
-/// The mark of a source that reads files.
+/// The position of a source that reads files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FilesMark {
     /// Of the list of files.
@@ -35,7 +35,7 @@ pub(super) struct FilesMark {
     pub(super) records: u64,
 }
 
-/// The mark of a source that reads a stream.
+/// The position of a source that reads a stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct StreamMark {
     /// What was given in all lives.
@@ -47,8 +47,8 @@ pub(super) struct StreamMark {
 impl FilesMark {
     pub(super) fn encode(&self) -> Bytes {
         let Position { file, within } = self.next;
-        let mark = Writer::new(FILES_TAG).number(self.list).number(file as u64);
-        mark.number(within.bytes).number(within.records).number(self.records).finish().into()
+        let position = Writer::new(FILES_TAG).number(self.list).number(file as u64);
+        position.number(within.bytes).number(within.records).number(self.records).finish().into()
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, LayoutError> {
@@ -64,8 +64,8 @@ impl FilesMark {
 
 impl StreamMark {
     pub(super) fn encode(&self) -> Bytes {
-        let mark = Writer::new(STREAM_TAG).number(self.given.bytes).number(self.given.records);
-        mark.number(self.header.is_some().into()).number(self.header.unwrap_or(0)).finish().into()
+        let position = Writer::new(STREAM_TAG).number(self.given.bytes).number(self.given.records);
+        position.number(self.header.is_some().into()).number(self.header.unwrap_or(0)).finish().into()
     }
 
     pub(super) fn decode(bytes: &[u8], name: &str) -> Result<Self, SourceError> {
@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn marks_keep_their_layout() {
-        let mark = FilesMark {
+        let position = FilesMark {
             list: 0x1122_3344_5566_7788,
             next: Position { file: 3, within: extent(0x1000, 7) },
             records: 9,
@@ -192,11 +192,11 @@ mod tests {
         let numbers =
             [&[0, 0x10, 0, 0, 0, 0, 0, 0][..], &[7, 0, 0, 0, 0, 0, 0, 0], &[9, 0, 0, 0, 0, 0, 0, 0]];
         let bytes = [text.concat(), numbers.concat()].concat();
-        assert_eq!(mark.encode(), bytes);
-        assert_eq!(FilesMark::decode(&bytes), Ok(mark));
+        assert_eq!(position.encode(), bytes);
+        assert_eq!(FilesMark::decode(&bytes), Ok(position));
         for header in [None, Some(0), Some(u64::MAX)] {
-            let mark = StreamMark { given: extent(12, 3), header };
-            assert_eq!(StreamMark::decode(&mark.encode(), "x").unwrap(), mark);
+            let position = StreamMark { given: extent(12, 3), header };
+            assert_eq!(StreamMark::decode(&position.encode(), "x").unwrap(), position);
         }
         let other = StreamMark::decode(&bytes, "standard input").unwrap_err().to_string();
         assert!(other.contains("standard input") && other.contains("--fresh"), "{other}");

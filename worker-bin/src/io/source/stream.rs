@@ -33,7 +33,7 @@ pub struct StreamSource {
     header: HeaderFilter,
     header_due: bool,
     /// What was given, in all lives; the header is none of it.
-    mark: StreamMark,
+    position: StreamMark,
     /// Bytes given in earlier lives.
     earlier_bytes: u64,
 }
@@ -64,19 +64,19 @@ impl StreamSource {
             counter: Counter::new(options.limit),
             header: HeaderFilter::new(options.header),
             header_due: true,
-            mark: StreamMark::default(),
+            position: StreamMark::default(),
             earlier_bytes: 0,
         }
     }
 
-    /// Goes on after an earlier life that had come to `mark`; call it before anything is read.
+    /// Goes on after an earlier life that had come to `position`; call it before anything is read.
     ///
     /// # Errors
     /// [`SourceError::Mark`].
-    pub fn resume(mut self, mark: &[u8]) -> Result<Self, SourceError> {
-        self.mark = StreamMark::decode(mark, &self.name)?;
-        self.counter.given = self.mark.given.records;
-        self.earlier_bytes = self.mark.given.bytes;
+    pub fn resume(mut self, position: &[u8]) -> Result<Self, SourceError> {
+        self.position = StreamMark::decode(position, &self.name)?;
+        self.counter.given = self.position.given.records;
+        self.earlier_bytes = self.position.given.bytes;
         Ok(self)
     }
 
@@ -116,10 +116,10 @@ impl StreamSource {
             return Ok(batch);
         }
         let hash = xxh3_64(batch.record(0));
-        if self.mark.header.is_some_and(|earlier| earlier != hash) {
+        if self.position.header.is_some_and(|earlier| earlier != hash) {
             return Ok(batch);
         }
-        self.mark.header = Some(hash);
+        self.position.header = Some(hash);
         self.header.take(&batch, &self.name)
     }
 
@@ -167,7 +167,7 @@ impl SourceReader for StreamSource {
                 self.chunker.set_chunk_bytes(self.size.grow());
                 let batch = self.counter.admit(batch);
                 let given = Extent { bytes: batch.bytes() as u64, records: batch.len() as u64 };
-                self.mark.given = self.mark.given + given;
+                self.position.given = self.position.given + given;
                 return Ok(Some(batch));
             }
         }
@@ -183,8 +183,8 @@ impl SourceReader for StreamSource {
         self.header.kept()
     }
 
-    fn mark(&self) -> Option<Bytes> {
-        Some(self.mark.encode())
+    fn position(&self) -> Option<Bytes> {
+        Some(self.position.encode())
     }
 }
 

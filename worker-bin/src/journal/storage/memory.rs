@@ -66,7 +66,6 @@ struct Faults {
 }
 
 impl MemStorage {
-    /// An empty disk.
     #[must_use]
     pub fn new() -> Self {
         Self::default()

@@ -17,17 +17,17 @@ pub(super) fn tiny() -> Settings {
     Settings { first_segment_bytes: 1024, segment_bytes_max: 4096 }
 }
 
-/// Every mark, in order.
+/// Every position, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct AllMarks(pub(super) Vec<u8>);
 
 impl Fold for AllMarks {
-    fn apply(&mut self, mark: &[u8]) {
-        self.0.extend_from_slice(mark);
+    fn apply(&mut self, position: &[u8]) {
+        self.0.extend_from_slice(position);
     }
 
     fn snapshot(&self, chunk: &mut dyn FnMut(&[u8])) {
-        // Only the newest marks: what is told apart must stay small.
+        // Only the newest positions: what is told apart must stay small.
         let from = self.0.len().saturating_sub(40);
         self.0[from..].chunks(16).for_each(chunk);
     }
@@ -44,7 +44,7 @@ pub(super) struct Expected {
     pub(super) through: u64,
     /// All tuples ever, by link.
     pub(super) outputs: BTreeMap<u32, Vec<String>>,
-    pub(super) marks: Vec<u8>,
+    pub(super) positions: Vec<u8>,
     /// Admitted to the window that is under way, and its number.
     pub(super) window: Option<(u64, String)>,
     pub(super) dead_bytes: Option<u64>,
@@ -165,9 +165,9 @@ impl Model {
             commit.inputs.push(InputDone { link, epoch: Epoch(1), journal, through, ended: false });
         }
         if self.rng.up_to(1) == 0 {
-            let mark = vec![u8::try_from(self.rng.up_to(255)).unwrap()];
-            next.marks.extend_from_slice(&mark);
-            commit.mark = Some(mark.into());
+            let position = vec![u8::try_from(self.rng.up_to(255)).unwrap()];
+            next.positions.extend_from_slice(&position);
+            commit.position = Some(position.into());
         }
         commit.stream = self.window_step(&mut next);
         let dead_bytes = (self.rng.up_to(5) == 0).then_some(next.commits * 10);
@@ -212,8 +212,8 @@ fn check(
 ) {
     assert_eq!(dead_bytes, expected.dead_bytes);
     assert_eq!(state.inputs.get(&LinkId(9)).map_or(0, |i| i.through.0), expected.through);
-    let newest = |marks: &[u8]| marks[marks.len().saturating_sub(20)..].to_vec();
-    assert_eq!(newest(&journal.fold().0), newest(&expected.marks));
+    let newest = |positions: &[u8]| positions[positions.len().saturating_sub(20)..].to_vec();
+    assert_eq!(newest(&journal.fold().0), newest(&expected.positions));
     for (link, sent) in &expected.outputs {
         let output = &state.outputs[&LinkId(*link)];
         assert_eq!(output.next, Seq(sent.len() as u64 + 1));

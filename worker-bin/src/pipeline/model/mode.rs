@@ -14,7 +14,6 @@ pub enum Mode {
     Records(RecordsMode),
 }
 
-/// Settings of batches.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BatchMode {
     /// Largest batch, in bytes.
@@ -45,7 +44,6 @@ pub struct StreamMode {
 /// What it means if a stream program ends with success before its input does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EarlyExit {
-    /// The pipeline fails.
     Error,
     /// The task is done.
     Done,

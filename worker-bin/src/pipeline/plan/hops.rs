@@ -13,9 +13,8 @@ use worker_proto::LinkId;
 
 /// The graph, and the ways out of every task in it.
 #[derive(Debug)]
-pub(super) struct Laid {
+pub(super) struct Layout {
     pub(super) graph: Graph,
-    /// By task.
     pub(super) edges: Vec<Vec<Edge>>,
     /// The first task of each source, stage and sink, in this order.
     pub(super) first_source: Vec<u32>,
@@ -38,21 +37,21 @@ pub(super) fn lay(
     partitions: &Partitions,
     places: &Places,
     keys: &Keys,
-) -> Result<Laid, Vec<Problem>> {
+) -> Result<Layout, Vec<Problem>> {
     let readers = readers(pipeline, partitions, keys);
     few_enough(&readers, partitions)?;
-    let mut laid = tasks(pipeline, places);
-    let firsts: Vec<u32> = laid.first_stage.iter().chain(&laid.first_sink).copied().collect();
+    let mut layout = tasks(pipeline, places);
+    let firsts: Vec<u32> = layout.first_stage.iter().chain(&layout.first_sink).copied().collect();
     for (reader, first) in readers.iter().zip(firsts) {
         for &origin in reader.from {
             let first_sender = match origin {
-                Origin::Source(index) => laid.first_source[index],
-                Origin::Stage(index) => laid.first_stage[index],
+                Origin::Source(index) => layout.first_source[index],
+                Origin::Stage(index) => layout.first_stage[index],
             };
-            laid.hop((first_sender, partitions.of(origin)), (first, reader.count), reader.by);
+            layout.hop((first_sender, partitions.of(origin)), (first, reader.count), reader.by);
         }
     }
-    Ok(laid)
+    Ok(layout)
 }
 
 fn readers<'a>(pipeline: &'a Pipeline, partitions: &Partitions, keys: &'a Keys) -> Vec<Reader<'a>> {
@@ -99,8 +98,8 @@ fn few_enough(readers: &[Reader<'_>], partitions: &Partitions) -> Result<(), Vec
     ])
 }
 
-fn tasks(pipeline: &Pipeline, places: &Places) -> Laid {
-    let mut laid = Laid {
+fn tasks(pipeline: &Pipeline, places: &Places) -> Layout {
+    let mut layout = Layout {
         graph: Graph::default(),
         edges: Vec::new(),
         first_source: Vec::new(),
@@ -108,21 +107,21 @@ fn tasks(pipeline: &Pipeline, places: &Places) -> Laid {
         first_sink: Vec::new(),
     };
     for (source, nodes) in pipeline.sources.iter().zip(&places.sources) {
-        let first = laid.add(&source.name, nodes, &TaskKind::Source);
-        laid.first_source.push(first);
+        let first = layout.add(&source.name, nodes, &TaskKind::Source);
+        layout.first_source.push(first);
     }
     for (stage, nodes) in pipeline.stages.iter().zip(&places.stages) {
-        let first = laid.add(&stage.name, nodes, &kind(stage));
-        laid.first_stage.push(first);
+        let first = layout.add(&stage.name, nodes, &kind(stage));
+        layout.first_stage.push(first);
     }
     for (sink, nodes) in pipeline.sinks.iter().zip(&places.sinks) {
-        let first = laid.add(&sink.name, nodes, &TaskKind::Sink);
-        laid.first_sink.push(first);
+        let first = layout.add(&sink.name, nodes, &TaskKind::Sink);
+        layout.first_sink.push(first);
     }
-    laid
+    layout
 }
 
-impl Laid {
+impl Layout {
     /// Adds one task per node and returns the first one's number.
     fn add(&mut self, name: &str, nodes: &[NodeIx], kind: &TaskKind) -> u32 {
         let first = number(self.graph.tasks.len());

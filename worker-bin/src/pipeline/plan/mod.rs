@@ -1,4 +1,4 @@
-//! A pipeline laid out over nodes: tasks, links, and what each task here needs to run.
+//! A pipeline layout out over nodes: tasks, links, and what each task here needs to run.
 //!
 //! A pure function of the pipeline, the cluster and, where a key or a header is named, the first line of a source's first
 //! file; so every node computes the same.
@@ -35,7 +35,7 @@ pub const PARTITIONS_MAX: u32 = 4096;
 /// Most links of a pipeline.
 pub const LINKS_MAX: usize = 16_384;
 
-/// A pipeline laid out over nodes.
+/// A pipeline layout out over nodes.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// All tasks and links, on all nodes.
@@ -62,7 +62,7 @@ pub struct Plan {
 /// Lays a pipeline out over a cluster, as seen from one of its nodes.
 ///
 /// # Errors
-/// What cannot be laid out: unknown nodes, too many links, local ends without a place, columns that cannot be found.
+/// What cannot be layout out: unknown nodes, too many links, local ends without a place, columns that cannot be found.
 pub fn plan(pipeline: &Pipeline, cluster: &Cluster, me: NodeIx) -> Result<Plan, ConfigError> {
     let fail = |problems: Vec<Problem>| ConfigError::new(pipeline.text.clone(), problems);
     if !cluster.is_from_file() {
@@ -75,18 +75,18 @@ pub fn plan(pipeline: &Pipeline, cluster: &Cluster, me: NodeIx) -> Result<Plan, 
     let places = place::places(pipeline, cluster, &partitions).map_err(fail)?;
     let keys = columns::keys(pipeline).map_err(fail)?;
     let headers = columns::headers(pipeline, |stage| places.stages[stage].contains(&me)).map_err(fail)?;
-    let laid = hops::lay(pipeline, &partitions, &places, &keys).map_err(fail)?;
+    let layout = hops::lay(pipeline, &partitions, &places, &keys).map_err(fail)?;
     let names: Vec<String> = cluster.names().map(str::to_owned).collect();
     let texts = meaning::texts(pipeline, &partitions, &keys);
     let meaning = meaning::fingerprint("meaning", &texts);
-    let placement = meaning::fingerprint("placement", &meaning::placed(&laid.graph, &names));
-    let local = tasks::local(pipeline, &partitions, &laid, (&keys, &headers), me);
+    let placement = meaning::fingerprint("placement", &meaning::placed(&layout.graph, &names));
+    let local = tasks::local(pipeline, &partitions, &layout, (&keys, &headers), me);
     let limits = Limits {
         credit_bytes: pipeline.budgets.credit_bytes,
         outbox_bytes: pipeline.budgets.outbox_bytes,
         spill_bytes: pipeline.budgets.spill_limit_bytes,
     };
     let slots = cluster.slots(me);
-    let graph = laid.graph;
+    let graph = layout.graph;
     Ok(Plan { graph, nodes: names, me, slots, limits, local, partitions, meaning, placement, texts })
 }

@@ -8,11 +8,8 @@ use crate::pipeline::plan::PARTITIONS_MAX;
 /// How many tasks each source, stage and sink has, in the order of the pipeline's lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Partitions {
-    /// Of sources.
     pub sources: Vec<u32>,
-    /// Of stages.
     pub stages: Vec<u32>,
-    /// Of sinks.
     pub sinks: Vec<u32>,
 }
 

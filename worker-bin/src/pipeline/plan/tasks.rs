@@ -1,7 +1,7 @@
 //! What each task on this node needs to run.
 
 use super::columns::Keys;
-use super::hops::Laid;
+use super::hops::Layout;
 use super::partitions::Partitions;
 use crate::pipeline::model::{
     EarlyExit, Exists, Framing, Header, Mode, Pipeline, Program, RecordsState, Sink, SinkTarget, SourceInput,
@@ -38,14 +38,12 @@ pub struct LocalTask {
     pub terminator_in: u8,
     /// The byte that ends the records it gives; for a sink, as for its input.
     pub terminator_out: u8,
-    /// What it does.
     pub role: Role,
 }
 
 /// What a task does.
 #[derive(Clone, Debug)]
 pub enum Role {
-    /// Reads from outside.
     Source(SourceTask),
     /// Runs a program over records.
     Stage(StageTask),
@@ -65,7 +63,6 @@ pub struct SourceTask {
 /// What a stage task runs.
 #[derive(Clone, Debug)]
 pub struct StageTask {
-    /// The program.
     pub program: Program,
     /// How it runs; scheduling is in the task's [`TaskKind`].
     pub mode: Mode,
@@ -93,7 +90,6 @@ pub struct RecordsSettings {
 /// What a sink task writes.
 #[derive(Clone, Debug)]
 pub struct SinkTask {
-    /// To where.
     pub target: Target,
 }
 
@@ -102,12 +98,10 @@ pub struct SinkTask {
 pub enum Target {
     /// A file, whose directory may have to be made.
     File {
-        /// Absolute.
         path: PathBuf,
         /// What happens to one that is there.
         exists: Exists,
     },
-    /// Standard output.
     Stdout,
     /// A program's standard input.
     Program(Program),
@@ -144,14 +138,14 @@ pub(super) fn kind(stage: &Stage) -> TaskKind {
 pub(super) fn local(
     pipeline: &Pipeline,
     partitions: &Partitions,
-    laid: &Laid,
+    layout: &Layout,
     (keys, headers): (&Keys, &[Option<Bytes>]),
     me: NodeIx,
 ) -> Vec<LocalTask> {
-    let mut here = Here { laid, me, tasks: Vec::new() };
+    let mut here = Here { layout, me, tasks: Vec::new() };
     for (index, source) in pipeline.sources.iter().enumerate() {
         let role = Role::Source(SourceTask { input: source.input.clone(), header: source.header });
-        let (first, count) = (laid.first_source[index], partitions.sources[index]);
+        let (first, count) = (layout.first_source[index], partitions.sources[index]);
         here.add(&source.name, (first, count), None, (source.framing, source.framing), |_| role.clone());
     }
     for (index, stage) in pipeline.stages.iter().enumerate() {
@@ -163,12 +157,12 @@ pub(super) fn local(
             header: headers[index].clone(),
             records: records(stage, keys.stages[index].as_ref()),
         });
-        let (first, count) = (laid.first_stage[index], partitions.stages[index]);
+        let (first, count) = (layout.first_stage[index], partitions.stages[index]);
         let framing = (stage.framing_in, stage.framing_out);
         here.add(&stage.name, (first, count), keys.stages[index].clone(), framing, |_| role.clone());
     }
     for (index, sink) in pipeline.sinks.iter().enumerate() {
-        let (first, count) = (laid.first_sink[index], partitions.sinks[index]);
+        let (first, count) = (layout.first_sink[index], partitions.sinks[index]);
         let framing = (sink.framing, sink.framing);
         let role = |n| Role::Sink(SinkTask { target: target(sink, n) });
         here.add(&sink.name, (first, count), keys.sinks[index].clone(), framing, role);
@@ -200,7 +194,7 @@ fn target(sink: &Sink, partition: u32) -> Target {
 
 #[derive(Debug)]
 struct Here<'a> {
-    laid: &'a Laid,
+    layout: &'a Layout,
     me: NodeIx,
     tasks: Vec<LocalTask>,
 }
@@ -216,7 +210,7 @@ impl Here<'_> {
     ) {
         for partition in 0..partitions {
             let id = TaskId(first + partition);
-            let task = self.laid.graph.task(id);
+            let task = self.layout.graph.task(id);
             if task.node != self.me {
                 continue;
             }
@@ -227,7 +221,7 @@ impl Here<'_> {
                 partition,
                 partitions,
                 by: by.clone(),
-                edges: self.laid.edges[id.0 as usize].clone(),
+                edges: self.layout.edges[id.0 as usize].clone(),
                 terminator_in: framing.0.terminator(),
                 terminator_out: framing.1.terminator(),
                 role: role(partition),

@@ -5,13 +5,13 @@ use super::{Unjoined, exactly_one, framing, from, key, place};
 use crate::pipeline::diagnostics::{At, Problem, normalized};
 use crate::pipeline::model::{Exists, Framing, Header, Sink, SinkTarget, Source, SourceInput};
 use crate::pipeline::plan::PARTITIONS_MAX;
-use crate::pipeline::reader::{Entry, Reader, Table};
+use crate::pipeline::reader::{KeyValue, Reader, Table};
 use std::path::Path;
 
 pub(super) fn source<'d>(reader: &mut Reader<'d>, mut table: Table<'d>, (name, at): (String, At)) -> Source {
     let (file, run, stdin) = (table.take("file"), table.take("run"), table.take("stdin"));
     let stdin = stdin.filter(|entry| must_be_true(reader, entry));
-    let given: Vec<&Entry<'d>> = [&file, &run, &stdin].into_iter().flatten().collect();
+    let given: Vec<&KeyValue<'d>> = [&file, &run, &stdin].into_iter().flatten().collect();
     exactly_one(reader, &table.title, &at, &["file", "run", "stdin"], &given);
     let input = match (file, run) {
         (Some(file), _) => {
@@ -52,7 +52,7 @@ pub(super) fn sink<'d>(
     let from = from(reader, &mut table);
     let (file, stdout, run) = (table.take("file"), table.take("stdout"), table.take("run"));
     let stdout = stdout.filter(|entry| must_be_true(reader, entry));
-    let given: Vec<&Entry<'d>> = [&file, &stdout, &run].into_iter().flatten().collect();
+    let given: Vec<&KeyValue<'d>> = [&file, &stdout, &run].into_iter().flatten().collect();
     exactly_one(reader, &table.title, &at, &["file", "stdout", "run"], &given);
     let exists = table.take("exists");
     let target = match (file, run) {
@@ -101,7 +101,7 @@ pub(super) fn sink<'d>(
     Unjoined { item: sink, from, framing: None }
 }
 
-fn must_be_true<'d>(reader: &mut Reader<'d>, entry: &Entry<'d>) -> bool {
+fn must_be_true<'d>(reader: &mut Reader<'d>, entry: &KeyValue<'d>) -> bool {
     match reader.boolean(entry) {
         Some(true) | None => true,
         Some(false) => {
@@ -114,7 +114,7 @@ fn must_be_true<'d>(reader: &mut Reader<'d>, entry: &Entry<'d>) -> bool {
 }
 
 /// A glob as written; whether it matches anything is known only on the node that reads it.
-fn glob<'d>(reader: &mut Reader<'d>, entry: &Entry<'d>) -> Option<String> {
+fn glob<'d>(reader: &mut Reader<'d>, entry: &KeyValue<'d>) -> Option<String> {
     let text = reader.text(entry)?;
     reader.refuse_shell_variables(&text, &entry.at())?;
     match glob::Pattern::new(&text) {
@@ -127,7 +127,7 @@ fn glob<'d>(reader: &mut Reader<'d>, entry: &Entry<'d>) -> Option<String> {
     }
 }
 
-fn file_target<'d>(reader: &mut Reader<'d>, entry: &Entry<'d>, exists: Exists) -> SinkTarget {
+fn file_target<'d>(reader: &mut Reader<'d>, entry: &KeyValue<'d>, exists: Exists) -> SinkTarget {
     let at = entry.at();
     let text = reader.text(entry).unwrap_or_default();
     let text = reader.refuse_shell_variables(&text, &at).map_or_else(String::new, |()| text);
@@ -139,7 +139,7 @@ fn file_target<'d>(reader: &mut Reader<'d>, entry: &Entry<'d>, exists: Exists) -
     }
 }
 
-fn refuse_exists<'d>(reader: &mut Reader<'d>, entry: Option<&Entry<'d>>) {
+fn refuse_exists<'d>(reader: &mut Reader<'d>, entry: Option<&KeyValue<'d>>) {
     if let Some(entry) = entry {
         let problem = Problem::at(&entry.key_at, "`exists` belongs to `file`", "this sink writes no file");
         reader.problems.push(problem.help("remove it"));

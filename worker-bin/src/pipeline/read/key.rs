@@ -2,7 +2,7 @@
 
 use crate::pipeline::diagnostics::{At, Problem};
 use crate::pipeline::model::{Column, KeyRule};
-use crate::pipeline::reader::{Entry, Reader, Table};
+use crate::pipeline::reader::{KeyValue, Reader, Table};
 
 const EXPECTED: &str = "{ field = 7 }, { csv = \"state\" }, { json = \"/user/id\" }, \"record\" or \"key\"";
 
@@ -20,7 +20,7 @@ pub(super) fn partition_by<'d>(reader: &mut Reader<'d>, table: &mut Table<'d>) -
     Some((rule, entry.at()))
 }
 
-fn from_table<'d>(reader: &mut Reader<'d>, entry: &Entry<'d>, mut table: Table<'d>) -> Option<KeyRule> {
+fn from_table<'d>(reader: &mut Reader<'d>, entry: &KeyValue<'d>, mut table: Table<'d>) -> Option<KeyRule> {
     let (field, csv, json) = (table.take("field"), table.take("csv"), table.take("json"));
     let delimiter = table.take("delimiter");
     table.finish(reader);
@@ -52,7 +52,7 @@ fn from_table<'d>(reader: &mut Reader<'d>, entry: &Entry<'d>, mut table: Table<'
     }
 }
 
-fn pointer<'d>(reader: &mut Reader<'d>, entry: &Entry<'d>) -> Option<String> {
+fn pointer<'d>(reader: &mut Reader<'d>, entry: &KeyValue<'d>) -> Option<String> {
     let text = reader.string(entry)?;
     if text.is_empty() || text.starts_with('/') {
         return Some(text);

@@ -12,7 +12,7 @@ pub(super) use stage::default_timeout;
 use super::delivery::Delivery;
 use super::diagnostics::{At, Problem};
 use super::model::{Budgets, Framing, PlaceName, Sink, Source, Stage};
-use super::reader::{Entry, Reader, Table};
+use super::reader::{KeyValue, Reader, Table};
 use super::{diagnostics::listed, vars};
 use toml::de::{DeTable, DeValue};
 
@@ -87,7 +87,7 @@ pub(super) fn document<'d>(reader: &mut Reader<'d>, document: &'d DeTable<'d>) -
     draft
 }
 
-fn variables<'d>(reader: &mut Reader<'d>, entry: &Entry<'d>) {
+fn variables<'d>(reader: &mut Reader<'d>, entry: &KeyValue<'d>) {
     let Some(table) = reader.table(entry, "[vars]") else { return };
     for entry in table.into_entries() {
         let value = match entry.value.get_ref() {
@@ -226,7 +226,13 @@ fn place<'d>(reader: &mut Reader<'d>, table: &mut Table<'d>) -> Vec<PlaceName> {
 }
 
 /// Exactly one of several keys has to be there; more or none is a problem.
-fn exactly_one<'d>(reader: &mut Reader<'d>, table: &str, name_at: &At, keys: &[&str], given: &[&Entry<'d>]) {
+fn exactly_one<'d>(
+    reader: &mut Reader<'d>,
+    table: &str,
+    name_at: &At,
+    keys: &[&str],
+    given: &[&KeyValue<'d>],
+) {
     let all = listed(keys.iter().copied(), '`', "or");
     match given {
         [_] => {}

@@ -2,7 +2,7 @@
 
 use crate::pipeline::diagnostics::{Problem, listed};
 use crate::pipeline::model::{BatchMode, EarlyExit, Mode, RecordsMode, RecordsState, StreamMode};
-use crate::pipeline::reader::{Entry, Reader, Table};
+use crate::pipeline::reader::{KeyValue, Reader, Table};
 use crate::pipeline::units;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -41,7 +41,7 @@ const IN_FLIGHT: u64 = 1024;
 const IN_FLIGHT_MAX: u64 = 65_536;
 
 /// The keys of [`KEYS`] that a stage has.
-type Given<'d> = BTreeMap<&'static str, Entry<'d>>;
+type Given<'d> = BTreeMap<&'static str, KeyValue<'d>>;
 
 pub(super) fn mode<'d>(reader: &mut Reader<'d>, table: &mut Table<'d>) -> Mode {
     let entry = table.take("mode");
@@ -193,7 +193,7 @@ fn failures<'d>(
     }
 }
 
-fn limits<'d>(reader: &mut Reader<'d>, entry: &Entry<'d>, mode: &mut BatchMode) {
+fn limits<'d>(reader: &mut Reader<'d>, entry: &KeyValue<'d>, mode: &mut BatchMode) {
     let Some(mut table) = reader.table(entry, "batch") else { return };
     if let Some(entry) = table.take("max_bytes") {
         super::set(&mut mode.max_bytes, reader.size(&entry));
@@ -207,7 +207,7 @@ fn limits<'d>(reader: &mut Reader<'d>, entry: &Entry<'d>, mode: &mut BatchMode) 
     table.finish(reader);
 }
 
-fn attempts<'d>(reader: &mut Reader<'d>, entry: &Entry<'d>, retry: &mut Retry) {
+fn attempts<'d>(reader: &mut Reader<'d>, entry: &KeyValue<'d>, retry: &mut Retry) {
     let Some(mut table) = reader.table(entry, "retry") else { return };
     if let Some(entry) = table.take("max_attempts") {
         super::set(&mut retry.max_attempts, reader.count(&entry, u32::MAX));
@@ -232,7 +232,7 @@ fn attempts<'d>(reader: &mut Reader<'d>, entry: &Entry<'d>, retry: &mut Retry) {
     }
 }
 
-fn max_dead<'d>(reader: &mut Reader<'d>, entry: &Entry<'d>) -> Option<MaxDead> {
+fn max_dead<'d>(reader: &mut Reader<'d>, entry: &KeyValue<'d>) -> Option<MaxDead> {
     const EXPECTED: &str = "a share of the input such as \"1%\", or a number of records";
     if entry.value.get_ref().is_integer() {
         return reader.integer(entry.key, entry.value, 0, u64::MAX).map(MaxDead::Records);
@@ -246,7 +246,7 @@ fn max_dead<'d>(reader: &mut Reader<'d>, entry: &Entry<'d>) -> Option<MaxDead> {
     }
 }
 
-fn window<'d>(reader: &mut Reader<'d>, entry: &Entry<'d>) -> Option<Window> {
+fn window<'d>(reader: &mut Reader<'d>, entry: &KeyValue<'d>) -> Option<Window> {
     let mut table = reader.table(entry, "a window")?;
     let (every, records) = (table.take("every"), table.take("records"));
     table.finish(reader);

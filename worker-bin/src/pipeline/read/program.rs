@@ -3,12 +3,12 @@
 use crate::pipeline::command;
 use crate::pipeline::diagnostics::{At, Problem, normalized};
 use crate::pipeline::model::{EnvValue, Program};
-use crate::pipeline::reader::{Entry, Reader, Table};
+use crate::pipeline::reader::{KeyValue, Reader, Table};
 use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The program of a `run` key, with `cwd`, `env` and `clear_env` beside it.
-pub(super) fn program<'d>(reader: &mut Reader<'d>, table: &mut Table<'d>, run: &Entry<'d>) -> Program {
+pub(super) fn program<'d>(reader: &mut Reader<'d>, table: &mut Table<'d>, run: &KeyValue<'d>) -> Program {
     let argv = command::argv(reader, run).unwrap_or_default();
     let cwd = table.take("cwd").and_then(|entry| reader.path(&entry));
     let env = table.take("env").map(|entry| environment(reader, &entry)).unwrap_or_default();
@@ -38,7 +38,7 @@ pub(super) fn no_program<'d>(reader: &mut Reader<'d>, table: &mut Table<'d>) {
     }
 }
 
-fn environment<'d>(reader: &mut Reader<'d>, entry: &Entry<'d>) -> BTreeMap<String, EnvValue> {
+fn environment<'d>(reader: &mut Reader<'d>, entry: &KeyValue<'d>) -> BTreeMap<String, EnvValue> {
     let mut variables = BTreeMap::new();
     let Some(table) = reader.table(entry, "env") else { return variables };
     for entry in table.into_entries() {
@@ -55,7 +55,7 @@ fn environment<'d>(reader: &mut Reader<'d>, entry: &Entry<'d>) -> BTreeMap<Strin
     variables
 }
 
-fn env_value<'d>(reader: &mut Reader<'d>, entry: &Entry<'d>) -> Option<EnvValue> {
+fn env_value<'d>(reader: &mut Reader<'d>, entry: &KeyValue<'d>) -> Option<EnvValue> {
     match entry.value.get_ref().as_table() {
         None if entry.is_string() => {
             let text = reader.string(entry)?;

@@ -6,7 +6,7 @@ use super::{Unjoined, framing, from, key, place};
 use crate::pipeline::diagnostics::{At, Problem};
 use crate::pipeline::model::{Framing, Mode, Stage};
 use crate::pipeline::plan::PARTITIONS_MAX;
-use crate::pipeline::reader::{Entry, Reader, Table};
+use crate::pipeline::reader::{KeyValue, Reader, Table};
 use std::time::Duration;
 use toml::de::DeValue;
 
@@ -67,7 +67,7 @@ pub(super) fn stage<'d>(
     Unjoined { item: stage, from, framing }
 }
 
-fn timeout<'d>(reader: &mut Reader<'d>, entry: &Entry<'d>) -> Option<Duration> {
+fn timeout<'d>(reader: &mut Reader<'d>, entry: &KeyValue<'d>) -> Option<Duration> {
     if matches!(entry.value.get_ref(), DeValue::String(text) if text == "off") {
         return None;
     }
@@ -77,7 +77,7 @@ fn timeout<'d>(reader: &mut Reader<'d>, entry: &Entry<'d>) -> Option<Duration> {
     }
 }
 
-fn exits<'d>(reader: &mut Reader<'d>, entry: &Entry<'d>) -> Option<Vec<u8>> {
+fn exits<'d>(reader: &mut Reader<'d>, entry: &KeyValue<'d>) -> Option<Vec<u8>> {
     let DeValue::Array(values) = entry.value.get_ref() else {
         return reader.wrong_type(entry.key, entry.value, "a list of exit statuses such as [0, 1]");
     };

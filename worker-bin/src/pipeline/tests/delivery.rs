@@ -2,14 +2,14 @@
 
 use super::read;
 use crate::pipeline::{
-    Delivery, Detail, InlineStage, Pipeline, SourceText, StateWish, inline, parse, to_toml,
+    Delivery, Detail, InlineStage, Pipeline, SourceText, StateOptions, inline, parse, to_toml,
 };
 use std::path::{Path, PathBuf};
 
 const REST: &str = "[source.s]\nfile='x'\n[sink.o]\nfile='y'\n";
 const ASKS: &str = "[pipeline]\nname='jobs'\ndelivery='exactly-once'\n";
 
-fn settled(head: &str, wish: StateWish<'_>) -> (Delivery, Option<PathBuf>) {
+fn settled(head: &str, wish: StateOptions<'_>) -> (Delivery, Option<PathBuf>) {
     let pipeline = read(&format!("{head}{REST}")).unwrap().with_state(wish).unwrap();
     (pipeline.delivery, pipeline.state_dir)
 }
@@ -17,17 +17,17 @@ fn settled(head: &str, wish: StateWish<'_>) -> (Delivery, Option<PathBuf>) {
 #[test]
 fn state_is_beside_a_file_that_asks_for_exactly_once_unless_the_command_line_says_where() {
     let beside = (Delivery::ExactlyOnce, Some(PathBuf::from("/base/.worker/jobs")));
-    assert_eq!(settled(ASKS, StateWish::default()), beside);
-    assert_eq!(settled(ASKS, StateWish { fresh: true, ..StateWish::default() }), beside);
+    assert_eq!(settled(ASKS, StateOptions::default()), beside);
+    assert_eq!(settled(ASKS, StateOptions { fresh: true, ..StateOptions::default() }), beside);
     let dir = Some(Path::new("/var/../srv/state"));
     let there = (Delivery::ExactlyOnce, Some(PathBuf::from("/srv/state")));
-    assert_eq!(settled(ASKS, StateWish { dir, ..StateWish::default() }), there);
-    assert_eq!(settled("", StateWish { dir, ..StateWish::default() }), there);
-    assert_eq!(settled("", StateWish::default()), (Delivery::Memory, None));
+    assert_eq!(settled(ASKS, StateOptions { dir, ..StateOptions::default() }), there);
+    assert_eq!(settled("", StateOptions { dir, ..StateOptions::default() }), there);
+    assert_eq!(settled("", StateOptions::default()), (Delivery::Memory, None));
     let here = Some(std::env::current_dir().unwrap().join("d"));
     let dir = Some(Path::new("d"));
     assert_eq!(
-        settled("", StateWish { dir, ..StateWish::default() }).1,
+        settled("", StateOptions { dir, ..StateOptions::default() }).1,
         here,
         "from where the worker was started"
     );
@@ -36,11 +36,11 @@ fn state_is_beside_a_file_that_asks_for_exactly_once_unless_the_command_line_say
 #[test]
 fn every_node_has_a_directory_of_its_own() {
     let node = Some("b");
-    let beside = settled(ASKS, StateWish { node, ..StateWish::default() }).1;
+    let beside = settled(ASKS, StateOptions { node, ..StateOptions::default() }).1;
     assert_eq!(beside, Some("/base/.worker/jobs/b".into()));
     let dir = Some(Path::new("/srv/state"));
-    assert_eq!(settled("", StateWish { dir, node, fresh: false }).1, Some("/srv/state/b".into()));
-    assert_eq!(settled("", StateWish { node, ..StateWish::default() }), (Delivery::Memory, None));
+    assert_eq!(settled("", StateOptions { dir, node, fresh: false }).1, Some("/srv/state/b".into()));
+    assert_eq!(settled("", StateOptions { node, ..StateOptions::default() }), (Delivery::Memory, None));
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn a_command_line_keeps_state_where_it_says_and_becomes_a_file_that_asks_for_it(
     let stages = [InlineStage { command: "cat", stream: false, ok_exit: None }];
     let pipeline: Pipeline = inline(&[], &stages, None, Path::new("/base"), &[]).unwrap();
     let dir = Some(Path::new("/srv/state"));
-    let pipeline = pipeline.with_state(StateWish { dir, ..StateWish::default() }).unwrap();
+    let pipeline = pipeline.with_state(StateOptions { dir, ..StateOptions::default() }).unwrap();
     assert_eq!((pipeline.delivery, pipeline.state_dir.as_deref()), (Delivery::ExactlyOnce, dir));
     let text = to_toml(&pipeline, Detail::Short);
     let again = parse(&SourceText::new("again.toml", &text), Path::new("/base"), &[]).unwrap();

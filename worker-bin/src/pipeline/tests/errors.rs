@@ -1,7 +1,7 @@
 //! What people are told about wrong files, word for word: every message shows the line, a caret and what to do.
 
 use super::{cluster, laid_out, read, read_with, three_nodes};
-use crate::pipeline::{ConfigError, StateWish, plan};
+use crate::pipeline::{ConfigError, StateOptions, plan};
 use proptest::prelude::*;
 use std::path::Path;
 use worker_core::config::NodeIx;
@@ -168,18 +168,18 @@ fn keys_of_answers() {
 
 #[test]
 fn state() {
-    let with = |delivery: &str, wish: StateWish<'_>| {
+    let with = |delivery: &str, wish: StateOptions<'_>| {
         read(&format!("[pipeline]\n{delivery}\n{}", stage("run = ['a']")))?.with_state(wish)
     };
     let dir = Some(Path::new("/var/state"));
-    shows("state_in_memory", with("delivery = 'memory'", StateWish { dir, ..StateWish::default() }));
-    shows("fresh_without_state", with("", StateWish { fresh: true, ..StateWish::default() }));
-    shows("delivery_misspelled", with("delivery = 'exactly_once'", StateWish::default()));
+    shows("state_in_memory", with("delivery = 'memory'", StateOptions { dir, ..StateOptions::default() }));
+    shows("fresh_without_state", with("", StateOptions { fresh: true, ..StateOptions::default() }));
+    shows("delivery_misspelled", with("delivery = 'exactly_once'", StateOptions::default()));
     let file = "[source.s]\nfile='x'\n[sink.o]\nfile='state/out.txt'\n";
     let dir = Some(Path::new("/base/state"));
     shows(
         "sink_in_the_state_directory",
-        read(file).unwrap().with_state(StateWish { dir, ..StateWish::default() }),
+        read(file).unwrap().with_state(StateOptions { dir, ..StateOptions::default() }),
     );
 }
 

@@ -2,7 +2,7 @@
 
 use super::{cluster, read, three_nodes};
 use crate::pipeline::plan::{differences, meaning, moves, placement, render};
-use crate::pipeline::{Cluster, Plan, StateWish, load, plan};
+use crate::pipeline::{Cluster, Plan, StateOptions, load, plan};
 use std::path::Path;
 use worker_core::config::NodeIx;
 
@@ -205,7 +205,7 @@ fn a_named_column_means_its_number() {
 fn state_on_the_command_line_means_what_the_file_could_say() {
     let memory = with("delivery = 'exactly-once'\n", "");
     let dir = Some(Path::new("/srv/state"));
-    let asked = read(&memory).unwrap().with_state(StateWish { dir, ..StateWish::default() }).unwrap();
+    let asked = read(&memory).unwrap().with_state(StateOptions { dir, ..StateOptions::default() }).unwrap();
     let asked = plan(&asked, &Cluster::single(), NodeIx(0)).unwrap();
     assert_eq!(asked.meaning, laid(BASE).meaning);
 }

@@ -9,7 +9,6 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug)]
 pub(in crate::pipeline) struct Joined {
     pub(in crate::pipeline) sources: Vec<Source>,
-    /// Upstream first.
     pub(in crate::pipeline) stages: Vec<Stage>,
     pub(in crate::pipeline) sinks: Vec<Sink>,
 }

@@ -18,7 +18,6 @@ use std::time::{Duration, UNIX_EPOCH};
 /// Nothing is loaded, and nothing runs.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 
-/// The page.
 #[must_use]
 pub fn html(report: &Report) -> String {
     let mut page = head(report);

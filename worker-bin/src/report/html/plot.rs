@@ -20,7 +20,6 @@ const SEEN_MIN: f64 = 0.02;
 /// The narrowest band that can be seen.
 const BAND_MIN: f64 = 2.0;
 
-/// One plot.
 #[derive(Clone, Debug)]
 pub(super) struct Plot {
     /// Tells it from the others of the page.
@@ -35,7 +34,6 @@ pub(super) struct Plot {
     pub(super) lasted_s: f64,
     /// What is drawn: the first filled, the second dashed.
     pub(super) series: Vec<Vec<Step>>,
-    /// Stalls.
     pub(super) bands: Vec<Band>,
 }
 
@@ -54,7 +52,6 @@ pub(super) struct Band {
     pub(super) numbers: String,
     pub(super) from_s: f64,
     pub(super) to_s: f64,
-    /// Their reasons.
     pub(super) text: String,
 }
 
@@ -74,7 +71,6 @@ impl Band {
 }
 
 impl Plot {
-    /// As markup.
     pub(super) fn svg(&self) -> String {
         let values = self.series.iter().flatten().map(|step| step.value);
         let marks = ticks::of_values(values.fold(0.0, f64::max), 4, true);

@@ -32,7 +32,7 @@ pub(super) fn dead(report: &Report) -> String {
     let heads = ["stage", "records", "reason", "the first one in full"];
     format!(
         "<section>\n<h2>Dead letters</h2>\n{place}{}</section>\n",
-        table("Records put aside, by reason", &heads, &rows)
+        table("Records dead-lettered, by reason", &heads, &rows)
     )
 }
 

@@ -2,9 +2,9 @@
 
 use super::{Base, Life, Pending};
 use crate::config::MaxDead;
+use crate::ctx::Ctx;
 use crate::event::{Action, Attempt, Commit, CommitId, InputDone, Output, StreamStep};
 use crate::fault::Bug;
-use crate::node::Ctx;
 use crate::status::TaskCounters;
 use crate::task::finish::Step;
 use worker_proto::frame::Open;
@@ -56,8 +56,8 @@ impl Base {
         if ended {
             self.in_flight = Attempt::default();
         }
-        let (id, mark, attempt) = (CommitId(self.commits), output.mark, self.in_flight);
-        let mut commit = Commit { id, inputs, outputs, dead: output.dead, ended, mark, stream, attempt };
+        let (id, position, attempt) = (CommitId(self.commits), output.position, self.in_flight);
+        let mut commit = Commit { id, inputs, outputs, dead: output.dead, ended, position, stream, attempt };
         let mut asked = commit.clone();
         if ctx.planted.is(Bug::PositionNotPersisted) {
             asked.inputs.clear();
@@ -103,7 +103,7 @@ impl Base {
         self.commit(ctx, vec![input], Output::default(), false);
     }
 
-    /// Whether more records were put aside than `max_dead` allows, whatever the reason of each.
+    /// Whether more records were dead-lettered than `max_dead` allows, whatever the reason of each.
     #[expect(clippy::cast_precision_loss, reason = "a share needs no more than 52 bits")]
     fn has_too_many_dead(&self) -> bool {
         let TaskCounters { dead, records_in, records_out, .. } = self.counters;

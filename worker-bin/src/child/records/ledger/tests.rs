@@ -1,4 +1,4 @@
-use super::super::mark::changes;
+use super::super::changes::decode;
 use super::*;
 use proptest::prelude::*;
 use serde_json::Value;
@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use worker_core::route::PartitionBy;
 
 const RULES: Rules = Rules { terminator: b'\n', max_record: 100, keys_wanted: true };
-const WINDOW: Window = Window { requests: 100, bytes: 1 << 20, held_bytes: 10_000 };
+const WINDOW: PendingRequests = PendingRequests { requests: 100, bytes: 1 << 20, held_bytes: 10_000 };
 
 struct Pair {
     ledger: Ledger,
@@ -26,7 +26,7 @@ impl Pair {
         Self::with(WINDOW, true, Some(Arc::clone(state)))
     }
 
-    fn with(window: Window, keyed: bool, inline: Option<Arc<Mutex<KeyedState>>>) -> Self {
+    fn with(window: PendingRequests, keyed: bool, inline: Option<Arc<Mutex<KeyedState>>>) -> Self {
         let by = PartitionBy::Field { index: NonZeroUsize::MIN, delimiter: None };
         let key = keyed.then(|| RecordKey::new(by, b'\n'));
         Self { ledger: Ledger::new(RULES, window, b'\n', key, inline), out: Vec::new() }
@@ -148,7 +148,7 @@ fn a_record_changes_its_own_key_only() {
     assert!(pair.refused(r#"{"id":2,"del":["a"]}"#).contains("own key"));
     pair.answer(r#"{"id":1,"put":{"a":"3"},"del_b64":["YQ=="],"put_b64":{"YQ==":{"n":1}}}"#);
     let answers = pair.ledger.take().unwrap();
-    let found: Vec<_> = changes(&answers.mark).map(Option::unwrap).collect();
+    let found: Vec<_> = decode(&answers.changes).map(Option::unwrap).collect();
     let want: [(&[u8], Option<&[u8]>); 3] =
         [(b"a", Some(b"\"3\"")), (b"a", Some(b"{\"n\":1}")), (b"a", None)];
     assert_eq!(found, want);
@@ -193,7 +193,7 @@ fn an_answer_in_several_lines_counts_as_one() {
 
 #[test]
 fn what_is_held_is_limited() {
-    let mut pair = Pair::with(Window { held_bytes: 300, ..WINDOW }, true, None);
+    let mut pair = Pair::with(PendingRequests { held_bytes: 300, ..WINDOW }, true, None);
     pair.feed("a\nb\nc\n").asked();
     pair.answer(r#"{"id":2,"emit":["1"]}"#);
     let refused = pair.refused(r#"{"id":3,"emit":["1234567890123456789012345678901234567890"]}"#);
@@ -202,7 +202,7 @@ fn what_is_held_is_limited() {
 
 #[test]
 fn a_window_is_filled_again_when_half_of_it_is_free() {
-    let mut pair = Pair::with(Window { requests: 4, ..WINDOW }, true, None);
+    let mut pair = Pair::with(PendingRequests { requests: 4, ..WINDOW }, true, None);
     assert_eq!(pair.feed("a\nb\nc\nd\ne\nf\ng\nh\n").asked_ids(), [1, 2, 3, 4]);
     assert!(pair.answer(r#"{"id":1}"#).asked_ids().is_empty());
     assert_eq!(pair.answer(r#"{"id":2}"#).asked_ids(), [5, 6]);
@@ -210,7 +210,7 @@ fn a_window_is_filled_again_when_half_of_it_is_free() {
     pair.answer(r#"{"id":4}"#).answer(r#"{"id":5}"#).answer(r#"{"id":6}"#);
     assert!(pair.asked_ids().is_empty());
     assert_eq!(pair.answer(r#"{"id":3}"#).asked_ids(), [7, 8]);
-    let mut pair = Pair::with(Window { bytes: 1, ..WINDOW }, true, None);
+    let mut pair = Pair::with(PendingRequests { bytes: 1, ..WINDOW }, true, None);
     assert_eq!(pair.feed("a\nb\n").asked_ids(), [1], "one request may be larger than the window");
     assert_eq!(pair.answer(r#"{"id":1}"#).asked_ids(), [2]);
 }
@@ -247,11 +247,11 @@ proptest! {
     #[test]
     fn any_allowed_order_gives_the_same((keys, choices, requests, inline) in work()) {
         let state = Arc::new(Mutex::new(KeyedState::new("t/0", 10_000)));
-        let mut pair = Pair::with(Window { requests, ..WINDOW }, true, inline.then(|| Arc::clone(&state)));
+        let mut pair = Pair::with(PendingRequests { requests, ..WINDOW }, true, inline.then(|| Arc::clone(&state)));
         let text: String = keys.iter().enumerate().map(|(n, key)| format!("{key} {n}\n")).collect();
         pair.feed(&text);
         let mut waiting: Vec<Value> = Vec::new();
-        let (mut records, mut emitted, mut mark) = (0, String::new(), Vec::new());
+        let (mut records, mut emitted, mut changes) = (0, String::new(), Vec::new());
         for choice in choices {
             waiting.extend(pair.asked());
             // The oldest request of some key.
@@ -267,12 +267,12 @@ proptest! {
             if let Some(answers) = pair.ledger.take() {
                 records += answers.records;
                 emitted += std::str::from_utf8(answers.emitted.payload()).unwrap();
-                mark.extend_from_slice(&answers.mark);
+                changes.extend_from_slice(&answers.changes);
                 prop_assert_eq!(emitted.lines().count() as u64, records);
             }
         }
         prop_assert_eq!((records, emitted), (keys.len() as u64, text));
-        let changed: Vec<_> = changes(&mark).map(|change| change.unwrap().1.unwrap().to_vec()).collect();
+        let changed: Vec<_> = decode(&changes).map(|change| change.unwrap().1.unwrap().to_vec()).collect();
         prop_assert_eq!(changed, (1..=keys.len()).map(|id| id.to_string().into_bytes()).collect::<Vec<_>>());
         prop_assert_eq!(pair.ledger.held_bytes + pair.ledger.asked_bytes + pair.ledger.unanswered as u64, 0);
     }

@@ -17,92 +17,56 @@ pub(crate) enum ReplayError {
     /// `all` and more.
     #[error("`all` are all: name no others beside it")]
     AllAndOthers,
-    /// Delivery in memory.
     #[error(
         "{pipeline} keeps no state, so nothing can say which dead letters were replayed; give their records to the \
          pipeline as new input (worker dlq show --raw)"
     )]
-    NoState {
-        /// Its name.
-        pipeline: String,
-    },
+    NoState { pipeline: String },
     /// The state is another pipeline's.
     #[error("the state in {} is of pipeline `{found}`, not of `{wanted}`; name the directory of this one with --state", state.display())]
     OtherPipeline {
-        /// The directory.
         state: PathBuf,
-        /// Whose it is.
         found: String,
         /// Whose it should be.
         wanted: String,
     },
     /// Another replay is running.
     #[error("dead letters are being replayed by {holder}: wait until that has finished")]
-    Busy {
-        /// Who.
-        holder: String,
-    },
+    Busy { holder: String },
     /// The pipeline is running.
     #[error(
         "{pipeline} is running ({holder}), and its sinks are its own: wait until it has finished, or replay into a file with --out"
     )]
-    Running {
-        /// Its name.
-        pipeline: String,
-        /// Who runs it.
-        holder: String,
-    },
+    Running { pipeline: String, holder: String },
     /// The pipeline was stopped.
     #[error(
         "{pipeline} is not finished, and what it writes next belongs behind what its sinks have now: let `worker run` finish \
          it with the same state first, or replay into a file with --out"
     )]
-    Unfinished {
-        /// Its name.
-        pipeline: String,
-    },
+    Unfinished { pipeline: String },
     /// Other nodes have the sinks.
     #[error(
         "this is the state of node `{node}` of a cluster, whose sinks may be on other nodes: replay into a file with --out"
     )]
-    OneOfSeveral {
-        /// Its name.
-        node: String,
-    },
+    OneOfSeveral { node: String },
     /// The result would go where state is.
     #[error("--out names a file in the state directory {}; name one elsewhere", state.display())]
-    OutInState {
-        /// The directory.
-        state: PathBuf,
-    },
-    /// Already replayed.
+    OutInState { state: PathBuf },
     #[error(
         "dead letter {id} was given to replay {replay} already, and each is replayed once; `worker dlq list` shows what became of it"
     )]
-    Replayed {
-        /// Which.
-        id: LetterId,
-        /// By which replay.
-        replay: u32,
-    },
-    /// No such letters.
+    Replayed { id: LetterId, replay: u32 },
     #[error("there is no dead letter {0}; `worker dlq list` shows those that are there")]
     NoLetter(LetterId),
     /// Its way in is not known.
     #[error(
-        "dead letter {id} was put aside on its way out of `{stage}`, for want of a key, and the pipeline file does not say \
+        "dead letter {id} was dead-lettered on its way out of `{stage}`, for want of a key, and the pipeline file does not say \
          which stage it was for; give its record to the pipeline as new input"
     )]
-    NoWayIn {
-        /// Which.
-        id: LetterId,
-        /// The sender.
-        stage: String,
-    },
+    NoWayIn { id: LetterId, stage: String },
     /// It would not be one record.
     #[error("dead letter {id} cannot go into `{into}`: {why}")]
     Unfit {
-        /// Which.
         id: LetterId,
         /// Where it would go.
         into: String,
@@ -112,23 +76,16 @@ pub(crate) enum ReplayError {
     /// The pipeline has changed.
     #[error(transparent)]
     Pipeline(pipeline::ReplayError),
-    /// A state directory.
     #[error(transparent)]
     State(StateError),
     /// A file of letters.
     #[error(transparent)]
     Letters(DeadLogError),
-    /// A journal.
     #[error("what is committed is not known: {0}")]
     Journal(JournalError),
     /// No room, or no permission.
     #[error("cannot write {}: {source}; check that this user may, and that there is room", path.display())]
-    Write {
-        /// What.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
+    Write { path: PathBuf, source: io::Error },
 }
 
 impl ReplayError {

@@ -1,9 +1,9 @@
 use super::*;
-use crate::admin::registry::Entry;
+use crate::admin::registry::RegistryEntry;
 use crate::explain::{End, RunState, sample};
 
 fn found(pipeline: &str, node: &str, pid: u32, alive: bool) -> Found {
-    let entry = Entry {
+    let entry = RegistryEntry {
         pid,
         pipeline: pipeline.to_owned(),
         node: node.to_owned(),

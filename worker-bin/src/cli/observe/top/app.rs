@@ -2,14 +2,13 @@
 
 use super::rows::{LinkRow, StageRow, links, stages};
 use super::state::{Answer, State};
-use super::table::{LINKS, Order, STAGES};
+use super::table::{LINKS, STAGES, SortOrder};
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use std::cell::Cell;
 
 /// How many rows a page is, as long as none was drawn.
 const PAGE: usize = 10;
 
-/// The view.
 #[derive(Debug)]
 pub(super) struct App {
     latest: State,
@@ -44,7 +43,7 @@ pub(super) enum Pane {
 /// How a table is looked at.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Table {
-    pub(super) order: Order,
+    pub(super) order: SortOrder,
     /// The row that is chosen, by its id: it stays chosen when rows change their places.
     chosen: Option<String>,
 }
@@ -82,7 +81,6 @@ impl App {
         self.latest.hear(answer, now_s);
     }
 
-    /// What is shown.
     pub(super) fn state(&self) -> &State {
         self.frozen.as_ref().map_or(&self.latest, |(state, _)| state)
     }
@@ -178,7 +176,7 @@ impl App {
             KeyCode::Left => self.sort_beside(false),
             KeyCode::Char('r') => {
                 let order = self.table().order;
-                self.sort(Order { reversed: !order.reversed, ..order });
+                self.sort(SortOrder { reversed: !order.reversed, ..order });
             }
             KeyCode::Char(key) => {
                 let order = match self.focus {
@@ -210,7 +208,7 @@ impl App {
     }
 
     /// Another order, seen from its beginning.
-    fn sort(&mut self, order: Order) {
+    fn sort(&mut self, order: SortOrder) {
         *self.table() = Table { order, chosen: None };
     }
 

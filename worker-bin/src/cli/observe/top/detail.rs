@@ -3,7 +3,7 @@
 use super::app::Pane;
 use super::figures::{clean, count, percent, short};
 use super::rows::stage_of;
-use super::state::{State, hindered};
+use super::state::{State, time_blocked};
 use super::table::{Column, LINKS, PIPELINE_ORDER, STAGES};
 use crate::explain::{Chain, Link, Task, WaitKind, words};
 use std::collections::BTreeMap;
@@ -68,7 +68,7 @@ fn figures(tasks: &[&Task]) -> Lines {
     let sum = |field: fn(&Task) -> u64| tasks.iter().map(|task| field(task)).sum::<u64>();
     let rate = |field: fn(&Task) -> f64| tasks.iter().map(|task| field(task)).sum::<f64>();
     let mut blocked: BTreeMap<WaitKind, f64> = BTreeMap::new();
-    for (kind, seconds) in tasks.iter().flat_map(|task| hindered(task)) {
+    for (kind, seconds) in tasks.iter().flat_map(|task| time_blocked(task)) {
         *blocked.entry(kind).or_default() += seconds;
     }
     let mut blocked: Vec<_> = blocked.into_iter().filter(|(_, seconds)| *seconds >= 0.1).collect();

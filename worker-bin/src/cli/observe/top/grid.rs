@@ -5,7 +5,7 @@ use super::detail::Tone;
 use super::figures::{curve, left, right, width};
 use super::paint::{mark, of_mark, style};
 use super::rows::Mark;
-use super::table::{Column, LINKS, Order, STAGES};
+use super::table::{Column, LINKS, STAGES, SortOrder};
 use super::view::{Down, rows};
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -16,10 +16,8 @@ use ratatui::widgets::Paragraph;
 /// From this height on both tables are shown.
 const BOTH_FROM: u16 = 34;
 
-/// Widest first column.
 const NAME_MAX: usize = 48;
 
-/// Widest curve.
 const CURVE_MAX: usize = 60;
 
 /// Draws the table that has the focus, or both where there is room.
@@ -64,7 +62,7 @@ struct Table<'a, R: 'static> {
     app: &'a App,
     title: &'static str,
     pane: Pane,
-    order: Order,
+    order: SortOrder,
     columns: &'static [Column<R>],
 }
 

@@ -30,7 +30,6 @@ impl Polls {
         Self(answers)
     }
 
-    /// The next answer.
     pub(super) async fn next(&mut self) -> Answer {
         match self.0.recv().await {
             Some(answer) => answer,
@@ -86,14 +85,14 @@ async fn ask(mut instance: Instance, answers: mpsc::Sender<Answer>) {
                 last = Some(snapshot.clone());
                 Said::Now(Box::new(snapshot))
             }
-            Err(error) => match last.as_ref().map_or(Entry::Unknown, entry) {
-                Entry::Ended(snapshot) => Said::Last(snapshot),
-                Entry::Died => Said::Nothing("its process died".to_owned()),
-                Entry::Moved(client) => {
+            Err(error) => match last.as_ref().map_or(PolledNode::Unknown, entry) {
+                PolledNode::Ended(snapshot) => Said::Last(snapshot),
+                PolledNode::Died => Said::Nothing("its process died".to_owned()),
+                PolledNode::Moved(client) => {
                     instance.client = client;
                     Said::Nothing("another process takes its place".to_owned())
                 }
-                Entry::Unknown => Said::Nothing(error.to_string()),
+                PolledNode::Unknown => Said::Nothing(error.to_string()),
             },
         };
         if answers.send(Answer { node: instance.node.clone(), said }).await.is_err() {
@@ -104,27 +103,26 @@ async fn ask(mut instance: Instance, answers: mpsc::Sender<Answer>) {
 }
 
 /// What the runtime directory knows of a node that does not answer.
-enum Entry {
+enum PolledNode {
     Unknown,
     /// This is the last it said.
     Ended(Box<Snapshot>),
-    /// It said nothing.
     Died,
     /// Another process took its place.
     Moved(Client),
 }
 
-fn entry(last: &Snapshot) -> Entry {
+fn entry(last: &Snapshot) -> PolledNode {
     let all = registry::list().unwrap_or_default();
     let mut same = all.iter().filter(|f| f.entry.node == last.node && f.entry.pipeline == last.pipeline);
     let newer = same.clone().find(|f| f.alive && f.entry.started_ms > last.started_ms);
     if let Some((address, token)) = newer.and_then(|f| Some((f.entry.admin.as_ref()?, f.entry.token())))
         && last.admin.as_ref() != Some(address)
     {
-        return Entry::Moved(Client::new(address, Some(token)));
+        return PolledNode::Moved(Client::new(address, Some(token)));
     }
     match same.find(|f| f.entry.pid == last.pid && !f.alive) {
-        Some(found) => found.entry.last.clone().map_or(Entry::Died, Entry::Ended),
-        None => Entry::Unknown,
+        Some(found) => found.entry.last.clone().map_or(PolledNode::Died, PolledNode::Ended),
+        None => PolledNode::Unknown,
     }
 }

@@ -12,11 +12,9 @@ pub(super) enum Mark {
     Stalled,
     /// The user holds it up.
     Paused,
-    /// It works.
     Working,
     /// There is nothing to do.
     Idle,
-    /// It is done.
     Done,
     /// Nothing is heard of it.
     Unknown,

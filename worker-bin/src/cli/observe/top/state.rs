@@ -9,7 +9,6 @@ const RATES_MAX: usize = 120;
 /// Over how many answers the time of waiting is taken.
 const BLOCKED_ANSWERS: usize = 10;
 
-/// A node's answer.
 #[derive(Debug)]
 pub(super) struct Answer {
     /// The name it is asked by; empty for a note on the nodes as a whole.
@@ -20,7 +19,6 @@ pub(super) struct Answer {
 /// What was heard of a node.
 #[derive(Debug)]
 pub(super) enum Said {
-    /// Its state now.
     Now(Box<Snapshot>),
     /// Its state when it ended.
     Last(Box<Snapshot>),
@@ -30,19 +28,16 @@ pub(super) enum Said {
     Note(String),
 }
 
-/// All nodes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct State {
     /// By the name they are asked by.
     nodes: BTreeMap<String, Known>,
     pub(super) notes: Vec<String>,
-    /// By stage.
     trails: BTreeMap<String, Trail>,
     /// Why work waits, by those that answer.
     pub(super) explanation: Explanation,
 }
 
-/// One node.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Known {
     /// The last it said.
@@ -69,7 +64,6 @@ struct Trail {
 struct Blocked {
     /// When, in seconds since the node's run began.
     uptime_s: f64,
-    /// How many tasks.
     tasks: f64,
     /// For how long, all together, by what they waited for.
     seconds: BTreeMap<WaitKind, f64>,
@@ -161,7 +155,7 @@ impl State {
         for task in &snapshot.tasks {
             let stage = stages.entry(&task.stage).or_default();
             (stage.uptime_s, stage.tasks) = (uptime_s, stage.tasks + 1.0);
-            for (kind, seconds) in hindered(task) {
+            for (kind, seconds) in time_blocked(task) {
                 *stage.seconds.entry(kind).or_default() += seconds;
             }
         }
@@ -202,7 +196,7 @@ impl State {
 }
 
 /// Seconds in which something was in a task's way, by what it was.
-pub(super) fn hindered(task: &Task) -> impl Iterator<Item = (WaitKind, f64)> + '_ {
+pub(super) fn time_blocked(task: &Task) -> impl Iterator<Item = (WaitKind, f64)> + '_ {
     let counts = |kind: WaitKind| match kind.class() {
         WaitClass::Blocked => true,
         WaitClass::Working => matches!(kind, WaitKind::NoSlot | WaitKind::Committing),

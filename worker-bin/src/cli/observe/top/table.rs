@@ -28,7 +28,6 @@ fn float(number: u64) -> f64 {
     number as f64
 }
 
-/// Columns of stages.
 pub(super) const STAGES: &[Column<StageRow>] = &[
     Column {
         title: "IN/S",
@@ -77,7 +76,7 @@ pub(super) const STAGES: &[Column<StageRow>] = &[
     },
     Column {
         title: "DEAD",
-        what: "records put aside",
+        what: "records dead-lettered",
         key: 'd',
         width: 6,
         from_width: 100,
@@ -128,7 +127,6 @@ pub(super) const STAGES: &[Column<StageRow>] = &[
     },
 ];
 
-/// Columns of links.
 pub(super) const LINKS: &[Column<LinkRow>] = &[
     Column {
         title: "ACK/S",
@@ -167,7 +165,7 @@ pub(super) const LINKS: &[Column<LinkRow>] = &[
         value: |r| float(r.spilled_bytes),
     },
     Column {
-        title: "UNDER WAY",
+        title: "IN FLIGHT",
         what: "records sent and not acknowledged",
         key: 'f',
         width: 10,
@@ -206,13 +204,13 @@ pub(super) const LINKS: &[Column<LinkRow>] = &[
 
 /// By what a table is sorted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Order {
+pub(super) struct SortOrder {
     /// A column; `None`: the order of the pipeline.
     pub(super) by: Option<usize>,
     pub(super) reversed: bool,
 }
 
-impl Order {
+impl SortOrder {
     pub(super) fn sort<R>(self, rows: &mut [R], columns: &[Column<R>]) {
         if let Some(column) = self.by.and_then(|index| columns.get(index)) {
             rows.sort_by(|a, b| (column.value)(b).total_cmp(&(column.value)(a)));

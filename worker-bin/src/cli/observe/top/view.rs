@@ -19,7 +19,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// Nodes that have a line each, in a terminal of 24 lines.
 const NODES_MAX: usize = 4;
 
-/// Draws everything.
 pub(super) fn draw(frame: &mut Frame<'_>, app: &App, now_s: f64) {
     let area = frame.area();
     let now_s = app.shown_s(now_s);

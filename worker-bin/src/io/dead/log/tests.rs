@@ -34,7 +34,6 @@ fn append(log: &mut DeadLetterLog, records: &[&str]) -> Result<u64, DeadLogError
     log.append(&letters.iter().map(new).collect::<Vec<_>>())
 }
 
-/// Ids and records.
 fn kept(path: &Path) -> Vec<(u64, String)> {
     let text = |letter: crate::io::dead::Letter| {
         (letter.id.unwrap(), String::from_utf8(letter.record.to_vec()).unwrap())

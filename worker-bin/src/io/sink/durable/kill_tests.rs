@@ -15,15 +15,15 @@ fn a_life_of_a_sink() {
     let own = tempfile::tempdir().unwrap();
     let dir = std::env::var_os(DIRECTORY).map_or_else(|| own.path().to_owned(), PathBuf::from);
     let (path, journal) = (dir.join("out"), dir.join("journal"));
-    let keep = |mark: Option<Bytes>| replace_file(&journal, &mark.unwrap(), "journal").unwrap();
-    let mark = fs::read(&journal).ok();
-    let mut sink = DurableFileSink::open(&path, Exists::Error, mark.as_deref()).unwrap();
+    let keep = |position: Option<Bytes>| replace_file(&journal, &position.unwrap(), "journal").unwrap();
+    let position = fs::read(&journal).ok();
+    let mut sink = DurableFileSink::open(&path, Exists::Error, position.as_deref()).unwrap();
     keep(sink.begin().unwrap());
     for n in fs::read(&path).unwrap().len() as u64 / 2..LINES {
         sink.write(&[Batch::from_terminated(format!("{n}\n").into_bytes().into(), b'\n')]).unwrap();
-        let mark = sink.mark();
+        let position = sink.position();
         sink.sync().unwrap();
-        keep(mark);
+        keep(position);
     }
     sink.close().unwrap();
 }

@@ -17,12 +17,12 @@ fn at(name: &str) -> (TempDir, PathBuf) {
 
 fn begun(path: &Path, exists: Exists) -> (DurableFileSink, Bytes) {
     let mut sink = DurableFileSink::open(path, exists, None).unwrap();
-    let mark = sink.begin().unwrap().unwrap();
-    (sink, mark)
+    let position = sink.begin().unwrap().unwrap();
+    (sink, position)
 }
 
-fn recover(path: &Path, mark: &[u8]) -> Result<DurableFileSink, SinkError> {
-    DurableFileSink::open(path, Exists::Error, Some(mark))
+fn recover(path: &Path, position: &[u8]) -> Result<DurableFileSink, SinkError> {
+    DurableFileSink::open(path, Exists::Error, Some(position))
 }
 
 /// A file in which "1\n2\n" is committed and "3\n" is written behind it.
@@ -31,9 +31,9 @@ fn crashed() -> (TempDir, PathBuf, Bytes) {
     let (mut sink, _) = begun(&path, Exists::Error);
     sink.write(&[batch("1\n"), batch("2\n")]).unwrap();
     sink.sync().unwrap();
-    let mark = sink.mark().unwrap();
+    let position = sink.position().unwrap();
     sink.write(&[batch("3\n")]).unwrap();
-    (dir, path, mark)
+    (dir, path, position)
 }
 
 fn content(path: &Path) -> String {
@@ -42,15 +42,15 @@ fn content(path: &Path) -> String {
 
 #[test]
 fn what_was_not_committed_is_cut_and_writing_goes_on() {
-    let (_dir, path, mark) = crashed();
+    let (_dir, path, position) = crashed();
     assert_eq!(content(&path), "1\n2\n3\n");
-    let mut sink = recover(&path, &mark).unwrap();
+    let mut sink = recover(&path, &position).unwrap();
     assert_eq!(content(&path), "1\n2\n");
-    assert_eq!(sink.begin().unwrap().unwrap(), mark);
+    assert_eq!(sink.begin().unwrap().unwrap(), position);
     sink.write(&[batch("three\n")]).unwrap();
     sink.close().unwrap();
-    let mark = sink.mark().unwrap();
-    drop(recover(&path, &mark).unwrap());
+    let position = sink.position().unwrap();
+    drop(recover(&path, &position).unwrap());
     assert_eq!(content(&path), "1\n2\nthree\n");
 }
 
@@ -61,9 +61,9 @@ fn what_the_file_held_before_is_never_cut() {
     fs::write(&path, &before).unwrap();
     let (mut sink, first) = begun(&path, Exists::Append);
     sink.write(&[batch("1\n")]).unwrap();
-    let mark = sink.mark().unwrap();
+    let position = sink.position().unwrap();
     sink.write(&[batch("2\n")]).unwrap();
-    drop(recover(&path, &mark).unwrap());
+    drop(recover(&path, &position).unwrap());
     assert_eq!(content(&path), format!("{before}1\n"));
     drop(recover(&path, &first).unwrap());
     assert_eq!(content(&path), before);
@@ -95,15 +95,15 @@ fn the_first_start_refuses_only_a_file_that_holds_something() {
     drop(DurableFileSink::open(&path, Exists::Error, None).unwrap());
     assert!(!path.exists(), "it was not");
     drop(begun(&path, Exists::Error));
-    assert!(path.exists(), "its mark may be in the journal");
+    assert!(path.exists(), "its position may be in the journal");
 }
 
 #[test]
 fn a_file_that_is_not_as_it_was_left_is_refused_and_not_touched() {
-    let (dir, path, mark) = crashed();
+    let (dir, path, position) = crashed();
     let refused = |want: fn(&SinkError) -> bool| {
         let before = fs::read(&path).ok();
-        let error = recover(&path, &mark).unwrap_err();
+        let error = recover(&path, &position).unwrap_err();
         let message = error.to_string();
         assert!(want(&error) && message.ends_with("begin a new run with --fresh"), "{message}");
         assert_eq!(fs::read(&path).ok(), before);
@@ -123,14 +123,14 @@ fn a_file_that_is_not_as_it_was_left_is_refused_and_not_touched() {
     fs::write(&path, "1\n9\n3\n4\n").unwrap();
     refused(|e| matches!(e, SinkError::Changed { committed: 4, .. }));
     fs::write(&path, "1\n2\n3\n4\n").unwrap();
-    drop(recover(&path, &mark).unwrap());
+    drop(recover(&path, &position).unwrap());
     assert_eq!(content(&path), "1\n2\n");
 }
 
 #[test]
 fn a_mark_of_something_else_is_refused() {
-    let (_dir, path, mark) = crashed();
-    for bytes in [&b""[..], b"WKF0", &mark[1..], &mark[..mark.len() - 1]] {
+    let (_dir, path, position) = crashed();
+    for bytes in [&b""[..], b"WKF0", &position[1..], &position[..position.len() - 1]] {
         let refused = recover(&path, bytes).unwrap_err();
         assert!(matches!(refused, SinkError::Mark { .. }), "{refused}");
     }
@@ -142,7 +142,7 @@ fn what_is_no_regular_file_is_a_stream() {
     assert_eq!(sink.begin().unwrap(), None);
     sink.write(&[batch("1\n")]).unwrap();
     sink.sync().unwrap();
-    assert!(sink.mark().is_none() && sink.sync_handle().is_none());
+    assert!(sink.position().is_none() && sink.sync_handle().is_none());
     sink.close().unwrap();
     let mut full = DurableFileSink::open(Path::new("/dev/full"), Exists::Error, None).unwrap();
     assert!(matches!(full.write(&[batch("1\n")]), Err(SinkError::Full { .. })));
@@ -153,13 +153,13 @@ fn a_write_that_found_no_room_leaves_nothing_and_can_be_tried_again() {
     let (_dir, path) = at("out");
     let (mut sink, _) = begun(&path, Exists::Error);
     sink.write(&[batch("1\n")]).unwrap();
-    let mark = sink.mark();
+    let position = sink.position();
     // As if the disk had taken a part of the next write.
     let mut part = OpenOptions::new().append(true).open(&path).unwrap();
     part.write_all(b"2 but not all").unwrap();
     (&*sink.file).seek(SeekFrom::End(0)).unwrap();
     sink.take_back(2);
-    assert_eq!((content(&path).as_str(), sink.mark()), ("1\n", mark));
+    assert_eq!((content(&path).as_str(), sink.position()), ("1\n", position));
     sink.write(&[batch("2\n")]).unwrap();
     assert_eq!(content(&path), "1\n2\n");
 }
@@ -197,10 +197,10 @@ fn syncing_goes_on_beside_writing() {
 
 #[test]
 fn a_sink_knows_its_file_by_any_name() {
-    let (dir, path, mark) = crashed();
+    let (dir, path, position) = crashed();
     let link = dir.path().join("link");
     std::os::unix::fs::symlink(&path, &link).unwrap();
-    let sink = recover(&link, &mark).unwrap();
+    let sink = recover(&link, &position).unwrap();
     assert!(sink.writes(&path) && sink.writes(sink.path()) && !sink.writes(dir.path()));
 }
 
@@ -244,7 +244,7 @@ proptest! {
                 }
                 Step::Commit => {
                     sink.sync().unwrap();
-                    journal = sink.mark().unwrap();
+                    journal = sink.position().unwrap();
                     committed = all.len();
                 }
                 Step::Crash(kept, zeros) => {

@@ -42,16 +42,16 @@ fn lines(name: &str) -> Vec<u8> {
     (0..20_000).flat_map(|n| format!("{name} {n:06}\n").into_bytes()).collect()
 }
 
-/// Reads one chunk of the files of `dir` as they are now; the list and the mark behind that chunk.
+/// Reads one chunk of the files of `dir` as they are now; the list and the position behind that chunk.
 fn after_one_chunk(dir: &TempDir) -> (SourceFiles, Bytes, String) {
     let files = fix(dir, &SourceOptions::default());
     let mut source = FileSource::fixed(files.clone(), &SourceOptions::default());
     let chunk = source.next_chunk().unwrap().unwrap();
-    (files, source.mark().unwrap(), String::from_utf8(chunk.payload().to_vec()).unwrap())
+    (files, source.position().unwrap(), String::from_utf8(chunk.payload().to_vec()).unwrap())
 }
 
-fn resume(files: &SourceFiles, mark: &[u8]) -> Result<FileSource, SourceError> {
-    FileSource::resume(files.clone(), mark, &SourceOptions::default())
+fn resume(files: &SourceFiles, position: &[u8]) -> Result<FileSource, SourceError> {
+    FileSource::resume(files.clone(), position, &SourceOptions::default())
 }
 
 #[test]
@@ -78,11 +78,11 @@ fn the_list_survives_on_disk_and_refuses_damage() {
 fn every_list_has_a_hash_of_its_own() {
     let dir = directory(&[("a", b"1\n")]);
     let before = fix(&dir, &SourceOptions::default());
-    let mark = FileSource::fixed(before.clone(), &SourceOptions::default()).mark().unwrap();
+    let position = FileSource::fixed(before.clone(), &SourceOptions::default()).position().unwrap();
     append(&dir.path().join("a"), b"2\n");
     let after = fix(&dir, &SourceOptions::default());
     assert_ne!(before.hash(), after.hash());
-    assert!(matches!(resume(&after, &mark), Err(SourceError::Mark { .. })));
+    assert!(matches!(resume(&after, &position), Err(SourceError::Mark { .. })));
     assert!(matches!(resume(&before, b"nonsense"), Err(SourceError::Mark { .. })));
 }
 
@@ -102,7 +102,7 @@ fn what_is_no_regular_file_is_refused() {
 fn only_what_a_file_held_at_the_first_start_is_read() {
     let dir = directory(&[("a", b"1\n2"), ("b", b""), ("c", b"3\n")]);
     let files = fix(&dir, &SourceOptions::default());
-    let first = FileSource::fixed(files.clone(), &SourceOptions::default()).mark().unwrap();
+    let first = FileSource::fixed(files.clone(), &SourceOptions::default()).position().unwrap();
     for path in paths(&dir) {
         append(&path, b"and more\n");
     }
@@ -110,7 +110,7 @@ fn only_what_a_file_held_at_the_first_start_is_read() {
     let warning = source.warning().unwrap();
     assert!(warning.contains("/a (and 1 more) has grown"), "{warning}");
     assert_eq!(rest(&mut source).unwrap(), "1\n2\n3\n");
-    let done = resume(&files, &source.mark().unwrap()).unwrap();
+    let done = resume(&files, &source.position().unwrap()).unwrap();
     assert_eq!(done.warning(), None, "nothing is needed of them any more");
 }
 
@@ -119,9 +119,9 @@ fn a_file_that_changed_is_refused_with_what_and_what_to_do() {
     let content = lines("a");
     let dir = directory(&[("a", &content), ("b", b"1\n")]);
     let [a, b] = ["a", "b"].map(|name| dir.path().join(name));
-    let (files, mark, _) = after_one_chunk(&dir);
+    let (files, position, _) = after_one_chunk(&dir);
     let refused = || {
-        let error = resume(&files, &mark).unwrap_err();
+        let error = resume(&files, &position).unwrap_err();
         assert!(error.to_string().ends_with("begin a new run with --fresh"), "{error}");
         error
     };
@@ -132,7 +132,7 @@ fn a_file_that_changed_is_refused_with_what_and_what_to_do() {
         matches!(refused(), SourceError::Replaced { path, what: "another file is in its place" } if path == b)
     );
     fs::rename(dir.path().join("c"), &b).unwrap();
-    resume(&files, &mark).unwrap();
+    resume(&files, &position).unwrap();
     fs::write(&b, b"2\n").unwrap();
     assert!(
         matches!(refused(), SourceError::Replaced { path, what: "it begins with other bytes" } if path == b)
@@ -149,21 +149,21 @@ fn a_file_behind_the_position_is_not_needed_any_more() {
     for packed in [false, true] {
         let first = if packed { zstd::encode_all(&b"1\n2\n"[..], 1).unwrap() } else { b"1\n2\n".to_vec() };
         let dir = directory(&[("a", &first), ("b", &lines("b"))]);
-        let (files, mark, mut all) = after_one_chunk(&dir);
+        let (files, position, mut all) = after_one_chunk(&dir);
         fs::remove_file(dir.path().join("a")).unwrap();
-        all += &rest(&mut resume(&files, &mark).unwrap()).unwrap();
+        all += &rest(&mut resume(&files, &position).unwrap()).unwrap();
         assert_eq!(all.as_bytes(), [b"1\n2\n", &lines("b")[..]].concat());
         fs::remove_file(dir.path().join("b")).unwrap();
-        assert!(matches!(resume(&files, &mark), Err(SourceError::Gone { .. })));
+        assert!(matches!(resume(&files, &position), Err(SourceError::Gone { .. })));
     }
 }
 
 #[test]
 fn a_plain_file_is_behind_as_soon_as_its_last_record_is_given() {
     let dir = directory(&[("a", b"1\n2\n")]);
-    let (files, mark, _) = after_one_chunk(&dir);
+    let (files, position, _) = after_one_chunk(&dir);
     fs::remove_file(dir.path().join("a")).unwrap();
-    assert_eq!(rest(&mut resume(&files, &mark).unwrap()).unwrap(), "");
+    assert_eq!(rest(&mut resume(&files, &position).unwrap()).unwrap(), "");
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn progress_and_places_of_errors_count_on() {
     let total = Some(content.len() as u64 + 2);
     assert_eq!(source.progress().total_bytes, total);
     let chunk = source.next_chunk().unwrap().unwrap();
-    let mut source = FileSource::resume(files, &source.mark().unwrap(), &options).unwrap();
+    let mut source = FileSource::resume(files, &source.position().unwrap(), &options).unwrap();
     assert_eq!(source.progress().records, chunk.len() as u64);
     source.next_chunk().unwrap().unwrap();
     let progress = source.progress();
@@ -255,11 +255,11 @@ proptest! {
         let (dir, want) = prepared(&case);
         let options = SourceOptions { header: case.header, limit: case.limit, ..SourceOptions::default() };
         let files = SourceFiles::decode(&fix(&dir, &options).encode()).unwrap();
-        let mut mark = FileSource::fixed(files.clone(), &options).mark().unwrap();
+        let mut position = FileSource::fixed(files.clone(), &options).position().unwrap();
         let mut got = Vec::new();
         for &(reads, commits) in case.lives.iter().chain([&(usize::MAX, usize::MAX)]) {
             // What lies behind may be gone, what lies ahead may grow.
-            let next = crate::io::source::position::FilesMark::decode(&mark).unwrap().next.file;
+            let next = crate::io::source::position::FilesMark::decode(&position).unwrap().next.file;
             for (n, path) in files.paths().enumerate() {
                 if n < next {
                     fs::remove_file(path).ok();
@@ -267,13 +267,13 @@ proptest! {
                     append(path, b"pmore\n");
                 }
             }
-            let mut source = FileSource::resume(files.clone(), &mark, &options).unwrap();
-            prop_assert_eq!(source.mark().unwrap(), mark.clone(), "a mark is where it says");
+            let mut source = FileSource::resume(files.clone(), &position, &options).unwrap();
+            prop_assert_eq!(source.position().unwrap(), position.clone(), "a position is where it says");
             for n in 0..reads {
                 let Some(chunk) = source.next_chunk().unwrap() else { break };
                 if n < commits {
                     got.extend_from_slice(chunk.payload());
-                    mark = source.mark().unwrap();
+                    position = source.position().unwrap();
                 }
             }
         }

@@ -135,11 +135,11 @@ fn an_unreadable_stream_is_an_error_with_its_name() {
     assert!(message.starts_with("cannot read odd stream at byte 0"), "{message}");
 }
 
-/// A life that is fed `input`, goes on after `mark` and leaves another.
-fn life(options: &SourceOptions, mark: Option<&Bytes>, input: &str) -> (String, Bytes, Progress) {
+/// A life that is fed `input`, goes on after `position` and leaves another.
+fn life(options: &SourceOptions, position: Option<&Bytes>, input: &str) -> (String, Bytes, Progress) {
     let (source, mut writer, _stop) = source(options);
-    let mut source = match mark {
-        Some(mark) => source.resume(mark).unwrap(),
+    let mut source = match position {
+        Some(position) => source.resume(position).unwrap(),
         None => source,
     };
     writer.write_all(input.as_bytes()).unwrap();
@@ -148,29 +148,29 @@ fn life(options: &SourceOptions, mark: Option<&Bytes>, input: &str) -> (String, 
     while let Some(chunk) = text(&mut source) {
         all += &chunk;
     }
-    (all, source.mark().unwrap(), source.progress())
+    (all, source.position().unwrap(), source.progress())
 }
 
 #[test]
 fn the_limit_counts_the_records_of_all_lives() {
     let options = SourceOptions { limit: Some(5), ..SourceOptions::default() };
-    let (first, mark, _) = life(&options, None, "1\n2\n3\n");
-    let (second, mark, progress) = life(&options, Some(&mark), "4\n5\n6\n");
+    let (first, position, _) = life(&options, None, "1\n2\n3\n");
+    let (second, position, progress) = life(&options, Some(&position), "4\n5\n6\n");
     assert_eq!((first.as_str(), second.as_str()), ("1\n2\n3\n", "4\n5\n"));
     assert_eq!((progress.records, progress.done_bytes), (5, 12));
-    assert_eq!(life(&options, Some(&mark), "7\n").0, "");
+    assert_eq!(life(&options, Some(&position), "7\n").0, "");
 }
 
 #[test]
 fn a_later_life_takes_off_only_the_header_it_knows() {
     let options = SourceOptions { header: Header::Skip, ..SourceOptions::default() };
-    let (first, mark, _) = life(&options, None, "name\n1\n");
-    let (anew, _, _) = life(&options, Some(&mark), "name\n2\nname\n");
-    let (on, mark, _) = life(&options, Some(&mark), "3\n4\n");
+    let (first, position, _) = life(&options, None, "name\n1\n");
+    let (anew, _, _) = life(&options, Some(&position), "name\n2\nname\n");
+    let (on, position, _) = life(&options, Some(&position), "3\n4\n");
     assert_eq!((first.as_str(), anew.as_str(), on.as_str()), ("1\n", "2\nname\n", "3\n4\n"));
-    assert_eq!(life(&options, Some(&mark), "name\n5\n").0, "5\n", "it is known for good");
-    let (nothing, mark, _) = life(&options, None, "");
-    assert_eq!((nothing.as_str(), life(&options, Some(&mark), "name\n1\n").0.as_str()), ("", "1\n"));
+    assert_eq!(life(&options, Some(&position), "name\n5\n").0, "5\n", "it is known for good");
+    let (nothing, position, _) = life(&options, None, "");
+    assert_eq!((nothing.as_str(), life(&options, Some(&position), "name\n1\n").0.as_str()), ("", "1\n"));
 }
 
 #[test]

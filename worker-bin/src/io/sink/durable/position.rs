@@ -13,22 +13,22 @@ pub(super) const TAIL_BYTES_MAX: usize = 4096;
 
 /// Which file it is, and how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct SinkMark {
+pub(super) struct SinkPosition {
     pub(super) device: u64,
     pub(super) inode: u64,
     /// When it was made, in nanoseconds since 1970; 0 if the file system does not know.
     pub(super) born: u64,
     /// Its length before the first life.
     pub(super) start: u64,
-    /// Its length with everything that the mark covers.
+    /// Its length with everything that the position covers.
     pub(super) committed: u64,
 }
 
-impl SinkMark {
+impl SinkPosition {
     /// With the hash of its [`Tail`].
     pub(super) fn encode(&self, tail_hash: u64) -> Bytes {
-        let mark = Writer::new(TAG).number(self.device).number(self.inode).number(self.born);
-        mark.number(self.start).number(self.committed).number(tail_hash).finish().into()
+        let position = Writer::new(TAG).number(self.device).number(self.inode).number(self.born);
+        position.number(self.start).number(self.committed).number(tail_hash).finish().into()
     }
 
     /// Whether a file may be it, if its tail is the same too.
@@ -87,14 +87,14 @@ mod tests {
 
     #[test]
     fn marks_keep_their_layout() {
-        let mark =
-            SinkMark { device: 0x0801, inode: 0x1234_5678, born: 9, start: 5, committed: 0x1_0000_0000 };
+        let position =
+            SinkPosition { device: 0x0801, inode: 0x1234_5678, born: 9, start: 5, committed: 0x1_0000_0000 };
         let numbers = [0x0801, 0x1234_5678, 9, 5, 0x1_0000_0000, 0xfeed_u64].map(u64::to_le_bytes).concat();
         let bytes = [b"WKF1", &numbers[..]].concat();
-        assert_eq!(mark.encode(0xfeed), bytes);
-        assert_eq!(SinkMark::decode(&bytes), Ok((mark, 0xfeed)));
-        let cut = SinkMark { start: 7, committed: 6, ..mark };
-        assert_eq!(SinkMark::decode(&cut.encode(0)), Err(LayoutError::Contradiction));
+        assert_eq!(position.encode(0xfeed), bytes);
+        assert_eq!(SinkPosition::decode(&bytes), Ok((position, 0xfeed)));
+        let cut = SinkPosition { start: 7, committed: 6, ..position };
+        assert_eq!(SinkPosition::decode(&cut.encode(0)), Err(LayoutError::Contradiction));
     }
 
     #[test]
@@ -102,15 +102,17 @@ mod tests {
         let file = tempfile::tempfile().unwrap().metadata().unwrap();
         let (device, inode, born) = (file.dev(), file.ino(), born(&file));
         assert!(born > 0, "the temporary directory's file system does not know when a file was made");
-        let empty = SinkMark { device, inode, born, start: 0, committed: 0 };
-        let mounted_again = SinkMark { device: device + 1, ..empty };
+        let empty = SinkPosition { device, inode, born, start: 0, committed: 0 };
+        let mounted_again = SinkPosition { device: device + 1, ..empty };
         assert!(empty.names(&file) && mounted_again.names(&file));
-        let written = SinkMark { born: 0, committed: 7, ..mounted_again };
+        let written = SinkPosition { born: 0, committed: 7, ..mounted_again };
         assert!(written.names(&file), "its tail will tell");
-        for other in [SinkMark { born: born + 1, ..mounted_again }, SinkMark { born: 0, ..mounted_again }] {
+        for other in
+            [SinkPosition { born: born + 1, ..mounted_again }, SinkPosition { born: 0, ..mounted_again }]
+        {
             assert!(!other.names(&file), "{other:?}");
         }
-        assert!(!SinkMark { inode: inode + 1, ..written }.names(&file));
+        assert!(!SinkPosition { inode: inode + 1, ..written }.names(&file));
     }
 
     proptest! {

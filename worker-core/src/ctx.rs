@@ -35,10 +35,10 @@ pub(crate) struct Ctx {
     /// The disk that commits go to is full: what was admitted goes on, nothing else is.
     pub(crate) storage_full: bool,
     /// Tasks that look for the record of which the process died: only one program runs at a time then.
-    pub(crate) probations: usize,
+    pub(crate) quarantines: usize,
     /// Records tasks that have unanswered requests.
     pub(crate) asking: usize,
-    /// In probation: a records task may ask before the next slot is given.
+    /// In quarantine: a records task may ask before the next slot is given.
     records_turn: bool,
     pub(super) outboxes: Vec<Option<Outbox>>,
     pub(super) inboxes: Vec<Option<Inbox>>,
@@ -88,7 +88,7 @@ impl Ctx {
             journaled: states.is_some(),
             lives,
             storage_full: false,
-            probations: 0,
+            quarantines: 0,
             asking: 0,
             records_turn: true,
             lives_heard: Vec::new(),
@@ -111,40 +111,40 @@ impl Ctx {
     /// The task whose turn for a slot it is. While the record of which the process died is looked for, one program runs at a
     /// time.
     pub(super) fn grant_slot(&mut self) -> Option<TaskId> {
-        match (self.probations, self.asking) {
+        match (self.quarantines, self.asking) {
             (0, _) => self.slots.grant(usize::MAX),
             (_, 0) => self.slots.grant(1),
             _ => None,
         }
     }
 
-    /// Whether a records task that asks nothing may begin to. In probation one task at a time has records in flight, and
+    /// Whether a records task that asks nothing may begin to. In quarantine one task at a time has records in flight, and
     /// those that need a slot take turns with those that need none.
     pub(crate) fn may_ask(&self) -> bool {
-        self.probations == 0 || (self.asking == 0 && self.slots.used() == 0 && self.records_turn)
+        self.quarantines == 0 || (self.asking == 0 && self.slots.used() == 0 && self.records_turn)
     }
 
     /// A records task has no unanswered request any more.
     pub(crate) fn asked_nothing(&mut self) {
         self.asking -= 1;
-        if self.probations > 0 {
+        if self.quarantines > 0 {
             self.records_turn = !self.slots.is_wanted();
             self.wake_records();
         }
     }
 
-    /// A slot is free again: in probation it is the turn of the records tasks.
+    /// A slot is free again: in quarantine it is the turn of the records tasks.
     pub(crate) fn let_records_ask(&mut self) {
-        if self.probations > 0 {
+        if self.quarantines > 0 {
             self.records_turn = true;
             self.wake_records();
         }
     }
 
     /// A task looks for nothing any more: those that held back for it may ask again.
-    pub(crate) fn probation_over(&mut self) {
-        self.probations -= 1;
-        if self.probations == 0 {
+    pub(crate) fn quarantine_over(&mut self) {
+        self.quarantines -= 1;
+        if self.quarantines == 0 {
             self.wake_records();
         }
     }

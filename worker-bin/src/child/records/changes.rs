@@ -1,4 +1,4 @@
-//! Changes of keyed state as bytes: what a commit's mark holds, and a checkpoint.
+//! Changes of keyed state as bytes: what a commit of a records task holds, and a checkpoint.
 //!
 //! A change is the key's length (LEB128), the key, then 0 for a removal or the value's length plus 1 (LEB128) and the
 //! value. Changes stand one behind the other, in the order in which they were made; all of a state is a row of puts.
@@ -15,9 +15,9 @@ pub(super) fn push_del(out: &mut Vec<u8>, key: &[u8]) {
     push_sized(out, 0, &[]);
 }
 
-/// The changes in a mark: key, and value or removal. Bytes that are no change give `None`, once, at the end.
-pub(super) fn changes(mark: &[u8]) -> impl Iterator<Item = Option<(&[u8], Option<&[u8]>)>> {
-    let mut rest = Some(mark);
+/// The changes in such bytes: key, and value or removal. Bytes that are no change give `None`, once, at the end.
+pub(super) fn decode(changes: &[u8]) -> impl Iterator<Item = Option<(&[u8], Option<&[u8]>)>> {
+    let mut rest = Some(changes);
     std::iter::from_fn(move || {
         let left = rest.take()?;
         if left.is_empty() {
@@ -68,14 +68,14 @@ mod tests {
     type Owned = (Vec<u8>, Option<Vec<u8>>);
 
     fn encoded(all: &[Owned]) -> Vec<u8> {
-        let mut mark = Vec::new();
+        let mut encoded_bytes = Vec::new();
         for (key, value) in all {
             match value {
-                Some(value) => push_put(&mut mark, key, value),
-                None => push_del(&mut mark, key),
+                Some(value) => push_put(&mut encoded_bytes, key, value),
+                None => push_del(&mut encoded_bytes, key),
             }
         }
-        mark
+        encoded_bytes
     }
 
     fn bytes() -> impl Strategy<Value = Vec<u8>> {
@@ -85,8 +85,8 @@ mod tests {
     proptest! {
         #[test]
         fn changes_are_read_back(all in prop::collection::vec((bytes(), prop::option::of(bytes())), 0..6)) {
-            let mark = encoded(&all);
-            let back: Option<Vec<Owned>> = changes(&mark)
+            let encoded_bytes = encoded(&all);
+            let back: Option<Vec<Owned>> = decode(&encoded_bytes)
                 .map(|change| change.map(|(key, value)| (key.to_vec(), value.map(<[u8]>::to_vec))))
                 .collect();
             prop_assert_eq!(back, Some(all));
@@ -94,14 +94,14 @@ mod tests {
 
         #[test]
         fn what_is_cut_short_is_noticed(key in bytes(), value in bytes(), cut in any::<prop::sample::Index>()) {
-            let mark = encoded(&[(key, Some(value))]);
-            let cut = cut.index(mark.len() - 1) + 1;
-            prop_assert!(changes(&mark[..cut]).any(|change| change.is_none()));
+            let encoded_bytes = encoded(&[(key, Some(value))]);
+            let cut = cut.index(encoded_bytes.len() - 1) + 1;
+            prop_assert!(decode(&encoded_bytes[..cut]).any(|change| change.is_none()));
         }
 
         #[test]
-        fn any_bytes_are_survived(mark in bytes()) {
-            prop_assert!(changes(&mark).count() <= mark.len());
+        fn any_bytes_are_survived(encoded_bytes in bytes()) {
+            prop_assert!(decode(&encoded_bytes).count() <= encoded_bytes.len());
         }
     }
 }

@@ -4,44 +4,44 @@ use super::*;
 use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
 use worker_bin::child::records::{Answers, KeyedState, RecordsEvents, RecordsHandle, RecordsRules};
-use worker_bin::child::{Rest, StreamEvents, StreamHandle, start_records, start_stream};
+use worker_bin::child::{Idle, StreamEvents, StreamHandle, start_records, start_stream};
 use worker_proto::{LinkId, Seq};
 
 /// So long is looked that nothing is told: longer than it takes until something is.
 const LONG: Duration = Duration::from_secs(5);
 
 /// What is told of one child's rest; of the rest of it, nothing.
-struct Rests(mpsc::UnboundedSender<Option<Rest>>);
+struct IdleRecorder(mpsc::UnboundedSender<Option<Idle>>);
 
-impl StreamEvents for Rests {
+impl StreamEvents for IdleRecorder {
     fn fed(&mut self, _: u64) {}
 
     fn output(&mut self, _: Batch, _: bool) -> Result<(), String> {
         Ok(())
     }
 
-    fn rests(&mut self, rest: Option<Rest>) {
+    fn idle(&mut self, rest: Option<Idle>) {
         self.0.send(rest).ok();
     }
 
     fn exited(&mut self, _: Result<(), Failure>, _: bool) {}
 }
 
-impl RecordsEvents for Rests {
+impl RecordsEvents for IdleRecorder {
     fn answered(&mut self, _: Answers) {}
 
-    fn rests(&mut self, rest: Option<Rest>) {
+    fn idle(&mut self, rest: Option<Idle>) {
         self.0.send(rest).ok();
     }
 
     fn ended(&mut self, _: Result<Answers, Failure>) {}
 }
 
-type Told = mpsc::UnboundedReceiver<Option<Rest>>;
+type Told = mpsc::UnboundedReceiver<Option<Idle>>;
 
 fn stream(launcher: &Launcher, program: Program) -> (StreamHandle, Told) {
     let (sender, told) = mpsc::unbounded_channel();
-    (start_stream(launcher, Arc::new(program), env(), None, None, Rests(sender)), told)
+    (start_stream(launcher, Arc::new(program), env(), None, None, IdleRecorder(sender)), told)
 }
 
 /// A program that was asked about one record.
@@ -56,12 +56,12 @@ fn asked(launcher: &Launcher, program: &Program) -> (RecordsHandle, Told) {
         keys_wanted: false,
     };
     let state = Arc::new(Mutex::new(KeyedState::new("s/0", 1 << 20)));
-    let handle = start_records(launcher, program, env(), &rules, state, async {}, Rests(sender));
+    let handle = start_records(launcher, program, env(), &rules, state, async {}, IdleRecorder(sender));
     handle.request(LinkId(0), Seq(1), lines("x\n"));
     (handle, told)
 }
 
-async fn next(told: &mut Told) -> Option<Rest> {
+async fn next(told: &mut Told) -> Option<Idle> {
     tokio::time::timeout(DEADLINE, told.recv()).await.expect("nothing is told").unwrap()
 }
 
@@ -79,10 +79,10 @@ async fn a_batch_program_that_hangs() {
         let tell = |rest| sender.send(rest).unwrap_or_default();
         run_batch(&launcher, &program, &env, None, vec![lines("a\nb\n")], &mut |_| Ok(()), &tell).await.0
     });
-    let Some(Rest::Hangs { rested, unread_bytes: 4, closed: true }) = next(&mut told).await else {
+    let Some(Idle::Hung { idle_for, unread_bytes: 4, closed: true }) = next(&mut told).await else {
         panic!("it has not read 4 bytes, and its input has ended")
     };
-    assert!(rested >= Duration::from_secs(2), "{rested:?}");
+    assert!(idle_for >= Duration::from_secs(2), "{idle_for:?}");
     nothing_is(&mut told, "it was said once").await;
     hangs.abort();
     assert_eq!(next(&mut told).await, None, "a killed program does not hang any more");
@@ -94,10 +94,10 @@ async fn one_that_has_read_everything_and_does_not_end() {
     let (handle, mut told) = stream(&launcher, sh("cat > /dev/null; sleep 4; sleep 1000"));
     handle.close();
     let hangs = next(&mut told).await;
-    assert!(matches!(hangs, Some(Rest::Hangs { unread_bytes: 0, closed: true, .. })), "{hangs:?}");
+    assert!(matches!(hangs, Some(Idle::Hung { unread_bytes: 0, closed: true, .. })), "{hangs:?}");
     // Another program is started, which uses the processor.
     assert_eq!(next(&mut told).await, None);
-    assert!(matches!(next(&mut told).await, Some(Rest::Hangs { .. })));
+    assert!(matches!(next(&mut told).await, Some(Idle::Hung { .. })));
     handle.kill();
     assert_eq!(next(&mut told).await, None);
 }
@@ -123,13 +123,13 @@ async fn one_that_buffers_until_it_prints() {
     let (handle, mut told) = stream(&launcher, sh("read a; read b; echo $a $b; cat > /dev/null"));
     handle.feed(lines("12\n"));
     let said = next(&mut told).await;
-    assert!(matches!(said, Some(Rest::Buffers { fed_bytes: 3, .. })), "{said:?}");
+    assert!(matches!(said, Some(Idle::Buffering { fed_bytes: 3, .. })), "{said:?}");
     handle.feed(lines("3\n"));
     assert_eq!(next(&mut told).await, None, "it goes on");
     nothing_is(&mut told, "it has printed").await;
     handle.feed(lines("4567\n"));
     let said = next(&mut told).await;
-    assert!(matches!(said, Some(Rest::Buffers { fed_bytes: 5, .. })), "{said:?}");
+    assert!(matches!(said, Some(Idle::Buffering { fed_bytes: 5, .. })), "{said:?}");
     handle.close();
     assert_eq!(next(&mut told).await, None, "the end lets it end");
 }
@@ -142,14 +142,14 @@ async fn one_that_owes_an_answer() {
     let answers = "read hello; read one; echo '{\"id\":1}'; read two; cat > /dev/null";
     let (once, mut told_once) = asked(&launcher, &sh(answers));
     let said = next(&mut told).await;
-    assert!(matches!(said, Some(Rest::Hangs { unread_bytes: 1.., closed: false, .. })), "{said:?}");
+    assert!(matches!(said, Some(Idle::Hung { unread_bytes: 1.., closed: false, .. })), "{said:?}");
     let said = next(&mut told_silent).await;
-    assert!(matches!(said, Some(Rest::Buffers { .. })), "it has read all and never answered: {said:?}");
+    assert!(matches!(said, Some(Idle::Buffering { .. })), "it has read all and never answered: {said:?}");
     // Before it is hinted at in the log, which another test looks at.
     silent.kill();
     assert_eq!(next(&mut told_silent).await, None);
     nothing_is(&mut told_once, "it owes nothing").await;
     once.request(LinkId(0), Seq(2), lines("y\n"));
     let said = next(&mut told_once).await;
-    assert!(matches!(said, Some(Rest::Hangs { unread_bytes: 0, closed: false, .. })), "{said:?}");
+    assert!(matches!(said, Some(Idle::Hung { unread_bytes: 0, closed: false, .. })), "{said:?}");
 }

@@ -8,7 +8,7 @@ use worker_proto::LinkId;
 const GREP: TaskId = TaskId(1);
 
 /// Source 0 → batch 1 → sink 2; ten seconds without movement are a stall.
-fn observer() -> Observer {
+fn observer() -> Sampler {
     let spec = |name: &str, kind| TaskSpec { name: name.into(), node: NodeIx(0), kind };
     let tasks =
         vec![spec("src/0", TaskKind::Source), spec("grep/0", TaskKind::Sink), spec("out/0", TaskKind::Sink)];
@@ -20,7 +20,7 @@ fn observer() -> Observer {
         partitions: 1,
         nodes: vec!["a".into()],
     };
-    Observer::new(Outline {
+    Sampler::new(Outline {
         pipeline: "p".into(),
         delivery: "memory".into(),
         nodes: vec!["a".into()],
@@ -36,7 +36,7 @@ fn observer() -> Observer {
 
 /// A node that is sampled four times a second.
 struct Watch {
-    observer: Observer,
+    observer: Sampler,
     now: Time,
     records: [u64; 3],
     acknowledged: u64,
@@ -63,7 +63,7 @@ impl Watch {
     }
 
     fn hangs(&mut self, since: Time) {
-        self.waits(GREP, vec![Reason::ChildRests { since, unread_bytes: 7, closed: true }]);
+        self.waits(GREP, vec![Reason::ChildHung { since, unread_bytes: 7, closed: true }]);
     }
 
     fn sample(&self) -> Sample {
@@ -171,11 +171,11 @@ fn a_stall_is_told_when_it_begins_and_when_it_is_over_once_each() {
     watch.pass(9, 0);
     assert_eq!(watch.told, [], "too young");
     watch.pass(30, 0);
-    assert_eq!(watch.told, [("grep/0: child_rests".to_owned(), None)]);
+    assert_eq!(watch.told, [("grep/0: child_hung".to_owned(), None)]);
     assert!(watch.task(1).waits[0].stalled);
     watch.waits(GREP, vec![]);
     watch.pass(30, 4);
-    let root = || "grep/0: child_rests".to_owned();
+    let root = || "grep/0: child_hung".to_owned();
     assert_eq!(watch.told, [(root(), None), (root(), Some(39.25))], "and how long it was");
 }
 
@@ -186,13 +186,13 @@ fn all_who_wait_for_one_root_are_one_stall() {
     let full = Reason::OutboxFull { link: LinkId(0), memory_bytes: 9, stored_bytes: 0, budget_bytes: 8 };
     watch.waits(TaskId(0), vec![full]);
     watch.pass(20, 0);
-    assert_eq!(watch.told, [("grep/0: child_rests".to_owned(), None)]);
+    assert_eq!(watch.told, [("grep/0: child_hung".to_owned(), None)]);
     assert_eq!(watch.observer.stall_counts().0, 1);
     // Another root takes its place: one is over, another begins.
     watch.waits(GREP, vec![Reason::Paused { since: Time::ZERO }]);
     watch.look();
     let roots: Vec<_> = watch.told.iter().map(|(root, lasted)| (root.as_str(), lasted.is_some())).collect();
-    let want = [("grep/0: child_rests", false), ("grep/0: child_rests", true), ("grep/0: paused", false)];
+    let want = [("grep/0: child_hung", false), ("grep/0: child_hung", true), ("grep/0: paused", false)];
     assert_eq!(roots, want);
 }
 

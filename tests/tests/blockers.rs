@@ -74,7 +74,7 @@ fn a_program_that_hangs_with_unread_input() {
     let pipeline = "[source.in]\nfile = 'in.txt'\n[stage.hang]\nrun = ['sh', '-c', 'sleep 1000']\npartitions = 1\n[sink.out]\nfile = 'out.txt'\n";
     scratch.write("in.txt", "one\ntwo\n");
     let worker = Asked::start(&scratch, pipeline, &[]);
-    let wait = worker.waits_for("hang/0", "child_rests", true);
+    let wait = worker.waits_for("hang/0", "child_hung", true);
     assert_eq!((wait["unread_bytes"].as_u64(), wait["closed"].as_bool()), (Some(8), Some(true)), "{wait}");
     assert!(wait["for_s"].as_f64() >= Some(2.0), "{wait}");
     worker.running.kill();
@@ -87,7 +87,7 @@ fn a_program_that_hangs_for_a_while_goes_on() {
                     [sink.out]\nfile = 'out.txt'\n";
     scratch.write("in.txt", "one\ntwo\n");
     let worker = Asked::start(&scratch, pipeline, &[]);
-    worker.waits_for("hang/0", "child_rests", true);
+    worker.waits_for("hang/0", "child_hung", true);
     worker.open_the_gate();
     assert_eq!(scratch.text("out.txt"), "one\ntwo\n");
 }
@@ -99,7 +99,7 @@ fn a_program_that_does_not_end_after_its_input() {
                     [sink.out]\nfile = 'out.txt'\n";
     scratch.write("in.txt", "one\ntwo\n");
     let worker = Asked::start(&scratch, pipeline, &[]);
-    let wait = worker.waits_for("hang/0", "child_rests", true);
+    let wait = worker.waits_for("hang/0", "child_hung", true);
     assert_eq!((wait["unread_bytes"].as_u64(), wait["closed"].as_bool()), (Some(0), Some(true)), "{wait}");
     worker.open_the_gate();
     assert_eq!(scratch.text("out.txt"), "one\ntwo\n");
@@ -144,7 +144,7 @@ fn a_records_program_that_never_answers() {
     let scratch = Scratch::new();
     scratch.write("in.txt", "one\n");
     let worker = Asked::start(&scratch, &program("sleep 1000"), &[]);
-    let wait = worker.waits_for("asked/0", "child_rests", true);
+    let wait = worker.waits_for("asked/0", "child_hung", true);
     assert!(wait["unread_bytes"].as_u64() > Some(0), "{wait}");
     worker.running.kill();
 }

@@ -2,7 +2,7 @@
 
 use super::engine::Engine;
 use super::subject::Admin;
-use crate::admin::registry::{Entry, Registration};
+use crate::admin::registry::{Registration, RegistryEntry};
 use crate::admin::{AdminAddress, ListenError, Token, listen, serve};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,14 +10,14 @@ use tokio::net::TcpListener;
 
 /// An admin address that is listened on.
 #[derive(Debug)]
-pub(super) struct Reached {
+pub(super) struct AdminListener {
     listener: TcpListener,
     at: SocketAddr,
     /// The name that was asked for, if it was one.
     host: String,
 }
 
-impl Reached {
+impl AdminListener {
     /// Listens where `address` says. Where nothing was said a machine without a loopback address is no reason not to run.
     ///
     /// # Errors
@@ -44,16 +44,16 @@ impl Reached {
 
 impl Engine {
     /// Answers at the admin address, makes the entry, and says where it is. None of it can stop a run.
-    pub(super) fn be_reached(self: &Arc<Self>, admin: Option<Reached>, said: bool) {
+    pub(super) fn be_reached(self: &Arc<Self>, admin: Option<AdminListener>, said: bool) {
         let token = match Token::from_env_or_new() {
             Ok(token) => token,
             Err(error) => {
                 return tracing::warn!(%error, "no admin address: the system gives no random numbers");
             }
         };
-        let address = admin.as_ref().map(Reached::address);
+        let address = admin.as_ref().map(AdminListener::address);
         self.enter(address.clone(), &token);
-        let Some(Reached { listener, host, .. }) = admin else { return };
+        let Some(AdminListener { listener, host, .. }) = admin else { return };
         match address {
             Some(address) if said => {
                 crate::logging::say(&format!("live page and admin API: http://{address}/"));
@@ -66,7 +66,7 @@ impl Engine {
     }
 
     fn enter(&self, admin: Option<String>, token: &Token) {
-        let entry = self.watch().with_outline(|outline| Entry {
+        let entry = self.watch().with_outline(|outline| RegistryEntry {
             pid: std::process::id(),
             pipeline: outline.pipeline.clone(),
             node: outline.nodes[usize::from(outline.me.0)].clone(),

@@ -7,7 +7,7 @@ use super::model::{
     WaitKind,
 };
 use super::past::PastStalls;
-use super::reasons::{Around, cause_name};
+use super::reasons::{Context, cause_name};
 use super::standing::{StallChange, Stalls};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -28,7 +28,6 @@ const REST_MIN: Duration = Duration::from_millis(200);
 /// What does not change while a node runs.
 #[derive(Clone, Debug)]
 pub struct Outline {
-    /// The pipeline's name.
     pub pipeline: String,
     /// `memory` or `exactly-once`.
     pub delivery: String,
@@ -53,9 +52,7 @@ pub struct Outline {
 /// What is sampled of a node beside what its core says.
 #[derive(Clone, Debug, Default)]
 pub struct Sample {
-    /// Counters and queues.
     pub status: Status,
-    /// Why work waits.
     pub stalls: Vec<Stall>,
     /// Input read, in bytes.
     pub read_bytes: u64,
@@ -67,9 +64,8 @@ pub struct Sample {
     pub resident_bytes: (u64, u64),
 }
 
-/// Watches one node.
 #[derive(Debug)]
-pub struct Observer {
+pub struct Sampler {
     outline: Outline,
     tasks: BTreeMap<TaskId, TaskTrail>,
     links: Vec<LinkTrail>,
@@ -100,7 +96,7 @@ struct LinkTrail {
     moved: (u64, Time),
 }
 
-impl Observer {
+impl Sampler {
     /// Watches a node from its start.
     #[must_use]
     pub fn new(outline: Outline) -> Self {
@@ -135,7 +131,6 @@ impl Observer {
         self.stalls.all(self.last)
     }
 
-    /// The last snapshot.
     #[must_use]
     pub fn latest(&self) -> Option<&Snapshot> {
         self.latest.as_ref()
@@ -247,7 +242,7 @@ impl Observer {
                 trail.moved = (moved, now);
             }
             let unmoved = now.since(trail.moved.1);
-            let around = Around { outline: &self.outline, now, links: &sample.status.links };
+            let around = Context { outline: &self.outline, now, links: &sample.status.links };
             let waits: Vec<_> = stall
                 .into_iter()
                 .flat_map(|stall| &stall.reasons)

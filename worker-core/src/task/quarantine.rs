@@ -2,14 +2,14 @@
 //!
 //! Before a program is given records the journal notes how many, and a commit says how many of them are left. A life that
 //! finds some knows what was in flight when the one before it died, and gives its programs half as many at once, one program
-//! at a time. Only a record that was alone in flight on its node in [`DEATHS_ALONE`] lives in a row is put aside. Each life
+//! at a time. Only a record that was alone in flight on its node in [`DEATHS_ALONE`] lives in a row is dead-lettered. Each life
 //! tries it again, and later than the one before ([`PATIENCE`]): whatever kills workers for another reason, even soon after
 //! every start, does not find the same record in flight each time.
 
 use super::Base;
+use crate::ctx::Ctx;
 use crate::event::{Attempt, DeadLetter, FailureKind};
 use crate::inbox::Piece;
-use crate::node::Ctx;
 use crate::time::Time;
 use std::time::Duration;
 use worker_proto::{LinkId, Seq};
@@ -22,8 +22,8 @@ const PATIENCE: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)]
 
 /// What a task does after a death of the worker that it may have caused.
 #[derive(Debug, Default)]
-pub(super) struct Probation {
-    /// At most so many records at once; 0: no probation.
+pub(super) struct Quarantine {
+    /// At most so many records at once; 0: no quarantine.
     at_once: u64,
     /// The first record that was in flight, until it is committed.
     first: Option<(LinkId, Seq)>,
@@ -33,7 +33,7 @@ pub(super) struct Probation {
     alone: u32,
 }
 
-impl Probation {
+impl Quarantine {
     /// What the last life leaves to this one; `in_flight` counts the records in flight on the whole node when it died.
     /// Nothing is in flight when a life begins, so what was noted as that is only suspected from now on.
     pub(super) fn after(base: &mut Base, attempt: Attempt, in_flight: u64, ctx: &mut Ctx) -> Self {
@@ -41,16 +41,16 @@ impl Probation {
         if suspects == 0 {
             return Self::default();
         }
-        ctx.probations += 1;
+        ctx.quarantines += 1;
         let alone = match (attempt.records, in_flight) {
             // It was not tried in the last life, which something else ended: it stays what it was.
             (0, _) => attempt.alone,
             (_, 1) => attempt.alone + 1,
             _ => 0,
         };
-        let probation = Self { at_once: (suspects / 2).max(1), first: attempt.first, left: suspects, alone };
-        base.note(ctx, probation.at_rest());
-        probation
+        let quarantine = Self { at_once: (suspects / 2).max(1), first: attempt.first, left: suspects, alone };
+        base.note(ctx, quarantine.at_rest());
+        quarantine
     }
 
     /// What the next life has to know while nothing is in flight: what this one did not get to try is suspected still.
@@ -124,7 +124,7 @@ impl Probation {
     pub(super) fn over(&mut self, ctx: &mut Ctx) {
         if self.is_on() {
             self.at_once = 0;
-            ctx.probation_over();
+            ctx.quarantine_over();
         }
     }
 }

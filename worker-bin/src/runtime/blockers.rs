@@ -1,17 +1,17 @@
 //! What is in the way of tasks, as those see it who work for them: the node is told when it changes.
 
 use super::engine::{Engine, lock};
-use crate::child::Rest;
+use crate::child::Idle;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use worker_core::Time;
 use worker_core::config::TaskId;
-use worker_core::event::{Event, Hindrance};
+use worker_core::event::{Blocker, Event};
 
 /// Who sees something in a task's way; of what several see, the first here counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Seer {
+pub(super) enum Observer {
     /// Who puts away what the task's program prints, or writes what the task gives.
     Output,
     /// Who watches its program.
@@ -22,18 +22,24 @@ pub(super) enum Seer {
 
 /// What each sees now.
 #[derive(Debug, Default)]
-pub(super) struct Hindrances(Mutex<BTreeMap<TaskId, BTreeMap<Seer, Hindrance>>>);
+pub(super) struct Blockers(Mutex<BTreeMap<TaskId, BTreeMap<Observer, Blocker>>>);
 
-impl Hindrances {
-    /// Notes what `seer` sees, and calls `tell` with what counts now, if that has changed. What it tells is in the order of
+impl Blockers {
+    /// Notes what `observer` sees, and calls `tell` with what counts now, if that has changed. What it tells is in the order of
     /// the changes: `tell` is called under the lock.
-    fn note(&self, task: TaskId, seer: Seer, by: Option<Hindrance>, tell: impl FnOnce(Option<Hindrance>)) {
+    fn note(
+        &self,
+        task: TaskId,
+        observer: Observer,
+        by: Option<Blocker>,
+        tell: impl FnOnce(Option<Blocker>),
+    ) {
         let mut all = lock(&self.0);
         let seen = all.entry(task).or_default();
         let before = seen.values().next().cloned();
         match by {
-            Some(by) => seen.insert(seer, by),
-            None => seen.remove(&seer),
+            Some(by) => seen.insert(observer, by),
+            None => seen.remove(&observer),
         };
         let now = seen.values().next().cloned();
         if now != before {
@@ -43,28 +49,28 @@ impl Hindrances {
 }
 
 impl Engine {
-    /// `seer` sees this in a task's way; `None`: nothing any more.
-    pub(super) fn hindered(self: &Arc<Self>, task: TaskId, seer: Seer, by: Option<Hindrance>) {
-        self.hindrances.note(task, seer, by, |by| self.tell(Event::Hindered { task, by }));
+    /// `observer` sees this in a task's way; `None`: nothing any more.
+    pub(super) fn blocked(self: &Arc<Self>, task: TaskId, observer: Observer, by: Option<Blocker>) {
+        self.blockers.note(task, observer, by, |by| self.tell(Event::Blocked { task, by }));
     }
 
     /// A task's program rests, or goes on.
-    pub(super) fn program_rests(self: &Arc<Self>, task: TaskId, rest: Option<Rest>) {
+    pub(super) fn program_idle(self: &Arc<Self>, task: TaskId, rest: Option<Idle>) {
         let by = rest.map(|rest| match rest {
-            Rest::Hangs { rested, unread_bytes, closed } => {
-                Hindrance::ChildRests { since: ago(self.now(), rested), unread_bytes, closed }
+            Idle::Hung { idle_for, unread_bytes, closed } => {
+                Blocker::ChildHung { since: ago(self.now(), idle_for), unread_bytes, closed }
             }
-            Rest::Buffers { rested, fed_bytes } => {
-                Hindrance::ChildBuffers { since: ago(self.now(), rested), fed_bytes }
+            Idle::Buffering { idle_for, fed_bytes } => {
+                Blocker::ChildBuffers { since: ago(self.now(), idle_for), fed_bytes }
             }
         });
-        self.hindered(task, Seer::Child, by);
+        self.blocked(task, Observer::Child, by);
     }
 
     /// What a task gives finds no room on a disk, for this reason; `None`: it has room again.
     pub(super) fn output_waits_for_room(self: &Arc<Self>, task: TaskId, why: Option<String>) {
-        let by = why.map(|what| Hindrance::DiskFull { since: self.now(), what });
-        self.hindered(task, Seer::Output, by);
+        let by = why.map(|what| Blocker::DiskFull { since: self.now(), what });
+        self.blocked(task, Observer::Output, by);
     }
 }
 
@@ -79,21 +85,21 @@ mod tests {
 
     #[test]
     fn of_what_several_see_one_counts_and_only_changes_are_told() {
-        let (hindrances, mut told) = (Hindrances::default(), Vec::new());
+        let (blockers, mut told) = (Blockers::default(), Vec::new());
         let task = TaskId(3);
-        let full = Hindrance::DiskFull { since: Time::ZERO, what: "full".into() };
-        let rests = Hindrance::ChildBuffers { since: Time::ZERO, fed_bytes: 7 };
-        for (seer, by) in [
-            (Seer::Child, None),
-            (Seer::Spill, Some(full.clone())),
-            (Seer::Child, Some(rests.clone())),
-            (Seer::Spill, None),
-            (Seer::Output, Some(full.clone())),
-            (Seer::Output, Some(full.clone())),
-            (Seer::Output, None),
-            (Seer::Child, None),
+        let full = Blocker::DiskFull { since: Time::ZERO, what: "full".into() };
+        let rests = Blocker::ChildBuffers { since: Time::ZERO, fed_bytes: 7 };
+        for (observer, by) in [
+            (Observer::Child, None),
+            (Observer::Spill, Some(full.clone())),
+            (Observer::Child, Some(rests.clone())),
+            (Observer::Spill, None),
+            (Observer::Output, Some(full.clone())),
+            (Observer::Output, Some(full.clone())),
+            (Observer::Output, None),
+            (Observer::Child, None),
         ] {
-            hindrances.note(task, seer, by, |now| told.push(now));
+            blockers.note(task, observer, by, |now| told.push(now));
         }
         assert_eq!(told, [Some(full.clone()), Some(rests.clone()), Some(full), Some(rests), None]);
     }
