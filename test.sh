@@ -1,4 +1,7 @@
 #!/usr/bin/env bash
+#   ./test.sh          everything; what CI runs
+#   ./test.sh quick    for daily work: format, lints, unit tests and the simulation (under 3 minutes when all is built)
+#
 # Everything that must hold before a change is merged, what fails fastest first: format, lints, tests and doc tests
 # (simulation with fixed and fresh seeds, replay of the fuzz corpus, whole processes and examples included), the build
 # for OpenTelemetry collectors, documentation, each crate by itself, dependencies. Ends with the tests' own result lines.
@@ -6,10 +9,29 @@ set -euo pipefail
 cd "$(dirname "$0")"
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
 export PATH=$PATH:/usr/sbin:/sbin
-results=$(mktemp)
-trap show_results EXIT
 
 main() {
+    local what=${1:-everything}
+    if [[ $# -gt 1 || ($what != everything && $what != quick) ]]; then
+        echo "usage: ./test.sh [quick]" >&2
+        exit 2
+    fi
+    results=$(mktemp)
+    trap show_results EXIT
+    "$what"
+}
+
+quick() {
+    step "Format"
+    cargo fmt --all --check
+    step "Lints"
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+    step "Unit tests and simulation"
+    { cargo test --workspace --lib --locked --no-fail-fast &&
+        cargo test -p worker-tests --test simulation --locked; } 2>&1 < /dev/null | tee "$results"
+}
+
+everything() {
     step "What the tests run"
     have_programs
     step "Format"
@@ -29,8 +51,9 @@ main() {
         cargo check -p "$crate" --all-targets --locked
     done
     step "Dependencies"
-    if_installed cargo-deny cargo deny check bans licenses sources
-    if_installed cargo-machete cargo machete
+    .ci/dependencies
+    # It knows more (advisories, duplicates) and is run where it is; compiling it takes longer than all tests.
+    if command -v cargo-deny > /dev/null; then cargo deny check bans licenses sources; fi
 }
 
 step() {
@@ -78,15 +101,4 @@ show_results() {
     exit "$status"
 }
 
-# These take minutes to compile, so nobody has to.
-if_installed() {
-    local program=$1
-    shift
-    if command -v "$program" > /dev/null; then
-        "$@"
-    else
-        echo "$program is not installed: \"$*\" was NOT run (cargo install $program)"
-    fi
-}
-
-main
+main "$@"
