@@ -13,6 +13,7 @@ use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, Registry, fmt, reload};
+use worker_core::config::TaskName;
 use worker_core::event::Failure;
 
 static STARTED: OnceLock<(reload::Handle<EnvFilter, Registry>, Form)> = OnceLock::new();
@@ -81,13 +82,13 @@ fn said(text: &str) -> serde_json::Value {
 
 /// What lines about a task carry; `name` is `stage/partition`.
 pub(crate) fn task_span(name: &str) -> Span {
-    let (stage, partition) = name.rsplit_once('/').unwrap_or((name, ""));
+    let TaskName { stage, partition } = TaskName::of(name);
     error_span!(parent: None, "task", stage, partition)
 }
 
 /// What lines carry about the work on one batch, or window, of a task.
 pub(crate) fn batch_span(name: &str, batch: u64, attempt: u32) -> Span {
-    let (stage, partition) = name.rsplit_once('/').unwrap_or((name, ""));
+    let TaskName { stage, partition } = TaskName::of(name);
     let (code, why) = (Empty, Empty);
     error_span!(
         parent: None,

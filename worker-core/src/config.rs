@@ -206,3 +206,39 @@ impl Graph {
         format!("{} → {}", self.task(link.from).name, self.task(link.to).name)
     }
 }
+
+/// A task's name in its two parts: `stage/partition`, such as `by_type/3`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TaskName<'a> {
+    /// Its source, stage or sink.
+    pub stage: &'a str,
+    /// Which partition of it, in digits; empty for the name of a whole stage.
+    pub partition: &'a str,
+}
+
+impl<'a> TaskName<'a> {
+    /// The parts of a name. A stage's own name has no `/`.
+    #[must_use]
+    pub fn of(name: &'a str) -> Self {
+        let (stage, partition) = name.rsplit_once('/').unwrap_or((name, ""));
+        Self { stage, partition }
+    }
+
+    /// Whether a task of this stage is meant, and not the stage.
+    #[must_use]
+    pub fn is_task_of(&self, stage: &str) -> bool {
+        self.stage == stage && !self.partition.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_s_name_has_two_parts() {
+        assert_eq!(TaskName::of("by_type/3"), TaskName { stage: "by_type", partition: "3" });
+        assert_eq!(TaskName::of("a/b/0").stage, "a/b");
+        assert!(TaskName::of("log/0").is_task_of("log") && !TaskName::of("log").is_task_of("log"));
+    }
+}

@@ -3,13 +3,14 @@
 use super::descent;
 use super::launcher_main::LAUNCHER_ARG;
 use super::wire::{self, Exit, HEADER_BYTES, Header, Reply, Request, Start};
+use crate::mutex::lock;
 use rustix::process::{Pid, WaitOptions, waitpid};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
@@ -215,7 +216,7 @@ impl Drop for Tasks {
 
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     fn why_dead(&self) -> String {
@@ -283,7 +284,7 @@ impl Shared {
 
     /// The launcher is gone: nothing it had survives, and everybody who waits is told.
     fn bury(&self, why: &str) {
-        let status = self.process.lock().unwrap_or_else(PoisonError::into_inner).wait();
+        let status = lock(&self.process).wait();
         let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
         let orphans: Vec<Pid> = self.state().waiting.values().filter_map(|waiting| waiting.pid).collect();
         hunt(self.pid, &orphans);

@@ -1,8 +1,9 @@
 //! A child's standard error: always drained, its end kept, the rest logged at a bounded rate.
 
 use super::pipes::Gauges;
+use crate::mutex::lock;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::net::unix::pipe;
 use tokio::sync::Notify;
@@ -29,7 +30,7 @@ struct RateWindow {
 impl LogLimit {
     /// Whether one more line may be logged now; the first that may not is answered with a note.
     fn admits(&self, stage: &str) -> bool {
-        let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut window = lock(&self.0);
         let now = Instant::now();
         let current = window.get_or_insert(RateWindow { began: now, lines: 0 });
         if now.duration_since(current.began) >= Duration::from_secs(1) {

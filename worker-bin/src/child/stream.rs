@@ -5,12 +5,13 @@ use super::pipes::{Gauges, Stdin};
 use super::program::{Program, TaskEnv};
 use super::serve::{Running, Service};
 use super::watch::Idle;
+use crate::mutex::lock;
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::{Notify, mpsc};
 use tracing::Instrument as _;
 use worker_core::event::{Failure, FailureKind};
@@ -197,7 +198,7 @@ impl Stream {
     }
 
     fn events(&self) -> MutexGuard<'_, Box<dyn StreamEvents>> {
-        self.events.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.events)
     }
 }
 

@@ -12,7 +12,7 @@ use super::standing::{StallChange, Stalls};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use worker_core::Time;
-use worker_core::config::{Graph, Limits, NodeIx, TaskId};
+use worker_core::config::{Graph, Limits, NodeIx, TaskId, TaskName};
 use worker_core::stall::Stall;
 use worker_core::status::{LinkStatus, Status, TaskStatus};
 
@@ -394,8 +394,7 @@ impl Sampler {
 
 /// A task's name and its stage's.
 fn names(name: &str) -> (String, String) {
-    let stage = name.rsplit_once('/').map_or(name, |(stage, _)| stage);
-    (name.to_owned(), stage.to_owned())
+    (name.to_owned(), TaskName::of(name).stage.to_owned())
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a rate for people")]

@@ -2,10 +2,9 @@
 
 use super::chain::{Chain, Explanation, Limit};
 use super::model::{Wait, WaitKind, Why};
+use crate::text::escape::again;
+pub use crate::text::escape::foreign;
 use std::fmt::Write as _;
-
-/// Longest piece of foreign text in a line, in characters.
-const FOREIGN_CHARS_MAX: usize = 400;
 
 /// A wait in words, without the name of the task that waits.
 #[must_use]
@@ -198,7 +197,7 @@ pub fn chain(chain: &Chain) -> String {
     if !chain.sources_paused.is_empty() {
         write!(text, "; {} paused by it", chain.sources_paused.join(", ")).ok();
     }
-    plain(&text)
+    again(&text)
 }
 
 /// Everything `worker why` says, for people.
@@ -208,7 +207,7 @@ pub fn explanation(explanation: &Explanation, chains_max: usize) -> String {
     for group in explanation.groups() {
         let first = group[0];
         writeln!(text, "{}", chain(first)).ok();
-        let others: Vec<_> = group[1..].iter().map(|c| plain(&c.task)).collect();
+        let others: Vec<_> = group[1..].iter().map(|c| again(&c.task)).collect();
         if !others.is_empty() {
             let shown = others.len().min(chains_max);
             let more = others.len() - shown;
@@ -216,11 +215,11 @@ pub fn explanation(explanation: &Explanation, chains_max: usize) -> String {
             writeln!(text, "  also held up by that: {}{rest}", others[..shown].join(", ")).ok();
         }
         if let Some(advice) = &first.advice {
-            writeln!(text, "  → {}", plain(advice)).ok();
+            writeln!(text, "  → {}", again(advice)).ok();
         }
     }
     for note in &explanation.notes {
-        writeln!(text, "{}", plain(note)).ok();
+        writeln!(text, "{}", again(note)).ok();
     }
     if explanation.chains.is_empty() {
         text.push_str("nothing waits");
@@ -303,34 +302,6 @@ fn times(count: u32) -> String {
 #[must_use]
 pub fn records(count: u64) -> String {
     if count == 1 { "1 record".to_owned() } else { format!("{} records", number(count)) }
-}
-
-/// Text that other nodes had a part in, with nothing a terminal would obey. What was escaped before stays as it is.
-fn plain(text: &str) -> String {
-    let mut clean = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '"' | '\'' | '\\' => clean.push(c),
-            _ => clean.extend(c.escape_debug()),
-        }
-    }
-    clean
-}
-
-/// Text of a program, a record or another machine, on one line, shortened, and with nothing a terminal would obey.
-#[must_use]
-pub fn foreign(text: &str) -> String {
-    let mut clean = String::with_capacity(text.len());
-    for c in text.chars().take(FOREIGN_CHARS_MAX) {
-        match c {
-            '"' | '\'' => clean.push(c),
-            _ => clean.extend(c.escape_debug()),
-        }
-    }
-    if text.chars().nth(FOREIGN_CHARS_MAX).is_some() {
-        clean.push('…');
-    }
-    clean
 }
 
 #[cfg(test)]

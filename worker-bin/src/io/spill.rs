@@ -2,6 +2,7 @@
 
 mod segment;
 
+use crate::mutex::lock;
 use bytes::Bytes;
 use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
@@ -10,7 +11,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use thiserror::Error;
 use worker_core::event::Place;
 use worker_proto::Batch;
@@ -209,7 +210,7 @@ impl SpillStore {
     }
 
     fn index(&self) -> MutexGuard<'_, Index> {
-        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.index)
     }
 }
 

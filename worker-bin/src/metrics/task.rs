@@ -4,6 +4,7 @@ use super::page::{Labels, Page};
 use super::{Scrape, TaskCosts, float};
 use crate::explain::{Kind, Task};
 use std::fmt;
+use worker_core::config::TaskName;
 use worker_core::status::Latencies;
 
 /// What the snapshot says of tasks.
@@ -122,7 +123,7 @@ fn info<'a>(scrape: &'a Scrape, task: &'a Task) -> Labels<'a> {
         Some(Kind::Sink) => "sink",
         None => "",
     };
-    let partition = task.name.rsplit_once('/').map_or("", |(_, partition)| partition);
+    let partition = TaskName::of(&task.name).partition;
     [labels(task), vec![("partition", partition), ("kind", kind)]].concat()
 }
 

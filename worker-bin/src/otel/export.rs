@@ -4,6 +4,7 @@ use super::Endpoint;
 use super::metrics::encode;
 use super::post::post;
 use crate::metrics::Scrape;
+use crate::mutex::lock;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -13,7 +14,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData, SpanExporter};
 use prost::Message as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tracing::Subscriber;
 use tracing_subscriber::Layer;
@@ -88,7 +89,7 @@ impl Collector {
         let Endpoint { address, path } = &self.endpoint;
         let sent = post(address, &format!("{path}/v1/{what}"), body).map_err(|error| error.to_string());
         if let Err(error) = &sent {
-            let mut complained = self.complained.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut complained = lock(&self.complained);
             if complained.is_none_or(|at| at.elapsed() >= COMPLAINT_EVERY) {
                 *complained = Some(Instant::now());
                 tracing::warn!(parent: None, address, error, "the collector did not take {what}, which are dropped");

@@ -9,6 +9,7 @@ use crate::explain::{
     History, Kind, Limit, PastStall, PastStalls, RunState, Snapshot, Stage, Task, WaitKind, words,
 };
 use std::collections::BTreeMap;
+use worker_core::config::TaskName;
 
 /// How busy the busiest stage must have been to be called what limited the run.
 const BUSY_LIMIT: f64 = 0.5;
@@ -214,7 +215,7 @@ fn stalls(past: &PastStalls) -> Vec<ReportStall> {
 }
 
 fn report_stall(stall: &PastStall) -> ReportStall {
-    let stage = |task: &str| task.rsplit_once('/').map_or(task, |(stage, _)| stage).to_owned();
+    let stage = |task: &str| TaskName::of(task).stage.to_owned();
     let mut stages: Vec<String> = Vec::new();
     for step in &stall.chain.steps {
         for task in [Some(&step.task), step.wait.on.as_ref()].into_iter().flatten() {

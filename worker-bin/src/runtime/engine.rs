@@ -21,12 +21,13 @@ use crate::admin::registry::Registration;
 use crate::child::Launcher;
 use crate::io::dead::DeadLetterFile;
 use crate::io::sink::SinkError;
+pub(super) use crate::mutex::lock;
 use crate::otel::Otel;
 use crate::pipeline::plan::Plan;
 use crate::report::DeadTally;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Notify, oneshot};
 use worker_core::config::{Graph, NodeConfig, Retry, TaskId};
@@ -398,11 +399,6 @@ impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Engine").finish_non_exhaustive()
     }
-}
-
-/// A poisoned lock means a panic elsewhere, which already ends the process's work; what it guards is still usable.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A directory for the files of programs, removed at the end of the run.

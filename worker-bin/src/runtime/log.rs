@@ -1,7 +1,7 @@
 //! What the node reports, in the log.
 
 use super::engine::Engine;
-use worker_core::config::TaskKind;
+use worker_core::config::{TaskKind, TaskName};
 use worker_core::event::Report;
 
 /// A line at its level if one like it is due, and else one for those who debug. Not of the batch or connection amid whose work
@@ -37,7 +37,7 @@ impl Engine {
             }
             Report::BatchFailed { task, batch, records, attempt, why } => {
                 let task = self.graph.task(*task);
-                let (stage, partition) = task.name.rsplit_once('/').unwrap_or((&task.name, ""));
+                let TaskName { stage, partition } = TaskName::of(&task.name);
                 let then = match task.kind {
                     TaskKind::Stream(_) => "a program failed; it is run again over the same input",
                     TaskKind::Records(_) => "a program failed; what it had not answered is asked again",

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Notify, watch};
 use worker_core::Time;
-use worker_core::config::TaskId;
+use worker_core::config::{TaskId, TaskName};
 use worker_core::event::{Blocker, Event};
 use worker_core::stall::{Reason, Stall};
 use worker_core::status::Status;
@@ -278,7 +278,7 @@ pub(super) fn outline(
 
 /// Sources, stages and sinks, in the order of their tasks.
 fn stages(plan: &Plan) -> Vec<Stage> {
-    let stage_of = |name: &str| name.rsplit_once('/').map_or(name, |(stage, _)| stage).to_owned();
+    let stage_of = |name: &str| TaskName::of(name).stage.to_owned();
     let mut stages: Vec<Stage> = Vec::new();
     for task in &plan.graph.tasks {
         let (name, node) = (stage_of(&task.name), &plan.nodes[usize::from(task.node.0)]);

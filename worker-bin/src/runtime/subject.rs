@@ -5,6 +5,7 @@ use crate::admin::{AdminCommand, Changed, DeadLetterView, Graph, GraphTask, Subj
 use crate::explain::{Explanation, History, Snapshot};
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
+use worker_core::config::TaskName;
 use worker_core::event::{DeadLetter, Event};
 
 /// How many dead letters are remembered to be shown.
@@ -37,7 +38,7 @@ impl Subject for Admin {
             let name = |task| graph.task(task).name.clone();
             let tasks = graph.tasks.iter().map(|task| GraphTask {
                 name: task.name.clone(),
-                stage: task.name.rsplit_once('/').map_or(task.name.as_str(), |(stage, _)| stage).to_owned(),
+                stage: TaskName::of(&task.name).stage.to_owned(),
                 node: outline.nodes[usize::from(task.node.0)].clone(),
             });
             Graph {
@@ -88,8 +89,8 @@ impl Subject for Admin {
 impl Engine {
     /// Holds the tasks of a stage on this node up, or lets them go on.
     fn pause(self: &Arc<Self>, stage: &str, paused: bool) -> Result<Changed, String> {
-        let here = |name: &str| name.rsplit_once('/').is_some_and(|(own, _)| own == stage);
-        let tasks: Vec<_> = self.local_tasks().filter(|(_, name)| here(name)).collect();
+        let tasks: Vec<_> =
+            self.local_tasks().filter(|(_, name)| TaskName::of(name).is_task_of(stage)).collect();
         self.has_stage(stage)?;
         if tasks.is_empty() {
             return Err(format!("no task of {stage} runs on this node"));
@@ -122,7 +123,7 @@ impl Engine {
             return;
         }
         let at_ms = super::observe::unix_ms();
-        let stage = task.rsplit_once('/').map_or(task, |(stage, _)| stage);
+        let stage = TaskName::of(task).stage;
         let mut tally = lock(&self.dead_tally);
         let mut shown = lock(&self.dead_shown);
         for letter in letters {

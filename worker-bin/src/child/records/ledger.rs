@@ -6,8 +6,9 @@ use super::fault::{ProtocolFault, shown};
 use super::order::{KeyHash, KeyOrder, OnePerKey};
 use super::request::{Input, push_request, push_request_with_state, push_turn};
 use super::state::KeyedState;
+use crate::mutex::lock;
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use worker_core::event::DeadLetter;
 use worker_core::route::RecordKey;
 use worker_proto::{Batch, LinkId, Seq};
@@ -448,10 +449,6 @@ fn input_of(inputs: &VecDeque<Input>, id: u64) -> Option<&Input> {
         Some(first) if id < first.ids_end() => Some(first),
         Some(_) | None => inputs.get(inputs.partition_point(|input| input.ids_end() <= id)),
     }
-}
-
-fn lock(state: &Mutex<KeyedState>) -> MutexGuard<'_, KeyedState> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

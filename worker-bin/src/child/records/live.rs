@@ -11,12 +11,13 @@ use crate::child::pipes::{Gauges, Stdin};
 use crate::child::program::{Program, TaskEnv};
 use crate::child::serve::{Running, Service};
 use crate::child::watch::Idle;
+use crate::mutex::lock;
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::{Notify, mpsc};
 use tracing::Instrument as _;
 use worker_core::event::{Failure, FailureKind};
@@ -295,8 +296,4 @@ impl Asking {
         LastWords { stderr_tail, silent: self.gauges.printed.load(Relaxed) == 0 }
             .failure(FailureKind::EarlyExit, message)
     }
-}
-
-fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

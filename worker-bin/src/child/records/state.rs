@@ -2,10 +2,11 @@
 
 use super::changes::{decode, push_put};
 use crate::journal::Fold;
+use crate::mutex::lock;
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use thiserror::Error;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -211,10 +212,6 @@ impl Fold for Arc<Mutex<KeyedState>> {
     fn restore(&mut self, chunk: &[u8]) {
         lock(self).apply(chunk);
     }
-}
-
-fn lock(state: &Mutex<KeyedState>) -> MutexGuard<'_, KeyedState> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// XXH3 of a key: several times as fast as the standard hash. Keys made to collide slow down only their own task.

@@ -6,6 +6,7 @@ use crate::pipeline::{
     Stage,
 };
 use std::collections::BTreeSet;
+use worker_core::config::TaskName;
 
 const COLUMNS: usize = 80;
 
@@ -124,9 +125,8 @@ impl Drawing<'_> {
         if self.plan.nodes.len() < 2 {
             return String::new();
         }
-        let mine = |task: &str| task.rsplit_once('/').is_some_and(|(stage, _)| stage == name);
         let nodes: BTreeSet<&str> = (self.plan.graph.tasks.iter())
-            .filter(|task| mine(&task.name))
+            .filter(|task| TaskName::of(&task.name).is_task_of(name))
             .map(|task| self.plan.nodes[usize::from(task.node.0)].as_str())
             .collect();
         format!(" on {}", nodes.into_iter().collect::<Vec<_>>().join(", "))

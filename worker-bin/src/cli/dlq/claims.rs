@@ -15,6 +15,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
+use worker_core::config::TaskName;
 use xxhash_rust::xxh3::xxh3_128;
 
 /// Of `letters.jsonl`.
@@ -216,8 +217,9 @@ impl Given {
             Some(origin) => origin.from.as_deref()?,
             None => letter.task.as_str(),
         };
-        let source = sender.rsplit_once('/').map_or(sender, |(source, _)| source);
-        self.by_record.get_mut(&(source.to_owned(), xxh3_128(&letter.record)))?.pop_front()
+        self.by_record
+            .get_mut(&(TaskName::of(sender).stage.to_owned(), xxh3_128(&letter.record)))?
+            .pop_front()
     }
 }
 

@@ -8,7 +8,6 @@ mod replay;
 mod repro;
 mod show;
 mod store;
-mod text;
 
 use super::run::{say, wrong_file};
 use args::{DlqArgs, DlqCommand};

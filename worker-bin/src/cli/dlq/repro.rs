@@ -5,12 +5,12 @@ mod script;
 use super::Failed;
 use super::args::ReproArgs;
 use super::store::{LetterId, Store, StoreError};
-use super::text::escaped;
 use crate::child::records::single_request;
 use crate::cli::run::say;
 use crate::io::dead::Letter;
 use crate::pipeline::plan::{LocalTask, Plan, Role, StageTask, plan};
 use crate::pipeline::{self, Cluster, Mode, Pipeline, ProgramError, RecordsState, StateOptions};
+use crate::text::escape::one_line;
 use script::Script;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
@@ -80,7 +80,7 @@ fn stage_of<'a>(
     letter: &Letter,
 ) -> Result<(&'a LocalTask, &'a StageTask), ReproError> {
     if letter.origin.is_none() {
-        return Err(ReproError::NoProgram { id: id.clone(), reason: escaped(letter.reason.as_bytes()) });
+        return Err(ReproError::NoProgram { id: id.clone(), reason: one_line(letter.reason.as_bytes()) });
     }
     let of_stage = |task: &&LocalTask| task.stage == letter.stage;
     let tasks = || plan.local.iter().filter(of_stage);
@@ -89,7 +89,7 @@ fn stage_of<'a>(
         Some((task, Role::Stage(stage))) => Ok((task, stage)),
         Some((_, Role::Source(_) | Role::Sink(_))) | None => Err(ReproError::NoStage {
             id: id.clone(),
-            stage: escaped(letter.stage.as_bytes()),
+            stage: one_line(letter.stage.as_bytes()),
             file: pipeline.file_name().to_owned(),
             stages: pipeline.stages.iter().map(|stage| stage.name.as_str()).collect::<Vec<_>>().join(", "),
         }),
@@ -163,10 +163,10 @@ impl<'a> Case<'a> {
              input       what it gets on standard input\n\n\
              It succeeds with exit status {}. ",
             self.id,
-            escaped(stage.as_bytes()),
-            escaped(time.as_bytes()),
+            one_line(stage.as_bytes()),
+            one_line(time.as_bytes()),
             if *attempts == 1 { "attempt" } else { "attempts" },
-            escaped(reason.as_bytes()),
+            one_line(reason.as_bytes()),
             fine.join(" or "),
         );
         if matches!(self.stage.mode, Mode::Records(_)) {
@@ -182,7 +182,7 @@ impl<'a> Case<'a> {
         if !self.letter.stderr_tail.is_empty() {
             text += "\nWhat it said last on standard error:\n\n";
             for line in self.letter.stderr_tail.lines() {
-                text += &format!("    {}\n", escaped(line.as_bytes()));
+                text += &format!("    {}\n", one_line(line.as_bytes()));
             }
         }
         text

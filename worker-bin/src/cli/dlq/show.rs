@@ -5,9 +5,9 @@ use super::claims::{Claimed, Replay};
 use super::json::ShownLetter;
 use super::list::{ending, replayed};
 use super::store::{LetterId, Store, StoreError};
-use super::text::escaped;
 use super::{Failed, Output};
 use crate::io::dead::Letter;
+use crate::text::escape::one_line;
 use std::process::ExitCode;
 
 /// Shows a dead letter.
@@ -60,7 +60,7 @@ fn page(id: &LetterId, letter: &Letter, replay: Option<&Replay>, before: Option<
             page += &format!("{name:<10}  {value}\n");
         }
     };
-    let text = |text: &str| escaped(text.as_bytes());
+    let text = |text: &str| one_line(text.as_bytes());
     field("id", Some(text(&id.to_string())));
     field("time", Some(text(&letter.time)));
     field("task", Some(text(&letter.task)));
@@ -79,7 +79,7 @@ fn page(id: &LetterId, letter: &Letter, replay: Option<&Replay>, before: Option<
     );
     field("before", before.map(ToString::to_string));
     field("replayed", replay.map(replayed));
-    page += &format!("\nrecord, {} bytes:\n  {}\n", letter.record.len(), escaped(&letter.record));
+    page += &format!("\nrecord, {} bytes:\n  {}\n", letter.record.len(), one_line(&letter.record));
     if !letter.stderr_tail.is_empty() {
         page += "\nlast lines on standard error:\n";
         for line in letter.stderr_tail.lines() {

@@ -8,6 +8,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use thiserror::Error;
+use worker_core::config::TaskName;
 
 /// The name of a dead letter: `errors/0:17`, or `r2/errors/0:17` for one of the second replay.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -212,7 +213,7 @@ fn letters_in(replay: Option<u32>, place: &Path) -> impl Iterator<Item = Result<
 
 impl LetterId {
     fn log(&self, state: &Path) -> PathBuf {
-        let (stage, partition) = self.task.rsplit_once('/').unwrap_or((&self.task, "0"));
+        let TaskName { stage, partition } = TaskName::of(&self.task);
         log_path(state, stage, partition.parse().unwrap_or(0))
     }
 }

@@ -6,7 +6,6 @@ mod order;
 mod status;
 mod tap;
 mod top;
-mod visible;
 mod why;
 
 use super::run::say;

@@ -2,12 +2,12 @@
 
 use super::args::TapArgs;
 use super::find::{Instance, Target, find};
-use super::visible::visible;
 use super::{FAILED, Failure, WRONG};
 use crate::admin::Tapped;
 use crate::admin::client::{ClientError, Lines};
 use crate::cli::run::say;
 use crate::explain::words;
+use crate::text::escape::visible;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hyper::StatusCode;

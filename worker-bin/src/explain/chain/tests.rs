@@ -1,9 +1,10 @@
 use super::super::model::{Memory, RunState, SCHEMA, Slots, Stage};
 use super::*;
+use worker_core::config::TaskName;
 
 /// A task of a stage whose name is before the slash, with these waits.
 fn task(name: &str, waits: Vec<Wait>) -> Task {
-    let stage = name.rsplit_once('/').map_or(name, |(stage, _)| stage).to_owned();
+    let stage = TaskName::of(name).stage.to_owned();
     Task {
         name: name.to_owned(),
         stage,

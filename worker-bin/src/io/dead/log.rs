@@ -9,6 +9,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use thiserror::Error;
+use worker_core::config::TaskName;
 use worker_core::event::DeadLetter;
 
 const FILE_MODE: u32 = 0o600;
@@ -187,7 +188,7 @@ impl DeadLetterLog {
     }
 
     fn lines(&self, letters: &[NewLetter<'_>], now: SystemTime) -> Vec<u8> {
-        let stage = self.task.rsplit_once('/').map_or(self.task.as_str(), |(stage, _)| stage);
+        let stage = TaskName::of(&self.task).stage;
         let mut all = Vec::new();
         for (id, new) in (self.count + 1..).zip(letters) {
             let mut line = Line::new(&self.task, new.from, new.letter, self.terminator, now);

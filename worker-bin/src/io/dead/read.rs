@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use worker_core::config::TaskName;
 
 /// A dead letter as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -181,7 +182,7 @@ impl TryFrom<Raw> for Letter {
                 return Err(Self::Error::custom("expected one of `record` and `record_b64`"));
             }
         };
-        let stage = raw.task.rsplit_once('/').map_or(raw.task.as_str(), |(stage, _)| stage).to_owned();
+        let stage = TaskName::of(&raw.task).stage.to_owned();
         Ok(Self {
             id: raw.id,
             time: raw.time,

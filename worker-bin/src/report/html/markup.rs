@@ -1,22 +1,7 @@
 //! Text as markup: nothing that a program, a record or a user wrote can become a tag.
 
+pub(super) use crate::text::escape::html as escaped;
 use std::fmt::Write as _;
-
-/// Text with everything escaped that means something in HTML, attributes included.
-pub(super) fn escaped(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            '\'' => safe.push_str("&#39;"),
-            _ => safe.push(c),
-        }
-    }
-    safe
-}
 
 /// A cell of a table, as markup.
 #[derive(Clone, Debug)]

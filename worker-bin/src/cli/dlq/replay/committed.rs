@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
+use worker_core::config::TaskName;
 
 /// How often a journal is read that its worker goes on with, and may have tidied meanwhile.
 const READS_MAX: u32 = 5;
@@ -55,7 +56,7 @@ impl<'a> Committed<'a> {
             }
         }
         let bytes = bytes.map_err(ReplayError::Journal)?;
-        let (stage, partition) = task.rsplit_once('/').unwrap_or((task, "0"));
+        let TaskName { stage, partition } = TaskName::of(task);
         let path = log_path(self.state, stage, partition.parse().unwrap_or(0));
         let lines = File::open(&path).and_then(|file| {
             let mut lines = 0;

@@ -5,6 +5,7 @@ use crate::io::dead::Letter;
 use crate::pipeline::plan::{LocalTask, StageTask};
 use crate::pipeline::{EnvValue, Mode};
 use std::path::PathBuf;
+use worker_core::config::TaskName;
 
 /// What the script is made of.
 pub(super) struct Script<'a> {
@@ -60,7 +61,7 @@ impl Script<'_> {
     fn place(&self) -> impl Iterator<Item = String> {
         let Self { task, letter, .. } = self;
         let batch_id = letter.batch_id.as_deref().unwrap_or("0");
-        let partition = letter.task.rsplit_once('/').map_or("0", |(_, partition)| partition);
+        let partition = TaskName::of(&letter.task).partition;
         [
             format!("WORKER_TASK={}", quote(&letter.task)),
             format!("WORKER_STAGE={}", quote(&task.stage)),

@@ -2,11 +2,11 @@
 
 use super::app::Pane;
 use super::figures::{clean, count, percent, short};
-use super::rows::stage_of;
 use super::state::{State, time_blocked};
 use super::table::{Column, LINKS, PIPELINE_ORDER, STAGES};
 use crate::explain::{Chain, Link, Task, WaitKind, words};
 use std::collections::BTreeMap;
+use worker_core::config::TaskName;
 
 /// How a line is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ fn stage(state: &State, id: &str) -> Lines {
         ));
     }
     lines.extend(figures(&tasks.iter().map(|(_, _, task)| *task).collect::<Vec<_>>()));
-    lines.extend(chains(state, |chain| chain.steps.iter().any(|step| stage_of(&step.task) == id)));
+    lines.extend(chains(state, |chain| chain.steps.iter().any(|step| TaskName::of(&step.task).stage == id)));
     if !tasks.is_empty() {
         lines.push((Tone::Title, "Tasks".to_owned()));
     }

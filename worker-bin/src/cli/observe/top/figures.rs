@@ -1,7 +1,7 @@
 //! Numbers and texts in little room.
 
-use super::super::visible::visible;
 use crate::explain::WaitKind;
+use crate::text::escape::visible;
 use ratatui::text::Span;
 
 /// Heights of a curve, from nothing to the most.

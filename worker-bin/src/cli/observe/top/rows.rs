@@ -4,6 +4,7 @@ use super::figures::clean;
 use super::state::{Known, State, state_word};
 use crate::explain::{Kind, Link, RunState, Stage, Task, WaitClass, WaitKind, words};
 use std::collections::BTreeSet;
+use worker_core::config::TaskName;
 
 /// How something is, as a sign before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,8 +78,10 @@ fn stage_row(state: &State, stage: &Stage) -> StageRow {
         .flat_map(|(s, silent)| s.tasks.iter().map(move |task| (task, silent)))
         .filter(|(task, _)| task.stage == stage.name)
         .collect();
-    let links =
-        state.snapshots().flat_map(|(s, _)| &s.links).filter(|link| stage_of(&link.from) == stage.name);
+    let links = state
+        .snapshots()
+        .flat_map(|(s, _)| &s.links)
+        .filter(|link| TaskName::of(&link.from).stage == stage.name);
     let sum = |field: fn(&Task) -> u64| tasks.iter().map(|(task, _)| field(task)).sum::<u64>();
     // What a silent node last said of its speed is not true any more.
     let rate = |field: fn(&Task) -> f64| {
@@ -238,9 +241,4 @@ fn unasked(state: &State, node: &str) -> NodeRow {
         None => (Mark::Unknown, "not asked".to_owned()),
     };
     NodeRow { name: clean(node), mark, text }
-}
-
-/// The stage of a task's name.
-pub(super) fn stage_of(task: &str) -> &str {
-    task.rsplit_once('/').map_or(task, |(stage, _)| stage)
 }

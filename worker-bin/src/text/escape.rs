@@ -1,0 +1,141 @@
+//! Text of others: programs, records, peers, file names. A terminal shows it and obeys none of it; a page shows it as text.
+
+use std::fmt::Write as _;
+
+/// Longest piece of foreign text in a line, in characters.
+const FOREIGN_CHARS_MAX: usize = 400;
+
+/// Bytes as text on one line: what a terminal would act on, or not show, is escaped as in Rust; bytes that are no UTF-8 as
+/// `\xff`.
+#[must_use]
+pub fn one_line(bytes: &[u8]) -> String {
+    escaped(bytes, |out, c| match c {
+        '"' | '\'' => out.push(c),
+        _ => out.extend(c.escape_debug()),
+    })
+}
+
+/// The same, at most so many characters of it; where it was cut stands `…`.
+#[must_use]
+pub fn shortened(text: &str, chars_max: usize) -> String {
+    let text = one_line(text.as_bytes());
+    match text.char_indices().nth(chars_max) {
+        None => text,
+        Some(_) => {
+            let kept = text.char_indices().nth(chars_max.saturating_sub(1)).map_or(0, |(at, _)| at);
+            format!("{}…", &text[..kept])
+        }
+    }
+}
+
+/// A reason or message of a program, a record or another machine, for the middle of a sentence: one line of at most 400
+/// characters, and what they are escaped as.
+#[must_use]
+pub fn foreign(text: &str) -> String {
+    match text.char_indices().nth(FOREIGN_CHARS_MAX) {
+        None => one_line(text.as_bytes()),
+        Some((cut, _)) => one_line(&text.as_bytes()[..cut]) + "…",
+    }
+}
+
+/// Text that was escaped before, with nothing in it that a terminal would obey: its backslashes stay as they are.
+#[must_use]
+pub fn again(text: &str) -> String {
+    escaped(text.as_bytes(), |out, c| match c {
+        '"' | '\'' | '\\' => out.push(c),
+        _ => out.extend(c.escape_debug()),
+    })
+}
+
+/// Bytes as they are, tabs included: control characters, characters that show nothing or change the direction of writing, and
+/// what is no UTF-8 stand there as escapes.
+#[must_use]
+pub fn visible(bytes: &[u8]) -> String {
+    escaped(bytes, |out, c| match c {
+        '\t' => out.push(c),
+        _ if c.is_control() || is_unseen(c) => out.extend(c.escape_default()),
+        _ => out.push(c),
+    })
+}
+
+/// Text with everything escaped that means something in HTML, attributes included.
+#[must_use]
+pub fn html(text: &str) -> String {
+    escaped(text.as_bytes(), |out, c| match c {
+        '&' => out.push_str("&amp;"),
+        '<' => out.push_str("&lt;"),
+        '>' => out.push_str("&gt;"),
+        '"' => out.push_str("&quot;"),
+        '\'' => out.push_str("&#39;"),
+        _ => out.push(c),
+    })
+}
+
+fn escaped(bytes: &[u8], push: impl Fn(&mut String, char)) -> String {
+    let mut out = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        chunk.valid().chars().for_each(|c| push(&mut out, c));
+        for byte in chunk.invalid() {
+            write!(out, "\\x{byte:02x}").ok();
+        }
+    }
+    out
+}
+
+/// It shows nothing, or changes how others are shown.
+fn is_unseen(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}'
+            | '\u{61c}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}'
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_escaped() {
+        assert_eq!(
+            one_line(b"a \x1b[31mred\x07 \xff\xc3\xa9 \"q\"\t"),
+            "a \\u{1b}[31mred\\u{7} \\xffé \"q\"\\t"
+        );
+        assert_eq!(one_line("\u{202e}x\u{9b}1m \\".as_bytes()), "\\u{202e}x\\u{9b}1m \\\\");
+    }
+
+    #[test]
+    fn what_is_escaped_twice_reads_as_once() {
+        let once = one_line(b"C:\\x \x1b[m");
+        assert_eq!(again(&once), once);
+        assert_eq!(again("\u{1b}\\"), "\\u{1b}\\");
+    }
+
+    #[test]
+    fn long_texts_are_cut_between_characters() {
+        assert_eq!(shortened("ääää", 4), "ääää");
+        assert_eq!(shortened("äääää", 4), "äää…");
+        assert_eq!(shortened("\n\n\n", 4), "\\n\\…");
+    }
+
+    #[test]
+    fn nothing_that_a_terminal_obeys_gets_through() {
+        assert_eq!(visible("naïve \"x\" \\ \t✓".as_bytes()), "naïve \"x\" \\ \t✓");
+        assert_eq!(visible(b"\x1b[2J\r\x07\x00"), "\\u{1b}[2J\\r\\u{7}\\u{0}");
+        assert_eq!(visible("\u{9b}31m \u{202e}evil".as_bytes()), "\\u{9b}31m \\u{202e}evil");
+        assert_eq!(visible(b"a\xff\xc3b"), "a\\xff\\xc3b");
+    }
+
+    #[test]
+    fn no_text_becomes_a_tag_or_leaves_an_attribute() {
+        let safe = html("<script>alert('x')</script>\" onload=\"y & z");
+        assert!(!safe.contains(['<', '>', '"', '\'']), "{safe}");
+        assert!(safe.starts_with("&lt;script&gt;alert(&#39;x&#39;)"), "{safe}");
+    }
+}

@@ -1,0 +1,3 @@
+//! How things are said: text of others made harmless.
+
+pub mod escape;
