@@ -18,21 +18,25 @@
 //! sent and dropped once it was, however much credit there is; and the last one while it is small, up to a quarter of
 //! `memory_max`. An outbox never refuses a push: what was produced has a place.
 
+mod connection;
+mod error;
 mod holding;
 mod inspect;
 mod latency;
+mod sending;
 
+pub use connection::Standing;
+pub use error::PeerError;
 pub use holding::Request;
+pub use sending::Pulled;
 
 use crate::credit::SendWindow;
 use crate::event::Body;
-use crate::fault::{Bug, Planted};
+use crate::fault::Planted;
 use crate::recovery::OutputState;
 use holding::{Held, HeldBatch, JOURNALED};
 use latency::Probe;
 use std::collections::VecDeque;
-use thiserror::Error;
-use worker_proto::limits::FRAME_BYTES_TARGET;
 use worker_proto::{Batch, Seq};
 
 /// The sending end of one link: what is not acknowledged yet, and how far it was sent.
@@ -74,61 +78,6 @@ pub struct Outbox {
     pub(crate) planted: Planted,
     /// Only for [`Bug::SequenceResetOnReconnect`].
     renumber: u64,
-}
-
-/// Tuples pulled to be sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pulled {
-    /// Position of the first record.
-    pub first_seq: Seq,
-    /// The records.
-    pub batch: Batch,
-    /// They were sent before.
-    pub retry: bool,
-}
-
-/// The receiver contradicts what this end knows: its fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum PeerError {
-    /// It claims to have what was never sent.
-    #[error("the receiver has {received}, but the next number to send is {next}")]
-    Ahead {
-        /// What it claims.
-        received: Seq,
-        /// What this end would send next.
-        next: Seq,
-    },
-    /// It forgot what it acknowledged.
-    #[error(
-        "the receiver acknowledges through {committed} only, but through {through} was acknowledged and released before"
-    )]
-    Behind {
-        /// What it says now.
-        committed: Seq,
-        /// What was acknowledged before.
-        through: Seq,
-    },
-    /// Its positions contradict each other.
-    #[error("finished {finished} is past acknowledged {through}")]
-    Disorder {
-        /// Claimed finished.
-        finished: Seq,
-        /// Claimed acknowledged.
-        through: Seq,
-    },
-}
-
-/// Where a receiver stands: the part of `Opened` that an outbox needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
-    /// Acknowledged through: releases.
-    pub committed: Seq,
-    /// Received through: the cursor.
-    pub received: Seq,
-    /// Effects done through.
-    pub finished: Seq,
-    /// Credit from now on, in bytes.
-    pub credit: u64,
 }
 
 impl Outbox {
@@ -244,172 +193,6 @@ impl Outbox {
             self.released();
         }
         seq
-    }
-
-    /// A receiver has answered `Open`: sending goes on behind what it received.
-    ///
-    /// # Errors
-    /// [`PeerError`] if it claims to have more than was sent, or less than it acknowledged.
-    pub fn open(&mut self, standing: Standing) -> Result<(), PeerError> {
-        let Standing { committed, received, finished, credit } = standing;
-        if received >= self.held_next || committed > received {
-            return Err(PeerError::Ahead { received: received.max(committed), next: self.held_next });
-        }
-        if committed < self.first_unacked().before() {
-            return Err(PeerError::Behind { committed, through: self.through });
-        }
-        if finished > committed {
-            return Err(PeerError::Disorder { finished, through: committed });
-        }
-        let spent = self.window.map_or(0, |w| w.used());
-        let mut window = SendWindow::new(credit);
-        if self.planted.is(Bug::CreditLeakedOnDisconnect) {
-            window.spend(spent);
-        }
-        self.window = Some(window);
-        self.probe.discard();
-        let committed = if self.planted.is(Bug::ReceivedTakenForAck) { received } else { committed };
-        self.release(committed);
-        self.finished = self.finished.max(finished);
-        let end_was_sent = self.end.is_some_and(|end| self.sent_max >= end);
-        self.cursor = received;
-        if self.planted.is(Bug::EndForgottenOnReconnect) && end_was_sent && Some(received.next()) == self.end
-        {
-            self.cursor = self.sent_max;
-        }
-        if self.planted.is(Bug::SequenceResetOnReconnect) && self.sent_max > Seq::ZERO {
-            self.renumber = self.through.0;
-        }
-        self.find_cursor();
-        self.prefetch();
-        Ok(())
-    }
-
-    /// The connection is gone: what was sent and not acknowledged is sent again on the next.
-    pub fn unbind(&mut self) {
-        if !self.planted.is(Bug::CreditLeakedOnDisconnect) {
-            self.window = None;
-        }
-        self.probe.discard();
-        self.cursor = self.through;
-        self.find_cursor();
-    }
-
-    /// The receiver acknowledges.
-    ///
-    /// # Errors
-    /// [`PeerError`] if it acknowledges what was not sent on this connection.
-    pub fn acked(&mut self, through: Seq, finished: Seq, credit: u64) -> Result<(), PeerError> {
-        if through > self.cursor.max(self.through) {
-            return Err(PeerError::Ahead { received: through, next: self.cursor.next() });
-        }
-        if finished > through {
-            return Err(PeerError::Disorder { finished, through });
-        }
-        let through = if self.planted.is(Bug::AckNamesNothing) { self.cursor } else { through };
-        self.release(through);
-        self.finished = self.finished.max(finished);
-        if let Some(window) = &mut self.window {
-            window.grant(credit);
-        }
-        self.prefetch();
-        Ok(())
-    }
-
-    /// The receiving process is a new one: what the old one had accepted and not finished may be lost.
-    ///
-    /// Returns how many records at most. The end, if it was sent, will be sent again.
-    pub fn receiver_restarted(&mut self) -> u64 {
-        if std::mem::take(&mut self.cancelled) {
-            // The new process knows nothing of the cancelling: it gets what is produced from now on, and the end.
-            self.through = self.end.map_or(self.through, Seq::before);
-            self.finished = self.through;
-            self.cursor = self.through;
-            return 0;
-        }
-        let settled = self.end.map_or(self.through, |end| self.through.min(end.before()));
-        let lost = settled.since(self.finished);
-        self.through = settled;
-        self.finished = settled;
-        if self.planted.is(Bug::LossNotReported) { 0 } else { lost }
-    }
-
-    /// The receiving task wants nothing more: everything counts as finished, now and later.
-    pub fn cancel(&mut self) {
-        self.cancelled = true;
-        self.probe.discard();
-        self.release(self.held_next.before());
-        self.finished = self.through;
-        self.cursor = self.through;
-        self.window = None;
-    }
-
-    /// Tuples to send now, at most `cost_max` bytes of cost and never more than credit allows; at least one record where
-    /// any credit is left. `None` if there is nothing to send, no credit, or the batch is outside memory.
-    pub fn pull(&mut self, cost_max: u64) -> Option<Pulled> {
-        let left = self.window?.left();
-        if left == 0 || !self.has_tuple() {
-            return None;
-        }
-        let retry = self.cursor < self.sent_max;
-        if retry && self.planted.is(Bug::RetryThroughBoundedQueue) && self.memory_cost >= self.memory_max {
-            return None;
-        }
-        let entry = self.entries.get(self.at)?;
-        let Some(batch) = entry.held.batch() else {
-            self.prefetch();
-            return None;
-        };
-        let first_seq = self.cursor.next();
-        let skip = usize::try_from(first_seq.since(entry.first)).unwrap_or(usize::MAX);
-        let rest = if skip == 0 { batch.clone() } else { batch.slice(skip..batch.len()) };
-        let records = rest.fitting(cost_max.min(left)).max(1);
-        let batch = if records == rest.len() { rest } else { rest.slice(0..records) };
-        self.sent(&batch);
-        Some(Pulled { first_seq: Seq(first_seq.0 - self.renumber), batch, retry })
-    }
-
-    /// [`pull`](Self::pull) with the size that frames aim at.
-    pub fn pull_frame(&mut self) -> Option<Pulled> {
-        self.pull(FRAME_BYTES_TARGET as u64)
-    }
-
-    /// The end, if it is what comes next on this connection. Needs no credit.
-    pub fn pull_end(&mut self) -> Option<Seq> {
-        let end = self.end?;
-        if self.window.is_none() || self.cancelled || self.cursor.next() != end {
-            return None;
-        }
-        self.cursor = end;
-        self.sent_max = self.sent_max.max(end);
-        Some(Seq(end.0 - self.renumber))
-    }
-
-    fn sent(&mut self, batch: &Batch) {
-        let last = self.cursor.plus(batch.len() as u64);
-        self.retried += last.min(self.sent_max).since(self.cursor);
-        self.cursor = last;
-        self.sent_max = self.sent_max.max(last);
-        if let Some(window) = &mut self.window {
-            window.spend(batch.cost());
-        }
-        if self.entries.get(self.at).is_some_and(|e| e.last() <= last) {
-            self.keep_or_drop(self.at);
-            self.at += 1;
-        }
-        self.prefetch();
-    }
-
-    fn find_cursor(&mut self) {
-        let next = self.cursor.next();
-        let left = std::mem::replace(&mut self.at, self.entries.partition_point(|e| e.last() < next));
-        if left != self.at {
-            self.keep_or_drop(left);
-        }
-    }
-
-    pub(super) fn has_tuple(&self) -> bool {
-        self.cursor.next() < self.held_next && Some(self.cursor.next()) != self.end
     }
 }
 
