@@ -36,6 +36,7 @@
 //! Beside them: [`route`] decides which link a record goes to; [`stall`] says why work waits, as data.
 
 pub mod backoff;
+mod check;
 pub mod config;
 pub mod credit;
 mod ctx;
@@ -55,6 +56,7 @@ mod task;
 pub mod time;
 pub mod timers;
 
+pub use check::Inconsistency;
 pub use inbox::Inbox;
 pub use node::Node;
 pub use outbox::Outbox;

@@ -18,25 +18,28 @@
 //! sent and dropped once it was, however much credit there is; and the last one while it is small, up to a quarter of
 //! `memory_max`. An outbox never refuses a push: what was produced has a place.
 
+mod backing;
+mod buffer;
+mod check;
 mod connection;
 mod error;
-mod holding;
 mod inspect;
 mod latency;
+mod placement;
 mod sending;
 
+pub use backing::Request;
 pub use connection::Standing;
 pub use error::PeerError;
-pub use holding::Request;
 pub use sending::Pulled;
 
 use crate::credit::SendWindow;
 use crate::event::Body;
 use crate::fault::Planted;
-use crate::recovery::OutputState;
-use holding::{Held, HeldBatch, JOURNALED};
+use crate::recovery::{HeldOutput, OutputState};
+use backing::Backing;
+use buffer::{HeldBatch, SendBuffer};
 use latency::Probe;
-use std::collections::VecDeque;
 use worker_proto::{Batch, Seq};
 
 /// The sending end of one link: what is not acknowledged yet, and how far it was sent.
@@ -48,9 +51,8 @@ use worker_proto::{Batch, Seq};
 #[derive(Debug)]
 pub struct Outbox {
     memory_max: u64,
-    /// What is pushed can be read back from the sending task's journal.
-    journaled: bool,
-    entries: VecDeque<HeldBatch>,
+    backing: Backing,
+    held: SendBuffer,
     /// Next number to assign.
     next: Seq,
     /// Next number to be pushed; behind `next` while commits are not durable.
@@ -62,19 +64,17 @@ pub struct Outbox {
     cursor: Seq,
     /// Sent through, ever: up to here a pull is a retry.
     sent_max: Seq,
-    /// Index of the entry that holds `cursor + 1`, if it is held.
+    /// Index of the batch that holds `cursor + 1`, if it is held.
     at: usize,
     window: Option<SendWindow>,
+    /// Received through when the link was opened: what is behind it is charged to the window.
+    opened_at: Seq,
     cancelled: bool,
-    memory_cost: u64,
-    storing_cost: u64,
-    stored_cost: u64,
     records: u64,
     /// Of an earlier life, not acknowledged then.
     restored: u64,
     retried: u64,
     probe: Probe,
-    requests: VecDeque<Request>,
     pub(crate) planted: Planted,
     /// Only for [`Bug::SequenceResetOnReconnect`].
     renumber: u64,
@@ -86,8 +86,8 @@ impl Outbox {
     pub fn new(memory_max: u64) -> Self {
         Self {
             memory_max,
-            journaled: false,
-            entries: VecDeque::new(),
+            backing: Backing::spill(),
+            held: SendBuffer::default(),
             next: Seq(1),
             held_next: Seq(1),
             through: Seq::ZERO,
@@ -97,15 +97,12 @@ impl Outbox {
             sent_max: Seq::ZERO,
             at: 0,
             window: None,
+            opened_at: Seq::ZERO,
             cancelled: false,
-            memory_cost: 0,
-            storing_cost: 0,
-            stored_cost: 0,
             records: 0,
             restored: 0,
             retried: 0,
             probe: Probe::default(),
-            requests: VecDeque::new(),
             planted: Planted::default(),
             renumber: 0,
         }
@@ -114,16 +111,8 @@ impl Outbox {
     /// An outbox whose tuples are in a journal, as that says it stands.
     #[must_use]
     pub fn restore(memory_max: u64, state: &OutputState) -> Self {
-        let outside = |h: &crate::recovery::HeldOutput| HeldBatch {
-            first: h.first,
-            records: h.records,
-            cost: h.cost,
-            held: Held::Stored(JOURNALED),
-        };
         let mut outbox = Self {
-            journaled: true,
-            entries: state.held.iter().map(outside).collect(),
-            stored_cost: state.held.iter().map(|h| h.cost).sum(),
+            backing: Backing::journal(),
             next: state.next,
             held_next: state.next,
             through: state.through,
@@ -133,6 +122,10 @@ impl Outbox {
             sent_max: state.through,
             ..Self::new(memory_max)
         };
+        for &HeldOutput { first, records, cost } in &state.held {
+            let residence = outbox.backing.left_outside();
+            outbox.held.push(HeldBatch { first, records, cost, residence });
+        }
         outbox.restored = outbox.held_records();
         outbox.find_cursor();
         outbox
@@ -147,32 +140,22 @@ impl Outbox {
 
     /// Takes tuples that were [assigned](Self::assign) numbers and may now leave.
     pub fn push_assigned(&mut self, body: Body) {
-        let (records, cost, held) = match body {
-            Body::Memory(batch) if batch.is_empty() => return,
-            Body::Memory(batch) => (batch.len() as u64, batch.cost(), Held::Memory(batch)),
-            Body::Stored { place, records, cost } => (records, cost, Held::Stored(place)),
-        };
+        let records = body.records();
+        if records == 0 {
+            return;
+        }
         let first = self.held_next;
         self.held_next = first.plus(records);
+        debug_assert!(self.held_next <= self.next, "what is pushed was assigned its numbers: {self:?}");
         self.records += records;
         if self.cancelled {
-            if let (Held::Stored(place), false) = (held, self.journaled) {
-                self.requests.push_back(Request::Discard { place });
-            }
-            self.through = self.held_next.before();
-            self.finished = self.through;
-            self.released();
-            return;
+            self.pass_over(body);
+        } else if !self.joins_last(&body) {
+            self.seal_last();
+            let held = self.place_new(first, body);
+            self.held.push(held);
+            self.prefetch();
         }
-        if let Held::Memory(batch) = &held
-            && self.joins_last(first, batch)
-        {
-            return;
-        }
-        self.seal_last();
-        let held = self.place_new(first, cost, held);
-        self.entries.push_back(HeldBatch { first, records, cost, held });
-        self.prefetch();
     }
 
     /// Takes tuples that may leave at once; returns the number of the first.
@@ -188,9 +171,7 @@ impl Outbox {
         self.held_next = self.next;
         self.end = Some(seq);
         if self.cancelled {
-            self.through = seq;
-            self.finished = seq;
-            self.released();
+            self.settle_all();
         }
         seq
     }

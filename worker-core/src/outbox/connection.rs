@@ -53,6 +53,7 @@ impl Outbox {
         if self.planted.is(Bug::SequenceResetOnReconnect) && self.sent_max > Seq::ZERO {
             self.renumber = self.through.0;
         }
+        self.opened_at = self.cursor;
         self.find_cursor();
         self.prefetch();
         Ok(())

@@ -15,7 +15,7 @@ impl Outbox {
         if Some(next) == self.end {
             return true;
         }
-        window.left() > 0 && self.entries.get(self.at).is_some_and(|e| e.held.batch().is_some())
+        window.left() > 0 && self.held.get(self.at).is_some_and(|held| held.residence.batch().is_some())
     }
 
     /// The first tuple a receiver must still be given: all before it were acknowledged.
@@ -72,7 +72,7 @@ impl Outbox {
     /// Whether every tuple pushed so far was acknowledged.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.entries.is_empty()
+        self.held.is_empty()
     }
 
     /// Whether a receiver has opened the link on a living connection.
@@ -90,19 +90,19 @@ impl Outbox {
     /// Bytes of unacknowledged tuples in memory, those on their way out of it included.
     #[must_use]
     pub fn memory_cost(&self) -> u64 {
-        self.memory_cost + self.storing_cost
+        self.held.costs().memory + self.held.costs().storing
     }
 
     /// Bytes on their way out of memory.
     #[must_use]
     pub fn storing_cost(&self) -> u64 {
-        self.storing_cost
+        self.held.costs().storing
     }
 
     /// Bytes of unacknowledged tuples outside memory.
     #[must_use]
     pub fn stored_cost(&self) -> u64 {
-        self.stored_cost
+        self.held.costs().stored
     }
 
     /// Tuples held: pushed and not acknowledged.

@@ -25,16 +25,23 @@ impl Outbox {
             return None;
         }
         let retry = self.cursor < self.sent_max;
-        if retry && self.planted.is(Bug::RetryThroughBoundedQueue) && self.memory_cost >= self.memory_max {
+        if retry
+            && self.planted.is(Bug::RetryThroughBoundedQueue)
+            && self.held.costs().memory >= self.memory_max
+        {
             return None;
         }
-        let entry = self.entries.get(self.at)?;
-        let Some(batch) = entry.held.batch() else {
+        let held = self.held.get(self.at)?;
+        debug_assert!(
+            held.first <= self.cursor.next() && self.cursor < held.last(),
+            "the cursor is in {held:?}"
+        );
+        let Some(batch) = held.residence.batch() else {
             self.prefetch();
             return None;
         };
         let first_seq = self.cursor.next();
-        let skip = usize::try_from(first_seq.since(entry.first)).unwrap_or(usize::MAX);
+        let skip = usize::try_from(first_seq.since(held.first)).unwrap_or(usize::MAX);
         let rest = if skip == 0 { batch.clone() } else { batch.slice(skip..batch.len()) };
         let records = rest.fitting(cost_max.min(left)).max(1);
         let batch = if records == rest.len() { rest } else { rest.slice(0..records) };
@@ -66,7 +73,7 @@ impl Outbox {
         if let Some(window) = &mut self.window {
             window.spend(batch.cost());
         }
-        if self.entries.get(self.at).is_some_and(|e| e.last() <= last) {
+        if self.held.get(self.at).is_some_and(|held| held.last() <= last) {
             self.keep_or_drop(self.at);
             self.at += 1;
         }
@@ -75,7 +82,7 @@ impl Outbox {
 
     pub(super) fn find_cursor(&mut self) {
         let next = self.cursor.next();
-        let left = std::mem::replace(&mut self.at, self.entries.partition_point(|e| e.last() < next));
+        let left = std::mem::replace(&mut self.at, self.held.index_at(next));
         if left != self.at {
             self.keep_or_drop(left);
         }
