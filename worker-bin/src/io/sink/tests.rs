@@ -3,6 +3,7 @@ use std::fs;
 use std::io::{Read, pipe};
 use std::path::Path;
 use std::thread;
+use worker_proto::Batch;
 
 fn batch(text: &str) -> Batch {
     Batch::from_terminated(text.as_bytes().to_vec().into(), b'\n')
@@ -108,11 +109,6 @@ fn a_sink_knows_its_file_by_any_name() {
     assert!(!sink.writes(&other) && !sink.writes(&dir.path().join("gone")));
     let null = open(Path::new("/dev/null"), Exists::Error).unwrap();
     assert!(!null.writes(Path::new("/dev/null")), "a device holds nothing to destroy");
-}
-
-#[test]
-fn partitions_have_files_of_their_own_that_sort() {
-    assert_eq!(partition_path(Path::new("out/"), "by_key", 12), Path::new("out/by_key-00012"));
 }
 
 #[test]

@@ -1,10 +1,14 @@
 //! Records of an open stream: standard input, or what a program prints.
 
+mod position;
+
+pub(super) use position::Extent;
+
 use super::header::HeaderFilter;
-use super::position::{Extent, StreamMark};
 use super::{Counter, Progress, SlowStart, SourceError, SourceOptions, SourceReader, Stop};
 use crate::io::chunker::Chunker;
 use bytes::Bytes;
+use position::StreamPosition;
 use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
@@ -33,7 +37,7 @@ pub struct StreamSource {
     header: HeaderFilter,
     header_due: bool,
     /// What was given, in all lives; the header is none of it.
-    position: StreamMark,
+    position: StreamPosition,
     /// Bytes given in earlier lives.
     earlier_bytes: u64,
 }
@@ -64,7 +68,7 @@ impl StreamSource {
             counter: Counter::new(options.limit),
             header: HeaderFilter::new(options.header),
             header_due: true,
-            position: StreamMark::default(),
+            position: StreamPosition::default(),
             earlier_bytes: 0,
         }
     }
@@ -72,9 +76,9 @@ impl StreamSource {
     /// Goes on after an earlier life that had come to `position`; call it before anything is read.
     ///
     /// # Errors
-    /// [`SourceError::Mark`].
+    /// [`SourceError::Position`].
     pub fn resume(mut self, position: &[u8]) -> Result<Self, SourceError> {
-        self.position = StreamMark::decode(position, &self.name)?;
+        self.position = StreamPosition::decode(position, &self.name)?;
         self.counter.given = self.position.given.records;
         self.earlier_bytes = self.position.given.bytes;
         Ok(self)

@@ -177,5 +177,5 @@ fn a_later_life_takes_off_only_the_header_it_knows() {
 fn a_mark_of_something_else_is_refused() {
     let (source, _writer, _stop) = source(&SourceOptions::default());
     let refused = source.resume(b"WSF1").unwrap_err();
-    assert!(matches!(refused, SourceError::Mark { .. }), "{refused}");
+    assert!(matches!(refused, SourceError::Position { .. }), "{refused}");
 }

@@ -2,11 +2,12 @@
 
 mod position;
 
-use super::file::{Place, is_file_at, place};
-use super::vectored::{Moved, write_batches};
-use super::{Exists, SinkError, SinkWriter};
+use super::Exists;
+use super::plain::{Place, is_file_at, place};
 use crate::fault;
 use crate::io::durable::sync_directories_of;
+use crate::io::sink::vectored::{Moved, write_batches};
+use crate::io::sink::{SinkError, SinkWriter};
 use bytes::Bytes;
 use position::{SinkPosition, TAIL_BYTES_MAX, Tail};
 use rustix::io::Errno;
@@ -67,7 +68,7 @@ impl DurableFileSink {
     ///
     /// # Errors
     /// As [`FileSink::open`](super::FileSink::open); with a position [`SinkError::Gone`], [`SinkError::Replaced`],
-    /// [`SinkError::Shorter`], [`SinkError::Changed`], [`SinkError::Mark`], [`SinkError::Open`], [`SinkError::Sync`].
+    /// [`SinkError::Shorter`], [`SinkError::Changed`], [`SinkError::Position`], [`SinkError::Open`], [`SinkError::Sync`].
     pub fn open(path: &Path, exists: Exists, position: Option<&[u8]>) -> Result<Self, SinkError> {
         match position {
             None => Self::first(path, exists),
@@ -111,7 +112,7 @@ impl DurableFileSink {
 
     fn recover(path: &Path, position: &[u8]) -> Result<Self, SinkError> {
         let (position, hash) = SinkPosition::decode(position)
-            .map_err(|source| SinkError::Mark { path: path.to_owned(), source })?;
+            .map_err(|source| SinkError::Position { path: path.to_owned(), source })?;
         let committed = position.committed;
         let open = |source: io::Error| {
             if source.kind() == io::ErrorKind::NotFound {

@@ -1,10 +1,11 @@
 //! The files of a source as they were when the pipeline first started: what every later life reads.
 
 use super::decode::FileReader;
-use super::header::KeptHeader;
-use super::{Header, SourceError, SourceOptions, files};
+use super::files;
 use crate::io::durable;
 use crate::io::layout::{LayoutError, Reader, Tag, Writer};
+use crate::io::source::header::KeptHeader;
+use crate::io::source::{Header, SourceError, SourceOptions};
 use bytes::Bytes;
 use std::ffi::OsStr;
 use std::fs::File;
@@ -22,7 +23,7 @@ const PREFIX_BYTES_MAX: u64 = 4096;
 ///
 /// A file is known by its inode and a hash of its first 4 KiB, not by its device: the number of that changes with a mount
 /// on some file systems (btrfs, overlayfs, NFS), and so with the reboot after a power cut. The list is stored once, beside
-/// the journal, before the source's first [position](super::SourceReader::position); each position has the list's
+/// the journal, before the source's first [position](crate::io::source::SourceReader::position); each position has the list's
 /// [hash](SourceFiles::hash). Under [`Header::Repeat`] the list also has the header, which later lives need when the first
 /// file is long gone.
 #[derive(Clone, Debug, PartialEq, Eq)]

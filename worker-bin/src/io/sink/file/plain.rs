@@ -1,7 +1,7 @@
 //! One file as a sink.
 
-use super::vectored::{Moved, write_batches};
-use super::{SinkError, SinkWriter};
+use crate::io::sink::vectored::{Moved, write_batches};
+use crate::io::sink::{SinkError, SinkWriter};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
@@ -159,10 +159,4 @@ pub(super) fn is_file_at(file: &File, path: &Path) -> bool {
         (Ok(ours), Ok(other)) => ours.is_file() && (ours.dev(), ours.ino()) == (other.dev(), other.ino()),
         (Ok(_) | Err(_), _) => false,
     }
-}
-
-/// The file of one partition of a sink whose path ends in `/`: `DIRECTORY/SINK-00003`.
-#[must_use]
-pub fn partition_path(directory: &Path, sink: &str, partition: u32) -> PathBuf {
-    directory.join(format!("{sink}-{partition:05}"))
 }

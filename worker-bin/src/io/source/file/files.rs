@@ -1,11 +1,13 @@
 //! Records of files, one file after the other.
 
 use super::decode::FileReader;
-use super::header::HeaderFilter;
-use super::position::{Extent, FilesMark, Position, Track};
-use super::{Counter, Progress, SlowStart, SourceError, SourceFiles, SourceOptions, SourceReader, expand};
+use super::position::{FilesPosition, Position, Track};
+use super::{SourceFiles, expand};
 use crate::io::chunker::{Chunker, RecordTooLong};
 use crate::io::layout::LayoutError;
+use crate::io::source::header::HeaderFilter;
+use crate::io::source::stream::Extent;
+use crate::io::source::{Counter, Progress, SlowStart, SourceError, SourceOptions, SourceReader};
 use bytes::Bytes;
 use std::path::{Path, PathBuf};
 use worker_proto::Batch;
@@ -87,11 +89,11 @@ impl FileSource {
     /// The files of the first start, from `position` on. Those behind the position need not exist any more.
     ///
     /// # Errors
-    /// [`SourceError::Mark`] if the position is not of these files, and [`SourceError::Gone`], [`SourceError::Replaced`],
+    /// [`SourceError::Position`] if the position is not of these files, and [`SourceError::Gone`], [`SourceError::Replaced`],
     /// [`SourceError::Shorter`] or [`SourceError::Open`] for a file that is still needed.
     pub fn resume(files: SourceFiles, position: &[u8], options: &SourceOptions) -> Result<Self, SourceError> {
-        let unusable = |source| SourceError::Mark { name: "the list of files".to_owned(), source };
-        let FilesMark { list, next, records } = FilesMark::decode(position).map_err(unusable)?;
+        let unusable = |source| SourceError::Position { name: "the list of files".to_owned(), source };
+        let FilesPosition { list, next, records } = FilesPosition::decode(position).map_err(unusable)?;
         if list != files.hash() || next.file > files.files().len() {
             return Err(unusable(LayoutError::Contradiction));
         }
@@ -219,7 +221,7 @@ impl SourceReader for FileSource {
 
     fn position(&self) -> Option<Bytes> {
         let list = self.fixed.as_ref()?.hash();
-        Some(FilesMark { list, next: self.track.next(), records: self.counter.given }.encode())
+        Some(FilesPosition { list, next: self.track.next(), records: self.counter.given }.encode())
     }
 }
 

@@ -132,7 +132,7 @@ fn a_mark_of_something_else_is_refused() {
     let (_dir, path, position) = crashed();
     for bytes in [&b""[..], b"WKF0", &position[1..], &position[..position.len() - 1]] {
         let refused = recover(&path, bytes).unwrap_err();
-        assert!(matches!(refused, SinkError::Mark { .. }), "{refused}");
+        assert!(matches!(refused, SinkError::Position { .. }), "{refused}");
     }
 }
 

@@ -82,8 +82,8 @@ fn every_list_has_a_hash_of_its_own() {
     append(&dir.path().join("a"), b"2\n");
     let after = fix(&dir, &SourceOptions::default());
     assert_ne!(before.hash(), after.hash());
-    assert!(matches!(resume(&after, &position), Err(SourceError::Mark { .. })));
-    assert!(matches!(resume(&before, b"nonsense"), Err(SourceError::Mark { .. })));
+    assert!(matches!(resume(&after, &position), Err(SourceError::Position { .. })));
+    assert!(matches!(resume(&before, b"nonsense"), Err(SourceError::Position { .. })));
 }
 
 #[test]
@@ -259,7 +259,7 @@ proptest! {
         let mut got = Vec::new();
         for &(reads, commits) in case.lives.iter().chain([&(usize::MAX, usize::MAX)]) {
             // What lies behind may be gone, what lies ahead may grow.
-            let next = crate::io::source::position::FilesMark::decode(&position).unwrap().next.file;
+            let next = crate::io::source::file::position::FilesPosition::decode(&position).unwrap().next.file;
             for (n, path) in files.paths().enumerate() {
                 if n < next {
                     fs::remove_file(path).ok();

@@ -1,6 +1,6 @@
 //! From what the user wrote to a list of files.
 
-use super::SourceError;
+use crate::io::source::SourceError;
 use glob::{MatchOptions, Pattern};
 use rustix::fs::Access;
 use std::io;

@@ -5,7 +5,7 @@ use crate::io::durable::replace_file;
 use std::fs;
 use std::process::{Command, ExitStatus};
 
-const TEST: &str = "io::sink::durable::kill_tests::a_life_of_a_sink";
+const TEST: &str = "io::sink::file::durable::kill_tests::a_life_of_a_sink";
 const DIRECTORY: &str = "WORKER_TEST_SINK";
 const LINES: u64 = 8;
 

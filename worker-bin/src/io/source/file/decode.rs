@@ -1,7 +1,7 @@
 //! A file's bytes, unpacked where its first bytes say that it is packed.
 
-use super::SourceError;
 use super::fixed::FixedFile;
+use crate::io::source::SourceError;
 use flate2::bufread::MultiGzDecoder;
 use rustix::buffer::spare_capacity;
 use rustix::fs::Advice;

@@ -1,20 +1,11 @@
 //! Where the records given so far end, in the terms of the files they came from.
 
-use super::SourceError;
 use crate::io::layout::{LayoutError, Reader, Tag, Writer};
+use crate::io::source::stream::Extent;
 use bytes::Bytes;
 use std::collections::VecDeque;
-use std::ops::{Add, Sub};
 
 const FILES_TAG: Tag = *b"WSF1";
-const STREAM_TAG: Tag = *b"WSS1";
-
-/// So many records, and their bytes, unpacked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Extent {
-    pub(super) bytes: u64,
-    pub(super) records: u64,
-}
 
 /// The next record of a list of files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,7 +18,7 @@ pub(super) struct Position {
 
 /// The position of a source that reads files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FilesMark {
+pub(super) struct FilesPosition {
     /// Of the list of files.
     pub(super) list: u64,
     pub(super) next: Position,
@@ -35,16 +26,7 @@ pub(super) struct FilesMark {
     pub(super) records: u64,
 }
 
-/// The position of a source that reads a stream.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct StreamMark {
-    /// What was given in all lives.
-    pub(super) given: Extent,
-    /// Hash of the header that was taken off.
-    pub(super) header: Option<u64>,
-}
-
-impl FilesMark {
+impl FilesPosition {
     pub(super) fn encode(&self) -> Bytes {
         let Position { file, within } = self.next;
         let position = Writer::new(FILES_TAG).number(self.list).number(file as u64);
@@ -59,25 +41,6 @@ impl FilesMark {
         let records = reader.number()?;
         reader.finish()?;
         Ok(Self { list, next: Position { file, within }, records })
-    }
-}
-
-impl StreamMark {
-    pub(super) fn encode(&self) -> Bytes {
-        let position = Writer::new(STREAM_TAG).number(self.given.bytes).number(self.given.records);
-        position.number(self.header.is_some().into()).number(self.header.unwrap_or(0)).finish().into()
-    }
-
-    pub(super) fn decode(bytes: &[u8], name: &str) -> Result<Self, SourceError> {
-        Self::read(bytes).map_err(|source| SourceError::Mark { name: name.to_owned(), source })
-    }
-
-    fn read(bytes: &[u8]) -> Result<Self, LayoutError> {
-        let mut reader = Reader::new(bytes, STREAM_TAG)?;
-        let given = Extent { bytes: reader.number()?, records: reader.number()? };
-        let (has_header, hash) = (reader.number()?, reader.number()?);
-        reader.finish()?;
-        Ok(Self { given, header: (has_header != 0).then_some(hash) })
     }
 }
 
@@ -140,22 +103,6 @@ impl Start {
     }
 }
 
-impl Add for Extent {
-    type Output = Self;
-
-    fn add(self, other: Self) -> Self {
-        Self { bytes: self.bytes + other.bytes, records: self.records + other.records }
-    }
-}
-
-impl Sub for Extent {
-    type Output = Self;
-
-    fn sub(self, other: Self) -> Self {
-        Self { bytes: self.bytes - other.bytes, records: self.records - other.records }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,8 +128,8 @@ mod tests {
     }
 
     #[test]
-    fn marks_keep_their_layout() {
-        let position = FilesMark {
+    fn positions_keep_their_layout() {
+        let position = FilesPosition {
             list: 0x1122_3344_5566_7788,
             next: Position { file: 3, within: extent(0x1000, 7) },
             records: 9,
@@ -193,12 +140,6 @@ mod tests {
             [&[0, 0x10, 0, 0, 0, 0, 0, 0][..], &[7, 0, 0, 0, 0, 0, 0, 0], &[9, 0, 0, 0, 0, 0, 0, 0]];
         let bytes = [text.concat(), numbers.concat()].concat();
         assert_eq!(position.encode(), bytes);
-        assert_eq!(FilesMark::decode(&bytes), Ok(position));
-        for header in [None, Some(0), Some(u64::MAX)] {
-            let position = StreamMark { given: extent(12, 3), header };
-            assert_eq!(StreamMark::decode(&position.encode(), "x").unwrap(), position);
-        }
-        let other = StreamMark::decode(&bytes, "standard input").unwrap_err().to_string();
-        assert!(other.contains("standard input") && other.contains("--fresh"), "{other}");
+        assert_eq!(FilesPosition::decode(&bytes), Ok(position));
     }
 }

@@ -1,0 +1,99 @@
+//! Why a sink cannot go on.
+
+use crate::io::LayoutError;
+use rustix::io::Errno;
+use std::io;
+use std::path::PathBuf;
+use thiserror::Error;
+
+/// Why a sink cannot go on.
+#[derive(Debug, Error)]
+pub enum SinkError {
+    /// The user did not allow it to replace a file.
+    #[error("{} exists already; choose another path, remove it, or set `exists = \"replace\"`", path.display())]
+    Exists { path: PathBuf },
+    /// The user named a directory.
+    #[error("{} is a directory, expected a file; write `{}/` for one file per partition in it", path.display(), path.display())]
+    Directory { path: PathBuf },
+    /// The file, or the directory it is in, cannot be created or opened.
+    #[error("cannot write to {}: {source}; check the path and its permissions", path.display())]
+    Open { path: PathBuf, source: io::Error },
+    /// No room: disk, quota or file size limit.
+    #[error(
+        "{name}: no room left after {written} bytes ({source}); make room, or choose a path on another disk, and run again"
+    )]
+    Full {
+        /// The file's path or the stream's name.
+        name: String,
+        /// Bytes written to it.
+        written: u64,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The program that reads what we write has closed its end. For standard output this is a clean end.
+    #[error("{name}: its reader closed it after {written} bytes")]
+    ReaderGone {
+        name: String,
+        /// Bytes written to it.
+        written: u64,
+    },
+    #[error("cannot write to {name} after {written} bytes: {source}")]
+    Write {
+        /// The file's path or the stream's name.
+        name: String,
+        /// Bytes written to it.
+        written: u64,
+        source: io::Error,
+    },
+    /// What was written may not be on the disk; nobody can know any more, and trying again would only hide it.
+    #[error(
+        "cannot bring {} to stable storage: {source}; check the disk, then start again with the same --state: the file \
+         goes on from what was certain before", path.display()
+    )]
+    Sync {
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The file of an earlier life is not there any more.
+    #[error(
+        "{} is gone; it held {committed} bytes that are delivered and will not be written again: put it back, or begin \
+         a new run with --fresh", path.display()
+    )]
+    Gone { path: PathBuf, committed: u64 },
+    /// The file of an earlier life is another one now.
+    #[error(
+        "{} is not the file that this run has written: another one is in its place; put the first one back, or begin a \
+         new run with --fresh", path.display()
+    )]
+    Replaced { path: PathBuf },
+    /// The file has lost bytes that will not come again.
+    #[error(
+        "{} has {length} bytes, but {committed} are delivered and will not be written again: someone has cut it; \
+         restore it, or begin a new run with --fresh", path.display()
+    )]
+    Shorter { path: PathBuf, length: u64, committed: u64 },
+    /// The end of what was committed is not what was written.
+    #[error(
+        "{} was changed by someone else: its bytes before {committed} are not those that this run has written; restore \
+         it, or begin a new run with --fresh", path.display()
+    )]
+    Changed { path: PathBuf, committed: u64 },
+    /// What an earlier life has kept of the file is of no use.
+    #[error(
+        "what was kept of {} cannot be used: {source}; run the version of worker that began this run, or begin a new \
+         one with --fresh", path.display()
+    )]
+    Position { path: PathBuf, source: LayoutError },
+}
+
+impl SinkError {
+    pub(super) fn writing(name: &str, written: u64, e: Errno) -> Self {
+        let (name, source) = (name.to_owned(), io::Error::from(e));
+        match e {
+            Errno::PIPE | Errno::CONNRESET => Self::ReaderGone { name, written },
+            Errno::NOSPC | Errno::DQUOT | Errno::FBIG => Self::Full { name, written, source },
+            _ => Self::Write { name, written, source },
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! What writes a sink.
+
+use super::{Moved, SinkError, SinkSync};
+use bytes::Bytes;
+use worker_proto::Batch;
+
+/// Writes records to the outside. Blocks.
+///
+/// Only files that were opened durably have positions: the position taken after a write says how long the file is then, and becomes
+/// true when a sync that started after the write has succeeded. Of the others nobody can tell what arrived: after a crash
+/// they get the last records again.
+pub trait SinkWriter: Send {
+    /// Writes all of `batches`, in order.
+    ///
+    /// # Errors
+    /// [`SinkError`]; how much of them was written is unknown but for the count in the message.
+    fn write(&mut self, batches: &[Batch]) -> Result<(), SinkError>;
+
+    /// Everything was written: hands it over to the system and closes. Only what has positions is synced to the disk.
+    ///
+    /// # Errors
+    /// [`SinkError`].
+    fn close(&mut self) -> Result<(), SinkError>;
+
+    /// Makes everything ready for the first write and gives the first position, which is true already. It must be on stable
+    /// storage before the first write.
+    ///
+    /// # Errors
+    /// [`SinkError`].
+    fn begin(&mut self) -> Result<Option<Bytes>, SinkError> {
+        Ok(None)
+    }
+
+    /// What a later life needs to go on behind everything written so far.
+    fn position(&self) -> Option<Bytes> {
+        None
+    }
+
+    /// Returns when everything written so far is on stable storage.
+    ///
+    /// # Errors
+    /// [`SinkError::Sync`]; the sink is of no use after it.
+    fn sync(&mut self) -> Result<(), SinkError> {
+        self.sync_handle().map_or(Ok(()), |handle| handle.sync())
+    }
+
+    /// Counts what is taken of its writes there from now on.
+    fn count_into(&mut self, moved: Moved);
+
+    /// To sync from another thread while writing goes on; `None` where there is nothing to sync.
+    fn sync_handle(&self) -> Option<SinkSync> {
+        None
+    }
+}

@@ -1,0 +1,116 @@
+//! Why a source cannot go on.
+
+use crate::io::LayoutError;
+use crate::io::chunker::RecordTooLong;
+use std::io;
+use std::path::PathBuf;
+use thiserror::Error;
+
+/// Why a source cannot go on.
+#[derive(Debug, Error)]
+pub enum SourceError {
+    /// The user's pattern names nothing.
+    #[error(
+        "`{pattern}` matches no file in {directory}; check the pattern, and that it is relative to that directory"
+    )]
+    NoMatch {
+        /// As the user wrote it.
+        pattern: String,
+        /// What it is relative to.
+        directory: String,
+    },
+    /// The user's pattern is not one.
+    #[error("`{pattern}` is not a file pattern: {why}; use `*`, `?`, `[a-z]` and `**`")]
+    BadPattern {
+        /// As the user wrote it.
+        pattern: String,
+        /// What is wrong, and where.
+        why: String,
+    },
+    /// The user named a directory.
+    #[error("{} is a directory, expected a file; name the files in it, as in `{}/*`", path.display(), path.display())]
+    Directory { path: PathBuf },
+    /// A file or directory cannot be opened.
+    #[error("cannot open {}: {source}; check that it exists and may be read", path.display())]
+    Open { path: PathBuf, source: io::Error },
+    /// Reading failed on the way.
+    #[error("cannot read {name} at byte {offset}: {source}")]
+    Read {
+        /// The file's path or the stream's name.
+        name: String,
+        /// Where, in bytes from 0, as stored.
+        offset: u64,
+        source: io::Error,
+    },
+    /// A packed file is damaged or cut short.
+    #[error("{}: damaged or truncated {format} data near byte {offset} of the file ({source}); check it with `{format} -t`", path.display())]
+    Corrupt {
+        path: PathBuf,
+        /// `gzip` or `zstd`.
+        format: &'static str,
+        /// Where, in bytes from 0, as stored.
+        offset: u64,
+        /// What the unpacker says.
+        source: io::Error,
+    },
+    /// A record is too long.
+    #[error("{name}: {source}")]
+    TooLong {
+        /// The file's path or the stream's name.
+        name: String,
+        /// Where in it, unpacked.
+        source: RecordTooLong,
+    },
+    /// Files to be read as one have different first records.
+    #[error(
+        "{second} begins with another header than {first} (`{second_header}`, expected `{first_header}`); read them as \
+         two sources, or use `header = \"skip\"`"
+    )]
+    HeadersDiffer {
+        /// The file that came first.
+        first: String,
+        first_header: String,
+        /// The file that differs.
+        second: String,
+        second_header: String,
+    },
+    /// Only regular files can be read again from where an earlier life was.
+    #[error(
+        "{} is not a regular file; where every record counts exactly once, a named pipe or device must be the only \
+         path of its source", path.display()
+    )]
+    NotRegular { path: PathBuf },
+    /// A file of the first start is not there any more.
+    #[error(
+        "{} is gone, and this run has not read all of it; put it back, or begin a new run with --fresh", path.display()
+    )]
+    Gone { path: PathBuf },
+    /// A file of the first start is another one now.
+    #[error(
+        "{} is not the file that this run began to read: {what}; put that one back, or begin a new run with --fresh",
+        path.display()
+    )]
+    Replaced { path: PathBuf, what: &'static str },
+    /// A file of the first start was cut.
+    #[error(
+        "{} ends after {length} bytes, but had {expected} when this run began; restore it, or begin a new run with \
+         --fresh", path.display()
+    )]
+    Shorter { path: PathBuf, length: u64, expected: u64 },
+    /// What an earlier life has kept of its position is of no use.
+    #[error(
+        "the position kept for {name} cannot be used: {source}; run the version of worker that began this run, or \
+         begin a new one with --fresh"
+    )]
+    Position {
+        /// The stream's name, or what stands for the files.
+        name: String,
+        source: LayoutError,
+    },
+    /// The list of the first start's files cannot be stored or read.
+    #[error(
+        "the source's list of files, {}: {source}; make sure that there is room and that it may be read and written, \
+         or begin a new run with --fresh", path.display()
+    )]
+    List { path: PathBuf, source: io::Error },
+}

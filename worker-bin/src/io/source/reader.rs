@@ -1,0 +1,102 @@
+//! What reads a source, and what every kind of it can be told.
+
+use super::{Header, SourceError};
+use bytes::Bytes;
+use worker_proto::Batch;
+
+/// Reads records from outside, a chunk at a time. Blocks.
+pub trait SourceReader: Send {
+    /// The next records; `None`, from then on always, when there are no more.
+    ///
+    /// # Errors
+    /// [`SourceError`]; the source is of no use after it.
+    fn next_chunk(&mut self) -> Result<Option<Batch>, SourceError>;
+
+    /// How far it is.
+    fn progress(&self) -> Progress;
+
+    /// The header kept aside under [`Header::Repeat`], terminator included, once it was read.
+    fn header(&self) -> Option<Bytes>;
+
+    /// Where the records given so far end, for a later life to go on with; before the first chunk, the first position.
+    ///
+    /// `None` if it was not opened to be gone on with.
+    fn position(&self) -> Option<Bytes> {
+        None
+    }
+}
+
+/// What all kinds of sources can be told.
+#[derive(Clone, Debug)]
+pub struct SourceOptions {
+    /// The byte that ends a record.
+    pub terminator: u8,
+    /// Longest record, in bytes, without its terminator.
+    pub max_record: usize,
+    /// What is done with the first record of each file.
+    pub header: Header,
+    /// End after this many records.
+    pub limit: Option<u64>,
+}
+
+impl Default for SourceOptions {
+    fn default() -> Self {
+        Self { terminator: b'\n', max_record: 1 << 20, header: Header::Keep, limit: None }
+    }
+}
+
+/// How far a source is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes read, as they are stored: of packed files, packed bytes.
+    pub done_bytes: u64,
+    /// Bytes there are; `None` where nobody can know.
+    pub total_bytes: Option<u64>,
+    pub records: u64,
+}
+
+const FIRST_CHUNK_BYTES: usize = 16 * 1024;
+const CHUNK_BYTES: usize = 256 * 1024;
+
+/// Sizes of chunks: small ones first, so that a small input too is spread over the partitions.
+#[derive(Debug)]
+pub(super) struct SlowStart(usize);
+
+impl SlowStart {
+    pub(super) fn new() -> Self {
+        Self(FIRST_CHUNK_BYTES)
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.0
+    }
+
+    pub(super) fn grow(&mut self) -> usize {
+        self.0 = (self.0 * 2).min(CHUNK_BYTES);
+        self.0
+    }
+}
+
+/// Counts records given, up to the limit.
+#[derive(Debug)]
+pub(super) struct Counter {
+    pub(super) given: u64,
+    limit: u64,
+}
+
+impl Counter {
+    pub(super) fn new(limit: Option<u64>) -> Self {
+        Self { given: 0, limit: limit.unwrap_or(u64::MAX) }
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.given >= self.limit
+    }
+
+    pub(super) fn admit(&mut self, batch: Batch) -> Batch {
+        let left = usize::try_from(self.limit - self.given).unwrap_or(usize::MAX);
+        let batch = if batch.len() > left { batch.slice(0..left) } else { batch };
+        self.given += batch.len() as u64;
+        batch
+    }
+}
