@@ -47,7 +47,7 @@ everything() {
     step "Documentation"
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
     step "Each crate by itself"
-    for crate in worker-proto worker-core worker-net worker-bin worker-tests; do
+    for crate in worker-proto worker-core worker-journal worker-net worker-bin worker-tests; do
         cargo check -p "$crate" --all-targets --locked
     done
     step "Dependencies"

@@ -16,10 +16,8 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use worker_bin::journal::{
-    DirFile, DirStorage, Identity, Journal, NewestMark, Settings, SyncTicket, random_id,
-};
 use worker_core::event::{Attempt, Body, Chunk, Commit, CommitId};
+use worker_journal::{DirFile, DirStorage, Identity, Journal, NewestMark, Settings, SyncTicket, random_id};
 use worker_proto::{Batch, Fingerprint, LinkId, Seq};
 
 type Failure = Box<dyn Error + Send + Sync>;

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 /// What each crate may use of ours.
-const MAY_USE: [(&str, &[&str]); 4] = [
+const MAY_USE: [(&str, &[&str]); 5] = [
     ("worker-proto", &[]),
     ("worker-core", &["worker-proto"]),
+    ("worker-journal", &["worker-proto", "worker-core"]),
     ("worker-net", &["worker-proto"]),
-    ("worker-bin", &["worker-proto", "worker-core", "worker-net"]),
+    ("worker-bin", &["worker-proto", "worker-core", "worker-journal", "worker-net"]),
 ];
 
 /// Crates that do I/O, tell the time, start threads or throw dice. What `tokio-util`'s codec traits bring along (`libc`, a

@@ -11,10 +11,9 @@ pub mod cli;
 #[cfg(test)]
 mod documents;
 pub mod explain;
-pub mod fault;
 pub mod io;
-pub mod journal;
 pub mod logging;
+pub mod manifest;
 pub mod metrics;
 mod mutex;
 pub mod otel;
@@ -22,3 +21,5 @@ pub mod pipeline;
 pub mod report;
 pub mod runtime;
 pub mod text;
+
+pub use worker_journal::fault;

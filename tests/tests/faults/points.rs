@@ -105,8 +105,9 @@ fn kills_at_every_point_of_a_life_that_follows_a_death() {
 #[test]
 fn the_list_of_points_is_complete() {
     let mut found = BTreeSet::new();
-    let source = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../worker-bin/src"));
-    collect(source, &mut found);
+    for source in ["worker-bin/src", "worker-bin/journal/src"] {
+        collect(&Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).join(source), &mut found);
+    }
     // Those with a prefix; `fault.test` is the tests' own, `replay` belongs to `worker dlq replay`.
     let listed = OPERATIONS.into_iter().map(str::to_owned).chain(["state.syncdir".to_owned()]);
     let listed: BTreeSet<String> =

@@ -1,11 +1,12 @@
 //! `worker journal`: what is in the journals of a state directory.
 
 use super::run::say;
-use crate::journal::{DirStorage, InspectError, JournalError, Lock, Manifest, inspect};
+use crate::manifest::Manifest;
 use clap::Subcommand;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use worker_journal::{DirStorage, InspectError, JournalError, Lock, inspect};
 
 /// What to do with a journal.
 #[derive(Clone, Debug, Subcommand)]
@@ -117,15 +118,15 @@ fn entries_of(directory: &Path) -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::{Identity, Journal, NewestMark, Settings, random_id};
     use worker_core::event::{Attempt, Commit, CommitId};
+    use worker_journal::{Identity, Journal, NewestMark, Settings, random_id};
     use worker_proto::Fingerprint;
 
     #[test]
     fn a_state_directory_is_printed_while_it_is_in_use() {
         let state = tempfile::tempdir().unwrap();
         let task = state.path().join("tasks/errors-0");
-        crate::journal::make_directory(&task).unwrap();
+        worker_journal::make_directory(&task).unwrap();
         let _lock = Lock::take(state.path()).unwrap();
         let manifest =
             Manifest { pipeline: "access".to_owned(), node: "a".to_owned(), ..Manifest::default() };

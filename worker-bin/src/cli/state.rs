@@ -1,11 +1,11 @@
 //! `--fresh`: starting over.
 
-use crate::journal::{Lock, StateError};
 use crate::pipeline::Exists;
 use crate::pipeline::plan::{Plan, Role, Target};
 use std::io;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
+use worker_journal::{Lock, StateError};
 
 /// What a state directory has in it; nothing else is ever removed.
 const OURS: [&str; 7] = ["manifest.json", REMOVED, "tasks", "dead", "sources", "replays", "reserve"];

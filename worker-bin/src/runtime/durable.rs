@@ -3,10 +3,7 @@
 use super::records::RecordsPort;
 use crate::child::records::KeyedState;
 use crate::io::dead::{DeadLetterLog, DeadLogError, log_path, read_letters};
-use crate::journal::{
-    DirStorage, Fold, Identity, Journal, JournalError, Lock, Manifest, NewestMark, Opened, Reserve, Settings,
-    StateError, StorageError, make_directory, random_id,
-};
+use crate::manifest::{Manifest, ManifestError};
 use crate::pipeline::plan::{LocalTask, Plan, Role, differences, meaning, moves, placement, render};
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -17,6 +14,10 @@ use thiserror::Error;
 use worker_core::config::TaskId;
 use worker_core::event::{Commit, CommitId};
 use worker_core::recovery::TaskState;
+use worker_journal::{
+    DirStorage, Fold, Identity, Journal, JournalError, Lock, NewestMark, Opened, Reserve, Settings,
+    StateError, StorageError, make_directory, random_id,
+};
 use worker_proto::Fingerprint;
 
 /// How long to wait for another process to give up the directory, and how often to look.
@@ -50,9 +51,12 @@ pub(super) struct DurableTask {
 /// Why a state directory cannot be used.
 #[derive(Debug, Error)]
 pub enum DurableError {
-    /// The directory itself: held by another process, of a newer format, damaged, not writable.
+    /// The directory itself: held by another process, not writable.
     #[error(transparent)]
     State(#[from] StateError),
+    /// Its manifest: of a newer format, damaged.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
     #[error(transparent)]
     Journal(#[from] JournalError),
     #[error(transparent)]

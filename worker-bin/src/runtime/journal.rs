@@ -11,7 +11,6 @@ use super::durable::AnyJournal;
 use super::engine::{End, Engine, lock};
 use super::storage::StorageGuard;
 use crate::io::dead::{DeadLetterLog, DeadLogError, NewLetter};
-use crate::journal::{JournalError, Position};
 use crate::logging::task_span;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -21,6 +20,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 use worker_core::config::TaskId;
 use worker_core::event::{Attempt, Body, Commit, CommitId, DeadLetter, Event, NodeError, Place, Printed};
+use worker_journal::{JournalError, Position};
 use worker_proto::{Batch, LinkId, Seq};
 
 /// The longest rest between syncs of a journal that always has something to sync.
@@ -364,7 +364,7 @@ impl JournalThreads {
             JournalCommand::Unstage(place) => self.journal().unstage(place),
             JournalCommand::Load(link, first_seq, records) => {
                 let extents = self.journal().locate(link, first_seq, records).map_err(|e| e.to_string())?;
-                let batch = crate::journal::join(extents.iter()).map_err(|e| e.to_string())?;
+                let batch = worker_journal::join(extents.iter()).map_err(|e| e.to_string())?;
                 engine.tell(Event::Loaded { link, first_seq, batch });
             }
             JournalCommand::Fence(done) => drop(done),

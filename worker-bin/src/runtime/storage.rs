@@ -1,10 +1,10 @@
 //! The disk that commits go to, when it is full.
 
 use super::engine::{Engine, lock};
-use crate::journal::Reserve;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use worker_core::event::Event;
+use worker_journal::Reserve;
 
 /// How often it is tried to set the reserve aside again.
 const RESTORE_EVERY: Duration = Duration::from_secs(1);

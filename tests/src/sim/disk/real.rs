@@ -5,12 +5,12 @@ use crate::sim::check::{Check, Checked, Violation, require};
 use crate::sim::fold;
 use bytes::Bytes;
 use std::collections::BTreeMap;
-use worker_bin::journal::{
+use worker_core::event::Attempt;
+use worker_core::recovery::TaskState;
+use worker_journal::{
     Fold, Identity, Journal, JournalError, MemFile, MemStorage, NewestMark, Opened, Settings, SyncTicket,
     join,
 };
-use worker_core::event::Attempt;
-use worker_core::recovery::TaskState;
 use worker_proto::{Batch, Fingerprint, JournalId, LinkId, Seq};
 
 /// Small segments, so that a short run has many.

@@ -1,13 +1,11 @@
 //! The keyed state of one task.
 
 use super::changes::{decode, push_put};
-use crate::journal::Fold;
-use crate::mutex::lock;
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::{Arc, Mutex};
 use thiserror::Error;
+use worker_journal::Fold;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// About how large the pieces of a checkpoint are, in bytes.
@@ -198,19 +196,19 @@ impl KeyedState {
     }
 }
 
-/// As the journal of a task keeps it: then the journal's thread takes over the changes, when it has appended their commits, and
-/// a new child waits for it.
-impl Fold for Arc<Mutex<KeyedState>> {
+/// As the journal of a task keeps it, shared with the task's program: the journal's thread takes over the changes, when it has
+/// appended their commits, and a new child waits for it.
+impl Fold for KeyedState {
     fn apply(&mut self, changes: &[u8]) {
-        lock(self).apply(changes);
+        self.apply(changes);
     }
 
     fn snapshot(&self, chunk: &mut dyn FnMut(&[u8])) {
-        lock(self).snapshot(SNAPSHOT_BYTES).for_each(|piece| chunk(&piece));
+        self.snapshot(SNAPSHOT_BYTES).for_each(|piece| chunk(&piece));
     }
 
     fn restore(&mut self, chunk: &[u8]) {
-        lock(self).apply(chunk);
+        self.apply(chunk);
     }
 }
 
@@ -240,8 +238,10 @@ impl Hasher for KeyHasher {
 mod tests {
     use super::super::changes::push_del;
     use super::*;
+    use crate::mutex::lock;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
+    use std::sync::{Arc, Mutex};
 
     fn encoded(changes: &[(&str, Option<&str>)]) -> Vec<u8> {
         let mut bytes = Vec::new();

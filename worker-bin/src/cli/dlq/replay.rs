@@ -16,7 +16,7 @@ use super::claims::{self, Replay};
 use super::store::{Store, StoreError};
 use crate::cli::run::{self, say};
 use crate::io::durable;
-use crate::journal::{Lock, Manifest, StateError};
+use crate::manifest::Manifest;
 use crate::pipeline::plan::{Plan, plan};
 use crate::pipeline::{self, Cluster, Mode, Pipeline, Stage, StateOptions};
 use choice::{Chosen, Wanted};
@@ -25,6 +25,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use worker_core::config::NodeIx;
+use worker_journal::{Lock, StateError};
 
 pub(super) fn replay(args: &ReplayArgs) -> Result<ExitCode, Failed> {
     let wanted = Wanted::of(args)?;
@@ -109,9 +110,7 @@ impl<'a> Replayer<'a> {
         durable::make_directory(&home, "replay").map_err(|source| ReplayError::write(&home, source))?;
         let replays = Lock::take(&home).map_err(|error| match error {
             StateError::InUse { holder, .. } => ReplayError::Busy { holder },
-            error @ (StateError::Newer { .. } | StateError::Senseless { .. } | StateError::Io { .. }) => {
-                ReplayError::State(error)
-            }
+            error @ StateError::Io { .. } => ReplayError::State(error),
         })?;
         let unfinished = claims::replays(&self.state)?.into_iter().find(|r| !r.done && r.claim.is_some());
         let into_sinks = match unfinished.and_then(|replay| replay.claim) {
@@ -127,9 +126,7 @@ impl<'a> Replayer<'a> {
             StateError::InUse { holder, .. } => {
                 ReplayError::Running { pipeline: self.pipeline.name.clone(), holder }
             }
-            error @ (StateError::Newer { .. } | StateError::Senseless { .. } | StateError::Io { .. }) => {
-                ReplayError::State(error)
-            }
+            error @ StateError::Io { .. } => ReplayError::State(error),
         })?;
         // Looked at again: it may have ended just now.
         if !self.has_ended(&self.state)? {
@@ -142,7 +139,7 @@ impl<'a> Replayer<'a> {
     }
 
     fn manifest(&self, state: &Path) -> Result<Option<Manifest>, ReplayError> {
-        Manifest::load(state).map_err(ReplayError::State)
+        Manifest::load(state).map_err(ReplayError::Manifest)
     }
 
     /// Claims letters and runs them.

@@ -3,12 +3,12 @@
 use super::error::ReplayError;
 use crate::cli::dlq::store::Kept;
 use crate::io::dead::{DeadLogError, log_path};
-use crate::journal::{DirStorage, JournalError, committed_dead_bytes};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 use worker_core::config::TaskName;
+use worker_journal::{DirStorage, JournalError, committed_dead_bytes};
 
 /// How often a journal is read that its worker goes on with, and may have tidied meanwhile.
 const READS_MAX: u32 = 5;

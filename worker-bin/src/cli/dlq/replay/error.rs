@@ -2,11 +2,12 @@
 
 use crate::cli::dlq::store::LetterId;
 use crate::io::dead::DeadLogError;
-use crate::journal::{JournalError, StateError};
+use crate::manifest::ManifestError;
 use crate::pipeline;
 use std::io;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
+use worker_journal::{JournalError, StateError};
 
 /// Why letters are not replayed. None is claimed then that was not before.
 #[derive(Debug, Error)]
@@ -78,6 +79,8 @@ pub(crate) enum ReplayError {
     Pipeline(pipeline::ReplayError),
     #[error(transparent)]
     State(StateError),
+    #[error(transparent)]
+    Manifest(ManifestError),
     /// A file of letters.
     #[error(transparent)]
     Letters(DeadLogError),

@@ -51,6 +51,7 @@ impl Default for Settings {
 /// A journal that is open, and what it says.
 #[derive(Debug)]
 pub struct Opened<S: Storage, F> {
+    /// Ready to be appended to.
     pub journal: Journal<S, F>,
     /// What the task's new life begins with; its epoch is durable.
     pub state: TaskState,

@@ -1,7 +1,7 @@
 //! A model of the journal, which does random things to both.
 
 use super::*;
-use crate::journal::record::BodyHead;
+use crate::record::BodyHead;
 use std::collections::{BTreeMap, VecDeque};
 use worker_core::rng::Rng;
 

@@ -66,6 +66,7 @@ struct Faults {
 }
 
 impl MemStorage {
+    /// An empty disk without limits or faults.
     #[must_use]
     pub fn new() -> Self {
         Self::default()

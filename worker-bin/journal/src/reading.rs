@@ -28,6 +28,7 @@ pub struct Extent<F> {
 pub type LinkExtents<F> = Vec<(LinkId, Extent<F>)>;
 
 impl<F: StorageFile> Extent<F> {
+    /// How many records it has.
     #[must_use]
     pub fn records(&self) -> u64 {
         self.records

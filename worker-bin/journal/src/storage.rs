@@ -13,6 +13,7 @@ use thiserror::Error;
 
 /// A flat place for files. Creating, renaming and removing are durable only when [`Storage::names`] was synced after it.
 pub trait Storage: fmt::Debug + Send {
+    /// An open file of it.
     type File: StorageFile;
 
     /// Names of all files, in no order.
@@ -94,17 +95,27 @@ pub enum StorageError {
     /// No room: disk or quota.
     #[error("cannot {what} {path}: {source}; make room there")]
     Full {
+        /// What was to be done.
         what: &'static str,
+        /// To which file or directory.
         path: String,
         /// What the system says.
         source: io::Error,
     },
     /// The name is taken.
     #[error("cannot {what} {path}: it exists already")]
-    Exists { what: &'static str, path: String },
+    Exists {
+        /// What was to be done.
+        what: &'static str,
+        /// The name.
+        path: String,
+    },
+    /// Anything else.
     #[error("cannot {what} {path}: {source}")]
     Io {
+        /// What was to be done.
         what: &'static str,
+        /// To which file or directory.
         path: String,
         /// What the system says.
         source: io::Error,

@@ -1,6 +1,6 @@
 //! Disk that is set aside, so that a full disk can always be left again.
 
-use super::state::{StateError, sync_directory};
+use super::directory::{StateError, sync_directory};
 use crate::fault;
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;

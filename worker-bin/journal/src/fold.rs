@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The sum of a task's positions ([`Commit::position`](worker_core::event::Commit::position)), as checkpoints keep it.
 ///
@@ -62,4 +63,28 @@ impl<F: Fold + ?Sized> Fold for Box<F> {
     fn position(&self) -> Option<Bytes> {
         (**self).position()
     }
+}
+
+/// A sum that others look at, too.
+impl<F: Fold> Fold for Arc<Mutex<F>> {
+    fn apply(&mut self, position: &[u8]) {
+        lock(self).apply(position);
+    }
+
+    fn snapshot(&self, chunk: &mut dyn FnMut(&[u8])) {
+        lock(self).snapshot(chunk);
+    }
+
+    fn restore(&mut self, chunk: &[u8]) {
+        lock(self).restore(chunk);
+    }
+
+    fn position(&self) -> Option<Bytes> {
+        lock(self).position()
+    }
+}
+
+/// After a panic of another holder the sum is still what it was told.
+fn lock<F>(sum: &Mutex<F>) -> MutexGuard<'_, F> {
+    sum.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -11,14 +11,13 @@
 //! at `after` stands for an operation that was done and yet failed. A value that cannot be read fails every point, so that
 //! a test with a mistake in it does not pass. Points exist only in builds with debug assertions.
 //!
-//! The ends of a pipeline pass `sink.cut`, `sink.write`, `sink.sync`, `sink.directory`, `dead.cut`, `dead.write`,
-//! `dead.sync`, `dead.directory`, and for a source's list of files `list.write`, `list.sync`, `list.rename`,
-//! `list.directory`.
+//! A journal passes `journal.create`, `allocate`, `write`, `sync`, `syncdir`, `rename`, `unlink` and `mkdir`; its directory `state.mkdir`
+//! and `state.syncdir`; a reserve `reserve.make` and `reserve.unlink`. Programs that use this crate have points of their own.
 
 use std::io;
 
 /// Where the order is. The processes that this one starts do not inherit it.
-pub(crate) const VARIABLE: &str = "WORKER_FAULT";
+pub const VARIABLE: &str = "WORKER_FAULT";
 
 /// Passes the point `name`.
 ///

@@ -11,7 +11,7 @@
 //! - Outputs past a link's memory are read back from here: spilling costs nothing more.
 //!
 //! A [`Journal`] belongs to one task and has no thread. [`DirStorage`] is a directory of its own for it, [`MemStorage`] a disk
-//! for tests that forgets and fails. Beside the journals, a state directory has a [`Lock`], a [`Manifest`] and a [`Reserve`].
+//! for tests that forgets and fails. Beside the journals, a state directory has a [`Lock`] and a [`Reserve`].
 //!
 //! # Layout
 //!
@@ -68,14 +68,15 @@
 //! need it. When segments take more than four times what is live (and four more), live outputs of the oldest mostly dead
 //! segment are copied forward, a little with each commit; a window's segments stay where they are.
 
+mod directory;
 mod error;
+pub mod fault;
 mod fold;
 mod format;
 mod image;
 mod inspect;
 mod live;
 mod lock;
-mod manifest;
 mod opening;
 mod reading;
 mod record;
@@ -84,22 +85,20 @@ mod reserve;
 mod roll;
 mod scan;
 mod segments;
-mod state;
 mod storage;
 mod sync;
 mod tidy;
 mod writer;
 
+pub use directory::{StateError, make_directory, sync_directory};
 pub use error::{Damage, JournalError};
 pub use fold::{Fold, NewestMark};
 pub use format::Position;
 pub use inspect::{InspectError, committed_dead_bytes, inspect};
 pub use lock::Lock;
-pub use manifest::Manifest;
 pub use opening::{Identity, Opened, Settings, random_id};
 pub use reading::{Extent, LinkExtents, join};
 pub use reserve::Reserve;
-pub use state::{StateError, make_directory, sync_directory};
 pub use storage::{DirFile, DirStorage, MemFile, MemStorage, Storage, StorageError, StorageFile};
 pub use sync::SyncTicket;
 pub use writer::Journal;

@@ -1,6 +1,6 @@
 //! One living process a state directory.
 
-use super::state::StateError;
+use super::directory::StateError;
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 use std::fs::{File, OpenOptions};

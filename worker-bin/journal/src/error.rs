@@ -13,6 +13,7 @@ pub enum JournalError {
     /// What was on stable storage is not there any more.
     #[error("the journal in {place} cannot be used: {damage}")]
     Damaged {
+        /// Where the journal is.
         place: String,
         /// What is wrong and what to do.
         damage: Damage,
@@ -22,7 +23,9 @@ pub enum JournalError {
         "the journal in {place} belongs to {found}, expected {expected}; give this pipeline a state directory of its own, or start over with --fresh"
     )]
     NotOurs {
+        /// Where the journal is.
         place: String,
+        /// Whose it is.
         found: String,
         /// Whose it should be.
         expected: String,
@@ -31,12 +34,18 @@ pub enum JournalError {
     #[error(
         "the journal in {place} stopped at its first failed sync ({why}); nothing was acknowledged after it. Check the disk, then start again with the same state: what is durable is gone on from"
     )]
-    Poisoned { place: String, why: String },
+    Poisoned {
+        /// Where the journal is.
+        place: String,
+        /// What the sync said.
+        why: String,
+    },
     /// Another process has gone on with this journal.
     #[error(
         "segment {segment} of the journal in {place} exists already: another process uses the same state directory; stop one of both"
     )]
     Fenced {
+        /// Where the journal is.
         place: String,
         /// The segment that was to be made.
         segment: String,
@@ -63,9 +72,11 @@ pub enum Damage {
          cannot be left out; restore the state directory from a copy, or start over with --fresh"
     )]
     Bytes {
+        /// File name of the segment.
         segment: String,
         /// Byte offset in it.
         offset: u64,
+        /// What was found there instead.
         what: String,
     },
     /// A file is gone.
@@ -73,10 +84,14 @@ pub enum Damage {
         "segment {segment} is missing, and what was written there is still needed; restore it from a copy, or start over \
          with --fresh"
     )]
-    Missing { segment: String },
+    Missing {
+        /// File name of the segment.
+        segment: String,
+    },
     /// Files of several journals are mixed.
     #[error("segments {segment} and {other} are of different journals; restore the directory from one copy")]
     Mixed {
+        /// File name of one.
         segment: String,
         /// File name of the other.
         other: String,
@@ -94,9 +109,11 @@ pub enum Damage {
         "segment {segment} has a record at byte {offset} that makes no sense ({what}); this is a mistake in the worker that wrote it, please report it"
     )]
     Senseless {
+        /// File name of the segment.
         segment: String,
         /// Byte offset in it.
         offset: u64,
+        /// What was found there instead.
         what: String,
     },
 }

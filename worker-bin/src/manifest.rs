@@ -1,17 +1,43 @@
 //! What a state directory belongs to.
 
-use super::state::{StateError, sync_directory};
 use crate::fault;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+use worker_journal::{StateError, sync_directory};
 
 const NAME: &str = "manifest.json";
 const NEW_NAME: &str = "manifest.json.tmp";
 const FORMAT: u64 = 1;
+
+/// Why a manifest is not read or written.
+#[derive(Debug, Error)]
+pub enum ManifestError {
+    /// Made by a newer program.
+    #[error(
+        "{} was made by a newer worker: its format is {found}, this one knows {known}; use the newer worker",
+        path.display()
+    )]
+    Newer {
+        path: PathBuf,
+        /// The format it has.
+        found: u64,
+        /// The newest one this program knows.
+        known: u64,
+    },
+    /// Not what it should be.
+    #[error(
+        "{} cannot be understood ({why}); if the directory is this pipeline's, restore it from a copy or start over with \
+         --fresh; otherwise choose another one with --state", path.display()
+    )]
+    Senseless { path: PathBuf, why: String },
+    #[error(transparent)]
+    State(#[from] StateError),
+}
 
 /// What the state in a directory belongs to, and how far that has come.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,19 +68,19 @@ impl Manifest {
     /// The manifest of a directory, if it has one.
     ///
     /// # Errors
-    /// [`StateError`].
-    pub fn load(directory: &Path) -> Result<Option<Self>, StateError> {
+    /// [`ManifestError`].
+    pub fn load(directory: &Path) -> Result<Option<Self>, ManifestError> {
         let path = directory.join(NAME);
         let text = match std::fs::read(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(StateError::io("read", &path)(error)),
+            Err(error) => return Err(StateError::io("read", &path)(error).into()),
         };
         let senseless =
-            |why: serde_json::Error| StateError::Senseless { path: path.clone(), why: why.to_string() };
+            |why: serde_json::Error| ManifestError::Senseless { path: path.clone(), why: why.to_string() };
         let any: Written<serde_json::Value> = serde_json::from_slice(&text).map_err(senseless)?;
         if any.format > FORMAT {
-            return Err(StateError::Newer { path, found: any.format, known: FORMAT });
+            return Err(ManifestError::Newer { path, found: any.format, known: FORMAT });
         }
         let written: Written<Self> = serde_json::from_slice(&text).map_err(senseless)?;
         Ok(Some(written.manifest))
@@ -63,12 +89,12 @@ impl Manifest {
     /// Replaces the manifest of a directory, at once and durably.
     ///
     /// # Errors
-    /// [`StateError::Io`].
-    pub fn store(&self, directory: &Path) -> Result<(), StateError> {
+    /// [`ManifestError::State`].
+    pub fn store(&self, directory: &Path) -> Result<(), ManifestError> {
         let (path, new) = (directory.join(NAME), directory.join(NEW_NAME));
         let written = Written { format: FORMAT, manifest: self };
         let mut text = serde_json::to_vec_pretty(&written)
-            .map_err(|e| StateError::Senseless { path: path.clone(), why: e.to_string() })?;
+            .map_err(|e| ManifestError::Senseless { path: path.clone(), why: e.to_string() })?;
         text.push(b'\n');
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(0o600);
@@ -81,7 +107,7 @@ impl Manifest {
             .map_err(StateError::io("write", &new))?;
         fault::around("manifest.rename", || std::fs::rename(&new, &path))
             .map_err(StateError::io("replace", &path))?;
-        sync_directory(directory)
+        Ok(sync_directory(directory)?)
     }
 }
 

@@ -16,32 +16,17 @@ pub enum StateError {
          with --state", directory.display()
     )]
     InUse {
+        /// The state directory.
         directory: PathBuf,
         /// Who, in its own words.
         holder: String,
     },
-    /// Made by a newer program.
-    #[error(
-        "{} was made by a newer worker: its format is {found}, this one knows {known}; use the newer worker",
-        path.display()
-    )]
-    Newer {
-        path: PathBuf,
-        /// The format it has.
-        found: u64,
-        /// The newest one this program knows.
-        known: u64,
-    },
-    /// Not what it should be.
-    #[error(
-        "{} cannot be understood ({why}); if the directory is this pipeline's, restore it from a copy or start over with \
-         --fresh; otherwise choose another one with --state", path.display()
-    )]
-    Senseless { path: PathBuf, why: String },
     /// The file system refuses.
     #[error("cannot {what} {}: {source}{}", path.display(), advice(source))]
     Io {
+        /// What was to be done.
         what: &'static str,
+        /// To which file or directory.
         path: PathBuf,
         /// What the system says.
         source: io::Error,
@@ -65,7 +50,8 @@ fn advice(error: &io::Error) -> &'static str {
 }
 
 impl StateError {
-    pub(super) fn io(what: &'static str, path: &Path) -> impl Fn(io::Error) -> Self {
+    /// What to say of an error of the file system at `path`, where `what` was to be done.
+    pub fn io(what: &'static str, path: &Path) -> impl Fn(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { what, path: path.clone(), source }
     }

@@ -112,6 +112,7 @@ impl<S: Storage, F: Fold> Journal<S, F> {
         self.image.acknowledged(link, through);
     }
 
+    /// What identifies it among all journals; the same in all its lives.
     #[must_use]
     pub fn id(&self) -> JournalId {
         self.id
