@@ -21,7 +21,9 @@ pub enum PartitionBy {
         /// Which, from 1.
         column: NonZeroUsize,
     },
-    /// A value in a JSON document: the content of a string, the compact text of anything else.
+    /// A value in a JSON document: the content of a string, the compact text of anything else. Numbers are as they are written:
+    /// `1`, `1.0` and `98765432109876543210` are three keys; only a fraction or an exponent that a double holds exactly is
+    /// written its way (`1.50` is `1.5`, `1e3` is `1000.0`).
     Json {
         /// Where, as in RFC 6901: `/user/id`; empty for the whole document.
         pointer: String,
