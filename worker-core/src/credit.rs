@@ -26,6 +26,7 @@ impl SendWindow {
 
     /// Counts what was sent.
     pub fn spend(&mut self, cost: u64) {
+        debug_assert!(self.left() > 0 || cost == 0, "{cost} bytes are sent without credit: {self:?}");
         self.used = self.used.saturating_add(cost);
     }
 
@@ -81,6 +82,13 @@ impl ReceiveWindow {
     /// Counts what left the inbox (or was dropped as a duplicate).
     pub fn take(&mut self, cost: u64) {
         self.taken = self.taken.saturating_add(cost);
+        debug_assert!(self.taken <= self.held_at_open + self.used, "more left than came: {self:?}");
+    }
+
+    /// What came and did not leave, in bytes of cost.
+    #[must_use]
+    pub fn held(&self) -> u64 {
+        (self.held_at_open + self.used).saturating_sub(self.taken)
     }
 
     /// Whether the sender should hear of the credit now: a quarter of the window is new, or it may have run out.
@@ -93,6 +101,7 @@ impl ReceiveWindow {
 
     /// The credit to write into an acknowledgement; remembers that it was said.
     pub fn announce(&mut self) -> u64 {
+        debug_assert!(self.announced <= self.granted(), "credit never shrinks: {self:?}");
         self.announced = self.granted();
         self.announced
     }

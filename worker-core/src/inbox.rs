@@ -7,20 +7,21 @@
 //!
 //! Limit: `capacity` bytes plus one record; a peer that ignores its credit breaks the protocol.
 
+mod check;
 mod error;
+mod inspect;
 mod opening;
+mod pieces;
 
 pub use error::{Refusal, Violation};
+pub use pieces::Piece;
+pub(crate) use pieces::Pieces;
 
 use crate::credit::ReceiveWindow;
 use crate::fault::{Bug, Planted};
 use crate::recovery::InputState;
-use std::collections::VecDeque;
 use worker_proto::frame::{Ack, BatchFrame, End};
-use worker_proto::{Batch, Epoch, JournalId, LinkId, Seq};
-
-/// Pieces up to this cost together, in bytes, are joined while they wait.
-const SMALL_BYTES: u64 = 4 * 1024;
+use worker_proto::{Epoch, JournalId, LinkId, Seq};
 
 /// When a tuple is acknowledged upstream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,35 +54,13 @@ pub struct Inbox {
     ended: bool,
     /// The task wants nothing more.
     closed: bool,
-    queue: VecDeque<Piece>,
-    queue_cost: u64,
+    queue: Pieces,
     window: Option<ReceiveWindow>,
     ack_due: bool,
     duplicates: u64,
     records: u64,
     dropped: u64,
     pub(crate) planted: Planted,
-}
-
-/// Consecutive tuples of a link.
-#[derive(Clone, Debug)]
-pub struct Piece {
-    /// Which link.
-    pub link: LinkId,
-    /// Life of the sending task.
-    pub epoch: Epoch,
-    /// Position of the first record.
-    pub first_seq: Seq,
-    /// The records.
-    pub batch: Batch,
-}
-
-impl Piece {
-    /// Position of the last record.
-    #[must_use]
-    pub fn last_seq(&self) -> Seq {
-        self.first_seq.plus(self.batch.len() as u64).before()
-    }
 }
 
 impl Inbox {
@@ -100,8 +79,7 @@ impl Inbox {
             end: None,
             ended: false,
             closed: false,
-            queue: VecDeque::new(),
-            queue_cost: 0,
+            queue: Pieces::default(),
             window: None,
             ack_due: false,
             duplicates: 0,
@@ -129,7 +107,7 @@ impl Inbox {
     /// Takes tuples from the open connection; gives how many were new.
     ///
     /// # Errors
-    /// [`Violation`]: the connection must be closed.
+    /// [`Violation`]: the connection must be closed. Nothing was taken.
     pub fn accept(&mut self, frame: BatchFrame) -> Result<usize, Violation> {
         let BatchFrame { link, epoch, first_seq, batch } = frame;
         let (Some(window), true) = (&mut self.window, self.epoch == Some(epoch)) else {
@@ -139,51 +117,35 @@ impl Inbox {
         if !window.admits(cost, batch.len()) {
             return Err(Violation::OverCredit { link, cost });
         }
-        window.arrived(cost);
         let expected = self.received.next();
         if first_seq > expected || first_seq == Seq::ZERO {
             return Err(Violation::Gap { link, expected, got: first_seq });
         }
-        let mut skip = usize::try_from(expected.since(first_seq)).unwrap_or(usize::MAX).min(batch.len());
-        self.duplicates += skip as u64;
-        if self.planted.is(Bug::DuplicateNotDropped) {
-            skip = 0;
-        }
-        let fresh = if skip == 0 { batch } else { batch.slice(skip..batch.len()) };
-        window.take(cost - fresh.cost());
-        self.ack_due = true;
-        if fresh.is_empty() {
-            return Ok(0);
-        }
-        if let Some(end) = self.end {
+        let known = usize::try_from(expected.since(first_seq)).unwrap_or(usize::MAX).min(batch.len());
+        let skip = if self.planted.is(Bug::DuplicateNotDropped) { 0 } else { known };
+        if let (Some(end), true) = (self.end, skip < batch.len()) {
             return Err(Violation::BehindEnd { link, end });
         }
+        window.arrived(cost);
+        self.duplicates += known as u64;
+        self.ack_due = true;
+        let fresh = if skip == 0 { batch } else { batch.slice(skip..batch.len()) };
+        window.take(cost - fresh.cost());
         let records = fresh.len();
         self.received = self.received.max(first_seq.plus((skip + records) as u64).before());
         self.records += records as u64;
         if self.closed {
             window.take(fresh.cost());
             self.dropped += if self.ended { records as u64 } else { 0 };
-            return Ok(records);
+        } else if records > 0 {
+            self.queue.push_joined(Piece {
+                link,
+                epoch,
+                first_seq: first_seq.plus(skip as u64),
+                batch: fresh,
+            });
         }
-        self.queue_cost += fresh.cost();
-        self.enqueue(Piece { link, epoch, first_seq: first_seq.plus(skip as u64), batch: fresh });
         Ok(records)
-    }
-
-    /// Joins a small piece to a small one before it: many single records would otherwise take far more memory than credit
-    /// counts.
-    fn enqueue(&mut self, piece: Piece) {
-        match self.queue.back_mut() {
-            Some(last)
-                if last.epoch == piece.epoch
-                    && last.last_seq().next() == piece.first_seq
-                    && last.batch.cost() + piece.batch.cost() <= SMALL_BYTES =>
-            {
-                last.batch = last.batch.joined(&piece.batch);
-            }
-            Some(_) | None => self.queue.push_back(piece),
-        }
     }
 
     /// Takes the link's end.
@@ -217,21 +179,7 @@ impl Inbox {
     /// Takes queued tuples in order: at most `cost_max` bytes and `records_max` records, at least one record if both are
     /// not 0 and any is queued.
     pub fn take(&mut self, cost_max: u64, records_max: u64) -> Option<Piece> {
-        let front = self.queue.front_mut()?;
-        if cost_max == 0 || records_max == 0 {
-            return None;
-        }
-        let limit = usize::try_from(records_max).unwrap_or(usize::MAX);
-        let records = front.batch.fitting(cost_max).clamp(1, limit.max(1));
-        let piece = if records >= front.batch.len() {
-            self.queue.pop_front()?
-        } else {
-            let taken = Piece { batch: front.batch.slice(0..records), ..front.clone() };
-            front.batch = front.batch.slice(records..front.batch.len());
-            front.first_seq = front.first_seq.plus(records as u64);
-            taken
-        };
-        self.queue_cost -= piece.batch.cost();
+        let piece = self.queue.take(cost_max, records_max)?;
         if let Some(window) = &mut self.window {
             window.take(piece.batch.cost());
         }
@@ -261,12 +209,10 @@ impl Inbox {
     /// The task wants nothing more: what is queued and what still comes is dropped and counts as finished.
     pub fn close(&mut self) {
         self.closed = true;
-        for piece in self.queue.drain(..) {
-            if let Some(window) = &mut self.window {
-                window.take(piece.batch.cost());
-            }
+        let dropped = std::mem::take(&mut self.queue);
+        if let Some(window) = &mut self.window {
+            window.take(dropped.cost());
         }
-        self.queue_cost = 0;
     }
 
     /// Tuples dropped since the last call because a new life of the sender gave them to a task that had ended: it was given
@@ -299,96 +245,6 @@ impl Inbox {
             AckWhen::Received => self.received,
             AckWhen::Committed => self.committed,
         }
-    }
-
-    /// Which link this is.
-    #[must_use]
-    pub fn link(&self) -> LinkId {
-        self.link
-    }
-
-    /// The sending task's life, once it has opened the link.
-    #[must_use]
-    pub fn epoch(&self) -> Option<Epoch> {
-        self.epoch
-    }
-
-    /// The sending task's journal; 0 before it has opened the link.
-    #[must_use]
-    pub fn journal(&self) -> JournalId {
-        self.journal.unwrap_or_default()
-    }
-
-    /// The end's position in the present epoch, once it has come.
-    #[must_use]
-    pub fn end(&self) -> Option<Seq> {
-        self.end
-    }
-
-    /// The end has come and everything before it was taken.
-    #[must_use]
-    pub fn is_exhausted(&self) -> bool {
-        self.ended && self.queue.is_empty()
-    }
-
-    /// The end has come, in this epoch or an earlier one.
-    #[must_use]
-    pub fn has_ended(&self) -> bool {
-        self.ended
-    }
-
-    /// Whether nothing waits to be taken.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.queue.is_empty()
-    }
-
-    /// Whether it is bound to a connection.
-    #[must_use]
-    pub fn is_open(&self) -> bool {
-        self.window.is_some()
-    }
-
-    /// Bytes of cost that wait to be taken.
-    #[must_use]
-    pub fn queue_cost(&self) -> u64 {
-        self.queue_cost
-    }
-
-    /// Tuples that wait to be taken.
-    #[must_use]
-    pub fn queued_records(&self) -> u64 {
-        self.queue.iter().map(|p| p.batch.len() as u64).sum()
-    }
-
-    /// Received through, in the present epoch.
-    #[must_use]
-    pub fn received(&self) -> Seq {
-        self.received
-    }
-
-    /// Committed through, in the present epoch.
-    #[must_use]
-    pub fn committed_through(&self) -> Seq {
-        self.committed
-    }
-
-    /// Finished through, in the present epoch.
-    #[must_use]
-    pub fn finished_through(&self) -> Seq {
-        self.finished
-    }
-
-    /// Tuples received that were new.
-    #[must_use]
-    pub fn records(&self) -> u64 {
-        self.records
-    }
-
-    /// Tuples received again and dropped.
-    #[must_use]
-    pub fn duplicates(&self) -> u64 {
-        self.duplicates
     }
 }
 

@@ -26,7 +26,7 @@ impl Inbox {
         } else {
             self.begin_epoch(open);
         }
-        let window = ReceiveWindow::open(self.capacity, self.queue_cost);
+        let window = ReceiveWindow::open(self.capacity, self.queue.cost());
         self.window = Some(window);
         self.ack_due = false;
         Ok(Opened {

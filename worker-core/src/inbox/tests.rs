@@ -1,5 +1,6 @@
 use super::*;
 use bytes::Bytes;
+use worker_proto::Batch;
 use worker_proto::frame::{Open, RefusedWhy};
 
 const LINK: LinkId = LinkId(3);

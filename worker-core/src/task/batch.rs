@@ -17,7 +17,7 @@ use crate::backoff::Backoff;
 use crate::config::{BatchSpec, OnError};
 use crate::ctx::Ctx;
 use crate::event::{Action, Attempt, DeadLetter, Failure, FailureKind, Output, Report, Spent, WorkId};
-use crate::inbox::Piece;
+use crate::inbox::Pieces;
 use crate::recovery::TaskState;
 use crate::time::Time;
 use crate::timers::WakeReason;
@@ -29,9 +29,7 @@ const TARGET_MIN_BYTES: u64 = 64 * 1024;
 #[derive(Debug)]
 pub(crate) struct BatchTask {
     spec: BatchSpec,
-    forming: VecDeque<Piece>,
-    forming_cost: u64,
-    forming_records: u64,
+    forming: Pieces,
     target_bytes: u64,
     segments: VecDeque<Segment>,
     phase: Phase,
@@ -65,9 +63,7 @@ impl BatchTask {
             target_bytes: TARGET_MIN_BYTES.min(spec.max_bytes),
             systematic: Systematic::new(spec.max_dead),
             spec,
-            forming: VecDeque::new(),
-            forming_cost: 0,
-            forming_records: 0,
+            forming: Pieces::default(),
             segments: VecDeque::new(),
             phase: Phase::Idle,
             backoff,
@@ -102,15 +98,14 @@ impl BatchTask {
     /// Takes tuples for the next batch while the present one runs.
     fn form(&mut self, base: &mut Base, ctx: &mut Ctx) {
         let records_max = self.spec.max_records.min(self.quarantine.records_max());
-        while self.forming_cost < self.target_bytes && self.forming_records < records_max {
-            let (cost, records) = (self.target_bytes - self.forming_cost, records_max - self.forming_records);
+        while self.forming.cost() < self.target_bytes && self.forming.records() < records_max {
+            let cost = self.target_bytes - self.forming.cost();
+            let records = records_max - self.forming.records();
             let Some(piece) = base.take(ctx, cost, records) else { break };
             if self.forming.is_empty() {
                 ctx.timers.set(WakeReason::Linger(base.id), ctx.now + self.spec.linger);
             }
-            self.forming_cost += piece.batch.cost();
-            self.forming_records += piece.batch.len() as u64;
-            self.forming.push_back(piece);
+            self.forming.push(piece);
         }
     }
 
@@ -118,8 +113,8 @@ impl BatchTask {
         if self.forming.is_empty() {
             return false;
         }
-        self.forming_cost >= self.target_bytes
-            || self.forming_records >= self.spec.max_records.min(self.quarantine.records_max())
+        self.forming.cost() >= self.target_bytes
+            || self.forming.records() >= self.spec.max_records.min(self.quarantine.records_max())
             || base.is_exhausted()
             || ctx.draining
             || ctx.timers.at(WakeReason::Linger(base.id)).is_none()
@@ -129,9 +124,8 @@ impl BatchTask {
         ctx.timers.clear(WakeReason::Linger(base.id));
         self.batches += 1;
         let segment = Segment::new(std::mem::take(&mut self.forming), self.batches, ctx.journaled);
-        let alone = segment.pieces.front().filter(|_| segment.records == 1);
+        let alone = segment.pieces.front().filter(|_| segment.records() == 1);
         if let Some(letter) = alone.and_then(|piece| self.quarantine.condemned(piece)) {
-            (self.forming_cost, self.forming_records) = (0, 0);
             if self.spec.on_error == OnError::Halt {
                 return ctx.fail_task(&base.name, format!("{} (on_error = \"halt\")", letter.reason));
             }
@@ -139,7 +133,6 @@ impl BatchTask {
         }
         self.segments.push_back(segment);
         self.backoff.reset();
-        (self.forming_cost, self.forming_records) = (0, 0);
         self.form(base, ctx);
     }
 
@@ -174,10 +167,10 @@ impl BatchTask {
         let work = WorkId(self.works);
         base.counters.runs += 1;
         if segment.attempts > 1 || segment.bisecting {
-            base.counters.retried += segment.records as u64;
+            base.counters.retried += segment.records();
         }
         let run = segment.to_run(base.id, work);
-        let (records, alone) = (segment.records as u64, self.quarantine.alone(first));
+        let (records, alone) = (segment.records(), self.quarantine.alone(first));
         base.note(ctx, Attempt { records, first, alone, suspects: 0 });
         self.phase = Phase::Running { work, since: ctx.now };
         ctx.act(Action::Run(run));
@@ -246,7 +239,7 @@ impl BatchTask {
         ctx.act(Action::Report(Report::BatchFailed {
             task: base.id,
             batch: segment.batch_id,
-            records: segment.records as u64,
+            records: segment.records(),
             attempt: segment.attempts,
             why: failure.message.clone(),
         }));
@@ -255,7 +248,7 @@ impl BatchTask {
             self.phase = Phase::Backoff { until };
             ctx.timers.set(WakeReason::Retry(base.id), until);
             self.segments.push_front(segment);
-        } else if segment.records > 1 {
+        } else if segment.records() > 1 {
             let (left, right) = segment.halve(self.batches + 1, self.batches + 2, ctx.journaled);
             self.batches += 2;
             self.segments.push_front(right);
@@ -311,8 +304,7 @@ impl BatchTask {
         self.quarantine.over(ctx);
         self.phase = Phase::Idle;
         self.segments.clear();
-        self.forming.clear();
-        (self.forming_cost, self.forming_records) = (0, 0);
+        self.forming = Pieces::default();
         ctx.timers.clear(WakeReason::Linger(base.id));
         ctx.timers.clear(WakeReason::Retry(base.id));
     }
@@ -331,17 +323,18 @@ impl BatchTask {
 
     /// Attempts of the batch in hand, and how many records it has.
     pub(crate) fn in_hand(&self) -> Option<(u32, usize)> {
-        self.segments.front().map(|s| (s.attempts, s.records))
+        let segment = self.segments.front()?;
+        Some((segment.attempts, usize::try_from(segment.records()).unwrap_or(usize::MAX)))
     }
 
     /// Records taken and not committed.
     pub(crate) fn held_records(&self) -> u64 {
-        self.segments.iter().map(|s| s.records as u64).sum::<u64>() + self.forming_records
+        self.segments.iter().map(Segment::records).sum::<u64>() + self.forming.records()
     }
 
     /// Cost of what was taken and not committed, in bytes.
     pub(crate) fn held_cost(&self) -> u64 {
-        self.segments.iter().flat_map(|s| &s.pieces).map(|p| p.batch.cost()).sum::<u64>() + self.forming_cost
+        self.segments.iter().map(|s| s.pieces.cost()).sum::<u64>() + self.forming.cost()
     }
 
     pub(crate) fn last_failure(&self) -> Option<&Failure> {

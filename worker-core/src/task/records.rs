@@ -19,11 +19,10 @@ use crate::backoff::Backoff;
 use crate::config::{OnError, RecordsSpec};
 use crate::ctx::Ctx;
 use crate::event::{Action, Attempt, DeadLetter, Failure, FailureKind, Output, Report};
-use crate::inbox::Piece;
+use crate::inbox::{Piece, Pieces};
 use crate::recovery::TaskState;
 use crate::time::Time;
 use crate::timers::WakeReason;
-use std::collections::VecDeque;
 
 #[derive(Debug)]
 pub(crate) struct RecordsTask {
@@ -31,11 +30,9 @@ pub(crate) struct RecordsTask {
     life: u64,
     phase: Phase,
     /// Asked in this life and not answered, in order.
-    asked: VecDeque<Piece>,
-    asked_records: u64,
-    asked_cost: u64,
+    asked: Pieces,
     /// Taken, to be asked again before anything else.
-    waiting: VecDeque<Piece>,
+    waiting: Pieces,
     /// How many may be asked at once now.
     window: u64,
     /// Lives in a row that answered nothing.
@@ -71,10 +68,8 @@ impl RecordsTask {
             spec,
             life: 0,
             phase: Phase::Idle,
-            asked: VecDeque::new(),
-            asked_records: 0,
-            asked_cost: 0,
-            waiting: VecDeque::new(),
+            asked: Pieces::default(),
+            waiting: Pieces::default(),
             failures: 0,
             suspects: 0,
             last_failure: None,
@@ -92,7 +87,7 @@ impl RecordsTask {
         if held_up || matches!(self.phase, Phase::Backoff { .. } | Phase::Ending { .. }) {
             return;
         }
-        if self.asked_records > 0 || ctx.may_ask() {
+        if self.asked.records() > 0 || ctx.may_ask() {
             self.ask_more(base, ctx);
         }
         if ctx.is_halted() {
@@ -109,7 +104,7 @@ impl RecordsTask {
     /// Asks as much as may be asked, behind a note of it.
     fn ask_more(&mut self, base: &mut Base, ctx: &mut Ctx) {
         let mut requests = Vec::new();
-        let before = self.asked_records;
+        let before = self.asked.records();
         while let Some(piece) = self.next(base, ctx) {
             if let Some(letter) = self.quarantine.condemned(&piece) {
                 if self.spec.on_error == OnError::Halt {
@@ -125,16 +120,14 @@ impl RecordsTask {
                 ctx.timers.set(WakeReason::Retry(base.id), until);
                 break;
             }
-            self.asked_records += piece.batch.len() as u64;
-            self.asked_cost += piece.batch.cost();
             let (task, life, link, first_seq) = (base.id, self.life, piece.link, piece.first_seq);
             requests.push(Action::Request { task, life, link, first_seq, batch: piece.batch.clone() });
-            self.asked.push_back(piece);
+            self.asked.push(piece);
         }
-        if before == 0 && self.asked_records > 0 {
+        if before == 0 && self.asked.records() > 0 {
             ctx.asking += 1;
         }
-        if self.asked_records > before {
+        if self.asked.records() > before {
             base.note(ctx, self.in_flight());
         }
         requests.into_iter().for_each(|request| ctx.act(request));
@@ -144,30 +137,22 @@ impl RecordsTask {
         let Some(first) = self.asked.front().map(|p| (p.link, p.first_seq)) else {
             return self.quarantine.at_rest();
         };
-        let (records, alone) = (self.asked_records, self.quarantine.alone(Some(first)));
+        let (records, alone) = (self.asked.records(), self.quarantine.alone(Some(first)));
         Attempt { records, first: Some(first), alone, suspects: 0 }
     }
 
     /// What may be asked next: what a life before was asked, then what the inboxes have.
     fn next(&mut self, base: &mut Base, ctx: &mut Ctx) -> Option<Piece> {
         let most = self.window.min(self.quarantine.records_max());
-        let records = most.saturating_sub(self.asked_records);
-        let cost = self.spec.in_flight_bytes.saturating_sub(self.asked_cost);
+        let records = most.saturating_sub(self.asked.records());
+        let cost = self.spec.in_flight_bytes.saturating_sub(self.asked.cost());
         if records == 0 || cost == 0 {
             return None;
         }
-        let Some(front) = self.waiting.front_mut() else {
-            let may = base.has_input() && base.may_work(ctx);
-            return if may { base.take(ctx, cost, records) } else { None };
-        };
-        let fitting = front.batch.fitting(cost).max(1).min(usize::try_from(records).unwrap_or(usize::MAX));
-        if fitting >= front.batch.len() {
-            return self.waiting.pop_front();
+        if !self.waiting.is_empty() {
+            return self.waiting.take(cost, records);
         }
-        let taken = Piece { batch: front.batch.slice(0..fitting), ..front.clone() };
-        front.batch = front.batch.slice(fitting..front.batch.len());
-        front.first_seq = front.first_seq.plus(fitting as u64);
-        Some(taken)
+        if base.has_input() && base.may_work(ctx) { base.take(ctx, cost, records) } else { None }
     }
 
     fn ensure_started(&mut self, base: &mut Base, ctx: &mut Ctx) {
@@ -206,7 +191,7 @@ impl RecordsTask {
         if life != self.life || !matches!(self.phase, Phase::Running { .. } | Phase::Ending { .. }) {
             return ctx.discard(output);
         }
-        let pieces = self.answered_pieces(records);
+        let pieces = self.take_answered(records);
         let inputs = Base::positions(ctx, &pieces);
         if !pieces.is_empty() {
             self.progress(records, &pieces, ctx);
@@ -228,30 +213,16 @@ impl RecordsTask {
         self.step(base, ctx);
     }
 
-    fn answered_pieces(&mut self, records: u64) -> Vec<Piece> {
-        let mut pieces = Vec::new();
-        let mut left = usize::try_from(records.min(self.asked_records)).unwrap_or(usize::MAX);
-        while let Some(front) = self.asked.front_mut().filter(|_| left > 0) {
-            let piece = if left >= front.batch.len() {
-                match self.asked.pop_front() {
-                    Some(piece) => piece,
-                    None => break,
-                }
-            } else {
-                let piece = Piece { batch: front.batch.slice(0..left), ..front.clone() };
-                front.batch = front.batch.slice(left..front.batch.len());
-                front.first_seq = front.first_seq.plus(left as u64);
-                piece
-            };
-            left -= piece.batch.len();
-            self.asked_records -= piece.batch.len() as u64;
-            self.asked_cost -= piece.batch.cost();
-            pieces.push(piece);
+    /// The first requests, which are answered now. A program that claims to have answered more than it was asked has not.
+    fn take_answered(&mut self, records: u64) -> Pieces {
+        let mut answered = Pieces::default();
+        while let Some(piece) = self.asked.take(u64::MAX, records - answered.records()) {
+            answered.push(piece);
         }
-        pieces
+        answered
     }
 
-    fn progress(&mut self, records: u64, pieces: &[Piece], ctx: &mut Ctx) {
+    fn progress(&mut self, records: u64, pieces: &Pieces, ctx: &mut Ctx) {
         self.failures = 0;
         self.last_failure = None;
         self.backoff.reset();
@@ -269,14 +240,14 @@ impl RecordsTask {
             return;
         }
         ctx.timers.clear(WakeReason::Tick(base.id));
-        if self.asked_records > 0 {
+        if self.asked.records() > 0 {
             base.nothing_in_flight(ctx);
         }
         if matches!(failure.kind, FailureKind::CannotStart | FailureKind::Worker) {
             return ctx.fail_task(&base.name, failure.message);
         }
         self.failures += 1;
-        let in_flight = self.asked_records;
+        let in_flight = self.asked.records();
         ctx.act(Action::Report(Report::BatchFailed {
             task: base.id,
             batch: self.life,
@@ -315,10 +286,7 @@ impl RecordsTask {
         if !self.asked.is_empty() {
             ctx.asked_nothing();
         }
-        while let Some(piece) = self.asked.pop_back() {
-            self.waiting.push_front(piece);
-        }
-        (self.asked_records, self.asked_cost) = (0, 0);
+        self.waiting.put_back(std::mem::take(&mut self.asked));
     }
 
     fn failed_alone(&mut self, base: &mut Base, ctx: &mut Ctx, failure: Failure) {
@@ -328,14 +296,7 @@ impl RecordsTask {
         if let Some(why) = self.systematic.failed(&failure) {
             return ctx.fail_task(&base.name, why);
         }
-        let Some(front) = self.waiting.front_mut() else { return };
-        let piece = Piece { batch: front.batch.slice(0..1), ..front.clone() };
-        if front.batch.len() > 1 {
-            front.batch = front.batch.slice(1..front.batch.len());
-            front.first_seq = front.first_seq.next();
-        } else {
-            self.waiting.pop_front();
-        }
+        let Some(piece) = self.waiting.take(u64::MAX, 1) else { return };
         let letter = DeadLetter {
             record: piece.batch.compact().payload().clone(),
             batch_id: None,
@@ -375,12 +336,12 @@ impl RecordsTask {
         }
         self.phase = Phase::Idle;
         self.stopped = true;
-        if self.asked_records > 0 {
+        if self.asked.records() > 0 {
             base.nothing_in_flight(ctx);
         }
         self.take_back(ctx);
         self.quarantine.over(ctx);
-        self.waiting.clear();
+        self.waiting = Pieces::default();
         ctx.timers.clear(WakeReason::Tick(base.id));
         ctx.timers.clear(WakeReason::Retry(base.id));
     }
@@ -395,22 +356,22 @@ impl RecordsTask {
 
     /// Records asked and not answered.
     pub(crate) fn asked_records(&self) -> u64 {
-        self.asked_records
+        self.asked.records()
     }
 
     /// Runs that ended without an answer, and how many records wait.
     pub(crate) fn in_hand(&self) -> (u32, usize) {
-        (self.failures, self.waiting.iter().map(|p| p.batch.len()).sum())
+        (self.failures, usize::try_from(self.waiting.records()).unwrap_or(usize::MAX))
     }
 
     /// Records taken and not committed.
     pub(crate) fn held_records(&self) -> u64 {
-        self.asked_records + self.waiting.iter().map(|p| p.batch.len() as u64).sum::<u64>()
+        self.asked.records() + self.waiting.records()
     }
 
     /// Cost of what was taken and not committed, in bytes.
     pub(crate) fn held_cost(&self) -> u64 {
-        self.asked_cost + self.waiting.iter().map(|p| p.batch.cost()).sum::<u64>()
+        self.asked.cost() + self.waiting.cost()
     }
 
     pub(crate) fn last_failure(&self) -> Option<&Failure> {

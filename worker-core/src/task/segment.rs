@@ -1,14 +1,12 @@
 //! A batch of inputs on its way through a program, and its halves when it keeps failing.
 
 use crate::event::Run;
-use crate::inbox::Piece;
-use std::collections::VecDeque;
+use crate::inbox::Pieces;
 
 /// Consecutive inputs that are run together.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Segment {
-    pub(crate) pieces: VecDeque<Piece>,
-    pub(crate) records: usize,
+    pub(crate) pieces: Pieces,
     /// In memory mode counted from 1; with a journal made of the positions, so that the same records have the same number in
     /// every life.
     pub(crate) batch_id: u64,
@@ -20,27 +18,22 @@ pub(crate) struct Segment {
 }
 
 impl Segment {
-    pub(crate) fn new(pieces: VecDeque<Piece>, number: u64, journaled: bool) -> Self {
+    pub(crate) fn new(pieces: Pieces, number: u64, journaled: bool) -> Self {
         let batch_id = if journaled { positions_hash(&pieces) } else { number };
-        let records = pieces.iter().map(|p| p.batch.len()).sum();
-        Self { pieces, records, batch_id, attempts: 0, tried: 0, bisecting: false }
+        Self { pieces, batch_id, attempts: 0, tried: 0, bisecting: false }
+    }
+
+    pub(crate) fn records(&self) -> u64 {
+        self.pieces.records()
     }
 
     /// The left and the right half, in order; `self` has at least two records.
     pub(crate) fn halve(self, left_id: u64, right_id: u64, journaled: bool) -> (Segment, Segment) {
-        let mut want = self.records / 2;
-        let (mut left, mut right) = (VecDeque::new(), VecDeque::new());
-        for piece in self.pieces {
-            let len = piece.batch.len();
-            let here = want.min(len);
-            want -= here;
-            if here > 0 {
-                left.push_back(Piece { batch: piece.batch.slice(0..here), ..piece.clone() });
-            }
-            if here < len {
-                let first_seq = piece.first_seq.plus(here as u64);
-                right.push_back(Piece { batch: piece.batch.slice(here..len), first_seq, ..piece });
-            }
+        debug_assert!(self.records() > 1, "a single record has no halves");
+        let (mut left, mut right) = (Pieces::default(), self.pieces);
+        let half = right.records() / 2;
+        while let Some(piece) = right.take(u64::MAX, half - left.records()) {
+            left.push(piece);
         }
         let tried = self.tried;
         let part = |pieces, id| Segment { bisecting: true, tried, ..Segment::new(pieces, id, journaled) };
@@ -53,7 +46,7 @@ impl Segment {
     }
 }
 
-fn positions_hash(pieces: &VecDeque<Piece>) -> u64 {
+fn positions_hash(pieces: &Pieces) -> u64 {
     let mut hash = xxhash_rust::xxh3::Xxh3::new();
     let mut next = None;
     for piece in pieces {
