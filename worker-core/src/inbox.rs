@@ -156,18 +156,18 @@ impl Inbox {
         if self.epoch != Some(end.epoch) || self.window.is_none() {
             return Err(Violation::NotOpen { link: end.link, epoch: end.epoch });
         }
-        let expected = self.received.next();
+        let expected = self.end.unwrap_or_else(|| self.received.next());
+        if let Some(known) = self.end.filter(|known| end.seq > *known) {
+            return Err(Violation::BehindEnd { link: end.link, end: known });
+        }
+        if end.seq != expected {
+            return Err(Violation::Gap { link: end.link, expected, got: end.seq });
+        }
         self.ack_due = true;
-        if end.seq == expected {
-            self.received = end.seq;
-            self.end = Some(end.seq);
-            self.ended = true;
-            return Ok(());
-        }
-        if self.end == Some(end.seq) {
-            return Ok(());
-        }
-        Err(Violation::Gap { link: end.link, expected, got: end.seq })
+        self.received = end.seq;
+        self.end = Some(end.seq);
+        self.ended = true;
+        Ok(())
     }
 
     /// The connection is gone. What was received stays.

@@ -104,3 +104,13 @@ fn the_end_comes_once_and_nothing_behind_it() {
     assert!(inbox.is_exhausted());
     assert_eq!(inbox.accept(frame(4, 1)), Err(Violation::BehindEnd { link: LINK, end: Seq(3) }));
 }
+
+#[test]
+fn an_end_behind_the_end_is_refused_and_changes_nothing() {
+    let mut inbox = opened();
+    inbox.accept(frame(1, 2)).unwrap();
+    let end = |seq| End { link: LINK, epoch: EPOCH, seq: Seq(seq) };
+    inbox.accept_end(end(3)).unwrap();
+    assert_eq!(inbox.accept_end(end(4)), Err(Violation::BehindEnd { link: LINK, end: Seq(3) }));
+    assert_eq!((inbox.received(), inbox.end(), inbox.check()), (Seq(3), Some(Seq(3)), Ok(())));
+}
