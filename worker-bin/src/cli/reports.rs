@@ -1,7 +1,8 @@
 //! `--report`: looked at before a run begins, so that hours later there is no surprise.
 
+use crate::io::resource::Resource;
 use crate::pipeline::Pipeline;
-use crate::pipeline::plan::{Plan, Role, Target};
+use crate::pipeline::plan::{Plan, Role};
 use crate::report::{Busy, ReportFile, ReportFileError};
 use std::path::PathBuf;
 
@@ -22,21 +23,15 @@ pub(super) fn check(
 fn own_files(pipeline: &Pipeline, plan: &Plan) -> Vec<Busy> {
     let mut own = Vec::new();
     for task in &plan.local {
-        match &task.role {
-            Role::Sink(sink) => {
-                if let Target::File { path, .. } = &sink.target {
-                    own.push(Busy { path: path.clone(), what: format!("written by sink {}", task.stage) });
-                }
-            }
+        let (held, what) = match &task.role {
+            Role::Sink(sink) => (sink.target.holds(), format!("written by sink {}", task.stage)),
             Role::Source(source) => {
-                let crate::pipeline::SourceInput::Files { pattern, .. } = &source.input else { continue };
-                // What is wrong with a pattern is said when it is opened.
-                let read = crate::io::source::expand(&pipeline.dir, &[pattern]).unwrap_or_default();
-                let what = format!("read by source {}", task.stage);
-                own.extend(read.into_iter().map(|path| Busy { path, what: what.clone() }));
+                (source.input.holds(&pipeline.dir), format!("read by source {}", task.stage))
             }
-            Role::Stage(_) => {}
-        }
+            Role::Stage(_) => continue,
+        };
+        let files = held.iter().flat_map(Resource::files);
+        own.extend(files.map(|path| Busy { path, what: what.clone() }));
     }
     own
 }

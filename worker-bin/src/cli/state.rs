@@ -1,7 +1,6 @@
 //! `--fresh`: starting over.
 
-use crate::pipeline::Exists;
-use crate::pipeline::plan::{Plan, Role, Target};
+use crate::pipeline::plan::{Plan, Role};
 use std::io;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -34,15 +33,10 @@ pub(super) fn is_there(dir: &Path) -> bool {
 
 /// A file that a sink of a new run would refuse to write to.
 pub(super) fn sink_in_the_way(plan: &Plan) -> Option<&Path> {
-    let targets = plan.local.iter().filter_map(|task| match &task.role {
-        Role::Sink(sink) => Some(&sink.target),
+    plan.local.iter().find_map(|task| match &task.role {
+        Role::Sink(sink) => sink.target.in_the_way(),
         Role::Source(_) | Role::Stage(_) => None,
-    });
-    let files = targets.filter_map(|target| match target {
-        Target::File { path, exists: Exists::Error } => Some(path.as_path()),
-        Target::File { .. } | Target::Stdout | Target::Program(_) => None,
-    });
-    files.into_iter().find(|path| path.metadata().is_ok_and(|m| m.is_file() && m.len() > 0))
+    })
 }
 
 /// Removes the state in `dir`; says what that was, if there was any.

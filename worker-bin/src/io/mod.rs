@@ -6,6 +6,7 @@ pub mod chunker;
 pub mod dead;
 pub mod durable;
 mod layout;
+pub mod resource;
 pub mod sink;
 pub mod source;
 pub mod spill;

@@ -1,7 +1,7 @@
 //! What is promised about each record, and where the state that this takes is kept.
 
 use super::diagnostics::{At, ConfigError, Problem, normalized};
-use super::model::{Pipeline, SinkTarget};
+use super::model::Pipeline;
 use std::path::{Path, PathBuf};
 
 /// What is promised about each record.
@@ -66,15 +66,15 @@ impl Pipeline {
 
     fn sink_in_state(&self) -> Option<Problem> {
         let state = self.state_dir.as_ref()?;
-        self.sinks.iter().find_map(|sink| match &sink.target {
-            SinkTarget::File { path, at, .. } | SinkTarget::Directory { path, at, .. } => {
-                path.starts_with(state).then(|| {
-                    let title = format!("sink `{}` would write into the state directory", sink.name);
-                    Problem::at(at, title, format!("state is kept in {}", state.display()))
-                        .help("name another directory with --state, or another file here")
-                })
-            }
-            SinkTarget::Stdout | SinkTarget::Program(_) => None,
+        self.sinks.iter().find_map(|sink| {
+            let end = sink.target.end();
+            end.holds().iter().find(|held| held.written().is_some_and(|path| path.starts_with(state)))?;
+            let title = format!("sink `{}` would write into the state directory", sink.name);
+            let label = format!("state is kept in {}", state.display());
+            Some(
+                Problem::at(end.at().unwrap_or(&sink.at), title, label)
+                    .help("name another directory with --state, or another file here"),
+            )
         })
     }
 }

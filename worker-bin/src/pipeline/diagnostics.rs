@@ -192,7 +192,7 @@ impl SourceText {
 }
 
 /// The absolute form of a path without `.` and `..`, found without asking the file system.
-pub(super) fn normalized(base: &Path, path: &Path) -> PathBuf {
+pub(crate) fn normalized(base: &Path, path: &Path) -> PathBuf {
     let mut whole = PathBuf::new();
     for part in base.join(path).components() {
         match part {

@@ -37,8 +37,12 @@ pub use program::{Command, ProgramError};
 pub use replay::{Inlet, Replay, ReplayError};
 pub use warnings::{ignored_places, warnings};
 
+pub(crate) use diagnostics::normalized;
+pub(crate) use model::shown_path;
+pub(crate) use warnings::endless;
+
 use reader::Reader;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Reads and checks a pipeline file; `set` are the variables of `--set`.
 ///
@@ -107,12 +111,6 @@ pub fn parse(text: &SourceText, dir: &Path, set: &[(String, String)]) -> Result<
             Err(ConfigError::new(text.clone(), problems))
         }
     }
-}
-
-/// The file of one partition of a sink that writes a directory.
-#[must_use]
-pub fn part_path(dir: &Path, partition: u32) -> PathBuf {
-    dir.join(format!("part-{partition:05}"))
 }
 
 /// The file's name without extension, as far as it can be a name.

@@ -4,10 +4,16 @@ mod mode;
 
 pub use mode::{BatchMode, EarlyExit, Mode, RecordsMode, RecordsState, StreamMode};
 
+pub use crate::io::sink::Exists;
+pub use crate::io::source::Header;
+
 use super::delivery::Delivery;
 use super::diagnostics::{At, SourceText, Warning};
+use crate::io::sink::{SinkEnd, file::OneFile, file::Parts, program::Reads, stdout::StandardOutput};
+use crate::io::source::{SourceEnd, file::Files, program::Prints, stdin::StandardInput};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A checked pipeline. Two are equal if they mean the same, wherever in their files it stands.
@@ -78,17 +84,6 @@ pub enum SourceInput {
     Stdin,
     /// What a program prints.
     Program(Program),
-}
-
-/// What is done with the first record of each file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Header {
-    /// It is a record like any other.
-    Keep,
-    /// It is left out.
-    Skip,
-    /// It heads every batch and process of the stages directly behind the source.
-    Repeat,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -235,16 +230,6 @@ pub enum SinkTarget {
     Program(Program),
 }
 
-/// What happens to a file that is there when the run begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exists {
-    /// The run does not begin.
-    Error,
-    Replace,
-    /// What is there stays, and the run writes behind it.
-    Append,
-}
-
 impl Framing {
     /// The byte that ends a record.
     #[must_use]
@@ -301,10 +286,49 @@ impl Pipeline {
     /// A path as the file would write it: relative to [`Pipeline::dir`] where it lies below.
     #[must_use]
     pub fn shown_path(&self, path: &Path) -> PathBuf {
-        match path.strip_prefix(&self.dir) {
-            Ok(rest) if rest.as_os_str().is_empty() => PathBuf::from("."),
-            Ok(rest) => rest.to_owned(),
-            Err(_) => path.to_owned(),
+        shown_path(&self.dir, path)
+    }
+}
+
+/// A path as a file in `dir` would write it: relative where it lies below.
+pub(crate) fn shown_path(dir: &Path, path: &Path) -> PathBuf {
+    match path.strip_prefix(dir) {
+        Ok(rest) if rest.as_os_str().is_empty() => PathBuf::from("."),
+        Ok(rest) => rest.to_owned(),
+        Err(_) => path.to_owned(),
+    }
+}
+
+impl Program {
+    pub(crate) fn at(&self) -> &At {
+        &self.at
+    }
+}
+
+impl SourceInput {
+    #[must_use]
+    pub fn end(&self) -> Arc<dyn SourceEnd> {
+        match self {
+            Self::Files { pattern, at } => Arc::new(Files { pattern: pattern.clone(), at: at.clone() }),
+            Self::Stdin => Arc::new(StandardInput),
+            Self::Program(program) => Arc::new(Prints(program.clone())),
+        }
+    }
+}
+
+impl SinkTarget {
+    #[must_use]
+    pub fn end(&self) -> Arc<dyn SinkEnd> {
+        let file = |path: &PathBuf, exists: &Exists, at: &At| OneFile {
+            path: path.clone(),
+            exists: *exists,
+            at: at.clone(),
+        };
+        match self {
+            Self::File { path, exists, at } => Arc::new(file(path, exists, at)),
+            Self::Directory { path, exists, at } => Arc::new(Parts(file(path, exists, at))),
+            Self::Stdout => Arc::new(StandardOutput),
+            Self::Program(program) => Arc::new(Reads(program.clone())),
         }
     }
 }

@@ -1,8 +1,7 @@
 //! What a program needs on this node before anything is read: it exists, may be run, and its variables have values.
 
-use super::model::SourceInput;
 use super::model::{EnvValue, Program};
-use super::plan::{Plan, Role, Target};
+use super::plan::{Plan, Role};
 use rustix::fs::{Access, access};
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader, Read};
@@ -143,15 +142,9 @@ impl Plan {
         let mut checked: Option<&str> = None;
         for task in self.local.iter() {
             let program = match &task.role {
-                Role::Source(source) => match &source.input {
-                    SourceInput::Program(program) => Some(program),
-                    SourceInput::Files { .. } | SourceInput::Stdin => None,
-                },
+                Role::Source(source) => source.input.program(),
                 Role::Stage(stage) => Some(&stage.program),
-                Role::Sink(sink) => match &sink.target {
-                    Target::Program(program) => Some(program),
-                    Target::File { .. } | Target::Stdout => None,
-                },
+                Role::Sink(sink) => sink.target.program(),
             };
             if checked == Some(&task.stage) {
                 continue;

@@ -5,9 +5,12 @@ mod whole_input;
 
 use super::cluster::Cluster;
 use super::diagnostics::{Problem, Warning};
-use super::model::{EarlyExit, Mode, Origin, Pipeline, Program, SourceInput};
+use super::model::{EarlyExit, Mode, Origin, Pipeline};
+use crate::io::source::Ending;
 use std::collections::BTreeSet;
-use whole_input::{endless, whole_input};
+use whole_input::whole_input;
+
+pub(crate) use whole_input::endless;
 
 /// Everything about a pipeline that is probably not meant.
 #[must_use]
@@ -73,10 +76,11 @@ pub fn ignored_places(pipeline: &Pipeline, cluster: &Cluster) -> Vec<Warning> {
 fn endless_streams(pipeline: &Pipeline) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (index, source) in pipeline.sources.iter().enumerate() {
-        let SourceInput::Program(Program { argv, at, .. }) = &source.input else { continue };
-        if !endless(argv) {
+        let end = source.input.end();
+        if end.ending() != Ending::Never {
             continue;
         }
+        let at = end.at().unwrap_or(&source.at);
         for stage in reached(pipeline, Origin::Source(index)) {
             let stage = &pipeline.stages[stage];
             let Mode::Stream(stream) = &stage.mode else { continue };

@@ -4,11 +4,10 @@ use super::batch::StageProgram;
 use super::durable::Durable;
 use super::source::Input;
 use crate::child::Program;
-use crate::io::sink::{DurableFileSink, FileSink, SinkError, SinkWriter, StreamSink};
-use crate::io::source::{FileSource, Header, SourceError, SourceFiles, SourceOptions, Stop, StreamSource};
-use crate::pipeline::plan::{LocalTask, Plan, RecordsSettings, Role, SourceTask, StageTask, Target};
-use crate::pipeline::{self, ProgramError, SourceInput};
-use std::os::unix::fs::FileTypeExt as _;
+use crate::io::sink::{self, SinkEnd, SinkError, SinkWriter};
+use crate::io::source::{self, FileSource, Lives, SourceError, SourceOptions, Stop};
+use crate::pipeline::plan::{LocalTask, Plan, RecordsSettings, Role, SourceTask, StageTask};
+use crate::pipeline::{self, ProgramError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -40,15 +39,10 @@ pub(super) enum OpenedRole {
 }
 
 /// Where a sink task writes.
+#[derive(Debug)]
 pub(super) enum OpenedSink {
     Writer(Box<dyn SinkWriter>),
     Program(Arc<Program>),
-}
-
-impl std::fmt::Debug for OpenedSink {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("OpenedSink")
-    }
 }
 
 /// Why a run cannot begin.
@@ -78,7 +72,7 @@ pub enum OpenError {
     #[error(transparent)]
     Durable(#[from] super::durable::DurableError),
     /// The system has no descriptors left.
-    #[error("cannot prepare to read standard input: {0}")]
+    #[error("cannot prepare to read: {0}")]
     System(#[from] std::io::Error),
 }
 
@@ -113,7 +107,7 @@ pub fn open(
     }
     for task in &plan.local {
         let Role::Sink(sink) = &task.role else { continue };
-        let role = OpenedRole::Sink(opening.sink(task, &sink.target)?);
+        let role = OpenedRole::Sink(opening.sink(task, sink.target.as_ref())?);
         tasks.push(OpenedTask { task: task.clone(), role });
     }
     opening.begin_sinks(&mut tasks)?;
@@ -135,122 +129,68 @@ struct Opening<'a> {
 
 impl Opening<'_> {
     fn source(&mut self, task: &LocalTask, source: &SourceTask) -> Result<Input, OpenError> {
-        let header = match source.header {
-            pipeline::Header::Keep => Header::Keep,
-            pipeline::Header::Skip => Header::Skip,
-            pipeline::Header::Repeat => Header::Repeat,
-        };
         let (max_record, limit) = (self.max_record, self.limit);
-        let options = SourceOptions { terminator: task.terminator_out, max_record, header, limit };
-        let fail = |error| OpenError::Source { name: task.stage.clone(), error };
-        let done_bytes = Arc::clone(&self.done_bytes);
-        let position = self.durable.as_ref().and_then(|d| d.position(task.id));
+        let (terminator, header) = (task.terminator_out, source.header);
+        let options = SourceOptions { terminator, max_record, header, limit };
+        let (done_bytes, stop) = (Arc::clone(&self.done_bytes), Stop::new()?);
         if self.durable.as_ref().is_some_and(|d| d.has_ended(task.id)) {
             let nothing = FileSource::of(Vec::new(), &options);
-            return Ok(Input::reader(Box::new(nothing), None, done_bytes));
+            return Ok(Input::reader(Box::new(nothing), stop, done_bytes));
         }
-        Ok(match &source.input {
-            SourceInput::Files { pattern, .. } => {
-                let lone = lone_stream(self.dir, pattern, &options, position.as_deref()).map_err(fail)?;
-                if let Some(stream) = lone {
-                    return Ok(stream.into_input(&done_bytes));
+        let durable = self.durable.as_ref().map(|durable| Lives {
+            position: durable.position(task.id),
+            list: durable.list_path(&task.name),
+            state: durable.dir(),
+        });
+        let opening = source::Opening { dir: self.dir, options, stop, durable };
+        let opened = source.input.open(&opening);
+        match opened.map_err(|error| OpenError::Source { name: task.stage.clone(), error })? {
+            source::Opened::Reader(reader) => {
+                if let Some(warning) = reader.warning() {
+                    tracing::warn!(source = task.stage, "{warning}");
                 }
-                let files = self.files(task, pattern, &options, position.as_deref()).map_err(fail)?;
-                self.read.extend(files.files().iter().map(|path| (task.stage.clone(), path.clone())));
-                Input::reader(Box::new(files), None, done_bytes)
+                self.read.extend(reader.files().iter().map(|path| (task.stage.clone(), path.clone())));
+                Ok(Input::reader(reader, opening.stop, done_bytes))
             }
-            SourceInput::Stdin => {
-                let stop = Stop::new()?;
-                let mut stdin = StreamSource::stdin(&options, stop.clone()).map_err(fail)?;
-                if let Some(position) = &position {
-                    stdin = stdin.resume(position).map_err(fail)?;
-                }
-                Input::reader(Box::new(stdin), Some(stop), done_bytes)
+            source::Opened::Program(program) => {
+                let program = child_program(task, program.command(&task.stage)?, max_record);
+                let position = opening.durable.and_then(|lives| lives.position);
+                Ok(Input::program(program, opening.options, opening.stop, done_bytes, position))
             }
-            SourceInput::Program(program) => {
-                let command = program.command(&task.stage)?;
-                let program = child_program(task, command, max_record);
-                Input::program(program, options, Stop::new()?, done_bytes, position)
-            }
-        })
+        }
     }
 
-    /// The files of a pattern; in exactly-once those of the first start, with the lengths that they had.
-    fn files(
-        &self,
-        task: &LocalTask,
-        pattern: &str,
-        options: &SourceOptions,
-        position: Option<&[u8]>,
-    ) -> Result<FileSource, SourceError> {
-        let patterns = [Path::new(pattern)];
-        let Some(durable) = &self.durable else { return FileSource::open(self.dir, &patterns, options) };
-        let list = durable.list_path(&task.name);
-        let source = match position {
-            Some(position) => FileSource::resume(SourceFiles::load(&list)?, position, options)?,
-            None => {
-                let mut paths = crate::io::source::expand(self.dir, &patterns)?;
-                // What this very run writes there is no input.
-                let own = durable.dir().canonicalize().unwrap_or_else(|_| durable.dir().to_owned());
-                paths.retain(|path| !path.canonicalize().is_ok_and(|path| path.starts_with(&own)));
-                let files = SourceFiles::fix(paths, options)?;
-                files.store(&list)?;
-                FileSource::fixed(files, options)
-            }
-        };
-        if let Some(warning) = source.warning() {
-            tracing::warn!(source = task.stage, "{warning}");
-        }
-        Ok(source)
-    }
-
-    fn sink(&mut self, task: &LocalTask, target: &Target) -> Result<OpenedSink, OpenError> {
-        let fail = |error| OpenError::Sink { name: task.stage.clone(), error };
+    fn sink(&mut self, task: &LocalTask, target: &dyn SinkEnd) -> Result<OpenedSink, OpenError> {
         if self.durable.as_ref().is_some_and(|d| d.has_ended(task.id)) {
             return Ok(OpenedSink::Writer(Box::new(Complete)));
         }
-        Ok(match target {
-            Target::File { path, exists } => {
-                let exists = match exists {
-                    pipeline::Exists::Error => crate::io::sink::Exists::Error,
-                    pipeline::Exists::Replace => crate::io::sink::Exists::Replace,
-                    pipeline::Exists::Append => crate::io::sink::Exists::Append,
-                };
-                if let Some(durable) = &self.durable {
-                    let position = durable.position(task.id);
-                    let sink = DurableFileSink::open(path, exists, position.as_deref()).map_err(fail)?;
-                    self.check_file(task, path, |path| sink.writes(path))?;
-                    return Ok(OpenedSink::Writer(Box::new(sink)));
-                }
-                let sink = FileSink::open(path, exists).map_err(fail)?;
-                self.check_file(task, path, |path| sink.writes(path))?;
-                OpenedSink::Writer(Box::new(sink))
+        let position = self.durable.as_ref().map(|durable| durable.position(task.id));
+        let lives = position.as_ref().map(|position| sink::Lives { position: position.as_deref() });
+        let opened = target.open(lives);
+        match opened.map_err(|error| OpenError::Sink { name: task.stage.clone(), error })? {
+            sink::Opened::Writer(writer) => {
+                self.check_file(task, writer.as_ref())?;
+                Ok(OpenedSink::Writer(writer))
             }
-            Target::Stdout => OpenedSink::Writer(Box::new(StreamSink::stdout().map_err(fail)?)),
-            Target::Program(program) => {
-                let command = program.command(&task.stage)?;
-                OpenedSink::Program(Arc::new(child_program(task, command, self.max_record)))
+            sink::Opened::Program(program) => {
+                let program = child_program(task, program.command(&task.stage)?, self.max_record);
+                Ok(OpenedSink::Program(Arc::new(program)))
             }
-        })
+        }
     }
 
-    /// A sink must not write what a source reads, nor what another sink writes.
-    fn check_file(
-        &mut self,
-        task: &LocalTask,
-        path: &Path,
-        writes: impl Fn(&Path) -> bool,
-    ) -> Result<(), OpenError> {
+    /// A sink must not write what a source reads, nor what another sink writes: two names can be one file.
+    fn check_file(&mut self, task: &LocalTask, writer: &dyn SinkWriter) -> Result<(), OpenError> {
+        let Some(file) = writer.file() else { return Ok(()) };
         let sink = task.stage.clone();
-        if let Some((source_name, path)) = self.read.iter().find(|(_, path)| writes(path)) {
+        if let Some((source_name, path)) = self.read.iter().find(|(_, path)| writer.writes(path)) {
             let (source_name, path) = (source_name.clone(), path.clone());
             return Err(OpenError::ReadsItself { sink, source_name, path });
         }
-        if let Some((other, _)) = self.written.iter().find(|(_, path)| writes(path)) {
-            let (other, path) = (other.clone(), path.to_owned());
-            return Err(OpenError::OneFile { sink, other, path });
+        if let Some((other, _)) = self.written.iter().find(|(_, path)| writer.writes(path)) {
+            return Err(OpenError::OneFile { sink, other: other.clone(), path: file.to_owned() });
         }
-        self.written.push((sink, path.to_owned()));
+        self.written.push((sink, file.to_owned()));
         Ok(())
     }
 
@@ -269,6 +209,7 @@ impl Opening<'_> {
 }
 
 /// A sink whose end is committed: nothing comes any more.
+#[derive(Debug)]
 struct Complete;
 
 impl SinkWriter for Complete {
@@ -281,40 +222,6 @@ impl SinkWriter for Complete {
     }
 
     fn count_into(&mut self, _: crate::io::sink::Moved) {}
-}
-
-/// A named pipe or a device: read as it comes, and no longer than until the run is to stop.
-struct LoneStream {
-    reader: StreamSource,
-    stop: Stop,
-}
-
-impl LoneStream {
-    fn into_input(self, done_bytes: &Arc<AtomicU64>) -> Input {
-        Input::reader(Box::new(self.reader), Some(self.stop), Arc::clone(done_bytes))
-    }
-}
-
-/// The one path that `pattern` stands for, opened, if that is no regular file.
-fn lone_stream(
-    dir: &Path,
-    pattern: &str,
-    options: &SourceOptions,
-    position: Option<&[u8]>,
-) -> Result<Option<LoneStream>, SourceError> {
-    let path = dir.join(pattern);
-    let is_stream = std::fs::metadata(&path).is_ok_and(|m| {
-        let kind = m.file_type();
-        kind.is_fifo() || kind.is_char_device()
-    });
-    let opened = is_stream.then(|| Ok((std::fs::File::open(&path)?, Stop::new()?))).transpose();
-    let opened = opened.map_err(|source: std::io::Error| SourceError::Open { path: path.clone(), source })?;
-    let Some((file, stop)) = opened else { return Ok(None) };
-    let mut reader = StreamSource::new(file.into(), path.display().to_string(), options, stop.clone());
-    if let Some(position) = position {
-        reader = reader.resume(position)?;
-    }
-    Ok(Some(LoneStream { reader, stop }))
 }
 
 fn open_stage(task: &LocalTask, stage: &StageTask, max_record: usize) -> Result<OpenedRole, OpenError> {

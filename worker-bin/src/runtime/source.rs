@@ -18,25 +18,23 @@ use worker_core::config::TaskId;
 use worker_core::event::{Event, Output};
 
 /// What a source task reads, opened as far as that is possible before the run.
+#[derive(Debug)]
 pub(super) struct Input {
     kind: InputKind,
-    stop: Option<Stop>,
+    stop: Stop,
     done_bytes: Arc<AtomicU64>,
     /// Where an earlier life of a program source was.
     position: Option<Bytes>,
 }
 
+#[derive(Debug)]
 enum InputKind {
     Reader(Box<dyn SourceReader>),
     Program(Arc<Program>, SourceOptions),
 }
 
 impl Input {
-    pub(super) fn reader(
-        reader: Box<dyn SourceReader>,
-        stop: Option<Stop>,
-        done_bytes: Arc<AtomicU64>,
-    ) -> Self {
+    pub(super) fn reader(reader: Box<dyn SourceReader>, stop: Stop, done_bytes: Arc<AtomicU64>) -> Self {
         Self { kind: InputKind::Reader(reader), stop, done_bytes, position: None }
     }
 
@@ -47,7 +45,7 @@ impl Input {
         done_bytes: Arc<AtomicU64>,
         position: Option<Bytes>,
     ) -> Self {
-        Self { kind: InputKind::Program(Arc::new(program), options), stop: Some(stop), done_bytes, position }
+        Self { kind: InputKind::Program(Arc::new(program), options), stop, done_bytes, position }
     }
 
     pub(super) fn total_bytes(&self) -> Option<u64> {
@@ -58,18 +56,12 @@ impl Input {
     }
 }
 
-impl std::fmt::Debug for Input {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Input")
-    }
-}
-
 /// Orders for a source thread; at most the permits the core has given are waiting.
 #[derive(Debug)]
 pub(super) struct SourcePort {
     orders: Sender<SourceCommand>,
     stopped: Arc<AtomicBool>,
-    stop: Option<Stop>,
+    stop: Stop,
 }
 
 #[derive(Debug)]
@@ -111,9 +103,7 @@ impl SourcePort {
 
     pub(super) fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
-        if let Some(stop) = &self.stop {
-            stop.stop();
-        }
+        self.stop.stop();
         self.orders.send(SourceCommand::Stop).ok();
     }
 }
@@ -189,7 +179,7 @@ impl SourceThread {
             run.ended(&started);
         }
         let (stdout, child) = started.map_err(|failure| failure.message)?;
-        let stop = self.input.stop.clone().ok_or("a program source can be stopped")?;
+        let stop = self.input.stop.clone();
         let mut source = StreamSource::new(OwnedFd::from(stdout), name, options, stop);
         if let Some(position) = &self.input.position {
             source = source.resume(position).map_err(|e| e.to_string())?;
@@ -222,6 +212,7 @@ impl SourceThread {
 impl InputKind {
     /// Left behind where the thread took the input.
     fn none() -> Self {
+        #[derive(Debug)]
         struct Nothing;
         impl SourceReader for Nothing {
             fn next_chunk(&mut self) -> Result<Option<worker_proto::Batch>, crate::io::source::SourceError> {

@@ -2,8 +2,7 @@
 
 use crate::pipeline::plan::Plan;
 use crate::pipeline::{
-    Column, Framing, Header, KeyRule, Mode, Origin, Pipeline, Program, Sink, SinkTarget, Source, SourceInput,
-    Stage,
+    Column, Framing, Header, KeyRule, Mode, Origin, Pipeline, Program, Sink, Source, Stage,
 };
 use std::collections::BTreeSet;
 use worker_core::config::TaskName;
@@ -104,14 +103,7 @@ impl Drawing<'_> {
     fn sink_text(&self, index: usize) -> String {
         let sink: &Sink = &self.pipeline.sinks[index];
         let count = times(self.plan.partitions.sinks[index]);
-        let target = match &sink.target {
-            SinkTarget::File { path, .. } => format!("writes {}", self.pipeline.shown_path(path).display()),
-            SinkTarget::Directory { path, .. } => {
-                format!("writes {}/part-*", self.pipeline.shown_path(path).display())
-            }
-            SinkTarget::Stdout => "prints to standard output".to_owned(),
-            SinkTarget::Program(program) => format!("runs {}", command(program)),
-        };
+        let target = sink.target.end().describe(&self.pipeline.dir);
         format!(
             "{}{count}{}{}  {target}",
             sink.name,
@@ -152,11 +144,7 @@ fn push(open: &mut Vec<(Reader, String, bool)>, readers: Vec<Reader>, indent: &s
 }
 
 fn source_text(source: &Source) -> String {
-    let input = match &source.input {
-        SourceInput::Files { pattern, .. } => format!("reads {pattern}"),
-        SourceInput::Stdin => "reads standard input".to_owned(),
-        SourceInput::Program(program) => format!("runs {}", command(program)),
-    };
+    let input = source.input.end().describe();
     let header = match source.header {
         Header::Keep => "",
         Header::Skip => ", header left out",

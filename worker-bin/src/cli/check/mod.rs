@@ -7,9 +7,8 @@ mod sample;
 use super::args::CheckArgs;
 use super::print;
 use super::run::{say, wrong_file};
-use crate::io::source;
 use crate::pipeline::plan::{Plan, Role};
-use crate::pipeline::{self, Cluster, ConfigError, Detail, Pipeline, SourceInput, StateOptions, plan};
+use crate::pipeline::{self, Cluster, ConfigError, Detail, Pipeline, StateOptions, plan};
 use std::io::IsTerminal as _;
 use std::path::Path;
 use std::process::ExitCode;
@@ -84,10 +83,8 @@ fn missing_inputs(pipeline: &Pipeline, plan: &Plan) -> Vec<String> {
     let mut missing = Vec::new();
     for task in &plan.local {
         let Role::Source(role) = &task.role else { continue };
-        let SourceInput::Files { pattern, .. } = &role.input else { continue };
-        if let Err(error) = source::expand(&pipeline.dir, &[Path::new(pattern)]) {
-            missing.push(format!("source `{}`: {error}", task.stage));
-        }
+        let what = role.input.missing(&pipeline.dir);
+        missing.extend(what.map(|what| format!("source `{}`: {what}", task.stage)));
     }
     missing
 }

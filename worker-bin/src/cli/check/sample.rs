@@ -2,8 +2,8 @@
 
 mod child;
 
-use crate::io::source::{FileSource, Header as ReadHeader, SourceOptions, SourceReader};
-use crate::pipeline::{Header, Mode, Origin, Pipeline, Source, Stage};
+use crate::io::source::{FileSource, SourceOptions, SourceReader};
+use crate::pipeline::{Mode, Origin, Pipeline, Source, Stage};
 use bytes::Bytes;
 use child::run;
 use std::path::Path;
@@ -53,13 +53,13 @@ pub(super) fn compare(pipeline: &Pipeline, sample: &Path) -> Result<Report, Stri
 
 /// A source's records in the sample, and the header to repeat.
 fn read(pipeline: &Pipeline, source: &Source, sample: &Path) -> Result<(Vec<u8>, Option<Bytes>), String> {
-    let header = match source.header {
-        Header::Keep => ReadHeader::Keep,
-        Header::Skip => ReadHeader::Skip,
-        Header::Repeat => ReadHeader::Repeat,
-    };
     let max_record = usize::try_from(pipeline.budgets.max_record_bytes).unwrap_or(usize::MAX);
-    let options = SourceOptions { terminator: source.framing.terminator(), max_record, header, limit: None };
+    let options = SourceOptions {
+        terminator: source.framing.terminator(),
+        max_record,
+        header: source.header,
+        limit: None,
+    };
     let mut reader = FileSource::of(vec![sample.to_owned()], &options);
     let mut records = Vec::new();
     while let Some(batch) = reader.next_chunk().map_err(|error| error.to_string())? {

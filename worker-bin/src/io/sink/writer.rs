@@ -2,6 +2,8 @@
 
 use super::{Moved, SinkError, SinkSync};
 use bytes::Bytes;
+use std::fmt::Debug;
+use std::path::Path;
 use worker_proto::Batch;
 
 /// Writes records to the outside. Blocks.
@@ -9,7 +11,7 @@ use worker_proto::Batch;
 /// Only files that were opened durably have positions: the position taken after a write says how long the file is then, and becomes
 /// true when a sync that started after the write has succeeded. Of the others nobody can tell what arrived: after a crash
 /// they get the last records again.
-pub trait SinkWriter: Send {
+pub trait SinkWriter: Debug + Send {
     /// Writes all of `batches`, in order.
     ///
     /// # Errors
@@ -42,6 +44,18 @@ pub trait SinkWriter: Send {
     /// [`SinkError::Sync`]; the sink is of no use after it.
     fn sync(&mut self) -> Result<(), SinkError> {
         self.sync_handle().map_or(Ok(()), |handle| handle.sync())
+    }
+
+    /// The file that it writes, as it was named.
+    fn file(&self) -> Option<&Path> {
+        None
+    }
+
+    /// Whether `path` is the regular file that it writes, also by another name.
+    ///
+    /// A pipeline that reads such a file must not start: it would destroy its input, or read its own output for ever.
+    fn writes(&self, _path: &Path) -> bool {
+        false
     }
 
     /// Counts what is taken of its writes there from now on.

@@ -2,10 +2,12 @@
 
 use super::{Header, SourceError};
 use bytes::Bytes;
+use std::fmt::Debug;
+use std::path::PathBuf;
 use worker_proto::Batch;
 
 /// Reads records from outside, a chunk at a time. Blocks.
-pub trait SourceReader: Send {
+pub trait SourceReader: Debug + Send {
     /// The next records; `None`, from then on always, when there are no more.
     ///
     /// # Errors
@@ -22,6 +24,16 @@ pub trait SourceReader: Send {
     ///
     /// `None` if it was not opened to be gone on with.
     fn position(&self) -> Option<Bytes> {
+        None
+    }
+
+    /// The files that it reads.
+    fn files(&self) -> &[PathBuf] {
+        &[]
+    }
+
+    /// What the user should hear before it begins.
+    fn warning(&self) -> Option<&str> {
         None
     }
 }

@@ -1,12 +1,11 @@
 //! Keys and headers that stand in the first line of a source's first file.
 
-use crate::io::source;
+use crate::io::source::SourceOptions;
 use crate::pipeline::diagnostics::{At, Problem, suggestion};
-use crate::pipeline::model::{Column, Header, KeyRule, Origin, Pipeline, SourceInput};
+use crate::pipeline::model::{Column, Header, KeyRule, Origin, Pipeline};
 use bytes::Bytes;
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
-use std::path::Path;
 use worker_core::route::PartitionBy;
 
 /// How records are spread over a stage's or sink's tasks, in the order of the pipeline's lists; `None`: without a key.
@@ -162,22 +161,13 @@ pub(super) fn headers(
 
 /// The first record of a source's first file, with its terminator; or why it is not known.
 fn header(pipeline: &Pipeline, source: usize) -> Result<Bytes, String> {
-    let from = &pipeline.sources[source];
-    let SourceInput::Files { pattern, .. } = &from.input else {
-        return Err("only files have a header that is known before the run".to_owned());
-    };
-    let files = source::expand(&pipeline.dir, &[Path::new(pattern)]).map_err(|error| error.to_string())?;
+    let source = &pipeline.sources[source];
     let max_record = usize::try_from(pipeline.budgets.max_record_bytes).unwrap_or(usize::MAX);
-    for file in files {
-        let first = source::first_record(&file, from.framing.terminator(), max_record);
-        if let Some(mut header) = first.map_err(|error| error.to_string())? {
-            if header.last() != Some(&from.framing.terminator()) {
-                header = [&header[..], &[from.framing.terminator()]].concat().into();
-            }
-            return Ok(header);
-        }
-    }
-    Err("the file is empty".to_owned())
+    let terminator = source.framing.terminator();
+    source
+        .input
+        .end()
+        .header(&pipeline.dir, &SourceOptions { terminator, max_record, ..SourceOptions::default() })
 }
 
 /// The fields of one line of comma-separated values; a quoted field may hold commas and doubled quotes.

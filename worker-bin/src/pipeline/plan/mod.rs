@@ -19,7 +19,7 @@ mod tasks;
 pub use differences::{Difference, differences, moves, render};
 pub use meaning::{meaning, placement};
 pub use partitions::Partitions;
-pub use tasks::{LocalTask, RecordsSettings, Role, SinkTask, SourceTask, StageTask, Target};
+pub use tasks::{LocalTask, RecordsSettings, Role, SinkTask, SourceTask, StageTask};
 
 use super::cluster::Cluster;
 use super::diagnostics::{ConfigError, Problem};

@@ -1,8 +1,9 @@
 //! How many tasks everything has.
 
+use crate::io::sink::Tasks;
 use crate::pipeline::cluster::Cluster;
 use crate::pipeline::diagnostics::Problem;
-use crate::pipeline::model::{Mode, Origin, Pipeline, Sink, SinkTarget, Stage};
+use crate::pipeline::model::{Mode, Origin, Pipeline, Sink, Stage};
 use crate::pipeline::plan::PARTITIONS_MAX;
 
 /// How many tasks each source, stage and sink has, in the order of the pipeline's lists.
@@ -63,10 +64,10 @@ fn of_stage(stage: &Stage, cluster: &Cluster) -> Result<u32, Problem> {
 }
 
 fn of_sink(sink: &Sink, partitions: &Partitions) -> u32 {
-    match &sink.target {
-        SinkTarget::File { .. } | SinkTarget::Stdout => 1,
-        SinkTarget::Program(_) => sink.partitions.unwrap_or(1),
-        SinkTarget::Directory { .. } => {
+    match sink.target.end().tasks() {
+        Tasks::One(_) => 1,
+        Tasks::Any => sink.partitions.unwrap_or(1),
+        Tasks::AsUpstream => {
             let largest = sink.from.iter().map(|&origin| partitions.of(origin)).max();
             sink.partitions.or(largest).unwrap_or(1)
         }

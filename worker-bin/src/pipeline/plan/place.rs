@@ -1,9 +1,10 @@
 //! Which node runs which task: as `place` says, else by rendezvous hashing, which moves few tasks when a node joins.
 
 use super::partitions::Partitions;
+use crate::io::sink::Tasks;
 use crate::pipeline::cluster::Cluster;
 use crate::pipeline::diagnostics::{At, Problem, suggestion};
-use crate::pipeline::model::{Pipeline, PlaceName, SinkTarget, SourceInput};
+use crate::pipeline::model::{Pipeline, PlaceName};
 use worker_core::config::NodeIx;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -36,11 +37,7 @@ pub(super) fn places(
     let mut problems = Vec::new();
     let mut places = Places::default();
     for (source, &count) in pipeline.sources.iter().zip(&partitions.sources) {
-        let local = match source.input {
-            SourceInput::Files { .. } => Some("reads local files"),
-            SourceInput::Stdin => Some("reads standard input"),
-            SourceInput::Program(_) => None,
-        };
+        let local = source.input.end().local();
         let (name, place, at) = (&source.name, &source.place, &source.at);
         let wanted = Wanted { name, count, place, at, local, one_node: None };
         places.sources.push(wanted.nodes(cluster, &mut problems));
@@ -51,14 +48,12 @@ pub(super) fn places(
         places.stages.push(wanted.nodes(cluster, &mut problems));
     }
     for (sink, &count) in pipeline.sinks.iter().zip(&partitions.sinks) {
-        let (local, one_node) = match sink.target {
-            SinkTarget::File { .. } => (Some("writes a local file"), Some("one file has one sink task")),
-            SinkTarget::Directory { .. } => (Some("writes local files"), None),
-            SinkTarget::Stdout => {
-                (Some("writes standard output"), Some("one standard output has one sink task"))
-            }
-            SinkTarget::Program(_) => (None, None),
+        let end = sink.target.end();
+        let one_node = match end.tasks() {
+            Tasks::One(why) => Some(why),
+            Tasks::Any | Tasks::AsUpstream => None,
         };
+        let local = end.local();
         let (name, place, at) = (&sink.name, &sink.place, &sink.at);
         let wanted = Wanted { name, count, place, at, local, one_node };
         places.sinks.push(wanted.nodes(cluster, &mut problems));

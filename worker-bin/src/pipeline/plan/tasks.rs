@@ -3,13 +3,11 @@
 use super::columns::Keys;
 use super::hops::Layout;
 use super::partitions::Partitions;
-use crate::pipeline::model::{
-    EarlyExit, Exists, Framing, Header, Mode, Pipeline, Program, RecordsState, Sink, SinkTarget, SourceInput,
-    Stage,
-};
-use crate::pipeline::part_path;
+use crate::io::sink::SinkEnd;
+use crate::io::source::SourceEnd;
+use crate::pipeline::model::{EarlyExit, Framing, Header, Mode, Pipeline, Program, RecordsState, Stage};
 use bytes::Bytes;
-use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use worker_core::config::{BatchSpec, NodeIx, RecordsSpec, StreamSpec, TaskId, TaskKind};
 use worker_core::route::{Edge, PartitionBy};
@@ -42,6 +40,7 @@ pub struct LocalTask {
 }
 
 /// What a task does.
+#[expect(clippy::large_enum_variant, reason = "there is one for each task, and most are stages")]
 #[derive(Clone, Debug)]
 pub enum Role {
     Source(SourceTask),
@@ -55,7 +54,7 @@ pub enum Role {
 #[derive(Clone, Debug)]
 pub struct SourceTask {
     /// From where; a pattern is relative to the pipeline's directory.
-    pub input: SourceInput,
+    pub input: Arc<dyn SourceEnd>,
     /// What is done with each file's first record.
     pub header: Header,
 }
@@ -90,21 +89,7 @@ pub struct RecordsSettings {
 /// What a sink task writes.
 #[derive(Clone, Debug)]
 pub struct SinkTask {
-    pub target: Target,
-}
-
-/// Where one sink task writes to.
-#[derive(Clone, Debug)]
-pub enum Target {
-    /// A file, whose directory may have to be made.
-    File {
-        path: PathBuf,
-        /// What happens to one that is there.
-        exists: Exists,
-    },
-    Stdout,
-    /// A program's standard input.
-    Program(Program),
+    pub target: Arc<dyn SinkEnd>,
 }
 
 /// How the core schedules a stage's tasks.
@@ -144,7 +129,7 @@ pub(super) fn local(
 ) -> Vec<LocalTask> {
     let mut here = Here { layout, me, tasks: Vec::new() };
     for (index, source) in pipeline.sources.iter().enumerate() {
-        let role = Role::Source(SourceTask { input: source.input.clone(), header: source.header });
+        let role = Role::Source(SourceTask { input: source.input.end(), header: source.header });
         let (first, count) = (layout.first_source[index], partitions.sources[index]);
         here.add(&source.name, (first, count), None, (source.framing, source.framing), |_| role.clone());
     }
@@ -164,7 +149,9 @@ pub(super) fn local(
     for (index, sink) in pipeline.sinks.iter().enumerate() {
         let (first, count) = (layout.first_sink[index], partitions.sinks[index]);
         let framing = (sink.framing, sink.framing);
-        let role = |n| Role::Sink(SinkTask { target: target(sink, n) });
+        let end = sink.target.end();
+        let target = |n| end.partition(n).unwrap_or_else(|| Arc::clone(&end));
+        let role = |n| Role::Sink(SinkTask { target: target(n) });
         here.add(&sink.name, (first, count), keys.sinks[index].clone(), framing, role);
     }
     here.tasks
@@ -178,17 +165,6 @@ fn records(stage: &Stage, key: Option<&PartitionBy>) -> Option<Box<RecordsSettin
             state_budget_bytes: records.state_budget_bytes,
         })),
         Mode::Batch(_) | Mode::Stream(_) => None,
-    }
-}
-
-fn target(sink: &Sink, partition: u32) -> Target {
-    match &sink.target {
-        SinkTarget::File { path, exists, .. } => Target::File { path: path.clone(), exists: *exists },
-        SinkTarget::Directory { path, exists, .. } => {
-            Target::File { path: part_path(path, partition), exists: *exists }
-        }
-        SinkTarget::Stdout => Target::Stdout,
-        SinkTarget::Program(program) => Target::Program(program.clone()),
     }
 }
 

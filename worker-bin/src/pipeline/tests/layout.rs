@@ -1,11 +1,11 @@
 //! Tasks, links and places.
 
 use super::{cluster, laid_out, read, three_nodes};
-use crate::pipeline::plan::{RecordsSettings, Role, Target};
+use crate::io::resource::Resource;
+use crate::pipeline::plan::{RecordsSettings, Role};
 use crate::pipeline::{Cluster, Plan, RecordsState, load, plan};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::path::Path;
 use std::time::Duration;
 use worker_core::config::{NodeIx, TaskKind};
 use worker_core::route::PartitionBy;
@@ -43,7 +43,7 @@ fn fan_out_gives_a_task_one_edge_for_every_reader() {
     assert_eq!(sizes, [3, 3], "to the three tasks of a, and to the three parts of p");
     assert_eq!(plan.partitions.sinks, [1, 3]);
     let Role::Sink(sink) = &plan.local.last().unwrap().role else { panic!("the last task is a sink") };
-    assert!(matches!(&sink.target, Target::File { path, .. } if path == Path::new("/base/parts/part-00002")));
+    assert_eq!(sink.target.holds(), [Resource::File("/base/parts/part-00002".into())]);
 }
 
 #[test]

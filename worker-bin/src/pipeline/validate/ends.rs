@@ -1,9 +1,9 @@
-//! No two ends use the same outside thing.
+//! No two ends hold the same outside thing.
 
-use crate::pipeline::diagnostics::{At, Problem, normalized};
-use crate::pipeline::model::{PlaceName, Sink, SinkTarget, Source, SourceInput};
-use crate::pipeline::part_path;
-use std::path::{Path, PathBuf};
+use crate::io::resource::Resource;
+use crate::pipeline::diagnostics::{At, Problem};
+use crate::pipeline::model::{PlaceName, Sink, Source};
+use std::path::Path;
 
 /// Whether `place` keeps ends apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,119 +14,82 @@ pub(in crate::pipeline) enum Nodes {
     AsPlaced,
 }
 
-/// Sinks on one path, sinks on a file that a source reads, and standard streams used twice.
+/// An end, and what it holds.
+#[derive(Debug)]
+struct Holder<'a> {
+    name: &'a str,
+    place: &'a [PlaceName],
+    at: At,
+    holds: Vec<Resource>,
+}
+
+/// Pairs of ends of which only one can have what both need.
 pub(in crate::pipeline) fn overlapping_ends(
     dir: &Path,
     sources: &[Source],
     sinks: &[Sink],
     nodes: Nodes,
 ) -> Vec<Problem> {
-    let meet = |a: &[PlaceName], b: &[PlaceName]| nodes == Nodes::One || meet(a, b);
+    let sources: Vec<Holder<'_>> = sources.iter().map(|source| Holder::source(source, dir)).collect();
+    let sinks: Vec<Holder<'_>> = sinks.iter().map(Holder::sink).collect();
     let mut problems = Vec::new();
     for (index, sink) in sinks.iter().enumerate() {
-        for other in &sinks[..index] {
-            if meet(&sink.place, &other.place) && same_target(&sink.target, &other.target) {
-                problems.push(two_sinks(sink, other));
-            }
-        }
-        for source in sources {
-            if meet(&sink.place, &source.place) && reads(dir, &source.input, &sink.target) {
-                let at = target_at(sink);
-                problems.push(
-                    Problem::at(
-                        &at,
-                        format!("sink `{}` writes what source `{}` reads", sink.name, source.name),
-                        "",
-                    )
-                    .also(&input_at(source), "matches it")
-                    .help("write to another path, or name the files that are read more closely"),
-                );
-            }
-        }
+        let others = sinks[..index].iter();
+        problems.extend(others.filter_map(|other| Some(two_sinks(sink, other, sink.shares(other, nodes)?))));
+        let sources = sources.iter().filter(|source| sink.shares(source, nodes).is_some());
+        problems.extend(sources.map(|source| reads_itself(sink, source)));
     }
-    for (index, source) in sources.iter().enumerate().filter(|(_, s)| s.input == SourceInput::Stdin) {
-        for other in
-            sources[..index].iter().filter(|s| s.input == SourceInput::Stdin && meet(&s.place, &source.place))
-        {
-            problems.push(
-                Problem::at(&source.at, "two sources read standard input", "also reads it")
-                    .also(&other.at, "reads it")
-                    .help("let several stages read from one source: each gets its own copy"),
-            );
-        }
+    for (index, source) in sources.iter().enumerate() {
+        let others = sources[..index].iter();
+        problems.extend(
+            others.filter_map(|other| Some(two_sources(source, other, source.shares(other, nodes)?))),
+        );
     }
     problems
 }
 
-/// Whether two ends can be on one node.
+impl<'a> Holder<'a> {
+    fn source(source: &'a Source, dir: &Path) -> Self {
+        let end = source.input.end();
+        let at = end.at().unwrap_or(&source.at).clone();
+        Self { name: &source.name, place: &source.place, at, holds: end.holds(dir) }
+    }
+
+    fn sink(sink: &'a Sink) -> Self {
+        let end = sink.target.end();
+        let at = end.at().unwrap_or(&sink.at).clone();
+        Self { name: &sink.name, place: &sink.place, at, holds: end.holds() }
+    }
+
+    /// What only one of the two can have, if they can be on one node.
+    fn shares(&self, other: &Holder<'_>, nodes: Nodes) -> Option<&Resource> {
+        if nodes == Nodes::AsPlaced && !meet(self.place, other.place) {
+            return None;
+        }
+        self.holds.iter().find(|held| other.holds.iter().any(|other| held.excludes(other)))
+    }
+}
+
 fn meet(a: &[PlaceName], b: &[PlaceName]) -> bool {
     a.is_empty() || b.is_empty() || a.iter().any(|name| b.contains(name))
 }
 
-fn same_target(a: &SinkTarget, b: &SinkTarget) -> bool {
-    match (a, b) {
-        (SinkTarget::Stdout, SinkTarget::Stdout) => true,
-        (SinkTarget::Program(_), _) | (_, SinkTarget::Program(_)) => false,
-        (SinkTarget::Stdout, _) | (_, SinkTarget::Stdout) => false,
-        (SinkTarget::File { path: a, .. }, SinkTarget::File { path: b, .. })
-        | (SinkTarget::Directory { path: a, .. }, SinkTarget::Directory { path: b, .. }) => a == b,
-        (SinkTarget::File { path: file, .. }, SinkTarget::Directory { path: dir, .. })
-        | (SinkTarget::Directory { path: dir, .. }, SinkTarget::File { path: file, .. }) => {
-            file == dir || (file.parent() == Some(dir) && is_part(file))
-        }
-    }
+fn two_sinks(sink: &Holder<'_>, other: &Holder<'_>, shared: &Resource) -> Problem {
+    let title = format!("sinks `{}` and `{}` write to {}", other.name, sink.name, shared.word());
+    Problem::at(&sink.at, title, "the same again")
+        .also(&other.at, "written here")
+        .help("let one sink read from both, from = [\"…\", \"…\"], or give each its own path")
 }
 
-/// Whether this could be a file of a directory sink.
-fn is_part(file: &Path) -> bool {
-    let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    name.strip_prefix("part-").is_some_and(|n| n.len() >= 5 && n.bytes().all(|b| b.is_ascii_digit()))
+fn reads_itself(sink: &Holder<'_>, source: &Holder<'_>) -> Problem {
+    let title = format!("sink `{}` writes what source `{}` reads", sink.name, source.name);
+    Problem::at(&sink.at, title, "")
+        .also(&source.at, "matches it")
+        .help("write to another path, or name the files that are read more closely")
 }
 
-fn reads(dir: &Path, input: &SourceInput, target: &SinkTarget) -> bool {
-    let (SourceInput::Files { pattern, .. }, Some(path)) = (input, written(target)) else { return false };
-    let options = glob::MatchOptions { require_literal_separator: true, ..glob::MatchOptions::new() };
-    let pattern = normalized(dir, Path::new(pattern));
-    pattern
-        .to_str()
-        .and_then(|pattern| glob::Pattern::new(pattern).ok())
-        .is_some_and(|pattern| pattern.matches_path_with(&path, options))
-        || pattern == path
-}
-
-/// One file that the target writes for certain.
-fn written(target: &SinkTarget) -> Option<PathBuf> {
-    match target {
-        SinkTarget::File { path, .. } => Some(path.clone()),
-        SinkTarget::Directory { path, .. } => Some(part_path(path, 0)),
-        SinkTarget::Stdout | SinkTarget::Program(_) => None,
-    }
-}
-
-fn two_sinks(sink: &Sink, other: &Sink) -> Problem {
-    let what = match written(&sink.target) {
-        Some(_) => "write to one path",
-        None => "write to standard output",
-    };
-    Problem::at(
-        &target_at(sink),
-        format!("sinks `{}` and `{}` {what}", other.name, sink.name),
-        "the same again",
-    )
-    .also(&target_at(other), "written here")
-    .help("let one sink read from both, from = [\"…\", \"…\"], or give each its own path")
-}
-
-fn target_at(sink: &Sink) -> At {
-    match &sink.target {
-        SinkTarget::File { at, .. } | SinkTarget::Directory { at, .. } => at.clone(),
-        SinkTarget::Stdout | SinkTarget::Program(_) => sink.at.clone(),
-    }
-}
-
-fn input_at(source: &Source) -> At {
-    match &source.input {
-        SourceInput::Files { at, .. } => at.clone(),
-        SourceInput::Stdin | SourceInput::Program(_) => source.at.clone(),
-    }
+fn two_sources(source: &Holder<'_>, other: &Holder<'_>, shared: &Resource) -> Problem {
+    Problem::at(&source.at, format!("two sources read {}", shared.word()), "also reads it")
+        .also(&other.at, "reads it")
+        .help("let several stages read from one source: each gets its own copy")
 }

@@ -46,7 +46,7 @@ pub(super) fn whole_input(argv: &[String]) -> Option<String> {
 }
 
 /// Whether a program is known never to end by itself.
-pub(super) fn endless(argv: &[String]) -> bool {
+pub(crate) fn endless(argv: &[String]) -> bool {
     let Some((program, rest)) = unwrapped(argv) else { return false };
     match program {
         "tail" => has_flag(rest, 'f', "--follow") || has_flag(rest, 'F', "--follow"),

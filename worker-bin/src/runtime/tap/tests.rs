@@ -31,7 +31,7 @@ fn middle(by: Option<PartitionBy>, edges: Vec<Edge>) -> Arc<Taps> {
 }
 
 fn sink() -> Role {
-    Role::Sink(crate::pipeline::plan::SinkTask { target: crate::pipeline::plan::Target::Stdout })
+    Role::Sink(crate::pipeline::plan::SinkTask { target: Arc::new(crate::io::sink::stdout::StandardOutput) })
 }
 
 fn ask(side: TapSide, key: Option<&str>) -> TapAsk {

@@ -76,17 +76,6 @@ impl DurableFileSink {
         }
     }
 
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Whether `path` is the regular file that this sink writes, also by another name.
-    #[must_use]
-    pub fn writes(&self, path: &Path) -> bool {
-        is_file_at(&self.file, path)
-    }
-
     fn first(path: &Path, exists: Exists) -> Result<Self, SinkError> {
         let open = |source| SinkError::Open { path: path.to_owned(), source };
         let (mut file, state) = match place(path)? {
@@ -212,6 +201,14 @@ impl SinkWriter for DurableFileSink {
 
     fn position(&self) -> Option<Bytes> {
         self.written.as_ref().map(|(position, tail)| position.encode(tail.hash()))
+    }
+
+    fn file(&self) -> Option<&Path> {
+        Some(&self.path)
+    }
+
+    fn writes(&self, path: &Path) -> bool {
+        is_file_at(&self.file, path)
     }
 
     fn count_into(&mut self, moved: Moved) {

@@ -76,19 +76,6 @@ impl FileSink {
         Ok(Self { path: path.to_owned(), file, state, written: 0, moved: Moved::default() })
     }
 
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Whether `path` is the regular file that this sink writes, also by another name.
-    ///
-    /// A pipeline that reads such a file must not start: it would destroy its input, or read its own output for ever.
-    #[must_use]
-    pub fn writes(&self, path: &Path) -> bool {
-        is_file_at(&self.file, path)
-    }
-
     fn start(&mut self) -> Result<(), SinkError> {
         if self.state == State::Untouched {
             self.file.set_len(0).map_err(|source| SinkError::Open { path: self.path.clone(), source })?;
@@ -107,6 +94,14 @@ impl SinkWriter for FileSink {
 
     fn close(&mut self) -> Result<(), SinkError> {
         self.start()
+    }
+
+    fn file(&self) -> Option<&Path> {
+        Some(&self.path)
+    }
+
+    fn writes(&self, path: &Path) -> bool {
+        is_file_at(&self.file, path)
     }
 
     fn count_into(&mut self, moved: Moved) {

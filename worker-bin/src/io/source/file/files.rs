@@ -108,18 +108,6 @@ impl FileSource {
         Ok(source)
     }
 
-    /// What the user should hear of files that have changed since the first start.
-    #[must_use]
-    pub fn warning(&self) -> Option<&str> {
-        self.warning.as_deref()
-    }
-
-    /// The files, in the order in which they are read.
-    #[must_use]
-    pub fn files(&self) -> &[PathBuf] {
-        &self.files
-    }
-
     /// The next batch as it is in the files, headers included. Where headers are taken off it is of one file only.
     fn gather(&mut self) -> Result<Option<Batch>, SourceError> {
         loop {
@@ -222,6 +210,15 @@ impl SourceReader for FileSource {
     fn position(&self) -> Option<Bytes> {
         let list = self.fixed.as_ref()?.hash();
         Some(FilesPosition { list, next: self.track.next(), records: self.counter.given }.encode())
+    }
+
+    fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+
+    /// Of files that have changed since the first start.
+    fn warning(&self) -> Option<&str> {
+        self.warning.as_deref()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Files that match a pattern.
+//! Files that match a pattern, or the one named pipe or device that it names.
 
 mod decode;
 mod files;
@@ -9,3 +9,109 @@ mod position;
 pub use files::{FileSource, first_record};
 pub use fixed::SourceFiles;
 pub use paths::expand;
+
+use super::{
+    Ending, Lives, Opened, Opening, SourceEnd, SourceError, SourceOptions, SourceReader, StreamSource,
+};
+use crate::io::resource::Resource;
+use crate::pipeline::At;
+use bytes::Bytes;
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::{Path, PathBuf};
+
+/// Files, sorted by name.
+#[derive(Clone, Debug)]
+pub struct Files {
+    /// As written.
+    pub pattern: String,
+    pub at: At,
+}
+
+impl SourceEnd for Files {
+    fn describe(&self) -> String {
+        format!("reads {}", self.pattern)
+    }
+
+    fn at(&self) -> Option<&At> {
+        Some(&self.at)
+    }
+
+    fn holds(&self, dir: &Path) -> Vec<Resource> {
+        vec![Resource::Matching { dir: dir.to_owned(), pattern: self.pattern.clone() }]
+    }
+
+    fn local(&self) -> Option<&'static str> {
+        Some("reads local files")
+    }
+
+    fn ending(&self) -> Ending {
+        Ending::Certain
+    }
+
+    fn at_a_crash(&self) -> Option<&'static str> {
+        None
+    }
+
+    fn missing(&self, dir: &Path) -> Option<String> {
+        self.paths(dir).err().map(|error| error.to_string())
+    }
+
+    fn header(&self, dir: &Path, options: &SourceOptions) -> Result<Bytes, String> {
+        let terminator = options.terminator;
+        for file in self.paths(dir).map_err(|error| error.to_string())? {
+            let first = first_record(&file, terminator, options.max_record);
+            if let Some(mut header) = first.map_err(|error| error.to_string())? {
+                if header.last() != Some(&terminator) {
+                    header = [&header[..], &[terminator]].concat().into();
+                }
+                return Ok(header);
+            }
+        }
+        Err("the file is empty".to_owned())
+    }
+
+    fn open(&self, opening: &Opening<'_>) -> Result<Opened, SourceError> {
+        let reader: Box<dyn SourceReader> = match (self.stream(opening)?, &opening.durable) {
+            (Some(stream), _) => Box::new(stream),
+            (None, None) => Box::new(FileSource::of(self.paths(opening.dir)?, &opening.options)),
+            (None, Some(lives)) => Box::new(self.fixed(opening, lives)?),
+        };
+        Ok(Opened::Reader(reader))
+    }
+}
+
+impl Files {
+    fn paths(&self, dir: &Path) -> Result<Vec<PathBuf>, SourceError> {
+        expand(dir, &[&self.pattern])
+    }
+
+    /// The files of the first life, with the lengths that they had.
+    fn fixed(&self, opening: &Opening<'_>, lives: &Lives<'_>) -> Result<FileSource, SourceError> {
+        if let Some(position) = &lives.position {
+            return FileSource::resume(SourceFiles::load(&lives.list)?, position, &opening.options);
+        }
+        let mut paths = self.paths(opening.dir)?;
+        // What this very run writes there is no input.
+        let own = lives.state.canonicalize().unwrap_or_else(|_| lives.state.to_owned());
+        paths.retain(|path| !path.canonicalize().is_ok_and(|path| path.starts_with(&own)));
+        let files = SourceFiles::fix(paths, &opening.options)?;
+        files.store(&lives.list)?;
+        Ok(FileSource::fixed(files, &opening.options))
+    }
+
+    /// The one path that the pattern stands for, opened, if that is no regular file: it is read as it comes.
+    fn stream(&self, opening: &Opening<'_>) -> Result<Option<StreamSource>, SourceError> {
+        let path = opening.dir.join(&self.pattern);
+        let is_stream = std::fs::metadata(&path).is_ok_and(|m| {
+            let kind = m.file_type();
+            kind.is_fifo() || kind.is_char_device()
+        });
+        if !is_stream {
+            return Ok(None);
+        }
+        let opened = std::fs::File::open(&path);
+        let file = opened.map_err(|source| SourceError::Open { path: path.clone(), source })?;
+        let (name, stop) = (path.display().to_string(), opening.stop.clone());
+        opening.resume(StreamSource::new(file.into(), name, &opening.options, stop)).map(Some)
+    }
+}

@@ -201,7 +201,7 @@ fn a_sink_knows_its_file_by_any_name() {
     let link = dir.path().join("link");
     std::os::unix::fs::symlink(&path, &link).unwrap();
     let sink = recover(&link, &position).unwrap();
-    assert!(sink.writes(&path) && sink.writes(sink.path()) && !sink.writes(dir.path()));
+    assert!(sink.writes(&path) && sink.writes(sink.file().unwrap()) && !sink.writes(dir.path()));
 }
 
 #[derive(Clone, Debug)]

@@ -1,0 +1,84 @@
+//! What every kind of sink answers about itself: whoever has to know asks it, and nobody else knows the kinds.
+
+use super::{SinkError, SinkWriter};
+use crate::io::resource::Resource;
+use crate::pipeline::{At, Program};
+use std::fmt::Debug;
+use std::path::Path;
+use std::sync::Arc;
+
+/// What a sink writes, as a pipeline file describes it.
+pub trait SinkEnd: Debug + Send + Sync {
+    /// As the graph of `worker check` says it, such as `writes out.txt`; paths below `dir` are shown relative to it.
+    fn describe(&self, dir: &Path) -> String;
+
+    /// Where the file says it; `None`: where it names the sink.
+    fn at(&self) -> Option<&At> {
+        None
+    }
+
+    /// What it holds while it runs.
+    fn holds(&self) -> Vec<Resource>;
+
+    /// Why it is not the same on every node of a cluster, such as `writes a local file`; then `place` must say where it is.
+    fn local(&self) -> Option<&'static str>;
+
+    /// How many tasks it has.
+    fn tasks(&self) -> Tasks;
+
+    /// What one of its tasks writes; `None`: the same as all.
+    fn partition(&self, _number: u32) -> Option<Arc<dyn SinkEnd>> {
+        None
+    }
+
+    /// What may be doubled at a crash though everything else counts once; `None`: nothing.
+    fn at_a_crash(&self) -> Option<&'static str>;
+
+    /// The same, writing behind what is there; `None`: it always does.
+    fn appending(&self) -> Option<Arc<dyn SinkEnd>> {
+        None
+    }
+
+    /// What is there and stops a new run from beginning.
+    fn in_the_way(&self) -> Option<&Path> {
+        None
+    }
+
+    /// The program that it gives its records to.
+    fn program(&self) -> Option<&Program> {
+        None
+    }
+
+    /// Finds everything that a run needs; what is there already stays as it is. `lives`: every record is to count once.
+    ///
+    /// # Errors
+    /// Why the run cannot begin.
+    fn open(&self, lives: Option<Lives<'_>>) -> Result<Opened, SinkError>;
+}
+
+/// How many tasks a sink has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tasks {
+    /// One, and why.
+    One(&'static str),
+    /// As `partitions` says, else one.
+    Any,
+    /// As `partitions` says, else as many as what it reads from.
+    AsUpstream,
+}
+
+/// A sink's earlier lives, and what they have left for this one.
+#[derive(Clone, Copy, Debug)]
+pub struct Lives<'a> {
+    /// What the last [`SinkWriter::position`] to be committed was; `None` in the first life.
+    pub position: Option<&'a [u8]>,
+}
+
+/// How an opened sink is driven.
+#[derive(Debug)]
+pub enum Opened {
+    /// By a thread of its own.
+    Writer(Box<dyn SinkWriter>),
+    /// As a child process.
+    Program(Program),
+}

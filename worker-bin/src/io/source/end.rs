@@ -1,0 +1,104 @@
+//! What every kind of source answers about itself: whoever has to know asks it, and nobody else knows the kinds.
+
+use super::{SourceError, SourceOptions, SourceReader, Stop, StreamSource};
+use crate::io::resource::Resource;
+use crate::pipeline::{At, Program};
+use bytes::Bytes;
+use std::fmt::Debug;
+use std::path::{Path, PathBuf};
+
+/// What a source reads, as a pipeline file describes it. Relative paths start at the `dir` that is given.
+pub trait SourceEnd: Debug + Send + Sync {
+    /// As the graph of `worker check` says it, such as `reads logs/*.log`.
+    fn describe(&self) -> String;
+
+    /// Where the file says it; `None`: where it names the source.
+    fn at(&self) -> Option<&At> {
+        None
+    }
+
+    /// What it holds while it runs.
+    fn holds(&self, dir: &Path) -> Vec<Resource>;
+
+    /// Why it is not the same on every node of a cluster, such as `reads local files`; then `place` must say where it is.
+    fn local(&self) -> Option<&'static str>;
+
+    fn ending(&self) -> Ending;
+
+    /// What may be lost or doubled at a crash though everything else counts once; `None`: nothing.
+    fn at_a_crash(&self) -> Option<&'static str>;
+
+    /// What is wrong with it now, and may be right when the run begins.
+    fn missing(&self, _dir: &Path) -> Option<String> {
+        None
+    }
+
+    /// The first record of its input with its terminator, before the run.
+    ///
+    /// # Errors
+    /// Why it cannot be known.
+    fn header(&self, _dir: &Path, _options: &SourceOptions) -> Result<Bytes, String> {
+        Err("only files have a header that is known before the run".to_owned())
+    }
+
+    /// The program whose output it reads.
+    fn program(&self) -> Option<&Program> {
+        None
+    }
+
+    /// Finds everything that a run needs; nothing is read yet.
+    ///
+    /// # Errors
+    /// Why the run cannot begin.
+    fn open(&self, opening: &Opening<'_>) -> Result<Opened, SourceError>;
+}
+
+/// Whether a source comes to its end by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    Certain,
+    /// Only what is at the other end knows.
+    Unknown,
+    Never,
+}
+
+/// What a source is opened with.
+#[derive(Debug)]
+pub struct Opening<'a> {
+    pub dir: &'a Path,
+    pub options: SourceOptions,
+    /// Whatever may wait for input ends when this says so.
+    pub stop: Stop,
+    /// Where every record counts once.
+    pub durable: Option<Lives<'a>>,
+}
+
+/// A source's earlier lives, and what they have left for this one.
+#[derive(Debug)]
+pub struct Lives<'a> {
+    /// What the last [`SourceReader::position`] to be committed was; `None` in the first life.
+    pub position: Option<Bytes>,
+    /// A file of its own, for what is too large for a position.
+    pub list: PathBuf,
+    /// The state directory, none of whose files is input.
+    pub state: &'a Path,
+}
+
+/// How an opened source is driven.
+#[derive(Debug)]
+pub enum Opened {
+    /// By a thread of its own.
+    Reader(Box<dyn SourceReader>),
+    /// As a child process.
+    Program(Program),
+}
+
+impl Opening<'_> {
+    /// A stream, going on where its earlier lives were.
+    pub(super) fn resume(&self, stream: StreamSource) -> Result<StreamSource, SourceError> {
+        match self.durable.as_ref().and_then(|lives| lives.position.as_ref()) {
+            Some(position) => stream.resume(position),
+            None => Ok(stream),
+        }
+    }
+}
