@@ -10,8 +10,8 @@
 //! use bytes::Bytes;
 //! use worker_core::inbox::{AckWhen, Inbox};
 //! use worker_core::outbox::{Outbox, Standing};
-//! use worker_proto::frame::{BatchFrame, Open};
-//! use worker_proto::{Batch, Epoch, JournalId, LinkId, Seq};
+//! use worker_core::frame::{BatchFrame, Open};
+//! use worker_core::{Batch, Epoch, JournalId, LinkId, Seq};
 //!
 //! let (link, epoch, journal) = (LinkId(0), Epoch(1), JournalId(1));
 //! let mut outbox = Outbox::new(1 << 20);
@@ -61,3 +61,6 @@ pub use inbox::Inbox;
 pub use node::Node;
 pub use outbox::Outbox;
 pub use time::Time;
+pub use worker_proto::{
+    Batch, BatchBuilder, BatchError, ConnNo, Epoch, Fingerprint, Incarnation, JournalId, LinkId, Seq, frame,
+};

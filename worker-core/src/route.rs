@@ -26,6 +26,7 @@
 mod csv;
 mod field;
 mod group;
+#[cfg(feature = "json-keys")]
 mod json;
 mod key;
 #[cfg(test)]

@@ -14,8 +14,8 @@
 //! # Use
 //!
 //! [`SendBuffer`] takes frames and gives the pieces of a vectored write; [`RecvBuffer`] gives space to read into and cuts
-//! frames out of what was read. Neither copies the records of a large batch. [`FrameCodec`] does the same for `tokio_util::codec::Framed`, with
-//! copies.
+//! frames out of what was read. Neither copies the records of a large batch. With the feature
+//! `codec`, `FrameCodec` does the same for `tokio_util::codec::Framed`, with copies.
 //!
 //! ```
 //! use bytes::{Buf, BufMut};
@@ -46,6 +46,7 @@
 //! ```
 
 mod batch;
+#[cfg(feature = "codec")]
 mod codec;
 mod codes;
 mod decode;
@@ -58,6 +59,7 @@ mod recv_buffer;
 mod send_buffer;
 
 pub use batch::{Batch, BatchBuilder, BatchError};
+#[cfg(feature = "codec")]
 pub use codec::{CodecError, FrameCodec};
 pub use error::{DecodeError, EncodeError};
 pub use frame::Frame;

@@ -2,6 +2,7 @@
 
 use super::csv::CsvReader;
 use super::field;
+#[cfg(feature = "json-keys")]
 use super::json::Pointer;
 use std::num::NonZeroUsize;
 use thiserror::Error;
@@ -23,7 +24,9 @@ pub enum PartitionBy {
     },
     /// A value in a JSON document: the content of a string, the compact text of anything else. Numbers are as they are written:
     /// `1`, `1.0` and `98765432109876543210` are three keys; only a fraction or an exponent that a double holds exactly is
-    /// written its way (`1.50` is `1.5`, `1e3` is `1000.0`).
+    /// written its way (`1.50` is `1.5`, `1e3` is `1000.0`). Only with the feature
+    /// `json-keys`.
+    #[cfg(feature = "json-keys")]
     Json {
         /// Where, as in RFC 6901: `/user/id`; empty for the whole document.
         pointer: String,
@@ -54,9 +57,11 @@ pub enum NoKey {
         has: usize,
     },
     /// It is not JSON.
+    #[cfg(feature = "json-keys")]
     #[error("not JSON: {0}")]
     InvalidJson(String),
     /// It has no value at the pointer.
+    #[cfg(feature = "json-keys")]
     #[error("nothing at {0} in this JSON")]
     Pointer(String),
     /// Its key had to come beside it, and did not.
@@ -89,9 +94,15 @@ impl RecordKey {
 /// Reads keys, with the scratch space that takes.
 #[derive(Debug)]
 pub(super) enum KeyReader {
-    Blanks { index: usize },
-    Delimited { index: usize, delimiter: Vec<u8> },
+    Blanks {
+        index: usize,
+    },
+    Delimited {
+        index: usize,
+        delimiter: Vec<u8>,
+    },
     Csv(CsvReader),
+    #[cfg(feature = "json-keys")]
     Json(Pointer),
     Record,
     Given,
@@ -105,6 +116,7 @@ impl KeyReader {
                 Self::Delimited { index: index.get(), delimiter }
             }
             PartitionBy::Csv { column } => Self::Csv(CsvReader::new(column, terminator)),
+            #[cfg(feature = "json-keys")]
             PartitionBy::Json { pointer } => Self::Json(Pointer::new(pointer)),
             PartitionBy::Record => Self::Record,
             PartitionBy::Given => Self::Given,
@@ -124,6 +136,7 @@ impl KeyReader {
             Self::Delimited { index, delimiter } => field::by_delimiter(record, *index, delimiter)
                 .map_err(|has| NoKey::Field { wanted: *index, has }),
             Self::Csv(reader) => reader.column(record),
+            #[cfg(feature = "json-keys")]
             Self::Json(pointer) => pointer.value(record),
             Self::Record => Ok(record),
             Self::Given => given.ok_or(NoKey::NotGiven),
