@@ -1,6 +1,7 @@
 //! Test-only hook: protocol bugs that a simulation plants to show that it would catch them.
 
-/// One bug to plant with `Node::plant`, which is there with the feature `planted-bugs` only.
+/// One bug to plant with `Node::plant`. It can always be, so that what a simulation tests is what is shipped; no part of the
+/// public API, it costs a comparison of one byte a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Bug {
     /// A retry waits for room in the budget, as fresh output does: the failure the project began from.
@@ -42,29 +43,19 @@ pub enum Bug {
     DeadLinkBlocksTask,
 }
 
-/// Which bug is planted; without the feature none can be.
+/// Which bug is planted, if any.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Planted {
-    #[cfg(feature = "planted-bugs")]
     bug: Option<Bug>,
 }
 
 impl Planted {
-    #[cfg(feature = "planted-bugs")]
     pub(crate) fn plant(&mut self, bug: Bug) {
         self.bug = Some(bug);
     }
 
     #[inline]
-    #[cfg(feature = "planted-bugs")]
     pub(crate) fn is(self, bug: Bug) -> bool {
         self.bug == Some(bug)
-    }
-
-    #[inline]
-    #[cfg(not(feature = "planted-bugs"))]
-    #[expect(clippy::unused_self, reason = "the twin with the feature uses it")]
-    pub(crate) fn is(self, _: Bug) -> bool {
-        false
     }
 }

@@ -41,6 +41,7 @@ pub mod config;
 pub mod credit;
 mod ctx;
 pub mod event;
+#[doc(hidden)]
 pub mod fault;
 pub mod inbox;
 mod node;

@@ -195,8 +195,8 @@ impl Node {
         self.ctx.timers.next()
     }
 
-    /// Plants a bug (test-only).
-    #[cfg(feature = "planted-bugs")]
+    /// Plants a bug, for tests of tests.
+    #[doc(hidden)]
     pub fn plant(&mut self, bug: crate::fault::Bug) {
         self.ctx.planted.plant(bug);
         for outbox in self.ctx.outboxes.iter_mut().flatten() {
