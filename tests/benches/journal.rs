@@ -17,11 +17,13 @@ use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use worker_core::event::{Attempt, Body, Chunk, Commit, CommitId};
-use worker_journal::{DirFile, DirStorage, Identity, Journal, NewestMark, Settings, SyncTicket, random_id};
+use worker_journal::{
+    DirFile, DirStorage, Identity, Journal, NewestPosition, Settings, SyncTicket, random_id,
+};
 use worker_proto::{Batch, Fingerprint, LinkId, Seq};
 
 type Failure = Box<dyn Error + Send + Sync>;
-type DirJournal = Journal<DirStorage, NewestMark>;
+type DirJournal = Journal<DirStorage, NewestPosition>;
 
 const LINK: LinkId = LinkId(1);
 
@@ -194,7 +196,7 @@ fn open(path: &Path) -> Result<DirJournal, Failure> {
         new_id: random_id(),
     };
     let opened =
-        Journal::open(DirStorage::new(path)?, &identity, Settings::default(), NewestMark::default())?;
+        Journal::open(DirStorage::new(path)?, &identity, Settings::default(), NewestPosition::default())?;
     Ok(opened.journal)
 }
 

@@ -36,7 +36,7 @@ pub(super) struct Disk {
 pub(super) struct TaskDisk {
     id: JournalId,
     outputs: Vec<LinkId>,
-    folds_marks: bool,
+    folds_positions: bool,
     entries: Vec<DiskEntry>,
     /// So many entries are on stable storage.
     durable: usize,
@@ -80,10 +80,10 @@ impl Disk {
         let tasks = own.map(|task| {
             let links = graph.links.iter().enumerate().filter(|(_, link)| link.from == task);
             let outputs: Vec<LinkId> = links.map(|(at, _)| super::plan::link_id(at)).collect();
-            let folds_marks = matches!(plan.stages[plan.stage_of(task)].kind, StageKind::Records { .. });
+            let folds_positions = matches!(plan.stages[plan.stage_of(task)].kind, StageKind::Records { .. });
             let id = JournalId(7_000 + u64::from(task.0));
-            let real = plan.has_real_journals().then(|| Real::new(id, outputs.clone(), folds_marks));
-            (task, TaskDisk { real, ..TaskDisk::new(id, outputs, folds_marks) })
+            let real = plan.has_real_journals().then(|| Real::new(id, outputs.clone(), folds_positions));
+            (task, TaskDisk { real, ..TaskDisk::new(id, outputs, folds_positions) })
         });
         Self { tasks: tasks.collect(), full: false, sync_fails: false, times: 1 }
     }
@@ -101,11 +101,11 @@ impl Disk {
 }
 
 impl TaskDisk {
-    fn new(id: JournalId, outputs: Vec<LinkId>, folds_marks: bool) -> Self {
+    fn new(id: JournalId, outputs: Vec<LinkId>, folds_positions: bool) -> Self {
         Self {
             id,
             outputs,
-            folds_marks,
+            folds_positions,
             entries: Vec::new(),
             durable: 0,
             epoch: Epoch(0),
@@ -158,12 +158,12 @@ impl TaskDisk {
         }
         let mut state = fold::task_state(&self.entries, &self.outputs, self.id, plan.disk.bug);
         if let Some(opened) = opened {
-            require(self.folds_marks || opened.position == state.position, Check::Recovery, || {
+            require(self.folds_positions || opened.position == state.position, Check::Recovery, || {
                 format!("the position is {:?}, not {:?}", opened.position, state.position)
             })?;
             state = opened;
         }
-        if self.folds_marks {
+        if self.folds_positions {
             state.position = None;
         }
         self.outputs_kept.clear();
@@ -339,7 +339,7 @@ impl TaskDisk {
 
     /// The state of a records stage: all changes asked for, in order.
     pub(super) fn keyed_state(&self) -> BTreeMap<Bytes, u64> {
-        let entries = self.entries.iter().chain(&self.waiting).filter(|_| self.folds_marks);
+        let entries = self.entries.iter().chain(&self.waiting).filter(|_| self.folds_positions);
         let commits = entries.filter_map(DiskEntry::commit);
         let mut state = BTreeMap::new();
         for position in commits.filter_map(|commit| commit.position.as_ref()) {

@@ -25,9 +25,9 @@ pub trait Fold: fmt::Debug + Send {
 
 /// Of a source or sink the newest position counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct NewestMark(Option<Bytes>);
+pub struct NewestPosition(Option<Bytes>);
 
-impl Fold for NewestMark {
+impl Fold for NewestPosition {
     fn apply(&mut self, position: &[u8]) {
         self.0 = Some(Bytes::copy_from_slice(position));
     }

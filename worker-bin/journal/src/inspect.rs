@@ -79,7 +79,7 @@ struct Positions {
 }
 
 impl Fold for Positions {
-    fn apply(&mut self, _mark: &[u8]) {
+    fn apply(&mut self, _position: &[u8]) {
         self.count += 1;
     }
 

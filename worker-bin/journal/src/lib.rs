@@ -92,7 +92,7 @@ mod writer;
 
 pub use directory::{StateError, make_directory, sync_directory};
 pub use error::{Damage, JournalError};
-pub use fold::{Fold, NewestMark};
+pub use fold::{Fold, NewestPosition};
 pub use format::Position;
 pub use inspect::{InspectError, committed_dead_bytes, inspect};
 pub use lock::Lock;

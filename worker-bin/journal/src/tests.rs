@@ -14,7 +14,7 @@ use worker_core::event::{Attempt, Body, Chunk, Commit, CommitId, InputDone, Plac
 use worker_core::recovery::{HeldOutput, TaskState, WindowState};
 use worker_proto::{Batch, Epoch, Fingerprint, JournalId, LinkId, Seq};
 
-type MemJournal = Journal<MemStorage, NewestMark>;
+type MemJournal = Journal<MemStorage, NewestPosition>;
 
 fn lines(text: &str) -> Batch {
     Batch::from_terminated(Bytes::copy_from_slice(text.as_bytes()), b'\n')
@@ -31,8 +31,8 @@ fn with_output(id: u64, link: u32, first: u64, text: &str) -> Commit {
     Commit { outputs: vec![(Seq(first), chunk)], ..commit(id) }
 }
 
-fn open(storage: &MemStorage) -> Opened<MemStorage, NewestMark> {
-    Journal::open(storage.clone(), &identity(), tiny(), NewestMark::default()).unwrap()
+fn open(storage: &MemStorage) -> Opened<MemStorage, NewestPosition> {
+    Journal::open(storage.clone(), &identity(), tiny(), NewestPosition::default()).unwrap()
 }
 
 fn sync(journal: &mut MemJournal) {
@@ -218,7 +218,7 @@ fn another_tasks_or_pipelines_journal_is_refused() {
     let other_task = Identity { task: "b/0".to_owned(), ..identity() };
     let other_pipeline = Identity { fingerprint: Fingerprint(2), ..identity() };
     for other in [other_task, other_pipeline] {
-        let refused = Journal::open(disk.clone(), &other, tiny(), NewestMark::default());
+        let refused = Journal::open(disk.clone(), &other, tiny(), NewestPosition::default());
         assert!(matches!(refused, Err(JournalError::NotOurs { .. })), "{refused:?}");
     }
     assert_eq!(disk.contents(), before);

@@ -119,7 +119,7 @@ fn entries_of(directory: &Path) -> Vec<PathBuf> {
 mod tests {
     use super::*;
     use worker_core::event::{Attempt, Commit, CommitId};
-    use worker_journal::{Identity, Journal, NewestMark, Settings, random_id};
+    use worker_journal::{Identity, Journal, NewestPosition, Settings, random_id};
     use worker_proto::Fingerprint;
 
     #[test]
@@ -141,7 +141,8 @@ mod tests {
             new_id: random_id(),
         };
         let storage = DirStorage::new(&task).unwrap();
-        let opened = Journal::open(storage, &identity, Settings::default(), NewestMark::default()).unwrap();
+        let opened =
+            Journal::open(storage, &identity, Settings::default(), NewestPosition::default()).unwrap();
         let mut journal = opened.journal;
         let commit = Commit {
             id: CommitId(1),

@@ -15,7 +15,7 @@ use worker_core::config::TaskId;
 use worker_core::event::{Commit, CommitId};
 use worker_core::recovery::TaskState;
 use worker_journal::{
-    DirStorage, Fold, Identity, Journal, JournalError, Lock, NewestMark, Opened, Reserve, Settings,
+    DirStorage, Fold, Identity, Journal, JournalError, Lock, NewestPosition, Opened, Reserve, Settings,
     StateError, StorageError, make_directory, random_id,
 };
 use worker_proto::Fingerprint;
@@ -292,7 +292,7 @@ fn open_task(plan: &Plan, task: &LocalTask, dir: &Path, is_new: bool) -> Result<
     };
     let fold: Box<dyn Fold> = match &keyed {
         Some(state) => Box::new(Arc::clone(state)),
-        None => Box::new(NewestMark::default()),
+        None => Box::new(NewestPosition::default()),
     };
     let Opened { journal, state, dead_bytes, .. } =
         Journal::open(storage, &identity, Settings::default(), fold)?;

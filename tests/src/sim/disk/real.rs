@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use worker_core::event::Attempt;
 use worker_core::recovery::TaskState;
 use worker_journal::{
-    Fold, Identity, Journal, JournalError, MemFile, MemStorage, NewestMark, Opened, Settings, SyncTicket,
+    Fold, Identity, Journal, JournalError, MemFile, MemStorage, NewestPosition, Opened, Settings, SyncTicket,
     join,
 };
 use worker_proto::{Batch, Fingerprint, JournalId, LinkId, Seq};
@@ -21,7 +21,7 @@ const SETTINGS: Settings = Settings { first_segment_bytes: 2 * 1024, segment_byt
 pub(super) struct Real {
     storage: MemStorage,
     identity: Identity,
-    folds_marks: bool,
+    folds_positions: bool,
     journal: Option<Journal<MemStorage, Positions>>,
     /// The state it was opened with, until a life takes it.
     state: Option<TaskState>,
@@ -31,7 +31,7 @@ pub(super) struct Real {
 /// What positions add up to.
 #[derive(Debug)]
 pub(super) enum Positions {
-    Newest(NewestMark),
+    Newest(NewestPosition),
     Counts(BTreeMap<Bytes, u64>),
 }
 
@@ -66,11 +66,11 @@ impl Fold for Positions {
 }
 
 impl Real {
-    pub(super) fn new(id: JournalId, outputs: Vec<LinkId>, folds_marks: bool) -> Self {
+    pub(super) fn new(id: JournalId, outputs: Vec<LinkId>, folds_positions: bool) -> Self {
         let identity =
             Identity { task: format!("task{}", id.0), fingerprint: Fingerprint(9), outputs, new_id: id };
         let storage = MemStorage::new();
-        Self { storage, identity, folds_marks, journal: None, state: None, ticket: None }
+        Self { storage, identity, folds_positions, journal: None, state: None, ticket: None }
     }
 
     /// The process is gone, and with `power` a seed for what else is. The next life's journal is opened.
@@ -84,10 +84,10 @@ impl Real {
     }
 
     fn open(&mut self) -> Checked<&TaskState> {
-        let positions = if self.folds_marks {
+        let positions = if self.folds_positions {
             Positions::Counts(BTreeMap::new())
         } else {
-            Positions::Newest(NewestMark::default())
+            Positions::Newest(NewestPosition::default())
         };
         let opened = Journal::open(self.storage.clone(), &self.identity, SETTINGS, positions);
         let Opened { journal, state, .. } = opened.map_err(|error| broken(&error))?;

@@ -1,6 +1,6 @@
 //! Every byte cut off, every bit flipped: the journal recovers to what it must say, or refuses.
 
-use super::model::{AllMarks, Expected};
+use super::model::{AllPositions, Expected};
 use super::*;
 use std::collections::BTreeMap;
 
@@ -48,7 +48,7 @@ impl Written {
             None => files.remove(name),
         };
         let disk = MemStorage::with_contents(files);
-        let opened = match Journal::open(disk, &identity(), tiny(), AllMarks::default()) {
+        let opened = match Journal::open(disk, &identity(), tiny(), AllPositions::default()) {
             Ok(opened) => opened,
             Err(JournalError::Damaged { .. }) => return None,
             Err(other) => panic!("{what}: {other}"),
@@ -152,7 +152,7 @@ fn messages_name_segment_and_offset_and_what_to_do() {
     let mut bad = bytes.clone();
     bad[70] ^= 1;
     let disk = MemStorage::with_contents([(name.clone(), bad)].into());
-    let error = Journal::open(disk, &identity(), tiny(), AllMarks::default()).unwrap_err().to_string();
+    let error = Journal::open(disk, &identity(), tiny(), AllPositions::default()).unwrap_err().to_string();
     assert!(error.contains(name) && error.contains("byte 64") && error.contains("--fresh"), "{error}");
 
     let mut newer = format::SegmentHeader::decode(bytes, 1).unwrap();
@@ -160,7 +160,7 @@ fn messages_name_segment_and_offset_and_what_to_do() {
     let mut bad = bytes.clone();
     bad[..64].copy_from_slice(&newer.encode());
     let disk = MemStorage::with_contents([(name.clone(), bad)].into());
-    let error = Journal::open(disk, &identity(), tiny(), AllMarks::default()).unwrap_err().to_string();
+    let error = Journal::open(disk, &identity(), tiny(), AllPositions::default()).unwrap_err().to_string();
     assert!(error.contains("made by a newer worker"), "{error}");
 }
 
@@ -171,7 +171,7 @@ fn segments_of_two_journals_are_not_one() {
         let identity = Identity { new_id: JournalId(id), ..identity() };
         for _ in 0..2 {
             let mut journal =
-                Journal::open(disk.clone(), &identity, tiny(), NewestMark::default()).unwrap().journal;
+                Journal::open(disk.clone(), &identity, tiny(), NewestPosition::default()).unwrap().journal;
             let (id, first) = (journal.image.commits + 1, journal.image.outputs[&LinkId(1)].next.0);
             journal.append(&with_output(id, 1, first, "a\n"), None).unwrap();
             sync(&mut journal);
@@ -182,6 +182,7 @@ fn segments_of_two_journals_are_not_one() {
     });
     let mut mixed = mine;
     mixed.extend(other.into_iter().take(1));
-    let error = Journal::open(MemStorage::with_contents(mixed), &identity(), tiny(), NewestMark::default());
+    let error =
+        Journal::open(MemStorage::with_contents(mixed), &identity(), tiny(), NewestPosition::default());
     assert!(matches!(error, Err(JournalError::Damaged { damage: Damage::Mixed { .. }, .. })), "{error:?}");
 }

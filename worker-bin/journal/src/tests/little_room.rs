@@ -7,7 +7,7 @@ const MIB: u64 = 1 << 20;
 #[test]
 fn where_a_large_segment_finds_no_room_a_small_one_does() {
     let disk = MemStorage::new();
-    let opened = Journal::open(disk.clone(), &identity(), Settings::default(), NewestMark::default());
+    let opened = Journal::open(disk.clone(), &identity(), Settings::default(), NewestPosition::default());
     let mut journal = opened.unwrap().journal;
     disk.set_bytes_max(Some(7 * MIB));
     let text = "x".repeat(100_000) + "\n";

@@ -19,9 +19,9 @@ pub(super) fn tiny() -> Settings {
 
 /// Every position, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct AllMarks(pub(super) Vec<u8>);
+pub(super) struct AllPositions(pub(super) Vec<u8>);
 
-impl Fold for AllMarks {
+impl Fold for AllPositions {
     fn apply(&mut self, position: &[u8]) {
         self.0.extend_from_slice(position);
     }
@@ -54,7 +54,7 @@ pub(super) struct Expected {
 #[derive(Debug)]
 pub(super) struct Model {
     pub(super) rng: Rng,
-    pub(super) journal: Option<Journal<MemStorage, AllMarks>>,
+    pub(super) journal: Option<Journal<MemStorage, AllPositions>>,
     /// The newest state, then what it was after each commit, with the position of the journal.
     pub(super) now: Expected,
     pub(super) history: VecDeque<(Position, Expected)>,
@@ -80,17 +80,17 @@ impl Model {
         }
     }
 
-    pub(super) fn journal(&mut self) -> &mut Journal<MemStorage, AllMarks> {
+    pub(super) fn journal(&mut self) -> &mut Journal<MemStorage, AllPositions> {
         self.journal.as_mut().unwrap()
     }
 
     /// Opens the journal, and checks that it says one of the states that it may.
     pub(super) fn open(&mut self, disk: &MemStorage) {
-        let opened = Journal::open(disk.clone(), &identity(), tiny(), AllMarks::default()).unwrap();
+        let opened = Journal::open(disk.clone(), &identity(), tiny(), AllPositions::default()).unwrap();
         self.accept(opened);
     }
 
-    pub(super) fn accept(&mut self, opened: Opened<MemStorage, AllMarks>) {
+    pub(super) fn accept(&mut self, opened: Opened<MemStorage, AllPositions>) {
         let Opened { journal, state, dead_bytes, .. } = opened;
         let least = self.history.front().map_or(0, |(_, expected)| expected.commits);
         assert!(state.commits >= least, "{} commits of at least {least}", state.commits);
@@ -205,7 +205,7 @@ impl Model {
 /// What the journal says is `expected`, down to every byte that may still be needed.
 fn check(
     expected: &Expected,
-    journal: &Journal<MemStorage, AllMarks>,
+    journal: &Journal<MemStorage, AllPositions>,
     state: &TaskState,
     dead_bytes: Option<u64>,
     acknowledged: &BTreeMap<u32, u64>,

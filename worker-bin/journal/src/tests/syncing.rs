@@ -71,7 +71,7 @@ fn a_life_that_cannot_be_made_durable_does_not_begin() {
         let disk = MemStorage::new();
         drop(open(&disk));
         disk.fail_sync(n);
-        Journal::open(disk.clone(), &identity(), tiny(), NewestMark::default()).unwrap_err();
+        Journal::open(disk.clone(), &identity(), tiny(), NewestPosition::default()).unwrap_err();
         disk.crash(n);
         open(&disk);
     }
