@@ -29,7 +29,15 @@ pub struct KeyedState {
     damaged: bool,
     committed: Map<Box<[u8]>>,
     /// What was answered and not committed, only kept for inline state.
-    answered: Map<Option<Box<[u8]>>>,
+    answered: Map<Answered>,
+}
+
+/// The newest answer about a key whose changes are not all committed.
+#[derive(Debug, Default)]
+struct Answered {
+    value: Option<Box<[u8]>>,
+    /// Changes answered and not committed: the value alone would not tell, for it may come back to what it was.
+    uncommitted: u64,
 }
 
 type Map<V> = HashMap<Box<[u8]>, V, BuildHasherDefault<KeyHasher>>;
@@ -117,7 +125,7 @@ impl KeyedState {
     #[must_use]
     pub fn current(&self, key: &[u8]) -> Option<&[u8]> {
         match self.answered.get(key) {
-            Some(value) => value.as_deref(),
+            Some(answered) => answered.value.as_deref(),
             None => self.committed(key),
         }
     }
@@ -167,14 +175,20 @@ impl KeyedState {
     /// Keeps an answer's changes until they are committed.
     pub(super) fn answer(&mut self, changes: &[u8]) {
         for (key, value) in decode(changes).flatten() {
-            self.answered.insert(key.into(), value.map(Into::into));
+            let answered = self.answered.entry(key.into()).or_default();
+            answered.value = value.map(Into::into);
+            answered.uncommitted += 1;
         }
     }
 
     fn commit(&mut self, key: &[u8], value: Option<&[u8]>) {
-        // Where a later answer says otherwise, it goes on to count.
-        if !self.answered.is_empty() && self.answered.get(key).is_some_and(|v| v.as_deref() == value) {
-            self.answered.remove(key);
+        if !self.answered.is_empty()
+            && let Some(answered) = self.answered.get_mut(key)
+        {
+            answered.uncommitted -= 1;
+            if answered.uncommitted == 0 {
+                self.answered.remove(key);
+            }
         }
         let cost = |value: &[u8]| key.len() as u64 + value.len() as u64 + ENTRY_BYTES;
         let before = match value {
@@ -284,6 +298,19 @@ mod tests {
         assert_eq!(text(state.current(b"a")), Some("3"), "a commit that is behind hides nothing newer");
         state.begin_life();
         assert_eq!(text(state.current(b"a")), Some("2"));
+    }
+
+    #[test]
+    fn a_value_that_comes_back_is_still_the_newest() {
+        let mut state = KeyedState::new("t/0", 1000);
+        for value in ["1", "0", "1"] {
+            state.answer(&encoded(&[("a", Some(value))]));
+        }
+        for value in ["1", "0", "1"] {
+            state.apply(&encoded(&[("a", Some(value))]));
+            assert_eq!(text(state.current(b"a")), Some("1"), "the last answer counts until it is committed");
+        }
+        assert!(state.answered.is_empty());
     }
 
     #[test]

@@ -2,6 +2,7 @@ use super::super::changes::decode;
 use super::*;
 use proptest::prelude::*;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use worker_core::route::PartitionBy;
 
@@ -275,6 +276,49 @@ proptest! {
         let changed: Vec<_> = decode(&changes).map(|change| change.unwrap().1.unwrap().to_vec()).collect();
         prop_assert_eq!(changed, (1..=keys.len()).map(|id| id.to_string().into_bytes()).collect::<Vec<_>>());
         prop_assert_eq!(pair.ledger.held_bytes + pair.ledger.asked_bytes + pair.ledger.unanswered as u64, 0);
+    }
+
+    /// A program that is given its keys' values always has the newest, however few values there are and however late its
+    /// answers are committed; and what is committed in the end is what it answered.
+    #[test]
+    fn inline_state_is_the_newest_whenever_commits_come(
+        keys in prop::collection::vec(0u8..3, 1..40),
+        steps in prop::collection::vec((any::<prop::sample::Index>(), 0u8..3, 0u8..4), 200),
+        requests in 1usize..20,
+    ) {
+        let state = Arc::new(Mutex::new(KeyedState::new("t/0", 10_000)));
+        let mut pair = Pair::with(PendingRequests { requests, ..WINDOW }, true, Some(Arc::clone(&state)));
+        pair.feed(&keys.iter().map(|key| format!("{key}\n")).collect::<String>());
+        let (mut newest, mut waiting, mut commits) = (BTreeMap::new(), Vec::new(), VecDeque::new());
+        for (choice, value, committed) in steps {
+            for request in pair.asked() {
+                let key = request["key"].as_str().unwrap().to_owned();
+                prop_assert_eq!(request["state"].get(&key), newest.get(&key), "{}", request);
+                waiting.push((request["id"].as_u64().unwrap(), key));
+            }
+            if waiting.is_empty() {
+                break;
+            }
+            let (id, key) = waiting.remove(choice.index(waiting.len()));
+            if value < 2 {
+                pair.answer(&format!(r#"{{"id":{id},"put":{{"{key}":{value}}}}}"#));
+                newest.insert(key, Value::from(value));
+            } else {
+                pair.answer(&format!(r#"{{"id":{id},"del":["{key}"]}}"#));
+                newest.remove(&key);
+            }
+            commits.extend(pair.ledger.take().map(|answers| answers.changes));
+            for changes in commits.drain(..usize::from(committed).min(commits.len())) {
+                lock(&state).apply(&changes);
+            }
+        }
+        commits.iter().for_each(|changes| lock(&state).apply(changes));
+        let state = lock(&state);
+        let kept: BTreeMap<_, _> = state
+            .entries()
+            .map(|(key, value)| (String::from_utf8(key.to_vec()).unwrap(), serde_json::from_slice(value).unwrap()))
+            .collect();
+        prop_assert_eq!(kept, newest);
     }
 
     #[test]
