@@ -1,9 +1,7 @@
 //! A child that is asked, from its start to its end.
 
-use super::effects::{Answers, Rules};
-use super::fault::ProtocolFault;
-use super::hello::push_hello;
-use super::ledger::{Ledger, PendingRequests};
+use super::conversation::{Conversation, RecordsRules, line_bytes_max};
+use super::effects::Answers;
 use super::state::KeyedState;
 use crate::child::failure::LastWords;
 use crate::child::launcher::Launcher;
@@ -21,35 +19,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::{Notify, mpsc};
 use tracing::Instrument as _;
 use worker_core::event::{Failure, FailureKind};
-use worker_core::route::{PartitionBy, RecordKey};
 use worker_proto::{Batch, LinkId, Seq};
-
-/// What an answer may have beside twice the longest record, in bytes.
-const LINE_OVERHEAD_BYTES: usize = 4 * 1024;
 
 /// About how much is written at once, in bytes.
 const WRITE_BYTES: usize = 256 * 1024;
-
-/// Answers held behind one that is missing, in bytes: at least, and at most, whatever the longest record.
-const HELD_BYTES_MIN: usize = 64 << 20;
-const HELD_BYTES_MAX: usize = 1 << 30;
-
-/// How a stage's children are asked.
-#[derive(Clone, Debug)]
-pub struct RecordsRules {
-    /// Where the key of a record is; `None`: the stage has no `partition_by`.
-    pub partition_by: Option<PartitionBy>,
-    /// The byte that ends the records that come in.
-    pub terminator_in: u8,
-    /// Each request carries its key's value (`state = "inline"`) instead of all state at the start. Only with keys.
-    pub inline: bool,
-    /// How many requests may be in flight; at least 1.
-    pub in_flight: usize,
-    /// How many bytes of them; one request may be larger.
-    pub in_flight_bytes: u64,
-    /// Some stage behind this one is partitioned by the emitted key.
-    pub keys_wanted: bool,
-}
 
 /// What happens to a records child. Called on the child's own tokio task, never at once; must not block.
 pub trait RecordsEvents: Send + 'static {
@@ -97,27 +70,14 @@ pub fn start_records(
 ) -> RecordsHandle {
     let (orders, received) = mpsc::unbounded_channel();
     let kill = Arc::new(Notify::new());
-    let line_bytes = program.max_record.saturating_mul(2).saturating_add(LINE_OVERHEAD_BYTES);
-    let window = PendingRequests {
-        requests: rules.in_flight.max(1),
-        bytes: rules.in_flight_bytes.max(1),
-        held_bytes: line_bytes.saturating_mul(2).clamp(HELD_BYTES_MIN, HELD_BYTES_MAX) as u64,
-    };
-    let answers = Rules {
-        terminator: program.terminator,
-        max_record: program.max_record,
-        keys_wanted: rules.keys_wanted,
-    };
-    let key = rules.partition_by.clone().map(|by| RecordKey::new(by, rules.terminator_in));
-    let inline = rules.inline.then(|| Arc::clone(&state));
+    let conversation = Conversation::new(&env.task, program.terminator, program.max_record, rules, state);
+    let line_bytes = line_bytes_max(program.max_record);
     let asked = Asking {
         launcher: launcher.clone(),
         program: Program { terminator: b'\n', max_record: line_bytes, ..program.clone() },
         env,
-        gives_state: !rules.inline,
-        state,
         kill: Arc::clone(&kill),
-        ledger: Mutex::new(Ledger::new(answers, window, rules.terminator_in, key, inline)),
+        conversation: Mutex::new(conversation),
         moved: Notify::new(),
         events: Mutex::new(Box::new(events)),
         gauges: Gauges::default(),
@@ -163,11 +123,9 @@ struct Asking {
     launcher: Launcher,
     program: Program,
     env: TaskEnv,
-    gives_state: bool,
-    state: Arc<Mutex<KeyedState>>,
     kill: Arc<Notify>,
     /// Locked by this task alone, never across a wait.
-    ledger: Mutex<Ledger>,
+    conversation: Mutex<Conversation>,
     /// Told when answers may have made room for requests.
     moved: Notify,
     events: Mutex<Box<dyn RecordsEvents>>,
@@ -194,13 +152,10 @@ impl Asking {
         let feed = self.feed(Stdin { pipe, gauges: &self.gauges }, orders);
         let mut deliver = |lines| self.take_lines(&lines);
         let ended = running.serve(&service, feed, &mut deliver).await;
-        let mut ledger = lock(&self.ledger);
-        let result = match ended.result {
-            Ok(()) if ledger.is_ended() => Ok(ledger.take().unwrap_or_else(Answers::none)),
-            Ok(()) => Err(self.left_early(ledger.unanswered(), ended.stderr_tail)),
-            Err(failure) => Err(failure),
-        };
-        drop(ledger);
+        let result = ended.result.and_then(|()| {
+            let answers = lock(&self.conversation).ended();
+            answers.map_err(|unanswered| self.left_early(unanswered, ended.stderr_tail))
+        });
         lock(&self.events).ended(result);
     }
 
@@ -209,7 +164,7 @@ impl Asking {
         stdin: Stdin<'_>,
         mut orders: mpsc::UnboundedReceiver<RecordsCommand>,
     ) -> io::Result<()> {
-        let mut requests = self.hello();
+        let mut requests = lock(&self.conversation).hello();
         let mut pieces = VecDeque::new();
         loop {
             while let Ok(order) = orders.try_recv() {
@@ -217,7 +172,7 @@ impl Asking {
             }
             self.fill(&mut requests);
             if requests.is_empty() {
-                if lock(&self.ledger).is_ended() {
+                if lock(&self.conversation).is_over() {
                     stdin.close();
                     return Ok(());
                 }
@@ -240,49 +195,37 @@ impl Asking {
         }
     }
 
-    fn hello(&self) -> Vec<u8> {
-        let mut state = lock(&self.state);
-        state.begin_life();
-        let mut lines = Vec::new();
-        let given = self.gives_state.then(|| state.entries()).into_iter().flatten();
-        push_hello(&mut lines, &self.env.task, given);
-        lines
-    }
-
     fn take_order(&self, order: RecordsCommand) {
-        let mut ledger = lock(&self.ledger);
+        let mut conversation = lock(&self.conversation);
         match order {
-            RecordsCommand::Request { link, first_seq, batch } => ledger.feed(link, first_seq, batch),
-            RecordsCommand::Tick => ledger.feed_tick(),
-            RecordsCommand::End => ledger.feed_end(),
+            RecordsCommand::Request { link, first_seq, batch } => {
+                conversation.request(link, first_seq, batch)
+            }
+            RecordsCommand::Tick => conversation.tick(),
+            RecordsCommand::End => conversation.end(),
         }
     }
 
     fn fill(&self, requests: &mut Vec<u8>) {
-        let mut ledger = lock(&self.ledger);
-        ledger.fill(requests, WRITE_BYTES);
-        self.gauges.owed.store(ledger.under_way() as u64, Relaxed);
+        let mut conversation = lock(&self.conversation);
+        conversation.requests(requests, WRITE_BYTES);
         // Records without a key were answered on the way.
-        self.tell(ledger);
+        self.tell(conversation);
     }
 
     fn take_lines(&self, lines: &Batch) -> Result<(), String> {
-        let mut ledger = lock(&self.ledger);
-        let answered: Result<(), ProtocolFault> = lines.iter().try_for_each(|line| ledger.answer(line));
-        self.gauges.owed.store(ledger.under_way() as u64, Relaxed);
+        let mut conversation = lock(&self.conversation);
+        let answered = conversation.lines(lines);
         self.gauges.answered.fetch_add(lines.len() as u64, Relaxed);
-        self.tell(ledger);
+        self.tell(conversation);
         self.moved.notify_one();
         answered.map_err(|fault| format!("{} {fault}", self.program.name()))
     }
 
-    /// What comes with the end counts only if the exit is good.
-    fn tell(&self, mut ledger: MutexGuard<'_, Ledger>) {
-        if ledger.is_ended() {
-            return;
-        }
-        if let Some(answers) = ledger.take() {
-            drop(ledger);
+    fn tell(&self, mut conversation: MutexGuard<'_, Conversation>) {
+        self.gauges.owed.store(conversation.owed(), Relaxed);
+        if let Some(answers) = conversation.news() {
+            drop(conversation);
             lock(&self.events).answered(answers);
         }
     }

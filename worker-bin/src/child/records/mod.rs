@@ -37,6 +37,7 @@
 
 mod answer;
 mod changes;
+mod conversation;
 mod effects;
 mod fault;
 mod hello;
@@ -48,7 +49,8 @@ mod request;
 mod single;
 mod state;
 
+pub use conversation::{Conversation, RecordsRules};
 pub use effects::Answers;
-pub use live::{RecordsEvents, RecordsHandle, RecordsRules, start_records};
+pub use live::{RecordsEvents, RecordsHandle, start_records};
 pub use single::single_request;
 pub use state::{KeyedState, StateError};
