@@ -1,11 +1,13 @@
 //! Output of a task on its way to the core: routed, and outside memory where it is too much.
 
-use super::journal::TaskJournal;
-use super::spill::FULL_DISK_WAIT;
+mod disk;
+
+pub(super) use disk::Disk;
+
 use super::tap::{Held, Taps};
-use crate::io::spill::{SpillError, SpillStore};
-use crate::pipeline::plan::LocalTask;
+use crate::child::records::Answers;
 use bytes::Bytes;
+use std::fmt::Debug;
 use std::sync::Arc;
 use worker_core::config::TaskId;
 use worker_core::event::{Body, Output, Place};
@@ -20,22 +22,26 @@ const LETTER_BYTES: u64 = 256;
 const FULL_DISK_FACTOR: u64 = 16;
 
 /// Told that there is no room on a disk, and why; with `None`, that there is.
-pub(super) type Waits<'a> = &'a dyn Fn(Option<String>);
+pub type Waits<'a> = &'a dyn Fn(Option<String>);
 
 /// Where an output goes that is too much for memory while it is held.
-#[derive(Clone, Debug)]
-pub(super) enum Staging {
-    Spill(Arc<SpillStore>),
-    /// Where it stays, once it is committed.
-    Journal(Arc<TaskJournal>),
+pub trait Staging: Debug + Send {
+    /// Puts a batch outside memory; `None`: there is no room, and it stays where it is. With `waits` it must not: then whoever
+    /// prints it waits until there is room, and that is told.
+    ///
+    /// # Errors
+    /// Why it cannot be done at all.
+    fn put(&self, batch: &Batch, waits: Option<Waits<'_>>) -> Result<Option<Place>, String>;
+
+    fn discard(&self, place: Place);
 }
 
 /// Routes records, and holds an output until it is complete: past `memory_max` bytes, on disk.
 #[derive(Debug)]
-pub(super) struct Collector {
+pub struct Collector {
     router: Router,
     memory_max: u64,
-    staging: Staging,
+    staging: Box<dyn Staging>,
     held: Output,
     held_bytes: u64,
     dead_bytes: u64,
@@ -45,19 +51,33 @@ pub(super) struct Collector {
 }
 
 impl Collector {
-    pub(super) fn new(task: &LocalTask, memory_max: u64, staging: Staging, taps: Arc<Taps>) -> Self {
-        let router = Router::new(task.edges.clone(), task.terminator_out);
+    #[must_use]
+    pub fn new(
+        task: TaskId,
+        router: Router,
+        memory_max: u64,
+        staging: Box<dyn Staging>,
+        taps: Arc<Taps>,
+    ) -> Self {
         let (held, to_show) = (Output::default(), Held::default());
-        Self { router, memory_max, staging, held, held_bytes: 0, dead_bytes: 0, task: task.id, taps, to_show }
+        Self { router, memory_max, staging, held, held_bytes: 0, dead_bytes: 0, task, taps, to_show }
     }
 
     /// Routes records that may go on at once.
-    pub(super) fn route(&mut self, batch: Batch) -> Output {
+    pub fn route(&mut self, batch: Batch) -> Output {
         self.route_given(batch, &[])
     }
 
-    /// The same for records that have their keys beside them.
-    pub(super) fn route_given(&mut self, batch: Batch, keys: &[Option<Bytes>]) -> Output {
+    /// Routes what a records child answered.
+    pub fn answered(&mut self, answers: Answers) -> Output {
+        let Answers { records: _, emitted, keys, changes, dead } = answers;
+        let mut output = self.route_given(emitted, &keys);
+        output.dead.extend(dead);
+        output.position = Some(changes).filter(|changes| !changes.is_empty());
+        output
+    }
+
+    fn route_given(&mut self, batch: Batch, keys: &[Option<Bytes>]) -> Output {
         let mut output = Output::default();
         let shown = self.taps.is_tapped().then(|| batch.clone());
         self.router.route_given(batch, keys, &mut output);
@@ -68,7 +88,10 @@ impl Collector {
     }
 
     /// Routes records and holds them. `waits` is told that there is no room for them, and why, and when there is.
-    pub(super) fn hold(&mut self, batch: Batch, waits: Waits<'_>) -> Result<(), String> {
+    ///
+    /// # Errors
+    /// Why they cannot be held.
+    pub fn hold(&mut self, batch: Batch, waits: Waits<'_>) -> Result<(), String> {
         let (from, dead) = (self.held.chunks.len(), self.held.dead.len());
         let shown = self.taps.is_tapped().then(|| batch.clone());
         self.router.route(batch, &mut self.held);
@@ -93,8 +116,7 @@ impl Collector {
                 continue;
             }
             let patient = self.held_bytes + cost > self.memory_max.saturating_mul(FULL_DISK_FACTOR);
-            // On a disk that is slow, other tasks of this thread must not wait.
-            match tokio::task::block_in_place(|| self.staging.put(batch, patient.then_some(waits)))? {
+            match self.staging.put(batch, patient.then_some(waits))? {
                 Some(place) => chunk.body = Body::Stored { place, records, cost },
                 None => self.held_bytes += cost,
             }
@@ -103,7 +125,7 @@ impl Collector {
     }
 
     /// Gives what was held.
-    pub(super) fn take(&mut self) -> Output {
+    pub fn take(&mut self) -> Output {
         self.taps.given_at_once(self.task, &mut self.to_show);
         self.forget()
     }
@@ -116,57 +138,11 @@ impl Collector {
     }
 
     /// Forgets what was held: the run that printed it failed or was killed.
-    pub(super) fn discard(&mut self) {
+    pub fn discard(&mut self) {
         for chunk in self.forget().chunks {
             if let Body::Stored { place, .. } = chunk.body {
                 self.staging.discard(place);
             }
-        }
-    }
-}
-
-impl Staging {
-    /// Puts a batch outside memory. On a full disk it stays in memory (`None`), or, if that would be too much, the task's
-    /// program waits for room, and nobody else: `patient` is told so.
-    fn put(&self, batch: &Batch, patient: Option<Waits<'_>>) -> Result<Option<Place>, String> {
-        let mut said = false;
-        let result = loop {
-            let (full, error) = match self.try_put(batch) {
-                Ok(place) => break Ok(Some(place)),
-                Err(failed) => failed,
-            };
-            if !full {
-                break Err(error);
-            }
-            let Some(waits) = patient else { break Ok(None) };
-            if !std::mem::replace(&mut said, true) {
-                tracing::warn!(error, "cannot put an output aside; its program waits until it works");
-                waits(Some(error));
-            }
-            std::thread::sleep(FULL_DISK_WAIT);
-        };
-        if let Some(waits) = patient.filter(|_| said) {
-            waits(None);
-        }
-        result
-    }
-
-    /// An error comes with whether it means that the disk is full.
-    fn try_put(&self, batch: &Batch) -> Result<Place, (bool, String)> {
-        match self {
-            Staging::Spill(store) => store
-                .store(batch)
-                .map_err(|error| (matches!(error, SpillError::Full { .. }), error.to_string())),
-            Staging::Journal(journal) => {
-                journal.stage(batch).map_err(|error| (error.is_full(), error.to_string()))
-            }
-        }
-    }
-
-    fn discard(&self, place: Place) {
-        match self {
-            Staging::Spill(store) => store.discard(place),
-            Staging::Journal(journal) => journal.unstage(place),
         }
     }
 }

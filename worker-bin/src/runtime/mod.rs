@@ -38,6 +38,15 @@ mod storage;
 mod stream;
 mod subject;
 mod tap;
+mod window;
+
+/// What does without a system, for the simulation, which drives it as a run does.
+#[doc(hidden)]
+pub mod parts {
+    pub use super::collect::{Collector, Staging, Waits};
+    pub use super::tap::Taps;
+    pub use super::window::WindowOutput;
+}
 
 pub use durable::{Durable, DurableError, Found, dead_dir};
 pub use open::{Opened, open};

@@ -1,7 +1,7 @@
 //! What carries out the actions of each task, made before the engine stands.
 
 use super::batch::BatchPort;
-use super::collect::{Collector, Staging};
+use super::collect::{Collector, Disk};
 use super::engine::Engine;
 use super::journal::JournalThreads;
 use super::journaled::Journaled;
@@ -17,6 +17,7 @@ use crate::pipeline::plan::Plan;
 use std::path::Path;
 use std::sync::Arc;
 use worker_core::config::TaskKind;
+use worker_core::route::Router;
 
 /// A thread that is started when the engine stands.
 #[derive(Debug)]
@@ -54,9 +55,10 @@ pub(super) fn make_ports(
         let tmpdir = around.scratch.join(task.name.replace('/', "-"));
         std::fs::create_dir(&tmpdir).map_err(|e| system("make a directory for temporary files", e))?;
         let journal = journaled.journal(task.id);
-        let staging =
-            journal.clone().map_or_else(|| Staging::Spill(Arc::clone(around.store)), Staging::Journal);
-        let collector = Collector::new(&task, plan.limits.outbox_bytes, staging, Arc::clone(around.taps));
+        let staging = journal.clone().map_or_else(|| Disk::Spill(Arc::clone(around.store)), Disk::Journal);
+        let router = Router::new(task.edges.clone(), task.terminator_out);
+        let (memory_max, taps) = (plan.limits.outbox_bytes, Arc::clone(around.taps));
+        let collector = Collector::new(task.id, router, memory_max, Box::new(staging), taps);
         ports[task.id.0 as usize] = Some(match role {
             OpenedRole::Source(input) => {
                 let (port, thread) = SourcePort::new(&task, input, collector, tmpdir);

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use tracing::Span;
 use worker_core::config::{RecordsSpec, TaskId};
-use worker_core::event::{Commit, Event, Failure, Output};
+use worker_core::event::{Commit, Event, Failure};
 use worker_core::route::PartitionBy;
 use worker_proto::{Batch, LinkId, Seq};
 
@@ -158,10 +158,8 @@ impl Events {
         if let Err(error) = checked {
             return self.engine.tell(Event::TaskFailed { task: self.task, why: error.to_string() });
         }
-        let Answers { records, emitted, keys, changes, dead } = answers;
-        let mut output: Output = lock(&self.collector).route_given(emitted, &keys);
-        output.dead.extend(dead);
-        output.position = Some(changes).filter(|changes| !changes.is_empty());
+        let records = answers.records;
+        let output = lock(&self.collector).answered(answers);
         let (task, life) = (self.task, self.life);
         self.engine.tell(Event::RecordsAnswered { task, life, records, output, ended });
     }

@@ -5,6 +5,7 @@ use super::collect::Collector;
 use super::engine::{Engine, lock};
 use super::journal::{Replayed, TaskJournal};
 use super::measure::ProgramRun;
+use super::window::WindowOutput;
 use crate::child::{Idle, Replay, StreamEvents, StreamHandle, TaskEnv, start_stream};
 use crate::logging::{batch_span, failed};
 use crate::pipeline::plan::LocalTask;
@@ -12,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use tracing::Span;
 use worker_core::config::TaskId;
-use worker_core::event::{Event, Failure, FailureKind, Output, Printed};
+use worker_core::event::{Event, Failure};
 use worker_core::replay::{Divergence, Suppressor};
 use worker_proto::Batch;
 
@@ -54,18 +55,18 @@ impl StreamPort {
         let (task, engine) = (self.task, Arc::clone(engine));
         let _in_runtime = engine.runtime.enter();
         let program_run = engine.measure(task).program();
-        let suppressor = Arc::new(Mutex::new(Suppressor::new([])));
+        let before = self.journal.as_ref().map(|_| Suppressor::new([]));
+        let window_output = Arc::new(Mutex::new(WindowOutput::new(before)));
         let journal = self.journal.as_ref().filter(|_| replay);
-        let replay = journal.map(|journal| replay_of(journal, window, Arc::clone(&suppressor)));
+        let replay = journal.map(|journal| replay_of(journal, window, Arc::clone(&window_output)));
         let events = Events {
             task,
             window,
             engine: Arc::clone(&engine),
             collector: Arc::clone(&self.collector),
             journal: self.journal.clone(),
-            suppressor,
+            window_output,
             queue_bytes_max: self.queue_bytes_max,
-            diverged: None,
             program: program_run,
         };
         let (program, header) = (Arc::clone(&self.stage.program), self.stage.header.clone());
@@ -93,12 +94,12 @@ impl StreamPort {
     }
 }
 
-/// Reads a window back from the journal: what it printed, for the suppressor, then its input, at the child's pace.
-fn replay_of(journal: &TaskJournal, window: u64, suppressor: Arc<Mutex<Suppressor>>) -> Replay {
+/// Reads a window back from the journal: what it printed, to be compared, then its input, at the child's pace.
+fn replay_of(journal: &TaskJournal, window: u64, output: Arc<Mutex<WindowOutput>>) -> Replay {
     let asked = journal.window(window);
     Box::pin(async move {
         let Replayed { printed, input } = asked.await.map_err(|_| "its journal is closed".to_owned())??;
-        *lock(&suppressor) = Suppressor::new(printed);
+        *lock(&output) = WindowOutput::new(Some(Suppressor::new(printed)));
         Ok(input)
     })
 }
@@ -110,28 +111,13 @@ struct Events {
     engine: Arc<Engine>,
     collector: Arc<Mutex<Collector>>,
     journal: Option<Arc<TaskJournal>>,
-    suppressor: Arc<Mutex<Suppressor>>,
+    window_output: Arc<Mutex<WindowOutput>>,
     /// So much output may wait for the journal before the program is held up, in bytes.
     queue_bytes_max: u64,
-    /// It printed something else than before.
-    diverged: Option<String>,
     program: ProgramRun,
 }
 
 impl Events {
-    /// The part of what was printed that is not committed yet.
-    fn fresh(&mut self, batch: Batch) -> Result<Batch, String> {
-        if self.journal.is_none() {
-            return Ok(batch);
-        }
-        let passed = lock(&self.suppressor).pass(batch);
-        passed.map_err(|divergence| {
-            let message = self.explain(&divergence);
-            self.diverged = Some(message.clone());
-            message
-        })
-    }
-
     fn explain(&self, divergence: &Divergence) -> String {
         let Divergence { first, records, now } = divergence;
         let before = self.journal.as_ref().map(|j| j.printed_again(self.window, *first));
@@ -167,7 +153,7 @@ impl StreamEvents for Events {
     }
 
     fn output(&mut self, batch: Batch, after_close: bool) -> Result<(), String> {
-        let batch = self.fresh(batch)?;
+        let batch = lock(&self.window_output).fresh(batch, |divergence| self.explain(divergence))?;
         if batch.is_empty() {
             return Ok(());
         }
@@ -178,8 +164,7 @@ impl StreamEvents for Events {
         if let Some(journal) = &self.journal {
             tokio::task::block_in_place(|| journal.wait_for_room(self.queue_bytes_max));
         }
-        let printed = self.journal.is_some().then(|| Printed::of(&batch));
-        let output = Output { printed, ..lock(&self.collector).route(batch) };
+        let output = lock(&self.window_output).route(batch, &mut lock(&self.collector));
         self.engine.tell(Event::StreamOutput { task: self.task, window: self.window, output });
         Ok(())
     }
@@ -189,32 +174,9 @@ impl StreamEvents for Events {
     }
 
     fn exited(&mut self, result: Result<(), Failure>, early: bool) {
-        let missing = lock(&self.suppressor).missing();
-        let result = match (self.diverged.take(), result) {
-            (Some(message), Err(failure)) => Err(Failure { kind: FailureKind::Diverged, message, ..failure }),
-            (None, Ok(())) if missing > 0 => Err(fewer(missing)),
-            (_, result) => result,
-        };
+        let result = lock(&self.window_output).ended(result, &mut lock(&self.collector));
         self.program.ended(&result);
         failed(&Span::current(), &result);
-        let result: Result<Output, Failure> = {
-            let mut collector = lock(&self.collector);
-            match result {
-                Ok(()) => Ok(collector.take()),
-                Err(failure) => {
-                    collector.discard();
-                    Err(failure)
-                }
-            }
-        };
         self.engine.tell(Event::StreamExited { task: self.task, window: self.window, result, early });
     }
-}
-
-fn fewer(missing: u64) -> Failure {
-    let message = format!(
-        "the program, run again over the same input, printed {missing} records less than were committed before; a stream's \
-         program must be deterministic (sort the keys, fix seeds), or use mode = \"batch\"; --fresh starts over"
-    );
-    Failure { kind: FailureKind::Diverged, message, stderr_tail: String::new(), silent: false }
 }

@@ -48,7 +48,7 @@ const TEXT_RECORDS: usize = 8;
 
 /// Everything that can be looked at on this node, and who looks.
 #[derive(Debug)]
-pub(super) struct Taps {
+pub struct Taps {
     count: AtomicUsize,
     open: Mutex<Open>,
     tasks: BTreeMap<TaskId, Tappable>,
@@ -125,7 +125,8 @@ pub(super) struct Held {
 }
 
 impl Taps {
-    pub(super) fn new(tasks: &[LocalTask]) -> Arc<Self> {
+    #[must_use]
+    pub fn new(tasks: &[LocalTask]) -> Arc<Self> {
         let tasks = tasks.iter().map(|task| (task.id, Tappable::new(task))).collect();
         Arc::new(Self {
             count: AtomicUsize::new(0),
