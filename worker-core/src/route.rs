@@ -202,7 +202,7 @@ impl Keyed {
                     partition
                 }
                 Err(missing) => {
-                    out.dead.push(dead_letter(record, &missing));
+                    out.dead.push(DeadLetter::new(Bytes::copy_from_slice(record), missing.to_string()));
                     NOWHERE
                 }
             };
@@ -235,17 +235,5 @@ impl Part {
         }
         let batch = Batch::from_parts(self.payload.into(), self.ends.into(), 0);
         Some(batch.expect("a batch's records have at least one byte each"))
-    }
-}
-
-fn dead_letter(record: &[u8], missing: &NoKey) -> DeadLetter {
-    DeadLetter {
-        cause: None,
-        batch_id: None,
-        record: Bytes::copy_from_slice(record),
-        reason: missing.to_string(),
-        attempts: 0,
-        stderr_tail: String::new(),
-        origin: None,
     }
 }

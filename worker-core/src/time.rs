@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::ops::{Add, Sub};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A moment, in microseconds since any start the driver chose. Never goes back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,6 +16,12 @@ impl Time {
     #[must_use]
     pub const fn from_micros(micros: u64) -> Self {
         Self(micros)
+    }
+
+    /// The moment `now` of a driver that began at `start`. The driver reads the clock, once before each call of the core.
+    #[must_use]
+    pub fn since_start(start: Instant, now: Instant) -> Self {
+        Self::ZERO + now.saturating_duration_since(start)
     }
 
     /// Microseconds since the driver's start.
@@ -50,5 +56,20 @@ impl Sub for Time {
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{:06}", self.0 / 1_000_000, self.0 % 1_000_000)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "any moment will do")]
+    fn moments_of_a_clock_count_from_the_start_and_do_not_go_below_it() {
+        let start = Instant::now();
+        let later = start + Duration::from_micros(1_500_007);
+        assert_eq!(Time::since_start(start, later), Time::from_micros(1_500_007));
+        assert_eq!(Time::since_start(later, start), Time::ZERO);
+        assert_eq!(Time::since_start(start, later).to_string(), "1.500007");
     }
 }

@@ -27,6 +27,21 @@ pub struct Commit {
 }
 
 impl Commit {
+    /// A step in which nothing has happened yet.
+    #[must_use]
+    pub fn empty(id: CommitId) -> Self {
+        Self {
+            id,
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            dead: Vec::new(),
+            ended: false,
+            position: None,
+            stream: None,
+            attempt: Attempt::default(),
+        }
+    }
+
     /// What it holds in memory, in bytes of cost: outputs, and inputs that it admits.
     #[must_use]
     pub fn memory_cost(&self) -> u64 {

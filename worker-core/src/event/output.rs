@@ -84,6 +84,22 @@ pub struct DeadLetter {
     pub origin: Option<(LinkId, Seq)>,
 }
 
+impl DeadLetter {
+    /// A record that no program has failed on.
+    #[must_use]
+    pub fn new(record: Bytes, reason: String) -> Self {
+        Self {
+            record,
+            reason,
+            attempts: 0,
+            stderr_tail: String::new(),
+            batch_id: None,
+            cause: None,
+            origin: None,
+        }
+    }
+}
+
 /// Why a child's run did not succeed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
