@@ -8,7 +8,10 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 use worker_core::config::{Graph, Limits, LinkSpec, NodeConfig, NodeIx, Retry, TaskId, TaskKind, TaskSpec};
-use worker_core::event::{Action, ConnId, Event, Loss, Output};
+use worker_core::event::{
+    Action, ConnAction, ConnEvent, ConnId, Event, JournalAction, Loss, NodeAction, Output, SinkAction,
+    SinkEvent, SourceAction, SourceEvent, TaskAction, TaskEvent,
+};
 use worker_core::route::{Edge, Router};
 use worker_core::{Node, Time};
 use worker_proto::{Batch, Fingerprint, Frame, Incarnation, LinkId};
@@ -73,7 +76,7 @@ impl Pair {
                 let (Some((_, frame)), Some(conn)) = (self.wires[to].pop_front(), self.sides[to].conn) else {
                     break;
                 };
-                self.sides[to].node.handle(self.now, Event::Frame { conn, frame });
+                self.sides[to].node.handle(self.now, Event::Conn(conn, ConnEvent::Frame(frame)));
                 self.settle(to);
             }
             if self.sides[to].node.next_wake().is_some_and(|(at, _)| at <= self.now) {
@@ -92,7 +95,10 @@ impl Pair {
             if let Some(conn) = side.conn.take() {
                 side.node.handle(
                     self.now,
-                    Event::Closed { conn, loss: Loss::Lost, why: "the network broke".into() },
+                    Event::Conn(
+                        conn,
+                        ConnEvent::Closed { loss: Loss::Lost, why: "the network broke".into() },
+                    ),
                 );
             }
         }
@@ -114,50 +120,38 @@ impl Pair {
     fn perform(&mut self, at: usize, action: Action) {
         let side = &mut self.sides[at];
         match action {
-            Action::Dial { conn, .. } => {
+            Action::Conn(conn, ConnAction::Dial { .. }) => {
                 self.dials += 1;
                 side.conn = Some(conn);
-                side.node.handle(self.now, Event::Dialed { conn });
+                side.node.handle(self.now, Event::Conn(conn, ConnEvent::Dialed));
                 let accepted = self.sides[1 - at].node.accept(self.now);
                 self.sides[1 - at].conn = Some(accepted);
             }
-            Action::Read { task, chunks } => {
+            Action::Task(task, TaskAction::Source(SourceAction::Read { chunks })) => {
                 for _ in 0..chunks {
                     let event = side.read_chunk(task);
                     side.node.handle(self.now, event);
                 }
             }
             // In memory mode a commit is durable at once.
-            Action::Persist { task, commit } => {
-                side.node.handle(self.now, Event::Persisted { task, commit: commit.id });
+            Action::Task(task, TaskAction::Journal(JournalAction::Persist(commit))) => {
+                side.node.handle(self.now, Event::Task(task, TaskEvent::Persisted { commit: commit.id }));
             }
-            Action::Write { task, work, batches } => {
+            Action::Task(task, TaskAction::Sink(SinkAction::Write { work, batches })) => {
                 let text = |record: &[u8]| String::from_utf8_lossy(record).into_owned();
                 side.written.extend(batches.iter().flat_map(Batch::iter).map(text));
-                side.node.handle(self.now, Event::Written { task, work, position: None });
+                side.node.handle(self.now, Event::task(task, SinkEvent::Written { work, position: None }));
             }
-            Action::CloseSink { task } => side.node.handle(self.now, Event::SinkClosed { task }),
-            Action::Report(report) => println!("{} s: node {at}: {report:?}", self.now),
-            Action::Finished => side.is_finished = true,
+            Action::Task(task, TaskAction::Sink(SinkAction::Close)) => {
+                side.node.handle(self.now, Event::task(task, SinkEvent::Closed))
+            }
+            Action::Node(NodeAction::Report(report)) => println!("{} s: node {at}: {report:?}", self.now),
+            Action::Node(NodeAction::Finished) => side.is_finished = true,
             // Connections are pulled after every step anyway, and closing them is left to the end of the process.
-            Action::Wake { .. } | Action::Close { .. } => {}
-            action @ (Action::Run(_)
-            | Action::StreamStart { .. }
-            | Action::StreamFeed { .. }
-            | Action::StreamClose { .. }
-            | Action::Kill { .. }
-            | Action::StopSource { .. }
-            | Action::Store { .. }
-            | Action::RecordsStart { .. }
-            | Action::Request { .. }
-            | Action::RecordsTick { .. }
-            | Action::RecordsEnd { .. }
-            | Action::Note { .. }
-            | Action::Acknowledged { .. }
-            | Action::Load { .. }
-            | Action::Discard { .. }
-            | Action::Lost { .. }
-            | Action::Halt { .. }) => panic!("this pipeline needs no {action:?}"),
+            Action::Conn(_, ConnAction::Wake | ConnAction::Close) => {}
+            Action::Link(..) | Action::Task(..) | Action::Node(NodeAction::Halt { .. }) => {
+                panic!("this pipeline needs no {action:?}")
+            }
         }
     }
 }
@@ -181,13 +175,13 @@ impl Side {
     /// The next ten records of the source, or its end.
     fn read_chunk(&mut self, task: TaskId) -> Event {
         if self.read == RECORDS {
-            return Event::SourceEnded { task, complete: true };
+            return Event::task(task, SourceEvent::Ended { complete: true });
         }
         let lines: String = (self.read..self.read + 10).map(record).collect();
         self.read += 10;
         let mut output = Output::default();
         self.router.route(Batch::from_terminated(lines.into(), b'\n'), &mut output);
-        Event::SourceRead { task, output }
+        Event::task(task, SourceEvent::Read { output })
     }
 }
 

@@ -1,7 +1,7 @@
 //! What tasks and peers of a node share.
 
 use crate::config::{NodeConfig, NodeIx, TaskId, TaskKind};
-use crate::event::{Action, Body, NodeError, Output};
+use crate::event::{Action, Body, LinkAction, NodeError, Output};
 use crate::fault::Planted;
 use crate::inbox::Inbox;
 use crate::outbox::{Outbox, Request};
@@ -158,8 +158,8 @@ impl Ctx {
         }
     }
 
-    pub(crate) fn act(&mut self, action: Action) {
-        self.actions.push_back(action);
+    pub(crate) fn act(&mut self, action: impl Into<Action>) {
+        self.actions.push_back(action.into());
     }
 
     /// The outbox of a link that starts at this node.
@@ -225,12 +225,14 @@ impl Ctx {
     pub(super) fn drain_requests(&mut self, link: LinkId) {
         while let Some(request) = self.outbox(link).poll_request() {
             self.act(match request {
-                Request::Store { first_seq, batch } => Action::Store { link, first_seq, batch },
-                Request::Load { first_seq, place, records } => {
-                    Action::Load { link, first_seq, place, records }
+                Request::Store { first_seq, batch } => {
+                    Action::Link(link, LinkAction::Store { first_seq, batch })
                 }
-                Request::Release { through } => Action::Acknowledged { link, through },
-                Request::Discard { place } => Action::Discard { place },
+                Request::Load { first_seq, place, records } => {
+                    Action::Link(link, LinkAction::Load { first_seq, place, records })
+                }
+                Request::Release { through } => Action::Link(link, LinkAction::Acknowledged { through }),
+                Request::Discard { place } => Action::Link(link, LinkAction::Discard { place }),
             });
         }
     }
@@ -239,7 +241,7 @@ impl Ctx {
     pub(crate) fn discard(&mut self, output: Output) {
         for chunk in output.chunks {
             if let Body::Stored { place, .. } = chunk.body {
-                self.act(Action::Discard { place });
+                self.act(Action::Link(chunk.link, LinkAction::Discard { place }));
             }
         }
     }

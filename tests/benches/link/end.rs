@@ -7,7 +7,10 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, oneshot};
 use worker_core::config::{Graph, Limits, LinkSpec, NodeConfig, NodeIx, Retry, TaskId, TaskKind, TaskSpec};
-use worker_core::event::{Action, Body, Chunk, ConnId, Event, Loss, Output};
+use worker_core::event::{
+    Action, Body, Chunk, ConnAction, ConnEvent, ConnId, Event, JournalAction, Loss, NodeAction, Output,
+    SinkAction, SinkEvent, SourceAction, SourceEvent, TaskAction, TaskEvent,
+};
 use worker_core::{Node, Time};
 use worker_net::{CloseCause, Endpoint, Listener, Settings, Transmit};
 use worker_proto::{Batch, Fingerprint, Frame, Incarnation, LinkId};
@@ -99,60 +102,47 @@ impl End {
 
     fn carry_out(&self, state: &mut State, now: Time, action: Action) {
         match action {
-            Action::Read { task, chunks } => {
+            Action::Task(task, TaskAction::Source(SourceAction::Read { chunks })) => {
                 for _ in 0..chunks {
                     if self.begun.elapsed() >= self.until {
-                        state.node.handle(now, Event::SourceEnded { task, complete: true });
+                        state.node.handle(now, Event::task(task, SourceEvent::Ended { complete: true }));
                         return;
                     }
                     let (body, records) = (Body::Memory(self.chunk.clone()), self.chunk.len() as u64);
                     state.records += records;
                     let chunks = vec![Chunk { link: LinkId(0), body }];
                     let output = Output { chunks, records, ..Output::default() };
-                    state.node.handle(now, Event::SourceRead { task, output });
+                    state.node.handle(now, Event::task(task, SourceEvent::Read { output }));
                 }
             }
-            Action::Write { task, work, batches } => {
+            Action::Task(task, TaskAction::Sink(SinkAction::Write { work, batches })) => {
                 state.records += batches.iter().map(|b| b.len() as u64).sum::<u64>();
-                state.node.handle(now, Event::Written { task, work, position: None });
+                state.node.handle(now, Event::task(task, SinkEvent::Written { work, position: None }));
             }
-            Action::CloseSink { task } => state.node.handle(now, Event::SinkClosed { task }),
-            Action::Persist { task, commit } => {
-                state.node.handle(now, Event::Persisted { task, commit: commit.id });
+            Action::Task(task, TaskAction::Sink(SinkAction::Close)) => {
+                state.node.handle(now, Event::task(task, SinkEvent::Closed))
             }
-            Action::Dial { conn, .. } => self.dial(state, conn),
-            Action::Wake { conn } => {
+            Action::Task(task, TaskAction::Journal(JournalAction::Persist(commit))) => {
+                state.node.handle(now, Event::Task(task, TaskEvent::Persisted { commit: commit.id }));
+            }
+            Action::Conn(conn, ConnAction::Dial { .. }) => self.dial(state, conn),
+            Action::Conn(conn, ConnAction::Wake) => {
                 if let Some((wake, _)) = state.conns.get(&conn.0) {
                     wake.notify_one();
                 }
             }
-            Action::Close { conn } => {
+            Action::Conn(conn, ConnAction::Close) => {
                 if let Some((wake, closing)) = state.conns.get_mut(&conn.0) {
                     *closing = true;
                     wake.notify_one();
                 }
             }
-            Action::Finished => {
+            Action::Node(NodeAction::Finished) => {
                 state.done.take().map(|done| done.send(()));
             }
-            Action::Halt { error } => panic!("{error}"),
-            Action::Report(_) => {}
-            Action::Run(_)
-            | Action::StreamStart { .. }
-            | Action::StreamFeed { .. }
-            | Action::StreamClose { .. }
-            | Action::Kill { .. }
-            | Action::StopSource { .. }
-            | Action::Store { .. }
-            | Action::RecordsStart { .. }
-            | Action::Request { .. }
-            | Action::RecordsTick { .. }
-            | Action::RecordsEnd { .. }
-            | Action::Note { .. }
-            | Action::Acknowledged { .. }
-            | Action::Load { .. }
-            | Action::Discard { .. }
-            | Action::Lost { .. } => panic!("not expected on this link: {action:?}"),
+            Action::Node(NodeAction::Halt { error }) => panic!("{error}"),
+            Action::Node(NodeAction::Report(_)) => {}
+            Action::Link(..) | Action::Task(..) => panic!("not expected on this link: {action:?}"),
         }
     }
 
@@ -163,7 +153,7 @@ impl End {
         tokio::spawn(async move {
             let settings = Settings::default();
             let stream = worker_net::dial(&format!("127.0.0.1:{port}"), &settings).await.expect("dial");
-            end.act(|node, now| node.handle(now, Event::Dialed { conn }));
+            end.act(|node, now| node.handle(now, Event::Conn(conn, ConnEvent::Dialed)));
             worker_net::drive(stream, conn.0, end, wake, &settings).await;
         });
     }
@@ -179,7 +169,7 @@ impl Endpoint for End {
     fn frames(&self, conn: u64, frames: &mut Vec<Frame>) {
         self.act(|node, now| {
             for frame in frames.drain(..) {
-                node.handle(now, Event::Frame { conn: ConnId(conn), frame });
+                node.handle(now, Event::Conn(ConnId(conn), ConnEvent::Frame(frame)));
             }
         });
     }
@@ -199,7 +189,9 @@ impl Endpoint for End {
     }
 
     fn closed(&self, conn: u64, cause: CloseCause, why: String) {
-        self.act(|node, now| node.handle(now, Event::Closed { conn: ConnId(conn), loss: loss(cause), why }));
+        self.act(|node, now| {
+            node.handle(now, Event::Conn(ConnId(conn), ConnEvent::Closed { loss: loss(cause), why }))
+        });
     }
 }
 

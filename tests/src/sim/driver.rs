@@ -13,7 +13,7 @@ use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use worker_core::config::{Graph, TaskId};
-use worker_core::event::{Event, Failure, FailureKind, Output, Place, Run, Spent};
+use worker_core::event::{BatchEvent, Event, Failure, FailureKind, Output, Place, Run, SourceEvent, Spent};
 use worker_core::route::Router;
 use worker_proto::{Batch, LinkId, Seq};
 
@@ -112,9 +112,9 @@ impl Driver {
         self.tasks[&task].generation == generation
     }
 
-    pub(super) fn run(&mut self, now: u64, run: &Run, rng: &mut Rng) -> Checked<Later> {
+    pub(super) fn run(&mut self, now: u64, id: TaskId, run: &Run, rng: &mut Rng) -> Checked<Later> {
         self.runs += 1;
-        let task = self.task(run.task)?;
+        let task = self.task(id)?;
         let records: Vec<&[u8]> = run.input.iter().flat_map(Batch::iter).collect();
         require(task.running.replace(records.len() as u64).is_none(), Check::Slots, || {
             "two batches of a task at once".into()
@@ -147,8 +147,8 @@ impl Driver {
         };
         let spent = Spent { start: Duration::from_micros(cost_us.0), total: Duration::from_micros(took) };
         let effects = if fails { Vec::new() } else { run.input.clone() };
-        let event = Event::RunDone { task: run.task, work: run.work, result, spent };
-        Ok(Later { kills, ..task.later(now + took.max(1), run.task, effects, event) })
+        let event = Event::task(id, BatchEvent::Done { work: run.work, result, spent });
+        Ok(Later { kills, ..task.later(now + took.max(1), id, effects, event) })
     }
 
     pub(super) fn run_ended(&mut self, id: TaskId) {
@@ -187,7 +187,7 @@ impl Driver {
         }
         task.generation += 1;
         let complete = !task.journaled;
-        Ok(Some(task.later(now + 1, id, Vec::new(), Event::SourceEnded { task: id, complete })))
+        Ok(Some(task.later(now + 1, id, Vec::new(), Event::task(id, SourceEvent::Ended { complete }))))
     }
 
     pub(super) fn write(&mut self, now: u64, id: TaskId, batches: &[Batch], times: u64) -> Checked<u64> {
@@ -276,7 +276,12 @@ impl Surroundings {
         let at = now + every_us;
         if self.read == records {
             self.source_ended = true;
-            return Some(self.later(at, id, Vec::new(), Event::SourceEnded { task: id, complete: true }));
+            return Some(self.later(
+                at,
+                id,
+                Vec::new(),
+                Event::task(id, SourceEvent::Ended { complete: true }),
+            ));
         }
         self.permits -= 1;
         self.reading = true;
@@ -290,7 +295,7 @@ impl Surroundings {
         self.read = last;
         let mut output = self.route(&texts);
         output.position = self.journaled.then(|| fold::position(last));
-        Some(self.later(at, id, Vec::new(), Event::SourceRead { task: id, output }))
+        Some(self.later(at, id, Vec::new(), Event::task(id, SourceEvent::Read { output })))
     }
 }
 

@@ -8,7 +8,10 @@ use super::plan::DiskBug;
 use super::world::{Ev, Process, World};
 use std::collections::BTreeMap;
 use worker_core::config::TaskId;
-use worker_core::event::{Action, Body, Commit, Event};
+use worker_core::event::{
+    Action, Body, Commit, ConnAction, Event, JournalAction, LinkEvent, NodeAction, NodeEvent, SourceAction,
+    TaskAction, TaskEvent,
+};
 use worker_core::recovery::TaskState;
 use worker_proto::{Batch, LinkId, Seq};
 
@@ -59,7 +62,7 @@ impl World {
         let batch = self.disks[self.nodes[node].home].task(from)?.load(link, first_seq, records)?;
         self.nodes[node].driver.moves(link);
         let at = self.now + self.plan.store_us;
-        self.later(node, Later::of_node(at, Event::Loaded { link, first_seq, batch }));
+        self.later(node, Later::of_node(at, Event::Link(link, LinkEvent::Loaded { first_seq, batch })));
         Ok(())
     }
 
@@ -96,7 +99,7 @@ impl World {
         if self.rng.chance(5) {
             commits.reverse();
         }
-        let events = commits.into_iter().map(|commit| Event::Persisted { task, commit });
+        let events = commits.into_iter().map(|commit| Event::Task(task, TaskEvent::Persisted { commit }));
         self.nodes[node].inputs.extend(events);
         self.begin_sync(node, task)?;
         self.settle(node)
@@ -117,9 +120,9 @@ impl World {
                 self.begin_sync(node, task)?;
             }
             if !self.nodes[node].paused {
-                return self.input(node, Event::StorageFull { full });
+                return self.input(node, Event::Node(NodeEvent::StorageFull { full }));
             }
-            self.nodes[node].inputs.push_back(Event::StorageFull { full });
+            self.nodes[node].inputs.push_back(Event::Node(NodeEvent::StorageFull { full }));
         }
         Ok(())
     }
@@ -254,32 +257,17 @@ impl World {
     /// What a process does that was replaced: it talks, but its journals and its programs are not its own any more.
     pub(super) fn perform_as_ghost(&mut self, node: usize, action: Action) -> Checked {
         match action {
-            Action::Dial { conn, peer } => self.dial(node, conn, usize::from(peer.0)),
-            Action::Wake { conn } => self.nodes[node].wakes.push_back(conn),
-            Action::Close { conn } => self.begin_close(node, conn)?,
+            Action::Conn(conn, ConnAction::Dial { peer }) => self.dial(node, conn, usize::from(peer.0)),
+            Action::Conn(conn, ConnAction::Wake) => self.nodes[node].wakes.push_back(conn),
+            Action::Conn(conn, ConnAction::Close) => self.begin_close(node, conn)?,
             // The fence: the journal has another owner.
-            Action::Persist { .. } => self.at(self.now + 100, Ev::GhostDies { node }),
-            Action::Halt { .. } | Action::Finished => self.at(self.now + 5_000, Ev::GhostDies { node }),
-            Action::Run(_)
-            | Action::StreamStart { .. }
-            | Action::StreamFeed { .. }
-            | Action::StreamClose { .. }
-            | Action::RecordsStart { .. }
-            | Action::Request { .. }
-            | Action::RecordsTick { .. }
-            | Action::RecordsEnd { .. }
-            | Action::Note { .. }
-            | Action::Acknowledged { .. }
-            | Action::Kill { .. }
-            | Action::Read { .. }
-            | Action::StopSource { .. }
-            | Action::Write { .. }
-            | Action::CloseSink { .. }
-            | Action::Store { .. }
-            | Action::Load { .. }
-            | Action::Discard { .. }
-            | Action::Lost { .. }
-            | Action::Report(_) => {}
+            Action::Task(_, TaskAction::Journal(JournalAction::Persist(_))) => {
+                self.at(self.now + 100, Ev::GhostDies { node })
+            }
+            Action::Node(NodeAction::Halt { .. } | NodeAction::Finished) => {
+                self.at(self.now + 5_000, Ev::GhostDies { node })
+            }
+            Action::Link(..) | Action::Task(..) | Action::Node(NodeAction::Report(_)) => {}
         }
         Ok(())
     }
@@ -287,9 +275,16 @@ impl World {
     /// While the disk is full nothing new is admitted.
     pub(super) fn check_admission(&self, node: usize, action: &Action) -> Checked {
         let full = self.disks.get(self.nodes[node].home).is_some_and(|disk| disk.full);
-        let told = self.nodes[node].inputs.iter().all(|input| !matches!(input, Event::StorageFull { .. }));
-        require(!(full && told && matches!(action, Action::Read { .. })), Check::Driver, || {
-            format!("node {node}: a source is to read while the disk is full")
-        })
+        let told = self.nodes[node]
+            .inputs
+            .iter()
+            .all(|input| !matches!(input, Event::Node(NodeEvent::StorageFull { .. })));
+        require(
+            !(full
+                && told
+                && matches!(action, Action::Task(_, TaskAction::Source(SourceAction::Read { .. })))),
+            Check::Driver,
+            || format!("node {node}: a source is to read while the disk is full"),
+        )
     }
 }

@@ -9,7 +9,11 @@ use super::plan::{StageKind, link_id};
 use super::world::{Ev, World};
 use worker_core::Node;
 use worker_core::config::{LinkSpec, TaskId};
-use worker_core::event::{Action, Commit, Event};
+use worker_core::event::{
+    Action, BatchAction, BatchEvent, Commit, ConnAction, Event, JournalAction, LinkAction, LinkEvent,
+    NodeAction, RecordsAction, RecordsEvent, SinkAction, SinkEvent, SourceAction, SourceEvent, StreamAction,
+    StreamEvent, TaskAction, TaskEvent,
+};
 use worker_proto::{Batch, Epoch, LinkId};
 
 /// No record of a simulated source, with all that stages add to it, costs more.
@@ -68,132 +72,154 @@ impl World {
 
     fn perform(&mut self, node: usize, action: Action) -> Checked {
         match action {
-            Action::Dial { conn, peer } => self.dial(node, conn, usize::from(peer.0)),
-            Action::Wake { conn } => self.nodes[node].wakes.push_back(conn),
-            Action::Close { conn } => self.begin_close(node, conn)?,
-            Action::Persist { task, commit } if self.plan.is_journaled() => {
-                self.append(node, task, commit)?
+            Action::Conn(conn, ConnAction::Dial { peer }) => self.dial(node, conn, usize::from(peer.0)),
+            Action::Conn(conn, ConnAction::Wake) => self.nodes[node].wakes.push_back(conn),
+            Action::Conn(conn, ConnAction::Close) => self.begin_close(node, conn)?,
+            Action::Link(link, action) => self.perform_for_link(node, link, action)?,
+            Action::Task(task, TaskAction::Journal(JournalAction::Persist(commit))) => {
+                if self.plan.is_journaled() {
+                    self.append(node, task, commit)?;
+                } else {
+                    self.persist(node, task, &commit)?;
+                }
             }
-            Action::Persist { task, commit } => self.persist(node, task, &commit)?,
-            Action::Note { task, attempt } => self.add_entry(node, task, DiskEntry::Note(attempt))?,
-            Action::Acknowledged { link, through } => self.release(node, link, through)?,
-            Action::Load { link, first_seq, records, .. } if self.plan.is_journaled() => {
+            Action::Task(task, TaskAction::Journal(JournalAction::Note(attempt))) => {
+                self.add_entry(node, task, DiskEntry::Note(attempt))?;
+            }
+            Action::Task(task, action) => {
+                for later in self.perform_for_task(node, task, action)? {
+                    self.later(node, later);
+                }
+            }
+            Action::Node(NodeAction::Report(_)) => {}
+            Action::Node(NodeAction::Halt { error }) => self.end(node, NodeEnd::Halted(error))?,
+            Action::Node(NodeAction::Finished) => self.end(node, NodeEnd::Finished)?,
+        }
+        Ok(())
+    }
+
+    fn perform_for_link(&mut self, node: usize, link: LinkId, action: LinkAction) -> Checked {
+        match action {
+            LinkAction::Acknowledged { through } => self.release(node, link, through)?,
+            LinkAction::Load { first_seq, records, .. } if self.plan.is_journaled() => {
                 self.load_back(node, link, first_seq, records)?;
             }
-            Action::Store { link, .. } if self.plan.is_journaled() => {
+            LinkAction::Store { .. } if self.plan.is_journaled() => {
                 let name = self.model.graph.link_name(link);
                 return Err(Violation::new(Check::Driver, format!("{name}: a store beside the journal")));
             }
-            Action::Store { link, first_seq, batch } => {
+            LinkAction::Store { first_seq, batch } => {
                 let at = self.now + self.plan.store_us;
                 let later = self.nodes[node].driver.store(at, link, first_seq, batch);
                 self.later(node, later);
                 let stored = self.nodes[node].driver.stored_count();
                 self.stats.stored_max = self.stats.stored_max.max(stored);
             }
-            Action::Load { link, first_seq, place, .. } => {
+            LinkAction::Load { first_seq, place, .. } => {
                 let at = self.now + self.plan.store_us;
                 let later = self.nodes[node].driver.load(at, link, first_seq, place)?;
                 self.later(node, later);
             }
-            Action::Discard { place } => self.nodes[node].driver.discard(place)?,
-            Action::Lost { link, records } => {
+            LinkAction::Discard { place } => self.nodes[node].driver.discard(place)?,
+            LinkAction::Lost { records } => {
                 let epoch = Epoch(self.nodes[node].config.incarnation.0);
                 let sender = self.model.graph.task(self.model.graph.link(link).from).node;
                 let by_sender = (usize::from(sender.0) == node).then_some(epoch);
                 self.model.lost(link, by_sender, records)?;
                 self.stats.lost += records;
             }
-            Action::Report(_) => {}
-            Action::Halt { error } => self.end(node, NodeEnd::Halted(error))?,
-            Action::Finished => self.end(node, NodeEnd::Finished)?,
-            Action::Run(_)
-            | Action::StreamStart { .. }
-            | Action::StreamFeed { .. }
-            | Action::StreamClose { .. }
-            | Action::RecordsStart { .. }
-            | Action::Request { .. }
-            | Action::RecordsTick { .. }
-            | Action::RecordsEnd { .. }
-            | Action::Kill { .. }
-            | Action::Read { .. }
-            | Action::StopSource { .. }
-            | Action::Write { .. }
-            | Action::CloseSink { .. } => self.perform_for_task(node, action)?,
         }
         Ok(())
     }
 
-    fn perform_for_task(&mut self, node: usize, action: Action) -> Checked {
-        let now = self.now;
-        let driver = &mut self.nodes[node].driver;
-        let later = match action {
-            Action::Run(run) => {
-                run.input.iter().try_for_each(|batch| self.model.given(run.task, batch))?;
-                let later = driver.run(now, &run, &mut self.rng)?;
+    fn perform_for_task(&mut self, node: usize, task: TaskId, action: TaskAction) -> Checked<Vec<Later>> {
+        match action {
+            TaskAction::Source(SourceAction::Read { chunks }) => {
+                let later = self.nodes[node].driver.permit(self.now, task, chunks)?;
+                Ok(later.into_iter().collect())
+            }
+            TaskAction::Source(SourceAction::Stop) => {
+                Ok(self.nodes[node].driver.stop_source(self.now, task)?.into_iter().collect())
+            }
+            TaskAction::Batch(BatchAction::Run(run)) => {
+                run.input.iter().try_for_each(|batch| self.model.given(task, batch))?;
+                let driver = &mut self.nodes[node].driver;
+                let later = driver.run(self.now, task, &run, &mut self.rng)?;
                 let (runs, slots) = (driver.runs, self.plan.slots);
                 require(runs <= slots, Check::Slots, || format!("{runs} children on {slots} slots"))?;
-                vec![later]
+                Ok(vec![later])
             }
-            Action::StreamStart { task, window, replay } => {
+            TaskAction::Stream(action) => self.perform_for_stream(node, task, action),
+            TaskAction::Records(action) => self.perform_for_records(node, task, action),
+            TaskAction::Sink(action) => self.perform_for_sink(node, task, action),
+            TaskAction::Batch(BatchAction::Kill) => self.kill(node, task),
+            TaskAction::Journal(_) => Err(Violation::new(Check::Driver, "a journal is no program")),
+        }
+    }
+
+    fn perform_for_stream(&mut self, node: usize, task: TaskId, action: StreamAction) -> Checked<Vec<Later>> {
+        let (now, driver) = (self.now, &mut self.nodes[node].driver);
+        match action {
+            StreamAction::Start { window, replay } => {
                 let kept = if replay { Some(self.disks[node].task(task)?.window(window)?) } else { None };
-                driver.stream_start(now, task, window, kept, &mut self.rng)?
+                driver.stream_start(now, task, window, kept, &mut self.rng)
             }
-            Action::StreamFeed { task, window, batch } => {
+            StreamAction::Feed { window, batch } => {
                 self.model.given(task, &batch)?;
-                driver.feed(now, task, window, &batch, &mut self.rng)?
+                driver.feed(now, task, window, &batch, &mut self.rng)
             }
-            Action::StreamClose { task, window } => {
-                driver.stream_close(now, task, window)?.into_iter().collect()
+            StreamAction::Close { window } => {
+                Ok(driver.stream_close(now, task, window)?.into_iter().collect())
             }
-            Action::Kill { task } => {
-                driver.kill(task)?;
-                Vec::new()
+            StreamAction::Kill => self.kill(node, task),
+        }
+    }
+
+    fn perform_for_records(
+        &mut self,
+        node: usize,
+        task: TaskId,
+        action: RecordsAction,
+    ) -> Checked<Vec<Later>> {
+        let (now, driver) = (self.now, &mut self.nodes[node].driver);
+        match action {
+            RecordsAction::Start { .. } => {
+                driver.records_start(now, task)?;
+                Ok(Vec::new())
             }
-            Action::Read { task, chunks } => driver.permit(now, task, chunks)?.into_iter().collect(),
-            Action::StopSource { task } => driver.stop_source(now, task)?.into_iter().collect(),
-            Action::Write { task, work, batches } => {
+            RecordsAction::Request { life, link, first_seq, batch } => {
+                self.model.given(task, &batch)?;
+                driver.request(now, task, life, (link, first_seq), &batch, &mut self.rng)
+            }
+            RecordsAction::Tick { life } => {
+                Ok(driver.records_tick(now, task, life, &mut self.rng)?.into_iter().collect())
+            }
+            RecordsAction::End { life } => Ok(driver.records_end(now, task, life)?.into_iter().collect()),
+            RecordsAction::Kill => self.kill(node, task),
+        }
+    }
+
+    fn perform_for_sink(&mut self, node: usize, task: TaskId, action: SinkAction) -> Checked<Vec<Later>> {
+        let (now, driver) = (self.now, &mut self.nodes[node].driver);
+        let task_now = Some((task, driver.generation(task)));
+        Ok(vec![match action {
+            SinkAction::Write { work, batches } => {
                 batches.iter().try_for_each(|batch| self.model.given(task, batch))?;
                 let times = self.slow[self.plan.stage_of(task)];
                 let at = driver.write(now, task, &batches, times)?;
-                let task_now = Some((task, driver.generation(task)));
-                let event = Event::Written { task, work, position: None };
-                vec![Later { task: task_now, effects: batches, ..Later::of_node(at, event) }]
+                let event = Event::task(task, SinkEvent::Written { work, position: None });
+                Later { task: task_now, effects: batches, ..Later::of_node(at, event) }
             }
-            Action::CloseSink { task } => {
-                let task_now = Some((task, driver.generation(task)));
-                vec![Later { task: task_now, ..Later::of_node(now + 1, Event::SinkClosed { task }) }]
+            SinkAction::Close => {
+                let event = Event::task(task, SinkEvent::Closed);
+                Later { task: task_now, ..Later::of_node(now + 1, event) }
             }
-            Action::RecordsStart { task, .. } => {
-                driver.records_start(now, task)?;
-                Vec::new()
-            }
-            Action::Request { task, life, link, first_seq, batch } => {
-                self.model.given(task, &batch)?;
-                driver.request(now, task, life, (link, first_seq), &batch, &mut self.rng)?
-            }
-            Action::RecordsTick { task, life } => {
-                driver.records_tick(now, task, life, &mut self.rng)?.into_iter().collect()
-            }
-            Action::RecordsEnd { task, life } => driver.records_end(now, task, life)?.into_iter().collect(),
-            Action::Note { .. }
-            | Action::Acknowledged { .. }
-            | Action::Dial { .. }
-            | Action::Wake { .. }
-            | Action::Close { .. }
-            | Action::Persist { .. }
-            | Action::Store { .. }
-            | Action::Load { .. }
-            | Action::Discard { .. }
-            | Action::Lost { .. }
-            | Action::Report(_)
-            | Action::Halt { .. }
-            | Action::Finished => return self.perform(node, action),
-        };
-        for later in later {
-            self.later(node, later);
-        }
-        Ok(())
+        }])
+    }
+
+    fn kill(&mut self, node: usize, task: TaskId) -> Checked<Vec<Later>> {
+        self.nodes[node].driver.kill(task)?;
+        Ok(Vec::new())
     }
 
     pub(super) fn later(&mut self, node: usize, later: Later) {
@@ -209,7 +235,7 @@ impl World {
         }
         self.stats.dead += commit.dead.len() as u64;
         self.model.commit(task, epoch, commit, &outputs)?;
-        let event = Event::Persisted { task, commit: commit.id };
+        let event = Event::Task(task, TaskEvent::Persisted { commit: commit.id });
         if self.plan.persist_us == 0 {
             self.model.persisted(task, epoch, commit.id);
             self.nodes[node].inputs.push_back(event);
@@ -223,7 +249,8 @@ impl World {
 
     /// What the observer learns, and the driver notes, before the core hears of something.
     pub(super) fn before_input(&mut self, node: usize, mut later: Later) -> Checked<Later> {
-        let answers = matches!(later.event, Event::RecordsAnswered { .. });
+        let answers =
+            matches!(later.event, Event::Task(_, TaskEvent::Records(RecordsEvent::Answered { .. })));
         if let Some((task, _)) = later.task {
             for batch in &later.effects {
                 if answers {
@@ -236,41 +263,27 @@ impl World {
         }
         let epoch = Epoch(self.nodes[node].config.incarnation.0);
         match &mut later.event {
-            Event::RunDone { task, .. } => self.nodes[node].driver.run_ended(*task),
-            Event::Written { task, position, .. } => {
+            Event::Task(task, TaskEvent::Batch(BatchEvent::Done { .. })) => {
+                self.nodes[node].driver.run_ended(*task)
+            }
+            Event::Task(task, TaskEvent::Sink(SinkEvent::Written { position, .. })) => {
                 let batches = self.nodes[node].driver.written(*task);
                 if self.plan.is_journaled() {
                     *position = Some(super::fold::position(self.write_file(node, *task, &batches)?));
                 }
             }
-            Event::Persisted { task, commit } => self.model.persisted(*task, epoch, *commit),
-            Event::Stored { link, first_seq, .. } => {
+            Event::Task(task, TaskEvent::Persisted { commit }) => self.model.persisted(*task, epoch, *commit),
+            Event::Link(link, LinkEvent::Stored { first_seq, .. }) => {
                 let driver = &mut self.nodes[node].driver;
                 driver.moved(*link);
                 driver.stored.insert((*link, *first_seq), 1);
             }
-            Event::Loaded { link, first_seq, .. } => {
+            Event::Link(link, LinkEvent::Loaded { first_seq, .. }) => {
                 let driver = &mut self.nodes[node].driver;
                 driver.moved(*link);
                 driver.stored.remove(&(*link, *first_seq));
             }
-            Event::Dialed { .. }
-            | Event::Frame { .. }
-            | Event::Closed { .. }
-            | Event::StreamFed { .. }
-            | Event::StreamOutput { .. }
-            | Event::StreamExited { .. }
-            | Event::SourceRead { .. }
-            | Event::SourceEnded { .. }
-            | Event::SinkClosed { .. }
-            | Event::SinkReaderGone { .. }
-            | Event::TaskFailed { .. }
-            | Event::RecordsAnswered { .. }
-            | Event::RecordsFailed { .. }
-            | Event::StorageFull { .. }
-            | Event::Blocked { .. }
-            | Event::Pause { .. }
-            | Event::Drain => {}
+            Event::Conn(..) | Event::Task(..) | Event::Node(_) => {}
         }
         Ok(later)
     }
@@ -279,34 +292,26 @@ impl World {
     pub(super) fn hand_over(&mut self, node: usize, mut event: Event) -> Event {
         let percent = self.plan.prestored_percent;
         let (driver, rng) = (&mut self.nodes[node].driver, &mut self.rng);
-        let (task, output) = match &mut event {
-            Event::RunDone { task, result: Ok(output), .. }
-            | Event::StreamExited { task, result: Ok(output), .. }
-            | Event::StreamOutput { task, output, .. }
-            | Event::RecordsAnswered { task, output, .. }
-            | Event::SourceRead { task, output } => (*task, output),
-            Event::Dialed { .. }
-            | Event::Frame { .. }
-            | Event::Closed { .. }
-            | Event::RunDone { result: Err(_), .. }
-            | Event::StreamFed { .. }
-            | Event::StreamExited { result: Err(_), .. }
-            | Event::SourceEnded { .. }
-            | Event::Written { .. }
-            | Event::SinkClosed { .. }
-            | Event::SinkReaderGone { .. }
-            | Event::TaskFailed { .. }
-            | Event::RecordsFailed { .. }
-            | Event::StorageFull { .. }
-            | Event::Blocked { .. }
-            | Event::Pause { .. }
-            | Event::Persisted { .. }
-            | Event::Stored { .. }
-            | Event::Loaded { .. }
-            | Event::Drain => return event,
+        let Event::Task(task, said) = &mut event else { return event };
+        let output = match said {
+            TaskEvent::Batch(BatchEvent::Done { result: Ok(output), .. })
+            | TaskEvent::Stream(
+                StreamEvent::Exited { result: Ok(output), .. } | StreamEvent::Output { output, .. },
+            )
+            | TaskEvent::Records(RecordsEvent::Answered { output, .. })
+            | TaskEvent::Source(SourceEvent::Read { output }) => output,
+            TaskEvent::Batch(BatchEvent::Done { result: Err(_), .. })
+            | TaskEvent::Stream(StreamEvent::Fed { .. } | StreamEvent::Exited { result: Err(_), .. })
+            | TaskEvent::Records(RecordsEvent::Failed { .. })
+            | TaskEvent::Source(SourceEvent::Ended { .. })
+            | TaskEvent::Sink(_)
+            | TaskEvent::Persisted { .. }
+            | TaskEvent::Failed { .. }
+            | TaskEvent::Blocked { .. }
+            | TaskEvent::Pause { .. } => return event,
         };
         let records = driver.prestore(output, percent, rng);
-        self.model.produced(task, output, &records);
+        self.model.produced(*task, output, &records);
         event
     }
 

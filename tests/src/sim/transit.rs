@@ -5,7 +5,7 @@ use super::check::Checked;
 use super::fault::{Fault, LATE_US};
 use super::net::{ACCEPTOR, Conn, DIALER, Item, through_codec};
 use super::world::{Ev, World};
-use worker_core::event::{ConnId, Event, Loss};
+use worker_core::event::{ConnEvent, ConnId, Event, Loss, NodeEvent};
 use worker_proto::{Frame, Seq};
 
 /// How long a dial that nobody answers takes, in µs.
@@ -78,7 +78,7 @@ impl World {
         let end = &self.conns[conn].ends[DIALER];
         let node = end.node;
         if let (true, Some(id), true) = (end.open, end.id, end.life == self.nodes[node].life) {
-            self.input(node, Event::Dialed { conn: id })?;
+            self.input(node, Event::Conn(id, ConnEvent::Dialed))?;
         }
         Ok(())
     }
@@ -195,7 +195,7 @@ impl World {
         } else {
             self.wire.reached_acceptor(conn, &frame, &mut self.model);
         }
-        self.input(node, Event::Frame { conn: id, frame })
+        self.input(node, Event::Conn(id, ConnEvent::Frame(frame)))
     }
 
     /// Everything that was held up moves on.
@@ -224,7 +224,7 @@ impl World {
         }
         if let (Some(id), true) = (id, life == self.nodes[node].life) {
             self.nodes[node].conns.remove(&id);
-            self.input(node, Event::Closed { conn: id, loss: Loss::Lost, why: why.into() })?;
+            self.input(node, Event::Conn(id, ConnEvent::Closed { loss: Loss::Lost, why: why.into() }))?;
         }
         Ok(())
     }
@@ -318,7 +318,7 @@ impl World {
                 let process = &mut self.nodes[usize::from(node)];
                 if process.core.is_some() && !process.paused {
                     process.draining = true;
-                    self.input(usize::from(node), worker_core::event::Event::Drain)?;
+                    self.input(usize::from(node), Event::Node(NodeEvent::Drain))?;
                 }
             }
             Fault::SlowSinks { stage, times, .. } => self.slow[stage] = times,

@@ -14,7 +14,7 @@ use super::{NodeEnd, Outcome};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use worker_core::config::{NodeConfig, NodeIx, TaskId};
-use worker_core::event::{ConnId, Event};
+use worker_core::event::{ConnId, Event, NodeEvent, SourceEvent, TaskEvent};
 use worker_core::{Node, Time};
 use worker_proto::{Fingerprint, Incarnation};
 
@@ -221,7 +221,9 @@ impl World {
             Ev::Fault(fault) => self.begin_fault(&fault),
             Ev::EndOf(fault) => self.end_fault(&fault),
             Ev::Tick => self.tick(),
-            Ev::Drain { node } if self.nodes[node].core.is_some() => self.input(node, Event::Drain),
+            Ev::Drain { node } if self.nodes[node].core.is_some() => {
+                self.input(node, Event::Node(NodeEvent::Drain))
+            }
             Ev::Drain { .. } => Ok(()),
             Ev::Synced { node, life, task, covered } => self.synced(node, life, task, covered),
             Ev::Restart { node } => self.restart(node),
@@ -280,7 +282,7 @@ impl World {
         process.wake_at = None;
         (process.fuse, process.draining) = (None, false);
         if self.disks.get(node).is_some_and(|disk| disk.full) {
-            process.inputs.push_back(Event::StorageFull { full: true });
+            process.inputs.push_back(Event::Node(NodeEvent::StorageFull { full: true }));
         }
         self.trace.note(self.now, format_args!("node {node} starts, life {life}: {states:?}"));
         self.settle(node)
@@ -327,7 +329,11 @@ impl World {
             return Ok(());
         }
         let later = self.before_input(node, later)?;
-        let source = if let Event::SourceRead { task, .. } = later.event { Some(task) } else { None };
+        let source = if let Event::Task(task, TaskEvent::Source(SourceEvent::Read { .. })) = later.event {
+            Some(task)
+        } else {
+            None
+        };
         let event = self.hand_over(node, later.event);
         self.input(node, event)?;
         if let (Some(task), true) = (source, self.nodes[node].life == life) {

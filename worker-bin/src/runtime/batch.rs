@@ -12,7 +12,8 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use tracing::Instrument as _;
-use worker_core::event::{Event, Run};
+use worker_core::config::TaskId;
+use worker_core::event::{BatchEvent, Event, Run};
 
 /// What a stage's program needs, whatever runs it.
 #[derive(Clone, Debug)]
@@ -24,6 +25,7 @@ pub(super) struct StageProgram {
 /// Runs the batches of one task, one at a time.
 #[derive(Debug)]
 pub(super) struct BatchPort {
+    task: TaskId,
     stage: StageProgram,
     env: TaskEnv,
     collector: Arc<Mutex<Option<Collector>>>,
@@ -34,6 +36,7 @@ pub(super) struct BatchPort {
 impl BatchPort {
     pub(super) fn new(task: &LocalTask, stage: StageProgram, collector: Collector, tmpdir: PathBuf) -> Self {
         Self {
+            task: task.id,
             stage,
             env: task_env(task, tmpdir),
             collector: Arc::new(Mutex::new(Some(collector))),
@@ -47,7 +50,7 @@ impl BatchPort {
         let env = TaskEnv { batch_id: run.batch_id, attempt: run.attempt, ..self.env.clone() };
         let span = batch_span(&env.task, run.batch_id, run.attempt);
         let (engine, stage) = (Arc::clone(engine), self.stage.clone());
-        let (slot, warned) = (Arc::clone(&self.collector), Arc::clone(&self.warned_unread));
+        let (task, slot, warned) = (self.task, Arc::clone(&self.collector), Arc::clone(&self.warned_unread));
         let handle = engine.runtime.clone().spawn(async move {
             if let Some(noted) = noted {
                 // Closed instead of answered when the journal has failed, which ends the process.
@@ -56,7 +59,7 @@ impl BatchPort {
             // One run at a time: the collector is there unless a killed run has not let go of it, whose output is void.
             let Some(mut collector) = lock(&slot).take() else { return };
             collector.discard();
-            let (task, work) = (run.task, run.work);
+            let work = run.work;
             let mut keep = |batch| collector.hold(batch, &|full| engine.output_waits_for_room(task, full));
             let on_idle = |idle| engine.program_idle(task, idle);
             let header = stage.header.clone();
@@ -78,7 +81,7 @@ impl BatchPort {
                 }
             };
             *lock(&slot) = Some(collector);
-            engine.tell(Event::RunDone { task, work, result, spent });
+            engine.tell(Event::task(task, BatchEvent::Done { work, result, spent }));
         });
         *lock(&self.running) = Some(handle.abort_handle());
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use worker_core::Time;
 use worker_core::config::TaskId;
-use worker_core::event::{Blocker, Event};
+use worker_core::event::{Blocker, Event, TaskEvent};
 
 /// Who sees something in a task's way; of what several see, the first here counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,7 +51,7 @@ impl Blockers {
 impl Engine {
     /// `observer` sees this in a task's way; `None`: nothing any more.
     pub(super) fn blocked(self: &Arc<Self>, task: TaskId, observer: Observer, by: Option<Blocker>) {
-        self.blockers.note(task, observer, by, |by| self.tell(Event::Blocked { task, by }));
+        self.blockers.note(task, observer, by, |by| self.tell(Event::Task(task, TaskEvent::Blocked { by })));
     }
 
     /// A task's program rests, or goes on.

@@ -31,7 +31,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Notify, oneshot};
 use worker_core::config::{Graph, NodeConfig, Retry, TaskId};
-use worker_core::event::{Attempt, Event, NodeError};
+use worker_core::event::{Attempt, Event, NodeError, NodeEvent};
 use worker_core::status::Status;
 use worker_core::{Node, Time};
 use worker_proto::Incarnation;
@@ -284,7 +284,7 @@ impl Engine {
     }
 
     pub(super) fn drain(self: &Arc<Self>) {
-        self.tell(Event::Drain);
+        self.tell(Event::Node(NodeEvent::Drain));
     }
 
     /// Says a last word to the peers, where the node has not done so by itself.

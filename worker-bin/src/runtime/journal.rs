@@ -19,7 +19,9 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 use worker_core::config::TaskId;
-use worker_core::event::{Attempt, Body, Commit, CommitId, DeadLetter, Event, NodeError, Place, Printed};
+use worker_core::event::{
+    Attempt, Commit, CommitId, DeadLetter, Event, LinkEvent, NodeError, Place, Printed, TaskEvent,
+};
 use worker_journal::{JournalError, Position};
 use worker_proto::{Batch, LinkId, Seq};
 
@@ -31,9 +33,6 @@ const FULL_DISK_WAIT: Duration = Duration::from_secs(1);
 
 /// How many batches of a window are read back before the child has taken them.
 const REPLAY_AHEAD: usize = 4;
-
-/// A place names its task above this bit: places of all tasks are told apart.
-const TASK_SHIFT: u32 = 40;
 
 /// A task's journal, shared by its threads.
 #[derive(Debug)]
@@ -130,12 +129,7 @@ impl TaskJournal {
         (Arc::clone(&shared), JournalThreads { shared, orders, dead, storage })
     }
 
-    pub(super) fn commit(&self, mut commit: Commit) {
-        for (_, chunk) in &mut commit.outputs {
-            if let Body::Stored { place, .. } = &mut chunk.body {
-                *place = own(*place);
-            }
-        }
+    pub(super) fn commit(&self, commit: Commit) {
         lock(&self.queued).bytes += commit.memory_cost();
         self.order(JournalCommand::Commit(Box::new(commit), Instant::now()));
     }
@@ -174,7 +168,7 @@ impl TaskJournal {
     }
 
     pub(super) fn unstage(&self, place: Place) {
-        self.order(JournalCommand::Unstage(own(place)));
+        self.order(JournalCommand::Unstage(place));
     }
 
     /// Removes what is done with from a full disk.
@@ -210,14 +204,7 @@ impl TaskJournal {
 
     /// Puts output that is not committed yet into the journal. Blocks.
     pub(super) fn stage(&self, batch: &Batch) -> Result<Place, JournalError> {
-        let Place(number) = lock(&self.journal).stage(batch)?;
-        Ok(Place(number | (u64::from(self.task.0) + 1) << TASK_SHIFT))
-    }
-
-    /// Whose journal a place is in.
-    pub(super) fn owner(place: Place) -> Option<TaskId> {
-        let task = (place.0 >> TASK_SHIFT).checked_sub(1)?;
-        u32::try_from(task).ok().map(TaskId)
+        lock(&self.journal).stage(batch)
     }
 
     /// Asks for what a window has printed, and its input, as far as the journal has them by the orders given until now:
@@ -365,7 +352,7 @@ impl JournalThreads {
             JournalCommand::Load(link, first_seq, records) => {
                 let extents = self.journal().locate(link, first_seq, records).map_err(|e| e.to_string())?;
                 let batch = worker_journal::join(extents.iter()).map_err(|e| e.to_string())?;
-                engine.tell(Event::Loaded { link, first_seq, batch });
+                engine.tell(Event::Link(link, LinkEvent::Loaded { first_seq, batch }));
             }
             JournalCommand::Fence(done) => drop(done),
             JournalCommand::Then(Then(act)) => act(),
@@ -394,11 +381,6 @@ impl JournalThreads {
         }
         Ok(())
     }
-}
-
-/// The journal's own number of a place.
-fn own(place: Place) -> Place {
-    Place(place.0 & ((1 << TASK_SHIFT) - 1))
 }
 
 impl JournalThreads {
@@ -474,7 +456,7 @@ fn sync_all(shared: &TaskJournal, engine: &Weak<Engine>) {
         let task = shared.task;
         engine.act(|node, now| {
             for commit in ids {
-                node.handle(now, Event::Persisted { task, commit });
+                node.handle(now, Event::Task(task, TaskEvent::Persisted { commit }));
             }
         });
         drop(engine);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tracing::Instrument as _;
 use worker_core::config::NodeIx;
-use worker_core::event::{ConnId, Event, Loss};
+use worker_core::event::{ConnEvent, ConnId, Event, Loss};
 use worker_core::status::Latencies;
 use worker_net::{CloseCause, Endpoint, Listener, Settings, Transmit};
 use worker_proto::Frame;
@@ -47,7 +47,7 @@ impl Connections {
             let settings = Settings::default();
             match worker_net::dial(address, &settings).await {
                 Ok(stream) => {
-                    engine.tell(Event::Dialed { conn });
+                    engine.tell(Event::Conn(conn, ConnEvent::Dialed));
                     let endpoint: Arc<dyn Endpoint> = Arc::clone(&engine) as Arc<dyn Endpoint>;
                     worker_net::drive(stream, conn.0, endpoint, wake, &settings).await;
                 }
@@ -123,7 +123,7 @@ impl Endpoint for Engine {
         let Some(engine) = self.me() else { return };
         engine.act(|node, now| {
             for frame in frames.drain(..) {
-                node.handle(now, Event::Frame { conn: ConnId(conn), frame });
+                node.handle(now, Event::Conn(ConnId(conn), ConnEvent::Frame(frame)));
             }
         });
     }
@@ -165,7 +165,7 @@ impl Engine {
     fn connection_lost(&self, conn: ConnId, loss: Loss, why: String) {
         self.connections.remove(conn.0);
         if let Some(engine) = self.me() {
-            engine.tell(Event::Closed { conn, loss, why });
+            engine.tell(Event::Conn(conn, ConnEvent::Closed { loss, why }));
         }
     }
 }

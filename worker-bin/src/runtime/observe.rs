@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Notify, watch};
 use worker_core::Time;
 use worker_core::config::{TaskId, TaskName};
-use worker_core::event::{Blocker, Event};
+use worker_core::event::{Blocker, Event, TaskEvent};
 use worker_core::stall::{Reason, Stall};
 use worker_core::status::Status;
 
@@ -215,7 +215,7 @@ impl Engine {
                 Some(_) | None => continue,
             };
             told = true;
-            self.tell(Event::Blocked { task, by });
+            self.tell(Event::Task(task, TaskEvent::Blocked { by }));
         }
         if told { self.status_and_stalls() } else { found }
     }

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use tracing::Span;
 use worker_core::config::{RecordsSpec, TaskId};
-use worker_core::event::{Commit, Event, Failure};
+use worker_core::event::{Commit, Event, Failure, RecordsEvent, TaskEvent};
 use worker_core::route::PartitionBy;
 use worker_proto::{Batch, LinkId, Seq};
 
@@ -156,12 +156,12 @@ impl Events {
             Err(_) => tokio::task::block_in_place(|| lock(&self.state).check()),
         };
         if let Err(error) = checked {
-            return self.engine.tell(Event::TaskFailed { task: self.task, why: error.to_string() });
+            return self.engine.tell(Event::Task(self.task, TaskEvent::Failed { why: error.to_string() }));
         }
         let records = answers.records;
         let output = lock(&self.collector).answered(answers);
         let (task, life) = (self.task, self.life);
-        self.engine.tell(Event::RecordsAnswered { task, life, records, output, ended });
+        self.engine.tell(Event::task(task, RecordsEvent::Answered { life, records, output, ended }));
     }
 }
 
@@ -181,7 +181,7 @@ impl RecordsEvents for Events {
             Ok(answers) => self.tell(answers, true),
             Err(failure) => {
                 let (task, life) = (self.task, self.life);
-                self.engine.tell(Event::RecordsFailed { task, life, failure });
+                self.engine.tell(Event::task(task, RecordsEvent::Failed { life, failure }));
             }
         }
     }

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use worker_core::config::TaskId;
-use worker_core::event::{Event, Failure, WorkId};
+use worker_core::event::{Event, Failure, SinkEvent, TaskEvent, WorkId};
 use worker_proto::Batch;
 
 /// How long to wait before a full disk is tried again.
@@ -128,7 +128,7 @@ impl SinkThread {
         let task = self.task;
         let result = opened.and_then(|(writer, child)| self.write_all(engine, writer, child));
         if let (Err(why), Some(engine)) = (result, engine.upgrade()) {
-            engine.tell(Event::TaskFailed { task, why });
+            engine.tell(Event::Task(task, TaskEvent::Failed { why }));
         }
     }
 
@@ -153,7 +153,7 @@ impl SinkThread {
             match (result, &mut child) {
                 (Ok(()), _) => {}
                 (Err(SinkError::ReaderGone { .. }), None) => {
-                    engine.tell(Event::SinkReaderGone { task });
+                    engine.tell(Event::task(task, SinkEvent::ReaderGone));
                     return Ok(());
                 }
                 (Err(error), None) => return Err(error.to_string()),
@@ -166,13 +166,13 @@ impl SinkThread {
                 SinkCommand::Write(work, _) => match &synced {
                     // Refused only when the syncing thread has ended, with an error that it has told.
                     Some(synced) => drop(synced.send((work, writer.position()))),
-                    None => engine.tell(Event::Written { task, work, position: None }),
+                    None => engine.tell(Event::task(task, SinkEvent::Written { work, position: None })),
                 },
                 SinkCommand::Close => {
                     if let Some(child) = &mut child {
                         wait(&engine, child).map_err(|failure| failure.message)?;
                     }
-                    engine.tell(Event::SinkClosed { task });
+                    engine.tell(Event::task(task, SinkEvent::Closed));
                     return Ok(());
                 }
                 SinkCommand::Stop => return Ok(()),
@@ -234,11 +234,11 @@ impl SinkThread {
                 let Some(engine) = engine.upgrade() else { return };
                 engine.measure(task).sink_synced(took);
                 if let Err(error) = result {
-                    return engine.tell(Event::TaskFailed { task, why: error.to_string() });
+                    return engine.tell(Event::Task(task, TaskEvent::Failed { why: error.to_string() }));
                 }
                 engine.act(|node, now| {
                     for (work, position) in works {
-                        node.handle(now, Event::Written { task, work, position });
+                        node.handle(now, Event::task(task, SinkEvent::Written { work, position }));
                     }
                 });
                 drop(engine);

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Weak};
 use worker_core::config::TaskId;
-use worker_core::event::{Event, Output};
+use worker_core::event::{Event, Output, SourceEvent, TaskEvent};
 
 /// What a source task reads, opened as far as that is possible before the run.
 #[derive(Debug)]
@@ -124,8 +124,8 @@ impl SourceThread {
         let result = self.read_all(engine);
         let Some(engine) = engine.upgrade() else { return };
         engine.tell(match result {
-            Ok(complete) => Event::SourceEnded { task, complete },
-            Err(why) => Event::TaskFailed { task, why },
+            Ok(complete) => Event::task(task, SourceEvent::Ended { complete }),
+            Err(why) => Event::Task(task, TaskEvent::Failed { why }),
         });
     }
 
@@ -157,7 +157,7 @@ impl SourceThread {
                 complete = chunk.is_none() && !self.stopped.load(Ordering::Relaxed);
                 let (Some(batch), Some(engine)) = (chunk, engine.upgrade()) else { break 'orders };
                 let output = Output { position: reader.position(), ..self.collector.route(batch) };
-                engine.tell(Event::SourceRead { task: self.task, output });
+                engine.tell(Event::task(self.task, SourceEvent::Read { output }));
             }
         }
         if let (Some((child, program)), Some(engine)) = (&mut child, engine.upgrade()) {

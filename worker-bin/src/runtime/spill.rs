@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use worker_core::config::TaskId;
-use worker_core::event::{Blocker, Commit, Event, Place};
+use worker_core::event::{Blocker, Commit, Event, LinkEvent, Place, TaskEvent};
 use worker_proto::{Batch, LinkId, Seq};
 
 /// How long to wait before a full disk is tried again.
@@ -97,8 +97,8 @@ impl SpillOrders {
                     Some(SpillCommand::Discard(place)) => self.store.discard(place),
                     Some(SpillCommand::Dead(task, commit)) => {
                         engine.tell(match engine.keep_dead(task, &commit.dead) {
-                            Ok(()) => Event::Persisted { task, commit: commit.id },
-                            Err(why) => Event::TaskFailed { task, why },
+                            Ok(()) => Event::Task(task, TaskEvent::Persisted { commit: commit.id }),
+                            Err(why) => Event::Task(task, TaskEvent::Failed { why }),
                         })
                     }
                     Some(SpillCommand::Flush(done)) => drop(done),
@@ -140,7 +140,7 @@ impl SpillOrders {
                     if was_held_up && waiting.iter().all(|(other, ..)| task_of(engine, *other) != task) {
                         self.goes_on(engine, &[task].into());
                     }
-                    engine.tell(Event::Stored { link, first_seq, place });
+                    engine.tell(Event::Link(link, LinkEvent::Stored { first_seq, place }));
                 }
                 Err(error) => {
                     if self.retry_at.replace(Some(Instant::now() + FULL_DISK_WAIT)).is_none() {
@@ -184,11 +184,11 @@ impl SpillOrders {
 
     fn load(&self, engine: &Arc<Engine>, link: LinkId, first_seq: Seq, place: Place) {
         match self.store.load(place) {
-            Ok(batch) => engine.tell(Event::Loaded { link, first_seq, batch }),
+            Ok(batch) => engine.tell(Event::Link(link, LinkEvent::Loaded { first_seq, batch })),
             Err(error) => {
                 let (task, why) =
                     (engine.graph.link(link).from, format!("{}: {error}", engine.graph.link_name(link)));
-                engine.tell(Event::TaskFailed { task, why });
+                engine.tell(Event::Task(task, TaskEvent::Failed { why }));
             }
         }
     }

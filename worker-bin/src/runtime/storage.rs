@@ -3,7 +3,7 @@
 use super::engine::{Engine, lock};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use worker_core::event::Event;
+use worker_core::event::{Event, NodeEvent};
 use worker_journal::Reserve;
 
 /// How often it is tried to set the reserve aside again.
@@ -41,7 +41,7 @@ impl StorageGuard {
             why,
             "the disk is full: what was admitted is finished from a reserve, nothing new is taken until there is room"
         );
-        engine.tell(Event::StorageFull { full: true });
+        engine.tell(Event::Node(NodeEvent::StorageFull { full: true }));
         let (guard, weak) = (Arc::clone(self), Arc::downgrade(engine));
         let restore = move || {
             loop {
@@ -52,7 +52,7 @@ impl StorageGuard {
                     lock(&guard.reserve).as_mut().is_some_and(|r| r.restore().is_ok_and(|whole| whole));
                 if restored {
                     tracing::info!("there is room on the disk again");
-                    return engine.tell(Event::StorageFull { full: false });
+                    return engine.tell(Event::Node(NodeEvent::StorageFull { full: false }));
                 }
             }
         };

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use tracing::Span;
 use worker_core::config::TaskId;
-use worker_core::event::{Event, Failure};
+use worker_core::event::{Event, Failure, StreamEvent};
 use worker_core::replay::{Divergence, Suppressor};
 use worker_proto::Batch;
 
@@ -149,7 +149,7 @@ fn differing(before: &[Batch], now: &[Batch]) -> (String, String) {
 
 impl StreamEvents for Events {
     fn fed(&mut self, cost: u64) {
-        self.engine.tell(Event::StreamFed { task: self.task, window: self.window, cost });
+        self.engine.tell(Event::task(self.task, StreamEvent::Fed { window: self.window, cost }));
     }
 
     fn output(&mut self, batch: Batch, after_close: bool) -> Result<(), String> {
@@ -165,7 +165,7 @@ impl StreamEvents for Events {
             tokio::task::block_in_place(|| journal.wait_for_room(self.queue_bytes_max));
         }
         let output = lock(&self.window_output).route(batch, &mut lock(&self.collector));
-        self.engine.tell(Event::StreamOutput { task: self.task, window: self.window, output });
+        self.engine.tell(Event::task(self.task, StreamEvent::Output { window: self.window, output }));
         Ok(())
     }
 
@@ -177,6 +177,6 @@ impl StreamEvents for Events {
         let result = lock(&self.window_output).ended(result, &mut lock(&self.collector));
         self.program.ended(&result);
         failed(&Span::current(), &result);
-        self.engine.tell(Event::StreamExited { task: self.task, window: self.window, result, early });
+        self.engine.tell(Event::task(self.task, StreamEvent::Exited { window: self.window, result, early }));
     }
 }

@@ -6,7 +6,7 @@ use crate::explain::{Explanation, History, Snapshot};
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use worker_core::config::TaskName;
-use worker_core::event::{DeadLetter, Event};
+use worker_core::event::{DeadLetter, Event, TaskEvent};
 
 /// How many dead letters are remembered to be shown.
 const DEAD_SHOWN: usize = 200;
@@ -97,7 +97,7 @@ impl Engine {
         }
         self.act(|node, now| {
             for (task, _) in &tasks {
-                node.handle(now, Event::Pause { task: *task, paused });
+                node.handle(now, Event::Task(*task, TaskEvent::Pause { paused }));
             }
         });
         self.look();

@@ -4,7 +4,7 @@ use super::Node;
 use super::downlink::check_hello;
 use super::uplink::State;
 use crate::config::NodeIx;
-use crate::event::{Action, ConnId, Loss, Report};
+use crate::event::{Action, ConnAction, ConnEvent, ConnId, Loss, Report};
 use crate::fault::Bug;
 use std::collections::BTreeMap;
 use worker_proto::Frame;
@@ -53,7 +53,15 @@ impl Conns {
 }
 
 impl Node {
-    pub(super) fn dialed(&mut self, conn: ConnId) {
+    pub(super) fn conn_event(&mut self, conn: ConnId, event: ConnEvent) {
+        match event {
+            ConnEvent::Dialed => self.dialed(conn),
+            ConnEvent::Frame(frame) => self.frame(conn, frame),
+            ConnEvent::Closed { loss, why } => self.closed(conn, loss, &why),
+        }
+    }
+
+    fn dialed(&mut self, conn: ConnId) {
         if let Some(Role::To(peer)) = self.conns.roles.get(&conn)
             && let Some(uplink) = self.uplinks.get_mut(peer)
         {
@@ -61,7 +69,7 @@ impl Node {
         }
     }
 
-    pub(super) fn frame(&mut self, conn: ConnId, frame: Frame) {
+    fn frame(&mut self, conn: ConnId, frame: Frame) {
         let result = match self.conns.roles.get(&conn) {
             Some(Role::To(peer)) => match self.uplinks.get_mut(peer) {
                 Some(uplink) if uplink.conn() == Some(conn) => uplink.frame(&mut self.ctx, frame),
@@ -97,7 +105,7 @@ impl Node {
         });
         let (peer, replaced) = greeted.inspect_err(|go_away| {
             let why = go_away.message.clone();
-            self.ctx.act(Action::Report(Report::PeerRefused { peer: hello.node.clone(), why }));
+            self.ctx.act(Report::PeerRefused { peer: hello.node.clone(), why });
         })?;
         self.conns.roles.insert(conn, Role::From(peer));
         if let Some(uplink) = self.uplinks.get(&peer) {
@@ -118,11 +126,11 @@ impl Node {
             Some(Role::From(peer)) => self.lost_downlink(peer, conn, &why),
             Some(Role::Unknown | Role::Closing(_)) | None => {}
         }
-        self.ctx.act(Action::Wake { conn });
-        self.ctx.act(Action::Close { conn });
+        self.ctx.act(Action::Conn(conn, ConnAction::Wake));
+        self.ctx.act(Action::Conn(conn, ConnAction::Close));
     }
 
-    pub(super) fn closed(&mut self, conn: ConnId, loss: Loss, why: &str) {
+    fn closed(&mut self, conn: ConnId, loss: Loss, why: &str) {
         match self.conns.roles.remove(&conn) {
             Some(Role::To(peer)) => self.lost_uplink(peer, conn, loss, why),
             Some(Role::From(peer)) => self.lost_downlink(peer, conn, why),
@@ -149,7 +157,7 @@ impl Node {
             if !downlink.bye && !self.over {
                 let why = format!("its connection to this node is gone ({why}); it has to dial again");
                 let peer = self.ctx.node_name(peer).to_owned();
-                self.ctx.act(Action::Report(Report::PeerDown { peer, why }));
+                self.ctx.act(Report::PeerDown { peer, why });
             }
         }
     }

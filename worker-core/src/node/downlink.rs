@@ -9,7 +9,7 @@
 use super::uplink::violation;
 use crate::config::NodeIx;
 use crate::ctx::Ctx;
-use crate::event::{Action, ConnId, NodeError, Report};
+use crate::event::{Action, ConnAction, ConnId, LinkAction, NodeError, Report};
 use crate::time::Time;
 use std::collections::{BTreeMap, VecDeque};
 use worker_proto::frame::{GoAway, GoAwayWhy, Hello, Open, Refused, RefusedWhy, Welcome};
@@ -112,7 +112,7 @@ impl Downlink {
             return Err(GoAway { why: GoAwayWhy::Failed, message: format!("source node restarted: {why}") });
         }
         self.heard = false;
-        ctx.act(Action::Report(Report::PeerRestarted { peer }));
+        ctx.act(Report::PeerRestarted { peer });
         Ok(())
     }
 
@@ -139,7 +139,7 @@ impl Downlink {
                 let records = inbox.poll_dropped();
                 if records > 0 {
                     ctx.lost += records;
-                    ctx.act(Action::Lost { link, records });
+                    ctx.act(Action::Link(link, LinkAction::Lost { records }));
                 }
                 ctx.inbox_filled(link, was_empty);
                 Ok(())
@@ -288,7 +288,7 @@ impl Downlink {
     fn wake(&mut self, ctx: &mut Ctx) {
         if let (Some(conn), false) = (self.owner, self.woken) {
             self.woken = true;
-            ctx.act(Action::Wake { conn });
+            ctx.act(Action::Conn(conn, ConnAction::Wake));
         }
     }
 }

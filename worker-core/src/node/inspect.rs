@@ -135,7 +135,7 @@ impl Node {
         self.ctx.inboxes.get(link.0 as usize)?.as_ref()
     }
 
-    /// Whether [`Action::Finished`](crate::event::Action::Finished) or `Halt` was given.
+    /// Whether [`NodeAction::Finished`](crate::event::NodeAction::Finished) or `Halt` was given.
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.over

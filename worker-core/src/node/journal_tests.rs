@@ -6,7 +6,10 @@ use crate::config::{
     BatchSpec, LinkSpec, MaxDead, OnError, RecordsSpec, Retry, StreamSpec, TaskKind, Window,
 };
 use crate::event::{
-    Attempt, Body, Chunk, Commit, Failure, FailureKind, Output, Printed, Run, Spent, StreamStep,
+    Attempt, BatchAction, BatchEvent, Body, Chunk, Commit, ConnAction, Failure, FailureKind, JournalAction,
+    LinkAction, LinkEvent, NodeAction, NodeEvent, Output, Printed, RecordsAction, RecordsEvent, Run,
+    SinkAction, SinkEvent, SourceAction, SourceEvent, Spent, StreamAction, StreamEvent, StreamStep,
+    TaskAction, TaskEvent,
 };
 use crate::recovery::{HeldOutput, InputState, OutputState, TaskState, WindowState};
 use crate::replay::Suppressor;
@@ -132,9 +135,14 @@ fn a_source_that_is_stopped_has_not_ended() {
     let config = line(vec![TaskKind::Source, TaskKind::Sink]);
     let fresh = |at: u32| (TaskId(at), TaskState::fresh(Epoch(1), JournalId(u64::from(at) + 1)));
     let mut node = Node::with_journal(config, Time::ZERO, &[fresh(0), fresh(1)].into());
-    node.handle(Time::ZERO, Event::SourceEnded { task: SOURCE, complete: false });
+    node.handle(Time::ZERO, Event::task(SOURCE, SourceEvent::Ended { complete: false }));
     let actions: Vec<_> = std::iter::from_fn(|| node.poll_action()).collect();
-    assert!(!actions.iter().any(|action| matches!(action, Action::Persist { .. })), "{actions:?}");
+    assert!(
+        !actions
+            .iter()
+            .any(|action| matches!(action, Action::Task(_, TaskAction::Journal(JournalAction::Persist(_))))),
+        "{actions:?}"
+    );
 }
 
 #[test]
@@ -153,8 +161,8 @@ fn a_node_that_was_finished_waits_for_nobody_but_those_who_ask() {
     let mut now = Time::ZERO;
     for _ in 0..10 {
         while let Some(action) = node.poll_action() {
-            assert!(!matches!(action, Action::Dial { .. }), "{action:?}");
-            if matches!(action, Action::Finished) {
+            assert!(!matches!(action, Action::Conn(_, ConnAction::Dial { .. })), "{action:?}");
+            if matches!(action, Action::Node(NodeAction::Finished)) {
                 return;
             }
         }
@@ -303,15 +311,17 @@ impl World {
                 self.actions_of_first_life = count;
             }
             if self.drain_at == Some(count) {
-                life.node.handle(life.now, Event::Drain);
+                life.node.handle(life.now, Event::Node(NodeEvent::Drain));
             }
             if kill_at == Some(count) || life.killed || life.dies_in == Some(0) {
                 return false;
             }
             life.dies_in = life.dies_in.map(|left| left - 1);
             match life.node.poll_action() {
-                Some(Action::Finished) => return [SOURCE, STAGE, SINK].iter().all(|&t| life.node.is_done(t)),
-                Some(Action::Halt { error }) => panic!("{error}"),
+                Some(Action::Node(NodeAction::Finished)) => {
+                    return [SOURCE, STAGE, SINK].iter().all(|&t| life.node.is_done(t));
+                }
+                Some(Action::Node(NodeAction::Halt { error })) => panic!("{error}"),
                 Some(action) => self.act(&mut life, action),
                 None => self.wait(&mut life),
             }
@@ -327,7 +337,7 @@ impl World {
             let journal = self.journals.get_mut(&task).expect("every task has one");
             let is_it = |e: &Entry| matches!(e, Entry::Commit(c) if c.id == commit);
             journal.synced = journal.entries.iter().position(is_it).expect("it was appended") + 1;
-            life.node.handle(life.now, Event::Persisted { task, commit });
+            life.node.handle(life.now, Event::Task(task, TaskEvent::Persisted { commit }));
         } else if life.dies_in.is_some() {
             life.killed = true;
         } else {
@@ -340,80 +350,91 @@ impl World {
 
     fn act(&mut self, life: &mut Life, action: Action) {
         match action {
-            Action::Persist { task, commit } => {
+            Action::Link(link, LinkAction::Acknowledged { through }) => {
+                let task = self.config.graph.link(link).from;
+                self.journal(task).acknowledged.insert(link, through);
+            }
+            Action::Link(link, LinkAction::Load { first_seq, records, .. }) => {
+                let batch = self.tuples(link, first_seq, records);
+                life.events.push_back(Event::Link(link, LinkEvent::Loaded { first_seq, batch }));
+            }
+            Action::Task(task, action) => self.act_for(life, task, action),
+            Action::Node(NodeAction::Report(_)) => {}
+            Action::Conn(..)
+            | Action::Link(..)
+            | Action::Node(NodeAction::Halt { .. } | NodeAction::Finished) => {
+                panic!("not expected: {action:?}")
+            }
+        }
+    }
+
+    fn act_for(&mut self, life: &mut Life, task: TaskId, action: TaskAction) {
+        match action {
+            TaskAction::Journal(JournalAction::Persist(commit)) => {
                 life.unsynced.push_back((task, commit.id));
                 self.dead.extend(commit.dead.iter().map(|d| text(&d.record)));
                 self.journal(task).entries.push(Entry::Commit(Box::new(commit)));
             }
-            Action::Note { task, attempt } => self.journal(task).entries.push(Entry::Note(attempt)),
-            Action::Acknowledged { link, through } => {
-                let task = self.config.graph.link(link).from;
-                self.journal(task).acknowledged.insert(link, through);
+            TaskAction::Journal(JournalAction::Note(attempt)) => {
+                self.journal(task).entries.push(Entry::Note(attempt))
             }
-            Action::Load { link, first_seq, records, .. } => {
-                let batch = self.tuples(link, first_seq, records);
-                life.events.push_back(Event::Loaded { link, first_seq, batch });
-            }
-            Action::Read { task, chunks } => {
+            TaskAction::Source(SourceAction::Read { chunks }) => {
                 for _ in 0..chunks {
                     let chunk = &INPUT[life.read..INPUT.len().min(life.read + self.chunk)];
                     if chunk.is_empty() {
-                        life.events.push_back(Event::SourceEnded { task, complete: true });
+                        life.events.push_back(Event::task(task, SourceEvent::Ended { complete: true }));
                         break;
                     }
                     life.read += chunk.len();
                     let output = with_position(to_link(0, records(chunk)), life.read);
-                    life.events.push_back(Event::SourceRead { task, output });
+                    life.events.push_back(Event::task(task, SourceEvent::Read { output }));
                 }
             }
-            Action::StopSource { task } => {
-                life.events.push_back(Event::SourceEnded { task, complete: false })
+            TaskAction::Source(SourceAction::Stop) => {
+                life.events.push_back(Event::task(task, SourceEvent::Ended { complete: false }))
             }
-            Action::Write { task, work, batches } => {
+            TaskAction::Sink(SinkAction::Write { work, batches }) => {
                 self.sink.extend(batches.iter().flat_map(lines));
                 let position = Some(Bytes::from(self.sink.len().to_string()));
-                life.events.push_back(Event::Written { task, work, position });
+                life.events.push_back(Event::task(task, SinkEvent::Written { work, position }));
             }
-            Action::CloseSink { task } => life.events.push_back(Event::SinkClosed { task }),
-            Action::Run(run) => self.run(life, &run),
-            Action::StreamStart { task, window, replay } => self.start_stream(life, task, window, replay),
-            Action::StreamFeed { task, window, batch } => {
-                life.events.push_back(Event::StreamFed { task, window, cost: batch.cost() });
+            TaskAction::Sink(SinkAction::Close) => {
+                life.events.push_back(Event::task(task, SinkEvent::Closed))
+            }
+            TaskAction::Batch(BatchAction::Run(run)) => self.run(life, task, &run),
+            TaskAction::Stream(StreamAction::Start { window, replay }) => {
+                self.start_stream(life, task, window, replay)
+            }
+            TaskAction::Stream(StreamAction::Feed { window, batch }) => {
+                life.events.push_back(Event::task(task, StreamEvent::Fed { window, cost: batch.cost() }));
                 self.feed(life, task, window, &batch);
             }
-            Action::StreamClose { task, window } => close_stream(life, task, window),
-            Action::RecordsStart { .. } => life.asked = 0,
-            Action::Request { task, life: no, batch, .. } => self.answer(life, task, no, &batch),
-            Action::RecordsEnd { .. } if life.dies_in.is_some() => {}
-            Action::RecordsEnd { task, life: no } => {
-                let output = to_link(1, records(&["end"]));
-                life.events.push_back(Event::RecordsAnswered {
-                    task,
-                    life: no,
-                    records: 0,
-                    output,
-                    ended: true,
-                });
+            TaskAction::Stream(StreamAction::Close { window }) => close_stream(life, task, window),
+            TaskAction::Records(RecordsAction::Start { .. }) => life.asked = 0,
+            TaskAction::Records(RecordsAction::Request { life: no, batch, .. }) => {
+                self.answer(life, task, no, &batch)
             }
-            Action::Kill { .. } | Action::Report(_) => {}
-            other @ (Action::Dial { .. }
-            | Action::Wake { .. }
-            | Action::Close { .. }
-            | Action::RecordsTick { .. }
-            | Action::Store { .. }
-            | Action::Discard { .. }
-            | Action::Lost { .. }
-            | Action::Halt { .. }
-            | Action::Finished) => panic!("not expected: {other:?}"),
+            TaskAction::Records(RecordsAction::End { .. }) if life.dies_in.is_some() => {}
+            TaskAction::Records(RecordsAction::End { life: no }) => {
+                let output = to_link(1, records(&["end"]));
+                life.events.push_back(Event::task(
+                    task,
+                    RecordsEvent::Answered { life: no, records: 0, output, ended: true },
+                ));
+            }
+            TaskAction::Batch(BatchAction::Kill)
+            | TaskAction::Stream(StreamAction::Kill)
+            | TaskAction::Records(RecordsAction::Kill) => {}
+            TaskAction::Records(RecordsAction::Tick { .. }) => panic!("not expected: {action:?}"),
         }
     }
 
-    fn run(&self, life: &mut Life, run: &Run) {
+    fn run(&self, life: &mut Life, task: TaskId, run: &Run) {
         let input: Vec<_> = run.input.iter().flat_map(lines).collect();
         life.killed |= self.is_poisoned(&input);
         let output = to_link(1, upper(&input));
-        let (task, work, spent) = (run.task, run.work, Spent::default());
-        life.events.push_back(Event::RunDone { task, work, result: Ok(output), spent });
+        let (work, spent) = (run.work, Spent::default());
+        life.events.push_back(Event::task(task, BatchEvent::Done { work, result: Ok(output), spent }));
     }
 
     fn start_stream(&self, life: &mut Life, task: TaskId, window: u64, replay: bool) {
@@ -433,7 +454,7 @@ impl World {
         let fresh = life.suppressor.pass(printed).expect("the same program over the same input");
         if !fresh.is_empty() {
             let output = Output { printed: Some(Printed::of(&fresh)), ..to_link(1, fresh) };
-            life.events.push_back(Event::StreamOutput { task, window, output });
+            life.events.push_back(Event::task(task, StreamEvent::Output { window, output }));
         }
     }
 
@@ -446,13 +467,10 @@ impl World {
             if life.dies_in.is_none() {
                 let output = to_link(1, upper(&[line]));
                 life.asked += 1;
-                life.events.push_back(Event::RecordsAnswered {
+                life.events.push_back(Event::task(
                     task,
-                    life: no,
-                    records: 1,
-                    output,
-                    ended: false,
-                });
+                    RecordsEvent::Answered { life: no, records: 1, output, ended: false },
+                ));
             }
         }
     }
@@ -529,7 +547,7 @@ fn close_stream(life: &mut Life, task: TaskId, window: u64) {
     let missing = life.suppressor.missing();
     let result = life.suppressor.pass(last).map(|fresh| to_link(1, fresh)).map_err(|_| diverged());
     let result = if missing > 0 { Err(diverged()) } else { result };
-    life.events.push_back(Event::StreamExited { task, window, result, early: false });
+    life.events.push_back(Event::task(task, StreamEvent::Exited { window, result, early: false }));
 }
 
 /// The sum of commits, in the simplest way.

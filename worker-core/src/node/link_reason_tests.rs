@@ -4,7 +4,7 @@ use super::play::{Play, around, asked, batch, to_b};
 use super::tests::{line, records};
 use super::*;
 use crate::config::TaskKind;
-use crate::event::Loss;
+use crate::event::{ConnEvent, Loss};
 use crate::stall::{PeerCause, Reason};
 use std::time::Duration;
 use worker_proto::frame::{BatchFrame, End, GoAway, GoAwayWhy, Hello, Open};
@@ -14,7 +14,7 @@ use worker_proto::{ConnNo, Epoch, Fingerprint, Frame, Incarnation, JournalId, Se
 const SECOND: Duration = Duration::from_secs(1);
 
 fn closed(conn: ConnId, loss: Loss) -> Event {
-    Event::Closed { conn, loss, why: "as the system says".into() }
+    Event::Conn(conn, ConnEvent::Closed { loss, why: "as the system says".into() })
 }
 
 /// A source with one record for a node that it has just dialled, and its connection.
@@ -67,7 +67,7 @@ fn a_peer_that_never_answered_is_down_since_the_start() {
 #[test]
 fn a_peer_that_turns_the_connection_away_has_refused_it_in_its_own_words() {
     let (mut play, conn) = dialling();
-    play.tell(Event::Dialed { conn });
+    play.tell(Event::Conn(conn, ConnEvent::Dialed));
     let message = "another living process is node a".to_owned();
     play.hear(conn, Frame::GoAway(GoAway { why: GoAwayWhy::NameInUse, message }));
     play.tell(closed(conn, Loss::Lost));

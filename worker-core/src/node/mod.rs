@@ -9,7 +9,7 @@ mod uplink;
 use crate::ctx::Ctx;
 
 use crate::config::{NodeConfig, NodeIx, TaskId};
-use crate::event::{Action, ConnId, Event};
+use crate::event::{Action, ConnAction, ConnEvent, ConnId, Event, LinkEvent, NodeEvent};
 use crate::inbox::{AckWhen, Inbox};
 use crate::outbox::Outbox;
 use crate::recovery::{OutputState, TaskState};
@@ -33,7 +33,7 @@ use worker_proto::LinkId;
 /// 3. Ask [`next_wake`](Self::next_wake) when to call `handle_wake` if nothing else happens before.
 ///
 /// Beside it, a connection that can be written to pulls frames with [`poll_transmit`](Self::poll_transmit) until that
-/// gives `None`; it may then have new actions (2) and comes again after [`Action::Wake`]. What is sent is decided at that
+/// gives `None`; it may then have new actions (2) and comes again after [`ConnAction::Wake`]. What is sent is decided at that
 /// last moment: control before tuples, a link's retries before its fresh tuples.
 ///
 /// Handlers decide, polls only pop. Time never goes back. Same inputs, seed and times: same outputs, byte for byte.
@@ -62,8 +62,8 @@ impl Node {
     /// A node with `delivery = "exactly-once"`, whose tasks go on where their journals say; its first actions are ready.
     ///
     /// `states` has one entry for each task of this node ([`TaskState::fresh`] for one that never ran), whose epoch is higher
-    /// than that of any life before and durable. Every [`Action::Persist`] then goes to the task's journal, and
-    /// [`Event::Persisted`] comes when it is on stable storage.
+    /// than that of any life before and durable. Every [`JournalAction::Persist`](crate::event::JournalAction::Persist) then goes to the task's journal, and
+    /// [`TaskEvent::Persisted`](crate::event::TaskEvent::Persisted) comes when it is on stable storage.
     ///
     /// # Panics
     /// If the graph names tasks or nodes that do not exist.
@@ -135,7 +135,7 @@ impl Node {
     /// `linger` it is over. To be called right after [`with_journal`](Self::with_journal).
     pub fn was_finished(&mut self, now: Time) {
         self.at(now);
-        self.ctx.actions.retain(|action| !matches!(action, Action::Dial { .. }));
+        self.ctx.actions.retain(|action| !matches!(action, Action::Conn(_, ConnAction::Dial { .. })));
         self.conns = Conns::default();
         for uplink in self.uplinks.values_mut() {
             uplink.give_up();
@@ -160,7 +160,7 @@ impl Node {
         if !self.over {
             self.dispatch(event);
             self.settle();
-        } else if let Event::Closed { conn, .. } = event {
+        } else if let Event::Conn(conn, ConnEvent::Closed { .. }) = event {
             self.conns.remove(conn);
         }
     }
@@ -242,44 +242,26 @@ impl Node {
         }
     }
 
-    /// Every input is decided here or in the part of the node it concerns.
+    /// Every input is decided in the part of the node it concerns.
     fn dispatch(&mut self, event: Event) {
         match event {
-            Event::Dialed { conn } => self.dialed(conn),
-            Event::Frame { conn, frame } => self.frame(conn, frame),
-            Event::Closed { conn, loss, why } => self.closed(conn, loss, &why),
-            Event::Stored { link, first_seq, place } => {
+            Event::Conn(conn, event) => self.conn_event(conn, event),
+            Event::Link(link, event) => self.link_event(link, event),
+            Event::Task(task, event) => self.with_task(task, |task, ctx| task.handle(ctx, event)),
+            Event::Node(NodeEvent::Drain) => self.drain(),
+            Event::Node(NodeEvent::StorageFull { full }) => self.storage_full(full),
+        }
+    }
+
+    fn link_event(&mut self, link: LinkId, event: LinkEvent) {
+        match event {
+            LinkEvent::Stored { first_seq, place } => {
                 self.ctx.outbox(link).stored(first_seq, place);
-                self.ctx.outbox_changed(link);
                 self.ctx.sender_changed(link);
             }
-            Event::Loaded { link, first_seq, batch } => {
-                self.ctx.outbox(link).loaded(first_seq, batch);
-                self.ctx.outbox_changed(link);
-            }
-            Event::Persisted { task, commit } => self.with_task(task, |t, ctx| {
-                t.persisted(ctx, commit);
-                ctx.task_changed(task);
-            }),
-            Event::TaskFailed { task, why } => {
-                self.with_task(task, |t, ctx| ctx.fail_task(&t.base.name, why))
-            }
-            Event::Drain => self.drain(),
-            Event::StorageFull { full } => self.storage_full(full),
-            Event::Blocked { task, by } => self.with_task(task, |t, _| t.base.blocker = by),
-            Event::Pause { task, paused } => self.with_task(task, |t, ctx| t.base.pause(paused, ctx)),
-            Event::RunDone { .. }
-            | Event::StreamFed { .. }
-            | Event::StreamOutput { .. }
-            | Event::StreamExited { .. }
-            | Event::SourceRead { .. }
-            | Event::SourceEnded { .. }
-            | Event::RecordsAnswered { .. }
-            | Event::RecordsFailed { .. }
-            | Event::Written { .. }
-            | Event::SinkClosed { .. }
-            | Event::SinkReaderGone { .. } => self.task_event(event),
+            LinkEvent::Loaded { first_seq, batch } => self.ctx.outbox(link).loaded(first_seq, batch),
         }
+        self.ctx.outbox_changed(link);
     }
 }
 

@@ -4,6 +4,10 @@ use super::play::{Play, around, asked, batch, failure};
 use super::tests::{line, stream_spec};
 use super::*;
 use crate::config::{StreamSpec, TaskKind, Window};
+use crate::event::{
+    BatchAction, RecordsAction, RecordsEvent, SinkAction, SourceEvent, StreamAction, StreamEvent, TaskAction,
+    TaskEvent,
+};
 use crate::stall::Reason;
 use std::time::Duration;
 
@@ -13,7 +17,7 @@ const STAGE: TaskId = TaskId(1);
 const SINK: TaskId = TaskId(2);
 
 fn pause(play: &mut Play, task: TaskId, paused: bool) {
-    play.tell(Event::Pause { task, paused });
+    play.tell(Event::Task(task, TaskEvent::Pause { paused }));
 }
 
 fn kinds() -> [TaskKind; 3] {
@@ -120,7 +124,7 @@ fn a_paused_sink_is_not_closed() {
     pause(&mut play, TaskId(1), true);
     play.end_source();
     assert_eq!(play.reason(1), Reason::Paused { since: play.now });
-    assert!(!play.due.iter().any(|a| matches!(a, Action::CloseSink { .. })));
+    assert!(!play.due.iter().any(|a| matches!(a, Action::Task(_, TaskAction::Sink(SinkAction::Close)))));
     pause(&mut play, TaskId(1), false);
     play.work();
     assert!(play.node.is_done(TaskId(1)));
@@ -160,7 +164,15 @@ fn a_program_that_fails_while_its_task_is_paused_is_not_started_again() {
             play.pass(SECOND);
         }
         let is_start = |a: &Action| {
-            matches!(a, Action::Run(_) | Action::StreamStart { .. } | Action::RecordsStart { .. })
+            matches!(
+                a,
+                Action::Task(
+                    _,
+                    TaskAction::Batch(BatchAction::Run(_))
+                        | TaskAction::Stream(StreamAction::Start { .. })
+                        | TaskAction::Records(RecordsAction::Start { .. })
+                )
+            )
         };
         play.take(|a| is_start(a).then_some(())).is_some()
     };
@@ -169,12 +181,12 @@ fn a_program_that_fails_while_its_task_is_paused_is_not_started_again() {
     let mut asked = begin(asked(10), false);
     assert!(starts(&mut asked), "the one that fails");
     asked.due.clear();
-    asked.tell(Event::RecordsFailed { task: STAGE, life: 1, failure: failure() });
+    asked.tell(Event::task(STAGE, RecordsEvent::Failed { life: 1, failure: failure() }));
     let mut streams = begin(TaskKind::Stream(stream_spec()), true);
     assert!(starts(&mut streams), "the one that fails");
     streams.due.clear();
     let result = Err(failure());
-    streams.tell(Event::StreamExited { task: STAGE, window: 1, result, early: true });
+    streams.tell(Event::task(STAGE, StreamEvent::Exited { window: 1, result, early: true }));
     for mut play in [batches, asked, streams] {
         assert!(!starts(&mut play), "{:?}", play.node.stalls());
         assert!(matches!(play.reason(1), Reason::Paused { .. }), "{:?}", play.reasons(1));
@@ -209,9 +221,9 @@ fn a_stop_in_good_order_lets_paused_tasks_go_on() {
         assert!(play.read(&["one"]) && play.read(&["two"]));
         play.work();
         assert_eq!(play.written, Vec::<String>::new());
-        play.tell(Event::Drain);
+        play.tell(Event::Node(NodeEvent::Drain));
         play.work();
-        play.tell(Event::SourceEnded { task: SOURCE, complete: true });
+        play.tell(Event::task(SOURCE, SourceEvent::Ended { complete: true }));
         finish(&mut play);
         assert_eq!(play.written[..2], ["one", "two"], "{kind:?}");
         assert!(play.node.status().tasks.iter().all(|task| !task.paused));

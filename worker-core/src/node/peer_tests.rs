@@ -8,7 +8,12 @@
 use super::tests::{batch_spec, records, stream_spec};
 use super::*;
 use crate::config::{Graph, Limits, LinkSpec, Retry, StreamSpec, TaskKind, TaskSpec};
-use crate::event::{Body, Chunk, DeadLetter, Failure, FailureKind, Loss, NodeError, Output, Report, Spent};
+use crate::event::{
+    BatchAction, BatchEvent, Body, Chunk, ConnAction, ConnEvent, DeadLetter, Failure, FailureKind,
+    JournalAction, LinkAction, Loss, NodeAction, NodeError, NodeEvent, Output, RecordsAction, Report,
+    SinkAction, SinkEvent, SourceAction, SourceEvent, Spent, StreamAction, StreamEvent, TaskAction,
+    TaskEvent,
+};
 use std::time::Duration;
 use worker_proto::frame::{BatchFrame, End, GoAwayWhy, Hello, Open};
 use worker_proto::limits::PROTOCOL;
@@ -74,7 +79,7 @@ impl Peer {
     }
 
     fn say(&mut self, frame: Frame) {
-        self.tell(Event::Frame { conn: self.conn, frame });
+        self.tell(Event::Conn(self.conn, ConnEvent::Frame(frame)));
     }
 
     fn batch(&mut self, first: u64, batch: Batch) {
@@ -94,24 +99,26 @@ impl Peer {
     fn settle(&mut self) {
         while let Some(action) = self.node.poll_action() {
             let event = match &action {
-                Action::Persist { task, commit } => Event::Persisted { task: *task, commit: commit.id },
-                Action::Write { task, work, .. } => {
-                    Event::Written { task: *task, work: *work, position: None }
+                Action::Task(task, TaskAction::Journal(JournalAction::Persist(commit))) => {
+                    Event::Task(*task, TaskEvent::Persisted { commit: commit.id })
                 }
-                Action::CloseSink { task } => Event::SinkClosed { task: *task },
-                Action::Run(run) => {
+                Action::Task(task, TaskAction::Sink(SinkAction::Write { work, .. })) => {
+                    Event::task(*task, SinkEvent::Written { work: *work, position: None })
+                }
+                Action::Task(task, TaskAction::Sink(SinkAction::Close)) => {
+                    Event::task(*task, SinkEvent::Closed)
+                }
+                Action::Task(task, TaskAction::Batch(BatchAction::Run(run))) => {
                     let chunks =
                         run.input.iter().map(|b| Chunk { link: LinkId(1), body: Body::Memory(b.clone()) });
                     let output = Output { chunks: chunks.collect(), ..Output::default() };
-                    Event::RunDone {
-                        task: run.task,
-                        work: run.work,
-                        result: Ok(output),
-                        spent: Spent::default(),
-                    }
+                    Event::task(
+                        *task,
+                        BatchEvent::Done { work: run.work, result: Ok(output), spent: Spent::default() },
+                    )
                 }
-                Action::StreamFeed { task, window, batch } => {
-                    Event::StreamFed { task: *task, window: *window, cost: batch.cost() }
+                Action::Task(task, TaskAction::Stream(StreamAction::Feed { window, batch })) => {
+                    Event::task(*task, StreamEvent::Fed { window: *window, cost: batch.cost() })
                 }
                 _ => {
                     self.seen.push(action);
@@ -130,11 +137,13 @@ impl Peer {
     }
 
     fn halted(&self) -> Option<&NodeError> {
-        self.seen.iter().find_map(|a| if let Action::Halt { error } = a { Some(error) } else { None })
+        self.seen
+            .iter()
+            .find_map(|a| if let Action::Node(NodeAction::Halt { error }) = a { Some(error) } else { None })
     }
 
     fn finished(&self) -> bool {
-        self.seen.iter().any(|a| matches!(a, Action::Finished))
+        self.seen.iter().any(|a| matches!(a, Action::Node(NodeAction::Finished)))
     }
 }
 
@@ -166,7 +175,7 @@ fn a_node_that_leaves_gives_up_its_streams_and_closes_its_sinks() {
     ];
     let mut peer = Peer::connected(config(kinds), 1);
     peer.batch(1, records(&["x", "y"]));
-    peer.tell(Event::Drain);
+    peer.tell(Event::Node(NodeEvent::Drain));
     peer.hear();
     while let (Some((at, _)), false) = (peer.node.next_wake(), peer.finished()) {
         peer.now = at;
@@ -175,7 +184,15 @@ fn a_node_that_leaves_gives_up_its_streams_and_closes_its_sinks() {
         peer.hear();
     }
     assert!(peer.finished(), "{:?}", peer.node.stalls());
-    assert!(peer.seen.iter().any(|a| matches!(a, Action::Kill { task: TaskId(2) })));
+    assert!(peer.seen.iter().any(|a| matches!(
+        a,
+        Action::Task(
+            TaskId(2),
+            TaskAction::Batch(BatchAction::Kill)
+                | TaskAction::Stream(StreamAction::Kill)
+                | TaskAction::Records(RecordsAction::Kill)
+        )
+    )));
 }
 
 #[test]
@@ -193,7 +210,7 @@ fn a_node_that_is_stopped_fails_nobody() {
         stderr_tail: String::new(),
         silent: true,
     };
-    peer.tell(Event::StreamExited { task: TaskId(1), window: 1, result: Err(killed), early: true });
+    peer.tell(Event::task(TaskId(1), StreamEvent::Exited { window: 1, result: Err(killed), early: true }));
     assert_eq!(peer.halted(), None);
 }
 
@@ -201,7 +218,7 @@ fn a_node_that_is_stopped_fails_nobody() {
 fn a_restarted_source_node_fails_the_pipeline_unless_it_had_finished() {
     let begin = || Peer::connected(config(vec![TaskKind::Source, TaskKind::Sink]), 1);
     let restart = |peer: &mut Peer| {
-        peer.tell(Event::Closed { conn: peer.conn, loss: Loss::Lost, why: "reset".into() });
+        peer.tell(Event::Conn(peer.conn, ConnEvent::Closed { loss: Loss::Lost, why: "reset".into() }));
         peer.conn = peer.node.accept(peer.now);
         peer.greet(2, 1);
         let heard = peer.hear();
@@ -229,7 +246,7 @@ fn a_peer_that_does_not_read_answers_is_cut_off() {
     for _ in 0..100 {
         peer.say(Frame::Bye);
     }
-    assert!(peer.seen.iter().any(|a| matches!(a, Action::Close { .. })));
+    assert!(peer.seen.iter().any(|a| matches!(a, Action::Conn(_, ConnAction::Close))));
 }
 
 #[test]
@@ -240,12 +257,16 @@ fn what_a_new_life_repeats_to_a_task_that_has_ended_is_reported() {
     peer.batch(1, records(&["x"]));
     peer.end(2);
     peer.hear();
-    peer.tell(Event::Closed { conn: peer.conn, loss: Loss::Lost, why: "reset".into() });
+    peer.tell(Event::Conn(peer.conn, ConnEvent::Closed { loss: Loss::Lost, why: "reset".into() }));
     peer.conn = peer.node.accept(peer.now);
     peer.greet(2, 1);
     let batch = records(&["x", "z"]);
     peer.say(Frame::Batch(BatchFrame { link: LinkId(0), epoch: Epoch(2), first_seq: Seq(1), batch }));
-    assert!(peer.seen.iter().any(|a| matches!(a, Action::Lost { records: 2, .. })), "{:?}", peer.seen);
+    assert!(
+        peer.seen.iter().any(|a| matches!(a, Action::Link(_, LinkAction::Lost { records: 2 }))),
+        "{:?}",
+        peer.seen
+    );
 }
 
 #[test]
@@ -263,9 +284,9 @@ fn dead_letters_of_routing_count_against_what_is_allowed() {
         origin: None,
     };
     let output = Output { dead: vec![letter; 200], records: 200, ..Output::default() };
-    node.handle(Time::ZERO, Event::SourceRead { task: TaskId(0), output });
+    node.handle(Time::ZERO, Event::task(TaskId(0), SourceEvent::Read { output }));
     let actions: Vec<_> = std::iter::from_fn(|| node.poll_action()).collect();
-    assert!(actions.iter().any(|a| matches!(a, Action::Halt { .. })), "{actions:?}");
+    assert!(actions.iter().any(|a| matches!(a, Action::Node(NodeAction::Halt { .. }))), "{actions:?}");
 }
 
 /// A source that feeds a program which soon has enough, and another; both go to one sink.
@@ -287,35 +308,39 @@ fn a_program_that_has_enough_never_stops_the_others() {
         let Some(action) = node.poll_action() else { panic!("stuck with {left} left: {:?}", node.stalls()) };
         let now = Time::ZERO;
         let event = match action {
-            Action::Read { task, chunks } => {
+            Action::Task(task, TaskAction::Source(SourceAction::Read { chunks })) => {
                 for _ in 0..chunks.min(left) {
                     left -= 1;
                     let batch = records(&["0123456789012345678901234567890123456789"; 25]);
                     let chunks = vec![to(0, batch.clone()), to(1, batch)];
                     let output = Output { chunks, records: 25, ..Output::default() };
-                    node.handle(now, Event::SourceRead { task, output });
+                    node.handle(now, Event::task(task, SourceEvent::Read { output }));
                 }
                 if left > 0 {
                     continue;
                 }
-                Event::SourceEnded { task, complete: true }
+                Event::task(task, SourceEvent::Ended { complete: true })
             }
-            Action::Persist { task, commit } => Event::Persisted { task, commit: commit.id },
-            Action::StreamFeed { task: TaskId(1), window, .. } if !exited => {
+            Action::Task(task, TaskAction::Journal(JournalAction::Persist(commit))) => {
+                Event::Task(task, TaskEvent::Persisted { commit: commit.id })
+            }
+            Action::Task(TaskId(1), TaskAction::Stream(StreamAction::Feed { window, .. })) if !exited => {
                 exited = true;
                 let output =
                     Output { chunks: vec![to(2, records(&["first"]))], records: 1, ..Output::default() };
-                Event::StreamExited { task: TaskId(1), window, result: Ok(output), early: true }
+                Event::task(TaskId(1), StreamEvent::Exited { window, result: Ok(output), early: true })
             }
-            Action::StreamFeed { task, window, batch } => {
-                Event::StreamFed { task, window, cost: batch.cost() }
+            Action::Task(task, TaskAction::Stream(StreamAction::Feed { window, batch })) => {
+                Event::task(task, StreamEvent::Fed { window, cost: batch.cost() })
             }
-            Action::StreamClose { task, window } => {
-                Event::StreamExited { task, window, result: Ok(Output::default()), early: false }
+            Action::Task(task, TaskAction::Stream(StreamAction::Close { window })) => {
+                Event::task(task, StreamEvent::Exited { window, result: Ok(Output::default()), early: false })
             }
-            Action::Write { task, work, .. } => Event::Written { task, work, position: None },
-            Action::CloseSink { task } => Event::SinkClosed { task },
-            Action::Finished => return,
+            Action::Task(task, TaskAction::Sink(SinkAction::Write { work, .. })) => {
+                Event::task(task, SinkEvent::Written { work, position: None })
+            }
+            Action::Task(task, TaskAction::Sink(SinkAction::Close)) => Event::task(task, SinkEvent::Closed),
+            Action::Node(NodeAction::Finished) => return,
             _ => continue,
         };
         node.handle(now, event);
@@ -329,20 +354,23 @@ fn why_a_peer_closes_is_told_in_its_own_words() {
     sender.me = NodeIx(0);
     let mut node = Node::new(sender, Time::ZERO);
     let Some(conn) = std::iter::from_fn(|| node.poll_action())
-        .find_map(|a| if let Action::Dial { conn, .. } = a { Some(conn) } else { None })
+        .find_map(|a| if let Action::Conn(conn, ConnAction::Dial { .. }) = a { Some(conn) } else { None })
     else {
         panic!("it dials")
     };
-    node.handle(Time::ZERO, Event::Dialed { conn });
+    node.handle(Time::ZERO, Event::Conn(conn, ConnEvent::Dialed));
     let message = "another living process is node a".to_owned();
     let frame = Frame::GoAway(worker_proto::frame::GoAway { why: GoAwayWhy::NameInUse, message });
-    node.handle(Time::ZERO, Event::Frame { conn, frame });
+    node.handle(Time::ZERO, Event::Conn(conn, ConnEvent::Frame(frame)));
     node.handle(
         Time::ZERO,
-        Event::Closed { conn, loss: Loss::Lost, why: "the peer closed the connection".into() },
+        Event::Conn(
+            conn,
+            ConnEvent::Closed { loss: Loss::Lost, why: "the peer closed the connection".into() },
+        ),
     );
     let told = std::iter::from_fn(|| node.poll_action()).any(
-        |a| matches!(a, Action::Report(Report::PeerDown { why, .. }) if why.contains("another living process")),
+        |a| matches!(a, Action::Node(NodeAction::Report(Report::PeerDown { why, .. })) if why.contains("another living process")),
     );
     assert!(told);
 }
@@ -355,16 +383,22 @@ fn commits_take_effect_in_their_order_whichever_is_durable_first() {
     for text in ["first", "second"] {
         let chunks = vec![Chunk { link: LinkId(0), body: Body::Memory(records(&[text])) }];
         let output = Output { chunks, records: 1, ..Output::default() };
-        node.handle(Time::ZERO, Event::SourceRead { task: TaskId(0), output });
+        node.handle(Time::ZERO, Event::task(TaskId(0), SourceEvent::Read { output }));
     }
     let written = |node: &mut Node| {
         let actions = std::iter::from_fn(|| node.poll_action());
         actions
-            .filter_map(|a| if let Action::Write { batches, .. } = a { Some(batches) } else { None })
+            .filter_map(|a| {
+                if let Action::Task(_, TaskAction::Sink(SinkAction::Write { batches, .. })) = a {
+                    Some(batches)
+                } else {
+                    None
+                }
+            })
             .flatten()
             .count()
     };
-    let persisted = |id| Event::Persisted { task: TaskId(0), commit: crate::event::CommitId(id) };
+    let persisted = |id| Event::Task(TaskId(0), TaskEvent::Persisted { commit: crate::event::CommitId(id) });
     node.handle(Time::ZERO, persisted(2));
     assert_eq!(written(&mut node), 0, "nothing leaves before the commit before it");
     node.handle(Time::ZERO, persisted(1));
@@ -377,13 +411,17 @@ fn a_node_that_has_failed_does_not_say_that_it_dials_again() {
     let mut sender = config(vec![TaskKind::Source, TaskKind::Sink]);
     sender.me = NodeIx(0);
     let mut node = Node::new(sender, Time::ZERO);
-    let dialled = std::iter::from_fn(|| node.poll_action()).any(|a| matches!(a, Action::Dial { .. }));
-    node.handle(Time::ZERO, Event::Closed { conn: ConnId(1), loss: Loss::Lost, why: "refused".into() });
+    let dialled = std::iter::from_fn(|| node.poll_action())
+        .any(|a| matches!(a, Action::Conn(_, ConnAction::Dial { .. })));
+    node.handle(
+        Time::ZERO,
+        Event::Conn(ConnId(1), ConnEvent::Closed { loss: Loss::Lost, why: "refused".into() }),
+    );
     while node.poll_action().is_some() {}
-    node.handle(Time::ZERO, Event::TaskFailed { task: TaskId(0), why: "broken".into() });
+    node.handle(Time::ZERO, Event::Task(TaskId(0), TaskEvent::Failed { why: "broken".into() }));
     let after: Vec<_> = std::iter::from_fn(|| node.poll_action()).collect();
-    assert!(dialled && after.iter().any(|a| matches!(a, Action::Halt { .. })), "{after:?}");
-    assert!(!after.iter().any(|a| matches!(a, Action::Report(_))), "{after:?}");
+    assert!(dialled && after.iter().any(|a| matches!(a, Action::Node(NodeAction::Halt { .. }))), "{after:?}");
+    assert!(!after.iter().any(|a| matches!(a, Action::Node(NodeAction::Report(_)))), "{after:?}");
 }
 
 #[test]
@@ -398,18 +436,15 @@ fn a_peer_that_dials_is_dialled_back_at_once() {
             peer.node.handle_wake(at);
             peer.settle();
         }
-        let dialled = peer
-            .seen
-            .iter()
-            .rev()
-            .find_map(|a| if let Action::Dial { conn, .. } = a { Some(*conn) } else { None });
-        peer.tell(Event::Closed {
-            conn: dialled.expect("it dials"),
-            loss: Loss::Lost,
-            why: "refused".into(),
+        let dialled = peer.seen.iter().rev().find_map(|a| {
+            if let Action::Conn(conn, ConnAction::Dial { .. }) = a { Some(*conn) } else { None }
         });
+        peer.tell(Event::Conn(
+            dialled.expect("it dials"),
+            ConnEvent::Closed { loss: Loss::Lost, why: "refused".into() },
+        ));
     }
-    peer.tell(Event::Closed { conn: peer.conn, loss: Loss::Lost, why: "reset".into() });
+    peer.tell(Event::Conn(peer.conn, ConnEvent::Closed { loss: Loss::Lost, why: "reset".into() }));
     peer.conn = peer.node.accept(peer.now);
     peer.seen.clear();
     peer.greet(1, 2);
@@ -417,7 +452,7 @@ fn a_peer_that_dials_is_dialled_back_at_once() {
     assert_eq!(due, peer.now, "now, not when the wait is over");
     peer.node.handle_wake(due);
     peer.settle();
-    assert!(peer.seen.iter().any(|a| matches!(a, Action::Dial { .. })));
+    assert!(peer.seen.iter().any(|a| matches!(a, Action::Conn(_, ConnAction::Dial { .. }))));
 }
 
 #[test]
@@ -431,18 +466,19 @@ fn a_node_that_fails_lets_every_peer_know_that_it_is_just_greeting() {
     let drain = |node: &mut Node| std::iter::from_fn(|| node.poll_action()).collect::<Vec<_>>();
     let dials: Vec<_> = drain(&mut node)
         .into_iter()
-        .filter_map(|a| if let Action::Dial { conn, .. } = a { Some(conn) } else { None })
+        .filter_map(|a| if let Action::Conn(conn, ConnAction::Dial { .. }) = a { Some(conn) } else { None })
         .collect();
     let [b, c] = dials[..] else { panic!("it dials both: {dials:?}") };
-    node.handle(Time::ZERO, Event::Dialed { conn: b });
+    node.handle(Time::ZERO, Event::Conn(b, ConnEvent::Dialed));
     let message = "source node restarted".to_owned();
     let frame = Frame::GoAway(worker_proto::frame::GoAway { why: GoAwayWhy::Failed, message });
-    node.handle(Time::ZERO, Event::Frame { conn: b, frame });
-    node.handle(Time::ZERO, Event::Closed { conn: b, loss: Loss::Lost, why: "closed".into() });
-    let halts = |actions: &[Action]| actions.iter().any(|a| matches!(a, Action::Halt { .. }));
+    node.handle(Time::ZERO, Event::Conn(b, ConnEvent::Frame(frame)));
+    node.handle(Time::ZERO, Event::Conn(b, ConnEvent::Closed { loss: Loss::Lost, why: "closed".into() }));
+    let halts =
+        |actions: &[Action]| actions.iter().any(|a| matches!(a, Action::Node(NodeAction::Halt { .. })));
     assert!(!halts(&drain(&mut node)), "c has not heard of it");
-    node.handle(Time::ZERO, Event::Dialed { conn: c });
+    node.handle(Time::ZERO, Event::Conn(c, ConnEvent::Dialed));
     assert!(matches!(node.poll_transmit(Time::ZERO, c), Some(Frame::Hello(_))));
-    node.handle(Time::ZERO, Event::Closed { conn: c, loss: Loss::Lost, why: "closed".into() });
+    node.handle(Time::ZERO, Event::Conn(c, ConnEvent::Closed { loss: Loss::Lost, why: "closed".into() }));
     assert!(halts(&drain(&mut node)));
 }

@@ -5,7 +5,11 @@
 use super::tests::{line, records};
 use super::*;
 use crate::config::{BatchSpec, MaxDead, OnError, RecordsSpec, Retry, TaskKind};
-use crate::event::{Body, Chunk, Failure, FailureKind, Output, Place, Spent};
+use crate::event::{
+    BatchAction, BatchEvent, Body, Chunk, ConnAction, ConnEvent, Failure, FailureKind, JournalAction,
+    LinkAction, LinkEvent, NodeAction, Output, Place, RecordsAction, RecordsEvent, SinkAction, SinkEvent,
+    SourceAction, SourceEvent, Spent, StreamAction, StreamEvent, TaskAction, TaskEvent,
+};
 use crate::recovery::TaskState;
 use crate::stall::Reason;
 use std::time::Duration;
@@ -83,26 +87,26 @@ impl Play {
     fn carry(&mut self) {
         while let Some(action) = self.node.poll_action() {
             let event = match &action {
-                Action::Persist { task, commit } if self.syncs => {
+                Action::Task(task, TaskAction::Journal(JournalAction::Persist(commit))) if self.syncs => {
                     for (first, chunk) in &commit.outputs {
                         if let (true, Body::Memory(batch)) = (self.journaled, &chunk.body) {
                             self.kept.insert((chunk.link, *first), batch.clone());
                         }
                     }
-                    Event::Persisted { task: *task, commit: commit.id }
+                    Event::Task(*task, TaskEvent::Persisted { commit: commit.id })
                 }
-                Action::Load { link, first_seq, records, .. } => {
+                Action::Link(link, LinkAction::Load { first_seq, records, .. }) => {
                     let asked = (*link, *first_seq)..(*link, first_seq.plus(*records));
                     let parts = self.kept.range(asked).map(|(_, batch)| batch.clone());
                     let batch = parts.reduce(|all, next| all.joined(&next)).expect("it was kept");
-                    Event::Loaded { link: *link, first_seq: *first_seq, batch }
+                    Event::Link(*link, LinkEvent::Loaded { first_seq: *first_seq, batch })
                 }
-                Action::Store { link, first_seq, batch } if self.stores => {
+                Action::Link(link, LinkAction::Store { first_seq, batch }) if self.stores => {
                     self.places += 1;
                     self.kept.insert((*link, *first_seq), batch.clone());
-                    Event::Stored { link: *link, first_seq: *first_seq, place: Place(self.places) }
+                    Event::Link(*link, LinkEvent::Stored { first_seq: *first_seq, place: Place(self.places) })
                 }
-                Action::Read { task, chunks } => {
+                Action::Task(task, TaskAction::Source(SourceAction::Read { chunks })) => {
                     *self.permits.entry(*task).or_default() += chunks;
                     continue;
                 }
@@ -141,7 +145,7 @@ impl Play {
         *permits -= 1;
         let chunks = links.iter().map(|&link| chunk(link, records(lines))).collect();
         let output = Output { chunks, records: lines.len() as u64, ..Output::default() };
-        self.tell(Event::SourceRead { task: TaskId(0), output });
+        self.tell(Event::task(TaskId(0), SourceEvent::Read { output }));
         true
     }
 
@@ -152,7 +156,7 @@ impl Play {
     }
 
     pub(super) fn end_source(&mut self) {
-        self.tell(Event::SourceEnded { task: TaskId(0), complete: true });
+        self.tell(Event::task(TaskId(0), SourceEvent::Ended { complete: true }));
     }
 
     /// Takes the first due action that `f` knows.
@@ -164,16 +168,17 @@ impl Play {
 
     /// The connection that the node dials now.
     pub(super) fn dialled(&mut self) -> ConnId {
-        self.take(|a| if let Action::Dial { conn, .. } = a { Some(*conn) } else { None }).expect("it dials")
+        self.take(|a| if let Action::Conn(conn, ConnAction::Dial { .. }) = a { Some(*conn) } else { None })
+            .expect("it dials")
     }
 
     pub(super) fn hear(&mut self, conn: ConnId, frame: Frame) {
-        self.tell(Event::Frame { conn, frame });
+        self.tell(Event::Conn(conn, ConnEvent::Frame(frame)));
     }
 
     /// Peer `b` of this life answers the dial.
     pub(super) fn welcome(&mut self, conn: ConnId, life: u64) {
-        self.tell(Event::Dialed { conn });
+        self.tell(Event::Conn(conn, ConnEvent::Dialed));
         self.hear(conn, Frame::Welcome(Welcome { node: "b".into(), incarnation: Incarnation(life) }));
     }
 
@@ -192,10 +197,16 @@ impl Play {
     }
 
     pub(super) fn fail_run(&mut self) {
-        let run = self.take(|a| if let Action::Run(run) = a { Some(run.clone()) } else { None });
-        let run = run.expect("it runs");
+        let run = self.take(|a| {
+            if let Action::Task(task, TaskAction::Batch(BatchAction::Run(run))) = a {
+                Some((*task, run.work))
+            } else {
+                None
+            }
+        });
+        let (task, work) = run.expect("it runs");
         let result = Err(failure());
-        self.tell(Event::RunDone { task: run.task, work: run.work, result, spent: Spent::default() });
+        self.tell(Event::task(task, BatchEvent::Done { work, result, spent: Spent::default() }));
     }
 
     /// Carries out everything: programs give what they are given, a stream's one line more at its end, and so does a records
@@ -217,40 +228,48 @@ impl Play {
             Output { chunks: vec![chunk(1, batch)], records, ..Output::default() }
         };
         Some(match action {
-            Action::Run(run) => {
+            Action::Task(task, TaskAction::Batch(BatchAction::Run(run))) => {
                 let output = run.input.iter().map(|b| chunk(1, b.clone())).collect();
                 let output = Output { chunks: output, ..Output::default() };
-                Event::RunDone { task: run.task, work: run.work, result: Ok(output), spent: Spent::default() }
+                Event::task(
+                    task,
+                    BatchEvent::Done { work: run.work, result: Ok(output), spent: Spent::default() },
+                )
             }
-            Action::StreamStart { .. } => {
+            Action::Task(_, TaskAction::Stream(StreamAction::Start { .. })) => {
                 self.fed = 0;
                 return None;
             }
-            Action::StreamFeed { task, window, batch } => {
+            Action::Task(task, TaskAction::Stream(StreamAction::Feed { window, batch })) => {
                 self.fed += batch.len();
-                self.tell(Event::StreamFed { task, window, cost: batch.cost() });
-                Event::StreamOutput { task, window, output: to_sink(batch) }
+                self.tell(Event::task(task, StreamEvent::Fed { window, cost: batch.cost() }));
+                Event::task(task, StreamEvent::Output { window, output: to_sink(batch) })
             }
-            Action::StreamClose { task, window } => {
+            Action::Task(task, TaskAction::Stream(StreamAction::Close { window })) => {
                 let last = to_sink(records(&[&format!("end of {}", self.fed)]));
-                Event::StreamExited { task, window, result: Ok(last), early: false }
+                Event::task(task, StreamEvent::Exited { window, result: Ok(last), early: false })
             }
-            Action::Request { task, life, batch, .. } => {
+            Action::Task(task, TaskAction::Records(RecordsAction::Request { life, batch, .. })) => {
                 let records = batch.len() as u64;
-                Event::RecordsAnswered { task, life, records, output: to_sink(batch), ended: false }
+                Event::task(
+                    task,
+                    RecordsEvent::Answered { life, records, output: to_sink(batch), ended: false },
+                )
             }
-            Action::RecordsEnd { task, life } => {
+            Action::Task(task, TaskAction::Records(RecordsAction::End { life })) => {
                 let output = to_sink(records(&["end"]));
-                Event::RecordsAnswered { task, life, records: 0, output, ended: true }
+                Event::task(task, RecordsEvent::Answered { life, records: 0, output, ended: true })
             }
-            Action::Write { task, work, batches } => {
+            Action::Task(task, TaskAction::Sink(SinkAction::Write { work, batches })) => {
                 let lines = batches.iter().flat_map(Batch::iter);
                 self.written.extend(lines.map(|r| String::from_utf8_lossy(r).trim_end().to_owned()));
-                Event::Written { task, work, position: None }
+                Event::task(task, SinkEvent::Written { work, position: None })
             }
-            Action::CloseSink { task } => Event::SinkClosed { task },
-            Action::StopSource { task } => Event::SourceEnded { task, complete: false },
-            Action::Halt { error } => panic!("{error}"),
+            Action::Task(task, TaskAction::Sink(SinkAction::Close)) => Event::task(task, SinkEvent::Closed),
+            Action::Task(task, TaskAction::Source(SourceAction::Stop)) => {
+                Event::task(task, SourceEvent::Ended { complete: false })
+            }
+            Action::Node(NodeAction::Halt { error }) => panic!("{error}"),
             _ => return None,
         })
     }

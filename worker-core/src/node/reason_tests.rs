@@ -4,7 +4,10 @@ use super::play::{Play, around, asked, batch, chunk, failure, to_b};
 use super::tests::{batch_spec, line, records, stream_spec};
 use super::*;
 use crate::config::{BatchSpec, LinkSpec, MaxDead, TaskKind};
-use crate::event::{Blocker, DeadLetter, Output, Spent};
+use crate::event::{
+    BatchAction, BatchEvent, Blocker, DeadLetter, NodeEvent, Output, RecordsEvent, SinkAction, SinkEvent,
+    Spent, StreamEvent, TaskAction, TaskEvent,
+};
 use crate::stall::Reason;
 use std::time::Duration;
 
@@ -12,7 +15,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const STAGE: TaskId = TaskId(1);
 
 fn block(play: &mut Play, task: TaskId, by: Option<Blocker>) {
-    play.tell(Event::Blocked { task, by });
+    play.tell(Event::Task(task, TaskEvent::Blocked { by }));
 }
 
 fn rests(since: Time) -> (Blocker, Reason) {
@@ -83,7 +86,7 @@ fn a_task_waits_for_a_slot_behind_others() {
     assert_eq!(play.reason(1), Reason::ChildBusy { since });
     assert_eq!(play.reason(2), Reason::NoSlot { since, ahead: 0, slots: 1 });
     assert_eq!(play.reason(3), Reason::NoSlot { since, ahead: 1, slots: 1 });
-    play.tell(Event::Pause { task: TaskId(3), paused: true });
+    play.tell(Event::Task(TaskId(3), TaskEvent::Pause { paused: true }));
     assert_eq!(play.reason(3), Reason::Paused { since });
 }
 
@@ -101,17 +104,20 @@ fn a_stream_does_not_read_then_says_nothing_then_does_not_end() {
     let Reason::ChildNotReading { bytes } = not_reading else { panic!("{not_reading:?}") };
     assert!(bytes >= 1 << 20);
     is_hindered_instead(&mut play, STAGE, &not_reading);
-    play.tell(Event::StreamFed { task: STAGE, window, cost: bytes });
+    play.tell(Event::task(STAGE, StreamEvent::Fed { window, cost: bytes }));
     let Reason::AwaitingEnd { fed_records } = play.reason(1) else { panic!("{:?}", play.reasons(1)) };
     assert!(fed_records > fed);
     is_hindered_instead(&mut play, STAGE, &Reason::AwaitingEnd { fed_records });
     let output = Output { chunks: vec![chunk(1, records(&["a"]))], ..Output::default() };
-    play.tell(Event::StreamOutput { task: STAGE, window, output });
+    play.tell(Event::task(STAGE, StreamEvent::Output { window, output }));
     assert_eq!(play.reasons(1), [], "it does print");
     play.end_source();
     let busy = Reason::ChildBusy { since: play.now };
     is_hindered_instead(&mut play, STAGE, &busy);
-    play.tell(Event::StreamExited { task: STAGE, window, result: Ok(Output::default()), early: false });
+    play.tell(Event::task(
+        STAGE,
+        StreamEvent::Exited { window, result: Ok(Output::default()), early: false },
+    ));
     assert_eq!(play.reasons(1), []);
 }
 
@@ -122,15 +128,21 @@ fn a_records_program_owes_answers_then_fails_then_is_at_its_end() {
     let busy = Reason::ChildBusy { since: play.now };
     is_hindered_instead(&mut play, STAGE, &busy);
     let (task, life, ended) = (STAGE, 1, false);
-    play.tell(Event::RecordsAnswered { task, life, records: 1, output: Output::default(), ended });
+    play.tell(Event::task(
+        task,
+        RecordsEvent::Answered { life, records: 1, output: Output::default(), ended },
+    ));
     assert_eq!(play.reason(1), busy, "one is owed still");
-    play.tell(Event::RecordsFailed { task, life, failure: failure() });
+    play.tell(Event::task(task, RecordsEvent::Failed { life, failure: failure() }));
     let (until, _) = play.node.next_wake().unwrap();
     let why = failure().message;
     assert_eq!(play.reason(1), Reason::Backoff { attempts: 1, until, why, records: 1 });
     play.pass(until.since(play.now));
     assert_eq!(play.reason(1), Reason::ChildBusy { since: play.now });
-    play.tell(Event::RecordsAnswered { task, life: 2, records: 1, output: Output::default(), ended });
+    play.tell(Event::task(
+        task,
+        RecordsEvent::Answered { life: 2, records: 1, output: Output::default(), ended },
+    ));
     assert_eq!(play.reasons(1), [], "it owes nothing");
     play.end_source();
     let ending = Reason::ChildBusy { since: play.now };
@@ -144,8 +156,16 @@ fn a_sink_writes_and_closes() {
     let writing = Reason::Writing { since: play.now };
     play.pass(SECOND);
     is_hindered_instead(&mut play, TaskId(1), &writing);
-    let work = play.take(|a| if let Action::Write { work, .. } = a { Some(*work) } else { None }).unwrap();
-    play.tell(Event::Written { task: TaskId(1), work, position: None });
+    let work = play
+        .take(|a| {
+            if let Action::Task(_, TaskAction::Sink(SinkAction::Write { work, .. })) = a {
+                Some(*work)
+            } else {
+                None
+            }
+        })
+        .unwrap();
+    play.tell(Event::task(TaskId(1), SinkEvent::Written { work, position: None }));
     assert_eq!(play.reasons(1), []);
     play.end_source();
     let closing = Reason::Writing { since: play.now };
@@ -178,14 +198,14 @@ fn what_is_done_waits_to_be_durable() {
     play.work();
     let commits = |reason: Reason| if let Reason::Committing { commits, .. } = reason { commits } else { 0 };
     assert_eq!(commits(play.reason(1)), 1, "{:?}", play.reasons(1));
-    play.tell(Event::StorageFull { full: true });
+    play.tell(Event::Node(NodeEvent::StorageFull { full: true }));
     assert_eq!(play.reason(1), Reason::StorageFull, "a node without a source says so, too");
-    play.tell(Event::StorageFull { full: false });
+    play.tell(Event::Node(NodeEvent::StorageFull { full: false }));
     // So much waits that nothing new is taken.
     let line = "x".repeat(999);
     while play.read(&[&line]) {}
     assert!(commits(play.reasons(0).remove(0)) > 4, "{:?}", play.reasons(0));
-    play.tell(Event::StorageFull { full: true });
+    play.tell(Event::Node(NodeEvent::StorageFull { full: true }));
     assert_eq!(play.reasons(0)[0], Reason::StorageFull);
 }
 
@@ -193,13 +213,13 @@ fn what_is_done_waits_to_be_durable() {
 fn a_full_state_disk_admits_nothing() {
     for stage in [TaskKind::Stream(stream_spec()), TaskKind::Stream(stream_spec())] {
         let mut play = Play::journaled(around(stage));
-        play.tell(Event::StorageFull { full: true });
+        play.tell(Event::Node(NodeEvent::StorageFull { full: true }));
         assert_eq!(play.reason(0), Reason::SourceIdle, "it was allowed to read before");
         while play.read(&["one"]) {}
         assert_eq!(play.reasons(0)[0], Reason::StorageFull);
         assert_eq!(play.reason(1), Reason::StorageFull);
         assert!(play.due.is_empty(), "{:?}", play.due);
-        play.tell(Event::StorageFull { full: false });
+        play.tell(Event::Node(NodeEvent::StorageFull { full: false }));
         play.work();
         assert_eq!((play.reasons(0), play.written.len()), (vec![Reason::SourceIdle], 4));
     }
@@ -211,7 +231,15 @@ fn too_many_dead_letters_are_the_last_reason() {
     let mut play = Play::new(around(TaskKind::Batch(spec)));
     play.read(&["one", "two"]);
     play.pass(SECOND);
-    let run = play.take(|a| if let Action::Run(run) = a { Some(run.clone()) } else { None }).unwrap();
+    let run = play
+        .take(|a| {
+            if let Action::Task(_, TaskAction::Batch(BatchAction::Run(run))) = a {
+                Some(run.clone())
+            } else {
+                None
+            }
+        })
+        .unwrap();
     let letter = DeadLetter {
         cause: None,
         batch_id: None,
@@ -223,7 +251,7 @@ fn too_many_dead_letters_are_the_last_reason() {
     };
     let output = Output { dead: vec![letter; 2], ..Output::default() };
     let (work, spent) = (run.work, Spent::default());
-    play.tell(Event::RunDone { task: STAGE, work, result: Ok(output), spent });
+    play.tell(Event::task(STAGE, BatchEvent::Done { work, result: Ok(output), spent }));
     assert_eq!(play.reason(1), Reason::DeadLimit { dead: 2, records: 2 });
 }
 

@@ -2,7 +2,7 @@
 
 use super::Node;
 use super::uplink::State;
-use crate::event::{Action, Event, Report};
+use crate::event::{Action, NodeAction, Report};
 use crate::task::{Life, TaskMachine};
 use crate::timers::WakeReason;
 use std::time::Duration;
@@ -16,52 +16,6 @@ const HALT_PATIENCE: Duration = Duration::from_secs(3);
 const GOODBYE_CHECK_MIN: Duration = Duration::from_millis(10);
 
 impl Node {
-    /// An event of a task's driver goes to the task, if it is of the right kind.
-    pub(super) fn task_event(&mut self, event: Event) {
-        let Some(id) = event.task() else { return };
-        self.with_task(id, |task, ctx| {
-            let base = &mut task.base;
-            match (event, &mut task.kind) {
-                (Event::RunDone { work, result, spent, .. }, TaskMachine::Batch(batch)) => {
-                    batch.run_done(base, ctx, work, result, spent);
-                }
-                (Event::StreamFed { window, cost, .. }, TaskMachine::Stream(s)) => s.taken(window, cost),
-                (Event::StreamOutput { window, output, .. }, TaskMachine::Stream(s)) => {
-                    s.printed(base, ctx, window, output);
-                }
-                (Event::StreamExited { window, result, early, .. }, TaskMachine::Stream(s)) => {
-                    s.exited(base, ctx, window, result, early);
-                }
-                (Event::SourceRead { output, .. }, TaskMachine::Source(source)) => {
-                    source.read(base, ctx, output)
-                }
-                (Event::SourceEnded { complete, .. }, TaskMachine::Source(source)) => {
-                    source.ended(base, ctx, complete)
-                }
-                (Event::Written { work, position, .. }, TaskMachine::Sink(sink)) => {
-                    sink.written(base, ctx, work, position)
-                }
-                (Event::RecordsAnswered { life, records, output, ended, .. }, TaskMachine::Records(r)) => {
-                    r.answered(base, ctx, life, records, output, ended);
-                }
-                (Event::RecordsFailed { life, failure, .. }, TaskMachine::Records(r)) => {
-                    r.failed(base, ctx, life, failure)
-                }
-                (Event::SinkClosed { .. }, TaskMachine::Sink(sink)) => sink.closed(base, ctx),
-                (Event::SinkReaderGone { .. }, TaskMachine::Sink(sink)) => sink.reader_gone(base, ctx),
-                (
-                    _,
-                    TaskMachine::Source(_)
-                    | TaskMachine::Batch(_)
-                    | TaskMachine::Stream(_)
-                    | TaskMachine::Records(_)
-                    | TaskMachine::Sink(_),
-                ) => {}
-            }
-            ctx.task_changed(id);
-        });
-    }
-
     /// Follows every change to its end: tasks step, local links flow, connections are woken, slots are given out.
     pub(super) fn settle(&mut self) {
         while !self.ctx.is_halted() {
@@ -256,24 +210,24 @@ impl Node {
             // Peers go on with the process that replaced this one.
             let why = if self.ctx.fenced { GoAwayWhy::Superseded } else { GoAwayWhy::Failed };
             let message = error.to_string();
-            self.over(&GoAway { why, message }, Action::Halt { error });
+            self.over(&GoAway { why, message }, NodeAction::Halt { error });
             return;
         }
         let done = self.tasks.iter().flatten().all(|t| t.base.life == Life::Done);
         if done && self.goodbyes_said() {
             let message = "finished".to_owned();
-            self.over(&GoAway { why: GoAwayWhy::Leaving, message }, Action::Finished);
+            self.over(&GoAway { why: GoAwayWhy::Leaving, message }, NodeAction::Finished);
         } else if done && self.ctx.timers.at(WakeReason::Goodbye).is_none() {
             let at = self.ctx.now + self.ctx.config.linger.max(GOODBYE_CHECK_MIN);
             self.ctx.timers.set(WakeReason::Goodbye, at);
         } else if !done && self.ctx.draining && self.ctx.journaled {
             if self.tasks.iter().flatten().all(crate::task::Task::is_at_rest) && !self.is_acknowledging() {
                 let message = "shutting down; it goes on where it was when it is started again".to_owned();
-                self.over(&GoAway { why: GoAwayWhy::Leaving, message }, Action::Finished);
+                self.over(&GoAway { why: GoAwayWhy::Leaving, message }, NodeAction::Finished);
             }
         } else if !done && self.ctx.draining && self.has_left() && self.sinks_left() {
             let message = "shutting down; what it accepted is done".to_owned();
-            self.over(&GoAway { why: GoAwayWhy::Leaving, message }, Action::Finished);
+            self.over(&GoAway { why: GoAwayWhy::Leaving, message }, NodeAction::Finished);
         }
     }
 
@@ -282,17 +236,17 @@ impl Node {
         self.at(now);
         if !self.over {
             let message = "its process ends".to_owned();
-            self.over(&GoAway { why: GoAwayWhy::Leaving, message }, Action::Finished);
+            self.over(&GoAway { why: GoAwayWhy::Leaving, message }, NodeAction::Finished);
         }
     }
 
-    fn over(&mut self, last_word: &GoAway, action: Action) {
+    fn over(&mut self, last_word: &GoAway, action: NodeAction) {
         self.over = true;
         for task in self.tasks.iter_mut().flatten() {
             task.leave(&mut self.ctx);
         }
         self.close_all(last_word);
-        self.ctx.act(action);
+        self.ctx.act(Action::Node(action));
     }
 
     fn is_acknowledging(&self) -> bool {
@@ -341,12 +295,12 @@ impl Node {
         for uplink in self.uplinks.values_mut().filter(|u| u.conn().is_none() && u.state != State::Done) {
             uplink.give_up();
             let peer = self.ctx.node_name(uplink.peer).to_owned();
-            self.ctx.act(Action::Report(Report::PeerGone { peer }));
+            self.ctx.act(Report::PeerGone { peer });
         }
         for downlink in self.downlinks.values_mut().filter(|d| d.owner.is_none() && !d.bye) {
             downlink.bye = true;
             let peer = self.ctx.node_name(downlink.peer).to_owned();
-            self.ctx.act(Action::Report(Report::PeerGone { peer }));
+            self.ctx.act(Report::PeerGone { peer });
         }
     }
 }

@@ -2,7 +2,11 @@ use super::*;
 use crate::config::{
     BatchSpec, Graph, Limits, LinkSpec, MaxDead, OnError, Retry, StreamSpec, TaskKind, TaskSpec,
 };
-use crate::event::{Body, Chunk, Failure, FailureKind, NodeError, Output, Run, Spent};
+use crate::event::{
+    BatchAction, BatchEvent, Body, Chunk, Failure, FailureKind, JournalAction, NodeAction, NodeError, Output,
+    RecordsAction, Run, SinkAction, SinkEvent, SourceAction, SourceEvent, Spent, StreamAction, StreamEvent,
+    TaskAction, TaskEvent,
+};
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -113,62 +117,66 @@ impl Driver {
 
     fn act(&mut self, action: Action) {
         match action {
-            Action::Read { task, chunks } => {
+            Action::Task(task, TaskAction::Source(SourceAction::Read { chunks })) => {
                 for _ in 0..chunks {
                     match self.input.pop_front() {
-                        Some(batch) => self.tell(Event::SourceRead { task, output: to_link(0, batch) }),
-                        None => return self.tell(Event::SourceEnded { task, complete: true }),
+                        Some(batch) => {
+                            self.tell(Event::task(task, SourceEvent::Read { output: to_link(0, batch) }))
+                        }
+                        None => return self.tell(Event::task(task, SourceEvent::Ended { complete: true })),
                     }
                 }
             }
-            Action::StopSource { task } => self.tell(Event::SourceEnded { task, complete: true }),
-            Action::Persist { task, commit } => {
+            Action::Task(task, TaskAction::Source(SourceAction::Stop)) => {
+                self.tell(Event::task(task, SourceEvent::Ended { complete: true }))
+            }
+            Action::Task(task, TaskAction::Journal(JournalAction::Persist(commit))) => {
                 self.dead_attempts.extend(commit.dead.iter().map(|d| d.attempts));
                 self.dead
                     .extend(commit.dead.iter().map(|d| String::from_utf8_lossy(&d.record).trim().to_owned()));
-                self.tell(Event::Persisted { task, commit: commit.id });
+                self.tell(Event::Task(task, TaskEvent::Persisted { commit: commit.id }));
             }
-            Action::Run(run) => {
-                let (task, work) = (run.task, run.work);
+            Action::Task(task, TaskAction::Batch(BatchAction::Run(run))) => {
+                let work = run.work;
                 let all: Vec<_> = run.input.iter().flat_map(Batch::iter).map(<[u8]>::to_vec).collect();
                 let bad = all.iter().any(|r| r.contains(&b'!'));
                 let result = if bad { Err(failure()) } else { Ok(to_link(task.0, joined(&all))) };
                 self.runs.push(run);
-                self.tell(Event::RunDone { task, work, result, spent: Spent::default() });
+                self.tell(Event::task(task, BatchEvent::Done { work, result, spent: Spent::default() }));
             }
-            Action::StreamStart { .. } => self.stream.clear(),
-            Action::StreamFeed { task, window, batch } => {
+            Action::Task(_, TaskAction::Stream(StreamAction::Start { .. })) => self.stream.clear(),
+            Action::Task(task, TaskAction::Stream(StreamAction::Feed { window, batch })) => {
                 let cost = batch.cost();
                 self.stream.push(batch);
-                self.tell(Event::StreamFed { task, window, cost });
+                self.tell(Event::task(task, StreamEvent::Fed { window, cost }));
             }
-            Action::StreamClose { task, window } => {
+            Action::Task(task, TaskAction::Stream(StreamAction::Close { window })) => {
                 let count: usize = self.stream.iter().map(Batch::len).sum();
                 let result = Ok(to_link(task.0, records(&[&count.to_string()])));
-                self.tell(Event::StreamExited { task, window, result, early: false });
+                self.tell(Event::task(task, StreamEvent::Exited { window, result, early: false }));
             }
-            Action::Write { task, work, batches } => {
+            Action::Task(task, TaskAction::Sink(SinkAction::Write { work, batches })) => {
                 let lines = batches.iter().flat_map(Batch::iter);
                 self.written.extend(lines.map(|r| String::from_utf8_lossy(r).trim_end().to_owned()));
-                self.tell(Event::Written { task, work, position: None });
+                self.tell(Event::task(task, SinkEvent::Written { work, position: None }));
             }
-            Action::CloseSink { task } => self.tell(Event::SinkClosed { task }),
-            Action::Finished => self.end = Some(Ok(())),
-            Action::Halt { error } => self.end = Some(Err(error)),
-            Action::Kill { .. } | Action::Report(_) => {}
-            Action::Dial { .. }
-            | Action::Wake { .. }
-            | Action::Close { .. }
-            | Action::Store { .. }
-            | Action::RecordsStart { .. }
-            | Action::Request { .. }
-            | Action::RecordsTick { .. }
-            | Action::RecordsEnd { .. }
-            | Action::Note { .. }
-            | Action::Acknowledged { .. }
-            | Action::Load { .. }
-            | Action::Discard { .. }
-            | Action::Lost { .. } => panic!("unexpected on one node: {action:?}"),
+            Action::Task(task, TaskAction::Sink(SinkAction::Close)) => {
+                self.tell(Event::task(task, SinkEvent::Closed))
+            }
+            Action::Node(NodeAction::Finished) => self.end = Some(Ok(())),
+            Action::Node(NodeAction::Halt { error }) => self.end = Some(Err(error)),
+            Action::Task(
+                _,
+                TaskAction::Batch(BatchAction::Kill)
+                | TaskAction::Stream(StreamAction::Kill)
+                | TaskAction::Records(RecordsAction::Kill),
+            )
+            | Action::Node(NodeAction::Report(_)) => {}
+            Action::Conn(..)
+            | Action::Link(..)
+            | Action::Task(_, TaskAction::Records(_) | TaskAction::Journal(JournalAction::Note(_))) => {
+                panic!("unexpected on one node: {action:?}")
+            }
         }
     }
 }

@@ -11,7 +11,7 @@
 use crate::backoff::Backoff;
 use crate::config::NodeIx;
 use crate::ctx::Ctx;
-use crate::event::{Action, ConnId, Loss, NodeError, Report};
+use crate::event::{Action, ConnAction, ConnId, LinkAction, Loss, NodeError, Report};
 use crate::outbox::Standing;
 use crate::stall::PeerCause;
 use crate::time::Time;
@@ -91,7 +91,7 @@ impl Uplink {
     pub(super) fn dial(&mut self, ctx: &mut Ctx, conn: ConnId) {
         self.state = State::Dialing(conn);
         self.conn_no += 1;
-        ctx.act(Action::Dial { conn, peer: self.peer });
+        ctx.act(Action::Conn(conn, ConnAction::Dial { peer: self.peer }));
     }
 
     /// The peer was never reached yet, and may be in a moment.
@@ -141,7 +141,7 @@ impl Uplink {
         }
         let name = ctx.node_name(self.peer).to_owned();
         if was_up || self.backoff.failed() == 0 {
-            ctx.act(Action::Report(Report::PeerDown { peer: name, why: why.clone() }));
+            ctx.act(Report::PeerDown { peer: name, why: why.clone() });
         }
         if was_up {
             self.down_since = ctx.now;
@@ -215,7 +215,7 @@ impl Uplink {
         if before.is_some_and(|b| b != welcome.incarnation) {
             self.receiver_restarted(ctx, name.clone());
         }
-        ctx.act(Action::Report(Report::PeerUp { peer: name }));
+        ctx.act(Report::PeerUp { peer: name });
         for i in 0..self.links.len() {
             let link = self.links[i];
             let (epoch, journal) = ctx.sender_life(link);
@@ -232,7 +232,7 @@ impl Uplink {
     }
 
     fn receiver_restarted(&mut self, ctx: &mut Ctx, peer: String) {
-        ctx.act(Action::Report(Report::PeerRestarted { peer }));
+        ctx.act(Report::PeerRestarted { peer });
         if ctx.journaled {
             return;
         }
@@ -241,7 +241,7 @@ impl Uplink {
             let records = ctx.outbox(link).receiver_restarted();
             if records > 0 {
                 ctx.lost += records;
-                ctx.act(Action::Lost { link, records });
+                ctx.act(Action::Link(link, LinkAction::Lost { records }));
             }
         }
     }
@@ -337,7 +337,7 @@ impl Uplink {
     fn wake(&mut self, ctx: &mut Ctx) {
         if let (Some(conn), false) = (self.conn(), self.woken) {
             self.woken = true;
-            ctx.act(Action::Wake { conn });
+            ctx.act(Action::Conn(conn, ConnAction::Wake));
         }
     }
 

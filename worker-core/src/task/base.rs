@@ -5,7 +5,7 @@ mod commits;
 use super::finish::{FinishTracker, Step};
 use crate::config::{MaxDead, TaskId, TaskKind, TaskSpec};
 use crate::ctx::Ctx;
-use crate::event::{Action, Attempt, Blocker, Commit, DeadLetter, InputDone, Output};
+use crate::event::{Action, Attempt, Blocker, Commit, DeadLetter, InputDone, JournalAction, Output};
 use crate::inbox::Piece;
 use crate::recovery::TaskState;
 use crate::status::TaskCounters;
@@ -132,7 +132,7 @@ impl Base {
     pub(super) fn note(&mut self, ctx: &mut Ctx, attempt: Attempt) {
         if ctx.journaled {
             self.in_flight = attempt;
-            ctx.act(Action::Note { task: self.id, attempt });
+            ctx.act(Action::task(self.id, JournalAction::Note(attempt)));
         }
     }
 

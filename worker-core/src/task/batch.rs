@@ -16,7 +16,9 @@ use super::systematic::Systematic;
 use crate::backoff::Backoff;
 use crate::config::{BatchSpec, OnError};
 use crate::ctx::Ctx;
-use crate::event::{Action, Attempt, DeadLetter, Failure, FailureKind, Output, Report, Spent, WorkId};
+use crate::event::{
+    Action, Attempt, BatchAction, DeadLetter, Failure, FailureKind, Output, Report, Spent, WorkId,
+};
 use crate::inbox::Pieces;
 use crate::recovery::TaskState;
 use crate::time::Time;
@@ -169,11 +171,11 @@ impl BatchTask {
         if segment.attempts > 1 || segment.bisecting {
             base.counters.retried += segment.records();
         }
-        let run = segment.to_run(base.id, work);
+        let run = segment.to_run(work);
         let (records, alone) = (segment.records(), self.quarantine.alone(first));
         base.note(ctx, Attempt { records, first, alone, suspects: 0 });
         self.phase = Phase::Running { work, since: ctx.now };
-        ctx.act(Action::Run(run));
+        ctx.act(Action::task(base.id, BatchAction::Run(run)));
         true
     }
 
@@ -236,13 +238,13 @@ impl BatchTask {
             | FailureKind::Diverged
             | FailureKind::WorkerDied => {}
         }
-        ctx.act(Action::Report(Report::BatchFailed {
+        ctx.act(Report::BatchFailed {
             task: base.id,
             batch: segment.batch_id,
             records: segment.records(),
             attempt: segment.attempts,
             why: failure.message.clone(),
-        }));
+        });
         if !segment.bisecting && segment.attempts < self.spec.retry.max_attempts {
             let until = ctx.now + self.backoff.fail(&mut ctx.rng);
             self.phase = Phase::Backoff { until };
@@ -297,7 +299,7 @@ impl BatchTask {
     /// Drops everything: nobody takes the output any more.
     pub(crate) fn abandon(&mut self, base: &mut Base, ctx: &mut Ctx) {
         if matches!(self.phase, Phase::Running { .. }) {
-            ctx.act(Action::Kill { task: base.id });
+            ctx.act(Action::task(base.id, BatchAction::Kill));
             ctx.slots.release();
             base.nothing_in_flight(ctx);
         }

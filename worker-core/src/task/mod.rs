@@ -2,6 +2,7 @@
 
 mod base;
 pub(crate) mod batch;
+mod events;
 mod finish;
 mod quarantine;
 pub(crate) mod records;
@@ -15,7 +16,6 @@ pub(crate) use base::{Base, Life};
 
 use crate::config::{TaskId, TaskKind, TaskSpec};
 use crate::ctx::Ctx;
-use crate::event::CommitId;
 use crate::recovery::TaskState;
 use batch::BatchTask;
 use records::RecordsTask;
@@ -131,11 +131,6 @@ impl Task {
             TaskMachine::Records(records) => records.step(&mut self.base, ctx),
             TaskMachine::Sink(sink) => sink.step(&mut self.base, ctx),
         }
-    }
-
-    /// A commit of this task is durable.
-    pub(crate) fn persisted(&mut self, ctx: &mut Ctx, commit: CommitId) {
-        self.base.persisted(ctx, commit);
     }
 
     /// Nobody takes this task's outputs any more: it stops, and its own upstreams with it.

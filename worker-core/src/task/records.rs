@@ -18,7 +18,7 @@ use super::systematic::Systematic;
 use crate::backoff::Backoff;
 use crate::config::{OnError, RecordsSpec};
 use crate::ctx::Ctx;
-use crate::event::{Action, Attempt, DeadLetter, Failure, FailureKind, Output, Report};
+use crate::event::{Action, Attempt, DeadLetter, Failure, FailureKind, Output, RecordsAction, Report};
 use crate::inbox::{Piece, Pieces};
 use crate::recovery::TaskState;
 use crate::time::Time;
@@ -97,7 +97,7 @@ impl RecordsTask {
             self.ensure_started(base, ctx);
             self.phase = Phase::Ending { since: ctx.now };
             ctx.timers.clear(WakeReason::Tick(base.id));
-            ctx.act(Action::RecordsEnd { task: base.id, life: self.life });
+            ctx.act(Action::task(base.id, RecordsAction::End { life: self.life }));
         }
     }
 
@@ -121,7 +121,10 @@ impl RecordsTask {
                 break;
             }
             let (task, life, link, first_seq) = (base.id, self.life, piece.link, piece.first_seq);
-            requests.push(Action::Request { task, life, link, first_seq, batch: piece.batch.clone() });
+            requests.push(Action::task(
+                task,
+                RecordsAction::Request { life, link, first_seq, batch: piece.batch.clone() },
+            ));
             self.asked.push(piece);
         }
         if before == 0 && self.asked.records() > 0 {
@@ -162,7 +165,7 @@ impl RecordsTask {
         self.life += 1;
         self.phase = Phase::Running { since: ctx.now };
         base.counters.runs += 1;
-        ctx.act(Action::RecordsStart { task: base.id, life: self.life });
+        ctx.act(Action::task(base.id, RecordsAction::Start { life: self.life }));
         if let Some(tick) = self.spec.tick {
             ctx.timers.set(WakeReason::Tick(base.id), ctx.now + tick);
         }
@@ -172,7 +175,7 @@ impl RecordsTask {
         if let (Phase::Running { .. }, Some(tick)) = (self.phase, self.spec.tick) {
             // What it makes of ticks must not pile up before destinations that take nothing: one is left out then.
             if base.may_work(ctx) {
-                ctx.act(Action::RecordsTick { task: base.id, life: self.life });
+                ctx.act(Action::task(base.id, RecordsAction::Tick { life: self.life }));
             }
             ctx.timers.set(WakeReason::Tick(base.id), ctx.now + tick);
         }
@@ -248,13 +251,13 @@ impl RecordsTask {
         }
         self.failures += 1;
         let in_flight = self.asked.records();
-        ctx.act(Action::Report(Report::BatchFailed {
+        ctx.act(Report::BatchFailed {
             task: base.id,
             batch: self.life,
             records: in_flight,
             attempt: self.failures,
             why: failure.message.clone(),
-        }));
+        });
         base.counters.retried += in_flight;
         self.last_failure = Some(failure.clone());
         self.take_back(ctx);
@@ -332,7 +335,7 @@ impl RecordsTask {
     /// Kills the program; what it was asked and did not answer is nobody's any more, or the next life's.
     pub(crate) fn abandon(&mut self, base: &mut Base, ctx: &mut Ctx) {
         if matches!(self.phase, Phase::Running { .. } | Phase::Ending { .. }) {
-            ctx.act(Action::Kill { task: base.id });
+            ctx.act(Action::task(base.id, RecordsAction::Kill));
         }
         self.phase = Phase::Idle;
         self.stopped = true;

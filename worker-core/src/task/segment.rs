@@ -40,9 +40,9 @@ impl Segment {
         (part(left, left_id), part(right, right_id))
     }
 
-    pub(crate) fn to_run(&self, task: crate::config::TaskId, work: crate::event::WorkId) -> Run {
+    pub(crate) fn to_run(&self, work: crate::event::WorkId) -> Run {
         let input = self.pieces.iter().map(|p| p.batch.clone()).collect();
-        Run { task, work, batch_id: self.batch_id, attempt: self.attempts, input }
+        Run { work, batch_id: self.batch_id, attempt: self.attempts, input }
     }
 }
 

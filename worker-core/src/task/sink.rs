@@ -8,7 +8,7 @@
 
 use super::Base;
 use crate::ctx::Ctx;
-use crate::event::{Action, InputDone, Output, WorkId};
+use crate::event::{Action, InputDone, Output, SinkAction, WorkId};
 use crate::time::Time;
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -48,7 +48,7 @@ impl SinkTask {
         }
         if self.writing.is_empty() && self.closing.is_none() && base.is_exhausted() && base.paused.is_none() {
             self.closing = Some(ctx.now);
-            ctx.act(Action::CloseSink { task: base.id });
+            ctx.act(Action::task(base.id, SinkAction::Close));
         }
     }
 
@@ -70,7 +70,7 @@ impl SinkTask {
         let inputs = Base::positions(ctx, &pieces);
         self.writing.push_back(Writing { work, inputs, records, bytes, since: ctx.now });
         let batches = pieces.into_iter().map(|p| p.batch).collect();
-        ctx.act(Action::Write { task: base.id, work, batches });
+        ctx.act(Action::task(base.id, SinkAction::Write { work, batches }));
         true
     }
 
@@ -97,7 +97,7 @@ impl SinkTask {
     pub(crate) fn leave(&mut self, base: &Base, ctx: &mut Ctx) -> bool {
         if self.closing.is_none() && self.writing.is_empty() {
             self.closing = Some(ctx.now);
-            ctx.act(Action::CloseSink { task: base.id });
+            ctx.act(Action::task(base.id, SinkAction::Close));
         }
         self.closed
     }

@@ -7,7 +7,7 @@
 
 use super::Base;
 use crate::ctx::Ctx;
-use crate::event::{Action, Output};
+use crate::event::{Action, Output, SourceAction};
 
 /// How many chunks the driver may read before the core has seen them.
 const CHUNKS_AHEAD: u32 = 4;
@@ -33,7 +33,7 @@ impl SourceTask {
         }
         let chunks = CHUNKS_AHEAD - self.allowed;
         self.allowed = CHUNKS_AHEAD;
-        ctx.act(Action::Read { task: base.id, chunks });
+        ctx.act(Action::task(base.id, SourceAction::Read { chunks }));
     }
 
     pub(crate) fn read(&mut self, base: &mut Base, ctx: &mut Ctx, output: Output) {
@@ -62,7 +62,7 @@ impl SourceTask {
     pub(crate) fn stop(&mut self, base: &Base, ctx: &mut Ctx) {
         if !self.stopping && !self.ended {
             self.stopping = true;
-            ctx.act(Action::StopSource { task: base.id });
+            ctx.act(Action::task(base.id, SourceAction::Stop));
         }
     }
 

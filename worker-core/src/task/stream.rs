@@ -13,7 +13,7 @@
 use super::Base;
 use crate::config::{StreamSpec, Window};
 use crate::ctx::Ctx;
-use crate::event::{Action, Failure, FailureKind, InputDone, Output, Report, StreamStep};
+use crate::event::{Action, Failure, FailureKind, InputDone, Output, Report, StreamAction, StreamStep};
 use crate::recovery::TaskState;
 use crate::time::Time;
 use crate::timers::WakeReason;
@@ -94,10 +94,10 @@ impl StreamTask {
         self.on_the_way = 0;
         base.counters.runs += 1;
         base.counters.retried += self.fed;
-        ctx.act(Action::StreamStart { task: base.id, window: self.window, replay: true });
+        ctx.act(Action::task(base.id, StreamAction::Start { window: self.window, replay: true }));
         if self.cut {
             self.phase = Phase::Closing { since: ctx.now };
-            ctx.act(Action::StreamClose { task: base.id, window: self.window });
+            ctx.act(Action::task(base.id, StreamAction::Close { window: self.window }));
         } else {
             self.phase = Phase::Fed { since: ctx.now };
             match self.spec.window {
@@ -189,7 +189,7 @@ impl StreamTask {
         (self.replayed, self.cut, self.overdue) = (false, false, false);
         self.phase = Phase::Fed { since: ctx.now };
         base.counters.runs += 1;
-        ctx.act(Action::StreamStart { task: base.id, window: self.window, replay: false });
+        ctx.act(Action::task(base.id, StreamAction::Start { window: self.window, replay: false }));
         if let Some(Window::Every(every)) = self.spec.window {
             ctx.timers.set(WakeReason::Window(base.id), ctx.now + every);
         }
@@ -197,7 +197,7 @@ impl StreamTask {
 
     fn feed(&mut self, base: &Base, ctx: &mut Ctx, batch: Batch) {
         self.on_the_way += batch.cost();
-        ctx.act(Action::StreamFeed { task: base.id, window: self.window, batch });
+        ctx.act(Action::task(base.id, StreamAction::Feed { window: self.window, batch }));
     }
 
     fn close(&mut self, base: &mut Base, ctx: &mut Ctx) {
@@ -208,7 +208,7 @@ impl StreamTask {
         }
         self.phase = Phase::Closing { since: ctx.now };
         ctx.timers.clear(WakeReason::Window(base.id));
-        ctx.act(Action::StreamClose { task: base.id, window: self.window });
+        ctx.act(Action::task(base.id, StreamAction::Close { window: self.window }));
     }
 
     /// The window's time is over.
@@ -295,13 +295,13 @@ impl StreamTask {
             return ctx.fail_task(&base.name, format!("{}{again}", failure.message));
         }
         self.replayed = true;
-        ctx.act(Action::Report(Report::BatchFailed {
+        ctx.act(Report::BatchFailed {
             task: base.id,
             batch: self.window,
             records: self.fed,
             attempt: 1,
             why: failure.message,
-        }));
+        });
         if base.paused.is_some() {
             (self.resume, self.phase) = (true, Phase::Idle);
             return ctx.timers.clear(WakeReason::Window(base.id));
@@ -311,7 +311,7 @@ impl StreamTask {
 
     pub(crate) fn abandon(&mut self, base: &Base, ctx: &mut Ctx) {
         if self.phase != Phase::Idle {
-            ctx.act(Action::Kill { task: base.id });
+            ctx.act(Action::task(base.id, StreamAction::Kill));
         }
         self.phase = Phase::Idle;
         self.stopped = ctx.journaled;

@@ -9,7 +9,7 @@ use crate::sim::rng::Rng;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use worker_core::config::TaskId;
-use worker_core::event::{DeadLetter, Event, Output};
+use worker_core::event::{DeadLetter, Event, Output, RecordsEvent};
 use worker_proto::{Batch, LinkId, Seq};
 
 /// A records stage's program and the state it was given.
@@ -88,7 +88,7 @@ impl Driver {
         } else {
             Output::default()
         };
-        let event = Event::RecordsAnswered { task: id, life, records: 0, output, ended: false };
+        let event = Event::task(id, RecordsEvent::Answered { life, records: 0, output, ended: false });
         Ok(Some(task.later(task.busy_until, id, Vec::new(), event)))
     }
 
@@ -101,7 +101,7 @@ impl Driver {
         let totals: Vec<Bytes> =
             task.records.counts.iter().map(|(key, &count)| total(task.index, key, count)).collect();
         let output = task.route(&totals);
-        let event = Event::RecordsAnswered { task: id, life, records: 0, output, ended: true };
+        let event = Event::task(id, RecordsEvent::Answered { life, records: 0, output, ended: true });
         Ok(Some(task.later(task.busy_until, id, Vec::new(), event)))
     }
 }
@@ -128,7 +128,7 @@ impl Surroundings {
         };
         if dies {
             self.records.deaf = true;
-            let event = Event::RecordsFailed { task: id, life, failure: failure() };
+            let event = Event::task(id, RecordsEvent::Failed { life, failure: failure() });
             return Ok(self.later(self.busy_until, id, Vec::new(), event));
         }
         let (mut printed, mut dead, mut changed) = (Vec::new(), Vec::new(), BTreeMap::new());
@@ -147,8 +147,10 @@ impl Surroundings {
         output.dead.append(&mut dead);
         output.position = Some(fold::changes(&changed));
         let effects = vec![batch.clone()];
-        let event =
-            Event::RecordsAnswered { task: id, life, records: batch.len() as u64, output, ended: false };
+        let event = Event::task(
+            id,
+            RecordsEvent::Answered { life, records: batch.len() as u64, output, ended: false },
+        );
         Ok(self.later(self.busy_until, id, effects, event))
     }
 }

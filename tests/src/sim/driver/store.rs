@@ -3,7 +3,7 @@
 use super::{Driver, Later};
 use crate::sim::check::{Check, Checked, Violation, require};
 use crate::sim::rng::Rng;
-use worker_core::event::{Body, Event, Output, Place};
+use worker_core::event::{Body, Event, LinkEvent, Output, Place};
 use worker_proto::{Batch, LinkId, Seq};
 
 impl Driver {
@@ -51,7 +51,7 @@ impl Driver {
     pub(in crate::sim) fn store(&mut self, at: u64, link: LinkId, first_seq: Seq, batch: Batch) -> Later {
         let place = self.put(batch);
         *self.moving.entry(link).or_default() += 1;
-        Later::of_node(at, Event::Stored { link, first_seq, place })
+        Later::of_node(at, Event::Link(link, LinkEvent::Stored { first_seq, place }))
     }
 
     pub(in crate::sim) fn load(
@@ -63,7 +63,7 @@ impl Driver {
     ) -> Checked<Later> {
         let batch = self.get(place)?;
         *self.moving.entry(link).or_default() += 1;
-        Ok(Later::of_node(at, Event::Loaded { link, first_seq, batch }))
+        Ok(Later::of_node(at, Event::Link(link, LinkEvent::Loaded { first_seq, batch })))
     }
 
     /// A store or a load is done.

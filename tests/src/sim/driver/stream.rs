@@ -8,7 +8,7 @@ use crate::sim::program::{StreamProgram, batch_of, marked};
 use crate::sim::rng::Rng;
 use bytes::Bytes;
 use worker_core::config::TaskId;
-use worker_core::event::{Event, Failure, FailureKind, Output, Printed};
+use worker_core::event::{Event, Failure, FailureKind, Output, Printed, StreamEvent, TaskEvent};
 use worker_core::replay::Suppressor;
 use worker_proto::Batch;
 
@@ -53,7 +53,9 @@ impl Driver {
                 }
             }
         }
-        later.retain(|later| !matches!(later.event, Event::StreamFed { .. }));
+        later.retain(|later| {
+            !matches!(later.event, Event::Task(_, TaskEvent::Stream(StreamEvent::Fed { .. })))
+        });
         Ok(later)
     }
 
@@ -124,7 +126,7 @@ impl Surroundings {
         if self.journaled && self.child.died_in != Some(window) && rng.chance(dies_percent) {
             self.child.died_in = Some(window);
             self.child.exited = true;
-            let event = Event::StreamExited { task: id, window, result: Err(failure()), early: false };
+            let event = Event::task(id, StreamEvent::Exited { window, result: Err(failure()), early: false });
             later.push(self.later(at, id, Vec::new(), event));
             return Ok(());
         }
@@ -149,7 +151,8 @@ impl Surroundings {
             match self.suppressed(batch_of(&printed)) {
                 Err(diverged) => {
                     self.child.exited = true;
-                    let event = Event::StreamExited { task: id, window, result: Err(diverged), early: false };
+                    let event =
+                        Event::task(id, StreamEvent::Exited { window, result: Err(diverged), early: false });
                     later.push(self.later(at, id, Vec::new(), event));
                     return Ok(());
                 }
@@ -160,12 +163,12 @@ impl Surroundings {
                         at,
                         id,
                         Vec::new(),
-                        Event::StreamOutput { task: id, window, output },
+                        Event::task(id, StreamEvent::Output { window, output }),
                     ));
                 }
             }
         }
-        let fed = Event::StreamFed { task: id, window, cost: batch.cost() };
+        let fed = Event::task(id, StreamEvent::Fed { window, cost: batch.cost() });
         later.push(self.later(at, id, Vec::new(), fed));
         Ok(())
     }
@@ -217,7 +220,7 @@ impl Surroundings {
         });
         // With a journal input takes effect when it is admitted.
         let effects = if taken.is_empty() || self.journaled { Vec::new() } else { vec![batch_of(&taken)] };
-        self.later(at, id, effects, Event::StreamExited { task: id, window, result, early })
+        self.later(at, id, effects, Event::task(id, StreamEvent::Exited { window, result, early }))
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{Base, Life, Pending};
 use crate::config::MaxDead;
 use crate::ctx::Ctx;
-use crate::event::{Action, Attempt, Commit, CommitId, InputDone, Output, StreamStep};
+use crate::event::{Action, Attempt, Commit, CommitId, InputDone, JournalAction, Output, StreamStep};
 use crate::fault::Bug;
 use crate::status::TaskCounters;
 use crate::task::finish::Step;
@@ -62,7 +62,7 @@ impl Base {
         if ctx.planted.is(Bug::PositionNotPersisted) {
             asked.inputs.clear();
         }
-        ctx.act(Action::Persist { task: self.id, commit: asked });
+        ctx.act(Action::task(self.id, JournalAction::Persist(asked)));
         let cost = commit.memory_cost();
         self.pending_cost += cost;
         // Only what takes effect is kept: the rest is the journal's.
