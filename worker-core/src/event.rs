@@ -147,6 +147,7 @@ pub enum Blocker {
 
 /// Why a node stops, split by fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum NodeError {
     /// A task cannot go on.
     #[error("{task}: {why}")]

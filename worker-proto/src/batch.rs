@@ -20,6 +20,7 @@ pub struct Batch {
 
 /// Why bytes are not a batch: the sender broke the protocol.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum BatchError {
     /// The end offsets are not a whole number of 4-byte words.
     #[error("end offsets take {0} bytes, expected a multiple of 4")]

@@ -17,6 +17,7 @@ pub struct FrameCodec {
 
 /// Why a framed connection failed.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum CodecError {
     /// The connection itself.
     #[error(transparent)]

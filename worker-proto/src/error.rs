@@ -6,6 +6,7 @@ use thiserror::Error;
 
 /// Why received bytes are not a frame: the peer broke the protocol, and the connection must end.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum DecodeError {
     /// The length prefix exceeds the limit that holds now; nothing was allocated for it.
     #[error("a frame of {bytes} bytes was announced, expected at most {limit}: is the peer a worker?")]
@@ -85,6 +86,7 @@ pub enum DecodeError {
 
 /// Why a frame cannot be sent: our own side broke a rule.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum EncodeError {
     /// No receiver would take a frame of this size.
     #[error(

@@ -6,6 +6,7 @@ use thiserror::Error;
 
 /// Why a journal does not open or does not go on.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum JournalError {
     /// The disk. If it [is full](JournalError::is_full), nothing is lost: the same call may be repeated when there is room.
     #[error(transparent)]
@@ -65,6 +66,7 @@ impl JournalError {
 
 /// What is wrong with a journal's files.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum Damage {
     /// Bytes that were on stable storage have changed.
     #[error(

@@ -16,6 +16,7 @@ use thiserror::Error;
 
 /// Why a journal was not printed to its end.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum InspectError {
     /// The journal cannot be read.
     #[error(transparent)]

@@ -50,6 +50,7 @@ impl Default for Settings {
 
 /// A journal that is open, and what it says.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Opened<S: Storage, F> {
     /// Ready to be appended to.
     pub journal: Journal<S, F>,

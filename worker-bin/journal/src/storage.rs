@@ -91,6 +91,7 @@ pub trait StorageFile: Clone + fmt::Debug + Send + Sync {
 
 /// Why a storage did not do what it was asked.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum StorageError {
     /// No room: disk or quota.
     #[error("cannot {what} {path}: {source}; make room there")]

@@ -6,6 +6,7 @@ use worker_proto::{Epoch, LinkId, Seq};
 
 /// Why a link is not opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Refusal {
     /// The class.
     pub why: RefusedWhy,
@@ -15,6 +16,7 @@ pub struct Refusal {
 
 /// The peer broke a rule of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum Violation {
     /// Tuples for a link that is not open on this connection, or of another epoch.
     #[error("link {link}: tuples of epoch {epoch}, but that epoch is not open")]

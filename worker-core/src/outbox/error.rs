@@ -5,6 +5,7 @@ use worker_proto::Seq;
 
 /// The receiver contradicts what this end knows: its fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum PeerError {
     /// It claims to have what was never sent.
     #[error("the receiver has {received}, but the next number to send is {next}")]

@@ -7,6 +7,7 @@ use worker_proto::{Batch, Seq};
 
 /// Tuples pulled to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Pulled {
     /// Position of the first record.
     pub first_seq: Seq,

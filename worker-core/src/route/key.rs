@@ -39,6 +39,7 @@ pub enum PartitionBy {
 
 /// Why a record has no key.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum NoKey {
     /// It has fewer fields.
     #[error("no field {wanted}: the record has {has}")]
