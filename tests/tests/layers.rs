@@ -81,3 +81,23 @@ fn the_journal_needs_no_runtime() {
         assert!(!all.contains(name), "worker-journal leads to {name}");
     }
 }
+
+/// What `cargo add worker-core` lists is what its README explains.
+#[test]
+fn the_core_offers_the_features_that_its_readme_names() {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args(["metadata", "--no-deps", "--format-version", "1"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    let metadata: serde_json::Value =
+        serde_json::from_slice(&command.output().expect("cargo can be run").stdout)
+            .expect("metadata is JSON");
+    let packages = metadata["packages"].as_array().expect("a list of packages");
+    let core = packages.iter().find(|package| package["name"] == "worker-core").expect("the core is there");
+    let offered: BTreeSet<&str> =
+        core["features"].as_object().expect("features have names").keys().map(String::as_str).collect();
+    let readme = include_str!("../../worker-core/README.md");
+    let (_, section) = readme.split_once("## Features").expect("a section about features");
+    let (section, _) = section.split_once("\n## ").expect("a section after it");
+    let named = section.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    assert_eq!(offered, named.collect());
+}

@@ -13,8 +13,7 @@ use worker_core::event::{
     SinkEvent, SourceAction, SourceEvent, TaskAction, TaskEvent,
 };
 use worker_core::route::{Edge, Router};
-use worker_core::{Node, Time};
-use worker_proto::{Batch, Fingerprint, Frame, Incarnation, LinkId};
+use worker_core::{Batch, Fingerprint, Frame, Incarnation, LinkId, Node, Time};
 
 const RECORDS: u64 = 1_000;
 const LATENCY: Duration = Duration::from_millis(2);

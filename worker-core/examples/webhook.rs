@@ -7,11 +7,10 @@
 #![expect(clippy::print_stdout, reason = "an example tells what it does")]
 
 use std::time::Duration;
-use worker_core::Time;
 use worker_core::backoff::Backoff;
 use worker_core::outbox::{Outbox, PeerError, Standing};
 use worker_core::rng::Rng;
-use worker_proto::{Batch, Seq};
+use worker_core::{Batch, Seq, Time};
 
 const HOOKS: u64 = 200;
 /// How long a call to a customer takes.

@@ -63,5 +63,10 @@ pub use node::Node;
 pub use outbox::Outbox;
 pub use time::Time;
 pub use worker_proto::{
-    Batch, BatchBuilder, BatchError, ConnNo, Epoch, Fingerprint, Incarnation, JournalId, LinkId, Seq, frame,
+    Batch, BatchBuilder, BatchError, ConnNo, Epoch, Fingerprint, Frame, Incarnation, JournalId, LinkId, Seq,
+    frame,
 };
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

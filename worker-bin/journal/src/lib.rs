@@ -13,6 +13,35 @@
 //! A [`Journal`] belongs to one task and has no thread. [`DirStorage`] is a directory of its own for it, [`MemStorage`] a disk
 //! for tests that forgets and fails. Beside the journals, a state directory has a [`Lock`] and a [`Reserve`].
 //!
+//! ```
+//! use worker_core::event::{Body, Chunk, Commit, CommitId};
+//! use worker_core::{Batch, Fingerprint, LinkId, Seq};
+//! use worker_journal::{Identity, Journal, MemStorage, NewestPosition, Settings, random_id};
+//!
+//! let (disk, link) = (MemStorage::new(), LinkId(0));
+//! let identity =
+//!     Identity { task: "count/0".into(), fingerprint: Fingerprint(1), outputs: vec![link], new_id: random_id() };
+//! let open = || Journal::open(disk.clone(), &identity, Settings::default(), NewestPosition::default());
+//!
+//! let mut journal = open()?.journal;
+//! let batch = Batch::from_terminated("one\ntwo\n".into(), b'\n');
+//! let chunk = Chunk { link, body: Body::Memory(batch.clone()) };
+//! let commit = Commit { outputs: vec![(Seq(1), chunk)], ..Commit::empty(CommitId(1)) };
+//! journal.append(&commit, None)?;
+//! // Durable when this has run, on any thread, while the journal is appended to.
+//! let ticket = journal.to_sync().expect("something is not durable");
+//! journal.synced(ticket.run()?);
+//! drop(journal);
+//!
+//! disk.crash(7);
+//! let opened = open()?;
+//! assert_eq!(opened.state.commits, 1);
+//! assert_eq!(opened.journal.read(link, Seq(1), 2)?, batch);
+//! # Ok::<(), worker_journal::JournalError>(())
+//! ```
+//!
+//! `examples/mailqueue` is a whole program around it.
+//!
 //! # Layout
 //!
 //! Records follow each other in *segments*, files named by ascending numbers in 16 hexadecimal digits, `….wj`. Numbers are
