@@ -1,8 +1,9 @@
 //! The part of a pipeline that leads to one stage, for a look at what it gives.
 
 use super::delivery::Delivery;
-use super::diagnostics::{At, ConfigError, Problem, suggestion};
-use super::model::{Origin, Pipeline, Sink, SinkTarget};
+use super::diagnostics::{ConfigError, Problem, suggestion};
+use super::keys::Section as _;
+use super::model::{Origin, Pipeline, Sink};
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Pipeline {
@@ -39,18 +40,11 @@ impl Pipeline {
         for stage in &mut stages {
             stage.from = moved(&stage.from);
         }
-        let at = At::default();
         let sink = Sink {
             name: self.free_name("stdout"),
             from: moved(&[end]),
-            target: SinkTarget::Stdout,
-            partitions: None,
-            partition_by: None,
             framing: self.origin_framing(end),
-            place: Vec::new(),
-            at: at.clone(),
-            partitions_at: at.clone(),
-            key_at: at,
+            ..Sink::unsaid(&self.dir)
         };
         // A look at a part is no run to be continued.
         let (delivery, state_dir, delivery_at) = (Delivery::Memory, None, None);

@@ -101,27 +101,27 @@ impl fmt::Display for Warning {
 
 impl Problem {
     /// A problem of the file as a whole.
-    pub(super) fn new(title: impl Into<String>) -> Self {
+    pub(crate) fn new(title: impl Into<String>) -> Self {
         Self { title: title.into(), marks: Vec::new(), help: Vec::new() }
     }
 
     /// A problem at a place; `label` stands beside the caret.
-    pub(super) fn at(at: &At, title: impl Into<String>, label: impl Into<String>) -> Self {
+    pub(crate) fn at(at: &At, title: impl Into<String>, label: impl Into<String>) -> Self {
         Self { title: title.into(), marks: vec![(at.0.clone(), label.into())], help: Vec::new() }
     }
 
     /// Another place that has to do with it.
-    pub(super) fn also(mut self, at: &At, label: impl Into<String>) -> Self {
+    pub(crate) fn also(mut self, at: &At, label: impl Into<String>) -> Self {
         self.marks.push((at.0.clone(), label.into()));
         self
     }
 
-    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
         self.help.push(help.into());
         self
     }
 
-    pub(super) fn help_if(self, help: Option<String>) -> Self {
+    pub(crate) fn help_if(self, help: Option<String>) -> Self {
         match help {
             Some(help) => self.help(help),
             None => self,
@@ -209,7 +209,7 @@ pub(crate) fn normalized(base: &Path, path: &Path) -> PathBuf {
 }
 
 /// `did you mean …?` if one of the candidates is close to `word`.
-pub(super) fn suggestion<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
+pub(crate) fn suggestion<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
     candidates
         .into_iter()
         .map(|known| (strsim::damerau_levenshtein(word, known), known))
@@ -219,7 +219,7 @@ pub(super) fn suggestion<'a>(word: &str, candidates: impl IntoIterator<Item = &'
 }
 
 /// `a, b or c`, each in the given quotes.
-pub(super) fn listed<'a>(words: impl IntoIterator<Item = &'a str>, quote: char, last: &str) -> String {
+pub(crate) fn listed<'a>(words: impl IntoIterator<Item = &'a str>, quote: char, last: &str) -> String {
     let words: Vec<String> = words.into_iter().map(|word| format!("{quote}{word}{quote}")).collect();
     match words.as_slice() {
         [] => "nothing".to_owned(),

@@ -9,14 +9,15 @@ mod cut;
 mod delivery;
 mod diagnostics;
 mod inline;
+pub(crate) mod keys;
 mod model;
 pub mod plan;
 mod print;
 mod program;
 mod read;
-mod reader;
+pub(crate) mod reader;
 mod replay;
-mod text;
+pub(crate) mod text;
 pub mod units;
 mod validate;
 mod vars;
@@ -27,9 +28,9 @@ pub use delivery::{Delivery, StateOptions};
 pub use diagnostics::{At, ConfigError, Problem, SourceText, Warning};
 pub use inline::{InlineStage, inline};
 pub use model::{
-    BatchMode, Budgets, Column, EarlyExit, EnvValue, Exists, Framing, Header, KeyRule, Mode, Origin,
-    Pipeline, PlaceName, Program, RecordsMode, RecordsState, Sink, SinkTarget, Source, SourceInput, Stage,
-    StreamMode,
+    BatchMode, Budgets, Column, EarlyExit, EnvValue, Exists, Failures, Framing, Header, KeyRule, Mode,
+    Origin, Pipeline, PlaceName, Program, RecordsMode, RecordsState, Sink, SinkTarget, Source, SourceInput,
+    Stage, StreamMode,
 };
 pub use plan::{Plan, plan};
 pub use print::{Detail, to_toml};
@@ -64,14 +65,13 @@ pub fn parse(text: &SourceText, dir: &Path, set: &[(String, String)]) -> Result<
     let document = reader::parse(text.text()).map_err(|problems| ConfigError::new(text.clone(), problems))?;
     let vars = vars::Vars::of(set);
     let mut reader = Reader { text: text.text(), dir: &dir, vars, problems: Vec::new() };
-    let mut draft = read::document(&mut reader, document.get_ref());
+    let draft = read::document(&mut reader, document.get_ref());
     let mut problems = std::mem::take(&mut reader.problems);
     let (unset, unused) = reader.vars.unused();
     problems.extend(unset);
-    problems.extend(validate::budgets(&draft.budgets));
-    let name = draft.name.take().unwrap_or_else(|| default_name(text.name()));
-    let asked = draft.delivery.take();
-    let budgets = std::mem::take(&mut draft.budgets).budgets;
+    problems.extend(validate::budgets(&draft.head));
+    let head = draft.head.clone();
+    let name = head.name.unwrap_or_else(|| default_name(text.name()));
     let joined = validate::join(draft).map_err(|more| problems.extend(more));
     if let Ok(joined) = &joined {
         problems.extend(validate::overlapping_ends(
@@ -86,7 +86,7 @@ pub fn parse(text: &SourceText, dir: &Path, set: &[(String, String)]) -> Result<
     match joined {
         Ok(validate::Joined { sources, stages, sinks }) if problems.is_empty() => {
             let noticed = unused.into_iter().map(|problem| Warning::new(text, problem)).collect();
-            let (delivery, delivery_at) = asked.map_or((Delivery::Memory, None), |(d, at)| (d, Some(at)));
+            let (delivery, delivery_at) = head.delivery;
             let state_dir = match delivery {
                 Delivery::Memory => None,
                 Delivery::ExactlyOnce => Some(delivery::default_state_dir(&dir, &name)),
@@ -96,7 +96,7 @@ pub fn parse(text: &SourceText, dir: &Path, set: &[(String, String)]) -> Result<
                 name,
                 delivery,
                 state_dir,
-                budgets,
+                budgets: head.budgets,
                 dir,
                 sources,
                 stages,

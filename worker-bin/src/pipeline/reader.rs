@@ -12,38 +12,38 @@ use toml::de::{DeTable, DeValue};
 const LATER_KEYS: [&str; 4] = ["rate", "follow", "input", "shared"];
 
 /// A value and where it stands.
-pub(super) type Value<'d> = Spanned<DeValue<'d>>;
+pub(crate) type Value<'d> = Spanned<DeValue<'d>>;
 
 /// Problems so far, and what is needed to understand values.
 #[derive(Debug)]
-pub(super) struct Reader<'d> {
+pub(crate) struct Reader<'d> {
     pub(super) text: &'d str,
     /// Where relative paths start; absolute.
-    pub(super) dir: &'d Path,
+    pub(crate) dir: &'d Path,
     pub(super) vars: Vars,
-    pub(super) problems: Vec<Problem>,
+    pub(crate) problems: Vec<Problem>,
 }
 
 /// A table whose keys are asked for one by one; what is left at the end is unknown.
 #[derive(Debug)]
-pub(super) struct Table<'d> {
+pub(crate) struct Table<'d> {
     /// How messages call it, such as `[stage.errors]`.
-    pub(super) title: String,
+    pub(crate) title: String,
     entries: Vec<KeyValue<'d>>,
     asked: Vec<&'static str>,
 }
 
 /// One key and its value.
 #[derive(Clone, Debug)]
-pub(super) struct KeyValue<'d> {
-    pub(super) key: &'d str,
-    pub(super) key_at: At,
-    pub(super) value: &'d Value<'d>,
+pub(crate) struct KeyValue<'d> {
+    pub(crate) key: &'d str,
+    pub(crate) key_at: At,
+    pub(crate) value: &'d Value<'d>,
 }
 
 impl<'d> Table<'d> {
     /// Entries in the order of the file.
-    pub(super) fn new(title: impl Into<String>, table: &'d DeTable<'d>) -> Self {
+    pub(crate) fn new(title: impl Into<String>, table: &'d DeTable<'d>) -> Self {
         let mut entries: Vec<KeyValue<'d>> = table
             .iter()
             .map(|(key, value)| KeyValue { key: key.get_ref(), key_at: At(key.span()), value })
@@ -53,24 +53,24 @@ impl<'d> Table<'d> {
     }
 
     /// The value of a key, which becomes known by this.
-    pub(super) fn take(&mut self, key: &'static str) -> Option<KeyValue<'d>> {
+    pub(crate) fn take(&mut self, key: &'static str) -> Option<KeyValue<'d>> {
         self.asked.push(key);
         let index = self.entries.iter().position(|entry| entry.key == key)?;
         Some(self.entries.remove(index))
     }
 
     /// Whether a key is there and was not taken yet.
-    pub(super) fn has(&self, key: &str) -> bool {
+    pub(crate) fn has(&self, key: &str) -> bool {
         self.entries.iter().any(|entry| entry.key == key)
     }
 
     /// All entries: the keys are names that the user chose.
-    pub(super) fn into_entries(self) -> Vec<KeyValue<'d>> {
+    pub(crate) fn into_entries(self) -> Vec<KeyValue<'d>> {
         self.entries
     }
 
     /// Reports the keys that nobody asked for.
-    pub(super) fn finish(self, reader: &mut Reader<'_>) {
+    pub(crate) fn finish(self, reader: &mut Reader<'_>) {
         for entry in self.entries {
             let is_later = LATER_KEYS.contains(&entry.key);
             let close = suggestion(entry.key, self.asked.iter().copied()).filter(|_| !is_later);
@@ -92,17 +92,17 @@ impl<'d> Table<'d> {
 }
 
 impl KeyValue<'_> {
-    pub(super) fn is_string(&self) -> bool {
+    pub(crate) fn is_string(&self) -> bool {
         self.value.get_ref().is_str()
     }
 
-    pub(super) fn at(&self) -> At {
+    pub(crate) fn at(&self) -> At {
         At(self.value.span())
     }
 }
 
 impl<'d> Reader<'d> {
-    pub(super) fn table(&mut self, entry: &KeyValue<'d>, title: impl Into<String>) -> Option<Table<'d>> {
+    pub(crate) fn table(&mut self, entry: &KeyValue<'d>, title: impl Into<String>) -> Option<Table<'d>> {
         match entry.value.get_ref().as_table() {
             Some(table) => Some(Table::new(title, table)),
             None => self.wrong_type(entry.key, entry.value, "a table"),
@@ -110,18 +110,18 @@ impl<'d> Reader<'d> {
     }
 
     /// A string with its variables replaced.
-    pub(super) fn string(&mut self, entry: &KeyValue<'d>) -> Option<String> {
+    pub(crate) fn string(&mut self, entry: &KeyValue<'d>) -> Option<String> {
         self.string_value(entry.key, entry.value)
     }
 
-    pub(super) fn string_value(&mut self, key: &str, value: &Value<'d>) -> Option<String> {
+    pub(crate) fn string_value(&mut self, key: &str, value: &Value<'d>) -> Option<String> {
         match value.get_ref().as_str() {
             Some(text) => self.expanded(text, &At(value.span())),
             None => self.wrong_type(key, value, "a string"),
         }
     }
 
-    pub(super) fn expanded(&mut self, text: &str, at: &At) -> Option<String> {
+    pub(crate) fn expanded(&mut self, text: &str, at: &At) -> Option<String> {
         match self.vars.expand(text, at) {
             Ok(text) => Some(text),
             Err(problem) => self.fail(problem),
@@ -129,7 +129,7 @@ impl<'d> Reader<'d> {
     }
 
     /// A string that is not empty.
-    pub(super) fn text(&mut self, entry: &KeyValue<'d>) -> Option<String> {
+    pub(crate) fn text(&mut self, entry: &KeyValue<'d>) -> Option<String> {
         let text = self.string(entry)?;
         if text.is_empty() {
             return self.fail(Problem::at(
@@ -142,7 +142,7 @@ impl<'d> Reader<'d> {
     }
 
     /// One string or a list of them, each with its place.
-    pub(super) fn strings(&mut self, entry: &KeyValue<'d>) -> Option<Vec<(String, At)>> {
+    pub(crate) fn strings(&mut self, entry: &KeyValue<'d>) -> Option<Vec<(String, At)>> {
         let values: Vec<&Value<'d>> = match entry.value.get_ref().as_array() {
             Some(values) => values.iter().collect(),
             None if entry.is_string() => vec![entry.value],
@@ -156,14 +156,14 @@ impl<'d> Reader<'d> {
     }
 
     /// A path relative to the file, made absolute.
-    pub(super) fn path(&mut self, entry: &KeyValue<'d>) -> Option<PathBuf> {
+    pub(crate) fn path(&mut self, entry: &KeyValue<'d>) -> Option<PathBuf> {
         let text = self.text(entry)?;
         self.refuse_shell_variables(&text, &entry.at())?;
         Some(super::diagnostics::normalized(self.dir, Path::new(&text)))
     }
 
     /// `${…}` is never replaced, so where it cannot be meant literally it is an error.
-    pub(super) fn refuse_shell_variables(&mut self, text: &str, at: &At) -> Option<()> {
+    pub(crate) fn refuse_shell_variables(&mut self, text: &str, at: &At) -> Option<()> {
         if !text.contains("${") {
             return Some(());
         }
@@ -173,7 +173,7 @@ impl<'d> Reader<'d> {
         )
     }
 
-    pub(super) fn boolean(&mut self, entry: &KeyValue<'d>) -> Option<bool> {
+    pub(crate) fn boolean(&mut self, entry: &KeyValue<'d>) -> Option<bool> {
         match entry.value.get_ref().as_bool() {
             Some(value) => Some(value),
             None => self.wrong_type(entry.key, entry.value, "true or false"),
@@ -181,7 +181,7 @@ impl<'d> Reader<'d> {
     }
 
     /// A whole number within bounds; `unit` is what it counts.
-    pub(super) fn integer(&mut self, key: &str, value: &Value<'d>, least: u64, most: u64) -> Option<u64> {
+    pub(crate) fn integer(&mut self, key: &str, value: &Value<'d>, least: u64, most: u64) -> Option<u64> {
         let at = At(value.span());
         let text = match (value.get_ref().as_integer(), value.get_ref().as_str()) {
             (Some(number), _) => {
@@ -205,12 +205,12 @@ impl<'d> Reader<'d> {
     }
 
     /// An integer that fits 32 bits.
-    pub(super) fn count(&mut self, entry: &KeyValue<'d>, most: u32) -> Option<u32> {
+    pub(crate) fn count(&mut self, entry: &KeyValue<'d>, most: u32) -> Option<u32> {
         self.integer(entry.key, entry.value, 1, u64::from(most)).and_then(|n| u32::try_from(n).ok())
     }
 
     /// A size in bytes, at least 1.
-    pub(super) fn size(&mut self, entry: &KeyValue<'d>) -> Option<u64> {
+    pub(crate) fn size(&mut self, entry: &KeyValue<'d>) -> Option<u64> {
         if entry.value.get_ref().is_integer() {
             return self.integer(entry.key, entry.value, 1, i64::MAX as u64);
         }
@@ -224,7 +224,7 @@ impl<'d> Reader<'d> {
         }
     }
 
-    pub(super) fn duration(&mut self, entry: &KeyValue<'d>) -> Option<Duration> {
+    pub(crate) fn duration(&mut self, entry: &KeyValue<'d>) -> Option<Duration> {
         if !entry.is_string() {
             return self.wrong_type(entry.key, entry.value, units::DURATION_EXPECTED);
         }
@@ -235,7 +235,7 @@ impl<'d> Reader<'d> {
     }
 
     /// One of a few words.
-    pub(super) fn choice<T: Copy>(
+    pub(crate) fn choice<T: Copy>(
         &mut self,
         entry: &KeyValue<'d>,
         choices: &[(&'static str, T)],
@@ -259,7 +259,7 @@ impl<'d> Reader<'d> {
         )
     }
 
-    pub(super) fn not_a<T>(&mut self, entry: &KeyValue<'d>, what: &str, expected: &str) -> Option<T> {
+    pub(crate) fn not_a<T>(&mut self, entry: &KeyValue<'d>, what: &str, expected: &str) -> Option<T> {
         self.fail(Problem::at(
             &entry.at(),
             format!("`{}` is not {what}", entry.key),
@@ -267,7 +267,7 @@ impl<'d> Reader<'d> {
         ))
     }
 
-    pub(super) fn wrong_type<T>(&mut self, key: &str, value: &Value<'d>, expected: &str) -> Option<T> {
+    pub(crate) fn wrong_type<T>(&mut self, key: &str, value: &Value<'d>, expected: &str) -> Option<T> {
         self.fail(Problem::at(
             &At(value.span()),
             format!("`{key}` has the wrong type"),
@@ -276,7 +276,7 @@ impl<'d> Reader<'d> {
     }
 
     /// Notes a problem; there is no value.
-    pub(super) fn fail<T>(&mut self, problem: Problem) -> Option<T> {
+    pub(crate) fn fail<T>(&mut self, problem: Problem) -> Option<T> {
         self.problems.push(problem);
         None
     }

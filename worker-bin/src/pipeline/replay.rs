@@ -2,6 +2,7 @@
 
 use super::delivery::Delivery;
 use super::diagnostics::At;
+use super::keys::Section as _;
 use super::model::{
     Column, Exists, Framing, Header, KeyRule, Mode, Origin, Pipeline, Sink, SinkTarget, Source, SourceInput,
 };
@@ -232,14 +233,12 @@ impl Cut<'_> {
             source.push('_');
         }
         let path = self.inputs.join(&source);
-        let at = At::default();
         self.sources.push(Source {
             name: source.clone(),
-            input: SourceInput::Files { pattern: path.to_string_lossy().into_owned(), at: at.clone() },
+            input: SourceInput::Files { pattern: path.to_string_lossy().into_owned(), at: At::default() },
             header: if header.is_some() { Header::Repeat } else { Header::Keep },
             framing,
-            place: Vec::new(),
-            at,
+            ..Source::unsaid(&self.whole.dir)
         });
         self.inlets.push(Inlet { source, into: into.to_owned(), path, framing, header, has_letters });
         Origin::Source(self.sources.len() - 1)
@@ -249,8 +248,8 @@ impl Cut<'_> {
 /// All of them may fail again.
 fn unlimited(mode: &mut Mode) {
     match mode {
-        Mode::Batch(batch) => batch.max_dead = MaxDead::Unlimited,
-        Mode::Records(records) => records.max_dead = MaxDead::Unlimited,
+        Mode::Batch(batch) => batch.failures.max_dead = MaxDead::Unlimited,
+        Mode::Records(records) => records.failures.max_dead = MaxDead::Unlimited,
         Mode::Stream(_) => {}
     }
 }
@@ -275,18 +274,12 @@ fn one_file(sinks: &[Sink], path: &Path) -> Result<Sink, ReplayError> {
         return Err(ReplayError::Framings { one: first.name.clone(), other: other.name.clone() });
     }
     let from: BTreeSet<Origin> = sinks.iter().flat_map(|sink| sink.from.iter().copied()).collect();
-    let at = At::default();
     Ok(Sink {
         name: first.name.clone(),
         from: from.into_iter().collect(),
-        target: SinkTarget::File { path: path.to_owned(), exists: Exists::Error, at: at.clone() },
-        partitions: None,
-        partition_by: None,
+        target: SinkTarget::File { path: path.to_owned(), exists: Exists::Error, at: At::default() },
         framing: first.framing,
-        place: Vec::new(),
-        at: at.clone(),
-        partitions_at: at.clone(),
-        key_at: at,
+        ..Sink::unsaid(path)
     })
 }
 

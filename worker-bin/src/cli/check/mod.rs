@@ -24,7 +24,7 @@ pub(super) fn check(args: &CheckArgs) -> ExitCode {
     if args.full {
         text += &format!(
             "\n{}\n{}",
-            pipeline::to_toml(&resolved(&pipeline, &plan), Detail::Full),
+            pipeline::to_toml(&plan.partitions.written_into(&pipeline), Detail::Full),
             memory::worst(&plan, pipeline.delivery)
         );
     }
@@ -64,18 +64,6 @@ fn checked(args: &CheckArgs) -> Result<(Pipeline, Cluster, Plan), ConfigError> {
     let pipeline = pipeline.with_state(StateOptions { node, ..StateOptions::default() })?;
     let plan = plan(&pipeline, &cluster, me)?;
     Ok((pipeline, cluster, plan))
-}
-
-/// The same with the numbers of partitions that the plan found.
-fn resolved(pipeline: &Pipeline, plan: &Plan) -> Pipeline {
-    let mut pipeline = pipeline.clone();
-    for (stage, &count) in pipeline.stages.iter_mut().zip(&plan.partitions.stages) {
-        stage.partitions = Some(count);
-    }
-    for (sink, &count) in pipeline.sinks.iter_mut().zip(&plan.partitions.sinks) {
-        sink.partitions = Some(count);
-    }
-    pipeline
 }
 
 /// Files of this node's sources that are not there now; they may be there later.

@@ -14,14 +14,10 @@
 use super::Plan;
 use super::columns::Keys;
 use super::partitions::Partitions;
-use crate::pipeline::model::{
-    Column, KeyRule, Mode, Origin, Pipeline, Program, RecordsMode, Sink, SinkTarget, Source, SourceInput,
-    Stage, StreamMode,
-};
-use crate::pipeline::text::{self, list, quoted, quoted_key};
-use crate::pipeline::units::format_duration;
+use crate::pipeline::keys::{Class, Said};
+use crate::pipeline::model::{Column, KeyRule, Pipeline};
+use crate::pipeline::text::{list, quoted_key};
 use std::collections::BTreeMap;
-use std::path::Path;
 use worker_core::config::Graph;
 use worker_core::route::PartitionBy;
 use worker_proto::Fingerprint;
@@ -51,107 +47,47 @@ pub(super) fn fingerprint(what: &str, texts: &BTreeMap<String, String>) -> Finge
 }
 
 pub(super) fn texts(pipeline: &Pipeline, partitions: &Partitions, keys: &Keys) -> BTreeMap<String, String> {
-    let mut texts = Texts { pipeline, table: "pipeline".to_owned(), texts: BTreeMap::new() };
-    let names = pipeline.sources.iter().map(|source| source.name.as_str());
-    let names = names.chain(pipeline.stages.iter().map(|stage| stage.name.as_str()));
-    let names = names.chain(pipeline.sinks.iter().map(|sink| sink.name.as_str()));
-    texts.say("delivery", quoted(pipeline.delivery.word()));
-    texts.say("order", list(names));
-    for (source, &count) in pipeline.sources.iter().zip(&partitions.sources) {
-        texts.source(source, count);
+    let pipeline = &resolved(pipeline, partitions, keys);
+    let mut texts = BTreeMap::new();
+    let mut table = |table: String, said: Vec<Said>| {
+        for Said { name, class, text, .. } in said {
+            match (class, text) {
+                (Class::Results, Some(text)) => texts.insert(format!("{table}.{name}"), text),
+                (Class::Results, None) | (Class::Tuning | Class::Identity, _) => None,
+            };
+        }
+    };
+    let mut names = Vec::new();
+    table("pipeline".to_owned(), pipeline.said());
+    for source in &pipeline.sources {
+        names.push(source.name.as_str());
+        table(format!("source.{}", quoted_key(&source.name)), source.said(pipeline));
     }
-    for ((stage, &count), by) in pipeline.stages.iter().zip(&partitions.stages).zip(&keys.stages) {
-        texts.stage(stage, count, by.as_ref());
+    for stage in &pipeline.stages {
+        names.push(stage.name.as_str());
+        table(format!("stage.{}", quoted_key(&stage.name)), stage.said(pipeline));
     }
-    for ((sink, &count), by) in pipeline.sinks.iter().zip(&partitions.sinks).zip(&keys.sinks) {
-        texts.sink(sink, count, by.as_ref());
+    for sink in &pipeline.sinks {
+        names.push(sink.name.as_str());
+        table(format!("sink.{}", quoted_key(&sink.name)), sink.said(pipeline));
     }
-    texts.texts
+    texts.insert("pipeline.order".to_owned(), list(names.into_iter()));
+    for (source, count) in pipeline.sources.iter().zip(&partitions.sources) {
+        texts.insert(format!("source.{}.partitions", quoted_key(&source.name)), count.to_string());
+    }
+    texts
 }
 
-/// Texts so far, and the table whose keys come next.
-#[derive(Debug)]
-struct Texts<'a> {
-    pipeline: &'a Pipeline,
-    table: String,
-    texts: BTreeMap<String, String>,
-}
-
-impl Texts<'_> {
-    fn source(&mut self, source: &Source, count: u32) {
-        self.table = format!("source.{}", quoted_key(&source.name));
-        match &source.input {
-            SourceInput::Files { pattern, .. } => self.say("file", quoted(pattern)),
-            SourceInput::Stdin => self.say("stdin", "true".to_owned()),
-            SourceInput::Program(program) => self.program(program),
-        }
-        self.say("header", text::header(source.header));
-        self.say("framing", quoted(source.framing.word()));
-        self.say("partitions", count.to_string());
+/// The pipeline with what is found out when it is laid out: numbers of tasks and of columns.
+fn resolved(pipeline: &Pipeline, partitions: &Partitions, keys: &Keys) -> Pipeline {
+    let mut pipeline = partitions.written_into(pipeline);
+    for (stage, by) in pipeline.stages.iter_mut().zip(&keys.stages) {
+        stage.partition_by = by.as_ref().map(rule);
     }
-
-    fn stage(&mut self, stage: &Stage, count: u32, by: Option<&PartitionBy>) {
-        self.table = format!("stage.{}", quoted_key(&stage.name));
-        self.hop(&stage.from, count, by);
-        self.program(&stage.program);
-        self.say("mode", quoted(stage.mode.word()));
-        self.say("ok_exit", format!("{:?}", stage.ok_exit));
-        self.say("framing", quoted(stage.framing_out.word()));
-        match &stage.mode {
-            Mode::Batch(_) => {}
-            Mode::Stream(stream) => self.stream(stream),
-            Mode::Records(records) => self.records(records, by.is_some()),
-        }
+    for (sink, by) in pipeline.sinks.iter_mut().zip(&keys.sinks) {
+        sink.partition_by = by.as_ref().map(rule);
     }
-
-    fn stream(&mut self, stream: &StreamMode) {
-        if let Some(window) = stream.window {
-            self.say("window", text::window(window));
-        }
-        self.say("early_exit", quoted(stream.early_exit.word()));
-    }
-
-    fn records(&mut self, records: &RecordsMode, is_keyed: bool) {
-        if let Some(tick) = records.tick {
-            self.say("tick", quoted(&format_duration(tick)));
-        }
-        if is_keyed {
-            self.say("state", quoted(records.state.word()));
-        }
-    }
-
-    fn sink(&mut self, sink: &Sink, count: u32, by: Option<&PartitionBy>) {
-        self.table = format!("sink.{}", quoted_key(&sink.name));
-        self.hop(&sink.from, count, by);
-        let path = |path: &Path| self.pipeline.shown_path(path).to_string_lossy().into_owned();
-        match &sink.target {
-            SinkTarget::File { path: file, .. } => self.say("file", quoted(&path(file))),
-            SinkTarget::Directory { path: dir, .. } => {
-                self.say("file", quoted(&format!("{}/", path(dir).trim_end_matches('/'))));
-            }
-            SinkTarget::Stdout => self.say("stdout", "true".to_owned()),
-            SinkTarget::Program(program) => self.program(program),
-        }
-    }
-
-    fn hop(&mut self, from: &[Origin], count: u32, by: Option<&PartitionBy>) {
-        self.say("from", list(from.iter().map(|&origin| self.pipeline.origin_name(origin))));
-        self.say("partitions", count.to_string());
-        if let Some(by) = by {
-            self.say("partition_by", text::rule(&rule(by)));
-        }
-    }
-
-    fn program(&mut self, program: &Program) {
-        self.say("run", text::argv(program));
-        self.say("cwd", text::cwd(self.pipeline, program));
-        self.say("env", text::environment(self.pipeline, &program.env));
-        self.say("clear_env", program.clear_env.to_string());
-    }
-
-    fn say(&mut self, key: &str, text: String) {
-        self.texts.insert(format!("{}.{key}", self.table), text);
-    }
+    pipeline
 }
 
 /// The rule that a file would write for it.

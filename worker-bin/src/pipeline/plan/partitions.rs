@@ -23,6 +23,19 @@ impl Partitions {
             Origin::Stage(index) => self.stages[index],
         }
     }
+
+    /// The same pipeline with these numbers written in it.
+    #[must_use]
+    pub fn written_into(&self, pipeline: &Pipeline) -> Pipeline {
+        let mut pipeline = pipeline.clone();
+        for (stage, &count) in pipeline.stages.iter_mut().zip(&self.stages) {
+            stage.partitions = Some(count);
+        }
+        for (sink, &count) in pipeline.sinks.iter_mut().zip(&self.sinks) {
+            sink.partitions = Some(count);
+        }
+        pipeline
+    }
 }
 
 pub(super) fn partitions(pipeline: &Pipeline, cluster: &Cluster) -> Result<Partitions, Vec<Problem>> {

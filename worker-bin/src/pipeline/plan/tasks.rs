@@ -99,9 +99,9 @@ pub(super) fn kind(stage: &Stage) -> TaskKind {
             max_bytes: batch.max_bytes,
             max_records: batch.max_records.unwrap_or(u64::MAX),
             linger: batch.linger,
-            retry: batch.retry,
-            on_error: batch.on_error,
-            max_dead: batch.max_dead,
+            retry: batch.failures.retry,
+            on_error: batch.failures.on_error,
+            max_dead: batch.failures.max_dead,
         }),
         Mode::Stream(stream) => TaskKind::Stream(StreamSpec {
             window: stream.window,
@@ -112,9 +112,9 @@ pub(super) fn kind(stage: &Stage) -> TaskKind {
             in_flight: records.in_flight,
             in_flight_bytes: IN_FLIGHT_BYTES,
             tick: records.tick,
-            retry: records.retry,
-            on_error: records.on_error,
-            max_dead: records.max_dead,
+            retry: records.failures.retry,
+            on_error: records.failures.on_error,
+            max_dead: records.failures.max_dead,
         }),
     }
 }

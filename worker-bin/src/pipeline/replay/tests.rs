@@ -89,7 +89,7 @@ fn letters_go_through_their_stage_and_what_is_behind_it() {
     assert_eq!(pipeline.stages[2].partition_by, Some(KeyRule::Csv(Column::Number(2))));
     assert_eq!((pipeline.stages[1].partitions, pipeline.stages[2].partitions), (Some(2), Some(3)));
     let Mode::Batch(batch) = &pipeline.stages[0].mode else { panic!("a is a batch stage") };
-    assert_eq!(batch.max_dead, MaxDead::Unlimited);
+    assert_eq!(batch.failures.max_dead, MaxDead::Unlimited);
     for sink in &pipeline.sinks {
         match &sink.target {
             SinkTarget::File { exists, .. } | SinkTarget::Directory { exists, .. } => {

@@ -2,8 +2,8 @@
 
 use super::{read, read_with};
 use crate::pipeline::{
-    BatchMode, Column, EarlyExit, EnvValue, Exists, Framing, Header, KeyRule, Mode, Origin, RecordsMode,
-    RecordsState, SinkTarget, SourceInput, StreamMode,
+    BatchMode, Column, EarlyExit, EnvValue, Exists, Failures, Framing, Header, KeyRule, Mode, Origin,
+    RecordsMode, RecordsState, SinkTarget, SourceInput, StreamMode,
 };
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -96,9 +96,7 @@ fn every_key_of_a_stage_is_understood() {
         max_bytes: 1 << 20,
         max_records: Some(100),
         linger: Duration::from_millis(5),
-        retry,
-        on_error: OnError::Halt,
-        max_dead: MaxDead::Records(7),
+        failures: Failures { retry, on_error: OnError::Halt, max_dead: MaxDead::Records(7) },
     };
     assert_eq!(errors.mode, Mode::Batch(batch));
     let per_path = &pipeline.stages[1];
@@ -115,9 +113,15 @@ fn every_key_of_a_stage_is_understood() {
         state: RecordsState::Inline,
         state_budget_bytes: 1 << 20,
         tick: Some(Duration::from_secs(10)),
-        retry: Retry { max_attempts: 3, initial: Duration::from_millis(100), max: Duration::from_secs(30) },
-        on_error: OnError::Halt,
-        max_dead: MaxDead::Share(0.02),
+        failures: Failures {
+            retry: Retry {
+                max_attempts: 3,
+                initial: Duration::from_millis(100),
+                max: Duration::from_secs(30),
+            },
+            on_error: OnError::Halt,
+            max_dead: MaxDead::Share(0.02),
+        },
     };
     assert_eq!(pipeline.stages[2].mode, Mode::Records(records));
     assert_eq!(pipeline.sinks[1].partition_by, Some(KeyRule::Answer));
@@ -170,8 +174,8 @@ fn a_straight_line_needs_no_from_and_defaults_are_resolved() {
     assert_eq!(pipeline.budgets.max_record_bytes, 1 << 20);
     assert_eq!(pipeline.budgets.credit_bytes, 1280 << 10);
     let Mode::Batch(batch) = &pipeline.stages[0].mode else { panic!("batch is the default") };
-    assert_eq!((batch.max_bytes, batch.max_records, batch.retry.max_attempts), (8 << 20, None, 5));
-    assert_eq!(batch.max_dead, MaxDead::Share(0.01));
+    assert_eq!((batch.max_bytes, batch.max_records, batch.failures.retry.max_attempts), (8 << 20, None, 5));
+    assert_eq!(batch.failures.max_dead, MaxDead::Share(0.01));
 }
 
 #[test]

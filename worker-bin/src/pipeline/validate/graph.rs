@@ -2,7 +2,7 @@
 
 use crate::pipeline::diagnostics::{At, Problem, suggestion};
 use crate::pipeline::model::{Framing, Origin, Sink, Source, Stage};
-use crate::pipeline::read::{Draft, Unjoined};
+use crate::pipeline::read::Draft;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Sources, stages and sinks with their connections.
@@ -45,25 +45,25 @@ pub(in crate::pipeline) fn join(draft: Draft) -> Result<Joined, Vec<Problem>> {
             .collect()
     };
     for (stage, origins) in stages.iter_mut().zip(&from.stages) {
-        stage.item.from = moved(origins);
+        stage.from = moved(origins);
     }
     for (sink, origins) in sinks.iter_mut().zip(&from.sinks) {
-        sink.item.from = moved(origins);
+        sink.from = moved(origins);
     }
-    let mut slots: Vec<Option<Unjoined<Stage>>> = stages.into_iter().map(Some).collect();
-    let stages: Vec<Unjoined<Stage>> = order.iter().filter_map(|&index| slots[index].take()).collect();
+    let mut slots: Vec<Option<Stage>> = stages.into_iter().map(Some).collect();
+    let stages: Vec<Stage> = order.iter().filter_map(|&index| slots[index].take()).collect();
     everything_is_read(&sources, &stages, &sinks)?;
     with_framing(sources, stages, sinks)
 }
 
 fn names(
     sources: &[Source],
-    stages: &[Unjoined<Stage>],
-    sinks: &[Unjoined<Sink>],
+    stages: &[Stage],
+    sinks: &[Sink],
 ) -> Result<BTreeMap<String, Named>, Vec<Problem>> {
     let all = (sources.iter().enumerate().map(|(i, s)| (&s.name, &s.at, Named::Source(i))))
-        .chain(stages.iter().enumerate().map(|(i, s)| (&s.item.name, &s.item.at, Named::Stage(i))))
-        .chain(sinks.iter().enumerate().map(|(i, s)| (&s.item.name, &s.item.at, Named::Sink(i))));
+        .chain(stages.iter().enumerate().map(|(i, s)| (&s.name, &s.at, Named::Stage(i))))
+        .chain(sinks.iter().enumerate().map(|(i, s)| (&s.name, &s.at, Named::Sink(i))));
     let mut names = BTreeMap::new();
     let mut first: BTreeMap<&str, &At> = BTreeMap::new();
     let mut problems = Vec::new();
@@ -82,7 +82,7 @@ fn names(
     if problems.is_empty() { Ok(names) } else { Err(problems) }
 }
 
-fn ends_exist(sources: &[Source], sinks: &[Unjoined<Sink>]) -> Result<(), Vec<Problem>> {
+fn ends_exist(sources: &[Source], sinks: &[Sink]) -> Result<(), Vec<Problem>> {
     let mut problems = Vec::new();
     if sources.is_empty() {
         problems.push(
@@ -109,16 +109,16 @@ struct Connections {
 fn connections(
     names: &BTreeMap<String, Named>,
     sources: &[Source],
-    stages: &[Unjoined<Stage>],
-    sinks: &[Unjoined<Sink>],
+    stages: &[Stage],
+    sinks: &[Sink],
 ) -> Result<Connections, Vec<Problem>> {
     let (mut problems, mut missing) = (Vec::new(), Vec::new());
     let mut resolved = Connections::default();
     let line = straight_line(sources, stages, sinks);
     for (index, stage) in stages.iter().enumerate() {
         let implied = line.as_ref().map(|line| line.stages[index]);
-        let (name, at) = (&stage.item.name, &stage.item.at);
-        let origins = match &stage.from {
+        let (name, at) = (&stage.name, &stage.at);
+        let origins = match &stage.named {
             Some(from) => origins(names, name, from, &mut problems),
             None => left_out(name, at, implied, &mut missing),
         };
@@ -126,8 +126,8 @@ fn connections(
     }
     for sink in sinks {
         let implied = line.as_ref().map(|line| line.sink);
-        let (name, at) = (&sink.item.name, &sink.item.at);
-        let origins = match &sink.from {
+        let (name, at) = (&sink.name, &sink.at);
+        let origins = match &sink.named {
             Some(from) => origins(names, name, from, &mut problems),
             None => left_out(name, at, implied, &mut missing),
         };
@@ -147,19 +147,19 @@ struct Line {
 }
 
 /// The file as one line: a source, stages and a sink in this order, where no `from` says otherwise.
-fn straight_line(sources: &[Source], stages: &[Unjoined<Stage>], sinks: &[Unjoined<Sink>]) -> Option<Line> {
+fn straight_line(sources: &[Source], stages: &[Stage], sinks: &[Sink]) -> Option<Line> {
     let ([source], [sink]) = (sources, sinks) else { return None };
-    let starts = std::iter::once(&source.at).chain(stages.iter().map(|s| &s.item.at)).chain([&sink.item.at]);
+    let starts = std::iter::once(&source.at).chain(stages.iter().map(|s| &s.at)).chain([&sink.at]);
     if !starts.map(|at| at.0.start).is_sorted() {
         return None;
     }
     let origin = |index: usize| if index == 0 { Origin::Source(0) } else { Origin::Stage(index - 1) };
-    let name = |index: usize| if index == 0 { &source.name } else { &stages[index - 1].item.name };
+    let name = |index: usize| if index == 0 { &source.name } else { &stages[index - 1].name };
     let straight = |index: usize, from: &Option<Vec<(String, At)>>| {
         from.as_ref().is_none_or(|names| matches!(names.as_slice(), [(only, _)] if only == name(index)))
     };
-    let all_straight = stages.iter().enumerate().all(|(index, stage)| straight(index, &stage.from))
-        && straight(stages.len(), &sink.from);
+    let all_straight = stages.iter().enumerate().all(|(index, stage)| straight(index, &stage.named))
+        && straight(stages.len(), &sink.named);
     all_straight.then(|| Line { stages: (0..stages.len()).map(origin).collect(), sink: origin(stages.len()) })
 }
 
@@ -228,7 +228,7 @@ fn unknown_origin(names: &BTreeMap<String, Named>, name: &str, upstream: &str, a
 }
 
 /// Stages in an order in which each comes after those it reads from; in the file's order where that is free.
-fn upstream_first(stages: &[Unjoined<Stage>], from: &[Vec<Origin>]) -> Result<Vec<usize>, Vec<Problem>> {
+fn upstream_first(stages: &[Stage], from: &[Vec<Origin>]) -> Result<Vec<usize>, Vec<Problem>> {
     let upstream = |index: usize| {
         from[index].iter().filter_map(|origin| match origin {
             Origin::Source(_) => None,
@@ -266,33 +266,28 @@ fn upstream_first(stages: &[Unjoined<Stage>], from: &[Vec<Origin>]) -> Result<Ve
 }
 
 /// The message about a cycle, walked against its direction.
-fn cycle(stages: &[Unjoined<Stage>], mut walk: Vec<usize>) -> Problem {
+fn cycle(stages: &[Stage], mut walk: Vec<usize>) -> Problem {
     walk.reverse();
     let first = walk.iter().enumerate().min_by_key(|&(_, &index)| index).map_or(0, |(place, _)| place);
     walk.rotate_left(first);
-    let names: Vec<&str> =
-        walk.iter().chain(&walk[..1]).map(|&index| stages[index].item.name.as_str()).collect();
+    let names: Vec<&str> = walk.iter().chain(&walk[..1]).map(|&index| stages[index].name.as_str()).collect();
     let stage = &stages[walk[0]];
-    let came_by = &stages[walk[walk.len() - 1]].item.name;
+    let came_by = &stages[walk[walk.len() - 1]].name;
     let at = stage
-        .from
+        .named
         .iter()
         .flatten()
         .find(|(name, _)| name == came_by)
-        .map_or_else(|| stage.item.at.clone(), |(_, at)| at.clone());
+        .map_or_else(|| stage.at.clone(), |(_, at)| at.clone());
     Problem::at(&at, format!("`from` leads in a circle: {}", names.join(" → ")), "closes the circle")
         .help("records flow from sources to sinks only: let one of these read from something else")
 }
 
-fn everything_is_read(
-    sources: &[Source],
-    stages: &[Unjoined<Stage>],
-    sinks: &[Unjoined<Sink>],
-) -> Result<(), Vec<Problem>> {
+fn everything_is_read(sources: &[Source], stages: &[Stage], sinks: &[Sink]) -> Result<(), Vec<Problem>> {
     let read: BTreeSet<Origin> = stages
         .iter()
-        .flat_map(|stage| &stage.item.from)
-        .chain(sinks.iter().flat_map(|sink| &sink.item.from))
+        .flat_map(|stage| &stage.from)
+        .chain(sinks.iter().flat_map(|sink| &sink.from))
         .copied()
         .collect();
     let unread = |origin, at: &At, name: &str, what: &str| {
@@ -307,26 +302,24 @@ fn everything_is_read(
             stages
                 .iter()
                 .enumerate()
-                .filter_map(|(index, s)| unread(Origin::Stage(index), &s.item.at, &s.item.name, "stage")),
+                .filter_map(|(index, s)| unread(Origin::Stage(index), &s.at, &s.name, "stage")),
         )
         .collect();
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
 /// Hands the framing down the graph: a stage prints as it reads, unless it says otherwise.
-fn with_framing(
-    sources: Vec<Source>,
-    stages: Vec<Unjoined<Stage>>,
-    sinks: Vec<Unjoined<Sink>>,
-) -> Result<Joined, Vec<Problem>> {
+fn with_framing(sources: Vec<Source>, stages: Vec<Stage>, sinks: Vec<Sink>) -> Result<Joined, Vec<Problem>> {
     let mut problems = Vec::new();
     let mut joined = Joined { sources, stages: Vec::with_capacity(stages.len()), sinks: Vec::new() };
-    for Unjoined { item: mut stage, framing, .. } in stages {
+    for mut stage in stages {
         stage.framing_in = joined.common_framing(&stage.from, &stage.name, &stage.at, &mut problems);
-        stage.framing_out = framing.unwrap_or(stage.framing_in);
+        stage.framing_out = stage.framing.take().unwrap_or(stage.framing_in);
+        stage.named = None;
         joined.stages.push(stage);
     }
-    for Unjoined { item: mut sink, .. } in sinks {
+    for mut sink in sinks {
+        sink.named = None;
         sink.framing = joined.common_framing(&sink.from, &sink.name, &sink.at, &mut problems);
         joined.sinks.push(sink);
     }

@@ -11,7 +11,7 @@ pub(super) use keys::key_rules;
 pub(super) use records::records;
 
 use super::diagnostics::{At, Problem};
-use super::read::DraftBudgets;
+use super::keys::pipeline::Head;
 use super::units::format_size;
 use worker_proto::limits::{FRAME_BYTES_MAX, FRAME_OVERHEAD_BYTES};
 
@@ -19,11 +19,11 @@ use worker_proto::limits::{FRAME_BYTES_MAX, FRAME_OVERHEAD_BYTES};
 const RECORD_OVERHEAD_BYTES: u64 = 5;
 
 /// A record fits a frame, and credit takes at least one.
-pub(super) fn budgets(draft: &DraftBudgets) -> Vec<Problem> {
-    let budgets = &draft.budgets;
+pub(super) fn budgets(head: &Head) -> Vec<Problem> {
+    let budgets = &head.budgets;
     let most = (FRAME_BYTES_MAX - FRAME_OVERHEAD_BYTES - 1) as u64;
     let nowhere = At::default();
-    let max_record_at = draft.max_record_at.as_ref();
+    let max_record_at = head.max_record_at.as_ref();
     if budgets.max_record_bytes > most {
         let title = format!("`max_record` of {} fits no frame", format_size(budgets.max_record_bytes));
         let label = format!(
@@ -43,7 +43,7 @@ pub(super) fn budgets(draft: &DraftBudgets) -> Vec<Problem> {
             format_size(budgets.credit_bytes),
             format_size(budgets.max_record_bytes)
         );
-        let at = draft.credit_at.as_ref().or(max_record_at).unwrap_or(&nowhere);
+        let at = head.credit_at.as_ref().or(max_record_at).unwrap_or(&nowhere);
         return vec![
             Problem::at(at, title, format!("credit has to be at least {needed} bytes"))
                 .help("raise `credit` or lower `max_record`"),

@@ -1,0 +1,60 @@
+//! `from`: names in the file, positions in the pipeline.
+
+use super::value::any_of;
+use super::{About, Class, Row, Said, Shown};
+use crate::pipeline::diagnostics::{At, Problem};
+use crate::pipeline::model::{Origin, Pipeline};
+use crate::pipeline::reader::{KeyValue, Reader};
+use crate::pipeline::text::list;
+use serde_json::json;
+
+/// The row of `from` in a stage or sink.
+pub(super) struct From<S> {
+    pub(super) get: fn(&S) -> &[Origin],
+    pub(super) set: fn(&mut S, Vec<(String, At)>),
+}
+
+impl<S> Row<S> for From<S> {
+    fn name(&self) -> &'static str {
+        "from"
+    }
+
+    fn about(&self) -> About {
+        let names = json!({"type": "array", "items": {"type": "string"}, "minItems": 1});
+        About {
+            name: "from",
+            class: Class::Results,
+            doc: "the source or stage it reads, or a list of them",
+            schema: any_of([json!({"type": "string"}), names]),
+            default: None,
+            otherwise: Some("what stands before it, where the file is one straight line"),
+            is_required: false,
+        }
+    }
+
+    fn read<'d>(&self, reader: &mut Reader<'d>, entry: &KeyValue<'d>, section: &mut S) {
+        let names = reader.strings(entry).unwrap_or_default();
+        (self.set)(section, names);
+    }
+
+    fn said(&self, section: &S, pipeline: &Pipeline) -> Said {
+        let names: Vec<&str> =
+            (self.get)(section).iter().map(|&origin| pipeline.origin_name(origin)).collect();
+        let text = Some(list(names.iter().copied()));
+        Said { name: "from", class: Class::Results, text, shown: Shown::Always }
+    }
+}
+
+/// A list of no names is not the same as no list.
+pub(super) fn refuse_nothing<'d>(
+    reader: &mut Reader<'d>,
+    title: &str,
+    given: &[KeyValue<'d>],
+    names: Option<&[(String, At)]>,
+) {
+    let entry = given.iter().find(|entry| entry.key == "from" && entry.value.get_ref().is_array());
+    if let (Some(entry), Some([])) = (entry, names) {
+        let title = format!("{title} reads from nothing");
+        reader.problems.push(Problem::at(&entry.at(), title, "expected the name of a source or stage"));
+    }
+}

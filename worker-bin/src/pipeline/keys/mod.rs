@@ -1,0 +1,33 @@
+//! The keys of a pipeline file, each of them once.
+//!
+//! A table of the file is a section: a struct and, in the same file, the rows of its keys. A row ([`Key`]) has all that is
+//! known of a key: its name, what it is for, its default, how it is read and written, and whether it changes results. From the
+//! rows come reading with its messages, `--print-toml` and `check --full`, the semantic fingerprint, the README's file and the
+//! schema for editors: a new key is a field, its default and a row, and nothing else.
+
+pub(crate) mod batch;
+pub(crate) mod failures;
+mod from;
+mod kind;
+mod partition_by;
+pub(crate) mod pipeline;
+mod place;
+pub(crate) mod program;
+pub(crate) mod records;
+mod row;
+pub(crate) mod sink;
+pub(crate) mod source;
+pub(crate) mod stage;
+pub(crate) mod stream;
+pub(crate) mod value;
+
+pub use partition_by::{Column, KeyRule};
+pub use place::PlaceName;
+
+pub(crate) use row::{About, Class, Inline, Key, Keys, Row, Said, Section, Shown, Unsaid};
+
+use crate::pipeline::model::Framing;
+use value::Words;
+
+/// How records end; sources and stages say it.
+const FRAMING: Words<Framing> = Words(&[("lines", Framing::Lines), ("nul", Framing::Nul)]);

@@ -1,0 +1,208 @@
+//! `[pipeline]`.
+
+use super::value::{FilePath, Maybe, Size, Value, Words};
+use super::{Class, Key, Keys, Said, Section, Unsaid, row};
+use crate::pipeline::delivery::Delivery;
+use crate::pipeline::diagnostics::At;
+use crate::pipeline::model::Pipeline;
+use crate::pipeline::reader::{KeyValue, Reader, Table};
+use std::path::{Path, PathBuf};
+
+/// Limits of memory and disk, in bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Budgets {
+    /// Longest record, without its terminator.
+    pub max_record_bytes: u64,
+    /// What a receiver takes ahead, per link.
+    pub credit_bytes: u64,
+    /// What a sender holds in memory, per link.
+    pub outbox_bytes: u64,
+    /// What a sender spills to disk, per link.
+    pub spill_limit_bytes: u64,
+    /// Where it spills; `None` is the system's temporary directory.
+    pub spill_dir: Option<PathBuf>,
+}
+
+/// What `[pipeline]` says.
+#[derive(Clone, Debug)]
+pub(crate) struct Head {
+    /// `None`: the file's name.
+    pub(crate) name: Option<String>,
+    /// What is to be promised, and where that stands if it does.
+    pub(crate) delivery: (Delivery, Option<At>),
+    pub(crate) budgets: Budgets,
+    pub(crate) max_record_at: Option<At>,
+    pub(crate) credit_at: Option<At>,
+}
+
+impl Default for Budgets {
+    fn default() -> Self {
+        Self {
+            max_record_bytes: 1 << 20,
+            credit_bytes: 1280 << 10,
+            outbox_bytes: 16 << 20,
+            spill_limit_bytes: 4 << 30,
+            spill_dir: None,
+        }
+    }
+}
+
+impl Budgets {
+    /// The directory to spill to.
+    #[must_use]
+    pub fn spill_dir(&self) -> PathBuf {
+        self.spill_dir.clone().unwrap_or_else(std::env::temp_dir)
+    }
+}
+
+impl Section for Head {
+    fn unsaid(_: &Path) -> Self {
+        let budgets = Budgets::default();
+        Self { name: None, delivery: (Delivery::Memory, None), budgets, max_record_at: None, credit_at: None }
+    }
+}
+
+pub(crate) const KEYS: Keys<Head> = &[
+    &Key::<Head, _> {
+        name: "name",
+        class: Class::Identity,
+        doc: "names the state directory, and the worker to those who ask",
+        value: Maybe(Name),
+        unsaid: Unsaid::Found("the file's name"),
+        get: |head| head.name.clone(),
+        set: |head, name, _| head.name = name,
+    },
+    &Key::<Head, _> {
+        name: "delivery",
+        class: Class::Results,
+        doc: "or \"memory\"",
+        value: Promise,
+        unsaid: Unsaid::By(|_| (Delivery::Memory, None), "exactly-once with --state, memory without"),
+        get: |head| head.delivery.clone(),
+        set: |head, delivery, at| head.delivery = (delivery.0, Some(at)),
+    },
+    &Key::<Head, _> {
+        name: "max_record",
+        class: Class::Tuning,
+        doc: "a longer line is an error, not a hang",
+        value: Size,
+        unsaid: Unsaid::Default,
+        get: |head| head.budgets.max_record_bytes,
+        set: |head, bytes, at| (head.budgets.max_record_bytes, head.max_record_at) = (bytes, Some(at)),
+    },
+    &Key::<Head, _> {
+        name: "credit",
+        class: Class::Tuning,
+        doc: "what a receiver takes ahead, per link; more is better over long distances only",
+        value: Size,
+        unsaid: Unsaid::Default,
+        get: |head| head.budgets.credit_bytes,
+        set: |head, bytes, at| (head.budgets.credit_bytes, head.credit_at) = (bytes, Some(at)),
+    },
+    &Key::<Head, _> {
+        name: "outbox",
+        class: Class::Tuning,
+        doc: "what a sender holds in memory, per link; more goes to disk…",
+        value: Size,
+        unsaid: Unsaid::Default,
+        get: |head| head.budgets.outbox_bytes,
+        set: |head, bytes, _| head.budgets.outbox_bytes = bytes,
+    },
+    &Key::<Head, _> {
+        name: "spill_limit",
+        class: Class::Tuning,
+        doc: "…up to this, per link; only then its task waits",
+        value: Size,
+        unsaid: Unsaid::Default,
+        get: |head| head.budgets.spill_limit_bytes,
+        set: |head, bytes, _| head.budgets.spill_limit_bytes = bytes,
+    },
+    &Key::<Head, _> {
+        name: "spill_dir",
+        class: Class::Tuning,
+        doc: "where memory delivery spills; exactly-once spills into the state directory",
+        value: OrTemporary,
+        unsaid: Unsaid::By(|_| None, "the system's temporary directory"),
+        get: |head| head.budgets.spill_dir.clone(),
+        set: |head, dir, _| head.budgets.spill_dir = dir,
+    },
+];
+
+pub(crate) fn read<'d>(reader: &mut Reader<'d>, mut table: Table<'d>) -> Head {
+    let mut head = Head::unsaid(reader.dir);
+    row::read(KEYS, reader, &mut table, &mut head);
+    table.finish(reader);
+    head
+}
+
+impl Pipeline {
+    pub(crate) fn said(&self) -> Vec<Said> {
+        let (name, delivery) = (Some(self.name.clone()), (self.delivery, self.delivery_at.clone()));
+        let head =
+            Head { name, delivery, budgets: self.budgets.clone(), max_record_at: None, credit_at: None };
+        row::said(KEYS, &head, self)
+    }
+}
+
+/// The name of a pipeline.
+struct Name;
+
+impl Value for Name {
+    type T = String;
+
+    fn read<'d>(&self, reader: &mut Reader<'d>, entry: &KeyValue<'d>) -> Option<String> {
+        let name = reader.text(entry)?;
+        crate::pipeline::read::good_name(reader, "a pipeline", &name, &entry.at()).then_some(name)
+    }
+
+    fn text(&self, name: &String, dir: &Path) -> Option<String> {
+        super::value::Text.text(name, dir)
+    }
+
+    fn schema(&self) -> serde_json::Value {
+        serde_json::json!({"type": "string", "pattern": r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$|\{\{.*\}\}"})
+    }
+}
+
+/// What is promised, and where it is said.
+struct Promise;
+
+impl Promise {
+    const WORDS: Words<Delivery> =
+        Words(&[("exactly-once", Delivery::ExactlyOnce), ("memory", Delivery::Memory)]);
+}
+
+impl Value for Promise {
+    type T = (Delivery, Option<At>);
+
+    fn read<'d>(&self, reader: &mut Reader<'d>, entry: &KeyValue<'d>) -> Option<Self::T> {
+        Self::WORDS.read(reader, entry).map(|delivery| (delivery, Some(entry.at())))
+    }
+
+    fn text(&self, (delivery, _): &Self::T, dir: &Path) -> Option<String> {
+        Self::WORDS.text(delivery, dir)
+    }
+
+    fn schema(&self) -> serde_json::Value {
+        Self::WORDS.schema()
+    }
+}
+
+/// A directory, or the system's temporary one.
+struct OrTemporary;
+
+impl Value for OrTemporary {
+    type T = Option<PathBuf>;
+
+    fn read<'d>(&self, reader: &mut Reader<'d>, entry: &KeyValue<'d>) -> Option<Option<PathBuf>> {
+        FilePath.read(reader, entry).map(Some)
+    }
+
+    fn text(&self, path: &Option<PathBuf>, dir: &Path) -> Option<String> {
+        FilePath.text(&path.clone().unwrap_or_else(std::env::temp_dir), dir)
+    }
+
+    fn schema(&self) -> serde_json::Value {
+        FilePath.schema()
+    }
+}

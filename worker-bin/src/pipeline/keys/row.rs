@@ -1,0 +1,228 @@
+//! What is known of a key.
+
+use super::value::Value;
+use crate::pipeline::diagnostics::{At, Problem};
+use crate::pipeline::model::Pipeline;
+use crate::pipeline::reader::{KeyValue, Reader, Table};
+use std::path::Path;
+
+/// What else has to change, or must not, when the value of a key changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// The results: part of the semantic fingerprint, so that a state directory is not continued with another value.
+    Results,
+    /// Only how fast, with which resources and what is done about failures: free to change while a state is kept.
+    Tuning,
+    /// Whose state it is and where it lies: the state directory's manifest holds to it by itself.
+    Identity,
+}
+
+/// A part of a file whose keys have rows: before any of them is read it is `unsaid`.
+pub(crate) trait Section: Sized + 'static {
+    /// `dir` is where relative paths start.
+    fn unsaid(dir: &Path) -> Self;
+}
+
+/// The rows of a section, in the order in which they are printed.
+pub(crate) type Keys<S> = &'static [&'static dyn Row<S>];
+
+/// A key of the section `S`, whatever the type of its value.
+pub(crate) trait Row<S>: Sync {
+    fn name(&self) -> &'static str;
+
+    fn about(&self) -> About;
+
+    /// Reads the value into the section; what is wrong with it is noted in the reader.
+    fn read<'d>(&self, reader: &mut Reader<'d>, entry: &KeyValue<'d>, section: &mut S);
+
+    /// What the section says for this key.
+    fn said(&self, section: &S, pipeline: &Pipeline) -> Said;
+}
+
+/// A key without its section.
+#[derive(Clone, Debug)]
+pub(crate) struct About {
+    pub(crate) name: &'static str,
+    pub(crate) class: Class,
+    /// For people, in one phrase.
+    pub(crate) doc: &'static str,
+    /// JSON Schema of its values.
+    pub(crate) schema: serde_json::Value,
+    /// What it is where it is left out, as the file would write it.
+    pub(crate) default: Option<String>,
+    /// The same in words, where it depends on something or is nothing that could be written.
+    pub(crate) otherwise: Option<&'static str>,
+    /// It cannot be left out.
+    pub(crate) is_required: bool,
+}
+
+/// The value of a key in one pipeline.
+#[derive(Clone, Debug)]
+pub(crate) struct Said {
+    pub(crate) name: &'static str,
+    pub(crate) class: Class,
+    /// As the file would write it; `None`: there is nothing to write.
+    pub(crate) text: Option<String>,
+    pub(crate) shown: Shown,
+}
+
+/// When a value is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Shown {
+    /// Always: it is not the default, or has none.
+    Always,
+    /// With all defaults.
+    InFull,
+    Never,
+}
+
+/// A key with a value of its own.
+pub(crate) struct Key<S, V: Value> {
+    pub(crate) name: &'static str,
+    pub(crate) class: Class,
+    /// For people, in one phrase: a comment in the README, a description in the schema.
+    pub(crate) doc: &'static str,
+    pub(crate) value: V,
+    pub(crate) unsaid: Unsaid<S, V::T>,
+    pub(crate) get: fn(&S) -> V::T,
+    /// With where the value stands.
+    pub(crate) set: fn(&mut S, V::T, At),
+}
+
+/// What it means that a key is left out.
+pub(crate) enum Unsaid<S, T> {
+    /// An error.
+    Required,
+    /// The value of [`Section::unsaid`].
+    Default,
+    /// What other keys say; in words.
+    By(fn(&S) -> T, &'static str),
+    /// What is found elsewhere, in words; always printed.
+    Found(&'static str),
+    /// Nothing, in words; so the default is not printed.
+    Nothing(&'static str),
+}
+
+impl<S: Section, V: Value> Row<S> for Key<S, V> {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn about(&self) -> About {
+        let root = Path::new("/");
+        let (default, otherwise) = match &self.unsaid {
+            Unsaid::Required => (None, None),
+            Unsaid::Default => (self.value.text(&(self.get)(&S::unsaid(root)), root), None),
+            Unsaid::By(_, words) | Unsaid::Found(words) | Unsaid::Nothing(words) => (None, Some(*words)),
+        };
+        About {
+            name: self.name,
+            class: self.class,
+            doc: self.doc,
+            schema: self.value.schema(),
+            default,
+            otherwise,
+            is_required: matches!(self.unsaid, Unsaid::Required),
+        }
+    }
+
+    fn read<'d>(&self, reader: &mut Reader<'d>, entry: &KeyValue<'d>, section: &mut S) {
+        if let Some(value) = self.value.read(reader, entry) {
+            (self.set)(section, value, entry.at());
+        }
+    }
+
+    fn said(&self, section: &S, pipeline: &Pipeline) -> Said {
+        let value = (self.get)(section);
+        let default = || (self.get)(&S::unsaid(&pipeline.dir));
+        let shown = match &self.unsaid {
+            Unsaid::Default if value == default() => Shown::InFull,
+            Unsaid::By(by, _) if value == by(section) => Shown::InFull,
+            Unsaid::Nothing(_) if value == default() => Shown::Never,
+            Unsaid::Required | Unsaid::Found(_) => Shown::Always,
+            Unsaid::Default | Unsaid::By(..) | Unsaid::Nothing(_) => Shown::Always,
+        };
+        Said { name: self.name, class: self.class, text: self.value.text(&value, &pipeline.dir), shown }
+    }
+}
+
+/// A key whose value is an inline table with rows of its own, over the same section.
+pub(crate) struct Inline<S: 'static> {
+    pub(crate) name: &'static str,
+    pub(crate) doc: &'static str,
+    pub(crate) keys: Keys<S>,
+    /// What is wrong with the values together: a title and a label.
+    pub(crate) check: fn(&S) -> Option<(&'static str, String)>,
+}
+
+impl<S: Section> Row<S> for Inline<S> {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn about(&self) -> About {
+        let inner = abouts(self.keys);
+        let said = inner.iter().filter_map(|key| key.default.as_ref().map(|text| (key.name, text.as_str())));
+        About {
+            name: self.name,
+            class: class(inner.iter().map(|key| key.class)),
+            doc: self.doc,
+            schema: super::value::object(&inner),
+            default: Some(table(said)),
+            otherwise: None,
+            is_required: false,
+        }
+    }
+
+    fn read<'d>(&self, reader: &mut Reader<'d>, entry: &KeyValue<'d>, section: &mut S) {
+        let Some(mut table) = reader.table(entry, self.name) else { return };
+        read(self.keys, reader, &mut table, section);
+        table.finish(reader);
+        if let Some((title, label)) = (self.check)(section) {
+            reader.problems.push(Problem::at(&entry.at(), title, label));
+        }
+    }
+
+    fn said(&self, section: &S, pipeline: &Pipeline) -> Said {
+        let inner = said(self.keys, section, pipeline);
+        let texts = inner.iter().filter_map(|key| key.text.as_ref().map(|text| (key.name, text.as_str())));
+        let shown = inner.iter().map(|key| key.shown.min(Shown::InFull)).min().unwrap_or(Shown::Never);
+        let class = class(inner.iter().map(|key| key.class));
+        Said { name: self.name, class, text: Some(table(texts)), shown }
+    }
+}
+
+/// Reads the keys of a table that have rows here; gives those that were there.
+pub(crate) fn read<'d, S>(
+    keys: Keys<S>,
+    reader: &mut Reader<'d>,
+    table: &mut Table<'d>,
+    section: &mut S,
+) -> Vec<KeyValue<'d>> {
+    let mut given = Vec::new();
+    for key in keys {
+        if let Some(entry) = table.take(key.name()) {
+            key.read(reader, &entry, section);
+            given.push(entry);
+        }
+    }
+    given
+}
+
+pub(crate) fn said<S>(keys: Keys<S>, section: &S, pipeline: &Pipeline) -> Vec<Said> {
+    keys.iter().map(|key| key.said(section, pipeline)).collect()
+}
+
+pub(crate) fn abouts<S>(keys: Keys<S>) -> Vec<About> {
+    keys.iter().map(|key| key.about()).collect()
+}
+
+/// A table changes results if one of its keys does.
+fn class(inner: impl Iterator<Item = Class>) -> Class {
+    inner.fold(Class::Tuning, |all, one| if one == Class::Results { one } else { all })
+}
+
+fn table<'a>(texts: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let keys: Vec<String> = texts.map(|(name, text)| format!("{name} = {text}")).collect();
+    format!("{{ {} }}", keys.join(", "))
+}

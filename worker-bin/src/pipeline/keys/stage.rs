@@ -1,0 +1,380 @@
+//! `[stage.NAME]`.
+
+use super::batch::{self, BatchMode};
+use super::failures::{self, Failures};
+use super::from::{self, From};
+use super::partition_by::{KeyRule, Rule};
+use super::place::{Place, PlaceName};
+use super::program::{self, Program};
+use super::records::{self, RecordsMode};
+use super::stream::{self, StreamMode};
+use super::value::{Integer, Maybe, Number, Time, Value, Words, any_of};
+use super::{Class, Key, Keys, Said, Section, Unsaid, row};
+use crate::pipeline::diagnostics::{At, Problem, listed};
+use crate::pipeline::model::{Framing, Origin, Pipeline};
+use crate::pipeline::plan::PARTITIONS_MAX;
+use crate::pipeline::reader::{KeyValue, Reader, Table};
+use crate::pipeline::text::quoted;
+use serde_json::json;
+use std::path::Path;
+use std::time::Duration;
+use toml::de::DeValue;
+
+/// An executable between sources and sinks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stage {
+    pub name: String,
+    /// What it reads from; at least one.
+    pub from: Vec<Origin>,
+    pub program: Program,
+    pub mode: Mode,
+    /// Exit statuses that count as success; sorted.
+    pub ok_exit: Vec<u8>,
+    /// Number of tasks; `None`: see [`plan`](crate::pipeline::plan()).
+    pub partitions: Option<u32>,
+    /// What decides the partition a record goes to; `None`: any.
+    pub partition_by: Option<KeyRule>,
+    /// Killed after this long without moving a byte or using the processor; `None`: never.
+    pub timeout: Option<Duration>,
+    /// How the records it reads end.
+    pub framing_in: Framing,
+    /// How what it prints is split.
+    pub framing_out: Framing,
+    /// Nodes it runs on; empty: any.
+    pub place: Vec<PlaceName>,
+    /// The names that `from` gives, until they are looked up.
+    pub(crate) named: Option<Vec<(String, At)>>,
+    /// The framing that the file gives, until it is known how what it reads is framed.
+    pub(crate) framing: Option<Framing>,
+    pub(crate) at: At,
+    pub(crate) partitions_at: At,
+    pub(crate) key_at: At,
+}
+
+/// How a stage's executable runs, with what only this way of running knows.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Mode {
+    /// A fresh process per batch.
+    Batch(BatchMode),
+    /// One process for the life of the task or of a window.
+    Stream(StreamMode),
+    /// One process that answers each record.
+    Records(RecordsMode),
+}
+
+/// Which way of running.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    Batch,
+    Stream,
+    Records,
+}
+
+const WAYS: Words<Way> = Words(&[("batch", Way::Batch), ("stream", Way::Stream), ("records", Way::Records)]);
+
+/// The ways in which the keys of [`failures`] have a meaning.
+const FAILING: &[Way] = &[Way::Batch, Way::Records];
+
+impl Section for Stage {
+    fn unsaid(dir: &Path) -> Self {
+        let mode = Mode::of(Way::Batch);
+        Self {
+            name: String::new(),
+            from: Vec::new(),
+            program: Program::unsaid(dir),
+            timeout: default_timeout(&mode),
+            mode,
+            ok_exit: vec![0],
+            partitions: None,
+            partition_by: None,
+            framing_in: Framing::Lines,
+            framing_out: Framing::Lines,
+            place: Vec::new(),
+            named: None,
+            framing: None,
+            at: At::default(),
+            partitions_at: At::default(),
+            key_at: At::default(),
+        }
+    }
+}
+
+/// What stands before the keys of its program.
+const FROM: Keys<Stage> =
+    &[&From { get: |stage: &Stage| &stage.from, set: |stage, names| stage.named = Some(names) }];
+
+const MODE: Keys<Stage> = &[&Key::<Stage, _> {
+    name: "mode",
+    class: Class::Results,
+    doc: "batch | stream | records",
+    value: WAYS,
+    unsaid: Unsaid::Default,
+    get: |stage| stage.mode.way(),
+    set: |stage, way, _| {
+        stage.mode = Mode::of(way);
+        stage.timeout = default_timeout(&stage.mode);
+    },
+}];
+
+const TASKS: Keys<Stage> = &[
+    &Key::<Stage, _> {
+        name: "ok_exit",
+        class: Class::Results,
+        doc: "exit statuses that are fine",
+        value: Exits,
+        unsaid: Unsaid::Default,
+        get: |stage| stage.ok_exit.clone(),
+        set: |stage, exits, _| stage.ok_exit = exits,
+    },
+    &Key::<Stage, _> {
+        name: "partitions",
+        class: Class::Results,
+        doc: "tasks",
+        value: Maybe(Number { most: PARTITIONS_MAX }),
+        unsaid: Unsaid::Nothing("cores for batch; for stream and records 1, or cores with partition_by"),
+        get: |stage| stage.partitions,
+        set: |stage, count, at| (stage.partitions, stage.partitions_at) = (count, at),
+    },
+    &Key::<Stage, _> {
+        name: "partition_by",
+        class: Class::Results,
+        doc: "lines with equal keys meet in one task. Fields count from 1, blanks part them; or \
+              { field = 1, delimiter = \",\" }, { csv = \"state\" }, { csv = 4 }, { json = \"/user/id\" }, \"record\" (the whole \
+              line), \"key\" (behind mode = \"records\": the key that an answer names)",
+        value: Maybe(Rule),
+        unsaid: Unsaid::Nothing("any task"),
+        get: |stage| stage.partition_by.clone(),
+        set: |stage, rule, at| (stage.partition_by, stage.key_at) = (rule, at),
+    },
+];
+
+const REST: Keys<Stage> = &[
+    &Key::<Stage, _> {
+        name: "timeout",
+        class: Class::Tuning,
+        doc: "killed and tried again after so long without a byte or processor time",
+        value: Patience,
+        unsaid: Unsaid::By(|stage| default_timeout(&stage.mode), "\"30s\"; \"off\" for stream"),
+        get: |stage| stage.timeout,
+        set: |stage, timeout, _| stage.timeout = timeout,
+    },
+    &Key::<Stage, _> {
+        name: "framing",
+        class: Class::Results,
+        doc: "how what it prints is split: lines | nul",
+        value: super::FRAMING,
+        unsaid: Unsaid::By(|stage| stage.framing_in, "as what it reads"),
+        get: |stage| stage.framing_out,
+        set: |stage, framing, _| stage.framing = Some(framing),
+    },
+    &Key::<Stage, _> {
+        name: "place",
+        class: Class::Identity,
+        doc: "the node it runs on, or several",
+        value: Place,
+        unsaid: Unsaid::Nothing("any"),
+        get: |stage| stage.place.clone(),
+        set: |stage, place, _| stage.place = place,
+    },
+];
+
+/// How long a program may stand still before it is killed, unless its stage says otherwise.
+fn default_timeout(mode: &Mode) -> Option<Duration> {
+    match mode {
+        Mode::Batch(_) | Mode::Records(_) => Some(Duration::from_secs(30)),
+        Mode::Stream(_) => None,
+    }
+}
+
+pub(crate) fn read<'d>(reader: &mut Reader<'d>, mut table: Table<'d>, (name, at): (String, At)) -> Stage {
+    let mut stage = Stage { partitions_at: at.clone(), ..Stage::unsaid(reader.dir) };
+    let given = row::read(FROM, reader, &mut table, &mut stage);
+    from::refuse_nothing(reader, &table.title, &given, stage.named.as_deref());
+    let given = row::read(program::KEYS, reader, &mut table, &mut stage.program);
+    if !given.iter().any(|entry| entry.key == "run") {
+        reader.problems.push(
+            Problem::at(&at, format!("{} has no `run`", table.title), "expected a program to run")
+                .help("for example run = [\"grep\", \"error\"]"),
+        );
+    }
+    mode(reader, &mut table, &mut stage);
+    row::read(TASKS, reader, &mut table, &mut stage);
+    row::read(REST, reader, &mut table, &mut stage);
+    table.finish(reader);
+    Stage { name, at, ..stage }
+}
+
+/// `mode`, and the keys that belong to one way of running only.
+fn mode<'d>(reader: &mut Reader<'d>, table: &mut Table<'d>, stage: &mut Stage) {
+    let before = reader.problems.len();
+    row::read(MODE, reader, table, stage);
+    let way = stage.mode.way();
+    let is_keyed = table.has("partition_by");
+    // Where the mode is not clear, it is not clear either which keys belong to others.
+    let mut keys = Ways { is_clear: reader.problems.len() == before, reader, table, way };
+    let (mut batch, mut failures) = (BatchMode::default(), Failures::default());
+    let (mut stream, mut records) = (StreamMode::default(), RecordsMode::default());
+    keys.read(&[Way::Batch], batch::KEYS, &mut batch);
+    keys.read(FAILING, failures::KEYS, &mut failures);
+    keys.read(&[Way::Stream], stream::KEYS, &mut stream);
+    keys.read(&[Way::Records], records::KEYS, &mut records);
+    let keyed = keys.read(&[Way::Records], records::KEYED, &mut records);
+    for entry in keyed.iter().filter(|_| way == Way::Records && !is_keyed) {
+        let title = format!("`{}` needs a key", entry.key);
+        reader.problems.push(
+            Problem::at(&entry.key_at, title, "values are kept by the key of records")
+                .help("say what the key is, for example partition_by = { field = 1 }, or remove this line"),
+        );
+    }
+    stage.mode = match way {
+        Way::Batch => Mode::Batch(BatchMode { failures, ..batch }),
+        Way::Stream => Mode::Stream(stream),
+        Way::Records => Mode::Records(RecordsMode { failures, ..records }),
+    };
+}
+
+/// Reads keys that have a meaning in some ways of running only.
+struct Ways<'r, 'd> {
+    reader: &'r mut Reader<'d>,
+    table: &'r mut Table<'d>,
+    way: Way,
+    is_clear: bool,
+}
+
+impl<'d> Ways<'_, 'd> {
+    fn read<S>(&mut self, ways: &[Way], keys: Keys<S>, section: &mut S) -> Vec<KeyValue<'d>> {
+        if ways.contains(&self.way) {
+            return row::read(keys, self.reader, self.table, section);
+        }
+        for key in keys {
+            let entry = self.table.take(key.name());
+            if let Some(entry) = entry.filter(|_| self.is_clear) {
+                let problem = misplaced(&entry, ways, self.way);
+                self.reader.problems.push(problem);
+            }
+        }
+        Vec::new()
+    }
+}
+
+/// That a key has no meaning in this way of running.
+fn misplaced(entry: &KeyValue<'_>, ways: &[Way], way: Way) -> Problem {
+    let words = ways.iter().filter_map(|way| WAYS.0.iter().find(|(_, other)| other == way));
+    let modes = listed(words.map(|&(word, _)| word), '"', "or");
+    let title = format!("`{}` belongs to mode = {modes}", entry.key);
+    let problem = Problem::at(&entry.key_at, title, "has no meaning here");
+    match (entry.key, way) {
+        ("window", Way::Records) => problem
+            .help("remove it; how many requests may be unanswered is in_flight, and totals can be printed at every tick"),
+        _ => problem.help(format!("remove it, or write mode = {modes} (batch is the default)")),
+    }
+}
+
+impl Stage {
+    pub(crate) fn said(&self, pipeline: &Pipeline) -> Vec<Said> {
+        let head = [
+            row::said(FROM, self, pipeline),
+            row::said(program::KEYS, &self.program, pipeline),
+            row::said(MODE, self, pipeline),
+            row::said(TASKS, self, pipeline),
+        ];
+        let of_mode = match &self.mode {
+            Mode::Batch(mode) => {
+                vec![
+                    row::said(batch::KEYS, mode, pipeline),
+                    row::said(failures::KEYS, &mode.failures, pipeline),
+                ]
+            }
+            Mode::Stream(mode) => vec![row::said(stream::KEYS, mode, pipeline)],
+            Mode::Records(mode) => {
+                let keyed = if self.partition_by.is_some() { records::KEYED } else { &[] };
+                vec![
+                    row::said(records::KEYS, mode, pipeline),
+                    row::said(keyed, mode, pipeline),
+                    row::said(failures::KEYS, &mode.failures, pipeline),
+                ]
+            }
+        };
+        [head.concat(), of_mode.concat(), row::said(REST, self, pipeline)].concat()
+    }
+}
+
+impl Mode {
+    fn of(way: Way) -> Self {
+        match way {
+            Way::Batch => Self::Batch(BatchMode::default()),
+            Way::Stream => Self::Stream(StreamMode::default()),
+            Way::Records => Self::Records(RecordsMode::default()),
+        }
+    }
+
+    /// As it is written in a pipeline file.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        WAYS.0.iter().find(|(_, way)| *way == self.way()).map_or("", |&(word, _)| word)
+    }
+
+    fn way(&self) -> Way {
+        match self {
+            Self::Batch(_) => Way::Batch,
+            Self::Stream(_) => Way::Stream,
+            Self::Records(_) => Way::Records,
+        }
+    }
+}
+
+/// A time limit, or none.
+struct Patience;
+
+impl Value for Patience {
+    type T = Option<Duration>;
+
+    fn read<'d>(&self, reader: &mut Reader<'d>, entry: &KeyValue<'d>) -> Option<Option<Duration>> {
+        if matches!(entry.value.get_ref(), DeValue::String(text) if text == "off") {
+            return Some(None);
+        }
+        match reader.duration(entry)? {
+            Duration::ZERO => reader.not_a(entry, "a timeout", "a duration above zero, or \"off\""),
+            timeout => Some(Some(timeout)),
+        }
+    }
+
+    fn text(&self, timeout: &Option<Duration>, dir: &Path) -> Option<String> {
+        timeout.map_or_else(|| Some(quoted("off")), |time| Time::AboveZero.text(&time, dir))
+    }
+
+    fn schema(&self) -> serde_json::Value {
+        any_of([json!({"enum": ["off"]}), Time::AboveZero.schema()])
+    }
+}
+
+/// Exit statuses, sorted.
+struct Exits;
+
+impl Value for Exits {
+    type T = Vec<u8>;
+
+    fn read<'d>(&self, reader: &mut Reader<'d>, entry: &KeyValue<'d>) -> Option<Vec<u8>> {
+        let DeValue::Array(values) = entry.value.get_ref() else {
+            return reader.wrong_type(entry.key, entry.value, "a list of exit statuses such as [0, 1]");
+        };
+        let mut exits = Vec::with_capacity(values.len());
+        for value in values {
+            exits.push(u8::try_from(reader.integer(entry.key, value, 0, 255)?).ok()?);
+        }
+        exits.sort_unstable();
+        exits.dedup();
+        if exits.is_empty() {
+            return reader.not_a(entry, "a list of exit statuses", "at least one, such as [0]");
+        }
+        Some(exits)
+    }
+
+    fn text(&self, exits: &Vec<u8>, _: &Path) -> Option<String> {
+        Some(format!("{exits:?}"))
+    }
+
+    fn schema(&self) -> serde_json::Value {
+        json!({"type": "array", "items": Integer { least: 0, most: 255 }.schema(), "minItems": 1})
+    }
+}

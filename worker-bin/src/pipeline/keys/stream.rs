@@ -1,0 +1,105 @@
+//! Keys of `mode = "stream"`.
+
+use super::value::{Integer, Maybe, Size, Time, Value, Words, any_of};
+use super::{Class, Key, Keys, Section, Unsaid};
+use crate::pipeline::reader::{KeyValue, Reader};
+use crate::pipeline::text::quoted;
+use crate::pipeline::units::format_duration;
+use serde_json::json;
+use std::path::Path;
+use worker_core::config::Window;
+
+/// Settings of stream processes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StreamMode {
+    /// When standard input is closed; `None`: at the end of input.
+    pub window: Option<Window>,
+    /// What it means if the program ends before its input does.
+    pub early_exit: EarlyExit,
+    /// In exactly-once, most input of one window that is kept to run it again; in bytes.
+    pub replay_limit_bytes: u64,
+}
+
+/// What it means if a stream program ends with success before its input does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EarlyExit {
+    Error,
+    /// The task is done.
+    Done,
+}
+
+impl Default for StreamMode {
+    fn default() -> Self {
+        Self { window: None, early_exit: EarlyExit::Error, replay_limit_bytes: 8 << 30 }
+    }
+}
+
+impl Section for StreamMode {
+    fn unsaid(_: &Path) -> Self {
+        Self::default()
+    }
+}
+
+pub(super) const KEYS: Keys<StreamMode> = &[
+    &Key::<StreamMode, _> {
+        name: "window",
+        class: Class::Results,
+        doc: "ends the program and starts it anew; or { records = 100000 }",
+        value: Maybe(Cut),
+        unsaid: Unsaid::Nothing("at the end of input"),
+        get: |stream| stream.window,
+        set: |stream, window, _| stream.window = window,
+    },
+    &Key::<StreamMode, _> {
+        name: "early_exit",
+        class: Class::Results,
+        doc: "or \"done\": a program that ends early (head) ends its task",
+        value: Words(&[("error", EarlyExit::Error), ("done", EarlyExit::Done)]),
+        unsaid: Unsaid::Default,
+        get: |stream| stream.early_exit,
+        set: |stream, exit, _| stream.early_exit = exit,
+    },
+    &Key::<StreamMode, _> {
+        name: "replay_limit",
+        class: Class::Tuning,
+        doc: "exactly-once: most input of a window that is kept to run it again",
+        value: Size,
+        unsaid: Unsaid::Default,
+        get: |stream| stream.replay_limit_bytes,
+        set: |stream, bytes, _| stream.replay_limit_bytes = bytes,
+    },
+];
+
+/// How a window is cut.
+struct Cut;
+
+const RECORDS: Integer = Integer { least: 1, most: u64::MAX };
+
+impl Value for Cut {
+    type T = Window;
+
+    fn read<'d>(&self, reader: &mut Reader<'d>, entry: &KeyValue<'d>) -> Option<Window> {
+        let mut table = reader.table(entry, "a window")?;
+        let (every, records) = (table.take("every"), table.take("records"));
+        table.finish(reader);
+        match (every, records) {
+            (Some(every), None) => Time::AboveZero.read(reader, &every).map(Window::Every),
+            (None, Some(records)) => RECORDS.read(reader, &records).map(Window::Records),
+            (Some(_), Some(_)) | (None, None) => {
+                reader.not_a(entry, "a window", "{ every = \"1m\" } or { records = 100000 }")
+            }
+        }
+    }
+
+    fn text(&self, window: &Window, _: &Path) -> Option<String> {
+        Some(match window {
+            Window::Every(every) => format!("{{ every = {} }}", quoted(&format_duration(*every))),
+            Window::Records(records) => format!("{{ records = {records} }}"),
+        })
+    }
+
+    fn schema(&self) -> serde_json::Value {
+        let of = |key: &str, value: serde_json::Value| json!({"type": "object", "properties": {key: value}, "required": [key], "additionalProperties": false});
+        any_of([of("every", Time::AboveZero.schema()), of("records", RECORDS.schema())])
+    }
+}
