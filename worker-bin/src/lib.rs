@@ -20,6 +20,7 @@ pub mod otel;
 pub mod pipeline;
 pub mod report;
 pub mod runtime;
+pub mod stderr;
 pub mod text;
 
 pub use worker_journal::fault;

@@ -4,7 +4,7 @@
 //! stage and partition, connections one with the peer. In the JSON form it is the field `span`.
 
 use crate::otel::Otel;
-use std::io::{IsTerminal as _, Write as _};
+use crate::stderr;
 use std::sync::OnceLock;
 use tracing::field::Empty;
 use tracing::{Span, error_span};
@@ -34,9 +34,9 @@ pub enum Form {
 /// Why the filter is none; nothing is logged then.
 pub fn start(filter: &str, form: Form, otel: Option<&Otel>) -> Result<(), String> {
     let (filter, handle) = reload::Layer::new(parse(filter)?);
-    let lines = fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let lines = fmt::layer().with_writer(|| stderr::Log).with_target(false);
     let lines = match form {
-        Form::Human => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
+        Form::Human => lines.with_ansi(stderr::colors(&std::io::stderr())).boxed(),
         Form::Json => {
             let json = lines.json().flatten_event(true).with_current_span(true).with_span_list(false);
             json.with_target(true).boxed()
@@ -45,6 +45,7 @@ pub fn start(filter: &str, form: Form, otel: Option<&Otel>) -> Result<(), String
     if tracing_subscriber::registry().with(filter).with(lines).with(otel.map(Otel::layer)).try_init().is_ok()
     {
         STARTED.set((handle, form)).ok();
+        stderr::start(told);
     }
     Ok(())
 }
@@ -61,12 +62,15 @@ pub fn set_filter(filter: &str) -> Result<(), String> {
 
 /// A line on standard error that no filter keeps back, in the form of the log; that it cannot be written is no reason to stop.
 pub fn say(text: &str) {
+    stderr::say(&told(text));
+}
+
+fn told(text: &str) -> String {
     let text = text.trim_end();
-    let mut stderr = std::io::stderr();
     match STARTED.get() {
-        Some((_, Form::Json)) => writeln!(stderr, "{}", said(text)).ok(),
-        Some((_, Form::Human)) | None => writeln!(stderr, "{text}").ok(),
-    };
+        Some((_, Form::Json)) => said(text).to_string(),
+        Some((_, Form::Human)) | None => text.to_owned(),
+    }
 }
 
 fn said(text: &str) -> serde_json::Value {

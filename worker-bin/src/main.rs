@@ -1,5 +1,6 @@
 //! The `worker` binary.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::process::ExitCode;
 
 /// The data path allocates and frees buffers of hundreds of KiB; this keeps their pages instead of faulting them in anew.
@@ -11,15 +12,24 @@ fn main() -> ExitCode {
         return worker_bin::child::launcher_main();
     }
     exit_on_panic();
-    worker_bin::cli::main()
+    let status = worker_bin::cli::main();
+    worker_bin::stderr::flush();
+    status
 }
 
 /// A panic anywhere is a bug of the worker. Better to stop with it, children included, than to wait for a thread that is
-/// gone.
+/// gone. It is said by the writer of standard error, which waits for nobody who does not read.
 fn exit_on_panic() {
-    let report = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        report(panic);
+    std::panic::set_hook(Box::new(|panic| {
+        let backtrace = Backtrace::capture();
+        let thread = std::thread::current();
+        let mut text =
+            format!("thread '{}' panicked, a bug of the worker: {panic}", thread.name().unwrap_or("?"));
+        if backtrace.status() == BacktraceStatus::Captured {
+            text.push_str(&format!("\n{backtrace}"));
+        }
+        worker_bin::stderr::say(&text);
+        worker_bin::stderr::flush();
         std::process::exit(1);
     }));
 }

@@ -3,7 +3,7 @@
 use super::scratch::eventually;
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{Termios, Winsize, tcgetattr, tcsetwinsize};
+use rustix::termios::{Action, Termios, Winsize, tcflow, tcgetattr, tcsetwinsize};
 use std::io::Write as _;
 use std::os::fd::OwnedFd;
 use std::process::Stdio;
@@ -61,6 +61,22 @@ impl Pty {
     #[must_use]
     pub fn settings(&self) -> Termios {
         tcgetattr(&self.terminal).expect("a terminal")
+    }
+
+    /// Takes nothing more of what is written, as after Ctrl-S.
+    ///
+    /// # Panics
+    /// It is no terminal.
+    pub fn stop(&self) {
+        tcflow(&self.terminal, Action::OOff).expect("a terminal can be stopped");
+    }
+
+    /// Takes what is written again.
+    ///
+    /// # Panics
+    /// It is no terminal.
+    pub fn go_on(&self) {
+        tcflow(&self.terminal, Action::OOn).expect("a terminal can go on");
     }
 
     /// Types.

@@ -18,6 +18,7 @@ pub struct Start<'a> {
     number: u64,
     stdin: Stdio,
     stdout: Option<Stdio>,
+    stderr: Option<Stdio>,
 }
 
 /// A process that was started. Killed when dropped.
@@ -48,7 +49,7 @@ pub struct Finished {
 
 impl<'a> Start<'a> {
     pub(super) fn new(scratch: &'a Scratch, command: Command, number: u64) -> Self {
-        Self { scratch, command, number, stdin: Stdio::null(), stdout: None }
+        Self { scratch, command, number, stdin: Stdio::null(), stdout: None, stderr: None }
     }
 
     /// Gives it these bytes on standard input.
@@ -76,6 +77,13 @@ impl<'a> Start<'a> {
         self
     }
 
+    /// Another standard error than the file that [`Finished::stderr`] shows.
+    #[must_use]
+    pub fn stderr(mut self, stderr: impl Into<Stdio>) -> Self {
+        self.stderr = Some(stderr.into());
+        self
+    }
+
     /// One more variable of the environment.
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
@@ -94,7 +102,8 @@ impl<'a> Start<'a> {
         let create = |path: &PathBuf| File::create(path).expect("a file in the scratch directory");
         let kept = create(&stdout);
         self.command.stdin(self.stdin).stdout(self.stdout.unwrap_or_else(|| kept.into()));
-        self.command.stderr(create(&stderr));
+        let said = create(&stderr);
+        self.command.stderr(self.stderr.unwrap_or_else(|| said.into()));
         let command = format!("{:?}", self.command);
         let child = self.command.spawn().unwrap_or_else(|error| panic!("{command}: {error}"));
         Running { _scratch: PhantomData, child, command, stdout, stderr, status: None }

@@ -5,6 +5,7 @@ use crate::admin::AdminAddress;
 use crate::logging::Form;
 use crate::otel::Endpoint;
 use crate::pipeline::StateOptions;
+use crate::stderr::Color;
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
@@ -18,6 +19,9 @@ pub struct WorkerArgs {
     /// What to do.
     #[command(subcommand)]
     pub command: WorkerCommand,
+    /// When to use colours; auto: on a terminal that has them, unless NO_COLOR is set
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    pub color: Color,
 }
 
 const EXAMPLES: &str = "\
@@ -296,12 +300,32 @@ pub struct NodeArgs {
 /// # Errors
 /// What clap says, help and version included; `exit` on it prints and gives status 2, or 0 for help.
 pub fn parse(argv: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<WorkerArgs, clap::Error> {
-    let matches = WorkerArgs::command().try_get_matches_from(argv)?;
+    let argv: Vec<OsString> = argv.into_iter().map(Into::into).collect();
+    let matches = WorkerArgs::command().color(color_of(&argv)).try_get_matches_from(argv)?;
     let mut args = WorkerArgs::from_arg_matches(&matches)?;
     if let (WorkerCommand::Run(run), Some(matches)) = (&mut args.command, matches.subcommand_matches("run")) {
         run.inline.stages = in_order(&run.inline, matches);
     }
     Ok(args)
+}
+
+/// What a command line wants of colours in what is said of the command line itself.
+fn color_of(argv: &[OsString]) -> clap::ColorChoice {
+    let mut words = argv.iter().filter_map(|word| word.to_str());
+    let mut choice = clap::ColorChoice::Auto;
+    while let Some(word) = words.next() {
+        let value = if word == "--color" { words.next() } else { word.strip_prefix("--color=") };
+        match value {
+            Some("always") => choice = clap::ColorChoice::Always,
+            Some("never") => choice = clap::ColorChoice::Never,
+            Some("auto") => choice = clap::ColorChoice::Auto,
+            Some(_) | None => {}
+        }
+        if word == "--" {
+            break;
+        }
+    }
+    choice
 }
 
 /// Puts `-s`, `-S` and `--ok-exit` in the order in which they were written.

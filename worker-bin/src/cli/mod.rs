@@ -10,9 +10,10 @@ pub mod run;
 mod state;
 
 use crate::pipeline::{self, Cluster, ConfigError, Detail, InlineStage, Pipeline};
+use crate::stderr;
 use args::{RunArgs, WorkerCommand};
 use run::{say, wrong_file};
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -26,6 +27,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
+    stderr::set_color(args.color);
     match args.command {
         WorkerCommand::Run(args) => run_or_print(&args),
         WorkerCommand::Check(args) => check::check(&args),
@@ -46,7 +48,7 @@ fn run_or_print(args: &RunArgs) -> ExitCode {
     }
     let ignored = pipeline::ignored_places(&pipeline, &Cluster::single());
     if let (Some(first), false) = (ignored.first(), args.process.log.quiet) {
-        say(&first.render(std::io::stderr().is_terminal()));
+        say(&first.render(stderr::colors(&std::io::stderr())));
         if ignored.len() > 1 {
             say(&format!("  = the same for {} more", ignored.len() - 1));
         }

@@ -10,7 +10,7 @@ use crate::pipeline::plan::{Plan, plan};
 use crate::pipeline::{self, Cluster, ConfigError, Delivery, Pipeline};
 use crate::report::{Report, ReportFile};
 use crate::runtime::{self, Durable, Ended, Found, Options, RunError, Summary, progress};
-use std::io::IsTerminal as _;
+use crate::stderr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -95,7 +95,7 @@ impl Process<'_> {
         start_log(&self.args.log, otel.as_deref());
         let warnings = if self.args.log.quiet { Vec::new() } else { pipeline::warnings(pipeline) };
         for warning in warnings {
-            say(&warning.render(std::io::stderr().is_terminal()));
+            say(&warning.render(stderr::colors(&std::io::stderr())));
         }
         let plan = match plan(pipeline, cluster, me) {
             Ok(plan) => plan,
@@ -323,7 +323,7 @@ fn failed(why: &str) -> ExitCode {
 
 /// Reports what is wrong with a file.
 pub(super) fn wrong_file(error: &ConfigError) -> ExitCode {
-    say(&error.render(std::io::stderr().is_terminal()));
+    say(&error.render(stderr::colors(&std::io::stderr())));
     ExitCode::from(WRONG)
 }
 

@@ -6,7 +6,9 @@ use super::engine::{Engine, lock};
 use crate::explain::words;
 use crate::pipeline::plan::Plan;
 use crate::report::{self, Report};
-use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use crate::stderr;
+use indicatif::{BinaryBytes, HumanCount, HumanDuration};
+use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -47,18 +49,24 @@ pub(super) struct Progress {
 
 #[derive(Debug, Default)]
 struct Shown {
-    bar: Option<ProgressBar>,
-    stage_bars: Vec<ProgressBar>,
-    bars: Option<indicatif::MultiProgress>,
+    /// When a line of a stage was made last, and of how many records.
     last: Vec<(Instant, u64)>,
+    /// Bytes at the looks of the last seconds.
+    read: VecDeque<(Instant, u64)>,
 }
+
+/// Columns of the bar itself.
+const BAR_COLUMNS: u64 = 30;
+/// Over how many draws of the bar its rate is taken.
+const RATE_LOOKS: usize = 15;
 
 impl Progress {
     pub(super) fn new(plan: &Plan, mode: Mode, total_bytes: Option<u64>, done_bytes: Arc<AtomicU64>) -> Self {
         let mode = match mode {
-            Mode::Auto if std::io::stderr().is_terminal() => Mode::Bar,
-            Mode::Auto => Mode::Lines,
-            Mode::Bar | Mode::Lines | Mode::None => mode,
+            Mode::Auto if stderr::draws() => Mode::Bar,
+            Mode::Bar if stderr::draws() || !std::io::stderr().is_terminal() => Mode::Bar,
+            Mode::Auto | Mode::Bar => Mode::Lines,
+            Mode::Lines | Mode::None => mode,
         };
         let mut stages: Vec<(String, Vec<TaskId>)> = Vec::new();
         for task in &plan.local {
@@ -78,9 +86,6 @@ impl Progress {
             Mode::Bar => BAR_EVERY,
             Mode::Auto | Mode::Lines => LINE_EVERY,
         };
-        if self.mode == Mode::Bar {
-            self.draw_bars();
-        }
         let engine = Arc::downgrade(engine);
         tokio::spawn(async move {
             loop {
@@ -97,47 +102,14 @@ impl Progress {
         (self.done_bytes.load(Ordering::Relaxed), self.total_bytes)
     }
 
-    fn draw_bars(&self) {
-        let bars = indicatif::MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
-        let template = match self.total_bytes {
-            Some(_) => {
-                "{bar:30} {percent:>3} %  {bytes}/{total_bytes}  {bytes_per_sec}  {elapsed}, left {eta}"
-            }
-            None => "{spinner} {bytes} read  {bytes_per_sec}  {elapsed}",
-        };
-        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-        let bar = match self.total_bytes {
-            Some(total) => ProgressBar::new(total),
-            None => ProgressBar::no_length(),
-        };
-        let bar = bars.add(bar.with_style(style));
-        let plain =
-            ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_spinner());
-        let mut shown = lock(&self.shown);
-        shown.stage_bars = self
-            .stages
-            .iter()
-            .map(|_| bars.add(ProgressBar::no_length().with_style(plain.clone())))
-            .collect();
-        shown.bar = Some(bar);
-        shown.bars = Some(bars);
-    }
-
     fn show(&self, engine: &Engine, status: &Status) {
         let mut shown = lock(&self.shown);
         let waits = waits(engine);
         if self.mode == Mode::Bar {
-            let done = self.done_bytes.load(Ordering::Relaxed);
-            if let Some(bar) = &shown.bar {
-                bar.set_position(done);
-            }
-            let lines: Vec<_> = self.stages.iter().map(|s| self.stage_line(&mut shown, status, s)).collect();
-            for (bar, line) in shown.stage_bars.iter().zip(lines) {
-                bar.set_message(line);
-            }
-            if let (Some(wait), Some(last)) = (waits, shown.stage_bars.last()) {
-                last.set_message(format!("{}\n  {wait}", last.message()));
-            }
+            let mut frame = vec![self.bar(&mut shown)];
+            frame.extend(self.stages.iter().map(|s| self.stage_line(&mut shown, status, s)));
+            frame.extend(waits.map(|wait| format!("  {wait}")));
+            stderr::show(frame);
             return;
         }
         let mut text = format!("[{}]", HumanDuration(Duration::from_secs(self.begun.elapsed().as_secs())));
@@ -154,6 +126,31 @@ impl Progress {
         say(&text);
     }
 
+    /// The line about the whole run: how far, how fast, for how long, and how much longer.
+    fn bar(&self, shown: &mut Shown) -> String {
+        let (done, now) = (self.done_bytes.load(Ordering::Relaxed), Instant::now());
+        shown.read.push_back((now, done));
+        if shown.read.len() > RATE_LOOKS {
+            shown.read.pop_front();
+        }
+        let (then, before) = shown.read.front().copied().unwrap_or((self.begun, 0));
+        let rate = per_second(done.saturating_sub(before), now.duration_since(then));
+        let elapsed = now.duration_since(self.begun);
+        let (read, rate, clock) = (BinaryBytes(done), BinaryBytes(rate), clock(elapsed));
+        let Some(total) = self.total_bytes else {
+            return format!("{read} read  {rate}/s  {clock}");
+        };
+        let filled = usize::try_from(done.min(total).saturating_mul(BAR_COLUMNS) / total).unwrap_or(0);
+        let empty = usize::try_from(BAR_COLUMNS).unwrap_or(0).saturating_sub(filled);
+        let percent = done.min(total).saturating_mul(100) / total;
+        let mut line = format!("{}{} {percent:>3} %", "█".repeat(filled), "░".repeat(empty));
+        write!(line, "  {read}/{}  {rate}/s  {clock}", BinaryBytes(total)).ok();
+        if let Some(left) = left(elapsed, done, total) {
+            write!(line, ", left {left}").ok();
+        }
+        line
+    }
+
     fn stage_line(&self, shown: &mut Shown, status: &Status, stage: &(String, Vec<TaskId>)) -> String {
         let (name, tasks) = stage;
         let (counters, queued) = totals(status, tasks);
@@ -161,11 +158,8 @@ impl Progress {
         let now = Instant::now();
         shown.last.resize(self.stages.len(), (self.begun, 0));
         let (then, before) = std::mem::replace(&mut shown.last[at], (now, counters.records_in));
-        let millis = now.duration_since(then).as_millis().max(1);
-        let rate = u128::from(counters.records_in - before) * 1000 / millis;
-        let done = HumanCount(counters.records_in);
-        let mut line =
-            format!("{name}: {done} done, {}/s", HumanCount(u64::try_from(rate).unwrap_or(u64::MAX)));
+        let rate = per_second(counters.records_in - before, now.duration_since(then));
+        let mut line = format!("{name}: {} done, {}/s", HumanCount(counters.records_in), HumanCount(rate));
         for (what, count) in [("queued", queued), ("retried", counters.retried), ("dead", counters.dead)] {
             if count > 0 {
                 write!(line, ", {} {what}", HumanCount(count)).ok();
@@ -174,21 +168,30 @@ impl Progress {
         line
     }
 
-    /// Takes the bars away and says what was done.
+    /// Takes the bar away and says what was done.
     pub(super) fn finish(&self, report: &Report) {
-        let mut shown = lock(&self.shown);
-        if let Some(bars) = shown.bars.take() {
-            // A bar that is not finished draws itself once more when it is dropped.
-            let shown = &mut *shown;
-            for bar in shown.stage_bars.drain(..).chain(shown.bar.take()) {
-                bar.finish_and_clear();
-            }
-            bars.clear().ok();
-        }
+        stderr::show(Vec::new());
         if self.mode != Mode::None {
             say(report::text(report).trim_end());
         }
     }
+}
+
+fn per_second(count: u64, time: Duration) -> u64 {
+    u64::try_from(u128::from(count) * 1000 / time.as_millis().max(1)).unwrap_or(u64::MAX)
+}
+
+/// `0:07`, `1:02:03`.
+fn clock(time: Duration) -> String {
+    let (hours, minutes, seconds) = (time.as_secs() / 3600, time.as_secs() / 60 % 60, time.as_secs() % 60);
+    if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
+}
+
+/// How much longer it takes at the rate of the whole run, where that can be told.
+fn left(elapsed: Duration, done: u64, total: u64) -> Option<String> {
+    let millis =
+        elapsed.as_millis() * u128::from(total.saturating_sub(done)) / u128::from(done.min(total)).max(1);
+    (done > 0).then(|| clock(Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))))
 }
 
 /// What waits for something that is in its way, if anything does.

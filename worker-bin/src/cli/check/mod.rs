@@ -9,7 +9,7 @@ use super::print;
 use super::run::{say, wrong_file};
 use crate::pipeline::plan::{Plan, Role};
 use crate::pipeline::{self, Cluster, ConfigError, Detail, Pipeline, StateOptions, plan};
-use std::io::IsTerminal as _;
+use crate::stderr;
 use std::path::Path;
 use std::process::ExitCode;
 use worker_core::config::NodeIx;
@@ -29,7 +29,7 @@ pub(super) fn check(args: &CheckArgs) -> ExitCode {
         );
     }
     print(&text);
-    let color = std::io::stderr().is_terminal();
+    let color = stderr::colors(&std::io::stderr());
     for warning in
         pipeline::warnings(&pipeline).into_iter().chain(pipeline::ignored_places(&pipeline, &cluster))
     {

@@ -7,8 +7,8 @@ use crate::admin::client::Client;
 use crate::admin::registry::{self, Found};
 use crate::explain::{Snapshot, words};
 use crate::pipeline::Cluster;
+use crate::stderr;
 use std::collections::BTreeMap;
-use std::io::IsTerminal as _;
 
 /// One worker to ask.
 #[derive(Clone, Debug)]
@@ -47,7 +47,7 @@ pub(super) fn find(args: &TargetArgs) -> Result<Target, Failure> {
             let cluster = Cluster::load(file).map_err(|error| {
                 Failure::new(
                     WRONG,
-                    error.render(std::io::stderr().is_terminal()).trim_start_matches("error: ").to_owned(),
+                    error.render(stderr::colors(&std::io::stderr())).trim_start_matches("error: ").to_owned(),
                 )
             })?;
             Ok(of_cluster(&cluster))

@@ -53,8 +53,7 @@ pub(super) async fn top(args: &TopArgs) -> Result<ExitCode, Failure> {
     let mut polls = Polls::start(args.target.clone(), find(&args.target)?);
     let failed = |error: std::io::Error| Failure::new(FAILED, format!("cannot use the terminal: {error}"));
     let mut signals = Signals::new().map_err(failed)?;
-    let color = std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
-    let mut app = App::new(color);
+    let mut app = App::new(crate::stderr::colors(&std::io::stdout()));
     let mut screen = Screen::enter().map_err(failed)?;
     let mut keys = keyboard().map_err(failed)?;
     let begun = Instant::now();

@@ -1,0 +1,155 @@
+//! Standard error as a person or a service has it: a bar with log lines above it, colours, and nobody who reads.
+
+use rustix::fs::OFlags;
+use std::io::Read as _;
+use std::num::NonZero;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+use worker_tests::process::{Pty, Scratch, eventually};
+
+/// How long anything may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const ROWS: u16 = 24;
+const COLUMNS: u16 = 80;
+
+/// Warns of failures while it goes on for some draws of the bar.
+const WARNS: &str = r#"
+[source.gen]
+run = ["sh", "-c", "for i in $(seq 1 12); do seq $((i*10)) $((i*10+9)); sleep 0.15; done"]
+[stage.fails]
+run = ["sh", "-c", "x=$(cat); case \"$x\" in *7*) echo 'no such city' >&2; exit 3;; esac; echo \"$x\""]
+retry = { max_attempts = 2, initial = "10ms" }
+max_dead = "90%"
+[sink.out]
+file = "out.txt"
+"#;
+
+/// All lines that were on the screen, with what has scrolled off it.
+fn lines(written: &[u8]) -> Vec<String> {
+    let (rows, columns) = (NonZero::new(500).expect("not 0"), NonZero::new(COLUMNS).expect("not 0"));
+    let mut parser = vt100::Parser::new(rows, columns, 0);
+    parser.process(written);
+    parser.screen().contents().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn log_lines_stay_above_the_bar_and_no_frame_of_it_is_left() {
+    let scratch = Scratch::new();
+    scratch.write("warns.toml", WARNS);
+    let pty = Pty::new(ROWS, COLUMNS);
+    let run =
+        scratch.worker(&["run", "warns.toml", "--admin", "none"]).env("TERM", "xterm").stderr(pty.end());
+    run.run().expect(3);
+    let bar = |text: &str| text.contains(" read ") && text.contains("/s ");
+    let written = pty.wait_for(
+        "the end",
+        PATIENCE,
+        |b| String::from_utf8_lossy(b).into_owned(),
+        |s| s.contains("dead letters, with"),
+    );
+    assert!(bar(&written), "the bar was never drawn: {written}");
+    let screen = lines(written.as_bytes());
+    let shown = |wanted: &str| screen.iter().filter(|line| line.contains(wanted)).count();
+    let warned = written.matches("WARN").count();
+    assert!(warned > 0, "{written}");
+    assert_eq!(shown("WARN"), warned, "{screen:#?}");
+    assert_eq!(screen.iter().filter(|line| bar(line)).count(), 0, "{screen:#?}");
+    assert_eq!(shown("gen: "), 0, "{screen:#?}");
+}
+
+#[test]
+fn a_bar_fits_a_narrow_terminal() {
+    let scratch = Scratch::new();
+    scratch.write("warns.toml", WARNS);
+    let pty = Pty::new(ROWS, 30);
+    let run = scratch.worker(&["run", "warns.toml", "--admin", "none", "-q", "--progress", "bar"]);
+    let run = run.env("TERM", "xterm").stderr(pty.end()).start();
+    run.wait(PATIENCE).expect(3);
+    let written = String::from_utf8_lossy(&pty.written()).into_owned();
+    for frame in written.split("\x1b[J") {
+        let longest = frame.split(['\r', '\n']).map(|line| line.chars().count()).max();
+        assert!(frame.contains("dead letters") || longest < Some(30), "{frame:?}");
+    }
+}
+
+#[test]
+fn a_terminal_that_is_stopped_stops_nothing() {
+    let scratch = Scratch::new();
+    scratch.write("in", "a line\n".repeat(200_000));
+    let pty = Pty::new(ROWS, COLUMNS);
+    let args = ["run", "--admin", "none", "-i", "in", "-s", "sh -c 'sleep 0.3; cat'", "-o", "out"];
+    let run = scratch.worker(&args).env("TERM", "xterm").stderr(pty.end()).start();
+    pty.wait_for("a bar", PATIENCE, |b| String::from_utf8_lossy(b).into_owned(), |s| s.contains(" %"));
+    pty.stop();
+    run.wait(PATIENCE).expect(0);
+    assert_eq!(scratch.len("out"), scratch.len("in"));
+    pty.go_on();
+}
+
+#[test]
+fn a_pipe_that_is_full_stops_nothing_and_tells_later_how_much_it_missed() {
+    let scratch = Scratch::new();
+    let flood = "import sys\nfor line in sys.stdin: sys.stderr.write('x' * 200 + chr(10)); sys.stderr.flush(); print(line, end='')";
+    scratch.write("flood.py", flood);
+    scratch.write("in", "a line\n".repeat(2_000));
+    scratch.write(
+        "full.toml",
+        "[source.in]\nfile = \"in\"\n[source.wait]\nrun = [\"sh\", \"-c\", \"while [ ! -e done ]; do sleep 0.02; done\"]\n\
+         [stage.flood]\nfrom = [\"in\", \"wait\"]\nmode = \"stream\"\nrun = [\"python3\", \"flood.py\"]\n\
+         [sink.out]\nfile = \"out\"\n",
+    );
+    let (mut reader, writer) = std::io::pipe().expect("a pipe");
+    // Full from the start.
+    rustix::fs::fcntl_setfl(&writer, OFlags::NONBLOCK).expect("a pipe");
+    while rustix::io::write(&writer, &[b'-'; 512]).is_ok() {}
+    rustix::fs::fcntl_setfl(&writer, OFlags::empty()).expect("a pipe");
+    let run = scratch
+        .worker(&["run", "full.toml", "--admin", "none", "--progress", "none", "--log", "debug"])
+        .stderr(OwnedFd::from(writer))
+        .start();
+    eventually("all of the output", PATIENCE, || {
+        let (out, all) = (scratch.len("out"), scratch.len("in"));
+        if out == all { Ok(()) } else { Err(format!("{out} of {all} bytes")) }
+    });
+    scratch.write("done", "");
+    let told = std::thread::spawn(move || {
+        let mut told = Vec::new();
+        reader.read_to_end(&mut told).map(|_| String::from_utf8_lossy(&told).into_owned())
+    });
+    run.wait(PATIENCE).expect(0);
+    let told = told.join().expect("a thread that reads").expect("a pipe is read");
+    assert!(told.contains("xxxx"), "what the program said is there");
+}
+
+#[test]
+fn colours_are_for_terminals_that_have_them_and_for_who_wants_them() {
+    let scratch = Scratch::new();
+    scratch.write("bad.toml", "[source.a]\nfil = \"x\"\n[sink.o]\nstdout = true\n");
+    let colored = |env: &[(&str, &str)], args: &[&str]| {
+        let pty = Pty::new(ROWS, COLUMNS);
+        let mut start = scratch.worker(args).stderr(pty.end());
+        for (name, value) in env {
+            start = start.env(name, value);
+        }
+        start.run().expect(2);
+        let said = pty.wait_for(
+            "an error",
+            PATIENCE,
+            |b| String::from_utf8_lossy(b).into_owned(),
+            |s| s.contains("error"),
+        );
+        said.contains('\x1b')
+    };
+    let (check, words): (&[&str], &[&str]) = (&["check", "bad.toml"], &["run", "--no-such-option"]);
+    for args in [check, words] {
+        assert!(colored(&[("TERM", "xterm")], args), "{args:?}");
+        assert!(!colored(&[("TERM", "xterm"), ("NO_COLOR", "1")], args), "{args:?}");
+        assert!(!colored(&[("TERM", "dumb")], args), "{args:?}");
+        let never = [&["--color", "never"], args].concat();
+        assert!(!colored(&[("TERM", "xterm")], &never), "{never:?}");
+        let always = [&["--color=always"], args].concat();
+        assert!(colored(&[("TERM", "dumb"), ("NO_COLOR", "1")], &always), "{always:?}");
+    }
+    scratch.worker(&["--color", "sometimes", "check", "bad.toml"]).run().expect(2);
+}
