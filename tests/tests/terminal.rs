@@ -55,7 +55,7 @@ fn log_lines_stay_above_the_bar_and_no_frame_of_it_is_left() {
     assert!(warned > 0, "{written}");
     assert_eq!(shown("WARN"), warned, "{screen:#?}");
     assert_eq!(screen.iter().filter(|line| bar(line)).count(), 0, "{screen:#?}");
-    assert_eq!(shown("gen: "), 0, "{screen:#?}");
+    assert_eq!(screen.iter().filter(|line| line.starts_with("gen: ")).count(), 0, "{screen:#?}");
 }
 
 #[test]
@@ -90,14 +90,14 @@ fn a_terminal_that_is_stopped_stops_nothing() {
 #[test]
 fn a_pipe_that_is_full_stops_nothing_and_tells_later_how_much_it_missed() {
     let scratch = Scratch::new();
-    let flood = "import sys\nfor line in sys.stdin: sys.stderr.write('x' * 200 + chr(10)); sys.stderr.flush(); print(line, end='')";
+    let flood = "import sys\nfor line in sys.stdin: sys.stderr.write('x' * 200 + chr(10)); sys.stderr.flush(); print(line, end='', flush=True)";
     scratch.write("flood.py", flood);
     scratch.write("in", "a line\n".repeat(2_000));
     scratch.write(
         "full.toml",
         "[source.in]\nfile = \"in\"\n[source.wait]\nrun = [\"sh\", \"-c\", \"while [ ! -e done ]; do sleep 0.02; done\"]\n\
          [stage.flood]\nfrom = [\"in\", \"wait\"]\nmode = \"stream\"\nrun = [\"python3\", \"flood.py\"]\n\
-         [sink.out]\nfile = \"out\"\n",
+         [sink.out]\nfrom = \"flood\"\nfile = \"out\"\n",
     );
     let (mut reader, writer) = std::io::pipe().expect("a pipe");
     // Full from the start.

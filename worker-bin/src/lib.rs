@@ -8,6 +8,7 @@
 pub mod admin;
 pub mod child;
 pub mod cli;
+mod descriptors;
 #[cfg(test)]
 mod documents;
 pub mod explain;

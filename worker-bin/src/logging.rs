@@ -45,9 +45,14 @@ pub fn start(filter: &str, form: Form, otel: Option<&Otel>) -> Result<(), String
     if tracing_subscriber::registry().with(filter).with(lines).with(otel.map(Otel::layer)).try_init().is_ok()
     {
         STARTED.set((handle, form)).ok();
-        stderr::start(told);
+        begin();
     }
     Ok(())
+}
+
+/// From now on nobody waits for whoever reads standard error.
+pub fn begin() {
+    stderr::start(told);
 }
 
 /// Logs by another filter from now on.

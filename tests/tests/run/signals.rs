@@ -35,7 +35,7 @@ fn flowing<'a>(scratch: &'a Scratch, pipeline: &str) -> Running<'a> {
 
 #[test]
 fn the_first_signal_drains_what_was_accepted() {
-    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
         let scratch = Scratch::new();
         let running = flowing(&scratch, ENDLESS);
         running.signal(signal);
@@ -46,6 +46,28 @@ fn the_first_signal_drains_what_was_accepted() {
         assert!(!numbers.is_empty(), "what was read before the signal came out");
         assert_eq!(numbers, (1..=numbers.len()).collect::<Vec<_>>(), "nothing is missing or repeated");
     }
+}
+
+#[test]
+fn a_hangup_that_was_ignored_at_the_start_stays_ignored() {
+    let scratch = Scratch::new();
+    let endless = ENDLESS.replace("mode = \"stream\"\n    run = [\"uniq\"]", "run = [\"cat\"]");
+    scratch.write("pipeline.toml", endless);
+    let worker = worker_tests::process::worker_binary().display().to_string();
+    let mut start = scratch.program(std::path::Path::new("sh"));
+    start.command.args(["-c", &format!("trap '' HUP; exec '{worker}' run pipeline.toml --admin none")]);
+    let mut running = start.start();
+    eventually("data flows", PATIENCE, || {
+        if scratch.len("out.txt") > 0 { Ok(()) } else { Err(running.stderr()) }
+    });
+    running.signal(Signal::HUP);
+    let before = scratch.len("out.txt");
+    eventually("data flows on", PATIENCE * 4, || {
+        assert!(!running.has_ended(), "{}", running.stderr());
+        if scratch.len("out.txt") > before + 2000 { Ok(()) } else { Err(running.stderr()) }
+    });
+    running.signal(Signal::TERM);
+    running.wait(PATIENCE).expect(143);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Why a journal does not open or does not go on.
 
 use super::format::VERSION;
-use super::storage::StorageError;
+use super::storage::{StorageError, no_descriptor};
 use thiserror::Error;
 
 /// Why a journal does not open or does not go on.
@@ -57,10 +57,16 @@ pub enum JournalError {
 }
 
 impl JournalError {
-    /// There was no room on the disk.
+    /// There was no room: on the disk, or for one more open file.
     #[must_use]
     pub fn is_full(&self) -> bool {
         matches!(self, Self::Storage(StorageError::Full { .. }))
+    }
+
+    /// It was not the disk that had no room: nothing on it need be given up.
+    #[must_use]
+    pub fn is_about_descriptors(&self) -> bool {
+        matches!(self, Self::Storage(StorageError::Full { source, .. }) if no_descriptor(source))
     }
 }
 

@@ -7,6 +7,7 @@ mod memory;
 pub use dir::{DirFile, DirStorage};
 pub use memory::{MemFile, MemStorage};
 
+use rustix::io::Errno;
 use std::fmt;
 use std::io::{self, IoSlice};
 use thiserror::Error;
@@ -89,12 +90,19 @@ pub trait StorageFile: Clone + fmt::Debug + Send + Sync {
     fn is_only_handle(&self) -> bool;
 }
 
+/// No file can be opened, by this process or by any.
+pub(super) fn no_descriptor(error: &io::Error) -> bool {
+    error
+        .raw_os_error()
+        .is_some_and(|code| [Errno::MFILE, Errno::NFILE].contains(&Errno::from_raw_os_error(code)))
+}
+
 /// Why a storage did not do what it was asked.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StorageError {
-    /// No room: disk or quota.
-    #[error("cannot {what} {path}: {source}; make room there")]
+    /// No room: disk, quota or file descriptors. It passes, so it is tried again.
+    #[error("cannot {what} {path}: {source}; {}", if no_descriptor(source) { "raise the limit of open files (ulimit -n)" } else { "make room there" })]
     Full {
         /// What was to be done.
         what: &'static str,
@@ -127,7 +135,8 @@ impl StorageError {
     pub(super) fn new(what: &'static str, path: impl fmt::Display, source: io::Error) -> Self {
         let path = path.to_string();
         let kind = source.kind();
-        if matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+        if matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) || no_descriptor(&source)
+        {
             Self::Full { what, path, source }
         } else if kind == io::ErrorKind::AlreadyExists {
             Self::Exists { what, path }

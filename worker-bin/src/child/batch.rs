@@ -38,7 +38,8 @@ pub async fn run_batch(
     on_idle: IdleCallback<'_>,
 ) -> (Result<BatchStats, Failure>, Spent) {
     let begun = Instant::now();
-    let (running, pipe) = match Running::start(launcher, program, env, false).await {
+    let kill = Notify::new();
+    let (running, pipe) = match Running::start(launcher, program, env, false, &kill).await {
         Ok(started) => started,
         Err(failure) => return (Err(failure), Spent { start: begun.elapsed(), total: begun.elapsed() }),
     };
@@ -48,7 +49,6 @@ pub async fn run_batch(
         header.into_iter().chain(payloads).filter(|piece| !piece.is_empty()).collect();
     let input_bytes: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
     let gauges = Gauges::default();
-    let kill = Notify::new();
     let refusal = FailureKind::Worker;
     let service = Service {
         program,

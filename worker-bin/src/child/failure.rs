@@ -3,12 +3,18 @@
 use super::launcher::SpawnError;
 use super::program::Program;
 use super::wire::Exit;
+use crate::descriptors::Pause;
 use rustix::io::Errno;
+use std::io;
 use std::time::Duration;
+use tokio::sync::Notify;
 use worker_core::event::{Failure, FailureKind};
 
 /// Longest quotation of a program's own words, in characters.
 const QUOTE_CHARS_MAX: usize = 400;
+
+/// What is waited for where the system has no room.
+const WHAT: &str = "start a program (no file descriptor, process or memory is left)";
 
 /// The child's last words, and whether it printed anything.
 #[derive(Clone, Debug, Default)]
@@ -67,20 +73,74 @@ pub(crate) fn judge(program: &Program, exit: Exit, words: LastWords) -> Result<(
     }
 }
 
+/// Why a program was not started.
+#[derive(Debug)]
+pub(crate) enum NotStarted {
+    /// The system has no room for it now: no descriptor, process or memory. Why.
+    NoRoom(String),
+    Failed(Failure),
+}
+
+/// No pipe could be made.
+pub(crate) fn no_pipes(program: &Program, error: &io::Error) -> NotStarted {
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    let message = format!("cannot make pipes for {}: {error}", program.name());
+    if errno.is_some_and(no_room) {
+        return NotStarted::NoRoom(message);
+    }
+    let words = LastWords { silent: true, ..LastWords::default() };
+    NotStarted::Failed(words.failure(FailureKind::Worker, message))
+}
+
 /// What it means that the program did not start.
-pub(crate) fn not_started(program: &Program, error: SpawnError) -> Failure {
+pub(crate) fn not_started(program: &Program, error: SpawnError) -> NotStarted {
+    let errno = match &error {
+        SpawnError::Launcher(_) => None,
+        SpawnError::System { errno, .. } => Some(Errno::from_raw_os_error(*errno)),
+    };
+    match error {
+        SpawnError::System { message, .. } if errno.is_some_and(no_room) => {
+            NotStarted::NoRoom(format!("cannot start {}: {message}", program.name()))
+        }
+        error => NotStarted::Failed(failed(program, error)),
+    }
+}
+
+fn no_room(errno: Errno) -> bool {
+    [Errno::AGAIN, Errno::NOMEM, Errno::MFILE, Errno::NFILE].contains(&errno)
+}
+
+/// Starts a program, again and again while the system has no room for it and nobody says `kill`.
+pub(crate) async fn patiently<T, F: Future<Output = Result<T, NotStarted>>>(
+    program: &Program,
+    kill: &Notify,
+    mut start: impl FnMut() -> F,
+) -> Result<T, Failure> {
+    let mut pause = Pause::default();
+    loop {
+        match start().await {
+            Ok(started) => {
+                pause.over(WHAT);
+                return Ok(started);
+            }
+            Err(NotStarted::Failed(failure)) => return Err(failure),
+            Err(NotStarted::NoRoom(why)) => tokio::select! {
+                () = tokio::time::sleep(pause.next(WHAT, &why)) => {}
+                () = kill.notified() => {
+                    return Err(killed(program, LastWords { silent: true, ..LastWords::default() }));
+                }
+            },
+        }
+    }
+}
+
+fn failed(program: &Program, error: SpawnError) -> Failure {
     let words = LastWords { silent: true, ..LastWords::default() };
     let (errno, why) = match error {
         SpawnError::Launcher(why) => return words.failure(FailureKind::Worker, why),
         SpawnError::System { errno, message } => (Errno::from_raw_os_error(errno), message),
     };
     let name = program.name();
-    if [Errno::AGAIN, Errno::NOMEM, Errno::MFILE, Errno::NFILE].contains(&errno) {
-        let message = format!(
-            "cannot start {name}: {why}; raise the limits of this user (ulimit -a) or run fewer tasks"
-        );
-        return words.failure(FailureKind::Worker, message);
-    }
     if let Some(cwd) = program.cwd.as_ref().filter(|cwd| !cwd.is_dir()) {
         let message = format!("cannot start {name}: {} is no directory; correct `cwd`", cwd.display());
         return words.failure(FailureKind::CannotStart, message);
@@ -94,6 +154,11 @@ pub(crate) fn not_started(program: &Program, error: SpawnError) -> Failure {
         _ => "check `run`",
     };
     words.failure(FailureKind::CannotStart, format!("cannot start {name}: {why}; {advice}"))
+}
+
+/// It was killed because nobody wants it any more.
+pub(crate) fn killed(program: &Program, words: LastWords) -> Failure {
+    words.failure(FailureKind::Signal(9), format!("{} was killed by its task", program.name()))
 }
 
 /// It was killed for doing nothing.

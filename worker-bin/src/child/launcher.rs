@@ -3,6 +3,7 @@
 use super::descent;
 use super::launcher_main::LAUNCHER_ARG;
 use super::wire::{self, Exit, HEADER_BYTES, Header, Reply, Request, Start};
+use crate::descriptors;
 use crate::mutex::lock;
 use rustix::process::{Pid, WaitOptions, waitpid};
 use std::collections::{BTreeMap, VecDeque};
@@ -101,6 +102,7 @@ impl Launcher {
         rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
         let process = Command::new(exe)
             .arg(LAUNCHER_ARG)
+            .args(descriptors::limit_of_programs())
             .env_remove(crate::fault::VARIABLE)
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())

@@ -2,6 +2,7 @@
 
 use super::descent::{self, MARK};
 use super::wire::{self, Exit, Reply, Request, Start};
+use crate::descriptors;
 use nix::sys::signal::{SigSet, Signal as NixSignal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -27,6 +28,9 @@ const LAST_WAIT: Duration = Duration::from_secs(10);
 /// Must be the first thing `main` does: nothing may be open or running yet.
 #[must_use]
 pub fn launcher_main() -> ExitCode {
+    if let Some(soft) = std::env::args().nth(2) {
+        descriptors::lower_limit(&soft);
+    }
     match LauncherProcess::begin().and_then(|mut launcher| launcher.serve()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,

@@ -1,10 +1,9 @@
 //! Programs that are themselves an end of the pipeline: one of their ends is a file for a blocking thread.
 
-use super::failure::{self, LastWords};
+use super::failure::{self, LastWords, NotStarted};
 use super::launcher::{Child, Launcher};
 use super::pipes::{Gauges, pipe_pair};
 use super::program::{Program, TaskEnv};
-use super::serve::no_pipes;
 use super::stderr::{self, Source, Tail};
 use std::fs::File;
 use std::io;
@@ -44,7 +43,7 @@ pub async fn start_source(
         let (reading, writing) = pipe_pair()?;
         Ok((OwnedFd::from(File::open("/dev/null")?), Some(writing), reading))
     };
-    start(launcher, program, env, ends()).await
+    failure::patiently(&program, &Notify::new(), || start(launcher, &program, env, ends())).await
 }
 
 /// Starts a program whose standard input is written to the file; what it prints is logged like its standard error.
@@ -56,8 +55,8 @@ pub async fn start_sink(
     program: Arc<Program>,
     env: &TaskEnv,
 ) -> Result<(File, PipedChild), Failure> {
-    let ends = pipe_pair().map(|(reading, writing)| (reading, None, writing));
-    start(launcher, program, env, ends).await
+    let ends = || pipe_pair().map(|(reading, writing)| (reading, None, writing));
+    failure::patiently(&program, &Notify::new(), || start(launcher, &program, env, ends())).await
 }
 
 impl PipedChild {
@@ -96,20 +95,20 @@ type Ends = (OwnedFd, Option<OwnedFd>, OwnedFd);
 
 async fn start(
     launcher: &Launcher,
-    program: Arc<Program>,
+    program: &Arc<Program>,
     env: &TaskEnv,
     ends: io::Result<Ends>,
-) -> Result<(File, PipedChild), Failure> {
+) -> Result<(File, PipedChild), NotStarted> {
     let pipes = || -> io::Result<_> {
         let (stdin, stdout, ours) = ends?;
         let (from_stderr, stderr) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
         let stdout = stdout.map_or_else(|| stderr.try_clone(), Ok)?;
         Ok(([stdin, stdout, stderr], pipe::Receiver::from_owned_fd(from_stderr)?, ours))
     };
-    let (stdio, stderr, ours) = pipes().map_err(|error| no_pipes(&program, &error))?;
+    let (stdio, stderr, ours) = pipes().map_err(|error| failure::no_pipes(program, &error))?;
     let child = match launcher.spawn(program.start(env, false), stdio).await {
         Ok(child) => child,
-        Err(error) => return Err(failure::not_started(&program, error)),
+        Err(error) => return Err(failure::not_started(program, error)),
     };
     let stop = Arc::new(Notify::new());
     let (limit, stage, task, stopping) =
@@ -121,5 +120,6 @@ async fn start(
         tail
     };
     let draining = tokio::spawn(draining.in_current_span());
+    let program = Arc::clone(program);
     Ok((File::from(ours), PipedChild { program, child, stderr: Some(draining), tail: String::new(), stop }))
 }

@@ -1,6 +1,6 @@
 //! A running child with its three pipes served together, until it has ended and all was read.
 
-use super::failure::{self, LastWords};
+use super::failure::{self, LastWords, NotStarted};
 use super::idle::Watched;
 use super::launcher::{Child, Launcher};
 use super::outlet::{Gathered, Outlet, Pace};
@@ -81,13 +81,24 @@ enum Fault {
 }
 
 impl Running {
-    /// Starts the program on new pipes; gives the writing end of its standard input beside it.
+    /// Starts the program on new pipes, as soon as the system has room for it; gives the writing end of its standard input
+    /// beside it.
     pub(crate) async fn start(
         launcher: &Launcher,
         program: &Program,
         env: &TaskEnv,
         stream: bool,
+        kill: &Notify,
     ) -> Result<(Self, pipe::Sender), Failure> {
+        failure::patiently(program, kill, || Self::try_start(launcher, program, env, stream)).await
+    }
+
+    async fn try_start(
+        launcher: &Launcher,
+        program: &Program,
+        env: &TaskEnv,
+        stream: bool,
+    ) -> Result<(Self, pipe::Sender), NotStarted> {
         let pipes = || -> io::Result<_> {
             let (stdin, to_stdin) = pipe_pair()?;
             let unread = stdin.try_clone()?;
@@ -100,7 +111,8 @@ impl Running {
             );
             Ok(([stdin, stdout, stderr], ours, unread))
         };
-        let (theirs, (stdin, stdout, stderr), unread) = pipes().map_err(|error| no_pipes(program, &error))?;
+        let (theirs, (stdin, stdout, stderr), unread) =
+            pipes().map_err(|error| failure::no_pipes(program, &error))?;
         match launcher.spawn(program.start(env, stream), theirs).await {
             Ok(child) => Ok((Self { child, stdout, stderr, unread }, stdin)),
             Err(error) => Err(failure::not_started(program, error)),
@@ -128,19 +140,17 @@ impl Running {
             run(&mut child, service, watched, feed, read, drain, stops).await
         };
         let words = LastWords { stderr_tail: tail.text(), silent: gauges.printed.load(Relaxed) == 0 };
-        let result =
-            match (fault, exit) {
-                (Some(Fault::Timeout(limit)), _) => Err(failure::timed_out(program, limit, words)),
-                (Some(Fault::Failed(kind, message)), _) => Err(words.failure(kind, message)),
-                (Some(Fault::Told), _) => Err(words
-                    .failure(FailureKind::Signal(9), format!("{} was killed by its task", program.name()))),
-                (None, Some(Ok(exit))) => {
-                    let judged = failure::judge(program, exit, words);
-                    judged.and_then(|()| deliver_last(&mut chunker, service, deliver))
-                }
-                (None, Some(Err(why))) => Err(words.failure(FailureKind::Worker, why)),
-                (None, None) => Err(words.failure(FailureKind::Worker, "its end was never seen".into())),
-            };
+        let result = match (fault, exit) {
+            (Some(Fault::Timeout(limit)), _) => Err(failure::timed_out(program, limit, words)),
+            (Some(Fault::Failed(kind, message)), _) => Err(words.failure(kind, message)),
+            (Some(Fault::Told), _) => Err(failure::killed(program, words)),
+            (None, Some(Ok(exit))) => {
+                let judged = failure::judge(program, exit, words);
+                judged.and_then(|()| deliver_last(&mut chunker, service, deliver))
+            }
+            (None, Some(Err(why))) => Err(words.failure(FailureKind::Worker, why)),
+            (None, None) => Err(words.failure(FailureKind::Worker, "its end was never seen".into())),
+        };
         let (unread, stderr_tail) = (bytes_inside(&unread), tail.text());
         Ended { result, unread, records: chunker.records(), stderr_tail }
     }
@@ -324,13 +334,4 @@ fn too_long(program: &Program, error: RecordTooLong) -> Fault {
 
 fn cannot(program: &Program, what: &str, error: &io::Error) -> Fault {
     Fault::Failed(FailureKind::Worker, format!("cannot {what} {}: {error}", program.name()))
-}
-
-/// No pipe could be made.
-pub(crate) fn no_pipes(program: &Program, error: &io::Error) -> Failure {
-    let message = format!(
-        "cannot make pipes for {}: {error}; raise the limit of open files (ulimit -n) or run fewer tasks",
-        program.name()
-    );
-    LastWords { silent: true, ..LastWords::default() }.failure(FailureKind::Worker, message)
 }

@@ -128,7 +128,8 @@ impl Stream {
             },
             None => None,
         };
-        let (running, pipe) = match Running::start(&self.launcher, &self.program, &self.env, true).await {
+        let started = Running::start(&self.launcher, &self.program, &self.env, true, &self.kill).await;
+        let (running, pipe) = match started {
             Ok(started) => started,
             Err(failure) => return self.events().exited(Err(failure), true),
         };

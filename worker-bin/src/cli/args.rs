@@ -68,7 +68,7 @@ Examples:
   worker run access.toml --state /var/lib/access       # exactly once; again: continues
 
 Exit status: 0 done; 1 the pipeline failed; 2 the command line or a file is wrong; 3 finished, but with dead letters \
-or records lost; 130 or 143 interrupted after a clean stop.";
+or records lost; 129, 130 or 143 interrupted by SIGHUP, SIGINT or SIGTERM, after a clean stop.";
 
 const CHECK_EXAMPLES: &str = "\
 Examples:

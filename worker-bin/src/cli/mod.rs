@@ -9,6 +9,7 @@ mod reports;
 pub mod run;
 mod state;
 
+use crate::logging;
 use crate::pipeline::{self, Cluster, ConfigError, Detail, InlineStage, Pipeline};
 use crate::stderr;
 use args::{RunArgs, WorkerCommand};
@@ -28,6 +29,9 @@ pub fn main() -> ExitCode {
         }
     };
     stderr::set_color(args.color);
+    if matches!(args.command, WorkerCommand::Run(_) | WorkerCommand::Node(_)) {
+        logging::begin();
+    }
     match args.command {
         WorkerCommand::Run(args) => run_or_print(&args),
         WorkerCommand::Check(args) => check::check(&args),

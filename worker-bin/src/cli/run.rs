@@ -1,9 +1,11 @@
 //! `worker run` and `worker node`: from the command line to a run and back to an exit status.
 
 use super::args::{LogArgs, NodeArgs, ProcessArgs, ProgressMode, RunArgs};
+use super::check::open_files;
 use super::{reports, state};
 use crate::admin::AdminAddress;
 use crate::child::Launcher;
+use crate::descriptors;
 use crate::logging::{self, Form};
 use crate::otel::Otel;
 use crate::pipeline::plan::{Plan, plan};
@@ -93,6 +95,7 @@ impl Process<'_> {
             }
         };
         start_log(&self.args.log, otel.as_deref());
+        descriptors::raise_limit();
         let warnings = if self.args.log.quiet { Vec::new() } else { pipeline::warnings(pipeline) };
         for warning in warnings {
             say(&warning.render(stderr::colors(&std::io::stderr())));
@@ -106,6 +109,10 @@ impl Process<'_> {
                 say(&format!("error: {error}"));
             }
             return ExitCode::from(WRONG);
+        }
+        if let Some(warning) = open_files::warning(&plan, pipeline.delivery).filter(|_| !self.args.log.quiet)
+        {
+            say(&format!("warning: {warning}"));
         }
         let reports = match reports::check(&self.args.report, pipeline, &plan) {
             Ok(reports) => reports,

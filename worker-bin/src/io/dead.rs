@@ -12,6 +12,7 @@ pub(crate) use line::rfc3339;
 pub use log::{DeadLetterLog, DeadLogError, NewLetter, log_path};
 pub use read::{Letter, LetterOrigin, Letters, read_letters};
 
+use crate::descriptors;
 use line::{Line, text_of};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -94,7 +95,8 @@ impl DeadLetterFile {
 fn create_beside(path: &Path) -> io::Result<(PathBuf, File)> {
     for n in 0..NAMES_MAX {
         let candidate = numbered(path, n);
-        match OpenOptions::new().append(true).create_new(true).open(&candidate) {
+        let create = || OpenOptions::new().append(true).create_new(true).open(&candidate);
+        match descriptors::patiently("keep dead letters", create) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
             result => return result.map(|file| (candidate, file)),
         }

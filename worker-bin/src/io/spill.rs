@@ -2,6 +2,7 @@
 
 mod segment;
 
+use crate::descriptors;
 use crate::mutex::lock;
 use bytes::Bytes;
 use rustix::buffer::spare_capacity;
@@ -182,8 +183,14 @@ impl SpillStore {
         let id = match index.active.filter(|id| index.segments.get(id).is_some_and(fits)) {
             Some(id) => id,
             None => {
-                let file = tempfile::tempfile_in(&self.directory)
-                    .map_err(|source| SpillError::Directory { directory: self.directory.clone(), source })?;
+                let file = tempfile::tempfile_in(&self.directory).map_err(|source| {
+                    let directory = self.directory.clone();
+                    if descriptors::none_left(&source) {
+                        let stored = index.live_bytes;
+                        return SpillError::Full { directory, bytes, stored, source };
+                    }
+                    SpillError::Directory { directory, source }
+                })?;
                 index.segments_made += 1;
                 let id = index.segments_made;
                 index.segments.insert(id, Segment::new(file));

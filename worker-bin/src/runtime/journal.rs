@@ -10,6 +10,7 @@
 use super::durable::AnyJournal;
 use super::engine::{End, Engine, lock};
 use super::storage::StorageGuard;
+use crate::descriptors;
 use crate::io::dead::{DeadLetterLog, DeadLogError, NewLetter};
 use crate::logging::task_span;
 use std::collections::VecDeque;
@@ -323,7 +324,7 @@ impl JournalThreads {
             match attempt(self) {
                 Ok(done) => return Ok(done),
                 Err(error) if error.is_full() => {
-                    if self.storage.is_full_now(engine, &error.to_string()) {
+                    if !error.is_about_descriptors() && self.storage.is_full_now(engine, &error.to_string()) {
                         continue;
                     }
                 }
@@ -477,16 +478,26 @@ fn fail(engine: &Arc<Engine>, shared: &TaskJournal, why: &str) {
 /// Errors that may mean that there is no room on the disk, for now.
 trait MayBeFull: std::fmt::Display {
     fn is_full(&self) -> bool;
+    /// Or rather none for one more open file.
+    fn is_about_descriptors(&self) -> bool;
 }
 
 impl MayBeFull for JournalError {
     fn is_full(&self) -> bool {
         JournalError::is_full(self)
     }
+
+    fn is_about_descriptors(&self) -> bool {
+        JournalError::is_about_descriptors(self)
+    }
 }
 
 impl MayBeFull for DeadLogError {
     fn is_full(&self) -> bool {
         matches!(self, DeadLogError::Full { .. })
+    }
+
+    fn is_about_descriptors(&self) -> bool {
+        matches!(self, DeadLogError::Full { source, .. } if descriptors::none_left(source))
     }
 }

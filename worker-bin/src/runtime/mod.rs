@@ -31,6 +31,7 @@ pub mod progress;
 mod records;
 mod report;
 mod scrape;
+mod signals;
 mod sink;
 mod source;
 mod spill;
@@ -58,6 +59,7 @@ use crate::otel::Otel;
 use crate::pipeline::plan::Plan;
 use crate::report::Report;
 use engine::{End, Engine};
+use signals::Hangup;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -169,6 +171,7 @@ pub async fn run(
 ) -> Result<Ended, RunError> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| system("listen for signals", e))?;
     let mut terminate = signal(SignalKind::terminate()).map_err(|e| system("listen for signals", e))?;
+    let mut hangup = Hangup::new().map_err(|e| system("listen for signals", e))?;
     let drain_timeout = options.drain_timeout;
     let (engine, mut ended) =
         Box::pin(Engine::start(plan, opened, durable, launcher.clone(), options)).await?;
@@ -185,6 +188,7 @@ pub async fn run(
             end = &mut ended => break end.unwrap_or(End::Stopped(2)),
             _ = interrupt.recv() => 2,
             _ = terminate.recv() => 15,
+            () = hangup.heard() => 1,
             () = engine.drain_asked() => 15,
             () = late => break End::Stopped(interrupted.unwrap_or(2)),
         };

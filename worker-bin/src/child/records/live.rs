@@ -134,7 +134,8 @@ struct Asking {
 
 impl Asking {
     async fn live(self, orders: mpsc::UnboundedReceiver<RecordsCommand>) {
-        let (running, pipe) = match Running::start(&self.launcher, &self.program, &self.env, true).await {
+        let started = Running::start(&self.launcher, &self.program, &self.env, true, &self.kill).await;
+        let (running, pipe) = match started {
             Ok(started) => started,
             Err(failure) => return lock(&self.events).ended(Err(failure)),
         };

@@ -1,5 +1,6 @@
 //! What a pipeline may take on this node at worst.
 
+use super::open_files;
 use crate::pipeline::plan::{LocalTask, Plan, Role, StageTask};
 use crate::pipeline::{Delivery, Mode, units::format_size};
 use worker_core::config::TaskKind;
@@ -49,6 +50,8 @@ pub(super) fn worst(plan: &Plan, delivery: Delivery) -> String {
     let why = format!("{out} links out x {}", format_size(limits.spill_bytes));
     let why = if streams > 0 { format!("{why}, and replay") } else { why };
     text += &line("disk", spill.saturating_add(replay), why);
+    let (why, files) = open_files::needed(plan, delivery);
+    text += &format!("  {:<10}{files:>10}  {why}\n", "open files");
     text
 }
 

@@ -2,6 +2,7 @@
 
 mod graph;
 mod memory;
+pub(super) mod open_files;
 mod sample;
 
 use super::args::CheckArgs;
@@ -34,6 +35,9 @@ pub(super) fn check(args: &CheckArgs) -> ExitCode {
         pipeline::warnings(&pipeline).into_iter().chain(pipeline::ignored_places(&pipeline, &cluster))
     {
         say(&warning.render(color));
+    }
+    if let Some(warning) = open_files::warning(&plan, pipeline.delivery) {
+        say(&format!("warning: {warning}"));
     }
     for missing in missing_inputs(&pipeline, &plan) {
         say(&format!("warning: {missing}"));

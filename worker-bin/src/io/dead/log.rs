@@ -1,6 +1,7 @@
 //! The dead letters of one task, as durable as its journal.
 
 use super::line::{Line, text_of};
+use crate::descriptors;
 use crate::fault;
 use crate::io::durable;
 use std::fs::{File, OpenOptions};
@@ -239,7 +240,7 @@ impl DeadLetterLog {
     fn unwritable(&self, source: io::Error) -> DeadLogError {
         let path = self.path.clone();
         let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded, io::ErrorKind::FileTooLarge];
-        if full.contains(&source.kind()) {
+        if full.contains(&source.kind()) || descriptors::none_left(&source) {
             return DeadLogError::Full { path, source };
         }
         DeadLogError::Write { path, source }

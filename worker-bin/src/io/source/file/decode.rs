@@ -1,6 +1,7 @@
 //! A file's bytes, unpacked where its first bytes say that it is packed.
 
 use super::fixed::FixedFile;
+use crate::descriptors;
 use crate::io::source::SourceError;
 use flate2::bufread::MultiGzDecoder;
 use rustix::buffer::spare_capacity;
@@ -33,7 +34,7 @@ enum Input {
 
 impl FileReader {
     pub(super) fn open(path: &Path) -> Result<Self, SourceError> {
-        let opened = File::open(path).and_then(|file| Input::of(file, None));
+        let opened = descriptors::open(path).and_then(|file| Input::of(file, None));
         match opened {
             Ok(input) => Ok(Self { path: path.to_owned(), input, expected: None }),
             Err(e) if e.kind() == io::ErrorKind::IsADirectory => {

@@ -2,6 +2,7 @@
 
 use super::decode::FileReader;
 use super::files;
+use crate::descriptors;
 use crate::io::durable;
 use crate::io::layout::{LayoutError, Reader, Tag, Writer};
 use crate::io::source::header::KeptHeader;
@@ -182,7 +183,7 @@ impl FixedFile {
         if !metadata.is_file() {
             return Err(SourceError::NotRegular { path });
         }
-        let file = File::open(&path).map_err(open)?;
+        let file = descriptors::open(&path).map_err(open)?;
         let metadata = file.metadata().map_err(open)?;
         let length = metadata.len();
         let prefix_hash = prefix_hash(&file, length).map_err(open)?;
@@ -203,7 +204,7 @@ impl FixedFile {
         if !identity(&self.path.metadata().map_err(open)?) {
             return Err(replaced("another file is in its place"));
         }
-        let file = File::open(&self.path).map_err(open)?;
+        let file = descriptors::open(&self.path).map_err(open)?;
         let metadata = file.metadata().map_err(open)?;
         if !identity(&metadata) {
             return Err(replaced("another file is in its place"));
