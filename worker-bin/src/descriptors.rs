@@ -19,7 +19,7 @@ static SAID: Mutex<Option<Instant>> = Mutex::new(None);
 const SAY_EVERY: Duration = Duration::from_secs(10);
 
 const WAIT_MIN: Duration = Duration::from_millis(20);
-const WAIT_MAX: Duration = Duration::from_secs(1);
+const WAIT_MAX: Duration = Duration::from_millis(200);
 
 /// Raises the soft limit of open files to the hard one. Programs are given back what this process was started with.
 pub(crate) fn raise_limit() {
