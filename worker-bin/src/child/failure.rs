@@ -102,7 +102,9 @@ pub(crate) fn not_started(program: &Program, error: SpawnError) -> NotStarted {
         SpawnError::System { message, .. } if errno.is_some_and(no_room) => {
             NotStarted::NoRoom(format!("cannot start {}: {message}", program.name()))
         }
-        error => NotStarted::Failed(failed(program, error)),
+        error @ (SpawnError::Launcher(_) | SpawnError::System { .. }) => {
+            NotStarted::Failed(failed(program, error))
+        }
     }
 }
 
