@@ -2,7 +2,7 @@
 //!
 //! A shape is every path of a document with its type. It changes only on purpose: whoever parses these documents relies on it.
 
-use crate::admin::{Changed, DeadLetterView, Graph, GraphTask, Live, Tapped};
+use crate::admin::{Changed, DeadLetterView, Graph, GraphTask, Live, Tapped, WaitWords};
 use crate::explain::{Kind, RunState, WaitKind, explain, sample};
 use crate::report::{DeadReason, Gathered, Outcome, gather};
 use serde::Serialize;
@@ -13,7 +13,7 @@ const PAGE: &str = include_str!("../../docs/admin-api.md");
 const ROUTES: &str = include_str!("admin/routes.rs");
 
 /// Objects whose keys are names of tasks, stages, nodes or reasons, not of fields.
-const MAPS: [&str; 5] = ["blocked_s", "upstreams", "recent", "whole", "history.stages"];
+const MAPS: [&str; 7] = ["blocked_s", "blocked", "reasons", "upstreams", "recent", "whole", "history.stages"];
 
 /// Every path of a document with its types.
 type Shape = BTreeMap<String, BTreeSet<&'static str>>;
@@ -66,6 +66,7 @@ fn graph() -> Graph {
         stages: snapshot.stages,
         tasks: vec![GraphTask { name: "log/0".to_owned(), stage: "log".to_owned(), node: "a".to_owned() }],
         links: vec![("log/0".to_owned(), "errors/0".to_owned())],
+        reasons: WaitWords::all(),
     }
 }
 
@@ -128,7 +129,7 @@ fn no_document_changes_its_shape_by_accident() {
 #[test]
 fn the_words_of_reasons_are_the_same_in_json_and_metrics() {
     for kind in WaitKind::ALL {
-        assert_eq!(serde_json::json!(kind), kind.name());
+        assert_eq!(serde_json::json!(kind), kind.row().name);
     }
 }
 

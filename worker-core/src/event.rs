@@ -6,6 +6,7 @@ mod output;
 mod task;
 mod work;
 
+pub use crate::stall::Blocker;
 pub use action::{Action, ConnAction, LinkAction, NodeAction, Report};
 pub use commit::{Attempt, Commit, InputDone, Printed, StreamStep};
 pub use output::{Body, Chunk, DeadLetter, Failure, FailureKind, Output, Spent};
@@ -15,7 +16,6 @@ pub use work::{
 };
 
 use crate::config::TaskId;
-use crate::time::Time;
 use worker_proto::{Batch, Frame, LinkId, Seq};
 
 /// A connection's number within this process; never used twice.
@@ -110,39 +110,6 @@ pub enum Loss {
     Silent,
     /// A side closed it, or the network did.
     Lost,
-}
-
-/// What a driver sees in the way of a task's work.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Blocker {
-    /// Its program has work (unread input, an answer owed, or its end) and has neither moved a byte nor used the processor.
-    ChildHung {
-        /// Since when.
-        since: Time,
-        /// Input it has not read, in bytes.
-        unread_bytes: u64,
-        /// Its standard input is closed.
-        closed: bool,
-    },
-    /// Its program has read all it was given and printed nothing of it, and rests.
-    ChildBuffers {
-        /// Since when.
-        since: Time,
-        /// Bytes it was given since it last printed.
-        fed_bytes: u64,
-    },
-    /// A write of it is under way, and nothing of it is taken.
-    WriteHung {
-        /// Since when.
-        since: Time,
-    },
-    /// The disk its output goes to has no room.
-    DiskFull {
-        /// Since when.
-        since: Time,
-        /// Where, and what the system says.
-        what: String,
-    },
 }
 
 /// Why a node stops, split by fault.

@@ -7,13 +7,14 @@ use std::collections::VecDeque;
 #[derive(Debug)]
 pub(crate) struct Slots {
     total: usize,
-    used: usize,
+    /// The tasks that have one, in the order in which they got them.
+    holders: Vec<TaskId>,
     waiting: VecDeque<TaskId>,
 }
 
 impl Slots {
     pub(crate) fn new(total: usize) -> Self {
-        Self { total: total.max(1), used: 0, waiting: VecDeque::new() }
+        Self { total: total.max(1), holders: Vec::new(), waiting: VecDeque::new() }
     }
 
     /// Puts a task in the queue; it asks once for each run.
@@ -23,16 +24,17 @@ impl Slots {
 
     /// The task whose turn it is, if one of at most `most` slots is free. The slot is in use until [`release`](Self::release).
     pub(crate) fn grant(&mut self, most: usize) -> Option<TaskId> {
-        if self.used >= self.total.min(most) {
+        if self.holders.len() >= self.total.min(most) {
             return None;
         }
         let task = self.waiting.pop_front()?;
-        self.used += 1;
+        self.holders.push(task);
         Some(task)
     }
 
-    pub(crate) fn release(&mut self) {
-        self.used = self.used.saturating_sub(1);
+    /// A task does not need its slot any more.
+    pub(crate) fn release(&mut self, task: TaskId) {
+        self.holders.retain(|&holder| holder != task);
     }
 
     /// Whether some task waits.
@@ -41,7 +43,11 @@ impl Slots {
     }
 
     pub(crate) fn used(&self) -> usize {
-        self.used
+        self.holders.len()
+    }
+
+    pub(crate) fn holders(&self) -> Vec<TaskId> {
+        self.holders.clone()
     }
 
     pub(crate) fn total(&self) -> usize {

@@ -102,13 +102,6 @@ pub enum Reason {
     },
     /// The disk that commits go to is full: only what was admitted goes on.
     StorageFull,
-    /// The disk that the task's output goes to has no room.
-    DiskFull {
-        /// Since when.
-        since: Time,
-        /// Where, and what the system says.
-        what: String,
-    },
     /// What the task has done is not on stable storage yet.
     Committing {
         /// Commits that wait for it.
@@ -124,6 +117,8 @@ pub enum Reason {
         ahead: usize,
         /// Slots of this node.
         slots: usize,
+        /// The tasks that have them, in the order in which they got them.
+        holders: Vec<TaskId>,
     },
     /// A batch failed and waits for its next attempt.
     Backoff {
@@ -141,29 +136,10 @@ pub enum Reason {
         /// Since when.
         since: Time,
     },
-    /// A program has work, and has neither moved a byte nor used the processor.
-    ChildHung {
-        /// Since when.
-        since: Time,
-        /// Input it has not read, in bytes.
-        unread_bytes: u64,
-        /// Its standard input is closed: its end is waited for.
-        closed: bool,
-    },
-    /// A program has read all it was given, printed nothing of it, and rests: it probably buffers its output.
-    ChildBuffers {
-        /// Since when.
-        since: Time,
-        /// Bytes it was given since it last printed.
-        fed_bytes: u64,
-    },
+    /// The task's driver sees something in its way.
+    Blocked(Blocker),
     /// A sink writes.
     Writing {
-        /// Since when.
-        since: Time,
-    },
-    /// A write is under way, and nothing of it is taken.
-    WriteHung {
         /// Since when.
         since: Time,
     },
@@ -207,12 +183,9 @@ impl Reason {
             | Reason::UpstreamDown { since, .. }
             | Reason::NoSlot { since, .. }
             | Reason::ChildBusy { since }
-            | Reason::ChildHung { since, .. }
-            | Reason::ChildBuffers { since, .. }
-            | Reason::DiskFull { since, .. }
             | Reason::Paused { since }
-            | Reason::WriteHung { since }
             | Reason::Writing { since } => Some(*since),
+            Reason::Blocked(by) => Some(by.since()),
             Reason::NotOpen { .. }
             | Reason::NoCredit { .. }
             | Reason::Unacknowledged { .. }
@@ -229,36 +202,6 @@ impl Reason {
         }
     }
 
-    /// Whether the whole task waits, and not only what goes by [`link`](Self::link).
-    #[must_use]
-    pub fn is_of_the_task(&self) -> bool {
-        match self {
-            Reason::PeerDown { .. }
-            | Reason::UpstreamDown { .. }
-            | Reason::NotOpen { .. }
-            | Reason::Unacknowledged { .. }
-            | Reason::NoCredit { .. } => false,
-            Reason::OutboxFull { .. }
-            | Reason::SpillLimit { .. }
-            | Reason::StorageFull
-            | Reason::DiskFull { .. }
-            | Reason::Committing { .. }
-            | Reason::NoSlot { .. }
-            | Reason::Backoff { .. }
-            | Reason::ChildBusy { .. }
-            | Reason::ChildHung { .. }
-            | Reason::ChildBuffers { .. }
-            | Reason::Writing { .. }
-            | Reason::WriteHung { .. }
-            | Reason::ChildNotReading { .. }
-            | Reason::AwaitingEnd { .. }
-            | Reason::Paused { .. }
-            | Reason::DeadLimit { .. }
-            | Reason::SourceIdle
-            | Reason::Linger { .. } => true,
-        }
-    }
-
     /// The link whose receiving task is waited for, where it is one.
     #[must_use]
     pub fn link(&self) -> Option<LinkId> {
@@ -271,21 +214,62 @@ impl Reason {
             | Reason::OutboxFull { link, .. }
             | Reason::SpillLimit { link, .. } => Some(*link),
             Reason::StorageFull
-            | Reason::DiskFull { .. }
             | Reason::Committing { .. }
             | Reason::NoSlot { .. }
             | Reason::Backoff { .. }
+            | Reason::Blocked(_)
             | Reason::ChildBusy { .. }
-            | Reason::ChildHung { .. }
-            | Reason::ChildBuffers { .. }
             | Reason::Writing { .. }
-            | Reason::WriteHung { .. }
             | Reason::ChildNotReading { .. }
             | Reason::AwaitingEnd { .. }
             | Reason::Paused { .. }
             | Reason::DeadLimit { .. }
             | Reason::SourceIdle
             | Reason::Linger { .. } => None,
+        }
+    }
+}
+
+/// What a driver sees in the way of a task's work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Blocker {
+    /// Its program has work (unread input, an answer owed, or its end) and has neither moved a byte nor used the processor.
+    ChildHung {
+        /// Since when.
+        since: Time,
+        /// Input it has not read, in bytes.
+        unread_bytes: u64,
+        /// Its standard input is closed.
+        closed: bool,
+    },
+    /// Its program has read all it was given and printed nothing of it, and rests.
+    ChildBuffers {
+        /// Since when.
+        since: Time,
+        /// Bytes it was given since it last printed.
+        fed_bytes: u64,
+    },
+    /// A write of it is under way, and nothing of it is taken.
+    WriteHung {
+        /// Since when.
+        since: Time,
+    },
+    /// The disk its output goes to has no room.
+    DiskFull {
+        /// Since when.
+        since: Time,
+        /// Where, and what the system says.
+        what: String,
+    },
+}
+
+impl Blocker {
+    fn since(&self) -> Time {
+        match self {
+            Blocker::ChildHung { since, .. }
+            | Blocker::ChildBuffers { since, .. }
+            | Blocker::WriteHung { since }
+            | Blocker::DiskFull { since, .. } => *since,
         }
     }
 }

@@ -35,6 +35,7 @@ pub use listen::{AdminAddress, ListenError, listen};
 pub use routes::serve;
 pub use subject::{
     AdminCommand, Changed, DeadLetterView, Graph, GraphTask, Live, Subject, TapAsk, TapSide, Tapped,
+    WaitWords,
 };
 
 #[cfg(doc)]

@@ -1,7 +1,8 @@
 //! What the admin address tells of, behind a trait: a running engine, or a stand-in of a test.
 
-use crate::explain::{Explanation, History, Snapshot, Stage};
+use crate::explain::{Explanation, History, Row, Side, Snapshot, Stage, WaitClass, WaitKind};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use tokio::sync::{mpsc, watch};
 
 /// A running worker, as its admin address needs it. Nothing here blocks for long.
@@ -74,6 +75,32 @@ pub struct Graph {
     pub tasks: Vec<GraphTask>,
     /// All links, as the names of sending and receiving task.
     pub links: Vec<(String, String)>,
+    /// How each reason to wait is shown.
+    #[serde(default)]
+    pub reasons: BTreeMap<WaitKind, WaitWords>,
+}
+
+/// How a reason to wait is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitWords {
+    pub class: WaitClass,
+    /// It is no wait: a program or a write is under way.
+    pub at_work: bool,
+    /// As the name of a state.
+    pub title: String,
+}
+
+impl WaitWords {
+    /// Those of all reasons.
+    #[must_use]
+    pub fn all() -> BTreeMap<WaitKind, WaitWords> {
+        let words = |row: Row| WaitWords {
+            class: row.class,
+            at_work: row.side == Side::Work,
+            title: row.title.to_owned(),
+        };
+        WaitKind::ALL.iter().map(|kind| (*kind, words(kind.row()))).collect()
+    }
 }
 
 /// A task of the graph.

@@ -45,6 +45,7 @@ impl Subject for StandIn {
             stages: snapshot.stages,
             tasks: vec![task],
             links: vec![("log/0".to_owned(), "errors/0".to_owned())],
+            reasons: WaitWords::all(),
         }
     }
 

@@ -1,15 +1,16 @@
 //! From each wait to its root: a wait for a task goes on with what that task waits for, on whatever node it runs.
 
-use super::model::{Kind, Snapshot, Task, Wait, WaitClass, WaitKind, Why};
+use super::limit::{Limit, Window};
+use super::model::{Kind, Snapshot, Task, Wait};
+use super::reasons::{WaitKind, Why};
+use super::table::{Scope, Side, WaitClass};
 use super::words;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use worker_core::config::TaskName;
 
 /// More steps than a sensible pipeline has; a peer may say anything.
 const STEPS_MAX: usize = 64;
-
-/// How busy the busiest stage must be to be called what limits the throughput.
-const BUSY_LIMIT: f64 = 0.5;
 
 /// Why work waits, or what limits it: the answer of `/api/v1/why`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -40,6 +41,9 @@ pub struct Chain {
     pub advice: Option<String>,
     /// Sources that give nothing because of it.
     pub sources_paused: Vec<String>,
+    /// All of that in one line.
+    #[serde(default)]
+    pub text: String,
 }
 
 /// One cause of a chain.
@@ -50,17 +54,6 @@ pub struct Step {
     /// The node it runs on.
     pub node: String,
     pub wait: Wait,
-}
-
-/// What limits the throughput.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Limit {
-    /// A stage, source or sink.
-    pub stage: String,
-    /// What it is busy with.
-    pub kind: WaitKind,
-    /// How much of the time, from 0 to 1.
-    pub busy: f64,
 }
 
 /// Where each task is, among the snapshots at hand.
@@ -90,7 +83,14 @@ pub fn explain(snapshots: &[Snapshot]) -> Explanation {
     }
     chains.sort_by(|a, b| b.stalled.cmp(&a.stalled).then(b.for_s.total_cmp(&a.for_s)));
     pause_sources(&index, snapshots, &mut chains);
-    Explanation { chains, limit: limit(snapshots), notes: notes(snapshots) }
+    for chain in &mut chains {
+        chain.text = words::chain(chain);
+    }
+    let mut limit = Window::recent(snapshots).limit();
+    if let Some(limit) = &mut limit {
+        limit.elsewhere = !chains.iter().any(|chain| chain.ends_at(limit));
+    }
+    Explanation { chains, limit, notes: notes(snapshots) }
 }
 
 /// Marks the waits at whose root something is in the way, for longer than `stall_after_s`.
@@ -113,6 +113,20 @@ pub(super) fn mark_stalls(snapshot: &mut Snapshot) {
         for (wait, stalled) in task.waits.iter_mut().zip(marks) {
             wait.stalled = stalled;
         }
+    }
+}
+
+impl Chain {
+    /// Whether its root is what limits the throughput, too.
+    fn ends_at(&self, limit: &Limit) -> bool {
+        let Some(Step { task, wait, .. }) = self.steps.last() else { return false };
+        let of_the_stage = |task: &String| TaskName::of(task).stage == limit.stage;
+        let kind = wait.why.kind();
+        // Slots and the disk are the node's: whoever waits for them waits for the same.
+        let of_the_node = matches!(kind, WaitKind::NoSlot | WaitKind::Committing);
+        of_the_stage(task)
+            || wait.on.as_ref().is_some_and(of_the_stage)
+            || (of_the_node && kind == limit.kind)
     }
 }
 
@@ -157,7 +171,7 @@ impl<'a> Index<'a> {
     fn class(&self, task: &Task, wait: &Wait) -> WaitClass {
         let kind = wait.why.kind();
         let owes = kind == WaitKind::ChildBuffers && self.answering.contains(task.stage.as_str());
-        if owes { WaitClass::Blocked } else { kind.class() }
+        if owes { WaitClass::Blocked } else { kind.row().class }
     }
 
     /// The chain of the task's most telling wait that is old enough, if there is one.
@@ -184,6 +198,7 @@ impl<'a> Index<'a> {
             advice: words::advice(&last.wait),
             steps,
             sources_paused: Vec::new(),
+            text: String::new(),
         })
     }
 
@@ -204,7 +219,7 @@ impl<'a> Index<'a> {
         }
         let on = wait.on.as_deref()?;
         let is_down = |w: &&Wait| w.why.kind() == WaitKind::PeerDown && w.on.as_deref() == Some(on);
-        if let Some(down) = task.waits.iter().find(is_down).filter(|_| is_behind(kind)) {
+        if let Some(down) = task.waits.iter().find(is_down).filter(|_| kind.row().side == Side::Receiver) {
             return Some(Next::Waits(node, task, down));
         }
         let (node, waited) = self.tasks.get(on).copied()?;
@@ -257,33 +272,14 @@ impl<'a> Index<'a> {
 
 /// Whether the whole task waits, and not only what goes by one link.
 fn stops_the_task(wait: &Wait) -> bool {
-    !matches!(
-        wait.why.kind(),
-        WaitKind::PeerDown
-            | WaitKind::UpstreamDown
-            | WaitKind::NotOpen
-            | WaitKind::Unacknowledged
-            | WaitKind::NoCredit
-    )
-}
-
-/// Whether it is a wait for the receiver of an output.
-fn is_behind(kind: WaitKind) -> bool {
-    matches!(
-        kind,
-        WaitKind::OutboxFull
-            | WaitKind::SpillLimit
-            | WaitKind::NoCredit
-            | WaitKind::NotOpen
-            | WaitKind::Unacknowledged
-    )
+    wait.why.kind().row().scope == Scope::Task
 }
 
 /// How long a wait that is no stall lasts before it is worth a word, in seconds.
 const LASTING_S: f64 = 1.0;
 
 fn root_name(step: &Step) -> String {
-    let kind = step.wait.why.kind().name();
+    let kind = step.wait.why.kind().row().name;
     match (&step.wait.why, &step.wait.on_node) {
         (Why::PeerDown { .. } | Why::UpstreamDown {}, Some(node)) => format!("node {node}"),
         (Why::StorageFull {}, _) => format!("node {}: {kind}", step.node),
@@ -309,7 +305,7 @@ fn pause_sources(index: &Index<'_>, snapshots: &[Snapshot], chains: &mut [Chain]
         .filter(|chain| chain.stalled)
         .filter(|chain| {
             index.tasks.get(chain.task.as_str()).is_some_and(|(_, task)| {
-                let stops = |w: &Wait| stops_the_task(w) && w.why.kind().class() == WaitClass::Blocked;
+                let stops = |w: &Wait| stops_the_task(w) && w.why.kind().row().class == WaitClass::Blocked;
                 sources.contains(task.stage.as_str()) && task.waits.iter().any(stops)
             })
         })
@@ -319,41 +315,6 @@ fn pause_sources(index: &Index<'_>, snapshots: &[Snapshot], chains: &mut [Chain]
         let held = paused.iter().filter(|(root, task)| *root == chain.root && *task != chain.task);
         chain.sources_paused = held.map(|(_, task)| format!("source {task}")).collect();
     }
-}
-
-/// The stage that is busiest, if one is busy for most of the time while records flow.
-fn limit(snapshots: &[Snapshot]) -> Option<Limit> {
-    let mut stages: BTreeMap<&str, (f64, f64, WaitKind, f64)> = BTreeMap::new();
-    for task in snapshots.iter().flat_map(|s| &s.tasks).filter(|t| !t.done) {
-        let stage = stages.entry(&task.stage).or_insert((0.0, 0.0, work_of(task), 0.0));
-        stage.0 += task.busy;
-        stage.1 += 1.0;
-        stage.3 += task.in_per_s + task.out_per_s;
-    }
-    let flowing = stages.values().any(|stage| stage.3 > 0.0);
-    let busiest = stages
-        .into_iter()
-        .filter(|(_, (_, _, kind, _))| *kind != WaitKind::SourceIdle)
-        .map(|(name, (busy, count, kind, _))| (name, busy / count, kind))
-        .max_by(|a, b| a.1.total_cmp(&b.1))?;
-    if !flowing {
-        return None;
-    }
-    let (stage, busy, kind) = busiest;
-    if busy >= BUSY_LIMIT {
-        return Some(Limit { stage: stage.to_owned(), kind, busy });
-    }
-    let source = snapshots.iter().flat_map(|s| &s.stages).find(|stage| stage.kind == Kind::Source)?;
-    Some(Limit { stage: source.name.clone(), kind: WaitKind::SourceIdle, busy })
-}
-
-/// What a task was mostly busy with; of one that never was, what it waits for.
-fn work_of(task: &Task) -> WaitKind {
-    let work = [WaitKind::ChildBusy, WaitKind::Writing, WaitKind::ChildNotReading];
-    let seconds = |kind| task.blocked_s.get(&kind).copied().unwrap_or(0.0);
-    let most = work.into_iter().filter(|&kind| seconds(kind) > 0.0);
-    most.max_by(|&a, &b| seconds(a).total_cmp(&seconds(b)))
-        .unwrap_or_else(|| task.waits.first().map_or(WaitKind::ChildBusy, |w| w.why.kind()))
 }
 
 fn notes(snapshots: &[Snapshot]) -> Vec<String> {

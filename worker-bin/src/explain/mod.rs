@@ -1,8 +1,8 @@
 //! What a worker says about itself: a [`Snapshot`] of one node as data, and what follows from one or several of them.
 //!
 //! The core gives counters, queues and reasons to wait ([`worker_core::stall`]). [`Sampler`] turns them into snapshots with names,
-//! ages and rates; [`explain`] follows each wait to its root, across nodes where there are snapshots of several; [`words`] says it
-//! to people. The same snapshot is behind `worker why`, `top`, `status`, the page, `/readyz`, the log and the report, so that all
+//! ages and rates; [`explain`] follows each wait to its root, across nodes where there are snapshots of several, and names what
+//! limits the throughput ([`Limit`]); [`words`] says it to people, with the words of each reason's [`Row`]. The same snapshot is behind `worker why`, `top`, `status`, the page, `/readyz`, the log and the report, so that all
 //! tell the same story.
 //!
 //! ```text
@@ -10,22 +10,27 @@
 //! ```
 
 mod chain;
+mod context;
 mod history;
+mod limit;
 mod model;
 mod past;
+mod peer;
 mod reasons;
 #[cfg(test)]
 pub(crate) mod sample;
 mod sampler;
 mod standing;
+mod table;
 pub mod words;
 
-pub use chain::{Chain, Explanation, Limit, Step, explain};
+pub use chain::{Chain, Explanation, Step, explain};
 pub use history::{History, Point};
-pub use model::{
-    End, InLink, Kind, Link, Memory, Peer, RunState, Slots, Snapshot, Stage, Task, Wait, WaitClass, WaitKind,
-    Why,
-};
+pub use limit::Limit;
+pub(crate) use limit::Window;
+pub use model::{End, InLink, Kind, Link, Memory, Peer, RunState, Slots, Snapshot, Stage, Task, Wait};
 pub use past::{PAST_MAX, PastStall, PastStalls};
+pub use reasons::{WaitKind, Why};
 pub use sampler::{Outline, Sample, Sampler, kind_of};
 pub use standing::StallChange;
+pub use table::{Row, Scope, Side, WaitClass};

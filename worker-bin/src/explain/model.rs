@@ -2,6 +2,7 @@
 //!
 //! Units stand last in the names. Fields are only ever added; `schema` grows when one changes its meaning.
 
+use super::reasons::{WaitKind, Why};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -111,7 +112,7 @@ pub struct Stage {
 }
 
 /// A task of this node.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Task {
     /// `stage/partition`.
     pub name: String,
@@ -138,6 +139,15 @@ pub struct Task {
     pub busy_s: f64,
     /// Seconds that it waited, by the nearest cause, since the start. Sampled.
     pub blocked_s: BTreeMap<WaitKind, f64>,
+    /// The shares of the last seconds that it waited, by the nearest cause, from 0 to 1.
+    #[serde(default)]
+    pub blocked: BTreeMap<WaitKind, f64>,
+    /// The share of the last seconds in which records waited to be taken, or it for a slot, from 0 to 1.
+    #[serde(default)]
+    pub backlog: f64,
+    /// Seconds in which that was so, since the start. Sampled.
+    #[serde(default)]
+    pub backlog_s: f64,
     /// How long it has not taken or given a record.
     pub unmoved_s: f64,
     /// The user holds it up.
@@ -204,6 +214,9 @@ pub struct Peer {
     pub failed_attempts: u32,
     /// Why it is not connected: `not_yet`, `unreachable`, `refused`, `silent` or `lost`.
     pub cause: Option<String>,
+    /// The same in words, to be read behind its name.
+    #[serde(default)]
+    pub cause_text: Option<String>,
     /// The last error, for people.
     pub last_error: Option<String>,
     /// How long it has not been connected.
@@ -246,158 +259,4 @@ pub struct Wait {
     pub on_node: Option<String>,
     #[serde(flatten)]
     pub why: Why,
-}
-
-/// What kind of thing a wait is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WaitClass {
-    /// Something is in the way.
-    Blocked,
-    /// Work is being done: others wait for its end.
-    Working,
-    /// There is nothing to do.
-    Idle,
-}
-
-macro_rules! whys {
-    ($($(#[$doc:meta])* $name:ident $word:literal $class:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty),* $(,)? })*) => {
-        /// A reason to wait, with its figures: `kind` in JSON says which.
-        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-        #[serde(tag = "kind", rename_all = "snake_case")]
-        pub enum Why {
-            $($(#[$doc])* $name { $($(#[$field_doc])* $field: $type),* },)*
-        }
-
-        /// Which reason, without its figures.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(rename_all = "snake_case")]
-        pub enum WaitKind {
-            $($(#[$doc])* $name,)*
-        }
-
-        impl Why {
-            #[must_use]
-            pub fn kind(&self) -> WaitKind {
-                match self { $(Why::$name { .. } => WaitKind::$name,)* }
-            }
-        }
-
-        impl WaitKind {
-            pub const ALL: &'static [WaitKind] = &[$(WaitKind::$name),*];
-
-            /// Its name in JSON and in metrics.
-            #[must_use]
-            pub fn name(self) -> &'static str {
-                match self { $(WaitKind::$name => $word,)* }
-            }
-
-            /// What kind of thing it is.
-            #[must_use]
-            pub fn class(self) -> WaitClass {
-                match self { $(WaitKind::$name => WaitClass::$class,)* }
-            }
-        }
-    };
-}
-
-whys! {
-    /// The peer that takes this link's tuples is not connected.
-    PeerDown "peer_down" Blocked {
-        /// `not_yet`, `unreachable`, `refused`, `silent` or `lost`.
-        cause: String,
-        /// What the last attempt said.
-        error: String,
-        attempts: u32,
-        /// When the next begins; nothing while one is under way.
-        next_in_s: Option<f64>,
-        /// Tuples held for it.
-        held_records: u64,
-        /// Bytes of them in memory.
-        memory_bytes: u64,
-        /// What may be held in memory.
-        memory_limit_bytes: u64,
-        /// Bytes of them on disk.
-        spilled_bytes: u64,
-    }
-    /// The peer that gives tuples has no connection to this node.
-    UpstreamDown "upstream_down" Blocked {}
-    /// The receiver has not opened the link yet.
-    NotOpen "not_open" Blocked { /// Tuples held for it.
-        held_records: u64 }
-    /// Everything was sent; the receiver has not acknowledged it.
-    Unacknowledged "unacknowledged" Blocked { /// Tuples held for it.
-        held_records: u64 }
-    /// The receiver takes no more for now.
-    NoCredit "no_credit" Blocked { /// Tuples held for it.
-        held_records: u64 }
-    /// All outputs are past their memory budget; this is the fullest.
-    OutboxFull "outbox_full" Blocked {
-        memory_bytes: u64,
-        memory_limit_bytes: u64,
-        spilled_bytes: u64,
-    }
-    /// An output is past what may be on disk.
-    SpillLimit "spill_limit" Blocked {
-        spilled_bytes: u64,
-        spill_limit_bytes: u64,
-    }
-    /// The disk that commits go to is full.
-    StorageFull "storage_full" Blocked {}
-    /// The disk that the task's output goes to is full.
-    DiskFull "disk_full" Blocked { /// Where, and what the system says.
-        error: String }
-    /// What it has done is not on stable storage yet.
-    Committing "committing" Working {
-        commits: u64,
-        /// What they hold in memory.
-        bytes: u64,
-    }
-    /// All slots are in use.
-    NoSlot "no_slot" Working {
-        /// Tasks before this one.
-        ahead: u64,
-        /// Slots of the node.
-        slots: u64,
-    }
-    /// A batch failed and is tried again.
-    Backoff "backoff" Blocked {
-        attempts: u32,
-        /// When the next begins.
-        next_in_s: f64,
-        /// Why the last failed, with exit status and the last word on standard error.
-        error: String,
-        /// Records in the batch.
-        records: u64,
-    }
-    ChildBusy "child_busy" Working {}
-    /// Its program has work and does nothing.
-    ChildHung "child_hung" Blocked {
-        /// Input it has not read.
-        unread_bytes: u64,
-        /// Its standard input is closed.
-        closed: bool,
-    }
-    /// Its program has read everything and printed nothing.
-    ChildBuffers "child_buffers" Idle { /// What it was given since it last printed.
-        fed_bytes: u64 }
-    Writing "writing" Working {}
-    /// A write is under way, and nothing of it is taken.
-    WriteHung "write_hung" Blocked {}
-    /// A stream's program does not take more for now.
-    ChildNotReading "child_not_reading" Working { /// On their way to it.
-        bytes: u64 }
-    /// A stream's program has printed nothing yet, and its input has not ended.
-    AwaitingEnd "awaiting_end" Idle { /// Records it was given.
-        fed_records: u64 }
-    /// The user holds it up.
-    Paused "paused" Blocked {}
-    /// Too many dead letters: the pipeline has failed.
-    DeadLimit "dead_limit" Blocked {
-        dead_records: u64,
-        records: u64,
-    }
-    /// The source has nothing to give for now.
-    SourceIdle "source_idle" Idle {}
-    /// Records wait for more, to make a larger batch.
-    Linger "linger" Working {}
 }

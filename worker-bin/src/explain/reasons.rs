@@ -1,124 +1,361 @@
-//! From the core's reasons to waits with names.
+//! The table of reasons to wait. A new one gets a row here, with how it is made of what the core says ([`Why::of`]) and its
+//! sentence ([`Why::says`]); `docs/admin-api.md` tells of it, and all that shows waits takes its words from here.
 
-use super::model::{Wait, Why};
-use super::sampler::Outline;
-use super::words;
-use std::time::Duration;
-use worker_core::Time;
-use worker_core::config::NodeIx;
-use worker_core::stall::{PeerCause, Reason};
-use worker_core::status::LinkStatus;
-use worker_proto::LinkId;
+use super::context::Context;
+use super::table::{Row, Scope, Side, WaitClass, reasons};
+use super::words::{bytes, foreign, listed, records, times};
+use serde::{Deserialize, Serialize};
+use worker_core::stall::{Blocker, Reason};
 
-/// What the figures of a reason are completed from.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Context<'a> {
-    pub(super) outline: &'a Outline,
-    pub(super) now: Time,
-    pub(super) links: &'a [LinkStatus],
+reasons! {
+    /// The peer that takes this link's tuples is not connected.
+    PeerDown "peer_down" Blocked Link Receiver
+        "peer down" "a node that is not connected" "other node not connected"
+        => "start node {node} again with the same command, or look at the network between the two; what is held is sent when it is back, and nothing else waits for it"
+    {
+        /// `not_yet`, `unreachable`, `refused`, `silent` or `lost`.
+        cause: String,
+        /// What the last attempt said.
+        error: String,
+        attempts: u32,
+        /// When the next begins; nothing while one is under way.
+        next_in_s: Option<f64>,
+        /// Tuples held for it.
+        held_records: u64,
+        /// Bytes of them in memory.
+        memory_bytes: u64,
+        /// What may be held in memory.
+        memory_limit_bytes: u64,
+        /// Bytes of them on disk.
+        spilled_bytes: u64,
+    }
+    /// The peer that gives tuples has no connection to this node.
+    UpstreamDown "upstream_down" Blocked Link Input
+        "upstream" "a node that feeds it" "sending node not connected"
+        => "look at node {node}: start it again if it died"
+    {}
+    /// The receiver has not opened the link yet.
+    NotOpen "not_open" Blocked Link Receiver
+        "not open" "the next stage to answer" "receiver has not answered"
+        => "the cause is {on} on node {node}: ask there, or add --cluster cluster.toml to ask all nodes"
+    { /// Tuples held for it.
+        held_records: u64 }
+    /// Everything was sent; the receiver has not acknowledged it.
+    Unacknowledged "unacknowledged" Blocked Link Receiver
+        "no ack" "the next stage to confirm" "receiver has not acknowledged"
+        => "the cause is {on} on node {node}: ask there, or add --cluster cluster.toml to ask all nodes"
+    { /// Tuples held for it.
+        held_records: u64 }
+    /// The receiver takes no more for now.
+    NoCredit "no_credit" Blocked Link Receiver
+        "no credit" "the next stage to take more" "receiver takes no more"
+        => "the cause is {on} on node {node}: ask there, or add --cluster cluster.toml to ask all nodes"
+    { /// Tuples held for it.
+        held_records: u64 }
+    /// All outputs are past their memory budget; this is the fullest.
+    OutboxFull "outbox_full" Blocked Task Receiver
+        "outbox" "room in its outputs" "next stage is behind (memory)"
+        => "{on} is slower than what feeds it: give its stage more partitions, or a faster program"
+    {
+        memory_bytes: u64,
+        memory_limit_bytes: u64,
+        spilled_bytes: u64,
+    }
+    /// An output is past what may be on disk.
+    SpillLimit "spill_limit" Blocked Task Receiver
+        "spill full" "room in its outputs on disk" "next stage is behind (disk)"
+        => "mend what holds {on} up; raise spill_limit only if it will be back before the disk is full"
+    {
+        spilled_bytes: u64,
+        spill_limit_bytes: u64,
+    }
+    /// The disk that commits go to is full.
+    StorageFull "storage_full" Blocked Task Here
+        "disk full" "room on a full disk" "state disk full"
+        => "free space on that disk; all goes on by itself"
+    {}
+    /// The disk that the task's output goes to is full.
+    DiskFull "disk_full" Blocked Task Here
+        "disk full" "room on a full disk" "output disk full"
+        => "free space there; all goes on by itself"
+    { /// Where, and what the system says.
+        error: String }
+    /// What it has done is not on stable storage yet.
+    Committing "committing" Working Task Here
+        "commits" "the disk to store" "commit under way"
+        => "the disk is slow to sync: a faster disk, or delivery = \"memory\""
+    {
+        commits: u64,
+        /// What they hold in memory.
+        bytes: u64,
+    }
+    /// All slots are in use.
+    NoSlot "no_slot" Working Task Here
+        "no slot" "a free slot" "no slot free"
+        => "more batches wait than may run at once: --slots N, or fewer partitions"
+    {
+        /// Tasks before this one.
+        ahead: u64,
+        /// Slots of the node.
+        slots: u64,
+        /// The tasks that have them.
+        #[serde(default)]
+        held_by: Vec<String>,
+    }
+    /// A batch failed and is tried again.
+    Backoff "backoff" Blocked Task Here
+        "backoff" "its next attempt" "failed, tried again later"
+        => "mend the program, or let the attempts be used up: records that fail alone become dead letters (worker dlq)"
+    {
+        attempts: u32,
+        /// When the next begins.
+        next_in_s: f64,
+        /// Why the last failed, with exit status and the last word on standard error.
+        error: String,
+        /// Records in the batch.
+        records: u64,
+    }
+    ChildBusy "child_busy" Working Task Work "busy" "its program" "program busy" {}
+    /// Its program has work and does nothing.
+    ChildHung "child_hung" Blocked Task Here
+        "hangs" "a program that hangs" "program hangs"
+        => "it may wait for something outside, or for itself; timeout = \"30s\" on its stage kills and retries such a program"
+    {
+        /// Input it has not read.
+        unread_bytes: u64,
+        /// Its standard input is closed.
+        closed: bool,
+    }
+    /// Its program has read everything and printed nothing.
+    ChildBuffers "child_buffers" Idle Task Input
+        "buffers" "output its program holds back" "program buffers its output"
+        => "normal for programs that sum up; else make it print lines at once: stdbuf -oL, python -u, grep --line-buffered"
+    { /// What it was given since it last printed.
+        fed_bytes: u64 }
+    Writing "writing" Working Task Work "writing" "a write" "writing" {}
+    /// A write is under way, and nothing of it is taken.
+    WriteHung "write_hung" Blocked Task Here
+        "no write" "a reader that takes nothing" "its reader takes nothing"
+        => "look at what reads it: a program that hangs, a pager that waits for a key, a disk that does not answer"
+    {}
+    /// A stream's program does not take more for now.
+    ChildNotReading "child_not_reading" Working Task Work
+        "program" "its program to read" "program is behind"
+    { /// On their way to it.
+        bytes: u64 }
+    /// A stream's program has printed nothing yet, and its input has not ended.
+    AwaitingEnd "awaiting_end" Idle Task Input
+        "input end" "the end of input" "program waits for the end of input"
+        => "normal for sort, wc and the like; with an endless source its stage needs window = { every = \"1m\" }"
+    { /// Records it was given.
+        fed_records: u64 }
+    /// The user holds it up.
+    Paused "paused" Blocked Task Here
+        "paused" "the user, who paused it" "paused"
+        => "worker resume lets it go on"
+    {}
+    /// Too many dead letters: the pipeline has failed.
+    DeadLimit "dead_limit" Blocked Task Here
+        "max_dead" "nothing more: too many dead letters" "too many dead letters"
+        => "worker dlq list shows why they failed; mend the program, or raise max_dead"
+    {
+        dead_records: u64,
+        records: u64,
+    }
+    /// The source has nothing to give for now.
+    SourceIdle "source_idle" Idle Task Input "idle" "input" "input gives nothing" {}
+    /// Records wait for more, to make a larger batch.
+    Linger "linger" Working Task Input "linger" "more records for a batch" "gathering a batch" {}
 }
 
-impl Context<'_> {
-    /// A reason with names and figures; `unmoved` is how long nothing has moved, where the core does not say since when it is so.
-    pub(super) fn wait(&self, reason: &Reason, unmoved: Duration) -> Wait {
-        let age = reason.since().map_or(unmoved, |since| self.now.since(since));
-        let why = self.why(reason);
-        let (on, on_node) = match (reason, reason.link()) {
-            (Reason::UpstreamDown { peer, .. }, Some(link)) => self.sender(link, *peer),
-            (_, Some(link)) => self.receiver(link),
-            (_, None) => (None, None),
-        };
-        let for_s = age.as_secs_f64();
-        let mut wait = Wait { for_s, stalled: false, text: String::new(), on, on_node, why };
-        wait.text = words::wait(&wait);
-        wait
-    }
-
-    /// The one that is waited for is the sender here.
-    fn sender(&self, link: LinkId, peer: NodeIx) -> (Option<String>, Option<String>) {
-        let from = self.outline.graph.link(link).from;
-        let node = self.outline.nodes[usize::from(peer.0)].clone();
-        (Some(self.outline.graph.task(from).name.clone()), Some(node))
-    }
-
-    fn receiver(&self, link: LinkId) -> (Option<String>, Option<String>) {
-        let to = self.outline.graph.task(self.outline.graph.link(link).to);
-        (Some(to.name.clone()), Some(self.outline.nodes[usize::from(to.node.0)].clone()))
-    }
-
-    fn link(&self, link: LinkId) -> Option<&LinkStatus> {
-        self.links.binary_search_by_key(&link, |l| l.link).ok().map(|at| &self.links[at])
-    }
-
-    fn in_s(&self, at: Time) -> f64 {
-        at.since(self.now).as_secs_f64()
-    }
-
-    fn why(&self, reason: &Reason) -> Why {
+impl Why {
+    /// What the core says, with its figures completed.
+    pub(super) fn of(reason: &Reason, context: &Context<'_>) -> Self {
         match reason {
             Reason::PeerDown { link, cause, why, attempts, next, held_records, .. } => {
-                let status = self.link(*link);
+                let (memory_bytes, spilled_bytes) = context.held_bytes(*link);
                 Why::PeerDown {
-                    cause: cause_name(*cause).to_owned(),
+                    cause: super::peer::words(*cause).name.to_owned(),
                     error: why.clone(),
                     attempts: *attempts,
-                    next_in_s: next.map(|at| self.in_s(at)),
+                    next_in_s: next.map(|at| context.in_s(at)),
                     held_records: *held_records,
-                    memory_bytes: status.map_or(0, |l| l.memory_bytes),
-                    memory_limit_bytes: self.outline.limits.outbox_bytes,
-                    spilled_bytes: status.map_or(0, |l| l.stored_bytes),
+                    memory_bytes,
+                    memory_limit_bytes: context.outline.limits.outbox_bytes,
+                    spilled_bytes,
                 }
             }
             Reason::UpstreamDown { .. } => Why::UpstreamDown {},
-            Reason::NotOpen { held_records, .. } => Why::NotOpen { held_records: *held_records },
-            Reason::Unacknowledged { held_records, .. } => {
-                Why::Unacknowledged { held_records: *held_records }
-            }
-            Reason::NoCredit { held_records, .. } => Why::NoCredit { held_records: *held_records },
-            Reason::OutboxFull { memory_bytes, stored_bytes, budget_bytes, .. } => Why::OutboxFull {
-                memory_bytes: *memory_bytes,
-                memory_limit_bytes: *budget_bytes,
-                spilled_bytes: *stored_bytes,
+            &Reason::NotOpen { held_records, .. } => Why::NotOpen { held_records },
+            &Reason::Unacknowledged { held_records, .. } => Why::Unacknowledged { held_records },
+            &Reason::NoCredit { held_records, .. } => Why::NoCredit { held_records },
+            &Reason::OutboxFull { memory_bytes, stored_bytes, budget_bytes, .. } => Why::OutboxFull {
+                memory_bytes,
+                memory_limit_bytes: budget_bytes,
+                spilled_bytes: stored_bytes,
             },
-            Reason::SpillLimit { stored_bytes, limit_bytes, .. } => {
-                Why::SpillLimit { spilled_bytes: *stored_bytes, spill_limit_bytes: *limit_bytes }
+            &Reason::SpillLimit { stored_bytes, limit_bytes, .. } => {
+                Why::SpillLimit { spilled_bytes: stored_bytes, spill_limit_bytes: limit_bytes }
             }
             Reason::StorageFull => Why::StorageFull {},
-            Reason::DiskFull { what, .. } => Why::DiskFull { error: what.clone() },
-            Reason::Committing { commits, bytes } => {
-                Why::Committing { commits: *commits as u64, bytes: *bytes }
-            }
-            Reason::NoSlot { ahead, slots, .. } => Why::NoSlot { ahead: *ahead as u64, slots: *slots as u64 },
+            &Reason::Committing { commits, bytes } => Why::Committing { commits: commits as u64, bytes },
+            Reason::NoSlot { ahead, slots, holders, .. } => Why::NoSlot {
+                ahead: *ahead as u64,
+                slots: *slots as u64,
+                held_by: holders.iter().map(|&task| context.task(task)).collect(),
+            },
             Reason::Backoff { attempts, until, why, records } => Why::Backoff {
                 attempts: *attempts,
-                next_in_s: self.in_s(*until),
+                next_in_s: context.in_s(*until),
                 error: why.clone(),
                 records: *records as u64,
             },
             Reason::ChildBusy { .. } => Why::ChildBusy {},
-            Reason::ChildHung { unread_bytes, closed, .. } => {
-                Why::ChildHung { unread_bytes: *unread_bytes, closed: *closed }
+            &Reason::Blocked(Blocker::ChildHung { unread_bytes, closed, .. }) => {
+                Why::ChildHung { unread_bytes, closed }
             }
-            Reason::ChildBuffers { fed_bytes, .. } => Why::ChildBuffers { fed_bytes: *fed_bytes },
+            &Reason::Blocked(Blocker::ChildBuffers { fed_bytes, .. }) => Why::ChildBuffers { fed_bytes },
+            Reason::Blocked(Blocker::WriteHung { .. }) => Why::WriteHung {},
+            Reason::Blocked(Blocker::DiskFull { what, .. }) => Why::DiskFull { error: what.clone() },
             Reason::Writing { .. } => Why::Writing {},
-            Reason::WriteHung { .. } => Why::WriteHung {},
-            Reason::ChildNotReading { bytes } => Why::ChildNotReading { bytes: *bytes },
-            Reason::AwaitingEnd { fed_records } => Why::AwaitingEnd { fed_records: *fed_records },
+            &Reason::ChildNotReading { bytes } => Why::ChildNotReading { bytes },
+            &Reason::AwaitingEnd { fed_records } => Why::AwaitingEnd { fed_records },
             Reason::Paused { .. } => Why::Paused {},
-            Reason::DeadLimit { dead, records } => Why::DeadLimit { dead_records: *dead, records: *records },
+            &Reason::DeadLimit { dead, records } => Why::DeadLimit { dead_records: dead, records },
             Reason::SourceIdle => Why::SourceIdle {},
             Reason::Linger { .. } => Why::Linger {},
         }
     }
+
+    /// In words, without the name of the task that waits: `on` is what is waited for, `ago` how long it has been so.
+    pub(super) fn says(&self, on: &str, ago: &str) -> String {
+        match self {
+            Why::PeerDown { .. } => self.peer_down(on, ago),
+            Why::UpstreamDown {} => format!("{on} has had no connection to this node for {ago}"),
+            Why::NotOpen { held_records } => {
+                format!("{on} has not answered for {ago}; holds {}", records(*held_records))
+            }
+            Why::Unacknowledged { held_records } => {
+                format!("{on} has not acknowledged {} for {ago}", records(*held_records))
+            }
+            Why::NoCredit { held_records } => {
+                let held = records(*held_records);
+                format!("{on} has taken no more for {ago} (its credit is used up); holds {held}")
+            }
+            Why::OutboxFull { memory_bytes, memory_limit_bytes, spilled_bytes } => {
+                let (held, limit) = (bytes(*memory_bytes), bytes(*memory_limit_bytes));
+                format!("{on} is behind: {held} of {limit} held for it{}", on_disk(*spilled_bytes))
+            }
+            Why::SpillLimit { spilled_bytes, spill_limit_bytes } => {
+                let (held, limit) = (bytes(*spilled_bytes), bytes(*spill_limit_bytes));
+                format!("{on} is behind: {held} of {limit} (spill_limit) stored for it on disk")
+            }
+            Why::StorageFull {} => {
+                "the disk of the state directory is full: only what was admitted goes on".to_owned()
+            }
+            Why::DiskFull { error } => format!("no room on disk for {ago}: {}", foreign(error)),
+            Why::Committing { commits, bytes: held } => {
+                format!("{commits} commits ({}) wait for stable storage", bytes(*held))
+            }
+            Why::NoSlot { ahead, slots, held_by } => {
+                let ahead = if *ahead > 0 { format!(", {ahead} tasks before it") } else { String::new() };
+                let by = listed(held_by, 4)
+                    .map_or_else(String::new, |tasks| format!("; they are held by {tasks}"));
+                format!("all {slots} slots have been in use for {ago}{ahead}{by}")
+            }
+            Why::Backoff { attempts, next_in_s, error, records: count } => {
+                let (count, times, error) = (records(*count), times(*attempts), foreign(error));
+                format!("a batch of {count} failed {times} ({error}), next attempt in {next_in_s:.1} s")
+            }
+            Why::ChildBusy {} => format!("its program has been busy for {ago}"),
+            Why::ChildHung { unread_bytes, closed } => {
+                let work = match (unread_bytes, closed) {
+                    (0, true) => "its input has ended".to_owned(),
+                    (0, false) => "it owes an answer".to_owned(),
+                    (_, _) => format!("{} unread", bytes(*unread_bytes)),
+                };
+                format!("its program hangs: {work}, and no byte moved and no processor time used for {ago}")
+            }
+            Why::ChildBuffers { fed_bytes } => {
+                let fed = bytes(*fed_bytes);
+                format!(
+                    "its program has read {fed} and printed nothing for {ago}: it probably buffers its output"
+                )
+            }
+            Why::Writing {} => format!("a write has been under way for {ago}"),
+            Why::WriteHung {} => format!("nothing of what it writes has been taken for {ago}"),
+            Why::ChildNotReading { bytes: held } => {
+                format!("its program is behind; {} wait for it", bytes(*held))
+            }
+            Why::AwaitingEnd { fed_records } => {
+                let fed = records(*fed_records);
+                format!("its program has {fed} and has printed nothing: it waits for the end of input")
+            }
+            Why::Paused {} => format!("paused by the user for {ago}"),
+            Why::DeadLimit { dead_records: dead, records: count } => {
+                format!("{dead} dead letters of {} are more than max_dead allows", records(*count))
+            }
+            Why::SourceIdle {} => format!("its input has given nothing for {ago}"),
+            Why::Linger {} => "more records, to make a larger batch".to_owned(),
+        }
+    }
+
+    fn peer_down(&self, on: &str, ago: &str) -> String {
+        let Why::PeerDown {
+            cause,
+            error,
+            attempts,
+            next_in_s,
+            held_records,
+            memory_bytes,
+            memory_limit_bytes,
+            spilled_bytes,
+        } = self
+        else {
+            return String::new();
+        };
+        let next = next_in_s.map_or_else(|| ", trying now".to_owned(), |s| format!(", next in {s:.1} s"));
+        format!(
+            "{on} {} for {ago} ({}), attempt {attempts}{next}; holds {}, {} of {}{}",
+            super::peer::named(cause).state,
+            foreign(error.split("; ").next().unwrap_or(error)),
+            records(*held_records),
+            bytes(*memory_bytes),
+            bytes(*memory_limit_bytes),
+            on_disk(*spilled_bytes)
+        )
+    }
 }
 
-/// A cause's name in JSON.
-pub(super) fn cause_name(cause: PeerCause) -> &'static str {
-    match cause {
-        PeerCause::NotYet => "not_yet",
-        PeerCause::Unreachable => "unreachable",
-        PeerCause::Refused => "refused",
-        PeerCause::Silent => "silent",
-        PeerCause::Lost => "lost",
+fn on_disk(spilled_bytes: u64) -> String {
+    if spilled_bytes > 0 { format!(", and {} on disk", bytes(spilled_bytes)) } else { String::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_reason_has_a_name_of_its_own_and_short_words() {
+        let names: BTreeSet<_> = WaitKind::ALL.iter().map(|kind| kind.row().name).collect();
+        assert_eq!(names.len(), WaitKind::ALL.len());
+        for row in WaitKind::ALL.iter().map(|kind| kind.row()) {
+            assert!((1..=10).contains(&row.word.len()), "{row:?}");
+            assert!(!row.phrase.is_empty() && !row.title.is_empty(), "{row:?}");
+            let work = row.side == Side::Work;
+            assert!(!work || row.class == WaitClass::Working, "{row:?}");
+            assert!(row.class != WaitClass::Blocked || row.advice.is_some(), "nothing to do about {row:?}");
+        }
+    }
+
+    #[test]
+    fn every_reason_stands_in_the_documentation_with_its_class() {
+        let page = include_str!("../../../docs/admin-api.md");
+        for row in WaitKind::ALL.iter().map(|kind| kind.row()) {
+            let class = serde_json::json!(row.class);
+            let line = format!("| `{}` | {} |", row.name, class.as_str().unwrap_or_default());
+            assert!(page.contains(&line), "docs/admin-api.md lacks a row {line}");
+        }
     }
 }

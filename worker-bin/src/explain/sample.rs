@@ -1,10 +1,10 @@
 //! A snapshot for tests in which every field says something and every reason to wait is there.
 
 use super::model::{
-    End, InLink, Kind, Link, Memory, Peer, RunState, SCHEMA, Slots, Snapshot, Stage, Task, Wait, WaitKind,
-    Why,
+    End, InLink, Kind, Link, Memory, Peer, RunState, SCHEMA, Slots, Snapshot, Stage, Task, Wait,
 };
 use super::past::{PastStall, PastStalls};
+use super::reasons::{WaitKind, Why};
 use super::{History, Point, explain};
 use std::collections::BTreeMap;
 
@@ -34,7 +34,13 @@ pub(crate) fn snapshot() -> Snapshot {
         tasks: vec![
             task("log/0", 4000, 4000, 0.0, &[]),
             task("errors/0", 2000, 100, 9.0, &whys()),
-            task("errors/1", 2000, 80, 7.0, &[Why::NoSlot { ahead: 1, slots: 1 }]),
+            task(
+                "errors/1",
+                2000,
+                80,
+                7.0,
+                &[Why::NoSlot { ahead: 1, slots: 1, held_by: vec!["errors/0".to_owned()] }],
+            ),
             task("out/0", 180, 180, 0.5, &[]),
         ],
         links: vec![link("log/0", "errors/0", "a"), link("errors/0", "out/1", "b")],
@@ -53,6 +59,7 @@ pub(crate) fn snapshot() -> Snapshot {
             up: false,
             failed_attempts: 9,
             cause: Some("unreachable".to_owned()),
+            cause_text: Some("unreachable".to_owned()),
             last_error: Some("connection refused".to_owned()),
             down_s: Some(4.0),
             round_trip_ms: Some(0.4),
@@ -126,8 +133,8 @@ fn stage(name: &str, kind: Kind, from: &[&str], partitions: u32, nodes: &[&str])
 fn task(name: &str, records_in: u64, records_out: u64, busy_s: f64, whys: &[Why]) -> Task {
     let waits = whys.iter().cloned().map(|why| Wait {
         for_s: 4.0,
-        stalled: why.kind().class() == super::WaitClass::Blocked,
-        text: format!("waits because of {}", why.kind().name()),
+        stalled: why.kind().row().class == super::WaitClass::Blocked,
+        text: format!("waits because of {}", why.kind().row().name),
         on: Some("out/1".to_owned()),
         on_node: Some("b".to_owned()),
         why,
@@ -152,6 +159,9 @@ fn task(name: &str, records_in: u64, records_out: u64, busy_s: f64, whys: &[Why]
             (WaitKind::ChildBusy, busy_s),
             (WaitKind::SourceIdle, 0.25),
         ]),
+        blocked: BTreeMap::from([(WaitKind::NoSlot, 0.05), (WaitKind::ChildBusy, busy_s / 10.0)]),
+        backlog: 0.2,
+        backlog_s: 2.0,
         unmoved_s: 4.0,
         paused: false,
         done: false,
@@ -181,45 +191,14 @@ fn link(from: &str, to: &str, to_node: &str) -> Link {
 
 /// Every reason there is.
 fn whys() -> Vec<Why> {
-    let error = || "No space left on device".to_owned();
-    vec![
-        Why::PeerDown {
-            cause: "unreachable".to_owned(),
-            error: "connection refused".to_owned(),
-            attempts: 9,
-            next_in_s: Some(1.6),
-            held_records: 4096,
-            memory_bytes: 12 << 20,
-            memory_limit_bytes: 16 << 20,
-            spilled_bytes: 1 << 20,
-        },
-        Why::UpstreamDown {},
-        Why::NotOpen { held_records: 1 },
-        Why::Unacknowledged { held_records: 1 },
-        Why::NoCredit { held_records: 1 },
-        Why::OutboxFull { memory_bytes: 1, memory_limit_bytes: 1, spilled_bytes: 1 },
-        Why::SpillLimit { spilled_bytes: 1, spill_limit_bytes: 1 },
-        Why::StorageFull {},
-        Why::DiskFull { error: error() },
-        Why::Committing { commits: 1, bytes: 1 },
-        Why::NoSlot { ahead: 1, slots: 1 },
-        Why::Backoff { attempts: 2, next_in_s: 0.5, error: error(), records: 3 },
-        Why::ChildBusy {},
-        Why::ChildHung { unread_bytes: 1, closed: false },
-        Why::ChildBuffers { fed_bytes: 1 },
-        Why::Writing {},
-        Why::WriteHung {},
-        Why::ChildNotReading { bytes: 1 },
-        Why::AwaitingEnd { fed_records: 1 },
-        Why::Paused {},
-        Why::DeadLimit { dead_records: 1, records: 1 },
-        Why::SourceIdle {},
-        Why::Linger {},
-    ]
-}
-
-#[test]
-fn every_reason_is_in_the_sample() {
-    let kinds: Vec<_> = whys().iter().map(Why::kind).collect();
-    assert_eq!(kinds, WaitKind::ALL);
+    let mut whys = Why::examples();
+    for why in &mut whys {
+        if let Why::PeerDown { next_in_s, .. } = why {
+            *next_in_s = Some(1.6);
+        }
+        if let Why::NoSlot { held_by, .. } = why {
+            held_by.push("errors/1".to_owned());
+        }
+    }
+    whys
 }

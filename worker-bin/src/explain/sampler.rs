@@ -1,15 +1,17 @@
 //! From samples of a node to snapshots: names, rates, how long nothing has moved, and when stalls begin and end.
 
 use super::chain;
+use super::context::Context;
 use super::history::{History, Point};
 use super::model::{
-    End, InLink, Kind, Link, Memory, Peer, RunState, SCHEMA, Slots, Snapshot, Stage, Task, WaitClass,
-    WaitKind,
+    End, InLink, Kind, Link, Memory, Peer, RunState, SCHEMA, Slots, Snapshot, Stage, Task, Wait,
 };
 use super::past::PastStalls;
-use super::reasons::{Context, cause_name};
+use super::peer;
+use super::reasons::WaitKind;
 use super::standing::{StallChange, Stalls};
-use std::collections::{BTreeMap, VecDeque};
+use super::table::{Scope, Side, WaitClass};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 use worker_core::Time;
 use worker_core::config::{Graph, Limits, NodeIx, TaskId, TaskName};
@@ -18,6 +20,9 @@ use worker_core::status::{LinkStatus, Status, TaskStatus};
 
 /// Over how long rates are taken.
 const RATE_WINDOW: Duration = Duration::from_secs(5);
+
+/// When looks are further apart than this the node rested in between.
+const REST_MAX: Duration = Duration::from_secs(2);
 
 /// How often a point of the history is made.
 const SECOND: Duration = Duration::from_secs(1);
@@ -82,11 +87,29 @@ type Totals = BTreeMap<String, (u64, u64)>;
 /// What a task was at the last samples.
 #[derive(Debug, Default)]
 struct TaskTrail {
-    /// Time, records in, records out, and seconds at work, at each sample of the last seconds.
-    samples: VecDeque<(Time, u64, u64, f64)>,
+    /// What it was at each sample of the last seconds.
+    samples: VecDeque<TaskMoment>,
     moved: (u64, Time),
+    spent: Spent,
+    /// The nearest cause at the last sample, and whether records waited.
+    before: (Option<WaitKind>, bool),
+}
+
+/// A task at one sample.
+#[derive(Debug)]
+struct TaskMoment {
+    at: Time,
+    records_in: u64,
+    records_out: u64,
+    spent: Spent,
+}
+
+/// What a task's time went to since its start, in seconds.
+#[derive(Clone, Debug, Default)]
+struct Spent {
     busy_s: f64,
     blocked_s: BTreeMap<WaitKind, f64>,
+    backlog_s: f64,
 }
 
 /// What a link was at the last samples.
@@ -232,6 +255,8 @@ impl Sampler {
 
     fn follow_tasks(&mut self, now: Time, elapsed: Duration, sample: &Sample) -> Vec<Task> {
         let mut stalls: BTreeMap<TaskId, &Stall> = sample.stalls.iter().map(|s| (s.task, s)).collect();
+        let queues = sample.status.inbound.iter().filter(|link| link.queued_records > 0);
+        let backlog: BTreeSet<_> = queues.map(|link| self.outline.graph.link(link.link).to).collect();
         let mut tasks = Vec::new();
         for status in &sample.status.tasks {
             let stall = stalls.remove(&status.task);
@@ -247,22 +272,22 @@ impl Sampler {
                 .into_iter()
                 .flat_map(|stall| &stall.reasons)
                 .map(|reason| {
-                    let behind = reason.link().filter(|_| !reason.is_of_the_task());
-                    let unmoved =
-                        behind.map_or(unmoved, |link| now.since(self.links[link.0 as usize].moved.1));
-                    around.wait(reason, unmoved)
+                    let mut wait = around.wait(reason, unmoved);
+                    if let Some(link) = reason.link().filter(|_| wait.why.kind().row().scope == Scope::Link) {
+                        let unmoved = now.since(self.links[link.0 as usize].moved.1);
+                        wait = around.wait(reason, unmoved);
+                    }
+                    wait
                 })
                 .collect();
-            if let Some(wait) = waits.first() {
-                let kind = wait.why.kind();
-                let seconds = elapsed.as_secs_f64();
-                *trail.blocked_s.entry(kind).or_default() += seconds;
-                let at_work =
-                    matches!(kind, WaitKind::ChildBusy | WaitKind::Writing | WaitKind::ChildNotReading);
-                trail.busy_s += if at_work { seconds } else { 0.0 };
-            }
-            trail.samples.push_back((now, counters.records_in, counters.records_out, trail.busy_s));
-            while trail.samples.len() > 2 && now.since(trail.samples[1].0) >= RATE_WINDOW {
+            trail.spend(elapsed, &waits, backlog.contains(&status.task));
+            trail.samples.push_back(TaskMoment {
+                at: now,
+                records_in: counters.records_in,
+                records_out: counters.records_out,
+                spent: trail.spent.clone(),
+            });
+            while trail.samples.len() > 2 && now.since(trail.samples[1].at) >= RATE_WINDOW {
                 trail.samples.pop_front();
             }
             let mut task = self.task(status, &trail, unmoved);
@@ -276,13 +301,20 @@ impl Sampler {
     fn task(&self, status: &TaskStatus, trail: &TaskTrail, unmoved: Duration) -> Task {
         let counters = &status.counters;
         let (name, stage) = names(self.task_name(status.task));
-        let (mut in_per_s, mut out_per_s, mut busy) = (0.0, 0.0, 0.0);
-        if let (Some(first), Some(last)) = (trail.samples.front(), trail.samples.back()) {
-            let seconds = last.0.since(first.0).as_secs_f64();
-            if seconds > 0.0 {
-                (in_per_s, out_per_s) = (per_s(first.1, last.1, seconds), per_s(first.2, last.2, seconds));
-                busy = ((last.3 - first.3) / seconds).clamp(0.0, 1.0);
-            }
+        let spent = &trail.spent;
+        let mut task = Task::default();
+        if let (Some(first), Some(last)) = (trail.samples.front(), trail.samples.back())
+            && last.at > first.at
+        {
+            let seconds = last.at.since(first.at).as_secs_f64();
+            let share = |since: f64, until: f64| ((until - since) / seconds).clamp(0.0, 1.0);
+            task.in_per_s = per_s(first.records_in, last.records_in, seconds);
+            task.out_per_s = per_s(first.records_out, last.records_out, seconds);
+            task.busy = share(first.spent.busy_s, spent.busy_s);
+            task.backlog = share(first.spent.backlog_s, spent.backlog_s);
+            let before = |kind| first.spent.blocked_s.get(kind).copied().unwrap_or(0.0);
+            let shares = spent.blocked_s.iter().map(|(kind, s)| (*kind, share(before(kind), *s)));
+            task.blocked = shares.filter(|(_, share)| *share > 0.0).collect();
         }
         Task {
             name,
@@ -295,15 +327,13 @@ impl Sampler {
             dead_records: counters.dead,
             programs: counters.runs,
             queued_records: status.queued,
-            in_per_s,
-            out_per_s,
-            busy,
-            busy_s: trail.busy_s.max(counters.busy.as_secs_f64()),
-            blocked_s: trail.blocked_s.clone(),
+            busy_s: spent.busy_s.max(counters.busy.as_secs_f64()),
+            blocked_s: spent.blocked_s.clone(),
+            backlog_s: spent.backlog_s,
             unmoved_s: unmoved.as_secs_f64(),
             paused: status.paused,
             done: status.done,
-            waits: Vec::new(),
+            ..task
         }
     }
 
@@ -354,7 +384,8 @@ impl Sampler {
             node: self.node(p.peer),
             up: p.up,
             failed_attempts: p.failed_attempts,
-            cause: (!p.up).then(|| cause_name(p.cause).to_owned()),
+            cause: (!p.up).then(|| peer::words(p.cause).name.to_owned()),
+            cause_text: (!p.up).then(|| peer::words(p.cause).state.to_owned()),
             last_error: (!p.up).then(|| p.last_error.clone()),
             down_s: (!p.up).then(|| now.since(p.down_since).as_secs_f64()),
             round_trip_ms: sample.round_trips.get(&p.peer).map(|d| d.as_secs_f64() * 1000.0),
@@ -392,6 +423,21 @@ impl Sampler {
     }
 }
 
+impl TaskTrail {
+    /// What the time since the last sample went to. After a rest, in which nothing happened, it went to what was seen before it.
+    fn spend(&mut self, elapsed: Duration, waits: &[Wait], backlog: bool) {
+        let seen = (waits.first().map(|wait| wait.why.kind()), backlog);
+        let before = std::mem::replace(&mut self.before, seen);
+        let (kind, backlog) = if elapsed > REST_MAX { before } else { seen };
+        let (spent, seconds) = (&mut self.spent, elapsed.as_secs_f64());
+        if let Some(kind) = kind {
+            *spent.blocked_s.entry(kind).or_default() += seconds;
+            spent.busy_s += if kind.row().side == Side::Work { seconds } else { 0.0 };
+        }
+        spent.backlog_s += if backlog || kind == Some(WaitKind::NoSlot) { seconds } else { 0.0 };
+    }
+}
+
 /// A task's name and its stage's.
 fn names(name: &str) -> (String, String) {
     (name.to_owned(), TaskName::of(name).stage.to_owned())
@@ -412,7 +458,7 @@ fn stage_now(snapshot: &Snapshot, stage: &str) -> Point {
         queued_records: tasks.iter().map(|task| task.queued_records).sum(),
         held_records: links.map(|link| link.held_records).sum(),
         busy: tasks.iter().map(|task| task.busy).sum::<f64>() / count,
-        stalled: waits().any(|wait| wait.stalled && wait.why.kind().class() == WaitClass::Blocked),
+        stalled: waits().any(|wait| wait.stalled && wait.why.kind().row().class == WaitClass::Blocked),
         ..Point::default()
     }
 }

@@ -1,8 +1,9 @@
 //! Stalls as they begin, go on, and are over.
 
 use super::chain::{Chain, explain};
-use super::model::{Snapshot, WaitKind};
+use super::model::Snapshot;
 use super::past::{PastStall, PastStalls};
+use super::reasons::WaitKind;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use worker_core::Time;

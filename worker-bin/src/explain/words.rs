@@ -1,7 +1,11 @@
 //! Waits, chains and advice in words. Nothing a program or a record said gets through with control characters in it.
 
-use super::chain::{Chain, Explanation, Limit};
-use super::model::{Wait, WaitKind, Why};
+use super::chain::{Chain, Explanation};
+use super::limit::Limit;
+use super::model::Wait;
+use super::peer;
+use super::reasons::{WaitKind, Why};
+use super::table::Side;
 use crate::text::escape::again;
 pub use crate::text::escape::foreign;
 use std::fmt::Write as _;
@@ -9,177 +13,24 @@ use std::fmt::Write as _;
 /// A wait in words, without the name of the task that waits.
 #[must_use]
 pub fn wait(wait: &Wait) -> String {
-    let ago = duration(wait.for_s);
     let on = match (&wait.on, &wait.on_node) {
         (Some(on), Some(node)) => format!("{on} on node {node}"),
         (Some(on), None) => on.clone(),
         (None, _) => String::new(),
     };
-    match &wait.why {
-        Why::PeerDown { .. } => peer_down(&wait.why, &on, &ago),
-        Why::UpstreamDown {} => format!("{on} has had no connection to this node for {ago}"),
-        Why::NotOpen { held_records } => {
-            format!("{on} has not answered for {ago}; holds {}", records(*held_records))
-        }
-        Why::Unacknowledged { held_records } => {
-            format!("{on} has not acknowledged {} for {ago}", records(*held_records))
-        }
-        Why::NoCredit { held_records } => {
-            format!(
-                "{on} has taken no more for {ago} (its credit is used up); holds {}",
-                records(*held_records)
-            )
-        }
-        Why::OutboxFull { memory_bytes, memory_limit_bytes, spilled_bytes } => {
-            let (held, limit) = (bytes(*memory_bytes), bytes(*memory_limit_bytes));
-            format!("{on} is behind: {held} of {limit} held for it{}", on_disk(*spilled_bytes))
-        }
-        Why::SpillLimit { spilled_bytes, spill_limit_bytes } => format!(
-            "{on} is behind: {} of {} (spill_limit) stored for it on disk",
-            bytes(*spilled_bytes),
-            bytes(*spill_limit_bytes)
-        ),
-        Why::StorageFull {} => {
-            "the disk of the state directory is full: only what was admitted goes on".to_owned()
-        }
-        Why::DiskFull { error } => format!("no room on disk for {ago}: {}", foreign(error)),
-        Why::Committing { commits, bytes: held } => {
-            format!("{commits} commits ({}) wait for stable storage", bytes(*held))
-        }
-        Why::NoSlot { ahead: 0, slots } => format!("all {slots} slots have been in use for {ago}"),
-        Why::NoSlot { ahead, slots } => {
-            format!("all {slots} slots have been in use for {ago}, {ahead} tasks before it")
-        }
-        Why::Backoff { attempts, next_in_s, error, records: count } => format!(
-            "a batch of {} failed {} ({}), next attempt in {next_in_s:.1} s",
-            records(*count),
-            times(*attempts),
-            foreign(error)
-        ),
-        Why::ChildBusy {} => format!("its program has been busy for {ago}"),
-        Why::ChildHung { unread_bytes, closed } => rests(*unread_bytes, *closed, &ago),
-        Why::ChildBuffers { fed_bytes } => format!(
-            "its program has read {} and printed nothing for {ago}: it probably buffers its output",
-            bytes(*fed_bytes)
-        ),
-        Why::Writing {} => format!("a write has been under way for {ago}"),
-        Why::WriteHung {} => format!("nothing of what it writes has been taken for {ago}"),
-        Why::ChildNotReading { bytes: held } => {
-            format!("its program is behind; {} wait for it", bytes(*held))
-        }
-        Why::AwaitingEnd { fed_records } => {
-            let fed = records(*fed_records);
-            format!("its program has {fed} and has printed nothing: it waits for the end of input")
-        }
-        Why::Paused {} => format!("paused by the user for {ago}"),
-        Why::DeadLimit { dead_records: dead, records: count } => {
-            format!("{dead} dead letters of {} are more than max_dead allows", records(*count))
-        }
-        Why::SourceIdle {} => format!("its input has given nothing for {ago}"),
-        Why::Linger {} => "more records, to make a larger batch".to_owned(),
-    }
-}
-
-fn peer_down(why: &Why, on: &str, ago: &str) -> String {
-    let Why::PeerDown {
-        cause,
-        error,
-        attempts,
-        next_in_s,
-        held_records,
-        memory_bytes,
-        memory_limit_bytes,
-        spilled_bytes,
-    } = why
-    else {
-        return String::new();
-    };
-    let next = next_in_s.map_or_else(|| ", trying now".to_owned(), |s| format!(", next in {s:.1} s"));
-    format!(
-        "{on} {} for {ago} ({}), attempt {attempts}{next}; holds {}, {} of {}{}",
-        peer_state(cause),
-        foreign(error.split("; ").next().unwrap_or(error)),
-        records(*held_records),
-        bytes(*memory_bytes),
-        bytes(*memory_limit_bytes),
-        on_disk(*spilled_bytes)
-    )
-}
-
-fn rests(unread_bytes: u64, closed: bool, ago: &str) -> String {
-    let work = match (unread_bytes, closed) {
-        (0, true) => "its input has ended".to_owned(),
-        (0, false) => "it owes an answer".to_owned(),
-        (_, _) => format!("{} unread", bytes(unread_bytes)),
-    };
-    format!("its program hangs: {work}, and no byte moved and no processor time used for {ago}")
-}
-
-fn on_disk(spilled_bytes: u64) -> String {
-    if spilled_bytes > 0 { format!(", and {} on disk", bytes(spilled_bytes)) } else { String::new() }
-}
-
-fn peer_state(cause: &str) -> &'static str {
-    match cause {
-        "not_yet" => "not reached yet",
-        "refused" => "has refused the connection",
-        "silent" => "silent",
-        "lost" => "disconnected",
-        _ => "unreachable",
-    }
+    wait.why.says(&on, &duration(wait.for_s))
 }
 
 /// What the user can do about a root cause.
 #[must_use]
 pub fn advice(root: &Wait) -> Option<String> {
-    let node = root.on_node.as_deref().unwrap_or("that node");
-    let on = root.on.as_deref().unwrap_or("it");
-    Some(match &root.why {
-        Why::PeerDown { cause, .. } => match cause.as_str() {
-            "refused" => format!("node {node} answers, but takes no connection; its reason is above"),
-            "silent" => format!(
-                "look whether the process of node {node} is stopped or its machine hangs, and whether the network drops packets \
-                 between the two; what is held is sent when it answers"
-            ),
-            _ => format!(
-                "start node {node} again with the same command, or look at the network between the two; what is held is sent \
-                 when it is back, and nothing else waits for it"
-            ),
-        },
-        Why::UpstreamDown {} => format!("look at node {node}: start it again if it died"),
-        Why::NotOpen { .. } | Why::Unacknowledged { .. } | Why::NoCredit { .. } => {
-            format!("the cause is {on} on node {node}: ask there, or add --cluster cluster.toml to ask all nodes")
-        }
-        Why::OutboxFull { .. } => format!("{on} is slower than what feeds it: give its stage more partitions, or a faster program"),
-        Why::SpillLimit { .. } => {
-            format!("mend what holds {on} up; raise spill_limit only if it will be back before the disk is full")
-        }
-        Why::StorageFull {} => "free space on that disk; all goes on by itself".to_owned(),
-        Why::DiskFull { .. } => "free space there; all goes on by itself".to_owned(),
-        Why::Committing { .. } => "the disk is slow to sync: a faster disk, or delivery = \"memory\"".to_owned(),
-        Why::NoSlot { .. } => "more batches wait than may run at once: --slots N, or fewer partitions".to_owned(),
-        Why::Backoff { .. } => {
-            "mend the program, or let the attempts be used up: records that fail alone become dead letters (worker dlq)".to_owned()
-        }
-        Why::ChildHung { .. } => {
-            "it may wait for something outside, or for itself; timeout = \"30s\" on its stage kills and retries such a program"
-                .to_owned()
-        }
-        Why::ChildBuffers { .. } => {
-            "normal for programs that sum up; else make it print lines at once: stdbuf -oL, python -u, grep --line-buffered".to_owned()
-        }
-        Why::WriteHung {} => {
-            "look at what reads it: a program that hangs, a pager that waits for a key, a disk that does not answer".to_owned()
-        }
-        Why::Paused {} => "worker resume lets it go on".to_owned(),
-        Why::DeadLimit { .. } => {
-            "worker dlq list shows why they failed; mend the program, or raise max_dead".to_owned()
-        }
-        Why::AwaitingEnd { .. } => {
-            "normal for sort, wc and the like; with an endless source its stage needs window = { every = \"1m\" }".to_owned()
-        }
-        Why::ChildBusy {} | Why::Writing {} | Why::ChildNotReading { .. } | Why::SourceIdle {} | Why::Linger {} => return None,
-    })
+    let by_cause = match &root.why {
+        Why::PeerDown { cause, .. } => peer::named(cause).advice,
+        _ => None,
+    };
+    let advice = by_cause.or(root.why.kind().row().advice)?;
+    let (on, node) = (root.on.as_deref().unwrap_or("it"), root.on_node.as_deref().unwrap_or("that node"));
+    Some(advice.replace("{on}", on).replace("{node}", node))
 }
 
 /// A chain of causes in one line: `errors/2 waits: per_path/0 on node b unreachable …; because …`.
@@ -221,13 +72,15 @@ pub fn explanation(explanation: &Explanation, chains_max: usize) -> String {
     for note in &explanation.notes {
         writeln!(text, "{}", again(note)).ok();
     }
-    if explanation.chains.is_empty() {
-        text.push_str("nothing waits");
-        text.push_str(
-            &explanation.limit.as_ref().map_or_else(|| "\n".to_owned(), |l| format!("; {}\n", limit(l))),
-        );
-    } else if let Some(found) = &explanation.limit {
-        writeln!(text, "elsewhere {}", limit(found)).ok();
+    let limit = explanation.limit.as_ref().map(|found| again(&limit(found)));
+    match (explanation.chains.is_empty(), limit) {
+        (true, None) => text.push_str("nothing waits\n"),
+        (true, Some(limit)) => writeln!(text, "nothing waits; {limit}").unwrap_or_default(),
+        (false, None) => {}
+        (false, Some(limit)) => {
+            let elsewhere = explanation.limit.as_ref().is_some_and(|limit| limit.elsewhere);
+            writeln!(text, "{}{limit}", if elsewhere { "elsewhere " } else { "" }).ok();
+        }
     }
     text
 }
@@ -236,19 +89,33 @@ pub fn explanation(explanation: &Explanation, chains_max: usize) -> String {
 #[must_use]
 pub fn limit(limit: &Limit) -> String {
     let percent = (limit.busy * 100.0).round();
-    let stage = &limit.stage;
-    let what = if limit.kind == WaitKind::SourceIdle {
-        format!("source {stage}: it gives no more")
-    } else if limit.kind == WaitKind::Writing {
-        format!("sink {stage} (it writes {percent} % of the time)")
-    } else if limit.kind == WaitKind::Committing {
-        format!("the disk that stage {stage} commits to")
-    } else if limit.kind == WaitKind::NoSlot {
-        format!("the slots: stage {stage} waits {percent} % of the time for one")
-    } else {
-        format!("stage {stage} (its programs are busy {percent} % of the time)")
+    let (who, programs) = match &limit.task {
+        Some(task) => (format!("task {task} alone"), "its program is"),
+        None => (format!("stage {}", limit.stage), "its programs are"),
+    };
+    let row = limit.kind.row();
+    let what = match limit.kind {
+        WaitKind::SourceIdle => format!("source {}: it gives no more", limit.stage),
+        WaitKind::Writing => format!("sink {} (it writes {percent} % of the time)", limit.stage),
+        WaitKind::Committing => format!("the disk that {who} commits to"),
+        WaitKind::NoSlot => {
+            let hold = if limit.held_by.len() == 1 { "holds" } else { "hold" };
+            let held = listed(&limit.held_by, 3).map_or_else(String::new, |by| format!("; {by} {hold} them"));
+            format!("the slots: {who} waits {percent} % of the time for one{held}")
+        }
+        _ if row.side == Side::Work => format!("{who} ({programs} busy {percent} % of the time)"),
+        _ => format!("{who}: {percent} % of the time it waits for {}", row.phrase),
     };
     format!("throughput is limited by {what}")
+}
+
+/// Names in a row: `a, b and c`, at most `max` of them; nothing of none.
+#[must_use]
+pub fn listed(names: &[String], max: usize) -> Option<String> {
+    let more = names.len().saturating_sub(max);
+    let last = if more > 0 { format!("{} more", number(more as u64)) } else { names.last()?.clone() };
+    let before = &names[..if more > 0 { max } else { names.len() - 1 }];
+    Some(if before.is_empty() { last } else { format!("{} and {last}", before.join(", ")) })
 }
 
 /// A duration as people say it: `0.4 s`, `12 s`, `3 min 5 s`, `2 h 4 min`.
@@ -295,7 +162,7 @@ pub fn number(number: u64) -> String {
 }
 
 /// `once`, `2 times`.
-fn times(count: u32) -> String {
+pub(super) fn times(count: u32) -> String {
     if count == 1 { "once".to_owned() } else { format!("{count} times") }
 }
 

@@ -51,7 +51,7 @@ pub(super) fn encode(scrape: &Scrape, page: &mut Page<'_, '_>) -> fmt::Result {
     )?;
     let blocked = snapshot.tasks.iter().flat_map(|task| {
         let with = |cause| [labels(task), vec![("cause", cause)]].concat();
-        task.blocked_s.iter().map(move |(cause, seconds)| (with(cause.name()), *seconds))
+        task.blocked_s.iter().map(move |(cause, seconds)| (with(cause.row().name), *seconds))
     });
     page.counters(
         "worker_task_blocked_seconds",

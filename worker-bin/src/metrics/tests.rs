@@ -120,6 +120,7 @@ fn snapshot() -> Snapshot {
             up: false,
             failed_attempts: 1,
             cause: None,
+            cause_text: None,
             last_error: None,
             down_s: Some(1.0),
             round_trip_ms: None,
@@ -155,6 +156,7 @@ fn task() -> Task {
         paused: false,
         done: false,
         waits: vec![wait],
+        ..Task::default()
     }
 }
 

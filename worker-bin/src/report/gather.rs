@@ -1,21 +1,14 @@
 //! From what the observer knows at the end of a run to its report.
 
-use super::causes;
 use super::model::{
     DeadReason, Outcome, Report, ReportHistory, ReportLink, ReportStage, ReportStall, ReportTask, SCHEMA,
     Waited,
 };
 use crate::explain::{
-    History, Kind, Limit, PastStall, PastStalls, RunState, Snapshot, Stage, Task, WaitKind, words,
+    History, PastStall, PastStalls, RunState, Side, Snapshot, Stage, Task, WaitClass, WaitKind, Window, words,
 };
 use std::collections::BTreeMap;
 use worker_core::config::TaskName;
-
-/// How busy the busiest stage must have been to be called what limited the run.
-const BUSY_LIMIT: f64 = 0.5;
-
-/// A run that was shorter is mostly starts of programs, and nothing is said to have limited it.
-const LIMIT_LASTED_MIN_S: f64 = 1.0;
 
 /// Shares below this are not worth a word.
 const SHARE_MIN: f64 = 0.001;
@@ -61,7 +54,7 @@ pub fn gather(gathered: &Gathered) -> Report {
         read_bytes: last.read_bytes,
         total_bytes: last.total_bytes,
         read_bytes_per_s: ratio(last.read_bytes, lasted_s),
-        limit: limit(&stages, lasted_s),
+        limit: Window::whole(last).limit(),
         resident_peak_bytes: gathered.resident_peak_bytes.max(last.memory.resident_peak_bytes),
         held_records: last.tasks.iter().map(|task| task.queued_records).sum::<u64>() + held_links,
         lost_records: last.lost_records,
@@ -158,14 +151,14 @@ fn report_task(task: &Task, lasted_s: f64) -> ReportTask {
 
 /// What was waited for, of `time_s` in all. Samples are coarse: together with `busy` they make at most the whole.
 fn waited(waited_s: &BTreeMap<WaitKind, f64>, time_s: f64, busy: f64) -> Vec<Waited> {
-    let waits = waited_s.iter().filter(|(kind, _)| !causes::is_work(**kind));
+    let waits = waited_s.iter().filter(|(kind, _)| kind.row().side != Side::Work);
     let sum: f64 = waits.clone().map(|(_, seconds)| share(*seconds, time_s)).sum();
     let fits = if sum > 1.0 - busy { (1.0 - busy) / sum } else { 1.0 };
     let mut waited: Vec<_> = waits
         .map(|(kind, seconds)| Waited {
             cause: *kind,
-            text: causes::words(*kind).to_owned(),
-            idle: causes::is_idle(*kind),
+            text: kind.row().phrase.to_owned(),
+            idle: kind.row().side == Side::Input && kind.row().class != WaitClass::Blocked,
             seconds: *seconds,
             share: share(*seconds, time_s) * fits,
         })
@@ -177,35 +170,6 @@ fn waited(waited_s: &BTreeMap<WaitKind, f64>, time_s: f64, busy: f64) -> Vec<Wai
 
 fn blocked(waited: &[Waited]) -> f64 {
     waited.iter().filter(|waited| !waited.idle).fold(0.0, |sum, waited| sum + waited.share)
-}
-
-/// The stage that was busiest over the run, if one was busy for most of it; waiting for a slot or the disk counts.
-fn limit(stages: &[ReportStage], lasted_s: f64) -> Option<Limit> {
-    if lasted_s < LIMIT_LASTED_MIN_S {
-        return None;
-    }
-    let of = |stage: &ReportStage, kind| {
-        stage.waited.iter().find(|waited| waited.cause == kind).map_or(0.0, |waited| waited.share)
-    };
-    // By how much it would be at work if it never waited for a slot or the disk.
-    let load = |stage: &ReportStage| {
-        (stage.busy + of(stage, WaitKind::NoSlot)).max(of(stage, WaitKind::Committing)).min(1.0)
-    };
-    let busiest = stages.iter().max_by(|a, b| load(a).total_cmp(&load(b)))?;
-    if load(busiest) >= BUSY_LIMIT {
-        let (committing, slot) = (of(busiest, WaitKind::Committing), of(busiest, WaitKind::NoSlot));
-        let (kind, busy) = match busiest.kind {
-            _ if committing > busiest.busy + slot => (WaitKind::Committing, committing),
-            _ if slot > busiest.busy => (WaitKind::NoSlot, slot),
-            Kind::Sink => (WaitKind::Writing, busiest.busy),
-            Kind::Source | Kind::Batch | Kind::Stream | Kind::Records => (WaitKind::ChildBusy, busiest.busy),
-        };
-        return Some(Limit { stage: busiest.name.clone(), kind, busy });
-    }
-    let idle =
-        |stage: &&ReportStage| stage.kind == Kind::Source && of(stage, WaitKind::SourceIdle) >= BUSY_LIMIT;
-    let source = stages.iter().find(idle)?;
-    Some(Limit { stage: source.name.clone(), kind: WaitKind::SourceIdle, busy: load(busiest) })
 }
 
 fn stalls(past: &PastStalls) -> Vec<ReportStall> {

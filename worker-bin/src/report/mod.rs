@@ -8,7 +8,6 @@
 //!                                                                  └──▶ html()   --report FILE.html
 //! ```
 
-mod causes;
 mod dead;
 mod file;
 mod gather;

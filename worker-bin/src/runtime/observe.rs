@@ -202,7 +202,11 @@ impl Engine {
                 found.1.iter().find(|stall| stall.task == task).and_then(|stall| stall.reasons.first());
             let mut looked = lock(&self.watch().looked);
             let known = looked.writes.entry(task).or_insert((moved, now));
-            if known.0 != moved || !matches!(reason, Some(Reason::Writing { .. } | Reason::WriteHung { .. }))
+            if known.0 != moved
+                || !matches!(
+                    reason,
+                    Some(Reason::Writing { .. } | Reason::Blocked(Blocker::WriteHung { .. }))
+                )
             {
                 *known = (moved, now);
             }
@@ -211,7 +215,7 @@ impl Engine {
             let rests = now.since(since) >= WRITE_RESTS_AFTER;
             let by = match reason {
                 Some(Reason::Writing { .. }) if rests => Some(Blocker::WriteHung { since }),
-                Some(Reason::WriteHung { .. }) if !rests => None,
+                Some(Reason::Blocked(Blocker::WriteHung { .. })) if !rests => None,
                 Some(_) | None => continue,
             };
             told = true;

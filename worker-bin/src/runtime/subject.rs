@@ -1,7 +1,9 @@
 //! The engine as its admin address sees it.
 
 use super::engine::{Engine, lock};
-use crate::admin::{AdminCommand, Changed, DeadLetterView, Graph, GraphTask, Subject, TapAsk, Tapped};
+use crate::admin::{
+    AdminCommand, Changed, DeadLetterView, Graph, GraphTask, Subject, TapAsk, Tapped, WaitWords,
+};
 use crate::explain::{Explanation, History, Snapshot};
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
@@ -48,6 +50,7 @@ impl Subject for Admin {
                 stages: outline.stages.clone(),
                 tasks: tasks.collect(),
                 links: graph.links.iter().map(|link| (name(link.from), name(link.to))).collect(),
+                reasons: WaitWords::all(),
             }
         })
     }

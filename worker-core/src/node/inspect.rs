@@ -3,10 +3,9 @@
 use super::Node;
 use super::uplink::State;
 use crate::config::{NodeIx, TaskId};
-use crate::event::Blocker;
 use crate::inbox::Inbox;
 use crate::outbox::Outbox;
-use crate::stall::{Reason, Stall};
+use crate::stall::{Blocker, Reason, Stall};
 use crate::status::{InboundStatus, Latencies, LinkStatus, PeerStatus, Status, TaskStatus, UpstreamStatus};
 use crate::task::batch::{BatchTask, Phase as BatchPhase};
 use crate::task::records::{Phase as RecordsPhase, RecordsTask};
@@ -198,7 +197,8 @@ impl Node {
             BatchPhase::Queued { .. } if base.paused.is_some() => self.blocked(base),
             BatchPhase::Queued { since } => {
                 let ahead = self.ctx.slots.ahead_of(base.id).unwrap_or(0);
-                vec![Reason::NoSlot { since, ahead, slots: self.ctx.slots.total() }]
+                let (slots, holders) = (self.ctx.slots.total(), self.ctx.slots.holders());
+                vec![Reason::NoSlot { since, ahead, slots, holders }]
             }
             BatchPhase::Running { since, .. } => vec![blocked(base).unwrap_or(Reason::ChildBusy { since })],
             BatchPhase::Backoff { until } => {
@@ -283,7 +283,7 @@ impl Node {
         if base.much_is_pending(&self.ctx) {
             return self.uncommitted(base).into_iter().collect();
         }
-        if let Some(full @ Reason::DiskFull { .. }) = blocked(base) {
+        if let Some(full @ Reason::Blocked(Blocker::DiskFull { .. })) = blocked(base) {
             return vec![full];
         }
         let limits = &self.ctx.config.limits;
@@ -371,14 +371,7 @@ impl Node {
 
 /// What the task's driver sees in its way.
 fn blocked(base: &Base) -> Option<Reason> {
-    base.blocker.clone().map(|by| match by {
-        Blocker::ChildHung { since, unread_bytes, closed } => {
-            Reason::ChildHung { since, unread_bytes, closed }
-        }
-        Blocker::ChildBuffers { since, fed_bytes } => Reason::ChildBuffers { since, fed_bytes },
-        Blocker::WriteHung { since } => Reason::WriteHung { since },
-        Blocker::DiskFull { since, what } => Reason::DiskFull { since, what },
-    })
+    base.blocker.clone().map(Reason::Blocked)
 }
 
 fn link_status(link: LinkId, outbox: &Outbox) -> LinkStatus {

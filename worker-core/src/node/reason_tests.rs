@@ -18,26 +18,24 @@ fn block(play: &mut Play, task: TaskId, by: Option<Blocker>) {
     play.tell(Event::Task(task, TaskEvent::Blocked { by }));
 }
 
-fn rests(since: Time) -> (Blocker, Reason) {
-    let (unread_bytes, closed) = (7, true);
-    (Blocker::ChildHung { since, unread_bytes, closed }, Reason::ChildHung { since, unread_bytes, closed })
+fn rests(since: Time) -> Blocker {
+    Blocker::ChildHung { since, unread_bytes: 7, closed: true }
 }
 
-fn buffers(since: Time) -> (Blocker, Reason) {
-    (Blocker::ChildBuffers { since, fed_bytes: 9 }, Reason::ChildBuffers { since, fed_bytes: 9 })
+fn buffers(since: Time) -> Blocker {
+    Blocker::ChildBuffers { since, fed_bytes: 9 }
 }
 
-fn full(since: Time) -> (Blocker, Reason) {
-    let what = "no room".to_owned();
-    (Blocker::DiskFull { since, what: what.clone() }, Reason::DiskFull { since, what })
+fn full(since: Time) -> Blocker {
+    Blocker::DiskFull { since, what: "no room".to_owned() }
 }
 
 /// Whatever blocks the task takes the place of its reason to wait, and gives it back.
 fn is_hindered_instead(play: &mut Play, task: TaskId, otherwise: &Reason) {
-    for (by, reason) in [rests(play.now), buffers(play.now), full(play.now)] {
+    for by in [rests(play.now), buffers(play.now), full(play.now)] {
         assert_eq!(play.reason(task.0), *otherwise);
-        block(play, task, Some(by));
-        assert_eq!(play.reason(task.0), reason);
+        block(play, task, Some(by.clone()));
+        assert_eq!(play.reason(task.0), Reason::Blocked(by));
         block(play, task, None);
     }
     assert_eq!(play.reason(task.0), *otherwise);
@@ -84,8 +82,8 @@ fn a_task_waits_for_a_slot_behind_others() {
     play.pass(Duration::ZERO);
     let since = play.now;
     assert_eq!(play.reason(1), Reason::ChildBusy { since });
-    assert_eq!(play.reason(2), Reason::NoSlot { since, ahead: 0, slots: 1 });
-    assert_eq!(play.reason(3), Reason::NoSlot { since, ahead: 1, slots: 1 });
+    assert_eq!(play.reason(2), Reason::NoSlot { since, ahead: 0, slots: 1, holders: vec![STAGE] });
+    assert_eq!(play.reason(3), Reason::NoSlot { since, ahead: 1, slots: 1, holders: vec![STAGE] });
     play.tell(Event::Task(TaskId(3), TaskEvent::Pause { paused: true }));
     assert_eq!(play.reason(3), Reason::Paused { since });
 }
@@ -180,11 +178,11 @@ fn a_source_has_nothing_to_give_or_the_disk_no_room_for_what_it_gave() {
     let mut play = Play::new(to_b());
     play.stores = false;
     assert_eq!(play.reason(0), Reason::SourceIdle);
-    let (by, reason) = full(play.now);
-    block(&mut play, TaskId(0), Some(by));
+    let by = full(play.now);
+    block(&mut play, TaskId(0), Some(by.clone()));
     assert_eq!(play.reason(0), Reason::SourceIdle, "it may read: nothing holds it up");
     play.read_on(100);
-    assert_eq!(play.reasons(0)[0], reason);
+    assert_eq!(play.reasons(0)[0], Reason::Blocked(by));
     block(&mut play, TaskId(0), None);
     assert!(matches!(play.reasons(0)[0], Reason::OutboxFull { .. }), "{:?}", play.reasons(0));
 }

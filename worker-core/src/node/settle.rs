@@ -57,7 +57,7 @@ impl Node {
             }
         });
         if !used {
-            self.ctx.slots.release();
+            self.ctx.slots.release(id);
             self.ctx.let_records_ask();
         }
     }

@@ -194,7 +194,7 @@ impl BatchTask {
         }
         self.phase = Phase::Idle;
         base.counters.busy += spent.total;
-        ctx.slots.release();
+        ctx.slots.release(base.id);
         ctx.let_records_ask();
         let Some(segment) = self.segments.pop_front() else { return true };
         match result {
@@ -300,7 +300,7 @@ impl BatchTask {
     pub(crate) fn abandon(&mut self, base: &mut Base, ctx: &mut Ctx) {
         if matches!(self.phase, Phase::Running { .. }) {
             ctx.act(Action::task(base.id, BatchAction::Kill));
-            ctx.slots.release();
+            ctx.slots.release(base.id);
             base.nothing_in_flight(ctx);
         }
         self.quarantine.over(ctx);

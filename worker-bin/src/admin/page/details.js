@@ -91,8 +91,8 @@ function timeSpent(view, tasks) {
   for (const task of tasks) {
     spent.get("at work")[0] += task.busy_s;
     for (const [kind, seconds] of Object.entries(task.blocked_s)) {
-      if (["child_busy", "writing", "child_not_reading"].includes(kind)) continue;
-      const name = waitName(kind);
+      if (isAtWork(kind)) continue;
+      const name = waitTitle(kind);
       const c = kind === "paused" ? "paused" : { blocked: "stalled", working: "waiting", idle: "idle" }[waitClass(kind)];
       if (!spent.has(name)) spent.set(name, [0, c]);
       spent.get(name)[0] += seconds;

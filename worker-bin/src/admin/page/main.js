@@ -18,6 +18,7 @@ async function connect() {
   try {
     const [graph, history] = await Promise.all([fetchJson("/api/v1/pipeline"), fetchJson("/api/v1/history")]);
     now.graph = graph;
+    reasons = graph.reasons;
     loadHistory(history);
     deadSeen = -1;
     listen();

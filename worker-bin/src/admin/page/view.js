@@ -56,10 +56,9 @@ function nodeText(node) {
   if (node.me) return "this node";
   if (node.peer && !node.peer.up) {
     const peer = node.peer;
-    const words = { not_yet: "not reached yet", refused: "has refused the connection", silent: "silent", lost: "disconnected" };
     const since = peer.down_s === null ? "" : " for " + duration(peer.down_s);
     const tries = peer.failed_attempts > 0 ? ", attempt " + number(peer.failed_attempts) : "";
-    return (words[peer.cause] || "unreachable") + since + tries;
+    return peer.cause_text + since + tries;
   }
   if (node.sends === false && !node.over) return "has no connection to this node";
   if (node.sends === false && node.over && !node.peer) return "has sent all it had";
@@ -207,7 +206,7 @@ function verdict(view) {
     if (others) rest.push(plural(others, "other task") + " held up by the same");
     if (view.stalls.length > 1) rest.push(plural(view.stalls.length - 1, "other cause") + " below");
     const word = moves ? "Partly stalled" : "Stalled";
-    return { state: "stalled", word: draining ? draining + word.toLowerCase() : word, for_s: group.for_s, why: chainText(group.chains[0]),
+    return { state: "stalled", word: draining ? draining + word.toLowerCase() : word, for_s: group.for_s, why: group.chains[0].text,
       todo: group.chains[0].advice, more: rest.join("; ") };
   }
   const paused = view.stages.filter((stage) => stage.here.some((task) => task.state === "paused"));
@@ -220,6 +219,6 @@ function verdict(view) {
   }
   const quiet = view.stages.every((stage) => stage.here.every((task) => ["idle", "done", "waiting"].includes(task.state)));
   const first = view.groups[0];
-  const text = why.limit ? limitText(why.limit) : quiet && first ? chainText(first.chains[0]) : quiet ? "Nothing waits, and the input gives nothing now." : "Nothing is in the way.";
+  const text = why.limit ? sentence(why.limit.text) : quiet && first ? first.chains[0].text : quiet ? "Nothing waits, and the input gives nothing now." : "Nothing is in the way.";
   return { state: "moving", word: "Running", why: text };
 }

@@ -14,13 +14,13 @@ function noteStalls(view) {
       entry.cut = Boolean(group);
     } else {
       entry.tasks = Math.max(entry.tasks, group.chains.length);
-      entry.text = chainText(group.chains[0]);
+      entry.text = group.chains[0].text;
       standing.delete(entry.root);
     }
   }
   if (view.ended) return;
   for (const group of standing.values()) {
-    stallLog.unshift({ root: group.root, state: group.state, text: chainText(group.chains[0]), tasks: group.chains.length, from: now - group.for_s * 1000, to: null, cut: false });
+    stallLog.unshift({ root: group.root, state: group.state, text: group.chains[0].text, tasks: group.chains.length, from: now - group.for_s * 1000, to: null, cut: false });
   }
   stallLog.length = Math.min(stallLog.length, LOG_MAX);
 }
@@ -31,7 +31,8 @@ function renderWaits(view) {
   const notes = view.why.notes.filter((note) => !note.includes(" dead letters;")).filter((note) => !view.status.end || !view.status.end.why || !note.includes(view.status.end.why));
   const parts = groups.map((group) => waitGroup(group));
   if (groups.length === 0) parts.push(h("p", { class: "calm" }, view.ended ? "The run is over." : "Nothing waits."));
-  if (groups.length && view.why.limit && !view.ended) parts.push(h("p", { class: "calm" }, "Elsewhere: " + limitText(view.why.limit)));
+  const limit = view.why.limit;
+  if (groups.length && limit && !view.ended) parts.push(h("p", { class: "calm" }, sentence((limit.elsewhere ? "elsewhere " : "") + limit.text)));
   show("waits-now", parts, notes.map((note) => h("p", { class: "calm" }, note)));
   const entries = stallLog.map((entry) => h("li", { key: entry.root + entry.from },
     h("span", { class: "muted" }, clock(entry.from)),

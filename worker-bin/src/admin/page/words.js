@@ -44,50 +44,13 @@ function clock(ms) {
   return today ? time : date.getFullYear() + "-" + two(date.getMonth() + 1) + "-" + two(date.getDate()) + " " + time;
 }
 
-// What each reason to wait is: something in the way, work under way, or nothing to do; and in a few words.
-const WAITS = {
-  peer_down: ["blocked", "other node not connected"],
-  upstream_down: ["blocked", "sending node not connected"],
-  not_open: ["blocked", "receiver has not answered"],
-  unacknowledged: ["blocked", "receiver has not acknowledged"],
-  no_credit: ["blocked", "receiver takes no more"],
-  outbox_full: ["blocked", "next stage is behind (memory)"],
-  spill_limit: ["blocked", "next stage is behind (disk)"],
-  storage_full: ["blocked", "state disk full"],
-  disk_full: ["blocked", "output disk full"],
-  committing: ["working", "commit under way"],
-  no_slot: ["working", "no slot free"],
-  backoff: ["blocked", "failed, tried again later"],
-  child_busy: ["working", "program busy"],
-  child_hung: ["blocked", "program hangs"],
-  child_buffers: ["idle", "program buffers its output"],
-  writing: ["working", "writing"],
-  write_hung: ["blocked", "its reader takes nothing"],
-  child_not_reading: ["working", "program is behind"],
-  awaiting_end: ["idle", "program waits for the end of input"],
-  paused: ["blocked", "paused"],
-  dead_limit: ["blocked", "too many dead letters"],
-  source_idle: ["idle", "input gives nothing"],
-  linger: ["working", "gathering a batch"],
-};
-const waitClass = (kind) => (WAITS[kind] || ["blocked"])[0];
-const waitName = (kind) => (WAITS[kind] || ["", kind.replace(/_/g, " ")])[1];
+// What each reason to wait is, as the worker says it: something in the way, work under way, or nothing to do; and in a few words.
+let reasons = {};
+const waitClass = (kind) => (reasons[kind] || { class: "blocked" }).class;
+const waitTitle = (kind) => (reasons[kind] || { title: kind.replace(/_/g, " ") }).title;
+const isAtWork = (kind) => (reasons[kind] || { at_work: false }).at_work;
 
-function chainText(chain) {
-  const steps = chain.steps.map((step, at) => {
-    const before = at > 0 ? chain.steps[at - 1].task : null;
-    if (before === step.task) return "; that is because " + step.wait.text;
-    return (before === null ? "" : "; there, ") + step.task + " waits: " + step.wait.text;
-  }).join("");
-  return chain.sources_paused.length ? steps + "; " + chain.sources_paused.join(", ") + " paused by it" : steps;
-}
-
-function limitText(limit) {
-  if (limit.kind === "source_idle") return "As fast as its input: source " + limit.stage + " gives no more than this.";
-  if (limit.kind === "writing") return "Limited by sink " + limit.stage + ", which writes " + percent(limit.busy) + " of the time.";
-  if (limit.kind === "committing") return "Limited by the disk that stage " + limit.stage + " commits to.";
-  return "Limited by stage " + limit.stage + ", whose programs are busy " + percent(limit.busy) + " of the time.";
-}
+const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + ".";
 
 const STATE_WORDS = {
   moving: "moving", working: "working", idle: "idle", waiting: "waiting", stalled: "stalled", paused: "paused", done: "done",

@@ -5,27 +5,7 @@ use worker_core::config::TaskName;
 /// A task of a stage whose name is before the slash, with these waits.
 fn task(name: &str, waits: Vec<Wait>) -> Task {
     let stage = TaskName::of(name).stage.to_owned();
-    Task {
-        name: name.to_owned(),
-        stage,
-        records_in: 0,
-        bytes_in: 0,
-        records_out: 0,
-        bytes_out: 0,
-        retried_records: 0,
-        dead_records: 0,
-        programs: 0,
-        queued_records: 0,
-        in_per_s: 0.0,
-        out_per_s: 0.0,
-        busy: 0.0,
-        busy_s: 0.0,
-        blocked_s: BTreeMap::new(),
-        unmoved_s: 0.0,
-        paused: false,
-        done: false,
-        waits,
-    }
+    Task { name: name.to_owned(), stage, waits, ..Task::default() }
 }
 
 /// A node that counts 10 seconds as a stall; stages are of the kind that the first letter of their name says.
@@ -188,7 +168,11 @@ fn an_output_that_is_full_before_a_dead_node_ends_at_that_node() {
 
 #[test]
 fn who_waits_for_one_that_works_is_not_stalled() {
-    for working in [busy(60.0), wait(60.0, Why::NoSlot { ahead: 1, slots: 2 }), wait(60.0, Why::Writing {})] {
+    for working in [
+        busy(60.0),
+        wait(60.0, Why::NoSlot { ahead: 1, slots: 2, held_by: Vec::new() }),
+        wait(60.0, Why::Writing {}),
+    ] {
         let tasks = vec![task("src/0", vec![full(60.0, "grep/0", "a")]), task("grep/0", vec![working])];
         let explanation = explain(&[node("a", tasks)]);
         assert!(!explanation.is_stalled(), "{explanation:?}");
@@ -275,12 +259,15 @@ fn what_limits_the_throughput() {
     let at_work = |name: &str, busy: f64, kind: WaitKind, waits| Task {
         busy,
         in_per_s: 1000.0,
-        blocked_s: BTreeMap::from([(kind, 10.0 * busy), (WaitKind::Committing, 0.1)]),
+        blocked: BTreeMap::from([(kind, busy), (WaitKind::Committing, 0.01)]),
         ..task(name, waits)
     };
     let committing = || vec![wait(0.0, Why::Committing { commits: 1, bytes: 7 })];
     let of = |tasks| explain(&[node("a", tasks)]).limit;
-    let source = |busy| at_work("src/0", busy, WaitKind::ChildBusy, vec![wait(0.0, Why::SourceIdle {})]);
+    let source = |busy| Task {
+        blocked: BTreeMap::from([(WaitKind::SourceIdle, 0.9)]),
+        ..at_work("src/0", busy, WaitKind::ChildBusy, vec![wait(0.0, Why::SourceIdle {})])
+    };
     let found = of(vec![
         source(0.0),
         at_work("grep/0", 0.9, WaitKind::ChildBusy, committing()),

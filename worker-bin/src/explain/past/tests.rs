@@ -3,7 +3,7 @@ use crate::explain::{End, Kind, Outline, RunState, Sample, Sampler, Stage};
 use std::time::Duration;
 use worker_core::Time;
 use worker_core::config::{Graph, Limits, NodeIx, TaskId, TaskKind, TaskSpec};
-use worker_core::stall::{Reason, Stall};
+use worker_core::stall::{Blocker, Reason, Stall};
 use worker_core::status::{Status, TaskCounters, TaskStatus};
 
 fn stall(number: u32, lasted_s: f64) -> PastStall {
@@ -15,6 +15,7 @@ fn stall(number: u32, lasted_s: f64) -> PastStall {
         steps: Vec::new(),
         root: String::new(),
         advice: None,
+        text: String::new(),
         sources_paused: Vec::new(),
     };
     PastStall {
@@ -105,7 +106,8 @@ fn stalls_are_remembered_from_when_nothing_moved_and_those_that_go_on_are_told_t
     assert_eq!(watched.told(), [(root.clone(), 2.0, 6.0, true)]);
     watched.until(10.0, None);
     assert_eq!(watched.told(), [(root.clone(), 2.0, 6.25, false)], "to the first sample without it");
-    let full = Reason::DiskFull { since: Time::from_micros(10_000_000), what: "no room".to_owned() };
+    let by = Blocker::DiskFull { since: Time::from_micros(10_000_000), what: "no room".to_owned() };
+    let full = Reason::Blocked(by);
     watched.until(14.0, Some(&full));
     let told = watched.told();
     assert_eq!((told.len(), &told[0].0, told[1].3), (2, &root, true), "{told:?}");

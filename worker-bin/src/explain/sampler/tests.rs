@@ -1,8 +1,8 @@
-use super::super::model::Why;
+use super::super::reasons::Why;
 use super::*;
 use worker_core::config::{LinkSpec, TaskKind, TaskSpec};
-use worker_core::stall::Reason;
-use worker_core::status::TaskCounters;
+use worker_core::stall::{Blocker, Reason};
+use worker_core::status::{InboundStatus, TaskCounters};
 use worker_proto::LinkId;
 
 const GREP: TaskId = TaskId(1);
@@ -41,6 +41,7 @@ struct Watch {
     records: [u64; 3],
     acknowledged: u64,
     held: u64,
+    queued: u64,
     stalls: BTreeMap<TaskId, Vec<Reason>>,
     told: Vec<(String, Option<f64>)>,
 }
@@ -53,6 +54,7 @@ impl Watch {
             records: [0; 3],
             acknowledged: 0,
             held: 0,
+            queued: 0,
             stalls: BTreeMap::new(),
             told: Vec::new(),
         }
@@ -63,7 +65,7 @@ impl Watch {
     }
 
     fn hangs(&mut self, since: Time) {
-        self.waits(GREP, vec![Reason::ChildHung { since, unread_bytes: 7, closed: true }]);
+        self.waits(GREP, vec![Reason::Blocked(Blocker::ChildHung { since, unread_bytes: 7, closed: true })]);
     }
 
     fn sample(&self) -> Sample {
@@ -87,7 +89,16 @@ impl Watch {
             credit_bytes: None,
             open: true,
         };
-        let status = Status { tasks: tasks.collect(), links: vec![link], ..Status::default() };
+        let inbound = InboundStatus {
+            link: LinkId(0),
+            records: 0,
+            duplicates: 0,
+            queued_records: self.queued,
+            queued_bytes: 0,
+            ended: false,
+        };
+        let (tasks, links, inbound) = (tasks.collect(), vec![link], vec![inbound]);
+        let status = Status { tasks, links, inbound, ..Status::default() };
         let reasons = self.stalls.iter().filter(|(_, reasons)| !reasons.is_empty());
         let stalls = reasons.map(|(&task, reasons)| Stall { task, reasons: reasons.clone() }).collect();
         Sample { status, stalls, ..Sample::default() }
@@ -137,6 +148,41 @@ fn the_share_of_time_at_work() {
     assert!((0.6..0.9).contains(&task.busy), "{}", task.busy);
     assert!((task.blocked_s[&WaitKind::ChildBusy] - 30.0).abs() < 1.0, "{:?}", task.blocked_s);
     assert_eq!(watch.told, [], "work is no stall");
+}
+
+#[test]
+fn the_last_seconds_have_shares_of_their_own() {
+    let mut watch = Watch::new();
+    watch.waits(GREP, vec![Reason::ChildBusy { since: watch.now }]);
+    watch.pass(60, 4);
+    watch.queued = 7;
+    watch.waits(GREP, vec![Reason::StorageFull]);
+    watch.pass(3, 4);
+    let task = watch.task(1);
+    let near = |share: f64, of: f64| (share - of).abs() < 0.06;
+    assert!(near(task.blocked[&WaitKind::StorageFull], 0.6), "{:?}", task.blocked);
+    assert!(near(task.blocked[&WaitKind::ChildBusy], 0.4) && near(task.busy, 0.4), "{task:?}");
+    assert!(near(task.backlog, 0.6) && near(task.backlog_s, 3.0), "{task:?}");
+    watch.queued = 0;
+    watch
+        .waits(GREP, vec![Reason::NoSlot { since: watch.now, ahead: 0, slots: 1, holders: vec![TaskId(2)] }]);
+    watch.pass(6, 4);
+    assert!(near(watch.task(1).backlog, 1.0), "to wait for a slot is to have a queue");
+    let Why::NoSlot { held_by, .. } = &watch.task(1).waits[0].why else { panic!("{:?}", watch.task(1)) };
+    assert_eq!(held_by, &["out/0"]);
+    assert_eq!(watch.task(0).backlog, 0.0, "others have none");
+}
+
+#[test]
+fn a_rest_of_the_node_is_not_work_because_there_is_work_after_it() {
+    let mut watch = Watch::new();
+    watch.waits(TaskId(0), vec![Reason::SourceIdle]);
+    watch.pass(2, 0);
+    watch.now = watch.now + Duration::from_secs(1000);
+    watch.waits(GREP, vec![Reason::ChildBusy { since: watch.now }]);
+    watch.pass(1, 4);
+    let (busy_s, idle_s) = (watch.task(1).busy_s, watch.task(0).blocked_s[&WaitKind::SourceIdle]);
+    assert!(busy_s <= 1.0 && idle_s > 1000.0, "{busy_s} s at work, {idle_s} s idle");
 }
 
 #[test]
@@ -222,7 +268,7 @@ fn a_batch_that_is_tried_again_and_again_stays_one_stall() {
         let (until, why) = (watch.now + Duration::from_secs(3), "exit 1".to_owned());
         watch.waits(GREP, vec![Reason::Backoff { attempts, until, why, records: 4 }]);
         watch.pass(3, 0);
-        watch.waits(GREP, vec![Reason::NoSlot { since: watch.now, ahead: 0, slots: 1 }]);
+        watch.waits(GREP, vec![Reason::NoSlot { since: watch.now, ahead: 0, slots: 1, holders: vec![] }]);
         watch.look();
         watch.waits(GREP, vec![Reason::ChildBusy { since: watch.now }]);
         watch.pass(1, 0);
@@ -249,7 +295,8 @@ fn a_run_that_is_over_says_how() {
 fn names_and_figures_are_those_of_the_node() {
     let mut watch = Watch::new();
     watch.held = 3;
-    let reason = Reason::DiskFull { since: watch.now, what: "out.txt: \u{1b}no room".into() };
+    let reason =
+        Reason::Blocked(Blocker::DiskFull { since: watch.now, what: "out.txt: \u{1b}no room".into() });
     watch.waits(TaskId(2), vec![reason]);
     watch.pass(2, 0);
     let snapshot = watch.observer.latest().unwrap();

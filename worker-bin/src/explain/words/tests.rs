@@ -112,6 +112,7 @@ fn what_another_node_said_is_tamed_too_and_not_escaped_twice() {
         root: EVIL.into(),
         advice: Some(EVIL.into()),
         sources_paused: vec![EVIL.into()],
+        text: EVIL.into(),
     };
     let one_line = chain(&evil_chain(EVIL));
     assert!(is_tame(&one_line), "{one_line:?}");
@@ -139,7 +140,10 @@ fn every_wait_has_words() {
         (of(Why::ChildHung { unread_bytes: 2048, closed: true }), "2.0 KiB unread"),
         (of(Why::ChildHung { unread_bytes: 0, closed: true }), "its input has ended"),
         (of(Why::ChildBuffers { fed_bytes: 7 }), "has read 7 B and printed nothing for 12 s"),
-        (of(Why::NoSlot { ahead: 2, slots: 4 }), "all 4 slots have been in use for 12 s, 2 tasks before it"),
+        (
+            of(Why::NoSlot { ahead: 2, slots: 4, held_by: Vec::new() }),
+            "all 4 slots have been in use for 12 s, 2 tasks before it",
+        ),
         (of(Why::NoCredit { held_records: 4096 }), "x/0 on node b has taken no more for 12 s"),
         (of(Why::Paused {}), "paused by the user for 12 s"),
     ];

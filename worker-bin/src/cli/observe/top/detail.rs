@@ -75,7 +75,7 @@ fn figures(tasks: &[&Task]) -> Lines {
     blocked.sort_by(|a, b| b.1.total_cmp(&a.1));
     let causes: Vec<_> = blocked
         .iter()
-        .map(|(kind, seconds)| format!("{} {}", kind.name(), words::duration(*seconds)))
+        .map(|(kind, seconds)| format!("{} {}", kind.row().name, words::duration(*seconds)))
         .collect();
     let flow = |what: &str, records: u64, bytes: u64, rate: f64| {
         format!("{what:9} {} ({}), {}/s", words::records(records), words::bytes(bytes), short(rate))

@@ -1,6 +1,5 @@
 //! Numbers and texts in little room.
 
-use crate::explain::WaitKind;
 use crate::text::escape::visible;
 use ratatui::text::Span;
 
@@ -42,34 +41,6 @@ pub(super) fn count(number: u64) -> String {
 pub(super) fn percent(share: f64) -> String {
     // An empty sum is a negative zero.
     format!("{:.0}%", share.clamp(0.0, 1.0) * 100.0 + 0.0)
-}
-
-/// What something waits for, in at most ten characters.
-pub(super) fn wait_word(kind: WaitKind) -> &'static str {
-    match kind {
-        WaitKind::PeerDown => "peer down",
-        WaitKind::UpstreamDown => "upstream",
-        WaitKind::NotOpen => "not open",
-        WaitKind::Unacknowledged => "no ack",
-        WaitKind::NoCredit => "no credit",
-        WaitKind::OutboxFull => "outbox",
-        WaitKind::SpillLimit => "spill full",
-        WaitKind::StorageFull | WaitKind::DiskFull => "disk full",
-        WaitKind::Committing => "commits",
-        WaitKind::NoSlot => "no slot",
-        WaitKind::Backoff => "backoff",
-        WaitKind::ChildBusy => "busy",
-        WaitKind::ChildHung => "hangs",
-        WaitKind::ChildBuffers => "buffers",
-        WaitKind::Writing => "writing",
-        WaitKind::WriteHung => "no write",
-        WaitKind::ChildNotReading => "program",
-        WaitKind::AwaitingEnd => "input end",
-        WaitKind::Paused => "paused",
-        WaitKind::DeadLimit => "max_dead",
-        WaitKind::SourceIdle => "idle",
-        WaitKind::Linger => "linger",
-    }
 }
 
 /// The last of these values as a curve of this width; the highest bar is the highest value.
@@ -189,7 +160,6 @@ mod tests {
         ] {
             assert_eq!(short(number), text);
         }
-        assert!(WaitKind::ALL.iter().all(|kind| wait_word(*kind).len() <= 10));
     }
 
     #[test]

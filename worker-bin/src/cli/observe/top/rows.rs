@@ -124,7 +124,7 @@ fn stage_mark(tasks: &[(&Task, bool)]) -> Mark {
     let works = |task: &&Task| {
         let waits = task.waits.first().map(|wait| wait.why.kind());
         task.in_per_s + task.out_per_s > 0.0
-            || waits.is_some_and(|kind| kind.class() == WaitClass::Working && kind != WaitKind::Linger)
+            || waits.is_some_and(|kind| kind.row().class == WaitClass::Working && kind != WaitKind::Linger)
     };
     if heard.iter().any(works) { Mark::Working } else { Mark::Idle }
 }

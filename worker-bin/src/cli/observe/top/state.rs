@@ -1,6 +1,6 @@
 //! What is known of all nodes: the last each said, when that was, and what it did lately.
 
-use crate::explain::{Explanation, RunState, Snapshot, Task, WaitClass, WaitKind, explain};
+use crate::explain::{Explanation, RunState, Side, Snapshot, Task, WaitClass, WaitKind, explain};
 use std::collections::{BTreeMap, VecDeque};
 
 /// How many rates of a stage are kept to be drawn.
@@ -197,9 +197,9 @@ impl State {
 
 /// Seconds in which something was in a task's way, by what it was.
 pub(super) fn time_blocked(task: &Task) -> impl Iterator<Item = (WaitKind, f64)> + '_ {
-    let counts = |kind: WaitKind| match kind.class() {
+    let counts = |kind: WaitKind| match kind.row().class {
         WaitClass::Blocked => true,
-        WaitClass::Working => matches!(kind, WaitKind::NoSlot | WaitKind::Committing),
+        WaitClass::Working => kind.row().side == Side::Here,
         WaitClass::Idle => false,
     };
     task.blocked_s.iter().filter(move |(kind, _)| counts(**kind)).map(|(kind, seconds)| (*kind, *seconds))

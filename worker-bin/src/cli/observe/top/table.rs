@@ -1,6 +1,6 @@
 //! The columns of both tables: what they show, how wide they are, and what they sort by.
 
-use super::figures::{count, fit, percent, short, wait_word};
+use super::figures::{count, fit, percent, short};
 use super::rows::{LinkRow, StageRow};
 use crate::explain::{Kind, words};
 
@@ -99,7 +99,7 @@ pub(super) const STAGES: &[Column<StageRow>] = &[
         width: 15,
         from_width: 70,
         text: |r| {
-            let said = r.blocked.map(|(kind, share)| format!("{} {}", wait_word(kind), percent(share)));
+            let said = r.blocked.map(|(kind, share)| format!("{} {}", kind.row().word, percent(share)));
             said.unwrap_or_else(|| "–".to_owned())
         },
         value: |r| r.blocked.map_or(0.0, |(_, share)| share),

@@ -57,6 +57,7 @@ fn task(stage: &str, partition: u32) -> Task {
         paused: false,
         done: false,
         waits: Vec::new(),
+        ..Task::default()
     }
 }
 
@@ -87,6 +88,7 @@ fn stage(name: &str, kind: Kind, from: &str, partitions: u32, node: &str) -> Sta
 
 /// A node `a` of two that reads, filters and sends on to `b`.
 fn healthy() -> Snapshot {
+    let idle = Task { blocked: BTreeMap::from([(WaitKind::SourceIdle, 0.6)]), ..task("log", 0) };
     Snapshot {
         schema: 1,
         version: "0".to_owned(),
@@ -108,7 +110,7 @@ fn healthy() -> Snapshot {
             stage("errors", Kind::Batch, "log", 2, "a"),
             stage("per_path", Kind::Stream, "errors", 1, "b"),
         ],
-        tasks: vec![task("log", 0), task("errors", 0), task("errors", 1)],
+        tasks: vec![idle, task("errors", 0), task("errors", 1)],
         links: vec![
             link("log/0", "errors/0"),
             link("log/0", "errors/1"),
@@ -121,6 +123,7 @@ fn healthy() -> Snapshot {
             up: true,
             failed_attempts: 0,
             cause: None,
+            cause_text: None,
             last_error: None,
             down_s: None,
             round_trip_ms: Some(0.3),

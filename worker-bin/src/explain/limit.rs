@@ -1,0 +1,241 @@
+//! What limits the throughput over a window of time: over the last seconds, or over a whole run.
+//!
+//! Queues are asked first. A task before which records wait, or that waits for a slot itself, has more work than it does; of such
+//! tasks it is the one that spends its time with that work or with waits of its own, and not with waiting for those who take
+//! what it gives: behind it nothing queues up. Where no queue lasts it is who is busy for most of the time, and where nobody is,
+//! the source.
+
+use super::model::{Kind, Snapshot, Task};
+use super::reasons::WaitKind;
+use super::table::{Scope, Side};
+use super::words;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// From which share of the window on something counts as lasting.
+const LASTS: f64 = 0.5;
+
+/// A run that was shorter is mostly starts of programs, and nothing is said to have limited it.
+const RUN_MIN_S: f64 = 1.0;
+
+/// What limits the throughput.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Limit {
+    /// A stage, source or sink.
+    pub stage: String,
+    /// The one task of it that does, where the others have little to do.
+    #[serde(default)]
+    pub task: Option<String>,
+    /// What it is busy with, or waits for.
+    pub kind: WaitKind,
+    /// How much of the time, from 0 to 1.
+    pub busy: f64,
+    /// The stages that have the slots, where it waits for one; who has them longest stands first.
+    #[serde(default)]
+    pub held_by: Vec<String>,
+    /// It is not what a chain of the same explanation ends at.
+    #[serde(default)]
+    pub elsewhere: bool,
+    /// All of that in words.
+    #[serde(default)]
+    pub text: String,
+}
+
+/// What each task spent a window of time with.
+#[derive(Debug)]
+pub(crate) struct Window<'a> {
+    loads: Vec<Load<'a>>,
+}
+
+/// What a task, or the mean task of a stage, spent a window of time with, in shares of it.
+#[derive(Clone, Debug)]
+struct Load<'a> {
+    stage: &'a str,
+    kind: Kind,
+    task: Option<&'a str>,
+    busy: f64,
+    waits: BTreeMap<WaitKind, f64>,
+    /// In which records waited for it, or it for a slot.
+    backlog: f64,
+    /// Records taken and given on, all or a second.
+    moved: f64,
+}
+
+impl<'a> Window<'a> {
+    /// The last seconds of one node or several. What is done has no part in it, and what is stalled is told of by its chain.
+    pub(crate) fn recent(snapshots: &'a [Snapshot]) -> Self {
+        let stalled = |task: &Task| {
+            task.waits.iter().any(|wait| wait.stalled && wait.why.kind().row().scope == Scope::Task)
+        };
+        let load = |task: &'a Task, kind| Load {
+            busy: task.busy,
+            waits: task.blocked.clone(),
+            backlog: task.backlog,
+            moved: task.in_per_s + task.out_per_s,
+            ..Load::of(task, kind)
+        };
+        let of_node = |node: &'a Snapshot| {
+            let tasks = node.tasks.iter().filter(move |task| !task.done && !stalled(task));
+            tasks.filter_map(move |task| Some(load(task, kind_of(node, task)?)))
+        };
+        Self { loads: snapshots.iter().flat_map(of_node).collect() }
+    }
+
+    /// All of a run, as its last snapshot tells it.
+    pub(crate) fn whole(last: &'a Snapshot) -> Self {
+        let lasted_s = last.uptime_s;
+        if lasted_s < RUN_MIN_S {
+            return Self { loads: Vec::new() };
+        }
+        #[expect(clippy::cast_precision_loss, reason = "only compared with others")]
+        let load = |task: &'a Task, kind| Load {
+            busy: (task.busy_s / lasted_s).min(1.0),
+            waits: task.blocked_s.iter().map(|(kind, seconds)| (*kind, seconds / lasted_s)).collect(),
+            backlog: task.backlog_s / lasted_s,
+            moved: (task.records_in + task.records_out) as f64,
+            ..Load::of(task, kind)
+        };
+        let tasks = last.tasks.iter();
+        Self { loads: tasks.filter_map(|task| Some(load(task, kind_of(last, task)?))).collect() }
+    }
+
+    /// What limits the throughput, if something does.
+    pub(crate) fn limit(&self) -> Option<Limit> {
+        let stages = self.stages();
+        let queues = stages.iter().chain(&self.loads).any(|load| load.backlog >= LASTS);
+        if !queues && self.loads.iter().all(|load| load.moved <= 0.0) {
+            return None;
+        }
+        // One task with all the work has a stage that idles.
+        let alone = self
+            .loads
+            .iter()
+            .filter(|load| stages.iter().any(|stage| stage.stage == load.stage && stage.own() < LASTS));
+        let tasks = alone.map(|load| load.clone());
+        let loaded = stages.iter().cloned().chain(tasks).filter(|load| load.own() >= LASTS);
+        let most = loaded.max_by(|a, b| a.rank().total_cmp(&b.rank()));
+        let idle = || {
+            stages
+                .iter()
+                .filter(|load| load.kind == Kind::Source && load.share(WaitKind::SourceIdle) >= LASTS)
+        };
+        match most {
+            Some(load) => Some(self.named(&load)),
+            None if queues => None,
+            None => idle().max_by(|a, b| a.moved.total_cmp(&b.moved)).map(|source| self.named(source)),
+        }
+    }
+
+    /// The mean task of each stage, in the order of their tasks.
+    fn stages(&self) -> Vec<Load<'a>> {
+        let mut stages: Vec<(Load<'a>, f64)> = Vec::new();
+        for load in &self.loads {
+            match stages.iter_mut().find(|(stage, _)| stage.stage == load.stage) {
+                Some((stage, count)) => {
+                    stage.add(load);
+                    *count += 1.0;
+                }
+                None => stages.push((Load { task: None, ..load.clone() }, 1.0)),
+            }
+        }
+        stages.into_iter().map(|(stage, count)| stage.divided(count)).collect()
+    }
+
+    fn named(&self, load: &Load<'a>) -> Limit {
+        let (kind, busy) = load.mostly();
+        let mut limit = Limit {
+            stage: load.stage.to_owned(),
+            task: load.task.map(str::to_owned),
+            kind,
+            busy,
+            held_by: if kind == WaitKind::NoSlot { self.slot_holders() } else { Vec::new() },
+            elsewhere: false,
+            text: String::new(),
+        };
+        limit.text = words::limit(&limit);
+        limit
+    }
+
+    /// The stages whose programs need slots, by how long they had them.
+    fn slot_holders(&self) -> Vec<String> {
+        let mut had: BTreeMap<&str, f64> = BTreeMap::new();
+        for load in self.loads.iter().filter(|load| load.kind == Kind::Batch && load.busy > 0.0) {
+            *had.entry(load.stage).or_default() += load.busy;
+        }
+        let mut had: Vec<_> = had.into_iter().collect();
+        had.sort_by(|a, b| b.1.total_cmp(&a.1));
+        had.into_iter().map(|(stage, _)| stage.to_owned()).collect()
+    }
+}
+
+impl<'a> Load<'a> {
+    fn of(task: &'a Task, kind: Kind) -> Self {
+        Self {
+            stage: &task.stage,
+            kind,
+            task: Some(&task.name),
+            busy: 0.0,
+            waits: BTreeMap::new(),
+            backlog: 0.0,
+            moved: 0.0,
+        }
+    }
+
+    fn add(&mut self, other: &Load<'_>) {
+        self.busy += other.busy;
+        self.backlog += other.backlog;
+        self.moved += other.moved;
+        for (kind, share) in &other.waits {
+            *self.waits.entry(*kind).or_default() += share;
+        }
+    }
+
+    fn divided(mut self, count: f64) -> Self {
+        self.busy /= count;
+        self.backlog /= count;
+        self.waits.values_mut().for_each(|share| *share /= count);
+        self
+    }
+
+    fn share(&self, kind: WaitKind) -> f64 {
+        self.waits.get(&kind).copied().unwrap_or(0.0)
+    }
+
+    /// Waits on this side, with their shares.
+    fn on(&self, side: Side) -> impl Iterator<Item = (WaitKind, f64)> {
+        self.waits
+            .iter()
+            .map(|(kind, share)| (*kind, *share))
+            .filter(move |(kind, _)| kind.row().side == side)
+    }
+
+    /// With its work and with waits of its own.
+    fn own(&self) -> f64 {
+        (self.busy + self.on(Side::Here).map(|(_, share)| share).sum::<f64>()).min(1.0)
+    }
+
+    /// Who has a queue goes before who has none, and a queue that is always there before one that comes and goes.
+    fn rank(&self) -> f64 {
+        if self.backlog >= LASTS { 1.0 + self.own().min(self.backlog) } else { self.own() }
+    }
+
+    /// What most of its own time went to; of a source that has none, that it gets nothing.
+    fn mostly(&self) -> (WaitKind, f64) {
+        let longest = |side| self.on(side).max_by(|a, b| a.1.total_cmp(&b.1));
+        match longest(Side::Here) {
+            _ if self.own() < LASTS => (WaitKind::SourceIdle, self.share(WaitKind::SourceIdle)),
+            Some((kind, share)) if share > self.busy => (kind, share),
+            Some(_) | None => {
+                let usual = if self.kind == Kind::Sink { WaitKind::Writing } else { WaitKind::ChildBusy };
+                (longest(Side::Work).map_or(usual, |(kind, _)| kind), self.busy)
+            }
+        }
+    }
+}
+
+fn kind_of(node: &Snapshot, task: &Task) -> Option<Kind> {
+    node.stages.iter().find(|stage| stage.name == task.stage).map(|stage| stage.kind)
+}
+
+#[cfg(test)]
+mod tests;

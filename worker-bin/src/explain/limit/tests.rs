@@ -1,0 +1,233 @@
+use super::super::model::Stage;
+use super::super::{explain, sample};
+use super::*;
+
+/// A task that did this over the last seconds, while records flowed. Kinds of stages are by the first letter of their names.
+fn task(name: &str, busy: f64, waits: &[(WaitKind, f64)], backlog: f64) -> Task {
+    Task {
+        name: name.to_owned(),
+        stage: name.split('/').next().unwrap_or(name).to_owned(),
+        in_per_s: 1000.0,
+        busy,
+        blocked: waits.iter().copied().collect(),
+        backlog,
+        ..Task::default()
+    }
+}
+
+fn node(tasks: Vec<Task>) -> Snapshot {
+    let mut node = sample::calm();
+    node.stages.clear();
+    for task in &tasks {
+        if !node.stages.iter().any(|stage| stage.name == task.stage) {
+            let kind = match task.stage.as_bytes().first() {
+                Some(b's') => Kind::Source,
+                Some(b'o') => Kind::Sink,
+                _ => Kind::Batch,
+            };
+            let (name, from, nodes) = (task.stage.clone(), Vec::new(), Vec::new());
+            node.stages.push(Stage { name, kind, from, partitions: 1, nodes });
+        }
+    }
+    node.tasks = tasks;
+    node
+}
+
+/// What limits the last seconds; the same must come out of a run that was so for all of its time.
+fn limit(tasks: Vec<Task>) -> Option<Limit> {
+    let now = node(tasks);
+    let mut run = now.clone();
+    run.uptime_s = 200.0;
+    for task in &mut run.tasks {
+        let seconds = |share: f64| share * 200.0;
+        (task.busy_s, task.backlog_s) = (seconds(task.busy), seconds(task.backlog));
+        task.blocked_s = task.blocked.iter().map(|(kind, share)| (*kind, seconds(*share))).collect();
+        task.records_in = if task.in_per_s > 0.0 { 200_000 } else { 0 };
+        task.done = true;
+    }
+    let recent = Window::recent(std::slice::from_ref(&now)).limit();
+    let whole = Window::whole(&run).limit();
+    assert_eq!(whole.as_ref().map(named), recent.as_ref().map(named), "a run that was so from its beginning");
+    recent
+}
+
+fn named(limit: &Limit) -> (&str, WaitKind) {
+    (&limit.stage, limit.kind)
+}
+
+fn idle_source() -> Task {
+    task("src/0", 0.0, &[(WaitKind::SourceIdle, 0.9)], 0.0)
+}
+
+#[test]
+fn a_queue_that_lasts_goes_before_a_busy_stage_without_one() {
+    let slots = &[(WaitKind::NoSlot, 0.3)];
+    let found = limit(vec![idle_source(), task("a/0", 0.6, slots, 1.0), task("b/0", 0.95, &[], 0.1)]);
+    assert_eq!(found.as_ref().map(named), Some(("a", WaitKind::ChildBusy)));
+}
+
+#[test]
+fn who_has_a_queue_because_the_next_stage_is_slow_is_not_the_limit() {
+    let behind = &[(WaitKind::OutboxFull, 0.7)];
+    let tasks =
+        vec![task("src/0", 0.0, behind, 0.0), task("a/0", 0.3, behind, 1.0), task("b/0", 0.97, &[], 0.9)];
+    assert_eq!(limit(tasks).as_ref().map(named), Some(("b", WaitKind::ChildBusy)));
+    // The next stage is on a node that was not asked: nobody is named in its place, and least of all the source.
+    let tasks = vec![idle_source(), task("a/0", 0.3, behind, 1.0)];
+    assert_eq!(limit(tasks), None);
+}
+
+#[test]
+fn of_two_queues_the_one_that_is_always_there_counts() {
+    let tasks = vec![idle_source(), task("a/0", 0.9, &[], 1.0), task("b/0", 0.95, &[], 0.6)];
+    assert_eq!(limit(tasks).as_ref().map(named), Some(("a", WaitKind::ChildBusy)));
+}
+
+#[test]
+fn who_waits_for_a_slot_is_the_limit_and_those_who_have_them_are_named() {
+    let waits = |share| vec![(WaitKind::NoSlot, share)];
+    let tasks = vec![
+        idle_source(),
+        task("a/0", 0.2, &waits(0.7), 0.9),
+        task("b/0", 0.3, &waits(0.5), 0.9),
+        task("c/0", 0.1, &waits(0.1), 0.1),
+        task("out/0", 0.05, &[], 0.0),
+    ];
+    let found = limit(tasks).expect("the slots");
+    assert_eq!((named(&found), found.busy), (("a", WaitKind::NoSlot), 0.7));
+    assert_eq!(found.held_by, ["b", "a", "c"]);
+    let text =
+        "throughput is limited by the slots: stage a waits 70 % of the time for one; b, a and c hold them";
+    assert_eq!(found.text, text);
+}
+
+#[test]
+fn a_slow_sink_is_named_as_one() {
+    let behind = &[(WaitKind::OutboxFull, 0.9)];
+    let writes = &[(WaitKind::Writing, 0.9)];
+    let found =
+        limit(vec![task("src/0", 0.0, behind, 0.0), task("out/0", 0.9, writes, 1.0)]).expect("the sink");
+    assert_eq!(found.text, "throughput is limited by sink out (it writes 90 % of the time)");
+}
+
+#[test]
+fn the_source_is_named_where_nothing_queues_and_all_behind_it_idles() {
+    let found = limit(vec![idle_source(), task("a/0", 0.3, &[], 0.2), task("out/0", 0.1, &[], 0.1)]);
+    assert_eq!(
+        found.map(|l| l.text),
+        Some("throughput is limited by source src: it gives no more".to_owned())
+    );
+    let found = limit(vec![idle_source(), task("a/0", 0.3, &[], 0.9)]);
+    assert_eq!(found, None, "records wait, whatever they wait for");
+    let reads = task("src/0", 0.0, &[], 0.0);
+    assert_eq!(limit(vec![reads, task("a/0", 0.3, &[], 0.0)]), None, "it is not known what it does");
+    let done = Task { done: true, ..idle_source() };
+    let now = node(vec![done, task("a/0", 0.3, &[], 0.0)]);
+    assert_eq!(Window::recent(&[now]).limit(), None, "it has given all it had");
+}
+
+#[test]
+fn of_two_sources_that_give_no_more_the_one_that_gives_most_is_named() {
+    let trickle = Task { in_per_s: 0.1, ..task("slow/0", 0.0, &[(WaitKind::SourceIdle, 1.0)], 0.0) };
+    let now = node(vec![trickle, idle_source()]);
+    assert_eq!(Window::recent(&[now]).limit().map(|l| l.stage), Some("src".to_owned()));
+}
+
+#[test]
+fn where_nothing_moves_nothing_is_the_limit() {
+    let still = |name, waits: &[(WaitKind, f64)]| Task { in_per_s: 0.0, ..task(name, 0.0, waits, 0.0) };
+    assert_eq!(limit(vec![still("src/0", &[(WaitKind::SourceIdle, 1.0)]), still("a/0", &[])]), None);
+}
+
+#[test]
+fn a_program_that_takes_longer_than_the_window_is_the_limit_all_the_same() {
+    let long = Task { in_per_s: 0.0, ..task("a/0", 1.0, &[(WaitKind::ChildBusy, 1.0)], 1.0) };
+    let now = node(vec![Task { in_per_s: 0.0, ..idle_source() }, long]);
+    assert_eq!(Window::recent(&[now]).limit().as_ref().map(named), Some(("a", WaitKind::ChildBusy)));
+}
+
+#[test]
+fn a_disk_that_commits_wait_for_is_named_with_who_waits() {
+    let commits = |share| vec![(WaitKind::Committing, share)];
+    let found = limit(vec![task("src/0", 0.0, &commits(0.8), 0.0), task("a/0", 0.2, &commits(0.5), 0.3)]);
+    let text = found.map(|limit| limit.text);
+    assert_eq!(text.as_deref(), Some("throughput is limited by the disk that stage src commits to"));
+    let found = limit(vec![idle_source(), task("a/0", 0.2, &commits(0.6), 1.0)]).expect("the disk");
+    assert_eq!((named(&found), found.busy), (("a", WaitKind::Committing), 0.6));
+}
+
+#[test]
+fn of_two_branches_the_one_with_a_queue_is_the_limit() {
+    let waits = &[(WaitKind::SourceIdle, 0.7), (WaitKind::OutboxFull, 0.1)];
+    let tasks = vec![
+        task("src/0", 0.0, waits, 0.0),
+        task("fast/0", 0.6, &[], 0.2),
+        task("slow/0", 0.98, &[], 1.0),
+        task("out/0", 0.2, &[], 0.1),
+    ];
+    assert_eq!(limit(tasks).as_ref().map(named), Some(("slow", WaitKind::ChildBusy)));
+}
+
+#[test]
+fn one_partition_with_all_the_work_is_named_by_itself() {
+    let mut tasks: Vec<_> = (0..8).map(|at| task(&format!("a/{at}"), 0.02, &[], 0.0)).collect();
+    (tasks[3].busy, tasks[3].backlog) = (0.98, 1.0);
+    tasks.push(idle_source());
+    let found = limit(tasks).expect("the task");
+    assert_eq!((named(&found), found.task.as_deref()), (("a", WaitKind::ChildBusy), Some("a/3")));
+    let text = "throughput is limited by task a/3 alone (its program is busy 98 % of the time)";
+    assert_eq!(found.text, text);
+}
+
+#[test]
+fn a_program_that_fails_again_and_again_limits_by_its_pauses() {
+    let found = limit(vec![idle_source(), task("a/0", 0.2, &[(WaitKind::Backoff, 0.7)], 1.0)]).expect("a");
+    let text = "throughput is limited by stage a: 70 % of the time it waits for its next attempt";
+    assert_eq!(found.text, text);
+}
+
+/// One that waits so for a second already.
+fn waits_for(task: Task, why: super::super::Why, stalled: bool) -> Task {
+    let (on, on_node) = (Some("out/0".to_owned()), Some("a".to_owned()));
+    let mut wait = super::super::Wait { for_s: 5.0, stalled, text: String::new(), on, on_node, why };
+    wait.text = words::wait(&wait);
+    Task { waits: vec![wait], ..task }
+}
+
+#[test]
+fn the_root_of_a_chain_is_not_somewhere_else() {
+    let full = || super::super::Why::OutboxFull { memory_bytes: 9, memory_limit_bytes: 8, spilled_bytes: 0 };
+    let behind = &[(WaitKind::OutboxFull, 0.9)];
+    let tasks = vec![
+        waits_for(task("a/0", 0.1, behind, 1.0), full(), false),
+        task("out/0", 0.9, &[(WaitKind::Writing, 0.9)], 1.0),
+    ];
+    let explained = explain(&[node(tasks)]);
+    assert_eq!(explained.chains.len(), 1, "{explained:?}");
+    let said = words::explanation(&explained, 6);
+    assert!(said.contains("\nthroughput is limited by sink out (it writes 90 % of the time)"), "{said}");
+    // What is stalled limits nothing but what waits for it: the rest has a limit of its own.
+    let hangs = super::super::Why::ChildHung { unread_bytes: 1, closed: false };
+    let tasks = vec![
+        waits_for(task("a/0", 1.0, &[(WaitKind::ChildHung, 1.0)], 1.0), hangs, true),
+        idle_source(),
+        task("out/0", 0.1, &[], 0.0),
+    ];
+    let said = words::explanation(&explain(&[node(tasks)]), 6);
+    assert!(said.ends_with("\nelsewhere throughput is limited by source src: it gives no more\n"), "{said}");
+}
+
+#[test]
+fn who_waits_for_slots_and_what_is_limited_by_them_is_one_thing() {
+    let no_slot = super::super::Why::NoSlot { ahead: 0, slots: 1, held_by: vec!["b/0".to_owned()] };
+    let tasks = vec![
+        waits_for(task("a/0", 0.1, &[(WaitKind::NoSlot, 0.5)], 0.8), no_slot, false),
+        task("b/0", 0.3, &[(WaitKind::NoSlot, 0.65)], 1.0),
+    ];
+    let said = words::explanation(&explain(&[node(tasks)]), 6);
+    assert!(
+        said.starts_with("a/0 waits: all 1 slots have been in use for 5.0 s; they are held by b/0\n"),
+        "{said}"
+    );
+    assert!(said.contains("\nthroughput is limited by the slots: stage b waits 65 % of the time"), "{said}");
+}

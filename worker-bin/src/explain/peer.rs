@@ -1,0 +1,57 @@
+//! What keeps a peer away, in words.
+
+use worker_core::stall::PeerCause;
+
+/// What is said of a cause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Words {
+    /// In JSON.
+    pub(super) name: &'static str,
+    /// How the peer is, to be read behind its name.
+    pub(super) state: &'static str,
+    /// What to do, where that is not what [`Row`](super::Row) says.
+    pub(super) advice: Option<&'static str>,
+}
+
+const ALL: [PeerCause; 5] =
+    [PeerCause::Unreachable, PeerCause::NotYet, PeerCause::Refused, PeerCause::Silent, PeerCause::Lost];
+
+pub(super) fn words(cause: PeerCause) -> Words {
+    let words = |name, state, advice| Words { name, state, advice };
+    match cause {
+        PeerCause::NotYet => words("not_yet", "not reached yet", None),
+        PeerCause::Unreachable => words("unreachable", "unreachable", None),
+        PeerCause::Refused => words(
+            "refused",
+            "has refused the connection",
+            Some("node {node} answers, but takes no connection; its reason is above"),
+        ),
+        PeerCause::Silent => words(
+            "silent",
+            "silent",
+            Some(
+                "look whether the process of node {node} is stopped or its machine hangs, and whether the network drops \
+                 packets between the two; what is held is sent when it answers",
+            ),
+        ),
+        PeerCause::Lost => words("lost", "disconnected", None),
+    }
+}
+
+/// The same by the name; of a cause that only another version knows, that the peer cannot be reached.
+pub(super) fn named(name: &str) -> Words {
+    ALL.map(words).into_iter().find(|words| words.name == name).unwrap_or(words(ALL[0]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_cause_is_found_by_its_name() {
+        for cause in ALL {
+            assert_eq!(named(words(cause).name), words(cause));
+        }
+        assert_eq!(named("on_the_moon").state, "unreachable");
+    }
+}
