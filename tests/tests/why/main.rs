@@ -3,5 +3,6 @@
 mod after;
 mod ask;
 mod chains;
+mod limit;
 mod reasons;
 mod story;

@@ -111,7 +111,7 @@ impl<'a> Window<'a> {
             .loads
             .iter()
             .filter(|load| stages.iter().any(|stage| stage.stage == load.stage && stage.own() < LASTS));
-        let tasks = alone.map(|load| load.clone());
+        let tasks = alone.cloned();
         let loaded = stages.iter().cloned().chain(tasks).filter(|load| load.own() >= LASTS);
         let most = loaded.max_by(|a, b| a.rank().total_cmp(&b.rank()));
         let idle = || {

@@ -24,10 +24,7 @@ pub fn wait(wait: &Wait) -> String {
 /// What the user can do about a root cause.
 #[must_use]
 pub fn advice(root: &Wait) -> Option<String> {
-    let by_cause = match &root.why {
-        Why::PeerDown { cause, .. } => peer::named(cause).advice,
-        _ => None,
-    };
+    let by_cause = if let Why::PeerDown { cause, .. } = &root.why { peer::named(cause).advice } else { None };
     let advice = by_cause.or(root.why.kind().row().advice)?;
     let (on, node) = (root.on.as_deref().unwrap_or("it"), root.on_node.as_deref().unwrap_or("that node"));
     Some(advice.replace("{on}", on).replace("{node}", node))
@@ -94,17 +91,20 @@ pub fn limit(limit: &Limit) -> String {
         None => (format!("stage {}", limit.stage), "its programs are"),
     };
     let row = limit.kind.row();
-    let what = match limit.kind {
-        WaitKind::SourceIdle => format!("source {}: it gives no more", limit.stage),
-        WaitKind::Writing => format!("sink {} (it writes {percent} % of the time)", limit.stage),
-        WaitKind::Committing => format!("the disk that {who} commits to"),
-        WaitKind::NoSlot => {
-            let hold = if limit.held_by.len() == 1 { "holds" } else { "hold" };
-            let held = listed(&limit.held_by, 3).map_or_else(String::new, |by| format!("; {by} {hold} them"));
-            format!("the slots: {who} waits {percent} % of the time for one{held}")
-        }
-        _ if row.side == Side::Work => format!("{who} ({programs} busy {percent} % of the time)"),
-        _ => format!("{who}: {percent} % of the time it waits for {}", row.phrase),
+    let what = if limit.kind == WaitKind::SourceIdle {
+        format!("source {}: it gives no more", limit.stage)
+    } else if limit.kind == WaitKind::Writing {
+        format!("sink {} (it writes {percent} % of the time)", limit.stage)
+    } else if limit.kind == WaitKind::Committing {
+        format!("the disk that {who} commits to")
+    } else if limit.kind == WaitKind::NoSlot {
+        let hold = if limit.held_by.len() == 1 { "holds" } else { "hold" };
+        let held = listed(&limit.held_by, 3).map_or_else(String::new, |by| format!("; {by} {hold} them"));
+        format!("the slots: {who} waits {percent} % of the time for one{held}")
+    } else if row.side == Side::Work {
+        format!("{who} ({programs} busy {percent} % of the time)")
+    } else {
+        format!("{who}: {percent} % of the time it waits for {}", row.phrase)
     };
     format!("throughput is limited by {what}")
 }
