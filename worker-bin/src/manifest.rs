@@ -48,8 +48,9 @@ pub struct Manifest {
     pub node: String,
     /// The last one used; the next is the clock's, or one more than this.
     pub incarnation: u64,
-    /// What must not change, as the pipeline file says it.
-    pub meaning: BTreeMap<String, String>,
+    /// What must not change, as the pipeline file says it: what the semantic fingerprint is of.
+    #[serde(rename = "meaning")]
+    pub semantics: BTreeMap<String, String>,
     /// Which task runs on which node.
     pub placement: BTreeMap<String, String>,
     /// The pipeline has come to its end.
@@ -120,7 +121,7 @@ mod tests {
             pipeline: "p".to_owned(),
             node: "a".to_owned(),
             incarnation: 5,
-            meaning: [("stage.s.run", "grep x"), ("stage.s.mode", "batch")]
+            semantics: [("stage.s.run", "grep x"), ("stage.s.mode", "batch")]
                 .map(|(k, v)| (k.to_owned(), v.to_owned()))
                 .into(),
             placement: [("s/0".to_owned(), "a".to_owned())].into(),

@@ -4,7 +4,7 @@ use super::records::RecordsPort;
 use crate::child::records::KeyedState;
 use crate::io::dead::{DeadLetterLog, DeadLogError, log_path, read_letters};
 use crate::manifest::{Manifest, ManifestError};
-use crate::pipeline::plan::{LocalTask, Plan, Role, differences, meaning, moves, placement, render};
+use crate::pipeline::plan::{LocalTask, Plan, Role, differences, moves, placement, render, semantics};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -123,7 +123,7 @@ impl Durable {
         let lock = take_lock(dir)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let clock = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
-        let (meaning, placement) = (meaning_here(plan), placement(plan));
+        let (semantics, placement) = (semantics_here(plan), placement(plan));
         let known = Manifest::load(dir)?;
         let is_new = known.is_none();
         let mut manifest = match known {
@@ -131,12 +131,12 @@ impl Durable {
             None => Manifest {
                 pipeline: name.to_owned(),
                 node: plan.nodes[usize::from(plan.me.0)].clone(),
-                meaning: meaning.clone(),
+                semantics: semantics.clone(),
                 placement: placement.clone(),
                 ..Manifest::default()
             },
         };
-        check(dir, name, &manifest, &meaning, &placement)?;
+        check(dir, name, &manifest, &semantics, &placement)?;
         if manifest.finished && alone {
             return Ok(Found::Finished { dead: letters_in(&dead_dir(dir)) });
         }
@@ -219,8 +219,8 @@ impl Durable {
 }
 
 /// What changes results, and what this node adds to it: the headers that its programs are given.
-fn meaning_here(plan: &Plan) -> BTreeMap<String, String> {
-    let mut texts = meaning(plan).clone();
+fn semantics_here(plan: &Plan) -> BTreeMap<String, String> {
+    let mut texts = semantics(plan).clone();
     for task in &plan.local {
         if let Role::Stage(stage) = &task.role
             && let Some(header) = &stage.header
@@ -252,7 +252,7 @@ fn check(
     dir: &Path,
     name: &str,
     manifest: &Manifest,
-    meaning: &BTreeMap<String, String>,
+    semantics: &BTreeMap<String, String>,
     placement: &BTreeMap<String, String>,
 ) -> Result<(), DurableError> {
     let dir = dir.to_owned();
@@ -260,7 +260,7 @@ fn check(
         let (found, expected) = (manifest.pipeline.clone(), name.to_owned());
         return Err(DurableError::OtherPipeline { dir, found, expected });
     }
-    let changed = differences(&manifest.meaning, meaning);
+    let changed = differences(&manifest.semantics, semantics);
     if !changed.is_empty() {
         return Err(DurableError::Changed { dir, differences: render(&changed) });
     }
@@ -282,7 +282,7 @@ fn open_task(plan: &Plan, task: &LocalTask, dir: &Path, is_new: bool) -> Result<
     let outputs = links.filter(|(_, link)| link.from == task.id).map(|(at, _)| worker_proto::LinkId(at));
     let identity = Identity {
         task: task.name.clone(),
-        fingerprint: Fingerprint(plan.meaning.0 ^ plan.placement.0.rotate_left(32)),
+        fingerprint: Fingerprint(plan.semantic_fingerprint.0 ^ plan.placement_fingerprint.0.rotate_left(32)),
         outputs: outputs.collect(),
         new_id: random_id(),
     };

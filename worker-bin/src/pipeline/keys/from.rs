@@ -1,7 +1,7 @@
 //! `from`: names in the file, positions in the pipeline.
 
 use super::value::any_of;
-use super::{About, Class, Row, Said, Shown};
+use super::{About, Row, Said, Shown};
 use crate::pipeline::diagnostics::{At, Problem};
 use crate::pipeline::model::{Origin, Pipeline};
 use crate::pipeline::reader::{KeyValue, Reader};
@@ -23,7 +23,6 @@ impl<S> Row<S> for From<S> {
         let names = json!({"type": "array", "items": {"type": "string"}, "minItems": 1});
         About {
             name: "from",
-            class: Class::Results,
             doc: "the source or stage it reads, or a list of them",
             schema: any_of([json!({"type": "string"}), names]),
             default: None,
@@ -41,7 +40,7 @@ impl<S> Row<S> for From<S> {
         let names: Vec<&str> =
             (self.get)(section).iter().map(|&origin| pipeline.origin_name(origin)).collect();
         let text = Some(list(names.iter().copied()));
-        Said { name: "from", class: Class::Results, text, shown: Shown::Always }
+        Said { name: "from", results: text.clone(), text, shown: Shown::Always }
     }
 }
 

@@ -43,7 +43,6 @@ pub(crate) trait Row<S>: Sync {
 #[derive(Clone, Debug)]
 pub(crate) struct About {
     pub(crate) name: &'static str,
-    pub(crate) class: Class,
     /// For people, in one phrase.
     pub(crate) doc: &'static str,
     /// JSON Schema of its values.
@@ -60,9 +59,10 @@ pub(crate) struct About {
 #[derive(Clone, Debug)]
 pub(crate) struct Said {
     pub(crate) name: &'static str,
-    pub(crate) class: Class,
     /// As the file would write it; `None`: there is nothing to write.
     pub(crate) text: Option<String>,
+    /// What of it changes results, for the semantic fingerprint.
+    pub(crate) results: Option<String>,
     pub(crate) shown: Shown,
 }
 
@@ -117,7 +117,6 @@ impl<S: Section, V: Value> Row<S> for Key<S, V> {
         };
         About {
             name: self.name,
-            class: self.class,
             doc: self.doc,
             schema: self.value.schema(),
             default,
@@ -142,7 +141,8 @@ impl<S: Section, V: Value> Row<S> for Key<S, V> {
             Unsaid::Required | Unsaid::Found(_) => Shown::Always,
             Unsaid::Default | Unsaid::By(..) | Unsaid::Nothing(_) => Shown::Always,
         };
-        Said { name: self.name, class: self.class, text: self.value.text(&value, &pipeline.dir), shown }
+        let text = self.value.text(&value, &pipeline.dir);
+        Said { name: self.name, results: self.class.results(text.as_ref()), text, shown }
     }
 }
 
@@ -162,13 +162,11 @@ impl<S: Section> Row<S> for Inline<S> {
 
     fn about(&self) -> About {
         let inner = abouts(self.keys);
-        let said = inner.iter().filter_map(|key| key.default.as_ref().map(|text| (key.name, text.as_str())));
         About {
             name: self.name,
-            class: class(inner.iter().map(|key| key.class)),
             doc: self.doc,
             schema: super::value::object(&inner),
-            default: Some(table(said)),
+            default: table(inner.iter().map(|key| (key.name, key.default.as_ref()))),
             otherwise: None,
             is_required: false,
         }
@@ -185,10 +183,20 @@ impl<S: Section> Row<S> for Inline<S> {
 
     fn said(&self, section: &S, pipeline: &Pipeline) -> Said {
         let inner = said(self.keys, section, pipeline);
-        let texts = inner.iter().filter_map(|key| key.text.as_ref().map(|text| (key.name, text.as_str())));
         let shown = inner.iter().map(|key| key.shown.min(Shown::InFull)).min().unwrap_or(Shown::Never);
-        let class = class(inner.iter().map(|key| key.class));
-        Said { name: self.name, class, text: Some(table(texts)), shown }
+        let text = table(inner.iter().map(|key| (key.name, key.text.as_ref())));
+        let results = table(inner.iter().map(|key| (key.name, key.results.as_ref())));
+        Said { name: self.name, text, results, shown }
+    }
+}
+
+impl Class {
+    /// What the semantic fingerprint takes of a value.
+    fn results(self, text: Option<&String>) -> Option<String> {
+        match self {
+            Self::Results => text.cloned(),
+            Self::Tuning | Self::Identity => None,
+        }
     }
 }
 
@@ -217,12 +225,9 @@ pub(crate) fn abouts<S>(keys: Keys<S>) -> Vec<About> {
     keys.iter().map(|key| key.about()).collect()
 }
 
-/// A table changes results if one of its keys does.
-fn class(inner: impl Iterator<Item = Class>) -> Class {
-    inner.fold(Class::Tuning, |all, one| if one == Class::Results { one } else { all })
-}
-
-fn table<'a>(texts: impl Iterator<Item = (&'a str, &'a str)>) -> String {
-    let keys: Vec<String> = texts.map(|(name, text)| format!("{name} = {text}")).collect();
-    format!("{{ {} }}", keys.join(", "))
+/// The keys of an inline table that have a text; `None`: none has.
+fn table<'a>(texts: impl Iterator<Item = (&'a str, Option<&'a String>)>) -> Option<String> {
+    let keys: Vec<String> =
+        texts.filter_map(|(name, text)| text.map(|text| format!("{name} = {text}"))).collect();
+    (!keys.is_empty()).then(|| format!("{{ {} }}", keys.join(", ")))
 }

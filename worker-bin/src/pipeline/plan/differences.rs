@@ -14,7 +14,7 @@ pub struct Difference {
     pub new: Option<String>,
 }
 
-/// What differs between two maps of [`meaning`](super::meaning), in the order of their keys. A whole source, stage or sink that is
+/// What differs between two maps of [`semantics`](super::semantics), in the order of their keys. A whole source, stage or sink that is
 /// there on one side only is one difference; the order of names is one only if there is no other.
 #[must_use]
 pub fn differences(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> Vec<Difference> {

@@ -10,14 +10,14 @@
 
 mod columns;
 mod differences;
+mod fingerprint;
 mod hops;
-mod meaning;
 mod partitions;
 mod place;
 mod tasks;
 
 pub use differences::{Difference, differences, moves, render};
-pub use meaning::{meaning, placement};
+pub use fingerprint::{placement, semantics};
 pub use partitions::Partitions;
 pub use tasks::{LocalTask, RecordsSettings, Role, SinkTask, SourceTask, StageTask};
 
@@ -52,11 +52,11 @@ pub struct Plan {
     pub local: Vec<LocalTask>,
     /// How many tasks everything has.
     pub partitions: Partitions,
-    /// Of what the pipeline does: of [`meaning()`].
-    pub meaning: Fingerprint,
+    /// Of what changes results: of [`semantics()`].
+    pub semantic_fingerprint: Fingerprint,
     /// Of what runs where: of [`placement()`].
-    pub placement: Fingerprint,
-    texts: BTreeMap<String, String>,
+    pub placement_fingerprint: Fingerprint,
+    semantics: BTreeMap<String, String>,
 }
 
 /// Lays a pipeline out over a cluster, as seen from one of its nodes.
@@ -77,9 +77,9 @@ pub fn plan(pipeline: &Pipeline, cluster: &Cluster, me: NodeIx) -> Result<Plan, 
     let headers = columns::headers(pipeline, |stage| places.stages[stage].contains(&me)).map_err(fail)?;
     let layout = hops::lay(pipeline, &partitions, &places, &keys).map_err(fail)?;
     let names: Vec<String> = cluster.names().map(str::to_owned).collect();
-    let texts = meaning::texts(pipeline, &partitions, &keys);
-    let meaning = meaning::fingerprint("meaning", &texts);
-    let placement = meaning::fingerprint("placement", &meaning::placed(&layout.graph, &names));
+    let semantics = fingerprint::texts(pipeline, &partitions, &keys);
+    let semantic_fingerprint = fingerprint::semantic(&semantics);
+    let placement_fingerprint = fingerprint::of_placement(&layout.graph, &names);
     let local = tasks::local(pipeline, &partitions, &layout, (&keys, &headers), me);
     let limits = Limits {
         credit_bytes: pipeline.budgets.credit_bytes,
@@ -88,5 +88,16 @@ pub fn plan(pipeline: &Pipeline, cluster: &Cluster, me: NodeIx) -> Result<Plan, 
     };
     let slots = cluster.slots(me);
     let graph = layout.graph;
-    Ok(Plan { graph, nodes: names, me, slots, limits, local, partitions, meaning, placement, texts })
+    Ok(Plan {
+        graph,
+        nodes: names,
+        me,
+        slots,
+        limits,
+        local,
+        partitions,
+        semantic_fingerprint,
+        placement_fingerprint,
+        semantics,
+    })
 }

@@ -2,8 +2,8 @@
 
 mod delivery;
 mod errors;
+mod fingerprint;
 mod layout;
-mod meaning;
 mod model;
 mod print;
 mod programs;

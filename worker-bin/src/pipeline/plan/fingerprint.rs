@@ -1,12 +1,10 @@
-//! What a pipeline means and where it runs, as texts by key: nodes must agree on it, and a state directory is tied to it.
+//! The semantic fingerprint, of what changes a pipeline's results, and that of where it runs: nodes must agree on both, and a
+//! state directory is tied to them, by the texts that they are computed from.
 //!
-//! A key is where the file says it, such as `stage.errors.run`; a text is what the file would write, so that a difference
-//! reads like one of the file. Every default is there as well, key columns by their numbers, and paths relative to the
-//! pipeline's directory where they lie below it. `pipeline.order` is the order of all names, as tasks and links are numbered by it.
-//!
-//! Left out is what may change while a state is kept, and what nodes may differ in: timeouts, batch sizes, retries,
-//! what is done about failures, everything that limits memory, disk or what is under way, and what happens to files that
-//! were there before the first run.
+//! The texts are those of the rows of the [keys](crate::pipeline::keys) that change results, under where the file says them, such as
+//! `stage.errors.run`, so that a difference reads like one of the file. Every default is there as well, numbers of tasks and
+//! of key columns as they were found, and paths relative to the pipeline's directory where they lie below it.
+//! `pipeline.order` is the order of all names, as tasks and links are numbered by it.
 //!
 //! Fingerprints are XXH3-64 over a line `KEY=TEXT` for each key in order, both quoted and escaped as Rust does, behind
 //! `meaning 2` or `placement 2`.
@@ -14,7 +12,7 @@
 use super::Plan;
 use super::columns::Keys;
 use super::partitions::Partitions;
-use crate::pipeline::keys::{Class, Said};
+use crate::pipeline::keys::Said;
 use crate::pipeline::model::{Column, KeyRule, Pipeline};
 use crate::pipeline::text::{list, quoted_key};
 use std::collections::BTreeMap;
@@ -25,8 +23,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 /// What changes a plan's results, key by key.
 #[must_use]
-pub fn meaning(plan: &Plan) -> &BTreeMap<String, String> {
-    &plan.texts
+pub fn semantics(plan: &Plan) -> &BTreeMap<String, String> {
+    &plan.semantics
 }
 
 /// The node of every task, by their names.
@@ -35,13 +33,21 @@ pub fn placement(plan: &Plan) -> BTreeMap<String, String> {
     placed(&plan.graph, &plan.nodes)
 }
 
-pub(super) fn placed(graph: &Graph, nodes: &[String]) -> BTreeMap<String, String> {
+fn placed(graph: &Graph, nodes: &[String]) -> BTreeMap<String, String> {
     let node = |task: &worker_core::config::TaskSpec| nodes[usize::from(task.node.0)].clone();
     graph.tasks.iter().map(|task| (task.name.clone(), node(task))).collect()
 }
 
-/// One number for all texts; `what` is `meaning` or `placement`.
-pub(super) fn fingerprint(what: &str, texts: &BTreeMap<String, String>) -> Fingerprint {
+pub(super) fn semantic(texts: &BTreeMap<String, String>) -> Fingerprint {
+    fingerprint("meaning", texts)
+}
+
+pub(super) fn of_placement(graph: &Graph, nodes: &[String]) -> Fingerprint {
+    fingerprint("placement", &placed(graph, nodes))
+}
+
+/// One number for all texts.
+fn fingerprint(what: &str, texts: &BTreeMap<String, String>) -> Fingerprint {
     let lines = texts.iter().map(|(key, text)| format!("{key:?}={text:?}\n"));
     Fingerprint(xxh3_64(format!("{what} 2\n{}", lines.collect::<String>()).as_bytes()))
 }
@@ -50,11 +56,8 @@ pub(super) fn texts(pipeline: &Pipeline, partitions: &Partitions, keys: &Keys) -
     let pipeline = &resolved(pipeline, partitions, keys);
     let mut texts = BTreeMap::new();
     let mut table = |table: String, said: Vec<Said>| {
-        for Said { name, class, text, .. } in said {
-            match (class, text) {
-                (Class::Results, Some(text)) => texts.insert(format!("{table}.{name}"), text),
-                (Class::Results, None) | (Class::Tuning | Class::Identity, _) => None,
-            };
+        for Said { name, results, .. } in said {
+            texts.extend(results.map(|text| (format!("{table}.{name}"), text)));
         }
     };
     let mut names = Vec::new();

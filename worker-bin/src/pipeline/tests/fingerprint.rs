@@ -1,8 +1,9 @@
 //! What may change while a state is kept, and what may not and is named.
 
 use super::{cluster, read, three_nodes};
-use crate::pipeline::plan::{differences, meaning, moves, placement, render};
+use crate::pipeline::plan::{differences, moves, placement, render, semantics};
 use crate::pipeline::{Cluster, Plan, StateOptions, load, plan};
+use std::collections::BTreeMap;
 use std::path::Path;
 use worker_core::config::NodeIx;
 
@@ -57,8 +58,12 @@ fn and(behind: &str, line: &str) -> String {
 /// Keys of what differs from the base.
 fn changed(text: &str) -> Vec<String> {
     let (old, new) = (laid(BASE), laid(text));
-    let found = differences(meaning(&old), meaning(&new));
-    assert_eq!(found.is_empty(), old.meaning == new.meaning, "fingerprint and texts agree: {found:?}");
+    let found = differences(semantics(&old), semantics(&new));
+    assert_eq!(
+        found.is_empty(),
+        old.semantic_fingerprint == new.semantic_fingerprint,
+        "fingerprint and texts agree: {found:?}"
+    );
     found.into_iter().map(|difference| difference.key).collect()
 }
 
@@ -154,7 +159,7 @@ fn a_stage_more_or_less_is_one_difference_and_so_is_the_order_of_names() {
     assert_eq!(changed(&more), ["sink.more_out", "stage.more"]);
     let (old, new) = (laid(BASE), laid(&more));
     assert_eq!(
-        render(&differences(meaning(&new), meaning(&old))),
+        render(&differences(semantics(&new), semantics(&old))),
         "  sink.more_out: was file = \"more.txt\", is not there any more\n  \
          stage.more: was run = [\"more\"], is not there any more\n"
     );
@@ -169,17 +174,25 @@ fn differences_read_like_the_file() {
         .replace("run = ['sort']", "run = ['sort']\nwindow = { records = 5 }");
     let (old, new) = (laid(BASE), laid(&text));
     assert_eq!(
-        render(&differences(meaning(&old), meaning(&new))),
+        render(&differences(semantics(&old), semantics(&new))),
         "  stage.counts.window: was not there, is now { records = 5 }\n  \
          stage.errors.partitions: was 2, is now 3 (partitions = 2 in the file keeps it)\n  \
          stage.errors.run: was [\"grep\", \"x\"], is now [\"grep\", \"y\"]\n"
     );
     let script = with("run = ['sort']", "run = ['awk', \"{ n++ }\\nEND { print n }\"]");
     assert_eq!(
-        render(&differences(meaning(&old), meaning(&laid(&script)))),
+        render(&differences(semantics(&old), semantics(&laid(&script)))),
         "  stage.counts.run: was [\"sort\"], is now [\"awk\", \"\"\"\\n{ n++ }\\nEND { print n }\"\"\"]\n",
         "a line each"
     );
+}
+
+#[test]
+fn what_state_directories_hold_stays_as_it_was_first_stored() {
+    let stored: BTreeMap<String, String> = serde_json::from_str(include_str!("stored.json")).unwrap();
+    let now = laid(include_str!("stored.toml"));
+    assert_eq!(semantics(&now), &stored);
+    assert_eq!(now.semantic_fingerprint.0, 15_180_010_122_566_762_949);
 }
 
 #[test]
@@ -195,10 +208,10 @@ fn a_named_column_means_its_number() {
     };
     let (old, new) = (with_header("iata,state\n"), with_header("state,iata\n"));
     assert_eq!(
-        render(&differences(meaning(&old), meaning(&new))),
+        render(&differences(semantics(&old), semantics(&new))),
         "  stage.b.partition_by: was { csv = 2 }, is now { csv = 1 }\n"
     );
-    assert_ne!(old.meaning, new.meaning);
+    assert_ne!(old.semantic_fingerprint, new.semantic_fingerprint);
 }
 
 #[test]
@@ -207,7 +220,7 @@ fn state_on_the_command_line_means_what_the_file_could_say() {
     let dir = Some(Path::new("/srv/state"));
     let asked = read(&memory).unwrap().with_state(StateOptions { dir, ..StateOptions::default() }).unwrap();
     let asked = plan(&asked, &Cluster::single(), NodeIx(0)).unwrap();
-    assert_eq!(asked.meaning, laid(BASE).meaning);
+    assert_eq!(asked.semantic_fingerprint, laid(BASE).semantic_fingerprint);
 }
 
 #[test]
@@ -218,9 +231,9 @@ fn tasks_that_move_are_named() {
     let (old, new) = (placed(text), placed(&text.replace("['a','b']", "['a','c']")));
     assert_eq!(placement(&old)["w/1"], "b");
     assert_eq!(render(&moves(&placement(&old), &placement(&new))), "  w/1: was b, is now c\n");
-    assert_ne!(old.placement, new.placement);
-    assert_eq!(old.meaning, new.meaning);
+    assert_ne!(old.placement_fingerprint, new.placement_fingerprint);
+    assert_eq!(old.semantic_fingerprint, new.semantic_fingerprint);
     let other = "[node.a]\naddress='h:1'\n[node.b]\naddress='h:2'\n[node.c]\naddress='h:3'\n";
     let same = plan(&read(text).unwrap(), &cluster(other).unwrap(), NodeIx(1)).unwrap();
-    assert_eq!(same.placement, old.placement, "addresses may change");
+    assert_eq!(same.placement_fingerprint, old.placement_fingerprint, "addresses may change");
 }
