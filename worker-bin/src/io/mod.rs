@@ -7,6 +7,7 @@ pub mod dead;
 pub mod durable;
 mod layout;
 pub mod resource;
+pub mod shared;
 pub mod sink;
 pub mod source;
 pub mod spill;

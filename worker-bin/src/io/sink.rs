@@ -9,12 +9,17 @@ mod stream;
 mod vectored;
 mod writer;
 
-pub use end::{Lives, Opened, SinkEnd, Tasks};
+pub use end::{AnySink, Lives, Opened, SinkEnd, Tasks};
+
+use crate::pipeline::keys::kind::Kind;
 pub use error::SinkError;
 pub use file::{DurableFileSink, Exists, FileSink, SinkSync};
 pub use stream::StreamSink;
 pub use vectored::Moved;
 pub use writer::SinkWriter;
+
+/// All kinds of sinks, in the order in which messages list them.
+pub(crate) const KINDS: &[&dyn Kind<AnySink>] = &[&file::KIND, &stdout::KIND, &program::KIND];
 
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,8 @@ pub mod stdin;
 mod stop;
 mod stream;
 
-pub use end::{Ending, Lives, Opened, Opening, SourceEnd};
+pub use end::{AnySource, Ending, Lives, Opened, Opening, SourceEnd};
+
 pub use error::SourceError;
 pub use file::{FileSource, SourceFiles, expand, first_record};
 pub use header::Header;
@@ -18,4 +19,8 @@ pub use reader::{Progress, SourceOptions, SourceReader};
 pub use stop::Stop;
 pub use stream::StreamSource;
 
+use crate::pipeline::keys::kind::Kind;
 use reader::{Counter, SlowStart};
+
+/// All kinds of sources; the last one, which has no keys but its own, stands in where a table names none.
+pub(crate) const KINDS: &[&dyn Kind<AnySource>] = &[&file::KIND, &program::KIND, &stdin::KIND];

@@ -67,7 +67,7 @@ impl Pipeline {
     fn sink_in_state(&self) -> Option<Problem> {
         let state = self.state_dir.as_ref()?;
         self.sinks.iter().find_map(|sink| {
-            let end = sink.target.end();
+            let end = &sink.target;
             end.holds().iter().find(|held| held.written().is_some_and(|path| path.starts_with(state)))?;
             let title = format!("sink `{}` would write into the state directory", sink.name);
             let label = format!("state is kept in {}", state.display());

@@ -29,8 +29,7 @@ pub use diagnostics::{At, ConfigError, Problem, SourceText, Warning};
 pub use inline::{InlineStage, inline};
 pub use model::{
     BatchMode, Budgets, Column, EarlyExit, EnvValue, Exists, Failures, Framing, Header, KeyRule, Mode,
-    Origin, Pipeline, PlaceName, Program, RecordsMode, RecordsState, Sink, SinkTarget, Source, SourceInput,
-    Stage, StreamMode,
+    Origin, Pipeline, PlaceName, Program, RecordsMode, RecordsState, Sink, Source, Stage, StreamMode,
 };
 pub use plan::{Plan, plan};
 pub use print::{Detail, to_toml};
@@ -39,7 +38,6 @@ pub use replay::{Inlet, Replay, ReplayError};
 pub use warnings::{ignored_places, warnings};
 
 pub(crate) use diagnostics::normalized;
-pub(crate) use model::shown_path;
 pub(crate) use warnings::endless;
 
 use reader::Reader;

@@ -5,8 +5,8 @@ pub use super::keys::failures::Failures;
 pub use super::keys::pipeline::Budgets;
 pub use super::keys::program::{EnvValue, Program};
 pub use super::keys::records::{RecordsMode, RecordsState};
-pub use super::keys::sink::{Sink, SinkTarget};
-pub use super::keys::source::{Source, SourceInput};
+pub use super::keys::sink::Sink;
+pub use super::keys::source::Source;
 pub use super::keys::stage::{Mode, Stage};
 pub use super::keys::stream::{EarlyExit, StreamMode};
 pub use super::keys::{Column, KeyRule, PlaceName};
@@ -16,10 +16,7 @@ pub use crate::io::source::Header;
 
 use super::delivery::Delivery;
 use super::diagnostics::{At, SourceText, Warning};
-use crate::io::sink::{SinkEnd, file::OneFile, file::Parts, program::Reads, stdout::StandardOutput};
-use crate::io::source::{SourceEnd, file::Files, program::Prints, stdin::StandardInput};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// A checked pipeline. Two are equal if they mean the same, wherever in their files it stands.
 #[derive(Clone, Debug)]
@@ -125,34 +122,6 @@ pub(crate) fn shown_path(dir: &Path, path: &Path) -> PathBuf {
 impl Program {
     pub(crate) fn at(&self) -> &At {
         &self.at
-    }
-}
-
-impl SourceInput {
-    #[must_use]
-    pub fn end(&self) -> Arc<dyn SourceEnd> {
-        match self {
-            Self::Files { pattern, at } => Arc::new(Files { pattern: pattern.clone(), at: at.clone() }),
-            Self::Stdin => Arc::new(StandardInput),
-            Self::Program(program) => Arc::new(Prints(program.clone())),
-        }
-    }
-}
-
-impl SinkTarget {
-    #[must_use]
-    pub fn end(&self) -> Arc<dyn SinkEnd> {
-        let file = |path: &PathBuf, exists: &Exists, at: &At| OneFile {
-            path: path.clone(),
-            exists: *exists,
-            at: at.clone(),
-        };
-        match self {
-            Self::File { path, exists, at } => Arc::new(file(path, exists, at)),
-            Self::Directory { path, exists, at } => Arc::new(Parts(file(path, exists, at))),
-            Self::Stdout => Arc::new(StandardOutput),
-            Self::Program(program) => Arc::new(Reads(program.clone())),
-        }
     }
 }
 

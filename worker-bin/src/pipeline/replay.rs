@@ -3,13 +3,15 @@
 use super::delivery::Delivery;
 use super::diagnostics::At;
 use super::keys::Section as _;
-use super::model::{
-    Column, Exists, Framing, Header, KeyRule, Mode, Origin, Pipeline, Sink, SinkTarget, Source, SourceInput,
-};
+use super::model::{Column, Exists, Framing, Header, KeyRule, Mode, Origin, Pipeline, Sink, Source};
 use super::plan::{Plan, Role};
+use crate::io::shared::Shared;
+use crate::io::sink::{self, Tasks};
+use crate::io::source::file::Files;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use thiserror::Error;
 use worker_core::config::MaxDead;
 use worker_core::route::PartitionBy;
@@ -235,7 +237,10 @@ impl Cut<'_> {
         let path = self.inputs.join(&source);
         self.sources.push(Source {
             name: source.clone(),
-            input: SourceInput::Files { pattern: path.to_string_lossy().into_owned(), at: At::default() },
+            input: Shared(Arc::new(Files {
+                pattern: path.to_string_lossy().into_owned(),
+                at: At::default(),
+            })),
             header: if header.is_some() { Header::Repeat } else { Header::Keep },
             framing,
             ..Source::unsaid(&self.whole.dir)
@@ -256,14 +261,11 @@ fn unlimited(mode: &mut Mode) {
 
 /// Behind what the sink has, in as many files as before.
 fn append(sink: &mut Sink, partitions: u32) {
-    match &mut sink.target {
-        SinkTarget::File { exists, .. } => *exists = Exists::Append,
-        SinkTarget::Directory { exists, .. } => {
-            *exists = Exists::Append;
-            sink.partitions = Some(partitions);
-        }
-        SinkTarget::Program(_) => sink.partitions = Some(partitions),
-        SinkTarget::Stdout => {}
+    if let Some(appending) = sink.target.appending() {
+        sink.target = appending;
+    }
+    if !matches!(sink.target.tasks(), Tasks::One(_)) {
+        sink.partitions = Some(partitions);
     }
 }
 
@@ -277,7 +279,7 @@ fn one_file(sinks: &[Sink], path: &Path) -> Result<Sink, ReplayError> {
     Ok(Sink {
         name: first.name.clone(),
         from: from.into_iter().collect(),
-        target: SinkTarget::File { path: path.to_owned(), exists: Exists::Error, at: At::default() },
+        target: Shared(Arc::new(sink::file::Files::one(path.to_owned(), Exists::Error))),
         framing: first.framing,
         ..Sink::unsaid(path)
     })

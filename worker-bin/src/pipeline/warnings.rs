@@ -76,7 +76,7 @@ pub fn ignored_places(pipeline: &Pipeline, cluster: &Cluster) -> Vec<Warning> {
 fn endless_streams(pipeline: &Pipeline) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (index, source) in pipeline.sources.iter().enumerate() {
-        let end = source.input.end();
+        let end = &source.input;
         if end.ending() != Ending::Never {
             continue;
         }

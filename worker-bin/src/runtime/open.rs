@@ -107,7 +107,7 @@ pub fn open(
     }
     for task in &plan.local {
         let Role::Sink(sink) = &task.role else { continue };
-        let role = OpenedRole::Sink(opening.sink(task, sink.target.as_ref())?);
+        let role = OpenedRole::Sink(opening.sink(task, &*sink.target)?);
         tasks.push(OpenedTask { task: task.clone(), role });
     }
     opening.begin_sinks(&mut tasks)?;

@@ -103,7 +103,7 @@ impl Drawing<'_> {
     fn sink_text(&self, index: usize) -> String {
         let sink: &Sink = &self.pipeline.sinks[index];
         let count = times(self.plan.partitions.sinks[index]);
-        let target = sink.target.end().describe(&self.pipeline.dir);
+        let target = sink.target.describe(&self.pipeline.dir);
         format!(
             "{}{count}{}{}  {target}",
             sink.name,
@@ -144,7 +144,7 @@ fn push(open: &mut Vec<(Reader, String, bool)>, readers: Vec<Reader>, indent: &s
 }
 
 fn source_text(source: &Source) -> String {
-    let input = source.input.end().describe();
+    let input = source.input.describe();
     let header = match source.header {
         Header::Keep => "",
         Header::Skip => ", header left out",

@@ -2,13 +2,15 @@
 
 use super::{SinkError, SinkWriter};
 use crate::io::resource::Resource;
+use crate::io::shared::{Comparable, Shared};
 use crate::pipeline::{At, Program};
 use std::fmt::Debug;
 use std::path::Path;
-use std::sync::Arc;
+
+pub type AnySink = Shared<dyn SinkEnd>;
 
 /// What a sink writes, as a pipeline file describes it.
-pub trait SinkEnd: Debug + Send + Sync {
+pub trait SinkEnd: Comparable + Debug + Send + Sync {
     /// As the graph of `worker check` says it, such as `writes out.txt`; paths below `dir` are shown relative to it.
     fn describe(&self, dir: &Path) -> String;
 
@@ -27,7 +29,7 @@ pub trait SinkEnd: Debug + Send + Sync {
     fn tasks(&self) -> Tasks;
 
     /// What one of its tasks writes; `None`: the same as all.
-    fn partition(&self, _number: u32) -> Option<Arc<dyn SinkEnd>> {
+    fn partition(&self, _number: u32) -> Option<AnySink> {
         None
     }
 
@@ -35,7 +37,7 @@ pub trait SinkEnd: Debug + Send + Sync {
     fn at_a_crash(&self) -> Option<&'static str>;
 
     /// The same, writing behind what is there; `None`: it always does.
-    fn appending(&self) -> Option<Arc<dyn SinkEnd>> {
+    fn appending(&self) -> Option<AnySink> {
         None
     }
 

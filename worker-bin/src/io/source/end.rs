@@ -2,13 +2,16 @@
 
 use super::{SourceError, SourceOptions, SourceReader, Stop, StreamSource};
 use crate::io::resource::Resource;
-use crate::pipeline::{At, Program};
+use crate::io::shared::{Comparable, Shared};
+use crate::pipeline::{At, Problem, Program};
 use bytes::Bytes;
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 
+pub type AnySource = Shared<dyn SourceEnd>;
+
 /// What a source reads, as a pipeline file describes it. Relative paths start at the `dir` that is given.
-pub trait SourceEnd: Debug + Send + Sync {
+pub trait SourceEnd: Comparable + Debug + Send + Sync {
     /// As the graph of `worker check` says it, such as `reads logs/*.log`.
     fn describe(&self) -> String;
 
@@ -28,9 +31,19 @@ pub trait SourceEnd: Debug + Send + Sync {
     /// What may be lost or doubled at a crash though everything else counts once; `None`: nothing.
     fn at_a_crash(&self) -> Option<&'static str>;
 
+    /// What is wrong with it though each of its keys is right by itself; `max_record_bytes` is the pipeline's.
+    fn check(&self, _max_record_bytes: u64) -> Option<Problem> {
+        None
+    }
+
     /// What is wrong with it now, and may be right when the run begins.
     fn missing(&self, _dir: &Path) -> Option<String> {
         None
+    }
+
+    /// Whether it has a header that is known before the run.
+    fn has_header(&self) -> bool {
+        false
     }
 
     /// The first record of its input with its terminator, before the run.

@@ -28,7 +28,8 @@ pub(crate) trait Kind<E>: Sync {
 /// A kind whose keys are the rows of a section.
 pub(crate) struct End<E: 'static, S: 'static> {
     pub(crate) keys: Keys<S>,
-    pub(crate) make: fn(S) -> E,
+    /// With where the key that names it stands.
+    pub(crate) make: fn(S, At) -> E,
     /// The section of an end, if it is of this kind.
     pub(crate) of: fn(&E) -> Option<S>,
     pub(crate) is_meant: for<'d> fn(&mut Reader<'d>, &KeyValue<'d>) -> bool,
@@ -51,7 +52,7 @@ impl<E, S: Section> Kind<E> for End<E, S> {
                 key.read(reader, entry, &mut section);
             }
         }
-        (self.make)(section)
+        (self.make)(section, given.first().map(KeyValue::at).unwrap_or_default())
     }
 
     fn said(&self, end: &E, pipeline: &Pipeline) -> Option<Vec<Said>> {
@@ -125,17 +126,8 @@ fn exactly_one<'d>(
     }
 }
 
-/// A standard stream, which has no keys but the one that names it.
-pub(super) struct Standard;
-
-impl Section for Standard {
-    fn unsaid(_: &Path) -> Self {
-        Self
-    }
-}
-
 /// The value of a key that says all by being there; [`must_be_true`] has looked at it.
-pub(super) struct OnlyTrue;
+pub(crate) struct OnlyTrue;
 
 impl Value for OnlyTrue {
     type T = ();
@@ -153,7 +145,7 @@ impl Value for OnlyTrue {
     }
 }
 
-pub(super) fn must_be_true<'d>(reader: &mut Reader<'d>, entry: &KeyValue<'d>) -> bool {
+pub(crate) fn must_be_true<'d>(reader: &mut Reader<'d>, entry: &KeyValue<'d>) -> bool {
     match reader.boolean(entry) {
         Some(true) | None => true,
         Some(false) => {

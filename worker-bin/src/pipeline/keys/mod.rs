@@ -8,7 +8,7 @@
 pub(crate) mod batch;
 pub(crate) mod failures;
 mod from;
-mod kind;
+pub(crate) mod kind;
 mod partition_by;
 pub(crate) mod pipeline;
 mod place;

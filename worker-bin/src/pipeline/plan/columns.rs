@@ -164,10 +164,7 @@ fn header(pipeline: &Pipeline, source: usize) -> Result<Bytes, String> {
     let source = &pipeline.sources[source];
     let max_record = usize::try_from(pipeline.budgets.max_record_bytes).unwrap_or(usize::MAX);
     let terminator = source.framing.terminator();
-    source
-        .input
-        .end()
-        .header(&pipeline.dir, &SourceOptions { terminator, max_record, ..SourceOptions::default() })
+    source.input.header(&pipeline.dir, &SourceOptions { terminator, max_record, ..SourceOptions::default() })
 }
 
 /// The fields of one line of comma-separated values; a quoted field may hold commas and doubled quotes.

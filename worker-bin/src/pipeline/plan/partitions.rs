@@ -77,7 +77,7 @@ fn of_stage(stage: &Stage, cluster: &Cluster) -> Result<u32, Problem> {
 }
 
 fn of_sink(sink: &Sink, partitions: &Partitions) -> u32 {
-    match sink.target.end().tasks() {
+    match sink.target.tasks() {
         Tasks::One(_) => 1,
         Tasks::Any => sink.partitions.unwrap_or(1),
         Tasks::AsUpstream => {

@@ -37,7 +37,7 @@ pub(super) fn places(
     let mut problems = Vec::new();
     let mut places = Places::default();
     for (source, &count) in pipeline.sources.iter().zip(&partitions.sources) {
-        let local = source.input.end().local();
+        let local = source.input.local();
         let (name, place, at) = (&source.name, &source.place, &source.at);
         let wanted = Wanted { name, count, place, at, local, one_node: None };
         places.sources.push(wanted.nodes(cluster, &mut problems));
@@ -48,7 +48,7 @@ pub(super) fn places(
         places.stages.push(wanted.nodes(cluster, &mut problems));
     }
     for (sink, &count) in pipeline.sinks.iter().zip(&partitions.sinks) {
-        let end = sink.target.end();
+        let end = &sink.target;
         let one_node = match end.tasks() {
             Tasks::One(why) => Some(why),
             Tasks::Any | Tasks::AsUpstream => None,

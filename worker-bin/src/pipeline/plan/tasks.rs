@@ -3,11 +3,10 @@
 use super::columns::Keys;
 use super::hops::Layout;
 use super::partitions::Partitions;
-use crate::io::sink::SinkEnd;
-use crate::io::source::SourceEnd;
+use crate::io::sink::AnySink;
+use crate::io::source::AnySource;
 use crate::pipeline::model::{EarlyExit, Framing, Header, Mode, Pipeline, Program, RecordsState, Stage};
 use bytes::Bytes;
-use std::sync::Arc;
 use std::time::Duration;
 use worker_core::config::{BatchSpec, NodeIx, RecordsSpec, StreamSpec, TaskId, TaskKind};
 use worker_core::route::{Edge, PartitionBy};
@@ -54,7 +53,7 @@ pub enum Role {
 #[derive(Clone, Debug)]
 pub struct SourceTask {
     /// From where; a pattern is relative to the pipeline's directory.
-    pub input: Arc<dyn SourceEnd>,
+    pub input: AnySource,
     /// What is done with each file's first record.
     pub header: Header,
 }
@@ -89,7 +88,7 @@ pub struct RecordsSettings {
 /// What a sink task writes.
 #[derive(Clone, Debug)]
 pub struct SinkTask {
-    pub target: Arc<dyn SinkEnd>,
+    pub target: AnySink,
 }
 
 /// How the core schedules a stage's tasks.
@@ -129,7 +128,7 @@ pub(super) fn local(
 ) -> Vec<LocalTask> {
     let mut here = Here { layout, me, tasks: Vec::new() };
     for (index, source) in pipeline.sources.iter().enumerate() {
-        let role = Role::Source(SourceTask { input: source.input.end(), header: source.header });
+        let role = Role::Source(SourceTask { input: source.input.clone(), header: source.header });
         let (first, count) = (layout.first_source[index], partitions.sources[index]);
         here.add(&source.name, (first, count), None, (source.framing, source.framing), |_| role.clone());
     }
@@ -149,8 +148,8 @@ pub(super) fn local(
     for (index, sink) in pipeline.sinks.iter().enumerate() {
         let (first, count) = (layout.first_sink[index], partitions.sinks[index]);
         let framing = (sink.framing, sink.framing);
-        let end = sink.target.end();
-        let target = |n| end.partition(n).unwrap_or_else(|| Arc::clone(&end));
+        let end = &sink.target;
+        let target = |n| end.partition(n).unwrap_or_else(|| end.clone());
         let role = |n| Role::Sink(SinkTask { target: target(n) });
         here.add(&sink.name, (first, count), keys.sinks[index].clone(), framing, role);
     }

@@ -91,12 +91,7 @@ fn letters_go_through_their_stage_and_what_is_behind_it() {
     let Mode::Batch(batch) = &pipeline.stages[0].mode else { panic!("a is a batch stage") };
     assert_eq!(batch.failures.max_dead, MaxDead::Unlimited);
     for sink in &pipeline.sinks {
-        match &sink.target {
-            SinkTarget::File { exists, .. } | SinkTarget::Directory { exists, .. } => {
-                assert_eq!(*exists, Exists::Append)
-            }
-            SinkTarget::Stdout | SinkTarget::Program(_) => panic!("{} is a file", sink.name),
-        }
+        assert_eq!(sink.target.of::<sink::file::Files>().unwrap().exists, Exists::Append);
     }
     std::fs::create_dir(files.0.path().join("input")).unwrap();
     for inlet in &inlets {
@@ -112,8 +107,11 @@ fn all_sinks_can_be_one_file() {
     let [sink] = pipeline.sinks.as_slice() else { panic!("{:?}", pipeline.sinks) };
     assert_eq!(names(pipeline.stages.iter().map(|s| &s.name)), ["b", "c", "keyed"]);
     assert_eq!(sink.from, [Origin::Stage(0), Origin::Stage(1), Origin::Stage(2)]);
-    let SinkTarget::File { path, exists, .. } = &sink.target else { panic!("{:?}", sink.target) };
-    assert_eq!((path, *exists), (&files.0.path().join("again"), Exists::Error));
+    let file: sink::file::Files = sink.target.of().unwrap();
+    assert_eq!(
+        (file.path, file.is_directory, file.exists),
+        (files.0.path().join("again"), false, Exists::Error)
+    );
     let two = "[source.n]\nrun = 'true'\n[stage.a]\nfrom = 'n'\nrun = 'cat'\n[stage.b]\nfrom = 'n'\nrun = 'cat'\nframing = 'nul'\n\
                [sink.lines]\nfrom = 'a'\nfile = 'lines'\n[sink.nul]\nfrom = 'b'\nfile = 'nul'\n";
     assert!(files.replay(two, &["a", "b"], None).is_ok());

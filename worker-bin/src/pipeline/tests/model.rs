@@ -1,11 +1,12 @@
 //! What good files mean.
 
 use super::{read, read_with};
+use crate::io::{sink, source};
 use crate::pipeline::{
     BatchMode, Column, EarlyExit, EnvValue, Exists, Failures, Framing, Header, KeyRule, Mode, Origin,
-    RecordsMode, RecordsState, SinkTarget, SourceInput, StreamMode,
+    RecordsMode, RecordsState, StreamMode,
 };
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 use worker_core::config::{MaxDead, OnError, Retry, Window};
 
@@ -125,7 +126,8 @@ fn every_key_of_a_stage_is_understood() {
     };
     assert_eq!(pipeline.stages[2].mode, Mode::Records(records));
     assert_eq!(pipeline.sinks[1].partition_by, Some(KeyRule::Answer));
-    assert!(matches!(pipeline.sinks[1].target, SinkTarget::File { exists: Exists::Append, .. }));
+    let again: sink::file::Files = pipeline.sinks[1].target.of().unwrap();
+    assert_eq!((again.exists, again.is_directory), (Exists::Append, false));
 }
 
 #[test]
@@ -139,15 +141,15 @@ fn every_key_of_ends_and_budgets_is_understood() {
     );
     assert_eq!(budgets.spill_dir(), PathBuf::from("/base/spill"));
     let log = &pipeline.sources[0];
-    assert!(matches!(&log.input, SourceInput::Files { pattern, .. } if pattern == "logs/*.log"));
+    assert_eq!(log.input.of::<source::file::Files>().unwrap().pattern, "logs/*.log");
     assert_eq!((log.header, log.framing), (Header::Skip, Framing::Nul));
     assert_eq!(log.place[0].node, "a");
-    assert!(
-        matches!(&pipeline.sources[1].input, SourceInput::Program(program) if program.argv == ["journalctl"])
-    );
+    assert_eq!(pipeline.sources[1].input.program().unwrap().argv, ["journalctl"]);
     let out = &pipeline.sinks[0];
-    assert!(
-        matches!(&out.target, SinkTarget::Directory { path, exists: Exists::Replace, .. } if path == Path::new("/base/out"))
+    let files: sink::file::Files = out.target.of().unwrap();
+    assert_eq!(
+        (files.path, files.is_directory, files.exists),
+        (PathBuf::from("/base/out"), true, Exists::Replace)
     );
     assert_eq!(out.partition_by, Some(KeyRule::Csv(Column::Name("state".to_owned()))));
 }

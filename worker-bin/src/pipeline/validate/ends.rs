@@ -50,13 +50,13 @@ pub(in crate::pipeline) fn overlapping_ends(
 
 impl<'a> Holder<'a> {
     fn source(source: &'a Source, dir: &Path) -> Self {
-        let end = source.input.end();
+        let end = &source.input;
         let at = end.at().unwrap_or(&source.at).clone();
         Self { name: &source.name, place: &source.place, at, holds: end.holds(dir) }
     }
 
     fn sink(sink: &'a Sink) -> Self {
-        let end = sink.target.end();
+        let end = &sink.target;
         let at = end.at().unwrap_or(&sink.at).clone();
         Self { name: &sink.name, place: &sink.place, at, holds: end.holds() }
     }

@@ -14,11 +14,11 @@ pub(super) fn exactly_once(pipeline: &Pipeline) -> Vec<Problem> {
         return Vec::new();
     }
     let sources = pipeline.sources.iter().filter_map(|source| {
-        let what = source.input.end().at_a_crash()?;
+        let what = source.input.at_a_crash()?;
         Some(format!("source `{}`: {what}", source.name))
     });
     let sinks = pipeline.sinks.iter().filter_map(|sink| {
-        let what = sink.target.end().at_a_crash()?;
+        let what = sink.target.at_a_crash()?;
         Some(format!("sink `{}` is at least once: {what}", sink.name))
     });
     sources.chain(sinks).chain(unbounded(pipeline)).map(Problem::new).collect()
@@ -29,7 +29,7 @@ fn unbounded(pipeline: &Pipeline) -> Vec<String> {
     let mut behind: BTreeSet<usize> = BTreeSet::new();
     let mut behind_endless: BTreeSet<usize> = BTreeSet::new();
     for (index, source) in pipeline.sources.iter().enumerate() {
-        let found = match source.input.end().ending() {
+        let found = match source.input.ending() {
             Ending::Certain => continue,
             Ending::Never => &mut behind_endless,
             Ending::Unknown => &mut behind,

@@ -31,7 +31,9 @@ fn middle(by: Option<PartitionBy>, edges: Vec<Edge>) -> Arc<Taps> {
 }
 
 fn sink() -> Role {
-    Role::Sink(crate::pipeline::plan::SinkTask { target: Arc::new(crate::io::sink::stdout::StandardOutput) })
+    Role::Sink(crate::pipeline::plan::SinkTask {
+        target: crate::io::shared::Shared(Arc::new(crate::io::sink::stdout::StandardOutput)),
+    })
 }
 
 fn ask(side: TapSide, key: Option<&str>) -> TapAsk {

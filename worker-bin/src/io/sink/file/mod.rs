@@ -6,28 +6,72 @@ mod plain;
 pub use durable::{DurableFileSink, SinkSync};
 pub use plain::{Exists, FileSink};
 
-use super::{Lives, Opened, SinkEnd, SinkError, Tasks};
+use super::{AnySink, Lives, Opened, SinkEnd, SinkError, Tasks};
 use crate::io::resource::Resource;
-use crate::pipeline::{At, shown_path};
+use crate::io::shared::Shared;
+use crate::pipeline::keys::kind::End;
+use crate::pipeline::keys::value::{Text, Value, Words, shown_path};
+use crate::pipeline::keys::{Class, Key, Section, Unsaid};
+use crate::pipeline::reader::{KeyValue, Reader};
+use crate::pipeline::text::quoted;
+use crate::pipeline::{At, Problem, normalized};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// One file.
-#[derive(Clone, Debug)]
-pub struct OneFile {
+/// What a sink writes to disk.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Files {
     /// Absolute.
     pub path: PathBuf,
+    /// It is a directory with a file for each partition, `part-00000` and so on.
+    pub is_directory: bool,
     pub exists: Exists,
     pub at: At,
 }
 
-/// A directory with a file for each partition, `part-00000` and so on.
-#[derive(Clone, Debug)]
-pub struct Parts(pub OneFile);
+impl Section for Files {
+    fn unsaid(_: &Path) -> Self {
+        Self::one(PathBuf::new(), Exists::Error)
+    }
+}
 
-impl SinkEnd for OneFile {
+pub(super) const KIND: End<AnySink, Files> = End {
+    keys: &[
+        &Key::<Files, _> {
+            name: "file",
+            class: Class::Results,
+            doc: "one that ends in / is a directory: one file per partition",
+            value: FileOrDirectory,
+            unsaid: Unsaid::Required,
+            get: |files| (files.path.clone(), files.is_directory),
+            set: |files, path, _| (files.path, files.is_directory) = path,
+        },
+        &Key::<Files, _> {
+            name: "exists",
+            class: Class::Tuning,
+            doc: "or replace, append: what becomes of a file that is there before the first run",
+            value: Words(&[
+                ("error", Exists::Error),
+                ("replace", Exists::Replace),
+                ("append", Exists::Append),
+            ]),
+            unsaid: Unsaid::Default,
+            get: |files| files.exists,
+            set: |files, exists, _| files.exists = exists,
+        },
+    ],
+    make: |files, at| Shared(Arc::new(Files { at, ..files })),
+    of: Shared::of,
+    is_meant: |_, _| true,
+    misplaced: |entry, _| {
+        let title = format!("`{}` belongs to `file`", entry.key);
+        Problem::at(&entry.key_at, title, "this sink writes no file").help("remove it")
+    },
+};
+
+impl SinkEnd for Files {
     fn describe(&self, dir: &Path) -> String {
-        format!("writes {}", shown_path(dir, &self.path).display())
+        format!("writes {}{}", shown_path(dir, &self.path), if self.is_directory { "/part-*" } else { "" })
     }
 
     fn at(&self) -> Option<&At> {
@@ -35,23 +79,29 @@ impl SinkEnd for OneFile {
     }
 
     fn holds(&self) -> Vec<Resource> {
-        vec![Resource::File(self.path.clone())]
+        let path = self.path.clone();
+        vec![if self.is_directory { Resource::Parts(path) } else { Resource::File(path) }]
     }
 
     fn local(&self) -> Option<&'static str> {
-        Some("writes a local file")
+        Some(if self.is_directory { "writes local files" } else { "writes a local file" })
     }
 
     fn tasks(&self) -> Tasks {
-        Tasks::One("one file has one sink task")
+        if self.is_directory { Tasks::AsUpstream } else { Tasks::One("one file has one sink task") }
+    }
+
+    fn partition(&self, number: u32) -> Option<AnySink> {
+        let path = self.is_directory.then(|| part_path(&self.path, number))?;
+        Some(Shared(Arc::new(Self { path, is_directory: false, ..self.clone() })))
     }
 
     fn at_a_crash(&self) -> Option<&'static str> {
         None
     }
 
-    fn appending(&self) -> Option<Arc<dyn SinkEnd>> {
-        Some(Arc::new(self.behind()))
+    fn appending(&self) -> Option<AnySink> {
+        Some(Shared(Arc::new(Self { exists: Exists::Append, ..self.clone() })))
     }
 
     fn in_the_way(&self) -> Option<&Path> {
@@ -67,48 +117,11 @@ impl SinkEnd for OneFile {
     }
 }
 
-impl OneFile {
-    fn behind(&self) -> Self {
-        Self { exists: Exists::Append, ..self.clone() }
-    }
-}
-
-impl SinkEnd for Parts {
-    fn describe(&self, dir: &Path) -> String {
-        format!("writes {}/part-*", shown_path(dir, &self.0.path).display())
-    }
-
-    fn at(&self) -> Option<&At> {
-        Some(&self.0.at)
-    }
-
-    fn holds(&self) -> Vec<Resource> {
-        vec![Resource::Parts(self.0.path.clone())]
-    }
-
-    fn local(&self) -> Option<&'static str> {
-        Some("writes local files")
-    }
-
-    fn tasks(&self) -> Tasks {
-        Tasks::AsUpstream
-    }
-
-    fn partition(&self, number: u32) -> Option<Arc<dyn SinkEnd>> {
-        Some(Arc::new(OneFile { path: part_path(&self.0.path, number), ..self.0.clone() }))
-    }
-
-    fn at_a_crash(&self) -> Option<&'static str> {
-        None
-    }
-
-    fn appending(&self) -> Option<Arc<dyn SinkEnd>> {
-        Some(Arc::new(Self(self.0.behind())))
-    }
-
-    /// The directory itself is never written: its tasks are [`OneFile`]s.
-    fn open(&self, _: Option<Lives<'_>>) -> Result<Opened, SinkError> {
-        Err(SinkError::Directory { path: self.0.path.clone() })
+impl Files {
+    /// One file.
+    #[must_use]
+    pub fn one(path: PathBuf, exists: Exists) -> Self {
+        Self { path, is_directory: false, exists, at: At::default() }
     }
 }
 
@@ -121,4 +134,26 @@ pub(in crate::io) fn part_path(dir: &Path, partition: u32) -> PathBuf {
 pub(in crate::io) fn is_part(file: &Path) -> bool {
     let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     name.strip_prefix("part-").is_some_and(|n| n.len() >= 5 && n.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// An absolute path, and whether it is that of a directory.
+struct FileOrDirectory;
+
+impl Value for FileOrDirectory {
+    type T = (PathBuf, bool);
+
+    fn read<'d>(&self, reader: &mut Reader<'d>, entry: &KeyValue<'d>) -> Option<(PathBuf, bool)> {
+        let text = reader.text(entry)?;
+        reader.refuse_shell_variables(&text, &entry.at())?;
+        Some((normalized(reader.dir, Path::new(&text)), text.ends_with('/')))
+    }
+
+    fn text(&self, (path, is_directory): &(PathBuf, bool), dir: &Path) -> Option<String> {
+        let path = shown_path(dir, path);
+        Some(quoted(&if *is_directory { format!("{}/", path.trim_end_matches('/')) } else { path }))
+    }
+
+    fn schema(&self) -> serde_json::Value {
+        Text.schema()
+    }
 }

@@ -1,12 +1,24 @@
 //! What a program reads.
 
-use super::{Lives, Opened, SinkEnd, SinkError, Tasks};
+use super::{AnySink, Lives, Opened, SinkEnd, SinkError, Tasks};
 use crate::io::resource::Resource;
+use crate::io::shared::Shared;
+use crate::pipeline::keys::kind::End;
+use crate::pipeline::keys::program;
 use crate::pipeline::{At, Program};
 use std::path::Path;
+use std::sync::Arc;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Reads(pub Program);
+
+pub(super) const KIND: End<AnySink, Program> = End {
+    keys: program::KEYS,
+    make: |program, _| Shared(Arc::new(Reads(program))),
+    of: |end| end.of().map(|Reads(program)| program),
+    is_meant: |_, _| true,
+    misplaced: program::misplaced,
+};
 
 impl SinkEnd for Reads {
     fn describe(&self, _: &Path) -> String {

@@ -1,11 +1,37 @@
 //! The worker's own standard output.
 
-use super::{Lives, Opened, SinkEnd, SinkError, StreamSink, Tasks};
+use super::{AnySink, Lives, Opened, SinkEnd, SinkError, StreamSink, Tasks};
 use crate::io::resource::Resource;
+use crate::io::shared::Shared;
+use crate::pipeline::keys::kind::{End, OnlyTrue, must_be_true};
+use crate::pipeline::keys::{Class, Key, Section, Unsaid, program};
 use std::path::Path;
+use std::sync::Arc;
 
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StandardOutput;
+
+impl Section for StandardOutput {
+    fn unsaid(_: &Path) -> Self {
+        Self
+    }
+}
+
+pub(super) const KIND: End<AnySink, StandardOutput> = End {
+    keys: &[&Key {
+        name: "stdout",
+        class: Class::Results,
+        doc: "writes to the worker's standard output",
+        value: OnlyTrue,
+        unsaid: Unsaid::Required,
+        get: |_| (),
+        set: |_, (), _| (),
+    }],
+    make: |stdout, _| Shared(Arc::new(stdout)),
+    of: Shared::of,
+    is_meant: must_be_true,
+    misplaced: program::misplaced,
+};
 
 impl SinkEnd for StandardOutput {
     fn describe(&self, _: &Path) -> String {

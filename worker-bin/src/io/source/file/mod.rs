@@ -11,21 +11,50 @@ pub use fixed::SourceFiles;
 pub use paths::expand;
 
 use super::{
-    Ending, Lives, Opened, Opening, SourceEnd, SourceError, SourceOptions, SourceReader, StreamSource,
+    AnySource, Ending, Lives, Opened, Opening, SourceEnd, SourceError, SourceOptions, SourceReader,
+    StreamSource,
 };
 use crate::io::resource::Resource;
-use crate::pipeline::At;
+use crate::io::shared::Shared;
+use crate::pipeline::keys::kind::End;
+use crate::pipeline::keys::value::{Text, Value};
+use crate::pipeline::keys::{Class, Key, Section, Unsaid, program};
+use crate::pipeline::reader::{KeyValue, Reader};
+use crate::pipeline::{At, Problem};
 use bytes::Bytes;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Files, sorted by name.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Files {
     /// As written.
     pub pattern: String,
     pub at: At,
 }
+
+impl Section for Files {
+    fn unsaid(_: &Path) -> Self {
+        Self { pattern: String::new(), at: At::default() }
+    }
+}
+
+pub(super) const KIND: End<AnySource, Files> = End {
+    keys: &[&Key::<Files, _> {
+        name: "file",
+        class: Class::Results,
+        doc: "glob, sorted by name; gzip and zstd by their first bytes; relative to this file",
+        value: Glob,
+        unsaid: Unsaid::Required,
+        get: |files| files.pattern.clone(),
+        set: |files, pattern, _| files.pattern = pattern,
+    }],
+    make: |files, at| Shared(Arc::new(Files { at, ..files })),
+    of: Shared::of,
+    is_meant: |_, _| true,
+    misplaced: program::misplaced,
+};
 
 impl SourceEnd for Files {
     fn describe(&self) -> String {
@@ -54,6 +83,10 @@ impl SourceEnd for Files {
 
     fn missing(&self, dir: &Path) -> Option<String> {
         self.paths(dir).err().map(|error| error.to_string())
+    }
+
+    fn has_header(&self) -> bool {
+        true
     }
 
     fn header(&self, dir: &Path, options: &SourceOptions) -> Result<Bytes, String> {
@@ -113,5 +146,33 @@ impl Files {
         let file = opened.map_err(|source| SourceError::Open { path: path.clone(), source })?;
         let (name, stop) = (path.display().to_string(), opening.stop.clone());
         opening.resume(StreamSource::new(file.into(), name, &opening.options, stop)).map(Some)
+    }
+}
+
+/// A glob as written; whether it matches anything is known only on the node that reads it.
+struct Glob;
+
+impl Value for Glob {
+    type T = String;
+
+    fn read<'d>(&self, reader: &mut Reader<'d>, entry: &KeyValue<'d>) -> Option<String> {
+        let text = reader.text(entry)?;
+        reader.refuse_shell_variables(&text, &entry.at())?;
+        match glob::Pattern::new(&text) {
+            Ok(_) => Some(text),
+            Err(error) => reader.fail(
+                Problem::at(&entry.at(), format!("this pattern cannot be used: {}", error.msg), "").help(
+                    "patterns know *, ?, [abc] and **; to mean such a character itself, put it in brackets: [*]",
+                ),
+            ),
+        }
+    }
+
+    fn text(&self, pattern: &String, dir: &Path) -> Option<String> {
+        Text.text(pattern, dir)
+    }
+
+    fn schema(&self) -> serde_json::Value {
+        Text.schema()
     }
 }

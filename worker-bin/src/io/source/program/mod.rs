@@ -1,12 +1,24 @@
 //! What a program prints.
 
-use super::{Ending, Opened, Opening, SourceEnd, SourceError};
+use super::{AnySource, Ending, Opened, Opening, SourceEnd, SourceError};
 use crate::io::resource::Resource;
+use crate::io::shared::Shared;
+use crate::pipeline::keys::kind::End;
+use crate::pipeline::keys::program;
 use crate::pipeline::{At, Program, endless};
 use std::path::Path;
+use std::sync::Arc;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Prints(pub Program);
+
+pub(super) const KIND: End<AnySource, Program> = End {
+    keys: program::KEYS,
+    make: |program, _| Shared(Arc::new(Prints(program))),
+    of: |end| end.of().map(|Prints(program)| program),
+    is_meant: |_, _| true,
+    misplaced: program::misplaced,
+};
 
 impl SourceEnd for Prints {
     fn describe(&self) -> String {

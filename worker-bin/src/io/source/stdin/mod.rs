@@ -1,11 +1,37 @@
 //! The worker's own standard input.
 
-use super::{Ending, Opened, Opening, SourceEnd, SourceError, StreamSource};
+use super::{AnySource, Ending, Opened, Opening, SourceEnd, SourceError, StreamSource};
 use crate::io::resource::Resource;
+use crate::io::shared::Shared;
+use crate::pipeline::keys::kind::{End, OnlyTrue, must_be_true};
+use crate::pipeline::keys::{Class, Key, Section, Unsaid, program};
 use std::path::Path;
+use std::sync::Arc;
 
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StandardInput;
+
+impl Section for StandardInput {
+    fn unsaid(_: &Path) -> Self {
+        Self
+    }
+}
+
+pub(super) const KIND: End<AnySource, StandardInput> = End {
+    keys: &[&Key {
+        name: "stdin",
+        class: Class::Results,
+        doc: "reads the worker's standard input",
+        value: OnlyTrue,
+        unsaid: Unsaid::Required,
+        get: |_| (),
+        set: |_, (), _| (),
+    }],
+    make: |stdin, _| Shared(Arc::new(stdin)),
+    of: Shared::of,
+    is_meant: must_be_true,
+    misplaced: program::misplaced,
+};
 
 impl SourceEnd for StandardInput {
     fn describe(&self) -> String {
