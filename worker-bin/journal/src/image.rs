@@ -160,13 +160,7 @@ impl Image {
 
     /// Counts anew what is live.
     pub(super) fn count_live(&mut self) {
-        self.live = Live::default();
-        for held in self.outputs.values().flat_map(|o| o.held.iter()) {
-            self.live.add(&held.at, Use::Output);
-        }
-        for at in self.window.iter().flat_map(WindowImage::locations) {
-            self.live.add(at, Use::ReadWindow);
-        }
+        self.live = self.counted_live();
     }
 
     /// The state a task's next life begins with.
@@ -272,7 +266,7 @@ impl Held {
 }
 
 impl WindowImage {
-    fn locations(&self) -> impl Iterator<Item = &Location> {
+    pub(super) fn locations(&self) -> impl Iterator<Item = &Location> {
         self.admitted.iter().chain(self.steps.iter().flat_map(|s| s.outputs.iter().map(|(_, at)| at)))
     }
 

@@ -97,6 +97,7 @@
 //! need it. When segments take more than four times what is live (and four more), live outputs of the oldest mostly dead
 //! segment are copied forward, a little with each commit; a window's segments stay where they are.
 
+mod check;
 mod directory;
 mod error;
 pub mod fault;

@@ -1,5 +1,6 @@
 //! Which segments are still needed, and for what.
 
+use super::check::rule;
 use super::record::Location;
 use std::collections::BTreeMap;
 
@@ -60,6 +61,19 @@ impl Live {
 
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Fails unless it is what `counted` is, but that a segment may have to be whole further than what is left needs.
+    pub(super) fn check(&self, counted: &Self) -> Result<(), String> {
+        let sums: u64 = self.segments.values().map(|segment| segment.bytes).sum();
+        rule(self.bytes == sums, || format!("{} bytes are live, of segments {sums}", self.bytes))?;
+        let numbers = |live: &Self| live.segments.keys().copied().collect::<Vec<_>>();
+        rule(numbers(self) == numbers(counted), || format!("{self:?} is kept, {counted:?} is counted"))?;
+        for (kept, new) in self.segments.values().zip(counted.segments.values()) {
+            let same = LiveSegment { end: new.end, ..*kept } == *new && new.end <= kept.end;
+            rule(same, || format!("{self:?} is kept, {counted:?} is counted"))?;
+        }
+        Ok(())
     }
 
     /// Segments needed, and how far each must be whole.

@@ -1,5 +1,6 @@
 //! The journal against a model of it: a list of commits.
 
+mod check;
 mod crash;
 mod damage;
 mod little_room;

@@ -58,6 +58,7 @@ impl<S: Storage, F: Fold> Journal<S, F> {
                 self.sealed.insert(number, segment);
             }
         }
+        debug_assert_eq!(self.check(), Ok(()), "when segments were removed");
     }
 
     /// Moves live outputs out of mostly dead segments, in proportion to what was appended.

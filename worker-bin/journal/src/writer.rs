@@ -64,13 +64,15 @@ impl<S: Storage, F: Fold> Journal<S, F> {
         self.poison.check()?;
         let outputs = commit.outputs.iter().map(|(first, chunk)| (chunk.link, *first, chunk.body.records()));
         self.image.check(commit.id.0, outputs).map_err(JournalError::Misuse)?;
-        let mut staged = Vec::new();
+        let (mut staged, segment) = (Vec::new(), self.active.header.number);
         let appended = self.append_checked(commit, dead_bytes, &mut staged);
         for at in staged {
             self.image.live.remove(&at, Use::Staged);
         }
         let (before, position) = appended?;
+        debug_assert!(before < position, "a commit takes room: {before:?} to {position:?}");
         self.copy_forward(position.0.saturating_sub(before.0));
+        debug_assert!(segment == self.active.header.number || self.check() == Ok(()), "{:?}", self.check());
         Ok(position)
     }
 

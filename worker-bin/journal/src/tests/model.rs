@@ -103,6 +103,7 @@ impl Model {
         self.history = [(journal.durable(), self.now.clone())].into();
         self.staged.clear();
         self.ticket = None;
+        assert_eq!(journal.check(), Ok(()));
         self.journal = Some(journal);
     }
 
@@ -123,6 +124,7 @@ impl Model {
             _ if self.ticket.is_none() => self.ticket = self.journal().to_sync(),
             _ => self.sync(),
         }
+        assert_eq!(self.journal().check(), Ok(()));
     }
 
     /// Brings the sync that is under way to its end, or does one.
