@@ -138,7 +138,7 @@ fn epoch_unchecked() {
 fn recomputed_instead_of_resent() {
     is_caught_exactly_once(
         Bug::RecomputeInsteadOfResend,
-        &[Check::Bytes, Check::Duplicate, Check::SinkFile, Check::Halt],
+        &[Check::Bytes, Check::Duplicate, Check::SinkFile, Check::Halt, Check::Recovery],
     );
 }
 
@@ -176,4 +176,24 @@ fn an_end_that_is_not_kept() {
         DiskBug::EndedNotPersisted,
         &[Check::Order, Check::Drain, Check::Halt, Check::Panic, Check::Bytes],
     );
+}
+
+#[test]
+fn changes_of_keyed_state_applied_twice() {
+    is_caught_on_disk(DiskBug::KeyedTwice, &[Check::State]);
+}
+
+#[test]
+fn changes_of_keyed_state_applied_out_of_order() {
+    is_caught_on_disk(DiskBug::KeyedOutOfOrder, &[Check::State, Check::Result]);
+}
+
+#[test]
+fn keyed_state_seen_before_its_prefix_is_committed() {
+    is_caught_on_disk(DiskBug::KeyedBeforePrefix, &[Check::State]);
+}
+
+#[test]
+fn an_answer_counted_that_was_not_given() {
+    is_caught_on_disk(DiskBug::AnswersAhead, &[Check::Order]);
 }

@@ -30,6 +30,8 @@ pub enum Check {
     Fence,
     /// What a life is given of the one before is what that had committed.
     Recovery,
+    /// A records program is given what is committed under its keys and, inline, the newest of its own answers.
+    State,
     /// I2: what a sink has in the end is what the sources' records come to.
     Result,
     /// A record is dead-lettered for killing the worker only if it does.

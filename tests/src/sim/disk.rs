@@ -7,14 +7,17 @@
 mod real;
 
 use super::check::{Check, Checked, Violation, require};
+use super::driver::Values;
 use super::fold;
 use super::plan::{DiskBug, Plan, StageKind};
 use super::rng::Rng;
 use bytes::Bytes;
 use real::Real;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use worker_bin::child::records::KeyedState;
 use worker_core::config::{Graph, TaskId};
-use worker_core::event::{Attempt, Body, Chunk, Commit, CommitId, StreamStep};
+use worker_core::event::{Attempt, Body, Chunk, Commit, CommitId, StreamStep, TaskAction};
 use worker_core::fault::Bug;
 use worker_core::recovery::TaskState;
 use worker_proto::{Batch, Epoch, JournalId, LinkId, Seq};
@@ -36,15 +39,21 @@ pub(super) struct Disk {
 pub(super) struct TaskDisk {
     id: JournalId,
     outputs: Vec<LinkId>,
-    folds_positions: bool,
+    /// Of a records stage: its state, of this life of its task.
+    keyed: Option<Keyed>,
+    /// Changes of it that are applied too late; for a bug only.
+    deferred: Vec<Bytes>,
+    bug: Option<DiskBug>,
     entries: Vec<DiskEntry>,
     /// So many entries are on stable storage.
     durable: usize,
     /// The life that writes; what an older one appends is refused.
     epoch: Epoch,
     pub(super) syncing: bool,
-    /// Appended while the disk was full.
-    waiting: Vec<DiskEntry>,
+    /// The writer is behind with what it was told.
+    pub(super) behind: bool,
+    /// What it was told and has not done.
+    waiting: VecDeque<Order>,
     /// Outputs that can be read back.
     outputs_kept: BTreeMap<(LinkId, Seq), Batch>,
     /// What a sink has written, and how much of it is on stable storage.
@@ -52,6 +61,17 @@ pub(super) struct TaskDisk {
     pub(super) file_synced: usize,
     /// The worker's own journal, in a share of the runs.
     real: Option<Real>,
+}
+
+/// The keyed state of a records stage, which its journal and its programs share.
+pub(super) type Keyed = Arc<Mutex<KeyedState>>;
+
+/// What a journal's writer is told.
+#[derive(Debug)]
+enum Order {
+    Append(DiskEntry),
+    /// Work that may begin when everything before it is appended.
+    Begin(TaskAction),
 }
 
 /// One record of a journal.
@@ -80,10 +100,11 @@ impl Disk {
         let tasks = own.map(|task| {
             let links = graph.links.iter().enumerate().filter(|(_, link)| link.from == task);
             let outputs: Vec<LinkId> = links.map(|(at, _)| super::plan::link_id(at)).collect();
-            let folds_positions = matches!(plan.stages[plan.stage_of(task)].kind, StageKind::Records { .. });
+            let is_keyed = matches!(plan.stages[plan.stage_of(task)].kind, StageKind::Records { .. });
             let id = JournalId(7_000 + u64::from(task.0));
-            let real = plan.has_real_journals().then(|| Real::new(id, outputs.clone(), folds_positions));
-            (task, TaskDisk { real, ..TaskDisk::new(id, outputs, folds_positions) })
+            let real = plan.has_real_journals().then(|| Real::new(id, outputs.clone()));
+            let keyed = is_keyed.then(no_state);
+            (task, TaskDisk { real, keyed, bug: plan.disk.bug, ..TaskDisk::new(id, outputs) })
         });
         Self { tasks: tasks.collect(), full: false, sync_fails: false, times: 1 }
     }
@@ -101,16 +122,19 @@ impl Disk {
 }
 
 impl TaskDisk {
-    fn new(id: JournalId, outputs: Vec<LinkId>, folds_positions: bool) -> Self {
+    fn new(id: JournalId, outputs: Vec<LinkId>) -> Self {
         Self {
             id,
             outputs,
-            folds_positions,
+            keyed: None,
+            deferred: Vec::new(),
+            bug: None,
             entries: Vec::new(),
             durable: 0,
             epoch: Epoch(0),
             syncing: false,
-            waiting: Vec::new(),
+            behind: false,
+            waiting: VecDeque::new(),
             outputs_kept: BTreeMap::new(),
             file: Vec::new(),
             file_synced: 0,
@@ -119,10 +143,12 @@ impl TaskDisk {
     }
 
     fn crash(&mut self, power: bool, rng: &mut Rng) -> Checked {
-        self.syncing = false;
+        (self.syncing, self.behind) = (false, false);
         self.waiting.clear();
+        self.deferred.clear();
+        self.keyed = self.keyed.as_ref().map(|_| no_state());
         if let Some(real) = &mut self.real {
-            let state = real.crash(power.then(|| rng.any()))?;
+            let state = real.crash(power.then(|| rng.any()), self.keyed.as_ref())?;
             let durable = if power { self.durable } else { self.entries.len() };
             let kept = real::survivors(state, &self.entries, durable, &self.outputs)?;
             self.entries.truncate(kept);
@@ -148,7 +174,10 @@ impl TaskDisk {
         if plan.bug == Some(Bug::RecomputeInsteadOfResend) {
             self.forget_unacknowledged();
         }
-        let opened = self.real.as_mut().map(Real::begin).transpose()?;
+        let opened = match &mut self.real {
+            Some(real) => Some(real.begin(self.keyed.as_ref())?),
+            None => None,
+        };
         let epoch = opened.as_ref().map_or(Epoch(self.epoch.0 + 1), |state| state.epoch);
         require(epoch > self.epoch, Check::Fence, || format!("life {epoch} comes after {}", self.epoch))?;
         self.epoch = epoch;
@@ -158,14 +187,12 @@ impl TaskDisk {
         }
         let mut state = fold::task_state(&self.entries, &self.outputs, self.id, plan.disk.bug);
         if let Some(opened) = opened {
-            require(self.folds_positions || opened.position == state.position, Check::Recovery, || {
+            require(self.keyed.is_some() || opened.position == state.position, Check::Recovery, || {
                 format!("the position is {:?}, not {:?}", opened.position, state.position)
             })?;
             state = opened;
         }
-        if self.folds_positions {
-            state.position = None;
-        }
+        self.recover_keyed(&mut state)?;
         self.outputs_kept.clear();
         for entry in &self.entries {
             if let Some(commit) = entry.commit() {
@@ -178,10 +205,24 @@ impl TaskDisk {
             self.outputs_kept.retain(|&(l, first), batch| l != link || last(first, batch) > output.through);
         }
         self.cut_file(&state)?;
-        if let Some(real) = &self.real {
-            real.check_counts(&self.keyed_state())?;
-        }
         Ok(state)
+    }
+
+    /// The keyed state is the sum of all commits that are there.
+    fn recover_keyed(&mut self, state: &mut TaskState) -> Checked {
+        let Some(keyed) = &self.keyed else { return Ok(()) };
+        state.position = None;
+        let sum = no_state();
+        for position in self.entries.iter().filter_map(DiskEntry::commit).filter_map(|c| c.position.as_ref())
+        {
+            lock(&sum).apply(position);
+        }
+        if self.real.is_some() {
+            let (real, sum) = (values(keyed), values(&sum));
+            return require(real == sum, Check::Recovery, || format!("the state is {real:?}, not {sum:?}"));
+        }
+        self.keyed = Some(sum);
+        Ok(())
     }
 
     /// A sink's file may be longer than what was committed, never shorter.
@@ -228,24 +269,66 @@ impl TaskDisk {
                 keep(&mut self.outputs_kept, *first, chunk);
             }
         }
-        if full || !self.waiting.is_empty() {
-            self.waiting.push(entry);
+        if full || self.has_orders() {
+            self.waiting.push_back(Order::Append(entry));
             return Ok(());
         }
         self.add(entry)
     }
 
+    /// Whether what it is told now has to wait.
+    pub(super) fn has_orders(&self) -> bool {
+        self.behind || !self.waiting.is_empty()
+    }
+
+    /// Whether work waits for its writer.
+    pub(super) fn has_work(&self) -> bool {
+        self.waiting.iter().any(|order| matches!(order, Order::Begin(_)))
+    }
+
+    pub(super) fn begin_later(&mut self, work: TaskAction) {
+        self.waiting.push_back(Order::Begin(work));
+    }
+
+    /// The task's programs are killed: what waits is not begun.
+    pub(super) fn forget_work(&mut self) {
+        self.waiting.retain(|order| matches!(order, Order::Append(_)));
+    }
+
+    /// Its writer, which is not behind any more, appends what it was told, until there is work to begin.
+    pub(super) fn write_on(&mut self) -> Checked<Option<TaskAction>> {
+        while let Some(order) = self.waiting.pop_front() {
+            match order {
+                Order::Append(entry) => self.add(entry)?,
+                Order::Begin(work) => return Ok(Some(work)),
+            }
+        }
+        Ok(None)
+    }
+
     fn add(&mut self, entry: DiskEntry) -> Checked {
         if let Some(real) = &mut self.real {
             real.append(&entry)?;
+        } else if let Some(changes) = entry.commit().and_then(|commit| commit.position.as_ref()) {
+            self.apply(changes.clone());
         }
         self.entries.push(entry);
         Ok(())
     }
 
-    /// There is room again.
-    pub(super) fn room(&mut self) -> Checked {
-        std::mem::take(&mut self.waiting).into_iter().try_for_each(|entry| self.add(entry))
+    /// Does with a commit's changes of keyed state what a journal does when it has appended the commit.
+    fn apply(&mut self, changes: Bytes) {
+        let Some(keyed) = &self.keyed else { return };
+        self.deferred.push(changes);
+        if self.bug == Some(DiskBug::KeyedOutOfOrder) && !self.waiting.is_empty() {
+            return;
+        }
+        while let Some(changes) = self.deferred.pop() {
+            lock(keyed).apply(&changes);
+            if self.bug == Some(DiskBug::KeyedTwice) {
+                lock(keyed).apply(&changes);
+            }
+        }
     }
 
     pub(super) fn release(&mut self, link: LinkId, through: Seq, full: bool) -> Checked {
@@ -320,7 +403,7 @@ impl TaskDisk {
     /// What was admitted to a window and printed of it, in the order of appending.
     pub(super) fn window(&mut self, window: u64) -> Checked<WindowKept> {
         let mut kept = WindowKept::default();
-        for commit in self.entries.iter().chain(&self.waiting).filter_map(DiskEntry::commit) {
+        for commit in self.entries.iter().filter_map(DiskEntry::commit) {
             match &commit.stream {
                 Some(StreamStep::Admit { window: w, batches }) if *w == window => {
                     kept.inputs.extend(batches.iter().cloned());
@@ -337,15 +420,14 @@ impl TaskDisk {
         Ok(kept)
     }
 
-    /// The state of a records stage: all changes asked for, in order.
-    pub(super) fn keyed_state(&self) -> BTreeMap<Bytes, u64> {
-        let entries = self.entries.iter().chain(&self.waiting).filter(|_| self.folds_positions);
-        let commits = entries.filter_map(DiskEntry::commit);
-        let mut state = BTreeMap::new();
-        for position in commits.filter_map(|commit| commit.position.as_ref()) {
-            fold::change(&mut state, position);
-        }
-        state
+    /// The state of a records stage, to be shared with its programs.
+    pub(super) fn keyed(&self) -> Option<Keyed> {
+        self.keyed.clone()
+    }
+
+    /// What is under each key of a records stage.
+    pub(super) fn values(&self) -> Values {
+        self.keyed.as_ref().map(values).unwrap_or_default()
     }
 
     /// What was noted as in flight and not settled.
@@ -375,4 +457,18 @@ fn keep(kept: &mut BTreeMap<(LinkId, Seq), Batch>, first: Seq, chunk: &Chunk) {
 
 fn last(first: Seq, batch: &Batch) -> Seq {
     first.plus(batch.len() as u64).before()
+}
+
+fn no_state() -> Keyed {
+    Arc::new(Mutex::new(KeyedState::new("of the simulation", u64::MAX)))
+}
+
+fn lock(keyed: &Keyed) -> MutexGuard<'_, KeyedState> {
+    keyed.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn values(keyed: &Keyed) -> Values {
+    let keyed = lock(keyed);
+    let value = |value: &[u8]| serde_json::from_slice(value).expect("a program put a number");
+    keyed.entries().map(|(key, put)| (String::from_utf8_lossy(key).into_owned(), value(put))).collect()
 }

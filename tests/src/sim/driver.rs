@@ -1,19 +1,27 @@
-//! What surrounds a node's core in one process: programs, sources, sinks and the store. Time passes, nothing is real.
+//! What surrounds a node's core in one process: programs, sources, sinks and the store. Time passes, nothing is real but what
+//! the worker itself does with what programs print.
 
+mod batch;
 mod records;
 mod store;
 mod stream;
 
+pub(super) use batch::BatchRun;
+pub(super) use records::Values;
+pub(super) use stream::Exit;
+
 use super::check::{Check, Checked, Violation, require};
 use super::fold;
 use super::plan::{Plan, Stage, StageKind};
-use super::program::{BatchProgram, batch_of, is_killer, is_poison, outputs_of, source_record};
+use super::program::{batch_of, source_record};
 use super::rng::Rng;
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use worker_bin::child::records::KeyedState;
+use worker_bin::runtime::parts::{Collector, Taps};
 use worker_core::config::{Graph, TaskId};
-use worker_core::event::{BatchEvent, Event, Failure, FailureKind, Output, Place, Run, SourceEvent, Spent};
+use worker_core::event::{Event, Failure, FailureKind, Output, SourceEvent};
 use worker_core::route::Router;
 use worker_proto::{Batch, LinkId, Seq};
 
@@ -21,8 +29,7 @@ use worker_proto::{Batch, LinkId, Seq};
 #[derive(Debug)]
 pub(super) struct Driver {
     tasks: BTreeMap<TaskId, Surroundings>,
-    store: BTreeMap<Place, Batch>,
-    places: u64,
+    store: store::Store,
     /// Stores and loads under way, by link.
     moving: BTreeMap<LinkId, u64>,
     pub(super) stored: BTreeMap<(LinkId, Seq), u64>,
@@ -34,8 +41,8 @@ pub(super) struct Driver {
 pub(super) struct Resume {
     /// Of a source: how many records are committed.
     pub(super) read: u64,
-    /// Of a records stage: its state.
-    pub(super) counts: BTreeMap<Bytes, u64>,
+    /// Of a records stage: its state, as its journal keeps it.
+    pub(super) keyed: Option<Arc<Mutex<KeyedState>>>,
 }
 
 #[derive(Debug)]
@@ -44,7 +51,7 @@ struct Surroundings {
     /// Which life of the process this is.
     life: u64,
     stage: Stage,
-    router: Router,
+    collector: Collector,
     /// Counts kills: what was begun before the last one never ends.
     generation: u64,
     /// When the program is free again, in µs.
@@ -53,26 +60,40 @@ struct Surroundings {
     reading: bool,
     read: u64,
     source_ended: bool,
-    /// How many records the batch child has that runs.
-    running: Option<u64>,
-    child: stream::StreamChild,
+    /// A batch child runs.
+    running: bool,
+    stream: stream::StreamChild,
     records: records::RecordsChild,
     /// Writes under way, in order.
     writing: VecDeque<Vec<Batch>>,
     journaled: bool,
 }
 
-/// Something that will have happened.
+/// Something that will happen.
 #[derive(Debug)]
 pub(super) struct Later {
     pub(super) at: u64,
     pub(super) task: Option<(TaskId, u64)>,
-    /// Records whose effects are done with it.
-    pub(super) effects: Vec<Batch>,
-    pub(super) event: Event,
-    /// The whole process dies then, instead of the event.
-    pub(super) kills: bool,
+    pub(super) next: Next,
 }
+
+/// What will happen.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// The core is told something, and these records have taken effect.
+    Tell(Event, Vec<Batch>),
+    /// The whole process dies.
+    Dies,
+    RunEnds(BatchRun),
+    /// A window's program prints while its input is open.
+    Prints(u64, Batch),
+    Exits(Exit),
+    /// A records child answers so many requests.
+    Answers(usize),
+}
+
+/// What the core is told, and records that have taken effect.
+type Told = (Event, Vec<Batch>);
 
 impl Driver {
     pub(super) fn new(
@@ -82,29 +103,14 @@ impl Driver {
         life: u64,
         mut resume: BTreeMap<TaskId, Resume>,
     ) -> Self {
+        let store = store::Store::default();
         let tasks =
             (0..graph.tasks.len()).map(super::plan::task_id).filter(|&t| graph.task(t).node.0 == node);
         let tasks = tasks.map(|task| {
-            let stage = plan.stages[plan.stage_of(task)].clone();
-            let router = Router::new(plan.edges_of(graph, task), b'\n');
-            let mut own = Surroundings::new(task, life, stage, router);
             let left = resume.remove(&task).unwrap_or_default();
-            (own.read, own.journaled) = (left.read, plan.is_journaled());
-            own.records.committed = left.counts;
-            if own.journaled {
-                // What is committed is made once: no life shows in it.
-                own.life = 0;
-            }
-            (task, own)
+            (task, Surroundings::new(plan, graph, task, life, left, &store))
         });
-        Self {
-            tasks: tasks.collect(),
-            store: BTreeMap::new(),
-            places: 0,
-            moving: BTreeMap::new(),
-            stored: BTreeMap::new(),
-            runs: 0,
-        }
+        Self { tasks: tasks.collect(), store, moving: BTreeMap::new(), stored: BTreeMap::new(), runs: 0 }
     }
 
     /// Whether what was begun in `generation` of the task still counts.
@@ -112,59 +118,32 @@ impl Driver {
         self.tasks[&task].generation == generation
     }
 
-    pub(super) fn run(&mut self, now: u64, id: TaskId, run: &Run, rng: &mut Rng) -> Checked<Later> {
-        self.runs += 1;
-        let task = self.task(id)?;
-        let records: Vec<&[u8]> = run.input.iter().flat_map(Batch::iter).collect();
-        require(task.running.replace(records.len() as u64).is_none(), Check::Slots, || {
-            "two batches of a task at once".into()
-        })?;
-        let StageKind::Batch { program, cost_us, .. } = task.stage.kind else {
-            return Err(Violation::new(Check::Driver, "Run for a task that runs no batches"));
+    /// What comes of something that happens now: what the core is told of it, and what follows.
+    pub(super) fn happens(
+        &mut self,
+        now: u64,
+        task: Option<TaskId>,
+        next: Next,
+        rng: &mut Rng,
+    ) -> Checked<(Vec<Told>, Vec<Later>)> {
+        let id = |task: Option<TaskId>| {
+            task.ok_or_else(|| Violation::new(Check::Driver, "something of a task without a task"))
         };
-        let kills = records.iter().any(|record| is_killer(program, record));
-        let fails = match program {
-            BatchProgram::Chance(percent) => rng.chance(percent),
-            BatchProgram::Identity
-            | BatchProgram::Filter(_)
-            | BatchProgram::Multiply(_)
-            | BatchProgram::FailOn(_)
-            | BatchProgram::KillOn(_)
-            | BatchProgram::FailAlways => records.iter().any(|record| is_poison(program, record)),
+        let told = match next {
+            Next::Tell(event, effects) => vec![(event, effects)],
+            Next::Dies => Vec::new(),
+            Next::RunEnds(run) => vec![self.run_ends(id(task)?, run)?],
+            Next::Prints(window, printed) => {
+                let id = id(task)?;
+                self.task(id)?.prints(id, window, printed)?.into_iter().collect()
+            }
+            Next::Exits(exit) => {
+                let id = id(task)?;
+                vec![self.task(id)?.exits(id, exit)?]
+            }
+            Next::Answers(count) => return self.answers(now, id(task)?, count, rng),
         };
-        let took = cost_us.0 + cost_us.1 * records.len() as u64;
-        let result = if fails {
-            Err(failure())
-        } else {
-            // With a journal every run makes something else of its records, so that one that should not be is seen.
-            let position =
-                if task.journaled { format!("<{}>", rng.below(1 << 32)) } else { task.life_mark() };
-            let printed: Vec<Bytes> = records
-                .iter()
-                .flat_map(|record| outputs_of(program, record, task.stage.letter, &position))
-                .collect();
-            Ok(task.route(&printed))
-        };
-        let spent = Spent { start: Duration::from_micros(cost_us.0), total: Duration::from_micros(took) };
-        let effects = if fails { Vec::new() } else { run.input.clone() };
-        let event = Event::task(id, BatchEvent::Done { work: run.work, result, spent });
-        Ok(Later { kills, ..task.later(now + took.max(1), id, effects, event) })
-    }
-
-    pub(super) fn run_ended(&mut self, id: TaskId) {
-        self.runs -= 1;
-        self.tasks.get_mut(&id).expect("an own task").running = None;
-    }
-
-    /// Kills a task's children.
-    pub(super) fn kill(&mut self, id: TaskId) -> Checked {
-        let task = self.task(id)?;
-        task.generation += 1;
-        task.killed();
-        if task.running.take().is_some() {
-            self.runs -= 1;
-        }
-        Ok(())
+        Ok((told, Vec::new()))
     }
 
     pub(super) fn permit(&mut self, now: u64, id: TaskId, chunks: u32) -> Checked<Option<Later>> {
@@ -186,8 +165,8 @@ impl Driver {
             return Ok(None);
         }
         task.generation += 1;
-        let complete = !task.journaled;
-        Ok(Some(task.later(now + 1, id, Vec::new(), Event::task(id, SourceEvent::Ended { complete }))))
+        let ended = SourceEvent::Ended { complete: !task.journaled };
+        Ok(Some(task.later(now + 1, id, Next::Tell(Event::task(id, ended), Vec::new()))))
     }
 
     pub(super) fn write(&mut self, now: u64, id: TaskId, batches: &[Batch], times: u64) -> Checked<u64> {
@@ -232,34 +211,43 @@ impl Driver {
 }
 
 impl Surroundings {
-    fn new(id: TaskId, life: u64, stage: Stage, router: Router) -> Self {
+    fn new(plan: &Plan, graph: &Graph, id: TaskId, life: u64, left: Resume, store: &store::Store) -> Self {
+        let stage = plan.stages[plan.stage_of(id)].clone();
+        let edges = plan.edges_of(graph, id);
+        let keyed = left.keyed.unwrap_or_else(|| Arc::new(Mutex::new(KeyedState::new("none", 0))));
+        let records =
+            records::RecordsChild::new(&stage.kind, stage.by.as_ref(), &edges, keyed, plan.disk.bug);
+        let (router, memory_max) = (Router::new(edges, b'\n'), plan.limits.outbox_bytes);
+        let collector = Collector::new(id, router, memory_max, Box::new(store.clone()), Taps::new(&[]));
+        let journaled = plan.is_journaled();
         Self {
             index: id.0 as usize,
-            life,
+            // With a journal what is committed is made once: no life shows in it.
+            life: if journaled { 0 } else { life },
             stage,
-            router,
+            collector,
             generation: 0,
             busy_until: 0,
             permits: 0,
             reading: false,
-            read: 0,
+            read: left.read,
             source_ended: false,
-            running: None,
-            child: stream::StreamChild::default(),
-            records: records::RecordsChild::default(),
+            running: false,
+            stream: stream::StreamChild::default(),
+            records,
             writing: VecDeque::new(),
-            journaled: false,
+            journaled,
         }
     }
 
-    fn later(&self, at: u64, id: TaskId, effects: Vec<Batch>, event: Event) -> Later {
-        Later { at, task: Some((id, self.generation)), effects, event, kills: false }
+    fn later(&self, at: u64, id: TaskId, next: Next) -> Later {
+        Later { at, task: Some((id, self.generation)), next }
     }
 
-    fn route(&mut self, printed: &[Bytes]) -> Output {
-        let mut output = Output::default();
-        self.router.route(batch_of(printed), &mut output);
-        output
+    /// Holds what a program has printed until that counts.
+    fn hold(&mut self, printed: Batch) -> Checked {
+        let held = self.collector.hold(printed, &|_| {});
+        held.map_err(|why| Violation::new(Check::Driver, why))
     }
 
     /// How this life of the process shows in what it makes.
@@ -276,12 +264,8 @@ impl Surroundings {
         let at = now + every_us;
         if self.read == records {
             self.source_ended = true;
-            return Some(self.later(
-                at,
-                id,
-                Vec::new(),
-                Event::task(id, SourceEvent::Ended { complete: true }),
-            ));
+            let ended = Event::task(id, SourceEvent::Ended { complete: true });
+            return Some(self.later(at, id, Next::Tell(ended, Vec::new())));
         }
         self.permits -= 1;
         self.reading = true;
@@ -293,16 +277,16 @@ impl Surroundings {
             })
             .collect();
         self.read = last;
-        let mut output = self.route(&texts);
-        output.position = self.journaled.then(|| fold::position(last));
-        Some(self.later(at, id, Vec::new(), Event::task(id, SourceEvent::Read { output })))
+        let position = self.journaled.then(|| fold::position(last));
+        let output = Output { position, ..self.collector.route(batch_of(&texts)) };
+        Some(self.later(at, id, Next::Tell(Event::task(id, SourceEvent::Read { output }), Vec::new())))
     }
 }
 
 impl Later {
     /// Something of the whole process.
     pub(super) fn of_node(at: u64, event: Event) -> Self {
-        Self { at, task: None, effects: Vec::new(), event, kills: false }
+        Self { at, task: None, next: Next::Tell(event, Vec::new()) }
     }
 }
 

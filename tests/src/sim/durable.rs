@@ -18,6 +18,9 @@ use worker_proto::{Batch, LinkId, Seq};
 /// How long a process that died of itself, or ended and is needed again, is away, in µs: least and most.
 const AWAY_US: (u64, u64) = (1_000, 1_500_000);
 
+/// In so many percent of what it is told a journal's writer is behind, where it may be.
+const BEHIND_PERCENT: u64 = 20;
+
 impl World {
     /// A commit goes into its task's journal.
     pub(super) fn append(&mut self, node: usize, task: TaskId, commit: Commit) -> Checked {
@@ -31,9 +34,6 @@ impl World {
         self.stats.dead += kept.dead.len() as u64;
         let life = super::model::ONE_LIFE;
         self.model.commit(task, life, &kept, &outputs)?;
-        if let Some(position) = &kept.position {
-            self.nodes[node].driver.state_changed(task, position)?;
-        }
         let cost: u64 = outputs.iter().map(|(_, _, batch)| batch.cost()).sum();
         let largest = &mut self.largest_commit[task.0 as usize];
         *largest = cost.max(*largest);
@@ -42,9 +42,57 @@ impl World {
     }
 
     pub(super) fn add_entry(&mut self, node: usize, task: TaskId, entry: DiskEntry) -> Checked {
-        let disk = &mut self.disks[self.nodes[node].home];
+        let (home, life) = (self.nodes[node].home, self.nodes[node].life);
+        if self.plan.disk.behind_us > 0 && self.rng.chance(BEHIND_PERCENT) {
+            let journal = self.disks[home].task(task)?;
+            if !std::mem::replace(&mut journal.behind, true) {
+                let at = self.now + self.rng.within(1, self.plan.disk.behind_us);
+                self.at(at, Ev::WriterGoesOn { node, life, task });
+            }
+        }
+        let disk = &mut self.disks[home];
         let full = disk.full;
         disk.task(task)?.append(entry, full)
+    }
+
+    /// Work begins when the task's journal has what was asked of it before; with `at_once` only behind work that waits so.
+    pub(super) fn waits_for_writer(
+        &mut self,
+        node: usize,
+        task: TaskId,
+        work: TaskAction,
+        at_once: bool,
+    ) -> Checked<Option<TaskAction>> {
+        let home = self.nodes[node].home;
+        let Some(disk) = self.disks.get_mut(home) else { return Ok(Some(work)) };
+        let journal = disk.task(task)?;
+        if journal.has_work() || (!at_once && journal.has_orders()) {
+            journal.begin_later(work);
+            return Ok(None);
+        }
+        Ok(Some(work))
+    }
+
+    pub(super) fn writer_goes_on(&mut self, node: usize, life: u64, task: TaskId) -> Checked {
+        if self.nodes[node].life != life || self.nodes[node].core.is_none() {
+            return Ok(());
+        }
+        self.disks[self.nodes[node].home].task(task)?.behind = false;
+        self.write_on(node, task)
+    }
+
+    /// A journal's writer does what it was told, if it can.
+    fn write_on(&mut self, node: usize, task: TaskId) -> Checked {
+        let home = self.nodes[node].home;
+        if self.disks[home].full || self.disks[home].task(task)?.behind {
+            return Ok(());
+        }
+        while let Some(work) = self.disks[home].task(task)?.write_on()? {
+            for later in self.perform_for_task(node, task, work)? {
+                self.later(node, later);
+            }
+        }
+        self.begin_sync(node, task)
     }
 
     /// A link's outputs are not needed any more.
@@ -109,15 +157,10 @@ impl World {
         if std::mem::replace(&mut self.disks[node].full, full) == full {
             return Ok(());
         }
-        let tasks: Vec<TaskId> = self.disks[node].tasks.keys().copied().collect();
-        if !full {
-            for &task in &tasks {
-                self.disks[node].task(task)?.room()?;
-            }
-        }
+        self.nodes[node].driver.disk_full(full);
         if self.nodes[node].core.is_some() {
-            for task in tasks {
-                self.begin_sync(node, task)?;
+            for task in self.disks[node].tasks.keys().copied().collect::<Vec<_>>() {
+                self.write_on(node, task)?;
             }
             if !self.nodes[node].paused {
                 return self.input(node, Event::Node(NodeEvent::StorageFull { full }));
@@ -166,7 +209,7 @@ impl World {
         for (&task, journal) in &mut self.disks[node].tasks {
             let state = journal.recover(&self.plan)?;
             let read = state.position.as_deref().map_or(0, super::fold::number);
-            resume.insert(task, Resume { read, counts: journal.keyed_state() });
+            resume.insert(task, Resume { read, keyed: journal.keyed() });
             states.insert(task, state);
         }
         Ok((states, resume))

@@ -25,6 +25,7 @@ impl Plan {
         plan.understated_percent = rng.pick(&[0, 0, 30]);
         plan.disk = DiskPlan {
             sync_us: rng.pick(&[(1, 50), (100, 2_000), (1_000, 30_000)]),
+            behind_us: rng.pick(&[0, 0, 500, 20_000]),
             real: rng.chance(30),
             bug: None,
         };
@@ -101,10 +102,11 @@ fn random_stream_that_dies(rng: &mut Rng) -> StageKind {
 }
 
 fn random_records(rng: &mut Rng) -> StageKind {
-    let program = match rng.below(6) {
+    let program = match rng.below(8) {
         0 => RecordsProgram::Fail(19),
         1 => RecordsProgram::DieOn(31),
         2 => RecordsProgram::Chance(10),
+        3 | 4 => RecordsProgram::Flip,
         _ => RecordsProgram::Count,
     };
     let spec = RecordsSpec {
@@ -115,7 +117,7 @@ fn random_records(rng: &mut Rng) -> StageKind {
         on_error: OnError::DeadLetter,
         max_dead: MaxDead::Records(u64::MAX),
     };
-    StageKind::Records { program, spec, record_us: rng.pick(&[1, 300]) }
+    StageKind::Records { program, spec, inline: rng.chance(50), record_us: rng.pick(&[1, 300]) }
 }
 
 /// Nodes die, are cut off from their disks, or are told to stop; one at a time or several.

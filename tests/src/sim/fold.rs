@@ -3,7 +3,6 @@
 use super::disk::DiskEntry;
 use super::plan::DiskBug;
 use bytes::Bytes;
-use std::collections::BTreeMap;
 use worker_core::event::Body;
 use worker_core::event::{Attempt, Commit, StreamStep};
 use worker_core::recovery::{HeldOutput, InputState, OutputState, TaskState, WindowState};
@@ -103,22 +102,6 @@ fn release(state: &mut TaskState, link: LinkId, through: Seq, bug: Option<DiskBu
     }
     let through = output.through;
     output.held.retain(|held| held.first.plus(held.records).before() > through);
-}
-
-/// Of a key of a records stage, how often it was seen: a change of its state.
-pub(super) fn changes(changes: &BTreeMap<Bytes, u64>) -> Bytes {
-    let lines: Vec<String> =
-        changes.iter().map(|(key, count)| format!("{}={count}\n", String::from_utf8_lossy(key))).collect();
-    lines.concat().into()
-}
-
-/// Applies [`changes`].
-pub(super) fn change(state: &mut BTreeMap<Bytes, u64>, position: &[u8]) {
-    for line in position.split(|&b| b == b'\n').filter(|line| !line.is_empty()) {
-        let at = line.iter().rposition(|&b| b == b'=').expect("the harness wrote it");
-        let count = std::str::from_utf8(&line[at + 1..]).expect("digits").parse().expect("a number");
-        state.insert(Bytes::copy_from_slice(&line[..at]), count);
-    }
 }
 
 /// A position as a position.

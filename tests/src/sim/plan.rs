@@ -36,8 +36,6 @@ pub struct Plan {
     pub persist_us: u64,
     /// How long storing and loading takes, in µs.
     pub store_us: u64,
-    /// One chunk of output in a hundred that many is stored by the driver before the core sees it.
-    pub prestored_percent: u64,
     /// What goes wrong, by time.
     pub faults: Vec<Scheduled>,
     /// From here on only the faults that stay are left, in µs.
@@ -72,6 +70,8 @@ pub enum Delivery {
 pub struct DiskPlan {
     /// How long a sync takes, least and most, in µs.
     pub sync_us: (u64, u64),
+    /// How long a journal's writer may be behind with what it was told, in µs; 0: it never is.
+    pub behind_us: u64,
     /// The worker's own journal runs beside the model of one.
     pub real: bool,
     /// What its driver does wrong, to show that it would be seen.
@@ -89,6 +89,14 @@ pub enum DiskBug {
     EndedNotPersisted,
     /// A checkpoint forgets one output too many.
     CheckpointDropsOutput,
+    /// The changes of keyed state that a commit has are applied twice.
+    KeyedTwice,
+    /// The changes of commits that are appended together are applied newest first.
+    KeyedOutOfOrder,
+    /// A new program is given what the one before it had answered, committed or not.
+    KeyedBeforePrefix,
+    /// An answer more is counted than the program has given.
+    AnswersAhead,
 }
 
 /// The network between all nodes.
@@ -159,6 +167,8 @@ pub enum StageKind {
         program: RecordsProgram,
         /// Its settings.
         spec: RecordsSpec,
+        /// Where the stage has keys, requests carry their values.
+        inline: bool,
         /// Time a record takes, in µs.
         record_us: u64,
     },
@@ -201,7 +211,6 @@ impl Plan {
             },
             persist_us: if rng.chance(30) { rng.within(1, 20_000) } else { 0 },
             store_us: rng.pick(&[0, 100, 5_000]),
-            prestored_percent: rng.pick(&[0, 0, 10]),
             faults: Vec::new(),
             heal_us,
             drain_at: None,

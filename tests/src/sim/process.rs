@@ -2,8 +2,8 @@
 
 use super::NodeEnd;
 use super::check::{Check, Checked, Violation, require};
-use super::disk::DiskEntry;
-use super::driver::Later;
+use super::disk::{DiskEntry, WindowKept};
+use super::driver::{Later, Next, Values};
 use super::model::LinkTruth;
 use super::plan::{StageKind, link_id};
 use super::world::{Ev, World};
@@ -86,11 +86,7 @@ impl World {
             Action::Task(task, TaskAction::Journal(JournalAction::Note(attempt))) => {
                 self.add_entry(node, task, DiskEntry::Note(attempt))?;
             }
-            Action::Task(task, action) => {
-                for later in self.perform_for_task(node, task, action)? {
-                    self.later(node, later);
-                }
-            }
+            Action::Task(task, action) => self.work(node, task, action)?,
             Action::Node(NodeAction::Report(_)) => {}
             Action::Node(NodeAction::Halt { error }) => self.end(node, NodeEnd::Halted(error))?,
             Action::Node(NodeAction::Finished) => self.end(node, NodeEnd::Finished)?,
@@ -132,7 +128,43 @@ impl World {
         Ok(())
     }
 
-    fn perform_for_task(&mut self, node: usize, task: TaskId, action: TaskAction) -> Checked<Vec<Later>> {
+    /// Work of a task begins, where it must behind what its journal was asked before.
+    fn work(&mut self, node: usize, task: TaskId, work: TaskAction) -> Checked {
+        let at_once = match &work {
+            TaskAction::Batch(BatchAction::Run(_))
+            | TaskAction::Records(
+                RecordsAction::Start { .. }
+                | RecordsAction::Request { .. }
+                | RecordsAction::Tick { .. }
+                | RecordsAction::End { .. },
+            )
+            | TaskAction::Stream(StreamAction::Start { replay: true, .. }) => false,
+            TaskAction::Batch(BatchAction::Kill)
+            | TaskAction::Records(RecordsAction::Kill)
+            | TaskAction::Stream(StreamAction::Kill) => {
+                if let Some(disk) = self.disks.get_mut(self.nodes[node].home) {
+                    disk.task(task)?.forget_work();
+                }
+                true
+            }
+            TaskAction::Stream(_) | TaskAction::Source(_) | TaskAction::Sink(_) | TaskAction::Journal(_) => {
+                true
+            }
+        };
+        if let Some(work) = self.waits_for_writer(node, task, work, at_once)? {
+            for later in self.perform_for_task(node, task, work)? {
+                self.later(node, later);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn perform_for_task(
+        &mut self,
+        node: usize,
+        task: TaskId,
+        action: TaskAction,
+    ) -> Checked<Vec<Later>> {
         match action {
             TaskAction::Source(SourceAction::Read { chunks }) => {
                 let later = self.nodes[node].driver.permit(self.now, task, chunks)?;
@@ -144,7 +176,7 @@ impl World {
             TaskAction::Batch(BatchAction::Run(run)) => {
                 run.input.iter().try_for_each(|batch| self.model.given(task, batch))?;
                 let driver = &mut self.nodes[node].driver;
-                let later = driver.run(self.now, task, &run, &mut self.rng)?;
+                let later = driver.run(self.now, task, run, &mut self.rng)?;
                 let (runs, slots) = (driver.runs, self.plan.slots);
                 require(runs <= slots, Check::Slots, || format!("{runs} children on {slots} slots"))?;
                 Ok(vec![later])
@@ -161,7 +193,8 @@ impl World {
         let (now, driver) = (self.now, &mut self.nodes[node].driver);
         match action {
             StreamAction::Start { window, replay } => {
-                let kept = if replay { Some(self.disks[node].task(task)?.window(window)?) } else { None };
+                let kept =
+                    if replay { self.disks[node].task(task)?.window(window)? } else { WindowKept::default() };
                 driver.stream_start(now, task, window, kept, &mut self.rng)
             }
             StreamAction::Feed { window, batch } => {
@@ -181,22 +214,16 @@ impl World {
         task: TaskId,
         action: RecordsAction,
     ) -> Checked<Vec<Later>> {
-        let (now, driver) = (self.now, &mut self.nodes[node].driver);
-        match action {
-            RecordsAction::Start { .. } => {
-                driver.records_start(now, task)?;
-                Ok(Vec::new())
+        let stage = &self.plan.stages[self.plan.stage_of(task)];
+        let mut truth = Values::new();
+        match (&action, &stage.kind) {
+            (RecordsAction::Start { .. }, StageKind::Records { program, .. }) => {
+                truth = self.model.values(task, *program, stage.by.as_ref());
             }
-            RecordsAction::Request { life, link, first_seq, batch } => {
-                self.model.given(task, &batch)?;
-                driver.request(now, task, life, (link, first_seq), &batch, &mut self.rng)
-            }
-            RecordsAction::Tick { life } => {
-                Ok(driver.records_tick(now, task, life, &mut self.rng)?.into_iter().collect())
-            }
-            RecordsAction::End { life } => Ok(driver.records_end(now, task, life)?.into_iter().collect()),
-            RecordsAction::Kill => self.kill(node, task),
+            (RecordsAction::Request { batch, .. }, _) => self.model.given(task, batch)?,
+            (_, _) => {}
         }
+        self.nodes[node].driver.records(self.now, task, action, truth, &mut self.rng)
     }
 
     fn perform_for_sink(&mut self, node: usize, task: TaskId, action: SinkAction) -> Checked<Vec<Later>> {
@@ -208,7 +235,7 @@ impl World {
                 let times = self.slow[self.plan.stage_of(task)];
                 let at = driver.write(now, task, &batches, times)?;
                 let event = Event::task(task, SinkEvent::Written { work, position: None });
-                Later { task: task_now, effects: batches, ..Later::of_node(at, event) }
+                Later { at, task: task_now, next: Next::Tell(event, batches) }
             }
             SinkAction::Close => {
                 let event = Event::task(task, SinkEvent::Closed);
@@ -248,24 +275,25 @@ impl World {
     }
 
     /// What the observer learns, and the driver notes, before the core hears of something.
-    pub(super) fn before_input(&mut self, node: usize, mut later: Later) -> Checked<Later> {
-        let answers =
-            matches!(later.event, Event::Task(_, TaskEvent::Records(RecordsEvent::Answered { .. })));
-        if let Some((task, _)) = later.task {
-            for batch in &later.effects {
-                if answers {
-                    self.model.answered(task, batch);
-                } else {
-                    self.model.effected(task, batch)?;
-                }
-                self.last_effect_us[task.0 as usize] = self.now;
+    pub(super) fn before_input(
+        &mut self,
+        node: usize,
+        task: Option<TaskId>,
+        mut event: Event,
+        effects: &[Batch],
+    ) -> Checked<Event> {
+        let answers = matches!(event, Event::Task(_, TaskEvent::Records(RecordsEvent::Answered { .. })));
+        for (task, batch) in task.into_iter().flat_map(|task| effects.iter().map(move |batch| (task, batch)))
+        {
+            if answers {
+                self.model.answered(task, batch);
+            } else {
+                self.model.effected(task, batch)?;
             }
+            self.last_effect_us[task.0 as usize] = self.now;
         }
         let epoch = Epoch(self.nodes[node].config.incarnation.0);
-        match &mut later.event {
-            Event::Task(task, TaskEvent::Batch(BatchEvent::Done { .. })) => {
-                self.nodes[node].driver.run_ended(*task)
-            }
+        match &mut event {
             Event::Task(task, TaskEvent::Sink(SinkEvent::Written { position, .. })) => {
                 let batches = self.nodes[node].driver.written(*task);
                 if self.plan.is_journaled() {
@@ -285,14 +313,12 @@ impl World {
             }
             Event::Conn(..) | Event::Task(..) | Event::Node(_) => {}
         }
-        Ok(later)
+        Ok(event)
     }
 
-    /// Notes what a task's driver hands over, and stores a part of it outside as drivers do with large output.
-    pub(super) fn hand_over(&mut self, node: usize, mut event: Event) -> Event {
-        let percent = self.plan.prestored_percent;
-        let (driver, rng) = (&mut self.nodes[node].driver, &mut self.rng);
-        let Event::Task(task, said) = &mut event else { return event };
+    /// Notes what a task's driver hands over.
+    pub(super) fn hand_over(&mut self, node: usize, event: &Event) -> Checked {
+        let Event::Task(task, said) = event else { return Ok(()) };
         let output = match said {
             TaskEvent::Batch(BatchEvent::Done { result: Ok(output), .. })
             | TaskEvent::Stream(
@@ -308,11 +334,11 @@ impl World {
             | TaskEvent::Persisted { .. }
             | TaskEvent::Failed { .. }
             | TaskEvent::Blocked { .. }
-            | TaskEvent::Pause { .. } => return event,
+            | TaskEvent::Pause { .. } => return Ok(()),
         };
-        let records = driver.prestore(output, percent, rng);
+        let records = self.nodes[node].driver.records_in(output)?;
         self.model.produced(*task, output, &records);
-        event
+        Ok(())
     }
 
     /// After a source's chunk the next is read, if it may.

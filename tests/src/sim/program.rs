@@ -4,10 +4,12 @@
 //! path, so that every record on every link is unique and tells where it came from.
 
 use bytes::Bytes;
+use worker_core::route::PartitionBy;
 use worker_proto::Batch;
 
-/// How many different keys records have.
+/// How many different keys records have, and from how few half of the records have theirs.
 const KEYS: u64 = 50;
+const FREQUENT_KEYS: u64 = 3;
 
 /// A batch stage's program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,11 +47,13 @@ pub enum StreamProgram {
     Unsteady,
 }
 
-/// A records stage's program: for each record the record and how often its key was seen, and totals at its end.
+/// A records stage's program: for each record the record and what is under its key now, and totals at its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordsProgram {
-    /// Just that.
+    /// How often the key was seen.
     Count,
+    /// Nothing, 0 and 1 in turn: a value comes back to what it was.
+    Flip,
     /// Answers `fail` to a record whose hash is a multiple of this.
     Fail(u64),
     /// Dies of a record whose hash is a multiple of this.
@@ -94,10 +98,10 @@ pub fn is_killer(program: BatchProgram, record: &[u8]) -> bool {
     matches!(program, BatchProgram::KillOn(one_in) if weight(record).is_multiple_of(one_in))
 }
 
-/// `record` with the step of a records stage: how often its key was seen.
+/// `record` with the step of a records stage: what is under its key now.
 #[must_use]
-pub fn counted(record: &[u8], letter: char, count: u64) -> Bytes {
-    marked(record, letter, &format!("<={count}>"), None)
+pub fn counted(record: &[u8], letter: char, value: Option<u64>) -> Bytes {
+    marked(record, letter, &format!("<={value:?}>"), None)
 }
 
 /// What a records stage says of a key at its end.
@@ -111,6 +115,16 @@ pub fn total(task: usize, key: &[u8], count: u64) -> Bytes {
 pub fn key_of(record: &[u8]) -> Bytes {
     let key = record.split(|&b| b == b' ').nth(1).unwrap_or_default();
     Bytes::copy_from_slice(key)
+}
+
+/// What a records stage with this partitioning keeps a record's value under.
+#[must_use]
+pub fn state_key(by: Option<&PartitionBy>, record: &[u8]) -> String {
+    let key = match by {
+        Some(PartitionBy::Record) => Bytes::copy_from_slice(record.strip_suffix(b"\n").unwrap_or(record)),
+        Some(_) | None => key_of(record),
+    };
+    String::from_utf8_lossy(&key).into_owned()
 }
 
 /// The record without what differs from run to run.
@@ -142,7 +156,8 @@ pub fn marked(record: &[u8], letter: char, position: &str, copy: Option<u64>) ->
 /// Record `number` of source `source`, read in life `life` of its task.
 #[must_use]
 pub fn source_record(source: usize, number: u64, life: u64, padding: usize) -> Bytes {
-    let key = weight(format!("{source}#{number}").as_bytes()) % KEYS;
+    let weight = weight(format!("{source}#{number}").as_bytes());
+    let key = if weight.is_multiple_of(2) { weight / 2 % FREQUENT_KEYS } else { weight % KEYS };
     let life = if life > 0 { format!("'{life}") } else { String::new() };
     format!("{source}#{number} k{key} {}:{life}\n", "x".repeat(padding)).into()
 }

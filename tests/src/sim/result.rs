@@ -3,8 +3,8 @@
 use super::check::{Check, Checked, require};
 use super::plan::{StageKind, link_id, task_id};
 use super::program::{
-    BatchProgram, RecordsProgram, StreamProgram, is_poison, key_of, marked, outputs_of, source_record,
-    stable, weight,
+    BatchProgram, RecordsProgram, StreamProgram, is_poison, marked, outputs_of, source_record, stable,
+    state_key, weight,
 };
 use super::world::World;
 use bytes::Bytes;
@@ -24,7 +24,7 @@ impl World {
         for task in (0..self.model.graph.tasks.len()).map(task_id) {
             match self.plan.stages[self.plan.stage_of(task)].kind {
                 StageKind::Sink { .. } => self.check_file(task)?,
-                StageKind::Records { .. } => self.check_state(task)?,
+                StageKind::Records { program, .. } => self.check_state(task, program)?,
                 StageKind::Source { .. } | StageKind::Batch { .. } | StageKind::Stream { .. } => {}
             }
         }
@@ -57,13 +57,12 @@ impl World {
     }
 
     /// A records stage's state is what its inputs, one after another, make of it.
-    fn check_state(&self, task: TaskId) -> Checked {
+    fn check_state(&self, task: TaskId, program: RecordsProgram) -> Checked {
+        let by = self.plan.stages[self.plan.stage_of(task)].by.as_ref();
         let dead = self.model.dead_inputs(task);
-        let mut expected: BTreeMap<Bytes, u64> = BTreeMap::new();
-        for record in self.inputs_of(task).filter(|record| !dead.contains(record)) {
-            *expected.entry(key_of(record)).or_default() += 1;
-        }
-        let state = self.disks[self.node_of(task)].tasks[&task].keyed_state();
+        let answered = self.inputs_of(task).filter(|record| !dead.contains(record));
+        let expected = program.values(answered.map(|record| state_key(by, record)));
+        let state = self.disks[self.node_of(task)].tasks[&task].values();
         require(state == expected || self.stops_early(task), Check::Result, || {
             format!("{}: the state is {state:?}, not {expected:?}", self.model.graph.task(task).name)
         })
@@ -181,7 +180,7 @@ impl World {
                         program: RecordsProgram::Fail(one_in) | RecordsProgram::DieOn(one_in),
                         ..
                     } => weight(&record).is_multiple_of(one_in),
-                    StageKind::Records { program: RecordsProgram::Count, .. }
+                    StageKind::Records { program: RecordsProgram::Count | RecordsProgram::Flip, .. }
                     | StageKind::Source { .. }
                     | StageKind::Stream { .. }
                     | StageKind::Sink { .. } => false,

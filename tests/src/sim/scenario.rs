@@ -153,7 +153,6 @@ fn quiet_plan(nodes: usize, stages: Vec<Stage>, limits: Limits) -> Plan {
         net: Net { latency_us: (300, 300), bytes_per_ms: 10_000, window_frames: 8, codec: true },
         persist_us: 0,
         store_us: 50,
-        prestored_percent: 0,
         faults: Vec::new(),
         heal_us: 0,
         drain_at: None,

@@ -13,7 +13,7 @@ pub(super) fn of(plan: &Plan) -> u64 {
         let incoming: u64 = stage.from.iter().map(|&from| records[from]).sum();
         let hop = 4 * plan.net.latency_us.1
             + 2 * plan.persist_us
-            + 3 * plan.disk.sync_us.1
+            + 3 * (plan.disk.sync_us.1 + plan.disk.behind_us)
             + 4 * plan.store_us
             + 300_000 / plan.net.bytes_per_ms.max(1);
         let (each, outgoing) = match &stage.kind {
@@ -46,7 +46,7 @@ pub(super) fn of(plan: &Plan) -> u64 {
             StageKind::Records { program, record_us, .. } => {
                 let retries = match program {
                     RecordsProgram::DieOn(_) | RecordsProgram::Chance(_) => 600_000,
-                    RecordsProgram::Count | RecordsProgram::Fail(_) => 0,
+                    RecordsProgram::Count | RecordsProgram::Flip | RecordsProgram::Fail(_) => 0,
                 };
                 (2 * record_us + retries, 2 * incoming)
             }

@@ -2,7 +2,7 @@
 
 use super::check::{Check, Checked, Violation, require};
 use super::disk::Disk;
-use super::driver::{Driver, Later};
+use super::driver::{Driver, Later, Next};
 use super::fault::Fault;
 use super::model::Model;
 use super::net::Conn;
@@ -16,7 +16,7 @@ use std::time::Duration;
 use worker_core::config::{NodeConfig, NodeIx, TaskId};
 use worker_core::event::{ConnId, Event, NodeEvent, SourceEvent, TaskEvent};
 use worker_core::{Node, Time};
-use worker_proto::{Fingerprint, Incarnation};
+use worker_proto::{Batch, Fingerprint, Incarnation};
 
 /// How long an end of a connection hears nothing before it gives up, in µs.
 const SILENCE_US: u64 = 6_000_000;
@@ -111,6 +111,7 @@ pub(super) enum Ev {
     Tick,
     Drain { node: usize },
     Synced { node: usize, life: u64, task: TaskId, covered: usize },
+    WriterGoesOn { node: usize, life: u64, task: TaskId },
     Restart { node: usize },
     Replace { node: usize, life: u64, wakes_us: u64, dies_us: u64 },
     GhostWakes { node: usize },
@@ -226,6 +227,7 @@ impl World {
             }
             Ev::Drain { .. } => Ok(()),
             Ev::Synced { node, life, task, covered } => self.synced(node, life, task, covered),
+            Ev::WriterGoesOn { node, life, task } => self.writer_goes_on(node, life, task),
             Ev::Restart { node } => self.restart(node),
             Ev::Replace { node, life, wakes_us, dies_us } => self.replace(node, life, wakes_us, dies_us),
             Ev::GhostWakes { node } => self.ghost_wakes(node),
@@ -239,9 +241,11 @@ impl World {
     /// The stopped process that an event is for.
     fn stopped_node(&self, ev: &Ev) -> Option<usize> {
         let node = match *ev {
-            Ev::Wake { node, .. } | Ev::Later { node, .. } | Ev::Drain { node } | Ev::Synced { node, .. } => {
-                node
-            }
+            Ev::Wake { node, .. }
+            | Ev::Later { node, .. }
+            | Ev::Drain { node }
+            | Ev::Synced { node, .. }
+            | Ev::WriterGoesOn { node, .. } => node,
             Ev::Connected { conn } => self.conns[conn].ends[super::net::DIALER].node,
             Ev::Closed { conn, end, .. } => self.conns[conn].ends[end].node,
             Ev::Connect { .. }
@@ -276,6 +280,7 @@ impl World {
         }
         process.core = Some(core);
         process.driver = driver;
+        process.driver.disk_full(self.disks.get(node).is_some_and(|disk| disk.full));
         process.state = NodeEnd::Up;
         process.inputs.clear();
         process.wakes.clear();
@@ -323,18 +328,35 @@ impl World {
         {
             return Ok(());
         }
-        if later.kills {
+        if matches!(later.next, Next::Dies) {
             self.die(node, false, false)?;
             self.restart_soon(node);
             return Ok(());
         }
-        let later = self.before_input(node, later)?;
-        let source = if let Event::Task(task, TaskEvent::Source(SourceEvent::Read { .. })) = later.event {
+        let task = later.task.map(|(task, _)| task);
+        let driver = &mut self.nodes[node].driver;
+        let (told, following) = driver.happens(self.now, task, later.next, &mut self.rng)?;
+        for later in following {
+            self.later(node, later);
+        }
+        for (event, effects) in told {
+            if self.nodes[node].life == life && self.nodes[node].core.is_some() {
+                self.tell(node, task, event, &effects)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The core is told something that a driver has seen.
+    fn tell(&mut self, node: usize, task: Option<TaskId>, event: Event, effects: &[Batch]) -> Checked {
+        let event = self.before_input(node, task, event, effects)?;
+        let source = if let Event::Task(task, TaskEvent::Source(SourceEvent::Read { .. })) = event {
             Some(task)
         } else {
             None
         };
-        let event = self.hand_over(node, later.event);
+        let life = self.nodes[node].life;
+        self.hand_over(node, &event)?;
         self.input(node, event)?;
         if let (Some(task), true) = (source, self.nodes[node].life == life) {
             self.after_chunk(node, task);

@@ -1,10 +1,10 @@
 //! The worker's own journal on a disk in memory, beside the model of it: whatever it gives back must be what the model says.
 
-use super::{DiskEntry, WindowKept};
+use super::{DiskEntry, Keyed, WindowKept};
 use crate::sim::check::{Check, Checked, Violation, require};
 use crate::sim::fold;
-use bytes::Bytes;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use worker_core::event::Attempt;
 use worker_core::recovery::TaskState;
 use worker_journal::{
@@ -21,73 +21,35 @@ const SETTINGS: Settings = Settings { first_segment_bytes: 2 * 1024, segment_byt
 pub(super) struct Real {
     storage: MemStorage,
     identity: Identity,
-    folds_positions: bool,
-    journal: Option<Journal<MemStorage, Positions>>,
+    journal: Option<Journal<MemStorage, Box<dyn Fold>>>,
     /// The state it was opened with, until a life takes it.
     state: Option<TaskState>,
     ticket: Option<SyncTicket<MemFile>>,
 }
 
-/// What positions add up to.
-#[derive(Debug)]
-pub(super) enum Positions {
-    Newest(NewestPosition),
-    Counts(BTreeMap<Bytes, u64>),
-}
-
-impl Fold for Positions {
-    fn apply(&mut self, position: &[u8]) {
-        match self {
-            Self::Newest(newest) => newest.apply(position),
-            Self::Counts(counts) => fold::change(counts, position),
-        }
-    }
-
-    fn snapshot(&self, chunk: &mut dyn FnMut(&[u8])) {
-        match self {
-            Self::Newest(newest) => newest.snapshot(chunk),
-            Self::Counts(counts) => chunk(&fold::changes(counts)),
-        }
-    }
-
-    fn restore(&mut self, chunk: &[u8]) {
-        match self {
-            Self::Newest(newest) => newest.restore(chunk),
-            Self::Counts(counts) => fold::change(counts, chunk),
-        }
-    }
-
-    fn position(&self) -> Option<Bytes> {
-        match self {
-            Self::Newest(newest) => newest.position(),
-            Self::Counts(_) => None,
-        }
-    }
-}
-
 impl Real {
-    pub(super) fn new(id: JournalId, outputs: Vec<LinkId>, folds_positions: bool) -> Self {
+    pub(super) fn new(id: JournalId, outputs: Vec<LinkId>) -> Self {
         let identity =
             Identity { task: format!("task{}", id.0), fingerprint: Fingerprint(9), outputs, new_id: id };
         let storage = MemStorage::new();
-        Self { storage, identity, folds_positions, journal: None, state: None, ticket: None }
+        Self { storage, identity, journal: None, state: None, ticket: None }
     }
 
-    /// The process is gone, and with `power` a seed for what else is. The next life's journal is opened.
-    pub(super) fn crash(&mut self, power: Option<u64>) -> Checked<&TaskState> {
+    /// The process is gone, and with `power` a seed for what else is. The next life's journal is opened, with a new sum of its
+    /// positions where that is more than the newest.
+    pub(super) fn crash(&mut self, power: Option<u64>, keyed: Option<&Keyed>) -> Checked<&TaskState> {
         self.ticket = None;
         self.journal = None;
         if let Some(seed) = power {
             self.storage.crash(seed);
         }
-        self.open()
+        self.open(keyed)
     }
 
-    fn open(&mut self) -> Checked<&TaskState> {
-        let positions = if self.folds_positions {
-            Positions::Counts(BTreeMap::new())
-        } else {
-            Positions::Newest(NewestPosition::default())
+    fn open(&mut self, keyed: Option<&Keyed>) -> Checked<&TaskState> {
+        let positions: Box<dyn Fold> = match keyed {
+            Some(keyed) => Box::new(Arc::clone(keyed)),
+            None => Box::new(NewestPosition::default()),
         };
         let opened = Journal::open(self.storage.clone(), &self.identity, SETTINGS, positions);
         let Opened { journal, state, .. } = opened.map_err(|error| broken(&error))?;
@@ -96,9 +58,9 @@ impl Real {
     }
 
     /// What the life that begins is given.
-    pub(super) fn begin(&mut self) -> Checked<TaskState> {
+    pub(super) fn begin(&mut self, keyed: Option<&Keyed>) -> Checked<TaskState> {
         if self.state.is_none() {
-            self.open()?;
+            self.open(keyed)?;
         }
         self.state.take().ok_or_else(|| Violation::new(Check::Recovery, "a journal without a state"))
     }
@@ -159,12 +121,7 @@ impl Real {
         })
     }
 
-    pub(super) fn check_counts(&self, expected: &BTreeMap<Bytes, u64>) -> Checked {
-        let Some(Positions::Counts(counts)) = self.journal.as_ref().map(Journal::fold) else { return Ok(()) };
-        require(counts == expected, Check::Recovery, || format!("the state is {counts:?}, not {expected:?}"))
-    }
-
-    fn journal(&mut self) -> Checked<&mut Journal<MemStorage, Positions>> {
+    fn journal(&mut self) -> Checked<&mut Journal<MemStorage, Box<dyn Fold>>> {
         self.journal.as_mut().ok_or_else(|| Violation::new(Check::Driver, "a journal that is not open"))
     }
 }

@@ -1,168 +1,228 @@
-//! Records programs: each request is answered, per key how often it was seen; the answers come in pieces.
+//! Records children: the worker's own conversation with a program of the simulation, and the state it keeps for it.
 
-use super::{Driver, Later, Surroundings, failure};
-use crate::sim::check::{Check, Checked, Violation};
-use crate::sim::fold;
-use crate::sim::plan::StageKind;
-use crate::sim::program::{RecordsProgram, counted, key_of, total, weight};
+mod process;
+
+use super::{Driver, Later, Next, Surroundings, Told, failure};
+use crate::sim::check::{Check, Checked, Violation, require};
+use crate::sim::plan::{DiskBug, StageKind};
 use crate::sim::rng::Rng;
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use process::Process;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use worker_bin::child::records::{Answers, Conversation, KeyedState, RecordsRules};
 use worker_core::config::TaskId;
-use worker_core::event::{DeadLetter, Event, Output, RecordsEvent};
+use worker_core::event::{Event, RecordsAction, RecordsEvent};
+use worker_core::route::{Edge, PartitionBy};
 use worker_proto::{Batch, LinkId, Seq};
 
-/// A records stage's program and the state it was given.
-#[derive(Debug, Default)]
+/// No record is longer, in bytes.
+const MAX_RECORD: usize = 100_000;
+
+/// About how much is written at once, in bytes.
+const WRITE_BYTES: usize = 4_000;
+
+/// What is under each key of a records stage, by the key's text.
+pub(in crate::sim) type Values = BTreeMap<String, u64>;
+
+/// A records stage's program and the state that is kept for it.
+#[derive(Debug)]
 pub(super) struct RecordsChild {
-    /// As of the last commit asked for.
-    pub(super) committed: BTreeMap<Bytes, u64>,
-    /// As the program has it.
-    counts: BTreeMap<Bytes, u64>,
-    /// The present life's program is dead or was asked for its end.
-    deaf: bool,
+    rules: RecordsRules,
+    state: Arc<Mutex<KeyedState>>,
+    child: Option<Child>,
+    bug: Option<DiskBug>,
+}
+
+/// One life of the program.
+#[derive(Debug)]
+struct Child {
+    life: u64,
+    conversation: Conversation,
+    process: Process,
+    /// Asked, in order, and not told as answered.
+    asked: VecDeque<Bytes>,
+    /// It will answer something.
+    answers: bool,
 }
 
 impl RecordsChild {
+    pub(super) fn new(
+        kind: &StageKind,
+        by: Option<&PartitionBy>,
+        edges: &[Edge],
+        state: Arc<Mutex<KeyedState>>,
+        bug: Option<DiskBug>,
+    ) -> Self {
+        let (inline, in_flight, in_flight_bytes) = match kind {
+            StageKind::Records { spec, inline, .. } => (*inline, spec.in_flight, spec.in_flight_bytes),
+            StageKind::Source { .. }
+            | StageKind::Batch { .. }
+            | StageKind::Stream { .. }
+            | StageKind::Sink { .. } => (false, 1, 1),
+        };
+        let rules = RecordsRules {
+            partition_by: by.cloned(),
+            terminator_in: b'\n',
+            inline: inline && by.is_some(),
+            in_flight: usize::try_from(in_flight).expect("few"),
+            in_flight_bytes,
+            keys_wanted: edges.iter().any(|edge| edge.by == Some(PartitionBy::Given)),
+        };
+        Self { rules, state, child: None, bug }
+    }
+
     /// It answers nothing more.
-    pub(super) fn deafen(&mut self) {
-        self.deaf = true;
+    pub(super) fn killed(&mut self) {
+        self.child = None;
     }
 }
 
 impl Driver {
-    pub(in crate::sim) fn records_start(&mut self, now: u64, id: TaskId) -> Checked {
-        let task = self.task(id)?;
-        task.generation += 1;
-        task.busy_until = task.busy_until.max(now);
-        task.records.counts = task.records.committed.clone();
-        task.records.deaf = false;
-        Ok(())
-    }
-
-    /// A commit was asked for: its changes count from now on.
-    pub(in crate::sim) fn state_changed(&mut self, id: TaskId, position: &Bytes) -> Checked {
-        let task = self.task(id)?;
-        if matches!(task.stage.kind, StageKind::Records { .. }) {
-            fold::change(&mut task.records.committed, position);
-        }
-        Ok(())
-    }
-
-    pub(in crate::sim) fn request(
+    /// `truth`: what is committed under each key, by what the observer knows.
+    pub(in crate::sim) fn records(
         &mut self,
         now: u64,
         id: TaskId,
-        life: u64,
-        from: (LinkId, Seq),
-        batch: &Batch,
+        action: RecordsAction,
+        truth: Values,
         rng: &mut Rng,
     ) -> Checked<Vec<Later>> {
         let task = self.task(id)?;
-        let mut later = Vec::new();
-        let mut at = 0;
-        while at < batch.len() && !task.records.deaf {
-            let to = at + 1 + rng.index(batch.len() - at);
-            let first = from.1.plus(at as u64);
-            later.push(task.answer(now, id, life, (from.0, first), &batch.slice(at..to), rng)?);
-            at = to;
+        match action {
+            RecordsAction::Start { life } => {
+                task.generation += 1;
+                task.busy_until = task.busy_until.max(now);
+                task.start_child(life, truth)?;
+            }
+            RecordsAction::Request { life, link, first_seq, batch } => {
+                if let Some(child) = task.child_of(life) {
+                    child.request(link, first_seq, batch);
+                }
+            }
+            RecordsAction::Tick { life } => {
+                if let Some(child) = task.child_of(life) {
+                    child.conversation.tick();
+                }
+            }
+            RecordsAction::End { life } => {
+                if let Some(child) = task.child_of(life) {
+                    child.conversation.end();
+                }
+            }
+            RecordsAction::Kill => return self.kill(id).map(|()| Vec::new()),
         }
-        Ok(later)
+        task.ask(now, id, rng)
     }
 
-    pub(in crate::sim) fn records_tick(
+    /// The child answers some of its requests: what is told of that, and what it will answer next.
+    pub(super) fn answers(
         &mut self,
         now: u64,
         id: TaskId,
-        life: u64,
+        count: usize,
         rng: &mut Rng,
-    ) -> Checked<Option<Later>> {
+    ) -> Checked<(Vec<Told>, Vec<Later>)> {
         let task = self.task(id)?;
-        if task.records.deaf {
-            return Ok(None);
-        }
-        task.busy_until = task.busy_until.max(now) + 1;
-        let output = if rng.chance(50) {
-            let tick = format!("tick{} k0 {}:\n", task.index, rng.any());
-            task.route(&[tick.into()])
-        } else {
-            Output::default()
-        };
-        let event = Event::task(id, RecordsEvent::Answered { life, records: 0, output, ended: false });
-        Ok(Some(task.later(task.busy_until, id, Vec::new(), event)))
+        let told = task.take_answers(id, count, rng)?;
+        Ok((told, task.ask(now, id, rng)?))
+    }
+}
+
+impl Child {
+    fn request(&mut self, link: LinkId, first_seq: Seq, batch: Batch) {
+        self.asked.extend(batch.iter().map(Bytes::copy_from_slice));
+        self.conversation.request(link, first_seq, batch);
     }
 
-    pub(in crate::sim) fn records_end(&mut self, now: u64, id: TaskId, life: u64) -> Checked<Option<Later>> {
-        let task = self.task(id)?;
-        if std::mem::replace(&mut task.records.deaf, true) {
-            return Ok(None);
+    /// The event for answers, and the records that they are of.
+    fn told(&mut self, id: TaskId, answers: Answers, collected: Collected<'_>) -> Checked<Told> {
+        let ahead = collected.bug == Some(DiskBug::AnswersAhead) && !self.asked.is_empty();
+        let records = (answers.records + u64::from(ahead)).min(self.asked.len() as u64);
+        let answered: Vec<Bytes> =
+            self.asked.drain(..usize::try_from(records).expect("few records")).collect();
+        for record in &answered {
+            let is_answered = self.process.has_answered(record);
+            require(is_answered, Check::Order, || format!("{record:?} counts as answered, and is not"))?;
         }
-        task.busy_until = task.busy_until.max(now) + 1;
-        let totals: Vec<Bytes> =
-            task.records.counts.iter().map(|(key, &count)| total(task.index, key, count)).collect();
-        let output = task.route(&totals);
-        let event = Event::task(id, RecordsEvent::Answered { life, records: 0, output, ended: true });
-        Ok(Some(task.later(task.busy_until, id, Vec::new(), event)))
+        let (life, ended) = (self.life, collected.ended);
+        let output = collected.collector.answered(answers);
+        let event = Event::task(id, RecordsEvent::Answered { life, records, output, ended });
+        Ok((event, vec![crate::sim::program::batch_of(&answered)]))
     }
+}
+
+/// What answers go through.
+struct Collected<'a> {
+    collector: &'a mut worker_bin::runtime::parts::Collector,
+    bug: Option<DiskBug>,
+    ended: bool,
 }
 
 impl Surroundings {
-    /// Answers some requests, or dies of one.
-    fn answer(
-        &mut self,
-        now: u64,
-        id: TaskId,
-        life: u64,
-        from: (LinkId, Seq),
-        batch: &Batch,
-        rng: &mut Rng,
-    ) -> Checked<Later> {
-        let StageKind::Records { program, record_us, .. } = self.stage.kind else {
-            return Err(Violation::new(Check::Driver, "a request to a task without a records program"));
-        };
-        self.busy_until = self.busy_until.max(now) + (record_us * batch.len() as u64).max(1);
-        let dies = match program {
-            RecordsProgram::DieOn(one_in) => batch.iter().any(|record| weight(record).is_multiple_of(one_in)),
-            RecordsProgram::Chance(percent) => rng.chance(percent),
-            RecordsProgram::Count | RecordsProgram::Fail(_) => false,
-        };
-        if dies {
-            self.records.deaf = true;
-            let event = Event::task(id, RecordsEvent::Failed { life, failure: failure() });
-            return Ok(self.later(self.busy_until, id, Vec::new(), event));
-        }
-        let (mut printed, mut dead, mut changed) = (Vec::new(), Vec::new(), BTreeMap::new());
-        for (offset, record) in batch.iter().enumerate() {
-            if matches!(program, RecordsProgram::Fail(one_in) if weight(record).is_multiple_of(one_in)) {
-                dead.push(refused(record, (from.0, from.1.plus(offset as u64))));
-                continue;
-            }
-            let key = key_of(record);
-            let count = self.records.counts.entry(key.clone()).or_default();
-            *count += 1;
-            changed.insert(key, *count);
-            printed.push(counted(record, self.stage.letter, *count));
-        }
-        let mut output = self.route(&printed);
-        output.dead.append(&mut dead);
-        output.position = Some(fold::changes(&changed));
-        let effects = vec![batch.clone()];
-        let event = Event::task(
-            id,
-            RecordsEvent::Answered { life, records: batch.len() as u64, output, ended: false },
-        );
-        Ok(self.later(self.busy_until, id, effects, event))
+    fn child_of(&mut self, life: u64) -> Option<&mut Child> {
+        self.records.child.as_mut().filter(|child| child.life == life)
     }
-}
 
-fn refused(record: &[u8], origin: (LinkId, Seq)) -> DeadLetter {
-    DeadLetter {
-        record: Bytes::copy_from_slice(record),
-        reason: "the program says fail".into(),
-        attempts: 1,
-        stderr_tail: String::new(),
-        cause: None,
-        batch_id: None,
-        origin: Some(origin),
+    fn start_child(&mut self, life: u64, truth: Values) -> Checked {
+        let StageKind::Records { program, .. } = self.stage.kind else {
+            return Err(Violation::new(Check::Driver, "a records program for a task without one"));
+        };
+        let RecordsChild { rules, state, child, bug } = &mut self.records;
+        let name = format!("{}/{}", self.stage.letter, self.index);
+        let conversation = Conversation::new(&name, b'\n', MAX_RECORD, rules, Arc::clone(state));
+        let mut process = Process::new(program, self.index, self.stage.letter, rules);
+        process.hello(&conversation.hello(), truth)?;
+        if let (Some(DiskBug::KeyedBeforePrefix), Some(before)) = (*bug, child.take()) {
+            process.remember(before.process)?;
+        }
+        *child = Some(Child { life, conversation, process, asked: VecDeque::new(), answers: false });
+        Ok(())
+    }
+
+    /// Writes what may be asked; where the child is idle, gives when it answers next.
+    fn ask(&mut self, now: u64, id: TaskId, rng: &mut Rng) -> Checked<Vec<Later>> {
+        let StageKind::Records { record_us, .. } = self.stage.kind else { return Ok(Vec::new()) };
+        let Some(child) = self.records.child.as_mut().filter(|child| !child.process.is_dead()) else {
+            return Ok(Vec::new());
+        };
+        loop {
+            let mut requests = Vec::new();
+            child.conversation.requests(&mut requests, WRITE_BYTES);
+            if requests.is_empty() {
+                break;
+            }
+            child.process.read(&requests)?;
+        }
+        if child.answers || child.process.is_idle() {
+            return Ok(Vec::new());
+        }
+        child.answers = true;
+        let count = 1 + rng.index(child.process.owes());
+        self.busy_until = self.busy_until.max(now) + (record_us * count as u64).max(1);
+        Ok(vec![self.later(self.busy_until, id, Next::Answers(count))])
+    }
+
+    fn take_answers(&mut self, id: TaskId, count: usize, rng: &mut Rng) -> Checked<Vec<Told>> {
+        let Self { records, collector, .. } = self;
+        let bug = records.bug;
+        let Some(child) = &mut records.child else { return Ok(Vec::new()) };
+        child.answers = false;
+        let lines = child.process.answer(count, rng);
+        let broken =
+            |fault| Violation::new(Check::Driver, format!("a program that keeps to the rules {fault}"));
+        child.conversation.lines(&Batch::from_terminated(lines.into(), b'\n')).map_err(broken)?;
+        let mut told = Vec::new();
+        if let Some(answers) = child.conversation.news() {
+            told.push(child.told(id, answers, Collected { collector, bug, ended: false })?);
+        }
+        if child.process.is_dead() {
+            let (life, failure) = (child.life, failure());
+            told.push((Event::task(id, RecordsEvent::Failed { life, failure }), Vec::new()));
+        } else if child.conversation.is_over() {
+            let last = child.conversation.ended().map_err(|left| broken(format!("owes {left} answers")))?;
+            told.push(child.told(id, last, Collected { collector, bug, ended: true })?);
+        }
+        Ok(told)
     }
 }

@@ -2,35 +2,60 @@
 
 use super::{Driver, Later};
 use crate::sim::check::{Check, Checked, Violation, require};
-use crate::sim::rng::Rng;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use worker_bin::runtime::parts::{Staging, Waits};
 use worker_core::event::{Body, Event, LinkEvent, Output, Place};
 use worker_proto::{Batch, LinkId, Seq};
 
-impl Driver {
-    /// Puts some chunks of an output in the store, as a driver does with what is too large for memory; gives their bytes.
-    pub(in crate::sim) fn prestore(
-        &mut self,
-        output: &mut Output,
-        percent: u64,
-        rng: &mut Rng,
-    ) -> Vec<(LinkId, Batch)> {
-        let mut records = Vec::new();
-        for chunk in &mut output.chunks {
-            let Body::Memory(batch) = &chunk.body else { continue };
-            let batch = batch.clone();
-            records.push((chunk.link, batch.clone()));
-            if rng.chance(percent) {
-                let (count, cost) = (batch.len() as u64, batch.cost());
-                chunk.body = Body::Stored { place: self.put(batch), records: count, cost };
-            }
-        }
-        records
+/// A disk for outputs, shared by the tasks of a process.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Store(Arc<Mutex<Stored>>);
+
+#[derive(Debug, Default)]
+struct Stored {
+    batches: BTreeMap<Place, Batch>,
+    places: u64,
+    full: bool,
+    /// The first place that was forgotten and had nothing.
+    unknown: Option<Place>,
+}
+
+impl Store {
+    fn stored(&self) -> MutexGuard<'_, Stored> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn put(&mut self, batch: Batch) -> Place {
-        self.places += 1;
-        self.store.insert(Place(self.places), batch);
-        Place(self.places)
+    fn keep(&self, batch: Batch) -> Place {
+        let mut stored = self.stored();
+        stored.places += 1;
+        let place = Place(stored.places);
+        stored.batches.insert(place, batch);
+        place
+    }
+}
+
+impl Staging for Store {
+    /// What must not stay in memory has waited for its room.
+    fn put(&self, batch: &Batch, waits: Option<Waits<'_>>) -> Result<Option<Place>, String> {
+        if self.stored().full && waits.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(self.keep(batch.clone())))
+    }
+
+    fn discard(&self, place: Place) {
+        let mut stored = self.stored();
+        if stored.batches.remove(&place).is_none() {
+            stored.unknown.get_or_insert(place);
+        }
+    }
+}
+
+impl Driver {
+    /// The records of an output by link, wherever they are.
+    pub(in crate::sim) fn records_in(&self, output: &Output) -> Checked<Vec<(LinkId, Batch)>> {
+        output.chunks.iter().map(|chunk| Ok((chunk.link, self.records_of(&chunk.body)?))).collect()
     }
 
     /// The records of a chunk, wherever they are.
@@ -42,15 +67,13 @@ impl Driver {
     }
 
     fn get(&self, place: Place) -> Checked<Batch> {
-        self.store
-            .get(&place)
-            .cloned()
-            .ok_or_else(|| Violation::new(Check::Store, format!("nothing is stored at {}", place.0)))
+        let found = self.store.stored().batches.get(&place).cloned();
+        found.ok_or_else(|| Violation::new(Check::Store, format!("nothing is stored at {}", place.0)))
     }
 
     pub(in crate::sim) fn store(&mut self, at: u64, link: LinkId, first_seq: Seq, batch: Batch) -> Later {
-        let place = self.put(batch);
-        *self.moving.entry(link).or_default() += 1;
+        let place = self.store.keep(batch);
+        self.moves(link);
         Later::of_node(at, Event::Link(link, LinkEvent::Stored { first_seq, place }))
     }
 
@@ -62,7 +85,7 @@ impl Driver {
         place: Place,
     ) -> Checked<Later> {
         let batch = self.get(place)?;
-        *self.moving.entry(link).or_default() += 1;
+        self.moves(link);
         Ok(Later::of_node(at, Event::Link(link, LinkEvent::Loaded { first_seq, batch })))
     }
 
@@ -75,7 +98,7 @@ impl Driver {
         self.moving.get(&link).is_some_and(|&count| count > 0)
     }
 
-    /// A load from a journal begins.
+    /// A store or a load begins.
     pub(in crate::sim) fn moves(&mut self, link: LinkId) {
         *self.moving.entry(link).or_default() += 1;
     }
@@ -90,18 +113,25 @@ impl Driver {
     }
 
     pub(in crate::sim) fn discard(&mut self, place: Place) -> Checked {
-        let known = self.store.remove(&place).is_some();
-        require(known, Check::Store, || format!("what is stored at {} was forgotten twice", place.0))
+        self.store.discard(place);
+        let unknown = self.store.stored().unknown;
+        require(unknown.is_none(), Check::Store, || {
+            format!("what is stored at {unknown:?} was forgotten twice")
+        })
+    }
+
+    pub(in crate::sim) fn disk_full(&mut self, full: bool) {
+        self.store.stored().full = full;
     }
 
     /// How many batches are stored.
     pub(in crate::sim) fn stored_count(&self) -> usize {
-        self.store.len()
+        self.store.stored().batches.len()
     }
 
     /// How many batches are stored that the core was told of.
     pub(in crate::sim) fn left_behind(&self) -> usize {
         let moving: u64 = self.moving.values().sum();
-        self.store.len().saturating_sub(usize::try_from(moving).expect("few"))
+        self.stored_count().saturating_sub(usize::try_from(moving).expect("few"))
     }
 }

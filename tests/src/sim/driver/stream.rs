@@ -1,26 +1,37 @@
 //! Stream programs: one process a window, fed, closed, and with a journal run again.
 
-use super::{Driver, Later, Surroundings, failure};
+use super::{Driver, Later, Next, Surroundings, Told, failure};
 use crate::sim::check::{Check, Checked, Violation};
 use crate::sim::disk::WindowKept;
 use crate::sim::plan::StageKind;
 use crate::sim::program::{StreamProgram, batch_of, marked};
 use crate::sim::rng::Rng;
 use bytes::Bytes;
+use worker_bin::runtime::parts::WindowOutput;
 use worker_core::config::TaskId;
-use worker_core::event::{Event, Failure, FailureKind, Output, Printed, StreamEvent, TaskEvent};
-use worker_core::replay::Suppressor;
+use worker_core::event::{Event, Failure, StreamEvent, TaskEvent};
+use worker_core::replay::{Divergence, Suppressor};
 use worker_proto::Batch;
 
 /// A stream's program, in the window that is under way.
 #[derive(Debug, Default)]
 pub(super) struct StreamChild {
     held: Vec<Bytes>,
-    exited: bool,
-    /// What it printed before and must print again; with a journal only.
-    suppressor: Option<Suppressor>,
+    pub(super) exited: bool,
+    output: WindowOutput,
     /// The window in which it died in this life of the process: once is enough.
     died_in: Option<u64>,
+}
+
+/// The end of a window's program.
+#[derive(Debug)]
+pub(in crate::sim) struct Exit {
+    window: u64,
+    /// What it printed behind its closed input.
+    printed: Batch,
+    result: Result<(), Failure>,
+    early: bool,
+    effects: Vec<Batch>,
 }
 
 impl Driver {
@@ -30,32 +41,29 @@ impl Driver {
         now: u64,
         id: TaskId,
         window: u64,
-        kept: Option<WindowKept>,
+        kept: WindowKept,
         rng: &mut Rng,
     ) -> Checked<Vec<Later>> {
         let task = self.task(id)?;
-        task.child.held.clear();
-        task.child.exited = false;
+        task.stream.held.clear();
+        task.stream.exited = false;
         task.busy_until = task.busy_until.max(now);
-        let kept = match kept {
-            Some(kept) => kept,
-            None if task.journaled => WindowKept::default(),
-            None => return Ok(Vec::new()),
-        };
-        task.child.suppressor = Some(Suppressor::new(kept.printed));
+        let before = task.journaled.then(|| Suppressor::new(kept.printed));
+        task.stream.output = WindowOutput::new(before);
         let mut later = Vec::new();
         for batch in kept.inputs {
             // It need not be given in the same pieces.
             let cut = rng.index(batch.len() + 1);
             for part in [batch.slice(0..cut), batch.slice(cut..batch.len())] {
                 if !part.is_empty() {
-                    task.feed(now, id, window, &part, rng, &mut later)?;
+                    later.extend(task.feed(now, id, window, &part, rng)?);
                 }
             }
         }
-        later.retain(|later| {
-            !matches!(later.event, Event::Task(_, TaskEvent::Stream(StreamEvent::Fed { .. })))
-        });
+        let is_fed = |next: &Next| {
+            matches!(next, Next::Tell(Event::Task(_, TaskEvent::Stream(StreamEvent::Fed { .. })), _))
+        };
+        later.retain(|later| !is_fed(&later.next));
         Ok(later)
     }
 
@@ -67,9 +75,7 @@ impl Driver {
         batch: &Batch,
         rng: &mut Rng,
     ) -> Checked<Vec<Later>> {
-        let mut later = Vec::new();
-        self.task(id)?.feed(now, id, window, batch, rng, &mut later)?;
-        Ok(later)
+        self.task(id)?.feed(now, id, window, batch, rng)
     }
 
     pub(in crate::sim) fn stream_close(
@@ -80,7 +86,7 @@ impl Driver {
     ) -> Checked<Option<Later>> {
         let task = self.task(id)?;
         let program = task.stream_program()?;
-        if task.child.exited {
+        if task.stream.exited {
             return Ok(None);
         }
         let at = task.busy_until.max(now) + 10;
@@ -89,12 +95,6 @@ impl Driver {
 }
 
 impl Surroundings {
-    /// Its children are dead.
-    pub(super) fn killed(&mut self) {
-        self.child.exited = true;
-        self.records.deafen();
-    }
-
     fn stream_program(&self) -> Checked<StreamProgram> {
         match self.stage.kind {
             StageKind::Stream { program, .. } => Ok(program),
@@ -114,27 +114,27 @@ impl Surroundings {
         window: u64,
         batch: &Batch,
         rng: &mut Rng,
-        later: &mut Vec<Later>,
-    ) -> Checked {
+    ) -> Checked<Vec<Later>> {
         let program = self.stream_program()?;
-        if self.child.exited {
-            return Ok(());
+        let mut later = Vec::new();
+        if self.stream.exited {
+            return Ok(later);
         }
-        let StageKind::Stream { record_us, dies_percent, .. } = self.stage.kind else { return Ok(()) };
+        let StageKind::Stream { record_us, dies_percent, .. } = self.stage.kind else { return Ok(later) };
         self.busy_until = self.busy_until.max(now) + (record_us * batch.len() as u64).max(1);
         let at = self.busy_until;
-        if self.journaled && self.child.died_in != Some(window) && rng.chance(dies_percent) {
-            self.child.died_in = Some(window);
-            self.child.exited = true;
-            let event = Event::task(id, StreamEvent::Exited { window, result: Err(failure()), early: false });
-            later.push(self.later(at, id, Vec::new(), event));
-            return Ok(());
+        if self.journaled && self.stream.died_in != Some(window) && rng.chance(dies_percent) {
+            self.stream.died_in = Some(window);
+            self.stream.exited = true;
+            let (printed, result) = (Batch::empty(), Err(failure()));
+            let exit = Exit { window, printed, result, early: false, effects: Vec::new() };
+            return Ok(vec![self.later(at, id, Next::Exits(exit))]);
         }
         for record in batch.iter() {
-            self.child.held.push(Bytes::copy_from_slice(record));
-            if matches!(program, StreamProgram::Head(limit) if self.child.held.len() as u64 >= limit) {
+            self.stream.held.push(Bytes::copy_from_slice(record));
+            if matches!(program, StreamProgram::Head(limit) if self.stream.held.len() as u64 >= limit) {
                 later.push(self.exit(at, id, window, program, true));
-                return Ok(());
+                return Ok(later);
             }
         }
         let position =
@@ -148,55 +148,50 @@ impl Surroundings {
             let letter = self.stage.letter;
             let printed: Vec<Bytes> =
                 batch.iter().map(|record| marked(record, letter, &position, copy)).collect();
-            match self.suppressed(batch_of(&printed)) {
-                Err(diverged) => {
-                    self.child.exited = true;
-                    let event =
-                        Event::task(id, StreamEvent::Exited { window, result: Err(diverged), early: false });
-                    later.push(self.later(at, id, Vec::new(), event));
-                    return Ok(());
-                }
-                Ok(printed) if printed.is_empty() => {}
-                Ok(printed) => {
-                    let output = self.route_printed(printed);
-                    later.push(self.later(
-                        at,
-                        id,
-                        Vec::new(),
-                        Event::task(id, StreamEvent::Output { window, output }),
-                    ));
-                }
-            }
+            later.push(self.later(at, id, Next::Prints(window, batch_of(&printed))));
         }
         let fed = Event::task(id, StreamEvent::Fed { window, cost: batch.cost() });
-        later.push(self.later(at, id, Vec::new(), fed));
-        Ok(())
+        later.push(self.later(at, id, Next::Tell(fed, Vec::new())));
+        Ok(later)
     }
 
-    /// The part of what was printed that is new.
-    fn suppressed(&mut self, printed: Batch) -> Result<Batch, Failure> {
-        match &mut self.child.suppressor {
-            Some(suppressor) => suppressor.pass(printed).map_err(|diverged| {
-                diverged_failure(format!(
-                    "record {} and on differ from what was committed",
-                    diverged.first + 1
-                ))
-            }),
-            None => Ok(printed),
+    /// The program prints while its input is open.
+    pub(super) fn prints(&mut self, id: TaskId, window: u64, printed: Batch) -> Checked<Option<Told>> {
+        match self.stream.output.fresh(printed, differs) {
+            Ok(fresh) if fresh.is_empty() => Ok(None),
+            Ok(fresh) => {
+                let output = self.stream.output.route(fresh, &mut self.collector);
+                Ok(Some((Event::task(id, StreamEvent::Output { window, output }), Vec::new())))
+            }
+            Err(_) => {
+                // It is killed, and what it would have done is void.
+                self.stream.exited = true;
+                self.generation += 1;
+                self.exited(id, window, Err(failure()), false).map(Some)
+            }
         }
     }
 
-    fn route_printed(&mut self, batch: Batch) -> Output {
-        let printed = self.journaled.then(|| Printed::of(&batch));
-        let mut output = Output { printed, ..Output::default() };
-        self.router.route(batch, &mut output);
-        output
+    pub(super) fn exits(&mut self, id: TaskId, exit: Exit) -> Checked<Told> {
+        let Exit { window, printed, mut result, early, effects } = exit;
+        match self.stream.output.fresh(printed, differs) {
+            Ok(fresh) if fresh.is_empty() => {}
+            Ok(fresh) => self.hold(fresh)?,
+            Err(_) => result = Err(failure()),
+        }
+        let (event, _) = self.exited(id, window, result, early)?;
+        Ok((event, effects))
+    }
+
+    fn exited(&mut self, id: TaskId, window: u64, result: Result<(), Failure>, early: bool) -> Checked<Told> {
+        let result = self.stream.output.ended(result, &mut self.collector);
+        Ok((Event::task(id, StreamEvent::Exited { window, result, early }), Vec::new()))
     }
 
     /// The program ends and prints what it held.
     fn exit(&mut self, at: u64, id: TaskId, window: u64, program: StreamProgram, early: bool) -> Later {
-        self.child.exited = true;
-        let taken = std::mem::take(&mut self.child.held);
+        self.stream.exited = true;
+        let taken = std::mem::take(&mut self.stream.held);
         let (letter, position) = (self.stage.letter, self.life_mark());
         let mut printed: Vec<Bytes> = match program {
             StreamProgram::Identity | StreamProgram::Unsteady => Vec::new(),
@@ -211,19 +206,13 @@ impl Surroundings {
             }
         };
         printed.sort();
-        let result = self.suppressed(batch_of(&printed)).and_then(|printed| {
-            let missing = self.child.suppressor.as_ref().map_or(0, Suppressor::missing);
-            if missing > 0 && !early {
-                return Err(diverged_failure(format!("{missing} records fewer than were committed")));
-            }
-            Ok(self.route_printed(printed))
-        });
         // With a journal input takes effect when it is admitted.
         let effects = if taken.is_empty() || self.journaled { Vec::new() } else { vec![batch_of(&taken)] };
-        self.later(at, id, effects, Event::task(id, StreamEvent::Exited { window, result, early }))
+        let printed = batch_of(&printed);
+        self.later(at, id, Next::Exits(Exit { window, printed, result: Ok(()), early, effects }))
     }
 }
 
-fn diverged_failure(message: String) -> Failure {
-    Failure { kind: FailureKind::Diverged, message, stderr_tail: String::new(), silent: false }
+fn differs(divergence: &Divergence) -> String {
+    format!("record {} and on differ from what was committed", divergence.first + 1)
 }

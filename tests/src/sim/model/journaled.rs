@@ -2,11 +2,14 @@
 
 use super::{Effect, Model, index};
 use crate::sim::check::{Check, Checked, require};
+use crate::sim::driver::Values;
 use crate::sim::plan::link_id;
+use crate::sim::program::{RecordsProgram, state_key};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use worker_core::config::TaskId;
 use worker_core::event::{Commit, DeadLetter, StreamStep};
+use worker_core::route::PartitionBy;
 use worker_proto::{LinkId, Seq};
 
 /// How the inputs of a task take effect.
@@ -25,6 +28,20 @@ impl Model {
     /// A records program has answered these.
     pub(in crate::sim) fn answered(&mut self, task: TaskId, records: &worker_proto::Batch) {
         self.task(task).answered.extend(records.iter().map(Bytes::copy_from_slice));
+    }
+
+    /// What a records stage has under its keys by the commits that were asked for.
+    pub(in crate::sim) fn values(
+        &self,
+        task: TaskId,
+        program: RecordsProgram,
+        by: Option<&PartitionBy>,
+    ) -> Values {
+        let links = self.graph.links.iter().zip(&self.links).filter(|(spec, _)| spec.to == task);
+        let lives = links.flat_map(|(_, truth)| truth.lives.values());
+        let records = lives.flat_map(|life| life.records.iter().zip(&life.effects));
+        let answered = records.filter(|(_, effect)| matches!(effect, Effect::Done { .. }));
+        program.values(answered.map(|(record, _)| state_key(by, record)))
     }
 
     /// The effects that come with a commit itself.
