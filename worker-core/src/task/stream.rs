@@ -261,7 +261,7 @@ impl StreamTask {
         };
         ctx.timers.clear(WakeReason::Window(base.id));
         self.phase = Phase::Idle;
-        self.fed = 0;
+        (self.fed, self.on_the_way) = (0, 0);
         let inputs = std::mem::take(&mut self.positions);
         if early && self.spec.early_exit_is_done {
             let done = self.done(ctx);
@@ -303,7 +303,7 @@ impl StreamTask {
             why: failure.message,
         });
         if base.paused.is_some() {
-            (self.resume, self.phase) = (true, Phase::Idle);
+            (self.resume, self.phase, self.on_the_way) = (true, Phase::Idle, 0);
             return ctx.timers.clear(WakeReason::Window(base.id));
         }
         self.run_again(base, ctx);
@@ -314,6 +314,7 @@ impl StreamTask {
             ctx.act(Action::task(base.id, StreamAction::Kill));
         }
         self.phase = Phase::Idle;
+        self.on_the_way = 0;
         self.stopped = ctx.journaled;
         ctx.timers.clear(WakeReason::Window(base.id));
     }
