@@ -85,6 +85,12 @@ impl ReceiveWindow {
         debug_assert!(self.taken <= self.held_at_open + self.used, "more left than came: {self:?}");
     }
 
+    /// Everything that arrived since the link was opened.
+    #[must_use]
+    pub fn used(&self) -> u64 {
+        self.used
+    }
+
     /// What came and did not leave, in bytes of cost.
     #[must_use]
     pub fn held(&self) -> u64 {

@@ -1,5 +1,6 @@
 //! What tasks and peers of a node share.
 
+use crate::check::{Inconsistency, same};
 use crate::config::{NodeConfig, NodeIx, TaskId, TaskKind};
 use crate::event::{Action, Body, LinkAction, NodeError, Output};
 use crate::fault::Planted;
@@ -305,6 +306,13 @@ impl<T: Copy> Due<T> {
         if !std::mem::replace(queued, true) {
             self.queue.push_back(id);
         }
+    }
+
+    /// Each id that is marked is in the queue, once.
+    pub(super) fn check(&self, what: &'static str) -> Result<(), Inconsistency> {
+        let marked = self.queue.iter().filter(|&&id| self.queued[(self.index)(id)]).count();
+        same(what, self.queue.len(), marked)?;
+        same(what, self.queue.len(), self.queued.iter().filter(|&&queued| queued).count())
     }
 
     pub(super) fn pop(&mut self) -> Option<T> {

@@ -54,6 +54,12 @@ impl Planted {
         self.bug = Some(bug);
     }
 
+    /// Whether any is planted.
+    #[cfg(debug_assertions)]
+    pub(crate) fn is_any(self) -> bool {
+        self.bug.is_some()
+    }
+
     #[inline]
     pub(crate) fn is(self, bug: Bug) -> bool {
         self.bug == Some(bug)

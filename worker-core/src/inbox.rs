@@ -240,7 +240,7 @@ impl Inbox {
         self.window.is_some_and(|w| self.ack_due || w.worth_announcing())
     }
 
-    fn acknowledged(&self) -> Seq {
+    pub(crate) fn acknowledged(&self) -> Seq {
         match self.ack_when {
             AckWhen::Received => self.received,
             AckWhen::Committed => self.committed,

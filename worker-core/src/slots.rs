@@ -1,5 +1,6 @@
 //! Slots: the right to run a batch child now.
 
+use crate::check::{Inconsistency, rule, same};
 use crate::config::TaskId;
 use std::collections::VecDeque;
 
@@ -52,6 +53,25 @@ impl Slots {
 
     pub(crate) fn total(&self) -> usize {
         self.total
+    }
+
+    /// Holds it against the tasks that run in a slot and those that wait for one.
+    pub(crate) fn check(
+        &self,
+        running: impl Iterator<Item = TaskId>,
+        mut queued: impl Iterator<Item = TaskId>,
+    ) -> Result<(), Inconsistency> {
+        let (held, total) = (self.holders.len(), self.total);
+        let holds = running.map(|task| self.holders.contains(&task)).collect::<Vec<_>>();
+        same("slots used", held, holds.len())?;
+        rule("slots used", !holds.contains(&false), || format!("{:?} hold them", self.holders))?;
+        rule("slots", held <= total, || format!("{held} of {total} are used"))?;
+        let turns = |task| self.waiting.iter().filter(|&&waiting| waiting == task).count();
+        // One that waits no more stays in the queue until its turn.
+        let lost = queued.find(|&task| turns(task) != 1);
+        rule("turns for slots", lost.is_none(), || {
+            format!("{lost:?} waits, and the queue is {:?}", self.waiting)
+        })
     }
 
     /// How many tasks wait before this one; `None` if it does not wait.

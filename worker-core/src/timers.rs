@@ -1,5 +1,6 @@
 //! When to wake next, and why.
 
+use crate::check::{Inconsistency, rule, same};
 use crate::config::{NodeIx, TaskId};
 use crate::time::Time;
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,6 +49,13 @@ impl Timers {
 
     pub(crate) fn next(&self) -> Option<(Time, WakeReason)> {
         self.queue.first().copied()
+    }
+
+    /// Holds the queue against what is set.
+    pub(crate) fn check(&self) -> Result<(), Inconsistency> {
+        same("timers", self.queue.len(), self.set.len())?;
+        let missing = self.set.iter().find(|(reason, at)| !self.queue.contains(&(**at, **reason)));
+        rule("timers", missing.is_none(), || format!("{missing:?} is not queued"))
     }
 
     /// Takes one reason that is due.

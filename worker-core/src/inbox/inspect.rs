@@ -1,6 +1,6 @@
 //! What an inbox tells about itself.
 
-use super::Inbox;
+use super::{AckWhen, Inbox};
 use worker_proto::{Epoch, JournalId, LinkId, Seq};
 
 impl Inbox {
@@ -40,6 +40,12 @@ impl Inbox {
         self.ended
     }
 
+    /// How many pieces are queued: what [`check`](Self::check) takes time for.
+    #[cfg(debug_assertions)]
+    pub(crate) fn queued_pieces(&self) -> usize {
+        self.queue.len()
+    }
+
     /// Whether nothing waits to be taken.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -62,6 +68,19 @@ impl Inbox {
     #[must_use]
     pub fn queued_records(&self) -> u64 {
         self.queue.records()
+    }
+
+    /// The first tuple of the present epoch that waits to be taken, or would.
+    pub(crate) fn next_queued(&self) -> Seq {
+        let goes_on = self.ack_when == AckWhen::Committed;
+        let first = self.queue.iter().find(|piece| goes_on || self.epoch == Some(piece.epoch));
+        let behind = || self.end.unwrap_or_else(|| self.received.next());
+        first.map_or_else(behind, |piece| piece.first_seq)
+    }
+
+    /// What arrived on the present connection, in bytes of cost.
+    pub(crate) fn arrived(&self) -> Option<u64> {
+        self.window.map(|window| window.used())
     }
 
     /// Received through, in the present epoch.

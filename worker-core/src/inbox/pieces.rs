@@ -47,6 +47,11 @@ impl Pieces {
         self.cost
     }
 
+    #[cfg(debug_assertions)]
+    pub(crate) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }

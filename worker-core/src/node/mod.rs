@@ -1,5 +1,6 @@
 //! The machine of one node: its tasks, the ends of its links, and its peers.
 
+mod check;
 mod conns;
 mod downlink;
 mod inspect;
@@ -47,6 +48,9 @@ pub struct Node {
     over: bool,
     /// The node has failed and halts by then.
     halt_by: Option<Time>,
+    /// The node checks itself after so many inputs more.
+    #[cfg(debug_assertions)]
+    check_after: usize,
 }
 
 impl Node {
@@ -114,8 +118,17 @@ impl Node {
         let uplinks = up.into_iter().map(|(peer, links)| (peer, Uplink::new(peer, links, &ctx))).collect();
         let downlinks =
             down.into_iter().map(|(peer, links)| (peer, Downlink::new(peer, links, now))).collect();
-        let mut node =
-            Self { ctx, tasks, uplinks, downlinks, conns: Conns::default(), over: false, halt_by: None };
+        let mut node = Self {
+            ctx,
+            tasks,
+            uplinks,
+            downlinks,
+            conns: Conns::default(),
+            over: false,
+            halt_by: None,
+            #[cfg(debug_assertions)]
+            check_after: 0,
+        };
         node.begin();
         node
     }

@@ -47,6 +47,8 @@ impl Node {
             }
         }
         self.check_over();
+        #[cfg(debug_assertions)]
+        self.check_in_turn();
     }
 
     fn give_slot(&mut self, id: crate::config::TaskId) {

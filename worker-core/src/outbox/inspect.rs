@@ -33,6 +33,16 @@ impl Outbox {
         self.held_next
     }
 
+    /// The number the next tuple will be [assigned](Outbox::assign).
+    pub(crate) fn next_assigned(&self) -> Seq {
+        self.next
+    }
+
+    /// What was sent on the present connection, in bytes of cost.
+    pub(crate) fn spent(&self) -> Option<u64> {
+        self.window.map(|window| window.used())
+    }
+
     /// Acknowledged through.
     #[must_use]
     pub fn through(&self) -> Seq {
@@ -67,6 +77,12 @@ impl Outbox {
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.cancelled
+    }
+
+    /// How many batches are held: what [`check`](Self::check) takes time for.
+    #[cfg(debug_assertions)]
+    pub(crate) fn held_batches(&self) -> usize {
+        self.held.len()
     }
 
     /// Whether every tuple pushed so far was acknowledged.

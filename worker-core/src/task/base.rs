@@ -1,5 +1,6 @@
 //! What all tasks share: their links, commits, and the way to the end.
 
+mod check;
 mod commits;
 
 use super::finish::{FinishTracker, Step};

@@ -9,6 +9,8 @@
 //! Limits: one batch being formed and one in flight, each of at most `max_bytes` (one larger record excepted). The size
 //! a batch aims at grows from [`TARGET_MIN_BYTES`] while starting programs costs over 5 % of the work.
 
+mod check;
+
 use super::Base;
 use super::quarantine::Quarantine;
 use super::segment::Segment;

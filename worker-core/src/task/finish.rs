@@ -1,5 +1,6 @@
 //! Which inputs are finished once which outputs are acknowledged.
 
+use crate::check::{Inconsistency, rule};
 use crate::event::InputDone;
 use std::collections::VecDeque;
 use worker_proto::{LinkId, Seq};
@@ -38,6 +39,13 @@ impl FinishTracker {
 
     pub(super) fn front(&self) -> Option<&Step> {
         self.steps.front()
+    }
+
+    /// What always holds of it; takes time in proportion to the commits.
+    pub(super) fn check(&self) -> Result<(), Inconsistency> {
+        rule("commits told apart", self.steps.len() <= STEPS_MAX + 1, || format!("{}", self.steps.len()))?;
+        let ends_last = self.steps.iter().rev().skip(1).all(|step| !step.ended);
+        rule("nothing behind the end", ends_last, || format!("{:?}", self.steps))
     }
 
     pub(super) fn pop(&mut self) -> Option<Step> {

@@ -2,6 +2,7 @@
 
 mod base;
 pub(crate) mod batch;
+mod check;
 mod events;
 mod finish;
 mod quarantine;

@@ -65,7 +65,7 @@ impl Quarantine {
         if self.is_on() { self.at_once } else { u64::MAX }
     }
 
-    fn is_on(&self) -> bool {
+    pub(super) fn is_on(&self) -> bool {
         self.at_once > 0
     }
 

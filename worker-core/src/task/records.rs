@@ -12,6 +12,8 @@
 //! Limits: `in_flight` records and `in_flight_bytes` (one larger record excepted) are unanswered; as many again may wait to be
 //! asked after a failure.
 
+mod check;
+
 use super::Base;
 use super::quarantine::Quarantine;
 use super::systematic::Systematic;

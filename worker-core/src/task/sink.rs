@@ -7,6 +7,7 @@
 //! it is on stable storage.
 
 use super::Base;
+use crate::check::{Inconsistency, rule};
 use crate::ctx::Ctx;
 use crate::event::{Action, InputDone, Output, SinkAction, WorkId};
 use crate::time::Time;
@@ -39,9 +40,8 @@ struct Writing {
 
 impl SinkTask {
     pub(super) fn step(&mut self, base: &mut Base, ctx: &mut Ctx) {
-        let ahead = if ctx.journaled { WRITES_AHEAD } else { 1 };
         let held_up = base.paused.is_some() || (ctx.journaled && ctx.draining);
-        while self.writing.len() < ahead && self.closing.is_none() && !held_up {
+        while self.writing.len() < writes_ahead(ctx) && self.closing.is_none() && !held_up {
             if !self.write(base, ctx) {
                 break;
             }
@@ -112,6 +112,19 @@ impl SinkTask {
         }
     }
 
+    /// Writes are numbered in order, and no more are under way than may be.
+    pub(super) fn check(&self, ctx: &Ctx) -> Result<(), Inconsistency> {
+        let ids = self.writing.iter().rev().map(|writing| writing.work.0);
+        let in_order = ids.zip((0..=self.works).rev()).all(|(id, expected)| id == expected);
+        rule("numbers of writes", in_order, || format!("{:?} of {}", self.writing, self.works))?;
+        rule("writes ahead", self.writing.len() <= writes_ahead(ctx), || format!("{:?}", self.writing))
+    }
+
+    /// Through where is written, in order.
+    pub(super) fn positions(&self) -> impl Iterator<Item = &InputDone> {
+        self.writing.iter().flat_map(|writing| &writing.inputs)
+    }
+
     pub(crate) fn is_idle(&self) -> bool {
         self.writing.is_empty()
     }
@@ -120,4 +133,8 @@ impl SinkTask {
     pub(crate) fn writing_since(&self) -> Option<Time> {
         self.writing.front().map(|w| w.since).or(self.closing.filter(|_| !self.closed))
     }
+}
+
+fn writes_ahead(ctx: &Ctx) -> usize {
+    if ctx.journaled { WRITES_AHEAD } else { 1 }
 }

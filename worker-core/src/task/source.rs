@@ -6,6 +6,7 @@
 //! Limit: `CHUNKS_AHEAD` chunks are allowed at a time, and only while the outboxes have room.
 
 use super::Base;
+use crate::check::{Inconsistency, rule};
 use crate::ctx::Ctx;
 use crate::event::{Action, Output, SourceAction};
 
@@ -74,6 +75,10 @@ impl SourceTask {
 
     pub(crate) fn is_stopped(&self) -> bool {
         self.ended
+    }
+
+    pub(super) fn check(&self) -> Result<(), Inconsistency> {
+        rule("chunks allowed", self.allowed <= CHUNKS_AHEAD, || format!("{} of {CHUNKS_AHEAD}", self.allowed))
     }
 
     /// The driver may read now, so a wait is the outside's.

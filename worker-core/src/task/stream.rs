@@ -11,6 +11,7 @@
 //! Limits: at most [`FEED_BYTES`] (and one piece) are on their way to the child; `replay_bytes` of input in one window.
 
 use super::Base;
+use crate::check::{Inconsistency, same};
 use crate::config::{StreamSpec, Window};
 use crate::ctx::Ctx;
 use crate::event::{Action, Failure, FailureKind, InputDone, Output, Report, StreamAction, StreamStep};
@@ -317,6 +318,16 @@ impl StreamTask {
         self.on_the_way = 0;
         self.stopped = ctx.journaled;
         ctx.timers.clear(WakeReason::Window(base.id));
+    }
+
+    /// Without a process nothing is on its way to one.
+    pub(super) fn check(&self) -> Result<(), Inconsistency> {
+        if self.phase == Phase::Idle { same("on the way to no program", self.on_the_way, 0) } else { Ok(()) }
+    }
+
+    /// Through where input was fed and is not committed.
+    pub(super) fn positions(&self) -> impl Iterator<Item = &InputDone> {
+        self.positions.iter()
     }
 
     pub(crate) fn phase(&self) -> Phase {
