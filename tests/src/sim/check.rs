@@ -64,6 +64,8 @@ pub enum Check {
     Halt,
     /// Stored batches are found again, once, and forgotten at the end.
     Store,
+    /// What the core keeps sums of is what a recount gives.
+    Sums,
     /// The core asked its driver for something senseless.
     Driver,
     /// It panicked.

@@ -44,6 +44,7 @@ impl World {
                 break;
             }
         }
+        self.check_sums(node)?;
         self.check_budgets(node)?;
         self.set_alarm(node);
         Ok(())
@@ -346,6 +347,14 @@ impl World {
         if let Some(later) = self.nodes[node].driver.chunk_read(self.now, task) {
             self.later(node, later);
         }
+    }
+
+    /// The core's own count is right; a planted bug is for the other rules to find.
+    fn check_sums(&self, node: usize) -> Checked {
+        let (Some(core), None, None) = (&self.nodes[node].core, self.plan.bug, self.plan.disk.bug) else {
+            return Ok(());
+        };
+        core.check().map_err(|wrong| Violation::new(Check::Sums, format!("node {node}: {wrong}")))
     }
 
     /// I7: what a node holds, by its own count and by what the observer sees, stays within its budgets.
