@@ -11,12 +11,13 @@ mod writer;
 
 pub use end::{AnySink, Lives, Opened, SinkEnd, Tasks};
 
-use crate::pipeline::keys::kind::Kind;
 pub use error::SinkError;
 pub use file::{DurableFileSink, Exists, FileSink, SinkSync};
 pub use stream::StreamSink;
 pub use vectored::Moved;
 pub use writer::SinkWriter;
+
+use crate::pipeline::keys::kind::Kind;
 
 /// All kinds of sinks, in the order in which messages list them.
 pub(crate) const KINDS: &[&dyn Kind<AnySink>] = &[&file::KIND, &stdout::KIND, &program::KIND];

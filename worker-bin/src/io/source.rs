@@ -11,7 +11,6 @@ mod stop;
 mod stream;
 
 pub use end::{AnySource, Ending, Lives, Opened, Opening, SourceEnd};
-
 pub use error::SourceError;
 pub use file::{FileSource, SourceFiles, expand, first_record};
 pub use header::Header;

@@ -93,7 +93,7 @@ impl SlowStart {
 #[derive(Debug)]
 pub(super) struct Counter {
     pub(super) given: u64,
-    limit: u64,
+    pub(super) limit: u64,
 }
 
 impl Counter {

@@ -1,6 +1,6 @@
 //! Kinds of ends: each is named by a key of its own, and has keys that no other kind has.
 
-use super::row::{self, About, Keys, Said, Section};
+use super::row::{self, About, Keys, Said, Section, Shown};
 use super::value::Value;
 use crate::pipeline::diagnostics::{At, Problem, listed};
 use crate::pipeline::model::Pipeline;
@@ -56,7 +56,10 @@ impl<E, S: Section> Kind<E> for End<E, S> {
     }
 
     fn said(&self, end: &E, pipeline: &Pipeline) -> Option<Vec<Said>> {
-        (self.of)(end).map(|section| row::said(self.keys, &section, pipeline))
+        let mut said = row::said(self.keys, &(self.of)(end)?, pipeline);
+        // The key that names the kind says something even where all in it is left out.
+        said.iter_mut().take(1).for_each(|key| key.shown = Shown::Always);
+        Some(said)
     }
 
     fn misplaced(&self, entry: &KeyValue<'_>, title: &str) -> Problem {

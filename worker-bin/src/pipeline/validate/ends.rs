@@ -2,7 +2,7 @@
 
 use crate::io::resource::Resource;
 use crate::pipeline::diagnostics::{At, Problem};
-use crate::pipeline::model::{PlaceName, Sink, Source};
+use crate::pipeline::model::{Budgets, PlaceName, Sink, Source};
 use std::path::Path;
 
 /// Whether `place` keeps ends apart.
@@ -21,6 +21,11 @@ struct Holder<'a> {
     place: &'a [PlaceName],
     at: At,
     holds: Vec<Resource>,
+}
+
+/// Ends whose keys do not go together, or not with the pipeline's.
+pub(in crate::pipeline) fn contradictory_ends(sources: &[Source], budgets: &Budgets) -> Vec<Problem> {
+    sources.iter().filter_map(|source| source.input.check(budgets.max_record_bytes)).collect()
 }
 
 /// Pairs of ends of which only one can have what both need.

@@ -5,7 +5,7 @@ mod graph;
 mod keys;
 mod records;
 
-pub(super) use ends::{Nodes, overlapping_ends};
+pub(super) use ends::{Nodes, contradictory_ends, overlapping_ends};
 pub(super) use graph::{Joined, join};
 pub(super) use keys::key_rules;
 pub(super) use records::records;
