@@ -4,6 +4,7 @@
 mod bad_files;
 mod bad_state;
 mod full;
+mod generate;
 mod poison;
 mod restart;
 mod spill;

@@ -3,6 +3,7 @@
 mod end;
 mod error;
 pub mod file;
+mod generate;
 mod header;
 pub mod program;
 mod reader;
@@ -22,4 +23,5 @@ use crate::pipeline::keys::kind::Kind;
 use reader::{Counter, SlowStart};
 
 /// All kinds of sources; the last one, which has no keys but its own, stands in where a table names none.
-pub(crate) const KINDS: &[&dyn Kind<AnySource>] = &[&file::KIND, &program::KIND, &stdin::KIND];
+pub(crate) const KINDS: &[&dyn Kind<AnySource>] =
+    &[&file::KIND, &program::KIND, &generate::KIND, &stdin::KIND];

@@ -1,0 +1,221 @@
+use super::rate::{Due, Pace};
+use super::*;
+use crate::io::source::{Lives, SourceOptions, SourceReader, Stop};
+use crate::pipeline::{Detail, Pipeline, SourceText, parse, to_toml, warnings};
+use bytes::Bytes;
+use std::collections::BTreeSet;
+use std::thread;
+use std::time::{Duration, Instant};
+
+fn what(records: Option<u64>, rate: Option<&str>) -> Generate {
+    let rate = rate.map(|text| Rate::parse(text).unwrap());
+    Generate { records, bytes: 40, keys: 7, rate, seed: 1, at: At::default() }
+}
+
+fn open(what: &Generate, limit: Option<u64>, position: Option<Bytes>) -> GeneratedSource {
+    open_to_stop(what, limit, position, Stop::new().unwrap())
+}
+
+fn open_to_stop(what: &Generate, limit: Option<u64>, position: Option<Bytes>, stop: Stop) -> GeneratedSource {
+    let options = SourceOptions { limit, ..SourceOptions::default() };
+    let lives = Lives { position, list: "/nowhere/list".into(), state: Path::new("/nowhere") };
+    let opening = Opening { dir: Path::new("/"), options, stop, durable: Some(lives) };
+    GeneratedSource::open(what, &opening).unwrap()
+}
+
+fn rest(source: &mut GeneratedSource) -> Vec<String> {
+    let mut records = Vec::new();
+    while let Some(batch) = source.next_chunk().unwrap() {
+        records.extend(batch.iter().map(|record| String::from_utf8(record.to_vec()).unwrap()));
+    }
+    records
+}
+
+#[test]
+fn records_are_what_the_documentation_says() {
+    let made = Records { seed: 1, keys: 7, bytes: 24 };
+    let mut text = Vec::new();
+    for number in [1, 2, 1_000_000] {
+        made.append(&mut text, number);
+        text.push(b'\n');
+    }
+    // As another program makes them by the documented rule.
+    let expected = "k00002 1 obmnjmnbinocngf\nk00002 2 mobimgpfabannll\nk00006 1000000 cibccgdpl\n";
+    assert_eq!(String::from_utf8(text).unwrap(), expected);
+}
+
+#[test]
+fn every_record_has_its_number_its_length_and_one_of_the_keys() {
+    let records = rest(&mut open(&what(Some(5000), None), None, None));
+    assert_eq!(records.len(), 5000);
+    let mut keys = BTreeSet::new();
+    for (record, number) in records.iter().zip(1_u64..) {
+        let fields: Vec<&str> = record.trim_end().split(' ').collect();
+        assert_eq!((record.len(), fields.len(), fields[1]), (41, 3, number.to_string().as_str()), "{record}");
+        keys.insert(fields[0].to_owned());
+    }
+    let all = (0..7).map(|key| format!("k{key:05}")).collect();
+    assert_eq!(keys, all);
+}
+
+#[test]
+fn another_seed_makes_other_records() {
+    let other = Generate { seed: 2, ..what(Some(100), None) };
+    assert_ne!(rest(&mut open(&other, None, None)), rest(&mut open(&what(Some(100), None), None, None)));
+}
+
+#[test]
+fn lives_that_go_on_from_their_positions_make_what_one_life_makes() {
+    let what = what(Some(3000), None);
+    let whole = rest(&mut open(&what, None, None));
+    let (mut records, mut position) = (Vec::new(), None);
+    while records.len() < whole.len() {
+        let mut life = open(&what, None, position);
+        let batch = life.next_chunk().unwrap().unwrap();
+        records.extend(batch.iter().map(|record| String::from_utf8(record.to_vec()).unwrap()));
+        position = life.position();
+    }
+    assert!(records == whole, "not the same records");
+    assert_eq!(open(&what, None, position).next_chunk().unwrap(), None);
+}
+
+#[test]
+fn a_limit_counts_all_lives() {
+    let what = what(None, None);
+    let mut first = open(&what, Some(1000), None);
+    let given = first.next_chunk().unwrap().unwrap().len();
+    let mut second = open(&what, Some(1000), first.position());
+    assert_eq!(rest(&mut second).len() + given, 1000);
+    assert_eq!(second.progress().total_bytes, None, "it would go on for ever");
+}
+
+#[test]
+fn progress_is_known_in_bytes() {
+    let mut source = open(&what(Some(100), None), None, None);
+    assert_eq!((source.progress().done_bytes, source.progress().total_bytes), (0, Some(4100)));
+    rest(&mut source);
+    assert_eq!((source.progress().done_bytes, source.progress().total_bytes), (4100, Some(4100)));
+}
+
+#[test]
+fn a_position_of_something_else_is_refused() {
+    let options = SourceOptions::default();
+    for position in [&b"nonsense"[..], b"WSG1", b"WSF1\x01\0\0\0\0\0\0\0", b"WSG1\0\0\0\0\0\0\0\0"] {
+        let position = Some(Bytes::copy_from_slice(position));
+        let lives = Lives { position, list: "/nowhere/list".into(), state: Path::new("/nowhere") };
+        let (options, stop) = (options.clone(), Stop::new().unwrap());
+        let opening = Opening { dir: Path::new("/"), options, stop, durable: Some(lives) };
+        let refused = GeneratedSource::open(&what(None, None), &opening).unwrap_err();
+        assert!(refused.to_string().contains("--fresh"), "{refused}");
+    }
+}
+
+#[test]
+fn a_rate_is_held_whatever_each_wait_came_to() {
+    let begun = Instant::now();
+    let mut pace = Pace::new(Rate::parse("1000/s").unwrap(), begun);
+    let (mut now, mut given) = (begun, 0);
+    while now < begun + Duration::from_secs(60) {
+        match pace.due(now, 400) {
+            Due::Now(records) => {
+                pace.give(records);
+                given += records;
+            }
+            // Every wait is too long, each by another time.
+            Due::Later(until) => now = until + Duration::from_micros(given % 997),
+        }
+    }
+    let expected = (now - begun).as_millis();
+    assert!(u128::from(given).abs_diff(expected) <= 11, "{given} records in {expected} ms");
+}
+
+#[test]
+fn records_of_a_slow_rate_come_one_by_one_the_first_at_once() {
+    let begun = Instant::now();
+    let mut pace = Pace::new(Rate::parse("2/m").unwrap(), begun);
+    assert_eq!(pace.due(begun, 400), Due::Now(1));
+    pace.give(1);
+    assert_eq!(pace.due(begun, 400), Due::Later(begun + Duration::from_secs(30)));
+    assert_eq!(pace.due(begun + Duration::from_secs(30), 400), Due::Now(1));
+}
+
+#[test]
+fn a_rest_is_made_up_for_a_second_at_most() {
+    let begun = Instant::now();
+    let mut pace = Pace::new(Rate::parse("1000/s").unwrap(), begun);
+    pace.give(1);
+    let hour = begun + Duration::from_secs(3600);
+    assert_eq!(pace.due(hour, 100_000), Due::Now(1001));
+    pace.give(1001);
+    assert!(matches!(pace.due(hour, 100_000), Due::Later(_)));
+}
+
+#[test]
+fn a_wait_for_the_next_record_ends_when_it_is_to_stop() {
+    let stop = Stop::new().unwrap();
+    let mut source = open_to_stop(&what(None, Some("1/h")), None, None, stop.clone());
+    assert_eq!(source.next_chunk().unwrap().unwrap().len(), 1);
+    let waiting = thread::spawn(move || source.next_chunk());
+    stop.stop();
+    assert_eq!(waiting.join().unwrap().unwrap(), None);
+}
+
+#[test]
+fn rates_are_a_number_and_a_unit() {
+    for text in ["10000/s", "1/m", "7/h"] {
+        assert_eq!(Rate::parse(text).unwrap().to_string(), text);
+    }
+    assert_eq!(Rate::parse(" 5 / s "), Rate::parse("5/s"));
+    for text in ["", "5", "0/s", "-1/s", "5/d", "5 s", "1.5/s", "/s", "99999999999999999999/s"] {
+        assert_eq!(Rate::parse(text), None, "{text}");
+    }
+}
+
+fn read(generate: &str, more: &str) -> Result<Pipeline, String> {
+    let text = format!("[source.made]\ngenerate = {generate}\n{more}\n[sink.out]\nfile = \"out\"\n");
+    parse(&SourceText::new("test.toml", &text), Path::new("/base"), &[]).map_err(|error| error.to_string())
+}
+
+#[test]
+fn what_cannot_be_generated_is_said() {
+    let mut messages = String::new();
+    for (generate, more) in [
+        ("{ keys = 0 }", ""),
+        ("{ records = 0, seed = -1 }", ""),
+        ("{ records = 100, bytes = 11, keys = 100_000 }", ""),
+        ("{ bytes = 28 }", ""),
+        ("{ bytes = 2_000_000 }", ""),
+        ("{ rate = \"0/s\" }", ""),
+        ("{ rate = 100 }", ""),
+        ("{ recods = 100 }", ""),
+        ("true", ""),
+        ("{}", "header = \"repeat\""),
+        ("{}", "cwd = \"x\""),
+        ("{}", "stdin = true"),
+    ] {
+        messages += &format!("{}\n\n", read(generate, more).expect_err(generate));
+    }
+    insta::assert_snapshot!(messages);
+    assert!(read("{ records = 100, bytes = 12 }", "").is_ok());
+    assert!(read("{ records = 100, bytes = 13, keys = 1000_000 }", "").is_ok());
+    assert!(read("{ bytes = 29 }", "").is_ok());
+}
+
+#[test]
+fn it_is_printed_as_it_is_read() {
+    for generate in ["{}", "{ records = 5, bytes = 100, keys = 1000, rate = \"9/m\", seed = 3 }"] {
+        let pipeline = read(generate, "").unwrap();
+        for detail in [Detail::Short, Detail::Full] {
+            let text = to_toml(&pipeline, detail);
+            let again = parse(&SourceText::new("test.toml", &text), Path::new("/base"), &[]).unwrap();
+            assert_eq!(again.sources, pipeline.sources, "{text}");
+        }
+    }
+}
+
+#[test]
+fn without_a_number_of_records_it_never_ends() {
+    let stage = "[stage.all]\nrun = \"sort\"\nmode = \"stream\"";
+    let told = |generate: &str| warnings(&read(generate, stage).unwrap()).len();
+    assert_eq!((told("{}"), told("{ records = 5 }")), (1, 0));
+}
