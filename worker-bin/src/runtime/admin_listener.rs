@@ -1,6 +1,5 @@
 //! How the node is reached by its user: its admin address and its entry in the runtime directory.
 
-use super::engine::Engine;
 use super::subject::Admin;
 use crate::admin::registry::{Registration, RegistryEntry};
 use crate::admin::{AdminAddress, ListenError, Token, listen, serve};
@@ -42,45 +41,45 @@ impl AdminListener {
     }
 }
 
-impl Engine {
-    /// Answers at the admin address, makes the entry, and says where it is. None of it can stop a run.
-    pub(super) fn be_reached(self: &Arc<Self>, admin: Option<AdminListener>, said: bool) {
-        let token = match Token::from_env_or_new() {
-            Ok(token) => token,
-            Err(error) => {
-                return tracing::warn!(%error, "no admin address: the system gives no random numbers");
-            }
-        };
-        let address = admin.as_ref().map(AdminListener::address);
-        self.enter(address.clone(), &token);
-        let Some(AdminListener { listener, host, .. }) = admin else { return };
-        match address {
-            Some(address) if said => {
-                crate::logging::say(&format!("live page and admin API: http://{address}/"));
-            }
-            Some(address) => tracing::info!(address, "live page and admin API"),
-            None => {}
+/// Answers at the admin address, makes the entry, and says where it is. None of it can stop a run.
+pub(super) fn be_reached(admin: Option<AdminListener>, subject: Admin, said: bool) -> Option<Registration> {
+    let token = match Token::from_env_or_new() {
+        Ok(token) => token,
+        Err(error) => {
+            tracing::warn!(%error, "no admin address: the system gives no random numbers");
+            return None;
         }
-        let subject = Arc::new(Admin(Arc::clone(self)));
-        self.runtime.spawn(async move { serve(listener, &host, token, subject).await });
+    };
+    let address = admin.as_ref().map(AdminListener::address);
+    let registration = enter(&subject, address.clone(), &token);
+    let Some(AdminListener { listener, host, .. }) = admin else { return registration };
+    match address {
+        Some(address) if said => {
+            crate::logging::say(&format!("live page and admin API: http://{address}/"));
+        }
+        Some(address) => tracing::info!(address, "live page and admin API"),
+        None => {}
     }
+    let (runtime, subject) = (subject.runtime.clone(), Arc::new(subject));
+    runtime.spawn(async move { serve(listener, &host, token, subject).await });
+    registration
+}
 
-    fn enter(&self, admin: Option<String>, token: &Token) {
-        let entry = self.watch().with_outline(|outline| RegistryEntry {
-            pid: std::process::id(),
-            pipeline: outline.pipeline.clone(),
-            node: outline.nodes[usize::from(outline.me.0)].clone(),
-            admin,
-            token: token.text().to_owned(),
-            started_ms: outline.started_ms,
-            last: None,
-        });
-        match Registration::new(entry) {
-            Ok(registration) => self.register(registration),
-            Err(error) => tracing::warn!(
-                %error,
-                "this run is not in the runtime directory: worker why and top need --admin to find it"
-            ),
-        }
-    }
+fn enter(subject: &Admin, admin: Option<String>, token: &Token) -> Option<Registration> {
+    let entry = subject.watch.with_outline(|outline| RegistryEntry {
+        pid: std::process::id(),
+        pipeline: outline.pipeline.clone(),
+        node: outline.nodes[usize::from(outline.me.0)].clone(),
+        admin,
+        token: token.text().to_owned(),
+        started_ms: outline.started_ms,
+        last: None,
+    });
+    let entered = Registration::new(entry).inspect_err(|error| {
+        tracing::warn!(
+            %error,
+            "this run is not in the runtime directory: worker why and top need --admin to find it"
+        );
+    });
+    entered.ok()
 }

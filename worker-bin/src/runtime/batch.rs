@@ -1,57 +1,62 @@
 //! Runs batch children.
 
 use super::collect::Collector;
-use super::engine::{Engine, lock};
-use crate::child::{BatchStats, Program, TaskEnv, run_batch};
+use super::context::{StageProgram, TaskContext};
+use super::dispatch::When;
+use super::journal::TaskJournal;
+use crate::child::{BatchStats, TaskEnv, run_batch};
 use crate::logging::{batch_span, failed};
-use crate::pipeline::plan::LocalTask;
-use bytes::Bytes;
-use std::path::PathBuf;
+use crate::mutex::lock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use tracing::Instrument as _;
-use worker_core::config::TaskId;
-use worker_core::event::{BatchEvent, Event, Run};
-
-/// What a stage's program needs, whatever runs it.
-#[derive(Clone, Debug)]
-pub(super) struct StageProgram {
-    pub(super) program: Arc<Program>,
-    pub(super) header: Option<Bytes>,
-}
+use worker_core::event::{BatchAction, BatchEvent, Run};
 
 /// Runs the batches of one task, one at a time.
 #[derive(Debug)]
 pub(super) struct BatchPort {
-    task: TaskId,
+    context: TaskContext,
     stage: StageProgram,
-    env: TaskEnv,
+    /// Where what is in flight is noted; `None` in memory mode.
+    journal: Option<Arc<TaskJournal>>,
     collector: Arc<Mutex<Option<Collector>>>,
     running: Mutex<Option<AbortHandle>>,
     warned_unread: Arc<AtomicBool>,
 }
 
 impl BatchPort {
-    pub(super) fn new(task: &LocalTask, stage: StageProgram, collector: Collector, tmpdir: PathBuf) -> Self {
+    pub(super) fn new(
+        context: TaskContext,
+        stage: StageProgram,
+        collector: Collector,
+        journal: Option<Arc<TaskJournal>>,
+    ) -> Self {
         Self {
-            task: task.id,
+            context,
             stage,
-            env: task_env(task, tmpdir),
+            journal,
             collector: Arc::new(Mutex::new(Some(collector))),
             running: Mutex::default(),
             warned_unread: Arc::default(),
         }
     }
 
-    /// Runs a batch, with a journal when it is `noted` there what is in flight: a death may follow at once.
-    pub(super) fn run(&self, engine: &Arc<Engine>, run: Run, noted: Option<oneshot::Receiver<()>>) {
-        let env = TaskEnv { batch_id: run.batch_id, attempt: run.attempt, ..self.env.clone() };
+    pub(super) fn act(&self, action: BatchAction, when: When) {
+        match action {
+            BatchAction::Run(run) => self.run(run, when),
+            BatchAction::Kill => self.kill(),
+        }
+    }
+
+    fn run(&self, run: Run, when: When) {
+        let TaskContext { reporter, launcher, runtime, env } = self.context.clone();
+        let env = TaskEnv { batch_id: run.batch_id, attempt: run.attempt, ..env };
         let span = batch_span(&env.task, run.batch_id, run.attempt);
-        let (engine, stage) = (Arc::clone(engine), self.stage.clone());
-        let (task, slot, warned) = (self.task, Arc::clone(&self.collector), Arc::clone(&self.warned_unread));
-        let handle = engine.runtime.clone().spawn(async move {
+        let (stage, slot, warned) =
+            (self.stage.clone(), Arc::clone(&self.collector), Arc::clone(&self.warned_unread));
+        let noted = self.journal.as_ref().filter(|_| when == When::Noted).map(|journal| journal.fence());
+        let handle = runtime.spawn(async move {
             if let Some(noted) = noted {
                 // Closed instead of answered when the journal has failed, which ends the process.
                 noted.await.ok();
@@ -60,12 +65,12 @@ impl BatchPort {
             let Some(mut collector) = lock(&slot).take() else { return };
             collector.discard();
             let work = run.work;
-            let mut keep = |batch| collector.hold(batch, &|full| engine.output_waits_for_room(task, full));
-            let on_idle = |idle| engine.program_idle(task, idle);
+            let mut keep = |batch| collector.hold(batch, &|full| reporter.waits_for_room(full));
+            let on_idle = |idle| reporter.idle(idle);
             let header = stage.header.clone();
-            let mut program = engine.measure(task).program();
+            let mut program = reporter.program();
             let (result, spent) =
-                run_batch(&engine.launcher, &stage.program, &env, header, run.input, &mut keep, &on_idle)
+                run_batch(&launcher, &stage.program, &env, header, run.input, &mut keep, &on_idle)
                     .instrument(span.clone())
                     .await;
             program.ended(&result);
@@ -81,7 +86,7 @@ impl BatchPort {
                 }
             };
             *lock(&slot) = Some(collector);
-            engine.tell(Event::task(task, BatchEvent::Done { work, result, spent }));
+            reporter.tell(BatchEvent::Done { work, result, spent });
         });
         *lock(&self.running) = Some(handle.abort_handle());
     }
@@ -91,16 +96,6 @@ impl BatchPort {
         if let Some(running) = lock(&self.running).take() {
             running.abort();
         }
-    }
-}
-
-pub(super) fn task_env(task: &LocalTask, tmpdir: PathBuf) -> TaskEnv {
-    TaskEnv {
-        task: task.name.clone(),
-        partition: task.partition,
-        partitions: task.partitions,
-        tmpdir,
-        ..TaskEnv::default()
     }
 }
 

@@ -1,9 +1,10 @@
 //! What is in the way of tasks, as those see it who work for them: the node is told when it changes.
 
-use super::engine::{Engine, lock};
+use super::cell::Tell;
 use crate::child::Idle;
+use crate::mutex::lock;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::Duration;
 use worker_core::Time;
 use worker_core::config::TaskId;
@@ -25,6 +26,11 @@ pub(super) enum Observer {
 pub(super) struct Blockers(Mutex<BTreeMap<TaskId, BTreeMap<Observer, Blocker>>>);
 
 impl Blockers {
+    /// `observer` sees this in a task's way; `None`: nothing any more.
+    pub(super) fn blocked(&self, to: &dyn Tell, task: TaskId, observer: Observer, by: Option<Blocker>) {
+        self.note(task, observer, by, |by| to.tell(Event::Task(task, TaskEvent::Blocked { by })));
+    }
+
     /// Notes what `observer` sees, and calls `tell` with what counts now, if that has changed. What it tells is in the order of
     /// the changes: `tell` is called under the lock.
     fn note(
@@ -48,29 +54,15 @@ impl Blockers {
     }
 }
 
-impl Engine {
-    /// `observer` sees this in a task's way; `None`: nothing any more.
-    pub(super) fn blocked(self: &Arc<Self>, task: TaskId, observer: Observer, by: Option<Blocker>) {
-        self.blockers.note(task, observer, by, |by| self.tell(Event::Task(task, TaskEvent::Blocked { by })));
-    }
-
-    /// A task's program rests, or goes on.
-    pub(super) fn program_idle(self: &Arc<Self>, task: TaskId, rest: Option<Idle>) {
-        let by = rest.map(|rest| match rest {
-            Idle::Hung { idle_for, unread_bytes, closed } => {
-                Blocker::ChildHung { since: ago(self.now(), idle_for), unread_bytes, closed }
-            }
-            Idle::Buffering { idle_for, fed_bytes } => {
-                Blocker::ChildBuffers { since: ago(self.now(), idle_for), fed_bytes }
-            }
-        });
-        self.blocked(task, Observer::Child, by);
-    }
-
-    /// What a task gives finds no room on a disk, for this reason; `None`: it has room again.
-    pub(super) fn output_waits_for_room(self: &Arc<Self>, task: TaskId, why: Option<String>) {
-        let by = why.map(|what| Blocker::DiskFull { since: self.now(), what });
-        self.blocked(task, Observer::Output, by);
+/// What it means for a task that its program has been idle.
+pub(super) fn blocker(idle: Idle, now: Time) -> Blocker {
+    match idle {
+        Idle::Hung { idle_for, unread_bytes, closed } => {
+            Blocker::ChildHung { since: ago(now, idle_for), unread_bytes, closed }
+        }
+        Idle::Buffering { idle_for, fed_bytes } => {
+            Blocker::ChildBuffers { since: ago(now, idle_for), fed_bytes }
+        }
     }
 }
 

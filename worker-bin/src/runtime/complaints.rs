@@ -1,6 +1,6 @@
 //! Lines of the log that repeat: one in a while of each kind and about each, with how many were left out.
 
-use super::engine::lock;
+use crate::mutex::lock;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};

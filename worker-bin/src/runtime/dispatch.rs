@@ -1,122 +1,170 @@
-//! Who carries out which action.
+//! Who carries out which action, and in which order: the same in a run and in a simulation.
+//!
+//! With journals a task's tuples outside memory are in its own journal, and its work waits until the journal has what was asked
+//! of it before: the note of what is in flight, and the commits whose state a program begins with. In memory mode the spill
+//! stands in for the journal, and a commit is durable at once unless it has dead letters to be kept first.
 
-use super::engine::{End, Engine};
-use super::ports::Port;
-use std::sync::Arc;
 use worker_core::Node;
-use worker_core::config::TaskId;
+use worker_core::config::{Graph, TaskId};
 use worker_core::event::{
-    Action, BatchAction, Commit, ConnAction, Event, JournalAction, LinkAction, NodeAction, RecordsAction,
-    SinkAction, SourceAction, StreamAction, TaskAction, TaskEvent,
+    Action, Attempt, BatchAction, Commit, ConnAction, ConnId, DeadLetter, Event, JournalAction, LinkAction,
+    NodeAction, NodeError, Place, RecordsAction, Report, TaskAction, TaskEvent,
 };
-use worker_proto::LinkId;
+use worker_proto::{Batch, LinkId, Seq};
 
-impl Engine {
-    /// Passes an action on. Called under the node's lock, so that actions are carried out in their order; must not block.
-    pub(super) fn dispatch(self: &Arc<Self>, node: &mut Node, action: Action) {
-        match action {
-            Action::Conn(conn, ConnAction::Dial { peer }) => self.connections.dial(self, conn, peer),
-            Action::Conn(conn, ConnAction::Wake) => self.connections.wake(conn),
-            Action::Conn(conn, ConnAction::Close) => self.connections.close(conn),
-            Action::Link(link, action) => self.dispatch_to_link(link, action),
-            Action::Task(task, TaskAction::Journal(JournalAction::Persist(commit))) => {
-                self.persist(node, task, commit);
-            }
-            Action::Task(task, action) => self.dispatch_to_task(task, action),
-            Action::Node(NodeAction::Report(report)) => self.report(&report),
-            Action::Node(NodeAction::Halt { error }) => self.end(End::Failed(error)),
-            Action::Node(NodeAction::Finished) => self.end(End::Finished),
+/// When work may begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    AtOnce,
+    /// When the task's journal has what was asked of it until now: the program may kill this process as soon as it is asked.
+    Noted,
+}
+
+/// What carries out actions. Nothing here may wait; orders for one journal, one connection or one task are done in their order.
+pub trait Carrier {
+    /// Why something cannot be carried out.
+    type Error;
+
+    /// Whether every task of the node has a journal.
+    fn is_journaled(&self) -> bool;
+
+    fn connection(&mut self, conn: ConnId, action: ConnAction) -> Result<(), Self::Error>;
+
+    /// Work of a task's program, source or sink: never [`TaskAction::Journal`].
+    fn work(&mut self, task: TaskId, work: TaskAction, when: When) -> Result<(), Self::Error>;
+
+    /// Records are dead-lettered by a commit that is asked for.
+    fn dead_lettered(&mut self, task: TaskId, letters: &[DeadLetter]) -> Result<(), Self::Error>;
+
+    /// To a task's journal, in order.
+    fn journal(&mut self, task: TaskId, order: ToJournal) -> Result<(), Self::Error>;
+
+    /// To the spill, in order.
+    fn spill(&mut self, order: ToSpill) -> Result<(), Self::Error>;
+
+    /// In memory mode the state changes of a commit take effect at once.
+    fn apply_state(&mut self, task: TaskId, commit: &Commit) -> Result<(), Self::Error>;
+
+    /// This follows at once, without anything being done for it.
+    fn follows(&mut self, node: &mut Node, event: Event) -> Result<(), Self::Error>;
+
+    fn lost(&mut self, link: LinkId, records: u64) -> Result<(), Self::Error>;
+
+    fn report(&mut self, report: Report) -> Result<(), Self::Error>;
+
+    /// The node is finished, or has failed: nothing follows.
+    fn ended(&mut self, result: Result<(), NodeError>) -> Result<(), Self::Error>;
+}
+
+/// What a journal is told.
+#[derive(Clone, Debug)]
+pub enum ToJournal {
+    /// Answered by [`TaskEvent::Persisted`].
+    Commit(Commit),
+    Note(Attempt),
+    Acknowledged(LinkId, Seq),
+    /// So many records from this number on, answered by [`LinkEvent::Loaded`](worker_core::event::LinkEvent::Loaded).
+    Load(LinkId, Seq, u64),
+    /// Output that was put there before it was committed, and will not be.
+    Unstage(Place),
+}
+
+/// What the spill is told.
+#[derive(Clone, Debug)]
+pub enum ToSpill {
+    /// Answered by [`LinkEvent::Stored`](worker_core::event::LinkEvent::Stored).
+    Store(LinkId, Seq, Batch),
+    /// Answered by [`LinkEvent::Loaded`](worker_core::event::LinkEvent::Loaded).
+    Load(LinkId, Seq, Place),
+    Discard(Place),
+    /// Keep a commit's dead letters; answered by [`TaskEvent::Persisted`].
+    KeepDead(TaskId, Commit),
+}
+
+/// Passes one action on to who carries it out.
+///
+/// # Errors
+/// The carrier's.
+pub fn dispatch<C: Carrier>(
+    node: &mut Node,
+    graph: &Graph,
+    action: Action,
+    to: &mut C,
+) -> Result<(), C::Error> {
+    match action {
+        Action::Conn(conn, action) => to.connection(conn, action),
+        Action::Link(link, action) => dispatch_to_link(graph, link, action, to),
+        Action::Task(task, TaskAction::Journal(JournalAction::Persist(commit))) => {
+            persist(node, task, commit, to)
         }
-    }
-
-    fn persist(self: &Arc<Self>, node: &mut Node, task: TaskId, commit: Commit) {
-        self.show_dead(&self.graph.task(task).name, &commit.dead);
-        if let Some(Port::Records(records)) = self.port(task) {
-            records.committed(&commit);
+        Action::Task(task, TaskAction::Journal(JournalAction::Note(attempt))) if to.is_journaled() => {
+            to.journal(task, ToJournal::Note(attempt))
         }
-        if let Some(journal) = self.journal(task) {
-            journal.commit(commit);
-        } else if commit.dead.is_empty() {
-            node.handle(self.now(), Event::Task(task, TaskEvent::Persisted { commit: commit.id }));
-        } else {
-            self.spill.keep_dead(task, commit);
+        // Who dies in memory mode has nobody who could know what of.
+        Action::Task(_, TaskAction::Journal(JournalAction::Note(_))) => Ok(()),
+        Action::Task(task, work) => {
+            let when = if to.is_journaled() { when(&work) } else { When::AtOnce };
+            to.work(task, work, when)
         }
+        Action::Node(NodeAction::Report(report)) => to.report(report),
+        Action::Node(NodeAction::Halt { error }) => to.ended(Err(error)),
+        Action::Node(NodeAction::Finished) => to.ended(Ok(())),
     }
+}
 
-    fn dispatch_to_link(&self, link: LinkId, action: LinkAction) {
-        let journal = self.journal(self.graph.link(link).from);
-        match (action, journal) {
-            (LinkAction::Store { first_seq, batch }, _) => self.spill.store(link, first_seq, batch),
-            (LinkAction::Load { first_seq, records, .. }, Some(journal)) => {
-                journal.load(link, first_seq, records);
-            }
-            (LinkAction::Load { first_seq, place, .. }, None) => self.spill.load(link, first_seq, place),
-            (LinkAction::Discard { place }, Some(journal)) => journal.unstage(place),
-            (LinkAction::Discard { place }, None) => self.spill.discard(place),
-            (LinkAction::Acknowledged { through }, Some(journal)) => journal.acknowledged(link, through),
-            (LinkAction::Acknowledged { .. }, None) => {}
-            (LinkAction::Lost { records }, _) => {
-                let link = self.graph.link_name(link);
-                tracing::warn!(
-                    parent: None,
-                    link,
-                    records,
-                    "a receiving process died: at most this many records it had accepted are lost"
-                );
-            }
+/// With a journal. A stream's input is in the journal by a commit of its own, and its program asks the journal by itself.
+fn when(work: &TaskAction) -> When {
+    match work {
+        TaskAction::Batch(BatchAction::Run(_))
+        | TaskAction::Records(
+            RecordsAction::Start { .. }
+            | RecordsAction::Request { .. }
+            | RecordsAction::Tick { .. }
+            | RecordsAction::End { .. },
+        ) => When::Noted,
+        TaskAction::Batch(BatchAction::Kill)
+        | TaskAction::Records(RecordsAction::Kill)
+        | TaskAction::Source(_)
+        | TaskAction::Stream(_)
+        | TaskAction::Sink(_)
+        | TaskAction::Journal(_) => When::AtOnce,
+    }
+}
+
+fn persist<C: Carrier>(node: &mut Node, task: TaskId, commit: Commit, to: &mut C) -> Result<(), C::Error> {
+    if !commit.dead.is_empty() {
+        to.dead_lettered(task, &commit.dead)?;
+    }
+    if to.is_journaled() {
+        return to.journal(task, ToJournal::Commit(commit));
+    }
+    to.apply_state(task, &commit)?;
+    if commit.dead.is_empty() {
+        to.follows(node, Event::Task(task, TaskEvent::Persisted { commit: commit.id }))
+    } else {
+        to.spill(ToSpill::KeepDead(task, commit))
+    }
+}
+
+fn dispatch_to_link<C: Carrier>(
+    graph: &Graph,
+    link: LinkId,
+    action: LinkAction,
+    to: &mut C,
+) -> Result<(), C::Error> {
+    let sender = graph.link(link).from;
+    match action {
+        LinkAction::Lost { records } => to.lost(link, records),
+        LinkAction::Store { first_seq, batch } => to.spill(ToSpill::Store(link, first_seq, batch)),
+        LinkAction::Load { first_seq, records, .. } if to.is_journaled() => {
+            to.journal(sender, ToJournal::Load(link, first_seq, records))
         }
-    }
-
-    /// Work is asked of a port of its own kind only: ports are made after the same plan as the node's tasks.
-    fn dispatch_to_task(self: &Arc<Self>, task: TaskId, action: TaskAction) {
-        match (action, self.port(task)) {
-            (TaskAction::Source(SourceAction::Read { chunks }), Some(Port::Source(source))) => {
-                source.read(chunks);
-            }
-            (TaskAction::Source(SourceAction::Stop), Some(Port::Source(source))) => source.stop(),
-            (TaskAction::Batch(BatchAction::Run(run)), Some(Port::Batch(batch))) => {
-                self.taps.taken(task, &run.input);
-                batch.run(self, run, self.journal(task).map(|journal| journal.fence()));
-            }
-            (TaskAction::Batch(BatchAction::Kill), Some(Port::Batch(batch))) => batch.kill(),
-            (TaskAction::Stream(action), Some(Port::Stream(stream))) => match action {
-                StreamAction::Start { window, replay } => stream.begin(self, window, replay),
-                StreamAction::Feed { window, batch } => {
-                    self.taps.taken(task, std::slice::from_ref(&batch));
-                    stream.feed(window, batch);
-                }
-                StreamAction::Close { window } => stream.close(window),
-                StreamAction::Kill => stream.kill(),
-            },
-            (TaskAction::Records(action), Some(Port::Records(records))) => match action {
-                RecordsAction::Start { life } => records.begin(self, life),
-                RecordsAction::Request { life, link, first_seq, batch } => {
-                    self.taps.taken(task, std::slice::from_ref(&batch));
-                    records.request(life, link, first_seq, batch);
-                }
-                RecordsAction::Tick { life } => records.tick(life),
-                RecordsAction::End { life } => records.end(life),
-                RecordsAction::Kill => records.kill(),
-            },
-            (TaskAction::Sink(SinkAction::Write { work, batches }), Some(Port::Sink(sink))) => {
-                self.taps.taken(task, &batches);
-                sink.write(work, batches);
-            }
-            (TaskAction::Sink(SinkAction::Close), Some(Port::Sink(sink))) => sink.close(),
-            (TaskAction::Journal(JournalAction::Note(attempt)), _) => {
-                if let Some(journal) = self.journal(task) {
-                    journal.note(attempt);
-                }
-            }
-            (action, _) => debug_assert!(false, "task {} has no port for {action:?}", task.0),
+        LinkAction::Load { first_seq, place, .. } => to.spill(ToSpill::Load(link, first_seq, place)),
+        LinkAction::Discard { place } if to.is_journaled() => to.journal(sender, ToJournal::Unstage(place)),
+        LinkAction::Discard { place } => to.spill(ToSpill::Discard(place)),
+        LinkAction::Acknowledged { through } if to.is_journaled() => {
+            to.journal(sender, ToJournal::Acknowledged(link, through))
         }
-    }
-
-    fn journal(&self, task: TaskId) -> Option<&Arc<super::journal::TaskJournal>> {
-        self.journals.get(task.0 as usize)?.as_ref()
-    }
-
-    fn port(&self, task: TaskId) -> Option<&Port> {
-        self.ports.get(task.0 as usize)?.as_ref()
+        LinkAction::Acknowledged { .. } => Ok(()),
     }
 }

@@ -1,10 +1,11 @@
 //! The state directory of a run with `delivery = "exactly-once"`, opened: what every task goes on from.
 
-use super::records::RecordsPort;
 use crate::child::records::KeyedState;
 use crate::io::dead::{DeadLetterLog, DeadLogError, log_path, read_letters};
 use crate::manifest::{Manifest, ManifestError};
-use crate::pipeline::plan::{LocalTask, Plan, Role, differences, moves, placement, render, semantics};
+use crate::pipeline::plan::{
+    LocalTask, Plan, RecordsSettings, Role, differences, moves, placement, render, semantics,
+};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -287,7 +288,7 @@ fn open_task(plan: &Plan, task: &LocalTask, dir: &Path, is_new: bool) -> Result<
         new_id: random_id(),
     };
     let keyed = match &task.role {
-        Role::Stage(stage) => stage.records.as_ref().map(|records| RecordsPort::empty_state(task, records)),
+        Role::Stage(stage) => stage.records.as_ref().map(|records| empty_state(task, records)),
         Role::Source(_) | Role::Sink(_) => None,
     };
     let fold: Box<dyn Fold> = match &keyed {
@@ -299,6 +300,11 @@ fn open_task(plan: &Plan, task: &LocalTask, dir: &Path, is_new: bool) -> Result<
     let path = log_path(dir, &task.stage, task.partition);
     let dead = DeadLetterLog::open(path, task.name.clone(), task.terminator_in, dead_bytes.unwrap_or(0))?;
     Ok(DurableTask { journal, state, dead, keyed })
+}
+
+/// The empty state of a task's program, to be filled by its journal where it has one.
+pub(super) fn empty_state(task: &LocalTask, settings: &RecordsSettings) -> Arc<Mutex<KeyedState>> {
+    Arc::new(Mutex::new(KeyedState::new(&task.name, settings.state_budget_bytes)))
 }
 
 fn has_journal(path: &Path) -> bool {

@@ -7,19 +7,22 @@
 //! The writer goes on appending while the syncer waits for the disk, so that one sync covers all that came meanwhile. On a
 //! full disk the writer gives up the reserve, tells the node, and tries again; what needs no room (loads, releases) goes on.
 
+use super::cell::{Cell, End, Tell};
+use super::dispatch::ToJournal;
 use super::durable::AnyJournal;
-use super::engine::{End, Engine, lock};
-use super::storage::StorageGuard;
+use super::measure::TaskMeasure;
+use super::storage::{GivesBack, StorageGuard};
 use crate::descriptors;
 use crate::io::dead::{DeadLetterLog, DeadLogError, NewLetter};
 use crate::logging::task_span;
+use crate::mutex::lock;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
-use worker_core::config::TaskId;
+use worker_core::config::{Graph, TaskId};
 use worker_core::event::{
     Attempt, Commit, CommitId, DeadLetter, Event, LinkEvent, NodeError, Place, Printed, TaskEvent,
 };
@@ -40,6 +43,7 @@ const REPLAY_AHEAD: usize = 4;
 pub(super) struct TaskJournal {
     task: TaskId,
     name: String,
+    measure: Arc<TaskMeasure>,
     journal: Mutex<AnyJournal>,
     /// Bounded by the core: a task takes no new work while too many commits or too many bytes of them are not durable.
     orders: Sender<JournalCommand>,
@@ -102,6 +106,7 @@ pub(super) struct Replayed {
 pub(super) struct JournalThreads {
     shared: Arc<TaskJournal>,
     orders: Receiver<JournalCommand>,
+    graph: Arc<Graph>,
     dead: DeadLetterLog,
     storage: Arc<StorageGuard>,
 }
@@ -109,7 +114,8 @@ pub(super) struct JournalThreads {
 impl TaskJournal {
     pub(super) fn new(
         task: TaskId,
-        name: String,
+        graph: Arc<Graph>,
+        measure: Arc<TaskMeasure>,
         journal: AnyJournal,
         dead: DeadLetterLog,
         storage: Arc<StorageGuard>,
@@ -117,7 +123,8 @@ impl TaskJournal {
         let (sender, orders) = channel();
         let shared = Arc::new(Self {
             task,
-            name,
+            name: graph.task(task).name.clone(),
+            measure,
             journal: Mutex::new(journal),
             orders: sender,
             unsynced: Mutex::default(),
@@ -127,10 +134,27 @@ impl TaskJournal {
             commits: AtomicU64::new(0),
             syncs: AtomicU64::new(0),
         });
-        (Arc::clone(&shared), JournalThreads { shared, orders, dead, storage })
+        let keeper: Weak<dyn GivesBack> = Arc::downgrade(&(Arc::clone(&shared) as Arc<dyn GivesBack>));
+        storage.asks(keeper);
+        (Arc::clone(&shared), JournalThreads { shared, orders, graph, dead, storage })
     }
 
-    pub(super) fn commit(&self, commit: Commit) {
+    /// Does what the node asks, in order.
+    pub(super) fn act(&self, order: ToJournal) {
+        match order {
+            ToJournal::Commit(commit) => self.commit(commit),
+            ToJournal::Note(attempt) => self.note(attempt),
+            ToJournal::Acknowledged(link, through) => {
+                self.order(JournalCommand::Acknowledged(link, through));
+            }
+            ToJournal::Load(link, first_seq, records) => {
+                self.order(JournalCommand::Load(link, first_seq, records));
+            }
+            ToJournal::Unstage(place) => self.unstage(place),
+        }
+    }
+
+    fn commit(&self, commit: Commit) {
         lock(&self.queued).bytes += commit.memory_cost();
         self.order(JournalCommand::Commit(Box::new(commit), Instant::now()));
     }
@@ -160,21 +184,8 @@ impl TaskJournal {
         self.order(JournalCommand::Note(attempt));
     }
 
-    pub(super) fn acknowledged(&self, link: LinkId, through: Seq) {
-        self.order(JournalCommand::Acknowledged(link, through));
-    }
-
-    pub(super) fn load(&self, link: LinkId, first_seq: Seq, records: u64) {
-        self.order(JournalCommand::Load(link, first_seq, records));
-    }
-
     pub(super) fn unstage(&self, place: Place) {
         self.order(JournalCommand::Unstage(place));
-    }
-
-    /// Removes what is done with from a full disk.
-    pub(super) fn give_back(&self) {
-        self.order(JournalCommand::GiveBack);
     }
 
     pub(super) fn stop(&self) {
@@ -231,19 +242,25 @@ impl TaskJournal {
     }
 }
 
+impl GivesBack for TaskJournal {
+    fn give_back(&self) {
+        self.order(JournalCommand::GiveBack);
+    }
+}
+
 impl JournalThreads {
-    pub(super) fn start(self, engine: &Arc<Engine>) -> std::io::Result<()> {
-        let (weak, shared) = (Arc::downgrade(engine), Arc::clone(&self.shared));
+    pub(super) fn start(self, cell: &Arc<Cell>) -> std::io::Result<()> {
+        let (weak, shared) = (Arc::downgrade(cell), Arc::clone(&self.shared));
         let syncer = std::thread::Builder::new().name(format!("{} sync", shared.name));
         syncer.spawn(move || task_span(&shared.name).in_scope(|| sync_all(&shared, &weak)))?;
-        let weak = Arc::downgrade(engine);
+        let weak = Arc::downgrade(cell);
         let writer = std::thread::Builder::new().name(format!("{} log", self.shared.name));
         writer
             .spawn(move || task_span(&self.shared.name.clone()).in_scope(|| self.write_all(&weak)))
             .map(drop)
     }
 
-    fn write_all(mut self, engine: &Weak<Engine>) {
+    fn write_all(mut self, cell: &Weak<Cell>) {
         let mut later = VecDeque::new();
         loop {
             let order = match later.pop_front() {
@@ -253,16 +270,16 @@ impl JournalThreads {
                     Err(_) => break,
                 },
             };
-            let Some(engine) = engine.upgrade() else { break };
+            let Some(cell) = cell.upgrade() else { break };
             let done = match order {
                 JournalCommand::Stop => break,
                 JournalCommand::Commit(commit, asked) => {
-                    let appended = self.append(&engine, &commit, asked, &mut later);
+                    let appended = self.append(&cell, &commit, asked, &mut later);
                     self.shared.taken(commit.memory_cost());
                     appended
                 }
                 JournalCommand::Note(attempt) => {
-                    self.until_there_is_room(&engine, &mut later, |s| s.journal().note(&attempt)).map(drop)
+                    self.until_there_is_room(&cell, &mut later, |s| s.journal().note(&attempt)).map(drop)
                 }
                 order @ (JournalCommand::Acknowledged(..)
                 | JournalCommand::Load(..)
@@ -270,10 +287,10 @@ impl JournalThreads {
                 | JournalCommand::Window(..)
                 | JournalCommand::Then(_)
                 | JournalCommand::GiveBack
-                | JournalCommand::Fence(_)) => self.needs_no_room(&engine, order),
+                | JournalCommand::Fence(_)) => self.needs_no_room(&cell, order),
             };
             if let Err(error) = done {
-                fail(&engine, &self.shared, &error);
+                fail(&cell, &self.shared, &error);
                 break;
             }
         }
@@ -287,15 +304,16 @@ impl JournalThreads {
     /// Dead letters are on stable storage before the commit that has them.
     fn append(
         &mut self,
-        engine: &Arc<Engine>,
+        cell: &Arc<Cell>,
         commit: &Commit,
         asked: Instant,
         later: &mut VecDeque<JournalCommand>,
     ) -> Result<(), String> {
         let mut dead_len = None;
         if !commit.dead.is_empty() {
+            let graph = Arc::clone(&self.graph);
             let from = |letter: &DeadLetter| {
-                letter.origin.map(|(link, _)| engine.graph.task(engine.graph.link(link).from).name.as_str())
+                letter.origin.map(|(link, _)| graph.task(graph.link(link).from).name.as_str())
             };
             let ids: Vec<_> = commit.dead.iter().map(|l| l.batch_id.map(|id| id.to_string())).collect();
             let letters: Vec<_> = commit
@@ -304,9 +322,9 @@ impl JournalThreads {
                 .zip(&ids)
                 .map(|(letter, id)| NewLetter { letter, from: from(letter), batch_id: id.as_deref() })
                 .collect();
-            dead_len = Some(self.until_there_is_room(engine, later, |s| s.dead.append(&letters))?);
+            dead_len = Some(self.until_there_is_room(cell, later, |s| s.dead.append(&letters))?);
         }
-        let position = self.until_there_is_room(engine, later, |s| s.journal().append(commit, dead_len))?;
+        let position = self.until_there_is_room(cell, later, |s| s.journal().append(commit, dead_len))?;
         self.shared.commits.fetch_add(1, Relaxed);
         lock(&self.shared.unsynced).commits.push_back((position, commit.id, asked));
         self.shared.appended.notify_one();
@@ -316,7 +334,7 @@ impl JournalThreads {
     /// Tries again and again while the disk is full; meanwhile it does what needs no room, and keeps the rest for `later`.
     fn until_there_is_room<T, E: MayBeFull>(
         &mut self,
-        engine: &Arc<Engine>,
+        cell: &Arc<Cell>,
         later: &mut VecDeque<JournalCommand>,
         mut attempt: impl FnMut(&mut Self) -> Result<T, E>,
     ) -> Result<T, String> {
@@ -324,7 +342,8 @@ impl JournalThreads {
             match attempt(self) {
                 Ok(done) => return Ok(done),
                 Err(error) if error.is_full() => {
-                    if !error.is_about_descriptors() && self.storage.is_full_now(engine, &error.to_string()) {
+                    let to: Weak<dyn Tell> = Arc::downgrade(&(Arc::clone(cell) as Arc<dyn Tell>));
+                    if !error.is_about_descriptors() && self.storage.is_full_now(&to, &error.to_string()) {
                         continue;
                     }
                 }
@@ -339,21 +358,21 @@ impl JournalThreads {
                     | JournalCommand::Then(_)),
                 ) => later.push_back(order),
                 Ok(JournalCommand::Stop) => return Err("stopped while the disk was full".into()),
-                Ok(order) => self.needs_no_room(engine, order)?,
+                Ok(order) => self.needs_no_room(cell, order)?,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Err("stopped while the disk was full".into()),
             }
         }
     }
 
-    fn needs_no_room(&self, engine: &Arc<Engine>, order: JournalCommand) -> Result<(), String> {
+    fn needs_no_room(&self, cell: &Cell, order: JournalCommand) -> Result<(), String> {
         match order {
             JournalCommand::Acknowledged(link, through) => self.journal().acknowledged(link, through),
             JournalCommand::Unstage(place) => self.journal().unstage(place),
             JournalCommand::Load(link, first_seq, records) => {
                 let extents = self.journal().locate(link, first_seq, records).map_err(|e| e.to_string())?;
                 let batch = worker_journal::join(extents.iter()).map_err(|e| e.to_string())?;
-                engine.tell(Event::Link(link, LinkEvent::Loaded { first_seq, batch }));
+                cell.tell(Event::Link(link, LinkEvent::Loaded { first_seq, batch }));
             }
             JournalCommand::Fence(done) => drop(done),
             JournalCommand::Then(Then(act)) => act(),
@@ -412,7 +431,7 @@ impl JournalThreads {
 /// Syncs whenever something is not durable. A commit that comes while nothing is synced does not wait. One that comes during
 /// a sync waits for its end, and at most as long again: syncs without pause cost processor time and disk that the rest
 /// of the pipeline needs, and write the same page again and again.
-fn sync_all(shared: &TaskJournal, engine: &Weak<Engine>) {
+fn sync_all(shared: &TaskJournal, cell: &Weak<Cell>) {
     loop {
         {
             let mut unsynced = lock(&shared.unsynced);
@@ -432,13 +451,13 @@ fn sync_all(shared: &TaskJournal, engine: &Weak<Engine>) {
             None => Ok(()),
         };
         let took = begun.elapsed();
-        let Some(engine) = engine.upgrade() else { return };
-        let measure = engine.measure(shared.task);
+        let Some(cell) = cell.upgrade() else { return };
+        let measure = &shared.measure;
         if is_sync {
             measure.journal_synced(took);
         }
         if let Err(error) = synced {
-            return fail(&engine, shared, &error.to_string());
+            return fail(&cell, shared, &error.to_string());
         }
         let durable = lock(&shared.journal).durable();
         let (mut ids, mut asked) = (Vec::new(), Vec::new());
@@ -455,12 +474,9 @@ fn sync_all(shared: &TaskJournal, engine: &Weak<Engine>) {
         };
         measure.committed(asked);
         let task = shared.task;
-        engine.act(|node, now| {
-            for commit in ids {
-                node.handle(now, Event::Task(task, TaskEvent::Persisted { commit }));
-            }
-        });
-        drop(engine);
+        let durable = ids.into_iter().map(|commit| Event::Task(task, TaskEvent::Persisted { commit }));
+        cell.tell_all(durable.collect());
+        drop(cell);
         let rest = took.min(SYNC_REST_MAX);
         if is_behind && !rest.is_zero() {
             std::thread::sleep(rest);
@@ -469,10 +485,10 @@ fn sync_all(shared: &TaskJournal, engine: &Weak<Engine>) {
 }
 
 /// Nothing of this task is acknowledged from now on; the process ends with the reason.
-fn fail(engine: &Arc<Engine>, shared: &TaskJournal, why: &str) {
-    engine.end(End::Failed(NodeError::Task { task: shared.name.clone(), why: why.to_owned() }));
+fn fail(cell: &Cell, shared: &TaskJournal, why: &str) {
+    cell.end(End::Failed(NodeError::Task { task: shared.name.clone(), why: why.to_owned() }));
     // Nothing is begun or committed from now on. To the peers this is a node that was killed: they wait for its next life.
-    engine.leave();
+    cell.leave();
 }
 
 /// Errors that may mean that there is no room on the disk, for now.

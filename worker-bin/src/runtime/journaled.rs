@@ -2,18 +2,18 @@
 
 use super::durable::{Durable, DurableTask};
 use super::journal::{JournalThreads, TaskJournal};
+use super::measure::TaskMeasure;
 use super::storage::StorageGuard;
 use crate::child::records::KeyedState;
-use crate::pipeline::plan::Plan;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use worker_core::config::TaskId;
+use worker_core::config::{Graph, TaskId};
 use worker_core::recovery::TaskState;
 
 /// The journals of all tasks, where there are any.
 #[derive(Debug)]
 pub(super) struct Journaled {
-    pub(super) journals: Vec<Option<Arc<TaskJournal>>>,
+    pub(super) journals: Journals,
     pub(super) threads: Vec<JournalThreads>,
     pub(super) states: Option<BTreeMap<TaskId, TaskState>>,
     pub(super) keyed: BTreeMap<TaskId, Arc<Mutex<KeyedState>>>,
@@ -22,9 +22,9 @@ pub(super) struct Journaled {
 }
 
 impl Journaled {
-    pub(super) fn of(plan: &Plan, durable: Option<Durable>) -> Self {
+    pub(super) fn of(graph: &Arc<Graph>, measures: &[Arc<TaskMeasure>], durable: Option<Durable>) -> Self {
         let mut all = Self {
-            journals: Vec::new(),
+            journals: Journals::default(),
             threads: Vec::new(),
             states: None,
             keyed: BTreeMap::new(),
@@ -32,22 +32,39 @@ impl Journaled {
             durable: None,
         };
         let Some(mut durable) = durable else { return all };
-        let storage = Arc::new(StorageGuard::new(durable.reserve.take()));
+        let storage = Arc::new(StorageGuard::new(durable.dir().to_owned(), durable.reserve.take()));
         let mut states = BTreeMap::new();
-        all.journals = plan.graph.tasks.iter().map(|_| None).collect();
+        let mut journals: Vec<_> = graph.tasks.iter().map(|_| None).collect();
         for (task, DurableTask { journal, state, dead, keyed }) in std::mem::take(&mut durable.tasks) {
-            let name = plan.graph.task(task).name.clone();
-            let (journal, threads) = TaskJournal::new(task, name, journal, dead, Arc::clone(&storage));
-            all.journals[task.0 as usize] = Some(journal);
+            let measure = Arc::clone(&measures[task.0 as usize]);
+            let (journal, threads) =
+                TaskJournal::new(task, Arc::clone(graph), measure, journal, dead, Arc::clone(&storage));
+            journals[task.0 as usize] = Some(journal);
             all.threads.push(threads);
             all.keyed.extend(keyed.map(|keyed| (task, keyed)));
             states.insert(task, state);
         }
+        all.journals = Journals(Some(journals.into()));
         (all.states, all.storage, all.durable) = (Some(states), Some(storage), Some(durable));
         all
     }
+}
 
-    pub(super) fn journal(&self, task: TaskId) -> Option<Arc<TaskJournal>> {
-        self.journals.get(task.0 as usize)?.clone()
+/// The journals of this node's tasks; none in memory mode.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Journals(Option<Arc<[Option<Arc<TaskJournal>>]>>);
+
+impl Journals {
+    /// Whether every task has one.
+    pub(super) fn is_some(&self) -> bool {
+        self.0.is_some()
+    }
+
+    pub(super) fn of(&self, task: TaskId) -> Option<&Arc<TaskJournal>> {
+        self.0.as_ref()?.get(task.0 as usize)?.as_ref()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<TaskJournal>> {
+        self.0.iter().flat_map(|all| all.iter().flatten())
     }
 }

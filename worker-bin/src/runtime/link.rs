@@ -1,16 +1,15 @@
 //! Connections: the node's endpoint for worker-net.
 
-use super::engine::{Engine, lock};
-use super::{Options, RunError};
+use super::cell::{Cell, Tell};
 use crate::logging::peer_span;
-use crate::pipeline::plan::Plan;
+use crate::mutex::lock;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tracing::Instrument as _;
 use worker_core::config::NodeIx;
-use worker_core::event::{ConnEvent, ConnId, Event, Loss};
+use worker_core::event::{ConnAction, ConnEvent, ConnId, Event, Loss};
 use worker_core::status::Latencies;
 use worker_net::{CloseCause, Endpoint, Listener, Settings, Transmit};
 use worker_proto::Frame;
@@ -19,8 +18,13 @@ use worker_proto::Frame;
 const CONTROL_FRAME_BYTES: usize = 64;
 
 /// Connections that are dialled or open.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Connections {
+    cell: Weak<Cell>,
+    /// Names of all nodes, and their addresses; none for one process alone.
+    nodes: Vec<String>,
+    addresses: Vec<String>,
+    runtime: tokio::runtime::Handle,
     open: Mutex<BTreeMap<u64, Connection>>,
     /// The last round trip of a heartbeat, and all of them, by peer that this node dialled.
     round_trips: Mutex<BTreeMap<NodeIx, (Duration, Latencies)>>,
@@ -37,24 +41,71 @@ struct Connection {
 }
 
 impl Connections {
-    pub(super) fn dial(&self, engine: &Arc<Engine>, conn: ConnId, peer: NodeIx) {
+    pub(super) fn new(cell: &Arc<Cell>, nodes: Vec<String>, addresses: Vec<String>) -> Arc<Self> {
+        Arc::new(Self {
+            cell: Arc::downgrade(cell),
+            nodes,
+            addresses,
+            runtime: tokio::runtime::Handle::current(),
+            open: Mutex::default(),
+            round_trips: Mutex::default(),
+            changed: Notify::new(),
+        })
+    }
+
+    pub(super) fn act(self: &Arc<Self>, conn: ConnId, action: ConnAction) {
+        match action {
+            ConnAction::Dial { peer } => self.dial(conn, peer),
+            ConnAction::Wake => self.wake(conn),
+            ConnAction::Close => self.close(conn),
+        }
+    }
+
+    fn dial(self: &Arc<Self>, conn: ConnId, peer: NodeIx) {
         let wake = self.add(conn, Some(peer));
-        let engine = Arc::clone(engine);
-        let runtime = engine.runtime.clone();
-        let span = peer_span(&engine.nodes[usize::from(peer.0)], conn.0);
+        let all = Arc::clone(self);
+        let span = peer_span(&self.nodes[usize::from(peer.0)], conn.0);
         let live = async move {
-            let address = &engine.addresses[usize::from(peer.0)];
             let settings = Settings::default();
-            match worker_net::dial(address, &settings).await {
+            match worker_net::dial(&all.addresses[usize::from(peer.0)], &settings).await {
                 Ok(stream) => {
-                    engine.tell(Event::Conn(conn, ConnEvent::Dialed));
-                    let endpoint: Arc<dyn Endpoint> = Arc::clone(&engine) as Arc<dyn Endpoint>;
-                    worker_net::drive(stream, conn.0, endpoint, wake, &settings).await;
+                    all.tell(conn, ConnEvent::Dialed);
+                    worker_net::drive(stream, conn.0, all, wake, &settings).await;
                 }
-                Err(error) => engine.connection_lost(conn, Loss::Unreachable, error.to_string()),
+                Err(error) => all.lost(conn, Loss::Unreachable, error.to_string()),
             }
         };
-        runtime.spawn(live.instrument(span));
+        self.runtime.spawn(live.instrument(span));
+    }
+
+    /// Accepts connections for as long as the process lives.
+    pub(super) fn serve(self: &Arc<Self>, listener: Listener) {
+        let all = Arc::clone(self);
+        self.runtime.spawn(async move {
+            loop {
+                let incoming = listener.accept().await;
+                let peer = incoming.peer();
+                let Some(cell) = all.cell.upgrade() else { return };
+                let conn = cell.act(|node, now| node.accept(now));
+                let span = peer_span(&peer.to_string(), conn.0);
+                span.in_scope(|| tracing::debug!("accepted a connection"));
+                let wake = all.add(conn, None);
+                let endpoint: Arc<dyn Endpoint> = Arc::clone(&all) as Arc<dyn Endpoint>;
+                let live = async move { incoming.drive(conn.0, endpoint, wake, &Settings::default()).await };
+                tokio::spawn(live.instrument(span));
+            }
+        });
+    }
+
+    fn tell(&self, conn: ConnId, event: ConnEvent) {
+        if let Some(cell) = self.cell.upgrade() {
+            cell.tell(Event::Conn(conn, event));
+        }
+    }
+
+    fn lost(&self, conn: ConnId, loss: Loss, why: String) {
+        self.remove(conn.0);
+        self.tell(conn, ConnEvent::Closed { loss, why });
     }
 
     fn add(&self, conn: ConnId, dialled: Option<NodeIx>) -> Arc<Notify> {
@@ -64,13 +115,13 @@ impl Connections {
         wake
     }
 
-    pub(super) fn wake(&self, conn: ConnId) {
+    fn wake(&self, conn: ConnId) {
         if let Some(connection) = lock(&self.open).get(&conn.0) {
             connection.wake.notify_one();
         }
     }
 
-    pub(super) fn close(&self, conn: ConnId) {
+    fn close(&self, conn: ConnId) {
         if let Some(connection) = lock(&self.open).get_mut(&conn.0) {
             connection.closing = true;
             connection.wake.notify_one();
@@ -90,7 +141,7 @@ impl Connections {
         lock(&self.round_trips).iter().map(|(peer, (_, all))| (*peer, *all)).collect()
     }
 
-    fn round_trip(&self, conn: u64, took: Duration) {
+    fn took(&self, conn: u64, took: Duration) {
         let Some(peer) = lock(&self.open).get(&conn).and_then(|c| c.dialled) else { return };
         let mut trips = lock(&self.round_trips);
         let (last, all) = trips.entry(peer).or_default();
@@ -118,10 +169,10 @@ impl Connections {
     }
 }
 
-impl Endpoint for Engine {
+impl Endpoint for Connections {
     fn frames(&self, conn: u64, frames: &mut Vec<Frame>) {
-        let Some(engine) = self.me() else { return };
-        engine.act(|node, now| {
+        let Some(cell) = self.cell.upgrade() else { return };
+        cell.act(|node, now| {
             for frame in frames.drain(..) {
                 node.handle(now, Event::Conn(ConnId(conn), ConnEvent::Frame(frame)));
             }
@@ -129,10 +180,10 @@ impl Endpoint for Engine {
     }
 
     fn transmit(&self, conn: u64, bytes_max: usize, out: &mut Vec<Frame>) -> Transmit {
-        let Some(engine) = self.me() else { return Transmit::Close };
+        let Some(cell) = self.cell.upgrade() else { return Transmit::Close };
         // Not asked afterwards: what closes it may happen below, and its last word is pulled the next time.
-        let closing = self.connections.is_closing(conn);
-        let more = engine.act(|node, now| {
+        let closing = self.is_closing(conn);
+        let more = cell.act(|node, now| {
             let mut bytes = 0;
             while bytes < bytes_max {
                 let Some(frame) = node.poll_transmit(now, ConnId(conn)) else { return false };
@@ -149,7 +200,7 @@ impl Endpoint for Engine {
     }
 
     fn round_trip(&self, conn: u64, took: Duration) {
-        self.connections.round_trip(conn, took);
+        self.took(conn, took);
     }
 
     fn closed(&self, conn: u64, cause: CloseCause, why: String) {
@@ -157,41 +208,6 @@ impl Endpoint for Engine {
             CloseCause::Silent => Loss::Silent,
             CloseCause::Lost => Loss::Lost,
         };
-        self.connection_lost(ConnId(conn), loss, why);
+        self.lost(ConnId(conn), loss, why);
     }
-}
-
-impl Engine {
-    fn connection_lost(&self, conn: ConnId, loss: Loss, why: String) {
-        self.connections.remove(conn.0);
-        if let Some(engine) = self.me() {
-            engine.tell(Event::Conn(conn, ConnEvent::Closed { loss, why }));
-        }
-    }
-}
-
-/// Listens where the cluster file says this node is; a process alone does not listen.
-pub(super) async fn listen(plan: &Plan, options: &Options) -> Result<Option<Listener>, RunError> {
-    match options.addresses.get(usize::from(plan.me.0)) {
-        Some(address) => Ok(Some(Listener::bind(address, Settings::default()).await?)),
-        None => Ok(None),
-    }
-}
-
-/// Accepts connections for as long as the engine lives.
-pub(super) fn serve(engine: &Arc<Engine>, listener: Listener) {
-    let engine = Arc::clone(engine);
-    tokio::spawn(async move {
-        loop {
-            let incoming = listener.accept().await;
-            let peer = incoming.peer();
-            let conn = engine.act(|node, now| node.accept(now));
-            let span = peer_span(&peer.to_string(), conn.0);
-            span.in_scope(|| tracing::debug!("accepted a connection"));
-            let wake = engine.connections.add(conn, None);
-            let endpoint: Arc<dyn Endpoint> = Arc::clone(&engine) as Arc<dyn Endpoint>;
-            let live = async move { incoming.drive(conn.0, endpoint, wake, &Settings::default()).await };
-            tokio::spawn(live.instrument(span));
-        }
-    });
 }

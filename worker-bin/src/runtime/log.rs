@@ -1,8 +1,10 @@
 //! What the node reports, in the log.
 
-use super::engine::Engine;
-use worker_core::config::{TaskKind, TaskName};
+use super::complaints::Complaints;
+use std::sync::Arc;
+use worker_core::config::{Graph, TaskKind, TaskName};
 use worker_core::event::Report;
+use worker_proto::LinkId;
 
 /// A line at its level if one like it is due, and else one for those who debug. Not of the batch or connection amid whose work
 /// the node happened to be asked.
@@ -15,7 +17,28 @@ macro_rules! line {
     };
 }
 
-impl Engine {
+/// Says what the node reports, each kind of line and about each only now and then.
+#[derive(Debug)]
+pub(super) struct NodeLog {
+    graph: Arc<Graph>,
+    complaints: Complaints,
+}
+
+impl NodeLog {
+    pub(super) fn new(graph: Arc<Graph>) -> Self {
+        Self { graph, complaints: Complaints::default() }
+    }
+
+    pub(super) fn lost(&self, link: LinkId, records: u64) {
+        let link = self.graph.link_name(link);
+        tracing::warn!(
+            parent: None,
+            link,
+            records,
+            "a receiving process died: at most this many records it had accepted are lost"
+        );
+    }
+
     pub(super) fn report(&self, report: &Report) {
         let due = |kind, about: &str| self.complaints.due(kind, about);
         match report {

@@ -1,7 +1,8 @@
 //! What is measured of a task where it is done, because the core does not see it: programs, commits and syncs.
 
-use super::engine::lock;
 use crate::metrics::{Outcome, TaskCosts};
+use crate::mutex::lock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use worker_core::event::Failure;
@@ -9,6 +10,24 @@ use worker_core::event::Failure;
 /// The measurements of one task.
 #[derive(Debug, Default)]
 pub(super) struct TaskMeasure(Mutex<TaskCosts>);
+
+/// How much of the input was read.
+#[derive(Clone, Debug)]
+pub(super) struct InputRead {
+    done_bytes: Arc<AtomicU64>,
+    /// Of all there is, where that is known.
+    pub(super) total_bytes: Option<u64>,
+}
+
+impl InputRead {
+    pub(super) fn new(done_bytes: Arc<AtomicU64>, total_bytes: Option<u64>) -> Self {
+        Self { done_bytes, total_bytes: total_bytes.filter(|&total| total > 0) }
+    }
+
+    pub(super) fn done_bytes(&self) -> u64 {
+        self.done_bytes.load(Ordering::Relaxed)
+    }
+}
 
 /// One run of a program; dropped before its end is known, it was killed.
 #[derive(Debug)]

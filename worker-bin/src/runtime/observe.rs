@@ -1,18 +1,21 @@
 //! Watching the node: a sample now and then, the log lines of stalls, and what the admin address, progress and report show.
 
-use super::engine::{Engine, lock};
-use super::ports::Port;
+use super::cell::{Cell, Tell as _};
+use super::link::Connections;
+use super::measure::InputRead;
+use super::process::{resident_bytes, unix_ms};
 use crate::explain::{End, Stage, kind_of};
 use crate::explain::{
     Explanation, History, Outline, PastStalls, RunState, Sample, Sampler, Snapshot, StallChange, explain,
     words,
 };
+use crate::io::sink::Moved;
+use crate::mutex::lock;
 use crate::pipeline::plan::Plan;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tokio::sync::{Notify, watch};
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
 use worker_core::Time;
 use worker_core::config::{TaskId, TaskName};
 use worker_core::event::{Blocker, Event, TaskEvent};
@@ -40,12 +43,14 @@ const REST_AFTER: Duration = Duration::from_secs(5);
 /// The node's observer, and who waits for news of it.
 #[derive(Debug)]
 pub(super) struct Watch {
+    cell: Arc<Cell>,
+    connections: Arc<Connections>,
+    /// What is taken of each sink's writes.
+    sinks: Vec<(TaskId, Moved)>,
+    input: InputRead,
     observer: Mutex<Sampler>,
     looked: Mutex<Looked>,
     news: watch::Sender<u64>,
-    /// Nothing happens: the sampler rests until it is told.
-    rests: AtomicBool,
-    stirred: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -58,33 +63,34 @@ struct Looked {
 }
 
 impl Watch {
-    pub(super) fn new(outline: Outline) -> Self {
+    pub(super) fn new(
+        outline: Outline,
+        cell: Arc<Cell>,
+        connections: Arc<Connections>,
+        sinks: Vec<(TaskId, Moved)>,
+        input: InputRead,
+    ) -> Self {
         Self {
+            cell,
+            connections,
+            sinks,
+            input,
             observer: Mutex::new(Sampler::new(outline)),
             looked: Mutex::default(),
             news: watch::Sender::new(0),
-            rests: AtomicBool::new(false),
-            stirred: Notify::new(),
         }
     }
 
-    /// Something happens; cheap, for it is said at every event.
-    pub(super) fn stir(&self) {
-        if self.rests.load(Ordering::Relaxed) && self.rests.swap(false, Ordering::AcqRel) {
-            self.stirred.notify_one();
-        }
-    }
-
-    /// Looks at the node until the engine is gone.
-    pub(super) fn start(&self, engine: &Arc<Engine>) {
-        let weak = Arc::downgrade(engine);
+    /// Looks at the node until the run is over.
+    pub(super) fn start(self: &Arc<Self>) {
+        let weak = Arc::downgrade(self);
         tokio::spawn(async move {
             loop {
                 tokio::time::sleep(SAMPLE_EVERY).await;
-                let Some(engine) = weak.upgrade() else { return };
-                engine.look();
-                if engine.watch().may_rest() {
-                    engine.watch().stirred.notified().await;
+                let Some(watch) = weak.upgrade() else { return };
+                watch.look();
+                if watch.may_rest() {
+                    watch.cell.activity.stirred().await;
                 }
             }
         });
@@ -110,7 +116,7 @@ impl Watch {
             .flat_map(|t| &t.waits)
             .all(|w| w.why.kind() == crate::explain::WaitKind::SourceIdle);
         let rests = idle && now.duration_since(since) >= REST_AFTER;
-        self.rests.store(rests, Ordering::Release);
+        self.cell.activity.rests(rests);
         rests
     }
 
@@ -160,47 +166,46 @@ impl Watch {
     pub(super) fn latest(&self) -> Option<Snapshot> {
         lock(&self.observer).latest().cloned()
     }
-}
 
-impl Engine {
     /// Samples the node, logs stalls that began or are over, and tells who waits for news.
-    pub(super) fn look(self: &Arc<Self>) {
-        let now = self.now();
+    pub(super) fn look(&self) {
+        let now = self.cell.now();
         let (status, stalls) = self.watch_writes(now);
-        let (read_bytes, total_bytes) = self.progress().read();
+        let (read_bytes, total_bytes) = (self.input.done_bytes(), self.input.total_bytes);
         let round_trips = self.connections.round_trips();
         let sample =
             Sample { status, stalls, read_bytes, total_bytes, round_trips, resident_bytes: self.resident() };
-        let changes = lock(&self.watch().observer).observe(now, unix_ms(), &sample);
+        let changes = lock(&self.observer).observe(now, unix_ms(), &sample);
         changes.iter().for_each(tell);
-        self.watch().news.send_modify(|looks| *looks += 1);
+        self.news.send_modify(|looks| *looks += 1);
     }
 
     /// The node now; after the run, as it was at its end.
-    pub(super) fn snapshot(self: &Arc<Self>) -> Snapshot {
-        let fresh = lock(&self.watch().observer).latest().cloned();
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let fresh = lock(&self.observer).latest().cloned();
         match fresh {
             Some(latest) if latest.end.is_some() || unix_ms().saturating_sub(latest.at_ms) < 200 => latest,
             Some(_) | None => {
                 self.look();
-                self.watch().latest().unwrap_or_else(|| unreachable!("a look makes a snapshot"))
+                self.latest().unwrap_or_else(|| unreachable!("a look makes a snapshot"))
             }
         }
     }
 
     /// Why work of this node waits, as of the last look.
     pub(super) fn explanation(&self) -> Explanation {
-        self.watch().latest().map_or_else(Explanation::default, |latest| explain(&[latest]))
+        self.latest().map_or_else(Explanation::default, |latest| explain(&[latest]))
     }
 
     /// Counters and reasons, after the node was told which sinks write and nothing of it is taken.
-    fn watch_writes(self: &Arc<Self>, now: Time) -> (Status, Vec<Stall>) {
-        let found = self.status_and_stalls();
+    fn watch_writes(&self, now: Time) -> (Status, Vec<Stall>) {
+        let found = self.cell.status_and_stalls();
         let mut told = false;
-        for (task, moved) in self.sinks() {
+        for (task, moved) in &self.sinks {
+            let (task, moved) = (*task, moved.bytes());
             let reason =
                 found.1.iter().find(|stall| stall.task == task).and_then(|stall| stall.reasons.first());
-            let mut looked = lock(&self.watch().looked);
+            let mut looked = lock(&self.looked);
             let known = looked.writes.entry(task).or_insert((moved, now));
             if known.0 != moved
                 || !matches!(
@@ -219,22 +224,13 @@ impl Engine {
                 Some(_) | None => continue,
             };
             told = true;
-            self.tell(Event::Task(task, TaskEvent::Blocked { by }));
+            self.cell.tell(Event::Task(task, TaskEvent::Blocked { by }));
         }
-        if told { self.status_and_stalls() } else { found }
-    }
-
-    fn sinks(&self) -> Vec<(TaskId, u64)> {
-        let tasks = (0_u32..).map(TaskId).zip(&self.ports);
-        let moved = |(task, port): (TaskId, &Option<Port>)| match port {
-            Some(Port::Sink(sink)) => Some((task, sink.moved())),
-            Some(Port::Source(_) | Port::Batch(_) | Port::Stream(_) | Port::Records(_)) | None => None,
-        };
-        tasks.filter_map(moved).collect()
+        if told { self.cell.status_and_stalls() } else { found }
     }
 
     fn resident(&self) -> (u64, u64) {
-        let mut looked = lock(&self.watch().looked);
+        let mut looked = lock(&self.looked);
         match looked.memory {
             Some((at, bytes)) if at.elapsed() < MEMORY_EVERY => bytes,
             Some(_) | None => {
@@ -309,20 +305,4 @@ fn stages(plan: &Plan) -> Vec<Stage> {
         }
     }
     stages
-}
-
-/// Milliseconds since 1970.
-pub(super) fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// What the process takes of the machine's memory, and took at most; zero where the system does not say.
-pub(super) fn resident_bytes() -> (u64, u64) {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let field = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-        line.trim().trim_end_matches(" kB").trim().parse::<u64>().ok().map(|kib| kib * 1024)
-    };
-    (field("VmRSS:").unwrap_or(0), field("VmHWM:").unwrap_or(0))
 }

@@ -1,6 +1,6 @@
 //! Opens everything a run needs before anything is read: inputs, outputs, programs.
 
-use super::batch::StageProgram;
+use super::context::StageProgram;
 use super::durable::Durable;
 use super::source::Input;
 use crate::child::Program;

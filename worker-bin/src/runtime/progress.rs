@@ -2,8 +2,11 @@
 //!
 //! Progress goes to standard error; standard output belongs to the data.
 
-use super::engine::{Engine, lock};
+use super::cell::Cell;
+use super::measure::InputRead;
+use super::observe::Watch;
 use crate::explain::words;
+use crate::mutex::lock;
 use crate::pipeline::plan::Plan;
 use crate::report::{self, Report};
 use crate::stderr;
@@ -11,7 +14,6 @@ use indicatif::{BinaryBytes, HumanCount, HumanDuration};
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use worker_core::config::TaskId;
@@ -42,8 +44,7 @@ pub(super) struct Progress {
     begun: Instant,
     /// Name, tasks here and on other nodes' behalf, in the order of the pipeline.
     stages: Vec<(String, Vec<TaskId>)>,
-    total_bytes: Option<u64>,
-    done_bytes: Arc<AtomicU64>,
+    read: InputRead,
     shown: Mutex<Shown>,
 }
 
@@ -61,7 +62,7 @@ const BAR_COLUMNS: u64 = 30;
 const RATE_LOOKS: usize = 15;
 
 impl Progress {
-    pub(super) fn new(plan: &Plan, mode: Mode, total_bytes: Option<u64>, done_bytes: Arc<AtomicU64>) -> Self {
+    pub(super) fn new(plan: &Plan, mode: Mode, read: InputRead) -> Self {
         let mode = match mode {
             Mode::Auto if stderr::draws() => Mode::Bar,
             Mode::Bar if stderr::draws() || !std::io::stderr().is_terminal() => Mode::Bar,
@@ -76,35 +77,29 @@ impl Progress {
             }
         }
         let (begun, shown) = (Instant::now(), Mutex::default());
-        Self { mode, begun, stages, total_bytes: total_bytes.filter(|&t| t > 0), done_bytes, shown }
+        Self { mode, begun, stages, read, shown }
     }
 
-    /// Shows progress until the engine is gone.
-    pub(super) fn start(&self, engine: &Arc<Engine>) {
+    /// Shows progress until the run is over.
+    pub(super) fn start(self: &Arc<Self>, cell: &Arc<Cell>, watch: &Arc<Watch>) {
         let every = match self.mode {
             Mode::None => return,
             Mode::Bar => BAR_EVERY,
             Mode::Auto | Mode::Lines => LINE_EVERY,
         };
-        let engine = Arc::downgrade(engine);
+        let (progress, cell, watch) = (Arc::downgrade(self), Arc::clone(cell), Arc::clone(watch));
         tokio::spawn(async move {
             loop {
                 tokio::time::sleep(every).await;
-                let Some(engine) = engine.upgrade() else { return };
-                let status = engine.status();
-                engine.progress().show(&engine, &status);
+                let Some(progress) = progress.upgrade() else { return };
+                progress.show(&watch, &cell.status());
             }
         });
     }
 
-    /// Input read, and all there is of it where that is known; in bytes.
-    pub(super) fn read(&self) -> (u64, Option<u64>) {
-        (self.done_bytes.load(Ordering::Relaxed), self.total_bytes)
-    }
-
-    fn show(&self, engine: &Engine, status: &Status) {
+    fn show(&self, watch: &Watch, status: &Status) {
         let mut shown = lock(&self.shown);
-        let waits = waits(engine);
+        let waits = waits(watch);
         if self.mode == Mode::Bar {
             let mut frame = vec![self.bar(&mut shown)];
             frame.extend(self.stages.iter().map(|s| self.stage_line(&mut shown, status, s)));
@@ -113,8 +108,8 @@ impl Progress {
             return;
         }
         let mut text = format!("[{}]", HumanDuration(Duration::from_secs(self.begun.elapsed().as_secs())));
-        if let Some(total) = self.total_bytes {
-            let percent = self.done_bytes.load(Ordering::Relaxed).saturating_mul(100) / total;
+        if let Some(total) = self.read.total_bytes {
+            let percent = self.read.done_bytes().saturating_mul(100) / total;
             write!(text, " {percent} % read").ok();
         }
         for stage in &self.stages {
@@ -128,7 +123,7 @@ impl Progress {
 
     /// The line about the whole run: how far, how fast, for how long, and how much longer.
     fn bar(&self, shown: &mut Shown) -> String {
-        let (done, now) = (self.done_bytes.load(Ordering::Relaxed), Instant::now());
+        let (done, now) = (self.read.done_bytes(), Instant::now());
         shown.read.push_back((now, done));
         if shown.read.len() > RATE_LOOKS {
             shown.read.pop_front();
@@ -137,7 +132,7 @@ impl Progress {
         let rate = per_second(done.saturating_sub(before), now.duration_since(then));
         let elapsed = now.duration_since(self.begun);
         let (read, rate, clock) = (BinaryBytes(done), BinaryBytes(rate), clock(elapsed));
-        let Some(total) = self.total_bytes else {
+        let Some(total) = self.read.total_bytes else {
             return format!("{read} read  {rate}/s  {clock}");
         };
         let filled = usize::try_from(done.min(total).saturating_mul(BAR_COLUMNS) / total).unwrap_or(0);
@@ -195,8 +190,8 @@ fn left(elapsed: Duration, done: u64, total: u64) -> Option<String> {
 }
 
 /// What waits for something that is in its way, if anything does.
-fn waits(engine: &Engine) -> Option<String> {
-    let explanation = engine.explanation();
+fn waits(watch: &Watch) -> Option<String> {
+    let explanation = watch.explanation();
     let groups = explanation.groups();
     let first = groups.iter().find_map(|group| group.iter().find(|chain| chain.stalled))?;
     Some(words::chain(first))

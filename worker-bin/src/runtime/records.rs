@@ -1,29 +1,23 @@
 //! Asks records children.
 
-use super::batch::{StageProgram, task_env};
 use super::collect::Collector;
-use super::engine::{Engine, lock};
+use super::context::{Reporter, TaskContext};
+use super::dispatch::When;
 use super::journal::TaskJournal;
 use super::measure::ProgramRun;
 use crate::child::records::{Answers, KeyedState, RecordsEvents, RecordsHandle, RecordsRules};
 use crate::child::{Idle, Program, TaskEnv, start_records};
 use crate::logging::{batch_span, failed};
-use crate::pipeline::RecordsState;
-use crate::pipeline::plan::{LocalTask, RecordsSettings};
-use std::path::PathBuf;
+use crate::mutex::lock;
 use std::sync::{Arc, Mutex};
 use tracing::Span;
-use worker_core::config::{RecordsSpec, TaskId};
-use worker_core::event::{Commit, Event, Failure, RecordsEvent, TaskEvent};
-use worker_core::route::PartitionBy;
-use worker_proto::{Batch, LinkId, Seq};
+use worker_core::event::{Commit, Failure, RecordsAction, RecordsEvent};
 
 /// Runs the lives of one task's program, one at a time.
 #[derive(Debug)]
 pub(super) struct RecordsPort {
-    task: TaskId,
+    context: TaskContext,
     program: Arc<Program>,
-    env: TaskEnv,
     rules: RecordsRules,
     collector: Arc<Mutex<Collector>>,
     state: Arc<Mutex<KeyedState>>,
@@ -34,57 +28,42 @@ pub(super) struct RecordsPort {
 
 impl RecordsPort {
     pub(super) fn new(
-        task: &LocalTask,
-        stage: StageProgram,
-        settings: &RecordsSettings,
-        spec: &RecordsSpec,
+        context: TaskContext,
+        program: Arc<Program>,
+        rules: RecordsRules,
         collector: Collector,
         state: Arc<Mutex<KeyedState>>,
-        tmpdir: PathBuf,
+        journal: Option<Arc<TaskJournal>>,
     ) -> Self {
-        let rules = RecordsRules {
-            partition_by: settings.key.clone(),
-            terminator_in: task.terminator_in,
-            inline: settings.state == RecordsState::Inline,
-            in_flight: usize::try_from(spec.in_flight).unwrap_or(usize::MAX),
-            in_flight_bytes: spec.in_flight_bytes,
-            keys_wanted: task.edges.iter().any(|edge| edge.by == Some(PartitionBy::Given)),
-        };
-        Self {
-            task: task.id,
-            program: stage.program,
-            env: task_env(task, tmpdir),
-            rules,
-            collector: Arc::new(Mutex::new(collector)),
-            state,
-            journal: None,
-            child: Arc::default(),
+        let collector = Arc::new(Mutex::new(collector));
+        Self { context, program, rules, collector, state, journal, child: Arc::default() }
+    }
+
+    pub(super) fn act(&self, action: RecordsAction, when: When) {
+        match action {
+            RecordsAction::Start { life } => self.begin(life, when),
+            RecordsAction::Request { life, link, first_seq, batch } => {
+                self.with_child(life, when, move |child| child.request(link, first_seq, batch));
+            }
+            RecordsAction::Tick { life } => self.with_child(life, when, RecordsHandle::tick),
+            RecordsAction::End { life } => self.with_child(life, when, RecordsHandle::end),
+            RecordsAction::Kill => self.kill(),
         }
     }
 
-    /// With a journal that has the state and applies commits to it.
-    pub(super) fn with_journal(self, journal: Option<Arc<TaskJournal>>) -> Self {
-        Self { journal, ..self }
-    }
-
-    /// The empty state of a task, to be filled by its journal where it has one.
-    pub(super) fn empty_state(task: &LocalTask, settings: &RecordsSettings) -> Arc<Mutex<KeyedState>> {
-        Arc::new(Mutex::new(KeyedState::new(&task.name, settings.state_budget_bytes)))
-    }
-
-    pub(super) fn begin(&self, engine: &Arc<Engine>, life: u64) {
-        let env = TaskEnv { batch_id: life, attempt: 1, ..self.env.clone() };
-        let _in_runtime = engine.runtime.enter();
+    fn begin(&self, life: u64, when: When) {
+        let TaskContext { reporter, launcher, runtime, env } = &self.context;
+        let env = TaskEnv { batch_id: life, attempt: 1, ..env.clone() };
+        let _in_runtime = runtime.enter();
         let events = Events {
-            task: self.task,
             life,
-            engine: Arc::clone(engine),
+            reporter: reporter.clone(),
             collector: Arc::clone(&self.collector),
             state: Arc::clone(&self.state),
-            program: engine.measure(self.task).program(),
+            program: reporter.program(),
         };
         let state = Arc::clone(&self.state);
-        let appended = self.journal.as_ref().map(|journal| journal.fence());
+        let appended = self.noting(when).map(|journal| journal.fence());
         let committed = async move {
             if let Some(appended) = appended {
                 // Closed instead of answered when the journal has failed, which ends the process.
@@ -92,21 +71,12 @@ impl RecordsPort {
             }
         };
         let _within = batch_span(&env.task, env.batch_id, env.attempt).entered();
-        let handle =
-            start_records(&engine.launcher, &self.program, env, &self.rules, state, committed, events);
+        let handle = start_records(launcher, &self.program, env, &self.rules, state, committed, events);
         *lock(&self.child) = Some((life, handle));
     }
 
-    pub(super) fn request(&self, life: u64, link: LinkId, first_seq: Seq, batch: Batch) {
-        self.with_child(life, move |child| child.request(link, first_seq, batch));
-    }
-
-    pub(super) fn tick(&self, life: u64) {
-        self.with_child(life, RecordsHandle::tick);
-    }
-
-    pub(super) fn end(&self, life: u64) {
-        self.with_child(life, RecordsHandle::end);
+    fn noting(&self, when: When) -> Option<&Arc<TaskJournal>> {
+        self.journal.as_ref().filter(|_| when == When::Noted)
     }
 
     pub(super) fn kill(&self) {
@@ -116,22 +86,20 @@ impl RecordsPort {
     }
 
     /// Takes over the state changes of a commit that no journal takes over.
-    pub(super) fn committed(&self, commit: &Commit) {
-        if let (Some(position), None) = (&commit.position, &self.journal) {
+    pub(super) fn apply(&self, commit: &Commit) {
+        if let Some(position) = &commit.position {
             lock(&self.state).apply(position);
         }
     }
 
-    /// Tells the child of a life something. With a journal only when it has the note of what is asked: the program may kill this
-    /// process as soon as it is.
-    fn with_child(&self, life: u64, f: impl FnOnce(&RecordsHandle) + Send + 'static) {
+    fn with_child(&self, life: u64, when: When, f: impl FnOnce(&RecordsHandle) + Send + 'static) {
         let child = Arc::clone(&self.child);
         let tell = move || {
             if let Some((_, child)) = lock(&child).as_ref().filter(|(l, _)| *l == life) {
                 f(child);
             }
         };
-        match &self.journal {
+        match self.noting(when) {
             Some(journal) => journal.then(tell),
             None => tell(),
         }
@@ -140,9 +108,8 @@ impl RecordsPort {
 
 /// What one life's child answers, told to the node.
 struct Events {
-    task: TaskId,
     life: u64,
-    engine: Arc<Engine>,
+    reporter: Reporter,
     collector: Arc<Mutex<Collector>>,
     state: Arc<Mutex<KeyedState>>,
     program: ProgramRun,
@@ -156,12 +123,12 @@ impl Events {
             Err(_) => tokio::task::block_in_place(|| lock(&self.state).check()),
         };
         if let Err(error) = checked {
-            return self.engine.tell(Event::Task(self.task, TaskEvent::Failed { why: error.to_string() }));
+            self.reporter.failed(error.to_string());
+            return;
         }
         let records = answers.records;
         let output = lock(&self.collector).answered(answers);
-        let (task, life) = (self.task, self.life);
-        self.engine.tell(Event::task(task, RecordsEvent::Answered { life, records, output, ended }));
+        self.reporter.tell(RecordsEvent::Answered { life: self.life, records, output, ended });
     }
 }
 
@@ -171,7 +138,7 @@ impl RecordsEvents for Events {
     }
 
     fn idle(&mut self, rest: Option<Idle>) {
-        self.engine.program_idle(self.task, rest);
+        self.reporter.idle(rest);
     }
 
     fn ended(&mut self, result: Result<Answers, Failure>) {
@@ -180,8 +147,7 @@ impl RecordsEvents for Events {
         match result {
             Ok(answers) => self.tell(answers, true),
             Err(failure) => {
-                let (task, life) = (self.task, self.life);
-                self.engine.tell(Event::task(task, RecordsEvent::Failed { life, failure }));
+                self.reporter.tell(RecordsEvent::Failed { life: self.life, failure });
             }
         }
     }

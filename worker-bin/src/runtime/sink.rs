@@ -1,23 +1,21 @@
 //! The thread that writes one sink, and the one that syncs it, where each record is to survive crashes once.
 
-use super::batch::task_env;
-use super::engine::{Engine, lock};
+use super::context::TaskContext;
 use super::measure::ProgramRun;
 use super::open::OpenedSink;
-use crate::child::{PipedChild, TaskEnv, start_sink};
+use super::storage::StorageGuard;
+use crate::child::{PipedChild, start_sink};
 use crate::io::sink::{Moved, SinkError, SinkSync, SinkWriter, StreamSink};
 use crate::logging::task_span;
-use crate::pipeline::plan::LocalTask;
+use crate::mutex::lock;
 use bytes::Bytes;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
-use worker_core::config::TaskId;
-use worker_core::event::{Event, Failure, SinkEvent, TaskEvent, WorkId};
+use worker_core::event::{Failure, SinkAction, SinkEvent, WorkId};
 use worker_proto::Batch;
 
 /// How long to wait before a full disk is tried again.
@@ -47,9 +45,9 @@ enum SinkCommand {
 /// The thread's side, until it is started.
 #[derive(Debug)]
 pub(super) struct SinkThread {
-    task: TaskId,
-    name: String,
-    env: TaskEnv,
+    context: TaskContext,
+    /// Where a journal is: its disk, which may be the sink's.
+    storage: Option<Arc<StorageGuard>>,
     target: Option<OpenedSink>,
     orders: Receiver<SinkCommand>,
     stopped: Arc<AtomicBool>,
@@ -59,25 +57,27 @@ pub(super) struct SinkThread {
 }
 
 impl SinkPort {
-    pub(super) fn new(task: &LocalTask, target: OpenedSink, tmpdir: PathBuf) -> (Self, super::ports::Thread) {
+    pub(super) fn new(
+        context: TaskContext,
+        target: OpenedSink,
+        storage: Option<Arc<StorageGuard>>,
+    ) -> (Self, SinkThread) {
         let (sender, orders) = channel();
         let (alive, gone) = oneshot::channel();
-        let (name, env) = (task.name.clone(), task_env(task, tmpdir));
         let stopped = Arc::new(AtomicBool::new(false));
         let moved = Moved::default();
         let gone = Mutex::new(Some(gone));
         let port = Self { orders: sender, stopped: Arc::clone(&stopped), moved: moved.clone(), gone };
-        let (task, target) = (task.id, Some(target));
-        let thread = SinkThread { task, name, env, target, orders, stopped, moved, _alive: alive };
-        (port, super::ports::Thread::Sink(Box::new(thread)))
+        let target = Some(target);
+        (port, SinkThread { context, storage, target, orders, stopped, moved, _alive: alive })
     }
 
-    pub(super) fn write(&self, work: WorkId, batches: Vec<Batch>) {
-        self.orders.send(SinkCommand::Write(work, batches)).ok();
-    }
-
-    pub(super) fn close(&self) {
-        self.orders.send(SinkCommand::Close).ok();
+    pub(super) fn act(&self, action: SinkAction) {
+        let order = match action {
+            SinkAction::Write { work, batches } => SinkCommand::Write(work, batches),
+            SinkAction::Close => SinkCommand::Close,
+        };
+        self.orders.send(order).ok();
     }
 
     pub(super) fn stop(&self) {
@@ -85,9 +85,9 @@ impl SinkPort {
         self.orders.send(SinkCommand::Stop).ok();
     }
 
-    /// Bytes that were taken of what it writes.
-    pub(super) fn moved(&self) -> u64 {
-        self.moved.bytes()
+    /// Counts the bytes that are taken of what it writes.
+    pub(super) fn moved(&self) -> Moved {
+        self.moved.clone()
     }
 
     /// Waits until the thread has ended.
@@ -100,21 +100,21 @@ impl SinkPort {
 }
 
 impl SinkThread {
-    pub(super) fn start(self, engine: &Arc<Engine>) -> std::io::Result<()> {
-        let weak = Arc::downgrade(engine);
-        let thread = std::thread::Builder::new().name(self.name.clone());
-        thread.spawn(move || self.live(&weak)).map(drop)
+    pub(super) fn start(self) -> std::io::Result<()> {
+        let thread = std::thread::Builder::new().name(self.context.env.task.clone());
+        thread.spawn(move || self.live()).map(drop)
     }
 
-    fn live(mut self, engine: &Weak<Engine>) {
-        let _within = task_span(&self.name).entered();
+    fn live(mut self) {
+        let _within = task_span(&self.context.env.task).entered();
         let Some(target) = self.target.take() else { return };
-        let opened = match (target, engine.upgrade()) {
-            (OpenedSink::Writer(writer), _) => Ok((writer, None)),
-            (OpenedSink::Program(program), Some(engine)) => {
+        let opened = match target {
+            OpenedSink::Writer(writer) => Ok((writer, None)),
+            OpenedSink::Program(program) => {
+                let TaskContext { reporter, launcher, runtime, env } = &self.context;
                 let name = program.stage.clone();
-                let mut run = engine.measure(self.task).program();
-                let started = engine.runtime.block_on(start_sink(&engine.launcher, program, &self.env));
+                let mut run = reporter.program();
+                let started = runtime.block_on(start_sink(launcher, program, env));
                 if started.is_err() {
                     run.ended(&started);
                 }
@@ -123,42 +123,35 @@ impl SinkThread {
                     (writer, Some((child, run)))
                 })
             }
-            (OpenedSink::Program(_), None) => return,
         };
-        let task = self.task;
-        let result = opened.and_then(|(writer, child)| self.write_all(engine, writer, child));
-        if let (Err(why), Some(engine)) = (result, engine.upgrade()) {
-            engine.tell(Event::Task(task, TaskEvent::Failed { why }));
+        if let Err(why) = opened.and_then(|(writer, child)| self.write_all(writer, child)) {
+            self.context.reporter.failed(why);
         }
     }
 
     fn write_all(
         &self,
-        engine: &Weak<Engine>,
         mut writer: Box<dyn SinkWriter>,
         mut child: Option<(PipedChild, ProgramRun)>,
     ) -> Result<(), String> {
-        let task = self.task;
+        let reporter = &self.context.reporter;
         writer.count_into(self.moved.clone());
-        let synced = writer.sync_handle().map(|handle| self.start_sync(engine, handle)).transpose()?;
+        let synced = writer.sync_handle().map(|handle| self.start_sync(handle)).transpose()?;
         while let Ok(order) = self.orders.recv() {
             let result = match &order {
-                SinkCommand::Write(_, batches) => {
-                    self.write(engine, writer.as_mut(), batches, synced.is_some())
-                }
+                SinkCommand::Write(_, batches) => self.write(writer.as_mut(), batches, synced.is_some()),
                 SinkCommand::Close => writer.close(),
                 SinkCommand::Stop => return Ok(()),
             };
-            let Some(engine) = engine.upgrade() else { return Ok(()) };
             match (result, &mut child) {
                 (Ok(()), _) => {}
                 (Err(SinkError::ReaderGone { .. }), None) => {
-                    engine.tell(Event::task(task, SinkEvent::ReaderGone));
+                    reporter.tell(SinkEvent::ReaderGone);
                     return Ok(());
                 }
                 (Err(error), None) => return Err(error.to_string()),
                 (Err(error), Some(child)) => {
-                    let ended = wait(&engine, child);
+                    let ended = self.wait(child);
                     return Err(ended.err().map_or_else(|| error.to_string(), |failure| failure.message));
                 }
             }
@@ -166,13 +159,14 @@ impl SinkThread {
                 SinkCommand::Write(work, _) => match &synced {
                     // Refused only when the syncing thread has ended, with an error that it has told.
                     Some(synced) => drop(synced.send((work, writer.position()))),
-                    None => engine.tell(Event::task(task, SinkEvent::Written { work, position: None })),
+                    None if reporter.tell(SinkEvent::Written { work, position: None }) => {}
+                    None => return Ok(()),
                 },
                 SinkCommand::Close => {
                     if let Some(child) = &mut child {
-                        wait(&engine, child).map_err(|failure| failure.message)?;
+                        self.wait(child).map_err(|failure| failure.message)?;
                     }
-                    engine.tell(Event::task(task, SinkEvent::Closed));
+                    reporter.tell(SinkEvent::Closed);
                     return Ok(());
                 }
                 SinkCommand::Stop => return Ok(()),
@@ -182,33 +176,29 @@ impl SinkThread {
     }
 
     /// A file that survives crashes waits for room where there is none; nothing of a failed write counts.
-    fn write(
-        &self,
-        engine: &Weak<Engine>,
-        writer: &mut dyn SinkWriter,
-        batches: &[Batch],
-        durable: bool,
-    ) -> Result<(), SinkError> {
+    fn write(&self, writer: &mut dyn SinkWriter, batches: &[Batch], durable: bool) -> Result<(), SinkError> {
+        let reporter = &self.context.reporter;
         let mut said = false;
         loop {
             let error = match writer.write(batches) {
                 Err(error @ SinkError::Full { .. }) if durable => error,
                 result => {
-                    if let (true, Some(engine)) = (said, engine.upgrade()) {
-                        engine.output_waits_for_room(self.task, None);
+                    if said {
+                        reporter.waits_for_room(None);
                     }
                     return result;
                 }
             };
-            let Some(engine) = engine.upgrade() else { return Err(error) };
-            if engine.is_on_state_disk(&error) && engine.storage_is_full(&error.to_string()) {
+            if !reporter.is_heard() {
+                return Err(error);
+            }
+            if self.storage.as_ref().is_some_and(|storage| storage.helps(&error, reporter.to())) {
                 continue;
             }
             if !std::mem::replace(&mut said, true) {
                 tracing::warn!(%error, "waiting for room");
-                engine.output_waits_for_room(self.task, Some(error.to_string()));
+                reporter.waits_for_room(Some(error.to_string()));
             }
-            drop(engine);
             std::thread::sleep(FULL_DISK_WAIT);
             if self.stopped.load(Ordering::Relaxed) {
                 return Err(error);
@@ -216,14 +206,17 @@ impl SinkThread {
         }
     }
 
+    /// Waits for the end of a sink's program.
+    fn wait(&self, (child, run): &mut (PipedChild, ProgramRun)) -> Result<(), Failure> {
+        let result = self.context.runtime.block_on(child.wait());
+        run.ended(&result);
+        result
+    }
+
     /// Tells that writes are done when a sync that began after them has succeeded: one for all that came meanwhile.
-    fn start_sync(
-        &self,
-        engine: &Weak<Engine>,
-        handle: SinkSync,
-    ) -> Result<Sender<(WorkId, Option<Bytes>)>, String> {
+    fn start_sync(&self, handle: SinkSync) -> Result<Sender<(WorkId, Option<Bytes>)>, String> {
         let (sender, written) = channel::<(WorkId, Option<Bytes>)>();
-        let (task, engine) = (self.task, engine.clone());
+        let reporter = self.context.reporter.clone();
         let sync = move || {
             let mut next = written.recv().ok();
             while let Some(first) = next.take() {
@@ -231,17 +224,15 @@ impl SinkThread {
                 let begun = Instant::now();
                 let result = handle.sync();
                 let took = begun.elapsed();
-                let Some(engine) = engine.upgrade() else { return };
-                engine.measure(task).sink_synced(took);
+                reporter.measure().sink_synced(took);
                 if let Err(error) = result {
-                    return engine.tell(Event::Task(task, TaskEvent::Failed { why: error.to_string() }));
+                    reporter.failed(error.to_string());
+                    return;
                 }
-                engine.act(|node, now| {
-                    for (work, position) in works {
-                        node.handle(now, Event::task(task, SinkEvent::Written { work, position }));
-                    }
-                });
-                drop(engine);
+                let events = works.into_iter().map(|(work, position)| SinkEvent::Written { work, position });
+                if !reporter.tell_all(events.map(Into::into)) {
+                    return;
+                }
                 next = match written.try_recv() {
                     Ok(waiting) => {
                         std::thread::sleep(SYNC_REST);
@@ -251,15 +242,8 @@ impl SinkThread {
                 };
             }
         };
-        let thread = std::thread::Builder::new().name(format!("{} sync", self.name));
+        let thread = std::thread::Builder::new().name(format!("{} sync", self.context.env.task));
         thread.spawn(sync).map_err(|error| format!("cannot start a thread: {error}"))?;
         Ok(sender)
     }
-}
-
-/// Waits for the end of a sink's program.
-fn wait(engine: &Engine, (child, run): &mut (PipedChild, ProgramRun)) -> Result<(), Failure> {
-    let result = engine.runtime.block_on(child.wait());
-    run.ended(&result);
-    result
 }

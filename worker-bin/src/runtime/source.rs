@@ -1,21 +1,17 @@
 //! The thread that reads one source.
 
-use super::batch::task_env;
 use super::collect::Collector;
-use super::engine::Engine;
+use super::context::TaskContext;
 use super::measure::ProgramRun;
-use crate::child::{PipedChild, Program, TaskEnv, start_source};
+use crate::child::{PipedChild, Program, start_source};
 use crate::io::source::{Progress, SourceOptions, SourceReader, Stop, StreamSource};
 use crate::logging::task_span;
-use crate::pipeline::plan::LocalTask;
 use bytes::Bytes;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Weak};
-use worker_core::config::TaskId;
-use worker_core::event::{Event, Output, SourceEvent, TaskEvent};
+use worker_core::event::{Output, SourceAction, SourceEvent};
 
 /// What a source task reads, opened as far as that is possible before the run.
 #[derive(Debug)]
@@ -73,9 +69,7 @@ enum SourceCommand {
 /// The thread's side, until it is started.
 #[derive(Debug)]
 pub(super) struct SourceThread {
-    task: TaskId,
-    name: String,
-    env: TaskEnv,
+    context: TaskContext,
     input: Input,
     collector: Collector,
     orders: Receiver<SourceCommand>,
@@ -83,21 +77,21 @@ pub(super) struct SourceThread {
 }
 
 impl SourcePort {
-    pub(super) fn new(
-        task: &LocalTask,
-        input: Input,
-        collector: Collector,
-        tmpdir: PathBuf,
-    ) -> (Self, super::ports::Thread) {
+    pub(super) fn new(context: TaskContext, input: Input, collector: Collector) -> (Self, SourceThread) {
         let (sender, orders) = channel();
         let stopped = Arc::new(AtomicBool::new(false));
         let port = Self { orders: sender, stopped: Arc::clone(&stopped), stop: input.stop.clone() };
-        let (name, env) = (task.name.clone(), task_env(task, tmpdir));
-        let thread = SourceThread { task: task.id, name, env, input, collector, orders, stopped };
-        (port, super::ports::Thread::Source(Box::new(thread)))
+        (port, SourceThread { context, input, collector, orders, stopped })
     }
 
-    pub(super) fn read(&self, chunks: u32) {
+    pub(super) fn act(&self, action: SourceAction) {
+        match action {
+            SourceAction::Read { chunks } => self.read(chunks),
+            SourceAction::Stop => self.stop(),
+        }
+    }
+
+    fn read(&self, chunks: u32) {
         self.orders.send(SourceCommand::Read(chunks)).ok();
     }
 
@@ -108,36 +102,36 @@ impl SourcePort {
     }
 }
 
-/// A program, and the measure of its run.
-type Watched = (PipedChild, ProgramRun);
+/// The program whose output is read.
+struct Running {
+    child: PipedChild,
+    run: ProgramRun,
+    /// It may be stopped before its end.
+    limited: bool,
+}
 
 impl SourceThread {
-    pub(super) fn start(self, engine: &Arc<Engine>) -> std::io::Result<()> {
-        let weak = Arc::downgrade(engine);
-        let thread = std::thread::Builder::new().name(self.name.clone());
-        thread.spawn(move || self.live(&weak)).map(drop)
+    pub(super) fn start(self) -> std::io::Result<()> {
+        let thread = std::thread::Builder::new().name(self.context.env.task.clone());
+        thread.spawn(move || self.live()).map(drop)
     }
 
-    fn live(mut self, engine: &Weak<Engine>) {
-        let _within = task_span(&self.name).entered();
-        let task = self.task;
-        let result = self.read_all(engine);
-        let Some(engine) = engine.upgrade() else { return };
-        engine.tell(match result {
-            Ok(complete) => Event::task(task, SourceEvent::Ended { complete }),
-            Err(why) => Event::Task(task, TaskEvent::Failed { why }),
-        });
+    fn live(mut self) {
+        let _within = task_span(&self.context.env.task).entered();
+        match self.read_all() {
+            Ok(complete) => self.context.reporter.tell(SourceEvent::Ended { complete }),
+            Err(why) => self.context.reporter.failed(why),
+        };
     }
 
     /// Reads as it is told; says whether that was all there is.
-    fn read_all(&mut self, engine: &Weak<Engine>) -> Result<bool, String> {
+    fn read_all(&mut self) -> Result<bool, String> {
         let (kind, done_bytes) =
             (std::mem::replace(&mut self.input.kind, InputKind::none()), self.input.done_bytes.clone());
         let (mut reader, mut child) = match kind {
             InputKind::Reader(reader) => (reader, None),
             InputKind::Program(program, options) => {
-                let Some(engine) = engine.upgrade() else { return Ok(false) };
-                let (reader, child) = self.start_program(&engine, program, &options)?;
+                let (reader, child) = self.start_program(program, &options)?;
                 (reader, Some(child))
             }
         };
@@ -155,26 +149,28 @@ impl SourceThread {
                 done_bytes.fetch_add(now.done_bytes.saturating_sub(last.done_bytes), Ordering::Relaxed);
                 last = now;
                 complete = chunk.is_none() && !self.stopped.load(Ordering::Relaxed);
-                let (Some(batch), Some(engine)) = (chunk, engine.upgrade()) else { break 'orders };
+                let Some(batch) = chunk else { break 'orders };
                 let output = Output { position: reader.position(), ..self.collector.route(batch) };
-                engine.tell(Event::task(self.task, SourceEvent::Read { output }));
+                if !self.context.reporter.tell(SourceEvent::Read { output }) {
+                    break 'orders;
+                }
             }
         }
-        if let (Some((child, program)), Some(engine)) = (&mut child, engine.upgrade()) {
-            self.end_program(&engine, child, program)?;
+        if let Some(child) = &mut child {
+            self.end_program(child)?;
         }
         Ok(complete)
     }
 
     fn start_program(
         &self,
-        engine: &Arc<Engine>,
         program: Arc<Program>,
         options: &SourceOptions,
-    ) -> Result<(Box<dyn SourceReader>, Watched), String> {
+    ) -> Result<(Box<dyn SourceReader>, Running), String> {
+        let TaskContext { reporter, launcher, runtime, env } = &self.context;
         let name = program.stage.clone();
-        let mut run = engine.measure(self.task).program();
-        let started = engine.runtime.block_on(start_source(&engine.launcher, program, &self.env));
+        let mut run = reporter.program();
+        let started = runtime.block_on(start_source(launcher, program, env));
         if started.is_err() {
             run.ended(&started);
         }
@@ -184,21 +180,16 @@ impl SourceThread {
         if let Some(position) = &self.input.position {
             source = source.resume(position).map_err(|e| e.to_string())?;
         }
-        Ok((Box::new(source), (child, run)))
+        Ok((Box::new(source), Running { child, run, limited: options.limit.is_some() }))
     }
 
     /// The program has closed its output, or is to stop; only in the first case its exit status counts.
-    fn end_program(
-        &self,
-        engine: &Arc<Engine>,
-        child: &mut PipedChild,
-        run: &mut ProgramRun,
-    ) -> Result<(), String> {
-        let stopped = self.stopped.load(Ordering::Relaxed) || engine.is_limited();
+    fn end_program(&self, Running { child, run, limited }: &mut Running) -> Result<(), String> {
+        let stopped = self.stopped.load(Ordering::Relaxed) || *limited;
         if stopped {
             child.kill();
         }
-        let result = engine.runtime.block_on(child.wait());
+        let result = self.context.runtime.block_on(child.wait());
         if !stopped {
             run.ended(&result);
         }

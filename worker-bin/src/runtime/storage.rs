@@ -1,7 +1,11 @@
 //! The disk that commits go to, when it is full.
 
-use super::engine::{Engine, lock};
-use std::sync::{Arc, Mutex};
+use super::cell::Tell;
+use crate::io::sink::SinkError;
+use crate::mutex::lock;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 use worker_core::event::{Event, NodeEvent};
 use worker_journal::Reserve;
@@ -16,16 +20,38 @@ const RESTORE_EVERY: Duration = Duration::from_secs(1);
 /// ```
 #[derive(Debug)]
 pub(super) struct StorageGuard {
+    /// The state directory.
+    dir: PathBuf,
     reserve: Mutex<Option<Reserve>>,
+    keepers: Mutex<Vec<Weak<dyn GivesBack>>>,
+}
+
+/// What keeps more on the disk than it needs, for a while.
+pub(super) trait GivesBack: std::fmt::Debug + Send + Sync {
+    /// Removes what is done with.
+    fn give_back(&self);
 }
 
 impl StorageGuard {
-    pub(super) fn new(reserve: Option<Reserve>) -> Self {
-        Self { reserve: Mutex::new(reserve) }
+    pub(super) fn new(dir: PathBuf, reserve: Option<Reserve>) -> Self {
+        Self { dir, reserve: Mutex::new(reserve), keepers: Mutex::default() }
+    }
+
+    /// `keeper` is asked for room while there is none.
+    pub(super) fn asks(&self, keeper: Weak<dyn GivesBack>) {
+        lock(&self.keepers).push(keeper);
+    }
+
+    /// A sink has no room on the disk that this one guards, and now there is some: it is worth trying again at once.
+    pub(super) fn helps(self: &Arc<Self>, error: &SinkError, to: &Weak<dyn Tell>) -> bool {
+        let SinkError::Full { name, .. } = error else { return false };
+        let device = |path: &Path| path.metadata().map(|m| m.dev()).ok();
+        let state = device(&self.dir);
+        state.is_some() && state == device(Path::new(name)) && self.is_full_now(to, &error.to_string())
     }
 
     /// A write has found no room. Says whether that has changed something, so that it is worth trying again at once.
-    pub(super) fn is_full_now(self: &Arc<Self>, engine: &Arc<Engine>, why: &str) -> bool {
+    pub(super) fn is_full_now(self: &Arc<Self>, to: &Weak<dyn Tell>, why: &str) -> bool {
         {
             let mut reserve = lock(&self.reserve);
             let Some(reserve) = reserve.as_mut() else { return false };
@@ -41,18 +67,20 @@ impl StorageGuard {
             why,
             "the disk is full: what was admitted is finished from a reserve, nothing new is taken until there is room"
         );
-        engine.tell(Event::Node(NodeEvent::StorageFull { full: true }));
-        let (guard, weak) = (Arc::clone(self), Arc::downgrade(engine));
+        if let Some(to) = to.upgrade() {
+            to.tell(Event::Node(NodeEvent::StorageFull { full: true }));
+        }
+        let (guard, to) = (Arc::clone(self), to.clone());
         let restore = move || {
             loop {
                 std::thread::sleep(RESTORE_EVERY);
-                let Some(engine) = weak.upgrade() else { return };
-                engine.journals.iter().flatten().for_each(|journal| journal.give_back());
+                let Some(to) = to.upgrade() else { return };
+                lock(&guard.keepers).iter().filter_map(Weak::upgrade).for_each(|keeper| keeper.give_back());
                 let restored =
                     lock(&guard.reserve).as_mut().is_some_and(|r| r.restore().is_ok_and(|whole| whole));
                 if restored {
                     tracing::info!("there is room on the disk again");
-                    return engine.tell(Event::Node(NodeEvent::StorageFull { full: false }));
+                    return to.tell(Event::Node(NodeEvent::StorageFull { full: false }));
                 }
             }
         };

@@ -1,28 +1,24 @@
 //! Feeds stream children.
 
-use super::batch::{StageProgram, task_env};
 use super::collect::Collector;
-use super::engine::{Engine, lock};
+use super::context::{Reporter, StageProgram, TaskContext};
 use super::journal::{Replayed, TaskJournal};
 use super::measure::ProgramRun;
 use super::window::WindowOutput;
 use crate::child::{Idle, Replay, StreamEvents, StreamHandle, TaskEnv, start_stream};
 use crate::logging::{batch_span, failed};
-use crate::pipeline::plan::LocalTask;
-use std::path::PathBuf;
+use crate::mutex::lock;
 use std::sync::{Arc, Mutex};
 use tracing::Span;
-use worker_core::config::TaskId;
-use worker_core::event::{Event, Failure, StreamEvent};
+use worker_core::event::{Failure, StreamAction, StreamEvent};
 use worker_core::replay::{Divergence, Suppressor};
 use worker_proto::Batch;
 
 /// Runs the windows of one task, one at a time.
 #[derive(Debug)]
 pub(super) struct StreamPort {
-    task: TaskId,
+    context: TaskContext,
     stage: StageProgram,
-    env: TaskEnv,
     collector: Arc<Mutex<Collector>>,
     child: Mutex<Option<(u64, StreamHandle)>>,
     /// Where a window's input is read back from; `None` in memory mode.
@@ -32,56 +28,55 @@ pub(super) struct StreamPort {
 
 impl StreamPort {
     pub(super) fn new(
-        task: &LocalTask,
+        context: TaskContext,
         stage: StageProgram,
         collector: Collector,
-        tmpdir: PathBuf,
         journal: Option<Arc<TaskJournal>>,
         queue_bytes_max: u64,
     ) -> Self {
-        Self {
-            queue_bytes_max,
-            task: task.id,
-            stage,
-            env: task_env(task, tmpdir),
-            collector: Arc::new(Mutex::new(collector)),
-            child: Mutex::default(),
-            journal,
+        let collector = Arc::new(Mutex::new(collector));
+        Self { context, stage, collector, child: Mutex::default(), journal, queue_bytes_max }
+    }
+
+    pub(super) fn act(&self, action: StreamAction) {
+        match action {
+            StreamAction::Start { window, replay } => self.begin(window, replay),
+            StreamAction::Feed { window, batch } => self.feed(window, batch),
+            StreamAction::Close { window } => self.close(window),
+            StreamAction::Kill => self.kill(),
         }
     }
 
-    pub(super) fn begin(&self, engine: &Arc<Engine>, window: u64, replay: bool) {
-        let env = TaskEnv { batch_id: window, attempt: if replay { 2 } else { 1 }, ..self.env.clone() };
-        let (task, engine) = (self.task, Arc::clone(engine));
-        let _in_runtime = engine.runtime.enter();
-        let program_run = engine.measure(task).program();
+    fn begin(&self, window: u64, replay: bool) {
+        let TaskContext { reporter, launcher, runtime, env } = &self.context;
+        let env = TaskEnv { batch_id: window, attempt: if replay { 2 } else { 1 }, ..env.clone() };
+        let _in_runtime = runtime.enter();
         let before = self.journal.as_ref().map(|_| Suppressor::new([]));
         let window_output = Arc::new(Mutex::new(WindowOutput::new(before)));
         let journal = self.journal.as_ref().filter(|_| replay);
         let replay = journal.map(|journal| replay_of(journal, window, Arc::clone(&window_output)));
         let events = Events {
-            task,
             window,
-            engine: Arc::clone(&engine),
+            reporter: reporter.clone(),
             collector: Arc::clone(&self.collector),
             journal: self.journal.clone(),
             window_output,
             queue_bytes_max: self.queue_bytes_max,
-            program: program_run,
+            program: reporter.program(),
         };
         let (program, header) = (Arc::clone(&self.stage.program), self.stage.header.clone());
         let _within = batch_span(&env.task, env.batch_id, env.attempt).entered();
-        let handle = start_stream(&engine.launcher, program, env, header, replay, events);
+        let handle = start_stream(launcher, program, env, header, replay, events);
         *lock(&self.child) = Some((window, handle));
     }
 
-    pub(super) fn feed(&self, window: u64, batch: Batch) {
+    fn feed(&self, window: u64, batch: Batch) {
         if let Some((_, child)) = lock(&self.child).as_ref().filter(|(w, _)| *w == window) {
             child.feed(batch);
         }
     }
 
-    pub(super) fn close(&self, window: u64) {
+    fn close(&self, window: u64) {
         if let Some((_, child)) = lock(&self.child).as_ref().filter(|(w, _)| *w == window) {
             child.close();
         }
@@ -106,9 +101,8 @@ fn replay_of(journal: &TaskJournal, window: u64, output: Arc<Mutex<WindowOutput>
 
 /// What one window's child says, told to the node.
 struct Events {
-    task: TaskId,
     window: u64,
-    engine: Arc<Engine>,
+    reporter: Reporter,
     collector: Arc<Mutex<Collector>>,
     journal: Option<Arc<TaskJournal>>,
     window_output: Arc<Mutex<WindowOutput>>,
@@ -149,7 +143,7 @@ fn differing(before: &[Batch], now: &[Batch]) -> (String, String) {
 
 impl StreamEvents for Events {
     fn fed(&mut self, cost: u64) {
-        self.engine.tell(Event::task(self.task, StreamEvent::Fed { window: self.window, cost }));
+        self.reporter.tell(StreamEvent::Fed { window: self.window, cost });
     }
 
     fn output(&mut self, batch: Batch, after_close: bool) -> Result<(), String> {
@@ -158,25 +152,25 @@ impl StreamEvents for Events {
             return Ok(());
         }
         if after_close {
-            let waits = |full| self.engine.output_waits_for_room(self.task, full);
+            let waits = |full| self.reporter.waits_for_room(full);
             return lock(&self.collector).hold(batch, &waits);
         }
         if let Some(journal) = &self.journal {
             tokio::task::block_in_place(|| journal.wait_for_room(self.queue_bytes_max));
         }
         let output = lock(&self.window_output).route(batch, &mut lock(&self.collector));
-        self.engine.tell(Event::task(self.task, StreamEvent::Output { window: self.window, output }));
+        self.reporter.tell(StreamEvent::Output { window: self.window, output });
         Ok(())
     }
 
     fn idle(&mut self, rest: Option<Idle>) {
-        self.engine.program_idle(self.task, rest);
+        self.reporter.idle(rest);
     }
 
     fn exited(&mut self, result: Result<(), Failure>, early: bool) {
         let result = lock(&self.window_output).ended(result, &mut lock(&self.collector));
         self.program.ended(&result);
         failed(&Span::current(), &result);
-        self.engine.tell(Event::task(self.task, StreamEvent::Exited { window: self.window, result, early }));
+        self.reporter.tell(StreamEvent::Exited { window: self.window, result, early });
     }
 }

@@ -1,41 +1,53 @@
 //! The engine as its admin address sees it.
 
-use super::engine::{Engine, lock};
+use super::cell::Cell;
+use super::dead::DeadLetters;
+use super::observe::Watch;
+use super::scrape::Scraper;
+use super::tap::Taps;
 use crate::admin::{
     AdminCommand, Changed, DeadLetterView, Graph, GraphTask, Subject, TapAsk, Tapped, WaitWords,
 };
 use crate::explain::{Explanation, History, Snapshot};
 use std::sync::Arc;
-use tokio::sync::{mpsc, watch};
-use worker_core::config::TaskName;
-use worker_core::event::{DeadLetter, Event, TaskEvent};
+use tokio::sync::{Notify, mpsc, watch};
+use worker_core::config::{TaskId, TaskName};
+use worker_core::event::{Event, TaskEvent};
 
-/// How many dead letters are remembered to be shown.
-const DEAD_SHOWN: usize = 200;
-
-/// A handle on the engine, for as long as the process lives.
-#[derive(Clone, Debug)]
-pub(super) struct Admin(pub(super) Arc<Engine>);
+/// What can be asked of a run, and asked for, for as long as the process lives.
+#[derive(Debug)]
+pub(super) struct Admin {
+    pub(super) cell: Arc<Cell>,
+    pub(super) watch: Arc<Watch>,
+    pub(super) scraper: Arc<Scraper>,
+    pub(super) dead: Arc<DeadLetters>,
+    pub(super) taps: Arc<Taps>,
+    /// The tasks that run here, by name.
+    pub(super) tasks: Vec<(TaskId, String)>,
+    /// Told when the user asks for an orderly stop.
+    pub(super) drain: Arc<Notify>,
+    pub(super) runtime: tokio::runtime::Handle,
+}
 
 impl Subject for Admin {
     fn snapshot(&self) -> Snapshot {
-        self.0.snapshot()
+        self.watch.snapshot()
     }
 
     fn has_ended(&self) -> bool {
-        self.0.watch().has_ended()
+        self.watch.has_ended()
     }
 
     fn explanation(&self) -> Explanation {
-        self.0.explanation()
+        self.watch.explanation()
     }
 
     fn history(&self) -> History {
-        self.0.watch().history()
+        self.watch.history()
     }
 
     fn graph(&self) -> Graph {
-        self.0.watch().with_outline(|outline| {
+        self.watch.with_outline(|outline| {
             let graph = &outline.graph;
             let name = |task| graph.task(task).name.clone();
             let tasks = graph.tasks.iter().map(|task| GraphTask {
@@ -56,24 +68,23 @@ impl Subject for Admin {
     }
 
     fn metrics(&self) -> String {
-        self.0.scrape().render()
+        self.scraper.scrape().render()
     }
 
     fn dead_letters(&self, max: usize) -> Vec<DeadLetterView> {
-        let dead = lock(&self.0.dead_shown);
-        dead.iter().skip(dead.len().saturating_sub(max)).cloned().collect()
+        self.dead.shown(max)
     }
 
     fn news(&self) -> watch::Receiver<u64> {
-        self.0.watch().news()
+        self.watch.news()
     }
 
     fn order(&self, order: AdminCommand) -> Result<Changed, String> {
         match order {
-            AdminCommand::Pause(stage) => self.0.pause(&stage, true),
-            AdminCommand::Resume(stage) => self.0.pause(&stage, false),
+            AdminCommand::Pause(stage) => self.pause(&stage, true),
+            AdminCommand::Resume(stage) => self.pause(&stage, false),
             AdminCommand::Drain => {
-                self.0.ask_for_drain();
+                self.drain.notify_one();
                 Ok(Changed { did: "stopping: what was accepted is finished".to_owned(), tasks: Vec::new() })
             }
             AdminCommand::Log(filter) => {
@@ -84,27 +95,27 @@ impl Subject for Admin {
     }
 
     fn tap(&self, ask: TapAsk) -> Result<mpsc::Receiver<Tapped>, String> {
-        self.0.has_stage(&ask.stage)?;
-        self.0.taps.open(&ask, &self.0.runtime)
+        self.has_stage(&ask.stage)?;
+        self.taps.open(&ask, &self.runtime)
     }
 }
 
-impl Engine {
+impl Admin {
     /// Holds the tasks of a stage on this node up, or lets them go on.
-    fn pause(self: &Arc<Self>, stage: &str, paused: bool) -> Result<Changed, String> {
+    fn pause(&self, stage: &str, paused: bool) -> Result<Changed, String> {
         let tasks: Vec<_> =
-            self.local_tasks().filter(|(_, name)| TaskName::of(name).is_task_of(stage)).collect();
+            self.tasks.iter().filter(|(_, name)| TaskName::of(name).is_task_of(stage)).collect();
         self.has_stage(stage)?;
         if tasks.is_empty() {
             return Err(format!("no task of {stage} runs on this node"));
         }
-        self.act(|node, now| {
+        self.cell.act(|node, now| {
             for (task, _) in &tasks {
                 node.handle(now, Event::Task(*task, TaskEvent::Pause { paused }));
             }
         });
-        self.look();
-        let names = tasks.into_iter().map(|(_, name)| name.to_owned()).collect();
+        self.watch.look();
+        let names = tasks.into_iter().map(|(_, name)| name.clone()).collect();
         let did = format!("{} {stage}", if paused { "paused" } else { "resumed" });
         tracing::warn!(stage, "{did}, by the user");
         Ok(Changed { did, tasks: names })
@@ -112,35 +123,10 @@ impl Engine {
 
     /// The pipeline has such a source, stage or sink, on whatever node.
     fn has_stage(&self, stage: &str) -> Result<(), String> {
-        let stages =
-            self.watch().with_outline(|o| o.stages.iter().map(|s| s.name.clone()).collect::<Vec<_>>());
+        let stages = self.watch.with_outline(|o| o.stages.iter().map(|s| s.name.clone()).collect::<Vec<_>>());
         if stages.iter().any(|name| name == stage) {
             return Ok(());
         }
         Err(format!("there is no stage {stage}; there are {}", stages.join(", ")))
-    }
-
-    /// Remembers dead letters, to show them.
-    pub(super) fn show_dead(&self, task: &str, letters: &[DeadLetter]) {
-        if letters.is_empty() {
-            return;
-        }
-        let at_ms = super::observe::unix_ms();
-        let stage = TaskName::of(task).stage;
-        let mut tally = lock(&self.dead_tally);
-        let mut shown = lock(&self.dead_shown);
-        for letter in letters {
-            tally.count(stage, &letter.reason);
-            if shown.len() == DEAD_SHOWN {
-                shown.pop_front();
-            }
-            shown.push_back(DeadLetterView {
-                at_ms,
-                task: task.to_owned(),
-                reason: letter.reason.clone(),
-                attempts: letter.attempts,
-                record_bytes: letter.record.len() as u64,
-            });
-        }
     }
 }

@@ -11,8 +11,8 @@ mod show;
 #[cfg(test)]
 mod tests;
 
-use super::engine::lock;
 use crate::admin::{TapAsk, TapSide, Tapped};
+use crate::mutex::lock;
 use crate::pipeline::plan::{LocalTask, Role};
 use bytes::Bytes;
 use std::collections::BTreeMap;

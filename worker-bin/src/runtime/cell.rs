@@ -1,0 +1,185 @@
+//! The node behind its lock, its clock and its timer, and the law of use: what follows from news is carried out before the lock
+//! is given back, and so in order.
+
+use crate::mutex::lock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::time::Instant;
+use tokio::sync::{Notify, oneshot};
+use worker_core::event::{Action, Event, NodeError};
+use worker_core::stall::Stall;
+use worker_core::status::Status;
+use worker_core::{Node, Time};
+
+/// How a node's work ended.
+#[derive(Debug)]
+pub(super) enum End {
+    Finished,
+    Failed(NodeError),
+    Stopped(i32),
+}
+
+/// What carries out actions. It is called under the node's lock: it must not wait.
+pub(super) trait Carry: Send + Sync {
+    fn carry_out(&self, cell: &Cell, node: &mut Node, action: Action);
+}
+
+/// Who hears what happened: the node, or a test.
+pub(super) trait Tell: Send + Sync {
+    fn tell(&self, event: Event);
+    /// Several at once, under one lock.
+    fn tell_all(&self, events: Vec<Event>);
+    fn now(&self) -> Time;
+}
+
+/// One node; everybody who has news for it holds the cell, and the cell knows nobody but who carries actions out.
+pub(super) struct Cell {
+    node: Mutex<Node>,
+    begun: Instant,
+    carrier: OnceLock<Box<dyn Carry>>,
+    wake_at: Mutex<Option<Time>>,
+    timer: Notify,
+    pub(super) activity: Activity,
+    ended: Mutex<Option<oneshot::Sender<End>>>,
+}
+
+impl Cell {
+    /// A node that does nothing until it has a carrier; `ended` is told how it ends.
+    pub(super) fn new(node: Node, ended: oneshot::Sender<End>) -> Arc<Self> {
+        Arc::new(Self {
+            node: Mutex::new(node),
+            begun: Instant::now(),
+            carrier: OnceLock::new(),
+            wake_at: Mutex::new(None),
+            timer: Notify::new(),
+            activity: Activity::default(),
+            ended: Mutex::new(Some(ended)),
+        })
+    }
+
+    /// Lets the node act, for the first time, and whenever its time has come.
+    pub(super) fn start(self: &Arc<Self>, carrier: Box<dyn Carry>) {
+        if self.carrier.set(carrier).is_ok() {
+            tokio::spawn(Arc::clone(self).keep_time());
+            self.act(|_, _| {});
+        }
+    }
+
+    /// Lets `f` use the node, then carries out what the node asks for, in order.
+    pub(super) fn act<R>(&self, f: impl FnOnce(&mut Node, Time) -> R) -> R {
+        self.activity.stir();
+        let mut node = self.node();
+        let result = f(&mut node, Tell::now(self));
+        let Some(carrier) = self.carrier.get() else { return result };
+        while let Some(action) = node.poll_action() {
+            carrier.carry_out(self, &mut node, action);
+        }
+        let next = node.next_wake().map(|(at, _)| at);
+        let mut wake_at = lock(&self.wake_at);
+        if *wake_at != next {
+            let sooner = next.is_some_and(|n| wake_at.is_none_or(|w| n < w));
+            *wake_at = next;
+            if sooner {
+                self.timer.notify_one();
+            }
+        }
+        result
+    }
+
+    /// Wakes the node when it asked to be.
+    async fn keep_time(self: Arc<Self>) {
+        loop {
+            let wake_at = *lock(&self.wake_at);
+            match wake_at {
+                None => self.timer.notified().await,
+                Some(at) => {
+                    let wait = at.since(Tell::now(&*self));
+                    if wait.is_zero() {
+                        self.act(|node, now| node.handle_wake(now));
+                    } else {
+                        tokio::select! {
+                            () = tokio::time::sleep(wait) => {}
+                            () = self.timer.notified() => {}
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn node(&self) -> MutexGuard<'_, Node> {
+        lock(&self.node)
+    }
+
+    /// Looks at the node for a moment.
+    pub(super) fn look<R>(&self, f: impl FnOnce(&Node) -> R) -> R {
+        f(&self.node())
+    }
+
+    pub(super) fn status(&self) -> Status {
+        self.look(Node::status)
+    }
+
+    /// Counters and queues, and the reasons for which work waits, of one moment.
+    pub(super) fn status_and_stalls(&self) -> (Status, Vec<Stall>) {
+        self.look(|node| (node.status(), node.stalls()))
+    }
+
+    /// The run ends so; the first end counts.
+    pub(super) fn end(&self, end: End) {
+        if let Some(sender) = lock(&self.ended).take() {
+            sender.send(end).ok();
+        }
+    }
+
+    /// Says a last word to the peers, where the node has not done so by itself, and decides nothing more.
+    pub(super) fn leave(&self) {
+        self.act(Node::stop);
+    }
+}
+
+impl Tell for Cell {
+    fn tell(&self, event: Event) {
+        self.act(|node, now| node.handle(now, event));
+    }
+
+    fn tell_all(&self, events: Vec<Event>) {
+        self.act(|node, now| events.into_iter().for_each(|event| node.handle(now, event)));
+    }
+
+    fn now(&self) -> Time {
+        Time::from_micros(u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+}
+
+impl std::fmt::Debug for Cell {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cell").finish_non_exhaustive()
+    }
+}
+
+/// Whether anything happens: who looks at the node rests while nothing does.
+#[derive(Debug, Default)]
+pub(super) struct Activity {
+    rests: AtomicBool,
+    stirred: Notify,
+}
+
+impl Activity {
+    /// Something happens; cheap, for it is said at every event.
+    fn stir(&self) {
+        if self.rests.load(Ordering::Relaxed) && self.rests.swap(false, Ordering::AcqRel) {
+            self.stirred.notify_one();
+        }
+    }
+
+    /// Whoever looks is about to [wait](Self::stirred), or not.
+    pub(super) fn rests(&self, rests: bool) {
+        self.rests.store(rests, Ordering::Release);
+    }
+
+    /// Resolves when something happens after [`rests`](Self::rests).
+    pub(super) async fn stirred(&self) {
+        self.stirred.notified().await;
+    }
+}

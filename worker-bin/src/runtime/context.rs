@@ -1,0 +1,118 @@
+//! What a task's port has of the world around it: whom it tells, and what its programs are started with.
+
+use super::blockers::{Blockers, Observer, blocker};
+use super::cell::Tell;
+use super::measure::{ProgramRun, TaskMeasure};
+use crate::child::{Idle, Launcher, Program, TaskEnv};
+use crate::pipeline::plan::LocalTask;
+use bytes::Bytes;
+use std::path::PathBuf;
+use std::sync::{Arc, Weak};
+use worker_core::config::TaskId;
+use worker_core::event::{Blocker, Event, TaskEvent};
+
+/// What one port is made with.
+#[derive(Clone, Debug)]
+pub(super) struct TaskContext {
+    pub(super) reporter: Reporter,
+    pub(super) launcher: Launcher,
+    pub(super) runtime: tokio::runtime::Handle,
+    pub(super) env: TaskEnv,
+}
+
+/// What a stage's program needs, whatever runs it.
+#[derive(Clone, Debug)]
+pub(super) struct StageProgram {
+    pub(super) program: Arc<Program>,
+    pub(super) header: Option<Bytes>,
+}
+
+pub(super) fn task_env(task: &LocalTask, tmpdir: PathBuf) -> TaskEnv {
+    TaskEnv {
+        task: task.name.clone(),
+        partition: task.partition,
+        partitions: task.partitions,
+        tmpdir,
+        ..TaskEnv::default()
+    }
+}
+
+/// Tells the node what happens to one task. It keeps nobody alive: threads outlive a run's end.
+#[derive(Clone)]
+pub(super) struct Reporter {
+    task: TaskId,
+    to: Weak<dyn Tell>,
+    blockers: Arc<Blockers>,
+    measure: Arc<TaskMeasure>,
+}
+
+impl Reporter {
+    pub(super) fn new(
+        task: TaskId,
+        to: Weak<dyn Tell>,
+        blockers: Arc<Blockers>,
+        measure: Arc<TaskMeasure>,
+    ) -> Self {
+        Self { task, to, blockers, measure }
+    }
+
+    /// Says whether anybody was there to hear it.
+    pub(super) fn tell(&self, event: impl Into<TaskEvent>) -> bool {
+        let Some(to) = self.to.upgrade() else { return false };
+        to.tell(Event::task(self.task, event));
+        true
+    }
+
+    /// Several at once; says whether anybody was there to hear them.
+    pub(super) fn tell_all(&self, events: impl IntoIterator<Item = TaskEvent>) -> bool {
+        let Some(to) = self.to.upgrade() else { return false };
+        to.tell_all(events.into_iter().map(|event| Event::Task(self.task, event)).collect());
+        true
+    }
+
+    pub(super) fn failed(&self, why: String) -> bool {
+        self.tell(TaskEvent::Failed { why })
+    }
+
+    pub(super) fn is_heard(&self) -> bool {
+        self.to.strong_count() > 0
+    }
+
+    /// Who is told.
+    pub(super) fn to(&self) -> &Weak<dyn Tell> {
+        &self.to
+    }
+
+    /// The task's program rests, or goes on.
+    pub(super) fn idle(&self, idle: Option<Idle>) {
+        let Some(to) = self.to.upgrade() else { return };
+        let now = to.now();
+        self.blocked(&*to, Observer::Child, idle.map(|idle| blocker(idle, now)));
+    }
+
+    /// What the task gives finds no room on a disk, for this reason; `None`: it has room again.
+    pub(super) fn waits_for_room(&self, why: Option<String>) {
+        let Some(to) = self.to.upgrade() else { return };
+        let by = why.map(|what| Blocker::DiskFull { since: to.now(), what });
+        self.blocked(&*to, Observer::Output, by);
+    }
+
+    fn blocked(&self, to: &dyn Tell, observer: Observer, by: Option<Blocker>) {
+        self.blockers.blocked(to, self.task, observer, by);
+    }
+
+    /// A program of the task is started.
+    pub(super) fn program(&self) -> ProgramRun {
+        self.measure.program()
+    }
+
+    pub(super) fn measure(&self) -> &TaskMeasure {
+        &self.measure
+    }
+}
+
+impl std::fmt::Debug for Reporter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reporter").field("task", &self.task).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,75 @@
+//! Dead letters: kept, where no journal does it, remembered to be shown, and counted.
+
+use crate::admin::DeadLetterView;
+use crate::io::dead::DeadLetterFile;
+use crate::mutex::lock;
+use crate::report::{DeadReason, DeadTally};
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use worker_core::config::{Graph, TaskId, TaskName};
+use worker_core::event::DeadLetter;
+
+/// How many are remembered to be shown.
+const SHOWN: usize = 200;
+
+#[derive(Debug)]
+pub(super) struct DeadLetters {
+    graph: Arc<Graph>,
+    file: Mutex<DeadLetterFile>,
+    shown: Mutex<VecDeque<DeadLetterView>>,
+    tally: Mutex<DeadTally>,
+}
+
+impl DeadLetters {
+    pub(super) fn new(graph: Arc<Graph>, file: DeadLetterFile) -> Self {
+        Self { graph, file: Mutex::new(file), shown: Mutex::default(), tally: Mutex::default() }
+    }
+
+    /// Keeps a commit's dead letters in memory mode; without room for them the pipeline fails, for nothing may be lost silently.
+    pub(super) fn keep(&self, task: TaskId, letters: &[DeadLetter]) -> Result<(), String> {
+        let name = |task: TaskId| self.graph.task(task).name.as_str();
+        let mut file = lock(&self.file);
+        for letter in letters {
+            let from = letter.origin.map(|(link, _)| name(self.graph.link(link).from));
+            file.put(name(task), from, letter).map_err(|e| e.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// How many were kept, and where, if any were.
+    pub(super) fn kept(&self) -> (u64, Option<PathBuf>) {
+        let file = lock(&self.file);
+        (file.count(), file.path().map(std::path::Path::to_owned))
+    }
+
+    pub(super) fn remember(&self, task: TaskId, letters: &[DeadLetter]) {
+        let task = &self.graph.task(task).name;
+        let (at_ms, stage) = (super::process::unix_ms(), TaskName::of(task).stage);
+        let mut tally = lock(&self.tally);
+        let mut shown = lock(&self.shown);
+        for letter in letters {
+            tally.count(stage, &letter.reason);
+            if shown.len() == SHOWN {
+                shown.pop_front();
+            }
+            shown.push_back(DeadLetterView {
+                at_ms,
+                task: task.clone(),
+                reason: letter.reason.clone(),
+                attempts: letter.attempts,
+                record_bytes: letter.record.len() as u64,
+            });
+        }
+    }
+
+    /// The last `max` of them.
+    pub(super) fn shown(&self, max: usize) -> Vec<DeadLetterView> {
+        let shown = lock(&self.shown);
+        shown.iter().skip(shown.len().saturating_sub(max)).cloned().collect()
+    }
+
+    pub(super) fn reasons(&self) -> Vec<DeadReason> {
+        lock(&self.tally).reasons()
+    }
+}

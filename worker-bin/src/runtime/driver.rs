@@ -1,0 +1,188 @@
+//! What drives one process's node: made in the order in which its parts need each other, and ended.
+
+use super::blockers::Blockers;
+use super::carry::Carriers;
+use super::cell::{Cell, End, Tell};
+use super::dead::DeadLetters;
+use super::durable::Durable;
+use super::ended::{RunError, system};
+use super::journaled::{Journaled, Journals};
+use super::link::Connections;
+use super::log::NodeLog;
+use super::measure::TaskMeasure;
+use super::open::OpenedTask;
+use super::options::Options;
+use super::ports::{Context, Ports, Thread};
+use super::spill::{SpillContext, SpillPort};
+use super::tap::Taps;
+use crate::child::Launcher;
+use crate::io::dead::DeadLetterFile;
+use crate::pipeline::plan::Plan;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::oneshot;
+use worker_core::config::{NodeConfig, Retry};
+use worker_core::event::Attempt;
+use worker_core::{Node, Time};
+use worker_proto::Incarnation;
+
+/// The node, and all who carry out what it asks for.
+#[derive(Debug)]
+pub(super) struct Driver {
+    pub(super) cell: Arc<Cell>,
+    pub(super) connections: Arc<Connections>,
+    pub(super) ports: Arc<Ports>,
+    pub(super) spill: Arc<SpillPort>,
+    pub(super) taps: Arc<Taps>,
+    pub(super) dead: Arc<DeadLetters>,
+    journals: Journals,
+    durable: Option<Durable>,
+    /// Removed at the end of the run; tasks and threads may live longer.
+    scratch: Option<tempfile::TempDir>,
+}
+
+impl Driver {
+    /// Makes everything and lets the node act.
+    pub(super) fn start(
+        plan: &Plan,
+        tasks: Vec<OpenedTask>,
+        durable: Option<Durable>,
+        launcher: &Launcher,
+        options: &Options,
+        measures: &[Arc<TaskMeasure>],
+    ) -> Result<(Self, oneshot::Receiver<End>), RunError> {
+        let graph = Arc::new(plan.graph.clone());
+        let blockers = Arc::new(Blockers::default());
+        let terminator = tasks.first().map_or(b'\n', |opened| opened.task.terminator_in);
+        let dead_file = DeadLetterFile::new(options.dead_letters.clone(), terminator);
+        let dead = Arc::new(DeadLetters::new(Arc::clone(&graph), dead_file));
+        let spill_context = SpillContext {
+            graph: Arc::clone(&graph),
+            blockers: Arc::clone(&blockers),
+            dead: Arc::clone(&dead),
+        };
+        // First, because it makes the directory and says clearly why it cannot.
+        let (spill, spill_orders) = SpillPort::new(&options.spill_dir, spill_context)?;
+        let scratch = scratch_in(&options.spill_dir)?;
+        let config = node_config(plan, options, durable.as_ref());
+        let mut journaled = Journaled::of(&graph, measures, durable);
+        let (sender, ended) = oneshot::channel();
+        let cell = Cell::new(make_node(config, &journaled), sender);
+        let connections = Connections::new(&cell, plan.nodes.clone(), options.addresses.clone());
+        let taps = Taps::new(&plan.local);
+        let teller: Arc<dyn Tell> = Arc::clone(&cell) as Arc<dyn Tell>;
+        let around = Context {
+            cell: Arc::downgrade(&teller),
+            blockers: &blockers,
+            measures,
+            store: &spill.store,
+            taps: &taps,
+            launcher,
+            scratch: scratch.path(),
+        };
+        let (ports, threads) = Ports::new(plan, tasks, &mut journaled, &around)?;
+        let Journaled { journals, threads: journal_threads, durable, .. } = journaled;
+        let failed = |error| system("start a thread", error);
+        spill_orders.start(&cell).map_err(failed)?;
+        journal_threads.into_iter().try_for_each(|thread| thread.start(&cell)).map_err(failed)?;
+        threads.into_iter().try_for_each(Thread::start).map_err(failed)?;
+        let (ports, spill, scratch) = (Arc::new(ports), Arc::new(spill), Some(scratch));
+        let driver = Self { cell, connections, ports, spill, taps, dead, journals, durable, scratch };
+        driver.cell.start(Box::new(driver.carriers(graph)));
+        Ok((driver, ended))
+    }
+
+    fn carriers(&self, graph: Arc<worker_core::config::Graph>) -> Carriers {
+        Carriers {
+            connections: Arc::clone(&self.connections),
+            ports: Arc::clone(&self.ports),
+            journals: self.journals.clone(),
+            spill: Arc::clone(&self.spill),
+            dead: Arc::clone(&self.dead),
+            log: NodeLog::new(Arc::clone(&graph)),
+            graph,
+        }
+    }
+
+    /// Ends threads, children and connections; connections get a moment for their last word.
+    pub(super) async fn stop(&self) {
+        self.connections.wait_closed(Duration::from_secs(2)).await;
+        self.ports.stop();
+        tokio::time::timeout(Duration::from_secs(1), self.ports.sinks_gone()).await.ok();
+    }
+
+    /// Removes the directories that programs were given for their own files. To be called when all children are gone.
+    pub(super) fn remove_scratch(&mut self) {
+        if let Some(scratch) = self.scratch.take() {
+            let path = scratch.path().to_owned();
+            if let Err(error) = scratch.close() {
+                tracing::warn!(%error, path = %path.display(), "cannot remove temporary files");
+            }
+        }
+    }
+
+    /// With a journal: notes that nothing is in flight, for this is no death, and that all is done, if it is.
+    pub(super) async fn close_journals(&mut self) -> Result<(), String> {
+        for journal in self.journals.iter() {
+            journal.note(Attempt::default());
+            journal.fence().await.ok();
+            journal.say_costs();
+            journal.stop();
+        }
+        let done = self.cell.status().tasks.iter().all(|task| task.done);
+        match self.durable.as_mut().filter(|_| done) {
+            Some(durable) => durable.finish().map_err(|error| error.to_string()),
+            None => Ok(()),
+        }
+    }
+
+    /// How many records were dead-lettered, and where they are, if there are any.
+    pub(super) fn dead_letters(&self) -> (u64, Option<PathBuf>) {
+        let Some(durable) = &self.durable else { return self.dead.kept() };
+        let dead = self.cell.status().tasks.iter().map(|task| task.counters.dead).sum();
+        (dead, (dead > 0).then(|| durable.dead_dir()))
+    }
+
+    /// Records accepted and not done.
+    pub(super) fn held_records(&self) -> u64 {
+        let status = self.cell.status();
+        status.tasks.iter().map(|t| t.queued).sum::<u64>()
+            + status.links.iter().map(|l| l.held_records).sum::<u64>()
+    }
+}
+
+/// A directory for the files of programs, removed at the end of the run.
+fn scratch_in(dir: &Path) -> Result<tempfile::TempDir, RunError> {
+    let made = tempfile::Builder::new().prefix("worker-").tempdir_in(dir);
+    made.map_err(|e| system("make a directory for temporary files in the spill directory", e))
+}
+
+fn make_node(config: NodeConfig, journaled: &Journaled) -> Node {
+    let Some(states) = &journaled.states else { return Node::new(config, Time::ZERO) };
+    let mut node = Node::with_journal(config, Time::ZERO, states);
+    if journaled.durable.as_ref().is_some_and(Durable::was_finished) {
+        node.was_finished(Time::ZERO);
+    }
+    node
+}
+
+fn node_config(plan: &Plan, options: &Options, durable: Option<&Durable>) -> NodeConfig {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let clock = u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX);
+    let incarnation = durable.map_or(clock, Durable::incarnation);
+    NodeConfig {
+        cluster: options.name.clone(),
+        nodes: plan.nodes.clone(),
+        me: plan.me,
+        incarnation: Incarnation(incarnation),
+        pipeline: plan.semantic_fingerprint,
+        placement: plan.placement_fingerprint,
+        graph: plan.graph.clone(),
+        slots: plan.slots,
+        limits: plan.limits,
+        redial: Retry { max_attempts: 1, initial: Duration::from_millis(100), max: Duration::from_secs(5) },
+        linger: options.linger,
+        seed: incarnation,
+    }
+}

@@ -1,0 +1,100 @@
+//! A run from its first action to its last.
+
+use super::cell::End;
+use super::durable::Durable;
+use super::ended::{Ended, RunError, Summary, system};
+use super::engine::Engine;
+use super::open::Opened;
+use super::options::Options;
+use super::signals::Hangup;
+use crate::child::Launcher;
+use crate::explain::RunState;
+use crate::pipeline::plan::Plan;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// How long the end of a run waits for readers of taps that have not got everything.
+const TAPS_PATIENCE: Duration = Duration::from_millis(300);
+
+/// Runs the tasks of this node until the input ends, the pipeline fails or the user stops it; children are gone and connections
+/// closed when it returns.
+///
+/// # Errors
+/// [`RunError`], if it could not begin.
+pub async fn run(
+    plan: Plan,
+    opened: Opened,
+    durable: Option<Durable>,
+    launcher: Launcher,
+    options: Options,
+) -> Result<Ended, RunError> {
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| system("listen for signals", e))?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(|e| system("listen for signals", e))?;
+    let mut hangup = Hangup::new().map_err(|e| system("listen for signals", e))?;
+    let drain_timeout = options.drain_timeout;
+    let (mut engine, mut ended) =
+        Box::pin(Engine::start(plan, opened, durable, launcher.clone(), options)).await?;
+    let mut interrupted = None;
+    let mut deadline = None;
+    let result = loop {
+        let late = async {
+            match deadline {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        let signal = tokio::select! {
+            end = &mut ended => break end.unwrap_or(End::Stopped(2)),
+            _ = interrupt.recv() => 2,
+            _ = terminate.recv() => 15,
+            () = hangup.heard() => 1,
+            () = engine.drain_asked() => 15,
+            () = late => break End::Stopped(interrupted.unwrap_or(2)),
+        };
+        if interrupted.replace(signal).is_some() {
+            break End::Stopped(signal);
+        }
+        tracing::warn!("stopping: sources end here, what was accepted is finished; once more stops now");
+        deadline = Some(tokio::time::Instant::now() + drain_timeout);
+        engine.drain();
+    };
+    Ok(finish(&mut engine, &launcher, result, interrupted).await)
+}
+
+async fn finish(engine: &mut Engine, launcher: &Launcher, result: End, interrupted: Option<i32>) -> Ended {
+    let held = engine.driver.held_records();
+    engine.watch.look();
+    engine.driver.taps.close();
+    // From here on the node decides nothing more: what is stopped below is no end of anything.
+    engine.driver.cell.leave();
+    engine.driver.stop().await;
+    launcher.shutdown().await;
+    engine.driver.remove_scratch();
+    tokio::time::timeout(Duration::from_secs(5), engine.driver.spill.flush()).await.ok();
+    // A poisoned journal, or one on a full disk, has said its last word.
+    if let Ok(Err(why)) = tokio::time::timeout(Duration::from_secs(5), engine.driver.close_journals()).await {
+        tracing::warn!(why, "the state directory does not know that all is done");
+    }
+    engine.driver.taps.drained(TAPS_PATIENCE).await;
+    let (dead, dead_letters) = engine.driver.dead_letters();
+    let summary = Summary { dead, dead_letters, lost: engine.driver.cell.status().lost, interrupted };
+    let (how, result) = match result {
+        End::Finished if interrupted.is_some() => ("stopped", Ok(summary)),
+        End::Finished => ("done", Ok(summary)),
+        End::Failed(error) => ("failed", Err(RunError::Pipeline { why: error.to_string(), summary })),
+        End::Stopped(signal) => ("stopped", Err(RunError::Stopped { signal, held, summary })),
+    };
+    let (state, why) = match &result {
+        Ok(_) if how == "done" => (RunState::Done, None),
+        Ok(_) => (RunState::Stopped, None),
+        Err(RunError::Pipeline { why, .. }) => (RunState::Failed, Some(why.clone())),
+        Err(error) => (RunState::Stopped, Some(error.to_string())),
+    };
+    engine.watch.ended(state, why);
+    engine.watch.all_told().await;
+    engine.scraper.export().await;
+    engine.leave_registry();
+    let report = Box::new(engine.final_report());
+    engine.progress.finish(&report);
+    Ended { result, report }
+}
