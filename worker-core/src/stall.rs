@@ -120,6 +120,11 @@ pub enum Reason {
         /// The tasks that have them, in the order in which they got them.
         holders: Vec<TaskId>,
     },
+    /// Slots are free, but records with which the process died are tried one program at a time.
+    Quarantined {
+        /// The tasks whose turn it is.
+        tried: Vec<TaskId>,
+    },
     /// A batch failed and waits for its next attempt.
     Backoff {
         /// Attempts so far.
@@ -191,6 +196,7 @@ impl Reason {
             | Reason::Unacknowledged { .. }
             | Reason::OutboxFull { .. }
             | Reason::SpillLimit { .. }
+            | Reason::Quarantined { .. }
             | Reason::Backoff { .. }
             | Reason::ChildNotReading { .. }
             | Reason::AwaitingEnd { .. }
@@ -216,6 +222,7 @@ impl Reason {
             Reason::StorageFull
             | Reason::Committing { .. }
             | Reason::NoSlot { .. }
+            | Reason::Quarantined { .. }
             | Reason::Backoff { .. }
             | Reason::Blocked(_)
             | Reason::ChildBusy { .. }

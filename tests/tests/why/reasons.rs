@@ -124,3 +124,39 @@ fn a_batch_between_two_attempts_and_programs_that_wait_for_more() {
     assert!(error.contains("exited with status 3") && error.contains("no such luck"), "{wait}");
     drop(run);
 }
+
+#[test]
+fn while_records_are_tried_that_killed_the_worker_others_wait_for_their_turn() {
+    let scratch = Scratch::new();
+    scratch.shell("seq 1 200 > in.txt");
+    let kills = "test -e died || { touch died; kill -9 $(cut -d' ' -f4 /proc/$PPID/stat); sleep 60; }";
+    scratch.write(
+        "pipeline.toml",
+        format!(
+            "[pipeline]\nname = 'quarantine'\n[source.in]\nfile = 'in.txt'\n\
+             [stage.deadly]\nfrom = 'in'\npartitions = 1\n\
+             run = ['sh', '-c', \"{kills}; while ! test -e go; do sleep 0.1; done; exec cat\"]\n\
+             [stage.other]\nfrom = 'in'\npartitions = 1\nbatch = {{ max_records = 10 }}\n\
+             run = ['sh', '-c', 'test -e died || sleep 60; exec cat']\n\
+             [sink.out]\nfrom = ['deadly', 'other']\nfile = 'out.txt'\n"
+        ),
+    );
+    let start = || scratch.worker(&["run", "pipeline.toml", "--state", "state", "--slots", "2"]).start();
+    let died = start().wait(PATIENCE);
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&died.status), Some(9), "{}", died.stderr);
+    let mut run = start();
+    admin(&mut run);
+    waits_for(&scratch, "other/0", "quarantined");
+    let told = chain(&scratch, &[], "whose turn it is is named", |c| root_kind(c) == "quarantined");
+    let wait = &told["steps"][0]["wait"];
+    assert_eq!(
+        (&wait["held_by"], &told["stalled"]),
+        (&serde_json::json!(["deadly/0"]), &false.into()),
+        "{told}"
+    );
+    assert!(told["text"].as_str().is_some_and(|text| text.contains("it is the turn of deadly/0")), "{told}");
+    scratch.write("go", "");
+    run.wait(PATIENCE).expect(0);
+    let twice = scratch.shell("seq 1 200 | sed p | sort");
+    assert!(scratch.shell("sort out.txt") == twice, "each record twice, by both ways");
+}

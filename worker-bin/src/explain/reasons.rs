@@ -102,6 +102,12 @@ reasons! {
         #[serde(default)]
         held_by: Vec<String>,
     }
+    /// Slots are free, but records with which the worker died are tried one program at a time.
+    Quarantined "quarantined" Working Task Here
+        "quarantine" "its turn, one program at a time" "tried one at a time"
+        => "the worker died with records in flight: the one that kills it is found and dead-lettered, then all goes on by itself"
+    { /// The tasks whose turn it is.
+        held_by: Vec<String> }
     /// A batch failed and is tried again.
     Backoff "backoff" Blocked Task Here
         "backoff" "its next attempt" "failed, tried again later"
@@ -204,6 +210,9 @@ impl Why {
                 slots: *slots as u64,
                 held_by: holders.iter().map(|&task| context.task(task)).collect(),
             },
+            Reason::Quarantined { tried } => {
+                Why::Quarantined { held_by: tried.iter().map(|&task| context.task(task)).collect() }
+            }
             Reason::Backoff { attempts, until, why, records } => Why::Backoff {
                 attempts: *attempts,
                 next_in_s: context.in_s(*until),
@@ -257,25 +266,18 @@ impl Why {
             Why::Committing { commits, bytes: held } => {
                 format!("{commits} commits ({}) wait for stable storage", bytes(*held))
             }
-            Why::NoSlot { ahead, slots, held_by } => {
-                let ahead = if *ahead > 0 { format!(", {ahead} tasks before it") } else { String::new() };
-                let by = listed(held_by, 4)
-                    .map_or_else(String::new, |tasks| format!("; they are held by {tasks}"));
-                format!("all {slots} slots have been in use for {ago}{ahead}{by}")
+            Why::NoSlot { ahead, slots, held_by } => no_slot(*ahead, *slots, held_by, ago),
+            Why::Quarantined { held_by } => {
+                let now = listed(held_by, 4)
+                    .map_or_else(String::new, |tasks| format!("; it is the turn of {tasks}"));
+                format!("records with which the worker died are tried one program at a time{now}")
             }
             Why::Backoff { attempts, next_in_s, error, records: count } => {
                 let (count, times, error) = (records(*count), times(*attempts), foreign(error));
                 format!("a batch of {count} failed {times} ({error}), next attempt in {next_in_s:.1} s")
             }
             Why::ChildBusy {} => format!("its program has been busy for {ago}"),
-            Why::ChildHung { unread_bytes, closed } => {
-                let work = match (unread_bytes, closed) {
-                    (0, true) => "its input has ended".to_owned(),
-                    (0, false) => "it owes an answer".to_owned(),
-                    (_, _) => format!("{} unread", bytes(*unread_bytes)),
-                };
-                format!("its program hangs: {work}, and no byte moved and no processor time used for {ago}")
-            }
+            Why::ChildHung { unread_bytes, closed } => hangs(*unread_bytes, *closed, ago),
             Why::ChildBuffers { fed_bytes } => {
                 let fed = bytes(*fed_bytes);
                 format!(
@@ -325,6 +327,21 @@ impl Why {
             on_disk(*spilled_bytes)
         )
     }
+}
+
+fn no_slot(ahead: u64, slots: u64, held_by: &[String], ago: &str) -> String {
+    let ahead = if ahead > 0 { format!(", {ahead} tasks before it") } else { String::new() };
+    let by = listed(held_by, 4).map_or_else(String::new, |tasks| format!("; they are held by {tasks}"));
+    format!("all {slots} slots have been in use for {ago}{ahead}{by}")
+}
+
+fn hangs(unread_bytes: u64, closed: bool, ago: &str) -> String {
+    let work = match (unread_bytes, closed) {
+        (0, true) => "its input has ended".to_owned(),
+        (0, false) => "it owes an answer".to_owned(),
+        (_, _) => format!("{} unread", bytes(unread_bytes)),
+    };
+    format!("its program hangs: {work}, and no byte moved and no processor time used for {ago}")
 }
 
 fn on_disk(spilled_bytes: u64) -> String {

@@ -195,6 +195,11 @@ impl Node {
             BatchPhase::Blocked { .. } => self.blocked(base),
             // When its turn comes it is not taken.
             BatchPhase::Queued { .. } if base.paused.is_some() => self.blocked(base),
+            BatchPhase::Queued { .. }
+                if self.ctx.quarantines > 0 && self.ctx.slots.used() < self.ctx.slots.total() =>
+            {
+                vec![self.quarantined()]
+            }
             BatchPhase::Queued { since } => {
                 let ahead = self.ctx.slots.ahead_of(base.id).unwrap_or(0);
                 let (slots, holders) = (self.ctx.slots.total(), self.ctx.slots.holders());
@@ -249,11 +254,28 @@ impl Node {
                     Some(until) => {
                         vec![Reason::Backoff { attempts, until, why: String::new(), records: records_held }]
                     }
-                    None if base.has_input() => self.blocked(base),
+                    None if base.has_input() || records_held > 0 => {
+                        let blocked = self.blocked(base);
+                        let turn = (blocked.is_empty() && !self.ctx.may_ask()).then(|| self.quarantined());
+                        blocked.into_iter().chain(turn).collect()
+                    }
                     None => Vec::new(),
                 }
             }
         }
+    }
+
+    /// Records with which the process died are tried one program at a time, and another task's turn it is.
+    fn quarantined(&self) -> Reason {
+        let asks = |task: &&Task| match &task.kind {
+            TaskMachine::Records(records) => records.asked_records() > 0,
+            TaskMachine::Source(_)
+            | TaskMachine::Batch(_)
+            | TaskMachine::Stream(_)
+            | TaskMachine::Sink(_) => false,
+        };
+        let asking = self.tasks.iter().flatten().filter(asks).map(|task| task.base.id);
+        Reason::Quarantined { tried: self.ctx.slots.holders().into_iter().chain(asking).collect() }
     }
 
     /// What a task waits for that has done all it was given: that this is durable.
