@@ -80,3 +80,6 @@ fn ends_agree(outbox: &Outbox, inbox: &Inbox) -> Result<(), Inconsistency> {
         format!("{through}, {acknowledged} at the receiver")
     })
 }
+
+#[cfg(test)]
+mod tests;
