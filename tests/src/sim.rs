@@ -6,14 +6,16 @@
 //! rules in [`check::Check`]. The parts:
 //!
 //! - the model, what is true: `model`; what frames may say about it: `wire`
-//! - the system under test: `world`, `process`, `transit`, with simulated surroundings in `driver`, `program` and `net`
+//! - the system under test: `world`, `process`, `carry` behind the worker's own dispatch, `transit`, with simulated surroundings in `driver`, `program` and `net`
 //! - the transitions: [`plan`], what there is, and [`fault`], what goes wrong
 //! - what survives a process, with `delivery = "exactly-once"`: `disk`, `fold` and `durable`
-//! - the assertions: [`check`], their names, and `verdict`, what must be so in the end.
+//! - the assertions: [`check`], their names, `budgets`, and `verdict`, what must be so in the end.
 //!
 //! The same seed gives the same run: replay one with `WORKER_SIM_SEED=n`, and read it with `WORKER_SIM_TRACE=1`.
 
+mod budgets;
 pub mod campaign;
+mod carry;
 pub mod check;
 mod disk;
 mod driver;

@@ -9,8 +9,8 @@ use super::world::{Ev, Process, World};
 use std::collections::BTreeMap;
 use worker_core::config::TaskId;
 use worker_core::event::{
-    Action, Body, Commit, ConnAction, Event, JournalAction, LinkEvent, NodeAction, NodeEvent, SourceAction,
-    TaskAction, TaskEvent,
+    Action, Body, Commit, Event, JournalAction, LinkEvent, NodeAction, NodeEvent, SourceAction, TaskAction,
+    TaskEvent,
 };
 use worker_core::recovery::TaskState;
 use worker_proto::{Batch, LinkId, Seq};
@@ -31,7 +31,6 @@ impl World {
             outputs.push((chunk.link, *first, batch.clone()));
             chunk.body = Body::Memory(batch);
         }
-        self.stats.dead += kept.dead.len() as u64;
         let life = super::model::ONE_LIFE;
         self.model.commit(task, life, &kept, &outputs)?;
         let cost: u64 = outputs.iter().map(|(_, _, batch)| batch.cost()).sum();
@@ -88,9 +87,7 @@ impl World {
             return Ok(());
         }
         while let Some(work) = self.disks[home].task(task)?.write_on()? {
-            for later in self.perform_for_task(node, task, work)? {
-                self.later(node, later);
-            }
+            self.begin(node, task, work)?;
         }
         self.begin_sync(node, task)
     }
@@ -300,9 +297,7 @@ impl World {
     /// What a process does that was replaced: it talks, but its journals and its programs are not its own any more.
     pub(super) fn perform_as_ghost(&mut self, node: usize, action: Action) -> Checked {
         match action {
-            Action::Conn(conn, ConnAction::Dial { peer }) => self.dial(node, conn, usize::from(peer.0)),
-            Action::Conn(conn, ConnAction::Wake) => self.nodes[node].wakes.push_back(conn),
-            Action::Conn(conn, ConnAction::Close) => self.begin_close(node, conn)?,
+            Action::Conn(conn, action) => self.connection(node, conn, action)?,
             // The fence: the journal has another owner.
             Action::Task(_, TaskAction::Journal(JournalAction::Persist(_))) => {
                 self.at(self.now + 100, Ev::GhostDies { node })

@@ -12,8 +12,9 @@ use super::trace::Trace;
 use super::wire::Wire;
 use super::{NodeEnd, Outcome};
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
-use worker_core::config::{NodeConfig, NodeIx, TaskId};
+use worker_core::config::{Graph, NodeConfig, NodeIx, TaskId};
 use worker_core::event::{ConnId, Event, NodeEvent, SourceEvent, TaskEvent};
 use worker_core::{Node, Time};
 use worker_proto::{Batch, Fingerprint, Incarnation};
@@ -33,6 +34,7 @@ pub(super) struct World {
     pub(super) rng: Rng,
     pub(super) trace: Trace,
     pub(super) model: Model,
+    pub(super) graph: Arc<Graph>,
     pub(super) wire: Wire,
     pub(super) nodes: Vec<Process>,
     pub(super) conns: Vec<Conn>,
@@ -130,6 +132,7 @@ impl World {
             now: 0,
             rng: Rng::new(plan.seed),
             trace: Trace::new(print),
+            graph: Arc::new(model.graph.clone()),
             model,
             wire,
             nodes,

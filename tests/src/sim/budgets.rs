@@ -1,0 +1,93 @@
+//! What a node may hold, by its limits.
+
+use super::check::{Check, Checked, Violation, require};
+use super::model::LinkTruth;
+use super::plan::{StageKind, link_id};
+use super::world::World;
+use worker_core::Node;
+use worker_core::config::{LinkSpec, TaskId};
+use worker_proto::LinkId;
+
+/// No record of a simulated source, with all that stages add to it, costs more.
+const RECORD_BYTES_MAX: u64 = 330;
+
+impl World {
+    /// The core's own count is right; a planted bug is for the other rules to find.
+    pub(super) fn check_sums(&self, node: usize) -> Checked {
+        let (Some(core), None, None) = (&self.nodes[node].core, self.plan.bug, self.plan.disk.bug) else {
+            return Ok(());
+        };
+        core.check().map_err(|wrong| Violation::new(Check::Sums, format!("node {node}: {wrong}")))
+    }
+
+    /// I7: what a node holds, by its own count and by what the observer sees, stays within its budgets.
+    pub(super) fn check_budgets(&mut self, node: usize) -> Checked {
+        let Some(core) = &self.nodes[node].core else { return Ok(()) };
+        if self.nodes[node].ghost {
+            return Ok(());
+        }
+        let limits = self.plan.limits;
+        let mut budget: u64 = self.own_tasks(node).map(|task| self.task_budget(task)).sum();
+        if self.plan.is_journaled() {
+            // Half a budget of outputs may wait to be durable, and what was begun before that adds to it.
+            budget += self
+                .own_tasks(node)
+                .map(|task| limits.outbox_bytes / 2 + 5 * self.largest_commit[task.0 as usize])
+                .sum::<u64>();
+        }
+        for (at, (truth, spec)) in self.model.links.iter().zip(&self.model.graph.links).enumerate() {
+            let is_here = |task| usize::from(self.model.graph.task(task).node.0) == node;
+            if is_here(spec.from) {
+                budget += self.check_outbox(core, link_id(at), truth)?;
+            }
+            if is_here(spec.to) {
+                budget += limits.credit_bytes + RECORD_BYTES_MAX;
+                self.check_inbox(truth, *spec)?;
+            }
+        }
+        // Outputs that wait for their commit are not in an outbox yet.
+        let held = if self.plan.persist_us == 0 { core.memory_bytes() } else { 0 };
+        require(held <= budget, Check::Memory, || {
+            format!("node {node} holds {held} bytes, its limits allow {budget}")
+        })
+    }
+
+    /// What an outbox has in memory, by its documented limits; gives the most it may have there at all.
+    ///
+    /// However much credit there is, what stays in memory is the budget, or one entry that came while it was empty; the entry
+    /// at the cursor, read back to be sent; and the last entry while it is small, at most a quarter of the budget. An entry
+    /// is one output, or outputs joined while they are small. On its way outside may be half a budget, past which no work
+    /// begins, and what was begun before: four chunks that a source reads ahead, at most. What makes room for a chunk by
+    /// leaving only changes from one sum to the other.
+    fn check_outbox(&self, core: &Node, link: LinkId, truth: &LinkTruth) -> Checked<u64> {
+        let (budget, largest) = (self.plan.limits.outbox_bytes, truth.largest_output);
+        let stays = budget.max(largest) + largest.max(budget / 4) + budget / 4;
+        let held = core.outbox(link).map_or(0, |outbox| outbox.memory_cost() - outbox.storing_cost());
+        require(held <= stays, Check::Memory, || {
+            let name = self.model.graph.link_name(link);
+            format!("{name}: {held} bytes stay in its outbox, its limits allow {stays}")
+        })?;
+        Ok(stays + budget / 2 + 4 * largest)
+    }
+
+    /// What reached the receiver and was not given to its program, as seen from outside.
+    fn check_inbox(&self, truth: &LinkTruth, spec: LinkSpec) -> Checked {
+        let ended = truth.local || truth.cancelled || self.model.tasks[spec.to.0 as usize].ended;
+        let most = self.plan.limits.credit_bytes + RECORD_BYTES_MAX + self.task_budget(spec.to);
+        let held = truth.lives.values().map(|life| life.cost(life.given, life.received)).max().unwrap_or(0);
+        require(held <= most || ended, Check::Memory, || {
+            let name = &self.model.graph.task(spec.to).name;
+            format!("{name}: holds {held} bytes of one link, its limits allow {most}")
+        })
+    }
+
+    /// What a task may hold beside its links: a batch at work and one being formed, or what is on its way to a stream.
+    fn task_budget(&self, task: TaskId) -> u64 {
+        match &self.plan.stages[self.plan.stage_of(task)].kind {
+            StageKind::Batch { spec, .. } => 2 * (spec.max_bytes + RECORD_BYTES_MAX),
+            StageKind::Stream { .. } => 1024 * 1024 + 256 * 1024,
+            StageKind::Records { spec, .. } => 2 * (spec.in_flight_bytes + RECORD_BYTES_MAX),
+            StageKind::Sink { .. } | StageKind::Source { .. } => 0,
+        }
+    }
+}
