@@ -54,11 +54,11 @@ pub struct TaskCounters {
     /// Bytes produced (a sink: written), terminators included, once for each stage they go to.
     pub bytes_out: u64,
     /// Records given to a program more than once, counted each time.
-    pub retried: u64,
+    pub retried_records: u64,
     /// Records dead-lettered.
-    pub dead: u64,
+    pub dead_records: u64,
     /// Programs run.
-    pub runs: u64,
+    pub programs: u64,
     /// Time in which a program of this task ran.
     pub busy: Duration,
 }
@@ -71,7 +71,7 @@ pub struct TaskStatus {
     /// What it has done.
     pub counters: TaskCounters,
     /// Records accepted and not processed.
-    pub queued: u64,
+    pub queued_records: u64,
     /// Its end is reached and everything of it is finished.
     pub done: bool,
     /// The user holds it up.
@@ -88,15 +88,15 @@ pub struct LinkStatus {
     /// Bytes of them in memory.
     pub memory_bytes: u64,
     /// Bytes of them outside memory.
-    pub stored_bytes: u64,
+    pub spilled_bytes: u64,
     /// Tuples ever taken.
     pub records: u64,
     /// Tuples sent more than once, counted each time.
-    pub retried: u64,
+    pub retried_records: u64,
     /// Tuples acknowledged.
-    pub acknowledged: u64,
+    pub acknowledged_records: u64,
     /// Tuples sent and not acknowledged.
-    pub in_flight: u64,
+    pub in_flight_records: u64,
     /// Credit left, in bytes; `None` while no receiver takes tuples.
     pub credit_bytes: Option<u64>,
     /// A receiver takes tuples.
@@ -111,7 +111,7 @@ pub struct InboundStatus {
     /// Tuples received.
     pub records: u64,
     /// Tuples that came again and were dropped.
-    pub duplicates: u64,
+    pub duplicate_records: u64,
     /// Tuples that wait to be taken.
     pub queued_records: u64,
     /// Cost of them, in bytes.
@@ -160,11 +160,11 @@ pub struct Status {
     /// Peers this node sends to.
     pub peers: Vec<PeerStatus>,
     /// Bytes held in memory in outboxes, inboxes and batches.
-    pub memory_bytes: u64,
+    pub held_bytes: u64,
     /// Bytes held outside memory.
-    pub stored_bytes: u64,
+    pub spilled_bytes: u64,
     /// Records that peers' restarts may have lost, at most.
-    pub lost: u64,
+    pub lost_records: u64,
     /// Slots in use, and in all.
     pub slots: (usize, usize),
     /// The disk that commits go to is full.

@@ -221,12 +221,12 @@ impl Sampler {
             peers: self.peers(now, sample),
             upstreams: status.upstreams.iter().map(|u| (self.node(u.peer), u.up)).collect(),
             memory: Memory {
-                held_bytes: status.memory_bytes,
-                spilled_bytes: status.stored_bytes,
+                held_bytes: status.held_bytes,
+                spilled_bytes: status.spilled_bytes,
                 resident_bytes: sample.resident_bytes.0,
                 resident_peak_bytes: sample.resident_bytes.1,
             },
-            lost_records: status.lost,
+            lost_records: status.lost_records,
             slots: Slots { used: status.slots.0 as u64, total: status.slots.1 as u64 },
             admin: outline.admin.clone(),
         }
@@ -243,10 +243,10 @@ impl Sampler {
     fn follow_links(&mut self, now: Time, status: &Status) {
         for link in &status.links {
             let trail = &mut self.links[link.link.0 as usize];
-            if link.held_records == 0 || trail.moved.0 != link.acknowledged {
-                trail.moved = (link.acknowledged, now);
+            if link.held_records == 0 || trail.moved.0 != link.acknowledged_records {
+                trail.moved = (link.acknowledged_records, now);
             }
-            trail.samples.push_back((now, link.acknowledged));
+            trail.samples.push_back((now, link.acknowledged_records));
             while trail.samples.len() > 2 && now.since(trail.samples[1].0) >= RATE_WINDOW {
                 trail.samples.pop_front();
             }
@@ -262,7 +262,7 @@ impl Sampler {
             let stall = stalls.remove(&status.task);
             let mut trail = self.tasks.remove(&status.task).unwrap_or_default();
             let counters = &status.counters;
-            let moved = counters.records_in + counters.records_out + counters.dead;
+            let moved = counters.records_in + counters.records_out + counters.dead_records;
             if trail.moved.0 != moved || stall.is_none() {
                 trail.moved = (moved, now);
             }
@@ -323,10 +323,10 @@ impl Sampler {
             bytes_in: counters.bytes_in,
             records_out: counters.records_out,
             bytes_out: counters.bytes_out,
-            retried_records: counters.retried,
-            dead_records: counters.dead,
-            programs: counters.runs,
-            queued_records: status.queued,
+            retried_records: counters.retried_records,
+            dead_records: counters.dead_records,
+            programs: counters.programs,
+            queued_records: status.queued_records,
             busy_s: spent.busy_s.max(counters.busy.as_secs_f64()),
             blocked_s: spent.blocked_s.clone(),
             backlog_s: spent.backlog_s,
@@ -351,14 +351,14 @@ impl Sampler {
             to: self.task_name(spec.to).to_owned(),
             to_node: self.node(self.outline.graph.task(spec.to).node),
             records: status.records,
-            acknowledged_records: status.acknowledged,
+            acknowledged_records: status.acknowledged_records,
             held_records: status.held_records,
             memory_bytes: status.memory_bytes,
             memory_limit_bytes: self.outline.limits.outbox_bytes,
-            spilled_bytes: status.stored_bytes,
+            spilled_bytes: status.spilled_bytes,
             spill_limit_bytes: self.outline.limits.spill_bytes,
-            in_flight_records: status.in_flight,
-            retried_records: status.retried,
+            in_flight_records: status.in_flight_records,
+            retried_records: status.retried_records,
             credit_bytes: status.credit_bytes,
             per_s,
             unmoved_s: now.since(trail.moved.1).as_secs_f64(),
@@ -372,7 +372,7 @@ impl Sampler {
             from_node: self.node(self.outline.graph.task(spec.from).node),
             to: self.task_name(spec.to).to_owned(),
             records: status.records,
-            duplicate_records: status.duplicates,
+            duplicate_records: status.duplicate_records,
             queued_records: status.queued_records,
             queued_bytes: status.queued_bytes,
             ended: status.ended,

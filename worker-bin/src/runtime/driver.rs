@@ -140,14 +140,14 @@ impl Driver {
     /// How many records were dead-lettered, and where they are, if there are any.
     pub(super) fn dead_letters(&self) -> (u64, Option<PathBuf>) {
         let Some(durable) = &self.durable else { return self.dead.kept() };
-        let dead = self.cell.status().tasks.iter().map(|task| task.counters.dead).sum();
+        let dead = self.cell.status().tasks.iter().map(|task| task.counters.dead_records).sum();
         (dead, (dead > 0).then(|| durable.dead_dir()))
     }
 
     /// Records accepted and not done.
     pub(super) fn held_records(&self) -> u64 {
         let status = self.cell.status();
-        status.tasks.iter().map(|t| t.queued).sum::<u64>()
+        status.tasks.iter().map(|t| t.queued_records).sum::<u64>()
             + status.links.iter().map(|l| l.held_records).sum::<u64>()
     }
 }

@@ -155,7 +155,9 @@ impl Progress {
         let (then, before) = std::mem::replace(&mut shown.last[at], (now, counters.records_in));
         let rate = per_second(counters.records_in - before, now.duration_since(then));
         let mut line = format!("{name}: {} done, {}/s", HumanCount(counters.records_in), HumanCount(rate));
-        for (what, count) in [("queued", queued), ("retried", counters.retried), ("dead", counters.dead)] {
+        for (what, count) in
+            [("queued", queued), ("retried", counters.retried_records), ("dead", counters.dead_records)]
+        {
             if count > 0 {
                 write!(line, ", {} {what}", HumanCount(count)).ok();
             }
@@ -205,11 +207,11 @@ fn totals(status: &Status, tasks: &[TaskId]) -> (TaskCounters, u64) {
         all.records_in += c.records_in;
         all.bytes_in += c.bytes_in;
         all.records_out += c.records_out;
-        all.retried += c.retried;
-        all.dead += c.dead;
-        all.runs += c.runs;
+        all.retried_records += c.retried_records;
+        all.dead_records += c.dead_records;
+        all.programs += c.programs;
         all.busy += c.busy;
-        queued += task.queued;
+        queued += task.queued_records;
     }
     (all, queued)
 }

@@ -77,7 +77,7 @@ async fn finish(engine: &mut Engine, launcher: &Launcher, result: End, interrupt
     }
     engine.driver.taps.drained(TAPS_PATIENCE).await;
     let (dead, dead_letters) = engine.driver.dead_letters();
-    let summary = Summary { dead, dead_letters, lost: engine.driver.cell.status().lost, interrupted };
+    let summary = Summary { dead, dead_letters, lost: engine.driver.cell.status().lost_records, interrupted };
     let (how, result) = match result {
         End::Finished if interrupted.is_some() => ("stopped", Ok(summary)),
         End::Finished => ("done", Ok(summary)),

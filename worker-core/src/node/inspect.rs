@@ -23,8 +23,8 @@ impl Node {
             (0_u32..).zip(&self.ctx.outboxes).filter_map(|(at, o)| Some((LinkId(at), o.as_ref()?))).collect();
         Status {
             tasks: self.tasks.iter().flatten().map(|t| self.task_status(t)).collect(),
-            memory_bytes: self.memory_bytes(),
-            stored_bytes: links.iter().map(|(_, o)| o.stored_cost()).sum(),
+            held_bytes: self.memory_bytes(),
+            spilled_bytes: links.iter().map(|(_, o)| o.stored_cost()).sum(),
             links: links.into_iter().map(|(link, outbox)| link_status(link, outbox)).collect(),
             peers: self
                 .uplinks
@@ -46,7 +46,7 @@ impl Node {
                 .collect(),
             storage_full: self.ctx.storage_full,
             draining: self.ctx.draining,
-            lost: self.ctx.lost,
+            lost_records: self.ctx.lost,
             slots: (self.ctx.slots.used(), self.ctx.slots.total()),
         }
     }
@@ -57,7 +57,7 @@ impl Node {
             .map(|(link, inbox)| InboundStatus {
                 link,
                 records: inbox.records(),
-                duplicates: inbox.duplicates(),
+                duplicate_records: inbox.duplicates(),
                 queued_records: inbox.queued_records(),
                 queued_bytes: inbox.queue_cost(),
                 ended: inbox.has_ended(),
@@ -156,7 +156,7 @@ impl Node {
         TaskStatus {
             task: task.base.id,
             counters: task.base.counters,
-            queued: inboxes + held,
+            queued_records: inboxes + held,
             done: task.base.life == Life::Done,
             paused: task.base.paused.is_some(),
         }
@@ -165,7 +165,10 @@ impl Node {
     fn task_reasons(&self, task: &Task) -> Vec<Reason> {
         let base = &task.base;
         if base.past_max_dead {
-            return vec![Reason::DeadLimit { dead: base.counters.dead, records: base.counters.records_in }];
+            return vec![Reason::DeadLimit {
+                dead: base.counters.dead_records,
+                records: base.counters.records_in,
+            }];
         }
         match &task.kind {
             TaskMachine::Source(source) if source.waits_for_outside() && base.paused.is_none() => {
@@ -401,11 +404,11 @@ fn link_status(link: LinkId, outbox: &Outbox) -> LinkStatus {
         link,
         held_records: outbox.held_records(),
         memory_bytes: outbox.memory_cost(),
-        stored_bytes: outbox.stored_cost(),
+        spilled_bytes: outbox.stored_cost(),
         records: outbox.records(),
-        retried: outbox.retried(),
-        acknowledged: outbox.acknowledged(),
-        in_flight: outbox.in_flight(),
+        retried_records: outbox.retried(),
+        acknowledged_records: outbox.acknowledged(),
+        in_flight_records: outbox.in_flight(),
         credit_bytes: outbox.credit_left(),
         open: outbox.is_open(),
     }

@@ -104,7 +104,7 @@ impl Base {
     /// Goes on where the task's journal says.
     pub(super) fn restore(&mut self, ctx: &mut Ctx, state: &TaskState) {
         self.commits = state.commits;
-        self.counters.dead = state.dead;
+        self.counters.dead_records = state.dead;
         for &link in &self.inputs {
             if let Some(input) = state.inputs.get(&link) {
                 self.counters.records_in += input.through.0 - u64::from(input.ended);

@@ -169,9 +169,9 @@ impl BatchTask {
         segment.tried += 1;
         self.works += 1;
         let work = WorkId(self.works);
-        base.counters.runs += 1;
+        base.counters.programs += 1;
         if segment.attempts > 1 || segment.bisecting {
-            base.counters.retried += segment.records();
+            base.counters.retried_records += segment.records();
         }
         let run = segment.to_run(work);
         let (records, alone) = (segment.records(), self.quarantine.alone(first));

@@ -166,7 +166,7 @@ impl RecordsTask {
         }
         self.life += 1;
         self.phase = Phase::Running { since: ctx.now };
-        base.counters.runs += 1;
+        base.counters.programs += 1;
         ctx.act(Action::task(base.id, RecordsAction::Start { life: self.life }));
         if let Some(tick) = self.spec.tick {
             ctx.timers.set(WakeReason::Tick(base.id), ctx.now + tick);
@@ -260,7 +260,7 @@ impl RecordsTask {
             attempt: self.failures,
             why: failure.message.clone(),
         });
-        base.counters.retried += in_flight;
+        base.counters.retried_records += in_flight;
         self.last_failure = Some(failure.clone());
         self.take_back(ctx);
         self.phase = Phase::Idle;

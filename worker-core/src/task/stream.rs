@@ -93,8 +93,8 @@ impl StreamTask {
     fn run_again(&mut self, base: &mut Base, ctx: &mut Ctx) {
         self.resume = false;
         self.on_the_way = 0;
-        base.counters.runs += 1;
-        base.counters.retried += self.fed;
+        base.counters.programs += 1;
+        base.counters.retried_records += self.fed;
         ctx.act(Action::task(base.id, StreamAction::Start { window: self.window, replay: true }));
         if self.cut {
             self.phase = Phase::Closing { since: ctx.now };
@@ -189,7 +189,7 @@ impl StreamTask {
         self.printed = false;
         (self.replayed, self.cut, self.overdue) = (false, false, false);
         self.phase = Phase::Fed { since: ctx.now };
-        base.counters.runs += 1;
+        base.counters.programs += 1;
         ctx.act(Action::task(base.id, StreamAction::Start { window: self.window, replay: false }));
         if let Some(Window::Every(every)) = self.spec.window {
             ctx.timers.set(WakeReason::Window(base.id), ctx.now + every);

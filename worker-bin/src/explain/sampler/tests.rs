@@ -73,7 +73,7 @@ impl Watch {
         let tasks = (0..3).zip(self.records).map(|(at, records)| TaskStatus {
             task: TaskId(at),
             counters: counters(records),
-            queued: 0,
+            queued_records: 0,
             done: false,
             paused: false,
         });
@@ -81,18 +81,18 @@ impl Watch {
             link: LinkId(0),
             held_records: self.held,
             memory_bytes: 0,
-            stored_bytes: 0,
+            spilled_bytes: 0,
             records: 0,
-            retried: 0,
-            acknowledged: self.acknowledged,
-            in_flight: 0,
+            retried_records: 0,
+            acknowledged_records: self.acknowledged,
+            in_flight_records: 0,
             credit_bytes: None,
             open: true,
         };
         let inbound = InboundStatus {
             link: LinkId(0),
             records: 0,
-            duplicates: 0,
+            duplicate_records: 0,
             queued_records: self.queued,
             queued_bytes: 0,
             ended: false,

@@ -42,7 +42,7 @@ impl Base {
             }
         }
         self.counters.records_out += output.records;
-        self.counters.dead += output.dead.len() as u64;
+        self.counters.dead_records += output.dead.len() as u64;
         self.counters.bytes_out += output.chunks.iter().map(|chunk| chunk.body.bytes()).sum::<u64>();
         let outputs: Vec<_> = output
             .chunks
@@ -84,7 +84,7 @@ impl Base {
         }
         if too_many {
             self.past_max_dead = true;
-            let (dead, records) = (self.counters.dead, self.counters.records_in);
+            let (dead, records) = (self.counters.dead_records, self.counters.records_in);
             let why = format!("{dead} dead letters of {records} records are more than max_dead allows");
             ctx.fail_task(&self.name, why);
         }
@@ -106,7 +106,7 @@ impl Base {
     /// Whether more records were dead-lettered than `max_dead` allows, whatever the reason of each.
     #[expect(clippy::cast_precision_loss, reason = "a share needs no more than 52 bits")]
     fn has_too_many_dead(&self) -> bool {
-        let TaskCounters { dead, records_in, records_out, .. } = self.counters;
+        let TaskCounters { dead_records: dead, records_in, records_out, .. } = self.counters;
         match self.max_dead {
             MaxDead::Unlimited => false,
             MaxDead::Records(max) => dead > max,
