@@ -190,3 +190,15 @@ fn the_command_line_says_what_is_wrong_with_it() {
     let (status, out, _) = worker(dir.path(), &["run", "--help"]);
     assert!(status == 0 && out.contains("Exit status") && out.contains("worker run -i"), "{out}");
 }
+
+#[test]
+fn the_schema_of_each_kind_of_file_is_printed() {
+    let dir = tempfile::tempdir().unwrap();
+    for (args, table) in [(&["schema"][..], "stage"), (&["schema", "--cluster"], "node")] {
+        let (status, out, err) = worker(dir.path(), args);
+        assert_eq!((status, err.as_str()), (0, ""));
+        let schema: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(schema["$schema"], "http://json-schema.org/draft-07/schema#");
+        assert!(schema["properties"][table]["additionalProperties"]["properties"].is_object(), "{out}");
+    }
+}

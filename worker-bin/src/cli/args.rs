@@ -42,6 +42,9 @@ pub enum WorkerCommand {
     /// Check a pipeline file: its graph, its defaults, what bites
     #[command(after_help = CHECK_EXAMPLES)]
     Check(CheckArgs),
+    /// Print the JSON Schema of pipeline files, for editors
+    #[command(after_help = SCHEMA_EXAMPLES)]
+    Schema(SchemaArgs),
     /// Run one node of several
     #[command(after_help = NODE_EXAMPLES)]
     Node(NodeArgs),
@@ -76,6 +79,14 @@ Examples:
   worker check access.toml --full                      # every default, and the memory it may take
   worker check access.toml --sample some.log           # are batch stages really record by record?
   worker check access.toml --cluster cluster.toml --name a";
+
+const SCHEMA_EXAMPLES: &str = "\
+Editors that know TOML (Even Better TOML, taplo) complete and check a file by it, if its first line is
+  #:schema worker.schema.json
+
+Examples:
+  worker schema > worker.schema.json
+  worker schema --cluster > cluster.schema.json";
 
 const NODE_EXAMPLES: &str = "\
 Every node gets the same two files and computes by itself what it runs.
@@ -261,6 +272,14 @@ pub struct CheckArgs {
     /// As this node
     #[arg(long, value_name = "NODE", requires = "cluster")]
     pub name: Option<String>,
+}
+
+/// Arguments of `worker schema`.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct SchemaArgs {
+    /// Of cluster files
+    #[arg(long)]
+    pub cluster: bool,
 }
 
 /// Arguments of `worker node`.

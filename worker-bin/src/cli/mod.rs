@@ -12,7 +12,7 @@ mod state;
 use crate::logging;
 use crate::pipeline::{self, Cluster, ConfigError, Detail, InlineStage, Pipeline};
 use crate::stderr;
-use args::{RunArgs, WorkerCommand};
+use args::{RunArgs, SchemaArgs, WorkerCommand};
 use run::{say, wrong_file};
 use std::io::Write as _;
 use std::path::Path;
@@ -35,6 +35,7 @@ pub fn main() -> ExitCode {
     match args.command {
         WorkerCommand::Run(args) => run_or_print(&args),
         WorkerCommand::Check(args) => check::check(&args),
+        WorkerCommand::Schema(args) => schema(args),
         WorkerCommand::Node(args) => run::node(&args),
         WorkerCommand::Journal(command) => journal::journal(&command),
         WorkerCommand::Dlq(args) => dlq::dlq(&args),
@@ -58,6 +59,11 @@ fn run_or_print(args: &RunArgs) -> ExitCode {
         }
     }
     run::run(&pipeline, args)
+}
+
+fn schema(args: SchemaArgs) -> ExitCode {
+    let schema = if args.cluster { pipeline::schema_of_clusters() } else { pipeline::schema_of_pipelines() };
+    print(&format!("{schema:#}\n"))
 }
 
 /// The pipeline of a file or of the command line, as far as it is wanted.

@@ -1,6 +1,8 @@
 //! `cluster.toml`: which nodes there are and where they listen.
 
 use super::diagnostics::{At, ConfigError, Problem, SourceText, in_file_order, suggestion};
+use super::keys::value::{Maybe, Number, Text, Value};
+use super::keys::{Class, Key, Keys, Section, Unsaid, row, schema};
 use super::reader::{self, KeyValue, Reader, Table};
 use super::vars::Vars;
 use std::collections::BTreeMap;
@@ -158,46 +160,99 @@ fn node<'d>(reader: &mut Reader<'d>, entry: &KeyValue<'d>) -> Option<ClusterNode
         let label = "expected up to 64 letters, digits, `_`, `-` and `.`, a letter or digit first";
         reader.problems.push(Problem::at(&entry.key_at, title, label));
     }
-    let address = match table.take("address") {
-        Some(entry) => address(reader, &entry),
-        None => reader.fail(
+    let mut node = ClusterNode { name: entry.key.to_owned(), ..ClusterNode::unsaid(reader.dir) };
+    let given = row::read(KEYS, reader, &mut table, &mut node);
+    if !given.iter().any(|entry| entry.key == "address") {
+        reader.problems.push(
             Problem::at(&entry.key_at, format!("{title} has no `address`"), "expected host and port")
                 .help("for example address = \"10.0.0.1:7400\""),
-        ),
-    };
-    let admin = table.take("admin").and_then(|entry| self::address(reader, &entry));
-    let slots =
-        table.take("slots").and_then(|entry| reader.count(&entry, 65_536)).map(|slots| slots as usize);
+        );
+    }
     table.finish(reader);
-    Some(ClusterNode {
-        name: entry.key.to_owned(),
-        address: address?,
-        admin,
-        slots,
-        at: entry.key_at.clone(),
-    })
+    let is_good = !node.address.is_empty();
+    is_good.then(|| ClusterNode { at: entry.key_at.clone(), ..node })
 }
 
-fn address<'d>(reader: &mut Reader<'d>, entry: &KeyValue<'d>) -> Option<String> {
-    let text = reader.text(entry)?;
-    let good = text.rsplit_once(':').is_some_and(|(host, port)| {
-        let host_is_good = match host.strip_prefix('[') {
-            Some(rest) => rest.strip_suffix(']').is_some_and(|ip| ip.parse::<std::net::Ipv6Addr>().is_ok()),
-            None => {
-                !host.is_empty()
-                    && host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
-            }
-        };
-        host_is_good && port.parse::<u16>().is_ok_and(|port| port > 0)
-    });
-    if good {
-        return Some(text);
+impl Section for ClusterNode {
+    fn unsaid(_: &Path) -> Self {
+        Self { name: String::new(), address: String::new(), admin: None, slots: None, at: At::default() }
     }
-    reader.not_a(
-        entry,
-        "an address",
-        "host and port, such as \"10.0.0.1:7400\", \"host.example:7400\" or \"[::1]:7400\"",
-    )
+}
+
+/// The keys of `[node.NAME]`.
+const KEYS: Keys<ClusterNode> = &[
+    &Key::<ClusterNode, _> {
+        name: "address",
+        class: Class::Tuning,
+        doc: "host and port where it listens to other nodes",
+        value: Address,
+        unsaid: Unsaid::Required,
+        get: |node| node.address.clone(),
+        set: |node, address, _| node.address = address,
+    },
+    &Key::<ClusterNode, _> {
+        name: "admin",
+        class: Class::Tuning,
+        doc: "host and port of its admin API, for the commands that ask all nodes",
+        value: Maybe(Address),
+        unsaid: Unsaid::Nothing("not asked"),
+        get: |node| node.admin.clone(),
+        set: |node, address, _| node.admin = address,
+    },
+    &Key::<ClusterNode, _> {
+        name: "slots",
+        class: Class::Tuning,
+        doc: "how many batch programs may run at once there",
+        value: Maybe(Number { most: 65_536 }),
+        unsaid: Unsaid::Nothing("as many as it has cores"),
+        get: |node| node.slots.and_then(|slots| u32::try_from(slots).ok()),
+        set: |node, slots, _| node.slots = slots.map(|slots| slots as usize),
+    },
+];
+
+/// The JSON Schema of cluster files.
+#[must_use]
+pub fn schema_of_clusters() -> serde_json::Value {
+    schema::of_clusters(&row::abouts(KEYS))
+}
+
+/// Host and port.
+struct Address;
+
+impl Value for Address {
+    type T = String;
+
+    fn read<'d>(&self, reader: &mut Reader<'d>, entry: &KeyValue<'d>) -> Option<String> {
+        let text = reader.text(entry)?;
+        let good = text.rsplit_once(':').is_some_and(|(host, port)| {
+            let host_is_good = match host.strip_prefix('[') {
+                Some(rest) => {
+                    rest.strip_suffix(']').is_some_and(|ip| ip.parse::<std::net::Ipv6Addr>().is_ok())
+                }
+                None => {
+                    !host.is_empty()
+                        && host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
+                }
+            };
+            host_is_good && port.parse::<u16>().is_ok_and(|port| port > 0)
+        });
+        if good {
+            return Some(text);
+        }
+        reader.not_a(
+            entry,
+            "an address",
+            "host and port, such as \"10.0.0.1:7400\", \"host.example:7400\" or \"[::1]:7400\"",
+        )
+    }
+
+    fn text(&self, address: &String, dir: &Path) -> Option<String> {
+        Text.text(address, dir)
+    }
+
+    fn schema(&self) -> serde_json::Value {
+        serde_json::json!({"type": "string", "pattern": r"^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$"})
+    }
 }
 
 fn shared_addresses(nodes: &[ClusterNode]) -> Vec<Problem> {

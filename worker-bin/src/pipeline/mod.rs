@@ -23,7 +23,7 @@ mod validate;
 mod vars;
 mod warnings;
 
-pub use cluster::{Cluster, ClusterNode};
+pub use cluster::{Cluster, ClusterNode, schema_of_clusters};
 pub use delivery::{Delivery, StateOptions};
 pub use diagnostics::{At, ConfigError, Problem, SourceText, Warning};
 pub use inline::{InlineStage, inline};
@@ -110,6 +110,12 @@ pub fn parse(text: &SourceText, dir: &Path, set: &[(String, String)]) -> Result<
             Err(ConfigError::new(text.clone(), problems))
         }
     }
+}
+
+/// The JSON Schema of pipeline files.
+#[must_use]
+pub fn schema_of_pipelines() -> serde_json::Value {
+    keys::schema::of_pipelines()
 }
 
 /// The file's name without extension, as far as it can be a name.

@@ -1,7 +1,7 @@
 //! `from`: names in the file, positions in the pipeline.
 
 use super::value::any_of;
-use super::{About, Row, Said, Shown};
+use super::{About, Class, Row, Said, Shown};
 use crate::pipeline::diagnostics::{At, Problem};
 use crate::pipeline::model::{Origin, Pipeline};
 use crate::pipeline::reader::{KeyValue, Reader};
@@ -23,11 +23,13 @@ impl<S> Row<S> for From<S> {
         let names = json!({"type": "array", "items": {"type": "string"}, "minItems": 1});
         About {
             name: "from",
-            doc: "the source or stage it reads, or a list of them",
+            class: Class::Results,
+            doc: "a name or a list; may be left out where the file is one straight line",
             schema: any_of([json!({"type": "string"}), names]),
             default: None,
-            otherwise: Some("what stands before it, where the file is one straight line"),
+            otherwise: None,
             is_required: false,
+            inner: Vec::new(),
         }
     }
 

@@ -66,7 +66,7 @@ pub(crate) const KEYS: Keys<Head> = &[
     &Key::<Head, _> {
         name: "name",
         class: Class::Identity,
-        doc: "names the state directory, and the worker to those who ask",
+        doc: "of the state directory, and in messages",
         value: Maybe(Name),
         unsaid: Unsaid::Found("the file's name"),
         get: |head| head.name.clone(),
@@ -120,7 +120,7 @@ pub(crate) const KEYS: Keys<Head> = &[
     &Key::<Head, _> {
         name: "spill_dir",
         class: Class::Tuning,
-        doc: "where memory delivery spills; exactly-once spills into the state directory",
+        doc: "exactly-once spills into the state directory",
         value: OrTemporary,
         unsaid: Unsaid::By(|_| None, "the system's temporary directory"),
         get: |head| head.budgets.spill_dir.clone(),

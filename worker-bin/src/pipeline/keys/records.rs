@@ -80,7 +80,7 @@ pub(super) const KEYED: Keys<RecordsMode> = &[
     &Key::<RecordsMode, _> {
         name: "state",
         class: Class::Results,
-        doc: "all of it when the program starts; or \"inline\": its key's with each request",
+        doc: "kept by key: all of it when the program starts; or \"inline\": its key's with each request",
         value: Words(&[("hello", RecordsState::Hello), ("inline", RecordsState::Inline)]),
         unsaid: Unsaid::Default,
         get: |records| records.state,

@@ -43,10 +43,13 @@ pub(crate) trait Row<S>: Sync {
 #[derive(Clone, Debug)]
 pub(crate) struct About {
     pub(crate) name: &'static str,
+    pub(crate) class: Class,
     /// For people, in one phrase.
     pub(crate) doc: &'static str,
-    /// JSON Schema of its values.
+    /// JSON Schema of its values, where they are no inline table.
     pub(crate) schema: serde_json::Value,
+    /// The keys of its inline table.
+    pub(crate) inner: Vec<About>,
     /// What it is where it is left out, as the file would write it.
     pub(crate) default: Option<String>,
     /// The same in words, where it depends on something or is nothing that could be written.
@@ -117,8 +120,10 @@ impl<S: Section, V: Value> Row<S> for Key<S, V> {
         };
         About {
             name: self.name,
+            class: self.class,
             doc: self.doc,
             schema: self.value.schema(),
+            inner: Vec::new(),
             default,
             otherwise,
             is_required: matches!(self.unsaid, Unsaid::Required),
@@ -164,11 +169,17 @@ impl<S: Section> Row<S> for Inline<S> {
         let inner = abouts(self.keys);
         About {
             name: self.name,
+            class: inner
+                .iter()
+                .map(|key| key.class)
+                .find(|&class| class == Class::Results)
+                .unwrap_or(Class::Tuning),
             doc: self.doc,
-            schema: super::value::object(&inner),
+            schema: serde_json::Value::Null,
             default: table(inner.iter().map(|key| (key.name, key.default.as_ref()))),
             otherwise: None,
             is_required: false,
+            inner,
         }
     }
 

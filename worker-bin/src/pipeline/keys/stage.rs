@@ -9,7 +9,7 @@ use super::program::{self, Program};
 use super::records::{self, RecordsMode};
 use super::stream::{self, StreamMode};
 use super::value::{Integer, Maybe, Number, Time, Value, Words, any_of};
-use super::{Class, Key, Keys, Said, Section, Unsaid, row};
+use super::{About, Class, Key, Keys, Said, Section, Unsaid, row};
 use crate::pipeline::diagnostics::{At, Problem, listed};
 use crate::pipeline::model::{Framing, Origin, Pipeline};
 use crate::pipeline::plan::PARTITIONS_MAX;
@@ -70,7 +70,8 @@ pub(crate) enum Way {
     Records,
 }
 
-const WAYS: Words<Way> = Words(&[("batch", Way::Batch), ("stream", Way::Stream), ("records", Way::Records)]);
+pub(crate) const WAYS: Words<Way> =
+    Words(&[("batch", Way::Batch), ("stream", Way::Stream), ("records", Way::Records)]);
 
 /// The ways in which the keys of [`failures`] have a meaning.
 const FAILING: &[Way] = &[Way::Batch, Way::Records];
@@ -120,7 +121,7 @@ const TASKS: Keys<Stage> = &[
     &Key::<Stage, _> {
         name: "ok_exit",
         class: Class::Results,
-        doc: "exit statuses that are fine",
+        doc: "exit statuses that are fine: grep says 1 for \"no match\"",
         value: Exits,
         unsaid: Unsaid::Default,
         get: |stage| stage.ok_exit.clone(),
@@ -152,9 +153,9 @@ const REST: Keys<Stage> = &[
     &Key::<Stage, _> {
         name: "timeout",
         class: Class::Tuning,
-        doc: "killed and tried again after so long without a byte or processor time",
+        doc: "killed and run again after so long without a byte or processor time; or \"off\"",
         value: Patience,
-        unsaid: Unsaid::By(|stage| default_timeout(&stage.mode), "\"30s\"; \"off\" for stream"),
+        unsaid: Unsaid::By(|stage| default_timeout(&stage.mode), "30s; stream off"),
         get: |stage| stage.timeout,
         set: |stage, timeout, _| stage.timeout = timeout,
     },
@@ -184,6 +185,24 @@ fn default_timeout(mode: &Mode) -> Option<Duration> {
         Mode::Batch(_) | Mode::Records(_) => Some(Duration::from_secs(30)),
         Mode::Stream(_) => None,
     }
+}
+
+/// All keys, in the order in which they are read, each with the ways of running that have it.
+pub(crate) fn abouts() -> Vec<(About, &'static [Way])> {
+    const ALL: &[Way] = &[Way::Batch, Way::Stream, Way::Records];
+    let groups: [(Vec<About>, &'static [Way]); 10] = [
+        (row::abouts(FROM), ALL),
+        (row::abouts(program::KEYS), ALL),
+        (row::abouts(MODE), ALL),
+        (row::abouts(batch::KEYS), &[Way::Batch]),
+        (row::abouts(failures::KEYS), FAILING),
+        (row::abouts(stream::KEYS), &[Way::Stream]),
+        (row::abouts(records::KEYS), &[Way::Records]),
+        (row::abouts(records::KEYED), &[Way::Records]),
+        (row::abouts(TASKS), ALL),
+        (row::abouts(REST), ALL),
+    ];
+    groups.into_iter().flat_map(|(keys, ways)| keys.into_iter().map(move |key| (key, ways))).collect()
 }
 
 pub(crate) fn read<'d>(reader: &mut Reader<'d>, mut table: Table<'d>, (name, at): (String, At)) -> Stage {

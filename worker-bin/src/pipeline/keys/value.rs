@@ -7,7 +7,7 @@ use serde_json::{Value as Schema, json};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::row::About;
+use super::row::{About, Class};
 
 /// A kind of value.
 pub(crate) trait Value: Sync + 'static {
@@ -243,10 +243,14 @@ pub(crate) fn object(keys: &[About]) -> Schema {
 
 /// The schema of a key's values, with what people are told of it.
 fn described(key: &About) -> Schema {
-    let mut schema = key.schema.clone();
+    let mut schema = if key.inner.is_empty() { key.schema.clone() } else { object(&key.inner) };
     let default = key.default.as_ref().map(|text| toml_value(text));
     let words = key.otherwise.map(|words| format!(". Default: {words}"));
-    schema["description"] = format!("{}{}", key.doc, words.unwrap_or_default()).into();
+    let tied = match key.class {
+        Class::Results | Class::Identity => "",
+        Class::Tuning => ". May change while a state is kept",
+    };
+    schema["description"] = format!("{}{}{tied}", key.doc, words.unwrap_or_default()).into();
     if let Some(default) = default.flatten() {
         schema["default"] = default;
     }

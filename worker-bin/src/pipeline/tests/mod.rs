@@ -3,6 +3,7 @@
 mod delivery;
 mod errors;
 mod fingerprint;
+mod keys;
 mod layout;
 mod model;
 mod print;

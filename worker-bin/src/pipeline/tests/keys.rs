@@ -1,0 +1,291 @@
+//! Every row of the table of keys is what it says, and the README says what the rows do.
+
+use super::model::EVERYTHING;
+use super::read;
+use crate::io;
+use crate::pipeline::keys::{About, Class, pipeline, row, sink, source, stage};
+use crate::pipeline::{Cluster, ConfigError, Pipeline, plan, schema_of_pipelines};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use worker_core::config::NodeIx;
+
+/// A key in a file that may have it.
+#[derive(Debug)]
+struct Place {
+    table: &'static str,
+    key: About,
+    /// What names the kind of its table, or its mode.
+    kind: (&'static str, String),
+}
+
+fn places() -> Vec<Place> {
+    let mut places = Vec::new();
+    let mut add = |table, keys: Vec<About>, kind: (&'static str, &str)| {
+        places.extend(keys.into_iter().map(|key| Place { table, key, kind: (kind.0, kind.1.to_owned()) }));
+    };
+    add("pipeline", row::abouts(pipeline::KEYS), ("name", "\"x\""));
+    for kind in io::source::KINDS {
+        let keys = kind.abouts();
+        let naming = (keys[0].name, naming(&keys[0]));
+        add("source", [keys, row::abouts(source::KEYS)].concat(), naming);
+    }
+    for kind in io::sink::KINDS {
+        let keys = kind.abouts();
+        let naming = (keys[0].name, naming(&keys[0]));
+        add("sink", [row::abouts(sink::HEAD), keys, row::abouts(sink::KEYS)].concat(), naming);
+    }
+    for &(word, way) in stage::WAYS.0 {
+        let keys = stage::abouts().into_iter().filter(|(_, ways)| ways.contains(&way)).map(|(key, _)| key);
+        add("stage", keys.collect(), ("mode", &format!("\"{word}\"")));
+    }
+    places
+}
+
+fn naming(key: &About) -> &'static str {
+    match key.name {
+        _ if !key.inner.is_empty() => "{}",
+        "run" => "[\"p\"]",
+        "stdin" | "stdout" => "true",
+        _ => "\"x/y/\"",
+    }
+}
+
+impl Place {
+    /// A file in which the key has this value; `None`: it is left out.
+    fn file(&self, value: Option<&str>) -> String {
+        let mut tables = [
+            ("pipeline", vec![("name", "\"x\"")]),
+            ("source", vec![("file", "\"in\"")]),
+            ("stage", vec![("from", "\"t\""), ("run", "\"p\""), ("partition_by", "\"record\"")]),
+            ("sink", vec![("file", "\"out/\""), ("from", "\"t\"")]),
+        ];
+        let (_, mine) = tables.iter_mut().find(|(table, _)| *table == self.table).unwrap();
+        if matches!(self.table, "source" | "sink") {
+            mine.remove(0);
+        }
+        mine.retain(|(key, _)| *key != self.kind.0);
+        mine.push((self.kind.0, &self.kind.1));
+        if let Some(value) = value {
+            mine.retain(|(key, _)| *key != self.key.name);
+            mine.push((self.key.name, value));
+        }
+        let ends = "[source.other]\nfile = \"t\"\n[stage.u]\nfrom = \"t\"\nrun = \"u\"\n[sink.rest]\nfrom = [\"t\", \"u\"]\nfile = \"rest\"\n[sink.more]\nfrom = \"other\"\nfile = \"more\"\n";
+        let mut file = ends.to_owned();
+        for (table, keys) in tables {
+            let title = match table {
+                "pipeline" => "pipeline".to_owned(),
+                "source" => "source.t".to_owned(),
+                other => format!("{other}.of_{other}"),
+            };
+            file += &format!("[{title}]\n");
+            file.extend(keys.iter().map(|(key, value)| format!("{key} = {value}\n")));
+        }
+        file += "[sink.end]\nfrom = \"of_stage\"\nfile = \"end\"\n";
+        file
+    }
+
+    /// Where a schema has the key.
+    fn schema(&self) -> String {
+        let table = if self.table == "pipeline" { "" } else { "/additionalProperties" };
+        format!("/properties/{}{table}/properties/{}", self.table, self.key.name)
+    }
+
+    /// Texts that keys of some kind take as values; those of an inline table for each of its keys.
+    fn candidates(&self) -> Vec<(Class, Vec<String>)> {
+        let texts = [
+            "\"memory\"",
+            "\"exactly-once\"",
+            "\"skip\"",
+            "\"nul\"",
+            "\"replace\"",
+            "\"halt\"",
+            "\"done\"",
+            "\"inline\"",
+            "\"stream\"",
+            "7",
+            "\"7MiB\"",
+            "\"7s\"",
+            "\"7%\"",
+            "\"7/s\"",
+            "777",
+            "true",
+            "[7]",
+            "\"x7\"",
+            "[\"x7\", \"y\"]",
+            "\"other\"",
+            "{ field = 7 }",
+            "{ records = 7 }",
+            "{ A = \"7\" }",
+        ];
+        let of = |key: &About, text: &str| match self.key.inner.len() {
+            0 => text.to_owned(),
+            _ => format!("{{ {} = {text} }}", key.name),
+        };
+        let keys = if self.key.inner.is_empty() { std::slice::from_ref(&self.key) } else { &self.key.inner };
+        keys.iter().map(|key| (key.class, texts.iter().map(|text| of(key, text)).collect())).collect()
+    }
+
+    fn read(&self, value: Option<&str>) -> Result<Pipeline, ConfigError> {
+        read(&self.file(value))
+    }
+}
+
+fn fingerprint(pipeline: &Pipeline) -> u64 {
+    plan(pipeline, &Cluster::single(), NodeIx(0)).unwrap().semantic_fingerprint.0
+}
+
+#[test]
+fn every_row_reads_the_default_that_it_prints() {
+    let mut read_back = 0;
+    for place in places().into_iter().filter(|place| place.key.name != place.kind.0) {
+        let without = place.read(None).unwrap();
+        let Some(default) = &place.key.default else { continue };
+        let with = place.read(Some(default)).unwrap();
+        assert_eq!(with, without, "{place:?}");
+        read_back += 1;
+    }
+    assert!(read_back > 30, "{read_back}");
+}
+
+#[test]
+fn every_row_is_in_the_schema() {
+    let schema = schema_of_pipelines();
+    for place in places() {
+        let told = &schema.pointer(&place.schema()).unwrap_or_else(|| panic!("{place:?}"))["description"];
+        assert!(told.as_str().unwrap().starts_with(place.key.doc), "{place:?}: {told}");
+    }
+    for table in ["/properties/source", "/properties/stage", "/properties/sink"] {
+        let table = schema.pointer(&format!("{table}/additionalProperties")).unwrap();
+        assert_eq!(table["additionalProperties"], false);
+    }
+}
+
+/// Keys of a file that its schema does not know.
+fn unknown(schema: &serde_json::Value, table: &toml::Table) -> Vec<String> {
+    let mut unknown = Vec::new();
+    for (key, value) in table {
+        let known = schema["properties"]
+            .get(key)
+            .or_else(|| schema["additionalProperties"].as_object().map(|_| &schema["additionalProperties"]));
+        match (known, value) {
+            (None, _) => unknown.push(key.clone()),
+            (Some(known), toml::Value::Table(inner)) if known["type"] == "object" => {
+                unknown.extend(self::unknown(known, inner).into_iter().map(|inner| format!("{key}.{inner}")));
+            }
+            (Some(_), _) => {}
+        }
+    }
+    unknown
+}
+
+#[test]
+fn the_schema_knows_the_keys_of_the_examples_and_no_others() {
+    let schema = schema_of_pipelines();
+    let read = |text: &str| toml::from_str::<toml::Table>(text).unwrap();
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+    let files = glob::glob(examples.join("*/*.toml").to_str().unwrap()).unwrap().map(Result::unwrap);
+    let is_pipeline = |file: &PathBuf| !file.ends_with("cluster.toml");
+    let texts: Vec<String> =
+        files.filter(is_pipeline).map(|file| std::fs::read_to_string(file).unwrap()).collect();
+    assert!(texts.len() >= 5);
+    for text in texts.iter().map(String::as_str).chain([EVERYTHING, include_str!("stored.toml")]) {
+        assert_eq!(unknown(&schema, &read(text)), [""; 0], "{text}");
+    }
+    let wrong = "[sources.x]\nfile='x'\n[stage.a]\nrun='a'\npartitons=1\nbatch={max=1}\n";
+    assert_eq!(unknown(&schema, &read(wrong)), ["sources", "stage.a.batch.max", "stage.a.partitons"]);
+}
+
+#[test]
+fn every_row_that_changes_results_and_no_other_changes_the_fingerprint() {
+    let (mut unchangeable, mut changeable) = (BTreeSet::new(), BTreeSet::new());
+    for place in places() {
+        let base = place.read(None).unwrap();
+        for (class, candidates) in place.candidates() {
+            let mut read = candidates.iter().filter_map(|text| place.read(Some(text)).ok());
+            match read.find(|pipeline| *pipeline != base) {
+                Some(changed) => {
+                    let differs = fingerprint(&changed) != fingerprint(&base);
+                    assert_eq!(differs, class == Class::Results, "{place:?} {candidates:?}");
+                    changeable.insert(place.key.name);
+                }
+                None => _ = unchangeable.insert(place.key.name),
+            }
+        }
+    }
+    let with_one_value: Vec<_> = unchangeable.difference(&changeable).copied().collect();
+    assert_eq!(with_one_value, ["order", "stdin", "stdout"]);
+}
+
+fn readme() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md")
+}
+
+/// Where the comments of the README's file begin, and how long its lines may be.
+const COMMENT_COLUMN: usize = 35;
+const LINE_CHARS_MAX: usize = 140;
+
+/// The README's file, with what the rows say as comments: beside the first line of a table that has the key.
+fn commented(file: &str) -> String {
+    let mut told = BTreeSet::new();
+    let mut table = String::new();
+    let mut lines = Vec::new();
+    for line in file.lines().filter(|line| !line.trim_start().starts_with('#')) {
+        if let Some(title) = line.strip_prefix('[') {
+            table = title.split(['.', ']']).next().unwrap_or_default().to_owned();
+        }
+        let code = line.split_once("  #").map_or(line, |(code, _)| code).trim_end();
+        let (name, value) = code.split_once(" = ").unwrap_or_default();
+        let known = places().into_iter().find(|place| place.table == table && place.key.name == name);
+        match known {
+            None => lines.push(line.to_owned()),
+            Some(Place { key, .. }) if told.insert((key.name, key.doc)) => {
+                lines.extend(comment(code, &tell(&key, value)));
+            }
+            Some(_) => lines.push(code.to_owned()),
+        }
+    }
+    lines.join("\n") + "\n"
+}
+
+/// What people are told of a key beside this value.
+fn tell(key: &About, value: &str) -> String {
+    let otherwise = key
+        .default
+        .as_deref()
+        .or(key.otherwise)
+        .filter(|text| *text != value.trim_matches('"') && *text != value);
+    key.doc.to_owned() + &otherwise.map_or_else(String::new, |default| format!(". Default: {default}"))
+}
+
+fn comment(code: &str, text: &str) -> Vec<String> {
+    let mut lines = vec![format!("{code:<0$}  #", COMMENT_COLUMN - 2)];
+    for word in text.split(' ') {
+        let last = lines.last_mut().unwrap();
+        if last.chars().count() + 1 + word.chars().count() > LINE_CHARS_MAX {
+            lines.push(format!("{:1$}#   {word}", "", COMMENT_COLUMN));
+        } else {
+            *last += &format!(" {word}");
+        }
+    }
+    lines
+}
+
+/// `UPDATE_README=1 cargo test -p worker-bin --lib the_readme` writes it.
+#[test]
+fn the_readme_says_what_the_rows_say() {
+    let readme = std::fs::read_to_string(readme()).unwrap();
+    let (before, rest) = readme.split_once("```toml\n").unwrap();
+    let (file, after) = rest.split_once("```").unwrap();
+    let expected = commented(file);
+    if std::env::var_os("UPDATE_README").is_some() {
+        std::fs::write(self::readme(), format!("{before}```toml\n{expected}```{after}")).unwrap();
+    } else {
+        assert_eq!(file, expected);
+    }
+    let words: BTreeSet<&str> = file.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+    for Place { table, key, .. } in places() {
+        // It is told of with the cluster file.
+        let is_told = words.contains(key.name) || (key.name == "place" && after.contains("`place = \"a\"`"));
+        assert!(is_told, "{table}: {} is not in the README's file", key.name);
+    }
+}
