@@ -15,7 +15,7 @@ const FIXABLE: &str = r#"
     retry = { max_attempts = 1 }
     batch = { max_records = 50 }
     partitions = 2
-    [stage.position]
+    [stage.mark]
     run = ["sed", "s/$/ marked/"]
     [sink.out]
     file = "out.txt"
@@ -267,7 +267,7 @@ fn what_cannot_be_replayed_is_said() {
     refused(&["all", "picky/0:1"], &["`all` are all"]);
     refused(&["nonsense"], &["expected TASK:NUMBER"]);
     scratch.write("pipeline.toml", FIXABLE.replace("stage.picky", "stage.choosy"));
-    refused(&["all"], &["has no stage `picky` any more (there are: choosy, position)"]);
+    refused(&["all"], &["has no stage `picky` any more (there are: choosy, mark)"]);
     scratch.write("pipeline.toml", FIXABLE.replace("\"fixable\"", "\"other\""));
     refused(&["all"], &["is of pipeline `fixable`, not of `other`"]);
     scratch.write("pipeline.toml", FIXABLE);
@@ -300,12 +300,9 @@ fn a_changed_pipeline_takes_new_replays_but_not_one_that_was_begun() {
 #[test]
 fn stages_with_a_memory_are_told_to_begin_anew() {
     let scratch = Scratch::new();
-    run_with_state(&scratch, &FIXABLE.replace("[stage.position]\n", "[stage.position]\nmode = \"stream\"\n"));
+    run_with_state(&scratch, &FIXABLE.replace("[stage.mark]\n", "[stage.mark]\nmode = \"stream\"\n"));
     scratch.write("fixed", "");
-    replay(&scratch, &["all"])
-        .run()
-        .expect(0)
-        .says(&["warning: position may depend on more than one record"]);
+    replay(&scratch, &["all"]).run().expect(0).says(&["warning: mark may depend on more than one record"]);
     assert_eq!(lines(&scratch, "out.txt"), marked(&[]));
 }
 

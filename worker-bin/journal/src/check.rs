@@ -58,7 +58,7 @@ impl Image {
             live.add(&held.at, Use::Output);
         }
         for at in self.window.iter().flat_map(|window| window.locations()) {
-            live.add(at, Use::ReadWindow);
+            live.add(at, Use::Window);
         }
         live
     }

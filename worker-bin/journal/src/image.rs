@@ -206,11 +206,11 @@ impl Image {
     fn step(&mut self, step: &StepHead, admitted: Vec<Location>, outputs: Vec<(LinkId, Location)>) {
         match *step {
             StepHead::Admit { window, .. } => {
-                admitted.iter().for_each(|at| self.live.add(at, Use::ReadWindow));
+                admitted.iter().for_each(|at| self.live.add(at, Use::Window));
                 self.window(window).admitted.extend(admitted);
             }
             StepHead::Printed { window, records, hash } => {
-                outputs.iter().for_each(|(_, at)| self.live.add(at, Use::ReadWindow));
+                outputs.iter().for_each(|(_, at)| self.live.add(at, Use::Window));
                 self.window(window).steps.push(PrintedImage { records, hash, outputs });
             }
             StepHead::Cut { window } => self.window(window).cut = true,
@@ -232,7 +232,7 @@ impl Image {
 
     fn leave_window(&mut self) {
         if let Some(window) = self.window.take() {
-            window.locations().for_each(|at| self.live.remove(at, Use::ReadWindow));
+            window.locations().for_each(|at| self.live.remove(at, Use::Window));
         }
     }
 }

@@ -29,7 +29,7 @@ pub(super) enum Use {
     /// An output that is not acknowledged.
     Output,
     /// A stream's window that is not done.
-    ReadWindow,
+    Window,
     /// An output that is not committed.
     Staged,
 }

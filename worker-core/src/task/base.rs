@@ -244,7 +244,7 @@ impl Base {
         !self.outputs.is_empty() && self.outputs.iter().all(|&l| ctx.outbox_ref(l).is_cancelled())
     }
 
-    /// Positions inputs finished whose effects are acknowledged, and the task done once its end is.
+    /// Marks inputs finished whose effects are acknowledged, and the task done once its end is.
     pub(super) fn settle(&mut self, ctx: &mut Ctx) {
         self.cancel_inputs_if_early(ctx);
         while let Some(step) = self.finish.front() {

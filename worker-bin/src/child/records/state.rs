@@ -60,7 +60,7 @@ pub enum StateError {
         /// The budget, in bytes.
         bytes_max: u64,
     },
-    /// A stored changes is none.
+    /// Stored changes are none.
     #[error(
         "a change of the state of {task} cannot be read: its journal is damaged, or of a newer version of the worker"
     )]

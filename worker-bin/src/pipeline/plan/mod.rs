@@ -1,4 +1,4 @@
-//! A pipeline layout out over nodes: tasks, links, and what each task here needs to run.
+//! A pipeline laid out over nodes: tasks, links, and what each task here needs to run.
 //!
 //! A pure function of the pipeline, the cluster and, where a key or a header is named, the first line of a source's first
 //! file; so every node computes the same.
@@ -35,7 +35,7 @@ pub const PARTITIONS_MAX: u32 = 4096;
 /// Most links of a pipeline.
 pub const LINKS_MAX: usize = 16_384;
 
-/// A pipeline layout out over nodes.
+/// A pipeline laid out over nodes.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// All tasks and links, on all nodes.
@@ -62,7 +62,7 @@ pub struct Plan {
 /// Lays a pipeline out over a cluster, as seen from one of its nodes.
 ///
 /// # Errors
-/// What cannot be layout out: unknown nodes, too many links, local ends without a place, columns that cannot be found.
+/// What cannot be laid out: unknown nodes, too many links, local ends without a place, columns that cannot be found.
 pub fn plan(pipeline: &Pipeline, cluster: &Cluster, me: NodeIx) -> Result<Plan, ConfigError> {
     let fail = |problems: Vec<Problem>| ConfigError::new(pipeline.text.clone(), problems);
     if !cluster.is_from_file() {
