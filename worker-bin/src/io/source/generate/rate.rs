@@ -122,7 +122,7 @@ impl Pace {
             self.begun += behind - BEHIND_MAX;
         }
         let elapsed = now.saturating_duration_since(self.begun);
-        let due = (self.rate.in_time(elapsed) + 1).saturating_sub(self.given);
+        let due = self.rate.in_time(elapsed).saturating_add(1).saturating_sub(self.given);
         let together = self.rate.in_time(TOGETHER).clamp(1, most.max(1));
         if due < together && self.given > 0 {
             return Due::Later(self.begun + self.rate.time_for(self.given + together - 1));

@@ -151,6 +151,18 @@ fn a_rest_is_made_up_for_a_second_at_most() {
 }
 
 #[test]
+fn a_rate_that_no_number_holds_is_as_fast_as_it_is_taken() {
+    let begun = Instant::now();
+    let mut pace = Pace::new(Rate::parse("18446744073709551615/s").unwrap(), begun);
+    assert_eq!(pace.due(begun, 400), Due::Now(1));
+    pace.give(1);
+    for seconds in 1..5 {
+        assert_eq!(pace.due(begun + Duration::from_secs(seconds), 400), Due::Now(400));
+        pace.give(400);
+    }
+}
+
+#[test]
 fn a_wait_for_the_next_record_ends_when_it_is_to_stop() {
     let stop = Stop::new().unwrap();
     let mut source = open_to_stop(&what(None, Some("1/h")), None, None, stop.clone());
