@@ -125,7 +125,7 @@ pub struct Live {
 pub struct DeadLetterView {
     /// When, in milliseconds since 1970.
     pub at_ms: u64,
-    /// The task that put it aside.
+    /// The task that dead-lettered it.
     pub task: String,
     /// Why, in one line.
     pub reason: String,

@@ -205,7 +205,7 @@ pub struct ReportStall {
 /// Dead letters with one reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadReason {
-    /// The stage that put them aside.
+    /// The stage that dead-lettered them.
     pub stage: String,
     /// What they have in common: the reason up to what the program said.
     pub reason: String,

@@ -170,7 +170,7 @@ impl<'a> Case<'a> {
             fine.join(" or "),
         );
         if matches!(self.stage.mode, Mode::Records(_)) {
-            text += "An answer with \"fail\" puts the record aside, whatever the status. ";
+            text += "An answer with \"fail\" dead-letters the record, whatever the status. ";
         }
         if let Some(timeout) = self.stage.timeout {
             text += &format!("The worker kills it when it does nothing for {timeout:?}. ");

@@ -13,7 +13,7 @@ use worker_core::config::TaskName;
 /// The name of a dead letter: `errors/0:17`, or `r2/errors/0:17` for one of the second replay.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct LetterId {
-    /// The replay that put it aside; `None`: the pipeline's own run.
+    /// The replay that dead-lettered it; `None`: the pipeline's own run.
     pub(super) replay: Option<u32>,
     /// `stage/partition`.
     pub(super) task: String,

@@ -61,7 +61,7 @@ pub(crate) enum ReplayError {
     NoLetter(LetterId),
     /// Its way in is not known.
     #[error(
-        "dead letter {id} was dead-lettered on its way out of `{stage}`, for want of a key, and the pipeline file does not say \
+        "the record of {id} was dead-lettered on its way out of `{stage}`, for want of a key, and the pipeline file does not say \
          which stage it was for; give its record to the pipeline as new input"
     )]
     NoWayIn { id: LetterId, stage: String },
