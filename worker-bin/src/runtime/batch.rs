@@ -15,18 +15,19 @@ use worker_core::event::{BatchAction, BatchEvent, Run};
 
 /// Runs the batches of one task, one at a time.
 #[derive(Debug)]
-pub(super) struct BatchPort {
+pub struct BatchPort {
     context: TaskContext,
     stage: StageProgram,
     /// Where what is in flight is noted; `None` in memory mode.
     journal: Option<Arc<TaskJournal>>,
-    collector: Arc<Mutex<Option<Collector>>>,
+    /// With the run that holds it; the next one waits until a killed one has let go of it.
+    collector: Arc<tokio::sync::Mutex<Collector>>,
     running: Mutex<Option<AbortHandle>>,
     warned_unread: Arc<AtomicBool>,
 }
 
 impl BatchPort {
-    pub(super) fn new(
+    pub fn new(
         context: TaskContext,
         stage: StageProgram,
         collector: Collector,
@@ -36,13 +37,13 @@ impl BatchPort {
             context,
             stage,
             journal,
-            collector: Arc::new(Mutex::new(Some(collector))),
+            collector: Arc::new(tokio::sync::Mutex::new(collector)),
             running: Mutex::default(),
             warned_unread: Arc::default(),
         }
     }
 
-    pub(super) fn act(&self, action: BatchAction, when: When) {
+    pub fn act(&self, action: BatchAction, when: When) {
         match action {
             BatchAction::Run(run) => self.run(run, when),
             BatchAction::Kill => self.kill(),
@@ -61,8 +62,8 @@ impl BatchPort {
                 // Closed instead of answered when the journal has failed, which ends the process.
                 noted.await.ok();
             }
-            // One run at a time: the collector is there unless a killed run has not let go of it, whose output is void.
-            let Some(mut collector) = lock(&slot).take() else { return };
+            let mut collector = slot.lock_owned().await;
+            // What a killed run has left counts for nothing.
             collector.discard();
             let work = run.work;
             let mut keep = |batch| collector.hold(batch, &|full| reporter.waits_for_room(full));
@@ -85,7 +86,7 @@ impl BatchPort {
                     Err(failure)
                 }
             };
-            *lock(&slot) = Some(collector);
+            drop(collector);
             reporter.tell(BatchEvent::Done { work, result, spent });
         });
         *lock(&self.running) = Some(handle.abort_handle());

@@ -23,7 +23,7 @@ pub(super) enum Observer {
 
 /// What each sees now.
 #[derive(Debug, Default)]
-pub(super) struct Blockers(Mutex<BTreeMap<TaskId, BTreeMap<Observer, Blocker>>>);
+pub struct Blockers(Mutex<BTreeMap<TaskId, BTreeMap<Observer, Blocker>>>);
 
 impl Blockers {
     /// `observer` sees this in a task's way; `None`: nothing any more.

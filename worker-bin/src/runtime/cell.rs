@@ -25,7 +25,7 @@ pub(super) trait Carry: Send + Sync {
 }
 
 /// Who hears what happened: the node, or a test.
-pub(super) trait Tell: Send + Sync {
+pub trait Tell: Send + Sync {
     fn tell(&self, event: Event);
     /// Several at once, under one lock.
     fn tell_all(&self, events: Vec<Event>);

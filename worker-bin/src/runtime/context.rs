@@ -13,18 +13,18 @@ use worker_core::event::{Blocker, Event, TaskEvent};
 
 /// What one port is made with.
 #[derive(Clone, Debug)]
-pub(super) struct TaskContext {
-    pub(super) reporter: Reporter,
-    pub(super) launcher: Launcher,
-    pub(super) runtime: tokio::runtime::Handle,
-    pub(super) env: TaskEnv,
+pub struct TaskContext {
+    pub reporter: Reporter,
+    pub launcher: Launcher,
+    pub runtime: tokio::runtime::Handle,
+    pub env: TaskEnv,
 }
 
 /// What a stage's program needs, whatever runs it.
 #[derive(Clone, Debug)]
-pub(super) struct StageProgram {
-    pub(super) program: Arc<Program>,
-    pub(super) header: Option<Bytes>,
+pub struct StageProgram {
+    pub program: Arc<Program>,
+    pub header: Option<Bytes>,
 }
 
 pub(super) fn task_env(task: &LocalTask, tmpdir: PathBuf) -> TaskEnv {
@@ -39,7 +39,7 @@ pub(super) fn task_env(task: &LocalTask, tmpdir: PathBuf) -> TaskEnv {
 
 /// Tells the node what happens to one task. It keeps nobody alive: threads outlive a run's end.
 #[derive(Clone)]
-pub(super) struct Reporter {
+pub struct Reporter {
     task: TaskId,
     to: Weak<dyn Tell>,
     blockers: Arc<Blockers>,
@@ -47,12 +47,8 @@ pub(super) struct Reporter {
 }
 
 impl Reporter {
-    pub(super) fn new(
-        task: TaskId,
-        to: Weak<dyn Tell>,
-        blockers: Arc<Blockers>,
-        measure: Arc<TaskMeasure>,
-    ) -> Self {
+    #[must_use]
+    pub fn new(task: TaskId, to: Weak<dyn Tell>, blockers: Arc<Blockers>, measure: Arc<TaskMeasure>) -> Self {
         Self { task, to, blockers, measure }
     }
 

@@ -40,7 +40,7 @@ const REPLAY_AHEAD: usize = 4;
 
 /// A task's journal, shared by its threads.
 #[derive(Debug)]
-pub(super) struct TaskJournal {
+pub struct TaskJournal {
     task: TaskId,
     name: String,
     measure: Arc<TaskMeasure>,

@@ -9,7 +9,7 @@ use worker_core::event::Failure;
 
 /// The measurements of one task.
 #[derive(Debug, Default)]
-pub(super) struct TaskMeasure(Mutex<TaskCosts>);
+pub struct TaskMeasure(Mutex<TaskCosts>);
 
 /// How much of the input was read.
 #[derive(Clone, Debug)]

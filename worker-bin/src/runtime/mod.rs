@@ -54,11 +54,23 @@ mod subject;
 mod tap;
 mod window;
 
-/// What does without a system, for the simulation, which drives it as a run does.
+/// What does without a system, for the simulation, which drives it as a run does; and the ports, for their tests.
 #[doc(hidden)]
 pub mod parts {
+    pub use super::batch::BatchPort;
+    pub use super::blockers::Blockers;
+    pub use super::cell::Tell;
     pub use super::collect::{Collector, Staging, Waits};
+    pub use super::context::{Reporter, StageProgram, TaskContext};
     pub use super::dispatch::{Carrier, ToJournal, ToSpill, When, dispatch};
+    pub use super::journal::TaskJournal;
+    pub use super::measure::TaskMeasure;
+    pub use super::open::OpenedSink;
+    pub use super::records::RecordsPort;
+    pub use super::sink::{SinkPort, SinkThread};
+    pub use super::source::{Input, SourcePort, SourceThread};
+    pub use super::storage::StorageGuard;
+    pub use super::stream::StreamPort;
     pub use super::tap::Taps;
     pub use super::window::WindowOutput;
 }

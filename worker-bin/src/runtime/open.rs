@@ -40,7 +40,7 @@ pub(super) enum OpenedRole {
 
 /// Where a sink task writes.
 #[derive(Debug)]
-pub(super) enum OpenedSink {
+pub enum OpenedSink {
     Writer(Box<dyn SinkWriter>),
     Program(Arc<Program>),
 }

@@ -15,7 +15,7 @@ use worker_core::event::{Commit, Failure, RecordsAction, RecordsEvent};
 
 /// Runs the lives of one task's program, one at a time.
 #[derive(Debug)]
-pub(super) struct RecordsPort {
+pub struct RecordsPort {
     context: TaskContext,
     program: Arc<Program>,
     rules: RecordsRules,
@@ -27,7 +27,7 @@ pub(super) struct RecordsPort {
 }
 
 impl RecordsPort {
-    pub(super) fn new(
+    pub fn new(
         context: TaskContext,
         program: Arc<Program>,
         rules: RecordsRules,
@@ -39,7 +39,7 @@ impl RecordsPort {
         Self { context, program, rules, collector, state, journal, child: Arc::default() }
     }
 
-    pub(super) fn act(&self, action: RecordsAction, when: When) {
+    pub fn act(&self, action: RecordsAction, when: When) {
         match action {
             RecordsAction::Start { life } => self.begin(life, when),
             RecordsAction::Request { life, link, first_seq, batch } => {

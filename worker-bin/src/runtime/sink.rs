@@ -27,7 +27,7 @@ const SYNC_REST: Duration = Duration::from_millis(4);
 
 /// Orders for a sink thread; the core bounds the writes under way.
 #[derive(Debug)]
-pub(super) struct SinkPort {
+pub struct SinkPort {
     orders: Sender<SinkCommand>,
     stopped: Arc<AtomicBool>,
     moved: Moved,
@@ -44,7 +44,7 @@ enum SinkCommand {
 
 /// The thread's side, until it is started.
 #[derive(Debug)]
-pub(super) struct SinkThread {
+pub struct SinkThread {
     context: TaskContext,
     /// Where a journal is: its disk, which may be the sink's.
     storage: Option<Arc<StorageGuard>>,
@@ -57,7 +57,7 @@ pub(super) struct SinkThread {
 }
 
 impl SinkPort {
-    pub(super) fn new(
+    pub fn new(
         context: TaskContext,
         target: OpenedSink,
         storage: Option<Arc<StorageGuard>>,
@@ -72,7 +72,7 @@ impl SinkPort {
         (port, SinkThread { context, storage, target, orders, stopped, moved, _alive: alive })
     }
 
-    pub(super) fn act(&self, action: SinkAction) {
+    pub fn act(&self, action: SinkAction) {
         let order = match action {
             SinkAction::Write { work, batches } => SinkCommand::Write(work, batches),
             SinkAction::Close => SinkCommand::Close,
@@ -91,7 +91,7 @@ impl SinkPort {
     }
 
     /// Waits until the thread has ended.
-    pub(super) async fn gone(&self) {
+    pub async fn gone(&self) {
         let gone = lock(&self.gone).take();
         if let Some(gone) = gone {
             gone.await.ok();
@@ -100,7 +100,7 @@ impl SinkPort {
 }
 
 impl SinkThread {
-    pub(super) fn start(self) -> std::io::Result<()> {
+    pub fn start(self) -> std::io::Result<()> {
         let thread = std::thread::Builder::new().name(self.context.env.task.clone());
         thread.spawn(move || self.live()).map(drop)
     }

@@ -15,7 +15,7 @@ use worker_core::event::{Output, SourceAction, SourceEvent};
 
 /// What a source task reads, opened as far as that is possible before the run.
 #[derive(Debug)]
-pub(super) struct Input {
+pub struct Input {
     kind: InputKind,
     stop: Stop,
     done_bytes: Arc<AtomicU64>,
@@ -30,7 +30,7 @@ enum InputKind {
 }
 
 impl Input {
-    pub(super) fn reader(reader: Box<dyn SourceReader>, stop: Stop, done_bytes: Arc<AtomicU64>) -> Self {
+    pub fn reader(reader: Box<dyn SourceReader>, stop: Stop, done_bytes: Arc<AtomicU64>) -> Self {
         Self { kind: InputKind::Reader(reader), stop, done_bytes, position: None }
     }
 
@@ -54,7 +54,7 @@ impl Input {
 
 /// Orders for a source thread; at most the permits the core has given are waiting.
 #[derive(Debug)]
-pub(super) struct SourcePort {
+pub struct SourcePort {
     orders: Sender<SourceCommand>,
     stopped: Arc<AtomicBool>,
     stop: Stop,
@@ -68,7 +68,7 @@ enum SourceCommand {
 
 /// The thread's side, until it is started.
 #[derive(Debug)]
-pub(super) struct SourceThread {
+pub struct SourceThread {
     context: TaskContext,
     input: Input,
     collector: Collector,
@@ -77,14 +77,14 @@ pub(super) struct SourceThread {
 }
 
 impl SourcePort {
-    pub(super) fn new(context: TaskContext, input: Input, collector: Collector) -> (Self, SourceThread) {
+    pub fn new(context: TaskContext, input: Input, collector: Collector) -> (Self, SourceThread) {
         let (sender, orders) = channel();
         let stopped = Arc::new(AtomicBool::new(false));
         let port = Self { orders: sender, stopped: Arc::clone(&stopped), stop: input.stop.clone() };
         (port, SourceThread { context, input, collector, orders, stopped })
     }
 
-    pub(super) fn act(&self, action: SourceAction) {
+    pub fn act(&self, action: SourceAction) {
         match action {
             SourceAction::Read { chunks } => self.read(chunks),
             SourceAction::Stop => self.stop(),
@@ -111,7 +111,7 @@ struct Running {
 }
 
 impl SourceThread {
-    pub(super) fn start(self) -> std::io::Result<()> {
+    pub fn start(self) -> std::io::Result<()> {
         let thread = std::thread::Builder::new().name(self.context.env.task.clone());
         thread.spawn(move || self.live()).map(drop)
     }

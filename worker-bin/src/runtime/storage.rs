@@ -19,7 +19,7 @@ const RESTORE_EVERY: Duration = Duration::from_secs(1);
 ///   whole ──a write finds no room──▶ given up (the node admits nothing) ──room for the reserve again──▶ whole
 /// ```
 #[derive(Debug)]
-pub(super) struct StorageGuard {
+pub struct StorageGuard {
     /// The state directory.
     dir: PathBuf,
     reserve: Mutex<Option<Reserve>>,

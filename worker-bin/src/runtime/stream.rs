@@ -16,7 +16,7 @@ use worker_proto::Batch;
 
 /// Runs the windows of one task, one at a time.
 #[derive(Debug)]
-pub(super) struct StreamPort {
+pub struct StreamPort {
     context: TaskContext,
     stage: StageProgram,
     collector: Arc<Mutex<Collector>>,
@@ -27,7 +27,7 @@ pub(super) struct StreamPort {
 }
 
 impl StreamPort {
-    pub(super) fn new(
+    pub fn new(
         context: TaskContext,
         stage: StageProgram,
         collector: Collector,
@@ -38,7 +38,7 @@ impl StreamPort {
         Self { context, stage, collector, child: Mutex::default(), journal, queue_bytes_max }
     }
 
-    pub(super) fn act(&self, action: StreamAction) {
+    pub fn act(&self, action: StreamAction) {
         match action {
             StreamAction::Start { window, replay } => self.begin(window, replay),
             StreamAction::Feed { window, batch } => self.feed(window, batch),
