@@ -8,9 +8,10 @@ use super::window::WindowOutput;
 use crate::child::{Idle, Replay, StreamEvents, StreamHandle, TaskEnv, start_stream};
 use crate::logging::{batch_span, failed};
 use crate::mutex::lock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use tracing::Span;
-use worker_core::event::{Failure, StreamAction, StreamEvent};
+use worker_core::event::{Failure, Output, StreamAction, StreamEvent};
 use worker_core::replay::{Divergence, Suppressor};
 use worker_proto::Batch;
 
@@ -19,7 +20,7 @@ use worker_proto::Batch;
 pub struct StreamPort {
     context: TaskContext,
     stage: StageProgram,
-    collector: Arc<Mutex<Collector>>,
+    collector: Arc<Shared>,
     child: Mutex<Option<(u64, StreamHandle)>>,
     /// Where a window's input is read back from; `None` in memory mode.
     journal: Option<Arc<TaskJournal>>,
@@ -34,7 +35,7 @@ impl StreamPort {
         journal: Option<Arc<TaskJournal>>,
         queue_bytes_max: u64,
     ) -> Self {
-        let collector = Arc::new(Mutex::new(collector));
+        let collector = Arc::new(Shared { present: AtomicU64::new(0), held: Mutex::new((0, collector)) });
         Self { context, stage, collector, child: Mutex::default(), journal, queue_bytes_max }
     }
 
@@ -57,6 +58,7 @@ impl StreamPort {
         let replay = journal.map(|journal| replay_of(journal, window, Arc::clone(&window_output)));
         let events = Events {
             window,
+            start: self.collector.present.fetch_add(1, Ordering::AcqRel) + 1,
             reporter: reporter.clone(),
             collector: Arc::clone(&self.collector),
             journal: self.journal.clone(),
@@ -99,11 +101,36 @@ fn replay_of(journal: &TaskJournal, window: u64, output: Arc<Mutex<WindowOutput>
     })
 }
 
+/// The collector, which is the present program's: one that was killed and is not gone yet neither adds to it nor empties it.
+#[derive(Debug)]
+struct Shared {
+    /// The latest start.
+    present: AtomicU64,
+    /// With the start whose output is held.
+    held: Mutex<(u64, Collector)>,
+}
+
+impl Shared {
+    fn of<R>(&self, start: u64, f: impl FnOnce(&mut Collector) -> R) -> Option<R> {
+        let mut held = lock(&self.held);
+        if self.present.load(Ordering::Acquire) != start {
+            return None;
+        }
+        let (holder, collector) = &mut *held;
+        if std::mem::replace(holder, start) != start {
+            collector.discard();
+        }
+        Some(f(collector))
+    }
+}
+
 /// What one window's child says, told to the node.
 struct Events {
     window: u64,
+    /// Which start of a program of this task it is.
+    start: u64,
     reporter: Reporter,
-    collector: Arc<Mutex<Collector>>,
+    collector: Arc<Shared>,
     journal: Option<Arc<TaskJournal>>,
     window_output: Arc<Mutex<WindowOutput>>,
     /// So much output may wait for the journal before the program is held up, in bytes.
@@ -153,13 +180,16 @@ impl StreamEvents for Events {
         }
         if after_close {
             let waits = |full| self.reporter.waits_for_room(full);
-            return lock(&self.collector).hold(batch, &waits);
+            let held = self.collector.of(self.start, |collector| collector.hold(batch, &waits));
+            return held.unwrap_or(Ok(()));
         }
         if let Some(journal) = &self.journal {
             tokio::task::block_in_place(|| journal.wait_for_room(self.queue_bytes_max));
         }
-        let output = lock(&self.window_output).route(batch, &mut lock(&self.collector));
-        self.reporter.tell(StreamEvent::Output { window: self.window, output });
+        let route = |collector: &mut Collector| lock(&self.window_output).route(batch, collector);
+        if let Some(output) = self.collector.of(self.start, route) {
+            self.reporter.tell(StreamEvent::Output { window: self.window, output });
+        }
         Ok(())
     }
 
@@ -168,7 +198,10 @@ impl StreamEvents for Events {
     }
 
     fn exited(&mut self, result: Result<(), Failure>, early: bool) {
-        let result = lock(&self.window_output).ended(result, &mut lock(&self.collector));
+        let ended = self
+            .collector
+            .of(self.start, |collector| lock(&self.window_output).ended(result.clone(), collector));
+        let result = ended.unwrap_or_else(|| result.map(|()| Output::default()));
         self.program.ended(&result);
         failed(&Span::current(), &result);
         self.reporter.tell(StreamEvent::Exited { window: self.window, result, early });
