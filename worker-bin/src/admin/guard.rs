@@ -62,15 +62,33 @@ impl std::fmt::Debug for Token {
     }
 }
 
-/// Whether the `Host` of a request can only mean this machine: an address, `localhost`, or the name that was listened on.
-pub(super) fn is_own_host(headers: &HeaderMap, own: &str) -> bool {
-    let Some(host) = headers.get(header::HOST).and_then(|value| value.to_str().ok()) else { return true };
+/// The `Host` of a request where it may mean another machine: no address, not `localhost`, and none of `own`, the name that was
+/// listened on and those of `--admin-host`.
+pub(super) fn foreign_host<'h>(headers: &'h HeaderMap, own: &[String]) -> Option<&'h str> {
+    let name = bare(headers.get(header::HOST)?.to_str().ok()?);
+    let known = name.parse::<IpAddr>().is_ok()
+        || name.eq_ignore_ascii_case("localhost")
+        || own.iter().any(|own| name.eq_ignore_ascii_case(bare(own)));
+    (!known).then_some(name)
+}
+
+/// A host without its port, without the brackets of an address and without the dot of the root.
+fn bare(host: &str) -> &str {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
         Some(_) | None => host,
     };
-    let bare = name.trim_start_matches('[').trim_end_matches(']');
-    bare.parse::<IpAddr>().is_ok() || bare.eq_ignore_ascii_case("localhost") || bare.eq_ignore_ascii_case(own)
+    name.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.')
+}
+
+/// What a request with another machine's name is told.
+pub(super) fn refusal(host: &str) -> String {
+    let plain = host.len() <= 253 && host.chars().all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c));
+    let host = if plain { host } else { "NAME" };
+    format!(
+        "{host} is not known here as a name of this machine: use the address that the worker printed, or start the worker with \
+         --admin-host {host}\n"
+    )
 }
 
 #[cfg(test)]
@@ -95,11 +113,22 @@ mod tests {
 
     #[test]
     fn only_names_that_mean_this_machine_are_answered() {
-        for own in ["127.0.0.1:7480", "localhost", "[::1]:7480", "10.0.0.1", "Node-A:7480"] {
-            assert!(is_own_host(&with(header::HOST, own), "node-a"), "{own}");
+        let names = ["node-a".to_owned(), "Metrics.example:80".to_owned()];
+        for own in [
+            "127.0.0.1:7480",
+            "localhost",
+            "[::1]:7480",
+            "10.0.0.1",
+            "Node-A:7480",
+            "metrics.example",
+            "metrics.example.:9",
+        ] {
+            assert_eq!(foreign_host(&with(header::HOST, own), &names), None, "{own}");
         }
+        assert!(refusal("svc.example").contains("--admin-host svc.example"));
+        assert!(refusal("<b>\u{1b}").contains("--admin-host NAME"));
         for foreign in ["evil.example:7480", "127.0.0.1.evil.example", "node-b"] {
-            assert!(!is_own_host(&with(header::HOST, foreign), "node-a"), "{foreign}");
+            assert!(foreign_host(&with(header::HOST, foreign), &names).is_some(), "{foreign}");
         }
     }
 }

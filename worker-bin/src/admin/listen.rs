@@ -28,15 +28,39 @@ impl FromStr for AdminAddress {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "none" | "off" => Ok(Self::Off),
-            _ if text
-                .rsplit_once(':')
-                .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok()) =>
-            {
-                Ok(Self::At(text.to_owned()))
-            }
-            _ => Err(format!("expected HOST:PORT, such as 127.0.0.1:7480, or none; found {text}")),
+            _ => host_and_port(text)
+                .map(Self::At)
+                .ok_or_else(|| format!("expected HOST:PORT, such as 127.0.0.1:7480, or none; found {text}")),
         }
     }
+}
+
+/// `HOST:PORT`, as it is or as the address of a page there, which is what a worker prints: `http://HOST:PORT/`.
+#[must_use]
+pub fn host_and_port(text: &str) -> Option<String> {
+    let address = without_scheme(text);
+    let (host, port) = address.rsplit_once(':')?;
+    let v6 = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let good = match v6 {
+        Some(v6) => v6.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => !host.is_empty() && !host.contains(|c: char| c.is_whitespace() || "[]:/@".contains(c)),
+    };
+    (good && port.parse::<u16>().is_ok()).then_some(address)
+}
+
+/// What of the address of a page is host and port: no scheme, no path; without a port it is that of HTTP.
+#[must_use]
+pub fn without_scheme(text: &str) -> String {
+    let text = text.trim();
+    let Some(rest) =
+        text.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case("http://")).map(|_| &text[7..])
+    else {
+        return text.strip_suffix('/').unwrap_or(text).to_owned();
+    };
+    let address = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+    let has_port =
+        address.rsplit_once(':').is_some_and(|(host, _)| !host.contains(':') || host.ends_with(']'));
+    if has_port { address.to_owned() } else { format!("{address}:80") }
 }
 
 /// The admin address cannot be had.
@@ -109,7 +133,34 @@ mod tests {
         for good in ["127.0.0.1:0", "[::1]:7480", "node-a:80"] {
             assert_eq!(good.parse(), Ok(AdminAddress::At(good.to_owned())));
         }
-        for bad in ["", "7480", ":7480", "host", "host:", "host:70000", "host:http"] {
+        for (page, address) in [
+            ("http://127.0.0.1:7480/", "127.0.0.1:7480"),
+            ("http://127.0.0.1:7480", "127.0.0.1:7480"),
+            ("HTTP://node-a:80/api/v1/status?x=1", "node-a:80"),
+            ("http://[::1]:7480/#waits", "[::1]:7480"),
+            ("http://[::1]/", "[::1]:80"),
+            ("http://node-a", "node-a:80"),
+            ("127.0.0.1:7480/", "127.0.0.1:7480"),
+        ] {
+            assert_eq!(page.parse(), Ok(AdminAddress::At(address.to_owned())), "{page}");
+        }
+        for bad in [
+            "",
+            "7480",
+            ":7480",
+            "host",
+            "host:",
+            "host:70000",
+            "host:http",
+            "https://host:1/",
+            "http://",
+            "http:///",
+            "ftp://host:1",
+            "::1:7480",
+            "[::x]:1",
+            "a@b:1",
+            "a b:1",
+        ] {
             let refused = bad.parse::<AdminAddress>().expect_err(bad);
             assert!(refused.contains("expected HOST:PORT"), "{refused}");
         }

@@ -31,7 +31,7 @@ mod routes;
 mod subject;
 
 pub use guard::Token;
-pub use listen::{AdminAddress, ListenError, listen};
+pub use listen::{AdminAddress, ListenError, host_and_port, listen, without_scheme};
 pub use routes::serve;
 pub use subject::{
     AdminCommand, Changed, DeadLetterView, Graph, GraphTask, Live, Subject, TapAsk, TapSide, Tapped,

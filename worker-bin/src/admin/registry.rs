@@ -45,6 +45,9 @@ pub struct RegistryEntry {
     pub started_ms: u64,
     /// How it was when it ended, if it could say so.
     pub last: Option<Box<Snapshot>>,
+    /// Where it keeps its state; none in memory.
+    #[serde(default)]
+    pub state: Option<PathBuf>,
 }
 
 /// An entry, and whether its process lives.

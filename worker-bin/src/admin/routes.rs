@@ -1,6 +1,6 @@
 //! Requests and their answers.
 
-use super::guard::{Token, is_own_host};
+use super::guard::{Token, foreign_host, refusal};
 use super::page::PAGE;
 use super::subject::{AdminCommand, Live, Subject, TapAsk, TapSide, Tapped};
 use crate::explain::{RunState, words};
@@ -40,13 +40,13 @@ const PROMETHEUS: &str = "application/openmetrics-text; version=1.0.0; charset=u
 struct Asked {
     subject: Arc<dyn Subject>,
     token: Token,
-    /// The name that was listened on.
-    own_host: Arc<str>,
+    /// The name that was listened on, and those that the user has added.
+    own_hosts: Arc<[String]>,
 }
 
 /// Answers on `listener` until the runtime ends.
-pub async fn serve(listener: TcpListener, own_host: &str, token: Token, subject: Arc<dyn Subject>) {
-    let asked = Asked { subject, token, own_host: own_host.into() };
+pub async fn serve(listener: TcpListener, own_hosts: Vec<String>, token: Token, subject: Arc<dyn Subject>) {
+    let asked = Asked { subject, token, own_hosts: own_hosts.into() };
     if let Err(error) = axum::serve(listener, router(asked)).await {
         tracing::warn!(%error, "the admin address does not answer any more");
     }
@@ -95,9 +95,8 @@ fn router(asked: Asked) -> Router {
 }
 
 async fn own_host_only(State(asked): State<Asked>, request: Request, next: Next) -> Response {
-    if !is_own_host(request.headers(), &asked.own_host) {
-        let why = "this name is not known here: use the address that the worker printed\n";
-        return (StatusCode::MISDIRECTED_REQUEST, why).into_response();
+    if let Some(host) = foreign_host(request.headers(), &asked.own_hosts) {
+        return (StatusCode::MISDIRECTED_REQUEST, refusal(host)).into_response();
     }
     let mut response = next.run(request).await;
     let headers = response.headers_mut();

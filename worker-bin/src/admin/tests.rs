@@ -116,7 +116,9 @@ async fn asked(snapshot: Snapshot) -> Asked {
     let at = AdminAddress::At("127.0.0.1:0".to_owned());
     let (listener, at) = listen(&at).await.expect("a free port").expect("wanted");
     let subject: Arc<dyn Subject> = Arc::clone(&worker) as _;
-    tokio::spawn(async move { serve(listener, "node-a", Token::from_text("s3cret"), subject).await });
+    tokio::spawn(async move {
+        serve(listener, vec!["node-a".to_owned()], Token::from_text("s3cret"), subject).await
+    });
     let address = at.to_string();
     Asked { worker, client: Client::new(&address, Some(Token::from_text("s3cret"))), address }
 }

@@ -203,6 +203,10 @@ pub struct ProcessArgs {
     /// cluster file says]
     #[arg(long, value_name = "HOST:PORT", value_parser = admin_address)]
     pub admin: Option<AdminAddress>,
+    /// A name by which the admin API may be asked, as by a proxy or a service in front of it; repeatable [default: addresses,
+    /// localhost, and the HOST of --admin]
+    #[arg(long, value_name = "NAME")]
+    pub admin_host: Vec<String>,
     /// For how long work must not have moved to be called stalled: in the log, by `worker why` and at /readyz
     #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = duration)]
     pub stall_after: Duration,

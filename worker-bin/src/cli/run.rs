@@ -6,6 +6,7 @@ use super::{reports, state};
 use crate::admin::AdminAddress;
 use crate::child::Launcher;
 use crate::descriptors;
+use crate::io::beside::try_writing;
 use crate::logging::{self, Form};
 use crate::otel::Otel;
 use crate::pipeline::plan::{Plan, plan};
@@ -121,6 +122,10 @@ impl Process<'_> {
                 return ExitCode::from(WRONG);
             }
         };
+        if let Err(why) = self.try_dead_letters(pipeline) {
+            say(&why);
+            return ExitCode::from(WRONG);
+        }
         let options = Options { otel: otel.clone(), ..self.options(pipeline, addresses) };
         let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
             Ok(runtime) => runtime,
@@ -133,6 +138,25 @@ impl Process<'_> {
         // Threads may still wait on it, and a runtime that shuts down panics under them; the process ends now anyway.
         std::mem::forget(runtime);
         code
+    }
+
+    /// Whether `--dead-letters` will do, now and not hours later.
+    fn try_dead_letters(&self, pipeline: &Pipeline) -> Result<(), String> {
+        let Some(path) = &self.args.dead_letters else { return Ok(()) };
+        if pipeline.delivery == Delivery::ExactlyOnce {
+            if !self.args.log.quiet {
+                say(
+                    "warning: --dead-letters is not used: with state dead letters are in the state directory",
+                );
+            }
+            return Ok(());
+        }
+        try_writing(path).map_err(|error| {
+            format!(
+                "error: --dead-letters {}: cannot write there: {error}; the directory must exist and be writable",
+                path.display()
+            )
+        })
     }
 
     async fn live(
@@ -198,6 +222,9 @@ impl Process<'_> {
                  delivery = \"memory\"",
             ));
         }
+        if let Err(error) = runtime::not_foreign(dir) {
+            return Err(wrong(&error));
+        }
         if self.fresh {
             if let Some(path) = state::sink_in_the_way(plan).filter(|_| state::is_there(dir)) {
                 return Err(wrong(&format!(
@@ -258,10 +285,11 @@ impl Process<'_> {
                 (None, Some(admin)) => AdminAddress::At(admin.clone()),
                 (None, None) => AdminAddress::Loopback,
             },
+            admin_hosts: self.args.admin_host.clone(),
             delivery: pipeline.delivery.word(),
             otel: None,
             stall_after: self.args.stall_after,
-            progress: if self.args.log.quiet { progress::Mode::None } else { mode },
+            progress: if self.args.log.quiet { progress::Mode::Silent } else { mode },
         }
     }
 }
@@ -285,7 +313,7 @@ fn said(result: Result<Summary, RunError>) -> u8 {
             say(&format!("stopped; {held} records were still on their way"));
             signalled(signal)
         }
-        Err(error @ (RunError::Listen(_) | RunError::Admin(_))) => {
+        Err(error @ (RunError::Listen(_) | RunError::Admin(_) | RunError::Spill(_))) => {
             say(&format!("error: {error}"));
             WRONG
         }
@@ -294,7 +322,7 @@ fn said(result: Result<Summary, RunError>) -> u8 {
             say(&format!("error: {why}"));
             FAILED
         }
-        Err(error @ (RunError::System { .. } | RunError::Spill(_))) => {
+        Err(error @ RunError::System { .. }) => {
             say(&format!("error: {error}"));
             FAILED
         }

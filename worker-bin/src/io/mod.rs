@@ -2,6 +2,7 @@
 //!
 //! Everything here blocks and knows nothing of tokio: it is called from threads of its own.
 
+pub(crate) mod beside;
 pub mod chunker;
 pub mod dead;
 pub mod durable;

@@ -3,6 +3,7 @@
 mod segment;
 
 use crate::descriptors;
+use crate::io::beside::make_directory;
 use crate::mutex::lock;
 use bytes::Bytes;
 use rustix::buffer::spare_capacity;
@@ -63,8 +64,8 @@ pub enum SpillError {
     Directory { directory: PathBuf, source: io::Error },
     /// No room: disk, quota or file size limit.
     #[error(
-        "no room for {bytes} bytes of spilled output in {} ({source}), which holds {stored} bytes of it; make room there, \
-         or lower `spill_limit`", directory.display()
+        "no room for {bytes} bytes of spilled output in {} ({source}), which holds {stored} bytes of it; make room there: \
+         it goes on by itself; or lower `spill_limit`", directory.display()
     )]
     Full {
         directory: PathBuf,
@@ -101,8 +102,7 @@ impl SpillStore {
 
     fn with_segments_of(directory: &Path, segment_bytes: u64) -> Result<Self, SpillError> {
         let failed = |source| SpillError::Directory { directory: directory.to_owned(), source };
-        std::fs::create_dir_all(directory).map_err(failed)?;
-        tempfile::tempfile_in(directory).map_err(failed)?;
+        make_directory(directory, || tempfile::tempfile_in(directory).map(drop)).map_err(failed)?;
         Ok(Self { directory: directory.to_owned(), segment_bytes, index: Mutex::default() })
     }
 

@@ -185,7 +185,7 @@ const KEYS: Keys<ClusterNode> = &[
         name: "address",
         class: Class::Tuning,
         doc: "host and port where it listens to other nodes",
-        value: Address,
+        value: Address { of_page: false },
         unsaid: Unsaid::Required,
         get: |node| node.address.clone(),
         set: |node, address, _| node.address = address,
@@ -194,7 +194,7 @@ const KEYS: Keys<ClusterNode> = &[
         name: "admin",
         class: Class::Tuning,
         doc: "host and port of its admin API, for the commands that ask all nodes",
-        value: Maybe(Address),
+        value: Maybe(Address { of_page: true }),
         unsaid: Unsaid::Nothing("not asked"),
         get: |node| node.admin.clone(),
         set: |node, address, _| node.admin = address,
@@ -217,13 +217,17 @@ pub fn schema_of_clusters() -> serde_json::Value {
 }
 
 /// Host and port.
-struct Address;
+struct Address {
+    /// It may be given as the address of a page there, as a worker prints it.
+    of_page: bool,
+}
 
 impl Value for Address {
     type T = String;
 
     fn read<'d>(&self, reader: &mut Reader<'d>, entry: &KeyValue<'d>) -> Option<String> {
         let text = reader.text(entry)?;
+        let text = if self.of_page { crate::admin::without_scheme(&text) } else { text };
         let good = text.rsplit_once(':').is_some_and(|(host, port)| {
             let host_is_good = match host.strip_prefix('[') {
                 Some(rest) => {
@@ -251,7 +255,9 @@ impl Value for Address {
     }
 
     fn schema(&self) -> serde_json::Value {
-        serde_json::json!({"type": "string", "pattern": r"^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$"})
+        let host_and_port = r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}";
+        let (before, behind) = if self.of_page { ("([Hh][Tt][Tt][Pp]://)?", "(/.*)?") } else { ("", "") };
+        serde_json::json!({"type": "string", "pattern": format!("^{before}{host_and_port}{behind}$")})
     }
 }
 

@@ -288,6 +288,17 @@ pub(super) fn parse(text: &str) -> Result<Spanned<DeTable<'_>>, Vec<Problem>> {
     if errors.is_empty() {
         return Ok(document);
     }
+    // What stands behind it is read as what it is not.
+    if let Some(at) = unclosed_quote(text) {
+        return Err(vec![
+            Problem::at(
+                &At(at),
+                "this is not TOML: a quote is not closed",
+                "begins here, and its line ends without it",
+            )
+            .help("text of several lines stands in three quotes: \"\"\" or \'\'\'"),
+        ]);
+    }
     let mut problems: Vec<Problem> = errors
         .iter()
         .map(|error| {
@@ -296,9 +307,52 @@ pub(super) fn parse(text: &str) -> Result<Spanned<DeTable<'_>>, Vec<Problem>> {
             Problem::at(&at, format!("this is not TOML: {}", error.message()), label)
         })
         .collect();
+    super::diagnostics::in_file_order(&mut problems);
     problems.dedup();
     problems.truncate(5);
     Err(problems)
+}
+
+/// The first string that its line, or the file, ends within.
+fn unclosed_quote(text: &str) -> Option<std::ops::Range<usize>> {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        match byte {
+            b'#' => at += memchr::memchr(b'\n', &bytes[at..]).unwrap_or(bytes.len() - at),
+            b'"' | b'\'' => {
+                let long = bytes[at..].starts_with(&[byte; 3]);
+                let quotes = if long { 3 } else { 1 };
+                let Some(length) = string_length(&bytes[at + quotes..], byte, long) else {
+                    let end = memchr::memchr(b'\n', &bytes[at..]).map_or(bytes.len(), |line| at + line);
+                    return Some(at..end);
+                };
+                at += quotes + length;
+            }
+            _ => at += 1,
+        }
+    }
+    None
+}
+
+/// How long the rest of a string is, the quotes at its end included.
+fn string_length(rest: &[u8], quote: u8, long: bool) -> Option<usize> {
+    let mut at = 0;
+    while let Some(&byte) = rest.get(at) {
+        match byte {
+            b'\\' if quote == b'"' => at += 1,
+            b'\n' if !long => return None,
+            _ if byte == quote && !long => return Some(at + 1),
+            _ if byte == quote && rest[at..].starts_with(&[quote; 3]) => {
+                // Up to two quotes may stand before those that end it.
+                let more = rest[at + 3..].iter().take(2).take_while(|&&b| b == quote).count();
+                return Some(at + 3 + more);
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    None
 }
 
 fn kind(value: &DeValue<'_>) -> &'static str {

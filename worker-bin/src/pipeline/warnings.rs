@@ -1,16 +1,34 @@
 //! What is allowed and bites.
 
 mod delivery;
+mod header;
+mod lines;
 mod whole_input;
 
 use super::cluster::Cluster;
 use super::diagnostics::{Problem, Warning};
-use super::model::{EarlyExit, Mode, Origin, Pipeline};
+use super::model::{EarlyExit, Header, Mode, Origin, Pipeline, Stage};
 use crate::io::source::Ending;
+use header::reads_header;
+use lines::reads_lines_together;
 use std::collections::BTreeSet;
 use whole_input::whole_input;
 
 pub(crate) use whole_input::endless;
+
+/// A program that a batch is not enough for.
+fn bites(stage: &Stage, does: &str, what: String) -> Problem {
+    Problem::at(&stage.program.at, format!("`{}` {does}, but runs once per batch", stage.name), what)
+        .help("mode = \"stream\" runs it once for all its records (several partitions need partition_by)")
+}
+
+/// Whether every batch of a stage begins with a header.
+fn is_given_headers(pipeline: &Pipeline, stage: &Stage) -> bool {
+    stage.from.iter().all(|from| match *from {
+        Origin::Source(index) => pipeline.sources[index].header == Header::Repeat,
+        Origin::Stage(_) => false,
+    })
+}
 
 /// Everything about a pipeline that is probably not meant.
 #[must_use]
@@ -19,14 +37,18 @@ pub fn warnings(pipeline: &Pipeline) -> Vec<Warning> {
     for stage in &pipeline.stages {
         match &stage.mode {
             Mode::Batch(_) => {
-                problems.extend(whole_input(&stage.program.argv).map(|what| {
-                    Problem::at(
-                        &stage.program.at,
-                        format!("`{}` looks at its whole input, but runs once per batch", stage.name),
-                        what,
-                    )
-                    .help("mode = \"stream\" runs it once for all its records (several partitions need partition_by)")
-                }));
+                let whole = whole_input(&stage.program.argv);
+                problems.extend(whole.map(|what| bites(stage, "looks at its whole input", what)));
+                if !is_given_headers(pipeline, stage) {
+                    let header = reads_header(&stage.program.argv);
+                    problems.extend(header.map(|what| {
+                        bites(stage, "reads a header from its input", what).help(
+                            "for a source of files, header = \"repeat\" gives the header to every batch",
+                        )
+                    }));
+                }
+                let lines = reads_lines_together(&stage.program.argv);
+                problems.extend(lines.map(|what| bites(stage, "reads several lines as one", what)));
             }
             Mode::Stream(_)
                 if stage.partition_by.is_none() && stage.partitions.is_some_and(|count| count > 1) =>

@@ -2,7 +2,7 @@
 
 use super::html::html;
 use super::model::Report;
-use std::fs::{File, OpenOptions};
+use crate::io::beside::beside;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -124,18 +124,6 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
         std::fs::remove_file(&fresh).ok();
     }
     result
-}
-
-/// A new file in the directory of `path`, for as long as it is not complete.
-fn beside(path: &Path) -> io::Result<(PathBuf, File)> {
-    let mut name = std::ffi::OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(format!(".{}.tmp", std::process::id()));
-    let fresh = path.with_file_name(name);
-    // One of a process with this id that died. Nobody's link is followed.
-    std::fs::remove_file(&fresh).ok();
-    let file = OpenOptions::new().write(true).create_new(true).open(&fresh)?;
-    Ok((fresh, file))
 }
 
 fn parent(path: &Path) -> &Path {

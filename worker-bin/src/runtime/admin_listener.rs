@@ -4,6 +4,7 @@ use super::subject::Admin;
 use crate::admin::registry::{Registration, RegistryEntry};
 use crate::admin::{AdminAddress, ListenError, Token, listen, serve};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 
@@ -12,8 +13,8 @@ use tokio::net::TcpListener;
 pub(super) struct AdminListener {
     listener: TcpListener,
     at: SocketAddr,
-    /// The name that was asked for, if it was one.
-    host: String,
+    /// The name that was asked for, if it was one, and those that the user has added.
+    hosts: Vec<String>,
 }
 
 impl AdminListener {
@@ -21,13 +22,16 @@ impl AdminListener {
     ///
     /// # Errors
     /// The address that was asked for cannot be had.
-    pub(super) async fn listen(address: &AdminAddress) -> Result<Option<Self>, ListenError> {
-        let host = match address {
-            AdminAddress::At(text) => text.rsplit_once(':').map_or("", |(host, _)| host).to_owned(),
-            AdminAddress::Loopback | AdminAddress::Off => String::new(),
-        };
+    pub(super) async fn listen(
+        address: &AdminAddress,
+        names: &[String],
+    ) -> Result<Option<Self>, ListenError> {
+        let mut hosts = names.to_vec();
+        if let AdminAddress::At(text) = address {
+            hosts.extend(text.rsplit_once(':').map(|(host, _)| host.to_owned()));
+        }
         match (listen(address).await, address) {
-            (Ok(found), _) => Ok(found.map(|(listener, at)| Self { listener, at, host })),
+            (Ok(found), _) => Ok(found.map(|(listener, at)| Self { listener, at, hosts })),
             (Err(error), AdminAddress::Loopback) => {
                 tracing::warn!(%error, "no admin address");
                 Ok(None)
@@ -42,7 +46,12 @@ impl AdminListener {
 }
 
 /// Answers at the admin address, makes the entry, and says where it is. None of it can stop a run.
-pub(super) fn be_reached(admin: Option<AdminListener>, subject: Admin, said: bool) -> Option<Registration> {
+pub(super) fn be_reached(
+    admin: Option<AdminListener>,
+    subject: Admin,
+    state: Option<PathBuf>,
+    said: bool,
+) -> Option<Registration> {
     let token = match Token::from_env_or_new() {
         Ok(token) => token,
         Err(error) => {
@@ -51,8 +60,8 @@ pub(super) fn be_reached(admin: Option<AdminListener>, subject: Admin, said: boo
         }
     };
     let address = admin.as_ref().map(AdminListener::address);
-    let registration = enter(&subject, address.clone(), &token);
-    let Some(AdminListener { listener, host, .. }) = admin else { return registration };
+    let registration = enter(&subject, address.clone(), state, &token);
+    let Some(AdminListener { listener, hosts, .. }) = admin else { return registration };
     match address {
         Some(address) if said => {
             crate::logging::say(&format!("live page and admin API: http://{address}/"));
@@ -61,11 +70,16 @@ pub(super) fn be_reached(admin: Option<AdminListener>, subject: Admin, said: boo
         None => {}
     }
     let (runtime, subject) = (subject.runtime.clone(), Arc::new(subject));
-    runtime.spawn(async move { serve(listener, &host, token, subject).await });
+    runtime.spawn(async move { serve(listener, hosts, token, subject).await });
     registration
 }
 
-fn enter(subject: &Admin, admin: Option<String>, token: &Token) -> Option<Registration> {
+fn enter(
+    subject: &Admin,
+    admin: Option<String>,
+    state: Option<PathBuf>,
+    token: &Token,
+) -> Option<Registration> {
     let entry = subject.watch.with_outline(|outline| RegistryEntry {
         pid: std::process::id(),
         pipeline: outline.pipeline.clone(),
@@ -74,6 +88,7 @@ fn enter(subject: &Admin, admin: Option<String>, token: &Token) -> Option<Regist
         token: token.text().to_owned(),
         started_ms: outline.started_ms,
         last: None,
+        state,
     });
     let entered = Registration::new(entry).inspect_err(|error| {
         tracing::warn!(

@@ -6,6 +6,7 @@ use crate::manifest::{Manifest, ManifestError};
 use crate::pipeline::plan::{
     LocalTask, Plan, RecordsSettings, Role, differences, moves, placement, render, semantics,
 };
+use crate::text::escape::shortened;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -65,6 +66,16 @@ pub enum DurableError {
     /// A task's dead letters.
     #[error(transparent)]
     Dead(#[from] DeadLogError),
+    /// There is something else.
+    #[error(
+        "{} holds other things ({names}) and no state of a pipeline; name a directory of its own with --state, such as {}/state",
+        dir.display(), dir.display()
+    )]
+    Foreign {
+        dir: PathBuf,
+        /// What is there.
+        names: String,
+    },
     /// It was made by another pipeline.
     #[error(
         "the state in {} is of pipeline `{found}`, not of `{expected}`; give this pipeline a directory of its own with --state, \
@@ -103,6 +114,37 @@ pub enum DurableError {
         /// Which tasks, a line each.
         differences: String,
     },
+}
+
+/// What a state directory has in it before it has a manifest.
+const OURS: [&str; 8] =
+    ["manifest.json.tmp", "worker.lock", "reserve", "tasks", "tasks.removed", "dead", "sources", "replays"];
+
+/// Names that are shown of what does not belong there.
+const NAMES_SHOWN: usize = 3;
+
+/// Refuses a directory that is in use for something else, which a state would be strewn over, and which `--fresh` would look
+/// for its own things in.
+///
+/// # Errors
+/// [`DurableError::Foreign`].
+pub fn not_foreign(dir: &Path) -> Result<(), DurableError> {
+    if dir.join("manifest.json").exists() {
+        return Ok(());
+    }
+    let names = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let mut foreign: Vec<String> = names
+        .map(|name| name.to_string_lossy().into_owned())
+        .filter(|name| !OURS.contains(&name.as_str()) && !name.starts_with('.') && name != "lost+found")
+        .collect();
+    foreign.sort();
+    let more = foreign.len().saturating_sub(NAMES_SHOWN);
+    foreign.truncate(NAMES_SHOWN);
+    let mut names = foreign.iter().map(|name| shortened(name, 40)).collect::<Vec<_>>().join(", ");
+    if more > 0 {
+        names.push_str(&format!(" and {more} more"));
+    }
+    if names.is_empty() { Ok(()) } else { Err(DurableError::Foreign { dir: dir.to_owned(), names }) }
 }
 
 /// What opening a state directory has found.

@@ -44,7 +44,8 @@ impl Engine {
         options: Options,
     ) -> Result<(Self, oneshot::Receiver<End>), RunError> {
         let listener = listen(&plan, &options).await?;
-        let admin = AdminListener::listen(&options.admin).await?;
+        let admin = AdminListener::listen(&options.admin, &options.admin_hosts).await?;
+        let state = durable.as_ref().map(|durable| durable.dir().to_owned());
         let measures: Vec<Arc<TaskMeasure>> = plan.graph.tasks.iter().map(|_| Arc::default()).collect();
         let input = InputRead::new(opened.done_bytes, opened.total_bytes);
         let (driver, ended) = Driver::start(&plan, opened.tasks, durable, &launcher, &options, &measures)?;
@@ -80,7 +81,7 @@ impl Engine {
             drain: Arc::clone(&drain),
             runtime: tokio::runtime::Handle::current(),
         };
-        let registration = be_reached(admin, subject, options.progress != Mode::None);
+        let registration = be_reached(admin, subject, state, options.progress != Mode::Silent);
         Ok((Self { driver, watch, scraper, progress, drain, registration }, ended))
     }
 

@@ -75,7 +75,7 @@ pub mod parts {
     pub use super::window::WindowOutput;
 }
 
-pub use durable::{Durable, DurableError, Found, dead_dir};
+pub use durable::{Durable, DurableError, Found, dead_dir, not_foreign};
 pub use ended::{Ended, RunError, Summary};
 pub use open::{Opened, open};
 pub use options::Options;

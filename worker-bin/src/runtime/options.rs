@@ -27,6 +27,8 @@ pub struct Options {
     pub addresses: Vec<String>,
     /// Where its admin API answers.
     pub admin: AdminAddress,
+    /// Names by which its admin API may be asked, beside addresses of this machine.
+    pub admin_hosts: Vec<String>,
     /// How to show progress.
     pub progress: progress::Mode,
     /// `memory` or `exactly-once`, for people.

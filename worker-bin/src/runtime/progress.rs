@@ -28,7 +28,10 @@ pub enum Mode {
     Bar,
     /// A line every few seconds.
     Lines,
+    /// None but where it is and how it ends.
     None,
+    /// Not even that.
+    Silent,
 }
 
 /// How often a bar is drawn.
@@ -67,7 +70,7 @@ impl Progress {
             Mode::Auto if stderr::draws() => Mode::Bar,
             Mode::Bar if stderr::draws() || !std::io::stderr().is_terminal() => Mode::Bar,
             Mode::Auto | Mode::Bar => Mode::Lines,
-            Mode::Lines | Mode::None => mode,
+            Mode::Lines | Mode::None | Mode::Silent => mode,
         };
         let mut stages: Vec<(String, Vec<TaskId>)> = Vec::new();
         for task in &plan.local {
@@ -83,7 +86,7 @@ impl Progress {
     /// Shows progress until the run is over.
     pub(super) fn start(self: &Arc<Self>, cell: &Arc<Cell>, watch: &Arc<Watch>) {
         let every = match self.mode {
-            Mode::None => return,
+            Mode::None | Mode::Silent => return,
             Mode::Bar => BAR_EVERY,
             Mode::Auto | Mode::Lines => LINE_EVERY,
         };
@@ -168,8 +171,11 @@ impl Progress {
     /// Takes the bar away and says what was done.
     pub(super) fn finish(&self, report: &Report) {
         stderr::show(Vec::new());
-        if self.mode != Mode::None {
-            say(report::text(report).trim_end());
+        let text = report::text(report);
+        match self.mode {
+            Mode::Silent => {}
+            Mode::None => say(text.lines().next().unwrap_or_default()),
+            Mode::Auto | Mode::Bar | Mode::Lines => say(text.trim_end()),
         }
     }
 }

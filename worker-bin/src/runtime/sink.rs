@@ -21,6 +21,10 @@ use worker_proto::Batch;
 /// How long to wait before a full disk is tried again.
 const FULL_DISK_WAIT: Duration = Duration::from_secs(1);
 
+/// What a run that keeps no state says when it ends in the middle.
+const NOT_KEPT: &str =
+    "the run ends here: it keeps no state, so what it had accepted is lost, and started again it begins anew";
+
 /// The rest between syncs of a file that is always written to: what is synced is only acknowledged by that, so nobody waits
 /// for it, and the writes that may be under way last longer.
 const SYNC_REST: Duration = Duration::from_millis(4);
@@ -149,6 +153,9 @@ impl SinkThread {
                     reporter.tell(SinkEvent::ReaderGone);
                     return Ok(());
                 }
+                (Err(error @ SinkError::Full { .. }), None) if self.storage.is_none() => {
+                    return Err(format!("{error}; {NOT_KEPT}"));
+                }
                 (Err(error), None) => return Err(error.to_string()),
                 (Err(error), Some(child)) => {
                     let ended = self.wait(child);
@@ -196,7 +203,7 @@ impl SinkThread {
                 continue;
             }
             if !std::mem::replace(&mut said, true) {
-                tracing::warn!(%error, "waiting for room");
+                tracing::warn!(%error, "waiting for room: it goes on by itself when there is some");
                 reporter.waits_for_room(Some(error.to_string()));
             }
             std::thread::sleep(FULL_DISK_WAIT);

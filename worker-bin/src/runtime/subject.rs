@@ -9,6 +9,7 @@ use crate::admin::{
     AdminCommand, Changed, DeadLetterView, Graph, GraphTask, Subject, TapAsk, Tapped, WaitWords,
 };
 use crate::explain::{Explanation, History, Snapshot};
+use crate::pipeline::suggestion;
 use std::sync::Arc;
 use tokio::sync::{Notify, mpsc, watch};
 use worker_core::config::{TaskId, TaskName};
@@ -127,6 +128,8 @@ impl Admin {
         if stages.iter().any(|name| name == stage) {
             return Ok(());
         }
-        Err(format!("there is no stage {stage}; there are {}", stages.join(", ")))
+        let meant = suggestion(stage, stages.iter().map(String::as_str));
+        let meant = meant.map(|meant| format!("; {meant}")).unwrap_or_default();
+        Err(format!("there is no stage {stage}; there are {}{meant}", stages.join(", ")))
     }
 }

@@ -11,6 +11,7 @@ fn entry(pipeline: &str, pid: u32) -> RegistryEntry {
         token: "s3cret".to_owned(),
         started_ms: u64::from(pid),
         last: None,
+        state: None,
     }
 }
 

@@ -110,15 +110,39 @@ fn try_stage(stage: &Stage, header: &[u8], input: &[u8]) -> Result<(Vec<u8>, Ver
 }
 
 fn in_pieces(stage: &Stage, header: &[u8], records: &Batch) -> Result<Vec<u8>, String> {
-    let pieces = PIECES.min(records.len());
+    let cuts = cuts(records.len());
+    let pieces = cuts.len() - 1;
     let mut output = Vec::new();
     for piece in 0..pieces {
-        let range = records.len() * piece / pieces..records.len() * (piece + 1) / pieces;
+        let range = cuts[piece]..cuts[piece + 1];
         let part = run_on(stage, header, records.slice(range).payload())
             .map_err(|why| format!("one of {pieces} pieces of the sample: {why}"))?;
         output.extend_from_slice(&part);
     }
     Ok(output)
+}
+
+/// Where a sample of so many records is cut: at uneven places, for programs to which two or four lines are one record give the
+/// same for pieces of even lengths. The pieces are longer and longer.
+fn cuts(records: usize) -> Vec<usize> {
+    let sum = PIECES * (PIECES + 1) / 2;
+    let mut cuts = vec![0];
+    for piece in 1..PIECES {
+        let even = records * (piece * (piece + 1) / 2) / sum;
+        let before = cuts.last().copied().unwrap_or(0);
+        // An odd length of each piece but the last.
+        let cut = if (even.max(before + 1) - before) % 2 == 0 {
+            even.max(before + 1) + 1
+        } else {
+            even.max(before + 1)
+        };
+        if cut >= records {
+            break;
+        }
+        cuts.push(cut);
+    }
+    cuts.push(records);
+    cuts
 }
 
 fn run_on(stage: &Stage, header: &[u8], input: &[u8]) -> Result<Vec<u8>, String> {
@@ -145,6 +169,23 @@ fn first_difference(a: &[u8], b: &[u8], terminator: u8) -> String {
             let text = String::from_utf8_lossy(record);
             let short: String = text.chars().take(60).collect();
             format!("record {}: {}", index + 1, short.escape_debug())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_is_cut_at_uneven_places_into_all_its_records() {
+        for records in 2..200 {
+            let cuts = cuts(records);
+            assert!(cuts.len() > 2 || records < 2, "{records}: {cuts:?}");
+            assert_eq!((cuts.first(), cuts.last()), (Some(&0), Some(&records)));
+            let lengths: Vec<usize> = cuts.windows(2).map(|pair| pair[1] - pair[0]).collect();
+            assert!(lengths.iter().all(|&length| length > 0), "{records}: {cuts:?}");
+            assert!(lengths[..lengths.len() - 1].iter().all(|length| length % 2 == 1), "{records}: {cuts:?}");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::args::LettersArgs;
 use super::claims::{self, ClaimError};
+use crate::admin::registry;
 use crate::io::dead::{DeadLogError, Letter, log_path, read_letters};
 use crate::pipeline::{self, ConfigError, Pipeline, StateOptions};
 use std::fmt;
@@ -66,8 +67,12 @@ pub(super) enum StoreError {
         /// The directories of nodes in it.
         nodes: Vec<String>,
     },
-    #[error("there is no file of dead letters {}: no record was dead-lettered, or the run was started elsewhere; name the file with --letters", .0.display())]
-    NoFile(PathBuf),
+    #[error("there is no file of dead letters {}: no record was dead-lettered, or {}", path.display(), elsewhere(state.as_deref()))]
+    NoFile {
+        path: PathBuf,
+        /// Where the last run of the pipeline on this machine kept its state.
+        state: Option<PathBuf>,
+    },
     #[error(
         "`{0}` is no dead letter: expected TASK:NUMBER as `worker dlq list` shows it, such as errors/0:17"
     )]
@@ -79,6 +84,21 @@ pub(super) enum StoreError {
         /// Where it was searched.
         place: PathBuf,
     },
+}
+
+/// Where else they may be.
+fn elsewhere(state: Option<&Path>) -> String {
+    match state {
+        Some(dir) => format!("they are in the state of its last run here: name it, --state {}", dir.display()),
+        None => "the run was started elsewhere (name the file with --letters) or kept state (name its directory with --state)".to_owned(),
+    }
+}
+
+/// The state of the last run of a pipeline on this machine, as far as it is known.
+fn last_state(pipeline: &str) -> Option<PathBuf> {
+    let found = registry::list().unwrap_or_default();
+    let last = found.into_iter().find(|found| found.entry.pipeline == pipeline)?;
+    last.entry.state.filter(|dir| dir.is_dir())
 }
 
 impl Store {
@@ -107,7 +127,12 @@ impl Store {
     pub(super) fn of(pipeline: &Pipeline) -> Result<Self, StoreError> {
         match &pipeline.state_dir {
             Some(dir) => Self::state(dir),
-            None => Self::file(&newest(&pipeline.name)),
+            None => match Self::file(&newest(&pipeline.name)) {
+                Err(StoreError::NoFile { path, .. }) => {
+                    Err(StoreError::NoFile { path, state: last_state(&pipeline.name) })
+                }
+                store => store,
+            },
         }
     }
 
@@ -131,7 +156,7 @@ impl Store {
     fn file(path: &Path) -> Result<Self, StoreError> {
         match path.is_file() {
             true => Ok(Self::File(path.to_owned())),
-            false => Err(StoreError::NoFile(path.to_owned())),
+            false => Err(StoreError::NoFile { path: path.to_owned(), state: None }),
         }
     }
 

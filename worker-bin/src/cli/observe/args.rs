@@ -1,5 +1,6 @@
 //! Words of the commands that look at running workers.
 
+use crate::admin::host_and_port;
 use clap::{Args, Subcommand, ValueHint};
 use std::path::PathBuf;
 
@@ -44,6 +45,11 @@ Examples:
   worker tap per_path --in --key /index.html --limit 10
   worker tap errors --json | jq -r .record.task";
 
+fn address(text: &str) -> Result<String, String> {
+    host_and_port(text)
+        .ok_or_else(|| "expected HOST:PORT, such as 127.0.0.1:7480, or http://HOST:PORT/".to_owned())
+}
+
 /// Which worker is meant.
 #[derive(Clone, Debug, Default, Args)]
 pub struct TargetArgs {
@@ -51,7 +57,7 @@ pub struct TargetArgs {
     #[arg(long, value_name = "NAME", conflicts_with_all = ["admin", "cluster"])]
     pub pipeline: Option<String>,
     /// The worker whose admin address this is; orders take their token from WORKER_ADMIN_TOKEN if it runs elsewhere
-    #[arg(long, value_name = "HOST:PORT", conflicts_with = "cluster")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = address, conflicts_with = "cluster")]
     pub admin: Option<String>,
     /// All nodes of this cluster file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]

@@ -9,6 +9,7 @@ use crate::explain::{Snapshot, words};
 use crate::pipeline::Cluster;
 use crate::stderr;
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// One worker to ask.
 #[derive(Clone, Debug)]
@@ -186,13 +187,25 @@ fn ended(wanted: &[&Found], pipeline: Option<&str>) -> Result<Target, Failure> {
     let snapshots: Vec<_> = last_by_node.values().filter_map(|f| f.entry.last.as_deref().cloned()).collect();
     if snapshots.is_empty() {
         let why = format!(
-            "the last worker here ({} on node {}, pid {}) ended without a word: it was killed, or its machine lost power. Started \
-             again with the same --state it goes on where it was",
-            last.entry.pipeline, last.entry.node, last.entry.pid
+            "the last worker here ({} on node {}, pid {}) ended without a word: it was killed, or its machine lost power. {}",
+            last.entry.pipeline,
+            last.entry.node,
+            last.entry.pid,
+            after_death(last.entry.state.as_deref())
         );
         return Err(Failure::new(FAILED, why));
     }
     Ok(Target::Ended(snapshots))
+}
+
+/// What there is to do about a worker that was killed.
+fn after_death(state: Option<&Path>) -> String {
+    match state {
+        Some(dir) => format!("Started again with --state {} it goes on where it was", dir.display()),
+        None => "It kept no state: what it had accepted and not finished is lost, and started again it begins anew; with --state DIR \
+                 a run goes on where it was"
+            .to_owned(),
+    }
 }
 
 /// One worker in a line.

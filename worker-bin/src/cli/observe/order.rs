@@ -2,10 +2,12 @@
 
 use super::args::OrderArgs;
 use super::find::{Target, find};
-use super::{FAILED, Failure};
+use super::{FAILED, Failure, WRONG};
 use crate::admin::Changed;
+use crate::admin::client::ClientError;
 use crate::cli::print;
 use crate::explain::words;
+use hyper::StatusCode;
 use std::process::ExitCode;
 
 /// Gives the order to every node that is meant; those without a task of the stage do not count.
@@ -15,19 +17,24 @@ pub(super) async fn pause(args: &OrderArgs, paused: bool) -> Result<ExitCode, Fa
     };
     let word = if paused { "pause" } else { "resume" };
     let path = format!("/api/v1/stages/{}/{word}", args.stage);
-    let (mut did, mut errors) = (Vec::new(), notes);
+    let (mut did, mut errors, mut wrong) = (Vec::new(), notes, true);
     for instance in &instances {
         match instance.client.post::<Changed>(&path, String::new()).await {
             Ok(changed) => {
                 did.push(format!("node {}: {} ({})\n", instance.node, changed.did, changed.tasks.join(", ")))
             }
             Err(error) => {
+                // A node without a task of the stage says so, too.
+                wrong &= matches!(error, ClientError::Refused { status: StatusCode::BAD_REQUEST, .. });
                 errors.push(format!("node {}: {}", instance.node, words::foreign(&error.to_string())))
             }
         }
     }
     if did.is_empty() {
-        return Err(Failure::new(FAILED, errors.join("\n")));
+        return Err(Failure::new(
+            if wrong && !instances.is_empty() { WRONG } else { FAILED },
+            errors.join("\n"),
+        ));
     }
     Ok(print(&did.concat()))
 }

@@ -72,6 +72,7 @@ fn short(snapshot: &Snapshot) -> String {
             continue;
         }
         let sum = |field: fn(&crate::explain::Task) -> u64| tasks.iter().map(|task| field(task)).sum::<u64>();
+        let paused = tasks.iter().filter(|task| task.paused).count();
         let rate: f64 = tasks.iter().map(|task| task.in_per_s).sum();
         write!(
             text,
@@ -89,6 +90,11 @@ fn short(snapshot: &Snapshot) -> String {
             if count > 0 {
                 write!(text, ", {} {what}", words::number(count)).ok();
             }
+        }
+        match paused {
+            0 => {}
+            all if all == tasks.len() => text.push_str(", paused"),
+            some => drop(write!(text, ", {some} of {} tasks paused", tasks.len())),
         }
         text.push('\n');
     }

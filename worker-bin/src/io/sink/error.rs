@@ -20,7 +20,7 @@ pub enum SinkError {
     Open { path: PathBuf, source: io::Error },
     /// No room: disk, quota or file size limit.
     #[error(
-        "{name}: no room left after {written} bytes ({source}); make room, or choose a path on another disk, and run again"
+        "{name}: no room left after {written} bytes ({source}); make room there, or choose a path on another disk"
     )]
     Full {
         /// The file's path or the stream's name.

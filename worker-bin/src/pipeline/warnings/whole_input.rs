@@ -60,7 +60,7 @@ pub(crate) fn endless(argv: &[String]) -> bool {
 }
 
 /// The program behind wrappers such as `env`, `nice` and `stdbuf`, and its arguments.
-fn unwrapped(argv: &[String]) -> Option<(&str, &[String])> {
+pub(super) fn unwrapped(argv: &[String]) -> Option<(&str, &[String])> {
     let (first, mut rest) = argv.split_first()?;
     let name = first.rsplit('/').next().unwrap_or(first);
     // Options of the wrapper that take the next word as their value.
@@ -90,7 +90,7 @@ fn unwrapped(argv: &[String]) -> Option<(&str, &[String])> {
     unwrapped(rest)
 }
 
-fn has_flag(args: &[String], short: char, long: &str) -> bool {
+pub(super) fn has_flag(args: &[String], short: char, long: &str) -> bool {
     args.iter().take_while(|arg| *arg != "--").any(|arg| {
         arg == long
             || arg.strip_prefix(long).is_some_and(|rest| rest.starts_with('='))

@@ -11,6 +11,7 @@ fn found(pipeline: &str, node: &str, pid: u32, alive: bool) -> Found {
         token: "t".to_owned(),
         started_ms: u64::from(pid),
         last: None,
+        state: None,
     };
     Found { entry, alive }
 }

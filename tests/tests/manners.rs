@@ -1,0 +1,160 @@
+//! What is said, and when: at the start, at the end, of what was misspelled, and of what to do then.
+
+use rustix::process::Signal;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+use worker_tests::process::{Running, Scratch, eventually, free_port};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const ENDLESS: &str = "[source.gen]\nrun = [\"sh\", \"-c\", \"while :; do seq 1 100; sleep 0.1; done\"]\n[stage.errors]\n\
+                       run = [\"cat\"]\n[sink.o]\nfile = \"o.txt\"\nexists = \"replace\"\n";
+
+/// An endless run that has an admin address, and shows no progress; it flows.
+fn endless<'a>(scratch: &'a Scratch, args: &[&str]) -> (Running<'a>, String) {
+    let address = format!("127.0.0.1:{}", free_port());
+    let args = [&["--admin", &address, "--progress", "none"], args].concat();
+    let running = scratch.start(ENDLESS, &args);
+    eventually(
+        "data flows",
+        PATIENCE,
+        || {
+            if scratch.len("o.txt") > 0 { Ok(()) } else { Err(running.stderr()) }
+        },
+    );
+    (running, address)
+}
+
+fn asked(address: &str, path: &str, host: &str) -> String {
+    let mut stream = TcpStream::connect(address).expect("an admin address");
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").expect("a request");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    answer
+}
+
+#[test]
+fn advice_after_a_death_is_that_of_the_run_that_died() {
+    let scratch = Scratch::new();
+    let (running, _) = endless(&scratch, &[]);
+    running.kill();
+    let why = scratch.worker(&["why"]).run().expect(1).says(&["kept no state", "begins anew"]);
+    assert!(!why.stderr.contains("same --state"), "{}", why.stderr);
+    let (running, _) = endless(&scratch, &["--state", "st"]);
+    running.kill();
+    scratch.worker(&["why"]).run().expect(1).says(&["/st it goes on where it was"]);
+}
+
+#[test]
+fn without_progress_the_address_and_the_end_are_said_and_the_printed_address_is_taken() {
+    let scratch = Scratch::new();
+    let (running, address) = endless(&scratch, &[]);
+    let page = format!("http://{address}/");
+    assert!(running.stderr().contains(&page), "{}", running.stderr());
+    for form in [page.as_str(), page.trim_end_matches('/'), address.as_str()] {
+        scratch.worker(&["why", "--admin", form]).run().expect(0);
+        scratch.worker(&["status", "--admin", form]).run().expect(0);
+    }
+    let cluster = format!("[node.local]\naddress = \"127.0.0.1:1\"\nadmin = \"{page}\"\n");
+    scratch.write("c.toml", cluster);
+    scratch.worker(&["status", "--cluster", "c.toml"]).run().expect(0);
+    scratch.worker(&["why", "--admin", "https://127.0.0.1:1/"]).run().expect(2).says(&["expected HOST:PORT"]);
+    running.signal(Signal::TERM);
+    running.wait(PATIENCE).expect(143).says(&["stopped in"]);
+    let (running, _) = endless(&scratch, &["-q"]);
+    running.signal(Signal::TERM);
+    assert_eq!(running.wait(PATIENCE).expect(143).stderr, "");
+}
+
+#[test]
+fn another_name_of_the_machine_is_refused_with_the_option_that_allows_it() {
+    let scratch = Scratch::new();
+    let (running, address) = endless(&scratch, &[]);
+    let refused = asked(&address, "/metrics", "a.example:7480");
+    assert!(refused.starts_with("HTTP/1.1 421") && refused.contains("--admin-host a.example"), "{refused}");
+    running.kill();
+    let (running, address) = endless(&scratch, &["--admin-host", "b.example", "--admin-host", "a.example"]);
+    assert!(asked(&address, "/livez", "a.example:7480").starts_with("HTTP/1.1 200"));
+    assert!(asked(&address, "/livez", "c.example").starts_with("HTTP/1.1 421"));
+    running.kill();
+}
+
+#[test]
+fn a_misspelled_stage_is_status_2_with_the_one_that_is_meant_and_a_paused_one_says_so() {
+    let scratch = Scratch::new();
+    let (running, _) = endless(&scratch, &[]);
+    for order in ["tap", "pause", "resume"] {
+        scratch.worker(&[order, "erors"]).run().expect(2).says(&["did you mean `errors`?"]);
+    }
+    scratch.worker(&["pause", "errors"]).run().expect(0);
+    let status = scratch.worker(&["status"]).run().expect(0);
+    let status = String::from_utf8_lossy(&status.stdout).into_owned();
+    let paused: Vec<&str> = status.lines().filter(|line| line.contains("paused")).collect();
+    assert!(matches!(paused.as_slice(), [line] if line.contains("errors")), "{status}");
+    running.kill();
+}
+
+#[test]
+fn a_place_that_will_not_do_is_said_at_the_start_and_nothing_is_left_in_it() {
+    let scratch = Scratch::new();
+    scratch.write("in", "1\n2\n");
+    scratch.write("file", "kept");
+    scratch.write("full/mine.txt", "kept");
+    scratch.write("full/tasks/mine.txt", "kept");
+    let names = |dir: &str| {
+        let mut names: Vec<_> = std::fs::read_dir(scratch.path(dir))
+            .expect("readable")
+            .flatten()
+            .map(|e| e.file_name())
+            .collect();
+        names.sort();
+        names
+    };
+    for (option, place) in [
+        ("--dead-letters", "file/d.jsonl"),
+        ("--dead-letters", "no/such/d.jsonl"),
+        ("--dead-letters", "full"),
+        ("--report", "file/r.json"),
+        ("--spill-dir", "file/below"),
+        ("--state", "file/below"),
+        ("--state", "full"),
+    ] {
+        let args = ["run", "-i", "in", "-s", "cat", "-o", "o", "--admin", "none", "-q", option, place];
+        scratch.worker(&args).run().expect(2).says(&[place.rsplit('/').next().unwrap_or(place)]);
+        assert!(!scratch.path("no").exists() && scratch.text("file") == "kept", "{option} {place}");
+        assert_eq!(names("full"), ["mine.txt", "tasks"], "{option} {place}");
+    }
+    scratch
+        .worker(&["run", "-i", "in", "-s", "cat", "-o", "o2", "-q", "--state", "full", "--fresh"])
+        .run()
+        .expect(2);
+    assert_eq!(scratch.text("full/tasks/mine.txt"), "kept");
+}
+
+#[test]
+fn dead_letters_of_a_run_with_state_are_found_by_what_its_entry_says() {
+    let scratch = Scratch::new();
+    scratch.write("in", "1\n");
+    let pipeline = "[source.in]\nfile = \"in\"\n[stage.f]\nrun = [\"false\"]\nretry = { max_attempts = 1 }\n[sink.o]\nfile = \"o\"\n";
+    scratch.run_with(pipeline, &["--state", "st", "--admin", "none", "-q"]);
+    scratch.worker(&["dlq", "list", "pipeline.toml"]).run().expect(2).says(&["--state", "/st"]);
+}
+
+#[test]
+fn a_quote_that_is_not_closed_is_the_error() {
+    let scratch = Scratch::new();
+    for (line, text) in [
+        (4, "[source.a]\nfile = \"a.log\"\n[stage.x]\nrun = [\"grep\", \"50]\n[sink.o]\nstdout = true\n"),
+        (2, "[source.a]\nfile = 'a.log\n[sink.o]\nstdout = true\n"),
+        (
+            5,
+            "# it's \"fine\n[source.a]\nfile = \"a # b\\\"\"\n[stage.x]\nrun = [\"\"\"x\n\"y\" z\n[sink.o]\nstdout = true\n",
+        ),
+    ] {
+        scratch.write("q.toml", text);
+        let ended = scratch.worker(&["check", "q.toml"]).run().expect(2).says(&["a quote is not closed"]);
+        assert!(ended.stderr.contains(&format!("q.toml:{line}:")), "{}", ended.stderr);
+        assert_eq!(ended.stderr.matches("error: ").count(), 1, "{}", ended.stderr);
+    }
+}
