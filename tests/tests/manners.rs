@@ -14,6 +14,7 @@ const ENDLESS: &str = "[source.gen]\nrun = [\"sh\", \"-c\", \"while :; do seq 1 
 /// An endless run that has an admin address, and shows no progress; it flows.
 fn endless<'a>(scratch: &'a Scratch, args: &[&str]) -> (Running<'a>, String) {
     let address = format!("127.0.0.1:{}", free_port());
+    std::fs::remove_file(scratch.path("o.txt")).ok();
     let args = [&["--admin", &address, "--progress", "none"], args].concat();
     let running = scratch.start(ENDLESS, &args);
     eventually(
@@ -61,7 +62,7 @@ fn without_progress_the_address_and_the_end_are_said_and_the_printed_address_is_
     scratch.worker(&["status", "--cluster", "c.toml"]).run().expect(0);
     scratch.worker(&["why", "--admin", "https://127.0.0.1:1/"]).run().expect(2).says(&["expected HOST:PORT"]);
     running.signal(Signal::TERM);
-    running.wait(PATIENCE).expect(143).says(&["stopped in"]);
+    running.wait(PATIENCE).expect(143).says(&["ended: stopped after"]);
     let (running, _) = endless(&scratch, &["-q"]);
     running.signal(Signal::TERM);
     assert_eq!(running.wait(PATIENCE).expect(143).stderr, "");
@@ -121,7 +122,7 @@ fn a_place_that_will_not_do_is_said_at_the_start_and_nothing_is_left_in_it() {
         ("--state", "full"),
     ] {
         let args = ["run", "-i", "in", "-s", "cat", "-o", "o", "--admin", "none", "-q", option, place];
-        scratch.worker(&args).run().expect(2).says(&[place.rsplit('/').next().unwrap_or(place)]);
+        scratch.worker(&args).run().expect(2).says(&[place.split('/').next().unwrap_or(place)]);
         assert!(!scratch.path("no").exists() && scratch.text("file") == "kept", "{option} {place}");
         assert_eq!(names("full"), ["mine.txt", "tasks"], "{option} {place}");
     }

@@ -39,8 +39,18 @@ pub fn text(report: &Report) -> String {
     text
 }
 
+/// How a run ended, for a log that shows nothing else of it.
+#[must_use]
+pub fn in_one_line(report: &Report) -> String {
+    format!("ended: {} after {}", report.outcome.word(), words::duration(report.lasted_s)) + &read(report)
+}
+
 fn first_line(report: &Report) -> String {
-    let mut line = format!("{} in {}", report.outcome.word(), words::duration(report.lasted_s));
+    format!("{} in {}", report.outcome.word(), words::duration(report.lasted_s)) + &read(report)
+}
+
+fn read(report: &Report) -> String {
+    let mut line = String::new();
     if report.stages.iter().any(|stage| stage.kind == crate::explain::Kind::Source) {
         write!(line, ", {} read", words::bytes(report.read_bytes)).ok();
         if report.lasted_s >= RATES_MIN_S && report.read_bytes > 0 {

@@ -174,7 +174,7 @@ impl Progress {
         let text = report::text(report);
         match self.mode {
             Mode::Silent => {}
-            Mode::None => say(text.lines().next().unwrap_or_default()),
+            Mode::None => say(&report::in_one_line(report)),
             Mode::Auto | Mode::Bar | Mode::Lines => say(text.trim_end()),
         }
     }
