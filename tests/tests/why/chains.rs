@@ -45,7 +45,7 @@ fn a_paused_stage_is_the_root_of_what_waits_for_it_until_it_is_resumed() {
     let told =
         chain(&scratch, &[], "the pause is the root", |c| c["task"] == "lines/0" && root_kind(c) == "paused");
     assert!(told["advice"].as_str().is_some_and(|advice| advice.contains("worker resume")), "{told}");
-    let refused = scratch.worker(&["pause", "sane"]).run().expect(1);
+    let refused = scratch.worker(&["pause", "sane"]).run().expect(2);
     assert!(
         refused.stderr.contains("there is no stage sane; there are lines, same, out"),
         "{}",
