@@ -131,11 +131,8 @@ fn cuts(records: usize) -> Vec<usize> {
         let even = records * (piece * (piece + 1) / 2) / sum;
         let before = cuts.last().copied().unwrap_or(0);
         // An odd length of each piece but the last.
-        let cut = if (even.max(before + 1) - before) % 2 == 0 {
-            even.max(before + 1) + 1
-        } else {
-            even.max(before + 1)
-        };
+        let cut = even.max(before + 1);
+        let cut = if (cut - before).is_multiple_of(2) { cut + 1 } else { cut };
         if cut >= records {
             break;
         }
