@@ -4,20 +4,20 @@
 //! the process is killed everything appended is still there; when power is lost, any part of what was not synced is gone
 //! from some point on. A life that begins takes what it finds for granted only after it has made it durable.
 
+mod keyed;
 mod real;
+mod writer;
 
 use super::check::{Check, Checked, Violation, require};
-use super::driver::Values;
 use super::fold;
 use super::plan::{DiskBug, Plan, StageKind};
 use super::rng::Rng;
 use bytes::Bytes;
+use keyed::{Keyed, no_state};
 use real::Real;
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use worker_bin::child::records::KeyedState;
 use worker_core::config::{Graph, TaskId};
-use worker_core::event::{Attempt, Body, Chunk, Commit, CommitId, StreamStep, TaskAction};
+use worker_core::event::{Attempt, Body, Chunk, Commit, CommitId, StreamStep};
 use worker_core::fault::Bug;
 use worker_core::recovery::TaskState;
 use worker_proto::{Batch, Epoch, JournalId, LinkId, Seq};
@@ -53,7 +53,7 @@ pub(super) struct TaskDisk {
     /// The writer is behind with what it was told.
     pub(super) behind: bool,
     /// What it was told and has not done.
-    waiting: VecDeque<Order>,
+    waiting: VecDeque<writer::WriterCommand>,
     /// Outputs that can be read back.
     outputs_kept: BTreeMap<(LinkId, Seq), Batch>,
     /// What a sink has written, and how much of it is on stable storage.
@@ -61,17 +61,6 @@ pub(super) struct TaskDisk {
     pub(super) file_synced: usize,
     /// The worker's own journal, in a share of the runs.
     real: Option<Real>,
-}
-
-/// The keyed state of a records stage, which its journal and its programs share.
-pub(super) type Keyed = Arc<Mutex<KeyedState>>;
-
-/// What a journal's writer is told.
-#[derive(Debug)]
-enum Order {
-    Append(DiskEntry),
-    /// Work that may begin when everything before it is appended.
-    Begin(TaskAction),
 }
 
 /// One record of a journal.
@@ -208,23 +197,6 @@ impl TaskDisk {
         Ok(state)
     }
 
-    /// The keyed state is the sum of all commits that are there.
-    fn recover_keyed(&mut self, state: &mut TaskState) -> Checked {
-        let Some(keyed) = &self.keyed else { return Ok(()) };
-        state.position = None;
-        let sum = no_state();
-        for position in self.entries.iter().filter_map(DiskEntry::commit).filter_map(|c| c.position.as_ref())
-        {
-            lock(&sum).apply(position);
-        }
-        if self.real.is_some() {
-            let (real, sum) = (values(keyed), values(&sum));
-            return require(real == sum, Check::Recovery, || format!("the state is {real:?}, not {sum:?}"));
-        }
-        self.keyed = Some(sum);
-        Ok(())
-    }
-
     /// A sink's file may be longer than what was committed, never shorter.
     fn cut_file(&mut self, state: &TaskState) -> Checked {
         if !self.outputs.is_empty() {
@@ -259,75 +231,6 @@ impl TaskDisk {
         };
         if let Some(at) = self.entries.iter().position(unacknowledged) {
             self.entries.truncate(at);
-        }
-    }
-
-    /// Appends; what it is sure of comes with a sync.
-    pub(super) fn append(&mut self, entry: DiskEntry, full: bool) -> Checked {
-        if let Some(commit) = entry.commit() {
-            for (first, chunk) in &commit.outputs {
-                keep(&mut self.outputs_kept, *first, chunk);
-            }
-        }
-        if full || self.has_orders() {
-            self.waiting.push_back(Order::Append(entry));
-            return Ok(());
-        }
-        self.add(entry)
-    }
-
-    /// Whether what it is told now has to wait.
-    pub(super) fn has_orders(&self) -> bool {
-        self.behind || !self.waiting.is_empty()
-    }
-
-    /// Whether work waits for its writer.
-    pub(super) fn has_work(&self) -> bool {
-        self.waiting.iter().any(|order| matches!(order, Order::Begin(_)))
-    }
-
-    pub(super) fn begin_later(&mut self, work: TaskAction) {
-        self.waiting.push_back(Order::Begin(work));
-    }
-
-    /// The task's programs are killed: what waits is not begun.
-    pub(super) fn forget_work(&mut self) {
-        self.waiting.retain(|order| matches!(order, Order::Append(_)));
-    }
-
-    /// Its writer, which is not behind any more, appends what it was told, until there is work to begin.
-    pub(super) fn write_on(&mut self) -> Checked<Option<TaskAction>> {
-        while let Some(order) = self.waiting.pop_front() {
-            match order {
-                Order::Append(entry) => self.add(entry)?,
-                Order::Begin(work) => return Ok(Some(work)),
-            }
-        }
-        Ok(None)
-    }
-
-    fn add(&mut self, entry: DiskEntry) -> Checked {
-        if let Some(real) = &mut self.real {
-            real.append(&entry)?;
-        } else if let Some(changes) = entry.commit().and_then(|commit| commit.position.as_ref()) {
-            self.apply(changes.clone());
-        }
-        self.entries.push(entry);
-        Ok(())
-    }
-
-    /// Does with a commit's changes of keyed state what a journal does when it has appended the commit.
-    fn apply(&mut self, changes: Bytes) {
-        let Some(keyed) = &self.keyed else { return };
-        self.deferred.push(changes);
-        if self.bug == Some(DiskBug::KeyedOutOfOrder) && !self.waiting.is_empty() {
-            return;
-        }
-        while let Some(changes) = self.deferred.pop() {
-            lock(keyed).apply(&changes);
-            if self.bug == Some(DiskBug::KeyedTwice) {
-                lock(keyed).apply(&changes);
-            }
         }
     }
 
@@ -420,16 +323,6 @@ impl TaskDisk {
         Ok(kept)
     }
 
-    /// The state of a records stage, to be shared with its programs.
-    pub(super) fn keyed(&self) -> Option<Keyed> {
-        self.keyed.clone()
-    }
-
-    /// What is under each key of a records stage.
-    pub(super) fn values(&self) -> Values {
-        self.keyed.as_ref().map(values).unwrap_or_default()
-    }
-
     /// What was noted as in flight and not settled.
     pub(super) fn attempt(&self) -> Attempt {
         fold::attempt(&self.entries)
@@ -457,18 +350,4 @@ fn keep(kept: &mut BTreeMap<(LinkId, Seq), Batch>, first: Seq, chunk: &Chunk) {
 
 fn last(first: Seq, batch: &Batch) -> Seq {
     first.plus(batch.len() as u64).before()
-}
-
-fn no_state() -> Keyed {
-    Arc::new(Mutex::new(KeyedState::new("of the simulation", u64::MAX)))
-}
-
-fn lock(keyed: &Keyed) -> MutexGuard<'_, KeyedState> {
-    keyed.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn values(keyed: &Keyed) -> Values {
-    let keyed = lock(keyed);
-    let value = |value: &[u8]| serde_json::from_slice(value).expect("a program put a number");
-    keyed.entries().map(|(key, put)| (String::from_utf8_lossy(key).into_owned(), value(put))).collect()
 }
