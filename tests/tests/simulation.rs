@@ -133,6 +133,12 @@ fn a_stream_that_does_not_print_the_same_again_stops_the_pipeline() {
 }
 
 #[test]
+fn a_value_that_comes_back_is_given_as_the_newest() {
+    let outcome = kept(&scenario::values_that_come_back());
+    assert!(outcome.ends.iter().all(|end| *end == NodeEnd::Finished), "{:?}", outcome.ends);
+}
+
+#[test]
 fn a_replaced_process_does_no_harm() {
     let outcome = kept(&scenario::replaced_source());
     assert!(outcome.ends.iter().all(|end| *end == NodeEnd::Finished), "{:?}", outcome.ends);

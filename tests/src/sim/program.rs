@@ -52,7 +52,7 @@ pub enum StreamProgram {
 pub enum RecordsProgram {
     /// How often the key was seen.
     Count,
-    /// Nothing, 0 and 1 in turn: a value comes back to what it was.
+    /// 0 and nothing in turn: a value comes back to what it was.
     Flip,
     /// Answers `fail` to a record whose hash is a multiple of this.
     Fail(u64),

@@ -2,9 +2,14 @@
 
 use super::fault::{Fault, Scheduled};
 use super::plan::{Delivery, DiskPlan, Net, Plan, Stage, StageKind, batch_spec};
-use super::program::{BatchProgram, StreamProgram};
+use super::program::{BatchProgram, RecordsProgram, StreamProgram};
+use std::num::NonZeroUsize;
 use std::time::Duration;
-use worker_core::config::{Limits, Retry, StreamSpec};
+use worker_core::config::{Limits, MaxDead, OnError, RecordsSpec, Retry, StreamSpec};
+use worker_core::route::PartitionBy;
+
+/// A record's key is its second field.
+const SECOND: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
 
 /// Two fast sources on node 0, one sink with a partition on node 1 and one on node 2; a window of one byte, so that one
 /// record at a time is under way on each link; no faults.
@@ -97,6 +102,28 @@ pub fn unsteady_stream() -> Plan {
         dies_percent: 10,
     };
     plan.halts = true;
+    plan
+}
+
+/// [`three_nodes`] with journals that are behind, and with a records stage whose values, given with each request, come and go.
+#[must_use]
+pub fn values_that_come_back() -> Plan {
+    let mut plan = three_nodes(BatchProgram::Identity);
+    plan.delivery = Delivery::ExactlyOnce;
+    (plan.disk.sync_us, plan.disk.behind_us) = ((50, 500), 20_000);
+    plan.stages[0].kind = StageKind::Source { records: 300, chunk: 60, every_us: 2_000, padding: 0 };
+    plan.limits.credit_bytes = 64_000;
+    plan.stages[1].by = Some(PartitionBy::Field { index: SECOND, delimiter: None });
+    let spec = RecordsSpec {
+        in_flight: 64,
+        in_flight_bytes: 64_000,
+        tick: None,
+        retry: Retry { max_attempts: 3, initial: Duration::from_millis(10), max: Duration::from_millis(200) },
+        on_error: OnError::DeadLetter,
+        max_dead: MaxDead::Records(u64::MAX),
+    };
+    plan.stages[1].kind =
+        StageKind::Records { program: RecordsProgram::Flip, spec, inline: true, record_us: 10 };
     plan
 }
 

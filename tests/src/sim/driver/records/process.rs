@@ -109,7 +109,9 @@ impl Process {
     /// Answers so many requests, in any order that is allowed, unless it dies of one.
     pub(super) fn answer(&mut self, count: usize, rng: &mut Rng) -> Vec<u8> {
         let mut lines = String::new();
-        if matches!(self.program, RecordsProgram::Chance(percent) if rng.chance(percent)) {
+        // One that dies with nothing asked of it, again and again, would fail the stage.
+        let is_asked = self.requests.iter().any(|request| matches!(request.asked, Asked::Record { .. }));
+        if matches!(self.program, RecordsProgram::Chance(percent) if is_asked && rng.chance(percent)) {
             self.dead = true;
         }
         for _ in 0..count {
@@ -208,7 +210,6 @@ impl RecordsProgram {
     fn next(self, value: Option<u64>) -> Option<u64> {
         match (self, value) {
             (Self::Flip, None) => Some(0),
-            (Self::Flip, Some(0)) => Some(1),
             (Self::Flip, Some(_)) => None,
             (Self::Count | Self::Fail(_) | Self::DieOn(_) | Self::Chance(_), value) => {
                 Some(value.unwrap_or(0) + 1)
@@ -225,7 +226,7 @@ impl RecordsProgram {
 
     fn value_after(self, times: u64) -> Option<u64> {
         match self {
-            Self::Flip => (times % 3).checked_sub(1),
+            Self::Flip => (times % 2 == 1).then_some(0),
             Self::Count | Self::Fail(_) | Self::DieOn(_) | Self::Chance(_) => (times > 0).then_some(times),
         }
     }
