@@ -183,8 +183,11 @@ fn read_only_state_is_refused() {
 fn a_disk_that_is_full_at_the_start_is_said() {
     let scratch = Scratch::new();
     prepare(&scratch, SLOW);
-    let disk = Disk::in_memory(&scratch, "state", "64k");
-    scratch.shell("head -c 65536 /dev/zero > state/ballast || true");
+    let disk = Disk::in_memory(&scratch, "disk", "64k");
+    // A directory of its own on that disk: one with other files in it is no state.
+    scratch.shell(
+        "mkdir disk/state && ln -s disk/state state && head -c 65536 /dev/zero > disk/ballast || true",
+    );
     run(&scratch).expect(2).says(&["No space left", "make room", "--state"]);
     disk.resize("64m");
     run(&scratch).expect(0);
