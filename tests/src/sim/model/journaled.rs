@@ -96,9 +96,13 @@ impl Model {
     /// A sender says that a link's tuples are not needed any more.
     pub(in crate::sim) fn acknowledged(&mut self, link: LinkId, through: Seq) -> Checked {
         let name = self.graph.link_name(link);
+        let receiver = &self.tasks[self.graph.link(link).to.0 as usize];
+        // Its end is durable, so in every life to come it wants nothing more, though its refusal may have been lost.
+        let wants_nothing = receiver.stops_early && receiver.ended;
         let truth = self.link(link);
         let done = truth.lives.values().map(|life| life.durable_done).max().unwrap_or_default();
-        require(through <= done || truth.cancelled || truth.local_cancelled, Check::Durable, || {
+        let cancelled = truth.cancelled || truth.local_cancelled;
+        require(through <= done || cancelled || wants_nothing, Check::Durable, || {
             format!("{name}: tuples through {through} are given free, durable at the receiver is {done}")
         })
     }
