@@ -2,7 +2,7 @@
 
 use super::diagnostics::{At, ConfigError, Problem, SourceText, in_file_order, suggestion};
 use super::keys::value::{Maybe, Number, Text, Value};
-use super::keys::{Class, Key, Keys, Section, Unsaid, row, schema};
+use super::keys::{Class, Key, Keys, Section, WhenAbsent, row, schema};
 use super::reader::{self, KeyValue, Reader, Table};
 use super::vars::Vars;
 use std::collections::BTreeMap;
@@ -160,7 +160,7 @@ fn node<'d>(reader: &mut Reader<'d>, entry: &KeyValue<'d>) -> Option<ClusterNode
         let label = "expected up to 64 letters, digits, `_`, `-` and `.`, a letter or digit first";
         reader.problems.push(Problem::at(&entry.key_at, title, label));
     }
-    let mut node = ClusterNode { name: entry.key.to_owned(), ..ClusterNode::unsaid(reader.dir) };
+    let mut node = ClusterNode { name: entry.key.to_owned(), ..ClusterNode::defaults(reader.dir) };
     let given = row::read(KEYS, reader, &mut table, &mut node);
     if !given.iter().any(|entry| entry.key == "address") {
         reader.problems.push(
@@ -174,7 +174,7 @@ fn node<'d>(reader: &mut Reader<'d>, entry: &KeyValue<'d>) -> Option<ClusterNode
 }
 
 impl Section for ClusterNode {
-    fn unsaid(_: &Path) -> Self {
+    fn defaults(_: &Path) -> Self {
         Self { name: String::new(), address: String::new(), admin: None, slots: None, at: At::default() }
     }
 }
@@ -186,7 +186,7 @@ const KEYS: Keys<ClusterNode> = &[
         class: Class::Tuning,
         doc: "host and port where it listens to other nodes",
         value: Address { of_page: false },
-        unsaid: Unsaid::Required,
+        when_absent: WhenAbsent::Required,
         get: |node| node.address.clone(),
         set: |node, address, _| node.address = address,
     },
@@ -195,7 +195,7 @@ const KEYS: Keys<ClusterNode> = &[
         class: Class::Tuning,
         doc: "host and port of its admin API, for the commands that ask all nodes",
         value: Maybe(Address { of_page: true }),
-        unsaid: Unsaid::Nothing("not asked"),
+        when_absent: WhenAbsent::Nothing("not asked"),
         get: |node| node.admin.clone(),
         set: |node, address, _| node.admin = address,
     },
@@ -204,7 +204,7 @@ const KEYS: Keys<ClusterNode> = &[
         class: Class::Tuning,
         doc: "how many batch programs may run at once there",
         value: Maybe(Number { most: 65_536 }),
-        unsaid: Unsaid::Nothing("as many as it has cores"),
+        when_absent: WhenAbsent::Nothing("as many as it has cores"),
         get: |node| node.slots.and_then(|slots| u32::try_from(slots).ok()),
         set: |node, slots, _| node.slots = slots.map(|slots| slots as usize),
     },
@@ -213,7 +213,7 @@ const KEYS: Keys<ClusterNode> = &[
 /// The JSON Schema of cluster files.
 #[must_use]
 pub fn schema_of_clusters() -> serde_json::Value {
-    schema::of_clusters(&row::abouts(KEYS))
+    schema::of_clusters(&row::infos(KEYS))
 }
 
 /// Host and port.

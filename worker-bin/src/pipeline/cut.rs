@@ -44,7 +44,7 @@ impl Pipeline {
             name: self.free_name("stdout"),
             from: moved(&[end]),
             framing: self.origin_framing(end),
-            ..Sink::unsaid(&self.dir)
+            ..Sink::defaults(&self.dir)
         };
         // A look at a part is no run to be continued.
         let (delivery, state_dir, delivery_at) = (Delivery::Memory, None, None);

@@ -1,6 +1,6 @@
 //! A pipeline as a file that [`load`](super::load) reads back to an equal one.
 
-use super::keys::{Said, Shown};
+use super::keys::{Rendered, Shown};
 use super::model::{Origin, Pipeline};
 use super::text::{quoted, quoted_key};
 
@@ -16,15 +16,15 @@ pub enum Detail {
 #[must_use]
 pub fn to_toml(pipeline: &Pipeline, detail: Detail) -> String {
     let mut out = Printer { pipeline, detail, lines: Vec::new() };
-    out.table("[pipeline]".to_owned(), &[], pipeline.said());
+    out.table("[pipeline]".to_owned(), &[], pipeline.rendered());
     for source in &pipeline.sources {
-        out.table(format!("\n[source.{}]", quoted_key(&source.name)), &[], source.said(pipeline));
+        out.table(format!("\n[source.{}]", quoted_key(&source.name)), &[], source.rendered(pipeline));
     }
     for stage in &pipeline.stages {
-        out.table(format!("\n[stage.{}]", quoted_key(&stage.name)), &stage.from, stage.said(pipeline));
+        out.table(format!("\n[stage.{}]", quoted_key(&stage.name)), &stage.from, stage.rendered(pipeline));
     }
     for sink in &pipeline.sinks {
-        out.table(format!("\n[sink.{}]", quoted_key(&sink.name)), &sink.from, sink.said(pipeline));
+        out.table(format!("\n[sink.{}]", quoted_key(&sink.name)), &sink.from, sink.rendered(pipeline));
     }
     out.lines.join("\n") + "\n"
 }
@@ -37,13 +37,13 @@ struct Printer<'a> {
 }
 
 impl Printer<'_> {
-    fn table(&mut self, title: String, from: &[Origin], said: Vec<Said>) {
+    fn table(&mut self, title: String, from: &[Origin], rendered: Vec<Rendered>) {
         let least = match self.detail {
             Detail::Short => Shown::Always,
             Detail::Full => Shown::InFull,
         };
         self.lines.push(title);
-        for Said { name, text, .. } in said.into_iter().filter(|said| said.shown <= least) {
+        for Rendered { name, text, .. } in rendered.into_iter().filter(|key| key.shown <= least) {
             match (name, from, text) {
                 ("from", _, _) if self.is_straight_line() => {}
                 ("from", [one], _) => self.say(name, &quoted(self.pipeline.origin_name(*one))),

@@ -26,7 +26,7 @@ pub(super) fn document<'d>(reader: &mut Reader<'d>, document: &'d DeTable<'d>) -
     }
     let head = match head.and_then(|entry| reader.table(&entry, "[pipeline]")) {
         Some(table) => pipeline::read(reader, table),
-        None => Head::unsaid(reader.dir),
+        None => Head::defaults(reader.dir),
     };
     let sources = named(reader, &mut top, "source", source::read);
     let stages = named(reader, &mut top, "stage", stage::read);

@@ -243,7 +243,7 @@ impl Cut<'_> {
             })),
             header: if header.is_some() { Header::Repeat } else { Header::Keep },
             framing,
-            ..Source::unsaid(&self.whole.dir)
+            ..Source::defaults(&self.whole.dir)
         });
         self.inlets.push(Inlet { source, into: into.to_owned(), path, framing, header, has_letters });
         Origin::Source(self.sources.len() - 1)
@@ -281,7 +281,7 @@ fn one_file(sinks: &[Sink], path: &Path) -> Result<Sink, ReplayError> {
         from: from.into_iter().collect(),
         target: Shared(Arc::new(sink::file::Files::one(path.to_owned(), Exists::Error))),
         framing: first.framing,
-        ..Sink::unsaid(path)
+        ..Sink::defaults(path)
     })
 }
 

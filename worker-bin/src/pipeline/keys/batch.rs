@@ -2,7 +2,7 @@
 
 use super::failures::Failures;
 use super::value::{Integer, Maybe, Size, Time};
-use super::{Class, Inline, Key, Keys, Section, Unsaid};
+use super::{Class, Inline, Key, Keys, Section, WhenAbsent};
 use std::path::Path;
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ impl Default for BatchMode {
 }
 
 impl Section for BatchMode {
-    fn unsaid(_: &Path) -> Self {
+    fn defaults(_: &Path) -> Self {
         Self::default()
     }
 }
@@ -47,7 +47,7 @@ const LIMITS: Keys<BatchMode> = &[
         class: Class::Tuning,
         doc: "the largest batch",
         value: Size,
-        unsaid: Unsaid::Default,
+        when_absent: WhenAbsent::Default,
         get: |batch| batch.max_bytes,
         set: |batch, bytes, _| batch.max_bytes = bytes,
     },
@@ -56,7 +56,7 @@ const LIMITS: Keys<BatchMode> = &[
         class: Class::Tuning,
         doc: "the largest batch",
         value: Maybe(Integer { least: 1, most: u64::MAX }),
-        unsaid: Unsaid::Nothing("max_bytes alone decides"),
+        when_absent: WhenAbsent::Nothing("max_bytes alone decides"),
         get: |batch| batch.max_records,
         set: |batch, records, _| batch.max_records = records,
     },
@@ -65,7 +65,7 @@ const LIMITS: Keys<BatchMode> = &[
         class: Class::Tuning,
         doc: "how long records wait for company",
         value: Time::Any,
-        unsaid: Unsaid::Default,
+        when_absent: WhenAbsent::Default,
         get: |batch| batch.linger,
         set: |batch, linger, _| batch.linger = linger,
     },

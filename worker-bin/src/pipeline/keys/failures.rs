@@ -1,7 +1,7 @@
 //! What happens to work that fails: keys that batch and records stages have.
 
 use super::value::{Number, Time, Value, Words, any_of, variable};
-use super::{Class, Inline, Key, Keys, Section, Unsaid};
+use super::{Class, Inline, Key, Keys, Section, WhenAbsent};
 use crate::pipeline::reader::{KeyValue, Reader};
 use crate::pipeline::text::quoted;
 use crate::pipeline::units::{format_duration, format_share, parse_share};
@@ -29,7 +29,7 @@ impl Default for Failures {
 }
 
 impl Section for Failures {
-    fn unsaid(_: &Path) -> Self {
+    fn defaults(_: &Path) -> Self {
         Self::default()
     }
 }
@@ -52,7 +52,7 @@ pub(super) const KEYS: Keys<Failures> = &[
         class: Class::Tuning,
         doc: "what becomes of a record that fails alone; or \"halt\"",
         value: Words(&[("dead-letter", OnError::DeadLetter), ("halt", OnError::Halt)]),
-        unsaid: Unsaid::Default,
+        when_absent: WhenAbsent::Default,
         get: |failures| failures.on_error,
         set: |failures, on_error, _| failures.on_error = on_error,
     },
@@ -61,7 +61,7 @@ pub(super) const KEYS: Keys<Failures> = &[
         class: Class::Tuning,
         doc: "more dead letters (and more than 100) fail the pipeline; or a number",
         value: Limit,
-        unsaid: Unsaid::Default,
+        when_absent: WhenAbsent::Default,
         get: |failures| failures.max_dead,
         set: |failures, max_dead, _| failures.max_dead = max_dead,
     },
@@ -73,7 +73,7 @@ const RETRY: Keys<Failures> = &[
         class: Class::Tuning,
         doc: "how often it is tried",
         value: Number { most: u32::MAX },
-        unsaid: Unsaid::Default,
+        when_absent: WhenAbsent::Default,
         get: |failures| failures.retry.max_attempts,
         set: |failures, count, _| failures.retry.max_attempts = count,
     },
@@ -82,7 +82,7 @@ const RETRY: Keys<Failures> = &[
         class: Class::Tuning,
         doc: "the first wait; each is twice the one before",
         value: Time::Any,
-        unsaid: Unsaid::Default,
+        when_absent: WhenAbsent::Default,
         get: |failures| failures.retry.initial,
         set: |failures, time, _| failures.retry.initial = time,
     },
@@ -91,7 +91,7 @@ const RETRY: Keys<Failures> = &[
         class: Class::Tuning,
         doc: "the longest wait",
         value: Time::Any,
-        unsaid: Unsaid::Default,
+        when_absent: WhenAbsent::Default,
         get: |failures| failures.retry.max,
         set: |failures, time, _| failures.retry.max = time,
     },

@@ -1,7 +1,7 @@
 //! `from`: names in the file, positions in the pipeline.
 
 use super::value::any_of;
-use super::{About, Class, Row, Said, Shown};
+use super::{Class, KeyInfo, Rendered, Row, Shown};
 use crate::pipeline::diagnostics::{At, Problem};
 use crate::pipeline::model::{Origin, Pipeline};
 use crate::pipeline::reader::{KeyValue, Reader};
@@ -19,9 +19,9 @@ impl<S> Row<S> for From<S> {
         "from"
     }
 
-    fn about(&self) -> About {
+    fn info(&self) -> KeyInfo {
         let names = json!({"type": "array", "items": {"type": "string"}, "minItems": 1});
-        About {
+        KeyInfo {
             name: "from",
             class: Class::Results,
             doc: "a name or a list; may be left out where the file is one straight line",
@@ -38,11 +38,11 @@ impl<S> Row<S> for From<S> {
         (self.set)(section, names);
     }
 
-    fn said(&self, section: &S, pipeline: &Pipeline) -> Said {
+    fn rendered(&self, section: &S, pipeline: &Pipeline) -> Rendered {
         let names: Vec<&str> =
             (self.get)(section).iter().map(|&origin| pipeline.origin_name(origin)).collect();
         let text = Some(list(names.iter().copied()));
-        Said { name: "from", results: text.clone(), text, shown: Shown::Always }
+        Rendered { name: "from", results: text.clone(), text, shown: Shown::Always }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Kinds of ends: each is named by a key of its own, and has keys that no other kind has.
 
-use super::row::{self, About, Keys, Said, Section, Shown};
+use super::row::{self, KeyInfo, Keys, Rendered, Section, Shown};
 use super::value::Value;
 use crate::pipeline::diagnostics::{At, Problem, listed};
 use crate::pipeline::model::Pipeline;
@@ -10,7 +10,7 @@ use std::path::Path;
 /// A kind of source or sink; `E` is what all kinds are read as.
 pub(crate) trait Kind<E>: Sync {
     /// Its keys; the first one names it.
-    fn abouts(&self) -> Vec<About>;
+    fn infos(&self) -> Vec<KeyInfo>;
 
     /// Whether the key that names it counts as given.
     fn is_meant<'d>(&self, reader: &mut Reader<'d>, entry: &KeyValue<'d>) -> bool;
@@ -19,7 +19,7 @@ pub(crate) trait Kind<E>: Sync {
     fn read<'d>(&self, reader: &mut Reader<'d>, given: &[KeyValue<'d>]) -> E;
 
     /// What the end says for its keys; `None`: it is of another kind.
-    fn said(&self, end: &E, pipeline: &Pipeline) -> Option<Vec<Said>>;
+    fn rendered(&self, end: &E, pipeline: &Pipeline) -> Option<Vec<Rendered>>;
 
     /// That one of its keys is given to an end of another kind; `title` is how messages call that one.
     fn misplaced(&self, entry: &KeyValue<'_>, title: &str) -> Problem;
@@ -37,8 +37,8 @@ pub(crate) struct End<E: 'static, S: 'static> {
 }
 
 impl<E, S: Section> Kind<E> for End<E, S> {
-    fn abouts(&self) -> Vec<About> {
-        row::abouts(self.keys)
+    fn infos(&self) -> Vec<KeyInfo> {
+        row::infos(self.keys)
     }
 
     fn is_meant<'d>(&self, reader: &mut Reader<'d>, entry: &KeyValue<'d>) -> bool {
@@ -46,7 +46,7 @@ impl<E, S: Section> Kind<E> for End<E, S> {
     }
 
     fn read<'d>(&self, reader: &mut Reader<'d>, given: &[KeyValue<'d>]) -> E {
-        let mut section = S::unsaid(reader.dir);
+        let mut section = S::defaults(reader.dir);
         for entry in given {
             if let Some(key) = self.keys.iter().find(|key| key.name() == entry.key) {
                 key.read(reader, entry, &mut section);
@@ -55,8 +55,8 @@ impl<E, S: Section> Kind<E> for End<E, S> {
         (self.make)(section, given.first().map(KeyValue::at).unwrap_or_default())
     }
 
-    fn said(&self, end: &E, pipeline: &Pipeline) -> Option<Vec<Said>> {
-        let mut said = row::said(self.keys, &(self.of)(end)?, pipeline);
+    fn rendered(&self, end: &E, pipeline: &Pipeline) -> Option<Vec<Rendered>> {
+        let mut said = row::rendered(self.keys, &(self.of)(end)?, pipeline);
         // The key that names the kind says something even where all in it is left out.
         said.iter_mut().take(1).for_each(|key| key.shown = Shown::Always);
         Some(said)
@@ -75,7 +75,7 @@ pub(super) fn read<'d, E>(
     name_at: &At,
 ) -> E {
     let keys: Vec<Vec<&'static str>> =
-        kinds.iter().map(|kind| kind.abouts().iter().map(|key| key.name).collect()).collect();
+        kinds.iter().map(|kind| kind.infos().iter().map(|key| key.name).collect()).collect();
     let mut named: Vec<(usize, KeyValue<'d>)> = Vec::new();
     for (index, kind) in kinds.iter().enumerate() {
         if let Some(entry) = table.take(keys[index][0])
@@ -102,8 +102,8 @@ pub(super) fn read<'d, E>(
     kinds[chosen].read(reader, &given)
 }
 
-pub(super) fn said<E>(kinds: &[&dyn Kind<E>], end: &E, pipeline: &Pipeline) -> Vec<Said> {
-    kinds.iter().find_map(|kind| kind.said(end, pipeline)).unwrap_or_default()
+pub(super) fn rendered<E>(kinds: &[&dyn Kind<E>], end: &E, pipeline: &Pipeline) -> Vec<Rendered> {
+    kinds.iter().find_map(|kind| kind.rendered(end, pipeline)).unwrap_or_default()
 }
 
 /// Exactly one of several keys has to be there; more or none is a problem.

@@ -25,7 +25,7 @@ pub(crate) mod value;
 pub use partition_by::{Column, KeyRule};
 pub use place::PlaceName;
 
-pub(crate) use row::{About, Class, Inline, Key, Keys, Row, Said, Section, Shown, Unsaid};
+pub(crate) use row::{Class, Inline, Key, KeyInfo, Keys, Rendered, Row, Section, Shown, WhenAbsent};
 
 use crate::pipeline::model::Framing;
 use value::Words;

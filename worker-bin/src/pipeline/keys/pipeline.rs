@@ -1,7 +1,7 @@
 //! `[pipeline]`.
 
 use super::value::{FilePath, Maybe, Size, Value, Words};
-use super::{Class, Key, Keys, Said, Section, Unsaid, row};
+use super::{Class, Key, Keys, Rendered, Section, WhenAbsent, row};
 use crate::pipeline::delivery::Delivery;
 use crate::pipeline::diagnostics::At;
 use crate::pipeline::model::Pipeline;
@@ -56,7 +56,7 @@ impl Budgets {
 }
 
 impl Section for Head {
-    fn unsaid(_: &Path) -> Self {
+    fn defaults(_: &Path) -> Self {
         let budgets = Budgets::default();
         Self { name: None, delivery: (Delivery::Memory, None), budgets, max_record_at: None, credit_at: None }
     }
@@ -68,7 +68,7 @@ pub(crate) const KEYS: Keys<Head> = &[
         class: Class::Identity,
         doc: "of the state directory, and in messages",
         value: Maybe(Name),
-        unsaid: Unsaid::Found("the file's name"),
+        when_absent: WhenAbsent::Found("the file's name"),
         get: |head| head.name.clone(),
         set: |head, name, _| head.name = name,
     },
@@ -77,7 +77,10 @@ pub(crate) const KEYS: Keys<Head> = &[
         class: Class::Results,
         doc: "or \"memory\"",
         value: Promise,
-        unsaid: Unsaid::By(|_| (Delivery::Memory, None), "exactly-once with --state, memory without"),
+        when_absent: WhenAbsent::By(
+            |_| (Delivery::Memory, None),
+            "exactly-once with --state, memory without",
+        ),
         get: |head| head.delivery.clone(),
         set: |head, delivery, at| head.delivery = (delivery.0, Some(at)),
     },
@@ -86,7 +89,7 @@ pub(crate) const KEYS: Keys<Head> = &[
         class: Class::Tuning,
         doc: "a longer line is an error, not a hang",
         value: Size,
-        unsaid: Unsaid::Default,
+        when_absent: WhenAbsent::Default,
         get: |head| head.budgets.max_record_bytes,
         set: |head, bytes, at| (head.budgets.max_record_bytes, head.max_record_at) = (bytes, Some(at)),
     },
@@ -95,7 +98,7 @@ pub(crate) const KEYS: Keys<Head> = &[
         class: Class::Tuning,
         doc: "what a receiver takes ahead, per link; more is better over long distances only",
         value: Size,
-        unsaid: Unsaid::Default,
+        when_absent: WhenAbsent::Default,
         get: |head| head.budgets.credit_bytes,
         set: |head, bytes, at| (head.budgets.credit_bytes, head.credit_at) = (bytes, Some(at)),
     },
@@ -104,7 +107,7 @@ pub(crate) const KEYS: Keys<Head> = &[
         class: Class::Tuning,
         doc: "what a sender holds in memory, per link; more goes to disk…",
         value: Size,
-        unsaid: Unsaid::Default,
+        when_absent: WhenAbsent::Default,
         get: |head| head.budgets.outbox_bytes,
         set: |head, bytes, _| head.budgets.outbox_bytes = bytes,
     },
@@ -113,7 +116,7 @@ pub(crate) const KEYS: Keys<Head> = &[
         class: Class::Tuning,
         doc: "…up to this, per link; only then its task waits",
         value: Size,
-        unsaid: Unsaid::Default,
+        when_absent: WhenAbsent::Default,
         get: |head| head.budgets.spill_limit_bytes,
         set: |head, bytes, _| head.budgets.spill_limit_bytes = bytes,
     },
@@ -122,25 +125,25 @@ pub(crate) const KEYS: Keys<Head> = &[
         class: Class::Tuning,
         doc: "exactly-once spills into the state directory",
         value: OrTemporary,
-        unsaid: Unsaid::By(|_| None, "the system's temporary directory"),
+        when_absent: WhenAbsent::By(|_| None, "the system's temporary directory"),
         get: |head| head.budgets.spill_dir.clone(),
         set: |head, dir, _| head.budgets.spill_dir = dir,
     },
 ];
 
 pub(crate) fn read<'d>(reader: &mut Reader<'d>, mut table: Table<'d>) -> Head {
-    let mut head = Head::unsaid(reader.dir);
+    let mut head = Head::defaults(reader.dir);
     row::read(KEYS, reader, &mut table, &mut head);
     table.finish(reader);
     head
 }
 
 impl Pipeline {
-    pub(crate) fn said(&self) -> Vec<Said> {
+    pub(crate) fn rendered(&self) -> Vec<Rendered> {
         let (name, delivery) = (Some(self.name.clone()), (self.delivery, self.delivery_at.clone()));
         let head =
             Head { name, delivery, budgets: self.budgets.clone(), max_record_at: None, credit_at: None };
-        row::said(KEYS, &head, self)
+        row::rendered(KEYS, &head, self)
     }
 }
 

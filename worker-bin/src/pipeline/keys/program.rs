@@ -1,7 +1,7 @@
 //! `run`, and the surroundings of a program.
 
 use super::value::{FilePath, Flag, Value, any_of, shown_path};
-use super::{Class, Key, Keys, Section, Unsaid};
+use super::{Class, Key, Keys, Section, WhenAbsent};
 use crate::pipeline::command;
 use crate::pipeline::diagnostics::{At, Problem, normalized};
 use crate::pipeline::reader::{KeyValue, Reader, Table};
@@ -35,7 +35,7 @@ pub enum EnvValue {
 }
 
 impl Section for Program {
-    fn unsaid(dir: &Path) -> Self {
+    fn defaults(dir: &Path) -> Self {
         let (argv, env, at) = (Vec::new(), BTreeMap::new(), At::default());
         Self { argv, cwd: dir.to_owned(), env, clear_env: false, at }
     }
@@ -47,7 +47,7 @@ pub(crate) const KEYS: Keys<Program> = &[
         class: Class::Results,
         doc: "words, never a shell; a string is split into words",
         value: Argv,
-        unsaid: Unsaid::Required,
+        when_absent: WhenAbsent::Required,
         get: |program| program.argv.clone(),
         set: |program, argv, at| (program.argv, program.at) = (argv, at),
     },
@@ -56,7 +56,7 @@ pub(crate) const KEYS: Keys<Program> = &[
         class: Class::Results,
         doc: "where it runs; this and the next two also for programs that are sources or sinks",
         value: FilePath,
-        unsaid: Unsaid::Default,
+        when_absent: WhenAbsent::Default,
         get: |program| program.cwd.clone(),
         set: |program, cwd, _| program.cwd = cwd,
     },
@@ -65,7 +65,7 @@ pub(crate) const KEYS: Keys<Program> = &[
         class: Class::Results,
         doc: "variables for it; { file = \"path\" } reads a file",
         value: Environment,
-        unsaid: Unsaid::Nothing("none"),
+        when_absent: WhenAbsent::Nothing("none"),
         get: |program| program.env.clone(),
         set: |program, env, _| program.env = env,
     },
@@ -74,7 +74,7 @@ pub(crate) const KEYS: Keys<Program> = &[
         class: Class::Results,
         doc: "whether it gets those alone, and none of the worker's",
         value: Flag,
-        unsaid: Unsaid::Default,
+        when_absent: WhenAbsent::Default,
         get: |program| program.clear_env,
         set: |program, clear, _| program.clear_env = clear,
     },

@@ -2,7 +2,7 @@
 
 use super::failures::Failures;
 use super::value::{Integer, Maybe, Size, Time, Words};
-use super::{Class, Key, Keys, Section, Unsaid};
+use super::{Class, Key, Keys, Section, WhenAbsent};
 use std::path::Path;
 use std::time::Duration;
 
@@ -49,7 +49,7 @@ impl Default for RecordsMode {
 }
 
 impl Section for RecordsMode {
-    fn unsaid(_: &Path) -> Self {
+    fn defaults(_: &Path) -> Self {
         Self::default()
     }
 }
@@ -60,7 +60,7 @@ pub(super) const KEYS: Keys<RecordsMode> = &[
         class: Class::Tuning,
         doc: "requests that are not answered yet",
         value: Integer { least: 1, most: IN_FLIGHT_MAX },
-        unsaid: Unsaid::Default,
+        when_absent: WhenAbsent::Default,
         get: |records| records.in_flight,
         set: |records, count, _| records.in_flight = count,
     },
@@ -69,7 +69,7 @@ pub(super) const KEYS: Keys<RecordsMode> = &[
         class: Class::Results,
         doc: "ask the program for something every so often",
         value: Maybe(Time::AboveZero),
-        unsaid: Unsaid::Nothing("never"),
+        when_absent: WhenAbsent::Nothing("never"),
         get: |records| records.tick,
         set: |records, tick, _| records.tick = tick,
     },
@@ -82,7 +82,7 @@ pub(super) const KEYED: Keys<RecordsMode> = &[
         class: Class::Results,
         doc: "kept by key: all of it when the program starts; or \"inline\": its key's with each request",
         value: Words(&[("hello", RecordsState::Hello), ("inline", RecordsState::Inline)]),
-        unsaid: Unsaid::Default,
+        when_absent: WhenAbsent::Default,
         get: |records| records.state,
         set: |records, state, _| records.state = state,
     },
@@ -91,7 +91,7 @@ pub(super) const KEYED: Keys<RecordsMode> = &[
         class: Class::Tuning,
         doc: "more state than this halts",
         value: Size,
-        unsaid: Unsaid::Default,
+        when_absent: WhenAbsent::Default,
         get: |records| records.state_budget_bytes,
         set: |records, bytes, _| records.state_budget_bytes = bytes,
     },

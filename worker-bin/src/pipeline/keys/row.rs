@@ -17,10 +17,10 @@ pub(crate) enum Class {
     Identity,
 }
 
-/// A part of a file whose keys have rows: before any of them is read it is `unsaid`.
+/// A part of a file whose keys have rows: before any of them is read it is `defaults`.
 pub(crate) trait Section: Sized + 'static {
     /// `dir` is where relative paths start.
-    fn unsaid(dir: &Path) -> Self;
+    fn defaults(dir: &Path) -> Self;
 }
 
 /// The rows of a section, in the order in which they are printed.
@@ -30,18 +30,18 @@ pub(crate) type Keys<S> = &'static [&'static dyn Row<S>];
 pub(crate) trait Row<S>: Sync {
     fn name(&self) -> &'static str;
 
-    fn about(&self) -> About;
+    fn info(&self) -> KeyInfo;
 
     /// Reads the value into the section; what is wrong with it is noted in the reader.
     fn read<'d>(&self, reader: &mut Reader<'d>, entry: &KeyValue<'d>, section: &mut S);
 
     /// What the section says for this key.
-    fn said(&self, section: &S, pipeline: &Pipeline) -> Said;
+    fn rendered(&self, section: &S, pipeline: &Pipeline) -> Rendered;
 }
 
 /// A key without its section.
 #[derive(Clone, Debug)]
-pub(crate) struct About {
+pub(crate) struct KeyInfo {
     pub(crate) name: &'static str,
     pub(crate) class: Class,
     /// For people, in one phrase.
@@ -49,7 +49,7 @@ pub(crate) struct About {
     /// JSON Schema of its values, where they are no inline table.
     pub(crate) schema: serde_json::Value,
     /// The keys of its inline table.
-    pub(crate) inner: Vec<About>,
+    pub(crate) inner: Vec<KeyInfo>,
     /// What it is where it is left out, as the file would write it.
     pub(crate) default: Option<String>,
     /// The same in words, where it depends on something or is nothing that could be written.
@@ -60,7 +60,7 @@ pub(crate) struct About {
 
 /// The value of a key in one pipeline.
 #[derive(Clone, Debug)]
-pub(crate) struct Said {
+pub(crate) struct Rendered {
     pub(crate) name: &'static str,
     /// As the file would write it; `None`: there is nothing to write.
     pub(crate) text: Option<String>,
@@ -86,17 +86,17 @@ pub(crate) struct Key<S, V: Value> {
     /// For people, in one phrase: a comment in the README, a description in the schema.
     pub(crate) doc: &'static str,
     pub(crate) value: V,
-    pub(crate) unsaid: Unsaid<S, V::T>,
+    pub(crate) when_absent: WhenAbsent<S, V::T>,
     pub(crate) get: fn(&S) -> V::T,
     /// With where the value stands.
     pub(crate) set: fn(&mut S, V::T, At),
 }
 
 /// What it means that a key is left out.
-pub(crate) enum Unsaid<S, T> {
+pub(crate) enum WhenAbsent<S, T> {
     /// An error.
     Required,
-    /// The value of [`Section::unsaid`].
+    /// The value of [`Section::defaults`].
     Default,
     /// What other keys say; in words.
     By(fn(&S) -> T, &'static str),
@@ -111,14 +111,16 @@ impl<S: Section, V: Value> Row<S> for Key<S, V> {
         self.name
     }
 
-    fn about(&self) -> About {
+    fn info(&self) -> KeyInfo {
         let root = Path::new("/");
-        let (default, otherwise) = match &self.unsaid {
-            Unsaid::Required => (None, None),
-            Unsaid::Default => (self.value.text(&(self.get)(&S::unsaid(root)), root), None),
-            Unsaid::By(_, words) | Unsaid::Found(words) | Unsaid::Nothing(words) => (None, Some(*words)),
+        let (default, otherwise) = match &self.when_absent {
+            WhenAbsent::Required => (None, None),
+            WhenAbsent::Default => (self.value.text(&(self.get)(&S::defaults(root)), root), None),
+            WhenAbsent::By(_, words) | WhenAbsent::Found(words) | WhenAbsent::Nothing(words) => {
+                (None, Some(*words))
+            }
         };
-        About {
+        KeyInfo {
             name: self.name,
             class: self.class,
             doc: self.doc,
@@ -126,7 +128,7 @@ impl<S: Section, V: Value> Row<S> for Key<S, V> {
             inner: Vec::new(),
             default,
             otherwise,
-            is_required: matches!(self.unsaid, Unsaid::Required),
+            is_required: matches!(self.when_absent, WhenAbsent::Required),
         }
     }
 
@@ -136,18 +138,18 @@ impl<S: Section, V: Value> Row<S> for Key<S, V> {
         }
     }
 
-    fn said(&self, section: &S, pipeline: &Pipeline) -> Said {
+    fn rendered(&self, section: &S, pipeline: &Pipeline) -> Rendered {
         let value = (self.get)(section);
-        let default = || (self.get)(&S::unsaid(&pipeline.dir));
-        let shown = match &self.unsaid {
-            Unsaid::Default if value == default() => Shown::InFull,
-            Unsaid::By(by, _) if value == by(section) => Shown::InFull,
-            Unsaid::Nothing(_) if value == default() => Shown::Never,
-            Unsaid::Required | Unsaid::Found(_) => Shown::Always,
-            Unsaid::Default | Unsaid::By(..) | Unsaid::Nothing(_) => Shown::Always,
+        let default = || (self.get)(&S::defaults(&pipeline.dir));
+        let shown = match &self.when_absent {
+            WhenAbsent::Default if value == default() => Shown::InFull,
+            WhenAbsent::By(by, _) if value == by(section) => Shown::InFull,
+            WhenAbsent::Nothing(_) if value == default() => Shown::Never,
+            WhenAbsent::Required | WhenAbsent::Found(_) => Shown::Always,
+            WhenAbsent::Default | WhenAbsent::By(..) | WhenAbsent::Nothing(_) => Shown::Always,
         };
         let text = self.value.text(&value, &pipeline.dir);
-        Said { name: self.name, results: self.class.results(text.as_ref()), text, shown }
+        Rendered { name: self.name, results: self.class.results(text.as_ref()), text, shown }
     }
 }
 
@@ -165,9 +167,9 @@ impl<S: Section> Row<S> for Inline<S> {
         self.name
     }
 
-    fn about(&self) -> About {
-        let inner = abouts(self.keys);
-        About {
+    fn info(&self) -> KeyInfo {
+        let inner = infos(self.keys);
+        KeyInfo {
             name: self.name,
             class: inner
                 .iter()
@@ -192,12 +194,12 @@ impl<S: Section> Row<S> for Inline<S> {
         }
     }
 
-    fn said(&self, section: &S, pipeline: &Pipeline) -> Said {
-        let inner = said(self.keys, section, pipeline);
+    fn rendered(&self, section: &S, pipeline: &Pipeline) -> Rendered {
+        let inner = rendered(self.keys, section, pipeline);
         let shown = inner.iter().map(|key| key.shown.min(Shown::InFull)).min().unwrap_or(Shown::Never);
         let text = table(inner.iter().map(|key| (key.name, key.text.as_ref())));
         let results = table(inner.iter().map(|key| (key.name, key.results.as_ref())));
-        Said { name: self.name, text, results, shown }
+        Rendered { name: self.name, text, results, shown }
     }
 }
 
@@ -228,12 +230,12 @@ pub(crate) fn read<'d, S>(
     given
 }
 
-pub(crate) fn said<S>(keys: Keys<S>, section: &S, pipeline: &Pipeline) -> Vec<Said> {
-    keys.iter().map(|key| key.said(section, pipeline)).collect()
+pub(crate) fn rendered<S>(keys: Keys<S>, section: &S, pipeline: &Pipeline) -> Vec<Rendered> {
+    keys.iter().map(|key| key.rendered(section, pipeline)).collect()
 }
 
-pub(crate) fn abouts<S>(keys: Keys<S>) -> Vec<About> {
-    keys.iter().map(|key| key.about()).collect()
+pub(crate) fn infos<S>(keys: Keys<S>) -> Vec<KeyInfo> {
+    keys.iter().map(|key| key.info()).collect()
 }
 
 /// The keys of an inline table that have a text; `None`: none has.

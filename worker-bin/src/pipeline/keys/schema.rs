@@ -1,21 +1,21 @@
 //! JSON Schemas (draft 7) of the files, for editors.
 
 use super::kind::Kind;
-use super::stage::{self, Way};
+use super::stage::{self, ModeName};
 use super::value::object;
-use super::{About, pipeline, records, row, sink, source};
+use super::{KeyInfo, pipeline, records, row, sink, source};
 use crate::io;
 use serde_json::{Map, Value as Schema, json};
 
 /// The schema of pipeline files.
 pub(crate) fn of_pipelines() -> Schema {
-    let source = one_of_kinds(&[], io::source::KINDS, row::abouts(source::KEYS));
-    let sink = one_of_kinds(&row::abouts(sink::HEAD), io::sink::KINDS, row::abouts(sink::KEYS));
+    let source = one_of_kinds(&[], io::source::KINDS, row::infos(source::KEYS));
+    let sink = one_of_kinds(&row::infos(sink::HEAD), io::sink::KINDS, row::infos(sink::KEYS));
     let value = json!({"type": ["string", "number", "boolean"]});
     file(
         "A worker pipeline",
         &[
-            ("pipeline", object(&row::abouts(pipeline::KEYS))),
+            ("pipeline", object(&row::infos(pipeline::KEYS))),
             ("vars", json!({"type": "object", "additionalProperties": value})),
             ("source", named(source)),
             ("stage", named(of_stages())),
@@ -25,7 +25,7 @@ pub(crate) fn of_pipelines() -> Schema {
 }
 
 /// The schema of cluster files, whose nodes have these keys.
-pub(crate) fn of_clusters(node: &[About]) -> Schema {
+pub(crate) fn of_clusters(node: &[KeyInfo]) -> Schema {
     file("The nodes of a worker cluster", &[("node", named(object(node)))])
 }
 
@@ -51,13 +51,13 @@ fn named(table: Schema) -> Schema {
 }
 
 /// A table that is of exactly one kind, with the keys of that kind and those of all.
-fn one_of_kinds<E>(head: &[About], kinds: &[&dyn Kind<E>], rest: Vec<About>) -> Schema {
-    let kinds: Vec<Vec<About>> = kinds.iter().map(|kind| kind.abouts()).collect();
-    let mut keys: Vec<About> = head.to_vec();
+fn one_of_kinds<E>(head: &[KeyInfo], kinds: &[&dyn Kind<E>], rest: Vec<KeyInfo>) -> Schema {
+    let kinds: Vec<Vec<KeyInfo>> = kinds.iter().map(|kind| kind.infos()).collect();
+    let mut keys: Vec<KeyInfo> = head.to_vec();
     for key in kinds.iter().flatten() {
         if !keys.iter().any(|known| known.name == key.name) {
             // Only a table of its kind needs it.
-            keys.push(About { is_required: false, ..key.clone() });
+            keys.push(KeyInfo { is_required: false, ..key.clone() });
         }
     }
     keys.extend(rest);
@@ -73,23 +73,23 @@ fn one_of_kinds<E>(head: &[About], kinds: &[&dyn Kind<E>], rest: Vec<About>) -> 
 }
 
 fn of_stages() -> Schema {
-    let keys = stage::abouts();
-    let abouts: Vec<About> = keys.iter().map(|(key, _)| key.clone()).collect();
-    let mut table = object(&abouts);
-    table["allOf"] = stage::WAYS
+    let keys = stage::infos();
+    let infos: Vec<KeyInfo> = keys.iter().map(|(key, _)| key.clone()).collect();
+    let mut table = object(&infos);
+    table["allOf"] = stage::MODES
         .0
         .iter()
         .map(|&(word, way)| {
-            let others = keys.iter().filter(|(_, ways)| !ways.contains(&way)).map(|(key, _)| key.name);
+            let others = keys.iter().filter(|(_, modes)| !modes.contains(&way)).map(|(key, _)| key.name);
             let mut is_meant = json!({"properties": {"mode": {"const": word}}});
-            if way != Way::Batch {
+            if way != ModeName::Batch {
                 is_meant["required"] = json!(["mode"]);
             }
             json!({"if": is_meant, "then": {"not": any_given(others)}})
         })
         .collect();
     let keyed =
-        row::abouts(records::KEYED).into_iter().map(|key| (key.name.to_owned(), json!(["partition_by"])));
+        row::infos(records::KEYED).into_iter().map(|key| (key.name.to_owned(), json!(["partition_by"])));
     table["dependencies"] = Schema::Object(keyed.collect());
     table
 }

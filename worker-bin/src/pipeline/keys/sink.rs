@@ -5,7 +5,7 @@ use super::kind;
 use super::partition_by::{KeyRule, Rule};
 use super::place::{Place, PlaceName};
 use super::value::{Maybe, Number, Value, Words};
-use super::{Class, Key, Keys, Said, Section, Unsaid, row};
+use super::{Class, Key, Keys, Rendered, Section, WhenAbsent, row};
 use crate::io::shared::Shared;
 use crate::io::sink::stdout::StandardOutput;
 use crate::io::sink::{AnySink, KINDS, Tasks};
@@ -38,7 +38,7 @@ pub struct Sink {
 }
 
 impl Section for Sink {
-    fn unsaid(_: &Path) -> Self {
+    fn defaults(_: &Path) -> Self {
         Self {
             name: String::new(),
             from: Vec::new(),
@@ -66,7 +66,7 @@ pub(crate) const KEYS: Keys<Sink> = &[
         class: Class::Results,
         doc: "the only one",
         value: Order,
-        unsaid: Unsaid::Nothing("any"),
+        when_absent: WhenAbsent::Nothing("any"),
         get: |_| (),
         set: |_, (), _| (),
     },
@@ -75,7 +75,9 @@ pub(crate) const KEYS: Keys<Sink> = &[
         class: Class::Results,
         doc: "tasks of a directory or program",
         value: Maybe(Number { most: PARTITIONS_MAX }),
-        unsaid: Unsaid::Nothing("1 for a program; for a directory as many as the largest stage before it"),
+        when_absent: WhenAbsent::Nothing(
+            "1 for a program; for a directory as many as the largest stage before it",
+        ),
         get: |sink| sink.partitions,
         set: |sink, count, at| (sink.partitions, sink.partitions_at) = (count, at),
     },
@@ -84,7 +86,7 @@ pub(crate) const KEYS: Keys<Sink> = &[
         class: Class::Results,
         doc: "which of them a record goes to, as for stages",
         value: Maybe(Rule),
-        unsaid: Unsaid::Nothing("any"),
+        when_absent: WhenAbsent::Nothing("any"),
         get: |sink| sink.partition_by.clone(),
         set: |sink, rule, at| (sink.partition_by, sink.key_at) = (rule, at),
     },
@@ -93,14 +95,14 @@ pub(crate) const KEYS: Keys<Sink> = &[
         class: Class::Identity,
         doc: "the node that writes it, or several; local files and standard streams need it in a cluster",
         value: Place,
-        unsaid: Unsaid::Nothing("any"),
+        when_absent: WhenAbsent::Nothing("any"),
         get: |sink| sink.place.clone(),
         set: |sink, place, _| sink.place = place,
     },
 ];
 
 pub(crate) fn read<'d>(reader: &mut Reader<'d>, mut table: Table<'d>, (name, at): (String, At)) -> Sink {
-    let mut sink = Sink { partitions_at: at.clone(), ..Sink::unsaid(reader.dir) };
+    let mut sink = Sink { partitions_at: at.clone(), ..Sink::defaults(reader.dir) };
     let given = row::read(HEAD, reader, &mut table, &mut sink);
     from::refuse_nothing(reader, &table.title, &given, sink.named.as_deref());
     sink.target = kind::read(KINDS, reader, &mut table, &at);
@@ -111,9 +113,9 @@ pub(crate) fn read<'d>(reader: &mut Reader<'d>, mut table: Table<'d>, (name, at)
 }
 
 impl Sink {
-    pub(crate) fn said(&self, pipeline: &Pipeline) -> Vec<Said> {
-        let target = kind::said(KINDS, &self.target, pipeline);
-        [row::said(HEAD, self, pipeline), target, row::said(KEYS, self, pipeline)].concat()
+    pub(crate) fn rendered(&self, pipeline: &Pipeline) -> Vec<Rendered> {
+        let target = kind::rendered(KINDS, &self.target, pipeline);
+        [row::rendered(HEAD, self, pipeline), target, row::rendered(KEYS, self, pipeline)].concat()
     }
 }
 

@@ -3,7 +3,7 @@
 use super::kind;
 use super::place::{Place, PlaceName};
 use super::value::Words;
-use super::{Class, Key, Keys, Said, Section, Unsaid, row};
+use super::{Class, Key, Keys, Rendered, Section, WhenAbsent, row};
 use crate::io::shared::Shared;
 use crate::io::source::stdin::StandardInput;
 use crate::io::source::{AnySource, Header, KINDS};
@@ -27,7 +27,7 @@ pub struct Source {
 }
 
 impl Section for Source {
-    fn unsaid(_: &Path) -> Self {
+    fn defaults(_: &Path) -> Self {
         Self {
             name: String::new(),
             input: Shared(Arc::new(StandardInput)),
@@ -46,7 +46,7 @@ pub(crate) const KEYS: Keys<Source> = &[
         class: Class::Results,
         doc: "keep | skip | repeat: the first line heads every batch, for programs that want it",
         value: Words(&[("keep", Header::Keep), ("skip", Header::Skip), ("repeat", Header::Repeat)]),
-        unsaid: Unsaid::Default,
+        when_absent: WhenAbsent::Default,
         get: |source| source.header,
         set: |source, header, _| source.header = header,
     },
@@ -55,7 +55,7 @@ pub(crate) const KEYS: Keys<Source> = &[
         class: Class::Results,
         doc: "lines | nul; stages have it too, for what they print",
         value: super::FRAMING,
-        unsaid: Unsaid::Default,
+        when_absent: WhenAbsent::Default,
         get: |source| source.framing,
         set: |source, framing, _| source.framing = framing,
     },
@@ -64,14 +64,14 @@ pub(crate) const KEYS: Keys<Source> = &[
         class: Class::Identity,
         doc: "the node that reads it, or several; local files and standard streams need it in a cluster",
         value: Place,
-        unsaid: Unsaid::Nothing("any"),
+        when_absent: WhenAbsent::Nothing("any"),
         get: |source| source.place.clone(),
         set: |source, place, _| source.place = place,
     },
 ];
 
 pub(crate) fn read<'d>(reader: &mut Reader<'d>, mut table: Table<'d>, (name, at): (String, At)) -> Source {
-    let mut source = Source::unsaid(reader.dir);
+    let mut source = Source::defaults(reader.dir);
     source.input = kind::read(KINDS, reader, &mut table, &at);
     let given = row::read(KEYS, reader, &mut table, &mut source);
     table.finish(reader);
@@ -86,7 +86,7 @@ pub(crate) fn read<'d>(reader: &mut Reader<'d>, mut table: Table<'d>, (name, at)
 }
 
 impl Source {
-    pub(crate) fn said(&self, pipeline: &Pipeline) -> Vec<Said> {
-        [kind::said(KINDS, &self.input, pipeline), row::said(KEYS, self, pipeline)].concat()
+    pub(crate) fn rendered(&self, pipeline: &Pipeline) -> Vec<Rendered> {
+        [kind::rendered(KINDS, &self.input, pipeline), row::rendered(KEYS, self, pipeline)].concat()
     }
 }

@@ -9,7 +9,7 @@ use super::program::{self, Program};
 use super::records::{self, RecordsMode};
 use super::stream::{self, StreamMode};
 use super::value::{Integer, Maybe, Number, Time, Value, Words, any_of};
-use super::{About, Class, Key, Keys, Said, Section, Unsaid, row};
+use super::{Class, Key, KeyInfo, Keys, Rendered, Section, WhenAbsent, row};
 use crate::pipeline::diagnostics::{At, Problem, listed};
 use crate::pipeline::model::{Framing, Origin, Pipeline};
 use crate::pipeline::plan::PARTITIONS_MAX;
@@ -64,25 +64,25 @@ pub enum Mode {
 
 /// Which way of running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
+pub(crate) enum ModeName {
     Batch,
     Stream,
     Records,
 }
 
-pub(crate) const WAYS: Words<Way> =
-    Words(&[("batch", Way::Batch), ("stream", Way::Stream), ("records", Way::Records)]);
+pub(crate) const MODES: Words<ModeName> =
+    Words(&[("batch", ModeName::Batch), ("stream", ModeName::Stream), ("records", ModeName::Records)]);
 
-/// The ways in which the keys of [`failures`] have a meaning.
-const FAILING: &[Way] = &[Way::Batch, Way::Records];
+/// The modes in which the keys of [`failures`] have a meaning.
+const FAILING: &[ModeName] = &[ModeName::Batch, ModeName::Records];
 
 impl Section for Stage {
-    fn unsaid(dir: &Path) -> Self {
-        let mode = Mode::of(Way::Batch);
+    fn defaults(dir: &Path) -> Self {
+        let mode = Mode::of(ModeName::Batch);
         Self {
             name: String::new(),
             from: Vec::new(),
-            program: Program::unsaid(dir),
+            program: Program::defaults(dir),
             timeout: default_timeout(&mode),
             mode,
             ok_exit: vec![0],
@@ -108,9 +108,9 @@ const MODE: Keys<Stage> = &[&Key::<Stage, _> {
     name: "mode",
     class: Class::Results,
     doc: "batch | stream | records",
-    value: WAYS,
-    unsaid: Unsaid::Default,
-    get: |stage| stage.mode.way(),
+    value: MODES,
+    when_absent: WhenAbsent::Default,
+    get: |stage| stage.mode.mode_name(),
     set: |stage, way, _| {
         stage.mode = Mode::of(way);
         stage.timeout = default_timeout(&stage.mode);
@@ -123,7 +123,7 @@ const TASKS: Keys<Stage> = &[
         class: Class::Results,
         doc: "exit statuses that are fine: grep says 1 for \"no match\"",
         value: Exits,
-        unsaid: Unsaid::Default,
+        when_absent: WhenAbsent::Default,
         get: |stage| stage.ok_exit.clone(),
         set: |stage, exits, _| stage.ok_exit = exits,
     },
@@ -132,7 +132,9 @@ const TASKS: Keys<Stage> = &[
         class: Class::Results,
         doc: "tasks",
         value: Maybe(Number { most: PARTITIONS_MAX }),
-        unsaid: Unsaid::Nothing("cores for batch; for stream and records 1, or cores with partition_by"),
+        when_absent: WhenAbsent::Nothing(
+            "cores for batch; for stream and records 1, or cores with partition_by",
+        ),
         get: |stage| stage.partitions,
         set: |stage, count, at| (stage.partitions, stage.partitions_at) = (count, at),
     },
@@ -143,7 +145,7 @@ const TASKS: Keys<Stage> = &[
               { field = 1, delimiter = \",\" }, { csv = \"state\" }, { csv = 4 }, { json = \"/user/id\" }, \"record\" (the whole \
               line), \"key\" (behind mode = \"records\": the key that an answer names)",
         value: Maybe(Rule),
-        unsaid: Unsaid::Nothing("any task"),
+        when_absent: WhenAbsent::Nothing("any task"),
         get: |stage| stage.partition_by.clone(),
         set: |stage, rule, at| (stage.partition_by, stage.key_at) = (rule, at),
     },
@@ -155,7 +157,7 @@ const REST: Keys<Stage> = &[
         class: Class::Tuning,
         doc: "killed and run again after so long without a byte or processor time; or \"off\"",
         value: Patience,
-        unsaid: Unsaid::By(|stage| default_timeout(&stage.mode), "30s; stream off"),
+        when_absent: WhenAbsent::By(|stage| default_timeout(&stage.mode), "30s; stream off"),
         get: |stage| stage.timeout,
         set: |stage, timeout, _| stage.timeout = timeout,
     },
@@ -164,7 +166,7 @@ const REST: Keys<Stage> = &[
         class: Class::Results,
         doc: "how what it prints is split: lines | nul",
         value: super::FRAMING,
-        unsaid: Unsaid::By(|stage| stage.framing_in, "as what it reads"),
+        when_absent: WhenAbsent::By(|stage| stage.framing_in, "as what it reads"),
         get: |stage| stage.framing_out,
         set: |stage, framing, _| stage.framing = Some(framing),
     },
@@ -173,7 +175,7 @@ const REST: Keys<Stage> = &[
         class: Class::Identity,
         doc: "the node it runs on, or several",
         value: Place,
-        unsaid: Unsaid::Nothing("any"),
+        when_absent: WhenAbsent::Nothing("any"),
         get: |stage| stage.place.clone(),
         set: |stage, place, _| stage.place = place,
     },
@@ -187,26 +189,26 @@ fn default_timeout(mode: &Mode) -> Option<Duration> {
     }
 }
 
-/// All keys, in the order in which they are read, each with the ways of running that have it.
-pub(crate) fn abouts() -> Vec<(About, &'static [Way])> {
-    const ALL: &[Way] = &[Way::Batch, Way::Stream, Way::Records];
-    let groups: [(Vec<About>, &'static [Way]); 10] = [
-        (row::abouts(FROM), ALL),
-        (row::abouts(program::KEYS), ALL),
-        (row::abouts(MODE), ALL),
-        (row::abouts(batch::KEYS), &[Way::Batch]),
-        (row::abouts(failures::KEYS), FAILING),
-        (row::abouts(stream::KEYS), &[Way::Stream]),
-        (row::abouts(records::KEYS), &[Way::Records]),
-        (row::abouts(records::KEYED), &[Way::Records]),
-        (row::abouts(TASKS), ALL),
-        (row::abouts(REST), ALL),
+/// All keys, in the order in which they are read, each with the modes of running that have it.
+pub(crate) fn infos() -> Vec<(KeyInfo, &'static [ModeName])> {
+    const ALL: &[ModeName] = &[ModeName::Batch, ModeName::Stream, ModeName::Records];
+    let groups: [(Vec<KeyInfo>, &'static [ModeName]); 10] = [
+        (row::infos(FROM), ALL),
+        (row::infos(program::KEYS), ALL),
+        (row::infos(MODE), ALL),
+        (row::infos(batch::KEYS), &[ModeName::Batch]),
+        (row::infos(failures::KEYS), FAILING),
+        (row::infos(stream::KEYS), &[ModeName::Stream]),
+        (row::infos(records::KEYS), &[ModeName::Records]),
+        (row::infos(records::KEYED), &[ModeName::Records]),
+        (row::infos(TASKS), ALL),
+        (row::infos(REST), ALL),
     ];
-    groups.into_iter().flat_map(|(keys, ways)| keys.into_iter().map(move |key| (key, ways))).collect()
+    groups.into_iter().flat_map(|(keys, modes)| keys.into_iter().map(move |key| (key, modes))).collect()
 }
 
 pub(crate) fn read<'d>(reader: &mut Reader<'d>, mut table: Table<'d>, (name, at): (String, At)) -> Stage {
-    let mut stage = Stage { partitions_at: at.clone(), ..Stage::unsaid(reader.dir) };
+    let mut stage = Stage { partitions_at: at.clone(), ..Stage::defaults(reader.dir) };
     let given = row::read(FROM, reader, &mut table, &mut stage);
     from::refuse_nothing(reader, &table.title, &given, stage.named.as_deref());
     let given = row::read(program::KEYS, reader, &mut table, &mut stage.program);
@@ -227,18 +229,18 @@ pub(crate) fn read<'d>(reader: &mut Reader<'d>, mut table: Table<'d>, (name, at)
 fn mode<'d>(reader: &mut Reader<'d>, table: &mut Table<'d>, stage: &mut Stage) {
     let before = reader.problems.len();
     row::read(MODE, reader, table, stage);
-    let way = stage.mode.way();
+    let way = stage.mode.mode_name();
     let is_keyed = table.has("partition_by");
     // Where the mode is not clear, it is not clear either which keys belong to others.
     let mut keys = Ways { is_clear: reader.problems.len() == before, reader, table, way };
     let (mut batch, mut failures) = (BatchMode::default(), Failures::default());
     let (mut stream, mut records) = (StreamMode::default(), RecordsMode::default());
-    keys.read(&[Way::Batch], batch::KEYS, &mut batch);
+    keys.read(&[ModeName::Batch], batch::KEYS, &mut batch);
     keys.read(FAILING, failures::KEYS, &mut failures);
-    keys.read(&[Way::Stream], stream::KEYS, &mut stream);
-    keys.read(&[Way::Records], records::KEYS, &mut records);
-    let keyed = keys.read(&[Way::Records], records::KEYED, &mut records);
-    for entry in keyed.iter().filter(|_| way == Way::Records && !is_keyed) {
+    keys.read(&[ModeName::Stream], stream::KEYS, &mut stream);
+    keys.read(&[ModeName::Records], records::KEYS, &mut records);
+    let keyed = keys.read(&[ModeName::Records], records::KEYED, &mut records);
+    for entry in keyed.iter().filter(|_| way == ModeName::Records && !is_keyed) {
         let title = format!("`{}` needs a key", entry.key);
         reader.problems.push(
             Problem::at(&entry.key_at, title, "values are kept by the key of records")
@@ -246,29 +248,29 @@ fn mode<'d>(reader: &mut Reader<'d>, table: &mut Table<'d>, stage: &mut Stage) {
         );
     }
     stage.mode = match way {
-        Way::Batch => Mode::Batch(BatchMode { failures, ..batch }),
-        Way::Stream => Mode::Stream(stream),
-        Way::Records => Mode::Records(RecordsMode { failures, ..records }),
+        ModeName::Batch => Mode::Batch(BatchMode { failures, ..batch }),
+        ModeName::Stream => Mode::Stream(stream),
+        ModeName::Records => Mode::Records(RecordsMode { failures, ..records }),
     };
 }
 
-/// Reads keys that have a meaning in some ways of running only.
+/// Reads keys that have a meaning in some modes of running only.
 struct Ways<'r, 'd> {
     reader: &'r mut Reader<'d>,
     table: &'r mut Table<'d>,
-    way: Way,
+    way: ModeName,
     is_clear: bool,
 }
 
 impl<'d> Ways<'_, 'd> {
-    fn read<S>(&mut self, ways: &[Way], keys: Keys<S>, section: &mut S) -> Vec<KeyValue<'d>> {
-        if ways.contains(&self.way) {
+    fn read<S>(&mut self, modes: &[ModeName], keys: Keys<S>, section: &mut S) -> Vec<KeyValue<'d>> {
+        if modes.contains(&self.way) {
             return row::read(keys, self.reader, self.table, section);
         }
         for key in keys {
             let entry = self.table.take(key.name());
             if let Some(entry) = entry.filter(|_| self.is_clear) {
-                let problem = misplaced(&entry, ways, self.way);
+                let problem = misplaced(&entry, modes, self.way);
                 self.reader.problems.push(problem);
             }
         }
@@ -277,67 +279,67 @@ impl<'d> Ways<'_, 'd> {
 }
 
 /// That a key has no meaning in this way of running.
-fn misplaced(entry: &KeyValue<'_>, ways: &[Way], way: Way) -> Problem {
-    let words = ways.iter().filter_map(|way| WAYS.0.iter().find(|(_, other)| other == way));
+fn misplaced(entry: &KeyValue<'_>, modes: &[ModeName], way: ModeName) -> Problem {
+    let words = modes.iter().filter_map(|way| MODES.0.iter().find(|(_, other)| other == way));
     let modes = listed(words.map(|&(word, _)| word), '"', "or");
     let title = format!("`{}` belongs to mode = {modes}", entry.key);
     let problem = Problem::at(&entry.key_at, title, "has no meaning here");
     match (entry.key, way) {
-        ("window", Way::Records) => problem
+        ("window", ModeName::Records) => problem
             .help("remove it; how many requests may be unanswered is in_flight, and totals can be printed at every tick"),
         _ => problem.help(format!("remove it, or write mode = {modes} (batch is the default)")),
     }
 }
 
 impl Stage {
-    pub(crate) fn said(&self, pipeline: &Pipeline) -> Vec<Said> {
+    pub(crate) fn rendered(&self, pipeline: &Pipeline) -> Vec<Rendered> {
         let head = [
-            row::said(FROM, self, pipeline),
-            row::said(program::KEYS, &self.program, pipeline),
-            row::said(MODE, self, pipeline),
-            row::said(TASKS, self, pipeline),
+            row::rendered(FROM, self, pipeline),
+            row::rendered(program::KEYS, &self.program, pipeline),
+            row::rendered(MODE, self, pipeline),
+            row::rendered(TASKS, self, pipeline),
         ];
         let of_mode = match &self.mode {
             Mode::Batch(mode) => {
                 vec![
-                    row::said(batch::KEYS, mode, pipeline),
-                    row::said(failures::KEYS, &mode.failures, pipeline),
+                    row::rendered(batch::KEYS, mode, pipeline),
+                    row::rendered(failures::KEYS, &mode.failures, pipeline),
                 ]
             }
-            Mode::Stream(mode) => vec![row::said(stream::KEYS, mode, pipeline)],
+            Mode::Stream(mode) => vec![row::rendered(stream::KEYS, mode, pipeline)],
             Mode::Records(mode) => {
                 let keyed = if self.partition_by.is_some() { records::KEYED } else { &[] };
                 vec![
-                    row::said(records::KEYS, mode, pipeline),
-                    row::said(keyed, mode, pipeline),
-                    row::said(failures::KEYS, &mode.failures, pipeline),
+                    row::rendered(records::KEYS, mode, pipeline),
+                    row::rendered(keyed, mode, pipeline),
+                    row::rendered(failures::KEYS, &mode.failures, pipeline),
                 ]
             }
         };
-        [head.concat(), of_mode.concat(), row::said(REST, self, pipeline)].concat()
+        [head.concat(), of_mode.concat(), row::rendered(REST, self, pipeline)].concat()
     }
 }
 
 impl Mode {
-    fn of(way: Way) -> Self {
+    fn of(way: ModeName) -> Self {
         match way {
-            Way::Batch => Self::Batch(BatchMode::default()),
-            Way::Stream => Self::Stream(StreamMode::default()),
-            Way::Records => Self::Records(RecordsMode::default()),
+            ModeName::Batch => Self::Batch(BatchMode::default()),
+            ModeName::Stream => Self::Stream(StreamMode::default()),
+            ModeName::Records => Self::Records(RecordsMode::default()),
         }
     }
 
     /// As it is written in a pipeline file.
     #[must_use]
     pub fn word(&self) -> &'static str {
-        WAYS.0.iter().find(|(_, way)| *way == self.way()).map_or("", |&(word, _)| word)
+        MODES.0.iter().find(|(_, way)| *way == self.mode_name()).map_or("", |&(word, _)| word)
     }
 
-    fn way(&self) -> Way {
+    fn mode_name(&self) -> ModeName {
         match self {
-            Self::Batch(_) => Way::Batch,
-            Self::Stream(_) => Way::Stream,
-            Self::Records(_) => Way::Records,
+            Self::Batch(_) => ModeName::Batch,
+            Self::Stream(_) => ModeName::Stream,
+            Self::Records(_) => ModeName::Records,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Keys of `mode = "stream"`.
 
 use super::value::{Integer, Maybe, Size, Time, Value, Words, any_of};
-use super::{Class, Key, Keys, Section, Unsaid};
+use super::{Class, Key, Keys, Section, WhenAbsent};
 use crate::pipeline::reader::{KeyValue, Reader};
 use crate::pipeline::text::quoted;
 use crate::pipeline::units::format_duration;
@@ -35,7 +35,7 @@ impl Default for StreamMode {
 }
 
 impl Section for StreamMode {
-    fn unsaid(_: &Path) -> Self {
+    fn defaults(_: &Path) -> Self {
         Self::default()
     }
 }
@@ -46,7 +46,7 @@ pub(super) const KEYS: Keys<StreamMode> = &[
         class: Class::Results,
         doc: "ends the program and starts it anew; or { records = 100000 }",
         value: Maybe(Cut),
-        unsaid: Unsaid::Nothing("at the end of input"),
+        when_absent: WhenAbsent::Nothing("at the end of input"),
         get: |stream| stream.window,
         set: |stream, window, _| stream.window = window,
     },
@@ -55,7 +55,7 @@ pub(super) const KEYS: Keys<StreamMode> = &[
         class: Class::Results,
         doc: "or \"done\": a program that ends early (head) ends its task",
         value: Words(&[("error", EarlyExit::Error), ("done", EarlyExit::Done)]),
-        unsaid: Unsaid::Default,
+        when_absent: WhenAbsent::Default,
         get: |stream| stream.early_exit,
         set: |stream, exit, _| stream.early_exit = exit,
     },
@@ -64,7 +64,7 @@ pub(super) const KEYS: Keys<StreamMode> = &[
         class: Class::Tuning,
         doc: "exactly-once: most input of a window that is kept to run it again",
         value: Size,
-        unsaid: Unsaid::Default,
+        when_absent: WhenAbsent::Default,
         get: |stream| stream.replay_limit_bytes,
         set: |stream, bytes, _| stream.replay_limit_bytes = bytes,
     },

@@ -7,7 +7,7 @@ use serde_json::{Value as Schema, json};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::row::{About, Class};
+use super::row::{Class, KeyInfo};
 
 /// A kind of value.
 pub(crate) trait Value: Sync + 'static {
@@ -230,7 +230,7 @@ pub(crate) fn any_of<const N: usize>(schemas: [Schema; N]) -> Schema {
 }
 
 /// A table with these keys and no others.
-pub(crate) fn object(keys: &[About]) -> Schema {
+pub(crate) fn object(keys: &[KeyInfo]) -> Schema {
     let properties: serde_json::Map<String, Schema> =
         keys.iter().map(|key| (key.name.to_owned(), described(key))).collect();
     let required: Vec<&str> = keys.iter().filter(|key| key.is_required).map(|key| key.name).collect();
@@ -242,7 +242,7 @@ pub(crate) fn object(keys: &[About]) -> Schema {
 }
 
 /// The schema of a key's values, with what people are told of it.
-fn described(key: &About) -> Schema {
+fn described(key: &KeyInfo) -> Schema {
     let mut schema = if key.inner.is_empty() { key.schema.clone() } else { object(&key.inner) };
     let default = key.default.as_ref().map(|text| toml_value(text));
     let words = key.otherwise.map(|words| format!(". Default: {words}"));

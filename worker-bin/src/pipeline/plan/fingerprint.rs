@@ -12,7 +12,7 @@
 use super::Plan;
 use super::columns::Keys;
 use super::partitions::Partitions;
-use crate::pipeline::keys::Said;
+use crate::pipeline::keys::Rendered;
 use crate::pipeline::model::{Column, KeyRule, Pipeline};
 use crate::pipeline::text::{list, quoted_key};
 use std::collections::BTreeMap;
@@ -55,24 +55,24 @@ fn fingerprint(what: &str, texts: &BTreeMap<String, String>) -> Fingerprint {
 pub(super) fn texts(pipeline: &Pipeline, partitions: &Partitions, keys: &Keys) -> BTreeMap<String, String> {
     let pipeline = &resolved(pipeline, partitions, keys);
     let mut texts = BTreeMap::new();
-    let mut table = |table: String, said: Vec<Said>| {
-        for Said { name, results, .. } in said {
+    let mut table = |table: String, said: Vec<Rendered>| {
+        for Rendered { name, results, .. } in said {
             texts.extend(results.map(|text| (format!("{table}.{name}"), text)));
         }
     };
     let mut names = Vec::new();
-    table("pipeline".to_owned(), pipeline.said());
+    table("pipeline".to_owned(), pipeline.rendered());
     for source in &pipeline.sources {
         names.push(source.name.as_str());
-        table(format!("source.{}", quoted_key(&source.name)), source.said(pipeline));
+        table(format!("source.{}", quoted_key(&source.name)), source.rendered(pipeline));
     }
     for stage in &pipeline.stages {
         names.push(stage.name.as_str());
-        table(format!("stage.{}", quoted_key(&stage.name)), stage.said(pipeline));
+        table(format!("stage.{}", quoted_key(&stage.name)), stage.rendered(pipeline));
     }
     for sink in &pipeline.sinks {
         names.push(sink.name.as_str());
-        table(format!("sink.{}", quoted_key(&sink.name)), sink.said(pipeline));
+        table(format!("sink.{}", quoted_key(&sink.name)), sink.rendered(pipeline));
     }
     texts.insert("pipeline.order".to_owned(), list(names.into_iter()));
     for (source, count) in pipeline.sources.iter().zip(&partitions.sources) {

@@ -11,7 +11,7 @@ use worker_core::config::{Graph, LinkSpec, NodeIx, TaskId, TaskKind, TaskSpec};
 use worker_core::route::{Edge, PartitionBy};
 use worker_proto::LinkId;
 
-/// The graph, and the ways out of every task in it.
+/// The graph, and the modes out of every task in it.
 #[derive(Debug)]
 pub(super) struct Layout {
     pub(super) graph: Graph,

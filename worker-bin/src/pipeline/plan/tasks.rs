@@ -29,7 +29,7 @@ pub struct LocalTask {
     pub partitions: u32,
     /// How its records are spread over the tasks of its stage or sink; `None`: without a key.
     pub by: Option<PartitionBy>,
-    /// The ways out, one for each stage or sink that reads from it; for a `Router`. Empty for sinks.
+    /// The modes out, one for each stage or sink that reads from it; for a `Router`. Empty for sinks.
     pub edges: Vec<Edge>,
     /// The byte that ends the records it reads; for a source, as for its output.
     pub terminator_in: u8,

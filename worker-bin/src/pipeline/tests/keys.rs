@@ -3,7 +3,7 @@
 use super::model::EVERYTHING;
 use super::read;
 use crate::io;
-use crate::pipeline::keys::{About, Class, pipeline, row, sink, source, stage};
+use crate::pipeline::keys::{Class, KeyInfo, pipeline, row, sink, source, stage};
 use crate::pipeline::{Cluster, ConfigError, Pipeline, plan, schema_of_pipelines};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -13,35 +13,35 @@ use worker_core::config::NodeIx;
 #[derive(Debug)]
 struct Place {
     table: &'static str,
-    key: About,
+    key: KeyInfo,
     /// What names the kind of its table, or its mode.
     kind: (&'static str, String),
 }
 
 fn places() -> Vec<Place> {
     let mut places = Vec::new();
-    let mut add = |table, keys: Vec<About>, kind: (&'static str, &str)| {
+    let mut add = |table, keys: Vec<KeyInfo>, kind: (&'static str, &str)| {
         places.extend(keys.into_iter().map(|key| Place { table, key, kind: (kind.0, kind.1.to_owned()) }));
     };
-    add("pipeline", row::abouts(pipeline::KEYS), ("name", "\"x\""));
+    add("pipeline", row::infos(pipeline::KEYS), ("name", "\"x\""));
     for kind in io::source::KINDS {
-        let keys = kind.abouts();
+        let keys = kind.infos();
         let naming = (keys[0].name, naming(&keys[0]));
-        add("source", [keys, row::abouts(source::KEYS)].concat(), naming);
+        add("source", [keys, row::infos(source::KEYS)].concat(), naming);
     }
     for kind in io::sink::KINDS {
-        let keys = kind.abouts();
+        let keys = kind.infos();
         let naming = (keys[0].name, naming(&keys[0]));
-        add("sink", [row::abouts(sink::HEAD), keys, row::abouts(sink::KEYS)].concat(), naming);
+        add("sink", [row::infos(sink::HEAD), keys, row::infos(sink::KEYS)].concat(), naming);
     }
-    for &(word, way) in stage::WAYS.0 {
-        let keys = stage::abouts().into_iter().filter(|(_, ways)| ways.contains(&way)).map(|(key, _)| key);
+    for &(word, way) in stage::MODES.0 {
+        let keys = stage::infos().into_iter().filter(|(_, modes)| modes.contains(&way)).map(|(key, _)| key);
         add("stage", keys.collect(), ("mode", &format!("\"{word}\"")));
     }
     places
 }
 
-fn naming(key: &About) -> &'static str {
+fn naming(key: &KeyInfo) -> &'static str {
     match key.name {
         _ if !key.inner.is_empty() => "{}",
         "run" => "[\"p\"]",
@@ -117,7 +117,7 @@ impl Place {
             "{ records = 7 }",
             "{ A = \"7\" }",
         ];
-        let of = |key: &About, text: &str| match self.key.inner.len() {
+        let of = |key: &KeyInfo, text: &str| match self.key.inner.len() {
             0 => text.to_owned(),
             _ => format!("{{ {} = {text} }}", key.name),
         };
@@ -248,7 +248,7 @@ fn commented(file: &str) -> String {
 }
 
 /// What people are told of a key beside this value.
-fn tell(key: &About, value: &str) -> String {
+fn tell(key: &KeyInfo, value: &str) -> String {
     let otherwise = key
         .default
         .as_deref()

@@ -11,7 +11,7 @@ use crate::io::resource::Resource;
 use crate::io::shared::Shared;
 use crate::pipeline::keys::kind::End;
 use crate::pipeline::keys::value::{Text, Value, Words, shown_path};
-use crate::pipeline::keys::{Class, Key, Section, Unsaid};
+use crate::pipeline::keys::{Class, Key, Section, WhenAbsent};
 use crate::pipeline::reader::{KeyValue, Reader};
 use crate::pipeline::text::quoted;
 use crate::pipeline::{At, Problem, normalized};
@@ -30,7 +30,7 @@ pub struct Files {
 }
 
 impl Section for Files {
-    fn unsaid(_: &Path) -> Self {
+    fn defaults(_: &Path) -> Self {
         Self::one(PathBuf::new(), Exists::Error)
     }
 }
@@ -42,7 +42,7 @@ pub(super) const KIND: End<AnySink, Files> = End {
             class: Class::Results,
             doc: "one that ends in / is a directory: one file per partition",
             value: FileOrDirectory,
-            unsaid: Unsaid::Required,
+            when_absent: WhenAbsent::Required,
             get: |files| (files.path.clone(), files.is_directory),
             set: |files, path, _| (files.path, files.is_directory) = path,
         },
@@ -55,7 +55,7 @@ pub(super) const KIND: End<AnySink, Files> = End {
                 ("replace", Exists::Replace),
                 ("append", Exists::Append),
             ]),
-            unsaid: Unsaid::Default,
+            when_absent: WhenAbsent::Default,
             get: |files| files.exists,
             set: |files, exists, _| files.exists = exists,
         },

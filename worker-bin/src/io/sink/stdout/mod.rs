@@ -4,7 +4,7 @@ use super::{AnySink, Lives, Opened, SinkEnd, SinkError, StreamSink, Tasks};
 use crate::io::resource::Resource;
 use crate::io::shared::Shared;
 use crate::pipeline::keys::kind::{End, OnlyTrue, must_be_true};
-use crate::pipeline::keys::{Class, Key, Section, Unsaid, program};
+use crate::pipeline::keys::{Class, Key, Section, WhenAbsent, program};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use std::sync::Arc;
 pub struct StandardOutput;
 
 impl Section for StandardOutput {
-    fn unsaid(_: &Path) -> Self {
+    fn defaults(_: &Path) -> Self {
         Self
     }
 }
@@ -23,7 +23,7 @@ pub(super) const KIND: End<AnySink, StandardOutput> = End {
         class: Class::Results,
         doc: "writes to the worker's standard output",
         value: OnlyTrue,
-        unsaid: Unsaid::Required,
+        when_absent: WhenAbsent::Required,
         get: |_| (),
         set: |_, (), _| (),
     }],

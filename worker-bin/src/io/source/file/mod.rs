@@ -18,7 +18,7 @@ use crate::io::resource::Resource;
 use crate::io::shared::Shared;
 use crate::pipeline::keys::kind::End;
 use crate::pipeline::keys::value::{Text, Value};
-use crate::pipeline::keys::{Class, Key, Section, Unsaid, program};
+use crate::pipeline::keys::{Class, Key, Section, WhenAbsent, program};
 use crate::pipeline::reader::{KeyValue, Reader};
 use crate::pipeline::{At, Problem};
 use bytes::Bytes;
@@ -35,7 +35,7 @@ pub struct Files {
 }
 
 impl Section for Files {
-    fn unsaid(_: &Path) -> Self {
+    fn defaults(_: &Path) -> Self {
         Self { pattern: String::new(), at: At::default() }
     }
 }
@@ -46,7 +46,7 @@ pub(super) const KIND: End<AnySource, Files> = End {
         class: Class::Results,
         doc: "glob, sorted by name; gzip and zstd by their first bytes; relative to this file",
         value: Glob,
-        unsaid: Unsaid::Required,
+        when_absent: WhenAbsent::Required,
         get: |files| files.pattern.clone(),
         set: |files, pattern, _| files.pattern = pattern,
     }],

@@ -11,7 +11,7 @@ use crate::io::resource::Resource;
 use crate::io::shared::Shared;
 use crate::pipeline::keys::kind::End;
 use crate::pipeline::keys::value::{Integer, Maybe};
-use crate::pipeline::keys::{Class, Inline, Key, Keys, Section, Unsaid, program};
+use crate::pipeline::keys::{Class, Inline, Key, Keys, Section, WhenAbsent, program};
 use crate::pipeline::{At, Problem};
 use rate::{Rate, RateText};
 use reader::GeneratedSource;
@@ -35,7 +35,7 @@ pub(super) struct Generate {
 }
 
 impl Section for Generate {
-    fn unsaid(_: &Path) -> Self {
+    fn defaults(_: &Path) -> Self {
         Self { records: None, bytes: 100, keys: 1000, rate: None, seed: 1, at: At::default() }
     }
 }
@@ -59,7 +59,7 @@ const KEYS: Keys<Generate> = &[
         class: Class::Results,
         doc: "how many",
         value: Maybe(COUNT),
-        unsaid: Unsaid::Nothing("without end"),
+        when_absent: WhenAbsent::Nothing("without end"),
         get: |generate| generate.records,
         set: |generate, records, _| generate.records = records,
     },
@@ -68,7 +68,7 @@ const KEYS: Keys<Generate> = &[
         class: Class::Results,
         doc: "length of each, without its terminator",
         value: COUNT,
-        unsaid: Unsaid::Default,
+        when_absent: WhenAbsent::Default,
         get: |generate| generate.bytes,
         set: |generate, bytes, _| generate.bytes = bytes,
     },
@@ -77,7 +77,7 @@ const KEYS: Keys<Generate> = &[
         class: Class::Results,
         doc: "how many different keys",
         value: COUNT,
-        unsaid: Unsaid::Default,
+        when_absent: WhenAbsent::Default,
         get: |generate| generate.keys,
         set: |generate, keys, _| generate.keys = keys,
     },
@@ -86,7 +86,7 @@ const KEYS: Keys<Generate> = &[
         class: Class::Tuning,
         doc: "no more than so many a second, minute (/m) or hour (/h)",
         value: Maybe(RateText),
-        unsaid: Unsaid::Nothing("as fast as they are taken"),
+        when_absent: WhenAbsent::Nothing("as fast as they are taken"),
         get: |generate| generate.rate,
         set: |generate, rate, _| generate.rate = rate,
     },
@@ -95,7 +95,7 @@ const KEYS: Keys<Generate> = &[
         class: Class::Results,
         doc: "other records for another number",
         value: Integer { least: 0, most: MOST },
-        unsaid: Unsaid::Default,
+        when_absent: WhenAbsent::Default,
         get: |generate| generate.seed,
         set: |generate, seed, _| generate.seed = seed,
     },
