@@ -197,3 +197,41 @@ fn keyed_state_seen_before_its_prefix_is_committed() {
 fn an_answer_counted_that_was_not_given() {
     is_caught_on_disk(DiskBug::AnswersAhead, &[Check::Order]);
 }
+
+#[test]
+fn a_stream_that_is_run_again_with_a_record_less() {
+    is_caught_on_disk(
+        DiskBug::ReplayMissesLast,
+        &[Check::Result, Check::Halt, Check::Duplicate, Check::Bytes],
+    );
+}
+
+#[test]
+fn a_stream_that_is_run_again_with_a_record_more() {
+    is_caught_on_disk(DiskBug::ReplayRepeatsLast, &[Check::Duplicate, Check::Result, Check::Halt]);
+}
+
+#[test]
+fn a_stream_fed_before_its_input_is_admitted() {
+    is_caught_on_disk(DiskBug::AdmittedLate, &[Check::Halt, Check::Window, Check::Durable]);
+}
+
+#[test]
+fn a_cut_of_a_stream_that_is_not_kept() {
+    is_caught_exactly_once(Bug::CutLost, &[Check::Window]);
+}
+
+#[test]
+fn other_records_read_back_from_outside_memory() {
+    is_caught_on_disk(DiskBug::LoadsAnother, &[Check::Bytes]);
+}
+
+#[test]
+fn another_route_after_a_restart() {
+    is_caught_on_disk(DiskBug::RoutesAnew, &[Check::Routing]);
+}
+
+#[test]
+fn a_drain_that_drops_what_was_accepted() {
+    is_caught(Bug::DrainDropsInput, &[Check::Loss, Check::Drain]);
+}

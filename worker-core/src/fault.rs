@@ -41,6 +41,10 @@ pub enum Bug {
     UnacknowledgedDropped,
     /// A dead link's outputs stop the whole task instead of being stored outside.
     DeadLinkBlocksTask,
+    /// With a journal: where a stream's input was cut for a window is not kept.
+    CutLost,
+    /// A node that is told to drain forgets what it had accepted and not begun.
+    DrainDropsInput,
 }
 
 /// Which bug is planted, if any.

@@ -32,6 +32,10 @@ pub enum Check {
     Recovery,
     /// A records program is given what is committed under its keys and, inline, the newest of its own answers.
     State,
+    /// A stream's window has the input that it had when it was cut, in every life, and does not end without a cut.
+    Window,
+    /// The records of one key are sent to one partition, in every life.
+    Routing,
     /// I2: what a sink has in the end is what the sources' records come to.
     Result,
     /// A record is dead-lettered for killing the worker only if it does.

@@ -43,6 +43,8 @@ pub(super) struct TaskDisk {
     keyed: Option<Keyed>,
     /// Changes of it that are applied too late; for a bug only.
     deferred: Vec<Bytes>,
+    /// The admission of a stream's input that is appended too late; for a bug only.
+    late: Option<DiskEntry>,
     bug: Option<DiskBug>,
     entries: Vec<DiskEntry>,
     /// So many entries are on stable storage.
@@ -117,6 +119,7 @@ impl TaskDisk {
             outputs,
             keyed: None,
             deferred: Vec::new(),
+            late: None,
             bug: None,
             entries: Vec::new(),
             durable: 0,
@@ -135,6 +138,7 @@ impl TaskDisk {
         (self.syncing, self.behind) = (false, false);
         self.waiting.clear();
         self.deferred.clear();
+        self.late = None;
         self.keyed = self.keyed.as_ref().map(|_| no_state());
         if let Some(real) = &mut self.real {
             let state = real.crash(power.then(|| rng.any()), self.keyed.as_ref())?;
@@ -271,6 +275,15 @@ impl TaskDisk {
     /// Exactly the tuples `[first, first + records)`.
     pub(super) fn load(&mut self, link: LinkId, first: Seq, records: u64) -> Checked<Batch> {
         let batch = self.load_kept(link, first, records)?;
+        if self.bug == Some(DiskBug::LoadsAnother) {
+            let other = self
+                .outputs_kept
+                .iter()
+                .find(|((l, at), other)| (*l, *at) != (link, first) && other.len() as u64 >= records);
+            if let Some((_, other)) = other {
+                return Ok(other.slice(0..batch.len()));
+            }
+        }
         // What waits for room is not in it yet.
         if let (Some(real), true) = (&mut self.real, self.waiting.is_empty()) {
             let read = real.load(link, first, records)?;
@@ -320,7 +333,19 @@ impl TaskDisk {
         if let (Some(real), true) = (&mut self.real, self.waiting.is_empty()) {
             real.check_window(window, &kept)?;
         }
+        self.spoil(&mut kept);
         Ok(kept)
+    }
+
+    /// Only for a bug: a record less or more than was admitted.
+    fn spoil(&self, kept: &mut WindowKept) {
+        let Some(last) = kept.inputs.pop() else { return };
+        let end = last.len();
+        match self.bug {
+            Some(DiskBug::ReplayMissesLast) => kept.inputs.push(last.slice(0..end - 1)),
+            Some(DiskBug::ReplayRepeatsLast) => kept.inputs.extend([last.clone(), last.slice(end - 1..end)]),
+            Some(_) | None => kept.inputs.push(last),
+        }
     }
 
     /// What was noted as in flight and not settled.

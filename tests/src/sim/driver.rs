@@ -12,7 +12,7 @@ pub(super) use stream::Exit;
 
 use super::check::{Check, Checked, Violation, require};
 use super::fold;
-use super::plan::{Plan, Stage, StageKind};
+use super::plan::{DiskBug, Plan, Stage, StageKind};
 use super::program::{batch_of, source_record};
 use super::rng::Rng;
 use bytes::Bytes;
@@ -213,7 +213,10 @@ impl Driver {
 impl Surroundings {
     fn new(plan: &Plan, graph: &Graph, id: TaskId, life: u64, left: Resume, store: &store::Store) -> Self {
         let stage = plan.stages[plan.stage_of(id)].clone();
-        let edges = plan.edges_of(graph, id);
+        let mut edges = plan.edges_of(graph, id);
+        if plan.disk.bug == Some(DiskBug::RoutesAnew) && life % 2 == 1 {
+            edges.iter_mut().for_each(|edge| edge.links.reverse());
+        }
         let keyed = left.keyed.unwrap_or_else(|| Arc::new(Mutex::new(KeyedState::new("none", 0))));
         let records =
             records::RecordsChild::new(&stage.kind, stage.by.as_ref(), &edges, keyed, plan.disk.bug);

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use journaled::EffectWhen;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use worker_core::config::{Graph, TaskId};
-use worker_core::event::{Commit, CommitId, DeadLetter, FailureKind, InputDone, Output};
+use worker_core::event::{Commit, CommitId, DeadLetter, FailureKind, InputDone, Output, StreamStep};
 use worker_proto::{Batch, Epoch, LinkId, Seq};
 
 /// With a journal a link is one for all lives of its sender.
@@ -105,6 +105,8 @@ pub(super) struct TaskTruth {
     answered: BTreeSet<Bytes>,
     /// Number of the last commit that is durable.
     commits_durable: u64,
+    /// The last window whose cut is durable; 0: none.
+    cut: u64,
 }
 
 #[derive(Debug)]
@@ -287,6 +289,7 @@ impl Model {
             self.dead_letter(task, letter)?;
         }
         if self.journaled {
+            self.check_window(task, commit)?;
             self.effects_of_commit(task, commit)?;
         }
         let routed_dead = commit.dead.iter().filter(|letter| letter.origin.is_none()).count();
@@ -387,6 +390,9 @@ impl Model {
 
     fn take_effect(&mut self, task: TaskId, epoch: Epoch, commit: Commit) {
         self.task(task).commits_durable = commit.id.0;
+        if let Some(StreamStep::Cut { window }) = commit.stream {
+            self.task(task).cut = window;
+        }
         let mut needs: BTreeMap<LinkId, Seq> = BTreeMap::new();
         for (first, chunk) in &commit.outputs {
             let last = first.plus(chunk.body.records()).before();

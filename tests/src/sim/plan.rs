@@ -97,6 +97,16 @@ pub enum DiskBug {
     KeyedBeforePrefix,
     /// An answer more is counted than the program has given.
     AnswersAhead,
+    /// A stream's input is admitted behind what its program made of it.
+    AdmittedLate,
+    /// A stream's program that is run again is not given the last record of what was admitted.
+    ReplayMissesLast,
+    /// A stream's program that is run again is given the last record of what was admitted twice.
+    ReplayRepeatsLast,
+    /// What is read back from outside memory is the right number of other records.
+    LoadsAnother,
+    /// A new life sends the records of a key to another partition.
+    RoutesAnew,
 }
 
 /// The network between all nodes.

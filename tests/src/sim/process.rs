@@ -161,7 +161,7 @@ impl World {
             require(left == 0, Check::Store, || {
                 format!("node {node} finished and left {left} batches stored")
             })?;
-            require(uncommitted == 0 || self.plan.drain_at.is_some(), Check::Loss, || {
+            require(uncommitted == 0, Check::Loss, || {
                 format!("node {node} finished without committing {uncommitted} records")
             })?;
         }

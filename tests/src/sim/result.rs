@@ -115,9 +115,19 @@ impl World {
 
     fn check_received(&self, index: usize, expected: &Counted) -> Checked {
         let mut received = Counted::new();
+        let by = self.plan.stages[index].by.as_ref();
+        let mut routes: BTreeMap<String, TaskId> = BTreeMap::new();
         for task in self.plan.tasks_of(index) {
             for record in self.inputs_of(task).filter(|record| is_plain(record)) {
-                *received.entry(stable(record)).or_default() += 1;
+                let record = stable(record);
+                if by.is_some() {
+                    let key = state_key(by, &record);
+                    let to = *routes.entry(key.clone()).or_insert(task);
+                    require(to == task, Check::Routing, || {
+                        format!("key {key} is with task {} and task {}", to.0, task.0)
+                    })?;
+                }
+                *received.entry(record).or_default() += 1;
             }
         }
         if received == *expected {

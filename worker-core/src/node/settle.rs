@@ -185,6 +185,9 @@ impl Node {
         for task in self.tasks.iter_mut().flatten() {
             // Who stops wants what was accepted to be finished.
             task.base.paused = None;
+            if self.ctx.planted.is(crate::fault::Bug::DrainDropsInput) {
+                task.base.forget_input();
+            }
             task.drain(&mut self.ctx);
             self.ctx.task_changed(task.base.id);
         }

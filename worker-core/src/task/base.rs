@@ -291,6 +291,11 @@ impl Base {
         }
     }
 
+    /// Only for [`Bug::DrainDropsInput`](crate::fault::Bug::DrainDropsInput).
+    pub(crate) fn forget_input(&mut self) {
+        self.ring.clear();
+    }
+
     /// The task is done, so an end that came (again) is finished as soon as it is here.
     pub(crate) fn finish_end(&self, ctx: &mut Ctx, link: LinkId) {
         let inbox = ctx.inbox(link);

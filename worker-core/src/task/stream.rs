@@ -203,7 +203,7 @@ impl StreamTask {
 
     fn close(&mut self, base: &mut Base, ctx: &mut Ctx) {
         self.cut = true;
-        if ctx.journaled {
+        if ctx.journaled && !ctx.planted.is(crate::fault::Bug::CutLost) {
             let step = StreamStep::Cut { window: self.window };
             base.commit_step(ctx, Vec::new(), Output::default(), false, Some(step));
         }

@@ -2,7 +2,8 @@
 
 use super::{DiskEntry, TaskDisk, keep};
 use crate::sim::check::Checked;
-use worker_core::event::TaskAction;
+use crate::sim::plan::DiskBug;
+use worker_core::event::{StreamStep, TaskAction};
 
 /// What a journal's writer is told.
 #[derive(Debug)]
@@ -58,6 +59,18 @@ impl TaskDisk {
     }
 
     fn add(&mut self, entry: DiskEntry) -> Checked {
+        let Some(late) = self.late.take() else {
+            if self.bug == Some(DiskBug::AdmittedLate) && is_admission(&entry) {
+                self.late = Some(entry);
+                return Ok(());
+            }
+            return self.put(entry);
+        };
+        self.put(entry)?;
+        self.put(late)
+    }
+
+    fn put(&mut self, entry: DiskEntry) -> Checked {
         if let Some(real) = &mut self.real {
             real.append(&entry)?;
         } else if let Some(changes) = entry.commit().and_then(|commit| commit.position.as_ref()) {
@@ -66,4 +79,8 @@ impl TaskDisk {
         self.entries.push(entry);
         Ok(())
     }
+}
+
+fn is_admission(entry: &DiskEntry) -> bool {
+    entry.commit().is_some_and(|commit| matches!(commit.stream, Some(StreamStep::Admit { .. })))
 }

@@ -60,6 +60,29 @@ impl Model {
         }
     }
 
+    /// What a stream's commit says of its window fits what was committed before.
+    pub(super) fn check_window(&mut self, task: TaskId, commit: &Commit) -> Checked {
+        let name = self.graph.task(task).name.clone();
+        let truth = self.task(task);
+        let is_cut = |window: u64| {
+            let asked =
+                |before: &Commit| matches!(before.stream, Some(StreamStep::Cut { window: w }) if w == window);
+            truth.cut == window || truth.pending.iter().any(asked)
+        };
+        match commit.stream {
+            Some(StreamStep::Admit { window, .. }) => require(!is_cut(window), Check::Window, || {
+                format!("{name}: input is admitted to window {window}, which was cut")
+            }),
+            // A program that ends early ends its task, too.
+            Some(StreamStep::Done { window }) => {
+                require(commit.ended || is_cut(window), Check::Window, || {
+                    format!("{name}: window {window} ends and was not cut")
+                })
+            }
+            Some(StreamStep::Cut { .. } | StreamStep::Printed { .. }) | None => Ok(()),
+        }
+    }
+
     fn answers_committed(&mut self, task: TaskId, commit: &Commit) -> Checked {
         let dead: BTreeMap<(LinkId, Seq), &DeadLetter> =
             commit.dead.iter().filter_map(|letter| Some((letter.origin?, letter))).collect();
