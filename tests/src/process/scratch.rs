@@ -1,6 +1,7 @@
 //! One test's directory and processes.
 
 use super::worker::{Finished, Running, Start};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -104,7 +105,11 @@ impl Scratch {
     pub fn program(&self, program: &Path) -> Start<'_> {
         let number = self.starts.fetch_add(1, Ordering::Relaxed);
         let mut command = std::process::Command::new(program);
-        command.current_dir(self.dir()).env(MARK, &self.mark).env("LC_ALL", "C").env_remove("RUST_LOG");
+        command.current_dir(self.dir());
+        for (name, _) in std::env::vars_os().filter(|(name, _)| changes_output(name)) {
+            command.env_remove(name);
+        }
+        command.env(MARK, &self.mark).env("LC_ALL", "C");
         // Its workers are found by this test only.
         command.env("WORKER_RUNTIME_DIR", self.path("runtime"));
         Start::new(self, command, number)
@@ -170,6 +175,14 @@ impl Drop for Scratch {
             std::panic::resume_unwind(panic);
         }
     }
+}
+
+/// Whether a variable of whoever runs the tests would change what a worker does or says.
+fn changes_output(name: &OsStr) -> bool {
+    const NAMES: [&str; 6] = ["RUST_LOG", "NO_COLOR", "TERM", "COLUMNS", "LINES", "LANG"];
+    const BEGINNINGS: [&str; 6] = ["CLICOLOR", "FORCE_COLOR", "LC_", "OTEL_", "WORKER_", "XDG_"];
+    let Some(name) = name.to_str() else { return false };
+    NAMES.contains(&name) || BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
 }
 
 /// Waits for a condition, which says what is missing as long as it does not hold.
