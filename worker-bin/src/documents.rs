@@ -3,7 +3,7 @@
 //! A shape is every path of a document with its type. It changes only on purpose: whoever parses these documents relies on it.
 
 use crate::admin::{Changed, DeadLetterView, Graph, GraphTask, Live, Tapped, WaitWords};
-use crate::explain::{Kind, RunState, WaitKind, explain, sample};
+use crate::explain::{RunState, StageKind, WaitKind, explain, sample};
 use crate::report::{DeadReason, Gathered, Outcome, gather};
 use serde::Serialize;
 use serde_json::Value;
@@ -106,7 +106,7 @@ fn documents() -> Vec<(&'static str, Shape)> {
 fn vocabulary() -> Vec<String> {
     let said = |value: Value| value.as_str().unwrap_or_default().to_owned();
     let states = [RunState::Running, RunState::Draining, RunState::Done, RunState::Stopped, RunState::Failed];
-    let kinds = [Kind::Source, Kind::Batch, Kind::Stream, Kind::Records, Kind::Sink];
+    let kinds = [StageKind::Source, StageKind::Batch, StageKind::Stream, StageKind::Records, StageKind::Sink];
     let outcomes = [Outcome::Done, Outcome::Stopped, Outcome::Failed];
     let words = states.iter().map(|state| ("state", said(serde_json::json!(state))));
     let words = words.chain(kinds.iter().map(|kind| ("kind of a stage", said(serde_json::json!(kind)))));

@@ -52,7 +52,7 @@ pub fn start(filter: &str, form: Form, otel: Option<&Otel>) -> Result<(), String
 
 /// From now on nobody waits for whoever reads standard error.
 pub fn begin() {
-    stderr::start(told);
+    stderr::start(log_line);
 }
 
 /// Logs by another filter from now on.
@@ -67,10 +67,10 @@ pub fn set_filter(filter: &str) -> Result<(), String> {
 
 /// A line on standard error that no filter keeps back, in the form of the log; that it cannot be written is no reason to stop.
 pub fn say(text: &str) {
-    stderr::say(&told(text));
+    stderr::say(&log_line(text));
 }
 
-fn told(text: &str) -> String {
+fn log_line(text: &str) -> String {
     let text = text.trim_end();
     match STARTED.get() {
         Some((_, Form::Json)) => said(text).to_string(),

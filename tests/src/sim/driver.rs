@@ -93,7 +93,7 @@ pub(super) enum Next {
 }
 
 /// What the core is told, and records that have taken effect.
-type Told = (Event, Vec<Batch>);
+type EventWithEffects = (Event, Vec<Batch>);
 
 impl Driver {
     pub(super) fn new(
@@ -125,7 +125,7 @@ impl Driver {
         task: Option<TaskId>,
         next: Next,
         rng: &mut Rng,
-    ) -> Checked<(Vec<Told>, Vec<Later>)> {
+    ) -> Checked<(Vec<EventWithEffects>, Vec<Later>)> {
         let id = |task: Option<TaskId>| {
             task.ok_or_else(|| Violation::new(Check::Driver, "something of a task without a task"))
         };

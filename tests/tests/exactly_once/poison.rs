@@ -36,7 +36,7 @@ fn deaths(scratch: &Scratch) -> u32 {
     panic!("it still dies after 40 lives");
 }
 
-fn assert_only_it_is_put_aside(scratch: &Scratch, stage: &str) {
+fn assert_only_it_is_dead_lettered(scratch: &Scratch, stage: &str) {
     scratch.shell("seq 1 1500 > in.txt");
     scratch.write(
         "pipeline.toml",
@@ -58,7 +58,7 @@ fn assert_only_it_is_put_aside(scratch: &Scratch, stage: &str) {
 fn by_a_batch_program() {
     let scratch = Scratch::new();
     let stage = format!("[stage.deadly]\nrun = ['sh', '-c', \"{BATCH}\"]\npartitions = 1\n");
-    assert_only_it_is_put_aside(&scratch, &stage);
+    assert_only_it_is_dead_lettered(&scratch, &stage);
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn by_a_batch_program_among_several() {
     let stage = format!(
         "[stage.deadly]\nrun = ['sh', '-c', \"{BATCH}\"]\npartitions = 4\nbatch = {{ max_records = 100 }}\n"
     );
-    assert_only_it_is_put_aside(&scratch, &stage);
+    assert_only_it_is_dead_lettered(&scratch, &stage);
 }
 
 #[test]
@@ -75,5 +75,5 @@ fn by_a_program_that_answers_records() {
     let scratch = Scratch::new();
     scratch.write("deadly.py", RECORDS);
     let stage = "[stage.deadly]\nmode = 'records'\nrun = ['python3', 'deadly.py']\npartition_by = 'record'\npartitions = 2\n";
-    assert_only_it_is_put_aside(&scratch, stage);
+    assert_only_it_is_dead_lettered(&scratch, stage);
 }

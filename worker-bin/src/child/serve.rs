@@ -76,7 +76,7 @@ pub(crate) struct Service<'a> {
 /// Why a child is killed.
 enum Fault {
     Timeout(Duration),
-    Told,
+    KillAsked,
     Failed(FailureKind, String),
 }
 
@@ -143,7 +143,7 @@ impl Running {
         let result = match (fault, exit) {
             (Some(Fault::Timeout(limit)), _) => Err(failure::timed_out(program, limit, words)),
             (Some(Fault::Failed(kind, message)), _) => Err(words.failure(kind, message)),
-            (Some(Fault::Told), _) => Err(failure::killed(program, words)),
+            (Some(Fault::KillAsked), _) => Err(failure::killed(program, words)),
             (None, Some(Ok(exit))) => {
                 let judged = failure::judge(program, exit, words);
                 judged.and_then(|()| deliver_last(&mut chunker, service, deliver))
@@ -187,7 +187,7 @@ async fn run(
             }
             () = &mut drain, if draining => { draining = false; None }
             () = &mut idle, if alive => program.timeout.map(Fault::Timeout),
-            () = service.kill.notified(), if fault.is_none() => Some(Fault::Told),
+            () = service.kill.notified(), if fault.is_none() => Some(Fault::KillAsked),
             never = forever(&mut watching), if alive => match never {},
             ended = child.wait(), if exit.is_none() => {
                 exit = Some(ended);
@@ -323,7 +323,7 @@ fn deliver_last(chunker: &mut Chunker, service: &Service<'_>, deliver: Deliver<'
         Ok(Some(batch)) => deliver(batch).map_err(|why| failed(service.refusal, why)),
         Err(error) => match too_long(service.program, error) {
             Fault::Failed(kind, message) => Err(failed(kind, message)),
-            Fault::Timeout(_) | Fault::Told => Ok(()),
+            Fault::Timeout(_) | Fault::KillAsked => Ok(()),
         },
     }
 }

@@ -182,7 +182,7 @@ pub struct StateArgs {
 impl StateArgs {
     /// What [`Pipeline::with_state`](crate::pipeline::Pipeline::with_state) wants to know; `node` is the name in a cluster.
     #[must_use]
-    pub fn wish<'a>(&'a self, node: Option<&'a str>) -> StateOptions<'a> {
+    pub fn options<'a>(&'a self, node: Option<&'a str>) -> StateOptions<'a> {
         StateOptions { dir: self.state.as_deref(), fresh: self.fresh, node }
     }
 }
@@ -389,7 +389,7 @@ pub(super) fn variable(text: &str) -> Result<(String, String), String> {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    crate::pipeline::units::parse_duration(text)
+    crate::text::units::parse_duration(text)
         .ok_or_else(|| "expected a duration such as 100ms, 30s, 1m or 2h".to_owned())
 }
 
@@ -456,8 +456,11 @@ mod tests {
     #[test]
     fn state_is_asked_for_by_directory_with_a_file_and_without() {
         let run = run("f.toml --state d --fresh");
-        let wish = run.state.wish(Some("a"));
-        assert_eq!((wish.dir, wish.fresh, wish.node), (Some(std::path::Path::new("d")), true, Some("a")));
+        let options = run.state.options(Some("a"));
+        assert_eq!(
+            (options.dir, options.fresh, options.node),
+            (Some(std::path::Path::new("d")), true, Some("a"))
+        );
         let inline = self::run("-s cat --state d");
         assert_eq!((inline.state.state, inline.state.fresh), (Some("d".into()), false));
     }

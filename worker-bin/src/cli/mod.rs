@@ -87,7 +87,7 @@ fn wanted(args: &RunArgs) -> Result<Pipeline, ConfigError> {
     };
     match &args.to {
         Some(stage) => pipeline.cut_behind(stage),
-        None => pipeline.with_state(args.state.wish(None)),
+        None => pipeline.with_state(args.state.options(None)),
     }
 }
 

@@ -46,7 +46,7 @@ pub fn node(args: &NodeArgs) -> ExitCode {
     let loaded = pipeline::load(&args.file, &args.set).and_then(|pipeline| {
         let cluster = Cluster::load(&args.cluster)?;
         let me = cluster.find(&args.name)?;
-        let pipeline = pipeline.with_state(args.state.wish(Some(&args.name)))?;
+        let pipeline = pipeline.with_state(args.state.options(Some(&args.name)))?;
         Ok((pipeline, cluster, me))
     });
     let (pipeline, mut cluster, me) = match loaded {

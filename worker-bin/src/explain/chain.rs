@@ -1,7 +1,7 @@
 //! From each wait to its root: a wait for a task goes on with what that task waits for, on whatever node it runs.
 
 use super::limit::{Limit, Window};
-use super::model::{Kind, Snapshot, Task, Wait};
+use super::model::{Snapshot, StageKind, Task, Wait};
 use super::reasons::{WaitKind, Why};
 use super::table::{Scope, Side, WaitClass};
 use super::words;
@@ -163,7 +163,7 @@ impl<'a> Index<'a> {
             .collect();
         let stages = || snapshots.iter().flat_map(|s| &s.stages);
         let from = stages().map(|stage| (stage.name.as_str(), stage.from.as_slice())).collect();
-        let answering = stages().filter(|stage| stage.kind == Kind::Records);
+        let answering = stages().filter(|stage| stage.kind == StageKind::Records);
         Self { tasks, from, answering: answering.map(|stage| stage.name.as_str()).collect() }
     }
 
@@ -297,7 +297,7 @@ fn pause_sources(index: &Index<'_>, snapshots: &[Snapshot], chains: &mut [Chain]
     let sources: BTreeSet<&str> = snapshots
         .iter()
         .flat_map(|s| {
-            s.stages.iter().filter(|stage| stage.kind == Kind::Source).map(|stage| stage.name.as_str())
+            s.stages.iter().filter(|stage| stage.kind == StageKind::Source).map(|stage| stage.name.as_str())
         })
         .collect();
     let paused: Vec<(String, String)> = chains

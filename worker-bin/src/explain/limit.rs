@@ -5,7 +5,7 @@
 //! what it gives: behind it nothing queues up. Where no queue lasts it is who is busy for most of the time, and where nobody is,
 //! the source.
 
-use super::model::{Kind, Snapshot, Task};
+use super::model::{Snapshot, StageKind, Task};
 use super::reasons::WaitKind;
 use super::table::{Scope, Side};
 use super::words;
@@ -51,7 +51,7 @@ pub(crate) struct Window<'a> {
 #[derive(Clone, Debug)]
 struct Load<'a> {
     stage: &'a str,
-    kind: Kind,
+    kind: StageKind,
     task: Option<&'a str>,
     busy: f64,
     waits: BTreeMap<WaitKind, f64>,
@@ -117,7 +117,7 @@ impl<'a> Window<'a> {
         let idle = || {
             stages
                 .iter()
-                .filter(|load| load.kind == Kind::Source && load.share(WaitKind::SourceIdle) >= LASTS)
+                .filter(|load| load.kind == StageKind::Source && load.share(WaitKind::SourceIdle) >= LASTS)
         };
         match most {
             Some(load) => Some(self.named(&load)),
@@ -159,7 +159,7 @@ impl<'a> Window<'a> {
     /// The stages whose programs need slots, by how long they had them.
     fn slot_holders(&self) -> Vec<String> {
         let mut had: BTreeMap<&str, f64> = BTreeMap::new();
-        for load in self.loads.iter().filter(|load| load.kind == Kind::Batch && load.busy > 0.0) {
+        for load in self.loads.iter().filter(|load| load.kind == StageKind::Batch && load.busy > 0.0) {
             *had.entry(load.stage).or_default() += load.busy;
         }
         let mut had: Vec<_> = had.into_iter().collect();
@@ -169,7 +169,7 @@ impl<'a> Window<'a> {
 }
 
 impl<'a> Load<'a> {
-    fn of(task: &'a Task, kind: Kind) -> Self {
+    fn of(task: &'a Task, kind: StageKind) -> Self {
         Self {
             stage: &task.stage,
             kind,
@@ -226,14 +226,15 @@ impl<'a> Load<'a> {
             _ if self.own() < LASTS => (WaitKind::SourceIdle, self.share(WaitKind::SourceIdle)),
             Some((kind, share)) if share > self.busy => (kind, share),
             Some(_) | None => {
-                let usual = if self.kind == Kind::Sink { WaitKind::Writing } else { WaitKind::ChildBusy };
+                let usual =
+                    if self.kind == StageKind::Sink { WaitKind::Writing } else { WaitKind::ChildBusy };
                 (longest(Side::Work).map_or(usual, |(kind, _)| kind), self.busy)
             }
         }
     }
 }
 
-fn kind_of(node: &Snapshot, task: &Task) -> Option<Kind> {
+fn kind_of(node: &Snapshot, task: &Task) -> Option<StageKind> {
     node.stages.iter().find(|stage| stage.name == task.stage).map(|stage| stage.kind)
 }
 

@@ -86,7 +86,7 @@ pub struct End {
 /// What a stage is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum StageKind {
     Source,
     /// A fresh program per batch.
     Batch,
@@ -102,7 +102,7 @@ pub enum Kind {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stage {
     pub name: String,
-    pub kind: Kind,
+    pub kind: StageKind,
     /// Where its records come from.
     pub from: Vec<String>,
     /// How many tasks it has, on all nodes.

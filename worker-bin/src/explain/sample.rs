@@ -1,7 +1,7 @@
 //! A snapshot for tests in which every field says something and every reason to wait is there.
 
 use super::model::{
-    End, InLink, Kind, Link, Memory, Peer, RunState, SCHEMA, Slots, Snapshot, Stage, Task, Wait,
+    End, InLink, Link, Memory, Peer, RunState, SCHEMA, Slots, Snapshot, Stage, StageKind, Task, Wait,
 };
 use super::past::{PastStall, PastStalls};
 use super::reasons::{WaitKind, Why};
@@ -27,9 +27,9 @@ pub(crate) fn snapshot() -> Snapshot {
         read_bytes: 40 << 20,
         total_bytes: Some(80 << 20),
         stages: vec![
-            stage("log", Kind::Source, &[], 1, &["a"]),
-            stage("errors", Kind::Batch, &["log"], 2, &["a"]),
-            stage("out", Kind::Sink, &["errors"], 2, &["a", "b"]),
+            stage("log", StageKind::Source, &[], 1, &["a"]),
+            stage("errors", StageKind::Batch, &["log"], 2, &["a"]),
+            stage("out", StageKind::Sink, &["errors"], 2, &["a", "b"]),
         ],
         tasks: vec![
             task("log/0", 4000, 4000, 0.0, &[]),
@@ -125,7 +125,7 @@ pub(crate) fn stalls() -> PastStalls {
     stalls
 }
 
-fn stage(name: &str, kind: Kind, from: &[&str], partitions: u32, nodes: &[&str]) -> Stage {
+fn stage(name: &str, kind: StageKind, from: &[&str], partitions: u32, nodes: &[&str]) -> Stage {
     let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
     Stage { name: name.to_owned(), kind, from: owned(from), partitions, nodes: owned(nodes) }
 }

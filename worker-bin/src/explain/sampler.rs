@@ -4,7 +4,7 @@ use super::chain;
 use super::context::Context;
 use super::history::{History, Point};
 use super::model::{
-    End, InLink, Kind, Link, Memory, Peer, RunState, SCHEMA, Slots, Snapshot, Stage, Task, Wait,
+    End, InLink, Link, Memory, Peer, RunState, SCHEMA, Slots, Snapshot, Stage, StageKind, Task, Wait,
 };
 use super::past::PastStalls;
 use super::peer;
@@ -465,14 +465,14 @@ fn stage_now(snapshot: &Snapshot, stage: &str) -> Point {
 
 /// What kind of stage a task of the core is.
 #[must_use]
-pub fn kind_of(kind: &worker_core::config::TaskKind) -> Kind {
+pub fn kind_of(kind: &worker_core::config::TaskKind) -> StageKind {
     use worker_core::config::TaskKind;
     match kind {
-        TaskKind::Source => Kind::Source,
-        TaskKind::Batch(_) => Kind::Batch,
-        TaskKind::Stream(_) => Kind::Stream,
-        TaskKind::Records(_) => Kind::Records,
-        TaskKind::Sink => Kind::Sink,
+        TaskKind::Source => StageKind::Source,
+        TaskKind::Batch(_) => StageKind::Batch,
+        TaskKind::Stream(_) => StageKind::Stream,
+        TaskKind::Records(_) => StageKind::Records,
+        TaskKind::Sink => StageKind::Sink,
     }
 }
 

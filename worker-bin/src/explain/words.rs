@@ -8,6 +8,7 @@ use super::reasons::{WaitKind, Why};
 use super::table::Side;
 use crate::text::escape::again;
 pub use crate::text::escape::foreign;
+pub use crate::text::units::{bytes, duration, number};
 use std::fmt::Write as _;
 
 /// A wait in words, without the name of the task that waits.
@@ -116,49 +117,6 @@ pub fn listed(names: &[String], max: usize) -> Option<String> {
     let last = if more > 0 { format!("{} more", number(more as u64)) } else { names.last()?.clone() };
     let before = &names[..if more > 0 { max } else { names.len() - 1 }];
     Some(if before.is_empty() { last } else { format!("{} and {last}", before.join(", ")) })
-}
-
-/// A duration as people say it: `0.4 s`, `12 s`, `3 min 5 s`, `2 h 4 min`.
-#[must_use]
-pub fn duration(seconds: f64) -> String {
-    if seconds < 9.95 {
-        return format!("{seconds:.1} s");
-    }
-    let whole = std::time::Duration::try_from_secs_f64(seconds).map_or(0, |d| d.as_secs());
-    match whole {
-        0..=99 => format!("{} s", seconds.round()),
-        100..=5999 => format!("{} min {} s", whole / 60, whole % 60),
-        _ => format!("{} h {} min", whole / 3600, whole % 3600 / 60),
-    }
-}
-
-/// Bytes as people say them: `812 B`, `12 MiB`, `1.2 GiB`.
-#[must_use]
-pub fn bytes(bytes: u64) -> String {
-    #[expect(clippy::cast_precision_loss, reason = "for people")]
-    let mut value = bytes as f64;
-    for unit in ["B", "KiB", "MiB", "GiB"] {
-        if value < 1023.5 {
-            let digits = usize::from(value < 9.95 && unit != "B");
-            return format!("{value:.digits$} {unit}");
-        }
-        value /= 1024.0;
-    }
-    format!("{value:.1} TiB")
-}
-
-/// A number with its thousands apart: `4 096`.
-#[must_use]
-pub fn number(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() * 4 / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(' ');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// `once`, `2 times`.

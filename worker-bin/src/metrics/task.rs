@@ -2,7 +2,7 @@
 
 use super::page::{Labels, Page};
 use super::{Scrape, TaskCosts, float};
-use crate::explain::{Kind, Task};
+use crate::explain::{StageKind, Task};
 use std::fmt;
 use worker_core::config::TaskName;
 use worker_core::status::Latencies;
@@ -116,11 +116,11 @@ fn labels(task: &Task) -> Labels<'_> {
 fn info<'a>(scrape: &'a Scrape, task: &'a Task) -> Labels<'a> {
     let kind = scrape.snapshot.stages.iter().find(|stage| stage.name == task.stage).map(|stage| stage.kind);
     let kind = match kind {
-        Some(Kind::Source) => "source",
-        Some(Kind::Batch) => "batch",
-        Some(Kind::Stream) => "stream",
-        Some(Kind::Records) => "records",
-        Some(Kind::Sink) => "sink",
+        Some(StageKind::Source) => "source",
+        Some(StageKind::Batch) => "batch",
+        Some(StageKind::Stream) => "stream",
+        Some(StageKind::Records) => "records",
+        Some(StageKind::Sink) => "sink",
         None => "",
     };
     let partition = TaskName::of(&task.name).partition;

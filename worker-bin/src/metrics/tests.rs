@@ -1,7 +1,9 @@
 //! The document against its description.
 
 use super::*;
-use crate::explain::{InLink, Kind, Link, Memory, Peer, RunState, Slots, Stage, Task, Wait, WaitKind, Why};
+use crate::explain::{
+    InLink, Link, Memory, Peer, RunState, Slots, Stage, StageKind, Task, Wait, WaitKind, Why,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -90,7 +92,7 @@ fn scrape() -> Scrape {
 fn snapshot() -> Snapshot {
     let stage = Stage {
         name: "s".into(),
-        kind: Kind::Batch,
+        kind: StageKind::Batch,
         from: Vec::new(),
         partitions: 1,
         nodes: vec!["a".into()],

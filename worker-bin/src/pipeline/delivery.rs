@@ -41,21 +41,21 @@ impl Pipeline {
     ///
     /// # Errors
     /// State is wanted and the file asks for delivery in memory, `--fresh` without state, or a sink that writes into it.
-    pub fn with_state(mut self, wish: StateOptions<'_>) -> Result<Self, ConfigError> {
-        let problem = match (wish.dir, self.delivery, &self.delivery_at) {
+    pub fn with_state(mut self, options: StateOptions<'_>) -> Result<Self, ConfigError> {
+        let problem = match (options.dir, self.delivery, &self.delivery_at) {
             (Some(dir), Delivery::Memory, Some(at)) => Some(no_state_in_memory(dir, at)),
-            (None, Delivery::Memory, _) if wish.fresh => Some(nothing_to_start_over()),
+            (None, Delivery::Memory, _) if options.fresh => Some(nothing_to_start_over()),
             (Some(_) | None, _, _) => None,
         };
         if let Some(problem) = problem {
             return Err(ConfigError::one(&self.text, problem));
         }
-        if let Some(dir) = wish.dir {
+        if let Some(dir) = options.dir {
             let whole = std::path::absolute(dir).map_err(|error| ConfigError::unreadable(dir, &error))?;
             self.delivery = Delivery::ExactlyOnce;
             self.state_dir = Some(normalized(Path::new("/"), &whole));
         }
-        if let (Some(dir), Some(node)) = (&mut self.state_dir, wish.node) {
+        if let (Some(dir), Some(node)) = (&mut self.state_dir, options.node) {
             dir.push(node);
         }
         match self.sink_in_state() {

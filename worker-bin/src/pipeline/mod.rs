@@ -18,7 +18,6 @@ mod read;
 pub(crate) mod reader;
 mod replay;
 pub(crate) mod text;
-pub mod units;
 mod validate;
 mod vars;
 mod warnings;

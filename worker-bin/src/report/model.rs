@@ -3,7 +3,7 @@
 //! Units stand last in the names. Fields are only ever added; [`SCHEMA`] grows when one changes its meaning. Shares are from 0 to
 //! 1, of the time that the run lasted. Times within the run are in seconds since it began.
 
-use crate::explain::{Kind, Limit, Point, WaitKind};
+use crate::explain::{Limit, Point, StageKind, WaitKind};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -94,7 +94,7 @@ impl Outcome {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ReportStage {
     pub name: String,
-    pub kind: Kind,
+    pub kind: StageKind,
     /// Where its records came from.
     pub from: Vec<String>,
     /// How many tasks it has on all nodes.

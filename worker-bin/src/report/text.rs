@@ -51,7 +51,7 @@ fn first_line(report: &Report) -> String {
 
 fn read(report: &Report) -> String {
     let mut line = String::new();
-    if report.stages.iter().any(|stage| stage.kind == crate::explain::Kind::Source) {
+    if report.stages.iter().any(|stage| stage.kind == crate::explain::StageKind::Source) {
         write!(line, ", {} read", words::bytes(report.read_bytes)).ok();
         if report.lasted_s >= RATES_MIN_S && report.read_bytes > 0 {
             write!(line, " ({}/s)", bytes_rate(report.read_bytes_per_s)).ok();

@@ -12,7 +12,7 @@ mod write;
 pub use color::Color;
 pub(crate) use color::{colors, draws, set_color};
 
-use queue::{Kind, Queue};
+use queue::{LineKind, Queue};
 use std::io;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -24,13 +24,13 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// How long it waits for a reader that takes a little now and then.
 const PATIENCE_MAX: Duration = Duration::from_secs(10);
 
-/// Writes from a thread of its own from now on; `told` gives a line of the worker itself the form of the log.
-pub(crate) fn start(told: fn(&str) -> String) {
+/// Writes from a thread of its own from now on; `as_log_line` gives a line of the worker itself the form of the log.
+pub(crate) fn start(as_log_line: fn(&str) -> String) {
     if QUEUE.set(Queue::new()).is_ok()
         && let Some(queue) = QUEUE.get()
     {
         let writer = std::thread::Builder::new().name("stderr".to_owned());
-        if writer.spawn(move || write::until_closed(queue, told)).is_err() {
+        if writer.spawn(move || write::until_closed(queue, as_log_line)).is_err() {
             queue.close();
         }
     }
@@ -38,10 +38,10 @@ pub(crate) fn start(told: fn(&str) -> String) {
 
 /// A line that is part of what the worker answers: how a run ended, what is wrong. It is given more room than the log.
 pub fn say(line: &str) {
-    put(line.as_bytes(), Kind::Answer);
+    put(line.as_bytes(), LineKind::Answer);
 }
 
-fn put(line: &[u8], kind: Kind) {
+fn put(line: &[u8], kind: LineKind) {
     match QUEUE.get() {
         Some(queue) if queue.put(line, kind) => {}
         Some(_) | None => write::directly(line),
@@ -68,7 +68,7 @@ pub(crate) struct Log;
 
 impl io::Write for Log {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        put(line, Kind::Log);
+        put(line, LineKind::Log);
         Ok(line.len())
     }
 

@@ -14,7 +14,7 @@ const TAKEN_BYTES: usize = 16 * 1024;
 
 /// What a line is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum LineKind {
     Log,
     /// Part of how the run ended or of what is wrong.
     Answer,
@@ -59,18 +59,18 @@ impl Queue {
     }
 
     /// Queues a line, or counts it as dropped; `false`: there is no writer.
-    pub(super) fn put(&self, line: &[u8], kind: Kind) -> bool {
+    pub(super) fn put(&self, line: &[u8], kind: LineKind) -> bool {
         let mut state = lock(&self.state);
         if state.closed {
             return false;
         }
         let room = match kind {
-            Kind::Log => LOG_BYTES_MAX,
-            Kind::Answer => BYTES_MAX,
+            LineKind::Log => LOG_BYTES_MAX,
+            LineKind::Answer => BYTES_MAX,
         };
         // One line is taken whatever its length, and none overtakes those that were dropped.
         let fits = state.bytes == 0 || state.bytes + line.len() <= room;
-        if fits && (state.dropped == 0 || kind == Kind::Answer) {
+        if fits && (state.dropped == 0 || kind == LineKind::Answer) {
             state.bytes += line.len();
             state.lines.push_back(line.to_vec());
         } else {
@@ -162,9 +162,9 @@ mod tests {
         let line = vec![b'x'; 1000];
         let sent = LOG_BYTES_MAX / 1000 + 7;
         for _ in 0..sent {
-            assert!(queue.put(&line, Kind::Log));
+            assert!(queue.put(&line, LineKind::Log));
         }
-        assert!(queue.put(b"error: the end", Kind::Answer));
+        assert!(queue.put(b"error: the end", LineKind::Answer));
         let (mut lines, mut dropped) = (Vec::new(), 0);
         while dropped == 0 {
             let taken = queue.take().unwrap();
@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn the_end_waits_no_longer_than_it_must_for_a_reader_that_is_not_there() {
         let queue = Queue::new();
-        queue.put(b"a", Kind::Answer);
+        queue.put(b"a", LineKind::Answer);
         let begun = Instant::now();
         queue.flush(Duration::from_millis(50), Duration::from_secs(60));
         assert!((Duration::from_millis(50)..Duration::from_secs(30)).contains(&begun.elapsed()));

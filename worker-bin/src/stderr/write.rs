@@ -10,11 +10,11 @@ use std::io::{IsTerminal as _, Write as _};
 const PIECE_BYTES: usize = 4096;
 
 /// Writes what is queued until standard error is gone.
-pub(super) fn until_closed(queue: &Queue, told: fn(&str) -> String) {
+pub(super) fn until_closed(queue: &Queue, as_log_line: fn(&str) -> String) {
     let terminal = std::io::stderr().is_terminal();
     let mut drawn = false;
     while let Some(taken) = queue.take() {
-        let text = text(taken, terminal, &mut drawn, told);
+        let text = text(taken, terminal, &mut drawn, as_log_line);
         if write(&text, || queue.progressed()).is_err() {
             queue.close();
             return;
@@ -23,7 +23,7 @@ pub(super) fn until_closed(queue: &Queue, told: fn(&str) -> String) {
 }
 
 /// Everything at once: what is drawn is taken away, the lines follow, the frame is drawn below them.
-fn text(taken: Taken, terminal: bool, drawn: &mut bool, told: fn(&str) -> String) -> Vec<u8> {
+fn text(taken: Taken, terminal: bool, drawn: &mut bool, as_log_line: fn(&str) -> String) -> Vec<u8> {
     let mut text = Vec::with_capacity(taken.lines.len() + 256);
     if std::mem::take(drawn) {
         text.extend_from_slice(ERASE.as_bytes());
@@ -32,7 +32,7 @@ fn text(taken: Taken, terminal: bool, drawn: &mut bool, told: fn(&str) -> String
     if taken.dropped > 0 {
         let lines = if taken.dropped == 1 { "line of log was" } else { "lines of log were" };
         let why = format!("warning: {} {lines} dropped: standard error was not read in time", taken.dropped);
-        text.extend_from_slice(told(&why).as_bytes());
+        text.extend_from_slice(as_log_line(&why).as_bytes());
         text.push(b'\n');
     }
     if terminal && !taken.frame.is_empty() {

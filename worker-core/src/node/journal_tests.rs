@@ -48,7 +48,7 @@ fn a_records_stage_killed_anywhere() {
 }
 
 #[test]
-fn a_record_that_kills_the_worker_is_put_aside_and_no_other() {
+fn a_record_that_kills_the_worker_is_dead_lettered_and_no_other() {
     for kind in [batch(6), asked(6)] {
         let mut world = World::new(kind, Durable::AllAppended);
         world.poison = Some("c");

@@ -202,7 +202,7 @@ fn records_travel_from_source_to_sink_in_order() {
 }
 
 #[test]
-fn a_record_that_fails_alone_is_put_aside_and_the_others_keep_their_order() {
+fn a_record_that_fails_alone_is_dead_lettered_and_the_others_keep_their_order() {
     let kinds = vec![TaskKind::Source, TaskKind::Batch(batch_spec()), TaskKind::Sink];
     let mut driver = Driver::new(line(kinds), vec![records(&["1", "2", "3!", "4", "5", "6", "7!", "8"])]);
     driver.run();

@@ -133,7 +133,7 @@ impl BatchTask {
             if self.spec.on_error == OnError::Halt {
                 return ctx.fail_task(&base.name, format!("{} (on_error = \"halt\")", letter.reason));
             }
-            return self.put_aside(base, ctx, &segment, letter);
+            return self.dead_letter(base, ctx, &segment, letter);
         }
         self.segments.push_back(segment);
         self.backoff.reset();
@@ -280,10 +280,10 @@ impl BatchTask {
             stderr_tail: failure.stderr_tail,
             origin: Some((piece.link, piece.first_seq)),
         };
-        self.put_aside(base, ctx, &segment, letter);
+        self.dead_letter(base, ctx, &segment, letter);
     }
 
-    fn put_aside(&mut self, base: &mut Base, ctx: &mut Ctx, segment: &Segment, letter: DeadLetter) {
+    fn dead_letter(&mut self, base: &mut Base, ctx: &mut Ctx, segment: &Segment, letter: DeadLetter) {
         let positions = Base::positions(ctx, &segment.pieces);
         self.quarantine.passed(&segment.pieces, ctx);
         base.in_flight = self.quarantine.at_rest();

@@ -112,7 +112,7 @@ impl RecordsTask {
                 if self.spec.on_error == OnError::Halt {
                     return ctx.fail_task(&base.name, format!("{} (on_error = \"halt\")", letter.reason));
                 }
-                self.put_aside(base, ctx, &piece, letter);
+                self.dead_letter(base, ctx, &piece, letter);
                 continue;
             }
             self.ensure_started(base, ctx);
@@ -312,10 +312,10 @@ impl RecordsTask {
             origin: Some((piece.link, piece.first_seq)),
         };
         self.failures = 0;
-        self.put_aside(base, ctx, &piece, letter);
+        self.dead_letter(base, ctx, &piece, letter);
     }
 
-    fn put_aside(&mut self, base: &mut Base, ctx: &mut Ctx, piece: &Piece, letter: DeadLetter) {
+    fn dead_letter(&mut self, base: &mut Base, ctx: &mut Ctx, piece: &Piece, letter: DeadLetter) {
         let positions = Base::positions(ctx, [piece]);
         self.quarantine.passed([piece], ctx);
         base.in_flight = self.in_flight();

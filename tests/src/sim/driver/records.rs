@@ -2,7 +2,7 @@
 
 mod process;
 
-use super::{Driver, Later, Next, Surroundings, Told, failure};
+use super::{Driver, EventWithEffects, Later, Next, Surroundings, failure};
 use crate::sim::check::{Check, Checked, Violation, require};
 use crate::sim::plan::{DiskBug, StageKind};
 use crate::sim::rng::Rng;
@@ -122,7 +122,7 @@ impl Driver {
         id: TaskId,
         count: usize,
         rng: &mut Rng,
-    ) -> Checked<(Vec<Told>, Vec<Later>)> {
+    ) -> Checked<(Vec<EventWithEffects>, Vec<Later>)> {
         let task = self.task(id)?;
         let told = task.take_answers(id, count, rng)?;
         Ok((told, task.ask(now, id, rng)?))
@@ -136,7 +136,7 @@ impl Child {
     }
 
     /// The event for answers, and the records that they are of.
-    fn told(&mut self, id: TaskId, answers: Answers, collected: Collected<'_>) -> Checked<Told> {
+    fn told(&mut self, id: TaskId, answers: Answers, collected: Collected<'_>) -> Checked<EventWithEffects> {
         let ahead = collected.bug == Some(DiskBug::AnswersAhead) && !self.asked.is_empty();
         let records = (answers.records + u64::from(ahead)).min(self.asked.len() as u64);
         let answered: Vec<Bytes> =
@@ -203,7 +203,7 @@ impl Surroundings {
         Ok(vec![self.later(self.busy_until, id, Next::Answers(count))])
     }
 
-    fn take_answers(&mut self, id: TaskId, count: usize, rng: &mut Rng) -> Checked<Vec<Told>> {
+    fn take_answers(&mut self, id: TaskId, count: usize, rng: &mut Rng) -> Checked<Vec<EventWithEffects>> {
         let Self { records, collector, .. } = self;
         let bug = records.bug;
         let Some(child) = &mut records.child else { return Ok(Vec::new()) };

@@ -1,6 +1,6 @@
 //! Stream programs: one process a window, fed, closed, and with a journal run again.
 
-use super::{Driver, Later, Next, Surroundings, Told, failure};
+use super::{Driver, EventWithEffects, Later, Next, Surroundings, failure};
 use crate::sim::check::{Check, Checked, Violation};
 use crate::sim::disk::WindowKept;
 use crate::sim::plan::StageKind;
@@ -156,7 +156,12 @@ impl Surroundings {
     }
 
     /// The program prints while its input is open.
-    pub(super) fn prints(&mut self, id: TaskId, window: u64, printed: Batch) -> Checked<Option<Told>> {
+    pub(super) fn prints(
+        &mut self,
+        id: TaskId,
+        window: u64,
+        printed: Batch,
+    ) -> Checked<Option<EventWithEffects>> {
         match self.stream.output.fresh(printed, differs) {
             Ok(fresh) if fresh.is_empty() => Ok(None),
             Ok(fresh) => {
@@ -172,7 +177,7 @@ impl Surroundings {
         }
     }
 
-    pub(super) fn exits(&mut self, id: TaskId, exit: Exit) -> Checked<Told> {
+    pub(super) fn exits(&mut self, id: TaskId, exit: Exit) -> Checked<EventWithEffects> {
         let Exit { window, printed, mut result, early, effects } = exit;
         match self.stream.output.fresh(printed, differs) {
             Ok(fresh) if fresh.is_empty() => {}
@@ -183,7 +188,13 @@ impl Surroundings {
         Ok((event, effects))
     }
 
-    fn exited(&mut self, id: TaskId, window: u64, result: Result<(), Failure>, early: bool) -> Checked<Told> {
+    fn exited(
+        &mut self,
+        id: TaskId,
+        window: u64,
+        result: Result<(), Failure>,
+        early: bool,
+    ) -> Checked<EventWithEffects> {
         let result = self.stream.output.ended(result, &mut self.collector);
         Ok((Event::task(id, StreamEvent::Exited { window, result, early }), Vec::new()))
     }

@@ -99,7 +99,7 @@ impl Conversation {
     /// How many requests the child was given and has not answered.
     #[must_use]
     pub fn owed(&self) -> u64 {
-        self.ledger.under_way() as u64
+        self.ledger.in_flight() as u64
     }
 
     /// Takes the child's lines.

@@ -128,7 +128,7 @@ impl Effects {
     }
 
     /// Adds a record that goes no further.
-    pub(super) fn put_aside(&mut self, letter: DeadLetter) {
+    pub(super) fn dead_letter(&mut self, letter: DeadLetter) {
         self.dead.push(letter);
     }
 

@@ -148,7 +148,7 @@ impl Ledger {
     }
 
     /// How many of them the child was given.
-    pub(super) fn under_way(&self) -> usize {
+    pub(super) fn in_flight(&self) -> usize {
         let kept = self.inline.as_ref().map_or(0, |inline| inline.keys.waiting + inline.keys.free.len());
         self.unanswered - kept
     }
@@ -206,7 +206,7 @@ impl Ledger {
         let Some(input) = self.inputs.back_mut() else { return };
         if let Err(no_key) = input.take_next(self.key.as_mut()) {
             let mut held = Box::new(Effects::default());
-            held.put_aside(DeadLetter { attempts: 0, ..input.dead_letter(id, no_key.to_string()) });
+            held.dead_letter(DeadLetter { attempts: 0, ..input.dead_letter(id, no_key.to_string()) });
             self.held_bytes += held.cost();
             self.slots.push_back(Slot { answered: true, held: Some(held), ..Slot::record(0) });
             return self.settle();
@@ -343,7 +343,7 @@ impl Ledger {
                 Err(ProtocolFault::FailAndMore { id })
             }
             (Some(why), Some(input)) => {
-                effects.put_aside(input.dead_letter(id, why.0.clone().into_owned()));
+                effects.dead_letter(input.dead_letter(id, why.0.clone().into_owned()));
                 Ok(())
             }
             (Some(_), None) | (None, _) => effects.add(answer, own_key, rules),

@@ -2,7 +2,8 @@
 
 use super::open_files;
 use crate::pipeline::plan::{LocalTask, Plan, Role, StageTask};
-use crate::pipeline::{Delivery, Mode, units::format_size};
+use crate::pipeline::{Delivery, Mode};
+use crate::text::units::format_size;
 use worker_core::config::TaskKind;
 
 /// Memory and disk at worst, from the budgets of the links that begin or end here and the work that can be under way.

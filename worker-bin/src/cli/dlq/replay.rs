@@ -54,8 +54,8 @@ pub(super) fn replay(args: &ReplayArgs) -> Result<ExitCode, Failed> {
 }
 
 fn load(args: &ReplayArgs) -> Result<Pipeline, StoreError> {
-    let wish = StateOptions { dir: args.state.as_deref(), ..StateOptions::default() };
-    Ok(pipeline::load(&args.file, &args.set)?.with_state(wish)?)
+    let options = StateOptions { dir: args.state.as_deref(), ..StateOptions::default() };
+    Ok(pipeline::load(&args.file, &args.set)?.with_state(options)?)
 }
 
 struct Replayer<'a> {

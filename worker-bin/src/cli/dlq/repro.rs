@@ -49,8 +49,8 @@ pub(super) enum ReproError {
 
 pub(super) fn repro(args: &ReproArgs) -> Result<ExitCode, Failed> {
     let id: LetterId = args.id.parse()?;
-    let wish = StateOptions { dir: args.from.state.as_deref(), ..StateOptions::default() };
-    let loaded = pipeline::load(&args.file, &args.from.set).and_then(|pipeline| pipeline.with_state(wish));
+    let options = StateOptions { dir: args.from.state.as_deref(), ..StateOptions::default() };
+    let loaded = pipeline::load(&args.file, &args.from.set).and_then(|pipeline| pipeline.with_state(options));
     let pipeline = loaded.map_err(StoreError::from)?;
     let store = match &args.from.letters {
         Some(letters) => Store::find(Some(letters), &args.from)?.0,

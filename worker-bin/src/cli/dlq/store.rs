@@ -212,8 +212,8 @@ impl Store {
 }
 
 fn load(file: &Path, from: &LettersArgs) -> Result<Pipeline, ConfigError> {
-    let wish = StateOptions { dir: from.state.as_deref(), ..StateOptions::default() };
-    pipeline::load(file, &from.set)?.with_state(wish)
+    let options = StateOptions { dir: from.state.as_deref(), ..StateOptions::default() };
+    pipeline::load(file, &from.set)?.with_state(options)
 }
 
 /// The file of the latest run: later ones have a number in their names.

@@ -11,10 +11,10 @@ fn task(name: &str, waits: Vec<Wait>) -> Task {
 /// A node that counts 10 seconds as a stall; stages are of the kind that the first letter of their name says.
 fn node(name: &str, tasks: Vec<Task>) -> Snapshot {
     let kind = |stage: &str| match stage.as_bytes().first() {
-        Some(b's') => Kind::Source,
-        Some(b'r') => Kind::Records,
-        Some(b'o') => Kind::Sink,
-        _ => Kind::Batch,
+        Some(b's') => StageKind::Source,
+        Some(b'r') => StageKind::Records,
+        Some(b'o') => StageKind::Sink,
+        _ => StageKind::Batch,
     };
     let stages: BTreeSet<_> = tasks.iter().map(|task| task.stage.clone()).collect();
     let stage =

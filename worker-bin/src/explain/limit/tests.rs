@@ -21,9 +21,9 @@ fn node(tasks: Vec<Task>) -> Snapshot {
     for task in &tasks {
         if !node.stages.iter().any(|stage| stage.name == task.stage) {
             let kind = match task.stage.as_bytes().first() {
-                Some(b's') => Kind::Source,
-                Some(b'o') => Kind::Sink,
-                _ => Kind::Batch,
+                Some(b's') => StageKind::Source,
+                Some(b'o') => StageKind::Sink,
+                _ => StageKind::Batch,
             };
             let (name, from, nodes) = (task.stage.clone(), Vec::new(), Vec::new());
             node.stages.push(Stage { name, kind, from, partitions: 1, nodes });

@@ -1,5 +1,5 @@
 use super::*;
-use crate::explain::{End, Kind, Outline, RunState, Sample, Sampler, Stage};
+use crate::explain::{End, Outline, RunState, Sample, Sampler, Stage, StageKind};
 use std::time::Duration;
 use worker_core::Time;
 use worker_core::config::{Graph, Limits, NodeIx, TaskId, TaskKind, TaskSpec};
@@ -51,7 +51,7 @@ impl Watched {
         let task = TaskSpec { name: "a/0".to_owned(), node: NodeIx(0), kind: TaskKind::Sink };
         let stage = Stage {
             name: "a".to_owned(),
-            kind: Kind::Sink,
+            kind: StageKind::Sink,
             from: Vec::new(),
             partitions: 1,
             nodes: Vec::new(),

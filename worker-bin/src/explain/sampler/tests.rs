@@ -26,7 +26,11 @@ fn observer() -> Sampler {
         nodes: vec!["a".into()],
         me: NodeIx(0),
         graph: Graph { tasks, links: vec![link(0, 1), link(1, 2)] },
-        stages: vec![stage("src", Kind::Source), stage("grep", Kind::Batch), stage("out", Kind::Sink)],
+        stages: vec![
+            stage("src", StageKind::Source),
+            stage("grep", StageKind::Batch),
+            stage("out", StageKind::Sink),
+        ],
         limits: Limits { credit_bytes: 1, outbox_bytes: 1, spill_bytes: 1 },
         started_ms: 0,
         stall_after: Duration::from_secs(10),

@@ -4,7 +4,7 @@ use super::value::{Number, Time, Value, Words, any_of, variable};
 use super::{Class, Inline, Key, Keys, Section, WhenAbsent};
 use crate::pipeline::reader::{KeyValue, Reader};
 use crate::pipeline::text::quoted;
-use crate::pipeline::units::{format_duration, format_share, parse_share};
+use crate::text::units::{format_duration, format_share, parse_share};
 use serde_json::json;
 use std::path::Path;
 use std::time::Duration;

@@ -51,7 +51,7 @@ pub struct Stage {
     pub(crate) key_at: At,
 }
 
-/// How a stage's executable runs, with what only this way of running knows.
+/// How a stage's executable runs, with what only this mode knows.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Mode {
     /// A fresh process per batch.
@@ -62,7 +62,7 @@ pub enum Mode {
     Records(RecordsMode),
 }
 
-/// Which way of running.
+/// Which mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ModeName {
     Batch,
@@ -111,8 +111,8 @@ const MODE: Keys<Stage> = &[&Key::<Stage, _> {
     value: MODES,
     when_absent: WhenAbsent::Default,
     get: |stage| stage.mode.mode_name(),
-    set: |stage, way, _| {
-        stage.mode = Mode::of(way);
+    set: |stage, mode, _| {
+        stage.mode = Mode::of(mode);
         stage.timeout = default_timeout(&stage.mode);
     },
 }];
@@ -225,14 +225,14 @@ pub(crate) fn read<'d>(reader: &mut Reader<'d>, mut table: Table<'d>, (name, at)
     Stage { name, at, ..stage }
 }
 
-/// `mode`, and the keys that belong to one way of running only.
+/// `mode`, and the keys that belong to one mode only.
 fn mode<'d>(reader: &mut Reader<'d>, table: &mut Table<'d>, stage: &mut Stage) {
     let before = reader.problems.len();
     row::read(MODE, reader, table, stage);
-    let way = stage.mode.mode_name();
+    let mode = stage.mode.mode_name();
     let is_keyed = table.has("partition_by");
     // Where the mode is not clear, it is not clear either which keys belong to others.
-    let mut keys = Ways { is_clear: reader.problems.len() == before, reader, table, way };
+    let mut keys = KeysByMode { is_clear: reader.problems.len() == before, reader, table, mode };
     let (mut batch, mut failures) = (BatchMode::default(), Failures::default());
     let (mut stream, mut records) = (StreamMode::default(), RecordsMode::default());
     keys.read(&[ModeName::Batch], batch::KEYS, &mut batch);
@@ -240,37 +240,37 @@ fn mode<'d>(reader: &mut Reader<'d>, table: &mut Table<'d>, stage: &mut Stage) {
     keys.read(&[ModeName::Stream], stream::KEYS, &mut stream);
     keys.read(&[ModeName::Records], records::KEYS, &mut records);
     let keyed = keys.read(&[ModeName::Records], records::KEYED, &mut records);
-    for entry in keyed.iter().filter(|_| way == ModeName::Records && !is_keyed) {
+    for entry in keyed.iter().filter(|_| mode == ModeName::Records && !is_keyed) {
         let title = format!("`{}` needs a key", entry.key);
         reader.problems.push(
             Problem::at(&entry.key_at, title, "values are kept by the key of records")
                 .help("say what the key is, for example partition_by = { field = 1 }, or remove this line"),
         );
     }
-    stage.mode = match way {
+    stage.mode = match mode {
         ModeName::Batch => Mode::Batch(BatchMode { failures, ..batch }),
         ModeName::Stream => Mode::Stream(stream),
         ModeName::Records => Mode::Records(RecordsMode { failures, ..records }),
     };
 }
 
-/// Reads keys that have a meaning in some modes of running only.
-struct Ways<'r, 'd> {
+/// Reads keys that have a meaning in some modes only.
+struct KeysByMode<'r, 'd> {
     reader: &'r mut Reader<'d>,
     table: &'r mut Table<'d>,
-    way: ModeName,
+    mode: ModeName,
     is_clear: bool,
 }
 
-impl<'d> Ways<'_, 'd> {
+impl<'d> KeysByMode<'_, 'd> {
     fn read<S>(&mut self, modes: &[ModeName], keys: Keys<S>, section: &mut S) -> Vec<KeyValue<'d>> {
-        if modes.contains(&self.way) {
+        if modes.contains(&self.mode) {
             return row::read(keys, self.reader, self.table, section);
         }
         for key in keys {
             let entry = self.table.take(key.name());
             if let Some(entry) = entry.filter(|_| self.is_clear) {
-                let problem = misplaced(&entry, modes, self.way);
+                let problem = misplaced(&entry, modes, self.mode);
                 self.reader.problems.push(problem);
             }
         }
@@ -278,13 +278,13 @@ impl<'d> Ways<'_, 'd> {
     }
 }
 
-/// That a key has no meaning in this way of running.
-fn misplaced(entry: &KeyValue<'_>, modes: &[ModeName], way: ModeName) -> Problem {
-    let words = modes.iter().filter_map(|way| MODES.0.iter().find(|(_, other)| other == way));
+/// That a key has no meaning in this mode.
+fn misplaced(entry: &KeyValue<'_>, modes: &[ModeName], mode: ModeName) -> Problem {
+    let words = modes.iter().filter_map(|one| MODES.0.iter().find(|(_, other)| other == one));
     let modes = listed(words.map(|&(word, _)| word), '"', "or");
     let title = format!("`{}` belongs to mode = {modes}", entry.key);
     let problem = Problem::at(&entry.key_at, title, "has no meaning here");
-    match (entry.key, way) {
+    match (entry.key, mode) {
         ("window", ModeName::Records) => problem
             .help("remove it; how many requests may be unanswered is in_flight, and totals can be printed at every tick"),
         _ => problem.help(format!("remove it, or write mode = {modes} (batch is the default)")),
@@ -321,8 +321,8 @@ impl Stage {
 }
 
 impl Mode {
-    fn of(way: ModeName) -> Self {
-        match way {
+    fn of(mode: ModeName) -> Self {
+        match mode {
             ModeName::Batch => Self::Batch(BatchMode::default()),
             ModeName::Stream => Self::Stream(StreamMode::default()),
             ModeName::Records => Self::Records(RecordsMode::default()),

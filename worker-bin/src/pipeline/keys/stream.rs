@@ -4,7 +4,7 @@ use super::value::{Integer, Maybe, Size, Time, Value, Words, any_of};
 use super::{Class, Key, Keys, Section, WhenAbsent};
 use crate::pipeline::reader::{KeyValue, Reader};
 use crate::pipeline::text::quoted;
-use crate::pipeline::units::format_duration;
+use crate::text::units::format_duration;
 use serde_json::json;
 use std::path::Path;
 use worker_core::config::Window;

@@ -2,7 +2,7 @@
 
 use crate::pipeline::reader::{KeyValue, Reader};
 use crate::pipeline::text::quoted;
-use crate::pipeline::units::{format_duration, format_size};
+use crate::text::units::{format_duration, format_size};
 use serde_json::{Value as Schema, json};
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 const REST: &str = "[source.s]\nfile='x'\n[sink.o]\nfile='y'\n";
 const ASKS: &str = "[pipeline]\nname='jobs'\ndelivery='exactly-once'\n";
 
-fn settled(head: &str, wish: StateOptions<'_>) -> (Delivery, Option<PathBuf>) {
-    let pipeline = read(&format!("{head}{REST}")).unwrap().with_state(wish).unwrap();
+fn settled(head: &str, options: StateOptions<'_>) -> (Delivery, Option<PathBuf>) {
+    let pipeline = read(&format!("{head}{REST}")).unwrap().with_state(options).unwrap();
     (pipeline.delivery, pipeline.state_dir)
 }
 

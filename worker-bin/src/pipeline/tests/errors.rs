@@ -168,8 +168,8 @@ fn keys_of_answers() {
 
 #[test]
 fn state() {
-    let with = |delivery: &str, wish: StateOptions<'_>| {
-        read(&format!("[pipeline]\n{delivery}\n{}", stage("run = ['a']")))?.with_state(wish)
+    let with = |delivery: &str, options: StateOptions<'_>| {
+        read(&format!("[pipeline]\n{delivery}\n{}", stage("run = ['a']")))?.with_state(options)
     };
     let dir = Some(Path::new("/var/state"));
     shows("state_in_memory", with("delivery = 'memory'", StateOptions { dir, ..StateOptions::default() }));

@@ -34,8 +34,8 @@ fn places() -> Vec<Place> {
         let naming = (keys[0].name, naming(&keys[0]));
         add("sink", [row::infos(sink::HEAD), keys, row::infos(sink::KEYS)].concat(), naming);
     }
-    for &(word, way) in stage::MODES.0 {
-        let keys = stage::infos().into_iter().filter(|(_, modes)| modes.contains(&way)).map(|(key, _)| key);
+    for &(word, mode) in stage::MODES.0 {
+        let keys = stage::infos().into_iter().filter(|(_, modes)| modes.contains(&mode)).map(|(key, _)| key);
         add("stage", keys.collect(), ("mode", &format!("\"{word}\"")));
     }
     places

@@ -12,7 +12,7 @@ pub(super) use records::records;
 
 use super::diagnostics::{At, Problem};
 use super::keys::pipeline::Head;
-use super::units::format_size;
+use crate::text::units::format_size;
 use worker_proto::limits::{FRAME_BYTES_MAX, FRAME_OVERHEAD_BYTES};
 
 /// Bytes that a record costs beside its own, against credit: its terminator and its end offset.

@@ -5,7 +5,7 @@ use crate::io::source::Ending;
 use crate::pipeline::delivery::Delivery;
 use crate::pipeline::diagnostics::Problem;
 use crate::pipeline::model::{EarlyExit, Mode, Origin, Pipeline};
-use crate::pipeline::units::format_size;
+use crate::text::units::format_size;
 use std::collections::BTreeSet;
 
 /// Nothing where delivery is in memory.

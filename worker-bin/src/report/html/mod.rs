@@ -9,7 +9,7 @@ mod time;
 
 use super::model::{Outcome, Report};
 use super::text::{RATES_MIN_S, bytes_rate, percent};
-use crate::explain::{Kind, words};
+use crate::explain::{StageKind, words};
 use crate::io::dead::rfc3339;
 use markup::{Cell, escaped, table};
 use std::fmt::Write as _;
@@ -87,17 +87,17 @@ fn moment(ms: u64) -> String {
 /// What everybody asks first.
 fn facts(report: &Report) -> String {
     let mut facts: Vec<(&str, String)> = vec![("lasted", words::duration(report.lasted_s))];
-    if report.stages.iter().any(|stage| stage.kind == Kind::Source) {
+    if report.stages.iter().any(|stage| stage.kind == StageKind::Source) {
         facts.push(("input read", words::bytes(report.read_bytes)));
         facts.push(("throughput", format!("{}/s", bytes_rate(report.read_bytes_per_s))));
     }
-    let of = |kind: Kind, count: fn(&super::ReportStage) -> u64| -> Option<u64> {
+    let of = |kind: StageKind, count: fn(&super::ReportStage) -> u64| -> Option<u64> {
         let stages: Vec<_> = report.stages.iter().filter(|stage| stage.kind == kind).collect();
         (!stages.is_empty()).then(|| stages.into_iter().map(count).sum())
     };
     for (name, count) in [
-        ("records read", of(Kind::Source, |stage| stage.records_in)),
-        ("records written", of(Kind::Sink, |stage| stage.records_out)),
+        ("records read", of(StageKind::Source, |stage| stage.records_in)),
+        ("records written", of(StageKind::Sink, |stage| stage.records_out)),
     ] {
         facts.extend(count.map(|count| (name, words::number(count))));
     }

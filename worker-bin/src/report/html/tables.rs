@@ -1,7 +1,7 @@
 //! Counts of stages, tasks and links, and dead letters by reason.
 
 use super::markup::{Cell, escaped, table};
-use crate::explain::{Kind, words};
+use crate::explain::{StageKind, words};
 use crate::report::model::{Report, ReportLink, ReportTask};
 use crate::report::text::{percent, rate};
 use std::fmt::Write as _;
@@ -164,12 +164,12 @@ fn links(report: &Report) -> String {
     )
 }
 
-fn kind(kind: Kind) -> &'static str {
+fn kind(kind: StageKind) -> &'static str {
     match kind {
-        Kind::Source => "source",
-        Kind::Batch => "batch",
-        Kind::Stream => "stream",
-        Kind::Records => "records",
-        Kind::Sink => "sink",
+        StageKind::Source => "source",
+        StageKind::Batch => "batch",
+        StageKind::Stream => "stream",
+        StageKind::Records => "records",
+        StageKind::Sink => "sink",
     }
 }

@@ -225,7 +225,7 @@ fn with_inline_state_a_key_has_one_request_in_flight() {
     let asked = pair.feed("a 4\n").asked();
     assert_eq!(asked[0].to_string(), r#"{"id":1,"key":"a","record":"a 1","state":{}}"#);
     assert_eq!((asked.len(), asked[1]["id"].as_u64()), (2, Some(3)));
-    assert_eq!((pair.ledger.under_way(), pair.ledger.unanswered()), (2, 3), "one waits for its key");
+    assert_eq!((pair.ledger.in_flight(), pair.ledger.unanswered()), (2, 3), "one waits for its key");
     assert!(pair.refused(r#"{"id":2}"#).contains("id 2, which it was not asked"));
     assert!(pair.answer(r#"{"id":3,"put":{"b":{"n":1}}}"#).asked().is_empty());
     let asked = pair.answer(r#"{"id":1,"put":{"a":"1"}}"#).asked();

@@ -2,7 +2,7 @@
 
 use super::figures::clean;
 use super::state::{Known, State, state_word};
-use crate::explain::{Kind, Link, RunState, Stage, Task, WaitClass, WaitKind, words};
+use crate::explain::{Link, RunState, Stage, StageKind, Task, WaitClass, WaitKind, words};
 use std::collections::BTreeSet;
 use worker_core::config::TaskName;
 
@@ -27,7 +27,7 @@ pub(super) struct StageRow {
     pub(super) id: String,
     pub(super) name: String,
     pub(super) mark: Mark,
-    pub(super) kind: Kind,
+    pub(super) kind: StageKind,
     /// Tasks that were heard of, and all there are.
     pub(super) tasks: (u64, u64),
     pub(super) nodes: String,

@@ -2,7 +2,7 @@
 
 use super::figures::{count, fit, percent, short};
 use super::rows::{LinkRow, StageRow};
-use crate::explain::{Kind, words};
+use crate::explain::{StageKind, words};
 
 /// A column of a table of `R`s, beside the first, which has the name.
 #[derive(Debug)]
@@ -35,8 +35,8 @@ pub(super) const STAGES: &[Column<StageRow>] = &[
         key: 'i',
         width: 6,
         from_width: 0,
-        text: |r| if r.kind == Kind::Source { "–".to_owned() } else { short(r.in_per_s) },
-        value: |r| if r.kind == Kind::Source { 0.0 } else { r.in_per_s },
+        text: |r| if r.kind == StageKind::Source { "–".to_owned() } else { short(r.in_per_s) },
+        value: |r| if r.kind == StageKind::Source { 0.0 } else { r.in_per_s },
     },
     Column {
         title: "OUT/S",

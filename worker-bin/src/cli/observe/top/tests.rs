@@ -4,7 +4,7 @@ use super::app::{App, Flow};
 use super::state::{Answer, Said};
 use super::view::draw;
 use crate::explain::{
-    End, Kind, Link, Memory, Peer, RunState, Slots, Snapshot, Stage, Task, Wait, WaitKind, Why, words,
+    End, Link, Memory, Peer, RunState, Slots, Snapshot, Stage, StageKind, Task, Wait, WaitKind, Why, words,
 };
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -81,7 +81,7 @@ fn link(from: &str, to: &str) -> Link {
     }
 }
 
-fn stage(name: &str, kind: Kind, from: &str, partitions: u32, node: &str) -> Stage {
+fn stage(name: &str, kind: StageKind, from: &str, partitions: u32, node: &str) -> Stage {
     let from = if from.is_empty() { Vec::new() } else { vec![from.to_owned()] };
     Stage { name: name.to_owned(), kind, from, partitions, nodes: vec![node.to_owned()] }
 }
@@ -106,9 +106,9 @@ fn healthy() -> Snapshot {
         read_bytes: 512 << 20,
         total_bytes: Some(2 << 30),
         stages: vec![
-            stage("log", Kind::Source, "", 1, "a"),
-            stage("errors", Kind::Batch, "log", 2, "a"),
-            stage("per_path", Kind::Stream, "errors", 1, "b"),
+            stage("log", StageKind::Source, "", 1, "a"),
+            stage("errors", StageKind::Batch, "log", 2, "a"),
+            stage("per_path", StageKind::Stream, "errors", 1, "b"),
         ],
         tasks: vec![idle, task("errors", 0), task("errors", 1)],
         links: vec![
@@ -270,7 +270,7 @@ fn the_end_of_the_run_is_said() {
 #[test]
 fn sixty_stages_can_be_looked_through_and_sorted() {
     let mut snapshot = healthy();
-    snapshot.stages = (0..60).map(|n| stage(&format!("stage{n:02}"), Kind::Batch, "", 1, "a")).collect();
+    snapshot.stages = (0..60).map(|n| stage(&format!("stage{n:02}"), StageKind::Batch, "", 1, "a")).collect();
     snapshot.tasks =
         (0..60_u32).map(|n| Task { out_per_s: f64::from(n), ..task(&format!("stage{n:02}"), 0) }).collect();
     snapshot.links = Vec::new();

@@ -1,4 +1,4 @@
-//! Sizes, durations and shares as people write them.
+//! Sizes, durations, shares and numbers: as people write them, and as they are said to people.
 
 use std::time::Duration;
 
@@ -23,10 +23,10 @@ const DURATIONS: [(&str, u64); 6] = [
 ];
 
 /// What a size looks like, for messages.
-pub(super) const SIZE_EXPECTED: &str = "a size such as \"8MiB\", \"64KB\" or a number of bytes";
+pub(crate) const SIZE_EXPECTED: &str = "a size such as \"8MiB\", \"64KB\" or a number of bytes";
 
 /// What a duration looks like, for messages.
-pub(super) const DURATION_EXPECTED: &str = "a duration such as \"100ms\", \"30s\", \"1m\" or \"2h\"";
+pub(crate) const DURATION_EXPECTED: &str = "a duration such as \"100ms\", \"30s\", \"1m\" or \"2h\"";
 
 /// Bytes from `8MiB`, `64KB`, `100B` or a plain number.
 #[must_use]
@@ -82,6 +82,49 @@ pub fn format_share(share: f64) -> String {
     let percent = share * 100.0;
     let rounded = format!("{:.6}", percent);
     format!("{}%", rounded.trim_end_matches('0').trim_end_matches('.'))
+}
+
+/// A duration as people say it: `0.4 s`, `12 s`, `3 min 5 s`, `2 h 4 min`.
+#[must_use]
+pub fn duration(seconds: f64) -> String {
+    if seconds < 9.95 {
+        return format!("{seconds:.1} s");
+    }
+    let whole = std::time::Duration::try_from_secs_f64(seconds).map_or(0, |d| d.as_secs());
+    match whole {
+        0..=99 => format!("{} s", seconds.round()),
+        100..=5999 => format!("{} min {} s", whole / 60, whole % 60),
+        _ => format!("{} h {} min", whole / 3600, whole % 3600 / 60),
+    }
+}
+
+/// Bytes as people say them: `812 B`, `12 MiB`, `1.2 GiB`.
+#[must_use]
+pub fn bytes(bytes: u64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "for people")]
+    let mut value = bytes as f64;
+    for unit in ["B", "KiB", "MiB", "GiB"] {
+        if value < 1023.5 {
+            let digits = usize::from(value < 9.95 && unit != "B");
+            return format!("{value:.digits$} {unit}");
+        }
+        value /= 1024.0;
+    }
+    format!("{value:.1} TiB")
+}
+
+/// A number with its thousands apart: `4 096`.
+#[must_use]
+pub fn number(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(' ');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 fn split(text: &str) -> Option<(u64, &str)> {
