@@ -261,6 +261,24 @@ pub enum Blocker {
         /// Since when.
         since: Time,
     },
+    /// Its program has ended, and is started again.
+    Restarting {
+        /// Since when.
+        since: Time,
+        /// When.
+        at: Time,
+        /// How often in a row it has failed.
+        failures: u32,
+        /// How it ended.
+        what: String,
+    },
+    /// Nobody reads what it writes to; it goes on when somebody does.
+    NoReader {
+        /// Since when.
+        since: Time,
+        /// What it writes to.
+        what: String,
+    },
     /// The disk its output goes to has no room.
     DiskFull {
         /// Since when.
@@ -276,6 +294,8 @@ impl Blocker {
             Blocker::ChildHung { since, .. }
             | Blocker::ChildBuffers { since, .. }
             | Blocker::WriteHung { since }
+            | Blocker::Restarting { since, .. }
+            | Blocker::NoReader { since, .. }
             | Blocker::DiskFull { since, .. } => *since,
         }
     }

@@ -180,7 +180,7 @@ impl World {
                 let later = self.nodes[node].driver.permit(self.now, task, chunks)?;
                 Ok(later.into_iter().collect())
             }
-            TaskAction::Source(SourceAction::Stop) => {
+            TaskAction::Source(SourceAction::Stop | SourceAction::Cancel) => {
                 Ok(self.nodes[node].driver.stop_source(self.now, task)?.into_iter().collect())
             }
             TaskAction::Batch(BatchAction::Run(run)) => {

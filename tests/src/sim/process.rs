@@ -122,7 +122,7 @@ impl World {
             TaskEvent::Batch(BatchEvent::Done { result: Err(_), .. })
             | TaskEvent::Stream(StreamEvent::Fed { .. } | StreamEvent::Exited { result: Err(_), .. })
             | TaskEvent::Records(RecordsEvent::Failed { .. })
-            | TaskEvent::Source(SourceEvent::Ended { .. })
+            | TaskEvent::Source(SourceEvent::Closing | SourceEvent::Ended { .. })
             | TaskEvent::Sink(_)
             | TaskEvent::Persisted { .. }
             | TaskEvent::Failed { .. }

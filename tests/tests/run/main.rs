@@ -5,6 +5,7 @@ mod inputs;
 mod pipelines;
 mod records;
 mod signals;
+mod stops;
 
 /// Lines in the order of their bytes, for results whose order is free.
 fn sorted(bytes: &[u8]) -> Vec<String> {

@@ -4,6 +4,7 @@ use super::launcher::Launcher;
 use super::pipes::{Gauges, Stdin};
 use super::program::{Program, TaskEnv};
 use super::serve::{Running, Service};
+use super::stop::StopOrder;
 use super::watch::IdleCallback;
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -24,10 +25,34 @@ pub struct BatchStats {
     pub output_records: u64,
 }
 
+/// Who looks after a run.
+#[derive(Clone, Copy)]
+pub struct Oversight<'a> {
+    /// Hears when the program rests with its work undone.
+    pub on_idle: IdleCallback<'a>,
+    /// Says that the run shall come to its end in good order; what it gives is of no use then.
+    pub stop: &'a StopOrder,
+}
+
+impl Oversight<'_> {
+    /// Nobody does.
+    #[must_use]
+    pub fn none() -> Self {
+        static NEVER: StopOrder = StopOrder::new();
+        Self { on_idle: &|_| {}, stop: &NEVER }
+    }
+}
+
+impl std::fmt::Debug for Oversight<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Oversight").field("stop", self.stop).finish_non_exhaustive()
+    }
+}
+
 /// Runs `program` with `header` and `input` on its standard input, and gives what it prints to `on_output` in order.
 ///
 /// What `on_output` was given counts only if the result is good. Its error kills the child and becomes a failure of kind
-/// `Worker`. `on_idle` hears when the program rests with its work undone. Dropping the future kills the child's process group.
+/// `Worker`. Dropping the future kills the child's process group.
 pub async fn run_batch(
     launcher: &Launcher,
     program: &Program,
@@ -35,7 +60,7 @@ pub async fn run_batch(
     header: Option<Bytes>,
     input: Vec<Batch>,
     on_output: &mut (dyn FnMut(Batch) -> Result<(), String> + Send),
-    on_idle: IdleCallback<'_>,
+    Oversight { on_idle, stop }: Oversight<'_>,
 ) -> (Result<BatchStats, Failure>, Spent) {
     let begun = Instant::now();
     let kill = Notify::new();
@@ -58,6 +83,7 @@ pub async fn run_batch(
         gathers: false,
         refusal,
         kill: &kill,
+        stop,
         on_idle,
     };
     let feed = async {

@@ -39,6 +39,8 @@ struct Shared {
     process: Mutex<std::process::Child>,
     state: Mutex<State>,
     backlogged: Notify,
+    /// Told when the last child has ended.
+    idle: Notify,
     ended: Notify,
 }
 
@@ -116,6 +118,7 @@ impl Launcher {
             process: Mutex::new(process),
             state: Mutex::default(),
             backlogged: Notify::new(),
+            idle: Notify::new(),
             ended: Notify::new(),
         });
         let reader = tokio::spawn(read_replies(shared.clone()));
@@ -138,6 +141,19 @@ impl Launcher {
             && rustix::net::shutdown(&self.shared.socket, rustix::net::Shutdown::Write).is_ok()
         {
             ended.await;
+        }
+    }
+
+    /// Waits until no child runs, however long that takes.
+    pub async fn all_ended(&self) {
+        loop {
+            let idle = self.shared.idle.notified();
+            tokio::pin!(idle);
+            idle.as_mut().enable();
+            if self.shared.state().waiting.is_empty() {
+                return;
+            }
+            idle.await;
         }
     }
 
@@ -185,9 +201,18 @@ impl Child {
 
     /// Kills its process group and everything below it. Does nothing after its end.
     pub(crate) fn kill(&self) {
+        self.ask(&Request::Kill);
+    }
+
+    /// Asks its process group to end, with SIGTERM.
+    pub(crate) fn terminate(&self) {
+        self.ask(&Request::Terminate);
+    }
+
+    fn ask(&self, request: &Request) {
         if self.exit.is_none() {
             let shared = &self.launcher.shared;
-            if let Ok(bytes) = Request::Kill.encode(self.id) {
+            if let Ok(bytes) = request.encode(self.id) {
                 shared.send(&mut shared.state(), Outgoing { bytes, sent: 0, fds: Vec::new() });
             }
         }
@@ -282,6 +307,9 @@ impl Shared {
                 }
             }
         }
+        if state.waiting.is_empty() {
+            self.idle.notify_waiters();
+        }
     }
 
     /// The launcher is gone: nothing it had survives, and everybody who waits is told.
@@ -294,6 +322,7 @@ impl Shared {
         state.dead = Some(format!("the launcher process ended ({why}, {status}); start the worker again"));
         state.backlog.clear();
         state.waiting.clear();
+        self.idle.notify_waiters();
     }
 }
 

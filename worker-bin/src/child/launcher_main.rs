@@ -104,6 +104,12 @@ impl LauncherProcess {
             return if error.kind() == io::ErrorKind::UnexpectedEof { Ok(false) } else { Err(error) };
         }
         match Request::decode(header, &body)? {
+            Request::Terminate => {
+                if let Some(&pid) = self.children.get(&header.id) {
+                    // It fails where all of the group have ended, which is told by itself.
+                    kill_process_group(pid, Signal::TERM).ok();
+                }
+            }
             Request::Kill => {
                 if let Some(&pid) = self.children.get(&header.id) {
                     descent::kill_tree(pid);

@@ -5,6 +5,8 @@ use super::launcher::{Child, Launcher};
 use super::pipes::{Gauges, pipe_pair};
 use super::program::{Program, TaskEnv};
 use super::stderr::{self, Source, Tail};
+use super::stop::{Leaving, Step, StopOrder};
+use super::wire::Exit;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -23,14 +25,17 @@ const PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct PipedChild {
     program: Arc<Program>,
-    child: Child,
+    /// Follows the child, which it owns; gives its end.
+    following: JoinHandle<Result<Exit, String>>,
+    exit: Option<Result<Exit, String>>,
+    kill: Arc<Notify>,
     /// Reads its standard error; gives `tail` in the end.
     stderr: Option<JoinHandle<Tail>>,
     tail: String,
     stop: Arc<Notify>,
 }
 
-/// Starts a program whose standard output is read from the file; its standard input is empty.
+/// Starts a program whose standard output is read from the file; its standard input is empty. `stop` ends it in good order.
 ///
 /// # Errors
 /// The program could not be started.
@@ -38,15 +43,17 @@ pub async fn start_source(
     launcher: &Launcher,
     program: Arc<Program>,
     env: &TaskEnv,
+    stop: &Arc<StopOrder>,
 ) -> Result<(File, PipedChild), Failure> {
     let ends = || {
         let (reading, writing) = pipe_pair()?;
         Ok((OwnedFd::from(File::open("/dev/null")?), Some(writing), reading))
     };
-    failure::patiently(&program, &Notify::new(), || start(launcher, &program, env, ends())).await
+    failure::patiently(&program, &Notify::new(), || start(launcher, &program, env, ends(), stop)).await
 }
 
-/// Starts a program whose standard input is written to the file; what it prints is logged like its standard error.
+/// Starts a program whose standard input is written to the file; what it prints is logged like its standard error. `stop` ends
+/// it in good order.
 ///
 /// # Errors
 /// The program could not be started.
@@ -54,15 +61,16 @@ pub async fn start_sink(
     launcher: &Launcher,
     program: Arc<Program>,
     env: &TaskEnv,
+    stop: &Arc<StopOrder>,
 ) -> Result<(File, PipedChild), Failure> {
     let ends = || pipe_pair().map(|(reading, writing)| (reading, None, writing));
-    failure::patiently(&program, &Notify::new(), || start(launcher, &program, env, ends())).await
+    failure::patiently(&program, &Notify::new(), || start(launcher, &program, env, ends(), stop)).await
 }
 
 impl PipedChild {
     /// Kills it and everything below it.
     pub fn kill(&self) {
-        self.child.kill();
+        self.kill.notify_one();
     }
 
     /// Waits for its end. May be dropped and called again.
@@ -70,7 +78,13 @@ impl PipedChild {
     /// # Errors
     /// It did not end with an accepted exit status; with the end of what it said on standard error.
     pub async fn wait(&mut self) -> Result<(), Failure> {
-        let exit = self.child.wait().await;
+        let exit = match self.exit.clone() {
+            Some(exit) => exit,
+            None => {
+                let exit = (&mut self.following).await.unwrap_or_else(|error| Err(error.to_string()));
+                self.exit.insert(exit).clone()
+            }
+        };
         if let Some(draining) = &mut self.stderr {
             let drained = match tokio::time::timeout(PATIENCE, &mut *draining).await {
                 Ok(drained) => drained,
@@ -90,6 +104,33 @@ impl PipedChild {
     }
 }
 
+impl Drop for PipedChild {
+    fn drop(&mut self) {
+        // With the child that it owns, which is killed so.
+        self.following.abort();
+    }
+}
+
+/// Follows a child to its end, and stops it where that is asked for. Its input is not ours to close here.
+async fn follow(
+    mut child: Child,
+    stop: Arc<StopOrder>,
+    kill: Arc<Notify>,
+    program: Arc<Program>,
+) -> Result<Exit, String> {
+    let mut leaving = Leaving::new(&stop, program.stop_grace);
+    loop {
+        tokio::select! {
+            exit = child.wait() => return exit,
+            step = leaving.next() => match step {
+                Step::Terminate => child.terminate(),
+                Step::Kill => child.kill(),
+            },
+            () = kill.notified() => child.kill(),
+        }
+    }
+}
+
 /// Standard input and output of the child (standard error where `None`), and our end.
 type Ends = (OwnedFd, Option<OwnedFd>, OwnedFd);
 
@@ -98,6 +139,7 @@ async fn start(
     program: &Arc<Program>,
     env: &TaskEnv,
     ends: io::Result<Ends>,
+    stop: &Arc<StopOrder>,
 ) -> Result<(File, PipedChild), NotStarted> {
     let pipes = || -> io::Result<_> {
         let (stdin, stdout, ours) = ends?;
@@ -110,6 +152,8 @@ async fn start(
         Ok(child) => child,
         Err(error) => return Err(failure::not_started(program, error)),
     };
+    let kill = Arc::new(Notify::new());
+    let following = tokio::spawn(follow(child, Arc::clone(stop), Arc::clone(&kill), Arc::clone(program)));
     let stop = Arc::new(Notify::new());
     let (limit, stage, task, stopping) =
         (program.log_limit.clone(), program.stage.clone(), env.task.clone(), stop.clone());
@@ -121,5 +165,6 @@ async fn start(
     };
     let draining = tokio::spawn(draining.in_current_span());
     let program = Arc::clone(program);
-    Ok((File::from(ours), PipedChild { program, child, stderr: Some(draining), tail: String::new(), stop }))
+    let (exit, stderr, tail) = (None, Some(draining), String::new());
+    Ok((File::from(ours), PipedChild { program, following, exit, kill, stderr, tail, stop }))
 }

@@ -6,6 +6,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// What a program is given to end, where the pipeline does not say it.
+pub const STOP_GRACE: Duration = Duration::from_secs(10);
+
 /// A stage's, source's or sink's executable and the rules it runs under.
 #[derive(Clone, Debug)]
 pub struct Program {
@@ -23,6 +26,8 @@ pub struct Program {
     pub ok_exit: Vec<i32>,
     /// How long the child may do nothing; `None`: for ever.
     pub timeout: Option<Duration>,
+    /// How long it may take to end when it is stopped: once its input has ended, and again once it was asked to end.
+    pub stop_grace: Duration,
     /// The byte that ends each record of its output.
     pub terminator: u8,
     /// Longest record of its output, in bytes without the terminator.
@@ -62,6 +67,7 @@ impl Program {
             clear_env: false,
             ok_exit: vec![0],
             timeout: None,
+            stop_grace: STOP_GRACE,
             terminator: b'\n',
             max_record: 1 << 20,
             chunk_bytes: 256 * 1024,

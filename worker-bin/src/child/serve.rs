@@ -7,6 +7,7 @@ use super::outlet::{Gathered, Outlet, Pace};
 use super::pipes::{Gauges, bytes_inside, pipe_pair};
 use super::program::{Program, TaskEnv};
 use super::stderr::{self, Source, Tail};
+use super::stop::{Leaving, Step, StopOrder};
 use super::watch::{IdleCallback, Watcher};
 use super::wire::Exit;
 use crate::io::chunker::{Chunker, RecordTooLong};
@@ -69,6 +70,8 @@ pub(crate) struct Service<'a> {
     pub(crate) refusal: FailureKind,
     /// Told when the child shall be killed.
     pub(crate) kill: &'a Notify,
+    /// Says that it shall come to its end in good order.
+    pub(crate) stop: &'a StopOrder,
     /// Hears that the child does nothing though it has something to do.
     pub(crate) on_idle: IdleCallback<'a>,
 }
@@ -173,6 +176,7 @@ async fn run(
     let mut look = pin!(sleep(PATIENCE));
     let (mut feeding, mut reading, mut draining) = (true, true, true);
     let (mut exit, mut fault) = (None, None);
+    let mut leaving = Leaving::new(service.stop, program.stop_grace);
     let mut aftermath = Aftermath::default();
     while exit.is_none() || reading || draining {
         let alive = exit.is_none() && fault.is_none();
@@ -188,6 +192,10 @@ async fn run(
             () = &mut drain, if draining => { draining = false; None }
             () = &mut idle, if alive => program.timeout.map(Fault::Timeout),
             () = service.kill.notified(), if fault.is_none() => Some(Fault::KillAsked),
+            step = leaving.next(), if alive => match step {
+                Step::Terminate => { child.terminate(); None }
+                Step::Kill => Some(Fault::KillAsked),
+            },
             never = forever(&mut watching), if alive => match never {},
             ended = child.wait(), if exit.is_none() => {
                 exit = Some(ended);

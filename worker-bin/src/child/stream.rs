@@ -4,13 +4,14 @@ use super::launcher::Launcher;
 use super::pipes::{Gauges, Stdin};
 use super::program::{Program, TaskEnv};
 use super::serve::{Running, Service};
+use super::stop::{Manner, StopOrder};
 use super::watch::Idle;
 use crate::mutex::lock;
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::{Notify, mpsc};
 use tracing::Instrument as _;
@@ -44,6 +45,9 @@ pub struct StreamHandle {
     /// Unbounded here: what is fed and not yet taken is bounded by who feeds, told by [`StreamEvents::fed`].
     orders: mpsc::UnboundedSender<StreamCommand>,
     kill: Arc<Notify>,
+    stop: Arc<StopOrder>,
+    /// What it prints counts for nothing.
+    is_void: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
@@ -71,15 +75,18 @@ pub fn start_stream(
 ) -> StreamHandle {
     let (orders, received) = mpsc::unbounded_channel();
     let kill = Arc::new(Notify::new());
+    let (stop, is_void) = (Arc::new(StopOrder::new()), Arc::new(AtomicBool::new(false)));
     let stream = Stream {
         launcher: launcher.clone(),
         program,
         env,
         kill: kill.clone(),
+        stop: stop.clone(),
+        is_void: is_void.clone(),
         events: Mutex::new(Box::new(events)),
     };
     tokio::spawn(async move { stream.live(header, replay, received).await }.in_current_span());
-    StreamHandle { orders, kill }
+    StreamHandle { orders, kill, stop, is_void }
 }
 
 impl StreamHandle {
@@ -92,6 +99,18 @@ impl StreamHandle {
     /// Closes its standard input behind what was fed.
     pub fn close(&self) {
         self.orders.send(StreamCommand::Close).ok();
+    }
+
+    /// Brings it to its end in good order, behind what was fed; what it prints meanwhile is delivered.
+    pub fn stop(&self, manner: Manner) {
+        self.close();
+        self.stop.stop(manner);
+    }
+
+    /// Brings it to its end in good order, and takes nothing more of it.
+    pub fn leave(&self, manner: Manner) {
+        self.is_void.store(true, Relaxed);
+        self.stop(manner);
     }
 
     /// Kills it; nothing it printed is delivered from now on, but what is being delivered.
@@ -111,6 +130,8 @@ struct Stream {
     program: Arc<Program>,
     env: TaskEnv,
     kill: Arc<Notify>,
+    stop: Arc<StopOrder>,
+    is_void: Arc<AtomicBool>,
     events: Mutex<Box<dyn StreamEvents>>,
 }
 
@@ -143,10 +164,14 @@ impl Stream {
             gathers: false,
             refusal: FailureKind::Worker,
             kill: &self.kill,
+            stop: &self.stop,
             on_idle: &on_idle,
         };
         let feed = self.feed(Stdin { pipe, gauges: &gauges }, header, replay, orders);
-        let mut deliver = |batch| self.events().output(batch, gauges.closed.load(Relaxed));
+        let mut deliver = |batch| match self.is_void.load(Relaxed) {
+            true => Ok(()),
+            false => self.events().output(batch, gauges.closed.load(Relaxed)),
+        };
         let ended = running.serve(&service, feed, &mut deliver).await;
         let early = !gauges.closed.load(Relaxed) || ended.unread > 0;
         self.events().exited(ended.result, early);

@@ -30,6 +30,8 @@ pub(crate) struct Start {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Request {
     Start(Start),
+    /// SIGTERM to its process group.
+    Terminate,
     Kill,
 }
 
@@ -70,6 +72,7 @@ impl Request {
     pub(crate) fn encode(&self, id: u64) -> io::Result<Vec<u8>> {
         match self {
             Request::Kill => message(2, id, &[]),
+            Request::Terminate => message(3, id, &[]),
             Request::Start(start) => {
                 let mut body = vec![u8::from(start.clear_env), u8::from(start.cwd.is_some())];
                 put(&mut body, start.cwd.as_ref().map_or(OsStr::new(""), |c| c.as_os_str()))?;
@@ -100,6 +103,7 @@ impl Request {
                 Ok(Request::Start(Start { argv, cwd: has_cwd.then(|| cwd.into()), clear_env, env }))
             }
             2 => Ok(Request::Kill),
+            3 => Ok(Request::Terminate),
             _ => Err(broken("an unknown request")),
         }
     }

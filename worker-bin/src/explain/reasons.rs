@@ -80,6 +80,24 @@ reasons! {
         => "free space there; all goes on by itself"
     { /// Where, and what the system says.
         error: String }
+    /// Its program has ended and is started again.
+    Restarting "restarting" Blocked Task Here
+        "restarts" "its program to be started again" "program ended, starts again later"
+        => "look at why it ends; restart = \"never\" would end the run with its reason"
+    {
+        /// When it is started.
+        next_in_s: f64,
+        /// How often in a row it has failed.
+        failures: u32,
+        /// How it ended.
+        error: String,
+    }
+    /// Nobody reads what it writes to.
+    NoReader "no_reader" Blocked Task Here
+        "no reader" "a reader of what it writes" "nobody reads its output"
+        => "start what reads it; all goes on by itself, and nothing is lost but what the last reader had taken and not used"
+    { /// What it writes to.
+        path: String }
     /// What it has done is not on stable storage yet.
     Committing "committing" Working Task Here
         "commits" "the disk to store" "commit under way"
@@ -225,6 +243,10 @@ impl Why {
             }
             &Reason::Blocked(Blocker::ChildBuffers { fed_bytes, .. }) => Why::ChildBuffers { fed_bytes },
             Reason::Blocked(Blocker::WriteHung { .. }) => Why::WriteHung {},
+            Reason::Blocked(Blocker::Restarting { at, failures, what, .. }) => {
+                Why::Restarting { next_in_s: context.in_s(*at), failures: *failures, error: what.clone() }
+            }
+            Reason::Blocked(Blocker::NoReader { what, .. }) => Why::NoReader { path: what.clone() },
             Reason::Blocked(Blocker::DiskFull { what, .. }) => Why::DiskFull { error: what.clone() },
             Reason::Writing { .. } => Why::Writing {},
             &Reason::ChildNotReading { bytes } => Why::ChildNotReading { bytes },
@@ -262,6 +284,14 @@ impl Why {
             Why::StorageFull {} => {
                 "the disk of the state directory is full: only what was admitted goes on".to_owned()
             }
+            Why::Restarting { next_in_s, failures: 0, error } => {
+                format!("its program restarts in {next_in_s:.1} s ({})", foreign(error))
+            }
+            Why::Restarting { next_in_s, failures, error } => {
+                let (times, error) = (times(*failures), foreign(error));
+                format!("its program failed {times} ({error}), restarts in {next_in_s:.1} s")
+            }
+            Why::NoReader { path } => format!("nobody has read {} for {ago}", foreign(path)),
             Why::DiskFull { error } => format!("no room on disk for {ago}: {}", foreign(error)),
             Why::Committing { commits, bytes: held } => {
                 format!("{commits} commits ({}) wait for stable storage", bytes(*held))

@@ -28,7 +28,8 @@ pub use diagnostics::{At, ConfigError, Problem, SourceText, Warning};
 pub use inline::{InlineStage, inline};
 pub use model::{
     BatchMode, Budgets, Column, EarlyExit, EnvValue, Exists, Failures, Framing, Header, KeyRule, Mode,
-    Origin, Pipeline, PlaceName, Program, RecordsMode, RecordsState, Sink, Source, Stage, StreamMode,
+    Origin, Pipeline, PlaceName, Program, RecordsMode, RecordsState, Restart, Sink, Source, Stage,
+    StreamMode,
 };
 pub use plan::{Plan, plan};
 pub use print::{Detail, to_toml};

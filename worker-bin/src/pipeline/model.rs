@@ -3,7 +3,7 @@
 pub use super::keys::batch::BatchMode;
 pub use super::keys::failures::Failures;
 pub use super::keys::pipeline::Budgets;
-pub use super::keys::program::{EnvValue, Program};
+pub use super::keys::program::{EnvValue, Program, Restart};
 pub use super::keys::records::{RecordsMode, RecordsState};
 pub use super::keys::sink::Sink;
 pub use super::keys::source::Source;

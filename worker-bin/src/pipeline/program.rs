@@ -7,6 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use thiserror::Error;
 
 /// Where programs are searched if the environment has no `PATH`, as execvp does.
@@ -25,6 +26,8 @@ pub struct Command {
     pub env: Vec<(OsString, OsString)>,
     /// Whether it gets only those.
     pub clear_env: bool,
+    /// How long it may take to end when it is stopped.
+    pub stop_grace: Duration,
 }
 
 /// Why a program cannot be run on this node.
@@ -99,7 +102,8 @@ impl Program {
         let path = given.or_else(inherited).unwrap_or_else(|| DEFAULT_PATH.into());
         let program = self.find(owner, &path)?;
         let argv = self.argv.iter().map(OsString::from).collect();
-        Ok(Command { argv, program, cwd: self.cwd.clone(), env, clear_env: self.clear_env })
+        let (clear_env, stop_grace) = (self.clear_env, self.stop_grace);
+        Ok(Command { argv, program, cwd: self.cwd.clone(), env, clear_env, stop_grace })
     }
 
     fn find(&self, owner: &str, path: &OsStr) -> Result<PathBuf, ProgramError> {

@@ -4,7 +4,7 @@ use super::collect::Collector;
 use super::context::{StageProgram, TaskContext};
 use super::dispatch::When;
 use super::journal::TaskJournal;
-use crate::child::{BatchStats, TaskEnv, run_batch};
+use crate::child::{BatchStats, Manner, Oversight, StopOrder, TaskEnv, run_batch};
 use crate::logging::{batch_span, failed};
 use crate::mutex::lock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,7 +22,7 @@ pub struct BatchPort {
     journal: Option<Arc<TaskJournal>>,
     /// With the run that holds it; the next one waits until a killed one has let go of it.
     collector: Arc<tokio::sync::Mutex<Collector>>,
-    running: Mutex<Option<AbortHandle>>,
+    running: Mutex<Option<(AbortHandle, Arc<StopOrder>)>>,
     warned_unread: Arc<AtomicBool>,
 }
 
@@ -46,7 +46,7 @@ impl BatchPort {
     pub fn act(&self, action: BatchAction, when: When) {
         match action {
             BatchAction::Run(run) => self.run(run, when),
-            BatchAction::Kill => self.kill(),
+            BatchAction::Kill => self.leave(),
         }
     }
 
@@ -57,6 +57,8 @@ impl BatchPort {
         let (stage, slot, warned) =
             (self.stage.clone(), Arc::clone(&self.collector), Arc::clone(&self.warned_unread));
         let noted = self.journal.as_ref().filter(|_| when == When::Noted).map(|journal| journal.fence());
+        let stop = Arc::new(StopOrder::new());
+        let stopped = Arc::clone(&stop);
         let handle = runtime.spawn(async move {
             if let Some(noted) = noted {
                 // Closed instead of answered when the journal has failed, which ends the process.
@@ -70,12 +72,16 @@ impl BatchPort {
             let on_idle = |idle| reporter.idle(idle);
             let header = stage.header.clone();
             let mut program = reporter.program();
+            let oversight = Oversight { on_idle: &on_idle, stop: &stopped };
             let (result, spent) =
-                run_batch(&launcher, &stage.program, &env, header, run.input, &mut keep, &on_idle)
+                run_batch(&launcher, &stage.program, &env, header, run.input, &mut keep, oversight)
                     .instrument(span.clone())
                     .await;
             program.ended(&result);
             failed(&span, &result);
+            if stopped.asked().is_some() {
+                return collector.discard();
+            }
             let result = match result {
                 Ok(stats) => {
                     span.in_scope(|| warn_unread(&stats, &warned));
@@ -89,12 +95,19 @@ impl BatchPort {
             drop(collector);
             reporter.tell(BatchEvent::Done { work, result, spent });
         });
-        *lock(&self.running) = Some(handle.abort_handle());
+        *lock(&self.running) = Some((handle.abort_handle(), stop));
+    }
+
+    /// Asks the present child to end, if there is one; what it gives is of no use. It has all its input already.
+    pub(super) fn leave(&self) {
+        if let Some((_, stop)) = &*lock(&self.running) {
+            stop.stop(Manner::Terminate);
+        }
     }
 
     /// Kills the present child, if there is one: dropping a run kills its process group.
     pub(super) fn kill(&self) {
-        if let Some(running) = lock(&self.running).take() {
+        if let Some((running, _)) = lock(&self.running).take() {
             running.abort();
         }
     }

@@ -8,6 +8,7 @@ use crate::pipeline::plan::LocalTask;
 use bytes::Bytes;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 use worker_core::config::TaskId;
 use worker_core::event::{Blocker, Event, TaskEvent};
 
@@ -91,6 +92,19 @@ impl Reporter {
         let Some(to) = self.to.upgrade() else { return };
         let by = why.map(|what| Blocker::DiskFull { since: to.now(), what });
         self.blocked(&*to, Observer::Output, by);
+    }
+
+    /// The task's program is started again after so long, after so many failures in a row; `None`: it is now.
+    pub(super) fn restarts(&self, again: Option<(Duration, u32, String)>) {
+        let Some(to) = self.to.upgrade() else { return };
+        let now = to.now();
+        let by = again.map(|(wait, failures, what)| Blocker::Restarting {
+            since: now,
+            at: now + wait,
+            failures,
+            what,
+        });
+        self.blocked(&*to, Observer::Child, by);
     }
 
     fn blocked(&self, to: &dyn Tell, observer: Observer, by: Option<Blocker>) {

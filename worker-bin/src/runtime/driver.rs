@@ -15,7 +15,7 @@ use super::options::Options;
 use super::ports::{Context, Ports, Thread};
 use super::spill::{SpillContext, SpillPort};
 use super::tap::Taps;
-use crate::child::Launcher;
+use crate::child::{Launcher, Manner};
 use crate::io::dead::DeadLetterFile;
 use crate::pipeline::plan::Plan;
 use std::path::{Path, PathBuf};
@@ -26,6 +26,9 @@ use worker_core::config::{NodeConfig, Retry};
 use worker_core::event::Attempt;
 use worker_core::{Node, Time};
 use worker_proto::Incarnation;
+
+/// How long programs may take to end before it is said that they are waited for.
+const QUIET_WAIT: Duration = Duration::from_secs(1);
 
 /// The node, and all who carry out what it asks for.
 #[derive(Debug)]
@@ -102,6 +105,21 @@ impl Driver {
             dead: Arc::clone(&self.dead),
             log: NodeLog::new(Arc::clone(&graph)),
             graph,
+        }
+    }
+
+    /// Brings all children that still run to their end, each within its `stop_grace`, unless `hurry` comes before that.
+    pub(super) async fn leave(&self, launcher: &Launcher, manner: Manner, hurry: impl Future<Output = ()>) {
+        self.ports.leave(manner);
+        let ended = async {
+            if tokio::time::timeout(QUIET_WAIT, launcher.all_ended()).await.is_err() {
+                tracing::warn!("waiting for programs to end: they get stop_grace; a signal ends them now");
+                launcher.all_ended().await;
+            }
+        };
+        tokio::select! {
+            () = ended => {}
+            () = hurry => {}
         }
     }
 

@@ -2,9 +2,10 @@
 
 use super::context::StageProgram;
 use super::durable::Durable;
-use super::source::Input;
+use super::source::{Input, ProgramInput};
 use crate::child::Program;
 use crate::io::sink::{self, SinkEnd, SinkError, SinkWriter};
+use crate::io::source::program::Prints;
 use crate::io::source::{self, FileSource, Lives, SourceError, SourceOptions, Stop};
 use crate::pipeline::plan::{LocalTask, Plan, RecordsSettings, Role, SourceTask, StageTask};
 use crate::pipeline::{self, ProgramError};
@@ -152,10 +153,12 @@ impl Opening<'_> {
                 self.read.extend(reader.files().iter().map(|path| (task.stage.clone(), path.clone())));
                 Ok(Input::reader(reader, opening.stop, done_bytes))
             }
-            source::Opened::Program(program) => {
-                let program = child_program(task, program.command(&task.stage)?, max_record);
+            source::Opened::Program(Prints { program, ok_exit, restart }) => {
+                let mut program = child_program(task, program.command(&task.stage)?, max_record);
+                program.ok_exit = ok_exit.into_iter().map(i32::from).collect();
                 let position = opening.durable.and_then(|lives| lives.position);
-                Ok(Input::program(program, opening.options, opening.stop, done_bytes, position))
+                let input = ProgramInput::new(program, restart, opening.options, position);
+                Ok(Input::program(input, opening.stop, done_bytes))
             }
         }
     }
@@ -242,6 +245,7 @@ fn child_program(task: &LocalTask, command: pipeline::Command, max_record: usize
     program.cwd = Some(command.cwd);
     program.env = command.env;
     program.clear_env = command.clear_env;
+    program.stop_grace = command.stop_grace;
     program.terminator = task.terminator_out;
     program.max_record = max_record;
     program

@@ -16,8 +16,8 @@ use super::sink::{SinkPort, SinkThread};
 use super::source::{SourcePort, SourceThread};
 use super::stream::StreamPort;
 use super::tap::Taps;
-use crate::child::Launcher;
 use crate::child::records::RecordsRules;
+use crate::child::{Launcher, Manner};
 use crate::io::sink::Moved;
 use crate::io::spill::SpillStore;
 use crate::pipeline::RecordsState;
@@ -147,11 +147,24 @@ impl Ports {
         (0_u32..).map(TaskId).zip(&self.by_task).filter_map(moved).collect()
     }
 
+    /// Asks all children that still run to come to their end; nothing that they say counts any more.
+    pub(super) fn leave(&self, manner: Manner) {
+        for port in self.by_task.iter().flatten() {
+            match port {
+                Port::Source(source) => source.leave(),
+                Port::Batch(batch) => batch.leave(),
+                Port::Stream(stream) => stream.leave(manner),
+                Port::Records(records) => records.leave(manner),
+                Port::Sink(sink) => sink.leave(manner),
+            }
+        }
+    }
+
     /// Ends threads and children.
     pub(super) fn stop(&self) {
         for port in self.by_task.iter().flatten() {
             match port {
-                Port::Source(source) => source.stop(),
+                Port::Source(source) => source.leave(),
                 Port::Batch(batch) => batch.kill(),
                 Port::Stream(stream) => stream.kill(),
                 Port::Records(records) => records.kill(),

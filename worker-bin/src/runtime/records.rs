@@ -6,7 +6,7 @@ use super::dispatch::When;
 use super::journal::TaskJournal;
 use super::measure::ProgramRun;
 use crate::child::records::{Answers, KeyedState, RecordsEvents, RecordsHandle, RecordsRules};
-use crate::child::{Idle, Program, TaskEnv, start_records};
+use crate::child::{Idle, Manner, Program, TaskEnv, start_records};
 use crate::logging::{batch_span, failed};
 use crate::mutex::lock;
 use std::sync::{Arc, Mutex};
@@ -47,7 +47,7 @@ impl RecordsPort {
             }
             RecordsAction::Tick { life } => self.with_child(life, when, RecordsHandle::tick),
             RecordsAction::End { life } => self.with_child(life, when, RecordsHandle::end),
-            RecordsAction::Kill => self.kill(),
+            RecordsAction::Kill => self.leave(Manner::Close),
         }
     }
 
@@ -77,6 +77,13 @@ impl RecordsPort {
 
     fn noting(&self, when: When) -> Option<&Arc<TaskJournal>> {
         self.journal.as_ref().filter(|_| when == When::Noted)
+    }
+
+    /// Brings its program to its end in good order; what it answers is of no use.
+    pub(super) fn leave(&self, manner: Manner) {
+        if let Some((_, child)) = &*lock(&self.child) {
+            child.leave(manner);
+        }
     }
 
     pub(super) fn kill(&self) {

@@ -6,12 +6,11 @@ use super::ended::{Ended, RunError, Summary, system};
 use super::engine::Engine;
 use super::open::Opened;
 use super::options::Options;
-use super::signals::Hangup;
-use crate::child::Launcher;
+use super::signals::Signals;
+use crate::child::{Launcher, Manner};
 use crate::explain::RunState;
 use crate::pipeline::plan::Plan;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
 
 /// How long the end of a run waits for readers of taps that have not got everything.
 const TAPS_PATIENCE: Duration = Duration::from_millis(300);
@@ -28,9 +27,7 @@ pub async fn run(
     launcher: Launcher,
     options: Options,
 ) -> Result<Ended, RunError> {
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| system("listen for signals", e))?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(|e| system("listen for signals", e))?;
-    let mut hangup = Hangup::new().map_err(|e| system("listen for signals", e))?;
+    let mut signals = Signals::new().map_err(|e| system("listen for signals", e))?;
     let drain_timeout = options.drain_timeout;
     let (mut engine, mut ended) =
         Box::pin(Engine::start(plan, opened, durable, launcher.clone(), options)).await?;
@@ -45,9 +42,7 @@ pub async fn run(
         };
         let signal = tokio::select! {
             end = &mut ended => break end.unwrap_or(End::Stopped(2)),
-            _ = interrupt.recv() => 2,
-            _ = terminate.recv() => 15,
-            () = hangup.heard() => 1,
+            signal = signals.next() => signal,
             () = engine.drain_asked() => 15,
             () = late => break End::Stopped(interrupted.unwrap_or(2)),
         };
@@ -58,15 +53,34 @@ pub async fn run(
         deadline = Some(tokio::time::Instant::now() + drain_timeout);
         engine.drain();
     };
-    Ok(finish(&mut engine, &launcher, result, interrupted).await)
+    let latest = deadline.unwrap_or_else(|| tokio::time::Instant::now() + drain_timeout);
+    let hurry = async {
+        tokio::select! {
+            _ = signals.next() => {}
+            () = tokio::time::sleep_until(latest) => {}
+        }
+    };
+    Ok(finish(&mut engine, &launcher, result, interrupted, hurry).await)
 }
 
-async fn finish(engine: &mut Engine, launcher: &Launcher, result: End, interrupted: Option<i32>) -> Ended {
+/// Ends what is left; programs get the time that their pipeline gives them, unless `hurry` comes before that.
+async fn finish(
+    engine: &mut Engine,
+    launcher: &Launcher,
+    result: End,
+    interrupted: Option<i32>,
+    hurry: impl Future<Output = ()>,
+) -> Ended {
     let held = engine.driver.held_records();
     engine.watch.look();
     engine.driver.taps.close();
     // From here on the node decides nothing more: what is stopped below is no end of anything.
     engine.driver.cell.leave();
+    match result {
+        End::Finished => engine.driver.leave(launcher, Manner::Close, hurry).await,
+        End::Failed(_) => engine.driver.leave(launcher, Manner::Terminate, hurry).await,
+        End::Stopped(_) => {}
+    }
     engine.driver.stop().await;
     launcher.shutdown().await;
     engine.driver.remove_scratch();

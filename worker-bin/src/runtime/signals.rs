@@ -1,21 +1,45 @@
-//! The hangup of a terminal.
+//! The signals that ask for a stop.
 
 use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+/// All that ask for a stop.
+#[derive(Debug)]
+pub(super) struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Hangup,
+}
+
+impl Signals {
+    pub(super) fn new() -> io::Result<Self> {
+        let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        Ok(Self { interrupt, terminate, hangup: Hangup::new()? })
+    }
+
+    /// The number of the next one.
+    pub(super) async fn next(&mut self) -> i32 {
+        tokio::select! {
+            _ = self.interrupt.recv() => 2,
+            _ = self.terminate.recv() => 15,
+            () = self.hangup.heard() => 1,
+        }
+    }
+}
+
 /// SIGHUP, where whoever started this process lets it come through: under nohup it is ignored, and stays so.
 #[derive(Debug)]
-pub(super) struct Hangup(Option<Signal>);
+struct Hangup(Option<Signal>);
 
 impl Hangup {
-    pub(super) fn new() -> io::Result<Self> {
+    fn new() -> io::Result<Self> {
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         let signal = if is_ignored(&status) { None } else { Some(signal(SignalKind::hangup())?) };
         Ok(Self(signal))
     }
 
     /// Resolves when it has come.
-    pub(super) async fn heard(&mut self) {
+    async fn heard(&mut self) {
         match &mut self.0 {
             Some(signal) => drop(signal.recv().await),
             None => std::future::pending().await,

@@ -4,7 +4,7 @@ use super::context::TaskContext;
 use super::measure::ProgramRun;
 use super::open::OpenedSink;
 use super::storage::StorageGuard;
-use crate::child::{PipedChild, start_sink};
+use crate::child::{Manner, PipedChild, StopOrder, start_sink};
 use crate::io::sink::{Moved, SinkError, SinkSync, SinkWriter, StreamSink};
 use crate::logging::task_span;
 use crate::mutex::lock;
@@ -34,6 +34,7 @@ const SYNC_REST: Duration = Duration::from_millis(4);
 pub struct SinkPort {
     orders: Sender<SinkCommand>,
     stopped: Arc<AtomicBool>,
+    program: Arc<StopOrder>,
     moved: Moved,
     /// Resolves when the thread has ended and dropped its writer.
     gone: Mutex<Option<oneshot::Receiver<()>>>,
@@ -55,6 +56,7 @@ pub struct SinkThread {
     target: Option<OpenedSink>,
     orders: Receiver<SinkCommand>,
     stopped: Arc<AtomicBool>,
+    program: Arc<StopOrder>,
     moved: Moved,
     /// Dropped with the thread.
     _alive: oneshot::Sender<()>,
@@ -71,9 +73,11 @@ impl SinkPort {
         let stopped = Arc::new(AtomicBool::new(false));
         let moved = Moved::default();
         let gone = Mutex::new(Some(gone));
-        let port = Self { orders: sender, stopped: Arc::clone(&stopped), moved: moved.clone(), gone };
+        let program = Arc::new(StopOrder::new());
+        let (stop, order) = (Arc::clone(&stopped), Arc::clone(&program));
+        let port = Self { orders: sender, stopped: stop, program: order, moved: moved.clone(), gone };
         let target = Some(target);
-        (port, SinkThread { context, storage, target, orders, stopped, moved, _alive: alive })
+        (port, SinkThread { context, storage, target, orders, stopped, program, moved, _alive: alive })
     }
 
     pub fn act(&self, action: SinkAction) {
@@ -82,6 +86,11 @@ impl SinkPort {
             SinkAction::Close => SinkCommand::Close,
         };
         self.orders.send(order).ok();
+    }
+
+    /// Brings its program to its end in good order.
+    pub(super) fn leave(&self, manner: Manner) {
+        self.program.stop(manner);
     }
 
     pub(super) fn stop(&self) {
@@ -118,7 +127,7 @@ impl SinkThread {
                 let TaskContext { reporter, launcher, runtime, env } = &self.context;
                 let name = program.stage.clone();
                 let mut run = reporter.program();
-                let started = runtime.block_on(start_sink(launcher, program, env));
+                let started = runtime.block_on(start_sink(launcher, program, env, &self.program));
                 if started.is_err() {
                     run.ended(&started);
                 }

@@ -1,17 +1,19 @@
 //! The thread that reads one source.
 
+mod program;
+
 use super::collect::Collector;
 use super::context::TaskContext;
-use super::measure::ProgramRun;
-use crate::child::{PipedChild, Program, start_source};
-use crate::io::source::{Progress, SourceOptions, SourceReader, Stop, StreamSource};
+use crate::child::{Manner, StopOrder};
+use crate::io::source::{Progress, SourceReader, Stop};
 use crate::logging::task_span;
-use bytes::Bytes;
-use std::os::fd::OwnedFd;
+pub(super) use program::ProgramInput;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Instant;
 use worker_core::event::{Output, SourceAction, SourceEvent};
+use worker_proto::Batch;
 
 /// What a source task reads, opened as far as that is possible before the run.
 #[derive(Debug)]
@@ -19,35 +21,27 @@ pub struct Input {
     kind: InputKind,
     stop: Stop,
     done_bytes: Arc<AtomicU64>,
-    /// Where an earlier life of a program source was.
-    position: Option<Bytes>,
 }
 
 #[derive(Debug)]
 enum InputKind {
     Reader(Box<dyn SourceReader>),
-    Program(Arc<Program>, SourceOptions),
+    Program(ProgramInput),
 }
 
 impl Input {
     pub fn reader(reader: Box<dyn SourceReader>, stop: Stop, done_bytes: Arc<AtomicU64>) -> Self {
-        Self { kind: InputKind::Reader(reader), stop, done_bytes, position: None }
+        Self { kind: InputKind::Reader(reader), stop, done_bytes }
     }
 
-    pub(super) fn program(
-        program: Program,
-        options: SourceOptions,
-        stop: Stop,
-        done_bytes: Arc<AtomicU64>,
-        position: Option<Bytes>,
-    ) -> Self {
-        Self { kind: InputKind::Program(Arc::new(program), options), stop, done_bytes, position }
+    pub(super) fn program(input: ProgramInput, stop: Stop, done_bytes: Arc<AtomicU64>) -> Self {
+        Self { kind: InputKind::Program(input), stop, done_bytes }
     }
 
     pub(super) fn total_bytes(&self) -> Option<u64> {
         match &self.kind {
             InputKind::Reader(reader) => reader.progress().total_bytes,
-            InputKind::Program(..) => None,
+            InputKind::Program(_) => None,
         }
     }
 }
@@ -57,165 +51,173 @@ impl Input {
 pub struct SourcePort {
     orders: Sender<SourceCommand>,
     stopped: Arc<AtomicBool>,
+    /// Ends reading, also where it waits for input.
     stop: Stop,
+    /// Ends the program whose output is read, if it is one; then its end ends reading.
+    program: Option<Arc<StopOrder>>,
 }
 
 #[derive(Debug)]
 enum SourceCommand {
     Read(u32),
     Stop,
+    /// Nobody wants what is read any more.
+    Leave,
 }
 
 /// The thread's side, until it is started.
 #[derive(Debug)]
 pub struct SourceThread {
+    kind: InputKind,
+    reading: Reading,
+}
+
+/// What reading needs, whatever is read.
+#[derive(Debug)]
+struct Reading {
     context: TaskContext,
-    input: Input,
     collector: Collector,
+    stop: Stop,
+    done_bytes: Arc<AtomicU64>,
     orders: Receiver<SourceCommand>,
     stopped: Arc<AtomicBool>,
+    permits: u32,
 }
 
 impl SourcePort {
     pub fn new(context: TaskContext, input: Input, collector: Collector) -> (Self, SourceThread) {
         let (sender, orders) = channel();
         let stopped = Arc::new(AtomicBool::new(false));
-        let port = Self { orders: sender, stopped: Arc::clone(&stopped), stop: input.stop.clone() };
-        (port, SourceThread { context, input, collector, orders, stopped })
+        let Input { kind, stop, done_bytes } = input;
+        let program = match &kind {
+            InputKind::Program(input) => Some(input.order()),
+            InputKind::Reader(_) => None,
+        };
+        let port = Self { orders: sender, stopped: Arc::clone(&stopped), stop: stop.clone(), program };
+        let reading = Reading { context, collector, stop, done_bytes, orders, stopped, permits: 0 };
+        (port, SourceThread { kind, reading })
     }
 
     pub fn act(&self, action: SourceAction) {
         match action {
-            SourceAction::Read { chunks } => self.read(chunks),
+            SourceAction::Read { chunks } => drop(self.orders.send(SourceCommand::Read(chunks))),
             SourceAction::Stop => self.stop(),
+            SourceAction::Cancel => self.leave(),
         }
     }
 
-    fn read(&self, chunks: u32) {
-        self.orders.send(SourceCommand::Read(chunks)).ok();
+    /// A program is asked to end, and what it says until then counts; reading of anything else ends where it is.
+    fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+        match &self.program {
+            Some(program) => program.stop(Manner::Terminate),
+            None => self.stop.stop(),
+        }
+        self.orders.send(SourceCommand::Stop).ok();
     }
 
-    pub(super) fn stop(&self) {
+    /// Ends reading; nobody wants what would come.
+    pub(super) fn leave(&self) {
         self.stopped.store(true, Ordering::Relaxed);
         self.stop.stop();
-        self.orders.send(SourceCommand::Stop).ok();
+        if let Some(program) = &self.program {
+            program.stop(Manner::Terminate);
+        }
+        self.orders.send(SourceCommand::Leave).ok();
     }
 }
 
-/// The program whose output is read.
-struct Running {
-    child: PipedChild,
-    run: ProgramRun,
-    /// It may be stopped before its end.
-    limited: bool,
+/// Why a reader was left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Left {
+    /// It has nothing more.
+    AtItsEnd,
+    /// It was told to stop, or nobody hears of it any more.
+    Stopped,
 }
 
 impl SourceThread {
     pub fn start(self) -> std::io::Result<()> {
-        let thread = std::thread::Builder::new().name(self.context.env.task.clone());
+        let thread = std::thread::Builder::new().name(self.reading.context.env.task.clone());
         thread.spawn(move || self.live()).map(drop)
     }
 
-    fn live(mut self) {
-        let _within = task_span(&self.context.env.task).entered();
-        match self.read_all() {
-            Ok(complete) => self.context.reporter.tell(SourceEvent::Ended { complete }),
-            Err(why) => self.context.reporter.failed(why),
+    fn live(self) {
+        let Self { kind, mut reading } = self;
+        let _within = task_span(&reading.context.env.task).entered();
+        let complete = match kind {
+            InputKind::Reader(mut reader) => reading
+                .read(reader.as_mut(), Progress::default())
+                .map(|left| left == Left::AtItsEnd && !reading.is_stopped()),
+            InputKind::Program(input) => input.run(&mut reading),
         };
-    }
-
-    /// Reads as it is told; says whether that was all there is.
-    fn read_all(&mut self) -> Result<bool, String> {
-        let (kind, done_bytes) =
-            (std::mem::replace(&mut self.input.kind, InputKind::none()), self.input.done_bytes.clone());
-        let (mut reader, mut child) = match kind {
-            InputKind::Reader(reader) => (reader, None),
-            InputKind::Program(program, options) => {
-                let (reader, child) = self.start_program(program, &options)?;
-                (reader, Some(child))
-            }
+        match complete {
+            Ok(complete) => reading.context.reporter.tell(SourceEvent::Ended { complete }),
+            Err(why) => reading.context.reporter.failed(why),
         };
-        let mut last = Progress::default();
-        let mut complete = false;
-        'orders: while let Ok(order) = self.orders.recv() {
-            let SourceCommand::Read(chunks) = order else { break };
-            for _ in 0..chunks {
-                if self.stopped.load(Ordering::Relaxed) {
-                    break 'orders;
-                }
-                let chunk = reader.next_chunk().map_err(|e| e.to_string())?;
-                let now = reader.progress();
-                // A stopped reader gives back the part of a record that it had counted.
-                done_bytes.fetch_add(now.done_bytes.saturating_sub(last.done_bytes), Ordering::Relaxed);
-                last = now;
-                complete = chunk.is_none() && !self.stopped.load(Ordering::Relaxed);
-                let Some(batch) = chunk else { break 'orders };
-                let output = Output { position: reader.position(), ..self.collector.route(batch) };
-                if !self.context.reporter.tell(SourceEvent::Read { output }) {
-                    break 'orders;
-                }
-            }
-        }
-        if let Some(child) = &mut child {
-            self.end_program(child)?;
-        }
-        Ok(complete)
-    }
-
-    fn start_program(
-        &self,
-        program: Arc<Program>,
-        options: &SourceOptions,
-    ) -> Result<(Box<dyn SourceReader>, Running), String> {
-        let TaskContext { reporter, launcher, runtime, env } = &self.context;
-        let name = program.stage.clone();
-        let mut run = reporter.program();
-        let started = runtime.block_on(start_source(launcher, program, env));
-        if started.is_err() {
-            run.ended(&started);
-        }
-        let (stdout, child) = started.map_err(|failure| failure.message)?;
-        let stop = self.input.stop.clone();
-        let mut source = StreamSource::new(OwnedFd::from(stdout), name, options, stop);
-        if let Some(position) = &self.input.position {
-            source = source.resume(position).map_err(|e| e.to_string())?;
-        }
-        Ok((Box::new(source), Running { child, run, limited: options.limit.is_some() }))
-    }
-
-    /// The program has closed its output, or is to stop; only in the first case its exit status counts.
-    fn end_program(&self, Running { child, run, limited }: &mut Running) -> Result<(), String> {
-        let stopped = self.stopped.load(Ordering::Relaxed) || *limited;
-        if stopped {
-            child.kill();
-        }
-        let result = self.context.runtime.block_on(child.wait());
-        if !stopped {
-            run.ended(&result);
-        }
-        match result {
-            Err(failure) if !stopped => Err(failure.message),
-            Ok(()) | Err(_) => Ok(()),
-        }
     }
 }
 
-impl InputKind {
-    /// Left behind where the thread took the input.
-    fn none() -> Self {
-        #[derive(Debug)]
-        struct Nothing;
-        impl SourceReader for Nothing {
-            fn next_chunk(&mut self) -> Result<Option<worker_proto::Batch>, crate::io::source::SourceError> {
-                Ok(None)
+impl Reading {
+    fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+
+    /// Reads as it may, until it is stopped. What counts as read is added behind `last`.
+    fn read(&mut self, reader: &mut dyn SourceReader, mut last: Progress) -> Result<Left, String> {
+        while self.may_read(false) {
+            if self.is_stopped() {
+                break;
             }
-            fn progress(&self) -> Progress {
-                Progress::default()
-            }
-            fn header(&self) -> Option<bytes::Bytes> {
-                None
+            let chunk = reader.next_chunk().map_err(|e| e.to_string())?;
+            self.count(&mut last, reader.progress());
+            let Some(batch) = chunk else { return Ok(Left::AtItsEnd) };
+            if !self.give(batch, reader) {
+                break;
             }
         }
-        Self::Reader(Box::new(Nothing))
+        Ok(Left::Stopped)
+    }
+
+    /// Waits for a permit and uses it up; `false` where none comes any more. `goes_on`: being told to stop is not the end.
+    fn may_read(&mut self, goes_on: bool) -> bool {
+        while self.permits == 0 {
+            match self.orders.recv() {
+                Ok(SourceCommand::Read(chunks)) => self.permits += chunks,
+                Ok(SourceCommand::Stop) if goes_on => {
+                    self.context.reporter.tell(SourceEvent::Closing);
+                }
+                Ok(SourceCommand::Stop | SourceCommand::Leave) | Err(_) => return false,
+            }
+        }
+        self.permits -= 1;
+        true
+    }
+
+    /// Gives one chunk of `reader`; says whether anybody was there to hear it.
+    fn give(&mut self, batch: Batch, reader: &dyn SourceReader) -> bool {
+        let output = Output { position: reader.position(), ..self.collector.route(batch) };
+        self.context.reporter.tell(SourceEvent::Read { output })
+    }
+
+    fn count(&self, last: &mut Progress, now: Progress) {
+        // A stopped reader gives back the part of a record that it had counted.
+        let more = now.done_bytes.saturating_sub(last.done_bytes);
+        self.done_bytes.fetch_add(more, Ordering::Relaxed);
+        *last = now;
+    }
+
+    /// Waits until `at`, if it is not told to stop before.
+    fn wait_until(&mut self, at: Instant) -> bool {
+        loop {
+            let left = at.saturating_duration_since(Instant::now());
+            match self.orders.recv_timeout(left) {
+                Ok(SourceCommand::Read(chunks)) => self.permits += chunks,
+                Ok(SourceCommand::Stop | SourceCommand::Leave) | Err(RecvTimeoutError::Disconnected) => {
+                    return false;
+                }
+                Err(RecvTimeoutError::Timeout) => return true,
+            }
+        }
     }
 }

@@ -5,7 +5,7 @@ use super::context::{Reporter, StageProgram, TaskContext};
 use super::journal::{Replayed, TaskJournal};
 use super::measure::ProgramRun;
 use super::window::WindowOutput;
-use crate::child::{Idle, Replay, StreamEvents, StreamHandle, TaskEnv, start_stream};
+use crate::child::{Idle, Manner, Replay, StreamEvents, StreamHandle, TaskEnv, start_stream};
 use crate::logging::{batch_span, failed};
 use crate::mutex::lock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -44,7 +44,7 @@ impl StreamPort {
             StreamAction::Start { window, replay } => self.begin(window, replay),
             StreamAction::Feed { window, batch } => self.feed(window, batch),
             StreamAction::Close { window } => self.close(window),
-            StreamAction::Kill => self.kill(),
+            StreamAction::Kill => self.leave(Manner::Close),
         }
     }
 
@@ -81,6 +81,13 @@ impl StreamPort {
     fn close(&self, window: u64) {
         if let Some((_, child)) = lock(&self.child).as_ref().filter(|(w, _)| *w == window) {
             child.close();
+        }
+    }
+
+    /// Brings its program to its end in good order; what it prints is of no use.
+    pub(super) fn leave(&self, manner: Manner) {
+        if let Some((_, child)) = &*lock(&self.child) {
+            child.leave(manner);
         }
     }
 

@@ -36,7 +36,8 @@ async fn the_header_goes_first() {
     };
     let (program, header) = (Program::new("s", ["cat"]), Some(Bytes::from_static(b"h1,h2\n")));
     let (result, _) =
-        run_batch(&launcher(), &program, &env(), header, vec![lines("1,2\n")], &mut keep, &|_| {}).await;
+        run_batch(&launcher(), &program, &env(), header, vec![lines("1,2\n")], &mut keep, Oversight::none())
+            .await;
     assert_eq!((result.unwrap().input_bytes, output), (10, b"h1,h2\n1,2\n".to_vec()));
 }
 
@@ -126,7 +127,8 @@ async fn a_worker_that_is_slow_does_not_time_its_child_out() {
         std::thread::sleep(Duration::from_millis(400));
         Ok(())
     };
-    let (result, _) = run_batch(&launcher(), &program, &env(), None, vec![], &mut slow, &|_| {}).await;
+    let (result, _) =
+        run_batch(&launcher(), &program, &env(), None, vec![], &mut slow, Oversight::none()).await;
     assert_eq!(result.unwrap().output_bytes, 3_000_000);
 }
 
@@ -142,7 +144,8 @@ async fn a_record_over_the_limit_is_an_error() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_worker_cannot_take_ends_the_child() {
     let mut full = |_| Err("spill is full".to_owned());
-    let (result, _) = run_batch(&launcher(), &sh("yes"), &env(), None, vec![], &mut full, &|_| {}).await;
+    let (result, _) =
+        run_batch(&launcher(), &sh("yes"), &env(), None, vec![], &mut full, Oversight::none()).await;
     let failure = result.unwrap_err();
     assert_eq!((failure.kind, failure.message.as_str()), (FailureKind::Worker, "spill is full"));
 }
@@ -195,7 +198,9 @@ async fn a_dropped_run_kills_its_child_and_daemons() {
     let (launcher, program) = (launcher(), sh(&script));
     let running = tokio::spawn({
         let (launcher, program) = (launcher.clone(), program.clone());
-        async move { run_batch(&launcher, &program, &env(), None, vec![], &mut |_| Ok(()), &|_| {}).await.0 }
+        async move {
+            run_batch(&launcher, &program, &env(), None, vec![], &mut |_| Ok(()), Oversight::none()).await.0
+        }
     });
     for marker in [&a, &b, &c] {
         until("the children run", || !living(marker).is_empty()).await;
@@ -213,7 +218,9 @@ async fn one_task_s_end_leaves_another_s_daemons_alone() {
     let long = sh(&format!("(setsid sleep {a} &); (env -i setsid sleep {b} &); sleep 1000"));
     let running = tokio::spawn({
         let launcher = launcher.clone();
-        async move { run_batch(&launcher, &long, &env(), None, vec![], &mut |_| Ok(()), &|_| {}).await.0 }
+        async move {
+            run_batch(&launcher, &long, &env(), None, vec![], &mut |_| Ok(()), Oversight::none()).await.0
+        }
     });
     for marker in [&a, &b] {
         until("the daemons run", || !living(marker).is_empty()).await;

@@ -77,7 +77,8 @@ async fn a_batch_program_that_hangs() {
     let hangs = tokio::spawn(async move {
         let (launcher, program, env) = (launcher(), sh("sleep 1000"), env());
         let tell = |rest| sender.send(rest).unwrap_or_default();
-        run_batch(&launcher, &program, &env, None, vec![lines("a\nb\n")], &mut |_| Ok(()), &tell).await.0
+        let oversight = Oversight { on_idle: &tell, ..Oversight::none() };
+        run_batch(&launcher, &program, &env, None, vec![lines("a\nb\n")], &mut |_| Ok(()), oversight).await.0
     });
     let Some(Idle::Hung { idle_for, unread_bytes: 4, closed: true }) = next(&mut told).await else {
         panic!("it has not read 4 bytes, and its input has ended")

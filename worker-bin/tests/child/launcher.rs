@@ -117,7 +117,7 @@ async fn owner_process() {
         timeout: Some(Duration::from_secs(2)),
         ..Program::new("s", ["sh".into(), "-c".into(), script])
     };
-    run_batch(&launcher, &program, &env(), None, vec![], &mut |_| Ok(()), &|_| {}).await.0.unwrap();
+    run_batch(&launcher, &program, &env(), None, vec![], &mut |_| Ok(()), Oversight::none()).await.0.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,13 +7,14 @@ mod idle;
 mod launcher;
 mod piped;
 mod records;
+mod stop;
 mod stream;
 
 use bytes::Bytes;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
-use worker_bin::child::{BatchStats, Launcher, Program, TaskEnv, run_batch};
+use worker_bin::child::{BatchStats, Launcher, Oversight, Program, TaskEnv, run_batch};
 use worker_core::event::{Failure, Spent};
 use worker_proto::Batch;
 
@@ -62,7 +63,7 @@ async fn run_on(launcher: &Launcher, program: &Program, input: Vec<Batch>) -> Ra
         Ok(())
     };
     let env = env();
-    let run = run_batch(launcher, program, &env, None, input, &mut keep, &|_| {});
+    let run = run_batch(launcher, program, &env, None, input, &mut keep, Oversight::none());
     let (result, spent) = tokio::time::timeout(DEADLINE, run).await.expect("the run hangs");
     Ran { result, output, spent }
 }

@@ -10,7 +10,7 @@ use worker_core::event::FailureKind;
 async fn a_source_is_read_to_its_end_and_judged() {
     let launcher = launcher();
     let program = Arc::new(sh("yes | head -c 3000000; echo done >&2; exit 2"));
-    let (mut file, mut child) = start_source(&launcher, program, &env()).await.unwrap();
+    let (mut file, mut child) = start_source(&launcher, program, &env(), &Arc::default()).await.unwrap();
     let read = tokio::task::spawn_blocking(move || {
         let mut all = Vec::new();
         file.read_to_end(&mut all).map(|_| all.len())
@@ -31,7 +31,7 @@ async fn a_sink_is_written_and_waited_for() {
         cwd: Some(dir.path().into()),
         ..sh("cat > out; echo stored; false && true; exit 0")
     });
-    let (mut file, mut child) = start_sink(&launcher, program, &env()).await.unwrap();
+    let (mut file, mut child) = start_sink(&launcher, program, &env(), &Arc::default()).await.unwrap();
     let text = "0123456789\n".repeat(300_000);
     let written = text.clone();
     tokio::task::spawn_blocking(move || file.write_all(written.as_bytes())).await.unwrap().unwrap();
@@ -43,11 +43,14 @@ async fn a_sink_is_written_and_waited_for() {
 async fn a_source_that_never_ends_can_be_killed() {
     let (launcher, marker) = (launcher(), unique_sleep());
     let program = Arc::new(sh(&format!("sleep {marker}")));
-    let (mut file, mut child) = start_source(&launcher, program, &env()).await.unwrap();
+    let (mut file, mut child) = start_source(&launcher, program, &env(), &Arc::default()).await.unwrap();
     until("it runs", || !living(&marker).is_empty()).await;
     child.kill();
     assert_eq!(child.wait().await.unwrap_err().kind, FailureKind::Signal(9));
     assert_eq!(file.read(&mut [0; 8]).unwrap(), 0);
     let missing = Arc::new(Program::new("s", ["no-such-program"]));
-    assert_eq!(start_sink(&launcher, missing, &env()).await.unwrap_err().kind, FailureKind::CannotStart);
+    assert_eq!(
+        start_sink(&launcher, missing, &env(), &Arc::default()).await.unwrap_err().kind,
+        FailureKind::CannotStart
+    );
 }

@@ -46,6 +46,8 @@ pub enum SourceEvent {
         /// The records, routed.
         output: Output,
     },
+    /// It was told to stop and has something to say about it: it reads on, as it may, until it has ended.
+    Closing,
     /// It has no more, or stopped as told by [`SourceAction::Stop`](super::SourceAction::Stop).
     Ended {
         /// Its input is at its end; else it was stopped before.

@@ -28,8 +28,11 @@ pub enum SourceAction {
         /// How many more.
         chunks: u32,
     },
-    /// Stop reading; answer [`SourceEvent::Ended`](super::SourceEvent::Ended) unless that was said already.
+    /// Stop reading; answer [`SourceEvent::Ended`](super::SourceEvent::Ended) unless that was said already. Where what comes at
+    /// a stop counts, answer [`SourceEvent::Closing`](super::SourceEvent::Closing) before it.
     Stop,
+    /// Nobody takes what would come: stop reading; answer [`SourceEvent::Ended`](super::SourceEvent::Ended).
+    Cancel,
 }
 
 /// Answered by [`BatchEvent`](super::BatchEvent)s.

@@ -172,7 +172,9 @@ impl Node {
         }
         match &task.kind {
             TaskMachine::Source(source) if source.waits_for_outside() && base.paused.is_none() => {
-                vec![Reason::SourceIdle]
+                let restarts =
+                    |reason: &Reason| matches!(reason, Reason::Blocked(Blocker::Restarting { .. }));
+                vec![blocked(base).filter(restarts).unwrap_or(Reason::SourceIdle)]
             }
             TaskMachine::Source(_) if self.ctx.is_halted() => Vec::new(),
             TaskMachine::Source(_) => self.blocked(base),

@@ -390,7 +390,7 @@ impl World {
                     life.events.push_back(Event::task(task, SourceEvent::Read { output }));
                 }
             }
-            TaskAction::Source(SourceAction::Stop) => {
+            TaskAction::Source(SourceAction::Stop | SourceAction::Cancel) => {
                 life.events.push_back(Event::task(task, SourceEvent::Ended { complete: false }))
             }
             TaskAction::Sink(SinkAction::Write { work, batches }) => {

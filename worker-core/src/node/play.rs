@@ -266,7 +266,7 @@ impl Play {
                 Event::task(task, SinkEvent::Written { work, position: None })
             }
             Action::Task(task, TaskAction::Sink(SinkAction::Close)) => Event::task(task, SinkEvent::Closed),
-            Action::Task(task, TaskAction::Source(SourceAction::Stop)) => {
+            Action::Task(task, TaskAction::Source(SourceAction::Stop | SourceAction::Cancel)) => {
                 Event::task(task, SourceEvent::Ended { complete: false })
             }
             Action::Node(NodeAction::Halt { error }) => panic!("{error}"),

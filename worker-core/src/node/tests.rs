@@ -127,7 +127,7 @@ impl Driver {
                     }
                 }
             }
-            Action::Task(task, TaskAction::Source(SourceAction::Stop)) => {
+            Action::Task(task, TaskAction::Source(SourceAction::Stop | SourceAction::Cancel)) => {
                 self.tell(Event::task(task, SourceEvent::Ended { complete: true }))
             }
             Action::Task(task, TaskAction::Journal(JournalAction::Persist(commit))) => {

@@ -210,6 +210,17 @@ impl Base {
         room
     }
 
+    /// The same for what has to be taken before the task ends: only disk bounds it.
+    pub(crate) fn may_end(&self, ctx: &Ctx) -> bool {
+        let limits = &ctx.config.limits;
+        let has_room = |&link: &LinkId| {
+            let outbox = ctx.outbox_ref(link);
+            let is_storing = outbox.storing_cost() > limits.outbox_bytes / 2;
+            outbox.is_cancelled() || (outbox.stored_cost() < limits.spill_bytes && !is_storing)
+        };
+        !self.much_is_pending(ctx) && self.outputs.iter().all(has_room)
+    }
+
     /// The user holds the task up, or lets it go on.
     pub(crate) fn pause(&mut self, paused: bool, ctx: &mut Ctx) {
         self.paused = paused.then(|| self.paused.unwrap_or(ctx.now));

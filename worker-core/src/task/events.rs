@@ -50,6 +50,7 @@ impl Task {
 fn source_says(source: &mut SourceTask, base: &mut Base, ctx: &mut Ctx, event: SourceEvent) {
     match event {
         SourceEvent::Read { output } => source.read(base, ctx, output),
+        SourceEvent::Closing => source.closing(base, ctx),
         SourceEvent::Ended { complete } => source.ended(base, ctx, complete),
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   reading ──stop()──▶ stopping ──SourceEnded──▶ ended
+//!                          └──Closing──▶ closing ──▲
 //! ```
 //! Limit: `CHUNKS_AHEAD` chunks are allowed at a time, and only while the outboxes have room.
 
@@ -17,6 +18,8 @@ const CHUNKS_AHEAD: u32 = 4;
 pub(crate) struct SourceTask {
     allowed: u32,
     stopping: bool,
+    /// It reads on though it was told to stop: what it gives is the last that its outside has to say.
+    closing: bool,
     /// Nobody takes its output any more.
     cancelled: bool,
     ended: bool,
@@ -24,12 +27,13 @@ pub(crate) struct SourceTask {
 
 impl SourceTask {
     pub(super) fn step(&mut self, base: &mut Base, ctx: &mut Ctx) {
-        if self.stopping
-            || self.ended
-            || ctx.storage_full
-            || self.allowed > CHUNKS_AHEAD / 2
-            || !base.may_work(ctx)
-        {
+        let may_read = match (self.stopping, self.closing && !self.cancelled) {
+            (false, _) => base.may_work(ctx),
+            // Its receivers may have stopped already: it ends in its spill, which the next life sends on.
+            (true, true) => base.may_end(ctx),
+            (true, false) => false,
+        };
+        if self.ended || ctx.storage_full || self.allowed > CHUNKS_AHEAD / 2 || !may_read {
             return;
         }
         let chunks = CHUNKS_AHEAD - self.allowed;
@@ -67,10 +71,18 @@ impl SourceTask {
         }
     }
 
+    /// It has been told to stop, and is not at its end yet.
+    pub(crate) fn closing(&mut self, base: &mut Base, ctx: &mut Ctx) {
+        self.closing = true;
+        self.step(base, ctx);
+    }
+
     /// Nobody takes its output any more: it ends where it is.
     pub(crate) fn cancel(&mut self, base: &Base, ctx: &mut Ctx) {
-        self.cancelled = true;
-        self.stop(base, ctx);
+        if !std::mem::replace(&mut self.cancelled, true) && !self.ended {
+            self.stopping = true;
+            ctx.act(Action::task(base.id, SourceAction::Cancel));
+        }
     }
 
     pub(crate) fn is_stopped(&self) -> bool {

@@ -8,13 +8,14 @@ use crate::child::launcher::Launcher;
 use crate::child::pipes::{Gauges, Stdin};
 use crate::child::program::{Program, TaskEnv};
 use crate::child::serve::{Running, Service};
+use crate::child::stop::{Manner, StopOrder};
 use crate::child::watch::Idle;
 use crate::mutex::lock;
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::{Notify, mpsc};
 use tracing::Instrument as _;
@@ -47,13 +48,20 @@ pub struct RecordsHandle {
     /// Unbounded here: what is fed and not answered is bounded by who feeds.
     orders: mpsc::UnboundedSender<RecordsCommand>,
     kill: Arc<Notify>,
+    stop: Arc<StopOrder>,
 }
 
 #[derive(Debug)]
 enum RecordsCommand {
-    Request { link: LinkId, first_seq: Seq, batch: Batch },
+    Request {
+        link: LinkId,
+        first_seq: Seq,
+        batch: Batch,
+    },
     Tick,
     End,
+    /// Nothing it answers counts any more.
+    Leave,
 }
 
 /// Starts `program`, whose terminator and longest record are those of what it emits, on a tokio task of its own. It is given
@@ -69,7 +77,7 @@ pub fn start_records(
     events: impl RecordsEvents,
 ) -> RecordsHandle {
     let (orders, received) = mpsc::unbounded_channel();
-    let kill = Arc::new(Notify::new());
+    let (kill, stop) = (Arc::new(Notify::new()), Arc::new(StopOrder::new()));
     let conversation = Conversation::new(&env.task, program.terminator, program.max_record, rules, state);
     let line_bytes = line_bytes_max(program.max_record);
     let asked = Asking {
@@ -77,6 +85,8 @@ pub fn start_records(
         program: Program { terminator: b'\n', max_record: line_bytes, ..program.clone() },
         env,
         kill: Arc::clone(&kill),
+        stop: Arc::clone(&stop),
+        is_void: AtomicBool::new(false),
         conversation: Mutex::new(conversation),
         moved: Notify::new(),
         events: Mutex::new(Box::new(events)),
@@ -87,7 +97,7 @@ pub fn start_records(
         asked.live(received).await;
     };
     tokio::spawn(live.in_current_span());
-    RecordsHandle { orders, kill }
+    RecordsHandle { orders, kill, stop }
 }
 
 impl RecordsHandle {
@@ -107,6 +117,12 @@ impl RecordsHandle {
         self.orders.send(RecordsCommand::End).ok();
     }
 
+    /// Brings it to its end in good order, behind what was written to it; what it answers from now on does not count.
+    pub fn leave(&self, manner: Manner) {
+        self.orders.send(RecordsCommand::Leave).ok();
+        self.stop.stop(manner);
+    }
+
     /// Kills it; what it has answered and was not told does not count.
     pub fn kill(&self) {
         self.kill.notify_one();
@@ -124,6 +140,9 @@ struct Asking {
     program: Program,
     env: TaskEnv,
     kill: Arc<Notify>,
+    stop: Arc<StopOrder>,
+    /// It is to leave: what it answers does not count.
+    is_void: AtomicBool,
     /// Locked by this task alone, never across a wait.
     conversation: Mutex<Conversation>,
     /// Told when answers may have made room for requests.
@@ -148,6 +167,7 @@ impl Asking {
             gathers: true,
             refusal: FailureKind::Output,
             kill: &self.kill,
+            stop: &self.stop,
             on_idle: &on_idle,
         };
         let feed = self.feed(Stdin { pipe, gauges: &self.gauges }, orders);
@@ -170,6 +190,10 @@ impl Asking {
         loop {
             while let Ok(order) = orders.try_recv() {
                 self.take_order(order);
+            }
+            if self.is_void.load(Relaxed) {
+                stdin.close();
+                return Ok(());
             }
             self.fill(&mut requests);
             if requests.is_empty() {
@@ -204,6 +228,7 @@ impl Asking {
             }
             RecordsCommand::Tick => conversation.tick(),
             RecordsCommand::End => conversation.end(),
+            RecordsCommand::Leave => self.is_void.store(true, Relaxed),
         }
     }
 
@@ -215,6 +240,9 @@ impl Asking {
     }
 
     fn take_lines(&self, lines: &Batch) -> Result<(), String> {
+        if self.is_void.load(Relaxed) {
+            return Ok(());
+        }
         let mut conversation = lock(&self.conversation);
         let answered = conversation.lines(lines);
         self.gauges.answered.fetch_add(lines.len() as u64, Relaxed);

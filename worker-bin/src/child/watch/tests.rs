@@ -1,4 +1,5 @@
 use super::*;
+use crate::child::Oversight;
 use crate::child::pipes::{Gauges, pipe_pair};
 use crate::child::program::{Program, TaskEnv};
 use std::future::Future;
@@ -19,6 +20,7 @@ fn without_timers(gauges: &Gauges, contract: Contract, poll: impl FnOnce(Watcher
         gathers: contract == Contract::Records,
         refusal: FailureKind::Worker,
         kill: &kill,
+        stop: Oversight::none().stop,
         on_idle: &|_| {},
     };
     let watched = Watched { group: rustix::process::getpid(), gauges, unread: &unread };

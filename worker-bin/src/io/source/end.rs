@@ -1,5 +1,6 @@
 //! What every kind of source answers about itself: whoever has to know asks it, and nobody else knows the kinds.
 
+use super::program::Prints;
 use super::{SourceError, SourceOptions, SourceReader, Stop, StreamSource};
 use crate::io::resource::Resource;
 use crate::io::shared::{Comparable, Shared};
@@ -103,7 +104,7 @@ pub enum Opened {
     /// By a thread of its own.
     Reader(Box<dyn SourceReader>),
     /// As a child process.
-    Program(Program),
+    Program(Prints),
 }
 
 impl Opening<'_> {

@@ -31,6 +31,9 @@ pub struct StreamSource {
     name: String,
     stop: Stop,
     ended: bool,
+    was_stopped: bool,
+    /// A last record without its end is not given before it is asked for.
+    holds_last: bool,
     chunker: Chunker,
     size: SlowStart,
     counter: Counter,
@@ -63,6 +66,8 @@ impl StreamSource {
             name,
             stop,
             ended: false,
+            was_stopped: false,
+            holds_last: false,
             chunker: Chunker::new(options.terminator, options.max_record, size.bytes()),
             size,
             counter: Counter::new(options.limit),
@@ -82,6 +87,40 @@ impl StreamSource {
         self.counter.given = self.position.given.records;
         self.earlier_bytes = self.position.given.bytes;
         Ok(self)
+    }
+
+    /// Keeps a last record that has no end until it is known whether it counts.
+    #[must_use]
+    pub fn holding_the_last(self) -> Self {
+        Self { holds_last: true, ..self }
+    }
+
+    /// The last record, if it has no end and was held.
+    ///
+    /// # Errors
+    /// It is too long.
+    pub fn last_record(&mut self) -> Result<Option<Batch>, SourceError> {
+        match self.chunker.finish().map_err(|e| self.too_long(e))? {
+            Some(batch) if !self.counter.is_full() => self.pass(batch),
+            Some(_) | None => Ok(None),
+        }
+    }
+
+    /// Forgets the last record, if it has no end and was held; says how many bytes it had.
+    pub fn leave_last_out(&mut self) -> usize {
+        self.chunker.discard_partial()
+    }
+
+    /// Whether it ended because it was told to.
+    #[must_use]
+    pub fn was_stopped(&self) -> bool {
+        self.was_stopped
+    }
+
+    /// Whether it has given as many records as it may.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.counter.is_full()
     }
 
     /// Reads the process's standard input.
@@ -106,12 +145,26 @@ impl StreamSource {
                 Readiness::Readable => self.read()?,
                 Readiness::NothingNow => return self.chunker.flush().map_err(|e| self.too_long(e)),
                 Readiness::Stopped => {
-                    self.ended = true;
+                    (self.ended, self.was_stopped) = (true, true);
                     self.chunker.discard_partial();
                 }
             }
         }
-        self.chunker.finish().map_err(|e| self.too_long(e))
+        let rest = if self.holds_last { self.chunker.flush() } else { self.chunker.finish() };
+        rest.map_err(|e| self.too_long(e))
+    }
+
+    /// What of a batch is given, if anything is.
+    fn pass(&mut self, batch: Batch) -> Result<Option<Batch>, SourceError> {
+        let batch = self.take_header(batch)?;
+        if batch.is_empty() {
+            return Ok(None);
+        }
+        self.chunker.set_chunk_bytes(self.size.grow());
+        let batch = self.counter.admit(batch);
+        let given = Extent { bytes: batch.bytes() as u64, records: batch.len() as u64 };
+        self.position.given = self.position.given + given;
+        Ok(Some(batch))
     }
 
     /// Takes the header off the first batch, if it begins with one.
@@ -166,12 +219,7 @@ impl SourceReader for StreamSource {
             let Some(batch) = self.gather()? else {
                 return Ok(None);
             };
-            let batch = self.take_header(batch)?;
-            if !batch.is_empty() {
-                self.chunker.set_chunk_bytes(self.size.grow());
-                let batch = self.counter.admit(batch);
-                let given = Extent { bytes: batch.bytes() as u64, records: batch.len() as u64 };
-                self.position.given = self.position.given + given;
+            if let Some(batch) = self.pass(batch)? {
                 return Ok(Some(batch));
             }
         }

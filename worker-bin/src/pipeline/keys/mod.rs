@@ -25,7 +25,7 @@ pub(crate) mod value;
 pub use partition_by::{Column, KeyRule};
 pub use place::PlaceName;
 
-pub(crate) use row::{Class, Inline, Key, KeyInfo, Keys, Rendered, Row, Section, Shown, WhenAbsent};
+pub(crate) use row::{Class, Inline, Key, KeyInfo, Keys, Rendered, Row, Section, Shown, WhenAbsent, Within};
 
 use crate::pipeline::model::Framing;
 use value::Words;

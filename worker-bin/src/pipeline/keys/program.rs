@@ -1,7 +1,8 @@
 //! `run`, and the surroundings of a program.
 
-use super::value::{FilePath, Flag, Value, any_of, shown_path};
+use super::value::{FilePath, Flag, Time, Value, Words, any_of, shown_path};
 use super::{Class, Key, Keys, Section, WhenAbsent};
+use crate::child::STOP_GRACE;
 use crate::pipeline::command;
 use crate::pipeline::diagnostics::{At, Problem, normalized};
 use crate::pipeline::reader::{KeyValue, Reader, Table};
@@ -9,6 +10,7 @@ use crate::pipeline::text::{list, quoted};
 use serde_json::{Value as Schema, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// An executable and its surroundings.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +23,8 @@ pub struct Program {
     pub env: BTreeMap<String, EnvValue>,
     /// Whether it gets only those variables, and none of the worker's.
     pub clear_env: bool,
+    /// How long it may take to end when it is stopped, before it is killed.
+    pub stop_grace: Duration,
     pub(crate) at: At,
 }
 
@@ -37,7 +41,7 @@ pub enum EnvValue {
 impl Section for Program {
     fn defaults(dir: &Path) -> Self {
         let (argv, env, at) = (Vec::new(), BTreeMap::new(), At::default());
-        Self { argv, cwd: dir.to_owned(), env, clear_env: false, at }
+        Self { argv, cwd: dir.to_owned(), env, clear_env: false, stop_grace: STOP_GRACE, at }
     }
 }
 
@@ -54,7 +58,7 @@ pub(crate) const KEYS: Keys<Program> = &[
     &Key::<Program, _> {
         name: "cwd",
         class: Class::Results,
-        doc: "where it runs; this and the next two also for programs that are sources or sinks",
+        doc: "where it runs; this and the next three also for programs that are sources or sinks",
         value: FilePath,
         when_absent: WhenAbsent::Default,
         get: |program| program.cwd.clone(),
@@ -78,7 +82,30 @@ pub(crate) const KEYS: Keys<Program> = &[
         get: |program| program.clear_env,
         set: |program, clear, _| program.clear_env = clear,
     },
+    &Key::<Program, _> {
+        name: "stop_grace",
+        class: Class::Tuning,
+        doc: "how long a stopped program may take to end before it is killed",
+        value: Time::Any,
+        when_absent: WhenAbsent::Default,
+        get: |program| program.stop_grace,
+        set: |program, grace, _| program.stop_grace = grace,
+    },
 ];
+
+/// When a program that is an end of the pipeline is started again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Restart {
+    /// A good end is its last; a failure fails the pipeline.
+    #[default]
+    Never,
+    OnFailure,
+    /// However it ends, until it is stopped.
+    Always,
+}
+
+pub(crate) const RESTARTS: Words<Restart> =
+    Words(&[("never", Restart::Never), ("on-failure", Restart::OnFailure), ("always", Restart::Always)]);
 
 /// That a key of a program is given to what runs none.
 pub(crate) fn misplaced(entry: &KeyValue<'_>, title: &str) -> Problem {

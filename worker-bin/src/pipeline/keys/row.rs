@@ -203,6 +203,31 @@ impl<S: Section> Row<S> for Inline<S> {
     }
 }
 
+/// A key of a part of the section `S`, which has rows of its own.
+pub(crate) struct Within<S: 'static, P: 'static> {
+    pub(crate) row: &'static dyn Row<P>,
+    pub(crate) part: fn(&S) -> &P,
+    pub(crate) part_mut: fn(&mut S) -> &mut P,
+}
+
+impl<S: 'static, P: 'static> Row<S> for Within<S, P> {
+    fn name(&self) -> &'static str {
+        self.row.name()
+    }
+
+    fn info(&self) -> KeyInfo {
+        self.row.info()
+    }
+
+    fn read<'d>(&self, reader: &mut Reader<'d>, entry: &KeyValue<'d>, section: &mut S) {
+        self.row.read(reader, entry, (self.part_mut)(section));
+    }
+
+    fn rendered(&self, section: &S, pipeline: &Pipeline) -> Rendered {
+        self.row.rendered((self.part)(section), pipeline)
+    }
+}
+
 impl Class {
     /// What the semantic fingerprint takes of a value.
     fn results(self, text: Option<&String>) -> Option<String> {

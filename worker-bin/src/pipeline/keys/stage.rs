@@ -370,7 +370,7 @@ impl Value for Patience {
 }
 
 /// Exit statuses, sorted.
-struct Exits;
+pub(crate) struct Exits;
 
 impl Value for Exits {
     type T = Vec<u8>;

@@ -101,6 +101,7 @@ impl Place {
             "\"halt\"",
             "\"done\"",
             "\"inline\"",
+            "\"always\"",
             "\"stream\"",
             "7",
             "\"7MiB\"",

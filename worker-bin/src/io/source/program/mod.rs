@@ -4,29 +4,70 @@ use super::{AnySource, Ending, Opened, Opening, SourceEnd, SourceError};
 use crate::io::resource::Resource;
 use crate::io::shared::Shared;
 use crate::pipeline::keys::kind::End;
-use crate::pipeline::keys::program;
-use crate::pipeline::{At, Program, endless};
+use crate::pipeline::keys::stage::Exits;
+use crate::pipeline::keys::{Class, Key, Row, Section, WhenAbsent, Within, program};
+use crate::pipeline::{At, Program, Restart, endless};
 use std::path::Path;
 use std::sync::Arc;
 
 #[derive(Clone, Debug, PartialEq)]
-pub struct Prints(pub Program);
+pub struct Prints {
+    pub program: Program,
+    /// Exit statuses that count as success; sorted.
+    pub ok_exit: Vec<u8>,
+    pub restart: Restart,
+}
 
-pub(super) const KIND: End<AnySource, Program> = End {
-    keys: program::KEYS,
-    make: |program, _| Shared(Arc::new(Prints(program))),
-    of: |end| end.of().map(|Prints(program)| program),
+impl Section for Prints {
+    fn defaults(dir: &Path) -> Self {
+        Self { program: Program::defaults(dir), ok_exit: vec![0], restart: Restart::Never }
+    }
+}
+
+/// A key that all programs have.
+const fn of_any_program(row: &'static dyn Row<Program>) -> Within<Prints, Program> {
+    Within { row, part: |prints| &prints.program, part_mut: |prints| &mut prints.program }
+}
+
+pub(super) const KIND: End<AnySource, Prints> = End {
+    keys: &[
+        &of_any_program(program::KEYS[0]),
+        &of_any_program(program::KEYS[1]),
+        &of_any_program(program::KEYS[2]),
+        &of_any_program(program::KEYS[3]),
+        &of_any_program(program::KEYS[4]),
+        &Key::<Prints, _> {
+            name: "ok_exit",
+            class: Class::Tuning,
+            doc: "as for stages: with another exit status a program that is a source has failed",
+            value: Exits,
+            when_absent: WhenAbsent::Default,
+            get: |prints| prints.ok_exit.clone(),
+            set: |prints, exits, _| prints.ok_exit = exits,
+        },
+        &Key::<Prints, _> {
+            name: "restart",
+            class: Class::Tuning,
+            doc: "never | on-failure | always: when it is started again, after 1 s, up to 1 min if it goes on failing",
+            value: program::RESTARTS,
+            when_absent: WhenAbsent::Default,
+            get: |prints| prints.restart,
+            set: |prints, restart, _| prints.restart = restart,
+        },
+    ],
+    make: |prints, _| Shared(Arc::new(prints)),
+    of: Shared::of,
     is_meant: |_, _| true,
     misplaced: program::misplaced,
 };
 
 impl SourceEnd for Prints {
     fn describe(&self) -> String {
-        format!("runs {}", shell_words::join(&self.0.argv))
+        format!("runs {}", shell_words::join(&self.program.argv))
     }
 
     fn at(&self) -> Option<&At> {
-        Some(self.0.at())
+        Some(self.program.at())
     }
 
     fn holds(&self, _: &Path) -> Vec<Resource> {
@@ -38,7 +79,8 @@ impl SourceEnd for Prints {
     }
 
     fn ending(&self) -> Ending {
-        if endless(&self.0.argv) { Ending::Never } else { Ending::Unknown }
+        let never = self.restart == Restart::Always || endless(&self.program.argv);
+        if never { Ending::Never } else { Ending::Unknown }
     }
 
     fn at_a_crash(&self) -> Option<&'static str> {
@@ -49,10 +91,10 @@ impl SourceEnd for Prints {
     }
 
     fn program(&self) -> Option<&Program> {
-        Some(&self.0)
+        Some(&self.program)
     }
 
     fn open(&self, _: &Opening<'_>) -> Result<Opened, SourceError> {
-        Ok(Opened::Program(self.0.clone()))
+        Ok(Opened::Program(self.clone()))
     }
 }
