@@ -244,10 +244,13 @@ impl<'a> Index<'a> {
         task.waits.iter().filter(|w| w.why.kind() != WaitKind::UpstreamDown).min_by_key(rank)
     }
 
-    /// The wait to tell of a task: a stalled one first, else the oldest that has lasted and is no mere lack of work.
+    /// The wait to tell of a task: of the stalled ones what stops all of it and is in the way here, and of
+    /// those the oldest; else the first that has lasted and is no mere lack of work.
     fn telling(&self, task: &'a Task) -> Option<&'a Wait> {
         let stalled = task.waits.iter().filter(|w| w.stalled);
-        if let Some(wait) = stalled.max_by(|a, b| a.for_s.total_cmp(&b.for_s)) {
+        let is_here = |w: &Wait| stops_the_task(w) && w.why.kind().row().side == Side::Here;
+        let by_weight = |a: &&Wait, b: &&Wait| is_here(a).cmp(&is_here(b)).then(a.for_s.total_cmp(&b.for_s));
+        if let Some(wait) = stalled.max_by(by_weight) {
             return Some(wait);
         }
         let lasting = |w: &&Wait| {

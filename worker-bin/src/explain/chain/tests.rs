@@ -121,6 +121,18 @@ fn a_wait_is_followed_to_the_program_that_hangs() {
 }
 
 #[test]
+fn what_stops_all_of_a_task_here_goes_before_an_older_wait_for_one_of_its_receivers() {
+    let disk = || wait(20.0, Why::DiskFull { error: "no room".into() });
+    for waits in [vec![disk(), no_credit(40.0, "grep/0", "a")], vec![no_credit(40.0, "grep/0", "a"), disk()]]
+    {
+        let explanation =
+            explain(&[node("a", vec![task("src/0", waits), task("grep/0", vec![hangs(50.0)])])]);
+        let chain = chain_of(&explanation, "src/0");
+        assert_eq!((chain.root.as_str(), chain.for_s, chain.stalled), ("src/0: disk_full", 20.0, true));
+    }
+}
+
+#[test]
 fn one_node_alone_ends_its_chains_where_another_begins_and_both_together_do_not() {
     let a = node("a", vec![task("src/0", vec![full(30.0, "grep/1", "b")])]);
     let b = node("b", vec![task("grep/1", vec![down(40.0, "out/0", "c")])]);
