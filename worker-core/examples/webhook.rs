@@ -37,7 +37,7 @@ fn main() -> Result<(), PeerError> {
     let expected: Vec<String> = (0..HOOKS).map(|number| format!("order {number}\n")).collect();
     for Customer { name, received, failures, last, outbox, .. } in &customers {
         assert_eq!(*received, expected, "every hook once, in order");
-        let (count, retried) = (received.len(), outbox.retried());
+        let (count, retried) = (received.len(), outbox.counters().retried_records);
         println!(
             "{name}: {count} hooks in order by {last} s; {failures} calls failed, {retried} hooks were sent again"
         );

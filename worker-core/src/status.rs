@@ -44,6 +44,7 @@ impl Latencies {
 
 /// What a task has done since its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct TaskCounters {
     /// Records taken (a source: read).
     pub records_in: u64,
@@ -59,8 +60,6 @@ pub struct TaskCounters {
     pub dead_records: u64,
     /// Programs run.
     pub programs: u64,
-    /// Time in which a program of this task ran.
-    pub busy: Duration,
 }
 
 /// One task now.
@@ -70,6 +69,8 @@ pub struct TaskStatus {
     pub task: TaskId,
     /// What it has done.
     pub counters: TaskCounters,
+    /// Time in which a program of this task ran.
+    pub busy: Duration,
     /// Records accepted and not processed.
     pub queued_records: u64,
     /// Its end is reached and everything of it is finished.
@@ -78,36 +79,43 @@ pub struct TaskStatus {
     pub paused: bool,
 }
 
-/// The sending end of a link now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LinkStatus {
-    /// Which.
-    pub link: LinkId,
+/// What the sending end of a link has done since its start, and what it holds now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct LinkCounters {
+    /// Tuples ever taken.
+    pub records: u64,
+    /// Tuples acknowledged.
+    pub acknowledged_records: u64,
     /// Tuples held: not acknowledged.
     pub held_records: u64,
     /// Bytes of them in memory.
     pub memory_bytes: u64,
     /// Bytes of them outside memory.
     pub spilled_bytes: u64,
-    /// Tuples ever taken.
-    pub records: u64,
-    /// Tuples sent more than once, counted each time.
-    pub retried_records: u64,
-    /// Tuples acknowledged.
-    pub acknowledged_records: u64,
     /// Tuples sent and not acknowledged.
     pub in_flight_records: u64,
+    /// Tuples sent more than once, counted each time.
+    pub retried_records: u64,
     /// Credit left, in bytes; `None` while no receiver takes tuples.
     pub credit_bytes: Option<u64>,
+}
+
+/// The sending end of a link now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkStatus {
+    /// Which.
+    pub link: LinkId,
+    /// What it has done and holds.
+    pub counters: LinkCounters,
     /// A receiver takes tuples.
     pub open: bool,
 }
 
-/// The receiving end of a link now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InboundStatus {
-    /// Which.
-    pub link: LinkId,
+/// What the receiving end of a link has done since its start, and what it holds now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct InboundCounters {
     /// Tuples received.
     pub records: u64,
     /// Tuples that came again and were dropped.
@@ -116,6 +124,15 @@ pub struct InboundStatus {
     pub queued_records: u64,
     /// Cost of them, in bytes.
     pub queued_bytes: u64,
+}
+
+/// The receiving end of a link now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InboundStatus {
+    /// Which.
+    pub link: LinkId,
+    /// What it has done and holds.
+    pub counters: InboundCounters,
     /// The end has come.
     pub ended: bool,
 }

@@ -331,7 +331,7 @@ fn notes(snapshots: &[Snapshot]) -> Vec<String> {
             let lost = words::records(snapshot.lost_records);
             notes.push(format!("node {node}: at most {lost} were lost when other nodes' processes died"));
         }
-        let dead: u64 = snapshot.tasks.iter().map(|task| task.dead_records).sum();
+        let dead: u64 = snapshot.tasks.iter().map(|task| task.counters.dead_records).sum();
         if dead > 0 {
             notes.push(format!(
                 "node {node}: {} dead letters; worker dlq list shows why",

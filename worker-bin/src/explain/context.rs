@@ -53,7 +53,7 @@ impl Context<'_> {
     /// What is held for a link, in memory and on disk.
     pub(super) fn held_bytes(&self, link: LinkId) -> (u64, u64) {
         let at = self.links.binary_search_by_key(&link, |l| l.link);
-        at.map_or((0, 0), |at| (self.links[at].memory_bytes, self.links[at].spilled_bytes))
+        at.map_or((0, 0), |at| (self.links[at].counters.memory_bytes, self.links[at].counters.spilled_bytes))
     }
 
     pub(super) fn in_s(&self, at: Time) -> f64 {

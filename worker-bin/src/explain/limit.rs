@@ -92,7 +92,7 @@ impl<'a> Window<'a> {
             busy: (task.busy_s / lasted_s).min(1.0),
             waits: task.blocked_s.iter().map(|(kind, seconds)| (*kind, seconds / lasted_s)).collect(),
             backlog: task.backlog_s / lasted_s,
-            moved: (task.records_in + task.records_out) as f64,
+            moved: (task.counters.records_in + task.counters.records_out) as f64,
             ..Load::of(task, kind)
         };
         let tasks = last.tasks.iter();

@@ -22,6 +22,7 @@ pub(crate) mod sample;
 mod sampler;
 mod standing;
 mod table;
+mod trail;
 pub mod words;
 
 pub use chain::{Chain, Explanation, Step, explain};

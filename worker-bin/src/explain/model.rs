@@ -5,6 +5,7 @@
 use super::reasons::{WaitKind, Why};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use worker_core::status::{InboundCounters, LinkCounters, TaskCounters};
 
 /// Version of the documents below.
 pub(super) const SCHEMA: u32 = 1;
@@ -117,16 +118,8 @@ pub struct Task {
     /// `stage/partition`.
     pub name: String,
     pub stage: String,
-    /// Records taken (a source: read).
-    pub records_in: u64,
-    pub bytes_in: u64,
-    /// Records given on (a sink: written).
-    pub records_out: u64,
-    pub bytes_out: u64,
-    /// Records given to a program more than once, counted each time.
-    pub retried_records: u64,
-    pub dead_records: u64,
-    pub programs: u64,
+    #[serde(flatten)]
+    pub counters: TaskCounters,
     /// Records accepted and not processed.
     pub queued_records: u64,
     /// Records taken a second, over the last seconds.
@@ -164,24 +157,12 @@ pub struct Link {
     pub from: String,
     pub to: String,
     pub to_node: String,
-    /// Tuples taken since the start.
-    pub records: u64,
-    pub acknowledged_records: u64,
-    pub held_records: u64,
-    /// Bytes of them in memory.
-    pub memory_bytes: u64,
+    #[serde(flatten)]
+    pub counters: LinkCounters,
     /// What may be held in memory.
     pub memory_limit_bytes: u64,
-    /// Bytes of them on disk.
-    pub spilled_bytes: u64,
     /// What may be on disk.
     pub spill_limit_bytes: u64,
-    /// Tuples sent and not acknowledged.
-    pub in_flight_records: u64,
-    /// Tuples sent more than once, counted each time.
-    pub retried_records: u64,
-    /// Credit left, in bytes, while a receiver takes tuples.
-    pub credit_bytes: Option<u64>,
     /// Tuples acknowledged a second, over the last seconds.
     pub per_s: f64,
     /// How long nothing was acknowledged while tuples were held.
@@ -194,12 +175,8 @@ pub struct InLink {
     pub from: String,
     pub from_node: String,
     pub to: String,
-    pub records: u64,
-    /// Tuples that came again and were dropped.
-    pub duplicate_records: u64,
-    /// Tuples that wait to be taken.
-    pub queued_records: u64,
-    pub queued_bytes: u64,
+    #[serde(flatten)]
+    pub counters: InboundCounters,
     /// The end has come.
     pub ended: bool,
 }

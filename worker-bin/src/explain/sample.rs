@@ -7,6 +7,7 @@ use super::past::{PastStall, PastStalls};
 use super::reasons::{WaitKind, Why};
 use super::{History, Point, explain};
 use std::collections::BTreeMap;
+use worker_core::status::{InboundCounters, LinkCounters, TaskCounters};
 
 /// One node of two, ten seconds after its start, in the middle of a lot of trouble.
 pub(crate) fn snapshot() -> Snapshot {
@@ -48,10 +49,12 @@ pub(crate) fn snapshot() -> Snapshot {
             from: "errors/0".to_owned(),
             from_node: "a".to_owned(),
             to: "out/0".to_owned(),
-            records: 100,
-            duplicate_records: 1,
-            queued_records: 2,
-            queued_bytes: 64,
+            counters: InboundCounters {
+                records: 100,
+                duplicate_records: 1,
+                queued_records: 2,
+                queued_bytes: 64,
+            },
             ended: false,
         }],
         peers: vec![Peer {
@@ -142,13 +145,15 @@ fn task(name: &str, records_in: u64, records_out: u64, busy_s: f64, whys: &[Why]
     Task {
         name: name.to_owned(),
         stage: name.split('/').next().unwrap_or(name).to_owned(),
-        records_in,
-        bytes_in: records_in * 100,
-        records_out,
-        bytes_out: records_out * 100,
-        retried_records: 5,
-        dead_records: u64::from(name == "errors/0"),
-        programs: if busy_s > 1.0 { 12 } else { 0 },
+        counters: TaskCounters {
+            records_in,
+            bytes_in: records_in * 100,
+            records_out,
+            bytes_out: records_out * 100,
+            retried_records: 5,
+            dead_records: u64::from(name == "errors/0"),
+            programs: if busy_s > 1.0 { 12 } else { 0 },
+        },
         queued_records: 7,
         in_per_s: 400.0,
         out_per_s: 20.0,
@@ -174,16 +179,18 @@ fn link(from: &str, to: &str, to_node: &str) -> Link {
         from: from.to_owned(),
         to: to.to_owned(),
         to_node: to_node.to_owned(),
-        records: 4000,
-        acknowledged_records: 3900,
-        held_records: 100,
-        memory_bytes: 10_000,
+        counters: LinkCounters {
+            records: 4000,
+            acknowledged_records: 3900,
+            held_records: 100,
+            memory_bytes: 10_000,
+            spilled_bytes: 0,
+            in_flight_records: 50,
+            retried_records: 2,
+            credit_bytes: Some(1 << 20),
+        },
         memory_limit_bytes: 16 << 20,
-        spilled_bytes: 0,
         spill_limit_bytes: 4 << 30,
-        in_flight_records: 50,
-        retried_records: 2,
-        credit_bytes: Some(1 << 20),
         per_s: 390.0,
         unmoved_s: 0.0,
     }

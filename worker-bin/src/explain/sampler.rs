@@ -4,25 +4,19 @@ use super::chain;
 use super::context::Context;
 use super::history::{History, Point};
 use super::model::{
-    End, InLink, Link, Memory, Peer, RunState, SCHEMA, Slots, Snapshot, Stage, StageKind, Task, Wait,
+    End, InLink, Link, Memory, Peer, RunState, SCHEMA, Slots, Snapshot, Stage, StageKind, Task,
 };
 use super::past::PastStalls;
 use super::peer;
-use super::reasons::WaitKind;
 use super::standing::{StallChange, Stalls};
-use super::table::{Scope, Side, WaitClass};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use super::table::{Scope, WaitClass};
+use super::trail::{LinkTrail, TaskTrail, per_s};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use worker_core::Time;
 use worker_core::config::{Graph, Limits, NodeIx, TaskId, TaskName};
 use worker_core::stall::Stall;
 use worker_core::status::{LinkStatus, Status, TaskStatus};
-
-/// Over how long rates are taken.
-const RATE_WINDOW: Duration = Duration::from_secs(5);
-
-/// When looks are further apart than this the node rested in between.
-const REST_MAX: Duration = Duration::from_secs(2);
 
 /// How often a point of the history is made.
 const SECOND: Duration = Duration::from_secs(1);
@@ -83,41 +77,6 @@ pub struct Sampler {
 
 /// Records in and out of each stage.
 type Totals = BTreeMap<String, (u64, u64)>;
-
-/// What a task was at the last samples.
-#[derive(Debug, Default)]
-struct TaskTrail {
-    /// What it was at each sample of the last seconds.
-    samples: VecDeque<TaskMoment>,
-    moved: (u64, Time),
-    spent: Spent,
-    /// The nearest cause at the last sample, and whether records waited.
-    before: (Option<WaitKind>, bool),
-}
-
-/// A task at one sample.
-#[derive(Debug)]
-struct TaskMoment {
-    at: Time,
-    records_in: u64,
-    records_out: u64,
-    spent: Spent,
-}
-
-/// What a task's time went to since its start, in seconds.
-#[derive(Clone, Debug, Default)]
-struct Spent {
-    busy_s: f64,
-    blocked_s: BTreeMap<WaitKind, f64>,
-    backlog_s: f64,
-}
-
-/// What a link was at the last samples.
-#[derive(Debug, Default)]
-struct LinkTrail {
-    samples: VecDeque<(Time, u64)>,
-    moved: (u64, Time),
-}
 
 impl Sampler {
     /// Watches a node from its start.
@@ -242,31 +201,19 @@ impl Sampler {
 
     fn follow_links(&mut self, now: Time, status: &Status) {
         for link in &status.links {
-            let trail = &mut self.links[link.link.0 as usize];
-            if link.held_records == 0 || trail.moved.0 != link.acknowledged_records {
-                trail.moved = (link.acknowledged_records, now);
-            }
-            trail.samples.push_back((now, link.acknowledged_records));
-            while trail.samples.len() > 2 && now.since(trail.samples[1].0) >= RATE_WINDOW {
-                trail.samples.pop_front();
-            }
+            self.links[link.link.0 as usize].follow(now, &link.counters);
         }
     }
 
     fn follow_tasks(&mut self, now: Time, elapsed: Duration, sample: &Sample) -> Vec<Task> {
         let mut stalls: BTreeMap<TaskId, &Stall> = sample.stalls.iter().map(|s| (s.task, s)).collect();
-        let queues = sample.status.inbound.iter().filter(|link| link.queued_records > 0);
+        let queues = sample.status.inbound.iter().filter(|link| link.counters.queued_records > 0);
         let backlog: BTreeSet<_> = queues.map(|link| self.outline.graph.link(link.link).to).collect();
         let mut tasks = Vec::new();
         for status in &sample.status.tasks {
             let stall = stalls.remove(&status.task);
             let mut trail = self.tasks.remove(&status.task).unwrap_or_default();
-            let counters = &status.counters;
-            let moved = counters.records_in + counters.records_out + counters.dead_records;
-            if trail.moved.0 != moved || stall.is_none() {
-                trail.moved = (moved, now);
-            }
-            let unmoved = now.since(trail.moved.1);
+            let unmoved = trail.unmoved(now, &status.counters, stall.is_none());
             let around = Context { outline: &self.outline, now, links: &sample.status.links };
             let waits: Vec<_> = stall
                 .into_iter()
@@ -274,22 +221,14 @@ impl Sampler {
                 .map(|reason| {
                     let mut wait = around.wait(reason, unmoved);
                     if let Some(link) = reason.link().filter(|_| wait.why.kind().row().scope == Scope::Link) {
-                        let unmoved = now.since(self.links[link.0 as usize].moved.1);
+                        let unmoved = self.links[link.0 as usize].unmoved(now);
                         wait = around.wait(reason, unmoved);
                     }
                     wait
                 })
                 .collect();
             trail.spend(elapsed, &waits, backlog.contains(&status.task));
-            trail.samples.push_back(TaskMoment {
-                at: now,
-                records_in: counters.records_in,
-                records_out: counters.records_out,
-                spent: trail.spent.clone(),
-            });
-            while trail.samples.len() > 2 && now.since(trail.samples[1].at) >= RATE_WINDOW {
-                trail.samples.pop_front();
-            }
+            trail.add(now, &status.counters);
             let mut task = self.task(status, &trail, unmoved);
             task.waits = waits;
             tasks.push(task);
@@ -299,69 +238,35 @@ impl Sampler {
     }
 
     fn task(&self, status: &TaskStatus, trail: &TaskTrail, unmoved: Duration) -> Task {
-        let counters = &status.counters;
         let (name, stage) = names(self.task_name(status.task));
-        let spent = &trail.spent;
-        let mut task = Task::default();
-        if let (Some(first), Some(last)) = (trail.samples.front(), trail.samples.back())
-            && last.at > first.at
-        {
-            let seconds = last.at.since(first.at).as_secs_f64();
-            let share = |since: f64, until: f64| ((until - since) / seconds).clamp(0.0, 1.0);
-            task.in_per_s = per_s(first.records_in, last.records_in, seconds);
-            task.out_per_s = per_s(first.records_out, last.records_out, seconds);
-            task.busy = share(first.spent.busy_s, spent.busy_s);
-            task.backlog = share(first.spent.backlog_s, spent.backlog_s);
-            let before = |kind| first.spent.blocked_s.get(kind).copied().unwrap_or(0.0);
-            let shares = spent.blocked_s.iter().map(|(kind, s)| (*kind, share(before(kind), *s)));
-            task.blocked = shares.filter(|(_, share)| *share > 0.0).collect();
-        }
+        let spent = trail.spent();
         Task {
             name,
             stage,
-            records_in: counters.records_in,
-            bytes_in: counters.bytes_in,
-            records_out: counters.records_out,
-            bytes_out: counters.bytes_out,
-            retried_records: counters.retried_records,
-            dead_records: counters.dead_records,
-            programs: counters.programs,
+            counters: status.counters,
             queued_records: status.queued_records,
-            busy_s: spent.busy_s.max(counters.busy.as_secs_f64()),
+            busy_s: spent.busy_s.max(status.busy.as_secs_f64()),
             blocked_s: spent.blocked_s.clone(),
             backlog_s: spent.backlog_s,
             unmoved_s: unmoved.as_secs_f64(),
             paused: status.paused,
             done: status.done,
-            ..task
+            ..trail.rates()
         }
     }
 
     fn link(&self, now: Time, status: &LinkStatus) -> Link {
         let spec = self.outline.graph.link(status.link);
         let trail = &self.links[status.link.0 as usize];
-        let per_s = match (trail.samples.front(), trail.samples.back()) {
-            (Some(first), Some(last)) if last.0 > first.0 => {
-                per_s(first.1, last.1, last.0.since(first.0).as_secs_f64())
-            }
-            _ => 0.0,
-        };
         Link {
             from: self.task_name(spec.from).to_owned(),
             to: self.task_name(spec.to).to_owned(),
             to_node: self.node(self.outline.graph.task(spec.to).node),
-            records: status.records,
-            acknowledged_records: status.acknowledged_records,
-            held_records: status.held_records,
-            memory_bytes: status.memory_bytes,
+            counters: status.counters,
             memory_limit_bytes: self.outline.limits.outbox_bytes,
-            spilled_bytes: status.spilled_bytes,
             spill_limit_bytes: self.outline.limits.spill_bytes,
-            in_flight_records: status.in_flight_records,
-            retried_records: status.retried_records,
-            credit_bytes: status.credit_bytes,
-            per_s,
-            unmoved_s: now.since(trail.moved.1).as_secs_f64(),
+            per_s: trail.per_s(),
+            unmoved_s: trail.unmoved(now).as_secs_f64(),
         }
     }
 
@@ -371,10 +276,7 @@ impl Sampler {
             from: self.task_name(spec.from).to_owned(),
             from_node: self.node(self.outline.graph.task(spec.from).node),
             to: self.task_name(spec.to).to_owned(),
-            records: status.records,
-            duplicate_records: status.duplicate_records,
-            queued_records: status.queued_records,
-            queued_bytes: status.queued_bytes,
+            counters: status.counters,
             ended: status.ended,
         }
     }
@@ -398,8 +300,8 @@ impl Sampler {
         let mut totals: Totals = BTreeMap::new();
         for task in &snapshot.tasks {
             let total = totals.entry(task.stage.clone()).or_default();
-            total.0 += task.records_in;
-            total.1 += task.records_out;
+            total.0 += task.counters.records_in;
+            total.1 += task.counters.records_out;
         }
         let Some((since, before)) = &self.second else {
             self.second = Some((now, totals));
@@ -423,29 +325,9 @@ impl Sampler {
     }
 }
 
-impl TaskTrail {
-    /// What the time since the last sample went to. After a rest, in which nothing happened, it went to what was seen before it.
-    fn spend(&mut self, elapsed: Duration, waits: &[Wait], backlog: bool) {
-        let seen = (waits.first().map(|wait| wait.why.kind()), backlog);
-        let before = std::mem::replace(&mut self.before, seen);
-        let (kind, backlog) = if elapsed > REST_MAX { before } else { seen };
-        let (spent, seconds) = (&mut self.spent, elapsed.as_secs_f64());
-        if let Some(kind) = kind {
-            *spent.blocked_s.entry(kind).or_default() += seconds;
-            spent.busy_s += if kind.row().side == Side::Work { seconds } else { 0.0 };
-        }
-        spent.backlog_s += if backlog || kind == Some(WaitKind::NoSlot) { seconds } else { 0.0 };
-    }
-}
-
 /// A task's name and its stage's.
 fn names(name: &str) -> (String, String) {
     (name.to_owned(), TaskName::of(name).stage.to_owned())
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a rate for people")]
-fn per_s(before: u64, after: u64, seconds: f64) -> f64 {
-    after.saturating_sub(before) as f64 / seconds
 }
 
 fn stage_now(snapshot: &Snapshot, stage: &str) -> Point {
@@ -456,7 +338,7 @@ fn stage_now(snapshot: &Snapshot, stage: &str) -> Point {
     let count = tasks.len().max(1) as f64;
     Point {
         queued_records: tasks.iter().map(|task| task.queued_records).sum(),
-        held_records: links.map(|link| link.held_records).sum(),
+        held_records: links.map(|link| link.counters.held_records).sum(),
         busy: tasks.iter().map(|task| task.busy).sum::<f64>() / count,
         stalled: waits().any(|wait| wait.stalled && wait.why.kind().row().class == WaitClass::Blocked),
         ..Point::default()

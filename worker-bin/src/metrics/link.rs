@@ -1,96 +1,98 @@
 //! Links with an end on this node, and the nodes at their other ends.
 
+use super::Scrape;
 use super::page::{Labels, Page};
-use super::task::flag;
-use super::{Scrape, float};
+use super::table::{self, Metric, Read, flag, metric};
 use crate::explain::{InLink, Link, Peer};
 use std::collections::BTreeMap;
 use std::fmt;
 use worker_core::status::Latencies;
 
-pub(super) fn encode_sending(scrape: &Scrape, page: &mut Page<'_, '_>) -> fmt::Result {
-    let links = &scrape.snapshot.links;
-    let labels = |l| link(l, |l: &Link| [&l.from, &l.to, &l.to_node]);
-    let counts = |value: fn(&Link) -> u64| links.iter().map(move |l| (labels(l), value(l)));
-    let values = |value: fn(&Link) -> u64| links.iter().map(move |l| (labels(l), float(value(l))));
-    page.counters("worker_link_records", "Records that the sending task gave it", counts(|l| l.records))?;
-    page.counters(
+const SENDING: &[Metric<Link>] = &[
+    metric(
+        "worker_link_records",
+        "Records that the sending task gave it",
+        Read::Count(|l| l.counters.records),
+    ),
+    metric(
         "worker_link_acknowledged_records",
         "Records acknowledged",
-        counts(|l| l.acknowledged_records),
-    )?;
-    page.counters(
+        Read::Count(|l| l.counters.acknowledged_records),
+    ),
+    metric(
         "worker_link_resent_records",
         "Records sent more than once, counted each time",
-        counts(|l| l.retried_records),
-    )?;
-    page.gauges("worker_link_held_records", "Records not acknowledged", values(|l| l.held_records))?;
-    page.gauges(
+        Read::Count(|l| l.counters.retried_records),
+    ),
+    metric("worker_link_held_records", "Records not acknowledged", Read::Level(|l| l.counters.held_records)),
+    metric(
         "worker_link_in_flight_records",
         "Records sent and not acknowledged",
-        values(|l| l.in_flight_records),
-    )?;
-    page.gauges("worker_link_memory_bytes", "Held in memory", values(|l| l.memory_bytes))?;
-    page.gauges(
+        Read::Level(|l| l.counters.in_flight_records),
+    ),
+    metric("worker_link_memory_bytes", "Held in memory", Read::Level(|l| l.counters.memory_bytes)),
+    metric(
         "worker_link_memory_limit_bytes",
         "What may be held in memory",
-        values(|l| l.memory_limit_bytes),
-    )?;
-    page.gauges("worker_link_spilled_bytes", "Held on disk", values(|l| l.spilled_bytes))?;
-    page.gauges(
-        "worker_link_spill_limit_bytes",
-        "What may be held on disk",
-        values(|l| l.spill_limit_bytes),
-    )?;
-    page.gauges(
+        Read::Level(|l| l.memory_limit_bytes),
+    ),
+    metric("worker_link_spilled_bytes", "Held on disk", Read::Level(|l| l.counters.spilled_bytes)),
+    metric("worker_link_spill_limit_bytes", "What may be held on disk", Read::Level(|l| l.spill_limit_bytes)),
+    metric(
         "worker_link_credit_bytes",
         "What the receiver takes before it has to grant more; absent while it takes nothing",
-        links.iter().filter_map(|l| Some((labels(l), float(l.credit_bytes?)))),
-    )?;
-    page.gauges(
+        Read::Known(|l| l.counters.credit_bytes),
+    ),
+    metric(
         "worker_link_unmoved_seconds",
         "For how long records were held and none was acknowledged",
-        links.iter().map(|l| (labels(l), l.unmoved_s)),
-    )
+        Read::Amount(|l| l.unmoved_s),
+    ),
+];
+
+const RECEIVING: &[Metric<InLink>] = &[
+    metric("worker_link_received_records", "Records received", Read::Count(|l| l.counters.records)),
+    metric(
+        "worker_link_duplicate_records",
+        "Records that came again and were dropped",
+        Read::Count(|l| l.counters.duplicate_records),
+    ),
+    metric(
+        "worker_link_queued_records",
+        "Records that wait to be taken",
+        Read::Level(|l| l.counters.queued_records),
+    ),
+    metric(
+        "worker_link_queued_bytes",
+        "Cost of records that wait to be taken",
+        Read::Level(|l| l.counters.queued_bytes),
+    ),
+];
+
+const PEERS: &[Metric<Peer>] = &[
+    metric("worker_peer_up", "1 while a node that this one sends to is connected", Read::Is(|p| p.up)),
+    metric(
+        "worker_peer_failed_attempts",
+        "Dials that failed since the last success",
+        Read::Level(|p| p.failed_attempts.into()),
+    ),
+    metric(
+        "worker_peer_down_seconds",
+        "For how long a node that this one sends to has not been connected; 0 while it is",
+        Read::Amount(|p| p.down_s.unwrap_or(0.0)),
+    ),
+];
+
+pub(super) fn encode_sending(scrape: &Scrape, page: &mut Page<'_, '_>) -> fmt::Result {
+    table::encode(SENDING, &scrape.snapshot.links, |l| link([&l.from, &l.to, &l.to_node]), page)
 }
 
 pub(super) fn encode_receiving(scrape: &Scrape, page: &mut Page<'_, '_>) -> fmt::Result {
-    let links = &scrape.snapshot.inbound;
-    let labels = |l| link(l, |l: &InLink| [&l.from, &l.to, &l.from_node]);
-    let counts = |value: fn(&InLink) -> u64| links.iter().map(move |l| (labels(l), value(l)));
-    let values = |value: fn(&InLink) -> u64| links.iter().map(move |l| (labels(l), float(value(l))));
-    page.counters("worker_link_received_records", "Records received", counts(|l| l.records))?;
-    page.counters(
-        "worker_link_duplicate_records",
-        "Records that came again and were dropped",
-        counts(|l| l.duplicate_records),
-    )?;
-    page.gauges("worker_link_queued_records", "Records that wait to be taken", values(|l| l.queued_records))?;
-    page.gauges(
-        "worker_link_queued_bytes",
-        "Cost of records that wait to be taken",
-        values(|l| l.queued_bytes),
-    )
+    table::encode(RECEIVING, &scrape.snapshot.inbound, |l| link([&l.from, &l.to, &l.from_node]), page)
 }
 
 pub(super) fn encode_peers(scrape: &Scrape, page: &mut Page<'_, '_>) -> fmt::Result {
-    let peers = &scrape.snapshot.peers;
-    let values = |value: fn(&Peer) -> f64| peers.iter().map(move |p| (peer(&p.node), value(p)));
-    page.gauges(
-        "worker_peer_up",
-        "1 while a node that this one sends to is connected",
-        values(|p| flag(p.up)),
-    )?;
-    page.gauges(
-        "worker_peer_failed_attempts",
-        "Dials that failed since the last success",
-        values(|p| f64::from(p.failed_attempts)),
-    )?;
-    page.gauges(
-        "worker_peer_down_seconds",
-        "For how long a node that this one sends to has not been connected; 0 while it is",
-        values(|p| p.down_s.unwrap_or(0.0)),
-    )?;
+    table::encode(PEERS, &scrape.snapshot.peers, |p| peer(&p.node), page)?;
     page.gauges(
         "worker_peer_upstream_up",
         "1 while a node that sends to this one is connected",
@@ -108,8 +110,7 @@ pub(super) fn encode_peers(scrape: &Scrape, page: &mut Page<'_, '_>) -> fmt::Res
     )
 }
 
-fn link<T>(link: &T, names: impl Fn(&T) -> [&String; 3]) -> Labels<'_> {
-    let [from, to, peer] = names(link);
+fn link<'a>([from, to, peer]: [&'a str; 3]) -> Labels<'a> {
     vec![("from", from), ("to", to), ("peer", peer)]
 }
 

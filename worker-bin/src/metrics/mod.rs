@@ -8,6 +8,7 @@
 mod link;
 mod node;
 mod page;
+mod table;
 mod task;
 mod text;
 

@@ -1,9 +1,9 @@
 //! The node as a whole.
 
 use super::page::{Labels, Page};
-use super::task::flag;
+use super::table::{self, Metric, Read, flag, metric};
 use super::{Scrape, float};
-use crate::explain::{RunState, Snapshot};
+use crate::explain::RunState;
 use std::fmt;
 
 /// Every state, with its label.
@@ -15,6 +15,63 @@ const STATES: [(RunState, &str); 5] = [
     (RunState::Failed, "failed"),
 ];
 
+const NODE: &[Metric<Scrape>] = &[
+    metric(
+        "worker_node_uptime_seconds",
+        "For how long the run has been going on",
+        Read::Amount(|s| s.snapshot.uptime_s),
+    ),
+    metric(
+        "worker_node_start_time_seconds",
+        "When the run began, in seconds since 1970",
+        Read::Amount(|s| float(s.snapshot.started_ms) / 1000.0),
+    ),
+    metric(
+        "worker_node_read_bytes",
+        "Input read by its sources, as it is stored",
+        Read::Count(|s| s.snapshot.read_bytes),
+    ),
+    metric(
+        "worker_node_input_bytes",
+        "Size of all input of its sources; absent where it is not known",
+        Read::Known(|s| s.snapshot.total_bytes),
+    ),
+    metric(
+        "worker_node_lost_records",
+        "Records that restarts of other nodes may have lost, at most (memory delivery)",
+        Read::Count(|s| s.snapshot.lost_records),
+    ),
+    metric("worker_node_stalls", "Stalls that go on: roots that work waits for", Read::Level(|s| s.stalls.0)),
+    metric("worker_node_stalls_begun", "Stalls that ever began", Read::Count(|s| s.stalls.1)),
+    metric(
+        "worker_node_storage_full",
+        "1 while the disk that commits go to is full",
+        Read::Is(|s| s.storage_full),
+    ),
+    metric(
+        "worker_node_slots",
+        "How many batch programs may run at once",
+        Read::Level(|s| s.snapshot.slots.total),
+    ),
+    metric("worker_node_slots_used", "How many batch programs run", Read::Level(|s| s.snapshot.slots.used)),
+    metric("worker_node_held_bytes", "Records held in memory", Read::Level(|s| s.snapshot.memory.held_bytes)),
+    metric(
+        "worker_node_spilled_bytes",
+        "Records held on disk",
+        Read::Level(|s| s.snapshot.memory.spilled_bytes),
+    ),
+    metric(
+        "worker_node_resident_memory_bytes",
+        "What the process takes of the machine's memory, without its programs",
+        Read::Level(|s| s.snapshot.memory.resident_bytes),
+    ),
+    metric(
+        "worker_node_resident_memory_max_bytes",
+        "The most it ever took",
+        Read::Level(|s| s.snapshot.memory.resident_peak_bytes),
+    ),
+];
+
 /// What the whole node takes and does.
 pub(super) fn encode(scrape: &Scrape, page: &mut Page<'_, '_>) -> fmt::Result {
     let snapshot = &scrape.snapshot;
@@ -22,68 +79,5 @@ pub(super) fn encode(scrape: &Scrape, page: &mut Page<'_, '_>) -> fmt::Result {
     page.infos("worker_node", "How it delivers", [vec![("delivery", snapshot.delivery.as_str())]])?;
     let states = STATES.iter().map(|(state, name)| (vec![("state", *name)], flag(snapshot.state == *state)));
     page.gauges("worker_node_state", "1 for the state that the run is in", states)?;
-    page.gauges(
-        "worker_node_uptime_seconds",
-        "For how long the run has been going on",
-        one(snapshot.uptime_s),
-    )?;
-    page.gauges(
-        "worker_node_start_time_seconds",
-        "When the run began, in seconds since 1970",
-        one(float(snapshot.started_ms) / 1000.0),
-    )?;
-    page.counters(
-        "worker_node_read_bytes",
-        "Input read by its sources, as it is stored",
-        one(snapshot.read_bytes),
-    )?;
-    page.gauges(
-        "worker_node_input_bytes",
-        "Size of all input of its sources; absent where it is not known",
-        snapshot.total_bytes.map(|bytes| (Labels::new(), float(bytes))),
-    )?;
-    page.counters(
-        "worker_node_lost_records",
-        "Records that restarts of other nodes may have lost, at most (memory delivery)",
-        one(snapshot.lost_records),
-    )?;
-    page.gauges(
-        "worker_node_stalls",
-        "Stalls that go on: roots that work waits for",
-        one(float(scrape.stalls.0)),
-    )?;
-    page.counters("worker_node_stalls_begun", "Stalls that ever began", one(scrape.stalls.1))?;
-    page.gauges(
-        "worker_node_storage_full",
-        "1 while the disk that commits go to is full",
-        one(flag(scrape.storage_full)),
-    )?;
-    resources(snapshot, page)
-}
-
-fn resources(snapshot: &Snapshot, page: &mut Page<'_, '_>) -> fmt::Result {
-    let memory = &snapshot.memory;
-    page.gauges(
-        "worker_node_slots",
-        "How many batch programs may run at once",
-        one(float(snapshot.slots.total)),
-    )?;
-    page.gauges("worker_node_slots_used", "How many batch programs run", one(float(snapshot.slots.used)))?;
-    page.gauges("worker_node_held_bytes", "Records held in memory", one(float(memory.held_bytes)))?;
-    page.gauges("worker_node_spilled_bytes", "Records held on disk", one(float(memory.spilled_bytes)))?;
-    page.gauges(
-        "worker_node_resident_memory_bytes",
-        "What the process takes of the machine's memory, without its programs",
-        one(float(memory.resident_bytes)),
-    )?;
-    page.gauges(
-        "worker_node_resident_memory_max_bytes",
-        "The most it ever took",
-        one(float(memory.resident_peak_bytes)),
-    )
-}
-
-/// The only sample of a family.
-fn one<V>(value: V) -> [(Labels<'static>, V); 1] {
-    [(Labels::new(), value)]
+    table::encode(NODE, std::slice::from_ref(scrape), |_| Labels::new(), page)
 }

@@ -1,55 +1,83 @@
 //! Tasks of this node.
 
 use super::page::{Labels, Page};
-use super::{Scrape, TaskCosts, float};
+use super::table::{self, Metric, Read, metric};
+use super::{Scrape, TaskCosts};
 use crate::explain::{StageKind, Task};
 use std::fmt;
 use worker_core::config::TaskName;
 use worker_core::status::Latencies;
 
+/// Before what a task waited for.
+const DONE: &[Metric<Task>] = &[
+    metric(
+        "worker_task_in_records",
+        "Records taken; of a source: read",
+        Read::Count(|t| t.counters.records_in),
+    ),
+    metric(
+        "worker_task_in_bytes",
+        "Bytes taken, terminators included; for sources there is worker_node_read_bytes_total",
+        Read::Count(|t| t.counters.bytes_in),
+    ),
+    metric(
+        "worker_task_out_records",
+        "Records given on; of a sink: written",
+        Read::Count(|t| t.counters.records_out),
+    ),
+    metric(
+        "worker_task_out_bytes",
+        "Bytes given on, terminators included, once for each stage they go to",
+        Read::Count(|t| t.counters.bytes_out),
+    ),
+    metric(
+        "worker_task_retried_records",
+        "Records given to a program more than once, counted each time",
+        Read::Count(|t| t.counters.retried_records),
+    ),
+    metric("worker_task_dead_records", "Records dead-lettered", Read::Count(|t| t.counters.dead_records)),
+    metric(
+        "worker_task_queued_records",
+        "Records accepted and not processed",
+        Read::Level(|t| t.queued_records),
+    ),
+    metric(
+        "worker_task_busy_seconds",
+        "Time in which a program or a write was under way, sampled four times a second",
+        Read::Seconds(|t| t.busy_s),
+    ),
+];
+
+/// Behind it.
+const NOW: &[Metric<Task>] = &[
+    metric(
+        "worker_task_unmoved_seconds",
+        "For how long it has had work and moved none",
+        Read::Amount(|t| t.unmoved_s),
+    ),
+    metric(
+        "worker_task_stalled",
+        "1 while it has work that has not moved for longer than --stall-after",
+        Read::Is(|t| t.waits.iter().any(|wait| wait.stalled)),
+    ),
+    metric("worker_task_paused", "1 while the user holds it up", Read::Is(|t| t.paused)),
+    metric(
+        "worker_task_done",
+        "1 when its end is reached and everything of it is finished",
+        Read::Is(|t| t.done),
+    ),
+];
+
 /// What the snapshot says of tasks.
 pub(super) fn encode(scrape: &Scrape, page: &mut Page<'_, '_>) -> fmt::Result {
-    let snapshot = &scrape.snapshot;
-    let counts = |value: fn(&Task) -> u64| snapshot.tasks.iter().map(move |task| (labels(task), value(task)));
-    let values = |value: fn(&Task) -> f64| snapshot.tasks.iter().map(move |task| (labels(task), value(task)));
+    let tasks = &scrape.snapshot.tasks;
     page.infos(
         "worker_task",
         "Tasks of this node, and what they are",
-        snapshot.tasks.iter().map(|t| info(scrape, t)),
+        tasks.iter().map(|t| info(scrape, t)),
     )?;
-    page.counters("worker_task_in_records", "Records taken; of a source: read", counts(|t| t.records_in))?;
-    page.counters(
-        "worker_task_in_bytes",
-        "Bytes taken, terminators included; for sources there is worker_node_read_bytes_total",
-        counts(|t| t.bytes_in),
-    )?;
-    page.counters(
-        "worker_task_out_records",
-        "Records given on; of a sink: written",
-        counts(|t| t.records_out),
-    )?;
-    page.counters(
-        "worker_task_out_bytes",
-        "Bytes given on, terminators included, once for each stage they go to",
-        counts(|t| t.bytes_out),
-    )?;
-    page.counters(
-        "worker_task_retried_records",
-        "Records given to a program more than once, counted each time",
-        counts(|t| t.retried_records),
-    )?;
-    page.counters("worker_task_dead_records", "Records dead-lettered", counts(|t| t.dead_records))?;
-    page.gauges(
-        "worker_task_queued_records",
-        "Records accepted and not processed",
-        values(|t| float(t.queued_records)),
-    )?;
-    page.counters(
-        "worker_task_busy_seconds",
-        "Time in which a program or a write was under way, sampled four times a second",
-        values(|t| t.busy_s),
-    )?;
-    let blocked = snapshot.tasks.iter().flat_map(|task| {
+    table::encode(DONE, tasks, labels, page)?;
+    let blocked = tasks.iter().flat_map(|task| {
         let with = |cause| [labels(task), vec![("cause", cause)]].concat();
         task.blocked_s.iter().map(move |(cause, seconds)| (with(cause.row().name), *seconds))
     });
@@ -58,22 +86,7 @@ pub(super) fn encode(scrape: &Scrape, page: &mut Page<'_, '_>) -> fmt::Result {
         "Time in which it had work and waited, by the nearest cause as in `worker why`, sampled four times a second",
         blocked,
     )?;
-    page.gauges(
-        "worker_task_unmoved_seconds",
-        "For how long it has had work and moved none",
-        values(|t| t.unmoved_s),
-    )?;
-    page.gauges(
-        "worker_task_stalled",
-        "1 while it has work that has not moved for longer than --stall-after",
-        values(|t| flag(t.waits.iter().any(|wait| wait.stalled))),
-    )?;
-    page.gauges("worker_task_paused", "1 while the user holds it up", values(|t| flag(t.paused)))?;
-    page.gauges(
-        "worker_task_done",
-        "1 when its end is reached and everything of it is finished",
-        values(|t| flag(t.done)),
-    )
+    table::encode(NOW, tasks, labels, page)
 }
 
 /// What is measured of tasks beside that.
@@ -125,8 +138,4 @@ fn info<'a>(scrape: &'a Scrape, task: &'a Task) -> Labels<'a> {
     };
     let partition = TaskName::of(&task.name).partition;
     [labels(task), vec![("partition", partition), ("kind", kind)]].concat()
-}
-
-pub(super) fn flag(is: bool) -> f64 {
-    f64::from(u8::from(is))
 }

@@ -6,6 +6,7 @@ use crate::explain::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+use worker_core::status::{InboundCounters, LinkCounters, TaskCounters};
 
 const DOCUMENTED: &str = include_str!("../../../docs/metrics.md");
 
@@ -141,13 +142,15 @@ fn task() -> Task {
     Task {
         name: "s/0".into(),
         stage: "s".into(),
-        records_in: 10,
-        bytes_in: 100,
-        records_out: 9,
-        bytes_out: 90,
-        retried_records: 1,
-        dead_records: 1,
-        programs: 3,
+        counters: TaskCounters {
+            records_in: 10,
+            bytes_in: 100,
+            records_out: 9,
+            bytes_out: 90,
+            retried_records: 1,
+            dead_records: 1,
+            programs: 3,
+        },
         queued_records: 0,
         in_per_s: 1.0,
         out_per_s: 1.0,
@@ -167,16 +170,18 @@ fn link() -> Link {
         from: "s/0".into(),
         to: "t/\"0".into(),
         to_node: "b".into(),
-        records: 10,
-        acknowledged_records: 3,
-        held_records: 7,
-        memory_bytes: 70,
+        counters: LinkCounters {
+            records: 10,
+            acknowledged_records: 3,
+            held_records: 7,
+            memory_bytes: 70,
+            spilled_bytes: 0,
+            in_flight_records: 2,
+            retried_records: 0,
+            credit_bytes: Some(0),
+        },
         memory_limit_bytes: 1 << 20,
-        spilled_bytes: 0,
         spill_limit_bytes: 1 << 30,
-        in_flight_records: 2,
-        retried_records: 0,
-        credit_bytes: Some(0),
         per_s: 1.0,
         unmoved_s: 4.0,
     }
@@ -187,10 +192,7 @@ fn in_link() -> InLink {
         from: "r/0".into(),
         from_node: "b".into(),
         to: "s/0".into(),
-        records: 10,
-        duplicate_records: 1,
-        queued_records: 0,
-        queued_bytes: 0,
+        counters: InboundCounters { records: 10, duplicate_records: 1, queued_records: 0, queued_bytes: 0 },
         ended: false,
     }
 }

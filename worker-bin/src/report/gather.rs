@@ -35,7 +35,7 @@ pub fn gather(gathered: &Gathered) -> Report {
     let lasted_s = last.uptime_s.max(1e-6);
     let tasks: Vec<_> = last.tasks.iter().map(|task| report_task(task, lasted_s)).collect();
     let stages: Vec<_> = last.stages.iter().filter_map(|stage| report_stage(stage, last, lasted_s)).collect();
-    let held_links: u64 = last.links.iter().map(|link| link.held_records).sum();
+    let held_links: u64 = last.links.iter().map(|link| link.counters.held_records).sum();
     let (outcome, why) = outcome(last);
     Report {
         schema: SCHEMA,
@@ -58,7 +58,7 @@ pub fn gather(gathered: &Gathered) -> Report {
         resident_peak_bytes: gathered.resident_peak_bytes.max(last.memory.resident_peak_bytes),
         held_records: last.tasks.iter().map(|task| task.queued_records).sum::<u64>() + held_links,
         lost_records: last.lost_records,
-        dead_records: last.tasks.iter().map(|task| task.dead_records).sum(),
+        dead_records: last.tasks.iter().map(|task| task.counters.dead_records).sum(),
         dead_letters: gathered.dead_letters.clone(),
         dead: gathered.dead.clone(),
         stages,
@@ -84,10 +84,10 @@ fn report_link(link: &crate::explain::Link) -> ReportLink {
         from: link.from.clone(),
         to: link.to.clone(),
         to_node: link.to_node.clone(),
-        records: link.records,
-        acknowledged_records: link.acknowledged_records,
-        held_records: link.held_records,
-        retried_records: link.retried_records,
+        records: link.counters.records,
+        acknowledged_records: link.counters.acknowledged_records,
+        held_records: link.counters.held_records,
+        retried_records: link.counters.retried_records,
     }
 }
 
@@ -99,7 +99,7 @@ fn report_stage(stage: &Stage, last: &Snapshot, lasted_s: f64) -> Option<ReportS
         return None;
     }
     let sum = |field: fn(&Task) -> u64| tasks.iter().map(|task| field(task)).sum::<u64>();
-    let (records_in, records_out) = (sum(|t| t.records_in), sum(|t| t.records_out));
+    let (records_in, records_out) = (sum(|t| t.counters.records_in), sum(|t| t.counters.records_out));
     let time_s = lasted_s * f64::from(count);
     let mut waited_s: BTreeMap<WaitKind, f64> = BTreeMap::new();
     for (kind, seconds) in tasks.iter().flat_map(|task| &task.blocked_s) {
@@ -114,17 +114,17 @@ fn report_stage(stage: &Stage, last: &Snapshot, lasted_s: f64) -> Option<ReportS
         partitions: stage.partitions,
         tasks: count,
         records_in,
-        bytes_in: sum(|t| t.bytes_in),
+        bytes_in: sum(|t| t.counters.bytes_in),
         records_out,
-        bytes_out: sum(|t| t.bytes_out),
+        bytes_out: sum(|t| t.counters.bytes_out),
         in_per_s: ratio(records_in, lasted_s),
         out_per_s: ratio(records_out, lasted_s),
         busy,
         blocked: blocked(&waited),
         waited,
-        retried_records: sum(|t| t.retried_records),
-        dead_records: sum(|t| t.dead_records),
-        programs: sum(|t| t.programs),
+        retried_records: sum(|t| t.counters.retried_records),
+        dead_records: sum(|t| t.counters.dead_records),
+        programs: sum(|t| t.counters.programs),
     })
 }
 
@@ -134,16 +134,16 @@ fn report_task(task: &Task, lasted_s: f64) -> ReportTask {
     ReportTask {
         name: task.name.clone(),
         stage: task.stage.clone(),
-        records_in: task.records_in,
-        bytes_in: task.bytes_in,
-        records_out: task.records_out,
-        bytes_out: task.bytes_out,
+        records_in: task.counters.records_in,
+        bytes_in: task.counters.bytes_in,
+        records_out: task.counters.records_out,
+        bytes_out: task.counters.bytes_out,
         busy,
         blocked: blocked(&waited),
         waited,
-        retried_records: task.retried_records,
-        dead_records: task.dead_records,
-        programs: task.programs,
+        retried_records: task.counters.retried_records,
+        dead_records: task.counters.dead_records,
+        programs: task.counters.programs,
         queued_records: task.queued_records,
         done: task.done,
     }

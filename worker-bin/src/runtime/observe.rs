@@ -100,7 +100,7 @@ impl Watch {
     fn may_rest(&self) -> bool {
         let observer = lock(&self.observer);
         let Some(latest) = observer.latest() else { return false };
-        let moved = latest.tasks.iter().map(|t| t.records_in + t.records_out).sum();
+        let moved = latest.tasks.iter().map(|t| t.counters.records_in + t.counters.records_out).sum();
         let mut looked = lock(&self.looked);
         let now = Instant::now();
         let since = match looked.moved {

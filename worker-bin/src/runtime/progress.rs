@@ -216,7 +216,6 @@ fn totals(status: &Status, tasks: &[TaskId]) -> (TaskCounters, u64) {
         all.retried_records += c.retried_records;
         all.dead_records += c.dead_records;
         all.programs += c.programs;
-        all.busy += c.busy;
         queued += task.queued_records;
     }
     (all, queued)

@@ -1,6 +1,7 @@
 //! What an inbox tells about itself.
 
 use super::{AckWhen, Inbox};
+use crate::status::InboundCounters;
 use worker_proto::{Epoch, JournalId, LinkId, Seq};
 
 impl Inbox {
@@ -101,15 +102,14 @@ impl Inbox {
         self.finished
     }
 
-    /// Tuples received that were new.
+    /// What it has received, what of that came again, and what waits.
     #[must_use]
-    pub fn records(&self) -> u64 {
-        self.records
-    }
-
-    /// Tuples received again and dropped.
-    #[must_use]
-    pub fn duplicates(&self) -> u64 {
-        self.duplicates
+    pub fn counters(&self) -> InboundCounters {
+        InboundCounters {
+            records: self.records,
+            duplicate_records: self.duplicates,
+            queued_records: self.queued_records(),
+            queued_bytes: self.queue_cost(),
+        }
     }
 }

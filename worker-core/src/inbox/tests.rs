@@ -33,7 +33,7 @@ fn drops_duplicates_trims_overlaps_and_refuses_gaps() {
     assert_eq!(inbox.accept(frame(1, 4)), Ok(4));
     assert_eq!(inbox.accept(frame(2, 3)), Ok(0));
     assert_eq!(inbox.accept(frame(3, 4)), Ok(2));
-    assert_eq!((inbox.received(), inbox.duplicates()), (Seq(6), 5));
+    assert_eq!((inbox.received(), inbox.counters().duplicate_records), (Seq(6), 5));
     assert_eq!(inbox.accept(frame(8, 1)), Err(Violation::Gap { link: LINK, expected: Seq(7), got: Seq(8) }));
     let taken: Vec<_> =
         std::iter::from_fn(|| inbox.take(30, 9)).map(|p| (p.first_seq.0, p.batch.len())).collect();

@@ -54,14 +54,7 @@ impl Node {
     fn inbound(&self) -> Vec<InboundStatus> {
         let inboxes = (0_u32..).zip(&self.ctx.inboxes).filter_map(|(at, i)| Some((LinkId(at), i.as_ref()?)));
         inboxes
-            .map(|(link, inbox)| InboundStatus {
-                link,
-                records: inbox.records(),
-                duplicate_records: inbox.duplicates(),
-                queued_records: inbox.queued_records(),
-                queued_bytes: inbox.queue_cost(),
-                ended: inbox.has_ended(),
-            })
+            .map(|(link, inbox)| InboundStatus { link, counters: inbox.counters(), ended: inbox.has_ended() })
             .collect()
     }
 
@@ -156,6 +149,7 @@ impl Node {
         TaskStatus {
             task: task.base.id,
             counters: task.base.counters,
+            busy: task.base.busy,
             queued_records: inboxes + held,
             done: task.base.life == Life::Done,
             paused: task.base.paused.is_some(),
@@ -402,16 +396,5 @@ fn blocked(base: &Base) -> Option<Reason> {
 }
 
 fn link_status(link: LinkId, outbox: &Outbox) -> LinkStatus {
-    LinkStatus {
-        link,
-        held_records: outbox.held_records(),
-        memory_bytes: outbox.memory_cost(),
-        spilled_bytes: outbox.stored_cost(),
-        records: outbox.records(),
-        retried_records: outbox.retried(),
-        acknowledged_records: outbox.acknowledged(),
-        in_flight_records: outbox.in_flight(),
-        credit_bytes: outbox.credit_left(),
-        open: outbox.is_open(),
-    }
+    LinkStatus { link, counters: outbox.counters(), open: outbox.is_open() }
 }

@@ -403,7 +403,7 @@ fn commits_take_effect_in_their_order_whichever_is_durable_first() {
     assert_eq!(written(&mut node), 0, "nothing leaves before the commit before it");
     node.handle(Time::ZERO, persisted(1));
     assert_eq!(written(&mut node), 1);
-    assert_eq!(node.outbox(LinkId(0)).map(Outbox::records), Some(2));
+    assert_eq!(node.outbox(LinkId(0)).map(|outbox| outbox.counters().records), Some(2));
 }
 
 #[test]

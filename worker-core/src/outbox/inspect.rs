@@ -1,6 +1,7 @@
 //! What an outbox tells about itself.
 
 use super::Outbox;
+use crate::status::LinkCounters;
 use worker_proto::Seq;
 
 impl Outbox {
@@ -152,15 +153,18 @@ impl Outbox {
         (self.records + self.restored).saturating_sub(self.held_records())
     }
 
-    /// Tuples ever pushed.
+    /// What it was given, what became of it, and what it holds.
     #[must_use]
-    pub fn records(&self) -> u64 {
-        self.records
-    }
-
-    /// Tuples sent more than once, counted each time.
-    #[must_use]
-    pub fn retried(&self) -> u64 {
-        self.retried
+    pub fn counters(&self) -> LinkCounters {
+        LinkCounters {
+            records: self.records,
+            acknowledged_records: self.acknowledged(),
+            held_records: self.held_records(),
+            memory_bytes: self.memory_cost(),
+            spilled_bytes: self.stored_cost(),
+            in_flight_records: self.in_flight(),
+            retried_records: self.retried,
+            credit_bytes: self.credit_left(),
+        }
     }
 }

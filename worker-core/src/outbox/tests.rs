@@ -31,7 +31,7 @@ fn a_reconnect_moves_the_cursor_back_and_old_tuples_go_first() {
     outbox.open(standing(3, 10_000)).unwrap();
     assert!(outbox.is_sendable());
     assert_eq!(pull_all(&mut outbox), [4, 5, 6, 7]);
-    assert_eq!((outbox.retried(), outbox.through()), (2, Seq(3)));
+    assert_eq!((outbox.counters().retried_records, outbox.through()), (2, Seq(3)));
 }
 
 #[test]

@@ -12,6 +12,7 @@ use crate::recovery::TaskState;
 use crate::status::TaskCounters;
 use crate::time::Time;
 use std::collections::VecDeque;
+use std::time::Duration;
 use worker_proto::{LinkId, Seq};
 
 /// The share of dead letters that halts a source or stream, which have no setting of their own.
@@ -39,6 +40,8 @@ pub(crate) struct Base {
     pub(crate) outputs: Vec<LinkId>,
     pub(crate) life: Life,
     pub(crate) counters: TaskCounters,
+    /// Time in which a program ran.
+    pub(crate) busy: Duration,
     /// What its driver sees in its way.
     pub(crate) blocker: Option<Blocker>,
     /// Since when the user holds it up.
@@ -88,6 +91,7 @@ impl Base {
             outputs,
             life: Life::Running,
             counters: TaskCounters::default(),
+            busy: Duration::ZERO,
             blocker: None,
             paused: None,
             past_max_dead: false,

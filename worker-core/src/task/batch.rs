@@ -195,7 +195,7 @@ impl BatchTask {
             return false;
         }
         self.phase = Phase::Idle;
-        base.counters.busy += spent.total;
+        base.busy += spent.total;
         ctx.slots.release(base.id);
         ctx.let_records_ask();
         let Some(segment) = self.segments.pop_front() else { return true };

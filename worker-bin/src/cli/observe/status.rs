@@ -78,14 +78,14 @@ fn short(snapshot: &Snapshot) -> String {
             text,
             "  {:16} {:>14} in {:>14} out {rate:>10.0}/s",
             stage.name,
-            words::number(sum(|t| t.records_in)),
-            words::number(sum(|t| t.records_out)),
+            words::number(sum(|t| t.counters.records_in)),
+            words::number(sum(|t| t.counters.records_out)),
         )
         .ok();
         for (what, count) in [
             ("queued", sum(|t| t.queued_records)),
-            ("retried", sum(|t| t.retried_records)),
-            ("dead", sum(|t| t.dead_records)),
+            ("retried", sum(|t| t.counters.retried_records)),
+            ("dead", sum(|t| t.counters.dead_records)),
         ] {
             if count > 0 {
                 write!(text, ", {} {what}", words::number(count)).ok();

@@ -1,6 +1,7 @@
 use super::super::model::{Memory, RunState, SCHEMA, Slots, Stage};
 use super::*;
 use worker_core::config::TaskName;
+use worker_core::status::TaskCounters;
 
 /// A task of a stage whose name is before the slash, with these waits.
 fn task(name: &str, waits: Vec<Wait>) -> Task {
@@ -299,7 +300,13 @@ fn what_limits_the_throughput() {
 
 #[test]
 fn ends_losses_and_dead_letters_are_noted() {
-    let mut over = node("a", vec![Task { dead_records: 1234, ..task("grep/0", vec![]) }]);
+    let mut over = node(
+        "a",
+        vec![Task {
+            counters: TaskCounters { dead_records: 1234, ..TaskCounters::default() },
+            ..task("grep/0", vec![])
+        }],
+    );
     over.lost_records = 1;
     over.end = Some(super::super::model::End { at_ms: 5, why: Some("grep/0: \u{1b}[31mbroken".into()) });
     let notes = explain(&[over]).notes;

@@ -42,7 +42,7 @@ fn limit(tasks: Vec<Task>) -> Option<Limit> {
         let seconds = |share: f64| share * 200.0;
         (task.busy_s, task.backlog_s) = (seconds(task.busy), seconds(task.backlog));
         task.blocked_s = task.blocked.iter().map(|(kind, share)| (*kind, seconds(*share))).collect();
-        task.records_in = if task.in_per_s > 0.0 { 200_000 } else { 0 };
+        task.counters.records_in = if task.in_per_s > 0.0 { 200_000 } else { 0 };
         task.done = true;
     }
     let recent = Window::recent(std::slice::from_ref(&now)).limit();

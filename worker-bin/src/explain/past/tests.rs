@@ -78,8 +78,14 @@ impl Watched {
             self.now = Time::from_micros(self.now.as_micros() + 250_000);
             self.records += if reason.is_none() { 100 } else { 0 };
             let counters = TaskCounters { records_in: self.records, ..TaskCounters::default() };
-            let task =
-                TaskStatus { task: TaskId(0), counters, queued_records: 1, done: false, paused: false };
+            let task = TaskStatus {
+                task: TaskId(0),
+                counters,
+                busy: Duration::ZERO,
+                queued_records: 1,
+                done: false,
+                paused: false,
+            };
             let stalls = reason.map(|reason| Stall { task: TaskId(0), reasons: vec![reason.clone()] });
             let status = Status { tasks: vec![task], ..Status::default() };
             let sample = Sample { status, stalls: stalls.into_iter().collect(), ..Sample::default() };

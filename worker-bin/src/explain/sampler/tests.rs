@@ -1,8 +1,9 @@
 use super::super::reasons::Why;
 use super::*;
+use crate::explain::WaitKind;
 use worker_core::config::{LinkSpec, TaskKind, TaskSpec};
 use worker_core::stall::{Blocker, Reason};
-use worker_core::status::{InboundStatus, TaskCounters};
+use worker_core::status::{InboundCounters, InboundStatus, LinkCounters, TaskCounters};
 use worker_proto::LinkId;
 
 const GREP: TaskId = TaskId(1);
@@ -76,6 +77,7 @@ impl Watch {
         let counters = |records| TaskCounters { records_in: records, ..TaskCounters::default() };
         let tasks = (0..3).zip(self.records).map(|(at, records)| TaskStatus {
             task: TaskId(at),
+            busy: Duration::ZERO,
             counters: counters(records),
             queued_records: 0,
             done: false,
@@ -83,22 +85,26 @@ impl Watch {
         });
         let link = LinkStatus {
             link: LinkId(0),
-            held_records: self.held,
-            memory_bytes: 0,
-            spilled_bytes: 0,
-            records: 0,
-            retried_records: 0,
-            acknowledged_records: self.acknowledged,
-            in_flight_records: 0,
-            credit_bytes: None,
+            counters: LinkCounters {
+                held_records: self.held,
+                memory_bytes: 0,
+                spilled_bytes: 0,
+                records: 0,
+                retried_records: 0,
+                acknowledged_records: self.acknowledged,
+                in_flight_records: 0,
+                credit_bytes: None,
+            },
             open: true,
         };
         let inbound = InboundStatus {
             link: LinkId(0),
-            records: 0,
-            duplicate_records: 0,
-            queued_records: self.queued,
-            queued_bytes: 0,
+            counters: InboundCounters {
+                records: 0,
+                duplicate_records: 0,
+                queued_records: self.queued,
+                queued_bytes: 0,
+            },
             ended: false,
         };
         let (tasks, links, inbound) = (tasks.collect(), vec![link], vec![inbound]);
@@ -135,7 +141,7 @@ fn rates_are_of_the_last_seconds() {
     watch.pass(1, 4000);
     assert!(watch.task(1).in_per_s > 1000.0, "{}", watch.task(1).in_per_s);
     watch.pass(6, 0);
-    assert_eq!((watch.task(1).in_per_s, watch.task(1).records_in), (0.0, 60 * 400 + 4000));
+    assert_eq!((watch.task(1).in_per_s, watch.task(1).counters.records_in), (0.0, 60 * 400 + 4000));
     let points = &watch.observer.history().recent["grep"];
     assert!(points.len() > 60 && (points[10].in_per_s - 400.0).abs() < 1.0, "{:?}", points[10]);
 }

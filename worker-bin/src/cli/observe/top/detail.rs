@@ -81,17 +81,28 @@ fn figures(tasks: &[&Task]) -> Lines {
         format!("{what:9} {} ({}), {}/s", words::records(records), words::bytes(bytes), short(rate))
     };
     vec![
-        (Tone::Plain, flow("taken", sum(|t| t.records_in), sum(|t| t.bytes_in), rate(|t| t.in_per_s))),
-        (Tone::Plain, flow("given", sum(|t| t.records_out), sum(|t| t.bytes_out), rate(|t| t.out_per_s))),
+        (
+            Tone::Plain,
+            flow("taken", sum(|t| t.counters.records_in), sum(|t| t.counters.bytes_in), rate(|t| t.in_per_s)),
+        ),
+        (
+            Tone::Plain,
+            flow(
+                "given",
+                sum(|t| t.counters.records_out),
+                sum(|t| t.counters.bytes_out),
+                rate(|t| t.out_per_s),
+            ),
+        ),
         (
             Tone::Plain,
             format!(
                 "{:9} {} queued, {} retried, {} dead, {} programs started",
                 "records",
                 words::number(sum(|t| t.queued_records)),
-                words::number(sum(|t| t.retried_records)),
-                words::number(sum(|t| t.dead_records)),
-                words::number(sum(|t| t.programs)),
+                words::number(sum(|t| t.counters.retried_records)),
+                words::number(sum(|t| t.counters.dead_records)),
+                words::number(sum(|t| t.counters.programs)),
             ),
         ),
         (Tone::Plain, format!("{:9} {} since the start", "at work", words::duration(rate(|t| t.busy_s)))),
@@ -155,10 +166,10 @@ fn link(state: &State, id: &str) -> Lines {
             format!(
                 "{:9} {} received, {} came twice, {} queued ({})",
                 "there",
-                words::number(inbound.records),
-                words::number(inbound.duplicate_records),
-                words::number(inbound.queued_records),
-                words::bytes(inbound.queued_bytes)
+                words::number(inbound.counters.records),
+                words::number(inbound.counters.duplicate_records),
+                words::number(inbound.counters.queued_records),
+                words::bytes(inbound.counters.queued_bytes)
             ),
         ));
     }
@@ -169,8 +180,8 @@ fn link(state: &State, id: &str) -> Lines {
 }
 
 fn link_figures(link: &Link) -> Lines {
-    let credit = link.credit_bytes.map_or_else(|| "not open".to_owned(), words::bytes);
-    let moved = match link.held_records {
+    let credit = link.counters.credit_bytes.map_or_else(|| "not open".to_owned(), words::bytes);
+    let moved = match link.counters.held_records {
         0 => "nothing is held".to_owned(),
         _ => format!("nothing acknowledged for {}", words::duration(link.unmoved_s)),
     };
@@ -180,8 +191,8 @@ fn link_figures(link: &Link) -> Lines {
             format!(
                 "{:9} {}, {} acknowledged, {}/s",
                 "taken",
-                words::records(link.records),
-                words::number(link.acknowledged_records),
+                words::records(link.counters.records),
+                words::number(link.counters.acknowledged_records),
                 short(link.per_s)
             ),
         ),
@@ -190,10 +201,10 @@ fn link_figures(link: &Link) -> Lines {
             format!(
                 "{:9} {}: {} of {} in memory, {} of {} on disk",
                 "held",
-                words::records(link.held_records),
-                words::bytes(link.memory_bytes),
+                words::records(link.counters.held_records),
+                words::bytes(link.counters.memory_bytes),
                 words::bytes(link.memory_limit_bytes),
-                words::bytes(link.spilled_bytes),
+                words::bytes(link.counters.spilled_bytes),
                 words::bytes(link.spill_limit_bytes)
             ),
         ),
@@ -202,8 +213,8 @@ fn link_figures(link: &Link) -> Lines {
             format!(
                 "{:9} {} under way, {} sent again; credit {credit}",
                 "sent",
-                words::number(link.in_flight_records),
-                words::number(link.retried_records)
+                words::number(link.counters.in_flight_records),
+                words::number(link.counters.retried_records)
             ),
         ),
         (Tone::Plain, format!("{:9} {moved}", "moved")),

@@ -99,9 +99,9 @@ fn stage_row(state: &State, stage: &Stage) -> StageRow {
         in_per_s: rate(|t| t.in_per_s),
         out_per_s: rate(|t| t.out_per_s),
         queued: sum(|t| t.queued_records),
-        held: links.map(|link| link.held_records).sum(),
-        retried: sum(|t| t.retried_records),
-        dead: sum(|t| t.dead_records),
+        held: links.map(|link| link.counters.held_records).sum(),
+        retried: sum(|t| t.counters.retried_records),
+        dead: sum(|t| t.counters.dead_records),
         busy: rate(|t| t.busy) / many,
         blocked: state.blocked(&stage.name),
     }
@@ -160,13 +160,13 @@ fn link_row(link: &Link, silent: bool, stalled: bool) -> LinkRow {
         name: clean(&format!("{} → {}", link.from, link.to)),
         mark,
         per_s: if silent { 0.0 } else { link.per_s },
-        held: link.held_records,
-        memory_bytes: link.memory_bytes,
-        spilled_bytes: link.spilled_bytes,
-        in_flight: link.in_flight_records,
-        retried: link.retried_records,
-        credit_bytes: link.credit_bytes,
-        unmoved_s: if link.held_records > 0 { link.unmoved_s } else { 0.0 },
+        held: link.counters.held_records,
+        memory_bytes: link.counters.memory_bytes,
+        spilled_bytes: link.counters.spilled_bytes,
+        in_flight: link.counters.in_flight_records,
+        retried: link.counters.retried_records,
+        credit_bytes: link.counters.credit_bytes,
+        unmoved_s: if link.counters.held_records > 0 { link.unmoved_s } else { 0.0 },
     }
 }
 

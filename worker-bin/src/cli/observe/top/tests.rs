@@ -10,6 +10,7 @@ use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use std::collections::BTreeMap;
+use worker_core::status::{LinkCounters, TaskCounters};
 
 /// The whole screen as text.
 fn screen(app: &App, width: u16, height: u16, now_s: f64) -> String {
@@ -40,13 +41,15 @@ fn task(stage: &str, partition: u32) -> Task {
     Task {
         name: format!("{stage}/{partition}"),
         stage: stage.to_owned(),
-        records_in: 1_234_567,
-        bytes_in: 123_456_789,
-        records_out: 1_234_000,
-        bytes_out: 100_000_000,
-        retried_records: 0,
-        dead_records: 0,
-        programs: 17,
+        counters: TaskCounters {
+            records_in: 1_234_567,
+            bytes_in: 123_456_789,
+            records_out: 1_234_000,
+            bytes_out: 100_000_000,
+            retried_records: 0,
+            dead_records: 0,
+            programs: 17,
+        },
         queued_records: 120,
         in_per_s: 12_345.6,
         out_per_s: 11_000.0,
@@ -66,16 +69,18 @@ fn link(from: &str, to: &str) -> Link {
         from: from.to_owned(),
         to: to.to_owned(),
         to_node: "a".to_owned(),
-        records: 1000,
-        acknowledged_records: 900,
-        held_records: 100,
-        memory_bytes: 12 << 20,
+        counters: LinkCounters {
+            records: 1000,
+            acknowledged_records: 900,
+            held_records: 100,
+            memory_bytes: 12 << 20,
+            spilled_bytes: 0,
+            in_flight_records: 50,
+            retried_records: 0,
+            credit_bytes: Some(1 << 20),
+        },
         memory_limit_bytes: 16 << 20,
-        spilled_bytes: 0,
         spill_limit_bytes: 4 << 30,
-        in_flight_records: 50,
-        retried_records: 0,
-        credit_bytes: Some(1 << 20),
         per_s: 12_000.0,
         unmoved_s: 0.1,
     }
@@ -164,14 +169,14 @@ fn stalled() -> Snapshot {
     };
     wait.text = words::wait(&wait);
     for task in snapshot.tasks.iter_mut().filter(|task| task.stage == "errors") {
-        (task.in_per_s, task.out_per_s, task.retried_records) = (0.0, 0.0, 321);
+        (task.in_per_s, task.out_per_s, task.counters.retried_records) = (0.0, 0.0, 321);
         task.waits = vec![wait.clone()];
         task.blocked_s = BTreeMap::from([(WaitKind::PeerDown, 12.0), (WaitKind::ChildBusy, 50.0)]);
     }
     let peer = &mut snapshot.peers[0];
     (peer.up, peer.down_s, peer.last_error) = (false, Some(12.0), Some("connection refused".to_owned()));
     for link in snapshot.links.iter_mut().filter(|link| link.to == "per_path/0") {
-        (link.per_s, link.unmoved_s, link.held_records) = (0.0, 12.0, 4096);
+        (link.per_s, link.unmoved_s, link.counters.held_records) = (0.0, 12.0, 4096);
     }
     snapshot
 }
