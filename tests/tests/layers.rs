@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 /// What each crate may use of ours.
-const MAY_USE: [(&str, &[&str]); 5] = [
+const MAY_USE: [(&str, &[&str]); 6] = [
     ("worker-proto", &[]),
     ("worker-core", &["worker-proto"]),
     ("worker-journal", &["worker-proto", "worker-core"]),
     ("worker-net", &["worker-proto"]),
-    ("worker-bin", &["worker-proto", "worker-core", "worker-journal", "worker-net"]),
+    ("worker-stdio", &[]),
+    ("worker-bin", &["worker-proto", "worker-core", "worker-journal", "worker-net", "worker-stdio"]),
 ];
 
 /// Crates that do I/O, tell the time, start threads or throw dice; and such as wait for those that do.

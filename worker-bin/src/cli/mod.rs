@@ -93,6 +93,10 @@ fn wanted(args: &RunArgs) -> Result<Pipeline, ConfigError> {
 
 /// Prints on standard output; a reader that has gone is no error.
 fn print(text: &str) -> ExitCode {
+    if worker_stdio::Stream::Output.was_closed() {
+        say("error: standard output is closed");
+        return ExitCode::FAILURE;
+    }
     match std::io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             say(&format!("error: cannot write to standard output: {error}"));

@@ -12,7 +12,7 @@ use crate::otel::Otel;
 use crate::pipeline::plan::{Plan, plan};
 use crate::pipeline::{self, Cluster, ConfigError, Delivery, Pipeline};
 use crate::report::{Report, ReportFile};
-use crate::runtime::{self, Durable, Ended, Found, Options, RunError, Summary, progress};
+use crate::runtime::{self, Durable, Ended, Found, Options, RunError, SIGPIPE, Summary, progress};
 use crate::stderr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -340,6 +340,11 @@ fn write(reports: &[ReportFile], report: &Report) {
 
 fn finished(summary: &Summary) -> u8 {
     incomplete(summary);
+    if summary.interrupted == Some(SIGPIPE) {
+        say(
+            "stopped: whoever read the output has gone; what was not taken is kept, and the same command goes on with it",
+        );
+    }
     match summary.interrupted {
         Some(signal) => signalled(signal),
         None if summary.dead > 0 || summary.lost > 0 => INCOMPLETE,

@@ -12,7 +12,7 @@ mod writer;
 pub use end::{AnySink, Lives, Opened, SinkEnd, Tasks};
 
 pub use error::SinkError;
-pub use file::{DurableFileSink, Exists, FileSink, SinkSync};
+pub use file::{DurableFileSink, Exists, FifoSink, FileSink, SinkSync};
 pub use stream::StreamSink;
 pub use vectored::Moved;
 pub use writer::SinkWriter;

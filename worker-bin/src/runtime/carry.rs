@@ -91,6 +91,9 @@ impl Carrier for Carrying<'_> {
 
     fn report(&mut self, report: Report) -> Result<(), Infallible> {
         self.all.log.report(&report);
+        if self.is_journaled() && matches!(report, Report::ReaderGone { .. }) {
+            self.cell.ask_for_a_stop();
+        }
         Ok(())
     }
 

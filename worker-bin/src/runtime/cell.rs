@@ -41,6 +41,7 @@ pub(super) struct Cell {
     timer: Notify,
     pub(super) activity: Activity,
     ended: Mutex<Option<oneshot::Sender<End>>>,
+    stop_asked: Notify,
 }
 
 impl Cell {
@@ -54,6 +55,7 @@ impl Cell {
             timer: Notify::new(),
             activity: Activity::default(),
             ended: Mutex::new(Some(ended)),
+            stop_asked: Notify::new(),
         })
     }
 
@@ -130,6 +132,16 @@ impl Cell {
         if let Some(sender) = lock(&self.ended).take() {
             sender.send(end).ok();
         }
+    }
+
+    /// The node is to be stopped in good order: a sink has no reader any more, and this life cannot finish its work.
+    pub(super) fn ask_for_a_stop(&self) {
+        self.stop_asked.notify_one();
+    }
+
+    /// Resolves when that was asked.
+    pub(super) async fn stop_asked(&self) {
+        self.stop_asked.notified().await;
     }
 
     /// Says a last word to the peers, where the node has not done so by itself, and decides nothing more.

@@ -94,6 +94,13 @@ impl Reporter {
         self.blocked(&*to, Observer::Output, by);
     }
 
+    /// Nobody reads what the task writes to; that it is over is told by [`Self::waits_for_room`].
+    pub(super) fn waits_for_reader(&self, what: String) {
+        let Some(to) = self.to.upgrade() else { return };
+        let by = Blocker::NoReader { since: to.now(), what };
+        self.blocked(&*to, Observer::Output, Some(by));
+    }
+
     /// The task's program is started again after so long, after so many failures in a row; `None`: it is now.
     pub(super) fn restarts(&self, again: Option<(Duration, u32, String)>) {
         let Some(to) = self.to.upgrade() else { return };

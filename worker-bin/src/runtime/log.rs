@@ -58,6 +58,10 @@ impl NodeLog {
             Report::PeerRestarted { peer } => {
                 line!(due("restarted", peer), warn, peer, "its process was restarted")
             }
+            Report::ReaderGone { task } => {
+                let stage = TaskName::of(&self.graph.task(*task).name).stage;
+                tracing::info!(parent: None, stage, "its reader has gone: it takes nothing more");
+            }
             Report::BatchFailed { task, batch, records, attempt, why } => {
                 let task = self.graph.task(*task);
                 let TaskName { stage, partition } = TaskName::of(&task.name);

@@ -79,4 +79,5 @@ pub use durable::{Durable, DurableError, Found, dead_dir, not_foreign};
 pub use ended::{Ended, RunError, Summary};
 pub use open::{Opened, open};
 pub use options::Options;
+pub(crate) use run::SIGPIPE;
 pub use run::run;

@@ -15,6 +15,9 @@ use std::time::Duration;
 /// How long the end of a run waits for readers of taps that have not got everything.
 const TAPS_PATIENCE: Duration = Duration::from_millis(300);
 
+/// Of standard output, whose reader has gone.
+pub(crate) const SIGPIPE: i32 = 13;
+
 /// Runs the tasks of this node until the input ends, the pipeline fails or the user stops it; children are gone and connections
 /// closed when it returns.
 ///
@@ -40,16 +43,23 @@ pub async fn run(
                 None => std::future::pending().await,
             }
         };
-        let signal = tokio::select! {
+        let (signal, hurries) = tokio::select! {
             end = &mut ended => break end.unwrap_or(End::Stopped(2)),
-            signal = signals.next() => signal,
-            () = engine.drain_asked() => 15,
+            signal = signals.next() => (signal, true),
+            () = engine.drain_asked() => (15, true),
+            () = engine.driver.cell.stop_asked() => (SIGPIPE, false),
             () = late => break End::Stopped(interrupted.unwrap_or(2)),
         };
-        if interrupted.replace(signal).is_some() {
-            break End::Stopped(signal);
+        if interrupted.is_some() {
+            if hurries {
+                break End::Stopped(signal);
+            }
+            continue;
         }
-        tracing::warn!("stopping: sources end here, what was accepted is finished; once more stops now");
+        interrupted = Some(signal);
+        if signal != SIGPIPE {
+            tracing::warn!("stopping: sources end here, what was accepted is finished; once more stops now");
+        }
         deadline = Some(tokio::time::Instant::now() + drain_timeout);
         engine.drain();
     };

@@ -21,6 +21,9 @@ use worker_proto::Batch;
 /// How long to wait before a full disk is tried again.
 const FULL_DISK_WAIT: Duration = Duration::from_secs(1);
 
+/// How often it is looked whether somebody reads a named pipe.
+const READER_WAIT: Duration = Duration::from_millis(50);
+
 /// What a run that keeps no state says when it ends in the middle.
 const NOT_KEPT: &str =
     "the run ends here: it keeps no state, so what it had accepted is lost, and started again it begins anew";
@@ -152,8 +155,8 @@ impl SinkThread {
         let synced = writer.sync_handle().map(|handle| self.start_sync(handle)).transpose()?;
         while let Ok(order) = self.orders.recv() {
             let result = match &order {
-                SinkCommand::Write(_, batches) => self.write(writer.as_mut(), batches, synced.is_some()),
-                SinkCommand::Close => writer.close(),
+                SinkCommand::Write(_, batches) => self.patiently(synced.is_some(), || writer.write(batches)),
+                SinkCommand::Close => self.patiently(false, || writer.close()),
                 SinkCommand::Stop => return Ok(()),
             };
             match (result, &mut child) {
@@ -162,6 +165,8 @@ impl SinkThread {
                     reporter.tell(SinkEvent::ReaderGone);
                     return Ok(());
                 }
+                // The run is over.
+                (Err(SinkError::NoReader { .. }), _) => return Ok(()),
                 (Err(error @ SinkError::Full { .. }), None) if self.storage.is_none() => {
                     return Err(format!("{error}; {NOT_KEPT}"));
                 }
@@ -191,13 +196,19 @@ impl SinkThread {
         Ok(())
     }
 
-    /// A file that survives crashes waits for room where there is none; nothing of a failed write counts.
-    fn write(&self, writer: &mut dyn SinkWriter, batches: &[Batch], durable: bool) -> Result<(), SinkError> {
+    /// Does it again and again while nobody reads a named pipe or, of a file that survives crashes, while there is no room:
+    /// nothing of a failed write counts there.
+    fn patiently(
+        &self,
+        durable: bool,
+        mut act: impl FnMut() -> Result<(), SinkError>,
+    ) -> Result<(), SinkError> {
         let reporter = &self.context.reporter;
         let mut said = false;
         loop {
-            let error = match writer.write(batches) {
-                Err(error @ SinkError::Full { .. }) if durable => error,
+            let (error, wait) = match act() {
+                Err(error @ SinkError::Full { .. }) if durable => (error, FULL_DISK_WAIT),
+                Err(error @ SinkError::NoReader { .. }) => (error, READER_WAIT),
                 result => {
                     if said {
                         reporter.waits_for_room(None);
@@ -212,13 +223,23 @@ impl SinkThread {
                 continue;
             }
             if !std::mem::replace(&mut said, true) {
-                tracing::warn!(%error, "waiting for room: it goes on by itself when there is some");
-                reporter.waits_for_room(Some(error.to_string()));
+                self.say_waiting(&error);
             }
-            std::thread::sleep(FULL_DISK_WAIT);
+            std::thread::sleep(wait);
             if self.stopped.load(Ordering::Relaxed) {
                 return Err(error);
             }
+        }
+    }
+
+    fn say_waiting(&self, error: &SinkError) {
+        let reporter = &self.context.reporter;
+        if let SinkError::NoReader { name } = error {
+            tracing::warn!(%error, "waiting for a reader");
+            reporter.waits_for_reader(name.clone());
+        } else {
+            tracing::warn!(%error, "waiting for room: it goes on by itself when there is some");
+            reporter.waits_for_room(Some(error.to_string()));
         }
     }
 

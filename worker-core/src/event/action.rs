@@ -126,6 +126,12 @@ pub enum Report {
         /// Its name.
         peer: String,
     },
+    /// The reader of a sink has gone. In memory the sink is done; with a journal it takes nothing more in this life, and the node is
+    /// to be stopped in good order.
+    ReaderGone {
+        /// Whose.
+        task: TaskId,
+    },
     /// A batch failed and is tried again or halved.
     BatchFailed {
         /// Whose.

@@ -133,7 +133,7 @@ pub enum SinkEvent {
     },
     /// It has flushed and closed, answering [`SinkAction::Close`](super::SinkAction::Close).
     Closed,
-    /// Its reader went away in good order (a closed standard output): it wants nothing more.
+    /// Its reader went away in good order (a closed standard output): it wants nothing more, in this life at least.
     ReaderGone,
 }
 

@@ -101,7 +101,7 @@ impl Task {
             TaskMachine::Source(source) => source.is_stopped() || self.base.life != Life::Running,
             TaskMachine::Batch(batch) => !batch.is_running(),
             TaskMachine::Stream(_) | TaskMachine::Records(_) => true,
-            TaskMachine::Sink(sink) => sink.is_idle(),
+            TaskMachine::Sink(sink) => sink.is_at_rest(&self.base),
         };
         idle && !self.base.is_committing()
     }

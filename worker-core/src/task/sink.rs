@@ -9,7 +9,7 @@
 use super::Base;
 use crate::check::{Inconsistency, rule};
 use crate::ctx::Ctx;
-use crate::event::{Action, InputDone, Output, SinkAction, WorkId};
+use crate::event::{Action, Blocker, InputDone, Output, Report, SinkAction, WorkId};
 use crate::time::Time;
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -27,6 +27,8 @@ pub(crate) struct SinkTask {
     /// Since when.
     closing: Option<Time>,
     closed: bool,
+    /// Its reader has gone, and with a journal that ends nothing but this life.
+    gone: bool,
 }
 
 #[derive(Debug)]
@@ -40,6 +42,9 @@ struct Writing {
 
 impl SinkTask {
     pub(super) fn step(&mut self, base: &mut Base, ctx: &mut Ctx) {
+        if self.gone {
+            return;
+        }
         let held_up = base.paused.is_some() || (ctx.journaled && ctx.draining);
         while self.writing.len() < writes_ahead(ctx) && self.closing.is_none() && !held_up {
             if !self.write(base, ctx) {
@@ -102,8 +107,14 @@ impl SinkTask {
         self.closed
     }
 
-    /// The reader of this sink is gone: it takes nothing more, and says so upstream.
+    /// The reader of this sink is gone: it takes nothing more, and says so upstream. With a journal the input has not ended by
+    /// that: what is not committed is written in the next life.
     pub(crate) fn reader_gone(&mut self, base: &mut Base, ctx: &mut Ctx) {
+        ctx.act(Report::ReaderGone { task: base.id });
+        if ctx.journaled {
+            self.gone = true;
+            return;
+        }
         self.writing.clear();
         self.closing = Some(ctx.now);
         self.closed = true;
@@ -127,6 +138,11 @@ impl SinkTask {
 
     pub(crate) fn is_idle(&self) -> bool {
         self.writing.is_empty()
+    }
+
+    /// Whether nothing is lost if the node stops now, with a journal: a write for which there is no reader is done in the next life.
+    pub(crate) fn is_at_rest(&self, base: &Base) -> bool {
+        self.is_idle() || self.gone || matches!(base.blocker, Some(Blocker::NoReader { .. }))
     }
 
     /// Since when one write, or the close behind the last, has been under way.

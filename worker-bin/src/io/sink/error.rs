@@ -30,6 +30,14 @@ pub enum SinkError {
         /// What the system says.
         source: io::Error,
     },
+    /// Nobody could take what is written.
+    #[error(
+        "standard output is closed; give it a file or a pipe (> /dev/null throws all of it away), or name a file to write to"
+    )]
+    Closed,
+    /// Nobody has this named pipe open to read it, for now.
+    #[error("nobody reads {name}; it is written to when somebody does")]
+    NoReader { name: String },
     /// The program that reads what we write has closed its end. For standard output this is a clean end.
     #[error("{name}: its reader closed it after {written} bytes")]
     ReaderGone {

@@ -7,6 +7,7 @@ use rustix::io::Errno;
 use std::io;
 use std::os::fd::AsFd;
 use worker_proto::Batch;
+use worker_stdio::Stream;
 
 /// Writes to an open stream.
 #[derive(Debug)]
@@ -30,6 +31,9 @@ impl StreamSink {
     /// Standard output is closed.
     pub fn stdout() -> Result<Self, SinkError> {
         let name = "standard output".to_owned();
+        if Stream::Output.was_closed() {
+            return Err(SinkError::Closed);
+        }
         match io::stdout().as_fd().try_clone_to_owned() {
             Ok(stream) => Ok(Self::new(stream, name)),
             Err(source) => Err(SinkError::Write { name, written: 0, source }),

@@ -50,13 +50,27 @@ pub(super) fn write_batches(
     written: &mut u64,
     moved: &Moved,
 ) -> Result<(), Errno> {
+    let payloads: Vec<&[u8]> = batches.iter().map(|batch| &batch.payload()[..]).collect();
+    write_slices(fd, &payloads, written, moved)
+}
+
+/// The same for pieces of payloads.
+pub(super) fn write_slices(
+    fd: impl AsFd,
+    payloads: &[&[u8]],
+    written: &mut u64,
+    moved: &Moved,
+) -> Result<(), Errno> {
     let fd = fd.as_fd();
     if moved.0.slow.swap(false, Ordering::Relaxed) {
-        return write_pieces(fd, batches, written, moved);
+        return write_pieces(fd, payloads, written, moved);
     }
-    for batches in batches.chunks(IOV_MAX) {
-        let mut slices: Vec<IoSlice<'_>> =
-            batches.iter().filter(|b| !b.is_empty()).map(|b| IoSlice::new(b.payload())).collect();
+    for payloads in payloads.chunks(IOV_MAX) {
+        let mut slices: Vec<IoSlice<'_>> = payloads
+            .iter()
+            .filter(|payload| !payload.is_empty())
+            .map(|payload| IoSlice::new(payload))
+            .collect();
         let mut left = &mut slices[..];
         while !left.is_empty() {
             let taken = take(fd, left, written, moved)?;
@@ -69,12 +83,12 @@ pub(super) fn write_batches(
 /// In small pieces, because the reader was slow the last time; it is slow again if all of it takes long.
 fn write_pieces(
     fd: BorrowedFd<'_>,
-    batches: &[Batch],
+    payloads: &[&[u8]],
     written: &mut u64,
     moved: &Moved,
 ) -> Result<(), Errno> {
     let begun = Instant::now();
-    for piece in batches.iter().flat_map(|batch| batch.payload().chunks(SLOW_PIECE_BYTES)) {
+    for piece in payloads.iter().flat_map(|payload| payload.chunks(SLOW_PIECE_BYTES)) {
         let mut left = piece;
         while !left.is_empty() {
             let taken = take(fd, &[IoSlice::new(left)], written, moved)?;

@@ -33,6 +33,11 @@ pub enum SourceError {
     /// A file or directory cannot be opened.
     #[error("cannot open {}: {source}; check that it exists and may be read", path.display())]
     Open { path: PathBuf, source: io::Error },
+    /// There is nothing to read.
+    #[error(
+        "standard input is closed; give it input (< FILE, or < /dev/null for none), or name a file to read"
+    )]
+    Closed,
     /// Reading failed on the way.
     #[error("cannot read {name} at byte {offset}: {source}")]
     Read {

@@ -16,6 +16,7 @@ use rustix::io::Errno;
 use std::io;
 use std::os::fd::AsFd;
 use worker_proto::Batch;
+use worker_stdio::Stream;
 use xxhash_rust::xxh3::xxh3_64;
 
 const PIPE_BYTES: usize = 1 << 20;
@@ -129,6 +130,9 @@ impl StreamSource {
     /// Standard input is closed.
     pub fn stdin(options: &SourceOptions, stop: Stop) -> Result<Self, SourceError> {
         let name = "standard input".to_owned();
+        if Stream::Input.was_closed() {
+            return Err(SourceError::Closed);
+        }
         match io::stdin().as_fd().try_clone_to_owned() {
             Ok(stream) => Ok(Self::new(stream, name, options, stop)),
             Err(source) => Err(SourceError::Read { name, offset: 0, source }),

@@ -1,12 +1,14 @@
 //! A file, or a directory with one for each partition.
 
 mod durable;
+mod fifo;
 mod plain;
 
 pub use durable::{DurableFileSink, SinkSync};
+pub use fifo::FifoSink;
 pub use plain::{Exists, FileSink};
 
-use super::{AnySink, Lives, Opened, SinkEnd, SinkError, Tasks};
+use super::{AnySink, Lives, Opened, SinkEnd, SinkError, StreamSink, Tasks};
 use crate::io::resource::Resource;
 use crate::io::shared::Shared;
 use crate::pipeline::keys::kind::End;
@@ -111,10 +113,17 @@ impl SinkEnd for Files {
 
     fn open(&self, lives: Option<Lives<'_>>) -> Result<Opened, SinkError> {
         Ok(Opened::Writer(match lives {
+            _ if is_standard_output(&self.path) => Box::new(StreamSink::stdout()?),
+            _ if FifoSink::is_at(&self.path) => Box::new(FifoSink::new(&self.path)),
             None => Box::new(FileSink::open(&self.path, self.exists)?),
             Some(lives) => Box::new(DurableFileSink::open(&self.path, self.exists, lives.position)?),
         }))
     }
+}
+
+/// Whether a path is another name of standard output, which is no file to be opened a second time.
+fn is_standard_output(path: &Path) -> bool {
+    ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"].iter().any(|name| path == Path::new(name))
 }
 
 impl Files {
