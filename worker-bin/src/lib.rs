@@ -12,6 +12,7 @@ mod descriptors;
 #[cfg(test)]
 mod documents;
 pub mod explain;
+mod hints;
 pub mod io;
 pub mod logging;
 pub mod manifest;

@@ -1,6 +1,7 @@
 //! What a state directory belongs to.
 
 use crate::fault;
+use crate::hints;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
@@ -35,7 +36,7 @@ pub enum ManifestError {
          --fresh; otherwise choose another one with --state", path.display()
     )]
     Senseless { path: PathBuf, why: String },
-    #[error(transparent)]
+    #[error("{0}{hint}", hint = hints::of_state(.0))]
     State(#[from] StateError),
 }
 

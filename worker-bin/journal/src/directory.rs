@@ -12,8 +12,7 @@ use thiserror::Error;
 pub enum StateError {
     /// Another process uses it.
     #[error(
-        "the state directory {} is in use by {holder}; stop that process first, or give this one a directory of its own \
-         with --state", directory.display()
+        "the state directory {} is in use by {holder}; stop that process first, or give this one a directory of its own", directory.display()
     )]
     InUse {
         /// The state directory.
@@ -36,14 +35,14 @@ pub enum StateError {
 fn advice(error: &io::Error) -> &'static str {
     let kind = error.kind();
     if kind == io::ErrorKind::ReadOnlyFilesystem || kind == io::ErrorKind::PermissionDenied {
-        "; choose a directory that may be written with --state"
+        "; choose a directory that may be written"
     } else if kind == io::ErrorKind::StorageFull || kind == io::ErrorKind::QuotaExceeded {
-        "; make room there, or choose another directory with --state"
+        "; make room there, or choose another directory"
     } else if matches!(
         kind,
         io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory
     ) {
-        "; choose another directory with --state"
+        "; choose another directory"
     } else {
         ""
     }

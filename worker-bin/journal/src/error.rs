@@ -21,7 +21,7 @@ pub enum JournalError {
     },
     /// The journal is another task's or another pipeline's.
     #[error(
-        "the journal in {place} belongs to {found}, expected {expected}; give this pipeline a state directory of its own, or start over with --fresh"
+        "the journal in {place} belongs to {found}, expected {expected}; give it a directory of its own, or start over"
     )]
     NotOurs {
         /// Where the journal is.
@@ -77,7 +77,7 @@ pub enum Damage {
     /// Bytes that were on stable storage have changed.
     #[error(
         "segment {segment} is damaged at byte {offset} ({what}), and what was written there was on stable storage, so it \
-         cannot be left out; restore the state directory from a copy, or start over with --fresh"
+         cannot be left out; restore the state directory from a copy, or start over"
     )]
     Bytes {
         /// File name of the segment.
@@ -89,8 +89,7 @@ pub enum Damage {
     },
     /// A file is gone.
     #[error(
-        "segment {segment} is missing, and what was written there is still needed; restore it from a copy, or start over \
-         with --fresh"
+        "segment {segment} is missing, and what was written there is still needed; restore it from a copy, or start over"
     )]
     Missing {
         /// File name of the segment.

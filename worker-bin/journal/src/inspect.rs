@@ -205,7 +205,9 @@ fn commit(head: &CommitHead) -> String {
     if head.dead > 0 {
         text += &format!("; {} dead letters", head.dead);
     }
-    for (what, bytes) in [("dead letters' file has", head.dead_bytes), ("position of", head.position_bytes)] {
+    for (what, bytes) in
+        [("dead letters' file has", head.dead_bytes), ("position or state of", head.position_bytes)]
+    {
         if let Some(bytes) = bytes {
             text += &format!("; {what} {bytes} bytes");
         }
@@ -334,7 +336,7 @@ mod tests {
             "life",
             "needs nothing",
             "commit 1; input link 9 through 10 of epoch 3; output link 1 1..=2; output link 2 1..=1 in",
-            "position of 4 bytes",
+            "position or state of 4 bytes",
             "window 1 admits 2 records",
             "in flight 5 records from link 9 13, 1 deaths alone",
             "task a/0, epoch 1, commit 3",

@@ -1,5 +1,6 @@
 //! `--fresh`: starting over.
 
+use crate::hints;
 use crate::pipeline::plan::{Plan, Role};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,7 +17,7 @@ const REMOVED: &str = "tasks.removed";
 #[derive(Debug, Error)]
 pub(super) enum FreshError {
     /// Another process uses it.
-    #[error(transparent)]
+    #[error("{0}{hint}", hint = hints::of_state(.0))]
     Held(#[from] StateError),
     #[error("cannot remove {}: {source}; remove it by hand, or check its permissions", path.display())]
     Remove {

@@ -13,8 +13,9 @@ pub(super) struct Words {
     pub(super) advice: Option<&'static str>,
 }
 
+/// Every cause: whoever adds one is sent here by [`words`].
 const ALL: [PeerCause; 5] =
-    [PeerCause::Unreachable, PeerCause::NotYet, PeerCause::Refused, PeerCause::Silent, PeerCause::Lost];
+    [PeerCause::NotYet, PeerCause::Unreachable, PeerCause::Refused, PeerCause::Silent, PeerCause::Lost];
 
 pub(super) fn words(cause: PeerCause) -> Words {
     let words = |name, state, advice| Words { name, state, advice };
@@ -40,17 +41,28 @@ pub(super) fn words(cause: PeerCause) -> Words {
 
 /// The same by the name; of a cause that only another version knows, that the peer cannot be reached.
 pub(super) fn named(name: &str) -> Words {
-    ALL.map(words).into_iter().find(|words| words.name == name).unwrap_or(words(ALL[0]))
+    ALL.map(words).into_iter().find(|words| words.name == name).unwrap_or(words(PeerCause::Unreachable))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// The place of a cause in the list: one that is added has none, and does not compile.
+    fn place(cause: PeerCause) -> usize {
+        match cause {
+            PeerCause::NotYet => 0,
+            PeerCause::Unreachable => 1,
+            PeerCause::Refused => 2,
+            PeerCause::Silent => 3,
+            PeerCause::Lost => 4,
+        }
+    }
+
     #[test]
     fn each_cause_is_found_by_its_name() {
-        for cause in ALL {
-            assert_eq!(named(words(cause).name), words(cause));
+        for (at, cause) in ALL.into_iter().enumerate() {
+            assert_eq!((named(words(cause).name), place(cause)), (words(cause), at));
         }
         assert_eq!(named("on_the_moon").state, "unreachable");
     }

@@ -1,6 +1,7 @@
 //! The state directory of a run with `delivery = "exactly-once"`, opened: what every task goes on from.
 
 use crate::child::records::KeyedState;
+use crate::hints;
 use crate::io::dead::{DeadLetterLog, DeadLogError, log_path, read_letters};
 use crate::manifest::{Manifest, ManifestError};
 use crate::pipeline::plan::{
@@ -54,12 +55,12 @@ pub(super) struct DurableTask {
 #[derive(Debug, Error)]
 pub enum DurableError {
     /// The directory itself: held by another process, not writable.
-    #[error(transparent)]
+    #[error("{0}{hint}", hint = hints::of_state(.0))]
     State(#[from] StateError),
     /// Its manifest: of a newer format, damaged.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
-    #[error(transparent)]
+    #[error("{0}{hint}", hint = hints::of_journal(.0))]
     Journal(#[from] JournalError),
     #[error(transparent)]
     Storage(#[from] StorageError),

@@ -72,7 +72,7 @@ pub enum OpenError {
     /// A task's journal cannot be written.
     #[error(transparent)]
     Durable(#[from] super::durable::DurableError),
-    /// The system has no descriptors left.
+    /// The system refuses what every source needs.
     #[error("cannot prepare to read: {0}")]
     System(#[from] std::io::Error),
 }
@@ -143,7 +143,13 @@ impl Opening<'_> {
             list: durable.list_path(&task.name),
             state: durable.dir(),
         });
-        let opening = source::Opening { dir: self.dir, options, stop, durable };
+        let opening = source::Opening {
+            dir: self.dir,
+            options,
+            task: (task.partition, task.partitions),
+            stop,
+            durable,
+        };
         let opened = source.input.open(&opening);
         match opened.map_err(|error| OpenError::Source { name: task.stage.clone(), error })? {
             source::Opened::Reader(reader) => {

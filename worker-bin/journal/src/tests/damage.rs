@@ -153,7 +153,7 @@ fn messages_name_segment_and_offset_and_what_to_do() {
     bad[70] ^= 1;
     let disk = MemStorage::with_contents([(name.clone(), bad)].into());
     let error = Journal::open(disk, &identity(), tiny(), AllPositions::default()).unwrap_err().to_string();
-    assert!(error.contains(name) && error.contains("byte 64") && error.contains("--fresh"), "{error}");
+    assert!(error.contains(name) && error.contains("byte 64") && error.contains("start over"), "{error}");
 
     let mut newer = format::SegmentHeader::decode(bytes, 1).unwrap();
     newer.version = 9;

@@ -81,6 +81,8 @@ pub enum Ending {
 pub struct Opening<'a> {
     pub dir: &'a Path,
     pub options: SourceOptions,
+    /// Which of the source's tasks this is, from 0, and how many there are.
+    pub task: (u32, u32),
     /// Whatever may wait for input ends when this says so.
     pub stop: Stop,
     /// Where every record counts once.

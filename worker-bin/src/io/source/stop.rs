@@ -1,5 +1,6 @@
 //! Tells a blocked reader to stop.
 
+use crate::descriptors;
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::io;
@@ -10,12 +11,13 @@ use std::sync::Arc;
 pub struct Stop(Arc<OwnedFd>);
 
 impl Stop {
-    /// Not stopped yet.
+    /// Not stopped yet. Waits while there is no descriptor left.
     ///
     /// # Errors
-    /// The system has no descriptors left.
+    /// The system refuses.
     pub fn new() -> io::Result<Self> {
-        Ok(Self(Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?)))
+        let make = || Ok(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        Ok(Self(Arc::new(descriptors::patiently("prepare to read", make)?)))
     }
 
     /// Stops; again does nothing.

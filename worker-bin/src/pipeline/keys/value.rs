@@ -192,7 +192,12 @@ impl<T: Copy + PartialEq + Sync> Value for Words<T> {
     }
 
     fn text(&self, value: &T, _: &Path) -> Option<String> {
-        self.0.iter().find(|(_, known)| known == value).map(|(word, _)| quoted(word))
+        let word = self.0.iter().find(|(_, known)| known == value).map(|(word, _)| quoted(word));
+        debug_assert!(
+            word.is_some(),
+            "a value without a word cannot be printed, nor be part of a fingerprint"
+        );
+        word
     }
 
     fn schema(&self) -> Schema {

@@ -1,6 +1,7 @@
 //! Why letters are not replayed.
 
 use crate::cli::dlq::store::LetterId;
+use crate::hints;
 use crate::io::dead::DeadLogError;
 use crate::manifest::ManifestError;
 use crate::pipeline;
@@ -77,7 +78,7 @@ pub(crate) enum ReplayError {
     /// The pipeline has changed.
     #[error(transparent)]
     Pipeline(pipeline::ReplayError),
-    #[error(transparent)]
+    #[error("{0}{hint}", hint = hints::of_state(.0))]
     State(StateError),
     #[error(transparent)]
     Manifest(ManifestError),

@@ -20,6 +20,8 @@ pub(super) struct GeneratedSource {
     last: Option<u64>,
     /// Number of the next one.
     next: u64,
+    /// From one to the next: the tasks of a source share the numbers.
+    step: u64,
     terminator: u8,
     size: SlowStart,
     counter: Counter,
@@ -30,10 +32,12 @@ pub(super) struct GeneratedSource {
 impl GeneratedSource {
     pub(super) fn open(what: &Generate, opening: &Opening<'_>) -> Result<Self, SourceError> {
         let options = &opening.options;
-        let first = match options.header {
-            Header::Keep | Header::Repeat => 1,
-            Header::Skip => 2,
-        };
+        let (own, step) = (u64::from(opening.task.0), u64::from(opening.task.1).max(1));
+        let first = own
+            + match options.header {
+                Header::Keep | Header::Repeat => 1,
+                Header::Skip => 2,
+            };
         let next = match opening.durable.as_ref().and_then(|lives| lives.position.as_ref()) {
             Some(position) => {
                 number(position).map_err(|source| SourceError::Position { name: NAME.to_owned(), source })?
@@ -41,11 +45,12 @@ impl GeneratedSource {
             None => first,
         };
         let mut counter = Counter::new(options.limit);
-        counter.given = next.saturating_sub(first);
+        counter.given = next.saturating_sub(first) / step;
         Ok(Self {
             records: what.made(),
             last: what.records,
             next,
+            step,
             terminator: options.terminator,
             size: SlowStart::new(),
             counter,
@@ -69,6 +74,11 @@ impl GeneratedSource {
         }
     }
 
+    /// How many records are left to be made here.
+    fn left(&self) -> u64 {
+        self.last.map_or(u64::MAX, |last| (last + 1).saturating_sub(self.next).div_ceil(self.step))
+    }
+
     fn record_bytes(&self) -> u64 {
         self.records.bytes + 1
     }
@@ -76,7 +86,7 @@ impl GeneratedSource {
 
 impl SourceReader for GeneratedSource {
     fn next_chunk(&mut self) -> Result<Option<Batch>, SourceError> {
-        let left = self.last.map_or(u64::MAX, |last| (last + 1).saturating_sub(self.next));
+        let left = self.left();
         if left == 0 || self.counter.is_full() {
             return Ok(None);
         }
@@ -86,12 +96,12 @@ impl SourceReader for GeneratedSource {
             return Ok(None);
         }
         let mut payload = Vec::with_capacity(usize::try_from(due * self.record_bytes()).unwrap_or(0));
-        for number in self.next..self.next + due {
+        for number in (0..due).map(|at| self.next + at * self.step) {
             self.records.append(&mut payload, number);
             payload.push(self.terminator);
         }
         let batch = self.counter.admit(Batch::from_terminated(payload.into(), self.terminator));
-        self.next += batch.len() as u64;
+        self.next += batch.len() as u64 * self.step;
         if let Some(pace) = &mut self.pace {
             pace.give(batch.len() as u64);
         }
@@ -101,7 +111,7 @@ impl SourceReader for GeneratedSource {
 
     fn progress(&self) -> Progress {
         let bytes = |records: u64| records.saturating_mul(self.record_bytes());
-        let all = self.last.map(|last| last.min(self.counter.limit));
+        let all = self.last.map(|_| (self.counter.given + self.left()).min(self.counter.limit));
         Progress {
             done_bytes: bytes(self.counter.given),
             total_bytes: all.map(bytes),

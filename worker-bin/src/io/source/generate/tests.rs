@@ -19,7 +19,7 @@ fn open(what: &Generate, limit: Option<u64>, position: Option<Bytes>) -> Generat
 fn open_to_stop(what: &Generate, limit: Option<u64>, position: Option<Bytes>, stop: Stop) -> GeneratedSource {
     let options = SourceOptions { limit, ..SourceOptions::default() };
     let lives = Lives { position, list: "/nowhere/list".into(), state: Path::new("/nowhere") };
-    let opening = Opening { dir: Path::new("/"), options, stop, durable: Some(lives) };
+    let opening = Opening { dir: Path::new("/"), options, task: (0, 1), stop, durable: Some(lives) };
     GeneratedSource::open(what, &opening).unwrap()
 }
 
@@ -29,6 +29,31 @@ fn rest(source: &mut GeneratedSource) -> Vec<String> {
         records.extend(batch.iter().map(|record| String::from_utf8(record.to_vec()).unwrap()));
     }
     records
+}
+
+#[test]
+fn several_tasks_share_the_numbers_and_each_goes_on_with_its_own() {
+    let all = rest(&mut open(&what(Some(1000), None), None, None));
+    let mut shared = Vec::new();
+    for task in 0..3 {
+        let begin = |position| {
+            let lives = Lives { position, list: "/nowhere/list".into(), state: Path::new("/nowhere") };
+            let (options, stop) = (SourceOptions::default(), Stop::new().unwrap());
+            let dir = Path::new("/");
+            let opening = Opening { dir, options, task: (task, 3), stop, durable: Some(lives) };
+            GeneratedSource::open(&what(Some(1000), None), &opening).unwrap()
+        };
+        let mut source = begin(None);
+        let first = source.next_chunk().unwrap().unwrap();
+        shared.extend(first.iter().map(|record| String::from_utf8(record.to_vec()).unwrap()));
+        let mut again = begin(source.position());
+        shared.extend(rest(&mut again));
+        let (progress, share) = (again.progress(), if task == 0 { 334 } else { 333 });
+        assert_eq!((progress.records, progress.total_bytes), (share, Some(share * 41)));
+    }
+    let number = |record: &String| record.split(' ').nth(1).unwrap().parse::<u64>().unwrap();
+    shared.sort_by_key(number);
+    assert_eq!(shared, all);
 }
 
 #[test]
@@ -104,7 +129,7 @@ fn a_position_of_something_else_is_refused() {
         let position = Some(Bytes::copy_from_slice(position));
         let lives = Lives { position, list: "/nowhere/list".into(), state: Path::new("/nowhere") };
         let (options, stop) = (options.clone(), Stop::new().unwrap());
-        let opening = Opening { dir: Path::new("/"), options, stop, durable: Some(lives) };
+        let opening = Opening { dir: Path::new("/"), options, task: (0, 1), stop, durable: Some(lives) };
         let refused = GeneratedSource::open(&what(None, None), &opening).unwrap_err();
         assert!(refused.to_string().contains("--fresh"), "{refused}");
     }
