@@ -11,11 +11,10 @@ pub(crate) fn of_state(error: &StateError) -> &'static str {
 
 /// To be put behind the error.
 pub(crate) fn of_journal(error: &JournalError) -> &'static str {
-    match error {
+    let may_start_over = matches!(
+        error,
         JournalError::NotOurs { .. }
-        | JournalError::Damaged { damage: Damage::Bytes { .. } | Damage::Missing { .. }, .. } => {
-            " with --fresh"
-        }
-        _ => "",
-    }
+            | JournalError::Damaged { damage: Damage::Bytes { .. } | Damage::Missing { .. }, .. }
+    );
+    if may_start_over { " with --fresh" } else { "" }
 }

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, watch};
 /// A worker that is what the test says.
 struct StandIn {
     snapshot: Mutex<Snapshot>,
-    orders: Mutex<Vec<AdminCommand>>,
+    commands: Mutex<Vec<AdminCommand>>,
     news: watch::Sender<u64>,
 }
 
@@ -75,7 +75,7 @@ impl Subject for StandIn {
         if let AdminCommand::Log(filter) = &order {
             crate::logging::check(filter)?;
         }
-        self.orders.lock().expect("no test panics with it").push(order);
+        self.commands.lock().expect("no test panics with it").push(order);
         Ok(Changed { did: "done".to_owned(), tasks: vec!["errors/0".to_owned()] })
     }
 
@@ -110,7 +110,7 @@ struct Asked {
 async fn asked(snapshot: Snapshot) -> Asked {
     let worker = Arc::new(StandIn {
         snapshot: Mutex::new(snapshot),
-        orders: Mutex::default(),
+        commands: Mutex::default(),
         news: watch::Sender::new(0),
     });
     let at = AdminAddress::At("127.0.0.1:0".to_owned());
@@ -138,8 +138,8 @@ impl Asked {
         String::from_utf8_lossy(&answer).into_owned()
     }
 
-    fn orders(&self) -> Vec<AdminCommand> {
-        std::mem::take(&mut *self.worker.orders.lock().expect("no test panics with it"))
+    fn commands(&self) -> Vec<AdminCommand> {
+        std::mem::take(&mut *self.worker.commands.lock().expect("no test panics with it"))
     }
 }
 
@@ -183,7 +183,7 @@ async fn what_changes_something_or_shows_records_needs_the_token() {
         let (status, _) = status_of(stranger.lines("/api/v1/tap/errors").await.expect_err("tap"));
         assert_eq!(status, StatusCode::UNAUTHORIZED);
     }
-    assert_eq!(asked.orders(), []);
+    assert_eq!(asked.commands(), []);
     let challenge =
         asked.raw("POST /api/v1/drain HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await;
     assert!(challenge.to_lowercase().contains("www-authenticate: bearer"), "{challenge}");
@@ -200,13 +200,13 @@ async fn orders_reach_the_worker_and_answer_with_what_they_did() {
     ] {
         let changed = asked.client.post::<Changed>(path, body.to_owned()).await.expect(path);
         assert_eq!((changed.did.as_str(), changed.tasks.len()), ("done", 1));
-        assert_eq!(asked.orders(), [order]);
+        assert_eq!(asked.commands(), [order]);
     }
     let put = "PUT /api/v1/log HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer s3cret\r\nContent-Length: 4\r\n\
                Connection: close\r\n\r\nwarn";
     let answer = asked.raw(put).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    assert_eq!(asked.orders(), [AdminCommand::Log("warn".to_owned())]);
+    assert_eq!(asked.commands(), [AdminCommand::Log("warn".to_owned())]);
 }
 
 #[tokio::test]
@@ -222,7 +222,7 @@ async fn an_order_that_cannot_be_done_says_why() {
         let (status, why) = status_of(refused);
         assert!(status == StatusCode::BAD_REQUEST && why.contains(said), "{path}: {status} {why}");
     }
-    assert_eq!(asked.orders(), []);
+    assert_eq!(asked.commands(), []);
 }
 
 #[tokio::test]

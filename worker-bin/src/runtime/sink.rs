@@ -35,7 +35,7 @@ const SYNC_REST: Duration = Duration::from_millis(4);
 /// Orders for a sink thread; the core bounds the writes under way.
 #[derive(Debug)]
 pub struct SinkPort {
-    orders: Sender<SinkCommand>,
+    commands: Sender<SinkCommand>,
     stopped: Arc<AtomicBool>,
     program: Arc<StopOrder>,
     moved: Moved,
@@ -57,7 +57,7 @@ pub struct SinkThread {
     /// Where a journal is: its disk, which may be the sink's.
     storage: Option<Arc<StorageGuard>>,
     target: Option<OpenedSink>,
-    orders: Receiver<SinkCommand>,
+    commands: Receiver<SinkCommand>,
     stopped: Arc<AtomicBool>,
     program: Arc<StopOrder>,
     moved: Moved,
@@ -71,34 +71,34 @@ impl SinkPort {
         target: OpenedSink,
         storage: Option<Arc<StorageGuard>>,
     ) -> (Self, SinkThread) {
-        let (sender, orders) = channel();
+        let (sender, commands) = channel();
         let (alive, gone) = oneshot::channel();
         let stopped = Arc::new(AtomicBool::new(false));
         let moved = Moved::default();
         let gone = Mutex::new(Some(gone));
         let program = Arc::new(StopOrder::new());
         let (stop, order) = (Arc::clone(&stopped), Arc::clone(&program));
-        let port = Self { orders: sender, stopped: stop, program: order, moved: moved.clone(), gone };
+        let port = Self { commands: sender, stopped: stop, program: order, moved: moved.clone(), gone };
         let target = Some(target);
-        (port, SinkThread { context, storage, target, orders, stopped, program, moved, _alive: alive })
+        (port, SinkThread { context, storage, target, commands, stopped, program, moved, _alive: alive })
     }
 
     pub fn act(&self, action: SinkAction) {
-        let order = match action {
+        let command = match action {
             SinkAction::Write { work, batches } => SinkCommand::Write(work, batches),
             SinkAction::Close => SinkCommand::Close,
         };
-        self.orders.send(order).ok();
+        self.commands.send(command).ok();
     }
 
-    /// Brings its program to its end in good order.
+    /// Brings its program to its end in good command.
     pub(super) fn leave(&self, manner: Manner) {
         self.program.stop(manner);
     }
 
     pub(super) fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
-        self.orders.send(SinkCommand::Stop).ok();
+        self.commands.send(SinkCommand::Stop).ok();
     }
 
     /// Counts the bytes that are taken of what it writes.
@@ -153,8 +153,8 @@ impl SinkThread {
         let reporter = &self.context.reporter;
         writer.count_into(self.moved.clone());
         let synced = writer.sync_handle().map(|handle| self.start_sync(handle)).transpose()?;
-        while let Ok(order) = self.orders.recv() {
-            let result = match &order {
+        while let Ok(command) = self.commands.recv() {
+            let result = match &command {
                 SinkCommand::Write(_, batches) => self.patiently(synced.is_some(), || writer.write(batches)),
                 SinkCommand::Close => self.patiently(false, || writer.close()),
                 SinkCommand::Stop => return Ok(()),
@@ -176,7 +176,7 @@ impl SinkThread {
                     return Err(ended.err().map_or_else(|| error.to_string(), |failure| failure.message));
                 }
             }
-            match order {
+            match command {
                 SinkCommand::Write(work, _) => match &synced {
                     // Refused only when the syncing thread has ended, with an error that it has told.
                     Some(synced) => drop(synced.send((work, writer.position()))),

@@ -49,7 +49,7 @@ impl Input {
 /// Orders for a source thread; at most the permits the core has given are waiting.
 #[derive(Debug)]
 pub struct SourcePort {
-    orders: Sender<SourceCommand>,
+    commands: Sender<SourceCommand>,
     stopped: Arc<AtomicBool>,
     /// Ends reading, also where it waits for input.
     stop: Stop,
@@ -79,28 +79,28 @@ struct Reading {
     collector: Collector,
     stop: Stop,
     done_bytes: Arc<AtomicU64>,
-    orders: Receiver<SourceCommand>,
+    commands: Receiver<SourceCommand>,
     stopped: Arc<AtomicBool>,
     permits: u32,
 }
 
 impl SourcePort {
     pub fn new(context: TaskContext, input: Input, collector: Collector) -> (Self, SourceThread) {
-        let (sender, orders) = channel();
+        let (sender, commands) = channel();
         let stopped = Arc::new(AtomicBool::new(false));
         let Input { kind, stop, done_bytes } = input;
         let program = match &kind {
             InputKind::Program(input) => Some(input.order()),
             InputKind::Reader(_) => None,
         };
-        let port = Self { orders: sender, stopped: Arc::clone(&stopped), stop: stop.clone(), program };
-        let reading = Reading { context, collector, stop, done_bytes, orders, stopped, permits: 0 };
+        let port = Self { commands: sender, stopped: Arc::clone(&stopped), stop: stop.clone(), program };
+        let reading = Reading { context, collector, stop, done_bytes, commands, stopped, permits: 0 };
         (port, SourceThread { kind, reading })
     }
 
     pub fn act(&self, action: SourceAction) {
         match action {
-            SourceAction::Read { chunks } => drop(self.orders.send(SourceCommand::Read(chunks))),
+            SourceAction::Read { chunks } => drop(self.commands.send(SourceCommand::Read(chunks))),
             SourceAction::Stop => self.stop(),
             SourceAction::Cancel => self.leave(),
         }
@@ -113,7 +113,7 @@ impl SourcePort {
             Some(program) => program.stop(Manner::Terminate),
             None => self.stop.stop(),
         }
-        self.orders.send(SourceCommand::Stop).ok();
+        self.commands.send(SourceCommand::Stop).ok();
     }
 
     /// Ends reading; nobody wants what would come.
@@ -123,7 +123,7 @@ impl SourcePort {
         if let Some(program) = &self.program {
             program.stop(Manner::Terminate);
         }
-        self.orders.send(SourceCommand::Leave).ok();
+        self.commands.send(SourceCommand::Leave).ok();
     }
 }
 
@@ -182,7 +182,7 @@ impl Reading {
     /// Waits for a permit and uses it up; `false` where none comes any more. `goes_on`: being told to stop is not the end.
     fn may_read(&mut self, goes_on: bool) -> bool {
         while self.permits == 0 {
-            match self.orders.recv() {
+            match self.commands.recv() {
                 Ok(SourceCommand::Read(chunks)) => self.permits += chunks,
                 Ok(SourceCommand::Stop) if goes_on => {
                     self.context.reporter.tell(SourceEvent::Closing);
@@ -211,7 +211,7 @@ impl Reading {
     fn wait_until(&mut self, at: Instant) -> bool {
         loop {
             let left = at.saturating_duration_since(Instant::now());
-            match self.orders.recv_timeout(left) {
+            match self.commands.recv_timeout(left) {
                 Ok(SourceCommand::Read(chunks)) => self.permits += chunks,
                 Ok(SourceCommand::Stop | SourceCommand::Leave) | Err(RecvTimeoutError::Disconnected) => {
                     return false;

@@ -23,7 +23,7 @@ pub(super) const FULL_DISK_WAIT: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct SpillPort {
     pub(super) store: Arc<SpillStore>,
-    orders: Sender<SpillCommand>,
+    commands: Sender<SpillCommand>,
 }
 
 #[derive(Debug)]
@@ -34,10 +34,10 @@ enum SpillCommand {
 
 /// The thread's side, until it is started.
 #[derive(Debug)]
-pub(super) struct SpillOrders {
+pub(super) struct SpillThread {
     context: SpillContext,
     store: Arc<SpillStore>,
-    orders: Receiver<SpillCommand>,
+    commands: Receiver<SpillCommand>,
     /// The last attempt to store failed; the next is due then.
     retry_at: std::cell::Cell<Option<Instant>>,
     /// Tasks whose outputs are not stored because of it, as far as the node was told.
@@ -45,15 +45,15 @@ pub(super) struct SpillOrders {
 }
 
 impl SpillPort {
-    pub(super) fn new(dir: &Path, context: SpillContext) -> Result<(Self, SpillOrders), SpillError> {
+    pub(super) fn new(dir: &Path, context: SpillContext) -> Result<(Self, SpillThread), SpillError> {
         let store = Arc::new(SpillStore::new(dir)?);
         let (sender, receiver) = channel();
         Ok((
-            Self { store: Arc::clone(&store), orders: sender },
-            SpillOrders {
+            Self { store: Arc::clone(&store), commands: sender },
+            SpillThread {
                 context,
                 store,
-                orders: receiver,
+                commands: receiver,
                 retry_at: std::cell::Cell::new(None),
                 held_up: RefCell::default(),
             },
@@ -61,14 +61,14 @@ impl SpillPort {
     }
 
     /// Does what the node asks, in order.
-    pub(super) fn act(&self, order: ToSpill) {
-        self.orders.send(SpillCommand::Do(order)).ok();
+    pub(super) fn act(&self, command: ToSpill) {
+        self.commands.send(SpillCommand::Do(command)).ok();
     }
 
     /// Waits until what was ordered before is done: no dead letter is left unwritten when the process ends.
     pub(super) async fn flush(&self) {
         let (sender, done) = oneshot::channel();
-        self.orders.send(SpillCommand::Flush(sender)).ok();
+        self.commands.send(SpillCommand::Flush(sender)).ok();
         done.await.ok();
     }
 }
@@ -81,14 +81,14 @@ pub(super) struct SpillContext {
     pub(super) dead: Arc<DeadLetters>,
 }
 
-impl SpillOrders {
+impl SpillThread {
     pub(super) fn start(self, cell: &Arc<Cell>) -> std::io::Result<()> {
         let cell = Arc::downgrade(cell);
         let run = move || {
             let mut waiting: VecDeque<(LinkId, Seq, Batch)> = VecDeque::new();
-            while let Some(order) = self.next(!waiting.is_empty()) {
+            while let Some(command) = self.next(!waiting.is_empty()) {
                 let Some(cell) = cell.upgrade() else { return };
-                match order {
+                match command {
                     Some(SpillCommand::Do(ToSpill::Store(link, first_seq, batch))) => {
                         waiting.push_back((link, first_seq, batch));
                     }
@@ -118,10 +118,10 @@ impl SpillOrders {
     /// The next order; `Some(None)` when it is time to try a full disk again, `None` when there will be no more.
     fn next(&self, full: bool) -> Option<Option<SpillCommand>> {
         let Some(retry_at) = self.retry_at.get().filter(|_| full) else {
-            return self.orders.recv().ok().map(Some);
+            return self.commands.recv().ok().map(Some);
         };
-        match self.orders.recv_timeout(retry_at.saturating_duration_since(Instant::now())) {
-            Ok(order) => Some(Some(order)),
+        match self.commands.recv_timeout(retry_at.saturating_duration_since(Instant::now())) {
+            Ok(command) => Some(Some(command)),
             Err(RecvTimeoutError::Timeout) => Some(None),
             Err(RecvTimeoutError::Disconnected) => None,
         }

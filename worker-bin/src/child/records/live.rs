@@ -46,7 +46,7 @@ pub trait RecordsEvents: Send + 'static {
 #[derive(Debug)]
 pub struct RecordsHandle {
     /// Unbounded here: what is fed and not answered is bounded by who feeds.
-    orders: mpsc::UnboundedSender<RecordsCommand>,
+    commands: mpsc::UnboundedSender<RecordsCommand>,
     kill: Arc<Notify>,
     stop: Arc<StopOrder>,
 }
@@ -76,7 +76,7 @@ pub fn start_records(
     committed: impl Future<Output = ()> + Send + 'static,
     events: impl RecordsEvents,
 ) -> RecordsHandle {
-    let (orders, received) = mpsc::unbounded_channel();
+    let (commands, received) = mpsc::unbounded_channel();
     let (kill, stop) = (Arc::new(Notify::new()), Arc::new(StopOrder::new()));
     let conversation = Conversation::new(&env.task, program.terminator, program.max_record, rules, state);
     let line_bytes = line_bytes_max(program.max_record);
@@ -97,29 +97,29 @@ pub fn start_records(
         asked.live(received).await;
     };
     tokio::spawn(live.in_current_span());
-    RecordsHandle { orders, kill, stop }
+    RecordsHandle { commands, kill, stop }
 }
 
 impl RecordsHandle {
     /// Asks about records, in order.
     pub fn request(&self, link: LinkId, first_seq: Seq, batch: Batch) {
         // A child that has ended is asked nothing; its end was told.
-        self.orders.send(RecordsCommand::Request { link, first_seq, batch }).ok();
+        self.commands.send(RecordsCommand::Request { link, first_seq, batch }).ok();
     }
 
     /// Asks for a tick behind what was asked.
     pub fn tick(&self) {
-        self.orders.send(RecordsCommand::Tick).ok();
+        self.commands.send(RecordsCommand::Tick).ok();
     }
 
     /// Says that nothing comes any more.
     pub fn end(&self) {
-        self.orders.send(RecordsCommand::End).ok();
+        self.commands.send(RecordsCommand::End).ok();
     }
 
     /// Brings it to its end in good order, behind what was written to it; what it answers from now on does not count.
     pub fn leave(&self, manner: Manner) {
-        self.orders.send(RecordsCommand::Leave).ok();
+        self.commands.send(RecordsCommand::Leave).ok();
         self.stop.stop(manner);
     }
 
@@ -152,7 +152,7 @@ struct Asking {
 }
 
 impl Asking {
-    async fn live(self, orders: mpsc::UnboundedReceiver<RecordsCommand>) {
+    async fn live(self, commands: mpsc::UnboundedReceiver<RecordsCommand>) {
         let started = Running::start(&self.launcher, &self.program, &self.env, true, &self.kill).await;
         let (running, pipe) = match started {
             Ok(started) => started,
@@ -170,7 +170,7 @@ impl Asking {
             stop: &self.stop,
             on_idle: &on_idle,
         };
-        let feed = self.feed(Stdin { pipe, gauges: &self.gauges }, orders);
+        let feed = self.feed(Stdin { pipe, gauges: &self.gauges }, commands);
         let mut deliver = |lines| self.take_lines(&lines);
         let ended = running.serve(&service, feed, &mut deliver).await;
         let result = ended.result.and_then(|()| {
@@ -183,13 +183,13 @@ impl Asking {
     async fn feed(
         &self,
         stdin: Stdin<'_>,
-        mut orders: mpsc::UnboundedReceiver<RecordsCommand>,
+        mut commands: mpsc::UnboundedReceiver<RecordsCommand>,
     ) -> io::Result<()> {
         let mut requests = lock(&self.conversation).hello();
         let mut pieces = VecDeque::new();
         loop {
-            while let Ok(order) = orders.try_recv() {
-                self.take_order(order);
+            while let Ok(command) = commands.try_recv() {
+                self.take_command(command);
             }
             if self.is_void.load(Relaxed) {
                 stdin.close();
@@ -202,8 +202,8 @@ impl Asking {
                     return Ok(());
                 }
                 tokio::select! {
-                    order = orders.recv() => match order {
-                        Some(order) => self.take_order(order),
+                    command = commands.recv() => match command {
+                        Some(command) => self.take_command(command),
                         // The handle is gone, so the child is being killed.
                         None => return std::future::pending().await,
                     },
@@ -220,9 +220,9 @@ impl Asking {
         }
     }
 
-    fn take_order(&self, order: RecordsCommand) {
+    fn take_command(&self, command: RecordsCommand) {
         let mut conversation = lock(&self.conversation);
-        match order {
+        match command {
             RecordsCommand::Request { link, first_seq, batch } => {
                 conversation.request(link, first_seq, batch)
             }

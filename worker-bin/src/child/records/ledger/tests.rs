@@ -1,5 +1,6 @@
 use super::super::changes::decode;
 use super::*;
+use crate::child::records::effects::Answers;
 use proptest::prelude::*;
 use serde_json::Value;
 use std::collections::BTreeMap;
