@@ -134,6 +134,8 @@ fn epoch_unchecked() {
     is_caught_in("replaced_source", scenario::replaced_source(), Bug::EpochUnchecked);
 }
 
+/// What the journal takes back was acted upon, so a life that is given less than was committed is as sure a sign as the records
+/// that it makes anew.
 #[test]
 fn recomputed_instead_of_resent() {
     is_caught_exactly_once(

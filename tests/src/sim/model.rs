@@ -1,13 +1,16 @@
 //! What is true: every record committed to a link, and what became of it. The system under test never sees this.
 
 mod journaled;
+mod truth;
 
 use super::check::{Check, Checked, Violation, require};
 use super::plan::{Plan, StageKind, link_id, task_id};
 use super::program::{BatchProgram, StreamProgram, is_killer};
 use bytes::Bytes;
 use journaled::EffectWhen;
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use truth::{Effect, Step, index};
+pub(super) use truth::{Life, LinkTruth, TaskTruth};
 use worker_core::config::{Graph, TaskId};
 use worker_core::event::{Commit, CommitId, DeadLetter, FailureKind, InputDone, Output, StreamStep};
 use worker_proto::{Batch, Epoch, LinkId, Seq};
@@ -27,132 +30,6 @@ pub(super) struct Model {
     /// How often the process died while a record alone was in flight on its node.
     pub(super) deaths_alone: BTreeMap<(TaskId, LinkId, Seq), u32>,
     killers: Vec<Option<BatchProgram>>,
-}
-
-/// One link, all lives of its sender.
-#[derive(Debug, Default)]
-pub(super) struct LinkTruth {
-    pub(super) lives: BTreeMap<Epoch, Life>,
-    /// What senders reported lost.
-    pub(super) reported_lost: u64,
-    /// Cost of the largest chunk that one commit put on it.
-    pub(super) largest_output: u64,
-    /// The receiver wanted nothing more.
-    pub(super) cancelled: bool,
-    /// Both ends are on one node: no frames.
-    pub(super) local: bool,
-    /// Both ends are on one node, and the receiver may want nothing more.
-    local_cancelled: bool,
-}
-
-/// A link in one life of its sender.
-#[derive(Debug, Default)]
-pub(super) struct Life {
-    /// What was committed, in order; its first has number 1.
-    pub(super) records: Vec<Bytes>,
-    /// Cost of all records before each, so that differences are the cost of a range.
-    costs: Vec<u64>,
-    pub(super) end: Option<Seq>,
-    /// Durable at the sender through, end included.
-    pub(super) pushed: Seq,
-    /// The sender heard that this much is acknowledged.
-    pub(super) acked: Seq,
-    /// The receiver was given this much, without a gap.
-    pub(super) received: Seq,
-    /// The receiver's programs were given this much.
-    pub(super) given: Seq,
-    /// Where the present life of the receiver began.
-    base: Seq,
-    effects: Vec<Effect>,
-    /// The last one effected, in order.
-    last_effect: Seq,
-    /// Commits of the receiving task cover this much.
-    done: Seq,
-    /// Effects are acknowledged downstream through.
-    pub(super) finished: Seq,
-    /// With a journal: durable commits of the receiving task cover this much, end included.
-    pub(super) durable_done: Seq,
-    /// With a journal: the highest life of the sender that is durable at the receiver.
-    pub(super) durable_epoch: Epoch,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Effect {
-    None,
-    Done { receiver_life: u64 },
-    Dead { receiver_life: u64 },
-}
-
-/// One task.
-#[derive(Debug, Default)]
-pub(super) struct TaskTruth {
-    pub(super) life: u64,
-    /// Outputs it was given and has not committed.
-    uncommitted: BTreeMap<LinkId, VecDeque<Bytes>>,
-    uncommitted_dead: usize,
-    /// Commits that have not taken effect yet, in order, and which of them are durable.
-    pending: VecDeque<Commit>,
-    durable: BTreeSet<CommitId>,
-    /// Durable commits whose outputs are not all acknowledged.
-    steps: VecDeque<Step>,
-    /// It stopped reading its input early, so records that it did not process are no loss.
-    pub(super) stops_early: bool,
-    /// Its end is durable.
-    pub(super) ended: bool,
-    pub(super) dead: u64,
-    effect_when: EffectWhen,
-    /// Records that were answered and that no commit covers yet.
-    answered: BTreeSet<Bytes>,
-    /// Number of the last commit that is durable.
-    commits_durable: u64,
-    /// The last window whose cut is durable; 0: none.
-    cut: u64,
-}
-
-#[derive(Debug)]
-struct Step {
-    inputs: Vec<InputDone>,
-    needs: Vec<(LinkId, Seq)>,
-}
-
-impl Life {
-    /// Cost of the records in `(from, to]`.
-    pub(super) fn cost(&self, from: Seq, to: Seq) -> u64 {
-        let at = |seq: Seq| {
-            let index = usize::try_from(seq.0).expect("few records").min(self.records.len());
-            if index == 0 { 0 } else { self.costs[index - 1] }
-        };
-        at(to).saturating_sub(at(from))
-    }
-
-    pub(super) fn record(&self, seq: Seq) -> Option<&Bytes> {
-        self.records.get(index(seq)?)
-    }
-
-    fn push(&mut self, record: Bytes) {
-        let before = self.costs.last().copied().unwrap_or(0);
-        self.costs.push(before + record.len() as u64 + 4);
-        self.records.push(record);
-        self.effects.push(Effect::None);
-    }
-
-    /// Records that were not effected in any life of the receiver.
-    pub(super) fn missing(&self) -> impl Iterator<Item = Seq> + '_ {
-        let none = self.effects.iter().enumerate().filter(|(_, effect)| **effect == Effect::None);
-        none.map(|(index, _)| Seq(index as u64 + 1))
-    }
-
-    pub(super) fn is_dead(&self, seq: Seq) -> bool {
-        index(seq).is_some_and(|i| matches!(self.effects[i], Effect::Dead { .. }))
-    }
-
-    pub(super) fn is_effected(&self, seq: Seq) -> bool {
-        index(seq).is_some_and(|i| self.effects[i] != Effect::None)
-    }
-}
-
-fn index(seq: Seq) -> Option<usize> {
-    usize::try_from(seq.0).ok()?.checked_sub(1)
 }
 
 impl Model {

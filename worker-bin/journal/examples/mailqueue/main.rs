@@ -8,7 +8,8 @@
 //! input that has only grown may be given again, lines that the queue has are left out. In DIR:
 //!
 //! - `queue/DEST/`, a journal: mails accepted, and how far they are settled (delivered, or refused for good).
-//! - `sent/DEST` stands for the other side: `ID BODY`, a line a delivery. The first CALLS calls of a life find nobody there.
+//! - `sent/DEST` stands for the other side: `ID BODY`, a line a delivery. The first CALLS calls of a life find nobody there. It is
+//!   not synced: after a loss of power it may have less than was delivered, which a server with a disk of its own would have.
 //! - `dead/DEST`: mails refused for good, `ID BODY`, a tab, and why: those whose body begins with `!`.
 //!
 //! What holds through `kill -9` at any moment (`tests/mailqueue.rs` sees to it), and through loss of power:
