@@ -3,6 +3,7 @@
 mod failures;
 mod inputs;
 mod pipelines;
+mod pipes;
 mod readers;
 mod records;
 mod signals;

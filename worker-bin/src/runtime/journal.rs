@@ -16,6 +16,7 @@ use super::measure::TaskMeasure;
 use super::storage::{GivesBack, StorageGuard};
 use crate::io::dead::DeadLetterLog;
 use crate::mutex::lock;
+use bytes::Bytes;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -186,6 +187,11 @@ impl TaskJournal {
         let (sender, done) = oneshot::channel();
         self.tell(JournalCommand::Fence(sender));
         done
+    }
+
+    /// How far the task is by what was appended.
+    pub(super) fn position(&self) -> Option<Bytes> {
+        lock(&self.journal).fold().position()
     }
 
     /// Says how many commits were appended in this life, and how many syncs made them durable.

@@ -4,6 +4,7 @@ mod program;
 
 use super::collect::Collector;
 use super::context::TaskContext;
+use super::journal::TaskJournal;
 use crate::child::{Manner, StopOrder};
 use crate::io::source::{Progress, SourceReader, Stop};
 use crate::logging::task_span;
@@ -77,6 +78,8 @@ pub struct SourceThread {
 struct Reading {
     context: TaskContext,
     collector: Collector,
+    /// `None` in memory mode.
+    journal: Option<Arc<TaskJournal>>,
     stop: Stop,
     done_bytes: Arc<AtomicU64>,
     commands: Receiver<SourceCommand>,
@@ -85,7 +88,12 @@ struct Reading {
 }
 
 impl SourcePort {
-    pub fn new(context: TaskContext, input: Input, collector: Collector) -> (Self, SourceThread) {
+    pub fn new(
+        context: TaskContext,
+        input: Input,
+        collector: Collector,
+        journal: Option<Arc<TaskJournal>>,
+    ) -> (Self, SourceThread) {
         let (sender, commands) = channel();
         let stopped = Arc::new(AtomicBool::new(false));
         let Input { kind, stop, done_bytes } = input;
@@ -94,7 +102,8 @@ impl SourcePort {
             InputKind::Reader(_) => None,
         };
         let port = Self { commands: sender, stopped: Arc::clone(&stopped), stop: stop.clone(), program };
-        let reading = Reading { context, collector, stop, done_bytes, commands, stopped, permits: 0 };
+        let reading =
+            Reading { context, collector, journal, stop, done_bytes, commands, stopped, permits: 0 };
         (port, SourceThread { kind, reading })
     }
 
@@ -175,7 +184,11 @@ impl Reading {
             if !self.give(batch, reader) {
                 break;
             }
+            if reader.keeps_much() {
+                self.let_go(reader)?;
+            }
         }
+        reader.leave().map_err(|e| e.to_string())?;
         Ok(Left::Stopped)
     }
 
@@ -198,6 +211,17 @@ impl Reading {
     fn give(&mut self, batch: Batch, reader: &dyn SourceReader) -> bool {
         let output = Output { position: reader.position(), ..self.collector.route(batch) };
         self.context.reporter.tell(SourceEvent::Read { output })
+    }
+
+    /// Tells the reader what the journal has, when that has all that was given.
+    fn let_go(&self, reader: &mut dyn SourceReader) -> Result<(), String> {
+        let Some(journal) = &self.journal else { return Ok(()) };
+        // Closed instead of answered when the journal has failed, which ends the process.
+        self.context.runtime.block_on(journal.fence()).ok();
+        match journal.position() {
+            Some(position) => reader.forget_before(&position).map_err(|e| e.to_string()),
+            None => Ok(()),
+        }
     }
 
     fn count(&self, last: &mut Progress, now: Progress) {

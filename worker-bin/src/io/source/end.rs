@@ -7,6 +7,7 @@ use crate::io::shared::{Comparable, Shared};
 use crate::pipeline::{At, Problem, Program};
 use bytes::Bytes;
 use std::fmt::Debug;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 pub type AnySource = Shared<dyn SourceEnd>;
@@ -111,10 +112,10 @@ pub enum Opened {
 
 impl Opening<'_> {
     /// A stream, going on where its earlier lives were.
-    pub(super) fn resume(&self, stream: StreamSource) -> Result<StreamSource, SourceError> {
-        match self.durable.as_ref().and_then(|lives| lives.position.as_ref()) {
-            Some(position) => stream.resume(position),
-            None => Ok(stream),
+    pub(super) fn stream(&self, stream: OwnedFd, name: String) -> Result<StreamSource, SourceError> {
+        match &self.durable {
+            None => Ok(StreamSource::new(stream, name, &self.options, self.stop.clone())),
+            Some(lives) => StreamSource::kept(stream, name, &self.options, self.stop.clone(), lives),
         }
     }
 }

@@ -58,6 +58,19 @@ pub enum SourceError {
         /// What the unpacker says.
         source: io::Error,
     },
+    /// What is read of a stream cannot be kept.
+    #[error("cannot keep what is read in {}: {source}; make sure that it may be read and written", path.display())]
+    Spool { path: PathBuf, source: io::Error },
+    /// What comes is packed or encoded in a way that a stream is not read in.
+    #[error(
+        "{name} is {what}, not text whose lines could be read; decode it on the way: `{command} | worker run …`, or as the          program of a source"
+    )]
+    Encoded {
+        /// The stream's name.
+        name: String,
+        what: &'static str,
+        command: &'static str,
+    },
     /// A record is too long.
     #[error("{name}: {source}")]
     TooLong {

@@ -27,6 +27,27 @@ pub trait SourceReader: Debug + Send {
         None
     }
 
+    /// It is stopped before its end: keeps what a later life needs, or says what is left out.
+    ///
+    /// # Errors
+    /// [`SourceError`].
+    fn leave(&mut self) -> Result<(), SourceError> {
+        Ok(())
+    }
+
+    /// Whether it keeps much that a journal may have by now.
+    fn keeps_much(&self) -> bool {
+        false
+    }
+
+    /// The journal has all before `position`: what was kept of that can go.
+    ///
+    /// # Errors
+    /// [`SourceError`].
+    fn forget_before(&mut self, _position: &[u8]) -> Result<(), SourceError> {
+        Ok(())
+    }
+
     /// The files that it reads.
     fn files(&self) -> &[PathBuf] {
         &[]

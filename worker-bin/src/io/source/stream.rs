@@ -1,31 +1,37 @@
 //! Records of an open stream: standard input, or what a program prints.
 
+mod encoded;
 mod position;
+mod regular;
+mod spool;
 
 pub(super) use position::Extent;
 
 use super::header::HeaderFilter;
-use super::{Counter, Progress, SlowStart, SourceError, SourceOptions, SourceReader, Stop};
+use super::{Counter, Lives, Progress, SlowStart, SourceError, SourceOptions, SourceReader, Stop};
 use crate::io::chunker::Chunker;
 use bytes::Bytes;
+use encoded::Beginning;
 use position::StreamPosition;
 use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
-use std::io;
-use std::os::fd::AsFd;
+use spool::{Spool, Taken};
 use worker_proto::Batch;
-use worker_stdio::Stream;
 use xxhash_rust::xxh3::xxh3_64;
 
 const PIPE_BYTES: usize = 1 << 20;
 
+/// How long to wait before it is looked again for room on a full disk.
+const ROOM_WAIT: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+
 /// Reads a stream with low latency: records are given as soon as no more bytes are there right now.
 ///
-/// A later life goes on with what comes then: nothing can be read again. It counts records on, and where headers are
-/// taken off, it takes one off again only if the stream begins with the very header that was taken before, as it does when a
-/// program starts anew.
+/// Where a later life is to go on, what is taken of the stream is kept in a [`Spool`] until the journal has it; a life that finds
+/// the same stream goes on in the middle of a record, and one that finds another ends that record first. It counts records on,
+/// and where headers are taken off, it takes one off again only if another stream begins with the very header that was taken
+/// before, as it does when a program starts anew.
 #[derive(Debug)]
 pub struct StreamSource {
     stream: OwnedFd,
@@ -44,6 +50,13 @@ pub struct StreamSource {
     position: StreamPosition,
     /// Bytes given in earlier lives.
     earlier_bytes: u64,
+    beginning: Beginning,
+    spool: Option<Spool>,
+    /// What the spool has at first is of another stream, whose last record ends with it.
+    is_of_another: bool,
+    said_no_room: bool,
+    /// Its last writer may have left before it was opened again, of which waiting would not tell.
+    may_have_ended: bool,
 }
 
 /// What waiting came to.
@@ -56,7 +69,7 @@ enum Readiness {
 impl StreamSource {
     /// Reads `stream`, called `name` in messages, until it ends or `stop` says so.
     ///
-    /// When stopped, whole records read so far are still given; an incomplete one is not.
+    /// When stopped, whole records read so far are still given; an incomplete one is not, which is said.
     #[must_use]
     pub fn new(stream: OwnedFd, name: String, options: &SourceOptions, stop: Stop) -> Self {
         // Not every stream is a pipe, and not every user may have larger ones: both work as they are.
@@ -76,18 +89,62 @@ impl StreamSource {
             header_due: true,
             position: StreamPosition::default(),
             earlier_bytes: 0,
+            beginning: Beginning::default(),
+            spool: None,
+            is_of_another: false,
+            said_no_room: false,
+            may_have_ended: false,
         }
+    }
+
+    /// The same, keeping what is taken until the journal has it, and going on after earlier lives.
+    ///
+    /// # Errors
+    /// [`SourceError::Position`], [`SourceError::Spool`]; [`SourceError::Shorter`] for a regular file.
+    pub fn kept(
+        stream: OwnedFd,
+        name: String,
+        options: &SourceOptions,
+        stop: Stop,
+        lives: &Lives<'_>,
+    ) -> Result<Self, SourceError> {
+        let position = match &lives.position {
+            Some(position) => StreamPosition::decode(position, &name)?,
+            None => StreamPosition::default(),
+        };
+        let taken = position.taken;
+        if regular::is_regular(&stream) {
+            let goes_on = regular::go_on(&stream, &lives.list.with_extension("input"), taken, &name)?;
+            let source = Self::new(stream, name, options, stop).at(position);
+            return Ok(Self { header_due: !goes_on || source.position.header.is_none(), ..source });
+        }
+        let opened = Spool::open(&lives.list.with_extension("pipe"), &stream, taken)?;
+        let mut source = Self::new(stream, name, options, stop).at(position);
+        source.is_of_another = !opened.is_same && opened.spool.unread() > 0;
+        let goes_on = opened.is_same || source.is_of_another;
+        source.header_due = !goes_on || source.position.header.is_none();
+        source.may_have_ended = opened.is_same && opened.spool.is_of_named();
+        source.spool = Some(opened.spool);
+        Ok(source)
     }
 
     /// Goes on after an earlier life that had come to `position`; call it before anything is read.
     ///
     /// # Errors
     /// [`SourceError::Position`].
-    pub fn resume(mut self, position: &[u8]) -> Result<Self, SourceError> {
-        self.position = StreamPosition::decode(position, &self.name)?;
-        self.counter.given = self.position.given.records;
-        self.earlier_bytes = self.position.given.bytes;
-        Ok(self)
+    pub fn resume(self, position: &[u8]) -> Result<Self, SourceError> {
+        let position = StreamPosition::decode(position, &self.name)?;
+        Ok(self.at(position))
+    }
+
+    fn at(mut self, position: StreamPosition) -> Self {
+        self.counter.given = position.given.records;
+        self.earlier_bytes = position.given.bytes;
+        if position.taken > 0 {
+            self.beginning = Beginning::passed();
+        }
+        self.position = position;
+        self
     }
 
     /// Keeps a last record that has no end until it is known whether it counts.
@@ -102,7 +159,7 @@ impl StreamSource {
     /// It is too long.
     pub fn last_record(&mut self) -> Result<Option<Batch>, SourceError> {
         match self.chunker.finish().map_err(|e| self.too_long(e))? {
-            Some(batch) if !self.counter.is_full() => self.pass(batch),
+            Some(batch) if !self.counter.is_full() => self.pass(batch, 0),
             Some(_) | None => Ok(None),
         }
     }
@@ -124,42 +181,64 @@ impl StreamSource {
         self.counter.is_full()
     }
 
-    /// Reads the process's standard input.
-    ///
-    /// # Errors
-    /// Standard input is closed.
-    pub fn stdin(options: &SourceOptions, stop: Stop) -> Result<Self, SourceError> {
-        let name = "standard input".to_owned();
-        if Stream::Input.was_closed() {
-            return Err(SourceError::Closed);
-        }
-        match io::stdin().as_fd().try_clone_to_owned() {
-            Ok(stream) => Ok(Self::new(stream, name, options, stop)),
-            Err(source) => Err(SourceError::Read { name, offset: 0, source }),
-        }
-    }
-
-    /// The next batch as it is in the stream, header included.
-    fn gather(&mut self) -> Result<Option<Batch>, SourceError> {
+    /// The next batch as it is in the stream, header included, and how many bytes of it were not there: the end that a last record
+    /// was given.
+    fn gather(&mut self) -> Result<Option<(Batch, u64)>, SourceError> {
         while !self.ended {
             if let Some(batch) = self.chunker.next().map_err(|e| self.too_long(e))? {
-                return Ok(Some(batch));
+                return Ok(Some((batch, 0)));
+            }
+            if self.is_of_another && self.unread() == 0 {
+                let rest = self.finish()?;
+                if rest.is_some() {
+                    return Ok(rest);
+                }
+                (self.is_of_another, self.header_due) = (false, true);
             }
             match self.wait(!self.chunker.has_records())? {
                 Readiness::Readable => self.read()?,
-                Readiness::NothingNow => return self.chunker.flush().map_err(|e| self.too_long(e)),
-                Readiness::Stopped => {
-                    (self.ended, self.was_stopped) = (true, true);
-                    self.chunker.discard_partial();
+                Readiness::NothingNow => {
+                    return Ok(self.chunker.flush().map_err(|e| self.too_long(e))?.map(|batch| (batch, 0)));
                 }
+                Readiness::Stopped => self.stop_here()?,
             }
         }
-        let rest = if self.holds_last { self.chunker.flush() } else { self.chunker.finish() };
-        rest.map_err(|e| self.too_long(e))
+        if self.holds_last {
+            return Ok(self.chunker.flush().map_err(|e| self.too_long(e))?.map(|batch| (batch, 0)));
+        }
+        self.finish()
     }
 
-    /// What of a batch is given, if anything is.
-    fn pass(&mut self, batch: Batch) -> Result<Option<Batch>, SourceError> {
+    /// All that is left; a last record without an end is given one.
+    fn finish(&mut self) -> Result<Option<(Batch, u64)>, SourceError> {
+        let before = self.chunker.bytes();
+        self.chunker.end_record().map_err(|e| self.too_long(e))?;
+        let invented = self.chunker.bytes() - before;
+        Ok(self.chunker.flush().map_err(|e| self.too_long(e))?.map(|batch| (batch, invented)))
+    }
+
+    /// What a spool has is kept there, the beginning of a record too.
+    fn stop_here(&mut self) -> Result<(), SourceError> {
+        if std::mem::replace(&mut self.ended, true) {
+            return Ok(());
+        }
+        self.was_stopped = true;
+        let bytes = self.chunker.discard_partial();
+        match &mut self.spool {
+            Some(spool) => spool.sync().map_err(|source| spool.error(source))?,
+            None if bytes > 0 && !regular::is_regular(&self.stream) => tracing::warn!(
+                bytes,
+                "stopped in the middle of a record of {}: its beginning was read, and is left out",
+                self.name
+            ),
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// What of a batch is given, if anything is; so many bytes of it were not in the stream.
+    fn pass(&mut self, batch: Batch, invented: u64) -> Result<Option<Batch>, SourceError> {
+        self.position.taken += batch.bytes() as u64 - invented;
         let batch = self.take_header(batch)?;
         if batch.is_empty() {
             return Ok(None);
@@ -184,13 +263,19 @@ impl StreamSource {
         self.header.take(&batch, &self.name)
     }
 
+    /// Bytes that were taken and not read.
+    fn unread(&self) -> u64 {
+        self.spool.as_ref().map_or(0, Spool::unread)
+    }
+
     fn wait(&self, block: bool) -> Result<Readiness, SourceError> {
         let mut fds = [PollFd::new(&self.stop, PollFlags::IN), PollFd::new(&self.stream, PollFlags::IN)];
         let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let is_there = self.unread() > 0 || self.may_have_ended;
         loop {
-            match poll(&mut fds, if block { None } else { Some(&at_once) }) {
-                Ok(0) => return Ok(Readiness::NothingNow),
+            match poll(&mut fds, if block && !is_there { None } else { Some(&at_once) }) {
                 Ok(_) if !fds[0].revents().is_empty() => return Ok(Readiness::Stopped),
+                Ok(0) if !is_there => return Ok(Readiness::NothingNow),
                 Ok(_) => return Ok(Readiness::Readable),
                 Err(Errno::INTR) => {}
                 Err(e) => return Err(self.unreadable(e)),
@@ -199,13 +284,65 @@ impl StreamSource {
     }
 
     fn read(&mut self) -> Result<(), SourceError> {
+        if self.spool.is_some() {
+            return self.read_kept();
+        }
         match rustix::io::read(&self.stream, spare_capacity(self.chunker.space())) {
             Ok(0) => self.ended = true,
+            Ok(count) => self.look_at_last(count)?,
             // Another process may have made the stream non-blocking: wait again.
-            Ok(_) | Err(Errno::INTR | Errno::AGAIN) => {}
+            Err(Errno::INTR | Errno::AGAIN) => {}
             Err(e) => return Err(self.unreadable(e)),
         }
         Ok(())
+    }
+
+    fn read_kept(&mut self) -> Result<(), SourceError> {
+        let Some(spool) = &mut self.spool else { return Ok(()) };
+        if spool.unread() == 0 {
+            let name = || self.name.clone();
+            let offset = self.chunker.bytes();
+            let read = |source| SourceError::Read { name: name(), offset, source };
+            match spool.take(&self.stream).map_err(read)? {
+                Taken::Some => self.said_no_room = false,
+                Taken::NothingNow => {
+                    self.may_have_ended = false;
+                    return Ok(());
+                }
+                Taken::NoRoom => return self.wait_for_room(),
+                Taken::AtItsEnd => {
+                    self.ended = true;
+                    return Ok(());
+                }
+            }
+        }
+        let before = self.chunker.bytes();
+        spool.read_into(self.chunker.space()).map_err(|source| spool.error(source))?;
+        self.look_at_last(usize::try_from(self.chunker.bytes() - before).unwrap_or(0))
+    }
+
+    /// The disk of the spool is full; what is not taken stays where it is.
+    fn wait_for_room(&mut self) -> Result<(), SourceError> {
+        if !std::mem::replace(&mut self.said_no_room, true) {
+            tracing::warn!(
+                "no room in the state directory for what {} gives: it is left there until there is",
+                self.name
+            );
+        }
+        match poll(&mut [PollFd::new(&self.stop, PollFlags::IN)], Some(&ROOM_WAIT)) {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(e) => Err(self.unreadable(e)),
+        }
+    }
+
+    /// Looks at the first bytes of the stream, of which `count` have just come.
+    fn look_at_last(&mut self, count: usize) -> Result<(), SourceError> {
+        if self.beginning.is_passed() {
+            return Ok(());
+        }
+        let space = self.chunker.space();
+        let Some(encoding) = self.beginning.look(&space[space.len() - count..]) else { return Ok(()) };
+        Err(SourceError::Encoded { name: self.name.clone(), what: encoding.what, command: encoding.command })
     }
 
     fn unreadable(&self, e: Errno) -> SourceError {
@@ -220,10 +357,10 @@ impl StreamSource {
 impl SourceReader for StreamSource {
     fn next_chunk(&mut self) -> Result<Option<Batch>, SourceError> {
         while !self.counter.is_full() {
-            let Some(batch) = self.gather()? else {
+            let Some((batch, invented)) = self.gather()? else {
                 return Ok(None);
             };
-            if let Some(batch) = self.pass(batch)? {
+            if let Some(batch) = self.pass(batch, invented)? {
                 return Ok(Some(batch));
             }
         }
@@ -241,6 +378,20 @@ impl SourceReader for StreamSource {
 
     fn position(&self) -> Option<Bytes> {
         Some(self.position.encode())
+    }
+
+    fn leave(&mut self) -> Result<(), SourceError> {
+        self.stop_here()
+    }
+
+    fn keeps_much(&self) -> bool {
+        self.spool.as_ref().is_some_and(|spool| spool.is_done_with_much(self.position.taken))
+    }
+
+    fn forget_before(&mut self, position: &[u8]) -> Result<(), SourceError> {
+        let Some(spool) = &mut self.spool else { return Ok(()) };
+        let position = StreamPosition::decode(position, &self.name)?;
+        spool.forget_before(position.taken).map_err(|source| spool.error(source))
     }
 }
 

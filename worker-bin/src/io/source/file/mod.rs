@@ -22,7 +22,8 @@ use crate::pipeline::keys::{Class, Key, Section, WhenAbsent, program};
 use crate::pipeline::reader::{KeyValue, Reader};
 use crate::pipeline::{At, Problem};
 use bytes::Bytes;
-use std::os::unix::fs::FileTypeExt as _;
+use rustix::fs::OFlags;
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -142,10 +143,11 @@ impl Files {
         if !is_stream {
             return Ok(None);
         }
-        let opened = std::fs::File::open(&path);
+        // A named pipe is opened without waiting for its writer: that is waited for by whoever reads.
+        let nonblock = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+        let opened = std::fs::OpenOptions::new().read(true).custom_flags(nonblock).open(&path);
         let file = opened.map_err(|source| SourceError::Open { path: path.clone(), source })?;
-        let (name, stop) = (path.display().to_string(), opening.stop.clone());
-        opening.resume(StreamSource::new(file.into(), name, &opening.options, stop)).map(Some)
+        opening.stream(file.into(), path.display().to_string()).map(Some)
     }
 }
 

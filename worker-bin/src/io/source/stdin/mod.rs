@@ -1,12 +1,14 @@
 //! The worker's own standard input.
 
-use super::{AnySource, Ending, Opened, Opening, SourceEnd, SourceError, StreamSource};
+use super::{AnySource, Ending, Opened, Opening, SourceEnd, SourceError};
 use crate::io::resource::Resource;
 use crate::io::shared::Shared;
 use crate::pipeline::keys::kind::{End, OnlyTrue, must_be_true};
 use crate::pipeline::keys::{Class, Key, Section, WhenAbsent, program};
+use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::sync::Arc;
+use worker_stdio::Stream;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StandardInput;
@@ -52,13 +54,18 @@ impl SourceEnd for StandardInput {
 
     fn at_a_crash(&self) -> Option<&'static str> {
         Some(
-            "standard input is journaled as it is read; at a crash, what was not read yet is lost, and what is piped in \
-             again counts again (a `file` is continued by itself)",
+            "what is read of a pipe is kept, and what lies in it goes with whoever holds it; what is piped in again counts \
+             again (a regular file is gone on with)",
         )
     }
 
     fn open(&self, opening: &Opening<'_>) -> Result<Opened, SourceError> {
-        let stdin = StreamSource::stdin(&opening.options, opening.stop.clone())?;
-        Ok(Opened::Reader(Box::new(opening.resume(stdin)?)))
+        let name = "standard input".to_owned();
+        if Stream::Input.was_closed() {
+            return Err(SourceError::Closed);
+        }
+        let stdin = std::io::stdin().as_fd().try_clone_to_owned();
+        let stdin = stdin.map_err(|source| SourceError::Read { name: name.clone(), offset: 0, source })?;
+        Ok(Opened::Reader(Box::new(opening.stream(stdin, name)?)))
     }
 }

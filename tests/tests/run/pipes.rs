@@ -1,0 +1,237 @@
+//! Pipes, sockets and files as standard input, and named pipes: nothing that was in them is lost, and half a record is whole in the end.
+
+use rustix::process::Signal;
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Write as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::Stdio;
+use std::time::Duration;
+use worker_tests::process::{Running, Scratch, Start, eventually};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+const FROM_STDIN: &str =
+    "[source.in]\nstdin = true\n[stage.same]\nrun = ['cat']\npartitions = 1\n[sink.out]\nfile = 'out.txt'\n";
+const FROM_FIFO: &str =
+    "[source.in]\nfile = 'fifo'\n[stage.same]\nrun = ['cat']\npartitions = 1\n[sink.out]\nfile = 'out.txt'\n";
+
+/// So little is read ahead that it can be stopped amid.
+const SLOWLY_FROM_STDIN: &str = "[pipeline]\nmax_record = '4KiB'\ncredit = '16KiB'\noutbox = '16KiB'\nspill_limit = '16KiB'\n\
+    [source.in]\nstdin = true\n[stage.same]\nrun = ['sh', '-c', 'sleep 0.02; cat']\npartitions = 1\n\
+    batch = { max_records = 1000 }\n[sink.out]\nfile = 'out.txt'\n";
+
+const STATE: [&str; 4] = ["run", "pipeline.toml", "--state", "state"];
+
+fn prepared(pipeline: &str) -> Scratch {
+    let scratch = Scratch::new();
+    scratch.shell("mkfifo fifo");
+    scratch.write("pipeline.toml", pipeline);
+    scratch
+}
+
+/// Both ends of the named pipe: so it lives as long as the test holds it.
+fn hold_fifo(scratch: &Scratch) -> File {
+    OpenOptions::new().read(true).write(true).open(scratch.path("fifo")).expect("the pipe")
+}
+
+fn until_out(scratch: &Scratch, running: &Running<'_>, text: &str) {
+    eventually(&format!("{text:?} is written"), PATIENCE, || {
+        if scratch.text("out.txt").contains(text) {
+            return Ok(());
+        }
+        Err(format!(
+            "{:?}, {}",
+            scratch.text("out.txt").chars().take(500).collect::<String>(),
+            running.stderr()
+        ))
+    });
+}
+
+#[test]
+fn half_a_record_at_a_stop_is_whole_after_the_next_start() {
+    for kill in [Signal::TERM, Signal::KILL] {
+        let scratch = prepared(FROM_FIFO);
+        let mut fifo = hold_fifo(&scratch);
+        fifo.write_all(b"first\nsecond is a long ").expect("written");
+        let running = scratch.worker(&STATE).start();
+        until_out(&scratch, &running, "first\n");
+        running.signal(kill);
+        running.wait(PATIENCE);
+        fifo.write_all(b"record\nthird\n").expect("written");
+        let running = scratch.worker(&STATE).start();
+        until_out(&scratch, &running, "third\n");
+        running.signal(Signal::TERM);
+        running.wait(PATIENCE).expect(143);
+        assert_eq!(scratch.text("out.txt"), "first\nsecond is a long record\nthird\n");
+    }
+}
+
+/// Starts it anew on what it reads, kills it at uneven moments while it is written to, and lets it end.
+fn killed_again_and_again<'a>(
+    scratch: &'a Scratch,
+    mut writer: impl std::io::Write + Send,
+    start: impl Fn() -> Start<'a>,
+) {
+    let text: String = (0..1_500_000).map(|number| format!("{number}\n")).collect();
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            // Pieces end anywhere in a record.
+            for piece in text.as_bytes().chunks(10_007) {
+                writer.write_all(piece).expect("somebody holds the pipe");
+            }
+            drop(writer);
+        });
+        for round in 0..6 {
+            let (mut running, before) = (start().start(), scratch.len("out.txt"));
+            eventually("some more is written", PATIENCE, || {
+                let is_more = scratch.len("out.txt") > before + 100_000 * round;
+                if is_more { Ok(()) } else { Err(running.stderr()) }
+            });
+            assert!(!running.has_ended(), "there is too little to read: {}", running.stderr());
+            running.kill();
+        }
+        start().start().wait(PATIENCE).expect(0);
+    });
+    assert!(scratch.text("out.txt") == text, "{} of {} bytes", scratch.len("out.txt"), text.len());
+}
+
+#[test]
+fn of_standard_input_a_kill_loses_nothing_that_the_pipe_still_held() {
+    let scratch = prepared(FROM_STDIN);
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    killed_again_and_again(&scratch, writer, || {
+        scratch.worker(&STATE).stdin(OwnedFd::from(reader.try_clone().expect("a descriptor")))
+    });
+}
+
+#[test]
+fn of_a_socket_a_kill_loses_nothing_that_it_still_held() {
+    let scratch = prepared(FROM_STDIN);
+    let (reader, writer) = UnixStream::pair().expect("a pair");
+    killed_again_and_again(&scratch, writer, || {
+        scratch.worker(&STATE).stdin(OwnedFd::from(reader.try_clone().expect("a descriptor")))
+    });
+}
+
+#[test]
+fn of_a_named_pipe_a_kill_loses_nothing_that_it_still_held() {
+    let scratch = prepared(FROM_FIFO);
+    // Holds the reading end only, so that the writer's end is the end.
+    let open = std::thread::spawn({
+        let path = scratch.path("fifo");
+        move || File::open(path).expect("the pipe")
+    });
+    let writer = OpenOptions::new().write(true).open(scratch.path("fifo")).expect("the pipe");
+    let _held = open.join().expect("it was opened");
+    killed_again_and_again(&scratch, writer, || scratch.worker(&STATE));
+}
+
+#[test]
+fn another_pipe_is_another_input() {
+    let scratch = prepared(FROM_STDIN);
+    for (input, until) in [("one\nhalf", "one\n"), ("two\n", "two\n")] {
+        let mut running = scratch.worker(&STATE).stdin(Stdio::piped()).start();
+        let mut stdin = running.take_stdin().expect("a pipe");
+        stdin.write_all(input.as_bytes()).expect("written");
+        until_out(&scratch, &running, until);
+        running.signal(Signal::TERM);
+        running.wait(PATIENCE).expect(143);
+    }
+    assert_eq!(
+        scratch.text("out.txt"),
+        "one\nhalf\ntwo\n",
+        "what another writer began is a record of its own"
+    );
+}
+
+#[test]
+fn a_file_as_standard_input_is_gone_on_with() {
+    let scratch = prepared(SLOWLY_FROM_STDIN);
+    let text: String = (0..50_000).map(|number| format!("{number}\n")).collect();
+    scratch.write("in.txt", &text);
+    let input = || File::open(scratch.path("in.txt")).expect("the input");
+    for signal in [Signal::KILL, Signal::TERM] {
+        let (running, before) = (scratch.worker(&STATE).stdin(input()).start(), scratch.len("out.txt"));
+        eventually("some more is written", PATIENCE, || {
+            if scratch.len("out.txt") > before { Ok(()) } else { Err(running.stderr()) }
+        });
+        running.signal(signal);
+        running.wait(PATIENCE);
+    }
+    assert!(scratch.len("out.txt") < text.len() as u64, "it was stopped amid");
+    scratch.worker(&STATE).stdin(input()).start().wait(PATIENCE).expect(0);
+    assert!(scratch.text("out.txt") == text);
+}
+
+#[test]
+fn a_file_as_standard_input_that_was_cut_is_refused() {
+    let scratch = prepared(SLOWLY_FROM_STDIN);
+    scratch.shell("seq 200000 > in.txt");
+    let input = || File::open(scratch.path("in.txt")).expect("the input");
+    let running = scratch.worker(&STATE).stdin(input()).start();
+    eventually("some is written", PATIENCE, || {
+        if scratch.len("out.txt") > 0 { Ok(()) } else { Err(running.stderr()) }
+    });
+    running.kill();
+    scratch.shell("truncate -s 0 in.txt");
+    scratch
+        .worker(&STATE)
+        .stdin(input())
+        .run()
+        .expect(2)
+        .says(&["standard input ends after 0 bytes, but had"]);
+}
+
+#[test]
+fn in_memory_half_a_record_at_a_stop_is_told_of() {
+    let scratch = prepared(FROM_FIFO);
+    let mut fifo = hold_fifo(&scratch);
+    fifo.write_all(b"first\nhalf").expect("written");
+    let running = scratch.worker(&["run", "pipeline.toml"]).start();
+    until_out(&scratch, &running, "first\n");
+    running.signal(Signal::TERM);
+    running.wait(PATIENCE).expect(143).says(&["stopped in the middle of a record", "bytes=4"]);
+    assert_eq!(scratch.text("out.txt"), "first\n");
+}
+
+#[test]
+fn a_named_pipe_without_a_writer_holds_nothing_up_but_its_source() {
+    for args in [&STATE[..], &STATE[..2]] {
+        let scratch = prepared(FROM_FIFO);
+        let running = scratch.worker(args).start();
+        eventually("it can be asked", PATIENCE, || {
+            let status = scratch.worker(&["status"]).run();
+            if status.status.success() { Ok(()) } else { Err(running.stderr()) }
+        });
+        running.signal(Signal::TERM);
+        running.wait(PATIENCE).expect(143);
+        scratch.shell("rm -f out.txt; rm -rf state");
+        let running = scratch.worker(args).start();
+        let mut fifo = OpenOptions::new().write(true).open(scratch.path("fifo")).expect("the pipe");
+        fifo.write_all(b"it comes\n").expect("written");
+        drop(fifo);
+        running.wait(PATIENCE).expect(0);
+        assert_eq!(scratch.text("out.txt"), "it comes\n", "the end of its writer is its end");
+    }
+}
+
+#[test]
+fn packed_data_on_a_pipe_is_refused_with_what_unpacks_it() {
+    let scratch = prepared(FROM_STDIN);
+    scratch.shell("seq 10 | gzip > in.gz; printf '\\377\\376a\\0\\n\\0' > in.utf16");
+    for (file, says) in [("in.gz", "gzip -dc"), ("in.utf16", "iconv -f UTF-16")] {
+        for args in [&STATE[..], &STATE[..2]] {
+            let mut input = scratch.program(std::path::Path::new("cat"));
+            input.command.arg(file);
+            let mut cat = input.stdout(Stdio::piped()).start();
+            let mut bytes = Vec::new();
+            cat.take_stdout().expect("a pipe").read_to_end(&mut bytes).expect("read");
+            let mut running = scratch.worker(args).stdin(Stdio::piped()).start();
+            running.take_stdin().expect("a pipe").write_all(&bytes).ok();
+            running.wait(PATIENCE).expect(1).says(&[says]);
+            assert_eq!(scratch.len("out.txt"), 0);
+            scratch.shell("rm -rf state out.txt");
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! What was taken from a stream and may not be in the journal yet: a file, so that the death of the process loses none of it.
+//!
+//! ```text
+//!   pipe ──splice──▶ file ──read──▶ records ──commit──▶ journal ──▶ the file is begun anew behind them
+//! ```
+//! One system call moves bytes from a pipe to the file, so that a kill finds each of them in one of the two. From a socket they
+//! are copied (`MSG_PEEK`) and noted before they are taken; a kill between the two is seen by their coming again. From what is
+//! neither (a terminal, a device) they are read and then written: a kill between the two loses them.
+//!
+//! Nothing is synced but at a stop in good order: a power cut takes what lies in a pipe anyway. After another start of the system
+//! only what was synced counts.
+//!
+//! The file is of one stream: whether a later life reads the same one, it says by [`Identity`].
+
+mod header;
+
+use super::super::SourceError;
+use crate::io::durable;
+use header::{HEADER_BYTES, Header, Identity, Kind, boot};
+use rustix::buffer::spare_capacity;
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
+use rustix::pipe::SpliceFlags;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+/// Most that is taken at once.
+const TAKE_BYTES: usize = 256 * 1024;
+
+/// So much of the file may be done with before it is begun anew.
+const DONE_BYTES_MAX: u64 = 4 << 20;
+
+/// The bytes of a stream that are not known to be in the journal.
+#[derive(Debug)]
+pub(super) struct Spool {
+    path: PathBuf,
+    file: File,
+    header: Header,
+    /// Where what was taken ends, in bytes of the stream.
+    end: u64,
+    /// How far it was read.
+    read: u64,
+    /// The file system cannot be spliced to: bytes are read and written.
+    by_copy: bool,
+    /// Taken, and not in the file, which has no room.
+    in_hand: Vec<u8>,
+}
+
+/// What taking came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    Some,
+    NothingNow,
+    AtItsEnd,
+    /// There is no room for it, so it stays where it is.
+    NoRoom,
+}
+
+/// A spool, and how it goes on.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) spool: Spool,
+    /// What it has came from the stream that is read now, which goes on behind it.
+    pub(super) is_same: bool,
+}
+
+impl Spool {
+    /// Opens the file at `path`, or makes it, for `stream`; of what it has, the journal has everything before `taken`.
+    pub(super) fn open(path: &Path, stream: &OwnedFd, taken: u64) -> Result<Opened, SourceError> {
+        let list = |source| SourceError::Spool { path: path.to_owned(), source };
+        Self::find(path, stream, taken).map_err(list)
+    }
+
+    fn find(path: &Path, stream: &OwnedFd, taken: u64) -> io::Result<Opened> {
+        durable::make_directory(durable::parent(path), "spool")?;
+        let now = Identity::of(stream)?;
+        // Not every user may have larger ones, and not every stream is a pipe.
+        rustix::pipe::fcntl_setpipe_size(stream, super::PIPE_BYTES).ok();
+        let (mut left, mut is_same) = (Vec::new(), false);
+        if let Some((old, data)) = Header::load(path)? {
+            is_same = old.is_of(&now);
+            let kept = old.kept(data.len() as u64);
+            let end = old.base + kept;
+            // Behind its last byte a record has the end that it was given.
+            if (old.base..=end + 1).contains(&taken) {
+                let from = usize::try_from((taken - old.base).min(kept)).unwrap_or(usize::MAX);
+                left = data[from..usize::try_from(kept).unwrap_or(usize::MAX)].to_vec();
+            }
+            if is_same {
+                old.take_noted(stream, &data[..usize::try_from(kept).unwrap_or(usize::MAX)])?;
+            }
+        }
+        let identity = Identity::of(stream)?;
+        let header = Header { base: taken, boot: boot(), identity, synced: 0, noted: [0; 2] };
+        let file = make(path, &header, &left)?;
+        let end = taken + left.len() as u64;
+        let path = path.to_owned();
+        let spool = Self { path, file, header, end, read: taken, by_copy: false, in_hand: Vec::new() };
+        Ok(Opened { spool, is_same })
+    }
+
+    /// Whether it is of a pipe that has a name.
+    pub(super) fn is_of_named(&self) -> bool {
+        self.header.identity.is_named
+    }
+
+    pub(super) fn error(&self, source: io::Error) -> SourceError {
+        SourceError::Spool { path: self.path.clone(), source }
+    }
+
+    /// Bytes that were taken and not read.
+    pub(super) fn unread(&self) -> u64 {
+        self.end - self.read
+    }
+
+    /// Reads what was taken.
+    pub(super) fn read_into(&mut self, buffer: &mut Vec<u8>) -> io::Result<()> {
+        let before = buffer.len();
+        let offset = HEADER_BYTES + self.read - self.header.base;
+        rustix::io::retry_on_intr(|| rustix::io::pread(&self.file, spare_capacity(buffer), offset))?;
+        let more = (buffer.len() - before) as u64;
+        // A power cut has no say here: the file was written in this life.
+        if more == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.read += more;
+        Ok(())
+    }
+
+    /// Takes what the stream has.
+    pub(super) fn take(&mut self, stream: &OwnedFd) -> io::Result<Taken> {
+        if !self.in_hand.is_empty() {
+            return self.put_down();
+        }
+        let taken = match self.header.identity.kind {
+            Kind::Pipe if !self.by_copy => self.splice(stream),
+            Kind::Socket => self.copy_and_take(stream),
+            Kind::Pipe | Kind::Other => self.take_and_copy(stream),
+        };
+        match taken {
+            Err(error) if is_full(&error) => Ok(Taken::NoRoom),
+            Err(error) => match Errno::from_io_error(&error) {
+                Some(Errno::AGAIN | Errno::INTR) => Ok(Taken::NothingNow),
+                Some(_) | None => Err(error),
+            },
+            Ok(taken) => Ok(taken),
+        }
+    }
+
+    fn splice(&mut self, stream: &OwnedFd) -> io::Result<Taken> {
+        let mut offset = self.offset();
+        let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
+        match rustix::pipe::splice(stream, None, &self.file, Some(&mut offset), TAKE_BYTES, flags) {
+            Ok(count) => Ok(self.has_taken(count)),
+            Err(Errno::INVAL | Errno::NOSYS) => {
+                self.by_copy = true;
+                self.take_and_copy(stream)
+            }
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    fn take_and_copy(&mut self, stream: &OwnedFd) -> io::Result<Taken> {
+        let mut bytes = Vec::with_capacity(TAKE_BYTES);
+        rustix::io::read(stream, spare_capacity(&mut bytes))?;
+        if bytes.is_empty() {
+            return Ok(Taken::AtItsEnd);
+        }
+        self.in_hand = bytes;
+        self.put_down()
+    }
+
+    fn put_down(&mut self) -> io::Result<Taken> {
+        match self.file.write_all_at(&self.in_hand, self.offset()) {
+            Err(error) if is_full(&error) => return Ok(Taken::NoRoom),
+            written => written?,
+        }
+        let count = std::mem::take(&mut self.in_hand).len();
+        Ok(self.has_taken(count))
+    }
+
+    fn copy_and_take(&mut self, stream: &OwnedFd) -> io::Result<Taken> {
+        let mut bytes = vec![0; TAKE_BYTES];
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        let (count, _) = rustix::net::recv(stream, &mut bytes[..], flags)?;
+        bytes.truncate(count);
+        if bytes.is_empty() {
+            return Ok(Taken::AtItsEnd);
+        }
+        self.header.noted = [self.end, self.end + count as u64];
+        self.header.store(&self.file)?;
+        self.file.write_all_at(&bytes, self.offset())?;
+        header::take_from_socket(stream, count)?;
+        self.header.noted = [0; 2];
+        self.header.store(&self.file)?;
+        Ok(self.has_taken(count))
+    }
+
+    fn offset(&self) -> u64 {
+        HEADER_BYTES + self.end - self.header.base
+    }
+
+    fn has_taken(&mut self, count: usize) -> Taken {
+        self.end += count as u64;
+        if count == 0 { Taken::AtItsEnd } else { Taken::Some }
+    }
+
+    /// Whether so much of it is before `given`, what was given of the stream, that it should be begun anew when the journal has that.
+    pub(super) fn is_done_with_much(&self, given: u64) -> bool {
+        let (done, live) = (given.saturating_sub(self.header.base), self.end.saturating_sub(given));
+        done > DONE_BYTES_MAX.max(live)
+    }
+
+    /// Begins the file anew behind `taken`: the journal has all before it.
+    pub(super) fn forget_before(&mut self, taken: u64) -> io::Result<()> {
+        let taken = taken.clamp(self.header.base, self.end);
+        let mut left = vec![0; usize::try_from(self.end - taken).unwrap_or(0)];
+        self.file.read_exact_at(&mut left, HEADER_BYTES + taken - self.header.base)?;
+        let header = Header { base: taken, ..self.header.clone() };
+        match make(&self.path, &header, &left) {
+            Ok(file) => (self.file, self.header) = (file, header),
+            // Then it is begun anew later.
+            Err(error) if is_full(&error) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Makes what it has outlive a power cut, too.
+    pub(super) fn sync(&mut self) -> io::Result<()> {
+        self.header.synced = self.end - self.header.base;
+        self.header.store(&self.file)?;
+        self.file.sync_all()?;
+        durable::sync_directory(durable::parent(&self.path), "spool")
+    }
+}
+
+/// A new file in the place of the old one, in one step.
+fn make(path: &Path, header: &Header, data: &[u8]) -> io::Result<File> {
+    let fresh = path.with_extension("pipe.tmp");
+    let mut options = OpenOptions::new();
+    let file = options.read(true).write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+    header.store(&file)?;
+    file.write_all_at(data, HEADER_BYTES)?;
+    std::fs::rename(&fresh, path)?;
+    Ok(file)
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::NOSPC | Errno::DQUOT))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,211 @@
+use crate::io::source::{Lives, SourceOptions, SourceReader as _, Stop, StreamSource};
+use bytes::Bytes;
+use rustix::fd::OwnedFd;
+use std::io::{Write, pipe};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// What is left of a source between its lives.
+struct Place {
+    dir: TempDir,
+    position: Option<Bytes>,
+    /// The records whose commit the journal has.
+    committed: String,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap(), position: None, committed: String::new() }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.path().join("sources/in-0.list")
+    }
+
+    fn life(&self, stream: &OwnedFd) -> (StreamSource, Stop) {
+        let (stop, list) = (Stop::new().unwrap(), self.path());
+        let lives = Lives { position: self.position.clone(), list, state: Path::new("/nowhere") };
+        let stream = stream.try_clone().unwrap();
+        let source = StreamSource::kept(stream, "it".into(), &SourceOptions::default(), stop.clone(), &lives);
+        (source.unwrap(), stop)
+    }
+
+    fn commits(&mut self, source: &mut StreamSource, records: &str) {
+        self.committed += records;
+        self.position = source.position();
+        if source.keeps_much() {
+            source.forget_before(self.position.as_ref().unwrap()).unwrap();
+        }
+    }
+}
+
+fn next(source: &mut StreamSource) -> Option<String> {
+    source.next_chunk().unwrap().map(|batch| String::from_utf8(batch.payload().to_vec()).unwrap())
+}
+
+/// Numbers that look random, the same in each run.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % limit
+    }
+}
+
+/// Lives that are killed at any moment read all that is written, each record once; where all lines are `alike`, too.
+fn survives_kills(mut writer: impl Write, stream: &OwnedFd, seed: u64, alike: bool) {
+    let (mut dice, mut place) = (Dice(seed), Place::new());
+    let text: String = (0..2000)
+        .map(|number| {
+            let line = if alike { "y".to_owned() } else { format!("{number}{}", "x".repeat(number % 700)) };
+            line + "\n"
+        })
+        .collect();
+    let mut unwritten = text.as_bytes();
+    while !unwritten.is_empty() || place.committed.len() < text.len() {
+        let (mut source, _stop) = place.life(stream);
+        let mut given = String::new();
+        for _ in 0..dice.below(5) {
+            // As much as a pipe and a socket take at once, with records cut anywhere, and at least an end of one.
+            let piece = usize::try_from(dice.below(20_000) + 1).unwrap().min(unwritten.len());
+            writer.write_all(&unwritten[..piece]).unwrap();
+            unwritten = &unwritten[piece..];
+            let has_record = text[..text.len() - unwritten.len()].rfind('\n').map_or(0, |at| at + 1);
+            if place.committed.len() + given.len() < has_record {
+                given += &next(&mut source).unwrap();
+                if dice.below(3) > 0 {
+                    place.commits(&mut source, &std::mem::take(&mut given));
+                }
+            }
+        }
+        // Killed: what was given and is not committed is given again.
+    }
+    assert!(place.committed == text, "seed {seed}, {} of {} bytes", place.committed.len(), text.len());
+}
+
+#[test]
+fn a_pipe_is_read_once_through_kills_at_any_moment() {
+    for seed in 0..20 {
+        let (reader, writer) = pipe().unwrap();
+        survives_kills(writer, &reader.into(), seed, seed % 2 == 0);
+    }
+}
+
+#[test]
+fn a_socket_is_read_once_through_kills_at_any_moment() {
+    for seed in 0..20 {
+        let (reader, writer) = UnixStream::pair().unwrap();
+        survives_kills(writer, &reader.into(), seed, seed % 2 == 0);
+    }
+}
+
+#[test]
+fn a_kill_between_copying_from_a_socket_and_taking_doubles_nothing() {
+    for is_taken in [true, false] {
+        let (reader, mut writer) = UnixStream::pair().unwrap();
+        let (stream, mut place) = (OwnedFd::from(reader), Place::new());
+        let (mut source, _stop) = place.life(&stream);
+        writer.write_all(b"one\ntw").unwrap();
+        assert_eq!(next(&mut source).unwrap(), "one\n");
+        place.commits(&mut source, "one\n");
+        drop(source);
+        // As a process leaves it that dies between the two: noted and copied.
+        let path = place.path().with_extension("pipe");
+        let (mut header, mut data) = super::Header::load(&path).unwrap().unwrap();
+        let end = header.base + data.len() as u64;
+        header.noted = [end, end + 6];
+        data.extend_from_slice(b"o\nthre");
+        super::make(&path, &header, &data).unwrap();
+        writer.write_all(if is_taken { b"e\n" } else { b"o\nthree\n" }).unwrap();
+        let (mut source, _stop) = place.life(&stream);
+        let mut all = next(&mut source).unwrap();
+        if all == "two\n" {
+            all += &next(&mut source).unwrap();
+        }
+        assert_eq!(all, "two\nthree\n", "{is_taken}");
+    }
+}
+
+#[test]
+fn a_stop_in_the_middle_of_a_record_keeps_its_beginning_for_the_same_pipe() {
+    let (reader, mut writer) = pipe().unwrap();
+    let (stream, mut place) = (OwnedFd::from(reader), Place::new());
+    let (mut source, stop) = place.life(&stream);
+    writer.write_all(b"first\nsecond is").unwrap();
+    assert_eq!(next(&mut source).unwrap(), "first\n");
+    place.commits(&mut source, "first\n");
+    stop.stop();
+    assert_eq!(next(&mut source), None);
+    drop(source);
+    writer.write_all(b" whole\n").unwrap();
+    let (mut source, _stop) = place.life(&stream);
+    assert_eq!(next(&mut source).unwrap(), "second is whole\n");
+}
+
+#[test]
+fn another_pipe_does_not_go_on_with_the_record_of_the_first() {
+    let (reader, mut writer) = pipe().unwrap();
+    let mut place = Place::new();
+    let (mut source, _stop) = place.life(&reader.into());
+    writer.write_all(b"first\nsec").unwrap();
+    assert_eq!(next(&mut source).unwrap(), "first\n");
+    place.commits(&mut source, "first\n");
+    drop(source);
+    let (reader, mut writer) = pipe().unwrap();
+    writer.write_all(b"other\n").unwrap();
+    let (mut source, _stop) = place.life(&reader.into());
+    assert_eq!(next(&mut source).unwrap(), "sec\n", "its last record, which had no end");
+    place.commits(&mut source, "sec\n");
+    drop(source);
+    let (reader, mut writer) = pipe().unwrap();
+    writer.write_all(b"third\n").unwrap();
+    drop(writer);
+    let (mut source, _stop) = place.life(&reader.into());
+    assert_eq!(next(&mut source).unwrap(), "third\n");
+    assert_eq!(next(&mut source), None);
+}
+
+#[test]
+fn what_the_journal_has_is_not_kept_for_ever() {
+    let (reader, mut writer) = pipe().unwrap();
+    let (stream, mut place) = (OwnedFd::from(reader), Place::new());
+    let (mut source, _stop) = place.life(&stream);
+    let lines = "0123456789\n".repeat(5000);
+    for _ in 0..400 {
+        writer.write_all(lines.as_bytes()).unwrap();
+        let mut given = 0;
+        while given < lines.len() {
+            let records = next(&mut source).unwrap();
+            given += records.len();
+            place.commits(&mut source, &records);
+        }
+    }
+    let kept = place.path().with_extension("pipe").metadata().unwrap().len();
+    assert!(kept < 8 << 20, "{kept} of {} bytes", place.committed.len());
+}
+
+#[test]
+fn after_another_start_of_the_system_only_what_was_synced_counts() {
+    for stopped in [true, false] {
+        let (reader, mut writer) = pipe().unwrap();
+        let (stream, mut place) = (OwnedFd::from(reader), Place::new());
+        let (mut source, stop) = place.life(&stream);
+        writer.write_all(b"first\nsecond").unwrap();
+        assert_eq!(next(&mut source).unwrap(), "first\n");
+        place.commits(&mut source, "first\n");
+        if stopped {
+            stop.stop();
+            assert_eq!(next(&mut source), None);
+        }
+        drop(source);
+        let path = place.path().with_extension("pipe");
+        let (mut header, data) = super::Header::load(&path).unwrap().unwrap();
+        header.boot = [1, 2];
+        super::make(&path, &header, &data).unwrap();
+        drop(writer);
+        let (mut source, _stop) = place.life(&stream);
+        assert_eq!(next(&mut source), stopped.then(|| "second\n".to_owned()));
+    }
+}
