@@ -2,6 +2,7 @@
 //! its cells is tried on real processes.
 
 mod cell;
+mod fifo;
 mod sinks;
 mod sources;
 mod table;
