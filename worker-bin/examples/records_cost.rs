@@ -153,6 +153,7 @@ async fn run(argv: &[String], records: usize) -> (Duration, Duration) {
         in_flight: 4096,
         in_flight_bytes: 4 << 20,
         keys_wanted: false,
+        is_read: true,
     };
     let (sender, mut told) = mpsc::unbounded_channel();
     let program = Program::new("cost", argv);

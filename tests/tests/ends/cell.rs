@@ -9,12 +9,12 @@ use worker_tests::process::{Disk, Finished, Running, Scratch, Start, descendants
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How many records there are: the numbers from 1, each with `WORDS` behind it.
-pub(crate) const RECORDS: u64 = 20_000;
+pub(crate) const RECORDS: u64 = 10_000;
 
 pub(crate) const WORDS: &str = "is a record of about sixty bytes, more than budgets hold";
 
 /// How many records the sink has when the fault comes.
-const AMID: usize = 2_000;
+const AMID: usize = 1_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Delivery {
@@ -80,7 +80,7 @@ pub(crate) fn try_cell(
     let pipeline = format!(
         "[pipeline]\nname = 'ends'\nmax_record = '4KiB'\ncredit = '16KiB'\noutbox = '16KiB'\nspill_limit = '16KiB'\n\
          [source.in]\n{source}\n\
-         [stage.same]\nrun = ['sh', '-c', 'sleep 0.02; cat']\npartitions = 1\nbatch = {{ max_records = 500 }}\n\
+         [stage.same]\nrun = ['sh', '-c', 'sleep 0.02; cat']\npartitions = 1\nbatch = {{ max_records = 250 }}\n\
          [sink.out]\n{sink}\n"
     );
     scratch.write("pipeline.toml", pipeline);

@@ -6,7 +6,24 @@ use crate::row;
 use crate::sources::trial;
 use std::fs::OpenOptions;
 
-pub(crate) const NAMES: &[&str] = &["sink file", "sink standard output", "sink named pipe"];
+pub(crate) const NAMES: &[&str] = &[
+    "sink file",
+    "sink standard output",
+    "sink named pipe",
+    "sink program, batch",
+    "sink program, stream",
+    "sink program, records",
+];
+
+fn collected(sink: &str, program: &'static str) -> Trial {
+    let trial = trial("file = 'in.txt'");
+    Trial {
+        sink: sink.to_owned(),
+        program: Some(program),
+        got: |scratch| scratch.read("disk/got.txt"),
+        ..trial
+    }
+}
 
 #[test]
 fn files() {
@@ -36,5 +53,43 @@ fn named_pipes() {
         },
         got: fifo::got,
         ..trial("file = 'in.txt'")
+    });
+}
+
+/// Makes what it has been given durable before it ends.
+const KEEP: &str = "exec dd of=disk/got.txt oflag=append conv=notrunc,fsync status=none";
+
+#[test]
+fn programs_that_take_batches() {
+    let sink = format!("mode = 'batch'\nrun = ['sh', '-c', '{KEEP}']\nbatch = {{ max_records = 300 }}");
+    row("sink program, batch", |_| collected(&sink, "dd of="));
+}
+
+#[test]
+fn programs_that_take_all() {
+    let sink = format!("run = ['sh', '-c', '{KEEP}']");
+    row("sink program, stream", |_| collected(&sink, "dd of="));
+}
+
+/// Keeps each record before it answers.
+const ANSWER: &str = "import json, os, sys
+kept = open('disk/got.txt', 'a')
+for line in sys.stdin:
+    asked = json.loads(line)
+    if 'record' in asked:
+        kept.write(asked['record'] + chr(10))
+    if 'id' in asked:
+        kept.flush()
+        if asked['id'] % 100 == 0: os.fsync(kept.fileno())
+        print(json.dumps({'id': asked['id']}), flush=True)
+";
+
+#[test]
+fn programs_that_answer_records() {
+    let sink = "mode = 'records'\nrun = ['python3', 'answer.py']";
+    row("sink program, records", |_| {
+        let trial = collected(sink, "answer.py");
+        trial.scratch.write("answer.py", ANSWER);
+        trial
     });
 }

@@ -52,21 +52,6 @@ pub async fn start_source(
     failure::patiently(&program, &Notify::new(), || start(launcher, &program, env, ends(), stop)).await
 }
 
-/// Starts a program whose standard input is written to the file; what it prints is logged like its standard error. `stop` ends
-/// it in good order.
-///
-/// # Errors
-/// The program could not be started.
-pub async fn start_sink(
-    launcher: &Launcher,
-    program: Arc<Program>,
-    env: &TaskEnv,
-    stop: &Arc<StopOrder>,
-) -> Result<(File, PipedChild), Failure> {
-    let ends = || pipe_pair().map(|(reading, writing)| (reading, None, writing));
-    failure::patiently(&program, &Notify::new(), || start(launcher, &program, env, ends(), stop)).await
-}
-
 impl PipedChild {
     /// Kills it and everything below it.
     pub fn kill(&self) {

@@ -28,6 +28,8 @@ pub struct Program {
     pub timeout: Option<Duration>,
     /// How long it may take to end when it is stopped: once its input has ended, and again once it was asked to end.
     pub stop_grace: Duration,
+    /// Where what it prints goes.
+    pub prints_to: PrintsTo,
     /// The byte that ends each record of its output.
     pub terminator: u8,
     /// Longest record of its output, in bytes without the terminator.
@@ -36,6 +38,15 @@ pub struct Program {
     pub chunk_bytes: usize,
     /// Keeps what the children of this program say on standard error from flooding the log.
     pub log_limit: LogLimit,
+}
+
+/// Where what a program prints goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PrintsTo {
+    #[default]
+    Records,
+    /// Nobody reads records of it: it goes where its standard error goes.
+    Log,
 }
 
 /// What a child is told about where it is.
@@ -68,6 +79,7 @@ impl Program {
             ok_exit: vec![0],
             timeout: None,
             stop_grace: STOP_GRACE,
+            prints_to: PrintsTo::Records,
             terminator: b'\n',
             max_record: 1 << 20,
             chunk_bytes: 256 * 1024,

@@ -5,7 +5,7 @@ use super::idle::Watched;
 use super::launcher::{Child, Launcher};
 use super::outlet::{Gathered, Outlet, Pace};
 use super::pipes::{Gauges, bytes_inside, pipe_pair};
-use super::program::{Program, TaskEnv};
+use super::program::{PrintsTo, Program, TaskEnv};
 use super::stderr::{self, Source, Tail};
 use super::stop::{Leaving, Step, StopOrder};
 use super::watch::{IdleCallback, Watcher};
@@ -107,6 +107,11 @@ impl Running {
             let unread = stdin.try_clone()?;
             let (from_stdout, stdout) = pipe_pair()?;
             let (from_stderr, stderr) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+            let stdout = match program.prints_to {
+                PrintsTo::Records => stdout,
+                // Ours is at its end at once.
+                PrintsTo::Log => stderr.try_clone()?,
+            };
             let ours = (
                 pipe::Sender::from_owned_fd(to_stdin)?,
                 pipe::Receiver::from_owned_fd(from_stdout)?,

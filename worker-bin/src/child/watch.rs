@@ -8,6 +8,7 @@
 
 use super::idle::Watched;
 use super::pipes::bytes_inside;
+use super::program::PrintsTo;
 use super::serve::Service;
 use std::convert::Infallible;
 use std::sync::atomic::Ordering::Relaxed;
@@ -177,9 +178,12 @@ impl<'a> Watcher<'a> {
         let fed_bytes = gauges.fed.load(Relaxed).saturating_sub(gauges.fed_at_print.load(Relaxed));
         let Look { unread: unread_bytes, closed, .. } = look;
         let silent = gauges.printed.load(Relaxed) == 0;
+        let prints_to = self.service.program.prints_to;
         let has_all = unread_bytes == 0 && !closed;
         match self.contract {
-            Contract::Stream if has_all => (fed_bytes > 0).then_some(Idle::Buffering { idle_for, fed_bytes }),
+            // Who is not read may be as silent as it likes.
+            Contract::Stream if has_all => (fed_bytes > 0 && prints_to == PrintsTo::Records)
+                .then_some(Idle::Buffering { idle_for, fed_bytes }),
             // One that prints an answer at once has printed something.
             Contract::Records if has_all && silent && look.owed > 0 => {
                 Some(Idle::Buffering { idle_for, fed_bytes })

@@ -9,7 +9,7 @@ mod stream;
 mod vectored;
 mod writer;
 
-pub use end::{AnySink, Lives, Opened, SinkEnd, Tasks};
+pub use end::{AnySink, Lives, SinkEnd, Tasks};
 
 pub use error::SinkError;
 pub use file::{DurableFileSink, Exists, FifoSink, FileSink, SinkSync};
@@ -20,7 +20,7 @@ pub use writer::SinkWriter;
 use crate::pipeline::keys::kind::Kind;
 
 /// All kinds of sinks, in the order in which messages list them.
-pub(crate) const KINDS: &[&dyn Kind<AnySink>] = &[&file::KIND, &stdout::KIND, &program::KIND];
+pub(crate) const KINDS: &[&dyn Kind<AnySink>] = &[&file::KIND, &stdout::KIND, &program::ReadsKind];
 
 #[cfg(test)]
 mod tests;

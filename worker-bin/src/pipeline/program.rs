@@ -148,7 +148,7 @@ impl Plan {
             let program = match &task.role {
                 Role::Source(source) => source.input.program(),
                 Role::Stage(stage) => Some(&stage.program),
-                Role::Sink(sink) => sink.target.program(),
+                Role::Sink(_) => None,
             };
             if checked == Some(&task.stage) {
                 continue;

@@ -52,11 +52,21 @@ impl<'d> Table<'d> {
         Self { title: title.into(), entries, asked: Vec::new() }
     }
 
+    /// One of keys that were taken from another.
+    pub(crate) fn of(title: impl Into<String>, entries: Vec<KeyValue<'d>>) -> Self {
+        Self { title: title.into(), entries, asked: Vec::new() }
+    }
+
     /// The value of a key, which becomes known by this.
     pub(crate) fn take(&mut self, key: &'static str) -> Option<KeyValue<'d>> {
         self.asked.push(key);
         let index = self.entries.iter().position(|entry| entry.key == key)?;
         Some(self.entries.remove(index))
+    }
+
+    /// The value of a key that was not taken yet.
+    pub(crate) fn peek(&self, key: &str) -> Option<&KeyValue<'d>> {
+        self.entries.iter().find(|entry| entry.key == key)
     }
 
     /// Whether a key is there and was not taken yet.

@@ -112,7 +112,7 @@ impl Pipeline {
             sink.from = sink.from.iter().filter_map(|from| moved.get(from).copied()).collect();
             sink.partition_by = cut.key(&sink.name, &self.sinks[index].from, sink.partition_by.take());
             if into.contains(sink.name.as_str()) {
-                sink.from.push(cut.inlet(&sink.name, sink.framing, None, true));
+                sink.from.push(cut.inlet(&sink.name, sink.framing, cut.header(&sink.name), true));
             }
             if sink.from.is_empty() {
                 continue;

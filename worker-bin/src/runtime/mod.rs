@@ -65,7 +65,6 @@ pub mod parts {
     pub use super::dispatch::{Carrier, ToJournal, ToSpill, When, dispatch};
     pub use super::journal::TaskJournal;
     pub use super::measure::TaskMeasure;
-    pub use super::open::OpenedSink;
     pub use super::records::RecordsPort;
     pub use super::sink::{SinkPort, SinkThread};
     pub use super::source::{Input, SourcePort, SourceThread};

@@ -4,7 +4,7 @@ use super::cell::{Cell, Tell as _};
 use super::link::Connections;
 use super::measure::InputRead;
 use super::process::{resident_bytes, unix_ms};
-use crate::explain::{End, Stage, kind_of};
+use crate::explain::{End, Stage, StageKind, kind_of};
 use crate::explain::{
     Explanation, History, Outline, PastStalls, RunState, Sample, Sampler, Snapshot, StallChange, explain,
     words,
@@ -279,13 +279,17 @@ pub(super) fn outline(
 /// Sources, stages and sinks, in the order of their tasks.
 fn stages(plan: &Plan) -> Vec<Stage> {
     let stage_of = |name: &str| TaskName::of(name).stage.to_owned();
+    let links = plan.graph.links.iter();
+    let read: BTreeSet<String> = links.map(|link| stage_of(&plan.graph.task(link.from).name)).collect();
     let mut stages: Vec<Stage> = Vec::new();
     for task in &plan.graph.tasks {
         let (name, node) = (stage_of(&task.name), &plan.nodes[usize::from(task.node.0)]);
         let known = stages.iter().position(|stage| stage.name == name);
         let at = known.unwrap_or_else(|| {
             let (from, nodes) = (Vec::new(), Vec::new());
-            stages.push(Stage { name, kind: kind_of(&task.kind), from, partitions: 0, nodes });
+            // A program that nobody reads from is a sink, however it runs.
+            let kind = if read.contains(&name) { kind_of(&task.kind) } else { StageKind::Sink };
+            stages.push(Stage { name, kind, from, partitions: 0, nodes });
             stages.len() - 1
         });
         stages[at].partitions += 1;

@@ -3,7 +3,7 @@
 use super::context::StageProgram;
 use super::durable::Durable;
 use super::source::{Input, ProgramInput};
-use crate::child::Program;
+use crate::child::{PrintsTo, Program};
 use crate::io::sink::{self, SinkEnd, SinkError, SinkWriter};
 use crate::io::source::program::Prints;
 use crate::io::source::{self, FileSource, Lives, SourceError, SourceOptions, Stop};
@@ -36,14 +36,7 @@ pub(super) enum OpenedRole {
     Batch(StageProgram),
     Stream(StageProgram),
     Records(StageProgram, Box<RecordsSettings>),
-    Sink(OpenedSink),
-}
-
-/// Where a sink task writes.
-#[derive(Debug)]
-pub enum OpenedSink {
-    Writer(Box<dyn SinkWriter>),
-    Program(Arc<Program>),
+    Sink(Box<dyn SinkWriter>),
 }
 
 /// Why a run cannot begin.
@@ -169,23 +162,18 @@ impl Opening<'_> {
         }
     }
 
-    fn sink(&mut self, task: &LocalTask, target: &dyn SinkEnd) -> Result<OpenedSink, OpenError> {
+    fn sink(&mut self, task: &LocalTask, target: &dyn SinkEnd) -> Result<Box<dyn SinkWriter>, OpenError> {
         if self.durable.as_ref().is_some_and(|d| d.has_ended(task.id)) {
-            return Ok(OpenedSink::Writer(Box::new(Complete)));
+            return Ok(Box::new(Complete));
         }
         let position = self.durable.as_ref().map(|durable| durable.position(task.id));
         let lives = position.as_ref().map(|position| sink::Lives { position: position.as_deref() });
         let opened = target.open(lives);
-        match opened.map_err(|error| OpenError::Sink { name: task.stage.clone(), error })? {
-            sink::Opened::Writer(writer) => {
-                self.check_file(task, writer.as_ref())?;
-                Ok(OpenedSink::Writer(writer))
-            }
-            sink::Opened::Program(program) => {
-                let program = child_program(task, program.command(&task.stage)?, self.max_record);
-                Ok(OpenedSink::Program(Arc::new(program)))
-            }
-        }
+        let opened = opened.map_err(|error| OpenError::Sink { name: task.stage.clone(), error })?;
+        // A program's tasks are a stage's.
+        let Some(writer) = opened else { return Ok(Box::new(Complete)) };
+        self.check_file(task, writer.as_ref())?;
+        Ok(writer)
     }
 
     /// A sink must not write what a source reads, nor what another sink writes: two names can be one file.
@@ -207,7 +195,7 @@ impl Opening<'_> {
     fn begin_sinks(&mut self, tasks: &mut [OpenedTask]) -> Result<(), OpenError> {
         let Some(durable) = &mut self.durable else { return Ok(()) };
         for OpenedTask { task, role } in tasks {
-            let OpenedRole::Sink(OpenedSink::Writer(writer)) = role else { continue };
+            let OpenedRole::Sink(writer) = role else { continue };
             let fail = |error| OpenError::Sink { name: task.stage.clone(), error };
             if let (Some(position), None) = (writer.begin().map_err(fail)?, durable.position(task.id)) {
                 durable.first_position(task.id, position)?;
@@ -238,6 +226,9 @@ fn open_stage(task: &LocalTask, stage: &StageTask, max_record: usize) -> Result<
     let mut program = child_program(task, command, max_record);
     program.ok_exit.clone_from(&stage.ok_exit);
     program.timeout = stage.timeout;
+    // Where answers are printed they are read, whoever gives them.
+    program.prints_to =
+        if stage.gives || stage.records.is_some() { PrintsTo::Records } else { PrintsTo::Log };
     let stage_program = StageProgram { program: Arc::new(program), header: stage.header.clone() };
     Ok(match (&stage.mode, &stage.records) {
         (_, Some(settings)) => OpenedRole::Records(stage_program, settings.clone()),

@@ -155,7 +155,7 @@ impl Ports {
                 Port::Batch(batch) => batch.leave(),
                 Port::Stream(stream) => stream.leave(manner),
                 Port::Records(records) => records.leave(manner),
-                Port::Sink(sink) => sink.leave(manner),
+                Port::Sink(_) => {}
             }
         }
     }
@@ -240,6 +240,7 @@ fn records_rules(task: &LocalTask, settings: &RecordsSettings, spec: &RecordsSpe
         inline: settings.state == RecordsState::Inline,
         in_flight: usize::try_from(spec.in_flight).unwrap_or(usize::MAX),
         in_flight_bytes: spec.in_flight_bytes,
+        is_read: !task.edges.is_empty(),
         keys_wanted: task.edges.iter().any(|edge| edge.by == Some(PartitionBy::Given)),
     }
 }

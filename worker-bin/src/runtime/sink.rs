@@ -1,21 +1,17 @@
 //! The thread that writes one sink, and the one that syncs it, where each record is to survive crashes once.
 
 use super::context::TaskContext;
-use super::measure::ProgramRun;
-use super::open::OpenedSink;
 use super::storage::StorageGuard;
-use crate::child::{Manner, PipedChild, StopOrder, start_sink};
-use crate::io::sink::{Moved, SinkError, SinkSync, SinkWriter, StreamSink};
+use crate::io::sink::{Moved, SinkError, SinkSync, SinkWriter};
 use crate::logging::task_span;
 use crate::mutex::lock;
 use bytes::Bytes;
-use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
-use worker_core::event::{Failure, SinkAction, SinkEvent, WorkId};
+use worker_core::event::{SinkAction, SinkEvent, WorkId};
 use worker_proto::Batch;
 
 /// How long to wait before a full disk is tried again.
@@ -37,7 +33,6 @@ const SYNC_REST: Duration = Duration::from_millis(4);
 pub struct SinkPort {
     commands: Sender<SinkCommand>,
     stopped: Arc<AtomicBool>,
-    program: Arc<StopOrder>,
     moved: Moved,
     /// Resolves when the thread has ended and dropped its writer.
     gone: Mutex<Option<oneshot::Receiver<()>>>,
@@ -56,10 +51,9 @@ pub struct SinkThread {
     context: TaskContext,
     /// Where a journal is: its disk, which may be the sink's.
     storage: Option<Arc<StorageGuard>>,
-    target: Option<OpenedSink>,
+    writer: Option<Box<dyn SinkWriter>>,
     commands: Receiver<SinkCommand>,
     stopped: Arc<AtomicBool>,
-    program: Arc<StopOrder>,
     moved: Moved,
     /// Dropped with the thread.
     _alive: oneshot::Sender<()>,
@@ -68,7 +62,7 @@ pub struct SinkThread {
 impl SinkPort {
     pub fn new(
         context: TaskContext,
-        target: OpenedSink,
+        writer: Box<dyn SinkWriter>,
         storage: Option<Arc<StorageGuard>>,
     ) -> (Self, SinkThread) {
         let (sender, commands) = channel();
@@ -76,11 +70,9 @@ impl SinkPort {
         let stopped = Arc::new(AtomicBool::new(false));
         let moved = Moved::default();
         let gone = Mutex::new(Some(gone));
-        let program = Arc::new(StopOrder::new());
-        let (stop, order) = (Arc::clone(&stopped), Arc::clone(&program));
-        let port = Self { commands: sender, stopped: stop, program: order, moved: moved.clone(), gone };
-        let target = Some(target);
-        (port, SinkThread { context, storage, target, commands, stopped, program, moved, _alive: alive })
+        let port = Self { commands: sender, stopped: Arc::clone(&stopped), moved: moved.clone(), gone };
+        let writer = Some(writer);
+        (port, SinkThread { context, storage, writer, commands, stopped, moved, _alive: alive })
     }
 
     pub fn act(&self, action: SinkAction) {
@@ -89,11 +81,6 @@ impl SinkPort {
             SinkAction::Close => SinkCommand::Close,
         };
         self.commands.send(command).ok();
-    }
-
-    /// Brings its program to its end in good command.
-    pub(super) fn leave(&self, manner: Manner) {
-        self.program.stop(manner);
     }
 
     pub(super) fn stop(&self) {
@@ -123,33 +110,13 @@ impl SinkThread {
 
     fn live(mut self) {
         let _within = task_span(&self.context.env.task).entered();
-        let Some(target) = self.target.take() else { return };
-        let opened = match target {
-            OpenedSink::Writer(writer) => Ok((writer, None)),
-            OpenedSink::Program(program) => {
-                let TaskContext { reporter, launcher, runtime, env } = &self.context;
-                let name = program.stage.clone();
-                let mut run = reporter.program();
-                let started = runtime.block_on(start_sink(launcher, program, env, &self.program));
-                if started.is_err() {
-                    run.ended(&started);
-                }
-                started.map_err(|failure| failure.message).map(|(stdin, child)| {
-                    let writer: Box<dyn SinkWriter> = Box::new(StreamSink::new(OwnedFd::from(stdin), name));
-                    (writer, Some((child, run)))
-                })
-            }
-        };
-        if let Err(why) = opened.and_then(|(writer, child)| self.write_all(writer, child)) {
+        let Some(writer) = self.writer.take() else { return };
+        if let Err(why) = self.write_all(writer) {
             self.context.reporter.failed(why);
         }
     }
 
-    fn write_all(
-        &self,
-        mut writer: Box<dyn SinkWriter>,
-        mut child: Option<(PipedChild, ProgramRun)>,
-    ) -> Result<(), String> {
+    fn write_all(&self, mut writer: Box<dyn SinkWriter>) -> Result<(), String> {
         let reporter = &self.context.reporter;
         writer.count_into(self.moved.clone());
         let synced = writer.sync_handle().map(|handle| self.start_sync(handle)).transpose()?;
@@ -159,22 +126,18 @@ impl SinkThread {
                 SinkCommand::Close => self.patiently(false, || writer.close()),
                 SinkCommand::Stop => return Ok(()),
             };
-            match (result, &mut child) {
-                (Ok(()), _) => {}
-                (Err(SinkError::ReaderGone { .. }), None) => {
+            match result {
+                Ok(()) => {}
+                Err(SinkError::ReaderGone { .. }) => {
                     reporter.tell(SinkEvent::ReaderGone);
                     return Ok(());
                 }
                 // The run is over.
-                (Err(SinkError::NoReader { .. }), _) => return Ok(()),
-                (Err(error @ SinkError::Full { .. }), None) if self.storage.is_none() => {
+                Err(SinkError::NoReader { .. }) => return Ok(()),
+                Err(error @ SinkError::Full { .. }) if self.storage.is_none() => {
                     return Err(format!("{error}; {NOT_KEPT}"));
                 }
-                (Err(error), None) => return Err(error.to_string()),
-                (Err(error), Some(child)) => {
-                    let ended = self.wait(child);
-                    return Err(ended.err().map_or_else(|| error.to_string(), |failure| failure.message));
-                }
+                Err(error) => return Err(error.to_string()),
             }
             match command {
                 SinkCommand::Write(work, _) => match &synced {
@@ -184,9 +147,6 @@ impl SinkThread {
                     None => return Ok(()),
                 },
                 SinkCommand::Close => {
-                    if let Some(child) = &mut child {
-                        self.wait(child).map_err(|failure| failure.message)?;
-                    }
                     reporter.tell(SinkEvent::Closed);
                     return Ok(());
                 }
@@ -241,13 +201,6 @@ impl SinkThread {
             tracing::warn!(%error, "waiting for room: it goes on by itself when there is some");
             reporter.waits_for_room(Some(error.to_string()));
         }
-    }
-
-    /// Waits for the end of a sink's program.
-    fn wait(&self, (child, run): &mut (PipedChild, ProgramRun)) -> Result<(), Failure> {
-        let result = self.context.runtime.block_on(child.wait());
-        run.ended(&result);
-        result
     }
 
     /// Tells that writes are done when a sync that began after them has succeeded: one for all that came meanwhile.

@@ -54,6 +54,7 @@ fn asked(launcher: &Launcher, program: &Program) -> (RecordsHandle, Told) {
         in_flight: 10,
         in_flight_bytes: 1 << 20,
         keys_wanted: false,
+        is_read: true,
     };
     let state = Arc::new(Mutex::new(KeyedState::new("s/0", 1 << 20)));
     let handle = start_records(launcher, program, env(), &rules, state, async {}, IdleRecorder(sender));

@@ -1,9 +1,9 @@
 //! Programs as ends of the pipeline.
 
 use super::*;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::sync::Arc;
-use worker_bin::child::{start_sink, start_source};
+use worker_bin::child::start_source;
 use worker_core::event::FailureKind;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -24,22 +24,6 @@ async fn a_source_is_read_to_its_end_and_judged() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sink_is_written_and_waited_for() {
-    let (launcher, dir) = (launcher(), tempfile::tempdir().unwrap());
-    let target = dir.path().join("out");
-    let program = Arc::new(Program {
-        cwd: Some(dir.path().into()),
-        ..sh("cat > out; echo stored; false && true; exit 0")
-    });
-    let (mut file, mut child) = start_sink(&launcher, program, &env(), &Arc::default()).await.unwrap();
-    let text = "0123456789\n".repeat(300_000);
-    let written = text.clone();
-    tokio::task::spawn_blocking(move || file.write_all(written.as_bytes())).await.unwrap().unwrap();
-    assert_eq!(child.wait().await, Ok(()));
-    assert!(std::fs::read_to_string(target).unwrap() == text);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_source_that_never_ends_can_be_killed() {
     let (launcher, marker) = (launcher(), unique_sleep());
     let program = Arc::new(sh(&format!("sleep {marker}")));
@@ -50,7 +34,7 @@ async fn a_source_that_never_ends_can_be_killed() {
     assert_eq!(file.read(&mut [0; 8]).unwrap(), 0);
     let missing = Arc::new(Program::new("s", ["no-such-program"]));
     assert_eq!(
-        start_sink(&launcher, missing, &env(), &Arc::default()).await.unwrap_err().kind,
+        start_source(&launcher, missing, &env(), &Arc::default()).await.unwrap_err().kind,
         FailureKind::CannotStart
     );
 }

@@ -68,6 +68,7 @@ fn rules() -> RecordsRules {
         in_flight: 1000,
         in_flight_bytes: 1 << 20,
         keys_wanted: false,
+        is_read: true,
     }
 }
 

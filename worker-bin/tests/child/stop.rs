@@ -133,6 +133,7 @@ async fn a_records_program_that_leaves_sees_the_end_of_its_input() {
         in_flight: 10,
         in_flight_bytes: 1 << 20,
         keys_wanted: false,
+        is_read: true,
     };
     let state = Arc::new(Mutex::new(KeyedState::new("s/0", 1 << 20)));
     let handle = start_records(&launcher(), &program, env(), &rules, state, async {}, Recorder(sender));

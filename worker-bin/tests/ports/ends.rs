@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use worker_bin::io::sink::{Moved, SinkError, SinkWriter};
 use worker_bin::io::source::{Progress, SourceError, SourceReader, Stop};
-use worker_bin::runtime::parts::{Input, OpenedSink, SinkPort, SourcePort};
+use worker_bin::runtime::parts::{Input, SinkPort, SourcePort};
 use worker_core::event::{SinkAction, SinkEvent, SourceAction, SourceEvent, WorkId};
 
 /// Says when it is asked for a chunk, and gives it when it may.
@@ -80,7 +80,7 @@ impl SinkWriter for Failing {
 async fn written(error: Option<SinkError>) -> (Vec<TaskEvent>, u32) {
     let (heard, writes) = (Arc::new(Heard::default()), Arc::new(AtomicU32::new(0)));
     let writer = Box::new(Failing { error, writes: Arc::clone(&writes) });
-    let (port, thread) = SinkPort::new(heard.context(), OpenedSink::Writer(writer), None);
+    let (port, thread) = SinkPort::new(heard.context(), writer, None);
     thread.start().unwrap();
     for work in 1..=3 {
         port.act(SinkAction::Write { work: WorkId(work), batches: vec![lines("x\n")] });

@@ -102,6 +102,7 @@ async fn a_life_that_is_killed_answers_nothing_and_the_next_one_is_asked() {
         in_flight: 10,
         in_flight_bytes: 1 << 20,
         keys_wanted: false,
+        is_read: true,
     };
     let state = Arc::new(Mutex::new(KeyedState::new("stage/0", 1 << 20)));
     let port = RecordsPort::new(heard.context(), program, rules, collector(), state, None);

@@ -3,6 +3,7 @@
 use super::Node;
 use super::uplink::State;
 use crate::event::{Action, NodeAction, Report};
+use crate::task::stream::Phase as StreamPhase;
 use crate::task::{Life, TaskMachine};
 use crate::timers::WakeReason;
 use std::time::Duration;
@@ -284,6 +285,11 @@ impl Node {
         for task in self.tasks.iter_mut().flatten() {
             // What a stream has not said by now is given up: nothing may follow what the sinks are closed with.
             match &mut task.kind {
+                // Of a sink: what it has taken is finished when its program has ended well.
+                TaskMachine::Stream(stream) if task.base.is_sink() => {
+                    stream.finish(&mut task.base, &mut self.ctx);
+                    left &= stream.phase() == StreamPhase::Idle;
+                }
                 TaskMachine::Stream(stream) => stream.abandon(&task.base, &mut self.ctx),
                 TaskMachine::Records(records) => records.abandon(&mut task.base, &mut self.ctx),
                 TaskMachine::Source(_) | TaskMachine::Batch(_) | TaskMachine::Sink(_) => {}

@@ -178,6 +178,19 @@ impl Base {
         Some(piece)
     }
 
+    /// Nothing reads from it: what it takes leaves the pipeline.
+    pub(crate) fn is_sink(&self) -> bool {
+        self.outputs.is_empty()
+    }
+
+    /// So many records, and their cost in bytes, have left the pipeline, if this is where they do.
+    pub(super) fn taken_outside(&mut self, records: u64, cost: u64) {
+        if self.is_sink() {
+            self.counters.records_out += records;
+            self.counters.bytes_out += cost.saturating_sub(records * worker_proto::Batch::END_BYTES);
+        }
+    }
+
     /// Whether tuples wait in an inbox.
     pub(crate) fn has_input(&self) -> bool {
         !self.ring.is_empty()

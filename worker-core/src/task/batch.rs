@@ -208,6 +208,7 @@ impl BatchTask {
                 let positions = Base::positions(ctx, &segment.pieces);
                 self.quarantine.passed(&segment.pieces, ctx);
                 base.in_flight = self.quarantine.at_rest();
+                base.taken_outside(segment.records(), segment.pieces.cost());
                 base.commit(ctx, positions, output, false);
             }
             Err(failure) => self.failed(base, ctx, segment, failure),

@@ -22,7 +22,7 @@ use batch::BatchTask;
 use records::RecordsTask;
 use sink::SinkTask;
 use source::SourceTask;
-use stream::StreamTask;
+use stream::{Phase as StreamPhase, StreamTask};
 use worker_proto::LinkId;
 
 /// One task of this node.
@@ -73,6 +73,9 @@ impl Task {
     pub(crate) fn drain(&mut self, ctx: &mut Ctx) {
         match &mut self.kind {
             TaskMachine::Source(source) => source.stop(&self.base, ctx),
+            TaskMachine::Stream(stream) if ctx.journaled && self.base.is_sink() => {
+                stream.finish(&mut self.base, ctx);
+            }
             // With a journal a window that is under way is run again from its beginning.
             TaskMachine::Stream(stream) if ctx.journaled => stream.abandon(&self.base, ctx),
             TaskMachine::Records(records) if ctx.journaled => records.abandon(&mut self.base, ctx),
@@ -100,7 +103,8 @@ impl Task {
         let idle = match &self.kind {
             TaskMachine::Source(source) => source.is_stopped() || self.base.life != Life::Running,
             TaskMachine::Batch(batch) => !batch.is_running(),
-            TaskMachine::Stream(_) | TaskMachine::Records(_) => true,
+            TaskMachine::Stream(stream) => !self.base.is_sink() || stream.phase() == StreamPhase::Idle,
+            TaskMachine::Records(_) => true,
             TaskMachine::Sink(sink) => sink.is_at_rest(&self.base),
         };
         idle && !self.base.is_committing()

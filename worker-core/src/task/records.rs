@@ -198,6 +198,8 @@ impl RecordsTask {
         }
         let pieces = self.take_answered(records);
         let inputs = Base::positions(ctx, &pieces);
+        let failed = output.dead.iter().filter(|letter| letter.origin.is_some()).count() as u64;
+        base.taken_outside(pieces.records().saturating_sub(failed), pieces.cost());
         if !pieces.is_empty() {
             self.progress(records, &pieces, ctx);
             if self.asked.is_empty() {

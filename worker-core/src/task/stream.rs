@@ -36,7 +36,7 @@ pub(crate) struct StreamTask {
     /// Records fed in this window.
     fed: u64,
     positions: Vec<InputDone>,
-    /// Cost of what was admitted to this window.
+    /// Cost of what was given to this window.
     admitted_cost: u64,
     /// The window's child died, and another was given everything again.
     replayed: bool,
@@ -135,6 +135,7 @@ impl StreamTask {
             let Some(piece) = base.take(ctx, PIECE_BYTES, room) else { break };
             self.ensure_started(base, ctx);
             self.fed += piece.batch.len() as u64;
+            self.admitted_cost += piece.batch.cost();
             let positions = Base::positions(ctx, [&piece]);
             if ctx.journaled {
                 self.admit(base, ctx, positions, &piece.batch);
@@ -161,7 +162,6 @@ impl StreamTask {
 
     /// Puts input into the journal before it is fed: from then on it is this task's to keep.
     fn admit(&mut self, base: &mut Base, ctx: &mut Ctx, positions: Vec<InputDone>, batch: &Batch) {
-        self.admitted_cost += batch.cost();
         let step = StreamStep::Admit { window: self.window, batches: vec![batch.clone()] };
         base.commit_step(ctx, positions, Output::default(), false, Some(step));
         if self.admitted_cost > self.spec.replay_bytes {
@@ -262,6 +262,7 @@ impl StreamTask {
         };
         ctx.timers.clear(WakeReason::Window(base.id));
         self.phase = Phase::Idle;
+        base.taken_outside(self.fed, self.admitted_cost);
         (self.fed, self.on_the_way) = (0, 0);
         let inputs = std::mem::take(&mut self.positions);
         if early && self.spec.early_exit_is_done {
@@ -287,8 +288,27 @@ impl StreamTask {
         ctx.journaled.then_some(StreamStep::Done { window: self.window })
     }
 
+    /// The node stops. What the program of a sink was given is done if it ends well now, as at a window's cut; if it does not, a
+    /// later life gives it again.
+    pub(crate) fn finish(&mut self, base: &mut Base, ctx: &mut Ctx) {
+        self.stopped = true;
+        if matches!(self.phase, Phase::Fed { .. }) {
+            self.close(base, ctx);
+        }
+    }
+
     /// With a journal the window is run again, once: a program that dies of its input would die of it again.
     fn child_failed(&mut self, base: &mut Base, ctx: &mut Ctx, failure: Failure) {
+        if self.stopped {
+            (self.phase, self.on_the_way) = (Phase::Idle, 0);
+            return ctx.act(Report::BatchFailed {
+                task: base.id,
+                batch: self.window,
+                records: self.fed,
+                attempt: 1,
+                why: failure.message,
+            });
+        }
         let hopeless =
             matches!(failure.kind, FailureKind::CannotStart | FailureKind::Worker | FailureKind::Diverged);
         if hopeless || self.replayed {

@@ -29,6 +29,8 @@ pub struct RecordsRules {
     pub in_flight: usize,
     /// How many bytes of them; one request may be larger.
     pub in_flight_bytes: u64,
+    /// Somebody reads what is emitted.
+    pub is_read: bool,
     /// Some stage behind this one is partitioned by the emitted key.
     pub keys_wanted: bool,
 }
@@ -54,7 +56,8 @@ impl Conversation {
         rules: &RecordsRules,
         state: Arc<Mutex<KeyedState>>,
     ) -> Self {
-        let answers = Rules { terminator, max_record, keys_wanted: rules.keys_wanted };
+        let answers =
+            Rules { terminator, max_record, is_read: rules.is_read, keys_wanted: rules.keys_wanted };
         let held_bytes = line_bytes_max(max_record).saturating_mul(2).clamp(HELD_BYTES_MIN, HELD_BYTES_MAX);
         let window = PendingRequests {
             requests: rules.in_flight.max(1),

@@ -39,6 +39,8 @@ pub(super) struct Rules {
     pub(super) terminator: u8,
     /// Longest emitted record, in bytes without the terminator.
     pub(super) max_record: usize,
+    /// Whether somebody reads what is emitted.
+    pub(super) is_read: bool,
     /// Whether somebody is partitioned by the emitted keys.
     pub(super) keys_wanted: bool,
 }
@@ -109,6 +111,9 @@ impl Effects {
         rules: &Rules,
     ) -> Result<(), ProtocolFault> {
         let record = emit.record.as_ref();
+        if !rules.is_read {
+            return Err(ProtocolFault::NobodyReads { id });
+        }
         if record.len() > rules.max_record {
             return Err(ProtocolFault::LongRecord { id, bytes: record.len(), limit: rules.max_record });
         }

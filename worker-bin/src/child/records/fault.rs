@@ -47,6 +47,11 @@ pub(super) enum ProtocolFault {
         "emitted a record of {bytes} bytes in its answer to id {id}, longer than {limit}; raise `max_record`"
     )]
     LongRecord { id: u64, bytes: usize, limit: usize },
+    #[error(
+        "emitted a record in its answer to id {id}, which nobody reads: a sink answers with {{\"id\":{id}}} or a \"fail\"; make it a \
+         [stage] where its records go on"
+    )]
+    NobodyReads { id: u64 },
     #[error("answered id {id} with \"fail\" and with effects: a record either fails or has effects")]
     FailAndMore { id: u64 },
     #[error("answered the {what} with \"fail\": {why}")]

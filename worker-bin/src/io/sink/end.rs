@@ -3,7 +3,7 @@
 use super::{SinkError, SinkWriter};
 use crate::io::resource::Resource;
 use crate::io::shared::{Comparable, Shared};
-use crate::pipeline::{At, Program};
+use crate::pipeline::{At, KeyRule, Stage};
 use std::fmt::Debug;
 use std::path::Path;
 
@@ -46,16 +46,22 @@ pub trait SinkEnd: Comparable + Debug + Send + Sync {
         None
     }
 
-    /// The program that it gives its records to.
-    fn program(&self) -> Option<&Program> {
+    /// The program that it gives its records to, and how: its tasks are a stage's, without output.
+    fn stage(&self) -> Option<&Stage> {
+        None
+    }
+
+    /// The same with what its sink says of keys: a program may keep values by them.
+    fn keyed(&self, _rule: Option<&KeyRule>) -> Option<AnySink> {
         None
     }
 
     /// Finds everything that a run needs; what is there already stays as it is. `lives`: every record is to count once.
+    /// `None`: it is run as a stage.
     ///
     /// # Errors
     /// Why the run cannot begin.
-    fn open(&self, lives: Option<Lives<'_>>) -> Result<Opened, SinkError>;
+    fn open(&self, lives: Option<Lives<'_>>) -> Result<Option<Box<dyn SinkWriter>>, SinkError>;
 }
 
 /// How many tasks a sink has.
@@ -74,13 +80,4 @@ pub enum Tasks {
 pub struct Lives<'a> {
     /// What the last [`SinkWriter::position`] to be committed was; `None` in the first life.
     pub position: Option<&'a [u8]>,
-}
-
-/// How an opened sink is driven.
-#[derive(Debug)]
-pub enum Opened {
-    /// By a thread of its own.
-    Writer(Box<dyn SinkWriter>),
-    /// As a child process.
-    Program(Program),
 }

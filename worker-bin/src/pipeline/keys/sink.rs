@@ -4,6 +4,7 @@ use super::from::{self, From};
 use super::kind;
 use super::partition_by::{KeyRule, Rule};
 use super::place::{Place, PlaceName};
+use super::stage::{self, Mode};
 use super::value::{Maybe, Number, Value, Words};
 use super::{Class, Key, Keys, Rendered, Section, WhenAbsent, row};
 use crate::io::shared::Shared;
@@ -105,9 +106,18 @@ pub(crate) fn read<'d>(reader: &mut Reader<'d>, mut table: Table<'d>, (name, at)
     let mut sink = Sink { partitions_at: at.clone(), ..Sink::defaults(reader.dir) };
     let given = row::read(HEAD, reader, &mut table, &mut sink);
     from::refuse_nothing(reader, &table.title, &given, sink.named.as_deref());
+    let is_keyed = table.has("partition_by");
+    let lone: Vec<_> =
+        stage::keyed().filter(|_| !is_keyed).filter_map(|key| table.peek(key).cloned()).collect();
     sink.target = kind::read(KINDS, reader, &mut table, &at);
+    if let Some(Mode::Records(_)) = sink.target.stage().map(|stage| &stage.mode) {
+        reader.problems.extend(lone.iter().map(stage::needs_a_key));
+    }
     row::read(KEYS, reader, &mut table, &mut sink);
     table.finish(reader);
+    if let Some(keyed) = sink.target.keyed(sink.partition_by.as_ref()) {
+        sink.target = keyed;
+    }
     one_task_only(reader, &sink);
     Sink { name, at, ..sink }
 }

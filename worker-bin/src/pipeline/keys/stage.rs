@@ -9,7 +9,7 @@ use super::program::{self, Program};
 use super::records::{self, RecordsMode};
 use super::stream::{self, StreamMode};
 use super::value::{Integer, Maybe, Number, Time, Value, Words, any_of};
-use super::{Class, Key, KeyInfo, Keys, Rendered, Section, WhenAbsent, row};
+use super::{Class, Key, KeyInfo, Keys, Rendered, Section, Shown, WhenAbsent, row};
 use crate::pipeline::diagnostics::{At, Problem, listed};
 use crate::pipeline::model::{Framing, Origin, Pipeline};
 use crate::pipeline::plan::PARTITIONS_MAX;
@@ -104,29 +104,34 @@ impl Section for Stage {
 const FROM: Keys<Stage> =
     &[&From { get: |stage: &Stage| &stage.from, set: |stage, names| stage.named = Some(names) }];
 
-const MODE: Keys<Stage> = &[&Key::<Stage, _> {
-    name: "mode",
+const MODE: Keys<Stage> = &[&mode_key(WhenAbsent::Default)];
+
+/// The same of a program that is a sink.
+const MODE_OF_SINK: Keys<Stage> = &[&mode_key(WhenAbsent::By(|_| ModeName::Stream, "stream"))];
+
+const fn mode_key(when_absent: WhenAbsent<Stage, ModeName>) -> Key<Stage, Words<ModeName>> {
+    Key {
+        name: "mode",
+        class: Class::Results,
+        doc: "batch | stream | records",
+        value: MODES,
+        when_absent,
+        get: |stage| stage.mode.mode_name(),
+        set: |stage, mode, _| stage.set_mode(mode),
+    }
+}
+
+const OUTCOME: Keys<Stage> = &[&Key::<Stage, _> {
+    name: "ok_exit",
     class: Class::Results,
-    doc: "batch | stream | records",
-    value: MODES,
+    doc: "exit statuses that are fine: grep says 1 for \"no match\"",
+    value: Exits,
     when_absent: WhenAbsent::Default,
-    get: |stage| stage.mode.mode_name(),
-    set: |stage, mode, _| {
-        stage.mode = Mode::of(mode);
-        stage.timeout = default_timeout(&stage.mode);
-    },
+    get: |stage| stage.ok_exit.clone(),
+    set: |stage, exits, _| stage.ok_exit = exits,
 }];
 
 const TASKS: Keys<Stage> = &[
-    &Key::<Stage, _> {
-        name: "ok_exit",
-        class: Class::Results,
-        doc: "exit statuses that are fine: grep says 1 for \"no match\"",
-        value: Exits,
-        when_absent: WhenAbsent::Default,
-        get: |stage| stage.ok_exit.clone(),
-        set: |stage, exits, _| stage.ok_exit = exits,
-    },
     &Key::<Stage, _> {
         name: "partitions",
         class: Class::Results,
@@ -151,16 +156,17 @@ const TASKS: Keys<Stage> = &[
     },
 ];
 
+const TIMEOUT: Keys<Stage> = &[&Key::<Stage, _> {
+    name: "timeout",
+    class: Class::Tuning,
+    doc: "killed and run again after so long without a byte or processor time; or \"off\"",
+    value: Patience,
+    when_absent: WhenAbsent::By(|stage| default_timeout(&stage.mode), "30s; stream off"),
+    get: |stage| stage.timeout,
+    set: |stage, timeout, _| stage.timeout = timeout,
+}];
+
 const REST: Keys<Stage> = &[
-    &Key::<Stage, _> {
-        name: "timeout",
-        class: Class::Tuning,
-        doc: "killed and run again after so long without a byte or processor time; or \"off\"",
-        value: Patience,
-        when_absent: WhenAbsent::By(|stage| default_timeout(&stage.mode), "30s; stream off"),
-        get: |stage| stage.timeout,
-        set: |stage, timeout, _| stage.timeout = timeout,
-    },
     &Key::<Stage, _> {
         name: "framing",
         class: Class::Results,
@@ -189,21 +195,38 @@ fn default_timeout(mode: &Mode) -> Option<Duration> {
     }
 }
 
-/// All keys, in the order in which they are read, each with the modes of running that have it.
-pub(crate) fn infos() -> Vec<(KeyInfo, &'static [ModeName])> {
-    const ALL: &[ModeName] = &[ModeName::Batch, ModeName::Stream, ModeName::Records];
-    let groups: [(Vec<KeyInfo>, &'static [ModeName]); 10] = [
-        (row::infos(FROM), ALL),
+/// Keys, each with the modes of running that have it.
+pub(crate) type KeysOfModes = Vec<(KeyInfo, &'static [ModeName])>;
+
+const ALL: &[ModeName] = &[ModeName::Batch, ModeName::Stream, ModeName::Records];
+
+/// All keys, in the order in which they are read.
+pub(crate) fn infos() -> KeysOfModes {
+    let head = with_modes([(row::infos(FROM), ALL)]);
+    let tail = with_modes([(row::infos(TASKS), ALL), (row::infos(TIMEOUT), ALL), (row::infos(REST), ALL)]);
+    [head, how_infos(MODE), with_modes([(row::infos(OUTCOME), ALL)]), tail].concat()
+}
+
+/// Those of a program that is a sink.
+pub(crate) fn sink_infos() -> KeysOfModes {
+    let tail = with_modes([(row::infos(OUTCOME), ALL), (row::infos(TIMEOUT), ALL)]);
+    [how_infos(MODE_OF_SINK), tail].concat()
+}
+
+/// What runs, and how.
+fn how_infos(mode: Keys<Stage>) -> KeysOfModes {
+    with_modes([
         (row::infos(program::KEYS), ALL),
-        (row::infos(MODE), ALL),
+        (row::infos(mode), ALL),
         (row::infos(batch::KEYS), &[ModeName::Batch]),
         (row::infos(failures::KEYS), FAILING),
         (row::infos(stream::KEYS), &[ModeName::Stream]),
         (row::infos(records::KEYS), &[ModeName::Records]),
         (row::infos(records::KEYED), &[ModeName::Records]),
-        (row::infos(TASKS), ALL),
-        (row::infos(REST), ALL),
-    ];
+    ])
+}
+
+fn with_modes<const N: usize>(groups: [(Vec<KeyInfo>, &'static [ModeName]); N]) -> KeysOfModes {
     groups.into_iter().flat_map(|(keys, modes)| keys.into_iter().map(move |key| (key, modes))).collect()
 }
 
@@ -218,21 +241,56 @@ pub(crate) fn read<'d>(reader: &mut Reader<'d>, mut table: Table<'d>, (name, at)
                 .help("for example run = [\"grep\", \"error\"]"),
         );
     }
-    mode(reader, &mut table, &mut stage);
+    let is_keyed = table.has("partition_by");
+    for entry in mode(reader, &mut table, &mut stage, MODE).iter().filter(|_| !is_keyed) {
+        reader.problems.push(needs_a_key(entry));
+    }
+    row::read(OUTCOME, reader, &mut table, &mut stage);
     row::read(TASKS, reader, &mut table, &mut stage);
+    row::read(TIMEOUT, reader, &mut table, &mut stage);
     row::read(REST, reader, &mut table, &mut stage);
     table.finish(reader);
     Stage { name, at, ..stage }
 }
 
-/// `mode`, and the keys that belong to one mode only.
-fn mode<'d>(reader: &mut Reader<'d>, table: &mut Table<'d>, stage: &mut Stage) {
+/// The program of a sink, from its keys.
+pub(crate) fn read_sink<'d>(reader: &mut Reader<'d>, given: &[KeyValue<'d>]) -> Stage {
+    let mut table = Table::of("the program of a sink", given.to_vec());
+    let mut stage = Stage::defaults(reader.dir);
+    stage.set_mode(ModeName::Stream);
+    row::read(program::KEYS, reader, &mut table, &mut stage.program);
+    mode(reader, &mut table, &mut stage, MODE_OF_SINK);
+    row::read(OUTCOME, reader, &mut table, &mut stage);
+    row::read(TIMEOUT, reader, &mut table, &mut stage);
+    stage
+}
+
+/// The keys for which records must have one.
+pub(crate) fn keyed() -> impl Iterator<Item = &'static str> {
+    records::KEYED.iter().map(|key| key.name())
+}
+
+/// That a key is given where records have none.
+pub(crate) fn needs_a_key(entry: &KeyValue<'_>) -> Problem {
+    let title = format!("`{}` needs a key", entry.key);
+    Problem::at(&entry.key_at, title, "values are kept by the key of records")
+        .help("say what the key is, for example partition_by = { field = 1 }, or remove this line")
+}
+
+/// `mode`, and the keys that belong to one mode only; gives those that need a key of records.
+fn mode<'d>(
+    reader: &mut Reader<'d>,
+    table: &mut Table<'d>,
+    stage: &mut Stage,
+    mode_keys: Keys<Stage>,
+) -> Vec<KeyValue<'d>> {
     let before = reader.problems.len();
-    row::read(MODE, reader, table, stage);
+    let default = stage.mode.word();
+    row::read(mode_keys, reader, table, stage);
     let mode = stage.mode.mode_name();
-    let is_keyed = table.has("partition_by");
     // Where the mode is not clear, it is not clear either which keys belong to others.
-    let mut keys = KeysByMode { is_clear: reader.problems.len() == before, reader, table, mode };
+    let is_clear = reader.problems.len() == before;
+    let mut keys = KeysByMode { is_clear, reader, table, mode, default };
     let (mut batch, mut failures) = (BatchMode::default(), Failures::default());
     let (mut stream, mut records) = (StreamMode::default(), RecordsMode::default());
     keys.read(&[ModeName::Batch], batch::KEYS, &mut batch);
@@ -240,18 +298,12 @@ fn mode<'d>(reader: &mut Reader<'d>, table: &mut Table<'d>, stage: &mut Stage) {
     keys.read(&[ModeName::Stream], stream::KEYS, &mut stream);
     keys.read(&[ModeName::Records], records::KEYS, &mut records);
     let keyed = keys.read(&[ModeName::Records], records::KEYED, &mut records);
-    for entry in keyed.iter().filter(|_| mode == ModeName::Records && !is_keyed) {
-        let title = format!("`{}` needs a key", entry.key);
-        reader.problems.push(
-            Problem::at(&entry.key_at, title, "values are kept by the key of records")
-                .help("say what the key is, for example partition_by = { field = 1 }, or remove this line"),
-        );
-    }
     stage.mode = match mode {
         ModeName::Batch => Mode::Batch(BatchMode { failures, ..batch }),
         ModeName::Stream => Mode::Stream(stream),
         ModeName::Records => Mode::Records(RecordsMode { failures, ..records }),
     };
+    keyed
 }
 
 /// Reads keys that have a meaning in some modes only.
@@ -259,6 +311,8 @@ struct KeysByMode<'r, 'd> {
     reader: &'r mut Reader<'d>,
     table: &'r mut Table<'d>,
     mode: ModeName,
+    /// What it is where it is not said.
+    default: &'static str,
     is_clear: bool,
 }
 
@@ -270,7 +324,7 @@ impl<'d> KeysByMode<'_, 'd> {
         for key in keys {
             let entry = self.table.take(key.name());
             if let Some(entry) = entry.filter(|_| self.is_clear) {
-                let problem = misplaced(&entry, modes, self.mode);
+                let problem = misplaced(&entry, modes, (self.mode, self.default));
                 self.reader.problems.push(problem);
             }
         }
@@ -279,7 +333,7 @@ impl<'d> KeysByMode<'_, 'd> {
 }
 
 /// That a key has no meaning in this mode.
-fn misplaced(entry: &KeyValue<'_>, modes: &[ModeName], mode: ModeName) -> Problem {
+fn misplaced(entry: &KeyValue<'_>, modes: &[ModeName], (mode, default): (ModeName, &str)) -> Problem {
     let words = modes.iter().filter_map(|one| MODES.0.iter().find(|(_, other)| other == one));
     let modes = listed(words.map(|&(word, _)| word), '"', "or");
     let title = format!("`{}` belongs to mode = {modes}", entry.key);
@@ -287,36 +341,50 @@ fn misplaced(entry: &KeyValue<'_>, modes: &[ModeName], mode: ModeName) -> Proble
     match (entry.key, mode) {
         ("window", ModeName::Records) => problem
             .help("remove it; how many requests may be unanswered is in_flight, and totals can be printed at every tick"),
-        _ => problem.help(format!("remove it, or write mode = {modes} (batch is the default)")),
+        _ => problem.help(format!("remove it, or write mode = {modes} ({default} is the default)")),
     }
 }
 
 impl Stage {
+    fn set_mode(&mut self, mode: ModeName) {
+        self.mode = Mode::of(mode);
+        self.timeout = default_timeout(&self.mode);
+    }
+
     pub(crate) fn rendered(&self, pipeline: &Pipeline) -> Vec<Rendered> {
-        let head = [
-            row::rendered(FROM, self, pipeline),
-            row::rendered(program::KEYS, &self.program, pipeline),
-            row::rendered(MODE, self, pipeline),
-            row::rendered(TASKS, self, pipeline),
-        ];
-        let of_mode = match &self.mode {
-            Mode::Batch(mode) => {
-                vec![
-                    row::rendered(batch::KEYS, mode, pipeline),
-                    row::rendered(failures::KEYS, &mode.failures, pipeline),
-                ]
-            }
-            Mode::Stream(mode) => vec![row::rendered(stream::KEYS, mode, pipeline)],
+        let of = |keys| row::rendered(keys, self, pipeline);
+        let how = [row::rendered(program::KEYS, &self.program, pipeline), of(MODE)].concat();
+        let tasks = [of(OUTCOME), of(TASKS)].concat();
+        [of(FROM), how, tasks, self.of_mode(pipeline), of(TIMEOUT), of(REST)].concat()
+    }
+
+    /// The same of a program that is a sink.
+    pub(crate) fn rendered_sink(&self, pipeline: &Pipeline) -> Vec<Rendered> {
+        let of = |keys| row::rendered(keys, self, pipeline);
+        let mut how = [of(MODE_OF_SINK), of(OUTCOME), self.of_mode(pipeline), of(TIMEOUT)].concat();
+        // State of a version whose sinks had none of these keys is gone on with.
+        how.iter_mut().filter(|key| key.shown != Shown::Always).for_each(|key| key.results = None);
+        [row::rendered(program::KEYS, &self.program, pipeline), how].concat()
+    }
+
+    fn of_mode(&self, pipeline: &Pipeline) -> Vec<Rendered> {
+        match &self.mode {
+            Mode::Batch(mode) => [
+                row::rendered(batch::KEYS, mode, pipeline),
+                row::rendered(failures::KEYS, &mode.failures, pipeline),
+            ]
+            .concat(),
+            Mode::Stream(mode) => row::rendered(stream::KEYS, mode, pipeline),
             Mode::Records(mode) => {
                 let keyed = if self.partition_by.is_some() { records::KEYED } else { &[] };
-                vec![
+                [
                     row::rendered(records::KEYS, mode, pipeline),
                     row::rendered(keyed, mode, pipeline),
                     row::rendered(failures::KEYS, &mode.failures, pipeline),
                 ]
+                .concat()
             }
-        };
-        [head.concat(), of_mode.concat(), row::rendered(REST, self, pipeline)].concat()
+        }
     }
 }
 

@@ -1,11 +1,13 @@
 //! Keys and headers that stand in the first line of a source's first file.
 
+use super::place::Places;
 use crate::io::source::SourceOptions;
 use crate::pipeline::diagnostics::{At, Problem, suggestion};
 use crate::pipeline::model::{Column, Header, KeyRule, Origin, Pipeline};
 use bytes::Bytes;
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
+use worker_core::config::NodeIx;
 use worker_core::route::PartitionBy;
 
 /// How records are spread over a stage's or sink's tasks, in the order of the pipeline's lists; `None`: without a key.
@@ -111,52 +113,63 @@ fn sources_above(pipeline: &Pipeline, from: &[Origin]) -> Vec<usize> {
         .collect()
 }
 
-/// The header that every batch and process of a stage begins with, in the order of the pipeline's stages; looked up only
-/// for stages that run here.
-pub(super) fn headers(
-    pipeline: &Pipeline,
-    is_here: impl Fn(usize) -> bool,
-) -> Result<Vec<Option<Bytes>>, Vec<Problem>> {
+/// The headers that every batch and process begins with: of the stages, and of the sinks that are programs; looked up only for
+/// those that run here.
+#[derive(Debug)]
+pub(super) struct Headers {
+    pub(super) stages: Vec<Option<Bytes>>,
+    pub(super) sinks: Vec<Option<Bytes>>,
+}
+
+pub(super) fn headers(pipeline: &Pipeline, places: &Places, me: NodeIx) -> Result<Headers, Vec<Problem>> {
     let mut problems = Vec::new();
-    let mut headers = Vec::with_capacity(pipeline.stages.len());
-    for (index, stage) in pipeline.stages.iter().enumerate() {
-        if !is_here(index) {
-            headers.push(None);
+    let stages = pipeline.stages.iter().zip(&places.stages).map(|(stage, nodes)| {
+        let is_here = nodes.contains(&me);
+        is_here.then(|| repeated(pipeline, (&stage.name, &stage.at), &stage.from, &mut problems)).flatten()
+    });
+    let stages = stages.collect();
+    let sinks = pipeline.sinks.iter().zip(&places.sinks).map(|(sink, nodes)| {
+        let is_here = nodes.contains(&me) && sink.target.stage().is_some();
+        is_here.then(|| repeated(pipeline, (&sink.name, &sink.at), &sink.from, &mut problems)).flatten()
+    });
+    let sinks = sinks.collect();
+    if problems.is_empty() { Ok(Headers { stages, sinks }) } else { Err(problems) }
+}
+
+/// The one header that is repeated by what a stage or sink reads from.
+fn repeated(
+    pipeline: &Pipeline,
+    (name, at): (&str, &At),
+    from: &[Origin],
+    problems: &mut Vec<Problem>,
+) -> Option<Bytes> {
+    let mut common: Option<(usize, Bytes)> = None;
+    for &origin in from {
+        let Origin::Source(index) = origin else { continue };
+        let source = &pipeline.sources[index];
+        if source.header != Header::Repeat {
             continue;
         }
-        let mut common: Option<(usize, Bytes)> = None;
-        for &origin in &stage.from {
-            let Origin::Source(index) = origin else { continue };
-            let source = &pipeline.sources[index];
-            if source.header != Header::Repeat {
-                continue;
-            }
-            match (header(pipeline, index), &common) {
-                (Err(why), _) => problems.push(
-                    Problem::at(
-                        &source.at,
-                        format!("the header of source `{}` cannot be repeated", source.name),
-                        why,
-                    )
-                    .help("make the file readable on this node, or use header = \"keep\" or \"skip\""),
-                ),
-                (Ok(header), None) => common = Some((index, header)),
-                (Ok(header), Some((_, other))) if header == *other => {}
-                (Ok(_), Some((first, _))) => problems.push(
-                    Problem::at(
-                        &stage.at,
-                        format!("`{}` would get two different headers", stage.name),
-                        "reads both",
-                    )
+        match (header(pipeline, index), &common) {
+            (Err(why), _) => problems.push(
+                Problem::at(
+                    &source.at,
+                    format!("the header of source `{}` cannot be repeated", source.name),
+                    why,
+                )
+                .help("make the file readable on this node, or use header = \"keep\" or \"skip\""),
+            ),
+            (Ok(header), None) => common = Some((index, header)),
+            (Ok(header), Some((_, other))) if header == *other => {}
+            (Ok(_), Some((first, _))) => problems.push(
+                Problem::at(at, format!("`{name}` would get two different headers"), "reads both")
                     .also(&source.at, "one header")
                     .also(&pipeline.sources[*first].at, "another")
                     .help("give each source a stage of its own"),
-                ),
-            }
+            ),
         }
-        headers.push(common.map(|(_, header)| header));
     }
-    if problems.is_empty() { Ok(headers) } else { Err(problems) }
+    common.map(|(_, header)| header)
 }
 
 /// The first record of a source's first file, with its terminator; or why it is not known.

@@ -115,7 +115,7 @@ fn tasks(pipeline: &Pipeline, places: &Places) -> Layout {
         layout.first_stage.push(first);
     }
     for (sink, nodes) in pipeline.sinks.iter().zip(&places.sinks) {
-        let first = layout.add(&sink.name, nodes, &TaskKind::Sink);
+        let first = layout.add(&sink.name, nodes, &sink.target.stage().map_or(TaskKind::Sink, kind));
         layout.first_sink.push(first);
     }
     layout

@@ -74,7 +74,7 @@ pub fn plan(pipeline: &Pipeline, cluster: &Cluster, me: NodeIx) -> Result<Plan, 
     let partitions = partitions::partitions(pipeline, cluster).map_err(fail)?;
     let places = place::places(pipeline, cluster, &partitions).map_err(fail)?;
     let keys = columns::keys(pipeline).map_err(fail)?;
-    let headers = columns::headers(pipeline, |stage| places.stages[stage].contains(&me)).map_err(fail)?;
+    let headers = columns::headers(pipeline, &places, me).map_err(fail)?;
     let layout = hops::lay(pipeline, &partitions, &places, &keys).map_err(fail)?;
     let names: Vec<String> = cluster.names().map(str::to_owned).collect();
     let semantics = fingerprint::texts(pipeline, &partitions, &keys);

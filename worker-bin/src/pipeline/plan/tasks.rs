@@ -1,6 +1,6 @@
 //! What each task on this node needs to run.
 
-use super::columns::Keys;
+use super::columns::{Headers, Keys};
 use super::hops::Layout;
 use super::partitions::Partitions;
 use crate::io::sink::AnySink;
@@ -70,6 +70,8 @@ pub struct StageTask {
     pub timeout: Option<Duration>,
     /// What every batch and process gets first, with its terminator.
     pub header: Option<Bytes>,
+    /// Whether what it prints goes on; a sink's is logged.
+    pub gives: bool,
     /// Where it runs in mode records, what its driver needs beside that.
     pub records: Option<Box<RecordsSettings>>,
 }
@@ -123,7 +125,7 @@ pub(super) fn local(
     pipeline: &Pipeline,
     partitions: &Partitions,
     layout: &Layout,
-    (keys, headers): (&Keys, &[Option<Bytes>]),
+    (keys, headers): (&Keys, &Headers),
     me: NodeIx,
 ) -> Vec<LocalTask> {
     let mut here = Here { layout, me, tasks: Vec::new() };
@@ -133,14 +135,7 @@ pub(super) fn local(
         here.add(&source.name, (first, count), None, (source.framing, source.framing), |_| role.clone());
     }
     for (index, stage) in pipeline.stages.iter().enumerate() {
-        let role = Role::Stage(StageTask {
-            program: stage.program.clone(),
-            mode: stage.mode.clone(),
-            ok_exit: stage.ok_exit.iter().map(|&status| i32::from(status)).collect(),
-            timeout: stage.timeout,
-            header: headers[index].clone(),
-            records: records(stage, keys.stages[index].as_ref()),
-        });
+        let role = run(stage, headers.stages[index].as_ref(), keys.stages[index].as_ref(), true);
         let (first, count) = (layout.first_stage[index], partitions.stages[index]);
         let framing = (stage.framing_in, stage.framing_out);
         here.add(&stage.name, (first, count), keys.stages[index].clone(), framing, |_| role.clone());
@@ -150,10 +145,26 @@ pub(super) fn local(
         let framing = (sink.framing, sink.framing);
         let end = &sink.target;
         let target = |n| end.partition(n).unwrap_or_else(|| end.clone());
-        let role = |n| Role::Sink(SinkTask { target: target(n) });
+        let role = |n| match end.stage() {
+            Some(stage) => run(stage, headers.sinks[index].as_ref(), keys.sinks[index].as_ref(), false),
+            None => Role::Sink(SinkTask { target: target(n) }),
+        };
         here.add(&sink.name, (first, count), keys.sinks[index].clone(), framing, role);
     }
     here.tasks
+}
+
+/// What a task of a stage runs, or of a sink that is a program: that one gives nothing on.
+fn run(stage: &Stage, header: Option<&Bytes>, key: Option<&PartitionBy>, gives: bool) -> Role {
+    Role::Stage(StageTask {
+        program: stage.program.clone(),
+        mode: stage.mode.clone(),
+        ok_exit: stage.ok_exit.iter().map(|&status| i32::from(status)).collect(),
+        timeout: stage.timeout,
+        header: header.cloned(),
+        records: records(stage, key),
+        gives,
+    })
 }
 
 fn records(stage: &Stage, key: Option<&PartitionBy>) -> Option<Box<RecordsSettings>> {

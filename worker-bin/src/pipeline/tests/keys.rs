@@ -31,12 +31,18 @@ fn places() -> Vec<Place> {
     }
     for kind in io::sink::KINDS {
         let keys = kind.infos();
+        if keys[0].name == "run" {
+            continue;
+        }
         let naming = (keys[0].name, naming(&keys[0]));
         add("sink", [row::infos(sink::HEAD), keys, row::infos(sink::KEYS)].concat(), naming);
     }
     for &(word, mode) in stage::MODES.0 {
         let keys = stage::infos().into_iter().filter(|(_, modes)| modes.contains(&mode)).map(|(key, _)| key);
         add("stage", keys.collect(), ("mode", &format!("\"{word}\"")));
+        let keys = stage::sink_infos().into_iter().filter(|(_, modes)| modes.contains(&mode));
+        let keys = [row::infos(sink::HEAD), keys.map(|(key, _)| key).collect(), row::infos(sink::KEYS)];
+        add("sink", keys.concat(), ("mode", &format!("\"{word}\"")));
     }
     places
 }
@@ -62,6 +68,9 @@ impl Place {
         let (_, mine) = tables.iter_mut().find(|(table, _)| *table == self.table).unwrap();
         if matches!(self.table, "source" | "sink") {
             mine.remove(0);
+        }
+        if self.table == "sink" && self.kind.0 == "mode" {
+            mine.extend([("run", "\"p\""), ("partition_by", "\"record\"")]);
         }
         mine.retain(|(key, _)| *key != self.kind.0);
         mine.push((self.kind.0, &self.kind.1));

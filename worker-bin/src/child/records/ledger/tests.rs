@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use worker_core::route::PartitionBy;
 
-const RULES: Rules = Rules { terminator: b'\n', max_record: 100, keys_wanted: true };
+const RULES: Rules = Rules { terminator: b'\n', max_record: 100, is_read: true, keys_wanted: true };
 const WINDOW: PendingRequests = PendingRequests { requests: 100, bytes: 1 << 20, held_bytes: 10_000 };
 
 struct Pair {

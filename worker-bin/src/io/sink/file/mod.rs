@@ -8,7 +8,7 @@ pub use durable::{DurableFileSink, SinkSync};
 pub use fifo::FifoSink;
 pub use plain::{Exists, FileSink};
 
-use super::{AnySink, Lives, Opened, SinkEnd, SinkError, StreamSink, Tasks};
+use super::{AnySink, Lives, SinkEnd, SinkError, SinkWriter, StreamSink, Tasks};
 use crate::io::resource::Resource;
 use crate::io::shared::Shared;
 use crate::pipeline::keys::kind::End;
@@ -111,8 +111,8 @@ impl SinkEnd for Files {
         (self.exists == Exists::Error && is_full()).then_some(&self.path)
     }
 
-    fn open(&self, lives: Option<Lives<'_>>) -> Result<Opened, SinkError> {
-        Ok(Opened::Writer(match lives {
+    fn open(&self, lives: Option<Lives<'_>>) -> Result<Option<Box<dyn SinkWriter>>, SinkError> {
+        Ok(Some(match lives {
             _ if is_standard_output(&self.path) => Box::new(StreamSink::stdout()?),
             _ if FifoSink::is_at(&self.path) => Box::new(FifoSink::new(&self.path)),
             None => Box::new(FileSink::open(&self.path, self.exists)?),

@@ -1,6 +1,6 @@
 //! The worker's own standard output.
 
-use super::{AnySink, Lives, Opened, SinkEnd, SinkError, StreamSink, Tasks};
+use super::{AnySink, Lives, SinkEnd, SinkError, SinkWriter, StreamSink, Tasks};
 use crate::io::resource::Resource;
 use crate::io::shared::Shared;
 use crate::pipeline::keys::kind::{End, OnlyTrue, must_be_true};
@@ -54,7 +54,7 @@ impl SinkEnd for StandardOutput {
         Some("after a crash, the last records may be printed again (a `file` gets each once)")
     }
 
-    fn open(&self, _: Option<Lives<'_>>) -> Result<Opened, SinkError> {
-        Ok(Opened::Writer(Box::new(StreamSink::stdout()?)))
+    fn open(&self, _: Option<Lives<'_>>) -> Result<Option<Box<dyn SinkWriter>>, SinkError> {
+        Ok(Some(Box::new(StreamSink::stdout()?)))
     }
 }
