@@ -111,7 +111,10 @@ fn a_stream_that_was_closed_from_the_start_is_an_error_where_it_is_needed() {
         ("run pipeline.toml --state state >&-", 2, "standard output is closed"),
         ("run -s cat <&-", 2, "standard input is closed"),
         ("run -s cat <&- >&-", 2, "standard input is closed"),
+        ("run -i /dev/stdin -s cat -o out.txt <&-", 2, "standard input is closed"),
+        ("run -i in.txt -s cat -o /dev/stderr 2>&-", 2, ""),
         ("run pipeline.toml --print-toml >&-", 1, "standard output is closed"),
+        ("check pipeline.toml >&-", 2, "standard output is closed"),
     ] {
         redirected(&scratch, redirections).run().expect(code).says(&[says]);
     }

@@ -114,6 +114,23 @@ fn with_state_a_stages_program_sees_the_end_of_its_input_and_has_its_grace() {
 }
 
 #[test]
+fn what_is_not_done_at_the_end_of_a_long_stop_is_asked_before_it_is_killed() {
+    for state in [&[][..], &["--state", "state"]] {
+        let scratch = Scratch::new();
+        let pipeline = "[source.in]\nrun = ['sh', '-c', 'echo up; exec sleep 1000']\n\
+            [stage.long]\nrun = ['sh', '-c', 'trap \"touch tidied; exit 0\" TERM; touch runs; while :; do sleep 0.05; done']\n\
+            [sink.out]\nfile = 'out.txt'\n";
+        let running = scratch.start(pipeline, &[&["--drain-timeout", "2s"], state].concat());
+        eventually("it runs", PATIENCE, || {
+            if scratch.path("runs").exists() { Ok(()) } else { Err(running.stderr()) }
+        });
+        running.signal(Signal::TERM);
+        running.wait(PATIENCE).expect(143).says(&["stopped"]);
+        assert!(scratch.path("tidied").exists());
+    }
+}
+
+#[test]
 fn when_another_program_has_failed_the_others_are_asked_to_end() {
     let scratch = Scratch::new();
     let pipeline = "[source.in]\nrun = ['sh', '-c', 'echo up; exec sleep 1000']\n\

@@ -32,6 +32,14 @@ pub fn main() -> ExitCode {
     if matches!(args.command, WorkerCommand::Run(_) | WorkerCommand::Node(_)) {
         logging::begin();
     }
+    let only_prints = matches!(
+        args.command,
+        WorkerCommand::Check(_) | WorkerCommand::Schema(_) | WorkerCommand::Journal(_)
+    );
+    if only_prints && worker_stdio::Stream::Output.was_closed() {
+        say("error: standard output is closed");
+        return ExitCode::from(2);
+    }
     match args.command {
         WorkerCommand::Run(args) => run_or_print(&args),
         WorkerCommand::Check(args) => check::check(&args),

@@ -14,3 +14,17 @@ pub mod source;
 pub mod spill;
 
 pub use layout::LayoutError;
+
+use std::path::Path;
+use worker_stdio::Stream;
+
+/// Whether a path is another name of a standard stream.
+pub(crate) fn names(path: &Path, stream: Stream) -> bool {
+    let (number, word) = match stream {
+        Stream::Input => (0, "/dev/stdin"),
+        Stream::Output => (1, "/dev/stdout"),
+        Stream::Error => (2, "/dev/stderr"),
+    };
+    let numbered = ["/dev/fd", "/proc/self/fd"].map(|dir| Path::new(dir).join(number.to_string()));
+    path == Path::new(word) || numbered.iter().any(|name| name == path)
+}

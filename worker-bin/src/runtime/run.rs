@@ -7,7 +7,7 @@ use super::engine::Engine;
 use super::open::Opened;
 use super::options::Options;
 use super::signals::Signals;
-use crate::child::{Launcher, Manner};
+use crate::child::{Launcher, Manner, STOP_GRACE};
 use crate::explain::RunState;
 use crate::pipeline::plan::Plan;
 use std::time::Duration;
@@ -32,11 +32,13 @@ pub async fn run(
 ) -> Result<Ended, RunError> {
     let mut signals = Signals::new().map_err(|e| system("listen for signals", e))?;
     let drain_timeout = options.drain_timeout;
+    // Of a stop that takes long: programs that still run are asked to end in it.
+    let last_part = (drain_timeout / 4).min(STOP_GRACE);
     let (mut engine, mut ended) =
         Box::pin(Engine::start(plan, opened, durable, launcher.clone(), options)).await?;
     let mut interrupted = None;
     let mut deadline = None;
-    let result = loop {
+    let (result, manner) = loop {
         let late = async {
             match deadline {
                 Some(at) => tokio::time::sleep_until(at).await,
@@ -44,15 +46,15 @@ pub async fn run(
             }
         };
         let (signal, hurries) = tokio::select! {
-            end = &mut ended => break end.unwrap_or(End::Stopped(2)),
+            end = &mut ended => break by_itself(end.unwrap_or(End::Stopped(2))),
             signal = signals.next() => (signal, true),
             () = engine.drain_asked() => (15, true),
             () = engine.driver.cell.stop_asked() => (SIGPIPE, false),
-            () = late => break End::Stopped(interrupted.unwrap_or(2)),
+            () = late => break (End::Stopped(interrupted.unwrap_or(2)), Some(Manner::Terminate)),
         };
         if interrupted.is_some() {
             if hurries {
-                break End::Stopped(signal);
+                break (End::Stopped(signal), None);
             }
             continue;
         }
@@ -60,36 +62,46 @@ pub async fn run(
         if signal != SIGPIPE {
             tracing::warn!("stopping: sources end here, what was accepted is finished; once more stops now");
         }
-        deadline = Some(tokio::time::Instant::now() + drain_timeout);
+        deadline = Some(tokio::time::Instant::now() + drain_timeout - last_part);
         engine.drain();
     };
-    let latest = deadline.unwrap_or_else(|| tokio::time::Instant::now() + drain_timeout);
+    let now = tokio::time::Instant::now();
+    let latest = deadline.map_or(now + drain_timeout, |at| at + last_part);
     let hurry = async {
         tokio::select! {
             _ = signals.next() => {}
             () = tokio::time::sleep_until(latest) => {}
         }
     };
-    Ok(finish(&mut engine, &launcher, result, interrupted, hurry).await)
+    let stopping = manner.map(|manner| (manner, hurry));
+    Ok(finish(&mut engine, &launcher, result, interrupted, stopping).await)
 }
 
-/// Ends what is left; programs get the time that their pipeline gives them, unless `hurry` comes before that.
+/// With how programs that still run are stopped.
+fn by_itself(end: End) -> (End, Option<Manner>) {
+    let manner = match end {
+        End::Finished => Manner::Close,
+        End::Failed(_) | End::Stopped(_) => Manner::Terminate,
+    };
+    (end, Some(manner))
+}
+
+/// Ends what is left. Programs that are stopped so get the time that their pipeline gives them, until it is said to hurry; else
+/// they are killed at once.
 async fn finish(
     engine: &mut Engine,
     launcher: &Launcher,
     result: End,
     interrupted: Option<i32>,
-    hurry: impl Future<Output = ()>,
+    stopping: Option<(Manner, impl Future<Output = ()>)>,
 ) -> Ended {
     let held = engine.driver.held_records();
     engine.watch.look();
     engine.driver.taps.close();
     // From here on the node decides nothing more: what is stopped below is no end of anything.
     engine.driver.cell.leave();
-    match result {
-        End::Finished => engine.driver.leave(launcher, Manner::Close, hurry).await,
-        End::Failed(_) => engine.driver.leave(launcher, Manner::Terminate, hurry).await,
-        End::Stopped(_) => {}
+    if let Some((manner, hurry)) = stopping {
+        engine.driver.leave(launcher, manner, hurry).await;
     }
     engine.driver.stop().await;
     launcher.shutdown().await;

@@ -78,6 +78,9 @@ impl Output {
     }
 
     fn end(mut self) -> io::Result<()> {
+        if worker_stdio::Stream::Output.was_closed() {
+            return Err(io::Error::other("it is closed"));
+        }
         self.0.flush()
     }
 }

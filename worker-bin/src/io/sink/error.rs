@@ -32,9 +32,9 @@ pub enum SinkError {
     },
     /// Nobody could take what is written.
     #[error(
-        "standard output is closed; give it a file or a pipe (> /dev/null throws all of it away), or name a file to write to"
+        "standard {what} is closed; give it a file or a pipe (> /dev/null throws all of it away), or name a file to write to"
     )]
-    Closed,
+    Closed { what: &'static str },
     /// Nobody has this named pipe open to read it, for now.
     #[error("nobody reads {name}; it is written to when somebody does")]
     NoReader { name: String },

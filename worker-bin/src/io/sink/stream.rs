@@ -32,7 +32,7 @@ impl StreamSink {
     pub fn stdout() -> Result<Self, SinkError> {
         let name = "standard output".to_owned();
         if Stream::Output.was_closed() {
-            return Err(SinkError::Closed);
+            return Err(SinkError::Closed { what: "output" });
         }
         match io::stdout().as_fd().try_clone_to_owned() {
             Ok(stream) => Ok(Self::new(stream, name)),

@@ -9,6 +9,7 @@ pub use fifo::FifoSink;
 pub use plain::{Exists, FileSink};
 
 use super::{AnySink, Lives, SinkEnd, SinkError, SinkWriter, StreamSink, Tasks};
+use crate::io::names;
 use crate::io::resource::Resource;
 use crate::io::shared::Shared;
 use crate::pipeline::keys::kind::End;
@@ -19,6 +20,7 @@ use crate::pipeline::text::quoted;
 use crate::pipeline::{At, Problem, normalized};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use worker_stdio::Stream;
 
 /// What a sink writes to disk.
 #[derive(Clone, Debug, PartialEq)]
@@ -113,17 +115,15 @@ impl SinkEnd for Files {
 
     fn open(&self, lives: Option<Lives<'_>>) -> Result<Option<Box<dyn SinkWriter>>, SinkError> {
         Ok(Some(match lives {
-            _ if is_standard_output(&self.path) => Box::new(StreamSink::stdout()?),
+            _ if names(&self.path, Stream::Output) => Box::new(StreamSink::stdout()?),
+            _ if names(&self.path, Stream::Error) && Stream::Error.was_closed() => {
+                return Err(SinkError::Closed { what: "error" });
+            }
             _ if FifoSink::is_at(&self.path) => Box::new(FifoSink::new(&self.path)),
             None => Box::new(FileSink::open(&self.path, self.exists)?),
             Some(lives) => Box::new(DurableFileSink::open(&self.path, self.exists, lives.position)?),
         }))
     }
-}
-
-/// Whether a path is another name of standard output, which is no file to be opened a second time.
-fn is_standard_output(path: &Path) -> bool {
-    ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"].iter().any(|name| path == Path::new(name))
 }
 
 impl Files {

@@ -14,6 +14,7 @@ use super::{
     AnySource, Ending, Lives, Opened, Opening, SourceEnd, SourceError, SourceOptions, SourceReader,
     StreamSource,
 };
+use crate::io::names;
 use crate::io::resource::Resource;
 use crate::io::shared::Shared;
 use crate::pipeline::keys::kind::End;
@@ -26,6 +27,7 @@ use rustix::fs::OFlags;
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use worker_stdio::Stream;
 
 /// Files, sorted by name.
 #[derive(Clone, Debug, PartialEq)]
@@ -136,6 +138,9 @@ impl Files {
     /// The one path that the pattern stands for, opened, if that is no regular file: it is read as it comes.
     fn stream(&self, opening: &Opening<'_>) -> Result<Option<StreamSource>, SourceError> {
         let path = opening.dir.join(&self.pattern);
+        if names(&path, Stream::Input) && Stream::Input.was_closed() {
+            return Err(SourceError::Closed);
+        }
         let is_stream = std::fs::metadata(&path).is_ok_and(|m| {
             let kind = m.file_type();
             kind.is_fifo() || kind.is_char_device()
