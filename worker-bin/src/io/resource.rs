@@ -2,6 +2,7 @@
 
 use super::sink::file::{is_part, part_path};
 use super::source::expand;
+use super::source::file::Pattern;
 use crate::pipeline::normalized;
 use std::path::{Path, PathBuf};
 
@@ -75,10 +76,9 @@ impl Resource {
 }
 
 fn matches(dir: &Path, pattern: &str, file: &Path) -> bool {
-    let options = glob::MatchOptions { require_literal_separator: true, ..glob::MatchOptions::new() };
     let pattern = normalized(dir, Path::new(pattern));
-    let glob = pattern.to_str().and_then(|pattern| glob::Pattern::new(pattern).ok());
-    glob.is_some_and(|glob| glob.matches_path_with(file, options)) || pattern == file
+    let glob = pattern.to_str().and_then(|pattern| Pattern::parse(pattern).ok());
+    glob.is_some_and(|glob| glob.could_match(file)) || pattern == file
 }
 
 #[cfg(test)]

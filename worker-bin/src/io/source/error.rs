@@ -38,6 +38,9 @@ pub enum SourceError {
         "standard input is closed; give it input (< FILE, or < /dev/null for none), or name a file to read"
     )]
     Closed,
+    /// A directory that a pattern goes through cannot be listed.
+    #[error("cannot list {}: {source}; let this user read it, or name other files", path.display())]
+    Unlisted { path: PathBuf, source: io::Error },
     /// Reading failed on the way.
     #[error("cannot read {name} at byte {offset}: {source}")]
     Read {

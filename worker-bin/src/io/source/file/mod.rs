@@ -4,11 +4,13 @@ mod decode;
 mod files;
 mod fixed;
 mod paths;
+mod pattern;
 mod position;
 
 pub use files::{FileSource, first_record};
 pub use fixed::SourceFiles;
 pub use paths::expand;
+pub(crate) use pattern::Pattern;
 
 use super::{
     AnySource, Ending, Lives, Opened, Opening, SourceEnd, SourceError, SourceOptions, SourceReader,
@@ -165,10 +167,10 @@ impl Value for Glob {
     fn read<'d>(&self, reader: &mut Reader<'d>, entry: &KeyValue<'d>) -> Option<String> {
         let text = reader.text(entry)?;
         reader.refuse_shell_variables(&text, &entry.at())?;
-        match glob::Pattern::new(&text) {
+        match Pattern::parse(&text) {
             Ok(_) => Some(text),
-            Err(error) => reader.fail(
-                Problem::at(&entry.at(), format!("this pattern cannot be used: {}", error.msg), "").help(
+            Err(why) => reader.fail(
+                Problem::at(&entry.at(), format!("this pattern cannot be used: {why}"), "").help(
                     "patterns know *, ?, [abc] and **; to mean such a character itself, put it in brackets: [*]",
                 ),
             ),

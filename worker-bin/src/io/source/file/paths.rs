@@ -1,13 +1,11 @@
 //! From what the user wrote to a list of files.
 
+use super::pattern::{Pattern, Unlisted};
 use crate::io::source::SourceError;
-use glob::{MatchOptions, Pattern};
 use rustix::fs::Access;
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
-
-const LIKE_THE_SHELL: MatchOptions =
-    MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
 
 /// The files that `patterns`, relative to `base`, name: in the order of the patterns, each one's sorted by name, each
 /// file once.
@@ -19,10 +17,11 @@ const LIKE_THE_SHELL: MatchOptions =
 /// [`SourceError`] for a pattern that matches nothing, a directory named by itself, an unreadable file.
 pub fn expand<P: AsRef<Path>>(base: &Path, patterns: &[P]) -> Result<Vec<PathBuf>, SourceError> {
     let mut files: Vec<PathBuf> = Vec::new();
+    let mut known: HashSet<PathBuf> = HashSet::new();
     for pattern in patterns {
         for path in expand_one(base, pattern.as_ref())? {
             check(&path)?;
-            if !files.contains(&path) {
+            if patterns.len() == 1 || known.insert(path.clone()) {
                 files.push(path);
             }
         }
@@ -35,32 +34,16 @@ fn expand_one(base: &Path, pattern: &Path) -> Result<Vec<PathBuf>, SourceError> 
     if literal.symlink_metadata().is_ok() {
         return Ok(vec![literal]);
     }
-    let Some(text) = pattern.to_str().filter(|text| text.contains(['*', '?', '['])) else {
+    let Some(text) = pattern.to_str().filter(|text| Pattern::is_magic(text)) else {
         return Err(SourceError::Open { path: literal, source: io::ErrorKind::NotFound.into() });
     };
-    let full = if pattern.is_absolute() || base.as_os_str().is_empty() {
-        text.to_owned()
-    } else {
-        let base = base.to_str().ok_or_else(|| SourceError::BadPattern {
-            pattern: text.to_owned(),
-            why: format!("it is relative to {}, which is not UTF-8", base.display()),
-        })?;
-        format!("{}/{text}", Pattern::escape(base.trim_end_matches('/')))
-    };
-    let found = glob::glob_with(&full, LIKE_THE_SHELL)
-        .map_err(|e| SourceError::BadPattern { pattern: text.to_owned(), why: e.to_string() })?;
-    let mut files = Vec::new();
-    for path in found {
-        let path = path.map_err(|e| SourceError::Open { path: e.path().to_owned(), source: e.into() })?;
-        if !path.is_dir() {
-            files.push(path);
-        }
-    }
+    let bad = |why| SourceError::BadPattern { pattern: text.to_owned(), why };
+    let found = Pattern::parse(text).map_err(bad)?.find(base);
+    let files = found.map_err(|Unlisted { path, source }| SourceError::Unlisted { path, source })?;
     if files.is_empty() {
         let directory = if pattern.is_absolute() { Path::new("/") } else { base };
         return Err(SourceError::NoMatch { pattern: text.to_owned(), directory: shown(directory) });
     }
-    files.sort();
     Ok(files)
 }
 
