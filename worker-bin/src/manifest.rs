@@ -2,6 +2,7 @@
 
 use crate::fault;
 use crate::hints;
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
@@ -56,6 +57,10 @@ pub struct Manifest {
     pub placement: BTreeMap<String, String>,
     /// The pipeline has come to its end.
     pub finished: bool,
+    /// The first records that keys and programs were given when the state was begun, by source; what the input begins with
+    /// later does not matter. Older versions have not kept them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", with = "in_base64")]
+    pub headers: BTreeMap<String, Bytes>,
 }
 
 /// As it is in the file.
@@ -113,6 +118,27 @@ impl Manifest {
     }
 }
 
+/// Bytes of any kind as JSON's text.
+mod in_base64 {
+    use base64::prelude::{BASE64_STANDARD, Engine as _};
+    use bytes::Bytes;
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer, de::Error};
+    use std::collections::BTreeMap;
+
+    pub(super) fn serialize<S: Serializer>(map: &BTreeMap<String, Bytes>, to: S) -> Result<S::Ok, S::Error> {
+        let texts = map.iter().map(|(name, bytes)| (name, BASE64_STANDARD.encode(bytes)));
+        texts.collect::<BTreeMap<_, _>>().serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<BTreeMap<String, Bytes>, D::Error> {
+        let texts = BTreeMap::<String, String>::deserialize(from)?;
+        let bytes = texts.into_iter().map(|(name, text)| Ok((name, BASE64_STANDARD.decode(text)?.into())));
+        bytes.collect::<Result<_, base64::DecodeError>>().map_err(D::Error::custom)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,6 +153,7 @@ mod tests {
                 .into(),
             placement: [("s/0".to_owned(), "a".to_owned())].into(),
             finished: false,
+            headers: [("in".to_owned(), Bytes::from_static(b"a,\xff\n"))].into(),
         }
     }
 
@@ -140,6 +167,16 @@ mod tests {
         finished.store(directory.path()).unwrap();
         assert_eq!(Manifest::load(directory.path()).unwrap(), Some(finished));
         assert!(!directory.path().join(NEW_NAME).exists());
+    }
+
+    #[test]
+    fn one_of_a_version_that_kept_no_headers_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        Manifest { headers: BTreeMap::new(), ..manifest() }.store(directory.path()).unwrap();
+        let text = std::fs::read_to_string(directory.path().join(NAME)).unwrap();
+        assert!(!text.contains("headers"), "{text}");
+        let read = Manifest::load(directory.path()).unwrap().unwrap();
+        assert_eq!(read, Manifest { headers: BTreeMap::new(), ..manifest() });
     }
 
     #[test]

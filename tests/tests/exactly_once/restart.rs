@@ -147,3 +147,59 @@ fn a_task_that_was_moved_is_refused_by_name() {
     b.wait(PATIENCE).expect(0);
     assert_copied(&scratch);
 }
+
+/// One program a record, and a key by a column's name behind it.
+const HEADED: &str = "[pipeline]\nname = 'headed'\ncredit = '32KiB'\nmax_record = '16KiB'\n[source.in]\nfile = 'd/*.csv'\n\
+                      header = 'repeat'\n[stage.body]\nrun = ['sh', '-c', 'sleep 0.1; sed 1d']\npartitions = 1\n\
+                      batch = { max_records = 1 }\n[stage.keyed]\nrun = ['cat']\npartitions = 2\n\
+                      partition_by = { csv = 'b' }\n[sink.out]\nfile = 'out.txt'\n";
+
+/// Reads the first file whole, and is killed amid the work; its owner then moves it away.
+fn headed_and_killed() -> Scratch {
+    let scratch = Scratch::new();
+    scratch.shell("mkdir d; printf 'a,b\\n' > d/1.csv; seq 30 | sed 's:.*:&,x&:' >> d/1.csv");
+    scratch.write("pipeline.toml", HEADED);
+    let mut running = start(&scratch);
+    eventually("some of it is written", PATIENCE, || {
+        assert!(!running.has_ended(), "it ended: {}", running.stderr());
+        if scratch.len("out.txt") > 0 { Ok(()) } else { Err(running.stderr()) }
+    });
+    running.kill();
+    scratch
+}
+
+fn assert_all_of_the_body(scratch: &Scratch) {
+    scratch.shell("sort -n out.txt > sorted; seq 30 | sed 's:.*:&,x&:' | cmp - sorted");
+}
+
+#[test]
+fn header_and_columns_are_those_of_the_first_start_when_their_file_is_gone() {
+    let scratch = headed_and_killed();
+    scratch.shell("mv d/1.csv read-already");
+    run(&scratch).expect(0);
+    assert_all_of_the_body(&scratch);
+    run(&scratch).expect(0).says(&["finished already"]);
+}
+
+#[test]
+fn header_and_columns_are_those_of_the_first_start_when_another_file_comes_first() {
+    let scratch = headed_and_killed();
+    scratch.shell("mv d/1.csv read-already; printf 'other,header\\n1,2\\n' > d/0.csv");
+    run(&scratch).expect(0);
+    assert_all_of_the_body(&scratch);
+    // What is begun anew reads what is there now.
+    scratch.shell("rm out.txt; sed -i \"s/'b'/'header'/\" pipeline.toml");
+    scratch.worker(&["run", "pipeline.toml", "--state", "state", "--fresh"]).run().expect(0);
+    assert_eq!(scratch.read("out.txt"), b"1,2\n");
+}
+
+#[test]
+fn a_state_of_the_version_before_has_its_header_in_the_list_of_files() {
+    let scratch = headed_and_killed();
+    scratch.shell(
+        "python3 - <<'E'\nimport json\nm = json.load(open('state/manifest.json'))\ndel m['headers']\n\
+         json.dump(m, open('state/manifest.json', 'w'))\nE\nmv d/1.csv read-already",
+    );
+    run(&scratch).expect(0);
+    assert_all_of_the_body(&scratch);
+}

@@ -48,7 +48,18 @@ impl Pipeline {
         };
         // A look at a part is no run to be continued.
         let (delivery, state_dir, delivery_at) = (Delivery::Memory, None, None);
-        Ok(Pipeline { delivery, state_dir, delivery_at, sources, stages, sinks: vec![sink], ..self.clone() })
+        // Without state it reads what is there now.
+        let headers = BTreeMap::new();
+        Ok(Pipeline {
+            delivery,
+            state_dir,
+            headers,
+            delivery_at,
+            sources,
+            stages,
+            sinks: vec![sink],
+            ..self.clone()
+        })
     }
 
     fn no_stage(&self, name: &str) -> ConfigError {

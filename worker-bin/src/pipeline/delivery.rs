@@ -1,7 +1,12 @@
 //! What is promised about each record, and where the state that this takes is kept.
 
 use super::diagnostics::{At, ConfigError, Problem, normalized};
-use super::model::Pipeline;
+use super::model::{Header, Pipeline};
+use crate::io::source::SourceFiles;
+use crate::io::source::file::{ended, list_path};
+use crate::manifest::Manifest;
+use bytes::Bytes;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// What is promised about each record.
@@ -60,8 +65,32 @@ impl Pipeline {
         }
         match self.sink_in_state() {
             Some(problem) => Err(ConfigError::one(&self.text, problem)),
-            None => Ok(self),
+            None => {
+                if !options.fresh {
+                    self.headers = self.headers_of_the_first_start();
+                }
+                Ok(self)
+            }
         }
+    }
+
+    /// What is wrong with a state directory is said by whoever opens it.
+    fn headers_of_the_first_start(&self) -> BTreeMap<String, Bytes> {
+        let (Delivery::ExactlyOnce, Some(dir)) = (self.delivery, &self.state_dir) else {
+            return BTreeMap::new();
+        };
+        let manifest = Manifest::load(dir).ok().flatten().filter(|manifest| manifest.pipeline == self.name);
+        let Some(manifest) = manifest else { return BTreeMap::new() };
+        let mut headers = manifest.headers;
+        for source in self.sources.iter().filter(|source| source.header == Header::Repeat) {
+            if !headers.contains_key(&source.name)
+                && let Ok(files) = SourceFiles::load(&list_path(dir, &format!("{}/0", source.name)))
+                && let Some(header) = files.header()
+            {
+                headers.insert(source.name.clone(), ended(header, source.framing.terminator()));
+            }
+        }
+        headers
     }
 
     fn sink_in_state(&self) -> Option<Problem> {

@@ -41,6 +41,7 @@ pub(crate) use diagnostics::{normalized, suggestion};
 pub(crate) use warnings::endless;
 
 use reader::Reader;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Reads and checks a pipeline file; `set` are the variables of `--set`.
@@ -95,6 +96,7 @@ pub fn parse(text: &SourceText, dir: &Path, set: &[(String, String)]) -> Result<
                 name,
                 delivery,
                 state_dir,
+                headers: BTreeMap::new(),
                 budgets: head.budgets,
                 dir,
                 sources,

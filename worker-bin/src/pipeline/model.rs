@@ -16,6 +16,8 @@ pub use crate::io::source::Header;
 
 use super::delivery::Delivery;
 use super::diagnostics::{At, SourceText, Warning};
+use bytes::Bytes;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// A checked pipeline. Two are equal if they mean the same, wherever in their files it stands.
@@ -28,6 +30,8 @@ pub struct Pipeline {
     /// Where what must survive is kept, absolute; where delivery is exactly-once, `None` only if neither the file nor the
     /// command line says it.
     pub state_dir: Option<PathBuf>,
+    /// By source, the header that the state there was begun with, which counts whatever its input begins with now.
+    pub(super) headers: BTreeMap<String, Bytes>,
     /// Limits of memory and disk.
     pub budgets: Budgets,
     /// Where relative paths start: the directory of the file.

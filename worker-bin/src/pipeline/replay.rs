@@ -128,6 +128,7 @@ impl Pipeline {
         let pipeline = Pipeline {
             delivery: Delivery::ExactlyOnce,
             state_dir: Some(state.to_owned()),
+            headers: BTreeMap::new(),
             delivery_at: None,
             sources,
             stages,

@@ -3,6 +3,7 @@
 use crate::child::records::KeyedState;
 use crate::hints;
 use crate::io::dead::{DeadLetterLog, DeadLogError, log_path, read_letters};
+use crate::io::source::file::list_path;
 use crate::manifest::{Manifest, ManifestError};
 use crate::pipeline::plan::{
     LocalTask, Plan, RecordsSettings, Role, differences, moves, placement, render, semantics,
@@ -184,6 +185,8 @@ impl Durable {
         if manifest.finished && alone {
             return Ok(Found::Finished { dead: letters_in(&dead_dir(dir)) });
         }
+        // Also of a directory of a version that did not keep them.
+        manifest.headers.clone_from(&plan.headers);
         // A clock that was set back must not make this life older than the one before it.
         manifest.incarnation = clock.max(manifest.incarnation + 1);
         let reserve = Reserve::new(dir)?;
@@ -224,7 +227,7 @@ impl Durable {
 
     /// Where the list of a source's files is kept.
     pub(super) fn list_path(&self, task: &str) -> PathBuf {
-        self.dir.join("sources").join(format!("{}.list", file_name(task)))
+        list_path(&self.dir, task)
     }
 
     /// Where dead letters are.

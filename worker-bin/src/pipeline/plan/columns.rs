@@ -5,10 +5,46 @@ use crate::io::source::SourceOptions;
 use crate::pipeline::diagnostics::{At, Problem, suggestion};
 use crate::pipeline::model::{Column, Header, KeyRule, Origin, Pipeline};
 use bytes::Bytes;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use worker_core::config::NodeIx;
 use worker_core::route::PartitionBy;
+
+/// The first record of each source's first file, with its terminator: as it was when the state was begun, or as it is now.
+#[derive(Debug)]
+pub(super) struct FirstRecords<'a> {
+    pipeline: &'a Pipeline,
+    /// By source, those that were asked for.
+    found: BTreeMap<String, Bytes>,
+}
+
+impl<'a> FirstRecords<'a> {
+    pub(super) fn of(pipeline: &'a Pipeline) -> Self {
+        Self { pipeline, found: BTreeMap::new() }
+    }
+
+    /// That of a source; or why it is not known.
+    fn of_source(&mut self, index: usize) -> Result<Bytes, String> {
+        let source = &self.pipeline.sources[index];
+        let known = self.found.get(&source.name).or_else(|| self.pipeline.headers.get(&source.name));
+        let header = match known {
+            Some(header) => header.clone(),
+            None => {
+                let max_record = self.pipeline.budgets.max_record_bytes;
+                let max_record = usize::try_from(max_record).unwrap_or(usize::MAX);
+                let terminator = source.framing.terminator();
+                let options = SourceOptions { terminator, max_record, ..SourceOptions::default() };
+                source.input.header(&self.pipeline.dir, &options)?
+            }
+        };
+        self.found.insert(source.name.clone(), header.clone());
+        Ok(header)
+    }
+
+    pub(super) fn into_headers(self) -> BTreeMap<String, Bytes> {
+        self.found
+    }
+}
 
 /// How records are spread over a stage's or sink's tasks, in the order of the pipeline's lists; `None`: without a key.
 #[derive(Debug)]
@@ -18,18 +54,18 @@ pub(super) struct Keys {
 }
 
 /// Finds every rule's column.
-pub(super) fn keys(pipeline: &Pipeline) -> Result<Keys, Vec<Problem>> {
+pub(super) fn keys(pipeline: &Pipeline, first: &mut FirstRecords<'_>) -> Result<Keys, Vec<Problem>> {
     let mut problems = Vec::new();
     let mut keys = Keys { stages: Vec::new(), sinks: Vec::new() };
     for stage in &pipeline.stages {
-        let rule = resolve(pipeline, stage.partition_by.as_ref(), &stage.from, &stage.key_at);
+        let rule = resolve(first, stage.partition_by.as_ref(), &stage.from, &stage.key_at);
         keys.stages.push(rule.unwrap_or_else(|problem| {
             problems.push(*problem);
             None
         }));
     }
     for sink in &pipeline.sinks {
-        let rule = resolve(pipeline, sink.partition_by.as_ref(), &sink.from, &sink.key_at);
+        let rule = resolve(first, sink.partition_by.as_ref(), &sink.from, &sink.key_at);
         keys.sinks.push(rule.unwrap_or_else(|problem| {
             problems.push(*problem);
             None
@@ -39,7 +75,7 @@ pub(super) fn keys(pipeline: &Pipeline) -> Result<Keys, Vec<Problem>> {
 }
 
 fn resolve(
-    pipeline: &Pipeline,
+    first: &mut FirstRecords<'_>,
     rule: Option<&KeyRule>,
     from: &[Origin],
     at: &At,
@@ -51,7 +87,7 @@ fn resolve(
             PartitionBy::Field { index: counted(*index), delimiter }
         }
         KeyRule::Csv(Column::Number(number)) => PartitionBy::Csv { column: counted(*number) },
-        KeyRule::Csv(Column::Name(name)) => PartitionBy::Csv { column: column(pipeline, name, from, at)? },
+        KeyRule::Csv(Column::Name(name)) => PartitionBy::Csv { column: column(first, name, from, at)? },
         KeyRule::Json(pointer) => PartitionBy::Json { pointer: pointer.clone() },
         KeyRule::Record => PartitionBy::Record,
         KeyRule::Answer => PartitionBy::Given,
@@ -63,7 +99,13 @@ fn counted(number: u32) -> NonZeroUsize {
 }
 
 /// The place of a named column in the header of the one source upstream.
-fn column(pipeline: &Pipeline, name: &str, from: &[Origin], at: &At) -> Result<NonZeroUsize, Box<Problem>> {
+fn column(
+    first: &mut FirstRecords<'_>,
+    name: &str,
+    from: &[Origin],
+    at: &At,
+) -> Result<NonZeroUsize, Box<Problem>> {
+    let pipeline = first.pipeline;
     let sources = sources_above(pipeline, from);
     let [source] = sources.as_slice() else {
         let names: Vec<&str> = sources.iter().map(|&index| pipeline.sources[index].name.as_str()).collect();
@@ -73,7 +115,7 @@ fn column(pipeline: &Pipeline, name: &str, from: &[Origin], at: &At) -> Result<N
                 .help("use the column's number, counted from 1: { csv = 3 }"),
         ));
     };
-    let header = header(pipeline, *source).map_err(|why| {
+    let header = first.of_source(*source).map_err(|why| {
         let title =
             format!("column `{name}` cannot be looked up in source `{}`", pipeline.sources[*source].name);
         Box::new(Problem::at(at, title, why).help(
@@ -121,16 +163,20 @@ pub(super) struct Headers {
     pub(super) sinks: Vec<Option<Bytes>>,
 }
 
-pub(super) fn headers(pipeline: &Pipeline, places: &Places, me: NodeIx) -> Result<Headers, Vec<Problem>> {
+pub(super) fn headers(
+    pipeline: &Pipeline,
+    (places, me): (&Places, NodeIx),
+    first: &mut FirstRecords<'_>,
+) -> Result<Headers, Vec<Problem>> {
     let mut problems = Vec::new();
     let stages = pipeline.stages.iter().zip(&places.stages).map(|(stage, nodes)| {
         let is_here = nodes.contains(&me);
-        is_here.then(|| repeated(pipeline, (&stage.name, &stage.at), &stage.from, &mut problems)).flatten()
+        is_here.then(|| repeated(first, (&stage.name, &stage.at), &stage.from, &mut problems)).flatten()
     });
     let stages = stages.collect();
     let sinks = pipeline.sinks.iter().zip(&places.sinks).map(|(sink, nodes)| {
         let is_here = nodes.contains(&me) && sink.target.stage().is_some();
-        is_here.then(|| repeated(pipeline, (&sink.name, &sink.at), &sink.from, &mut problems)).flatten()
+        is_here.then(|| repeated(first, (&sink.name, &sink.at), &sink.from, &mut problems)).flatten()
     });
     let sinks = sinks.collect();
     if problems.is_empty() { Ok(Headers { stages, sinks }) } else { Err(problems) }
@@ -138,11 +184,12 @@ pub(super) fn headers(pipeline: &Pipeline, places: &Places, me: NodeIx) -> Resul
 
 /// The one header that is repeated by what a stage or sink reads from.
 fn repeated(
-    pipeline: &Pipeline,
+    first: &mut FirstRecords<'_>,
     (name, at): (&str, &At),
     from: &[Origin],
     problems: &mut Vec<Problem>,
 ) -> Option<Bytes> {
+    let pipeline = first.pipeline;
     let mut common: Option<(usize, Bytes)> = None;
     for &origin in from {
         let Origin::Source(index) = origin else { continue };
@@ -150,7 +197,7 @@ fn repeated(
         if source.header != Header::Repeat {
             continue;
         }
-        match (header(pipeline, index), &common) {
+        match (first.of_source(index), &common) {
             (Err(why), _) => problems.push(
                 Problem::at(
                     &source.at,
@@ -161,23 +208,15 @@ fn repeated(
             ),
             (Ok(header), None) => common = Some((index, header)),
             (Ok(header), Some((_, other))) if header == *other => {}
-            (Ok(_), Some((first, _))) => problems.push(
+            (Ok(_), Some((other, _))) => problems.push(
                 Problem::at(at, format!("`{name}` would get two different headers"), "reads both")
                     .also(&source.at, "one header")
-                    .also(&pipeline.sources[*first].at, "another")
+                    .also(&pipeline.sources[*other].at, "another")
                     .help("give each source a stage of its own"),
             ),
         }
     }
     common.map(|(_, header)| header)
-}
-
-/// The first record of a source's first file, with its terminator; or why it is not known.
-fn header(pipeline: &Pipeline, source: usize) -> Result<Bytes, String> {
-    let source = &pipeline.sources[source];
-    let max_record = usize::try_from(pipeline.budgets.max_record_bytes).unwrap_or(usize::MAX);
-    let terminator = source.framing.terminator();
-    source.input.header(&pipeline.dir, &SourceOptions { terminator, max_record, ..SourceOptions::default() })
 }
 
 /// The fields of one line of comma-separated values; a quoted field may hold commas and doubled quotes.

@@ -1,7 +1,7 @@
 //! A pipeline laid out over nodes: tasks, links, and what each task here needs to run.
 //!
 //! A pure function of the pipeline, the cluster and, where a key or a header is named, the first line of a source's first
-//! file; so every node computes the same.
+//! file; so every node computes the same. With state that line is the one of the first start: it is kept in the manifest.
 //!
 //! - Partitions: as the file says; else a batch stage has as many as there are cores (in a cluster, slots), a stream or
 //!   records stage 1, or as many as cores where it says `partition_by`; a directory sink as many as the largest stage it reads from.
@@ -25,6 +25,8 @@ use super::cluster::Cluster;
 use super::diagnostics::{ConfigError, Problem};
 use super::model::Pipeline;
 use super::validate::{Nodes, overlapping_ends};
+use bytes::Bytes;
+use columns::FirstRecords;
 use std::collections::BTreeMap;
 use worker_core::config::{Graph, Limits, NodeIx};
 use worker_proto::Fingerprint;
@@ -56,6 +58,8 @@ pub struct Plan {
     pub semantic_fingerprint: Fingerprint,
     /// Of what runs where: of [`placement()`].
     pub placement_fingerprint: Fingerprint,
+    /// By source, the headers that keys and programs here depend on.
+    pub headers: BTreeMap<String, Bytes>,
     semantics: BTreeMap<String, String>,
 }
 
@@ -73,8 +77,9 @@ pub fn plan(pipeline: &Pipeline, cluster: &Cluster, me: NodeIx) -> Result<Plan, 
     }
     let partitions = partitions::partitions(pipeline, cluster).map_err(fail)?;
     let places = place::places(pipeline, cluster, &partitions).map_err(fail)?;
-    let keys = columns::keys(pipeline).map_err(fail)?;
-    let headers = columns::headers(pipeline, &places, me).map_err(fail)?;
+    let mut first = FirstRecords::of(pipeline);
+    let keys = columns::keys(pipeline, &mut first).map_err(fail)?;
+    let headers = columns::headers(pipeline, (&places, me), &mut first).map_err(fail)?;
     let layout = hops::lay(pipeline, &partitions, &places, &keys).map_err(fail)?;
     let names: Vec<String> = cluster.names().map(str::to_owned).collect();
     let semantics = fingerprint::texts(pipeline, &partitions, &keys);
@@ -98,6 +103,7 @@ pub fn plan(pipeline: &Pipeline, cluster: &Cluster, me: NodeIx) -> Result<Plan, 
         partitions,
         semantic_fingerprint,
         placement_fingerprint,
+        headers: first.into_headers(),
         semantics,
     })
 }

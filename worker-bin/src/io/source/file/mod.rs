@@ -98,11 +98,8 @@ impl SourceEnd for Files {
         let terminator = options.terminator;
         for file in self.paths(dir).map_err(|error| error.to_string())? {
             let first = first_record(&file, terminator, options.max_record);
-            if let Some(mut header) = first.map_err(|error| error.to_string())? {
-                if header.last() != Some(&terminator) {
-                    header = [&header[..], &[terminator]].concat().into();
-                }
-                return Ok(header);
+            if let Some(header) = first.map_err(|error| error.to_string())? {
+                return Ok(ended(header, terminator));
             }
         }
         Err("the file is empty".to_owned())
@@ -156,6 +153,18 @@ impl Files {
         let file = opened.map_err(|source| SourceError::Open { path: path.clone(), source })?;
         opening.stream(file.into(), path.display().to_string()).map(Some)
     }
+}
+
+/// A header as programs are given it: with its terminator.
+#[must_use]
+pub fn ended(header: Bytes, terminator: u8) -> Bytes {
+    if header.last() == Some(&terminator) { header } else { [&header[..], &[terminator]].concat().into() }
+}
+
+/// Where a state directory keeps the list of a source task's files.
+#[must_use]
+pub fn list_path(state: &Path, task: &str) -> PathBuf {
+    state.join("sources").join(format!("{}.list", task.replace('/', "-")))
 }
 
 /// A glob as written; whether it matches anything is known only on the node that reads it.
