@@ -128,6 +128,36 @@ fn of_a_named_pipe_a_kill_loses_nothing_that_it_still_held() {
 }
 
 #[test]
+fn a_kill_at_each_step_of_taking_loses_and_doubles_nothing() {
+    let text: String = (0..800_000).map(|number| format!("{number}\n")).collect();
+    let points = ["spool.take.before:1", "spool.take.after:1", "spool.take.before:4", "spool.take.after:4"];
+    for point in points.iter().chain(&[
+        "spool.rename.before:1",
+        "spool.rename.after:1",
+        "spool.rename.before:2",
+        "spool.rename.after:2",
+    ]) {
+        let scratch = prepared(FROM_STDIN);
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        let start = || scratch.worker(&STATE).stdin(OwnedFd::from(reader.try_clone().expect("a descriptor")));
+        std::thread::scope(|threads| {
+            threads.spawn(|| {
+                let mut writer = writer;
+                writer.write_all(text.as_bytes()).expect("somebody holds the pipe");
+            });
+            start().env("WORKER_FAULT", &format!("{point}=kill")).start().wait(PATIENCE).expect_signal(9);
+            start().start().wait(PATIENCE).expect(0);
+        });
+        assert!(
+            scratch.text("out.txt") == text,
+            "{point}: {} of {} bytes",
+            scratch.len("out.txt"),
+            text.len()
+        );
+    }
+}
+
+#[test]
 fn another_pipe_is_another_input() {
     let scratch = prepared(FROM_STDIN);
     for (input, until) in [("one\nhalf", "one\n"), ("two\n", "two\n")] {

@@ -15,6 +15,7 @@
 mod header;
 
 use super::super::SourceError;
+use crate::fault;
 use crate::io::durable;
 use header::{HEADER_BYTES, Header, Identity, Kind, boot};
 use rustix::buffer::spare_capacity;
@@ -135,11 +136,11 @@ impl Spool {
         if !self.in_hand.is_empty() {
             return self.put_down();
         }
-        let taken = match self.header.identity.kind {
+        let taken = fault::around("spool.take", || match self.header.identity.kind {
             Kind::Pipe if !self.by_copy => self.splice(stream),
             Kind::Socket => self.copy_and_take(stream),
             Kind::Pipe | Kind::Other => self.take_and_copy(stream),
-        };
+        });
         match taken {
             Err(error) if is_full(&error) => Ok(Taken::NoRoom),
             Err(error) => match Errno::from_io_error(&error) {
@@ -233,7 +234,7 @@ impl Spool {
     pub(super) fn sync(&mut self) -> io::Result<()> {
         self.header.synced = self.end - self.header.base;
         self.header.store(&self.file)?;
-        self.file.sync_all()?;
+        fault::around("spool.sync", || self.file.sync_all())?;
         durable::sync_directory(durable::parent(&self.path), "spool")
     }
 }
@@ -245,7 +246,7 @@ fn make(path: &Path, header: &Header, data: &[u8]) -> io::Result<File> {
     let file = options.read(true).write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
     header.store(&file)?;
     file.write_all_at(data, HEADER_BYTES)?;
-    std::fs::rename(&fresh, path)?;
+    fault::around("spool.rename", || std::fs::rename(&fresh, path))?;
     Ok(file)
 }
 
