@@ -65,8 +65,8 @@ fn a_killed_and_restarted_destination_costs_what_is_reported_and_blocks_nobody()
     let scratch = Scratch::new();
     let pipeline = format!(
         "{BUDGETS}[source.lines]\n{FLOW}\nplace = 'a'\n\
-         [sink.b]\nfrom = 'lines'\nrun = ['sh', '-c', 'cat >> b.txt']\nplace = 'b'\n\
-         [sink.c]\nfrom = 'lines'\nrun = ['sh', '-c', 'cat >> c.txt']\nplace = 'c'\n"
+         [sink.b]\nfrom = 'lines'\nmode = 'batch'\nrun = ['sh', '-c', 'cat >> b.txt']\nplace = 'b'\n\
+         [sink.c]\nfrom = 'lines'\nmode = 'batch'\nrun = ['sh', '-c', 'cat >> c.txt']\nplace = 'c'\n"
     );
     let (nodes, [a, b, c]) = three(&scratch, &pipeline);
     scratch.wait_until_flows(&["b.txt", "c.txt"]);

@@ -1,7 +1,10 @@
 //! Input as it comes: packed, framed otherwise, broken or odd.
 
 use crate::sorted;
-use worker_tests::process::Scratch;
+use std::time::Duration;
+use worker_tests::process::{Finished, Scratch, eventually};
+
+const PATIENCE: Duration = Duration::from_secs(60);
 
 const COPY: &str = "[source.in]\nfile = \"in*\"\n[sink.out]\nstdout = true\n";
 const THROUGH_CAT: &str =
@@ -81,4 +84,62 @@ fn a_record_without_the_key_is_a_dead_letter() {
     assert_eq!(sorted(&finished.stdout), ["a 1", "c 2"]);
     let letters = scratch.text("keys.dead-letters.jsonl");
     assert_eq!(letters.lines().count(), 2, "{letters}");
+}
+
+/// Small budgets, so that what is behind a program that waits stops the source soon.
+const GATED: &str = "[pipeline]\nname = 'gated'\nmax_record = '4KiB'\ncredit = '16KiB'\noutbox = '16KiB'\nspill_limit = '16KiB'\n\
+                     [source.in]\nfile = 'in*.txt'\n\
+                     [stage.gate]\nmode = 'stream'\nrun = ['sh', '-c', 'while [ ! -e go ]; do sleep 0.02; done; cat']\n\
+                     [sink.out]\nfile = 'out.txt'\n";
+
+/// What a run says of input or output that somebody else does this to, while a program waits.
+fn disturbed(by: impl Fn(&Scratch)) -> (Scratch, Finished) {
+    let scratch = Scratch::new();
+    scratch.shell("seq 1 300000 > in1.txt; seq 1 10 > in2.txt");
+    let mut running = scratch.start(GATED, &["--progress", "none"]);
+    eventually("its program waits", PATIENCE, || {
+        assert!(!running.has_ended(), "{}", running.stderr());
+        let waits =
+            !worker_tests::process::descendants(running.pid()).is_empty() && scratch.path("out.txt").exists();
+        if waits { Ok(()) } else { Err(running.stderr()) }
+    });
+    by(&scratch);
+    scratch.write("go", "");
+    let finished = running.wait(PATIENCE);
+    (scratch, finished)
+}
+
+#[test]
+fn a_file_that_is_cut_while_it_is_read_is_no_end() {
+    let whole = Scratch::new();
+    whole.shell("seq 1 300000 > in1.txt");
+    let (_, finished) = disturbed(|scratch| drop(scratch.shell("truncate -s 100 in1.txt")));
+    let expected = whole.len("in1.txt").to_string();
+    finished.expect(1).says(&["in1.txt", &format!("but had {expected} when this run began"), "cut"]);
+}
+
+#[test]
+fn a_file_that_is_less_or_gone_or_another_when_its_turn_comes_is_no_input() {
+    let (_, finished) = disturbed(|scratch| drop(scratch.shell("truncate -s 5 in2.txt")));
+    finished.expect(1).says(&["in2.txt ends after 5 bytes, but had 21"]);
+    let (_, finished) = disturbed(|scratch| drop(scratch.shell("rm in2.txt")));
+    finished.expect(1).says(&["cannot open", "in2.txt"]);
+    let (_, finished) = disturbed(|scratch| drop(scratch.shell("mv in2.txt old; seq 1 20 > in2.txt")));
+    finished.expect(1).says(&["in2.txt is not the file that was there when this run began"]);
+}
+
+#[test]
+fn a_file_that_has_grown_is_read_to_where_it_ends_now() {
+    let (scratch, finished) = disturbed(|scratch| drop(scratch.shell("seq 11 12 >> in2.txt")));
+    finished.expect(0);
+    assert_eq!(scratch.shell("tail -n 2 out.txt"), b"11\n12\n");
+}
+
+#[test]
+fn output_that_somebody_takes_away_is_not_done() {
+    let (_, finished) = disturbed(|scratch| drop(scratch.shell("rm out.txt")));
+    finished.expect(1).says(&["out.txt was removed while this run wrote it"]);
+    let (scratch, finished) = disturbed(|scratch| drop(scratch.shell("mv out.txt kept.txt")));
+    finished.expect(0);
+    assert_eq!(scratch.shell("wc -l < kept.txt"), b"300010\n");
 }

@@ -63,6 +63,17 @@ pub enum SinkError {
         /// What the system says.
         source: io::Error,
     },
+    /// Somebody has removed the file while it was written.
+    #[error(
+        "{} was removed while this run wrote it: the {written} bytes that it has written are lost; run again", path.display()
+    )]
+    Removed { path: PathBuf, written: u64 },
+    /// Somebody has cut the file while it was written.
+    #[error(
+        "{} has {length} bytes, but {expected} were written: someone has cut it meanwhile, and what is missing is lost; run \
+         again", path.display()
+    )]
+    Cut { path: PathBuf, length: u64, expected: u64 },
     /// The file of an earlier life is not there any more.
     #[error(
         "{} is gone; it held {committed} bytes that are delivered and will not be written again: put it back, or begin \

@@ -118,6 +118,18 @@ pub enum SourceError {
          --fresh", path.display()
     )]
     Shorter { path: PathBuf, length: u64, expected: u64 },
+    /// A file was cut while it was read, or before its turn.
+    #[error(
+        "{} ends after {length} bytes, but had {expected} when this run began: it was cut meanwhile, and what is missing is \
+         not read; run again when it is whole", path.display()
+    )]
+    Cut { path: PathBuf, length: u64, expected: u64 },
+    /// A file has another in its place before its turn.
+    #[error(
+        "{} is not the file that was there when this run began: another one is in its place; run again to read that one",
+        path.display()
+    )]
+    Swapped { path: PathBuf },
     /// What an earlier life has kept of its position is of no use.
     #[error(
         "the position kept for {name} cannot be used: {source}; run the version of worker that began this run, or \

@@ -3,7 +3,7 @@
 mod position;
 
 use super::Exists;
-use super::plain::{Place, is_file_at, place};
+use super::plain::{Loss, Place, is_file_at, loss, place};
 use crate::fault;
 use crate::io::durable::sync_directories_of;
 use crate::io::sink::vectored::{Moved, write_batches};
@@ -188,7 +188,14 @@ impl SinkWriter for DurableFileSink {
 
     fn close(&mut self) -> Result<(), SinkError> {
         self.begin()?;
-        self.sync()
+        self.handle().sync()?;
+        let committed = self.written.as_ref().map_or(0, |(position, _)| position.committed);
+        let path = self.path.clone();
+        match loss(&self.file, committed) {
+            None => Ok(()),
+            Some(Loss::Removed) => Err(SinkError::Gone { path, committed }),
+            Some(Loss::Cut(length)) => Err(SinkError::Shorter { path, length, committed }),
+        }
     }
 
     fn begin(&mut self) -> Result<Option<Bytes>, SinkError> {

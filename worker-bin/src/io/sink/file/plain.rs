@@ -30,6 +30,8 @@ pub struct FileSink {
     path: PathBuf,
     file: File,
     state: State,
+    /// Its length before the first write.
+    start: u64,
     written: u64,
     moved: Moved,
 }
@@ -58,6 +60,7 @@ impl FileSink {
                     path: path.to_owned(),
                     file,
                     state: State::Created,
+                    start: 0,
                     written: 0,
                     moved: Moved::default(),
                 });
@@ -69,11 +72,12 @@ impl FileSink {
             Place::Regular(_) | Place::Other => State::Started,
         };
         let mut file = OpenOptions::new().write(true).open(path).map_err(open)?;
+        let mut start = 0;
         if exists == Exists::Append {
             // What cannot be rewound is at its end anyway.
-            file.seek(SeekFrom::End(0)).ok();
+            start = file.seek(SeekFrom::End(0)).unwrap_or(0);
         }
-        Ok(Self { path: path.to_owned(), file, state, written: 0, moved: Moved::default() })
+        Ok(Self { path: path.to_owned(), file, state, start, written: 0, moved: Moved::default() })
     }
 
     fn start(&mut self) -> Result<(), SinkError> {
@@ -93,7 +97,13 @@ impl SinkWriter for FileSink {
     }
 
     fn close(&mut self) -> Result<(), SinkError> {
-        self.start()
+        self.start()?;
+        let (path, written) = (self.path.clone(), self.written);
+        match loss(&self.file, self.start + written) {
+            None => Ok(()),
+            Some(Loss::Removed) => Err(SinkError::Removed { path, written }),
+            Some(Loss::Cut(length)) => Err(SinkError::Cut { path, length, expected: self.start + written }),
+        }
     }
 
     fn file(&self) -> Option<&Path> {
@@ -153,5 +163,23 @@ pub(super) fn is_file_at(file: &File, path: &Path) -> bool {
     match (file.metadata(), path.metadata()) {
         (Ok(ours), Ok(other)) => ours.is_file() && (ours.dev(), ours.ino()) == (other.dev(), other.ino()),
         (Ok(_) | Err(_), _) => false,
+    }
+}
+
+/// What others have done to a file while it was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Loss {
+    /// It has no name any more.
+    Removed,
+    /// It has only so many bytes.
+    Cut(u64),
+}
+
+/// What became of a regular file that has been written up to `length`; one that was renamed is still there.
+pub(super) fn loss(file: &File, length: u64) -> Option<Loss> {
+    let metadata = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
+    match metadata.nlink() {
+        0 => Some(Loss::Removed),
+        _ => (metadata.len() < length).then_some(Loss::Cut(metadata.len())),
     }
 }

@@ -10,6 +10,7 @@ use rustix::io::retry_on_intr;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 const MAGIC_BYTES: u64 = 4;
@@ -32,11 +33,31 @@ enum Input {
     Zstd(zstd::Decoder<'static, BufReader<RawFile>>),
 }
 
+/// What a regular file was when the run began: it must not be less when it is read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Begun {
+    pub(super) length: u64,
+    file: (u64, u64),
+}
+
+impl Begun {
+    pub(super) fn of(path: &Path) -> Option<Self> {
+        let metadata = path.metadata().ok().filter(std::fs::Metadata::is_file)?;
+        Some(Self { length: metadata.len(), file: (metadata.dev(), metadata.ino()) })
+    }
+}
+
 impl FileReader {
-    pub(super) fn open(path: &Path) -> Result<Self, SourceError> {
-        let opened = descriptors::open(path).and_then(|file| Input::of(file, None));
+    /// `begun`: what the file was when the run began.
+    pub(super) fn open(path: &Path, begun: Option<Begun>) -> Result<Self, SourceError> {
+        let opened = descriptors::open(path).and_then(|file| {
+            let metadata = file.metadata()?;
+            let is_it = begun.is_none_or(|begun| begun.file == (metadata.dev(), metadata.ino()));
+            Ok((Input::of(file, Length { fixed: None, least: begun.map(|begun| begun.length) })?, is_it))
+        });
         match opened {
-            Ok(input) => Ok(Self { path: path.to_owned(), input, expected: None }),
+            Ok((_, false)) => Err(SourceError::Swapped { path: path.to_owned() }),
+            Ok((input, true)) => Ok(Self { path: path.to_owned(), input, expected: None }),
             Err(e) if e.kind() == io::ErrorKind::IsADirectory => {
                 Err(SourceError::Directory { path: path.to_owned() })
             }
@@ -48,7 +69,7 @@ impl FileReader {
     pub(super) fn open_fixed(file: &FixedFile) -> Result<Self, SourceError> {
         let (opened, _) = file.open()?;
         let path = file.path.clone();
-        match Input::of(opened, Some(file.length)) {
+        match Input::of(opened, Length { fixed: Some(file.length), least: None }) {
             Ok(input) => Ok(Self { path, input, expected: Some(file.length) }),
             Err(source) => Err(SourceError::Open { path, source }),
         }
@@ -86,8 +107,12 @@ impl FileReader {
             Input::Gzip(_) => Some("gzip"),
             Input::Zstd(_) => Some("zstd"),
         };
-        match (self.expected.filter(|_| self.raw().is_short), format) {
-            (Some(expected), _) => SourceError::Shorter { path, length: self.done_bytes(), expected },
+        let (length, raw) = (self.done_bytes(), self.raw());
+        if let Some(expected) = raw.least.filter(|_| raw.is_short) {
+            return SourceError::Cut { path, length, expected };
+        }
+        match (self.expected.filter(|_| raw.is_short), format) {
+            (Some(expected), _) => SourceError::Shorter { path, length, expected },
             (None, Some(format)) if source.raw_os_error().is_none() => {
                 SourceError::Corrupt { path, format, offset, source }
             }
@@ -126,8 +151,7 @@ impl fmt::Debug for FileReader {
 }
 
 impl Input {
-    /// At most `length` bytes of `file`, if given.
-    fn of(file: File, length: Option<u64>) -> io::Result<Self> {
+    fn of(file: File, length: Length) -> io::Result<Self> {
         let (file, head) = RawFile::new(file, length)?;
         Ok(match head {
             [0x1f, 0x8b, 0x08, _] => {
@@ -164,6 +188,15 @@ fn discard(decoder: &mut impl Read, bytes: u64) -> io::Result<()> {
     Ok(())
 }
 
+/// How many bytes a file has.
+#[derive(Clone, Copy)]
+struct Length {
+    /// So many are read, whatever there is.
+    fixed: Option<u64>,
+    /// It has at least so many.
+    least: Option<u64>,
+}
+
 /// A file, and the bytes that were read to recognise its kind if it cannot be rewound (a named pipe).
 struct RawFile {
     file: File,
@@ -171,15 +204,16 @@ struct RawFile {
     bytes: u64,
     /// Bytes to read yet, where the length is fixed.
     left: Option<u64>,
-    /// It ended before its fixed length.
+    least: Option<u64>,
+    /// It ended before its length.
     is_short: bool,
 }
 
 impl RawFile {
     /// The file and its first bytes, zeros where it is shorter.
-    fn new(mut file: File, length: Option<u64>) -> io::Result<(Self, [u8; 4])> {
+    fn new(mut file: File, Length { fixed, least }: Length) -> io::Result<(Self, [u8; 4])> {
         let mut head = Vec::new();
-        let magic_bytes = length.map_or(MAGIC_BYTES, |length| length.min(MAGIC_BYTES));
+        let magic_bytes = fixed.map_or(MAGIC_BYTES, |length| length.min(MAGIC_BYTES));
         Read::by_ref(&mut file).take(magic_bytes).read_to_end(&mut head)?;
         let mut magic = [0; 4];
         magic[..head.len()].copy_from_slice(&head);
@@ -188,7 +222,7 @@ impl RawFile {
             // Only a hint: what cannot be advised is read all the same.
             rustix::fs::fadvise(&file, 0, None, Advice::Sequential).ok();
         }
-        Ok((Self { file, head, bytes: 0, left: length, is_short: false }, magic))
+        Ok((Self { file, head, bytes: 0, left: fixed, least, is_short: false }, magic))
     }
 
     /// Goes on at byte `to`, from the start.
@@ -220,6 +254,10 @@ impl RawFile {
     /// How much counts of `read` bytes, 0 at the end of the file.
     fn took(&mut self, read: usize) -> io::Result<usize> {
         let mut counts = read;
+        if read == 0 && self.least.is_some_and(|least| self.bytes < least) {
+            self.is_short = true;
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
         if let Some(left) = &mut self.left {
             if read == 0 {
                 self.is_short = true;

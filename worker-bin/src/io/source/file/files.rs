@@ -1,6 +1,6 @@
 //! Records of files, one file after the other.
 
-use super::decode::FileReader;
+use super::decode::{Begun, FileReader};
 use super::position::{FilesPosition, Position, Track};
 use super::{SourceFiles, expand};
 use crate::io::chunker::{Chunker, RecordTooLong};
@@ -38,6 +38,8 @@ pub struct FileSource {
     warning: Option<String>,
     /// Bytes of the files closed.
     closed_bytes: u64,
+    /// What each of them was when the run began, where it is a regular file.
+    begun: Vec<Option<Begun>>,
     total_bytes: Option<u64>,
 }
 
@@ -58,8 +60,10 @@ impl FileSource {
     #[must_use]
     pub fn of(files: Vec<PathBuf>, options: &SourceOptions) -> Self {
         let size = SlowStart::new();
+        let begun: Vec<_> = files.iter().map(|path| Begun::of(path)).collect();
         Self {
-            total_bytes: total_bytes(&files),
+            total_bytes: begun.iter().map(|begun| begun.map(|begun| begun.length)).sum(),
+            begun,
             files,
             opened: 0,
             reader: None,
@@ -134,7 +138,7 @@ impl FileSource {
         // A header is the first record of its file, so it is behind wherever a later life goes on within one.
         self.header_due = !self.header.keeps() && skip_bytes == 0;
         let mut reader = match self.fixed.as_ref().map(|files| &files.files()[index]) {
-            None => FileReader::open(&self.files[index])?,
+            None => FileReader::open(&self.files[index], self.begun[index])?,
             Some(file) if file.length == 0 => return self.end_file(),
             Some(file) => FileReader::open_fixed(file)?,
         };
@@ -231,7 +235,7 @@ fn extent(batch: &Batch) -> Extent {
 /// # Errors
 /// As [`SourceReader::next_chunk`].
 pub fn first_record(path: &Path, terminator: u8, max_record: usize) -> Result<Option<Bytes>, SourceError> {
-    first_of(FileReader::open(path)?, path, terminator, max_record)
+    first_of(FileReader::open(path, None)?, path, terminator, max_record)
 }
 
 /// The first record of the file `path`, just opened.
@@ -252,11 +256,6 @@ pub(super) fn first_of(
             None => {}
         }
     }
-}
-
-/// `None` if one of them is no regular file.
-fn total_bytes(files: &[PathBuf]) -> Option<u64> {
-    files.iter().map(|path| path.metadata().ok().filter(std::fs::Metadata::is_file).map(|m| m.len())).sum()
 }
 
 #[cfg(test)]
