@@ -120,6 +120,11 @@ pub struct Task {
     pub stage: String,
     #[serde(flatten)]
     pub counters: TaskCounters,
+    /// What of that earlier lives had taken and given: with state counters go on.
+    #[serde(default)]
+    pub records_in_before: u64,
+    #[serde(default)]
+    pub records_out_before: u64,
     /// Records accepted and not processed.
     pub queued_records: u64,
     /// Records taken a second, over the last seconds.

@@ -154,6 +154,8 @@ fn task(name: &str, records_in: u64, records_out: u64, busy_s: f64, whys: &[Why]
             dead_records: u64::from(name == "errors/0"),
             programs: if busy_s > 1.0 { 12 } else { 0 },
         },
+        records_in_before: 0,
+        records_out_before: 0,
         queued_records: 7,
         in_per_s: 400.0,
         out_per_s: 20.0,

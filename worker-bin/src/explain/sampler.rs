@@ -244,6 +244,8 @@ impl Sampler {
             name,
             stage,
             counters: status.counters,
+            records_in_before: status.before.records_in,
+            records_out_before: status.before.records_out,
             queued_records: status.queued_records,
             busy_s: spent.busy_s.max(status.busy.as_secs_f64()),
             blocked_s: spent.blocked_s.clone(),

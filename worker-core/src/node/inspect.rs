@@ -149,6 +149,7 @@ impl Node {
         TaskStatus {
             task: task.base.id,
             counters: task.base.counters,
+            before: task.base.before,
             busy: task.base.busy,
             queued_records: inboxes + held,
             done: task.base.life == Life::Done,

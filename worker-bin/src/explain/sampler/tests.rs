@@ -77,6 +77,7 @@ impl Watch {
         let counters = |records| TaskCounters { records_in: records, ..TaskCounters::default() };
         let tasks = (0..3).zip(self.records).map(|(at, records)| TaskStatus {
             task: TaskId(at),
+            before: TaskCounters::default(),
             busy: Duration::ZERO,
             counters: counters(records),
             queued_records: 0,
