@@ -169,6 +169,8 @@ fn task(name: &str, records_in: u64, records_out: u64, busy_s: f64, whys: &[Why]
         blocked: BTreeMap::from([(WaitKind::NoSlot, 0.05), (WaitKind::ChildBusy, busy_s / 10.0)]),
         backlog: 0.2,
         backlog_s: 2.0,
+        undelivered: 0.0,
+        undelivered_s: 0.0,
         unmoved_s: 4.0,
         paused: false,
         done: false,

@@ -250,6 +250,7 @@ impl Sampler {
             busy_s: spent.busy_s.max(status.busy.as_secs_f64()),
             blocked_s: spent.blocked_s.clone(),
             backlog_s: spent.backlog_s,
+            undelivered_s: spent.undelivered_s,
             unmoved_s: unmoved.as_secs_f64(),
             paused: status.paused,
             done: status.done,

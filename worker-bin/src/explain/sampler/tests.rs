@@ -185,6 +185,30 @@ fn the_last_seconds_have_shares_of_their_own() {
 }
 
 #[test]
+fn what_is_held_for_a_receiver_that_takes_nothing_counts_as_undelivered() {
+    let mut watch = Watch::new();
+    let down = |since| Reason::PeerDown {
+        link: LinkId(0),
+        peer: NodeIx(1),
+        since,
+        cause: worker_core::stall::PeerCause::Lost,
+        why: "gone".to_owned(),
+        attempts: 1,
+        next: None,
+        held_records: 7,
+    };
+    watch.waits(TaskId(0), vec![Reason::SourceIdle]);
+    watch.pass(4, 4);
+    assert_eq!(watch.task(0).undelivered_s, 0.0);
+    let since = watch.now;
+    watch.waits(TaskId(0), vec![Reason::SourceIdle, down(since)]);
+    watch.pass(11, 4);
+    let task = watch.task(0);
+    assert!((task.undelivered_s - 10.0).abs() < 0.6 && task.undelivered > 0.95, "{task:?}");
+    assert_eq!(watch.task(1).undelivered, 0.0, "it holds nothing");
+}
+
+#[test]
 fn a_rest_of_the_node_is_not_work_because_there_is_work_after_it() {
     let mut watch = Watch::new();
     watch.waits(TaskId(0), vec![Reason::SourceIdle]);
