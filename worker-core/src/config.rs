@@ -101,6 +101,12 @@ pub struct BatchSpec {
     pub max_dead: MaxDead,
 }
 
+/// What may be on its way to a stream's program and not read by it, in bytes of cost.
+pub const STREAM_FED_BYTES: u64 = 1024 * 1024 + STREAM_PIECE_BYTES;
+
+/// Largest piece that is fed to a stream's program at once, in bytes of cost.
+pub(crate) const STREAM_PIECE_BYTES: u64 = 256 * 1024;
+
 /// Settings of a stream stage.
 #[derive(Clone, Debug)]
 pub struct StreamSpec {
@@ -108,8 +114,11 @@ pub struct StreamSpec {
     pub window: Option<Window>,
     /// A program that exits with success before it has read everything is done, and so is its task.
     pub early_exit_is_done: bool,
-    /// With a journal: the most input of one window that is kept to run it again, in bytes of cost.
+    /// The most input of one window that is kept to run it again, in bytes of cost; kept with a journal, or for `restart`.
     pub replay_bytes: u64,
+    /// Waits before a program that failed is started again with all its input, as often as it takes; for tasks without output.
+    /// `None`: with a journal it gets a second try, at once.
+    pub restart: Option<Retry>,
 }
 
 /// Settings of a records stage.

@@ -69,12 +69,12 @@ pub struct TaskStatus {
     pub task: TaskId,
     /// What it has done.
     pub counters: TaskCounters,
-    /// What of that earlier lives had done: with a journal counters go on.
-    pub before: TaskCounters,
     /// Time in which a program of this task ran.
     pub busy: Duration,
     /// Records accepted and not processed.
     pub queued_records: u64,
+    /// Records that its program was given in this window, which is not over.
+    pub fed_records: u64,
     /// Its end is reached and everything of it is finished.
     pub done: bool,
     /// The user holds it up.

@@ -443,7 +443,7 @@ pub(super) fn random_stream(rng: &mut Rng) -> StageKind {
     let early_exit_is_done = matches!(program, StreamProgram::Head(_));
     StageKind::Stream {
         program,
-        spec: StreamSpec { window, early_exit_is_done, replay_bytes: u64::MAX },
+        spec: StreamSpec { window, early_exit_is_done, replay_bytes: u64::MAX, restart: None },
         record_us: rng.pick(&[1, 500]),
         dies_percent: 0,
     }

@@ -97,7 +97,7 @@ pub fn unsteady_stream() -> Plan {
     plan.disk.sync_us = (50, 500);
     plan.stages[1].kind = StageKind::Stream {
         program: StreamProgram::Unsteady,
-        spec: StreamSpec { window: None, early_exit_is_done: false, replay_bytes: u64::MAX },
+        spec: StreamSpec { window: None, early_exit_is_done: false, replay_bytes: u64::MAX, restart: None },
         record_us: 10,
         dies_percent: 10,
     };

@@ -149,9 +149,9 @@ impl Node {
         TaskStatus {
             task: task.base.id,
             counters: task.base.counters,
-            before: task.base.before,
             busy: task.base.busy,
             queued_records: inboxes + held,
+            fed_records: if let TaskMachine::Stream(stream) = &task.kind { stream.fed_records() } else { 0 },
             done: task.base.life == Life::Done,
             paused: task.base.paused.is_some(),
         }
@@ -227,6 +227,11 @@ impl Node {
             StreamPhase::Fed { .. } => {
                 let waits = || Some(Reason::AwaitingEnd { fed_records: stream.silent_records()? });
                 blocked(base).or_else(waits).into_iter().collect()
+            }
+            StreamPhase::Backoff { until } => {
+                let (attempts, why) = stream.failures();
+                let records = usize::try_from(stream.fed_records()).unwrap_or(usize::MAX);
+                vec![Reason::Backoff { attempts, until, why, records }]
             }
             StreamPhase::Idle => Vec::new(),
         }

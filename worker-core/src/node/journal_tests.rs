@@ -34,14 +34,14 @@ fn a_batch_stage_killed_anywhere() {
 
 #[test]
 fn a_stream_stage_killed_anywhere() {
-    let whole = StreamSpec { window: None, early_exit_is_done: false, replay_bytes: 1 << 20 };
+    let whole = StreamSpec { window: None, early_exit_is_done: false, replay_bytes: 1 << 20, restart: None };
     killed_anywhere(&TaskKind::Stream(whole), &["A", "B", "C", "D", "E", "F", "end of 6"]);
 }
 
 #[test]
 fn a_stream_in_windows_killed_anywhere() {
     let window = Some(Window::Records(2));
-    let windows = StreamSpec { window, early_exit_is_done: false, replay_bytes: 1 << 20 };
+    let windows = StreamSpec { window, early_exit_is_done: false, replay_bytes: 1 << 20, restart: None };
     let expected = ["A", "B", "end of 2", "C", "D", "end of 2", "E", "F", "end of 2"];
     killed_anywhere(&TaskKind::Stream(windows), &expected);
 }

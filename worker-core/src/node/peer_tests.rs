@@ -292,7 +292,7 @@ fn dead_letters_of_routing_count_against_what_is_allowed() {
 /// A source that feeds a program which soon has enough, and another; both go to one sink.
 #[test]
 fn a_program_that_has_enough_never_stops_the_others() {
-    let early = StreamSpec { window: None, early_exit_is_done: true, replay_bytes: 1 << 20 };
+    let early = StreamSpec { window: None, early_exit_is_done: true, replay_bytes: 1 << 20, restart: None };
     let kinds =
         vec![TaskKind::Source, TaskKind::Stream(early), TaskKind::Stream(stream_spec()), TaskKind::Sink];
     let mut diamond = config(kinds);

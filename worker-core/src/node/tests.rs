@@ -25,7 +25,7 @@ pub(super) fn batch_spec() -> BatchSpec {
 }
 
 pub(super) fn stream_spec() -> StreamSpec {
-    StreamSpec { window: None, early_exit_is_done: false, replay_bytes: 1 << 20 }
+    StreamSpec { window: None, early_exit_is_done: false, replay_bytes: 1 << 20, restart: None }
 }
 
 /// A line of tasks, each linked to the next, all on node `a`.
@@ -239,7 +239,7 @@ fn a_stream_gives_its_answer_once_also_for_no_input() {
 #[test]
 fn a_window_of_records_restarts_the_program() {
     let window = Some(crate::config::Window::Records(4));
-    let spec = StreamSpec { window, early_exit_is_done: false, replay_bytes: 1 << 20 };
+    let spec = StreamSpec { window, early_exit_is_done: false, replay_bytes: 1 << 20, restart: None };
     let mut driver = Driver::new(
         line(vec![TaskKind::Source, TaskKind::Stream(spec), TaskKind::Sink]),
         vec![records(&["a", "b", "c"]), records(&["d", "e", "f", "g", "h", "i"])],

@@ -76,6 +76,10 @@ impl Task {
             TaskMachine::Stream(stream) if ctx.journaled && self.base.is_sink() => {
                 stream.finish(&mut self.base, ctx);
             }
+            // What it was asked is answered first; the rest is another life's.
+            TaskMachine::Records(records) if ctx.journaled && self.base.is_sink() => {
+                records.finish(&mut self.base, ctx);
+            }
             // With a journal a window that is under way is run again from its beginning.
             TaskMachine::Stream(stream) if ctx.journaled => stream.abandon(&self.base, ctx),
             TaskMachine::Records(records) if ctx.journaled => records.abandon(&mut self.base, ctx),
@@ -104,7 +108,7 @@ impl Task {
             TaskMachine::Source(source) => source.is_stopped() || self.base.life != Life::Running,
             TaskMachine::Batch(batch) => !batch.is_running(),
             TaskMachine::Stream(stream) => !self.base.is_sink() || stream.phase() == StreamPhase::Idle,
-            TaskMachine::Records(_) => true,
+            TaskMachine::Records(records) => records.asked_records() == 0,
             TaskMachine::Sink(sink) => sink.is_at_rest(&self.base),
         };
         idle && !self.base.is_committing()
@@ -114,8 +118,9 @@ impl Task {
     pub(crate) fn retry_due(&mut self, ctx: &mut Ctx) {
         match &mut self.kind {
             TaskMachine::Batch(batch) => batch.retry_due(&mut self.base, ctx),
+            TaskMachine::Stream(stream) => stream.retry_due(&mut self.base, ctx),
             TaskMachine::Records(records) => records.retry_due(&mut self.base, ctx),
-            TaskMachine::Source(_) | TaskMachine::Stream(_) | TaskMachine::Sink(_) => {}
+            TaskMachine::Source(_) | TaskMachine::Sink(_) => {}
         }
     }
 

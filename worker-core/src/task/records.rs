@@ -217,6 +217,9 @@ impl RecordsTask {
         if records > 0 || !says_nothing {
             base.commit(ctx, inputs, output, false);
         }
+        if self.stopped && self.asked.is_empty() {
+            return self.abandon(base, ctx);
+        }
         self.step(base, ctx);
     }
 
@@ -252,6 +255,11 @@ impl RecordsTask {
         }
         if matches!(failure.kind, FailureKind::CannotStart | FailureKind::Worker) {
             return ctx.fail_task(&base.name, failure.message);
+        }
+        if self.stopped {
+            self.take_back(ctx);
+            self.phase = Phase::Idle;
+            return self.abandon(base, ctx);
         }
         self.failures += 1;
         let in_flight = self.asked.records();
@@ -334,6 +342,15 @@ impl RecordsTask {
             self.phase = Phase::Idle;
         }
         self.step(base, ctx);
+    }
+
+    /// The node stops: nothing more is asked, and the program leaves when it has answered what it was asked.
+    pub(crate) fn finish(&mut self, base: &mut Base, ctx: &mut Ctx) {
+        self.stopped = true;
+        ctx.timers.clear(WakeReason::Tick(base.id));
+        if self.asked.is_empty() {
+            self.abandon(base, ctx);
+        }
     }
 
     /// Kills the program; what it was asked and did not answer is nobody's any more, or the next life's.

@@ -7,12 +7,14 @@
 //! ```
 //! With a journal every piece of input is admitted by a commit before it is fed, and so acknowledged; a child that dies is
 //! replaced once, and the new one is given the window's input again. What it prints must begin with what was committed.
+//! With `restart` that goes on for as long as it takes, after a wait (`Backoff`); in memory the input is kept here for that.
 //!
 //! Limits: at most [`FEED_BYTES`] (and one piece) are on their way to the child; `replay_bytes` of input in one window.
 
 use super::Base;
+use crate::backoff::Backoff;
 use crate::check::{Inconsistency, same};
-use crate::config::{StreamSpec, Window};
+use crate::config::{STREAM_FED_BYTES, STREAM_PIECE_BYTES as PIECE_BYTES, StreamSpec, Window};
 use crate::ctx::Ctx;
 use crate::event::{Action, Failure, FailureKind, InputDone, Output, Report, StreamAction, StreamStep};
 use crate::recovery::TaskState;
@@ -20,11 +22,8 @@ use crate::time::Time;
 use crate::timers::WakeReason;
 use worker_proto::Batch;
 
-/// What may be on its way to the child, in bytes of cost.
-const FEED_BYTES: u64 = 1024 * 1024;
-
-/// Largest piece fed at once, in bytes of cost.
-const PIECE_BYTES: u64 = 256 * 1024;
+/// What may be on its way to the child before another piece is fed, in bytes of cost.
+const FEED_BYTES: u64 = STREAM_FED_BYTES - PIECE_BYTES;
 
 #[derive(Debug)]
 pub(crate) struct StreamTask {
@@ -49,19 +48,34 @@ pub(crate) struct StreamTask {
     printed: bool,
     /// The window's time was over while the user held the task up.
     overdue: bool,
+    /// The window's input in memory, where there is no journal to read it back from.
+    kept: Vec<Batch>,
+    /// Waits before a failed program is started again, where it is.
+    restart: Option<Backoff>,
+    /// Why the window's last program failed.
+    last_failure: Option<String>,
 }
 
 /// Where the present window's process is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     Idle,
-    Fed { since: Time },
-    Closing { since: Time },
+    Fed {
+        since: Time,
+    },
+    Closing {
+        since: Time,
+    },
+    /// It failed, and is started again then.
+    Backoff {
+        until: Time,
+    },
 }
 
 impl StreamTask {
     pub(super) fn new(spec: StreamSpec) -> Self {
         Self {
+            restart: spec.restart.as_ref().map(|wait| Backoff::new(wait.initial, wait.max)),
             spec,
             window: 0,
             phase: Phase::Idle,
@@ -75,6 +89,8 @@ impl StreamTask {
             stopped: false,
             printed: false,
             overdue: false,
+            kept: Vec::new(),
+            last_failure: None,
         }
     }
 
@@ -96,6 +112,9 @@ impl StreamTask {
         base.counters.programs += 1;
         base.counters.retried_records += self.fed;
         ctx.act(Action::task(base.id, StreamAction::Start { window: self.window, replay: true }));
+        for batch in self.kept.clone() {
+            self.feed(base, ctx, batch);
+        }
         if self.cut {
             self.phase = Phase::Closing { since: ctx.now };
             ctx.act(Action::task(base.id, StreamAction::Close { window: self.window }));
@@ -112,7 +131,7 @@ impl StreamTask {
 
     pub(super) fn step(&mut self, base: &mut Base, ctx: &mut Ctx) {
         // Who is held up starts nothing, and has no program begin to sum up.
-        if self.stopped || base.paused.is_some() {
+        if self.stopped || base.paused.is_some() || matches!(self.phase, Phase::Backoff { .. }) {
             return;
         }
         if self.resume {
@@ -138,18 +157,21 @@ impl StreamTask {
             self.admitted_cost += piece.batch.cost();
             let positions = Base::positions(ctx, [&piece]);
             if ctx.journaled {
-                self.admit(base, ctx, positions, &piece.batch);
+                let step = StreamStep::Admit { window: self.window, batches: vec![piece.batch.clone()] };
+                base.commit_step(ctx, positions, Output::default(), false, Some(step));
             } else {
                 merge(&mut self.positions, positions);
+                self.kept.extend(self.restart.is_some().then(|| piece.batch.clone()));
             }
             self.feed(base, ctx, piece.batch);
+            self.limit_replay(base, ctx);
             if self.is_window_full() {
                 self.close(base, ctx);
             }
         }
         if base.is_exhausted() {
             match self.phase {
-                Phase::Closing { .. } => {}
+                Phase::Closing { .. } | Phase::Backoff { .. } => {}
                 // Programs such as `wc -l` have something to say about no input at all, once.
                 Phase::Idle if self.window > 0 => base.commit_end(ctx, Vec::new(), Output::default()),
                 Phase::Idle | Phase::Fed { .. } => {
@@ -160,14 +182,13 @@ impl StreamTask {
         }
     }
 
-    /// Puts input into the journal before it is fed: from then on it is this task's to keep.
-    fn admit(&mut self, base: &mut Base, ctx: &mut Ctx, positions: Vec<InputDone>, batch: &Batch) {
-        let step = StreamStep::Admit { window: self.window, batches: vec![batch.clone()] };
-        base.commit_step(ctx, positions, Output::default(), false, Some(step));
-        if self.admitted_cost > self.spec.replay_bytes {
+    /// What is kept to be given again has a limit.
+    fn limit_replay(&self, base: &Base, ctx: &mut Ctx) {
+        if (ctx.journaled || self.restart.is_some()) && self.admitted_cost > self.spec.replay_bytes {
+            let when = if ctx.journaled { "after a crash" } else { "when it fails" };
             let why = format!(
                 "its input since the window began has {} bytes, more than replay_limit ({}) lets it keep to run its program \
-                 again after a crash; raise replay_limit, or set a window",
+                 again {when}; raise replay_limit, or set a window",
                 self.admitted_cost, self.spec.replay_bytes
             );
             ctx.fail_task(&base.name, why);
@@ -229,7 +250,7 @@ impl StreamTask {
     }
 
     pub(crate) fn printed(&mut self, base: &mut Base, ctx: &mut Ctx, window: u64, output: Output) {
-        if window == self.window && self.phase != Phase::Idle {
+        if window == self.window && self.runs() {
             self.printed = true;
             let printed = output.printed.filter(|_| ctx.journaled);
             let step = printed.map(|printed| StreamStep::Printed { window, printed });
@@ -247,23 +268,22 @@ impl StreamTask {
         result: Result<Output, Failure>,
         early: bool,
     ) {
-        if window != self.window || self.phase == Phase::Idle {
+        if window != self.window || !self.runs() {
             ctx.discard(result.unwrap_or_default());
             return;
         }
         let output = match result {
             Ok(output) => output,
-            Err(failure) if ctx.journaled => return self.child_failed(base, ctx, failure),
-            Err(failure) => {
-                let message =
-                    format!("{}; in memory mode a stream's program cannot be run again", failure.message);
-                return ctx.fail_task(&base.name, message);
-            }
+            Err(failure) => return self.child_failed(base, ctx, failure),
         };
         ctx.timers.clear(WakeReason::Window(base.id));
         self.phase = Phase::Idle;
         base.taken_outside(self.fed, self.admitted_cost);
-        (self.fed, self.on_the_way) = (0, 0);
+        (self.fed, self.on_the_way, self.last_failure) = (0, 0, None);
+        self.kept = Vec::new();
+        if let Some(backoff) = &mut self.restart {
+            backoff.reset();
+        }
         let inputs = std::mem::take(&mut self.positions);
         if early && self.spec.early_exit_is_done {
             let done = self.done(ctx);
@@ -292,13 +312,28 @@ impl StreamTask {
     /// later life gives it again.
     pub(crate) fn finish(&mut self, base: &mut Base, ctx: &mut Ctx) {
         self.stopped = true;
+        if matches!(self.phase, Phase::Backoff { .. }) {
+            ctx.timers.clear(WakeReason::Retry(base.id));
+            self.phase = Phase::Idle;
+            // In memory there is no later life to give it again.
+            if !ctx.journaled {
+                self.run_again(base, ctx);
+            }
+        }
         if matches!(self.phase, Phase::Fed { .. }) {
             self.close(base, ctx);
         }
     }
 
-    /// With a journal the window is run again, once: a program that dies of its input would die of it again.
+    /// With a journal the window is run again, once: a program that dies of its input would die of it again. With `restart` it is
+    /// run again as often as it takes: what fails may be what the program talks to.
     fn child_failed(&mut self, base: &mut Base, ctx: &mut Ctx, failure: Failure) {
+        let restarts = self.restart.is_some() && !self.stopped;
+        if !ctx.journaled && !restarts {
+            let message =
+                format!("{}; in memory mode a stream's program cannot be run again", failure.message);
+            return ctx.fail_task(&base.name, message);
+        }
         if self.stopped {
             (self.phase, self.on_the_way) = (Phase::Idle, 0);
             return ctx.act(Report::BatchFailed {
@@ -311,38 +346,60 @@ impl StreamTask {
         }
         let hopeless =
             matches!(failure.kind, FailureKind::CannotStart | FailureKind::Worker | FailureKind::Diverged);
-        if hopeless || self.replayed {
+        if hopeless || (self.replayed && !restarts) {
             let again = if hopeless { "" } else { "; it was given its input a second time and failed again" };
             return ctx.fail_task(&base.name, format!("{}{again}", failure.message));
         }
         self.replayed = true;
+        ctx.timers.clear(WakeReason::Window(base.id));
+        let attempt = self.restart.as_ref().map_or(0, Backoff::failed) + 1;
+        self.last_failure = Some(failure.message.clone());
         ctx.act(Report::BatchFailed {
             task: base.id,
             batch: self.window,
             records: self.fed,
-            attempt: 1,
+            attempt,
             why: failure.message,
         });
+        if let Some(backoff) = &mut self.restart {
+            let until = ctx.now + backoff.fail(&mut ctx.rng);
+            (self.phase, self.on_the_way) = (Phase::Backoff { until }, 0);
+            return ctx.timers.set(WakeReason::Retry(base.id), until);
+        }
         if base.paused.is_some() {
             (self.resume, self.phase, self.on_the_way) = (true, Phase::Idle, 0);
-            return ctx.timers.clear(WakeReason::Window(base.id));
+            return;
         }
         self.run_again(base, ctx);
     }
 
+    /// The wait before the program is started again is over.
+    pub(crate) fn retry_due(&mut self, base: &mut Base, ctx: &mut Ctx) {
+        if matches!(self.phase, Phase::Backoff { .. }) {
+            (self.phase, self.resume) = (Phase::Idle, true);
+        }
+        self.step(base, ctx);
+    }
+
     pub(crate) fn abandon(&mut self, base: &Base, ctx: &mut Ctx) {
-        if self.phase != Phase::Idle {
+        if self.runs() {
             ctx.act(Action::task(base.id, StreamAction::Kill));
         }
         self.phase = Phase::Idle;
         self.on_the_way = 0;
         self.stopped = ctx.journaled;
         ctx.timers.clear(WakeReason::Window(base.id));
+        ctx.timers.clear(WakeReason::Retry(base.id));
     }
 
     /// Without a process nothing is on its way to one.
     pub(super) fn check(&self) -> Result<(), Inconsistency> {
-        if self.phase == Phase::Idle { same("on the way to no program", self.on_the_way, 0) } else { Ok(()) }
+        if self.runs() { Ok(()) } else { same("on the way to no program", self.on_the_way, 0) }
+    }
+
+    /// There is a process.
+    fn runs(&self) -> bool {
+        matches!(self.phase, Phase::Fed { .. } | Phase::Closing { .. })
     }
 
     /// Through where input was fed and is not committed.
@@ -352,6 +409,17 @@ impl StreamTask {
 
     pub(crate) fn phase(&self) -> Phase {
         self.phase
+    }
+
+    /// How often the window's program failed, and why it did the last time.
+    pub(crate) fn failures(&self) -> (u32, String) {
+        let times = self.restart.as_ref().map_or(0, Backoff::failed);
+        (times, self.last_failure.clone().unwrap_or_default())
+    }
+
+    /// Records of this window.
+    pub(crate) fn fed_records(&self) -> u64 {
+        self.fed
     }
 
     /// What is on its way to the child, in bytes of cost.

@@ -2,58 +2,117 @@
 
 use super::open_files;
 use crate::pipeline::plan::{LocalTask, Plan, Role, StageTask};
-use crate::pipeline::{Delivery, Mode};
+use crate::pipeline::{Delivery, Mode, Restart};
 use crate::text::units::format_size;
-use worker_core::config::TaskKind;
+use worker_core::config::{STREAM_FED_BYTES, TaskKind};
+
+/// What a worker takes that has nothing to do: its code, its threads, and pages that their allocators keep; in bytes.
+const ITSELF_BYTES: u64 = 40 << 20;
+
+/// What a source reads before its outbox has taken it, in bytes.
+const READ_AHEAD_BYTES: u64 = 4 << 20;
+
+/// Something that takes room, at worst so many bytes, and why it does.
+struct Share {
+    what: &'static str,
+    bytes: u64,
+    why: String,
+}
 
 /// Memory and disk at worst, from the budgets of the links that begin or end here and the work that can be under way.
 pub(super) fn worst(plan: &Plan, delivery: Delivery) -> String {
-    let here = |task: worker_core::config::TaskId| plan.graph.task(task).node == plan.me;
-    let out = plan.graph.links.iter().filter(|link| here(link.from)).count() as u64;
-    let into = plan.graph.links.iter().filter(|link| here(link.to)).count() as u64;
-    let batch_bytes = |task: &LocalTask| match &task.role {
-        Role::Stage(StageTask { mode: Mode::Batch(batch), .. }) => Some(batch.max_bytes),
-        Role::Stage(_) | Role::Source(_) | Role::Sink(_) => None,
-    };
-    let stages = plan.local.iter().filter(|task| matches!(task.role, Role::Stage(_))).count() as u64;
+    let shares = shares(plan, delivery);
+    let sum = shares.iter().fold(0, |sum: u64, share| sum.saturating_add(share.bytes));
+    let line = |what: &str, bytes: u64, why: &str| format!("  {what:<10}{:>10}  {why}\n", about(bytes));
+    let mut text = "at worst, on this node, if every destination stands still:\n".to_owned();
+    for Share { what, bytes, why } in &shares {
+        text += &line(what, *bytes, why);
+    }
+    text += &line("memory", sum, "in all");
     let limits = &plan.limits;
-    let outboxes = out.saturating_mul(limits.outbox_bytes);
-    let inboxes = into.saturating_mul(limits.credit_bytes);
-    // One that is run and one that is gathered meanwhile.
-    let batches = plan
-        .local
-        .iter()
-        .filter_map(batch_bytes)
-        .fold(0, |sum: u64, max| sum.saturating_add(max.saturating_mul(2)));
-    let held = stages.saturating_mul(limits.outbox_bytes);
-    let (records, records_bytes) = records(plan);
-    let memory = [outboxes, inboxes, batches, held, records_bytes].into_iter().fold(0, u64::saturating_add);
+    let (out, _) = links(plan);
     let spill = out.saturating_mul(limits.spill_bytes);
     let (streams, replay) = if delivery == Delivery::ExactlyOnce { replay(plan) } else { (0, 0) };
-    let line = |what: &str, bytes: u64, why: String| format!("  {what:<10}{:>10}  {why}\n", about(bytes));
-    let mut text = "at worst, on this node, if every destination stands still:\n".to_owned();
-    text += &line("outboxes", outboxes, format!("{out} links out x {}", format_size(limits.outbox_bytes)));
-    text += &line("inboxes", inboxes, format!("{into} links in x {}", format_size(limits.credit_bytes)));
-    text += &line("batches", batches, "each batch task: one at work, one gathered".to_owned());
-    text += &line(
-        "outputs",
-        held,
-        format!("{stages} stage tasks x {}, until a run has ended well", format_size(limits.outbox_bytes)),
-    );
-    if records > 0 {
-        let why = format!("{records} records tasks: requests under way, and state");
-        text += &line("records", records_bytes, why);
-    }
-    text += &line("memory", memory, "in all".to_owned());
     if streams > 0 {
-        text += &line("replay", replay, format!("{streams} stream tasks x replay_limit"));
+        text += &line("replay", replay, &format!("{streams} stream tasks x replay_limit"));
     }
     let why = format!("{out} links out x {}", format_size(limits.spill_bytes));
     let why = if streams > 0 { format!("{why}, and replay") } else { why };
-    text += &line("disk", spill.saturating_add(replay), why);
+    text += &line("disk", spill.saturating_add(replay), &why);
     let (why, files) = open_files::needed(plan, delivery);
     text += &format!("  {:<10}{files:>10}  {why}\n", "open files");
     text
+}
+
+/// Links that begin here, and that end here.
+fn links(plan: &Plan) -> (u64, u64) {
+    let here = |task: worker_core::config::TaskId| plan.graph.task(task).node == plan.me;
+    let out = plan.graph.links.iter().filter(|link| here(link.from)).count() as u64;
+    let into = plan.graph.links.iter().filter(|link| here(link.to)).count() as u64;
+    (out, into)
+}
+
+/// What takes memory.
+fn shares(plan: &Plan, delivery: Delivery) -> Vec<Share> {
+    let limits = &plan.limits;
+    let (out, into) = links(plan);
+    let (outbox, half) = (format_size(limits.outbox_bytes), format_size(limits.outbox_bytes / 2));
+    let share = |what: &'static str, bytes: u64, why: String| Share { what, bytes, why };
+    let of = |what, count: u64, each: u64, why| share(what, count.saturating_mul(each), why);
+    let sources = plan.local.iter().filter(|task| matches!(task.role, Role::Source(_))).count() as u64;
+    let gives = |task: &&LocalTask| matches!(&task.role, Role::Stage(stage) if stage.gives);
+    let stages = plan.local.iter().filter(gives).count() as u64;
+    let mut shares = vec![
+        share("itself", ITSELF_BYTES, "its code and its threads".to_owned()),
+        of("read", sources, READ_AHEAD_BYTES, format!("{sources} sources: what they have read ahead")),
+        of("outboxes", out, limits.outbox_bytes, format!("{out} links out x {outbox}")),
+        of(
+            "inboxes",
+            into,
+            limits.credit_bytes,
+            format!("{into} links in x {}", format_size(limits.credit_bytes)),
+        ),
+        // One that is run and one that is gathered meanwhile.
+        share("batches", batches(plan), "each batch task: one at work, one gathered".to_owned()),
+        of(
+            "outputs",
+            stages,
+            limits.outbox_bytes,
+            format!("{stages} stage tasks x {outbox}, until a run has ended well"),
+        ),
+    ];
+    let (records, bytes) = records(plan);
+    if records > 0 {
+        shares.push(share(
+            "records",
+            bytes,
+            format!("{records} records tasks: requests under way, and state"),
+        ));
+    }
+    let (fed, bytes) = fed(plan);
+    if fed > 0 {
+        shares.push(share(
+            "fed",
+            bytes,
+            format!("{fed} stream tasks: what their programs have not read yet"),
+        ));
+    }
+    if delivery == Delivery::ExactlyOnce {
+        let journals = plan.local.len() as u64;
+        let why = format!("{journals} journals x {half}: what waits for the disk");
+        shares.push(of("commits", journals, limits.outbox_bytes / 2, why));
+    } else if let (kept @ 1.., bytes) = kept(plan) {
+        shares.push(share("kept", bytes, format!("{kept} sinks with restart x replay_limit")));
+    }
+    shares
+}
+
+fn batches(plan: &Plan) -> u64 {
+    let bytes = plan.local.iter().filter_map(|task| match &task.role {
+        Role::Stage(StageTask { mode: Mode::Batch(batch), .. }) => Some(batch.max_bytes),
+        Role::Stage(_) | Role::Source(_) | Role::Sink(_) => None,
+    });
+    bytes.fold(0, |sum: u64, max| sum.saturating_add(max.saturating_mul(2)))
 }
 
 /// Records tasks here, and what their requests and state may take.
@@ -63,6 +122,25 @@ fn records(plan: &Plan) -> (u64, u64) {
         let TaskKind::Records(spec) = &plan.graph.task(task.id).kind else { return None };
         let state = settings.key.as_ref().map_or(0, |_| settings.state_budget_bytes);
         Some(state.saturating_add(spec.in_flight_bytes))
+    });
+    bytes.fold((0, 0), |(tasks, sum), bytes| (tasks + 1, bytes.saturating_add(sum)))
+}
+
+/// Stream tasks here, and what may be on its way to their programs.
+fn fed(plan: &Plan) -> (u64, u64) {
+    let is_stream =
+        |task: &&LocalTask| matches!(&task.role, Role::Stage(StageTask { mode: Mode::Stream(_), .. }));
+    let tasks = plan.local.iter().filter(is_stream).count() as u64;
+    (tasks, tasks.saturating_mul(STREAM_FED_BYTES))
+}
+
+/// In memory: sinks here whose program is given its input again when it fails, and what is kept for that.
+fn kept(plan: &Plan) -> (u64, u64) {
+    let bytes = plan.local.iter().filter_map(|task| match &task.role {
+        Role::Stage(StageTask { mode: Mode::Stream(stream), .. }) if stream.restart != Restart::Never => {
+            Some(stream.replay_limit_bytes)
+        }
+        Role::Stage(_) | Role::Source(_) | Role::Sink(_) => None,
     });
     bytes.fold((0, 0), |(tasks, sum), bytes| (tasks + 1, bytes.saturating_add(sum)))
 }

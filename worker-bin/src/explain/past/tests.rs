@@ -81,9 +81,9 @@ impl Watched {
             let task = TaskStatus {
                 task: TaskId(0),
                 counters,
-                before: TaskCounters::default(),
                 busy: Duration::ZERO,
                 queued_records: 1,
+                fed_records: 0,
                 done: false,
                 paused: false,
             };

@@ -107,6 +107,10 @@ pub enum Restart {
 pub(crate) const RESTARTS: Words<Restart> =
     Words(&[("never", Restart::Never), ("on-failure", Restart::OnFailure), ("always", Restart::Always)]);
 
+/// Of a program that is a sink, which has no reason to run again when it has ended well.
+pub(crate) const RESTARTS_OF_SINK: Words<Restart> =
+    Words(&[("never", Restart::Never), ("on-failure", Restart::OnFailure)]);
+
 /// That a key of a program is given to what runs none.
 pub(crate) fn misplaced(entry: &KeyValue<'_>, title: &str) -> Problem {
     Problem::at(&entry.key_at, format!("`{}` belongs to a program", entry.key), format!("{title} runs none"))

@@ -121,6 +121,17 @@ const fn mode_key(when_absent: WhenAbsent<Stage, ModeName>) -> Key<Stage, Words<
     }
 }
 
+/// Keys of how a program is run that differ from a stage's to a sink's.
+#[derive(Clone, Copy)]
+struct How {
+    mode: Keys<Stage>,
+    stream: Keys<StreamMode>,
+}
+
+const HOW: How = How { mode: MODE, stream: &[] };
+
+const HOW_OF_SINK: How = How { mode: MODE_OF_SINK, stream: stream::OF_SINK };
+
 const OUTCOME: Keys<Stage> = &[&Key::<Stage, _> {
     name: "ok_exit",
     class: Class::Results,
@@ -204,23 +215,24 @@ const ALL: &[ModeName] = &[ModeName::Batch, ModeName::Stream, ModeName::Records]
 pub(crate) fn infos() -> KeysOfModes {
     let head = with_modes([(row::infos(FROM), ALL)]);
     let tail = with_modes([(row::infos(TASKS), ALL), (row::infos(TIMEOUT), ALL), (row::infos(REST), ALL)]);
-    [head, how_infos(MODE), with_modes([(row::infos(OUTCOME), ALL)]), tail].concat()
+    [head, how_infos(HOW), with_modes([(row::infos(OUTCOME), ALL)]), tail].concat()
 }
 
 /// Those of a program that is a sink.
 pub(crate) fn sink_infos() -> KeysOfModes {
     let tail = with_modes([(row::infos(OUTCOME), ALL), (row::infos(TIMEOUT), ALL)]);
-    [how_infos(MODE_OF_SINK), tail].concat()
+    [how_infos(HOW_OF_SINK), tail].concat()
 }
 
 /// What runs, and how.
-fn how_infos(mode: Keys<Stage>) -> KeysOfModes {
+fn how_infos(how: How) -> KeysOfModes {
     with_modes([
         (row::infos(program::KEYS), ALL),
-        (row::infos(mode), ALL),
+        (row::infos(how.mode), ALL),
         (row::infos(batch::KEYS), &[ModeName::Batch]),
         (row::infos(failures::KEYS), FAILING),
         (row::infos(stream::KEYS), &[ModeName::Stream]),
+        (row::infos(how.stream), &[ModeName::Stream]),
         (row::infos(records::KEYS), &[ModeName::Records]),
         (row::infos(records::KEYED), &[ModeName::Records]),
     ])
@@ -242,7 +254,7 @@ pub(crate) fn read<'d>(reader: &mut Reader<'d>, mut table: Table<'d>, (name, at)
         );
     }
     let is_keyed = table.has("partition_by");
-    for entry in mode(reader, &mut table, &mut stage, MODE).iter().filter(|_| !is_keyed) {
+    for entry in mode(reader, &mut table, &mut stage, HOW).iter().filter(|_| !is_keyed) {
         reader.problems.push(needs_a_key(entry));
     }
     row::read(OUTCOME, reader, &mut table, &mut stage);
@@ -259,7 +271,7 @@ pub(crate) fn read_sink<'d>(reader: &mut Reader<'d>, given: &[KeyValue<'d>]) -> 
     let mut stage = Stage::defaults(reader.dir);
     stage.set_mode(ModeName::Stream);
     row::read(program::KEYS, reader, &mut table, &mut stage.program);
-    mode(reader, &mut table, &mut stage, MODE_OF_SINK);
+    mode(reader, &mut table, &mut stage, HOW_OF_SINK);
     row::read(OUTCOME, reader, &mut table, &mut stage);
     row::read(TIMEOUT, reader, &mut table, &mut stage);
     stage
@@ -282,11 +294,11 @@ fn mode<'d>(
     reader: &mut Reader<'d>,
     table: &mut Table<'d>,
     stage: &mut Stage,
-    mode_keys: Keys<Stage>,
+    how: How,
 ) -> Vec<KeyValue<'d>> {
     let before = reader.problems.len();
     let default = stage.mode.word();
-    row::read(mode_keys, reader, table, stage);
+    row::read(how.mode, reader, table, stage);
     let mode = stage.mode.mode_name();
     // Where the mode is not clear, it is not clear either which keys belong to others.
     let is_clear = reader.problems.len() == before;
@@ -296,6 +308,7 @@ fn mode<'d>(
     keys.read(&[ModeName::Batch], batch::KEYS, &mut batch);
     keys.read(FAILING, failures::KEYS, &mut failures);
     keys.read(&[ModeName::Stream], stream::KEYS, &mut stream);
+    keys.read(&[ModeName::Stream], how.stream, &mut stream);
     keys.read(&[ModeName::Records], records::KEYS, &mut records);
     let keyed = keys.read(&[ModeName::Records], records::KEYED, &mut records);
     stage.mode = match mode {
@@ -339,6 +352,9 @@ fn misplaced(entry: &KeyValue<'_>, modes: &[ModeName], (mode, default): (ModeNam
     let title = format!("`{}` belongs to mode = {modes}", entry.key);
     let problem = Problem::at(&entry.key_at, title, "has no meaning here");
     match (entry.key, mode) {
+        ("restart", _) => problem.help(
+            "remove it: programs in batches and for records are always started again, as `retry` says",
+        ),
         ("window", ModeName::Records) => problem
             .help("remove it; how many requests may be unanswered is in_flight, and totals can be printed at every tick"),
         _ => problem.help(format!("remove it, or write mode = {modes} ({default} is the default)")),
@@ -355,26 +371,30 @@ impl Stage {
         let of = |keys| row::rendered(keys, self, pipeline);
         let how = [row::rendered(program::KEYS, &self.program, pipeline), of(MODE)].concat();
         let tasks = [of(OUTCOME), of(TASKS)].concat();
-        [of(FROM), how, tasks, self.of_mode(pipeline), of(TIMEOUT), of(REST)].concat()
+        [of(FROM), how, tasks, self.of_mode(HOW, pipeline), of(TIMEOUT), of(REST)].concat()
     }
 
     /// The same of a program that is a sink.
     pub(crate) fn rendered_sink(&self, pipeline: &Pipeline) -> Vec<Rendered> {
         let of = |keys| row::rendered(keys, self, pipeline);
-        let mut how = [of(MODE_OF_SINK), of(OUTCOME), self.of_mode(pipeline), of(TIMEOUT)].concat();
+        let mut how =
+            [of(MODE_OF_SINK), of(OUTCOME), self.of_mode(HOW_OF_SINK, pipeline), of(TIMEOUT)].concat();
         // State of a version whose sinks had none of these keys is gone on with.
         how.iter_mut().filter(|key| key.shown != Shown::Always).for_each(|key| key.results = None);
         [row::rendered(program::KEYS, &self.program, pipeline), how].concat()
     }
 
-    fn of_mode(&self, pipeline: &Pipeline) -> Vec<Rendered> {
+    fn of_mode(&self, how: How, pipeline: &Pipeline) -> Vec<Rendered> {
         match &self.mode {
             Mode::Batch(mode) => [
                 row::rendered(batch::KEYS, mode, pipeline),
                 row::rendered(failures::KEYS, &mode.failures, pipeline),
             ]
             .concat(),
-            Mode::Stream(mode) => row::rendered(stream::KEYS, mode, pipeline),
+            Mode::Stream(mode) => {
+                [row::rendered(stream::KEYS, mode, pipeline), row::rendered(how.stream, mode, pipeline)]
+                    .concat()
+            }
             Mode::Records(mode) => {
                 let keyed = if self.partition_by.is_some() { records::KEYED } else { &[] };
                 [
@@ -400,7 +420,7 @@ impl Mode {
     /// As it is written in a pipeline file.
     #[must_use]
     pub fn word(&self) -> &'static str {
-        MODES.0.iter().find(|(_, mode)| *mode == self.mode_name()).map_or("", |&(word, _)| word)
+        MODES.0.iter().find(|(_, way)| *way == self.mode_name()).map_or("", |&(word, _)| word)
     }
 
     fn mode_name(&self) -> ModeName {

@@ -1,5 +1,6 @@
 //! Keys of `mode = "stream"`.
 
+use super::program::{self, Restart};
 use super::value::{Integer, Maybe, Size, Time, Value, Words, any_of};
 use super::{Class, Key, Keys, Section, WhenAbsent};
 use crate::pipeline::reader::{KeyValue, Reader};
@@ -16,8 +17,10 @@ pub struct StreamMode {
     pub window: Option<Window>,
     /// What it means if the program ends before its input does.
     pub early_exit: EarlyExit,
-    /// In exactly-once, most input of one window that is kept to run it again; in bytes.
+    /// In exactly-once, or for `restart`, most input of one window that is kept to run it again; in bytes.
     pub replay_limit_bytes: u64,
+    /// Whether a sink's program that failed is started again until it has taken its input.
+    pub restart: Restart,
 }
 
 /// What it means if a stream program ends with success before its input does.
@@ -30,7 +33,12 @@ pub enum EarlyExit {
 
 impl Default for StreamMode {
     fn default() -> Self {
-        Self { window: None, early_exit: EarlyExit::Error, replay_limit_bytes: 8 << 30 }
+        Self {
+            window: None,
+            early_exit: EarlyExit::Error,
+            replay_limit_bytes: 8 << 30,
+            restart: Restart::Never,
+        }
     }
 }
 
@@ -62,13 +70,24 @@ pub(super) const KEYS: Keys<StreamMode> = &[
     &Key::<StreamMode, _> {
         name: "replay_limit",
         class: Class::Tuning,
-        doc: "exactly-once: most input of a window that is kept to run it again",
+        doc: "exactly-once, or `restart`: most input of a window that is kept to run it again",
         value: Size,
         when_absent: WhenAbsent::Default,
         get: |stream| stream.replay_limit_bytes,
         set: |stream, bytes, _| stream.replay_limit_bytes = bytes,
     },
 ];
+
+/// Those that only a sink has.
+pub(super) const OF_SINK: Keys<StreamMode> = &[&Key::<StreamMode, _> {
+    name: "restart",
+    class: Class::Tuning,
+    doc: "sinks: on-failure gives it all since the last window again, after 1 s at most, up to 1 min if it goes on failing",
+    value: program::RESTARTS_OF_SINK,
+    when_absent: WhenAbsent::Default,
+    get: |stream| stream.restart,
+    set: |stream, restart, _| stream.restart = restart,
+}];
 
 /// How a window is cut.
 struct Cut;

@@ -5,14 +5,20 @@ use super::hops::Layout;
 use super::partitions::Partitions;
 use crate::io::sink::AnySink;
 use crate::io::source::AnySource;
-use crate::pipeline::model::{EarlyExit, Framing, Header, Mode, Pipeline, Program, RecordsState, Stage};
+use crate::pipeline::model::{
+    EarlyExit, Framing, Header, Mode, Pipeline, Program, RecordsState, Restart, Stage,
+};
 use bytes::Bytes;
 use std::time::Duration;
-use worker_core::config::{BatchSpec, NodeIx, RecordsSpec, StreamSpec, TaskId, TaskKind};
+use worker_core::config::{BatchSpec, NodeIx, RecordsSpec, Retry, StreamSpec, TaskId, TaskKind};
 use worker_core::route::{Edge, PartitionBy};
 
 /// Bytes of unanswered requests; more is no faster.
 const IN_FLIGHT_BYTES: u64 = 1 << 20;
+
+/// Before a sink's program that failed is started again.
+const RESTART_WAITS: Retry =
+    Retry { max_attempts: u32::MAX, initial: Duration::from_secs(1), max: Duration::from_secs(60) };
 
 /// A task that runs here.
 #[derive(Clone, Debug)]
@@ -108,6 +114,10 @@ pub(super) fn kind(stage: &Stage) -> TaskKind {
             window: stream.window,
             early_exit_is_done: stream.early_exit == EarlyExit::Done,
             replay_bytes: stream.replay_limit_bytes,
+            restart: match stream.restart {
+                Restart::Never => None,
+                Restart::OnFailure | Restart::Always => Some(RESTART_WAITS),
+            },
         }),
         Mode::Records(records) => TaskKind::Records(RecordsSpec {
             in_flight: records.in_flight,

@@ -4,7 +4,7 @@ use super::{read, read_with};
 use crate::io::{sink, source};
 use crate::pipeline::{
     BatchMode, Column, EarlyExit, EnvValue, Exists, Failures, Framing, Header, KeyRule, Mode, Origin,
-    RecordsMode, RecordsState, StreamMode,
+    RecordsMode, RecordsState, Restart, StreamMode,
 };
 use std::path::PathBuf;
 use std::time::Duration;
@@ -106,7 +106,12 @@ fn every_key_of_a_stage_is_understood() {
     let window = Some(Window::Every(Duration::from_secs(60)));
     assert_eq!(
         per_path.mode,
-        Mode::Stream(StreamMode { window, early_exit: EarlyExit::Done, replay_limit_bytes: 1 << 30 })
+        Mode::Stream(StreamMode {
+            window,
+            early_exit: EarlyExit::Done,
+            replay_limit_bytes: 1 << 30,
+            restart: Restart::Never
+        })
     );
     assert_eq!(per_path.timeout, None, "off by default in stream mode");
     let records = RecordsMode {
