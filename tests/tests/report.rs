@@ -73,6 +73,43 @@ fn assert_page(page: &str) {
 }
 
 #[test]
+fn totals_of_several_lives_are_those_of_one() {
+    let scratch = Scratch::new();
+    scratch.shell("seq 1 20000 > in.txt");
+    scratch.write(
+        "lives.toml",
+        "[pipeline]\nname = 'lives'\n[source.in]\nfile = 'in.txt'\n\
+         [stage.slow]\nfrom = 'in'\nrun = ['sh', '-c', 'sleep 0.02; cat']\npartitions = 1\nbatch = { max_records = 400 }\n\
+         [stage.keyed]\nfrom = 'slow'\nrun = 'cat'\npartition_by = { field = 1 }\npartitions = 2\n\
+         [sink.a]\nfrom = 'slow'\nfile = 'a.txt'\n[sink.b]\nfrom = ['slow', 'keyed']\nfile = 'b.txt'\n\
+         [sink.p]\nfrom = 'slow'\nrun = ['sh', '-c', 'cat > /dev/null']\n",
+    );
+    let args = ["run", "lives.toml", "--state", "state", "--report", "r.json", "--progress", "none"];
+    let running = scratch.worker(&args).start();
+    eventually("the middle", PATIENCE, || {
+        if scratch.len("a.txt") > 20_000 { Ok(()) } else { Err(running.stderr()) }
+    });
+    running.kill();
+    scratch.worker(&args).start().wait(PATIENCE).expect(0);
+    let report = report(&scratch);
+    for (name, records_in, records_out) in [
+        ("in", 20_000, 20_000),
+        ("slow", 20_000, 20_000),
+        ("keyed", 20_000, 20_000),
+        ("a", 20_000, 20_000),
+        ("b", 40_000, 40_000),
+        ("p", 20_000, 20_000),
+    ] {
+        let stage = stage(&report, name);
+        assert_eq!((stage.records_in, stage.records_out), (records_in, records_out), "{name}");
+        assert!(
+            stage.in_per_s * report.lasted_s < 0.95 * 20_000.0 || name == "b",
+            "{stage:?}: this life has done a part"
+        );
+    }
+}
+
+#[test]
 fn totals_and_reasons_are_those_of_the_data() {
     let scratch = Scratch::new();
     scratch.write("r.json", "an old report");

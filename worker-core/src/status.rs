@@ -69,6 +69,8 @@ pub struct TaskStatus {
     pub task: TaskId,
     /// What it has done.
     pub counters: TaskCounters,
+    /// What of that earlier lives had done: with a journal counters go on.
+    pub before: TaskCounters,
     /// Time in which a program of this task ran.
     pub busy: Duration,
     /// Records accepted and not processed.

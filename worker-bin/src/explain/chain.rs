@@ -120,13 +120,16 @@ impl Chain {
     /// Whether its root is what limits the throughput, too.
     fn ends_at(&self, limit: &Limit) -> bool {
         let Some(Step { task, wait, .. }) = self.steps.last() else { return false };
-        let of_the_stage = |task: &String| TaskName::of(task).stage == limit.stage;
         let kind = wait.why.kind();
         // Slots and the disk are the node's: whoever waits for them waits for the same.
         let of_the_node = matches!(kind, WaitKind::NoSlot | WaitKind::Committing);
-        of_the_stage(task)
-            || wait.on.as_ref().is_some_and(of_the_stage)
-            || (of_the_node && kind == limit.kind)
+        // Who waits for slots and who has them are two sides of one thing, whichever of them is named.
+        let has_slots: &[String] = if let Why::NoSlot { held_by, .. } = &wait.why { held_by } else { &[] };
+        let limits = |task: &String| {
+            let stage = TaskName::of(task).stage;
+            stage == limit.stage || limit.held_by.iter().any(|holder| holder == stage)
+        };
+        limits(task) || wait.on.iter().chain(has_slots).any(limits) || (of_the_node && kind == limit.kind)
     }
 }
 

@@ -3,17 +3,21 @@
 //! Queues are asked first. A task before which records wait, or that waits for a slot itself, has more work than it does; of such
 //! tasks it is the one that spends its time with that work or with waits of its own, and not with waiting for those who take
 //! what it gives: behind it nothing queues up. Where no queue lasts it is who is busy for most of the time, and where nobody is,
-//! the source.
+//! the source. Stalls have no part of their own in this: a task that is stalled for most of the window is what limits it, and
+//! over the last seconds comes out what the report of a run says that was so throughout.
 
 use super::model::{Snapshot, StageKind, Task};
 use super::reasons::WaitKind;
-use super::table::{Scope, Side};
+use super::table::Side;
 use super::words;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// From which share of the window on something counts as lasting.
 const LASTS: f64 = 0.5;
+
+/// Shares that are nearer to each other tell of no difference: waits are sampled, and a run begins with starts of programs.
+const NEAR: f64 = 0.05;
 
 /// A run that was shorter is mostly starts of programs, and nothing is said to have limited it.
 const RUN_MIN_S: f64 = 1.0;
@@ -57,25 +61,25 @@ struct Load<'a> {
     waits: BTreeMap<WaitKind, f64>,
     /// In which records waited for it, or it for a slot.
     backlog: f64,
+    /// In which a receiver took nothing of what the task held for it.
+    undelivered: f64,
     /// Records taken and given on, all or a second.
     moved: f64,
 }
 
 impl<'a> Window<'a> {
-    /// The last seconds of one node or several. What is done has no part in it, and what is stalled is told of by its chain.
+    /// The last seconds of one node or several. What is done has no part in it.
     pub(crate) fn recent(snapshots: &'a [Snapshot]) -> Self {
-        let stalled = |task: &Task| {
-            task.waits.iter().any(|wait| wait.stalled && wait.why.kind().row().scope == Scope::Task)
-        };
         let load = |task: &'a Task, kind| Load {
             busy: task.busy,
             waits: task.blocked.clone(),
             backlog: task.backlog,
+            undelivered: task.undelivered,
             moved: task.in_per_s + task.out_per_s,
             ..Load::of(task, kind)
         };
         let of_node = |node: &'a Snapshot| {
-            let tasks = node.tasks.iter().filter(move |task| !task.done && !stalled(task));
+            let tasks = node.tasks.iter().filter(|task| !task.done);
             tasks.filter_map(move |task| Some(load(task, kind_of(node, task)?)))
         };
         Self { loads: snapshots.iter().flat_map(of_node).collect() }
@@ -88,12 +92,17 @@ impl<'a> Window<'a> {
             return Self { loads: Vec::new() };
         }
         #[expect(clippy::cast_precision_loss, reason = "only compared with others")]
-        let load = |task: &'a Task, kind| Load {
-            busy: (task.busy_s / lasted_s).min(1.0),
-            waits: task.blocked_s.iter().map(|(kind, seconds)| (*kind, seconds / lasted_s)).collect(),
-            backlog: task.backlog_s / lasted_s,
-            moved: (task.counters.records_in + task.counters.records_out) as f64,
-            ..Load::of(task, kind)
+        let load = |task: &'a Task, kind| {
+            let mut load = Load {
+                waits: task.blocked_s.iter().map(|(kind, seconds)| (*kind, seconds / lasted_s)).collect(),
+                backlog: task.backlog_s / lasted_s,
+                undelivered: task.undelivered_s / lasted_s,
+                moved: (task.counters.records_in + task.counters.records_out) as f64,
+                ..Load::of(task, kind)
+            };
+            // A program that hangs is running, too.
+            load.busy = (task.busy_s / lasted_s).min(1.0 - load.waits_here()).max(0.0);
+            load
         };
         let tasks = last.tasks.iter();
         Self { loads: tasks.filter_map(|task| Some(load(task, kind_of(last, task)?))).collect() }
@@ -102,7 +111,7 @@ impl<'a> Window<'a> {
     /// What limits the throughput, if something does.
     pub(crate) fn limit(&self) -> Option<Limit> {
         let stages = self.stages();
-        let queues = stages.iter().chain(&self.loads).any(|load| load.backlog >= LASTS);
+        let queues = stages.iter().chain(&self.loads).any(|load| load.backlog.max(load.undelivered) >= LASTS);
         if !queues && self.loads.iter().all(|load| load.moved <= 0.0) {
             return None;
         }
@@ -112,15 +121,14 @@ impl<'a> Window<'a> {
             .iter()
             .filter(|load| stages.iter().any(|stage| stage.stage == load.stage && stage.own() < LASTS));
         let tasks = alone.cloned();
-        let loaded = stages.iter().cloned().chain(tasks).filter(|load| load.own() >= LASTS);
-        let most = loaded.max_by(|a, b| a.rank().total_cmp(&b.rank()));
+        let loaded: Vec<_> = stages.iter().cloned().chain(tasks).filter(|load| load.own() >= LASTS).collect();
         let idle = || {
             stages
                 .iter()
                 .filter(|load| load.kind == StageKind::Source && load.share(WaitKind::SourceIdle) >= LASTS)
         };
-        match most {
-            Some(load) => Some(self.named(&load)),
+        match most_loaded(&loaded) {
+            Some(load) => Some(self.named(load)),
             None if queues => None,
             None => idle().max_by(|a, b| a.moved.total_cmp(&b.moved)).map(|source| self.named(source)),
         }
@@ -159,13 +167,30 @@ impl<'a> Window<'a> {
     /// The stages whose programs need slots, by how long they had them.
     fn slot_holders(&self) -> Vec<String> {
         let mut had: BTreeMap<&str, f64> = BTreeMap::new();
-        for load in self.loads.iter().filter(|load| load.kind == StageKind::Batch && load.busy > 0.0) {
+        for load in self.loads.iter().filter(|load| load.kind == StageKind::Batch && load.busy >= NEAR) {
             *had.entry(load.stage).or_default() += load.busy;
         }
         let mut had: Vec<_> = had.into_iter().collect();
         had.sort_by(|a, b| b.1.total_cmp(&a.1));
         had.into_iter().map(|(stage, _)| stage.to_owned()).collect()
     }
+}
+
+/// Whoever has slots keeps busy with them: if others with a queue wait for one for most of the time, that is the limit.
+fn most_loaded<'l, 'a>(loaded: &'l [Load<'a>]) -> Option<&'l Load<'a>> {
+    let most = most_by(loaded.iter(), Load::rank)?;
+    let waits = |load: &&Load<'_>| load.backlog >= LASTS && load.share(WaitKind::NoSlot) >= LASTS;
+    let waiting = most_by(loaded.iter().filter(waits), |load| load.share(WaitKind::NoSlot));
+    waiting.filter(|_| most.kind == StageKind::Batch).or(Some(most))
+}
+
+/// The one with the largest value; of several that are about as large, the last in the pipeline.
+fn most_by<'l, 'a: 'l>(
+    loads: impl Iterator<Item = &'l Load<'a>> + Clone,
+    value: impl Fn(&Load<'a>) -> f64,
+) -> Option<&'l Load<'a>> {
+    let largest = loads.clone().map(&value).max_by(f64::total_cmp)?;
+    loads.filter(|load| value(load) >= largest - NEAR).last()
 }
 
 impl<'a> Load<'a> {
@@ -177,6 +202,7 @@ impl<'a> Load<'a> {
             busy: 0.0,
             waits: BTreeMap::new(),
             backlog: 0.0,
+            undelivered: 0.0,
             moved: 0.0,
         }
     }
@@ -184,6 +210,7 @@ impl<'a> Load<'a> {
     fn add(&mut self, other: &Load<'_>) {
         self.busy += other.busy;
         self.backlog += other.backlog;
+        self.undelivered += other.undelivered;
         self.moved += other.moved;
         for (kind, share) in &other.waits {
             *self.waits.entry(*kind).or_default() += share;
@@ -193,6 +220,7 @@ impl<'a> Load<'a> {
     fn divided(mut self, count: f64) -> Self {
         self.busy /= count;
         self.backlog /= count;
+        self.undelivered /= count;
         self.waits.values_mut().for_each(|share| *share /= count);
         self
     }
@@ -211,7 +239,11 @@ impl<'a> Load<'a> {
 
     /// With its work and with waits of its own.
     fn own(&self) -> f64 {
-        (self.busy + self.on(Side::Here).map(|(_, share)| share).sum::<f64>()).min(1.0)
+        (self.busy + self.waits_here()).min(1.0)
+    }
+
+    fn waits_here(&self) -> f64 {
+        self.on(Side::Here).map(|(_, share)| share).sum()
     }
 
     /// Who has a queue goes before who has none, and a queue that is always there before one that comes and goes.
@@ -224,7 +256,7 @@ impl<'a> Load<'a> {
         let longest = |side| self.on(side).max_by(|a, b| a.1.total_cmp(&b.1));
         match longest(Side::Here) {
             _ if self.own() < LASTS => (WaitKind::SourceIdle, self.share(WaitKind::SourceIdle)),
-            Some((kind, share)) if share > self.busy => (kind, share),
+            Some((kind, share)) if share + NEAR > self.busy => (kind, share),
             Some(_) | None => {
                 let usual =
                     if self.kind == StageKind::Sink { WaitKind::Writing } else { WaitKind::ChildBusy };

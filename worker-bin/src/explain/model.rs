@@ -120,6 +120,11 @@ pub struct Task {
     pub stage: String,
     #[serde(flatten)]
     pub counters: TaskCounters,
+    /// What of that earlier lives had taken and given: with state counters go on.
+    #[serde(default)]
+    pub records_in_before: u64,
+    #[serde(default)]
+    pub records_out_before: u64,
     /// Records accepted and not processed.
     pub queued_records: u64,
     /// Records taken a second, over the last seconds.
@@ -141,6 +146,12 @@ pub struct Task {
     /// Seconds in which that was so, since the start. Sampled.
     #[serde(default)]
     pub backlog_s: f64,
+    /// The share of the last seconds in which a receiver had taken nothing of what is held for it for a second, from 0 to 1.
+    #[serde(default)]
+    pub undelivered: f64,
+    /// Seconds in which that was so, since the start. Sampled.
+    #[serde(default)]
+    pub undelivered_s: f64,
     /// How long it has not taken or given a record.
     pub unmoved_s: f64,
     /// The user holds it up.

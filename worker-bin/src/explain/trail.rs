@@ -20,9 +20,22 @@ pub(super) struct TaskTrail {
     /// What it had moved in all, and when that last changed.
     moved: (u64, Time),
     spent: Spent,
-    /// The nearest cause at the last sample, and whether records waited.
-    before: (Option<WaitKind>, bool),
+    before: Seen,
 }
+
+/// What a task was seen to do at a sample.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    /// The nearest cause that it waits for.
+    nearest: Option<WaitKind>,
+    /// Records wait to be taken.
+    backlog: bool,
+    /// What it gave is not taken.
+    undelivered: bool,
+}
+
+/// How long a receiver takes nothing before what is held for it counts as a queue, in seconds.
+const UNDELIVERED_S: f64 = 1.0;
 
 /// A task at one sample.
 #[derive(Debug)]
@@ -39,6 +52,7 @@ pub(super) struct Spent {
     pub(super) busy_s: f64,
     pub(super) blocked_s: BTreeMap<WaitKind, f64>,
     pub(super) backlog_s: f64,
+    pub(super) undelivered_s: f64,
 }
 
 #[derive(Debug, Default)]
@@ -60,15 +74,20 @@ impl TaskTrail {
 
     /// What the time since the last sample went to. After a rest, in which nothing happened, it went to what was seen before it.
     pub(super) fn spend(&mut self, elapsed: Duration, waits: &[Wait], backlog: bool) {
-        let seen = (waits.first().map(|wait| wait.why.kind()), backlog);
+        let is_held =
+            |wait: &Wait| wait.why.kind().row().side == Side::Receiver && wait.for_s >= UNDELIVERED_S;
+        let nearest = waits.first().map(|wait| wait.why.kind());
+        let seen = Seen { nearest, backlog, undelivered: waits.iter().any(is_held) };
         let before = std::mem::replace(&mut self.before, seen);
-        let (kind, backlog) = if elapsed > REST_MAX { before } else { seen };
+        let seen = if elapsed > REST_MAX { before } else { seen };
         let (spent, seconds) = (&mut self.spent, elapsed.as_secs_f64());
-        if let Some(kind) = kind {
+        if let Some(kind) = seen.nearest {
             *spent.blocked_s.entry(kind).or_default() += seconds;
             spent.busy_s += if kind.row().side == Side::Work { seconds } else { 0.0 };
         }
-        spent.backlog_s += if backlog || kind == Some(WaitKind::NoSlot) { seconds } else { 0.0 };
+        let has_queue = seen.backlog || seen.nearest == Some(WaitKind::NoSlot);
+        spent.backlog_s += if has_queue { seconds } else { 0.0 };
+        spent.undelivered_s += if seen.undelivered { seconds } else { 0.0 };
     }
 
     /// A sample, behind what its time went to.
@@ -97,6 +116,7 @@ impl TaskTrail {
         task.out_per_s = per_s(first.records_out, last.records_out, seconds);
         task.busy = share(first.spent.busy_s, self.spent.busy_s);
         task.backlog = share(first.spent.backlog_s, self.spent.backlog_s);
+        task.undelivered = share(first.spent.undelivered_s, self.spent.undelivered_s);
         let before = |kind| first.spent.blocked_s.get(kind).copied().unwrap_or(0.0);
         let shares = self.spent.blocked_s.iter().map(|(kind, s)| (*kind, share(before(kind), *s)));
         task.blocked = shares.filter(|(_, share)| *share > 0.0).collect();

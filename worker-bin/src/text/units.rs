@@ -50,7 +50,9 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
 /// A share from `1%` or `0.5%`, between 0 and 1.
 #[must_use]
 pub fn parse_share(text: &str) -> Option<f64> {
-    let percent: f64 = text.trim().strip_suffix('%')?.trim().parse().ok()?;
+    let number = text.trim().strip_suffix('%')?.trim();
+    let is_plain = number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let percent: f64 = number.parse().ok().filter(|_| is_plain)?;
     (0.0..=100.0).contains(&percent).then_some(percent / 100.0)
 }
 
@@ -163,7 +165,7 @@ mod tests {
     fn shares_are_percentages_up_to_a_hundred() {
         assert_eq!(parse_share("1%"), Some(0.01));
         assert_eq!(parse_share("0.5 %"), Some(0.005));
-        for bad in ["1", "101%", "-1%", "%", "NaN%"] {
+        for bad in ["1", "101%", "-1%", "%", "NaN%", "1e1%", "+1%", ".%"] {
             assert_eq!(parse_share(bad), None, "{bad}");
         }
     }

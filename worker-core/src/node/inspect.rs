@@ -149,6 +149,7 @@ impl Node {
         TaskStatus {
             task: task.base.id,
             counters: task.base.counters,
+            before: task.base.before,
             busy: task.base.busy,
             queued_records: inboxes + held,
             fed_records: if let TaskMachine::Stream(stream) = &task.kind { stream.fed_records() } else { 0 },

@@ -4,14 +4,14 @@ mod check;
 mod commits;
 
 use super::finish::{FinishTracker, Step};
-use crate::config::{MaxDead, TaskId, TaskKind, TaskSpec};
+use crate::config::{MaxDead, TaskId, TaskKind, TaskName, TaskSpec};
 use crate::ctx::Ctx;
 use crate::event::{Action, Attempt, Blocker, Commit, DeadLetter, InputDone, JournalAction, Output};
 use crate::inbox::Piece;
 use crate::recovery::TaskState;
 use crate::status::TaskCounters;
 use crate::time::Time;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use worker_proto::{LinkId, Seq};
 
@@ -40,6 +40,8 @@ pub(crate) struct Base {
     pub(crate) outputs: Vec<LinkId>,
     pub(crate) life: Life,
     pub(crate) counters: TaskCounters,
+    /// What earlier lives had counted.
+    pub(crate) before: TaskCounters,
     /// Time in which a program ran.
     pub(crate) busy: Duration,
     /// What its driver sees in its way.
@@ -91,6 +93,7 @@ impl Base {
             outputs,
             life: Life::Running,
             counters: TaskCounters::default(),
+            before: TaskCounters::default(),
             busy: Duration::ZERO,
             blocker: None,
             paused: None,
@@ -115,12 +118,12 @@ impl Base {
                 self.ends += usize::from(input.ended);
             }
         }
-        for &link in &self.outputs {
-            if let Some(output) = state.outputs.get(&link) {
-                self.counters.records_out += output.next.before().0 - u64::from(output.end.is_some());
-            }
-            ctx.outbox_changed(link);
+        self.outputs.iter().for_each(|&link| ctx.outbox_changed(link));
+        self.counters.records_out = self.given_before(ctx, state);
+        if self.inputs.is_empty() {
+            self.counters.records_in = self.counters.records_out;
         }
+        self.before = self.counters;
         if state.ended {
             self.life = Life::Ended;
             self.early = self.ends < self.inputs.len();
@@ -131,6 +134,22 @@ impl Base {
                 }
             }
         }
+    }
+
+    /// How many records earlier lives have given on, or taken outside: each once, however many stages read them.
+    fn given_before(&self, ctx: &Ctx, state: &TaskState) -> u64 {
+        if self.is_sink() {
+            let under_way = state.window.map_or(0, |window| window.records);
+            return self.counters.records_in.saturating_sub(state.dead + under_way);
+        }
+        let mut by_reader: BTreeMap<&str, u64> = BTreeMap::new();
+        for link in &self.outputs {
+            let Some(output) = state.outputs.get(link) else { continue };
+            let reader = &ctx.config.graph.task(ctx.config.graph.link(*link).to).name;
+            let given = output.next.before().0 - u64::from(output.end.is_some());
+            *by_reader.entry(TaskName::of(reader).stage).or_default() += given;
+        }
+        by_reader.into_values().max().unwrap_or(0)
     }
 
     /// Tells the journal what is in flight from now on.

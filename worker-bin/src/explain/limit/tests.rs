@@ -41,6 +41,7 @@ fn limit(tasks: Vec<Task>) -> Option<Limit> {
     for task in &mut run.tasks {
         let seconds = |share: f64| share * 200.0;
         (task.busy_s, task.backlog_s) = (seconds(task.busy), seconds(task.backlog));
+        task.undelivered_s = seconds(task.undelivered);
         task.blocked_s = task.blocked.iter().map(|(kind, share)| (*kind, seconds(*share))).collect();
         task.counters.records_in = if task.in_per_s > 0.0 { 200_000 } else { 0 };
         task.done = true;
@@ -206,15 +207,84 @@ fn the_root_of_a_chain_is_not_somewhere_else() {
     assert_eq!(explained.chains.len(), 1, "{explained:?}");
     let said = words::explanation(&explained, 6);
     assert!(said.contains("\nthroughput is limited by sink out (it writes 90 % of the time)"), "{said}");
-    // What is stalled limits nothing but what waits for it: the rest has a limit of its own.
+    // What is stalled is the limit as well: records wait for it, and no source is to blame.
     let hangs = super::super::Why::ChildHung { unread_bytes: 1, closed: false };
     let tasks = vec![
-        waits_for(task("a/0", 1.0, &[(WaitKind::ChildHung, 1.0)], 1.0), hangs, true),
+        waits_for(task("a/0", 0.0, &[(WaitKind::ChildHung, 1.0)], 1.0), hangs, true),
         idle_source(),
         task("out/0", 0.1, &[], 0.0),
     ];
     let said = words::explanation(&explain(&[node(tasks)]), 6);
-    assert!(said.ends_with("\nelsewhere throughput is limited by source src: it gives no more\n"), "{said}");
+    let limit = "\nthroughput is limited by stage a: 100 % of the time it waits for a program that hangs\n";
+    assert!(said.ends_with(limit), "{said}");
+}
+
+#[test]
+fn a_run_whose_program_hung_is_limited_by_that_and_not_by_work() {
+    // Over the last seconds a program that hangs does not count as busy; to the core it ran all the time.
+    let mut run = node(vec![task("a/0", 0.0, &[], 0.0), idle_source()]);
+    run.uptime_s = 100.0;
+    (run.tasks[0].busy_s, run.tasks[0].backlog_s) = (99.0, 98.0);
+    run.tasks[0].blocked_s = BTreeMap::from([(WaitKind::ChildHung, 95.0), (WaitKind::ChildBusy, 4.0)]);
+    assert_eq!(Window::whole(&run).limit().as_ref().map(named), Some(("a", WaitKind::ChildHung)));
+}
+
+#[test]
+fn a_paused_stage_with_a_queue_is_the_limit_and_not_the_source() {
+    let paused = task("a/0", 0.0, &[(WaitKind::Paused, 0.93)], 0.9);
+    let found = limit(vec![idle_source(), Task { paused: true, ..paused.clone() }]).expect("the stage");
+    assert_eq!(
+        found.text,
+        "throughput is limited by stage a: 93 % of the time it waits for the user, who paused it"
+    );
+    let why = super::super::Why::Paused {};
+    let stalled = Task { paused: true, ..waits_for(paused, why, true) };
+    let explained = explain(&[node(vec![idle_source(), stalled])]);
+    let found = explained.limit.expect("the same of a stage that is stalled");
+    assert_eq!((named(&found), found.elsewhere), (("a", WaitKind::Paused), false));
+}
+
+#[test]
+fn no_source_is_named_while_records_are_held_for_a_receiver_that_takes_none() {
+    let holds = Task { undelivered: 0.9, ..idle_source() };
+    assert_eq!(limit(vec![holds, task("out/0", 0.1, &[], 0.0)]), None);
+    let trickle = Task { undelivered: 0.2, ..idle_source() };
+    assert_eq!(
+        limit(vec![trickle]).map(|found| found.stage),
+        Some("src".to_owned()),
+        "it was not so for long"
+    );
+}
+
+#[test]
+fn of_who_has_all_slots_and_who_waits_for_one_the_same_is_named_however_a_run_began() {
+    for (started, waited) in [(0.97, 1.0), (1.0, 0.91)] {
+        let hog = task("hog/0", started - 0.34, &[(WaitKind::NoSlot, 0.34)], 1.0);
+        let quick = task("quick/0", 0.0, &[(WaitKind::NoSlot, waited)], waited);
+        let found = limit(vec![idle_source(), hog, quick]).expect("the slots");
+        assert_eq!(
+            (named(&found), &found.held_by[..]),
+            (("quick", WaitKind::NoSlot), &["hog".to_owned()][..])
+        );
+    }
+    // Nor does it matter where no slots are shared.
+    for (a, b) in [(0.99, 0.96), (0.96, 0.99)] {
+        let found = limit(vec![idle_source(), task("a/0", a, &[], 1.0), task("b/0", b, &[], 1.0)]);
+        assert_eq!(found.as_ref().map(named), Some(("b", WaitKind::ChildBusy)));
+    }
+}
+
+#[test]
+fn who_holds_the_slots_is_not_somewhere_else_than_who_waits_for_them() {
+    let full = super::super::Why::OutboxFull { memory_bytes: 9, memory_limit_bytes: 8, spilled_bytes: 0 };
+    let mut feeds = waits_for(task("src/0", 0.0, &[(WaitKind::OutboxFull, 1.0)], 0.0), full, false);
+    feeds.waits[0].on = Some("hog/0".to_owned());
+    let hog = task("hog/0", 0.66, &[(WaitKind::NoSlot, 0.34)], 1.0);
+    let quick = task("quick/0", 0.0, &[(WaitKind::NoSlot, 1.0)], 1.0);
+    let explained = explain(&[node(vec![feeds, hog, quick])]);
+    let found = explained.limit.expect("the slots");
+    assert_eq!((found.stage.as_str(), &found.held_by[..]), ("quick", &["hog".to_owned()][..]));
+    assert_eq!((explained.chains.len(), found.elsewhere), (1, false));
 }
 
 #[test]

@@ -81,6 +81,7 @@ impl Watched {
             let task = TaskStatus {
                 task: TaskId(0),
                 counters,
+                before: TaskCounters::default(),
                 busy: Duration::ZERO,
                 queued_records: 1,
                 fed_records: 0,

@@ -77,6 +77,7 @@ impl Watch {
         let counters = |records| TaskCounters { records_in: records, ..TaskCounters::default() };
         let tasks = (0..3).zip(self.records).map(|(at, records)| TaskStatus {
             task: TaskId(at),
+            before: TaskCounters::default(),
             busy: Duration::ZERO,
             counters: counters(records),
             queued_records: 0,
@@ -182,6 +183,30 @@ fn the_last_seconds_have_shares_of_their_own() {
     let Why::NoSlot { held_by, .. } = &watch.task(1).waits[0].why else { panic!("{:?}", watch.task(1)) };
     assert_eq!(held_by, &["out/0"]);
     assert_eq!(watch.task(0).backlog, 0.0, "others have none");
+}
+
+#[test]
+fn what_is_held_for_a_receiver_that_takes_nothing_counts_as_undelivered() {
+    let mut watch = Watch::new();
+    let down = |since| Reason::PeerDown {
+        link: LinkId(0),
+        peer: NodeIx(1),
+        since,
+        cause: worker_core::stall::PeerCause::Lost,
+        why: "gone".to_owned(),
+        attempts: 1,
+        next: None,
+        held_records: 7,
+    };
+    watch.waits(TaskId(0), vec![Reason::SourceIdle]);
+    watch.pass(4, 4);
+    assert_eq!(watch.task(0).undelivered_s, 0.0);
+    let since = watch.now;
+    watch.waits(TaskId(0), vec![Reason::SourceIdle, down(since)]);
+    watch.pass(11, 4);
+    let task = watch.task(0);
+    assert!((task.undelivered_s - 10.0).abs() < 0.6 && task.undelivered > 0.95, "{task:?}");
+    assert_eq!(watch.task(1).undelivered, 0.0, "it holds nothing");
 }
 
 #[test]

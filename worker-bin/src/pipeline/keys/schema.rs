@@ -79,10 +79,10 @@ fn of_stages() -> Schema {
     table["allOf"] = stage::MODES
         .0
         .iter()
-        .map(|&(word, way)| {
-            let others = keys.iter().filter(|(_, modes)| !modes.contains(&way)).map(|(key, _)| key.name);
+        .map(|&(word, mode)| {
+            let others = keys.iter().filter(|(_, modes)| !modes.contains(&mode)).map(|(key, _)| key.name);
             let mut is_meant = json!({"properties": {"mode": {"const": word}}});
-            if way != ModeName::Batch {
+            if mode != ModeName::Batch {
                 is_meant["required"] = json!(["mode"]);
             }
             json!({"if": is_meant, "then": {"not": any_given(others)}})

@@ -420,7 +420,7 @@ impl Mode {
     /// As it is written in a pipeline file.
     #[must_use]
     pub fn word(&self) -> &'static str {
-        MODES.0.iter().find(|(_, way)| *way == self.mode_name()).map_or("", |&(word, _)| word)
+        MODES.0.iter().find(|(_, mode)| *mode == self.mode_name()).map_or("", |&(word, _)| word)
     }
 
     fn mode_name(&self) -> ModeName {

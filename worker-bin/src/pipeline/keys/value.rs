@@ -68,7 +68,7 @@ impl Value for Time {
     }
 
     fn schema(&self) -> Schema {
-        any_of([json!({"type": "string", "pattern": r"^\s*[0-9]+\s*(us|ms|s|m|h|d)$"}), variable()])
+        any_of([json!({"type": "string", "pattern": r"^\s*[0-9]+\s*(us|ms|s|m|h|d)\s*$"}), variable()])
     }
 }
 

@@ -11,14 +11,14 @@ use worker_core::config::NodeIx;
 
 /// A key in a file that may have it.
 #[derive(Debug)]
-struct Place {
-    table: &'static str,
-    key: KeyInfo,
+pub(super) struct Place {
+    pub(super) table: &'static str,
+    pub(super) key: KeyInfo,
     /// What names the kind of its table, or its mode.
     kind: (&'static str, String),
 }
 
-fn places() -> Vec<Place> {
+pub(super) fn places() -> Vec<Place> {
     let mut places = Vec::new();
     let mut add = |table, keys: Vec<KeyInfo>, kind: (&'static str, &str)| {
         places.extend(keys.into_iter().map(|key| Place { table, key, kind: (kind.0, kind.1.to_owned()) }));
@@ -58,7 +58,7 @@ fn naming(key: &KeyInfo) -> &'static str {
 
 impl Place {
     /// A file in which the key has this value; `None`: it is left out.
-    fn file(&self, value: Option<&str>) -> String {
+    pub(super) fn file(&self, value: Option<&str>) -> String {
         let mut tables = [
             ("pipeline", vec![("name", "\"x\"")]),
             ("source", vec![("file", "\"in\"")]),
@@ -94,7 +94,7 @@ impl Place {
     }
 
     /// Where a schema has the key.
-    fn schema(&self) -> String {
+    pub(super) fn schema(&self) -> String {
         let table = if self.table == "pipeline" { "" } else { "/additionalProperties" };
         format!("/properties/{}{table}/properties/{}", self.table, self.key.name)
     }

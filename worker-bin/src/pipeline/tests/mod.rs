@@ -8,6 +8,7 @@ mod layout;
 mod model;
 mod print;
 mod programs;
+mod schema;
 mod warnings;
 
 use super::{Cluster, ConfigError, Pipeline, Plan, SourceText, parse, plan};

@@ -170,6 +170,7 @@ fn stalled() -> Snapshot {
     wait.text = words::wait(&wait);
     for task in snapshot.tasks.iter_mut().filter(|task| task.stage == "errors") {
         (task.in_per_s, task.out_per_s, task.counters.retried_records) = (0.0, 0.0, 321);
+        task.undelivered = 1.0;
         task.waits = vec![wait.clone()];
         task.blocked_s = BTreeMap::from([(WaitKind::PeerDown, 12.0), (WaitKind::ChildBusy, 50.0)]);
     }
@@ -231,6 +232,23 @@ fn a_stall_is_on_the_smallest_screen_with_its_reason() {
     );
     assert!(!screen.contains('\x1b'), "an escape sequence of an error message got through");
     insta::assert_snapshot!(screen);
+}
+
+#[test]
+fn what_limits_the_throughput_is_said_beside_a_stall() {
+    let mut snapshot = stalled();
+    snapshot.tasks.push(Task { busy: 0.97, backlog: 1.0, ..task("per_path", 0) });
+    let app = app_with(&[snapshot]);
+    let said = "throughput is limited by stage per_path (its programs are busy 97 % of the time)";
+    assert_has(
+        &screen(&app, 140, 40, 2.0),
+        &["per_path/0 on node b unreachable", "STALLED: 1 cause; ", said],
+    );
+    let small = screen(&app, 80, 24, 2.0);
+    assert_has(
+        &small,
+        &["per_path/0 on node b unreachable", "STALLED: 1 cause", "limited by stage per_path"],
+    );
 }
 
 #[test]

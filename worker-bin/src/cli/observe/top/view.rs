@@ -145,8 +145,27 @@ fn node_lines(app: &App, columns: usize, height: usize, now_s: f64) -> Vec<Line<
 fn stall_lines(app: &App, columns: usize, height: usize) -> Vec<Line<'static>> {
     let state = app.state();
     let room = (height / 4).max(4);
-    let mut texts: Vec<(Tone, String)> = Vec::new();
     let groups = state.explanation.groups();
+    let stalled = groups.iter().filter(|group| group[0].stalled).count();
+    let title = match stalled {
+        _ if state.snapshots().next().is_none() => "NOTHING WAS HEARD YET".to_owned(),
+        0 => "NOTHING IS STALLED".to_owned(),
+        1 => "STALLED: 1 cause".to_owned(),
+        several => format!("STALLED: {several} causes"),
+    };
+    let limit = state.explanation.limit.as_ref().filter(|_| !state.is_over());
+    let limit = limit.map(|limit| {
+        let elsewhere = if limit.elsewhere && !groups.is_empty() { "elsewhere " } else { "" };
+        format!("{elsewhere}{}", clean(&words::limit(limit)))
+    });
+    let (title, limit) = match limit {
+        Some(limit) if width(&title) + width(&limit) + 2 <= columns => {
+            (format!("{title}; {limit}"), Vec::new())
+        }
+        Some(limit) => (title, wrapped(&limit, columns, "  ")),
+        None => (title, Vec::new()),
+    };
+    let mut texts: Vec<(Tone, String)> = Vec::new();
     for (number, group) in groups.iter().enumerate() {
         let first = group[0];
         let tone = if first.stalled { Tone::Bad } else { Tone::Dim };
@@ -157,32 +176,16 @@ fn stall_lines(app: &App, columns: usize, height: usize) -> Vec<Line<'static>> {
             several => format!(" (and {several} tasks more for the same reason)"),
         };
         let lines = wrapped(&clean(&(words::chain(first) + &also)), columns, "  ");
-        if texts.len() + lines.len() > room && number > 0 {
+        if texts.len() + lines.len() + limit.len() > room && number > 0 {
             let more = groups.len() - number;
             texts.push((Tone::Dim, format!("… and {more} causes more: worker why")));
             break;
         }
         texts.extend(lines.into_iter().map(|line| (tone, line)));
     }
-    let stalled = groups.iter().filter(|group| group[0].stalled).count();
-    let limit =
-        state.explanation.limit.as_ref().filter(|_| !state.is_over()).map(|l| clean(&words::limit(l)));
-    let title = match (stalled, limit) {
-        _ if state.snapshots().next().is_none() => "NOTHING WAS HEARD YET".to_owned(),
-        (0, Some(limit)) => {
-            let title = format!("NOTHING IS STALLED; {limit}");
-            if width(&title) <= columns {
-                title
-            } else {
-                let lines = wrapped(&limit, columns, "  ").into_iter().map(|line| (Tone::Plain, line));
-                texts.splice(0..0, lines);
-                "NOTHING IS STALLED".to_owned()
-            }
-        }
-        (0, None) => "NOTHING IS STALLED".to_owned(),
-        (1, _) => "STALLED: 1 cause".to_owned(),
-        (several, _) => format!("STALLED: {several} causes"),
-    };
+    // What is in the way goes before what merely limits.
+    let at = if stalled > 0 { texts.len().min(room.saturating_sub(limit.len())) } else { 0 };
+    texts.splice(at..at, limit.into_iter().map(|line| (Tone::Plain, line)));
     for note in state.explanation.notes.iter().chain(&state.notes).take(2) {
         texts.extend(wrapped(&clean(note), columns, "  ").into_iter().take(2).map(|line| (Tone::Dim, line)));
     }

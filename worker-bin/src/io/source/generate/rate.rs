@@ -35,7 +35,9 @@ impl Rate {
     /// `None` if the text is no rate, or one of nothing.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (records, unit) = text.split_once('/')?;
-        let records = records.trim().parse().ok().filter(|&records| records > 0)?;
+        let records = records.trim();
+        let is_plain = records.bytes().all(|byte| byte.is_ascii_digit());
+        let records = records.parse().ok().filter(|&records| is_plain && records > 0)?;
         let (_, unit) = UNITS.into_iter().find(|(word, _)| *word == unit.trim())?;
         Some(Self { records, unit })
     }
