@@ -256,3 +256,25 @@ fn an_interrupted_source_node_ends_the_input_for_all() {
         "nothing that was read is missing or repeated"
     );
 }
+
+#[test]
+fn a_dead_destination_behind_a_filter_stops_nobody() {
+    let scratch = Scratch::new();
+    scratch
+        .shell("seq 1 50000 | sed 's/$/ is a record of about sixty bytes, more than any budget/' > in.txt");
+    let pipeline = "[pipeline]\nname = 'rare'\nmax_record = '4KiB'\ncredit = '16KiB'\noutbox = '16KiB'\nspill_limit = '1MiB'\n\
+         [source.in]\nfile = 'in.txt'\nplace = 'a'\n\
+         [stage.rare]\nfrom = 'in'\nrun = ['grep', '00 ']\nok_exit = [0, 1]\npartitions = 1\nplace = 'a'\nbatch = { max_bytes = '64KiB' }\n\
+         [sink.b]\nfrom = 'rare'\nfile = 'b.txt'\nplace = 'b'\n\
+         [sink.all]\nfrom = 'in'\nfile = 'all.txt'\nplace = 'a'\n";
+    let nodes = Nodes::on_loopback(&scratch, &["a", "b"], pipeline);
+    let a = nodes.start("a");
+    eventually("all records on the living way", PATIENCE, || {
+        let (got, all) = (scratch.len("all.txt"), scratch.len("in.txt"));
+        if got == all { Ok(()) } else { Err(format!("{got} of {all} bytes; {}", a.stderr())) }
+    });
+    let b = nodes.start("b");
+    a.wait(PATIENCE).expect(0);
+    b.wait(PATIENCE).expect(0);
+    assert!(scratch.read("b.txt") == scratch.shell("grep '00 ' in.txt"));
+}

@@ -199,15 +199,26 @@ fn dial_from_a(play: &mut Play, number: u64) -> ConnId {
 }
 
 #[test]
-fn a_source_whose_only_output_is_full() {
-    let mut play = Play::new(to_b());
-    assert!((5..=8).contains(&play.read_on(100)), "half the budget, and what it was allowed before");
+fn a_task_whose_only_receiver_is_slow_waits_at_half_its_memory() {
+    let mut play = Play::new(line(vec![TaskKind::Source, TaskKind::Sink]));
+    let read = play.read_on(100);
     let full = play.reasons(0).remove(0);
     let Reason::OutboxFull { link: LinkId(0), memory_bytes, stored_bytes: 0, budget_bytes: 8192 } = full
     else {
-        panic!("{full:?}")
+        panic!("{full:?} after {read}")
     };
     assert!((4096..8192).contains(&memory_bytes), "{memory_bytes}");
+}
+
+#[test]
+fn a_task_whose_only_receiver_is_not_connected_works_on_up_to_its_spill_limit() {
+    let mut config = to_b();
+    config.limits.spill_bytes = 20_000;
+    let mut play = Play::new(config);
+    let read = play.read_on(100);
+    assert!((20..45).contains(&read), "{read} of about 1,000 bytes");
+    let limit = play.reasons(0).remove(0);
+    assert!(matches!(limit, Reason::SpillLimit { link: LinkId(0), .. }), "{limit:?}");
 }
 
 #[test]

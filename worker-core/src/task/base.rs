@@ -220,20 +220,23 @@ impl Base {
         self.ends == self.inputs.len() && self.ring.is_empty()
     }
 
-    /// Whether new work may start: no output is past what may be stored outside, what is on its way there is bounded, and
-    /// some output has room in memory. So one dead destination stops nothing until its spill limit, and a task whose
-    /// destinations are all slow waits for them instead of filling a disk.
+    /// Whether new work may start: no output is past what may be stored outside, what is on its way there is bounded, and of
+    /// those whose receivers are connected some has room in memory, if there are any. So a dead destination stops nothing until
+    /// its spill limit, not even a task that gives to it alone and takes from one that gives to others too; and a task whose
+    /// living destinations are all slow waits for them instead of filling a disk.
     pub(crate) fn may_work(&self, ctx: &Ctx) -> bool {
         let limits = &ctx.config.limits;
         if self.paused.is_some() || self.much_is_pending(ctx) {
             return false;
         }
-        let mut room = self.outputs.is_empty();
+        let (mut room, mut is_cancelled) = (true, !self.outputs.is_empty());
+        let mut is_connected = false;
         for &link in &self.outputs {
             let outbox = ctx.outbox_ref(link);
             if outbox.is_cancelled() {
                 continue;
             }
+            is_cancelled = false;
             if outbox.stored_cost() >= limits.spill_bytes || outbox.storing_cost() > limits.outbox_bytes / 2 {
                 return false;
             }
@@ -241,9 +244,12 @@ impl Base {
             if ctx.planted.is(crate::fault::Bug::DeadLinkBlocksTask) && !has_room {
                 return false;
             }
-            room |= has_room;
+            if outbox.is_open() {
+                room = has_room || (is_connected && room);
+                is_connected = true;
+            }
         }
-        room
+        room && !is_cancelled
     }
 
     /// The same for what has to be taken before the task ends: only disk bounds it.

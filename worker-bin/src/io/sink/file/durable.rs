@@ -188,7 +188,7 @@ impl SinkWriter for DurableFileSink {
 
     fn close(&mut self) -> Result<(), SinkError> {
         self.begin()?;
-        self.handle().sync()?;
+        self.sync()?;
         let committed = self.written.as_ref().map_or(0, |(position, _)| position.committed);
         let path = self.path.clone();
         match loss(&self.file, committed) {
