@@ -5,6 +5,7 @@ mod bad_files;
 mod bad_state;
 mod full;
 mod generate;
+mod long;
 mod poison;
 mod restart;
 mod spill;

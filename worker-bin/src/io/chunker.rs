@@ -1,5 +1,9 @@
 //! Bytes in arbitrary pieces become [`Batch`]es of whole records.
 
+mod long;
+
+pub use long::{LongRecord, Piece};
+
 use bytes::Bytes;
 use thiserror::Error;
 use worker_proto::Batch;
@@ -35,6 +39,10 @@ pub struct Chunker {
     records: u64,
     /// Bytes that have left `buffer`.
     bytes_before: u64,
+    /// Records over the limit are passed over and told of, not refused.
+    passes_over: bool,
+    /// The one that is passed over, or that was and is to be told of.
+    long: Option<LongRecord>,
 }
 
 /// A record is longer than the pipeline allows.
@@ -69,7 +77,15 @@ impl Chunker {
             scanned: 0,
             records: 0,
             bytes_before: 0,
+            passes_over: false,
+            long: None,
         }
+    }
+
+    /// The same, passing over records that are too long: take [`Piece`]s of it, not batches.
+    #[must_use]
+    pub fn passing_over_long(self, passes_over: bool) -> Self {
+        Self { passes_over, ..self }
     }
 
     /// Changes the size of batches from here on.
@@ -94,10 +110,11 @@ impl Chunker {
     #[expect(clippy::should_implement_trait, reason = "not an iterator: more may come after it gave nothing")]
     pub fn next(&mut self) -> Result<Option<Batch>, RecordTooLong> {
         self.scan()?;
-        if self.buffer.len() < self.chunk_bytes - self.chunk_bytes / 4 {
-            return Ok(None);
-        }
-        Ok(self.cut())
+        Ok(if self.has_enough() { self.cut() } else { None })
+    }
+
+    fn has_enough(&self) -> bool {
+        self.buffer.len() >= self.chunk_bytes - self.chunk_bytes / 4
     }
 
     /// The whole records gathered so far, however few.
@@ -123,18 +140,26 @@ impl Chunker {
     /// # Errors
     /// [`RecordTooLong`].
     pub fn end_record(&mut self) -> Result<(), RecordTooLong> {
-        self.scan()?;
-        if self.has_partial() {
+        if self.end_long() {
+            return Ok(());
+        }
+        let is_long = self.scan_or_pass_over()?;
+        // A long record that waits to be passed over may have its end.
+        let is_ended = is_long && self.buffer.last() == Some(&self.terminator);
+        if self.partial < self.buffer.len() && !is_ended {
             self.buffer.push(self.terminator);
-            self.scan()?;
+            self.scan_or_pass_over()?;
         }
         Ok(())
     }
 
     /// Forgets the incomplete record at the end and says how many bytes it had.
     pub fn discard_partial(&mut self) -> usize {
+        if let Some(dropped) = self.discard_long() {
+            return dropped;
+        }
         // An overlong record stays incomplete; the caller that discards it does not want to hear of it.
-        if self.scan().is_err() || self.has_partial() {
+        if self.scan().is_err() || self.partial < self.buffer.len() {
             let dropped = self.buffer.len() - self.partial;
             self.buffer.truncate(self.partial);
             self.scanned = self.partial;
@@ -146,19 +171,19 @@ impl Chunker {
     /// Whether whole records wait to be taken (as of the last call).
     #[must_use]
     pub fn has_records(&self) -> bool {
-        self.partial > 0
+        self.partial > 0 || self.long.as_ref().is_some_and(LongRecord::is_whole)
     }
 
     /// Whether bytes after the last terminator wait for theirs (as of the last call).
     #[must_use]
     pub fn has_partial(&self) -> bool {
-        self.partial < self.buffer.len()
+        self.partial < self.buffer.len() || self.long.as_ref().is_some_and(|long| !long.is_whole())
     }
 
     /// Whether nothing at all is gathered.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.buffer.is_empty()
+        self.buffer.is_empty() && self.long.is_none()
     }
 
     /// Whole records found so far, those not taken yet included.

@@ -208,8 +208,10 @@ impl Reading {
     }
 
     /// Gives one chunk of `reader`; says whether anybody was there to hear it.
-    fn give(&mut self, batch: Batch, reader: &dyn SourceReader) -> bool {
-        let output = Output { position: reader.position(), ..self.collector.route(batch) };
+    fn give(&mut self, batch: Batch, reader: &mut dyn SourceReader) -> bool {
+        let letters = reader.take_letters();
+        let mut output = Output { position: reader.position(), ..self.collector.route(batch) };
+        output.dead.extend(letters);
         self.context.reporter.tell(SourceEvent::Read { output })
     }
 

@@ -59,6 +59,7 @@ fn read(pipeline: &Pipeline, source: &Source, sample: &Path) -> Result<(Vec<u8>,
         max_record,
         header: source.header,
         limit: None,
+        on_long: source.on_long,
     };
     let mut reader = FileSource::of(vec![sample.to_owned()], &options);
     let mut records = Vec::new();

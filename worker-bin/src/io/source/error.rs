@@ -75,7 +75,9 @@ pub enum SourceError {
         command: &'static str,
     },
     /// A record is too long.
-    #[error("{name}: {source}")]
+    #[error(
+        "{name}: {source}; on_long = \"dead-letter\" or \"cut\" of the source goes on without such records"
+    )]
     TooLong {
         /// The file's path or the stream's name.
         name: String,

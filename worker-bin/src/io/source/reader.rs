@@ -1,14 +1,15 @@
 //! What reads a source, and what every kind of it can be told.
 
-use super::{Header, SourceError};
+use super::{Header, OnLong, SourceError};
 use bytes::Bytes;
 use std::fmt::Debug;
 use std::path::PathBuf;
+use worker_core::event::DeadLetter;
 use worker_proto::Batch;
 
 /// Reads records from outside, a chunk at a time. Blocks.
 pub trait SourceReader: Debug + Send {
-    /// The next records; `None`, from then on always, when there are no more.
+    /// The next records, none where all of them are [letters](Self::take_letters); `None`, from then on always, when there are no more.
     ///
     /// # Errors
     /// [`SourceError`]; the source is of no use after it.
@@ -16,6 +17,11 @@ pub trait SourceReader: Debug + Send {
 
     /// How far it is.
     fn progress(&self) -> Progress;
+
+    /// What of the chunk given last does not go on.
+    fn take_letters(&mut self) -> Vec<DeadLetter> {
+        Vec::new()
+    }
 
     /// The header kept aside under [`Header::Repeat`], terminator included, once it was read.
     fn header(&self) -> Option<Bytes>;
@@ -70,11 +76,19 @@ pub struct SourceOptions {
     pub header: Header,
     /// End after this many records.
     pub limit: Option<u64>,
+    /// What becomes of longer records.
+    pub on_long: OnLong,
 }
 
 impl Default for SourceOptions {
     fn default() -> Self {
-        Self { terminator: b'\n', max_record: 1 << 20, header: Header::Keep, limit: None }
+        Self {
+            terminator: b'\n',
+            max_record: 1 << 20,
+            header: Header::Keep,
+            limit: None,
+            on_long: OnLong::Halt,
+        }
     }
 }
 

@@ -8,8 +8,8 @@ mod spool;
 pub(super) use position::Extent;
 
 use super::header::HeaderFilter;
-use super::{Counter, Lives, Progress, SlowStart, SourceError, SourceOptions, SourceReader, Stop};
-use crate::io::chunker::Chunker;
+use super::{Counter, Lives, OnLong, Progress, SlowStart, SourceError, SourceOptions, SourceReader, Stop};
+use crate::io::chunker::{Chunker, LongRecord, Piece, RecordTooLong};
 use bytes::Bytes;
 use encoded::Beginning;
 use position::StreamPosition;
@@ -18,6 +18,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use spool::{Spool, Taken};
+use worker_core::event::DeadLetter;
 use worker_proto::Batch;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -42,6 +43,9 @@ pub struct StreamSource {
     /// A last record without its end is not given before it is asked for.
     holds_last: bool,
     chunker: Chunker,
+    /// What is done about long records; their terminator, and what is long.
+    long: (OnLong, u8, usize),
+    letters: Vec<DeadLetter>,
     size: SlowStart,
     counter: Counter,
     header: HeaderFilter,
@@ -82,7 +86,10 @@ impl StreamSource {
             ended: false,
             was_stopped: false,
             holds_last: false,
-            chunker: Chunker::new(options.terminator, options.max_record, size.bytes()),
+            chunker: Chunker::new(options.terminator, options.max_record, size.bytes())
+                .passing_over_long(options.on_long.passes_over()),
+            long: (options.on_long, options.terminator, options.max_record),
+            letters: Vec::new(),
             size,
             counter: Counter::new(options.limit),
             header: HeaderFilter::new(options.header),
@@ -158,8 +165,8 @@ impl StreamSource {
     /// # Errors
     /// It is too long.
     pub fn last_record(&mut self) -> Result<Option<Batch>, SourceError> {
-        match self.chunker.finish().map_err(|e| self.too_long(e))? {
-            Some(batch) if !self.counter.is_full() => self.pass(batch, 0),
+        match self.finish()? {
+            Some((piece, invented)) if !self.counter.is_full() => self.pass(piece, invented),
             Some(_) | None => Ok(None),
         }
     }
@@ -183,10 +190,10 @@ impl StreamSource {
 
     /// The next batch as it is in the stream, header included, and how many bytes of it were not there: the end that a last record
     /// was given.
-    fn gather(&mut self) -> Result<Option<(Batch, u64)>, SourceError> {
+    fn gather(&mut self) -> Result<Option<(Piece, u64)>, SourceError> {
         while !self.ended {
-            if let Some(batch) = self.chunker.next().map_err(|e| self.too_long(e))? {
-                return Ok(Some((batch, 0)));
+            if let Some(piece) = self.chunker.next_piece().map_err(|e| self.too_long(e))? {
+                return Ok(Some((piece, 0)));
             }
             if self.is_of_another && self.unread() == 0 {
                 let rest = self.finish()?;
@@ -198,23 +205,27 @@ impl StreamSource {
             match self.wait(!self.chunker.has_records())? {
                 Readiness::Readable => self.read()?,
                 Readiness::NothingNow => {
-                    return Ok(self.chunker.flush().map_err(|e| self.too_long(e))?.map(|batch| (batch, 0)));
+                    return self.flush(0);
                 }
                 Readiness::Stopped => self.stop_here()?,
             }
         }
         if self.holds_last {
-            return Ok(self.chunker.flush().map_err(|e| self.too_long(e))?.map(|batch| (batch, 0)));
+            return self.flush(0);
         }
         self.finish()
     }
 
     /// All that is left; a last record without an end is given one.
-    fn finish(&mut self) -> Result<Option<(Batch, u64)>, SourceError> {
+    fn finish(&mut self) -> Result<Option<(Piece, u64)>, SourceError> {
         let before = self.chunker.bytes();
         self.chunker.end_record().map_err(|e| self.too_long(e))?;
         let invented = self.chunker.bytes() - before;
-        Ok(self.chunker.flush().map_err(|e| self.too_long(e))?.map(|batch| (batch, invented)))
+        self.flush(invented)
+    }
+
+    fn flush(&mut self, invented: u64) -> Result<Option<(Piece, u64)>, SourceError> {
+        Ok(self.chunker.flush_piece().map_err(|e| self.too_long(e))?.map(|piece| (piece, invented)))
     }
 
     /// What a spool has is kept there, the beginning of a record too.
@@ -236,8 +247,12 @@ impl StreamSource {
         Ok(())
     }
 
-    /// What of a batch is given, if anything is; so many bytes of it were not in the stream.
-    fn pass(&mut self, batch: Batch, invented: u64) -> Result<Option<Batch>, SourceError> {
+    /// What of a piece is given, if anything is; so many bytes of it were not in the stream.
+    fn pass(&mut self, piece: Piece, invented: u64) -> Result<Option<Batch>, SourceError> {
+        let batch = match piece {
+            Piece::Records(batch) => batch,
+            Piece::Long(long) => return self.pass_over(long, invented).map(Some),
+        };
         self.position.taken += batch.bytes() as u64 - invented;
         let batch = self.take_header(batch)?;
         if batch.is_empty() {
@@ -248,6 +263,23 @@ impl StreamSource {
         let given = Extent { bytes: batch.bytes() as u64, records: batch.len() as u64 };
         self.position.given = self.position.given + given;
         Ok(Some(batch))
+    }
+
+    /// What goes on of a record that is too long; what does not is a letter.
+    fn pass_over(&mut self, long: LongRecord, invented: u64) -> Result<Batch, SourceError> {
+        let (then, terminator, max_record) = self.long;
+        if std::mem::take(&mut self.header_due) && !self.header.keeps() {
+            let source = RecordTooLong { limit: max_record, record: long.record, offset: long.offset };
+            return Err(self.too_long(source));
+        }
+        let place = (self.name.as_str(), long.record, long.offset);
+        self.position.taken += long.bytes - invented.min(long.bytes);
+        let shortened = then.treat(long, place, (terminator, max_record));
+        self.letters.push(shortened.letter);
+        let batch = self.counter.admit(shortened.batch);
+        let given = Extent { bytes: batch.bytes() as u64, records: batch.len() as u64 };
+        self.position.given = self.position.given + given;
+        Ok(batch)
     }
 
     /// Takes the header off the first batch, if it begins with one.
@@ -349,7 +381,7 @@ impl StreamSource {
         SourceError::Read { name: self.name.clone(), offset: self.chunker.bytes(), source: e.into() }
     }
 
-    fn too_long(&self, source: crate::io::chunker::RecordTooLong) -> SourceError {
+    fn too_long(&self, source: RecordTooLong) -> SourceError {
         SourceError::TooLong { name: self.name.clone(), source }
     }
 }
@@ -357,10 +389,10 @@ impl StreamSource {
 impl SourceReader for StreamSource {
     fn next_chunk(&mut self) -> Result<Option<Batch>, SourceError> {
         while !self.counter.is_full() {
-            let Some((batch, invented)) = self.gather()? else {
+            let Some((piece, invented)) = self.gather()? else {
                 return Ok(None);
             };
-            if let Some(batch) = self.pass(batch, invented)? {
+            if let Some(batch) = self.pass(piece, invented)? {
                 return Ok(Some(batch));
             }
         }
@@ -370,6 +402,10 @@ impl SourceReader for StreamSource {
     fn progress(&self) -> Progress {
         let done_bytes = self.earlier_bytes + self.chunker.bytes();
         Progress { done_bytes, total_bytes: None, records: self.counter.given }
+    }
+
+    fn take_letters(&mut self) -> Vec<DeadLetter> {
+        std::mem::take(&mut self.letters)
     }
 
     fn header(&self) -> Option<Bytes> {

@@ -98,7 +98,10 @@ pub(crate) const KEYS: Keys<Head> = &[
         class: Class::Tuning,
         doc: "what a receiver takes ahead, per link; more is better over long distances only",
         value: Size,
-        when_absent: WhenAbsent::Default,
+        when_absent: WhenAbsent::By(
+            |head| credit_for(head.budgets.max_record_bytes),
+            "1280KiB, or 256KiB above max_record where that is more",
+        ),
         get: |head| head.budgets.credit_bytes,
         set: |head, bytes, at| (head.budgets.credit_bytes, head.credit_at) = (bytes, Some(at)),
     },
@@ -134,6 +137,9 @@ pub(crate) const KEYS: Keys<Head> = &[
 pub(crate) fn read<'d>(reader: &mut Reader<'d>, mut table: Table<'d>) -> Head {
     let mut head = Head::defaults(reader.dir);
     row::read(KEYS, reader, &mut table, &mut head);
+    if head.credit_at.is_none() {
+        head.budgets.credit_bytes = credit_for(head.budgets.max_record_bytes);
+    }
     table.finish(reader);
     head
 }
@@ -145,6 +151,12 @@ impl Pipeline {
             Head { name, delivery, budgets: self.budgets.clone(), max_record_at: None, credit_at: None };
         row::rendered(KEYS, &head, self)
     }
+}
+
+/// Credit where none is given: it takes the longest record, and as much beside it as by default.
+fn credit_for(max_record_bytes: u64) -> u64 {
+    let Budgets { credit_bytes, max_record_bytes: usual, .. } = Budgets::default();
+    credit_bytes.max(max_record_bytes.saturating_add(credit_bytes - usual))
 }
 
 /// The name of a pipeline.

@@ -6,7 +6,7 @@ use super::value::Words;
 use super::{Class, Key, Keys, Rendered, Section, WhenAbsent, row};
 use crate::io::shared::Shared;
 use crate::io::source::stdin::StandardInput;
-use crate::io::source::{AnySource, Header, KINDS};
+use crate::io::source::{AnySource, Header, KINDS, OnLong};
 use crate::pipeline::diagnostics::{At, Problem};
 use crate::pipeline::model::{Framing, Pipeline};
 use crate::pipeline::reader::{KeyValue, Reader, Table};
@@ -21,6 +21,8 @@ pub struct Source {
     /// What is done with the first line of each file.
     pub header: Header,
     pub framing: Framing,
+    /// What becomes of records over `max_record`.
+    pub on_long: OnLong,
     /// Nodes that read it; empty if the file does not say.
     pub place: Vec<PlaceName>,
     pub(crate) at: At,
@@ -33,6 +35,7 @@ impl Section for Source {
             input: Shared(Arc::new(StandardInput)),
             header: Header::Keep,
             framing: Framing::Lines,
+            on_long: OnLong::Halt,
             place: Vec::new(),
             at: At::default(),
         }
@@ -58,6 +61,15 @@ pub(crate) const KEYS: Keys<Source> = &[
         when_absent: WhenAbsent::Default,
         get: |source| source.framing,
         set: |source, framing, _| source.framing = framing,
+    },
+    &Key::<Source, _> {
+        name: "on_long",
+        class: Class::Tuning,
+        doc: "halt | dead-letter | cut: a record over max_record; what does not go on is a dead letter, with its place and length",
+        value: Words(&[("halt", OnLong::Halt), ("dead-letter", OnLong::DeadLetter), ("cut", OnLong::Cut)]),
+        when_absent: WhenAbsent::Default,
+        get: |source| source.on_long,
+        set: |source, on_long, _| source.on_long = on_long,
     },
     &Key::<Source, _> {
         name: "place",

@@ -6,7 +6,7 @@ use super::partitions::Partitions;
 use crate::io::sink::AnySink;
 use crate::io::source::AnySource;
 use crate::pipeline::model::{
-    EarlyExit, Framing, Header, Mode, Pipeline, Program, RecordsState, Restart, Stage,
+    EarlyExit, Framing, Header, Mode, OnLong, Pipeline, Program, RecordsState, Restart, Stage,
 };
 use bytes::Bytes;
 use std::time::Duration;
@@ -62,6 +62,7 @@ pub struct SourceTask {
     pub input: AnySource,
     /// What is done with each file's first record.
     pub header: Header,
+    pub on_long: OnLong,
 }
 
 /// What a stage task runs.
@@ -140,7 +141,11 @@ pub(super) fn local(
 ) -> Vec<LocalTask> {
     let mut here = Here { layout, me, tasks: Vec::new() };
     for (index, source) in pipeline.sources.iter().enumerate() {
-        let role = Role::Source(SourceTask { input: source.input.clone(), header: source.header });
+        let role = Role::Source(SourceTask {
+            input: source.input.clone(),
+            header: source.header,
+            on_long: source.on_long,
+        });
         let (first, count) = (layout.first_source[index], partitions.sources[index]);
         here.add(&source.name, (first, count), None, (source.framing, source.framing), |_| role.clone());
     }

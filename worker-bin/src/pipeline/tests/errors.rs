@@ -187,7 +187,9 @@ fn state() {
 fn budgets() {
     let with = |text: &str| read(&format!("[pipeline]\n{text}\n{}", stage("run = ['a']")));
     shows("max_record_fits_no_frame", with("max_record = '9MiB'\ncredit = '16MiB'"));
-    shows("credit_below_max_record", with("max_record = '4MiB'"));
+    let credit = |text: &str| with(text).unwrap().budgets.credit_bytes;
+    assert_eq!(credit("max_record = '4MiB'"), (4 << 20) + (256 << 10), "it follows where it is not given");
+    assert_eq!(credit("max_record = '1KiB'"), 1280 << 10);
     shows("credit_given_below_max_record", with("max_record = '4MiB'\ncredit = '3MiB'"));
 }
 

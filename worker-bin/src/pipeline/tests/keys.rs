@@ -108,6 +108,7 @@ impl Place {
             "\"nul\"",
             "\"replace\"",
             "\"halt\"",
+            "\"cut\"",
             "\"done\"",
             "\"inline\"",
             "\"always\"",

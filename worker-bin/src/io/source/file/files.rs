@@ -3,13 +3,14 @@
 use super::decode::{Begun, FileReader};
 use super::position::{FilesPosition, Position, Track};
 use super::{SourceFiles, expand};
-use crate::io::chunker::{Chunker, RecordTooLong};
+use crate::io::chunker::{Chunker, LongRecord, Piece, RecordTooLong};
 use crate::io::layout::LayoutError;
 use crate::io::source::header::HeaderFilter;
 use crate::io::source::stream::Extent;
-use crate::io::source::{Counter, Progress, SlowStart, SourceError, SourceOptions, SourceReader};
+use crate::io::source::{Counter, OnLong, Progress, SlowStart, SourceError, SourceOptions, SourceReader};
 use bytes::Bytes;
 use std::path::{Path, PathBuf};
+use worker_core::event::DeadLetter;
 use worker_proto::Batch;
 
 /// Reads files one after the other, unpacking gzip and zstd, recognised by their first bytes.
@@ -36,11 +37,21 @@ pub struct FileSource {
     /// To be left out of the file that is opened next.
     skip_bytes: u64,
     warning: Option<String>,
+    long: Long,
+    letters: Vec<DeadLetter>,
     /// Bytes of the files closed.
     closed_bytes: u64,
     /// What each of them was when the run began, where it is a regular file.
     begun: Vec<Option<Begun>>,
     total_bytes: Option<u64>,
+}
+
+/// What is done about long records, and what is long.
+#[derive(Clone, Copy, Debug)]
+struct Long {
+    then: OnLong,
+    terminator: u8,
+    max_record: usize,
 }
 
 impl FileSource {
@@ -67,7 +78,8 @@ impl FileSource {
             files,
             opened: 0,
             reader: None,
-            chunker: Chunker::new(options.terminator, options.max_record, size.bytes()),
+            chunker: Chunker::new(options.terminator, options.max_record, size.bytes())
+                .passing_over_long(options.on_long.passes_over()),
             size,
             counter: Counter::new(options.limit),
             header: HeaderFilter::new(options.header),
@@ -76,6 +88,12 @@ impl FileSource {
             fixed: None,
             skip_bytes: 0,
             warning: None,
+            long: Long {
+                then: options.on_long,
+                terminator: options.terminator,
+                max_record: options.max_record,
+            },
+            letters: Vec::new(),
             closed_bytes: 0,
         }
     }
@@ -112,11 +130,11 @@ impl FileSource {
         Ok(source)
     }
 
-    /// The next batch as it is in the files, headers included. Where headers are taken off it is of one file only.
-    fn gather(&mut self) -> Result<Option<Batch>, SourceError> {
+    /// The next records as they are in the files, headers included. Where headers are taken off they are of one file only.
+    fn gather(&mut self) -> Result<Option<Piece>, SourceError> {
         loop {
-            if let Some(batch) = self.chunker.next().map_err(|e| self.too_long(e))? {
-                return Ok(Some(batch));
+            if let Some(piece) = self.chunker.next_piece().map_err(|e| self.too_long(e))? {
+                return Ok(Some(piece));
             }
             match &mut self.reader {
                 Some(reader) => {
@@ -161,8 +179,27 @@ impl FileSource {
         self.closed_bytes += self.reader.take().map_or(0, |reader| reader.done_bytes());
     }
 
-    fn flush(&mut self) -> Result<Option<Batch>, SourceError> {
-        self.chunker.flush().map_err(|e| self.too_long(e))
+    fn flush(&mut self) -> Result<Option<Piece>, SourceError> {
+        self.chunker.flush_piece().map_err(|e| self.too_long(e))
+    }
+
+    /// What goes on of a record that is too long; what does not is a letter.
+    fn pass_over(&mut self, long: LongRecord) -> Result<Batch, SourceError> {
+        let at = Extent { bytes: long.offset, records: long.record };
+        if std::mem::take(&mut self.header_due) {
+            let stream =
+                RecordTooLong { limit: self.long.max_record, record: long.record, offset: long.offset };
+            return Err(self.too_long(stream));
+        }
+        // Where chunks span files, more of them may be open by now.
+        let next = self.track.next();
+        let within = self.track.within(next.file, at);
+        let name = self.files[next.file.min(self.files.len() - 1)].display().to_string();
+        self.track.give(Extent { bytes: long.bytes, records: 1 });
+        let Long { then, terminator, max_record } = self.long;
+        let shortened = then.treat(long, (&name, within.records, within.bytes), (terminator, max_record));
+        self.letters.push(shortened.letter);
+        Ok(self.counter.admit(shortened.batch))
     }
 
     fn too_long(&self, stream: RecordTooLong) -> SourceError {
@@ -181,8 +218,10 @@ impl FileSource {
 impl SourceReader for FileSource {
     fn next_chunk(&mut self) -> Result<Option<Batch>, SourceError> {
         while !self.counter.is_full() {
-            let Some(all) = self.gather()? else {
-                return Ok(None);
+            let all = match self.gather()? {
+                Some(Piece::Records(all)) => all,
+                Some(Piece::Long(long)) => return self.pass_over(long).map(Some),
+                None => return Ok(None),
             };
             let mut batch = all.clone();
             if std::mem::take(&mut self.header_due) {
@@ -205,6 +244,10 @@ impl SourceReader for FileSource {
         // A file may have grown since.
         let total_bytes = self.total_bytes.map(|total| total.max(done_bytes));
         Progress { done_bytes, total_bytes, records: self.counter.given }
+    }
+
+    fn take_letters(&mut self) -> Vec<DeadLetter> {
+        std::mem::take(&mut self.letters)
     }
 
     fn header(&self) -> Option<Bytes> {
@@ -245,13 +288,19 @@ pub(super) fn first_of(
     terminator: u8,
     max_record: usize,
 ) -> Result<Option<Bytes>, SourceError> {
-    let mut chunker = Chunker::new(terminator, max_record, 0);
+    // Only the first record counts here, not those behind it.
+    let mut chunker = Chunker::new(terminator, max_record, 0).passing_over_long(true);
     let too_long = |source| SourceError::TooLong { name: path.display().to_string(), source };
     loop {
         let ended = reader.read_into(chunker.space())? == 0;
-        let batch = if ended { chunker.finish() } else { chunker.flush() };
-        match batch.map_err(too_long)? {
-            Some(batch) => return Ok(Some(Bytes::copy_from_slice(batch.record(0)))),
+        if ended {
+            chunker.end_record().map_err(too_long)?;
+        }
+        match chunker.flush_piece().map_err(too_long)? {
+            Some(Piece::Records(batch)) => return Ok(Some(Bytes::copy_from_slice(batch.record(0)))),
+            Some(Piece::Long(LongRecord { record, offset, .. })) => {
+                return Err(too_long(RecordTooLong { limit: max_record, record, offset }));
+            }
             None if ended => return Ok(None),
             None => {}
         }

@@ -179,3 +179,31 @@ fn a_mark_of_something_else_is_refused() {
     let refused = source.resume(b"WSF1").unwrap_err();
     assert!(matches!(refused, SourceError::Position { .. }), "{refused}");
 }
+
+#[test]
+fn a_long_record_is_passed_over_wherever_reads_end() {
+    for (on_long, given) in [(OnLong::DeadLetter, "ok\nend\n"), (OnLong::Cut, "ok\nlon\nend\n")] {
+        let (mut source, mut writer, _stop) =
+            source(&SourceOptions { max_record: 3, on_long, ..SourceOptions::default() });
+        let feeder = thread::spawn(move || {
+            for byte in b"ok\nlonger\nend\nand one without its end" {
+                writer.write_all(&[*byte]).unwrap();
+            }
+        });
+        let (mut all, mut letters) = (String::new(), Vec::new());
+        while let Some(some) = text(&mut source) {
+            all.push_str(&some);
+            letters.extend(source.take_letters());
+        }
+        feeder.join().unwrap();
+        let last = if on_long == OnLong::Cut { "and\n" } else { "" };
+        assert_eq!(all, format!("{given}{last}"));
+        let reasons: Vec<&str> = letters.iter().map(|letter| letter.reason.as_str()).collect();
+        assert!(reasons[0].starts_with("record 2 of the pipe (bytes 3 to 9) has 6 bytes"), "{reasons:?}");
+        assert!(reasons[1].starts_with("record 4 of the pipe (bytes 14 to 37) has 23 bytes"), "{reasons:?}");
+        let kept = if on_long == OnLong::Cut { "ger\n" } else { "longer\n" };
+        assert_eq!((letters.len(), &letters[0].record[..]), (2, kept.as_bytes()));
+        let position = source.position().unwrap();
+        assert_eq!(StreamPosition::decode(&position, "x").unwrap().taken, 37, "behind all of it");
+    }
+}

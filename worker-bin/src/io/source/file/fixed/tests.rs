@@ -1,5 +1,5 @@
 use super::*;
-use crate::io::source::{FileSource, SourceReader};
+use crate::io::source::{FileSource, OnLong, SourceReader};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use proptest::prelude::*;
@@ -206,17 +206,46 @@ struct Case {
     files: Vec<(u8, Vec<Vec<u8>>, bool)>,
     header: Header,
     limit: Option<u64>,
+    on_long: OnLong,
     /// For each life: chunks it gives, and how many of them reach the journal.
     lives: Vec<(usize, usize)>,
 }
 
 fn cases() -> impl Strategy<Value = Case> {
-    let record = proptest::collection::vec(any::<u8>().prop_filter("framing", |&b| b != b'\n'), 0..3000);
+    // No end of a record, and no character that could be cut in half.
+    let plain = any::<u8>().prop_map(|byte| if byte == b'\n' || byte >= 0xc0 { b'.' } else { byte });
+    let record = proptest::collection::vec(plain, 0..3000);
     let file = (0u8..3, proptest::collection::vec(record, 0..30), any::<bool>());
     let header = prop_oneof![Just(Header::Keep), Just(Header::Skip), Just(Header::Repeat)];
     let lives = proptest::collection::vec((0usize..6, 0usize..6), 0..12);
-    (proptest::collection::vec(file, 0..7), header, proptest::option::of(0u64..150), lives)
-        .prop_map(|(files, header, limit, lives)| Case { files, header, limit, lives })
+    let on_long = prop_oneof![Just(OnLong::Halt), Just(OnLong::DeadLetter), Just(OnLong::Cut)];
+    (proptest::collection::vec(file, 0..7), header, proptest::option::of(0u64..150), on_long, lives)
+        .prop_map(|(files, header, limit, on_long, lives)| Case { files, header, limit, on_long, lives })
+}
+
+impl Case {
+    /// Most records are shorter, and some are not, where that does not halt.
+    fn max_record(&self) -> usize {
+        if self.on_long == OnLong::Halt { 1 << 20 } else { 2000 }
+    }
+
+    fn options(&self) -> SourceOptions {
+        let Self { header, limit, on_long, .. } = *self;
+        SourceOptions { header, limit, on_long, max_record: self.max_record(), ..SourceOptions::default() }
+    }
+
+    /// What goes on of a record.
+    fn expected(&self, record: &[u8]) -> Option<Vec<u8>> {
+        let max_record = self.max_record();
+        if record.len() <= max_record + 1 {
+            return Some(record.to_vec());
+        }
+        let head = &record[..max_record];
+        match self.on_long {
+            OnLong::Halt | OnLong::DeadLetter => None,
+            OnLong::Cut => Some([head, b"\n"].concat()),
+        }
+    }
 }
 
 fn packed(kind: u8, content: &[u8]) -> Vec<u8> {
@@ -240,7 +269,8 @@ fn prepared(case: &Case) -> (TempDir, Vec<u8>) {
         let mut content: Vec<u8> = b"phead\n".to_vec();
         content.extend(records.iter().flat_map(|r| [b"p", &r[..], b"\n"].concat()));
         let skipped = usize::from(case.header != Header::Keep);
-        want.extend(content.split_inclusive(|&b| b == b'\n').skip(skipped).map(<[u8]>::to_vec));
+        let records = content.split_inclusive(|&b| b == b'\n').skip(skipped);
+        want.extend(records.filter_map(|record| case.expected(record)));
         content.truncate(content.len() - usize::from(*cut));
         fs::write(dir.path().join(format!("{n:03}")), packed(*kind, &content)).unwrap();
     }
@@ -253,7 +283,13 @@ proptest! {
     #[test]
     fn lives_that_go_on_from_their_marks_read_what_one_life_reads(case in cases()) {
         let (dir, want) = prepared(&case);
-        let options = SourceOptions { header: case.header, limit: case.limit, ..SourceOptions::default() };
+        let options = case.options();
+        let mut undisturbed = FileSource::of(paths(&dir), &options);
+        let mut want_letters = Vec::new();
+        while undisturbed.next_chunk().unwrap().is_some() {
+            want_letters.extend(undisturbed.take_letters());
+        }
+        let (mut letters, mut new_letters) = (Vec::new(), Vec::new());
         let files = SourceFiles::decode(&fix(&dir, &options).encode()).unwrap();
         let mut position = FileSource::fixed(files.clone(), &options).position().unwrap();
         let mut got = Vec::new();
@@ -267,16 +303,21 @@ proptest! {
                     append(path, b"pmore\n");
                 }
             }
+            new_letters.clear();
             let mut source = FileSource::resume(files.clone(), &position, &options).unwrap();
             prop_assert_eq!(source.position().unwrap(), position.clone(), "a position is where it says");
             for n in 0..reads {
                 let Some(chunk) = source.next_chunk().unwrap() else { break };
+                new_letters.extend(source.take_letters());
                 if n < commits {
+                    letters.append(&mut new_letters);
                     got.extend_from_slice(chunk.payload());
                     position = source.position().unwrap();
                 }
             }
         }
-        prop_assert!(got == want, "{} of {} bytes", got.len(), want.len());
+        let lengths = |bytes: &[u8]| bytes.split(|&b| b == b'\n').map(<[u8]>::len).collect::<Vec<_>>();
+        prop_assert!(got == want, "{:?}, not {:?}", lengths(&got), lengths(&want));
+        prop_assert!(letters == want_letters, "{} of {} letters", letters.len(), want_letters.len());
     }
 }

@@ -1,0 +1,105 @@
+//! Records over `max_record`: halt, pass by, be cut; with state once each, whatever happens meanwhile.
+
+use crate::{PATIENCE, run, start};
+use worker_tests::process::{Scratch, eventually};
+
+/// Lines, one of them of 2 MB.
+const INPUT: &str = "(seq 1000; head -c 2000000 /dev/zero | tr '\\0' x; echo; seq 1001 2000) > in.txt";
+const GOOD: &str = "seq 2000 | cmp - out.txt";
+
+fn pipeline(head: &str, source: &str) -> String {
+    format!(
+        "[pipeline]\nname = 'long'\n{head}[source.s]\n{source}\n[stage.a]\nrun = ['sh', '-c', 'sleep 0.05; cat']\n\
+         partitions = 1\nbatch = {{ max_records = 50 }}\n[sink.o]\nfile = 'out.txt'\n"
+    )
+}
+
+fn prepared(head: &str, source: &str) -> Scratch {
+    let scratch = Scratch::new();
+    scratch.shell(INPUT);
+    scratch.write("pipeline.toml", pipeline(head, source));
+    scratch
+}
+
+fn letters(scratch: &Scratch) -> usize {
+    scratch.text("state/dead/s-0.jsonl").lines().count()
+}
+
+#[test]
+fn what_the_message_says_goes_on_with_the_same_state() {
+    for change in ["max_record", "on_long"] {
+        let scratch = prepared("", "file = 'in.txt'");
+        run(&scratch).expect(1).says(&["record 1001", "raise `max_record`", "on_long"]);
+        match change {
+            "max_record" => {
+                scratch.write("pipeline.toml", pipeline("max_record = '4MiB'\n", "file = 'in.txt'"));
+                run(&scratch).expect(0);
+                scratch.shell("cmp in.txt out.txt");
+            }
+            _ => {
+                scratch.write("pipeline.toml", pipeline("", "file = 'in.txt'\non_long = 'dead-letter'"));
+                run(&scratch).expect(3).says(&["1 dead letters"]);
+                scratch.shell(GOOD);
+                assert_eq!(letters(&scratch), 1);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_long_record_passes_by_in_memory_from_every_kind_of_source() {
+    let sources =
+        ["file = 'in.txt'", "file = 'in.gz'", "run = ['cat', 'in.txt']", "file = 'pipe'", "stdin = true"];
+    for source in sources {
+        let scratch = prepared("", &format!("{source}\non_long = 'dead-letter'"));
+        scratch.shell("gzip -c in.txt > in.gz; mkfifo pipe");
+        let command = if source.contains("pipe") {
+            "cat in.txt > pipe & "
+        } else if source.contains("stdin") {
+            "cat in.txt | "
+        } else {
+            ""
+        };
+        let worker = worker_tests::process::worker_binary();
+        let said = scratch.shell(&format!(
+            "{command}{} run pipeline.toml --admin none --report report.json 2>&1; echo status $?",
+            worker.display()
+        ));
+        let said = String::from_utf8_lossy(&said).into_owned();
+        assert!(said.contains("status 3"), "{source}: {said}");
+        scratch.shell(GOOD);
+        let letters = scratch.text("long.dead-letters.jsonl");
+        assert_eq!(letters.lines().count(), 1, "{source}");
+        assert!(letters.contains("record 1001 of") && letters.contains("has 2000000 bytes"), "{source}");
+    }
+}
+
+#[test]
+fn a_cut_record_goes_on_as_far_as_it_may() {
+    let scratch = prepared("max_record = '1000'\n", "file = 'in.txt'\non_long = 'cut'");
+    run(&scratch).expect(3).says(&["1 dead letters"]);
+    scratch.shell("cut -c -1000 in.txt | cmp - out.txt");
+}
+
+#[test]
+fn killed_again_and_again_the_letter_is_written_once() {
+    let scratch = prepared("credit = '1100KiB'\n", "file = 'in.txt'\non_long = 'dead-letter'");
+    scratch.shell("for n in 1 2 3; do cat in.txt; done > more; mv more in.txt");
+    for kill in 1_u64.. {
+        let mut running = start(&scratch);
+        eventually("more is written", PATIENCE, || {
+            if running.has_ended() || scratch.len("out.txt") > kill * 2000 {
+                Ok(())
+            } else {
+                Err(running.stderr())
+            }
+        });
+        if running.has_ended() {
+            running.wait(PATIENCE).expect(3);
+            break;
+        }
+        running.kill();
+    }
+    scratch.shell("for n in 1 2 3; do seq 2000; done | cmp - out.txt");
+    assert_eq!(letters(&scratch), 3);
+}

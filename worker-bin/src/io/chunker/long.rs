@@ -1,0 +1,156 @@
+//! Records over the limit, passed over: what is kept of one is its beginning and its length.
+//!
+//! ```text
+//!   none ──over the limit, all before it given──▶ passing over ──its end──▶ whole ──taken as a piece──▶ none
+//! ```
+//! Limit: `max_record` and [`REST_BYTES_MAX`] bytes of it are held, however long it is.
+
+use super::{Chunker, RecordTooLong};
+use worker_proto::Batch;
+
+/// How much is kept of what lies behind the limit.
+const REST_BYTES_MAX: usize = 64 * 1024;
+
+/// What a chunker gives next, in the order of the stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    Records(Batch),
+    Long(LongRecord),
+}
+
+/// A record that is longer than the pipeline allows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LongRecord {
+    /// Which record of the stream, from 1.
+    pub record: u64,
+    /// Where it starts in the stream, in bytes from 0.
+    pub offset: u64,
+    /// All its bytes in the stream, its terminator too if it has one.
+    pub bytes: u64,
+    /// As much of it as a record may have.
+    pub head: Vec<u8>,
+    /// What follows that, or its beginning; no terminator.
+    pub rest: Vec<u8>,
+    is_whole: bool,
+    has_terminator: bool,
+}
+
+impl LongRecord {
+    pub(super) fn is_whole(&self) -> bool {
+        self.is_whole
+    }
+
+    /// Its bytes without a terminator.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        self.bytes - u64::from(self.has_terminator)
+    }
+
+    fn add(&mut self, more: &[u8], max_record: usize) {
+        self.bytes += more.len() as u64;
+        let (head, behind) = more.split_at(more.len().min(max_record - self.head.len()));
+        self.head.extend_from_slice(head);
+        let room = REST_BYTES_MAX - self.rest.len();
+        self.rest.extend_from_slice(&behind[..behind.len().min(room)]);
+    }
+}
+
+impl Chunker {
+    /// Like [`Chunker::next`], with the records that are too long between the batches.
+    ///
+    /// # Errors
+    /// [`RecordTooLong`], unless they are passed over.
+    pub fn next_piece(&mut self) -> Result<Option<Piece>, RecordTooLong> {
+        self.piece(false)
+    }
+
+    /// Like [`Chunker::flush`], with the records that are too long between the batches.
+    ///
+    /// # Errors
+    /// [`RecordTooLong`], unless they are passed over.
+    pub fn flush_piece(&mut self) -> Result<Option<Piece>, RecordTooLong> {
+        self.piece(true)
+    }
+
+    fn piece(&mut self, however_few: bool) -> Result<Option<Piece>, RecordTooLong> {
+        loop {
+            if self.long.is_some() {
+                self.pass_over();
+                return Ok(self.long.take_if(|long| long.is_whole).map(Piece::Long));
+            }
+            match self.scan() {
+                Err(refused) if !self.passes_over => return Err(refused),
+                // What comes before it goes first.
+                Err(_) if self.partial > 0 => return Ok(self.cut().map(Piece::Records)),
+                Err(refused) => self.begin_long(&refused),
+                Ok(()) if however_few || self.has_enough() => return Ok(self.cut().map(Piece::Records)),
+                Ok(()) => return Ok(None),
+            }
+        }
+    }
+
+    /// Finds records; says whether one is too long, which is left to [`Chunker::piece`].
+    pub(super) fn scan_or_pass_over(&mut self) -> Result<bool, RecordTooLong> {
+        match self.scan() {
+            Err(refused) if !self.passes_over => Err(refused),
+            found => Ok(found.is_err()),
+        }
+    }
+
+    /// The incomplete record at the beginning of the buffer is too long.
+    fn begin_long(&mut self, refused: &RecordTooLong) {
+        self.long = Some(LongRecord {
+            record: refused.record,
+            offset: refused.offset,
+            bytes: 0,
+            head: Vec::new(),
+            rest: Vec::new(),
+            is_whole: false,
+            has_terminator: false,
+        });
+    }
+
+    /// Takes from the buffer what belongs to the long record.
+    fn pass_over(&mut self) {
+        let Some(long) = self.long.as_mut().filter(|long| !long.is_whole) else { return };
+        let end = memchr::memchr(self.terminator, &self.buffer);
+        let length = end.unwrap_or(self.buffer.len());
+        long.add(&self.buffer[..length], self.max_record);
+        if end.is_some() {
+            long.bytes += 1;
+            (long.is_whole, long.has_terminator) = (true, true);
+            self.records += 1;
+        }
+        let taken = length + usize::from(end.is_some());
+        self.buffer.drain(..taken);
+        self.bytes_before += taken as u64;
+        self.scanned = 0;
+    }
+
+    /// Ends the record that is passed over, if there is one.
+    pub(super) fn end_long(&mut self) -> bool {
+        if self.long.is_none() {
+            return false;
+        }
+        self.pass_over();
+        match &mut self.long {
+            Some(long) if !long.is_whole => {
+                long.is_whole = true;
+                self.records += 1;
+                true
+            }
+            // Behind it another record has begun.
+            Some(_) | None => self.buffer.is_empty(),
+        }
+    }
+
+    /// Forgets the record that is passed over, if there is one without its end; says how many bytes it had.
+    pub(super) fn discard_long(&mut self) -> Option<usize> {
+        self.pass_over();
+        let long = self.long.take_if(|long| !long.is_whole)?;
+        Some(usize::try_from(long.bytes).unwrap_or(usize::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,89 @@
+//! What becomes of records over `max_record`.
+
+use crate::io::chunker::{LongRecord, MAX_RECORD_BYTES_MAX};
+use bytes::Bytes;
+use worker_core::event::DeadLetter;
+use worker_proto::Batch;
+
+/// How much of a record is kept in its dead letter, in bytes.
+const LETTER_BYTES_MAX: usize = 64 * 1024;
+
+/// What becomes of a record over `max_record`. What does not go on is in a dead letter, so it is counted and told of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnLong {
+    #[default]
+    Halt,
+    /// It does not go on.
+    DeadLetter,
+    /// Its beginning goes on.
+    Cut,
+}
+
+/// What one record came to.
+#[derive(Debug)]
+pub(super) struct Shortened {
+    /// What goes on: one record, or none.
+    pub(super) batch: Batch,
+    pub(super) letter: DeadLetter,
+}
+
+impl OnLong {
+    pub(super) fn passes_over(self) -> bool {
+        self != Self::Halt
+    }
+
+    /// What becomes of `long`, record `record` of the input `name`, which begins at its byte `offset`.
+    pub(super) fn treat(
+        self,
+        mut long: LongRecord,
+        (name, record, offset): (&str, u64, u64),
+        (terminator, max_record): (u8, usize),
+    ) -> Shortened {
+        let (length, max_record) = (long.length(), max_record.min(MAX_RECORD_BYTES_MAX));
+        let which =
+            format!("record {record} of {name} (bytes {offset} to {}) has {length} bytes", offset + length);
+        match self {
+            Self::Halt | Self::DeadLetter => {
+                long.head.extend_from_slice(&long.rest);
+                let (kept, all) = first(long.head, length);
+                let reason = format!("{which}, more than max_record = {max_record} allows; {all} here");
+                Shortened { batch: Batch::empty(), letter: letter(kept, reason, terminator) }
+            }
+            Self::Cut => {
+                let passed_on = whole_characters(&long.head);
+                let mut rest = long.head.split_off(passed_on);
+                rest.extend_from_slice(&long.rest);
+                let (kept, all) = first(rest, length - passed_on as u64);
+                let reason =
+                    format!("{which}, and was cut: the first {passed_on} went on, {all} of the others here");
+                long.head.push(terminator);
+                let batch = Batch::from_terminated(long.head.into(), terminator);
+                Shortened { batch, letter: letter(kept, reason, terminator) }
+            }
+        }
+    }
+}
+
+/// What a letter keeps of `bytes`, the beginning of `length`, and how its reason says so.
+fn first(mut bytes: Vec<u8>, length: u64) -> (Vec<u8>, String) {
+    bytes.truncate(LETTER_BYTES_MAX);
+    let all = if bytes.len() as u64 == length {
+        "all are".to_owned()
+    } else {
+        format!("the first {} are", bytes.len())
+    };
+    (bytes, all)
+}
+
+fn letter(mut record: Vec<u8>, reason: String, terminator: u8) -> DeadLetter {
+    record.push(terminator);
+    DeadLetter::new(Bytes::from(record), reason)
+}
+
+/// How much of `head` to keep so that a text is not cut within a character.
+fn whole_characters(head: &[u8]) -> usize {
+    match std::str::from_utf8(head) {
+        Err(error) if error.error_len().is_none() => error.valid_up_to(),
+        Ok(_) | Err(_) => head.len(),
+    }
+}
