@@ -72,6 +72,11 @@ impl Chunker {
         self.piece(true)
     }
 
+    /// Whether it holds a whole record that is too long, so that it does not know yet how many follow.
+    pub fn holds_long(&mut self) -> bool {
+        self.passes_over && (self.long.is_some() || self.scan().is_err())
+    }
+
     fn piece(&mut self, however_few: bool) -> Result<Option<Piece>, RecordTooLong> {
         loop {
             if self.long.is_some() {

@@ -139,6 +139,13 @@ impl FileSource {
             match &mut self.reader {
                 Some(reader) => {
                     if reader.read_into(self.chunker.space())? == 0 || reader.is_at_end() {
+                        // How many records the file has is known only behind a long one.
+                        let has_long = self.chunker.holds_long();
+                        if has_long
+                            && let Some(piece) = self.chunker.next_piece().map_err(|e| self.too_long(e))?
+                        {
+                            return Ok(Some(piece));
+                        }
                         self.end_file()?;
                     }
                 }
