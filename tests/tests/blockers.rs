@@ -80,6 +80,122 @@ fn a_program_that_hangs_with_unread_input() {
     worker.running.kill();
 }
 
+/// Lines for ever, some each 0.2 s.
+const ALWAYS_MORE: &str = "[source.in]\nrun = ['sh', '-c', 'while :; do seq 1 100; sleep 0.2; done']\n";
+
+#[test]
+fn a_stream_program_that_reads_no_more_hangs_while_its_pipe_still_takes_more() {
+    let scratch = Scratch::new();
+    let pipeline = format!(
+        "{ALWAYS_MORE}[stage.hang]\nmode = 'stream'\nrun = ['sh', '-c', 'head -n 50; exec sleep 1000']\n[sink.out]\nfile = 'out.txt'\n"
+    );
+    let worker = Asked::start(&scratch, &pipeline, &[]);
+    let wait = worker.waits_for("hang/0", "child_hung", true);
+    let unread = wait["unread_bytes"].as_u64();
+    assert!(unread > Some(0) && unread < Some(512 << 10), "seen long before the pipe is full: {wait}");
+    let counts = |task: &Value| (task["records_in"].as_u64(), task["queued_records"].as_u64());
+    let (taken, held) = counts(&worker.task("hang/0"));
+    assert!(held > Some(100), "what lies in its pipe is held: {taken:?} taken, {held:?} held");
+    worker.running.kill();
+}
+
+#[test]
+fn programs_that_read_slowly_are_behind_and_do_not_hang() {
+    let scratch = Scratch::new();
+    // One reads by the line; the other by the block, and takes minutes for each.
+    let pipeline = format!(
+        "{ALWAYS_MORE}[sink.lines]\nfrom = 'in'\nrun = ['sh', '-c', 'while read line; do sleep 0.1; done']\n\
+         [sink.blocks]\nfrom = 'in'\nrun = ['python3', '-c', \"import sys, time\\nfor line in sys.stdin: time.sleep(0.1)\"]\n"
+    );
+    let worker = Asked::start(&scratch, &pipeline, &[]);
+    for task in ["lines/0", "blocks/0"] {
+        eventually("it is behind", PATIENCE, || match worker.kinds(task) {
+            kinds if kinds == ["child_not_reading"] => Ok(()),
+            kinds => Err(format!("{task}: {kinds:?}")),
+        });
+    }
+    let taken = || worker.task("lines/0")["records_in"].as_u64().unwrap_or_default();
+    let before = taken();
+    holds_for("neither hangs", Duration::from_secs(8), || {
+        for task in ["lines/0", "blocks/0"] {
+            if let Some((_, wait)) = worker.why(task).filter(|(_, wait)| wait["kind"] == "child_hung") {
+                return Err(format!("{task}: {wait}"));
+            }
+        }
+        Ok(())
+    });
+    let more = taken() - before;
+    assert!((1..=200).contains(&more), "ten a second, and not what fits a pipe: {more}");
+    worker.running.kill();
+}
+
+#[test]
+fn a_program_that_is_stopped_is_called_so() {
+    let scratch = Scratch::new();
+    let pipeline = format!(
+        "{ALWAYS_MORE}[stage.held]\nmode = 'stream'\nrun = ['sh', '-c', 'echo $$ > pid; exec cat']\n[sink.out]\nfile = 'out.txt'\n"
+    );
+    let worker = Asked::start(&scratch, &pipeline, &[]);
+    eventually("it works", PATIENCE, || match scratch.text("out.txt") {
+        text if text.is_empty() => Err(text),
+        _ => Ok(()),
+    });
+    scratch.shell("kill -STOP $(cat pid)");
+    let wait = worker.waits_for("held/0", "child_stopped", true);
+    let pid = scratch.text("pid").trim().parse::<u64>().ok();
+    assert_eq!(wait["pid"].as_u64(), pid, "{wait}");
+    scratch.shell("kill -CONT $(cat pid)");
+    worker.goes_on("held/0", "child_stopped");
+    worker.running.kill();
+}
+
+#[test]
+fn a_source_whose_program_is_stopped_is_called_so() {
+    let scratch = Scratch::new();
+    let pipeline = "[source.in]\nrun = ['sh', '-c', 'echo $$ > pid; while :; do echo x; sleep 0.1; done']\n[sink.out]\nfile = 'out.txt'\n";
+    let worker = Asked::start(&scratch, pipeline, &[]);
+    eventually("it works", PATIENCE, || match scratch.text("out.txt") {
+        text if text.is_empty() => Err(text),
+        _ => Ok(()),
+    });
+    scratch.shell("kill -STOP $(cat pid)");
+    worker.waits_for("in/0", "child_stopped", true);
+    scratch.shell("kill -CONT $(cat pid)");
+    worker.goes_on("in/0", "child_stopped");
+    worker.running.kill();
+}
+
+#[test]
+fn a_worker_that_is_stopped_is_called_so_at_once() {
+    let scratch = Scratch::new();
+    let worker = Asked::start(&scratch, &format!("{ALWAYS_MORE}[sink.out]\nfile = 'out.txt'\n"), &[]);
+    eventually("it works", PATIENCE, || match scratch.text("out.txt") {
+        text if text.is_empty() => Err(text),
+        _ => Ok(()),
+    });
+    let pid = worker.running.pid();
+    scratch.shell(&format!("kill -STOP {pid}"));
+    let port = worker.admin.rsplit_once(':').map(|(_, port)| port.to_owned()).unwrap_or_default();
+    let ask = |args: &[&str]| {
+        let begun = std::time::Instant::now();
+        let said = in_its_own_world(&scratch, scratch.worker(args)).run();
+        assert!(begun.elapsed() < Duration::from_secs(4), "{args:?} waits for it");
+        let text = format!("{}{}", String::from_utf8_lossy(&said.stdout), said.stderr);
+        (said.status.code(), text)
+    };
+    let localhost = format!("localhost:{port}");
+    for args in [&["why"][..], &["why", "--admin", &localhost], &["status"], &["pause", "out"]] {
+        let (status, text) = ask(args);
+        let says = text.contains("SIGSTOP") && text.contains(&format!("kill -CONT {pid}"));
+        assert!(says && status != Some(0), "{args:?}: {status:?} {text}");
+    }
+    assert_eq!(ask(&["why"]).0, Some(3), "as for everything that is in the way");
+    assert!(ask(&["status", "--list"]).1.contains("SIGSTOP"));
+    scratch.shell(&format!("kill -CONT {pid}"));
+    assert_eq!(ask(&["why"]).0, Some(0));
+    worker.running.kill();
+}
+
 #[test]
 fn a_program_that_hangs_for_a_while_goes_on() {
     let scratch = Scratch::new();
@@ -162,8 +278,8 @@ fn a_program_that_works_or_waits_for_input_is_not_in_the_way() {
         text => Err(text),
     });
     holds_for("nothing hangs", Duration::from_secs(6), || {
-        for task in ["idle/0", "busy/0"] {
-            if let Some((_, wait)) = worker.why(task).filter(|(_, wait)| wait["kind"] != "awaiting_end") {
+        for (task, kind) in [("idle/0", "awaiting_end"), ("busy/0", "child_not_reading")] {
+            if let Some((_, wait)) = worker.why(task).filter(|(_, wait)| wait["kind"] != kind) {
                 return Err(format!("{task}: {wait}"));
             }
         }
@@ -246,14 +362,18 @@ fn a_full_disk_of_the_state_directory() {
 }
 
 impl Asked<'_> {
-    /// Everything a task waits for, as `worker status` says.
-    fn kinds(&self, task: &str) -> Vec<String> {
+    /// All that `worker status` says of a task.
+    fn task(&self, task: &str) -> Value {
         let start = self.scratch.worker(&["status", "--json", "--admin", &self.admin]);
         let said = in_its_own_world(self.scratch, start).run();
         let nodes: Value = serde_json::from_slice(&said.stdout).unwrap_or_default();
         let tasks = nodes[0]["tasks"].as_array().cloned().unwrap_or_default();
-        let found = tasks.iter().find(|found| found["name"] == task);
-        let waits = found.and_then(|found| found["waits"].as_array().cloned()).unwrap_or_default();
+        tasks.into_iter().find(|found| found["name"] == task).unwrap_or_default()
+    }
+
+    /// Everything a task waits for, as `worker status` says.
+    fn kinds(&self, task: &str) -> Vec<String> {
+        let waits = self.task(task)["waits"].as_array().cloned().unwrap_or_default();
         waits.iter().filter_map(|wait| Some(wait["kind"].as_str()?.to_owned())).collect()
     }
 }

@@ -23,6 +23,7 @@ pub mod pipeline;
 pub mod report;
 pub mod runtime;
 pub mod stderr;
+pub mod stopped;
 pub mod text;
 
 pub use worker_journal::fault;

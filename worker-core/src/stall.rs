@@ -249,6 +249,15 @@ pub enum Blocker {
         /// Its standard input is closed.
         closed: bool,
     },
+    /// Its program does not run until somebody lets it.
+    ChildStopped {
+        /// Since when.
+        since: Time,
+        /// The process.
+        pid: u32,
+        /// By what, in words.
+        by: String,
+    },
     /// Its program has read all it was given and printed nothing of it, and rests.
     ChildBuffers {
         /// Since when.
@@ -292,6 +301,7 @@ impl Blocker {
     fn since(&self) -> Time {
         match self {
             Blocker::ChildHung { since, .. }
+            | Blocker::ChildStopped { since, .. }
             | Blocker::ChildBuffers { since, .. }
             | Blocker::WriteHung { since }
             | Blocker::Restarting { since, .. }

@@ -120,7 +120,11 @@ impl World {
             | TaskEvent::Records(RecordsEvent::Answered { output, .. })
             | TaskEvent::Source(SourceEvent::Read { output }) => output,
             TaskEvent::Batch(BatchEvent::Done { result: Err(_), .. })
-            | TaskEvent::Stream(StreamEvent::Fed { .. } | StreamEvent::Exited { result: Err(_), .. })
+            | TaskEvent::Stream(
+                StreamEvent::Fed { .. }
+                | StreamEvent::Read { .. }
+                | StreamEvent::Exited { result: Err(_), .. },
+            )
             | TaskEvent::Records(RecordsEvent::Failed { .. })
             | TaskEvent::Source(SourceEvent::Closing | SourceEvent::Ended { .. })
             | TaskEvent::Sink(_)

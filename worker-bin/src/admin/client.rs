@@ -13,6 +13,9 @@ use tokio::net::TcpStream;
 /// How long an answer may take to begin.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How often it is looked, meanwhile, whether who shall answer is stopped.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
 /// Largest answer that is taken whole, in bytes.
 const ANSWER_BYTES_MAX: usize = 256 << 20;
 
@@ -26,6 +29,14 @@ pub enum ClientError {
         address: String,
         /// What the system says.
         why: String,
+    },
+    /// It cannot answer before somebody lets it go on.
+    #[error("its process {pid} is {by}; {advice}")]
+    Stopped {
+        pid: u32,
+        /// By what.
+        by: String,
+        advice: String,
     },
     /// It answered with an error.
     #[error("{address} answers {status}: {why}")]
@@ -48,6 +59,8 @@ pub enum ClientError {
 pub struct Client {
     address: String,
     token: Option<Token>,
+    /// The process there, if it is one of this machine.
+    process: Option<u32>,
 }
 
 /// Lines of an answer that goes on.
@@ -64,7 +77,13 @@ impl Client {
     /// Asks at `address` (`HOST:PORT`); orders carry `token`.
     #[must_use]
     pub fn new(address: &str, token: Option<Token>) -> Self {
-        Self { address: address.to_owned(), token }
+        Self { address: address.to_owned(), token, process: None }
+    }
+
+    /// It is this process of this machine: that it is stopped is seen at once, and not waited for.
+    #[must_use]
+    pub fn of_process(self, pid: Option<u32>) -> Self {
+        Self { process: pid, ..self }
     }
 
     #[must_use]
@@ -156,9 +175,27 @@ impl Client {
             sender.send_request(request).await.map_err(|error| error.to_string())
         };
         let unreachable = |why: String| ClientError::Unreachable { address: self.address.clone(), why };
+        let exchange = async {
+            tokio::select! {
+                biased;
+                stopped = self.stopped() => Err(stopped),
+                result = exchange => result.map_err(unreachable),
+            }
+        };
         match tokio::time::timeout(PATIENCE, exchange).await {
-            Ok(result) => result.map_err(unreachable),
+            Ok(result) => result,
             Err(_) => Err(unreachable(format!("no answer within {} s", PATIENCE.as_secs()))),
+        }
+    }
+
+    /// Resolves when its process is seen to be stopped.
+    async fn stopped(&self) -> ClientError {
+        let Some(pid) = self.process else { return std::future::pending().await };
+        loop {
+            if let Some(by) = crate::stopped::stopped(pid) {
+                return ClientError::Stopped { pid, by: by.to_string(), advice: by.advice(pid) };
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
         }
     }
 

@@ -146,7 +146,9 @@ impl Asked {
 fn status_of(error: ClientError) -> (StatusCode, String) {
     match error {
         ClientError::Refused { status, why, .. } => (status, why),
-        ClientError::Unreachable { why, .. } | ClientError::Strange { why, .. } => panic!("{why}"),
+        error @ (ClientError::Unreachable { .. }
+        | ClientError::Stopped { .. }
+        | ClientError::Strange { .. }) => panic!("{error}"),
     }
 }
 

@@ -1,8 +1,10 @@
 //! Who descends from whom, as `/proc` tells it.
 
+use crate::stopped::{Stopped, stopped};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
+use std::time::Duration;
 
 /// Environment variable that marks every descendant of a child: the launcher's process id, a dot, the child's id.
 pub(crate) const MARK: &str = "WORKER_LAUNCH_ID";
@@ -53,18 +55,52 @@ pub(crate) fn mark(pid: Pid) -> Option<(i32, u64)> {
     Some((launcher.parse().ok()?, id.parse().ok()?))
 }
 
-/// A number that changes whenever a process of group `group` uses processor time, reads or writes.
-pub(crate) fn group_activity(group: Pid) -> u64 {
-    let mut sum = 0u64;
+/// What the processes of a group have done since their starts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Activity {
+    /// Bytes read and written, whatever with.
+    moved: u64,
+    processor: Duration,
+    /// One of them that is stopped, and by what.
+    pub(crate) stopped: Option<(u32, Stopped)>,
+}
+
+/// So little use of the processor between two looks is none: it is what a sleeping program's signals and timers take.
+const NO_WORK: Duration = Duration::from_micros(20);
+
+impl Activity {
+    /// Whether nothing was done between `before` and this.
+    pub(crate) fn is_idle_since(&self, before: &Activity) -> bool {
+        self.moved == before.moved && self.processor.saturating_sub(before.processor) <= NO_WORK
+    }
+}
+
+/// What the processes of group `group` have done. A program that sleeps between two records works, however short that is.
+pub(crate) fn group_activity(group: Pid) -> Activity {
+    let mut activity = Activity::default();
     for pid in all_processes() {
         let Some(stat) = Stat::read(pid) else { continue };
         if stat.group == group.as_raw_pid() {
             let io = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
             let moved = io.lines().take(2).filter_map(|l| l.split_once(": ")?.1.parse::<u64>().ok());
-            sum = moved.fold(sum.wrapping_add(stat.ticks << 20), u64::wrapping_add);
+            activity.moved = moved.fold(activity.moved, u64::wrapping_add);
+            activity.processor += stat.of_children + processor(pid).unwrap_or(stat.own);
+            let id = u32::try_from(pid.as_raw_pid()).unwrap_or_default();
+            activity.stopped = activity.stopped.or_else(|| Some((id, stopped(id)?)));
         }
     }
-    sum
+    activity
+}
+
+/// The processor time of all threads of a process, where the kernel counts it in more than ticks.
+fn processor(pid: Pid) -> Option<Duration> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten();
+    let used = threads.filter_map(|thread| {
+        let text = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        text.split_ascii_whitespace().next()?.parse().ok()
+    });
+    let sum = used.fold(0_u64, u64::wrapping_add);
+    (sum > 0).then(|| Duration::from_nanos(sum))
 }
 
 fn children_by_scan(parent: Pid) -> Vec<Pid> {
@@ -81,12 +117,16 @@ fn parse_pid(text: &str) -> Option<Pid> {
     Pid::from_raw(text.parse().ok()?)
 }
 
+/// What a clock tick of `/proc` is: USER_HZ is 100 on every architecture that this runs on.
+const TICK_NS: u64 = 10_000_000;
+
 /// The part of `/proc/PID/stat` that matters here.
 struct Stat {
     parent: i32,
     group: i32,
-    /// User and system time of the process and its reaped children, in clock ticks.
-    ticks: u64,
+    /// User and system time of the process, and of its reaped children.
+    own: Duration,
+    of_children: Duration,
 }
 
 impl Stat {
@@ -95,11 +135,13 @@ impl Stat {
         // The command name stands in parentheses and may hold anything; the last one closes it.
         let rest = std::str::from_utf8(&text[memchr::memrchr(b')', &text)? + 1..]).ok()?;
         let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
-        let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
+        let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
+        let time = |at| Duration::from_nanos((ticks(at) + ticks(at + 1)).wrapping_mul(TICK_NS));
         Some(Self {
             parent: fields.get(1)?.parse().ok()?,
             group: fields.get(2)?.parse().ok()?,
-            ticks: (11..15).filter_map(number).sum(),
+            own: time(11),
+            of_children: time(13),
         })
     }
 }

@@ -1,6 +1,6 @@
 //! The clock of a child that does nothing.
 
-use super::descent;
+use super::descent::{self, Activity};
 use super::pipes::{Gauges, bytes_inside};
 use rustix::process::Pid;
 use std::os::fd::OwnedFd;
@@ -32,7 +32,7 @@ impl Watched<'_> {
             let elapsed = looked.elapsed().min(tick);
             looked = Instant::now();
             let unread = bytes_inside(self.unread);
-            let now = Some((self.gauges.moved(), unread));
+            let now = Some(self.gauges.moved(unread));
             let owes = self.gauges.closed.load(Relaxed) || self.gauges.owed.load(Relaxed) > 0;
             let expects_more = unread == 0 && !owes;
             if std::mem::replace(&mut moved, now) != now || expects_more {
@@ -40,14 +40,15 @@ impl Watched<'_> {
                 continue;
             }
             let now = Some(self.activity().await);
-            let still = std::mem::replace(&mut activity, now) == now;
+            let still = std::mem::replace(&mut activity, now.clone())
+                .is_some_and(|before| now.is_some_and(|now| now.is_idle_since(&before)));
             idle = if still { idle + elapsed } else { Duration::ZERO };
         }
     }
 
     /// Reading `/proc` takes milliseconds where there are thousands of processes: not on this thread.
-    pub(super) async fn activity(self) -> u64 {
+    pub(super) async fn activity(self) -> Activity {
         let group = self.group;
-        tokio::task::spawn_blocking(move || descent::group_activity(group)).await.unwrap_or(0)
+        tokio::task::spawn_blocking(move || descent::group_activity(group)).await.unwrap_or_default()
     }
 }

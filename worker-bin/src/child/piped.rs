@@ -6,7 +6,9 @@ use super::pipes::{Gauges, pipe_pair};
 use super::program::{Program, TaskEnv};
 use super::stderr::{self, Source, Tail};
 use super::stop::{Leaving, Step, StopOrder};
+use super::watch::Idle;
 use super::wire::Exit;
+use crate::stopped::stopped;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -17,6 +19,9 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tracing::Instrument as _;
 use worker_core::event::{Failure, FailureKind};
+
+/// How often it is looked whether it runs at all.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How long standard error may stay open after the program's end.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -44,12 +49,16 @@ pub async fn start_source(
     program: Arc<Program>,
     env: &TaskEnv,
     stop: &Arc<StopOrder>,
+    on_stopped: impl Fn(Option<Idle>) + Clone + Send + 'static,
 ) -> Result<(File, PipedChild), Failure> {
     let ends = || {
         let (reading, writing) = pipe_pair()?;
         Ok((OwnedFd::from(File::open("/dev/null")?), Some(writing), reading))
     };
-    failure::patiently(&program, &Notify::new(), || start(launcher, &program, env, ends(), stop)).await
+    failure::patiently(&program, &Notify::new(), || {
+        start(launcher, &program, env, ends(), stop, on_stopped.clone())
+    })
+    .await
 }
 
 impl PipedChild {
@@ -102,8 +111,11 @@ async fn follow(
     stop: Arc<StopOrder>,
     kill: Arc<Notify>,
     program: Arc<Program>,
+    on_stopped: impl Fn(Option<Idle>),
 ) -> Result<Exit, String> {
     let mut leaving = Leaving::new(&stop, program.stop_grace);
+    let mut looks = tokio::time::interval(LOOK_EVERY);
+    let mut seen = None;
     loop {
         tokio::select! {
             exit = child.wait() => return exit,
@@ -112,6 +124,13 @@ async fn follow(
                 Step::Kill => child.kill(),
             },
             () = kill.notified() => child.kill(),
+            _ = looks.tick() => {
+                let pid = u32::try_from(child.pid().as_raw_pid()).unwrap_or_default();
+                let by = stopped(pid);
+                if std::mem::replace(&mut seen, by) != by {
+                    on_stopped(by.map(|by| Idle::Stopped { pid, by }));
+                }
+            }
         }
     }
 }
@@ -125,6 +144,7 @@ async fn start(
     env: &TaskEnv,
     ends: io::Result<Ends>,
     stop: &Arc<StopOrder>,
+    on_stopped: impl Fn(Option<Idle>) + Send + 'static,
 ) -> Result<(File, PipedChild), NotStarted> {
     let pipes = || -> io::Result<_> {
         let (stdin, stdout, ours) = ends?;
@@ -138,7 +158,8 @@ async fn start(
         Err(error) => return Err(failure::not_started(program, error)),
     };
     let kill = Arc::new(Notify::new());
-    let following = tokio::spawn(follow(child, Arc::clone(stop), Arc::clone(&kill), Arc::clone(program)));
+    let followed = follow(child, Arc::clone(stop), Arc::clone(&kill), Arc::clone(program), on_stopped);
+    let following = tokio::spawn(followed);
     let stop = Arc::new(Notify::new());
     let (limit, stage, task, stopping) =
         (program.log_limit.clone(), program.stage.clone(), env.task.clone(), stop.clone());

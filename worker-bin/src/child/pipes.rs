@@ -44,8 +44,10 @@ pub(crate) struct Gauges {
 }
 
 impl Gauges {
-    pub(crate) fn moved(&self) -> u64 {
-        self.fed.load(Relaxed) + self.printed.load(Relaxed) + self.complained.load(Relaxed)
+    /// Bytes that the child has moved, of which `unread` lie in its pipe: what it is given is not its doing.
+    pub(crate) fn moved(&self, unread: u64) -> u64 {
+        let read = self.fed.load(Relaxed).saturating_sub(unread);
+        read + self.printed.load(Relaxed) + self.complained.load(Relaxed)
     }
 
     /// It printed so many bytes more.

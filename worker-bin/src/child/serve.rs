@@ -16,6 +16,7 @@ use std::future::{Future, pending};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::net::unix::pipe;
@@ -44,7 +45,7 @@ pub(crate) struct Running {
     stderr: pipe::Receiver,
     /// Our copy of its reading end: it shows what the child left unread, even after its end. It also means that writing
     /// to a child that has gone waits instead of failing; the exit is what ends the writing.
-    unread: OwnedFd,
+    unread: Arc<OwnedFd>,
 }
 
 #[derive(Debug)]
@@ -104,7 +105,7 @@ impl Running {
     ) -> Result<(Self, pipe::Sender), NotStarted> {
         let pipes = || -> io::Result<_> {
             let (stdin, to_stdin) = pipe_pair()?;
-            let unread = stdin.try_clone()?;
+            let unread = Arc::new(stdin.try_clone()?);
             let (from_stdout, stdout) = pipe_pair()?;
             let (from_stderr, stderr) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
             let stdout = match program.prints_to {
@@ -125,6 +126,11 @@ impl Running {
             Ok(child) => Ok((Self { child, stdout, stderr, unread }, stdin)),
             Err(error) => Err(failure::not_started(program, error)),
         }
+    }
+
+    /// Shows what it has not read.
+    pub(crate) fn unread(&self) -> &Arc<OwnedFd> {
+        &self.unread
     }
 
     /// Feeds, reads and watches the child until it has ended, however it ends.
@@ -251,13 +257,13 @@ struct Aftermath {
 
 impl Aftermath {
     fn begin(&mut self, gauges: &Gauges) {
-        let moved = gauges.moved();
+        let moved = gauges.moved(0);
         *self = Self { moved_before: moved, moved, unmoved_looks: 0 };
     }
 
     /// Whether waiting longer is useless: a process that is none of ours any more holds a pipe open.
     fn is_over(&mut self, gauges: &Gauges, exited: bool) -> bool {
-        let moved = gauges.moved();
+        let moved = gauges.moved(0);
         self.unmoved_looks = if moved == self.moved { self.unmoved_looks + 1 } else { 0 };
         self.moved = moved;
         // Two looks: after this process itself was stopped, the first may come before any reading.

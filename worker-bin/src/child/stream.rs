@@ -3,13 +3,16 @@
 use super::launcher::Launcher;
 use super::pipes::{Gauges, Stdin};
 use super::program::{Program, TaskEnv};
+use super::reading::{HasRead, Reading};
 use super::serve::{Running, Service};
 use super::stop::{Manner, StopOrder};
 use super::watch::Idle;
 use crate::mutex::lock;
 use bytes::Bytes;
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -22,6 +25,9 @@ use worker_proto::Batch;
 pub trait StreamEvents: Send + 'static {
     /// Batches of this cost (see [`Batch::cost`]) were written whole to its standard input.
     fn fed(&mut self, cost: u64);
+
+    /// It has read so much of what it was given.
+    fn read(&mut self, _read: HasRead) {}
 
     /// It printed these records; `after_close`: they were read after its standard input was closed.
     ///
@@ -84,6 +90,8 @@ pub fn start_stream(
         stop: stop.clone(),
         is_void: is_void.clone(),
         events: Mutex::new(Box::new(events)),
+        reading: Mutex::default(),
+        wrote: Notify::new(),
     };
     tokio::spawn(async move { stream.live(header, replay, received).await }.in_current_span());
     StreamHandle { orders, kill, stop, is_void }
@@ -133,6 +141,9 @@ struct Stream {
     stop: Arc<StopOrder>,
     is_void: Arc<AtomicBool>,
     events: Mutex<Box<dyn StreamEvents>>,
+    reading: Mutex<Reading>,
+    /// Told when something was written to it.
+    wrote: Notify,
 }
 
 impl Stream {
@@ -167,12 +178,21 @@ impl Stream {
             stop: &self.stop,
             on_idle: &on_idle,
         };
-        let feed = self.feed(Stdin { pipe, gauges: &gauges }, header, replay, orders);
+        let unread = Arc::clone(running.unread());
+        let feed = async {
+            tokio::select! {
+                fed = self.feed(Stdin { pipe, gauges: &gauges }, header, replay, orders) => fed?,
+                never = self.follow_reading(&gauges, &unread) => match never {},
+            }
+            self.until_all_is_read(&gauges, &unread).await;
+            Ok(())
+        };
         let mut deliver = |batch| match self.is_void.load(Relaxed) {
             true => Ok(()),
             false => self.events().output(batch, gauges.closed.load(Relaxed)),
         };
         let ended = running.serve(&service, feed, &mut deliver).await;
+        self.look(&gauges, &unread);
         let early = !gauges.closed.load(Relaxed) || ended.unread > 0;
         self.events().exited(ended.result, early);
     }
@@ -185,19 +205,24 @@ impl Stream {
         mut orders: mpsc::UnboundedReceiver<StreamCommand>,
     ) -> io::Result<()> {
         let mut queue = Queue::default();
-        queue.push(header.unwrap_or_default(), 0);
+        let header = header.unwrap_or_default();
+        lock(&self.reading).given_header(header.len() as u64);
+        queue.push(header, 0);
         if let Some(mut replay) = replay {
             while let Some(batch) = replay.recv().await {
-                queue.push(batch.map_err(io::Error::other)?.payload().clone(), 0);
+                let batch = batch.map_err(io::Error::other)?;
+                lock(&self.reading).given(&batch);
+                queue.push(batch.payload().clone(), 0);
                 while !queue.pieces.is_empty() {
                     stdin.write(&mut queue.pieces).await?;
+                    self.wrote.notify_one();
                 }
                 queue.written();
             }
         }
         loop {
             while let Ok(order) = orders.try_recv() {
-                queue.take(order);
+                self.take(&mut queue, order);
             }
             if queue.pieces.is_empty() {
                 self.tell_fed(queue.written());
@@ -206,14 +231,51 @@ impl Stream {
                     return Ok(());
                 }
                 match orders.recv().await {
-                    Some(order) => queue.take(order),
+                    Some(order) => self.take(&mut queue, order),
                     // The handle is gone, so the child is being killed.
                     None => return std::future::pending().await,
                 }
                 continue;
             }
             stdin.write(&mut queue.pieces).await?;
+            self.wrote.notify_one();
             self.tell_fed(queue.written());
+        }
+    }
+
+    fn take(&self, queue: &mut Queue, order: StreamCommand) {
+        match order {
+            StreamCommand::Feed(batch) => {
+                lock(&self.reading).given(&batch);
+                queue.push(batch.payload().clone(), batch.cost());
+            }
+            StreamCommand::Close => queue.closing = true,
+        }
+    }
+
+    /// Looks how far it has read, for as long as something lies in its pipe. A pipe does not tell when it is read from.
+    async fn follow_reading(&self, gauges: &Gauges, unread: &OwnedFd) -> Infallible {
+        loop {
+            self.wrote.notified().await;
+            self.until_all_is_read(gauges, unread).await;
+        }
+    }
+
+    async fn until_all_is_read(&self, gauges: &Gauges, unread: &OwnedFd) {
+        loop {
+            let wait = lock(&self.reading).wait();
+            tokio::time::sleep(wait).await;
+            self.look(gauges, unread);
+            if lock(&self.reading).is_over() {
+                return;
+            }
+        }
+    }
+
+    fn look(&self, gauges: &Gauges, unread: &OwnedFd) {
+        let news = lock(&self.reading).look(gauges, unread);
+        if let Some(read) = news {
+            self.events().read(read);
         }
     }
 
@@ -242,13 +304,6 @@ struct Queue {
 }
 
 impl Queue {
-    fn take(&mut self, order: StreamCommand) {
-        match order {
-            StreamCommand::Feed(batch) => self.push(batch.payload().clone(), batch.cost()),
-            StreamCommand::Close => self.closing = true,
-        }
-    }
-
     fn push(&mut self, piece: Bytes, cost: u64) {
         if !piece.is_empty() {
             self.pieces.push_back(piece);

@@ -6,10 +6,12 @@
 //! ```
 //! While it has nothing to do, or buffers and was told of, no timer runs: what moves its bytes stirs the watcher.
 
+use super::descent::Activity;
 use super::idle::Watched;
 use super::pipes::bytes_inside;
 use super::program::PrintsTo;
 use super::serve::Service;
+use crate::stopped::Stopped;
 use std::convert::Infallible;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -34,6 +36,8 @@ pub enum Idle {
         /// Its standard input is closed.
         closed: bool,
     },
+    /// It, or a process that it has started, does not run: by a signal, a debugger or its cgroup.
+    Stopped { pid: u32, by: Stopped },
     /// It has read all it was given, and printed nothing of it.
     Buffering {
         idle_for: Duration,
@@ -62,22 +66,32 @@ pub(crate) struct Watcher<'a> {
     contract: Contract,
     service: &'a Service<'a>,
     told: bool,
+    /// What was told is that it is stopped.
+    stopped: bool,
     hinted: bool,
 }
 
-/// What bytes say of a child: a change of it is a movement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What bytes say of a child.
+#[derive(Clone, Copy, Debug)]
 struct Look {
+    /// Bytes that it read, printed and complained in.
     moved: u64,
     unread: u64,
     owed: u64,
     closed: bool,
 }
 
+/// What the child does is a movement; what it is given is none.
+impl PartialEq for Look {
+    fn eq(&self, other: &Self) -> bool {
+        (self.moved, self.closed) == (other.moved, other.closed)
+    }
+}
+
 /// How it was at the last look, and for how long.
 struct Seen {
     look: Look,
-    activity: Option<u64>,
+    activity: Option<Activity>,
     idle_for: Duration,
 }
 
@@ -94,7 +108,7 @@ impl<'a> Watcher<'a> {
             (true, false) => Contract::Stream,
             (false, _) => Contract::Batch,
         };
-        Self { watched, contract, service, told: false, hinted: false }
+        Self { watched, contract, service, told: false, stopped: false, hinted: false }
     }
 
     /// Watches for as long as it is polled.
@@ -120,8 +134,14 @@ impl<'a> Watcher<'a> {
             if self.idle(look, Duration::ZERO).is_none() {
                 return self.goes_on();
             }
-            let activity = Some(self.watched.activity().await);
-            if std::mem::replace(&mut seen.activity, activity) != activity {
+            let activity = self.watched.activity().await;
+            let stopped = activity.stopped;
+            let before = seen.activity.replace(activity.clone());
+            if let Some((pid, by)) = stopped {
+                self.say_stopped(pid, by);
+                continue;
+            }
+            if self.stopped || before.is_none_or(|before| !activity.is_idle_since(&before)) {
                 self.goes_on();
                 seen.idle_for = Duration::ZERO;
                 continue;
@@ -164,9 +184,10 @@ impl<'a> Watcher<'a> {
 
     fn look(&self) -> Look {
         let gauges = self.watched.gauges;
+        let unread = bytes_inside(self.watched.unread);
         Look {
-            moved: gauges.moved(),
-            unread: bytes_inside(self.watched.unread),
+            moved: gauges.moved(unread),
+            unread,
             owed: gauges.owed.load(Relaxed),
             closed: gauges.closed.load(Relaxed),
         }
@@ -204,11 +225,19 @@ impl<'a> Watcher<'a> {
                 self.hinted = true;
                 hint(self.service);
             }
-            Idle::Buffering { .. } | Idle::Hung { .. } => {}
+            Idle::Buffering { .. } | Idle::Hung { .. } | Idle::Stopped { .. } => {}
+        }
+    }
+
+    fn say_stopped(&mut self, pid: u32, by: Stopped) {
+        if !std::mem::replace(&mut self.stopped, true) {
+            self.told = true;
+            (self.service.on_idle)(Some(Idle::Stopped { pid, by }));
         }
     }
 
     fn goes_on(&mut self) {
+        self.stopped = false;
         if std::mem::take(&mut self.told) {
             (self.service.on_idle)(None);
         }

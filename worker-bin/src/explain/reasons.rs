@@ -150,6 +150,16 @@ reasons! {
         /// Its standard input is closed.
         closed: bool,
     }
+    /// Its program does not run until somebody lets it.
+    ChildStopped "child_stopped" Blocked Task Here
+        "stopped" "a program that is stopped" "program is stopped"
+        => "kill -CONT PID lets a stopped process go on; one whose cgroup is frozen goes on when that is thawed (docker unpause, systemctl thaw)"
+    {
+        /// The process.
+        pid: u64,
+        /// By what.
+        by: String,
+    }
     /// Its program has read everything and printed nothing.
     ChildBuffers "child_buffers" Idle Task Input
         "buffers" "output its program holds back" "program buffers its output"
@@ -241,6 +251,9 @@ impl Why {
             &Reason::Blocked(Blocker::ChildHung { unread_bytes, closed, .. }) => {
                 Why::ChildHung { unread_bytes, closed }
             }
+            Reason::Blocked(Blocker::ChildStopped { pid, by, .. }) => {
+                Why::ChildStopped { pid: u64::from(*pid), by: by.clone() }
+            }
             &Reason::Blocked(Blocker::ChildBuffers { fed_bytes, .. }) => Why::ChildBuffers { fed_bytes },
             Reason::Blocked(Blocker::WriteHung { .. }) => Why::WriteHung {},
             Reason::Blocked(Blocker::Restarting { at, failures, what, .. }) => {
@@ -284,13 +297,7 @@ impl Why {
             Why::StorageFull {} => {
                 "the disk of the state directory is full: only what was admitted goes on".to_owned()
             }
-            Why::Restarting { next_in_s, failures: 0, error } => {
-                format!("its program restarts in {next_in_s:.1} s ({})", foreign(error))
-            }
-            Why::Restarting { next_in_s, failures, error } => {
-                let (times, error) = (times(*failures), foreign(error));
-                format!("its program failed {times} ({error}), restarts in {next_in_s:.1} s")
-            }
+            Why::Restarting { next_in_s, failures, error } => restarts(*next_in_s, *failures, error),
             Why::NoReader { path } => format!("nobody has read {} for {ago}", foreign(path)),
             Why::DiskFull { error } => format!("no room on disk for {ago}: {}", foreign(error)),
             Why::Committing { commits, bytes: held } => {
@@ -308,6 +315,7 @@ impl Why {
             }
             Why::ChildBusy {} => format!("its program has been busy for {ago}"),
             Why::ChildHung { unread_bytes, closed } => hangs(*unread_bytes, *closed, ago),
+            Why::ChildStopped { pid, by } => format!("its program (process {pid}) is {}", foreign(by)),
             Why::ChildBuffers { fed_bytes } => {
                 let fed = bytes(*fed_bytes);
                 format!(
@@ -356,6 +364,14 @@ impl Why {
             bytes(*memory_limit_bytes),
             on_disk(*spilled_bytes)
         )
+    }
+}
+
+fn restarts(next_in_s: f64, failures: u32, error: &str) -> String {
+    let error = foreign(error);
+    match failures {
+        0 => format!("its program restarts in {next_in_s:.1} s ({error})"),
+        _ => format!("its program failed {} ({error}), restarts in {next_in_s:.1} s", times(failures)),
     }
 }
 

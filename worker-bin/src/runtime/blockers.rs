@@ -60,6 +60,7 @@ pub(super) fn blocker(idle: Idle, now: Time) -> Blocker {
         Idle::Hung { idle_for, unread_bytes, closed } => {
             Blocker::ChildHung { since: ago(now, idle_for), unread_bytes, closed }
         }
+        Idle::Stopped { pid, by } => Blocker::ChildStopped { since: now, pid, by: by.to_string() },
         Idle::Buffering { idle_for, fed_bytes } => {
             Blocker::ChildBuffers { since: ago(now, idle_for), fed_bytes }
         }

@@ -5,7 +5,7 @@ use super::context::{Reporter, StageProgram, TaskContext};
 use super::journal::{Replayed, TaskJournal};
 use super::measure::ProgramRun;
 use super::window::WindowOutput;
-use crate::child::{Idle, Manner, Replay, StreamEvents, StreamHandle, TaskEnv, start_stream};
+use crate::child::{HasRead, Idle, Manner, Replay, StreamEvents, StreamHandle, TaskEnv, start_stream};
 use crate::logging::{batch_span, failed};
 use crate::mutex::lock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -178,6 +178,11 @@ fn differing(before: &[Batch], now: &[Batch]) -> (String, String) {
 impl StreamEvents for Events {
     fn fed(&mut self, cost: u64) {
         self.reporter.tell(StreamEvent::Fed { window: self.window, cost });
+    }
+
+    fn read(&mut self, read: HasRead) {
+        let HasRead { records, bytes, is_behind } = read;
+        self.reporter.tell(StreamEvent::Read { window: self.window, records, bytes, is_behind });
     }
 
     fn output(&mut self, batch: Batch, after_close: bool) -> Result<(), String> {

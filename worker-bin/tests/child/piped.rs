@@ -10,7 +10,8 @@ use worker_core::event::FailureKind;
 async fn a_source_is_read_to_its_end_and_judged() {
     let launcher = launcher();
     let program = Arc::new(sh("yes | head -c 3000000; echo done >&2; exit 2"));
-    let (mut file, mut child) = start_source(&launcher, program, &env(), &Arc::default()).await.unwrap();
+    let (mut file, mut child) =
+        start_source(&launcher, program, &env(), &Arc::default(), |_| {}).await.unwrap();
     let read = tokio::task::spawn_blocking(move || {
         let mut all = Vec::new();
         file.read_to_end(&mut all).map(|_| all.len())
@@ -27,14 +28,15 @@ async fn a_source_is_read_to_its_end_and_judged() {
 async fn a_source_that_never_ends_can_be_killed() {
     let (launcher, marker) = (launcher(), unique_sleep());
     let program = Arc::new(sh(&format!("sleep {marker}")));
-    let (mut file, mut child) = start_source(&launcher, program, &env(), &Arc::default()).await.unwrap();
+    let (mut file, mut child) =
+        start_source(&launcher, program, &env(), &Arc::default(), |_| {}).await.unwrap();
     until("it runs", || !living(&marker).is_empty()).await;
     child.kill();
     assert_eq!(child.wait().await.unwrap_err().kind, FailureKind::Signal(9));
     assert_eq!(file.read(&mut [0; 8]).unwrap(), 0);
     let missing = Arc::new(Program::new("s", ["no-such-program"]));
     assert_eq!(
-        start_source(&launcher, missing, &env(), &Arc::default()).await.unwrap_err().kind,
+        start_source(&launcher, missing, &env(), &Arc::default(), |_| {}).await.unwrap_err().kind,
         FailureKind::CannotStart
     );
 }

@@ -149,7 +149,7 @@ async fn a_source_is_asked_at_once_and_its_last_words_are_read() {
     let script = "trap 'echo last; exit 0' TERM; echo up; while :; do sleep 0.05; done";
     let order = Arc::new(StopOrder::new());
     let (mut file, mut child) =
-        start_source(&launcher(), Arc::new(sh(script)), &env(), &order).await.unwrap();
+        start_source(&launcher(), Arc::new(sh(script)), &env(), &order, |_| {}).await.unwrap();
     let mut up = [0; 3];
     let read = tokio::task::spawn_blocking(move || file.read_exact(&mut up).map(|()| file));
     let mut file = read.await.unwrap().unwrap();

@@ -79,6 +79,17 @@ pub enum StreamEvent {
         /// Cost (see [`Batch::cost`](worker_proto::Batch::cost)) of the batches taken since the last such event.
         cost: u64,
     },
+    /// The child has read more of what was written to its standard input.
+    Read {
+        /// Which window's process.
+        window: u64,
+        /// Records that this process has read, since its start.
+        records: u64,
+        /// Their bytes, and those of the record that it has begun.
+        bytes: u64,
+        /// What it had not read at the look before, it has not read yet.
+        is_behind: bool,
+    },
     /// The child printed records while its standard input was open.
     Output {
         /// Which window's process.

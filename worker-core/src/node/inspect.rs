@@ -144,7 +144,8 @@ impl Node {
         let held = match &task.kind {
             TaskMachine::Batch(batch) => batch.held_records(),
             TaskMachine::Records(records) => records.held_records(),
-            TaskMachine::Source(_) | TaskMachine::Stream(_) | TaskMachine::Sink(_) => 0,
+            TaskMachine::Stream(stream) => stream.held_records(),
+            TaskMachine::Source(_) | TaskMachine::Sink(_) => 0,
         };
         TaskStatus {
             task: task.base.id,
@@ -168,9 +169,11 @@ impl Node {
         }
         match &task.kind {
             TaskMachine::Source(source) if source.waits_for_outside() && base.paused.is_none() => {
-                let restarts =
-                    |reason: &Reason| matches!(reason, Reason::Blocked(Blocker::Restarting { .. }));
-                vec![blocked(base).filter(restarts).unwrap_or(Reason::SourceIdle)]
+                let gives_nothing = |reason: &Reason| {
+                    let Reason::Blocked(by) = reason else { return false };
+                    matches!(by, Blocker::Restarting { .. } | Blocker::ChildStopped { .. })
+                };
+                vec![blocked(base).filter(gives_nothing).unwrap_or(Reason::SourceIdle)]
             }
             TaskMachine::Source(_) if self.ctx.is_halted() => Vec::new(),
             TaskMachine::Source(_) => self.blocked(base),
@@ -224,6 +227,10 @@ impl Node {
             }
             StreamPhase::Fed { .. } | StreamPhase::Idle if base.has_input() || base.paused.is_some() => {
                 self.blocked(base)
+            }
+            StreamPhase::Fed { .. } if stream.is_behind() => {
+                let bytes = stream.unread_bytes();
+                vec![blocked(base).unwrap_or(Reason::ChildNotReading { bytes })]
             }
             StreamPhase::Fed { .. } => {
                 let waits = || Some(Reason::AwaitingEnd { fed_records: stream.silent_records()? });

@@ -120,6 +120,30 @@ fn a_stream_does_not_read_then_says_nothing_then_does_not_end() {
 }
 
 #[test]
+fn a_stream_has_taken_what_its_program_has_read() {
+    let mut play = Play::new(around(TaskKind::Stream(stream_spec())));
+    play.read(&["one", "two", "three"]);
+    let counts = |play: &Play| {
+        let status = play.node.status();
+        let task = status.tasks.iter().find(|task| task.task == STAGE).unwrap();
+        (task.counters.records_in, task.counters.bytes_in, task.queued_records)
+    };
+    assert_eq!(counts(&play), (0, 0, 3), "all of it lies in the pipe");
+    let read = |records, bytes, is_behind| {
+        Event::task(STAGE, StreamEvent::Read { window: 1, records, bytes, is_behind })
+    };
+    play.tell(read(1, 5, true));
+    assert_eq!(counts(&play), (1, 5, 2));
+    assert_eq!(play.reason(1), Reason::ChildNotReading { bytes: 14 - 5 }, "it is at work, and behind");
+    is_hindered_instead(&mut play, STAGE, &Reason::ChildNotReading { bytes: 9 });
+    play.tell(read(3, 14, false));
+    assert_eq!(counts(&play), (3, 14, 0));
+    assert_eq!(play.reason(1), Reason::AwaitingEnd { fed_records: 3 });
+    play.tell(read(2, 8, false));
+    assert_eq!(counts(&play).0, 3, "what a process reads again is taken once");
+}
+
+#[test]
 fn a_records_program_owes_answers_then_fails_then_is_at_its_end() {
     let mut play = Play::new(around(asked(10)));
     play.read(&["one", "two"]);

@@ -177,6 +177,14 @@ impl Base {
 
     /// Tuples of the next input in turn.
     pub(super) fn take(&mut self, ctx: &mut Ctx, cost_max: u64, records_max: u64) -> Option<Piece> {
+        let piece = self.take_uncounted(ctx, cost_max, records_max)?;
+        self.counters.records_in += piece.batch.len() as u64;
+        self.counters.bytes_in += piece.batch.bytes() as u64;
+        Some(piece)
+    }
+
+    /// The same, for a program that has not read it yet.
+    pub(super) fn take_uncounted(&mut self, ctx: &mut Ctx, cost_max: u64, records_max: u64) -> Option<Piece> {
         let link = *self.ring.front()?;
         let inbox = ctx.inbox(link);
         let piece = inbox.take(cost_max, records_max);
@@ -191,8 +199,6 @@ impl Base {
         if !emptied {
             self.ring.push_back(link);
         }
-        self.counters.records_in += piece.batch.len() as u64;
-        self.counters.bytes_in += piece.batch.bytes() as u64;
         ctx.inbox_changed(link);
         Some(piece)
     }

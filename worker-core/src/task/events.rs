@@ -64,6 +64,9 @@ fn batch_says(batch: &mut BatchTask, base: &mut Base, ctx: &mut Ctx, event: Batc
 fn stream_says(stream: &mut StreamTask, base: &mut Base, ctx: &mut Ctx, event: StreamEvent) {
     match event {
         StreamEvent::Fed { window, cost } => stream.taken(window, cost),
+        StreamEvent::Read { window, records, bytes, is_behind } => {
+            stream.has_read(base, window, (records, bytes), is_behind);
+        }
         StreamEvent::Output { window, output } => stream.printed(base, ctx, window, output),
         StreamEvent::Exited { window, result, early } => stream.exited(base, ctx, window, result, early),
     }

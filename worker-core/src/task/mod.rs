@@ -37,7 +37,7 @@ pub(crate) struct Task {
 pub(crate) enum TaskMachine {
     Source(SourceTask),
     Batch(Box<BatchTask>),
-    Stream(StreamTask),
+    Stream(Box<StreamTask>),
     Records(Box<RecordsTask>),
     Sink(SinkTask),
 }
@@ -47,7 +47,7 @@ impl Task {
         let kind = match &spec.kind {
             TaskKind::Source => TaskMachine::Source(SourceTask::default()),
             TaskKind::Batch(batch) => TaskMachine::Batch(Box::new(BatchTask::new(batch.clone()))),
-            TaskKind::Stream(stream) => TaskMachine::Stream(StreamTask::new(stream.clone())),
+            TaskKind::Stream(stream) => TaskMachine::Stream(Box::new(StreamTask::new(stream.clone()))),
             TaskKind::Records(records) => TaskMachine::Records(Box::new(RecordsTask::new(records.clone()))),
             TaskKind::Sink => TaskMachine::Sink(SinkTask::default()),
         };

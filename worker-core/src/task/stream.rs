@@ -34,6 +34,14 @@ pub(crate) struct StreamTask {
     on_the_way: u64,
     /// Records fed in this window.
     fed: u64,
+    /// Bytes of them.
+    fed_bytes: u64,
+    /// How far the window's process has read.
+    read: Progress,
+    /// How much of the window was counted as taken.
+    counted: Progress,
+    /// It had unread input at the last news of its reading.
+    is_behind: bool,
     positions: Vec<InputDone>,
     /// Cost of what was given to this window.
     admitted_cost: u64,
@@ -54,6 +62,13 @@ pub(crate) struct StreamTask {
     restart: Option<Backoff>,
     /// Why the window's last program failed.
     last_failure: Option<String>,
+}
+
+/// How far a process has read its window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Progress {
+    records: u64,
+    bytes: u64,
 }
 
 /// Where the present window's process is.
@@ -81,6 +96,10 @@ impl StreamTask {
             phase: Phase::Idle,
             on_the_way: 0,
             fed: 0,
+            fed_bytes: 0,
+            read: Progress::default(),
+            counted: Progress::default(),
+            is_behind: false,
             positions: Vec::new(),
             admitted_cost: 0,
             replayed: false,
@@ -100,6 +119,9 @@ impl StreamTask {
         if let Some(window) = state.window.filter(|_| !state.ended) {
             self.window = window.window;
             (self.fed, self.admitted_cost, self.cut) = (window.records, window.cost, window.cut);
+            self.fed_bytes = window.cost.saturating_sub(window.records * Batch::END_BYTES);
+            // An earlier life has counted it.
+            self.counted = Progress { records: self.fed, bytes: self.fed_bytes };
             self.resume = true;
         }
         ctx.task_changed(base.id);
@@ -109,6 +131,7 @@ impl StreamTask {
     fn run_again(&mut self, base: &mut Base, ctx: &mut Ctx) {
         self.resume = false;
         self.on_the_way = 0;
+        (self.read, self.is_behind) = (Progress::default(), false);
         base.counters.programs += 1;
         base.counters.retried_records += self.fed;
         ctx.act(Action::task(base.id, StreamAction::Start { window: self.window, replay: true }));
@@ -151,9 +174,10 @@ impl StreamTask {
                 Some(Window::Records(max)) => max.saturating_sub(self.fed),
                 Some(Window::Every(_)) | None => u64::MAX,
             };
-            let Some(piece) = base.take(ctx, PIECE_BYTES, room) else { break };
+            let Some(piece) = base.take_uncounted(ctx, PIECE_BYTES, room) else { break };
             self.ensure_started(base, ctx);
             self.fed += piece.batch.len() as u64;
+            self.fed_bytes += piece.batch.bytes() as u64;
             self.admitted_cost += piece.batch.cost();
             let positions = Base::positions(ctx, [&piece]);
             if ctx.journaled {
@@ -204,7 +228,7 @@ impl StreamTask {
             return;
         }
         self.window += 1;
-        self.fed = 0;
+        self.begin_count();
         self.on_the_way = 0;
         self.admitted_cost = 0;
         self.printed = false;
@@ -215,6 +239,12 @@ impl StreamTask {
         if let Some(Window::Every(every)) = self.spec.window {
             ctx.timers.set(WakeReason::Window(base.id), ctx.now + every);
         }
+    }
+
+    /// Nothing was fed yet.
+    fn begin_count(&mut self) {
+        (self.fed, self.fed_bytes, self.is_behind) = (0, 0, false);
+        (self.read, self.counted) = (Progress::default(), Progress::default());
     }
 
     fn feed(&mut self, base: &Base, ctx: &mut Ctx, batch: Batch) {
@@ -249,6 +279,23 @@ impl StreamTask {
         }
     }
 
+    /// The child has read so much since its start. What it reads again after a failure is counted once.
+    pub(crate) fn has_read(&mut self, base: &mut Base, window: u64, so_far: (u64, u64), is_behind: bool) {
+        let (records, bytes) = so_far;
+        if window != self.window || !self.runs() {
+            return;
+        }
+        self.read = Progress { records: records.min(self.fed), bytes: bytes.min(self.fed_bytes) };
+        self.is_behind = is_behind;
+        let more = |read: u64, counted: &mut u64| {
+            let more = read.saturating_sub(*counted);
+            *counted += more;
+            more
+        };
+        base.counters.records_in += more(self.read.records, &mut self.counted.records);
+        base.counters.bytes_in += more(self.read.bytes, &mut self.counted.bytes);
+    }
+
     pub(crate) fn printed(&mut self, base: &mut Base, ctx: &mut Ctx, window: u64, output: Output) {
         if window == self.window && self.runs() {
             self.printed = true;
@@ -277,9 +324,13 @@ impl StreamTask {
             Err(failure) => return self.child_failed(base, ctx, failure),
         };
         ctx.timers.clear(WakeReason::Window(base.id));
+        if !early {
+            self.has_read(base, window, (self.fed, self.fed_bytes), false);
+        }
         self.phase = Phase::Idle;
         base.taken_outside(self.fed, self.admitted_cost);
-        (self.fed, self.on_the_way, self.last_failure) = (0, 0, None);
+        self.begin_count();
+        (self.on_the_way, self.last_failure) = (0, None);
         self.kept = Vec::new();
         if let Some(backoff) = &mut self.restart {
             backoff.reset();
@@ -425,6 +476,21 @@ impl StreamTask {
     /// What is on its way to the child, in bytes of cost.
     pub(crate) fn on_the_way(&self) -> u64 {
         self.on_the_way
+    }
+
+    /// Records that were given to the child, and that it has not read.
+    pub(crate) fn held_records(&self) -> u64 {
+        self.fed - self.read.records.min(self.fed)
+    }
+
+    /// Whether the child leaves input unread for longer than between two looks.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.is_behind
+    }
+
+    /// Bytes of its input that the child has not read.
+    pub(crate) fn unread_bytes(&self) -> u64 {
+        self.fed_bytes.saturating_sub(self.read.bytes)
     }
 
     /// Records of this window of which the process has printed nothing yet, if there are any.

@@ -3,12 +3,13 @@
 use super::args::TargetArgs;
 use super::{FAILED, Failure, WRONG};
 use crate::admin::Token;
-use crate::admin::client::Client;
+use crate::admin::client::{Client, ClientError};
 use crate::admin::registry::{self, Found};
 use crate::explain::{Snapshot, words};
 use crate::pipeline::Cluster;
 use crate::stderr;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::Path;
 
 /// One worker to ask.
@@ -35,12 +36,14 @@ pub(super) enum Target {
 pub(super) struct Heard {
     pub(super) snapshots: Vec<Snapshot>,
     pub(super) notes: Vec<String>,
+    /// The process of one of them is stopped.
+    pub(super) is_stopped: bool,
 }
 
 /// Finds the workers that `args` mean.
 pub(super) fn find(args: &TargetArgs) -> Result<Target, Failure> {
     if let Some(address) = &args.admin {
-        let client = Client::new(address, token_of(address));
+        let client = client_at(address);
         return Ok(running(vec![Instance { node: address.clone(), client }], Vec::new()));
     }
     match &args.cluster {
@@ -60,7 +63,7 @@ pub(super) fn find(args: &TargetArgs) -> Result<Target, Failure> {
 /// Asks all at once for their state.
 pub(super) async fn ask(target: &Target) -> Heard {
     match target {
-        Target::Ended(snapshots) => Heard { snapshots: snapshots.clone(), notes: Vec::new() },
+        Target::Ended(snapshots) => Heard { snapshots: snapshots.clone(), ..Heard::default() },
         Target::Running { instances, notes } => {
             let asked: Vec<_> = instances
                 .iter()
@@ -71,10 +74,14 @@ pub(super) async fn ask(target: &Target) -> Heard {
                     })
                 })
                 .collect();
-            let mut heard = Heard { snapshots: Vec::new(), notes: notes.clone() };
+            let mut heard = Heard { notes: notes.clone(), ..Heard::default() };
             for answer in asked {
                 match answer.await {
                     Ok((Ok(snapshot), _)) => heard.snapshots.push(snapshot),
+                    Ok((Err(error @ ClientError::Stopped { .. }), node)) => {
+                        heard.is_stopped = true;
+                        heard.notes.push(format!("node {node} does nothing: {error}"));
+                    }
                     Ok((Err(error), node)) => heard.notes.push(format!("node {node} was not heard: {error}")),
                     Err(error) => heard.notes.push(error.to_string()),
                 }
@@ -84,12 +91,28 @@ pub(super) async fn ask(target: &Target) -> Heard {
     }
 }
 
-/// The token of a worker of this machine with that admin address, else of the environment.
-fn token_of(address: &str) -> Option<Token> {
+/// Who asks at this address, with the token of the environment, else of the worker of this machine that has it.
+fn client_at(address: &str) -> Client {
     let here = registry::list().unwrap_or_default();
-    let found = here.iter().find(|f| f.alive && f.entry.admin.as_deref() == Some(address));
-    let from_env = || std::env::var("WORKER_ADMIN_TOKEN").ok().map(|text| Token::from_text(&text));
-    from_env().or_else(|| found.map(|f| f.entry.token()))
+    let is_there = |f: &&Found| f.alive && f.entry.admin.as_deref().is_some_and(|at| is_same(at, address));
+    let found = here.iter().find(is_there);
+    let from_env = std::env::var("WORKER_ADMIN_TOKEN").ok().map(|text| Token::from_text(&text));
+    let token = from_env.or_else(|| found.map(|f| f.entry.token()));
+    Client::new(address, token).of_process(found.map(|f| f.entry.pid))
+}
+
+/// Whether two addresses are one of this machine, whatever it is called.
+fn is_same(mine: &str, asked: &str) -> bool {
+    let parts =
+        |address: &str| address.rsplit_once(':').map(|(host, port)| (host.to_owned(), port.to_owned()));
+    let (Some((mine_host, mine_port)), Some((host, port))) = (parts(mine), parts(asked)) else {
+        return false;
+    };
+    let is_here = |host: &str| {
+        let host = host.trim_matches(['[', ']']);
+        host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback() || ip.is_unspecified())
+    };
+    mine_port == port && (mine_host == host || (is_here(&mine_host) && is_here(&host)))
 }
 
 fn running(instances: Vec<Instance>, notes: Vec<String>) -> Target {
@@ -98,7 +121,8 @@ fn running(instances: Vec<Instance>, notes: Vec<String>) -> Target {
 
 fn instance(found: &Found) -> Option<Instance> {
     let address = found.entry.admin.as_ref()?;
-    Some(Instance { node: found.entry.node.clone(), client: Client::new(address, Some(found.entry.token())) })
+    let client = Client::new(address, Some(found.entry.token())).of_process(Some(found.entry.pid));
+    Some(Instance { node: found.entry.node.clone(), client })
 }
 
 fn of_cluster(cluster: &Cluster) -> Target {
@@ -108,7 +132,7 @@ fn of_cluster(cluster: &Cluster) -> Target {
         let local = here.iter().find(|f| f.alive && f.entry.node == node.name);
         match (&node.admin, local) {
             (Some(address), _) => {
-                let client = Client::new(address, token_of(address));
+                let client = client_at(address);
                 instances.push(Instance { node: node.name.clone(), client });
             }
             (None, Some(found)) => instances.extend(instance(found)),
@@ -219,7 +243,9 @@ pub(super) fn line(found: &Found) -> String {
             None => "ended".to_owned(),
         },
         (None, false) => "died".to_owned(),
-        (_, true) => "runs".to_owned(),
+        (_, true) => {
+            crate::stopped::stopped(entry.pid).map_or_else(|| "runs".to_owned(), |by| by.to_string())
+        }
     };
     format!("{} node {} pid {} {admin} {state}", entry.pipeline, entry.node, entry.pid)
 }

@@ -8,7 +8,7 @@ use crate::explain::{Explanation, RunState, Snapshot, explain, words};
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Something is stalled, or the run has failed.
+/// Something is stalled, the process of a node is stopped, or the run has failed.
 const STALLED: u8 = 3;
 
 /// How many tasks are named that wait for one root.
@@ -18,7 +18,7 @@ pub(super) async fn why(args: &WhyArgs) -> Result<ExitCode, Failure> {
     let target = find(&args.target)?;
     loop {
         let heard = ask(&target).await;
-        if heard.snapshots.is_empty() {
+        if heard.snapshots.is_empty() && !heard.is_stopped {
             let why =
                 if heard.notes.is_empty() { "no worker answers".to_owned() } else { heard.notes.join("\n") };
             return Err(Failure::new(super::FAILED, why));
@@ -26,14 +26,17 @@ pub(super) async fn why(args: &WhyArgs) -> Result<ExitCode, Failure> {
         let explanation = joined(&heard);
         let text = if args.json {
             serde_json::to_string_pretty(&explanation).unwrap_or_default() + "\n"
+        } else if heard.snapshots.is_empty() {
+            explanation.notes.iter().fold(String::new(), |text, note| text + note + "\n")
         } else {
             said(&target, &heard.snapshots, &explanation)
         };
         print(&text);
         let failed = heard.snapshots.iter().any(|s| s.state == RunState::Failed);
-        let over = matches!(target, Target::Ended(_)) || heard.snapshots.iter().all(|s| s.end.is_some());
+        let ended = heard.snapshots.iter().all(|s| s.end.is_some()) && !heard.is_stopped;
+        let over = matches!(target, Target::Ended(_)) || ended;
         if !args.watch || over {
-            let bad = failed || explanation.is_stalled();
+            let bad = failed || heard.is_stopped || explanation.is_stalled();
             return Ok(if bad { ExitCode::from(STALLED) } else { ExitCode::SUCCESS });
         }
         tokio::time::sleep(Duration::from_secs(1)).await;

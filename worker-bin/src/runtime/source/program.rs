@@ -130,7 +130,9 @@ impl ProgramInput {
         let context = &reading.context;
         let env = crate::child::TaskEnv { attempt: starts, ..context.env.clone() };
         let mut run = context.reporter.program();
-        let start = start_source(&context.launcher, Arc::clone(&self.program), &env, &self.order);
+        let reporter = context.reporter.clone();
+        let on_stopped = move |stopped| reporter.idle(stopped);
+        let start = start_source(&context.launcher, Arc::clone(&self.program), &env, &self.order, on_stopped);
         let started = context.runtime.block_on(start);
         if started.is_err() {
             run.ended(&started);

@@ -116,10 +116,11 @@ fn entry(last: &Snapshot) -> PolledNode {
     let all = registry::list().unwrap_or_default();
     let mut same = all.iter().filter(|f| f.entry.node == last.node && f.entry.pipeline == last.pipeline);
     let newer = same.clone().find(|f| f.alive && f.entry.started_ms > last.started_ms);
-    if let Some((address, token)) = newer.and_then(|f| Some((f.entry.admin.as_ref()?, f.entry.token())))
+    if let Some((address, entry)) = newer.and_then(|f| Some((f.entry.admin.as_ref()?, &f.entry)))
         && last.admin.as_ref() != Some(address)
     {
-        return PolledNode::Moved(Client::new(address, Some(token)));
+        let client = Client::new(address, Some(entry.token())).of_process(Some(entry.pid));
+        return PolledNode::Moved(client);
     }
     match same.find(|f| f.entry.pid == last.pid && !f.alive) {
         Some(found) => found.entry.last.clone().map_or(PolledNode::Died, PolledNode::Ended),
