@@ -9,7 +9,7 @@ use std::time::Duration;
 use worker_tests::process::{Scratch, descendants, eventually};
 
 /// What is done to files that must survive.
-const OPERATIONS: [&str; 27] = [
+const OPERATIONS: [&str; 26] = [
     "dead.cut",
     "dead.directory",
     "dead.sync",
@@ -30,7 +30,6 @@ const OPERATIONS: [&str; 27] = [
     "manifest.sync",
     "manifest.write",
     "reserve.make",
-    "reserve.unlink",
     "sink.cut",
     "sink.directory",
     "sink.sync",

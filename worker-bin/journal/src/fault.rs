@@ -12,7 +12,7 @@
 //! a test with a mistake in it does not pass. Points exist only in builds with debug assertions.
 //!
 //! A journal passes `journal.create`, `allocate`, `write`, `sync`, `syncdir`, `rename`, `unlink` and `mkdir`; its directory `state.mkdir`
-//! and `state.syncdir`; a reserve `reserve.make` and `reserve.unlink`. Programs that use this crate have points of their own.
+//! and `state.syncdir`; a reserve `reserve.make` and `reserve.release`. Programs that use this crate have points of their own.
 
 use std::io;
 

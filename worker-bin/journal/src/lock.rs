@@ -4,8 +4,8 @@ use super::directory::StateError;
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, Read};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 const NAME: &str = "worker.lock";
@@ -40,7 +40,12 @@ impl Lock {
             }
             Err(error) => return Err(failed(error.into())),
         }
-        write_holder(&mut file).map_err(failed)?;
+        match write_holder(&file) {
+            // On a full disk the lock holds without its words.
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {}
+            written => written.map_err(failed)?,
+        }
         Ok(Self { _file: file })
     }
 
@@ -64,9 +69,11 @@ fn holder(file: &mut File) -> String {
     if line.is_empty() { "another process".to_owned() } else { line.to_owned() }
 }
 
-fn write_holder(file: &mut File) -> io::Result<()> {
-    file.set_len(0)?;
-    writeln!(file, "process {}", std::process::id())
+fn write_holder(file: &File) -> io::Result<()> {
+    // In place: on a full disk the room of the words before is all there is.
+    let words = format!("process {}\n", std::process::id());
+    file.write_all_at(words.as_bytes(), 0)?;
+    file.set_len(words.len() as u64)
 }
 
 #[cfg(test)]

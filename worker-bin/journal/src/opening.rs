@@ -20,6 +20,9 @@ use worker_proto::{Batch, Fingerprint, JournalId, LinkId};
 /// The name of a first segment before it is whole.
 const NEW_NAME: &str = "new.tmp";
 
+/// Room set aside for a life's first segment on a disk that has no more, in bytes.
+const LEAST_SEGMENT_BYTES: u64 = 16 << 10;
+
 /// Whose journal it is.
 #[derive(Clone, Debug)]
 pub struct Identity {
@@ -173,8 +176,8 @@ impl<File: StorageFile> First<File> {
             durable_to,
             fingerprint: identity.fingerprint,
         };
-        let bytes = settings.first_segment_bytes;
-        let mut active = Active::new(storage.create(NEW_NAME, bytes)?, header, bytes);
+        let (file, bytes) = first_file(&storage, settings.first_segment_bytes)?;
+        let mut active = Active::new(file, header, bytes);
         let life = Payload::default().with_head(&LifeHead { epoch: self.image.epoch });
         active.append(RecordKind::Life, durable_to, &life)?;
         self.rewrite(&storage, &mut active, durable_to)?;
@@ -277,6 +280,16 @@ impl<File: StorageFile> First<File> {
         };
         let (_, segment) = self.before.get(&at.segment).ok_or_else(|| damaged("no segment".to_owned()))?;
         read_batch(&segment.file, at.offset, &at.span)?.map_err(damaged)
+    }
+}
+
+/// On a full disk a start needs no more than this: the segment grows as it is written to.
+fn first_file<S: Storage>(storage: &S, bytes: u64) -> Result<(S::File, u64), StorageError> {
+    match storage.create(NEW_NAME, bytes) {
+        Err(StorageError::Full { .. }) if bytes > LEAST_SEGMENT_BYTES => {
+            Ok((storage.create(NEW_NAME, LEAST_SEGMENT_BYTES)?, LEAST_SEGMENT_BYTES))
+        }
+        created => Ok((created?, bytes)),
     }
 }
 

@@ -1,16 +1,19 @@
 //! Disk that is set aside, so that a full disk can always be left again.
 
-use super::directory::{StateError, sync_directory};
+use super::directory::StateError;
 use crate::fault;
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 const NAME: &str = "reserve";
 const BYTES: u64 = 64 << 20;
+
+/// What the system counts blocks in.
+const BLOCK_BYTES: u64 = 512;
 
 /// Of a small disk no more than this share of what is free is set aside.
 const FREE_SHARE: u64 = 8;
@@ -21,7 +24,8 @@ const MARGIN_SHARE: u64 = 4;
 /// A file of the state directory that is of no use but for its room.
 ///
 /// When the disk is full it is [given up](Reserve::give_up): commits of what was admitted, checkpoints and sinks' progress go on in
-/// its place, while nothing new is admitted. When there is room it is [made again](Reserve::restore).
+/// its place, while nothing new is admitted. When there is room it is [made again](Reserve::restore). A file that was given up keeps its
+/// length and has no blocks, so that the next start knows how large it was: on a full disk nothing else could say so.
 #[derive(Debug)]
 pub struct Reserve {
     directory: PathBuf,
@@ -30,7 +34,7 @@ pub struct Reserve {
 }
 
 impl Reserve {
-    /// Sets disk aside in `directory`. On a disk that is full already it starts given up.
+    /// Sets disk aside in `directory`. What is set aside already stays; on a disk that is full it starts given up.
     ///
     /// # Errors
     /// [`StateError::Io`].
@@ -43,15 +47,18 @@ impl Reserve {
     /// # Errors
     /// [`StateError::Io`].
     pub fn with_bytes(directory: &Path, bytes_max: u64) -> Result<Self, StateError> {
-        let path = directory.join(NAME);
-        let there = std::fs::metadata(&path).map_or(0, |m| m.len());
-        let free = free_bytes(directory)? + there;
-        let bytes = bytes_max.min(free / FREE_SHARE);
+        let there = std::fs::metadata(directory.join(NAME)).ok();
+        let (length, allocated) = there.map_or((0, 0), |m| (m.len(), m.blocks() * BLOCK_BYTES));
+        let free = free_bytes(directory)? + allocated;
+        let bytes = length.max(free / FREE_SHARE).min(bytes_max);
         let mut reserve = Self { directory: directory.to_owned(), bytes, is_whole: false };
-        if there != bytes {
-            reserve.remove()?;
+        if length > bytes {
+            reserve.give_up()?;
         }
-        reserve.is_whole = reserve.make()?;
+        // Only what is missing of it has to be free.
+        let missing = bytes.saturating_sub(allocated);
+        reserve.is_whole = (missing == 0 && length == bytes)
+            || (free_bytes(directory)? >= missing + missing / MARGIN_SHARE && reserve.make()?);
         Ok(reserve)
     }
 
@@ -73,7 +80,7 @@ impl Reserve {
     /// [`StateError::Io`].
     pub fn give_up(&mut self) -> Result<bool, StateError> {
         let had = std::mem::replace(&mut self.is_whole, false);
-        self.remove()?;
+        self.release()?;
         Ok(had)
     }
 
@@ -98,21 +105,39 @@ impl Reserve {
         match made {
             Ok(()) => Ok(true),
             Err(error) if is_full(&error) => {
-                self.remove()?;
+                self.release()?;
                 Ok(false)
             }
             Err(error) => Err(StateError::io("set disk aside in", &path)(error)),
         }
     }
 
-    fn remove(&self) -> Result<(), StateError> {
+    /// Leaves the length, which says how much is to be set aside again, and no blocks.
+    fn release(&self) -> Result<(), StateError> {
         let path = self.directory.join(NAME);
-        match fault::around("reserve.unlink", || std::fs::remove_file(&path)) {
-            // The room is there for others only when the removal is on the disk.
-            Ok(()) => sync_directory(&self.directory),
+        let released = fault::around("reserve.release", || {
+            let file = OpenOptions::new().write(true).open(&path)?;
+            let length = file.metadata()?.len();
+            if length > 0 && !punch_hole(&file, length)? {
+                file.set_len(0)?;
+            }
+            file.set_len(self.bytes)?;
+            // The room is there for others only when this is on the disk.
+            file.sync_all()
+        });
+        match released {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(StateError::io("give up", &path)(error)),
+            released => released.map_err(StateError::io("give up", &path)),
         }
+    }
+}
+
+/// Gives the blocks of a file back and leaves its length; whether the file system can.
+fn punch_hole(file: &File, bytes: u64) -> io::Result<bool> {
+    match rustix::fs::fallocate(file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, 0, bytes) {
+        Ok(()) => Ok(true),
+        Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -140,7 +165,6 @@ fn free_bytes(directory: &Path) -> Result<u64, StateError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::MetadataExt;
 
     fn set_aside(directory: &Path) -> u64 {
         std::fs::metadata(directory.join(NAME)).map_or(0, |m| m.blocks() * 512)
@@ -162,6 +186,18 @@ mod tests {
         let smaller = Reserve::with_bytes(path, 1 << 19).unwrap();
         assert_eq!(smaller.bytes(), 1 << 19);
         assert_eq!(std::fs::metadata(path.join(NAME)).unwrap().len(), 1 << 19);
+    }
+
+    #[test]
+    fn one_that_was_given_up_is_known_by_its_length_at_the_next_start() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        let mut reserve = Reserve::with_bytes(path, 1 << 20).unwrap();
+        reserve.give_up().unwrap();
+        assert_eq!((std::fs::metadata(path.join(NAME)).unwrap().len(), set_aside(path)), (1 << 20, 0));
+        let again = Reserve::with_bytes(path, 1 << 20).unwrap();
+        assert_eq!((again.bytes(), again.is_whole()), (1 << 20, true));
+        assert!(set_aside(path) >= 1 << 20);
     }
 
     #[test]
