@@ -79,6 +79,16 @@ fn stale_open_takes_the_link() {
 }
 
 #[test]
+fn lives_ordered_by_their_clocks() {
+    is_caught(Bug::LivesOrderedByClock, &[Check::Drain]);
+}
+
+#[test]
+fn a_peer_that_has_finished_is_forgotten() {
+    is_caught_exactly_once(Bug::FinishedPeerForgotten, &[Check::FinishedNeeded]);
+}
+
+#[test]
 fn end_forgotten_on_reconnect() {
     is_caught(Bug::EndForgottenOnReconnect, &[Check::DataWaits, Check::RetryWaits, Check::Drain]);
 }

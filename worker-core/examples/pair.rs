@@ -148,7 +148,9 @@ impl Pair {
             Action::Node(NodeAction::Finished) => side.is_finished = true,
             // Connections are pulled after every step anyway, and closing them is left to the end of the process.
             Action::Conn(_, ConnAction::Wake | ConnAction::Close) => {}
-            Action::Link(..) | Action::Task(..) | Action::Node(NodeAction::Halt { .. }) => {
+            Action::Link(..)
+            | Action::Task(..)
+            | Action::Node(NodeAction::Halt { .. } | NodeAction::KeepPeer { .. }) => {
                 panic!("this pipeline needs no {action:?}")
             }
         }

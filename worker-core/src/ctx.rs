@@ -59,7 +59,7 @@ pub(crate) struct Ctx {
     /// Records that peers' restarts may have lost, in all.
     pub(crate) lost: u64,
     pub(super) halted: Option<NodeError>,
-    /// This process was replaced by a newer one: its end is not the pipeline's.
+    /// This process was replaced, or has another state than its peers know: its end is not the pipeline's.
     pub(super) fenced: bool,
 }
 
@@ -260,6 +260,12 @@ impl Ctx {
     /// The pipeline has failed; the first reason counts.
     pub(crate) fn halt(&mut self, error: NodeError) {
         self.halted.get_or_insert(error);
+    }
+
+    /// The node ends for a reason that is its own: its peers go on, and wait for whoever has its place.
+    pub(crate) fn end_alone(&mut self, error: NodeError) {
+        self.fenced |= self.halted.is_none();
+        self.halt(error);
     }
 
     pub(crate) fn is_halted(&self) -> bool {

@@ -15,7 +15,7 @@ pub use work::{
     BatchAction, JournalAction, RecordsAction, Run, SinkAction, SourceAction, StreamAction, TaskAction,
 };
 
-use crate::config::TaskId;
+use crate::config::{NodeIx, TaskId};
 use worker_proto::{Batch, Frame, LinkId, Seq};
 
 /// A connection's number within this process; never used twice.
@@ -96,6 +96,13 @@ pub enum NodeEvent {
     StorageFull {
         /// Which of both.
         full: bool,
+    },
+    /// What [`NodeAction::KeepPeer`] asked for is on stable storage.
+    PeerKept {
+        /// Of whom.
+        peer: NodeIx,
+        /// Which.
+        version: u64,
     },
     /// The user wants an orderly stop: sources end here, what was accepted is finished.
     Drain,

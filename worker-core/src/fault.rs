@@ -43,6 +43,16 @@ pub enum Bug {
     DeadLinkBlocksTask,
     /// With a journal: where a stream's input was cut for a window is not kept.
     CutLost,
+    /// Of two processes of one name the one whose clock is ahead counts, whether it lives or not.
+    LivesOrderedByClock,
+    /// In memory mode: a process that was replaced is let in again.
+    ReplacedLifeReturns,
+    /// With a journal: two processes that go on from copies of one state are not told apart.
+    CopyTakenForItself,
+    /// With a journal: the journals of receivers are not compared.
+    ReceiversUnknown,
+    /// With a journal: that a peer has everything is forgotten when the node starts again.
+    FinishedPeerForgotten,
     /// A node that is told to drain forgets what it had accepted and not begun.
     DrainDropsInput,
 }

@@ -70,6 +70,8 @@ pub struct Outbox {
     /// Received through when the link was opened: what is behind it is charged to the window.
     opened_at: Seq,
     cancelled: bool,
+    /// Of an earlier life of the task: the next number it had. Nothing behind it has left before a receiver was heard in this life.
+    restored_next: Option<Seq>,
     records: u64,
     /// Of an earlier life, not acknowledged then.
     restored: u64,
@@ -99,6 +101,7 @@ impl Outbox {
             window: None,
             opened_at: Seq::ZERO,
             cancelled: false,
+            restored_next: None,
             records: 0,
             restored: 0,
             retried: 0,
@@ -120,6 +123,7 @@ impl Outbox {
             end: state.end,
             cursor: state.through,
             sent_max: state.through,
+            restored_next: Some(state.next),
             ..Self::new(memory_max)
         };
         for &HeldOutput { first, records, cost } in &state.held {

@@ -82,6 +82,15 @@ pub struct WindowState {
     pub cost: u64,
 }
 
+/// What a node keeps of a peer that it sends to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PeerState {
+    /// The journal of each link's receiver, known since the link was first opened.
+    pub receivers: BTreeMap<LinkId, JournalId>,
+    /// The peer has everything, ends included: it is not needed any more.
+    pub finished: bool,
+}
+
 impl TaskState {
     /// The state of a task that never ran.
     #[must_use]

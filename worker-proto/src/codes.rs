@@ -60,7 +60,7 @@ codes!(RefusedWhy, "1 to 6", {
     Done = 6,
 });
 
-codes!(GoAwayWhy, "1 to 11", {
+codes!(GoAwayWhy, "1 to 12", {
     Superseded = 1,
     NameInUse = 2,
     Protocol = 3,
@@ -72,4 +72,5 @@ codes!(GoAwayWhy, "1 to 11", {
     Timeout = 9,
     Leaving = 10,
     Failed = 11,
+    Fenced = 12,
 });

@@ -201,4 +201,7 @@ pub enum GoAwayWhy {
     Leaving,
     /// Permanent: the pipeline has failed; the message says why.
     Failed,
+    /// Permanent for whom it is said to, and for nobody else: another process has replaced that one, or its state is not the one that was
+    /// known here. It ends; the pipeline goes on.
+    Fenced,
 }

@@ -1,7 +1,7 @@
 //! Limits that hold on the wire. Units are in the names.
 
 /// Version of the protocol this crate speaks.
-pub const PROTOCOL: u16 = 1;
+pub const PROTOCOL: u16 = 2;
 
 /// Largest frame body accepted before the handshake is done, in bytes.
 pub const HANDSHAKE_FRAME_BYTES_MAX: usize = 4 * 1024;

@@ -142,7 +142,9 @@ impl End {
             }
             Action::Node(NodeAction::Halt { error }) => panic!("{error}"),
             Action::Node(NodeAction::Report(_)) => {}
-            Action::Link(..) | Action::Task(..) => panic!("not expected on this link: {action:?}"),
+            Action::Link(..) | Action::Task(..) | Action::Node(NodeAction::KeepPeer { .. }) => {
+                panic!("not expected on this link: {action:?}")
+            }
         }
     }
 

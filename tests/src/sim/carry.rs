@@ -9,11 +9,12 @@ use super::world::World;
 use std::sync::Arc;
 use worker_bin::runtime::parts::{Carrier, ToJournal, ToSpill, When, dispatch};
 use worker_core::Node;
-use worker_core::config::TaskId;
+use worker_core::config::{NodeIx, TaskId};
 use worker_core::event::{
     Action, BatchAction, Commit, ConnAction, ConnId, DeadLetter, Event, NodeError, RecordsAction, Report,
     SinkAction, SinkEvent, SourceAction, StreamAction, TaskAction, TaskEvent,
 };
+use worker_core::recovery::PeerState;
 use worker_proto::{Epoch, LinkId};
 
 /// One process, while its core is asked for actions.
@@ -124,6 +125,11 @@ impl Carrier for Carrying<'_> {
 
     fn report(&mut self, _: Report) -> Checked {
         Ok(())
+    }
+
+    fn keep_peer(&mut self, peer: NodeIx, state: PeerState, version: u64) -> Checked {
+        let (world, node) = (&mut *self.world, self.node);
+        world.keep_peer(node, peer, state, version)
     }
 
     fn ended(&mut self, result: Result<(), NodeError>) -> Checked {

@@ -54,6 +54,8 @@ pub enum Check {
     StaleConnection,
     /// An acknowledgement claims no more than what is so.
     FalseAck,
+    /// Who has everything is not needed again.
+    FinishedNeeded,
     /// I8d: after the heal everything drains in time, and every process ends.
     Drain,
     /// I8e: retries are bounded by what was in flight.

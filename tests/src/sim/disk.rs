@@ -16,16 +16,20 @@ use bytes::Bytes;
 use keyed::{Keyed, no_state};
 use real::Real;
 use std::collections::{BTreeMap, VecDeque};
-use worker_core::config::{Graph, TaskId};
+use worker_core::config::{Graph, NodeIx, TaskId};
 use worker_core::event::{Attempt, Body, Chunk, Commit, CommitId, StreamStep};
 use worker_core::fault::Bug;
-use worker_core::recovery::TaskState;
+use worker_core::recovery::{PeerState, TaskState};
 use worker_proto::{Batch, Epoch, JournalId, LinkId, Seq};
 
 /// The disk of one node.
 #[derive(Debug)]
 pub(super) struct Disk {
     pub(super) tasks: BTreeMap<TaskId, TaskDisk>,
+    /// What is kept of the peers.
+    pub(super) peers: BTreeMap<NodeIx, PeerState>,
+    /// What is asked to be kept and is not durable, with its version.
+    pub(super) peers_asked: BTreeMap<NodeIx, (PeerState, u64)>,
     /// Nothing more can be appended.
     pub(super) full: bool,
     /// The next sync fails.
@@ -97,7 +101,14 @@ impl Disk {
             let keyed = is_keyed.then(no_state);
             (task, TaskDisk { real, keyed, bug: plan.disk.bug, ..TaskDisk::new(id, outputs) })
         });
-        Self { tasks: tasks.collect(), full: false, sync_fails: false, times: 1 }
+        Self {
+            tasks: tasks.collect(),
+            peers: BTreeMap::new(),
+            peers_asked: BTreeMap::new(),
+            full: false,
+            sync_fails: false,
+            times: 1,
+        }
     }
 
     pub(super) fn task(&mut self, task: TaskId) -> Checked<&mut TaskDisk> {
@@ -108,6 +119,7 @@ impl Disk {
 
     /// The process is gone, and with `power` what was not synced, from some point on.
     pub(super) fn crash(&mut self, power: bool, rng: &mut Rng) -> Checked {
+        self.peers_asked.clear();
         self.tasks.values_mut().try_for_each(|task| task.crash(power, rng))
     }
 }

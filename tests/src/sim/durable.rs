@@ -7,12 +7,12 @@ use super::driver::{Later, Resume};
 use super::plan::DiskBug;
 use super::world::{Ev, Process, World};
 use std::collections::BTreeMap;
-use worker_core::config::TaskId;
+use worker_core::config::{NodeIx, TaskId};
 use worker_core::event::{
     Action, Body, Commit, Event, JournalAction, LinkEvent, NodeAction, NodeEvent, SourceAction, TaskAction,
     TaskEvent,
 };
-use worker_core::recovery::TaskState;
+use worker_core::recovery::{PeerState, TaskState};
 use worker_proto::{Batch, LinkId, Seq};
 
 /// How long a process that died of itself, or ended and is needed again, is away, in µs: least and most.
@@ -179,6 +179,24 @@ impl World {
         Ok(journal.file.len() as u64)
     }
 
+    /// What is known of a peer is to be kept: for a while it may be lost.
+    pub(super) fn keep_peer(&mut self, node: usize, peer: NodeIx, state: PeerState, version: u64) -> Checked {
+        let home = self.nodes[node].home;
+        self.disks[home].peers_asked.insert(peer, (state, version));
+        let (_, most) = self.plan.disk.sync_us;
+        let at = self.now + 1 + most * self.disks[home].times;
+        self.later(node, Later::of_node(at, Event::Node(NodeEvent::PeerKept { peer, version })));
+        Ok(())
+    }
+
+    /// It is on stable storage now, before the node hears of it.
+    pub(super) fn peer_kept(&mut self, node: usize, peer: NodeIx, version: u64) {
+        let disk = &mut self.disks[self.nodes[node].home];
+        if let Some((state, _)) = disk.peers_asked.get(&peer).filter(|(_, asked)| *asked == version) {
+            disk.peers.insert(peer, state.clone());
+        }
+    }
+
     /// What is left of a process's work after it: on its disks, and in truth.
     pub(super) fn forget_process(&mut self, home: usize, power: bool) -> Checked {
         let in_flight: u64 = self.disks[home].tasks.values().map(|journal| journal.attempt().records).sum();
@@ -305,7 +323,9 @@ impl World {
             Action::Node(NodeAction::Halt { .. } | NodeAction::Finished) => {
                 self.at(self.now + 5_000, Ev::GhostDies { node })
             }
-            Action::Link(..) | Action::Task(..) | Action::Node(NodeAction::Report(_)) => {}
+            Action::Link(..)
+            | Action::Task(..)
+            | Action::Node(NodeAction::Report(_) | NodeAction::KeepPeer { .. }) => {}
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use super::driver::Later;
 use super::world::{Ev, World};
 use worker_core::config::TaskId;
 use worker_core::event::{
-    BatchEvent, Event, LinkEvent, RecordsEvent, SinkEvent, SourceEvent, StreamEvent, TaskEvent,
+    BatchEvent, Event, LinkEvent, NodeEvent, RecordsEvent, SinkEvent, SourceEvent, StreamEvent, TaskEvent,
 };
 use worker_proto::Batch;
 
@@ -104,6 +104,7 @@ impl World {
                 driver.moved(*link);
                 driver.stored.remove(&(*link, *first_seq));
             }
+            Event::Node(NodeEvent::PeerKept { peer, version }) => self.peer_kept(node, *peer, *version),
             Event::Conn(..) | Event::Task(..) | Event::Node(_) => {}
         }
         Ok(event)

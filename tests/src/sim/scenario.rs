@@ -137,9 +137,8 @@ pub fn replaced_source() -> Plan {
     plan.linger = Duration::from_secs(1);
     let ghost = Fault::Ghost { node: 0, replaced_us: 20_000, wakes_us: 20_000, dies_us: 3_000_000 };
     plan.faults.push(Scheduled { at: 50_000, fault: ghost });
-    // First while only the new life is awake.
-    for (round, at) in [76_000, 76_000].into_iter().chain((0..40).map(|n| 100_000 + n * 20_000)).enumerate() {
-        let node = if round % 2 == 0 { 1 } else { 2 };
+    for round in 0..60 {
+        let (node, at) = (1 + round % 2, 90_000 + u64::from(round) * 2_000);
         let fault = Fault::Crash { node, for_us: Some(500), silent: false, power: true };
         plan.faults.push(Scheduled { at, fault });
     }

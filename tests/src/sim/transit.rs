@@ -1,10 +1,12 @@
 //! What happens to connections: dialled, filled, delivered, broken, closed.
 
 use super::NodeEnd;
-use super::check::Checked;
+use super::check::{Check, Checked, require};
+use super::disk::Disk;
 use super::fault::{Fault, LATE_US};
 use super::net::{ACCEPTOR, Conn, DIALER, Item, through_codec};
-use super::world::{Ev, World};
+use super::world::{Ev, World, small};
+use worker_core::config::NodeIx;
 use worker_core::event::{ConnEvent, ConnId, Event, Loss, NodeEvent};
 use worker_proto::{Frame, Seq};
 
@@ -49,6 +51,11 @@ impl World {
                 let dialer = self.conns[conn].ends[DIALER].node;
                 let status = self.nodes[dialer].core.as_ref().map(worker_core::Node::status);
                 if status.is_some_and(|status| status.tasks.iter().any(|task| !task.done)) {
+                    // But for one that an earlier life has seen to its end: it may be away for good.
+                    let known = self.nodes[dialer].finished_peers.contains(&NodeIx(small(peer)));
+                    require(!known, Check::FinishedNeeded, || {
+                        format!("node {dialer} dials node {peer}, which has everything and has said so")
+                    })?;
                     self.start_finished_again();
                 }
             }
@@ -143,8 +150,14 @@ impl World {
             return Ok(());
         }
         if end == DIALER {
-            let driver = &self.nodes[node].driver;
-            self.wire.dialer_idle(conn, |link| driver.is_moving(link), &mut self.model)
+            let (driver, disk) = (&self.nodes[node].driver, self.disks.get(self.nodes[node].home));
+            let peer = NodeIx(small(self.nodes[self.conns[conn].ends[ACCEPTOR].node].home));
+            // With a journal nothing is sent before that of the receiver is known durably.
+            let known = |disk: &Disk, link| {
+                disk.peers.get(&peer).is_some_and(|peer| peer.receivers.contains_key(&link))
+            };
+            let waits = |link| driver.is_moving(link) || disk.is_some_and(|disk| !known(disk, link));
+            self.wire.dialer_idle(conn, waits, &mut self.model)
         } else {
             self.wire.acceptor_idle(conn, &mut self.model)
         }

@@ -3,6 +3,7 @@
 use super::check::{Check, Checked, require};
 use super::model::Model;
 use super::net::{ACCEPTOR, DIALER};
+use super::world::LIVES_MAX;
 use std::collections::{BTreeMap, BTreeSet};
 use worker_proto::frame::{Ack, BatchFrame, End, Open, Opened, RefusedWhy, Welcome};
 use worker_proto::{ConnNo, Epoch, Frame, Incarnation, LinkId, Seq};
@@ -150,14 +151,20 @@ impl Wire {
         }
     }
 
-    /// Only a newer connection than any before is welcome.
+    /// Only a newer connection than any before is welcome: in memory mode of any life, with a journal of one, for there the epochs of
+    /// the links say which life is older.
     fn welcome_sent(&mut self, conn: usize, welcome: &Welcome) -> Checked {
         let Some((from, number)) = self.hellos.get(&conn) else {
             return require(false, Check::Driver, || "a Welcome before Hello".into());
         };
         let newest =
             self.newest.entry((from.clone(), welcome.node.clone(), welcome.incarnation)).or_default();
-        require(number > newest, Check::StaleConnection, || {
+        let life = |incarnation: Incarnation| incarnation.0 % LIVES_MAX;
+        let is_newer = match (life(number.0), life(newest.0)) {
+            (new, old) if new == old => number.1 > newest.1,
+            (new, old) => new > old || self.journaled,
+        };
+        require(is_newer, Check::StaleConnection, || {
             format!("node {}: connection {number:?} of {from} is taken, after {newest:?}", welcome.node)
         })?;
         *newest = *number;

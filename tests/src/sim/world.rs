@@ -11,7 +11,7 @@ use super::rng::Rng;
 use super::trace::Trace;
 use super::wire::Wire;
 use super::{NodeEnd, Outcome};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use worker_core::config::{Graph, NodeConfig, NodeIx, TaskId};
@@ -23,6 +23,10 @@ use worker_proto::{Batch, Fingerprint, Incarnation};
 const SILENCE_US: u64 = 6_000_000;
 /// How often ends look at that, in µs.
 const TICK_US: u64 = 1_000_000;
+/// A life's number is what is left of its incarnation when this divides it.
+pub(super) const LIVES_MAX: u64 = 1_000;
+/// What clocks show, in ms, and by how much more they are set.
+const CLOCK_MS: u64 = 3_600_000;
 /// So many events at one moment are too many.
 const EVENTS_AT_ONCE_MAX: u64 = 200_000;
 
@@ -91,6 +95,8 @@ pub(super) struct Process {
     pub(super) home: usize,
     /// It was replaced and does not know.
     pub(super) ghost: bool,
+    /// Peers that had everything when this life began.
+    pub(super) finished_peers: BTreeSet<NodeIx>,
     /// It dies after so many actions; how long it is away then, and whether power is lost.
     pub(super) fuse: Option<(u64, u64, bool)>,
     /// It was told to stop in good order.
@@ -272,7 +278,9 @@ impl World {
             if self.plan.is_journaled() { self.recover(node)? } else { Default::default() };
         let driver = Driver::new(&self.plan, &self.model.graph, small(node), life, resume);
         let process = &mut self.nodes[node];
-        process.config.incarnation = Incarnation(1_000_000 + now.as_micros() + life);
+        // Clocks are set, forward and back.
+        let clock_ms = CLOCK_MS + Rng::new(self.plan.seed ^ life ^ (node as u64) << 32).below(2 * CLOCK_MS);
+        process.config.incarnation = Incarnation(clock_ms * LIVES_MAX + life);
         let mut core = if self.plan.is_journaled() {
             Node::with_journal(process.config.clone(), now, &states)
         } else {
@@ -280,6 +288,11 @@ impl World {
         };
         if let Some(bug) = self.plan.bug {
             core.plant(bug);
+        }
+        if let Some(disk) = self.disks.get(node) {
+            core.knows_peers(now, &disk.peers);
+            let finished = disk.peers.iter().filter(|(_, peer)| peer.finished);
+            process.finished_peers = finished.map(|(peer, _)| *peer).collect();
         }
         process.core = Some(core);
         process.driver = driver;
@@ -451,6 +464,7 @@ impl Process {
             deaths: 0,
             home: at,
             ghost: false,
+            finished_peers: BTreeSet::new(),
             fuse: None,
             draining: false,
             comes_back: false,

@@ -6,6 +6,7 @@ pub mod dlq;
 pub mod journal;
 pub mod observe;
 mod reports;
+mod room;
 pub mod run;
 mod state;
 

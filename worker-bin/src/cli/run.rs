@@ -2,6 +2,7 @@
 
 use super::args::{LogArgs, NodeArgs, ProcessArgs, ProgressMode, RunArgs};
 use super::check::open_files;
+use super::room::when_there_is_room;
 use super::{reports, state};
 use crate::admin::AdminAddress;
 use crate::child::Launcher;
@@ -175,14 +176,27 @@ impl Process<'_> {
             Ok(durable) => durable,
             Err(code) => return code,
         };
-        let opened =
-            match runtime::open(&plan, &pipeline.dir, options.max_record, self.limit, durable.as_mut()) {
-                Ok(opened) => opened,
-                Err(error) => {
-                    say(&format!("error: {error}"));
-                    return ExitCode::from(WRONG);
-                }
+        let opened = when_there_is_room(|| {
+            let open = |durable: &mut Option<Durable>| {
+                runtime::open(&plan, &pipeline.dir, options.max_record, self.limit, durable.as_mut())
             };
+            match open(&mut durable) {
+                Err(error) if durable.as_mut().is_some_and(|durable| durable.makes_room(&error)) => {
+                    open(&mut durable)
+                }
+                opened => opened,
+            }
+        });
+        let opened = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                say(&format!("error: {error}"));
+                return ExitCode::from(WRONG);
+            }
+        };
+        if let Err(error) = when_there_is_room(|| runtime::try_spill_dir(&options)) {
+            return ExitCode::from(said(Err(error)));
+        }
         if !self.args.log.quiet && durable.is_none() {
             say(&format!(
                 "{}: delivery = \"memory\": if this process dies, what it has accepted and not finished is lost",
@@ -239,7 +253,7 @@ impl Process<'_> {
                 Err(error) => return Err(wrong(&error)),
             }
         }
-        match Durable::open(plan, &pipeline.name, dir, plan.nodes.len() == 1) {
+        match when_there_is_room(|| Durable::open(plan, &pipeline.name, dir, plan.nodes.len() == 1)) {
             Ok(Found::Open(durable)) => {
                 if !self.args.log.quiet {
                     say(&format!("{}: exactly once, state in {}", pipeline.name, dir.display()));

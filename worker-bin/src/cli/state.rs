@@ -8,7 +8,17 @@ use thiserror::Error;
 use worker_journal::{Lock, StateError};
 
 /// What a state directory has in it; nothing else is ever removed.
-const OURS: [&str; 7] = ["manifest.json", REMOVED, "tasks", "dead", "sources", "replays", "reserve"];
+const OURS: [&str; 9] = [
+    "manifest.json",
+    REMOVED,
+    "tasks",
+    "dead",
+    "sources",
+    "replays",
+    "reserve",
+    "peers.json",
+    "peers.json.new",
+];
 
 /// The journals on their way out: no part of them may be taken for all of them.
 const REMOVED: &str = "tasks.removed";

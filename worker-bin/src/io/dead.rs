@@ -37,10 +37,18 @@ pub struct DeadLetterFile {
 
 /// A dead letter could not be kept.
 #[derive(Debug, Error)]
-#[error("cannot keep a dead letter in {}: {source}; make sure that there is room and that the directory may be written", path.display())]
+#[error("cannot keep a dead letter in {}: {source}; {}", path.display(), advice(source))]
 pub struct DeadLetterError {
     pub path: PathBuf,
     pub source: io::Error,
+}
+
+fn advice(error: &io::Error) -> &'static str {
+    if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+        "make room there: it goes on by itself"
+    } else {
+        "make sure that the directory is there and may be written"
+    }
 }
 
 impl DeadLetterFile {
@@ -61,7 +69,7 @@ impl DeadLetterFile {
         letter: &DeadLetter,
     ) -> Result<(), DeadLetterError> {
         let line = text_of(&Line::new(task, from, letter, self.terminator, SystemTime::now()));
-        self.file().and_then(|mut file| file.write_all(&line)).map_err(|source| self.failed(source))?;
+        self.file().and_then(|file| append_whole(file, &line)).map_err(|source| self.failed(source))?;
         self.count += 1;
         Ok(())
     }
@@ -89,6 +97,16 @@ impl DeadLetterFile {
     fn failed(&self, source: io::Error) -> DeadLetterError {
         DeadLetterError { path: self.path.clone(), source }
     }
+}
+
+/// A line is in the file whole or not at all, so that it can be written again when there is room.
+fn append_whole(mut file: &File, line: &[u8]) -> io::Result<()> {
+    let before = file.metadata()?.len();
+    let written = file.write_all(line);
+    if written.is_err() {
+        file.set_len(before)?;
+    }
+    written
 }
 
 /// A new file at `path`, or with a number in its name if there is one already.

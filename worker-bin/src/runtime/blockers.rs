@@ -19,6 +19,8 @@ pub(super) enum Observer {
     Child,
     /// Who puts aside what its destinations do not take.
     Spill,
+    /// Who keeps its dead letters, in memory mode.
+    DeadLetters,
 }
 
 /// What each sees now.

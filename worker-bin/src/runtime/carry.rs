@@ -6,15 +6,18 @@ use super::dispatch::{Carrier, ToJournal, ToSpill, When, dispatch};
 use super::journaled::Journals;
 use super::link::Connections;
 use super::log::NodeLog;
+use super::peers::KeepPeer;
 use super::ports::Ports;
 use super::spill::SpillPort;
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 use worker_core::Node;
-use worker_core::config::{Graph, TaskId};
+use worker_core::config::{Graph, NodeIx, TaskId};
 use worker_core::event::{
     Action, Commit, ConnAction, ConnId, DeadLetter, Event, NodeError, Report, TaskAction,
 };
+use worker_core::recovery::PeerState;
 use worker_proto::LinkId;
 
 /// All who carry out actions.
@@ -23,6 +26,8 @@ pub(super) struct Carriers {
     pub(super) connections: Arc<Connections>,
     pub(super) ports: Arc<Ports>,
     pub(super) journals: Journals,
+    /// With a journal: who keeps what is known of the peers.
+    pub(super) peers: Option<Sender<KeepPeer>>,
     pub(super) spill: Arc<SpillPort>,
     pub(super) dead: Arc<DeadLetters>,
     pub(super) log: NodeLog,
@@ -93,6 +98,13 @@ impl Carrier for Carrying<'_> {
         self.all.log.report(&report);
         if self.is_journaled() && matches!(report, Report::ReaderGone { .. }) {
             self.cell.ask_for_a_stop();
+        }
+        Ok(())
+    }
+
+    fn keep_peer(&mut self, peer: NodeIx, state: PeerState, version: u64) -> Result<(), Infallible> {
+        if let Some(keeper) = &self.all.peers {
+            keeper.send(KeepPeer { peer, state, version }).ok();
         }
         Ok(())
     }

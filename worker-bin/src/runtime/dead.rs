@@ -1,7 +1,7 @@
 //! Dead letters: kept, where no journal does it, remembered to be shown, and counted.
 
 use crate::admin::DeadLetterView;
-use crate::io::dead::DeadLetterFile;
+use crate::io::dead::{DeadLetterError, DeadLetterFile};
 use crate::mutex::lock;
 use crate::report::{DeadReason, DeadTally};
 use std::collections::VecDeque;
@@ -26,15 +26,18 @@ impl DeadLetters {
         Self { graph, file: Mutex::new(file), shown: Mutex::default(), tally: Mutex::default() }
     }
 
-    /// Keeps a commit's dead letters in memory mode; without room for them the pipeline fails, for nothing may be lost silently.
-    pub(super) fn keep(&self, task: TaskId, letters: &[DeadLetter]) -> Result<(), String> {
+    /// Keeps a commit's dead letters in memory mode, and says how many it has kept. On a full disk the rest is to be given again; where
+    /// they cannot be kept at all the pipeline fails, for nothing may be lost silently.
+    pub(super) fn keep(&self, task: TaskId, letters: &[DeadLetter]) -> (usize, Result<(), DeadLetterError>) {
         let name = |task: TaskId| self.graph.task(task).name.as_str();
         let mut file = lock(&self.file);
-        for letter in letters {
+        for (kept, letter) in letters.iter().enumerate() {
             let from = letter.origin.map(|(link, _)| name(self.graph.link(link).from));
-            file.put(name(task), from, letter).map_err(|e| e.to_string())?;
+            if let Err(error) = file.put(name(task), from, letter) {
+                return (kept, Err(error));
+            }
         }
-        Ok(())
+        (letters.len(), Ok(()))
     }
 
     /// How many were kept, and where, if any were.

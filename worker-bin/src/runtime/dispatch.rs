@@ -5,11 +5,12 @@
 //! stands in for the journal, and a commit is durable at once unless it has dead letters to be kept first.
 
 use worker_core::Node;
-use worker_core::config::{Graph, TaskId};
+use worker_core::config::{Graph, NodeIx, TaskId};
 use worker_core::event::{
     Action, Attempt, BatchAction, Commit, ConnAction, ConnId, DeadLetter, Event, JournalAction, LinkAction,
     NodeAction, NodeError, Place, RecordsAction, Report, TaskAction, TaskEvent,
 };
+use worker_core::recovery::PeerState;
 use worker_proto::{Batch, LinkId, Seq};
 
 /// When work may begin.
@@ -51,6 +52,9 @@ pub trait Carrier {
     fn lost(&mut self, link: LinkId, records: u64) -> Result<(), Self::Error>;
 
     fn report(&mut self, report: Report) -> Result<(), Self::Error>;
+
+    /// Answered by [`NodeEvent::PeerKept`](worker_core::event::NodeEvent::PeerKept).
+    fn keep_peer(&mut self, peer: NodeIx, state: PeerState, version: u64) -> Result<(), Self::Error>;
 
     /// The node is finished, or has failed: nothing follows.
     fn ended(&mut self, result: Result<(), NodeError>) -> Result<(), Self::Error>;
@@ -107,6 +111,7 @@ pub fn dispatch<C: Carrier>(
             to.work(task, work, when)
         }
         Action::Node(NodeAction::Report(report)) => to.report(report),
+        Action::Node(NodeAction::KeepPeer { peer, state, version }) => to.keep_peer(peer, state, version),
         Action::Node(NodeAction::Halt { error }) => to.ended(Err(error)),
         Action::Node(NodeAction::Finished) => to.ended(Ok(())),
     }

@@ -12,14 +12,17 @@ use super::log::NodeLog;
 use super::measure::TaskMeasure;
 use super::open::OpenedTask;
 use super::options::Options;
+use super::peers::KeepPeer;
 use super::ports::{Context, Ports, Thread};
 use super::spill::{SpillContext, SpillPort};
 use super::tap::Taps;
 use crate::child::{Launcher, Manner};
 use crate::io::dead::DeadLetterFile;
+use crate::io::spill::SpillStore;
 use crate::pipeline::plan::Plan;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::oneshot;
 use worker_core::config::{NodeConfig, Retry};
@@ -29,6 +32,9 @@ use worker_proto::Incarnation;
 
 /// How long programs may take to end before it is said that they are waited for.
 const QUIET_WAIT: Duration = Duration::from_secs(1);
+
+/// Within how many microseconds a life is drawn by lot.
+const LIFE_SPREAD_US: u64 = 1 << 20;
 
 /// The node, and all who carry out what it asks for.
 #[derive(Debug)]
@@ -85,22 +91,28 @@ impl Driver {
             scratch: scratch.path(),
         };
         let (ports, threads) = Ports::new(plan, tasks, &mut journaled, &around)?;
-        let Journaled { journals, threads: journal_threads, durable, .. } = journaled;
+        if let Some(storage) = &journaled.storage {
+            storage.starts(&around.cell);
+        }
+        let Journaled { journals, threads: journal_threads, durable, peers, .. } = journaled;
         let failed = |error| system("start a thread", error);
         spill_orders.start(&cell).map_err(failed)?;
         journal_threads.into_iter().try_for_each(|thread| thread.start(&cell)).map_err(failed)?;
         threads.into_iter().try_for_each(Thread::start).map_err(failed)?;
+        let peers = peers.map(|(keeper, thread)| thread.start(&cell).map(|()| keeper)).transpose();
+        let peers = peers.map_err(failed)?;
         let (ports, spill, scratch) = (Arc::new(ports), Arc::new(spill), Some(scratch));
         let driver = Self { cell, connections, ports, spill, taps, dead, journals, durable, scratch };
-        driver.cell.start(Box::new(driver.carriers(graph)));
+        driver.cell.start(Box::new(driver.carriers(graph, peers)));
         Ok((driver, ended))
     }
 
-    fn carriers(&self, graph: Arc<worker_core::config::Graph>) -> Carriers {
+    fn carriers(&self, graph: Arc<worker_core::config::Graph>, peers: Option<Sender<KeepPeer>>) -> Carriers {
         Carriers {
             connections: Arc::clone(&self.connections),
             ports: Arc::clone(&self.ports),
             journals: self.journals.clone(),
+            peers,
             spill: Arc::clone(&self.spill),
             dead: Arc::clone(&self.dead),
             log: NodeLog::new(Arc::clone(&graph)),
@@ -170,15 +182,32 @@ impl Driver {
     }
 }
 
+/// Whether temporary files can be made now, which a run begins with.
+///
+/// # Errors
+/// As starting the run.
+pub fn try_spill_dir(options: &Options) -> Result<(), RunError> {
+    SpillStore::new(&options.spill_dir)?;
+    scratch_in(&options.spill_dir).map(drop)
+}
+
 /// A directory for the files of programs, removed at the end of the run.
 fn scratch_in(dir: &Path) -> Result<tempfile::TempDir, RunError> {
     let made = tempfile::Builder::new().prefix("worker-").tempdir_in(dir);
     made.map_err(|e| system("make a directory for temporary files in the spill directory", e))
 }
 
+/// A life that no other process has: by the clock, so that people can read it, and not by it alone, for clocks are set back and stand still.
+pub(super) fn life() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let clock = u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX >> 1);
+    clock.saturating_add(worker_journal::random_id().0 % LIFE_SPREAD_US)
+}
+
 fn make_node(config: NodeConfig, journaled: &Journaled) -> Node {
     let Some(states) = &journaled.states else { return Node::new(config, Time::ZERO) };
     let mut node = Node::with_journal(config, Time::ZERO, states);
+    node.knows_peers(Time::ZERO, &journaled.known_peers);
     if journaled.durable.as_ref().is_some_and(Durable::was_finished) {
         node.was_finished(Time::ZERO);
     }
@@ -186,9 +215,7 @@ fn make_node(config: NodeConfig, journaled: &Journaled) -> Node {
 }
 
 fn node_config(plan: &Plan, options: &Options, durable: Option<&Durable>) -> NodeConfig {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let clock = u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX);
-    let incarnation = durable.map_or(clock, Durable::incarnation);
+    let incarnation = durable.map_or_else(life, Durable::incarnation);
     NodeConfig {
         cluster: options.name.clone(),
         nodes: plan.nodes.clone(),

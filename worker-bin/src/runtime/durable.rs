@@ -1,8 +1,11 @@
 //! The state directory of a run with `delivery = "exactly-once"`, opened: what every task goes on from.
 
+use super::driver::life;
+use super::peers::{PeersError, PeersFile};
 use crate::child::records::KeyedState;
 use crate::hints;
 use crate::io::dead::{DeadLetterLog, DeadLogError, log_path, read_letters};
+use crate::io::durable::is_full;
 use crate::io::source::file::list_path;
 use crate::manifest::{Manifest, ManifestError};
 use crate::pipeline::plan::{
@@ -13,7 +16,7 @@ use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use thiserror::Error;
 use worker_core::config::TaskId;
 use worker_core::event::{Commit, CommitId};
@@ -37,6 +40,7 @@ pub struct Durable {
     dir: PathBuf,
     pub(super) tasks: BTreeMap<TaskId, DurableTask>,
     pub(super) reserve: Option<Reserve>,
+    pub(super) peers: Option<PeersFile>,
     manifest: Manifest,
     /// Held as long as the process lives.
     _lock: Lock,
@@ -68,6 +72,8 @@ pub enum DurableError {
     /// A task's dead letters.
     #[error(transparent)]
     Dead(#[from] DeadLogError),
+    #[error(transparent)]
+    Peers(#[from] PeersError),
     /// There is something else.
     #[error(
         "{} holds other things ({names}) and no state of a pipeline; name a directory of its own with --state, such as {}/state",
@@ -119,8 +125,18 @@ pub enum DurableError {
 }
 
 /// What a state directory has in it before it has a manifest.
-const OURS: [&str; 8] =
-    ["manifest.json.tmp", "worker.lock", "reserve", "tasks", "tasks.removed", "dead", "sources", "replays"];
+const OURS: [&str; 10] = [
+    "manifest.json.tmp",
+    "worker.lock",
+    "reserve",
+    "tasks",
+    "tasks.removed",
+    "dead",
+    "sources",
+    "replays",
+    "peers.json",
+    "peers.json.new",
+];
 
 /// Names that are shown of what does not belong there.
 const NAMES_SHOWN: usize = 3;
@@ -166,8 +182,6 @@ impl Durable {
     pub fn open(plan: &Plan, name: &str, dir: &Path, alone: bool) -> Result<Found, DurableError> {
         make_directory(dir)?;
         let lock = take_lock(dir)?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let clock = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
         let (semantics, placement) = (semantics_here(plan), placement(plan));
         let known = Manifest::load(dir)?;
         let is_new = known.is_none();
@@ -188,17 +202,32 @@ impl Durable {
         // Also of a directory of a version that did not keep them.
         manifest.headers.clone_from(&plan.headers);
         // A clock that was set back must not make this life older than the one before it.
-        manifest.incarnation = clock.max(manifest.incarnation + 1);
-        let reserve = Reserve::new(dir)?;
-        DirStorage::new(&dir.join("tasks"))?;
-        let mut tasks = BTreeMap::new();
-        for task in &plan.local {
-            tasks.insert(task.id, open_task(plan, task, dir, is_new)?);
-        }
-        // The manifest comes last: from then on every task must have its journal.
-        manifest.store(dir)?;
+        manifest.incarnation = life().max(manifest.incarnation.saturating_add(1));
+        let peers = PeersFile::load(dir, &plan.nodes)?;
+        let mut reserve = Reserve::new(dir)?;
+        let begin = || {
+            DirStorage::new(&dir.join("tasks"))?;
+            let mut tasks = BTreeMap::new();
+            for task in &plan.local {
+                tasks.insert(task.id, open_task(plan, task, dir, is_new)?);
+            }
+            // The manifest comes last: from then on every task must have its journal.
+            manifest.store(dir)?;
+            Ok::<_, DurableError>(tasks)
+        };
+        let tasks = match begin() {
+            // A start may have the room that commits may have.
+            Err(error) if is_full(&error) && reserve.give_up()? => begin()?,
+            begun => begun?,
+        };
         let (dir, reserve) = (dir.to_owned(), Some(reserve));
-        Ok(Found::Open(Box::new(Self { dir, tasks, reserve, manifest, _lock: lock })))
+        Ok(Found::Open(Box::new(Self { dir, tasks, reserve, peers: Some(peers), manifest, _lock: lock })))
+    }
+
+    /// Gives the reserve up for what found no room at the start; whether that has changed something.
+    pub fn makes_room(&mut self, error: &(dyn std::error::Error + 'static)) -> bool {
+        is_full(error)
+            && self.reserve.as_mut().is_some_and(|reserve| reserve.give_up().is_ok_and(|given_up| given_up))
     }
 
     /// This life of the process; higher than any before.
@@ -238,19 +267,18 @@ impl Durable {
     /// Makes a task's first position durable.
     pub(super) fn first_position(&mut self, task: TaskId, position: Bytes) -> Result<(), DurableError> {
         let Some(DurableTask { journal, state, .. }) = self.tasks.get_mut(&task) else { return Ok(()) };
-        state.commits += 1;
-        state.position = Some(position.clone());
         let commit = Commit {
-            id: CommitId(state.commits),
+            id: CommitId(state.commits + 1),
             inputs: Vec::new(),
             outputs: Vec::new(),
             dead: Vec::new(),
             ended: false,
-            position: Some(position),
+            position: Some(position.clone()),
             stream: None,
             attempt: state.attempt,
         };
         journal.append(&commit, None)?;
+        (state.commits, state.position) = (commit.id.0, Some(position));
         if let Some(ticket) = journal.to_sync() {
             let position = ticket.run()?;
             journal.synced(position);

@@ -3,12 +3,14 @@
 use super::durable::{Durable, DurableTask};
 use super::journal::{JournalThreads, TaskJournal};
 use super::measure::TaskMeasure;
+use super::peers::{KeepPeer, PeersThread};
 use super::storage::StorageGuard;
 use crate::child::records::KeyedState;
 use std::collections::BTreeMap;
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
-use worker_core::config::{Graph, TaskId};
-use worker_core::recovery::TaskState;
+use worker_core::config::{Graph, NodeIx, TaskId};
+use worker_core::recovery::{PeerState, TaskState};
 
 /// The journals of all tasks, where there are any.
 #[derive(Debug)]
@@ -18,6 +20,9 @@ pub(super) struct Journaled {
     pub(super) states: Option<BTreeMap<TaskId, TaskState>>,
     pub(super) keyed: BTreeMap<TaskId, Arc<Mutex<KeyedState>>>,
     pub(super) storage: Option<Arc<StorageGuard>>,
+    /// What is known of the peers, and who keeps it.
+    pub(super) known_peers: BTreeMap<NodeIx, PeerState>,
+    pub(super) peers: Option<(Sender<KeepPeer>, PeersThread)>,
     pub(super) durable: Option<Durable>,
 }
 
@@ -29,6 +34,8 @@ impl Journaled {
             states: None,
             keyed: BTreeMap::new(),
             storage: None,
+            known_peers: BTreeMap::new(),
+            peers: None,
             durable: None,
         };
         let Some(mut durable) = durable else { return all };
@@ -43,6 +50,10 @@ impl Journaled {
             all.threads.push(threads);
             all.keyed.extend(keyed.map(|keyed| (task, keyed)));
             states.insert(task, state);
+        }
+        if let Some(file) = durable.peers.take() {
+            all.known_peers = file.peers.clone();
+            all.peers = Some(PeersThread::new(file, Arc::clone(&storage)));
         }
         all.journals = Journals(Some(journals.into()));
         (all.states, all.storage, all.durable) = (Some(states), Some(storage), Some(durable));

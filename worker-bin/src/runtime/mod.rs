@@ -31,12 +31,14 @@ mod ended;
 mod engine;
 mod journal;
 mod journaled;
+mod letters;
 mod link;
 mod log;
 mod measure;
 mod observe;
 mod open;
 mod options;
+mod peers;
 mod ports;
 mod process;
 pub mod progress;
@@ -74,6 +76,7 @@ pub mod parts {
     pub use super::window::WindowOutput;
 }
 
+pub use driver::try_spill_dir;
 pub use durable::{Durable, DurableError, Found, dead_dir, not_foreign};
 pub use ended::{Ended, RunError, Summary};
 pub use open::{Opened, open};

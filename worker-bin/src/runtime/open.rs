@@ -44,10 +44,18 @@ pub(super) enum OpenedRole {
 pub enum OpenError {
     /// An input cannot be read.
     #[error("source {name}: {error}")]
-    Source { name: String, error: SourceError },
+    Source {
+        name: String,
+        #[source]
+        error: SourceError,
+    },
     /// An output cannot be written.
     #[error("sink {name}: {error}")]
-    Sink { name: String, error: SinkError },
+    Sink {
+        name: String,
+        #[source]
+        error: SinkError,
+    },
     /// A sink would write what a source reads.
     #[error("sink {sink} would write {}, which source {source_name} reads; choose another path for the sink", path.display())]
     ReadsItself { sink: String, source_name: String, path: PathBuf },

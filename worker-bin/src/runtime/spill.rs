@@ -4,6 +4,7 @@ use super::blockers::{Blockers, Observer};
 use super::cell::{Cell, Tell};
 use super::dead::DeadLetters;
 use super::dispatch::ToSpill;
+use super::letters::Letters;
 use crate::io::spill::{SpillError, SpillStore};
 use std::cell::RefCell;
 use std::collections::{BTreeSet, VecDeque};
@@ -42,11 +43,13 @@ pub(super) struct SpillThread {
     retry_at: std::cell::Cell<Option<Instant>>,
     /// Tasks whose outputs are not stored because of it, as far as the node was told.
     held_up: RefCell<BTreeSet<TaskId>>,
+    letters: Letters,
 }
 
 impl SpillPort {
     pub(super) fn new(dir: &Path, context: SpillContext) -> Result<(Self, SpillThread), SpillError> {
         let store = Arc::new(SpillStore::new(dir)?);
+        let letters = Letters::new(Arc::clone(&context.dead), Arc::clone(&context.blockers));
         let (sender, receiver) = channel();
         Ok((
             Self { store: Arc::clone(&store), commands: sender },
@@ -56,6 +59,7 @@ impl SpillPort {
                 commands: receiver,
                 retry_at: std::cell::Cell::new(None),
                 held_up: RefCell::default(),
+                letters,
             },
         ))
     }
@@ -82,7 +86,7 @@ pub(super) struct SpillContext {
 }
 
 impl SpillThread {
-    pub(super) fn start(self, cell: &Arc<Cell>) -> std::io::Result<()> {
+    pub(super) fn start(mut self, cell: &Arc<Cell>) -> std::io::Result<()> {
         let cell = Arc::downgrade(cell);
         let run = move || {
             let mut waiting: VecDeque<(LinkId, Seq, Batch)> = VecDeque::new();
@@ -98,15 +102,13 @@ impl SpillThread {
                     // In order behind loads of the same place.
                     Some(SpillCommand::Do(ToSpill::Discard(place))) => self.store.discard(place),
                     Some(SpillCommand::Do(ToSpill::KeepDead(task, commit))) => {
-                        let kept = self.context.dead.keep(task, &commit.dead);
-                        cell.tell(match kept {
-                            Ok(()) => Event::Task(task, TaskEvent::Persisted { commit: commit.id }),
-                            Err(why) => Event::Task(task, TaskEvent::Failed { why }),
-                        });
+                        self.letters.keep(task, commit);
                     }
+                    // What waits for room is waited for by the node, too; at the end of a run that fails it is not.
                     Some(SpillCommand::Flush(done)) => drop(done),
                     None => {}
                 }
+                self.letters.write_on(&*cell);
                 if self.retry_at.get().is_none_or(|at| Instant::now() >= at) {
                     self.store_waiting(&cell, &mut waiting);
                 }
@@ -117,7 +119,8 @@ impl SpillThread {
 
     /// The next order; `Some(None)` when it is time to try a full disk again, `None` when there will be no more.
     fn next(&self, full: bool) -> Option<Option<SpillCommand>> {
-        let Some(retry_at) = self.retry_at.get().filter(|_| full) else {
+        let spills = self.retry_at.get().filter(|_| full);
+        let Some(retry_at) = spills.into_iter().chain(self.letters.retry_at()).min() else {
             return self.commands.recv().ok().map(Some);
         };
         match self.commands.recv_timeout(retry_at.saturating_duration_since(Instant::now())) {

@@ -67,6 +67,23 @@ impl StorageGuard {
             why,
             "the disk is full: what was admitted is finished from a reserve, nothing new is taken until there is room"
         );
+        self.wait_for_room(to);
+        true
+    }
+
+    /// At the start: on a disk that is full already nothing is taken until there is room.
+    pub(super) fn starts(self: &Arc<Self>, to: &Weak<dyn Tell>) {
+        let is_given_up = lock(&self.reserve).as_ref().is_some_and(|reserve| !reserve.is_whole());
+        if is_given_up {
+            tracing::warn!(
+                state = %self.dir.display(),
+                "the disk is full: nothing is taken until there is room for the reserve; then it goes on by itself"
+            );
+            self.wait_for_room(to);
+        }
+    }
+
+    fn wait_for_room(self: &Arc<Self>, to: &Weak<dyn Tell>) {
         if let Some(to) = to.upgrade() {
             to.tell(Event::Node(NodeEvent::StorageFull { full: true }));
         }
@@ -87,6 +104,5 @@ impl StorageGuard {
         if let Err(error) = std::thread::Builder::new().name("reserve".into()).spawn(restore) {
             tracing::warn!(%error, "cannot watch for room on the disk");
         }
-        true
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{ConnId, NodeError, Place, TaskAction};
 use crate::config::{NodeIx, TaskId};
+use crate::recovery::PeerState;
 use worker_proto::{Batch, LinkId, Seq};
 
 /// Something the driver must do, sorted by what it is done to. Actions are done in the order in which they come.
@@ -79,6 +80,16 @@ pub enum LinkAction {
 pub enum NodeAction {
     /// Something worth telling a person; nothing has to be done.
     Report(Report),
+    /// With a journal: keep this, durably, in place of what was kept of the peer; answer
+    /// [`NodeEvent::PeerKept`](super::NodeEvent::PeerKept).
+    KeepPeer {
+        /// Of whom.
+        peer: NodeIx,
+        /// What.
+        state: PeerState,
+        /// Counts what is kept of this peer in this life of the node.
+        version: u64,
+    },
     /// The pipeline has failed: stop everything, exit 1. Open connections get a `GoAway` first. Nothing else follows.
     Halt {
         /// What failed.

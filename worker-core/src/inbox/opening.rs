@@ -63,14 +63,21 @@ impl Inbox {
         }
     }
 
+    /// In memory mode lives are no epochs that grow: whose connection owns the links has been decided by then.
     fn check_epoch(&self, open: &Open) -> Result<(), Refusal> {
-        match self.epoch {
+        match self.epoch.filter(|_| self.ack_when == AckWhen::Committed) {
             Some(epoch) if open.epoch < epoch && !self.planted.is(Bug::EpochUnchecked) => {
                 let message = format!("epoch {} of the sending task was replaced by {epoch}", open.epoch);
                 Err(Refusal { why: RefusedWhy::StaleEpoch, message })
             }
             Some(_) | None => Ok(()),
         }
+    }
+
+    /// The sender has let go of tuples that this end does not have: what this end has acknowledged is more than it knows of.
+    #[must_use]
+    pub fn is_behind(&self, open: &Open) -> bool {
+        self.ack_when == AckWhen::Committed && open.first_unacked > self.received.next()
     }
 
     fn check_journal(&self, open: &Open) -> Result<(), Refusal> {
@@ -93,7 +100,8 @@ impl Inbox {
             return Ok(());
         }
         let message = format!(
-            "the sender holds {} up to {}, the receiver has everything through {}",
+            "the sender holds {} up to {}, the receiver has everything through {}: the state of the sending node is an older copy, or was \
+             gone on with elsewhere; put the newest one back and stop what else uses it, or start every node over with --fresh",
             open.first_unacked,
             open.next.before(),
             self.received

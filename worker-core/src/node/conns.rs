@@ -108,7 +108,7 @@ impl Node {
             self.ctx.act(Report::PeerRefused { peer: hello.node.clone(), why });
         })?;
         self.conns.roles.insert(conn, Role::From(peer));
-        if let Some(uplink) = self.uplinks.get(&peer) {
+        if let Some(uplink) = self.uplinks.get_mut(&peer) {
             uplink.peer_is_up(&mut self.ctx);
         }
         if let Some(old) = replaced {
@@ -116,6 +116,15 @@ impl Node {
             self.close(old, Some(GoAway { why, message: "a newer connection took over".into() }));
         }
         Ok(())
+    }
+
+    pub(super) fn peer_kept(&mut self, peer: NodeIx, version: u64) {
+        let Some(uplink) = self.uplinks.get_mut(&peer) else { return };
+        if let Err(go_away) = uplink.kept(&mut self.ctx, version)
+            && let Some(conn) = uplink.conn()
+        {
+            self.close(conn, Some(go_away));
+        }
     }
 
     /// Writes a last word, if there is one, and closes.

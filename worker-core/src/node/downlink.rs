@@ -1,20 +1,26 @@
 //! The receiving side of the connection from one peer: greets, binds links, acknowledges, and hears the goodbye.
 //!
 //! ```text
-//!   Unbound ──Hello ok──▶ Bound(conn) ──lost, or replaced by a higher (incarnation, number)──▶ Unbound
+//!   Unbound ──Hello ok──▶ Bound(conn) ──lost, or replaced by a higher connection number──▶ Unbound
 //! ```
-//! The highest (incarnation, connection number) owns all links of the pair; frames of any other connection count for
-//! nothing. A different incarnation is let in only when the connection of the present one is gone.
+//! Of one process the connection with the highest number owns all links of the pair; frames of any other connection count for
+//! nothing. Another process of that name is let in only when the connection of the present one is gone. Their lives are told apart
+//! and not put in order, for clocks go back: in memory mode one that was replaced is known and never let in again; with a journal the
+//! epochs of its links say what is older.
 
 use super::uplink::violation;
 use crate::config::NodeIx;
 use crate::ctx::Ctx;
 use crate::event::{Action, ConnAction, ConnId, LinkAction, NodeError, Report};
+use crate::inbox::Refusal;
 use crate::time::Time;
 use std::collections::{BTreeMap, VecDeque};
 use worker_proto::frame::{GoAway, GoAwayWhy, Hello, Open, Refused, RefusedWhy, Welcome};
 use worker_proto::limits::PROTOCOL;
-use worker_proto::{ConnNo, Frame, Incarnation, LinkId};
+use worker_proto::{ConnNo, Epoch, Frame, Incarnation, LinkId};
+
+/// How many lives of a peer are known as replaced; one more is forgotten, the oldest first.
+const REPLACED_MAX: usize = 1024;
 
 /// Answers that may wait beyond two a link.
 const CONTROL_SPARE: usize = 16;
@@ -25,6 +31,10 @@ pub(crate) struct Downlink {
     pub(super) links: Vec<LinkId>,
     pub(super) owner: Option<ConnId>,
     life: Option<(Incarnation, ConnNo)>,
+    /// In memory mode: lives that another one has followed, the newest last.
+    replaced: VecDeque<Incarnation>,
+    /// With a journal: the process that opened a link with its newest epoch.
+    opened_by: BTreeMap<LinkId, (Epoch, Incarnation)>,
     /// The present life of the peer has given this node tuples or ends.
     pub(super) heard: bool,
     /// Since when no connection has served the links, if none does.
@@ -52,6 +62,8 @@ impl Downlink {
             owner: None,
             down_since: now,
             life: None,
+            replaced: VecDeque::new(),
+            opened_by: BTreeMap::new(),
             heard: false,
             bye: false,
             control: VecDeque::new(),
@@ -73,6 +85,16 @@ impl Downlink {
     ) -> Result<Option<ConnId>, GoAway> {
         let life = (hello.incarnation, hello.conn_no);
         let mut replaced = None;
+        if self.replaced.contains(&hello.incarnation)
+            && !ctx.planted.is(crate::fault::Bug::StaleOpenTakesLink)
+            && !ctx.planted.is(crate::fault::Bug::ReplacedLifeReturns)
+        {
+            let message = format!(
+                "this process (started {}) is not node {} any more: another one has taken its place, so this one ends",
+                hello.incarnation, hello.node
+            );
+            return Err(GoAway { why: GoAwayWhy::Fenced, message });
+        }
         if let Some((incarnation, number)) = self.life {
             if self.owner.is_some() && hello.incarnation != incarnation {
                 let message = format!(
@@ -81,13 +103,23 @@ impl Downlink {
                 );
                 return Err(GoAway { why: GoAwayWhy::NameInUse, message });
             }
-            if life < (incarnation, number) && !ctx.planted.is(crate::fault::Bug::StaleOpenTakesLink) {
+            let is_behind = match ctx.planted.is(crate::fault::Bug::LivesOrderedByClock) {
+                true => life < (incarnation, number),
+                false => hello.incarnation == incarnation && hello.conn_no < number,
+            };
+            if is_behind && !ctx.planted.is(crate::fault::Bug::StaleOpenTakesLink) {
                 let message =
                     format!("connection {} of that process was replaced by {number}", hello.conn_no);
                 return Err(GoAway { why: GoAwayWhy::Superseded, message });
             }
             if hello.incarnation != incarnation {
                 self.restarted(ctx)?;
+                if !ctx.journaled {
+                    self.replaced.push_back(incarnation);
+                    if self.replaced.len() > REPLACED_MAX {
+                        self.replaced.pop_front();
+                    }
+                }
             }
             replaced = self.owner.filter(|&o| o != conn);
         }
@@ -164,6 +196,9 @@ impl Downlink {
                 if go_away.why == GoAwayWhy::Failed {
                     let peer = ctx.node_name(self.peer).to_owned();
                     ctx.halt(NodeError::Remote { peer, why: go_away.message });
+                } else if go_away.why == GoAwayWhy::Fenced {
+                    let peer = ctx.node_name(self.peer).to_owned();
+                    ctx.end_alone(NodeError::Peer { peer, why: go_away.message });
                 }
                 Ok(())
             }
@@ -189,14 +224,49 @@ impl Downlink {
             let message = format!("link {} does not lead from the dialling node to this one", open.link);
             return self.refuse(ctx, &open, RefusedWhy::UnknownLink, message);
         }
+        if let Some(refusal) = self.same_epoch_of_another(ctx, &open) {
+            return self.refuse(ctx, &open, RefusedWhy::StaleEpoch, refusal);
+        }
         match ctx.inbox(open.link).needs_epoch(&open) {
             Ok(true) => {
                 self.opens.insert(open.link, open.clone());
                 ctx.lives_heard.push(open);
             }
             Ok(false) => self.bind(ctx, &open),
-            Err(refusal) => self.refuse(ctx, &open, refusal.why, refusal.message),
+            Err(refusal) => self.turn_down(ctx, &open, refusal),
         }
+    }
+
+    /// Two processes that go on from copies of one state: each counts its lives on from the same number.
+    fn same_epoch_of_another(&self, ctx: &Ctx, open: &Open) -> Option<String> {
+        let (epoch, process) = self.opened_by.get(&open.link)?;
+        let (life, _) = self.life?;
+        if *epoch != open.epoch || *process == life || ctx.planted.is(crate::fault::Bug::CopyTakenForItself) {
+            return None;
+        }
+        Some(format!(
+            "another process (started {process}) has gone on from a copy of the same state; this one (started {life}) ends: use only one \
+             of them, and remove the other copy"
+        ))
+    }
+
+    /// A link is not opened; where it is this node that has forgotten, it is this node that ends.
+    fn turn_down(&mut self, ctx: &mut Ctx, open: &Open, refusal: Refusal) {
+        if refusal.why == RefusedWhy::Position && ctx.inbox(open.link).is_behind(open) {
+            let (link, peer) = (ctx.config.graph.link_name(open.link), ctx.node_name(self.peer).to_owned());
+            let why = format!(
+                "this node has acknowledged more of link {link} (through {}) than its state directory knows of (through {}): the state was \
+                 removed, or is an older copy; put the newest one back, or start every node over with --fresh",
+                open.first_unacked.before(),
+                ctx.inbox(open.link).received()
+            );
+            return ctx.end_alone(NodeError::Peer { peer, why });
+        }
+        if refusal.why != RefusedWhy::Done {
+            let (peer, why) = (ctx.node_name(self.peer).to_owned(), refusal.message.clone());
+            ctx.act(Report::PeerRefused { peer, why });
+        }
+        self.refuse(ctx, open, refusal.why, refusal.message);
     }
 
     /// The life that the sender of `link` opened it with is durable here.
@@ -212,10 +282,13 @@ impl Downlink {
         let journal = ctx.receiver_journal(open.link);
         match ctx.inbox(open.link).open(open, journal) {
             Ok(opened) => {
+                if let (true, Some((life, _))) = (ctx.journaled, self.life) {
+                    self.opened_by.insert(open.link, (open.epoch, life));
+                }
                 self.control.push_back(Frame::Opened(opened));
                 self.wake(ctx);
             }
-            Err(refusal) => self.refuse(ctx, open, refusal.why, refusal.message),
+            Err(refusal) => self.turn_down(ctx, open, refusal),
         }
         ctx.inbox_changed(open.link);
     }

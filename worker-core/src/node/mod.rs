@@ -4,16 +4,18 @@ mod check;
 mod conns;
 mod downlink;
 mod inspect;
+mod kept;
 mod settle;
 mod uplink;
 
 use crate::ctx::Ctx;
 
 use crate::config::{NodeConfig, NodeIx, TaskId};
-use crate::event::{Action, ConnAction, ConnEvent, ConnId, Event, LinkEvent, NodeEvent};
+use crate::event::{Action, ConnEvent, ConnId, Event, LinkEvent, NodeEvent};
+use crate::fault::Bug;
 use crate::inbox::{AckWhen, Inbox};
 use crate::outbox::Outbox;
-use crate::recovery::{OutputState, TaskState};
+use crate::recovery::{OutputState, PeerState, TaskState};
 use crate::task::{Task, TaskMachine};
 use crate::time::Time;
 use crate::timers::WakeReason;
@@ -21,7 +23,7 @@ use conns::Conns;
 use downlink::Downlink;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use uplink::Uplink;
+use uplink::{State, Uplink};
 use worker_proto::LinkId;
 
 /// One node of a pipeline: everything that decides, nothing that does.
@@ -148,17 +150,39 @@ impl Node {
     /// `linger` it is over. To be called right after [`with_journal`](Self::with_journal).
     pub fn was_finished(&mut self, now: Time) {
         self.at(now);
-        self.ctx.actions.retain(|action| !matches!(action, Action::Conn(_, ConnAction::Dial { .. })));
-        self.conns = Conns::default();
-        for uplink in self.uplinks.values_mut() {
-            uplink.give_up();
-            for i in 0..uplink.links.len() {
-                self.ctx.outbox(uplink.links[i]).cancel();
-                self.ctx.outbox_changed(uplink.links[i]);
-                self.ctx.sender_changed(uplink.links[i]);
+        for peer in self.uplinks.keys().copied().collect::<Vec<_>>() {
+            self.needs_no_more(peer);
+        }
+        self.settle();
+    }
+
+    /// What an earlier life has kept of the peers that it sends to. To be called right after [`with_journal`](Self::with_journal).
+    pub fn knows_peers(&mut self, now: Time, peers: &BTreeMap<NodeIx, PeerState>) {
+        self.at(now);
+        for (peer, state) in peers {
+            let Some(uplink) = self.uplinks.get_mut(peer) else { continue };
+            uplink.remember(state);
+            if state.finished && !self.ctx.planted.is(Bug::FinishedPeerForgotten) {
+                self.needs_no_more(*peer);
             }
         }
         self.settle();
+    }
+
+    /// The peer has everything: it may be gone, and nobody looks for it.
+    fn needs_no_more(&mut self, peer: NodeIx) {
+        let Some(uplink) = self.uplinks.get_mut(&peer) else { return };
+        if let State::Dialing(conn) = uplink.state {
+            self.conns.remove(conn);
+            let dials = |action: &Action| matches!(action, Action::Conn(at, _) if *at == conn);
+            self.ctx.actions.retain(|action| !dials(action));
+        }
+        uplink.give_up();
+        for i in 0..uplink.links.len() {
+            self.ctx.outbox(uplink.links[i]).cancel();
+            self.ctx.outbox_changed(uplink.links[i]);
+            self.ctx.sender_changed(uplink.links[i]);
+        }
     }
 
     /// A connection was accepted; its first frame will say from whom.
@@ -263,6 +287,9 @@ impl Node {
             Event::Task(task, event) => self.with_task(task, |task, ctx| task.handle(ctx, event)),
             Event::Node(NodeEvent::Drain) => self.drain(),
             Event::Node(NodeEvent::StorageFull { full }) => self.storage_full(full),
+            Event::Node(NodeEvent::PeerKept { peer, version }) => {
+                self.peer_kept(peer, version);
+            }
         }
     }
 
@@ -298,6 +325,8 @@ fn make_inbox(config: &NodeConfig, link: LinkId, states: Option<&BTreeMap<TaskId
 mod journal_tests;
 #[cfg(test)]
 mod link_reason_tests;
+#[cfg(test)]
+mod lives_tests;
 #[cfg(test)]
 mod pause_tests;
 #[cfg(test)]

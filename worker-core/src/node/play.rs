@@ -7,8 +7,8 @@ use super::*;
 use crate::config::{BatchSpec, MaxDead, OnError, RecordsSpec, Retry, TaskKind};
 use crate::event::{
     BatchAction, BatchEvent, Body, Chunk, ConnAction, ConnEvent, Failure, FailureKind, JournalAction,
-    LinkAction, LinkEvent, NodeAction, Output, Place, RecordsAction, RecordsEvent, SinkAction, SinkEvent,
-    SourceAction, SourceEvent, Spent, StreamAction, StreamEvent, TaskAction, TaskEvent,
+    LinkAction, LinkEvent, NodeAction, NodeEvent, Output, Place, RecordsAction, RecordsEvent, SinkAction,
+    SinkEvent, SourceAction, SourceEvent, Spent, StreamAction, StreamEvent, TaskAction, TaskEvent,
 };
 use crate::recovery::TaskState;
 use crate::stall::Reason;
@@ -27,6 +27,8 @@ pub(super) struct Play {
     pub(super) syncs: bool,
     /// What is to be stored finds room.
     pub(super) stores: bool,
+    /// What is to be kept of peers is, at once.
+    pub(super) keeps: bool,
     journaled: bool,
     places: u64,
     /// What can be read back, by its first number.
@@ -62,6 +64,7 @@ impl Play {
             permits: BTreeMap::new(),
             syncs: true,
             stores: true,
+            keeps: true,
             journaled: false,
             places: 0,
             kept: BTreeMap::new(),
@@ -105,6 +108,9 @@ impl Play {
                     self.places += 1;
                     self.kept.insert((*link, *first_seq), batch.clone());
                     Event::Link(*link, LinkEvent::Stored { first_seq: *first_seq, place: Place(self.places) })
+                }
+                Action::Node(NodeAction::KeepPeer { peer, version, .. }) if self.keeps => {
+                    Event::Node(NodeEvent::PeerKept { peer: *peer, version: *version })
                 }
                 Action::Task(task, TaskAction::Source(SourceAction::Read { chunks })) => {
                     *self.permits.entry(*task).or_default() += chunks;
@@ -170,6 +176,16 @@ impl Play {
     pub(super) fn dialled(&mut self) -> ConnId {
         self.take(|a| if let Action::Conn(conn, ConnAction::Dial { .. }) = a { Some(*conn) } else { None })
             .expect("it dials")
+    }
+
+    /// What is to be kept of a peer now.
+    pub(super) fn takes_to_keep(&mut self) -> Option<(NodeIx, PeerState, u64)> {
+        self.take(|a| match a {
+            Action::Node(NodeAction::KeepPeer { peer, state, version }) => {
+                Some((*peer, state.clone(), *version))
+            }
+            _ => None,
+        })
     }
 
     pub(super) fn hear(&mut self, conn: ConnId, frame: Frame) {

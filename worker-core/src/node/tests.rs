@@ -171,7 +171,7 @@ impl Driver {
                 | TaskAction::Stream(StreamAction::Kill)
                 | TaskAction::Records(RecordsAction::Kill),
             )
-            | Action::Node(NodeAction::Report(_)) => {}
+            | Action::Node(NodeAction::Report(_) | NodeAction::KeepPeer { .. }) => {}
             Action::Conn(..)
             | Action::Link(..)
             | Action::Task(_, TaskAction::Records(_) | TaskAction::Journal(JournalAction::Note(_))) => {

@@ -8,18 +8,21 @@
 //! What is sent is decided when the connection asks ([`Uplink::poll_transmit`]): control first, then one frame of each
 //! link that has something, in turn, a link's retries before its fresh tuples.
 
+use super::kept::{Kept, Known};
 use crate::backoff::Backoff;
 use crate::config::NodeIx;
 use crate::ctx::Ctx;
 use crate::event::{Action, ConnAction, ConnId, LinkAction, Loss, NodeError, Report};
-use crate::outbox::Standing;
+use crate::fault::Bug;
+use crate::outbox::{PeerError, Standing};
+use crate::recovery::PeerState;
 use crate::stall::PeerCause;
 use crate::time::Time;
 use crate::timers::WakeReason;
 use std::collections::VecDeque;
 use std::time::Duration;
 use worker_proto::frame::{
-    Ack, BatchFrame, End, GoAway, GoAwayWhy, Hello, Open, Refused, RefusedWhy, Welcome,
+    Ack, BatchFrame, End, GoAway, GoAwayWhy, Hello, Open, Opened, Refused, RefusedWhy, Welcome,
 };
 use worker_proto::limits::PROTOCOL;
 use worker_proto::{ConnNo, Frame, Incarnation, LinkId};
@@ -42,7 +45,13 @@ pub(crate) struct Uplink {
     first_link: u32,
     /// The connection was told to come for more.
     woken: bool,
+    /// Since when every attempt has found another process under this node's name.
     name_in_use_since: Option<Time>,
+    /// This attempt has.
+    name_in_use: bool,
+    /// The peer has agreed to this node's pipeline in this life: another process at its place is a foreign one.
+    agreed: bool,
+    kept: Kept,
     /// The peer said that it leaves; after the goodbyes its connection is not missed.
     peer_left: bool,
     /// Why the peer said it closes the connection.
@@ -80,6 +89,9 @@ impl Uplink {
             first_link,
             woken: false,
             name_in_use_since: None,
+            name_in_use: false,
+            agreed: false,
+            kept: Kept::new(peer),
             peer_left: false,
             said: None,
             down_since: ctx.now,
@@ -100,7 +112,8 @@ impl Uplink {
     }
 
     /// The peer has just dialled this node, so it need not be waited for.
-    pub(super) fn peer_is_up(&self, ctx: &mut Ctx) {
+    pub(super) fn peer_is_up(&mut self, ctx: &mut Ctx) {
+        self.agreed = true;
         if self.state == State::Waiting {
             ctx.timers.set(WakeReason::Redial(self.peer), ctx.now);
         }
@@ -126,6 +139,9 @@ impl Uplink {
 
     /// The connection is gone, or was never made.
     pub(super) fn closed(&mut self, ctx: &mut Ctx, loss: Loss, why: String) {
+        if !std::mem::take(&mut self.name_in_use) {
+            self.name_in_use_since = None;
+        }
         let said = self.said.take();
         let was_up = matches!(self.state, State::Up(_) | State::Farewell(_));
         let cause = match (loss, &said) {
@@ -149,6 +165,7 @@ impl Uplink {
         self.state = State::Waiting;
         (self.cause, self.last_error) = (cause, why);
         self.control.clear();
+        self.kept.forget_answers();
         self.ready.clear();
         self.queued.fill(false);
         self.woken = false;
@@ -163,22 +180,7 @@ impl Uplink {
     pub(super) fn frame(&mut self, ctx: &mut Ctx, frame: Frame) -> Result<(), GoAway> {
         match frame {
             Frame::Welcome(welcome) => self.welcome(ctx, &welcome),
-            Frame::Opened(opened) => {
-                self.own(opened.link)?;
-                let standing = Standing {
-                    committed: opened.committed,
-                    received: opened.received,
-                    finished: opened.finished,
-                    credit: opened.credit,
-                };
-                if opened.epoch != ctx.sender_life(opened.link).0 || ctx.outbox(opened.link).is_cancelled() {
-                    return Ok(());
-                }
-                ctx.outbox(opened.link).open(standing).map_err(|e| violation(&e))?;
-                ctx.outbox_changed(opened.link);
-                ctx.sender_changed(opened.link);
-                Ok(())
-            }
+            Frame::Opened(opened) => self.opened(ctx, &opened),
             Frame::Ack(ack) => self.ack(ctx, ack),
             Frame::Refused(refused) => self.refused(ctx, &refused),
             Frame::Bye => {
@@ -209,6 +211,7 @@ impl Uplink {
         }
         self.state = State::Up(conn);
         self.peer_left = false;
+        self.agreed = true;
         self.backoff.reset();
         self.name_in_use_since = None;
         let before = self.receiver.replace(welcome.incarnation);
@@ -223,11 +226,65 @@ impl Uplink {
             if outbox.is_finished() || outbox.is_cancelled() {
                 continue;
             }
-            let (first_unacked, next) = (outbox.first_unacked(), outbox.next_seq());
+            let (first_unacked, next) = (outbox.first_unacked(), outbox.opening_next());
             self.control.push_back(Frame::Open(Open { link, epoch, journal, first_unacked, next }));
         }
         self.check_finished(ctx);
         self.wake(ctx);
+        Ok(())
+    }
+
+    fn opened(&mut self, ctx: &mut Ctx, opened: &Opened) -> Result<(), GoAway> {
+        self.own(opened.link)?;
+        if opened.epoch != ctx.sender_life(opened.link).0 || ctx.outbox(opened.link).is_cancelled() {
+            return Ok(());
+        }
+        if !ctx.journaled || ctx.planted.is(Bug::ReceiversUnknown) {
+            return self.go_on(ctx, opened);
+        }
+        match self.kept.heard(ctx, opened) {
+            Known::Same => self.go_on(ctx, opened),
+            Known::New => Ok(()),
+            Known::Other(known) => {
+                let what = format!("its journal is {:016x}, and was {:016x}", opened.journal.0, known.0);
+                Err(lost_state(ctx, opened.link, &what))
+            }
+        }
+    }
+
+    /// Sends on where the receiver stands.
+    fn go_on(&mut self, ctx: &mut Ctx, opened: &Opened) -> Result<(), GoAway> {
+        let standing = Standing {
+            committed: opened.committed,
+            received: opened.received,
+            finished: opened.finished,
+            credit: opened.credit,
+        };
+        match ctx.outbox(opened.link).open(standing) {
+            Ok(()) => {}
+            Err(error @ PeerError::Behind { .. }) if ctx.journaled => {
+                return Err(lost_state(ctx, opened.link, &error.to_string()));
+            }
+            Err(error) => return Err(violation(&error)),
+        }
+        ctx.outbox_changed(opened.link);
+        ctx.sender_changed(opened.link);
+        Ok(())
+    }
+
+    /// What an earlier life has kept of the peer.
+    pub(super) fn remember(&mut self, state: &PeerState) {
+        self.kept.remember(state);
+    }
+
+    /// What was to be kept of the peer is durable; an error ends the connection.
+    pub(super) fn kept(&mut self, ctx: &mut Ctx, version: u64) -> Result<(), GoAway> {
+        for opened in self.kept.durable(ctx, version) {
+            if !ctx.outbox(opened.link).is_cancelled() {
+                self.go_on(ctx, &opened)?;
+            }
+        }
+        self.check_finished(ctx);
         Ok(())
     }
 
@@ -277,8 +334,7 @@ impl Uplink {
                 let link = ctx.config.graph.link_name(refused.link);
                 let why = format!("refuses link {link}: {}", refused.message);
                 let peer = ctx.node_name(self.peer).to_owned();
-                ctx.fenced |= refused.why == RefusedWhy::StaleEpoch;
-                ctx.halt(NodeError::Peer { peer, why });
+                ctx.end_alone(NodeError::Peer { peer, why });
                 Ok(())
             }
         }
@@ -289,6 +345,13 @@ impl Uplink {
         self.said = Some(format!("node {peer} closed the connection: {}", go_away.message));
         let why = go_away.message;
         match go_away.why {
+            // Another process is at its place for now; the one that agreed may come back.
+            GoAwayWhy::Protocol
+            | GoAwayWhy::WrongPeer
+            | GoAwayWhy::UnknownNode
+            | GoAwayWhy::Pipeline
+            | GoAwayWhy::Placement
+                if self.agreed => {}
             GoAwayWhy::Protocol
             | GoAwayWhy::WrongPeer
             | GoAwayWhy::UnknownNode
@@ -296,11 +359,13 @@ impl Uplink {
             | GoAwayWhy::Placement => ctx.halt(NodeError::Peer { peer, why }),
             GoAwayWhy::Failed => ctx.halt(NodeError::Remote { peer, why }),
             GoAwayWhy::NameInUse => {
+                self.name_in_use = true;
                 let since = *self.name_in_use_since.get_or_insert(ctx.now);
                 if ctx.now.since(since) > NAME_IN_USE_MAX {
-                    ctx.halt(NodeError::Peer { peer, why });
+                    ctx.end_alone(NodeError::Peer { peer, why });
                 }
             }
+            GoAwayWhy::Fenced => ctx.end_alone(NodeError::Peer { peer, why }),
             GoAwayWhy::Leaving => self.peer_left = true,
             GoAwayWhy::Superseded | GoAwayWhy::Violation | GoAwayWhy::Timeout => {}
         }
@@ -327,7 +392,9 @@ impl Uplink {
 
     fn check_finished(&mut self, ctx: &mut Ctx) {
         let State::Up(conn) = self.state else { return };
-        if self.links.iter().all(|&l| ctx.outbox_ref(l).is_finished()) {
+        if self.links.iter().all(|&l| ctx.outbox_ref(l).is_finished())
+            && (!ctx.journaled || self.kept.is_finished(ctx))
+        {
             self.state = State::Farewell(conn);
             self.control.push_back(Frame::Bye);
             self.wake(ctx);
@@ -389,6 +456,16 @@ impl Uplink {
     pub(super) fn give_up(&mut self) {
         self.state = State::Done;
     }
+}
+
+/// The receiver is not who this node sent to before: it is told, and ends.
+fn lost_state(ctx: &Ctx, link: LinkId, what: &str) -> GoAway {
+    let (link, me) = (ctx.config.graph.link_name(link), ctx.node_name(ctx.config.me));
+    let message = format!(
+        "this node's state is not the one that node {me} sent link {link} to ({what}): it was removed, or is an older copy; put the newest \
+         one back, or start every node over with --fresh"
+    );
+    GoAway { why: GoAwayWhy::Fenced, message }
 }
 
 pub(super) fn violation(rule: &dyn std::fmt::Display) -> GoAway {

@@ -34,6 +34,7 @@ impl Outbox {
         if finished > committed {
             return Err(PeerError::Disorder { finished, through: committed });
         }
+        self.restored_next = None;
         let spent = self.window.map_or(0, |w| w.used());
         let mut window = SendWindow::new(credit);
         if self.planted.is(Bug::CreditLeakedOnDisconnect) {
@@ -57,6 +58,12 @@ impl Outbox {
         self.find_cursor();
         self.prefetch();
         Ok(())
+    }
+
+    /// Below which number everything is that may have left: a receiver that has more heard of it from another process.
+    #[must_use]
+    pub fn opening_next(&self) -> Seq {
+        self.restored_next.unwrap_or(self.held_next)
     }
 
     /// The connection is gone: what was sent and not acknowledged is sent again on the next.

@@ -16,7 +16,7 @@ pub(crate) const REFUSED: [RefusedWhy; 6] = [
     RefusedWhy::Done,
 ];
 
-pub(crate) const GO_AWAY: [GoAwayWhy; 11] = [
+pub(crate) const GO_AWAY: [GoAwayWhy; 12] = [
     GoAwayWhy::Superseded,
     GoAwayWhy::NameInUse,
     GoAwayWhy::Protocol,
@@ -28,6 +28,7 @@ pub(crate) const GO_AWAY: [GoAwayWhy; 11] = [
     GoAwayWhy::Timeout,
     GoAwayWhy::Leaving,
     GoAwayWhy::Failed,
+    GoAwayWhy::Fenced,
 ];
 
 /// Any frame that keeps the rules.

@@ -154,7 +154,7 @@ impl World {
             Action::Node(NodeAction::Report(_)) => {}
             Action::Conn(..)
             | Action::Link(..)
-            | Action::Node(NodeAction::Halt { .. } | NodeAction::Finished) => {
+            | Action::Node(NodeAction::Halt { .. } | NodeAction::KeepPeer { .. } | NodeAction::Finished) => {
                 panic!("not expected: {action:?}")
             }
         }
