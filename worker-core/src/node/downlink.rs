@@ -17,7 +17,7 @@ use crate::time::Time;
 use std::collections::{BTreeMap, VecDeque};
 use worker_proto::frame::{GoAway, GoAwayWhy, Hello, Open, Refused, RefusedWhy, Welcome};
 use worker_proto::limits::PROTOCOL;
-use worker_proto::{ConnNo, Epoch, Frame, Incarnation, LinkId};
+use worker_proto::{ConnNo, Epoch, Frame, Incarnation, JournalId, LinkId};
 
 /// How many lives of a peer are known as replaced; one more is forgotten, the oldest first.
 const REPLACED_MAX: usize = 1024;
@@ -34,7 +34,7 @@ pub(crate) struct Downlink {
     /// In memory mode: lives that another one has followed, the newest last.
     replaced: VecDeque<Incarnation>,
     /// With a journal: the process that opened a link with its newest epoch.
-    opened_by: BTreeMap<LinkId, (Epoch, Incarnation)>,
+    opened_by: BTreeMap<LinkId, (Epoch, JournalId, Incarnation)>,
     /// The present life of the peer has given this node tuples or ends.
     pub(super) heard: bool,
     /// Since when no connection has served the links, if none does.
@@ -239,9 +239,12 @@ impl Downlink {
 
     /// Two processes that go on from copies of one state: each counts its lives on from the same number.
     fn same_epoch_of_another(&self, ctx: &Ctx, open: &Open) -> Option<String> {
-        let (epoch, process) = self.opened_by.get(&open.link)?;
+        let (epoch, journal, process) = self.opened_by.get(&open.link)?;
         let (life, _) = self.life?;
-        if *epoch != open.epoch || *process == life || ctx.planted.is(crate::fault::Bug::CopyTakenForItself) {
+        if (*epoch, *journal) != (open.epoch, open.journal)
+            || *process == life
+            || ctx.planted.is(crate::fault::Bug::CopyTakenForItself)
+        {
             return None;
         }
         Some(format!(
@@ -283,7 +286,7 @@ impl Downlink {
         match ctx.inbox(open.link).open(open, journal) {
             Ok(opened) => {
                 if let (true, Some((life, _))) = (ctx.journaled, self.life) {
-                    self.opened_by.insert(open.link, (open.epoch, life));
+                    self.opened_by.insert(open.link, (open.epoch, open.journal, life));
                 }
                 self.control.push_back(Frame::Opened(opened));
                 self.wake(ctx);
