@@ -145,10 +145,11 @@ impl Model {
         };
         let counts = |life: u64| life == receiver_life || journaled;
         require(!earlier.is_some_and(counts), Check::Duplicate, || format!("{name} effected twice"))?;
-        require(seq > life.last_effect, Check::Order, || {
+        // Nobody sees when a record was condemned: it may be held back until one behind it has succeeded.
+        require(dead || seq > life.last_effect, Check::Order, || {
             format!("{name} effected after {} of that link", life.last_effect)
         })?;
-        life.last_effect = seq;
+        life.last_effect = life.last_effect.max(seq);
         life.effects[at] = if dead { Effect::Dead { receiver_life } } else { Effect::Done { receiver_life } };
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Programs that fail: dead letters, halts, and what is said.
 
 use crate::sorted;
+use std::time::{Duration, Instant};
 use worker_tests::process::Scratch;
 
 #[test]
@@ -99,4 +100,56 @@ fn a_program_that_stands_still_is_killed_at_its_timeout() {
     assert!([Some(1), Some(3)].contains(&finished.status.code()), "{}", finished.status);
     let said = finished.stderr + &scratch.text("pipeline.dead-letters.jsonl");
     assert!(said.contains("did nothing for 1s"), "{said}");
+}
+
+#[test]
+fn a_program_that_is_broken_costs_no_records() {
+    for records in [5, 200] {
+        let scratch = Scratch::new();
+        scratch.shell(&format!("seq 1 {records} > in.txt"));
+        let pipeline = "[source.in]\nfile = 'in.txt'\n\
+                        [stage.s]\nrun = ['sh', '-c', 'test -e mended || { echo no module >&2; exit 3; }; cat']\npartitions = 1\n\
+                        retry = { max_attempts = 2, initial = '1ms', max = '5ms' }\n[sink.out]\nfile = 'out.txt'\n";
+        // The second time it has to be found out anew.
+        for _ in 0..2 {
+            scratch
+                .run_with(pipeline, &["--state", "state"])
+                .expect(1)
+                .says(&["exited with status 3", "no module"]);
+            assert_eq!(
+                scratch.shell("cat state/dead/* 2> /dev/null; true"),
+                b"",
+                "{records}: a record is dead-lettered"
+            );
+        }
+        scratch.write("mended", "");
+        scratch.run_with(pipeline, &["--state", "state"]).expect(0);
+        assert!(scratch.read("out.txt") == scratch.read("in.txt"), "{records}");
+    }
+}
+
+#[test]
+fn records_that_fail_before_any_succeeds_are_condemned_when_one_does() {
+    let scratch = Scratch::new();
+    scratch.shell("seq 1 40 > in.txt");
+    let pipeline = "[source.in]\nfile = 'in.txt'\n\
+                    [stage.s]\nrun = ['awk', '$1 <= 10 || $1 == 30 {exit 7} {print}']\npartitions = 1\n\
+                    retry = { max_attempts = 2, initial = '1ms', max = '5ms' }\nmax_dead = 100\n[sink.out]\nfile = 'out.txt'\n";
+    scratch.run_with(pipeline, &["--state", "state"]).expect(3);
+    assert_eq!(scratch.shell("cat out.txt"), scratch.shell("seq 11 40 | grep -v 30"));
+    let letters = r#"cat state/dead/*.jsonl | grep -o '"record":"[0-9]*"' | cut -d'"' -f4"#;
+    assert_eq!(scratch.shell(letters), scratch.shell("seq 1 10; echo 30"), "each once, in order");
+}
+
+#[test]
+fn a_program_that_takes_nothing_fails_its_stage_after_a_few_attempts_of_the_whole() {
+    let scratch = Scratch::new();
+    scratch.shell("seq 1 1000 > in.txt");
+    let begun = Instant::now();
+    let finished = scratch.run(
+        "[source.in]\nfile = 'in.txt'\n[stage.s]\nrun = ['sleep', '1000']\npartitions = 1\ntimeout = '300ms'\n\
+         retry = { max_attempts = 2, initial = '1ms', max = '5ms' }\n[sink.out]\nfile = 'out.txt'\n",
+    );
+    finished.expect(1).says(&["took nothing and printed nothing, 2 times"]);
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
 }

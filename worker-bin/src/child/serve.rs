@@ -155,7 +155,14 @@ impl Running {
         };
         let words = LastWords { stderr_tail: tail.text(), silent: gauges.printed.load(Relaxed) == 0 };
         let result = match (fault, exit) {
-            (Some(Fault::Timeout(limit)), _) => Err(failure::timed_out(program, limit, words)),
+            (Some(Fault::Timeout(limit)), _) => {
+                let taken = gauges.fed.load(Relaxed).saturating_sub(bytes_inside(&unread));
+                Err(failure::timed_out(
+                    program,
+                    limit,
+                    LastWords { silent: words.silent && taken == 0, ..words },
+                ))
+            }
             (Some(Fault::Failed(kind, message)), _) => Err(words.failure(kind, message)),
             (Some(Fault::KillAsked), _) => Err(failure::killed(program, words)),
             (None, Some(Ok(exit))) => {

@@ -109,7 +109,7 @@ pub struct Failure {
     pub message: String,
     /// The last lines it said on standard error.
     pub stderr_tail: String,
-    /// It printed nothing on standard output.
+    /// It printed nothing on standard output; of one that timed out: and took nothing of its input.
     pub silent: bool,
 }
 

@@ -216,6 +216,11 @@ impl Base {
         }
     }
 
+    /// Whether a program of an earlier life has succeeded: something it was given is committed, and no dead letter.
+    pub(super) fn has_succeeded_before(&self) -> bool {
+        self.before.records_in > self.before.dead_records
+    }
+
     /// Whether tuples wait in an inbox.
     pub(crate) fn has_input(&self) -> bool {
         !self.ring.is_empty()

@@ -14,14 +14,14 @@ mod check;
 use super::Base;
 use super::quarantine::Quarantine;
 use super::segment::Segment;
-use super::systematic::Systematic;
+use super::systematic::{Systematic, Verdict};
 use crate::backoff::Backoff;
 use crate::config::{BatchSpec, OnError};
 use crate::ctx::Ctx;
 use crate::event::{
     Action, Attempt, BatchAction, DeadLetter, Failure, FailureKind, Output, Report, Spent, WorkId,
 };
-use crate::inbox::Pieces;
+use crate::inbox::{Piece, Pieces};
 use crate::recovery::TaskState;
 use crate::time::Time;
 use crate::timers::WakeReason;
@@ -93,7 +93,11 @@ impl BatchTask {
         if matches!(self.phase, Phase::Idle | Phase::Blocked { .. }) && !self.segments.is_empty() {
             self.request_slot(base, ctx);
         }
-        if self.segments.is_empty() && self.forming.is_empty() && base.is_exhausted() {
+        let leaves = ctx.draining && !ctx.journaled && !base.has_input();
+        if self.segments.is_empty() && self.forming.is_empty() && (base.is_exhausted() || leaves) {
+            self.decide(base, ctx);
+        }
+        if self.segments.is_empty() && self.forming.is_empty() && base.is_exhausted() && !ctx.is_halted() {
             self.quarantine.over(ctx);
             base.commit_end(ctx, Vec::new(), Output::default());
         }
@@ -133,7 +137,13 @@ impl BatchTask {
             if self.spec.on_error == OnError::Halt {
                 return ctx.fail_task(&base.name, format!("{} (on_error = \"halt\")", letter.reason));
             }
-            return self.dead_letter(base, ctx, &segment, letter);
+            let Some(piece) = segment.pieces.front() else { return };
+            // What is held back before it is committed before it.
+            return if self.systematic.holds_any() {
+                self.systematic.hold(piece.clone(), letter);
+            } else {
+                self.dead_letter(base, ctx, piece, letter);
+            };
         }
         self.segments.push_back(segment);
         self.backoff.reset();
@@ -202,7 +212,8 @@ impl BatchTask {
         match result {
             Ok(output) => {
                 self.adapt(spent);
-                self.systematic.succeeded();
+                let condemned = self.systematic.succeeded();
+                self.condemn(base, ctx, condemned);
                 self.backoff.reset();
                 self.last_failure = None;
                 let positions = Base::positions(ctx, &segment.pieces);
@@ -248,12 +259,20 @@ impl BatchTask {
             attempt: segment.attempts,
             why: failure.message.clone(),
         });
-        if !segment.bisecting && segment.attempts < self.spec.retry.max_attempts {
+        let has_attempts = segment.attempts < self.spec.retry.max_attempts;
+        if has_attempts && (!segment.bisecting || segment.records() == 1) {
             let until = ctx.now + self.backoff.fail(&mut ctx.rng);
             self.phase = Phase::Backoff { until };
             ctx.timers.set(WakeReason::Retry(base.id), until);
             self.segments.push_front(segment);
+        } else if self.systematic.is_open() && failure.kind == FailureKind::Timeout && failure.silent {
+            let why = format!(
+                "{}; it took nothing and printed nothing, {} times, and nothing has succeeded before",
+                failure.message, segment.attempts
+            );
+            ctx.fail_task(&base.name, why);
         } else if segment.records() > 1 {
+            self.backoff.reset();
             let (left, right) = segment.halve(self.batches + 1, self.batches + 2, ctx.journaled);
             self.batches += 2;
             self.segments.push_front(right);
@@ -268,25 +287,41 @@ impl BatchTask {
         if self.spec.on_error == OnError::Halt {
             return ctx.fail_task(&base.name, format!("{} (on_error = \"halt\")", failure.message));
         }
-        if let Some(why) = self.systematic.failed(&failure) {
-            return ctx.fail_task(&base.name, why);
-        }
         let Some(piece) = segment.pieces.front() else { return };
         let letter = DeadLetter {
             record: piece.batch.compact().payload().clone(),
             batch_id: Some(segment.batch_id),
             cause: Some(failure.kind),
-            reason: failure.message,
+            reason: failure.message.clone(),
             attempts: segment.tried,
-            stderr_tail: failure.stderr_tail,
+            stderr_tail: failure.stderr_tail.clone(),
             origin: Some((piece.link, piece.first_seq)),
         };
-        self.dead_letter(base, ctx, &segment, letter);
+        self.backoff.reset();
+        match self.systematic.failed(&failure, piece, letter) {
+            Verdict::Condemned(letter) => self.dead_letter(base, ctx, piece, letter),
+            Verdict::Undecided => {}
+            Verdict::StageFails(why) => ctx.fail_task(&base.name, why),
+        }
     }
 
-    fn dead_letter(&mut self, base: &mut Base, ctx: &mut Ctx, segment: &Segment, letter: DeadLetter) {
-        let positions = Base::positions(ctx, &segment.pieces);
-        self.quarantine.passed(&segment.pieces, ctx);
+    /// All that came has failed: what was held back is condemned, or the stage fails.
+    fn decide(&mut self, base: &mut Base, ctx: &mut Ctx) {
+        match self.systematic.at_the_end(base.has_succeeded_before()) {
+            Ok(condemned) => self.condemn(base, ctx, condemned),
+            Err(why) => ctx.fail_task(&base.name, why),
+        }
+    }
+
+    fn condemn(&mut self, base: &mut Base, ctx: &mut Ctx, condemned: Vec<(Piece, DeadLetter)>) {
+        for (piece, letter) in condemned {
+            self.dead_letter(base, ctx, &piece, letter);
+        }
+    }
+
+    fn dead_letter(&mut self, base: &mut Base, ctx: &mut Ctx, piece: &Piece, letter: DeadLetter) {
+        let positions = Base::positions(ctx, [piece]);
+        self.quarantine.passed([piece], ctx);
         base.in_flight = self.quarantine.at_rest();
         base.commit(ctx, positions, Base::only_dead(letter), false);
     }
@@ -309,6 +344,7 @@ impl BatchTask {
         self.quarantine.over(ctx);
         self.phase = Phase::Idle;
         self.segments.clear();
+        self.systematic.forget();
         self.forming = Pieces::default();
         ctx.timers.clear(WakeReason::Linger(base.id));
         ctx.timers.clear(WakeReason::Retry(base.id));
@@ -334,12 +370,14 @@ impl BatchTask {
 
     /// Records taken and not committed.
     pub(crate) fn held_records(&self) -> u64 {
-        self.segments.iter().map(Segment::records).sum::<u64>() + self.forming.records()
+        let undecided = self.systematic.undecided().count() as u64;
+        self.segments.iter().map(Segment::records).sum::<u64>() + self.forming.records() + undecided
     }
 
     /// Cost of what was taken and not committed, in bytes.
     pub(crate) fn held_cost(&self) -> u64 {
-        self.segments.iter().map(|s| s.pieces.cost()).sum::<u64>() + self.forming.cost()
+        let undecided = self.systematic.undecided().map(|piece| piece.batch.cost()).sum::<u64>();
+        self.segments.iter().map(|s| s.pieces.cost()).sum::<u64>() + self.forming.cost() + undecided
     }
 
     pub(crate) fn last_failure(&self) -> Option<&Failure> {

@@ -16,7 +16,7 @@ mod check;
 
 use super::Base;
 use super::quarantine::Quarantine;
-use super::systematic::Systematic;
+use super::systematic::{Systematic, Verdict};
 use crate::backoff::Backoff;
 use crate::config::{OnError, RecordsSpec};
 use crate::ctx::Ctx;
@@ -95,6 +95,12 @@ impl RecordsTask {
         if ctx.is_halted() {
             return;
         }
+        if self.waiting.is_empty() && self.asked.is_empty() && base.is_exhausted() {
+            self.decide(base, ctx);
+            if ctx.is_halted() {
+                return;
+            }
+        }
         if self.waiting.is_empty() && base.is_exhausted() {
             self.ensure_started(base, ctx);
             self.phase = Phase::Ending { since: ctx.now };
@@ -112,7 +118,12 @@ impl RecordsTask {
                 if self.spec.on_error == OnError::Halt {
                     return ctx.fail_task(&base.name, format!("{} (on_error = \"halt\")", letter.reason));
                 }
-                self.dead_letter(base, ctx, &piece, letter);
+                // What is held back before it is committed before it.
+                if self.systematic.holds_any() {
+                    self.systematic.hold(piece, letter);
+                } else {
+                    self.dead_letter(base, ctx, &piece, letter);
+                }
                 continue;
             }
             self.ensure_started(base, ctx);
@@ -196,6 +207,10 @@ impl RecordsTask {
         if life != self.life || !matches!(self.phase, Phase::Running { .. } | Phase::Ending { .. }) {
             return ctx.discard(output);
         }
+        if records > 0 {
+            let condemned = self.systematic.succeeded();
+            self.condemn(base, ctx, condemned);
+        }
         let pieces = self.take_answered(records);
         let inputs = Base::positions(ctx, &pieces);
         let failed = output.dead.iter().filter(|letter| letter.origin.is_some()).count() as u64;
@@ -236,7 +251,6 @@ impl RecordsTask {
         self.failures = 0;
         self.last_failure = None;
         self.backoff.reset();
-        self.systematic.succeeded();
         self.suspects = self.suspects.saturating_sub(records);
         if self.suspects == 0 {
             self.window = (self.window * 2).min(self.spec.in_flight);
@@ -308,21 +322,39 @@ impl RecordsTask {
         if self.spec.on_error == OnError::Halt {
             return ctx.fail_task(&base.name, format!("{} (on_error = \"halt\")", failure.message));
         }
-        if let Some(why) = self.systematic.failed(&failure) {
-            return ctx.fail_task(&base.name, why);
-        }
         let Some(piece) = self.waiting.take(u64::MAX, 1) else { return };
         let letter = DeadLetter {
             record: piece.batch.compact().payload().clone(),
             batch_id: None,
             cause: Some(failure.kind),
-            reason: failure.message,
+            reason: failure.message.clone(),
             attempts: self.failures,
-            stderr_tail: failure.stderr_tail,
+            stderr_tail: failure.stderr_tail.clone(),
             origin: Some((piece.link, piece.first_seq)),
         };
         self.failures = 0;
-        self.dead_letter(base, ctx, &piece, letter);
+        match self.systematic.failed(&failure, &piece, letter) {
+            Verdict::Condemned(letter) => self.dead_letter(base, ctx, &piece, letter),
+            Verdict::Undecided => self.one_suspect_less(),
+            Verdict::StageFails(why) => ctx.fail_task(&base.name, why),
+        }
+    }
+
+    /// All that came has failed: what was held back is condemned, or the stage fails.
+    fn decide(&mut self, base: &mut Base, ctx: &mut Ctx) {
+        match self.systematic.at_the_end(base.has_succeeded_before()) {
+            Ok(condemned) => self.condemn(base, ctx, condemned),
+            Err(why) => ctx.fail_task(&base.name, why),
+        }
+    }
+
+    fn condemn(&mut self, base: &mut Base, ctx: &mut Ctx, condemned: Vec<(Piece, DeadLetter)>) {
+        for (piece, letter) in condemned {
+            let positions = Base::positions(ctx, [&piece]);
+            self.quarantine.passed([&piece], ctx);
+            base.in_flight = self.in_flight();
+            base.commit(ctx, positions, Base::only_dead(letter), false);
+        }
     }
 
     fn dead_letter(&mut self, base: &mut Base, ctx: &mut Ctx, piece: &Piece, letter: DeadLetter) {
@@ -330,6 +362,10 @@ impl RecordsTask {
         self.quarantine.passed([piece], ctx);
         base.in_flight = self.in_flight();
         base.commit(ctx, positions, Base::only_dead(letter), false);
+        self.one_suspect_less();
+    }
+
+    fn one_suspect_less(&mut self) {
         self.suspects = self.suspects.saturating_sub(1);
         if self.suspects == 0 {
             self.window = (self.window * 2).min(self.spec.in_flight);
@@ -390,12 +426,13 @@ impl RecordsTask {
 
     /// Records taken and not committed.
     pub(crate) fn held_records(&self) -> u64 {
-        self.asked.records() + self.waiting.records()
+        self.asked.records() + self.waiting.records() + self.systematic.undecided().count() as u64
     }
 
     /// Cost of what was taken and not committed, in bytes.
     pub(crate) fn held_cost(&self) -> u64 {
-        self.asked.cost() + self.waiting.cost()
+        let undecided = self.systematic.undecided().map(|piece| piece.batch.cost()).sum::<u64>();
+        self.asked.cost() + self.waiting.cost() + undecided
     }
 
     pub(crate) fn last_failure(&self) -> Option<&Failure> {

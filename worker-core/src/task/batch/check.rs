@@ -30,7 +30,8 @@ impl BatchTask {
 
     /// What is taken and not committed, in order.
     pub(in crate::task) fn pieces(&self) -> impl Iterator<Item = &Piece> {
-        self.segments.iter().flat_map(|segment| &segment.pieces).chain(&self.forming)
+        let undecided = self.systematic.undecided();
+        undecided.chain(self.segments.iter().flat_map(|segment| &segment.pieces)).chain(&self.forming)
     }
 
     pub(in crate::task) fn is_in_quarantine(&self) -> bool {

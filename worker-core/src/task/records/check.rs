@@ -29,7 +29,7 @@ impl RecordsTask {
 
     /// What is taken and not committed, in order.
     pub(in crate::task) fn pieces(&self) -> impl Iterator<Item = &Piece> {
-        self.asked.iter().chain(&self.waiting)
+        self.systematic.undecided().chain(&self.asked).chain(&self.waiting)
     }
 
     /// What was taken is given up.
