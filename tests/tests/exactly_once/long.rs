@@ -103,3 +103,26 @@ fn killed_again_and_again_the_letter_is_written_once() {
     scratch.shell("for n in 1 2 3; do seq 2000; done | cmp - out.txt");
     assert_eq!(letters(&scratch), 3);
 }
+
+#[test]
+fn a_damaged_file_halts_and_is_skipped_when_told_to_in_both_deliveries() {
+    let damaged = |source: &str| {
+        let scratch = prepared("", source);
+        scratch.shell("seq 20000 | gzip > a.gz; truncate -s -100 a.gz; seq 5 | gzip > b.gz");
+        // gzip itself gives less than what can be unpacked.
+        let whole_lines = "import zlib; a = zlib.decompressobj(31).decompress(open('a.gz', 'rb').read()); \
+                           print(a[:a.rfind(b'\\n')].decode())";
+        scratch
+            .shell(&format!("(python3 -c \"{whole_lines}\"; seq 5) > want; test $(wc -l < want) -gt 10000"));
+        scratch
+    };
+    let scratch = damaged("file = '*.gz'");
+    run(&scratch).expect(1).says(&["damaged or truncated gzip data", "a.gz", "on_damage"]);
+    scratch.write("pipeline.toml", pipeline("", "file = '*.gz'\non_damage = 'skip'"));
+    run(&scratch).expect(3).says(&["1 dead letters"]);
+    scratch.shell("cmp want out.txt");
+    assert_eq!(letters(&scratch), 1);
+    let scratch = damaged("file = '*.gz'\non_damage = 'skip'");
+    scratch.worker(&["run", "pipeline.toml", "--progress", "none"]).run().expect(3).says(&["1 dead letters"]);
+    scratch.shell("cmp want out.txt");
+}

@@ -16,7 +16,7 @@ pub use end::{AnySource, Ending, Lives, Opened, Opening, SourceEnd};
 pub use error::SourceError;
 pub use file::{FileSource, SourceFiles, expand, first_record};
 pub use header::Header;
-pub use long::OnLong;
+pub use long::{OnDamage, OnLong};
 pub use reader::{Progress, SourceOptions, SourceReader};
 pub use stop::Stop;
 pub use stream::StreamSource;

@@ -1,7 +1,6 @@
 //! The part of a pipeline that dead letters go through again.
 
 use super::delivery::Delivery;
-use super::diagnostics::At;
 use super::keys::Section as _;
 use super::model::{Column, Exists, Framing, Header, KeyRule, Mode, Origin, Pipeline, Sink, Source};
 use super::plan::{Plan, Role};
@@ -240,7 +239,7 @@ impl Cut<'_> {
             name: source.clone(),
             input: Shared(Arc::new(Files {
                 pattern: path.to_string_lossy().into_owned(),
-                at: At::default(),
+                ..Files::defaults(&self.whole.dir)
             })),
             header: if header.is_some() { Header::Repeat } else { Header::Keep },
             framing,

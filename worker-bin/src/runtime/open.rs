@@ -133,7 +133,14 @@ impl Opening<'_> {
     fn source(&mut self, task: &LocalTask, source: &SourceTask) -> Result<Input, OpenError> {
         let (max_record, limit) = (self.max_record, self.limit);
         let (terminator, header) = (task.terminator_out, source.header);
-        let options = SourceOptions { terminator, max_record, header, limit, on_long: source.on_long };
+        let options = SourceOptions {
+            terminator,
+            max_record,
+            header,
+            limit,
+            on_long: source.on_long,
+            ..SourceOptions::default()
+        };
         let (done_bytes, stop) = (Arc::clone(&self.done_bytes), Stop::new()?);
         if self.durable.as_ref().is_some_and(|d| d.has_ended(task.id)) {
             let nothing = FileSource::of(Vec::new(), &options);

@@ -60,6 +60,7 @@ fn read(pipeline: &Pipeline, source: &Source, sample: &Path) -> Result<(Vec<u8>,
         header: source.header,
         limit: None,
         on_long: source.on_long,
+        ..SourceOptions::default()
     };
     let mut reader = FileSource::of(vec![sample.to_owned()], &options);
     let mut records = Vec::new();

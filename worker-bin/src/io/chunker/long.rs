@@ -149,6 +149,17 @@ impl Chunker {
         }
     }
 
+    /// Forgets the incomplete record at the end and gives as much of it as is at hand.
+    pub fn take_partial(&mut self) -> Vec<u8> {
+        let mut partial = match &self.long {
+            Some(long) if !long.is_whole => long.head.clone(),
+            Some(_) | None => self.buffer[self.partial..].to_vec(),
+        };
+        self.discard_partial();
+        partial.truncate(REST_BYTES_MAX);
+        partial
+    }
+
     /// Forgets the record that is passed over, if there is one without its end; says how many bytes it had.
     pub(super) fn discard_long(&mut self) -> Option<usize> {
         self.pass_over();

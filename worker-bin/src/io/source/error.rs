@@ -51,7 +51,8 @@ pub enum SourceError {
         source: io::Error,
     },
     /// A packed file is damaged or cut short.
-    #[error("{}: damaged or truncated {format} data near byte {offset} of the file ({source}); check it with `{format} -t`", path.display())]
+    #[error("{}: damaged or truncated {format} data near byte {offset} of the file ({source}); check it with `{format} -t`, or go on without what \
+         cannot be unpacked, with on_damage = \"skip\" of its source", path.display())]
     Corrupt {
         path: PathBuf,
         /// `gzip` or `zstd`.
@@ -66,7 +67,8 @@ pub enum SourceError {
     Spool { path: PathBuf, source: io::Error },
     /// What comes is packed or encoded in a way that a stream is not read in.
     #[error(
-        "{name} is {what}, not text whose lines could be read; decode it on the way: `{command} | worker run …`, or as the          program of a source"
+        "{name} is {what}, not text whose lines could be read; decode it on the way: `{command} | worker run …`, or as the \
+         program of a source, run = [\"sh\", \"-c\", \"{command} FILE\"]"
     )]
     Encoded {
         /// The stream's name.

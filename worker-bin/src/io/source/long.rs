@@ -1,4 +1,4 @@
-//! What becomes of records over `max_record`.
+//! What becomes of input that is not as it should be: records over `max_record`, packed files that are damaged.
 
 use crate::io::chunker::{LongRecord, MAX_RECORD_BYTES_MAX};
 use bytes::Bytes;
@@ -17,6 +17,15 @@ pub enum OnLong {
     DeadLetter,
     /// Its beginning goes on.
     Cut,
+}
+
+/// What becomes of a packed file that is damaged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnDamage {
+    #[default]
+    Halt,
+    /// What can be unpacked before the damage counts; what cannot be is told of in a dead letter.
+    Skip,
 }
 
 /// What one record came to.
@@ -75,7 +84,7 @@ fn first(mut bytes: Vec<u8>, length: u64) -> (Vec<u8>, String) {
     (bytes, all)
 }
 
-fn letter(mut record: Vec<u8>, reason: String, terminator: u8) -> DeadLetter {
+pub(super) fn letter(mut record: Vec<u8>, reason: String, terminator: u8) -> DeadLetter {
     record.push(terminator);
     DeadLetter::new(Bytes::from(record), reason)
 }

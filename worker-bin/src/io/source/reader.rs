@@ -1,6 +1,6 @@
 //! What reads a source, and what every kind of it can be told.
 
-use super::{Header, OnLong, SourceError};
+use super::{Header, OnDamage, OnLong, SourceError};
 use bytes::Bytes;
 use std::fmt::Debug;
 use std::path::PathBuf;
@@ -78,6 +78,8 @@ pub struct SourceOptions {
     pub limit: Option<u64>,
     /// What becomes of longer records.
     pub on_long: OnLong,
+    /// What becomes of packed files that are damaged.
+    pub on_damage: OnDamage,
 }
 
 impl Default for SourceOptions {
@@ -88,6 +90,7 @@ impl Default for SourceOptions {
             header: Header::Keep,
             limit: None,
             on_long: OnLong::Halt,
+            on_damage: OnDamage::Halt,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Records of an open stream: standard input, or what a program prints.
 
-mod encoded;
+pub(super) mod encoded;
 mod position;
 mod regular;
 mod spool;

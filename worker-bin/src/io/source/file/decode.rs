@@ -1,9 +1,10 @@
 //! A file's bytes, unpacked where its first bytes say that it is packed.
 
 use super::fixed::FixedFile;
+use super::gzip::{Garbage, Members};
 use crate::descriptors;
 use crate::io::source::SourceError;
-use flate2::bufread::MultiGzDecoder;
+use crate::io::source::stream::encoded::{self, Encoding, MARK_BYTES_MAX};
 use rustix::buffer::spare_capacity;
 use rustix::fs::Advice;
 use rustix::io::retry_on_intr;
@@ -13,7 +14,7 @@ use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-const MAGIC_BYTES: u64 = 4;
+const MAGIC_BYTES: usize = MARK_BYTES_MAX;
 const PACKED_READ_BYTES: usize = 64 * 1024;
 /// Most unpacked at once, in bytes: the unpackers need zeroed room.
 const UNPACKED_BYTES_MAX: usize = 128 * 1024;
@@ -23,12 +24,13 @@ pub(super) struct FileReader {
     input: Input,
     /// Its length, where that is fixed.
     expected: Option<u64>,
+    unpacked: u64,
 }
 
 enum Input {
     Plain(RawFile),
     /// Several members one after the other are one file.
-    Gzip(MultiGzDecoder<BufReader<RawFile>>),
+    Gzip(Members<BufReader<RawFile>>),
     /// Several frames one after the other are one file.
     Zstd(zstd::Decoder<'static, BufReader<RawFile>>),
 }
@@ -57,7 +59,7 @@ impl FileReader {
         });
         match opened {
             Ok((_, false)) => Err(SourceError::Swapped { path: path.to_owned() }),
-            Ok((input, true)) => Ok(Self { path: path.to_owned(), input, expected: None }),
+            Ok((input, true)) => Self::with(path.to_owned(), input, None),
             Err(e) if e.kind() == io::ErrorKind::IsADirectory => {
                 Err(SourceError::Directory { path: path.to_owned() })
             }
@@ -70,13 +72,55 @@ impl FileReader {
         let (opened, _) = file.open()?;
         let path = file.path.clone();
         match Input::of(opened, Length { fixed: Some(file.length), least: None }) {
-            Ok(input) => Ok(Self { path, input, expected: Some(file.length) }),
+            Ok(input) => Self::with(path, input, Some(file.length)),
             Err(source) => Err(SourceError::Open { path, source }),
         }
     }
 
+    fn with(
+        path: PathBuf,
+        input: Result<Input, &Encoding>,
+        expected: Option<u64>,
+    ) -> Result<Self, SourceError> {
+        match input {
+            Ok(input) => Ok(Self { path, input, expected, unpacked: 0 }),
+            Err(Encoding { what, command, .. }) => {
+                Err(SourceError::Encoded { name: path.display().to_string(), what, command })
+            }
+        }
+    }
+
+    /// Bytes given of it so far, those that were left out included.
+    pub(super) fn unpacked(&self) -> u64 {
+        self.unpacked
+    }
+
+    /// What lies behind the packed data and is none, once it is at its end.
+    pub(super) fn garbage(&self) -> Option<Garbage> {
+        match &self.input {
+            Input::Gzip(members) => members.garbage().cloned(),
+            Input::Plain(_) | Input::Zstd(_) => None,
+        }
+    }
+
+    /// Appends the next byte to `buffer`, if it can be had.
+    pub(super) fn next_byte(&mut self, buffer: &mut Vec<u8>) -> bool {
+        let mut byte = [0];
+        let read = match &mut self.input {
+            Input::Plain(file) => file.read(&mut byte),
+            Input::Gzip(decoder) => decoder.read(&mut byte),
+            Input::Zstd(decoder) => decoder.read(&mut byte),
+        };
+        let is_there = read.is_ok_and(|read| read == 1);
+        if is_there {
+            buffer.push(byte[0]);
+        }
+        is_there
+    }
+
     /// Leaves out the next `bytes`, unpacked; nothing was read yet.
     pub(super) fn skip(&mut self, bytes: u64) -> Result<(), SourceError> {
+        self.unpacked += bytes;
         let skipped = match &mut self.input {
             Input::Plain(file) => file.seek(bytes),
             Input::Gzip(decoder) => discard(decoder, bytes),
@@ -97,7 +141,9 @@ impl FileReader {
             Input::Gzip(decoder) => unpack_into(decoder, buffer),
             Input::Zstd(decoder) => unpack_into(decoder, buffer),
         };
-        result.map_err(|e| self.failed(e))
+        let read = result.map_err(|e| self.failed(e))?;
+        self.unpacked += read as u64;
+        Ok(read)
     }
 
     fn failed(&self, source: io::Error) -> SourceError {
@@ -107,11 +153,12 @@ impl FileReader {
             Input::Gzip(_) => Some("gzip"),
             Input::Zstd(_) => Some("zstd"),
         };
-        let (length, raw) = (self.done_bytes(), self.raw());
-        if let Some(expected) = raw.least.filter(|_| raw.is_short) {
+        let raw = self.raw();
+        let (length, is_short) = (self.done_bytes(), raw.is_some_and(|raw| raw.is_short));
+        if let Some(expected) = raw.and_then(|raw| raw.least).filter(|_| is_short) {
             return SourceError::Cut { path, length, expected };
         }
-        match (self.expected.filter(|_| raw.is_short), format) {
+        match (self.expected.filter(|_| is_short), format) {
             (Some(expected), _) => SourceError::Shorter { path, length, expected },
             (None, Some(format)) if source.raw_os_error().is_none() => {
                 SourceError::Corrupt { path, format, offset, source }
@@ -122,22 +169,22 @@ impl FileReader {
 
     /// Bytes read of the file, as stored.
     pub(super) fn done_bytes(&self) -> u64 {
-        self.raw().bytes
+        self.raw().map_or(0, |raw| raw.bytes)
     }
 
-    fn raw(&self) -> &RawFile {
-        match &self.input {
+    fn raw(&self) -> Option<&RawFile> {
+        Some(match &self.input {
             Input::Plain(file) => file,
-            Input::Gzip(decoder) => decoder.get_ref().get_ref(),
+            Input::Gzip(decoder) => decoder.get_ref()?.get_ref(),
             Input::Zstd(decoder) => decoder.get_ref().get_ref(),
-        }
+        })
     }
 
     /// How far the unpacker is in the file.
     fn offset(&self) -> u64 {
         let ahead = match &self.input {
             Input::Plain(_) => 0,
-            Input::Gzip(decoder) => decoder.get_ref().buffer().len(),
+            Input::Gzip(decoder) => decoder.get_ref().map_or(0, |input| input.buffer().len()),
             Input::Zstd(decoder) => decoder.get_ref().buffer().len(),
         };
         self.done_bytes() - ahead as u64
@@ -151,18 +198,22 @@ impl fmt::Debug for FileReader {
 }
 
 impl Input {
-    fn of(file: File, length: Length) -> io::Result<Self> {
+    /// Or how it is encoded, where that is not decoded here.
+    fn of(file: File, length: Length) -> io::Result<Result<Self, &'static Encoding>> {
         let (file, head) = RawFile::new(file, length)?;
-        Ok(match head {
-            [0x1f, 0x8b, 0x08, _] => {
-                Self::Gzip(MultiGzDecoder::new(BufReader::with_capacity(PACKED_READ_BYTES, file)))
+        Ok(Ok(match head {
+            [0x1f, 0x8b, 0x08, ..] => {
+                Self::Gzip(Members::new(BufReader::with_capacity(PACKED_READ_BYTES, file)))
             }
             // A frame of data, or one to be skipped that comes before it.
-            [0x28, 0xb5, 0x2f, 0xfd] | [0x50..=0x5f, 0x2a, 0x4d, 0x18] => {
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => {
                 Self::Zstd(zstd::Decoder::with_buffer(BufReader::with_capacity(PACKED_READ_BYTES, file))?)
             }
-            _ => Self::Plain(file),
-        })
+            _ => match encoded::of_plain(&head) {
+                Some(encoding) => return Ok(Err(encoding)),
+                None => Self::Plain(file),
+            },
+        }))
     }
 }
 
@@ -211,11 +262,12 @@ struct RawFile {
 
 impl RawFile {
     /// The file and its first bytes, zeros where it is shorter.
-    fn new(mut file: File, Length { fixed, least }: Length) -> io::Result<(Self, [u8; 4])> {
+    fn new(mut file: File, Length { fixed, least }: Length) -> io::Result<(Self, [u8; MAGIC_BYTES])> {
         let mut head = Vec::new();
-        let magic_bytes = fixed.map_or(MAGIC_BYTES, |length| length.min(MAGIC_BYTES));
+        let most = MAGIC_BYTES as u64;
+        let magic_bytes = fixed.map_or(most, |length| length.min(most));
         Read::by_ref(&mut file).take(magic_bytes).read_to_end(&mut head)?;
-        let mut magic = [0; 4];
+        let mut magic = [0; MAGIC_BYTES];
         magic[..head.len()].copy_from_slice(&head);
         if file.seek(SeekFrom::Start(0)).is_ok() {
             head.clear();

@@ -6,8 +6,11 @@ use super::{SourceFiles, expand};
 use crate::io::chunker::{Chunker, LongRecord, Piece, RecordTooLong};
 use crate::io::layout::LayoutError;
 use crate::io::source::header::HeaderFilter;
+use crate::io::source::long::letter;
 use crate::io::source::stream::Extent;
-use crate::io::source::{Counter, OnLong, Progress, SlowStart, SourceError, SourceOptions, SourceReader};
+use crate::io::source::{
+    Counter, OnDamage, OnLong, Progress, SlowStart, SourceError, SourceOptions, SourceReader,
+};
 use bytes::Bytes;
 use std::path::{Path, PathBuf};
 use worker_core::event::DeadLetter;
@@ -38,6 +41,11 @@ pub struct FileSource {
     skip_bytes: u64,
     warning: Option<String>,
     long: Long,
+    on_damage: OnDamage,
+    /// Why the file being read cannot be unpacked to its end.
+    damage: Option<SourceError>,
+    /// Tells of the file that ended last, and is given behind its records.
+    behind: Option<DeadLetter>,
     letters: Vec<DeadLetter>,
     /// Bytes of the files closed.
     closed_bytes: u64,
@@ -93,6 +101,9 @@ impl FileSource {
                 terminator: options.terminator,
                 max_record: options.max_record,
             },
+            on_damage: options.on_damage,
+            damage: None,
+            behind: None,
             letters: Vec::new(),
             closed_bytes: 0,
         }
@@ -133,12 +144,30 @@ impl FileSource {
     /// The next records as they are in the files, headers included. Where headers are taken off they are of one file only.
     fn gather(&mut self) -> Result<Option<Piece>, SourceError> {
         loop {
+            if self.behind.is_some() {
+                // With its last records, as what comes behind them is another file.
+                let rest = self.flush()?;
+                self.letters.extend(self.behind.take_if(|_| self.chunker.is_empty()));
+                return Ok(Some(rest.unwrap_or(Piece::Records(Batch::empty()))));
+            }
             if let Some(piece) = self.chunker.next_piece().map_err(|e| self.too_long(e))? {
+                return Ok(Some(piece));
+            }
+            if self.damage.is_some()
+                && let Some(piece) = self.break_off()?
+            {
                 return Ok(Some(piece));
             }
             match &mut self.reader {
                 Some(reader) => {
-                    if reader.read_into(self.chunker.space())? == 0 || reader.is_at_end() {
+                    let read = match reader.read_into(self.chunker.space()) {
+                        Err(damage @ SourceError::Corrupt { .. }) => {
+                            self.find_rest(damage);
+                            continue;
+                        }
+                        read => read?,
+                    };
+                    if read == 0 || reader.is_at_end() {
                         // How many records the file has is known only behind a long one.
                         let has_long = self.chunker.holds_long();
                         if has_long
@@ -162,19 +191,76 @@ impl FileSource {
         let skip_bytes = std::mem::take(&mut self.skip_bytes);
         // A header is the first record of its file, so it is behind wherever a later life goes on within one.
         self.header_due = !self.header.keeps() && skip_bytes == 0;
+        if self.fixed.as_ref().is_some_and(|files| files.files()[index].length == 0) {
+            return self.end_file();
+        }
+        self.reader = Some(self.reader_of(index, skip_bytes)?);
+        Ok(())
+    }
+
+    fn reader_of(&self, index: usize, skip_bytes: u64) -> Result<FileReader, SourceError> {
         let mut reader = match self.fixed.as_ref().map(|files| &files.files()[index]) {
             None => FileReader::open(&self.files[index], self.begun[index])?,
-            Some(file) if file.length == 0 => return self.end_file(),
             Some(file) => FileReader::open_fixed(file)?,
         };
         if skip_bytes > 0 {
             reader.skip(skip_bytes)?;
         }
-        self.reader = Some(reader);
-        Ok(())
+        Ok(reader)
+    }
+
+    /// Unpacks what can be had before the `damage`, byte by byte: of the piece in which it is the unpacker gives nothing.
+    fn find_rest(&mut self, damage: SourceError) {
+        self.damage = Some(damage);
+        let unpacked = self.reader.as_ref().map_or(0, FileReader::unpacked);
+        if let Ok(mut again) = self.reader_of(self.opened - 1, unpacked) {
+            while again.next_byte(self.chunker.space()) {}
+        }
+    }
+
+    /// Ends the damaged file with its last whole record; or the reading, once all that it had is given.
+    fn break_off(&mut self) -> Result<Option<Piece>, SourceError> {
+        if self.chunker.holds_long()
+            && let Some(piece) = self.chunker.next_piece().map_err(|e| self.too_long(e))?
+        {
+            return Ok(Some(piece));
+        }
+        if self.on_damage == OnDamage::Halt
+            && let Some(piece) = self.flush()?
+        {
+            return Ok(Some(piece));
+        }
+        match self.damage.take() {
+            Some(damage) if self.on_damage == OnDamage::Skip => {
+                let partial = self.chunker.take_partial();
+                let reason = if let SourceError::Corrupt { path, format, offset, source } = &damage {
+                    format!(
+                        "damaged or truncated {format} data near byte {offset} of {} ({source}): the rest of the file was left \
+                         out, from this record on",
+                        path.display()
+                    )
+                } else {
+                    damage.to_string()
+                };
+                tracing::warn!("{reason}");
+                self.behind = Some(letter(partial, reason, self.long.terminator));
+                self.end_file().map(|()| None)
+            }
+            Some(damage) => Err(damage),
+            None => Ok(None),
+        }
     }
 
     fn end_file(&mut self) -> Result<(), SourceError> {
+        if let Some(garbage) = self.reader.as_ref().and_then(FileReader::garbage) {
+            let reason = format!(
+                "{} bytes behind the gzip data of {} are no gzip data, and were left out",
+                garbage.bytes,
+                self.name()
+            );
+            tracing::warn!("{reason}");
+            self.behind = Some(letter(garbage.first, reason, self.long.terminator));
+        }
         self.close_file();
         self.chunker.end_record().map_err(|e| self.too_long(e))?;
         let stream = Extent { bytes: self.chunker.bytes(), records: self.chunker.records() };
@@ -226,6 +312,8 @@ impl SourceReader for FileSource {
     fn next_chunk(&mut self) -> Result<Option<Batch>, SourceError> {
         while !self.counter.is_full() {
             let all = match self.gather()? {
+                // Only letters.
+                Some(Piece::Records(all)) if all.is_empty() => return Ok(Some(all)),
                 Some(Piece::Records(all)) => all,
                 Some(Piece::Long(long)) => return self.pass_over(long).map(Some),
                 None => return Ok(None),
@@ -237,7 +325,7 @@ impl SourceReader for FileSource {
             }
             let admitted = self.counter.admit(batch.clone());
             self.track.give(extent(&all) - (extent(&batch) - extent(&admitted)));
-            if !admitted.is_empty() {
+            if !admitted.is_empty() || !self.letters.is_empty() {
                 self.chunker.set_chunk_bytes(self.size.grow());
                 return Ok(Some(admitted));
             }

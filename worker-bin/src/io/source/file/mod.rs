@@ -3,6 +3,7 @@
 mod decode;
 mod files;
 mod fixed;
+mod gzip;
 mod paths;
 mod pattern;
 mod position;
@@ -13,14 +14,14 @@ pub use paths::expand;
 pub(crate) use pattern::Pattern;
 
 use super::{
-    AnySource, Ending, Lives, Opened, Opening, SourceEnd, SourceError, SourceOptions, SourceReader,
+    AnySource, Ending, Lives, OnDamage, Opened, Opening, SourceEnd, SourceError, SourceOptions, SourceReader,
     StreamSource,
 };
 use crate::io::names;
 use crate::io::resource::Resource;
 use crate::io::shared::Shared;
 use crate::pipeline::keys::kind::End;
-use crate::pipeline::keys::value::{Text, Value};
+use crate::pipeline::keys::value::{Text, Value, Words};
 use crate::pipeline::keys::{Class, Key, Section, WhenAbsent, program};
 use crate::pipeline::reader::{KeyValue, Reader};
 use crate::pipeline::{At, Problem};
@@ -36,25 +37,38 @@ use worker_stdio::Stream;
 pub struct Files {
     /// As written.
     pub pattern: String,
+    /// What becomes of a packed file that is damaged.
+    pub on_damage: OnDamage,
     pub at: At,
 }
 
 impl Section for Files {
     fn defaults(_: &Path) -> Self {
-        Self { pattern: String::new(), at: At::default() }
+        Self { pattern: String::new(), on_damage: OnDamage::Halt, at: At::default() }
     }
 }
 
 pub(super) const KIND: End<AnySource, Files> = End {
-    keys: &[&Key::<Files, _> {
-        name: "file",
-        class: Class::Results,
-        doc: "glob, sorted by name; gzip and zstd by their first bytes; relative to this file",
-        value: Glob,
-        when_absent: WhenAbsent::Required,
-        get: |files| files.pattern.clone(),
-        set: |files, pattern, _| files.pattern = pattern,
-    }],
+    keys: &[
+        &Key::<Files, _> {
+            name: "file",
+            class: Class::Results,
+            doc: "glob, sorted by name; gzip and zstd by their first bytes; relative to this file",
+            value: Glob,
+            when_absent: WhenAbsent::Required,
+            get: |files| files.pattern.clone(),
+            set: |files, pattern, _| files.pattern = pattern,
+        },
+        &Key::<Files, _> {
+            name: "on_damage",
+            class: Class::Tuning,
+            doc: "halt | skip: a packed file that is damaged or breaks off; what could be unpacked counts, and a dead letter tells of the rest",
+            value: Words(&[("halt", OnDamage::Halt), ("skip", OnDamage::Skip)]),
+            when_absent: WhenAbsent::Default,
+            get: |files| files.on_damage,
+            set: |files, on_damage, _| files.on_damage = on_damage,
+        },
+    ],
     make: |files, at| Shared(Arc::new(Files { at, ..files })),
     of: Shared::of,
     is_meant: |_, _| true,
@@ -108,7 +122,7 @@ impl SourceEnd for Files {
     fn open(&self, opening: &Opening<'_>) -> Result<Opened, SourceError> {
         let reader: Box<dyn SourceReader> = match (self.stream(opening)?, &opening.durable) {
             (Some(stream), _) => Box::new(stream),
-            (None, None) => Box::new(FileSource::of(self.paths(opening.dir)?, &opening.options)),
+            (None, None) => Box::new(FileSource::of(self.paths(opening.dir)?, &self.options(opening))),
             (None, Some(lives)) => Box::new(self.fixed(opening, lives)?),
         };
         Ok(Opened::Reader(reader))
@@ -116,6 +130,10 @@ impl SourceEnd for Files {
 }
 
 impl Files {
+    fn options(&self, opening: &Opening<'_>) -> SourceOptions {
+        SourceOptions { on_damage: self.on_damage, ..opening.options.clone() }
+    }
+
     fn paths(&self, dir: &Path) -> Result<Vec<PathBuf>, SourceError> {
         expand(dir, &[&self.pattern])
     }
@@ -123,15 +141,15 @@ impl Files {
     /// The files of the first life, with the lengths that they had.
     fn fixed(&self, opening: &Opening<'_>, lives: &Lives<'_>) -> Result<FileSource, SourceError> {
         if let Some(position) = &lives.position {
-            return FileSource::resume(SourceFiles::load(&lives.list)?, position, &opening.options);
+            return FileSource::resume(SourceFiles::load(&lives.list)?, position, &self.options(opening));
         }
         let mut paths = self.paths(opening.dir)?;
         // What this very run writes there is no input.
         let own = lives.state.canonicalize().unwrap_or_else(|_| lives.state.to_owned());
         paths.retain(|path| !path.canonicalize().is_ok_and(|path| path.starts_with(&own)));
-        let files = SourceFiles::fix(paths, &opening.options)?;
+        let files = SourceFiles::fix(paths, &self.options(opening))?;
         files.store(&lives.list)?;
-        Ok(FileSource::fixed(files, &opening.options))
+        Ok(FileSource::fixed(files, &self.options(opening)))
     }
 
     /// The one path that the pattern stands for, opened, if that is no regular file: it is read as it comes.

@@ -1,18 +1,18 @@
-//! Streams that are packed, or text of another encoding, known by their first bytes.
+//! Input that is packed, or text of another encoding, known by its first bytes.
 //!
-//! They are refused: a later life could not go on in the middle of them, and lines of them would be none.
+//! Streams are refused, and files where they are not unpacked: a later life could not go on in the middle of them, and lines of them would be none.
 
 /// Longest of the marks, in bytes.
-const MARK_BYTES_MAX: usize = 6;
+pub(in crate::io::source) const MARK_BYTES_MAX: usize = 6;
 
 /// How a stream is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Encoding {
+pub(in crate::io::source) struct Encoding {
     mark: &'static [u8],
     /// In a message.
-    pub(super) what: &'static str,
+    pub(in crate::io::source) what: &'static str,
     /// What decodes it.
-    pub(super) command: &'static str,
+    pub(in crate::io::source) command: &'static str,
 }
 
 const ENCODINGS: [Encoding; 7] = [
@@ -56,6 +56,11 @@ impl Beginning {
             seen.len() == MARK_BYTES_MAX || found.is_some() || !ENCODINGS.iter().any(|e| may_be(e, seen));
         found
     }
+}
+
+/// How a file is encoded that begins so and is not unpacked by itself.
+pub(in crate::io::source) fn of_plain(head: &[u8; MARK_BYTES_MAX]) -> Option<&'static Encoding> {
+    Beginning::default().look(head)
 }
 
 fn is_bzip2(seen: &[u8]) -> bool {

@@ -141,7 +141,9 @@ fn damaged_and_truncated_packed_files_are_named_with_the_place() {
         let middle = flipped.len() / 2;
         flipped[middle..middle + 20].fill(0x55);
         let garbage = [&whole[..], b"garbage"].concat();
-        for bytes in [&whole[..whole.len() - 1], &whole[..middle], &whole[..5], &flipped, &garbage] {
+        // Gzip says that its data has ended.
+        let garbage = if format == "zstd" { &garbage } else { &flipped };
+        for bytes in [&whole[..whole.len() - 1], &whole[..middle], &whole[..5], &flipped, garbage] {
             let dir = directory(&[("x", bytes)]);
             match plain(&dir, "x") {
                 Err(SourceError::Corrupt { path, format: said, offset, .. }) => {
@@ -311,5 +313,112 @@ proptest! {
         let mut source = FileSource::of(paths, &with_header(header));
         let got = joined(&batches(&mut source).unwrap());
         prop_assert!(got == want);
+    }
+}
+
+/// All that a source gives, its letters' reasons, and why it ended if that was no end.
+fn all(source: &mut FileSource) -> (Vec<u8>, Vec<DeadLetter>, Option<SourceError>) {
+    let (mut records, mut letters) = (Vec::new(), Vec::new());
+    loop {
+        match source.next_chunk() {
+            Ok(Some(chunk)) => records.extend_from_slice(chunk.payload()),
+            Ok(None) => return (records, letters, None),
+            Err(error) => return (records, letters, Some(error)),
+        }
+        letters.extend(source.take_letters());
+    }
+}
+
+fn skipping() -> SourceOptions {
+    SourceOptions { on_damage: OnDamage::Skip, ..SourceOptions::default() }
+}
+
+#[test]
+fn what_can_be_unpacked_before_the_damage_is_given_and_what_cannot_is_told_of() {
+    let content = lines(400_000);
+    for whole in [gzip(&content), zstd(&content)] {
+        let mut flipped = whole.clone();
+        let middle = flipped.len() / 2;
+        flipped[middle..middle + 20].fill(0x55);
+        for bytes in [&whole[..whole.len() - 1], &whole[..middle], &flipped] {
+            let dir = directory(&[("a", bytes), ("b", b"next\n")]);
+            let paths = || expand(dir.path(), &["*"]).unwrap();
+            let (before, letters, error) = all(&mut FileSource::of(paths(), &SourceOptions::default()));
+            assert!(matches!(error, Some(SourceError::Corrupt { .. })) && letters.is_empty(), "{error:?}");
+            // What is flipped may be unpacked to something else before that is noticed.
+            let sure = if *bytes == flipped[..] { content.len() / 4 } else { before.len() };
+            assert!(content.starts_with(&before[..sure]) && before.ends_with(b"\n"));
+            assert!(before.len() > content.len() / 4, "{} of {}", before.len(), content.len());
+            let (skipped, letters, error) = all(&mut FileSource::of(paths(), &skipping()));
+            assert!(error.is_none() && skipped == [&before[..], b"next\n"].concat(), "{error:?}");
+            assert_eq!(letters.len(), 1);
+            assert!(
+                letters[0].reason.contains("/a (") && letters[0].reason.contains("left out"),
+                "{letters:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn bytes_behind_gzip_data_are_told_of_and_zeros_are_nothing() {
+    let packed = gzip(b"1\n2");
+    let zeros = [&packed[..], &[0; 100_000]].concat();
+    let garbage = [&packed[..], &[0; 10], b"garbage"].concat();
+    let dir =
+        directory(&[("a", &zeros), ("b", &garbage), ("c", &[&packed[..], &[0x1f]].concat()), ("d", b"3\n")]);
+    let paths = expand(dir.path(), &["*"]).unwrap();
+    let (records, letters, error) = all(&mut FileSource::of(paths[..1].to_vec(), &SourceOptions::default()));
+    assert_eq!((&records[..], letters.len(), error.is_none()), (&b"1\n2\n"[..], 0, true));
+    let (records, letters, error) = all(&mut FileSource::of(paths[1..2].to_vec(), &SourceOptions::default()));
+    assert_eq!((&records[..], letters.len(), error.is_none()), (&b"1\n2\n"[..], 1, true));
+    assert!(letters[0].reason.starts_with("17 bytes behind the gzip data of"), "{letters:?}");
+}
+
+#[test]
+fn what_is_not_unpacked_is_refused_with_the_command_that_does() {
+    for (head, command) in [
+        (&b"\xfd7zXZ\0more"[..], "xz -dc"),
+        (b"BZh91AY&SY", "bzip2 -dc"),
+        (b"\x04\x22\x4d\x18....", "lz4 -dc"),
+        (b"\xff\xfea\0\n\0", "iconv -f UTF-16 -t UTF-8"),
+    ] {
+        let dir = directory(&[("x", head)]);
+        let refused = plain(&dir, "x").unwrap_err().to_string();
+        assert!(refused.contains(command) && refused.contains("/x is "), "{refused}");
+    }
+    let dir = directory(&[("x", b"BZh, he said\n")]);
+    assert_eq!(plain(&dir, "x").unwrap(), "BZh, he said\n");
+}
+
+#[test]
+fn a_damaged_file_is_passed_once_wherever_lives_end() {
+    let content = lines(100_000);
+    let packed = gzip(&content);
+    let dir = directory(&[
+        ("a", &packed[..packed.len() / 2]),
+        ("b", &[&gzip(b"one\n")[..], b"garbage"].concat()),
+        ("c", &zstd(&content)[..50]),
+        ("d", b"next\n"),
+    ]);
+    let files = SourceFiles::fix(expand(dir.path(), &["*"]).unwrap(), &skipping()).unwrap();
+    let (want, want_letters, _) = all(&mut FileSource::fixed(files.clone(), &skipping()));
+    assert_eq!(want_letters.len(), 3);
+    for lives in 1..4 {
+        let (mut got, mut letters) = (Vec::new(), Vec::new());
+        let mut position = FileSource::fixed(files.clone(), &skipping()).position().unwrap();
+        'lives: loop {
+            let mut source = FileSource::resume(files.clone(), &position, &skipping()).unwrap();
+            for _ in 0..lives {
+                let Some(chunk) = source.next_chunk().unwrap() else { break 'lives };
+                got.extend_from_slice(chunk.payload());
+                letters.extend(source.take_letters());
+                position = source.position().unwrap();
+            }
+            // This one is read and not kept.
+            source.next_chunk().unwrap();
+        }
+        assert!(got == want, "{} of {} bytes", got.len(), want.len());
+        assert_eq!(letters, want_letters);
     }
 }
