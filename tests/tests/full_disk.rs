@@ -2,31 +2,10 @@
 
 use rustix::process::Signal;
 use std::fmt::Write as _;
-use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
-use worker_tests::process::{Nodes, Scratch};
+use worker_tests::process::{Disk, Nodes, Scratch, eventually, holds_for};
 
 const PATIENCE: Duration = Duration::from_secs(40);
-
-/// A file system of a few MiB, mounted until it is dropped.
-struct TinyDisk(PathBuf);
-
-impl TinyDisk {
-    fn mount(at: PathBuf) -> Self {
-        std::fs::create_dir(&at).expect("make a directory to mount on");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=3m", "tmpfs"]).arg(&at).status();
-        let mounted = mounted.expect("`mount` is there (Debian package mount)");
-        assert!(mounted.success(), "this test mounts a tmpfs: run it as root, where mounting is allowed");
-        Self(at)
-    }
-}
-
-impl Drop for TinyDisk {
-    fn drop(&mut self) {
-        Command::new("umount").arg("-l").arg(&self.0).status().expect("unmount what was mounted");
-    }
-}
 
 fn numbers(count: u32) -> String {
     (1..=count).fold(String::new(), |mut text, n| {
@@ -39,7 +18,7 @@ fn numbers(count: u32) -> String {
 #[test]
 fn a_disk_full_of_one_destinations_records_does_not_keep_itself_full() {
     let scratch = Scratch::new();
-    let disk = TinyDisk::mount(scratch.path("tiny"));
+    let disk = Disk::in_memory(&scratch, "tiny", "3m");
     let input = numbers(2_000_000);
     scratch.write("in.txt", &input);
     let pipeline = "[pipeline]\nname = 'full'\noutbox = '1MiB'\nspill_dir = 'tiny'\n\
@@ -67,7 +46,7 @@ fn a_disk_full_of_one_destinations_records_does_not_keep_itself_full() {
 #[test]
 fn a_program_that_prints_more_than_fits_anywhere_waits_for_room_and_is_told_of() {
     let scratch = Scratch::new();
-    let disk = TinyDisk::mount(scratch.path("tiny"));
+    let disk = Disk::in_memory(&scratch, "tiny", "3m");
     std::fs::write(scratch.path("tiny/ballast"), vec![0; 2 << 20]).expect("it fits");
     let pipeline = "[pipeline]\nname = 'full'\noutbox = '1MiB'\nspill_dir = 'tiny'\n\
                     [source.in]\nfile = 'in.txt'\n\
@@ -77,9 +56,122 @@ fn a_program_that_prints_more_than_fits_anywhere_waits_for_room_and_is_told_of()
     let mut run = scratch.start(pipeline, &[]);
     run.wait_for_message("its program waits until it works", PATIENCE);
     std::fs::remove_file(scratch.path("tiny/ballast")).expect("make room");
-    let enlarged = Command::new("mount").args(["-o", "remount,size=200m"]).arg(scratch.path("tiny")).status();
-    assert!(enlarged.expect("`mount` is there").success());
+    disk.resize("200m");
     run.wait(PATIENCE).expect(0);
     assert_eq!(scratch.text("out.txt"), numbers(4_000_000));
+    drop(disk);
+}
+
+/// Each start finds less room than the one before it left; none ends for that, and none makes the reserve smaller.
+#[test]
+fn a_start_on_a_full_disk_waits_for_room_and_keeps_the_reserve() {
+    let scratch = Scratch::new();
+    let disk = Disk::in_memory(&scratch, "tiny", "64m");
+    scratch.write("in.txt", numbers(20_000));
+    let pipeline = "[source.in]\nfile = 'in.txt'\n\
+                    [stage.pass]\nrun = ['sh', '-c', 'sleep 0.2; exec cat']\nbatch = { max_bytes = '8KiB' }\npartitions = 2\n\
+                    [sink.out]\nfile = 'out.txt'\n";
+    let start = || scratch.start(pipeline, &["--state", "tiny/state"]);
+    let fill = || scratch.shell("cat /dev/zero >> tiny/fill; true");
+    let set_aside = || scratch.len("tiny/state/reserve");
+    let run = start();
+    let flows = || {
+        if scratch.path("out.txt").exists() && scratch.len("out.txt") > 0 {
+            Ok(())
+        } else {
+            Err("nothing yet".into())
+        }
+    };
+    eventually("it works", PATIENCE, flows);
+    fill();
+    run.kill();
+    let reserve = set_aside();
+    assert!(reserve > 4 << 20, "{reserve}");
+    for life in 1..=3 {
+        let mut run = start();
+        run.wait_for_message("the disk is full", PATIENCE);
+        holds_for("it waits", Duration::from_secs(1), || {
+            if run.has_ended() { Err(run.stderr()) } else { Ok(()) }
+        });
+        run.kill();
+        assert_eq!(set_aside(), reserve, "in life {life}");
+        fill();
+    }
+    let mut run = start();
+    run.wait_for_message("the disk is full", PATIENCE);
+    std::fs::remove_file(scratch.path("tiny/fill")).expect("make room");
+    run.wait(PATIENCE).expect(0);
+    assert_eq!(scratch.shell("sort -n out.txt"), numbers(20_000).into_bytes());
+    drop(disk);
+}
+
+/// With room in its reserve a start goes on to where `why` can be asked.
+#[test]
+fn a_start_on_a_full_disk_with_a_reserve_says_why_it_waits() {
+    let scratch = Scratch::new();
+    let disk = Disk::in_memory(&scratch, "tiny", "64m");
+    let padded = numbers(4_000).replace('\n', &format!("{}\n", " ".repeat(95)));
+    scratch.write("in.txt", &padded);
+    // So little under way that the source has most of its input left.
+    let pipeline = "[pipeline]\nname = 'full'\nmax_record = '1KiB'\ncredit = '16KiB'\noutbox = '16KiB'\n[source.in]\nfile = 'in.txt'\n\
+                    [stage.pass]\nrun = ['sh', '-c', 'sleep 0.05; exec cat']\nbatch = { max_records = 50 }\npartitions = 1\n\
+                    [sink.out]\nfile = 'out.txt'\n";
+    let start = || scratch.start(pipeline, &["--state", "tiny/state"]);
+    let run = start();
+    let flows = || {
+        if scratch.path("out.txt").exists() && scratch.len("out.txt") > 0 {
+            Ok(())
+        } else {
+            Err("nothing yet".into())
+        }
+    };
+    eventually("it works", PATIENCE, flows);
+    run.kill();
+    scratch.shell("cat /dev/zero >> tiny/fill; true");
+    let mut run = start();
+    run.wait_for_message("the disk is full", PATIENCE);
+    let told = || {
+        let why = scratch.worker(&["why"]).run();
+        let said = String::from_utf8_lossy(&why.stdout).into_owned();
+        if said.contains("disk") && said.contains("full") {
+            Ok(())
+        } else {
+            Err(format!("{said}{}", why.stderr))
+        }
+    };
+    eventually("`why` names the disk", PATIENCE, told);
+    std::fs::remove_file(scratch.path("tiny/fill")).expect("make room");
+    run.wait(PATIENCE).expect(0);
+    assert_eq!(scratch.shell("sort -n out.txt"), padded.into_bytes());
+    drop(disk);
+}
+
+#[test]
+fn dead_letters_of_a_run_without_state_wait_for_room_and_none_is_lost_or_torn() {
+    let scratch = Scratch::new();
+    let disk = Disk::in_memory(&scratch, "tiny", "1m");
+    std::fs::write(scratch.path("tiny/ballast"), vec![0; (1 << 20) - 8_192]).expect("it fits");
+    scratch.write("in.txt", numbers(400));
+    let pipeline = "[source.in]\nfile = 'in.txt'\n\
+                    [stage.picky]\nrun = ['sh', '-c', '! grep 7']\nbatch = { max_records = 1 }\n\
+                    retry = { max_attempts = 1 }\nmax_dead = 1000\npartitions = 1\n[sink.out]\nfile = 'out.txt'\n";
+    let mut run = scratch.start(pipeline, &["--dead-letters", "tiny/dead.jsonl"]);
+    run.wait_for_message("dead letters find no room", PATIENCE);
+    let told = || {
+        let why = scratch.worker(&["why"]).run();
+        let said = String::from_utf8_lossy(&why.stdout).into_owned();
+        if said.contains("dead letter") { Ok(()) } else { Err(format!("{said}{}", why.stderr)) }
+    };
+    eventually("`why` names them", PATIENCE, told);
+    std::fs::remove_file(scratch.path("tiny/ballast")).expect("make room");
+    run.wait(PATIENCE).expect(3);
+    let dead = scratch.text("tiny/dead.jsonl");
+    let records: Vec<String> = dead
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("a whole line"))
+        .map(|letter| letter["record"].as_str().expect("text").to_owned())
+        .collect();
+    let expected: Vec<String> = (1..=400).map(|n: u32| n.to_string()).filter(|n| n.contains('7')).collect();
+    assert_eq!(records, expected);
     drop(disk);
 }

@@ -12,6 +12,7 @@ mod descriptors;
 #[cfg(test)]
 mod documents;
 pub mod explain;
+mod full;
 mod hints;
 pub mod io;
 pub mod logging;

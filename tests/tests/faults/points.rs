@@ -9,7 +9,7 @@ use std::time::Duration;
 use worker_tests::process::{Scratch, descendants, eventually};
 
 /// What is done to files that must survive.
-const OPERATIONS: [&str; 26] = [
+const OPERATIONS: [&str; 27] = [
     "dead.cut",
     "dead.directory",
     "dead.sync",
@@ -30,6 +30,7 @@ const OPERATIONS: [&str; 26] = [
     "manifest.sync",
     "manifest.write",
     "reserve.make",
+    "reserve.release",
     "sink.cut",
     "sink.directory",
     "sink.sync",
@@ -108,7 +109,10 @@ fn the_list_of_points_is_complete() {
         collect(&Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).join(source), &mut found);
     }
     // Those with a prefix; `fault.test` is the tests' own, `replay` belongs to `worker dlq replay`.
-    let listed = OPERATIONS.into_iter().map(str::to_owned).chain(["state.syncdir".to_owned()]);
+    // A pipe's are tried in `run/pipes.rs`.
+    let of_pipes = ["spool.rename", "spool.sync", "spool.take"];
+    let listed =
+        OPERATIONS.into_iter().chain(of_pipes).map(str::to_owned).chain(["state.syncdir".to_owned()]);
     let listed: BTreeSet<String> =
         listed.filter(|name| !name.starts_with("list.") && !name.ends_with(".directory")).collect();
     assert_eq!(found, listed);

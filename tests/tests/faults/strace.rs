@@ -53,3 +53,23 @@ fn kills_at_system_calls() {
     }
     assert!(killed >= 12, "only {killed} kills met a system call");
 }
+
+/// The data of a directory alone need not have the names in it.
+#[test]
+fn no_directory_is_synced_without_its_metadata() {
+    let scratch = Scratch::new();
+    prepare(&scratch);
+    let mut start = scratch.program(Path::new("strace"));
+    start.command.args(["-f", "-qq", "-y", "-o", "calls.txt", "-e", "trace=fdatasync"]);
+    start.command.arg(worker_tests::process::worker_binary());
+    start.command.args(["run", "pipeline.toml", "--state", "state", "--progress", "none"]);
+    assert_eq!(start.start().wait(Duration::from_secs(60)).status.code(), Some(DONE));
+    let calls = scratch.text("calls.txt");
+    let paths: Vec<&str> = calls
+        .lines()
+        .filter_map(|line| line.split_once('<')?.1.split_once('>'))
+        .map(|(path, _)| path)
+        .collect();
+    assert!(paths.iter().any(|path| path.ends_with(".wj") || path.ends_with("new.tmp")), "{calls}");
+    assert!(!paths.iter().any(|path| Path::new(path).is_dir()), "{calls}");
+}

@@ -9,7 +9,7 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum JournalError {
     /// The disk. If it [is full](JournalError::is_full), nothing is lost: the same call may be repeated when there is room.
-    #[error(transparent)]
+    #[error("{0}")]
     Storage(#[from] StorageError),
     /// What was on stable storage is not there any more.
     #[error("the journal in {place} cannot be used: {damage}")]

@@ -1,6 +1,6 @@
 //! A disk that is full when a run starts is waited for, as one that gets full later is.
 
-use crate::io::durable::is_full;
+use crate::full::is_full;
 use std::error::Error;
 use std::time::{Duration, Instant};
 

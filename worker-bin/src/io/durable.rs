@@ -5,7 +5,6 @@
 
 use crate::fault;
 use rustix::io::Errno;
-use std::error::Error;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -67,19 +66,6 @@ pub(super) fn sync_directories_of(path: &Path, what: &str) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Whether an error comes of a full disk, or a quota that is used up.
-pub(crate) fn is_full(error: &(dyn Error + 'static)) -> bool {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
-        if matches!(kind, Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)) {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
 }
 
 /// The directory that `path` is in.

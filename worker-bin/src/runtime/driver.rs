@@ -14,6 +14,7 @@ use super::open::OpenedTask;
 use super::options::Options;
 use super::peers::KeepPeer;
 use super::ports::{Context, Ports, Thread};
+use super::process::life;
 use super::spill::{SpillContext, SpillPort};
 use super::tap::Taps;
 use crate::child::{Launcher, Manner};
@@ -23,7 +24,7 @@ use crate::pipeline::plan::Plan;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::sync::oneshot;
 use worker_core::config::{NodeConfig, Retry};
 use worker_core::event::Attempt;
@@ -32,9 +33,6 @@ use worker_proto::Incarnation;
 
 /// How long programs may take to end before it is said that they are waited for.
 const QUIET_WAIT: Duration = Duration::from_secs(1);
-
-/// Within how many microseconds a life is drawn by lot.
-const LIFE_SPREAD_US: u64 = 1 << 20;
 
 /// The node, and all who carry out what it asks for.
 #[derive(Debug)]
@@ -195,13 +193,6 @@ pub fn try_spill_dir(options: &Options) -> Result<(), RunError> {
 fn scratch_in(dir: &Path) -> Result<tempfile::TempDir, RunError> {
     let made = tempfile::Builder::new().prefix("worker-").tempdir_in(dir);
     made.map_err(|e| system("make a directory for temporary files in the spill directory", e))
-}
-
-/// A life that no other process has: by the clock, so that people can read it, and not by it alone, for clocks are set back and stand still.
-pub(super) fn life() -> u64 {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let clock = u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX >> 1);
-    clock.saturating_add(worker_journal::random_id().0 % LIFE_SPREAD_US)
 }
 
 fn make_node(config: NodeConfig, journaled: &Journaled) -> Node {

@@ -1,11 +1,11 @@
 //! The state directory of a run with `delivery = "exactly-once"`, opened: what every task goes on from.
 
-use super::driver::life;
 use super::peers::{PeersError, PeersFile};
+use super::process::life;
 use crate::child::records::KeyedState;
+use crate::full::is_full;
 use crate::hints;
 use crate::io::dead::{DeadLetterLog, DeadLogError, log_path, read_letters};
-use crate::io::durable::is_full;
 use crate::io::source::file::list_path;
 use crate::manifest::{Manifest, ManifestError};
 use crate::pipeline::plan::{
@@ -63,16 +63,16 @@ pub enum DurableError {
     #[error("{0}{hint}", hint = hints::of_state(.0))]
     State(#[from] StateError),
     /// Its manifest: of a newer format, damaged.
-    #[error(transparent)]
+    #[error("{0}")]
     Manifest(#[from] ManifestError),
     #[error("{0}{hint}", hint = hints::of_journal(.0))]
     Journal(#[from] JournalError),
-    #[error(transparent)]
+    #[error("{0}")]
     Storage(#[from] StorageError),
     /// A task's dead letters.
-    #[error(transparent)]
+    #[error("{0}")]
     Dead(#[from] DeadLogError),
-    #[error(transparent)]
+    #[error("{0}")]
     Peers(#[from] PeersError),
     /// There is something else.
     #[error(

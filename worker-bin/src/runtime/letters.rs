@@ -3,13 +3,15 @@
 use super::blockers::{Blockers, Observer};
 use super::cell::Tell;
 use super::dead::DeadLetters;
-use super::spill::FULL_DISK_WAIT;
-use crate::io::durable::is_full;
+use crate::full::is_full;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use worker_core::config::TaskId;
 use worker_core::event::{Blocker, Commit, Event, TaskEvent};
+
+/// How long to wait before a full disk is tried again.
+const FULL_DISK_WAIT: Duration = Duration::from_secs(1);
 
 /// What is to be kept, and who waits for it. The core bounds the commits under way.
 #[derive(Debug)]

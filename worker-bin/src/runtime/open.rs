@@ -68,10 +68,10 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// A program is missing or cannot be run.
-    #[error(transparent)]
+    #[error("{0}")]
     Program(#[from] ProgramError),
     /// A task's journal cannot be written.
-    #[error(transparent)]
+    #[error("{0}")]
     Durable(#[from] super::durable::DurableError),
     /// The system refuses what every source needs.
     #[error("cannot prepare to read: {0}")]

@@ -25,6 +25,8 @@ pub struct DirStorage {
 pub struct DirFile {
     file: Arc<File>,
     path: Arc<Path>,
+    /// Its data alone would not have the names in it.
+    is_directory: bool,
 }
 
 impl DirStorage {
@@ -53,7 +55,7 @@ impl DirStorage {
     /// [`StorageError`]: it is not there or cannot be read.
     pub fn existing(path: &Path) -> Result<Self, StorageError> {
         let names = File::open(path).map_err(|e| StorageError::new("open", path.display(), e))?;
-        let names = DirFile { file: Arc::new(names), path: path.into() };
+        let names = DirFile { file: Arc::new(names), path: path.into(), is_directory: true };
         Ok(Self { path: path.to_owned(), names })
     }
 
@@ -61,7 +63,7 @@ impl DirStorage {
         let path = self.path.join(name);
         let file = OpenOptions::new().read(true).write(write).open(&path);
         let file = file.map_err(|e| StorageError::new("open", path.display(), e))?;
-        Ok(DirFile { file: Arc::new(file), path: path.into() })
+        Ok(DirFile { file: Arc::new(file), path: path.into(), is_directory: false })
     }
 }
 
@@ -86,7 +88,7 @@ impl Storage for DirStorage {
             // A file without its room is of no use; if it stays, its contents say so.
             std::fs::remove_file(&path).ok();
         }
-        Ok(DirFile { file: Arc::new(file.map_err(failed)?), path: path.into() })
+        Ok(DirFile { file: Arc::new(file.map_err(failed)?), path: path.into(), is_directory: false })
     }
 
     fn open(&self, name: &str) -> Result<DirFile, StorageError> {
@@ -152,8 +154,11 @@ impl StorageFile for DirFile {
     }
 
     fn sync(&self) -> Result<(), StorageError> {
-        fault::around("journal.sync", || self.file.sync_data())
-            .map_err(|e| StorageError::new("sync", self.path.display(), e))
+        // Whatever the reason: what the disk has now is not known, so that this is never worth trying again.
+        let failed =
+            |source| StorageError::Io { what: "sync", path: self.path.display().to_string(), source };
+        let sync = || if self.is_directory { self.file.sync_all() } else { self.file.sync_data() };
+        fault::around("journal.sync", sync).map_err(failed)
     }
 
     fn bytes(&self) -> Result<u64, StorageError> {
