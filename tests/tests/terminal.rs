@@ -74,6 +74,44 @@ fn a_bar_fits_a_narrow_terminal() {
 }
 
 #[test]
+fn the_bar_shows_how_much_is_through_and_not_how_much_was_read() {
+    let scratch = Scratch::new();
+    scratch.write("in", "a line of some length\n".repeat(500_000));
+    let pty = Pty::new(ROWS, COLUMNS);
+    // All of it is read ahead; nothing is through before the gate is opened.
+    scratch.shell("mkfifo gate");
+    let args = ["run", "--admin", "none", "-i", "in", "-s", "sh -c 'read go < gate; cat'", "-o", "out"];
+    let run = scratch.worker(&args).env("TERM", "xterm").stderr(pty.end()).start();
+    let text = |b: &[u8]| String::from_utf8_lossy(b).into_owned();
+    let written = pty.wait_for("ten frames", PATIENCE, text, |s| s.matches(" %").count() >= 10);
+    let shown = written.split(" %").filter_map(|frame| frame.rsplit(' ').next()?.parse::<u64>().ok());
+    assert_eq!(shown.max(), Some(0), "{written}");
+    assert!(written.contains(": 0 done"), "its program has all of it in its hands: {written}");
+    run.kill();
+}
+
+#[test]
+fn records_in_the_hands_of_a_program_are_not_done() {
+    let scratch = Scratch::new();
+    scratch.shell("seq 200 > in");
+    scratch.write(
+        "hang.toml",
+        "[source.in]\nfile = 'in'\n[stage.hang]\nfrom = 'in'\nrun = ['sleep', '1000']\ntimeout = 'off'\npartitions = 1\n\
+         [sink.pipe]\nfrom = 'in'\nrun = ['sh', '-c', 'cat > /dev/null; sleep 1000']\n[sink.out]\nfrom = 'hang'\nfile = 'out'\n",
+    );
+    let args = ["run", "hang.toml", "--admin", "none", "--progress", "lines"];
+    let run = scratch.worker(&args).start();
+    let line = eventually("a line of progress", PATIENCE, || {
+        let said = run.stderr();
+        let line = said.lines().find(|line| line.contains("| hang: ")).map(str::to_owned);
+        line.ok_or(said)
+    });
+    assert!(line.contains("| hang: 0 done") && line.contains(" 0 % done"), "{line}");
+    assert!(line.contains("| pipe: 200 read"), "only the program knows what it is done with: {line}");
+    run.kill();
+}
+
+#[test]
 fn a_terminal_that_is_stopped_stops_nothing() {
     let scratch = Scratch::new();
     scratch.write("in", "a line\n".repeat(200_000));

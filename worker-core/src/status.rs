@@ -75,8 +75,10 @@ pub struct TaskStatus {
     pub busy: Duration,
     /// Records accepted and not processed.
     pub queued_records: u64,
-    /// Records that its program was given in this window, which is not over.
-    pub fed_records: u64,
+    /// Records accepted and not done: those, and what a program has that may fail yet.
+    pub undone_records: u64,
+    /// Records it is done with: of a sink written, of a stream's program read, else processed.
+    pub done_records: u64,
     /// Its end is reached and everything of it is finished.
     pub done: bool,
     /// The user holds it up.

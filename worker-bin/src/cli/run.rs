@@ -1,7 +1,7 @@
 //! `worker run` and `worker node`: from the command line to a run and back to an exit status.
 
 use super::args::{LogArgs, NodeArgs, ProcessArgs, ProgressMode, RunArgs};
-use super::check::open_files;
+use super::check::{machine, open_files};
 use super::room::when_there_is_room;
 use super::{reports, state};
 use crate::admin::AdminAddress;
@@ -115,6 +115,12 @@ impl Process<'_> {
         if let Some(warning) = open_files::warning(&plan, pipeline.delivery).filter(|_| !self.args.log.quiet)
         {
             say(&format!("warning: {warning}"));
+        }
+        if !self.args.log.quiet {
+            let spill_dir = self.args.spill_dir.clone().unwrap_or_else(|| pipeline.budgets.spill_dir());
+            for warning in machine::warnings(pipeline, &plan, &spill_dir, true) {
+                say(&format!("warning: {warning}"));
+            }
         }
         let reports = match reports::check(&self.args.report, pipeline, &plan) {
             Ok(reports) => reports,

@@ -127,6 +127,9 @@ pub struct Task {
     pub records_out_before: u64,
     /// Records accepted and not processed.
     pub queued_records: u64,
+    /// Records accepted and not done: those, and what its program may fail with yet.
+    #[serde(default)]
+    pub undone_records: u64,
     /// Records taken a second, over the last seconds.
     pub in_per_s: f64,
     /// Records given on a second, over the last seconds.

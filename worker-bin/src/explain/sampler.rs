@@ -247,6 +247,7 @@ impl Sampler {
             records_in_before: status.before.records_in,
             records_out_before: status.before.records_out,
             queued_records: status.queued_records,
+            undone_records: status.undone_records,
             busy_s: spent.busy_s.max(status.busy.as_secs_f64()),
             blocked_s: spent.blocked_s.clone(),
             backlog_s: spent.backlog_s,

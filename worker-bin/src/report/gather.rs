@@ -56,7 +56,7 @@ pub fn gather(gathered: &Gathered) -> Report {
         read_bytes_per_s: ratio(last.read_bytes, lasted_s),
         limit: Window::whole(last).limit(),
         resident_peak_bytes: gathered.resident_peak_bytes.max(last.memory.resident_peak_bytes),
-        held_records: last.tasks.iter().map(|task| task.queued_records).sum::<u64>() + held_links,
+        held_records: last.tasks.iter().map(|task| task.undone_records).sum::<u64>() + held_links,
         lost_records: last.lost_records,
         dead_records: last.tasks.iter().map(|task| task.counters.dead_records).sum(),
         dead_letters: gathered.dead_letters.clone(),

@@ -175,7 +175,7 @@ impl Driver {
     /// Records accepted and not done.
     pub(super) fn held_records(&self) -> u64 {
         let status = self.cell.status();
-        status.tasks.iter().map(|t| t.queued_records + t.fed_records).sum::<u64>()
+        status.tasks.iter().map(|t| t.undone_records).sum::<u64>()
             + status.links.iter().map(|l| l.counters.held_records).sum::<u64>()
     }
 }

@@ -29,6 +29,7 @@ mod driver;
 mod durable;
 mod ended;
 mod engine;
+mod finished;
 mod journal;
 mod journaled;
 mod letters;

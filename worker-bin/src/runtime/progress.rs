@@ -3,6 +3,7 @@
 //! Progress goes to standard error; standard output belongs to the data.
 
 use super::cell::Cell;
+use super::finished;
 use super::measure::InputRead;
 use super::observe::Watch;
 use crate::explain::words;
@@ -16,7 +17,7 @@ use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use worker_core::config::TaskId;
+use worker_core::config::{Graph, TaskId, TaskKind};
 use worker_core::status::{Status, TaskCounters};
 
 /// How to show progress.
@@ -47,6 +48,7 @@ pub(super) struct Progress {
     begun: Instant,
     /// Name, tasks here and on other nodes' behalf, in the order of the pipeline.
     stages: Vec<(String, Vec<TaskId>)>,
+    graph: Graph,
     read: InputRead,
     shown: Mutex<Shown>,
 }
@@ -55,8 +57,8 @@ pub(super) struct Progress {
 struct Shown {
     /// When a line of a stage was made last, and of how many records.
     last: Vec<(Instant, u64)>,
-    /// Bytes at the looks of the last seconds.
-    read: VecDeque<(Instant, u64)>,
+    /// Bytes that were through at the looks of the last seconds.
+    through: VecDeque<(Instant, u64)>,
 }
 
 /// Columns of the bar itself.
@@ -80,7 +82,7 @@ impl Progress {
             }
         }
         let (begun, shown) = (Instant::now(), Mutex::default());
-        Self { mode, begun, stages, read, shown }
+        Self { mode, begun, stages, graph: plan.graph.clone(), read, shown }
     }
 
     /// Shows progress until the run is over.
@@ -104,7 +106,7 @@ impl Progress {
         let mut shown = lock(&self.shown);
         let waits = waits(watch);
         if self.mode == Mode::Bar {
-            let mut frame = vec![self.bar(&mut shown)];
+            let mut frame = vec![self.bar(&mut shown, status)];
             frame.extend(self.stages.iter().map(|s| self.stage_line(&mut shown, status, s)));
             frame.extend(waits.map(|wait| format!("  {wait}")));
             stderr::show(frame);
@@ -112,8 +114,7 @@ impl Progress {
         }
         let mut text = format!("[{}]", HumanDuration(Duration::from_secs(self.begun.elapsed().as_secs())));
         if let Some(total) = self.read.total_bytes {
-            let percent = self.read.done_bytes().saturating_mul(100) / total;
-            write!(text, " {percent} % read").ok();
+            write!(text, " {} % done", percent(self.through(status), total)).ok();
         }
         for stage in &self.stages {
             write!(text, " | {}", self.stage_line(&mut shown, status, stage)).ok();
@@ -125,39 +126,57 @@ impl Progress {
     }
 
     /// The line about the whole run: how far, how fast, for how long, and how much longer.
-    fn bar(&self, shown: &mut Shown) -> String {
-        let (done, now) = (self.read.done_bytes(), Instant::now());
-        shown.read.push_back((now, done));
-        if shown.read.len() > RATE_LOOKS {
-            shown.read.pop_front();
+    fn bar(&self, shown: &mut Shown, status: &Status) -> String {
+        let (done, now) = (self.through(status), Instant::now());
+        shown.through.push_back((now, done));
+        if shown.through.len() > RATE_LOOKS {
+            shown.through.pop_front();
         }
-        let (then, before) = shown.read.front().copied().unwrap_or((self.begun, 0));
+        let (then, before) = shown.through.front().copied().unwrap_or((self.begun, 0));
         let rate = per_second(done.saturating_sub(before), now.duration_since(then));
         let elapsed = now.duration_since(self.begun);
-        let (read, rate, clock) = (BinaryBytes(done), BinaryBytes(rate), clock(elapsed));
+        let (through, rate, clock) = (BinaryBytes(done), BinaryBytes(rate), clock(elapsed));
         let Some(total) = self.read.total_bytes else {
-            return format!("{read} read  {rate}/s  {clock}");
+            return format!("{} read  {rate}/s  {clock}", BinaryBytes(self.read.done_bytes()));
         };
         let filled = usize::try_from(done.min(total).saturating_mul(BAR_COLUMNS) / total).unwrap_or(0);
         let empty = usize::try_from(BAR_COLUMNS).unwrap_or(0).saturating_sub(filled);
-        let percent = done.min(total).saturating_mul(100) / total;
+        let percent = percent(done, total);
         let mut line = format!("{}{} {percent:>3} %", "█".repeat(filled), "░".repeat(empty));
-        write!(line, "  {read}/{}  {rate}/s  {clock}", BinaryBytes(total)).ok();
+        write!(line, "  {through}/{}  {rate}/s  {clock}", BinaryBytes(total)).ok();
         if let Some(left) = left(elapsed, done, total) {
             write!(line, ", left {left}").ok();
         }
         line
     }
 
+    /// Bytes of the input that have passed every stage, as far as that is seen from this node.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        clippy::cast_sign_loss,
+        reason = "for people, and never below 0"
+    )]
+    fn through(&self, status: &Status) -> u64 {
+        (self.read.done_bytes() as f64 * finished::share(&self.graph, status)) as u64
+    }
+
     fn stage_line(&self, shown: &mut Shown, status: &Status, stage: &(String, Vec<TaskId>)) -> String {
         let (name, tasks) = stage;
-        let (counters, queued) = totals(status, tasks);
+        let (counters, queued, done) = totals(status, tasks);
         let at = self.stages.iter().position(|s| s == stage).unwrap_or(0);
         let now = Instant::now();
         shown.last.resize(self.stages.len(), (self.begun, 0));
         let (then, before) = std::mem::replace(&mut shown.last[at], (now, counters.records_in));
         let rate = per_second(counters.records_in - before, now.duration_since(then));
-        let mut line = format!("{name}: {} done, {}/s", HumanCount(counters.records_in), HumanCount(rate));
+        let what = match tasks.first().map(|task| &self.graph.task(*task).kind) {
+            // Only its program knows what it is done with.
+            Some(TaskKind::Stream(_)) | None => (counters.records_in, "read"),
+            Some(TaskKind::Source | TaskKind::Batch(_) | TaskKind::Records(_) | TaskKind::Sink) => {
+                (done, "done")
+            }
+        };
+        let mut line = format!("{name}: {} {}, {}/s", HumanCount(what.0), what.1, HumanCount(rate));
         for (what, count) in
             [("queued", queued), ("retried", counters.retried_records), ("dead", counters.dead_records)]
         {
@@ -178,6 +197,11 @@ impl Progress {
             Mode::Auto | Mode::Bar | Mode::Lines => say(text.trim_end()),
         }
     }
+}
+
+/// Never 100 before all is through.
+fn percent(done: u64, total: u64) -> u64 {
+    done.min(total).saturating_mul(100) / total.max(1)
 }
 
 fn per_second(count: u64, time: Duration) -> u64 {
@@ -205,9 +229,9 @@ fn waits(watch: &Watch) -> Option<String> {
     Some(words::chain(first))
 }
 
-fn totals(status: &Status, tasks: &[TaskId]) -> (TaskCounters, u64) {
+fn totals(status: &Status, tasks: &[TaskId]) -> (TaskCounters, u64, u64) {
     let mut all = TaskCounters::default();
-    let mut queued = 0;
+    let (mut queued, mut done) = (0, 0);
     for task in status.tasks.iter().filter(|t| tasks.contains(&t.task)) {
         let c = task.counters;
         all.records_in += c.records_in;
@@ -217,8 +241,9 @@ fn totals(status: &Status, tasks: &[TaskId]) -> (TaskCounters, u64) {
         all.dead_records += c.dead_records;
         all.programs += c.programs;
         queued += task.queued_records;
+        done += task.done_records;
     }
-    (all, queued)
+    (all, queued, done)
 }
 
 /// A line on standard error; that it cannot be written is no reason to stop.

@@ -141,11 +141,19 @@ impl Node {
 
     fn task_status(&self, task: &Task) -> TaskStatus {
         let inboxes: u64 = task.base.inputs.iter().map(|&l| self.ctx.inbox_ref(l).queued_records()).sum();
-        let held = match &task.kind {
-            TaskMachine::Batch(batch) => batch.held_records(),
-            TaskMachine::Records(records) => records.held_records(),
-            TaskMachine::Stream(stream) => stream.held_records(),
-            TaskMachine::Source(_) | TaskMachine::Sink(_) => 0,
+        let taken = task.base.counters.records_in;
+        // What is at its program, what of that counts as undone, and what is done.
+        let (held, undone, done) = match &task.kind {
+            TaskMachine::Batch(batch) => (batch.held_records(), batch.held_records(), None),
+            TaskMachine::Records(records) => (records.held_records(), records.held_records(), None),
+            TaskMachine::Stream(stream) => (stream.held_records(), stream.fed_records(), Some(taken)),
+            TaskMachine::Source(_) => (0, 0, Some(taken)),
+            TaskMachine::Sink(_) => (0, 0, None),
+        };
+        let done = match done {
+            _ if task.base.is_sink() => task.base.counters.records_out,
+            Some(done) => done,
+            None => taken.saturating_sub(held),
         };
         TaskStatus {
             task: task.base.id,
@@ -153,7 +161,8 @@ impl Node {
             before: task.base.before,
             busy: task.base.busy,
             queued_records: inboxes + held,
-            fed_records: if let TaskMachine::Stream(stream) = &task.kind { stream.fed_records() } else { 0 },
+            undone_records: inboxes + undone,
+            done_records: done,
             done: task.base.life == Life::Done,
             paused: task.base.paused.is_some(),
         }

@@ -22,7 +22,7 @@ struct Share {
 /// Memory and disk at worst, from the budgets of the links that begin or end here and the work that can be under way.
 pub(super) fn worst(plan: &Plan, delivery: Delivery) -> String {
     let shares = shares(plan, delivery);
-    let sum = shares.iter().fold(0, |sum: u64, share| sum.saturating_add(share.bytes));
+    let (sum, disk) = sums(plan, delivery);
     let line = |what: &str, bytes: u64, why: &str| format!("  {what:<10}{:>10}  {why}\n", about(bytes));
     let mut text = "at worst, on this node, if every destination stands still:\n".to_owned();
     for Share { what, bytes, why } in &shares {
@@ -31,17 +31,24 @@ pub(super) fn worst(plan: &Plan, delivery: Delivery) -> String {
     text += &line("memory", sum, "in all");
     let limits = &plan.limits;
     let (out, _) = links(plan);
-    let spill = out.saturating_mul(limits.spill_bytes);
     let (streams, replay) = if delivery == Delivery::ExactlyOnce { replay(plan) } else { (0, 0) };
     if streams > 0 {
         text += &line("replay", replay, &format!("{streams} stream tasks x replay_limit"));
     }
     let why = format!("{out} links out x {}", format_size(limits.spill_bytes));
     let why = if streams > 0 { format!("{why}, and replay") } else { why };
-    text += &line("disk", spill.saturating_add(replay), &why);
+    text += &line("disk", disk, &why);
     let (why, files) = open_files::needed(plan, delivery);
     text += &format!("  {:<10}{files:>10}  {why}\n", "open files");
     text
+}
+
+/// Bytes of memory and of disk at worst.
+pub(super) fn sums(plan: &Plan, delivery: Delivery) -> (u64, u64) {
+    let memory = shares(plan, delivery).iter().fold(0, |sum: u64, share| sum.saturating_add(share.bytes));
+    let spill = links(plan).0.saturating_mul(plan.limits.spill_bytes);
+    let (_, replay) = if delivery == Delivery::ExactlyOnce { replay(plan) } else { (0, 0) };
+    (memory, spill.saturating_add(replay))
 }
 
 /// Links that begin here, and that end here.

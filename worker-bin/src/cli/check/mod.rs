@@ -1,6 +1,7 @@
 //! `worker check`: the graph, the defaults, what bites, and whether batch stages are what they seem.
 
 mod graph;
+pub(super) mod machine;
 mod memory;
 pub(super) mod open_files;
 mod sample;
@@ -37,6 +38,9 @@ pub(super) fn check(args: &CheckArgs) -> ExitCode {
         say(&warning.render(color));
     }
     if let Some(warning) = open_files::warning(&plan, pipeline.delivery) {
+        say(&format!("warning: {warning}"));
+    }
+    for warning in machine::warnings(&pipeline, &plan, &pipeline.budgets.spill_dir(), false) {
         say(&format!("warning: {warning}"));
     }
     for missing in missing_inputs(&pipeline, &plan) {

@@ -84,7 +84,8 @@ impl Watched {
                 before: TaskCounters::default(),
                 busy: Duration::ZERO,
                 queued_records: 1,
-                fed_records: 0,
+                undone_records: 0,
+                done_records: 0,
                 done: false,
                 paused: false,
             };

@@ -81,7 +81,8 @@ impl Watch {
             busy: Duration::ZERO,
             counters: counters(records),
             queued_records: 0,
-            fed_records: 0,
+            undone_records: 0,
+            done_records: 0,
             done: false,
             paused: false,
         });
