@@ -275,3 +275,40 @@ fn who_is_told_that_it_was_replaced_ends_alone_and_who_agreed_before_does_not_en
     assert!(halted(&play).is_some());
     assert_eq!(last_word(&mut play, conn), Some(GoAwayWhy::Superseded));
 }
+
+/// What the rules above keep out, let in: so each of them is what does it.
+#[test]
+fn each_rule_is_needed() {
+    let mut play = Play::journaled(at_b());
+    play.node.plant(Bug::CopyTakenForItself);
+    let moved = greet(&mut play, 1, 1);
+    play.hear(moved, open(4, 1, 1));
+    lose(&mut play, moved);
+    let old = greet(&mut play, 2, 1);
+    play.hear(old, open(4, 1, 1));
+    assert!(heard(&mut play, old).iter().any(|f| matches!(f, Frame::Opened(_))), "a copy is let in");
+
+    let mut play = Play::journaled(to_b());
+    play.node.plant(Bug::ReceiversUnknown);
+    assert!(play.read(&["one"]));
+    for (life, journal) in [(1, 9), (2, 10)] {
+        let conn = play.dialled();
+        play.welcome(conn, life);
+        play.hear(conn, opened(journal, 0));
+        assert!(heard(&mut play, conn).iter().any(|f| matches!(f, Frame::Batch(_))), "any journal will do");
+        lose(&mut play, conn);
+        play.pass(Duration::from_secs(10));
+    }
+
+    let mut config =
+        line(vec![TaskKind::Source, TaskKind::Batch(super::tests::batch_spec()), TaskKind::Sink]);
+    config.nodes.push("b".into());
+    (config.graph.tasks[0].node, config.graph.tasks[2].node, config.me) = (NodeIx(1), NodeIx(1), NodeIx(1));
+    let mut play = Play::new(config);
+    play.node.plant(Bug::ReplacedLifeReturns);
+    for life in [9_000, 4_000, 9_000] {
+        let conn = greet(&mut play, life, 7);
+        assert!(heard(&mut play, conn).iter().any(|f| matches!(f, Frame::Welcome(_))), "who was replaced is");
+        lose(&mut play, conn);
+    }
+}
