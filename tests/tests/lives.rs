@@ -1,9 +1,10 @@
 //! Processes of `worker node` that come again: with another clock, with a state that was copied, removed or put back, or without one
 //! that has finished.
 
+use rustix::process::Signal;
 use std::path::Path;
 use std::time::Duration;
-use worker_tests::process::{Nodes, Running, Scratch, Start, eventually, holds_for};
+use worker_tests::process::{Nodes, Running, Scratch, Start, eventually, free_port, holds_for};
 
 const PATIENCE: Duration = Duration::from_secs(25);
 
@@ -188,4 +189,36 @@ fn a_state_that_was_removed_at_the_sender_ends_the_sender_alone() {
     with_state(&scratch, "a", "sa").start().wait(PATIENCE).expect(0);
     b.wait(PATIENCE).expect(0);
     assert_eq!(sorted(&scratch, "out.txt"), input);
+}
+
+/// Node `b` is stopped and replaced on another machine, and everything ends; then it wakes up.
+#[test]
+fn a_process_that_wakes_up_when_all_have_finished_without_it_ends_and_says_so() {
+    let scratch = Scratch::new();
+    let pipeline = "[source.in]\nfile = 'in.txt'\nplace = 'a'\n\
+                    [stage.up]\nrun = ['sh', '-c', 'sleep 0.1; cat']\nbatch = { max_records = 20 }\npartitions = 1\nplace = 'b'\n\
+                    [sink.out]\nfile = 'out.txt'\nexists = 'replace'\nplace = 'a'\n";
+    numbers(&scratch, 600);
+    let nodes = Nodes::on_loopback(&scratch, &["a", "b"], pipeline);
+    let moved = format!("127.0.0.1:{}", free_port());
+    let cluster = scratch.text("cluster.toml").replace(nodes.address("b"), &moved);
+    scratch.write("moved.toml", cluster);
+    let at_new_place =
+        |name| scratch.worker(&["node", "--name", name, "--cluster", "moved.toml", "pipeline.toml"]);
+    let (mut a, mut b) = (nodes.start("a"), nodes.start("b"));
+    has(&scratch, "out.txt", 60);
+    b.signal(Signal::STOP);
+    a.wait_for_message("trying again until it works", PATIENCE);
+    // The run is begun anew, without it.
+    a.kill();
+    let replaced = at_new_place("b").start();
+    a = at_new_place("a").start();
+    a.wait(PATIENCE).expect(0);
+    replaced.wait(PATIENCE).expect(0);
+    b.signal(Signal::CONT);
+    holds_for("it looks for the others for a while", WATCHED, || match b.has_ended() {
+        true => Err(b.stderr()),
+        false => Ok(()),
+    });
+    b.wait(2 * PATIENCE).expect(1).says(&["finished, or stopped, without it"]);
 }

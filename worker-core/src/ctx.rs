@@ -61,6 +61,8 @@ pub(crate) struct Ctx {
     pub(super) halted: Option<NodeError>,
     /// This process was replaced, or has another state than its peers know: its end is not the pipeline's.
     pub(super) fenced: bool,
+    /// The peer that heard nothing of this process for too long, and when it was read: since then nobody has let it in again.
+    pub(super) given_up_by: Option<(String, Time)>,
 }
 
 impl Ctx {
@@ -105,6 +107,7 @@ impl Ctx {
             lost: 0,
             halted: None,
             fenced: false,
+            given_up_by: None,
             config,
         }
     }

@@ -113,6 +113,8 @@ pub enum NodeEvent {
 pub enum Loss {
     /// It was never made.
     Unreachable,
+    /// It was never made, for the machine says that nobody listens there.
+    NobodyListens,
     /// Nothing was heard of the peer for too long.
     Silent,
     /// A side closed it, or the network did.

@@ -29,6 +29,8 @@ pub enum DialError {
         address: String,
         /// Each address tried, with its error.
         tried: String,
+        /// All of them say that nothing listens there: the machine is up, the process is not.
+        nobody_listens: bool,
     },
     /// It took too long.
     #[error(
@@ -58,23 +60,31 @@ pub async fn dial(address: &str, settings: &Settings) -> Result<TcpStream, DialE
     }
 
     let mut tried = String::new();
-    let mut timed_out = true;
+    let (mut timed_out, mut nobody_listens) = (true, true);
     for (index, &candidate) in addresses.iter().enumerate() {
         let share = share(deadline, addresses.len() - index);
         let why = match timeout_at(share, connect(candidate, settings)).await {
             Ok(Ok(stream)) => return Ok(stream),
             Ok(Err(error)) => {
                 timed_out = false;
+                nobody_listens &= error.kind() == io::ErrorKind::ConnectionRefused;
                 error.to_string()
             }
-            Err(_) => "no answer".to_owned(),
+            Err(_) => {
+                nobody_listens = false;
+                "no answer".to_owned()
+            }
         };
         let separator = if tried.is_empty() { "" } else { "; " };
         let candidate = candidate.to_string();
         let named = if candidate == address { String::new() } else { format!("{candidate}: ") };
         write!(tried, "{separator}{named}{why}").expect("writing to memory does not fail");
     }
-    Err(if timed_out { timeout() } else { DialError::Connect { address: address.to_owned(), tried } })
+    Err(if timed_out {
+        timeout()
+    } else {
+        DialError::Connect { address: address.to_owned(), tried, nobody_listens }
+    })
 }
 
 /// The moment by which the next of `left` addresses must answer, so that each gets its turn.

@@ -217,11 +217,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
                 return Ok(());
             }
         }
-        Err(End::Silent(format!(
+        let why = format!(
             "nothing was heard for {:.1} s (limit {:?}): the node, or the network to it, is down or stopped",
             silent.as_secs_f64(),
             self.settings.dead_after
-        )))
+        );
+        // One that is only stopped finds this when it wakes up. As far as the socket takes it: nobody is waited for.
+        self.go_away(GoAwayWhy::Timeout, why.clone());
+        poll_fn(|cx| Poll::Ready(self.wire.poll(cx).is_ready())).await;
+        Err(End::Silent(why))
     }
 
     fn go_away(&mut self, why: GoAwayWhy, message: String) -> End {

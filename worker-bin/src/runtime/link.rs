@@ -11,7 +11,7 @@ use tracing::Instrument as _;
 use worker_core::config::NodeIx;
 use worker_core::event::{ConnAction, ConnEvent, ConnId, Event, Loss};
 use worker_core::status::Latencies;
-use worker_net::{CloseCause, Endpoint, Listener, Settings, Transmit};
+use worker_net::{CloseCause, DialError, Endpoint, Listener, Settings, Transmit};
 use worker_proto::Frame;
 
 /// What a frame without tuples counts for in a burst, in bytes.
@@ -72,7 +72,15 @@ impl Connections {
                     all.tell(conn, ConnEvent::Dialed);
                     worker_net::drive(stream, conn.0, all, wake, &settings).await;
                 }
-                Err(error) => all.lost(conn, Loss::Unreachable, error.to_string()),
+                Err(error) => {
+                    let loss = match &error {
+                        DialError::Connect { nobody_listens: true, .. } => Loss::NobodyListens,
+                        DialError::Connect { .. } | DialError::Resolve { .. } | DialError::Timeout { .. } => {
+                            Loss::Unreachable
+                        }
+                    };
+                    all.lost(conn, loss, error.to_string());
+                }
             }
         };
         self.runtime.spawn(live.instrument(span));

@@ -4,11 +4,15 @@ use super::Node;
 use super::downlink::check_hello;
 use super::uplink::State;
 use crate::config::NodeIx;
-use crate::event::{Action, ConnAction, ConnEvent, ConnId, Loss, Report};
+use crate::event::{Action, ConnAction, ConnEvent, ConnId, Loss, NodeError, Report};
 use crate::fault::Bug;
 use std::collections::BTreeMap;
+use std::time::Duration;
 use worker_proto::Frame;
 use worker_proto::frame::GoAway;
+
+/// For how long nobody may listen before a process that was given up takes it that the others have gone on without it.
+const LEFT_BEHIND_AFTER: Duration = Duration::from_secs(15);
 
 /// ```text
 ///   Dialed(peer) ──────────────────────────────▶ Closing        (uplink: from the dial on)
@@ -155,6 +159,25 @@ impl Node {
             && uplink.conn().is_none_or(|c| c == conn)
         {
             uplink.closed(&mut self.ctx, loss, why.to_owned());
+            if loss == Loss::NobodyListens {
+                self.ends_as_left_behind();
+            }
+        }
+    }
+
+    /// A process that was stopped for so long that a peer has given it up, and that finds nobody after that, is the one that was replaced:
+    /// the others have gone on without it, and finished.
+    fn ends_as_left_behind(&mut self) {
+        let Some((peer, since)) = self.ctx.given_up_by.clone() else { return };
+        let is_alone = self.downlinks.values().all(|d| d.owner.is_none())
+            && self.uplinks.values().all(|u| u.conn().is_none() && u.state != State::Done);
+        if is_alone && self.ctx.now.since(since) > LEFT_BEHIND_AFTER {
+            let why = format!(
+                "heard nothing of this process for too long, and since {} s nobody listens where the other nodes were: they have finished, or \
+                 stopped, without it, so it ends; start it again if the pipeline is not done",
+                self.ctx.now.since(since).as_secs()
+            );
+            self.ctx.end_alone(NodeError::Peer { peer, why });
         }
     }
 

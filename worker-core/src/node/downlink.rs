@@ -124,6 +124,7 @@ impl Downlink {
             replaced = self.owner.filter(|&o| o != conn);
         }
         self.unbind(ctx);
+        ctx.given_up_by = None;
         self.life = Some(life);
         self.owner = Some(conn);
         self.bye = false;
@@ -199,6 +200,8 @@ impl Downlink {
                 } else if go_away.why == GoAwayWhy::Fenced {
                     let peer = ctx.node_name(self.peer).to_owned();
                     ctx.end_alone(NodeError::Peer { peer, why: go_away.message });
+                } else if go_away.why == GoAwayWhy::Timeout {
+                    ctx.given_up_by = Some((ctx.node_name(self.peer).to_owned(), ctx.now));
                 }
                 Ok(())
             }

@@ -147,7 +147,7 @@ impl Uplink {
         let cause = match (loss, &said) {
             // One that took the connection and ends it with a word has refused nothing.
             (_, Some(_)) if !was_up => PeerCause::Refused,
-            (Loss::Unreachable, _) => PeerCause::Unreachable,
+            (Loss::Unreachable | Loss::NobodyListens, _) => PeerCause::Unreachable,
             (Loss::Silent, _) => PeerCause::Silent,
             (Loss::Lost, _) => PeerCause::Lost,
         };
@@ -212,6 +212,7 @@ impl Uplink {
         self.state = State::Up(conn);
         self.peer_left = false;
         self.agreed = true;
+        ctx.given_up_by = None;
         self.backoff.reset();
         self.name_in_use_since = None;
         let before = self.receiver.replace(welcome.incarnation);
@@ -367,7 +368,8 @@ impl Uplink {
             }
             GoAwayWhy::Fenced => ctx.end_alone(NodeError::Peer { peer, why }),
             GoAwayWhy::Leaving => self.peer_left = true,
-            GoAwayWhy::Superseded | GoAwayWhy::Violation | GoAwayWhy::Timeout => {}
+            GoAwayWhy::Timeout => ctx.given_up_by = Some((peer, ctx.now)),
+            GoAwayWhy::Superseded | GoAwayWhy::Violation => {}
         }
     }
 
