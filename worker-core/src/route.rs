@@ -61,6 +61,8 @@ pub struct Router {
 #[derive(Debug)]
 struct Way {
     links: Vec<LinkId>,
+    /// The stage or sink at its end, for people.
+    receiver: Option<String>,
     choice: Choice,
 }
 
@@ -93,9 +95,19 @@ impl Router {
                 None => Choice::Turns(0),
             },
             links: edge.links,
+            receiver: None,
         };
         let ways = edges.into_iter().filter(|edge| !edge.links.is_empty()).map(way).collect();
         Self { ways, terminator }
+    }
+
+    /// The same with names for the stages and sinks at the ends of its edges, by a link to each; dead letters say them.
+    #[must_use]
+    pub fn named(mut self, name: impl Fn(LinkId) -> String) -> Self {
+        for way in &mut self.ways {
+            way.receiver = way.links.first().map(|&link| name(link));
+        }
+        self
     }
 
     /// Adds the records of `batch` to `out`, behind what is there already.
@@ -118,7 +130,10 @@ impl Router {
                     let first_dead = out.dead.len();
                     keyed.route(&batch, keys, &way.links, self.terminator, out);
                     if edges > 1 {
-                        name_edge(&mut out.dead[first_dead..], index, edges);
+                        let receiver = way.receiver.clone();
+                        let receiver =
+                            receiver.unwrap_or_else(|| format!("receiver {} of {edges}", index + 1));
+                        name_receiver(&mut out.dead[first_dead..], &receiver);
                     }
                 }
             }
@@ -126,10 +141,10 @@ impl Router {
     }
 }
 
-/// Says of new dead letters which edge they are missing from, as the other edges have them.
-fn name_edge(dead: &mut [DeadLetter], index: usize, edges: usize) {
+/// Says of new dead letters who does not get them, as the others do.
+fn name_receiver(dead: &mut [DeadLetter], receiver: &str) {
     for letter in dead {
-        letter.reason.push_str(&format!(" (edge {} of {edges}; the others are not affected)", index + 1));
+        letter.reason.push_str(&format!(" (needed by {receiver}; the others have the record)"));
     }
 }
 

@@ -27,6 +27,9 @@ const RUN_MIN_S: f64 = 1.0;
 pub struct Limit {
     /// A stage, source or sink.
     pub stage: String,
+    /// Which of these.
+    #[serde(default)]
+    pub stage_kind: Option<StageKind>,
     /// The one task of it that does, where the others have little to do.
     #[serde(default)]
     pub task: Option<String>,
@@ -153,6 +156,7 @@ impl<'a> Window<'a> {
         let (kind, busy) = load.mostly();
         let mut limit = Limit {
             stage: load.stage.to_owned(),
+            stage_kind: Some(load.kind),
             task: load.task.map(str::to_owned),
             kind,
             busy,

@@ -155,7 +155,7 @@ pub struct Task {
     /// Seconds in which that was so, since the start. Sampled.
     #[serde(default)]
     pub undelivered_s: f64,
-    /// How long it has not taken or given a record.
+    /// How long nothing was done with what it took, and nothing given.
     pub unmoved_s: f64,
     /// The user holds it up.
     pub paused: bool,

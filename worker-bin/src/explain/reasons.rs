@@ -143,7 +143,7 @@ reasons! {
     /// Its program has work and does nothing.
     ChildHung "child_hung" Blocked Task Here
         "hangs" "a program that hangs" "program hangs"
-        => "it may wait for something outside, or for itself; timeout = \"30s\" on its stage kills and retries such a program; one that is set already has not passed yet"
+        => "it may wait for something outside, or for itself; the timeout of its stage kills and retries it once that has passed; where there is none (mode = \"stream\", \"off\"), set one: timeout = \"30s\""
     {
         /// Input it has not read.
         unread_bytes: u64,

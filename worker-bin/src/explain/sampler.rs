@@ -11,7 +11,7 @@ use super::peer;
 use super::standing::{StallChange, Stalls};
 use super::table::{Scope, WaitClass};
 use super::trail::{LinkTrail, TaskTrail, per_s};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use worker_core::Time;
 use worker_core::config::{Graph, Limits, NodeIx, TaskId, TaskName};
@@ -207,13 +207,18 @@ impl Sampler {
 
     fn follow_tasks(&mut self, now: Time, elapsed: Duration, sample: &Sample) -> Vec<Task> {
         let mut stalls: BTreeMap<TaskId, &Stall> = sample.stalls.iter().map(|s| (s.task, s)).collect();
-        let queues = sample.status.inbound.iter().filter(|link| link.counters.queued_records > 0);
-        let backlog: BTreeSet<_> = queues.map(|link| self.outline.graph.link(link.link).to).collect();
+        let mut queued: BTreeMap<TaskId, u64> = BTreeMap::new();
+        for link in &sample.status.inbound {
+            let to = self.outline.graph.link(link.link).to;
+            *queued.entry(to).or_default() += link.counters.queued_records;
+        }
         let mut tasks = Vec::new();
         for status in &sample.status.tasks {
             let stall = stalls.remove(&status.task);
             let mut trail = self.tasks.remove(&status.task).unwrap_or_default();
-            let unmoved = trail.unmoved(now, &status.counters, stall.is_none());
+            let queued = queued.get(&status.task).copied().unwrap_or(0);
+            let held = status.queued_records.saturating_sub(queued);
+            let unmoved = trail.unmoved(now, &status.counters, held, stall.is_none());
             let around = Context { outline: &self.outline, now, links: &sample.status.links };
             let waits: Vec<_> = stall
                 .into_iter()
@@ -227,7 +232,7 @@ impl Sampler {
                     wait
                 })
                 .collect();
-            trail.spend(elapsed, &waits, backlog.contains(&status.task));
+            trail.spend(elapsed, &waits, queued > 0);
             trail.add(now, &status.counters);
             let mut task = self.task(status, &trail, unmoved);
             task.waits = waits;

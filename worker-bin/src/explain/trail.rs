@@ -63,9 +63,17 @@ pub(super) struct LinkTrail {
 }
 
 impl TaskTrail {
-    /// How long it has not taken or given a record; a task that has `nothing_to_do` begins anew.
-    pub(super) fn unmoved(&mut self, now: Time, counters: &TaskCounters, nothing_to_do: bool) -> Duration {
-        let moved = counters.records_in + counters.records_out + counters.dead_records;
+    /// How long nothing was done with what it took, and nothing given; a task that has `nothing_to_do` begins anew. To take
+    /// more of what then lies there (`held_records`) is no progress.
+    pub(super) fn unmoved(
+        &mut self,
+        now: Time,
+        counters: &TaskCounters,
+        held_records: u64,
+        nothing_to_do: bool,
+    ) -> Duration {
+        let done = counters.records_in.saturating_sub(held_records);
+        let moved = done + counters.records_out + counters.dead_records;
         if self.moved.0 != moved || nothing_to_do {
             self.moved = (moved, now);
         }

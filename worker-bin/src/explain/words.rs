@@ -2,7 +2,7 @@
 
 use super::chain::{Chain, Explanation};
 use super::limit::Limit;
-use super::model::Wait;
+use super::model::{StageKind, Wait};
 use super::peer;
 use super::reasons::{WaitKind, Why};
 use super::table::Side;
@@ -73,7 +73,11 @@ pub fn explanation(explanation: &Explanation, chains_max: usize) -> String {
     let limit = explanation.limit.as_ref().map(|found| again(&limit(found)));
     match (explanation.chains.is_empty(), limit) {
         (true, None) => text.push_str("nothing waits\n"),
-        (true, Some(limit)) => writeln!(text, "nothing waits; {limit}").unwrap_or_default(),
+        (true, Some(limit)) => {
+            // Of many short waits none is told of, and yet they may be what limits.
+            let waits = explanation.limit.as_ref().is_some_and(|limit| limit.kind.row().side == Side::Here);
+            writeln!(text, "nothing waits{}; {limit}", if waits { " for long" } else { "" }).ok();
+        }
         (false, None) => {}
         (false, Some(limit)) => {
             let elsewhere = explanation.limit.as_ref().is_some_and(|limit| limit.elsewhere);
@@ -87,9 +91,14 @@ pub fn explanation(explanation: &Explanation, chains_max: usize) -> String {
 #[must_use]
 pub fn limit(limit: &Limit) -> String {
     let percent = (limit.busy * 100.0).round();
+    let word = match limit.stage_kind {
+        Some(StageKind::Source) => "source",
+        Some(StageKind::Sink) => "sink",
+        Some(StageKind::Batch | StageKind::Stream | StageKind::Records) | None => "stage",
+    };
     let (who, programs) = match &limit.task {
         Some(task) => (format!("task {task} alone"), "its program is"),
-        None => (format!("stage {}", limit.stage), "its programs are"),
+        None => (format!("{word} {}", limit.stage), "its programs are"),
     };
     let row = limit.kind.row();
     let what = if limit.kind == WaitKind::SourceIdle {

@@ -24,7 +24,7 @@ use crate::pipeline::RecordsState;
 use crate::pipeline::plan::{LocalTask, Plan, RecordsSettings};
 use std::path::Path;
 use std::sync::{Arc, Weak};
-use worker_core::config::{RecordsSpec, TaskId, TaskKind};
+use worker_core::config::{RecordsSpec, TaskId, TaskKind, TaskName};
 use worker_core::event::{BatchAction, Commit, RecordsAction, SinkAction, StreamAction, TaskAction};
 use worker_core::route::{PartitionBy, Router};
 use worker_proto::Batch;
@@ -75,7 +75,9 @@ impl Ports {
             let context = around.of(&task)?;
             let journal = journaled.journals.of(task.id).cloned();
             let disk = journal.clone().map_or_else(|| Disk::Spill(Arc::clone(around.store)), Disk::Journal);
-            let router = Router::new(task.edges.clone(), task.terminator_out);
+            let receiver =
+                |link| TaskName::of(&plan.graph.task(plan.graph.link(link).to).name).stage.to_owned();
+            let router = Router::new(task.edges.clone(), task.terminator_out).named(receiver);
             let budget = plan.limits.outbox_bytes;
             let collector = Collector::new(task.id, router, budget, Box::new(disk), Arc::clone(around.taps));
             by_task[task.id.0 as usize] = Some(match role {

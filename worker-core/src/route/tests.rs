@@ -113,9 +113,12 @@ fn one_partition_does_not_hide_a_missing_key() {
 #[test]
 fn a_record_is_dead_only_for_the_edge_whose_key_it_lacks() {
     let edges = vec![Edge { links: links(0..2), by: field(1) }, Edge { links: links(2..4), by: field(2) }];
-    let out = routed(&mut Router::new(edges, b'\n'), "only\n");
-    assert_eq!(out.dead[0].reason, "no field 2: the record has 1 (edge 2 of 2; the others are not affected)");
-    assert_eq!(out.dead.len(), 1);
+    let out = routed(&mut Router::new(edges.clone(), b'\n'), "only\n");
+    let reason = "no field 2: the record has 1 (needed by receiver 2 of 2; the others have the record)";
+    assert_eq!((out.dead.len(), out.dead[0].reason.as_str()), (1, reason));
+    let mut named = Router::new(edges, b'\n').named(|link| format!("stage{}", link.0));
+    let reason = "no field 2: the record has 1 (needed by stage2; the others have the record)";
+    assert_eq!(routed(&mut named, "only\n").dead[0].reason, reason);
     assert_eq!(by_link(&out).values().flatten().collect::<Vec<_>>(), ["only\n"]);
 }
 

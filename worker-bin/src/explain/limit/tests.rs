@@ -112,6 +112,28 @@ fn a_slow_sink_is_named_as_one() {
 }
 
 #[test]
+fn a_sink_and_a_source_are_called_so_whatever_they_wait_for() {
+    let said = |name: &str, kind| limit(vec![task(name, 0.0, &[(kind, 0.8)], 1.0)]).map(|found| found.text);
+    let text = "throughput is limited by sink out: 80 % of the time it waits for a reader that takes nothing";
+    assert_eq!(said("out/0", WaitKind::WriteHung).as_deref(), Some(text));
+    let text =
+        "throughput is limited by source src: 80 % of the time it waits for its program to be started again";
+    assert_eq!(said("src/0", WaitKind::Restarting).as_deref(), Some(text));
+}
+
+#[test]
+fn many_short_waits_are_not_nothing() {
+    let tasks = vec![idle_source(), task("a/0", 0.2, &[(WaitKind::NoSlot, 0.6)], 1.0)];
+    let said = words::explanation(&explain(&[node(tasks)]), 6);
+    assert!(
+        said.starts_with("nothing waits for long; throughput is limited by the slots: stage a "),
+        "{said}"
+    );
+    let said = words::explanation(&explain(&[node(vec![task("a/0", 0.9, &[], 1.0)])]), 6);
+    assert!(said.starts_with("nothing waits; throughput is limited by stage a "), "{said}");
+}
+
+#[test]
 fn the_source_is_named_where_nothing_queues_and_all_behind_it_idles() {
     let found = limit(vec![idle_source(), task("a/0", 0.3, &[], 0.2), task("out/0", 0.1, &[], 0.1)]);
     assert_eq!(
@@ -152,7 +174,7 @@ fn a_disk_that_commits_wait_for_is_named_with_who_waits() {
     let commits = |share| vec![(WaitKind::Committing, share)];
     let found = limit(vec![task("src/0", 0.0, &commits(0.8), 0.0), task("a/0", 0.2, &commits(0.5), 0.3)]);
     let text = found.map(|limit| limit.text);
-    assert_eq!(text.as_deref(), Some("throughput is limited by the disk that stage src commits to"));
+    assert_eq!(text.as_deref(), Some("throughput is limited by the disk that source src commits to"));
     let found = limit(vec![idle_source(), task("a/0", 0.2, &commits(0.6), 1.0)]).expect("the disk");
     assert_eq!((named(&found), found.busy), (("a", WaitKind::Committing), 0.6));
 }

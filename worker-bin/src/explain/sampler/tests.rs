@@ -47,6 +47,8 @@ struct Watch {
     acknowledged: u64,
     held: u64,
     queued: u64,
+    /// Records that the batch has taken and not done.
+    gathered: u64,
     stalls: BTreeMap<TaskId, Vec<Reason>>,
     told: Vec<(String, Option<f64>)>,
 }
@@ -60,6 +62,7 @@ impl Watch {
             acknowledged: 0,
             held: 0,
             queued: 0,
+            gathered: 0,
             stalls: BTreeMap::new(),
             told: Vec::new(),
         }
@@ -80,7 +83,7 @@ impl Watch {
             before: TaskCounters::default(),
             busy: Duration::ZERO,
             counters: counters(records),
-            queued_records: 0,
+            queued_records: if at == 1 { self.queued + self.gathered } else { 0 },
             undone_records: 0,
             done_records: 0,
             done: false,
@@ -317,6 +320,30 @@ fn a_batch_that_is_tried_again_and_again_stays_one_stall() {
     watch.look();
     assert_eq!(watch.told.len(), 2);
     assert!(watch.told[1].1.is_some_and(|lasted| lasted > 60.0), "{:?}", watch.told);
+}
+
+#[test]
+fn a_batch_that_fails_while_records_keep_arriving_stands_still_all_the_same() {
+    let mut watch = Watch::new();
+    watch.pass(5, 4);
+    for attempts in 1..40 {
+        let (until, why) = (watch.now + Duration::from_secs(20), "exit 3".to_owned());
+        watch.waits(GREP, vec![Reason::Backoff { attempts, until, why, records: 10 }]);
+        watch.gathered += 10;
+        watch.records[1] += 10;
+        watch.look();
+    }
+    let wait = &watch.task(1).waits[0];
+    assert!(wait.for_s > 9.0 && watch.task(1).unmoved_s > 9.0, "{wait:?}");
+    let explained = chain::explain(std::slice::from_ref(watch.observer.latest().unwrap()));
+    assert_eq!(
+        explained.chains.iter().map(|chain| chain.root.as_str()).collect::<Vec<_>>(),
+        ["grep/0: backoff"]
+    );
+    // At last an attempt succeeds.
+    watch.gathered = 0;
+    watch.look();
+    assert_eq!(watch.task(1).unmoved_s, 0.0);
 }
 
 #[test]

@@ -126,7 +126,7 @@ impl Value for Limit {
     }
 
     fn schema(&self) -> serde_json::Value {
-        let share = r"^\s*([0-9]+\.?[0-9]*|\.[0-9]+)\s*%\s*$";
+        let share = r"^\s*(0*(100(\.0*)?|[0-9]{1,2}(\.[0-9]*)?)|\.[0-9]+)\s*%\s*$";
         any_of([
             json!({"type": "integer", "minimum": 0}),
             json!({"type": "string", "pattern": share}),

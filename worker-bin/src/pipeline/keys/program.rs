@@ -176,7 +176,7 @@ impl Value for Environment {
             json!({"type": "object", "properties": {key: name}, "required": [key], "additionalProperties": false})
         };
         let value = any_of([json!({"type": "string"}), of("env"), of("file")]);
-        json!({"type": "object", "additionalProperties": value})
+        json!({"type": "object", "propertyNames": {"pattern": "^[^=]+$"}, "additionalProperties": value})
     }
 }
 

@@ -68,7 +68,12 @@ impl Value for Time {
     }
 
     fn schema(&self) -> Schema {
-        any_of([json!({"type": "string", "pattern": r"^\s*[0-9]+\s*(us|ms|s|m|h|d)\s*$"}), variable()])
+        let number = match self {
+            Self::Any => "[0-9]+",
+            Self::AboveZero => "[0-9]*[1-9][0-9]*",
+        };
+        let time = format!(r"^\s*{number}\s*(us|ms|s|m|h|d)\s*$");
+        any_of([json!({"type": "string", "pattern": time}), variable()])
     }
 }
 

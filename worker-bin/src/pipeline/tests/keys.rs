@@ -136,7 +136,7 @@ impl Place {
         keys.iter().map(|key| (key.class, texts.iter().map(|text| of(key, text)).collect())).collect()
     }
 
-    fn read(&self, value: Option<&str>) -> Result<Pipeline, ConfigError> {
+    pub(super) fn read(&self, value: Option<&str>) -> Result<Pipeline, ConfigError> {
         read(&self.file(value))
     }
 }

@@ -109,6 +109,34 @@ fn the_schema_takes_what_the_reader_takes() {
     assert!(taken > 1_000 && refused_by_both > 1_000, "{taken} {refused_by_both}");
 }
 
+#[test]
+fn the_schema_refuses_what_can_be_written_of_the_readers_refusals() {
+    let schema = schema_of_pipelines();
+    let all = places();
+    for (key, bad) in [
+        ("timeout", "\"0s\""),
+        ("window", "{ every = \"00ms\" }"),
+        ("tick", "\"0s\""),
+        ("max_dead", "\"101%\""),
+        ("max_dead", "\"100.5%\""),
+        ("env", "{ \"A=B\" = \"x\" }"),
+        ("env", "{ \"\" = \"x\" }"),
+        ("partitions", "0"),
+        ("rate", "\"0/s\""),
+    ] {
+        let place = all.iter().find(|place| place.key.name == key || inner(place, key)).unwrap();
+        let text = if place.key.name == key { bad.to_owned() } else { format!("{{ {key} = {bad} }}") };
+        assert!(place.read(Some(&text)).is_err(), "{key} = {bad}");
+        let value = toml::from_str::<toml::Table>(&format!("value = {text}")).unwrap();
+        let value = serde_json::to_value(&value["value"]).unwrap();
+        assert!(refused(schema.pointer(&place.schema()).unwrap(), &value, key).is_some(), "{key} = {bad}");
+    }
+}
+
+fn inner(place: &Place, key: &str) -> bool {
+    place.key.inner.iter().any(|inner| inner.name == key)
+}
+
 /// Why a schema refuses a value, with those words of JSON Schema that ours use; one that is new here is no silent yes.
 fn refused(schema: &Value, value: &Value, at: &str) -> Option<String> {
     if schema == &json!(false) {
