@@ -191,3 +191,101 @@ fn colours_are_for_terminals_that_have_them_and_for_who_wants_them() {
     }
     scratch.worker(&["--color", "sometimes", "check", "bad.toml"]).run().expect(2);
 }
+
+/// Fails some records with reasons in wide letters and marks, from a file and by a command with such a name.
+const WIDE: &str = r#"
+[source.gen]
+run = ["sh", "-c", "seq 100; while [ ! -e 'でき上がり.txt' ]; do sleep 0.05; done"]
+[stage.a_stage_with_quite_a_long_name_that_goes_on]
+mode = "records"
+from = "gen"
+max_dead = "50%"
+partitions = 1
+run = ["python3", "失敗する.py", "日本語の引数がとても長いので一行には入りません", "e\u0301\u001b[31m"]
+[stage.ok]
+from = "gen"
+run = ["cat"]
+partitions = 1
+[sink.out]
+from = ["a_stage_with_quite_a_long_name_that_goes_on", "ok"]
+file = "東京の店の記録がたくさんある長い名前のファイル.txt"
+"#;
+
+const FAILS: &str = "import sys, json
+for line in sys.stdin:
+    asked = json.loads(line)
+    if 'id' not in asked: continue
+    bad = asked.get('record', '').endswith('7')
+    said = {'fail': '東京の🦀はこの記録を受け取れませんでした e\\u0301e\\u0301 \\u001b[31mबहुत लंबा कारण ' + asked['record']} if bad else {'emit': [asked['record']] if 'record' in asked else []}
+    print(json.dumps({'id': asked['id']} | said), flush=True)
+";
+
+#[test]
+fn every_table_fits_the_terminal_and_a_pipe_gets_whole_lines() {
+    let scratch = Scratch::new();
+    scratch.write("wide.toml", WIDE);
+    scratch.write("失敗する.py", FAILS);
+    let run = ["run", "wide.toml", "--state", "state", "--progress", "lines"];
+    let pty = Pty::new(ROWS, 60);
+    let running = scratch.worker(&run).env("TERM", "xterm").stderr(pty.end()).start();
+    let status = eventually("all that can be answered is", PATIENCE, || {
+        let status = scratch.worker(&["status"]).run();
+        let said = String::from_utf8_lossy(&status.stdout).into_owned();
+        if said.contains("10 dead") && said.contains("90 out") { Ok(said) } else { Err(said) }
+    });
+    assert!(status.contains("a_stage_with_quite_a_long_name_that_goes_on"), "{status}");
+    for (args, seen) in [
+        (&["status"][..], "90 out"),
+        (&["why"], "limited by"),
+        (&["dlq", "list", "wide.toml", "--state", "state"], "東京"),
+        (&["check", "wide.toml", "--full"], "日本"),
+        (&["status", "--list"], "pid"),
+    ] {
+        each_fits(&scratch, args, seen);
+    }
+    let whole = scratch.worker(&["dlq", "list", "--state", "state"]).run().expect(0);
+    let whole = String::from_utf8_lossy(&whole.stdout).into_owned();
+    assert!(whole.contains("e\u{301}e\u{301} \\u{1b}[31mबहुत लंबा कारण 7"), "{whole}");
+    let whole = scratch.worker(&["check", "wide.toml"]).run();
+    let whole = String::from_utf8_lossy(&whole.stdout).into_owned();
+    assert!(whole.contains("ファイル.txt") && whole.contains("\\u{1b}[31m"), "{whole}");
+    scratch.write("でき上がり.txt", "");
+    running.wait(PATIENCE).expect(3);
+    let said = pty.wait_for("the end", PATIENCE, text, |s| s.contains("dead letters, with"));
+    let table = said.find("done in").expect("there")..said.find("10 dead letters").expect("there");
+    assert!(said[table.clone()].contains("a_stage_"), "{said}");
+    for line in said[table].lines() {
+        assert!(columns(line) <= 60, "{line:?} of {said}");
+    }
+}
+
+/// In terminals of many widths no line is wider, and what is to be seen is there.
+fn each_fits(scratch: &Scratch, args: &[&str], seen: &str) {
+    for (width, is_asked) in [(40, true), (40, false), (60, false), (80, true), (120, false), (200, true)] {
+        let pty = Pty::new(ROWS, if is_asked { 240 } else { width });
+        let mut start = scratch.worker(args).env("TERM", "xterm").stdout(pty.end());
+        if is_asked {
+            start = start.env("COLUMNS", &width.to_string());
+        }
+        start.run();
+        let said = pty.wait_for(seen, PATIENCE, text, |s| s.contains(seen));
+        // What is to be copied is not broken.
+        let toml = |line: &str| line.contains(" = ") || line.starts_with('[') || line.starts_with("    \"");
+        for line in said.lines().filter(|line| !toml(line)) {
+            assert!(columns(line) <= usize::from(width), "{width} {args:?}: {line:?}\n{said}");
+            assert!(!line.contains('\u{1b}'), "{line:?}");
+        }
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// How many columns a terminal gives a line.
+fn columns(line: &str) -> usize {
+    let (rows, wide) = (NonZero::new(4).expect("not 0"), NonZero::new(1000).expect("not 0"));
+    let mut parser = vt100::Parser::new(rows, wide, 0);
+    parser.process(line.trim_end_matches('\r').as_bytes());
+    usize::from(parser.screen().cursor_position().1)
+}

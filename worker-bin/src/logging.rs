@@ -5,6 +5,7 @@
 
 use crate::otel::Otel;
 use crate::stderr;
+use crate::text::escape;
 use std::sync::OnceLock;
 use tracing::field::Empty;
 use tracing::{Span, error_span};
@@ -67,6 +68,11 @@ pub fn set_filter(filter: &str) -> Result<(), String> {
 
 /// A line on standard error that no filter keeps back, in the form of the log; that it cannot be written is no reason to stop.
 pub fn say(text: &str) {
+    stderr::say(&log_line(&escape::lines(text)));
+}
+
+/// A mistake in a file, shown with its colours; what it quotes is escaped already.
+pub(crate) fn say_rendered(text: &str) {
     stderr::say(&log_line(text));
 }
 

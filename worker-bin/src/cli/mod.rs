@@ -11,8 +11,11 @@ pub mod run;
 mod state;
 
 use crate::logging;
+use crate::logging::say_rendered;
 use crate::pipeline::{self, Cluster, ConfigError, Detail, InlineStage, Pipeline};
 use crate::stderr;
+use crate::text::width::wrapped_lines;
+use crate::text::{escape, terminal};
 use args::{RunArgs, SchemaArgs, WorkerCommand};
 use run::{say, wrong_file};
 use std::io::Write as _;
@@ -58,11 +61,11 @@ fn run_or_print(args: &RunArgs) -> ExitCode {
         Err(error) => return wrong_file(&error),
     };
     if args.print_toml {
-        return print(&pipeline::to_toml(&pipeline, Detail::Short));
+        return print_document(&pipeline::to_toml(&pipeline, Detail::Short));
     }
     let ignored = pipeline::ignored_places(&pipeline, &Cluster::single());
     if let (Some(first), false) = (ignored.first(), args.process.log.quiet) {
-        say(&first.render(stderr::colors(&std::io::stderr())));
+        say_rendered(&first.render(stderr::colors(&std::io::stderr())));
         if ignored.len() > 1 {
             say(&format!("  = the same for {} more", ignored.len() - 1));
         }
@@ -72,7 +75,7 @@ fn run_or_print(args: &RunArgs) -> ExitCode {
 
 fn schema(args: SchemaArgs) -> ExitCode {
     let schema = if args.cluster { pipeline::schema_of_clusters() } else { pipeline::schema_of_pipelines() };
-    print(&format!("{schema:#}\n"))
+    print_document(&format!("{schema:#}\n"))
 }
 
 /// The pipeline of a file or of the command line, as far as it is wanted.
@@ -100,8 +103,13 @@ fn wanted(args: &RunArgs) -> Result<Pipeline, ConfigError> {
     }
 }
 
-/// Prints on standard output; a reader that has gone is no error.
+/// Prints for people, in lines that fit the terminal if there is one, and with nothing in it that a terminal obeys.
 fn print(text: &str) -> ExitCode {
+    print_document(&wrapped_lines(&escape::lines(text), terminal::columns(&std::io::stdout())))
+}
+
+/// Prints on standard output as it is; a reader that has gone is no error.
+fn print_document(text: &str) -> ExitCode {
     if worker_stdio::Stream::Output.was_closed() {
         say("error: standard output is closed");
         return ExitCode::FAILURE;

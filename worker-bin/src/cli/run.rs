@@ -8,7 +8,7 @@ use crate::admin::AdminAddress;
 use crate::child::Launcher;
 use crate::descriptors;
 use crate::io::beside::try_writing;
-use crate::logging::{self, Form};
+use crate::logging::{self, Form, say_rendered};
 use crate::otel::Otel;
 use crate::pipeline::plan::{Plan, plan};
 use crate::pipeline::{self, Cluster, ConfigError, Delivery, Pipeline};
@@ -100,7 +100,7 @@ impl Process<'_> {
         descriptors::raise_limit();
         let warnings = if self.args.log.quiet { Vec::new() } else { pipeline::warnings(pipeline) };
         for warning in warnings {
-            say(&warning.render(stderr::colors(&std::io::stderr())));
+            say_rendered(&warning.render(stderr::colors(&std::io::stderr())));
         }
         let plan = match plan(pipeline, cluster, me) {
             Ok(plan) => plan,
@@ -383,7 +383,7 @@ fn failed(why: &str) -> ExitCode {
 
 /// Reports what is wrong with a file.
 pub(super) fn wrong_file(error: &ConfigError) -> ExitCode {
-    say(&error.render(stderr::colors(&std::io::stderr())));
+    say_rendered(&error.render(stderr::colors(&std::io::stderr())));
     ExitCode::from(WRONG)
 }
 

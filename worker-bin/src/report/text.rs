@@ -2,13 +2,10 @@
 
 use super::model::{Report, ReportStage, ReportStall};
 use crate::explain::words;
+use crate::text::escape::one_line;
+use crate::text::table::{Column, Table};
+use crate::text::width::{fit, wrapped_lines};
 use std::fmt::Write as _;
-
-/// How wide lines get, in characters.
-const WIDTH: usize = 100;
-
-/// Longest name of a stage that is shown whole.
-const NAME_MAX: usize = 24;
 
 /// Where numbers take the room of names, so much of them is shown.
 const NAME_MIN: usize = 8;
@@ -19,22 +16,25 @@ pub(super) const RATES_MIN_S: f64 = 1.0;
 /// Waits below this share are left out.
 const WAITED_MIN: f64 = 0.05;
 
-/// Most lines that a stall takes.
+/// With less room than that, waits are left out.
+const WAITED_MIN_COLUMNS: usize = 12;
+
+/// Most lines that a stall takes on a terminal.
 const STALL_LINES_MAX: usize = 4;
 
-/// What a run came to, in a few lines: as many as there is something to say.
+/// What a run came to, in a few lines: as many as there is something to say, and none longer than the terminal has columns.
 #[must_use]
-pub fn text(report: &Report) -> String {
-    let mut text = first_line(report) + "\n";
-    for line in table(report) {
+pub fn text(report: &Report, room: Option<usize>) -> String {
+    let mut text = wrapped_lines(&(first_line(report) + "\n"), room);
+    for line in table(report, room) {
         text.push_str(&line);
         text.push('\n');
     }
     if let Some(limit) = &report.limit {
-        writeln!(text, "  {}", words::limit(limit)).ok();
+        writeln!(text, "{}", wrapped_lines(&format!("  {}", words::limit(limit)), room)).ok();
     }
     if let Some(longest) = report.stalls.iter().max_by(|a, b| a.lasted_s.total_cmp(&b.lasted_s)) {
-        text.push_str(&stalls(report, longest));
+        text.push_str(&stalls(report, longest, room));
     }
     text
 }
@@ -63,111 +63,63 @@ fn read(report: &Report) -> String {
     line
 }
 
-/// One column: its head, and its text for each stage.
-struct Column {
-    head: &'static str,
-    cells: Vec<String>,
-    left: bool,
-}
-
 /// A line a stage, under a head; columns in which nothing stands are left out.
-fn table(report: &Report) -> Vec<String> {
-    let stages = &report.stages;
+fn table(report: &Report, room: Option<usize>) -> Vec<String> {
     let rates = report.lasted_s >= RATES_MIN_S;
-    let column = |head, left, cell: &dyn Fn(&ReportStage) -> String| Column {
-        head,
-        cells: stages.iter().map(cell).collect(),
-        left,
-    };
-    let some = |count: u64| if count > 0 { words::number(count) } else { String::new() };
-    let mut columns = vec![
-        column("in", false, &|s| words::number(s.records_in)),
-        column("out", false, &|s| words::number(s.records_out)),
-        column("in/s", false, &|s| if rates { rate(s.in_per_s) } else { String::new() }),
-        column("at work", false, &|s| if rates { percent(s.busy) } else { String::new() }),
-        column("programs", false, &|s| some(s.programs)),
-        column("retried", false, &|s| some(s.retried_records)),
-        column("dead", false, &|s| some(s.dead_records)),
+    let columns = [
+        Column::left("", Some(NAME_MIN), 0),
+        Column::right("in", 2),
+        Column::right("out", 1),
+        Column::right("in/s", 5),
+        Column::right("at work", 6),
+        Column::right("programs", 8),
+        Column::right("retried", 4),
+        Column::right("dead", 3),
+        Column::left("waited for", Some(WAITED_MIN_COLUMNS), 7),
     ];
-    columns.retain(|column| column.cells.iter().any(|cell| !cell.is_empty()));
-    let width = |column: &Column| {
-        column.cells.iter().map(|cell| cell.chars().count()).chain([column.head.len()]).max().unwrap_or(0)
+    let some = |count: u64| if count > 0 { words::number(count) } else { String::new() };
+    let only = |said: bool, text: String| if said { text } else { String::new() };
+    let row = |s: &ReportStage| {
+        vec![
+            one_line(s.name.as_bytes()),
+            words::number(s.records_in),
+            words::number(s.records_out),
+            only(rates, rate(s.in_per_s)),
+            only(rates, percent(s.busy)),
+            some(s.programs),
+            some(s.retried_records),
+            some(s.dead_records),
+            only(rates, waited(s)),
+        ]
     };
-    let used = |columns: &[Column]| columns.iter().map(|column| width(column) + 2).sum::<usize>();
-    let name_max = WIDTH.saturating_sub(used(&columns) + 2).clamp(NAME_MIN, NAME_MAX);
-    columns.insert(0, column("", true, &|s| shortened(&s.name, name_max)));
-    if rates {
-        let room = WIDTH.saturating_sub(used(&columns) + 2);
-        columns.push(column("waited for", true, &|s| waited(s, room)));
-        columns.retain(|column| column.cells.iter().any(|cell| !cell.is_empty()));
-    }
-    let line = |cell: &dyn Fn(&Column) -> String| {
-        let mut line = String::new();
-        for column in &columns {
-            let (cell, width) = (cell(column), width(column));
-            let pad = " ".repeat(width.saturating_sub(cell.chars().count()));
-            let cell = if column.left { cell + &pad } else { pad + &cell };
-            write!(line, "  {cell}").ok();
-        }
-        line.trim_end().to_owned()
-    };
-    let rows = (0..stages.len()).map(|at| line(&|column| column.cells[at].clone()));
-    [line(&|column| column.head.to_owned())].into_iter().chain(rows).collect()
+    Table::lines(&columns, &report.stages.iter().map(row).collect::<Vec<_>>(), 2, room)
 }
 
-/// What a stage waited for, as much of it as there is room for; what was in its way first.
-fn waited(stage: &ReportStage, room: usize) -> String {
+/// What a stage waited for; what was in its way first.
+fn waited(stage: &ReportStage) -> String {
     let mut waits: Vec<_> = stage.waited.iter().filter(|waited| waited.share >= WAITED_MIN).collect();
     waits.sort_by_key(|waited| waited.idle);
-    let mut text = String::new();
-    for waited in waits {
-        let comma = if text.is_empty() { "" } else { ", " };
-        let more = format!("{comma}{} {}", waited.text, percent(waited.share));
-        if text.chars().count() + more.chars().count() > room {
-            break;
-        }
-        text.push_str(&more);
-    }
-    text
+    let texts: Vec<_> =
+        waits.iter().map(|waited| format!("{} {}", waited.text, percent(waited.share))).collect();
+    texts.join(", ")
 }
 
-fn stalls(report: &Report, longest: &ReportStall) -> String {
+fn stalls(report: &Report, longest: &ReportStall, room: Option<usize>) -> String {
     let lasted = words::duration(longest.lasted_s);
     let goes_on = if longest.goes_on { ", at the end too" } else { "" };
     let all = match report.stall_count {
         1 => format!("1 stall, of {lasted}{goes_on}: "),
         count => format!("{} stalls, the longest of {lasted}{goes_on}: ", words::number(count)),
     };
-    wrapped(&(all + &longest.text), STALL_LINES_MAX)
-}
-
-/// In lines of at most [`WIDTH`] characters, at most `max` of them.
-fn wrapped(text: &str, max: usize) -> String {
-    let mut lines = vec![String::from(" ")];
-    for word in text.split(' ') {
-        let last = lines.last().map_or(0, |line| line.chars().count());
-        if last + 1 + word.chars().count() > WIDTH && last > 4 {
-            lines.push(String::from("   "));
-        }
-        if let Some(line) = lines.last_mut() {
-            line.push(' ');
-            line.push_str(word);
-        }
-    }
-    if lines.len() > max {
-        lines.truncate(max);
-        if let Some(line) = lines.last_mut() {
-            line.push_str(" …");
-        }
+    let text = wrapped_lines(&format!("  {all}{}", longest.text), room);
+    let mut lines: Vec<_> = text.split('\n').collect();
+    let cut;
+    if let Some(last) = lines.get(STALL_LINES_MAX - 1).filter(|_| lines.len() > STALL_LINES_MAX) {
+        cut = fit(&format!("{last} …"), room.unwrap_or(usize::MAX));
+        lines.truncate(STALL_LINES_MAX - 1);
+        lines.push(&cut);
     }
     lines.join("\n") + "\n"
-}
-
-fn shortened(name: &str, max: usize) -> String {
-    if name.chars().count() <= max {
-        return name.to_owned();
-    }
-    name.chars().take(max - 1).chain(['…']).collect()
 }
 
 /// A share of 1 as people say it: `96 %`, `0.4 %`.

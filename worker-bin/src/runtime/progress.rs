@@ -11,6 +11,8 @@ use crate::mutex::lock;
 use crate::pipeline::plan::Plan;
 use crate::report::{self, Report};
 use crate::stderr;
+use crate::text::terminal;
+use crate::text::width::width;
 use indicatif::{BinaryBytes, HumanCount, HumanDuration};
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -62,7 +64,9 @@ struct Shown {
 }
 
 /// Columns of the bar itself.
-const BAR_COLUMNS: u64 = 30;
+const BAR_COLUMNS: usize = 30;
+/// A shorter bar says nothing.
+const BAR_COLUMNS_MIN: usize = 5;
 /// Over how many draws of the bar its rate is taken.
 const RATE_LOOKS: usize = 15;
 
@@ -106,7 +110,8 @@ impl Progress {
         let mut shown = lock(&self.shown);
         let waits = waits(watch);
         if self.mode == Mode::Bar {
-            let mut frame = vec![self.bar(&mut shown, status)];
+            let columns = terminal::size(&std::io::stderr()).0;
+            let mut frame = vec![self.bar(&mut shown, status, columns)];
             frame.extend(self.stages.iter().map(|s| self.stage_line(&mut shown, status, s)));
             frame.extend(waits.map(|wait| format!("  {wait}")));
             stderr::show(frame);
@@ -126,7 +131,7 @@ impl Progress {
     }
 
     /// The line about the whole run: how far, how fast, for how long, and how much longer.
-    fn bar(&self, shown: &mut Shown, status: &Status) -> String {
+    fn bar(&self, shown: &mut Shown, status: &Status, columns: usize) -> String {
         let (done, now) = (self.through(status), Instant::now());
         shown.through.push_back((now, done));
         if shown.through.len() > RATE_LOOKS {
@@ -139,15 +144,13 @@ impl Progress {
         let Some(total) = self.read.total_bytes else {
             return format!("{} read  {rate}/s  {clock}", BinaryBytes(self.read.done_bytes()));
         };
-        let filled = usize::try_from(done.min(total).saturating_mul(BAR_COLUMNS) / total).unwrap_or(0);
-        let empty = usize::try_from(BAR_COLUMNS).unwrap_or(0).saturating_sub(filled);
-        let percent = percent(done, total);
-        let mut line = format!("{}{} {percent:>3} %", "█".repeat(filled), "░".repeat(empty));
-        write!(line, "  {through}/{}  {rate}/s  {clock}", BinaryBytes(total)).ok();
-        if let Some(left) = left(elapsed, done, total) {
-            write!(line, ", left {left}").ok();
-        }
-        line
+        let percent = format!("{:>3} %", percent(done, total));
+        let clock = match left(elapsed, done, total) {
+            Some(left) => format!("{clock}, left {left}"),
+            None => clock,
+        };
+        let rest = [format!("{through}/{}", BinaryBytes(total)), format!("{rate}/s"), clock];
+        line_of_bar(columns, (done, total), &percent, &rest)
     }
 
     /// Bytes of the input that have passed every stage, as far as that is seen from this node.
@@ -190,13 +193,35 @@ impl Progress {
     /// Takes the bar away and says what was done.
     pub(super) fn finish(&self, report: &Report) {
         stderr::show(Vec::new());
-        let text = report::text(report);
+        let text = report::text(report, terminal::columns(&std::io::stderr()));
         match self.mode {
             Mode::Silent => {}
             Mode::None => say(&report::in_one_line(report)),
             Mode::Auto | Mode::Bar | Mode::Lines => say(text.trim_end()),
         }
     }
+}
+
+/// A bar as long as there is room for; where there is none for a bar and for what is to be said, first how much, then how fast is
+/// left out.
+fn line_of_bar(columns: usize, (done, total): (u64, u64), percent: &str, rest: &[String; 3]) -> String {
+    let [much, fast, clock] = rest;
+    // The last column stays free.
+    let room = columns.saturating_sub(1);
+    let texts = [
+        format!("{percent}  {much}  {fast}  {clock}"),
+        format!("{percent}  {fast}  {clock}"),
+        format!("{percent}  {clock}"),
+    ];
+    let fits = |text: &&String| width(text) + 1 + BAR_COLUMNS_MIN <= room;
+    let text = texts.iter().find(fits).or(texts.iter().find(|text| width(text) <= room)).unwrap_or(&texts[2]);
+    let bar = room.saturating_sub(width(text) + 1).min(BAR_COLUMNS);
+    if bar < BAR_COLUMNS_MIN {
+        return text.clone();
+    }
+    let filled = u128::from(done.min(total)) * bar as u128 / u128::from(total.max(1));
+    let filled = usize::try_from(filled).unwrap_or(bar);
+    format!("{}{} {text}", "█".repeat(filled), "░".repeat(bar - filled))
 }
 
 /// Never 100 before all is through.
@@ -249,4 +274,21 @@ fn totals(status: &Status, tasks: &[TaskId]) -> (TaskCounters, u64, u64) {
 /// A line on standard error; that it cannot be written is no reason to stop.
 fn say(line: &str) {
     crate::logging::say(line);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bar_is_as_long_as_there_is_room_for_and_its_time_is_always_seen() {
+        let rest = ["1.20 GiB/2.40 GiB", "112.50 MiB/s", "0:12, left 0:11"].map(str::to_owned);
+        for columns in [40, 60, 80, 120, 200] {
+            let line = line_of_bar(columns, (1, 2), " 50 %", &rest);
+            assert!(width(&line) < columns && line.contains('█'), "{columns}: {line}");
+            assert!(line.contains(" 50 %") && line.ends_with("0:12, left 0:11"), "{columns}: {line}");
+            assert_eq!(line.contains("GiB"), columns >= 80, "{columns}: {line}");
+        }
+        assert_eq!(line_of_bar(20, (1, 2), " 50 %", &rest), " 50 %  0:12, left 0:11");
+    }
 }

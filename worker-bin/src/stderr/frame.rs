@@ -1,9 +1,7 @@
 //! A few lines at the bottom of a terminal that are drawn over.
 
-use unicode_width::UnicodeWidthChar as _;
-
-/// A terminal's size in columns and rows where it says none.
-const SIZE: (usize, usize) = (80, 24);
+use crate::text::escape;
+use crate::text::width::fit;
 
 /// Takes away what is drawn from the cursor on, which stands at the frame's first column between any two writes.
 pub(super) const ERASE: &str = "\r\x1b[J";
@@ -29,31 +27,9 @@ pub(super) fn drawn(lines: &[String], (columns, rows): (usize, usize)) -> String
     text
 }
 
-/// The terminal's size as it is now.
-pub(super) fn size() -> (usize, usize) {
-    let size = rustix::termios::tcgetwinsize(std::io::stderr());
-    let known = size.ok().filter(|size| size.ws_col > 0 && size.ws_row > 0);
-    known.map_or(SIZE, |size| (usize::from(size.ws_col), usize::from(size.ws_row)))
-}
-
 /// As much of a line as leaves the last column free.
 fn fitted(line: &str, columns: usize) -> String {
-    let room = columns.saturating_sub(1).max(1);
-    let width = |c: char| c.width().unwrap_or(0);
-    let line: String = line.chars().filter(|c| !c.is_control()).collect();
-    if line.chars().map(width).sum::<usize>() <= room {
-        return line;
-    }
-    let mut taken = 1;
-    let mut short: String = line
-        .chars()
-        .take_while(|&c| {
-            taken += width(c);
-            taken <= room
-        })
-        .collect();
-    short.push('…');
-    short
+    fit(&escape::lines(line).replace('\t', " "), columns.saturating_sub(1).max(1))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::frame::{self, ERASE};
 use super::queue::{Queue, Taken};
+use crate::text::terminal;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use std::io::{IsTerminal as _, Write as _};
@@ -36,7 +37,7 @@ fn text(taken: Taken, terminal: bool, drawn: &mut bool, as_log_line: fn(&str) ->
         text.push(b'\n');
     }
     if terminal && !taken.frame.is_empty() {
-        text.extend_from_slice(frame::drawn(&taken.frame, frame::size()).as_bytes());
+        text.extend_from_slice(frame::drawn(&taken.frame, terminal::size(&std::io::stderr())).as_bytes());
         *drawn = true;
     }
     text

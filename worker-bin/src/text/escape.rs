@@ -1,6 +1,7 @@
 //! Text of others: programs, records, peers, file names. A terminal shows it and obeys none of it; a page shows it as text.
 
 use std::fmt::Write as _;
+use unicode_width::UnicodeWidthChar as _;
 
 /// Longest piece of foreign text in a line, in characters.
 const FOREIGN_CHARS_MAX: usize = 400;
@@ -11,7 +12,7 @@ const FOREIGN_CHARS_MAX: usize = 400;
 pub fn one_line(bytes: &[u8]) -> String {
     escaped(bytes, |out, c| match c {
         '"' | '\'' => out.push(c),
-        _ => out.extend(c.escape_debug()),
+        _ => push(out, c),
     })
 }
 
@@ -43,7 +44,17 @@ pub fn foreign(text: &str) -> String {
 pub fn again(text: &str) -> String {
     escaped(text.as_bytes(), |out, c| match c {
         '"' | '\'' | '\\' => out.push(c),
-        _ => out.extend(c.escape_debug()),
+        _ => push(out, c),
+    })
+}
+
+/// Lines of which each part is fit to be shown already: nothing that a terminal obeys gets through, whoever forgot to escape it.
+#[must_use]
+pub fn lines(text: &str) -> String {
+    escaped(text.as_bytes(), |out, c| match c {
+        '\n' | '\t' => out.push(c),
+        _ if c.is_control() => out.extend(c.escape_default()),
+        _ => out.push(c),
     })
 }
 
@@ -82,17 +93,26 @@ fn escaped(bytes: &[u8], push: impl Fn(&mut String, char)) -> String {
     out
 }
 
+/// As Rust escapes it, but for marks that belong to the letter before them, without which many languages cannot be read.
+fn push(out: &mut String, c: char) {
+    let is_mark = c.width() == Some(0) && !c.is_control() && !is_unseen(c);
+    if is_mark { out.push(c) } else { out.extend(c.escape_debug()) }
+}
+
 /// It shows nothing, or changes how others are shown.
 fn is_unseen(c: char) -> bool {
     matches!(
         c,
         '\u{ad}'
             | '\u{61c}'
+            | '\u{180e}'
             | '\u{200b}'..='\u{200f}'
             | '\u{2028}'..='\u{202e}'
             | '\u{2060}'..='\u{206f}'
             | '\u{feff}'
             | '\u{fff9}'..='\u{fffb}'
+            | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}'
             | '\u{e0000}'..='\u{e007f}'
     )
 }
@@ -108,6 +128,19 @@ mod tests {
             "a \\u{1b}[31mred\\u{7} \\xffé \"q\"\\t"
         );
         assert_eq!(one_line("\u{202e}x\u{9b}1m \\".as_bytes()), "\\u{202e}x\\u{9b}1m \\\\");
+    }
+
+    #[test]
+    fn letters_keep_their_marks() {
+        for text in ["नमस्ते", "e\u{301}", "สวัสดี", "❤\u{fe0f}"] {
+            assert_eq!((one_line(text.as_bytes()), again(text)), (text.to_owned(), text.to_owned()));
+        }
+        assert_eq!(one_line("a\u{200d}b\u{180e}".as_bytes()), "a\\u{200d}b\\u{180e}");
+    }
+
+    #[test]
+    fn whole_texts_keep_their_lines_and_nothing_else_that_a_terminal_obeys() {
+        assert_eq!(lines("a\tb\n\x1b[2J\r\u{9b}31m\x7f é"), "a\tb\n\\u{1b}[2J\\r\\u{9b}31m\\u{7f} é");
     }
 
     #[test]

@@ -1,4 +1,7 @@
-//! How things are said: text of others made harmless, and sizes, durations and numbers.
+//! How things are said: text of others made harmless, sizes, durations and numbers, and all of it in the room there is.
 
 pub mod escape;
+pub mod table;
+pub mod terminal;
 pub mod units;
+pub mod width;

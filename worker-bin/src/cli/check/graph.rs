@@ -1,17 +1,17 @@
-//! The graph as text that fits 80 columns.
+//! The graph as text that fits the terminal.
 
 use crate::pipeline::plan::Plan;
 use crate::pipeline::{
     Column, Framing, Header, KeyRule, Mode, Origin, Pipeline, Program, Sink, Source, Stage,
 };
+use crate::text::escape::one_line;
+use crate::text::width::fit;
 use std::collections::BTreeSet;
 use worker_core::config::TaskName;
 
-const COLUMNS: usize = 80;
-
 /// The pipeline from its sources to its sinks, and how many tasks and links it makes.
-pub(super) fn graph(pipeline: &Pipeline, plan: &Plan) -> String {
-    let mut drawing = Drawing { pipeline, plan, shown: BTreeSet::new(), lines: Vec::new() };
+pub(super) fn graph(pipeline: &Pipeline, plan: &Plan, room: Option<usize>) -> String {
+    let mut drawing = Drawing { pipeline, plan, room, shown: BTreeSet::new(), lines: Vec::new() };
     let delivery = pipeline.delivery.word();
     let state = pipeline
         .state_dir
@@ -39,6 +39,8 @@ enum Reader {
 struct Drawing<'a> {
     pipeline: &'a Pipeline,
     plan: &'a Plan,
+    /// Columns of the terminal.
+    room: Option<usize>,
     shown: BTreeSet<Reader>,
     lines: Vec<String>,
 }
@@ -125,14 +127,8 @@ impl Drawing<'_> {
     }
 
     fn line(&mut self, head: &str, text: &str) {
-        let whole =
-            format!("{head}{}", text.escape_debug().to_string().replace("\\'", "'").replace("\\\"", "\""));
-        if whole.chars().count() <= COLUMNS {
-            self.lines.push(whole);
-        } else {
-            let short: String = whole.chars().take(COLUMNS - 3).collect();
-            self.lines.push(format!("{short}..."));
-        }
+        let whole = format!("{head}{}", one_line(text.as_bytes()));
+        self.lines.push(self.room.map_or_else(|| whole.clone(), |room| fit(&whole, room)));
     }
 }
 

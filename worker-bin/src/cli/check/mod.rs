@@ -7,11 +7,13 @@ pub(super) mod open_files;
 mod sample;
 
 use super::args::CheckArgs;
-use super::print;
 use super::run::{say, wrong_file};
+use super::{print, print_document};
+use crate::logging::say_rendered;
 use crate::pipeline::plan::{Plan, Role};
 use crate::pipeline::{self, Cluster, ConfigError, Detail, Pipeline, StateOptions, plan};
 use crate::stderr;
+use crate::text::terminal;
 use std::path::Path;
 use std::process::ExitCode;
 use worker_core::config::NodeIx;
@@ -22,20 +24,17 @@ pub(super) fn check(args: &CheckArgs) -> ExitCode {
         Ok(checked) => checked,
         Err(error) => return wrong_file(&error),
     };
-    let mut text = graph::graph(&pipeline, &plan);
+    print(&graph::graph(&pipeline, &plan, terminal::columns(&std::io::stdout())));
     if args.full {
-        text += &format!(
-            "\n{}\n{}",
-            pipeline::to_toml(&plan.partitions.written_into(&pipeline), Detail::Full),
-            memory::worst(&plan, pipeline.delivery)
-        );
+        let toml = pipeline::to_toml(&plan.partitions.written_into(&pipeline), Detail::Full);
+        print_document(&format!("\n{toml}\n"));
+        print(&memory::worst(&plan, pipeline.delivery));
     }
-    print(&text);
     let color = stderr::colors(&std::io::stderr());
     for warning in
         pipeline::warnings(&pipeline).into_iter().chain(pipeline::ignored_places(&pipeline, &cluster))
     {
-        say(&warning.render(color));
+        say_rendered(&warning.render(color));
     }
     if let Some(warning) = open_files::warning(&plan, pipeline.delivery) {
         say(&format!("warning: {warning}"));

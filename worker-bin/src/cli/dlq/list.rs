@@ -8,6 +8,9 @@ use super::{Failed, Output};
 use crate::cli::run::say;
 use crate::io::dead::Letter;
 use crate::text::escape::shortened;
+use crate::text::table::{Column, Table};
+use crate::text::terminal;
+use crate::text::width::wrapped_lines;
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::process::ExitCode;
@@ -45,6 +48,8 @@ struct Listing<'a> {
     /// What each replay was given, once one of its letters was seen.
     given: HashMap<u32, Given>,
     output: Output,
+    room: Option<usize>,
+    table: Table,
     count: u64,
     replayed: u64,
     /// How many letters of each stage and reason, up to [`REASONS_MAX`] of them.
@@ -54,7 +59,10 @@ struct Listing<'a> {
 
 impl<'a> Listing<'a> {
     fn new(store: &'a Store, replays: &'a [Replay], args: &'a ListArgs) -> Self {
+        let room = terminal::columns(&io::stdout());
         Self {
+            room,
+            table: Table::new(&COLUMNS, 0, room),
             store,
             args,
             claimed: Claimed::by(replays),
@@ -83,13 +91,13 @@ impl<'a> Listing<'a> {
             return Ok(self.output.line(&shown.line())?);
         }
         if self.count == 1 {
-            let titles = ["ID", "TIME", "STAGE", "TRIES", "END", "REPLAYED", "REASON"];
-            self.output.line(&row(&titles.map(str::to_owned)))?;
+            self.output.line(&self.table.heads())?;
         }
         let reason = match before {
             Some(before) => format!("{before} again: {}", letter.reason),
             None => letter.reason.clone(),
         };
+        let reason = shortened(&reason, if self.room.is_some() { REASON_CHARS_MAX } else { usize::MAX });
         let cells = [
             shortened(&id.to_string(), usize::MAX),
             shortened(&letter.time, 24),
@@ -97,9 +105,9 @@ impl<'a> Listing<'a> {
             letter.attempts.to_string(),
             ending(letter).unwrap_or_else(|| "-".to_owned()),
             replay.map_or_else(|| "-".to_owned(), replayed),
-            shortened(&reason, REASON_CHARS_MAX),
+            reason,
         ];
-        Ok(self.output.line(&row(&cells))?)
+        Ok(self.output.line(&self.table.line(&cells))?)
     }
 
     /// The letter that this one was before it was replayed.
@@ -141,7 +149,8 @@ impl<'a> Listing<'a> {
         let mut reasons: Vec<(&(String, String), &u64)> = self.reasons.iter().collect();
         reasons.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
         for ((stage, reason), count) in reasons.iter().take(REASONS_SHOWN_MAX) {
-            self.output.line(&format!("{count:>8}  {}: {reason}", shortened(stage, usize::MAX)))?;
+            let line = format!("{count:>8}  {}: {reason}", shortened(stage, usize::MAX));
+            self.output.line(&wrapped_lines(&line, self.room))?;
         }
         let hidden: u64 = reasons.iter().skip(REASONS_SHOWN_MAX).map(|(_, count)| **count).sum();
         if hidden + self.uncounted > 0 {
@@ -151,10 +160,16 @@ impl<'a> Listing<'a> {
     }
 }
 
-fn row(cells: &[String; 7]) -> String {
-    let [id, time, stage, tries, end, replayed, reason] = cells;
-    format!("{id:<16}  {time:<24}  {stage:<12}  {tries:>5}  {end:<10}  {replayed:<11}  {reason}")
-}
+/// The columns of the list, and how wide they are where there is room.
+const COLUMNS: [(Column, usize); 7] = [
+    (Column::left("ID", None, 0), 16),
+    (Column::left("TIME", None, 4), 24),
+    (Column::left("STAGE", Some(6), 2), 12),
+    (Column::right("TRIES", 6), 5),
+    (Column::left("END", None, 3), 10),
+    (Column::left("REPLAYED", None, 5), 11),
+    (Column::left("REASON", Some(20), 1), REASON_CHARS_MAX),
+];
 
 /// How the program ended.
 pub(super) fn ending(letter: &Letter) -> Option<String> {

@@ -7,7 +7,6 @@ use crate::admin::client::{Client, ClientError};
 use crate::admin::registry::{self, Found};
 use crate::explain::{Snapshot, words};
 use crate::pipeline::Cluster;
-use crate::stderr;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
@@ -49,10 +48,7 @@ pub(super) fn find(args: &TargetArgs) -> Result<Target, Failure> {
     match &args.cluster {
         Some(file) => {
             let cluster = Cluster::load(file).map_err(|error| {
-                Failure::new(
-                    WRONG,
-                    error.render(stderr::colors(&std::io::stderr())).trim_start_matches("error: ").to_owned(),
-                )
+                Failure::new(WRONG, error.render(false).trim_start_matches("error: ").to_owned())
             })?;
             Ok(of_cluster(&cluster))
         }

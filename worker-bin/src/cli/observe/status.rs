@@ -4,9 +4,12 @@ use super::args::StatusArgs;
 use super::find::{ask, find, line};
 use super::{FAILED, Failure};
 use crate::admin::registry;
-use crate::cli::print;
 use crate::cli::run::say;
-use crate::explain::{RunState, Snapshot, words};
+use crate::cli::{print, print_document};
+use crate::explain::{RunState, Snapshot, Stage, words};
+use crate::text::escape::one_line;
+use crate::text::table::{Column, Table};
+use crate::text::terminal;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
@@ -22,9 +25,13 @@ pub(super) async fn status(args: &StatusArgs) -> Result<ExitCode, Failure> {
         return Err(Failure::new(FAILED, "no worker answers"));
     }
     if args.json {
-        return Ok(print(&(serde_json::to_string_pretty(&heard.snapshots).unwrap_or_default() + "\n")));
+        return Ok(print_document(
+            &(serde_json::to_string_pretty(&heard.snapshots).unwrap_or_default() + "\n"),
+        ));
     }
-    Ok(print(&heard.snapshots.iter().map(short).collect::<Vec<_>>().join("\n")))
+    let room = terminal::columns(&std::io::stdout());
+    let said: Vec<_> = heard.snapshots.iter().map(|snapshot| short(snapshot, room)).collect();
+    Ok(print(&said.join("\n")))
 }
 
 fn list(json: bool) -> Result<ExitCode, Failure> {
@@ -35,7 +42,7 @@ fn list(json: bool) -> Result<ExitCode, Failure> {
     if json {
         let entries: Vec<_> =
             found.iter().map(|f| serde_json::json!({ "alive": f.alive, "worker": f.entry })).collect();
-        return Ok(print(&(serde_json::to_string_pretty(&entries).unwrap_or_default() + "\n")));
+        return Ok(print_document(&(serde_json::to_string_pretty(&entries).unwrap_or_default() + "\n")));
     }
     if found.is_empty() {
         return Ok(print(&format!("no worker runs here as this user (looked in {})\n", dir.display())));
@@ -55,7 +62,7 @@ fn state(state: RunState) -> &'static str {
 }
 
 /// One node in a line a stage.
-fn short(snapshot: &Snapshot) -> String {
+fn short(snapshot: &Snapshot, room: Option<usize>) -> String {
     let mut text = format!(
         "{} on node {} ({}, {}, pid {}), for {}\n",
         snapshot.pipeline,
@@ -65,37 +72,9 @@ fn short(snapshot: &Snapshot) -> String {
         snapshot.pid,
         words::duration(snapshot.uptime_s)
     );
-    for stage in &snapshot.stages {
-        let tasks: Vec<_> = snapshot.tasks.iter().filter(|task| task.stage == stage.name).collect();
-        if tasks.is_empty() {
-            writeln!(text, "  {:16} on {}", stage.name, stage.nodes.join(", ")).ok();
-            continue;
-        }
-        let sum = |field: fn(&crate::explain::Task) -> u64| tasks.iter().map(|task| field(task)).sum::<u64>();
-        let paused = tasks.iter().filter(|task| task.paused).count();
-        let rate: f64 = tasks.iter().map(|task| task.in_per_s).sum();
-        write!(
-            text,
-            "  {:16} {:>14} in {:>14} out {rate:>10.0}/s",
-            stage.name,
-            words::number(sum(|t| t.counters.records_in)),
-            words::number(sum(|t| t.counters.records_out)),
-        )
-        .ok();
-        for (what, count) in [
-            ("queued", sum(|t| t.queued_records)),
-            ("retried", sum(|t| t.counters.retried_records)),
-            ("dead", sum(|t| t.counters.dead_records)),
-        ] {
-            if count > 0 {
-                write!(text, ", {} {what}", words::number(count)).ok();
-            }
-        }
-        match paused {
-            0 => {}
-            all if all == tasks.len() => text.push_str(", paused"),
-            some => drop(write!(text, ", {some} of {} tasks paused", tasks.len())),
-        }
+    let rows: Vec<_> = snapshot.stages.iter().map(|stage| cells(snapshot, stage)).collect();
+    for line in Table::lines(&COLUMNS, &rows, 2, room) {
+        text.push_str(&line);
         text.push('\n');
     }
     let memory = &snapshot.memory;
@@ -108,4 +87,44 @@ fn short(snapshot: &Snapshot) -> String {
     )
     .ok();
     text
+}
+
+/// Without heads: each cell says what it is.
+const COLUMNS: [Column; 5] = [
+    Column::left("", Some(8), 0),
+    Column::right("", 2),
+    Column::right("", 3),
+    Column::right("", 4),
+    Column::left("", Some(6), 1),
+];
+
+/// Its name, what came in and went out, its rate, and what else is to be said.
+fn cells(snapshot: &Snapshot, stage: &Stage) -> Vec<String> {
+    let name = one_line(stage.name.as_bytes());
+    let tasks: Vec<_> = snapshot.tasks.iter().filter(|task| task.stage == stage.name).collect();
+    if tasks.is_empty() {
+        let elsewhere = format!("on {}", one_line(stage.nodes.join(", ").as_bytes()));
+        return [name, String::new(), String::new(), String::new(), elsewhere].to_vec();
+    }
+    let sum = |field: fn(&crate::explain::Task) -> u64| tasks.iter().map(|task| field(task)).sum::<u64>();
+    let rate: f64 = tasks.iter().map(|task| task.in_per_s).sum();
+    let paused = tasks.iter().filter(|task| task.paused).count();
+    let mut rest = Vec::new();
+    match paused {
+        0 => {}
+        all if all == tasks.len() => rest.push("paused".to_owned()),
+        some => rest.push(format!("{some} of {} tasks paused", tasks.len())),
+    }
+    for (what, count) in [
+        ("queued", sum(|t| t.queued_records)),
+        ("retried", sum(|t| t.counters.retried_records)),
+        ("dead", sum(|t| t.counters.dead_records)),
+    ] {
+        if count > 0 {
+            rest.push(format!("{} {what}", words::number(count)));
+        }
+    }
+    let count = |count, what| format!("{} {what}", words::number(count));
+    let (taken, given) = (sum(|t| t.counters.records_in), sum(|t| t.counters.records_out));
+    [name, count(taken, "in"), count(given, "out"), format!("{rate:.0}/s"), rest.join(", ")].to_vec()
 }

@@ -3,7 +3,7 @@
 use super::Failure;
 use super::args::WhyArgs;
 use super::find::{Heard, Target, ask, find};
-use crate::cli::print;
+use crate::cli::{print, print_document};
 use crate::explain::{Explanation, RunState, Snapshot, explain, words};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -24,14 +24,13 @@ pub(super) async fn why(args: &WhyArgs) -> Result<ExitCode, Failure> {
             return Err(Failure::new(super::FAILED, why));
         }
         let explanation = joined(&heard);
-        let text = if args.json {
-            serde_json::to_string_pretty(&explanation).unwrap_or_default() + "\n"
+        if args.json {
+            print_document(&(serde_json::to_string_pretty(&explanation).unwrap_or_default() + "\n"));
         } else if heard.snapshots.is_empty() {
-            explanation.notes.iter().fold(String::new(), |text, note| text + note + "\n")
+            print(&explanation.notes.iter().fold(String::new(), |text, note| text + note + "\n"));
         } else {
-            said(&target, &heard.snapshots, &explanation)
-        };
-        print(&text);
+            print(&said(&target, &heard.snapshots, &explanation));
+        }
         let failed = heard.snapshots.iter().any(|s| s.state == RunState::Failed);
         let ended = heard.snapshots.iter().all(|s| s.end.is_some()) && !heard.is_stopped;
         let over = matches!(target, Target::Ended(_)) || ended;

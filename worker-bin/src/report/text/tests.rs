@@ -1,6 +1,7 @@
 use super::super::gather::tests::report;
 use super::*;
 use crate::report::Outcome;
+use crate::text::width::width;
 
 #[test]
 fn a_short_run_ends_in_a_line_a_stage() {
@@ -10,7 +11,7 @@ fn a_short_run_ends_in_a_line_a_stage() {
     for stage in &mut report.stages {
         (stage.retried_records, stage.dead_records) = (0, 0);
     }
-    insta::assert_snapshot!(text(&report), @r"
+    insta::assert_snapshot!(text(&report, None), @r"
     done in 0.3 s, 40 MiB read, 40 MiB of memory at most
                  in    out  programs
       log     4 000  4 000
@@ -21,7 +22,7 @@ fn a_short_run_ends_in_a_line_a_stage() {
 
 #[test]
 fn a_long_run_says_what_limited_it_and_what_stood_in_its_way() {
-    insta::assert_snapshot!(text(&report()), @r"
+    insta::assert_snapshot!(text(&report(), None), @r"
     failed in 10 s, 40 MiB read (4.0 MiB/s), 40 MiB of memory at most
                  in    out  in/s  at work  programs  retried  dead  waited for
       log     4 000  4 000   400      0 %                  5        a free slot 5.0 %
@@ -33,18 +34,32 @@ fn a_long_run_says_what_limited_it_and_what_stood_in_its_way() {
 }
 
 #[test]
-fn no_line_of_a_table_is_wider_than_a_terminal() {
+fn no_line_is_wider_than_the_terminal_and_a_pipe_gets_all_of_it() {
     let mut report = report();
-    for stage in &mut report.stages {
-        stage.name = "a_very_long_name_of_a_stage_that_goes_on_and_on".to_owned();
+    for (stage, name) in report.stages.iter_mut().zip([
+        "a_very_long_name_of_a_stage_that_goes_on_and_on",
+        "東京の\u{1b}[31m店",
+        "e\u{301}té🦀",
+    ]) {
+        stage.name = name.to_owned();
         (stage.records_in, stage.records_out) = (123_456_789_012, 123_456_789_012);
         stage.in_per_s = 12_345_678.0;
         let one = stage.waited[0].clone();
         stage.waited = vec![crate::report::Waited { share: 0.3, ..one }; 3];
     }
-    for line in text(&report).lines() {
-        assert!(line.chars().count() <= WIDTH, "{line}");
+    report.stalls.iter_mut().for_each(|stall| stall.text = "日本語 ".repeat(100));
+    for room in [40, 60, 80, 120, 200] {
+        let text = text(&report, Some(room));
+        for line in text.lines() {
+            assert!(width(line) <= room, "{room}: {line}");
+        }
+        assert!(text.contains("a_very") && text.contains("123 456 789 012"), "{room}: {text}");
+        assert!(!text.contains('\u{1b}'), "{text}");
     }
+    let whole = text(&report, None);
+    assert!(whole.contains("a_very_long_name_of_a_stage_that_goes_on_and_on"), "{whole}");
+    assert!(whole.lines().any(|line| line.matches("日本語").count() == 100), "{whole}");
+    assert!(whole.contains("東京の\\u{1b}[31m店"), "{whole}");
 }
 
 #[test]
@@ -57,10 +72,10 @@ fn shares_and_rates_have_as_many_digits_as_they_need() {
 
 #[test]
 fn long_chains_are_cut() {
-    let text = wrapped(&"word ".repeat(200), 4);
-    assert_eq!(text.lines().count(), 4);
-    assert!(
-        text.trim_end().ends_with('…') && text.lines().all(|line| line.chars().count() <= WIDTH + 2),
-        "{text}"
-    );
+    let mut report = report();
+    report.stalls.iter_mut().for_each(|stall| stall.text = "word ".repeat(200).trim_end().to_owned());
+    let text = text(&report, Some(80));
+    let stall: Vec<_> = text.lines().skip_while(|line| !line.contains("stall")).collect();
+    assert_eq!(stall.len(), 4, "{text}");
+    assert!(stall[3].ends_with('…') && stall.iter().all(|line| width(line) <= 80), "{text}");
 }

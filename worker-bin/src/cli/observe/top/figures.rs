@@ -1,7 +1,6 @@
 //! Numbers and texts in little room.
 
 use crate::text::escape::visible;
-use ratatui::text::Span;
 
 /// Heights of a curve, from nothing to the most.
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
@@ -65,80 +64,6 @@ pub(super) fn clean(text: &str) -> String {
     visible(text.as_bytes()).replace('\t', " ")
 }
 
-/// How many columns a text takes.
-pub(super) fn width(text: &str) -> usize {
-    Span::raw(text).width()
-}
-
-/// A text cut to so many columns, with a sign that it was.
-pub(super) fn fit(text: &str, columns: usize) -> String {
-    if width(text) <= columns {
-        return text.to_owned();
-    }
-    let (mut cut, mut used) = (String::new(), 0);
-    for c in text.chars() {
-        let own = width(c.encode_utf8(&mut [0; 4]));
-        if used + own + 1 > columns {
-            break;
-        }
-        cut.push(c);
-        used += own;
-    }
-    if columns > 0 {
-        cut.push('…');
-    }
-    cut
-}
-
-/// The same, filled up with blanks behind it.
-pub(super) fn left(text: &str, columns: usize) -> String {
-    let fitted = fit(text, columns);
-    let missing = columns.saturating_sub(width(&fitted));
-    fitted + &" ".repeat(missing)
-}
-
-/// The same, filled up with blanks before it.
-pub(super) fn right(text: &str, columns: usize) -> String {
-    let fitted = fit(text, columns);
-    let missing = columns.saturating_sub(width(&fitted));
-    " ".repeat(missing) + &fitted
-}
-
-/// A text in lines of at most so many columns, broken between words where there are some; all but the first begin with `indent`.
-pub(super) fn wrapped(text: &str, columns: usize, indent: &str) -> Vec<String> {
-    let columns = columns.max(width(indent) + 8);
-    let mut lines = Vec::new();
-    let mut line = String::new();
-    for word in text.split(' ') {
-        let mut word = word.to_owned();
-        let used = width(&line);
-        if used > 0 && line != indent && used + 1 + width(&word) > columns {
-            lines.push(std::mem::replace(&mut line, indent.to_owned()));
-        } else if used > 0 && line != indent {
-            line.push(' ');
-        }
-        while width(&line) + width(&word) > columns {
-            let mut piece = String::new();
-            while let Some(c) = word
-                .chars()
-                .next()
-                .filter(|c| width(&line) + width(&piece) + width(c.encode_utf8(&mut [0; 4])) <= columns)
-            {
-                piece.push(c);
-                word.remove(0);
-            }
-            if piece.is_empty() {
-                break;
-            }
-            line.push_str(&piece);
-            lines.push(std::mem::replace(&mut line, indent.to_owned()));
-        }
-        line.push_str(&word);
-    }
-    lines.push(line);
-    lines
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -160,22 +85,6 @@ mod tests {
         ] {
             assert_eq!(short(number), text);
         }
-    }
-
-    #[test]
-    fn texts_are_cut_with_a_sign_by_columns() {
-        assert_eq!(
-            (fit("abc", 3), fit("abcd", 3), fit("abcd", 0)),
-            ("abc".into(), "ab…".into(), String::new())
-        );
-        assert_eq!((left("日本語", 5), right("7", 3)), ("日本…".to_owned(), "  7".to_owned()));
-    }
-
-    #[test]
-    fn long_texts_are_broken_between_words() {
-        assert_eq!(wrapped("one two three", 9, ""), ["one two", "three"]);
-        assert_eq!(wrapped("one two three four", 10, "  "), ["one two", "  three", "  four"]);
-        assert_eq!(wrapped("0123456789abcdef", 10, "  "), ["0123456789", "  abcdef"]);
     }
 
     #[test]

@@ -2,11 +2,12 @@
 
 use super::app::{App, Drawn, Pane};
 use super::detail::Tone;
-use super::figures::{curve, left, right, width};
+use super::figures::curve;
 use super::paint::{mark, of_mark, style};
 use super::rows::Mark;
 use super::table::{Column, LINKS, STAGES, SortOrder};
 use super::view::{Down, rows};
+use crate::text::width::{left, right, width};
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};

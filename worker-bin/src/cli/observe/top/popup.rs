@@ -2,9 +2,10 @@
 
 use super::app::{App, Drawn, Popup};
 use super::detail::{Lines, Tone, detail, help};
-use super::figures::{clean, fit, width, wrapped};
+use super::figures::clean;
 use super::paint::style;
 use super::view::rows;
+use crate::text::width::{fit, wrapped_keeping_indent};
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
@@ -48,17 +49,4 @@ fn broken(app: &App, lines: Lines, columns: usize) -> Vec<Line<'static>> {
         }
     }
     broken
-}
-
-/// Wraps a text whose blanks at its beginning mean something, and those inside that keep columns.
-fn wrapped_keeping_indent(text: &str, columns: usize, indent: &str) -> Vec<String> {
-    if width(text) <= columns {
-        return vec![text.to_owned()];
-    }
-    let blanks = text.len() - text.trim_start().len();
-    let mut lines = wrapped(text.trim_start(), columns.saturating_sub(blanks), indent);
-    if let Some(first) = lines.first_mut() {
-        first.insert_str(0, &text[..blanks]);
-    }
-    lines
 }

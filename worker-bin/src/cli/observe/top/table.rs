@@ -1,8 +1,9 @@
 //! The columns of both tables: what they show, how wide they are, and what they sort by.
 
-use super::figures::{count, fit, percent, short};
+use super::figures::{count, percent, short};
 use super::rows::{LinkRow, StageRow};
 use crate::explain::{StageKind, words};
+use crate::text::width::fit;
 
 /// A column of a table of `R`s, beside the first, which has the name.
 #[derive(Debug)]

@@ -2,13 +2,14 @@
 
 use super::app::{App, Pane};
 use super::detail::Tone;
-use super::figures::{clean, fit, left, percent, width, wrapped};
+use super::figures::{clean, percent};
 use super::grid::draw_tables;
 use super::paint::{mark, of_mark, style};
 use super::popup::draw_popup;
 use super::rows::{Mark, nodes};
 use super::state::state_word;
 use crate::explain::{RunState, words};
+use crate::text::width::{fit, left, width, wrapped};
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::style::Modifier;
