@@ -83,7 +83,7 @@ impl Ctx {
             now,
             begun: now,
             timers: Timers::default(),
-            slots: Slots::new(config.slots),
+            slots: Slots::new(config.slots, &config.graph),
             rng: Rng::new(config.seed),
             actions: VecDeque::new(),
             planted: Planted::default(),

@@ -298,6 +298,11 @@ pub enum Blocker {
 }
 
 impl Blocker {
+    /// A program has something to do and does nothing: it needs no slot.
+    pub(crate) fn is_idle_program(&self) -> bool {
+        matches!(self, Self::ChildHung { .. } | Self::ChildStopped { .. })
+    }
+
     fn since(&self) -> Time {
         match self {
             Blocker::ChildHung { since, .. }

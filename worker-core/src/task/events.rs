@@ -7,14 +7,19 @@ use super::source::SourceTask;
 use super::stream::StreamTask;
 use super::{Base, Task, TaskMachine};
 use crate::ctx::Ctx;
-use crate::event::{BatchEvent, RecordsEvent, SinkEvent, SourceEvent, StreamEvent, TaskEvent};
+use crate::event::{BatchEvent, Blocker, RecordsEvent, SinkEvent, SourceEvent, StreamEvent, TaskEvent};
 
 impl Task {
     pub(crate) fn handle(&mut self, ctx: &mut Ctx, event: TaskEvent) {
         let base = &mut self.base;
         match event {
             TaskEvent::Failed { why } => return ctx.fail_task(&base.name, why),
-            TaskEvent::Blocked { by } => return base.blocker = by,
+            TaskEvent::Blocked { by } => {
+                // A stopped or hanging program uses no processor.
+                let idle = by.as_ref().is_some_and(Blocker::is_idle_program);
+                ctx.slots.idles(base.id, idle);
+                return base.blocker = by;
+            }
             TaskEvent::Pause { paused } => base.pause(paused, ctx),
             TaskEvent::Persisted { commit } => base.persisted(ctx, commit),
             TaskEvent::Source(event) => {
