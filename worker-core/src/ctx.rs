@@ -9,6 +9,7 @@ use crate::outbox::{Outbox, Request};
 use crate::recovery::TaskState;
 use crate::rng::Rng;
 use crate::slots::Slots;
+use crate::stages::Stages;
 use crate::time::Time;
 use crate::timers::Timers;
 use std::collections::{BTreeMap, VecDeque};
@@ -25,6 +26,7 @@ pub(crate) struct Ctx {
     pub(crate) begun: Time,
     pub(crate) timers: Timers,
     pub(crate) slots: Slots,
+    pub(crate) stages: Stages,
     pub(crate) rng: Rng,
     pub(crate) actions: VecDeque<Action>,
     pub(crate) planted: Planted,
@@ -84,6 +86,7 @@ impl Ctx {
             begun: now,
             timers: Timers::default(),
             slots: Slots::new(config.slots, &config.graph),
+            stages: Stages::new(&config.graph, config.me),
             rng: Rng::new(config.seed),
             actions: VecDeque::new(),
             planted: Planted::default(),
@@ -200,6 +203,16 @@ impl Ctx {
     pub(super) fn sender_changed(&mut self, link: LinkId) {
         let task = self.config.graph.link(link).from;
         self.task_changed(task);
+    }
+
+    /// A program of the task's stage has succeeded: the stage's other tasks may hold records back until then.
+    pub(crate) fn has_succeeded(&mut self, task: TaskId) {
+        self.stages.succeeded(task).into_iter().for_each(|other| self.task_changed(other));
+    }
+
+    /// Nothing more comes to the task: the stage's other tasks may wait for that.
+    pub(crate) fn at_end(&mut self, task: TaskId) {
+        self.stages.at_end(task).into_iter().for_each(|other| self.task_changed(other));
     }
 
     /// Tuples were accepted into the inbox of `link`.

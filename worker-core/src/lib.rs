@@ -51,6 +51,7 @@ pub mod replay;
 pub mod rng;
 pub mod route;
 mod slots;
+mod stages;
 pub mod stall;
 pub mod status;
 mod task;

@@ -1,12 +1,13 @@
 //! Slots: the right to run a batch child now.
 
 use crate::check::{Inconsistency, rule, same};
-use crate::config::{Graph, TaskId, TaskName};
-use std::collections::{BTreeMap, VecDeque};
+use crate::config::{Graph, TaskId};
+use crate::stages;
+use std::collections::VecDeque;
 
 /// A fixed number of slots. The stage that has the fewest of them is next; of its tasks, and of stages that have as many, the
-/// one that has waited longest. A program that does nothing does not count, one a stage at most: so a stage whose programs hang
-/// takes the slot of nobody else.
+/// one that has waited longest. A program that does nothing does not count for other stages than its own: a stage whose
+/// programs hang takes the slots of nobody else. So there are at most as many programs as each stage could have alone.
 #[derive(Debug)]
 pub(crate) struct Slots {
     total: usize,
@@ -19,16 +20,17 @@ pub(crate) struct Slots {
     waiting: VecDeque<TaskId>,
 }
 
+/// What a stage has of the slots.
+#[derive(Clone, Copy, Debug, Default)]
+struct Share {
+    held: usize,
+    idle: usize,
+}
+
 impl Slots {
     pub(crate) fn new(total: usize, graph: &Graph) -> Self {
-        let mut numbers: BTreeMap<&str, usize> = BTreeMap::new();
-        let mut number = |name| {
-            let next = numbers.len();
-            *numbers.entry(name).or_insert(next)
-        };
-        let stages = graph.tasks.iter().map(|task| number(TaskName::of(&task.name).stage)).collect();
         let (holders, idle, waiting) = (Vec::new(), Vec::new(), VecDeque::new());
-        Self { total: total.max(1), stages, holders, idle, waiting }
+        Self { total: total.max(1), stages: stages::numbered(graph), holders, idle, waiting }
     }
 
     /// Puts a task in the queue; it asks once for each run.
@@ -36,18 +38,32 @@ impl Slots {
         self.waiting.push_back(task);
     }
 
-    /// The task whose turn it is, if one of at most `most` slots is free. The slot is in use until [`release`](Self::release).
+    /// The task whose turn it is, if a slot is free for it and fewer than `most` programs run. The slot is in use until
+    /// [`release`](Self::release).
     pub(crate) fn grant(&mut self, most: usize) -> Option<TaskId> {
-        if self.holders.len() - self.lent() >= self.total.min(most) {
+        if self.waiting.is_empty() || self.holders.len() >= most {
             return None;
         }
-        let held = |task: TaskId| {
-            self.holders.iter().filter(|&&holder| self.stage(holder) == self.stage(task)).count()
-        };
-        let (at, _) = self.waiting.iter().enumerate().min_by_key(|(at, task)| (held(**task), *at))?;
+        let shares = self.shares();
+        let share = |task: &TaskId| shares[self.stage(*task)];
+        // The idle programs of others do not count.
+        let counted = |task: &TaskId| self.holders.len() - (self.idle.len() - share(task).idle);
+        let free = self.waiting.iter().enumerate().filter(|(_, task)| counted(task) < self.total);
+        let (at, _) = free.min_by_key(|(at, task)| (share(task).held, *at))?;
         let task = self.waiting.remove(at)?;
         self.holders.push(task);
         Some(task)
+    }
+
+    fn shares(&self) -> Vec<Share> {
+        let mut shares = vec![Share::default(); self.stages.iter().max().map_or(0, |last| last + 1)];
+        self.holders.iter().for_each(|&task| shares[self.stage(task)].held += 1);
+        self.idle.iter().for_each(|&task| shares[self.stage(task)].idle += 1);
+        shares
+    }
+
+    fn stage(&self, task: TaskId) -> usize {
+        self.stages[task.0 as usize]
     }
 
     /// The program of a task that has a slot does nothing, or goes on.
@@ -56,18 +72,6 @@ impl Slots {
         if idle && self.holders.contains(&task) {
             self.idle.push(task);
         }
-    }
-
-    /// How many slots do not count, for their programs do nothing: one a stage.
-    fn lent(&self) -> usize {
-        let mut stages: Vec<usize> = self.idle.iter().map(|&task| self.stage(task)).collect();
-        stages.sort_unstable();
-        stages.dedup();
-        stages.len()
-    }
-
-    fn stage(&self, task: TaskId) -> usize {
-        self.stages.get(task.0 as usize).copied().unwrap_or(usize::MAX)
     }
 
     /// A task does not need its slot any more.
@@ -103,9 +107,12 @@ impl Slots {
         let holds = running.map(|task| self.holders.contains(&task)).collect::<Vec<_>>();
         same("slots used", held, holds.len())?;
         rule("slots used", !holds.contains(&false), || format!("{:?} hold them", self.holders))?;
-        let stages = self.stages.iter().max().map_or(0, |last| last + 1);
-        // One that was lent is not taken back when the program it was lent beside goes on.
-        rule("slots", held <= total + stages, || format!("{held} of {total} are used"))?;
+        // A slot that was given beside idle programs is not taken back when those go on.
+        let shares = self.shares();
+        let most = shares.iter().map(|share| share.held).max().unwrap_or(0);
+        rule("slots", most <= total, || format!("{most} of {total} are used by one stage"))?;
+        let idle_without = self.idle.iter().find(|task| !self.holders.contains(task));
+        rule("idle slots", idle_without.is_none(), || format!("{idle_without:?} has none"))?;
         let turns = |task| self.waiting.iter().filter(|&&waiting| waiting == task).count();
         // One that waits no more stays in the queue until its turn.
         let lost = queued.find(|&task| turns(task) != 1);
@@ -149,22 +156,21 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_does_nothing_lends_its_slot_one_a_stage() {
-        let mut slots = slots(2);
+    fn a_program_that_does_nothing_counts_for_its_own_stage_alone() {
+        let mut slots = slots(1);
         [0, 1, 2, 3].map(TaskId).into_iter().for_each(|task| slots.request(task));
-        slots.grant(9);
-        slots.grant(9);
+        assert_eq!((slots.grant(9), slots.grant(9)), (Some(TaskId(0)), None));
         slots.idles(TaskId(0), true);
-        slots.idles(TaskId(3), true);
-        assert_eq!((slots.grant(9), slots.grant(9)), (Some(TaskId(1)), None));
-        // Another of the same stage lends nothing more.
-        slots.idles(TaskId(1), true);
-        assert_eq!(slots.grant(9), None);
-        slots.idles(TaskId(1), false);
-        slots.idles(TaskId(0), false);
+        assert_eq!((slots.grant(9), slots.grant(9)), (Some(TaskId(2)), None));
+        // That one is done, and does not ask again at once: the stage that hangs gets nothing more all the same.
         slots.release(TaskId(2));
-        assert_eq!(slots.grant(9), None, "what was lent is given back first");
-        slots.release(TaskId(1));
-        assert_eq!(slots.grant(9), Some(TaskId(3)));
+        assert_eq!((slots.grant(1), slots.grant(9), slots.grant(9)), (None, Some(TaskId(3)), None));
+        slots.release(TaskId(3));
+        assert_eq!(slots.grant(9), None);
+        slots.idles(TaskId(0), false);
+        slots.request(TaskId(2));
+        assert_eq!(slots.grant(9), None, "it goes on, and counts again");
+        slots.release(TaskId(0));
+        assert_eq!((slots.grant(9), slots.grant(9)), (Some(TaskId(1)), None));
     }
 }

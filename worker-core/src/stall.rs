@@ -125,6 +125,12 @@ pub enum Reason {
         /// The tasks whose turn it is.
         tried: Vec<TaskId>,
     },
+    /// Records failed, and no program of the stage has succeeded yet: whether they or the program are at fault shows with the
+    /// next one that succeeds.
+    Undecided {
+        /// How many.
+        records: usize,
+    },
     /// A batch failed and waits for its next attempt.
     Backoff {
         /// Attempts so far.
@@ -197,6 +203,7 @@ impl Reason {
             | Reason::OutboxFull { .. }
             | Reason::SpillLimit { .. }
             | Reason::Quarantined { .. }
+            | Reason::Undecided { .. }
             | Reason::Backoff { .. }
             | Reason::ChildNotReading { .. }
             | Reason::AwaitingEnd { .. }
@@ -223,6 +230,7 @@ impl Reason {
             | Reason::Committing { .. }
             | Reason::NoSlot { .. }
             | Reason::Quarantined { .. }
+            | Reason::Undecided { .. }
             | Reason::Backoff { .. }
             | Reason::Blocked(_)
             | Reason::ChildBusy { .. }

@@ -153,3 +153,67 @@ fn a_program_that_takes_nothing_fails_its_stage_after_a_few_attempts_of_the_whol
     finished.expect(1).says(&["took nothing and printed nothing, 2 times"]);
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
 }
+
+/// Eight records over four partitions, with the line `bad` alone in one of them.
+const ONE_IS_BAD: &str = r#"awk 'BEGIN {for (i = 1; i <= 8; i++) print (i == 3) ? "bad" : "k" i}' > in.txt"#;
+
+#[test]
+fn a_success_of_another_task_of_the_stage_decides_as_well() {
+    let scratch = Scratch::new();
+    scratch.shell(ONE_IS_BAD);
+    let pipeline = "[source.in]\nfile = 'in.txt'\n\
+                    [stage.s]\nrun = ['awk', '/bad/ {exit 7} {print}']\npartition_by = 'record'\npartitions = 4\n\
+                    retry = { max_attempts = 2, initial = '1ms', max = '5ms' }\n[sink.out]\nfile = 'out.txt'\n";
+    let state: &[&str] = &["--state", "state"];
+    for args in [&[][..], state] {
+        scratch.run_with(pipeline, args).expect(3).says(&["1 dead letter"]);
+        assert_eq!(
+            sorted(&scratch.read("out.txt")),
+            sorted(&scratch.shell("grep -v bad in.txt")),
+            "{args:?}"
+        );
+        scratch.shell("rm out.txt");
+    }
+}
+
+#[test]
+fn tasks_of_a_stage_count_their_failures_together() {
+    let scratch = Scratch::new();
+    scratch.shell("seq 1 4000 > in.txt");
+    let pipeline = "[source.in]\nfile = 'in.txt'\n\
+                    [stage.s]\nrun = ['sh', '-c', 'echo >> starts; exit 3']\npartitions = 8\n\
+                    retry = { max_attempts = 1 }\n[sink.out]\nfile = 'out.txt'\n";
+    scratch.run(pipeline).expect(1).says(&["the first 16 records all failed alike"]);
+    let starts = scratch.text("starts").lines().count();
+    // Each halves a batch down to one record, and shares the sixteen with the others.
+    assert!(starts < 8 * 14 + 16 * 3, "{starts} programs were started");
+}
+
+#[test]
+fn failures_that_a_program_answers_cost_no_records_either_until_it_answers_one_well() {
+    let scratch = Scratch::new();
+    scratch.write(
+        "answers.py",
+        "import json, os, sys\n\
+         for line in sys.stdin:\n\
+         \x20   message = json.loads(line)\n\
+         \x20   if 'hello' in message: continue\n\
+         \x20   record = message.get('record')\n\
+         \x20   good = os.path.exists('mended') and record != '30'\n\
+         \x20   answer = {} if record is None else {'emit': [record]} if good else {'fail': 'no database'}\n\
+         \x20   print(json.dumps({'id': message['id'], **answer}), flush=True)\n",
+    );
+    let pipeline = "[source.in]\nfile = 'in.txt'\n\
+                    [stage.s]\nrun = ['python3', 'answers.py']\nmode = 'records'\npartitions = 1\n[sink.out]\nfile = 'out.txt'\n";
+    for records in [5, 300] {
+        scratch.shell(&format!("rm -rf state out.txt mended; seq 1 {records} > in.txt"));
+        for _ in 0..2 {
+            scratch.run_with(pipeline, &["--state", "state"]).expect(1).says(&["no database"]);
+            assert_eq!(scratch.shell("cat state/dead/* 2> /dev/null; true"), b"", "{records}");
+        }
+        scratch.write("mended", "");
+        let status = if records == 300 { 3 } else { 0 };
+        scratch.run_with(pipeline, &["--state", "state"]).expect(status);
+        assert_eq!(scratch.shell("cat out.txt"), scratch.shell("grep -vx 30 in.txt"));
+    }
+}

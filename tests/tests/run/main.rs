@@ -7,6 +7,7 @@ mod pipes;
 mod readers;
 mod records;
 mod signals;
+mod slots;
 mod stops;
 
 /// Lines in the order of their bytes, for results whose order is free.

@@ -1,6 +1,7 @@
 //! Chains that lead over several tasks, and over nodes.
 
 use crate::ask::{admin, chain, root_kind, steps, why_text};
+use std::fs::OpenOptions;
 use worker_tests::process::{FLOW, Nodes, Scratch};
 
 /// A program that takes a line, and then nothing more until `go` is there.
@@ -80,12 +81,18 @@ fn a_program_that_cannot_keep_up_is_what_limits_the_throughput() {
 #[test]
 fn a_reader_that_takes_nothing_is_the_root_and_one_that_is_slow_is_not() {
     let scratch = Scratch::new();
-    let sink = "run = ['bash', '-c', 'while ! test -e go; do sleep 0.1; done; while ! test -e fast; do \
-                dd bs=4000 count=1 status=none of=/dev/null; sleep 0.02; done; exec cat > /dev/null']";
+    scratch.shell("mkfifo pipe");
+    let mut reader = std::process::Command::new("bash")
+        .args(["-c", "while ! test -e go; do sleep 0.1; done; while ! test -e fast; do dd bs=4000 count=1 status=none of=/dev/null; \
+                      sleep 0.02; done; exec cat > /dev/null"])
+        .current_dir(scratch.path("."))
+        .stdin(OpenOptions::new().read(true).write(true).open(scratch.path("pipe")).expect("the pipe"))
+        .spawn()
+        .expect("bash");
     let mut run = scratch.start(
         &format!(
             "[pipeline]\nname = 'pipe'\ncredit = '256KiB'\nmax_record = '64KiB'\noutbox = '512KiB'\nspill_limit = '1MiB'\n\
-             [source.lines]\n{FLOW}\n[sink.out]\n{sink}\n"
+             [source.lines]\n{FLOW}\n[sink.out]\nfile = 'pipe'\n"
         ),
         &[],
     );
@@ -104,4 +111,5 @@ fn a_reader_that_takes_nothing_is_the_root_and_one_that_is_slow_is_not() {
     scratch.write("fast", "");
     scratch.stop_flow();
     run.wait(crate::ask::PATIENCE).expect(0);
+    reader.kill().and_then(|()| reader.wait()).expect("it is there");
 }

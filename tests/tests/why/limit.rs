@@ -75,7 +75,7 @@ fn a_sink_that_is_slow() {
     scratch.write("in.txt", lines(300_000));
     let pipeline = "[source.log]\nfile = 'in.txt'\n[stage.same]\nrun = ['cat']\npartitions = 1\n[sink.out]\n\
         run = ['sh', '-c', 'while test \"$(dd bs=65536 count=1 2>/dev/null | wc -c)\" -gt 0; do sleep 0.02; done']\n";
-    both_name(&scratch, pipeline, &[], "out", "writing");
+    both_name(&scratch, pipeline, &[], "out", "child_not_reading");
 }
 
 #[test]

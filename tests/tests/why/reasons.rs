@@ -78,7 +78,8 @@ fn slots_credit_and_memory_that_are_used_up() {
 #[test]
 fn a_spill_limit_that_one_destination_of_two_has_used_up() {
     let scratch = Scratch::new();
-    let hangs = "run = ['sh', '-c', 'read -r l; while ! test -e go; do sleep 0.1; done; cat > /dev/null']";
+    scratch.shell("mkfifo go");
+    let hangs = "run = ['sh', '-c', 'read -r l; read -r go < go; cat > /dev/null']";
     let pipeline = format!(
         "[pipeline]\nname = 'spill'\n{BUDGETS}[source.lines]\n{FLOW}\n[sink.hangs]\nfrom = 'lines'\n{hangs}\n\
          [sink.out]\nfrom = 'lines'\nfile = 'out.txt'\n"
@@ -87,10 +88,10 @@ fn a_spill_limit_that_one_destination_of_two_has_used_up() {
     admin(&mut run);
     waits_for(&scratch, "lines/0", "spill_limit");
     let told = chain(&scratch, &[], "the source waits for what reads nothing", |c| {
-        c["task"] == "lines/0" && c["stalled"] == true && root_kind(c) == "write_hung"
+        c["task"] == "lines/0" && c["stalled"] == true && root_kind(c) == "child_hung"
     });
-    assert_eq!(told["root"], "hangs/0: write_hung");
-    scratch.write("go", "");
+    assert_eq!(told["root"], "hangs/0: child_hung");
+    scratch.shell("echo > go");
     scratch.stop_flow();
     run.wait(PATIENCE).expect(0);
 }
@@ -101,7 +102,7 @@ fn a_batch_between_two_attempts_and_programs_that_wait_for_more() {
     let mut run = scratch.start(
         "[pipeline]\nname = 'waits'\n[source.in]\nrun = ['sh', '-c', 'seq 10; sleep 1000']\n\
          [stage.sorted]\nfrom = 'in'\nmode = 'stream'\nrun = ['sort']\n\
-         [stage.fails]\nfrom = 'in'\npartitions = 1\nretry = { initial = '60s', max = '60s' }\n\
+         [stage.fails]\nfrom = 'in'\npartitions = 1\nretry = { initial = '2h', max = '2h' }\n\
          run = ['sh', '-c', 'echo no such luck >&2; exit 3']\n\
          [sink.out]\nfrom = ['sorted', 'fails']\nfile = 'out.txt'\n",
         &[],

@@ -126,6 +126,12 @@ reasons! {
         => "the worker died with records in flight: the one that kills it is found and dead-lettered, then all goes on by itself"
     { /// The tasks whose turn it is.
         held_by: Vec<String> }
+    /// Records failed, and no program of the stage has succeeded yet.
+    Undecided "undecided" Working Task Input
+        "undecided" "a first success of its stage" "failures held back until one succeeds"
+        => "mend the program if it is at fault: nothing is dead-lettered before one of its runs succeeds"
+    { /// Records that are held back.
+        records: u64 }
     /// A batch failed and is tried again.
     Backoff "backoff" Blocked Task Here
         "backoff" "its next attempt" "failed, tried again later"
@@ -267,6 +273,7 @@ impl Why {
             Reason::Paused { .. } => Why::Paused {},
             &Reason::DeadLimit { dead, records } => Why::DeadLimit { dead_records: dead, records },
             Reason::SourceIdle => Why::SourceIdle {},
+            &Reason::Undecided { records } => Why::Undecided { records: records as u64 },
             Reason::Linger { .. } => Why::Linger {},
         }
     }
@@ -336,6 +343,10 @@ impl Why {
                 format!("{dead} dead letters of {} are more than max_dead allows", records(*count))
             }
             Why::SourceIdle {} => format!("its input has given nothing for {ago}"),
+            Why::Undecided { records: held } => format!(
+                "{} failed, and no program of its stage has succeeded yet: the next that does shows whose fault that was",
+                records(*held)
+            ),
             Why::Linger {} => "more records, to make a larger batch".to_owned(),
         }
     }

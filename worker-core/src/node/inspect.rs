@@ -201,10 +201,10 @@ impl Node {
     fn batch_reasons(&self, base: &Base, batch: &BatchTask) -> Vec<Reason> {
         match batch.phase() {
             BatchPhase::Idle if base.paused.is_some() => self.blocked(base),
-            BatchPhase::Idle if batch.held_records() > 0 => {
+            BatchPhase::Idle if batch.gathers() => {
                 vec![Reason::Linger { until: self.ctx.timers.at(WakeReason::Linger(base.id)) }]
             }
-            BatchPhase::Idle => Vec::new(),
+            BatchPhase::Idle => undecided(batch.undecided_records()),
             BatchPhase::Blocked { .. } => self.blocked(base),
             // When its turn comes it is not taken.
             BatchPhase::Queued { .. } if base.paused.is_some() => self.blocked(base),
@@ -281,7 +281,7 @@ impl Node {
                         let turn = (blocked.is_empty() && !self.ctx.may_ask()).then(|| self.quarantined());
                         blocked.into_iter().chain(turn).collect()
                     }
-                    None => Vec::new(),
+                    None => undecided(records.undecided_records()),
                 }
             }
         }
@@ -414,6 +414,10 @@ impl Node {
 }
 
 /// What the task's driver sees in its way.
+fn undecided(records: usize) -> Vec<Reason> {
+    if records > 0 { vec![Reason::Undecided { records }] } else { Vec::new() }
+}
+
 fn blocked(base: &Base) -> Option<Reason> {
     base.blocker.clone().map(Reason::Blocked)
 }

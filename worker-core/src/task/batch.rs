@@ -14,7 +14,7 @@ mod check;
 use super::Base;
 use super::quarantine::Quarantine;
 use super::segment::Segment;
-use super::systematic::{Systematic, Verdict};
+use super::systematic::{Ending, Systematic, Verdict, advised};
 use crate::backoff::Backoff;
 use crate::config::{BatchSpec, OnError};
 use crate::ctx::Ctx;
@@ -83,6 +83,7 @@ impl BatchTask {
     }
 
     pub(super) fn step(&mut self, base: &mut Base, ctx: &mut Ctx) {
+        self.condemn_undecided(base, ctx);
         self.form(base, ctx);
         if ctx.journaled && ctx.draining {
             return;
@@ -97,7 +98,7 @@ impl BatchTask {
         if self.segments.is_empty() && self.forming.is_empty() && (base.is_exhausted() || leaves) {
             self.decide(base, ctx);
         }
-        if self.segments.is_empty() && self.forming.is_empty() && base.is_exhausted() && !ctx.is_halted() {
+        if self.is_idle() && base.is_exhausted() && !ctx.is_halted() {
             self.quarantine.over(ctx);
             base.commit_end(ctx, Vec::new(), Output::default());
         }
@@ -212,8 +213,8 @@ impl BatchTask {
         match result {
             Ok(output) => {
                 self.adapt(spent);
-                let condemned = self.systematic.succeeded();
-                self.condemn(base, ctx, condemned);
+                ctx.has_succeeded(base.id);
+                self.condemn_undecided(base, ctx);
                 self.backoff.reset();
                 self.last_failure = None;
                 let positions = Base::positions(ctx, &segment.pieces);
@@ -265,7 +266,8 @@ impl BatchTask {
             self.phase = Phase::Backoff { until };
             ctx.timers.set(WakeReason::Retry(base.id), until);
             self.segments.push_front(segment);
-        } else if self.systematic.is_open() && failure.kind == FailureKind::Timeout && failure.silent {
+        } else if self.systematic.is_open(base, ctx) && failure.kind == FailureKind::Timeout && failure.silent
+        {
             let why = format!(
                 "{}; it took nothing and printed nothing, {} times, and nothing has succeeded before",
                 failure.message, segment.attempts
@@ -298,19 +300,26 @@ impl BatchTask {
             origin: Some((piece.link, piece.first_seq)),
         };
         self.backoff.reset();
-        match self.systematic.failed(&failure, piece, letter) {
+        match self.systematic.failed(base, ctx, &advised(&failure), piece, letter) {
             Verdict::Condemned(letter) => self.dead_letter(base, ctx, piece, letter),
             Verdict::Undecided => {}
             Verdict::StageFails(why) => ctx.fail_task(&base.name, why),
         }
     }
 
-    /// All that came has failed: what was held back is condemned, or the stage fails.
+    /// Nothing more comes: what was held back is condemned, or the stage fails.
     fn decide(&mut self, base: &mut Base, ctx: &mut Ctx) {
-        match self.systematic.at_the_end(base.has_succeeded_before()) {
-            Ok(condemned) => self.condemn(base, ctx, condemned),
-            Err(why) => ctx.fail_task(&base.name, why),
+        match self.systematic.at_the_end(base, ctx) {
+            Ending::Condemned(condemned) => self.condemn(base, ctx, condemned),
+            Ending::Undecided => {}
+            Ending::StageFails(why) => ctx.fail_task(&base.name, why),
         }
+    }
+
+    /// Something has succeeded: what was held back is condemned.
+    fn condemn_undecided(&mut self, base: &mut Base, ctx: &mut Ctx) {
+        let condemned = self.systematic.condemned(base, ctx);
+        self.condemn(base, ctx, condemned);
     }
 
     fn condemn(&mut self, base: &mut Base, ctx: &mut Ctx, condemned: Vec<(Piece, DeadLetter)>) {
@@ -344,7 +353,7 @@ impl BatchTask {
         self.quarantine.over(ctx);
         self.phase = Phase::Idle;
         self.segments.clear();
-        self.systematic.forget();
+        self.systematic.forget(base, ctx);
         self.forming = Pieces::default();
         ctx.timers.clear(WakeReason::Linger(base.id));
         ctx.timers.clear(WakeReason::Retry(base.id));
@@ -355,7 +364,7 @@ impl BatchTask {
     }
 
     pub(crate) fn is_idle(&self) -> bool {
-        self.segments.is_empty() && self.forming.is_empty()
+        self.segments.is_empty() && self.forming.is_empty() && !self.systematic.holds_any()
     }
 
     pub(crate) fn phase(&self) -> Phase {
@@ -372,6 +381,16 @@ impl BatchTask {
     pub(crate) fn held_records(&self) -> u64 {
         let undecided = self.systematic.undecided().count() as u64;
         self.segments.iter().map(Segment::records).sum::<u64>() + self.forming.records() + undecided
+    }
+
+    /// A batch is being gathered.
+    pub(crate) fn gathers(&self) -> bool {
+        !self.segments.is_empty() || !self.forming.is_empty()
+    }
+
+    /// Records that failed and wait for one success.
+    pub(crate) fn undecided_records(&self) -> usize {
+        self.systematic.undecided().count()
     }
 
     /// Cost of what was taken and not committed, in bytes.

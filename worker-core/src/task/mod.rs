@@ -58,6 +58,7 @@ impl Task {
     /// died.
     pub(crate) fn restore(&mut self, ctx: &mut Ctx, state: &TaskState, in_flight: u64) {
         self.base.restore(ctx, state);
+        ctx.stages.restored(self.base.id, self.base.has_succeeded_before(), state.ended);
         if state.ended {
             return;
         }

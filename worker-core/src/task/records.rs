@@ -16,7 +16,7 @@ mod check;
 
 use super::Base;
 use super::quarantine::Quarantine;
-use super::systematic::{Systematic, Verdict};
+use super::systematic::{Ending, Systematic, Verdict, advised};
 use crate::backoff::Backoff;
 use crate::config::{OnError, RecordsSpec};
 use crate::ctx::Ctx;
@@ -86,6 +86,7 @@ impl RecordsTask {
 
     pub(super) fn step(&mut self, base: &mut Base, ctx: &mut Ctx) {
         let held_up = self.stopped || base.paused.is_some();
+        self.condemn_undecided(base, ctx);
         if held_up || matches!(self.phase, Phase::Backoff { .. } | Phase::Ending { .. }) {
             return;
         }
@@ -95,13 +96,14 @@ impl RecordsTask {
         if ctx.is_halted() {
             return;
         }
-        if self.waiting.is_empty() && self.asked.is_empty() && base.is_exhausted() {
+        let leaves = ctx.draining && !ctx.journaled && !base.has_input();
+        if self.waiting.is_empty() && self.asked.is_empty() && (base.is_exhausted() || leaves) {
             self.decide(base, ctx);
             if ctx.is_halted() {
                 return;
             }
         }
-        if self.waiting.is_empty() && base.is_exhausted() {
+        if self.waiting.is_empty() && base.is_exhausted() && !self.systematic.holds_any() {
             self.ensure_started(base, ctx);
             self.phase = Phase::Ending { since: ctx.now };
             ctx.timers.clear(WakeReason::Tick(base.id));
@@ -207,10 +209,20 @@ impl RecordsTask {
         if life != self.life || !matches!(self.phase, Phase::Running { .. } | Phase::Ending { .. }) {
             return ctx.discard(output);
         }
-        if records > 0 {
-            let condemned = self.systematic.succeeded();
-            self.condemn(base, ctx, condemned);
-        }
+        let failed = output.dead.iter().filter(|letter| letter.origin.is_some()).count() as u64;
+        let (records, output) = if records > failed || !output.chunks.is_empty() {
+            ctx.has_succeeded(base.id);
+            self.condemn_undecided(base, ctx);
+            (records, output)
+        } else if records > 0 && self.systematic.is_open(base, ctx) {
+            let rest = self.hold_answered(base, ctx, output);
+            if ctx.is_halted() {
+                return;
+            }
+            (0, rest)
+        } else {
+            (records, output)
+        };
         let pieces = self.take_answered(records);
         let inputs = Base::positions(ctx, &pieces);
         let failed = output.dead.iter().filter(|letter| letter.origin.is_some()).count() as u64;
@@ -221,6 +233,11 @@ impl RecordsTask {
                 ctx.asked_nothing();
             }
             base.in_flight = self.in_flight();
+        }
+        if ended && self.systematic.holds_any() {
+            // It has ended well with nothing but failures: what those are is decided first.
+            self.phase = Phase::Idle;
+            return self.step(base, ctx);
         }
         if ended && matches!(self.phase, Phase::Ending { .. }) && self.asked.is_empty() {
             self.phase = Phase::Idle;
@@ -238,6 +255,27 @@ impl RecordsTask {
         self.step(base, ctx);
     }
 
+    /// The program says of records that they failed, and has not succeeded with one yet: they are held back. Gives what else
+    /// there is of its output.
+    fn hold_answered(&mut self, base: &mut Base, ctx: &mut Ctx, mut output: Output) -> Output {
+        let (letters, rest) = output.dead.into_iter().partition::<Vec<_>, _>(|l| l.origin.is_some());
+        output.dead = rest;
+        for letter in letters {
+            let Some(piece) = self.asked.take(u64::MAX, 1) else { break };
+            let why = letter.reason.clone();
+            if let Verdict::StageFails(why) = self.systematic.failed(base, ctx, &why, &piece, letter) {
+                ctx.fail_task(&base.name, why);
+                return Output::default();
+            }
+        }
+        self.answers_again();
+        if self.asked.is_empty() {
+            ctx.asked_nothing();
+        }
+        base.note(ctx, self.in_flight());
+        output
+    }
+
     /// The first requests, which are answered now. A program that claims to have answered more than it was asked has not.
     fn take_answered(&mut self, records: u64) -> Pieces {
         let mut answered = Pieces::default();
@@ -247,10 +285,14 @@ impl RecordsTask {
         answered
     }
 
-    fn progress(&mut self, records: u64, pieces: &Pieces, ctx: &mut Ctx) {
+    fn answers_again(&mut self) {
         self.failures = 0;
         self.last_failure = None;
         self.backoff.reset();
+    }
+
+    fn progress(&mut self, records: u64, pieces: &Pieces, ctx: &mut Ctx) {
+        self.answers_again();
         self.suspects = self.suspects.saturating_sub(records);
         if self.suspects == 0 {
             self.window = (self.window * 2).min(self.spec.in_flight);
@@ -333,19 +375,26 @@ impl RecordsTask {
             origin: Some((piece.link, piece.first_seq)),
         };
         self.failures = 0;
-        match self.systematic.failed(&failure, &piece, letter) {
+        match self.systematic.failed(base, ctx, &advised(&failure), &piece, letter) {
             Verdict::Condemned(letter) => self.dead_letter(base, ctx, &piece, letter),
             Verdict::Undecided => self.one_suspect_less(),
             Verdict::StageFails(why) => ctx.fail_task(&base.name, why),
         }
     }
 
-    /// All that came has failed: what was held back is condemned, or the stage fails.
+    /// Nothing more comes: what was held back is condemned, or the stage fails.
     fn decide(&mut self, base: &mut Base, ctx: &mut Ctx) {
-        match self.systematic.at_the_end(base.has_succeeded_before()) {
-            Ok(condemned) => self.condemn(base, ctx, condemned),
-            Err(why) => ctx.fail_task(&base.name, why),
+        match self.systematic.at_the_end(base, ctx) {
+            Ending::Condemned(condemned) => self.condemn(base, ctx, condemned),
+            Ending::Undecided => {}
+            Ending::StageFails(why) => ctx.fail_task(&base.name, why),
         }
+    }
+
+    /// Something has succeeded: what was held back is condemned.
+    fn condemn_undecided(&mut self, base: &mut Base, ctx: &mut Ctx) {
+        let condemned = self.systematic.condemned(base, ctx);
+        self.condemn(base, ctx, condemned);
     }
 
     fn condemn(&mut self, base: &mut Base, ctx: &mut Ctx, condemned: Vec<(Piece, DeadLetter)>) {
@@ -402,12 +451,13 @@ impl RecordsTask {
         self.take_back(ctx);
         self.quarantine.over(ctx);
         self.waiting = Pieces::default();
+        self.systematic.forget(base, ctx);
         ctx.timers.clear(WakeReason::Tick(base.id));
         ctx.timers.clear(WakeReason::Retry(base.id));
     }
 
     pub(crate) fn is_idle(&self) -> bool {
-        self.asked.is_empty() && self.waiting.is_empty()
+        self.asked.is_empty() && self.waiting.is_empty() && !self.systematic.holds_any()
     }
 
     pub(crate) fn phase(&self) -> Phase {
@@ -427,6 +477,11 @@ impl RecordsTask {
     /// Records taken and not committed.
     pub(crate) fn held_records(&self) -> u64 {
         self.asked.records() + self.waiting.records() + self.systematic.undecided().count() as u64
+    }
+
+    /// Records that failed and wait for one success.
+    pub(crate) fn undecided_records(&self) -> usize {
+        self.systematic.undecided().count()
     }
 
     /// Cost of what was taken and not committed, in bytes.

@@ -1,22 +1,16 @@
 //! Telling a stage that fails from records that fail.
 
+use super::Base;
 use crate::config::MaxDead;
+use crate::ctx::Ctx;
 use crate::event::{DeadLetter, Failure, FailureKind};
 use crate::inbox::Piece;
 
-/// So many single records failing alike, with no success before, are the stage's fault and not the records'.
-const SYSTEMATIC_FAILURES: u32 = 16;
-
-/// So many single records may wait for a verdict, however they failed.
-const UNDECIDED_MAX: usize = 64;
-
-/// Single records that failed before any program of the stage has succeeded in this life: whose fault that is, theirs or the
-/// stage's, is not known yet. They are held back, uncommitted, and so is their place in the order.
+/// Single records of a task that failed before any program of its stage has succeeded in this life: whose fault that is, theirs
+/// or the stage's, is not known yet. They are held back, uncommitted, and so is their place in the order.
 #[derive(Debug)]
 pub(super) struct Systematic {
-    alike: Option<(FailureKind, u32)>,
-    /// A program succeeded, or all records may fail.
-    excluded: bool,
+    all_may_fail: bool,
     undecided: Vec<(Piece, DeadLetter)>,
 }
 
@@ -30,44 +24,49 @@ pub(super) enum Verdict {
     StageFails(String),
 }
 
+/// What becomes of what is held back when nothing more comes.
+#[derive(Debug)]
+pub(super) enum Ending {
+    /// Those, in order, are condemned.
+    Condemned(Vec<(Piece, DeadLetter)>),
+    /// Another task of the stage may still succeed.
+    Undecided,
+    StageFails(String),
+}
+
 impl Systematic {
     /// For a stage of which so many records may fail.
     pub(super) fn new(max_dead: MaxDead) -> Self {
-        Self { alike: None, excluded: max_dead == MaxDead::Unlimited, undecided: Vec::new() }
+        Self { all_may_fail: max_dead == MaxDead::Unlimited, undecided: Vec::new() }
     }
 
     /// Nothing has succeeded in this life, and that matters.
-    pub(super) fn is_open(&self) -> bool {
-        !self.excluded
+    pub(super) fn is_open(&self, base: &Base, ctx: &Ctx) -> bool {
+        !self.all_may_fail && !ctx.stages.has_succeeded(base.id)
     }
 
-    /// A program succeeded: gives those that were held back, in order, which are condemned by that.
-    pub(super) fn succeeded(&mut self) -> Vec<(Piece, DeadLetter)> {
-        self.excluded = true;
-        std::mem::take(&mut self.undecided)
+    /// Those that were held back, in order, once something has succeeded: they are condemned by that.
+    pub(super) fn condemned(&mut self, base: &Base, ctx: &Ctx) -> Vec<(Piece, DeadLetter)> {
+        if self.is_open(base, ctx) { Vec::new() } else { std::mem::take(&mut self.undecided) }
     }
 
-    /// A record failed alone.
-    pub(super) fn failed(&mut self, failure: &Failure, piece: &Piece, letter: DeadLetter) -> Verdict {
-        if self.excluded {
+    /// A record failed alone: its program did so, or it says so itself.
+    pub(super) fn failed(
+        &mut self,
+        base: &Base,
+        ctx: &mut Ctx,
+        why: &str,
+        piece: &Piece,
+        letter: DeadLetter,
+    ) -> Verdict {
+        if !self.is_open(base, ctx) {
             return Verdict::Condemned(letter);
         }
-        let count = match self.alike {
-            Some((kind, count)) if kind == failure.kind => count + 1,
-            Some(_) | None => 1,
-        };
-        self.alike = Some((failure.kind, count));
-        let why = advised(failure);
-        if count >= SYSTEMATIC_FAILURES {
-            return Verdict::StageFails(format!(
-                "the first {SYSTEMATIC_FAILURES} records all failed alike: {why}"
-            ));
+        if let Some(all) = ctx.stages.failed(base.id, letter.cause) {
+            return Verdict::StageFails(format!("{all}: {why}"));
         }
         self.hold(piece.clone(), letter);
-        if self.undecided.len() < UNDECIDED_MAX {
-            return Verdict::Undecided;
-        }
-        Verdict::StageFails(format!("the first {UNDECIDED_MAX} records all failed: {why}"))
+        Verdict::Undecided
     }
 
     /// Holds a record back that is to be condemned once something succeeds.
@@ -75,17 +74,28 @@ impl Systematic {
         self.undecided.push((piece, letter));
     }
 
-    /// The input has ended with nothing that succeeded in this life: those held back, if an earlier life shows that programs of
-    /// the stage can succeed; else why the stage fails.
-    pub(super) fn at_the_end(&mut self, succeeded_before: bool) -> Result<Vec<(Piece, DeadLetter)>, String> {
+    /// Nothing more comes to this task, and nothing has succeeded in this life.
+    pub(super) fn at_the_end(&mut self, base: &Base, ctx: &mut Ctx) -> Ending {
+        ctx.at_end(base.id);
         match self.undecided.first() {
-            Some((_, first)) if !succeeded_before => Err(format!(
-                "all {} records failed, and no program of this stage has ever ended well: {}; none is dead-lettered: mend the \
-                 program, or say max_dead = \"100%\" if all may fail",
-                self.undecided.len(),
-                first.reason
-            )),
-            Some(_) | None => Ok(std::mem::take(&mut self.undecided)),
+            None => Ending::Condemned(Vec::new()),
+            Some(_) if ctx.stages.has_succeeded_before(base.id) => {
+                Ending::Condemned(std::mem::take(&mut self.undecided))
+            }
+            Some(_) if !ctx.stages.all_at_end(base.id) => Ending::Undecided,
+            Some((_, first)) => {
+                let failures = ctx.stages.failures(base.id).max(1);
+                let all = if failures == 1 {
+                    "the only record".to_owned()
+                } else {
+                    format!("all {failures} records")
+                };
+                Ending::StageFails(format!(
+                    "{all} failed, and no program of this stage has ever succeeded: {}; none is dead-lettered: mend the program, or \
+                     say max_dead = \"100%\" if all may fail",
+                    first.reason
+                ))
+            }
         }
     }
 
@@ -98,13 +108,14 @@ impl Systematic {
     }
 
     /// Nobody wants a verdict any more.
-    pub(super) fn forget(&mut self) {
+    pub(super) fn forget(&mut self, base: &Base, ctx: &mut Ctx) {
         self.undecided.clear();
+        ctx.at_end(base.id);
     }
 }
 
 /// The failure's message; for a silent exit 1 with the key that makes it a success, unless the driver has said so.
-fn advised(failure: &Failure) -> String {
+pub(super) fn advised(failure: &Failure) -> String {
     let message = &failure.message;
     if failure.kind == FailureKind::Exit(1) && failure.silent && !message.contains("ok_exit") {
         return format!(
