@@ -12,6 +12,11 @@ fn worker(dir: &Path, args: &[&str]) -> (i32, String, String) {
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
 
+/// What was said, but for how much memory and disk this machine has.
+fn but_of_the_machine(err: &str) -> String {
+    err.lines().filter(|line| !line.starts_with("warning: at worst this node ")).collect()
+}
+
 fn with_file(text: &str) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("p.toml"), text).unwrap();
@@ -30,7 +35,7 @@ fn the_graph_fits_eighty_columns_and_shows_what_leads_where() {
     let dir = with_file(FAN);
     std::fs::write(dir.path().join("in.txt"), "x\n").unwrap();
     let (status, out, err) = worker(dir.path(), &["check", "p.toml"]);
-    assert_eq!((status, err.as_str()), (0, ""));
+    assert_eq!((status, but_of_the_machine(&err).as_str()), (0, ""));
     assert!(out.lines().all(|line| line.chars().count() <= 80), "{out}");
     insta::assert_snapshot!("graph", out);
 }
@@ -55,7 +60,7 @@ fn exactly_once_shows_where_state_is_kept_and_what_it_may_take() {
     let dir = with_file(text);
     std::fs::write(dir.path().join("in.txt"), "x\n").unwrap();
     let (status, out, err) = worker(dir.path(), &["check", "p.toml", "--full"]);
-    assert_eq!((status, err.as_str()), (0, ""));
+    assert_eq!((status, but_of_the_machine(&err).as_str()), (0, ""));
     for expected in [
         "p (delivery = \"exactly-once\", state in .worker/p)",
         "totals x2  records with ticks by field 1: cat",
@@ -169,7 +174,7 @@ fn a_command_line_is_printed_as_the_file_that_says_the_same() {
         "--print-toml",
     ];
     let (status, out, err) = worker(dir.path(), &words);
-    assert_eq!((status, err.as_str()), (0, ""));
+    assert_eq!((status, but_of_the_machine(&err).as_str()), (0, ""));
     std::fs::write(dir.path().join("p.toml"), &out).unwrap();
     let (status, again, _) = worker(dir.path(), &["run", "p.toml", "--print-toml"]);
     assert_eq!(status, 0);
@@ -196,7 +201,7 @@ fn the_schema_of_each_kind_of_file_is_printed() {
     let dir = tempfile::tempdir().unwrap();
     for (args, table) in [(&["schema"][..], "stage"), (&["schema", "--cluster"], "node")] {
         let (status, out, err) = worker(dir.path(), args);
-        assert_eq!((status, err.as_str()), (0, ""));
+        assert_eq!((status, but_of_the_machine(&err).as_str()), (0, ""));
         let schema: serde_json::Value = serde_json::from_str(&out).unwrap();
         assert_eq!(schema["$schema"], "http://json-schema.org/draft-07/schema#");
         assert!(schema["properties"][table]["additionalProperties"]["properties"].is_object(), "{out}");
