@@ -10,6 +10,9 @@ use std::collections::BTreeMap;
 /// As serde_json's own limit: what nests deeper is refused, not followed.
 const DEPTH_MAX: usize = 128;
 
+/// What a file in UTF-8 may begin with, and so its first record; it is no part of the document.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// Reads the value at one JSON pointer (RFC 6901).
 #[derive(Debug)]
 pub(super) struct Pointer {
@@ -23,6 +26,7 @@ impl Pointer {
     }
 
     pub(super) fn value(&mut self, record: &[u8]) -> Result<&[u8], NoKey> {
+        let record = record.strip_prefix(BYTE_ORDER_MARK).unwrap_or(record);
         let document = serde_json::from_slice(record).map_err(invalid)?;
         let Some(value) = find(document, &self.pointer)? else {
             return Err(NoKey::Pointer(self.pointer.clone()));
@@ -170,6 +174,11 @@ mod tests {
         assert_eq!(value("/user/x~1y~0z", record).as_deref(), Ok(r#"[1,{"b":null}]"#));
         assert_eq!(value("/user/x~1y~0z/0", record).as_deref(), Ok("1"));
         assert_eq!(value("", " \"whole\" ").as_deref(), Ok("whole"));
+        assert_eq!(
+            value("/user/id", &format!("\u{feff}{record}")).as_deref(),
+            Ok("7"),
+            "the first of a file"
+        );
     }
 
     #[test]
