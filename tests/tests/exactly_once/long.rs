@@ -126,3 +126,32 @@ fn a_damaged_file_halts_and_is_skipped_when_told_to_in_both_deliveries() {
     scratch.worker(&["run", "pipeline.toml", "--progress", "none"]).run().expect(3).says(&["1 dead letters"]);
     scratch.shell("cmp want out.txt");
 }
+
+#[test]
+fn killed_again_and_again_every_format_is_gone_on_with_in_its_middle() {
+    let packed = "import bz2, gzip, lzma; d = open('in.txt', 'rb').read(); t = b'\\xff\\xfe' + d.decode().encode('utf-16-le'); \
+                  [open('in.' + n, 'wb').write(b) for n, b in \
+                  [('1', gzip.compress(d)), ('2', bz2.compress(d)), ('3', lzma.compress(d)), ('4', t)]]";
+    let scratch = Scratch::new();
+    scratch.shell("seq 1500 > in.txt; zstd -q in.txt -o in.5");
+    scratch.shell(&format!("python3 -c \"{packed}\""));
+    scratch
+        .write("pipeline.toml", pipeline("credit = '1100KiB'\nmax_record = '1KiB'\n", "file = 'in.[1-5]'"));
+    let mut lives = 0;
+    loop {
+        lives += 1;
+        let mut running = start(&scratch);
+        let before = scratch.len("out.txt");
+        eventually("more is written", PATIENCE, || {
+            let is_more = scratch.len("out.txt") > before + 4000;
+            if running.has_ended() || is_more { Ok(()) } else { Err(running.stderr()) }
+        });
+        if running.has_ended() {
+            running.wait(PATIENCE).expect(0);
+            break;
+        }
+        running.kill();
+    }
+    assert!(lives > 3, "{lives} lives");
+    scratch.shell("for n in 1 2 3 4 5; do cat in.txt; done | cmp - out.txt");
+}

@@ -1,5 +1,6 @@
 //! `worker run` with real programs, files and signals.
 
+mod encoded;
 mod failures;
 mod inputs;
 mod pipelines;

@@ -153,6 +153,12 @@ impl Chunker {
         Ok(())
     }
 
+    /// Gives back all that was appended, of which no record was found.
+    pub fn take_back(&mut self) -> Vec<u8> {
+        self.scanned = 0;
+        std::mem::take(&mut self.buffer)
+    }
+
     /// Forgets the incomplete record at the end and says how many bytes it had.
     pub fn discard_partial(&mut self) -> usize {
         if let Some(dropped) = self.discard_long() {

@@ -11,6 +11,7 @@ mod reader;
 pub mod stdin;
 mod stop;
 mod stream;
+mod unpack;
 
 pub use end::{AnySource, Ending, Lives, Opened, Opening, SourceEnd};
 pub use error::SourceError;

@@ -13,7 +13,7 @@ pub use super::keys::{Column, KeyRule, PlaceName};
 
 pub use crate::io::sink::Exists;
 pub use crate::io::source::Header;
-pub(crate) use crate::io::source::OnLong;
+pub(crate) use crate::io::source::{OnDamage, OnLong};
 
 use super::delivery::Delivery;
 use super::diagnostics::{At, SourceText, Warning};

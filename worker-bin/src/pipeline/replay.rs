@@ -239,6 +239,7 @@ impl Cut<'_> {
             name: source.clone(),
             input: Shared(Arc::new(Files {
                 pattern: path.to_string_lossy().into_owned(),
+                is_plain: true,
                 ..Files::defaults(&self.whole.dir)
             })),
             header: if header.is_some() { Header::Repeat } else { Header::Keep },

@@ -139,7 +139,8 @@ impl Opening<'_> {
             header,
             limit,
             on_long: source.on_long,
-            ..SourceOptions::default()
+            on_damage: source.on_damage,
+            is_plain: false,
         };
         let (done_bytes, stop) = (Arc::clone(&self.done_bytes), Stop::new()?);
         if self.durable.as_ref().is_some_and(|d| d.has_ended(task.id)) {

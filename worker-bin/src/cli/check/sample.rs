@@ -60,7 +60,8 @@ fn read(pipeline: &Pipeline, source: &Source, sample: &Path) -> Result<(Vec<u8>,
         header: source.header,
         limit: None,
         on_long: source.on_long,
-        ..SourceOptions::default()
+        on_damage: source.on_damage,
+        is_plain: false,
     };
     let mut reader = FileSource::of(vec![sample.to_owned()], &options);
     let mut records = Vec::new();

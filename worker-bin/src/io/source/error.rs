@@ -1,5 +1,6 @@
 //! Why a source cannot go on.
 
+use super::unpack::{Encoding, Failure, Unpacker};
 use crate::io::LayoutError;
 use crate::io::chunker::RecordTooLong;
 use std::io;
@@ -50,30 +51,47 @@ pub enum SourceError {
         offset: u64,
         source: io::Error,
     },
-    /// A packed file is damaged or cut short.
-    #[error("{}: damaged or truncated {format} data near byte {offset} of the file ({source}); check it with `{format} -t`, or go on without what \
-         cannot be unpacked, with on_damage = \"skip\" of its source", path.display())]
+    /// Packed or encoded input is damaged or cut short.
+    #[error(
+        "{name}: damaged or truncated {format} data near byte {offset} of it ({why}); check it with `{check}`, or go on without what \
+         cannot be unpacked, with on_damage = \"skip\" of its source"
+    )]
     Corrupt {
-        path: PathBuf,
-        /// `gzip` or `zstd`.
+        /// The file's path or the stream's name.
+        name: String,
         format: &'static str,
+        /// The command that says what is wrong.
+        check: &'static str,
         /// Where, in bytes from 0, as stored.
         offset: u64,
         /// What the unpacker says.
-        source: io::Error,
+        why: String,
+    },
+    /// Packed input is right, and not for us.
+    #[error(
+        "{name}: this {format} data is not unpacked here: {why}; decode it on the way: `{command} | worker run …`, or as the \
+         program of a source, run = [\"sh\", \"-c\", \"{command} FILE\"]"
+    )]
+    NotUnpacked {
+        /// The file's path or the stream's name.
+        name: String,
+        format: &'static str,
+        why: String,
+        command: &'static str,
     },
     /// What is read of a stream cannot be kept.
     #[error("cannot keep what is read in {}: {source}; make sure that it may be read and written", path.display())]
     Spool { path: PathBuf, source: io::Error },
-    /// What comes is packed or encoded in a way that a stream is not read in.
+    /// What comes is packed or encoded in a way that is not read, or not where a later life could not go on in it.
     #[error(
-        "{name} is {what}, not text whose lines could be read; decode it on the way: `{command} | worker run …`, or as the \
+        "{name} is {what}, {why}; decode it on the way: `{command} | worker run …`, or as the \
          program of a source, run = [\"sh\", \"-c\", \"{command} FILE\"]"
     )]
     Encoded {
         /// The stream's name.
         name: String,
         what: &'static str,
+        why: &'static str,
         command: &'static str,
     },
     /// A record is too long.
@@ -150,4 +168,39 @@ pub enum SourceError {
          or begin a new run with --fresh", path.display()
     )]
     List { path: PathBuf, source: io::Error },
+}
+
+impl SourceError {
+    /// The input called `name` is in an encoding that is not read.
+    pub(super) fn encoded(name: String, encoding: &Encoding) -> Self {
+        let why = match encoding.format {
+            Some(_) => {
+                "in the middle of which a later start could not go on where it comes from a pipe and state is kept"
+            }
+            None => "not text whose lines could be read",
+        };
+        Self::Encoded { name, what: encoding.what, why, command: encoding.command }
+    }
+
+    /// Why `unpacker`, of the input called `name`, cannot go on.
+    pub(super) fn unpacking(name: String, unpacker: &Unpacker, failure: Failure) -> Self {
+        let (format, offset) = (unpacker.format(), unpacker.offset());
+        match failure {
+            Failure::Damaged(why) => {
+                Self::Corrupt { name, format: format.name(), check: format.check(), offset, why }
+            }
+            Failure::Refused(why) => {
+                Self::NotUnpacked { name, format: format.name(), why, command: format.command() }
+            }
+        }
+    }
+
+    /// That it is passed over, in a letter.
+    pub(super) fn passed_over(&self) -> String {
+        let Self::Corrupt { name, format, offset, why, .. } = self else { return self.to_string() };
+        format!(
+            "damaged or truncated {format} data near byte {offset} of {name} ({why}): the rest of it was left out, from this \
+             record on"
+        )
+    }
 }

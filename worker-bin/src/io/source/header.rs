@@ -1,6 +1,7 @@
 //! What happens to the first record of a file.
 
 use super::SourceError;
+use super::unpack::UTF8_MARK;
 use bytes::Bytes;
 use worker_proto::Batch;
 
@@ -54,7 +55,7 @@ impl HeaderFilter {
     pub(super) fn take(&mut self, batch: &Batch, name: &str) -> Result<Batch, SourceError> {
         let header = batch.record(0);
         match (&self.kept, self.mode) {
-            (Some(first), Header::Repeat) if first.record != header => {
+            (Some(first), Header::Repeat) if without_mark(&first.record) != without_mark(header) => {
                 return Err(SourceError::HeadersDiffer {
                     first: first.origin.clone(),
                     first_header: shown(&first.record),
@@ -70,6 +71,11 @@ impl HeaderFilter {
         }
         Ok(batch.slice(1..batch.len()))
     }
+}
+
+/// A byte order mark is nothing that two headers differ by.
+fn without_mark(header: &[u8]) -> &[u8] {
+    header.strip_prefix(UTF8_MARK).unwrap_or(header)
 }
 
 fn shown(header: &[u8]) -> String {

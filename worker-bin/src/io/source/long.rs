@@ -19,7 +19,7 @@ pub enum OnLong {
     Cut,
 }
 
-/// What becomes of a packed file that is damaged.
+/// What becomes of packed or encoded input that is damaged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnDamage {
     #[default]

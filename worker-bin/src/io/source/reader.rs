@@ -78,8 +78,10 @@ pub struct SourceOptions {
     pub limit: Option<u64>,
     /// What becomes of longer records.
     pub on_long: OnLong,
-    /// What becomes of packed files that are damaged.
+    /// What becomes of packed or encoded input that is damaged.
     pub on_damage: OnDamage,
+    /// Nothing is unpacked, whatever it begins with.
+    pub is_plain: bool,
 }
 
 impl Default for SourceOptions {
@@ -91,6 +93,7 @@ impl Default for SourceOptions {
             limit: None,
             on_long: OnLong::Halt,
             on_damage: OnDamage::Halt,
+            is_plain: false,
         }
     }
 }

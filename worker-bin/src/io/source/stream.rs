@@ -1,6 +1,6 @@
 //! Records of an open stream: standard input, or what a program prints.
 
-pub(super) mod encoded;
+mod packed;
 mod position;
 mod regular;
 mod spool;
@@ -8,10 +8,11 @@ mod spool;
 pub(super) use position::Extent;
 
 use super::header::HeaderFilter;
+use super::unpack::{Beginning, Utf8Mark};
 use super::{Counter, Lives, OnLong, Progress, SlowStart, SourceError, SourceOptions, SourceReader, Stop};
 use crate::io::chunker::{Chunker, LongRecord, Piece, RecordTooLong};
 use bytes::Bytes;
-use encoded::Beginning;
+use packed::Packed;
 use position::StreamPosition;
 use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -55,6 +56,8 @@ pub struct StreamSource {
     /// Bytes given in earlier lives.
     earlier_bytes: u64,
     beginning: Beginning,
+    mark: Utf8Mark,
+    packed: Packed,
     spool: Option<Spool>,
     /// What the spool has at first is of another stream, whose last record ends with it.
     is_of_another: bool,
@@ -97,6 +100,8 @@ impl StreamSource {
             position: StreamPosition::default(),
             earlier_bytes: 0,
             beginning: Beginning::default(),
+            mark: Utf8Mark::default(),
+            packed: Packed::new(options.on_damage),
             spool: None,
             is_of_another: false,
             said_no_room: false,
@@ -122,13 +127,14 @@ impl StreamSource {
         let taken = position.taken;
         if regular::is_regular(&stream) {
             let goes_on = regular::go_on(&stream, &lives.list.with_extension("input"), taken, &name)?;
-            let source = Self::new(stream, name, options, stop).at(position);
+            let source = Self::new(stream, name, options, stop).at(position).going_on(goes_on);
             return Ok(Self { header_due: !goes_on || source.position.header.is_none(), ..source });
         }
         let opened = Spool::open(&lives.list.with_extension("pipe"), &stream, taken)?;
-        let mut source = Self::new(stream, name, options, stop).at(position);
-        source.is_of_another = !opened.is_same && opened.spool.unread() > 0;
-        let goes_on = opened.is_same || source.is_of_another;
+        let is_of_another = !opened.is_same && opened.spool.unread() > 0;
+        let goes_on = opened.is_same || is_of_another;
+        let mut source = Self::new(stream, name, options, stop).at(position).going_on(goes_on);
+        source.is_of_another = is_of_another;
         source.header_due = !goes_on || source.position.header.is_none();
         source.may_have_ended = opened.is_same && opened.spool.is_of_named();
         source.spool = Some(opened.spool);
@@ -147,10 +153,16 @@ impl StreamSource {
     fn at(mut self, position: StreamPosition) -> Self {
         self.counter.given = position.given.records;
         self.earlier_bytes = position.given.bytes;
-        if position.taken > 0 {
+        self.position = position;
+        self
+    }
+
+    /// Of a stream that a later life has to be able to go on in, as this one may do.
+    fn going_on(mut self, goes_on: bool) -> Self {
+        self.packed.is_refused = true;
+        if goes_on && self.position.taken > 0 {
             self.beginning = Beginning::passed();
         }
-        self.position = position;
         self
     }
 
@@ -191,7 +203,7 @@ impl StreamSource {
     /// The next batch as it is in the stream, header included, and how many bytes of it were not there: the end that a last record
     /// was given.
     fn gather(&mut self) -> Result<Option<(Piece, u64)>, SourceError> {
-        while !self.ended {
+        while !self.ended || self.packed.has_news() {
             if let Some(piece) = self.chunker.next_piece().map_err(|e| self.too_long(e))? {
                 return Ok(Some((piece, 0)));
             }
@@ -201,6 +213,10 @@ impl StreamSource {
                     return Ok(rest);
                 }
                 (self.is_of_another, self.header_due) = (false, true);
+                self.beginning = Beginning::default();
+            }
+            if self.packed.has_news() {
+                return self.hear().map(Some);
             }
             match self.wait(!self.chunker.has_records())? {
                 Readiness::Readable => self.read()?,
@@ -250,6 +266,8 @@ impl StreamSource {
     /// What of a piece is given, if anything is; so many bytes of it were not in the stream.
     fn pass(&mut self, piece: Piece, invented: u64) -> Result<Option<Batch>, SourceError> {
         let batch = match piece {
+            // Only letters.
+            Piece::Records(batch) if batch.is_empty() => return Ok(Some(batch)),
             Piece::Records(batch) => batch,
             Piece::Long(long) => return self.pass_over(long, invented).map(Some),
         };
@@ -303,7 +321,7 @@ impl StreamSource {
     fn wait(&self, block: bool) -> Result<Readiness, SourceError> {
         let mut fds = [PollFd::new(&self.stop, PollFlags::IN), PollFd::new(&self.stream, PollFlags::IN)];
         let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let is_there = self.unread() > 0 || self.may_have_ended;
+        let is_there = self.unread() > 0 || self.may_have_ended || self.packed.has_more();
         loop {
             match poll(&mut fds, if block && !is_there { None } else { Some(&at_once) }) {
                 Ok(_) if !fds[0].revents().is_empty() => return Ok(Readiness::Stopped),
@@ -319,8 +337,16 @@ impl StreamSource {
         if self.spool.is_some() {
             return self.read_kept();
         }
-        match rustix::io::read(&self.stream, spare_capacity(self.chunker.space())) {
-            Ok(0) => self.ended = true,
+        if self.packed.has_more() {
+            return self.unpack();
+        }
+        let space = match self.packed.input() {
+            Some(input) => input,
+            None => self.chunker.space(),
+        };
+        match rustix::io::read(&self.stream, spare_capacity(space)) {
+            Ok(0) => self.end()?,
+            Ok(_) if self.packed.is_packed() => {}
             Ok(count) => self.look_at_last(count)?,
             // Another process may have made the stream non-blocking: wait again.
             Err(Errno::INTR | Errno::AGAIN) => {}
@@ -342,10 +368,7 @@ impl StreamSource {
                     return Ok(());
                 }
                 Taken::NoRoom => return self.wait_for_room(),
-                Taken::AtItsEnd => {
-                    self.ended = true;
-                    return Ok(());
-                }
+                Taken::AtItsEnd => return self.end(),
             }
         }
         let before = self.chunker.bytes();
@@ -365,16 +388,6 @@ impl StreamSource {
             Ok(_) | Err(Errno::INTR) => Ok(()),
             Err(e) => Err(self.unreadable(e)),
         }
-    }
-
-    /// Looks at the first bytes of the stream, of which `count` have just come.
-    fn look_at_last(&mut self, count: usize) -> Result<(), SourceError> {
-        if self.beginning.is_passed() {
-            return Ok(());
-        }
-        let space = self.chunker.space();
-        let Some(encoding) = self.beginning.look(&space[space.len() - count..]) else { return Ok(()) };
-        Err(SourceError::Encoded { name: self.name.clone(), what: encoding.what, command: encoding.command })
     }
 
     fn unreadable(&self, e: Errno) -> SourceError {
@@ -400,7 +413,7 @@ impl SourceReader for StreamSource {
     }
 
     fn progress(&self) -> Progress {
-        let done_bytes = self.earlier_bytes + self.chunker.bytes();
+        let done_bytes = self.earlier_bytes + self.packed.offset().unwrap_or_else(|| self.chunker.bytes());
         Progress { done_bytes, total_bytes: None, records: self.counter.given }
     }
 

@@ -6,7 +6,7 @@ use super::value::Words;
 use super::{Class, Key, Keys, Rendered, Section, WhenAbsent, row};
 use crate::io::shared::Shared;
 use crate::io::source::stdin::StandardInput;
-use crate::io::source::{AnySource, Header, KINDS, OnLong};
+use crate::io::source::{AnySource, Header, KINDS, OnDamage, OnLong};
 use crate::pipeline::diagnostics::{At, Problem};
 use crate::pipeline::model::{Framing, Pipeline};
 use crate::pipeline::reader::{KeyValue, Reader, Table};
@@ -23,6 +23,8 @@ pub struct Source {
     pub framing: Framing,
     /// What becomes of records over `max_record`.
     pub on_long: OnLong,
+    /// What becomes of packed input that is damaged.
+    pub on_damage: OnDamage,
     /// Nodes that read it; empty if the file does not say.
     pub place: Vec<PlaceName>,
     pub(crate) at: At,
@@ -36,6 +38,7 @@ impl Section for Source {
             header: Header::Keep,
             framing: Framing::Lines,
             on_long: OnLong::Halt,
+            on_damage: OnDamage::Halt,
             place: Vec::new(),
             at: At::default(),
         }
@@ -70,6 +73,15 @@ pub(crate) const KEYS: Keys<Source> = &[
         when_absent: WhenAbsent::Default,
         get: |source| source.on_long,
         set: |source, on_long, _| source.on_long = on_long,
+    },
+    &Key::<Source, _> {
+        name: "on_damage",
+        class: Class::Tuning,
+        doc: "halt | skip: packed input that is damaged or breaks off; what could be unpacked counts, and a dead letter tells of the rest",
+        value: Words(&[("halt", OnDamage::Halt), ("skip", OnDamage::Skip)]),
+        when_absent: WhenAbsent::Default,
+        get: |source| source.on_damage,
+        set: |source, on_damage, _| source.on_damage = on_damage,
     },
     &Key::<Source, _> {
         name: "place",

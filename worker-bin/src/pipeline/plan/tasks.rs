@@ -6,7 +6,7 @@ use super::partitions::Partitions;
 use crate::io::sink::AnySink;
 use crate::io::source::AnySource;
 use crate::pipeline::model::{
-    EarlyExit, Framing, Header, Mode, OnLong, Pipeline, Program, RecordsState, Restart, Stage,
+    EarlyExit, Framing, Header, Mode, OnDamage, OnLong, Pipeline, Program, RecordsState, Restart, Stage,
 };
 use bytes::Bytes;
 use std::time::Duration;
@@ -63,6 +63,7 @@ pub struct SourceTask {
     /// What is done with each file's first record.
     pub header: Header,
     pub on_long: OnLong,
+    pub on_damage: OnDamage,
 }
 
 /// What a stage task runs.
@@ -145,6 +146,7 @@ pub(super) fn local(
             input: source.input.clone(),
             header: source.header,
             on_long: source.on_long,
+            on_damage: source.on_damage,
         });
         let (first, count) = (layout.first_source[index], partitions.sources[index]);
         here.add(&source.name, (first, count), None, (source.framing, source.framing), |_| role.clone());

@@ -1,38 +1,48 @@
 //! A file's bytes, unpacked where its first bytes say that it is packed.
 
 use super::fixed::FixedFile;
-use super::gzip::{Garbage, Members};
 use crate::descriptors;
-use crate::io::source::SourceError;
-use crate::io::source::stream::encoded::{self, Encoding, MARK_BYTES_MAX};
+use crate::io::source::unpack::{Beginning, Failure, MARK_BYTES_MAX, Unpacked, Unpacker};
+use crate::io::source::{OnDamage, SourceError, SourceOptions};
 use rustix::buffer::spare_capacity;
 use rustix::fs::Advice;
 use rustix::io::retry_on_intr;
-use std::fmt;
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-const MAGIC_BYTES: usize = MARK_BYTES_MAX;
-const PACKED_READ_BYTES: usize = 64 * 1024;
-/// Most unpacked at once, in bytes: the unpackers need zeroed room.
-const UNPACKED_BYTES_MAX: usize = 128 * 1024;
+/// What is unpacked at once of what is left out.
+const SKIPPED_BYTES: usize = 64 * 1024;
 
+#[derive(Debug)]
 pub(super) struct FileReader {
     path: PathBuf,
-    input: Input,
+    raw: RawFile,
+    /// `None`: the file is as it is.
+    unpacker: Option<Unpacker>,
+    /// Unpacked, and not given yet.
+    ahead: Vec<u8>,
     /// Its length, where that is fixed.
     expected: Option<u64>,
-    unpacked: u64,
 }
 
-enum Input {
-    Plain(RawFile),
-    /// Several members one after the other are one file.
-    Gzip(Members<BufReader<RawFile>>),
-    /// Several frames one after the other are one file.
-    Zstd(zstd::Decoder<'static, BufReader<RawFile>>),
+/// Whether a file is unpacked, and whether what is damaged in it is skipped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unpacking {
+    Off,
+    Halting,
+    Skipping,
+}
+
+impl Unpacking {
+    pub(super) fn of(options: &SourceOptions) -> Self {
+        match options.on_damage {
+            _ if options.is_plain => Self::Off,
+            OnDamage::Halt => Self::Halting,
+            OnDamage::Skip => Self::Skipping,
+        }
+    }
 }
 
 /// What a regular file was when the run began: it must not be less when it is read.
@@ -51,15 +61,15 @@ impl Begun {
 
 impl FileReader {
     /// `begun`: what the file was when the run began.
-    pub(super) fn open(path: &Path, begun: Option<Begun>) -> Result<Self, SourceError> {
+    pub(super) fn open(path: &Path, begun: Option<Begun>, unpacking: Unpacking) -> Result<Self, SourceError> {
         let opened = descriptors::open(path).and_then(|file| {
             let metadata = file.metadata()?;
             let is_it = begun.is_none_or(|begun| begun.file == (metadata.dev(), metadata.ino()));
-            Ok((Input::of(file, Length { fixed: None, least: begun.map(|begun| begun.length) })?, is_it))
+            Ok((RawFile::new(file, Length { fixed: None, least: begun.map(|begun| begun.length) })?, is_it))
         });
         match opened {
             Ok((_, false)) => Err(SourceError::Swapped { path: path.to_owned() }),
-            Ok((input, true)) => Self::with(path.to_owned(), input, None),
+            Ok((raw, true)) => Self::with(path.to_owned(), raw, None, unpacking),
             Err(e) if e.kind() == io::ErrorKind::IsADirectory => {
                 Err(SourceError::Directory { path: path.to_owned() })
             }
@@ -68,175 +78,117 @@ impl FileReader {
     }
 
     /// Only the bytes that `file` had, if it is still that file.
-    pub(super) fn open_fixed(file: &FixedFile) -> Result<Self, SourceError> {
+    pub(super) fn open_fixed(file: &FixedFile, unpacking: Unpacking) -> Result<Self, SourceError> {
         let (opened, _) = file.open()?;
         let path = file.path.clone();
-        match Input::of(opened, Length { fixed: Some(file.length), least: None }) {
-            Ok(input) => Self::with(path, input, Some(file.length)),
+        match RawFile::new(opened, Length { fixed: Some(file.length), least: None }) {
+            Ok(raw) => Self::with(path, raw, Some(file.length), unpacking),
             Err(source) => Err(SourceError::Open { path, source }),
         }
     }
 
     fn with(
         path: PathBuf,
-        input: Result<Input, &Encoding>,
+        (raw, head): (RawFile, Vec<u8>),
         expected: Option<u64>,
+        unpacking: Unpacking,
     ) -> Result<Self, SourceError> {
-        match input {
-            Ok(input) => Ok(Self { path, input, expected, unpacked: 0 }),
-            Err(Encoding { what, command, .. }) => {
-                Err(SourceError::Encoded { name: path.display().to_string(), what, command })
-            }
-        }
-    }
-
-    /// Bytes given of it so far, those that were left out included.
-    pub(super) fn unpacked(&self) -> u64 {
-        self.unpacked
-    }
-
-    /// What lies behind the packed data and is none, once it is at its end.
-    pub(super) fn garbage(&self) -> Option<Garbage> {
-        match &self.input {
-            Input::Gzip(members) => members.garbage().cloned(),
-            Input::Plain(_) | Input::Zstd(_) => None,
-        }
-    }
-
-    /// Appends the next byte to `buffer`, if it can be had.
-    pub(super) fn next_byte(&mut self, buffer: &mut Vec<u8>) -> bool {
-        let mut byte = [0];
-        let read = match &mut self.input {
-            Input::Plain(file) => file.read(&mut byte),
-            Input::Gzip(decoder) => decoder.read(&mut byte),
-            Input::Zstd(decoder) => decoder.read(&mut byte),
+        let unpacker = match Beginning::of(&head) {
+            None => None,
+            Some(_) if unpacking == Unpacking::Off => None,
+            Some(encoding) => match encoding.format {
+                Some(format) => Some(Unpacker::new(format, unpacking == Unpacking::Skipping)),
+                None => return Err(SourceError::encoded(path.display().to_string(), encoding)),
+            },
         };
-        let is_there = read.is_ok_and(|read| read == 1);
-        if is_there {
-            buffer.push(byte[0]);
-        }
-        is_there
+        Ok(Self { path, raw, unpacker, ahead: Vec::new(), expected })
+    }
+
+    /// What is told of it once it is at its end: a record, and why it is none.
+    pub(super) fn take_remark(&mut self) -> Option<(Vec<u8>, String)> {
+        self.unpacker.as_mut()?.take_remark(&self.path.display().to_string())
     }
 
     /// Leaves out the next `bytes`, unpacked; nothing was read yet.
     pub(super) fn skip(&mut self, bytes: u64) -> Result<(), SourceError> {
-        self.unpacked += bytes;
-        let skipped = match &mut self.input {
-            Input::Plain(file) => file.seek(bytes),
-            Input::Gzip(decoder) => discard(decoder, bytes),
-            Input::Zstd(decoder) => discard(decoder, bytes),
-        };
-        skipped.map_err(|e| self.failed(e))
+        if self.unpacker.is_none() {
+            return self.raw.seek(bytes).map_err(|e| self.unreadable(e));
+        }
+        let mut left = bytes;
+        let mut skipped = Vec::with_capacity(SKIPPED_BYTES);
+        while left > 0 {
+            skipped.clear();
+            let read = self.unpack_into(&mut skipped)? as u64;
+            if read == 0 {
+                let why = "it ends before the record to go on with".to_owned();
+                return Err(self.failed(Failure::Damaged(why)));
+            }
+            let behind = usize::try_from(left.min(read)).unwrap_or(skipped.len());
+            self.ahead = skipped[behind..].to_vec();
+            left = left.saturating_sub(read);
+        }
+        Ok(())
     }
 
     /// Nothing is left; a packed file may not know it yet.
     pub(super) fn is_at_end(&self) -> bool {
-        matches!(&self.input, Input::Plain(file) if file.left == Some(0))
+        self.unpacker.is_none() && self.raw.left == Some(0)
     }
 
     /// Appends to `buffer`, whose spare capacity must not be empty; 0 at the end of the file.
     pub(super) fn read_into(&mut self, buffer: &mut Vec<u8>) -> Result<usize, SourceError> {
-        let result = match &mut self.input {
-            Input::Plain(file) => file.read_into(buffer),
-            Input::Gzip(decoder) => unpack_into(decoder, buffer),
-            Input::Zstd(decoder) => unpack_into(decoder, buffer),
-        };
-        let read = result.map_err(|e| self.failed(e))?;
-        self.unpacked += read as u64;
-        Ok(read)
+        if !self.ahead.is_empty() {
+            let read = self.ahead.len();
+            buffer.append(&mut self.ahead);
+            return Ok(read);
+        }
+        if self.unpacker.is_some() {
+            return self.unpack_into(buffer);
+        }
+        self.raw.read_into(buffer).map_err(|e| self.unreadable(e))
     }
 
-    fn failed(&self, source: io::Error) -> SourceError {
-        let (path, offset) = (self.path.clone(), self.offset());
-        let format = match &self.input {
-            Input::Plain(_) => None,
-            Input::Gzip(_) => Some("gzip"),
-            Input::Zstd(_) => Some("zstd"),
-        };
-        let raw = self.raw();
-        let (length, is_short) = (self.done_bytes(), raw.is_some_and(|raw| raw.is_short));
-        if let Some(expected) = raw.and_then(|raw| raw.least).filter(|_| is_short) {
-            return SourceError::Cut { path, length, expected };
-        }
-        match (self.expected.filter(|_| is_short), format) {
-            (Some(expected), _) => SourceError::Shorter { path, length, expected },
-            (None, Some(format)) if source.raw_os_error().is_none() => {
-                SourceError::Corrupt { path, format, offset, source }
+    fn unpack_into(&mut self, buffer: &mut Vec<u8>) -> Result<usize, SourceError> {
+        let Some(unpacker) = &mut self.unpacker else { return Ok(0) };
+        loop {
+            match unpacker.unpack_into(buffer) {
+                Ok(Unpacked::Bytes(read)) => return Ok(read),
+                Ok(Unpacked::AtItsEnd) => return Ok(0),
+                Ok(Unpacked::WantsInput) => match self.raw.read_into(unpacker.input()) {
+                    Ok(0) => unpacker.end_input(),
+                    Ok(_) => {}
+                    Err(e) => return Err(self.unreadable(e)),
+                },
+                Err(failure) => return Err(self.failed(failure)),
             }
-            (None, Some(_) | None) => SourceError::Read { name: path.display().to_string(), offset, source },
         }
+    }
+
+    fn failed(&self, failure: Failure) -> SourceError {
+        let name = self.path.display().to_string();
+        match &self.unpacker {
+            Some(unpacker) => SourceError::unpacking(name, unpacker, failure),
+            None => {
+                SourceError::Read { name, offset: self.raw.bytes, source: io::ErrorKind::InvalidData.into() }
+            }
+        }
+    }
+
+    fn unreadable(&self, source: io::Error) -> SourceError {
+        let (path, length) = (self.path.clone(), self.done_bytes());
+        if let Some(expected) = self.raw.least.or(self.expected).filter(|_| self.raw.is_short) {
+            return match self.expected {
+                Some(_) => SourceError::Shorter { path, length, expected },
+                None => SourceError::Cut { path, length, expected },
+            };
+        }
+        SourceError::Read { name: path.display().to_string(), offset: length, source }
     }
 
     /// Bytes read of the file, as stored.
     pub(super) fn done_bytes(&self) -> u64 {
-        self.raw().map_or(0, |raw| raw.bytes)
+        self.raw.bytes
     }
-
-    fn raw(&self) -> Option<&RawFile> {
-        Some(match &self.input {
-            Input::Plain(file) => file,
-            Input::Gzip(decoder) => decoder.get_ref()?.get_ref(),
-            Input::Zstd(decoder) => decoder.get_ref().get_ref(),
-        })
-    }
-
-    /// How far the unpacker is in the file.
-    fn offset(&self) -> u64 {
-        let ahead = match &self.input {
-            Input::Plain(_) => 0,
-            Input::Gzip(decoder) => decoder.get_ref().map_or(0, |input| input.buffer().len()),
-            Input::Zstd(decoder) => decoder.get_ref().buffer().len(),
-        };
-        self.done_bytes() - ahead as u64
-    }
-}
-
-impl fmt::Debug for FileReader {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "FileReader({} at {})", self.path.display(), self.offset())
-    }
-}
-
-impl Input {
-    /// Or how it is encoded, where that is not decoded here.
-    fn of(file: File, length: Length) -> io::Result<Result<Self, &'static Encoding>> {
-        let (file, head) = RawFile::new(file, length)?;
-        Ok(Ok(match head {
-            [0x1f, 0x8b, 0x08, ..] => {
-                Self::Gzip(Members::new(BufReader::with_capacity(PACKED_READ_BYTES, file)))
-            }
-            // A frame of data, or one to be skipped that comes before it.
-            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => {
-                Self::Zstd(zstd::Decoder::with_buffer(BufReader::with_capacity(PACKED_READ_BYTES, file))?)
-            }
-            _ => match encoded::of_plain(&head) {
-                Some(encoding) => return Ok(Err(encoding)),
-                None => Self::Plain(file),
-            },
-        }))
-    }
-}
-
-fn unpack_into(decoder: &mut impl Read, buffer: &mut Vec<u8>) -> io::Result<usize> {
-    let start = buffer.len();
-    let room = (buffer.capacity() - start).min(UNPACKED_BYTES_MAX);
-    buffer.resize(start + room, 0);
-    let result = loop {
-        match decoder.read(&mut buffer[start..]) {
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            result => break result,
-        }
-    };
-    buffer.truncate(start + result.as_ref().copied().unwrap_or(0));
-    result
-}
-
-/// Unpacks `bytes` for nothing.
-fn discard(decoder: &mut impl Read, bytes: u64) -> io::Result<()> {
-    if io::copy(&mut decoder.take(bytes), &mut io::sink())? < bytes {
-        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it ends before the record to go on with"));
-    }
-    Ok(())
 }
 
 /// How many bytes a file has.
@@ -249,6 +201,7 @@ struct Length {
 }
 
 /// A file, and the bytes that were read to recognise its kind if it cannot be rewound (a named pipe).
+#[derive(Debug)]
 struct RawFile {
     file: File,
     head: Vec<u8>,
@@ -261,14 +214,13 @@ struct RawFile {
 }
 
 impl RawFile {
-    /// The file and its first bytes, zeros where it is shorter.
-    fn new(mut file: File, Length { fixed, least }: Length) -> io::Result<(Self, [u8; MAGIC_BYTES])> {
+    /// The file and its first bytes.
+    fn new(mut file: File, Length { fixed, least }: Length) -> io::Result<(Self, Vec<u8>)> {
         let mut head = Vec::new();
-        let most = MAGIC_BYTES as u64;
+        let most = MARK_BYTES_MAX as u64;
         let magic_bytes = fixed.map_or(most, |length| length.min(most));
         Read::by_ref(&mut file).take(magic_bytes).read_to_end(&mut head)?;
-        let mut magic = [0; MAGIC_BYTES];
-        magic[..head.len()].copy_from_slice(&head);
+        let magic = head.clone();
         if file.seek(SeekFrom::Start(0)).is_ok() {
             head.clear();
             // Only a hint: what cannot be advised is read all the same.
@@ -320,22 +272,5 @@ impl RawFile {
         }
         self.bytes += counts as u64;
         Ok(counts)
-    }
-}
-
-impl Read for RawFile {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        if self.left == Some(0) || into.is_empty() {
-            return Ok(0);
-        }
-        let read = if self.head.is_empty() {
-            self.file.read(into)?
-        } else {
-            let read = self.head.len().min(into.len());
-            into[..read].copy_from_slice(&self.head[..read]);
-            self.head.drain(..read);
-            read
-        };
-        self.took(read)
     }
 }

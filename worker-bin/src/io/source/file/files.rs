@@ -1,6 +1,6 @@
 //! Records of files, one file after the other.
 
-use super::decode::{Begun, FileReader};
+use super::decode::{Begun, FileReader, Unpacking};
 use super::position::{FilesPosition, Position, Track};
 use super::{SourceFiles, expand};
 use crate::io::chunker::{Chunker, LongRecord, Piece, RecordTooLong};
@@ -8,6 +8,7 @@ use crate::io::layout::LayoutError;
 use crate::io::source::header::HeaderFilter;
 use crate::io::source::long::letter;
 use crate::io::source::stream::Extent;
+use crate::io::source::unpack::{UTF8_MARK, Utf8Mark};
 use crate::io::source::{
     Counter, OnDamage, OnLong, Progress, SlowStart, SourceError, SourceOptions, SourceReader,
 };
@@ -16,7 +17,7 @@ use std::path::{Path, PathBuf};
 use worker_core::event::DeadLetter;
 use worker_proto::Batch;
 
-/// Reads files one after the other, unpacking gzip and zstd, recognised by their first bytes.
+/// Reads files one after the other, unpacked where their first bytes say that they are packed.
 ///
 /// Records never join across files: a last record without terminator is given one.
 ///
@@ -35,6 +36,9 @@ pub struct FileSource {
     header: HeaderFilter,
     /// The next batch begins with the header of the file opened last.
     header_due: bool,
+    /// Nothing was read of the file opened last.
+    at_first_bytes: bool,
+    mark: Utf8Mark,
     track: Track,
     fixed: Option<SourceFiles>,
     /// To be left out of the file that is opened next.
@@ -42,6 +46,7 @@ pub struct FileSource {
     warning: Option<String>,
     long: Long,
     on_damage: OnDamage,
+    unpacking: Unpacking,
     /// Why the file being read cannot be unpacked to its end.
     damage: Option<SourceError>,
     /// Tells of the file that ended last, and is given behind its records.
@@ -92,6 +97,8 @@ impl FileSource {
             counter: Counter::new(options.limit),
             header: HeaderFilter::new(options.header),
             header_due: false,
+            at_first_bytes: false,
+            mark: Utf8Mark::default(),
             track: Track::new(Position::default()),
             fixed: None,
             skip_bytes: 0,
@@ -102,6 +109,7 @@ impl FileSource {
                 max_record: options.max_record,
             },
             on_damage: options.on_damage,
+            unpacking: Unpacking::of(options),
             damage: None,
             behind: None,
             letters: Vec::new(),
@@ -160,13 +168,21 @@ impl FileSource {
             }
             match &mut self.reader {
                 Some(reader) => {
-                    let read = match reader.read_into(self.chunker.space()) {
+                    let space = self.chunker.space();
+                    let before = space.len();
+                    let read = match reader.read_into(space) {
                         Err(damage @ SourceError::Corrupt { .. }) => {
-                            self.find_rest(damage);
+                            self.damage = Some(damage);
                             continue;
                         }
                         read => read?,
                     };
+                    if std::mem::take(&mut self.at_first_bytes)
+                        && self.unpacking != Unpacking::Off
+                        && space[before..].starts_with(UTF8_MARK)
+                    {
+                        self.mark.warn(&self.files[self.opened - 1].display().to_string());
+                    }
                     if read == 0 || reader.is_at_end() {
                         // How many records the file has is known only behind a long one.
                         let has_long = self.chunker.holds_long();
@@ -194,28 +210,20 @@ impl FileSource {
         if self.fixed.as_ref().is_some_and(|files| files.files()[index].length == 0) {
             return self.end_file();
         }
+        self.at_first_bytes = skip_bytes == 0;
         self.reader = Some(self.reader_of(index, skip_bytes)?);
         Ok(())
     }
 
     fn reader_of(&self, index: usize, skip_bytes: u64) -> Result<FileReader, SourceError> {
         let mut reader = match self.fixed.as_ref().map(|files| &files.files()[index]) {
-            None => FileReader::open(&self.files[index], self.begun[index])?,
-            Some(file) => FileReader::open_fixed(file)?,
+            None => FileReader::open(&self.files[index], self.begun[index], self.unpacking)?,
+            Some(file) => FileReader::open_fixed(file, self.unpacking)?,
         };
         if skip_bytes > 0 {
             reader.skip(skip_bytes)?;
         }
         Ok(reader)
-    }
-
-    /// Unpacks what can be had before the `damage`, byte by byte: of the piece in which it is the unpacker gives nothing.
-    fn find_rest(&mut self, damage: SourceError) {
-        self.damage = Some(damage);
-        let unpacked = self.reader.as_ref().map_or(0, FileReader::unpacked);
-        if let Ok(mut again) = self.reader_of(self.opened - 1, unpacked) {
-            while again.next_byte(self.chunker.space()) {}
-        }
     }
 
     /// Ends the damaged file with its last whole record; or the reading, once all that it had is given.
@@ -233,15 +241,7 @@ impl FileSource {
         match self.damage.take() {
             Some(damage) if self.on_damage == OnDamage::Skip => {
                 let partial = self.chunker.take_partial();
-                let reason = if let SourceError::Corrupt { path, format, offset, source } = &damage {
-                    format!(
-                        "damaged or truncated {format} data near byte {offset} of {} ({source}): the rest of the file was left \
-                         out, from this record on",
-                        path.display()
-                    )
-                } else {
-                    damage.to_string()
-                };
+                let reason = damage.passed_over();
                 tracing::warn!("{reason}");
                 self.behind = Some(letter(partial, reason, self.long.terminator));
                 self.end_file().map(|()| None)
@@ -252,14 +252,9 @@ impl FileSource {
     }
 
     fn end_file(&mut self) -> Result<(), SourceError> {
-        if let Some(garbage) = self.reader.as_ref().and_then(FileReader::garbage) {
-            let reason = format!(
-                "{} bytes behind the gzip data of {} are no gzip data, and were left out",
-                garbage.bytes,
-                self.name()
-            );
+        if let Some((bytes, reason)) = self.reader.as_mut().and_then(FileReader::take_remark) {
             tracing::warn!("{reason}");
-            self.behind = Some(letter(garbage.first, reason, self.long.terminator));
+            self.behind = Some(letter(bytes, reason, self.long.terminator));
         }
         self.close_file();
         self.chunker.end_record().map_err(|e| self.too_long(e))?;
@@ -373,7 +368,7 @@ fn extent(batch: &Batch) -> Extent {
 /// # Errors
 /// As [`SourceReader::next_chunk`].
 pub fn first_record(path: &Path, terminator: u8, max_record: usize) -> Result<Option<Bytes>, SourceError> {
-    first_of(FileReader::open(path, None)?, path, terminator, max_record)
+    first_of(FileReader::open(path, None, Unpacking::Skipping)?, path, terminator, max_record)
 }
 
 /// The first record of the file `path`, just opened.

@@ -1,6 +1,6 @@
 //! The files of a source as they were when the pipeline first started: what every later life reads.
 
-use super::decode::FileReader;
+use super::decode::{FileReader, Unpacking};
 use super::files;
 use crate::descriptors;
 use crate::io::durable;
@@ -230,7 +230,7 @@ fn prefix_hash(file: &File, length: u64) -> io::Result<u64> {
 /// The first record of the first file that has one.
 fn find_header(files: &[FixedFile], options: &SourceOptions) -> Result<Option<KeptHeader>, SourceError> {
     for file in files.iter().filter(|file| file.length > 0) {
-        let reader = FileReader::open_fixed(file)?;
+        let reader = FileReader::open_fixed(file, Unpacking::of(options))?;
         if let Some(record) = files::first_of(reader, &file.path, options.terminator, options.max_record)? {
             return Ok(Some(KeptHeader { record, origin: file.path.display().to_string() }));
         }

@@ -3,7 +3,6 @@
 mod decode;
 mod files;
 mod fixed;
-mod gzip;
 mod paths;
 mod pattern;
 mod position;
@@ -14,14 +13,14 @@ pub use paths::expand;
 pub(crate) use pattern::Pattern;
 
 use super::{
-    AnySource, Ending, Lives, OnDamage, Opened, Opening, SourceEnd, SourceError, SourceOptions, SourceReader,
+    AnySource, Ending, Lives, Opened, Opening, SourceEnd, SourceError, SourceOptions, SourceReader,
     StreamSource,
 };
 use crate::io::names;
 use crate::io::resource::Resource;
 use crate::io::shared::Shared;
 use crate::pipeline::keys::kind::End;
-use crate::pipeline::keys::value::{Text, Value, Words};
+use crate::pipeline::keys::value::{Text, Value};
 use crate::pipeline::keys::{Class, Key, Section, WhenAbsent, program};
 use crate::pipeline::reader::{KeyValue, Reader};
 use crate::pipeline::{At, Problem};
@@ -37,38 +36,27 @@ use worker_stdio::Stream;
 pub struct Files {
     /// As written.
     pub pattern: String,
-    /// What becomes of a packed file that is damaged.
-    pub on_damage: OnDamage,
+    /// They are what they are, whatever they begin with.
+    pub is_plain: bool,
     pub at: At,
 }
 
 impl Section for Files {
     fn defaults(_: &Path) -> Self {
-        Self { pattern: String::new(), on_damage: OnDamage::Halt, at: At::default() }
+        Self { pattern: String::new(), is_plain: false, at: At::default() }
     }
 }
 
 pub(super) const KIND: End<AnySource, Files> = End {
-    keys: &[
-        &Key::<Files, _> {
-            name: "file",
-            class: Class::Results,
-            doc: "glob, sorted by name; gzip and zstd by their first bytes; relative to this file",
-            value: Glob,
-            when_absent: WhenAbsent::Required,
-            get: |files| files.pattern.clone(),
-            set: |files, pattern, _| files.pattern = pattern,
-        },
-        &Key::<Files, _> {
-            name: "on_damage",
-            class: Class::Tuning,
-            doc: "halt | skip: a packed file that is damaged or breaks off; what could be unpacked counts, and a dead letter tells of the rest",
-            value: Words(&[("halt", OnDamage::Halt), ("skip", OnDamage::Skip)]),
-            when_absent: WhenAbsent::Default,
-            get: |files| files.on_damage,
-            set: |files, on_damage, _| files.on_damage = on_damage,
-        },
-    ],
+    keys: &[&Key::<Files, _> {
+        name: "file",
+        class: Class::Results,
+        doc: "glob, sorted by name; relative to this file; gzip, zstd, bzip2, xz, lz4 and UTF-16 are known by their first bytes, and decoded",
+        value: Glob,
+        when_absent: WhenAbsent::Required,
+        get: |files| files.pattern.clone(),
+        set: |files, pattern, _| files.pattern = pattern,
+    }],
     make: |files, at| Shared(Arc::new(Files { at, ..files })),
     of: Shared::of,
     is_meant: |_, _| true,
@@ -131,7 +119,7 @@ impl SourceEnd for Files {
 
 impl Files {
     fn options(&self, opening: &Opening<'_>) -> SourceOptions {
-        SourceOptions { on_damage: self.on_damage, ..opening.options.clone() }
+        SourceOptions { is_plain: self.is_plain, ..opening.options.clone() }
     }
 
     fn paths(&self, dir: &Path) -> Result<Vec<PathBuf>, SourceError> {

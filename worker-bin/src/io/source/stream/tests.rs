@@ -1,5 +1,6 @@
 use super::*;
-use crate::io::source::Header;
+use crate::io::source::unpack::samples::{PACKED, every, gzip, utf16_little, xz, zstd};
+use crate::io::source::{Header, OnDamage};
 use std::fs::File;
 use std::io::{PipeWriter, Write, pipe};
 use std::sync::mpsc;
@@ -206,4 +207,94 @@ fn a_long_record_is_passed_over_wherever_reads_end() {
         let position = source.position().unwrap();
         assert_eq!(StreamPosition::decode(&position, "x").unwrap().taken, 37, "behind all of it");
     }
+}
+
+/// All that comes of `bytes`, written in pieces of that size, the letters' reasons, and how it ended.
+fn all_of(
+    bytes: &[u8],
+    piece: usize,
+    options: &SourceOptions,
+) -> (Vec<u8>, Vec<String>, Option<SourceError>) {
+    let (mut source, mut writer, _stop) = source(options);
+    thread::scope(|scope| {
+        // Whoever writes may be left.
+        scope.spawn(move || bytes.chunks(piece).all(|piece| writer.write_all(piece).is_ok()));
+        let (mut all, mut letters) = (Vec::new(), Vec::new());
+        let error = loop {
+            match source.next_chunk() {
+                Ok(Some(chunk)) => all.extend_from_slice(chunk.payload()),
+                Ok(None) => break None,
+                Err(error) => break Some(error),
+            }
+            letters.extend(source.take_letters().into_iter().map(|letter| letter.reason));
+        };
+        drop(source);
+        (all, letters, error)
+    })
+}
+
+#[test]
+fn a_packed_stream_is_unpacked_however_it_comes() {
+    let content = "ä𝄞 7\n".repeat(2000).into_bytes();
+    for (name, pack) in every() {
+        let packed = pack(&content);
+        for piece in [1, 7, 1 << 20] {
+            let (all, letters, error) = all_of(&packed, piece, &SourceOptions::default());
+            assert!(all == content && letters.is_empty() && error.is_none(), "{name}: {error:?}");
+        }
+    }
+    assert_eq!(all_of(b"\xff\xfe", 1, &SourceOptions::default()).0, b"", "a mark alone");
+    assert_eq!(all_of(b"BZh9", 1, &SourceOptions::default()).0, b"BZh9\n", "no mark");
+}
+
+#[test]
+fn a_record_is_given_as_soon_as_it_can_be_unpacked() {
+    let (mut source, mut writer, stop) = source(&SourceOptions::default());
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    for n in 0..3 {
+        write!(encoder, "{n}\n{n} again\nand").unwrap();
+        encoder.flush().unwrap();
+        writer.write_all(&std::mem::take(encoder.get_mut())).unwrap();
+        let before = if n == 0 { "" } else { "and" };
+        assert_eq!(text(&mut source).unwrap(), format!("{before}{n}\n{n} again\n"));
+    }
+    stop.stop();
+    assert_eq!(text(&mut source), None, "it is stopped while it waits for more");
+    drop(writer);
+    let frames = [zstd(b"1\n"), xz(b"1\n"), utf16_little(b"1\n")];
+    for frame in frames {
+        let (mut source, mut writer, _stop) = self::source(&SourceOptions::default());
+        writer.write_all(&frame).unwrap();
+        assert_eq!(text(&mut source).unwrap(), "1\n", "though more may come");
+    }
+}
+
+#[test]
+fn a_damaged_stream_gives_what_comes_before_and_halts_or_is_read_to_its_end() {
+    let content: Vec<u8> = (0..60_000_u64)
+        .flat_map(|n| format!("{:x}\n", (n + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)).into_bytes())
+        .collect();
+    let skipping = SourceOptions { on_damage: OnDamage::Skip, ..SourceOptions::default() };
+    for (name, pack) in PACKED {
+        let mut packed = pack(&content);
+        let middle = packed.len() / 2;
+        packed[middle..middle + 20].fill(0x55);
+        for bytes in [&packed[..], &packed[..middle]] {
+            let (before, letters, error) = all_of(bytes, 10_000, &SourceOptions::default());
+            let error = error.unwrap().to_string();
+            assert!(error.starts_with(&format!("the pipe: damaged or truncated {name} data")), "{error}");
+            assert!(
+                letters.is_empty() && before.len() > content.len() / 4 && before.ends_with(b"\n"),
+                "{name}"
+            );
+            assert!(content.starts_with(&before[..content.len() / 4]));
+            let (skipped, letters, error) = all_of(bytes, 10_000, &skipping);
+            assert!(skipped == before && error.is_none(), "{name}: {error:?}");
+            assert!(letters.len() == 1 && letters[0].contains("left out"), "{letters:?}");
+        }
+    }
+    let (all, letters, error) =
+        all_of(&[&gzip(b"1\n")[..], b"garbage"].concat(), 1, &SourceOptions::default());
+    assert!(all == b"1\n" && error.is_none(), "{error:?}");
+    assert_eq!(letters, ["7 bytes behind the gzip data of the pipe are no gzip data, and were left out"]);
 }

@@ -1,7 +1,6 @@
 use super::*;
 use crate::io::source::Header;
-use flate2::Compression;
-use flate2::write::GzEncoder;
+use crate::io::source::unpack::samples::{PACKED, every, gzip, utf16_big, utf16_little, xz, zstd};
 use proptest::prelude::*;
 use std::fs;
 use std::io::Write;
@@ -15,16 +14,6 @@ fn directory(files: &[(&str, &[u8])]) -> TempDir {
         fs::write(path, content).unwrap();
     }
     dir
-}
-
-fn gzip(content: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(content).unwrap();
-    encoder.finish().unwrap()
-}
-
-fn zstd(content: &[u8]) -> Vec<u8> {
-    zstd::encode_all(content, 1).unwrap()
 }
 
 fn batches(source: &mut FileSource) -> Result<Vec<Batch>, SourceError> {
@@ -131,23 +120,42 @@ fn packed_files_are_recognised_by_their_first_bytes_not_their_names() {
         ("e.zst", b"9"),
     ]);
     assert_eq!(plain(&dir, "*").unwrap(), "1\n2\n3\n4\n5\n67\n8\n9\n");
+    let text = "ä𝄞\n".repeat(50_000);
+    for (name, pack) in every() {
+        let dir = directory(&[("a.txt", &pack(text.as_bytes())), ("b", b"last")]);
+        assert!(plain(&dir, "*").unwrap() == format!("{text}last\n"), "{name}");
+    }
+}
+
+/// Lines that no format makes much smaller.
+fn varied(bytes: usize) -> Vec<u8> {
+    let lines =
+        (0_u64..).map(|n| format!("{:x}\n", (n + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)).into_bytes());
+    let mut all = Vec::with_capacity(bytes + 20);
+    lines
+        .take_while(|line| {
+            all.extend_from_slice(line);
+            all.len() < bytes
+        })
+        .for_each(drop);
+    all
 }
 
 #[test]
 fn damaged_and_truncated_packed_files_are_named_with_the_place() {
-    let content = lines(400_000);
-    for (format, whole) in [("gzip", gzip(&content)), ("zstd", zstd(&content))] {
+    let content = varied(800_000);
+    for (format, whole) in PACKED.map(|(format, pack)| (format, pack(&content))) {
         let mut flipped = whole.clone();
         let middle = flipped.len() / 2;
         flipped[middle..middle + 20].fill(0x55);
         let garbage = [&whole[..], b"garbage"].concat();
-        // Gzip says that its data has ended.
-        let garbage = if format == "zstd" { &garbage } else { &flipped };
-        for bytes in [&whole[..whole.len() - 1], &whole[..middle], &whole[..5], &flipped, garbage] {
+        // Gzip and bzip2 say that their data has ended.
+        let garbage = if ["gzip", "bzip2"].contains(&format) { &flipped } else { &garbage };
+        for bytes in [&whole[..whole.len() - 1], &whole[..middle], &whole[..10], &flipped, garbage] {
             let dir = directory(&[("x", bytes)]);
             match plain(&dir, "x") {
-                Err(SourceError::Corrupt { path, format: said, offset, .. }) => {
-                    assert_eq!((path, said), (dir.path().join("x"), format));
+                Err(SourceError::Corrupt { name, format: said, offset, .. }) => {
+                    assert_eq!((name, said), (dir.path().join("x").display().to_string(), format));
                     assert!(offset <= bytes.len() as u64);
                 }
                 other => panic!("{format}, {} of {} bytes: {other:?}", bytes.len(), whole.len()),
@@ -260,7 +268,7 @@ fn progress_of_packed_files_counts_packed_bytes() {
 
 #[test]
 fn a_named_pipe_is_read_packed_or_not() {
-    for content in [gzip(b"1\n2\n"), zstd(b"1\n2\n"), b"1\n2\n".to_vec()] {
+    for content in [gzip(b"1\n2\n"), xz(b"1\n2\n"), utf16_big(b"1\n2\n"), b"1\n2\n".to_vec()] {
         let dir = directory(&[]);
         let path = dir.path().join("pipe");
         assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
@@ -291,7 +299,7 @@ proptest! {
     #[test]
     fn any_mix_of_files_gives_their_records_in_order(
         files in proptest::collection::vec(
-            (0u8..3, proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..3000), 0..20)), 0..8),
+            (0_usize..=PACKED.len(), proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..3000), 0..20)), 0..8),
         header in prop_oneof![Just(Header::Keep), Just(Header::Skip)],
     ) {
         let dir = tempfile::tempdir().unwrap();
@@ -307,7 +315,7 @@ proptest! {
                 want.push(b'\n');
             }
             let path = dir.path().join(format!("{i:03}"));
-            fs::write(&path, match kind { 0 => content.to_vec(), 1 => gzip(content), _ => zstd(content) }).unwrap();
+            fs::write(&path, if kind == 0 { content.to_vec() } else { PACKED[kind - 1].1(content) }).unwrap();
             paths.push(path);
         }
         let mut source = FileSource::of(paths, &with_header(header));
@@ -335,8 +343,8 @@ fn skipping() -> SourceOptions {
 
 #[test]
 fn what_can_be_unpacked_before_the_damage_is_given_and_what_cannot_is_told_of() {
-    let content = lines(400_000);
-    for whole in [gzip(&content), zstd(&content)] {
+    let content = varied(800_000);
+    for (format, whole) in PACKED.map(|(format, pack)| (format, pack(&content))) {
         let mut flipped = whole.clone();
         let middle = flipped.len() / 2;
         flipped[middle..middle + 20].fill(0x55);
@@ -347,14 +355,15 @@ fn what_can_be_unpacked_before_the_damage_is_given_and_what_cannot_is_told_of() 
             assert!(matches!(error, Some(SourceError::Corrupt { .. })) && letters.is_empty(), "{error:?}");
             // What is flipped may be unpacked to something else before that is noticed.
             let sure = if *bytes == flipped[..] { content.len() / 4 } else { before.len() };
-            assert!(content.starts_with(&before[..sure]) && before.ends_with(b"\n"));
-            assert!(before.len() > content.len() / 4, "{} of {}", before.len(), content.len());
+            assert!(content.starts_with(&before[..sure]) && before.ends_with(b"\n"), "{format}");
+            assert!(before.len() > content.len() / 4, "{format}: {} of {}", before.len(), content.len());
             let (skipped, letters, error) = all(&mut FileSource::of(paths(), &skipping()));
             assert!(error.is_none() && skipped == [&before[..], b"next\n"].concat(), "{error:?}");
             assert_eq!(letters.len(), 1);
+            let reason = &letters[0].reason;
             assert!(
-                letters[0].reason.contains("/a (") && letters[0].reason.contains("left out"),
-                "{letters:?}"
+                reason.contains("/a (") && reason.contains("left out") && reason.contains(format),
+                "{reason}"
             );
         }
     }
@@ -376,19 +385,52 @@ fn bytes_behind_gzip_data_are_told_of_and_zeros_are_nothing() {
 }
 
 #[test]
-fn what_is_not_unpacked_is_refused_with_the_command_that_does() {
-    for (head, command) in [
-        (&b"\xfd7zXZ\0more"[..], "xz -dc"),
-        (b"BZh91AY&SY", "bzip2 -dc"),
-        (b"\x04\x22\x4d\x18....", "lz4 -dc"),
-        (b"\xff\xfea\0\n\0", "iconv -f UTF-16 -t UTF-8"),
-    ] {
-        let dir = directory(&[("x", head)]);
-        let refused = plain(&dir, "x").unwrap_err().to_string();
-        assert!(refused.contains(command) && refused.contains("/x is "), "{refused}");
-    }
-    let dir = directory(&[("x", b"BZh, he said\n")]);
-    assert_eq!(plain(&dir, "x").unwrap(), "BZh, he said\n");
+fn text_that_is_damaged_halts_or_has_the_damage_replaced() {
+    let damaged = [&utf16_little(b"1\n2")[..], b"\0\xd8", &utf16_little(b"\n3\n")[2..], b"4"].concat();
+    let dir = directory(&[("a", &damaged), ("b", b"next\n")]);
+    let paths = || expand(dir.path(), &["*"]).unwrap();
+    let (records, letters, error) = all(&mut FileSource::of(paths(), &SourceOptions::default()));
+    assert_eq!((&records[..], letters.len()), (&b"1\n"[..], 0));
+    let error = error.unwrap().to_string();
+    assert!(
+        error.contains("damaged or truncated UTF-16 data near byte") && error.contains("d800"),
+        "{error}"
+    );
+    let (records, letters, error) = all(&mut FileSource::of(paths(), &skipping()));
+    assert!(error.is_none());
+    assert_eq!(String::from_utf8(records).unwrap(), "1\n2\u{fffd}\n3\n\u{fffd}\nnext\n");
+    assert_eq!(letters.len(), 1);
+    assert!(letters[0].reason.starts_with("2 places of ") && letters[0].reason.contains("/a are no UTF-16"));
+}
+
+#[test]
+fn what_is_not_decoded_is_refused_with_the_command_that_does() {
+    let dir = directory(&[("x", b"\xff\xfe\0\0a\0\0\0"), ("y", b"BZh, he said\n")]);
+    let refused = plain(&dir, "x").unwrap_err().to_string();
+    assert!(
+        refused.contains("/x is UTF-32 text") && refused.contains("iconv -f UTF-32 -t UTF-8"),
+        "{refused}"
+    );
+    assert_eq!(plain(&dir, "y").unwrap(), "BZh, he said\n");
+}
+
+#[test]
+fn what_is_said_to_be_plain_is_read_as_it_is() {
+    let bytes = [&b"\xff\xfea\n"[..], &gzip(b"1\n"), b"\n"].concat();
+    let dir = directory(&[("x", &bytes)]);
+    let options = SourceOptions { is_plain: true, ..SourceOptions::default() };
+    let mut source = FileSource::open(dir.path(), &["x"], &options).unwrap();
+    assert_eq!(joined(&batches(&mut source).unwrap()), bytes);
+    let files = SourceFiles::fix(vec![dir.path().join("x")], &options).unwrap();
+    assert_eq!(joined(&batches(&mut FileSource::fixed(files, &options)).unwrap()), bytes);
+}
+
+#[test]
+fn headers_do_not_differ_by_a_byte_order_mark() {
+    let dir = directory(&[("a", b"\xef\xbb\xbfid\n1\n"), ("b", b"id\n2\n"), ("c", &utf16_big(b"id\n3\n"))]);
+    let mut source = FileSource::open(dir.path(), &["*"], &with_header(Header::Repeat)).unwrap();
+    assert_eq!(joined(&batches(&mut source).unwrap()), b"1\n2\n3\n");
+    assert_eq!(source.header().unwrap(), "\u{feff}id\n", "programs are given it as it is");
 }
 
 #[test]

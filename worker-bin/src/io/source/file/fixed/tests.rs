@@ -1,4 +1,5 @@
 use super::*;
+use crate::io::source::unpack::samples::{PACKED, Pack, utf16_little};
 use crate::io::source::{FileSource, OnLong, SourceReader};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -145,6 +146,29 @@ fn a_file_that_changed_is_refused_with_what_and_what_to_do() {
 }
 
 #[test]
+fn a_later_life_goes_on_in_the_middle_of_every_format() {
+    for (name, pack) in PACKED.into_iter().chain([("UTF-16", utf16_little as Pack)]) {
+        let dir = directory(&[(
+            "a",
+            &[&pack(&lines("a"))[..], &pack(&lines("b"))[if name == "UTF-16" { 2 } else { 0 }..]].concat(),
+        )]);
+        let want = [lines("a"), lines("b")].concat();
+        let files = fix(&dir, &SourceOptions::default());
+        let mut position = FileSource::fixed(files.clone(), &SourceOptions::default()).position().unwrap();
+        let mut got = Vec::new();
+        while let Some(chunk) = {
+            let mut source = resume(&files, &position).unwrap();
+            let chunk = source.next_chunk().unwrap();
+            position = source.position().unwrap();
+            chunk
+        } {
+            got.extend_from_slice(chunk.payload());
+        }
+        assert!(got == want, "{name}: {} of {} bytes", got.len(), want.len());
+    }
+}
+
+#[test]
 fn a_file_behind_the_position_is_not_needed_any_more() {
     for packed in [false, true] {
         let first = if packed { zstd::encode_all(&b"1\n2\n"[..], 1).unwrap() } else { b"1\n2\n".to_vec() };
@@ -171,7 +195,10 @@ fn a_file_that_shrinks_while_it_is_read_is_an_error_not_an_end() {
     let content = lines("a");
     let mut encoder = GzEncoder::new(Vec::new(), Compression::none());
     encoder.write_all(&content).unwrap();
-    for bytes in [content.clone(), encoder.finish().unwrap(), zstd::encode_all(&content[..], 1).unwrap()] {
+    let others = PACKED[1..].iter().map(|(_, pack)| pack(&content));
+    for bytes in
+        [content.clone(), encoder.finish().unwrap(), utf16_little(&content)].into_iter().chain(others)
+    {
         let dir = directory(&[("a", &bytes), ("b", b"1\n")]);
         let files = fix(&dir, &SourceOptions::default());
         let mut source = FileSource::fixed(files, &SourceOptions::default());
@@ -203,7 +230,7 @@ fn progress_and_places_of_errors_count_on() {
 
 #[derive(Debug, Clone)]
 struct Case {
-    files: Vec<(u8, Vec<Vec<u8>>, bool)>,
+    files: Vec<(usize, Vec<Vec<u8>>, bool)>,
     header: Header,
     limit: Option<u64>,
     on_long: OnLong,
@@ -215,7 +242,7 @@ fn cases() -> impl Strategy<Value = Case> {
     // No end of a record, and no character that could be cut in half.
     let plain = any::<u8>().prop_map(|byte| if byte == b'\n' || byte >= 0xc0 { b'.' } else { byte });
     let record = proptest::collection::vec(plain, 0..3000);
-    let file = (0u8..3, proptest::collection::vec(record, 0..30), any::<bool>());
+    let file = (0..=PACKED.len(), proptest::collection::vec(record, 0..30), any::<bool>());
     let header = prop_oneof![Just(Header::Keep), Just(Header::Skip), Just(Header::Repeat)];
     let lives = proptest::collection::vec((0usize..6, 0usize..6), 0..12);
     let on_long = prop_oneof![Just(OnLong::Halt), Just(OnLong::DeadLetter), Just(OnLong::Cut)];
@@ -248,16 +275,9 @@ impl Case {
     }
 }
 
-fn packed(kind: u8, content: &[u8]) -> Vec<u8> {
-    match kind {
-        0 => content.to_vec(),
-        1 => {
-            let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-            encoder.write_all(content).unwrap();
-            encoder.finish().unwrap()
-        }
-        _ => zstd::encode_all(content, 1).unwrap(),
-    }
+fn packed(kind: usize, content: &[u8]) -> Vec<u8> {
+    let pack = PACKED.get(kind).map(|(_, pack)| *pack);
+    pack.map_or_else(|| content.to_vec(), |pack| pack(content))
 }
 
 /// The files, and what one undisturbed life gives.

@@ -1,0 +1,122 @@
+//! Packed and encoded input of every kind of source: decoded, or refused with the command that decodes it.
+
+use crate::sorted;
+use worker_tests::process::{Scratch, worker_binary};
+
+/// Each format with what the standard library of Python, or a few bytes, make of it. The frame of lz4 has its data as it is.
+const PACK: &str = r"
+import bz2, gzip, lzma, struct, sys
+data = open('plain', 'rb').read()
+half = data.index(b'\n', len(data) // 2) + 1
+def lz4(d):
+    blocks = (d[i:i + 65536] for i in range(0, len(d), 65536))
+    return b'\x04\x22\x4d\x18\x60\x40\x82' + b''.join(struct.pack('<I', len(b) | 1 << 31) + b for b in blocks) + b'\0\0\0\0'
+for name, pack in [('gz', gzip.compress), ('bz2', bz2.compress), ('xz', lzma.compress), ('lz4', lz4)]:
+    open('in.' + name, 'wb').write(pack(data[:half]) + pack(data[half:]))
+open('in.utf16le', 'wb').write(b'\xff\xfe' + data.decode().encode('utf-16-le'))
+open('in.utf16be', 'wb').write(b'\xfe\xff' + data.decode().encode('utf-16-be'))
+";
+
+const FORMATS: [(&str, &str); 7] = [
+    ("gz", "gzip -dc"),
+    ("zst", "zstd -dc"),
+    ("bz2", "bzip2 -dc"),
+    ("xz", "xz -dc"),
+    ("lz4", "lz4 -dc"),
+    ("utf16le", "iconv -f UTF-16 -t UTF-8"),
+    ("utf16be", "iconv -f UTF-16 -t UTF-8"),
+];
+
+fn packed() -> Scratch {
+    let scratch = Scratch::new();
+    scratch.shell("seq -f 'Müller %g' 20000 > plain; zstd -q plain -o in.zst");
+    scratch.write("pack.py", PACK);
+    scratch.shell("python3 pack.py; mkfifo pipe");
+    scratch
+}
+
+fn pipeline(scratch: &Scratch, source: &str) {
+    scratch.write(
+        "pipeline.toml",
+        format!("[source.s]\n{source}\n[stage.c]\nrun = 'cat'\npartitions = 1\n[sink.o]\nfile = 'out'\nexists = 'replace'\n"),
+    );
+}
+
+/// What the shell makes of `command`, in which `WORKER` is the worker with its pipeline: what it says, and its status behind it.
+fn shell(scratch: &Scratch, command: &str) -> String {
+    let worker = format!("{} run pipeline.toml --admin none --progress none", worker_binary().display());
+    let said = scratch.shell(&format!("({}) 2>&1; echo status $?", command.replace("WORKER", &worker)));
+    String::from_utf8_lossy(&said).into_owned()
+}
+
+#[test]
+fn every_kind_of_source_is_decoded() {
+    let scratch = packed();
+    for (name, _) in FORMATS {
+        for (source, command) in [
+            (format!("file = 'in.{name}'"), "WORKER".to_owned()),
+            (format!("file = 'in.{name}'"), "WORKER --state state".to_owned()),
+            (format!("run = ['cat', 'in.{name}']"), "WORKER".to_owned()),
+            (format!("run = ['cat', 'in.{name}']"), "WORKER --state state".to_owned()),
+            ("stdin = true".to_owned(), format!("cat in.{name} | WORKER")),
+            ("stdin = true".to_owned(), format!("WORKER < in.{name}")),
+            ("file = 'pipe'".to_owned(), format!("cat in.{name} > pipe & WORKER")),
+        ] {
+            pipeline(&scratch, &source);
+            let said = shell(&scratch, &command);
+            assert!(said.ends_with("status 0\n"), "{name}, {source}, {command}: {said}");
+            scratch.shell("cmp plain out; rm -rf out state");
+        }
+    }
+}
+
+#[test]
+fn a_pipe_that_a_later_start_would_have_to_go_on_in_is_refused_with_what_decodes_it() {
+    let scratch = packed();
+    for (name, decodes) in FORMATS {
+        for (source, command) in [
+            ("stdin = true", format!("cat in.{name} | WORKER --state state")),
+            ("stdin = true", format!("WORKER --state state < in.{name}")),
+            ("file = 'pipe'", format!("cat in.{name} > pipe & WORKER --state state")),
+        ] {
+            pipeline(&scratch, source);
+            let said = shell(&scratch, &command);
+            assert!(said.ends_with("status 1\n") && said.contains(decodes), "{name}, {source}: {said}");
+            assert_eq!(scratch.len("out"), 0);
+            scratch.shell("rm -rf out state");
+        }
+    }
+}
+
+#[test]
+fn damage_on_a_pipe_halts_and_is_skipped_where_that_is_told() {
+    let scratch = packed();
+    scratch.shell("head -c -1000 in.gz > cut.gz; (gzip -dc cut.gz 2> /dev/null || true) | sed '$d' > want");
+    pipeline(&scratch, "stdin = true");
+    let said = shell(&scratch, "cat cut.gz | WORKER");
+    let error = "standard input: damaged or truncated gzip data";
+    assert!(said.ends_with("status 1\n") && said.contains(error), "{said}");
+    scratch.shell("test $(wc -l < want) -gt 10000");
+    for source in ["stdin = true", "run = ['cat', 'cut.gz']"] {
+        pipeline(&scratch, &format!("{source}\non_damage = 'skip'"));
+        let said = shell(&scratch, "cat cut.gz | WORKER");
+        assert!(said.ends_with("status 3\n") && said.contains("left out"), "{said}");
+        scratch.shell("cmp want out");
+        scratch.shell("rm -f *.dead-letters.jsonl");
+    }
+}
+
+#[test]
+fn a_byte_order_mark_is_told_of_once_and_is_no_part_of_a_columns_name() {
+    let scratch = Scratch::new();
+    scratch
+        .shell("for n in 1 2; do (printf '\\357\\273\\277id,name\\n'; seq -f '%g,x' 100) > in$n.csv; done");
+    scratch.write(
+        "pipeline.toml",
+        "[source.s]\nfile = 'in*.csv'\nheader = 'repeat'\n[stage.c]\nrun = ['sed', '1!s/$/,ok/']\npartition_by = { csv = 'id' }\n\
+         partitions = 2\n[sink.o]\nfile = 'out'\n",
+    );
+    let finished = scratch.worker(&["run", "pipeline.toml", "--progress", "none"]).run().expect(0);
+    assert_eq!(finished.stderr.matches("byte order mark").count(), 1, "{}", finished.stderr);
+    assert_eq!(sorted(&scratch.read("out")).iter().filter(|line| line.ends_with(",x,ok")).count(), 200);
+}
