@@ -155,3 +155,26 @@ fn killed_again_and_again_every_format_is_gone_on_with_in_its_middle() {
     assert!(lives > 3, "{lives} lives");
     scratch.shell("for n in 1 2 3 4 5; do cat in.txt; done | cmp - out.txt");
 }
+
+#[test]
+fn what_comes_before_a_damage_is_through_when_the_run_halts_in_both_deliveries() {
+    for state in [&[][..], &["--state", "state"]] {
+        for run in ["'sh', '-c', 'sleep 0.2; cat'", "'cat'"] {
+            let scratch = Scratch::new();
+            scratch.shell("seq 20000 > in.txt; gzip -c in.txt > a.gz; truncate -s -100 a.gz");
+            let mode = if run == "'cat'" { "mode = 'stream'" } else { "batch = { max_records = 2000 }" };
+            scratch.write(
+                "pipeline.toml",
+                format!(
+                    "[source.s]\nfile = 'a.gz'\n[stage.a]\nrun = [{run}]\npartitions = 1\n{mode}\n[sink.o]\nfile = 'out.txt'\n"
+                ),
+            );
+            let args = [&["run", "pipeline.toml", "--progress", "none"], state].concat();
+            scratch.worker(&args).run().expect(1).says(&["damaged or truncated gzip data"]);
+            // What a program has read and holds goes with it; cat holds nothing.
+            scratch.shell(
+                "test $(wc -l < out.txt) -gt 19000; head -n $(wc -l < out.txt) in.txt | cmp - out.txt",
+            );
+        }
+    }
+}

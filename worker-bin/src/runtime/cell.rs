@@ -8,7 +8,7 @@ use std::time::Instant;
 use tokio::sync::{Notify, oneshot};
 use worker_core::event::{Action, Event, NodeError};
 use worker_core::stall::Stall;
-use worker_core::status::Status;
+use worker_core::status::{Status, TaskCounters};
 use worker_core::{Node, Time};
 
 /// How a node's work ended.
@@ -30,6 +30,19 @@ pub trait Tell: Send + Sync {
     /// Several at once, under one lock.
     fn tell_all(&self, events: Vec<Event>);
     fn now(&self) -> Time;
+    /// What goes on in the node.
+    fn traffic(&self) -> Traffic {
+        Traffic::default()
+    }
+}
+
+/// Whether anything goes on in a node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Records that wait, or are worked on.
+    pub(super) waiting: u64,
+    /// Records taken, given and done so far, by all tasks.
+    pub(super) moved: u64,
 }
 
 /// One node; everybody who has news for it holds the cell, and the cell knows nobody but who carries actions out.
@@ -161,6 +174,17 @@ impl Tell for Cell {
 
     fn now(&self) -> Time {
         Time::from_micros(u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+
+    fn traffic(&self) -> Traffic {
+        let status = self.status();
+        let held = status.links.iter().map(|link| link.counters.held_records);
+        let waiting = held.chain(status.tasks.iter().map(|task| task.queued_records)).sum();
+        let moved = status.tasks.iter().map(|task| {
+            let TaskCounters { records_in, records_out, .. } = task.counters;
+            records_in + records_out + task.done_records
+        });
+        Traffic { waiting, moved: moved.sum() }
     }
 }
 

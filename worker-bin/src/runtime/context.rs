@@ -1,7 +1,7 @@
 //! What a task's port has of the world around it: whom it tells, and what its programs are started with.
 
 use super::blockers::{Blockers, Observer, blocker};
-use super::cell::Tell;
+use super::cell::{Tell, Traffic};
 use super::measure::{ProgramRun, TaskMeasure};
 use crate::child::{Idle, Launcher, Program, TaskEnv};
 use crate::pipeline::plan::LocalTask;
@@ -69,6 +69,10 @@ impl Reporter {
 
     pub(super) fn failed(&self, why: String) -> bool {
         self.tell(TaskEvent::Failed { why })
+    }
+
+    pub(super) fn traffic(&self) -> Option<Traffic> {
+        self.to.upgrade().map(|to| to.traffic())
     }
 
     pub(super) fn is_heard(&self) -> bool {

@@ -1,6 +1,7 @@
 //! The thread that reads one source.
 
 mod program;
+mod settle;
 
 use super::collect::Collector;
 use super::context::TaskContext;
@@ -162,7 +163,10 @@ impl SourceThread {
         };
         match complete {
             Ok(complete) => reading.context.reporter.tell(SourceEvent::Ended { complete }),
-            Err(why) => reading.context.reporter.failed(why),
+            Err(why) => {
+                reading.settle();
+                reading.context.reporter.failed(why)
+            }
         };
     }
 }
