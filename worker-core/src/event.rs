@@ -113,6 +113,8 @@ pub enum NodeEvent {
 pub enum Loss {
     /// It was never made.
     Unreachable,
+    /// It was never made, for nothing answers there.
+    NoAnswer,
     /// It was never made, for the machine says that nobody listens there.
     NobodyListens,
     /// Nothing was heard of the peer for too long.

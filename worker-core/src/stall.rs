@@ -1,6 +1,7 @@
 //! Why work waits, as data: no text is made up outside.
 
 use crate::config::{NodeIx, TaskId};
+use crate::event::Loss;
 use crate::time::Time;
 use worker_proto::LinkId;
 
@@ -22,10 +23,20 @@ pub enum PeerCause {
     Unreachable,
     /// It answered and said why it takes no connection.
     Refused,
-    /// It was connected and nothing was heard of it for too long: it, or the network to it, is stopped.
+    /// It took a connection and nothing was heard of it for too long: it, or the network to it, is stopped.
     Silent,
     /// It was connected, and the connection was lost.
     Lost,
+}
+
+impl PeerCause {
+    pub(crate) fn of(loss: Loss) -> Self {
+        match loss {
+            Loss::Unreachable | Loss::NoAnswer | Loss::NobodyListens => PeerCause::Unreachable,
+            Loss::Silent => PeerCause::Silent,
+            Loss::Lost => PeerCause::Lost,
+        }
+    }
 }
 
 /// One reason to wait.
@@ -58,6 +69,8 @@ pub enum Reason {
         peer: NodeIx,
         /// Since when.
         since: Time,
+        /// Why.
+        cause: PeerCause,
     },
     /// The receiver has not opened the link yet.
     NotOpen {

@@ -9,7 +9,6 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -195,17 +194,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
                 self.ping = Some(self.pings);
                 Ok(())
             }
+            Beat::NoHandshake if !self.pulse.heard_anything() => {
+                let limit = self.settings.handshake_max;
+                self.bury(format!(
+                    "nothing was heard for {limit:?} since the connection was made: its process is stopped or hangs, or it is no worker"
+                ))
+                .await
+            }
             Beat::NoHandshake => {
                 let limit = self.settings.handshake_max;
                 let why = format!("no handshake within {limit:?}: is the peer a worker of this pipeline?");
                 Err(self.go_away(GoAwayWhy::Timeout, why))
             }
-            Beat::Dead(silent) => self.bury(silent).await,
+            Beat::Dead(silent) => {
+                self.bury(format!(
+                    "nothing was heard for {:.1} s (limit {:?}): the node, or the network to it, is down or stopped",
+                    silent.as_secs_f64(),
+                    self.settings.dead_after
+                ))
+                .await
+            }
         }
     }
 
     /// Ends the connection, unless a last look finds that the peer has said something after all.
-    async fn bury(&mut self, silent: Duration) -> Result<(), End> {
+    async fn bury(&mut self, why: String) -> Result<(), End> {
         let look = poll_fn(|cx| match self.wire.poll(cx) {
             Poll::Ready(moved) => Poll::Ready(Some(moved)),
             Poll::Pending => Poll::Ready(None),
@@ -217,11 +230,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
                 return Ok(());
             }
         }
-        let why = format!(
-            "nothing was heard for {:.1} s (limit {:?}): the node, or the network to it, is down or stopped",
-            silent.as_secs_f64(),
-            self.settings.dead_after
-        );
         // One that is only stopped finds this when it wakes up. As far as the socket takes it: nobody is waited for.
         self.go_away(GoAwayWhy::Timeout, why.clone());
         poll_fn(|cx| Poll::Ready(self.wire.poll(cx).is_ready())).await;

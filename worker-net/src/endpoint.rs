@@ -25,7 +25,8 @@ pub trait Endpoint: Send + Sync + 'static {
 /// What ended a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CloseCause {
-    /// Nothing was heard of the peer for [`Settings::dead_after`](crate::Settings::dead_after).
+    /// Nothing was heard of the peer for [`Settings::dead_after`](crate::Settings::dead_after), or ever within
+    /// [`Settings::handshake_max`](crate::Settings::handshake_max).
     Silent,
     /// A side closed it, broke a rule, or the network did.
     Lost,

@@ -14,6 +14,7 @@ pub(crate) struct Pulse {
     dead_after: Duration,
     handshake_max: Duration,
     heard: Instant,
+    heard_anything: bool,
     ping_at: Instant,
     handshake_by: Option<Instant>,
     /// The moment the owner's timer is set to.
@@ -40,6 +41,7 @@ impl Pulse {
             dead_after: settings.dead_after,
             handshake_max: settings.handshake_max,
             heard: now,
+            heard_anything: false,
             ping_at: now + settings.ping_every,
             handshake_by: Some(now + settings.handshake_max),
             due: now,
@@ -50,7 +52,11 @@ impl Pulse {
 
     /// A byte arrived.
     pub(crate) fn heard(&mut self, now: Instant) {
-        self.heard = now;
+        (self.heard, self.heard_anything) = (now, true);
+    }
+
+    pub(crate) fn heard_anything(&self) -> bool {
+        self.heard_anything
     }
 
     pub(crate) fn handshake_done(&mut self) {

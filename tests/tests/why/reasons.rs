@@ -1,6 +1,6 @@
 //! Reasons to wait, each brought about for real; what programs and disks do is in `blockers`.
 
-use crate::ask::{PATIENCE, admin, chain, root_kind};
+use crate::ask::{PATIENCE, admin, chain, get, root_kind};
 use rustix::process::Signal;
 use worker_tests::process::{FLOW, Nodes, Scratch, eventually, free_port};
 
@@ -56,6 +56,61 @@ fn a_stopped_node_is_silent_and_a_second_process_of_its_name_is_refused() {
     chain(&scratch, &["--admin", &at], "node b refuses it", |c| c["steps"][0]["wait"]["cause"] == "refused");
     a.signal(Signal::CONT);
     drop((a, b, second));
+}
+
+#[test]
+fn a_stopped_node_is_silent_however_often_it_is_dialled() {
+    let scratch = Scratch::new();
+    let pipeline = format!(
+        "[pipeline]\nname = 'there-and-back'\n{BUDGETS}[source.lines]\n{FLOW}\nplace = 'a'\n\
+         [stage.same]\nrun = ['cat']\nmode = 'stream'\npartitions = 1\nplace = 'b'\n[sink.out]\nfile = 'out.txt'\nplace = 'a'\n"
+    );
+    let nodes = Nodes::on_loopback(&scratch, &["a", "b"], &pipeline);
+    let [mut a, mut b] = ["a", "b"].map(|name| nodes.start(name));
+    let at = admin(&mut a);
+    admin(&mut b);
+    scratch.wait_until_flows(&["out.txt"]);
+    b.signal(Signal::STOP);
+    let is_silent = || {
+        let (said, code) = crate::ask::why(&scratch, &["--admin", &at]);
+        let chains = said["chains"].as_array().cloned().unwrap_or_default();
+        let wait = |chain: &serde_json::Value| {
+            let steps = chain["steps"].as_array().cloned().unwrap_or_default();
+            steps.last().map(|step| step["wait"].clone()).unwrap_or_default()
+        };
+        let of_b: Vec<_> = chains.iter().filter(|chain| chain["root"] == "node b").map(wait).collect();
+        let kinds: Vec<_> = of_b.iter().filter_map(|wait| wait["kind"].as_str()).collect();
+        let all = ["peer_down", "upstream_down"].iter().all(|kind| kinds.contains(kind));
+        let silent = of_b.iter().all(|w| w["cause"] == "silent" && w["text"].to_string().contains("silent"));
+        let (ready, body) = get(&at, "/readyz");
+        let status: serde_json::Value =
+            serde_json::from_str(&get(&at, "/api/v1/status").1).unwrap_or_default();
+        let peer =
+            status["peers"].as_array().and_then(|peers| peers.iter().find(|p| p["node"] == "b")).cloned();
+        let peer = peer.unwrap_or_default();
+        if all && silent && code == 3 && ready == 503 && body.contains("silent") && peer["cause"] == "silent"
+        {
+            return Ok(peer["failed_attempts"].as_u64().unwrap_or(0));
+        }
+        Err(format!("{code} {said}\n{ready} {body}\n{peer}"))
+    };
+    eventually("node b is silent", PATIENCE, is_silent);
+    // A connection is taken by the system and said nothing on, several times.
+    let mut dialled = 0;
+    let begun = std::time::Instant::now();
+    while dialled < 4 {
+        match is_silent() {
+            Ok(attempts) => dialled = attempts,
+            Err(why) => panic!("after {:?} and {dialled} attempts: {why}", begun.elapsed()),
+        }
+        assert!(begun.elapsed() < PATIENCE * 2, "it is dialled no more: {dialled}");
+        std::thread::sleep(std::time::Duration::from_millis(300));
+    }
+    b.signal(Signal::CONT);
+    eventually("it is heard again", PATIENCE, || {
+        let (said, code) = crate::ask::why(&scratch, &["--admin", &at]);
+        if code == 0 { Ok(()) } else { Err(said.to_string()) }
+    });
 }
 
 #[test]

@@ -287,7 +287,7 @@ const LASTING_S: f64 = 1.0;
 fn root_name(step: &Step) -> String {
     let kind = step.wait.why.kind().row().name;
     match (&step.wait.why, &step.wait.on_node) {
-        (Why::PeerDown { .. } | Why::UpstreamDown {}, Some(node)) => format!("node {node}"),
+        (Why::PeerDown { .. } | Why::UpstreamDown { .. }, Some(node)) => format!("node {node}"),
         (Why::StorageFull {}, _) => format!("node {}: {kind}", step.node),
         (Why::NoSlot { .. }, _) => format!("node {}: {kind}", step.node),
         _ => match &step.wait.on {

@@ -5,13 +5,13 @@ use super::context::Context;
 use super::table::{Row, Scope, Side, WaitClass, reasons};
 use super::words::{bytes, foreign, listed, records, times};
 use serde::{Deserialize, Serialize};
-use worker_core::stall::{Blocker, Reason};
+use worker_core::stall::{Blocker, PeerCause, Reason};
 
 reasons! {
     /// The peer that takes this link's tuples is not connected.
     PeerDown "peer_down" Blocked Link Receiver
         "peer down" "a node that is not connected" "other node not connected"
-        => "start node {node} again with the same command, or look at the network between the two; what is held is sent when it is back, and nothing else waits for it"
+        => "start node {node} again with the same command, or look at the network between the two; what is held is sent when it is back"
     {
         /// `not_yet`, `unreachable`, `refused`, `silent` or `lost`.
         cause: String,
@@ -33,7 +33,11 @@ reasons! {
     UpstreamDown "upstream_down" Blocked Link Input
         "upstream" "a node that feeds it" "sending node not connected"
         => "look at node {node}: start it again if it died"
-    {}
+    {
+        /// `not_yet`, `silent` or `lost`.
+        #[serde(default)]
+        cause: String,
+    }
     /// The receiver has not opened the link yet.
     NotOpen "not_open" Blocked Link Receiver
         "not open" "the next stage to answer" "receiver has not answered"
@@ -225,7 +229,9 @@ impl Why {
                     spilled_bytes,
                 }
             }
-            Reason::UpstreamDown { .. } => Why::UpstreamDown {},
+            Reason::UpstreamDown { cause, .. } => {
+                Why::UpstreamDown { cause: super::peer::words(*cause).name.to_owned() }
+            }
             &Reason::NotOpen { held_records, .. } => Why::NotOpen { held_records },
             &Reason::Unacknowledged { held_records, .. } => Why::Unacknowledged { held_records },
             &Reason::NoCredit { held_records, .. } => Why::NoCredit { held_records },
@@ -282,7 +288,7 @@ impl Why {
     pub(super) fn says(&self, on: &str, ago: &str) -> String {
         match self {
             Why::PeerDown { .. } => self.peer_down(on, ago),
-            Why::UpstreamDown {} => format!("{on} has had no connection to this node for {ago}"),
+            Why::UpstreamDown { cause } => upstream_down(cause, on, ago),
             Why::NotOpen { held_records } => {
                 format!("{on} has not answered for {ago}; holds {}", records(*held_records))
             }
@@ -376,6 +382,13 @@ impl Why {
             on_disk(*spilled_bytes)
         )
     }
+}
+
+fn upstream_down(cause: &str, on: &str, ago: &str) -> String {
+    if cause == super::peer::words(PeerCause::Silent).name {
+        return format!("{on} has been silent for {ago}: nothing comes from it");
+    }
+    format!("{on} has had no connection to this node for {ago}")
 }
 
 fn restarts(next_in_s: f64, failures: u32, error: &str) -> String {

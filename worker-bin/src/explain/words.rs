@@ -25,7 +25,11 @@ pub fn wait(wait: &Wait) -> String {
 /// What the user can do about a root cause.
 #[must_use]
 pub fn advice(root: &Wait) -> Option<String> {
-    let by_cause = if let Why::PeerDown { cause, .. } = &root.why { peer::named(cause).advice } else { None };
+    let by_cause = if let Why::PeerDown { cause, .. } | Why::UpstreamDown { cause } = &root.why {
+        peer::named(cause).advice
+    } else {
+        None
+    };
     let advice = by_cause.or(root.why.kind().row().advice)?;
     let (on, node) = (root.on.as_deref().unwrap_or("it"), root.on_node.as_deref().unwrap_or("that node"));
     Some(advice.replace("{on}", on).replace("{node}", node))

@@ -75,9 +75,8 @@ impl Connections {
                 Err(error) => {
                     let loss = match &error {
                         DialError::Connect { nobody_listens: true, .. } => Loss::NobodyListens,
-                        DialError::Connect { .. } | DialError::Resolve { .. } | DialError::Timeout { .. } => {
-                            Loss::Unreachable
-                        }
+                        DialError::Timeout { .. } => Loss::NoAnswer,
+                        DialError::Connect { .. } | DialError::Resolve { .. } => Loss::Unreachable,
                     };
                     all.lost(conn, loss, error.to_string());
                 }

@@ -6,6 +6,7 @@ use super::uplink::State;
 use crate::config::NodeIx;
 use crate::event::{Action, ConnAction, ConnEvent, ConnId, Loss, NodeError, Report};
 use crate::fault::Bug;
+use crate::stall::PeerCause;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use worker_proto::Frame;
@@ -136,7 +137,7 @@ impl Node {
         let why = last_word.as_ref().map_or_else(|| "closed".to_owned(), |g| g.message.clone());
         match self.conns.roles.insert(conn, Role::Closing(last_word)) {
             Some(Role::To(peer)) => self.lost_uplink(peer, conn, Loss::Lost, &why),
-            Some(Role::From(peer)) => self.lost_downlink(peer, conn, &why),
+            Some(Role::From(peer)) => self.lost_downlink(peer, conn, Loss::Lost, &why),
             Some(Role::Unknown | Role::Closing(_)) | None => {}
         }
         self.ctx.act(Action::Conn(conn, ConnAction::Wake));
@@ -146,7 +147,7 @@ impl Node {
     fn closed(&mut self, conn: ConnId, loss: Loss, why: &str) {
         match self.conns.roles.remove(&conn) {
             Some(Role::To(peer)) => self.lost_uplink(peer, conn, loss, why),
-            Some(Role::From(peer)) => self.lost_downlink(peer, conn, why),
+            Some(Role::From(peer)) => self.lost_downlink(peer, conn, loss, why),
             Some(Role::Unknown | Role::Closing(_)) | None => {}
         }
     }
@@ -181,11 +182,12 @@ impl Node {
         }
     }
 
-    fn lost_downlink(&mut self, peer: NodeIx, conn: ConnId, why: &str) {
+    fn lost_downlink(&mut self, peer: NodeIx, conn: ConnId, loss: Loss, why: &str) {
         if let Some(downlink) = self.downlinks.get_mut(&peer)
             && downlink.owner == Some(conn)
         {
             downlink.unbind(&mut self.ctx);
+            downlink.cause = PeerCause::of(loss);
             if !downlink.bye && !self.over {
                 let why = format!("its connection to this node is gone ({why}); it has to dial again");
                 let peer = self.ctx.node_name(peer).to_owned();

@@ -13,6 +13,7 @@ use crate::config::NodeIx;
 use crate::ctx::Ctx;
 use crate::event::{Action, ConnAction, ConnId, LinkAction, NodeError, Report};
 use crate::inbox::Refusal;
+use crate::stall::PeerCause;
 use crate::time::Time;
 use std::collections::{BTreeMap, VecDeque};
 use worker_proto::frame::{GoAway, GoAwayWhy, Hello, Open, Refused, RefusedWhy, Welcome};
@@ -39,6 +40,8 @@ pub(crate) struct Downlink {
     pub(super) heard: bool,
     /// Since when no connection has served the links, if none does.
     pub(super) down_since: Time,
+    /// Why there is none.
+    pub(super) cause: PeerCause,
     /// The peer has said that all its links are finished.
     pub(super) bye: bool,
     control: VecDeque<Frame>,
@@ -61,6 +64,7 @@ impl Downlink {
             links,
             owner: None,
             down_since: now,
+            cause: PeerCause::NotYet,
             life: None,
             replaced: VecDeque::new(),
             opened_by: BTreeMap::new(),

@@ -365,7 +365,12 @@ impl Node {
             match self.downlinks.get(&from) {
                 Some(d) if d.owner.is_none() && !d.bye && !told.contains(&from) => {
                     told.push(from);
-                    reasons.push(Reason::UpstreamDown { link, peer: from, since: d.down_since });
+                    reasons.push(Reason::UpstreamDown {
+                        link,
+                        peer: from,
+                        since: d.down_since,
+                        cause: d.cause,
+                    });
                 }
                 Some(_) | None => {}
             }

@@ -89,6 +89,26 @@ fn a_peer_that_was_connected_is_silent_or_lost_since_then() {
 }
 
 #[test]
+fn a_peer_that_has_fallen_silent_is_silent_until_something_answers() {
+    let (mut play, conn) = connected();
+    play.tell(closed(conn, Loss::Silent));
+    let fell = play.now;
+    for attempt in 2..5 {
+        let conn = redial(&mut play);
+        assert_eq!(down(&play), Some((fell, PeerCause::Silent, attempt - 1, false)));
+        let loss = if attempt == 3 { Loss::NoAnswer } else { Loss::Silent };
+        play.tell(closed(conn, loss));
+        assert_eq!(down(&play), Some((fell, PeerCause::Silent, attempt, true)));
+    }
+    let conn = redial(&mut play);
+    play.tell(closed(conn, Loss::NobodyListens));
+    assert_eq!(down(&play), Some((fell, PeerCause::Unreachable, 5, true)));
+    let conn = redial(&mut play);
+    play.tell(closed(conn, Loss::NoAnswer));
+    assert_eq!(down(&play), Some((fell, PeerCause::Unreachable, 6, true)));
+}
+
+#[test]
 fn a_peer_that_leaves_and_comes_back_as_another_process() {
     let (mut play, conn) = connected();
     play.pass(SECOND);
@@ -163,13 +183,13 @@ fn a_task_says_which_upstream_node_it_hears_nothing_of() {
     config.me = NodeIx(1);
     let mut play = Play::new(config);
     let (link, peer) = (LinkId(0), NodeIx(0));
-    let since = |since| vec![Reason::UpstreamDown { link, peer, since }];
-    assert_eq!(play.reasons(1), since(Time::from_micros(1)));
+    let since = |since, cause| vec![Reason::UpstreamDown { link, peer, since, cause }];
+    assert_eq!(play.reasons(1), since(Time::from_micros(1), PeerCause::NotYet));
     let conn = dial_from_a(&mut play, 1);
     assert_eq!(play.reasons(1), []);
     play.pass(SECOND);
-    play.tell(closed(conn, Loss::Lost));
-    assert_eq!(play.reasons(1), since(play.now));
+    play.tell(closed(conn, Loss::Silent));
+    assert_eq!(play.reasons(1), since(play.now, PeerCause::Silent));
     let conn = dial_from_a(&mut play, 2);
     let (epoch, batch) = (Epoch(1), records(&["one"]));
     play.hear(conn, Frame::Batch(BatchFrame { link, epoch, first_seq: Seq(1), batch }));

@@ -147,9 +147,9 @@ impl Uplink {
         let cause = match (loss, &said) {
             // One that took the connection and ends it with a word has refused nothing.
             (_, Some(_)) if !was_up => PeerCause::Refused,
-            (Loss::Unreachable | Loss::NobodyListens, _) => PeerCause::Unreachable,
-            (Loss::Silent, _) => PeerCause::Silent,
-            (Loss::Lost, _) => PeerCause::Lost,
+            // Where nothing answers, one that has fallen silent is silent still.
+            (Loss::NoAnswer, _) if self.cause == PeerCause::Silent => PeerCause::Silent,
+            (loss, _) => PeerCause::of(loss),
         };
         let why = said.unwrap_or(why);
         if self.state == State::Done && self.peer_left {

@@ -211,7 +211,7 @@ fn what_is_behind_a_task_at_work_does_not_hold_up_who_feeds_it() {
     assert_eq!((chain.stalled, chain.root.as_str()), (false, "grep/0: child_busy"));
     assert!(chain_of(&explanation, "grep/0").stalled, "what it holds for that node is stalled");
     // Nor is one that it hears nothing of.
-    let gone = on("far/0", "c", wait(90.0, Why::UpstreamDown {}));
+    let gone = on("far/0", "c", wait(90.0, Why::UpstreamDown { cause: "lost".into() }));
     let tasks = vec![task("src/0", vec![no_credit(60.0, "grep/0", "a")]), task("grep/0", vec![gone])];
     let explanation = explain(&[node("a", tasks)]);
     assert_eq!(steps(chain_of(&explanation, "src/0")), ["src/0"]);
