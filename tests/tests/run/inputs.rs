@@ -136,6 +136,23 @@ fn a_file_that_has_grown_is_read_to_where_it_ends_now() {
 }
 
 #[test]
+fn output_that_somebody_empties_while_it_is_written_is_not_done() {
+    for state in [&[][..], &["--state", "state"]] {
+        let scratch = Scratch::new();
+        let program = "seq 1 100; until [ -e go ]; do sleep 0.02; done; seq 101 200";
+        let pipeline =
+            format!("[source.in]\nrun = ['sh', '-c', '{program}']\n[sink.out]\nfile = 'out.txt'\n");
+        let mut running = scratch.start(&pipeline, &[&["--progress", "none"], state].concat());
+        eventually("the first are written", PATIENCE, || {
+            assert!(!running.has_ended(), "{}", running.stderr());
+            if scratch.len("out.txt") > 0 { Ok(()) } else { Err(running.stderr()) }
+        });
+        scratch.shell(": > out.txt; touch go");
+        running.wait(PATIENCE).expect(1).says(&["out.txt has", "cut"]);
+    }
+}
+
+#[test]
 fn output_that_somebody_takes_away_is_not_done() {
     let (_, finished) = disturbed(|scratch| drop(scratch.shell("rm out.txt")));
     finished.expect(1).says(&["out.txt was removed while this run wrote it"]);

@@ -13,6 +13,7 @@ pub use log::{DeadLetterLog, DeadLogError, NewLetter, log_path};
 pub use read::{Letter, LetterOrigin, Letters, read_letters};
 
 use crate::descriptors;
+use crate::io::loss::{Loss, loss};
 use line::{Line, text_of};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -32,6 +33,8 @@ pub struct DeadLetterFile {
     path: PathBuf,
     terminator: u8,
     file: Option<File>,
+    /// What was written to it, in bytes.
+    length: u64,
     count: u64,
 }
 
@@ -46,6 +49,8 @@ pub struct DeadLetterError {
 fn advice(error: &io::Error) -> &'static str {
     if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
         "make room there: it goes on by itself"
+    } else if error.get_ref().is_some_and(|error| error.is::<Loss>()) {
+        "the letters that were in it are lost; run again, and leave the file where it is"
     } else {
         "make sure that the directory is there and may be written"
     }
@@ -55,7 +60,7 @@ impl DeadLetterFile {
     /// Nothing is created yet. `terminator` is what records end with.
     #[must_use]
     pub fn new(path: PathBuf, terminator: u8) -> Self {
-        Self { path, terminator, file: None, count: 0 }
+        Self { path, terminator, file: None, length: 0, count: 0 }
     }
 
     /// Keeps a letter of `task`; `from` names the task that sent it the record.
@@ -69,9 +74,20 @@ impl DeadLetterFile {
         letter: &DeadLetter,
     ) -> Result<(), DeadLetterError> {
         let line = text_of(&Line::new(task, from, letter, self.terminator, SystemTime::now()));
+        self.check()?;
         self.file().and_then(|file| append_whole(file, &line)).map_err(|source| self.failed(source))?;
+        self.length += line.len() as u64;
         self.count += 1;
         Ok(())
+    }
+
+    /// Whether all letters that were put in it are still there.
+    ///
+    /// # Errors
+    /// The file was removed or cut meanwhile.
+    pub fn check(&self) -> Result<(), DeadLetterError> {
+        let loss = self.file.as_ref().and_then(|file| loss(file, self.length));
+        loss.map_or(Ok(()), |loss| Err(self.failed(io::Error::other(loss))))
     }
 
     #[must_use]

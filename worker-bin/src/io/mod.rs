@@ -7,6 +7,7 @@ pub mod chunker;
 pub mod dead;
 pub mod durable;
 mod layout;
+mod loss;
 pub mod resource;
 pub mod shared;
 pub mod sink;

@@ -40,6 +40,11 @@ impl DeadLetters {
         (letters.len(), Ok(()))
     }
 
+    /// Whether all that were kept are still there.
+    pub(super) fn check(&self) -> Result<(), DeadLetterError> {
+        lock(&self.file).check()
+    }
+
     /// How many were kept, and where, if any were.
     pub(super) fn kept(&self) -> (u64, Option<PathBuf>) {
         let file = lock(&self.file);

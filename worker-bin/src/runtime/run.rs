@@ -116,7 +116,10 @@ async fn finish(
     let summary = Summary { dead, dead_letters, lost: engine.driver.cell.status().lost_records, interrupted };
     let (how, result) = match result {
         End::Finished if interrupted.is_some() => ("stopped", Ok(summary)),
-        End::Finished => ("done", Ok(summary)),
+        End::Finished => match engine.driver.dead.check() {
+            Ok(()) => ("done", Ok(summary)),
+            Err(error) => ("failed", Err(RunError::Pipeline { why: error.to_string(), summary })),
+        },
         End::Failed(error) => ("failed", Err(RunError::Pipeline { why: error.to_string(), summary })),
         End::Stopped(signal) => ("stopped", Err(RunError::Stopped { signal, held, summary })),
     };

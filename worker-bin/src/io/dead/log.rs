@@ -4,6 +4,7 @@ use super::line::{Line, text_of};
 use crate::descriptors;
 use crate::fault;
 use crate::io::durable;
+use crate::io::loss::{Loss, loss};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -141,7 +142,7 @@ impl DeadLetterLog {
     /// Keeps the letters of one commit, on stable storage when this returns, and says how long the file is then.
     ///
     /// # Errors
-    /// [`DeadLogError::Full`] and [`DeadLogError::Write`] leave the file as it was; after [`DeadLogError::Sync`] the log is
+    /// [`DeadLogError::Shorter`], [`DeadLogError::Full`] and [`DeadLogError::Write`] leave the file as it was; after [`DeadLogError::Sync`] the log is
     /// of no use.
     pub fn append(&mut self, letters: &[NewLetter<'_>]) -> Result<u64, DeadLogError> {
         if let Some(why) = &self.failed {
@@ -155,6 +156,14 @@ impl DeadLetterLog {
             self.file = Some(self.create().map_err(|e| self.unwritable(e))?);
         }
         let Some(mut file) = self.file.as_ref() else { return Ok(self.length) };
+        let left = match loss(file, self.length) {
+            None => None,
+            Some(Loss::Removed) => Some(0),
+            Some(Loss::Cut(length)) => Some(length),
+        };
+        if let Some(length) = left {
+            return Err(DeadLogError::Shorter { path: self.path.clone(), length, committed: self.length });
+        }
         if let Err(e) = fault::around("dead.write", || file.write_all(&lines)) {
             if let Err(back) = file.set_len(self.length) {
                 self.failed = Some(format!("{e}, and what that write has left cannot be taken back: {back}"));

@@ -90,3 +90,24 @@ fn how_a_program_ended_is_told_where_it_is_known() {
         .collect();
     assert_eq!(told, [(Some(3), None), (None, Some(9)), (None, None)]);
 }
+
+#[test]
+fn letters_that_somebody_takes_away_are_told_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("job.dead.jsonl");
+    for (by, says) in [("rm", "removed"), ("cut", "cut meanwhile: 0 bytes are left")] {
+        let mut dead = DeadLetterFile::new(path.clone(), b'\n');
+        dead.put("errors/1", None, &letter(b"1\n")).unwrap();
+        dead.check().unwrap();
+        if by == "rm" {
+            fs::remove_file(&path).unwrap()
+        } else {
+            fs::write(&path, "").unwrap()
+        }
+        let at_the_next = dead.put("errors/1", None, &letter(b"2\n")).unwrap_err().to_string();
+        let at_the_end = dead.check().unwrap_err().to_string();
+        for said in [at_the_next, at_the_end] {
+            assert!(said.contains(says) && said.contains("are lost"), "{said}");
+        }
+    }
+}

@@ -65,13 +65,14 @@ pub enum SinkError {
     },
     /// Somebody has removed the file while it was written.
     #[error(
-        "{} was removed while this run wrote it: the {written} bytes that it has written are lost; run again", path.display()
+        "{} was removed while this run wrote it: the {written} bytes that it has written are lost; run again, and leave the \
+         file where it is", path.display()
     )]
     Removed { path: PathBuf, written: u64 },
     /// Somebody has cut the file while it was written.
     #[error(
-        "{} has {length} bytes, but {expected} were written: someone has cut it meanwhile, and what is missing is lost; run \
-         again", path.display()
+        "{} has {length} bytes, but {expected} were written: someone has cut it meanwhile, and what is missing is lost; \
+         remove it and run again", path.display()
     )]
     Cut { path: PathBuf, length: u64, expected: u64 },
     /// The file of an earlier life is not there any more.
@@ -92,6 +93,13 @@ pub enum SinkError {
          restore it, or begin a new run with --fresh", path.display()
     )]
     Shorter { path: PathBuf, length: u64, committed: u64 },
+    /// Somebody else writes to a file of which each byte must be known.
+    #[error(
+        "{} has {length} bytes, but this run has written it up to {committed} only: something else writes to it too; see \
+         that nothing does, then start again with the same --state: what is foreign behind byte {committed} is cut off",
+        path.display()
+    )]
+    Grown { path: PathBuf, length: u64, committed: u64 },
     /// The end of what was committed is not what was written.
     #[error(
         "{} was changed by someone else: its bytes before {committed} are not those that this run has written; restore \

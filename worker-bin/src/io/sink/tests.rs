@@ -208,3 +208,33 @@ fn a_slow_reader_is_seen_to_read() {
     assert_eq!((moved.bytes(), all.len()), (2 * count as u64, 2 * count));
     assert!(all.chunks(11).all(|line| line == b"0123456789\n"));
 }
+
+#[test]
+fn a_file_that_somebody_cuts_or_removes_is_written_no_further() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("out");
+    let disturbed = |by: &dyn Fn()| {
+        fs::remove_file(&path).ok();
+        let mut sink = open(&path, Exists::Error).unwrap();
+        sink.write(&[batch("1\n2\n")]).unwrap();
+        by();
+        sink.write(&[batch("3\n")])
+    };
+    let cut = disturbed(&|| fs::write(&path, "1\n").unwrap());
+    assert!(matches!(cut, Err(SinkError::Cut { length: 2, expected: 4, .. })), "{cut:?}");
+    assert_eq!(fs::read_to_string(&path).unwrap(), "1\n");
+    let removed = disturbed(&|| fs::remove_file(&path).unwrap());
+    assert!(matches!(removed, Err(SinkError::Removed { written: 4, .. })), "{removed:?}");
+}
+
+#[test]
+fn what_others_append_is_not_written_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("out");
+    let mut sink = open(&path, Exists::Error).unwrap();
+    sink.write(&[batch("1\n")]).unwrap();
+    fs::write(&path, "1\nforeign\n").unwrap();
+    sink.write(&[batch("2\n")]).unwrap();
+    sink.close().unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), "1\nforeign\n2\n");
+}

@@ -82,6 +82,17 @@ fn letters_that_are_committed_and_not_there_are_refused() {
 }
 
 #[test]
+fn letters_that_somebody_takes_away_are_missed_at_the_next() {
+    let (_state, path) = state();
+    let mut log = open(&path, 0).unwrap();
+    append(&mut log, &["a\n"]).unwrap();
+    fs::write(&path, "").unwrap();
+    let cut = append(&mut log, &["b\n"]);
+    assert!(matches!(cut, Err(DeadLogError::Shorter { length: 0, .. })), "{cut:?}");
+    assert_eq!(fs::read(&path).unwrap(), b"");
+}
+
+#[test]
 fn a_letter_that_cannot_be_kept_is_an_error_that_names_the_file() {
     let mut log = open(Path::new("/nowhere/dead/a-0.jsonl"), 0).unwrap();
     let message = append(&mut log, &["a\n"]).unwrap_err().to_string();

@@ -3,16 +3,17 @@
 mod position;
 
 use super::Exists;
-use super::plain::{Loss, Place, is_file_at, loss, place};
+use super::plain::{Place, is_file_at, place};
 use crate::fault;
 use crate::io::durable::sync_directories_of;
+use crate::io::loss::{Loss, loss};
 use crate::io::sink::vectored::{Moved, write_batches};
 use crate::io::sink::{SinkError, SinkWriter};
 use bytes::Bytes;
 use position::{SinkPosition, TAIL_BYTES_MAX, Tail};
 use rustix::io::Errno;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Seek, SeekFrom};
+use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -78,7 +79,7 @@ impl DurableFileSink {
 
     fn first(path: &Path, exists: Exists) -> Result<Self, SinkError> {
         let open = |source| SinkError::Open { path: path.to_owned(), source };
-        let (mut file, state) = match place(path)? {
+        let (file, state) = match place(path)? {
             Place::New(file) => (file, State::Created),
             Place::Regular(length) if length > 0 && exists == Exists::Error => {
                 return Err(SinkError::Exists { path: path.to_owned() });
@@ -86,13 +87,12 @@ impl DurableFileSink {
             Place::Regular(_) if exists == Exists::Replace => (reopen(path).map_err(open)?, State::Replaced),
             Place::Regular(_) => (reopen(path).map_err(open)?, State::Kept),
             Place::Other => {
-                let file = OpenOptions::new().write(true).open(path).map_err(open)?;
+                let file = OpenOptions::new().append(true).open(path).map_err(open)?;
                 return Ok(Self::of(path, file, State::Begun, None));
             }
         };
         let metadata = file.metadata().map_err(open)?;
         let length = if exists == Exists::Append { metadata.len() } else { 0 };
-        file.seek(SeekFrom::Start(length)).map_err(open)?;
         let tail = Tail::read(&file, length).map_err(open)?;
         let (device, inode, born) = (metadata.dev(), metadata.ino(), position::born(&metadata));
         let position = SinkPosition { device, inode, born, start: length, committed: length };
@@ -114,7 +114,7 @@ impl DurableFileSink {
         if !is_ours(&path.metadata().map_err(open)?) {
             return Err(SinkError::Replaced { path: path.to_owned() });
         }
-        let mut file = reopen(path).map_err(open)?;
+        let file = reopen(path).map_err(open)?;
         let metadata = file.metadata().map_err(open)?;
         let length = metadata.len();
         if !is_ours(&metadata) {
@@ -132,7 +132,6 @@ impl DurableFileSink {
             fault::around("sink.cut", || file.set_len(committed).and_then(|()| file.sync_all()))
                 .map_err(|source| SinkError::Sync { path: path.to_owned(), source })?;
         }
-        file.seek(SeekFrom::Start(committed)).map_err(open)?;
         Ok(Self::of(path, file, State::Begun, Some((position, tail))))
     }
 
@@ -155,10 +154,34 @@ impl DurableFileSink {
         sync_directories_of(&self.path, "sink")
     }
 
+    /// Whether all that was written is still there.
+    fn look_for_loss(&self) -> Result<(), SinkError> {
+        let committed = self.written.as_ref().map_or(0, |(position, _)| position.committed);
+        let path = self.path.clone();
+        match loss(&self.file, committed) {
+            None => Ok(()),
+            Some(Loss::Removed) => Err(SinkError::Gone { path, committed }),
+            Some(Loss::Cut(length)) => Err(SinkError::Shorter { path, length, committed }),
+        }
+    }
+
+    /// What is written goes to the file's end: where that is not where it should be, positions would say nothing.
+    fn look_for_growth(&self) -> Result<(), SinkError> {
+        let Some((SinkPosition { committed, .. }, _)) = self.written else { return Ok(()) };
+        match self.file.metadata() {
+            Ok(metadata) if metadata.len() > committed => {
+                Err(SinkError::Grown { path: self.path.clone(), length: metadata.len(), committed })
+            }
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
     /// Takes back what a write that failed has left, so that it can be tried again.
     fn take_back(&self, length: u64) {
-        let done = self.file.set_len(length).and_then(|()| (&*self.file).seek(SeekFrom::Start(length)));
-        if let Err(error) = done {
+        let cut = |metadata: std::fs::Metadata| {
+            if metadata.len() > length { self.file.set_len(length) } else { Ok(()) }
+        };
+        if let Err(error) = self.file.metadata().and_then(cut) {
             self.failed.set(format!("what a failed write has left cannot be taken back: {error}")).ok();
         }
     }
@@ -169,6 +192,8 @@ impl SinkWriter for DurableFileSink {
     fn write(&mut self, batches: &[Batch]) -> Result<(), SinkError> {
         self.handle().check()?;
         debug_assert!(self.state == State::Begun, "a sink begins before it is written to");
+        self.look_for_loss()?;
+        self.look_for_growth()?;
         let mut taken = 0;
         let file = &*self.file;
         let done = fault::around("sink.write", || Ok(write_batches(file, batches, &mut taken, &self.moved)?));
@@ -189,13 +214,7 @@ impl SinkWriter for DurableFileSink {
     fn close(&mut self) -> Result<(), SinkError> {
         self.begin()?;
         self.sync()?;
-        let committed = self.written.as_ref().map_or(0, |(position, _)| position.committed);
-        let path = self.path.clone();
-        match loss(&self.file, committed) {
-            None => Ok(()),
-            Some(Loss::Removed) => Err(SinkError::Gone { path, committed }),
-            Some(Loss::Cut(length)) => Err(SinkError::Shorter { path, length, committed }),
-        }
+        self.look_for_loss()
     }
 
     fn begin(&mut self) -> Result<Option<Bytes>, SinkError> {
@@ -258,7 +277,7 @@ impl SinkSync {
 }
 
 fn reopen(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).open(path)
+    OpenOptions::new().read(true).append(true).open(path)
 }
 
 impl Tail {

@@ -1,5 +1,6 @@
 //! One file as a sink.
 
+use crate::io::loss::{Loss, loss};
 use crate::io::sink::vectored::{Moved, write_batches};
 use crate::io::sink::{SinkError, SinkWriter};
 use std::fs::{File, OpenOptions};
@@ -71,13 +72,23 @@ impl FileSink {
             Place::Regular(_) if exists == Exists::Replace => State::Untouched,
             Place::Regular(_) | Place::Other => State::Started,
         };
-        let mut file = OpenOptions::new().write(true).open(path).map_err(open)?;
+        let mut file = OpenOptions::new().append(true).open(path).map_err(open)?;
         let mut start = 0;
         if exists == Exists::Append {
             // What cannot be rewound is at its end anyway.
             start = file.seek(SeekFrom::End(0)).unwrap_or(0);
         }
         Ok(Self { path: path.to_owned(), file, state, start, written: 0, moved: Moved::default() })
+    }
+
+    /// Whether all that was written is still there.
+    fn check(&self) -> Result<(), SinkError> {
+        let (path, written) = (self.path.clone(), self.written);
+        match loss(&self.file, self.start + written) {
+            None => Ok(()),
+            Some(Loss::Removed) => Err(SinkError::Removed { path, written }),
+            Some(Loss::Cut(length)) => Err(SinkError::Cut { path, length, expected: self.start + written }),
+        }
     }
 
     fn start(&mut self) -> Result<(), SinkError> {
@@ -92,18 +103,14 @@ impl FileSink {
 impl SinkWriter for FileSink {
     fn write(&mut self, batches: &[Batch]) -> Result<(), SinkError> {
         self.start()?;
+        self.check()?;
         write_batches(&self.file, batches, &mut self.written, &self.moved)
             .map_err(|e| SinkError::writing(&self.path.display().to_string(), self.written, e))
     }
 
     fn close(&mut self) -> Result<(), SinkError> {
         self.start()?;
-        let (path, written) = (self.path.clone(), self.written);
-        match loss(&self.file, self.start + written) {
-            None => Ok(()),
-            Some(Loss::Removed) => Err(SinkError::Removed { path, written }),
-            Some(Loss::Cut(length)) => Err(SinkError::Cut { path, length, expected: self.start + written }),
-        }
+        self.check()
     }
 
     fn file(&self) -> Option<&Path> {
@@ -148,7 +155,7 @@ pub(super) fn place(path: &Path) -> Result<Place, SinkError> {
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent).map_err(open)?;
     }
-    match OpenOptions::new().read(true).write(true).create_new(true).open(path) {
+    match OpenOptions::new().read(true).append(true).create_new(true).open(path) {
         Ok(file) => Ok(Place::New(file)),
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
             let metadata = path.metadata().map_err(open)?;
@@ -163,23 +170,5 @@ pub(super) fn is_file_at(file: &File, path: &Path) -> bool {
     match (file.metadata(), path.metadata()) {
         (Ok(ours), Ok(other)) => ours.is_file() && (ours.dev(), ours.ino()) == (other.dev(), other.ino()),
         (Ok(_) | Err(_), _) => false,
-    }
-}
-
-/// What others have done to a file while it was written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Loss {
-    /// It has no name any more.
-    Removed,
-    /// It has only so many bytes.
-    Cut(u64),
-}
-
-/// What became of a regular file that has been written up to `length`; one that was renamed is still there.
-pub(super) fn loss(file: &File, length: u64) -> Option<Loss> {
-    let metadata = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
-    match metadata.nlink() {
-        0 => Some(Loss::Removed),
-        _ => (metadata.len() < length).then_some(Loss::Cut(metadata.len())),
     }
 }

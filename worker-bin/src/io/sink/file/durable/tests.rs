@@ -157,11 +157,13 @@ fn a_write_that_found_no_room_leaves_nothing_and_can_be_tried_again() {
     // As if the disk had taken a part of the next write.
     let mut part = OpenOptions::new().append(true).open(&path).unwrap();
     part.write_all(b"2 but not all").unwrap();
-    (&*sink.file).seek(SeekFrom::End(0)).unwrap();
     sink.take_back(2);
     assert_eq!((content(&path).as_str(), sink.position()), ("1\n", position));
     sink.write(&[batch("2\n")]).unwrap();
     assert_eq!(content(&path), "1\n2\n");
+    fs::write(&path, "1\n").unwrap();
+    sink.take_back(4);
+    assert_eq!(content(&path), "1\n", "what somebody has cut does not come back as zeros");
 }
 
 #[test]
@@ -259,4 +261,42 @@ proptest! {
             }
         }
     }
+}
+
+/// Writes, lets somebody do `by` to the file, and gives what the next write says.
+fn disturbed(by: impl Fn(&Path)) -> (TempDir, PathBuf, Result<(), SinkError>) {
+    let (dir, path) = at("out");
+    let (mut sink, _) = begun(&path, Exists::Error);
+    sink.write(&[batch("1\n2\n")]).unwrap();
+    by(&path);
+    let said = sink.write(&[batch("3\n")]);
+    (dir, path, said)
+}
+
+#[test]
+fn a_file_that_somebody_cuts_or_removes_or_writes_to_is_written_no_further() {
+    for by in ["", "1\n2"] {
+        let (_dir, path, said) = disturbed(|path| fs::write(path, by).unwrap());
+        assert!(matches!(said, Err(SinkError::Shorter { committed: 4, .. })), "{said:?}");
+        assert_eq!(content(&path), by);
+    }
+    let (_dir, _, said) = disturbed(|path| fs::remove_file(path).unwrap());
+    assert!(matches!(said, Err(SinkError::Gone { committed: 4, .. })), "{said:?}");
+    let (_dir, _, said) = disturbed(|path| fs::write(path, "1\n2\nforeign\n").unwrap());
+    assert!(matches!(said, Err(SinkError::Grown { length: 12, committed: 4, .. })), "{said:?}");
+    let (_dir, _, said) = disturbed(|path| fs::rename(path, path.with_extension("moved")).unwrap());
+    said.unwrap();
+}
+
+#[test]
+fn what_is_cut_between_the_look_and_the_write_is_missing_for_good() {
+    let (_dir, path) = at("out");
+    let (mut sink, _) = begun(&path, Exists::Error);
+    sink.write(&[batch("1\n2\n")]).unwrap();
+    fs::write(&path, "").unwrap();
+    // As the write that follows the look.
+    (&*sink.file).write_all(b"3\n").unwrap();
+    sink.written.as_mut().unwrap().0.committed += 2;
+    assert_eq!(content(&path), "3\n", "no hole");
+    assert!(matches!(sink.close(), Err(SinkError::Shorter { length: 2, committed: 6, .. })));
 }
