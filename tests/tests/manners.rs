@@ -4,7 +4,7 @@ use rustix::process::Signal;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
-use worker_tests::process::{Running, Scratch, eventually, free_port};
+use worker_tests::process::{Running, Scratch, eventually, free_port, worker_binary};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -157,5 +157,48 @@ fn a_quote_that_is_not_closed_is_the_error() {
         let ended = scratch.worker(&["check", "q.toml"]).run().expect(2).says(&["a quote is not closed"]);
         assert!(ended.stderr.contains(&format!("q.toml:{line}:")), "{}", ended.stderr);
         assert_eq!(ended.stderr.matches("error: ").count(), 1, "{}", ended.stderr);
+    }
+}
+
+/// What a shell says of a worker of which only standard output is of interest: its messages and its status.
+fn printed(scratch: &Scratch, args: &str, to: &str) -> String {
+    let worker = worker_binary();
+    let command = format!("timeout 30 {} {args} {to} 2> said; echo status $?; cat said", worker.display());
+    String::from_utf8_lossy(&scratch.shell(&command)).into_owned()
+}
+
+#[test]
+fn what_could_not_be_printed_is_an_error_and_a_reader_that_leaves_is_none() {
+    let scratch = Scratch::new();
+    scratch.write("p.toml", ENDLESS);
+    let commands = [
+        "--help",
+        "run --help",
+        "--version",
+        "schema",
+        "check p.toml",
+        "check p.toml --full",
+        "run p.toml --print-toml",
+        "status --list",
+        "status --list --json",
+    ];
+    for args in commands {
+        let said = printed(&scratch, args, "> /dev/full");
+        assert!(
+            said.starts_with("status 1") && said.contains("cannot write to standard output"),
+            "{args}: {said}"
+        );
+        let said = printed(&scratch, args, ">&-");
+        assert!(
+            !said.starts_with("status 0") && said.contains("standard output is closed"),
+            "{args}: {said}"
+        );
+        let said = printed(&scratch, args, "| true");
+        assert!(said.starts_with("status 0") && !said.contains("error"), "{args}: {said}");
+    }
+    let (_running, address) = endless(&scratch, &[]);
+    for args in ["why --watch", "why --watch --json"] {
+        let said = printed(&scratch, &format!("{args} --admin {address}"), "| head -n 1 > /dev/null");
+        assert_eq!(said, "status 0\n", "{args}");
     }
 }

@@ -27,10 +27,7 @@ use std::process::ExitCode;
 pub fn main() -> ExitCode {
     let args = match args::parse(std::env::args_os()) {
         Ok(args) => args,
-        Err(error) => {
-            error.print().ok();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
-        }
+        Err(error) => return help_or_error(&error),
     };
     stderr::set_color(args.color);
     if matches!(args.command, WorkerCommand::Run(_) | WorkerCommand::Node(_)) {
@@ -55,13 +52,28 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// What is asked for of the command line is printed as all else is; what is wrong with it goes to standard error.
+fn help_or_error(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() && worker_stdio::Stream::Output.was_closed() {
+        say("error: standard output is closed");
+        return ExitCode::FAILURE;
+    }
+    match error.print() {
+        Err(unwritten) if !error.use_stderr() && unwritten.kind() != std::io::ErrorKind::BrokenPipe => {
+            say(&format!("error: cannot write to standard output: {unwritten}"));
+            ExitCode::FAILURE
+        }
+        Ok(()) | Err(_) => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2)),
+    }
+}
+
 fn run_or_print(args: &RunArgs) -> ExitCode {
     let pipeline = match wanted(args) {
         Ok(pipeline) => pipeline,
         Err(error) => return wrong_file(&error),
     };
     if args.print_toml {
-        return print_document(&pipeline::to_toml(&pipeline, Detail::Short));
+        return print_document(&pipeline::to_toml(&pipeline, Detail::Short)).exit_code();
     }
     let ignored = pipeline::ignored_places(&pipeline, &Cluster::single());
     if let (Some(first), false) = (ignored.first(), args.process.log.quiet) {
@@ -75,7 +87,7 @@ fn run_or_print(args: &RunArgs) -> ExitCode {
 
 fn schema(args: SchemaArgs) -> ExitCode {
     let schema = if args.cluster { pipeline::schema_of_clusters() } else { pipeline::schema_of_pipelines() };
-    print_document(&format!("{schema:#}\n"))
+    print_document(&format!("{schema:#}\n")).exit_code()
 }
 
 /// The pipeline of a file or of the command line, as far as it is wanted.
@@ -103,22 +115,49 @@ fn wanted(args: &RunArgs) -> Result<Pipeline, ConfigError> {
     }
 }
 
+/// What became of something printed on standard output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+enum Printed {
+    Whole,
+    /// Its reader has gone, which is no error: nobody wants more.
+    ReaderGone,
+    /// It is closed or full; that was said.
+    Failed,
+}
+
+impl Printed {
+    /// `good`, unless what should say so could not be printed.
+    fn or_failed(self, good: ExitCode) -> ExitCode {
+        match self {
+            Self::Whole | Self::ReaderGone => good,
+            Self::Failed => ExitCode::FAILURE,
+        }
+    }
+
+    fn exit_code(self) -> ExitCode {
+        self.or_failed(ExitCode::SUCCESS)
+    }
+}
+
 /// Prints for people, in lines that fit the terminal if there is one, and with nothing in it that a terminal obeys.
-fn print(text: &str) -> ExitCode {
+fn print(text: &str) -> Printed {
     print_document(&wrapped_lines(&escape::lines(text), terminal::columns(&std::io::stdout())))
 }
 
-/// Prints on standard output as it is; a reader that has gone is no error.
-fn print_document(text: &str) -> ExitCode {
+/// Prints on standard output as it is.
+fn print_document(text: &str) -> Printed {
     if worker_stdio::Stream::Output.was_closed() {
         say("error: standard output is closed");
-        return ExitCode::FAILURE;
+        return Printed::Failed;
     }
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+    let mut out = std::io::stdout();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Printed::Whole,
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Printed::ReaderGone,
+        Err(error) => {
             say(&format!("error: cannot write to standard output: {error}"));
-            ExitCode::FAILURE
+            Printed::Failed
         }
-        Ok(()) | Err(_) => ExitCode::SUCCESS,
     }
 }

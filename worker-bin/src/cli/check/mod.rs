@@ -8,7 +8,7 @@ mod sample;
 
 use super::args::CheckArgs;
 use super::run::{say, wrong_file};
-use super::{print, print_document};
+use super::{Printed, print, print_document};
 use crate::logging::say_rendered;
 use crate::pipeline::plan::{Plan, Role};
 use crate::pipeline::{self, Cluster, ConfigError, Detail, Pipeline, StateOptions, plan};
@@ -24,11 +24,13 @@ pub(super) fn check(args: &CheckArgs) -> ExitCode {
         Ok(checked) => checked,
         Err(error) => return wrong_file(&error),
     };
-    print(&graph::graph(&pipeline, &plan, terminal::columns(&std::io::stdout())));
-    if args.full {
+    let mut printed = print(&graph::graph(&pipeline, &plan, terminal::columns(&std::io::stdout())));
+    if args.full && printed == Printed::Whole {
         let toml = pipeline::to_toml(&plan.partitions.written_into(&pipeline), Detail::Full);
-        print_document(&format!("\n{toml}\n"));
-        print(&memory::worst(&plan, pipeline.delivery));
+        printed = match print_document(&format!("\n{toml}\n")) {
+            Printed::Whole => print(&memory::worst(&plan, pipeline.delivery)),
+            unread @ (Printed::ReaderGone | Printed::Failed) => unread,
+        };
     }
     let color = stderr::colors(&std::io::stderr());
     for warning in
@@ -53,7 +55,7 @@ pub(super) fn check(args: &CheckArgs) -> ExitCode {
     }
     match &args.sample {
         Some(sample) => sample_run(&pipeline, sample),
-        None => ExitCode::SUCCESS,
+        None => printed.exit_code(),
     }
 }
 
@@ -87,8 +89,8 @@ fn missing_inputs(pipeline: &Pipeline, plan: &Plan) -> Vec<String> {
 fn sample_run(pipeline: &Pipeline, sample: &Path) -> ExitCode {
     match sample::compare(pipeline, sample) {
         Ok(report) => {
-            print(&report.text);
-            if report.is_good { ExitCode::SUCCESS } else { ExitCode::from(1) }
+            let good = if report.is_good { ExitCode::SUCCESS } else { ExitCode::from(1) };
+            print(&report.text).or_failed(good)
         }
         Err(why) => {
             say(&format!("error: --sample {}: {why}", sample.display()));

@@ -36,5 +36,5 @@ pub(super) async fn pause(args: &OrderArgs, paused: bool) -> Result<ExitCode, Fa
             errors.join("\n"),
         ));
     }
-    Ok(print(&did.concat()))
+    Ok(print(&did.concat()).exit_code())
 }

@@ -27,11 +27,12 @@ pub(super) async fn status(args: &StatusArgs) -> Result<ExitCode, Failure> {
     if args.json {
         return Ok(print_document(
             &(serde_json::to_string_pretty(&heard.snapshots).unwrap_or_default() + "\n"),
-        ));
+        )
+        .exit_code());
     }
     let room = terminal::columns(&std::io::stdout());
     let said: Vec<_> = heard.snapshots.iter().map(|snapshot| short(snapshot, room)).collect();
-    Ok(print(&said.join("\n")))
+    Ok(print(&said.join("\n")).exit_code())
 }
 
 fn list(json: bool) -> Result<ExitCode, Failure> {
@@ -42,13 +43,17 @@ fn list(json: bool) -> Result<ExitCode, Failure> {
     if json {
         let entries: Vec<_> =
             found.iter().map(|f| serde_json::json!({ "alive": f.alive, "worker": f.entry })).collect();
-        return Ok(print_document(&(serde_json::to_string_pretty(&entries).unwrap_or_default() + "\n")));
+        return Ok(
+            print_document(&(serde_json::to_string_pretty(&entries).unwrap_or_default() + "\n")).exit_code()
+        );
     }
     if found.is_empty() {
-        return Ok(print(&format!("no worker runs here as this user (looked in {})\n", dir.display())));
+        return Ok(
+            print(&format!("no worker runs here as this user (looked in {})\n", dir.display())).exit_code()
+        );
     }
     let lines: Vec<_> = found.iter().map(line).collect();
-    Ok(print(&format!("{}\n(entries with tokens: {})\n", lines.join("\n"), dir.display())))
+    Ok(print(&format!("{}\n(entries with tokens: {})\n", lines.join("\n"), dir.display())).exit_code())
 }
 
 fn state(state: RunState) -> &'static str {

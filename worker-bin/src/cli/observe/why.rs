@@ -3,7 +3,7 @@
 use super::Failure;
 use super::args::WhyArgs;
 use super::find::{Heard, Target, ask, find};
-use crate::cli::{print, print_document};
+use crate::cli::{Printed, print, print_document};
 use crate::explain::{Explanation, RunState, Snapshot, explain, words};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -24,22 +24,24 @@ pub(super) async fn why(args: &WhyArgs) -> Result<ExitCode, Failure> {
             return Err(Failure::new(super::FAILED, why));
         }
         let explanation = joined(&heard);
-        if args.json {
-            print_document(&(serde_json::to_string_pretty(&explanation).unwrap_or_default() + "\n"));
+        let printed = if args.json {
+            print_document(&(serde_json::to_string_pretty(&explanation).unwrap_or_default() + "\n"))
         } else if heard.snapshots.is_empty() {
-            print(&explanation.notes.iter().fold(String::new(), |text, note| text + note + "\n"));
+            print(&explanation.notes.iter().fold(String::new(), |text, note| text + note + "\n"))
         } else {
-            print(&said(&target, &heard.snapshots, &explanation));
-        }
+            print(&said(&target, &heard.snapshots, &explanation))
+        };
         let failed = heard.snapshots.iter().any(|s| s.state == RunState::Failed);
         let ended = heard.snapshots.iter().all(|s| s.end.is_some()) && !heard.is_stopped;
         let over = matches!(target, Target::Ended(_)) || ended;
-        if !args.watch || over {
+        if !args.watch || over || printed != Printed::Whole {
             let bad = failed || heard.is_stopped || explanation.is_stalled();
-            return Ok(if bad { ExitCode::from(STALLED) } else { ExitCode::SUCCESS });
+            return Ok(printed.or_failed(if bad { ExitCode::from(STALLED) } else { ExitCode::SUCCESS }));
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
-        print("\n");
+        if print("\n") != Printed::Whole {
+            return Ok(ExitCode::SUCCESS);
+        }
     }
 }
 
