@@ -3,10 +3,10 @@
 use super::play::{Play, around, asked, batch, chunk, failure, to_b};
 use super::tests::{batch_spec, line, records, stream_spec};
 use super::*;
-use crate::config::{BatchSpec, LinkSpec, MaxDead, TaskKind};
+use crate::config::{BatchSpec, LinkSpec, MaxDead, StreamSpec, TaskKind};
 use crate::event::{
-    BatchAction, BatchEvent, Blocker, DeadLetter, NodeEvent, Output, RecordsEvent, SinkAction, SinkEvent,
-    Spent, StreamEvent, TaskAction, TaskEvent,
+    BatchAction, BatchEvent, Blocker, DeadLetter, NodeEvent, Output, RecordsEvent, SinkAction,
+    SinkEvent, Spent, StreamEvent, TaskAction, TaskEvent,
 };
 use crate::stall::Reason;
 use std::time::Duration;
@@ -141,6 +141,19 @@ fn a_stream_has_taken_what_its_program_has_read() {
     assert_eq!(play.reason(1), Reason::AwaitingEnd { fed_records: 3 });
     play.tell(read(2, 8, false));
     assert_eq!(counts(&play).0, 3, "what a process reads again is taken once");
+}
+
+#[test]
+fn a_sink_that_has_enough_has_taken_what_it_has_read() {
+    let early = StreamSpec { early_exit_is_done: true, ..stream_spec() };
+    let mut play = Play::new(line(vec![TaskKind::Source, TaskKind::Stream(early)]));
+    play.read(&["one", "two", "three"]);
+    play.tell(Event::task(STAGE, StreamEvent::Read { window: 1, records: 1, bytes: 5, is_behind: true }));
+    let (window, result) = (1, Ok(Output::default()));
+    play.tell(Event::task(STAGE, StreamEvent::Exited { window, result, early: true }));
+    let status = play.node.status();
+    let counters = status.tasks.iter().find(|task| task.task == STAGE).unwrap().counters;
+    assert_eq!((counters.records_in, counters.records_out, counters.bytes_out), (1, 1, 5));
 }
 
 #[test]

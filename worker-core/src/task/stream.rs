@@ -328,7 +328,12 @@ impl StreamTask {
             self.has_read(base, window, (self.fed, self.fed_bytes), false);
         }
         self.phase = Phase::Idle;
-        base.taken_outside(self.fed, self.admitted_cost);
+        // Who ends early has not taken what it did not read.
+        let (records, cost) = match early {
+            true => (self.read.records, self.read.bytes + self.read.records * Batch::END_BYTES),
+            false => (self.fed, self.admitted_cost),
+        };
+        base.taken_outside(records, cost);
         self.begin_count();
         (self.on_the_way, self.last_failure) = (0, None);
         self.kept = Vec::new();
