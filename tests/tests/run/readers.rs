@@ -50,8 +50,8 @@ fn assert_all(read: Vec<String>, rest: &[u8], may_be_lost: usize) {
     assert!(all.len() + may_be_lost >= RECORDS, "{} of {RECORDS}", all.len());
 }
 
-/// What two pipes, the reader's buffer and a write hold of such lines.
-const HELD: usize = 500_000;
+/// What the reader's buffer holds of such lines: he has taken it.
+const HELD: usize = 8192 / 2;
 
 #[test]
 fn with_state_a_reader_that_leaves_ends_nothing_but_this_run() {
@@ -92,6 +92,47 @@ fn beside_a_reader_that_leaves_other_sinks_get_everything() {
     let again = scratch.worker(&args).start().wait(PATIENCE).expect(0);
     assert_all(read, &again.stdout, HELD);
     assert_eq!(scratch.text("out.txt").lines().count(), RECORDS);
+}
+
+/// Takes so many bytes of what `start` prints, and leaves.
+fn take_bytes(start: Start<'_>, bytes: usize) -> (Vec<u8>, Finished) {
+    let mut running = start.stdout(Stdio::piped()).start();
+    let mut taken = vec![0; bytes];
+    running.take_stdout().expect("a pipe").read_exact(&mut taken).expect("it prints");
+    (taken, running.wait(PATIENCE))
+}
+
+/// The records that are whole in it.
+fn whole(taken: &[u8]) -> &[u8] {
+    &taken[..taken.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1)]
+}
+
+#[test]
+fn with_state_the_next_start_goes_on_with_the_first_record_that_was_not_taken() {
+    let scratch = prepared(TO_STDOUT);
+    let args = ["run", "pipeline.toml", "--state", "state"];
+    let (mut all, expected) = (Vec::new(), scratch.read("in.txt"));
+    for bytes in [4_001, 300_007, 1] {
+        let (taken, finished) = take_bytes(scratch.worker(&args), bytes);
+        finished.expect(141).says(&["has left this in the pipe", "bytes="]);
+        all.extend_from_slice(whole(&taken));
+        assert!(expected.starts_with(&all));
+    }
+    let last = scratch.worker(&args).start().wait(PATIENCE).expect(0);
+    all.extend_from_slice(&last.stdout);
+    assert!(all == expected, "{} of {} bytes", all.len(), expected.len());
+}
+
+/// All that fits into the pipe is written when the reader leaves.
+#[test]
+fn with_state_even_the_last_records_are_done_only_when_they_were_taken() {
+    let scratch = prepared(TO_STDOUT);
+    scratch.shell("seq 100 > in.txt");
+    let args = ["run", "pipeline.toml", "--state", "state"];
+    let (taken, finished) = take_bytes(scratch.worker(&args), 5);
+    finished.expect(141);
+    let last = scratch.worker(&args).start().wait(PATIENCE).expect(0);
+    assert_eq!([whole(&taken), &last.stdout].concat(), scratch.read("in.txt"));
 }
 
 /// A worker that a shell starts with these redirections.
@@ -178,6 +219,48 @@ fn a_stop_with_state_does_not_wait_for_a_reader() {
     let all = read_fifo(&scratch, u64::MAX);
     running.wait(PATIENCE).expect(0);
     assert_eq!(all, scratch.read("in.txt"));
+}
+
+#[test]
+fn what_lies_in_a_named_pipe_without_a_reader_is_written_again() {
+    let args = ["run", "pipeline.toml", "--state", "state"];
+    for (signal, records) in
+        [(Signal::TERM, RECORDS), (Signal::KILL, RECORDS), (Signal::TERM, 1000), (Signal::KILL, 1000)]
+    {
+        let scratch = prepared(TO_FIFO);
+        scratch.shell(&format!("seq {records} > in.txt"));
+        let running = scratch.worker(&args).start();
+        let first = read_fifo(&scratch, 2_001);
+        why(&scratch, &running, "nobody has read");
+        running.signal(signal);
+        running.wait(PATIENCE);
+        let running = scratch.worker(&args).start();
+        let rest = read_fifo(&scratch, u64::MAX);
+        running.wait(PATIENCE).expect(0);
+        let all = [whole(&first), &rest].concat();
+        assert!(all == scratch.read("in.txt"), "{signal:?}: {} bytes", all.len());
+    }
+}
+
+/// With a reader that takes nothing, a stop waits for him; what he then takes does not come again.
+#[test]
+fn a_stop_with_state_waits_until_what_is_in_the_pipe_is_taken() {
+    let scratch = prepared(TO_FIFO);
+    let args = ["run", "pipeline.toml", "--state", "state", "--drain-timeout", "1h"];
+    let mut running = scratch.worker(&args).start();
+    let mut fifo = File::open(scratch.path("fifo")).expect("the pipe");
+    let mut first = vec![0; 100];
+    fifo.read_exact(&mut first).expect("it writes");
+    running.signal(Signal::TERM);
+    worker_tests::process::holds_for("it waits for the reader", Duration::from_millis(300), || {
+        if running.has_ended() { Err(running.stderr()) } else { Ok(()) }
+    });
+    fifo.read_to_end(&mut first).expect("it is read to its end");
+    running.wait(PATIENCE).expect(143);
+    let running = scratch.worker(&args).start();
+    let rest = read_fifo(&scratch, u64::MAX);
+    running.wait(PATIENCE).expect(0);
+    assert!([first, rest].concat() == scratch.read("in.txt"), "each record once");
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod end;
 mod error;
 pub mod file;
 pub mod program;
+mod reader;
 pub mod stdout;
 mod stream;
 mod vectored;
@@ -13,6 +14,7 @@ pub use end::{AnySink, Lives, SinkEnd, Tasks};
 
 pub use error::SinkError;
 pub use file::{DurableFileSink, Exists, FifoSink, FileSink, SinkSync};
+pub use reader::{PipeReader, Seen};
 pub use stream::StreamSink;
 pub use vectored::Moved;
 pub use writer::SinkWriter;

@@ -1,11 +1,14 @@
 //! The thread that writes one sink, and the one that syncs it, where each record is to survive crashes once.
 
+mod follower;
+
 use super::context::TaskContext;
 use super::storage::StorageGuard;
-use crate::io::sink::{Moved, SinkError, SinkSync, SinkWriter};
+use crate::io::sink::{Moved, PipeReader, SinkError, SinkSync, SinkWriter};
 use crate::logging::task_span;
 use crate::mutex::lock;
 use bytes::Bytes;
+use follower::Follower;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -120,16 +123,25 @@ impl SinkThread {
         let reporter = &self.context.reporter;
         writer.count_into(self.moved.clone());
         let synced = writer.sync_handle().map(|handle| self.start_sync(handle)).transpose()?;
+        let follower = writer.reader().map(|reader| self.start_following(reader)).transpose()?;
         while let Ok(command) = self.commands.recv() {
+            if let (Some(follower), SinkCommand::Write(work, batches)) = (&follower, &command) {
+                follower.writes(*work, batches);
+            }
             let result = match &command {
-                SinkCommand::Write(_, batches) => self.patiently(synced.is_some(), || writer.write(batches)),
-                SinkCommand::Close => self.patiently(false, || writer.close()),
+                SinkCommand::Write(_, batches) => {
+                    self.patiently((synced.is_some(), follower.as_ref()), || writer.write(batches))
+                }
+                SinkCommand::Close => self.patiently((false, None), || writer.close()),
                 SinkCommand::Stop => return Ok(()),
             };
             match result {
                 Ok(()) => {}
                 Err(SinkError::ReaderGone { .. }) => {
-                    reporter.tell(SinkEvent::ReaderGone);
+                    match &follower {
+                        Some(follower) => follower.gone(),
+                        None => drop(reporter.tell(SinkEvent::ReaderGone)),
+                    }
                     return Ok(());
                 }
                 // The run is over.
@@ -143,6 +155,7 @@ impl SinkThread {
                 SinkCommand::Write(work, _) => match &synced {
                     // Refused only when the syncing thread has ended, with an error that it has told.
                     Some(synced) => drop(synced.send((work, writer.position()))),
+                    None if follower.is_some() => {}
                     None if reporter.tell(SinkEvent::Written { work, position: None }) => {}
                     None => return Ok(()),
                 },
@@ -156,11 +169,16 @@ impl SinkThread {
         Ok(())
     }
 
+    fn start_following(&self, reader: PipeReader) -> Result<Follower, String> {
+        let (task, reporter) = (&self.context.env.task, self.context.reporter.clone());
+        Follower::start(task, (reader, self.moved.clone()), reporter, Arc::clone(&self.stopped))
+    }
+
     /// Does it again and again while nobody reads a named pipe or, of a file that survives crashes, while there is no room:
-    /// nothing of a failed write counts there.
+    /// nothing of a failed write counts there. Of a pipe that is followed, who follows it tells.
     fn patiently(
         &self,
-        durable: bool,
+        (durable, follower): (bool, Option<&Follower>),
         mut act: impl FnMut() -> Result<(), SinkError>,
     ) -> Result<(), SinkError> {
         let reporter = &self.context.reporter;
@@ -168,9 +186,15 @@ impl SinkThread {
         loop {
             let (error, wait) = match act() {
                 Err(error @ SinkError::Full { .. }) if durable => (error, FULL_DISK_WAIT),
-                Err(error @ SinkError::NoReader { .. }) => (error, READER_WAIT),
+                Err(error @ SinkError::NoReader { .. }) => {
+                    if let Some(follower) = follower {
+                        said = true;
+                        follower.no_reader();
+                    }
+                    (error, READER_WAIT)
+                }
                 result => {
-                    if said {
+                    if said && follower.is_none() {
                         reporter.waits_for_room(None);
                     }
                     return result;

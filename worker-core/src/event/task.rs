@@ -142,6 +142,15 @@ pub enum SinkEvent {
         /// [`Commit::position`](super::Commit::position)).
         position: Option<Bytes>,
     },
+    /// Of the first write that is not done, so many more records are, in their order, and so many bytes.
+    Partly {
+        /// Which write.
+        work: WorkId,
+        /// Whole records.
+        records: u64,
+        /// Their bytes.
+        bytes: u64,
+    },
     /// It has flushed and closed, answering [`SinkAction::Close`](super::SinkAction::Close).
     Closed,
     /// Its reader went away in good order (a closed standard output): it wants nothing more, in this life at least.

@@ -5,8 +5,8 @@ use super::tests::{batch_spec, line, records, stream_spec};
 use super::*;
 use crate::config::{BatchSpec, LinkSpec, MaxDead, StreamSpec, TaskKind};
 use crate::event::{
-    BatchAction, BatchEvent, Blocker, DeadLetter, NodeEvent, Output, RecordsEvent, SinkAction,
-    SinkEvent, Spent, StreamEvent, TaskAction, TaskEvent,
+    BatchAction, BatchEvent, Blocker, DeadLetter, JournalAction, NodeEvent, Output, RecordsEvent, SinkAction,
+    SinkEvent, Spent, StreamEvent, TaskAction, TaskEvent, WorkId,
 };
 use crate::stall::Reason;
 use std::time::Duration;
@@ -154,6 +154,35 @@ fn a_sink_that_has_enough_has_taken_what_it_has_read() {
     let status = play.node.status();
     let counters = status.tasks.iter().find(|task| task.task == STAGE).unwrap().counters;
     assert_eq!((counters.records_in, counters.records_out, counters.bytes_out), (1, 1, 5));
+}
+
+#[test]
+fn of_a_write_what_is_done_is_committed_before_the_rest() {
+    let mut play = Play::journaled(line(vec![TaskKind::Source, TaskKind::Sink]));
+    play.read(&["one", "two", "three"]);
+    let write = |action: &Action| {
+        let Action::Task(_, TaskAction::Sink(SinkAction::Write { work, .. })) = action else { return None };
+        Some(*work)
+    };
+    let work = play.take(write).unwrap();
+    play.syncs = false;
+    let commit = |action: &Action| {
+        let Action::Task(TaskId(1), TaskAction::Journal(JournalAction::Persist(commit))) = action else {
+            return None;
+        };
+        Some(commit.inputs.iter().map(|input| input.through.0).collect::<Vec<_>>())
+    };
+    for (event, through) in [
+        (SinkEvent::Partly { work, records: 0, bytes: 0 }, None),
+        (SinkEvent::Partly { work: WorkId(7), records: 1, bytes: 4 }, None),
+        (SinkEvent::Partly { work, records: 2, bytes: 8 }, Some(2)),
+        (SinkEvent::Written { work, position: None }, Some(3)),
+    ] {
+        play.tell(Event::task(TaskId(1), event));
+        assert_eq!(play.take(commit), through.map(|through| vec![through]));
+    }
+    let counters = play.node.status().tasks[1].counters;
+    assert_eq!((counters.records_out, counters.bytes_out), (3, 14));
 }
 
 #[test]

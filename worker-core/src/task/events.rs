@@ -89,6 +89,7 @@ fn records_say(records: &mut RecordsTask, base: &mut Base, ctx: &mut Ctx, event:
 fn sink_says(sink: &mut SinkTask, base: &mut Base, ctx: &mut Ctx, event: SinkEvent) {
     match event {
         SinkEvent::Written { work, position } => sink.written(base, ctx, work, position),
+        SinkEvent::Partly { work, records, bytes } => sink.partly(base, ctx, work, records, bytes),
         SinkEvent::Closed => sink.closed(base, ctx),
         SinkEvent::ReaderGone => sink.reader_gone(base, ctx),
     }

@@ -3,6 +3,9 @@
 //! ```text
 //!   idle ──tuples──▶ writing ──Written──▶ idle ──inputs exhausted──▶ closing ──SinkClosed──▶ end commit
 //! ```
+//! With a journal a write to a pipe is done when its reader has taken it, and may be in parts (`Partly`): what lies in the pipe when
+//! the reader leaves is written again in the next life.
+//!
 //! Limit: one write of at most [`WRITE_BYTES`] is under way; with a journal [`WRITES_AHEAD`], because a write is done only when
 //! it is on stable storage.
 
@@ -10,9 +13,11 @@ use super::Base;
 use crate::check::{Inconsistency, rule};
 use crate::ctx::Ctx;
 use crate::event::{Action, Blocker, InputDone, Output, Report, SinkAction, WorkId};
+use crate::inbox::Piece;
 use crate::time::Time;
 use bytes::Bytes;
 use std::collections::VecDeque;
+use worker_proto::Seq;
 
 /// Largest write, in bytes of cost.
 const WRITE_BYTES: u64 = 1024 * 1024;
@@ -34,10 +39,53 @@ pub(crate) struct SinkTask {
 #[derive(Debug)]
 struct Writing {
     work: WorkId,
-    inputs: Vec<InputDone>,
-    records: u64,
+    /// What of it is not done, in the order of its records.
+    parts: VecDeque<Part>,
+    /// Bytes of that.
     bytes: u64,
     since: Time,
+}
+
+/// Records of one link, to the position through which they are done.
+#[derive(Debug)]
+struct Part {
+    through: InputDone,
+    records: u64,
+}
+
+impl Part {
+    fn of(ctx: &Ctx, piece: &Piece) -> Option<Self> {
+        let through = Base::positions(ctx, [piece]).pop()?;
+        Some(Self { through, records: piece.batch.len() as u64 })
+    }
+}
+
+impl Writing {
+    fn records(&self) -> u64 {
+        self.parts.iter().map(|part| part.records).sum()
+    }
+
+    /// The first `records` are done: through where each link is.
+    fn done(&mut self, mut records: u64) -> Vec<InputDone> {
+        let mut done: Vec<InputDone> = Vec::new();
+        while records > 0
+            && let Some(mut part) = self.parts.pop_front()
+        {
+            let left = part.records.saturating_sub(records);
+            records = records.saturating_sub(part.records);
+            let last = Seq(part.through.through.0.saturating_sub(left));
+            let through = InputDone { through: last, ..part.through };
+            match done.iter_mut().find(|d| (d.link, d.epoch) == (through.link, through.epoch)) {
+                Some(mine) => *mine = through,
+                None => done.push(through),
+            }
+            if left > 0 {
+                part.records = left;
+                self.parts.push_front(part);
+            }
+        }
+        done
+    }
 }
 
 impl SinkTask {
@@ -70,10 +118,9 @@ impl SinkTask {
         }
         self.works += 1;
         let work = WorkId(self.works);
-        let records = pieces.iter().map(|p| p.batch.len() as u64).sum();
         let bytes = pieces.iter().map(|p| p.batch.bytes() as u64).sum();
-        let inputs = Base::positions(ctx, &pieces);
-        self.writing.push_back(Writing { work, inputs, records, bytes, since: ctx.now });
+        let parts = pieces.iter().flat_map(|piece| Part::of(ctx, piece)).collect();
+        self.writing.push_back(Writing { work, parts, bytes, since: ctx.now });
         let batches = pieces.into_iter().map(|p| p.batch).collect();
         ctx.act(Action::task(base.id, SinkAction::Write { work, batches }));
         true
@@ -84,11 +131,26 @@ impl SinkTask {
         if self.writing.front().is_none_or(|w| w.work != work) {
             return;
         }
-        let Some(writing) = self.writing.pop_front() else { return };
+        let Some(mut writing) = self.writing.pop_front() else { return };
         base.counters.bytes_out += writing.bytes;
-        let output = Output { records: writing.records, position, ..Output::default() };
-        base.commit(ctx, writing.inputs, output, false);
+        let records = writing.records();
+        let output = Output { records, position, ..Output::default() };
+        base.commit(ctx, writing.done(records), output, false);
         self.step(base, ctx);
+    }
+
+    /// The next `records` of the first write, and their bytes, are done; the rest of it is not.
+    pub(crate) fn partly(&mut self, base: &mut Base, ctx: &mut Ctx, work: WorkId, records: u64, bytes: u64) {
+        let Some(writing) = self.writing.front_mut().filter(|w| w.work == work) else { return };
+        let records = records.min(writing.records());
+        if records == 0 {
+            return;
+        }
+        let bytes = bytes.min(writing.bytes);
+        writing.bytes -= bytes;
+        base.counters.bytes_out += bytes;
+        let inputs = writing.done(records);
+        base.commit(ctx, inputs, Output { records, ..Output::default() }, false);
     }
 
     pub(crate) fn closed(&mut self, base: &mut Base, ctx: &mut Ctx) {
@@ -133,14 +195,15 @@ impl SinkTask {
 
     /// Through where is written, in order.
     pub(super) fn positions(&self) -> impl Iterator<Item = &InputDone> {
-        self.writing.iter().flat_map(|writing| &writing.inputs)
+        self.writing.iter().flat_map(|writing| &writing.parts).map(|part| &part.through)
     }
 
     pub(crate) fn is_idle(&self) -> bool {
         self.writing.is_empty()
     }
 
-    /// Whether nothing is lost if the node stops now, with a journal: a write for which there is no reader is done in the next life.
+    /// Whether nothing is lost if the node stops now, with a journal: what there is no reader for is not done, and is written in the
+    /// next life.
     pub(crate) fn is_at_rest(&self, base: &Base) -> bool {
         self.is_idle() || self.gone || matches!(base.blocker, Some(Blocker::NoReader { .. }))
     }

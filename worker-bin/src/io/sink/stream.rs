@@ -1,8 +1,9 @@
 //! Standard output, or what a program reads.
 
 use super::vectored::{Moved, write_batches};
-use super::{SinkError, SinkWriter};
+use super::{PipeReader, SinkError, SinkWriter};
 use rustix::fd::OwnedFd;
+use rustix::fs::FileType;
 use rustix::io::Errno;
 use std::io;
 use std::os::fd::AsFd;
@@ -16,13 +17,14 @@ pub struct StreamSink {
     name: String,
     written: u64,
     moved: Moved,
+    reader: Option<PipeReader>,
 }
 
 impl StreamSink {
     /// Writes to `stream`, called `name` in messages. Closing it ends a program's standard input.
     #[must_use]
     pub fn new(stream: OwnedFd, name: String) -> Self {
-        Self { stream: Some(stream), name, written: 0, moved: Moved::default() }
+        Self { stream: Some(stream), name, written: 0, moved: Moved::default(), reader: None }
     }
 
     /// Writes to the process's standard output.
@@ -41,6 +43,23 @@ impl StreamSink {
     }
 }
 
+impl StreamSink {
+    /// What is written to it is done when it was taken, if it is a pipe.
+    #[must_use]
+    pub fn followed(self) -> Self {
+        let is_pipe = |stream: &OwnedFd| {
+            rustix::fs::fstat(stream).is_ok_and(|s| FileType::from_raw_mode(s.st_mode) == FileType::Fifo)
+        };
+        let pipe = self.stream.as_ref().filter(|stream| is_pipe(stream));
+        let reader = pipe.and_then(|pipe| pipe.try_clone().ok()).map(|pipe| {
+            let reader = PipeReader::new(self.name.clone(), false);
+            reader.is_at(Some(pipe));
+            reader
+        });
+        Self { reader, ..self }
+    }
+}
+
 impl SinkWriter for StreamSink {
     fn write(&mut self, batches: &[Batch]) -> Result<(), SinkError> {
         let result = match &self.stream {
@@ -52,7 +71,14 @@ impl SinkWriter for StreamSink {
 
     fn close(&mut self) -> Result<(), SinkError> {
         self.stream = None;
+        if let Some(reader) = &self.reader {
+            reader.is_at(None);
+        }
         Ok(())
+    }
+
+    fn reader(&self) -> Option<PipeReader> {
+        self.reader.clone()
     }
 
     fn count_into(&mut self, moved: Moved) {

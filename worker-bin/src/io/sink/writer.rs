@@ -1,6 +1,6 @@
 //! What writes a sink.
 
-use super::{Moved, SinkError, SinkSync};
+use super::{Moved, PipeReader, SinkError, SinkSync};
 use bytes::Bytes;
 use std::fmt::Debug;
 use std::path::Path;
@@ -9,8 +9,8 @@ use worker_proto::Batch;
 /// Writes records to the outside. Blocks.
 ///
 /// Only files that were opened durably have positions: the position taken after a write says how long the file is then, and becomes
-/// true when a sync that started after the write has succeeded. Of the others nobody can tell what arrived: after a crash
-/// they get the last records again.
+/// true when a sync that started after the write has succeeded. What was written to a pipe is done when its [reader](Self::reader) has
+/// taken it. Of the others nobody can tell what arrived: after a crash they get the last records again.
 pub trait SinkWriter: Debug + Send {
     /// Writes all of `batches`, in order.
     ///
@@ -60,6 +60,11 @@ pub trait SinkWriter: Debug + Send {
 
     /// Counts what is taken of its writes there from now on.
     fn count_into(&mut self, moved: Moved);
+
+    /// Whose taking makes a write done, where every record is to count: the reader of a pipe, which a file has not.
+    fn reader(&self) -> Option<PipeReader> {
+        None
+    }
 
     /// To sync from another thread while writing goes on; `None` where there is nothing to sync.
     fn sync_handle(&self) -> Option<SinkSync> {

@@ -4,18 +4,24 @@
 //!   no reader ──one opens it──▶ written ──its last reader leaves (EPIPE)──▶ no reader, the pipe stays open here
 //! ```
 //! While it is open here, what the last reader left in the pipe stays there for the next one, which so begins with the very byte
-//! that the last one had not taken. What a reader had taken and not used is not known of.
+//! that the last one had not taken; if another pipe has taken its place by then, it is taken back and written there. Where every
+//! record counts, a write is done when a reader has taken it, so that what goes with the pipe is written again in a later life,
+//! from the first record that was not taken whole. What a reader had taken and not used is not known of.
 
+use crate::io::sink::reader::{PipeReader, has_reader, held};
 use crate::io::sink::vectored::{Moved, write_slices};
 use crate::io::sink::{SinkError, SinkWriter};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Read as _};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use worker_proto::Batch;
+
+/// Of the file system that pipes without a name are on.
+const PIPEFS_MAGIC: i64 = 0x5049_5045;
 
 /// Writes a named pipe. Without a reader a write fails with [`SinkError::NoReader`]; done again with the same records it goes on.
 #[derive(Debug)]
@@ -26,8 +32,12 @@ pub struct FifoSink {
     is_nameless: bool,
     /// Bytes of the present write that are in the pipe, or were taken from it.
     done: u64,
+    /// What nobody had taken of a pipe that another one has replaced.
+    back: Vec<u8>,
     written: u64,
     moved: Moved,
+    /// Whoever has to know how far the reader is.
+    reader: Option<PipeReader>,
 }
 
 impl FifoSink {
@@ -40,7 +50,25 @@ impl FifoSink {
     #[must_use]
     pub fn new(path: &Path) -> Self {
         let (path, moved) = (path.to_owned(), Moved::default());
-        Self { path, pipe: None, is_nameless: false, done: 0, written: 0, moved }
+        Self {
+            path,
+            pipe: None,
+            is_nameless: false,
+            done: 0,
+            back: Vec::new(),
+            written: 0,
+            moved,
+            reader: None,
+        }
+    }
+
+    /// What is written to it is done when it was taken.
+    #[must_use]
+    pub fn followed(self) -> Self {
+        // What a shell makes for `>(…)` has no reader but its first.
+        let has_name = !rustix::fs::statfs(&self.path).is_ok_and(|system| system.f_type == PIPEFS_MAGIC);
+        let reader = Some(PipeReader::new(self.name(), has_name));
+        Self { reader, ..self }
     }
 
     fn name(&self) -> String {
@@ -54,16 +82,12 @@ impl FifoSink {
 
     /// Opens the pipe, if it is not open. An error: nobody reads it.
     fn connect(&mut self) -> Result<(), SinkError> {
-        if self.pipe.as_ref().is_some_and(|pipe| self.was_replaced(pipe)) {
-            // Nobody can open the old one any more.
-            self.pipe = None;
+        if let Some(old) = self.pipe.take_if(|pipe| was_replaced(&self.path, pipe)) {
+            self.take_back(&old)?;
         }
         let pipe = match self.pipe.take() {
             Some(pipe) => pipe,
-            None => open(&self.path).map_err(|error| match Errno::from_io_error(&error) {
-                Some(Errno::NXIO | Errno::NOENT) => self.no_reader(),
-                Some(_) | None => SinkError::Open { path: self.path.clone(), source: error },
-            })?,
+            None => self.open()?,
         };
         self.is_nameless = is_nameless(&pipe);
         let is_read = has_reader(&pipe);
@@ -71,14 +95,45 @@ impl FifoSink {
         if is_read { Ok(()) } else { Err(self.no_reader()) }
     }
 
-    /// Whether another pipe is at the path now, and nobody reads this one.
-    fn was_replaced(&self, pipe: &File) -> bool {
-        match (pipe.metadata(), self.path.metadata()) {
-            (Ok(ours), Ok(there)) => {
-                (ours.dev(), ours.ino()) != (there.dev(), there.ino()) && !has_reader(pipe)
-            }
-            (Ok(_) | Err(_), _) => false,
+    fn open(&self) -> Result<File, SinkError> {
+        let failed = |error| match Errno::from_io_error(&error) {
+            Some(Errno::NXIO | Errno::NOENT) => self.no_reader(),
+            Some(_) | None => SinkError::Open { path: self.path.clone(), source: error },
+        };
+        let pipe = open(&self.path).map_err(failed)?;
+        if let Some(reader) = &self.reader {
+            reader.is_at(Some(pipe.try_clone().map_err(failed)?.into()));
         }
+        Ok(pipe)
+    }
+
+    /// Takes what lies in a pipe that nobody can open any more, to be written to the one in its place.
+    fn take_back(&mut self, old: &File) -> Result<(), SinkError> {
+        let unread = held(old);
+        let before = self.back.len();
+        let path = PathBuf::from(format!("/proc/self/fd/{}", old.as_raw_fd()));
+        let nonblock = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+        let mut taken = Vec::new();
+        if let Ok(pipe) = OpenOptions::new().read(true).custom_flags(nonblock).open(path) {
+            pipe.take(unread).read_to_end(&mut taken).ok();
+        }
+        if (taken.len() as u64) < unread {
+            return Err(SinkError::Removed { path: self.path.clone(), written: unread });
+        }
+        // What was taken back before, and not written since, is behind it.
+        self.back.splice(0..0, taken);
+        if let Some(reader) = &self.reader {
+            reader.took_back((self.back.len() - before) as u64);
+        }
+        Ok(())
+    }
+}
+
+/// Whether another pipe is at the path now, and nobody reads this one.
+fn was_replaced(path: &Path, pipe: &File) -> bool {
+    match (pipe.metadata(), path.metadata()) {
+        (Ok(ours), Ok(there)) => (ours.dev(), ours.ino()) != (there.dev(), there.ino()) && !has_reader(pipe),
+        (Ok(_) | Err(_), _) => false,
     }
 }
 
@@ -86,8 +141,12 @@ impl SinkWriter for FifoSink {
     fn write(&mut self, batches: &[Batch]) -> Result<(), SinkError> {
         self.connect()?;
         let Some(pipe) = &self.pipe else { return Err(self.no_reader()) };
+        let mut again = 0;
+        let result = write_slices(pipe, &[&self.back], &mut again, &self.moved);
+        self.back.drain(..usize::try_from(again).unwrap_or(usize::MAX).min(self.back.len()));
         let before = self.written;
-        let result = write_slices(pipe, &behind(batches, self.done), &mut self.written, &self.moved);
+        let result = result
+            .and_then(|()| write_slices(pipe, &behind(batches, self.done), &mut self.written, &self.moved));
         self.done += self.written - before;
         match result {
             Ok(()) => {
@@ -105,7 +164,14 @@ impl SinkWriter for FifoSink {
             return Err(self.no_reader());
         }
         self.pipe = None;
+        if let Some(reader) = &self.reader {
+            reader.is_at(None);
+        }
         Ok(())
+    }
+
+    fn reader(&self) -> Option<PipeReader> {
+        self.reader.clone()
     }
 
     fn file(&self) -> Option<&Path> {
@@ -129,21 +195,8 @@ fn open(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-fn has_reader(pipe: &File) -> bool {
-    let mut fds = [PollFd::new(pipe, PollFlags::OUT)];
-    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-    poll(&mut fds, Some(&at_once)).is_ok() && !fds[0].revents().contains(PollFlags::ERR)
-}
-
 fn is_nameless(pipe: &File) -> bool {
-    /// Of the file system that pipes without a name are on.
-    const PIPEFS_MAGIC: i64 = 0x5049_5045;
     rustix::fs::fstatfs(pipe).is_ok_and(|system| system.f_type == PIPEFS_MAGIC)
-}
-
-/// Bytes that lie in a pipe.
-fn held(pipe: &File) -> u64 {
-    rustix::io::ioctl_fionread(pipe).unwrap_or(0)
 }
 
 /// The payloads without their first `done` bytes.

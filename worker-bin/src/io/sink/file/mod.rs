@@ -115,11 +115,13 @@ impl SinkEnd for Files {
 
     fn open(&self, lives: Option<Lives<'_>>) -> Result<Option<Box<dyn SinkWriter>>, SinkError> {
         Ok(Some(match lives {
-            _ if names(&self.path, Stream::Output) => Box::new(StreamSink::stdout()?),
+            None if names(&self.path, Stream::Output) => Box::new(StreamSink::stdout()?),
+            Some(_) if names(&self.path, Stream::Output) => Box::new(StreamSink::stdout()?.followed()),
             _ if names(&self.path, Stream::Error) && Stream::Error.was_closed() => {
                 return Err(SinkError::Closed { what: "error" });
             }
-            _ if FifoSink::is_at(&self.path) => Box::new(FifoSink::new(&self.path)),
+            None if FifoSink::is_at(&self.path) => Box::new(FifoSink::new(&self.path)),
+            Some(_) if FifoSink::is_at(&self.path) => Box::new(FifoSink::new(&self.path).followed()),
             None => Box::new(FileSink::open(&self.path, self.exists)?),
             Some(lives) => Box::new(DurableFileSink::open(&self.path, self.exists, lives.position)?),
         }))

@@ -1,5 +1,5 @@
 use super::*;
-use std::io::Read as _;
+use crate::io::sink::Seen;
 
 fn lines(text: &str) -> Batch {
     Batch::from_terminated(text.to_owned().into(), b'\n')
@@ -98,5 +98,37 @@ fn a_pipe_that_took_the_place_of_the_first_is_written_to() {
     nix_fifo(&path);
     let mut second = reader(&path);
     sink.write(&[lines("two\n")]).unwrap();
-    assert_eq!(take(&mut second, 4), "two\n");
+    assert_eq!(take(&mut second, 8), "one\ntwo\n", "with what nobody had taken of the first");
+}
+
+#[test]
+fn what_was_taken_is_known_over_readers_and_pipes() {
+    let (_dir, path) = fifo();
+    let mut sink = FifoSink::new(&path).followed();
+    let moved = Moved::default();
+    sink.count_into(moved.clone());
+    let of = sink.reader().unwrap();
+    let seen = |taken, unread, has_reader| {
+        let written = taken + unread;
+        assert_eq!(of.look(&moved), Seen { written, taken, unread, has_reader });
+    };
+    seen(0, 0, false);
+    let mut first = reader(&path);
+    sink.write(&[lines("one\ntwo\n")]).unwrap();
+    seen(0, 8, true);
+    take(&mut first, 3);
+    seen(3, 5, true);
+    drop(first);
+    seen(3, 5, false);
+    std::fs::remove_file(&path).unwrap();
+    nix_fifo(&path);
+    nobody_reads(sink.write(&[lines("three\n")]));
+    seen(3, 0, false);
+    let mut second = reader(&path);
+    sink.write(&[lines("three\n")]).unwrap();
+    seen(3, 11, true);
+    assert_eq!(take(&mut second, 11), "\ntwo\nthree\n");
+    seen(14, 0, true);
+    sink.close().unwrap();
+    seen(14, 0, false);
 }
