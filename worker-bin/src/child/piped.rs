@@ -9,6 +9,7 @@ use super::stop::{Leaving, Step, StopOrder};
 use super::watch::Idle;
 use super::wire::Exit;
 use crate::stopped::stopped;
+use std::convert::Infallible;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -55,10 +56,25 @@ pub async fn start_source(
         let (reading, writing) = pipe_pair()?;
         Ok((OwnedFd::from(File::open("/dev/null")?), Some(writing), reading))
     };
-    failure::patiently(&program, &Notify::new(), || {
-        start(launcher, &program, env, ends(), stop, on_stopped.clone())
-    })
-    .await
+    patiently(&program, stop, || start(launcher, &program, env, ends(), stop, on_stopped.clone())).await
+}
+
+/// As [`failure::patiently`], until it is to stop; what is started is stopped by who follows it.
+async fn patiently<T, F: Future<Output = Result<T, NotStarted>>>(
+    program: &Program,
+    stop: &StopOrder,
+    start: impl FnMut() -> F,
+) -> Result<T, Failure> {
+    let end = Notify::new();
+    let pass_on = async {
+        stop.is_asked().await;
+        end.notify_one();
+        std::future::pending::<Infallible>().await
+    };
+    tokio::select! {
+        started = failure::patiently(program, &end, start) => started,
+        never = pass_on => match never {},
+    }
 }
 
 impl PipedChild {
@@ -173,4 +189,26 @@ async fn start(
     let program = Arc::clone(program);
     let (exit, stderr, tail) = (None, Some(draining), String::new());
     Ok((File::from(ours), PipedChild { program, following, exit, kill, stderr, tail, stop }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::stop::Manner;
+    use super::*;
+
+    #[tokio::test]
+    async fn a_source_that_waits_to_be_started_ends_with_a_stop() {
+        let program = Program::new("source", ["true"]);
+        let stop = StopOrder::new();
+        let mut tries = 0;
+        let start = || {
+            tries += 1;
+            stop.stop(Manner::Terminate);
+            async { Err::<(), _>(NotStarted::NoRoom("no descriptor".to_owned())) }
+        };
+        let waits = tokio::time::timeout(Duration::from_secs(30), patiently(&program, &stop, start));
+        let failure = waits.await.expect("it does not wait for room any more").unwrap_err();
+        assert!(failure.message.contains("was killed by its task"), "{}", failure.message);
+        assert!(tries < 3, "{tries}");
+    }
 }

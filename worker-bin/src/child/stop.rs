@@ -38,7 +38,16 @@ impl StopOrder {
     pub fn stop(&self, manner: Manner) {
         let mut asked = lock(&self.asked);
         *asked = (*asked).max(Some(manner));
+        // All who wait, and who comes next.
+        self.news.notify_waiters();
         self.news.notify_one();
+    }
+
+    /// Returns when something was asked for.
+    pub(crate) async fn is_asked(&self) {
+        while self.asked().is_none() {
+            self.news.notified().await;
+        }
     }
 
     /// What was asked for, if anything was.
@@ -128,6 +137,15 @@ mod tests {
     const GRACE: Duration = Duration::from_millis(100);
     /// Longer than a test may take.
     const LONG: Duration = Duration::from_secs(3600);
+
+    #[tokio::test]
+    async fn all_who_wait_for_it_are_told() {
+        let order = StopOrder::new();
+        let mut leaving = Leaving::new(&order, LONG);
+        let stops = async { order.stop(Manner::Terminate) };
+        let (step, (), (), ()) = tokio::join!(leaving.next(), order.is_asked(), order.is_asked(), stops);
+        assert_eq!(step, Step::Terminate);
+    }
 
     #[tokio::test]
     async fn input_ends_first_then_it_is_asked_then_killed() {
