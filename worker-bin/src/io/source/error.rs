@@ -39,8 +39,10 @@ pub enum SourceError {
         "standard input is closed; give it input (< FILE, or < /dev/null for none), or name a file to read"
     )]
     Closed,
-    /// A directory that a pattern goes through cannot be listed.
-    #[error("cannot list {}: {source}; let this user read it, or name other files", path.display())]
+    /// What of a pattern is in a place cannot be known.
+    #[error(
+        "cannot look for files in {}: {source}; let this user list and enter it, or name other files", path.display()
+    )]
     Unlisted { path: PathBuf, source: io::Error },
     /// Reading failed on the way.
     #[error("cannot read {name} at byte {offset}: {source}")]

@@ -3,6 +3,7 @@
 mod decode;
 mod files;
 mod fixed;
+mod name;
 mod paths;
 mod pattern;
 mod position;

@@ -4,7 +4,6 @@ use super::pattern::{Pattern, Unlisted};
 use crate::io::source::SourceError;
 use rustix::fs::Access;
 use std::collections::HashSet;
-use std::io;
 use std::path::{Path, PathBuf};
 
 /// The files that `patterns`, relative to `base`, name: in the order of the patterns, each one's sorted by name, each
@@ -31,11 +30,9 @@ pub fn expand<P: AsRef<Path>>(base: &Path, patterns: &[P]) -> Result<Vec<PathBuf
 
 fn expand_one(base: &Path, pattern: &Path) -> Result<Vec<PathBuf>, SourceError> {
     let literal = base.join(pattern);
-    if literal.symlink_metadata().is_ok() {
-        return Ok(vec![literal]);
-    }
+    let Err(source) = literal.symlink_metadata() else { return Ok(vec![literal]) };
     let Some(text) = pattern.to_str().filter(|text| Pattern::is_magic(text)) else {
-        return Err(SourceError::Open { path: literal, source: io::ErrorKind::NotFound.into() });
+        return Err(SourceError::Open { path: literal, source });
     };
     let bad = |why| SourceError::BadPattern { pattern: text.to_owned(), why };
     let found = Pattern::parse(text).map_err(bad)?.find(base);

@@ -1,6 +1,6 @@
 //! File patterns as a shell has them, over names of any bytes.
 
-use globset::{GlobBuilder, GlobMatcher};
+use super::name::NamePattern;
 use std::ffi::{OsStr, OsString};
 use std::fs::DirEntry;
 use std::io;
@@ -16,14 +16,14 @@ pub(crate) struct Pattern(Vec<Part>);
 enum Part {
     Name(OsString),
     Names {
-        matcher: GlobMatcher,
+        pattern: NamePattern,
         /// It names the leading dot itself.
         hidden: bool,
     },
     Directories,
 }
 
-/// A directory that cannot be listed.
+/// Where nobody can tell what is there: a directory that may not be listed or entered, or a disk that does not answer.
 #[derive(Debug)]
 pub(crate) struct Unlisted {
     pub(crate) path: PathBuf,
@@ -72,14 +72,7 @@ impl Part {
             _ if name.contains("**") => return Err("`**` must be a part of the path by itself".to_owned()),
             _ => {}
         }
-        // Braces mean themselves.
-        let text: String = name.chars().fold(String::new(), |text, c| match c {
-            '{' | '}' => text + "[" + c.encode_utf8(&mut [0; 4]) + "]",
-            _ => text + c.encode_utf8(&mut [0; 4]),
-        });
-        let glob = GlobBuilder::new(&text).literal_separator(true).backslash_escape(false).build();
-        let matcher = glob.map_err(|error| error.kind().to_string())?.compile_matcher();
-        Ok(Self::Names { matcher, hidden: name.starts_with('.') })
+        Ok(Self::Names { pattern: NamePattern::parse(name)?, hidden: name.starts_with('.') })
     }
 }
 
@@ -88,16 +81,19 @@ fn find(dir: &Path, parts: &[Part], found: &mut Vec<PathBuf>) -> Result<(), Unli
     match first {
         Part::Name(name) => {
             let path = dir.join(name);
-            match rest.is_empty() {
-                true if path.symlink_metadata().is_ok() && !path.is_dir() => found.push(path),
-                true => {}
-                false => find(&path, rest, found)?,
+            if !rest.is_empty() {
+                return find(&path, rest, found);
+            }
+            if there(dir, path.symlink_metadata())?.is_some_and(|entry| !entry.is_dir())
+                && !leads_to_directory(&path)
+            {
+                found.push(path);
             }
         }
-        Part::Names { matcher, hidden } => {
+        Part::Names { pattern, hidden } => {
             for entry in listed(dir)? {
                 let name = entry.file_name();
-                if (*hidden || !is_hidden(&name)) && matcher.is_match(&name) {
+                if (*hidden || !is_hidden(&name)) && pattern.is_match(&name) {
                     go_on(&entry, rest, found)?;
                 }
             }
@@ -107,8 +103,8 @@ fn find(dir: &Path, parts: &[Part], found: &mut Vec<PathBuf>) -> Result<(), Unli
                 find(dir, rest, found)?;
             }
             for entry in listed(dir)?.iter().filter(|entry| !is_hidden(&entry.file_name())) {
-                let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
-                if is_directory {
+                let kind = there(&entry.path(), entry.file_type())?;
+                if kind.is_some_and(|kind| kind.is_dir()) {
                     find(&entry.path(), parts, found)?;
                 } else if rest.is_empty() {
                     go_on(entry, rest, found)?;
@@ -122,28 +118,39 @@ fn find(dir: &Path, parts: &[Part], found: &mut Vec<PathBuf>) -> Result<(), Unli
 /// With an entry whose name matches.
 fn go_on(entry: &DirEntry, rest: &[Part], found: &mut Vec<PathBuf>) -> Result<(), Unlisted> {
     let path = entry.path();
-    let is_directory = match entry.file_type() {
-        Ok(kind) if !kind.is_symlink() => kind.is_dir(),
-        _ => path.is_dir(),
-    };
-    match (is_directory, rest.is_empty()) {
-        (true, false) => find(&path, rest, found),
-        (false, true) => {
+    let Some(kind) = there(&path, entry.file_type())? else { return Ok(()) };
+    if rest.is_empty() {
+        let is_directory = if kind.is_symlink() { leads_to_directory(&path) } else { kind.is_dir() };
+        if !is_directory {
             found.push(path);
-            Ok(())
         }
-        (true, true) | (false, false) => Ok(()),
+        return Ok(());
     }
+    let is_directory = match kind.is_symlink() {
+        true => there(&path, path.metadata())?.is_some_and(|target| target.is_dir()),
+        false => kind.is_dir(),
+    };
+    if is_directory { find(&path, rest, found) } else { Ok(()) }
+}
+
+/// Where it leads to what cannot be known, it is found, and opening it says why.
+fn leads_to_directory(path: &Path) -> bool {
+    path.metadata().is_ok_and(|target| target.is_dir())
 }
 
 fn listed(dir: &Path) -> Result<Vec<DirEntry>, Unlisted> {
     let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
-    match std::fs::read_dir(dir).and_then(Iterator::collect) {
-        Ok(entries) => Ok(entries),
+    Ok(there(dir, std::fs::read_dir(dir).and_then(Iterator::collect))?.unwrap_or_default())
+}
+
+/// What is there, if anything is; that it cannot be known is an error at `path`.
+fn there<T>(path: &Path, found: io::Result<T>) -> Result<Option<T>, Unlisted> {
+    match found {
+        Ok(found) => Ok(Some(found)),
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            Ok(Vec::new())
+            Ok(None)
         }
-        Err(source) => Err(Unlisted { path: dir.to_owned(), source }),
+        Err(source) => Err(Unlisted { path: path.to_owned(), source }),
     }
 }
 
@@ -159,8 +166,8 @@ fn matches(parts: &[Part], names: &[&OsStr]) -> bool {
                 || names.split_first().is_some_and(|(_, left)| matches(parts, left) || rest.is_empty())
         }
         (Some((Part::Name(own), rest)), Some((name, left))) => own == name && matches(rest, left),
-        (Some((Part::Names { matcher, .. }, rest)), Some((name, left))) => {
-            matcher.is_match(name) && matches(rest, left)
+        (Some((Part::Names { pattern, .. }, rest)), Some((name, left))) => {
+            pattern.is_match(name) && matches(rest, left)
         }
         (None, Some(_)) | (Some(_), None) => false,
     }
@@ -223,6 +230,42 @@ mod tests {
             assert_eq!(unlisted.path, closed);
         }
         std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o700)).unwrap();
+    }
+
+    /// Whether the user of this process is bound by permissions at all.
+    fn is_shut(path: &Path) -> bool {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        path.join("x").symlink_metadata().is_err_and(|e| e.kind() == io::ErrorKind::PermissionDenied)
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_entered_is_named() {
+        let dir = tree(&[b"a/in/x.log", b"b/in/x.log", b"outside/x.log"]);
+        let shut = dir.path().join("b");
+        std::os::unix::fs::symlink("b/in", dir.path().join("link")).unwrap();
+        if is_shut(&shut) {
+            for pattern in ["*/in/x.log", "*/in/*.log", "b/in/x.log", "b/x.*", "lin?/x.log", "**/x.log"] {
+                let unlisted = Pattern::parse(pattern).unwrap().find(dir.path()).unwrap_err();
+                assert_eq!(unlisted.source.kind(), io::ErrorKind::PermissionDenied, "{pattern}");
+            }
+        }
+        std::fs::set_permissions(&shut, std::fs::Permissions::from_mode(0o700)).unwrap();
+        assert_eq!(found(&dir, "*/in/x.log").len(), 2);
+    }
+
+    #[test]
+    fn a_name_that_nobody_can_look_at_is_an_error() {
+        let dir = tree(&[b"a/x"]);
+        // Also for root, whom no permission holds up: the link leads to itself, and the name is too long.
+        std::os::unix::fs::symlink("self", dir.path().join("self")).unwrap();
+        let long = format!("?/{}", "x".repeat(300));
+        for pattern in ["sel?/x", &long] {
+            assert!(Pattern::parse(pattern).unwrap().find(dir.path()).is_err(), "{pattern}");
+        }
+        assert_eq!(found(&dir, "sel?"), [b"self"], "who opens it says what is wrong with it");
+        std::os::unix::fs::symlink("nowhere", dir.path().join("gone")).unwrap();
+        assert_eq!(found(&dir, "gon?/x"), [[0; 0]; 0]);
+        assert_eq!(found(&dir, "gon?"), [b"gone"]);
     }
 
     #[test]
