@@ -145,6 +145,19 @@ fn a_sample_tells_programs_that_fail_and_ok_exit_that_is_missing() {
 }
 
 #[test]
+fn a_sample_that_is_a_pipe_is_for_one_source() {
+    let dir = with_file(
+        "[source.a]\nstdin = true\n[source.b]\nfile = 'p.toml'\n[stage.s]\nfrom = ['a', 'b']\nrun = ['cat']\n\
+         [sink.o]\nfrom = 's'\nstdout = true\n",
+    );
+    let fifo = dir.path().join("fifo");
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    let (status, _, err) = worker(dir.path(), &["check", "p.toml", "--sample", "fifo"]);
+    assert_eq!(status, 2, "{err}");
+    assert!(err.contains("each of 2 sources reads it, and a pipe is read once: put it into a file"), "{err}");
+}
+
+#[test]
 fn a_sample_with_a_repeated_header_gives_it_to_every_piece() {
     let dir = with_file(
         "[source.s]\nfile='in.csv'\nheader='repeat'\n[stage.a]\nrun=['awk', '-F,', 'NR>1{print $2}']\n[sink.o]\nstdout=true\n",

@@ -214,6 +214,41 @@ fn a_file_as_standard_input_that_was_cut_is_refused() {
 }
 
 #[test]
+fn before_the_run_nothing_is_taken_of_a_pipe() {
+    for (key, says) in [
+        ("header = 'repeat'\n[stage.same]\nrun = ['cat']", "the header of source `in` cannot be repeated"),
+        ("[stage.same]\npartition_by = { csv = 'name' }\nrun = ['cat']", "column `name` cannot be looked up"),
+    ] {
+        let scratch = prepared(&format!("[source.in]\nfile = 'fifo'\n{key}\n[sink.out]\nfile = 'out.txt'\n"));
+        let mut fifo = hold_fifo(&scratch);
+        fifo.write_all(b"name\none\n").expect("written");
+        for args in [&["check", "pipeline.toml"][..], &STATE, &STATE[..2]] {
+            scratch.worker(args).start().wait(PATIENCE).expect(2).says(&[says, "is no regular file"]);
+        }
+        assert_eq!(rustix::io::ioctl_fionread(&fifo).expect("a pipe"), 9, "all of it is there");
+        let as_it_is = scratch.text("pipeline.toml").replace("fifo", "/dev/stdin");
+        scratch.write("pipeline.toml", as_it_is);
+        let mut running = scratch.worker(&STATE).stdin(Stdio::piped()).start();
+        running.take_stdin().expect("a pipe").write_all(b"name\none\n").ok();
+        running.wait(PATIENCE).expect(2).says(&[says, "is no regular file"]);
+    }
+}
+
+#[test]
+fn a_damaged_file_that_comes_through_a_pipe_does_not_hold_the_others_up() {
+    let scratch = prepared("[source.in]\nfile = 'in/*'\non_damage = 'skip'\n[sink.out]\nfile = 'out.txt'\n");
+    scratch.shell(
+        "mkdir in; mv fifo in/1; seq 100000 | gzip > damaged; truncate -s -9 damaged; echo end > in/2",
+    );
+    let running = scratch.worker(&["run", "pipeline.toml"]).start();
+    let mut fifo = OpenOptions::new().write(true).open(scratch.path("in/1")).expect("the pipe");
+    fifo.write_all(&scratch.read("damaged")).expect("written");
+    drop(fifo);
+    running.wait(PATIENCE).expect(3).says(&["damaged or truncated gzip data"]);
+    assert!(scratch.text("out.txt").ends_with("\nend\n"));
+}
+
+#[test]
 fn in_memory_half_a_record_at_a_stop_is_told_of() {
     let scratch = prepared(FROM_FIFO);
     let mut fifo = hold_fifo(&scratch);

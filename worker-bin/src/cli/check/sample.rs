@@ -21,7 +21,11 @@ pub(super) struct Report {
 
 /// Runs every stage of a pipeline on what comes to it if each source reads the sample.
 pub(super) fn compare(pipeline: &Pipeline, sample: &Path) -> Result<Report, String> {
-    let mut sources = Vec::with_capacity(pipeline.sources.len());
+    let count = pipeline.sources.len();
+    if count > 1 && sample.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(format!("each of {count} sources reads it, and a pipe is read once: put it into a file"));
+    }
+    let mut sources = Vec::with_capacity(count);
     for source in &pipeline.sources {
         sources.push(read(pipeline, source, sample)?);
     }

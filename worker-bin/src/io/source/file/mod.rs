@@ -100,6 +100,13 @@ impl SourceEnd for Files {
     fn header(&self, dir: &Path, options: &SourceOptions) -> Result<Bytes, String> {
         let terminator = options.terminator;
         for file in self.paths(dir).map_err(|error| error.to_string())? {
+            // What is read of anything else is gone from it.
+            if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
+                return Err(format!(
+                    "{} is no regular file: its first record is known only when it is read, and looking at it would take it away",
+                    file.display()
+                ));
+            }
             let first = first_record(&file, terminator, options.max_record);
             if let Some(header) = first.map_err(|error| error.to_string())? {
                 return Ok(ended(header, terminator));
