@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 use std::time::Duration;
-use worker_tests::process::{Running, Scratch, Start, eventually};
+use worker_tests::process::{Disk, Pty, Running, Scratch, Start, eventually};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -211,6 +211,59 @@ fn a_file_as_standard_input_that_was_cut_is_refused() {
         .run()
         .expect(2)
         .says(&["standard input ends after 0 bytes, but had"]);
+}
+
+/// It is typed while the disk of the state has no room, and is not lost with a stop then.
+#[test]
+fn what_a_terminal_gives_stays_there_while_the_disk_is_full() {
+    let scratch = prepared(FROM_STDIN);
+    let disk = Disk::in_memory(&scratch, "tiny", "64m");
+    let mut terminal = Pty::new(24, 80);
+    let args = ["run", "pipeline.toml", "--state", "tiny/state", "--progress", "none"];
+    let mut running = scratch.worker(&args).stdin(terminal.end()).start();
+    running.wait_for_message("live page", PATIENCE);
+    scratch.shell("cat /dev/zero >> tiny/fill; true");
+    terminal.type_keys("two\n");
+    running.wait_for_message("no room in the state directory", PATIENCE);
+    running.signal(Signal::TERM);
+    running.wait(PATIENCE).expect(143);
+    scratch.shell("rm tiny/fill");
+    let running = scratch.worker(&args).stdin(terminal.end()).start();
+    until_out(&scratch, &running, "two\n");
+    running.signal(Signal::TERM);
+    running.wait(PATIENCE).expect(143);
+    drop(disk);
+}
+
+/// But between reading and writing it.
+#[test]
+fn what_a_terminal_gives_is_kept_or_stays_there() {
+    for (point, status) in [
+        ("spool.room.before:1=kill", None),
+        ("spool.room.after:1=kill", None),
+        ("spool.write.after:1=kill", None),
+        ("spool.room:1=enospc", Some(143)),
+        ("spool.write:1=enospc", Some(143)),
+    ] {
+        let scratch = prepared(FROM_STDIN);
+        let mut terminal = Pty::new(24, 80);
+        terminal.type_keys("typed\n");
+        let start = || scratch.worker(&STATE).stdin(terminal.end());
+        let mut running = start().env("WORKER_FAULT", point).start();
+        match status {
+            None => drop(running.wait(PATIENCE).expect_signal(9)),
+            Some(status) => {
+                running.wait_for_message("no room in the state directory", PATIENCE);
+                running.signal(Signal::TERM);
+                running.wait(PATIENCE).expect(status);
+            }
+        }
+        let running = start().start();
+        until_out(&scratch, &running, "typed\n");
+        running.signal(Signal::TERM);
+        running.wait(PATIENCE).expect(143);
+        assert_eq!(scratch.text("out.txt"), "typed\n", "{point}");
+    }
 }
 
 #[test]

@@ -96,7 +96,13 @@ impl StreamSource {
                 self.packed.begin(format, &self.chunker.take_back());
                 Ok(())
             }
-            Some(_) | None => Err(SourceError::encoded(self.name.clone(), encoding)),
+            Some(_) | None => {
+                // Nothing of a stream that is refused comes again.
+                if let Some(spool) = self.spool.take() {
+                    spool.remove().map_err(|source| spool.error(source))?;
+                }
+                Err(SourceError::encoded(self.name.clone(), encoding))
+            }
         }
     }
 

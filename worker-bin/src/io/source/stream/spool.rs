@@ -5,10 +5,10 @@
 //! ```
 //! One system call moves bytes from a pipe to the file, so that a kill finds each of them in one of the two. From a socket they
 //! are copied (`MSG_PEEK`) and noted before they are taken; a kill between the two is seen by their coming again. From what is
-//! neither (a terminal, a device) they are read and then written: a kill between the two loses them.
+//! neither (a terminal, a device) they are read into room that was made before, and written: a kill between the two loses them.
 //!
-//! Nothing is synced but at a stop in good order: a power cut takes what lies in a pipe anyway. After another start of the system
-//! only what was synced counts.
+//! Nothing is synced but at a stop in good order, and what was synced stays so: a power cut takes what lies in a pipe anyway. After
+//! another start of the system only what was synced counts.
 //!
 //! The file is of one stream: whether a later life reads the same one, it says by [`Identity`].
 
@@ -19,6 +19,7 @@ use crate::fault;
 use crate::io::durable;
 use header::{HEADER_BYTES, Header, Identity, Kind, boot};
 use rustix::buffer::spare_capacity;
+use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
 use rustix::pipe::SpliceFlags;
@@ -78,9 +79,8 @@ impl Spool {
     fn find(path: &Path, stream: &OwnedFd, taken: u64) -> io::Result<Opened> {
         durable::make_directory(durable::parent(path), "spool")?;
         let now = Identity::of(stream)?;
-        // Not every user may have larger ones, and not every stream is a pipe.
-        rustix::pipe::fcntl_setpipe_size(stream, super::PIPE_BYTES).ok();
-        let (mut left, mut is_same) = (Vec::new(), false);
+        header::mark(stream, &now);
+        let (mut left, mut is_same, mut synced) = (Vec::new(), false, 0);
         if let Some((old, data)) = Header::load(path)? {
             is_same = old.is_of(&now);
             let kept = old.kept(data.len() as u64);
@@ -89,18 +89,25 @@ impl Spool {
             if (old.base..=end + 1).contains(&taken) {
                 let from = usize::try_from((taken - old.base).min(kept)).unwrap_or(usize::MAX);
                 left = data[from..usize::try_from(kept).unwrap_or(usize::MAX)].to_vec();
+                synced = old.synced_behind(taken).min(left.len() as u64);
             }
             if is_same {
                 old.take_noted(stream, &data[..usize::try_from(kept).unwrap_or(usize::MAX)])?;
             }
         }
         let identity = Identity::of(stream)?;
-        let header = Header { base: taken, boot: boot(), identity, synced: 0, noted: [0; 2] };
+        let header = Header { base: taken, boot: boot(), identity, synced, noted: [0; 2] };
         let file = make(path, &header, &left)?;
         let end = taken + left.len() as u64;
         let path = path.to_owned();
         let spool = Self { path, file, header, end, read: taken, by_copy: false, in_hand: Vec::new() };
         Ok(Opened { spool, is_same })
+    }
+
+    /// Leaves nothing of it.
+    pub(super) fn remove(&self) -> io::Result<()> {
+        std::fs::remove_file(&self.path)?;
+        durable::sync_directory(durable::parent(&self.path), "spool")
     }
 
     /// Whether it is of a pipe that has a name.
@@ -165,6 +172,7 @@ impl Spool {
     }
 
     fn take_and_copy(&mut self, stream: &OwnedFd) -> io::Result<Taken> {
+        self.make_room()?;
         let mut bytes = Vec::with_capacity(TAKE_BYTES);
         rustix::io::read(stream, spare_capacity(&mut bytes))?;
         if bytes.is_empty() {
@@ -174,8 +182,24 @@ impl Spool {
         self.put_down()
     }
 
+    /// What is taken cannot be put back, so there is room for it before.
+    fn make_room(&self) -> io::Result<()> {
+        let make = || {
+            let made = fallocate(&self.file, FallocateFlags::KEEP_SIZE, self.offset(), TAKE_BYTES as u64);
+            made.map_err(io::Error::from)
+        };
+        match fault::around("spool.room", make) {
+            // Not every file system can promise room.
+            Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::OPNOTSUPP | Errno::NOSYS)) => {
+                Ok(())
+            }
+            made => made,
+        }
+    }
+
     fn put_down(&mut self) -> io::Result<Taken> {
-        match self.file.write_all_at(&self.in_hand, self.offset()) {
+        let write = || self.file.write_all_at(&self.in_hand, self.offset());
+        match fault::around("spool.write", write) {
             Err(error) if is_full(&error) => return Ok(Taken::NoRoom),
             written => written?,
         }
@@ -220,7 +244,8 @@ impl Spool {
         let taken = taken.clamp(self.header.base, self.end);
         let mut left = vec![0; usize::try_from(self.end - taken).unwrap_or(0)];
         self.file.read_exact_at(&mut left, HEADER_BYTES + taken - self.header.base)?;
-        let header = Header { base: taken, ..self.header.clone() };
+        let synced = self.header.synced_behind(taken).min(left.len() as u64);
+        let header = Header { base: taken, synced, ..self.header.clone() };
         match make(&self.path, &header, &left) {
             Ok(file) => (self.file, self.header) = (file, header),
             // Then it is begun anew later.
@@ -232,6 +257,12 @@ impl Spool {
 
     /// Makes what it has outlive a power cut, too.
     pub(super) fn sync(&mut self) -> io::Result<()> {
+        if !self.in_hand.is_empty() && self.put_down()? == Taken::NoRoom {
+            let lost = self.in_hand.len();
+            return Err(io::Error::other(format!(
+                "no room for the last {lost} bytes that were read, which are lost"
+            )));
+        }
         self.header.synced = self.end - self.header.base;
         self.header.store(&self.file)?;
         fault::around("spool.sync", || self.file.sync_all())?;
@@ -246,6 +277,10 @@ fn make(path: &Path, header: &Header, data: &[u8]) -> io::Result<File> {
     let file = options.read(true).write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
     header.store(&file)?;
     file.write_all_at(data, HEADER_BYTES)?;
+    // What was on stable storage stays there.
+    if header.synced > 0 {
+        fault::around("spool.sync", || file.sync_all())?;
+    }
     fault::around("spool.rename", || std::fs::rename(&fresh, path))?;
     Ok(file)
 }

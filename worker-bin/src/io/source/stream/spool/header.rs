@@ -1,6 +1,7 @@
 //! What stands at the beginning of a spool: where it begins, and of which stream it is.
 
 use crate::io::layout::{Reader, Tag, Writer};
+use crate::io::source::stream::PIPE_BYTES;
 use rustix::fs::{FileType, Stat};
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
@@ -37,8 +38,8 @@ pub(super) struct Identity {
     pub(super) kind: Kind,
     device: u64,
     inode: u64,
-    /// Bytes that the pipe holds. A named one is made anew with the system's size when nobody has had it open for a moment: one
-    /// that still has the larger size of an earlier life has been open all the time.
+    /// Bytes that the pipe may hold. A named one is made anew with the system's size when nobody has had it open for a moment: one
+    /// that still has the size that an earlier life [gave](mark) it has been open all the time.
     size: u64,
     /// It has a name, so that several pipes may have its inode, one after the other.
     pub(super) is_named: bool,
@@ -119,6 +120,11 @@ impl Header {
         file.write_all_at(&bytes, 0)
     }
 
+    /// How many bytes behind `taken` are on stable storage.
+    pub(super) fn synced_behind(&self, taken: u64) -> u64 {
+        (self.base + self.synced).saturating_sub(taken)
+    }
+
     /// How many of the file's `bytes` count.
     pub(super) fn kept(&self, bytes: u64) -> u64 {
         if self.boot != boot() {
@@ -134,7 +140,10 @@ impl Header {
         let Identity { kind, device, inode, size, is_named } = *now;
         let then = self.identity;
         let is_one = (kind, device, inode, is_named) == (then.kind, then.device, then.inode, then.is_named);
-        let was_open = !is_named || size >= then.size;
+        // The size that pipes are made with proves nothing.
+        let made_with = fresh_size();
+        let is_marked = then.size != made_with;
+        let was_open = !is_named || (is_marked && (size == then.size || size > then.size.max(made_with)));
         self.boot == boot() && kind != Kind::Other && is_one && was_open
     }
 
@@ -151,6 +160,28 @@ impl Header {
             Ok(_) | Err(_) => Ok(()),
         }
     }
+}
+
+/// Gives a pipe another size than pipes are made with, by which a later life knows it: a large one, or where that may not be, a
+/// small one.
+pub(super) fn mark(stream: &OwnedFd, now: &Identity) {
+    const LARGE: [usize; 3] = [PIPE_BYTES, PIPE_BYTES / 4, PIPE_BYTES / 8];
+    if now.kind != Kind::Pipe {
+        return;
+    }
+    let is_set = |size: usize| rustix::pipe::fcntl_setpipe_size(stream, size).is_ok();
+    let made_with = fresh_size();
+    let is_marked = LARGE.into_iter().any(is_set) || now.size != made_with;
+    if !is_marked && now.is_named {
+        // Refused if it holds more than that already; then it is known by nothing.
+        is_set(usize::try_from(made_with / 2).unwrap_or(0));
+    }
+}
+
+/// Bytes that a new pipe of this user holds.
+fn fresh_size() -> u64 {
+    let made = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC);
+    made.and_then(|(pipe, _)| rustix::pipe::fcntl_getpipe_size(&pipe)).unwrap_or(0) as u64
 }
 
 /// Takes `count` bytes that lie in a socket.

@@ -1,4 +1,4 @@
-use crate::io::source::{Lives, SourceOptions, SourceReader as _, Stop, StreamSource};
+use crate::io::source::{Lives, SourceError, SourceOptions, SourceReader as _, Stop, StreamSource};
 use bytes::Bytes;
 use rustix::fd::OwnedFd;
 use std::io::{Write, pipe};
@@ -24,11 +24,15 @@ impl Place {
     }
 
     fn life(&self, stream: &OwnedFd) -> (StreamSource, Stop) {
-        let (stop, list) = (Stop::new().unwrap(), self.path());
-        let lives = Lives { position: self.position.clone(), list, state: Path::new("/nowhere") };
+        let stop = Stop::new().unwrap();
+        (self.open(stream, &stop).unwrap(), stop)
+    }
+
+    fn open(&self, stream: &OwnedFd, stop: &Stop) -> Result<StreamSource, SourceError> {
+        let lives =
+            Lives { position: self.position.clone(), list: self.path(), state: Path::new("/nowhere") };
         let stream = stream.try_clone().unwrap();
-        let source = StreamSource::kept(stream, "it".into(), &SourceOptions::default(), stop.clone(), &lives);
-        (source.unwrap(), stop)
+        StreamSource::kept(stream, "it".into(), &SourceOptions::default(), stop.clone(), &lives)
     }
 
     fn commits(&mut self, source: &mut StreamSource, records: &str) {
@@ -208,4 +212,142 @@ fn after_another_start_of_the_system_only_what_was_synced_counts() {
         let (mut source, _stop) = place.life(&stream);
         assert_eq!(next(&mut source), stopped.then(|| "second\n".to_owned()));
     }
+}
+
+/// As gzip begins.
+const PACKED: &[u8] = b"\x1f\x8b\x08\0\0\0\0\0";
+
+fn is_refused(source: &mut StreamSource) -> bool {
+    matches!(source.next_chunk(), Err(SourceError::Encoded { .. }))
+}
+
+#[test]
+fn nothing_of_a_stream_that_was_refused_comes_again() {
+    let place = Place::new();
+    let (reader, mut writer) = pipe().unwrap();
+    let (mut source, _stop) = place.life(&reader.into());
+    writer.write_all(PACKED).unwrap();
+    assert!(is_refused(&mut source));
+    drop(source);
+    let (reader, mut writer) = pipe().unwrap();
+    let (mut source, _stop) = place.life(&reader.into());
+    writer.write_all(b"unpacked\n").unwrap();
+    assert_eq!(next(&mut source).unwrap(), "unpacked\n");
+}
+
+#[test]
+fn each_stream_is_looked_at_from_its_beginning() {
+    let mut place = Place::new();
+    for half in ["", "half"] {
+        let (reader, mut writer) = pipe().unwrap();
+        let (mut source, _stop) = place.life(&reader.into());
+        writer.write_all(format!("text\n{half}").as_bytes()).unwrap();
+        assert_eq!(next(&mut source).unwrap(), "text\n");
+        place.commits(&mut source, "text\n");
+        drop(source);
+        let (reader, mut writer) = pipe().unwrap();
+        let (mut source, _stop) = place.life(&reader.into());
+        writer.write_all(PACKED).unwrap();
+        if !half.is_empty() {
+            assert_eq!(next(&mut source).unwrap(), "half\n", "the end of the stream before");
+        }
+        assert!(is_refused(&mut source), "{half:?}");
+    }
+    // What goes on in the middle of a stream may have any bytes.
+    let (reader, mut writer) = pipe().unwrap();
+    let (stream, mut place) = (OwnedFd::from(reader), Place::new());
+    let (mut source, _stop) = place.life(&stream);
+    writer.write_all(b"text\n").unwrap();
+    assert_eq!(next(&mut source).unwrap(), "text\n");
+    place.commits(&mut source, "text\n");
+    drop(source);
+    writer.write_all(&[PACKED, b"\n"].concat()).unwrap();
+    let (mut source, _stop) = place.life(&stream);
+    assert_eq!(source.next_chunk().unwrap().unwrap().bytes(), PACKED.len() + 1);
+}
+
+#[test]
+fn a_named_pipe_is_the_same_only_if_its_size_is_one_that_it_was_given() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("fifo");
+    rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    let open = || OwnedFd::from(std::fs::File::options().read(true).write(true).open(&path).unwrap());
+    let size = |pipe: &OwnedFd, bytes| rustix::pipe::fcntl_setpipe_size(pipe, bytes).unwrap();
+    let made_with = rustix::pipe::fcntl_getpipe_size(open()).unwrap();
+    // Larger, smaller, and the size of any pipe, where no other may be had.
+    for (given, is_known) in [(1 << 20, true), (made_with / 2, true), (made_with, false)] {
+        let pipe = open();
+        size(&pipe, given);
+        let identity = super::Identity::of(&pipe).unwrap();
+        let header = super::Header { base: 0, boot: super::boot(), identity, synced: 0, noted: [0; 2] };
+        assert_eq!(header.is_of(&super::Identity::of(&pipe).unwrap()), is_known, "{given}");
+        drop(pipe);
+        assert!(!header.is_of(&super::Identity::of(&open()).unwrap()), "{given}: made anew");
+    }
+    let pipe = open();
+    super::header::mark(&pipe, &super::Identity::of(&pipe).unwrap());
+    assert_ne!(rustix::pipe::fcntl_getpipe_size(&pipe).unwrap(), made_with);
+}
+
+#[test]
+fn what_was_synced_outlives_a_power_cut_in_any_later_life() {
+    for is_begun_anew in [false, true] {
+        let (reader, mut writer) = pipe().unwrap();
+        let (stream, mut place) = (OwnedFd::from(reader), Place::new());
+        let (mut source, stop) = place.life(&stream);
+        writer.write_all(b"first\nsecond").unwrap();
+        assert_eq!(next(&mut source).unwrap(), "first\n");
+        place.commits(&mut source, "first\n");
+        stop.stop();
+        assert_eq!(next(&mut source), None);
+        drop(source);
+        let (mut source, _stop) = place.life(&stream);
+        writer.write_all(b" of another life").unwrap();
+        if is_begun_anew {
+            source.forget_before(place.position.as_ref().unwrap()).unwrap();
+        }
+        drop(source);
+        let path = place.path().with_extension("pipe");
+        let (mut header, data) = super::Header::load(&path).unwrap().unwrap();
+        assert_eq!(header.synced, 6, "what came behind it was not synced");
+        header.boot = [1, 2];
+        super::make(&path, &header, &data).unwrap();
+        drop(writer);
+        let (reader, _) = pipe().unwrap();
+        let (mut source, _stop) = place.life(&reader.into());
+        assert_eq!(next(&mut source).unwrap(), "second\n", "{is_begun_anew}");
+    }
+}
+
+#[test]
+fn what_is_synced_is_not_more_than_was() {
+    let (reader, mut writer) = pipe().unwrap();
+    let (stream, mut place) = (OwnedFd::from(reader), Place::new());
+    let (mut source, stop) = place.life(&stream);
+    writer.write_all(b"first\nsecond").unwrap();
+    assert_eq!(next(&mut source).unwrap(), "first\n");
+    stop.stop();
+    assert_eq!(next(&mut source), None);
+    drop(source);
+    let (mut source, _stop) = place.life(&stream);
+    writer.write_all(b" goes on\n").unwrap();
+    let mut all = next(&mut source).unwrap();
+    if all == "first\n" {
+        all += &next(&mut source).unwrap();
+    }
+    place.commits(&mut source, &all);
+    source.forget_before(place.position.as_ref().unwrap()).unwrap();
+    let (header, _) = super::Header::load(&place.path().with_extension("pipe")).unwrap().unwrap();
+    assert_eq!(header.synced, 0, "it was behind all that was synced");
+}
+
+#[test]
+fn a_stop_says_what_it_cannot_keep() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("in-0.pipe");
+    let mut spool = super::Spool::open(&path, &pipe().unwrap().0.into(), 0).unwrap().spool;
+    spool.in_hand = b"read".to_vec();
+    spool.file = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let why = spool.sync().unwrap_err().to_string();
+    assert!(why.contains("the last 4 bytes that were read, which are lost"), "{why}");
 }
