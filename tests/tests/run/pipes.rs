@@ -213,6 +213,23 @@ fn a_file_as_standard_input_that_was_cut_is_refused() {
         .says(&["standard input ends after 0 bytes, but had"]);
 }
 
+#[test]
+fn a_file_as_standard_input_that_is_another_now_is_refused() {
+    for change in ["seq 900001 1200000 > in.txt", "seq 900001 1200000 > other; mv other in.txt"] {
+        let scratch = prepared(SLOWLY_FROM_STDIN);
+        scratch.shell("seq 200000 > in.txt");
+        let input = || File::open(scratch.path("in.txt")).expect("the input");
+        let running = scratch.worker(&STATE).stdin(input()).start();
+        eventually("some is written", PATIENCE, || {
+            if scratch.len("out.txt") > 0 { Ok(()) } else { Err(running.stderr()) }
+        });
+        running.kill();
+        scratch.shell(change);
+        let finished = scratch.worker(&STATE).stdin(input()).run().expect(2);
+        finished.says(&["standard input is not the file that this run began to read"]);
+    }
+}
+
 /// It is typed while the disk of the state has no room, and is not lost with a stop then.
 #[test]
 fn what_a_terminal_gives_stays_there_while_the_disk_is_full() {

@@ -84,6 +84,15 @@ pub enum SourceError {
     /// What is read of a stream cannot be kept.
     #[error("cannot keep what is read in {}: {source}; make sure that it may be read and written", path.display())]
     Spool { path: PathBuf, source: io::Error },
+    /// Something of a pipe that was read before is kept, and a file does not go on behind it.
+    #[error(
+        "{name} is a file now, and {bytes} bytes of the pipe that it was are not done yet; go on with a pipe: `cat FILE | worker run …`"
+    )]
+    LeftOfPipe {
+        /// The stream's name.
+        name: String,
+        bytes: u64,
+    },
     /// What comes is packed or encoded in a way that is not read, or not where a later life could not go on in it.
     #[error(
         "{name} is {what}, {why}; decode it on the way: `{command} | worker run …`, or as the \

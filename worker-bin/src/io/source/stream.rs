@@ -112,7 +112,8 @@ impl StreamSource {
     /// The same, keeping what is taken until the journal has it, and going on after earlier lives.
     ///
     /// # Errors
-    /// [`SourceError::Position`], [`SourceError::Spool`]; [`SourceError::Shorter`] for a regular file.
+    /// [`SourceError::Position`], [`SourceError::Spool`]; for a regular file [`SourceError::LeftOfPipe`], and
+    /// [`SourceError::Shorter`] or [`SourceError::Replaced`], as for one that is a source.
     pub fn kept(
         stream: OwnedFd,
         name: String,
@@ -125,12 +126,18 @@ impl StreamSource {
             None => StreamPosition::default(),
         };
         let taken = position.taken;
+        let (of_pipe, of_file) = (lives.list.with_extension("pipe"), lives.list.with_extension("input"));
         if regular::is_regular(&stream) {
-            let goes_on = regular::go_on(&stream, &lives.list.with_extension("input"), taken, &name)?;
+            let bytes = Spool::left(&of_pipe, taken)?;
+            if bytes > 0 {
+                return Err(SourceError::LeftOfPipe { name, bytes });
+            }
+            let goes_on = regular::go_on(&stream, &of_file, taken, &name)?;
             let source = Self::new(stream, name, options, stop).at(position).going_on(goes_on);
             return Ok(Self { header_due: !goes_on || source.position.header.is_none(), ..source });
         }
-        let opened = Spool::open(&lives.list.with_extension("pipe"), &stream, taken)?;
+        regular::forget(&of_file)?;
+        let opened = Spool::open(&of_pipe, &stream, taken)?;
         let is_of_another = !opened.is_same && opened.spool.unread() > 0;
         let goes_on = opened.is_same || is_of_another;
         let mut source = Self::new(stream, name, options, stop).at(position).going_on(goes_on);

@@ -219,8 +219,8 @@ impl FixedFile {
     }
 }
 
-/// Of a file that has at least `length` bytes.
-fn prefix_hash(file: &File, length: u64) -> io::Result<u64> {
+/// Of the first bytes of a file that has at least `length` of them.
+pub(in crate::io::source) fn prefix_hash(file: &File, length: u64) -> io::Result<u64> {
     let bytes = length.min(PREFIX_BYTES_MAX);
     let mut prefix = vec![0; usize::try_from(bytes).unwrap_or(usize::MAX)];
     file.read_exact_at(&mut prefix, 0)?;

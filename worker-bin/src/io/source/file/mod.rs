@@ -10,6 +10,7 @@ mod position;
 
 pub use files::{FileSource, first_record};
 pub use fixed::SourceFiles;
+pub(super) use fixed::prefix_hash;
 pub use paths::expand;
 pub(crate) use pattern::Pattern;
 

@@ -104,6 +104,16 @@ impl Spool {
         Ok(Opened { spool, is_same })
     }
 
+    /// How many bytes the file at `path` has that the journal, which has everything before `taken`, has not.
+    pub(super) fn left(path: &Path, taken: u64) -> Result<u64, SourceError> {
+        let loaded =
+            Header::load(path).map_err(|source| SourceError::Spool { path: path.to_owned(), source })?;
+        Ok(loaded.map_or(0, |(header, data)| {
+            let kept = header.kept(data.len() as u64);
+            if taken < header.base { 0 } else { (header.base + kept).saturating_sub(taken) }
+        }))
+    }
+
     /// Leaves nothing of it.
     pub(super) fn remove(&self) -> io::Result<()> {
         std::fs::remove_file(&self.path)?;

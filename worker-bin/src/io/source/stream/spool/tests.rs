@@ -351,3 +351,28 @@ fn a_stop_says_what_it_cannot_keep() {
     let why = spool.sync().unwrap_err().to_string();
     assert!(why.contains("the last 4 bytes that were read, which are lost"), "{why}");
 }
+
+#[test]
+fn pipes_and_files_in_turn_are_read_whole() {
+    let mut place = Place::new();
+    let path = place.dir.path().join("in.txt");
+    std::fs::write(&path, "file\nmore\n").unwrap();
+    let file = || OwnedFd::from(std::fs::File::open(&path).unwrap());
+    for _ in 0..2 {
+        let (reader, mut writer) = pipe().unwrap();
+        let (mut source, _stop) = place.life(&reader.into());
+        writer.write_all(b"pipe\nhalf").unwrap();
+        assert_eq!(next(&mut source).unwrap(), "pipe\n");
+        place.commits(&mut source, "pipe\n");
+        let refused = place.open(&file(), &Stop::new().unwrap()).unwrap_err();
+        assert!(matches!(refused, SourceError::LeftOfPipe { bytes: 4, .. }), "{refused}");
+        let (mut source, _stop) = place.life(&pipe().unwrap().0.into());
+        assert_eq!(next(&mut source).unwrap(), "half\n");
+        place.commits(&mut source, "half\n");
+        let (mut source, _stop) = place.life(&file());
+        assert_eq!(next(&mut source).unwrap(), "file\nmore\n", "from its beginning");
+        place.commits(&mut source, "file\nmore\n");
+        let (mut source, _stop) = place.life(&file());
+        assert_eq!(next(&mut source), None, "it is done with");
+    }
+}
