@@ -120,3 +120,24 @@ fn a_byte_order_mark_is_told_of_once_and_is_no_part_of_a_columns_name() {
     assert_eq!(finished.stderr.matches("byte order mark").count(), 1, "{}", finished.stderr);
     assert_eq!(sorted(&scratch.read("out")).iter().filter(|line| line.ends_with(",x,ok")).count(), 200);
 }
+
+#[test]
+fn check_says_what_is_decoded_and_what_it_takes_and_a_sample_is_decoded() {
+    let scratch = packed();
+    pipeline(&scratch, "file = 'in.*'");
+    let check = |args: &[&str]| {
+        let finished = scratch.worker(&[&["check", "pipeline.toml"], args].concat()).run().expect(0);
+        String::from_utf8_lossy(&finished.stdout).into_owned()
+    };
+    assert!(
+        check(&[]).contains("decodes bzip2 and gzip and lz4 and UTF-16 and xz and zstd"),
+        "{}",
+        check(&[])
+    );
+    let full = check(&["--full"]);
+    assert!(full.contains("unpacking") && full.contains("1 sources whose files are packed"), "{full}");
+    for (name, _) in FORMATS {
+        let said = check(&["--sample", &format!("in.{name}")]);
+        assert!(said.contains("20000 in, 20000 out"), "{name}: {said}");
+    }
+}

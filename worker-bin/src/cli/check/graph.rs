@@ -7,6 +7,7 @@ use crate::pipeline::{
 use crate::text::escape::one_line;
 use crate::text::width::fit;
 use std::collections::BTreeSet;
+use std::path::Path;
 use worker_core::config::TaskName;
 
 /// The pipeline from its sources to its sinks, and how many tasks and links it makes.
@@ -48,7 +49,8 @@ struct Drawing<'a> {
 impl Drawing<'_> {
     fn source(&mut self, index: usize) {
         let source = &self.pipeline.sources[index];
-        let text = format!("{}  {}{}", source.name, source_text(source), self.on(&source.name));
+        let text =
+            format!("{}  {}{}", source.name, source_text(source, &self.pipeline.dir), self.on(&source.name));
         self.line("", &text);
         self.readers(Origin::Source(index), "");
     }
@@ -139,15 +141,18 @@ fn push(open: &mut Vec<(Reader, String, bool)>, readers: Vec<Reader>, indent: &s
     }
 }
 
-fn source_text(source: &Source) -> String {
+fn source_text(source: &Source, dir: &Path) -> String {
     let input = source.input.describe();
+    let decoded: Vec<_> = source.input.decodes(dir).into_iter().map(|(name, _)| name).collect();
+    let decoded =
+        if decoded.is_empty() { String::new() } else { format!(", decodes {}", decoded.join(" and ")) };
     let header = match source.header {
         Header::Keep => "",
         Header::Skip => ", header left out",
         Header::Repeat => ", header repeated",
     };
     let framing = if source.framing == Framing::Lines { "" } else { framing_text(source.framing) };
-    format!("{input}{header}{framing}")
+    format!("{input}{decoded}{header}{framing}")
 }
 
 fn framing_text(framing: Framing) -> &'static str {

@@ -14,7 +14,7 @@ pub(in crate::cli) fn warnings(
     spill_dir: &Path,
     is_start: bool,
 ) -> Vec<String> {
-    let (memory, all) = memory::sums(plan, pipeline.delivery);
+    let (memory, all) = memory::sums(plan, pipeline);
     let disk = if is_start { all.min(plan.limits.spill_bytes) } else { all };
     let dir = match (&pipeline.state_dir, pipeline.delivery) {
         (Some(dir), Delivery::ExactlyOnce) => dir.clone(),

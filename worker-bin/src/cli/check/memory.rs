@@ -2,8 +2,9 @@
 
 use super::open_files;
 use crate::pipeline::plan::{LocalTask, Plan, Role, StageTask};
-use crate::pipeline::{Delivery, Mode, Restart};
+use crate::pipeline::{Delivery, Mode, Pipeline, Restart};
 use crate::text::units::format_size;
+use std::path::Path;
 use worker_core::config::{STREAM_FED_BYTES, TaskKind};
 
 /// What a worker takes that has nothing to do: its code, its threads, and pages that their allocators keep; in bytes.
@@ -20,9 +21,10 @@ struct Share {
 }
 
 /// Memory and disk at worst, from the budgets of the links that begin or end here and the work that can be under way.
-pub(super) fn worst(plan: &Plan, delivery: Delivery) -> String {
-    let shares = shares(plan, delivery);
-    let (sum, disk) = sums(plan, delivery);
+pub(super) fn worst(plan: &Plan, pipeline: &Pipeline) -> String {
+    let delivery = pipeline.delivery;
+    let shares = shares(plan, pipeline);
+    let (sum, disk) = sums(plan, pipeline);
     let line = |what: &str, bytes: u64, why: &str| format!("  {what:<10}{:>10}  {why}\n", about(bytes));
     let mut text = "at worst, on this node, if every destination stands still:\n".to_owned();
     for Share { what, bytes, why } in &shares {
@@ -44,8 +46,9 @@ pub(super) fn worst(plan: &Plan, delivery: Delivery) -> String {
 }
 
 /// Bytes of memory and of disk at worst.
-pub(super) fn sums(plan: &Plan, delivery: Delivery) -> (u64, u64) {
-    let memory = shares(plan, delivery).iter().fold(0, |sum: u64, share| sum.saturating_add(share.bytes));
+pub(super) fn sums(plan: &Plan, pipeline: &Pipeline) -> (u64, u64) {
+    let delivery = pipeline.delivery;
+    let memory = shares(plan, pipeline).iter().fold(0, |sum: u64, share| sum.saturating_add(share.bytes));
     let spill = links(plan).0.saturating_mul(plan.limits.spill_bytes);
     let (_, replay) = if delivery == Delivery::ExactlyOnce { replay(plan) } else { (0, 0) };
     (memory, spill.saturating_add(replay))
@@ -60,7 +63,8 @@ fn links(plan: &Plan) -> (u64, u64) {
 }
 
 /// What takes memory.
-fn shares(plan: &Plan, delivery: Delivery) -> Vec<Share> {
+fn shares(plan: &Plan, pipeline: &Pipeline) -> Vec<Share> {
+    let delivery = pipeline.delivery;
     let limits = &plan.limits;
     let (out, into) = links(plan);
     let (outbox, half) = (format_size(limits.outbox_bytes), format_size(limits.outbox_bytes / 2));
@@ -88,6 +92,10 @@ fn shares(plan: &Plan, delivery: Delivery) -> Vec<Share> {
             format!("{stages} stage tasks x {outbox}, until a run has ended well"),
         ),
     ];
+    let (packed, bytes) = packed(plan, &pipeline.dir);
+    if packed > 0 {
+        shares.push(share("unpacking", bytes, format!("{packed} sources whose files are packed")));
+    }
     let (records, bytes) = records(plan);
     if records > 0 {
         shares.push(share(
@@ -112,6 +120,15 @@ fn shares(plan: &Plan, delivery: Delivery) -> Vec<Share> {
         shares.push(share("kept", bytes, format!("{kept} sinks with restart x replay_limit")));
     }
     shares
+}
+
+/// Sources whose files are packed now, and what one file of each takes at most.
+fn packed(plan: &Plan, dir: &Path) -> (u64, u64) {
+    let each = plan.local.iter().filter_map(|task| match &task.role {
+        Role::Source(source) => source.input.decodes(dir).iter().map(|(_, bytes)| *bytes).max(),
+        Role::Stage(_) | Role::Sink(_) => None,
+    });
+    each.fold((0, 0), |(count, sum): (u64, u64), bytes| (count + 1, sum.saturating_add(bytes)))
 }
 
 fn batches(plan: &Plan) -> u64 {

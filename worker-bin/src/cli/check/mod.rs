@@ -28,7 +28,7 @@ pub(super) fn check(args: &CheckArgs) -> ExitCode {
     if args.full && printed == Printed::Whole {
         let toml = pipeline::to_toml(&plan.partitions.written_into(&pipeline), Detail::Full);
         printed = match print_document(&format!("\n{toml}\n")) {
-            Printed::Whole => print(&memory::worst(&plan, pipeline.delivery)),
+            Printed::Whole => print(&memory::worst(&plan, &pipeline)),
             unread @ (Printed::ReaderGone | Printed::Failed) => unread,
         };
     }

@@ -43,6 +43,11 @@ pub trait SourceEnd: Comparable + Debug + Send + Sync {
         None
     }
 
+    /// The formats that its input is in now, as far as is known, and how many bytes of memory each takes at most while it is decoded.
+    fn decodes(&self, _dir: &Path) -> Vec<(&'static str, u64)> {
+        Vec::new()
+    }
+
     /// Whether it has a header that is known before the run.
     fn has_header(&self) -> bool {
         false

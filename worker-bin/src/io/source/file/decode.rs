@@ -2,7 +2,7 @@
 
 use super::fixed::FixedFile;
 use crate::descriptors;
-use crate::io::source::unpack::{Beginning, Failure, MARK_BYTES_MAX, Unpacked, Unpacker};
+use crate::io::source::unpack::{Beginning, Failure, Format, MARK_BYTES_MAX, Unpacked, Unpacker};
 use crate::io::source::{OnDamage, SourceError, SourceOptions};
 use rustix::buffer::spare_capacity;
 use rustix::fs::Advice;
@@ -189,6 +189,16 @@ impl FileReader {
     pub(super) fn done_bytes(&self) -> u64 {
         self.raw.bytes
     }
+}
+
+/// What a regular file is decoded as.
+pub(super) fn format_of(path: &Path) -> Option<Format> {
+    if !path.metadata().is_ok_and(|metadata| metadata.is_file()) {
+        return None;
+    }
+    let mut head = Vec::new();
+    File::open(path).ok()?.take(MARK_BYTES_MAX as u64).read_to_end(&mut head).ok()?;
+    Beginning::of(&head)?.format
 }
 
 /// How many bytes a file has.

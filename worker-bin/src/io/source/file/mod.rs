@@ -33,6 +33,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use worker_stdio::Stream;
 
+/// Of so many files it is said beforehand what they are.
+const LOOKED_AT_MAX: usize = 100;
+
 /// Files, sorted by name.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Files {
@@ -92,6 +95,18 @@ impl SourceEnd for Files {
 
     fn missing(&self, dir: &Path) -> Option<String> {
         self.paths(dir).err().map(|error| error.to_string())
+    }
+
+    fn decodes(&self, dir: &Path) -> Vec<(&'static str, u64)> {
+        let mut formats = Vec::new();
+        for path in self.paths(dir).unwrap_or_default().iter().take(LOOKED_AT_MAX) {
+            if let Some(format) = decode::format_of(path).map(|format| (format.name(), format.memory_bytes()))
+                && !formats.contains(&format)
+            {
+                formats.push(format);
+            }
+        }
+        formats
     }
 
     fn has_header(&self) -> bool {

@@ -121,6 +121,16 @@ impl Format {
         }
     }
 
+    /// What decoding it takes at most, in bytes.
+    pub(in crate::io::source) fn memory_bytes(self) -> u64 {
+        match self {
+            Self::Gzip | Self::Utf16(_) => 1 << 20,
+            Self::Bzip2 => 5 << 20,
+            Self::Lz4 => 16 << 20,
+            Self::Zstd | Self::Xz => u64::from(super::MEMORY_MIB_MAX + 4) << 20,
+        }
+    }
+
     /// What tries whether input is damaged.
     pub(in crate::io::source) fn check(self) -> &'static str {
         match self {
