@@ -161,10 +161,12 @@ impl FileSource {
             if let Some(piece) = self.chunker.next_piece().map_err(|e| self.too_long(e))? {
                 return Ok(Some(piece));
             }
-            if self.damage.is_some()
-                && let Some(piece) = self.break_off()?
-            {
-                return Ok(Some(piece));
+            if self.damage.is_some() {
+                match self.break_off()? {
+                    Some(piece) => return Ok(Some(piece)),
+                    // What it told of comes before anything else.
+                    None => continue,
+                }
             }
             match &mut self.reader {
                 Some(reader) => {

@@ -370,6 +370,19 @@ fn what_can_be_unpacked_before_the_damage_is_given_and_what_cannot_is_told_of() 
 }
 
 #[test]
+fn damage_behind_the_last_record_of_the_last_file_is_told_of_when_all_is_given() {
+    for (format, pack) in PACKED.into_iter().filter(|(format, _)| !["gzip", "bzip2"].contains(format)) {
+        for bytes in (0..40).map(|n| 50_000 + n * 10_000).chain([1]) {
+            let content = lines(bytes);
+            let dir = directory(&[("a", &[&pack(&content)[..], b"what follows is no data"].concat())]);
+            let (all, letters, error) = all(&mut FileSource::open(dir.path(), &["a"], &skipping()).unwrap());
+            assert!(all == content && error.is_none(), "{format}, {bytes}: {error:?}");
+            assert_eq!(letters.len(), 1, "{format}, {bytes}");
+        }
+    }
+}
+
+#[test]
 fn bytes_behind_gzip_data_are_told_of_and_zeros_are_nothing() {
     let packed = gzip(b"1\n2");
     let zeros = [&packed[..], &[0; 100_000]].concat();
