@@ -48,6 +48,23 @@ fn has(scratch: &Scratch, name: &str, bytes: u64) {
     eventually("records arrive", PATIENCE, arrived);
 }
 
+/// Waits until node `a` knows that more than `before` records are done with at the sink; gives how many.
+fn acknowledged(scratch: &Scratch, before: u64) -> u64 {
+    let mut count = 0;
+    eventually("the sink acknowledges", PATIENCE, || {
+        let said = scratch.worker(&["status", "--json"]).run().stdout;
+        let nodes: serde_json::Value = serde_json::from_slice(&said).map_err(|error| error.to_string())?;
+        let links =
+            nodes.as_array().into_iter().flatten().filter_map(|node| node["links"].as_array()).flatten();
+        let to_sink = links
+            .filter(|link| link["to"] == "out/0")
+            .filter_map(|link| link["acknowledged_records"].as_u64());
+        count = to_sink.sum();
+        if count > before { Ok(()) } else { Err(format!("{count} records")) }
+    });
+    count
+}
+
 fn copy(scratch: &Scratch, from: &str, to: &str) {
     scratch.shell(&format!("rm -rf {to}; cp -a {from} {to}"));
 }
@@ -133,10 +150,12 @@ fn spoil_and_restart(spoil: fn(&Scratch), restarts_sender: bool, says: &[&str]) 
     let _nodes = Nodes::on_loopback(&scratch, &["a", "b"], SLOW);
     let (mut a, b) = (with_state(&scratch, "a", "sa").start(), with_state(&scratch, "b", "sb").start());
     has(&scratch, "out.txt", 60);
+    let early = acknowledged(&scratch, 0);
     b.kill();
     copy(&scratch, "sb", "early");
     let b = with_state(&scratch, "b", "sb").start();
-    has(&scratch, "out.txt", 300);
+    // What was on its way when it was killed may be known late, but not so much.
+    acknowledged(&scratch, early + 200);
     b.kill();
     copy(&scratch, "sb", "kept");
     scratch.shell("cp -a out.txt out.kept");
@@ -208,7 +227,16 @@ fn a_process_that_wakes_up_when_all_have_finished_without_it_ends_and_says_so() 
     let (mut a, mut b) = (nodes.start("a"), nodes.start("b"));
     has(&scratch, "out.txt", 60);
     b.signal(Signal::STOP);
-    a.wait_for_message("trying again until it works", PATIENCE);
+    // Not the message of its start, when the other one is not there yet.
+    a.wait_for_message("nothing was heard for", PATIENCE);
+    // By the time of its next words it has said a last one to the silent node.
+    let since = a.stderr().len();
+    eventually("it says more", PATIENCE, || {
+        match a.stderr().get(since..).is_some_and(|more| more.contains(" seconds] ")) {
+            true => Ok(()),
+            false => Err(a.stderr()),
+        }
+    });
     // The run is begun anew, without it.
     a.kill();
     let replaced = at_new_place("b").start();
