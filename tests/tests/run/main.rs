@@ -5,6 +5,7 @@ mod failures;
 mod inputs;
 mod pipelines;
 mod pipes;
+mod programs;
 mod readers;
 mod records;
 mod signals;

@@ -73,23 +73,44 @@ impl Activity {
     pub(crate) fn is_idle_since(&self, before: &Activity) -> bool {
         self.moved == before.moved && self.processor.saturating_sub(before.processor) <= NO_WORK
     }
+
+    fn add(&mut self, pid: Pid, stat: &Stat) {
+        let io = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
+        let moved = io.lines().take(2).filter_map(|l| l.split_once(": ")?.1.parse::<u64>().ok());
+        self.moved = moved.fold(self.moved, u64::wrapping_add);
+        self.processor += stat.of_children + processor(pid).unwrap_or(stat.own);
+        let id = u32::try_from(pid.as_raw_pid()).unwrap_or_default();
+        self.stopped = self.stopped.or_else(|| Some((id, stopped(id)?)));
+    }
 }
 
 /// What the processes of group `group` have done. A program that sleeps between two records works, however short that is.
 pub(crate) fn group_activity(group: Pid) -> Activity {
     let mut activity = Activity::default();
     for pid in all_processes() {
-        let Some(stat) = Stat::read(pid) else { continue };
-        if stat.group == group.as_raw_pid() {
-            let io = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
-            let moved = io.lines().take(2).filter_map(|l| l.split_once(": ")?.1.parse::<u64>().ok());
-            activity.moved = moved.fold(activity.moved, u64::wrapping_add);
-            activity.processor += stat.of_children + processor(pid).unwrap_or(stat.own);
-            let id = u32::try_from(pid.as_raw_pid()).unwrap_or_default();
-            activity.stopped = activity.stopped.or_else(|| Some((id, stopped(id)?)));
+        if let Some(stat) = Stat::read(pid).filter(|stat| stat.group == group.as_raw_pid()) {
+            activity.add(pid, &stat);
         }
     }
     activity
+}
+
+/// What still runs of the child `id` of `launcher`, whose group is `group`: the names and numbers of its processes, and what they have done.
+pub(crate) fn survivors(launcher: Pid, id: u64, group: Pid) -> (Vec<String>, Activity) {
+    let (mut names, mut activity) = (Vec::new(), Activity::default());
+    for pid in all_processes() {
+        let Some(stat) = Stat::read(pid).filter(|stat| !stat.has_ended) else { continue };
+        if stat.group == group.as_raw_pid() || mark(pid) == Some((launcher.as_raw_pid(), id)) {
+            activity.add(pid, &stat);
+            names.push(format!("{} ({pid})", stat.name));
+        }
+    }
+    (names, activity)
+}
+
+/// Whether a process runs and is of this group.
+pub(crate) fn is_in_group(pid: Pid, group: Pid) -> bool {
+    Stat::read(pid).is_some_and(|stat| !stat.has_ended && stat.group == group.as_raw_pid())
 }
 
 /// The processor time of all threads of a process, where the kernel counts it in more than ticks.
@@ -122,6 +143,9 @@ const TICK_NS: u64 = 10_000_000;
 
 /// The part of `/proc/PID/stat` that matters here.
 struct Stat {
+    name: String,
+    /// Nobody has asked for its end yet.
+    has_ended: bool,
     parent: i32,
     group: i32,
     /// User and system time of the process, and of its reaped children.
@@ -133,11 +157,15 @@ impl Stat {
     fn read(pid: Pid) -> Option<Self> {
         let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
         // The command name stands in parentheses and may hold anything; the last one closes it.
-        let rest = std::str::from_utf8(&text[memchr::memrchr(b')', &text)? + 1..]).ok()?;
+        let (opens, closes) = (memchr::memchr(b'(', &text)?, memchr::memrchr(b')', &text)?);
+        let name = String::from_utf8_lossy(text.get(opens + 1..closes)?).into_owned();
+        let rest = std::str::from_utf8(&text[closes + 1..]).ok()?;
         let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
         let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
         let time = |at| Duration::from_nanos((ticks(at) + ticks(at + 1)).wrapping_mul(TICK_NS));
         Some(Self {
+            name,
+            has_ended: matches!(*fields.first()?, "Z" | "X"),
             parent: fields.get(1)?.parse().ok()?,
             group: fields.get(2)?.parse().ok()?,
             own: time(11),

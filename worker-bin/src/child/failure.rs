@@ -35,6 +35,11 @@ impl LastWords {
     }
 }
 
+/// Whether a program's end is one that its pipeline accepts.
+pub(crate) fn is_good(program: &Program, end: &Result<Exit, String>) -> bool {
+    matches!(end, Ok(Exit::Code(code)) if program.ok_exit.contains(code))
+}
+
 /// Success, or what this end means.
 pub(crate) fn judge(program: &Program, exit: Exit, words: LastWords) -> Result<(), Failure> {
     let name = program.name();

@@ -2,11 +2,12 @@
 
 use super::descent;
 use super::launcher_main::LAUNCHER_ARG;
+use super::survivors::Survivors;
 use super::wire::{self, Exit, HEADER_BYTES, Header, Reply, Request, Start};
 use crate::descriptors;
 use crate::mutex::lock;
 use rustix::process::{Pid, WaitOptions, waitpid};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -50,6 +51,8 @@ struct State {
     /// Why no child can be started any more.
     dead: Option<String>,
     waiting: BTreeMap<u64, Waiting>,
+    /// Those that have ended and left processes behind.
+    survived: BTreeSet<u64>,
     /// What the socket did not take at once. Each child adds at most a start and a few kills.
     backlog: VecDeque<Outgoing>,
 }
@@ -58,7 +61,7 @@ struct State {
 struct Waiting {
     pid: Option<Pid>,
     started: Option<oneshot::Sender<Reply>>,
-    exited: oneshot::Sender<Exit>,
+    exited: oneshot::Sender<ChildExit>,
 }
 
 #[derive(Debug)]
@@ -88,8 +91,15 @@ pub(crate) struct Child {
     id: u64,
     pid: Pid,
     launcher: Launcher,
-    exited: oneshot::Receiver<Exit>,
-    exit: Option<Exit>,
+    exited: oneshot::Receiver<ChildExit>,
+    exit: Option<ChildExit>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct ChildExit {
+    exit: Exit,
+    /// Processes of it go on.
+    left: bool,
 }
 
 impl Launcher {
@@ -150,7 +160,7 @@ impl Launcher {
             let idle = self.shared.idle.notified();
             tokio::pin!(idle);
             idle.as_mut().enable();
-            if self.shared.state().waiting.is_empty() {
+            if self.shared.state().is_idle() {
                 return;
             }
             idle.await;
@@ -185,10 +195,10 @@ impl Launcher {
                 Ok(child)
             }
             Ok(Reply::Failed { errno, message }) => {
-                child.exit = Some(Exit::Code(127));
+                child.exit = Some(ChildExit { exit: Exit::Code(127), left: false });
                 Err(SpawnError::System { errno, message })
             }
-            Ok(Reply::Exited(_)) | Err(_) => Err(SpawnError::Launcher(self.shared.why_dead())),
+            Ok(Reply::Exited { .. }) | Err(_) => Err(SpawnError::Launcher(self.shared.why_dead())),
         }
     }
 }
@@ -199,9 +209,14 @@ impl Child {
         self.pid
     }
 
-    /// Kills its process group and everything below it. Does nothing after its end.
-    pub(crate) fn kill(&self) {
+    /// Kills its process group and everything below it. Does nothing after the end of all that.
+    pub(crate) fn kill(&mut self) {
         self.ask(&Request::Kill);
+        if let Some(exit) = &mut self.exit
+            && std::mem::take(&mut exit.left)
+        {
+            self.launcher.shared.forget(self.id);
+        }
     }
 
     /// Asks its process group to end, with SIGTERM.
@@ -210,7 +225,7 @@ impl Child {
     }
 
     fn ask(&self, request: &Request) {
-        if self.exit.is_none() {
+        if self.exit.is_none_or(|exit| exit.left) {
             let shared = &self.launcher.shared;
             if let Ok(bytes) = request.encode(self.id) {
                 shared.send(&mut shared.state(), Outgoing { bytes, sent: 0, fds: Vec::new() });
@@ -218,14 +233,21 @@ impl Child {
         }
     }
 
-    /// Waits for its end; by then its process group was killed too. `Err` says why nobody knows.
+    /// Waits for its end; by then its process group was killed too, unless it has [survivors](Self::survivors). `Err` says why
+    /// nobody knows.
     pub(crate) async fn wait(&mut self) -> Result<Exit, String> {
-        if let Some(exit) = self.exit {
+        if let Some(ChildExit { exit, .. }) = self.exit {
             return Ok(exit);
         }
-        let exit = (&mut self.exited).await.map_err(|_| self.launcher.shared.why_dead())?;
-        self.exit = Some(exit);
-        Ok(exit)
+        let ended = (&mut self.exited).await.map_err(|_| self.launcher.shared.why_dead())?;
+        self.exit = Some(ended);
+        Ok(ended.exit)
+    }
+
+    /// The processes that it has left behind where it has ended; they live until it is killed or dropped.
+    pub(crate) fn survivors(&self) -> Option<Survivors> {
+        let left = self.exit.is_some_and(|exit| exit.left);
+        left.then(|| Survivors { launcher: self.launcher.shared.pid, id: self.id, group: self.pid })
     }
 }
 
@@ -301,13 +323,29 @@ impl Shared {
                     started.send(reply).ok();
                 }
             }
-            Reply::Exited(exit) => {
+            &Reply::Exited { exit, left } => {
                 if let Some(waiting) = state.waiting.remove(&id) {
-                    waiting.exited.send(*exit).ok();
+                    // Before it is told, as it may be killed and forgotten at once.
+                    if left {
+                        state.survived.insert(id);
+                    }
+                    if waiting.exited.send(ChildExit { exit, left }).is_err() {
+                        // Its drop has killed it.
+                        state.survived.remove(&id);
+                    }
                 }
             }
         }
-        if state.waiting.is_empty() {
+        if state.is_idle() {
+            self.idle.notify_waiters();
+        }
+    }
+
+    /// What a child left behind was killed.
+    fn forget(&self, id: u64) {
+        let mut state = self.state();
+        state.survived.remove(&id);
+        if state.is_idle() {
             self.idle.notify_waiters();
         }
     }
@@ -322,7 +360,14 @@ impl Shared {
         state.dead = Some(format!("the launcher process ended ({why}, {status}); start the worker again"));
         state.backlog.clear();
         state.waiting.clear();
+        state.survived.clear();
         self.idle.notify_waiters();
+    }
+}
+
+impl State {
+    fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.survived.is_empty()
     }
 }
 

@@ -44,10 +44,25 @@ struct LauncherProcess {
     /// Signals kept from this process; the children start without.
     blocked: SigSet,
     /// Children not reaped yet.
-    children: BTreeMap<u64, Pid>,
+    children: BTreeMap<u64, Started>,
     /// Adopted processes that do not say whose they are, and the newest child when each was first seen.
     strangers: BTreeMap<i32, u64>,
     newest: u64,
+}
+
+struct Started {
+    pid: Pid,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Running,
+    /// The worker wants nothing of it any more.
+    Killed,
+    /// It has ended and the worker knows, but processes that it started have not. It is reaped when they are killed, so that
+    /// the group's number cannot be another's before.
+    Survived,
 }
 
 impl LauncherProcess {
@@ -105,21 +120,17 @@ impl LauncherProcess {
         }
         match Request::decode(header, &body)? {
             Request::Terminate => {
-                if let Some(&pid) = self.children.get(&header.id) {
+                if let Some(&Started { pid, .. }) = self.children.get(&header.id) {
                     // It fails where all of the group have ended, which is told by itself.
                     kill_process_group(pid, Signal::TERM).ok();
                 }
             }
-            Request::Kill => {
-                if let Some(&pid) = self.children.get(&header.id) {
-                    descent::kill_tree(pid);
-                }
-            }
+            Request::Kill => self.kill(header.id)?,
             Request::Start(start) => {
                 self.newest = self.newest.max(header.id);
                 let reply = match self.spawn(header.id, &start, fds) {
                     Ok(pid) => {
-                        self.children.insert(header.id, pid);
+                        self.children.insert(header.id, Started { pid, phase: Phase::Running });
                         Reply::Started { pid: pid.as_raw_pid() }
                     }
                     Err(error) => {
@@ -156,35 +167,59 @@ impl LauncherProcess {
         pid.ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 
-    /// Reports children that have ended, and ends what they left behind.
-    fn reap(&mut self) -> io::Result<()> {
-        let mut ended = Vec::new();
-        for (&id, &pid) in &self.children {
-            if waitid(
-                WaitId::Pid(pid),
-                WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT,
-            )?
-            .is_some()
-            {
-                // Before it is reaped, so that the group's number cannot be another's yet.
+    fn kill(&mut self, id: u64) -> io::Result<()> {
+        let Some(child) = self.children.get_mut(&id) else { return Ok(()) };
+        let pid = child.pid;
+        match child.phase {
+            Phase::Running | Phase::Killed => {
+                child.phase = Phase::Killed;
+                descent::kill_tree(pid);
+            }
+            Phase::Survived => {
                 kill_process_group(pid, Signal::KILL).ok();
-                let status = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED)?;
-                ended.push((id, status.as_ref().map_or(Exit::Code(0), exit_of)));
+                waitid(WaitId::Pid(pid), WaitIdOptions::EXITED)?;
+                self.children.remove(&id);
+                self.sweep();
             }
         }
-        for (id, _) in &ended {
-            self.children.remove(id);
+        Ok(())
+    }
+
+    /// Reports children that have ended, and ends what they left behind where nobody can want it.
+    fn reap(&mut self) -> io::Result<()> {
+        let mut ended = Vec::new();
+        for (&id, child) in &mut self.children {
+            let pid = child.pid;
+            let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+            if child.phase == Phase::Survived {
+                continue;
+            }
+            let Some(status) = waitid(WaitId::Pid(pid), look)? else { continue };
+            let left = child.phase == Phase::Running && is_survived(self.me, id, pid);
+            if left {
+                child.phase = Phase::Survived;
+            } else {
+                // Before it is reaped, so that the group's number cannot be another's yet.
+                kill_process_group(pid, Signal::KILL).ok();
+                waitid(WaitId::Pid(pid), WaitIdOptions::EXITED)?;
+            }
+            ended.push((id, exit_of(&status), left));
+        }
+        for (id, _, left) in &ended {
+            if !left {
+                self.children.remove(id);
+            }
         }
         self.sweep();
-        for (id, exit) in ended {
-            self.tell(id, &Reply::Exited(exit))?;
+        for (id, exit, left) in ended {
+            self.tell(id, &Reply::Exited { exit, left })?;
         }
         Ok(())
     }
 
     /// Reaps adopted processes that have ended, and kills those whose child has.
     fn sweep(&mut self) {
-        let ours: Vec<Pid> = self.children.values().copied().collect();
+        let ours: Vec<Pid> = self.children.values().map(|child| child.pid).collect();
         for pid in descent::children(self.me) {
             if ours.contains(&pid) {
                 continue;
@@ -238,6 +273,14 @@ impl LauncherProcess {
             while matches!(self.signals.read_signal(), Ok(Some(_))) {}
         }
     }
+}
+
+/// Whether processes that a child started still run where it has ended: launcher `me` has adopted them.
+fn is_survived(me: Pid, id: u64, child: Pid) -> bool {
+    let marked = |pid| descent::mark(pid) == Some((me.as_raw_pid(), id));
+    descent::children(me)
+        .into_iter()
+        .any(|pid| pid != child && (marked(pid) || descent::is_in_group(pid, child)))
 }
 
 /// Reaps `pid` if it has ended.

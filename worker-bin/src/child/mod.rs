@@ -9,7 +9,8 @@
 //! - [`start_source`] and [`start_sink`] lend one end of a program that is itself an end of the pipeline.
 //!
 //! All of them serve standard input, output and error together, so that no order in which a program reads and writes
-//! can dead-lock, and all end the whole process group, daemons included, when the program itself has ended.
+//! can dead-lock, and all end the whole process group, daemons included, when the program itself has ended and what it
+//! started has let go of its pipes or does nothing any more.
 
 mod batch;
 mod descent;
@@ -27,6 +28,7 @@ mod serve;
 mod stderr;
 mod stop;
 mod stream;
+mod survivors;
 mod watch;
 mod wire;
 

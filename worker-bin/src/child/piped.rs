@@ -6,6 +6,7 @@ use super::pipes::{Gauges, pipe_pair};
 use super::program::{Program, TaskEnv};
 use super::stderr::{self, Source, Tail};
 use super::stop::{Leaving, Step, StopOrder};
+use super::survivors;
 use super::watch::Idle;
 use super::wire::Exit;
 use crate::stopped::stopped;
@@ -122,19 +123,34 @@ impl Drop for PipedChild {
 }
 
 /// Follows a child to its end, and stops it where that is asked for. Its input is not ours to close here.
+///
+/// What it left behind may go on for as long as it does something: its output is read to its end by somebody else.
 async fn follow(
     mut child: Child,
     stop: Arc<StopOrder>,
     kill: Arc<Notify>,
     program: Arc<Program>,
+    env: TaskEnv,
     on_stopped: impl Fn(Option<Idle>),
 ) -> Result<Exit, String> {
     let mut leaving = Leaving::new(&stop, program.stop_grace);
     let mut looks = tokio::time::interval(LOOK_EVERY);
     let mut seen = None;
+    let (mut exit, mut surviving) = (None, None);
     loop {
         tokio::select! {
-            exit = child.wait() => return exit,
+            ended = child.wait(), if exit.is_none() => {
+                // What is printed while it is stopped counts, whoever does.
+                let wanted = failure::is_good(&program, &ended) || stop.asked().is_some();
+                surviving = survivors::after(&mut child, wanted, &program, &env);
+                if surviving.is_none() {
+                    return ended;
+                }
+                exit = Some(ended);
+            }
+            () = survivors::over(&mut surviving), if surviving.is_some() => {
+                return exit.unwrap_or_else(|| Err("its end was never seen".to_owned()));
+            }
             step = leaving.next() => match step {
                 Step::Terminate => child.terminate(),
                 Step::Kill => child.kill(),
@@ -174,7 +190,8 @@ async fn start(
         Err(error) => return Err(failure::not_started(program, error)),
     };
     let kill = Arc::new(Notify::new());
-    let followed = follow(child, Arc::clone(stop), Arc::clone(&kill), Arc::clone(program), on_stopped);
+    let followed =
+        follow(child, Arc::clone(stop), Arc::clone(&kill), Arc::clone(program), env.clone(), on_stopped);
     let following = tokio::spawn(followed);
     let stop = Arc::new(Notify::new());
     let (limit, stage, task, stopping) =

@@ -8,6 +8,7 @@ use super::pipes::{Gauges, bytes_inside, pipe_pair};
 use super::program::{PrintsTo, Program, TaskEnv};
 use super::stderr::{self, Source, Tail};
 use super::stop::{Leaving, Step, StopOrder};
+use super::survivors;
 use super::watch::{IdleCallback, Watcher};
 use super::wire::Exit;
 use crate::io::chunker::{Chunker, RecordTooLong};
@@ -196,10 +197,11 @@ async fn run(
     let (mut exit, mut fault) = (None, None);
     let mut leaving = Leaving::new(service.stop, program.stop_grace);
     let mut aftermath = Aftermath::default();
+    let mut surviving = None;
     while exit.is_none() || reading || draining {
-        let alive = exit.is_none() && fault.is_none();
+        let alive = fault.is_none() && (exit.is_none() || surviving.is_some());
         let new_fault = tokio::select! {
-            fed = &mut feed, if feeding && alive => {
+            fed = &mut feed, if feeding && alive && exit.is_none() => {
                 feeding = false;
                 fed.err().map(|error| cannot(program, "write to", &error))
             }
@@ -208,7 +210,7 @@ async fn run(
                 read.err()
             }
             () = &mut drain, if draining => { draining = false; None }
-            () = &mut idle, if alive => program.timeout.map(Fault::Timeout),
+            () = &mut idle, if alive && exit.is_none() => program.timeout.map(Fault::Timeout),
             () = service.kill.notified(), if fault.is_none() => Some(Fault::KillAsked),
             step = leaving.next(), if alive => match step {
                 Step::Terminate => { child.terminate(); None }
@@ -216,7 +218,16 @@ async fn run(
             },
             never = forever(&mut watching), if alive => match never {},
             ended = child.wait(), if exit.is_none() => {
+                let wanted = fault.is_none() && failure::is_good(program, &ended);
+                surviving = survivors::after(child, wanted, program, service.env);
                 exit = Some(ended);
+                aftermath.begin(watched.gauges);
+                look.as_mut().reset(Instant::now() + PATIENCE);
+                None
+            }
+            () = survivors::over(&mut surviving), if surviving.is_some() => {
+                surviving = None;
+                child.kill();
                 aftermath.begin(watched.gauges);
                 look.as_mut().reset(Instant::now() + PATIENCE);
                 None
@@ -234,6 +245,7 @@ async fn run(
         };
         if let (None, Some(new)) = (&fault, new_fault) {
             fault = Some(new);
+            surviving = None;
             reading = false;
             child.kill();
             aftermath.begin(watched.gauges);

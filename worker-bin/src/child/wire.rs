@@ -32,15 +32,25 @@ pub(crate) enum Request {
     Start(Start),
     /// SIGTERM to its process group.
     Terminate,
+    /// SIGKILL to all that is left of it.
     Kill,
 }
 
 /// From the launcher to the worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Reply {
-    Started { pid: i32 },
-    Failed { errno: i32, message: String },
-    Exited(Exit),
+    Started {
+        pid: i32,
+    },
+    Failed {
+        errno: i32,
+        message: String,
+    },
+    Exited {
+        exit: Exit,
+        /// Processes that it started have not ended; they may go on until they are killed.
+        left: bool,
+    },
 }
 
 /// How a child ended.
@@ -116,8 +126,13 @@ impl Reply {
             Reply::Failed { errno, message: text } => {
                 message(2, id, &[&errno.to_le_bytes()[..], text.as_bytes()].concat())
             }
-            Reply::Exited(Exit::Code(code)) => message(3, id, &code.to_le_bytes()),
-            Reply::Exited(Exit::Signal(signal)) => message(4, id, &signal.to_le_bytes()),
+            &Reply::Exited { exit, left } => {
+                let (kind, number) = match exit {
+                    Exit::Code(code) => (3, code),
+                    Exit::Signal(signal) => (4, signal),
+                };
+                message(kind, id, &[&number.to_le_bytes()[..], &[u8::from(left)]].concat())
+            }
         }
     }
 
@@ -127,8 +142,8 @@ impl Reply {
         match header.kind {
             1 => Ok(Reply::Started { pid: number }),
             2 => Ok(Reply::Failed { errno: number, message: String::from_utf8_lossy(rest).into_owned() }),
-            3 => Ok(Reply::Exited(Exit::Code(number))),
-            4 => Ok(Reply::Exited(Exit::Signal(number))),
+            3 => Ok(Reply::Exited { exit: Exit::Code(number), left: rest != [0] }),
+            4 => Ok(Reply::Exited { exit: Exit::Signal(number), left: rest != [0] }),
             _ => Err(broken("an unknown reply")),
         }
     }
@@ -247,8 +262,8 @@ mod tests {
         for reply in [
             Reply::Started { pid: 5 },
             Reply::Failed { errno: 2, message: "why".into() },
-            Reply::Exited(Exit::Code(3)),
-            Reply::Exited(Exit::Signal(9)),
+            Reply::Exited { exit: Exit::Code(3), left: false },
+            Reply::Exited { exit: Exit::Signal(9), left: true },
         ] {
             let bytes = reply.encode(u64::MAX).unwrap();
             let (header, body) = split(&bytes);

@@ -192,6 +192,63 @@ async fn nothing_is_left_behind_and_nobody_waits_for_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_others_of_a_program_print_after_its_end_is_its_output() {
+    let launcher = launcher();
+    let input = numbers(20_000);
+    for script in [
+        // As `cat > >(sort -rn)` of bash does it, to a program of the same group and to one of another.
+        "mkfifo $WORKER_TMPDIR/p; (sleep 0.2; exec sort -rn < $WORKER_TMPDIR/p) & cat > $WORKER_TMPDIR/p",
+        "mkfifo $WORKER_TMPDIR/p; setsid sort -rn < $WORKER_TMPDIR/p & cat > $WORKER_TMPDIR/p",
+        "cat > $WORKER_TMPDIR/p; ((sleep 0.3; sort -rn $WORKER_TMPDIR/p; sleep 0.3; exit 1) &); exit 0",
+    ] {
+        let tmpdir = tempfile::tempdir().unwrap();
+        let env = TaskEnv { tmpdir: tmpdir.path().to_owned(), ..env() };
+        let mut output = Vec::new();
+        let mut take = |batch: Batch| {
+            output.extend_from_slice(batch.payload());
+            Ok(())
+        };
+        let input = vec![lines(input.clone())];
+        let ran = run_batch(&launcher, &sh(script), &env, None, input, &mut take, Oversight::none()).await;
+        assert!(ran.0.is_ok(), "{script}: {:?}", ran.0);
+        assert!(
+            output.len() == 108_890 && output.starts_with(b"19999\n19998\n"),
+            "{script}: {}",
+            output.len()
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn others_of_a_program_that_failed_or_that_do_nothing_are_not_waited_for() {
+    let launcher = launcher();
+    let begun = Instant::now();
+    let failed = run_on(&launcher, &sh("while echo x; do sleep 0.1; done & exit 3"), vec![]).await;
+    assert_eq!(failed.result.unwrap_err().kind, FailureKind::Exit(3));
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    let (timeout, stop_grace) = (Some(Duration::from_millis(300)), Duration::from_millis(300));
+    for hanging in [
+        Program { timeout, ..sh("sleep 1000 & exit 0") },
+        Program { stop_grace, ..sh("sleep 1000 & exit 0") },
+    ] {
+        assert!(run_on(&launcher, &hanging, vec![]).await.result.is_ok());
+    }
+    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_that_has_let_go_of_the_pipes_costs_no_time() {
+    let launcher = launcher();
+    let begun = Instant::now();
+    for _ in 0..10 {
+        let ran =
+            run_on(&launcher, &sh("setsid sleep 1000 > /dev/null 2>&1 & cat"), vec![lines("x\n")]).await;
+        assert_eq!((ran.result.map(|_| ()), ran.output), (Ok(()), b"x\n".to_vec()));
+    }
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_dropped_run_kills_its_child_and_daemons() {
     let (a, b, c) = (unique_sleep(), unique_sleep(), unique_sleep());
     let script = format!("sleep {a} & (setsid sleep {b} &); env -i setsid sleep {c}");

@@ -25,6 +25,25 @@ async fn a_source_is_read_to_its_end_and_judged() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_others_of_a_source_print_after_its_end_is_read() {
+    let launcher = launcher();
+    for script in [
+        "(sleep 0.3; seq 1 300; sleep 0.3; seq 301 1000) & exit 0",
+        "setsid sh -c 'sleep 0.3; seq 1000' & exit 0",
+    ] {
+        let program = Arc::new(sh(script));
+        let (mut file, mut child) =
+            start_source(&launcher, program, &env(), &Arc::default(), |_| {}).await.unwrap();
+        let read = tokio::task::spawn_blocking(move || {
+            let mut all = String::new();
+            file.read_to_string(&mut all).map(|_| all.lines().count())
+        });
+        assert_eq!(read.await.unwrap().unwrap(), 1000, "{script}");
+        child.wait().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_source_that_never_ends_can_be_killed() {
     let (launcher, marker) = (launcher(), unique_sleep());
     let program = Arc::new(sh(&format!("sleep {marker}")));

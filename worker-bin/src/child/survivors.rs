@@ -1,0 +1,97 @@
+//! What a program that has ended well left behind: processes that still work for it, as in `tee >(gzip > copy.gz)`.
+//!
+//! They are waited for as long as they do something and hold one of the program's pipes. What does nothing for a while is a
+//! daemon, or hangs: it is killed, which is said.
+
+use super::descent::{self, Activity};
+use super::launcher::Child;
+use super::program::{Program, TaskEnv};
+use rustix::process::Pid;
+use std::future::pending;
+use std::pin::Pin;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long they may do nothing; less where the program's `stop_grace` or `timeout` is.
+const IDLE_MAX: Duration = Duration::from_secs(5);
+
+/// How often it is looked, at first and later.
+const LOOK_AFTER: Duration = Duration::from_millis(20);
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// The processes that an ended child has left behind.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Survivors {
+    pub(super) launcher: Pid,
+    /// The child's.
+    pub(super) id: u64,
+    pub(super) group: Pid,
+}
+
+impl Survivors {
+    /// Returns when none is left, or when they have done nothing for too long, which is said: they are to be killed then.
+    pub(crate) async fn over(self, program: &Program, env: &TaskEnv) {
+        let patience =
+            program.timeout.map_or(IDLE_MAX, |timeout| timeout.min(IDLE_MAX)).min(program.stop_grace);
+        let (mut wait, mut before) = (LOOK_AFTER, None);
+        let (mut idle, mut looked) = (Duration::ZERO, Instant::now());
+        loop {
+            tokio::time::sleep(wait).await;
+            // Time in which this process itself was stopped or busy does not count.
+            let elapsed = looked.elapsed().min(wait);
+            looked = Instant::now();
+            let (names, activity) = self.look().await;
+            if names.is_empty() {
+                return;
+            }
+            let still =
+                before.replace(activity.clone()).is_some_and(|before| activity.is_idle_since(&before));
+            idle = if still { idle + elapsed } else { Duration::ZERO };
+            if idle >= patience {
+                return say_abandoned(program, env, &names, patience);
+            }
+            wait = (wait * 2).min(LOOK_EVERY);
+        }
+    }
+
+    /// Reading `/proc` takes milliseconds where there are thousands of processes: not on this thread.
+    async fn look(self) -> (Vec<String>, Activity) {
+        let Self { launcher, id, group } = self;
+        let looking = tokio::task::spawn_blocking(move || descent::survivors(launcher, id, group));
+        looking.await.unwrap_or_default()
+    }
+}
+
+/// What `child`, which has ended, left behind: to be waited for where it is wanted and there is something, else killed.
+pub(super) fn after<'a>(
+    child: &mut Child,
+    wanted: bool,
+    program: &'a Program,
+    env: &'a TaskEnv,
+) -> Option<Pin<Box<impl Future<Output = ()> + use<'a>>>> {
+    let survivors = child.survivors().filter(|_| wanted);
+    if survivors.is_none() {
+        child.kill();
+    }
+    survivors.map(|survivors| Box::pin(survivors.over(program, env)))
+}
+
+/// Waits for this to be over, if there is something.
+pub(super) async fn over(work: &mut Option<Pin<Box<impl Future<Output = ()>>>>) {
+    match work {
+        Some(work) => work.await,
+        None => pending().await,
+    }
+}
+
+fn say_abandoned(program: &Program, env: &TaskEnv, names: &[String], patience: Duration) {
+    tracing::warn!(
+        stage = program.stage,
+        task = env.task,
+        "{} has ended well, but processes that it started held its output open and did nothing for {:.1} s: {}; they were \
+         killed, and what they might have printed is missing; let the program wait for them, or let them close their output",
+        program.name(),
+        patience.as_secs_f64(),
+        names.join(", ")
+    );
+}
