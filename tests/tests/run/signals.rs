@@ -4,7 +4,7 @@ use rustix::process::Signal;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::Stdio;
 use std::time::Duration;
-use worker_tests::process::{Running, Scratch, eventually};
+use worker_tests::process::{Running, Scratch, eventually, worker_binary};
 
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -177,4 +177,27 @@ fn records_come_out_while_standard_input_is_still_open() {
     reader.read_to_string(&mut rest).expect("the end");
     assert_eq!(rest, "");
     running.wait(PATIENCE).expect(0);
+}
+
+#[test]
+fn a_limit_on_the_size_of_files_is_an_error_and_not_a_death() {
+    let scratch = Scratch::new();
+    scratch.shell("seq 200000 > in.txt");
+    let programs = "[source.in]\nfile = 'in.txt'\n[stage.s]\nrun = ['sh', '-c', 'grep -E \"Sig(Ign|Cgt)\" /proc/self/status; cat']\n";
+    scratch.write("p.toml", format!("{programs}[sink.out]\nfile = 'out.txt'\nexists = 'replace'\n"));
+    for state in ["", "--state state"] {
+        let worker = worker_binary().display().to_string();
+        let said = scratch.shell(&format!(
+            "(ulimit -f 200; {worker} run p.toml --admin none --progress none {state}) 2>&1; echo status $?"
+        ));
+        let said = String::from_utf8_lossy(&said);
+        assert!(said.contains("File too large") && said.contains("(ulimit -f, LimitFSIZE)"), "{said}");
+        assert!(said.ends_with("status 1\n") || said.ends_with("status 2\n"), "{said}");
+    }
+    // Programs are not told of it in their own way: the signal does to them what it always does.
+    let of_programs = scratch.shell("grep -m 2 Sig out.txt");
+    for line in String::from_utf8_lossy(&of_programs).lines() {
+        let mask = u64::from_str_radix(line.split_whitespace().nth(1).unwrap_or(""), 16).expect("a mask");
+        assert_eq!(mask & (1 << 24), 0, "{line}");
+    }
 }

@@ -1,6 +1,7 @@
 //! The directory that all of a node's state is in.
 
 use crate::fault;
+use crate::storage::size_limit_advice;
 use std::fs::{DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -44,7 +45,7 @@ fn advice(error: &io::Error) -> &'static str {
     ) {
         "; choose another directory"
     } else {
-        ""
+        size_limit_advice(error)
     }
 }
 

@@ -129,7 +129,9 @@ pub use lock::Lock;
 pub use opening::{Identity, Opened, Settings, random_id};
 pub use reading::{Extent, LinkExtents, join};
 pub use reserve::Reserve;
-pub use storage::{DirFile, DirStorage, MemFile, MemStorage, Storage, StorageError, StorageFile};
+pub use storage::{
+    DirFile, DirStorage, MemFile, MemStorage, Storage, StorageError, StorageFile, size_limit_advice,
+};
 pub use sync::SyncTicket;
 pub use writer::Journal;
 

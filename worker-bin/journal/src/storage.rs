@@ -97,6 +97,16 @@ pub(super) fn no_descriptor(error: &io::Error) -> bool {
         .is_some_and(|code| [Errno::MFILE, Errno::NFILE].contains(&Errno::from_raw_os_error(code)))
 }
 
+/// What to do about a limit on the size of files, to be put behind an error; empty for any other error.
+#[must_use]
+pub fn size_limit_advice(error: &io::Error) -> &'static str {
+    if error.kind() == io::ErrorKind::FileTooLarge {
+        "; raise the limit on the size of files (ulimit -f, LimitFSIZE), then start again"
+    } else {
+        ""
+    }
+}
+
 /// Why a storage did not do what it was asked.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -120,7 +130,7 @@ pub enum StorageError {
         path: String,
     },
     /// Anything else.
-    #[error("cannot {what} {path}: {source}")]
+    #[error("cannot {what} {path}: {source}{}", size_limit_advice(source))]
     Io {
         /// What was to be done.
         what: &'static str,

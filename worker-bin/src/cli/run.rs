@@ -173,6 +173,9 @@ impl Process<'_> {
         options: Options,
         reports: &[ReportFile],
     ) -> ExitCode {
+        if let Err(error) = runtime::survive_file_size_limit() {
+            return failed(&format!("cannot listen for signals: {error}"));
+        }
         let launcher = std::env::current_exe().and_then(|exe| Launcher::start(&exe));
         let launcher = match launcher {
             Ok(launcher) => launcher,

@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use thiserror::Error;
 use worker_core::event::DeadLetter;
+use worker_journal::size_limit_advice;
 
 /// How many names are tried beside files of earlier runs.
 const NAMES_MAX: u32 = 10_000;
@@ -40,7 +41,7 @@ pub struct DeadLetterFile {
 
 /// A dead letter could not be kept.
 #[derive(Debug, Error)]
-#[error("cannot keep a dead letter in {}: {source}; {}", path.display(), advice(source))]
+#[error("cannot keep a dead letter in {}: {source}{}", path.display(), advice(source))]
 pub struct DeadLetterError {
     pub path: PathBuf,
     pub source: io::Error,
@@ -48,11 +49,14 @@ pub struct DeadLetterError {
 
 fn advice(error: &io::Error) -> &'static str {
     if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
-        "make room there: it goes on by itself"
+        "; make room there: it goes on by itself"
     } else if error.get_ref().is_some_and(|error| error.is::<Loss>()) {
-        "the letters that were in it are lost; run again, and leave the file where it is"
+        "; the letters that were in it are lost; run again, and leave the file where it is"
     } else {
-        "make sure that the directory is there and may be written"
+        match size_limit_advice(error) {
+            "" => "; make sure that the directory is there and may be written",
+            advice => advice,
+        }
     }
 }
 

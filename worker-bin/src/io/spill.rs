@@ -56,6 +56,14 @@ struct SpilledBatch {
     checksum: u64,
 }
 
+fn room_advice(error: &io::Error) -> &'static str {
+    if error.kind() == io::ErrorKind::FileTooLarge {
+        "raise the limit on the size of files (prlimit --fsize)"
+    } else {
+        "make room there"
+    }
+}
+
 /// Why a batch is not stored, or not given back.
 #[derive(Debug, Error)]
 pub enum SpillError {
@@ -64,8 +72,8 @@ pub enum SpillError {
     Directory { directory: PathBuf, source: io::Error },
     /// No room: disk, quota or file size limit.
     #[error(
-        "no room for {bytes} bytes of spilled output in {} ({source}), which holds {stored} bytes of it; make room there: \
-         it goes on by itself; or lower `spill_limit`", directory.display()
+        "no room for {bytes} bytes of spilled output in {} ({source}), which holds {stored} bytes of it; {}: \
+         it goes on by itself; or lower `spill_limit`", directory.display(), room_advice(source)
     )]
     Full {
         directory: PathBuf,

@@ -84,3 +84,4 @@ pub use open::{Opened, open};
 pub use options::Options;
 pub(crate) use run::SIGPIPE;
 pub use run::run;
+pub(crate) use signals::survive_file_size_limit;

@@ -1,7 +1,15 @@
 //! The signals that ask for a stop.
 
+use rustix::process::Signal as Number;
 use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// From here on a write beyond the limit on the size of files (ulimit -f) fails, as all writes may, and kills nobody. Programs start with what
+/// is usual. Must be called within a tokio runtime.
+pub(crate) fn survive_file_size_limit() -> io::Result<()> {
+    // The handler stays; nobody has to listen.
+    signal(SignalKind::from_raw(Number::XFSZ.as_raw())).map(drop)
+}
 
 /// All that ask for a stop.
 #[derive(Debug)]

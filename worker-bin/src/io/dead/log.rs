@@ -13,6 +13,7 @@ use std::time::SystemTime;
 use thiserror::Error;
 use worker_core::config::TaskName;
 use worker_core::event::DeadLetter;
+use worker_journal::size_limit_advice;
 
 const FILE_MODE: u32 = 0o600;
 const SCAN_BYTES: usize = 256 * 1024;
@@ -47,7 +48,7 @@ pub struct NewLetter<'a> {
 /// Dead letters cannot be kept or read.
 #[derive(Debug, Error)]
 pub enum DeadLogError {
-    /// No room: disk, quota or file size limit. Nothing was kept; it can be tried again.
+    /// No room: disk or quota. Nothing was kept; it can be tried again.
     #[error("no room for dead letters in {}: {source}; make room on that disk", path.display())]
     Full {
         path: PathBuf,
@@ -55,7 +56,7 @@ pub enum DeadLogError {
         source: io::Error,
     },
     /// The file cannot be opened, created or written. Nothing was kept.
-    #[error("cannot keep dead letters in {}: {source}; check that its directory may be written", path.display())]
+    #[error("cannot keep dead letters in {}: {source}{}", path.display(), unwritable_advice(source))]
     Write { path: PathBuf, source: io::Error },
     /// What was written may not be on the disk.
     #[error(
@@ -100,6 +101,13 @@ pub enum DeadLogError {
         /// What is wrong with it.
         source: serde_json::Error,
     },
+}
+
+fn unwritable_advice(error: &io::Error) -> &'static str {
+    match size_limit_advice(error) {
+        "" => "; check that its directory may be written",
+        advice => advice,
+    }
 }
 
 /// Where the letters of a task are: `STATE/dead/STAGE-PARTITION.jsonl`.
@@ -248,7 +256,7 @@ impl DeadLetterLog {
 
     fn unwritable(&self, source: io::Error) -> DeadLogError {
         let path = self.path.clone();
-        let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded, io::ErrorKind::FileTooLarge];
+        let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
         if full.contains(&source.kind()) || descriptors::none_left(&source) {
             return DeadLogError::Full { path, source };
         }

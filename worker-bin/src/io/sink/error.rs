@@ -5,6 +5,7 @@ use rustix::io::Errno;
 use std::io;
 use std::path::PathBuf;
 use thiserror::Error;
+use worker_journal::size_limit_advice;
 
 /// Why a sink cannot go on.
 #[derive(Debug, Error)]
@@ -18,7 +19,7 @@ pub enum SinkError {
     /// The file, or the directory it is in, cannot be created or opened.
     #[error("cannot write to {}: {source}; check the path and its permissions", path.display())]
     Open { path: PathBuf, source: io::Error },
-    /// No room: disk, quota or file size limit.
+    /// No room: disk or quota.
     #[error(
         "{name}: no room left after {written} bytes ({source}); make room there, or choose a path on another disk"
     )]
@@ -45,7 +46,7 @@ pub enum SinkError {
         /// Bytes written to it.
         written: u64,
     },
-    #[error("cannot write to {name} after {written} bytes: {source}")]
+    #[error("cannot write to {name} after {written} bytes: {source}{}", size_limit_advice(source))]
     Write {
         /// The file's path or the stream's name.
         name: String,
@@ -119,7 +120,7 @@ impl SinkError {
         let (name, source) = (name.to_owned(), io::Error::from(e));
         match e {
             Errno::PIPE | Errno::CONNRESET => Self::ReaderGone { name, written },
-            Errno::NOSPC | Errno::DQUOT | Errno::FBIG => Self::Full { name, written, source },
+            Errno::NOSPC | Errno::DQUOT => Self::Full { name, written, source },
             _ => Self::Write { name, written, source },
         }
     }
