@@ -55,6 +55,32 @@ pub enum Bug {
     FinishedPeerForgotten,
     /// A node that is told to drain forgets what it had accepted and not begun.
     DrainDropsInput,
+    /// With a journal: a record is condemned for the first death that it was alone in flight in.
+    CondemnedEarly,
+    /// With a journal: a record is tried again however often the process dies of it.
+    NeverCondemned,
+    /// A record that fails alone is condemned before a program of its stage has ever succeeded.
+    CondemnedUnproven,
+    /// A run that fails keeps its slot.
+    SlotLeaked,
+    /// A sink is done with what it was given, whether the outside has taken it or not.
+    SinkDoneEarly,
+    /// A sink's program that fails at a stop is taken for one that ended well.
+    FailedStopIsDone,
+    /// With a journal: a stream's program is fed before what it is fed is asked to be admitted.
+    FedBeforeAdmitted,
+    /// A source that reads on at a stop, because its program has last words, is not let read on.
+    LastWordsLost,
+    /// With a journal: a reader that leaves a sink is taken for the end of what the sink is to take.
+    ReaderGoneIsEnd,
+    /// A task whose receiver is not connected waits for it as for one that is slow.
+    UnconnectedStopsTask,
+    /// What a stream's window was admitted may grow past `replay_limit`.
+    ReplayUnlimited,
+    /// Dead letters are not counted against `max_dead`.
+    DeadUncounted,
+    /// A record that fails alone is dead-lettered where the user wants a halt.
+    HaltIgnored,
 }
 
 /// Which bug is planted, if any.

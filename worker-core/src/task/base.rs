@@ -7,6 +7,7 @@ use super::finish::{FinishTracker, Step};
 use crate::config::{MaxDead, TaskId, TaskKind, TaskName, TaskSpec};
 use crate::ctx::Ctx;
 use crate::event::{Action, Attempt, Blocker, Commit, DeadLetter, InputDone, JournalAction, Output};
+use crate::fault::Bug;
 use crate::inbox::Piece;
 use crate::recovery::TaskState;
 use crate::status::TaskCounters;
@@ -252,10 +253,10 @@ impl Base {
                 return false;
             }
             let has_room = outbox.memory_cost() <= limits.outbox_bytes / 2 && outbox.stored_cost() == 0;
-            if ctx.planted.is(crate::fault::Bug::DeadLinkBlocksTask) && !has_room {
+            if ctx.planted.is(Bug::DeadLinkBlocksTask) && !has_room {
                 return false;
             }
-            if outbox.is_open() {
+            if outbox.is_open() || ctx.planted.is(Bug::UnconnectedStopsTask) {
                 room = has_room || (is_connected && room);
                 is_connected = true;
             }
@@ -355,7 +356,7 @@ impl Base {
         }
     }
 
-    /// Only for [`Bug::DrainDropsInput`](crate::fault::Bug::DrainDropsInput).
+    /// Only for [`Bug::DrainDropsInput`].
     pub(crate) fn forget_input(&mut self) {
         self.ring.clear();
     }

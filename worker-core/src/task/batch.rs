@@ -21,6 +21,7 @@ use crate::ctx::Ctx;
 use crate::event::{
     Action, Attempt, BatchAction, DeadLetter, Failure, FailureKind, Output, Report, Spent, WorkId,
 };
+use crate::fault::Bug;
 use crate::inbox::{Piece, Pieces};
 use crate::recovery::TaskState;
 use crate::time::Time;
@@ -134,7 +135,7 @@ impl BatchTask {
         self.batches += 1;
         let segment = Segment::new(std::mem::take(&mut self.forming), self.batches, ctx.journaled);
         let alone = segment.pieces.front().filter(|_| segment.records() == 1);
-        if let Some(letter) = alone.and_then(|piece| self.quarantine.condemned(piece)) {
+        if let Some(letter) = alone.and_then(|piece| self.quarantine.condemned(piece, ctx)) {
             if self.spec.on_error == OnError::Halt {
                 return ctx.fail_task(&base.name, format!("{} (on_error = \"halt\")", letter.reason));
             }
@@ -207,7 +208,9 @@ impl BatchTask {
         }
         self.phase = Phase::Idle;
         base.busy += spent.total;
-        ctx.slots.release(base.id);
+        if result.is_ok() || !ctx.planted.is(Bug::SlotLeaked) {
+            ctx.slots.release(base.id);
+        }
         ctx.let_records_ask();
         let Some(segment) = self.segments.pop_front() else { return true };
         match result {
@@ -286,7 +289,7 @@ impl BatchTask {
 
     /// A single record fails: it is dead-lettered, unless the fault is the stage's or the user wants to stop.
     fn failed_alone(&mut self, base: &mut Base, ctx: &mut Ctx, segment: Segment, failure: Failure) {
-        if self.spec.on_error == OnError::Halt {
+        if self.spec.on_error == OnError::Halt && !ctx.planted.is(Bug::HaltIgnored) {
             return ctx.fail_task(&base.name, format!("{} (on_error = \"halt\")", failure.message));
         }
         let Some(piece) = segment.pieces.front() else { return };

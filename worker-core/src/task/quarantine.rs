@@ -9,6 +9,7 @@
 use super::Base;
 use crate::ctx::Ctx;
 use crate::event::{Attempt, DeadLetter, FailureKind};
+use crate::fault::Bug;
 use crate::inbox::Piece;
 use crate::time::Time;
 use std::time::Duration;
@@ -85,10 +86,15 @@ impl Quarantine {
     }
 
     /// The letter for a record, alone in its piece, that is not tried again.
-    pub(super) fn condemned(&self, piece: &Piece) -> Option<DeadLetter> {
+    pub(super) fn condemned(&self, piece: &Piece, ctx: &Ctx) -> Option<DeadLetter> {
         let origin = (piece.link, piece.first_seq);
         let alone = self.alone(Some(origin));
-        (alone >= DEATHS_ALONE && piece.batch.len() == 1).then(|| DeadLetter {
+        let enough = match alone {
+            _ if ctx.planted.is(Bug::NeverCondemned) => false,
+            1.. if ctx.planted.is(Bug::CondemnedEarly) => true,
+            deaths => deaths >= DEATHS_ALONE,
+        };
+        (enough && piece.batch.len() == 1).then(|| DeadLetter {
             record: piece.batch.compact().payload().clone(),
             reason: format!(
                 "the worker itself died {alone} times in a row while this record alone was being processed \

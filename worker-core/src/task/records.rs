@@ -116,7 +116,7 @@ impl RecordsTask {
         let mut requests = Vec::new();
         let before = self.asked.records();
         while let Some(piece) = self.next(base, ctx) {
-            if let Some(letter) = self.quarantine.condemned(&piece) {
+            if let Some(letter) = self.quarantine.condemned(&piece, ctx) {
                 if self.spec.on_error == OnError::Halt {
                     return ctx.fail_task(&base.name, format!("{} (on_error = \"halt\")", letter.reason));
                 }

@@ -73,7 +73,7 @@ impl SourceTask {
 
     /// It has been told to stop, and is not at its end yet.
     pub(crate) fn closing(&mut self, base: &mut Base, ctx: &mut Ctx) {
-        self.closing = true;
+        self.closing = !ctx.planted.is(crate::fault::Bug::LastWordsLost);
         self.step(base, ctx);
     }
 

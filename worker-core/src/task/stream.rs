@@ -17,6 +17,7 @@ use crate::check::{Inconsistency, same};
 use crate::config::{STREAM_FED_BYTES, STREAM_PIECE_BYTES as PIECE_BYTES, StreamSpec, Window};
 use crate::ctx::Ctx;
 use crate::event::{Action, Failure, FailureKind, InputDone, Output, Report, StreamAction, StreamStep};
+use crate::fault::Bug;
 use crate::recovery::TaskState;
 use crate::time::Time;
 use crate::timers::WakeReason;
@@ -180,6 +181,10 @@ impl StreamTask {
             self.fed_bytes += piece.batch.bytes() as u64;
             self.admitted_cost += piece.batch.cost();
             let positions = Base::positions(ctx, [&piece]);
+            let too_early = ctx.planted.is(Bug::FedBeforeAdmitted);
+            if too_early {
+                self.feed(base, ctx, piece.batch.clone());
+            }
             if ctx.journaled {
                 let step = StreamStep::Admit { window: self.window, batches: vec![piece.batch.clone()] };
                 base.commit_step(ctx, positions, Output::default(), false, Some(step));
@@ -187,7 +192,9 @@ impl StreamTask {
                 merge(&mut self.positions, positions);
                 self.kept.extend(self.restart.is_some().then(|| piece.batch.clone()));
             }
-            self.feed(base, ctx, piece.batch);
+            if !too_early {
+                self.feed(base, ctx, piece.batch);
+            }
             self.limit_replay(base, ctx);
             if self.is_window_full() {
                 self.close(base, ctx);
@@ -208,7 +215,8 @@ impl StreamTask {
 
     /// What is kept to be given again has a limit.
     fn limit_replay(&self, base: &Base, ctx: &mut Ctx) {
-        if (ctx.journaled || self.restart.is_some()) && self.admitted_cost > self.spec.replay_bytes {
+        let is_kept = (ctx.journaled || self.restart.is_some()) && !ctx.planted.is(Bug::ReplayUnlimited);
+        if is_kept && self.admitted_cost > self.spec.replay_bytes {
             let when = if ctx.journaled { "after a crash" } else { "when it fails" };
             let why = format!(
                 "its input since the window began has {} bytes, more than replay_limit ({}) lets it keep to run its program \
@@ -254,7 +262,7 @@ impl StreamTask {
 
     fn close(&mut self, base: &mut Base, ctx: &mut Ctx) {
         self.cut = true;
-        if ctx.journaled && !ctx.planted.is(crate::fault::Bug::CutLost) {
+        if ctx.journaled && !ctx.planted.is(Bug::CutLost) {
             let step = StreamStep::Cut { window: self.window };
             base.commit_step(ctx, Vec::new(), Output::default(), false, Some(step));
         }
@@ -392,6 +400,10 @@ impl StreamTask {
         }
         if self.stopped {
             (self.phase, self.on_the_way) = (Phase::Idle, 0);
+            if ctx.planted.is(Bug::FailedStopIsDone) {
+                let (inputs, step) = (std::mem::take(&mut self.positions), self.done(ctx));
+                base.commit_step(ctx, inputs, Output::default(), false, step);
+            }
             return ctx.act(Report::BatchFailed {
                 task: base.id,
                 batch: self.window,

@@ -4,6 +4,7 @@ use super::Base;
 use crate::config::MaxDead;
 use crate::ctx::Ctx;
 use crate::event::{DeadLetter, Failure, FailureKind};
+use crate::fault::Bug;
 use crate::inbox::Piece;
 
 /// Single records of a task that failed before any program of its stage has succeeded in this life: whose fault that is, theirs
@@ -42,7 +43,8 @@ impl Systematic {
 
     /// Nothing has succeeded in this life, and that matters.
     pub(super) fn is_open(&self, base: &Base, ctx: &Ctx) -> bool {
-        !self.all_may_fail && !ctx.stages.has_succeeded(base.id)
+        let is_sure = self.all_may_fail || ctx.planted.is(Bug::CondemnedUnproven);
+        !is_sure && !ctx.stages.has_succeeded(base.id)
     }
 
     /// Those that were held back, in order, once something has succeeded: they are condemned by that.

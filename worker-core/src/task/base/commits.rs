@@ -52,7 +52,8 @@ impl Base {
                 (ctx.outbox(chunk.link).assign(records), chunk)
             })
             .collect();
-        let too_many = !output.dead.is_empty() && self.has_too_many_dead();
+        let too_many =
+            !output.dead.is_empty() && self.has_too_many_dead() && !ctx.planted.is(Bug::DeadUncounted);
         if ended {
             self.in_flight = Attempt::default();
         }
