@@ -1,6 +1,7 @@
 //! What a node may hold, by its limits.
 
 use super::check::{Check, Checked, Violation, require};
+use super::disk::TaskDisk;
 use super::model::LinkTruth;
 use super::plan::{StageKind, link_id};
 use super::world::World;
@@ -18,6 +19,22 @@ impl World {
             return Ok(());
         };
         core.check().map_err(|wrong| Violation::new(Check::Sums, format!("node {node}: {wrong}")))
+    }
+
+    /// Slots are in use by programs that run, and by nothing else.
+    pub(super) fn check_slots(&mut self, node: usize) -> Checked {
+        let process = &mut self.nodes[node];
+        let (Some(core), runs) = (&process.core, process.driver.runs) else { return Ok(()) };
+        // Programs may wait until the journal has what was asked of it.
+        let waits =
+            self.disks.get(process.home).is_some_and(|disk| disk.tasks.values().any(TaskDisk::has_work));
+        if waits || process.ghost || std::mem::replace(&mut process.runs_seen, runs) == runs {
+            return Ok(());
+        }
+        let (used, slots) = core.status().slots;
+        require(used == runs, Check::Slots, || {
+            format!("node {node}: {used} of {slots} slots are used, and {runs} programs run")
+        })
     }
 
     /// I7: what a node holds, by its own count and by what the observer sees, stays within its budgets.

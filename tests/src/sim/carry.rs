@@ -3,7 +3,7 @@
 use super::NodeEnd;
 use super::check::{Check, Checked, Violation, require};
 use super::disk::{DiskEntry, WindowKept};
-use super::driver::{Later, Next, Values};
+use super::driver::{Later, Next, Reader, Values};
 use super::plan::StageKind;
 use super::world::World;
 use std::sync::Arc;
@@ -98,7 +98,8 @@ impl Carrier for Carrying<'_> {
         for (first, chunk) in &commit.outputs {
             outputs.push((chunk.link, *first, world.nodes[node].driver.records_of(&chunk.body)?));
         }
-        world.model.commit(task, world.epoch(node), commit, &outputs)
+        world.model.commit(task, world.epoch(node), commit, &outputs)?;
+        world.check_limits(node, task, commit)
     }
 
     fn follows(&mut self, core: &mut Node, event: Event) -> Checked {
@@ -123,7 +124,8 @@ impl Carrier for Carrying<'_> {
         Ok(())
     }
 
-    fn report(&mut self, _: Report) -> Checked {
+    fn report(&mut self, report: Report) -> Checked {
+        self.world.reported(self.node, &report);
         Ok(())
     }
 
@@ -186,11 +188,12 @@ impl World {
                 let later = self.nodes[node].driver.permit(self.now, task, chunks)?;
                 Ok(later.into_iter().collect())
             }
-            TaskAction::Source(SourceAction::Stop | SourceAction::Cancel) => {
-                Ok(self.nodes[node].driver.stop_source(self.now, task)?.into_iter().collect())
+            TaskAction::Source(action @ (SourceAction::Stop | SourceAction::Cancel)) => {
+                self.nodes[node].driver.stop_source(self.now, task, action == SourceAction::Cancel)
             }
             TaskAction::Batch(BatchAction::Run(run)) => {
                 run.input.iter().try_for_each(|batch| self.model.given(task, batch))?;
+                self.model.tried(task, &run)?;
                 let driver = &mut self.nodes[node].driver;
                 let later = driver.run(self.now, task, run, &mut self.rng)?;
                 let (runs, slots) = (driver.runs, self.plan.slots);
@@ -209,16 +212,20 @@ impl World {
         let (now, driver) = (self.now, &mut self.nodes[node].driver);
         match action {
             StreamAction::Start { window, replay } => {
-                let kept =
-                    if replay { self.disks[node].task(task)?.window(window)? } else { WindowKept::default() };
+                // In memory mode the core gives it again what it has kept.
+                let kept = match self.disks.get_mut(node) {
+                    Some(disk) if replay => disk.task(task)?.window(window)?,
+                    Some(_) | None => WindowKept::default(),
+                };
                 driver.stream_start(now, task, window, kept, &mut self.rng)
             }
             StreamAction::Feed { window, batch } => {
                 self.model.given(task, &batch)?;
+                self.model.fed(task, &batch)?;
                 driver.feed(now, task, window, &batch, &mut self.rng)
             }
             StreamAction::Close { window } => {
-                Ok(driver.stream_close(now, task, window)?.into_iter().collect())
+                Ok(driver.stream_close(now, task, window, &mut self.rng)?.into_iter().collect())
             }
             StreamAction::Kill => self.kill(node, task),
         }
@@ -250,6 +257,14 @@ impl World {
             SinkAction::Write { work, batches } => {
                 batches.iter().try_for_each(|batch| self.model.given(task, batch))?;
                 let times = self.slow[self.plan.stage_of(task)];
+                match driver.reader_leaves(task, &mut self.rng) {
+                    Some(Reader::Goes) => {
+                        let event = Event::task(task, SinkEvent::ReaderGone);
+                        return Ok(vec![Later { task: task_now, ..Later::of_node(now + 1, event) }]);
+                    }
+                    Some(Reader::HasGone) => return Ok(Vec::new()),
+                    None => {}
+                }
                 let at = driver.write(now, task, &batches, times)?;
                 let event = Event::task(task, SinkEvent::Written { work, position: None });
                 Later { at, task: task_now, next: Next::Tell(event, batches) }

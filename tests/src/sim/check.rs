@@ -34,11 +34,19 @@ pub enum Check {
     State,
     /// A stream's window has the input that it had when it was cut, in every life, and does not end without a cut.
     Window,
+    /// A sink, or a window, is done with what its program or the outside has taken, and with no more.
+    Taken,
+    /// What the program of a source says when it is asked to end is not lost by a stop in good order.
+    LastWords,
+    /// Each dead letter of a commit is kept, once and in order, and durable with it.
+    Letters,
+    /// The pipeline stops at `max_dead`, at `replay_limit`, and where `on_error` says so.
+    Limits,
     /// The records of one key are sent to one partition, in every life.
     Routing,
     /// I2: what a sink has in the end is what the sources' records come to.
     Result,
-    /// A record is dead-lettered for killing the worker only if it does.
+    /// A record is dead-lettered only for what is its own fault, and one that kills the worker is not tried for ever.
     Condemned,
     /// A sender keeps its credit, and a receiver never holds more than its window.
     Credit,

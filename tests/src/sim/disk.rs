@@ -365,6 +365,13 @@ impl TaskDisk {
         fold::attempt(&self.entries)
     }
 
+    /// Of a source or sink: how far it is committed.
+    pub(super) fn committed_position(&self) -> u64 {
+        let newest =
+            self.entries.iter().rev().filter_map(DiskEntry::commit).find_map(|c| c.position.as_deref());
+        newest.map_or(0, fold::number)
+    }
+
     pub(super) fn has_ended(&self) -> bool {
         self.entries.iter().filter_map(DiskEntry::commit).any(|commit| commit.ended)
     }

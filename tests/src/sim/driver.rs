@@ -3,6 +3,7 @@
 
 mod batch;
 mod records;
+mod source;
 mod store;
 mod stream;
 
@@ -11,17 +12,14 @@ pub(super) use records::Values;
 pub(super) use stream::Exit;
 
 use super::check::{Check, Checked, Violation, require};
-use super::fold;
 use super::plan::{DiskBug, Plan, Stage, StageKind};
-use super::program::{batch_of, source_record};
 use super::rng::Rng;
-use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use worker_bin::child::records::KeyedState;
 use worker_bin::runtime::parts::{Collector, Taps};
 use worker_core::config::{Graph, TaskId};
-use worker_core::event::{Event, Failure, FailureKind, Output, SourceEvent};
+use worker_core::event::{Event, Failure, FailureKind};
 use worker_core::route::Router;
 use worker_proto::{Batch, LinkId, Seq};
 
@@ -39,7 +37,7 @@ pub(super) struct Driver {
 /// Where a task's last life left its surroundings.
 #[derive(Debug, Default)]
 pub(super) struct Resume {
-    /// Of a source: how many records are committed.
+    /// Of a source: how many records it has behind it.
     pub(super) read: u64,
     /// Of a records stage: its state, as its journal keeps it.
     pub(super) keyed: Option<Arc<Mutex<KeyedState>>>,
@@ -56,14 +54,14 @@ struct Surroundings {
     generation: u64,
     /// When the program is free again, in µs.
     busy_until: u64,
-    permits: u32,
-    reading: bool,
-    read: u64,
-    source_ended: bool,
+    source: source::Reader,
     /// A batch child runs.
     running: bool,
     stream: stream::StreamChild,
     records: records::RecordsChild,
+    /// Somebody reads what its programs print.
+    is_read: bool,
+    reader_gone: bool,
     /// Writes under way, in order.
     writing: VecDeque<Vec<Batch>>,
     journaled: bool,
@@ -88,8 +86,17 @@ pub(super) enum Next {
     /// A window's program prints while its input is open.
     Prints(u64, Batch),
     Exits(Exit),
+    /// The program that a source reads is killed: it was asked to end, and has not.
+    SourceKilled,
     /// A records child answers so many requests.
     Answers(usize),
+}
+
+/// Whoever reads what a sink writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reader {
+    Goes,
+    HasGone,
 }
 
 /// What the core is told, and records that have taken effect.
@@ -141,37 +148,15 @@ impl Driver {
                 let id = id(task)?;
                 vec![self.task(id)?.exits(id, exit)?]
             }
+            Next::SourceKilled => self.task(id(task)?)?.killed_at_last(id(task)?).into_iter().collect(),
             Next::Answers(count) => return self.answers(now, id(task)?, count, rng),
         };
         Ok((told, Vec::new()))
     }
 
-    pub(super) fn permit(&mut self, now: u64, id: TaskId, chunks: u32) -> Checked<Option<Later>> {
-        let task = self.task(id)?;
-        task.permits += chunks;
-        Ok(task.read_next(now, id))
-    }
-
-    /// A source's chunk was handed over.
-    pub(super) fn chunk_read(&mut self, now: u64, id: TaskId) -> Option<Later> {
-        let task = self.tasks.get_mut(&id)?;
-        task.reading = false;
-        task.read_next(now, id)
-    }
-
-    pub(super) fn stop_source(&mut self, now: u64, id: TaskId) -> Checked<Option<Later>> {
-        let task = self.task(id)?;
-        if std::mem::replace(&mut task.source_ended, true) {
-            return Ok(None);
-        }
-        task.generation += 1;
-        let ended = SourceEvent::Ended { complete: !task.journaled };
-        Ok(Some(task.later(now + 1, id, Next::Tell(Event::task(id, ended), Vec::new()))))
-    }
-
     pub(super) fn write(&mut self, now: u64, id: TaskId, batches: &[Batch], times: u64) -> Checked<u64> {
         let task = self.task(id)?;
-        let StageKind::Sink { record_us } = task.stage.kind else {
+        let StageKind::Sink { record_us, .. } = task.stage.kind else {
             return Err(Violation::new(Check::Driver, "Write for a task that is no sink"));
         };
         require(task.writing.is_empty() || task.journaled, Check::Driver, || {
@@ -185,6 +170,18 @@ impl Driver {
         Ok(task.busy_until)
     }
 
+    /// Whether the reader of a sink has gone, once it is to write more.
+    pub(super) fn reader_leaves(&mut self, id: TaskId, rng: &mut Rng) -> Option<Reader> {
+        let task = self.tasks.get_mut(&id)?;
+        let leaves =
+            matches!(task.stage.kind, StageKind::Sink { leaves_percent, .. } if rng.chance(leaves_percent));
+        if task.reader_gone {
+            return Some(Reader::HasGone);
+        }
+        task.reader_gone = leaves;
+        leaves.then_some(Reader::Goes)
+    }
+
     pub(super) fn written(&mut self, id: TaskId) -> Vec<Batch> {
         self.tasks.get_mut(&id).and_then(|task| task.writing.pop_front()).unwrap_or_default()
     }
@@ -196,11 +193,6 @@ impl Driver {
 
     pub(super) fn generation(&self, id: TaskId) -> u64 {
         self.tasks[&id].generation
-    }
-
-    /// A source has handed over all it has (or was told to stop).
-    pub(super) fn source_is_done(&self, id: TaskId) -> bool {
-        self.tasks[&id].source_ended
     }
 
     fn task(&mut self, id: TaskId) -> Checked<&mut Surroundings> {
@@ -217,6 +209,7 @@ impl Surroundings {
         if plan.disk.bug == Some(DiskBug::RoutesAnew) && life % 2 == 1 {
             edges.iter_mut().for_each(|edge| edge.links.reverse());
         }
+        let is_read = !edges.is_empty();
         let keyed = left.keyed.unwrap_or_else(|| Arc::new(Mutex::new(KeyedState::new("none", 0))));
         let records =
             records::RecordsChild::new(&stage.kind, stage.by.as_ref(), &edges, keyed, plan.disk.bug);
@@ -231,13 +224,12 @@ impl Surroundings {
             collector,
             generation: 0,
             busy_until: 0,
-            permits: 0,
-            reading: false,
-            read: left.read,
-            source_ended: false,
+            source: source::Reader::at(left.read),
             running: false,
             stream: stream::StreamChild::default(),
             records,
+            is_read,
+            reader_gone: false,
             writing: VecDeque::new(),
             journaled,
         }
@@ -256,33 +248,6 @@ impl Surroundings {
     /// How this life of the process shows in what it makes.
     fn life_mark(&self) -> String {
         if self.life > 0 { format!("'{}", self.life) } else { String::new() }
-    }
-
-    /// Reads one chunk more, if it may and can.
-    fn read_next(&mut self, now: u64, id: TaskId) -> Option<Later> {
-        let StageKind::Source { records, chunk, every_us, padding } = self.stage.kind else { return None };
-        if self.permits == 0 || self.reading || self.source_ended {
-            return None;
-        }
-        let at = now + every_us;
-        if self.read == records {
-            self.source_ended = true;
-            let ended = Event::task(id, SourceEvent::Ended { complete: true });
-            return Some(self.later(at, id, Next::Tell(ended, Vec::new())));
-        }
-        self.permits -= 1;
-        self.reading = true;
-        let last = (self.read + chunk).min(records);
-        let texts: Vec<Bytes> = (self.read..last)
-            .map(|number| {
-                let padding = if padding == 0 { 0 } else { (number * 7919) % padding };
-                source_record(self.index, number, self.life, usize::try_from(padding).expect("short"))
-            })
-            .collect();
-        self.read = last;
-        let position = self.journaled.then(|| fold::position(last));
-        let output = Output { position, ..self.collector.route(batch_of(&texts)) };
-        Some(self.later(at, id, Next::Tell(Event::task(id, SourceEvent::Read { output }), Vec::new())))
     }
 }
 

@@ -4,7 +4,7 @@ use super::NodeEnd;
 use super::check::{Check, Checked, require};
 use super::disk::DiskEntry;
 use super::driver::{Later, Resume};
-use super::plan::DiskBug;
+use super::plan::{DiskBug, Outside, StageKind};
 use super::world::{Ev, Process, World};
 use std::collections::BTreeMap;
 use worker_core::config::{NodeIx, TaskId};
@@ -33,6 +33,7 @@ impl World {
         }
         let life = super::model::ONE_LIFE;
         self.model.commit(task, life, &kept, &outputs)?;
+        self.check_limits(node, task, &kept)?;
         let cost: u64 = outputs.iter().map(|(_, _, batch)| batch.cost()).sum();
         let largest = &mut self.largest_commit[task.0 as usize];
         *largest = cost.max(*largest);
@@ -207,6 +208,12 @@ impl World {
             }
         }
         self.disks[home].crash(power, &mut self.rng)?;
+        let left: Vec<_> =
+            self.disks[home].tasks.iter().map(|(&t, journal)| (t, journal.attempt())).collect();
+        let on_the_node = left.iter().map(|(_, attempt)| attempt.records).sum();
+        for (task, attempt) in left {
+            self.model.died_with(task, &attempt, on_the_node);
+        }
         let left: Vec<(TaskId, u64)> =
             self.disks[home].tasks.iter().map(|(&task, journal)| (task, journal.commits())).collect();
         for (task, commits) in left {
@@ -223,7 +230,18 @@ impl World {
         let (mut states, mut resume) = (BTreeMap::new(), BTreeMap::new());
         for (&task, journal) in &mut self.disks[node].tasks {
             let state = journal.recover(&self.plan)?;
-            let read = state.position.as_deref().map_or(0, super::fold::number);
+            let committed = state.position.as_deref().map_or(0, super::fold::number);
+            let stage = &self.plan.stages[self.plan.stage_of(task)];
+            let read = match stage.kind {
+                StageKind::Source { outside: Outside::Program { .. }, .. } => {
+                    self.printed.goes_on(task, committed)
+                }
+                StageKind::Source { .. }
+                | StageKind::Batch { .. }
+                | StageKind::Stream { .. }
+                | StageKind::Records { .. }
+                | StageKind::Sink { .. } => committed,
+            };
             resume.insert(task, Resume { read, keyed: journal.keyed() });
             states.insert(task, state);
         }
@@ -233,16 +251,6 @@ impl World {
     pub(super) fn restart_soon(&mut self, node: usize) {
         let at = self.now + self.rng.within(AWAY_US.0, AWAY_US.1);
         self.restart_at(node, at);
-    }
-
-    /// The user starts the pipeline again wherever it is done: one node may need another, and that a third.
-    pub(super) fn start_finished_again(&mut self) {
-        let at = self.now + self.rng.within(AWAY_US.0, AWAY_US.1);
-        for node in 0..self.plan.nodes {
-            if self.nodes[node].state == NodeEnd::Finished {
-                self.restart_at(node, at);
-            }
-        }
     }
 
     pub(super) fn restart_at(&mut self, node: usize, at: u64) {
@@ -271,6 +279,7 @@ impl World {
         if process.life != life || process.core.is_none() || !process.paused {
             return Ok(());
         }
+        self.programs_end(node, false)?;
         let ghost = self.nodes.len();
         let fresh = Process::new(&self.plan, &self.model, node);
         let mut old = std::mem::replace(&mut self.nodes[node], fresh);

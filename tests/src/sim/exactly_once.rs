@@ -2,7 +2,8 @@
 
 use super::fault::{Fault, Scheduled, random_faults, two_nodes};
 use super::plan::{
-    Delivery, DiskPlan, Plan, Stage, StageKind, push_stage, random_batch, random_from, random_stream,
+    Delivery, DiskPlan, Plan, Stage, StageKind, push_stage, random_batch, random_from, random_outside,
+    random_stream, stream_that_is_a_sink,
 };
 use super::program::{BatchProgram, RecordsProgram, StreamProgram};
 use super::rng::Rng;
@@ -32,13 +33,8 @@ impl Plan {
         if plan.nodes > 1 {
             random_faults(&mut plan, &mut rng);
             plan.faults.retain(|scheduled| !matches!(scheduled.fault, Fault::Crash { .. }));
-            for scheduled in &mut plan.faults {
-                // A name may be in use for 15 s: a dead process is taken for a living one while its peers are stopped.
-                if let Fault::Pause { for_us, .. } = &mut scheduled.fault {
-                    *for_us = (*for_us).min(2_000_000);
-                }
-            }
         }
+        plan.keep_letters_small();
         crashes(&mut plan, &mut rng);
         plan.faults.sort_by_key(|scheduled| scheduled.at);
         plan
@@ -53,6 +49,8 @@ fn stages(rng: &mut Rng, nodes: usize) -> Vec<Stage> {
             chunk: rng.within(1, 12),
             every_us: rng.pick(&[10, 3_000, 30_000]),
             padding: rng.pick(&[0, 30, 200]),
+            keyless: rng.chance(40),
+            outside: random_outside(rng),
         };
         push_stage(rng, &mut stages, Vec::new(), nodes as u64, kind);
     }
@@ -65,15 +63,23 @@ fn stages(rng: &mut Rng, nodes: usize) -> Vec<Stage> {
         };
         push_stage(rng, &mut stages, from, nodes as u64, kind);
     }
-    for index in 0..stages.len() {
+    let inner = stages.len();
+    for index in 0..inner {
         let unread = !stages.iter().any(|stage| stage.from.contains(&index));
-        let is_sink = matches!(stages[index].kind, StageKind::Sink { .. });
-        if (unread || rng.chance(20)) && !is_sink {
+        if unread || rng.chance(20) {
             let mut from = vec![index];
             if index > 0 && rng.chance(20) {
                 from.insert(0, rng.index(index));
             }
-            let kind = StageKind::Sink { record_us: rng.pick(&[1, 200, 2_000]) };
+            let kind = match rng.below(12) {
+                0 => random_batch_or_killer(rng),
+                1 | 2 => stream_that_is_a_sink(rng),
+                3 => random_records(rng),
+                _ => StageKind::Sink {
+                    record_us: rng.pick(&[1, 200, 2_000]),
+                    leaves_percent: rng.pick(&[0, 0, 0, 10]),
+                },
+            };
             push_stage(rng, &mut stages, from, nodes as u64, kind);
         }
     }
@@ -109,7 +115,7 @@ fn random_records(rng: &mut Rng) -> StageKind {
         3 | 4 => RecordsProgram::Flip,
         _ => RecordsProgram::Count,
     };
-    let spec = RecordsSpec {
+    let mut spec = RecordsSpec {
         in_flight: rng.pick(&[1, 5, 64]),
         in_flight_bytes: rng.pick(&[1, 500, 64_000]),
         tick: rng.pick(&[None, None, Some(Duration::from_millis(20))]),
@@ -117,6 +123,11 @@ fn random_records(rng: &mut Rng) -> StageKind {
         on_error: OnError::DeadLetter,
         max_dead: MaxDead::Records(u64::MAX),
     };
+    match rng.below(20) {
+        0 => spec.on_error = OnError::Halt,
+        1 => spec.max_dead = MaxDead::Records(rng.within(0, 3)),
+        _ => {}
+    }
     StageKind::Records { program, spec, inline: rng.chance(50), record_us: rng.pick(&[1, 300]) }
 }
 

@@ -6,6 +6,9 @@ use super::rng::Rng;
 /// How late what a broken connection still carries arrives, and its ends notice, at most: one of these, in µs.
 pub(super) const LATE_US: [u64; 3] = [3_000, 100_000, 6_000_000];
 
+/// How long a process may be stopped, in µs.
+const LONG_PAUSE_US: u64 = 20_000_000;
+
 /// A fault and its moment.
 #[derive(Clone, Debug)]
 pub struct Scheduled {
@@ -135,6 +138,11 @@ pub(super) fn random_faults(plan: &mut Plan, rng: &mut Rng) {
                 let for_us = Some(left.min(rng.within(1_000, 10_000_000)));
                 plan.faults.push(Scheduled { at, fault: Fault::Cut { from: b, to: a, for_us } });
                 Fault::Cut { from: a, to: b, for_us }
+            }
+            4 if rng.chance(10) => {
+                // Longer than any silence that is waited for, and than a name is refused.
+                plan.heal_us = plan.heal_us.max(at + LONG_PAUSE_US);
+                Fault::Pause { node: a, for_us: LONG_PAUSE_US }
             }
             4 => Fault::Pause { node: a, for_us: left.min(rng.pick(&[10_000, 1_000_000, 9_000_000])) },
             _ => match sink_stage(plan, rng) {

@@ -1,18 +1,20 @@
 //! What is true: every record committed to a link, and what became of it. The system under test never sees this.
 
+mod failing;
 mod journaled;
 mod truth;
+mod window;
 
 use super::check::{Check, Checked, Violation, require};
 use super::plan::{Plan, StageKind, link_id, task_id};
-use super::program::{BatchProgram, StreamProgram, is_killer};
+use super::program::{BatchProgram, StreamProgram};
 use bytes::Bytes;
 use journaled::EffectWhen;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use truth::{Effect, Step, index};
 pub(super) use truth::{Life, LinkTruth, TaskTruth};
 use worker_core::config::{Graph, TaskId};
-use worker_core::event::{Commit, CommitId, DeadLetter, FailureKind, InputDone, Output, StreamStep};
+use worker_core::event::{Commit, CommitId, DeadLetter, InputDone, Output, StreamStep};
 use worker_proto::{Batch, Epoch, LinkId, Seq};
 
 /// With a journal a link is one for all lives of its sender.
@@ -29,6 +31,10 @@ pub(super) struct Model {
     journaled: bool,
     /// How often the process died while a record alone was in flight on its node.
     pub(super) deaths_alone: BTreeMap<(TaskId, LinkId, Seq), u32>,
+    /// The same in a row, as the disk of the node says.
+    deaths_in_a_row: BTreeMap<(TaskId, LinkId, Seq), u32>,
+    /// Stages, by node, of which a program has ended well.
+    proven: BTreeSet<(u16, String)>,
     killers: Vec<Option<BatchProgram>>,
 }
 
@@ -71,6 +77,8 @@ impl Model {
             origins: HashMap::new(),
             journaled: plan.is_journaled(),
             deaths_alone: BTreeMap::new(),
+            deaths_in_a_row: BTreeMap::new(),
+            proven: BTreeSet::new(),
             killers,
         }
     }
@@ -168,12 +176,15 @@ impl Model {
         }
         if self.journaled {
             self.check_window(task, commit)?;
+            self.check_taken(task, commit)?;
             self.effects_of_commit(task, commit)?;
         }
         let routed_dead = commit.dead.iter().filter(|letter| letter.origin.is_none()).count();
         let truth = self.task(task);
         require(routed_dead <= truth.uncommitted_dead, Check::Bytes, || "a dead letter from nowhere".into())?;
         truth.uncommitted_dead -= routed_dead;
+        truth.letters.extend(commit.dead.iter().cloned());
+        truth.letters_of.extend(commit.dead.iter().map(|_| commit.id));
         for input in &commit.inputs {
             self.input_done(task, input)?;
         }
@@ -190,13 +201,7 @@ impl Model {
             format!("a dead letter names {:?}, it is {seq} of link {link}", letter.origin)
         })?;
         self.task(task).dead += 1;
-        if letter.cause == Some(FailureKind::WorkerDied) {
-            let alone = self.deaths_alone.get(&(task, link, seq)).copied().unwrap_or(0);
-            let kills = self.killers[task.0 as usize].is_some_and(|p| is_killer(p, &letter.record));
-            require(kills || alone >= 3, Check::Condemned, || {
-                format!("{seq} of link {link} kills nobody, and was alone in flight in {alone} deaths")
-            })?;
-        }
+        self.check_condemned(task, letter, (link, seq))?;
         if self.task(task).effect_when == EffectWhen::Answered {
             return Ok(());
         }
@@ -207,6 +212,8 @@ impl Model {
     fn input_done(&mut self, task: TaskId, input: &InputDone) -> Checked {
         let TaskTruth { life: current, stops_early, .. } = *self.task(task);
         let journaled = self.journaled;
+        let is_sink = self.graph.links.iter().all(|link| link.from != task);
+        let check = if is_sink { Check::Taken } else { Check::Order };
         let name = self.graph.link_name(input.link);
         let life = self.life(input.link, input.epoch);
         let last = if input.ended { input.through.before() } else { input.through };
@@ -218,7 +225,7 @@ impl Model {
                 }
                 Some(Effect::None) | None => false,
             };
-            require(holds || stops_early, Check::Order, || {
+            require(holds || stops_early, check, || {
                 format!("{name}: a commit covers {last}, but {seq} was skipped")
             })?;
         }
@@ -398,6 +405,7 @@ fn stages_that_stop_early(plan: &Plan) -> Vec<bool> {
             (0..plan.stages.len()).filter(|&reader| plan.stages[reader].from.contains(&at)).peekable();
         early[at] = match plan.stages[at].kind {
             StageKind::Stream { program: StreamProgram::Head(_), .. } => true,
+            StageKind::Sink { leaves_percent: 1.., .. } => !plan.is_journaled(),
             StageKind::Stream { .. }
             | StageKind::Source { .. }
             | StageKind::Batch { .. }

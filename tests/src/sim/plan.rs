@@ -150,6 +150,10 @@ pub enum StageKind {
         every_us: u64,
         /// Longest padding, in bytes.
         padding: u64,
+        /// Some of its records have no key.
+        keyless: bool,
+        /// What it reads.
+        outside: Outside,
     },
     /// A batch program.
     Batch {
@@ -182,10 +186,24 @@ pub enum StageKind {
         /// Time a record takes, in µs.
         record_us: u64,
     },
-    /// A sink that takes this long for a record, in µs.
+    /// A sink that takes this long for a record, in µs. Programs that are sinks are stages that nobody reads.
     Sink {
         /// Time a record takes, in µs.
         record_us: u64,
+        /// In so many percent of its writes its reader has gone.
+        leaves_percent: u64,
+    },
+}
+
+/// What a source reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outside {
+    /// A file: what is not committed is read again.
+    File,
+    /// A program: what it has printed it does not print again, and when it is asked to end it has so many records to say.
+    Program {
+        /// How many.
+        last_words: u64,
     },
 }
 
@@ -235,7 +253,18 @@ impl Plan {
             plan.drain_at = Some(rng.below(heal_us));
         }
         random_faults(&mut plan, &mut rng);
+        plan.keep_letters_small();
         plan
+    }
+
+    /// What may be in memory bounds the dead letters of one output, too: without room for some every record has a key.
+    pub(super) fn keep_letters_small(&mut self) {
+        let fit = self.limits.outbox_bytes >= 1_000_000;
+        for stage in &mut self.stages {
+            if let StageKind::Source { keyless, .. } = &mut stage.kind {
+                *keyless &= fit;
+            }
+        }
     }
 
     /// The graph as every node is told it.
@@ -312,6 +341,20 @@ impl Plan {
         })
     }
 
+    /// Whether some limit may stop the pipeline.
+    #[must_use]
+    pub fn may_fail(&self) -> bool {
+        let has_limits = |on_error: OnError, max_dead: MaxDead| {
+            on_error == OnError::Halt || !matches!(max_dead, MaxDead::Records(u64::MAX))
+        };
+        self.stages.iter().any(|stage| match &stage.kind {
+            StageKind::Batch { spec, .. } => has_limits(spec.on_error, spec.max_dead),
+            StageKind::Records { spec, .. } => has_limits(spec.on_error, spec.max_dead),
+            StageKind::Stream { spec, .. } => spec.replay_bytes < u64::MAX,
+            StageKind::Source { .. } | StageKind::Sink { .. } => false,
+        })
+    }
+
     /// Whether the worker's own journal runs beside the model of one: bugs are planted in the model only.
     #[must_use]
     pub fn has_real_journals(&self) -> bool {
@@ -322,6 +365,13 @@ impl Plan {
     #[must_use]
     pub fn is_journaled(&self) -> bool {
         self.delivery == Delivery::ExactlyOnce
+    }
+}
+
+impl Stage {
+    /// It is partitioned by a field that a record may not have.
+    pub(super) fn needs_field(&self) -> bool {
+        matches!(self.by, Some(PartitionBy::Field { .. }))
     }
 }
 
@@ -368,6 +418,8 @@ pub(super) fn random_stages(rng: &mut Rng, nodes: usize) -> Vec<Stage> {
             chunk: rng.within(1, 12),
             every_us: rng.pick(&[10, 3_000, 100_000]),
             padding: rng.pick(&[0, 30, 200]),
+            keyless: rng.chance(40),
+            outside: random_outside(rng),
         };
         push_stage(rng, &mut stages, Vec::new(), source_nodes, kind);
     }
@@ -376,15 +428,22 @@ pub(super) fn random_stages(rng: &mut Rng, nodes: usize) -> Vec<Stage> {
         let kind = if rng.chance(75) { random_batch(rng) } else { random_stream(rng) };
         push_stage(rng, &mut stages, from, nodes as u64, kind);
     }
-    for index in 0..stages.len() {
+    let inner = stages.len();
+    for index in 0..inner {
         let unread = !stages.iter().any(|stage| stage.from.contains(&index));
-        let is_sink = matches!(stages[index].kind, StageKind::Sink { .. });
-        if (unread || rng.chance(20)) && !is_sink {
+        if unread || rng.chance(20) {
             let mut from = vec![index];
             if index > 0 && rng.chance(20) {
                 from.insert(0, rng.index(index));
             }
-            let kind = StageKind::Sink { record_us: rng.pick(&[1, 200, 5_000]) };
+            let kind = match rng.below(10) {
+                0 => random_batch(rng),
+                1 => stream_that_is_a_sink(rng),
+                _ => StageKind::Sink {
+                    record_us: rng.pick(&[1, 200, 5_000]),
+                    leaves_percent: rng.pick(&[0, 0, 0, 0, 0, 0, 5]),
+                },
+            };
             push_stage(rng, &mut stages, from, nodes as u64, kind);
         }
     }
@@ -416,6 +475,27 @@ pub(super) fn random_from(rng: &mut Rng, stages: usize) -> Vec<usize> {
     if first != second && rng.chance(30) { vec![first.min(second), first.max(second)] } else { vec![first] }
 }
 
+pub(super) fn random_outside(rng: &mut Rng) -> Outside {
+    if rng.chance(25) { Outside::Program { last_words: rng.pick(&[0, 3, 40]) } } else { Outside::File }
+}
+
+/// A stream's program that nobody reads; often started again when it fails.
+pub(super) fn stream_that_is_a_sink(rng: &mut Rng) -> StageKind {
+    let mut kind = random_stream(rng);
+    if let StageKind::Stream { program, spec, dies_percent, .. } = &mut kind {
+        if rng.chance(70) {
+            let (initial, max) = (Duration::from_millis(10), Duration::from_millis(200));
+            spec.restart = Some(Retry { max_attempts: 1, initial, max });
+            *dies_percent = rng.pick(&[0, 10, 30]);
+        }
+        if matches!(program, StreamProgram::Head(_)) && rng.chance(70) {
+            *program = StreamProgram::Sort;
+            spec.early_exit_is_done = false;
+        }
+    }
+    kind
+}
+
 pub(super) fn random_batch(rng: &mut Rng) -> StageKind {
     let program = match rng.below(8) {
         0 => BatchProgram::Filter(3),
@@ -424,7 +504,12 @@ pub(super) fn random_batch(rng: &mut Rng) -> StageKind {
         3 => BatchProgram::Chance(rng.pick(&[5, 30])),
         _ => BatchProgram::Identity,
     };
-    let spec = batch_spec(rng.pick(&[1, 200, 5_000]), rng.pick(&[1, 5, 1_000]), rng.pick(&[0, 5, 50]));
+    let mut spec = batch_spec(rng.pick(&[1, 200, 5_000]), rng.pick(&[1, 5, 1_000]), rng.pick(&[0, 5, 50]));
+    match rng.below(20) {
+        0 => spec.on_error = OnError::Halt,
+        1 => spec.max_dead = MaxDead::Records(rng.within(0, 3)),
+        _ => {}
+    }
     StageKind::Batch { program, spec, cost_us: (rng.pick(&[50, 2_000]), rng.pick(&[1, 100])) }
 }
 
@@ -441,9 +526,10 @@ pub(super) fn random_stream(rng: &mut Rng) -> StageKind {
         _ => None,
     };
     let early_exit_is_done = matches!(program, StreamProgram::Head(_));
+    let replay_bytes = if rng.chance(5) { rng.pick(&[500, 3_000]) } else { u64::MAX };
     StageKind::Stream {
         program,
-        spec: StreamSpec { window, early_exit_is_done, replay_bytes: u64::MAX, restart: None },
+        spec: StreamSpec { window, early_exit_is_done, replay_bytes, restart: None },
         record_us: rng.pick(&[1, 500]),
         dies_percent: 0,
     }

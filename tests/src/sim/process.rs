@@ -36,6 +36,7 @@ impl World {
             }
         }
         self.check_sums(node)?;
+        self.check_slots(node)?;
         self.check_budgets(node)?;
         self.set_alarm(node);
         Ok(())
@@ -76,10 +77,18 @@ impl World {
         effects: &[Batch],
     ) -> Checked<Event> {
         let answers = matches!(event, Event::Task(_, TaskEvent::Records(RecordsEvent::Answered { .. })));
+        // With a journal a stream's input takes effect when it is admitted.
+        let took = self.plan.is_journaled()
+            && matches!(event, Event::Task(_, TaskEvent::Stream(StreamEvent::Exited { .. })));
+        if let Event::Task(task, TaskEvent::Batch(BatchEvent::Done { result: Ok(_), .. })) = &event {
+            self.model.succeeded(*task);
+        }
         for (task, batch) in task.into_iter().flat_map(|task| effects.iter().map(move |batch| (task, batch)))
         {
             if answers {
                 self.model.answered(task, batch);
+            } else if took {
+                self.model.took(task, batch);
             } else {
                 self.model.effected(task, batch)?;
             }
@@ -149,14 +158,17 @@ impl World {
     /// A process ends by itself: last words are written, connections closed in good order.
     pub(super) fn end(&mut self, node: usize, state: NodeEnd) -> Checked {
         if let NodeEnd::Halted(error) = &state {
-            require(self.plan.halts, Check::Halt, || format!("node {node}: {error}"))?;
+            self.halts(node, error)?;
+        } else {
+            self.check_overdue(Some(node))?;
         }
         while let Some(conn) = self.nodes[node].wakes.pop_front() {
             if let Some(&conn) = self.nodes[node].conns.get(&conn) {
                 self.flush_last(conn, node)?;
             }
         }
-        let drained = self.plan.is_journaled() && self.nodes[node].draining;
+        self.programs_end(node, state == NodeEnd::Finished)?;
+        let drained = self.plan.is_journaled() && self.nodes[node].draining && state == NodeEnd::Finished;
         if drained {
             self.restart_soon(node);
         }
@@ -191,6 +203,7 @@ impl World {
         if self.nodes[node].core.take().is_none() {
             return Ok(());
         }
+        self.programs_end(node, false)?;
         for (task, batches) in self.nodes[node].driver.interrupted_writes() {
             for batch in batches {
                 let written: Batch = batch.slice(0..self.rng.index(batch.len() + 1));

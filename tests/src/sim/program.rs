@@ -11,6 +11,9 @@ use worker_proto::Batch;
 const KEYS: u64 = 50;
 const FREQUENT_KEYS: u64 = 3;
 
+/// Where some records have no key, one in so many has none.
+const KEYLESS_ONE_IN: u64 = 7;
+
 /// A batch stage's program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BatchProgram {
@@ -110,11 +113,17 @@ pub fn total(task: usize, key: &[u8], count: u64) -> Bytes {
     format!("total{task} {} {count}:\n", String::from_utf8_lossy(key)).into()
 }
 
-/// The key of a record: its second field.
+/// The key of a record: its second field, or what stands for none.
 #[must_use]
 pub fn key_of(record: &[u8]) -> Bytes {
-    let key = record.split(|&b| b == b' ').nth(1).unwrap_or_default();
+    let key = record.split(|&b| b == b' ').nth(1).unwrap_or(b"none");
     Bytes::copy_from_slice(key)
+}
+
+/// Whether a record has the field that stages are partitioned by.
+#[must_use]
+pub fn has_key(record: &[u8]) -> bool {
+    record.contains(&b' ')
 }
 
 /// What a records stage with this partitioning keeps a record's value under.
@@ -155,10 +164,13 @@ pub fn marked(record: &[u8], letter: char, position: &str, copy: Option<u64>) ->
 
 /// Record `number` of source `source`, read in life `life` of its task.
 #[must_use]
-pub fn source_record(source: usize, number: u64, life: u64, padding: usize) -> Bytes {
+pub fn source_record(source: usize, number: u64, life: u64, padding: usize, keyless: bool) -> Bytes {
     let weight = weight(format!("{source}#{number}").as_bytes());
     let key = if weight.is_multiple_of(2) { weight / 2 % FREQUENT_KEYS } else { weight % KEYS };
     let life = if life > 0 { format!("'{life}") } else { String::new() };
+    if keyless && weight.is_multiple_of(KEYLESS_ONE_IN) {
+        return format!("{source}#{number}:{life}\n").into();
+    }
     format!("{source}#{number} k{key} {}:{life}\n", "x".repeat(padding)).into()
 }
 

@@ -1,10 +1,10 @@
 //! What the sinks have in the end, held against what the sources' records come to when nothing ever fails.
 
 use super::check::{Check, Checked, require};
-use super::plan::{StageKind, link_id, task_id};
+use super::plan::{Stage, StageKind, link_id, task_id};
 use super::program::{
-    BatchProgram, RecordsProgram, StreamProgram, is_poison, marked, outputs_of, source_record, stable,
-    state_key, weight,
+    BatchProgram, RecordsProgram, StreamProgram, has_key, is_poison, marked, outputs_of, source_record,
+    stable, state_key, weight,
 };
 use super::world::World;
 use bytes::Bytes;
@@ -18,14 +18,15 @@ type Counted = BTreeMap<Bytes, i64>;
 impl World {
     /// With `delivery = "exactly-once"`: I2, I3 and I4 from end to end, whatever died on the way.
     pub(super) fn check_results(&self) -> Checked {
-        if self.plan.halts {
+        if self.has_failed() {
             return Ok(());
         }
         for task in (0..self.model.graph.tasks.len()).map(task_id) {
             match self.plan.stages[self.plan.stage_of(task)].kind {
                 StageKind::Sink { .. } => self.check_file(task)?,
                 StageKind::Records { program, .. } => self.check_state(task, program)?,
-                StageKind::Source { .. } | StageKind::Batch { .. } | StageKind::Stream { .. } => {}
+                StageKind::Stream { .. } => self.check_taken(task)?,
+                StageKind::Source { .. } | StageKind::Batch { .. } => {}
             }
         }
         self.check_end_to_end()
@@ -54,6 +55,16 @@ impl World {
             })?;
         }
         Ok(())
+    }
+
+    /// What a stream was sent, programs that ended well were given.
+    fn check_taken(&self, task: TaskId) -> Checked {
+        let taken = &self.model.tasks[task.0 as usize].taken;
+        let left = self.inputs_of(task).find(|record| !taken.contains(*record));
+        require(left.is_none() || self.stops_early(task), Check::Taken, || {
+            let name = &self.model.graph.task(task).name;
+            format!("{name}: no program that ended well was given {left:?}")
+        })
     }
 
     /// A records stage's state is what its inputs, one after another, make of it.
@@ -91,23 +102,49 @@ impl World {
                     (None, _) => {}
                 }
             }
+            if let (Some(expected), true) = (&mut expected, stage.needs_field()) {
+                expected.retain(|record, _| has_key(record));
+            }
             let early = self.plan.tasks_of(index).any(|task| self.stops_early(task));
             if let (Some(expected), false) = (&expected, early) {
                 self.check_received(index, expected)?;
             }
             made.push(expected.filter(|_| !early).and_then(|inputs| self.made_of(index, inputs)));
         }
-        Ok(())
+        made.iter().enumerate().try_for_each(|(index, made)| self.check_keyless(index, made.as_ref()))
+    }
+
+    /// A record without the field that a reader needs is a letter of the stage that made it, once for each such reader.
+    fn check_keyless(&self, index: usize, made: Option<&Counted>) -> Checked {
+        let Some(made) = made.filter(|_| !self.plan.tasks_of(index).any(|task| self.stops_early(task)))
+        else {
+            return Ok(());
+        };
+        let reads = |stage: &&Stage| stage.from.contains(&index) && stage.needs_field();
+        let readers = i64::try_from(self.plan.stages.iter().filter(reads).count()).expect("few stages");
+        let mut letters = Counted::new();
+        for record in self.plan.tasks_of(index).flat_map(|task| self.model.routed_letters(task)) {
+            *letters.entry(stable(record)).or_default() += 1;
+        }
+        let keyless = made.iter().filter(|(record, _)| !has_key(record) && readers > 0);
+        let expected: Counted = keyless.map(|(record, count)| (record.clone(), count * readers)).collect();
+        letters.retain(|record, _| is_plain(record));
+        require(letters == expected, Check::Letters, || {
+            let letter = self.plan.stages[index].letter;
+            format!("stage {letter}: records without a key are {expected:?}, the letters {letters:?}")
+        })
     }
 
     fn source_records(&self, index: usize) -> Counted {
         let mut all = Counted::new();
-        let StageKind::Source { records, padding, .. } = self.plan.stages[index].kind else { return all };
+        let StageKind::Source { records, padding, keyless, .. } = self.plan.stages[index].kind else {
+            return all;
+        };
         for task in self.plan.tasks_of(index) {
-            for number in 0..records {
+            for number in (0..records).filter(|&number| !self.printed.is_lost(task, number)) {
                 let padding = if padding == 0 { 0 } else { (number * 7919) % padding };
                 let padding = usize::try_from(padding).expect("short");
-                *all.entry(source_record(task.0 as usize, number, 0, padding)).or_default() += 1;
+                *all.entry(source_record(task.0 as usize, number, 0, padding, keyless)).or_default() += 1;
             }
         }
         all

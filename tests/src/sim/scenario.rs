@@ -1,7 +1,7 @@
 //! Runs by name.
 
 use super::fault::{Fault, Scheduled};
-use super::plan::{Delivery, DiskPlan, Net, Plan, Stage, StageKind, batch_spec};
+use super::plan::{Delivery, DiskPlan, Net, Outside, Plan, Stage, StageKind, batch_spec};
 use super::program::{BatchProgram, RecordsProgram, StreamProgram};
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -15,7 +15,14 @@ const SECOND: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
 /// record at a time is under way on each link; no faults.
 #[must_use]
 pub fn window_of_one() -> Plan {
-    let source = StageKind::Source { records: 2_000, chunk: 8, every_us: 100, padding: 100 };
+    let source = StageKind::Source {
+        records: 2_000,
+        chunk: 8,
+        every_us: 100,
+        padding: 100,
+        keyless: false,
+        outside: Outside::File,
+    };
     let stages = vec![
         Stage { letter: 'a', from: Vec::new(), nodes: vec![0, 0], by: None, kind: source },
         Stage {
@@ -23,7 +30,7 @@ pub fn window_of_one() -> Plan {
             from: vec![0],
             nodes: vec![1, 2],
             by: None,
-            kind: StageKind::Sink { record_us: 1 },
+            kind: StageKind::Sink { record_us: 1, leaves_percent: 0 },
         },
     ];
     let limits = Limits { credit_bytes: 1, outbox_bytes: 200, spill_bytes: 1_000_000_000 };
@@ -51,7 +58,14 @@ pub fn dead_destination_with_window_of_one() -> Plan {
 /// A source on node 0, a batch stage on nodes 0 and 1, and a sink on nodes 1 and 2.
 #[must_use]
 pub fn three_nodes(program: BatchProgram) -> Plan {
-    let source = StageKind::Source { records: 300, chunk: 5, every_us: 2_000, padding: 30 };
+    let source = StageKind::Source {
+        records: 300,
+        chunk: 5,
+        every_us: 2_000,
+        padding: 30,
+        keyless: false,
+        outside: Outside::File,
+    };
     let batch = StageKind::Batch { program, spec: batch_spec(400, 10, 5), cost_us: (200, 10) };
     let stages = vec![
         Stage { letter: 'a', from: Vec::new(), nodes: vec![0], by: None, kind: source },
@@ -61,7 +75,7 @@ pub fn three_nodes(program: BatchProgram) -> Plan {
             from: vec![1],
             nodes: vec![1, 2],
             by: None,
-            kind: StageKind::Sink { record_us: 50 },
+            kind: StageKind::Sink { record_us: 50, leaves_percent: 0 },
         },
     ];
     let limits = Limits { credit_bytes: 2_000, outbox_bytes: 4_000, spill_bytes: 1_000_000_000 };
@@ -111,7 +125,14 @@ pub fn values_that_come_back() -> Plan {
     let mut plan = three_nodes(BatchProgram::Identity);
     plan.delivery = Delivery::ExactlyOnce;
     (plan.disk.sync_us, plan.disk.behind_us) = ((50, 500), 20_000);
-    plan.stages[0].kind = StageKind::Source { records: 300, chunk: 60, every_us: 2_000, padding: 0 };
+    plan.stages[0].kind = StageKind::Source {
+        records: 300,
+        chunk: 60,
+        every_us: 2_000,
+        padding: 0,
+        keyless: false,
+        outside: Outside::File,
+    };
     plan.limits.credit_bytes = 64_000;
     plan.stages[1].by = Some(PartitionBy::Field { index: SECOND, delimiter: None });
     let spec = RecordsSpec {
@@ -149,8 +170,15 @@ pub fn replaced_source() -> Plan {
 /// Data in both directions between two nodes at once, each with credit for little, over sockets that hold one frame.
 #[must_use]
 pub fn both_directions() -> Plan {
-    let source = || StageKind::Source { records: 300, chunk: 10, every_us: 10, padding: 100 };
-    let sink = || StageKind::Sink { record_us: 20 };
+    let source = || StageKind::Source {
+        records: 300,
+        chunk: 10,
+        every_us: 10,
+        padding: 100,
+        keyless: false,
+        outside: Outside::File,
+    };
+    let sink = || StageKind::Sink { record_us: 20, leaves_percent: 0 };
     let stages = vec![
         Stage { letter: 'a', from: Vec::new(), nodes: vec![0], by: None, kind: source() },
         Stage { letter: 'b', from: Vec::new(), nodes: vec![1], by: None, kind: source() },

@@ -47,17 +47,7 @@ impl World {
         let at = self.now + self.latency();
         if self.nodes[peer].state != NodeEnd::Up {
             if self.plan.is_journaled() && self.nodes[peer].state == NodeEnd::Finished {
-                // Whoever has work left needs to hear how far the peer came.
-                let dialer = self.conns[conn].ends[DIALER].node;
-                let status = self.nodes[dialer].core.as_ref().map(worker_core::Node::status);
-                if status.is_some_and(|status| status.tasks.iter().any(|task| !task.done)) {
-                    // But for one that an earlier life has seen to its end: it may be away for good.
-                    let known = self.nodes[dialer].finished_peers.contains(&NodeIx(small(peer)));
-                    require(!known, Check::FinishedNeeded, || {
-                        format!("node {dialer} dials node {peer}, which has everything and has said so")
-                    })?;
-                    self.start_finished_again();
-                }
+                self.finished_is_dialled(conn)?;
             }
             self.at(at, Ev::Closed { conn, end: DIALER, why: "connection refused" });
             return Ok(());
@@ -67,6 +57,30 @@ impl World {
         if !self.nodes[peer].paused {
             self.accept(conn);
         }
+        Ok(())
+    }
+
+    /// A node dials one that has finished: the user starts that again if it has said that it ends without this one, and for no other
+    /// reason is it needed.
+    fn finished_is_dialled(&mut self, conn: usize) -> Checked {
+        let (dialer, peer) = (self.conns[conn].ends[DIALER].node, self.conns[conn].ends[ACCEPTOR].node);
+        let status = self.nodes[dialer].core.as_ref().map(worker_core::Node::status);
+        if !status.is_some_and(|status| status.tasks.iter().any(|task| !task.done)) {
+            return Ok(());
+        }
+        let known = self.nodes[dialer].finished_peers.contains(&NodeIx(small(peer)));
+        require(!known, Check::FinishedNeeded, || {
+            format!("node {dialer} dials node {peer}, which has everything and has said so")
+        })?;
+        // Its last word may be on its way, but nothing is needed of it.
+        let disk = &self.disks[self.nodes[dialer].home];
+        if disk.peers.get(&NodeIx(small(peer))).is_some_and(|peer| peer.finished) {
+            return Ok(());
+        }
+        require(self.nodes[peer].gave_up || self.nodes[peer].draining, Check::FinishedNeeded, || {
+            format!("node {dialer} needs node {peer}, which has finished with nothing said against it")
+        })?;
+        self.restart_soon(peer);
         Ok(())
     }
 
@@ -146,7 +160,8 @@ impl World {
         }
         let node = self.conns[conn].ends[end].node;
         self.drain_actions(node)?;
-        if !self.nodes[node].inputs.is_empty() || self.nodes[node].core.is_none() {
+        // One that has failed sends nothing while it waits for peers to hear of that.
+        if !self.nodes[node].inputs.is_empty() || self.nodes[node].core.is_none() || self.plan.may_fail() {
             return Ok(());
         }
         if end == DIALER {

@@ -4,7 +4,7 @@ use super::NodeEnd;
 use super::check::{Check, Checked, require};
 use super::model::Life;
 use super::plan::{StageKind, link_id, task_id};
-use super::program::{marked, outputs_of};
+use super::program::{has_key, marked, outputs_of};
 use super::world::World;
 use bytes::Bytes;
 use worker_core::config::TaskId;
@@ -19,13 +19,15 @@ impl World {
             self.check_dead()?;
             return self.check_results();
         }
-        self.check_loss_is_bounded()?;
+        if !self.has_failed() {
+            self.check_loss_is_bounded()?;
+        }
         self.check_retry_traffic()
     }
 
     /// A link whose two ends are alive has delivered every record committed to it.
     fn check_everything_arrived(&self) -> Checked {
-        if self.plan.halts {
+        if self.has_failed() {
             return Ok(());
         }
         for (at, truth) in self.model.links.iter().enumerate() {
@@ -43,7 +45,8 @@ impl World {
             let may_wait =
                 self.is_stream(receiver) && self.nodes.iter().any(|node| node.state == NodeEnd::Down);
             let missing: Vec<Seq> = life.missing().filter(|&seq| !may_wait || seq > life.given).collect();
-            let check = if self.nodes[to].state == NodeEnd::Finished { Check::Loss } else { Check::Drain };
+            let ends = self.nodes[to].state == NodeEnd::Finished || self.nodes[to].draining;
+            let check = if ends { Check::Loss } else { Check::Drain };
             require(missing.is_empty(), check, || {
                 let name = self.model.graph.link_name(link_id(at));
                 let (count, all) = (missing.len(), life.records.len());
@@ -88,8 +91,8 @@ impl World {
         for (at, node) in self.nodes.iter().take(self.plan.nodes).enumerate() {
             let ended = match node.state {
                 NodeEnd::Finished => true,
-                NodeEnd::Halted(_) => self.plan.halts,
-                NodeEnd::Up | NodeEnd::Down => somebody_left_early,
+                NodeEnd::Halted(_) => self.has_failed(),
+                NodeEnd::Up | NodeEnd::Down => somebody_left_early || self.failed_at.is_some(),
             };
             require(ended, Check::Drain, || format!("node {at} has not ended{}", self.reasons()))?;
         }
@@ -164,6 +167,9 @@ impl World {
     }
 
     fn arrived(&self, stage: usize, record: &Bytes) -> bool {
+        if self.plan.stages[stage].needs_field() && !has_key(record) {
+            return true;
+        }
         self.plan.tasks_of(stage).any(|task| {
             let Some((link, epoch, seq)) = self.model.find(task, record) else { return false };
             let life = &self.model.links[link.0 as usize].lives[&epoch];

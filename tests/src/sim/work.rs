@@ -41,7 +41,8 @@ pub(super) fn of(plan: &Plan) -> u64 {
                 let counts = *program == StreamProgram::Count;
                 total += window;
                 let copies = if *program == StreamProgram::Both { 2 } else { 1 };
-                (2 * record_us + 20 + if counts { window } else { 0 }, incoming * copies)
+                let retries = if spec.restart.is_some() { 600_000 } else { 0 };
+                (2 * record_us + 20 + retries + if counts { window } else { 0 }, incoming * copies)
             }
             StageKind::Records { program, record_us, .. } => {
                 let retries = match program {
@@ -50,7 +51,7 @@ pub(super) fn of(plan: &Plan) -> u64 {
                 };
                 (2 * record_us + retries, 2 * incoming)
             }
-            StageKind::Sink { record_us } => (record_us * slowest(plan, index), incoming),
+            StageKind::Sink { record_us, .. } => (record_us * slowest(plan, index), incoming),
         };
         total += (incoming + 4 * stage.nodes.len() as u64) * (each + hop) + 1_000_000;
         records.push(outgoing);

@@ -3,7 +3,9 @@
 use super::check::{Check, Checked, Violation, require};
 use super::disk::Disk;
 use super::driver::{Driver, Later, Next};
+use super::ends::Printed;
 use super::fault::Fault;
+use super::halting::Overdue;
 use super::model::Model;
 use super::net::Conn;
 use super::plan::Plan;
@@ -27,6 +29,8 @@ const TICK_US: u64 = 1_000_000;
 pub(super) const LIVES_MAX: u64 = 1_000;
 /// What clocks show, in ms, and by how much more they are set.
 const CLOCK_MS: u64 = 3_600_000;
+/// How long a run goes on that has failed for a good reason, in µs.
+const FAILED_US: u64 = 30_000_000;
 /// So many events at one moment are too many.
 const EVENTS_AT_ONCE_MAX: u64 = 200_000;
 
@@ -50,6 +54,11 @@ pub(super) struct World {
     pub(super) disks: Vec<Disk>,
     /// By task: cost of the outputs of its largest commit.
     pub(super) largest_commit: Vec<u64>,
+    /// What programs that are sources have printed.
+    pub(super) printed: Printed,
+    /// Since when the pipeline has failed for a good reason, in µs.
+    pub(super) failed_at: Option<u64>,
+    pub(super) overdue: Vec<Overdue>,
     queue: BTreeMap<(u64, u64), Ev>,
     events: u64,
     pub(super) stats: Stats,
@@ -103,6 +112,10 @@ pub(super) struct Process {
     pub(super) draining: bool,
     /// It will be started again.
     pub(super) comes_back: bool,
+    /// How many programs ran in slots when that was last looked at.
+    pub(super) runs_seen: usize,
+    /// It has said in its last words that it waited for peers in vain.
+    pub(super) gave_up: bool,
 }
 
 /// What happens at some moment.
@@ -147,6 +160,9 @@ impl World {
             slow: vec![1; plan.stages.len()],
             disks,
             largest_commit: vec![0; tasks],
+            printed: Printed::default(),
+            failed_at: None,
+            overdue: Vec::new(),
             queue: BTreeMap::new(),
             events: 0,
             stats: Stats::default(),
@@ -171,7 +187,8 @@ impl World {
         }
         let (mut moment, mut at_once) = (0, 0);
         while let Some(((at, _), ev)) = self.queue.pop_first() {
-            if at > deadline || self.is_over() {
+            let failed = self.failed_at.is_some_and(|since| at > since + FAILED_US);
+            if at > deadline || failed || self.is_over() {
                 break;
             }
             at_once = if at == moment { at_once + 1 } else { 0 };
@@ -232,6 +249,7 @@ impl World {
             Ev::EndOf(fault) => self.end_fault(&fault),
             Ev::Tick => self.tick(),
             Ev::Drain { node } if self.nodes[node].core.is_some() => {
+                self.nodes[node].draining = true;
                 self.input(node, Event::Node(NodeEvent::Drain))
             }
             Ev::Drain { .. } => Ok(()),
@@ -301,7 +319,7 @@ impl World {
         process.inputs.clear();
         process.wakes.clear();
         process.wake_at = None;
-        (process.fuse, process.draining) = (None, false);
+        (process.fuse, process.draining, process.gave_up) = (None, false, false);
         if self.disks.get(node).is_some_and(|disk| disk.full) {
             process.inputs.push_back(Event::Node(NodeEvent::StorageFull { full: true }));
         }
@@ -388,6 +406,7 @@ impl World {
 
     /// Ends of connections look whether they still hear the other.
     fn tick(&mut self) -> Checked {
+        self.check_overdue(None)?;
         for conn in 0..self.conns.len() {
             for end in 0..2 {
                 let (own, other) = (&self.conns[conn].ends[end], &self.conns[conn].ends[1 - end]);
@@ -468,6 +487,8 @@ impl Process {
             fuse: None,
             draining: false,
             comes_back: false,
+            runs_seen: 0,
+            gave_up: false,
         }
     }
 }

@@ -46,8 +46,11 @@ impl Driver {
         // With a journal every run makes something else of its records, so that one that should not be is seen.
         let position = if task.journaled { format!("<{}>", rng.below(1 << 32)) } else { task.life_mark() };
         let letter = task.stage.letter;
-        let printed: Vec<Bytes> =
-            records.iter().flat_map(|record| outputs_of(program, record, letter, &position)).collect();
+        let printed: Vec<Bytes> = records
+            .iter()
+            .filter(|_| task.is_read)
+            .flat_map(|record| outputs_of(program, record, letter, &position))
+            .collect();
         let took = cost_us.0 + cost_us.1 * records.len() as u64;
         let spent = Spent { start: Duration::from_micros(cost_us.0), total: Duration::from_micros(took) };
         let printed = pieces(&batch_of(&printed), rng);

@@ -68,7 +68,7 @@ impl RecordsChild {
             in_flight: usize::try_from(in_flight).expect("few"),
             in_flight_bytes,
             keys_wanted: edges.iter().any(|edge| edge.by == Some(PartitionBy::Given)),
-            is_read: true,
+            is_read: !edges.is_empty(),
         };
         Self { rules, state, child: None, bug }
     }

@@ -19,9 +19,14 @@ pub(super) struct StreamChild {
     held: Vec<Bytes>,
     pub(super) exited: bool,
     output: WindowOutput,
-    /// The window in which it died in this life of the process: once is enough.
+    /// The window in which it died in this life of the process: once is enough, unless it is started again as often as it takes.
     died_in: Option<u64>,
+    /// How often it died in this life of the process.
+    deaths: u32,
 }
+
+/// So often at most a program dies in one life of the process.
+const DEATHS_MAX: u32 = 5;
 
 /// The end of a window's program.
 #[derive(Debug)]
@@ -83,6 +88,7 @@ impl Driver {
         now: u64,
         id: TaskId,
         window: u64,
+        rng: &mut Rng,
     ) -> Checked<Option<Later>> {
         let task = self.task(id)?;
         let program = task.stream_program()?;
@@ -90,6 +96,9 @@ impl Driver {
             return Ok(None);
         }
         let at = task.busy_until.max(now) + 10;
+        if task.dies(window, rng) {
+            return Ok(Some(task.dead(at, id, window)));
+        }
         Ok(Some(task.exit(at, id, window, program, false)))
     }
 }
@@ -120,15 +129,11 @@ impl Surroundings {
         if self.stream.exited {
             return Ok(later);
         }
-        let StageKind::Stream { record_us, dies_percent, .. } = self.stage.kind else { return Ok(later) };
+        let StageKind::Stream { record_us, .. } = self.stage.kind else { return Ok(later) };
         self.busy_until = self.busy_until.max(now) + (record_us * batch.len() as u64).max(1);
         let at = self.busy_until;
-        if self.journaled && self.stream.died_in != Some(window) && rng.chance(dies_percent) {
-            self.stream.died_in = Some(window);
-            self.stream.exited = true;
-            let (printed, result) = (Batch::empty(), Err(failure()));
-            let exit = Exit { window, printed, result, early: false, effects: Vec::new() };
-            return Ok(vec![self.later(at, id, Next::Exits(exit))]);
+        if self.dies(window, rng) {
+            return Ok(vec![self.dead(at, id, window)]);
         }
         for record in batch.iter() {
             self.stream.held.push(Bytes::copy_from_slice(record));
@@ -144,7 +149,7 @@ impl Surroundings {
             StreamProgram::Both => Some(Some(0)),
             StreamProgram::Sort | StreamProgram::Count | StreamProgram::Head(_) => None,
         };
-        if let Some(copy) = copy {
+        if let (Some(copy), true) = (copy, self.is_read) {
             let letter = self.stage.letter;
             let printed: Vec<Bytes> =
                 batch.iter().map(|record| marked(record, letter, &position, copy)).collect();
@@ -153,6 +158,27 @@ impl Surroundings {
         let fed = Event::task(id, StreamEvent::Fed { window, cost: batch.cost() });
         later.push(self.later(at, id, Next::Tell(fed, Vec::new())));
         Ok(later)
+    }
+
+    /// Whether the program dies now: where it can be run again, once a window, or sooner or later where it is again and again.
+    fn dies(&mut self, window: u64, rng: &mut Rng) -> bool {
+        let StageKind::Stream { ref spec, dies_percent, .. } = self.stage.kind else { return false };
+        let child = &mut self.stream;
+        let may_die = match spec.restart {
+            Some(_) => child.deaths < DEATHS_MAX,
+            None => self.journaled && child.died_in != Some(window),
+        };
+        let dies = may_die && rng.chance(dies_percent);
+        if dies {
+            (child.died_in, child.exited) = (Some(window), true);
+            child.deaths += 1;
+        }
+        dies
+    }
+
+    fn dead(&self, at: u64, id: TaskId, window: u64) -> Later {
+        let (printed, result) = (Batch::empty(), Err(failure()));
+        self.later(at, id, Next::Exits(Exit { window, printed, result, early: false, effects: Vec::new() }))
     }
 
     /// The program prints while its input is open.
@@ -178,11 +204,14 @@ impl Surroundings {
     }
 
     pub(super) fn exits(&mut self, id: TaskId, exit: Exit) -> Checked<EventWithEffects> {
-        let Exit { window, printed, mut result, early, effects } = exit;
+        let Exit { window, printed, mut result, early, mut effects } = exit;
         match self.stream.output.fresh(printed, differs) {
             Ok(fresh) if fresh.is_empty() => {}
             Ok(fresh) => self.hold(fresh)?,
             Err(_) => result = Err(failure()),
+        }
+        if result.is_err() {
+            effects.clear();
         }
         let (event, _) = self.exited(id, window, result, early)?;
         Ok((event, effects))
@@ -217,8 +246,10 @@ impl Surroundings {
             }
         };
         printed.sort();
-        // With a journal input takes effect when it is admitted.
-        let effects = if taken.is_empty() || self.journaled { Vec::new() } else { vec![batch_of(&taken)] };
+        let effects = if taken.is_empty() { Vec::new() } else { vec![batch_of(&taken)] };
+        if !self.is_read {
+            printed.clear();
+        }
         let printed = batch_of(&printed);
         self.later(at, id, Next::Exits(Exit { window, printed, result: Ok(()), early, effects }))
     }

@@ -155,6 +155,9 @@ impl Model {
         truth.uncommitted_dead = 0;
         truth.answered.clear();
         truth.durable.clear();
+        truth.admitted.retain(|admitted| admitted.commit.0 <= survivors);
+        truth.letters_of.retain(|commit| commit.0 <= survivors);
+        truth.letters.truncate(truth.letters_of.len());
         for at in 0..self.links.len() {
             if self.graph.links[at].to == task {
                 self.inputs_taken_back(link_id(at));

@@ -1,9 +1,10 @@
 //! What is known of a link, of each life of its sender, and of a task.
 
 use super::journaled::EffectWhen;
+use super::window::Admitted;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use worker_core::event::{Commit, CommitId, InputDone};
+use worker_core::event::{Commit, CommitId, DeadLetter, InputDone};
 use worker_proto::{Epoch, LinkId, Seq};
 
 /// One link, all lives of its sender.
@@ -84,6 +85,13 @@ pub(in crate::sim) struct TaskTruth {
     pub(super) commits_durable: u64,
     /// The last window whose cut is durable; 0: none.
     pub(super) cut: u64,
+    /// Of a stream, with a journal: what was admitted, in order.
+    pub(super) admitted: Vec<Admitted>,
+    /// Of a stream, with a journal: what programs that ended well had been given.
+    pub(in crate::sim) taken: BTreeSet<Bytes>,
+    /// Dead letters of commits that were asked for, in order, and which of those.
+    pub(in crate::sim) letters: Vec<DeadLetter>,
+    pub(super) letters_of: Vec<CommitId>,
 }
 
 #[derive(Debug)]

@@ -22,6 +22,8 @@ pub(super) struct Process {
     keyed: bool,
     /// Its state comes with the requests.
     inline: bool,
+    /// Somebody reads what it emits.
+    is_read: bool,
     /// What it has under its keys, or what must be given with requests.
     state: Values,
     requests: VecDeque<Request>,
@@ -50,6 +52,7 @@ impl Process {
             letter,
             keyed: rules.partition_by.is_some(),
             inline: rules.inline,
+            is_read: rules.is_read,
             state: Values::new(),
             requests: VecDeque::new(),
             answered: BTreeSet::new(),
@@ -120,10 +123,13 @@ impl Process {
                 break;
             }
             let Some(request) = self.requests.remove(open[rng.index(open.len())]) else { break };
-            let Some(answer) = self.answer_to(request, rng) else {
+            let Some(mut answer) = self.answer_to(request, rng) else {
                 self.dead = true;
                 break;
             };
+            if let (false, Some(parts)) = (self.is_read, answer.as_object_mut()) {
+                parts.remove("emit");
+            }
             for line in in_lines(answer, rng) {
                 lines.push_str(&line.to_string());
                 lines.push('\n');
