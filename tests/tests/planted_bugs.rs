@@ -5,9 +5,13 @@
     reason = "which rule caught a bug, and after how many seeds, is worth reading"
 )]
 
+use std::time::Duration;
+use worker_core::config::{MaxDead, OnError, Retry, StreamSpec};
 use worker_core::fault::Bug;
 use worker_tests::sim::check::Check;
-use worker_tests::sim::plan::{DiskBug, Plan};
+use worker_tests::sim::fault::{Fault, Scheduled};
+use worker_tests::sim::plan::{DiskBug, Plan, StageKind};
+use worker_tests::sim::program::{BatchProgram, RecordsProgram, StreamProgram};
 use worker_tests::sim::{run, scenario};
 
 /// How many seeds may be needed.
@@ -131,12 +135,13 @@ fn acknowledgement_before_durable() {
 
 #[test]
 fn output_before_durable() {
-    is_caught_exactly_once(Bug::OutputBeforeDurable, &[Check::Durable]);
+    // A life of a sender that is let in before it is durable is an answer before its commit.
+    is_caught_exactly_once(Bug::OutputBeforeDurable, &[Check::Durable, Check::Fence]);
 }
 
 #[test]
 fn position_not_persisted() {
-    is_caught_exactly_once(Bug::PositionNotPersisted, &[Check::Durable, Check::Duplicate]);
+    is_caught_exactly_once(Bug::PositionNotPersisted, &[Check::Durable, Check::Duplicate, Check::Fence]);
 }
 
 #[test]
@@ -150,7 +155,7 @@ fn epoch_unchecked() {
 fn recomputed_instead_of_resent() {
     is_caught_exactly_once(
         Bug::RecomputeInsteadOfResend,
-        &[Check::Bytes, Check::Duplicate, Check::SinkFile, Check::Halt, Check::Recovery],
+        &[Check::Bytes, Check::Duplicate, Check::SinkFile, Check::Halt, Check::Recovery, Check::RetryWaits],
     );
 }
 
@@ -186,13 +191,17 @@ fn a_sink_that_commits_before_its_file_is_synced() {
 fn an_end_that_is_not_kept() {
     is_caught_on_disk(
         DiskBug::EndedNotPersisted,
-        &[Check::Order, Check::Drain, Check::Halt, Check::Panic, Check::Bytes],
+        &[Check::Order, Check::Drain, Check::Halt, Check::Panic, Check::Bytes, Check::DataWaits],
     );
 }
 
 #[test]
 fn changes_of_keyed_state_applied_twice() {
-    is_caught_on_disk(DiskBug::KeyedTwice, &[Check::State]);
+    breaks_a_rule("KeyedTwice", &[Check::State], |seed| {
+        let mut plan = with_values_that_come_back(seed);
+        plan.disk.bug = Some(DiskBug::KeyedTwice);
+        plan
+    });
 }
 
 #[test]
@@ -214,7 +223,7 @@ fn an_answer_counted_that_was_not_given() {
 fn a_stream_that_is_run_again_with_a_record_less() {
     is_caught_on_disk(
         DiskBug::ReplayMissesLast,
-        &[Check::Result, Check::Halt, Check::Duplicate, Check::Bytes],
+        &[Check::Taken, Check::Result, Check::Halt, Check::Duplicate, Check::Bytes],
     );
 }
 
@@ -225,7 +234,7 @@ fn a_stream_that_is_run_again_with_a_record_more() {
 
 #[test]
 fn a_stream_fed_before_its_input_is_admitted() {
-    is_caught_on_disk(DiskBug::AdmittedLate, &[Check::Halt, Check::Window, Check::Durable]);
+    is_caught_on_disk(DiskBug::AdmittedLate, &[Check::Taken, Check::Halt, Check::Window, Check::Durable]);
 }
 
 #[test]
@@ -246,4 +255,134 @@ fn another_route_after_a_restart() {
 #[test]
 fn a_drain_that_drops_what_was_accepted() {
     is_caught(Bug::DrainDropsInput, &[Check::Loss, Check::Drain]);
+}
+
+/// Journals, and batch programs with records of which the worker dies.
+fn with_killers(seed: u64) -> Plan {
+    let mut plan = Plan::exactly_once(seed);
+    for stage in &mut plan.stages {
+        if let StageKind::Batch { program, .. } = &mut stage.kind {
+            *program = BatchProgram::KillOn(41);
+        }
+    }
+    plan
+}
+
+/// Journals, and sinks that are programs which often fail at their end; one of the nodes is told to stop.
+fn with_failing_sinks(seed: u64) -> Plan {
+    let mut plan = Plan::exactly_once(seed);
+    for at in 0..plan.stages.len() {
+        if let StageKind::Sink { .. } = plan.stages[at].kind {
+            let wait = Duration::from_millis(10);
+            let restart = Some(Retry { max_attempts: 1, initial: wait, max: wait });
+            plan.stages[at].kind = StageKind::Stream {
+                program: StreamProgram::Sort,
+                spec: StreamSpec { window: None, early_exit_is_done: false, replay_bytes: u64::MAX, restart },
+                record_us: 1,
+                dies_percent: 50,
+            };
+            let drain = Fault::Drain { node: plan.stages[at].nodes[0] };
+            plan.faults.push(Scheduled { at: 50_000, fault: drain });
+        }
+    }
+    plan.faults.sort_by_key(|scheduled| scheduled.at);
+    plan
+}
+
+/// Journals that are behind, and records programs that are given values with their requests.
+fn with_values_that_come_back(seed: u64) -> Plan {
+    let mut plan = Plan::exactly_once(seed);
+    let StageKind::Records { spec, .. } = scenario::values_that_come_back().stages[1].kind.clone() else {
+        panic!("the scenario has a records stage");
+    };
+    for stage in &mut plan.stages {
+        if let StageKind::Batch { .. } = stage.kind {
+            let program = RecordsProgram::Flip;
+            stage.kind = StageKind::Records { program, spec: spec.clone(), inline: true, record_us: 10 };
+        }
+    }
+    plan.disk.behind_us = 20_000;
+    plan
+}
+
+/// Journals, and limits that are reached.
+fn with_limits(seed: u64) -> Plan {
+    let mut plan = Plan::exactly_once(seed);
+    for (at, stage) in plan.stages.iter_mut().enumerate() {
+        match &mut stage.kind {
+            StageKind::Batch { program, spec, .. } => {
+                *program = BatchProgram::FailOn(5);
+                match at % 2 {
+                    0 => spec.on_error = OnError::Halt,
+                    _ => spec.max_dead = MaxDead::Records(1),
+                }
+            }
+            StageKind::Stream { spec, .. } => spec.replay_bytes = 500,
+            StageKind::Source { .. } | StageKind::Records { .. } | StageKind::Sink { .. } => {}
+        }
+    }
+    plan
+}
+
+#[test]
+fn a_record_condemned_too_early() {
+    is_caught_exactly_once(Bug::CondemnedEarly, &[Check::Condemned]);
+}
+
+#[test]
+fn a_record_that_is_never_condemned() {
+    breaks_a_rule("NeverCondemned", &[Check::Condemned], |seed| Plan {
+        bug: Some(Bug::NeverCondemned),
+        ..with_killers(seed)
+    });
+}
+
+#[test]
+fn a_record_condemned_before_anything_has_succeeded() {
+    is_caught(Bug::CondemnedUnproven, &[Check::Condemned]);
+}
+
+#[test]
+fn a_slot_that_is_kept() {
+    is_caught(Bug::SlotLeaked, &[Check::Slots]);
+    is_caught_exactly_once(Bug::SlotLeaked, &[Check::Slots]);
+}
+
+#[test]
+fn a_sink_that_is_done_before_the_outside_has_taken_it() {
+    is_caught(Bug::SinkDoneEarly, &[Check::Taken]);
+    is_caught_exactly_once(Bug::SinkDoneEarly, &[Check::Taken]);
+}
+
+#[test]
+fn a_sink_whose_program_fails_at_a_stop_and_is_done() {
+    breaks_a_rule("FailedStopIsDone", &[Check::Taken], |seed| Plan {
+        bug: Some(Bug::FailedStopIsDone),
+        ..with_failing_sinks(seed)
+    });
+}
+
+#[test]
+fn a_stream_fed_before_it_is_asked_to_admit() {
+    is_caught_exactly_once(Bug::FedBeforeAdmitted, &[Check::Window]);
+}
+
+#[test]
+fn a_source_that_loses_its_last_words() {
+    is_caught_exactly_once(Bug::LastWordsLost, &[Check::LastWords]);
+}
+
+#[test]
+fn a_reader_that_leaves_and_is_taken_for_the_end() {
+    is_caught_exactly_once(Bug::ReaderGoneIsEnd, &[Check::SinkFile, Check::Order]);
+}
+
+#[test]
+fn limits_that_stop_nothing() {
+    for bug in [Bug::ReplayUnlimited, Bug::DeadUncounted, Bug::HaltIgnored] {
+        breaks_a_rule(&format!("{bug:?}"), &[Check::Limits], |seed| Plan {
+            bug: Some(bug),
+            ..with_limits(seed)
+        });
+    }
 }
