@@ -160,10 +160,11 @@ impl Chunker {
         partial
     }
 
-    /// Forgets the record that is passed over, if there is one without its end; says how many bytes it had.
+    /// Forgets the record that is passed over, if there is one without its end, as if it had not come; says how many bytes it had.
     pub(super) fn discard_long(&mut self) -> Option<usize> {
         self.pass_over();
         let long = self.long.take_if(|long| !long.is_whole)?;
+        self.bytes_before -= long.bytes;
         Some(usize::try_from(long.bytes).unwrap_or(usize::MAX))
     }
 }
