@@ -191,6 +191,11 @@ impl<'a> Index<'a> {
         }
         let last = steps.last()?;
         let root = root_name(last);
+        // That there is no input is nobody's fault; what may be done is done where it is waited for.
+        let advised = match steps.as_slice() {
+            [.., before, idle] if idle.wait.why.kind() == WaitKind::SourceIdle => before,
+            _ => last,
+        };
         let (for_s, stalled) = (wait.for_s, wait.stalled);
         Some(Chain {
             task: first.name.clone(),
@@ -198,7 +203,7 @@ impl<'a> Index<'a> {
             for_s,
             stalled: stalled && self.class(task, at) == WaitClass::Blocked,
             root,
-            advice: words::advice(&last.wait),
+            advice: words::advice(&advised.wait),
             steps,
             sources_paused: Vec::new(),
             text: String::new(),
@@ -219,6 +224,12 @@ impl<'a> Index<'a> {
         if kind == WaitKind::AwaitingEnd {
             let (node, waited) = self.upstream(task)?;
             return Some(Next::Waits(node, waited, self.nearest(waited)?));
+        }
+        // Without input it has nothing to print, whether it holds anything back or not.
+        if kind == WaitKind::ChildBuffers {
+            let (node, waited) = self.upstream(task)?;
+            let idle = self.nearest(waited).filter(|wait| wait.why.kind() == WaitKind::SourceIdle)?;
+            return Some(Next::Waits(node, waited, idle));
         }
         let on = wait.on.as_deref()?;
         let is_down = |w: &&Wait| w.why.kind() == WaitKind::PeerDown && w.on.as_deref() == Some(on);

@@ -231,6 +231,23 @@ fn a_program_that_buffers_is_in_the_way_only_where_it_owes_answers() {
 }
 
 #[test]
+fn a_program_that_prints_nothing_because_there_is_no_input_leads_to_the_source() {
+    for why in [Why::ChildBuffers { fed_bytes: 7 }, Why::AwaitingEnd { fed_records: 2 }] {
+        let idle = wait(60.0, Why::SourceIdle {});
+        let tasks = vec![task("src/0", vec![idle]), task("grep/0", vec![wait(50.0, why)])];
+        let mut node = node("a", tasks);
+        for stage in node.stages.iter_mut().filter(|stage| stage.name == "grep") {
+            stage.from.push("src".into());
+        }
+        let explanation = explain(&[node]);
+        let chain = chain_of(&explanation, "grep/0");
+        assert_eq!((steps(chain), chain.stalled), (vec!["grep/0", "src/0"], false));
+        assert!(chain.text.contains("there, src/0 waits: its input has given nothing"), "{}", chain.text);
+        assert!(chain.advice.as_ref().is_some_and(|advice| advice.starts_with("normal for")), "{chain:?}");
+    }
+}
+
+#[test]
 fn a_young_wait_is_no_stall_and_a_very_young_one_is_not_told() {
     let of = |for_s| explain(&[node("a", vec![task("grep/0", vec![hangs(for_s)])])]);
     assert!(of(10.0).is_stalled());
