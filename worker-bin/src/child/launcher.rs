@@ -253,6 +253,11 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
+        // Its end may be known and not have been waited for.
+        self.exited.close();
+        if let Ok(ended) = self.exited.try_recv() {
+            self.exit = Some(ended);
+        }
         self.kill();
     }
 }

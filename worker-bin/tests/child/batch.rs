@@ -237,6 +237,21 @@ async fn others_of_a_program_that_failed_or_that_do_nothing_are_not_waited_for()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_missed_whose_processes_are_killed_at_any_moment() {
+    let launcher = launcher();
+    for after_ms in 0..60 {
+        let running = tokio::spawn({
+            let launcher = launcher.clone();
+            async move { run_on(&launcher, &sh("sleep 1000 & exit 0"), vec![]).await.result }
+        });
+        tokio::time::sleep(Duration::from_millis(after_ms)).await;
+        running.abort();
+        assert!(running.await.is_err(), "{after_ms} ms");
+    }
+    tokio::time::timeout(Duration::from_secs(20), launcher.all_ended()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_daemon_that_has_let_go_of_the_pipes_costs_no_time() {
     let launcher = launcher();
     let begun = Instant::now();
