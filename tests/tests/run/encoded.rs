@@ -135,9 +135,53 @@ fn check_says_what_is_decoded_and_what_it_takes_and_a_sample_is_decoded() {
         check(&[])
     );
     let full = check(&["--full"]);
+    assert!(!full.contains("and up to"), "{full}");
     assert!(full.contains("unpacking") && full.contains("1 sources whose files are packed"), "{full}");
     for (name, _) in FORMATS {
         let said = check(&["--sample", &format!("in.{name}")]);
         assert!(said.contains("20000 in, 20000 out"), "{name}: {said}");
+    }
+}
+
+#[test]
+fn decoding_takes_no_more_memory_than_check_says() {
+    let scratch = Scratch::new();
+    let lines = "(b'x' * 4095 + b'\\n') * 40960";
+    let filters = "[{'id': lzma.FILTER_LZMA2, 'preset': 0, 'dict_size': 128 << 20}]";
+    scratch.write(
+        "pack.py",
+        format!(
+            "import gzip, lzma\ndata = {lines}\nopen('in.gz', 'wb').write(gzip.compress(data, 1))\n\
+             open('in.xz', 'wb').write(lzma.compress(data, filters={filters}))\n"
+        ),
+    );
+    scratch.shell("python3 pack.py");
+    let taken = |name: &str| {
+        pipeline(&scratch, &format!("file = 'in.{name}'"));
+        let said = shell(&scratch, "WORKER");
+        let mib = |text: &str, before: &str| {
+            let (front, _) = text.split_once(before).expect(before);
+            front.split_whitespace().last().unwrap().parse::<f64>().unwrap()
+        };
+        assert!(said.ends_with("status 0\n"), "{said}");
+        let check = scratch.worker(&["check", "pipeline.toml", "--full"]).run().expect(0);
+        let check = String::from_utf8_lossy(&check.stdout).into_owned();
+        let (_, unpacking) = check.split_once("  unpacking").expect("a sum for unpacking");
+        (mib(&said, " MiB of memory"), mib(unpacking, " MiB"))
+    };
+    let ((of_gzip, gzip_says), (of_xz, xz_says)) = (taken("gz"), taken("xz"));
+    let slack = 32.0;
+    assert!(of_xz > of_gzip + 100.0, "{of_xz} and {of_gzip} MiB: the dictionary was not used");
+    assert!(of_xz - of_gzip < xz_says - gzip_says + slack, "{of_xz}, {of_gzip}, {xz_says}, {gzip_says} MiB");
+}
+
+#[test]
+fn check_says_what_is_known_to_be_packed_only_when_it_comes() {
+    let scratch = packed();
+    for source in ["stdin = true", "run = ['cat', 'in.xz']", "file = 'pipe'"] {
+        pipeline(&scratch, source);
+        let check = scratch.worker(&["check", "pipeline.toml", "--full"]).run().expect(0);
+        let full = String::from_utf8_lossy(&check.stdout).into_owned();
+        assert!(full.contains("and up to  200.0 MiB  more for each of 1 sources"), "{full}");
     }
 }

@@ -31,6 +31,13 @@ pub(super) fn worst(plan: &Plan, pipeline: &Pipeline) -> String {
         text += &line(what, *bytes, why);
     }
     text += &line("memory", sum, "in all");
+    if let Some((sources, bytes)) = perhaps_packed(plan, &pipeline.dir) {
+        text += &line(
+            "and up to",
+            bytes,
+            &format!("more for each of {sources} sources, if packed data comes of it"),
+        );
+    }
     let limits = &plan.limits;
     let (out, _) = links(plan);
     let (streams, replay) = if delivery == Delivery::ExactlyOnce { replay(plan) } else { (0, 0) };
@@ -129,6 +136,19 @@ fn packed(plan: &Plan, dir: &Path) -> (u64, u64) {
         Role::Stage(_) | Role::Sink(_) => None,
     });
     each.fold((0, 0), |(count, sum): (u64, u64), bytes| (count + 1, sum.saturating_add(bytes)))
+}
+
+/// Sources of which only the run shows whether their input is packed, and what each takes at most then.
+fn perhaps_packed(plan: &Plan, dir: &Path) -> Option<(usize, u64)> {
+    let each: Vec<_> = plan
+        .local
+        .iter()
+        .filter_map(|task| match &task.role {
+            Role::Source(source) => source.input.may_decode(dir),
+            Role::Stage(_) | Role::Sink(_) => None,
+        })
+        .collect();
+    each.iter().max().map(|bytes| (each.len(), *bytes))
 }
 
 fn batches(plan: &Plan) -> u64 {

@@ -48,6 +48,11 @@ pub trait SourceEnd: Comparable + Debug + Send + Sync {
         Vec::new()
     }
 
+    /// How many bytes of memory decoding takes at most if its input is packed, where only the run shows whether it is.
+    fn may_decode(&self, _dir: &Path) -> Option<u64> {
+        None
+    }
+
     /// Whether it has a header that is known before the run.
     fn has_header(&self) -> bool {
         false

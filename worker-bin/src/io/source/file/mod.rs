@@ -21,6 +21,7 @@ use super::{
 use crate::io::names;
 use crate::io::resource::Resource;
 use crate::io::shared::Shared;
+use crate::io::source::unpack::Format;
 use crate::pipeline::keys::kind::End;
 use crate::pipeline::keys::value::{Text, Value};
 use crate::pipeline::keys::{Class, Key, Section, WhenAbsent, program};
@@ -107,6 +108,12 @@ impl SourceEnd for Files {
             }
         }
         formats
+    }
+
+    fn may_decode(&self, dir: &Path) -> Option<u64> {
+        let paths = self.paths(dir).unwrap_or_default();
+        let is_known = paths.len() <= LOOKED_AT_MAX && paths.iter().all(|path| path.is_file());
+        (!is_known).then_some(Format::MEMORY_BYTES_MAX)
     }
 
     fn has_header(&self) -> bool {

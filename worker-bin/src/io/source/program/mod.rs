@@ -3,6 +3,7 @@
 use super::{AnySource, Ending, Opened, Opening, SourceEnd, SourceError};
 use crate::io::resource::Resource;
 use crate::io::shared::Shared;
+use crate::io::source::unpack::Format;
 use crate::pipeline::keys::kind::End;
 use crate::pipeline::keys::stage::Exits;
 use crate::pipeline::keys::{Class, Key, Row, Section, WhenAbsent, Within, program};
@@ -81,6 +82,10 @@ impl SourceEnd for Prints {
     fn ending(&self) -> Ending {
         let never = self.restart == Restart::Always || endless(&self.program.argv);
         if never { Ending::Never } else { Ending::Unknown }
+    }
+
+    fn may_decode(&self, _: &Path) -> Option<u64> {
+        Some(Format::MEMORY_BYTES_MAX)
     }
 
     fn at_a_crash(&self) -> Option<&'static str> {

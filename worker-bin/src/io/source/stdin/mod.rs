@@ -3,6 +3,7 @@
 use super::{AnySource, Ending, Opened, Opening, SourceEnd, SourceError};
 use crate::io::resource::Resource;
 use crate::io::shared::Shared;
+use crate::io::source::unpack::Format;
 use crate::pipeline::keys::kind::{End, OnlyTrue, must_be_true};
 use crate::pipeline::keys::{Class, Key, Section, WhenAbsent, program};
 use std::os::fd::AsFd as _;
@@ -50,6 +51,10 @@ impl SourceEnd for StandardInput {
 
     fn ending(&self) -> Ending {
         Ending::Unknown
+    }
+
+    fn may_decode(&self, _: &Path) -> Option<u64> {
+        Some(Format::MEMORY_BYTES_MAX)
     }
 
     fn at_a_crash(&self) -> Option<&'static str> {

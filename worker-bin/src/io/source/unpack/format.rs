@@ -109,6 +109,9 @@ pub(in crate::io::source) struct Beginning {
 }
 
 impl Format {
+    /// What decoding takes at most, whatever the format, in bytes.
+    pub(in crate::io::source) const MEMORY_BYTES_MAX: u64 = (super::MEMORY_MIB_MAX as u64 * 3 / 2 + 8) << 20;
+
     /// In a message.
     pub(in crate::io::source) fn name(self) -> &'static str {
         match self {
@@ -127,7 +130,9 @@ impl Format {
             Self::Gzip | Self::Utf16(_) => 1 << 20,
             Self::Bzip2 => 5 << 20,
             Self::Lz4 => 16 << 20,
-            Self::Zstd | Self::Xz => u64::from(super::MEMORY_MIB_MAX + 4) << 20,
+            Self::Zstd => u64::from(super::MEMORY_MIB_MAX + 4) << 20,
+            // A dictionary that grows is copied, from one of half its size at last.
+            Self::Xz => Self::MEMORY_BYTES_MAX,
         }
     }
 
