@@ -107,6 +107,37 @@ fn damage_on_a_pipe_halts_and_is_skipped_where_that_is_told() {
 }
 
 #[test]
+fn a_program_that_is_stopped_or_fails_within_packed_output_has_damaged_nothing() {
+    let scratch = packed();
+    scratch.shell("for x in gz zst bz2 xz lz4; do head -c -20 in.$x > cut.$x; done; head -c -1 in.utf16be > cut.utf16be");
+    scratch.write(
+        "fails-once.sh",
+        "if [ -e begun ]; then exec cat in.$1; fi; touch begun; cat cut.$1; exit 9\n",
+    );
+    scratch.write("hangs.sh", "cat cut.$1; touch begun; exec sleep 1000\n");
+    for name in ["gz", "zst", "bz2", "xz", "lz4", "utf16be"] {
+        pipeline(&scratch, &format!("run = ['sh', 'fails-once.sh', '{name}']\nrestart = 'on-failure'"));
+        let said = shell(&scratch, "WORKER");
+        assert!(said.ends_with("status 0\n") && said.contains("ended in the middle of"), "{name}: {said}");
+        scratch.shell("tail -n 20000 out | cmp plain; test $(wc -l < out) -gt 20000; rm -f begun");
+        pipeline(&scratch, &format!("run = ['sh', 'fails-once.sh', '{name}']"));
+        let said = shell(&scratch, "WORKER");
+        assert!(said.ends_with("status 1\n") && said.contains("exited with status 9"), "{name}: {said}");
+        scratch.shell("rm -f begun");
+        pipeline(&scratch, &format!("run = ['cat', 'cut.{name}']"));
+        let said = shell(&scratch, "WORKER");
+        assert!(said.ends_with("status 1\n") && said.contains("damaged or truncated"), "{name}: {said}");
+        pipeline(&scratch, &format!("run = ['sh', 'hangs.sh', '{name}']"));
+        for state in ["", "--state state"] {
+            let stopped = "until test -e begun; do sleep 0.05; done; kill $P; wait $P";
+            let said = shell(&scratch, &format!("WORKER {state} & P=$!; {stopped}"));
+            assert!(said.ends_with("status 143\n"), "{name}, {state}: {said}");
+            scratch.shell("rm -rf begun state");
+        }
+    }
+}
+
+#[test]
 fn a_byte_order_mark_is_told_of_once_and_is_no_part_of_a_columns_name() {
     let scratch = Scratch::new();
     scratch

@@ -197,13 +197,21 @@ impl SourceError {
     pub(super) fn unpacking(name: String, unpacker: &Unpacker, failure: Failure) -> Self {
         let (format, offset) = (unpacker.format(), unpacker.offset());
         match failure {
-            Failure::Damaged(why) => {
+            Failure::Damaged(why) | Failure::BrokenOff(why) => {
                 Self::Corrupt { name, format: format.name(), check: format.check(), offset, why }
             }
             Failure::Refused(why) => {
                 Self::NotUnpacked { name, format: format.name(), why, command: format.command() }
             }
         }
+    }
+
+    /// That the rest of what was broken off was left out.
+    pub(super) fn left_out(&self) -> String {
+        let Self::Corrupt { name, format, offset, .. } = self else { return self.to_string() };
+        format!(
+            "{name} ended in the middle of its {format} data, near byte {offset}: what could be unpacked before that counts"
+        )
     }
 
     /// That it is passed over, in a letter.

@@ -179,11 +179,14 @@ impl StreamSource {
         Self { holds_last: true, ..self }
     }
 
-    /// The last record, if it has no end and was held.
+    /// The last record, if it has no end and was held; it has come to what is meant to be its end.
     ///
     /// # Errors
-    /// It is too long.
+    /// It is too long, or packed and damaged.
     pub fn last_record(&mut self) -> Result<Option<Batch>, SourceError> {
+        if self.is_damaged_at_its_end()? {
+            return Ok(Some(Batch::empty()));
+        }
         match self.finish()? {
             Some((piece, invented)) if !self.counter.is_full() => self.pass(piece, invented),
             Some(_) | None => Ok(None),
@@ -192,6 +195,7 @@ impl StreamSource {
 
     /// Forgets the last record, if it has no end and was held; says how many bytes it had.
     pub fn leave_last_out(&mut self) -> usize {
+        self.leave_packed_out();
         self.chunker.discard_partial()
     }
 

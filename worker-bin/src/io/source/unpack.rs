@@ -64,6 +64,8 @@ pub(super) enum Unpacked {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
     Damaged(String),
+    /// It is right as far as it goes, and is not at its end.
+    BrokenOff(String),
     /// It is right, and not for us.
     Refused(String),
 }
@@ -192,7 +194,7 @@ impl Unpacker {
                         if !has_input && !has_ended {
                             return Ok(Unpacked::WantsInput);
                         }
-                        self.move_on(Err(Failure::Damaged("it breaks off".to_owned())));
+                        self.move_on(Err(Failure::BrokenOff("it breaks off".to_owned())));
                     }
                 }
                 Place::Between => match self.format.begins_member(self.input.rest(), has_ended) {

@@ -5,7 +5,7 @@
 use super::StreamSource;
 use crate::io::chunker::Piece;
 use crate::io::source::long::letter;
-use crate::io::source::unpack::{Encoding, Format, UTF8_MARK, Unpacked, Unpacker};
+use crate::io::source::unpack::{Encoding, Failure, Format, UTF8_MARK, Unpacked, Unpacker};
 use crate::io::source::{OnDamage, SourceError};
 use worker_proto::Batch;
 
@@ -16,6 +16,8 @@ pub(super) struct Packed {
     on_damage: OnDamage,
     pub(super) is_refused: bool,
     news: Option<News>,
+    /// That it broke off, until it is known whether that is damage.
+    broken_off: Option<SourceError>,
 }
 
 /// What is told of when all records before it were given.
@@ -27,7 +29,7 @@ enum News {
 
 impl Packed {
     pub(super) fn new(on_damage: OnDamage) -> Self {
-        Self { unpacker: None, on_damage, is_refused: false, news: None }
+        Self { unpacker: None, on_damage, is_refused: false, news: None, broken_off: None }
     }
 
     pub(super) fn is_packed(&self) -> bool {
@@ -122,8 +124,13 @@ impl StreamSource {
                     unpacker.take_remark(&self.name).map(|(bytes, why)| News::Letter(bytes, why));
             }
             Err(failure) => {
-                self.packed.news =
-                    Some(News::Damage(SourceError::unpacking(self.name.clone(), unpacker, failure)));
+                let is_held = self.holds_last && matches!(failure, Failure::BrokenOff(_));
+                let error = SourceError::unpacking(self.name.clone(), unpacker, failure);
+                if is_held {
+                    (self.ended, self.packed.broken_off) = (true, Some(error));
+                } else {
+                    self.packed.news = Some(News::Damage(error));
+                }
             }
         }
         Ok(())
@@ -144,8 +151,32 @@ impl StreamSource {
             Some(News::Letter(bytes, reason)) => (bytes, reason),
             None => return Ok((Piece::Records(Batch::empty()), 0)),
         };
+        self.tell(bytes, reason);
+        Ok((Piece::Records(Batch::empty()), 0))
+    }
+
+    fn tell(&mut self, bytes: Vec<u8>, reason: String) {
         tracing::warn!("{reason}");
         self.letters.push(letter(bytes, reason, self.long.1));
-        Ok((Piece::Records(Batch::empty()), 0))
+    }
+
+    /// It broke off, and that is damage; says whether there is something to tell of.
+    pub(super) fn is_damaged_at_its_end(&mut self) -> Result<bool, SourceError> {
+        match self.packed.broken_off.take() {
+            None => Ok(false),
+            Some(damage) if self.packed.on_damage == OnDamage::Halt => Err(damage),
+            Some(damage) => {
+                let partial = self.chunker.take_partial();
+                self.tell(partial, damage.passed_over());
+                Ok(true)
+            }
+        }
+    }
+
+    /// It broke off because whoever wrote it did.
+    pub(super) fn leave_packed_out(&mut self) {
+        if let Some(broken_off) = self.packed.broken_off.take() {
+            tracing::warn!("{}", broken_off.left_out());
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! UTF-16 becomes UTF-8, without its byte order mark.
 
 use super::format::Endian;
-use super::{KEPT_BYTES_MAX, Member, Remark, Step, Then};
+use super::{Failure, KEPT_BYTES_MAX, Member, Remark, Step, Then};
 
 const BYTE_ORDER_MARK: u16 = 0xfeff;
 const REPLACEMENT: &str = "\u{fffd}";
@@ -121,7 +121,9 @@ impl Member for Utf16 {
         if is_last && text.has_room() {
             return match self.end(&mut text) {
                 Ok(()) => Step { taken: input.len(), given: text.given, then: Ok(Then::AtItsEnd) },
-                Err(why) => Step::failed(input.len(), text.given, why),
+                Err(why) => {
+                    Step { taken: input.len(), given: text.given, then: Err(Failure::BrokenOff(why)) }
+                }
             };
         }
         Step::more(input.len(), text.given)

@@ -25,6 +25,9 @@ impl Xz {
         if error.kind() == ErrorKind::Unsupported {
             return Failure::Refused(error.to_string());
         }
+        if error.kind() == ErrorKind::UnexpectedEof {
+            return Failure::BrokenOff(error.to_string());
+        }
         Failure::Damaged(error.to_string())
     }
 }
