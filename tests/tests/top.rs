@@ -107,7 +107,7 @@ fn a_dead_node_is_seen_and_every_key_does_what_it_says() {
     seat.sees(&["its process died", "? upper"]);
 
     seat.pty.type_keys("?");
-    seat.sees(&["Help", "hold the view still", "records taken a second"]);
+    seat.sees(&["Help", "hold the view still", "records done a second"]);
     seat.pty.type_keys("?");
     seat.sees_that("the help is gone", |s| !s.contains("hold the view still"));
 

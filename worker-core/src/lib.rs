@@ -57,6 +57,7 @@ pub mod status;
 mod task;
 pub mod time;
 pub mod timers;
+pub mod words;
 
 pub use check::Inconsistency;
 pub use inbox::Inbox;

@@ -347,10 +347,7 @@ fn notes(snapshots: &[Snapshot]) -> Vec<String> {
         }
         let dead: u64 = snapshot.tasks.iter().map(|task| task.counters.dead_records).sum();
         if dead > 0 {
-            notes.push(format!(
-                "node {node}: {} dead letters; worker dlq list shows why",
-                words::number(dead)
-            ));
+            notes.push(format!("node {node}: {}; worker dlq list shows why", words::dead_letters(dead)));
         }
     }
     notes

@@ -11,7 +11,7 @@ const POINTS_MAX: usize = 300;
 pub struct Point {
     /// Its end, in seconds since the run began.
     pub at_s: f64,
-    /// Records taken a second.
+    /// Records done a second.
     pub in_per_s: f64,
     /// Records given on a second.
     pub out_per_s: f64,

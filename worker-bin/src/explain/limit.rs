@@ -6,7 +6,7 @@
 //! the source. Stalls have no part of their own in this: a task that is stalled for most of the window is what limits it, and
 //! over the last seconds comes out what the report of a run says that was so throughout.
 
-use super::model::{Snapshot, StageKind, Task};
+use super::model::{Snapshot, Stage, StageKind, Task};
 use super::reasons::WaitKind;
 use super::table::Side;
 use super::words;
@@ -18,6 +18,9 @@ const LASTS: f64 = 0.5;
 
 /// Shares that are nearer to each other tell of no difference: waits are sampled, and a run begins with starts of programs.
 const NEAR: f64 = 0.05;
+
+/// Of two branches that both have a queue for so much the same time, shares do not tell which of them takes longer.
+const BRANCHES_NEAR: f64 = 0.2;
 
 /// A run that was shorter is mostly starts of programs, and nothing is said to have limited it.
 const RUN_MIN_S: f64 = 1.0;
@@ -52,6 +55,8 @@ pub struct Limit {
 #[derive(Debug)]
 pub(crate) struct Window<'a> {
     loads: Vec<Load<'a>>,
+    /// All sources, stages and sinks.
+    graph: &'a [Stage],
 }
 
 /// What a task, or the mean task of a stage, spent a window of time with, in shares of it.
@@ -66,8 +71,12 @@ struct Load<'a> {
     backlog: f64,
     /// In which a receiver took nothing of what the task held for it.
     undelivered: f64,
-    /// Records taken and given on, all or a second.
+    /// Records done and given on, all or a second.
     moved: f64,
+    /// Records done a second, of all its tasks.
+    done_per_s: f64,
+    /// Records that it has taken and not done, at the end of the window.
+    undone: f64,
 }
 
 impl<'a> Window<'a> {
@@ -79,20 +88,22 @@ impl<'a> Window<'a> {
             backlog: task.backlog,
             undelivered: task.undelivered,
             moved: task.in_per_s + task.out_per_s,
+            done_per_s: task.in_per_s,
             ..Load::of(task, kind)
         };
         let of_node = |node: &'a Snapshot| {
             let tasks = node.tasks.iter().filter(|task| !task.done);
             tasks.filter_map(move |task| Some(load(task, kind_of(node, task)?)))
         };
-        Self { loads: snapshots.iter().flat_map(of_node).collect() }
+        let graph = snapshots.first().map_or(&[][..], |snapshot| &snapshot.stages);
+        Self { loads: snapshots.iter().flat_map(of_node).collect(), graph }
     }
 
     /// All of a run, as its last snapshot tells it.
     pub(crate) fn whole(last: &'a Snapshot) -> Self {
         let lasted_s = last.uptime_s;
         if lasted_s < RUN_MIN_S {
-            return Self { loads: Vec::new() };
+            return Self { loads: Vec::new(), graph: &[] };
         }
         #[expect(clippy::cast_precision_loss, reason = "only compared with others")]
         let load = |task: &'a Task, kind| {
@@ -100,7 +111,8 @@ impl<'a> Window<'a> {
                 waits: task.blocked_s.iter().map(|(kind, seconds)| (*kind, seconds / lasted_s)).collect(),
                 backlog: task.backlog_s / lasted_s,
                 undelivered: task.undelivered_s / lasted_s,
-                moved: (task.counters.records_in + task.counters.records_out) as f64,
+                moved: (task.done_records + task.counters.records_out) as f64,
+                done_per_s: task.done_records.saturating_sub(task.records_in_before) as f64 / lasted_s,
                 ..Load::of(task, kind)
             };
             // A program that hangs is running, too.
@@ -108,7 +120,10 @@ impl<'a> Window<'a> {
             load
         };
         let tasks = last.tasks.iter();
-        Self { loads: tasks.filter_map(|task| Some(load(task, kind_of(last, task)?))).collect() }
+        Self {
+            loads: tasks.filter_map(|task| Some(load(task, kind_of(last, task)?))).collect(),
+            graph: &last.stages,
+        }
     }
 
     /// What limits the throughput, if something does.
@@ -131,10 +146,32 @@ impl<'a> Window<'a> {
                 .filter(|load| load.kind == StageKind::Source && load.share(WaitKind::SourceIdle) >= LASTS)
         };
         match most_loaded(&loaded) {
-            Some(load) => Some(self.named(load)),
+            Some(load) => Some(self.named(self.longest_branch(load, &loaded))),
             None if queues => None,
             None => idle().max_by(|a, b| a.moved.total_cmp(&b.moved)).map(|source| self.named(source)),
         }
+    }
+
+    /// Of branches side by side that all have queues, nothing but how long each needs for what it has tells which one is waited for
+    /// in the end.
+    fn longest_branch<'l>(&self, most: &'l Load<'a>, loaded: &'l [Load<'a>]) -> &'l Load<'a> {
+        let beside = |load: &&Load<'_>| {
+            load.backlog >= LASTS
+                && load.rank() >= most.rank() - BRANCHES_NEAR
+                && !self.leads_to(load.stage, most.stage)
+                && !self.leads_to(most.stage, load.stage)
+        };
+        if most.backlog < LASTS {
+            return most;
+        }
+        let longest = loaded.iter().filter(beside).max_by(|a, b| a.left_s().total_cmp(&b.left_s()));
+        longest.filter(|load| load.left_s() > most.left_s()).unwrap_or(most)
+    }
+
+    /// Whether what `from` gives comes to `to` in the end.
+    fn leads_to(&self, from: &str, to: &str) -> bool {
+        let stage = self.graph.iter().find(|stage| stage.name == to);
+        from == to || stage.is_some_and(|stage| stage.from.iter().any(|before| self.leads_to(from, before)))
     }
 
     /// The mean task of each stage, in the order of their tasks.
@@ -208,6 +245,9 @@ impl<'a> Load<'a> {
             backlog: 0.0,
             undelivered: 0.0,
             moved: 0.0,
+            done_per_s: 0.0,
+            #[expect(clippy::cast_precision_loss, reason = "only compared with others")]
+            undone: task.undone_records as f64,
         }
     }
 
@@ -216,6 +256,8 @@ impl<'a> Load<'a> {
         self.backlog += other.backlog;
         self.undelivered += other.undelivered;
         self.moved += other.moved;
+        self.done_per_s += other.done_per_s;
+        self.undone += other.undone;
         for (kind, share) in &other.waits {
             *self.waits.entry(*kind).or_default() += share;
         }
@@ -248,6 +290,11 @@ impl<'a> Load<'a> {
 
     fn waits_here(&self) -> f64 {
         self.on(Side::Here).map(|(_, share)| share).sum()
+    }
+
+    /// How long it needs for what it has, in seconds.
+    fn left_s(&self) -> f64 {
+        if self.undone > 0.0 { self.undone / self.done_per_s } else { 0.0 }
     }
 
     /// Who has a queue goes before who has none, and a queue that is always there before one that comes and goes.

@@ -130,7 +130,10 @@ pub struct Task {
     /// Records accepted and not done: those, and what its program may fail with yet.
     #[serde(default)]
     pub undone_records: u64,
-    /// Records taken a second, over the last seconds.
+    /// Records it is done with: of a sink written, of a stream's program read, else processed.
+    #[serde(default)]
+    pub done_records: u64,
+    /// Records it was done with a second, over the last seconds: what it only took into its queue is no work.
     pub in_per_s: f64,
     /// Records given on a second, over the last seconds.
     pub out_per_s: f64,

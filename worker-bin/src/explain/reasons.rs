@@ -3,7 +3,7 @@
 
 use super::context::Context;
 use super::table::{Row, Scope, Side, WaitClass, reasons};
-use super::words::{bytes, foreign, listed, records, times};
+use super::words::{bytes, dead_letters, foreign, listed, records, times};
 use serde::{Deserialize, Serialize};
 use worker_core::stall::{Blocker, PeerCause, Reason};
 
@@ -346,7 +346,7 @@ impl Why {
             }
             Why::Paused {} => format!("paused by the user for {ago}"),
             Why::DeadLimit { dead_records: dead, records: count } => {
-                format!("{dead} dead letters of {} are more than max_dead allows", records(*count))
+                format!("{} of {} are more than max_dead allows", dead_letters(*dead), records(*count))
             }
             Why::SourceIdle {} => format!("its input has given nothing for {ago}"),
             Why::Undecided { records: held } => format!(

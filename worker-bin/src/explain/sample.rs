@@ -158,6 +158,7 @@ fn task(name: &str, records_in: u64, records_out: u64, busy_s: f64, whys: &[Why]
         records_out_before: 0,
         queued_records: 7,
         undone_records: 9,
+        done_records: records_in,
         in_per_s: 400.0,
         out_per_s: 20.0,
         busy: busy_s / 10.0,

@@ -14,7 +14,7 @@ use super::trail::{LinkTrail, TaskTrail, per_s};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use worker_core::Time;
-use worker_core::config::{Graph, Limits, NodeIx, TaskId, TaskName};
+use worker_core::config::{Graph, Limits, NodeIx, TaskId, TaskKind, TaskName};
 use worker_core::stall::Stall;
 use worker_core::status::{LinkStatus, Status, TaskStatus};
 
@@ -143,6 +143,27 @@ impl Sampler {
         changes
     }
 
+    /// Counts again what is done, after the last sample and what was under way at it: a run that fails ends in the middle of it.
+    pub fn recount(&mut self, status: &Status) {
+        let Some(mut latest) = self.latest.take() else { return };
+        for status in &status.tasks {
+            let name = self.task_name(status.task);
+            if let Some(task) = latest.tasks.iter_mut().find(|task| task.name == name) {
+                task.counters = status.counters;
+                task.done_records = self.done_records(status);
+                (task.queued_records, task.undone_records) = (status.queued_records, status.undone_records);
+            }
+        }
+        for status in &status.links {
+            let spec = self.outline.graph.link(status.link);
+            let (from, to) = (self.task_name(spec.from), self.task_name(spec.to));
+            if let Some(link) = latest.links.iter_mut().find(|link| link.from == from && link.to == to) {
+                link.counters = status.counters;
+            }
+        }
+        self.latest = Some(latest);
+    }
+
     /// The run is over: the last snapshot says so from now on.
     pub fn ended(&mut self, state: RunState, end: End) {
         let Some(mut latest) = self.latest.take() else { return };
@@ -233,13 +254,23 @@ impl Sampler {
                 })
                 .collect();
             trail.spend(elapsed, &waits, queued > 0);
-            trail.add(now, &status.counters);
+            trail.add(now, self.done_records(status), &status.counters);
             let mut task = self.task(status, &trail, unmoved);
             task.waits = waits;
             tasks.push(task);
             self.tasks.insert(status.task, trail);
         }
         tasks
+    }
+
+    /// What rates are of. Only its program knows what a stream is done with: it is what that has read, in a sink, too.
+    fn done_records(&self, status: &TaskStatus) -> u64 {
+        match self.outline.graph.task(status.task).kind {
+            TaskKind::Stream(_) => status.counters.records_in,
+            TaskKind::Source | TaskKind::Batch(_) | TaskKind::Records(_) | TaskKind::Sink => {
+                status.done_records
+            }
+        }
     }
 
     fn task(&self, status: &TaskStatus, trail: &TaskTrail, unmoved: Duration) -> Task {
@@ -253,6 +284,7 @@ impl Sampler {
             records_out_before: status.before.records_out,
             queued_records: status.queued_records,
             undone_records: status.undone_records,
+            done_records: self.done_records(status),
             busy_s: spent.busy_s.max(status.busy.as_secs_f64()),
             blocked_s: spent.blocked_s.clone(),
             backlog_s: spent.backlog_s,
@@ -309,7 +341,7 @@ impl Sampler {
         let mut totals: Totals = BTreeMap::new();
         for task in &snapshot.tasks {
             let total = totals.entry(task.stage.clone()).or_default();
-            total.0 += task.counters.records_in;
+            total.0 += task.done_records;
             total.1 += task.counters.records_out;
         }
         let Some((since, before)) = &self.second else {

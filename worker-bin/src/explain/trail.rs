@@ -41,7 +41,7 @@ const UNDELIVERED_S: f64 = 1.0;
 #[derive(Debug)]
 struct TaskMoment {
     at: Time,
-    records_in: u64,
+    records_done: u64,
     records_out: u64,
     spent: Spent,
 }
@@ -99,9 +99,9 @@ impl TaskTrail {
     }
 
     /// A sample, behind what its time went to.
-    pub(super) fn add(&mut self, now: Time, counters: &TaskCounters) {
-        let (records_in, records_out) = (counters.records_in, counters.records_out);
-        self.samples.push_back(TaskMoment { at: now, records_in, records_out, spent: self.spent.clone() });
+    pub(super) fn add(&mut self, now: Time, records_done: u64, counters: &TaskCounters) {
+        let records_out = counters.records_out;
+        self.samples.push_back(TaskMoment { at: now, records_done, records_out, spent: self.spent.clone() });
         while self.samples.len() > 2 && now.since(self.samples[1].at) >= RATE_WINDOW {
             self.samples.pop_front();
         }
@@ -120,7 +120,7 @@ impl TaskTrail {
         }
         let seconds = last.at.since(first.at).as_secs_f64();
         let share = |since: f64, until: f64| ((until - since) / seconds).clamp(0.0, 1.0);
-        task.in_per_s = per_s(first.records_in, last.records_in, seconds);
+        task.in_per_s = per_s(first.records_done, last.records_done, seconds);
         task.out_per_s = per_s(first.records_out, last.records_out, seconds);
         task.busy = share(first.spent.busy_s, self.spent.busy_s);
         task.backlog = share(first.spent.backlog_s, self.spent.backlog_s);

@@ -10,6 +10,7 @@ use crate::text::escape::again;
 pub use crate::text::escape::foreign;
 pub use crate::text::units::{bytes, duration, number};
 use std::fmt::Write as _;
+pub use worker_core::words::plural;
 
 /// A wait in words, without the name of the task that waits.
 #[must_use]
@@ -139,7 +140,30 @@ pub(super) fn times(count: u32) -> String {
 
 #[must_use]
 pub fn records(count: u64) -> String {
-    if count == 1 { "1 record".to_owned() } else { format!("{} records", number(count)) }
+    plural(count, "record")
+}
+
+#[must_use]
+pub fn dead_letters(count: u64) -> String {
+    plural(count, "dead letter")
+}
+
+/// The verb behind so many.
+#[must_use]
+pub fn are(count: u64) -> &'static str {
+    if count == 1 { "is" } else { "are" }
+}
+
+#[must_use]
+pub fn were(count: u64) -> &'static str {
+    if count == 1 { "was" } else { "were" }
+}
+
+/// What a run leaves that is stopped.
+#[must_use]
+pub fn still_on_their_way(count: u64) -> String {
+    let their = if count == 1 { "its" } else { "their" };
+    format!("{} {} still on {their} way", records(count), were(count))
 }
 
 #[cfg(test)]

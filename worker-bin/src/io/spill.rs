@@ -32,6 +32,8 @@ pub struct SpillStore {
     directory: PathBuf,
     segment_bytes: u64,
     index: Mutex<Index>,
+    /// It was not there before.
+    made: bool,
 }
 
 #[derive(Debug, Default)]
@@ -67,6 +69,12 @@ fn room_advice(error: &io::Error) -> &'static str {
 /// Why a batch is not stored, or not given back.
 #[derive(Debug, Error)]
 pub enum SpillError {
+    /// A wrong word, or a disk that is not mounted.
+    #[error(
+        "the directory for temporary files {} cannot be made: there is no {}; name one that exists", directory.display(),
+        parent.display()
+    )]
+    NoParent { directory: PathBuf, parent: PathBuf },
     /// No temporary file can be made.
     #[error("cannot make a temporary file in {}: {source}; check that the directory exists and may be written", directory.display())]
     Directory { directory: PathBuf, source: io::Error },
@@ -100,7 +108,8 @@ pub enum SpillError {
 }
 
 impl SpillStore {
-    /// A store in `directory`, which is created if it is missing; checks that temporary files can be made there.
+    /// A store in `directory`; checks that temporary files can be made there. A directory that is missing is made and removed
+    /// again, but not the one it is in: that is a wrong word.
     ///
     /// # Errors
     /// [`SpillError::Directory`].
@@ -110,8 +119,21 @@ impl SpillStore {
 
     fn with_segments_of(directory: &Path, segment_bytes: u64) -> Result<Self, SpillError> {
         let failed = |source| SpillError::Directory { directory: directory.to_owned(), source };
+        let parent = directory.parent().filter(|parent| !parent.as_os_str().is_empty());
+        if let Some(missing) = parent.filter(|parent| !parent.exists()) {
+            return Err(SpillError::NoParent { directory: directory.to_owned(), parent: missing.to_owned() });
+        }
+        let made = !directory.exists();
         make_directory(directory, || tempfile::tempfile_in(directory).map(drop)).map_err(failed)?;
-        Ok(Self { directory: directory.to_owned(), segment_bytes, index: Mutex::default() })
+        Ok(Self { directory: directory.to_owned(), segment_bytes, index: Mutex::default(), made })
+    }
+
+    /// Leaves no directory that was not there before. To be called when nothing is made in it any more.
+    pub fn leave(&self) {
+        if self.made {
+            // What others have put there stays, and it.
+            std::fs::remove_dir(&self.directory).ok();
+        }
     }
 
     /// Writes a batch.

@@ -107,7 +107,7 @@ pub struct ReportStage {
     /// Records given on (a sink: written).
     pub records_out: u64,
     pub bytes_out: u64,
-    /// Records taken a second.
+    /// Records it was done with a second.
     pub in_per_s: f64,
     /// Records given on a second.
     pub out_per_s: f64,

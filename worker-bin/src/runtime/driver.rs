@@ -34,6 +34,9 @@ use worker_proto::Incarnation;
 /// How long programs may take to end before it is said that they are waited for.
 const QUIET_WAIT: Duration = Duration::from_secs(1);
 
+/// How long the end of a run that failed waits for what is being written.
+const WRITES_WAIT: Duration = Duration::from_secs(1);
+
 /// The node, and all who carry out what it asks for.
 #[derive(Debug)]
 pub(super) struct Driver {
@@ -133,6 +136,12 @@ impl Driver {
         }
     }
 
+    /// Lets what is being written come to its end, so that it is counted: nothing new is.
+    pub(super) async fn settle_writes(&self) {
+        self.ports.stop_sinks();
+        tokio::time::timeout(WRITES_WAIT, self.ports.sinks_gone()).await.ok();
+    }
+
     /// Ends threads, children and connections; connections get a moment for their last word.
     pub(super) async fn stop(&self) {
         self.connections.wait_closed(Duration::from_secs(2)).await;
@@ -148,6 +157,7 @@ impl Driver {
                 tracing::warn!(%error, path = %path.display(), "cannot remove temporary files");
             }
         }
+        self.spill.leave();
     }
 
     /// With a journal: notes that nothing is in flight, for this is no death, and that all is done, if it is.
@@ -185,8 +195,10 @@ impl Driver {
 /// # Errors
 /// As starting the run.
 pub fn try_spill_dir(options: &Options) -> Result<(), RunError> {
-    SpillStore::new(&options.spill_dir)?;
-    scratch_in(&options.spill_dir).map(drop)
+    let store = SpillStore::new(&options.spill_dir)?;
+    let tried = scratch_in(&options.spill_dir).map(drop);
+    store.leave();
+    tried
 }
 
 /// A directory for the files of programs, removed at the end of the run.

@@ -138,6 +138,12 @@ impl Watch {
         self.news.subscribe()
     }
 
+    /// Counts what was done since the last look, and nothing else.
+    pub(super) fn recount(&self) {
+        let status = self.cell.status();
+        lock(&self.observer).recount(&status);
+    }
+
     /// The run is over.
     pub(super) fn ended(&self, state: RunState, why: Option<String>) {
         lock(&self.observer).ended(state, End { at_ms: unix_ms(), why });

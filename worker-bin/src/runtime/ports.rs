@@ -162,6 +162,15 @@ impl Ports {
         }
     }
 
+    /// Sinks' threads end behind what they were given.
+    pub(super) fn stop_sinks(&self) {
+        for port in self.by_task.iter().flatten() {
+            if let Port::Sink(sink) = port {
+                sink.stop();
+            }
+        }
+    }
+
     /// Ends threads and children.
     pub(super) fn stop(&self) {
         for port in self.by_task.iter().flatten() {

@@ -95,11 +95,13 @@ async fn finish(
     interrupted: Option<i32>,
     stopping: Option<(Manner, impl Future<Output = ()>)>,
 ) -> Ended {
-    let held = engine.driver.held_records();
     engine.watch.look();
     engine.driver.taps.close();
     // From here on the node decides nothing more: what is stopped below is no end of anything.
     engine.driver.cell.leave();
+    engine.driver.settle_writes().await;
+    engine.watch.recount();
+    let held = engine.driver.held_records();
     if let Some((manner, hurry)) = stopping {
         engine.driver.leave(launcher, manner, hurry).await;
     }

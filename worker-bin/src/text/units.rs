@@ -1,6 +1,7 @@
 //! Sizes, durations, shares and numbers: as people write them, and as they are said to people.
 
 use std::time::Duration;
+pub use worker_core::words::number;
 
 const SIZES: [(&str, u64); 8] = [
     ("KiB", 1 << 10),
@@ -113,20 +114,6 @@ pub fn bytes(bytes: u64) -> String {
         value /= 1024.0;
     }
     format!("{value:.1} TiB")
-}
-
-/// A number with its thousands apart: `4 096`.
-#[must_use]
-pub fn number(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() * 4 / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(' ');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 fn split(text: &str) -> Option<(u64, &str)> {

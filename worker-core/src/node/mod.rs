@@ -11,7 +11,7 @@ mod uplink;
 use crate::ctx::Ctx;
 
 use crate::config::{NodeConfig, NodeIx, TaskId};
-use crate::event::{Action, ConnEvent, ConnId, Event, LinkEvent, NodeEvent};
+use crate::event::{Action, ConnEvent, ConnId, Event, LinkEvent, NodeEvent, SinkEvent, TaskEvent};
 use crate::fault::Bug;
 use crate::inbox::{AckWhen, Inbox};
 use crate::outbox::Outbox;
@@ -197,8 +197,23 @@ impl Node {
         if !self.over {
             self.dispatch(event);
             self.settle();
-        } else if let Event::Conn(conn, ConnEvent::Closed { .. }) = event {
-            self.conns.remove(conn);
+        } else {
+            self.hear_afterwards(event);
+        }
+    }
+
+    /// It is over, and decides nothing: connections close, and what is written by then is counted.
+    fn hear_afterwards(&mut self, event: Event) {
+        match event {
+            Event::Conn(conn, ConnEvent::Closed { .. }) => self.conns.remove(conn),
+            Event::Task(id, TaskEvent::Sink(SinkEvent::Written { work, .. })) => {
+                self.with_task(id, |task, ctx| {
+                    if let TaskMachine::Sink(sink) = &mut task.kind {
+                        sink.written_afterwards(&mut task.base, ctx, work);
+                    }
+                });
+            }
+            Event::Conn(..) | Event::Link(..) | Event::Task(..) | Event::Node(_) => {}
         }
     }
 

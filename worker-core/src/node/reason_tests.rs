@@ -368,3 +368,27 @@ fn a_link_between_tasks_that_do_not_exist_here_is_no_reason() {
     let play = Play::new(config);
     assert_eq!(play.node.stalls().iter().map(|s| s.task).collect::<Vec<_>>(), [TaskId(0)]);
 }
+
+#[test]
+fn what_is_being_written_when_a_node_fails_counts_once_it_is_written() {
+    let write = |action: &Action| {
+        let Action::Task(_, TaskAction::Sink(SinkAction::Write { work, .. })) = action else { return None };
+        Some(*work)
+    };
+    let sink = TaskId(1);
+    let config = || line(vec![TaskKind::Source, TaskKind::Sink]);
+    for (mut play, counted) in [(Play::new(config()), 2), (Play::journaled(config()), 0)] {
+        play.read(&["one", "two"]);
+        let work = play.take(write).unwrap();
+        play.tell(Event::Task(TaskId(0), TaskEvent::Failed { why: "damaged".into() }));
+        let written = SinkEvent::Written { work, position: None };
+        play.tell(Event::task(sink, written.clone()));
+        play.tell(Event::task(sink, written));
+        let counters = play.node.status().tasks[1].counters;
+        assert_eq!(
+            (counters.records_out, counters.bytes_out),
+            (counted, counted * 4),
+            "with a journal: none"
+        );
+    }
+}

@@ -159,6 +159,18 @@ impl SinkTask {
         base.commit(ctx, inputs, Output { records, ..Output::default() }, false);
     }
 
+    /// A write that was under way when the node was over is done: it counts, as what is in a file or at a reader. With a journal it
+    /// does not: without a commit it is taken back, and written again by the next life.
+    pub(crate) fn written_afterwards(&mut self, base: &mut Base, ctx: &Ctx, work: WorkId) {
+        if ctx.journaled || self.writing.front().is_none_or(|w| w.work != work) {
+            return;
+        }
+        if let Some(writing) = self.writing.pop_front() {
+            base.counters.records_out += writing.records();
+            base.counters.bytes_out += writing.bytes;
+        }
+    }
+
     pub(crate) fn closed(&mut self, base: &mut Base, ctx: &mut Ctx) {
         self.closed = true;
         if base.is_exhausted() && base.life == super::Life::Running {

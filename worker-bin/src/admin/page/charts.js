@@ -19,7 +19,7 @@ function notePoint(view, before) {
     const list = points.get(stage.name);
     if (list.length && list[list.length - 1].at_s >= now - 0.3) continue;
     const per = (field) => Math.max(0, stage[field] - old[field]) / seconds;
-    list.push({ at_s: now, in_per_s: per("records_in"), out_per_s: per("records_out"), queued_records: stage.queued_records,
+    list.push({ at_s: now, in_per_s: per("done_records"), out_per_s: per("records_out"), queued_records: stage.queued_records,
       held_records: stage.held, busy: stage.busy, stalled: stage.here.some((task) => task.raw.waits.some((w) => w.stalled)) });
     while (list.length > 2 && list[0].at_s < now - WINDOW_S - 5) list.shift();
   }
@@ -51,7 +51,7 @@ function plot(stage, list, begin, end) {
   const words = shown ? when + (source ? rate(shown.in_per_s) : `${rate(shown.in_per_s)} → ${rate(shown.out_per_s)}`) + (shown.queued_records + shown.held_records > 0 ? `, ${short(shown.queued_records)} q, ${short(shown.held_records)} held` : "") : "";
   return h("div", { class: "plot", key: stage.name, role: "img", "aria-label": `${stage.name}: ${words}; highest rate ${rate(topRate)}, longest queue ${number(topQueue)}` },
     h("div", { class: "title" }, h("b", null, stage.name), h("span", null, words)),
-    pane(false, rate(topRate), [areaOf(list, x, "in_per_s", topRate, "taken"), source ? null : lineOf(list, x, "out_per_s", topRate, "given")]),
+    pane(false, rate(topRate), [areaOf(list, x, "in_per_s", topRate, "done"), source ? null : lineOf(list, x, "out_per_s", topRate, "given")]),
     pane(true, short(topQueue), [areaOf(list, x, "queued_records", topQueue, "queued"), lineOf(list, x, "held_records", topQueue, "held")]));
 }
 

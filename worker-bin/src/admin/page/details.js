@@ -77,7 +77,7 @@ function taskDetails(view, task) {
 
 function facts(raw, unmoved) {
   return h("dl", { class: "facts" },
-    fact("taken/s", rate(now.ended ? 0 : raw.in_per_s)), fact("given on/s", rate(now.ended ? 0 : raw.out_per_s)), fact("queued", number(raw.queued_records)),
+    fact("done/s", rate(now.ended ? 0 : raw.in_per_s)), fact("given on/s", rate(now.ended ? 0 : raw.out_per_s)), fact("queued", number(raw.queued_records)),
     fact("taken", number(raw.records_in)), fact("given on", number(raw.records_out)), fact("busy now", percent(now.ended ? 0 : raw.busy)),
     fact("bytes taken", bytes(raw.bytes_in)), fact("bytes given", bytes(raw.bytes_out)), fact("programs", number(raw.programs)),
     fact("retried", number(raw.retried_records)), fact("dead letters", number(raw.dead_records)),
@@ -166,7 +166,7 @@ function taskTable(view, stage) {
   const tasks = [...stage.tasks].sort((a, b) => urgent(a) - urgent(b) || Number(a.index) - Number(b.index));
   const shown = opened.all ? tasks : tasks.slice(0, 16);
   return [h("h3", null, "Tasks"), h("div", { class: "scroll" }, h("table", null,
-    h("thead", null, h("tr", null, ["Task", "State", "Taken/s", "Queued", "Busy"].map((name, i) => h("th", { scope: "col", class: i > 1 ? "num" : "" }, name)))),
+    h("thead", null, h("tr", null, ["Task", "State", "Done/s", "Queued", "Busy"].map((name, i) => h("th", { scope: "col", class: i > 1 ? "num" : "" }, name)))),
     h("tbody", null, shown.map((task) => h("tr", { key: task.name },
       h("td", null, h("button", { type: "button", class: "link", "data-open": "task:" + task.name }, task.name)),
       h("td", null, stateMark(task.state, task.local ? undefined : task.node + (task.state === "down" ? ": not connected" : ""))),

@@ -22,7 +22,7 @@ function boxOf(view, stage, node) {
   const away = stage.here.length === 0;
   const style = `left:${node.x}px;top:${node.y}px;width:${node.w}px;height:${node.h}px`;
   const open = opened && opened.kind === "stage" && opened.name === stage.name;
-  const flow = away ? stage.seen_per_s : stage.kind === "source" || stage.kind === "sink" ? stage.out_per_s : stage.in_per_s;
+  const flow = away ? stage.seen_per_s : flowOf(stage.kind, stage);
   const where = view.graph.nodes.length > 1 ? " on " + stage.nodes.join(", ") : "";
   const queue = stage.queued_records;
   const narrow = node.w < 165;
@@ -40,7 +40,7 @@ function boxOf(view, stage, node) {
 function stageText(stage) {
   if (now.ended && stage.here.length) return `${STATE_WORDS[stage.state]}, ${plural(stage.records_in, "record")} taken, ${number(stage.records_out)} given on, ${number(stage.queued_records)} left`;
   if (stage.here.length === 0) return STATE_WORDS[stage.state];
-  return `${STATE_WORDS[stage.state]}, ${rate(stage.in_per_s)} taken, ${rate(stage.out_per_s)} given on, ${number(stage.queued_records)} queued`;
+  return `${STATE_WORDS[stage.state]}, ${rate(stage.in_per_s)} done, ${rate(stage.out_per_s)} given on, ${number(stage.queued_records)} queued`;
 }
 
 function cellGrid(view, stage, width) {
@@ -69,7 +69,7 @@ function rowText(view, task) {
   if (task.local) {
     if (view.ended && task.state !== "failed") return short(task.raw.records_out);
     if (task.state === "failed" || task.state === "done" || task.state === "paused" || task.state === "stalled") return STATE_WORDS[task.state];
-    return rate(Math.max(task.raw.in_per_s, task.raw.out_per_s));
+    return rate(flowOf(view.byName.get(task.stage).kind, task.raw));
   }
   return task.state === "down" ? task.node + ": no connection" : task.state === "done" ? task.node + ": ended" : task.node;
 }
@@ -105,7 +105,7 @@ function edgeText(edge) {
 }
 
 function renderTable(view) {
-  const head = ["Stage", "State", "Tasks", "Node", "Taken/s", "Given on/s", "Queued", "Held", "Busy", "Retried", "Dead"];
+  const head = ["Stage", "State", "Tasks", "Node", "Done/s", "Given on/s", "Queued", "Held", "Busy", "Retried", "Dead"];
   const numeric = (i) => i >= 4;
   const rows = view.stages.map((stage) => {
     const here = stage.here.length > 0;

@@ -109,7 +109,7 @@ function renderHeadline(view) {
 function paceText(view) {
   const local = (kind) => view.stages.filter((stage) => stage.kind === kind && stage.here.length);
   const parts = [];
-  for (const [kind, field, count, word] of [["source", "in_per_s", "records_in", "read"], ["sink", "out_per_s", "records_out", "written"]]) {
+  for (const [kind, field, count, word] of [["source", "in_per_s", "records_in", "read"], ["sink", "in_per_s", "done_records", "written"]]) {
     const stages = local(kind);
     if (stages.length === 0) continue;
     const sum = (name) => stages.reduce((total, stage) => total + stage[name], 0);
@@ -158,7 +158,7 @@ function renderFigures(view) {
   const on = view.ended ? 0 : 1;
   if (sources.length) list.push(figure("Read", rate(sum(sources, "in_per_s") * on), plural(sum(sources, "records_in"), "record")));
   else list.push(figure("Received", rate([...view.inRates.values()].reduce((a, b) => a + b, 0)), plural(s.inbound.reduce((n, l) => n + l.records, 0), "record")));
-  if (sinks.length) list.push(figure("Written", rate(sum(sinks, "out_per_s") * on), plural(sum(sinks, "records_out"), "record")));
+  if (sinks.length) list.push(figure("Written", rate(sum(sinks, "in_per_s") * on), plural(sum(sinks, "done_records"), "record")));
   if (sources.length) list.unshift(progress(view));
   const held = s.memory.held_bytes + s.memory.spilled_bytes;
   list.push(figure("Held", bytes(held), s.memory.spilled_bytes > 0 ? bytes(s.memory.spilled_bytes) + " of it on disk" : plural(sum(all, "held") + sum(all, "queued_records"), "record")));

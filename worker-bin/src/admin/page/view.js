@@ -25,7 +25,10 @@ function groupsOf(chains) {
     const last = chain.steps[chain.steps.length - 1];
     const paused = last.wait.kind === "paused";
     const root = paused ? stageOfTask(last.task) + " is paused" : chain.root;
-    if (!groups.has(root)) groups.set(root, { root, paused, chains: [], stalled: false, for_s: 0 });
+    // What names it for people: the reason in words, not as it is called in JSON.
+    const who = chain.root.lastIndexOf(": ");
+    const title = paused || who < 0 ? root : chain.root.slice(0, who) + ": " + waitTitle(last.wait.kind);
+    if (!groups.has(root)) groups.set(root, { root, title, paused, chains: [], stalled: false, for_s: 0 });
     const group = groups.get(root);
     group.chains.push(chain);
     group.stalled = group.stalled || chain.stalled;
@@ -134,7 +137,12 @@ function taskText(view, task) {
   }
   if (view.ended) return `${STATE_WORDS[task.state]}, ${plural(task.raw.records_in, "record")} taken, ${number(task.raw.queued_records)} left`;
   const word = STATE_WORDS[task.state] + (task.blocked ? ", but some of its output is stalled" : "");
-  return word + ", " + rate(task.raw.in_per_s) + " taken, " + number(task.raw.queued_records) + " queued";
+  return word + ", " + rate(task.raw.in_per_s) + " done, " + number(task.raw.queued_records) + " queued";
+}
+
+// Records a second: of a source what it gives, else what is done. A sink that is a program gives nothing on before it has ended.
+function flowOf(kind, of) {
+  return kind === "source" ? of.out_per_s : of.in_per_s;
 }
 
 const RANK = ["failed", "stalled", "down", "paused", "moving", "working", "waiting", "idle", "away", "done"];
@@ -149,7 +157,7 @@ function stageOf(view, spec) {
   const state = RANK.find((name) => pool.some((task) => task.state === name)) || "idle";
   const held = here.flatMap((task) => task.outs).reduce((total, link) => total + (link.held_records || 0), 0);
   const stage = { ...spec, tasks, here, counts, state, held, blocked: here.some((task) => task.blocked) };
-  for (const field of ["in_per_s", "out_per_s", "queued_records", "retried_records", "dead_records", "records_in", "records_out",
+  for (const field of ["in_per_s", "out_per_s", "queued_records", "retried_records", "dead_records", "done_records", "records_in", "records_out",
     "bytes_in", "bytes_out", "programs", "busy_s"]) stage[field] = sum(field);
   stage.busy = here.length ? sum("busy") / here.length : 0;
   // What a stage far away does is seen by what passes between it and this node.
@@ -204,7 +212,7 @@ function verdict(view) {
     const others = new Set(group.chains.slice(1).map((chain) => chain.task)).size;
     const rest = [];
     if (others) rest.push(plural(others, "other task") + " held up by the same");
-    if (view.stalls.length > 1) rest.push(plural(view.stalls.length - 1, "other cause") + " below");
+    if (view.groups.length > 1) rest.push(plural(view.groups.length - 1, "other cause") + " below");
     const word = moves ? "Partly stalled" : "Stalled";
     return { state: "stalled", word: draining ? draining + word.toLowerCase() : word, for_s: group.for_s, why: group.chains[0].text,
       todo: group.chains[0].advice, more: rest.join("; ") };

@@ -20,7 +20,7 @@ function noteStalls(view) {
   }
   if (view.ended) return;
   for (const group of standing.values()) {
-    stallLog.unshift({ root: group.root, state: group.state, text: group.chains[0].text, tasks: group.chains.length, from: now - group.for_s * 1000, to: null, cut: false });
+    stallLog.unshift({ root: group.root, title: group.title, state: group.state, text: group.chains[0].text, tasks: group.chains.length, from: now - group.for_s * 1000, to: null, cut: false });
   }
   stallLog.length = Math.min(stallLog.length, LOG_MAX);
 }
@@ -28,7 +28,7 @@ function noteStalls(view) {
 function renderWaits(view) {
   const groups = view.ended ? [] : view.groups;
   // Dead letters have a list of their own, and the end is in the headline.
-  const notes = view.why.notes.filter((note) => !note.includes(" dead letters;")).filter((note) => !view.status.end || !view.status.end.why || !note.includes(view.status.end.why));
+  const notes = view.why.notes.filter((note) => !/ dead letters?;/.test(note)).filter((note) => !view.status.end || !view.status.end.why || !note.includes(view.status.end.why));
   const parts = groups.map((group) => waitGroup(group));
   if (groups.length === 0) parts.push(h("p", { class: "calm" }, view.ended ? "The run is over." : "Nothing waits."));
   const limit = view.why.limit;
@@ -38,7 +38,7 @@ function renderWaits(view) {
     h("span", { class: "muted" }, clock(entry.from)),
     entry.to === null ? stateMark(entry.state, "goes on, " + duration((view.status.at_ms - entry.from) / 1000))
       : stateMark(entry.cut ? "idle" : "done", (entry.cut ? "until the end, " : "over at " + clock(entry.to) + " after ") + duration((entry.to - entry.from) / 1000)),
-    h("span", { class: "text" }, entry.root + (entry.tasks > 1 ? ` (${entry.tasks} tasks)` : "") + ": " + entry.text)));
+    h("span", { class: "text" }, entry.title + (entry.tasks > 1 ? ` (${entry.tasks} tasks)` : "") + ": " + entry.text)));
   show("waits-log", entries.length ? h("ul", { class: "log" }, entries) : h("p", { class: "calm" }, "None."));
 }
 
@@ -48,7 +48,7 @@ function waitGroup(group) {
   const named = others.slice(0, 6).join(", ") + (others.length > 6 ? ` and ${number(others.length - 6)} more` : "");
   const state = group.state;
   return h("div", { class: "wait", key: group.root, "data-state": state, "data-root": group.root },
-    h("div", { class: "title" }, stateMark(state, group.root), h("span", { class: "muted" }, (state === "stalled" ? "stalled for " : "for ") + duration(group.for_s))),
+    h("div", { class: "title" }, stateMark(state, group.title), h("span", { class: "muted" }, (state === "stalled" ? "stalled for " : "for ") + duration(group.for_s))),
     chainSteps(chain), others.length ? h("p", { class: "muted" }, (group.paused ? "Paused too, or held up by that: " : "Also held up by that: ") + named) : null);
 }
 

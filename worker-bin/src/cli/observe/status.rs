@@ -6,7 +6,7 @@ use super::{FAILED, Failure};
 use crate::admin::registry;
 use crate::cli::run::say;
 use crate::cli::{print, print_document};
-use crate::explain::{RunState, Snapshot, Stage, words};
+use crate::explain::{RunState, Snapshot, Stage, StageKind, words};
 use crate::text::escape::one_line;
 use crate::text::table::{Column, Table};
 use crate::text::terminal;
@@ -130,6 +130,9 @@ fn cells(snapshot: &Snapshot, stage: &Stage) -> Vec<String> {
         }
     }
     let count = |count, what| format!("{} {what}", words::number(count));
-    let (taken, given) = (sum(|t| t.counters.records_in), sum(|t| t.counters.records_out));
+    let taken = sum(|t| t.counters.records_in);
+    // A program that is a sink gives nothing on before it has ended.
+    let given =
+        if stage.kind == StageKind::Sink { sum(|t| t.done_records) } else { sum(|t| t.counters.records_out) };
     [name, count(taken, "in"), count(given, "out"), format!("{rate:.0}/s"), rest.join(", ")].to_vec()
 }

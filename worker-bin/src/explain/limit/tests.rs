@@ -43,7 +43,9 @@ fn limit(tasks: Vec<Task>) -> Option<Limit> {
         (task.busy_s, task.backlog_s) = (seconds(task.busy), seconds(task.backlog));
         task.undelivered_s = seconds(task.undelivered);
         task.blocked_s = task.blocked.iter().map(|(kind, share)| (*kind, seconds(*share))).collect();
-        task.counters.records_in = if task.in_per_s > 0.0 { 200_000 } else { 0 };
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole and positive")]
+        let done = (task.in_per_s * 200.0) as u64;
+        task.done_records = done;
         task.done = true;
     }
     let recent = Window::recent(std::slice::from_ref(&now)).limit();
@@ -322,4 +324,25 @@ fn who_waits_for_slots_and_what_is_limited_by_them_is_one_thing() {
         "{said}"
     );
     assert!(said.contains("\nthroughput is limited by the slots: stage b waits 65 % of the time"), "{said}");
+}
+
+#[test]
+fn of_two_branches_with_queues_the_one_that_needs_longer_for_its_own_is_the_limit() {
+    let branch = |name: &str, done_per_s: f64, undone: u64, share: f64| Task {
+        in_per_s: done_per_s,
+        undone_records: undone,
+        ..task(name, share, &[], 1.0)
+    };
+    // What each was at work for differs by what its start took, and where it stands in the pipeline says nothing.
+    for (failing, slow) in [(1.0, 1.0), (0.9, 1.0), (1.0, 0.9)] {
+        let (a, b) = (branch("failing/0", 15.0, 50_000, failing), branch("slow/0", 192.0, 9_000, slow));
+        for tasks in [vec![idle_source(), a.clone(), b.clone()], vec![idle_source(), b, a]] {
+            assert_eq!(limit(tasks).as_ref().map(named), Some(("failing", WaitKind::ChildBusy)));
+        }
+    }
+    // Behind one another the last counts, however much lies before the first.
+    let mut node = node(vec![branch("a/0", 15.0, 50_000, 1.0), branch("b/0", 192.0, 9_000, 1.0)]);
+    node.stages[1].from = vec!["a".to_owned()];
+    let found = Window::recent(std::slice::from_ref(&node)).limit();
+    assert_eq!(found.as_ref().map(named), Some(("b", WaitKind::ChildBusy)));
 }

@@ -84,8 +84,8 @@ impl Watched {
                 before: TaskCounters::default(),
                 busy: Duration::ZERO,
                 queued_records: 1,
-                undone_records: 0,
-                done_records: 0,
+                undone_records: self.records,
+                done_records: self.records,
                 done: false,
                 paused: false,
             };

@@ -85,7 +85,7 @@ impl Watch {
             counters: counters(records),
             queued_records: if at == 1 { self.queued + self.gathered } else { 0 },
             undone_records: 0,
-            done_records: 0,
+            done_records: if at == 1 { records.saturating_sub(self.queued + self.gathered) } else { records },
             done: false,
             paused: false,
         });
@@ -368,4 +368,31 @@ fn names_and_figures_are_those_of_the_node() {
     assert_eq!((snapshot.links[0].from.as_str(), snapshot.links[0].to.as_str()), ("src/0", "grep/0"));
     assert!(matches!(snapshot.tasks[2].waits[0].why, Why::DiskFull { .. }));
     assert!(snapshot.tasks[2].waits[0].text.contains("no room on disk for 2.0 s: out.txt: \\u{1b}no room"));
+}
+
+#[test]
+fn what_is_only_taken_into_a_queue_is_no_work() {
+    let mut watch = Watch::new();
+    watch.pass(10, 400);
+    assert_eq!(watch.task(1).in_per_s, 400.0);
+    for _ in 0..40 {
+        watch.gathered += 100;
+        watch.pass(1, 100);
+    }
+    assert_eq!((watch.task(1).in_per_s, watch.task(1).counters.records_in), (0.0, 8000));
+    assert_eq!(watch.task(1).done_records, 4000);
+    let history = watch.observer.history().so_far();
+    assert_eq!(history["grep"].last().map(|point| point.in_per_s), Some(0.0));
+}
+
+#[test]
+fn what_was_written_behind_the_last_look_is_counted_again_and_nothing_else() {
+    let mut watch = Watch::new();
+    watch.pass(1, 400);
+    let mut sample = watch.sample();
+    sample.status.tasks[2].counters.records_out = 936;
+    sample.status.tasks[2].done_records = 936;
+    watch.observer.recount(&sample.status);
+    assert_eq!((watch.task(2).counters.records_out, watch.task(2).done_records), (936, 936));
+    assert_eq!(watch.observer.latest().unwrap().uptime_s, 1.0);
 }

@@ -151,3 +151,13 @@ fn every_wait_has_words() {
         assert!(text.contains(part), "{text:?} has no {part:?}");
     }
 }
+
+#[test]
+fn one_is_one_and_thousands_stand_apart() {
+    assert_eq!(still_on_their_way(1), "1 record was still on its way");
+    assert_eq!(still_on_their_way(75_911), "75 911 records were still on their way");
+    assert_eq!(
+        (dead_letters(1), dead_letters(1500)),
+        ("1 dead letter".to_owned(), "1 500 dead letters".to_owned())
+    );
+}

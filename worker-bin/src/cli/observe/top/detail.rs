@@ -83,7 +83,21 @@ fn figures(tasks: &[&Task]) -> Lines {
     vec![
         (
             Tone::Plain,
-            flow("taken", sum(|t| t.counters.records_in), sum(|t| t.counters.bytes_in), rate(|t| t.in_per_s)),
+            format!(
+                "{:9} {} ({})",
+                "taken",
+                words::records(sum(|t| t.counters.records_in)),
+                words::bytes(sum(|t| t.counters.bytes_in))
+            ),
+        ),
+        (
+            Tone::Plain,
+            format!(
+                "{:9} {}, {}/s",
+                "done",
+                words::records(sum(|t| t.done_records)),
+                short(rate(|t| t.in_per_s))
+            ),
         ),
         (
             Tone::Plain,
@@ -127,7 +141,7 @@ fn task_line(node: &str, silent: bool, task: &Task) -> (Tone, String) {
     };
     let tone = if how == "stalled" { Tone::Bad } else { Tone::Plain };
     let text = format!(
-        "{} on {}: {}/s in, {}/s out, {} queued, busy {}{}{how}",
+        "{} on {}: {}/s done, {}/s out, {} queued, busy {}{}{how}",
         clean(&task.name),
         clean(node),
         short(task.in_per_s),

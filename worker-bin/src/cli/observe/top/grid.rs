@@ -19,6 +19,9 @@ const BOTH_FROM: u16 = 34;
 
 const NAME_MAX: usize = 48;
 
+/// With less room than that for a name there is no curve.
+const NAME_MIN: usize = 8;
+
 const CURVE_MAX: usize = 60;
 
 /// Draws the table that has the focus, or both where there is room.
@@ -87,7 +90,8 @@ impl<R: 'static> Table<'_, R> {
         let has_curve = self.pane == Pane::Stages;
         let name = match has_curve {
             // A curve of six columns says something already; the name of a stage matters more.
-            true => longest.min(NAME_MAX).min(room.saturating_sub(7)),
+            true if room < NAME_MIN + 7 => longest.min(room),
+            true => longest.min(NAME_MAX).min(room - 7),
             false => room,
         };
         let room = if has_curve { room.saturating_sub(name + 1).min(CURVE_MAX) } else { 0 };

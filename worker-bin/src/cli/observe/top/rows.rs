@@ -2,7 +2,7 @@
 
 use super::figures::clean;
 use super::state::{Known, State, state_word};
-use crate::explain::{Link, RunState, Stage, StageKind, Task, WaitClass, WaitKind, words};
+use crate::explain::{Link, Peer, RunState, Stage, StageKind, Task, WaitClass, WaitKind, words};
 use std::collections::BTreeSet;
 use worker_core::config::TaskName;
 
@@ -97,7 +97,8 @@ fn stage_row(state: &State, stage: &Stage) -> StageRow {
         tasks: (tasks.len() as u64, u64::from(stage.partitions)),
         nodes: clean(&stage.nodes.join(",")),
         in_per_s: rate(|t| t.in_per_s),
-        out_per_s: rate(|t| t.out_per_s),
+        // A program that is a sink gives nothing on before it has ended.
+        out_per_s: rate(if stage.kind == StageKind::Sink { |t| t.in_per_s } else { |t| t.out_per_s }),
         queued: sum(|t| t.queued_records),
         held: links.map(|link| link.counters.held_records).sum(),
         retried: sum(|t| t.counters.retried_records),
@@ -204,20 +205,21 @@ fn node_row(name: &str, known: &Known, now_s: f64) -> NodeRow {
         return NodeRow { name, mark, text };
     }
     let (memory, slots) = (&snapshot.memory, &snapshot.slots);
-    let mut text = format!(
-        "held {}, disk {}, process {}, slots {}/{}",
+    // Who is not there goes first: a narrow terminal cuts the end.
+    let down = |peer: &Peer| {
+        let since = peer.down_s.map_or_else(String::new, |s| format!(" for {}", words::duration(s)));
+        format!("{} down{since}; ", clean(&peer.node))
+    };
+    let mut text: String = snapshot.peers.iter().filter(|peer| !peer.up).map(down).collect();
+    let mark = if text.is_empty() { Mark::Working } else { Mark::Stalled };
+    text += &format!(
+        "held {} in memory, {} on disk; process {}, slots {}/{}",
         words::bytes(memory.held_bytes),
         words::bytes(memory.spilled_bytes),
         words::bytes(memory.resident_bytes),
         slots.used,
         slots.total
     );
-    let mut mark = Mark::Working;
-    for peer in snapshot.peers.iter().filter(|peer| !peer.up) {
-        let since = peer.down_s.map_or_else(String::new, |s| format!(" for {}", words::duration(s)));
-        text.push_str(&format!("; {} down{since}", clean(&peer.node)));
-        mark = Mark::Stalled;
-    }
     let up: Vec<_> = snapshot.peers.iter().filter(|peer| peer.up).map(|peer| clean(&peer.node)).collect();
     if !up.is_empty() {
         text.push_str(&format!("; {} up", up.join(", ")));

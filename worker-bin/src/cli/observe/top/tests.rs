@@ -235,6 +235,28 @@ fn a_stall_is_on_the_smallest_screen_with_its_reason() {
 }
 
 #[test]
+fn on_a_narrow_screen_rows_keep_their_names() {
+    let mut app = app_stalled();
+    for width in [30, 40, 50, 60] {
+        let screen = screen(&app, width, 30, 2.0);
+        assert_has(&screen, &["STAGE", "log", "error", "IN/S"]);
+    }
+    press(&mut app, &[KeyCode::Tab]);
+    assert_has(&screen(&app, 40, 30, 2.0), &["LINK", "log/0"]);
+}
+
+#[test]
+fn a_wait_that_is_no_stall_yet_is_not_counted_as_one() {
+    let mut snapshot = stalled();
+    let young = Why::ChildBusy {};
+    let wait =
+        Wait { for_s: 2.0, stalled: false, text: "busy".to_owned(), on: None, on_node: None, why: young };
+    snapshot.tasks.push(Task { waits: vec![wait], ..task("out", 0) });
+    let app = app_with(&[snapshot]);
+    assert_has(&screen(&app, 140, 40, 2.0), &["STALLED: 1 cause, and 1 wait that is none yet"]);
+}
+
+#[test]
 fn what_limits_the_throughput_is_said_beside_a_stall() {
     let mut snapshot = stalled();
     snapshot.tasks.push(Task { busy: 0.97, backlog: 1.0, ..task("per_path", 0) });

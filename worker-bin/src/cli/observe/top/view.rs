@@ -148,11 +148,16 @@ fn stall_lines(app: &App, columns: usize, height: usize) -> Vec<Line<'static>> {
     let room = (height / 4).max(4);
     let groups = state.explanation.groups();
     let stalled = groups.iter().filter(|group| group[0].stalled).count();
+    let young = match groups.len() - stalled {
+        0 => String::new(),
+        1 => ", and 1 wait that is none yet".to_owned(),
+        several => format!(", and {several} waits that are none yet"),
+    };
     let title = match stalled {
         _ if state.snapshots().next().is_none() => "NOTHING WAS HEARD YET".to_owned(),
         0 => "NOTHING IS STALLED".to_owned(),
-        1 => "STALLED: 1 cause".to_owned(),
-        several => format!("STALLED: {several} causes"),
+        1 => format!("STALLED: 1 cause{young}"),
+        several => format!("STALLED: {several} causes{young}"),
     };
     let limit = state.explanation.limit.as_ref().filter(|_| !state.is_over());
     let limit = limit.map(|limit| {
@@ -179,7 +184,7 @@ fn stall_lines(app: &App, columns: usize, height: usize) -> Vec<Line<'static>> {
         let lines = wrapped(&clean(&(words::chain(first) + &also)), columns, "  ");
         if texts.len() + lines.len() + limit.len() > room && number > 0 {
             let more = groups.len() - number;
-            texts.push((Tone::Dim, format!("… and {more} causes more: worker why")));
+            texts.push((Tone::Dim, format!("… and {more} more: worker why")));
             break;
         }
         texts.extend(lines.into_iter().map(|line| (tone, line)));

@@ -1,0 +1,35 @@
+//! Numbers in messages for people: one way for all.
+
+/// A number with its thousands apart: `4 096`.
+#[must_use]
+pub fn number(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(' ');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// So many of what has a plural with s: `1 record`, `4 096 records`.
+#[must_use]
+pub fn plural(count: u64, one: &str) -> String {
+    if count == 1 { format!("1 {one}") } else { format!("{} {one}s", number(count)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_stand_apart_and_one_is_one() {
+        assert_eq!(
+            [0, 999, 1000, 65_536, 1_234_567].map(number),
+            ["0", "999", "1 000", "65 536", "1 234 567"]
+        );
+        assert_eq!(plural(1, "dead letter") + ", " + &plural(2000, "record"), "1 dead letter, 2 000 records");
+    }
+}
