@@ -93,6 +93,15 @@ fn a_misspelled_stage_is_status_2_with_the_one_that_is_meant_and_a_paused_one_sa
     let status = String::from_utf8_lossy(&status.stdout).into_owned();
     let paused: Vec<&str> = status.lines().filter(|line| line.contains("paused")).collect();
     assert!(matches!(paused.as_slice(), [line] if line.contains("errors")), "{status}");
+    for (order, says) in [
+        ("pause", "errors is paused already, or has ended: nothing is changed"),
+        ("resume", "resumed errors (errors/0, "),
+        ("resume", "errors was not paused: nothing is changed"),
+    ] {
+        let told = scratch.worker(&[order, "errors"]).run().expect(0);
+        let told = String::from_utf8_lossy(&told.stdout).into_owned();
+        assert!(told.contains(says), "{told}");
+    }
     running.kill();
 }
 
@@ -118,6 +127,7 @@ fn a_place_that_will_not_do_is_said_at_the_start_and_nothing_is_left_in_it() {
         ("--dead-letters", "full"),
         ("--report", "file/r.json"),
         ("--spill-dir", "file/below"),
+        ("--spill-dir", "no/below"),
         ("--state", "file/below"),
         ("--state", "full"),
     ] {
@@ -126,6 +136,9 @@ fn a_place_that_will_not_do_is_said_at_the_start_and_nothing_is_left_in_it() {
         assert!(!scratch.path("no").exists() && scratch.text("file") == "kept", "{option} {place}");
         assert_eq!(names("full"), ["mine.txt", "tasks"], "{option} {place}");
     }
+    let made = ["run", "-i", "in", "-s", "cat", "-o", "o1", "-q", "--admin", "none", "--spill-dir", "spill"];
+    scratch.worker(&made).run().expect(0);
+    assert!(!scratch.path("spill").exists() && scratch.text("o1") == "1\n2\n");
     scratch
         .worker(&["run", "-i", "in", "-s", "cat", "-o", "o2", "-q", "--state", "full", "--fresh"])
         .run()

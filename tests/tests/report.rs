@@ -3,6 +3,7 @@
 use rustix::process::Signal;
 use std::time::Duration;
 use worker_bin::report::{Outcome, Report, ReportStage};
+use worker_core::words::number;
 use worker_tests::process::{Finished, Running, Scratch, eventually};
 
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -209,7 +210,10 @@ fn an_interrupted_run_has_a_report_and_so_has_one_that_was_interrupted_twice() {
     let second = report(&scratch);
     assert_eq!((second.outcome, second.exit_status, second.signal), (Outcome::Stopped, 143, Some(15)));
     let why = second.why.expect("a reason");
-    assert!(why.contains(&format!("({} records were still on their way)", second.held_records)), "{why}");
+    assert!(
+        why.contains(&format!("({} records were still on their way)", number(second.held_records))),
+        "{why}"
+    );
     assert_page(&scratch.text("r.html"));
 }
 

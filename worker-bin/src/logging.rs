@@ -131,7 +131,6 @@ pub(crate) fn peer_span(peer: &str, conn: u64) -> Span {
 }
 
 /// Whether it is a filter.
-#[cfg(test)]
 pub(crate) fn check(filter: &str) -> Result<(), String> {
     parse(filter).map(|_| ())
 }

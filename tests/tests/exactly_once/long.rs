@@ -38,7 +38,7 @@ fn what_the_message_says_goes_on_with_the_same_state() {
             }
             _ => {
                 scratch.write("pipeline.toml", pipeline("", "file = 'in.txt'\non_long = 'dead-letter'"));
-                run(&scratch).expect(3).says(&["1 dead letters"]);
+                run(&scratch).expect(3).says(&["1 dead letter, with its reason, is in"]);
                 scratch.shell(GOOD);
                 assert_eq!(letters(&scratch), 1);
             }
@@ -77,7 +77,7 @@ fn a_long_record_passes_by_in_memory_from_every_kind_of_source() {
 #[test]
 fn a_cut_record_goes_on_as_far_as_it_may() {
     let scratch = prepared("max_record = '1000'\n", "file = 'in.txt'\non_long = 'cut'");
-    run(&scratch).expect(3).says(&["1 dead letters"]);
+    run(&scratch).expect(3).says(&["1 dead letter, with its reason, is in"]);
     scratch.shell("cut -c -1000 in.txt | cmp - out.txt");
 }
 
@@ -119,11 +119,15 @@ fn a_damaged_file_halts_and_is_skipped_when_told_to_in_both_deliveries() {
     let scratch = damaged("file = '*.gz'");
     run(&scratch).expect(1).says(&["damaged or truncated gzip data", "a.gz", "on_damage"]);
     scratch.write("pipeline.toml", pipeline("", "file = '*.gz'\non_damage = 'skip'"));
-    run(&scratch).expect(3).says(&["1 dead letters"]);
+    run(&scratch).expect(3).says(&["1 dead letter, with its reason, is in"]);
     scratch.shell("cmp want out.txt");
     assert_eq!(letters(&scratch), 1);
     let scratch = damaged("file = '*.gz'\non_damage = 'skip'");
-    scratch.worker(&["run", "pipeline.toml", "--progress", "none"]).run().expect(3).says(&["1 dead letters"]);
+    scratch
+        .worker(&["run", "pipeline.toml", "--progress", "none"])
+        .run()
+        .expect(3)
+        .says(&["1 dead letter, with its reason, is in"]);
     scratch.shell("cmp want out.txt");
 }
 

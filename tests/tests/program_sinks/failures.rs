@@ -163,7 +163,7 @@ fn a_stop_does_not_call_done_what_the_program_never_took() {
         running.wait_for_message("exited with status 9", PATIENCE);
         running.signal(rustix::process::Signal::TERM);
         let counted: &[&str] =
-            if args.is_empty() { &["1200 records were still on their way"] } else { &["stopped"] };
+            if args.is_empty() { &["1 200 records were still on their way"] } else { &["stopped"] };
         running.wait(PATIENCE).expect(143).says(counted);
         assert!(numbers(&scratch, "db.txt").is_empty());
         scratch.write("mended", "");

@@ -71,7 +71,8 @@ Examples:
   worker run access.toml --state /var/lib/access       # exactly once; again: continues
 
 Exit status: 0 done; 1 the pipeline failed; 2 the command line or a file is wrong; 3 finished, but with dead letters \
-or records lost; 129, 130 or 143 interrupted by SIGHUP, SIGINT or SIGTERM, after a clean stop.";
+or records lost; 129, 130 or 143 interrupted by SIGHUP, SIGINT or SIGTERM, after a clean stop; 141 with state, whoever read standard \
+output has gone: what was not taken is kept, and the same command goes on.";
 
 const CHECK_EXAMPLES: &str = "\
 Examples:
@@ -110,7 +111,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
     pub set: Vec<(String, String)>,
     /// Stop every source after this many records; not with state
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub limit: Option<u64>,
     /// Run up to this stage only and print what it gives; keeps no state
     #[arg(long, value_name = "STAGE", conflicts_with_all = ["state", "fresh"])]
@@ -119,7 +120,7 @@ pub struct RunArgs {
     #[arg(long)]
     pub print_toml: bool,
     /// How many batch programs may run at once [default: one per core]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = slots)]
     pub slots: Option<NonZeroUsize>,
     /// Whether what was done survives this process, and where it is kept.
     #[command(flatten)]
@@ -208,7 +209,7 @@ pub struct ProcessArgs {
     #[arg(long, value_name = "NAME")]
     pub admin_host: Vec<String>,
     /// For how long work must not have moved to be called stalled: in the log, by `worker why` and at /readyz
-    #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = some_time)]
     pub stall_after: Duration,
     /// Send spans and metrics to an OpenTelemetry collector there, by OTLP over HTTP; in builds with the feature otel
     #[arg(long, value_name = "http://HOST:4318", value_parser = endpoint)]
@@ -248,7 +249,7 @@ pub struct LogArgs {
     #[arg(short, long, conflicts_with = "verbose")]
     pub quiet: bool,
     /// Which log messages, such as worker_bin=debug [default: by -v and -q]
-    #[arg(long = "log", value_name = "FILTER")]
+    #[arg(long = "log", value_name = "FILTER", value_parser = log_filter)]
     pub filter: Option<String>,
     /// How log lines look; with json all of standard error is JSON, and progress is shown only where --progress says how
     #[arg(long = "log-format", value_enum, default_value_t = Form::Human, value_name = "FORM")]
@@ -305,10 +306,10 @@ pub struct NodeArgs {
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub linger: Duration,
     /// Stop every source of this node after this many records; not with state
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub limit: Option<u64>,
     /// How many batch programs may run at once here [default: as the cluster file says, or one per core]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = slots)]
     pub slots: Option<NonZeroUsize>,
     /// Whether what was done survives this process, and where it is kept.
     #[command(flatten)]
@@ -391,6 +392,27 @@ pub(super) fn variable(text: &str) -> Result<(String, String), String> {
 fn duration(text: &str) -> Result<Duration, String> {
     crate::text::units::parse_duration(text)
         .ok_or_else(|| "expected a duration such as 100ms, 30s, 1m or 2h".to_owned())
+}
+
+/// One that passes.
+fn some_time(text: &str) -> Result<Duration, String> {
+    duration(text).and_then(|time| match time.is_zero() {
+        true => Err("expected a duration above 0, such as 3s".to_owned()),
+        false => Ok(time),
+    })
+}
+
+fn slots(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse().map_err(|_| "expected how many programs may run at once, from 1 on".to_owned())
+}
+
+pub(super) fn at_least_one(text: &str) -> Result<u64, String> {
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| "expected a number of records from 1 on".to_owned())
+}
+
+fn log_filter(text: &str) -> Result<String, String> {
+    crate::logging::check(text).map(|()| text.to_owned())
 }
 
 fn admin_address(text: &str) -> Result<AdminAddress, String> {

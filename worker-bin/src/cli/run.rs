@@ -7,7 +7,8 @@ use super::{reports, state};
 use crate::admin::AdminAddress;
 use crate::child::Launcher;
 use crate::descriptors;
-use crate::io::beside::try_writing;
+use crate::explain::words;
+use crate::io::beside::{WriteRefused, try_writing};
 use crate::logging::{self, Form, say_rendered};
 use crate::otel::Otel;
 use crate::pipeline::plan::{Plan, plan};
@@ -159,10 +160,15 @@ impl Process<'_> {
             return Ok(());
         }
         try_writing(path).map_err(|error| {
-            format!(
-                "error: --dead-letters {}: cannot write there: {error}; the directory must exist and be writable",
-                path.display()
-            )
+            let path = path.display();
+            match error {
+                WriteRefused::NoFile(what) => {
+                    format!("error: --dead-letters {path}: it is {what}; name a file that may be made or replaced")
+                }
+                WriteRefused::System(error) => format!(
+                    "error: --dead-letters {path}: cannot write there: {error}; the directory must exist and be writable"
+                ),
+            }
         })
     }
 
@@ -276,7 +282,8 @@ impl Process<'_> {
                     dir.display()
                 ));
                 if dead > 0 {
-                    say(&format!("{dead} dead letters are in {}", runtime::dead_dir(dir).display()));
+                    let (letters, dir) = (words::dead_letters(dead), runtime::dead_dir(dir));
+                    say(&format!("{letters} {} in {}", words::are(dead), dir.display()));
                     return Err(ExitCode::from(INCOMPLETE));
                 }
                 Err(ExitCode::SUCCESS)
@@ -320,10 +327,13 @@ impl Process<'_> {
 /// Says what was dead-lettered and what may be lost.
 fn incomplete(summary: &Summary) {
     if let (Some(path), dead) = (&summary.dead_letters, summary.dead) {
-        say(&format!("{dead} dead letters, with their reasons, are in {}", path.display()));
+        let (letters, are) = (words::dead_letters(dead), words::are(dead));
+        let reasons = if dead == 1 { "its reason" } else { "their reasons" };
+        say(&format!("{letters}, with {reasons}, {are} in {}", path.display()));
     }
     if summary.lost > 0 {
-        say(&format!("at most {} records were lost when other nodes' processes died", summary.lost));
+        let lost = words::records(summary.lost);
+        say(&format!("at most {lost} {} lost when other nodes' processes died", words::were(summary.lost)));
     }
 }
 
@@ -333,7 +343,7 @@ fn said(result: Result<Summary, RunError>) -> u8 {
         Ok(summary) => finished(&summary),
         Err(RunError::Stopped { signal, held, summary }) => {
             incomplete(&summary);
-            say(&format!("stopped; {held} records were still on their way"));
+            say(&format!("stopped; {}", words::still_on_their_way(held)));
             signalled(signal)
         }
         Err(error @ (RunError::Listen(_) | RunError::Admin(_) | RunError::Spill(_))) => {

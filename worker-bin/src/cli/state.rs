@@ -1,5 +1,6 @@
 //! `--fresh`: starting over.
 
+use crate::explain::words;
 use crate::hints;
 use crate::pipeline::plan::{Plan, Role};
 use std::io;
@@ -84,10 +85,13 @@ pub(super) fn remove(dir: &Path) -> Result<Option<String>, FreshError> {
         removed.map_err(|source| FreshError::Remove { path, source })?;
     }
     drop(lock);
-    let letters = if dead > 0 { format!(", {dead} dead letters among them") } else { String::new() };
+    let letters =
+        if dead > 0 { format!(", {} among them", words::dead_letters(dead)) } else { String::new() };
     Ok(Some(format!(
-        "--fresh: removed the state in {} ({files} files, {bytes} bytes{letters})",
-        dir.display()
+        "--fresh: removed the state in {} ({} in {}{letters})",
+        dir.display(),
+        words::bytes(bytes),
+        words::plural(files, "file")
     )))
 }
 

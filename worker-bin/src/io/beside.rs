@@ -16,13 +16,26 @@ pub(crate) fn beside(path: &Path) -> io::Result<(PathBuf, File)> {
     Ok((fresh, file))
 }
 
+/// Why a file can be neither made nor replaced.
+#[derive(Debug)]
+pub(crate) enum WriteRefused {
+    /// Something else is there, such as a directory.
+    NoFile(&'static str),
+    System(io::Error),
+}
+
 /// Whether a file can be made at `path`, or replaced; nothing is left of that.
-pub(crate) fn try_writing(path: &Path) -> io::Result<()> {
-    if path.file_name().is_none() || path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
-        return Err(io::Error::other("it is there and no regular file"));
+pub(crate) fn try_writing(path: &Path) -> Result<(), WriteRefused> {
+    match path.metadata() {
+        Ok(there) if there.is_dir() => return Err(WriteRefused::NoFile("a directory")),
+        Ok(there) if !there.is_file() => return Err(WriteRefused::NoFile("a device or a pipe")),
+        Ok(_) | Err(_) => {}
     }
-    let (probe, _) = beside(path)?;
-    std::fs::remove_file(probe)
+    if path.file_name().is_none() {
+        return Err(WriteRefused::NoFile("no name of a file"));
+    }
+    let probe = beside(path).and_then(|(probe, _)| std::fs::remove_file(probe));
+    probe.map_err(WriteRefused::System)
 }
 
 /// Makes a directory and those above it, and sees with `works` whether it will do; where it does not, nothing is left that

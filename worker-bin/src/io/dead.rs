@@ -15,6 +15,7 @@ pub use read::{Letter, LetterOrigin, Letters, read_letters};
 use crate::descriptors;
 use crate::io::loss::{Loss, loss};
 use line::{Line, text_of};
+use rustix::io::Errno;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -111,7 +112,7 @@ impl DeadLetterFile {
             self.path = path;
             self.file = Some(file);
         }
-        self.file.as_ref().ok_or_else(|| io::ErrorKind::NotFound.into())
+        self.file.as_ref().ok_or_else(|| Errno::NOENT.into())
     }
 
     fn failed(&self, source: io::Error) -> DeadLetterError {

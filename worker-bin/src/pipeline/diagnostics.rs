@@ -37,6 +37,32 @@ pub struct At(pub Range<usize>);
 pub struct SourceText {
     name: String,
     text: Arc<str>,
+    /// As people wrote it, where that is not this text.
+    written: Option<Arc<Written>>,
+}
+
+/// The options of a command line that a text was made of, one a line.
+#[derive(Debug, Default)]
+pub(super) struct Written {
+    text: String,
+    /// Which parts of the made text stand in this one, and where.
+    places: Vec<(Range<usize>, usize)>,
+}
+
+impl Written {
+    /// `value`, behind an option such as `-s`, stands at `made` in the text that is made.
+    pub(super) fn add(&mut self, option: &str, value: &str, made: Range<usize>) {
+        let at = self.text.len() + option.len() + 1;
+        self.text += &format!("{option} {value}\n");
+        self.places.push((made, at));
+    }
+
+    /// Where that is which stands at `range` in the made text.
+    fn place(&self, range: &Range<usize>) -> Option<Range<usize>> {
+        let holds = |made: &&(Range<usize>, usize)| made.0.start <= range.start && range.end <= made.0.end;
+        let (made, at) = self.places.iter().find(holds)?;
+        Some(range.start - made.start + at..range.end - made.start + at)
+    }
 }
 
 impl ConfigError {
@@ -161,7 +187,12 @@ impl SourceText {
     /// A text and the name that messages give it.
     #[must_use]
     pub fn new(name: impl Into<String>, text: &str) -> Self {
-        Self { name: name.into(), text: text.into() }
+        Self { name: name.into(), text: text.into(), written: None }
+    }
+
+    /// The same, made of what people wrote on a command line.
+    pub(super) fn written(self, written: Written) -> Self {
+        Self { written: Some(Arc::new(written)), ..self }
     }
 
     /// The text of a file.
@@ -184,6 +215,16 @@ impl SourceText {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What a problem is shown in, and its places there: what cannot be shown as it was written is shown in the text.
+    fn shown(&self, problem: &Problem) -> (&str, Vec<Range<usize>>) {
+        let ranges = || problem.marks.iter().map(|(range, _)| range);
+        let as_written = self.written.as_ref().and_then(|written| {
+            let places = ranges().map(|range| written.place(range)).collect::<Option<_>>()?;
+            Some((written.text.as_str(), places))
+        });
+        as_written.unwrap_or_else(|| (&self.text, ranges().cloned().collect()))
     }
 
     pub(super) fn text(&self) -> &str {
@@ -238,14 +279,15 @@ fn render_all(text: &SourceText, problems: &[Problem], level: &Level<'static>, c
 fn render_one(renderer: &Renderer, text: &SourceText, problem: &Problem, level: &Level<'static>) -> String {
     let mut group = Group::with_title(level.clone().primary_title(problem.title.as_str()));
     if !problem.marks.is_empty() {
-        let end = text.text.len();
-        let marks = problem.marks.iter().enumerate().map(|(index, (range, label))| {
+        let (shown, places) = text.shown(problem);
+        let end = shown.len();
+        let marks = places.iter().zip(&problem.marks).enumerate().map(|(index, (range, (_, label)))| {
             let kind = if index == 0 { AnnotationKind::Primary } else { AnnotationKind::Context };
             let range = range.start.min(end)..range.end.min(end);
             let mark = kind.span(range);
             if label.is_empty() { mark } else { mark.label(label.as_str()) }
         });
-        group = group.element(Snippet::source(&*text.text).path(text.name.as_str()).annotations(marks));
+        group = group.element(Snippet::source(shown).path(text.name.as_str()).annotations(marks));
     }
     for help in &problem.help {
         group = group.element(Level::HELP.message(help.as_str()));

@@ -1,10 +1,9 @@
 //! A pipeline from the words of a command line, by way of the file that says the same.
 
-use super::diagnostics::{ConfigError, SourceText};
+use super::diagnostics::{ConfigError, SourceText, Written};
 use super::model::Pipeline;
 use super::parse;
 use super::text::{self, quoted, quoted_key};
-use std::fmt::Write;
 use std::path::Path;
 
 /// One stage of a command line.
@@ -22,7 +21,7 @@ pub struct InlineStage<'a> {
 /// `output` (`None`: standard output). Relative paths start at `dir`.
 ///
 /// # Errors
-/// What is wrong with it, shown in the file that says the same.
+/// What is wrong with it, shown in its words, or else in the file that says the same.
 pub fn inline(
     inputs: &[String],
     stages: &[InlineStage<'_>],
@@ -30,32 +29,30 @@ pub fn inline(
     dir: &Path,
     set: &[(String, String)],
 ) -> Result<Pipeline, ConfigError> {
-    parse(&SourceText::new("command line", &file(inputs, stages, output)), dir, set)
+    let (text, written) = file(inputs, stages, output);
+    parse(&SourceText::new("command line", &text).written(written), dir, set)
 }
 
-fn file(inputs: &[String], stages: &[InlineStage<'_>], output: Option<&str>) -> String {
+fn file(inputs: &[String], stages: &[InlineStage<'_>], output: Option<&str>) -> (String, Written) {
     let mut text = String::from("[pipeline]\nname = \"inline\"\n");
+    let mut written = Written::default();
     let mut from = Vec::new();
-    match inputs {
-        [] => source(&mut text, &mut from, "in".to_owned(), "stdin = true"),
-        [one] => source(&mut text, &mut from, "in".to_owned(), &format!("file = {}", quoted(one))),
-        several => {
-            for (index, glob) in several.iter().enumerate() {
-                source(
-                    &mut text,
-                    &mut from,
-                    format!("in-{}", index + 1),
-                    &format!("file = {}", quoted(glob)),
-                );
-            }
-        }
+    if inputs.is_empty() {
+        text += "\n[source.in]\nstdin = true\n";
+        from.push("in".to_owned());
+    }
+    for (index, glob) in inputs.iter().enumerate() {
+        let name = if inputs.len() == 1 { "in".to_owned() } else { format!("in-{}", index + 1) };
+        text += &format!("\n[source.{name}]\n");
+        value(&mut text, &mut written, ("file", "-i"), glob);
+        from.push(name);
     }
     let mut names: Vec<String> = vec!["out".to_owned()];
     names.extend(from.iter().cloned());
     for stage in stages {
         let name = unused_name(&names, stage.command);
-        let run = quoted(stage.command);
-        text += &format!("\n[stage.{}]\nfrom = {}\nrun = {run}\n", quoted_key(&name), list(&from));
+        text += &format!("\n[stage.{}]\nfrom = {}\n", quoted_key(&name), list(&from));
+        value(&mut text, &mut written, ("run", if stage.stream { "-S" } else { "-s" }), stage.command);
         if stage.stream {
             text += "mode = \"stream\"\npartitions = 1\n";
         }
@@ -65,15 +62,21 @@ fn file(inputs: &[String], stages: &[InlineStage<'_>], output: Option<&str>) -> 
         names.push(name.clone());
         from = vec![name];
     }
-    let target = output.map_or_else(|| "stdout = true".to_owned(), |path| format!("file = {}", quoted(path)));
-    text += &format!("\n[sink.out]\nfrom = {}\n{target}\n", list(&from));
-    text
+    text += &format!("\n[sink.out]\nfrom = {}\n", list(&from));
+    match output {
+        Some(path) => value(&mut text, &mut written, ("file", "-o"), path),
+        None => text += "stdout = true\n",
+    }
+    (text, written)
 }
 
-fn source(text: &mut String, from: &mut Vec<String>, name: String, input: &str) {
-    // Writing to a string cannot fail.
-    let _infallible = writeln!(text, "\n[source.{name}]\n{input}");
-    from.push(name);
+/// A key's value, which stands behind an option on the command line.
+fn value(text: &mut String, written: &mut Written, (key, option): (&str, &str), value: &str) {
+    let value = quoted(value);
+    *text += &format!("{key} = ");
+    written.add(option, &value, text.len()..text.len() + value.len());
+    *text += &value;
+    text.push('\n');
 }
 
 fn list(names: &[String]) -> String {

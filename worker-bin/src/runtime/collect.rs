@@ -6,6 +6,7 @@ pub(super) use disk::Disk;
 
 use super::tap::{Held, Taps};
 use crate::child::records::Answers;
+use crate::explain::words;
 use bytes::Bytes;
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -102,9 +103,9 @@ impl Collector {
         self.dead_bytes +=
             letters.map(|l| (l.record.len() + l.reason.len()) as u64 + LETTER_BYTES).sum::<u64>();
         if self.dead_bytes > self.memory_max {
-            let letters = self.held.dead.len();
+            let letters = words::records(self.held.dead.len() as u64);
             return Err(format!(
-                "{letters} records of one output lack their key, too many to hold; first: {}",
+                "{letters} of one output lack their key, too many to hold; first: {}",
                 self.held.dead[0].reason
             ));
         }

@@ -1,6 +1,7 @@
 //! How a run ended.
 
 use crate::admin::ListenError;
+use crate::explain::words;
 use crate::report::Report;
 use std::path::PathBuf;
 use thiserror::Error;
@@ -29,7 +30,7 @@ pub enum RunError {
         summary: Summary,
     },
     /// The orderly stop took too long, or a second signal came.
-    #[error("stopped before everything accepted was done ({held} records were still on their way)")]
+    #[error("stopped before everything accepted was done ({})", words::still_on_their_way(*held))]
     Stopped {
         signal: i32,
         /// Records accepted and not done.

@@ -13,7 +13,6 @@ use crate::report::{self, Report};
 use crate::stderr;
 use crate::text::terminal;
 use crate::text::width::width;
-use indicatif::{BinaryBytes, HumanCount, HumanDuration};
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
@@ -117,7 +116,7 @@ impl Progress {
             stderr::show(frame);
             return;
         }
-        let mut text = format!("[{}]", HumanDuration(Duration::from_secs(self.begun.elapsed().as_secs())));
+        let mut text = format!("[{}]", clock(self.begun.elapsed()));
         if let Some(total) = self.read.total_bytes {
             write!(text, " {} % done", percent(self.through(status), total)).ok();
         }
@@ -140,16 +139,16 @@ impl Progress {
         let (then, before) = shown.through.front().copied().unwrap_or((self.begun, 0));
         let rate = per_second(done.saturating_sub(before), now.duration_since(then));
         let elapsed = now.duration_since(self.begun);
-        let (through, rate, clock) = (BinaryBytes(done), BinaryBytes(rate), clock(elapsed));
+        let (through, rate, clock) = (words::bytes(done), words::bytes(rate), clock(elapsed));
         let Some(total) = self.read.total_bytes else {
-            return format!("{} read  {rate}/s  {clock}", BinaryBytes(self.read.done_bytes()));
+            return format!("{} read  {rate}/s  {clock}", words::bytes(self.read.done_bytes()));
         };
         let percent = format!("{:>3} %", percent(done, total));
         let clock = match left(elapsed, done, total) {
             Some(left) => format!("{clock}, left {left}"),
             None => clock,
         };
-        let rest = [format!("{through}/{}", BinaryBytes(total)), format!("{rate}/s"), clock];
+        let rest = [format!("{through}/{}", words::bytes(total)), format!("{rate}/s"), clock];
         line_of_bar(columns, (done, total), &percent, &rest)
     }
 
@@ -170,8 +169,6 @@ impl Progress {
         let at = self.stages.iter().position(|s| s == stage).unwrap_or(0);
         let now = Instant::now();
         shown.last.resize(self.stages.len(), (self.begun, 0));
-        let (then, before) = std::mem::replace(&mut shown.last[at], (now, counters.records_in));
-        let rate = per_second(counters.records_in - before, now.duration_since(then));
         let what = match tasks.first().map(|task| &self.graph.task(*task).kind) {
             // Only its program knows what it is done with.
             Some(TaskKind::Stream(_)) | None => (counters.records_in, "read"),
@@ -179,12 +176,14 @@ impl Progress {
                 (done, "done")
             }
         };
-        let mut line = format!("{name}: {} {}, {}/s", HumanCount(what.0), what.1, HumanCount(rate));
+        let (then, before) = std::mem::replace(&mut shown.last[at], (now, what.0));
+        let rate = per_second(what.0.saturating_sub(before), now.duration_since(then));
+        let mut line = format!("{name}: {} {}, {}/s", words::number(what.0), what.1, words::number(rate));
         for (what, count) in
             [("queued", queued), ("retried", counters.retried_records), ("dead", counters.dead_records)]
         {
             if count > 0 {
-                write!(line, ", {} {what}", HumanCount(count)).ok();
+                write!(line, ", {} {what}", words::number(count)).ok();
             }
         }
         line

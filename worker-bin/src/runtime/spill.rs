@@ -69,6 +69,11 @@ impl SpillPort {
         self.commands.send(SpillCommand::Do(command)).ok();
     }
 
+    /// Leaves no directory that was not there before.
+    pub(super) fn leave(&self) {
+        self.store.leave();
+    }
+
     /// Waits until what was ordered before is done: no dead letter is left unwritten when the process ends.
     pub(super) async fn flush(&self) {
         let (sender, done) = oneshot::channel();

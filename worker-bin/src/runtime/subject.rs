@@ -14,6 +14,7 @@ use std::sync::Arc;
 use tokio::sync::{Notify, mpsc, watch};
 use worker_core::config::{TaskId, TaskName};
 use worker_core::event::{Event, TaskEvent};
+use worker_core::status::TaskStatus;
 
 /// What can be asked of a run, and asked for, for as long as the process lives.
 #[derive(Debug)]
@@ -110,13 +111,21 @@ impl Admin {
         if tasks.is_empty() {
             return Err(format!("no task of {stage} runs on this node"));
         }
-        self.cell.act(|node, now| {
-            for (task, _) in &tasks {
+        let changed = self.cell.act(|node, now| {
+            let is_due = |task: &TaskStatus| task.paused != paused && !(paused && task.done);
+            let due: Vec<_> = node.status().tasks.iter().filter(|t| is_due(t)).map(|t| t.task).collect();
+            let changed: Vec<_> = tasks.into_iter().filter(|(task, _)| due.contains(task)).collect();
+            for (task, _) in &changed {
                 node.handle(now, Event::Task(*task, TaskEvent::Pause { paused }));
             }
+            changed
         });
+        if changed.is_empty() {
+            let is_so = if paused { "is paused already, or has ended" } else { "was not paused" };
+            return Ok(Changed { did: format!("{stage} {is_so}: nothing is changed"), tasks: Vec::new() });
+        }
         self.watch.look();
-        let names = tasks.into_iter().map(|(_, name)| name.clone()).collect();
+        let names = changed.into_iter().map(|(_, name)| name.clone()).collect();
         let did = format!("{} {stage}", if paused { "paused" } else { "resumed" });
         tracing::warn!(stage, "{did}, by the user");
         Ok(Changed { did, tasks: names })

@@ -1,6 +1,7 @@
 //! What a stream's program prints in one window.
 
 use super::collect::Collector;
+use crate::explain::words;
 use worker_core::event::{Failure, FailureKind, Output, Printed};
 use worker_core::replay::{Divergence, Suppressor};
 use worker_proto::Batch;
@@ -63,8 +64,9 @@ impl WindowOutput {
 
 fn fewer(missing: u64) -> Failure {
     let message = format!(
-        "the program, run again over the same input, printed {missing} records less than were committed before; a stream's \
-         program must be deterministic (sort the keys, fix seeds), or use mode = \"batch\"; --fresh starts over"
+        "the program, run again over the same input, printed {} less than were committed before; a stream's \
+         program must be deterministic (sort the keys, fix seeds), or use mode = \"batch\"; --fresh starts over",
+        words::records(missing)
     );
     Failure { kind: FailureKind::Diverged, message, stderr_tail: String::new(), silent: false }
 }

@@ -21,6 +21,7 @@ use crate::fault::Bug;
 use crate::recovery::TaskState;
 use crate::time::Time;
 use crate::timers::WakeReason;
+use crate::words::number;
 use worker_proto::Batch;
 
 /// What may be on its way to the child before another piece is fed, in bytes of cost.
@@ -221,7 +222,8 @@ impl StreamTask {
             let why = format!(
                 "its input since the window began has {} bytes, more than replay_limit ({}) lets it keep to run its program \
                  again {when}; raise replay_limit, or set a window",
-                self.admitted_cost, self.spec.replay_bytes
+                number(self.admitted_cost),
+                number(self.spec.replay_bytes)
             );
             ctx.fail_task(&base.name, why);
         }

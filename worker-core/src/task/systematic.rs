@@ -90,7 +90,7 @@ impl Systematic {
                 let all = if failures == 1 {
                     "the only record".to_owned()
                 } else {
-                    format!("all {failures} records")
+                    format!("all {} records", crate::words::number(failures.into()))
                 };
                 Ending::StageFails(format!(
                     "{all} failed, and no program of this stage has ever succeeded: {}; none is dead-lettered: mend the program, or \

@@ -1,5 +1,6 @@
 //! How a child breaks the protocol.
 
+use crate::text::units::number;
 use thiserror::Error;
 
 /// Longest quotation of what it printed, in characters.
@@ -83,7 +84,7 @@ pub(super) fn shown(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(4 * QUOTE_CHARS_MAX)]);
     let short: String = text.chars().take(QUOTE_CHARS_MAX).flat_map(char::escape_debug).collect();
     let more = if text.chars().count() > QUOTE_CHARS_MAX || text.len() < bytes.len() {
-        format!("… ({} bytes)", bytes.len())
+        format!("… ({} bytes)", number(bytes.len() as u64))
     } else {
         String::new()
     };
@@ -106,6 +107,6 @@ mod tests {
     fn what_it_printed_is_escaped_and_shortened() {
         assert_eq!(shown(b"a\t\"b\x1b\xff\n"), "\"a\\t\\\"b\\u{1b}\u{fffd}\"");
         let long = shown(&[b'x'; 5000]);
-        assert_eq!(long, format!("\"{}\"… (5000 bytes)", "x".repeat(120)));
+        assert_eq!(long, format!("\"{}\"… (5 000 bytes)", "x".repeat(120)));
     }
 }

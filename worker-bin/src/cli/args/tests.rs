@@ -87,3 +87,27 @@ fn wrong_command_lines_exit_with_status_2() {
     }
     assert_eq!(parse(["worker", "--help"]).unwrap_err().exit_code(), 0);
 }
+
+#[test]
+fn a_wrong_value_says_what_is_expected() {
+    for words in [
+        "--slots 0",
+        "--slots x",
+        "--limit 0",
+        "--limit x",
+        "--stall-after 0s",
+        "--drain-timeout 5",
+        "--log a=b=c",
+    ] {
+        let error = parse(format!("worker run f {words}").split(' ')).expect_err(words).to_string();
+        assert!(error.contains(": expected ") || error.contains("; expected "), "{words}: {error}");
+    }
+}
+
+#[test]
+fn help_names_every_exit_status() {
+    let help = WorkerArgs::command().find_subcommand_mut("run").unwrap().render_long_help().to_string();
+    for status in ["0 done", "1 the", "2 the", "3 finished", "129, 130 or 143", "141 with state"] {
+        assert!(help.replace('\n', " ").contains(status), "{status}");
+    }
+}

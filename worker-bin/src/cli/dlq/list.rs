@@ -10,6 +10,7 @@ use crate::io::dead::Letter;
 use crate::text::escape::shortened;
 use crate::text::table::{Column, Table};
 use crate::text::terminal;
+use crate::text::units::number;
 use crate::text::width::wrapped_lines;
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -142,10 +143,14 @@ impl<'a> Listing<'a> {
             self.output.line(&format!("no dead letters{which} in {}", self.store.path().display()))?;
             return self.output.end();
         }
-        let replayed =
-            if self.replayed > 0 { format!(", {} of them replayed", self.replayed) } else { String::new() };
+        let replayed = if self.replayed > 0 {
+            format!(", {} of them replayed", number(self.replayed))
+        } else {
+            String::new()
+        };
         let letters = if self.count == 1 { "letter" } else { "letters" };
-        self.output.line(&format!("\n{} dead {letters}{replayed}, by stage and reason:", self.count))?;
+        self.output
+            .line(&format!("\n{} dead {letters}{replayed}, by stage and reason:", number(self.count)))?;
         let mut reasons: Vec<(&(String, String), &u64)> = self.reasons.iter().collect();
         reasons.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
         for ((stage, reason), count) in reasons.iter().take(REASONS_SHOWN_MAX) {

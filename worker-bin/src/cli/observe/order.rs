@@ -21,7 +21,11 @@ pub(super) async fn pause(args: &OrderArgs, paused: bool) -> Result<ExitCode, Fa
     for instance in &instances {
         match instance.client.post::<Changed>(&path, String::new()).await {
             Ok(changed) => {
-                did.push(format!("node {}: {} ({})\n", instance.node, changed.did, changed.tasks.join(", ")))
+                let tasks = match changed.tasks.is_empty() {
+                    true => String::new(),
+                    false => format!(" ({})", changed.tasks.join(", ")),
+                };
+                did.push(format!("node {}: {}{tasks}\n", instance.node, changed.did));
             }
             Err(error) => {
                 // A node without a task of the stage says so, too.

@@ -1,6 +1,7 @@
 //! What becomes of input that is not as it should be: records over `max_record`, packed files that are damaged.
 
 use crate::io::chunker::{LongRecord, MAX_RECORD_BYTES_MAX};
+use crate::text::units::number;
 use bytes::Bytes;
 use worker_core::event::DeadLetter;
 use worker_proto::Batch;
@@ -49,22 +50,26 @@ impl OnLong {
         (terminator, max_record): (u8, usize),
     ) -> Shortened {
         let (length, max_record) = (long.length(), max_record.min(MAX_RECORD_BYTES_MAX));
-        let which =
-            format!("record {record} of {name} (bytes {offset} to {}) has {length} bytes", offset + length);
+        let which = format!(
+            "record {} of {name} (bytes {offset} to {}) has {} bytes",
+            number(record),
+            offset + length,
+            number(length)
+        );
         match self {
             Self::Halt | Self::DeadLetter => {
                 long.head.extend_from_slice(&long.rest);
-                let (kept, all) = first(long.head, length);
-                let reason = format!("{which}, more than max_record = {max_record} allows; {all} here");
+                let (kept, held) = first(long.head, length, "all of it");
+                let reason = format!("{which}, more than max_record = {max_record} allows; {held}");
                 Shortened { batch: Batch::empty(), letter: letter(kept, reason, terminator) }
             }
             Self::Cut => {
                 let passed_on = whole_characters(&long.head);
                 let mut rest = long.head.split_off(passed_on);
                 rest.extend_from_slice(&long.rest);
-                let (kept, all) = first(rest, length - passed_on as u64);
-                let reason =
-                    format!("{which}, and was cut: the first {passed_on} went on, {all} of the others here");
+                let (kept, held) = first(rest, length - passed_on as u64, "all that lies behind them");
+                let went_on = number(passed_on as u64);
+                let reason = format!("{which}, and was cut: its first {went_on} bytes went on; {held}");
                 long.head.push(terminator);
                 let batch = Batch::from_terminated(long.head.into(), terminator);
                 Shortened { batch, letter: letter(kept, reason, terminator) }
@@ -73,15 +78,14 @@ impl OnLong {
     }
 }
 
-/// What a letter keeps of `bytes`, the beginning of `length`, and how its reason says so.
-fn first(mut bytes: Vec<u8>, length: u64) -> (Vec<u8>, String) {
+/// What a letter keeps of `bytes`, the beginning of `length`, and how its reason says so; `all` is what they are.
+fn first(mut bytes: Vec<u8>, length: u64, all: &str) -> (Vec<u8>, String) {
     bytes.truncate(LETTER_BYTES_MAX);
-    let all = if bytes.len() as u64 == length {
-        "all are".to_owned()
-    } else {
-        format!("the first {} are", bytes.len())
+    let held = match bytes.len() as u64 {
+        kept if kept == length => format!("this letter holds {all}"),
+        kept => format!("of {all} this letter holds the first {} bytes", number(kept)),
     };
-    (bytes, all)
+    (bytes, held)
 }
 
 pub(super) fn letter(mut record: Vec<u8>, reason: String, terminator: u8) -> DeadLetter {

@@ -18,6 +18,7 @@ mod zstd;
 
 pub(super) use format::{Beginning, Encoding, Format, MARK_BYTES_MAX, UTF8_MARK};
 
+use crate::text::units::number;
 use std::fmt;
 
 /// How much input is read at once.
@@ -158,7 +159,10 @@ impl Unpacker {
                 "{count} places of {name} are no {kind} text, the first at about byte {offset}: U+FFFD stands for them"
             )
         } else {
-            format!("{count} bytes behind the {kind} data of {name} are no {kind} data, and were left out")
+            format!(
+                "{} bytes behind the {kind} data of {name} are no {kind} data, and were left out",
+                number(count)
+            )
         };
         Some((bytes, reason))
     }

@@ -98,7 +98,16 @@ fn an_impossible_directory_is_refused_at_the_start() {
     std::fs::write(dir.path().join("file"), "").unwrap();
     let message = SpillStore::new(&dir.path().join("file")).unwrap_err().to_string();
     assert!(message.starts_with("cannot make a temporary file in "), "{message}");
-    assert!(SpillStore::new(&dir.path().join("made/here")).is_ok());
+    let made = dir.path().join("made");
+    let message = SpillStore::new(&made.join("here")).unwrap_err().to_string();
+    assert!(message.contains(&format!("there is no {}", made.display())) && !made.exists(), "{message}");
+    let store = SpillStore::new(&made).unwrap();
+    assert!(made.is_dir());
+    store.leave();
+    assert!(!made.exists(), "nothing is left of it");
+    let store = SpillStore::new(dir.path()).unwrap();
+    store.leave();
+    assert!(dir.path().exists(), "what was there stays");
 }
 
 #[test]

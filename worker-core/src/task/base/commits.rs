@@ -7,6 +7,7 @@ use crate::event::{Action, Attempt, Commit, CommitId, InputDone, JournalAction, 
 use crate::fault::Bug;
 use crate::status::TaskCounters;
 use crate::task::finish::Step;
+use crate::words::plural;
 use worker_proto::frame::Open;
 use worker_proto::{LinkId, Seq};
 
@@ -86,7 +87,11 @@ impl Base {
         if too_many {
             self.past_max_dead = true;
             let (dead, records) = (self.counters.dead_records, self.counters.records_in);
-            let why = format!("{dead} dead letters of {records} records are more than max_dead allows");
+            let why = format!(
+                "{} of {} are more than max_dead allows",
+                plural(dead, "dead letter"),
+                plural(records, "record")
+            );
             ctx.fail_task(&self.name, why);
         }
     }

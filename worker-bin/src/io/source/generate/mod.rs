@@ -13,6 +13,7 @@ use crate::pipeline::keys::kind::End;
 use crate::pipeline::keys::value::{Integer, Maybe};
 use crate::pipeline::keys::{Class, Inline, Key, Keys, Section, WhenAbsent, program};
 use crate::pipeline::{At, Problem};
+use crate::text::units::number;
 use rate::{Rate, RateText};
 use reader::GeneratedSource;
 use records::Records;
@@ -108,8 +109,9 @@ const COUNT: Integer = Integer { least: 1, most: MOST };
 
 impl SourceEnd for Generate {
     fn describe(&self) -> String {
-        let records =
-            self.records.map_or_else(|| "records".to_owned(), |records| format!("{records} records"));
+        let records = self
+            .records
+            .map_or_else(|| "records".to_owned(), |records| format!("{} records", number(records)));
         let rate = self.rate.map_or_else(String::new, |rate| format!(", {rate}"));
         format!("generates {records} of {} bytes{rate}", self.bytes)
     }
