@@ -242,6 +242,23 @@ fn a_task_whose_only_receiver_is_not_connected_works_on_up_to_its_spill_limit() 
 }
 
 #[test]
+fn a_task_that_waits_for_a_slow_receiver_works_on_when_that_is_lost() {
+    let mut config = to_b();
+    config.limits.spill_bytes = 20_000;
+    let mut play = Play::new(config);
+    let conn = play.dialled();
+    play.welcome(conn, 1);
+    play.open(conn, 1);
+    play.transmit(conn);
+    play.read_on(100);
+    assert!(matches!(play.reasons(0).remove(0), Reason::OutboxFull { .. }), "{:?}", play.reasons(0));
+    play.tell(closed(conn, Loss::Lost));
+    let read = play.read_on(100);
+    assert!(read >= 10, "{read} of about 1,000 bytes");
+    assert!(matches!(play.reasons(0).remove(0), Reason::SpillLimit { .. }), "{:?}", play.reasons(0));
+}
+
+#[test]
 fn of_two_outputs_one_may_be_full_up_to_its_spill_limit() {
     let mut config = line(vec![TaskKind::Source, TaskKind::Sink, TaskKind::Sink]);
     config.nodes.push("b".into());

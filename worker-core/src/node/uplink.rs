@@ -170,7 +170,12 @@ impl Uplink {
         self.queued.fill(false);
         self.woken = false;
         for i in 0..self.links.len() {
-            ctx.outbox(self.links[i]).unbind();
+            let link = self.links[i];
+            if ctx.outbox(link).is_open() {
+                // Who waited for room with a receiver that was slow may store for one that is gone.
+                ctx.sender_changed(link);
+            }
+            ctx.outbox(link).unbind();
         }
         let wait = self.backoff.fail(&mut ctx.rng);
         ctx.timers.set(WakeReason::Redial(self.peer), ctx.now + wait);
