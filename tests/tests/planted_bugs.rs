@@ -363,6 +363,22 @@ fn a_sink_whose_program_fails_at_a_stop_and_is_done() {
 }
 
 #[test]
+fn letters_that_are_not_synced_before_their_commit() {
+    is_caught_on_disk(DiskBug::LettersUnsynced, &[Check::Letters]);
+}
+
+#[test]
+fn letters_of_commits_that_never_were() {
+    is_caught_on_disk(DiskBug::LettersNotCut, &[Check::Letters]);
+}
+
+#[test]
+fn a_dead_destination_behind_a_stage_that_stops_it() {
+    let plan = scenario::dead_behind_a_filter();
+    is_caught_in("dead_behind_a_filter", plan, Bug::UnconnectedStopsTask);
+}
+
+#[test]
 fn a_stream_fed_before_it_is_asked_to_admit() {
     is_caught_exactly_once(Bug::FedBeforeAdmitted, &[Check::Window]);
 }

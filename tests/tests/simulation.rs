@@ -110,6 +110,15 @@ fn healthy_destinations_do_not_notice_one_that_stays_dead() {
 }
 
 #[test]
+fn a_stage_whose_only_reader_stays_dead_works_on() {
+    let outcome = kept(&scenario::dead_behind_a_filter());
+    let names_it = |stall: &Stall| {
+        stall.reasons.iter().any(|reason| matches!(reason, Reason::PeerDown { peer: NodeIx(2), .. }))
+    };
+    assert!(outcome.stalls.iter().any(names_it), "the stall names the dead node: {:?}", outcome.stalls);
+}
+
+#[test]
 fn data_in_both_directions_with_little_credit_does_not_lock() {
     let outcome = kept(&scenario::both_directions());
     assert!(outcome.ends.iter().all(|end| *end == NodeEnd::Finished));

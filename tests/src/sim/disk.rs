@@ -5,6 +5,7 @@
 //! from some point on. A life that begins takes what it finds for granted only after it has made it durable.
 
 mod keyed;
+mod letters;
 mod real;
 mod writer;
 
@@ -14,6 +15,7 @@ use super::plan::{DiskBug, Plan, StageKind};
 use super::rng::Rng;
 use bytes::Bytes;
 use keyed::{Keyed, no_state};
+use letters::Letters;
 use real::Real;
 use std::collections::{BTreeMap, VecDeque};
 use worker_core::config::{Graph, NodeIx, TaskId};
@@ -49,6 +51,7 @@ pub(super) struct TaskDisk {
     deferred: Vec<Bytes>,
     /// The admission of a stream's input that is appended too late; for a bug only.
     late: Option<DiskEntry>,
+    letters: Letters,
     bug: Option<DiskBug>,
     entries: Vec<DiskEntry>,
     /// So many entries are on stable storage.
@@ -132,6 +135,7 @@ impl TaskDisk {
             keyed: None,
             deferred: Vec::new(),
             late: None,
+            letters: Letters::default(),
             bug: None,
             entries: Vec::new(),
             durable: 0,
@@ -164,6 +168,7 @@ impl TaskDisk {
         if power {
             let kept = self.file_synced + rng.index(self.file.len() - self.file_synced + 1);
             self.file.truncate(kept);
+            self.lose_letters(rng);
         }
         Ok(())
     }
@@ -198,6 +203,7 @@ impl TaskDisk {
             state = opened;
         }
         self.recover_keyed(&mut state)?;
+        self.recover_letters()?;
         self.outputs_kept.clear();
         for entry in &self.entries {
             if let Some(commit) = entry.commit() {

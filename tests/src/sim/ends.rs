@@ -1,6 +1,7 @@
 //! Ends that are programs and pipes: what they have printed and nobody has, and readers that leave.
 
 use super::check::{Check, Checked, require};
+use super::plan::SPILL_OF_ALL;
 use super::world::World;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -41,7 +42,7 @@ impl World {
         let read: Vec<(TaskId, u64, bool)> = self.nodes[node].driver.programs_read().collect();
         for (task, read, has_more) in read {
             // What fits neither into memory nor into the spill has nowhere to go: its program is killed.
-            let fits = self.plan.limits.spill_bytes >= 1_000_000;
+            let fits = self.plan.limits.spill_bytes >= SPILL_OF_ALL;
             let lost = in_good_order && has_more && fits && !self.stops_early(task) && !self.has_failed();
             require(!lost, Check::LastWords, || {
                 format!("node {node} stopped and left {task:?}'s program with something to say")

@@ -1,6 +1,6 @@
 //! What goes wrong, when, and for how long.
 
-use super::plan::{Plan, StageKind};
+use super::plan::{Plan, SPILL_OF_ALL, StageKind};
 use super::rng::Rng;
 
 /// How late what a broken connection still carries arrives, and its ends notice, at most: one of these, in µs.
@@ -175,7 +175,7 @@ fn random_death(plan: &mut Plan, rng: &mut Rng, span: u64) {
     let silent = rng.chance(50);
     let mut at = rng.below(span);
     if rng.chance(25) {
-        plan.limits.spill_bytes = 1_000_000_000;
+        plan.limits.spill_bytes = SPILL_OF_ALL;
         plan.faults.push(Scheduled { at, fault: Fault::Crash { node, for_us: None, silent, power: true } });
         return;
     }

@@ -13,6 +13,9 @@ use worker_core::fault::Bug;
 use worker_core::route::{Edge, PartitionBy};
 use worker_proto::LinkId;
 
+/// Of what may be stored outside memory: more than any simulated pipeline has.
+pub(super) const SPILL_OF_ALL: u64 = 1_000_000_000;
+
 /// Everything that decides a run.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -103,6 +106,10 @@ pub enum DiskBug {
     ReplayMissesLast,
     /// A stream's program that is run again is given the last record of what was admitted twice.
     ReplayRepeatsLast,
+    /// Dead letters are not on stable storage before the commit that has them is.
+    LettersUnsynced,
+    /// A new life does not cut the dead letters of commits that are not there.
+    LettersNotCut,
     /// What is read back from outside memory is the right number of other records.
     LoadsAnother,
     /// A new life sends the records of a key to another partition.
@@ -222,7 +229,7 @@ impl Plan {
             limits: Limits {
                 credit_bytes: rng.pick(&[1, 60, 300, 2_000, 64_000]),
                 outbox_bytes: rng.pick(&[1, 100, 600, 5_000, 1_000_000]),
-                spill_bytes: rng.pick(&[1, 1_000, 20_000, 1_000_000_000]),
+                spill_bytes: rng.pick(&[1, 1_000, 20_000, SPILL_OF_ALL]),
             },
             slots: usize::try_from(rng.within(1, 3)).expect("a small number"),
             redial: Retry {

@@ -28,8 +28,19 @@ impl World {
                 StageKind::Stream { .. } => self.check_taken(task)?,
                 StageKind::Source { .. } | StageKind::Batch { .. } => {}
             }
+            self.check_letters(task)?;
         }
         self.check_end_to_end()
+    }
+
+    /// What a task has dead-lettered is in its file, each letter once and in order.
+    fn check_letters(&self, task: TaskId) -> Checked {
+        let kept = self.disks[self.node_of(task)].tasks[&task].letters();
+        let letters = &self.model.tasks[task.0 as usize].letters;
+        require(kept.iter().eq(letters.iter().map(|letter| &letter.record)), Check::Letters, || {
+            let name = &self.model.graph.task(task).name;
+            format!("{name}: the letters {kept:?} are kept, {letters:?} were committed")
+        })
     }
 
     /// A sink's file has the records of each of its links, all of them, once and in their order.

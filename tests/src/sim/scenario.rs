@@ -1,7 +1,7 @@
 //! Runs by name.
 
 use super::fault::{Fault, Scheduled};
-use super::plan::{Delivery, DiskPlan, Net, Outside, Plan, Stage, StageKind, batch_spec};
+use super::plan::{Delivery, DiskPlan, Net, Outside, Plan, SPILL_OF_ALL, Stage, StageKind, batch_spec};
 use super::program::{BatchProgram, RecordsProgram, StreamProgram};
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -33,7 +33,7 @@ pub fn window_of_one() -> Plan {
             kind: StageKind::Sink { record_us: 1, leaves_percent: 0 },
         },
     ];
-    let limits = Limits { credit_bytes: 1, outbox_bytes: 200, spill_bytes: 1_000_000_000 };
+    let limits = Limits { credit_bytes: 1, outbox_bytes: 200, spill_bytes: SPILL_OF_ALL };
     quiet_plan(3, stages, limits)
 }
 
@@ -78,7 +78,7 @@ pub fn three_nodes(program: BatchProgram) -> Plan {
             kind: StageKind::Sink { record_us: 50, leaves_percent: 0 },
         },
     ];
-    let limits = Limits { credit_bytes: 2_000, outbox_bytes: 4_000, spill_bytes: 1_000_000_000 };
+    let limits = Limits { credit_bytes: 2_000, outbox_bytes: 4_000, spill_bytes: SPILL_OF_ALL };
     quiet_plan(3, stages, limits)
 }
 
@@ -90,6 +90,23 @@ pub fn dead_for_good() -> Plan {
         at: 5_000,
         fault: Fault::Crash { node: 2, for_us: None, silent: false, power: true },
     });
+    plan
+}
+
+/// The only reader of a stage is dead for good from almost the start; the stage shares its source with a healthy one.
+#[must_use]
+pub fn dead_behind_a_filter() -> Plan {
+    let mut plan = dead_for_good();
+    let sink = |letter, from, node| Stage {
+        letter,
+        from: vec![from],
+        nodes: vec![node],
+        by: None,
+        kind: StageKind::Sink { record_us: 50, leaves_percent: 0 },
+    };
+    plan.stages[1].nodes = vec![0];
+    plan.stages[2] = sink('c', 1, 2);
+    plan.stages.push(sink('d', 0, 1));
     plan
 }
 
@@ -185,7 +202,7 @@ pub fn both_directions() -> Plan {
         Stage { letter: 'c', from: vec![0], nodes: vec![1], by: None, kind: sink() },
         Stage { letter: 'd', from: vec![1], nodes: vec![0], by: None, kind: sink() },
     ];
-    let limits = Limits { credit_bytes: 600, outbox_bytes: 4_000, spill_bytes: 1_000_000_000 };
+    let limits = Limits { credit_bytes: 600, outbox_bytes: 4_000, spill_bytes: SPILL_OF_ALL };
     let mut plan = quiet_plan(2, stages, limits);
     plan.net.window_frames = 1;
     plan

@@ -3,7 +3,7 @@
 use super::NodeEnd;
 use super::check::{Check, Checked, require};
 use super::model::Life;
-use super::plan::{StageKind, link_id, task_id};
+use super::plan::{SPILL_OF_ALL, StageKind, link_id, task_id};
 use super::program::{has_key, marked, outputs_of};
 use super::world::World;
 use bytes::Bytes;
@@ -207,11 +207,15 @@ impl World {
         usize::from(self.model.graph.task(task).node.0)
     }
 
-    /// It runs, and somebody takes what it gives: at least one of its outputs leads to a task that can go on.
+    /// It runs, and somebody takes what it gives: at least one of its outputs leads to a task that can go on, or to a node that
+    /// is dead, for which it may spill as much as there is.
     fn can_go_on(&self, task: TaskId) -> bool {
         let mut outputs = self.model.graph.links.iter().filter(|link| link.from == task).peekable();
         let is_end = outputs.peek().is_none();
-        self.is_alive(self.node_of(task)) && (is_end || outputs.any(|link| self.can_go_on(link.to)))
+        let fits = self.plan.limits.spill_bytes >= SPILL_OF_ALL;
+        let spills = |to: TaskId| fits && self.nodes[self.node_of(to)].state == NodeEnd::Down;
+        self.is_alive(self.node_of(task))
+            && (is_end || outputs.any(|link| self.can_go_on(link.to) || spills(link.to)))
     }
 
     fn is_stream(&self, task: TaskId) -> bool {

@@ -71,6 +71,7 @@ impl TaskDisk {
     }
 
     fn put(&mut self, entry: DiskEntry) -> Checked {
+        self.keep_letters(&entry);
         if let Some(real) = &mut self.real {
             real.append(&entry)?;
         } else if let Some(changes) = entry.commit().and_then(|commit| commit.position.as_ref()) {
