@@ -216,3 +216,17 @@ fn check_says_what_is_known_to_be_packed_only_when_it_comes() {
         assert!(full.contains("and up to  200.0 MiB  more for each of 1 sources"), "{full}");
     }
 }
+
+#[test]
+fn columns_are_named_by_the_first_file_whose_header_is_not_damaged() {
+    let scratch = Scratch::new();
+    scratch.shell("printf 'id,v\\n1,x\\n' | gzip > in.b; head -c 12 in.b > in.a");
+    let rest = "[stage.c]\nrun = 'cat'\npartition_by = { csv = 'id' }\npartitions = 2\n[sink.o]\nfile = 'out'\nexists = 'replace'\n";
+    for (on_damage, status) in [("halt", 2), ("skip", 3)] {
+        let source = format!("[source.s]\nfile = 'in.*'\nheader = 'repeat'\non_damage = '{on_damage}'\n");
+        scratch.write("pipeline.toml", source + rest);
+        let said = shell(&scratch, "WORKER");
+        assert!(said.ends_with(&format!("status {status}\n")), "{said}");
+    }
+    scratch.shell("grep -q 1,x out");
+}

@@ -33,7 +33,8 @@ impl<'a> FirstRecords<'a> {
                 let max_record = self.pipeline.budgets.max_record_bytes;
                 let max_record = usize::try_from(max_record).unwrap_or(usize::MAX);
                 let terminator = source.framing.terminator();
-                let options = SourceOptions { terminator, max_record, ..SourceOptions::default() };
+                let on_damage = source.on_damage;
+                let options = SourceOptions { terminator, max_record, on_damage, ..SourceOptions::default() };
                 source.input.header(&self.pipeline.dir, &options)?
             }
         };

@@ -365,26 +365,29 @@ fn extent(batch: &Batch) -> Extent {
     Extent { bytes: batch.bytes() as u64, records: batch.len() as u64 }
 }
 
-/// The first record of a file, unpacked, with its terminator; `None` if the file is empty.
+/// The first record of a file, unpacked, with its terminator; `None` if the file is empty, or damaged before it and that is skipped.
 ///
 /// # Errors
 /// As [`SourceReader::next_chunk`].
-pub fn first_record(path: &Path, terminator: u8, max_record: usize) -> Result<Option<Bytes>, SourceError> {
-    first_of(FileReader::open(path, None, Unpacking::Skipping)?, path, terminator, max_record)
+pub fn first_record(path: &Path, options: &SourceOptions) -> Result<Option<Bytes>, SourceError> {
+    first_of(FileReader::open(path, None, Unpacking::of(options))?, path, options)
 }
 
 /// The first record of the file `path`, just opened.
 pub(super) fn first_of(
     mut reader: FileReader,
     path: &Path,
-    terminator: u8,
-    max_record: usize,
+    options: &SourceOptions,
 ) -> Result<Option<Bytes>, SourceError> {
+    let &SourceOptions { terminator, max_record, on_damage, .. } = options;
     // Only the first record counts here, not those behind it.
     let mut chunker = Chunker::new(terminator, max_record, 0).passing_over_long(true);
     let too_long = |source| SourceError::TooLong { name: path.display().to_string(), source };
     loop {
-        let ended = reader.read_into(chunker.space())? == 0;
+        let ended = match reader.read_into(chunker.space()) {
+            Err(SourceError::Corrupt { .. }) if on_damage == OnDamage::Skip => return Ok(None),
+            read => read? == 0,
+        };
         if ended {
             chunker.end_record().map_err(too_long)?;
         }

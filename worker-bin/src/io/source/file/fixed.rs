@@ -231,7 +231,7 @@ pub(in crate::io::source) fn prefix_hash(file: &File, length: u64) -> io::Result
 fn find_header(files: &[FixedFile], options: &SourceOptions) -> Result<Option<KeptHeader>, SourceError> {
     for file in files.iter().filter(|file| file.length > 0) {
         let reader = FileReader::open_fixed(file, Unpacking::of(options))?;
-        if let Some(record) = files::first_of(reader, &file.path, options.terminator, options.max_record)? {
+        if let Some(record) = files::first_of(reader, &file.path, options)? {
             return Ok(Some(KeptHeader { record, origin: file.path.display().to_string() }));
         }
     }

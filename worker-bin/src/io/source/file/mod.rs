@@ -130,7 +130,7 @@ impl SourceEnd for Files {
                     file.display()
                 ));
             }
-            let first = first_record(&file, terminator, options.max_record);
+            let first = first_record(&file, options);
             if let Some(header) = first.map_err(|error| error.to_string())? {
                 return Ok(ended(header, terminator));
             }

@@ -285,8 +285,10 @@ fn a_named_pipe_is_read_packed_or_not() {
 fn the_first_record_is_found_without_reading_all() {
     let long = [&[b'h'; 50_000][..], b"\nrest\n"].concat();
     let dir = directory(&[("a", b"h1\n2\n"), ("b", &gzip(&long)), ("c", b""), ("d", &zstd(b"only"))]);
-    let first =
-        |name: &str, max| first_record(&dir.path().join(name), b'\n', max).map(|r| r.map(|r| r.to_vec()));
+    let first = |name: &str, max_record| {
+        let options = SourceOptions { max_record, ..SourceOptions::default() };
+        first_record(&dir.path().join(name), &options).map(|r| r.map(|r| r.to_vec()))
+    };
     assert_eq!(first("a", 100).unwrap().unwrap(), b"h1\n");
     assert_eq!(first("b", 50_000).unwrap().unwrap(), &long[..50_001]);
     assert_eq!(first("c", 100).unwrap(), None);
@@ -436,6 +438,25 @@ fn what_is_said_to_be_plain_is_read_as_it_is() {
     assert_eq!(joined(&batches(&mut source).unwrap()), bytes);
     let files = SourceFiles::fix(vec![dir.path().join("x")], &options).unwrap();
     assert_eq!(joined(&batches(&mut FileSource::fixed(files, &options)).unwrap()), bytes);
+}
+
+#[test]
+fn a_file_that_is_damaged_before_its_header_has_none() {
+    let content = b"h\n1\n";
+    let dir = directory(&[("a", &gzip(content)[..12]), ("b", &gzip(content)), ("c", &xz(content)[..20])]);
+    let options = SourceOptions { header: Header::Repeat, ..skipping() };
+    let paths = || expand(dir.path(), &["*"]).unwrap();
+    let halting = SourceOptions { on_damage: OnDamage::Halt, ..options.clone() };
+    assert!(matches!(SourceFiles::fix(paths(), &halting), Err(SourceError::Corrupt { .. })));
+    for mut source in [
+        FileSource::fixed(SourceFiles::fix(paths(), &options).unwrap(), &options),
+        FileSource::of(paths(), &options),
+    ] {
+        let (records, letters, error) = all(&mut source);
+        assert_eq!((&records[..], letters.len()), (&b"1\n"[..], 2), "{error:?}");
+        assert_eq!(source.header().unwrap(), "h\n");
+    }
+    assert_eq!(first_record(&dir.path().join("a"), &options).unwrap(), None);
 }
 
 #[test]
