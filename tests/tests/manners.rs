@@ -121,6 +121,14 @@ fn a_place_that_will_not_do_is_said_at_the_start_and_nothing_is_left_in_it() {
         names.sort();
         names
     };
+    for link in ["dangling", "linked"] {
+        std::os::unix::fs::symlink("real/x", scratch.path(link)).expect("a link");
+    }
+    let linked = ["run", "-i", "in", "-s", "cat", "--admin", "none", "-q"];
+    for place in [["-o", "dangling"], ["--state", "linked"]] {
+        let args = [&linked[..], &place].concat();
+        scratch.worker(&args).run().expect(2).says(&["is a link to real/x, and nothing is there: make that"]);
+    }
     for (option, place) in [
         ("--dead-letters", "file/d.jsonl"),
         ("--dead-letters", "no/such/d.jsonl"),

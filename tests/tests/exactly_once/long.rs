@@ -70,7 +70,7 @@ fn a_long_record_passes_by_in_memory_from_every_kind_of_source() {
         scratch.shell(GOOD);
         let letters = scratch.text("long.dead-letters.jsonl");
         assert_eq!(letters.lines().count(), 1, "{source}");
-        assert!(letters.contains("record 1001 of") && letters.contains("has 2000000 bytes"), "{source}");
+        assert!(letters.contains("record 1 001 of") && letters.contains("has 2 000 000 bytes"), "{source}");
     }
 }
 

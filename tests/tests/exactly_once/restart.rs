@@ -61,7 +61,7 @@ fn fresh_says_what_it_removes_and_starts_over() {
     scratch.worker(&fresh).run().expect(2).says(&["--fresh", "out.txt", "replace", "nothing was removed"]);
     assert!(scratch.len("out.txt") > 0 && scratch.path("state/manifest.json").exists());
     scratch.write("pipeline.toml", SLOW.replace("'out.txt'", "'out.txt'\nexists = 'replace'"));
-    scratch.worker(&fresh).run().expect(0).says(&["--fresh: removed the state in", "files", "bytes"]);
+    scratch.worker(&fresh).run().expect(0).says(&["--fresh: removed the state in", " MiB in ", "files"]);
     assert_copied(&scratch);
 }
 

@@ -172,3 +172,39 @@ fn which_ends_are_good_is_said_for_sources_too() {
         .says(&["status 4"]);
     assert_eq!(scratch.text("out.txt"), "x\n", "nobody knows whether the last record is whole");
 }
+
+/// A program that takes a thousand records and does nothing with them, as each kind of task; in memory and with state.
+#[test]
+fn what_a_stop_leaves_on_its_way_is_counted_once() {
+    let hangs = "run = ['sh', '-c', 'touch up; exec sleep 1000']\nstop_grace = '100ms'";
+    let mut shapes = Vec::new();
+    for mode in ["batch", "stream", "records"] {
+        let key = if mode == "records" { "partition_by = 'record'\npartitions = 1\n" } else { "" };
+        let stage = format!("[stage.x]\nmode = '{mode}'\n{key}{hangs}\n[sink.out]\nfile = 'out.txt'\n");
+        shapes.extend([stage, format!("[sink.x]\nmode = '{mode}'\n{key}{hangs}\n")]);
+    }
+    for shape in shapes {
+        for state in [&[][..], &["--state", "state"]] {
+            let scratch = Scratch::new();
+            scratch.write("in.txt", scratch.shell("seq 1000"));
+            let pipeline = format!("[source.s]\nfile = 'in.txt'\n{shape}");
+            let running = scratch.start(&pipeline, &[state, &["--drain-timeout", "1s"]].concat());
+            eventually("all is read, and the program runs", PATIENCE, || {
+                let status = scratch.worker(&["status"]).run();
+                let read = String::from_utf8_lossy(&status.stdout).contains("1 000 out");
+                if read && scratch.path("up").exists() { Ok(()) } else { Err(status.stderr) }
+            });
+            running.signal(Signal::TERM);
+            let (then, not) = match state.is_empty() {
+                true => (" and are lost: this run kept no state", "goes on with them"),
+                false => (": the same command goes on with them", "lost"),
+            };
+            let said = format!("stopped; 1 000 records were still on their way{then}");
+            let finished = running.wait(PATIENCE).expect(143);
+            assert!(finished.stderr.contains(&said), "{pipeline}\n{state:?}\n{}", finished.stderr);
+            let last =
+                finished.stderr.lines().filter(|line| line.starts_with("stopped; ")).collect::<Vec<_>>();
+            assert!(last.len() == 1 && !last[0].contains(not), "{last:?}");
+        }
+    }
+}

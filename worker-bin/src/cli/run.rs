@@ -343,7 +343,11 @@ fn said(result: Result<Summary, RunError>) -> u8 {
         Ok(summary) => finished(&summary),
         Err(RunError::Stopped { signal, held, summary }) => {
             incomplete(&summary);
-            say(&format!("stopped; {}", words::still_on_their_way(held)));
+            say(&format!(
+                "stopped; {}{}",
+                words::still_on_their_way(held),
+                what_of_them(held, summary.keeps)
+            ));
             signalled(signal)
         }
         Err(error @ (RunError::Listen(_) | RunError::Admin(_) | RunError::Spill(_))) => {
@@ -371,8 +375,21 @@ fn write(reports: &[ReportFile], report: &Report) {
     }
 }
 
+/// What becomes of records that a stop leaves on their way.
+fn what_of_them(held: u64, keeps: bool) -> &'static str {
+    match (held, keeps) {
+        (0, _) => "",
+        (_, true) => ": the same command goes on with them",
+        (_, false) => " and are lost: this run kept no state",
+    }
+}
+
 fn finished(summary: &Summary) -> u8 {
     incomplete(summary);
+    if summary.interrupted.is_some_and(|signal| signal != SIGPIPE) && summary.held > 0 {
+        let left = words::still_on_their_way(summary.held);
+        say(&format!("stopped; {left}{}", what_of_them(summary.held, summary.keeps)));
+    }
     if summary.interrupted == Some(SIGPIPE) {
         say(
             "stopped: whoever read the output has gone; what was not taken is kept, and the same command goes on with it",

@@ -3,6 +3,7 @@
 //! Units stand last in the names. Fields are only ever added; `schema` grows when one changes its meaning.
 
 use super::reasons::{WaitKind, Why};
+use crate::pipeline::Delivery;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use worker_core::status::{InboundCounters, LinkCounters, TaskCounters};
@@ -59,6 +60,26 @@ pub struct Snapshot {
     pub slots: Slots,
     /// Where its admin address is, if it has one.
     pub admin: Option<String>,
+}
+
+impl Snapshot {
+    /// Records accepted and not done, each once.
+    ///
+    /// With state a sender on this node holds what its receiver has taken until that has committed it, and the receiver says of the
+    /// same records that they are not done; what comes from other nodes only the receiver tells of.
+    #[must_use]
+    pub fn on_their_way(&self) -> u64 {
+        let kept = self.delivery == Delivery::ExactlyOnce.word();
+        let at = |task: &Task| {
+            let held: u64 =
+                self.links.iter().filter(|l| l.to == task.name).map(|l| l.counters.held_records).sum();
+            let foreign = self.inbound.iter().filter(|l| l.to == task.name && l.from_node != self.node);
+            let from_others: u64 = foreign.map(|link| link.counters.queued_records).sum();
+            if kept { task.undone_records.max(held + from_others) } else { task.undone_records + held }
+        };
+        let to_others = self.links.iter().filter(|link| link.to_node != self.node);
+        self.tasks.iter().map(at).sum::<u64>() + to_others.map(|link| link.counters.held_records).sum::<u64>()
+    }
 }
 
 /// How far a run is.

@@ -161,6 +161,7 @@ impl Sampler {
                 link.counters = status.counters;
             }
         }
+        latest.inbound = status.inbound.iter().map(|link| self.in_link(link)).collect();
         self.latest = Some(latest);
     }
 

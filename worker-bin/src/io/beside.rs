@@ -16,6 +16,12 @@ pub(crate) fn beside(path: &Path) -> io::Result<(PathBuf, File)> {
     Ok((fresh, file))
 }
 
+/// Where a link leads to that is `path`, if nothing is there.
+pub(crate) fn dangling(path: &Path) -> Option<PathBuf> {
+    let gone = path.metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+    std::fs::read_link(path).ok().filter(|_| gone)
+}
+
 /// Why a file can be neither made nor replaced.
 #[derive(Debug)]
 pub(crate) enum WriteRefused {

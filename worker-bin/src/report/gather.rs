@@ -35,7 +35,6 @@ pub fn gather(gathered: &Gathered) -> Report {
     let lasted_s = last.uptime_s.max(1e-6);
     let tasks: Vec<_> = last.tasks.iter().map(|task| report_task(task, lasted_s)).collect();
     let stages: Vec<_> = last.stages.iter().filter_map(|stage| report_stage(stage, last, lasted_s)).collect();
-    let held_links: u64 = last.links.iter().map(|link| link.counters.held_records).sum();
     let (outcome, why) = outcome(last);
     Report {
         schema: SCHEMA,
@@ -56,7 +55,7 @@ pub fn gather(gathered: &Gathered) -> Report {
         read_bytes_per_s: ratio(last.read_bytes, lasted_s),
         limit: Window::whole(last).limit(),
         resident_peak_bytes: gathered.resident_peak_bytes.max(last.memory.resident_peak_bytes),
-        held_records: last.tasks.iter().map(|task| task.undone_records).sum::<u64>() + held_links,
+        held_records: last.on_their_way(),
         lost_records: last.lost_records,
         dead_records: last.tasks.iter().map(|task| task.counters.dead_records).sum(),
         dead_letters: gathered.dead_letters.clone(),

@@ -175,18 +175,16 @@ impl Driver {
         }
     }
 
+    /// What was accepted and not done is kept for the next life.
+    pub(super) fn keeps(&self) -> bool {
+        self.durable.is_some()
+    }
+
     /// How many records were dead-lettered, and where they are, if there are any.
     pub(super) fn dead_letters(&self) -> (u64, Option<PathBuf>) {
         let Some(durable) = &self.durable else { return self.dead.kept() };
         let dead = self.cell.status().tasks.iter().map(|task| task.counters.dead_records).sum();
         (dead, (dead > 0).then(|| durable.dead_dir()))
-    }
-
-    /// Records accepted and not done.
-    pub(super) fn held_records(&self) -> u64 {
-        let status = self.cell.status();
-        status.tasks.iter().map(|t| t.undone_records).sum::<u64>()
-            + status.links.iter().map(|l| l.counters.held_records).sum::<u64>()
     }
 }
 

@@ -5,6 +5,7 @@ use super::process::life;
 use crate::child::records::KeyedState;
 use crate::full::is_full;
 use crate::hints;
+use crate::io::beside::dangling;
 use crate::io::dead::{DeadLetterLog, DeadLogError, log_path, read_letters};
 use crate::io::source::file::list_path;
 use crate::manifest::{Manifest, ManifestError};
@@ -74,6 +75,11 @@ pub enum DurableError {
     Dead(#[from] DeadLogError),
     #[error("{0}")]
     Peers(#[from] PeersError),
+    /// A link that leads nowhere.
+    #[error(
+        "{} is a link to {}, and nothing is there: make that directory, or remove the link", dir.display(), target.display()
+    )]
+    Dangling { dir: PathBuf, target: PathBuf },
     /// There is something else.
     #[error(
         "{} holds other things ({names}) and no state of a pipeline; name a directory of its own with --state, such as {}/state",
@@ -149,6 +155,9 @@ const NAMES_SHOWN: usize = 3;
 pub fn not_foreign(dir: &Path) -> Result<(), DurableError> {
     if dir.join("manifest.json").exists() {
         return Ok(());
+    }
+    if let Some(target) = dangling(dir) {
+        return Err(DurableError::Dangling { dir: dir.to_owned(), target });
     }
     let names = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.file_name());
     let mut foreign: Vec<String> = names

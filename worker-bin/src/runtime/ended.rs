@@ -16,6 +16,10 @@ pub struct Summary {
     pub lost: u64,
     /// The signal that asked for the stop, if one did.
     pub interrupted: Option<i32>,
+    /// Records accepted and not done.
+    pub held: u64,
+    /// They are kept for the next start.
+    pub keeps: bool,
 }
 
 /// Why a run failed.

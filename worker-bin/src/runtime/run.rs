@@ -101,7 +101,7 @@ async fn finish(
     engine.driver.cell.leave();
     engine.driver.settle_writes().await;
     engine.watch.recount();
-    let held = engine.driver.held_records();
+    let held = engine.watch.latest().map_or(0, |last| last.on_their_way());
     if let Some((manner, hurry)) = stopping {
         engine.driver.leave(launcher, manner, hurry).await;
     }
@@ -115,7 +115,8 @@ async fn finish(
     }
     engine.driver.taps.drained(TAPS_PATIENCE).await;
     let (dead, dead_letters) = engine.driver.dead_letters();
-    let summary = Summary { dead, dead_letters, lost: engine.driver.cell.status().lost_records, interrupted };
+    let (lost, keeps) = (engine.driver.cell.status().lost_records, engine.driver.keeps());
+    let summary = Summary { dead, dead_letters, lost, interrupted, held, keeps };
     let (how, result) = match result {
         End::Finished if interrupted.is_some() => ("stopped", Ok(summary)),
         End::Finished => match engine.driver.dead.check() {

@@ -16,6 +16,12 @@ pub enum SinkError {
     /// The user named a directory.
     #[error("{} is a directory, expected a file; write `{}/` for one file per partition in it", path.display(), path.display())]
     Directory { path: PathBuf },
+    /// A link that leads nowhere.
+    #[error(
+        "{} is a link to {}, and nothing is there: make that file (an empty one will do), or remove the link", path.display(),
+        target.display()
+    )]
+    Dangling { path: PathBuf, target: PathBuf },
     /// The file, or the directory it is in, cannot be created or opened.
     #[error("cannot write to {}: {source}; check the path and its permissions", path.display())]
     Open { path: PathBuf, source: io::Error },

@@ -1,5 +1,6 @@
 //! One file as a sink.
 
+use crate::io::beside::dangling;
 use crate::io::loss::{Loss, loss};
 use crate::io::sink::vectored::{Moved, write_batches};
 use crate::io::sink::{SinkError, SinkWriter};
@@ -151,6 +152,9 @@ pub(super) fn place(path: &Path) -> Result<Place, SinkError> {
     let open = |source| SinkError::Open { path: path.to_owned(), source };
     if path.is_dir() {
         return Err(SinkError::Directory { path: path.to_owned() });
+    }
+    if let Some(target) = dangling(path) {
+        return Err(SinkError::Dangling { path: path.to_owned(), target });
     }
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent).map_err(open)?;
