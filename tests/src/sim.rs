@@ -17,6 +17,7 @@ mod budgets;
 pub mod campaign;
 mod carry;
 pub mod check;
+mod copies;
 mod disk;
 mod driver;
 mod durable;

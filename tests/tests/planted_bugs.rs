@@ -363,6 +363,11 @@ fn a_sink_whose_program_fails_at_a_stop_and_is_done() {
 }
 
 #[test]
+fn a_lost_state_that_is_not_known() {
+    is_caught_in("lost_state", scenario::lost_state(), Bug::ReceiversUnknown);
+}
+
+#[test]
 fn letters_that_are_not_synced_before_their_commit() {
     is_caught_on_disk(DiskBug::LettersUnsynced, &[Check::Letters]);
 }

@@ -154,6 +154,20 @@ fn a_replaced_process_does_no_harm() {
 }
 
 #[test]
+fn a_node_whose_state_is_lost_or_an_older_copy_ends_and_says_so() {
+    for plan in [scenario::lost_state(), scenario::older_state()] {
+        let outcome = kept(&plan);
+        let text = format!("{:?}", outcome.ends[2]);
+        assert!(text.contains("older copy"), "{:?}", outcome.ends);
+        assert!(
+            !outcome.ends.contains(&NodeEnd::Finished),
+            "nobody says that it is done: {:?}",
+            outcome.ends
+        );
+    }
+}
+
+#[test]
 fn a_program_that_always_fails_stops_every_node() {
     let mut plan = scenario::three_nodes(BatchProgram::FailAlways);
     plan.halts = true;

@@ -257,7 +257,8 @@ impl World {
             SinkAction::Write { work, batches } => {
                 batches.iter().try_for_each(|batch| self.model.given(task, batch))?;
                 let times = self.slow[self.plan.stage_of(task)];
-                match driver.reader_leaves(task, &mut self.rng) {
+                let is_healed = now >= self.plan.heal_us;
+                match driver.reader_leaves(task, is_healed, &mut self.rng) {
                     Some(Reader::Goes) => {
                         let event = Event::task(task, SinkEvent::ReaderGone);
                         return Ok(vec![Later { task: task_now, ..Later::of_node(now + 1, event) }]);

@@ -4,6 +4,7 @@
 //! the process is killed everything appended is still there; when power is lost, any part of what was not synced is gone
 //! from some point on. A life that begins takes what it finds for granted only after it has made it durable.
 
+mod copy;
 mod keyed;
 mod letters;
 mod real;
@@ -14,6 +15,7 @@ use super::fold;
 use super::plan::{DiskBug, Plan, StageKind};
 use super::rng::Rng;
 use bytes::Bytes;
+pub(super) use copy::DiskCopy;
 use keyed::{Keyed, no_state};
 use letters::Letters;
 use real::Real;

@@ -171,10 +171,9 @@ impl Driver {
     }
 
     /// Whether the reader of a sink has gone, once it is to write more.
-    pub(super) fn reader_leaves(&mut self, id: TaskId, rng: &mut Rng) -> Option<Reader> {
+    pub(super) fn reader_leaves(&mut self, id: TaskId, is_healed: bool, rng: &mut Rng) -> Option<Reader> {
         let task = self.tasks.get_mut(&id)?;
-        let leaves =
-            matches!(task.stage.kind, StageKind::Sink { leaves_percent, .. } if rng.chance(leaves_percent));
+        let leaves = matches!(task.stage.kind, StageKind::Sink { leaves_percent, .. } if !is_healed && rng.chance(leaves_percent));
         if task.reader_gone {
             return Some(Reader::HasGone);
         }

@@ -101,6 +101,18 @@ pub enum Fault {
         /// Which node.
         node: u16,
     },
+    /// What a node has on its disk is copied.
+    CopyState {
+        /// Which node.
+        node: u16,
+    },
+    /// The process dies and starts again with the copy made before, or with nothing where none was made.
+    PutCopyBack {
+        /// Which node.
+        node: u16,
+        /// How long it is away.
+        for_us: u64,
+    },
     /// The process is told to stop in good order, and started again.
     Drain {
         /// Which node.
@@ -225,10 +237,12 @@ impl Fault {
             | Self::CrashAmidActions { .. }
             | Self::Ghost { .. }
             | Self::SyncFails { .. }
+            | Self::CopyState { .. }
             | Self::Drain { .. } => None,
-            Self::Pause { for_us, .. } | Self::DiskFull { for_us, .. } | Self::SlowDisk { for_us, .. } => {
-                Some(for_us)
-            }
+            Self::PutCopyBack { for_us, .. }
+            | Self::Pause { for_us, .. }
+            | Self::DiskFull { for_us, .. }
+            | Self::SlowDisk { for_us, .. } => Some(for_us),
             Self::Cut { for_us, .. } | Self::Crash { for_us, .. } | Self::SlowSinks { for_us, .. } => for_us,
         }
     }

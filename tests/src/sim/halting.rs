@@ -31,7 +31,8 @@ impl World {
             || match error {
                 NodeError::Task { task, why } => self.must_fail(task, why),
                 NodeError::Remote { .. } => self.failed_at.is_some(),
-                NodeError::Peer { .. } | _ => false,
+                NodeError::Peer { .. } => self.has_gone_back(),
+                _ => false,
             };
         require(due, Check::Halt, || format!("node {node}: {error}"))?;
         self.failed_at.get_or_insert(self.now);

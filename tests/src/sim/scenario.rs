@@ -184,6 +184,33 @@ pub fn replaced_source() -> Plan {
     plan
 }
 
+/// [`three_nodes`] with journals; the last node has written and committed records, of which it could tell nobody because its
+/// disk is slow, and loses all it has on it.
+#[must_use]
+pub fn lost_state() -> Plan {
+    let mut plan = three_nodes(BatchProgram::Identity);
+    plan.delivery = Delivery::ExactlyOnce;
+    plan.disk.sync_us = (50, 500);
+    let fault = Fault::SlowDisk { node: 2, times: 1_000_000, for_us: 1_000_000 };
+    plan.faults.push(Scheduled { at: 4_500, fault });
+    let fault = Fault::PutCopyBack { node: 2, for_us: 500_000 };
+    plan.faults.push(Scheduled { at: 1_000_000, fault });
+    plan.heal_us = 1_600_000;
+    plan
+}
+
+/// The same node begins again from a copy of its disk that is older than what it has acknowledged.
+#[must_use]
+pub fn older_state() -> Plan {
+    let mut plan = three_nodes(BatchProgram::Identity);
+    plan.delivery = Delivery::ExactlyOnce;
+    plan.disk.sync_us = (50, 500);
+    plan.faults.push(Scheduled { at: 30_000, fault: Fault::CopyState { node: 2 } });
+    plan.faults.push(Scheduled { at: 80_000, fault: Fault::PutCopyBack { node: 2, for_us: 500_000 } });
+    plan.heal_us = 600_000;
+    plan
+}
+
 /// Data in both directions between two nodes at once, each with credit for little, over sockets that hold one frame.
 #[must_use]
 pub fn both_directions() -> Plan {

@@ -173,6 +173,9 @@ impl World {
             };
             let waits = |link| driver.is_moving(link) || disk.is_some_and(|disk| !known(disk, link));
             self.wire.dialer_idle(conn, waits, &mut self.model)
+        } else if self.has_gone_back() {
+            // What was done before is not known there any more.
+            Ok(())
         } else {
             self.wire.acceptor_idle(conn, &mut self.model)
         }
@@ -342,6 +345,8 @@ impl World {
             Fault::DiskFull { node, .. } => self.disk_full(usize::from(node), true)?,
             Fault::SlowDisk { node, times, .. } => self.disks[usize::from(node)].times = times,
             Fault::SyncFails { node } => self.disks[usize::from(node)].sync_fails = true,
+            Fault::CopyState { node } => self.copy_state(usize::from(node)),
+            Fault::PutCopyBack { node, .. } => self.put_copy_back(usize::from(node))?,
             Fault::Drain { node } => {
                 let process = &mut self.nodes[usize::from(node)];
                 if process.core.is_some() && !process.paused {
@@ -381,6 +386,7 @@ impl World {
             | Fault::CrashAmidActions { .. }
             | Fault::Ghost { .. }
             | Fault::SyncFails { .. }
+            | Fault::CopyState { .. }
             | Fault::Drain { .. } => Ok(()),
             Fault::DiskFull { node, .. } => self.disk_full(usize::from(node), false),
             Fault::SlowDisk { node, .. } => {
@@ -392,7 +398,7 @@ impl World {
                 self.deliver_all()
             }
             Fault::Pause { node, .. } => self.resume(usize::from(node)),
-            Fault::Crash { node, .. } => {
+            Fault::Crash { node, .. } | Fault::PutCopyBack { node, .. } => {
                 let process = &self.nodes[usize::from(node)];
                 if process.state == NodeEnd::Down && !process.comes_back {
                     self.start(usize::from(node))?;

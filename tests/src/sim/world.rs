@@ -1,6 +1,7 @@
 //! The system under test: several nodes' cores, each in a simulated process, under one clock.
 
 use super::check::{Check, Checked, Violation, require};
+use super::copies::Copies;
 use super::disk::Disk;
 use super::driver::{Driver, Later, Next};
 use super::ends::Printed;
@@ -59,6 +60,7 @@ pub(super) struct World {
     /// Since when the pipeline has failed for a good reason, in µs.
     pub(super) failed_at: Option<u64>,
     pub(super) overdue: Vec<Overdue>,
+    pub(super) copies: Copies,
     queue: BTreeMap<(u64, u64), Ev>,
     events: u64,
     pub(super) stats: Stats,
@@ -163,6 +165,7 @@ impl World {
             printed: Printed::default(),
             failed_at: None,
             overdue: Vec::new(),
+            copies: Copies::default(),
             queue: BTreeMap::new(),
             events: 0,
             stats: Stats::default(),

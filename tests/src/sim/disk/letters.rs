@@ -8,7 +8,7 @@ use crate::sim::rng::Rng;
 use bytes::Bytes;
 
 /// The file.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Letters {
     records: Vec<Bytes>,
     /// So many are on stable storage.
