@@ -126,6 +126,19 @@ fn a_file_that_is_less_or_gone_or_another_when_its_turn_comes_is_no_input() {
     finished.expect(1).says(&["cannot open", "in2.txt"]);
     let (_, finished) = disturbed(|scratch| drop(scratch.shell("mv in2.txt old; seq 1 20 > in2.txt")));
     finished.expect(1).says(&["in2.txt is not the file that was there when this run began"]);
+    let (_, finished) = disturbed(|scratch| drop(scratch.shell("mv in2.txt old; mkfifo in2.txt")));
+    finished.expect(1).says(&["in2.txt is not the file that was there when this run began"]);
+}
+
+#[test]
+fn a_pipe_among_files_is_refused_and_nothing_waits_for_its_writer() {
+    let scratch = Scratch::new();
+    scratch.shell("seq 9 > in1; mkfifo in2; seq 9 > in3");
+    let pipeline = "[source.s]\nfile = 'in*'\n[sink.o]\nfile = 'out.txt'\n";
+    for state in [&[][..], &["--state", "state"]] {
+        let refused = scratch.start(pipeline, &[&["-q"], state].concat()).wait(PATIENCE).expect(2);
+        refused.says(&["in2 is not a regular file", "a source of its own"]);
+    }
 }
 
 #[test]

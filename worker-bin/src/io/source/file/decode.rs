@@ -62,6 +62,10 @@ impl Begun {
 impl FileReader {
     /// `begun`: what the file was when the run began.
     pub(super) fn open(path: &Path, begun: Option<Begun>, unpacking: Unpacking) -> Result<Self, SourceError> {
+        // Before it is opened: opening a named pipe waits for its writer.
+        if begun.is_some() && path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+            return Err(SourceError::Swapped { path: path.to_owned() });
+        }
         let opened = descriptors::open(path).and_then(|file| {
             let metadata = file.metadata()?;
             let is_it = begun.is_none_or(|begun| begun.file == (metadata.dev(), metadata.ino()));

@@ -141,7 +141,14 @@ impl SourceEnd for Files {
     fn open(&self, opening: &Opening<'_>) -> Result<Opened, SourceError> {
         let reader: Box<dyn SourceReader> = match (self.stream(opening)?, &opening.durable) {
             (Some(stream), _) => Box::new(stream),
-            (None, None) => Box::new(FileSource::of(self.paths(opening.dir)?, &self.options(opening))),
+            (None, None) => {
+                let paths = self.paths(opening.dir)?;
+                // Reading one of these in its turn would wait for its writer, and nothing behind it would come.
+                if let Some(path) = paths.iter().find(|path| is_stream(path)) {
+                    return Err(SourceError::NotRegular { path: path.clone() });
+                }
+                Box::new(FileSource::of(paths, &self.options(opening)))
+            }
             (None, Some(lives)) => Box::new(self.fixed(opening, lives)?),
         };
         Ok(Opened::Reader(reader))
@@ -177,11 +184,7 @@ impl Files {
         if names(&path, Stream::Input) && Stream::Input.was_closed() {
             return Err(SourceError::Closed);
         }
-        let is_stream = std::fs::metadata(&path).is_ok_and(|m| {
-            let kind = m.file_type();
-            kind.is_fifo() || kind.is_char_device()
-        });
-        if !is_stream {
+        if !is_stream(&path) {
             return Ok(None);
         }
         // A named pipe is opened without waiting for its writer: that is waited for by whoever reads.
@@ -190,6 +193,13 @@ impl Files {
         let file = opened.map_err(|source| SourceError::Open { path: path.clone(), source })?;
         opening.stream(file.into(), path.display().to_string()).map(Some)
     }
+}
+
+fn is_stream(path: &Path) -> bool {
+    path.metadata().is_ok_and(|metadata| {
+        let kind = metadata.file_type();
+        kind.is_fifo() || kind.is_char_device()
+    })
 }
 
 /// A header as programs are given it: with its terminator.
