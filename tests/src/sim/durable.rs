@@ -9,8 +9,8 @@ use super::world::{Ev, Process, World};
 use std::collections::BTreeMap;
 use worker_core::config::{NodeIx, TaskId};
 use worker_core::event::{
-    Action, Body, Commit, Event, JournalAction, LinkEvent, NodeAction, NodeEvent, SourceAction, TaskAction,
-    TaskEvent,
+    Action, Body, Commit, Event, JournalAction, LinkEvent, NodeAction, NodeError, NodeEvent, SourceAction,
+    TaskAction, TaskEvent,
 };
 use worker_core::recovery::{PeerState, TaskState};
 use worker_proto::{Batch, LinkId, Seq};
@@ -329,9 +329,11 @@ impl World {
             Action::Task(_, TaskAction::Journal(JournalAction::Persist(_))) => {
                 self.at(self.now + 100, Ev::GhostDies { node })
             }
-            Action::Node(NodeAction::Halt { .. } | NodeAction::Finished) => {
-                self.at(self.now + 5_000, Ev::GhostDies { node })
+            Action::Node(NodeAction::Halt { error }) => {
+                self.ghost_failed |= self.plan.may_fail() && matches!(error, NodeError::Task { .. });
+                self.at(self.now + 5_000, Ev::GhostDies { node });
             }
+            Action::Node(NodeAction::Finished) => self.at(self.now + 5_000, Ev::GhostDies { node }),
             Action::Link(..)
             | Action::Task(..)
             | Action::Node(NodeAction::Report(_) | NodeAction::KeepPeer { .. }) => {}

@@ -30,7 +30,8 @@ impl World {
         let due = self.plan.halts
             || match error {
                 NodeError::Task { task, why } => self.must_fail(task, why),
-                NodeError::Remote { .. } => self.failed_at.is_some(),
+                // One that was replaced and does not know may reach a limit, and say so while it is listened to.
+                NodeError::Remote { .. } => self.failed_at.is_some() || self.ghost_failed,
                 NodeError::Peer { .. } => self.has_gone_back(),
                 _ => false,
             };

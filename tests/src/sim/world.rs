@@ -59,6 +59,8 @@ pub(super) struct World {
     pub(super) printed: Printed,
     /// Since when the pipeline has failed for a good reason, in µs.
     pub(super) failed_at: Option<u64>,
+    /// A process that was replaced has failed at a limit.
+    pub(super) ghost_failed: bool,
     pub(super) overdue: Vec<Overdue>,
     pub(super) copies: Copies,
     queue: BTreeMap<(u64, u64), Ev>,
@@ -164,6 +166,7 @@ impl World {
             largest_commit: vec![0; tasks],
             printed: Printed::default(),
             failed_at: None,
+            ghost_failed: false,
             overdue: Vec::new(),
             copies: Copies::default(),
             queue: BTreeMap::new(),
