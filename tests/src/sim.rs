@@ -7,7 +7,7 @@
 //!
 //! - the model, what is true: `model`; what frames may say about it: `wire`
 //! - the system under test: `world`, `process`, `carry` behind the worker's own dispatch, `transit`, with simulated surroundings in `driver`, `program` and `net`
-//! - the transitions: [`plan`], what there is, and [`fault`], what goes wrong
+//! - the transitions: [`plan`], what there is, [`fault`], what goes wrong, and `faults`, what that does
 //! - what survives a process, with `delivery = "exactly-once"`: `disk`, `fold` and `durable`
 //! - the assertions: [`check`], their names, `budgets`, and `verdict`, what must be so in the end.
 //!
@@ -24,6 +24,7 @@ mod durable;
 mod ends;
 mod exactly_once;
 pub mod fault;
+mod faults;
 mod fold;
 mod halting;
 mod model;
