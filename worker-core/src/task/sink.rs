@@ -235,3 +235,45 @@ impl SinkTask {
 fn writes_ahead(ctx: &Ctx) -> usize {
     if ctx.journaled { WRITES_AHEAD } else { 1 }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use worker_proto::{Epoch, JournalId, LinkId};
+
+    #[test]
+    fn of_each_link_what_is_done_is_told_through_where_it_is() {
+        // Records of two links in turn: 1 to 3 of the first, 7 and 8 of the second, 4 and 5 of the first.
+        let part = |link, through, records| {
+            let (link, epoch, journal) = (LinkId(link), Epoch(1), JournalId(1));
+            Part { through: InputDone { link, epoch, journal, through: Seq(through), ended: false }, records }
+        };
+        for (done, first, second) in [
+            (0, None, None),
+            (2, Some(2), None),
+            (3, Some(3), None),
+            (4, Some(3), Some(7)),
+            (6, Some(4), Some(8)),
+            (7, Some(5), Some(8)),
+            (9, Some(5), Some(8)),
+        ] {
+            let parts = [part(1, 3, 3), part(2, 8, 2), part(1, 5, 2)].into();
+            let mut writing = Writing { work: WorkId(1), parts, bytes: 0, since: Time::ZERO };
+            let through = |inputs: &[InputDone], link| {
+                inputs
+                    .iter()
+                    .filter(|input| input.link == LinkId(link))
+                    .map(|input| input.through.0)
+                    .next_back()
+            };
+            let inputs = writing.done(done);
+            assert_eq!((through(&inputs, 1), through(&inputs, 2)), (first, second), "{done}");
+            assert_eq!(inputs.len(), usize::from(first.is_some()) + usize::from(second.is_some()), "{done}");
+            assert_eq!(writing.records(), 7_u64.saturating_sub(done), "{done}");
+            if done < 7 {
+                let rest = writing.done(7 - done);
+                assert_eq!((through(&rest, 1), writing.records()), (Some(5), 0), "{done}");
+            }
+        }
+    }
+}
