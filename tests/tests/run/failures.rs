@@ -2,7 +2,8 @@
 
 use crate::sorted;
 use std::time::{Duration, Instant};
-use worker_tests::process::Scratch;
+use worker_bin::report::Report;
+use worker_tests::process::{Scratch, worker_binary};
 
 #[test]
 fn records_that_fail_alone_become_dead_letters_and_the_rest_goes_on() {
@@ -216,4 +217,20 @@ fn failures_that_a_program_answers_cost_no_records_either_until_it_answers_one_w
         scratch.run_with(pipeline, &["--state", "state"]).expect(status);
         assert_eq!(scratch.shell("cat out.txt"), scratch.shell("grep -vx 30 in.txt"));
     }
+}
+
+/// A sink's file may not be longer than so much (as on a full disk): what is in it is counted, and no more.
+#[test]
+fn what_a_failed_run_has_written_is_counted_to_the_record() {
+    let scratch = Scratch::new();
+    scratch.write("in.txt", scratch.shell("seq 200000"));
+    let script = "ulimit -f 1000; exec \"$0\" run -i in.txt -o out.txt --admin none --report r.json";
+    let mut shell = scratch.program(std::path::Path::new("/bin/sh"));
+    shell.command.args(["-c", script]).arg(worker_binary());
+    let finished = shell.run().expect(1).says(&["after 512000 bytes"]);
+    let report: Report = serde_json::from_str(&scratch.text("r.json")).expect("a report");
+    let lines = scratch.read("out.txt").iter().filter(|byte| **byte == b'\n').count();
+    let out = report.stages.iter().find(|stage| stage.name == "out").expect("the sink");
+    assert_eq!(out.records_out, lines as u64, "{}", finished.stderr);
+    assert!(lines > 50_000, "{lines}");
 }

@@ -99,7 +99,7 @@ reasons! {
     /// Nobody reads what it writes to.
     NoReader "no_reader" Blocked Task Here
         "no reader" "a reader of what it writes" "nobody reads its output"
-        => "start what reads it; all goes on by itself, and nothing is lost but what the last reader had taken and not used"
+        => "start what reads it; all goes on by itself, and nothing is lost but what the last reader had taken and not used, and without state what lay in the pipe"
     { /// What it writes to.
         path: String }
     /// What it has done is not on stable storage yet.
@@ -139,7 +139,7 @@ reasons! {
     /// A batch failed and is tried again.
     Backoff "backoff" Blocked Task Here
         "backoff" "its next attempt" "failed, tried again later"
-        => "mend the program, or let the attempts be used up: records that fail alone become dead letters (worker dlq)"
+        => "mend the program, or let the attempts be used up: a record that fails alone is then dead-lettered (worker dlq), or ends the run where on_error = \"halt\""
     {
         attempts: u32,
         /// When the next begins.
@@ -401,8 +401,12 @@ fn restarts(next_in_s: f64, failures: u32, error: &str) -> String {
 
 fn no_slot(ahead: u64, slots: u64, held_by: &[String], ago: &str) -> String {
     let ahead = if ahead > 0 { format!(", {ahead} tasks before it") } else { String::new() };
-    let by = listed(held_by, 4).map_or_else(String::new, |tasks| format!("; they are held by {tasks}"));
-    format!("all {slots} slots have been in use for {ago}{ahead}{by}")
+    let (all, are) = match slots {
+        1 => ("the only slot has".to_owned(), "it is"),
+        _ => (format!("all {slots} slots have"), "they are"),
+    };
+    let by = listed(held_by, 4).map_or_else(String::new, |tasks| format!("; {are} held by {tasks}"));
+    format!("{all} been in use for {ago}{ahead}{by}")
 }
 
 fn hangs(unread_bytes: u64, closed: bool, ago: &str) -> String {

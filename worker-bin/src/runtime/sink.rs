@@ -8,7 +8,7 @@ use crate::io::sink::{Moved, PipeReader, SinkError, SinkSync, SinkWriter};
 use crate::logging::task_span;
 use crate::mutex::lock;
 use bytes::Bytes;
-use follower::Follower;
+use follower::{Follower, whole};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -128,6 +128,7 @@ impl SinkThread {
             if let (Some(follower), SinkCommand::Write(work, batches)) = (&follower, &command) {
                 follower.writes(*work, batches);
             }
+            let before = self.moved.bytes();
             let result = match &command {
                 SinkCommand::Write(_, batches) => {
                     self.patiently((synced.is_some(), follower.as_ref()), || writer.write(batches))
@@ -135,6 +136,14 @@ impl SinkThread {
                 SinkCommand::Close => self.patiently((false, None), || writer.close()),
                 SinkCommand::Stop => return Ok(()),
             };
+            if let (Err(_), SinkCommand::Write(work, batches)) = (&result, &command)
+                && self.storage.is_none()
+                && writer.file().is_some()
+            {
+                // What is in a file counts, although the run fails with the rest.
+                let (records, bytes) = whole(batches, self.moved.bytes().saturating_sub(before));
+                reporter.tell(SinkEvent::Partly { work: *work, records, bytes });
+            }
             match result {
                 Ok(()) => {}
                 Err(SinkError::ReaderGone { .. }) => {

@@ -320,7 +320,7 @@ fn who_waits_for_slots_and_what_is_limited_by_them_is_one_thing() {
     ];
     let said = words::explanation(&explain(&[node(tasks)]), 6);
     assert!(
-        said.starts_with("a/0 waits: all 1 slots have been in use for 5.0 s; they are held by b/0\n"),
+        said.starts_with("a/0 waits: the only slot has been in use for 5.0 s; it is held by b/0\n"),
         "{said}"
     );
     assert!(said.contains("\nthroughput is limited by the slots: stage b waits 65 % of the time"), "{said}");

@@ -204,15 +204,19 @@ impl Following {
 impl Waiting {
     /// How many of its records end before so many bytes of all, and how many bytes they have.
     fn taken_whole(&self, taken: u64) -> (u64, u64) {
-        let taken = taken.saturating_sub(self.begin);
-        let (mut records, mut bytes) = (0, 0);
-        for record in self.batches.iter().flat_map(Batch::iter) {
-            let end = bytes + record.len() as u64;
-            if end > taken {
-                break;
-            }
-            (records, bytes) = (records + 1, end);
-        }
-        (records, bytes)
+        whole(&self.batches, taken.saturating_sub(self.begin))
     }
+}
+
+/// How many records of `batches` lie in their first `taken` bytes, and how many bytes they have.
+pub(super) fn whole(batches: &[Batch], taken: u64) -> (u64, u64) {
+    let (mut records, mut bytes) = (0, 0);
+    for record in batches.iter().flat_map(Batch::iter) {
+        let end = bytes + record.len() as u64;
+        if end > taken {
+            break;
+        }
+        (records, bytes) = (records + 1, end);
+    }
+    (records, bytes)
 }

@@ -44,7 +44,7 @@ pub(super) const KIND: End<AnySink, Files> = End {
         &Key::<Files, _> {
             name: "file",
             class: Class::Results,
-            doc: "one that ends in / is a directory: one file per partition",
+            doc: "one that ends in / is a directory: one file per partition; missing directories are made",
             value: FileOrDirectory,
             when_absent: WhenAbsent::Required,
             get: |files| (files.path.clone(), files.is_directory),
