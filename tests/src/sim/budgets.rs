@@ -10,7 +10,7 @@ use worker_core::config::{LinkSpec, TaskId};
 use worker_proto::LinkId;
 
 /// No record of a simulated source, with all that stages add to it, costs more.
-const RECORD_BYTES_MAX: u64 = 330;
+pub(super) const RECORD_BYTES_MAX: u64 = 330;
 
 impl World {
     /// The core's own count is right; a planted bug is for the other rules to find.
