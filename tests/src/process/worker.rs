@@ -263,7 +263,9 @@ impl Finished {
     pub fn lost(&self) -> u64 {
         let line = self.stderr.lines().find_map(|line| line.strip_prefix("at most "));
         line.map_or(0, |line| {
-            line.split(' ').next().and_then(|n| n.parse().ok()).expect("a number of records")
+            let number: String =
+                line.chars().take_while(|c| c.is_ascii_digit() || *c == ' ').filter(|c| *c != ' ').collect();
+            number.parse().expect("a number of records")
         })
     }
 }
