@@ -337,6 +337,8 @@ fn make_inbox(config: &NodeConfig, link: LinkId, states: Option<&BTreeMap<TaskId
 }
 
 #[cfg(test)]
+mod held_back_tests;
+#[cfg(test)]
 mod journal_tests;
 #[cfg(test)]
 mod link_reason_tests;

@@ -186,9 +186,8 @@ impl BatchTask {
             base.counters.retried_records += segment.records();
         }
         let run = segment.to_run(work);
-        let (records, alone) = (segment.records(), self.quarantine.alone(first));
-        base.note(ctx, Attempt { records, first, alone, suspects: 0 });
         self.phase = Phase::Running { work, since: ctx.now };
+        base.note(ctx, self.in_flight());
         ctx.act(Action::task(base.id, BatchAction::Run(run)));
         true
     }
@@ -334,8 +333,17 @@ impl BatchTask {
     fn dead_letter(&mut self, base: &mut Base, ctx: &mut Ctx, piece: &Piece, letter: DeadLetter) {
         let positions = Base::positions(ctx, [piece]);
         self.quarantine.passed([piece], ctx);
-        base.in_flight = self.quarantine.at_rest();
+        base.in_flight = self.in_flight();
         base.commit(ctx, positions, Base::only_dead(letter), false);
+    }
+
+    /// What is at the program now, as the journal has to know it: something may be while what was held back is condemned.
+    fn in_flight(&self) -> Attempt {
+        let Some(segment) = self.segments.front().filter(|_| self.is_running()) else {
+            return self.quarantine.at_rest();
+        };
+        let first = segment.pieces.front().map(|p| (p.link, p.first_seq));
+        Attempt { records: segment.records(), first, alone: self.quarantine.alone(first), suspects: 0 }
     }
 
     /// The wait before the next attempt is over.
