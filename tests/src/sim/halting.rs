@@ -54,6 +54,7 @@ impl World {
                 };
                 (why.contains("max_dead") && over(spec.max_dead, truth.letters.len()))
                     || (why.contains("on_error") && spec.on_error == OnError::Halt && may_fail)
+                    || (is_of_all(why) && may_fail && self.may_be_unproven(task))
             }
             StageKind::Records { program, spec, .. } => {
                 let may_fail = match program {
@@ -62,6 +63,7 @@ impl World {
                 };
                 (why.contains("max_dead") && over(spec.max_dead, truth.letters.len()))
                     || (why.contains("on_error") && spec.on_error == OnError::Halt && may_fail)
+                    || (is_of_all(why) && may_fail && self.may_be_unproven(task))
             }
             StageKind::Stream { spec, .. } => {
                 // In memory mode the core alone keeps a window's input.
@@ -70,6 +72,12 @@ impl World {
             }
             StageKind::Source { .. } | StageKind::Sink { .. } => false,
         }
+    }
+
+    /// As far as is known, no program of the task's stage has ever ended well. A success may have died before it was committed.
+    fn may_be_unproven(&self, task: TaskId) -> bool {
+        let has_died = self.nodes[self.node_of(task)].deaths > 0;
+        has_died || !self.model.has_succeeded(task)
     }
 
     /// Whether a commit, which the model has, passes a limit: the process has to halt then.
@@ -118,6 +126,11 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// It halts because every record so far failed.
+fn is_of_all(why: &str) -> bool {
+    why.contains("no program of this stage has ever succeeded") || why.contains("records all failed")
 }
 
 fn over(max: MaxDead, dead: usize) -> bool {

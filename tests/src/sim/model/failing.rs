@@ -40,6 +40,12 @@ impl Model {
         self.proven.insert((spec.node.0, TaskName::of(&spec.name).stage.to_owned()));
     }
 
+    /// Whether one has.
+    pub(in crate::sim) fn has_succeeded(&self, task: TaskId) -> bool {
+        let spec = self.graph.task(task);
+        self.proven.contains(&(spec.node.0, TaskName::of(&spec.name).stage.to_owned()))
+    }
+
     /// A record that failed alone is condemned only where that says something of the record.
     pub(super) fn check_condemned(&self, task: TaskId, letter: &DeadLetter, at: (LinkId, Seq)) -> Checked {
         let (link, seq) = at;
