@@ -1,6 +1,7 @@
 //! When a pipeline has to fail, and that it fails for nothing else.
 
 use super::check::{Check, Checked, require};
+use super::fault::Fault;
 use super::plan::StageKind;
 use super::program::{BatchProgram, RecordsProgram};
 use super::world::World;
@@ -32,7 +33,7 @@ impl World {
                 NodeError::Task { task, why } => self.must_fail(task, why),
                 // One that was replaced and does not know may reach a limit, and say so while it is listened to.
                 NodeError::Remote { .. } => self.failed_at.is_some() || self.ghost_failed,
-                NodeError::Peer { .. } => self.has_gone_back(),
+                NodeError::Peer { why, .. } => self.has_gone_back() || self.seems_in_use(node, why),
                 _ => false,
             };
         require(due, Check::Halt, || format!("node {node}: {error}"))?;
@@ -72,6 +73,13 @@ impl World {
             }
             StageKind::Source { .. } | StageKind::Sink { .. } => false,
         }
+    }
+
+    /// A name may be in use for 15 s: a life that is dead is taken for a living one by a peer that was stopped meanwhile.
+    fn seems_in_use(&self, node: usize, why: &str) -> bool {
+        let is_long = |fault: &Fault| matches!(fault, Fault::Pause { for_us: 9_000_000.., .. });
+        let was_stopped = self.plan.faults.iter().any(|scheduled| is_long(&scheduled.fault));
+        was_stopped && self.nodes[node].deaths > 0 && why.contains("another living process")
     }
 
     /// As far as is known, no program of the task's stage has ever ended well. A success may have died before it was committed.
