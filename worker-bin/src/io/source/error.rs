@@ -130,8 +130,8 @@ pub enum SourceError {
     },
     /// Only regular files can be read again from where an earlier life was.
     #[error(
-        "{} is not a regular file; a named pipe or device must be the only path of its source: give it a source of its own",
-        path.display()
+        "{} is not a regular file; where every record counts exactly once, a named pipe or device must be the only \
+         path of its source: give it a source of its own", path.display()
     )]
     NotRegular { path: PathBuf },
     /// A file of the first start is not there any more.

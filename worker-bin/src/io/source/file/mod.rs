@@ -141,14 +141,7 @@ impl SourceEnd for Files {
     fn open(&self, opening: &Opening<'_>) -> Result<Opened, SourceError> {
         let reader: Box<dyn SourceReader> = match (self.stream(opening)?, &opening.durable) {
             (Some(stream), _) => Box::new(stream),
-            (None, None) => {
-                let paths = self.paths(opening.dir)?;
-                // Reading one of these in its turn would wait for its writer, and nothing behind it would come.
-                if let Some(path) = paths.iter().find(|path| is_stream(path)) {
-                    return Err(SourceError::NotRegular { path: path.clone() });
-                }
-                Box::new(FileSource::of(paths, &self.options(opening)))
-            }
+            (None, None) => Box::new(FileSource::of(self.paths(opening.dir)?, &self.options(opening))),
             (None, Some(lives)) => Box::new(self.fixed(opening, lives)?),
         };
         Ok(Opened::Reader(reader))
