@@ -38,6 +38,8 @@ pub struct Snapshot {
     pub stall_after_s: f64,
     /// Input read, in bytes; of a known whole, if that is known.
     pub read_bytes: u64,
+    /// Input that has passed every stage, in bytes, as far as that is seen from this node.
+    pub through_bytes: u64,
     /// Size of all input, where it is known.
     pub total_bytes: Option<u64>,
     /// Sources, stages and sinks in the order of the pipeline, those of other nodes included.

@@ -26,6 +26,7 @@ pub(crate) fn snapshot() -> Snapshot {
         end: Some(End { at_ms: 1_767_225_610_000, why: Some("it hurts".to_owned()) }),
         stall_after_s: 3.0,
         read_bytes: 40 << 20,
+        through_bytes: 30 << 20,
         total_bytes: Some(80 << 20),
         stages: vec![
             stage("log", StageKind::Source, &[], 1, &["a"]),

@@ -55,6 +55,8 @@ pub struct Sample {
     pub stalls: Vec<Stall>,
     /// Input read, in bytes.
     pub read_bytes: u64,
+    /// Of that, what has passed every stage.
+    pub through_bytes: u64,
     /// Size of all input, where it is known.
     pub total_bytes: Option<u64>,
     /// The last round trip of a heartbeat, by peer.
@@ -194,6 +196,7 @@ impl Sampler {
             end: None,
             stall_after_s: outline.stall_after.as_secs_f64(),
             read_bytes: sample.read_bytes,
+            through_bytes: sample.through_bytes,
             total_bytes: sample.total_bytes,
             stages: outline.stages.clone(),
             tasks: Vec::new(),

@@ -113,6 +113,7 @@ fn snapshot() -> Snapshot {
         end: None,
         stall_after_s: 3.0,
         read_bytes: 100,
+        through_bytes: 90,
         total_bytes: Some(1000),
         stages: vec![stage],
         tasks: vec![task()],

@@ -17,6 +17,17 @@ struct Flow {
     queued: u64,
 }
 
+/// Of so many bytes of input that were read, those that have passed all stages.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "for people, and never below 0"
+)]
+pub(super) fn through(read_bytes: u64, graph: &Graph, status: &Status) -> u64 {
+    (read_bytes as f64 * share(graph, status)) as u64
+}
+
 /// Which share of the input that was read has passed all stages, from 0 to 1. Below 1 for as long as anything waits.
 pub(super) fn share(graph: &Graph, status: &Status) -> f64 {
     let stage = |task: TaskId| TaskName::of(&graph.task(task).name).stage;

@@ -1,6 +1,7 @@
 //! Watching the node: a sample now and then, the log lines of stalls, and what the admin address, progress and report show.
 
 use super::cell::{Cell, Tell as _};
+use super::finished;
 use super::link::Connections;
 use super::measure::InputRead;
 use super::process::{resident_bytes, unix_ms};
@@ -17,7 +18,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use worker_core::Time;
-use worker_core::config::{TaskId, TaskName};
+use worker_core::config::{Graph, TaskId, TaskName};
 use worker_core::event::{Blocker, Event, TaskEvent};
 use worker_core::stall::{Reason, Stall};
 use worker_core::status::Status;
@@ -48,6 +49,7 @@ pub(super) struct Watch {
     /// What is taken of each sink's writes.
     sinks: Vec<(TaskId, Moved)>,
     input: InputRead,
+    graph: Graph,
     observer: Mutex<Sampler>,
     looked: Mutex<Looked>,
     news: watch::Sender<u64>,
@@ -71,6 +73,7 @@ impl Watch {
         input: InputRead,
     ) -> Self {
         Self {
+            graph: outline.graph.clone(),
             cell,
             connections,
             sinks,
@@ -179,10 +182,16 @@ impl Watch {
         let (status, stalls) = self.watch_writes(now);
         let (read_bytes, total_bytes) = (self.input.done_bytes(), self.input.total_bytes);
         let round_trips = self.connections.round_trips();
+        let through_bytes = finished::through(read_bytes, &self.graph, &status);
+        let resident_bytes = self.resident();
         let sample =
-            Sample { status, stalls, read_bytes, total_bytes, round_trips, resident_bytes: self.resident() };
-        let changes = lock(&self.observer).observe(now, unix_ms(), &sample);
-        changes.iter().for_each(tell);
+            Sample { status, stalls, read_bytes, through_bytes, total_bytes, round_trips, resident_bytes };
+        let (changes, goes_on) = {
+            let mut observer = lock(&self.observer);
+            let changes = observer.observe(now, unix_ms(), &sample);
+            (changes, observer.latest().is_some_and(|latest| latest.state == RunState::Running))
+        };
+        changes.iter().for_each(|change| tell(change, goes_on));
         self.news.send_modify(|looks| *looks += 1);
     }
 
@@ -248,14 +257,16 @@ impl Watch {
     }
 }
 
-fn tell(change: &StallChange) {
+/// `goes_on`: the run does; what is over when it stops does not go on because of that.
+fn tell(change: &StallChange, goes_on: bool) {
     let (root, tasks) = (change.root.as_str(), change.tasks);
     let chain = words::chain(&change.chain);
     match change.lasted {
         None => tracing::warn!(root, tasks, "stall: {chain}"),
         Some(lasted) => {
             let lasted = words::duration(lasted.as_secs_f64());
-            tracing::warn!(root, "stall over after {lasted}: {} goes on", change.chain.task);
+            let what = if goes_on { "goes on" } else { "is stopped" };
+            tracing::warn!(root, "stall over after {lasted}: {} {what}", change.chain.task);
         }
     }
 }

@@ -153,14 +153,8 @@ impl Progress {
     }
 
     /// Bytes of the input that have passed every stage, as far as that is seen from this node.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_precision_loss,
-        clippy::cast_sign_loss,
-        reason = "for people, and never below 0"
-    )]
     fn through(&self, status: &Status) -> u64 {
-        (self.read.done_bytes() as f64 * finished::share(&self.graph, status)) as u64
+        finished::through(self.read.done_bytes(), &self.graph, status)
     }
 
     fn stage_line(&self, shown: &mut Shown, status: &Status, stage: &(String, Vec<TaskId>)) -> String {

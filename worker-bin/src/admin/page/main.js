@@ -59,7 +59,7 @@ function hear(live) {
   }
   Object.assign(now, { heard: Date.now(), lost: null, ended: live.status.end !== null });
   now.view = viewOf(now.graph, live.status, live.why, before);
-  readings.push([live.status.uptime_s, live.status.read_bytes]);
+  readings.push([live.status.uptime_s, live.status.through_bytes]);
   while (readings.length > 2 && readings[0][0] < live.status.uptime_s - 30) readings.shift();
   noteStalls(now.view);
   notePoint(now.view, before);
@@ -171,30 +171,29 @@ function renderFigures(view) {
   show("figures", list);
 }
 
-// Bytes read a second, going by the last half minute.
-function readingPace(s) {
+// Bytes of input a second that pass every stage, going by the last half minute.
+function pace(s) {
   const [first, last] = [readings[0], readings[readings.length - 1]];
   const seconds = last[0] - first[0];
-  return seconds > 2 ? (last[1] - first[1]) / seconds : s.uptime_s > 0.5 ? s.read_bytes / s.uptime_s : 0;
+  return seconds > 2 ? (last[1] - first[1]) / seconds : s.uptime_s > 0.5 ? s.through_bytes / s.uptime_s : 0;
 }
 
-// When all input will be read; empty where that cannot be said.
+// When all input will be through; empty where that cannot be said.
 function leftText(view) {
   const s = view.status;
   if (view.ended || !s.total_bytes) return "";
-  const [left, pace] = [s.total_bytes - s.read_bytes, readingPace(s)];
-  if (left <= 0) return "all read, the rest is under way";
-  return pace > 1 ? "about " + duration(left / pace) + " left" : "no estimate: nothing is read now";
+  const [left, bytes_per_s] = [s.total_bytes - s.through_bytes, pace(s)];
+  if (left <= 0) return "all is through";
+  return bytes_per_s > 1 ? "about " + duration(left / bytes_per_s) + " left" : "no estimate: nothing gets through now";
 }
 
 function progress(view) {
   const s = view.status;
-  const pace = readingPace(s);
-  if (s.total_bytes === null || s.total_bytes === 0) return figure("Input", bytes(s.read_bytes), view.ended ? "read" : bytes(Math.max(0, pace)) + "/s");
-  const share = Math.min(1, s.read_bytes / s.total_bytes);
-  const when = view.ended ? "read" : leftText(view);
-  const meter = h("div", { class: "meter", role: "progressbar", "aria-label": "Input read", "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": Math.floor(share * 100) }, h("i", { style: `width:${(share * 100).toFixed(1)}%` }));
-  return figure("Input", h("span", null, Math.floor(share * 100) + "\u00a0%", h("small", null, ` ${bytes(s.read_bytes)} of ${bytes(s.total_bytes)}`)), when, false, meter);
+  if (s.total_bytes === null || s.total_bytes === 0) return figure("Input", bytes(s.read_bytes), view.ended ? "read" : bytes(Math.max(0, pace(s))) + "/s");
+  const share = Math.min(1, s.through_bytes / s.total_bytes);
+  const when = view.ended ? "through" : leftText(view);
+  const meter = h("div", { class: "meter", role: "progressbar", "aria-label": "Input that is through", "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": Math.floor(share * 100) }, h("i", { style: `width:${(share * 100).toFixed(1)}%` }));
+  return figure("Input", h("span", null, Math.floor(share * 100) + "\u00a0%", h("small", null, ` ${bytes(s.through_bytes)} of ${bytes(s.total_bytes)}`)), when, false, meter);
 }
 
 function renderStale() {

@@ -109,6 +109,7 @@ fn healthy() -> Snapshot {
         end: None,
         stall_after_s: 5.0,
         read_bytes: 512 << 20,
+        through_bytes: 512 << 20,
         total_bytes: Some(2 << 30),
         stages: vec![
             stage("log", StageKind::Source, "", 1, "a"),

@@ -76,15 +76,15 @@ fn header_line(app: &App, columns: usize, now_s: f64) -> Line<'static> {
                 1 => String::new(),
                 several => format!(" · {several} nodes"),
             };
-            let read = state.snapshots().fold((0, Some(0)), |(read, total), (s, _)| {
-                (read + s.read_bytes, total.and_then(|t| Some(t + s.total_bytes?)))
-            });
-            let read = match read {
+            let read: u64 = state.snapshots().map(|(s, _)| s.read_bytes).sum();
+            let through: u64 = state.snapshots().map(|(s, _)| s.through_bytes).sum();
+            let total = state.snapshots().try_fold(0, |total, (s, _)| Some(total + s.total_bytes?));
+            let read = match (read, total) {
                 (0, _) => String::new(),
                 (read, Some(total)) if total >= read => {
                     #[expect(clippy::cast_precision_loss, reason = "a share")]
-                    let share = read as f64 / total as f64;
-                    format!(" · read {} of {}", percent(share), words::bytes(total))
+                    let share = through as f64 / total as f64;
+                    format!(" · {} of {} done", percent(share), words::bytes(total))
                 }
                 (read, _) => format!(" · read {}", words::bytes(read)),
             };
