@@ -6,7 +6,7 @@
 //! - [`run_batch`] gives one batch to a fresh process and reads its answer to the end;
 //! - [`start_stream`] feeds a process for as long as a task or window lives;
 //! - [`start_records`] asks a process about each record and takes its answers;
-//! - [`start_source`] and [`start_sink`] lend one end of a program that is itself an end of the pipeline.
+//! - [`start_source`] lends the output of a program that is itself a source of the pipeline.
 //!
 //! All of them serve standard input, output and error together, so that no order in which a program reads and writes
 //! can dead-lock, and all end the whole process group, daemons included, when the program itself has ended and what it

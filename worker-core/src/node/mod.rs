@@ -36,8 +36,8 @@ use worker_proto::LinkId;
 /// 3. Ask [`next_wake`](Self::next_wake) when to call `handle_wake` if nothing else happens before.
 ///
 /// Beside it, a connection that can be written to pulls frames with [`poll_transmit`](Self::poll_transmit) until that
-/// gives `None`; it may then have new actions (2) and comes again after [`ConnAction::Wake`]. What is sent is decided at that
-/// last moment: control before tuples, a link's retries before its fresh tuples.
+/// gives `None`; it may then have new actions (2) and comes again after
+/// [`ConnAction::Wake`](crate::event::ConnAction::Wake). What is sent is decided at that last moment: control before tuples, a link's retries before its fresh tuples.
 ///
 /// Handlers decide, polls only pop. Time never goes back. Same inputs, seed and times: same outputs, byte for byte.
 #[derive(Debug)]

@@ -30,7 +30,7 @@ const ROOM_WAIT: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
 /// Reads a stream with low latency: records are given as soon as no more bytes are there right now.
 ///
-/// Where a later life is to go on, what is taken of the stream is kept in a [`Spool`] until the journal has it; a life that finds
+/// Where a later life is to go on, what is taken of the stream is kept in a `Spool` until the journal has it; a life that finds
 /// the same stream goes on in the middle of a record, and one that finds another ends that record first. It counts records on,
 /// and where headers are taken off, it takes one off again only if another stream begins with the very header that was taken
 /// before, as it does when a program starts anew.
