@@ -14,7 +14,7 @@ mod check;
 use super::Base;
 use super::quarantine::Quarantine;
 use super::segment::Segment;
-use super::systematic::{Ending, Systematic, Verdict, advised};
+use super::systematic::{Condemns, Systematic, Verdict, advised};
 use crate::backoff::Backoff;
 use crate::config::{BatchSpec, OnError};
 use crate::ctx::Ctx;
@@ -309,34 +309,6 @@ impl BatchTask {
         }
     }
 
-    /// Nothing more comes: what was held back is condemned, or the stage fails.
-    fn decide(&mut self, base: &mut Base, ctx: &mut Ctx) {
-        match self.systematic.at_the_end(base, ctx) {
-            Ending::Condemned(condemned) => self.condemn(base, ctx, condemned),
-            Ending::Undecided => {}
-            Ending::StageFails(why) => ctx.fail_task(&base.name, why),
-        }
-    }
-
-    /// Something has succeeded: what was held back is condemned.
-    fn condemn_undecided(&mut self, base: &mut Base, ctx: &mut Ctx) {
-        let condemned = self.systematic.condemned(base, ctx);
-        self.condemn(base, ctx, condemned);
-    }
-
-    fn condemn(&mut self, base: &mut Base, ctx: &mut Ctx, condemned: Vec<(Piece, DeadLetter)>) {
-        for (piece, letter) in condemned {
-            self.dead_letter(base, ctx, &piece, letter);
-        }
-    }
-
-    fn dead_letter(&mut self, base: &mut Base, ctx: &mut Ctx, piece: &Piece, letter: DeadLetter) {
-        let positions = Base::positions(ctx, [piece]);
-        self.quarantine.passed([piece], ctx);
-        base.in_flight = self.in_flight();
-        base.commit(ctx, positions, Base::only_dead(letter), false);
-    }
-
     /// What is at the program now, as the journal has to know it: something may be while what was held back is condemned.
     fn in_flight(&self) -> Attempt {
         let Some(segment) = self.segments.front().filter(|_| self.is_running()) else {
@@ -412,5 +384,18 @@ impl BatchTask {
 
     pub(crate) fn last_failure(&self) -> Option<&Failure> {
         self.last_failure.as_ref()
+    }
+}
+
+impl Condemns for BatchTask {
+    fn systematic(&mut self) -> &mut Systematic {
+        &mut self.systematic
+    }
+
+    fn dead_letter(&mut self, base: &mut Base, ctx: &mut Ctx, piece: &Piece, letter: DeadLetter) {
+        let positions = Base::positions(ctx, [piece]);
+        self.quarantine.passed([piece], ctx);
+        base.in_flight = self.in_flight();
+        base.commit(ctx, positions, Base::only_dead(letter), false);
     }
 }

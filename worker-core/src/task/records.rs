@@ -16,7 +16,7 @@ mod check;
 
 use super::Base;
 use super::quarantine::Quarantine;
-use super::systematic::{Ending, Systematic, Verdict, advised};
+use super::systematic::{Condemns, Systematic, Verdict, advised};
 use crate::backoff::Backoff;
 use crate::config::{OnError, RecordsSpec};
 use crate::ctx::Ctx;
@@ -125,6 +125,7 @@ impl RecordsTask {
                     self.systematic.hold(piece, letter);
                 } else {
                     self.dead_letter(base, ctx, &piece, letter);
+                    self.one_suspect_less();
                 }
                 continue;
             }
@@ -377,40 +378,9 @@ impl RecordsTask {
         self.failures = 0;
         match self.systematic.failed(base, ctx, &advised(&failure), &piece, letter) {
             Verdict::Condemned(letter) => self.dead_letter(base, ctx, &piece, letter),
-            Verdict::Undecided => self.one_suspect_less(),
-            Verdict::StageFails(why) => ctx.fail_task(&base.name, why),
+            Verdict::Undecided => {}
+            Verdict::StageFails(why) => return ctx.fail_task(&base.name, why),
         }
-    }
-
-    /// Nothing more comes: what was held back is condemned, or the stage fails.
-    fn decide(&mut self, base: &mut Base, ctx: &mut Ctx) {
-        match self.systematic.at_the_end(base, ctx) {
-            Ending::Condemned(condemned) => self.condemn(base, ctx, condemned),
-            Ending::Undecided => {}
-            Ending::StageFails(why) => ctx.fail_task(&base.name, why),
-        }
-    }
-
-    /// Something has succeeded: what was held back is condemned.
-    fn condemn_undecided(&mut self, base: &mut Base, ctx: &mut Ctx) {
-        let condemned = self.systematic.condemned(base, ctx);
-        self.condemn(base, ctx, condemned);
-    }
-
-    fn condemn(&mut self, base: &mut Base, ctx: &mut Ctx, condemned: Vec<(Piece, DeadLetter)>) {
-        for (piece, letter) in condemned {
-            let positions = Base::positions(ctx, [&piece]);
-            self.quarantine.passed([&piece], ctx);
-            base.in_flight = self.in_flight();
-            base.commit(ctx, positions, Base::only_dead(letter), false);
-        }
-    }
-
-    fn dead_letter(&mut self, base: &mut Base, ctx: &mut Ctx, piece: &Piece, letter: DeadLetter) {
-        let positions = Base::positions(ctx, [piece]);
-        self.quarantine.passed([piece], ctx);
-        base.in_flight = self.in_flight();
-        base.commit(ctx, positions, Base::only_dead(letter), false);
         self.one_suspect_less();
     }
 
@@ -492,5 +462,18 @@ impl RecordsTask {
 
     pub(crate) fn last_failure(&self) -> Option<&Failure> {
         self.last_failure.as_ref()
+    }
+}
+
+impl Condemns for RecordsTask {
+    fn systematic(&mut self) -> &mut Systematic {
+        &mut self.systematic
+    }
+
+    fn dead_letter(&mut self, base: &mut Base, ctx: &mut Ctx, piece: &Piece, letter: DeadLetter) {
+        let positions = Base::positions(ctx, [piece]);
+        self.quarantine.passed([piece], ctx);
+        base.in_flight = self.in_flight();
+        base.commit(ctx, positions, Base::only_dead(letter), false);
     }
 }

@@ -27,12 +27,41 @@ pub(super) enum Verdict {
 
 /// What becomes of what is held back when nothing more comes.
 #[derive(Debug)]
-pub(super) enum Ending {
+enum Ending {
     /// Those, in order, are condemned.
     Condemned(Vec<(Piece, DeadLetter)>),
     /// Another task of the stage may still succeed.
     Undecided,
     StageFails(String),
+}
+
+/// A task that dead-letters single records, once it is known that they are at fault.
+pub(super) trait Condemns {
+    fn systematic(&mut self) -> &mut Systematic;
+
+    /// Commits a record as a dead letter.
+    fn dead_letter(&mut self, base: &mut Base, ctx: &mut Ctx, piece: &Piece, letter: DeadLetter);
+
+    /// Nothing more comes: what was held back is condemned, or the stage fails.
+    fn decide(&mut self, base: &mut Base, ctx: &mut Ctx) {
+        match self.systematic().at_the_end(base, ctx) {
+            Ending::Condemned(condemned) => self.condemn(base, ctx, condemned),
+            Ending::Undecided => {}
+            Ending::StageFails(why) => ctx.fail_task(&base.name, why),
+        }
+    }
+
+    /// Something has succeeded: what was held back is condemned.
+    fn condemn_undecided(&mut self, base: &mut Base, ctx: &mut Ctx) {
+        let condemned = self.systematic().condemned(base, ctx);
+        self.condemn(base, ctx, condemned);
+    }
+
+    fn condemn(&mut self, base: &mut Base, ctx: &mut Ctx, condemned: Vec<(Piece, DeadLetter)>) {
+        for (piece, letter) in condemned {
+            self.dead_letter(base, ctx, &piece, letter);
+        }
+    }
 }
 
 impl Systematic {
@@ -48,7 +77,7 @@ impl Systematic {
     }
 
     /// Those that were held back, in order, once something has succeeded: they are condemned by that.
-    pub(super) fn condemned(&mut self, base: &Base, ctx: &Ctx) -> Vec<(Piece, DeadLetter)> {
+    fn condemned(&mut self, base: &Base, ctx: &Ctx) -> Vec<(Piece, DeadLetter)> {
         if self.is_open(base, ctx) { Vec::new() } else { std::mem::take(&mut self.undecided) }
     }
 
@@ -77,7 +106,7 @@ impl Systematic {
     }
 
     /// Nothing more comes to this task, and nothing has succeeded in this life.
-    pub(super) fn at_the_end(&mut self, base: &Base, ctx: &mut Ctx) -> Ending {
+    fn at_the_end(&mut self, base: &Base, ctx: &mut Ctx) -> Ending {
         ctx.at_end(base.id);
         match self.undecided.first() {
             None => Ending::Condemned(Vec::new()),
