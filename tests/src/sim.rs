@@ -27,6 +27,7 @@ pub mod fault;
 mod faults;
 mod fold;
 mod halting;
+mod life;
 mod model;
 mod net;
 pub mod plan;
@@ -43,11 +44,11 @@ mod work;
 mod world;
 
 use check::Violation;
+pub use life::Stats;
 use plan::Plan;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use worker_core::event::NodeError;
 use worker_core::stall::Stall;
-pub use world::Stats;
 use world::World;
 
 /// How a run ended.

@@ -2,8 +2,8 @@
 
 use super::fault::{Fault, Scheduled, random_faults, two_nodes};
 use super::plan::{
-    Delivery, DiskPlan, Plan, Stage, StageKind, push_stage, random_batch, random_from, random_outside,
-    random_stream, stream_that_is_a_sink,
+    Delivery, DiskPlan, Plan, Stage, StageKind, push_ends, push_stage, random_batch, random_from,
+    random_outside, random_stream, stream_that_is_a_sink,
 };
 use super::program::{BatchProgram, RecordsProgram, StreamProgram};
 use super::rng::Rng;
@@ -63,26 +63,15 @@ fn stages(rng: &mut Rng, nodes: usize) -> Vec<Stage> {
         };
         push_stage(rng, &mut stages, from, nodes as u64, kind);
     }
-    let inner = stages.len();
-    for index in 0..inner {
-        let unread = !stages.iter().any(|stage| stage.from.contains(&index));
-        if unread || rng.chance(20) {
-            let mut from = vec![index];
-            if index > 0 && rng.chance(20) {
-                from.insert(0, rng.index(index));
-            }
-            let kind = match rng.below(12) {
-                0 => random_batch_or_killer(rng),
-                1 | 2 => stream_that_is_a_sink(rng),
-                3 => random_records(rng),
-                _ => StageKind::Sink {
-                    record_us: rng.pick(&[1, 200, 2_000]),
-                    leaves_percent: rng.pick(&[0, 0, 0, 10]),
-                },
-            };
-            push_stage(rng, &mut stages, from, nodes as u64, kind);
-        }
-    }
+    push_ends(rng, &mut stages, nodes as u64, |rng| match rng.below(12) {
+        0 => random_batch_or_killer(rng),
+        1 | 2 => stream_that_is_a_sink(rng),
+        3 => random_records(rng),
+        _ => StageKind::Sink {
+            record_us: rng.pick(&[1, 200, 2_000]),
+            leaves_percent: rng.pick(&[0, 0, 0, 10]),
+        },
+    });
     stages
 }
 

@@ -5,7 +5,7 @@ mod random;
 use super::fault::Scheduled;
 use super::program::{BatchProgram, RecordsProgram, StreamProgram};
 pub(super) use random::{
-    push_stage, random_batch, random_from, random_outside, random_stream, stream_that_is_a_sink,
+    push_ends, push_stage, random_batch, random_from, random_outside, random_stream, stream_that_is_a_sink,
 };
 use std::time::Duration;
 use worker_core::config::{

@@ -194,20 +194,28 @@ fn a_file_as_standard_input_is_gone_on_with() {
     assert!(scratch.text("out.txt") == text);
 }
 
-#[test]
-fn a_file_as_standard_input_that_was_cut_is_refused() {
-    let scratch = prepared(SLOWLY_FROM_STDIN);
-    scratch.shell("seq 200000 > in.txt");
-    let input = || File::open(scratch.path("in.txt")).expect("the input");
-    let running = scratch.worker(&STATE).stdin(input()).start();
+fn input(scratch: &Scratch) -> File {
+    File::open(scratch.path("in.txt")).expect("the input")
+}
+
+/// Kills a run that reads `in.txt` on standard input when some of it is written.
+fn killed_amid(scratch: &Scratch) {
+    let running = scratch.worker(&STATE).stdin(input(scratch)).start();
     eventually("some is written", PATIENCE, || {
         if scratch.len("out.txt") > 0 { Ok(()) } else { Err(running.stderr()) }
     });
     running.kill();
+}
+
+#[test]
+fn a_file_as_standard_input_that_was_cut_is_refused() {
+    let scratch = prepared(SLOWLY_FROM_STDIN);
+    scratch.shell("seq 200000 > in.txt");
+    killed_amid(&scratch);
     scratch.shell("truncate -s 0 in.txt");
     scratch
         .worker(&STATE)
-        .stdin(input())
+        .stdin(input(&scratch))
         .run()
         .expect(2)
         .says(&["standard input ends after 0 bytes, but had"]);
@@ -218,14 +226,9 @@ fn a_file_as_standard_input_that_is_another_now_is_refused() {
     for change in ["seq 900001 1200000 > in.txt", "seq 900001 1200000 > other; mv other in.txt"] {
         let scratch = prepared(SLOWLY_FROM_STDIN);
         scratch.shell("seq 200000 > in.txt");
-        let input = || File::open(scratch.path("in.txt")).expect("the input");
-        let running = scratch.worker(&STATE).stdin(input()).start();
-        eventually("some is written", PATIENCE, || {
-            if scratch.len("out.txt") > 0 { Ok(()) } else { Err(running.stderr()) }
-        });
-        running.kill();
+        killed_amid(&scratch);
         scratch.shell(change);
-        let finished = scratch.worker(&STATE).stdin(input()).run().expect(2);
+        let finished = scratch.worker(&STATE).stdin(input(&scratch)).run().expect(2);
         finished.says(&["standard input is not the file that this run began to read"]);
     }
 }

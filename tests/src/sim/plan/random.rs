@@ -80,26 +80,35 @@ pub(in crate::sim) fn random_stages(rng: &mut Rng, nodes: usize) -> Vec<Stage> {
         let kind = if rng.chance(75) { random_batch(rng) } else { random_stream(rng) };
         push_stage(rng, &mut stages, from, nodes as u64, kind);
     }
-    let inner = stages.len();
-    for index in 0..inner {
+    push_ends(rng, &mut stages, nodes as u64, |rng| match rng.below(10) {
+        0 => random_batch(rng),
+        1 => stream_that_is_a_sink(rng),
+        _ => StageKind::Sink {
+            record_us: rng.pick(&[1, 200, 5_000]),
+            leaves_percent: rng.pick(&[0, 0, 0, 0, 0, 0, 5]),
+        },
+    });
+    stages
+}
+
+/// Pushes a stage of some `kind` behind each that nobody reads, and behind some others.
+pub(in crate::sim) fn push_ends(
+    rng: &mut Rng,
+    stages: &mut Vec<Stage>,
+    nodes: u64,
+    kind: impl Fn(&mut Rng) -> StageKind,
+) {
+    for index in 0..stages.len() {
         let unread = !stages.iter().any(|stage| stage.from.contains(&index));
         if unread || rng.chance(20) {
             let mut from = vec![index];
             if index > 0 && rng.chance(20) {
                 from.insert(0, rng.index(index));
             }
-            let kind = match rng.below(10) {
-                0 => random_batch(rng),
-                1 => stream_that_is_a_sink(rng),
-                _ => StageKind::Sink {
-                    record_us: rng.pick(&[1, 200, 5_000]),
-                    leaves_percent: rng.pick(&[0, 0, 0, 0, 0, 0, 5]),
-                },
-            };
-            push_stage(rng, &mut stages, from, nodes as u64, kind);
+            let kind = kind(rng);
+            push_stage(rng, stages, from, nodes, kind);
         }
     }
-    stages
 }
 
 pub(in crate::sim) fn push_stage(

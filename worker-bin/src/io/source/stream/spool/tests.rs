@@ -1,7 +1,7 @@
 use crate::io::source::{Lives, SourceError, SourceOptions, SourceReader as _, Stop, StreamSource};
 use bytes::Bytes;
 use rustix::fd::OwnedFd;
-use std::io::{Write, pipe};
+use std::io::{PipeWriter, Write, pipe};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -42,6 +42,25 @@ impl Place {
             source.forget_before(self.position.as_ref().unwrap()).unwrap();
         }
     }
+}
+
+/// A life that has read a record and a half, of which the record is committed.
+struct First {
+    stream: OwnedFd,
+    writer: PipeWriter,
+    place: Place,
+    source: StreamSource,
+    stop: Stop,
+}
+
+fn first_of_two() -> First {
+    let (reader, mut writer) = pipe().unwrap();
+    let (stream, mut place) = (OwnedFd::from(reader), Place::new());
+    let (mut source, stop) = place.life(&stream);
+    writer.write_all(b"first\nsecond").unwrap();
+    assert_eq!(next(&mut source).unwrap(), "first\n");
+    place.commits(&mut source, "first\n");
+    First { stream, writer, place, source, stop }
 }
 
 fn next(source: &mut StreamSource) -> Option<String> {
@@ -193,12 +212,7 @@ fn what_the_journal_has_is_not_kept_for_ever() {
 #[test]
 fn after_another_start_of_the_system_only_what_was_synced_counts() {
     for stopped in [true, false] {
-        let (reader, mut writer) = pipe().unwrap();
-        let (stream, mut place) = (OwnedFd::from(reader), Place::new());
-        let (mut source, stop) = place.life(&stream);
-        writer.write_all(b"first\nsecond").unwrap();
-        assert_eq!(next(&mut source).unwrap(), "first\n");
-        place.commits(&mut source, "first\n");
+        let First { stream, writer, place, mut source, stop } = first_of_two();
         if stopped {
             stop.stop();
             assert_eq!(next(&mut source), None);
@@ -292,12 +306,7 @@ fn a_named_pipe_is_the_same_only_if_its_size_is_one_that_it_was_given() {
 #[test]
 fn what_was_synced_outlives_a_power_cut_in_any_later_life() {
     for is_begun_anew in [false, true] {
-        let (reader, mut writer) = pipe().unwrap();
-        let (stream, mut place) = (OwnedFd::from(reader), Place::new());
-        let (mut source, stop) = place.life(&stream);
-        writer.write_all(b"first\nsecond").unwrap();
-        assert_eq!(next(&mut source).unwrap(), "first\n");
-        place.commits(&mut source, "first\n");
+        let First { stream, mut writer, place, mut source, stop } = first_of_two();
         stop.stop();
         assert_eq!(next(&mut source), None);
         drop(source);
