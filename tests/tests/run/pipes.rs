@@ -370,3 +370,23 @@ fn another_pipe_is_looked_at_from_its_beginning() {
     running.wait(PATIENCE).expect(1).says(&["standard input is gzip data", "gzip -dc"]);
     assert!("first\nhalf\n".starts_with(&scratch.text("out.txt")));
 }
+
+#[test]
+fn a_pipe_among_files_holds_up_nothing_before_it_and_no_stop() {
+    let scratch = prepared("[source.in]\nfile = 'in/*'\n[sink.out]\nfile = 'out.txt'\n");
+    scratch.shell("mkdir in; mv fifo in/2; echo before > in/1; echo behind > in/3");
+    let running = scratch.worker(&["run", "pipeline.toml"]).start();
+    until_out(&scratch, &running, "before\n");
+    let asked = std::time::Instant::now();
+    running.signal(Signal::TERM);
+    running.wait(PATIENCE).expect(143);
+    // Not the 30 s that a stop may take.
+    assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
+    assert_eq!(scratch.text("out.txt"), "before\n");
+    scratch.shell("rm out.txt");
+    let running = scratch.worker(&["run", "pipeline.toml"]).start();
+    until_out(&scratch, &running, "before\n");
+    scratch.shell("echo between > in/2");
+    running.wait(PATIENCE).expect(0);
+    assert_eq!(scratch.text("out.txt"), "before\nbetween\nbehind\n");
+}

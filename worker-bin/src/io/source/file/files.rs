@@ -1,6 +1,7 @@
 //! Records of files, one file after the other.
 
 use super::decode::{Begun, FileReader, Unpacking};
+use super::pipe;
 use super::position::{FilesPosition, Position, Track};
 use super::{SourceFiles, expand};
 use crate::io::chunker::{Chunker, LongRecord, Piece, RecordTooLong};
@@ -10,7 +11,7 @@ use crate::io::source::long::letter;
 use crate::io::source::stream::Extent;
 use crate::io::source::unpack::{UTF8_MARK, Utf8Mark};
 use crate::io::source::{
-    Counter, OnDamage, OnLong, Progress, SlowStart, SourceError, SourceOptions, SourceReader,
+    Counter, OnDamage, OnLong, Progress, SlowStart, SourceError, SourceOptions, SourceReader, Stop,
 };
 use bytes::Bytes;
 use std::path::{Path, PathBuf};
@@ -57,6 +58,8 @@ pub struct FileSource {
     /// What each of them was when the run began, where it is a regular file.
     begun: Vec<Option<Begun>>,
     total_bytes: Option<u64>,
+    /// Ends the wait for the writer of a named pipe.
+    stop: Option<Stop>,
 }
 
 /// What is done about long records, and what is long.
@@ -114,7 +117,14 @@ impl FileSource {
             behind: None,
             letters: Vec::new(),
             closed_bytes: 0,
+            stop: None,
         }
+    }
+
+    /// The same; where one of the files is a named pipe, `stop` ends the wait for its writer, and with it the input.
+    #[must_use]
+    pub fn stopped_by(self, stop: Stop) -> Self {
+        Self { stop: Some(stop), ..self }
     }
 
     /// The files of the first start, from their beginning.
@@ -198,6 +208,10 @@ impl FileSource {
                 }
                 None if !self.header.keeps() && !self.chunker.is_empty() => return self.flush(),
                 None if self.opened == self.files.len() => return self.flush(),
+                // What stands before a pipe does not wait for its writer.
+                None if !self.chunker.is_empty() && pipe::is_at(&self.files[self.opened]) => {
+                    return self.flush();
+                }
                 None => self.open_next()?,
             }
         }
@@ -213,7 +227,17 @@ impl FileSource {
             return self.end_file();
         }
         self.at_first_bytes = skip_bytes == 0;
-        self.reader = Some(self.reader_of(index, skip_bytes)?);
+        match self.stop.as_ref().filter(|_| self.begun[index].is_none() && pipe::is_at(&self.files[index])) {
+            None => self.reader = Some(self.reader_of(index, skip_bytes)?),
+            Some(stop) => {
+                let path = &self.files[index];
+                let opened = pipe::open(path, stop);
+                match opened.map_err(|source| SourceError::Open { path: path.clone(), source })? {
+                    Some(pipe) => self.reader = Some(FileReader::of_pipe(path, pipe, self.unpacking)?),
+                    None => self.opened = self.files.len(),
+                }
+            }
+        }
         Ok(())
     }
 

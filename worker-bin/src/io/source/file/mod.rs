@@ -6,6 +6,7 @@ mod fixed;
 mod name;
 mod paths;
 mod pattern;
+mod pipe;
 mod position;
 
 pub use files::{FileSource, first_record};
@@ -28,8 +29,7 @@ use crate::pipeline::keys::{Class, Key, Section, WhenAbsent, program};
 use crate::pipeline::reader::{KeyValue, Reader};
 use crate::pipeline::{At, Problem};
 use bytes::Bytes;
-use rustix::fs::OFlags;
-use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use worker_stdio::Stream;
@@ -141,7 +141,10 @@ impl SourceEnd for Files {
     fn open(&self, opening: &Opening<'_>) -> Result<Opened, SourceError> {
         let reader: Box<dyn SourceReader> = match (self.stream(opening)?, &opening.durable) {
             (Some(stream), _) => Box::new(stream),
-            (None, None) => Box::new(FileSource::of(self.paths(opening.dir)?, &self.options(opening))),
+            (None, None) => {
+                let files = FileSource::of(self.paths(opening.dir)?, &self.options(opening));
+                Box::new(files.stopped_by(opening.stop.clone()))
+            }
             (None, Some(lives)) => Box::new(self.fixed(opening, lives)?),
         };
         Ok(Opened::Reader(reader))
@@ -181,8 +184,7 @@ impl Files {
             return Ok(None);
         }
         // A named pipe is opened without waiting for its writer: that is waited for by whoever reads.
-        let nonblock = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
-        let opened = std::fs::OpenOptions::new().read(true).custom_flags(nonblock).open(&path);
+        let opened = pipe::open_now(&path);
         let file = opened.map_err(|source| SourceError::Open { path: path.clone(), source })?;
         opening.stream(file.into(), path.display().to_string()).map(Some)
     }

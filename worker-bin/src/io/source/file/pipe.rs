@@ -1,0 +1,43 @@
+//! A named pipe among files: its turn waits for its writer, and a stop ends that.
+
+use crate::io::source::Stop;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::io::{Errno, retry_on_intr};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+/// Whether it is a named pipe.
+pub(super) fn is_at(path: &Path) -> bool {
+    path.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo())
+}
+
+/// The pipe or device at `path`, without waiting for its writer, nor for what it has to give.
+pub(super) fn open_now(path: &Path) -> io::Result<File> {
+    let nonblock = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+    std::fs::OpenOptions::new().read(true).custom_flags(nonblock).open(path)
+}
+
+/// The pipe at `path` once a writer has come; `None` where `stop` came first.
+pub(super) fn open(path: &Path, stop: &Stop) -> io::Result<Option<File>> {
+    let pipe = open_now(path)?;
+    loop {
+        let mut fds = [PollFd::new(stop, PollFlags::IN), PollFd::new(&pipe, PollFlags::IN)];
+        match poll(&mut fds, None) {
+            Ok(_) => {}
+            Err(Errno::INTR) => continue,
+            Err(error) => return Err(error.into()),
+        }
+        if !fds[0].revents().is_empty() {
+            return Ok(None);
+        }
+        if !fds[1].revents().is_empty() {
+            break;
+        }
+    }
+    let flags = retry_on_intr(|| fcntl_getfl(&pipe))?;
+    retry_on_intr(|| fcntl_setfl(&pipe, flags - OFlags::NONBLOCK))?;
+    Ok(Some(pipe))
+}
