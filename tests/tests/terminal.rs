@@ -184,6 +184,7 @@ fn colours_are_for_terminals_that_have_them_and_for_who_wants_them() {
         assert!(colored(&[("TERM", "xterm")], args), "{args:?}");
         assert!(!colored(&[("TERM", "xterm"), ("NO_COLOR", "1")], args), "{args:?}");
         assert!(!colored(&[("TERM", "dumb")], args), "{args:?}");
+        assert!(!colored(&[("TERM", "dumb"), ("CI", "true")], args), "{args:?}");
         let never = [&["--color", "never"], args].concat();
         assert!(!colored(&[("TERM", "xterm")], &never), "{never:?}");
         let always = [&["--color=always"], args].concat();

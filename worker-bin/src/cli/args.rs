@@ -5,7 +5,7 @@ use crate::admin::AdminAddress;
 use crate::logging::Form;
 use crate::otel::Endpoint;
 use crate::pipeline::StateOptions;
-use crate::stderr::Color;
+use crate::stderr::{Color, colors_wanted};
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
@@ -334,6 +334,8 @@ pub fn parse(argv: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Res
 }
 
 /// What a command line wants of colours in what is said of the command line itself.
+///
+/// By clap alone a variable CI would give colours to a terminal that has none.
 fn color_of(argv: &[OsString]) -> clap::ColorChoice {
     let mut words = argv.iter().filter_map(|word| word.to_str());
     let mut choice = clap::ColorChoice::Auto;
@@ -349,7 +351,8 @@ fn color_of(argv: &[OsString]) -> clap::ColorChoice {
             break;
         }
     }
-    choice
+    let none = choice == clap::ColorChoice::Auto && !colors_wanted();
+    if none { clap::ColorChoice::Never } else { choice }
 }
 
 /// Puts `-s`, `-S` and `--ok-exit` in the order in which they were written.

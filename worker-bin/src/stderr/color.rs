@@ -25,7 +25,12 @@ pub(crate) fn colors(stream: &impl std::io::IsTerminal) -> bool {
     if choice == Color::Always as u8 {
         return true;
     }
-    choice == Color::Auto as u8 && stream.is_terminal() && !dumb() && !no_color()
+    choice == Color::Auto as u8 && stream.is_terminal() && colors_wanted()
+}
+
+/// Whether a terminal gets colours where nothing was said of them on the command line.
+pub(crate) fn colors_wanted() -> bool {
+    !dumb() && !no_color()
 }
 
 /// Whether standard error is a terminal on which the cursor can be moved.

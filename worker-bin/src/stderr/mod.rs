@@ -10,7 +10,7 @@ mod queue;
 mod write;
 
 pub use color::Color;
-pub(crate) use color::{colors, draws, set_color};
+pub(crate) use color::{colors, colors_wanted, draws, set_color};
 
 use queue::{LineKind, Queue};
 use std::io;
