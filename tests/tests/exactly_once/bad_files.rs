@@ -27,7 +27,7 @@ fn a_source_file_that_is_not_what_it_was() {
     refused(
         "in.txt",
         &[
-            ("shortened", "truncate -s 500000 in.txt", &["in.txt", "500000 bytes", "--fresh"]),
+            ("shortened", "truncate -s 500000 in.txt", &["in.txt", "500 000 bytes", "--fresh"]),
             ("emptied", "truncate -s 0 in.txt", &["in.txt", "--fresh"]),
             ("deleted", "rm in.txt", &["in.txt", "gone", "put it back"]),
             ("replaced", "rm in.txt; tac kept > in.txt", &["in.txt", "not the file", "--fresh"]),
@@ -45,7 +45,7 @@ fn a_sink_file_that_is_not_what_it_was() {
     refused(
         "out.txt",
         &[
-            ("shortened", "truncate -s 20000 out.txt", &["out.txt", "20000", "--fresh"]),
+            ("shortened", "truncate -s 20000 out.txt", &["out.txt", "20 000", "--fresh"]),
             ("deleted", "rm out.txt", &["out.txt", "--fresh"]),
             ("replaced by a copy", "cp out.txt o; mv o out.txt", &["out.txt", "not the file", "--fresh"]),
             // All of it: what lies behind the committed length counts for nothing, and nobody knows how much that is.

@@ -1,8 +1,10 @@
 //! Pipelines with state that are started again: after a change, with damaged or foreign state, on a full disk, with a
 //! destination that is not there, with a record that kills the worker.
 
+mod append;
 mod bad_files;
 mod bad_state;
+mod finished;
 mod full;
 mod generate;
 mod long;

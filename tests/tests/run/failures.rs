@@ -227,7 +227,7 @@ fn what_a_failed_run_has_written_is_counted_to_the_record() {
     let script = "ulimit -f 1000; exec \"$0\" run -i in.txt -o out.txt --admin none --report r.json";
     let mut shell = scratch.program(std::path::Path::new("/bin/sh"));
     shell.command.args(["-c", script]).arg(worker_binary());
-    let finished = shell.run().expect(1).says(&["after 512000 bytes"]);
+    let finished = shell.run().expect(1).says(&["after 512 000 bytes"]);
     let report: Report = serde_json::from_str(&scratch.text("r.json")).expect("a report");
     let lines = scratch.read("out.txt").iter().filter(|byte| **byte == b'\n').count();
     let out = report.stages.iter().find(|stage| stage.name == "out").expect("the sink");

@@ -3,6 +3,7 @@
 use super::format::VERSION;
 use super::storage::{StorageError, no_descriptor};
 use thiserror::Error;
+use worker_core::words::number;
 
 /// Why a journal does not open or does not go on.
 #[derive(Debug, Error)]
@@ -77,7 +78,8 @@ pub enum Damage {
     /// Bytes that were on stable storage have changed.
     #[error(
         "segment {segment} is damaged at byte {offset} ({what}), and what was written there was on stable storage, so it \
-         cannot be left out; restore the state directory from a copy, or start over"
+         cannot be left out; restore the state directory from a copy, or start over",
+        offset = number(*offset)
     )]
     Bytes {
         /// File name of the segment.
@@ -113,7 +115,8 @@ pub enum Damage {
     },
     /// Valid by its checksums, but without meaning.
     #[error(
-        "segment {segment} has a record at byte {offset} that makes no sense ({what}); this is a mistake in the worker that wrote it, please report it"
+        "segment {segment} has a record at byte {offset} that makes no sense ({what}); this is a mistake in the worker that wrote it, please report it",
+        offset = number(*offset)
     )]
     Senseless {
         /// File name of the segment.

@@ -1,7 +1,7 @@
 //! A journal in words, for people who want to know what is in it.
 
 use super::error::{Damage, JournalError};
-use super::fold::Fold;
+use super::fold::{Fold, NewestPosition};
 use super::format::{self, RecordKind, SegmentHeader};
 use super::image::Image;
 use super::record::{
@@ -10,6 +10,7 @@ use super::record::{
 use super::recover::{self, Segments};
 use super::scan::{self, ReadWindow, RecordAt, Records, ScanError};
 use super::storage::{Storage, StorageError, StorageFile};
+use bytes::Bytes;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 use thiserror::Error;
@@ -38,9 +39,7 @@ impl From<StorageError> for InspectError {
 /// # Errors
 /// [`InspectError`].
 pub fn inspect<S: Storage>(storage: &S, out: &mut dyn Write) -> Result<bool, InspectError> {
-    let mut numbers: Vec<u64> =
-        storage.list()?.iter().filter_map(|name| format::segment_number(name)).collect();
-    numbers.sort_unstable();
+    let numbers = segments(storage)?;
     writeln!(out, "journal {}", storage.describe())?;
     if numbers.is_empty() {
         writeln!(out, "  no segments")?;
@@ -63,14 +62,32 @@ pub fn inspect<S: Storage>(storage: &S, out: &mut dyn Write) -> Result<bool, Ins
 /// # Errors
 /// [`JournalError`].
 pub fn committed_dead_bytes<S: Storage>(storage: &S) -> Result<u64, JournalError> {
-    let mut numbers: Vec<u64> =
-        storage.list()?.iter().filter_map(|name| format::segment_number(name)).collect();
-    numbers.sort_unstable();
+    let numbers = segments(storage)?;
     if numbers.is_empty() {
         return Ok(0);
     }
     let recovered = recover::recover(storage, &numbers, &mut Positions::default())?;
     Ok(recovered.image.dead_bytes.unwrap_or(0))
+}
+
+/// The newest position of a source or sink by the journal in `storage`. Changes nothing, as [`inspect`].
+///
+/// # Errors
+/// [`JournalError`].
+pub fn committed_position<S: Storage>(storage: &S) -> Result<Option<Bytes>, JournalError> {
+    let numbers = segments(storage)?;
+    let mut newest = NewestPosition::default();
+    if !numbers.is_empty() {
+        recover::recover(storage, &numbers, &mut newest)?;
+    }
+    Ok(newest.position())
+}
+
+fn segments<S: Storage>(storage: &S) -> Result<Vec<u64>, StorageError> {
+    let mut numbers: Vec<u64> =
+        storage.list()?.iter().filter_map(|name| format::segment_number(name)).collect();
+    numbers.sort_unstable();
+    Ok(numbers)
 }
 
 /// Says nothing of what positions add up to.

@@ -124,7 +124,7 @@ pub use directory::{StateError, make_directory, sync_directory};
 pub use error::{Damage, JournalError};
 pub use fold::{Fold, NewestPosition};
 pub use format::Position;
-pub use inspect::{InspectError, committed_dead_bytes, inspect};
+pub use inspect::{InspectError, committed_dead_bytes, committed_position, inspect};
 pub use lock::Lock;
 pub use opening::{Identity, Opened, Settings, random_id};
 pub use reading::{Extent, LinkExtents, join};

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use crc32fast::Hasher;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use worker_core::words::number;
 use worker_proto::{Batch, Epoch, JournalId, LinkId, Seq};
 
 /// Deepest nesting of values in a head.
@@ -225,10 +226,11 @@ pub(super) fn encode_image(image: &Image) -> Vec<u8> {
 /// The batch in `bytes`, which must be what `span` says.
 pub(super) fn batch(bytes: Bytes, span: &Span) -> Result<Batch, String> {
     if bytes.len() as u64 != span.bytes() {
-        return Err(format!("{} bytes where {} were written", bytes.len(), span.bytes()));
+        let (found, written) = (number(bytes.len() as u64), number(span.bytes()));
+        return Err(format!("{found} bytes where {written} were written"));
     }
     if crc32fast::hash(&bytes) != span.crc {
-        return Err(format!("{} bytes do not match their checksum", bytes.len()));
+        return Err(format!("{} bytes do not match their checksum", number(bytes.len() as u64)));
     }
     let ends = usize::try_from(span.ends_bytes).map_err(|e| e.to_string())?;
     Batch::from_parts(bytes.slice(ends..), bytes.slice(..ends), span.base).map_err(|e| e.to_string())

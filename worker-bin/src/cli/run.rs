@@ -281,6 +281,9 @@ impl Process<'_> {
                     pipeline.name,
                     dir.display()
                 ));
+                if let Some(changed) = runtime::no_longer_there(plan, dir) {
+                    say(&format!("{}: {changed}", pipeline.name));
+                }
                 if dead > 0 {
                     let (letters, dir) = (words::dead_letters(dead), runtime::dead_dir(dir));
                     say(&format!("{letters} {} in {}", words::are(dead), dir.display()));

@@ -4,6 +4,7 @@ mod long;
 
 pub use long::{LongRecord, Piece};
 
+use crate::text::units::number;
 use bytes::Bytes;
 use thiserror::Error;
 use worker_proto::Batch;
@@ -49,7 +50,8 @@ pub struct Chunker {
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[error(
     "record {record} (starting at byte {offset}) is longer than {limit} bytes; raise `max_record`, or check that the \
-     input ends its records as `framing` says"
+     input ends its records as `framing` says",
+    record = number(*record), offset = number(*offset), limit = number(*limit as u64)
 )]
 pub struct RecordTooLong {
     /// The limit, in bytes, terminator not counted.

@@ -1,5 +1,6 @@
 //! Whether all that was written to a file is still there.
 
+use crate::text::units::number;
 use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;
 use thiserror::Error;
@@ -11,7 +12,7 @@ pub(super) enum Loss {
     #[error("it was removed meanwhile")]
     Removed,
     /// It has only so many bytes.
-    #[error("it was cut meanwhile: {0} bytes are left")]
+    #[error("it was cut meanwhile: {} bytes are left", number(*.0))]
     Cut(u64),
 }
 

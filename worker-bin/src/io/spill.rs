@@ -5,6 +5,7 @@ mod segment;
 use crate::descriptors;
 use crate::io::beside::make_directory;
 use crate::mutex::lock;
+use crate::text::units::number;
 use bytes::Bytes;
 use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
@@ -81,7 +82,7 @@ pub enum SpillError {
     /// No room: disk, quota or file size limit.
     #[error(
         "no room for {bytes} bytes of spilled output in {} ({source}), which holds {stored} bytes of it; {}: \
-         it goes on by itself; or lower `spill_limit`", directory.display(), room_advice(source)
+         it goes on by itself; or lower `spill_limit`", directory.display(), room_advice(source), bytes = number(*bytes), stored = number(*stored)
     )]
     Full {
         directory: PathBuf,
@@ -96,7 +97,7 @@ pub enum SpillError {
     #[error("cannot read spilled output back in {}: {source}", directory.display())]
     Read { directory: PathBuf, source: io::Error },
     /// What was read is not what was written: the disk or the memory is faulty.
-    #[error("spilled output in {} was damaged ({bytes} bytes do not match their checksum); check the disk, then run again", directory.display())]
+    #[error("spilled output in {} was damaged ({bytes} bytes do not match their checksum); check the disk, then run again", directory.display(), bytes = number(*bytes))]
     Damaged {
         directory: PathBuf,
         /// Size of the batch.

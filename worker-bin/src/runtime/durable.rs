@@ -356,8 +356,7 @@ fn check(
 }
 
 fn open_task(plan: &Plan, task: &LocalTask, dir: &Path, is_new: bool) -> Result<DurableTask, DurableError> {
-    let name = file_name(&task.name);
-    let path = dir.join("tasks").join(&name);
+    let path = journal_dir(dir, &task.name);
     if !is_new && !has_journal(&path) {
         return Err(DurableError::Missing { task: task.name.clone(), path });
     }
@@ -401,7 +400,7 @@ pub fn dead_dir(state: &Path) -> PathBuf {
     state.join("dead")
 }
 
-/// `stage/partition` as part of a file name.
-fn file_name(task: &str) -> String {
-    task.replace('/', "-")
+/// Where the journal of a task, `stage/partition`, is.
+pub(super) fn journal_dir(state: &Path, task: &str) -> PathBuf {
+    state.join("tasks").join(task.replace('/', "-"))
 }

@@ -24,6 +24,7 @@ mod collect;
 mod complaints;
 mod context;
 mod dead;
+mod delivered;
 mod dispatch;
 mod driver;
 mod durable;
@@ -77,6 +78,7 @@ pub mod parts {
     pub use super::window::WindowOutput;
 }
 
+pub use delivered::no_longer_there;
 pub use driver::try_spill_dir;
 pub use durable::{Durable, DurableError, Found, dead_dir, not_foreign};
 pub use ended::{Ended, RunError, Summary};

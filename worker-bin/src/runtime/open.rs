@@ -179,12 +179,18 @@ impl Opening<'_> {
     }
 
     fn sink(&mut self, task: &LocalTask, target: &dyn SinkEnd) -> Result<Box<dyn SinkWriter>, OpenError> {
-        if self.durable.as_ref().is_some_and(|d| d.has_ended(task.id)) {
+        let position = self.durable.as_ref().map(|durable| durable.position(task.id));
+        if let Some(durable) = self.durable.as_deref().filter(|d| d.has_ended(task.id)) {
+            let delivered = position.flatten().map_or(Ok(()), |position| target.delivered(&position));
+            match delivered {
+                // What a finished run has written is its owner's.
+                Err(error) if durable.was_finished() => tracing::warn!("{}", error.afterwards()),
+                result => result.map_err(|error| OpenError::Sink { name: task.stage.clone(), error })?,
+            }
             return Ok(Box::new(Complete));
         }
-        let position = self.durable.as_ref().map(|durable| durable.position(task.id));
         let lives = position.as_ref().map(|position| sink::Lives { position: position.as_deref() });
-        let opened = target.open(lives);
+        let opened = target.open(task.terminator_in, lives);
         let opened = opened.map_err(|error| OpenError::Sink { name: task.stage.clone(), error })?;
         // A program's tasks are a stage's.
         let Some(writer) = opened else { return Ok(Box::new(Complete)) };

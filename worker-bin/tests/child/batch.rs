@@ -138,7 +138,7 @@ async fn a_record_over_the_limit_is_an_error() {
         Program { max_record: 1000, ..sh("echo fine; head -c 100000000 /dev/zero | tr '\\0' x; sleep 1000") };
     let failure = run(&program, "").await.failure();
     assert_eq!(failure.kind, FailureKind::Output);
-    assert!(failure.message.contains("longer than 1000 bytes"), "{}", failure.message);
+    assert!(failure.message.contains("longer than 1 000 bytes"), "{}", failure.message);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -249,7 +249,7 @@ async fn broken_rules_are_told_with_what_came_and_what_was_expected() {
         ("  say(id=m['id'], emit='x')", "invalid type: string \"x\", expected a sequence"),
         ("  say(id=m['id'], put={'other': 1})", "may only name its own key"),
         ("  say(id=m['id'], emit=['x\\ny'])", "contains the byte that ends records"),
-        ("  print('x' * 3_000_000, flush=True)", "longer than 2101248 bytes"),
+        ("  print('x' * 3_000_000, flush=True)", "longer than 2 101 248 bytes"),
         ("  sys.stdout.buffer.write(b'{\"id\":1,\"emit\":[\"\\xff\"]}\\n'); sys.stdout.flush()", "unicode"),
     ];
     for (body, expected) in cases {

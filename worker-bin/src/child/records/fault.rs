@@ -45,7 +45,8 @@ pub(super) enum ProtocolFault {
     )]
     Terminator { id: u64, byte: u8 },
     #[error(
-        "emitted a record of {bytes} bytes in its answer to id {id}, longer than {limit}; raise `max_record`"
+        "emitted a record of {bytes} bytes in its answer to id {id}, longer than {limit}; raise `max_record`",
+        bytes = number(*bytes as u64), limit = number(*limit as u64)
     )]
     LongRecord { id: u64, bytes: usize, limit: usize },
     #[error(
@@ -61,7 +62,8 @@ pub(super) enum ProtocolFault {
     Wrong { id: u64, why: String },
     #[error(
         "keeps id {first} waiting while it has answered {bytes} bytes for later ids, more than {limit} may be held; answer \
-         nearer to the order of ids, or lower `in_flight`"
+         nearer to the order of ids, or lower `in_flight`",
+        bytes = number(*bytes), limit = number(*limit)
     )]
     TooFarAhead { first: u64, bytes: u64, limit: u64 },
     #[error("printed a line after it had answered the end: {shown}")]

@@ -1,6 +1,7 @@
 //! The keyed state of one task.
 
 use super::changes::{decode, push_put};
+use crate::text::units::number;
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -48,7 +49,8 @@ pub enum StateError {
     /// It outgrew its budget.
     #[error(
         "the state of {task} takes {bytes} bytes for {entries} keys, more than its budget of {bytes_max}: raise \
-         `state_budget`, use more partitions, or let the program `del` keys it is done with"
+         `state_budget`, use more partitions, or let the program `del` keys it is done with",
+        bytes = number(*bytes), entries = number(*entries as u64), bytes_max = number(*bytes_max)
     )]
     OverBudget {
         /// `stage/partition`.

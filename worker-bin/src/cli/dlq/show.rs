@@ -8,6 +8,7 @@ use super::store::{LetterId, Store, StoreError};
 use super::{Failed, Output};
 use crate::io::dead::Letter;
 use crate::text::escape::one_line;
+use crate::text::units::number;
 use std::process::ExitCode;
 
 /// Shows a dead letter.
@@ -79,7 +80,8 @@ fn page(id: &LetterId, letter: &Letter, replay: Option<&Replay>, before: Option<
     );
     field("before", before.map(ToString::to_string));
     field("replayed", replay.map(replayed));
-    page += &format!("\nrecord, {} bytes:\n  {}\n", letter.record.len(), one_line(&letter.record));
+    let bytes = number(letter.record.len() as u64);
+    page += &format!("\nrecord, {bytes} bytes:\n  {}\n", one_line(&letter.record));
     if !letter.stderr_tail.is_empty() {
         page += "\nlast lines on standard error:\n";
         for line in letter.stderr_tail.lines() {

@@ -5,6 +5,7 @@ use crate::descriptors;
 use crate::fault;
 use crate::io::durable;
 use crate::io::loss::{Loss, loss};
+use crate::text::units::number;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -71,7 +72,7 @@ pub enum DeadLogError {
     /// Letters that are committed are not there any more.
     #[error(
         "{} has {length} bytes, but {committed} bytes of dead letters are committed: someone has cut or removed it; \
-         restore it, or begin a new run with --fresh", path.display()
+         restore it, or begin a new run with --fresh", path.display(), length = number(*length), committed = number(*committed)
     )]
     Shorter {
         path: PathBuf,
@@ -82,7 +83,7 @@ pub enum DeadLogError {
     /// The committed letters do not end where they should.
     #[error(
         "{} was changed by someone else: no line ends at byte {committed}, where the committed dead letters end; restore \
-         it, or begin a new run with --fresh", path.display()
+         it, or begin a new run with --fresh", path.display(), committed = number(*committed)
     )]
     Changed { path: PathBuf, committed: u64 },
     /// The file cannot be read.

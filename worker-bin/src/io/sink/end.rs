@@ -56,12 +56,24 @@ pub trait SinkEnd: Comparable + Debug + Send + Sync {
         None
     }
 
-    /// Finds everything that a run needs; what is there already stays as it is. `lives`: every record is to count once.
-    /// `None`: it is run as a stage.
+    /// Whether what it has written up to `position` is still there, in a file that is not written to any more.
+    ///
+    /// # Errors
+    /// What others have done to it.
+    fn delivered(&self, _position: &[u8]) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    /// Finds everything that a run needs; what is there already stays as it is. Its records end with `terminator`. `lives`: every
+    /// record is to count once. `None`: it is run as a stage.
     ///
     /// # Errors
     /// Why the run cannot begin.
-    fn open(&self, lives: Option<Lives<'_>>) -> Result<Option<Box<dyn SinkWriter>>, SinkError>;
+    fn open(
+        &self,
+        terminator: u8,
+        lives: Option<Lives<'_>>,
+    ) -> Result<Option<Box<dyn SinkWriter>>, SinkError>;
 }
 
 /// How many tasks a sink has.

@@ -1,6 +1,7 @@
 //! Why a sink cannot go on.
 
 use crate::io::LayoutError;
+use crate::text::units::number;
 use rustix::io::Errno;
 use std::io;
 use std::path::PathBuf;
@@ -27,7 +28,8 @@ pub enum SinkError {
     Open { path: PathBuf, source: io::Error },
     /// No room: disk or quota.
     #[error(
-        "{name}: no room left after {written} bytes ({source}); make room there, or choose a path on another disk"
+        "{name}: no room left after {written} bytes ({source}); make room there, or choose a path on another disk",
+        written = number(*written)
     )]
     Full {
         /// The file's path or the stream's name.
@@ -46,13 +48,13 @@ pub enum SinkError {
     #[error("nobody reads {name}; it is written to when somebody does")]
     NoReader { name: String },
     /// The program that reads what we write has closed its end. For standard output this is a clean end.
-    #[error("{name}: its reader closed it after {written} bytes")]
+    #[error("{name}: its reader closed it after {written} bytes", written = number(*written))]
     ReaderGone {
         name: String,
         /// Bytes written to it.
         written: u64,
     },
-    #[error("cannot write to {name} after {written} bytes: {source}{}", size_limit_advice(source))]
+    #[error("cannot write to {name} after {written} bytes: {source}{}", size_limit_advice(source), written = number(*written))]
     Write {
         /// The file's path or the stream's name.
         name: String,
@@ -73,19 +75,19 @@ pub enum SinkError {
     /// Somebody has removed the file while it was written.
     #[error(
         "{} was removed while this run wrote it: the {written} bytes that it has written are lost; run again, and leave the \
-         file where it is", path.display()
+         file where it is", path.display(), written = number(*written)
     )]
     Removed { path: PathBuf, written: u64 },
     /// Somebody has cut the file while it was written.
     #[error(
         "{} has {length} bytes, but {expected} were written: someone has cut it meanwhile, and what is missing is lost; \
-         remove it and run again", path.display()
+         remove it and run again", path.display(), length = number(*length), expected = number(*expected)
     )]
     Cut { path: PathBuf, length: u64, expected: u64 },
     /// The file of an earlier life is not there any more.
     #[error(
         "{} is gone; it held {committed} bytes that are delivered and will not be written again: put it back, or begin \
-         a new run with --fresh", path.display()
+         a new run with --fresh", path.display(), committed = number(*committed)
     )]
     Gone { path: PathBuf, committed: u64 },
     /// The file of an earlier life is another one now.
@@ -97,20 +99,20 @@ pub enum SinkError {
     /// The file has lost bytes that will not come again.
     #[error(
         "{} has {length} bytes, but {committed} are delivered and will not be written again: someone has cut it; \
-         restore it, or begin a new run with --fresh", path.display()
+         restore it, or begin a new run with --fresh", path.display(), length = number(*length), committed = number(*committed)
     )]
     Shorter { path: PathBuf, length: u64, committed: u64 },
     /// Somebody else writes to a file of which each byte must be known.
     #[error(
         "{} has {length} bytes, but this run has written it up to {committed} only: something else writes to it too; see \
          that nothing does, then start again with the same --state: what is foreign behind byte {committed} is cut off",
-        path.display()
+        path.display(), length = number(*length), committed = number(*committed)
     )]
     Grown { path: PathBuf, length: u64, committed: u64 },
     /// The end of what was committed is not what was written.
     #[error(
         "{} was changed by someone else: its bytes before {committed} are not those that this run has written; restore \
-         it, or begin a new run with --fresh", path.display()
+         it, or begin a new run with --fresh", path.display(), committed = number(*committed)
     )]
     Changed { path: PathBuf, committed: u64 },
     /// What an earlier life has kept of the file is of no use.
@@ -122,6 +124,39 @@ pub enum SinkError {
 }
 
 impl SinkError {
+    /// The same of a file that a finished run has written.
+    pub(crate) fn afterwards(&self) -> String {
+        match self {
+            Self::Gone { path, .. } => {
+                format!("{} is not there any more: moved or removed since", path.display())
+            }
+            Self::Replaced { path } => {
+                format!("{} is another file than the one that was written", path.display())
+            }
+            Self::Shorter { path, length, committed } => {
+                let (length, committed) = (number(*length), number(*committed));
+                format!("{} was cut since: {length} bytes are left of {committed}", path.display())
+            }
+            Self::Changed { path, .. } => {
+                format!("{} is not what was written: changed since", path.display())
+            }
+            Self::Exists { .. }
+            | Self::Directory { .. }
+            | Self::Dangling { .. }
+            | Self::Open { .. }
+            | Self::Full { .. }
+            | Self::Closed { .. }
+            | Self::NoReader { .. }
+            | Self::ReaderGone { .. }
+            | Self::Write { .. }
+            | Self::Sync { .. }
+            | Self::Removed { .. }
+            | Self::Cut { .. }
+            | Self::Grown { .. }
+            | Self::Position { .. } => self.to_string(),
+        }
+    }
+
     pub(super) fn writing(name: &str, written: u64, e: Errno) -> Self {
         let (name, source) = (name.to_owned(), io::Error::from(e));
         match e {

@@ -10,7 +10,7 @@ fn batch(text: &str) -> Batch {
 }
 
 fn open(path: &Path, exists: Exists) -> Result<FileSink, SinkError> {
-    FileSink::open(path, exists)
+    FileSink::open(path, exists, b'\n')
 }
 
 #[test]
@@ -68,6 +68,30 @@ fn an_appended_file_keeps_its_content() {
     }
     drop(open(&path, Exists::Append).unwrap());
     assert_eq!(fs::read_to_string(&path).unwrap(), "0\n1\n");
+}
+
+#[test]
+fn what_is_appended_begins_a_record_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("out");
+    for (before, terminator, want) in [
+        ("old", b'\n', "old\n1\n2\n"),
+        ("old\n", b'\n', "old\n1\n2\n"),
+        ("", b'\n', "1\n2\n"),
+        ("old\n", 0, "old\n\x001\n2\n"),
+    ] {
+        fs::write(&path, before).unwrap();
+        let mut sink = FileSink::open(&path, Exists::Append, terminator).unwrap();
+        let moved = Moved::default();
+        sink.count_into(moved.clone());
+        sink.write(&[]).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), before, "no record, no change");
+        sink.write(&[batch("1\n")]).unwrap();
+        sink.write(&[batch("2\n")]).unwrap();
+        sink.close().unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), want);
+        assert_eq!(moved.bytes(), 4, "what is added is no part of a record");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::unpack::{Encoding, Failure, Unpacker};
 use crate::io::LayoutError;
 use crate::io::chunker::RecordTooLong;
+use crate::text::units::number;
 use std::io;
 use std::path::PathBuf;
 use thiserror::Error;
@@ -45,7 +46,7 @@ pub enum SourceError {
     )]
     Unlisted { path: PathBuf, source: io::Error },
     /// Reading failed on the way.
-    #[error("cannot read {name} at byte {offset}: {source}")]
+    #[error("cannot read {name} at byte {offset}: {source}", offset = number(*offset))]
     Read {
         /// The file's path or the stream's name.
         name: String,
@@ -56,7 +57,8 @@ pub enum SourceError {
     /// Packed or encoded input is damaged or cut short.
     #[error(
         "{name}: damaged or truncated {format} data near byte {offset} of it ({why}); check it with `{check}`, or go on without what \
-         cannot be unpacked, with on_damage = \"skip\" of its source"
+         cannot be unpacked, with on_damage = \"skip\" of its source",
+        offset = number(*offset)
     )]
     Corrupt {
         /// The file's path or the stream's name.
@@ -86,7 +88,8 @@ pub enum SourceError {
     Spool { path: PathBuf, source: io::Error },
     /// Something of a pipe that was read before is kept, and a file does not go on behind it.
     #[error(
-        "{name} is a file now, and {bytes} bytes of the pipe that it was are not done yet; go on with a pipe: `cat FILE | worker run …`"
+        "{name} is a file now, and {bytes} bytes of the pipe that it was are not done yet; go on with a pipe: `cat FILE | worker run …`",
+        bytes = number(*bytes)
     )]
     LeftOfPipe {
         /// The stream's name.
@@ -148,13 +151,13 @@ pub enum SourceError {
     /// A file of the first start was cut.
     #[error(
         "{} ends after {length} bytes, but had {expected} when this run began; restore it, or begin a new run with \
-         --fresh", path.display()
+         --fresh", path.display(), length = number(*length), expected = number(*expected)
     )]
     Shorter { path: PathBuf, length: u64, expected: u64 },
     /// A file was cut while it was read, or before its turn.
     #[error(
         "{} ends after {length} bytes, but had {expected} when this run began: it was cut meanwhile, and what is missing is \
-         not read; run again when it is whole", path.display()
+         not read; run again when it is whole", path.display(), length = number(*length), expected = number(*expected)
     )]
     Cut { path: PathBuf, length: u64, expected: u64 },
     /// A file has another in its place before its turn.
@@ -209,6 +212,7 @@ impl SourceError {
     /// That the rest of what was broken off was left out.
     pub(super) fn left_out(&self) -> String {
         let Self::Corrupt { name, format, offset, .. } = self else { return self.to_string() };
+        let offset = number(*offset);
         format!(
             "{name} ended in the middle of its {format} data, near byte {offset}: what could be unpacked before that counts"
         )
@@ -217,6 +221,7 @@ impl SourceError {
     /// That it is passed over, in a letter.
     pub(super) fn passed_over(&self) -> String {
         let Self::Corrupt { name, format, offset, why, .. } = self else { return self.to_string() };
+        let offset = number(*offset);
         format!(
             "damaged or truncated {format} data near byte {offset} of {name} ({why}): the rest of it was left out, from this \
              record on"

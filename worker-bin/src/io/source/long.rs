@@ -51,9 +51,10 @@ impl OnLong {
     ) -> Shortened {
         let (length, max_record) = (long.length(), max_record.min(MAX_RECORD_BYTES_MAX));
         let which = format!(
-            "record {} of {name} (bytes {offset} to {}) has {} bytes",
+            "record {} of {name} (bytes {} to {}) has {} bytes",
             number(record),
-            offset + length,
+            number(offset),
+            number(offset + length),
             number(length)
         );
         match self {

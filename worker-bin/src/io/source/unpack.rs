@@ -155,6 +155,7 @@ impl Unpacker {
         let Remark { bytes, count, offset } = self.remark.take()?;
         let kind = self.format.name();
         let reason = if let Format::Utf16(_) = self.format {
+            let (count, offset) = (number(count), number(offset));
             format!(
                 "{count} places of {name} are no {kind} text, the first at about byte {offset}: U+FFFD stands for them"
             )

@@ -3,11 +3,11 @@
 mod position;
 
 use super::Exists;
-use super::plain::{Place, is_file_at, place};
+use super::plain::{Place, holds_any, is_file_at, missing_end, place};
 use crate::fault;
 use crate::io::durable::sync_directories_of;
 use crate::io::loss::{Loss, loss};
-use crate::io::sink::vectored::{Moved, write_batches};
+use crate::io::sink::vectored::{Moved, write_batches, write_slices};
 use crate::io::sink::{SinkError, SinkWriter};
 use bytes::Bytes;
 use position::{SinkPosition, TAIL_BYTES_MAX, Tail};
@@ -34,6 +34,8 @@ pub struct DurableFileSink {
     /// As of the last write; `None` for what is no regular file.
     written: Option<(SinkPosition, Tail)>,
     moved: Moved,
+    /// What its records end with.
+    terminator: u8,
     failed: Failed,
 }
 
@@ -62,7 +64,8 @@ type Failed = Arc<OnceLock<String>>;
 
 impl DurableFileSink {
     /// Opens `path`: without a `position` for the first time, as `exists` says; else it is the file of an earlier life, which
-    /// is cut to the position.
+    /// is cut to the position. Its records end with `terminator`: what is written first behind the content of others begins
+    /// with it where that has no end.
     ///
     /// The first time no content is changed before [`begin`](SinkWriter::begin), and an empty file is as good as none: a
     /// life that ended before its first position may have left it.
@@ -70,11 +73,18 @@ impl DurableFileSink {
     /// # Errors
     /// As [`FileSink::open`](super::FileSink::open); with a position [`SinkError::Gone`], [`SinkError::Replaced`],
     /// [`SinkError::Shorter`], [`SinkError::Changed`], [`SinkError::Position`], [`SinkError::Open`], [`SinkError::Sync`].
-    pub fn open(path: &Path, exists: Exists, position: Option<&[u8]>) -> Result<Self, SinkError> {
-        match position {
-            None => Self::first(path, exists),
-            Some(position) => Self::recover(path, position),
-        }
+    pub fn open(
+        path: &Path,
+        exists: Exists,
+        terminator: u8,
+        position: Option<&[u8]>,
+    ) -> Result<Self, SinkError> {
+        let mut opened = match position {
+            None => Self::first(path, exists)?,
+            Some(position) => Self::recover(path, position)?,
+        };
+        opened.terminator = terminator;
+        Ok(opened)
     }
 
     fn first(path: &Path, exists: Exists) -> Result<Self, SinkError> {
@@ -99,34 +109,18 @@ impl DurableFileSink {
         Ok(Self::of(path, file, state, Some((position, tail))))
     }
 
+    /// Whether what was written up to `position` is in the file at `path`, which is not written to any more: what others have
+    /// written behind that is theirs.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open) with a position.
+    pub fn delivered(path: &Path, position: &[u8]) -> Result<(), SinkError> {
+        known(path, position, |path| File::open(path)).map(drop)
+    }
+
     fn recover(path: &Path, position: &[u8]) -> Result<Self, SinkError> {
-        let (position, hash) = SinkPosition::decode(position)
-            .map_err(|source| SinkError::Position { path: path.to_owned(), source })?;
+        let Known { file, length, position, tail } = known(path, position, reopen)?;
         let committed = position.committed;
-        let open = |source: io::Error| {
-            if source.kind() == io::ErrorKind::NotFound {
-                return SinkError::Gone { path: path.to_owned(), committed };
-            }
-            SinkError::Open { path: path.to_owned(), source }
-        };
-        // Looked at before it is opened: opening a named pipe may wait for ever.
-        let is_ours = |m: &std::fs::Metadata| m.is_file() && position.names(m);
-        if !is_ours(&path.metadata().map_err(open)?) {
-            return Err(SinkError::Replaced { path: path.to_owned() });
-        }
-        let file = reopen(path).map_err(open)?;
-        let metadata = file.metadata().map_err(open)?;
-        let length = metadata.len();
-        if !is_ours(&metadata) {
-            return Err(SinkError::Replaced { path: path.to_owned() });
-        }
-        if length < committed {
-            return Err(SinkError::Shorter { path: path.to_owned(), length, committed });
-        }
-        let tail = Tail::read(&file, committed).map_err(open)?;
-        if tail.hash() != hash {
-            return Err(SinkError::Changed { path: path.to_owned(), committed });
-        }
         if length > committed {
             // Synced, as the run may end without another write: what was cut must not come back with a power cut.
             fault::around("sink.cut", || file.set_len(committed).and_then(|()| file.sync_all()))
@@ -137,7 +131,15 @@ impl DurableFileSink {
 
     fn of(path: &Path, file: File, state: State, written: Option<(SinkPosition, Tail)>) -> Self {
         let (path, file) = (path.to_owned(), Arc::new(file));
-        Self { path, file, state, written, moved: Moved::default(), failed: Arc::default() }
+        Self {
+            path,
+            file,
+            state,
+            written,
+            moved: Moved::default(),
+            terminator: b'\n',
+            failed: Arc::default(),
+        }
     }
 
     fn handle(&self) -> SinkSync {
@@ -176,6 +178,13 @@ impl DurableFileSink {
         }
     }
 
+    /// What goes before the first record that is written behind what the file held before the first life. In every life, for
+    /// what is not committed is cut together with it.
+    fn missing_end(&self) -> Option<u8> {
+        let (SinkPosition { start, committed, .. }, tail) = self.written.as_ref()?;
+        missing_end(tail.bytes(), self.terminator).filter(|_| committed == start)
+    }
+
     /// Takes back what a write that failed has left, so that it can be tried again.
     fn take_back(&self, length: u64) {
         let cut = |metadata: std::fs::Metadata| {
@@ -195,8 +204,12 @@ impl SinkWriter for DurableFileSink {
         self.look_for_loss()?;
         self.look_for_growth()?;
         let mut taken = 0;
-        let file = &*self.file;
-        let done = fault::around("sink.write", || Ok(write_batches(file, batches, &mut taken, &self.moved)?));
+        let (file, end) = (&*self.file, self.missing_end().filter(|_| holds_any(batches)));
+        let end = end.as_slice();
+        let done = fault::around("sink.write", || {
+            write_slices(file, &[end], &mut taken, &Moved::default())?;
+            Ok(write_batches(file, batches, &mut taken, &self.moved)?)
+        });
         let length = self.written.as_ref().map(|(position, _)| position.committed);
         if let Err(e) = done {
             length.inspect(|&length| self.take_back(length));
@@ -206,6 +219,7 @@ impl SinkWriter for DurableFileSink {
         }
         if let Some((position, tail)) = &mut self.written {
             position.committed += taken;
+            tail.push(end);
             batches.iter().for_each(|batch| tail.push(batch.payload()));
         }
         Ok(())
@@ -274,6 +288,50 @@ impl SinkSync {
         let Some(why) = self.failed.get() else { return Ok(()) };
         Err(SinkError::Sync { path: self.path.clone(), source: io::Error::other(why.clone()) })
     }
+}
+
+/// A file that an earlier life has written, with everything that was committed.
+struct Known {
+    file: File,
+    length: u64,
+    position: SinkPosition,
+    tail: Tail,
+}
+
+/// Finds the file that `position` is of.
+fn known(
+    path: &Path,
+    position: &[u8],
+    open_it: impl Fn(&Path) -> io::Result<File>,
+) -> Result<Known, SinkError> {
+    let (position, hash) = SinkPosition::decode(position)
+        .map_err(|source| SinkError::Position { path: path.to_owned(), source })?;
+    let committed = position.committed;
+    let open = |source: io::Error| {
+        if source.kind() == io::ErrorKind::NotFound {
+            return SinkError::Gone { path: path.to_owned(), committed };
+        }
+        SinkError::Open { path: path.to_owned(), source }
+    };
+    // Looked at before it is opened: opening a named pipe may wait for ever.
+    let is_ours = |m: &std::fs::Metadata| m.is_file() && position.names(m);
+    if !is_ours(&path.metadata().map_err(open)?) {
+        return Err(SinkError::Replaced { path: path.to_owned() });
+    }
+    let file = open_it(path).map_err(open)?;
+    let metadata = file.metadata().map_err(open)?;
+    let length = metadata.len();
+    if !is_ours(&metadata) {
+        return Err(SinkError::Replaced { path: path.to_owned() });
+    }
+    if length < committed {
+        return Err(SinkError::Shorter { path: path.to_owned(), length, committed });
+    }
+    let tail = Tail::read(&file, committed).map_err(open)?;
+    if tail.hash() != hash {
+        return Err(SinkError::Changed { path: path.to_owned(), committed });
+    }
+    Ok(Known { file, length, position, tail })
 }
 
 fn reopen(path: &Path) -> io::Result<File> {

@@ -113,7 +113,15 @@ impl SinkEnd for Files {
         (self.exists == Exists::Error && is_full()).then_some(&self.path)
     }
 
-    fn open(&self, lives: Option<Lives<'_>>) -> Result<Option<Box<dyn SinkWriter>>, SinkError> {
+    fn delivered(&self, position: &[u8]) -> Result<(), SinkError> {
+        DurableFileSink::delivered(&self.path, position)
+    }
+
+    fn open(
+        &self,
+        terminator: u8,
+        lives: Option<Lives<'_>>,
+    ) -> Result<Option<Box<dyn SinkWriter>>, SinkError> {
         Ok(Some(match lives {
             None if names(&self.path, Stream::Output) => Box::new(StreamSink::stdout()?),
             Some(_) if names(&self.path, Stream::Output) => Box::new(StreamSink::stdout()?.followed()),
@@ -122,8 +130,10 @@ impl SinkEnd for Files {
             }
             None if FifoSink::is_at(&self.path) => Box::new(FifoSink::new(&self.path)),
             Some(_) if FifoSink::is_at(&self.path) => Box::new(FifoSink::new(&self.path).followed()),
-            None => Box::new(FileSink::open(&self.path, self.exists)?),
-            Some(lives) => Box::new(DurableFileSink::open(&self.path, self.exists, lives.position)?),
+            None => Box::new(FileSink::open(&self.path, self.exists, terminator)?),
+            Some(lives) => {
+                Box::new(DurableFileSink::open(&self.path, self.exists, terminator, lives.position)?)
+            }
         }))
     }
 }

@@ -2,11 +2,11 @@
 
 use crate::io::beside::dangling;
 use crate::io::loss::{Loss, loss};
-use crate::io::sink::vectored::{Moved, write_batches};
+use crate::io::sink::vectored::{Moved, write_batches, write_slices};
 use crate::io::sink::{SinkError, SinkWriter};
 use std::fs::{File, OpenOptions};
-use std::io::{self, Seek, SeekFrom};
-use std::os::unix::fs::MetadataExt;
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use worker_proto::Batch;
 
@@ -18,7 +18,7 @@ pub enum Exists {
     Error,
     /// Its content is replaced.
     Replace,
-    /// It stays, and records go behind its content.
+    /// It stays, and records go behind its content, whose last record gets the end that it may lack.
     Append,
 }
 
@@ -36,6 +36,8 @@ pub struct FileSink {
     start: u64,
     written: u64,
     moved: Moved,
+    /// What goes before the first record: the last one that was there has no end.
+    missing_end: Option<u8>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,38 +50,39 @@ enum State {
 }
 
 impl FileSink {
-    /// Opens or creates `path`, and the directories it is in.
+    /// Opens or creates `path`, and the directories it is in. Its records end with `terminator`.
     ///
     /// What is no regular file (a device, a named pipe) is written to whatever `exists` says.
     ///
     /// # Errors
     /// [`SinkError::Exists`], [`SinkError::Directory`], [`SinkError::Open`].
-    pub fn open(path: &Path, exists: Exists) -> Result<Self, SinkError> {
+    pub fn open(path: &Path, exists: Exists, terminator: u8) -> Result<Self, SinkError> {
         let open = |source| SinkError::Open { path: path.to_owned(), source };
+        let of = |file, state, start, missing_end| Self {
+            path: path.to_owned(),
+            file,
+            state,
+            start,
+            written: 0,
+            moved: Moved::default(),
+            missing_end,
+        };
         let state = match place(path)? {
-            Place::New(file) => {
-                return Ok(Self {
-                    path: path.to_owned(),
-                    file,
-                    state: State::Created,
-                    start: 0,
-                    written: 0,
-                    moved: Moved::default(),
-                });
-            }
+            Place::New(file) => return Ok(of(file, State::Created, 0, None)),
             Place::Regular(_) if exists == Exists::Error => {
                 return Err(SinkError::Exists { path: path.to_owned() });
             }
             Place::Regular(_) if exists == Exists::Replace => State::Untouched,
-            Place::Regular(_) | Place::Other => State::Started,
+            Place::Regular(_) => {
+                let file = OpenOptions::new().read(true).append(true).open(path).map_err(open)?;
+                let start = file.metadata().map_err(open)?.len();
+                let end = missing_end(&last_byte(&file, start).map_err(open)?, terminator);
+                return Ok(of(file, State::Started, start, end));
+            }
+            Place::Other => State::Started,
         };
-        let mut file = OpenOptions::new().append(true).open(path).map_err(open)?;
-        let mut start = 0;
-        if exists == Exists::Append {
-            // What cannot be rewound is at its end anyway.
-            start = file.seek(SeekFrom::End(0)).unwrap_or(0);
-        }
-        Ok(Self { path: path.to_owned(), file, state, start, written: 0, moved: Moved::default() })
+        let file = OpenOptions::new().append(true).open(path).map_err(open)?;
+        Ok(of(file, state, 0, None))
     }
 
     /// Whether all that was written is still there.
@@ -105,8 +108,13 @@ impl SinkWriter for FileSink {
     fn write(&mut self, batches: &[Batch]) -> Result<(), SinkError> {
         self.start()?;
         self.check()?;
-        write_batches(&self.file, batches, &mut self.written, &self.moved)
-            .map_err(|e| SinkError::writing(&self.path.display().to_string(), self.written, e))
+        let mut write = || {
+            if let Some(end) = self.missing_end.take_if(|_| holds_any(batches)) {
+                write_slices(&self.file, &[&[end]], &mut self.written, &Moved::default())?;
+            }
+            write_batches(&self.file, batches, &mut self.written, &self.moved)
+        };
+        write().map_err(|e| SinkError::writing(&self.path.display().to_string(), self.written, e))
     }
 
     fn close(&mut self) -> Result<(), SinkError> {
@@ -167,6 +175,24 @@ pub(super) fn place(path: &Path) -> Result<Place, SinkError> {
         }
         Err(e) => Err(open(e)),
     }
+}
+
+/// The byte that is to go before the first record behind `before`, which the file ends with: else that and the last record there
+/// would be one.
+pub(super) fn missing_end(before: &[u8], terminator: u8) -> Option<u8> {
+    before.last().filter(|&&last| last != terminator).map(|_| terminator)
+}
+
+/// Whether there is anything to be written.
+pub(super) fn holds_any(batches: &[Batch]) -> bool {
+    batches.iter().any(|batch| !batch.payload().is_empty())
+}
+
+/// The last of the first `length` bytes of `file`, if it has any.
+fn last_byte(file: &File, length: u64) -> io::Result<Vec<u8>> {
+    let mut last = vec![0; usize::from(length > 0)];
+    file.read_exact_at(&mut last, length.saturating_sub(1))?;
+    Ok(last)
 }
 
 /// Whether `path` is `file`, a regular one, also by another name.

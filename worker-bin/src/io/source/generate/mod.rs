@@ -113,7 +113,7 @@ impl SourceEnd for Generate {
             .records
             .map_or_else(|| "records".to_owned(), |records| format!("{} records", number(records)));
         let rate = self.rate.map_or_else(String::new, |rate| format!(", {rate}"));
-        format!("generates {records} of {} bytes{rate}", self.bytes)
+        format!("generates {records} of {} bytes{rate}", number(self.bytes))
     }
 
     fn at(&self) -> Option<&At> {

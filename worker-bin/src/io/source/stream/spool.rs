@@ -17,6 +17,7 @@ mod header;
 use super::super::SourceError;
 use crate::fault;
 use crate::io::durable;
+use crate::text::units::number;
 use header::{HEADER_BYTES, Header, Identity, Kind, boot};
 use rustix::buffer::spare_capacity;
 use rustix::fs::{FallocateFlags, fallocate};
@@ -268,7 +269,7 @@ impl Spool {
     /// Makes what it has outlive a power cut, too.
     pub(super) fn sync(&mut self) -> io::Result<()> {
         if !self.in_hand.is_empty() && self.put_down()? == Taken::NoRoom {
-            let lost = self.in_hand.len();
+            let lost = number(self.in_hand.len() as u64);
             return Err(io::Error::other(format!(
                 "no room for the last {lost} bytes that were read, which are lost"
             )));

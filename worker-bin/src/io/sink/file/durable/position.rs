@@ -75,6 +75,10 @@ impl Tail {
         self.0.extend_from_slice(bytes);
     }
 
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     pub(super) fn hash(&self) -> u64 {
         xxh3_64(&self.0)
     }

@@ -16,13 +16,13 @@ fn at(name: &str) -> (TempDir, PathBuf) {
 }
 
 fn begun(path: &Path, exists: Exists) -> (DurableFileSink, Bytes) {
-    let mut sink = DurableFileSink::open(path, exists, None).unwrap();
+    let mut sink = DurableFileSink::open(path, exists, b'\n', None).unwrap();
     let position = sink.begin().unwrap().unwrap();
     (sink, position)
 }
 
 fn recover(path: &Path, position: &[u8]) -> Result<DurableFileSink, SinkError> {
-    DurableFileSink::open(path, Exists::Error, Some(position))
+    DurableFileSink::open(path, Exists::Error, b'\n', Some(position))
 }
 
 /// A file in which "1\n2\n" is committed and "3\n" is written behind it.
@@ -60,20 +60,46 @@ fn what_the_file_held_before_is_never_cut() {
     let before = "before, without an end".repeat(500);
     fs::write(&path, &before).unwrap();
     let (mut sink, first) = begun(&path, Exists::Append);
+    sink.write(&[]).unwrap();
+    assert_eq!(content(&path), before, "no record, no change");
     sink.write(&[batch("1\n")]).unwrap();
     let position = sink.position().unwrap();
     sink.write(&[batch("2\n")]).unwrap();
+    assert_eq!(content(&path), format!("{before}\n1\n2\n"), "the last record of before gets its end");
     drop(recover(&path, &position).unwrap());
-    assert_eq!(content(&path), format!("{before}1\n"));
+    assert_eq!(content(&path), format!("{before}\n1\n"));
     drop(recover(&path, &first).unwrap());
     assert_eq!(content(&path), before);
+    let mut again = recover(&path, &first).unwrap();
+    again.write(&[batch("1\n")]).unwrap();
+    again.close().unwrap();
+    assert_eq!(content(&path), format!("{before}\n1\n"), "in the life after a crash too");
+}
+
+#[test]
+fn a_missing_end_is_that_of_the_framing_and_is_added_once() {
+    for (before, terminator, want) in [
+        ("a", 0, "a\0b\0"),
+        ("a\n", 0, "a\n\0b\0"),
+        ("a\0", 0, "a\0b\0"),
+        ("", 0, "b\0"),
+        ("a\n", b'\n', "a\nb\0"),
+    ] {
+        let (_dir, path) = at("out");
+        fs::write(&path, before).unwrap();
+        let mut sink = DurableFileSink::open(&path, Exists::Append, terminator, None).unwrap();
+        sink.begin().unwrap();
+        sink.write(&[batch("b\0")]).unwrap();
+        sink.close().unwrap();
+        assert_eq!(content(&path), want);
+    }
 }
 
 #[test]
 fn a_replaced_file_keeps_its_content_until_the_sink_begins() {
     let (_dir, path) = at("out");
     fs::write(&path, "old and long").unwrap();
-    drop(DurableFileSink::open(&path, Exists::Replace, None).unwrap());
+    drop(DurableFileSink::open(&path, Exists::Replace, b'\n', None).unwrap());
     assert_eq!(content(&path), "old and long");
     let (mut sink, first) = begun(&path, Exists::Replace);
     assert_eq!(content(&path), "");
@@ -86,13 +112,13 @@ fn a_replaced_file_keeps_its_content_until_the_sink_begins() {
 fn the_first_start_refuses_only_a_file_that_holds_something() {
     let (_dir, path) = at("out");
     fs::write(&path, "old").unwrap();
-    let refused = DurableFileSink::open(&path, Exists::Error, None).unwrap_err();
+    let refused = DurableFileSink::open(&path, Exists::Error, b'\n', None).unwrap_err();
     assert!(matches!(refused, SinkError::Exists { .. }), "{refused}");
     fs::write(&path, "").unwrap();
-    drop(DurableFileSink::open(&path, Exists::Error, None).unwrap());
+    drop(DurableFileSink::open(&path, Exists::Error, b'\n', None).unwrap());
     assert!(path.exists(), "it was there before");
     fs::remove_file(&path).unwrap();
-    drop(DurableFileSink::open(&path, Exists::Error, None).unwrap());
+    drop(DurableFileSink::open(&path, Exists::Error, b'\n', None).unwrap());
     assert!(!path.exists(), "it was not");
     drop(begun(&path, Exists::Error));
     assert!(path.exists(), "its position may be in the journal");
@@ -138,13 +164,13 @@ fn a_mark_of_something_else_is_refused() {
 
 #[test]
 fn what_is_no_regular_file_is_a_stream() {
-    let mut sink = DurableFileSink::open(Path::new("/dev/null"), Exists::Error, None).unwrap();
+    let mut sink = DurableFileSink::open(Path::new("/dev/null"), Exists::Error, b'\n', None).unwrap();
     assert_eq!(sink.begin().unwrap(), None);
     sink.write(&[batch("1\n")]).unwrap();
     sink.sync().unwrap();
     assert!(sink.position().is_none() && sink.sync_handle().is_none());
     sink.close().unwrap();
-    let mut full = DurableFileSink::open(Path::new("/dev/full"), Exists::Error, None).unwrap();
+    let mut full = DurableFileSink::open(Path::new("/dev/full"), Exists::Error, b'\n', None).unwrap();
     assert!(matches!(full.write(&[batch("1\n")]), Err(SinkError::Full { .. })));
 }
 
@@ -236,12 +262,15 @@ proptest! {
         let (mut sink, mut journal) = begun(&path, exists);
         let mut all = if exists == Exists::Append { before } else { Vec::new() };
         let mut committed = all.len();
+        let start = committed;
         for (n, step) in steps.into_iter().chain([Step::Crash(0, 0)]).enumerate() {
             match step {
                 Step::Write(lengths) => {
                     let line = |&length: &usize| format!("{n} {}\n", "x".repeat(length));
                     let batches: Vec<Batch> = lengths.iter().map(|l| batch(&line(l))).collect();
                     sink.write(&batches).unwrap();
+                    let lacks_its_end = all.len() == start && all.last().is_some_and(|&last| last != b'\n');
+                    all.extend(b"\n".iter().filter(|_| lacks_its_end && !batches.is_empty()));
                     batches.iter().for_each(|b| all.extend_from_slice(b.payload()));
                 }
                 Step::Commit => {

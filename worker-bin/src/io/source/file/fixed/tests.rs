@@ -225,7 +225,7 @@ fn progress_and_places_of_errors_count_on() {
     let progress = source.progress();
     assert!(progress.done_bytes > chunk.bytes() as u64 && progress.total_bytes == total, "{progress:?}");
     let message = rest(&mut source).unwrap_err().to_string();
-    assert!(message.contains("/b: record 20001 (starting at byte 180000)"), "{message}");
+    assert!(message.contains("/b: record 20 001 (starting at byte 180 000)"), "{message}");
 }
 
 #[derive(Debug, Clone)]
