@@ -41,6 +41,8 @@ everything() {
     step "Tests and doc tests"
     build_tests
     run_tests
+    step "The benchmark of a link runs"
+    cargo test -p worker-tests --locked --bench link -- 1
     step "With OpenTelemetry"
     cargo clippy -p worker-bin --all-targets --features otel --locked -- -D warnings
     cargo test -p worker-bin --features otel --test otel --locked

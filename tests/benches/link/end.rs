@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, oneshot};
 use worker_core::config::{Graph, Limits, LinkSpec, NodeConfig, NodeIx, Retry, TaskId, TaskKind, TaskSpec};
 use worker_core::event::{
-    Action, Body, Chunk, ConnAction, ConnEvent, ConnId, Event, JournalAction, Loss, NodeAction, Output,
-    SinkAction, SinkEvent, SourceAction, SourceEvent, TaskAction, TaskEvent,
+    Action, Body, Chunk, ConnAction, ConnEvent, ConnId, Event, JournalAction, LinkAction, LinkEvent, Loss,
+    NodeAction, Output, Place, SinkAction, SinkEvent, SourceAction, SourceEvent, TaskAction, TaskEvent,
 };
 use worker_core::{Node, Time};
 use worker_net::{CloseCause, Endpoint, Listener, Settings, Transmit};
-use worker_proto::{Batch, Fingerprint, Frame, Incarnation, LinkId};
+use worker_proto::{Batch, Fingerprint, Frame, Incarnation, LinkId, Seq};
 
 /// What the source gives at a time, in bytes.
 const CHUNK_BYTES: usize = 128 * 1024;
@@ -62,6 +62,8 @@ struct End {
 struct State {
     node: Node,
     records: u64,
+    /// What the sender gives away until its receiver is there; it goes to disk in the worker.
+    stored: BTreeMap<Seq, Batch>,
     conns: BTreeMap<u64, (Arc<Notify>, bool)>,
     done: Option<oneshot::Sender<()>>,
 }
@@ -73,7 +75,8 @@ impl End {
         let chunk = Batch::from_terminated(Bytes::from(record.repeat(CHUNK_BYTES / record.len())), b'\n');
         let (sender, done) = oneshot::channel();
         let node = Node::new(config(me), Time::ZERO);
-        let state = State { node, records: 0, conns: BTreeMap::new(), done: Some(sender) };
+        let state =
+            State { node, records: 0, stored: BTreeMap::new(), conns: BTreeMap::new(), done: Some(sender) };
         let end = Arc::new_cyclic(|me| Self {
             begun: Instant::now(),
             until,
@@ -137,12 +140,27 @@ impl End {
                     wake.notify_one();
                 }
             }
+            Action::Link(link, LinkAction::Store { first_seq, batch }) => {
+                state.stored.insert(first_seq, batch);
+                let stored = LinkEvent::Stored { first_seq, place: Place(first_seq.0) };
+                state.node.handle(now, Event::Link(link, stored));
+            }
+            Action::Link(link, LinkAction::Load { first_seq, .. }) => {
+                let batch = state.stored.get(&first_seq).expect("what was stored").clone();
+                state.node.handle(now, Event::Link(link, LinkEvent::Loaded { first_seq, batch }));
+            }
+            Action::Link(_, LinkAction::Discard { place }) => {
+                state.stored.remove(&Seq(place.0));
+            }
+            Action::Link(_, LinkAction::Acknowledged { .. }) => {}
             Action::Node(NodeAction::Finished) => {
                 state.done.take().map(|done| done.send(()));
             }
             Action::Node(NodeAction::Halt { error }) => panic!("{error}"),
             Action::Node(NodeAction::Report(_)) => {}
-            Action::Link(..) | Action::Task(..) | Action::Node(NodeAction::KeepPeer { .. }) => {
+            Action::Link(_, LinkAction::Lost { .. })
+            | Action::Task(..)
+            | Action::Node(NodeAction::KeepPeer { .. }) => {
                 panic!("not expected on this link: {action:?}")
             }
         }

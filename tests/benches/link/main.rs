@@ -29,8 +29,14 @@ fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
     let seconds = |i: usize, default: u64| args.get(i).and_then(|a| a.parse().ok()).unwrap_or(default);
     match args.first().map(String::as_str) {
-        Some("bare-receiver") => bare_receiver(),
-        Some("node") => end::receive(),
+        Some("bare-receiver") => {
+            end_with_parent();
+            bare_receiver();
+        }
+        Some("node") => {
+            end_with_parent();
+            end::receive();
+        }
         _ => compare(seconds(0, 5), Duration::from_secs(seconds(1, 2))),
     }
 }
@@ -99,6 +105,14 @@ fn bare(time: Duration) -> f64 {
     let took = begun.elapsed();
     child.wait().expect("the partner ends");
     rate(line.trim().parse().expect("a count"), took)
+}
+
+/// No partner outlives who started it, however that ended: its standard input ends then.
+fn end_with_parent() {
+    std::thread::spawn(|| {
+        let end = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        std::process::exit(i32::from(end.is_err()));
+    });
 }
 
 fn bare_receiver() {
