@@ -16,6 +16,8 @@ pub enum WakeReason {
     Window(TaskId),
     /// A records program is to hear that time has passed.
     Tick(TaskId),
+    /// A task has waited long enough for what would say whose fault its held back records are.
+    Verdict(TaskId),
     /// A peer is dialled again.
     Redial(NodeIx),
     /// A node that is done has waited long enough for its peers' goodbyes.

@@ -11,6 +11,7 @@ mod long;
 mod poison;
 mod restart;
 mod spill;
+mod undecided;
 
 use std::time::Duration;
 use worker_tests::process::{Finished, Running, Scratch, eventually};

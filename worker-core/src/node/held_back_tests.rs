@@ -1,10 +1,12 @@
 //! Records that are held back until a program of their stage has succeeded, while others of their task are at a program.
 
-use super::play::{Play, batch, failure};
+use super::play::{Play, around, batch, failure};
 use super::tests::line;
 use super::*;
 use crate::config::TaskKind;
-use crate::event::{BatchAction, BatchEvent, Failure, JournalAction, Output, Spent, TaskAction, WorkId};
+use crate::event::{
+    BatchAction, BatchEvent, Failure, JournalAction, NodeAction, Output, Spent, TaskAction, WorkId,
+};
 use std::time::Duration;
 use worker_proto::Seq;
 
@@ -57,4 +59,57 @@ fn what_is_at_a_program_stays_noted_when_what_was_held_back_before_it_is_condemn
     let noted = condemned.attempt;
     assert_eq!((noted.records, noted.first), (1, Some((LinkId(1), Seq(2)))), "a death now is one with it");
     ends(&mut play, bad, next, Ok(Output::default()));
+}
+
+/// Reads and tries single records until the source may not go on, or as many as `most`; says how many it read.
+fn fail_all(play: &mut Play, most: usize) -> usize {
+    let stage = TaskId(1);
+    let mut read = 0;
+    while read < most && play.read_on(1) == 1 {
+        read += 1;
+        while let Some(work) = run_of(play, stage) {
+            ends(play, stage, work, Err(failure()));
+        }
+    }
+    read
+}
+
+fn halts(play: &mut Play) -> Option<String> {
+    play.take(|action| match action {
+        Action::Node(NodeAction::Halt { error }) => Some(error.to_string()),
+        Action::Task(..) | Action::Conn(..) | Action::Link(..) | Action::Node(_) => None,
+    })
+}
+
+#[test]
+fn where_all_that_would_decide_waits_behind_what_is_held_back_the_stage_fails_and_says_so() {
+    for (outbox_bytes, spill_bytes) in [(8192, 2048), (8192, 1 << 20)] {
+        let mut config = around(batch());
+        (config.limits.outbox_bytes, config.limits.spill_bytes) = (outbox_bytes, spill_bytes);
+        let mut play = Play::journaled(config);
+        let read = fail_all(&mut play, 64);
+        assert!((2..16).contains(&read), "{read} were read before the source had to wait");
+        play.pass(Duration::from_secs(7));
+        assert_eq!(halts(&mut play), None);
+        play.pass(Duration::from_secs(4));
+        let why = halts(&mut play).expect("it ends");
+        let held = format!(
+            "{read} records failed, no program of this stage has ever succeeded, and nothing more comes"
+        );
+        assert!(why.contains(&held) && why.contains("`spill_limit`") && why.contains("exit 1"), "{why}");
+    }
+}
+
+#[test]
+fn what_is_held_back_waits_for_a_source_that_is_slow() {
+    let mut config = around(batch());
+    config.limits.outbox_bytes = 1 << 20;
+    let mut play = Play::journaled(config);
+    assert_eq!(fail_all(&mut play, 10), 10);
+    play.pass(Duration::from_secs(3600));
+    assert_eq!(halts(&mut play), None, "there is room for more");
+    assert!(play.read(&["good"]));
+    let work = run_of(&mut play, TaskId(1)).expect("it is tried");
+    ends(&mut play, TaskId(1), work, Ok(Output::default()));
+    assert_eq!(play.node.status().tasks[1].counters.dead_records, 10);
 }

@@ -277,6 +277,7 @@ impl Node {
                     stream.window_due(&mut task.base, ctx);
                 }
             }),
+            WakeReason::Verdict(task) => self.with_task(task, |task, ctx| task.verdict_due(ctx)),
             WakeReason::Redial(peer) => {
                 if let Some(uplink) = self.uplinks.get_mut(&peer) {
                     let conn = self.conns.dial(peer);

@@ -233,7 +233,7 @@ impl Base {
     }
 
     /// Whether new work may start: no output is past what may be stored outside, what is on its way there is bounded, and of
-    /// those whose receivers are connected some has room in memory, if there are any. So a dead destination stops nothing until
+    /// those whose receivers are connected some has room, which is half of what may be in memory, if there are any. So a dead destination stops nothing until
     /// its spill limit, not even a task that gives to it alone and takes from one that gives to others too; and a task whose
     /// living destinations are all slow waits for them instead of filling a disk.
     pub(crate) fn may_work(&self, ctx: &Ctx) -> bool {
@@ -252,7 +252,8 @@ impl Base {
             if outbox.stored_cost() >= limits.spill_bytes || outbox.storing_cost() > limits.outbox_bytes / 2 {
                 return false;
             }
-            let has_room = outbox.memory_cost() <= limits.outbox_bytes / 2 && outbox.stored_cost() == 0;
+            // What is stored counts, too: what is left there after a slow time would hold the task up until the last of it is acknowledged.
+            let has_room = outbox.memory_cost() + outbox.stored_cost() <= limits.outbox_bytes / 2;
             if ctx.planted.is(Bug::DeadLinkBlocksTask) && !has_room {
                 return false;
             }

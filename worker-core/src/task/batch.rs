@@ -103,6 +103,8 @@ impl BatchTask {
             self.quarantine.over(ctx);
             base.commit_end(ctx, Vec::new(), Output::default());
         }
+        let rests = self.segments.is_empty() && self.forming.is_empty() && !ctx.is_halted();
+        self.watch(base, ctx, rests);
     }
 
     /// Takes tuples for the next batch while the present one runs.

@@ -23,6 +23,7 @@ use records::RecordsTask;
 use sink::SinkTask;
 use source::SourceTask;
 use stream::{Phase as StreamPhase, StreamTask};
+use systematic::Condemns as _;
 use worker_proto::LinkId;
 
 /// One task of this node.
@@ -122,6 +123,15 @@ impl Task {
             TaskMachine::Stream(stream) => stream.retry_due(&mut self.base, ctx),
             TaskMachine::Records(records) => records.retry_due(&mut self.base, ctx),
             TaskMachine::Source(_) | TaskMachine::Sink(_) => {}
+        }
+    }
+
+    /// Nothing has come for a while that would say whose fault the held back records are.
+    pub(crate) fn verdict_due(&mut self, ctx: &mut Ctx) {
+        match &mut self.kind {
+            TaskMachine::Batch(batch) => batch.verdict_due(&self.base, ctx),
+            TaskMachine::Records(records) => records.verdict_due(&self.base, ctx),
+            TaskMachine::Stream(_) | TaskMachine::Source(_) | TaskMachine::Sink(_) => {}
         }
     }
 

@@ -103,6 +103,8 @@ impl RecordsTask {
                 return;
             }
         }
+        let rests = self.waiting.is_empty() && self.asked.is_empty();
+        self.watch(base, ctx, rests);
         if self.waiting.is_empty() && base.is_exhausted() && !self.systematic.holds_any() {
             self.ensure_started(base, ctx);
             self.phase = Phase::Ending { since: ctx.now };

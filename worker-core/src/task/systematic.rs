@@ -6,6 +6,13 @@ use crate::ctx::Ctx;
 use crate::event::{DeadLetter, Failure, FailureKind};
 use crate::fault::Bug;
 use crate::inbox::Piece;
+use crate::timers::WakeReason;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use worker_proto::LinkId;
+
+/// How long nothing may come behind so much held back that a sender may not be able to go on.
+const QUIET_MAX: Duration = Duration::from_secs(10);
 
 /// Single records of a task that failed before any program of its stage has succeeded in this life: whose fault that is, theirs
 /// or the stage's, is not known yet. They are held back, uncommitted, and so is their place in the order.
@@ -55,6 +62,35 @@ pub(super) trait Condemns {
     fn condemn_undecided(&mut self, base: &mut Base, ctx: &mut Ctx) {
         let condemned = self.systematic().condemned(base, ctx);
         self.condemn(base, ctx, condemned);
+    }
+
+    /// With `rests`, nothing is left but what is held back. Where that is so much of one link that its sender may have to wait for
+    /// it, and nothing comes for a while, nothing will: what would decide waits behind it.
+    fn watch(&mut self, base: &Base, ctx: &mut Ctx, rests: bool) {
+        let waits =
+            rests && !base.has_input() && !base.is_exhausted() && base.paused.is_none() && !ctx.draining;
+        if !waits || self.systematic().largest(ctx).is_none() {
+            ctx.timers.clear(WakeReason::Verdict(base.id));
+        } else if ctx.timers.at(WakeReason::Verdict(base.id)).is_none() {
+            ctx.timers.set(WakeReason::Verdict(base.id), ctx.now + QUIET_MAX);
+        }
+    }
+
+    /// Nothing has come since [`watch`](Self::watch) saw that.
+    fn verdict_due(&mut self, base: &Base, ctx: &mut Ctx) {
+        let Some((link, bytes)) = self.systematic().largest(ctx) else { return };
+        let undecided = &self.systematic().undecided;
+        let Some((_, first)) = undecided.first() else { return };
+        let count = crate::words::plural(undecided.len() as u64, "record");
+        let why = format!(
+            "{count} failed, no program of this stage has ever succeeded, and nothing more comes: of {} {} bytes are held back until one \
+             succeeds, and `outbox` and `spill_limit` let no more wait: {}; none is dead-lettered: mend the program, raise both \
+             limits, or say max_dead = \"100%\" if all may fail",
+            ctx.config.graph.link_name(link),
+            crate::words::number(bytes),
+            first.reason,
+        );
+        ctx.fail_task(&base.name, why);
     }
 
     fn condemn(&mut self, base: &mut Base, ctx: &mut Ctx, condemned: Vec<(Piece, DeadLetter)>) {
@@ -130,6 +166,18 @@ impl Systematic {
         }
     }
 
+    /// The link of which most is held back, and how much that is, where its sender is there and may have to wait for it
+    /// ([`Base::may_work`]).
+    fn largest(&self, ctx: &Ctx) -> Option<(LinkId, u64)> {
+        let mut held: BTreeMap<LinkId, u64> = BTreeMap::new();
+        for piece in self.undecided() {
+            *held.entry(piece.link).or_default() += piece.batch.cost();
+        }
+        let room = (ctx.config.limits.outbox_bytes / 2).min(ctx.config.limits.spill_bytes);
+        let is_full = |&(link, bytes): &(LinkId, u64)| bytes >= room && ctx.inbox_ref(link).is_open();
+        held.into_iter().filter(is_full).max_by_key(|(_, bytes)| *bytes)
+    }
+
     pub(super) fn holds_any(&self) -> bool {
         !self.undecided.is_empty()
     }
@@ -141,6 +189,7 @@ impl Systematic {
     /// Nobody wants a verdict any more.
     pub(super) fn forget(&mut self, base: &Base, ctx: &mut Ctx) {
         self.undecided.clear();
+        ctx.timers.clear(WakeReason::Verdict(base.id));
         ctx.at_end(base.id);
     }
 }
