@@ -6,6 +6,7 @@
 )]
 
 pub mod admin;
+mod awake;
 pub mod child;
 pub mod cli;
 mod descriptors;

@@ -208,3 +208,22 @@ fn what_a_stop_leaves_on_its_way_is_counted_once() {
         }
     }
 }
+
+#[test]
+fn time_in_which_the_worker_itself_is_stopped_is_none_of_a_drains_nor_of_a_graces() {
+    let scratch = Scratch::new();
+    // Asked to end, it needs longer than the worker is stopped, and two seconds more.
+    let talks = "trap 'until [ -e on ]; do sleep 0.05; done; sleep 1.5; echo last; exit 0' TERM; echo up; while :; do sleep 0.05; done";
+    let running = scratch.start(&source(talks, "stop_grace = '4s'"), &["--drain-timeout", "6s"]);
+    until_out(&scratch, &running, "up");
+    running.signal(Signal::TERM);
+    eventually("it is told to stop", PATIENCE, || {
+        if running.stderr().contains("stopping") { Ok(()) } else { Err(running.stderr()) }
+    });
+    running.signal(Signal::STOP);
+    std::thread::sleep(Duration::from_secs(8));
+    scratch.write("on", "");
+    running.signal(Signal::CONT);
+    running.wait(PATIENCE).expect(143);
+    assert_eq!(scratch.text("out.txt"), "up\nlast\n");
+}

@@ -7,11 +7,11 @@
 //! What it prints until its end is read as ever. Killed at once are only programs that have failed or timed out, and all
 //! that are left when the user cannot wait.
 
+use crate::awake::Countdown;
 use crate::mutex::lock;
 use std::sync::Mutex;
 use std::time::Duration;
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until};
 
 /// How a child is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -76,7 +76,7 @@ pub(crate) struct Leaving<'a> {
     order: &'a StopOrder,
     grace: Duration,
     stage: Stage,
-    due: Option<Instant>,
+    due: Option<Countdown>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,8 +104,8 @@ impl<'a> Leaving<'a> {
                 (Stage::Running | Stage::Closed | Stage::Asked | Stage::Killed, _) => {}
             }
             let due = async {
-                match self.due {
-                    Some(at) => sleep_until(at).await,
+                match &mut self.due {
+                    Some(grace) => grace.over().await,
                     None => std::future::pending().await,
                 }
             };
@@ -126,13 +126,14 @@ impl<'a> Leaving<'a> {
     }
 
     fn enter(&mut self, stage: Stage) {
-        (self.stage, self.due) = (stage, Some(Instant::now() + self.grace));
+        (self.stage, self.due) = (stage, Some(Countdown::new(self.grace)));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Instant;
 
     const GRACE: Duration = Duration::from_millis(100);
     /// Longer than a test may take.

@@ -1,10 +1,10 @@
 //! The node behind its lock, its clock and its timer, and the law of use: what follows from news is carried out before the lock
 //! is given back, and so in order.
 
+use crate::awake::Clock;
 use crate::mutex::lock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
-use std::time::Instant;
 use tokio::sync::{Notify, oneshot};
 use worker_core::event::{Action, Event, NodeError};
 use worker_core::stall::Stall;
@@ -29,6 +29,7 @@ pub trait Tell: Send + Sync {
     fn tell(&self, event: Event);
     /// Several at once, under one lock.
     fn tell_all(&self, events: Vec<Event>);
+    /// For how long the process has run; time in which it was stopped is none.
     fn now(&self) -> Time;
     /// What goes on in the node.
     fn traffic(&self) -> Traffic {
@@ -48,7 +49,7 @@ pub struct Traffic {
 /// One node; everybody who has news for it holds the cell, and the cell knows nobody but who carries actions out.
 pub(super) struct Cell {
     node: Mutex<Node>,
-    begun: Instant,
+    clock: Clock,
     carrier: OnceLock<Box<dyn Carry>>,
     wake_at: Mutex<Option<Time>>,
     timer: Notify,
@@ -62,7 +63,7 @@ impl Cell {
     pub(super) fn new(node: Node, ended: oneshot::Sender<End>) -> Arc<Self> {
         Arc::new(Self {
             node: Mutex::new(node),
-            begun: Instant::now(),
+            clock: Clock::new(),
             carrier: OnceLock::new(),
             wake_at: Mutex::new(None),
             timer: Notify::new(),
@@ -106,14 +107,17 @@ impl Cell {
         loop {
             let wake_at = *lock(&self.wake_at);
             match wake_at {
-                None => self.timer.notified().await,
+                None => {
+                    tokio::time::timeout(Clock::LOOK_EVERY, self.timer.notified()).await.ok();
+                    Tell::now(&*self);
+                }
                 Some(at) => {
                     let wait = at.since(Tell::now(&*self));
                     if wait.is_zero() {
                         self.act(|node, now| node.handle_wake(now));
                     } else {
                         tokio::select! {
-                            () = tokio::time::sleep(wait) => {}
+                            () = tokio::time::sleep(wait.min(Clock::LOOK_EVERY)) => {}
                             () = self.timer.notified() => {}
                         }
                     }
@@ -173,7 +177,7 @@ impl Tell for Cell {
     }
 
     fn now(&self) -> Time {
-        Time::from_micros(u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX))
+        Time::ZERO + self.clock.now()
     }
 
     fn traffic(&self) -> Traffic {

@@ -7,6 +7,7 @@ use super::engine::Engine;
 use super::open::Opened;
 use super::options::Options;
 use super::signals::Signals;
+use crate::awake::Countdown;
 use crate::child::{Launcher, Manner, STOP_GRACE};
 use crate::explain::RunState;
 use crate::pipeline::plan::Plan;
@@ -37,11 +38,11 @@ pub async fn run(
     let (mut engine, mut ended) =
         Box::pin(Engine::start(plan, opened, durable, launcher.clone(), options)).await?;
     let mut interrupted = None;
-    let mut deadline = None;
+    let mut deadline: Option<Countdown> = None;
     let (result, manner) = loop {
         let late = async {
-            match deadline {
-                Some(at) => tokio::time::sleep_until(at).await,
+            match &mut deadline {
+                Some(countdown) => countdown.over().await,
                 None => std::future::pending().await,
             }
         };
@@ -62,15 +63,15 @@ pub async fn run(
         if signal != SIGPIPE {
             tracing::warn!("stopping: sources end here, what was accepted is finished; once more stops now");
         }
-        deadline = Some(tokio::time::Instant::now() + drain_timeout - last_part);
+        deadline = Some(Countdown::new(drain_timeout - last_part));
         engine.drain();
     };
-    let now = tokio::time::Instant::now();
-    let latest = deadline.map_or(now + drain_timeout, |at| at + last_part);
+    let mut latest =
+        deadline.map_or_else(|| Countdown::new(drain_timeout), |countdown| countdown.longer_by(last_part));
     let hurry = async {
         tokio::select! {
             _ = signals.next() => {}
-            () = tokio::time::sleep_until(latest) => {}
+            () = latest.over() => {}
         }
     };
     let stopping = manner.map(|manner| (manner, hurry));

@@ -1,6 +1,7 @@
 //! What a source has given before it fails goes on its way first: a failure ends everything at once, and would take it along.
 
 use super::Reading;
+use crate::awake::Laps;
 use crate::runtime::cell::Traffic;
 use std::time::{Duration, Instant};
 
@@ -15,18 +16,21 @@ const MOVING_MAX: Duration = Duration::from_secs(60);
 impl Reading {
     /// Waits until all is done that can be done with what was read; not where it is told to stop.
     pub(super) fn settle(&mut self) {
-        let begun = Instant::now();
-        let (mut last, mut moved_at) = (Traffic::default(), begun);
-        while begun.elapsed() < MOVING_MAX {
+        let (mut laps, mut all, mut still) = (Laps::new(), Duration::ZERO, Duration::ZERO);
+        let mut last = Traffic::default();
+        while all < MOVING_MAX {
+            let passed = laps.passed();
+            all += passed;
+            still += passed;
             let Some(now) = self.context.reporter.traffic() else { return };
             if now.moved == 0 {
                 return;
             }
             if now != last {
-                (last, moved_at) = (now, Instant::now());
+                (last, still) = (now, Duration::ZERO);
             }
             let patience = if now.waiting == 0 { QUIET } else { STILL_MAX };
-            if moved_at.elapsed() >= patience || !self.wait_until(Instant::now() + LOOK) {
+            if still >= patience || !self.wait_until(Instant::now() + LOOK) {
                 return;
             }
         }

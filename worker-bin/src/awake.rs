@@ -1,0 +1,126 @@
+//! Time in which this process ran. What ends something for good counts no other: a process that was stopped (SIGSTOP, a freezer, a
+//! debugger) has missed what the others did meanwhile, and finds it when it goes on.
+
+use crate::mutex::lock;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+/// Whoever waits looks at the clock at least so often.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// More has not passed between two looks, unless the process was stopped, or so starved that it is the same.
+const LAP_MAX: Duration = Duration::from_secs(2);
+
+/// Measures time from look to look.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Laps(Instant);
+
+impl Laps {
+    pub(crate) fn new() -> Self {
+        Self(Instant::now())
+    }
+
+    /// How long the process ran since the last look.
+    fn lap(&mut self, now: Instant) -> Duration {
+        let passed = now.saturating_duration_since(self.0);
+        self.0 = self.0.max(now);
+        if passed > LAP_MAX { LOOK_EVERY } else { passed }
+    }
+
+    /// How long the process ran since the last look; there is one at least every second.
+    pub(crate) fn passed(&mut self) -> Duration {
+        self.lap(Instant::now())
+    }
+}
+
+/// A wait that ends something.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Countdown {
+    left: Duration,
+    laps: Laps,
+}
+
+impl Countdown {
+    pub(crate) fn new(length: Duration) -> Self {
+        Self { left: length, laps: Laps::new() }
+    }
+
+    /// The same, so much later.
+    pub(crate) fn longer_by(self, more: Duration) -> Self {
+        Self { left: self.left + more, ..self }
+    }
+
+    /// Resolves when it is over. May be dropped and called again.
+    pub(crate) async fn over(&mut self) {
+        loop {
+            self.left = self.left.saturating_sub(self.laps.passed());
+            if self.left.is_zero() {
+                return;
+            }
+            tokio::time::sleep(self.left.min(LOOK_EVERY)).await;
+        }
+    }
+}
+
+/// A clock for the whole process, which stands while that is stopped. It must be looked at every second.
+#[derive(Debug)]
+pub(crate) struct Clock(Mutex<Hands>);
+
+#[derive(Debug)]
+struct Hands {
+    laps: Laps,
+    ran: Duration,
+}
+
+impl Clock {
+    pub(crate) const LOOK_EVERY: Duration = LOOK_EVERY;
+
+    pub(crate) fn new() -> Self {
+        Self(Mutex::new(Hands { laps: Laps::new(), ran: Duration::ZERO }))
+    }
+
+    /// For how long the process has run since the clock was made.
+    pub(crate) fn now(&self) -> Duration {
+        self.at(Instant::now())
+    }
+
+    fn at(&self, now: Instant) -> Duration {
+        let mut hands = lock(&self.0);
+        let passed = hands.laps.lap(now);
+        hands.ran += passed;
+        hands.ran
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_clock_goes_on_while_the_process_runs_and_stands_while_it_is_stopped() {
+        let (clock, mut now) = (Clock::new(), Instant::now());
+        let before = clock.at(now);
+        for _ in 0..60 {
+            now += SECOND;
+            clock.at(now);
+        }
+        assert_eq!(clock.at(now) - before, 60 * SECOND);
+        now += 600 * SECOND;
+        assert_eq!(clock.at(now) - before, 61 * SECOND, "one second of it may be a late look");
+        assert_eq!(clock.at(now - SECOND) - before, 61 * SECOND, "it does not go back");
+        assert_eq!(clock.at(now + SECOND) - before, 62 * SECOND);
+    }
+
+    #[tokio::test]
+    async fn a_countdown_goes_on_where_it_was_dropped() {
+        let (mut countdown, begun) = (Countdown::new(SECOND / 5), Instant::now());
+        while tokio::time::timeout(SECOND / 50, countdown.over()).await.is_err() {}
+        assert!(begun.elapsed() >= SECOND / 5);
+        countdown.laps.0 -= 60 * SECOND;
+        countdown = countdown.longer_by(2 * SECOND);
+        let over = tokio::time::timeout(SECOND / 50, countdown.over()).await;
+        assert!(over.is_err(), "a stop of a minute is no minute");
+    }
+}
