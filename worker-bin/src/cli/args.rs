@@ -217,7 +217,7 @@ pub struct ProcessArgs {
     /// How progress is shown on standard error
     #[arg(long, value_enum, default_value_t = ProgressMode::Auto)]
     pub progress: ProgressMode,
-    /// Write what the run came to, when it ends in whatever way: a page if FILE ends in .html, else JSON; repeatable. That it
+    /// Write what the run came to, when it ends in whatever way: a page if FILE ends in .html, JSON if in .json; repeatable. That it
     /// cannot be written at the end is said and changes no exit status
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub report: Vec<PathBuf>,

@@ -33,6 +33,16 @@ pub enum ReportFileError {
         /// As the user wrote it.
         path: PathBuf,
     },
+    /// Its name promises a form that there is not.
+    #[error(
+        "--report {}: there is no report in the form .{suffix}; name a file that ends in .html for a page, or in .json for JSON",
+        path.display()
+    )]
+    Form {
+        /// As the user wrote it.
+        path: PathBuf,
+        suffix: String,
+    },
     /// The run needs the file for something else.
     #[error("--report {}: this file is {what}; choose another name", path.display())]
     InUse {
@@ -70,6 +80,7 @@ impl ReportFile {
     /// Why not.
     pub fn check(path: &Path, busy: &[Busy]) -> Result<Self, ReportFileError> {
         let shown = path.to_owned();
+        let page = is_page(path)?;
         let unwritable = |dir: &Path, source| ReportFileError::Directory {
             path: shown.clone(),
             dir: dir.to_owned(),
@@ -89,12 +100,10 @@ impl ReportFile {
         }
         let (probe, _) = beside(&path).map_err(|source| unwritable(&dir, source))?;
         std::fs::remove_file(probe).map_err(|source| unwritable(&dir, source))?;
-        let extension = path.extension().map(|e| e.to_ascii_lowercase());
-        let page = extension.is_some_and(|e| e == "html" || e == "htm");
         Ok(Self { shown, path, page })
     }
 
-    /// Writes the report: a page if the name ends in `.html` or `.htm`, else JSON. What is there is replaced whole or not at all.
+    /// Writes the report: a page if the name ends in `.html` or `.htm`, JSON if in `.json` or in nothing. What is there is replaced whole or not at all.
     ///
     /// # Errors
     /// What the system says.
@@ -106,6 +115,16 @@ impl ReportFile {
         };
         text.and_then(|text| replace(&self.path, text.as_bytes()))
             .map_err(|source| ReportFileError::Write { path: self.shown.clone(), source })
+    }
+}
+
+/// By the end of the name, as the user wrote it.
+fn is_page(path: &Path) -> Result<bool, ReportFileError> {
+    let suffix = path.extension().map(|suffix| suffix.to_string_lossy().into_owned());
+    match suffix.as_deref().map(str::to_ascii_lowercase).as_deref() {
+        Some("html" | "htm") => Ok(true),
+        Some("json") | None => Ok(false),
+        Some(_) => Err(ReportFileError::Form { path: path.to_owned(), suffix: suffix.unwrap_or_default() }),
     }
 }
 
@@ -170,12 +189,25 @@ mod tests {
     #[test]
     fn the_form_goes_by_the_extension() {
         let dir = tempfile::tempdir().expect("a directory");
-        for (name, page) in
-            [("r.json", false), ("r.HTML", true), ("r.htm", true), ("r", false), ("html", false)]
-        {
+        let names = [
+            ("r.json", false),
+            ("r.HTML", true),
+            ("r.htm", true),
+            ("r", false),
+            ("html", false),
+            (".r", false),
+            ("a.b.Json", false),
+        ];
+        for (name, page) in names {
             let file = ReportFile::check(&dir.path().join(name), &[]).expect(name);
             assert_eq!(file.page, page, "{name}");
         }
+        for name in ["r.pdf", "r.csv", "r.", "r.html.gz", "r.json.tmp", "missing/r.txt"] {
+            let why = ReportFile::check(&dir.path().join(name), &[]).expect_err(name).to_string();
+            assert!(why.contains(name) && why.contains(".html") && why.contains(".json"), "{why}");
+        }
+        std::os::unix::fs::symlink(dir.path().join("r.txt"), dir.path().join("link.html")).expect("a link");
+        assert!(ReportFile::check(&dir.path().join("link.html"), &[]).expect("a page").page);
     }
 
     #[test]
