@@ -16,6 +16,7 @@ mod limit;
 mod model;
 mod past;
 mod peer;
+mod rate;
 mod reasons;
 #[cfg(test)]
 pub(crate) mod sample;

@@ -40,8 +40,14 @@ pub struct Snapshot {
     pub read_bytes: u64,
     /// Input that has passed every stage, in bytes, as far as that is seen from this node.
     pub through_bytes: u64,
+    /// The same a second, over the last seconds.
+    #[serde(default)]
+    pub through_bytes_per_s: f64,
     /// Size of all input, where it is known.
     pub total_bytes: Option<u64>,
+    /// How much longer it takes for all input to pass every stage, by the last half minute; nothing where nothing passes.
+    #[serde(default)]
+    pub left_s: Option<f64>,
     /// Sources, stages and sinks in the order of the pipeline, those of other nodes included.
     pub stages: Vec<Stage>,
     /// Tasks of this node.

@@ -27,7 +27,9 @@ pub(crate) fn snapshot() -> Snapshot {
         stall_after_s: 3.0,
         read_bytes: 40 << 20,
         through_bytes: 30 << 20,
+        through_bytes_per_s: 1_048_576.0,
         total_bytes: Some(80 << 20),
+        left_s: Some(50.0),
         stages: vec![
             stage("log", StageKind::Source, &[], 1, &["a"]),
             stage("errors", StageKind::Batch, &["log"], 2, &["a"]),

@@ -8,9 +8,10 @@ use super::model::{
 };
 use super::past::PastStalls;
 use super::peer;
+use super::rate::{Rate, per_s};
 use super::standing::{StallChange, Stalls};
 use super::table::{Scope, WaitClass};
-use super::trail::{LinkTrail, TaskTrail, per_s};
+use super::trail::{LinkTrail, RATE_WINDOW, TaskTrail};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use worker_core::Time;
@@ -20,6 +21,9 @@ use worker_core::status::{LinkStatus, Status, TaskStatus};
 
 /// How often a point of the history is made.
 const SECOND: Duration = Duration::from_secs(1);
+
+/// Over how long it is seen how fast the input gets through, to tell how much longer it takes.
+const LEFT_WINDOW: Duration = Duration::from_secs(30);
 
 /// The shortest rest of a run that gets a point of its own.
 const REST_MIN: Duration = Duration::from_millis(200);
@@ -70,6 +74,8 @@ pub struct Sampler {
     outline: Outline,
     tasks: BTreeMap<TaskId, TaskTrail>,
     links: Vec<LinkTrail>,
+    through: Rate,
+    through_lately: Rate,
     history: History,
     second: Option<(Time, Totals)>,
     stalls: Stalls,
@@ -89,6 +95,8 @@ impl Sampler {
             outline,
             tasks: BTreeMap::new(),
             links,
+            through: Rate::over(RATE_WINDOW),
+            through_lately: Rate::over(LEFT_WINDOW),
             history: History::default(),
             second: None,
             stalls: Stalls::default(),
@@ -136,6 +144,8 @@ impl Sampler {
         self.follow_links(now, &sample.status);
         let tasks = self.follow_tasks(now, elapsed, sample);
         let links = sample.status.links.iter().map(|l| self.link(now, l)).collect();
+        self.through.note(now, sample.through_bytes);
+        self.through_lately.note(now, sample.through_bytes);
         let mut snapshot = self.snapshot(now, at_ms, sample);
         (snapshot.tasks, snapshot.links) = (tasks, links);
         chain::mark_stalls(&mut snapshot);
@@ -174,6 +184,7 @@ impl Sampler {
             self.remember(last, &latest, REST_MIN);
         }
         latest.state = state;
+        latest.left_s = None;
         latest.end = Some(end);
         self.latest = Some(latest);
     }
@@ -197,7 +208,9 @@ impl Sampler {
             stall_after_s: outline.stall_after.as_secs_f64(),
             read_bytes: sample.read_bytes,
             through_bytes: sample.through_bytes,
+            through_bytes_per_s: self.through.per_s(now, false),
             total_bytes: sample.total_bytes,
+            left_s: self.left_s(now, sample),
             stages: outline.stages.clone(),
             tasks: Vec::new(),
             links: Vec::new(),
@@ -214,6 +227,14 @@ impl Sampler {
             slots: Slots { used: status.slots.0 as u64, total: status.slots.1 as u64 },
             admin: outline.admin.clone(),
         }
+    }
+
+    /// How much longer it takes, where something gets through and an end is known.
+    fn left_s(&self, now: Time, sample: &Sample) -> Option<f64> {
+        let left = sample.total_bytes?.checked_sub(sample.through_bytes).filter(|left| *left > 0)?;
+        let rate = self.through_lately.per_s(now, false);
+        #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+        (rate >= 1.0).then(|| left as f64 / rate)
     }
 
     fn node(&self, node: NodeIx) -> String {
@@ -296,7 +317,7 @@ impl Sampler {
             unmoved_s: unmoved.as_secs_f64(),
             paused: status.paused,
             done: status.done,
-            ..trail.rates()
+            ..trail.rates(status.done)
         }
     }
 
@@ -310,7 +331,7 @@ impl Sampler {
             counters: status.counters,
             memory_limit_bytes: self.outline.limits.outbox_bytes,
             spill_limit_bytes: self.outline.limits.spill_bytes,
-            per_s: trail.per_s(),
+            per_s: trail.per_s(now),
             unmoved_s: trail.unmoved(now).as_secs_f64(),
         }
     }

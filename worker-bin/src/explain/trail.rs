@@ -1,6 +1,7 @@
 //! What a task or a link was at the samples of the last seconds: rates, shares, and since when nothing has moved.
 
 use super::model::{Task, Wait};
+use super::rate::Rate;
 use super::reasons::WaitKind;
 use super::table::Side;
 use std::collections::{BTreeMap, VecDeque};
@@ -8,15 +9,18 @@ use std::time::Duration;
 use worker_core::Time;
 use worker_core::status::{LinkCounters, TaskCounters};
 
-/// Over how long rates are taken.
-const RATE_WINDOW: Duration = Duration::from_secs(5);
+/// Over how long rates and shares are taken.
+pub(super) const RATE_WINDOW: Duration = Duration::from_secs(5);
 
 /// When looks are further apart than this the node rested in between.
 const REST_MAX: Duration = Duration::from_secs(2);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct TaskTrail {
-    samples: VecDeque<TaskMoment>,
+    done: Rate,
+    out: Rate,
+    /// What its time had gone to at the samples of the window.
+    samples: VecDeque<(Time, Spent)>,
     /// What it had moved in all, and when that last changed.
     moved: (u64, Time),
     spent: Spent,
@@ -37,15 +41,6 @@ struct Seen {
 /// How long a receiver takes nothing before what is held for it counts as a queue, in seconds.
 const UNDELIVERED_S: f64 = 1.0;
 
-/// A task at one sample.
-#[derive(Debug)]
-struct TaskMoment {
-    at: Time,
-    records_done: u64,
-    records_out: u64,
-    spent: Spent,
-}
-
 /// What a task's time went to since its start, in seconds.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Spent {
@@ -55,11 +50,24 @@ pub(super) struct Spent {
     pub(super) undelivered_s: f64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct LinkTrail {
-    /// When how much was acknowledged.
-    samples: VecDeque<(Time, u64)>,
+    acknowledged: Rate,
     moved: (u64, Time),
+}
+
+impl Default for TaskTrail {
+    fn default() -> Self {
+        let (done, out) = (Rate::over(RATE_WINDOW), Rate::over(RATE_WINDOW));
+        let (samples, moved, spent) = (VecDeque::new(), (0, Time::ZERO), Spent::default());
+        Self { done, out, samples, moved, spent, before: Seen::default() }
+    }
+}
+
+impl Default for LinkTrail {
+    fn default() -> Self {
+        Self { acknowledged: Rate::over(RATE_WINDOW), moved: (0, Time::ZERO) }
+    }
 }
 
 impl TaskTrail {
@@ -100,9 +108,10 @@ impl TaskTrail {
 
     /// A sample, behind what its time went to.
     pub(super) fn add(&mut self, now: Time, records_done: u64, counters: &TaskCounters) {
-        let records_out = counters.records_out;
-        self.samples.push_back(TaskMoment { at: now, records_done, records_out, spent: self.spent.clone() });
-        while self.samples.len() > 2 && now.since(self.samples[1].at) >= RATE_WINDOW {
+        self.done.note(now, records_done);
+        self.out.note(now, counters.records_out);
+        self.samples.push_back((now, self.spent.clone()));
+        while self.samples.len() > 2 && now.since(self.samples[1].0) >= RATE_WINDOW {
             self.samples.pop_front();
         }
     }
@@ -112,20 +121,22 @@ impl TaskTrail {
     }
 
     /// Rates and shares over the last seconds; the rest of the task is left as it is by default.
-    pub(super) fn rates(&self) -> Task {
+    pub(super) fn rates(&self, is_over: bool) -> Task {
         let mut task = Task::default();
-        let (Some(first), Some(last)) = (self.samples.front(), self.samples.back()) else { return task };
-        if last.at <= first.at {
+        let (Some((since, first)), Some((now, _))) = (self.samples.front(), self.samples.back()) else {
+            return task;
+        };
+        if now <= since {
             return task;
         }
-        let seconds = last.at.since(first.at).as_secs_f64();
+        let seconds = now.since(*since).as_secs_f64();
         let share = |since: f64, until: f64| ((until - since) / seconds).clamp(0.0, 1.0);
-        task.in_per_s = per_s(first.records_done, last.records_done, seconds);
-        task.out_per_s = per_s(first.records_out, last.records_out, seconds);
-        task.busy = share(first.spent.busy_s, self.spent.busy_s);
-        task.backlog = share(first.spent.backlog_s, self.spent.backlog_s);
-        task.undelivered = share(first.spent.undelivered_s, self.spent.undelivered_s);
-        let before = |kind| first.spent.blocked_s.get(kind).copied().unwrap_or(0.0);
+        task.in_per_s = self.done.per_s(*now, is_over);
+        task.out_per_s = self.out.per_s(*now, is_over);
+        task.busy = share(first.busy_s, self.spent.busy_s);
+        task.backlog = share(first.backlog_s, self.spent.backlog_s);
+        task.undelivered = share(first.undelivered_s, self.spent.undelivered_s);
+        let before = |kind| first.blocked_s.get(kind).copied().unwrap_or(0.0);
         let shares = self.spent.blocked_s.iter().map(|(kind, s)| (*kind, share(before(kind), *s)));
         task.blocked = shares.filter(|(_, share)| *share > 0.0).collect();
         task
@@ -137,10 +148,7 @@ impl LinkTrail {
         if counters.held_records == 0 || self.moved.0 != counters.acknowledged_records {
             self.moved = (counters.acknowledged_records, now);
         }
-        self.samples.push_back((now, counters.acknowledged_records));
-        while self.samples.len() > 2 && now.since(self.samples[1].0) >= RATE_WINDOW {
-            self.samples.pop_front();
-        }
+        self.acknowledged.note(now, counters.acknowledged_records);
     }
 
     /// How long nothing was acknowledged while tuples were held.
@@ -149,17 +157,7 @@ impl LinkTrail {
     }
 
     /// Tuples acknowledged a second, over the last seconds.
-    pub(super) fn per_s(&self) -> f64 {
-        match (self.samples.front(), self.samples.back()) {
-            (Some(first), Some(last)) if last.0 > first.0 => {
-                per_s(first.1, last.1, last.0.since(first.0).as_secs_f64())
-            }
-            _ => 0.0,
-        }
+    pub(super) fn per_s(&self, now: Time) -> f64 {
+        self.acknowledged.per_s(now, false)
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a rate for people")]
-pub(super) fn per_s(before: u64, after: u64, seconds: f64) -> f64 {
-    after.saturating_sub(before) as f64 / seconds
 }

@@ -114,6 +114,8 @@ fn snapshot() -> Snapshot {
         stall_after_s: 3.0,
         read_bytes: 100,
         through_bytes: 90,
+        through_bytes_per_s: 0.0,
+        left_s: None,
         total_bytes: Some(1000),
         stages: vec![stage],
         tasks: vec![task()],

@@ -23,4 +23,4 @@ pub use model::{
     DeadReason, Outcome, Report, ReportHistory, ReportLink, ReportStage, ReportStall, ReportTask, SCHEMA,
     Waited,
 };
-pub use text::{in_one_line, text};
+pub use text::{bytes_rate, in_one_line, rate, text};

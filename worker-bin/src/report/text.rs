@@ -19,6 +19,10 @@ const WAITED_MIN: f64 = 0.05;
 /// With less room than that, waits are left out.
 const WAITED_MIN_COLUMNS: usize = 12;
 
+/// A batch that fails is tried again whole, in halves, and record by record: the count may be larger than that of the records.
+const RETRIED: &str =
+    "  retried: given to a program again, after a failure or a new start; a record counts each time";
+
 /// Most lines that a stall takes on a terminal.
 const STALL_LINES_MAX: usize = 4;
 
@@ -29,6 +33,9 @@ pub fn text(report: &Report, room: Option<usize>) -> String {
     for line in table(report, room) {
         text.push_str(&line);
         text.push('\n');
+    }
+    if report.stages.iter().any(|stage| stage.retried_records > 0) {
+        writeln!(text, "{}", wrapped_lines(RETRIED, room)).ok();
     }
     if let Some(limit) = &report.limit {
         writeln!(text, "{}", wrapped_lines(&format!("  {}", words::limit(limit)), room)).ok();
@@ -42,11 +49,21 @@ pub fn text(report: &Report, room: Option<usize>) -> String {
 /// How a run ended, for a log that shows nothing else of it.
 #[must_use]
 pub fn in_one_line(report: &Report) -> String {
-    format!("ended: {} after {}", report.outcome.word(), words::duration(report.lasted_s)) + &read(report)
+    let lasted = words::duration(report.lasted_s);
+    format!("ended: {} after {lasted}{}", report.outcome.word(), part(report)) + &read(report)
 }
 
 fn first_line(report: &Report) -> String {
-    format!("{} in {}", report.outcome.word(), words::duration(report.lasted_s)) + &read(report)
+    let lasted = words::duration(report.lasted_s);
+    format!("{} in {lasted}{}", report.outcome.word(), part(report)) + &read(report)
+}
+
+/// Of what the end is: others may be at work yet.
+fn part(report: &Report) -> String {
+    match report.nodes.len() {
+        0 | 1 => String::new(),
+        _ => format!(" (the part of node {})", one_line(report.node.as_bytes())),
+    }
 }
 
 fn read(report: &Report) -> String {
@@ -130,12 +147,14 @@ pub(super) fn percent(share: f64) -> String {
 }
 
 /// A rate as people say it: `325 000`, `4.2`.
-pub(super) fn rate(rate: f64) -> String {
+#[must_use]
+pub fn rate(rate: f64) -> String {
     if (0.05..9.95).contains(&rate) { format!("{rate:.1}") } else { words::number(whole(rate)) }
 }
 
 /// Bytes a second, in words.
-pub(super) fn bytes_rate(rate: f64) -> String {
+#[must_use]
+pub fn bytes_rate(rate: f64) -> String {
     words::bytes(whole(rate))
 }
 

@@ -56,8 +56,8 @@ impl Engine {
         let outline = outline(&plan, &options.name, options.delivery, options.stall_after, address);
         let (cell, connections) = (Arc::clone(&driver.cell), Arc::clone(&driver.connections));
         let watch = Arc::new(Watch::new(outline, cell, connections, driver.ports.sinks(), input.clone()));
-        let progress = Arc::new(Progress::new(&plan, options.progress, input));
-        progress.start(&driver.cell, &watch);
+        let progress = Arc::new(Progress::new(&plan, options.progress));
+        progress.start(&watch);
         watch.start();
         let tasks = (0_u32..).map(TaskId).zip(&plan.graph.tasks).filter(|(id, _)| driver.ports.is_here(*id));
         let tasks: Vec<_> = tasks.map(|(id, task)| (id, task.name.clone())).collect();

@@ -118,7 +118,9 @@ impl Watch {
             .iter()
             .flat_map(|t| &t.waits)
             .all(|w| w.why.kind() == crate::explain::WaitKind::SourceIdle);
-        let rests = idle && now.duration_since(since) >= REST_AFTER;
+        // A rate that is shown falls to nothing first.
+        let calm = latest.tasks.iter().all(|task| task.in_per_s == 0.0 && task.out_per_s == 0.0);
+        let rests = idle && calm && now.duration_since(since) >= REST_AFTER;
         self.cell.activity.rests(rests);
         rests
     }

@@ -2,24 +2,19 @@
 //!
 //! Progress goes to standard error; standard output belongs to the data.
 
-use super::cell::Cell;
-use super::finished;
-use super::measure::InputRead;
 use super::observe::Watch;
-use crate::explain::words;
-use crate::mutex::lock;
+use crate::explain::{Snapshot, Task, words};
 use crate::pipeline::plan::Plan;
 use crate::report::{self, Report};
 use crate::stderr;
 use crate::text::terminal;
+use crate::text::units::per_cent;
 use crate::text::width::width;
-use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
-use worker_core::config::{Graph, TaskId, TaskKind};
-use worker_core::status::{Status, TaskCounters};
+use std::sync::Arc;
+use std::time::Duration;
+use worker_core::config::TaskKind;
 
 /// How to show progress.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,145 +37,103 @@ const BAR_EVERY: Duration = Duration::from_millis(200);
 /// How often a line is printed.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
-/// Shows how far a run is.
+/// Shows how far a run is: what [`Snapshot`] says of it, as the page and `top` do.
 #[derive(Debug)]
 pub(super) struct Progress {
     mode: Mode,
-    begun: Instant,
-    /// Name, tasks here and on other nodes' behalf, in the order of the pipeline.
-    stages: Vec<(String, Vec<TaskId>)>,
-    graph: Graph,
-    read: InputRead,
-    shown: Mutex<Shown>,
+    /// Those with tasks here, in the order of the pipeline.
+    stages: Vec<Shown>,
+    part: Part,
 }
 
-#[derive(Debug, Default)]
+/// A stage that has a line.
+#[derive(Debug)]
 struct Shown {
-    /// When a line of a stage was made last, and of how many records.
-    last: Vec<(Instant, u64)>,
-    /// Bytes that were through at the looks of the last seconds.
-    through: VecDeque<(Instant, u64)>,
+    name: String,
+    /// What its number counts.
+    counted: &'static str,
+}
+
+/// Of what this node's figures are.
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    /// Whose work is done.
+    whose: &'static str,
+    /// Input is read here.
+    reads: bool,
 }
 
 /// Columns of the bar itself.
 const BAR_COLUMNS: usize = 30;
 /// A shorter bar says nothing.
 const BAR_COLUMNS_MIN: usize = 5;
-/// Over how many draws of the bar its rate is taken.
-const RATE_LOOKS: usize = 15;
 
 impl Progress {
-    pub(super) fn new(plan: &Plan, mode: Mode, read: InputRead) -> Self {
+    pub(super) fn new(plan: &Plan, mode: Mode) -> Self {
         let mode = match mode {
             Mode::Auto if stderr::draws() => Mode::Bar,
             Mode::Bar if stderr::draws() || !std::io::stderr().is_terminal() => Mode::Bar,
             Mode::Auto | Mode::Bar => Mode::Lines,
             Mode::Lines | Mode::None | Mode::Silent => mode,
         };
-        let mut stages: Vec<(String, Vec<TaskId>)> = Vec::new();
+        let mut stages: Vec<Shown> = Vec::new();
+        let mut reads = false;
         for task in &plan.local {
-            match stages.last_mut() {
-                Some((name, tasks)) if *name == task.stage => tasks.push(task.id),
-                Some(_) | None => stages.push((task.stage.clone(), vec![task.id])),
+            let counted = match plan.graph.task(task.id).kind {
+                // Only its program knows what it is done with.
+                TaskKind::Stream(_) => "read by its program",
+                TaskKind::Source | TaskKind::Batch(_) | TaskKind::Records(_) | TaskKind::Sink => "done",
+            };
+            reads |= matches!(plan.graph.task(task.id).kind, TaskKind::Source);
+            if stages.last().is_none_or(|last| last.name != task.stage) {
+                stages.push(Shown { name: task.stage.clone(), counted });
             }
         }
-        let (begun, shown) = (Instant::now(), Mutex::default());
-        Self { mode, begun, stages, graph: plan.graph.clone(), read, shown }
+        let whose = if plan.nodes.len() > 1 { "this node's stages" } else { "all stages" };
+        Self { mode, stages, part: Part { whose, reads } }
     }
 
     /// Shows progress until the run is over.
-    pub(super) fn start(self: &Arc<Self>, cell: &Arc<Cell>, watch: &Arc<Watch>) {
+    pub(super) fn start(self: &Arc<Self>, watch: &Arc<Watch>) {
         let every = match self.mode {
             Mode::None | Mode::Silent => return,
             Mode::Bar => BAR_EVERY,
             Mode::Auto | Mode::Lines => LINE_EVERY,
         };
-        let (progress, cell, watch) = (Arc::downgrade(self), Arc::clone(cell), Arc::clone(watch));
+        let (progress, watch) = (Arc::downgrade(self), Arc::clone(watch));
         tokio::spawn(async move {
             loop {
                 tokio::time::sleep(every).await;
                 let Some(progress) = progress.upgrade() else { return };
-                progress.show(&watch, &cell.status());
+                progress.show(&watch);
             }
         });
     }
 
-    fn show(&self, watch: &Watch, status: &Status) {
-        let mut shown = lock(&self.shown);
+    fn show(&self, watch: &Watch) {
+        let now = watch.snapshot();
         let waits = waits(watch);
         if self.mode == Mode::Bar {
             let columns = terminal::size(&std::io::stderr()).0;
-            let mut frame = vec![self.bar(&mut shown, status, columns)];
-            frame.extend(self.stages.iter().map(|s| self.stage_line(&mut shown, status, s)));
+            let mut frame = vec![bar(self.part, &now, columns)];
+            frame.extend(self.stages.iter().map(|stage| stage_line(&now, stage)));
             frame.extend(waits.map(|wait| format!("  {wait}")));
             stderr::show(frame);
             return;
         }
-        let mut text = format!("[{}]", clock(self.begun.elapsed()));
-        if let Some(total) = self.read.total_bytes {
-            write!(text, " {} % done", percent(self.through(status), total)).ok();
+        let mut text = format!("[{}]", clock(now.uptime_s));
+        if let Some(total) = total(&now) {
+            let (share, read) = (per_cent(now.through_bytes, total), words::bytes(now.read_bytes));
+            let whose = self.part.whose;
+            write!(text, " {share} % done by {whose}, {read} of {} read", words::bytes(total)).ok();
         }
         for stage in &self.stages {
-            write!(text, " | {}", self.stage_line(&mut shown, status, stage)).ok();
+            write!(text, " | {}", stage_line(&now, stage)).ok();
         }
         if let Some(wait) = waits {
             write!(text, " | {wait}").ok();
         }
         say(&text);
-    }
-
-    /// The line about the whole run: how far, how fast, for how long, and how much longer.
-    fn bar(&self, shown: &mut Shown, status: &Status, columns: usize) -> String {
-        let (done, now) = (self.through(status), Instant::now());
-        shown.through.push_back((now, done));
-        if shown.through.len() > RATE_LOOKS {
-            shown.through.pop_front();
-        }
-        let (then, before) = shown.through.front().copied().unwrap_or((self.begun, 0));
-        let rate = per_second(done.saturating_sub(before), now.duration_since(then));
-        let elapsed = now.duration_since(self.begun);
-        let (through, rate, clock) = (words::bytes(done), words::bytes(rate), clock(elapsed));
-        let Some(total) = self.read.total_bytes else {
-            return format!("{} read  {rate}/s  {clock}", words::bytes(self.read.done_bytes()));
-        };
-        let percent = format!("{:>3} %", percent(done, total));
-        let clock = match left(elapsed, done, total) {
-            Some(left) => format!("{clock}, left {left}"),
-            None => clock,
-        };
-        let rest = [format!("{through}/{}", words::bytes(total)), format!("{rate}/s"), clock];
-        line_of_bar(columns, (done, total), &percent, &rest)
-    }
-
-    /// Bytes of the input that have passed every stage, as far as that is seen from this node.
-    fn through(&self, status: &Status) -> u64 {
-        finished::through(self.read.done_bytes(), &self.graph, status)
-    }
-
-    fn stage_line(&self, shown: &mut Shown, status: &Status, stage: &(String, Vec<TaskId>)) -> String {
-        let (name, tasks) = stage;
-        let (counters, queued, done) = totals(status, tasks);
-        let at = self.stages.iter().position(|s| s == stage).unwrap_or(0);
-        let now = Instant::now();
-        shown.last.resize(self.stages.len(), (self.begun, 0));
-        let what = match tasks.first().map(|task| &self.graph.task(*task).kind) {
-            // Only its program knows what it is done with.
-            Some(TaskKind::Stream(_)) | None => (counters.records_in, "read"),
-            Some(TaskKind::Source | TaskKind::Batch(_) | TaskKind::Records(_) | TaskKind::Sink) => {
-                (done, "done")
-            }
-        };
-        let (then, before) = std::mem::replace(&mut shown.last[at], (now, what.0));
-        let rate = per_second(what.0.saturating_sub(before), now.duration_since(then));
-        let mut line = format!("{name}: {} {}, {}/s", words::number(what.0), what.1, words::number(rate));
-        for (what, count) in
-            [("queued", queued), ("retried", counters.retried_records), ("dead", counters.dead_records)]
-        {
-            if count > 0 {
-                write!(line, ", {} {what}", words::number(count)).ok();
-            }
-        }
-        line
     }
 
     /// Takes the bar away and says what was done.
@@ -195,48 +148,81 @@ impl Progress {
     }
 }
 
-/// A bar as long as there is room for; where there is none for a bar and for what is to be said, first how much, then how fast is
-/// left out.
-fn line_of_bar(columns: usize, (done, total): (u64, u64), percent: &str, rest: &[String; 3]) -> String {
-    let [much, fast, clock] = rest;
+/// The size of all input, where it is known.
+fn total(now: &Snapshot) -> Option<u64> {
+    now.total_bytes.filter(|total| *total > 0)
+}
+
+/// The line about the whole run: how far, how fast, for how long, and how much longer.
+fn bar(part: Part, now: &Snapshot, columns: usize) -> String {
+    let elapsed = format!("{} elapsed", clock(now.uptime_s));
+    let time = match now.left_s {
+        Some(left) => format!("{elapsed}, {} left", clock(left)),
+        None => elapsed.clone(),
+    };
+    let (through, read) = (words::bytes(now.through_bytes), words::bytes(now.read_bytes));
+    let (rate, whose) = (report::bytes_rate(now.through_bytes_per_s), part.whose);
     // The last column stays free.
     let room = columns.saturating_sub(1);
-    let texts = [
-        format!("{percent}  {much}  {fast}  {clock}"),
-        format!("{percent}  {fast}  {clock}"),
-        format!("{percent}  {clock}"),
+    let Some(total) = total(now) else {
+        let texts = [
+            format!("{read} read, {through} done by {whose}  {rate}/s  {time}"),
+            format!("{read} read  {rate}/s  {time}"),
+            elapsed,
+        ];
+        return longest(if part.reads { &texts } else { &texts[2..] }, room).to_owned();
+    };
+    let (share, all) = (format!("{:>3} %", per_cent(now.through_bytes, total)), words::bytes(total));
+    let beside = [
+        format!("{share} done by {whose}: {through} of {all}, {read} read  {rate}/s  {time}"),
+        format!("{share} done by {whose}: {through} of {all}  {rate}/s  {time}"),
+        format!("{share} done: {through} of {all}  {rate}/s  {time}"),
+        format!("{share} done  {rate}/s  {time}"),
+        format!("{share}  {time}"),
     ];
-    let fits = |text: &&String| width(text) + 1 + BAR_COLUMNS_MIN <= room;
-    let text = texts.iter().find(fits).or(texts.iter().find(|text| width(text) <= room)).unwrap_or(&texts[2]);
-    let bar = room.saturating_sub(width(text) + 1).min(BAR_COLUMNS);
-    if bar < BAR_COLUMNS_MIN {
-        return text.clone();
+    match beside.iter().find(|text| width(text) + 1 + BAR_COLUMNS_MIN <= room) {
+        Some(text) => {
+            let columns = (room - width(text) - 1).min(BAR_COLUMNS);
+            let filled = u128::from(now.through_bytes.min(total)) * columns as u128 / u128::from(total);
+            let filled = usize::try_from(filled).unwrap_or(columns);
+            format!("{}{} {text}", "█".repeat(filled), "░".repeat(columns - filled))
+        }
+        // What is said matters more than the picture.
+        None => {
+            let alone = [&beside[3..], &[format!("{share}  {elapsed}"), share]].concat();
+            longest(&alone, room).to_owned()
+        }
     }
-    let filled = u128::from(done.min(total)) * bar as u128 / u128::from(total.max(1));
-    let filled = usize::try_from(filled).unwrap_or(bar);
-    format!("{}{} {text}", "█".repeat(filled), "░".repeat(bar - filled))
 }
 
-/// Never 100 before all is through.
-fn percent(done: u64, total: u64) -> u64 {
-    done.min(total).saturating_mul(100) / total.max(1)
+/// The first that fits, else the last.
+fn longest(texts: &[String], room: usize) -> &str {
+    texts.iter().find(|text| width(text) <= room).or(texts.last()).map_or("", String::as_str)
 }
 
-fn per_second(count: u64, time: Duration) -> u64 {
-    u64::try_from(u128::from(count) * 1000 / time.as_millis().max(1)).unwrap_or(u64::MAX)
+fn stage_line(now: &Snapshot, stage: &Shown) -> String {
+    let tasks: Vec<&Task> = now.tasks.iter().filter(|task| task.stage == stage.name).collect();
+    let sum = |field: fn(&Task) -> u64| tasks.iter().map(|task| field(task)).sum::<u64>();
+    let rate = report::rate(tasks.iter().map(|task| task.in_per_s).sum());
+    let done = words::number(sum(|task| task.done_records));
+    let mut line = format!("{}: {done} {}, {rate}/s", stage.name, stage.counted);
+    for (what, count) in [
+        ("queued", sum(|task| task.queued_records)),
+        ("retried (each time)", sum(|task| task.counters.retried_records)),
+        ("dead", sum(|task| task.counters.dead_records)),
+    ] {
+        if count > 0 {
+            write!(line, ", {} {what}", words::number(count)).ok();
+        }
+    }
+    line
 }
 
 /// `0:07`, `1:02:03`.
-fn clock(time: Duration) -> String {
-    let (hours, minutes, seconds) = (time.as_secs() / 3600, time.as_secs() / 60 % 60, time.as_secs() % 60);
+fn clock(seconds: f64) -> String {
+    let all = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX).as_secs();
+    let (hours, minutes, seconds) = (all / 3600, all / 60 % 60, all % 60);
     if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
-}
-
-/// How much longer it takes at the rate of the whole run, where that can be told.
-fn left(elapsed: Duration, done: u64, total: u64) -> Option<String> {
-    let millis =
-        elapsed.as_millis() * u128::from(total.saturating_sub(done)) / u128::from(done.min(total)).max(1);
-    (done > 0).then(|| clock(Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))))
 }
 
 /// What waits for something that is in its way, if anything does.
@@ -247,23 +233,6 @@ fn waits(watch: &Watch) -> Option<String> {
     Some(words::chain(first))
 }
 
-fn totals(status: &Status, tasks: &[TaskId]) -> (TaskCounters, u64, u64) {
-    let mut all = TaskCounters::default();
-    let (mut queued, mut done) = (0, 0);
-    for task in status.tasks.iter().filter(|t| tasks.contains(&t.task)) {
-        let c = task.counters;
-        all.records_in += c.records_in;
-        all.bytes_in += c.bytes_in;
-        all.records_out += c.records_out;
-        all.retried_records += c.retried_records;
-        all.dead_records += c.dead_records;
-        all.programs += c.programs;
-        queued += task.queued_records;
-        done += task.done_records;
-    }
-    (all, queued, done)
-}
-
 /// A line on standard error; that it cannot be written is no reason to stop.
 fn say(line: &str) {
     crate::logging::say(line);
@@ -272,16 +241,53 @@ fn say(line: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::explain::sample;
+
+    const HERE: Part = Part { whose: "all stages", reads: true };
+
+    /// Half of the input is through, and all of it read.
+    fn half() -> Snapshot {
+        let (through_bytes, total_bytes, left_s) = (1200 << 20, Some(2400 << 20), Some(11.0));
+        let (read_bytes, uptime_s, through_bytes_per_s) = (2400 << 20, 12.0, 112.0 * 1_048_576.0);
+        let sample = sample::calm();
+        Snapshot { through_bytes, total_bytes, left_s, read_bytes, uptime_s, through_bytes_per_s, ..sample }
+    }
 
     #[test]
-    fn a_bar_is_as_long_as_there_is_room_for_and_its_time_is_always_seen() {
-        let rest = ["1.20 GiB/2.40 GiB", "112.50 MiB/s", "0:12, left 0:11"].map(str::to_owned);
+    fn a_bar_is_as_long_as_there_is_room_for_and_its_time_is_always_seen_with_its_name() {
         for columns in [40, 60, 80, 120, 200] {
-            let line = line_of_bar(columns, (1, 2), " 50 %", &rest);
+            let line = bar(HERE, &half(), columns);
             assert!(width(&line) < columns && line.contains('█'), "{columns}: {line}");
-            assert!(line.contains(" 50 %") && line.ends_with("0:12, left 0:11"), "{columns}: {line}");
+            assert!(line.contains(" 50 %") && line.ends_with("0:12 elapsed, 0:11 left"), "{columns}: {line}");
             assert_eq!(line.contains("GiB"), columns >= 80, "{columns}: {line}");
         }
-        assert_eq!(line_of_bar(20, (1, 2), " 50 %", &rest), " 50 %  0:12, left 0:11");
+        assert_eq!(bar(HERE, &half(), 32), " 50 %  0:12 elapsed, 0:11 left");
+        assert_eq!(bar(HERE, &half(), 24), " 50 %  0:12 elapsed");
+        assert_eq!(bar(HERE, &half(), 10), " 50 %");
+    }
+
+    #[test]
+    fn per_cent_says_of_what_it_is_and_what_was_read_is_no_part_of_it() {
+        let stuck = Snapshot { through_bytes: 0, through_bytes_per_s: 0.0, left_s: None, ..half() };
+        let line = bar(HERE, &stuck, 80);
+        assert!(line.contains("  0 % done by all stages: 0 B of 2.3 GiB  0 B/s  0:12 elapsed"), "{line}");
+        assert!(bar(HERE, &stuck, 120).contains("0 B of 2.3 GiB, 2.3 GiB read"), "{line}");
+        let node = Part { whose: "this node's stages", reads: true };
+        assert!(bar(node, &half(), 200).contains(" 50 % done by this node's stages: "));
+        let endless = Snapshot { total_bytes: None, ..stuck };
+        assert_eq!(bar(HERE, &endless, 80), "2.3 GiB read, 0 B done by all stages  0 B/s  0:12 elapsed");
+        assert_eq!(bar(Part { reads: false, ..node }, &endless, 80), "0:12 elapsed");
+    }
+
+    #[test]
+    fn the_line_of_a_stage_has_the_rates_of_its_tasks_and_says_what_is_counted() {
+        let mut now = sample::calm();
+        (now.tasks[1].in_per_s, now.tasks[2].in_per_s) = (86.4, 0.5);
+        let stage = |counted| Shown { name: "errors".to_owned(), counted };
+        let line = stage_line(&now, &stage("done"));
+        assert!(line.starts_with("errors: 4 000 done, 87/s, "), "{line}");
+        assert!(line.contains(", 10 retried (each time), "), "{line}");
+        let line = stage_line(&now, &stage("read by its program"));
+        assert!(line.starts_with("errors: 4 000 read by its program, 87/s"), "{line}");
     }
 }

@@ -101,6 +101,13 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
+/// How many hundredths of `all` the `part` is: never 100 before it is all of it.
+#[must_use]
+pub fn per_cent(part: u64, all: u64) -> u64 {
+    let share = u128::from(part.min(all)) * 100 / u128::from(all.max(1));
+    u64::try_from(share).unwrap_or(100)
+}
+
 /// Bytes as people say them: `812 B`, `12 MiB`, `1.2 GiB`.
 #[must_use]
 pub fn bytes(bytes: u64) -> String {

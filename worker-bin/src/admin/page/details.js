@@ -80,7 +80,7 @@ function facts(raw, unmoved) {
     fact("done/s", rate(now.ended ? 0 : raw.in_per_s)), fact("given on/s", rate(now.ended ? 0 : raw.out_per_s)), fact("queued", number(raw.queued_records)),
     fact("taken", number(raw.records_in)), fact("given on", number(raw.records_out)), fact("busy now", percent(now.ended ? 0 : raw.busy)),
     fact("bytes taken", bytes(raw.bytes_in)), fact("bytes given", bytes(raw.bytes_out)), fact("programs", number(raw.programs)),
-    fact("retried", number(raw.retried_records)), fact("dead letters", number(raw.dead_records)),
+    fact("retried, each time", number(raw.retried_records)), fact("dead letters", number(raw.dead_records)),
     unmoved === undefined ? null : fact("last moved", duration(unmoved) + " ago"));
 }
 
@@ -184,7 +184,7 @@ function edgeDetails(view, edge) {
   const about = stalled.length ? [...new Set(stalled.map((link) => link.from))].map((name) => view.tasks.get(name)).filter((task) => task && task.local) : [];
   const sum = (field) => edge.outs.reduce((total, link) => total + link[field], 0);
   const numbers = edge.outs.length ? [h("h3", null, "Counters"), h("dl", { class: "facts" }, fact("records/s", rate(edge.per_s)), fact("held", number(edge.held)), fact("in flight", number(sum("in_flight_records"))),
-    fact("sent on", number(sum("records"))), fact("acknowledged", number(sum("acknowledged_records"))), fact("retried", number(sum("retried_records"))))] : null;
+    fact("sent on", number(sum("records"))), fact("acknowledged", number(sum("acknowledged_records"))), fact("sent again", number(sum("retried_records"))))] : null;
   return [head, h("p", null, stateMark(edge.state, edgeText(edge))), about.length ? causes(view, about) : null, numbers,
     edge.state === "away" ? h("p", { class: "muted" }, "Both ends are on other nodes; their pages know more.") : null,
     linkList("Links", [...edge.outs, ...edge.ins])];
@@ -203,7 +203,7 @@ function outboundLine(link) {
   const spill = link.spilled_bytes > 0;
   return h("div", { class: "linkline", key: link.from + ">" + link.to },
     h("div", { class: "title" }, h("b", null, `${link.from} → ${link.to}`), stateMark(link.state)),
-    h("p", null, `to node ${link.to_node}; ${rate(link.per_s)}, ${number(link.held_records)} held, ${number(link.in_flight_records)} in flight, ${number(link.retried_records)} retried` +
+    h("p", null, `to node ${link.to_node}; ${rate(link.per_s)}, ${number(link.held_records)} held, ${number(link.in_flight_records)} in flight, ${number(link.retried_records)} sent again` +
       (full && link.unmoved_s > 1 ? `; nothing acknowledged for ${duration(link.unmoved_s)}` : "") + (link.credit_bytes === null ? "" : `; credit left ${bytes(link.credit_bytes)}`)),
     budget("memory", link.memory_bytes, link.memory_limit_bytes, `${bytes(link.memory_bytes)} of ${bytes(link.memory_limit_bytes)}`),
     spill ? budget("disk", link.spilled_bytes, link.spill_limit_bytes, `${bytes(link.spilled_bytes)} of ${bytes(link.spill_limit_bytes)}`) : null);

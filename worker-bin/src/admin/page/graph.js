@@ -105,7 +105,7 @@ function edgeText(edge) {
 }
 
 function renderTable(view) {
-  const head = ["Stage", "State", "Tasks", "Node", "Done/s", "Given on/s", "Queued", "Held", "Busy", "Retried", "Dead"];
+  const head = ["Stage", "State", "Tasks", "Node", "Done/s", "Given on/s", "Queued", "Held", "Busy", "Retried, each time", "Dead"];
   const numeric = (i) => i >= 4;
   const rows = view.stages.map((stage) => {
     const here = stage.here.length > 0;

@@ -5,7 +5,6 @@ let events = null;
 let retryAt = 0;
 let retryMs = 1000;
 let saidBefore = "";
-const readings = [];
 
 async function fetchJson(path) {
   const answer = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(8000) });
@@ -53,14 +52,11 @@ function lost(why) {
 function hear(live) {
   const before = now.view && now.view.status.started_ms === live.status.started_ms ? now.view : null;
   if (now.view && !before) {
-    readings.length = 0;
     for (const entry of stallLog) if (entry.to === null) Object.assign(entry, { to: now.view.status.at_ms, cut: true });
     notice("Another run has begun at this address.");
   }
   Object.assign(now, { heard: Date.now(), lost: null, ended: live.status.end !== null });
   now.view = viewOf(now.graph, live.status, live.why, before);
-  readings.push([live.status.uptime_s, live.status.through_bytes]);
-  while (readings.length > 2 && readings[0][0] < live.status.uptime_s - 30) readings.shift();
   noteStalls(now.view);
   notePoint(now.view, before);
   noteDead(now.view);
@@ -164,35 +160,30 @@ function renderFigures(view) {
   list.push(figure("Held", bytes(held), s.memory.spilled_bytes > 0 ? bytes(s.memory.spilled_bytes) + " of it on disk" : plural(sum(all, "held") + sum(all, "queued_records"), "record")));
   list.push(figure("Process memory", bytes(s.memory.resident_bytes), "at most " + bytes(s.memory.resident_peak_bytes)));
   if (s.slots.total > 0) list.push(figure("Slots in use", h("span", null, number(s.slots.used * on), h("small", null, " of " + number(s.slots.total))), "for batch programs"));
-  list.push(figure("Retried", number(sum(all, "retried_records")), "records, each time"));
+  list.push(figure("Retried", number(sum(all, "retried_records")), "records, counted each time"));
   const dead = sum(all, "dead_records");
   list.push(figure("Dead letters", number(dead), dead > 0 ? "reasons below" : "none", dead > 0));
   if (s.nodes.length > 1) list.push(figure("Lost, at most", number(s.lost_records), s.lost_records > 0 ? "when nodes died" : "nothing", s.lost_records > 0));
   show("figures", list);
 }
 
-// Bytes of input a second that pass every stage, going by the last half minute.
-function pace(s) {
-  const [first, last] = [readings[0], readings[readings.length - 1]];
-  const seconds = last[0] - first[0];
-  return seconds > 2 ? (last[1] - first[1]) / seconds : s.uptime_s > 0.5 ? s.through_bytes / s.uptime_s : 0;
-}
-
-// When all input will be through; empty where that cannot be said.
+// When all input will be done; empty where that cannot be said.
 function leftText(view) {
   const s = view.status;
   if (view.ended || !s.total_bytes) return "";
-  const [left, bytes_per_s] = [s.total_bytes - s.through_bytes, pace(s)];
-  if (left <= 0) return "all is through";
-  return bytes_per_s > 1 ? "about " + duration(left / bytes_per_s) + " left" : "no estimate: nothing gets through now";
+  if (s.through_bytes >= s.total_bytes) return "all is done by " + whose(s);
+  return s.left_s === null ? "no estimate: nothing gets through all stages now" : "about " + duration(s.left_s) + " left";
 }
+
+// By whom input is done where per cent are said: a node sees its own part.
+const whose = (s) => (s.nodes.length > 1 ? "this node\u2019s stages" : "all stages");
 
 function progress(view) {
   const s = view.status;
-  if (s.total_bytes === null || s.total_bytes === 0) return figure("Input", bytes(s.read_bytes), view.ended ? "read" : bytes(Math.max(0, pace(s))) + "/s");
+  if (s.total_bytes === null || s.total_bytes === 0) return figure("Input", bytes(s.read_bytes), view.ended ? "read" : bytes(s.through_bytes_per_s) + "/s done by " + whose(s));
   const share = Math.min(1, s.through_bytes / s.total_bytes);
-  const when = view.ended ? "through" : leftText(view);
-  const meter = h("div", { class: "meter", role: "progressbar", "aria-label": "Input that is through", "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": Math.floor(share * 100) }, h("i", { style: `width:${(share * 100).toFixed(1)}%` }));
+  const when = `done by ${whose(s)}` + (view.ended || share === 1 ? "" : `, ${bytes(s.read_bytes)} read; ${leftText(view)}`);
+  const meter = h("div", { class: "meter", role: "progressbar", "aria-label": "Input done by " + whose(s), "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": Math.floor(share * 100) }, h("i", { style: `width:${(share * 100).toFixed(1)}%` }));
   return figure("Input", h("span", null, Math.floor(share * 100) + "\u00a0%", h("small", null, ` ${bytes(s.through_bytes)} of ${bytes(s.total_bytes)}`)), when, false, meter);
 }
 

@@ -36,6 +36,8 @@ fn node(name: &str, tasks: Vec<Task>) -> Snapshot {
         stall_after_s: 10.0,
         read_bytes: 0,
         through_bytes: 0,
+        through_bytes_per_s: 0.0,
+        left_s: None,
         total_bytes: None,
         stages: stages.into_iter().map(stage).collect(),
         tasks,

@@ -89,7 +89,7 @@ fn stages(report: &Report) -> String {
         "bytes in",
         "out",
         "programs",
-        "retried",
+        "retried, each time",
         "dead",
     ];
     table("Stages of this node", &heads, &rows)
@@ -125,7 +125,7 @@ fn tasks(report: &Report) -> String {
         "at work",
         "blocked",
         "programs",
-        "retried",
+        "retried, each time",
         "dead",
         "still queued",
         "done",

@@ -12,7 +12,7 @@ fn a_short_run_ends_in_a_line_a_stage() {
         (stage.retried_records, stage.dead_records) = (0, 0);
     }
     insta::assert_snapshot!(text(&report, None), @r"
-    done in 0.3 s, 40 MiB read, 40 MiB of memory at most
+    done in 0.3 s (the part of node a), 40 MiB read, 40 MiB of memory at most
                  in    out  programs
       log     4 000  4 000
       errors  4 000    180        24
@@ -23,14 +23,24 @@ fn a_short_run_ends_in_a_line_a_stage() {
 #[test]
 fn a_long_run_says_what_limited_it_and_what_stood_in_its_way() {
     insta::assert_snapshot!(text(&report(), None), @r"
-    failed in 10 s, 40 MiB read (4.0 MiB/s), 40 MiB of memory at most
+    failed in 10 s (the part of node a), 40 MiB read (4.0 MiB/s), 40 MiB of memory at most
                  in    out  in/s  at work  programs  retried  dead  waited for
       log     4 000  4 000   400      0 %                  5        a free slot 5.0 %
       errors  4 000    180   400     80 %        24       10     1  a free slot 5.0 %
       out       180    180    18    5.0 %                  5        a free slot 5.0 %
+      retried: given to a program again, after a failure or a new start; a record counts each time
       throughput is limited by stage errors (its programs are busy 80 % of the time)
       2 stalls, the longest of 4.0 s, at the end too: errors/0 waits: waits because of dead_limit
     ");
+}
+
+#[test]
+fn the_end_of_a_node_is_of_its_part_and_that_of_a_run_of_one_node_of_all() {
+    let mut report = report();
+    assert!(in_one_line(&report).starts_with("ended: failed after 10 s (the part of node a), "));
+    report.nodes.truncate(1);
+    assert!(in_one_line(&report).starts_with("ended: failed after 10 s, "), "{}", in_one_line(&report));
+    assert!(text(&report, None).starts_with("failed in 10 s, "));
 }
 
 #[test]

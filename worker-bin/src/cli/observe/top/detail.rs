@@ -111,7 +111,7 @@ fn figures(tasks: &[&Task]) -> Lines {
         (
             Tone::Plain,
             format!(
-                "{:9} {} queued, {} retried, {} dead, {} programs started",
+                "{:9} {} queued, {} retried (each time), {} dead, {} programs started",
                 "records",
                 words::number(sum(|t| t.queued_records)),
                 words::number(sum(|t| t.counters.retried_records)),

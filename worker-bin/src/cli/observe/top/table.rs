@@ -68,7 +68,7 @@ pub(super) const STAGES: &[Column<StageRow>] = &[
     },
     Column {
         title: "RETRY",
-        what: "records given to a program again",
+        what: "records given to a program again, counted each time",
         key: 't',
         width: 6,
         from_width: 60,

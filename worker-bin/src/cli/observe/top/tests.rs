@@ -110,6 +110,8 @@ fn healthy() -> Snapshot {
         stall_after_s: 5.0,
         read_bytes: 512 << 20,
         through_bytes: 512 << 20,
+        through_bytes_per_s: 0.0,
+        left_s: None,
         total_bytes: Some(2 << 30),
         stages: vec![
             stage("log", StageKind::Source, "", 1, "a"),

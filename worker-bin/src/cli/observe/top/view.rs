@@ -2,13 +2,14 @@
 
 use super::app::{App, Pane};
 use super::detail::Tone;
-use super::figures::{clean, percent};
+use super::figures::clean;
 use super::grid::draw_tables;
 use super::paint::{mark, of_mark, style};
 use super::popup::draw_popup;
 use super::rows::{Mark, nodes};
-use super::state::state_word;
+use super::state::{State, state_word};
 use crate::explain::{RunState, words};
+use crate::text::units::per_cent;
 use crate::text::width::{fit, left, width, wrapped};
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -76,18 +77,6 @@ fn header_line(app: &App, columns: usize, now_s: f64) -> Line<'static> {
                 1 => String::new(),
                 several => format!(" · {several} nodes"),
             };
-            let read: u64 = state.snapshots().map(|(s, _)| s.read_bytes).sum();
-            let through: u64 = state.snapshots().map(|(s, _)| s.through_bytes).sum();
-            let total = state.snapshots().try_fold(0, |total, (s, _)| Some(total + s.total_bytes?));
-            let read = match (read, total) {
-                (0, _) => String::new(),
-                (read, Some(total)) if total >= read => {
-                    #[expect(clippy::cast_precision_loss, reason = "a share")]
-                    let share = through as f64 / total as f64;
-                    format!(" · {} of {} done", percent(share), words::bytes(total))
-                }
-                (read, _) => format!(" · read {}", words::bytes(read)),
-            };
             let how = match &first.end {
                 Some(end) => format!(
                     "{} {} ago, after {}",
@@ -97,16 +86,40 @@ fn header_line(app: &App, columns: usize, now_s: f64) -> Line<'static> {
                 ),
                 None => format!("{} {}", state_word(first.state), words::duration(first.uptime_s)),
             };
-            format!("{} · {}{nodes} · {how}{read}", clean(&first.pipeline), first.delivery)
+            format!("{} · {}{nodes} · {how}", clean(&first.pipeline), first.delivery)
         }
     };
     let room = columns.saturating_sub(width(&special));
+    let whole = read_texts(state).into_iter().map(|read| format!("{text}{read}"));
+    let text = whole.into_iter().find(|text| width(text) <= room).unwrap_or(text);
     let failed = state.snapshots().any(|(s, _)| s.state == RunState::Failed);
     let alarm = if failed { Tone::Bad } else { Tone::Title };
     Line::from(vec![
         Span::styled(left(&text, room), style(app, Tone::Title)),
         Span::styled(special, style(app, alarm).add_modifier(Modifier::REVERSED)),
     ])
+}
+
+/// How much of the input is done, the text that says most first; without per cent, how much was read.
+fn read_texts(state: &State) -> Vec<String> {
+    let readers: Vec<_> =
+        state.snapshots().map(|(s, _)| s).filter(|s| s.read_bytes > 0 || s.total_bytes.is_some()).collect();
+    let read: u64 = readers.iter().map(|s| s.read_bytes).sum();
+    let through = readers.iter().map(|s| s.through_bytes).sum();
+    let total = readers.iter().try_fold(0, |total, s| Some(total + s.total_bytes?));
+    let whose = match readers.first() {
+        Some(reader) if reader.nodes.len() > 1 => "where it is read",
+        Some(_) => "by all stages",
+        None => return Vec::new(),
+    };
+    match total {
+        Some(total) if total >= read && total > 0 => {
+            let (share, all) = (per_cent(through, total), words::bytes(total));
+            let least = format!(" · {share}% done");
+            vec![format!(" · {share}% of {all} done {whose}"), format!(" · {share}% of {all} done"), least]
+        }
+        Some(_) | None => vec![format!(" · read {}", words::bytes(read))],
+    }
 }
 
 fn age_s(at_ms: u64) -> f64 {
