@@ -15,12 +15,15 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
 /// From this height on both tables are shown.
-const BOTH_FROM: u16 = 34;
+pub(super) const BOTH_FROM: u16 = 34;
 
 const NAME_MAX: usize = 48;
 
 /// With less room than that for a name there is no curve.
 const NAME_MIN: usize = 8;
+
+/// With less room than that for a name, columns are left out.
+const NAME_LEAST: usize = 6;
 
 const CURVE_MAX: usize = 60;
 
@@ -80,9 +83,14 @@ impl<R: 'static> Table<'_, R> {
         curve: impl Fn(usize, usize) -> String,
     ) -> Vec<Line<'static>> {
         let (columns, height) = (usize::from(area.width), usize::from(area.height).saturating_sub(1));
-        let seen: Vec<usize> =
+        let mut seen: Vec<usize> =
             (0..self.columns.len()).filter(|index| self.columns[*index].from_width <= columns).collect();
-        let fixed: usize = 2 + seen.iter().map(|index| self.columns[*index].width + 1).sum::<usize>();
+        let of = |seen: &[usize]| 2 + seen.iter().map(|index| self.columns[*index].width + 1).sum::<usize>();
+        // Figures of nobody say nothing.
+        while seen.len() > 1 && of(&seen) + NAME_LEAST > columns {
+            seen.pop();
+        }
+        let fixed = of(&seen);
         let room = columns.saturating_sub(fixed);
         let from = chosen.saturating_sub(height.saturating_sub(1)).min(rows.len().saturating_sub(height));
         let title = self.title((from, height.min(rows.len()), rows.len()));

@@ -16,6 +16,7 @@ mod paint;
 mod poll;
 mod popup;
 mod rows;
+mod stalls;
 mod state;
 mod table;
 mod term;

@@ -1,5 +1,7 @@
 //! The view, drawn without a terminal.
 
+mod sizes;
+
 use super::app::{App, Flow};
 use super::state::{Answer, Said};
 use super::view::draw;

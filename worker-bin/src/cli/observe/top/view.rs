@@ -3,14 +3,15 @@
 use super::app::{App, Pane};
 use super::detail::Tone;
 use super::figures::clean;
-use super::grid::draw_tables;
+use super::grid::{BOTH_FROM, draw_tables};
 use super::paint::{mark, of_mark, style};
 use super::popup::draw_popup;
 use super::rows::{Mark, nodes};
+use super::stalls;
 use super::state::{State, state_word};
 use crate::explain::{RunState, words};
 use crate::text::units::per_cent;
-use crate::text::width::{fit, left, width, wrapped};
+use crate::text::width::{fit, left, width};
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::style::Modifier;
@@ -21,20 +22,34 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// Nodes that have a line each, in a terminal of 24 lines.
 const NODES_MAX: usize = 4;
 
+/// With fewer lines than that between header and footer, the rows of stages take those of the nodes.
+const NODES_FROM: usize = 10;
+
+/// With fewer lines than that there is no footer.
+const FOOTER_FROM: u16 = 6;
+
 pub(super) fn draw(frame: &mut Frame<'_>, app: &App, now_s: f64) {
     let area = frame.area();
     let now_s = app.shown_s(now_s);
-    let node_lines = node_lines(app, usize::from(area.width), usize::from(area.height), now_s);
-    let stall_lines = stall_lines(app, usize::from(area.width), usize::from(area.height));
-    let (node_height, stall_height) = (rows(node_lines.len()), rows(stall_lines.len()));
+    let (columns, height) = (usize::from(area.width), usize::from(area.height));
+    let footer = u16::from(area.height >= FOOTER_FROM);
+    let body = area.height.saturating_sub(1 + footer);
+    let nodes = node_lines(app, columns, node_room(height, usize::from(body)), now_s);
+    let node_height = rows(nodes.len());
+    let body = body.saturating_sub(node_height);
+    // Rows of the table first: half of the rest, and what the causes leave; they have a title and a line at least.
+    let table = (1 + table_rows(app, area.height)).min(1 + body / 2).min(body.saturating_sub(2));
+    let room = body - table;
+    let stalls = stalls::lines(app, columns, usize::from(room));
+    let stall_height = rows(stalls.len());
     let mut down = Down { area, at: area.y };
     let header = down.next(1);
-    frame.render_widget(Paragraph::new(header_line(app, usize::from(area.width), now_s)), header);
-    frame.render_widget(Paragraph::new(node_lines), down.next(node_height));
-    let tables = down.next(area.height.saturating_sub(2 + node_height + stall_height));
+    frame.render_widget(Paragraph::new(header_line(app, columns, now_s)), header);
+    frame.render_widget(Paragraph::new(nodes), down.next(node_height));
+    let tables = down.next(body.saturating_sub(stall_height));
     draw_tables(frame, app, tables);
-    frame.render_widget(Paragraph::new(stall_lines), down.next(stall_height));
-    frame.render_widget(Paragraph::new(footer_line(app, usize::from(area.width))), down.next(1));
+    frame.render_widget(Paragraph::new(stalls), down.next(stall_height));
+    frame.render_widget(Paragraph::new(footer_line(app, columns)), down.next(footer));
     if let Some(popup) = &app.popup {
         draw_popup(frame, app, popup);
     }
@@ -127,10 +142,27 @@ fn age_s(at_ms: u64) -> f64 {
     now.saturating_sub(Duration::from_millis(at_ms)).as_secs_f64()
 }
 
+/// How many lines there are for nodes in a terminal so high, with so many lines between header and footer.
+fn node_room(height: usize, body: usize) -> usize {
+    if body < NODES_FROM { 0 } else { NODES_MAX.max(height / 6).min(body / 5) }
+}
+
+/// How many rows the tables that are shown have.
+fn table_rows(app: &App, height: u16) -> u16 {
+    let (stages, links) = (rows(app.stage_rows().0.len()), rows(app.link_rows().0.len()));
+    match app.focus {
+        Pane::Stages | Pane::Links if height >= BOTH_FROM => stages + 1 + links,
+        Pane::Stages => stages,
+        Pane::Links => links,
+    }
+}
+
 /// Nodes in trouble first, as many as there is room for.
-fn node_lines(app: &App, columns: usize, height: usize, now_s: f64) -> Vec<Line<'static>> {
+fn node_lines(app: &App, columns: usize, room: usize, now_s: f64) -> Vec<Line<'static>> {
+    if room == 0 {
+        return Vec::new();
+    }
     let mut all = nodes(app.state(), now_s);
-    let room = NODES_MAX.max(height / 6);
     if all.len() > room {
         all.sort_by_key(|row| !matches!(row.mark, Mark::Stalled | Mark::Unknown));
     }
@@ -153,66 +185,6 @@ fn node_lines(app: &App, columns: usize, height: usize, now_s: f64) -> Vec<Line<
         lines.push(Line::styled(fit(&text, columns), style(app, Tone::Dim)));
     }
     lines
-}
-
-/// Why work waits, root by root, as far as there is room; else what limits the throughput.
-fn stall_lines(app: &App, columns: usize, height: usize) -> Vec<Line<'static>> {
-    let state = app.state();
-    let room = (height / 4).max(4);
-    let groups = state.explanation.groups();
-    let stalled = groups.iter().filter(|group| group[0].stalled).count();
-    let young = match groups.len() - stalled {
-        0 => String::new(),
-        1 => ", and 1 wait that is none yet".to_owned(),
-        several => format!(", and {several} waits that are none yet"),
-    };
-    let title = match stalled {
-        _ if state.snapshots().next().is_none() => "NOTHING WAS HEARD YET".to_owned(),
-        0 => "NOTHING IS STALLED".to_owned(),
-        1 => format!("STALLED: 1 cause{young}"),
-        several => format!("STALLED: {several} causes{young}"),
-    };
-    let limit = state.explanation.limit.as_ref().filter(|_| !state.is_over());
-    let limit = limit.map(|limit| {
-        let elsewhere = if limit.elsewhere && !groups.is_empty() { "elsewhere " } else { "" };
-        format!("{elsewhere}{}", clean(&words::limit(limit)))
-    });
-    let (title, limit) = match limit {
-        Some(limit) if width(&title) + width(&limit) + 2 <= columns => {
-            (format!("{title}; {limit}"), Vec::new())
-        }
-        Some(limit) => (title, wrapped(&limit, columns, "  ")),
-        None => (title, Vec::new()),
-    };
-    let mut texts: Vec<(Tone, String)> = Vec::new();
-    for (number, group) in groups.iter().enumerate() {
-        let first = group[0];
-        let tone = if first.stalled { Tone::Bad } else { Tone::Dim };
-        let others = group.len() - 1;
-        let also = match others {
-            0 => String::new(),
-            1 => " (and 1 task more for the same reason)".to_owned(),
-            several => format!(" (and {several} tasks more for the same reason)"),
-        };
-        let lines = wrapped(&clean(&(words::chain(first) + &also)), columns, "  ");
-        if texts.len() + lines.len() + limit.len() > room && number > 0 {
-            let more = groups.len() - number;
-            texts.push((Tone::Dim, format!("… and {more} more: worker why")));
-            break;
-        }
-        texts.extend(lines.into_iter().map(|line| (tone, line)));
-    }
-    // What is in the way goes before what merely limits.
-    let at = if stalled > 0 { texts.len().min(room.saturating_sub(limit.len())) } else { 0 };
-    texts.splice(at..at, limit.into_iter().map(|line| (Tone::Plain, line)));
-    for note in state.explanation.notes.iter().chain(&state.notes).take(2) {
-        texts.extend(wrapped(&clean(note), columns, "  ").into_iter().take(2).map(|line| (Tone::Dim, line)));
-    }
-    texts.truncate(room + 1);
-    let title_tone = if stalled > 0 { Tone::Bad } else { Tone::Title };
-    let title = Line::styled(fit(&title, columns), style(app, title_tone).add_modifier(Modifier::BOLD));
-    let texts = texts.into_iter().map(|(tone, text)| Line::styled(text, style(app, tone)));
-    std::iter::once(title).chain(texts).collect()
 }
 
 fn footer_line(app: &App, columns: usize) -> Line<'static> {
