@@ -95,6 +95,60 @@ fn nothing_is_wider_than_a_phone_nor_than_a_desk() {
     }
 }
 
+/// One source to four stages and all of them to one sink, some of which stand still.
+const FAN: &str = r#"
+[stage.slow]
+from = "ticks"
+run = ["sh", "-c", "sleep 0.3; cat"]
+partitions = 1
+[stage.failing]
+from = "ticks"
+run = ["sh", "-c", "cat > /dev/null; exit 3"]
+retry = { max_attempts = 1000 }
+partitions = 1
+[stage.hanging]
+from = "ticks"
+mode = "stream"
+run = ["sleep", "1000"]
+[stage.passing]
+from = "ticks"
+mode = "stream"
+run = ["cat"]
+[sink.out]
+from = ["slow", "failing", "hanging", "passing"]
+file = "out.txt"
+"#;
+
+#[test]
+fn the_graph_of_a_phone_needs_no_scrolling_and_cuts_no_figures() {
+    let scratch = Scratch::new();
+    let ticks = TICKS.replace("sleep 0.1", "sleep 0.01");
+    let mut served = Served::run(&scratch, &format!("[source.ticks]\n{ticks}\n{FAN}"));
+    let browser = Browser::start(&scratch);
+    served.open(&browser);
+    let queues = "return [...document.querySelectorAll('.box .sub')].filter(e => / q/.test(e.textContent) && /\\d{3}/.test(e.textContent)).length >= 2";
+    browser.until("queues of hundreds", queues);
+    for width in [360_u32, 390, 420, 600, 700, 1400] {
+        browser.resize(width, 800);
+        let drawn =
+            "const graph = document.getElementById('graph'); return graph.scrollWidth <= graph.clientWidth";
+        browser.until("the graph is no wider than the window", drawn);
+        let cut = "return [...document.querySelectorAll('.box .sub span, .box .sub b')].filter(e => e.scrollWidth > e.clientWidth + 1 && \
+                   e.clientWidth > 0).map(e => e.textContent)";
+        assert_eq!(browser.js(cut).to_string(), "[]", "figures are cut at {width}");
+        // On ground of its own, within the picture, under no box and on no other label.
+        let ill = "const plane = document.querySelector('#graph .plane').getBoundingClientRect(); \
+                   const of = q => [...document.querySelectorAll(q)].map(e => e.getBoundingClientRect()); \
+                   const over = (a, b) => a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1; \
+                   const [labels, boxes] = [of('#graph .label rect'), of('#graph .box')]; \
+                   const bad = labels.filter((a, i) => a.left < plane.left - 1 || a.right > plane.right + 1 || boxes.some(b => over(a, b)) \
+                     || labels.some((b, k) => k !== i && over(a, b))); \
+                   const bare = of('#graph .edge text').length; \
+                   return [labels.length > 0, bad.length, bare]";
+        assert_eq!(browser.js(ill).to_string(), "[true,0,0]", "labels at {width}");
+    }
+}
+
 fn fits(browser: &Browser<'_>, width: u32, how: &str) {
     let wide = browser.js("return document.documentElement.scrollWidth");
     let beyond = "return [...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1 \

@@ -14,7 +14,8 @@ function renderGraph(view) {
   const plane = { class: "plane", style: `width:${Math.ceil(layout.width)}px;height:${Math.ceil(layout.height)}px` };
   const boxes = view.stages.map((stage) => boxOf(view, stage, layout.nodes.get(stage.name)));
   const links = layout.edges.map((edge) => edgeShape(view, edge)).filter(Boolean);
-  const svg = h("svg", { class: "links", width: Math.ceil(layout.width), height: Math.ceil(layout.height) }, links);
+  const labels = layout.edges.map((edge) => edgeLabel(view, edge)).filter(Boolean);
+  const svg = h("svg", { class: "links", width: Math.ceil(layout.width), height: Math.ceil(layout.height) }, links, labels);
   show("graph", h("div", plane, h("div", { class: "boxes" }, boxes), svg));
 }
 
@@ -33,7 +34,7 @@ function boxOf(view, stage, node) {
     h("button", { type: "button", class: "top", "data-open": "stage:" + stage.name, "aria-label": label, title: label }, sign(stage.state), h("span", null, stage.name)),
     h("div", { class: "sub" }, h("span", null, KIND_WORDS[stage.kind] + (stage.partitions > 1 ? " ×" + stage.partitions : "") + where),
       hot && !narrow ? hot : null),
-    h("div", { class: "sub" }, hot && narrow ? hot : view.ended ? h("span", null, short(stage.records_out) + " in all") : away && flow === 0 ? h("span", null, "\u2013") : h("b", null, rate(flow)), queue > 0 ? h("span", null, short(queue) + " queued") : null),
+    h("div", { class: "sub" }, hot && narrow ? hot : view.ended ? h("span", null, short(stage.records_out) + " in all") : away && flow === 0 ? h("span", null, "\u2013") : h("b", null, rate(flow)), queue > 0 ? h("span", null, short(queue) + (narrow ? " q" : " queued")) : null),
     cellGrid(view, stage, node.w));
 }
 
@@ -77,25 +78,37 @@ function rowText(view, task) {
 function edgeShape(view, edge) {
   const data = view.edges.get(edge.id);
   if (!data) return null;
-  const { d, label: [x, y] } = pathOf(edge, layout);
+  const d = edge.d;
   const width = data.per_s > 0 ? Math.min(7, 1.6 + Math.log10(1 + data.per_s)) : 1.6;
   const pace = data.per_s > 0 ? Math.max(0.5, 2.2 - Math.log10(1 + data.per_s) * 0.4) : 0;
   const open = opened && opened.kind === "edge" && opened.name === edge.id;
   const flows = data.state === "moving" || (data.per_s > 0 && data.state === "stalled");
-  const texts = [];
-  if (data.per_s > 0) texts.push(["", rate(data.per_s)]);
-  if (data.held > 0) texts.push(["held", short(data.held) + " held"]);
-  const bad = ["stalled", "down", "waiting"].includes(data.state);
-  // The first stands above the line, the second below it.
-  const top = y - 6 + (layout.vertical && texts.length < 2 ? 9 : 0);
   return h("g", { key: edge.id, class: "edge" + (open ? " open" : ""), "data-state": data.state, "data-open": "edge:" + edge.id, role: "button", tabindex: 0,
     "aria-label": `Link from ${data.from} to ${data.to}: ${edgeText(data)}` },
     h("title", null, edgeText(data)),
     h("path", { class: "hit", d }),
     h("path", { class: "line", d, "stroke-width": width.toFixed(1) }),
-    flows ? h("path", { class: "flow", d, "stroke-width": Math.max(1.6, width - 0.8).toFixed(1), style: `--pace:${pace.toFixed(1)}s` }) : null,
-    bad ? h("svg", { class: "sign", x: x - 7, y: top - 24, width: 14, height: 14, viewBox: "0 0 16 16" }, h("use", { href: "#g-" + data.state })) : null,
-    texts.map(([kind, text], i) => h("text", { class: kind, x, y: top + i * 20 }, text)));
+    flows ? h("path", { class: "flow", d, "stroke-width": Math.max(1.6, width - 0.8).toFixed(1), style: `--pace:${pace.toFixed(1)}s` }) : null);
+}
+
+// What a link says of itself, above all links and on ground of its own.
+function edgeLabel(view, edge) {
+  const data = view.edges.get(edge.id);
+  if (!data) return null;
+  const [x, y] = edge.label;
+  const bad = ["stalled", "down", "waiting"].includes(data.state);
+  const texts = [];
+  if (data.per_s > 0) texts.push(["", rate(data.per_s)]);
+  if (data.held > 0) texts.push(["held", short(data.held) + " held"]);
+  if (texts.length === 0 && !bad) return null;
+  const lines = Math.max(1, texts.length);
+  const room = bad ? 14 : 0;
+  const wide = Math.max(0, ...texts.map(([, text]) => text.length * 6.2)) + room + 8;
+  const top = y - lines * 7.5;
+  return h("g", { key: edge.id + "|label", class: "label", "data-state": data.state, "aria-hidden": "true" },
+    h("rect", { x: (x - wide / 2).toFixed(1), y: top.toFixed(1), width: wide.toFixed(1), height: lines * 15, rx: 4 }),
+    bad ? h("svg", { class: "sign", x: x - wide / 2 + 3, y: top + lines * 7.5 - 6, width: 12, height: 12, viewBox: "0 0 16 16" }, h("use", { href: "#g-" + data.state })) : null,
+    texts.map(([kind, text], i) => h("text", { class: kind, x: x + room / 2, y: top + 11.5 + i * 15 }, text)));
 }
 
 function edgeText(edge) {

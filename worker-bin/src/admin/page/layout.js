@@ -1,5 +1,9 @@
 // Where the stages stand: in layers along the flow, ordered so that few links cross.
-const BOX = { min: 148, max: 216, gapMin: 62, gapMax: 120, between: 20, dots: 14, cell: 2 };
+// `narrow`: in less, a stage's figures are cut.
+const BOX = { min: 148, narrow: 165, max: 216, gapMin: 62, gapMax: 120, between: 20, dots: 14, cell: 2 };
+// Beside each other in a narrow window: links that go round a box.
+const LANE = { min: 4, max: 12 };
+const LABEL = { width: 74, height: 34 };
 const CELLS_MAX = 256;
 
 // How the tasks of a stage are drawn in a box of this width, and how high that makes it.
@@ -29,9 +33,32 @@ function layersOf(stages) {
   return layer;
 }
 
-// `vertical`: from top to bottom, for narrow windows.
+// `vertical`: from top to bottom, for narrow windows; with as many stages beside each other as can be read.
 function layoutOf(stages, width, vertical) {
   const layer = layersOf(stages);
+  if (!vertical) return laidOut(stages, layer, width, false);
+  const counts = [...layer.values()].reduce((all, at) => all.set(at, (all.get(at) || 0) + 1), new Map());
+  for (let beside = Math.max(...counts.values()); ; beside--) {
+    const layout = laidOut(stages, rowsOf(stages, layer, beside), width, true);
+    if (layout.box >= BOX.narrow || beside <= 1) return layout;
+  }
+}
+
+// Layers of at most so many stages: what has no room stands below.
+function rowsOf(stages, layer, beside) {
+  const rows = new Map();
+  let first = 0;
+  for (let at = 0; at <= Math.max(...layer.values()); at++) {
+    const list = stages.filter((stage) => layer.get(stage.name) === at);
+    const count = Math.ceil(list.length / beside);
+    const each = Math.ceil(list.length / Math.max(1, count));
+    list.forEach((stage, i) => rows.set(stage.name, first + Math.floor(i / each)));
+    first += count;
+  }
+  return rows;
+}
+
+function laidOut(stages, layer, width, vertical) {
   const depth = Math.max(0, ...layer.values()) + 1;
   const layers = Array.from({ length: depth }, () => []);
   const nodes = new Map();
@@ -46,7 +73,10 @@ function layoutOf(stages, width, vertical) {
   const sizes = sizesOf(layers, width, vertical);
   layers.flat().forEach((node) => (node.band = Math.floor(node.layer / sizes.perBand)));
   place(layers, sizes, vertical);
-  return { nodes, edges, ...extent(layers, sizes, vertical) };
+  if (vertical) keepWithin(layers, width, sizes);
+  const layout = { nodes, edges, box: sizes.box, ...extent(layers, sizes, vertical) };
+  placeLabels(layout);
+  return layout;
 }
 
 // A link over several layers gets a place in each of them, so that it goes round the boxes there.
@@ -83,8 +113,9 @@ function sizesOf(layers, width, vertical) {
   if (vertical) {
     const most = Math.max(...layers.map((nodes) => nodes.filter((n) => n.stage).length));
     const bends = Math.max(...layers.map((nodes) => nodes.filter((n) => !n.stage).length));
-    const room = (width - bends * 24 - (most - 1) * 12) / most;
-    return { box: Math.max(118, Math.min(BOX.max + 60, room)), gap: 46, between: 12, perBand: layers.length, margin: 0 };
+    const lane = Math.max(LANE.min, Math.min(LANE.max, (width - BOX.narrow) / Math.max(1, bends)));
+    const room = (width - bends * lane - (most - 1) * 12) / most;
+    return { box: Math.max(118, Math.min(BOX.max + 60, room)), gap: 54, between: 12, lane, perBand: layers.length, margin: 0 };
   }
   // More layers than fit go on below, as lines of text do.
   const fit = Math.max(2, Math.floor((width + BOX.gapMin) / (BOX.min + BOX.gapMin)));
@@ -101,34 +132,56 @@ function place(layers, sizes, vertical) {
   for (const nodes of layers) {
     for (const node of nodes) {
       const high = node.stage ? boxHeight(node.stage.partitions, sizes.box) : 16;
-      node.size = vertical ? (node.stage ? sizes.box : 16) : high;
+      node.size = vertical ? (node.stage ? sizes.box : sizes.lane / 2) : high;
       node.length = vertical ? high : sizes.box;
     }
   }
   // `cross` is the middle of a node across the flow.
-  for (const nodes of layers) stack(nodes, () => 0, sizes.between);
+  for (const nodes of layers) stack(nodes, () => 0, sizes);
   for (let round = 0; round < 8; round++) {
     const [side, other, list] = round % 2 ? ["after", "before", [...layers].reverse()] : ["before", "after", layers];
     for (const nodes of list) {
       const of = (node, which) => node[which].filter((n) => n.band === node.band);
       const near = (node) => (of(node, side).length ? of(node, side) : of(node, other));
       const mean = (node) => (near(node).length ? near(node).reduce((sum, n) => sum + n.cross, 0) / near(node).length : node.cross);
-      stack(nodes, mean, sizes.between);
+      stack(nodes, mean, sizes);
     }
   }
 }
 
+function gapBefore(nodes, i, sizes) {
+  if (i === 0) return 0;
+  return sizes.lane && !(nodes[i].stage && nodes[i - 1].stage) ? sizes.lane / 2 : sizes.between;
+}
+
 // As near to where they want to be as their order and sizes allow.
-function stack(nodes, want, between) {
+function stack(nodes, want, sizes) {
   const wanted = nodes.map(want);
   let end = -Infinity;
   nodes.forEach((node, i) => {
-    node.cross = Math.max(wanted[i], end + between + node.size / 2);
+    node.cross = Math.max(wanted[i], end + gapBefore(nodes, i, sizes) + node.size / 2);
     end = node.cross + node.size / 2;
   });
   if (nodes.length === 0) return;
   const off = nodes.reduce((sum, node, i) => sum + wanted[i] - node.cross, 0) / nodes.length;
   nodes.forEach((node) => (node.cross += off));
+}
+
+// Rows stand within the width of the window, or of the row that is wider.
+function keepWithin(layers, width, sizes) {
+  const room = (nodes) => nodes.reduce((sum, node, i) => sum + gapBefore(nodes, i, sizes) + node.size, 0);
+  const all = layers.flat();
+  const most = Math.max(width, ...layers.map(room));
+  const [from, to] = [Math.min(...all.map((n) => n.cross - n.size / 2)), Math.max(...all.map((n) => n.cross + n.size / 2))];
+  const left = (from + to - most) / 2;
+  for (const nodes of layers) {
+    let [before, behind] = [left, left + most - room(nodes)];
+    nodes.forEach((node, i) => {
+      const step = gapBefore(nodes, i, sizes) + node.size;
+      [before, behind] = [before + step, behind + step];
+      node.cross = Math.max(before - node.size / 2, Math.min(behind - node.size / 2, node.cross));
+    });
+  }
 }
 
 function extent(layers, sizes, vertical) {
@@ -171,7 +224,22 @@ function closeUp(nodes, between) {
   }
 }
 
-// Curves of a link from box to box, with the place of its label.
+// Labels stand nearest to the receiver, where links that part early are told apart, or where there is room.
+function placeLabels(layout) {
+  const taken = [];
+  for (const edge of layout.edges) {
+    const path = pathOf(edge, layout);
+    const half = LABEL.width / 2;
+    const within = ([x, y]) => [Math.max(half, Math.min(Math.max(half, layout.width - half), x)), y];
+    const places = path.places.map(within);
+    const free = ([x, y]) => taken.every(([a, b]) => Math.abs(a - x) >= LABEL.width || Math.abs(b - y) >= LABEL.height);
+    const place = places.find(free) || places[0];
+    taken.push(place);
+    Object.assign(edge, { d: path.d, label: place });
+  }
+}
+
+// Curves of a link from box to box, with places for its label, the best first.
 function pathOf(edge, layout) {
   const v = layout.vertical;
   const out = (node, to) => port(node, node.after, to, v, true);
@@ -192,16 +260,23 @@ function pathOf(edge, layout) {
       const all = layout.edges.filter((other) => crosses(other, band)).map((other) => other.id);
       const off = (all.indexOf(edge.id) - (all.length - 1) / 2) * Math.min(7, 30 / all.length);
       d += carriage(x0, y0, x1, y1, off, layout.gaps[band] + off, layout);
-      middles.push([(layout.width * (all.indexOf(edge.id) + 1)) / (all.length + 1), layout.gaps[band] + off]);
+      middles.push([[(layout.width * (all.indexOf(edge.id) + 1)) / (all.length + 1), layout.gaps[band] + off]]);
       continue;
     }
     const bend = v ? (y1 - y0) / 2 : (x1 - x0) / 2;
     d += i % 2 === 0 ? " L" + x1 + " " + y1
       : v ? ` C${x0} ${y0 + bend} ${x1} ${y1 - bend} ${x1} ${y1}` : ` C${x0 + bend} ${y0} ${x1 - bend} ${y1} ${x1} ${y1}`;
-    if (i % 2 === 1) middles.push([(x0 + x1) / 2, (y0 + y1) / 2]);
+    if (i % 2 === 1) middles.push([0.5, 0.66, 0.34].map((t) => onCurve([x0, y0], [x1, y1], v, t)));
   }
-  // The label stands nearest to the receiver: links that part early are told apart there.
-  return { d, label: middles[middles.length - 1] };
+  const [last, first] = [middles[middles.length - 1], middles[0]];
+  return { d, places: [...last, ...first, ...middles.flat()] };
+}
+
+// Where a link is at this share of its way.
+function onCurve([x0, y0], [x1, y1], vertical, t) {
+  const along = (from, to) => from + (to - from) * (1.5 * t - 1.5 * t * t + t * t * t);
+  const across = (from, to) => from + (to - from) * t * t * (3 - 2 * t);
+  return vertical ? [across(x0, x1), along(y0, y1)] : [along(x0, x1), across(y0, y1)];
 }
 
 const crosses = (edge, band) => edge.way.some((node, i) => node.band === band && i + 1 < edge.way.length && edge.way[i + 1].band > band);
