@@ -9,6 +9,7 @@ mod full;
 mod generate;
 mod long;
 mod poison;
+mod refused;
 mod restart;
 mod spill;
 mod undecided;

@@ -5,10 +5,8 @@ use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
-
-const NAME: &str = "worker.lock";
 
 /// How much of what the holder says about itself is shown, in bytes.
 const HOLDER_BYTES_MAX: u64 = 200;
@@ -22,17 +20,22 @@ pub struct Lock {
 }
 
 impl Lock {
+    /// The file's name in the directory.
+    pub const NAME: &str = "worker.lock";
+
     /// Locks `directory`, which must exist.
     ///
     /// # Errors
     /// [`StateError::InUse`] names who holds it; [`StateError::Io`].
     pub fn take(directory: &Path) -> Result<Self, StateError> {
-        let path = directory.join(NAME);
+        let path = directory.join(Self::NAME);
         let failed = StateError::io("lock", &path);
         let mut options = OpenOptions::new();
         let opened = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
         let mut file = opened.map_err(&failed)?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            // Who held it may have removed it with all that it had made.
+            Ok(()) if !is_at(&file, &path) => return Self::take(directory),
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => {
                 let directory = directory.to_owned();
@@ -52,11 +55,20 @@ impl Lock {
     /// Who holds the lock of a directory now, in its own words; `None` if nobody does.
     #[must_use]
     pub fn holder(directory: &Path) -> Option<String> {
-        let mut file = File::open(directory.join(NAME)).ok()?;
+        let mut file = File::open(directory.join(Self::NAME)).ok()?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
             Err(Errno::WOULDBLOCK) => Some(holder(&mut file)),
             Ok(()) | Err(_) => None,
         }
+    }
+}
+
+/// Whether `path` is still the name of `file`.
+fn is_at(file: &File, path: &Path) -> bool {
+    match (file.metadata(), path.metadata()) {
+        (Ok(file), Ok(named)) => (file.dev(), file.ino()) == (named.dev(), named.ino()),
+        (Err(_), _) => true,
+        (Ok(_), Err(error)) => error.kind() != io::ErrorKind::NotFound,
     }
 }
 

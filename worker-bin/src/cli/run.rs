@@ -205,11 +205,15 @@ impl Process<'_> {
         let opened = match opened {
             Ok(opened) => opened,
             Err(error) => {
+                if let Some(durable) = durable {
+                    durable.take_back();
+                }
                 say(&format!("error: {error}"));
                 return ExitCode::from(WRONG);
             }
         };
         if let Err(error) = when_there_is_room(|| runtime::try_spill_dir(&options)) {
+            opened.take_back(durable);
             return ExitCode::from(said(Err(error)));
         }
         if !self.args.log.quiet && durable.is_none() {

@@ -1,5 +1,6 @@
 //! New files beside others: for what is not complete yet, and to see whether something may be written in a place.
 
+use super::made::missing;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -47,8 +48,7 @@ pub(crate) fn try_writing(path: &Path) -> Result<(), WriteRefused> {
 /// Makes a directory and those above it, and sees with `works` whether it will do; where it does not, nothing is left that
 /// was not there before.
 pub(crate) fn make_directory(path: &Path, works: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
-    let above = path.ancestors().filter(|above| !above.as_os_str().is_empty());
-    let missing: Vec<&Path> = above.take_while(|above| above.symlink_metadata().is_err()).collect();
+    let missing = missing(path);
     let made = std::fs::create_dir_all(path).and_then(|()| works());
     if made.is_err() {
         for directory in missing {

@@ -8,6 +8,7 @@ pub mod dead;
 pub mod durable;
 mod layout;
 mod loss;
+pub mod made;
 pub mod resource;
 pub mod shared;
 pub mod sink;

@@ -1,5 +1,6 @@
 //! The state directory of a run with `delivery = "exactly-once"`, opened: what every task goes on from.
 
+use super::first_start::FirstStart;
 use super::peers::{PeersError, PeersFile};
 use super::process::life;
 use crate::child::records::KeyedState;
@@ -43,6 +44,8 @@ pub struct Durable {
     pub(super) reserve: Option<Reserve>,
     pub(super) peers: Option<PeersFile>,
     manifest: Manifest,
+    /// All of it was made by this start.
+    first: Option<FirstStart>,
     /// Held as long as the process lives.
     _lock: Lock,
 }
@@ -131,7 +134,7 @@ pub enum DurableError {
 }
 
 /// What a state directory has in it before it has a manifest.
-const OURS: [&str; 10] = [
+pub(super) const OURS: [&str; 10] = [
     "manifest.json.tmp",
     "worker.lock",
     "reserve",
@@ -189,6 +192,7 @@ impl Durable {
     /// # Errors
     /// [`DurableError`]; nothing was changed then but the epochs of tasks.
     pub fn open(plan: &Plan, name: &str, dir: &Path, alone: bool) -> Result<Found, DurableError> {
+        let first = FirstStart::look(dir);
         make_directory(dir)?;
         let lock = take_lock(dir)?;
         let (semantics, placement) = (semantics_here(plan), placement(plan));
@@ -230,7 +234,29 @@ impl Durable {
             begun => begun?,
         };
         let (dir, reserve) = (dir.to_owned(), Some(reserve));
-        Ok(Found::Open(Box::new(Self { dir, tasks, reserve, peers: Some(peers), manifest, _lock: lock })))
+        Ok(Found::Open(Box::new(Self {
+            dir,
+            tasks,
+            reserve,
+            peers: Some(peers),
+            manifest,
+            first,
+            _lock: lock,
+        })))
+    }
+
+    /// Nothing of it was there before, and nothing has begun.
+    pub(super) fn is_first_start(&self) -> bool {
+        self.first.is_some()
+    }
+
+    /// The run does not begin: removes what this start has made of the state. Whether it is gone.
+    pub fn take_back(self) -> bool {
+        let undone = self.first.as_ref().map(|first| first.undo(&self.dir));
+        if let Some(Err(error)) = &undone {
+            tracing::warn!(%error, path = %self.dir.display(), "cannot remove the state of a run that did not begin");
+        }
+        matches!(undone, Some(Ok(())))
     }
 
     /// Gives the reserve up for what found no room at the start; whether that has changed something.

@@ -38,16 +38,22 @@ impl Engine {
     /// Builds everything, starts the node and lets it act.
     pub(super) async fn start(
         plan: Plan,
-        opened: Opened,
+        mut opened: Opened,
         durable: Option<Durable>,
         launcher: Launcher,
         options: Options,
     ) -> Result<(Self, oneshot::Receiver<End>), RunError> {
-        let listener = listen(&plan, &options).await?;
-        let admin = AdminListener::listen(&options.admin, &options.admin_hosts).await?;
+        let (listener, admin) = match reachable(&plan, &options).await {
+            Ok(listening) => listening,
+            Err(error) => {
+                opened.take_back(durable);
+                return Err(error);
+            }
+        };
         let state = durable.as_ref().map(|durable| durable.dir().to_owned());
         let measures: Vec<Arc<TaskMeasure>> = plan.graph.tasks.iter().map(|_| Arc::default()).collect();
         let input = InputRead::new(opened.done_bytes, opened.total_bytes);
+        opened.made.keep();
         let (driver, ended) = Driver::start(&plan, opened.tasks, durable, &launcher, &options, &measures)?;
         if let Some(listener) = listener {
             driver.connections.serve(listener);
@@ -105,6 +111,15 @@ impl Engine {
     pub(super) fn final_report(&self) -> Report {
         final_report(&self.watch, &self.driver.dead, self.driver.dead_letters().1)
     }
+}
+
+/// Where peers and people come in.
+async fn reachable(
+    plan: &Plan,
+    options: &Options,
+) -> Result<(Option<Listener>, Option<AdminListener>), RunError> {
+    let listener = listen(plan, options).await?;
+    Ok((listener, AdminListener::listen(&options.admin, &options.admin_hosts).await?))
 }
 
 /// Listens where the cluster file says this node is; a process alone does not listen.

@@ -31,6 +31,7 @@ mod durable;
 mod ended;
 mod engine;
 mod finished;
+mod first_start;
 mod journal;
 mod journaled;
 mod letters;

@@ -4,6 +4,7 @@ use super::context::StageProgram;
 use super::durable::Durable;
 use super::source::{Input, ProgramInput};
 use crate::child::{PrintsTo, Program};
+use crate::io::made::Made;
 use crate::io::sink::{self, SinkEnd, SinkError, SinkWriter};
 use crate::io::source::program::Prints;
 use crate::io::source::{self, FileSource, Lives, SourceError, SourceOptions, Stop};
@@ -22,6 +23,18 @@ pub struct Opened {
     pub(super) total_bytes: Option<u64>,
     /// How much of it was read.
     pub(super) done_bytes: Arc<AtomicU64>,
+    /// Behind the tasks, for it is dropped behind them.
+    pub(super) made: Made,
+}
+
+impl Opened {
+    /// The run does not begin after all: what this start has made is removed.
+    pub fn take_back(mut self, durable: Option<Durable>) {
+        // A state that stays has the positions of its sinks' files.
+        if !durable.is_none_or(Durable::take_back) {
+            self.made.keep();
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -91,8 +104,8 @@ pub fn open(
     durable: Option<&mut Durable>,
 ) -> Result<Opened, OpenError> {
     let done_bytes = Arc::new(AtomicU64::new(0));
-    let mut opening =
-        Opening { dir, max_record, limit, durable, done_bytes, read: Vec::new(), written: Vec::new() };
+    let (read, written, made) = (Vec::new(), Vec::new(), Made::default());
+    let mut opening = Opening { dir, max_record, limit, durable, done_bytes, read, written, made };
     let mut total_bytes = Some(0_u64);
     let mut tasks = Vec::new();
     for task in &plan.local {
@@ -113,7 +126,7 @@ pub fn open(
         tasks.push(OpenedTask { task: task.clone(), role });
     }
     opening.begin_sinks(&mut tasks)?;
-    Ok(Opened { tasks, total_bytes, done_bytes: opening.done_bytes })
+    Ok(Opened { tasks, total_bytes, done_bytes: opening.done_bytes, made: opening.made })
 }
 
 /// What opening the ends of a pipeline needs, and what it has opened.
@@ -127,6 +140,8 @@ struct Opening<'a> {
     read: Vec<(String, PathBuf)>,
     /// Files that sinks write, with the sink's name.
     written: Vec<(String, PathBuf)>,
+    /// What sinks have made, where nothing keeps that it was.
+    made: Made,
 }
 
 impl Opening<'_> {
@@ -193,7 +208,10 @@ impl Opening<'_> {
         let opened = target.open(task.terminator_in, lives);
         let opened = opened.map_err(|error| OpenError::Sink { name: task.stage.clone(), error })?;
         // A program's tasks are a stage's.
-        let Some(writer) = opened else { return Ok(Box::new(Complete)) };
+        let Some(mut writer) = opened else { return Ok(Box::new(Complete)) };
+        if self.durable.as_ref().is_none_or(|durable| durable.is_first_start()) {
+            self.made.add(writer.take_made());
+        }
         self.check_file(task, writer.as_ref())?;
         Ok(writer)
     }
@@ -215,6 +233,15 @@ impl Opening<'_> {
 
     /// A sink's first position is durable before its first write: a later life would not know its file else.
     fn begin_sinks(&mut self, tasks: &mut [OpenedTask]) -> Result<(), OpenError> {
+        let begun = self.begin_each(tasks);
+        if begun.is_err() {
+            // Where one has a position by now, it is known that its file is there; it may be tried once more.
+            self.made.keep();
+        }
+        begun
+    }
+
+    fn begin_each(&mut self, tasks: &mut [OpenedTask]) -> Result<(), OpenError> {
         let Some(durable) = &mut self.durable else { return Ok(()) };
         for OpenedTask { task, role } in tasks {
             let OpenedRole::Sink(writer) = role else { continue };

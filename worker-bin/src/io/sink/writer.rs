@@ -1,6 +1,7 @@
 //! What writes a sink.
 
 use super::{Moved, PipeReader, SinkError, SinkSync};
+use crate::io::made::Made;
 use bytes::Bytes;
 use std::fmt::Debug;
 use std::path::Path;
@@ -23,6 +24,11 @@ pub trait SinkWriter: Debug + Send {
     /// # Errors
     /// [`SinkError`].
     fn close(&mut self) -> Result<(), SinkError>;
+
+    /// What it has made so far, for whoever knows whether the run begins; else it goes by what is written.
+    fn take_made(&mut self) -> Made {
+        Made::default()
+    }
 
     /// Makes everything ready for the first write and gives the first position, which is true already. It must be on stable
     /// storage before the first write.

@@ -7,6 +7,7 @@ use super::plain::{Place, holds_any, is_file_at, missing_end, place};
 use crate::fault;
 use crate::io::durable::sync_directories_of;
 use crate::io::loss::{Loss, loss};
+use crate::io::made::Made;
 use crate::io::sink::vectored::{Moved, write_batches, write_slices};
 use crate::io::sink::{SinkError, SinkWriter};
 use bytes::Bytes;
@@ -37,13 +38,13 @@ pub struct DurableFileSink {
     /// What its records end with.
     terminator: u8,
     failed: Failed,
+    /// Until a first position is given.
+    made: Made,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// Nothing written; the file was not there before.
-    Created,
-    /// Nothing written; the file was there and stays as it is.
+    /// Nothing written; what the file holds stays as it is.
     Kept,
     /// Nothing written; the file is to be emptied.
     Replaced,
@@ -89,8 +90,12 @@ impl DurableFileSink {
 
     fn first(path: &Path, exists: Exists) -> Result<Self, SinkError> {
         let open = |source| SinkError::Open { path: path.to_owned(), source };
+        let mut made = Made::default();
         let (file, state) = match place(path)? {
-            Place::New(file) => (file, State::Created),
+            Place::New(file, new) => {
+                made = new;
+                (file, State::Kept)
+            }
             Place::Regular(length) if length > 0 && exists == Exists::Error => {
                 return Err(SinkError::Exists { path: path.to_owned() });
             }
@@ -106,7 +111,9 @@ impl DurableFileSink {
         let tail = Tail::read(&file, length).map_err(open)?;
         let (device, inode, born) = (metadata.dev(), metadata.ino(), position::born(&metadata));
         let position = SinkPosition { device, inode, born, start: length, committed: length };
-        Ok(Self::of(path, file, state, Some((position, tail))))
+        let mut sink = Self::of(path, file, state, Some((position, tail)));
+        sink.made = made;
+        Ok(sink)
     }
 
     /// Whether what was written up to `position` is in the file at `path`, which is not written to any more: what others have
@@ -139,6 +146,7 @@ impl DurableFileSink {
             moved: Moved::default(),
             terminator: b'\n',
             failed: Arc::default(),
+            made: Made::default(),
         }
     }
 
@@ -235,12 +243,17 @@ impl SinkWriter for DurableFileSink {
         if self.state != State::Begun {
             self.prepare().map_err(|source| SinkError::Sync { path: self.path.clone(), source })?;
             self.state = State::Begun;
+            self.made.keep();
         }
         Ok(self.position())
     }
 
     fn position(&self) -> Option<Bytes> {
         self.written.as_ref().map(|(position, tail)| position.encode(tail.hash()))
+    }
+
+    fn take_made(&mut self) -> Made {
+        std::mem::take(&mut self.made)
     }
 
     fn file(&self) -> Option<&Path> {
@@ -257,15 +270,6 @@ impl SinkWriter for DurableFileSink {
 
     fn sync_handle(&self) -> Option<SinkSync> {
         self.written.as_ref().map(|_| self.handle())
-    }
-}
-
-impl Drop for DurableFileSink {
-    fn drop(&mut self) {
-        if self.state == State::Created {
-            // It is empty; if it cannot be removed, it is no harm.
-            std::fs::remove_file(&self.path).ok();
-        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::io::beside::dangling;
 use crate::io::loss::{Loss, loss};
+use crate::io::made::Made;
 use crate::io::sink::vectored::{Moved, write_batches, write_slices};
 use crate::io::sink::{SinkError, SinkWriter};
 use std::fs::{File, OpenOptions};
@@ -26,7 +27,7 @@ pub enum Exists {
 ///
 /// Opening checks everything that can be checked and changes no content, so that all sinks can be opened before anything
 /// is read. The first write, or the close, empties a file that is replaced. A sink dropped before that leaves an existing
-/// file as it was and removes one it created. Replacing is not atomic: a run that fails on the way leaves what it wrote.
+/// file as it was and removes what it made. Replacing is not atomic: a run that fails on the way leaves what it wrote.
 #[derive(Debug)]
 pub struct FileSink {
     path: PathBuf,
@@ -38,12 +39,12 @@ pub struct FileSink {
     moved: Moved,
     /// What goes before the first record: the last one that was there has no end.
     missing_end: Option<u8>,
+    /// Until the first write.
+    made: Made,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// Nothing written; the file was not there before.
-    Created,
     /// Nothing written; the file holds what it held.
     Untouched,
     Started,
@@ -58,7 +59,7 @@ impl FileSink {
     /// [`SinkError::Exists`], [`SinkError::Directory`], [`SinkError::Open`].
     pub fn open(path: &Path, exists: Exists, terminator: u8) -> Result<Self, SinkError> {
         let open = |source| SinkError::Open { path: path.to_owned(), source };
-        let of = |file, state, start, missing_end| Self {
+        let of = |file, state, start, missing_end, made| Self {
             path: path.to_owned(),
             file,
             state,
@@ -66,9 +67,10 @@ impl FileSink {
             written: 0,
             moved: Moved::default(),
             missing_end,
+            made,
         };
         let state = match place(path)? {
-            Place::New(file) => return Ok(of(file, State::Created, 0, None)),
+            Place::New(file, made) => return Ok(of(file, State::Started, 0, None, made)),
             Place::Regular(_) if exists == Exists::Error => {
                 return Err(SinkError::Exists { path: path.to_owned() });
             }
@@ -77,12 +79,12 @@ impl FileSink {
                 let file = OpenOptions::new().read(true).append(true).open(path).map_err(open)?;
                 let start = file.metadata().map_err(open)?.len();
                 let end = missing_end(&last_byte(&file, start).map_err(open)?, terminator);
-                return Ok(of(file, State::Started, start, end));
+                return Ok(of(file, State::Started, start, end, Made::default()));
             }
             Place::Other => State::Started,
         };
         let file = OpenOptions::new().append(true).open(path).map_err(open)?;
-        Ok(of(file, state, 0, None))
+        Ok(of(file, state, 0, None, Made::default()))
     }
 
     /// Whether all that was written is still there.
@@ -100,6 +102,7 @@ impl FileSink {
             self.file.set_len(0).map_err(|source| SinkError::Open { path: self.path.clone(), source })?;
         }
         self.state = State::Started;
+        self.made.keep();
         Ok(())
     }
 }
@@ -122,6 +125,10 @@ impl SinkWriter for FileSink {
         self.check()
     }
 
+    fn take_made(&mut self) -> Made {
+        std::mem::take(&mut self.made)
+    }
+
     fn file(&self) -> Option<&Path> {
         Some(&self.path)
     }
@@ -135,20 +142,11 @@ impl SinkWriter for FileSink {
     }
 }
 
-impl Drop for FileSink {
-    fn drop(&mut self) {
-        if self.state == State::Created {
-            // It is empty; if it cannot be removed, it is no harm.
-            std::fs::remove_file(&self.path).ok();
-        }
-    }
-}
-
 /// What is at a sink's path.
 #[derive(Debug)]
 pub(super) enum Place {
     /// Nothing was; now an empty file is, and the directories it is in.
-    New(File),
+    New(File, Made),
     /// A regular file of this length.
     Regular(u64),
     /// A device or a named pipe.
@@ -164,11 +162,9 @@ pub(super) fn place(path: &Path) -> Result<Place, SinkError> {
     if let Some(target) = dangling(path) {
         return Err(SinkError::Dangling { path: path.to_owned(), target });
     }
-    if let Some(parent) = path.parent() {
-        std::fs::create_dir_all(parent).map_err(open)?;
-    }
+    let made = Made::directories_of(path).map_err(open)?;
     match OpenOptions::new().read(true).append(true).create_new(true).open(path) {
-        Ok(file) => Ok(Place::New(file)),
+        Ok(file) => Ok(Place::New(file, made.and_file(path))),
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
             let metadata = path.metadata().map_err(open)?;
             Ok(if metadata.is_file() { Place::Regular(metadata.len()) } else { Place::Other })
