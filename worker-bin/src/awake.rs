@@ -20,16 +20,16 @@ impl Laps {
         Self(Instant::now())
     }
 
-    /// How long the process ran since the last look.
-    fn lap(&mut self, now: Instant) -> Duration {
+    /// How long the process ran since the last look, and how long it was stopped.
+    fn lap(&mut self, now: Instant) -> (Duration, Duration) {
         let passed = now.saturating_duration_since(self.0);
         self.0 = self.0.max(now);
-        if passed > LAP_MAX { LOOK_EVERY } else { passed }
+        if passed > LAP_MAX { (LOOK_EVERY, passed - LOOK_EVERY) } else { (passed, Duration::ZERO) }
     }
 
     /// How long the process ran since the last look; there is one at least every second.
     pub(crate) fn passed(&mut self) -> Duration {
-        self.lap(Instant::now())
+        self.lap(Instant::now()).0
     }
 }
 
@@ -70,13 +70,15 @@ pub(crate) struct Clock(Mutex<Hands>);
 struct Hands {
     laps: Laps,
     ran: Duration,
+    /// In which it was stopped, and nobody was told yet.
+    stopped: Duration,
 }
 
 impl Clock {
     pub(crate) const LOOK_EVERY: Duration = LOOK_EVERY;
 
     pub(crate) fn new() -> Self {
-        Self(Mutex::new(Hands { laps: Laps::new(), ran: Duration::ZERO }))
+        Self(Mutex::new(Hands { laps: Laps::new(), ran: Duration::ZERO, stopped: Duration::ZERO }))
     }
 
     /// For how long the process has run since the clock was made.
@@ -84,10 +86,23 @@ impl Clock {
         self.at(Instant::now())
     }
 
+    /// Whether there is a stop that was not taken yet; a look as any other.
+    pub(crate) fn has_stopped(&self) -> bool {
+        self.now();
+        !lock(&self.0).stopped.is_zero()
+    }
+
+    /// For how long the process was stopped since this was asked last.
+    pub(crate) fn take_stop(&self) -> Option<Duration> {
+        let stopped = std::mem::take(&mut lock(&self.0).stopped);
+        (!stopped.is_zero()).then_some(stopped)
+    }
+
     fn at(&self, now: Instant) -> Duration {
         let mut hands = lock(&self.0);
-        let passed = hands.laps.lap(now);
-        hands.ran += passed;
+        let (ran, stopped) = hands.laps.lap(now);
+        hands.ran += ran;
+        hands.stopped += stopped;
         hands.ran
     }
 }
@@ -106,9 +121,10 @@ mod tests {
             now += SECOND;
             clock.at(now);
         }
-        assert_eq!(clock.at(now) - before, 60 * SECOND);
+        assert_eq!((clock.at(now) - before, clock.take_stop()), (60 * SECOND, None));
         now += 600 * SECOND;
         assert_eq!(clock.at(now) - before, 61 * SECOND, "one second of it may be a late look");
+        assert_eq!((clock.take_stop(), clock.take_stop()), (Some(599 * SECOND), None));
         assert_eq!(clock.at(now - SECOND) - before, 61 * SECOND, "it does not go back");
         assert_eq!(clock.at(now + SECOND) - before, 62 * SECOND);
     }

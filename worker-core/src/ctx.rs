@@ -14,6 +14,7 @@ use crate::time::Time;
 use crate::timers::Timers;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 use worker_proto::frame::Open;
 use worker_proto::{Epoch, JournalId, LinkId};
 
@@ -63,8 +64,26 @@ pub(crate) struct Ctx {
     pub(super) halted: Option<NodeError>,
     /// This process was replaced, or has another state than its peers know: its end is not the pipeline's.
     pub(super) fenced: bool,
-    /// The peer that heard nothing of this process for too long, and when it was read: since then nobody has let it in again.
-    pub(super) given_up_by: Option<(String, Time)>,
+    /// Since when nobody has let this process in again that was stopped, or that a peer has given up.
+    pub(super) left: Option<Left>,
+    /// For how long this process was stopped last, and when it went on.
+    pub(super) stopped: Option<(Duration, Time)>,
+}
+
+/// Why the others may have gone on without this process.
+#[derive(Clone, Debug)]
+pub(super) struct Left {
+    pub(super) how: HowLeft,
+    pub(super) since: Time,
+}
+
+/// How it is known.
+#[derive(Clone, Debug)]
+pub(super) enum HowLeft {
+    /// This peer has said that it heard nothing of it for too long.
+    GivenUp(String),
+    /// It was stopped for so long that every peer that lived must have given it up.
+    Stopped(Duration),
 }
 
 impl Ctx {
@@ -110,7 +129,8 @@ impl Ctx {
             lost: 0,
             halted: None,
             fenced: false,
-            given_up_by: None,
+            left: None,
+            stopped: None,
             config,
         }
     }

@@ -16,6 +16,7 @@ pub use work::{
 };
 
 use crate::config::{NodeIx, TaskId};
+use std::time::Duration;
 use worker_proto::{Batch, Frame, LinkId, Seq};
 
 /// A connection's number within this process; never used twice.
@@ -103,6 +104,11 @@ pub enum NodeEvent {
         peer: NodeIx,
         /// Which.
         version: u64,
+    },
+    /// This process was stopped, by a signal or a freezer, and goes on. Its time stood meanwhile.
+    WasStopped {
+        /// For how long.
+        lasted: Duration,
     },
     /// The user wants an orderly stop: sources end here, what was accepted is finished.
     Drain,

@@ -194,4 +194,6 @@ pub struct Status {
     pub storage_full: bool,
     /// Sources end here, and what was accepted is finished.
     pub draining: bool,
+    /// This process was stopped last for so long, and went on then.
+    pub stopped: Option<(Duration, Time)>,
 }

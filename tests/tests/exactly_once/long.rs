@@ -29,7 +29,7 @@ fn letters(scratch: &Scratch) -> usize {
 fn what_the_message_says_goes_on_with_the_same_state() {
     for change in ["max_record", "on_long"] {
         let scratch = prepared("", "file = 'in.txt'");
-        run(&scratch).expect(1).says(&["record 1001", "raise `max_record`", "on_long"]);
+        run(&scratch).expect(1).says(&["record 1 001", "raise `max_record`", "on_long"]);
         match change {
             "max_record" => {
                 scratch.write("pipeline.toml", pipeline("max_record = '4MiB'\n", "file = 'in.txt'"));

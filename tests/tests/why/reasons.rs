@@ -216,3 +216,32 @@ fn while_records_are_tried_that_killed_the_worker_others_wait_for_their_turn() {
     let twice = scratch.shell("seq 1 200 | sed p | sort");
     assert!(scratch.shell("sort out.txt") == twice, "each record twice, by both ways");
 }
+
+#[test]
+fn a_node_that_was_itself_stopped_while_its_peer_died_says_both() {
+    let scratch = Scratch::new();
+    let pipeline = format!(
+        "[pipeline]\nname = 'there-and-back'\n{BUDGETS}[source.lines]\n{FLOW}\nplace = 'a'\n\
+         [stage.same]\nrun = ['cat']\npartitions = 1\nplace = 'b'\n[sink.out]\nfile = 'out.txt'\nplace = 'a'\n"
+    );
+    let nodes = Nodes::on_loopback(&scratch, &["a", "b"], &pipeline);
+    let (a, mut b) = (nodes.start("a"), nodes.start("b"));
+    let at = admin(&mut b);
+    scratch.wait_until_flows(&["out.txt"]);
+    b.signal(Signal::STOP);
+    // No peer gives it up meanwhile: nobody has a last word for it.
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    a.kill();
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    b.signal(Signal::CONT);
+    eventually("it says so", PATIENCE, || {
+        let (said, _) = crate::ask::why(&scratch, &["--admin", &at]);
+        let notes = said["notes"].to_string();
+        let is_said =
+            notes.contains("this process was itself stopped for") && notes.contains("gone on, without it");
+        let is_named = said["chains"].to_string().contains("node a");
+        if is_said && is_named { Ok(()) } else { Err(said.to_string()) }
+    });
+    assert!(b.stderr().contains("this process was itself stopped for"), "{}", b.stderr());
+    drop(b);
+}

@@ -56,6 +56,9 @@ pub struct Step {
     pub wait: Wait,
 }
 
+/// A process that was itself stopped for less has missed nothing, in seconds.
+const STOP_SAID_S: f64 = 5.0;
+
 /// Where each task is, among the snapshots at hand.
 struct Index<'a> {
     tasks: BTreeMap<&'a str, (&'a str, &'a Task)>,
@@ -340,6 +343,19 @@ fn notes(snapshots: &[Snapshot]) -> Vec<String> {
         let node = &snapshot.node;
         if let Some(why) = snapshot.end.as_ref().and_then(|end| end.why.as_ref()) {
             notes.push(format!("node {node}: {}", words::foreign(why)));
+        }
+        if let Some(stop) = snapshot.own_stop.filter(|stop| stop.lasted_s >= STOP_SAID_S) {
+            let (lasted, ago) = (words::duration(stop.lasted_s), words::duration(stop.ago_s));
+            let gone =
+                snapshot.peers.iter().any(|peer| !peer.up) || snapshot.upstreams.values().any(|up| !up);
+            let then = if gone {
+                ": nodes that are not connected may have finished, or gone on, without it"
+            } else {
+                ""
+            };
+            notes.push(format!(
+                "node {node}: this process was itself stopped for {lasted}, until {ago} ago{then}"
+            ));
         }
         if snapshot.lost_records > 0 {
             let lost = words::records(snapshot.lost_records);

@@ -30,7 +30,9 @@ pub use chain::{Chain, Explanation, Step, explain};
 pub use history::{History, Point};
 pub use limit::Limit;
 pub(crate) use limit::Window;
-pub use model::{End, InLink, Link, Memory, Peer, RunState, Slots, Snapshot, Stage, StageKind, Task, Wait};
+pub use model::{
+    End, InLink, Link, Memory, OwnStop, Peer, RunState, Slots, Snapshot, Stage, StageKind, Task, Wait,
+};
 pub use past::{PAST_MAX, PastStall, PastStalls};
 pub use reasons::{WaitKind, Why};
 pub use sampler::{Outline, Sample, Sampler, kind_of};

@@ -68,6 +68,18 @@ pub struct Snapshot {
     pub slots: Slots,
     /// Where its admin address is, if it has one.
     pub admin: Option<String>,
+    /// This process was itself stopped, by a signal, a debugger or a freezer, the last time so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own_stop: Option<OwnStop>,
+}
+
+/// When a process did not run.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OwnStop {
+    /// For how long.
+    pub lasted_s: f64,
+    /// How long ago it went on.
+    pub ago_s: f64,
 }
 
 impl Snapshot {

@@ -1,13 +1,20 @@
 //! A snapshot for tests in which every field says something and every reason to wait is there.
 
 use super::model::{
-    End, InLink, Link, Memory, Peer, RunState, SCHEMA, Slots, Snapshot, Stage, StageKind, Task, Wait,
+    End, InLink, Link, Memory, OwnStop, Peer, RunState, SCHEMA, Slots, Snapshot, Stage, StageKind, Task, Wait,
 };
 use super::past::{PastStall, PastStalls};
 use super::reasons::{WaitKind, Why};
 use super::{History, Point, explain};
 use std::collections::BTreeMap;
 use worker_core::status::{InboundCounters, LinkCounters, TaskCounters};
+
+const MEMORY: Memory = Memory {
+    held_bytes: 1 << 20,
+    spilled_bytes: 2 << 20,
+    resident_bytes: 30 << 20,
+    resident_peak_bytes: 34 << 20,
+};
 
 /// One node of two, ten seconds after its start, in the middle of a lot of trouble.
 pub(crate) fn snapshot() -> Snapshot {
@@ -71,15 +78,11 @@ pub(crate) fn snapshot() -> Snapshot {
             round_trip_ms: Some(0.4),
         }],
         upstreams: BTreeMap::from([("b".to_owned(), true)]),
-        memory: Memory {
-            held_bytes: 1 << 20,
-            spilled_bytes: 2 << 20,
-            resident_bytes: 30 << 20,
-            resident_peak_bytes: 34 << 20,
-        },
+        memory: MEMORY,
         lost_records: 3,
         slots: Slots { used: 1, total: 1 },
         admin: Some("127.0.0.1:7480".to_owned()),
+        own_stop: Some(OwnStop { lasted_s: 600.0, ago_s: 20.0 }),
     }
 }
 
@@ -89,7 +92,7 @@ pub(crate) fn calm() -> Snapshot {
     for task in &mut calm.tasks {
         task.waits.clear();
     }
-    (calm.end, calm.lost_records) = (None, 0);
+    (calm.end, calm.lost_records, calm.own_stop) = (None, 0, None);
     calm
 }
 

@@ -4,7 +4,7 @@ use super::chain;
 use super::context::Context;
 use super::history::{History, Point};
 use super::model::{
-    End, InLink, Link, Memory, Peer, RunState, SCHEMA, Slots, Snapshot, Stage, StageKind, Task,
+    End, InLink, Link, Memory, OwnStop, Peer, RunState, SCHEMA, Slots, Snapshot, Stage, StageKind, Task,
 };
 use super::past::PastStalls;
 use super::peer;
@@ -226,6 +226,10 @@ impl Sampler {
             lost_records: status.lost_records,
             slots: Slots { used: status.slots.0 as u64, total: status.slots.1 as u64 },
             admin: outline.admin.clone(),
+            own_stop: status.stopped.map(|(lasted, at)| OwnStop {
+                lasted_s: lasted.as_secs_f64(),
+                ago_s: now.since(at).as_secs_f64(),
+            }),
         }
     }
 

@@ -136,6 +136,7 @@ fn snapshot() -> Snapshot {
         lost_records: 0,
         slots: Slots { used: 1, total: 2 },
         admin: None,
+        own_stop: None,
     }
 }
 

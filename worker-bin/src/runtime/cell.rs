@@ -3,10 +3,11 @@
 
 use crate::awake::Clock;
 use crate::mutex::lock;
+use crate::text::units::duration;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use tokio::sync::{Notify, oneshot};
-use worker_core::event::{Action, Event, NodeError};
+use worker_core::event::{Action, Event, NodeError, NodeEvent};
 use worker_core::stall::Stall;
 use worker_core::status::{Status, TaskCounters};
 use worker_core::{Node, Time};
@@ -85,7 +86,12 @@ impl Cell {
     pub(super) fn act<R>(&self, f: impl FnOnce(&mut Node, Time) -> R) -> R {
         self.activity.stir();
         let mut node = self.node();
-        let result = f(&mut node, Tell::now(self));
+        let now = Tell::now(self);
+        if let Some(lasted) = self.clock.take_stop() {
+            tracing::warn!("this process was itself stopped for {}", duration(lasted.as_secs_f64()));
+            node.handle(now, Event::Node(NodeEvent::WasStopped { lasted }));
+        }
+        let result = f(&mut node, now);
         let Some(carrier) = self.carrier.get() else { return result };
         while let Some(action) = node.poll_action() {
             carrier.carry_out(self, &mut node, action);
@@ -109,7 +115,10 @@ impl Cell {
             match wake_at {
                 None => {
                     tokio::time::timeout(Clock::LOOK_EVERY, self.timer.notified()).await.ok();
-                    Tell::now(&*self);
+                    // Only the clock is looked at, unless there is something to tell.
+                    if self.clock.has_stopped() {
+                        self.act(|_, _| {});
+                    }
                 }
                 Some(at) => {
                     let wait = at.since(Tell::now(&*self));

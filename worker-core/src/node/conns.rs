@@ -4,6 +4,7 @@ use super::Node;
 use super::downlink::check_hello;
 use super::uplink::State;
 use crate::config::NodeIx;
+use crate::ctx::{Ctx, HowLeft, Left};
 use crate::event::{Action, ConnAction, ConnEvent, ConnId, Loss, NodeError, Report};
 use crate::fault::Bug;
 use crate::stall::PeerCause;
@@ -14,6 +15,15 @@ use worker_proto::frame::GoAway;
 
 /// For how long nobody may listen before a process that was given up takes it that the others have gone on without it.
 const LEFT_BEHIND_AFTER: Duration = Duration::from_secs(15);
+
+/// The same where no peer has said so, but this process knows that it was stopped: who died meanwhile may be started again.
+const ALONE_AFTER: Duration = Duration::from_secs(60);
+
+/// A process that was stopped for so long was given up by every peer that lived.
+const STOPPED_MIN: Duration = Duration::from_secs(10);
+
+/// Within this time a connection that the stop has cost is seen to be gone.
+const OUTLIVED_AFTER: Duration = Duration::from_secs(15);
 
 /// ```text
 ///   Dialed(peer) ──────────────────────────────▶ Closing        (uplink: from the dial on)
@@ -54,6 +64,23 @@ impl Conns {
 
     pub(super) fn remove(&mut self, conn: ConnId) {
         self.roles.remove(&conn);
+    }
+}
+
+impl Ctx {
+    /// A peer says that it heard nothing of this process for too long.
+    pub(super) fn given_up(&mut self, peer: String) {
+        self.left = Some(Left { how: HowLeft::GivenUp(peer), since: self.now });
+    }
+
+    /// A connection is gone that was there. Where it has outlived a stop, so has its peer.
+    fn outlived(&mut self) {
+        let is_old = |left: &Left| {
+            matches!(left.how, HowLeft::Stopped(_)) && self.now.since(left.since) > OUTLIVED_AFTER
+        };
+        if self.left.as_ref().is_some_and(is_old) {
+            self.left = None;
+        }
     }
 }
 
@@ -159,24 +186,46 @@ impl Node {
         if let Some(uplink) = self.uplinks.get_mut(&peer)
             && uplink.conn().is_none_or(|c| c == conn)
         {
+            if matches!(uplink.state, State::Up(_) | State::Farewell(_)) {
+                self.ctx.outlived();
+            }
             uplink.closed(&mut self.ctx, loss, why.to_owned());
             if loss == Loss::NobodyListens {
-                self.ends_as_left_behind();
+                self.ends_as_left_behind(peer);
             }
         }
     }
 
-    /// A process that was stopped for so long that a peer has given it up, and that finds nobody after that, is the one that was replaced:
-    /// the others have gone on without it, and finished.
-    fn ends_as_left_behind(&mut self) {
-        let Some((peer, since)) = self.ctx.given_up_by.clone() else { return };
+    /// This process was stopped, and finds what the others did meanwhile.
+    pub(super) fn was_stopped(&mut self, lasted: Duration) {
+        self.ctx.stopped = Some((lasted, self.ctx.now));
+        if lasted >= STOPPED_MIN && self.ctx.left.is_none() {
+            self.ctx.left = Some(Left { how: HowLeft::Stopped(lasted), since: self.ctx.now });
+        }
+    }
+
+    /// A process that was stopped for so long that its peers have given it up, and that finds nobody after that, is the one that was
+    /// replaced: the others have gone on without it, and finished.
+    fn ends_as_left_behind(&mut self, peer: NodeIx) {
+        let Some(Left { how, since }) = self.ctx.left.clone() else { return };
         let is_alone = self.downlinks.values().all(|d| d.owner.is_none())
             && self.uplinks.values().all(|u| u.conn().is_none() && u.state != State::Done);
-        if is_alone && self.ctx.now.since(since) > LEFT_BEHIND_AFTER {
+        let alone = self.ctx.now.since(since);
+        let (peer, what, patience) = match how {
+            HowLeft::GivenUp(peer) => {
+                (peer, "heard nothing of this process for too long".to_owned(), LEFT_BEHIND_AFTER)
+            }
+            HowLeft::Stopped(lasted) => {
+                let what =
+                    format!("is gone since this process was itself stopped for {} s", lasted.as_secs());
+                (self.ctx.node_name(peer).to_owned(), what, ALONE_AFTER)
+            }
+        };
+        if is_alone && alone > patience {
             let why = format!(
-                "heard nothing of this process for too long, and since {} s nobody listens where the other nodes were: they have finished, or \
-                 stopped, without it, so it ends; start it again if the pipeline is not done",
-                self.ctx.now.since(since).as_secs()
+                "{what}, and since {} s nobody listens where the other nodes were: they have finished, or stopped, without it, so it ends; \
+                 start it again if the pipeline is not done",
+                alone.as_secs()
             );
             self.ctx.end_alone(NodeError::Peer { peer, why });
         }
@@ -186,6 +235,7 @@ impl Node {
         if let Some(downlink) = self.downlinks.get_mut(&peer)
             && downlink.owner == Some(conn)
         {
+            self.ctx.outlived();
             downlink.unbind(&mut self.ctx);
             downlink.cause = PeerCause::of(loss);
             if !downlink.bye && !self.over {

@@ -128,7 +128,7 @@ impl Downlink {
             replaced = self.owner.filter(|&o| o != conn);
         }
         self.unbind(ctx);
-        ctx.given_up_by = None;
+        ctx.left = None;
         self.life = Some(life);
         self.owner = Some(conn);
         self.bye = false;
@@ -205,7 +205,7 @@ impl Downlink {
                     let peer = ctx.node_name(self.peer).to_owned();
                     ctx.end_alone(NodeError::Peer { peer, why: go_away.message });
                 } else if go_away.why == GoAwayWhy::Timeout {
-                    ctx.given_up_by = Some((ctx.node_name(self.peer).to_owned(), ctx.now));
+                    ctx.given_up(ctx.node_name(self.peer).to_owned());
                 }
                 Ok(())
             }

@@ -46,6 +46,7 @@ impl Node {
                 .collect(),
             storage_full: self.ctx.storage_full,
             draining: self.ctx.draining,
+            stopped: self.ctx.stopped,
             lost_records: self.ctx.lost,
             slots: (self.ctx.slots.used(), self.ctx.slots.total()),
         }

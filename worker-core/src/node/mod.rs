@@ -302,6 +302,7 @@ impl Node {
             Event::Link(link, event) => self.link_event(link, event),
             Event::Task(task, event) => self.with_task(task, |task, ctx| task.handle(ctx, event)),
             Event::Node(NodeEvent::Drain) => self.drain(),
+            Event::Node(NodeEvent::WasStopped { lasted }) => self.was_stopped(lasted),
             Event::Node(NodeEvent::StorageFull { full }) => self.storage_full(full),
             Event::Node(NodeEvent::PeerKept { peer, version }) => {
                 self.peer_kept(peer, version);
@@ -353,5 +354,7 @@ mod peer_tests;
 mod play;
 #[cfg(test)]
 mod reason_tests;
+#[cfg(test)]
+mod stopped_tests;
 #[cfg(test)]
 mod tests;

@@ -217,7 +217,7 @@ impl Uplink {
         self.state = State::Up(conn);
         self.peer_left = false;
         self.agreed = true;
-        ctx.given_up_by = None;
+        ctx.left = None;
         self.backoff.reset();
         self.name_in_use_since = None;
         let before = self.receiver.replace(welcome.incarnation);
@@ -373,7 +373,7 @@ impl Uplink {
             }
             GoAwayWhy::Fenced => ctx.end_alone(NodeError::Peer { peer, why }),
             GoAwayWhy::Leaving => self.peer_left = true,
-            GoAwayWhy::Timeout => ctx.given_up_by = Some((peer, ctx.now)),
+            GoAwayWhy::Timeout => ctx.given_up(peer),
             GoAwayWhy::Superseded | GoAwayWhy::Violation => {}
         }
     }

@@ -49,6 +49,7 @@ fn node(name: &str, tasks: Vec<Task>) -> Snapshot {
         lost_records: 0,
         slots: Slots::default(),
         admin: None,
+        own_stop: None,
     };
     mark_stalls(&mut snapshot);
     snapshot
@@ -333,4 +334,23 @@ fn ends_losses_and_dead_letters_are_noted() {
     assert!(notes[0].starts_with("node a: grep/0: ") && !notes[0].contains('\u{1b}'), "{notes:?}");
     assert!(notes[1].contains("at most 1 record were lost"), "{notes:?}");
     assert!(notes[2].contains("1 234 dead letters"), "{notes:?}");
+}
+
+#[test]
+fn a_process_that_was_itself_stopped_says_so_and_what_it_may_have_missed() {
+    let stopped = |lasted_s| {
+        let mut stopped = node("b", vec![]);
+        stopped.own_stop = Some(crate::explain::OwnStop { lasted_s, ago_s: 40.0 });
+        stopped
+    };
+    let notes = explain(&[stopped(543.0)]).notes;
+    assert_eq!(notes, ["node b: this process was itself stopped for 9 min 3 s, until 40 s ago"]);
+    let mut alone = stopped(543.0);
+    alone.upstreams.insert("a".to_owned(), false);
+    let notes = explain(&[alone]).notes;
+    assert!(
+        notes[0].ends_with("nodes that are not connected may have finished, or gone on, without it"),
+        "{notes:?}"
+    );
+    assert!(explain(&[stopped(3.0)]).notes.is_empty());
 }

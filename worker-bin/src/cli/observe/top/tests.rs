@@ -148,6 +148,7 @@ fn healthy() -> Snapshot {
         lost_records: 0,
         slots: Slots { used: 1, total: 2 },
         admin: None,
+        own_stop: None,
     }
 }
 
