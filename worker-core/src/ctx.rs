@@ -32,6 +32,8 @@ pub(crate) struct Ctx {
     pub(crate) actions: VecDeque<Action>,
     pub(crate) planted: Planted,
     pub(crate) draining: bool,
+    /// In memory: of all that the draining node took nothing moves any more, and nothing more comes.
+    pub(crate) leaving: bool,
     /// `delivery = "exactly-once"`: every task has a journal.
     pub(crate) journaled: bool,
     /// Epoch and journal of each task; in memory mode the process's life.
@@ -110,6 +112,7 @@ impl Ctx {
             actions: VecDeque::new(),
             planted: Planted::default(),
             draining: false,
+            leaving: false,
             journaled: states.is_some(),
             lives,
             storage_full: false,

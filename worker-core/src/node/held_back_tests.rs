@@ -1,11 +1,12 @@
 //! Records that are held back until a program of their stage has succeeded, while others of their task are at a program.
 
 use super::play::{Play, around, batch, failure};
-use super::tests::line;
+use super::tests::{line, records};
 use super::*;
 use crate::config::TaskKind;
 use crate::event::{
-    BatchAction, BatchEvent, Failure, JournalAction, NodeAction, Output, Spent, TaskAction, WorkId,
+    BatchAction, BatchEvent, Body, Chunk, Failure, JournalAction, NodeAction, NodeEvent, Output, Spent,
+    TaskAction, WorkId,
 };
 use std::time::Duration;
 use worker_proto::Seq;
@@ -112,4 +113,42 @@ fn what_is_held_back_waits_for_a_source_that_is_slow() {
     let work = run_of(&mut play, TaskId(1)).expect("it is tried");
     ends(&mut play, TaskId(1), work, Ok(Output::default()));
     assert_eq!(play.node.status().tasks[1].counters.dead_records, 10);
+}
+
+/// In memory: g holds its first record back while a has more for it, and the node is stopped.
+#[test]
+fn a_stop_decides_nothing_while_more_is_on_its_way() {
+    let (a, g) = (TaskId(1), TaskId(2));
+    let mut config = line(vec![TaskKind::Source, batch(), batch(), TaskKind::Sink]);
+    config.slots = 2;
+    let mut play = Play::new(config);
+    let to_next = |text: &str| Output {
+        chunks: vec![Chunk { link: LinkId(1), body: Body::Memory(records(&[text])) }],
+        records: 1,
+        ..Output::default()
+    };
+    assert!(play.read(&["bad"]));
+    let work = run_of(&mut play, a).expect("it is tried");
+    ends(&mut play, a, work, Ok(to_next("bad")));
+    assert!(play.read(&["good"]));
+    let good = run_of(&mut play, a).expect("it is tried");
+    for _ in 0..3 {
+        let work = run_of(&mut play, g).expect("it is tried");
+        ends(&mut play, g, work, Err(failure()));
+    }
+    play.tell(Event::Node(NodeEvent::Drain));
+    play.pass(Duration::from_secs(1));
+    assert!(halts(&mut play).is_none(), "what comes may prove the stage good");
+    ends(&mut play, a, good, Ok(to_next("good")));
+    let work = run_of(&mut play, g).expect("it is tried");
+    play.syncs = false;
+    ends(&mut play, g, work, Ok(Output::default()));
+    assert!(halts(&mut play).is_none());
+    let condemned = play.take(|action| match action {
+        Action::Task(task, TaskAction::Journal(JournalAction::Persist(commit))) if *task == g => {
+            Some(commit.dead.len())
+        }
+        Action::Task(..) | Action::Conn(..) | Action::Link(..) | Action::Node(_) => None,
+    });
+    assert_eq!(condemned, Some(1), "the other's success decides");
 }

@@ -43,6 +43,9 @@ impl Node {
                 self.inbox_due(link);
             } else if let Some(id) = self.ctx.grant_slot() {
                 self.give_slot(id);
+            } else if self.begins_to_leave() {
+                self.ctx.leaving = true;
+                self.change_all();
             } else {
                 break;
             }
@@ -197,6 +200,10 @@ impl Node {
     /// The disk that commits go to is full, or has room again.
     pub(super) fn storage_full(&mut self, full: bool) {
         self.ctx.storage_full = full;
+        self.change_all();
+    }
+
+    fn change_all(&mut self) {
         for task in self.tasks.iter().flatten() {
             self.ctx.task_changed(task.base.id);
         }
@@ -267,9 +274,19 @@ impl Node {
 
     /// Everything accepted was processed and acknowledged onward; streams give up what they hold (upstream counts it).
     fn has_left(&self) -> bool {
+        self.is_quiet_but(crate::task::Task::is_quiet)
+    }
+
+    /// The same but for failures that are undecided: nothing more comes that could prove their stages good.
+    fn begins_to_leave(&self) -> bool {
+        let leaves = self.ctx.draining && !self.ctx.journaled && !self.ctx.leaving;
+        leaves && self.is_quiet_but(crate::task::Task::only_holds_back)
+    }
+
+    fn is_quiet_but(&self, is_quiet: fn(&crate::task::Task) -> bool) -> bool {
         let remote_inputs = self.downlinks.values().next().is_some();
         remote_inputs
-            && self.tasks.iter().flatten().all(crate::task::Task::is_quiet)
+            && self.tasks.iter().flatten().all(is_quiet)
             && self
                 .ctx
                 .outboxes

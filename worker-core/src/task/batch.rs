@@ -95,7 +95,7 @@ impl BatchTask {
         if matches!(self.phase, Phase::Idle | Phase::Blocked { .. }) && !self.segments.is_empty() {
             self.request_slot(base, ctx);
         }
-        let leaves = ctx.draining && !ctx.journaled && !base.has_input();
+        let leaves = ctx.leaving && !base.has_input();
         if self.segments.is_empty() && self.forming.is_empty() && (base.is_exhausted() || leaves) {
             self.decide(base, ctx);
         }
@@ -349,7 +349,12 @@ impl BatchTask {
     }
 
     pub(crate) fn is_idle(&self) -> bool {
-        self.segments.is_empty() && self.forming.is_empty() && !self.systematic.holds_any()
+        self.only_holds_back() && !self.systematic.holds_any()
+    }
+
+    /// Idle, but for records whose failures are undecided.
+    pub(crate) fn only_holds_back(&self) -> bool {
+        self.segments.is_empty() && self.forming.is_empty()
     }
 
     pub(crate) fn phase(&self) -> Phase {

@@ -186,4 +186,13 @@ impl Task {
         };
         idle && self.base.is_quiet()
     }
+
+    /// The same, but for records whose failures are undecided.
+    pub(crate) fn only_holds_back(&self) -> bool {
+        match &self.kind {
+            TaskMachine::Batch(batch) => batch.only_holds_back() && self.base.is_quiet(),
+            TaskMachine::Records(records) => records.only_holds_back() && self.base.is_quiet(),
+            TaskMachine::Source(_) | TaskMachine::Stream(_) | TaskMachine::Sink(_) => self.is_quiet(),
+        }
+    }
 }

@@ -96,7 +96,7 @@ impl RecordsTask {
         if ctx.is_halted() {
             return;
         }
-        let leaves = ctx.draining && !ctx.journaled && !base.has_input();
+        let leaves = ctx.leaving && !base.has_input();
         if self.waiting.is_empty() && self.asked.is_empty() && (base.is_exhausted() || leaves) {
             self.decide(base, ctx);
             if ctx.is_halted() {
@@ -429,7 +429,12 @@ impl RecordsTask {
     }
 
     pub(crate) fn is_idle(&self) -> bool {
-        self.asked.is_empty() && self.waiting.is_empty() && !self.systematic.holds_any()
+        self.only_holds_back() && !self.systematic.holds_any()
+    }
+
+    /// Idle, but for records whose failures are undecided.
+    pub(crate) fn only_holds_back(&self) -> bool {
+        self.asked.is_empty() && self.waiting.is_empty()
     }
 
     pub(crate) fn phase(&self) -> Phase {
