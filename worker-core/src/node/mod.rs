@@ -6,6 +6,8 @@ mod downlink;
 mod inspect;
 mod kept;
 mod settle;
+#[cfg(test)]
+mod stop_tests;
 mod uplink;
 
 use crate::ctx::Ctx;

@@ -90,6 +90,10 @@ impl Task {
             | TaskMachine::Records(_)
             | TaskMachine::Sink(_) => {}
         }
+        // In memory there is no later life: what waits to be tried again is tried now.
+        if !ctx.journaled && self.base.life == Life::Running {
+            self.retry_due(ctx);
+        }
     }
 
     /// The process is about to end in good order: what is in flight does not die of it.
@@ -110,7 +114,10 @@ impl Task {
             TaskMachine::Source(source) => source.is_stopped() || self.base.life != Life::Running,
             TaskMachine::Batch(batch) => !batch.is_running(),
             TaskMachine::Stream(stream) => !self.base.is_sink() || stream.phase() == StreamPhase::Idle,
-            TaskMachine::Records(records) => records.asked_records() == 0,
+            TaskMachine::Records(records) => {
+                // The end of a sink has effects as its records have.
+                records.asked_records() == 0 && !(self.base.is_sink() && records.is_ending())
+            }
             TaskMachine::Sink(sink) => sink.is_at_rest(&self.base),
         };
         idle && !self.base.is_committing()

@@ -405,9 +405,14 @@ impl RecordsTask {
     pub(crate) fn finish(&mut self, base: &mut Base, ctx: &mut Ctx) {
         self.stopped = true;
         ctx.timers.clear(WakeReason::Tick(base.id));
-        if self.asked.is_empty() {
+        if self.asked.is_empty() && !self.is_ending() {
             self.abandon(base, ctx);
         }
+    }
+
+    /// The program was asked for its end, and has not answered that.
+    pub(crate) fn is_ending(&self) -> bool {
+        matches!(self.phase, Phase::Ending { .. })
     }
 
     /// Kills the program; what it was asked and did not answer is nobody's any more, or the next life's.
