@@ -1,6 +1,9 @@
 //! Programs that are several processes, of which the first does not wait for the others.
 
-use worker_tests::process::Scratch;
+use std::time::Duration;
+use worker_tests::process::{Scratch, eventually};
+
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Pipeline with `keys`, given numbers up to `count`; with state and without.
 fn each_delivery(count: u32, keys: &str, check: &str, want: &str) {
@@ -45,4 +48,36 @@ fn a_sink_may_finish_what_its_processes_write_after_its_end() {
         );
         each_delivery(3_000, &pipeline, "gzip -dc all.gz | sort -n | cmp - in.txt && echo same", "same\n");
     }
+}
+
+/// What it prints is not taken for longer than a process may do nothing: that is not its doing.
+#[test]
+fn a_source_that_nobody_takes_from_loses_nothing_of_its_processes() {
+    let pipeline = "[pipeline]\noutbox = '1MiB'\n[source.in]\nrun = ['bash', 'source.sh']\nstop_grace = '200ms'\n\
+                    [sink.out]\nrun = ['bash', 'sink.sh']\n";
+    for state in [&[][..], &["--state", "state"]] {
+        let scratch = Scratch::new();
+        scratch.write("source.sh", "exec > >(cat > all.txt; touch full; cat all.txt)\nseq 500000\n");
+        scratch.write("sink.sh", "while [ ! -e go ]; do sleep 0.05; done\ncat > out.txt\n");
+        let run = scratch.start(pipeline, &[&["-q"], state].concat());
+        eventually("it prints", PATIENCE, || {
+            if scratch.path("full").exists() { Ok(()) } else { Err("not yet".to_owned()) }
+        });
+        // Ten times what it may do nothing for.
+        std::thread::sleep(Duration::from_secs(2));
+        scratch.write("go", "");
+        run.wait(PATIENCE).expect(0);
+        scratch.shell("seq 500000 | cmp - out.txt");
+    }
+}
+
+#[test]
+fn a_source_does_not_wait_for_who_has_let_go_of_its_pipes() {
+    let scratch = Scratch::new();
+    let pipeline = "[source.in]\nrun = ['bash', '-c', '''\n\
+                    (while [ ! -e over ]; do sleep 0.02; done) > /dev/null 2>&1 & echo hi''']\n\
+                    [sink.out]\nfile = 'out.txt'\n";
+    scratch.start(pipeline, &["-q"]).wait(PATIENCE).expect(0);
+    scratch.write("over", "");
+    assert_eq!(scratch.read("out.txt"), b"hi\n");
 }

@@ -1,8 +1,10 @@
 //! Who descends from whom, as `/proc` tells it.
 
 use crate::stopped::{Stopped, stopped};
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::fs;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
@@ -48,11 +50,27 @@ pub(crate) fn kill_tree(pid: Pid) {
 
 /// The [`MARK`] in the environment that `pid` was started with; `None` if it has none or it may not be read.
 pub(crate) fn mark(pid: Pid) -> Option<(i32, u64)> {
-    let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    mark_in(&fs::read(format!("/proc/{pid}/environ")).ok()?)
+}
+
+fn mark_in(environment: &[u8]) -> Option<(i32, u64)> {
     let value =
         environment.split(|&b| b == 0).find_map(|v| v.strip_prefix(MARK.as_bytes())?.strip_prefix(b"="))?;
     let (launcher, id) = std::str::from_utf8(value).ok()?.split_once('.')?;
     Some((launcher.parse().ok()?, id.parse().ok()?))
+}
+
+/// What a file below `/proc` says; `None` where there is nothing, or it is not for us. An error, as without a free descriptor,
+/// means that nobody knows.
+fn look(path: &str) -> io::Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => Ok(None),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// What the processes of a group have done since their starts.
@@ -74,43 +92,52 @@ impl Activity {
         self.moved == before.moved && self.processor.saturating_sub(before.processor) <= NO_WORK
     }
 
-    fn add(&mut self, pid: Pid, stat: &Stat) {
-        let io = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
+    fn add(&mut self, pid: Pid, stat: &Stat) -> io::Result<()> {
+        let io = look(&format!("/proc/{pid}/io"))?.unwrap_or_default();
+        let io = String::from_utf8_lossy(&io);
         let moved = io.lines().take(2).filter_map(|l| l.split_once(": ")?.1.parse::<u64>().ok());
         self.moved = moved.fold(self.moved, u64::wrapping_add);
         self.processor += stat.of_children + processor(pid).unwrap_or(stat.own);
         let id = u32::try_from(pid.as_raw_pid()).unwrap_or_default();
         self.stopped = self.stopped.or_else(|| Some((id, stopped(id)?)));
+        Ok(())
     }
 }
 
 /// What the processes of group `group` have done. A program that sleeps between two records works, however short that is.
-pub(crate) fn group_activity(group: Pid) -> Activity {
+///
+/// # Errors
+/// It cannot be looked at now.
+pub(crate) fn group_activity(group: Pid) -> io::Result<Activity> {
     let mut activity = Activity::default();
-    for pid in all_processes() {
-        if let Some(stat) = Stat::read(pid).filter(|stat| stat.group == group.as_raw_pid()) {
-            activity.add(pid, &stat);
+    for pid in all_processes()? {
+        if let Some(stat) = Stat::read(pid)?.filter(|stat| stat.group == group.as_raw_pid()) {
+            activity.add(pid, &stat)?;
         }
     }
-    activity
+    Ok(activity)
 }
 
 /// What still runs of the child `id` of `launcher`, whose group is `group`: the names and numbers of its processes, and what they have done.
-pub(crate) fn survivors(launcher: Pid, id: u64, group: Pid) -> (Vec<String>, Activity) {
+///
+/// # Errors
+/// It cannot be looked at now.
+pub(crate) fn survivors(launcher: Pid, id: u64, group: Pid) -> io::Result<(Vec<String>, Activity)> {
     let (mut names, mut activity) = (Vec::new(), Activity::default());
-    for pid in all_processes() {
-        let Some(stat) = Stat::read(pid).filter(|stat| !stat.has_ended) else { continue };
-        if stat.group == group.as_raw_pid() || mark(pid) == Some((launcher.as_raw_pid(), id)) {
-            activity.add(pid, &stat);
+    for pid in all_processes()? {
+        let Some(stat) = Stat::read(pid)?.filter(|stat| !stat.has_ended) else { continue };
+        let environment = look(&format!("/proc/{pid}/environ"))?.unwrap_or_default();
+        if stat.group == group.as_raw_pid() || mark_in(&environment) == Some((launcher.as_raw_pid(), id)) {
+            activity.add(pid, &stat)?;
             names.push(format!("{} ({pid})", stat.name));
         }
     }
-    (names, activity)
+    Ok((names, activity))
 }
 
 /// Whether a process runs and is of this group.
 pub(crate) fn is_in_group(pid: Pid, group: Pid) -> bool {
-    Stat::read(pid).is_some_and(|stat| !stat.has_ended && stat.group == group.as_raw_pid())
+    Stat::read(pid).ok().flatten().is_some_and(|stat| !stat.has_ended && stat.group == group.as_raw_pid())
 }
 
 /// The processor time of all threads of a process, where the kernel counts it in more than ticks.
@@ -125,13 +152,14 @@ fn processor(pid: Pid) -> Option<Duration> {
 }
 
 fn children_by_scan(parent: Pid) -> Vec<Pid> {
-    let is_child = |&pid: &Pid| Stat::read(pid).is_some_and(|stat| stat.parent == parent.as_raw_pid());
-    all_processes().filter(is_child).collect()
+    let stat = |pid| Stat::read(pid).ok().flatten();
+    let is_child = |&pid: &Pid| stat(pid).is_some_and(|stat| stat.parent == parent.as_raw_pid());
+    all_processes().map(|all| all.filter(is_child).collect()).unwrap_or_default()
 }
 
-fn all_processes() -> impl Iterator<Item = Pid> {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries.filter_map(|entry| parse_pid(std::str::from_utf8(entry.file_name().as_bytes()).ok()?))
+fn all_processes() -> io::Result<impl Iterator<Item = Pid>> {
+    let entries = fs::read_dir("/proc")?.flatten();
+    Ok(entries.filter_map(|entry| parse_pid(std::str::from_utf8(entry.file_name().as_bytes()).ok()?)))
 }
 
 fn parse_pid(text: &str) -> Option<Pid> {
@@ -154,10 +182,14 @@ struct Stat {
 }
 
 impl Stat {
-    fn read(pid: Pid) -> Option<Self> {
-        let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    fn read(pid: Pid) -> io::Result<Option<Self>> {
+        let text = look(&format!("/proc/{pid}/stat"))?;
+        Ok(text.and_then(|text| Self::parse(&text)))
+    }
+
+    fn parse(text: &[u8]) -> Option<Self> {
         // The command name stands in parentheses and may hold anything; the last one closes it.
-        let (opens, closes) = (memchr::memchr(b'(', &text)?, memchr::memrchr(b')', &text)?);
+        let (opens, closes) = (memchr::memchr(b'(', text)?, memchr::memrchr(b')', text)?);
         let name = String::from_utf8_lossy(text.get(opens + 1..closes)?).into_owned();
         let rest = std::str::from_utf8(&text[closes + 1..]).ok()?;
         let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
@@ -171,5 +203,18 @@ impl Stat {
             own: time(11),
             of_children: time(13),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_cannot_be_looked_at_is_not_gone() {
+        assert!(matches!(look("/proc/self/stat"), Ok(Some(_))));
+        assert!(matches!(look("/proc/0/stat"), Ok(None)), "there is no such process");
+        look("/proc/self/task")
+            .expect_err("what is no file cannot be read, and that says nothing of a process");
     }
 }

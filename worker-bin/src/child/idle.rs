@@ -39,16 +39,17 @@ impl Watched<'_> {
                 (idle, activity) = (Duration::ZERO, None);
                 continue;
             }
-            let now = Some(self.activity().await);
+            let now = self.activity().await;
             let still = std::mem::replace(&mut activity, now.clone())
                 .is_some_and(|before| now.is_some_and(|now| now.is_idle_since(&before)));
             idle = if still { idle + elapsed } else { Duration::ZERO };
         }
     }
 
-    /// Reading `/proc` takes milliseconds where there are thousands of processes: not on this thread.
-    pub(super) async fn activity(self) -> Activity {
+    /// `None`: nobody knows, as there is no descriptor to look with. Reading `/proc` takes milliseconds where there are thousands
+    /// of processes: not on this thread.
+    pub(super) async fn activity(self) -> Option<Activity> {
         let group = self.group;
-        tokio::task::spawn_blocking(move || descent::group_activity(group)).await.unwrap_or_default()
+        tokio::task::spawn_blocking(move || descent::group_activity(group)).await.ok()?.ok()
     }
 }

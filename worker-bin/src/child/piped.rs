@@ -15,6 +15,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::unix::pipe;
 use tokio::sync::Notify;
@@ -35,11 +36,21 @@ pub struct PipedChild {
     /// Follows the child, which it owns; gives its end.
     following: JoinHandle<Result<Exit, String>>,
     exit: Option<Result<Exit, String>>,
-    kill: Arc<Notify>,
+    shared: Arc<Shared>,
     /// Reads its standard error; gives `tail` in the end.
     stderr: Option<JoinHandle<Tail>>,
     tail: String,
     stop: Arc<Notify>,
+}
+
+/// What is told to who follows a child.
+#[derive(Debug, Default)]
+struct Shared {
+    kill: Notify,
+    /// Its output and its standard error are at their ends: nobody waits for what it left behind any more.
+    let_go: Notify,
+    /// Nobody reads its output now, for a reason that is not its own.
+    is_held_up: AtomicBool,
 }
 
 /// Starts a program whose standard output is read from the file; its standard input is empty. `stop` ends it in good order.
@@ -81,10 +92,15 @@ async fn patiently<T, F: Future<Output = Result<T, NotStarted>>>(
 impl PipedChild {
     /// Kills it and everything below it.
     pub fn kill(&self) {
-        self.kill.notify_one();
+        self.shared.kill.notify_one();
     }
 
-    /// Waits for its end. May be dropped and called again.
+    /// Whether its output is read, or would be if there were some.
+    pub fn is_read(&self, is_read: bool) {
+        self.shared.is_held_up.store(!is_read, Ordering::Relaxed);
+    }
+
+    /// Waits for its end; its output was read to its end, or is closed here. May be dropped and called again.
     ///
     /// # Errors
     /// It did not end with an accepted exit status; with the end of what it said on standard error.
@@ -92,7 +108,7 @@ impl PipedChild {
         let exit = match self.exit.clone() {
             Some(exit) => exit,
             None => {
-                let exit = (&mut self.following).await.unwrap_or_else(|error| Err(error.to_string()));
+                let exit = self.followed_to_its_end().await;
                 self.exit.insert(exit).clone()
             }
         };
@@ -115,6 +131,28 @@ impl PipedChild {
     }
 }
 
+impl PipedChild {
+    async fn followed_to_its_end(&mut self) -> Result<Exit, String> {
+        let Self { following, stderr, tail, shared, .. } = self;
+        loop {
+            let drained = async {
+                match stderr.as_mut() {
+                    Some(draining) => draining.await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                followed = &mut *following => return followed.unwrap_or_else(|error| Err(error.to_string())),
+                drained = drained => {
+                    *tail = drained.map(|tail| tail.text()).unwrap_or_default();
+                    *stderr = None;
+                    shared.let_go.notify_one();
+                }
+            }
+        }
+    }
+}
+
 impl Drop for PipedChild {
     fn drop(&mut self) {
         // With the child that it owns, which is killed so.
@@ -124,11 +162,11 @@ impl Drop for PipedChild {
 
 /// Follows a child to its end, and stops it where that is asked for. Its input is not ours to close here.
 ///
-/// What it left behind may go on for as long as it does something: its output is read to its end by somebody else.
+/// What it left behind may go on for as long as it does something and has not let go of its pipes, which are read by others.
 async fn follow(
     mut child: Child,
     stop: Arc<StopOrder>,
-    kill: Arc<Notify>,
+    shared: Arc<Shared>,
     program: Arc<Program>,
     env: TaskEnv,
     on_stopped: impl Fn(Option<Idle>),
@@ -142,20 +180,20 @@ async fn follow(
             ended = child.wait(), if exit.is_none() => {
                 // What is printed while it is stopped counts, whoever does.
                 let wanted = failure::is_good(&program, &ended) || stop.asked().is_some();
-                surviving = survivors::after(&mut child, wanted, &program, &env);
+                let is_held_up = || shared.is_held_up.load(Ordering::Relaxed);
+                surviving = survivors::after(&mut child, wanted, &program, &env, is_held_up);
                 if surviving.is_none() {
                     return ended;
                 }
                 exit = Some(ended);
             }
-            () = survivors::over(&mut surviving), if surviving.is_some() => {
-                return exit.unwrap_or_else(|| Err("its end was never seen".to_owned()));
-            }
+            () = survivors::over(&mut surviving), if surviving.is_some() => return seen_end(exit),
+            () = shared.let_go.notified(), if surviving.is_some() => return seen_end(exit),
             step = leaving.next() => match step {
                 Step::Terminate => child.terminate(),
                 Step::Kill => child.kill(),
             },
-            () = kill.notified() => child.kill(),
+            () = shared.kill.notified() => child.kill(),
             _ = looks.tick() => {
                 let pid = u32::try_from(child.pid().as_raw_pid()).unwrap_or_default();
                 let by = stopped(pid);
@@ -165,6 +203,10 @@ async fn follow(
             }
         }
     }
+}
+
+fn seen_end(exit: Option<Result<Exit, String>>) -> Result<Exit, String> {
+    exit.unwrap_or_else(|| Err("its end was never seen".to_owned()))
 }
 
 /// Standard input and output of the child (standard error where `None`), and our end.
@@ -189,9 +231,9 @@ async fn start(
         Ok(child) => child,
         Err(error) => return Err(failure::not_started(program, error)),
     };
-    let kill = Arc::new(Notify::new());
+    let shared = Arc::new(Shared::default());
     let followed =
-        follow(child, Arc::clone(stop), Arc::clone(&kill), Arc::clone(program), env.clone(), on_stopped);
+        follow(child, Arc::clone(stop), Arc::clone(&shared), Arc::clone(program), env.clone(), on_stopped);
     let following = tokio::spawn(followed);
     let stop = Arc::new(Notify::new());
     let (limit, stage, task, stopping) =
@@ -205,7 +247,7 @@ async fn start(
     let draining = tokio::spawn(draining.in_current_span());
     let program = Arc::clone(program);
     let (exit, stderr, tail) = (None, Some(draining), String::new());
-    Ok((File::from(ours), PipedChild { program, following, exit, kill, stderr, tail, stop }))
+    Ok((File::from(ours), PipedChild { program, following, exit, shared, stderr, tail, stop }))
 }
 
 #[cfg(test)]

@@ -219,7 +219,7 @@ async fn run(
             never = forever(&mut watching), if alive => match never {},
             ended = child.wait(), if exit.is_none() => {
                 let wanted = fault.is_none() && failure::is_good(program, &ended);
-                surviving = survivors::after(child, wanted, program, service.env);
+                surviving = survivors::after(child, wanted, program, service.env, || false);
                 exit = Some(ended);
                 aftermath.begin(watched.gauges);
                 look.as_mut().reset(Instant::now() + PATIENCE);

@@ -1,7 +1,7 @@
 //! What a program that has ended well left behind: processes that still work for it, as in `tee >(gzip > copy.gz)`.
 //!
-//! They are waited for as long as they do something and hold one of the program's pipes. What does nothing for a while is a
-//! daemon, or hangs: it is killed, which is said.
+//! They are waited for as long as they do something and hold one of the program's pipes. What does nothing for its `stop_grace`,
+//! and could do something, is a daemon, or hangs: it is killed, which is said.
 
 use super::descent::{self, Activity};
 use super::launcher::Child;
@@ -11,9 +11,6 @@ use std::future::pending;
 use std::pin::Pin;
 use std::time::Duration;
 use tokio::time::Instant;
-
-/// How long they may do nothing; less where the program's `stop_grace` or `timeout` is.
-const IDLE_MAX: Duration = Duration::from_secs(5);
 
 /// How often it is looked, at first and later.
 const LOOK_AFTER: Duration = Duration::from_millis(20);
@@ -30,9 +27,9 @@ pub(crate) struct Survivors {
 
 impl Survivors {
     /// Returns when none is left, or when they have done nothing for too long, which is said: they are to be killed then.
-    pub(crate) async fn over(self, program: &Program, env: &TaskEnv) {
-        let patience =
-            program.timeout.map_or(IDLE_MAX, |timeout| timeout.min(IDLE_MAX)).min(program.stop_grace);
+    /// While `is_held_up`, it is we who do not take what they print.
+    pub(crate) async fn over(self, program: &Program, env: &TaskEnv, is_held_up: impl Fn() -> bool) {
+        let patience = program.timeout.unwrap_or(program.stop_grace).min(program.stop_grace);
         let (mut wait, mut before) = (LOOK_AFTER, None);
         let (mut idle, mut looked) = (Duration::ZERO, Instant::now());
         loop {
@@ -40,13 +37,16 @@ impl Survivors {
             // Time in which this process itself was stopped or busy does not count.
             let elapsed = looked.elapsed().min(wait);
             looked = Instant::now();
-            let (names, activity) = self.look().await;
+            let Some((names, activity)) = self.look().await else {
+                before = None;
+                continue;
+            };
             if names.is_empty() {
                 return;
             }
             let still =
                 before.replace(activity.clone()).is_some_and(|before| activity.is_idle_since(&before));
-            idle = if still { idle + elapsed } else { Duration::ZERO };
+            idle = if still && !is_held_up() { idle + elapsed } else { Duration::ZERO };
             if idle >= patience {
                 return say_abandoned(program, env, &names, patience);
             }
@@ -54,26 +54,28 @@ impl Survivors {
         }
     }
 
-    /// Reading `/proc` takes milliseconds where there are thousands of processes: not on this thread.
-    async fn look(self) -> (Vec<String>, Activity) {
+    /// `None`: nobody knows, as there is no descriptor to look with. Reading `/proc` takes milliseconds where there are thousands
+    /// of processes: not on this thread.
+    async fn look(self) -> Option<(Vec<String>, Activity)> {
         let Self { launcher, id, group } = self;
         let looking = tokio::task::spawn_blocking(move || descent::survivors(launcher, id, group));
-        looking.await.unwrap_or_default()
+        looking.await.ok()?.ok()
     }
 }
 
 /// What `child`, which has ended, left behind: to be waited for where it is wanted and there is something, else killed.
-pub(super) fn after<'a>(
+pub(super) fn after<'a, F: Fn() -> bool + 'a>(
     child: &mut Child,
     wanted: bool,
     program: &'a Program,
     env: &'a TaskEnv,
-) -> Option<Pin<Box<impl Future<Output = ()> + use<'a>>>> {
+    is_held_up: F,
+) -> Option<Pin<Box<impl Future<Output = ()> + use<'a, F>>>> {
     let survivors = child.survivors().filter(|_| wanted);
     if survivors.is_none() {
         child.kill();
     }
-    survivors.map(|survivors| Box::pin(survivors.over(program, env)))
+    survivors.map(|survivors| Box::pin(survivors.over(program, env, is_held_up)))
 }
 
 /// Waits for this to be over, if there is something.

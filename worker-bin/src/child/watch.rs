@@ -134,7 +134,10 @@ impl<'a> Watcher<'a> {
             if self.idle(look, Duration::ZERO).is_none() {
                 return self.goes_on();
             }
-            let activity = self.watched.activity().await;
+            let Some(activity) = self.watched.activity().await else {
+                seen.activity = None;
+                continue;
+            };
             let stopped = activity.stopped;
             let before = seen.activity.replace(activity.clone());
             if let Some((pid, by)) = stopped {

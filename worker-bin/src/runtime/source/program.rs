@@ -99,7 +99,8 @@ impl ProgramInput {
             source = source.resume(position).map_err(|e| e.to_string())?;
         }
         let before = if starts == 1 { Progress::default() } else { source.progress() };
-        let left = self.read(reading, &mut source, before)?;
+        let left = self.read(reading, &mut source, &life.child, before)?;
+        life.child.is_read(true);
         if left == Left::Stopped || source.is_full() {
             // What it would still print is not wanted: with nobody to read it, it does not wait for that.
             self.order.stop(Manner::Terminate);
@@ -148,9 +149,16 @@ impl ProgramInput {
         &self,
         reading: &mut Reading,
         source: &mut StreamSource,
+        child: &PipedChild,
         mut last: Progress,
     ) -> Result<Left, String> {
-        while reading.may_read(true) {
+        let may_read = |reading: &mut Reading| {
+            child.is_read(false);
+            let may = reading.may_read(true);
+            child.is_read(may);
+            may
+        };
+        while may_read(reading) {
             let chunk = source.next_chunk().map_err(|e| e.to_string())?;
             reading.count(&mut last, source.progress());
             match chunk {
