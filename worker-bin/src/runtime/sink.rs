@@ -10,7 +10,7 @@ use crate::mutex::lock;
 use bytes::Bytes;
 use follower::{Follower, whole};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
@@ -124,7 +124,8 @@ impl SinkThread {
         writer.count_into(self.moved.clone());
         let synced = writer.sync_handle().map(|handle| self.start_sync(handle)).transpose()?;
         let follower = writer.reader().map(|reader| self.start_following(reader)).transpose()?;
-        while let Ok(command) = self.commands.recv() {
+        let tends = writer.tend().unwrap_or(true);
+        while let Some(command) = self.next(tends.then_some(&mut *writer), follower.as_ref())? {
             if let (Some(follower), SinkCommand::Write(work, batches)) = (&follower, &command) {
                 follower.writes(*work, batches);
             }
@@ -176,6 +177,27 @@ impl SinkThread {
             }
         }
         Ok(())
+    }
+
+    /// The next command; `tended` is looked after until it comes.
+    fn next(
+        &self,
+        mut tended: Option<&mut dyn SinkWriter>,
+        follower: Option<&Follower>,
+    ) -> Result<Option<SinkCommand>, String> {
+        loop {
+            let Some(writer) = &mut tended else { return Ok(self.commands.recv().ok()) };
+            match self.commands.recv_timeout(READER_WAIT) {
+                Ok(command) => return Ok(Some(command)),
+                Err(RecvTimeoutError::Disconnected) => return Ok(None),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            match writer.tend() {
+                Ok(_) => {}
+                Err(SinkError::NoReader { .. }) => follower.into_iter().for_each(Follower::no_reader),
+                Err(error) => return Err(error.to_string()),
+            }
+        }
     }
 
     fn start_following(&self, reader: PipeReader) -> Result<Follower, String> {

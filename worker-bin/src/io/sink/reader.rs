@@ -58,11 +58,13 @@ impl PipeReader {
         lock(&self.state).pipe = pipe;
     }
 
-    /// The pipe is closed, and so many bytes were taken back out of it.
-    pub(super) fn took_back(&self, bytes: u64) {
+    /// The pipe is closed, and `take` takes back what lies in it: who looks meanwhile waits, as it would seem to be read.
+    pub(super) fn taking_back(&self, take: impl FnOnce() -> Vec<u8>) -> Vec<u8> {
         let mut state = lock(&self.state);
+        let taken = take();
         state.pipe = None;
-        state.back += bytes;
+        state.back += taken.len() as u64;
+        taken
     }
 
     /// Bytes that another process has written as well lie in the pipe like those counted in `written`.

@@ -30,6 +30,14 @@ pub trait SinkWriter: Debug + Send {
         Made::default()
     }
 
+    /// Does what cannot wait for the next write; `false`: there is never anything like that.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    fn tend(&mut self) -> Result<bool, SinkError> {
+        Ok(false)
+    }
+
     /// Makes everything ready for the first write and gives the first position, which is true already. It must be on stable
     /// storage before the first write.
     ///

@@ -4,7 +4,8 @@
 //!   no reader ──one opens it──▶ written ──its last reader leaves (EPIPE)──▶ no reader, the pipe stays open here
 //! ```
 //! While it is open here, what the last reader left in the pipe stays there for the next one, which so begins with the very byte
-//! that the last one had not taken; if another pipe has taken its place by then, it is taken back and written there. Where every
+//! that the last one had not taken; if another pipe has taken its place by then, which is looked for also while there is nothing to
+//! write, it is taken back and written there. Where every
 //! record counts, a write is done when a reader has taken it, so that what goes with the pipe is written again in a later life,
 //! from the first record that was not taken whole. What a reader had taken and not used is not known of.
 
@@ -34,6 +35,8 @@ pub struct FifoSink {
     done: u64,
     /// What nobody had taken of a pipe that another one has replaced.
     back: Vec<u8>,
+    /// Another pipe has replaced the one that was written, and nobody has come to read it yet.
+    reopens: bool,
     written: u64,
     moved: Moved,
     /// Whoever has to know how far the reader is.
@@ -56,6 +59,7 @@ impl FifoSink {
             is_nameless: false,
             done: 0,
             back: Vec::new(),
+            reopens: false,
             written: 0,
             moved,
             reader: None,
@@ -83,12 +87,14 @@ impl FifoSink {
     /// Opens the pipe, if it is not open. An error: nobody reads it.
     fn connect(&mut self) -> Result<(), SinkError> {
         if let Some(old) = self.pipe.take_if(|pipe| was_replaced(&self.path, pipe)) {
+            self.reopens = true;
             self.take_back(&old)?;
         }
         let pipe = match self.pipe.take() {
             Some(pipe) => pipe,
             None => self.open()?,
         };
+        self.reopens = false;
         self.is_nameless = is_nameless(&pipe);
         let is_read = has_reader(&pipe);
         self.pipe = Some(pipe);
@@ -110,23 +116,48 @@ impl FifoSink {
     /// Takes what lies in a pipe that nobody can open any more, to be written to the one in its place.
     fn take_back(&mut self, old: &File) -> Result<(), SinkError> {
         let unread = held(old);
-        let before = self.back.len();
-        let path = PathBuf::from(format!("/proc/self/fd/{}", old.as_raw_fd()));
-        let nonblock = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
-        let mut taken = Vec::new();
-        if let Ok(pipe) = OpenOptions::new().read(true).custom_flags(nonblock).open(path) {
-            pipe.take(unread).read_to_end(&mut taken).ok();
-        }
-        if (taken.len() as u64) < unread {
-            return Err(SinkError::Removed { path: self.path.clone(), written: unread });
-        }
+        let take = || read_out(old, unread);
+        let taken = match &self.reader {
+            Some(reader) => reader.taking_back(take),
+            None => take(),
+        };
+        let is_all = taken.len() as u64 >= unread;
         // What was taken back before, and not written since, is behind it.
         self.back.splice(0..0, taken);
-        if let Some(reader) = &self.reader {
-            reader.took_back((self.back.len() - before) as u64);
-        }
-        Ok(())
+        if is_all { Ok(()) } else { Err(SinkError::Removed { path: self.path.clone(), written: unread }) }
     }
+
+    /// Writes what was taken back to the pipe that is open now.
+    fn write_back(&mut self) -> Result<(), SinkError> {
+        let Some(pipe) = &self.pipe else { return Err(self.no_reader()) };
+        let mut again = 0;
+        let result = write_slices(pipe, &[&self.back], &mut again, &self.moved);
+        self.back.drain(..usize::try_from(again).unwrap_or(usize::MAX).min(self.back.len()));
+        result.map_err(|error| self.failed(error))
+    }
+
+    fn failed(&self, error: Errno) -> SinkError {
+        match error {
+            Errno::PIPE => self.no_reader(),
+            error => SinkError::writing(&self.name(), self.written, error),
+        }
+    }
+
+    /// The pipe has gone out of its readers' reach, and another one is in its place.
+    fn is_replaced(&self) -> bool {
+        self.reopens || self.pipe.as_ref().is_some_and(|pipe| was_replaced(&self.path, pipe))
+    }
+}
+
+/// What lies in a pipe that is open here to be written: so many bytes, if nobody else takes of them.
+fn read_out(pipe: &File, bytes: u64) -> Vec<u8> {
+    let path = PathBuf::from(format!("/proc/self/fd/{}", pipe.as_raw_fd()));
+    let nonblock = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let mut taken = Vec::new();
+    if let Ok(pipe) = OpenOptions::new().read(true).custom_flags(nonblock).open(path) {
+        pipe.take(bytes).read_to_end(&mut taken).ok();
+    }
+    taken
 }
 
 /// Whether another pipe is at the path now, and nobody reads this one.
@@ -140,27 +171,33 @@ fn was_replaced(path: &Path, pipe: &File) -> bool {
 impl SinkWriter for FifoSink {
     fn write(&mut self, batches: &[Batch]) -> Result<(), SinkError> {
         self.connect()?;
+        self.write_back()?;
         let Some(pipe) = &self.pipe else { return Err(self.no_reader()) };
-        let mut again = 0;
-        let result = write_slices(pipe, &[&self.back], &mut again, &self.moved);
-        self.back.drain(..usize::try_from(again).unwrap_or(usize::MAX).min(self.back.len()));
         let before = self.written;
-        let result = result
-            .and_then(|()| write_slices(pipe, &behind(batches, self.done), &mut self.written, &self.moved));
+        let result = write_slices(pipe, &behind(batches, self.done), &mut self.written, &self.moved);
         self.done += self.written - before;
-        match result {
-            Ok(()) => {
-                self.done = 0;
-                Ok(())
-            }
-            Err(Errno::PIPE) => Err(self.no_reader()),
-            Err(e) => Err(SinkError::writing(&self.name(), self.written, e)),
+        result.map_err(|error| self.failed(error))?;
+        self.done = 0;
+        Ok(())
+    }
+
+    /// Goes over to the pipe that has replaced the one it writes.
+    fn tend(&mut self) -> Result<bool, SinkError> {
+        if !self.is_nameless && self.is_replaced() {
+            self.connect()?;
+            self.write_back()?;
         }
+        Ok(true)
     }
 
     /// What lies in the pipe would go with it if nobody reads it, so a reader is waited for.
     fn close(&mut self) -> Result<(), SinkError> {
-        if !self.is_nameless && self.pipe.as_ref().is_some_and(|pipe| held(pipe) > 0 && !has_reader(pipe)) {
+        let tended = self.tend();
+        let is_left = self.pipe.as_ref().is_some_and(|pipe| held(pipe) > 0 && !has_reader(pipe));
+        if !self.back.is_empty() {
+            tended?;
+        }
+        if !self.is_nameless && is_left {
             return Err(self.no_reader());
         }
         self.pipe = None;

@@ -132,3 +132,60 @@ fn what_was_taken_is_known_over_readers_and_pipes() {
     sink.close().unwrap();
     seen(14, 0, false);
 }
+
+#[test]
+fn a_pipe_that_took_the_place_of_the_first_gets_what_is_left_without_another_write() {
+    for closes in [false, true] {
+        let (_dir, path) = fifo();
+        let mut sink = FifoSink::new(&path);
+        let first = reader(&path);
+        sink.write(&[lines("one\n")]).unwrap();
+        drop(first);
+        std::fs::remove_file(&path).unwrap();
+        nix_fifo(&path);
+        let tended = |sink: &mut FifoSink| if closes { sink.close() } else { sink.tend().map(drop) };
+        nobody_reads(tended(&mut sink));
+        nobody_reads(tended(&mut sink));
+        let mut second = reader(&path);
+        tended(&mut sink).unwrap();
+        assert_eq!(take(&mut second, 4), "one\n");
+    }
+}
+
+#[test]
+fn a_reader_of_a_pipe_that_took_the_place_of_the_first_is_met_before_there_is_anything_for_him() {
+    let (_dir, path) = fifo();
+    let mut sink = FifoSink::new(&path);
+    let mut first = reader(&path);
+    sink.write(&[lines("one\n")]).unwrap();
+    assert_eq!(take(&mut first, 4), "one\n");
+    drop(first);
+    std::fs::remove_file(&path).unwrap();
+    nix_fifo(&path);
+    nobody_reads(sink.tend().map(drop));
+    let _second = reader(&path);
+    sink.tend().unwrap();
+    assert!(OpenOptions::new().read(true).open(&path).is_ok(), "it would wait for a writer");
+    sink.close().unwrap();
+}
+
+#[test]
+fn what_is_being_taken_back_does_not_seem_to_be_read() {
+    let (_dir, path) = fifo();
+    let mut sink = FifoSink::new(&path).followed();
+    let moved = Moved::default();
+    sink.count_into(moved.clone());
+    let first = reader(&path);
+    sink.write(&[lines("one\n")]).unwrap();
+    drop(first);
+    let of = sink.reader().unwrap();
+    let (looks, looked) = std::sync::mpsc::channel();
+    let taken = of.taking_back(|| {
+        let of = of.clone();
+        std::thread::spawn(move || looks.send(of.look(&moved).taken));
+        let early = looked.recv_timeout(std::time::Duration::from_millis(50));
+        assert!(early.is_err(), "{early:?}");
+        read_out(sink.pipe.as_ref().unwrap(), 4)
+    });
+    assert_eq!((taken, looked.recv()), (b"one\n".to_vec(), Ok(0)));
+}
