@@ -81,14 +81,6 @@ impl FileReader {
         }
     }
 
-    /// A named pipe that was opened, from where it is.
-    pub(super) fn of_pipe(path: &Path, pipe: File, unpacking: Unpacking) -> Result<Self, SourceError> {
-        match RawFile::new(pipe, Length { fixed: None, least: None }) {
-            Ok(raw) => Self::with(path.to_owned(), raw, None, unpacking),
-            Err(source) => Err(SourceError::Open { path: path.to_owned(), source }),
-        }
-    }
-
     /// Only the bytes that `file` had, if it is still that file.
     pub(super) fn open_fixed(file: &FixedFile, unpacking: Unpacking) -> Result<Self, SourceError> {
         let (opened, _) = file.open()?;

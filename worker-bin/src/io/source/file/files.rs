@@ -8,7 +8,7 @@ use crate::io::chunker::{Chunker, LongRecord, Piece, RecordTooLong};
 use crate::io::layout::LayoutError;
 use crate::io::source::header::HeaderFilter;
 use crate::io::source::long::letter;
-use crate::io::source::stream::Extent;
+use crate::io::source::stream::{Extent, StreamSource};
 use crate::io::source::unpack::{UTF8_MARK, Utf8Mark};
 use crate::io::source::{
     Counter, OnDamage, OnLong, Progress, SlowStart, SourceError, SourceOptions, SourceReader, Stop,
@@ -58,8 +58,11 @@ pub struct FileSource {
     /// What each of them was when the run began, where it is a regular file.
     begun: Vec<Option<Begun>>,
     total_bytes: Option<u64>,
-    /// Ends the wait for the writer of a named pipe.
+    /// Ends the reading of a named pipe, and the wait for its writer.
     stop: Option<Stop>,
+    /// The named pipe whose turn it is.
+    pipe: Option<StreamSource>,
+    options: SourceOptions,
 }
 
 /// What is done about long records, and what is long.
@@ -118,10 +121,12 @@ impl FileSource {
             letters: Vec::new(),
             closed_bytes: 0,
             stop: None,
+            pipe: None,
+            options: options.clone(),
         }
     }
 
-    /// The same; where one of the files is a named pipe, `stop` ends the wait for its writer, and with it the input.
+    /// The same; where one of the files is a named pipe, it is read as one, and `stop` ends that, and with it the input.
     #[must_use]
     pub fn stopped_by(self, stop: Stop) -> Self {
         Self { stop: Some(stop), ..self }
@@ -170,6 +175,16 @@ impl FileSource {
             }
             if let Some(piece) = self.chunker.next_piece().map_err(|e| self.too_long(e))? {
                 return Ok(Some(piece));
+            }
+            if let Some(pipe) = &mut self.pipe {
+                match pipe.next_chunk()? {
+                    Some(batch) => {
+                        self.letters.append(&mut pipe.take_letters());
+                        return Ok(Some(Piece::Records(batch)));
+                    }
+                    None => self.end_file()?,
+                }
+                continue;
             }
             if self.damage.is_some() {
                 match self.break_off()? {
@@ -233,7 +248,7 @@ impl FileSource {
                 let path = &self.files[index];
                 let opened = pipe::open(path, stop);
                 match opened.map_err(|source| SourceError::Open { path: path.clone(), source })? {
-                    Some(pipe) => self.reader = Some(FileReader::of_pipe(path, pipe, self.unpacking)?),
+                    Some(file) => self.pipe = Some(pipe::read(path, file, &self.options, stop)),
                     None => self.opened = self.files.len(),
                 }
             }
@@ -291,6 +306,12 @@ impl FileSource {
 
     fn close_file(&mut self) {
         self.closed_bytes += self.reader.take().map_or(0, |reader| reader.done_bytes());
+        if let Some(pipe) = self.pipe.take() {
+            self.closed_bytes += pipe.progress().done_bytes;
+            if pipe.was_stopped() {
+                self.opened = self.files.len();
+            }
+        }
     }
 
     fn flush(&mut self) -> Result<Option<Piece>, SourceError> {
@@ -345,6 +366,9 @@ impl SourceReader for FileSource {
                 batch = self.header.take(&batch, &name)?;
             }
             let admitted = self.counter.admit(batch.clone());
+            if self.pipe.is_some() {
+                return Ok(Some(admitted));
+            }
             self.track.give(extent(&all) - (extent(&batch) - extent(&admitted)));
             if !admitted.is_empty() || !self.letters.is_empty() {
                 self.chunker.set_chunk_bytes(self.size.grow());
@@ -356,7 +380,9 @@ impl SourceReader for FileSource {
     }
 
     fn progress(&self) -> Progress {
-        let done_bytes = self.closed_bytes + self.reader.as_ref().map_or(0, FileReader::done_bytes);
+        let of_pipe = self.pipe.as_ref().map_or(0, |pipe| pipe.progress().done_bytes);
+        let of_file = self.reader.as_ref().map_or(0, FileReader::done_bytes);
+        let done_bytes = self.closed_bytes + of_file + of_pipe;
         // A file may have grown since.
         let total_bytes = self.total_bytes.map(|total| total.max(done_bytes));
         Progress { done_bytes, total_bytes, records: self.counter.given }

@@ -1,9 +1,10 @@
-//! A named pipe among files: its turn waits for its writer, and a stop ends that.
+//! A named pipe among files: its turn waits for its writer, it is read as any pipe, and a stop ends both.
 
-use crate::io::source::Stop;
+use crate::io::source::stream::StreamSource;
+use crate::io::source::{Header, SourceOptions, Stop};
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
-use rustix::io::{Errno, retry_on_intr};
+use rustix::fs::OFlags;
+use rustix::io::Errno;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
@@ -37,7 +38,11 @@ pub(super) fn open(path: &Path, stop: &Stop) -> io::Result<Option<File>> {
             break;
         }
     }
-    let flags = retry_on_intr(|| fcntl_getfl(&pipe))?;
-    retry_on_intr(|| fcntl_setfl(&pipe, flags - OFlags::NONBLOCK))?;
     Ok(Some(pipe))
+}
+
+/// Gives its records as they come. How many are wanted of all files, and headers, are the affair of who reads all of them.
+pub(super) fn read(path: &Path, pipe: File, options: &SourceOptions, stop: &Stop) -> StreamSource {
+    let options = SourceOptions { header: Header::Keep, limit: None, ..options.clone() };
+    StreamSource::new(pipe.into(), path.display().to_string(), &options, stop.clone())
 }

@@ -268,19 +268,61 @@ fn progress_of_packed_files_counts_packed_bytes() {
     assert_eq!(source.progress().done_bytes, total);
 }
 
+fn named_pipe(dir: &tempfile::TempDir) -> PathBuf {
+    let path = dir.path().join("pipe");
+    rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    path
+}
+
+/// All records that come until the input ends, as one text.
+fn rest(source: &mut FileSource) -> String {
+    let batches = std::iter::from_fn(|| source.next_chunk().unwrap());
+    batches.map(|batch| String::from_utf8_lossy(batch.payload()).into_owned()).collect()
+}
+
 #[test]
 fn a_named_pipe_is_read_packed_or_not() {
-    for content in [gzip(b"1\n2\n"), xz(b"1\n2\n"), utf16_big(b"1\n2\n"), b"1\n2\n".to_vec()] {
-        let dir = directory(&[]);
-        let path = dir.path().join("pipe");
-        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    for content in [gzip(b"1\n2\n"), xz(b"1\n2\n"), utf16_big(b"1\n2\n"), b"1\n2".to_vec()] {
+        let dir = directory(&[("a", b"0\n"), ("z", b"3\n")]);
+        let path = named_pipe(&dir);
         std::thread::scope(|scope| {
             scope.spawn(|| fs::write(&path, &content).unwrap());
-            assert_eq!(plain(&dir, "pipe").unwrap(), "1\n2\n");
+            let source = FileSource::open(dir.path(), &["*"], &SourceOptions::default()).unwrap();
+            let mut source = source.stopped_by(Stop::new().unwrap());
+            assert_eq!(source.progress().total_bytes, None);
+            assert_eq!(rest(&mut source), "0\n1\n2\n3\n");
+            assert_eq!(source.progress().records, 4);
+            assert!(source.progress().done_bytes >= 7);
         });
-        let source = FileSource::of(vec![path], &SourceOptions::default());
-        assert_eq!(source.progress().total_bytes, None);
     }
+}
+
+#[test]
+fn what_a_named_pipe_gives_comes_at_once_and_a_stop_waits_for_no_more() {
+    let dir = directory(&[("a", b"0\n"), ("z", b"3\n")]);
+    let path = named_pipe(&dir);
+    let stop = Stop::new().unwrap();
+    let source = FileSource::open(dir.path(), &["*"], &SourceOptions::default()).unwrap();
+    let mut source = source.stopped_by(stop.clone());
+    let mut writer = fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
+    writer.write_all(b"1\n2\nhal").unwrap();
+    let next = |source: &mut FileSource| source.next_chunk().unwrap().map(|b| b.payload().to_vec());
+    assert_eq!(next(&mut source).unwrap(), b"0\n");
+    assert_eq!(next(&mut source).unwrap(), b"1\n2\n", "its writer stays");
+    stop.stop();
+    assert_eq!(next(&mut source), None, "nothing behind it is read");
+}
+
+#[test]
+fn a_header_of_a_named_pipe_is_taken_off_as_of_any_file() {
+    let dir = directory(&[("a", b"h\n0\n")]);
+    let path = named_pipe(&dir);
+    std::thread::scope(|scope| {
+        scope.spawn(|| fs::write(&path, "h\n1\n").unwrap());
+        let options = SourceOptions { header: Header::Skip, limit: Some(2), ..SourceOptions::default() };
+        let source = FileSource::open(dir.path(), &["*"], &options).unwrap();
+        assert_eq!(rest(&mut source.stopped_by(Stop::new().unwrap())), "0\n1\n");
+    });
 }
 
 #[test]
