@@ -48,7 +48,7 @@ fn in_memory_a_stop_waits_for_no_backoff() {
     let mut play = Play::new(line(vec![TaskKind::Source, batch()]));
     assert!(play.read(&["x"]));
     play.pass(Duration::from_secs(2));
-    let mut runs = |play: &mut Play| {
+    let runs = |play: &mut Play| {
         play.take(|action| match action {
             Action::Task(TaskId(1), TaskAction::Batch(BatchAction::Run(run))) => Some(run.work),
             Action::Task(..) | Action::Conn(..) | Action::Link(..) | Action::Node(_) => None,
