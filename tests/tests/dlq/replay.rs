@@ -326,3 +326,59 @@ fn an_interrupted_replay_is_gone_on_with_by_the_next_one() {
     assert_eq!(lines(&scratch, "out.txt"), marked(&[]));
     replay(&scratch, &["all"]).run().expect(0).says(&["no dead letters to replay"]);
 }
+
+/// Lines of 1 to 100, two of them longer than `max_record`, one without the key.
+const PIECES: &str = r#"
+    [pipeline]
+    name = "pieces"
+    max_record = "200"
+    [source.numbers]
+    file = "in.txt"
+    on_long = "ON_LONG"
+    [sink.out]
+    file = "out.txt"
+    partition_by = { field = 1 }
+"#;
+
+#[test]
+fn pieces_of_input_never_go_back_as_records() {
+    for (on_long, arrived) in [("cut", 102), ("dead-letter", 100)] {
+        let scratch = Scratch::new();
+        scratch.shell("(seq 1 50; yes | head -c 600 | tr '\\n' x; echo; seq 51 99; echo) > in.txt");
+        scratch.shell("(yes | head -c 100000 | tr '\\n' x; echo; echo 100) >> in.txt");
+        scratch.write("pipeline.toml", PIECES.replace("ON_LONG", on_long));
+        scratch.worker(&["run", "pipeline.toml", "--state", "state"]).run().expect(3);
+        assert_eq!(lines(&scratch, "out.txt").len(), arrived, "{on_long}");
+        let list = dlq(&scratch, &["list", "--json", "--state", "state"]).expect(0);
+        let letters: Vec<serde_json::Value> = text(&list.stdout)
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("a line of JSON"))
+            .collect();
+        let contents: Vec<&str> =
+            letters.iter().map(|letter| letter["contents"].as_str().expect("what it holds")).collect();
+        assert_eq!(contents, ["input", "record", "input"], "{on_long}");
+        let piece = letters[0]["id"].as_str().expect("an id");
+        replay(&scratch, &[piece]).run().expect(2).says(&["is a piece of input and no record", "new input"]);
+        let page = text(&dlq(&scratch, &["show", "--state", "state", piece]).expect(0).stdout);
+        assert!(page.contains("a piece of input, which is no record"), "{page}");
+        // The record that has no key has none now.
+        let skipped = "2 dead letters (numbers/0:1 first) are pieces of input and no record";
+        replay(&scratch, &["all"]).run().expect(3).says(&[skipped, "replay 1: 1 dead letter"]);
+        replay(&scratch, &["all"]).run().expect(3).says(&[skipped, "replay 2: 1 dead letter"]);
+        assert_eq!(lines(&scratch, "out.txt").len(), arrived, "{on_long}");
+    }
+}
+
+#[test]
+fn a_letter_that_does_not_fit_any_more_keeps_no_others_back() {
+    let scratch = Scratch::new();
+    run_with_state(&scratch, FIXABLE);
+    scratch.write("fixed", "");
+    let smaller = FIXABLE.replace("[source.numbers]", "max_record = \"2\"\n[source.numbers]");
+    scratch.write("pipeline.toml", smaller);
+    let letters = listed(&scratch, &["--state", "state"]);
+    let (id, _) = letters.iter().find(|(_, record)| record == "500").expect("a letter");
+    replay(&scratch, &[id]).run().expect(2).says(&["cannot go into `picky`", "longer than `max_record`"]);
+    let said = replay(&scratch, &["all", "--out", "again.txt"]).run();
+    said.says(&["warning: dead letter picky/", "longer than `max_record`", "replay 1: 1 dead letter"]);
+}

@@ -2,13 +2,13 @@
 //!
 //! A line has `time`, `task`, `reason`, `attempts`, then `record` (without its terminator; `record_b64` if it is not
 //! UTF-8), and where they are known `exit_status` or `signal` of the program, `stderr_tail` and `origin` (the task it came
-//! from and its position on that link). With a state directory it also has `id`, `stage` and, where known, `batch_id`.
+//! from and its position on that link). Without an origin `contents` says what it is: a `record`, or `input` that became none. With a state directory it also has `id`, `stage` and, where known, `batch_id`.
 
 mod line;
 mod log;
 mod read;
 
-pub(crate) use line::rfc3339;
+pub(crate) use line::{rfc3339, word};
 pub use log::{DeadLetterLog, DeadLogError, NewLetter, log_path};
 pub use read::{Letter, LetterOrigin, Letters, read_letters};
 

@@ -80,8 +80,20 @@ pub struct DeadLetter {
     pub batch_id: Option<u64>,
     /// How its last run failed; `None` if no program failed.
     pub cause: Option<FailureKind>,
-    /// Link and position it arrived by; `None` for a record the task itself produced.
+    /// Link and position it arrived by; `None` for what the task itself produced or read.
     pub origin: Option<(LinkId, Seq)>,
+    /// What `record` is.
+    pub contents: Contents,
+}
+
+/// What a dead letter holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Contents {
+    /// A whole record.
+    #[default]
+    Record,
+    /// Input that did not become a record, such as a part of one: nothing that may be processed as a record.
+    Input,
 }
 
 impl DeadLetter {
@@ -96,7 +108,14 @@ impl DeadLetter {
             batch_id: None,
             cause: None,
             origin: None,
+            contents: Contents::Record,
         }
+    }
+
+    /// A piece of input that goes no further.
+    #[must_use]
+    pub fn of_input(piece: Bytes, reason: String) -> Self {
+        Self { contents: Contents::Input, ..Self::new(piece, reason) }
     }
 }
 

@@ -9,7 +9,7 @@ use super::tests::{batch_spec, records, stream_spec};
 use super::*;
 use crate::config::{Graph, Limits, LinkSpec, Retry, StreamSpec, TaskKind, TaskSpec};
 use crate::event::{
-    BatchAction, BatchEvent, Body, Chunk, ConnAction, ConnEvent, DeadLetter, Failure, FailureKind,
+    BatchAction, BatchEvent, Body, Chunk, ConnAction, ConnEvent, Contents, DeadLetter, Failure, FailureKind,
     JournalAction, LinkAction, Loss, NodeAction, NodeError, NodeEvent, Output, RecordsAction, Report,
     SinkAction, SinkEvent, SourceAction, SourceEvent, Spent, StreamAction, StreamEvent, TaskAction,
     TaskEvent,
@@ -282,6 +282,7 @@ fn dead_letters_of_routing_count_against_what_is_allowed() {
         attempts: 0,
         stderr_tail: String::new(),
         origin: None,
+        contents: Contents::Record,
     };
     let output = Output { dead: vec![letter; 200], records: 200, ..Output::default() };
     node.handle(Time::ZERO, Event::task(TaskId(0), SourceEvent::Read { output }));

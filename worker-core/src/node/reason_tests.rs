@@ -5,8 +5,8 @@ use super::tests::{batch_spec, line, records, stream_spec};
 use super::*;
 use crate::config::{BatchSpec, LinkSpec, MaxDead, StreamSpec, TaskKind};
 use crate::event::{
-    BatchAction, BatchEvent, Blocker, DeadLetter, JournalAction, NodeEvent, Output, RecordsEvent, SinkAction,
-    SinkEvent, Spent, StreamEvent, TaskAction, TaskEvent, WorkId,
+    BatchAction, BatchEvent, Blocker, Contents, DeadLetter, JournalAction, NodeEvent, Output, RecordsEvent,
+    SinkAction, SinkEvent, Spent, StreamEvent, TaskAction, TaskEvent, WorkId,
 };
 use crate::stall::Reason;
 use std::time::Duration;
@@ -312,6 +312,7 @@ fn too_many_dead_letters_are_the_last_reason() {
         attempts: 0,
         stderr_tail: String::new(),
         origin: None,
+        contents: Contents::Record,
     };
     let output = Output { dead: vec![letter; 2], ..Output::default() };
     let (work, spent) = (run.work, Spent::default());

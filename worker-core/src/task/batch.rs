@@ -19,7 +19,7 @@ use crate::backoff::Backoff;
 use crate::config::{BatchSpec, OnError};
 use crate::ctx::Ctx;
 use crate::event::{
-    Action, Attempt, BatchAction, DeadLetter, Failure, FailureKind, Output, Report, Spent, WorkId,
+    Action, Attempt, BatchAction, Contents, DeadLetter, Failure, FailureKind, Output, Report, Spent, WorkId,
 };
 use crate::fault::Bug;
 use crate::inbox::{Piece, Pieces};
@@ -302,6 +302,7 @@ impl BatchTask {
             attempts: segment.tried,
             stderr_tail: failure.stderr_tail.clone(),
             origin: Some((piece.link, piece.first_seq)),
+            contents: Contents::Record,
         };
         self.backoff.reset();
         match self.systematic.failed(base, ctx, &advised(&failure), piece, letter) {

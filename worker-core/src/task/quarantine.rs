@@ -8,7 +8,7 @@
 
 use super::Base;
 use crate::ctx::Ctx;
-use crate::event::{Attempt, DeadLetter, FailureKind};
+use crate::event::{Attempt, Contents, DeadLetter, FailureKind};
 use crate::fault::Bug;
 use crate::inbox::Piece;
 use crate::time::Time;
@@ -105,6 +105,7 @@ impl Quarantine {
             batch_id: None,
             cause: Some(FailureKind::WorkerDied),
             origin: Some(origin),
+            contents: Contents::Record,
         })
     }
 

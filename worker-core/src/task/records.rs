@@ -20,7 +20,9 @@ use super::systematic::{Condemns, Systematic, Verdict, advised};
 use crate::backoff::Backoff;
 use crate::config::{OnError, RecordsSpec};
 use crate::ctx::Ctx;
-use crate::event::{Action, Attempt, DeadLetter, Failure, FailureKind, Output, RecordsAction, Report};
+use crate::event::{
+    Action, Attempt, Contents, DeadLetter, Failure, FailureKind, Output, RecordsAction, Report,
+};
 use crate::inbox::{Piece, Pieces};
 use crate::recovery::TaskState;
 use crate::time::Time;
@@ -376,6 +378,7 @@ impl RecordsTask {
             attempts: self.failures,
             stderr_tail: failure.stderr_tail.clone(),
             origin: Some((piece.link, piece.first_seq)),
+            contents: Contents::Record,
         };
         self.failures = 0;
         match self.systematic.failed(base, ctx, &advised(&failure), &piece, letter) {

@@ -2,7 +2,7 @@
 
 use super::json::{push_base64, push_bytes_member, push_number, push_string};
 use bytes::Bytes;
-use worker_core::event::DeadLetter;
+use worker_core::event::{Contents, DeadLetter};
 use worker_core::route::{NoKey, RecordKey};
 use worker_proto::{Batch, LinkId, Seq};
 
@@ -70,6 +70,7 @@ impl Input {
             attempts: 1,
             stderr_tail: String::new(),
             origin: Some((self.link, self.first_seq.plus(index as u64))),
+            contents: Contents::Record,
         }
     }
 

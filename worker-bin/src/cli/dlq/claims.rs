@@ -306,6 +306,7 @@ mod tests {
             stderr_tail: String::new(),
             batch_id: None,
             origin: from.map(|from| LetterOrigin { from: Some(from.to_owned()), seq: 1 }),
+            contents: worker_core::event::Contents::Record,
         }
     }
 

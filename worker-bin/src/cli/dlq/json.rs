@@ -1,7 +1,7 @@
 //! A dead letter as JSON, with what the store knows about it.
 
 use super::store::LetterId;
-use crate::io::dead::Letter;
+use crate::io::dead::{Letter, word};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
@@ -34,6 +34,7 @@ pub(super) struct ShownLetter<'a> {
     batch_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     origin: Option<Origin<'a>>,
+    contents: &'static str,
 }
 
 #[derive(Serialize)]
@@ -70,6 +71,7 @@ impl<'a> ShownLetter<'a> {
                 .origin
                 .as_ref()
                 .map(|origin| Origin { from: origin.from.as_deref(), seq: origin.seq }),
+            contents: word(letter.contents),
         }
     }
 

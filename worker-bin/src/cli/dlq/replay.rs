@@ -161,6 +161,10 @@ impl<'a> Replayer<'a> {
         let parts = self.parts(&replay, &chosen.ways_in(), self.out.as_deref())?;
         let claim = input::write(&self.store, &replays, &replay, &parts, &chosen, self.out.clone())?;
         let letters = claim.letters.len();
+        if letters == 0 {
+            say("no dead letters to replay");
+            return Ok(ExitCode::SUCCESS);
+        }
         replay.claim(claim)?;
         let what = if letters == 1 { "letter" } else { "letters" };
         say(&format!("replay {number}: {letters} dead {what}"));

@@ -10,6 +10,7 @@ use crate::io::dead::Letter;
 use crate::text::escape::one_line;
 use crate::text::units::number;
 use std::process::ExitCode;
+use worker_core::event::Contents;
 
 /// Shows a dead letter.
 pub(super) fn show(args: &ShowArgs) -> Result<ExitCode, Failed> {
@@ -81,7 +82,11 @@ fn page(id: &LetterId, letter: &Letter, replay: Option<&Replay>, before: Option<
     field("before", before.map(ToString::to_string));
     field("replayed", replay.map(replayed));
     let bytes = number(letter.record.len() as u64);
-    page += &format!("\nrecord, {bytes} bytes:\n  {}\n", one_line(&letter.record));
+    let what = match letter.contents {
+        Contents::Record => "record",
+        Contents::Input => "a piece of input, which is no record",
+    };
+    page += &format!("\n{what}, {bytes} bytes:\n  {}\n", one_line(&letter.record));
     if !letter.stderr_tail.is_empty() {
         page += "\nlast lines on standard error:\n";
         for line in letter.stderr_tail.lines() {

@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use std::time::{SystemTime, UNIX_EPOCH};
-use worker_core::event::{DeadLetter, FailureKind};
+use worker_core::event::{Contents, DeadLetter, FailureKind};
 use worker_proto::Seq;
 
 #[derive(Serialize)]
@@ -31,6 +31,9 @@ pub(super) struct Line<'a> {
     pub(super) batch_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     origin: Option<Origin<'a>>,
+    /// Where no `origin` says that it is a record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    contents: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -66,6 +69,7 @@ impl<'a> Line<'a> {
             stderr_tail: Some(letter.stderr_tail.as_str()).filter(|tail| !tail.is_empty()),
             batch_id: None,
             origin: letter.origin.map(|(_, seq)| Origin { from, seq }),
+            contents: letter.origin.is_none().then(|| word(letter.contents)),
         }
     }
 }
@@ -75,6 +79,14 @@ pub(super) fn text_of(line: &Line<'_>) -> Vec<u8> {
     let mut bytes = serde_json::to_vec(line).expect("strings and numbers always serialise");
     bytes.push(b'\n');
     bytes
+}
+
+/// What a letter holds, as files say it.
+pub(crate) fn word(contents: Contents) -> &'static str {
+    match contents {
+        Contents::Record => "record",
+        Contents::Input => "input",
+    }
 }
 
 /// Exit status and signal of the program, if it ended by itself.

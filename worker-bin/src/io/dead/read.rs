@@ -1,6 +1,7 @@
 //! Reads files of dead letters, of both kinds.
 
 use super::DeadLogError;
+use super::line::word;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use worker_core::config::TaskName;
+use worker_core::event::Contents;
 
 /// A dead letter as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -38,6 +40,8 @@ pub struct Letter {
     /// The batch it was in when it failed for good.
     pub batch_id: Option<String>,
     pub origin: Option<LetterOrigin>,
+    /// What `record` is.
+    pub contents: Contents,
 }
 
 /// How a record arrived at the task that could not process it.
@@ -169,12 +173,29 @@ struct Raw {
     stderr_tail: String,
     batch_id: Option<String>,
     origin: Option<LetterOrigin>,
+    contents: Option<String>,
+}
+
+/// How the reasons begin of records without a key.
+const NO_KEY: [&str; 5] = ["no field ", "no column ", "not JSON: ", "nothing at ", "no key was given "];
+
+impl Raw {
+    /// A version before did not say it: what came without an origin was a record if it is there for want of a key.
+    fn contents(&self) -> Contents {
+        let is_record = match (&self.origin, self.contents.as_deref()) {
+            (Some(_), _) => true,
+            (None, Some(contents)) => contents == word(Contents::Record),
+            (None, None) => NO_KEY.iter().any(|reason| self.reason.starts_with(reason)),
+        };
+        if is_record { Contents::Record } else { Contents::Input }
+    }
 }
 
 impl TryFrom<Raw> for Letter {
     type Error = serde_json::Error;
 
     fn try_from(raw: Raw) -> Result<Self, Self::Error> {
+        let contents = raw.contents();
         let record = match (raw.record, raw.record_b64) {
             (Some(text), None) => text.into_bytes(),
             (None, Some(packed)) => STANDARD.decode(packed).map_err(Self::Error::custom)?,
@@ -196,6 +217,7 @@ impl TryFrom<Raw> for Letter {
             stderr_tail: raw.stderr_tail,
             batch_id: raw.batch_id,
             origin: raw.origin,
+            contents,
         })
     }
 }
@@ -206,6 +228,7 @@ mod tests {
     use crate::io::dead::{DeadLetterFile, DeadLetterLog, NewLetter};
     use std::fs;
     use worker_core::event::{DeadLetter, FailureKind};
+    use worker_core::route::NoKey;
     use worker_proto::{LinkId, Seq};
 
     fn dead(record: &'static [u8], cause: Option<FailureKind>) -> DeadLetter {
@@ -217,6 +240,7 @@ mod tests {
             stderr_tail: "é\n".to_owned(),
             cause,
             origin: Some((LinkId(1), Seq(7))),
+            contents: Contents::Record,
         }
     }
 
@@ -243,6 +267,7 @@ mod tests {
             stderr_tail: "é\n".to_owned(),
             batch_id: Some("b1".to_owned()),
             origin: Some(LetterOrigin { from: Some("log/0".to_owned()), seq: 7 }),
+            contents: Contents::Record,
         };
         assert_eq!(got[0], want);
         assert_eq!((got[1].id, &got[1].record[..]), (Some(2), &b"\xff"[..]));
@@ -274,6 +299,34 @@ mod tests {
         let message = all[1].as_ref().unwrap_err().to_string();
         assert!(message.contains("b.jsonl, line 2: not a dead letter"), "{message}");
         assert!(all[2].as_ref().unwrap_err().to_string().contains("one of `record` and `record_b64`"));
+    }
+
+    #[test]
+    fn a_letter_says_whether_it_holds_a_record_and_one_of_a_version_before_by_its_reason() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("in-0.jsonl");
+        let mut log = DeadLetterLog::open(path.clone(), "in/0".to_owned(), b'\n', 0).unwrap();
+        let no_key = NoKey::Field { wanted: 7, has: 1 }.to_string();
+        let (record, input) = (
+            DeadLetter::new(Bytes::from_static(b"x\n"), no_key),
+            DeadLetter::of_input(Bytes::from_static(b"y\n"), "record 1 of it was cut".to_owned()),
+        );
+        let new = |letter| NewLetter { letter, from: None, batch_id: None };
+        log.append(&[new(&record), new(&input)]).unwrap();
+        let contents = || -> Vec<Contents> {
+            read_letters(&path).unwrap().map(|letter| letter.unwrap().contents).collect()
+        };
+        let (now, text) = (contents(), fs::read_to_string(&path).unwrap());
+        assert_eq!(now, [Contents::Record, Contents::Input], "{text}");
+        let before = text.replace(r#","contents":"record""#, "").replace(r#","contents":"input""#, "");
+        assert!(!before.contains("contents"), "{before}");
+        fs::write(&path, before).unwrap();
+        assert_eq!(contents(), now);
+        let pointer = NoKey::Pointer("/a".to_owned()).to_string();
+        for no_key in [NoKey::Column { wanted: 1, has: 0 }.to_string(), NoKey::NotGiven.to_string(), pointer]
+        {
+            assert!(NO_KEY.iter().any(|reason| no_key.starts_with(reason)), "{no_key}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@ use super::*;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use std::fs;
-use worker_core::event::FailureKind;
+use worker_core::event::{Contents, FailureKind};
 use worker_proto::{LinkId, Seq};
 
 fn letter(record: &'static [u8]) -> DeadLetter {
@@ -14,6 +14,7 @@ fn letter(record: &'static [u8]) -> DeadLetter {
         attempts: 5,
         stderr_tail: "oops\n".to_owned(),
         origin: Some((LinkId(3), Seq(42))),
+        contents: Contents::Record,
     }
 }
 
@@ -45,6 +46,7 @@ fn letters_are_json_lines_that_say_everything() {
     first["origin"] = json!({"from": "log/0", "seq": 42});
     let mut second = common;
     second["record_b64"] = "/wA=".into();
+    second["contents"] = "record".into();
     assert_eq!(lines, [first, second]);
 }
 

@@ -91,7 +91,7 @@ fn first(mut bytes: Vec<u8>, length: u64, all: &str) -> (Vec<u8>, String) {
 
 pub(super) fn letter(mut record: Vec<u8>, reason: String, terminator: u8) -> DeadLetter {
     record.push(terminator);
-    DeadLetter::new(Bytes::from(record), reason)
+    DeadLetter::of_input(Bytes::from(record), reason)
 }
 
 /// How much of `head` to keep so that a text is not cut within a character.

@@ -2,6 +2,7 @@
 
 use super::*;
 use std::num::NonZeroUsize;
+use worker_core::event::Contents;
 use worker_core::route::Edge;
 use worker_proto::LinkId;
 
@@ -69,6 +70,7 @@ fn letter(record: &str) -> DeadLetter {
         batch_id: None,
         cause: None,
         origin: None,
+        contents: Contents::Record,
     }
 }
 

@@ -8,7 +8,9 @@ use crate::cli::dlq::claims::{Claimed, Replay};
 use crate::cli::dlq::store::{Kept, LetterId, Store};
 use crate::cli::run::say;
 use crate::pipeline::Pipeline;
+use crate::text::units::number;
 use std::collections::{BTreeSet, HashMap};
+use worker_core::event::Contents;
 
 /// What the command line asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +49,7 @@ impl Wanted {
 /// Letters to be replayed, each with where it goes in.
 #[derive(Debug, Default)]
 pub(super) struct Chosen {
+    is_named: bool,
     into: HashMap<LetterId, String>,
 }
 
@@ -60,7 +63,8 @@ impl Chosen {
         mut committed: Option<Committed<'_>>,
     ) -> Result<Self, Failed> {
         let claimed = Claimed::by(replays);
-        let mut chosen = Self::default();
+        let named = matches!(wanted, Wanted::Letters(_));
+        let (mut chosen, mut no_records) = (Self { is_named: named, ..Self::default() }, Vec::new());
         for kept in store.letters(replays) {
             let kept = match kept {
                 Ok(kept) => kept,
@@ -77,8 +81,14 @@ impl Chosen {
             {
                 continue;
             }
-            let named = matches!(wanted, Wanted::Letters(_));
             let id = kept.id.clone();
+            if kept.letter.contents == Contents::Input {
+                if named {
+                    return Err(ReplayError::NoRecord { id, reason: kept.letter.reason }.into());
+                }
+                no_records.push(id);
+                continue;
+            }
             match (claimed.of(&kept.id, &kept.letter), way_in(&kept, replays, pipeline)) {
                 (Some(replay), _) if named => {
                     return Err(ReplayError::Replayed { id, replay: replay.number }.into());
@@ -96,12 +106,26 @@ impl Chosen {
                 }
             }
         }
+        if let Some(first) = no_records.first() {
+            let (count, are) = match no_records.len() {
+                1 => ("1 dead letter".to_owned(), "is a piece"),
+                count => (format!("{} dead letters", number(count as u64)), "are pieces"),
+            };
+            say(&format!(
+                "warning: {count} ({first} first) {are} of input and no record, and not replayed; `worker dlq show` says what is there"
+            ));
+        }
         if let Wanted::Letters(ids) = wanted
             && let Some(missing) = ids.iter().find(|id| !chosen.into.contains_key(id))
         {
             return Err(ReplayError::NoLetter(missing.clone()).into());
         }
         Ok(chosen)
+    }
+
+    /// Each was asked for by its name.
+    pub(super) fn is_named(&self) -> bool {
+        self.is_named
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -66,6 +66,16 @@ pub(crate) enum ReplayError {
          which stage it was for; give its record to the pipeline as new input"
     )]
     NoWayIn { id: LetterId, stage: String },
+    /// It is none.
+    #[error(
+        "dead letter {id} is a piece of input and no record that could be given to the pipeline ({reason}); mend that input, and give \
+         what is missing to the pipeline as new input (`worker dlq show --raw` prints what is there)"
+    )]
+    NoRecord {
+        id: LetterId,
+        /// Why it was dead-lettered.
+        reason: String,
+    },
     /// It would not be one record.
     #[error("dead letter {id} cannot go into `{into}`: {why}")]
     Unfit {

@@ -5,6 +5,7 @@ use super::error::ReplayError;
 use crate::cli::dlq::Failed;
 use crate::cli::dlq::claims::{Claim, ClaimInput, ClaimedLetter, Replay};
 use crate::cli::dlq::store::{Kept, Store};
+use crate::cli::run::say;
 use crate::io::durable;
 use crate::pipeline::{self, Inlet};
 use std::fs::{File, OpenOptions};
@@ -30,8 +31,10 @@ pub(super) fn write(
     for kept in store.letters(replays).flatten() {
         let Some(into) = chosen.way_of(&kept.id) else { continue };
         let input = inputs.iter_mut().find(|input| input.inlet.has_letters && input.inlet.into == into);
-        if let Some(input) = input {
-            input.add(kept)?;
+        match input.map_or(Ok(()), |input| input.add(kept)) {
+            // One that was not asked for by its name keeps no others back.
+            Err(error @ ReplayError::Unfit { .. }) if !chosen.is_named() => say(&format!("warning: {error}")),
+            added => added?,
         }
     }
     let mut claim = Claim { out, inputs: Vec::new(), letters: Vec::new() };

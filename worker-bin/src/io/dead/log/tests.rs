@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use tempfile::TempDir;
+use worker_core::event::Contents;
 
 fn letter(record: &str) -> DeadLetter {
     DeadLetter {
@@ -15,6 +16,7 @@ fn letter(record: &str) -> DeadLetter {
         cause: None,
         batch_id: None,
         origin: None,
+        contents: Contents::Record,
     }
 }
 
