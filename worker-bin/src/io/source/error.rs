@@ -96,6 +96,24 @@ pub enum SourceError {
         name: String,
         bytes: u64,
     },
+    /// A file is not read to its end, and what is no file does not go on in it.
+    #[error(
+        "{name} is no file now, and this run is in the middle of the file that it was ({left} bytes of that are not done yet); go on \
+         with that file: `worker run … < FILE`, or begin a new run with --fresh",
+        left = number(*left)
+    )]
+    LeftOfFile {
+        /// The stream's name.
+        name: String,
+        left: u64,
+    },
+    /// Something that was read is neither in the journal nor kept.
+    #[error(
+        "{} begins at byte {begins} of what was read, and the journal ends at byte {taken}: what lies between is in neither, as when \
+         only a part of the state was put back from a copy; put back all of it, or begin a new run with --fresh",
+        path.display(), begins = number(*begins), taken = number(*taken)
+    )]
+    Ahead { path: PathBuf, begins: u64, taken: u64 },
     /// What comes is packed or encoded in a way that is not read, or not where a later life could not go on in it.
     #[error(
         "{name} is {what}, {why}; decode it on the way: `{command} | worker run …`, or as the \

@@ -19,6 +19,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use spool::{Spool, Taken};
+use std::path::PathBuf;
 use worker_core::event::DeadLetter;
 use worker_proto::Batch;
 use xxhash_rust::xxh3::xxh3_64;
@@ -38,6 +39,8 @@ const ROOM_WAIT: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 pub struct StreamSource {
     stream: OwnedFd,
     name: String,
+    /// Where it is to be found, if that is known.
+    files: Vec<PathBuf>,
     stop: Stop,
     ended: bool,
     was_stopped: bool,
@@ -59,8 +62,6 @@ pub struct StreamSource {
     mark: Utf8Mark,
     packed: Packed,
     spool: Option<Spool>,
-    /// What the spool has at first is of another stream, whose last record ends with it.
-    is_of_another: bool,
     said_no_room: bool,
     /// Its last writer may have left before it was opened again, of which waiting would not tell.
     may_have_ended: bool,
@@ -85,6 +86,7 @@ impl StreamSource {
         Self {
             stream,
             name,
+            files: Vec::new(),
             stop,
             ended: false,
             was_stopped: false,
@@ -103,7 +105,6 @@ impl StreamSource {
             mark: Utf8Mark::default(),
             packed: Packed::new(options.on_damage),
             spool: None,
-            is_of_another: false,
             said_no_room: false,
             may_have_ended: false,
         }
@@ -112,8 +113,8 @@ impl StreamSource {
     /// The same, keeping what is taken until the journal has it, and going on after earlier lives.
     ///
     /// # Errors
-    /// [`SourceError::Position`], [`SourceError::Spool`]; for a regular file [`SourceError::LeftOfPipe`], and
-    /// [`SourceError::Shorter`] or [`SourceError::Replaced`], as for one that is a source.
+    /// [`SourceError::Position`], [`SourceError::Spool`], [`SourceError::Ahead`], [`SourceError::LeftOfFile`]; for a regular file
+    /// [`SourceError::LeftOfPipe`], and [`SourceError::Shorter`] or [`SourceError::Replaced`], as for one that is a source.
     pub fn kept(
         stream: OwnedFd,
         name: String,
@@ -136,16 +137,20 @@ impl StreamSource {
             let source = Self::new(stream, name, options, stop).at(position).going_on(goes_on);
             return Ok(Self { header_due: !goes_on || source.position.header.is_none(), ..source });
         }
-        regular::forget(&of_file)?;
+        regular::leave(&of_file, taken, &name)?;
         let opened = Spool::open(&of_pipe, &stream, taken)?;
-        let is_of_another = !opened.is_same && opened.spool.unread() > 0;
-        let goes_on = opened.is_same || is_of_another;
-        let mut source = Self::new(stream, name, options, stop).at(position).going_on(goes_on);
-        source.is_of_another = is_of_another;
-        source.header_due = !goes_on || source.position.header.is_none();
+        // Where in it another stream begins, that begins anew.
+        let mut source = Self::new(stream, name, options, stop).at(position).going_on(true);
+        source.header_due = source.position.header.is_none();
         source.may_have_ended = opened.is_same && opened.spool.is_of_named();
         source.spool = Some(opened.spool);
         Ok(source)
+    }
+
+    /// The same, of what is to be found at `path`.
+    #[must_use]
+    pub fn found_at(self, path: PathBuf) -> Self {
+        Self { files: vec![path], ..self }
     }
 
     /// Goes on after an earlier life that had come to `position`; call it before anything is read.
@@ -218,13 +223,13 @@ impl StreamSource {
             if let Some(piece) = self.chunker.next_piece().map_err(|e| self.too_long(e))? {
                 return Ok(Some((piece, 0)));
             }
-            if self.is_of_another && self.unread() == 0 {
+            if self.spool.as_ref().is_some_and(Spool::begins_here) {
+                // The last record of the one before ends with it.
                 let rest = self.finish()?;
                 if rest.is_some() {
                     return Ok(rest);
                 }
-                (self.is_of_another, self.header_due) = (false, true);
-                self.beginning = Beginning::default();
+                self.begin_stream();
             }
             if self.packed.has_news() {
                 return self.hear().map(Some);
@@ -241,6 +246,14 @@ impl StreamSource {
             return self.flush(0);
         }
         self.finish()
+    }
+
+    fn begin_stream(&mut self) {
+        if let Some(spool) = &mut self.spool {
+            spool.begin();
+        }
+        self.header_due = true;
+        self.beginning = Beginning::default();
     }
 
     /// All that is left; a last record without an end is given one.
@@ -438,6 +451,10 @@ impl SourceReader for StreamSource {
 
     fn position(&self) -> Option<Bytes> {
         Some(self.position.encode())
+    }
+
+    fn files(&self) -> &[PathBuf] {
+        &self.files
     }
 
     fn leave(&mut self) -> Result<(), SourceError> {

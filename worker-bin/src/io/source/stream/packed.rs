@@ -100,8 +100,8 @@ impl StreamSource {
             }
             Some(_) | None => {
                 // Nothing of a stream that is refused comes again.
-                if let Some(spool) = self.spool.take() {
-                    spool.remove().map_err(|source| spool.error(source))?;
+                if let Some(mut spool) = self.spool.take() {
+                    spool.leave_out().map_err(|source| spool.error(source))?;
                 }
                 Err(SourceError::encoded(self.name.clone(), encoding))
             }

@@ -10,15 +10,18 @@
 //! Nothing is synced but at a stop in good order, and what was synced stays so: a power cut takes what lies in a pipe anyway. After
 //! another start of the system only what was synced counts.
 //!
-//! The file is of one stream: whether a later life reads the same one, it says by [`Identity`].
+//! It may be of several streams, one after the other: where each [begins](Streams), and whether a later life reads the last one,
+//! which it knows by its [`Identity`], stands in the file before any of it is taken.
 
 mod header;
+mod streams;
 
 use super::super::SourceError;
+use crate::descriptors;
 use crate::fault;
 use crate::io::durable;
 use crate::text::units::number;
-use header::{HEADER_BYTES, Header, Identity, Kind, boot};
+use header::{Header, Identity, Kind, boot};
 use rustix::buffer::spare_capacity;
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
@@ -29,6 +32,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use streams::Streams;
 
 /// Most that is taken at once.
 const TAKE_BYTES: usize = 256 * 1024;
@@ -46,6 +50,8 @@ pub(super) struct Spool {
     end: u64,
     /// How far it was read.
     read: u64,
+    /// How many of the streams that it says begin have begun.
+    begun: usize,
     /// The file system cannot be spliced to: bytes are read and written.
     by_copy: bool,
     /// Taken, and not in the file, which has no room.
@@ -73,35 +79,41 @@ pub(super) struct Opened {
 impl Spool {
     /// Opens the file at `path`, or makes it, for `stream`; of what it has, the journal has everything before `taken`.
     pub(super) fn open(path: &Path, stream: &OwnedFd, taken: u64) -> Result<Opened, SourceError> {
-        let list = |source| SourceError::Spool { path: path.to_owned(), source };
-        Self::find(path, stream, taken).map_err(list)
+        let failed = |source| SourceError::Spool { path: path.to_owned(), source };
+        let old = Header::load(path).map_err(failed)?;
+        if let Some((old, _)) = &old {
+            old.check(path, taken)?;
+        }
+        Self::find(path, stream, taken, old).map_err(failed)
     }
 
-    fn find(path: &Path, stream: &OwnedFd, taken: u64) -> io::Result<Opened> {
+    fn find(path: &Path, stream: &OwnedFd, taken: u64, old: Option<(Header, Vec<u8>)>) -> io::Result<Opened> {
         durable::make_directory(durable::parent(path), "spool")?;
+        header::mark(stream, &Identity::of(stream)?);
         let now = Identity::of(stream)?;
-        header::mark(stream, &now);
         let (mut left, mut is_same, mut synced) = (Vec::new(), false, 0);
-        if let Some((old, data)) = Header::load(path)? {
-            is_same = old.is_of(&now);
+        let mut streams = Streams::first(now, taken);
+        if let Some((old, data)) = old {
             let kept = old.kept(data.len() as u64);
-            let end = old.base + kept;
             // Behind its last byte a record has the end that it was given.
-            if (old.base..=end + 1).contains(&taken) {
+            if taken <= old.base + kept + 1 {
                 let from = usize::try_from((taken - old.base).min(kept)).unwrap_or(usize::MAX);
                 left = data[from..usize::try_from(kept).unwrap_or(usize::MAX)].to_vec();
                 synced = old.synced_behind(taken).min(left.len() as u64);
             }
+            let end = taken + left.len() as u64;
+            streams = old.streams.clone();
+            streams.keep(taken, end);
+            is_same = streams.read_on(now, old.boot == boot(), end);
             if is_same {
                 old.take_noted(stream, &data[..usize::try_from(kept).unwrap_or(usize::MAX)])?;
             }
         }
-        let identity = Identity::of(stream)?;
-        let header = Header { base: taken, boot: boot(), identity, synced, noted: [0; 2] };
-        let file = make(path, &header, &left)?;
-        let end = taken + left.len() as u64;
-        let path = path.to_owned();
-        let spool = Self { path, file, header, end, read: taken, by_copy: false, in_hand: Vec::new() };
+        let header = Header { base: taken, boot: boot(), streams, synced, noted: [0; 2] };
+        let file = descriptors::patiently("keep what is read", || make(path, &header, &left))?;
+        let (end, path) = (taken + left.len() as u64, path.to_owned());
+        let in_hand = Vec::new();
+        let spool = Self { path, file, header, end, read: taken, begun: 0, by_copy: false, in_hand };
         Ok(Opened { spool, is_same })
     }
 
@@ -109,21 +121,38 @@ impl Spool {
     pub(super) fn left(path: &Path, taken: u64) -> Result<u64, SourceError> {
         let loaded =
             Header::load(path).map_err(|source| SourceError::Spool { path: path.to_owned(), source })?;
-        Ok(loaded.map_or(0, |(header, data)| {
-            let kept = header.kept(data.len() as u64);
-            if taken < header.base { 0 } else { (header.base + kept).saturating_sub(taken) }
-        }))
+        let Some((header, data)) = loaded else { return Ok(0) };
+        header.check(path, taken)?;
+        Ok((header.base + header.kept(data.len() as u64)).saturating_sub(taken))
     }
 
-    /// Leaves nothing of it.
-    pub(super) fn remove(&self) -> io::Result<()> {
+    /// Whether another stream begins where it was read to.
+    pub(super) fn begins_here(&self) -> bool {
+        self.header.streams.begun.get(self.begun) == Some(&self.read)
+    }
+
+    /// That stream is read from now on.
+    pub(super) fn begin(&mut self) {
+        self.begun += 1;
+    }
+
+    /// Leaves nothing of the stream that is read now; what others before it gave may not be in the journal yet.
+    pub(super) fn leave_out(&mut self) -> io::Result<()> {
+        let Some(&begun) = self.header.streams.begun.last() else { return self.remove() };
+        let kept = begun - self.header.base;
+        self.header.synced = self.header.synced.min(kept);
+        self.header.store(&self.file)?;
+        self.file.set_len(self.header.bytes() + kept)
+    }
+
+    fn remove(&self) -> io::Result<()> {
         std::fs::remove_file(&self.path)?;
         durable::sync_directory(durable::parent(&self.path), "spool")
     }
 
     /// Whether it is of a pipe that has a name.
     pub(super) fn is_of_named(&self) -> bool {
-        self.header.identity.is_named
+        self.header.streams.now.is_named
     }
 
     pub(super) fn error(&self, source: io::Error) -> SourceError {
@@ -135,11 +164,14 @@ impl Spool {
         self.end - self.read
     }
 
-    /// Reads what was taken.
+    /// Reads what was taken, of one stream.
     pub(super) fn read_into(&mut self, buffer: &mut Vec<u8>) -> io::Result<()> {
         let before = buffer.len();
-        let offset = HEADER_BYTES + self.read - self.header.base;
+        let offset = self.header.bytes() + self.read - self.header.base;
+        let next = self.header.streams.begun.get(self.begun);
+        let one = usize::try_from(next.map_or(u64::MAX, |next| next - self.read)).unwrap_or(usize::MAX);
         rustix::io::retry_on_intr(|| rustix::io::pread(&self.file, spare_capacity(buffer), offset))?;
+        buffer.truncate(before.saturating_add(one));
         let more = (buffer.len() - before) as u64;
         // A power cut has no say here: the file was written in this life.
         if more == 0 {
@@ -154,7 +186,7 @@ impl Spool {
         if !self.in_hand.is_empty() {
             return self.put_down();
         }
-        let taken = fault::around("spool.take", || match self.header.identity.kind {
+        let taken = fault::around("spool.take", || match self.header.streams.now.kind {
             Kind::Pipe if !self.by_copy => self.splice(stream),
             Kind::Socket => self.copy_and_take(stream),
             Kind::Pipe | Kind::Other => self.take_and_copy(stream),
@@ -236,7 +268,7 @@ impl Spool {
     }
 
     fn offset(&self) -> u64 {
-        HEADER_BYTES + self.end - self.header.base
+        self.header.bytes() + self.end - self.header.base
     }
 
     fn has_taken(&mut self, count: usize) -> Taken {
@@ -250,17 +282,19 @@ impl Spool {
         done > DONE_BYTES_MAX.max(live)
     }
 
-    /// Begins the file anew behind `taken`: the journal has all before it.
+    /// Begins the file anew behind `taken`: the journal has all before it on stable storage.
     pub(super) fn forget_before(&mut self, taken: u64) -> io::Result<()> {
         let taken = taken.clamp(self.header.base, self.end);
         let mut left = vec![0; usize::try_from(self.end - taken).unwrap_or(0)];
-        self.file.read_exact_at(&mut left, HEADER_BYTES + taken - self.header.base)?;
+        self.file.read_exact_at(&mut left, self.header.bytes() + taken - self.header.base)?;
         let synced = self.header.synced_behind(taken).min(left.len() as u64);
-        let header = Header { base: taken, synced, ..self.header.clone() };
+        let mut header = Header { base: taken, synced, ..self.header.clone() };
+        header.streams.keep(taken, self.end);
+        let forgotten = self.header.streams.begun.len() - header.streams.begun.len();
         match make(&self.path, &header, &left) {
-            Ok(file) => (self.file, self.header) = (file, header),
+            Ok(file) => (self.file, self.header, self.begun) = (file, header, self.begun - forgotten),
             // Then it is begun anew later.
-            Err(error) if is_full(&error) => {}
+            Err(error) if is_full(&error) || descriptors::none_left(&error) => {}
             Err(error) => return Err(error),
         }
         Ok(())
@@ -287,7 +321,7 @@ fn make(path: &Path, header: &Header, data: &[u8]) -> io::Result<File> {
     let mut options = OpenOptions::new();
     let file = options.read(true).write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
     header.store(&file)?;
-    file.write_all_at(data, HEADER_BYTES)?;
+    file.write_all_at(data, header.bytes())?;
     // What was on stable storage stays there.
     if header.synced > 0 {
         fault::around("spool.sync", || file.sync_all())?;

@@ -1,6 +1,9 @@
-//! What stands at the beginning of a spool: where it begins, and of which stream it is.
+//! What stands at the beginning of a spool: where it begins, and of which streams it is.
 
+use super::streams::Streams;
+use crate::descriptors;
 use crate::io::layout::{Reader, Tag, Writer};
+use crate::io::source::SourceError;
 use crate::io::source::stream::PIPE_BYTES;
 use rustix::fs::{FileType, Stat};
 use rustix::io::Errno;
@@ -11,10 +14,17 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-const TAG: Tag = *b"WSP1";
+const TAG: Tag = *b"WSP2";
 
-/// Room for it in the file.
-pub(super) const HEADER_BYTES: u64 = 128;
+/// Before it was kept where streams begin.
+const TAG_BEFORE: Tag = *b"WSP1";
+const BYTES_BEFORE: usize = 128;
+
+/// Room for it in the file is a multiple of this.
+const PAGE_BYTES: usize = 4096;
+
+/// What it takes without the places where streams begin: its tag and numbers.
+const FIXED_BYTES: usize = 4 + 18 * 8;
 
 /// Of the file system that pipes without a name are on.
 const PIPEFS_MAGIC: i64 = 0x5049_5045;
@@ -25,7 +35,7 @@ pub(super) struct Header {
     pub(super) base: u64,
     /// The system's start in which it was written.
     pub(super) boot: [u64; 2],
-    pub(super) identity: Identity,
+    pub(super) streams: Streams,
     /// Bytes of it that are on stable storage.
     pub(super) synced: u64,
     /// Where in the stream the bytes begin and end that are being taken from a socket; both the same: none are.
@@ -70,6 +80,41 @@ impl Identity {
         let is_named = kind == Kind::Pipe && !is_nameless;
         Ok(Self { kind, device: stat.st_dev, inode: stat.st_ino, size, is_named })
     }
+
+    fn read(mut number: impl FnMut() -> Option<u64>) -> Option<Self> {
+        let kind = match number()? {
+            1 => Kind::Pipe,
+            2 => Kind::Socket,
+            _ => Kind::Other,
+        };
+        let (device, inode, size, is_named) = (number()?, number()?, number()?, number()? != 0);
+        Some(Self { kind, device, inode, size, is_named })
+    }
+
+    fn numbers(&self) -> [u64; 5] {
+        let kind = match self.kind {
+            Kind::Pipe => 1,
+            Kind::Socket => 2,
+            Kind::Other => 0,
+        };
+        [kind, self.device, self.inode, self.size, self.is_named.into()]
+    }
+
+    /// Whether a stream is this one, as it was found earlier since the system's start, and goes on where that was left.
+    pub(super) fn is(&self, now: &Self) -> bool {
+        let Self { kind, device, inode, size, is_named } = *now;
+        let is_one = (kind, device, inode, is_named) == (self.kind, self.device, self.inode, self.is_named);
+        // The size that pipes are made with proves nothing.
+        let made_with = fresh_size();
+        let is_marked = self.size != made_with;
+        let was_open = !is_named || (is_marked && (size == self.size || size > self.size.max(made_with)));
+        kind != Kind::Other && is_one && was_open
+    }
+}
+
+/// Bytes for a header that says where `count` streams begin.
+fn room(count: usize) -> usize {
+    (FIXED_BYTES + 8 * count).next_multiple_of(PAGE_BYTES)
 }
 
 impl Header {
@@ -79,45 +124,66 @@ impl Header {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             read => read?,
         };
-        let header_bytes = usize::try_from(HEADER_BYTES).unwrap_or(usize::MAX);
-        if bytes.len() < header_bytes {
+        let header =
+            if bytes.starts_with(&TAG_BEFORE) { Self::read_before(&bytes) } else { Self::read(&bytes) };
+        let Some((header, header_bytes)) = header.filter(|(_, header_bytes)| *header_bytes <= bytes.len())
+        else {
             return Ok(None);
-        }
+        };
         let data = bytes.split_off(header_bytes);
-        Ok(Self::read(&bytes).map(|header| (header, data)))
+        Ok(Some((header, data)))
     }
 
-    fn read(bytes: &[u8]) -> Option<Self> {
+    /// With how many bytes it takes.
+    fn read(bytes: &[u8]) -> Option<(Self, usize)> {
         let mut reader = Reader::new(bytes, TAG).ok()?;
         let mut number = || reader.number().ok();
         let (base, boot) = (number()?, [number()?, number()?]);
-        let kind = match number()? {
-            1 => Kind::Pipe,
-            2 => Kind::Socket,
-            _ => Kind::Other,
-        };
-        let (device, inode, size, is_named) = (number()?, number()?, number()?, number()? != 0);
-        let identity = Identity { kind, device, inode, size, is_named };
-        Some(Self { base, boot, identity, synced: number()?, noted: [number()?, number()?] })
+        let now = Identity::read(&mut number)?;
+        let (synced, noted) = (number()?, [number()?, number()?]);
+        let (has_before, before) = (number()? != 0, Identity::read(&mut number)?);
+        let count = usize::try_from(number()?).ok().filter(|count| room(*count) <= bytes.len())?;
+        let begun = (0..count).map(|_| number()).collect::<Option<Vec<u64>>>()?;
+        let streams = Streams { now, before: has_before.then_some(before), begun };
+        Some((Self { base, boot, streams, synced, noted }, room(count)))
     }
 
-    /// Writes it over the one that stands there.
+    fn read_before(bytes: &[u8]) -> Option<(Self, usize)> {
+        let mut reader = Reader::new(bytes, TAG_BEFORE).ok()?;
+        let mut number = || reader.number().ok();
+        let (base, boot) = (number()?, [number()?, number()?]);
+        let streams = Streams { now: Identity::read(&mut number)?, before: None, begun: Vec::new() };
+        let (synced, noted) = (number()?, [number()?, number()?]);
+        Some((Self { base, boot, streams, synced, noted }, BYTES_BEFORE))
+    }
+
+    /// How many bytes it takes in the file.
+    pub(super) fn bytes(&self) -> u64 {
+        room(self.streams.begun.len()) as u64
+    }
+
+    /// Writes it over the one that stands there, which takes as many bytes.
     pub(super) fn store(&self, file: &File) -> io::Result<()> {
-        let kind = match self.identity.kind {
-            Kind::Pipe => 1,
-            Kind::Socket => 2,
-            Kind::Other => 0,
-        };
-        let Identity { device, inode, size, is_named, .. } = self.identity;
+        let Streams { now, before, begun } = &self.streams;
         let [boot, boot_too] = self.boot;
-        let mut bytes = Writer::new(TAG).number(self.base).number(boot).number(boot_too);
         let [noted, noted_end] = self.noted;
-        for number in [kind, device, inode, size, is_named.into(), self.synced, noted, noted_end] {
-            bytes = bytes.number(number);
-        }
-        let mut bytes = bytes.finish();
-        bytes.resize(usize::try_from(HEADER_BYTES).unwrap_or(bytes.len()), 0);
+        let mut numbers = vec![self.base, boot, boot_too];
+        numbers.extend(now.numbers());
+        numbers.extend([self.synced, noted, noted_end, before.is_some().into()]);
+        numbers.extend(before.unwrap_or(*now).numbers());
+        numbers.push(begun.len() as u64);
+        numbers.extend(begun);
+        let mut bytes = numbers.into_iter().fold(Writer::new(TAG), Writer::number).finish();
+        bytes.resize(room(begun.len()), 0);
         file.write_all_at(&bytes, 0)
+    }
+
+    /// Whether the journal, which has all before `taken`, has all that the spool has not.
+    pub(super) fn check(&self, path: &Path, taken: u64) -> Result<(), SourceError> {
+        if taken < self.base {
+            return Err(SourceError::Ahead { path: path.to_owned(), begins: self.base, taken });
+        }
+        Ok(())
     }
 
     /// How many bytes behind `taken` are on stable storage.
@@ -133,18 +199,6 @@ impl Header {
         let [from, to] = self.noted;
         // What is not there to its end was not taken.
         if from < to && self.base + bytes < to { from.saturating_sub(self.base).min(bytes) } else { bytes }
-    }
-
-    /// Whether a stream is the one that this was written of, and goes on where that was left.
-    pub(super) fn is_of(&self, now: &Identity) -> bool {
-        let Identity { kind, device, inode, size, is_named } = *now;
-        let then = self.identity;
-        let is_one = (kind, device, inode, is_named) == (then.kind, then.device, then.inode, then.is_named);
-        // The size that pipes are made with proves nothing.
-        let made_with = fresh_size();
-        let is_marked = then.size != made_with;
-        let was_open = !is_named || (is_marked && (size == then.size || size > then.size.max(made_with)));
-        self.boot == boot() && kind != Kind::Other && is_one && was_open
     }
 
     /// Takes what was copied from a socket, to the end of `data`, if the process died before it was taken: then it comes first.
@@ -180,8 +234,9 @@ pub(super) fn mark(stream: &OwnedFd, now: &Identity) {
 
 /// Bytes that a new pipe of this user holds.
 fn fresh_size() -> u64 {
-    let made = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC);
-    made.and_then(|(pipe, _)| rustix::pipe::fcntl_getpipe_size(&pipe)).unwrap_or(0) as u64
+    let make = || rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(io::Error::from);
+    let made = descriptors::patiently("make a pipe", make);
+    made.ok().and_then(|(pipe, _)| rustix::pipe::fcntl_getpipe_size(&pipe).ok()).unwrap_or(0) as u64
 }
 
 /// Takes `count` bytes that lie in a socket.
