@@ -194,3 +194,47 @@ fn a_temporary_directory_that_cannot_be_used_is_named() {
     assert!([Some(1), Some(2)].contains(&finished.status.code()), "{}", finished.status);
     finished.says(&["error", "file/below"]);
 }
+
+/// What cat(1) calls "input file is output file", whatever name each has it by.
+#[test]
+fn no_sink_writes_what_a_source_reads() {
+    let scratch = Scratch::new();
+    let ends = |source: &str, sink: &str| format!("[source.in]\n{source}\n[sink.out]\n{sink}\n");
+    let refused = |pipeline: &str, with: &[&str], redirected: &str| {
+        scratch.shell("rm -rf state");
+        scratch.write("in.txt", "1\n2\n");
+        scratch.write("pipeline.toml", pipeline);
+        let worker = worker_binary().display();
+        let command = format!("{worker} run pipeline.toml {} {redirected} 2> said; echo $?", with.join(" "));
+        let status = String::from_utf8(scratch.shell(&command)).expect("text");
+        assert_eq!(status, "2\n", "{pipeline} {redirected}: {}", scratch.text("said"));
+        for part in ["sink out would write ", "in.txt, which source in reads"] {
+            assert!(scratch.text("said").contains(part), "{}", scratch.text("said"));
+        }
+        assert_eq!(scratch.text("in.txt"), "1\n2\n", "{pipeline} {redirected}");
+    };
+    scratch.shell("ln -s in.txt other");
+    for state in [&[][..], &["--state", "state"]] {
+        for exists in ["append", "replace"] {
+            let sink = format!("file = 'other'\nexists = '{exists}'");
+            refused(&ends("stdin = true", &sink), state, "< in.txt");
+        }
+        refused(&ends("file = 'in.txt'", "stdout = true"), state, ">> in.txt");
+        refused(&ends("stdin = true", "stdout = true"), state, "< other >> in.txt");
+    }
+    scratch.shell("mkfifo pipe; ln -s pipe same");
+    scratch.write("pipeline.toml", ends("file = 'pipe'", "file = 'same'"));
+    let worker = worker_binary().display();
+    let said = scratch.shell(&format!("timeout 20 {worker} run pipeline.toml 2>&1; echo $?"));
+    let said = String::from_utf8(said).expect("text");
+    assert!(said.contains("pipe, which source in reads") && said.ends_with("\n2\n"), "{said}");
+}
+
+/// A terminal, a device or a socket may be both ends.
+#[test]
+fn what_is_no_file_may_be_both_ends() {
+    let scratch = Scratch::new();
+    scratch.write("pipeline.toml", "[source.in]\nstdin = true\n[sink.out]\nstdout = true\n");
+    let null = || std::fs::File::options().read(true).write(true).open("/dev/null").expect("the device");
+    scratch.worker(&["run", "pipeline.toml"]).stdin(null()).stdout(null()).run().expect(0);
+}

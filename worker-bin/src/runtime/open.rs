@@ -218,7 +218,7 @@ impl Opening<'_> {
 
     /// A sink must not write what a source reads, nor what another sink writes: two names can be one file.
     fn check_file(&mut self, task: &LocalTask, writer: &dyn SinkWriter) -> Result<(), OpenError> {
-        let Some(file) = writer.file() else { return Ok(()) };
+        let Some(file) = writer.place() else { return Ok(()) };
         let sink = task.stage.clone();
         if let Some((source_name, path)) = self.read.iter().find(|(_, path)| writer.writes(path)) {
             let (source_name, path) = (source_name.clone(), path.clone());

@@ -7,6 +7,8 @@ use rustix::fs::FileType;
 use rustix::io::Errno;
 use std::io;
 use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use worker_proto::Batch;
 use worker_stdio::Stream;
 
@@ -75,6 +77,22 @@ impl SinkWriter for StreamSink {
             reader.is_at(None);
         }
         Ok(())
+    }
+
+    fn place(&self) -> Option<&Path> {
+        Some(Path::new("/proc/self/fd/1"))
+    }
+
+    fn writes(&self, path: &Path) -> bool {
+        let ours = self.stream.as_ref().and_then(|stream| rustix::fs::fstat(stream).ok());
+        match (ours, path.metadata()) {
+            // A terminal or a socket may well be both ends.
+            (Some(ours), Ok(there)) => {
+                matches!(FileType::from_raw_mode(ours.st_mode), FileType::RegularFile | FileType::Fifo)
+                    && (ours.st_dev, ours.st_ino) == (there.dev(), there.ino())
+            }
+            (None, _) | (_, Err(_)) => false,
+        }
     }
 
     fn reader(&self) -> Option<PipeReader> {

@@ -65,7 +65,12 @@ pub trait SinkWriter: Debug + Send {
         None
     }
 
-    /// Whether `path` is the regular file that it writes, also by another name.
+    /// Where what it writes is to be found, whatever it is.
+    fn place(&self) -> Option<&Path> {
+        self.file()
+    }
+
+    /// Whether `path` is the regular file or pipe that it writes, also by another name.
     ///
     /// A pipeline that reads such a file must not start: it would destroy its input, or read its own output for ever.
     fn writes(&self, _path: &Path) -> bool {

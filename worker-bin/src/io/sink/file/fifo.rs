@@ -211,6 +211,17 @@ impl SinkWriter for FifoSink {
         self.reader.clone()
     }
 
+    fn place(&self) -> Option<&Path> {
+        Some(&self.path)
+    }
+
+    fn writes(&self, path: &Path) -> bool {
+        match (self.path.metadata(), path.metadata()) {
+            (Ok(ours), Ok(there)) => (ours.dev(), ours.ino()) == (there.dev(), there.ino()),
+            (Ok(_) | Err(_), _) => false,
+        }
+    }
+
     fn file(&self) -> Option<&Path> {
         Some(&self.path)
     }

@@ -186,7 +186,8 @@ impl Files {
         // A named pipe is opened without waiting for its writer: that is waited for by whoever reads.
         let opened = pipe::open_now(&path);
         let file = opened.map_err(|source| SourceError::Open { path: path.clone(), source })?;
-        opening.stream(file.into(), path.display().to_string()).map(Some)
+        let stream = opening.stream(file.into(), path.display().to_string())?;
+        Ok(Some(stream.found_at(path)))
     }
 }
 

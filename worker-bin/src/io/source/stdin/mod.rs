@@ -6,8 +6,9 @@ use crate::io::shared::Shared;
 use crate::io::source::unpack::Format;
 use crate::pipeline::keys::kind::{End, OnlyTrue, must_be_true};
 use crate::pipeline::keys::{Class, Key, Section, WhenAbsent, program};
-use std::os::fd::AsFd as _;
-use std::path::Path;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use worker_stdio::Stream;
 
@@ -71,6 +72,17 @@ impl SourceEnd for StandardInput {
         }
         let stdin = std::io::stdin().as_fd().try_clone_to_owned();
         let stdin = stdin.map_err(|source| SourceError::Read { name: name.clone(), offset: 0, source })?;
-        Ok(Opened::Reader(Box::new(opening.stream(stdin, name)?)))
+        let place = place(&stdin);
+        Ok(Opened::Reader(Box::new(opening.stream(stdin, name)?.found_at(place))))
     }
+}
+
+/// Where standard input is to be found, for people if it still has a name.
+fn place(stdin: &OwnedFd) -> PathBuf {
+    let always = PathBuf::from("/proc/self/fd/0");
+    let is_there = |path: &PathBuf| match (rustix::fs::fstat(stdin), path.metadata()) {
+        (Ok(ours), Ok(there)) => (ours.st_dev, ours.st_ino) == (there.dev(), there.ino()),
+        (Ok(_) | Err(_), _) => false,
+    };
+    std::fs::read_link(&always).ok().filter(is_there).unwrap_or(always)
 }
