@@ -33,7 +33,27 @@ function renderCharts(view) {
   show("plots", stages.map((stage) => plot(stage, (points.get(stage.name) || []).filter((p) => p.at_s >= begin - 1), begin, end)));
 }
 
-function plot(stage, list, begin, end) {
+// Work that ends in lumps, as that of large batches, at the rate over the time of the lump; a rest and a stall stay what they are.
+function evened(list, field) {
+  const rates = list.map((p) => p[field]);
+  let [since, apart] = [0, 0];
+  const isWork = (from, to) => list.slice(from, to).every((p) => !p.stalled)
+    && (list.slice(from, to).every((p) => p.busy >= 0.5) || (from > 0 && list[to].at_s - list[from].at_s < 5));
+  rates.forEach((rate, at) => {
+    if (rate === 0) return;
+    if (at > since && isWork(since, at)) {
+      apart = at - since;
+      rates.fill(rate / (apart + 1), since, at + 1);
+    }
+    since = at + 1;
+  });
+  // The next lump is not there yet.
+  if (since > 0 && rates.length - since <= apart) rates.fill(rates[since - 1], since);
+  return list.map((p, at) => ({ ...p, [field]: rates[at] }));
+}
+
+function plot(stage, points, begin, end) {
+  const list = evened(evened(points, "in_per_s"), "out_per_s");
   const span = Math.max(1, end - begin);
   const x = (s) => Math.max(0, Math.min(300, ((s - begin) / span) * 300));
   const at = hover === null ? null : begin + hover * span;

@@ -1,6 +1,7 @@
 //! The report as one page: no script, nothing from elsewhere, made to be read on a screen, on paper and by ear.
 
 mod bars;
+mod lumps;
 mod markup;
 mod plot;
 mod tables;

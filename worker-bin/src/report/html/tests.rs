@@ -55,6 +55,20 @@ fn a_page_is_whole_and_asks_for_nothing() {
 }
 
 #[test]
+fn rates_of_large_batches_do_not_drop_between_them_and_copies_are_called_so() {
+    let mut report: Report = report();
+    for (at, point) in report.history.stages.get_mut("errors").expect("points").iter_mut().enumerate() {
+        (point.in_per_s, point.busy, point.stalled) = (if at % 2 == 0 { 0.0 } else { 200.0 }, 1.0, false);
+    }
+    let page = html(&report);
+    assert_good(&page);
+    assert!(page.contains("records in at most 100 a second"), "a batch of 200 every two seconds");
+    assert!(
+        page.contains("work that ends in lumps") && page.contains("each stage that is to confirm has a copy")
+    );
+}
+
+#[test]
 fn no_name_or_reason_becomes_markup() {
     let evil = "<script>alert('x')</script>\"><img src=x onerror=y>";
     let mut report: Report = report();

@@ -1,6 +1,7 @@
 //! The run over time: plots of each stage, and its stalls.
 
 use super::bars;
+use super::lumps;
 use super::markup::{Cell, escaped, table};
 use super::plot::{Band, Plot, Step};
 use crate::explain::{Point, words};
@@ -37,6 +38,8 @@ pub(super) fn over_time(report: &Report) -> String {
         let Some(points) = report.history.stages.get(&stage.name).filter(|points| !points.is_empty()) else {
             continue;
         };
+        let even = lumps::spread(points, f64::from(report.history.step_s));
+        let points = even.as_deref().unwrap_or(points);
         let stalls: Vec<Numbered<'_>> =
             numbered(report).into_iter().filter(|(_, stall)| stall.stages.contains(&stage.name)).collect();
         let pair = Pair { id: format!("p{at}"), stage: &stage.name, points, stalls, report };
@@ -211,9 +214,13 @@ fn legend(report: &Report) -> String {
                 a stall, by its number below</li>";
     let step = words::duration(step_s(report));
     format!(
-        "<p class=\"soft\">A step of each plot covers {step}; of what waited it shows the most. Each plot has a scale of its own.</p>\n<ul class=\"legend\">{}{}{}</ul>\n",
+        "<p class=\"soft\">A step of each plot covers {step}; of what waited it shows the most, and work that ends in lumps, as that of large batches, has its \
+         rate over the time of the lump. Each plot has a scale of its own.</p>\n<ul class=\"legend\">{}{}{}</ul>\n",
         line("line0", "solid: records in (left), queued (right)"),
-        line("line1", "dashed: records out (left), given on and not confirmed (right)"),
+        line(
+            "line1",
+            "dashed: records out (left), given on and not confirmed (right), of which each stage that is to confirm has a copy"
+        ),
         if report.stalls.is_empty() { "" } else { band }
     )
 }
