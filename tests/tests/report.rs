@@ -255,6 +255,10 @@ fn a_bad_place_is_refused_before_anything_runs() {
         ("/dev/null", "no regular file"),
         ("./out.txt", "written by sink out"),
         ("in.txt", "read by source n"),
+        (
+            "r.pdf",
+            "no report in the form .pdf; name a file that ends in .html for a page, or in .json for JSON",
+        ),
     ] {
         let finished = run(&scratch, pipeline, &["--report", "fine.json", "--report", place]).expect(2);
         assert!(

@@ -49,7 +49,15 @@ function evened(list, field) {
   });
   // The next lump is not there yet.
   if (since > 0 && rates.length - since <= apart) rates.fill(rates[since - 1], since);
-  return list.map((p, at) => ({ ...p, [field]: rates[at] }));
+  return list.map((p, at) => ({ ...p, [field]: apart > 0 ? meanOfWork(rates, at) : rates[at] }));
+}
+
+// Lumps fall into seconds unevenly: the mean of four before and behind, as far as work reaches without a rest.
+function meanOfWork(rates, at) {
+  let [from, to] = [at, at];
+  while (from > 0 && at - from < 4 && rates[from - 1] > 0) from -= 1;
+  while (to < rates.length && to - at < 5 && rates[to] > 0) to += 1;
+  return to > at ? rates.slice(from, to).reduce((a, b) => a + b, 0) / (to - from) : 0;
 }
 
 function plot(stage, points, begin, end) {
