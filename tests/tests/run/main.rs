@@ -3,6 +3,7 @@
 mod encoded;
 mod failures;
 mod inputs;
+mod listing;
 mod pipelines;
 mod pipes;
 mod programs;

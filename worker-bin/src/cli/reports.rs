@@ -15,16 +15,18 @@ pub(super) fn check(
     pipeline: &Pipeline,
     plan: &Plan,
 ) -> Result<Vec<ReportFile>, ReportFileError> {
-    let busy = if paths.is_empty() { Vec::new() } else { own_files(pipeline, plan) };
+    let busy = if paths.is_empty() { Vec::new() } else { own_files(paths, pipeline, plan) };
     paths.iter().map(|path| ReportFile::check(path, &busy)).collect()
 }
 
-/// What the run reads and writes.
-fn own_files(pipeline: &Pipeline, plan: &Plan) -> Vec<Busy> {
+/// What the run reads and writes. What is read is there.
+fn own_files(paths: &[PathBuf], pipeline: &Pipeline, plan: &Plan) -> Vec<Busy> {
+    let may_be_read = paths.iter().any(|path| path.exists());
     let mut own = Vec::new();
     for task in &plan.local {
         let (held, what) = match &task.role {
             Role::Sink(sink) => (sink.target.holds(), format!("written by sink {}", task.stage)),
+            Role::Source(_) if !may_be_read => continue,
             Role::Source(source) => {
                 (source.input.holds(&pipeline.dir), format!("read by source {}", task.stage))
             }

@@ -52,7 +52,7 @@ impl Engine {
         };
         let state = durable.as_ref().map(|durable| durable.dir().to_owned());
         let measures: Vec<Arc<TaskMeasure>> = plan.graph.tasks.iter().map(|_| Arc::default()).collect();
-        let input = InputRead::new(opened.done_bytes, opened.total_bytes);
+        let input = InputRead::new(opened.done_bytes, opened.totals);
         opened.made.keep();
         let (driver, ended) = Driver::start(&plan, opened.tasks, durable, &launcher, &options, &measures)?;
         if let Some(listener) = listener {

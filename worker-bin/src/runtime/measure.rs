@@ -1,5 +1,6 @@
 //! What is measured of a task where it is done, because the core does not see it: programs, commits and syncs.
 
+use crate::io::source::Total;
 use crate::metrics::{Outcome, TaskCosts};
 use crate::mutex::lock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,13 +16,18 @@ pub struct TaskMeasure(Mutex<TaskCosts>);
 #[derive(Clone, Debug)]
 pub(super) struct InputRead {
     done_bytes: Arc<AtomicU64>,
-    /// Of all there is, where that is known.
-    pub(super) total_bytes: Option<u64>,
+    /// Of each source.
+    totals: Vec<Total>,
 }
 
 impl InputRead {
-    pub(super) fn new(done_bytes: Arc<AtomicU64>, total_bytes: Option<u64>) -> Self {
-        Self { done_bytes, total_bytes: total_bytes.filter(|&total| total > 0) }
+    pub(super) fn new(done_bytes: Arc<AtomicU64>, totals: Vec<Total>) -> Self {
+        Self { done_bytes, totals }
+    }
+
+    /// Of all there is, once that is known.
+    pub(super) fn total_bytes(&self) -> Option<u64> {
+        self.totals.iter().map(Total::bytes).sum::<Option<u64>>().filter(|&total| total > 0)
     }
 
     pub(super) fn done_bytes(&self) -> u64 {

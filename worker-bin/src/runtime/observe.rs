@@ -182,7 +182,7 @@ impl Watch {
     pub(super) fn look(&self) {
         let now = self.cell.now();
         let (status, stalls) = self.watch_writes(now);
-        let (read_bytes, total_bytes) = (self.input.done_bytes(), self.input.total_bytes);
+        let (read_bytes, total_bytes) = (self.input.done_bytes(), self.input.total_bytes());
         let round_trips = self.connections.round_trips();
         let through_bytes = finished::through(read_bytes, &self.graph, &status);
         let resident_bytes = self.resident();

@@ -7,7 +7,7 @@ use crate::child::{PrintsTo, Program};
 use crate::io::made::Made;
 use crate::io::sink::{self, SinkEnd, SinkError, SinkWriter};
 use crate::io::source::program::Prints;
-use crate::io::source::{self, FileSource, Lives, SourceError, SourceOptions, Stop};
+use crate::io::source::{self, FileSource, Lives, SourceError, SourceOptions, Stop, Total, Written};
 use crate::pipeline::plan::{LocalTask, Plan, RecordsSettings, Role, SourceTask, StageTask};
 use crate::pipeline::{self, ProgramError};
 use std::path::{Path, PathBuf};
@@ -19,8 +19,8 @@ use thiserror::Error;
 #[derive(Debug)]
 pub struct Opened {
     pub(super) tasks: Vec<OpenedTask>,
-    /// Size of all input, where it is known.
-    pub(super) total_bytes: Option<u64>,
+    /// Size of each source's input.
+    pub(super) totals: Vec<Total>,
     /// How much of it was read.
     pub(super) done_bytes: Arc<AtomicU64>,
     /// Behind the tasks, for it is dropped behind them.
@@ -104,15 +104,15 @@ pub fn open(
     durable: Option<&mut Durable>,
 ) -> Result<Opened, OpenError> {
     let done_bytes = Arc::new(AtomicU64::new(0));
-    let (read, written, made) = (Vec::new(), Vec::new(), Made::default());
-    let mut opening = Opening { dir, max_record, limit, durable, done_bytes, read, written, made };
-    let mut total_bytes = Some(0_u64);
+    let (written, made) = (Written::new(), Made::default());
+    let mut opening = Opening { dir, max_record, limit, durable, done_bytes, written, made };
+    let mut totals = Vec::new();
     let mut tasks = Vec::new();
     for task in &plan.local {
         let role = match &task.role {
             Role::Source(source) => {
                 let input = opening.source(task, source)?;
-                total_bytes = total_bytes.zip(input.total_bytes()).map(|(all, one)| all + one);
+                totals.push(input.total());
                 OpenedRole::Source(input)
             }
             Role::Stage(stage) => open_stage(task, stage, max_record)?,
@@ -125,8 +125,20 @@ pub fn open(
         let role = OpenedRole::Sink(opening.sink(task, &*sink.target)?);
         tasks.push(OpenedTask { task: task.clone(), role });
     }
+    keep_apart(&mut tasks, &Arc::new(std::mem::take(&mut opening.written)))?;
     opening.begin_sinks(&mut tasks)?;
-    Ok(Opened { tasks, total_bytes, done_bytes: opening.done_bytes, made: opening.made })
+    Ok(Opened { tasks, totals, done_bytes: opening.done_bytes, made: opening.made })
+}
+
+/// A source must not read what a sink writes: two names can be one file.
+fn keep_apart(tasks: &mut [OpenedTask], written: &Arc<Written>) -> Result<(), OpenError> {
+    for OpenedTask { task, role } in tasks {
+        let OpenedRole::Source(input) = role else { continue };
+        if let Some((path, sink)) = input.would_read(written) {
+            return Err(OpenError::ReadsItself { sink, source_name: task.stage.clone(), path });
+        }
+    }
+    Ok(())
 }
 
 /// What opening the ends of a pipeline needs, and what it has opened.
@@ -136,10 +148,7 @@ struct Opening<'a> {
     limit: Option<u64>,
     durable: Option<&'a mut Durable>,
     done_bytes: Arc<AtomicU64>,
-    /// Files that sources read, with the source's name.
-    read: Vec<(String, PathBuf)>,
-    /// Files that sinks write, with the sink's name.
-    written: Vec<(String, PathBuf)>,
+    written: Written,
     /// What sinks have made, where nothing keeps that it was.
     made: Made,
 }
@@ -180,7 +189,6 @@ impl Opening<'_> {
                 if let Some(warning) = reader.warning() {
                     tracing::warn!(source = task.stage, "{warning}");
                 }
-                self.read.extend(reader.files().iter().map(|path| (task.stage.clone(), path.clone())));
                 Ok(Input::reader(reader, opening.stop, done_bytes))
             }
             source::Opened::Program(Prints { program, ok_exit, restart }) => {
@@ -216,19 +224,14 @@ impl Opening<'_> {
         Ok(writer)
     }
 
-    /// A sink must not write what a source reads, nor what another sink writes: two names can be one file.
+    /// A sink must not write what another one writes.
     fn check_file(&mut self, task: &LocalTask, writer: &dyn SinkWriter) -> Result<(), OpenError> {
-        let Some(file) = writer.place() else { return Ok(()) };
-        let sink = task.stage.clone();
-        if let Some((source_name, path)) = self.read.iter().find(|(_, path)| writer.writes(path)) {
-            let (source_name, path) = (source_name.clone(), path.clone());
-            return Err(OpenError::ReadsItself { sink, source_name, path });
+        let (Some(path), Some(identity)) = (writer.place(), writer.identity()) else { return Ok(()) };
+        let (sink, path) = (task.stage.clone(), path.to_owned());
+        match self.written.insert(identity, sink.clone()) {
+            Some(other) => Err(OpenError::OneFile { sink, other, path }),
+            None => Ok(()),
         }
-        if let Some((other, _)) = self.written.iter().find(|(_, path)| writer.writes(path)) {
-            return Err(OpenError::OneFile { sink, other: other.clone(), path: file.to_owned() });
-        }
-        self.written.push((sink, file.to_owned()));
-        Ok(())
     }
 
     /// A sink's first position is durable before its first write: a later life would not know its file else.

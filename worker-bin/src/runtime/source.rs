@@ -7,9 +7,10 @@ use super::collect::Collector;
 use super::context::TaskContext;
 use super::journal::TaskJournal;
 use crate::child::{Manner, StopOrder};
-use crate::io::source::{Progress, SourceReader, Stop};
+use crate::io::source::{Progress, SourceReader, Stop, Total, Written};
 use crate::logging::task_span;
 pub(super) use program::ProgramInput;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -40,9 +41,17 @@ impl Input {
         Self { kind: InputKind::Program(input), stop, done_bytes }
     }
 
-    pub(super) fn total_bytes(&self) -> Option<u64> {
+    pub(super) fn total(&self) -> Total {
         match &self.kind {
-            InputKind::Reader(reader) => reader.progress().total_bytes,
+            InputKind::Reader(reader) => reader.total(),
+            InputKind::Program(_) => Total::default(),
+        }
+    }
+
+    /// One of these files that it would read, and the sink that writes it.
+    pub(super) fn would_read(&mut self, written: &Arc<Written>) -> Option<(PathBuf, String)> {
+        match &mut self.kind {
+            InputKind::Reader(reader) => reader.would_read(written),
             InputKind::Program(_) => None,
         }
     }

@@ -2,12 +2,12 @@
 
 use super::vectored::{Moved, write_batches};
 use super::{PipeReader, SinkError, SinkWriter};
+use crate::io::identity::FileId;
 use rustix::fd::OwnedFd;
 use rustix::fs::FileType;
 use rustix::io::Errno;
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use worker_proto::Batch;
 use worker_stdio::Stream;
@@ -83,16 +83,11 @@ impl SinkWriter for StreamSink {
         Some(Path::new("/proc/self/fd/1"))
     }
 
-    fn writes(&self, path: &Path) -> bool {
-        let ours = self.stream.as_ref().and_then(|stream| rustix::fs::fstat(stream).ok());
-        match (ours, path.metadata()) {
-            // A terminal or a socket may well be both ends.
-            (Some(ours), Ok(there)) => {
-                matches!(FileType::from_raw_mode(ours.st_mode), FileType::RegularFile | FileType::Fifo)
-                    && (ours.st_dev, ours.st_ino) == (there.dev(), there.ino())
-            }
-            (None, _) | (_, Err(_)) => false,
-        }
+    /// A terminal or a socket may well be both ends.
+    fn identity(&self) -> Option<FileId> {
+        let stat = rustix::fs::fstat(self.stream.as_ref()?).ok()?;
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        matches!(kind, FileType::RegularFile | FileType::Fifo).then(|| FileId::of_open(&stat))
     }
 
     fn reader(&self) -> Option<PipeReader> {

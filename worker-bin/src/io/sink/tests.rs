@@ -1,4 +1,5 @@
 use super::*;
+use crate::io::identity::FileId;
 use std::fs;
 use std::io::{Read, pipe};
 use std::path::Path;
@@ -129,10 +130,11 @@ fn a_sink_knows_its_file_by_any_name() {
     fs::write(&other, "").unwrap();
     std::os::unix::fs::symlink(&path, &link).unwrap();
     let sink = open(&link, Exists::Replace).unwrap();
-    assert!(sink.writes(&path) && sink.writes(&link));
-    assert!(!sink.writes(&other) && !sink.writes(&dir.path().join("gone")));
+    let identity = |path: &Path| path.metadata().ok().map(|metadata| FileId::of(&metadata));
+    assert!(sink.identity().is_some() && sink.identity() == identity(&path));
+    assert!(sink.identity() == identity(&link) && sink.identity() != identity(&other));
     let null = open(Path::new("/dev/null"), Exists::Error).unwrap();
-    assert!(!null.writes(Path::new("/dev/null")), "a device holds nothing to destroy");
+    assert_eq!(null.identity(), None, "a device holds nothing to destroy");
 }
 
 #[test]

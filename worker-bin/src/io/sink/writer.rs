@@ -1,6 +1,7 @@
 //! What writes a sink.
 
 use super::{Moved, PipeReader, SinkError, SinkSync};
+use crate::io::identity::FileId;
 use crate::io::made::Made;
 use bytes::Bytes;
 use std::fmt::Debug;
@@ -70,11 +71,11 @@ pub trait SinkWriter: Debug + Send {
         self.file()
     }
 
-    /// Whether `path` is the regular file or pipe that it writes, also by another name.
+    /// Which file that is, if it is a regular one or a pipe.
     ///
     /// A pipeline that reads such a file must not start: it would destroy its input, or read its own output for ever.
-    fn writes(&self, _path: &Path) -> bool {
-        false
+    fn identity(&self) -> Option<FileId> {
+        None
     }
 
     /// Counts what is taken of its writes there from now on.

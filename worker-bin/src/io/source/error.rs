@@ -35,6 +35,9 @@ pub enum SourceError {
     /// A file or directory cannot be opened.
     #[error("cannot open {}: {source}; check that it exists and may be read", path.display())]
     Open { path: PathBuf, source: io::Error },
+    /// It came up only when the first files were being read.
+    #[error("sink {sink} writes {}, which is to be read; choose another path for the sink", path.display())]
+    Written { path: PathBuf, sink: String },
     /// There is nothing to read.
     #[error(
         "standard input is closed; give it input (< FILE, or < /dev/null for none), or name a file to read"

@@ -1,9 +1,12 @@
 //! What reads a source, and what every kind of it can be told.
 
 use super::{Header, OnDamage, OnLong, SourceError};
+use crate::io::identity::FileId;
 use bytes::Bytes;
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 use worker_core::event::DeadLetter;
 use worker_proto::Batch;
 
@@ -54,14 +57,40 @@ pub trait SourceReader: Debug + Send {
         Ok(())
     }
 
-    /// The files that it reads.
-    fn files(&self) -> &[PathBuf] {
-        &[]
+    /// How much there is to read, which it may find out while it reads.
+    fn total(&self) -> Total {
+        let total = Total::default();
+        self.progress().total_bytes.inspect(|&bytes| total.settle(bytes));
+        total
+    }
+
+    /// One of these files that it would read, and the sink; if that is found later, reading ends with an error.
+    fn would_read(&mut self, _written: &Arc<Written>) -> Option<(PathBuf, String)> {
+        None
     }
 
     /// What the user should hear before it begins.
     fn warning(&self) -> Option<&str> {
         None
+    }
+}
+
+/// Files that sinks write, with the sinks' names.
+pub type Written = BTreeMap<FileId, String>;
+
+/// How many bytes there are to read, as they are stored, once that is known.
+#[derive(Clone, Debug, Default)]
+pub struct Total(Arc<OnceLock<u64>>);
+
+impl Total {
+    /// From now on it is known.
+    pub fn settle(&self, bytes: u64) {
+        self.0.get_or_init(|| bytes);
+    }
+
+    #[must_use]
+    pub fn bytes(&self) -> Option<u64> {
+        self.0.get().copied()
     }
 }
 

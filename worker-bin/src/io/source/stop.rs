@@ -1,7 +1,7 @@
 //! Tells a blocked reader to stop.
 
 use crate::descriptors;
-use rustix::event::{EventfdFlags, eventfd};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::io;
 use std::sync::Arc;
@@ -24,6 +24,12 @@ impl Stop {
     pub fn stop(&self) {
         // Fails only when the counter is full, that is, when it was stopped before.
         rustix::io::write(&self.0, &1u64.to_ne_bytes()).ok();
+    }
+}
+
+impl Stop {
+    pub(super) fn is_stopped(&self) -> bool {
+        poll(&mut [PollFd::new(self, PollFlags::IN)], Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
     }
 }
 

@@ -9,8 +9,11 @@ pub(super) use position::Extent;
 
 use super::header::HeaderFilter;
 use super::unpack::{Beginning, Utf8Mark};
-use super::{Counter, Lives, OnLong, Progress, SlowStart, SourceError, SourceOptions, SourceReader, Stop};
+use super::{
+    Counter, Lives, OnLong, Progress, SlowStart, SourceError, SourceOptions, SourceReader, Stop, Written,
+};
 use crate::io::chunker::{Chunker, LongRecord, Piece, RecordTooLong};
+use crate::io::identity::FileId;
 use bytes::Bytes;
 use packed::Packed;
 use position::StreamPosition;
@@ -20,6 +23,7 @@ use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use spool::{Spool, Taken};
 use std::path::PathBuf;
+use std::sync::Arc;
 use worker_core::event::DeadLetter;
 use worker_proto::Batch;
 use xxhash_rust::xxh3::xxh3_64;
@@ -40,7 +44,7 @@ pub struct StreamSource {
     stream: OwnedFd,
     name: String,
     /// Where it is to be found, if that is known.
-    files: Vec<PathBuf>,
+    place: Option<PathBuf>,
     stop: Stop,
     ended: bool,
     was_stopped: bool,
@@ -86,7 +90,7 @@ impl StreamSource {
         Self {
             stream,
             name,
-            files: Vec::new(),
+            place: None,
             stop,
             ended: false,
             was_stopped: false,
@@ -150,7 +154,7 @@ impl StreamSource {
     /// The same, of what is to be found at `path`.
     #[must_use]
     pub fn found_at(self, path: PathBuf) -> Self {
-        Self { files: vec![path], ..self }
+        Self { place: Some(path), ..self }
     }
 
     /// Goes on after an earlier life that had come to `position`; call it before anything is read.
@@ -453,8 +457,10 @@ impl SourceReader for StreamSource {
         Some(self.position.encode())
     }
 
-    fn files(&self) -> &[PathBuf] {
-        &self.files
+    fn would_read(&mut self, written: &Arc<Written>) -> Option<(PathBuf, String)> {
+        let path = self.place.as_ref()?;
+        let sink = written.get(&FileId::of(&path.metadata().ok()?))?;
+        Some((path.clone(), sink.clone()))
     }
 
     fn leave(&mut self) -> Result<(), SourceError> {

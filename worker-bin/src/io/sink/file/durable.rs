@@ -3,9 +3,10 @@
 mod position;
 
 use super::Exists;
-use super::plain::{Place, holds_any, is_file_at, missing_end, place};
+use super::plain::{Place, holds_any, identity, missing_end, place};
 use crate::fault;
 use crate::io::durable::sync_directories_of;
+use crate::io::identity::FileId;
 use crate::io::loss::{Loss, loss};
 use crate::io::made::Made;
 use crate::io::sink::vectored::{Moved, write_batches, write_slices};
@@ -260,8 +261,8 @@ impl SinkWriter for DurableFileSink {
         Some(&self.path)
     }
 
-    fn writes(&self, path: &Path) -> bool {
-        is_file_at(&self.file, path)
+    fn identity(&self) -> Option<FileId> {
+        identity(&self.file)
     }
 
     fn count_into(&mut self, moved: Moved) {

@@ -9,6 +9,7 @@
 //! record counts, a write is done when a reader has taken it, so that what goes with the pipe is written again in a later life,
 //! from the first record that was not taken whole. What a reader had taken and not used is not known of.
 
+use crate::io::identity::FileId;
 use crate::io::sink::reader::{PipeReader, has_reader, held};
 use crate::io::sink::vectored::{Moved, write_slices};
 use crate::io::sink::{SinkError, SinkWriter};
@@ -215,11 +216,8 @@ impl SinkWriter for FifoSink {
         Some(&self.path)
     }
 
-    fn writes(&self, path: &Path) -> bool {
-        match (self.path.metadata(), path.metadata()) {
-            (Ok(ours), Ok(there)) => (ours.dev(), ours.ino()) == (there.dev(), there.ino()),
-            (Ok(_) | Err(_), _) => false,
-        }
+    fn identity(&self) -> Option<FileId> {
+        self.path.metadata().ok().map(|metadata| FileId::of(&metadata))
     }
 
     fn file(&self) -> Option<&Path> {

@@ -1,13 +1,14 @@
 //! One file as a sink.
 
 use crate::io::beside::dangling;
+use crate::io::identity::FileId;
 use crate::io::loss::{Loss, loss};
 use crate::io::made::Made;
 use crate::io::sink::vectored::{Moved, write_batches, write_slices};
 use crate::io::sink::{SinkError, SinkWriter};
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use worker_proto::Batch;
 
@@ -133,8 +134,8 @@ impl SinkWriter for FileSink {
         Some(&self.path)
     }
 
-    fn writes(&self, path: &Path) -> bool {
-        is_file_at(&self.file, path)
+    fn identity(&self) -> Option<FileId> {
+        identity(&self.file)
     }
 
     fn count_into(&mut self, moved: Moved) {
@@ -191,10 +192,7 @@ fn last_byte(file: &File, length: u64) -> io::Result<Vec<u8>> {
     Ok(last)
 }
 
-/// Whether `path` is `file`, a regular one, also by another name.
-pub(super) fn is_file_at(file: &File, path: &Path) -> bool {
-    match (file.metadata(), path.metadata()) {
-        (Ok(ours), Ok(other)) => ours.is_file() && (ours.dev(), ours.ino()) == (other.dev(), other.ino()),
-        (Ok(_) | Err(_), _) => false,
-    }
+/// Which one it is, if it is a regular file.
+pub(super) fn identity(file: &File) -> Option<FileId> {
+    file.metadata().ok().filter(std::fs::Metadata::is_file).map(|metadata| FileId::of(&metadata))
 }

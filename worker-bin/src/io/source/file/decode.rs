@@ -2,6 +2,7 @@
 
 use super::fixed::FixedFile;
 use crate::descriptors;
+use crate::io::identity::FileId;
 use crate::io::source::unpack::{Beginning, Failure, Format, MARK_BYTES_MAX, Unpacked, Unpacker};
 use crate::io::source::{OnDamage, SourceError, SourceOptions};
 use rustix::buffer::spare_capacity;
@@ -9,7 +10,6 @@ use rustix::fs::Advice;
 use rustix::io::retry_on_intr;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// What is unpacked at once of what is left out.
@@ -45,22 +45,21 @@ impl Unpacking {
     }
 }
 
-/// What a regular file was when the run began: it must not be less when it is read.
+/// What a regular file was when it was found, at the beginning of the run: it must not be less when it is read.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Begun {
     pub(super) length: u64,
-    file: (u64, u64),
+    file: FileId,
 }
 
 impl Begun {
-    pub(super) fn of(path: &Path) -> Option<Self> {
-        let metadata = path.metadata().ok().filter(std::fs::Metadata::is_file)?;
-        Some(Self { length: metadata.len(), file: (metadata.dev(), metadata.ino()) })
+    pub(super) fn of(metadata: &std::fs::Metadata) -> Option<Self> {
+        metadata.is_file().then(|| Self { length: metadata.len(), file: FileId::of(metadata) })
     }
 }
 
 impl FileReader {
-    /// `begun`: what the file was when the run began.
+    /// `begun`: what the file was when it was found.
     pub(super) fn open(path: &Path, begun: Option<Begun>, unpacking: Unpacking) -> Result<Self, SourceError> {
         // Before it is opened: opening a named pipe waits for its writer.
         if begun.is_some() && path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
@@ -68,7 +67,7 @@ impl FileReader {
         }
         let opened = descriptors::open(path).and_then(|file| {
             let metadata = file.metadata()?;
-            let is_it = begun.is_none_or(|begun| begun.file == (metadata.dev(), metadata.ino()));
+            let is_it = begun.is_none_or(|begun| begun.file == FileId::of(&metadata));
             Ok((RawFile::new(file, Length { fixed: None, least: begun.map(|begun| begun.length) })?, is_it))
         });
         match opened {

@@ -1,20 +1,25 @@
 //! Records of files, one file after the other.
 
-use super::decode::{Begun, FileReader, Unpacking};
+mod open;
+
+use super::SourceFiles;
+use super::decode::{FileReader, Unpacking};
+use super::listing::{Listing, Next};
+use super::paths::Listed;
 use super::pipe;
-use super::position::{FilesPosition, Position, Track};
-use super::{SourceFiles, expand};
+use super::position::{FilesPosition, Track};
 use crate::io::chunker::{Chunker, LongRecord, Piece, RecordTooLong};
-use crate::io::layout::LayoutError;
 use crate::io::source::header::HeaderFilter;
 use crate::io::source::long::letter;
 use crate::io::source::stream::{Extent, StreamSource};
 use crate::io::source::unpack::{UTF8_MARK, Utf8Mark};
 use crate::io::source::{
-    Counter, OnDamage, OnLong, Progress, SlowStart, SourceError, SourceOptions, SourceReader, Stop,
+    Counter, OnDamage, OnLong, Progress, SlowStart, SourceError, SourceOptions, SourceReader, Stop, Total,
+    Written,
 };
 use bytes::Bytes;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 use worker_core::event::DeadLetter;
 use worker_proto::Batch;
 
@@ -26,7 +31,12 @@ use worker_proto::Batch;
 /// from then on; only then it has [positions](SourceReader::position).
 #[derive(Debug)]
 pub struct FileSource {
-    files: Vec<PathBuf>,
+    /// Those that are known …
+    files: Vec<Listed>,
+    /// … and the others, while they are looked for.
+    listing: Option<Listing>,
+    /// Files of the run itself, none of which is read.
+    written: Arc<Written>,
     /// How many of them were opened.
     opened: usize,
     /// The file being read; between files none.
@@ -48,6 +58,8 @@ pub struct FileSource {
     long: Long,
     on_damage: OnDamage,
     unpacking: Unpacking,
+    /// Why there is no next file, until all before it was given.
+    failure: Option<SourceError>,
     /// Why the file being read cannot be unpacked to its end.
     damage: Option<SourceError>,
     /// Tells of the file that ended last, and is given behind its records.
@@ -55,10 +67,8 @@ pub struct FileSource {
     letters: Vec<DeadLetter>,
     /// Bytes of the files closed.
     closed_bytes: u64,
-    /// What each of them was when the run began, where it is a regular file.
-    begun: Vec<Option<Begun>>,
-    total_bytes: Option<u64>,
-    /// Ends the reading of a named pipe, and the wait for its writer.
+    total: Total,
+    /// Ends the wait for the next file, the wait for the writer of a named pipe, and the reading of it.
     stop: Option<Stop>,
     /// The named pipe whose turn it is.
     pipe: Option<StreamSource>,
@@ -74,96 +84,6 @@ struct Long {
 }
 
 impl FileSource {
-    /// The files that `patterns`, relative to `base`, name; see [`expand`]. Nothing is read yet.
-    ///
-    /// # Errors
-    /// As [`expand`].
-    pub fn open<P: AsRef<Path>>(
-        base: &Path,
-        patterns: &[P],
-        options: &SourceOptions,
-    ) -> Result<Self, SourceError> {
-        Ok(Self::of(expand(base, patterns)?, options))
-    }
-
-    /// These files in this order.
-    #[must_use]
-    pub fn of(files: Vec<PathBuf>, options: &SourceOptions) -> Self {
-        let size = SlowStart::new();
-        let begun: Vec<_> = files.iter().map(|path| Begun::of(path)).collect();
-        Self {
-            total_bytes: begun.iter().map(|begun| begun.map(|begun| begun.length)).sum(),
-            begun,
-            files,
-            opened: 0,
-            reader: None,
-            chunker: Chunker::new(options.terminator, options.max_record, size.bytes())
-                .passing_over_long(options.on_long.passes_over()),
-            size,
-            counter: Counter::new(options.limit),
-            header: HeaderFilter::new(options.header),
-            header_due: false,
-            at_first_bytes: false,
-            mark: Utf8Mark::default(),
-            track: Track::new(Position::default()),
-            fixed: None,
-            skip_bytes: 0,
-            warning: None,
-            long: Long {
-                then: options.on_long,
-                terminator: options.terminator,
-                max_record: options.max_record,
-            },
-            on_damage: options.on_damage,
-            unpacking: Unpacking::of(options),
-            damage: None,
-            behind: None,
-            letters: Vec::new(),
-            closed_bytes: 0,
-            stop: None,
-            pipe: None,
-            options: options.clone(),
-        }
-    }
-
-    /// The same; where one of the files is a named pipe, it is read as one, and `stop` ends that, and with it the input.
-    #[must_use]
-    pub fn stopped_by(self, stop: Stop) -> Self {
-        Self { stop: Some(stop), ..self }
-    }
-
-    /// The files of the first start, from their beginning.
-    #[must_use]
-    pub fn fixed(files: SourceFiles, options: &SourceOptions) -> Self {
-        let mut source = Self::of(files.paths().map(Path::to_owned).collect(), options);
-        source.total_bytes = Some(files.bytes_before(files.files().len()));
-        source.header = HeaderFilter::with(options.header, files.kept_header());
-        source.fixed = Some(files);
-        source
-    }
-
-    /// The files of the first start, from `position` on. Those behind the position need not exist any more.
-    ///
-    /// # Errors
-    /// [`SourceError::Position`] if the position is not of these files, and [`SourceError::Gone`], [`SourceError::Replaced`],
-    /// [`SourceError::Shorter`] or [`SourceError::Open`] for a file that is still needed.
-    pub fn resume(files: SourceFiles, position: &[u8], options: &SourceOptions) -> Result<Self, SourceError> {
-        let unusable = |source| SourceError::Position { name: "the list of files".to_owned(), source };
-        let FilesPosition { list, next, records } = FilesPosition::decode(position).map_err(unusable)?;
-        if list != files.hash() || next.file > files.files().len() {
-            return Err(unusable(LayoutError::Contradiction));
-        }
-        let warning = files.check_from(next.file)?;
-        let mut source = Self::fixed(files, options);
-        source.closed_bytes = source.fixed.as_ref().map_or(0, |files| files.bytes_before(next.file));
-        source.opened = next.file;
-        source.skip_bytes = next.within.bytes;
-        source.track = Track::new(next);
-        source.counter.given = records;
-        source.warning = warning;
-        Ok(source)
-    }
-
     /// The next records as they are in the files, headers included. Where headers are taken off they are of one file only.
     fn gather(&mut self) -> Result<Option<Piece>, SourceError> {
         loop {
@@ -208,7 +128,7 @@ impl FileSource {
                         && self.unpacking != Unpacking::Off
                         && space[before..].starts_with(UTF8_MARK)
                     {
-                        self.mark.warn(&self.files[self.opened - 1].display().to_string());
+                        self.mark.warn(&self.files[self.opened - 1].path.display().to_string());
                     }
                     if read == 0 || reader.is_at_end() {
                         // How many records the file has is known only behind a long one.
@@ -222,14 +142,53 @@ impl FileSource {
                     }
                 }
                 None if !self.header.keeps() && !self.chunker.is_empty() => return self.flush(),
-                None if self.opened == self.files.len() => return self.flush(),
-                // What stands before a pipe does not wait for its writer.
-                None if !self.chunker.is_empty() && pipe::is_at(&self.files[self.opened]) => {
-                    return self.flush();
-                }
-                None => self.open_next()?,
+                None => match self.begin_next() {
+                    Ok(true) => {}
+                    Ok(false) => return self.flush(),
+                    Err(error) if self.chunker.is_empty() => return Err(error),
+                    Err(error) => {
+                        self.failure = Some(error);
+                        return self.flush();
+                    }
+                },
             }
         }
+    }
+
+    /// Opens the next file; `false` at the end, and where what stands before it is not to wait for it.
+    fn begin_next(&mut self) -> Result<bool, SourceError> {
+        if let Some(failure) = self.failure.take() {
+            return Err(failure);
+        }
+        let gives = !self.chunker.is_empty();
+        match self.next_file()? {
+            None => Ok(false),
+            // It waits for its writer.
+            Some(next) if gives && next.is_pipe() => Ok(false),
+            Some(_) => self.open_next().map(|()| true),
+        }
+    }
+
+    /// The file to be opened next; `None` at the end, or while it is not known and there is something to give before it.
+    fn next_file(&mut self) -> Result<Option<&Listed>, SourceError> {
+        if let (true, Some(listing)) = (self.opened == self.files.len(), &self.listing) {
+            match listing.next(self.chunker.is_empty(), self.stop.as_ref())? {
+                Next::File(file) => {
+                    if let Some((path, sink)) = self.is_written(&file) {
+                        return Err(SourceError::Written { path, sink });
+                    }
+                    self.files.push(file);
+                }
+                Next::Later => {}
+                Next::End => self.listing = None,
+            }
+        }
+        Ok(self.files.get(self.opened))
+    }
+
+    fn is_written(&self, file: &Listed) -> Option<(PathBuf, String)> {
+        let sink = self.written.get(&file.id?)?;
+        Some((file.path.clone(), sink.clone()))
     }
 
     fn open_next(&mut self) -> Result<(), SourceError> {
@@ -242,14 +201,14 @@ impl FileSource {
             return self.end_file();
         }
         self.at_first_bytes = skip_bytes == 0;
-        match self.stop.as_ref().filter(|_| self.begun[index].is_none() && pipe::is_at(&self.files[index])) {
+        match self.stop.as_ref().filter(|_| self.files[index].is_pipe()) {
             None => self.reader = Some(self.reader_of(index, skip_bytes)?),
             Some(stop) => {
-                let path = &self.files[index];
+                let path = &self.files[index].path;
                 let opened = pipe::open(path, stop);
                 match opened.map_err(|source| SourceError::Open { path: path.clone(), source })? {
                     Some(file) => self.pipe = Some(pipe::read(path, file, &self.options, stop)),
-                    None => self.opened = self.files.len(),
+                    None => (self.opened, self.listing) = (self.files.len(), None),
                 }
             }
         }
@@ -258,7 +217,7 @@ impl FileSource {
 
     fn reader_of(&self, index: usize, skip_bytes: u64) -> Result<FileReader, SourceError> {
         let mut reader = match self.fixed.as_ref().map(|files| &files.files()[index]) {
-            None => FileReader::open(&self.files[index], self.begun[index], self.unpacking)?,
+            None => FileReader::open(&self.files[index].path, self.files[index].begun, self.unpacking)?,
             Some(file) => FileReader::open_fixed(file, self.unpacking)?,
         };
         if skip_bytes > 0 {
@@ -309,7 +268,7 @@ impl FileSource {
         if let Some(pipe) = self.pipe.take() {
             self.closed_bytes += pipe.progress().done_bytes;
             if pipe.was_stopped() {
-                self.opened = self.files.len();
+                (self.opened, self.listing) = (self.files.len(), None);
             }
         }
     }
@@ -329,7 +288,7 @@ impl FileSource {
         // Where chunks span files, more of them may be open by now.
         let next = self.track.next();
         let within = self.track.within(next.file, at);
-        let name = self.files[next.file.min(self.files.len() - 1)].display().to_string();
+        let name = self.files[next.file.min(self.files.len() - 1)].path.display().to_string();
         self.track.give(Extent { bytes: long.bytes, records: 1 });
         let Long { then, terminator, max_record } = self.long;
         let shortened = then.treat(long, (&name, within.records, within.bytes), (terminator, max_record));
@@ -346,7 +305,7 @@ impl FileSource {
 
     /// The file opened last.
     fn name(&self) -> String {
-        self.files[self.opened.saturating_sub(1)].display().to_string()
+        self.files[self.opened.saturating_sub(1)].path.display().to_string()
     }
 }
 
@@ -384,7 +343,7 @@ impl SourceReader for FileSource {
         let of_file = self.reader.as_ref().map_or(0, FileReader::done_bytes);
         let done_bytes = self.closed_bytes + of_file + of_pipe;
         // A file may have grown since.
-        let total_bytes = self.total_bytes.map(|total| total.max(done_bytes));
+        let total_bytes = self.total.bytes().map(|total| total.max(done_bytes));
         Progress { done_bytes, total_bytes, records: self.counter.given }
     }
 
@@ -401,8 +360,16 @@ impl SourceReader for FileSource {
         Some(FilesPosition { list, next: self.track.next(), records: self.counter.given }.encode())
     }
 
-    fn files(&self) -> &[PathBuf] {
-        &self.files
+    fn total(&self) -> Total {
+        self.total.clone()
+    }
+
+    fn would_read(&mut self, written: &Arc<Written>) -> Option<(PathBuf, String)> {
+        self.written = Arc::clone(written);
+        match &self.fixed {
+            Some(files) => files.one_of(written),
+            None => self.files.iter().find_map(|file| self.is_written(file)),
+        }
     }
 
     /// Of files that have changed since the first start.
@@ -413,43 +380,6 @@ impl SourceReader for FileSource {
 
 fn extent(batch: &Batch) -> Extent {
     Extent { bytes: batch.bytes() as u64, records: batch.len() as u64 }
-}
-
-/// The first record of a file, unpacked, with its terminator; `None` if the file is empty, or damaged before it and that is skipped.
-///
-/// # Errors
-/// As [`SourceReader::next_chunk`].
-pub fn first_record(path: &Path, options: &SourceOptions) -> Result<Option<Bytes>, SourceError> {
-    first_of(FileReader::open(path, None, Unpacking::of(options))?, path, options)
-}
-
-/// The first record of the file `path`, just opened.
-pub(super) fn first_of(
-    mut reader: FileReader,
-    path: &Path,
-    options: &SourceOptions,
-) -> Result<Option<Bytes>, SourceError> {
-    let &SourceOptions { terminator, max_record, on_damage, .. } = options;
-    // Only the first record counts here, not those behind it.
-    let mut chunker = Chunker::new(terminator, max_record, 0).passing_over_long(true);
-    let too_long = |source| SourceError::TooLong { name: path.display().to_string(), source };
-    loop {
-        let ended = match reader.read_into(chunker.space()) {
-            Err(SourceError::Corrupt { .. }) if on_damage == OnDamage::Skip => return Ok(None),
-            read => read? == 0,
-        };
-        if ended {
-            chunker.end_record().map_err(too_long)?;
-        }
-        match chunker.flush_piece().map_err(too_long)? {
-            Some(Piece::Records(batch)) => return Ok(Some(Bytes::copy_from_slice(batch.record(0)))),
-            Some(Piece::Long(LongRecord { record, offset, .. })) => {
-                return Err(too_long(RecordTooLong { limit: max_record, record, offset }));
-            }
-            None if ended => return Ok(None),
-            None => {}
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,13 +1,15 @@
 //! The files of a source as they were when the pipeline first started: what every later life reads.
 
 use super::decode::{FileReader, Unpacking};
-use super::files;
+use super::first::first_of;
 use crate::descriptors;
 use crate::io::durable;
+use crate::io::identity::FileId;
 use crate::io::layout::{LayoutError, Reader, Tag, Writer};
 use crate::io::source::header::KeptHeader;
-use crate::io::source::{Header, SourceError, SourceOptions};
+use crate::io::source::{Header, SourceError, SourceOptions, Written};
 use bytes::Bytes;
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
@@ -141,6 +143,15 @@ impl SourceFiles {
         &self.files
     }
 
+    /// One of these files that it has, also by another name, and what goes with it.
+    pub(super) fn one_of(&self, written: &Written) -> Option<(PathBuf, String)> {
+        let inodes: HashSet<u64> = written.keys().map(|id| id.inode()).collect();
+        self.files.iter().filter(|file| inodes.contains(&file.inode)).find_map(|file| {
+            let sink = written.get(&FileId::of(&file.path.metadata().ok()?))?;
+            Some((file.path.clone(), sink.clone()))
+        })
+    }
+
     pub(super) fn kept_header(&self) -> Option<KeptHeader> {
         self.header.clone()
     }
@@ -231,7 +242,7 @@ pub(in crate::io::source) fn prefix_hash(file: &File, length: u64) -> io::Result
 fn find_header(files: &[FixedFile], options: &SourceOptions) -> Result<Option<KeptHeader>, SourceError> {
     for file in files.iter().filter(|file| file.length > 0) {
         let reader = FileReader::open_fixed(file, Unpacking::of(options))?;
-        if let Some(record) = files::first_of(reader, &file.path, options)? {
+        if let Some(record) = first_of(reader, &file.path, options)? {
             return Ok(Some(KeptHeader { record, origin: file.path.display().to_string() }));
         }
     }

@@ -2,17 +2,22 @@
 
 mod decode;
 mod files;
+mod first;
 mod fixed;
+mod listing;
 mod name;
 mod paths;
 mod pattern;
 mod pipe;
 mod position;
+mod walk;
 
-pub use files::{FileSource, first_record};
+pub use files::FileSource;
+pub use first::first_record;
 pub use fixed::SourceFiles;
 pub(super) use fixed::prefix_hash;
 pub use paths::expand;
+use paths::{Matches, outside};
 pub(crate) use pattern::Pattern;
 
 use super::{
@@ -95,13 +100,14 @@ impl SourceEnd for Files {
     }
 
     fn missing(&self, dir: &Path) -> Option<String> {
-        self.paths(dir).err().map(|error| error.to_string())
+        expand(dir, &[&self.pattern]).err().map(|error| error.to_string())
     }
 
     fn decodes(&self, dir: &Path) -> Vec<(&'static str, u64)> {
         let mut formats = Vec::new();
-        for path in self.paths(dir).unwrap_or_default().iter().take(LOOKED_AT_MAX) {
-            if let Some(format) = decode::format_of(path).map(|format| (format.name(), format.memory_bytes()))
+        for path in self.first_paths(dir, LOOKED_AT_MAX) {
+            if let Some(format) =
+                decode::format_of(&path).map(|format| (format.name(), format.memory_bytes()))
                 && !formats.contains(&format)
             {
                 formats.push(format);
@@ -111,7 +117,7 @@ impl SourceEnd for Files {
     }
 
     fn may_decode(&self, dir: &Path) -> Option<u64> {
-        let paths = self.paths(dir).unwrap_or_default();
+        let paths = self.first_paths(dir, LOOKED_AT_MAX + 1);
         let is_known = paths.len() <= LOOKED_AT_MAX && paths.iter().all(|path| path.is_file());
         (!is_known).then_some(Format::MEMORY_BYTES_MAX)
     }
@@ -122,7 +128,8 @@ impl SourceEnd for Files {
 
     fn header(&self, dir: &Path, options: &SourceOptions) -> Result<Bytes, String> {
         let terminator = options.terminator;
-        for file in self.paths(dir).map_err(|error| error.to_string())? {
+        for file in self.matches(dir).map_err(|error| error.to_string())? {
+            let file = file.map_err(|error| error.to_string())?.path;
             // What is read of anything else is gone from it.
             if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
                 return Err(format!(
@@ -142,8 +149,13 @@ impl SourceEnd for Files {
         let reader: Box<dyn SourceReader> = match (self.stream(opening)?, &opening.durable) {
             (Some(stream), _) => Box::new(stream),
             (None, None) => {
-                let files = FileSource::of(self.paths(opening.dir)?, &self.options(opening));
-                Box::new(files.stopped_by(opening.stop.clone()))
+                let pattern = Path::new(&self.pattern);
+                Box::new(FileSource::find(
+                    opening.dir,
+                    pattern,
+                    &self.options(opening),
+                    opening.stop.clone(),
+                )?)
             }
             (None, Some(lives)) => Box::new(self.fixed(opening, lives)?),
         };
@@ -156,8 +168,14 @@ impl Files {
         SourceOptions { is_plain: self.is_plain, ..opening.options.clone() }
     }
 
-    fn paths(&self, dir: &Path) -> Result<Vec<PathBuf>, SourceError> {
-        expand(dir, &[&self.pattern])
+    fn matches(&self, dir: &Path) -> Result<Matches, SourceError> {
+        Matches::of(dir, Path::new(&self.pattern))
+    }
+
+    /// So many of them, as far as they can be found.
+    fn first_paths(&self, dir: &Path, max: usize) -> Vec<PathBuf> {
+        let found = self.matches(dir).into_iter().flatten().map_while(Result::ok);
+        found.map(|found| found.path).take(max).collect()
     }
 
     /// The files of the first life, with the lengths that they had.
@@ -165,10 +183,8 @@ impl Files {
         if let Some(position) = &lives.position {
             return FileSource::resume(SourceFiles::load(&lives.list)?, position, &self.options(opening));
         }
-        let mut paths = self.paths(opening.dir)?;
         // What this very run writes there is no input.
-        let own = lives.state.canonicalize().unwrap_or_else(|_| lives.state.to_owned());
-        paths.retain(|path| !path.canonicalize().is_ok_and(|path| path.starts_with(&own)));
+        let paths = outside(self.matches(opening.dir)?, lives.state)?;
         let files = SourceFiles::fix(paths, &self.options(opening))?;
         files.store(&lives.list)?;
         Ok(FileSource::fixed(files, &self.options(opening)))

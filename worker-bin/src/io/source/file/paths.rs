@@ -1,6 +1,10 @@
-//! From what the user wrote to a list of files.
+//! From what the user wrote to the files that it names, one after the other.
 
+use super::decode::Begun;
 use super::pattern::{Pattern, Unlisted};
+use super::pipe;
+use super::walk::{Found, Walk};
+use crate::io::identity::FileId;
 use crate::io::source::SourceError;
 use rustix::fs::Access;
 use std::collections::HashSet;
@@ -18,8 +22,8 @@ pub fn expand<P: AsRef<Path>>(base: &Path, patterns: &[P]) -> Result<Vec<PathBuf
     let mut files: Vec<PathBuf> = Vec::new();
     let mut known: HashSet<PathBuf> = HashSet::new();
     for pattern in patterns {
-        for path in expand_one(base, pattern.as_ref())? {
-            check(&path)?;
+        for found in Matches::of(base, pattern.as_ref())? {
+            let path = Listed::look(found?.path)?.path;
             if patterns.len() == 1 || known.insert(path.clone()) {
                 files.push(path);
             }
@@ -28,28 +32,111 @@ pub fn expand<P: AsRef<Path>>(base: &Path, patterns: &[P]) -> Result<Vec<PathBuf
     Ok(files)
 }
 
-fn expand_one(base: &Path, pattern: &Path) -> Result<Vec<PathBuf>, SourceError> {
-    let literal = base.join(pattern);
-    let Err(source) = literal.symlink_metadata() else { return Ok(vec![literal]) };
-    let Some(text) = pattern.to_str().filter(|text| Pattern::is_magic(text)) else {
-        return Err(SourceError::Open { path: literal, source });
-    };
-    let bad = |why| SourceError::BadPattern { pattern: text.to_owned(), why };
-    let found = Pattern::parse(text).map_err(bad)?.find(base);
-    let files = found.map_err(|Unlisted { path, source }| SourceError::Unlisted { path, source })?;
-    if files.is_empty() {
-        let directory = if pattern.is_absolute() { Path::new("/") } else { base };
-        return Err(SourceError::NoMatch { pattern: text.to_owned(), directory: shown(directory) });
-    }
-    Ok(files)
+/// What one pattern names, sorted by name, found when it is asked for. It ends with an error where that is nothing.
+#[derive(Debug)]
+pub(super) enum Matches {
+    Itself(Option<Found>),
+    Walk {
+        walk: Walk,
+        /// Until something was found.
+        nothing: Option<SourceError>,
+    },
 }
 
-fn check(path: &Path) -> Result<(), SourceError> {
-    let open = |source| SourceError::Open { path: path.to_owned(), source };
-    if path.metadata().map_err(open)?.is_dir() {
-        return Err(SourceError::Directory { path: path.to_owned() });
+impl Matches {
+    /// # Errors
+    /// A path that is not there, and what is no pattern.
+    pub(super) fn of(base: &Path, pattern: &Path) -> Result<Self, SourceError> {
+        let literal = base.join(pattern);
+        let source = match literal.symlink_metadata() {
+            Ok(there) => {
+                return Ok(Self::Itself(Some(Found { path: literal, is_link: there.is_symlink() })));
+            }
+            Err(source) => source,
+        };
+        let Some(text) = pattern.to_str().filter(|text| Pattern::is_magic(text)) else {
+            return Err(SourceError::Open { path: literal, source });
+        };
+        let bad = |why| SourceError::BadPattern { pattern: text.to_owned(), why };
+        let walk = Pattern::parse(text).map_err(bad)?.walk(base);
+        let directory = shown(if pattern.is_absolute() { Path::new("/") } else { base });
+        let nothing = Some(SourceError::NoMatch { pattern: text.to_owned(), directory });
+        Ok(Self::Walk { walk, nothing })
     }
-    rustix::fs::access(path, Access::READ_OK).map_err(|e| open(e.into()))
+}
+
+impl Iterator for Matches {
+    type Item = Result<Found, SourceError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self {
+            Self::Itself(found) => found.take().map(Ok),
+            Self::Walk { walk, nothing } => match walk.next() {
+                Some(found) => {
+                    *nothing = None;
+                    Some(found.map_err(|Unlisted { path, source }| SourceError::Unlisted { path, source }))
+                }
+                None => nothing.take().map(Err),
+            },
+        }
+    }
+}
+
+/// A file to be read, as it was when it was found.
+#[derive(Debug)]
+pub(super) struct Listed {
+    pub(super) path: PathBuf,
+    /// Where it is a regular file.
+    pub(super) begun: Option<Begun>,
+    /// Of whatever is there.
+    pub(super) id: Option<FileId>,
+}
+
+impl Listed {
+    /// Finds it readable.
+    pub(super) fn look(path: PathBuf) -> Result<Self, SourceError> {
+        let open = |source| SourceError::Open { path: path.clone(), source };
+        let metadata = path.metadata().map_err(open)?;
+        if metadata.is_dir() {
+            return Err(SourceError::Directory { path });
+        }
+        rustix::fs::access(&path, Access::READ_OK).map_err(|e| open(e.into()))?;
+        Ok(Self { begun: Begun::of(&metadata), id: Some(FileId::of(&metadata)), path })
+    }
+
+    /// Whether it is a named pipe now.
+    pub(super) fn is_pipe(&self) -> bool {
+        self.begun.is_none() && pipe::is_at(&self.path)
+    }
+
+    /// Whatever is wrong with it is said when it is opened.
+    pub(super) fn unchecked(path: PathBuf) -> Self {
+        let there = path.metadata().ok();
+        Self { begun: there.as_ref().and_then(Begun::of), id: there.as_ref().map(FileId::of), path }
+    }
+}
+
+/// The paths of `matches` but those in the directory `own`, by whatever name.
+pub(super) fn outside(matches: Matches, own: &Path) -> Result<Vec<PathBuf>, SourceError> {
+    let own = own.canonicalize().unwrap_or_else(|_| own.to_owned());
+    let mut paths = Vec::new();
+    // Files of one directory come one after the other.
+    let mut last: Option<(PathBuf, bool)> = None;
+    for found in matches {
+        let Found { path, is_link } = found?;
+        let is_own = |path: &Path| path.canonicalize().is_ok_and(|path| path.starts_with(&own));
+        let is_within = match path.parent().filter(|parent| !is_link && !parent.as_os_str().is_empty()) {
+            None => is_own(&path),
+            Some(parent) => match &last {
+                Some((known, is_within)) if known == parent => *is_within,
+                Some(_) | None => last.insert((parent.to_owned(), is_own(parent))).1,
+            },
+        };
+        if !is_within {
+            paths.push(path);
+        }
+    }
+    Ok(paths)
 }
 
 fn shown(directory: &Path) -> String {

@@ -1,19 +1,18 @@
 //! File patterns as a shell has them, over names of any bytes.
 
 use super::name::NamePattern;
+use super::walk::Walk;
 use std::ffi::{OsStr, OsString};
-use std::fs::DirEntry;
 use std::io;
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
 /// A path whose parts may stand for many names: `*`, `?` and `[abc]` for all but a slash and a leading dot, `**` for any
 /// number of directories.
 #[derive(Clone, Debug)]
-pub(crate) struct Pattern(Vec<Part>);
+pub(crate) struct Pattern(pub(super) Vec<Part>);
 
 #[derive(Clone, Debug)]
-enum Part {
+pub(super) enum Part {
     Name(OsString),
     Names {
         pattern: NamePattern,
@@ -48,13 +47,9 @@ impl Pattern {
         text.contains(['*', '?', '['])
     }
 
-    /// What is there, sorted by name; directories are left out. A directory that is not there holds nothing.
-    pub(crate) fn find(&self, base: &Path) -> Result<Vec<PathBuf>, Unlisted> {
-        let mut found = Vec::new();
-        find(base, &self.0, &mut found)?;
-        found.sort();
-        found.dedup();
-        Ok(found)
+    /// What is there, sorted by name, each once; directories are left out. A directory that is not there holds nothing.
+    pub(super) fn walk(&self, base: &Path) -> Walk {
+        Walk::new(self.clone(), base)
     }
 
     /// Whether it may ever stand for this path; hidden names count.
@@ -76,88 +71,6 @@ impl Part {
     }
 }
 
-fn find(dir: &Path, parts: &[Part], found: &mut Vec<PathBuf>) -> Result<(), Unlisted> {
-    let Some((first, rest)) = parts.split_first() else { return Ok(()) };
-    match first {
-        Part::Name(name) => {
-            let path = dir.join(name);
-            if !rest.is_empty() {
-                return find(&path, rest, found);
-            }
-            if there(dir, path.symlink_metadata())?.is_some_and(|entry| !entry.is_dir())
-                && !leads_to_directory(&path)
-            {
-                found.push(path);
-            }
-        }
-        Part::Names { pattern, hidden } => {
-            for entry in listed(dir)? {
-                let name = entry.file_name();
-                if (*hidden || !is_hidden(&name)) && pattern.is_match(&name) {
-                    go_on(&entry, rest, found)?;
-                }
-            }
-        }
-        Part::Directories => {
-            if !rest.is_empty() {
-                find(dir, rest, found)?;
-            }
-            for entry in listed(dir)?.iter().filter(|entry| !is_hidden(&entry.file_name())) {
-                let kind = there(&entry.path(), entry.file_type())?;
-                if kind.is_some_and(|kind| kind.is_dir()) {
-                    find(&entry.path(), parts, found)?;
-                } else if rest.is_empty() {
-                    go_on(entry, rest, found)?;
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
-/// With an entry whose name matches.
-fn go_on(entry: &DirEntry, rest: &[Part], found: &mut Vec<PathBuf>) -> Result<(), Unlisted> {
-    let path = entry.path();
-    let Some(kind) = there(&path, entry.file_type())? else { return Ok(()) };
-    if rest.is_empty() {
-        let is_directory = if kind.is_symlink() { leads_to_directory(&path) } else { kind.is_dir() };
-        if !is_directory {
-            found.push(path);
-        }
-        return Ok(());
-    }
-    let is_directory = match kind.is_symlink() {
-        true => there(&path, path.metadata())?.is_some_and(|target| target.is_dir()),
-        false => kind.is_dir(),
-    };
-    if is_directory { find(&path, rest, found) } else { Ok(()) }
-}
-
-/// Where it leads to what cannot be known, it is found, and opening it says why.
-fn leads_to_directory(path: &Path) -> bool {
-    path.metadata().is_ok_and(|target| target.is_dir())
-}
-
-fn listed(dir: &Path) -> Result<Vec<DirEntry>, Unlisted> {
-    let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
-    Ok(there(dir, std::fs::read_dir(dir).and_then(Iterator::collect))?.unwrap_or_default())
-}
-
-/// What is there, if anything is; that it cannot be known is an error at `path`.
-fn there<T>(path: &Path, found: io::Result<T>) -> Result<Option<T>, Unlisted> {
-    match found {
-        Ok(found) => Ok(Some(found)),
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            Ok(None)
-        }
-        Err(source) => Err(Unlisted { path: path.to_owned(), source }),
-    }
-}
-
-fn is_hidden(name: &OsStr) -> bool {
-    name.as_bytes().first() == Some(&b'.')
-}
-
 fn matches(parts: &[Part], names: &[&OsStr]) -> bool {
     match (parts.split_first(), names.split_first()) {
         (None, None) => true,
@@ -176,6 +89,7 @@ fn matches(parts: &[Part], names: &[&OsStr]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::ffi::OsStrExt as _;
     use std::os::unix::fs::PermissionsExt as _;
 
     fn tree(files: &[&[u8]]) -> tempfile::TempDir {
@@ -188,8 +102,12 @@ mod tests {
         dir
     }
 
+    fn find(dir: &tempfile::TempDir, pattern: &str) -> Result<Vec<PathBuf>, Unlisted> {
+        Pattern::parse(pattern).unwrap().walk(dir.path()).map(|found| Ok(found?.path)).collect()
+    }
+
     fn found(dir: &tempfile::TempDir, pattern: &str) -> Vec<Vec<u8>> {
-        let found = Pattern::parse(pattern).unwrap().find(dir.path()).unwrap();
+        let found = find(dir, pattern).unwrap();
         let relative = |path: PathBuf| path.strip_prefix(dir.path()).unwrap().as_os_str().as_bytes().to_vec();
         found.into_iter().map(relative).collect()
     }
@@ -226,7 +144,7 @@ mod tests {
         std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o000)).unwrap();
         // Root lists everything.
         if std::fs::read_dir(&closed).is_err() {
-            let unlisted = Pattern::parse("*/*").unwrap().find(dir.path()).unwrap_err();
+            let unlisted = find(&dir, "*/*").unwrap_err();
             assert_eq!(unlisted.path, closed);
         }
         std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o700)).unwrap();
@@ -245,7 +163,7 @@ mod tests {
         std::os::unix::fs::symlink("b/in", dir.path().join("link")).unwrap();
         if is_shut(&shut) {
             for pattern in ["*/in/x.log", "*/in/*.log", "b/in/x.log", "b/x.*", "lin?/x.log", "**/x.log"] {
-                let unlisted = Pattern::parse(pattern).unwrap().find(dir.path()).unwrap_err();
+                let unlisted = find(&dir, pattern).unwrap_err();
                 assert_eq!(unlisted.source.kind(), io::ErrorKind::PermissionDenied, "{pattern}");
             }
         }
@@ -260,7 +178,7 @@ mod tests {
         std::os::unix::fs::symlink("self", dir.path().join("self")).unwrap();
         let long = format!("?/{}", "x".repeat(300));
         for pattern in ["sel?/x", &long] {
-            assert!(Pattern::parse(pattern).unwrap().find(dir.path()).is_err(), "{pattern}");
+            assert!(find(&dir, pattern).is_err(), "{pattern}");
         }
         assert_eq!(found(&dir, "sel?"), [b"self"], "who opens it says what is wrong with it");
         std::os::unix::fs::symlink("nowhere", dir.path().join("gone")).unwrap();

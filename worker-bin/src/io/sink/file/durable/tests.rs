@@ -229,7 +229,9 @@ fn a_sink_knows_its_file_by_any_name() {
     let link = dir.path().join("link");
     std::os::unix::fs::symlink(&path, &link).unwrap();
     let sink = recover(&link, &position).unwrap();
-    assert!(sink.writes(&path) && sink.writes(sink.file().unwrap()) && !sink.writes(dir.path()));
+    let identity = |path: &Path| path.metadata().ok().map(|metadata| FileId::of(&metadata));
+    assert!(sink.identity().is_some() && sink.identity() == identity(&path));
+    assert!(sink.identity() == identity(sink.file().unwrap()) && sink.identity() != identity(dir.path()));
 }
 
 #[derive(Clone, Debug)]

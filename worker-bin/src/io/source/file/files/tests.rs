@@ -1,8 +1,10 @@
 mod damage;
+mod listing;
 
+use super::super::{expand, first_record};
 use super::*;
 use crate::io::source::unpack::samples::{PACKED, every, gzip, utf16_big, utf16_little, xz, zstd};
-use crate::io::source::{Header, OnLong};
+use crate::io::source::{Header, OnLong, SourceOptions};
 use proptest::prelude::*;
 use std::fs;
 use std::io::Write;
