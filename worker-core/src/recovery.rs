@@ -80,6 +80,8 @@ pub struct WindowState {
     pub records: u64,
     /// Their cost, in bytes.
     pub cost: u64,
+    /// Records printed of it, and committed.
+    pub printed_records: u64,
 }
 
 /// What a node keeps of a peer that it sends to.

@@ -54,7 +54,7 @@ pub struct TaskCounters {
     pub records_out: u64,
     /// Bytes produced (a sink: written), terminators included, once for each stage they go to.
     pub bytes_out: u64,
-    /// Records given to a program more than once, counted each time.
+    /// Records given to a program more than once because it failed, counted each time; what a new life gives again is not counted.
     pub retried_records: u64,
     /// Records dead-lettered.
     pub dead_records: u64,
@@ -73,12 +73,16 @@ pub struct TaskStatus {
     pub before: TaskCounters,
     /// Time in which a program of this task ran.
     pub busy: Duration,
-    /// Records accepted and not processed.
+    /// Records that wait for it: accepted and not processed, and what tasks of this node hold for it and it has no room for yet.
     pub queued_records: u64,
-    /// Records accepted and not done: those, and what a program has that may fail yet.
+    /// What of those it has not been sent yet.
+    pub unsent_records: u64,
+    /// Records that wait for it, and what a program has read that may fail yet.
     pub undone_records: u64,
     /// Records it is done with: of a sink written, of a stream's program read, else processed.
     pub done_records: u64,
+    /// It begins nothing any more: what it has given may still wait for others.
+    pub ended: bool,
     /// Its end is reached and everything of it is finished.
     pub done: bool,
     /// The user holds it up.

@@ -73,8 +73,8 @@ fn add(state: &mut TaskState, commit: &Commit, outputs: &[LinkId], bug: Option<D
             kept.records += batches.iter().map(|b| b.len() as u64).sum::<u64>();
             kept.cost += batches.iter().map(worker_proto::Batch::cost).sum::<u64>();
         }
-        Some(StreamStep::Printed { window, .. }) => {
-            begin(state, *window);
+        Some(StreamStep::Printed { window, printed }) => {
+            begin(state, *window).printed_records += printed.records
         }
         Some(StreamStep::Cut { window }) => begin(state, *window).cut = true,
         Some(StreamStep::Done { window }) => {

@@ -276,6 +276,7 @@ impl WindowImage {
             cut: self.cut,
             records: self.admitted.iter().map(|at| at.span.records()).sum(),
             cost: self.admitted.iter().map(|at| at.span.bytes()).sum(),
+            printed_records: self.steps.iter().map(|step| step.records).sum(),
         }
     }
 }

@@ -174,7 +174,10 @@ fn a_window_is_kept_until_it_is_done() {
     disk.crash(1);
     let Opened { mut journal, state, .. } = open(&disk);
     let cost = lines("x\n").cost() + lines("y\nz\n").cost();
-    assert_eq!(state.window, Some(WindowState { window: 1, cut: true, records: 3, cost }));
+    assert_eq!(
+        state.window,
+        Some(WindowState { window: 1, cut: true, records: 3, cost, printed_records: 1 })
+    );
     assert_eq!(join(journal.admitted(1).unwrap().iter()).unwrap().payload(), "x\ny\nz\n");
     assert_eq!(journal.printed(1), [printed]);
     let output = journal.printed_output(1, 0).unwrap();

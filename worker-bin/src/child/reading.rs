@@ -72,16 +72,30 @@ impl Reading {
         self.look_at(written, read)
     }
 
-    fn look_at(&mut self, written: u64, read: u64) -> Option<HasRead> {
-        let mut now = HasRead {
-            records: self.said.records,
-            bytes: read.saturating_sub(self.header),
-            is_behind: read < std::mem::replace(&mut self.written_before, written),
-        };
+    /// The same for a child that has printed something: what it printed of must not count as unread until the next look, and whether
+    /// it is behind only two looks with time between them tell.
+    pub(crate) fn look_as_it_prints(&mut self, gauges: &Gauges, unread: &OwnedFd) -> Option<HasRead> {
+        self.printed_at(gauges.fed.load(Relaxed).saturating_sub(bytes_inside(unread)))
+    }
+
+    fn printed_at(&mut self, read: u64) -> Option<HasRead> {
+        let now = self.through(read, self.said.is_behind);
+        (std::mem::replace(&mut self.said, now) != now).then_some(now)
+    }
+
+    fn through(&mut self, read: u64, is_behind: bool) -> HasRead {
+        let mut now =
+            HasRead { records: self.said.records, bytes: read.saturating_sub(self.header), is_behind };
         while let Some((_, records)) = self.marks.front().copied().filter(|(end, _)| *end <= read) {
             now.records = records;
             self.marks.pop_front();
         }
+        now
+    }
+
+    fn look_at(&mut self, written: u64, read: u64) -> Option<HasRead> {
+        let is_behind = read < std::mem::replace(&mut self.written_before, written);
+        let now = self.through(read, is_behind);
         let moved = now.bytes != self.said.bytes;
         self.wait = if moved { LOOK_EVERY } else { (self.wait * 2).clamp(LOOK_EVERY, LOOK_EVERY_MAX) };
         (std::mem::replace(&mut self.said, now) != now).then_some(now)
@@ -120,6 +134,17 @@ mod tests {
         assert!(!reading.is_over());
         assert_eq!(reading.look_at(13, 13), Some(at(3, 9, false)));
         assert!(reading.is_over());
+    }
+
+    #[test]
+    fn what_was_printed_of_is_read_by_then() {
+        let mut reading = Reading::default();
+        reading.given(&batch("a\nb\nc\n"));
+        assert_eq!(reading.look_at(6, 0), None);
+        assert_eq!(reading.look_at(6, 0).map(|read| read.is_behind), Some(true));
+        assert_eq!(reading.printed_at(4), Some(HasRead { records: 2, bytes: 4, is_behind: true }));
+        assert_eq!(reading.printed_at(4), None);
+        assert!(!reading.is_over());
     }
 
     #[test]

@@ -189,7 +189,14 @@ impl Stream {
         };
         let mut deliver = |batch| match self.is_void.load(Relaxed) {
             true => Ok(()),
-            false => self.events().output(batch, gauges.closed.load(Relaxed)),
+            false => {
+                let news = lock(&self.reading).look_as_it_prints(&gauges, &unread);
+                let mut events = self.events();
+                if let Some(read) = news {
+                    events.read(read);
+                }
+                events.output(batch, gauges.closed.load(Relaxed))
+            }
         };
         let ended = running.serve(&service, feed, &mut deliver).await;
         self.look(&gauges, &unread);

@@ -142,12 +142,14 @@ impl Node {
 
     fn task_status(&self, task: &Task) -> TaskStatus {
         let inboxes: u64 = task.base.inputs.iter().map(|&l| self.ctx.inbox_ref(l).queued_records()).sum();
+        let unsent: u64 =
+            task.base.inputs.iter().filter_map(|&l| self.outbox(l)).map(Outbox::unsent_records).sum();
         let taken = task.base.counters.records_in;
         // What is at its program, what of that counts as undone, and what is done.
         let (held, undone, done) = match &task.kind {
             TaskMachine::Batch(batch) => (batch.held_records(), batch.held_records(), None),
             TaskMachine::Records(records) => (records.held_records(), records.held_records(), None),
-            TaskMachine::Stream(stream) => (stream.held_records(), stream.fed_records(), Some(taken)),
+            TaskMachine::Stream(stream) => (stream.held_records(), stream.undone_records(), Some(taken)),
             TaskMachine::Source(_) => (0, 0, Some(taken)),
             TaskMachine::Sink(_) => (0, 0, None),
         };
@@ -161,9 +163,11 @@ impl Node {
             counters: task.base.counters,
             before: task.base.before,
             busy: task.base.busy,
-            queued_records: inboxes + held,
-            undone_records: inboxes + undone,
+            queued_records: inboxes + held + unsent,
+            unsent_records: unsent,
+            undone_records: inboxes + undone + unsent,
             done_records: done,
+            ended: task.base.life != Life::Running,
             done: task.base.life == Life::Done,
             paused: task.base.paused.is_some(),
         }

@@ -144,6 +144,33 @@ fn a_stream_has_taken_what_its_program_has_read() {
 }
 
 #[test]
+fn what_waits_for_a_stage_is_counted_beyond_its_credit() {
+    let mut play = Play::new(around(asked(1)));
+    let given = play.read_on(40);
+    let status = play.node.status();
+    let (task, link) = (&status.tasks[1], &status.links[0]);
+    assert!(link.counters.held_records > 0 && given as u64 > task.counters.records_in, "{status:?}");
+    assert_eq!((task.queued_records, task.undone_records), (given as u64, given as u64));
+    assert!(task.unsent_records > 0 && task.unsent_records <= link.counters.held_records);
+}
+
+#[test]
+fn what_a_program_has_printed_is_not_counted_at_it_any_more() {
+    let mut play = Play::new(around(TaskKind::Stream(stream_spec())));
+    play.read(&["one", "two", "three"]);
+    let undone = |play: &Play| play.node.status().tasks[1].undone_records;
+    assert_eq!(undone(&play), 3);
+    play.tell(Event::task(STAGE, StreamEvent::Read { window: 1, records: 2, bytes: 8, is_behind: true }));
+    assert_eq!(undone(&play), 3, "it may fail with what it has read");
+    let output = Output { chunks: vec![chunk(1, records(&["a", "b"]))], records: 2, ..Output::default() };
+    play.tell(Event::task(STAGE, StreamEvent::Output { window: 1, output }));
+    assert_eq!(undone(&play), 1);
+    let output = Output { chunks: vec![chunk(1, records(&["c", "d"]))], records: 2, ..Output::default() };
+    play.tell(Event::task(STAGE, StreamEvent::Output { window: 1, output }));
+    assert_eq!(undone(&play), 1, "what it has not read it cannot have printed");
+}
+
+#[test]
 fn a_sink_that_has_enough_has_taken_what_it_has_read() {
     let early = StreamSpec { early_exit_is_done: true, ..stream_spec() };
     let mut play = Play::new(line(vec![TaskKind::Source, TaskKind::Stream(early)]));

@@ -135,6 +135,12 @@ impl Outbox {
         self.cursor.since(self.through).min(self.held_records())
     }
 
+    /// Tuples held that were not sent on this connection.
+    #[must_use]
+    pub fn unsent_records(&self) -> u64 {
+        self.held_records() - self.in_flight()
+    }
+
     /// Everything held was sent, and is not acknowledged.
     #[must_use]
     pub fn waits_for_acknowledgement(&self) -> bool {

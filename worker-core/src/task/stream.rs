@@ -53,11 +53,15 @@ pub(crate) struct StreamTask {
     replayed: bool,
     /// The window has to be run again from its beginning as soon as the node runs.
     resume: bool,
+    /// An earlier life has begun the window, and this one has given it to no program yet.
+    restored: bool,
     /// Standard input is closed after what was admitted.
     cut: bool,
     stopped: bool,
     /// The window's process has printed something.
     printed: bool,
+    /// Records that it has printed, those apart that are as another printed them before.
+    printed_records: u64,
     /// The window's time was over while the user held the task up.
     overdue: bool,
     /// The window's input in memory, where there is no journal to read it back from.
@@ -108,9 +112,11 @@ impl StreamTask {
             admitted_cost: 0,
             replayed: false,
             resume: false,
+            restored: false,
             cut: false,
             stopped: false,
             printed: false,
+            printed_records: 0,
             overdue: false,
             kept: Vec::new(),
             last_failure: None,
@@ -123,10 +129,11 @@ impl StreamTask {
         if let Some(window) = state.window.filter(|_| !state.ended) {
             self.window = window.window;
             (self.fed, self.admitted_cost, self.cut) = (window.records, window.cost, window.cut);
+            self.printed_records = window.printed_records;
             self.fed_bytes = window.cost.saturating_sub(window.records * Batch::END_BYTES);
             // An earlier life has counted it.
             self.counted = Progress { records: self.fed, bytes: self.fed_bytes };
-            self.resume = true;
+            (self.resume, self.restored) = (true, true);
         }
         ctx.task_changed(base.id);
     }
@@ -137,7 +144,9 @@ impl StreamTask {
         self.on_the_way = 0;
         (self.read, self.is_behind) = (Progress::default(), false);
         base.counters.programs += 1;
-        base.counters.retried_records += self.fed;
+        // Given again by a new life it has not failed.
+        base.counters.retried_records += if self.restored { 0 } else { self.fed };
+        self.restored = false;
         ctx.act(Action::task(base.id, StreamAction::Start { window: self.window, replay: true }));
         for batch in self.kept.clone() {
             self.feed(base, ctx, batch);
@@ -243,7 +252,7 @@ impl StreamTask {
         self.begin_count();
         self.on_the_way = 0;
         self.admitted_cost = 0;
-        self.printed = false;
+        (self.printed, self.printed_records) = (false, 0);
         (self.replayed, self.cut, self.overdue) = (false, false, false);
         self.phase = Phase::Fed { since: ctx.now };
         base.counters.programs += 1;
@@ -311,6 +320,7 @@ impl StreamTask {
     pub(crate) fn printed(&mut self, base: &mut Base, ctx: &mut Ctx, window: u64, output: Output) {
         if window == self.window && self.runs() {
             self.printed = true;
+            self.printed_records += output.records;
             let printed = output.printed.filter(|_| ctx.journaled);
             let step = printed.map(|printed| StreamStep::Printed { window, printed });
             base.commit_step(ctx, Vec::new(), output, false, step);

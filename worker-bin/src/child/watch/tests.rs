@@ -83,3 +83,10 @@ fn what_a_resting_child_owes_decides_what_is_said_of_it() {
     assert_eq!(said(Contract::Records, 9, 0, 1, false), buffers(9), "it never answered anything");
     assert_eq!(said(Contract::Records, 9, 4, 1, false), hangs(false), "it does answer, but not this");
 }
+
+#[test]
+fn to_be_told_that_no_more_comes_is_no_movement_of_one_that_has_not_read_what_came() {
+    let look = |unread, closed| Look { moved: 7, unread, owed: 0, closed };
+    assert_eq!(look(3, false), look(4, true), "it hangs on");
+    assert_ne!(look(0, false), look(0, true), "it has something to do now, and had nothing before");
+}

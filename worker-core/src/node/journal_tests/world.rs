@@ -389,7 +389,11 @@ pub(super) fn fold(state: &mut TaskState, commit: &Commit, config: &NodeConfig) 
             state.window.get_or_insert(WindowState { window: *window, ..WindowState::default() }).cut = true;
         }
         Some(StreamStep::Done { .. }) => state.window = None,
-        Some(StreamStep::Printed { .. }) | None => {}
+        Some(StreamStep::Printed { window, printed }) => {
+            let open = state.window.get_or_insert(WindowState { window: *window, ..WindowState::default() });
+            open.printed_records += printed.records;
+        }
+        None => {}
     }
 }
 

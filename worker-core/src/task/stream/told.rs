@@ -29,6 +29,11 @@ impl StreamTask {
         self.fed - self.read.records.min(self.fed)
     }
 
+    /// Records that were given to the child and may have come to nothing yet. What it has printed went on: it is others' by now.
+    pub(crate) fn undone_records(&self) -> u64 {
+        self.fed.saturating_sub(self.printed_records).max(self.held_records())
+    }
+
     /// Whether the child leaves input unread for longer than between two looks.
     pub(crate) fn is_behind(&self) -> bool {
         self.is_behind
