@@ -56,6 +56,43 @@ impl Token {
     }
 }
 
+/// Where a user finds the token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenPlace {
+    /// `WORKER_ADMIN_TOKEN` of the process.
+    Environment,
+    /// The instance's entry in the runtime directory.
+    Entry,
+    /// The runtime directory has no entry.
+    Nowhere,
+}
+
+impl TokenPlace {
+    /// Where it is, whether there is an entry or not.
+    #[must_use]
+    pub fn of(entered: bool) -> Self {
+        match std::env::var("WORKER_ADMIN_TOKEN") {
+            Ok(token) if !token.trim().is_empty() => Self::Environment,
+            Ok(_) | Err(_) if entered => Self::Entry,
+            Ok(_) | Err(_) => Self::Nowhere,
+        }
+    }
+
+    pub(super) fn says(self) -> &'static str {
+        match self {
+            Self::Environment => "it is the WORKER_ADMIN_TOKEN with which this worker was started",
+            Self::Entry => {
+                "worker status --list, on this worker's machine as its user, says where the token is; elsewhere \
+                 WORKER_ADMIN_TOKEN gives it to worker's commands"
+            }
+            Self::Nowhere => {
+                "this worker has no place where the token could be read (its runtime directory was refused, as it said at its \
+                 start): start it with WORKER_ADMIN_TOKEN set, and give the same to worker's commands"
+            }
+        }
+    }
+}
+
 impl std::fmt::Debug for Token {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Token(…)")

@@ -30,7 +30,7 @@ pub mod registry;
 mod routes;
 mod subject;
 
-pub use guard::Token;
+pub use guard::{Token, TokenPlace};
 pub use listen::{AdminAddress, ListenError, host_and_port, listen, without_scheme};
 pub use routes::serve;
 pub use subject::{

@@ -167,16 +167,41 @@ fn lock(file: &File) -> io::Result<()> {
 /// Makes the directory, or finds that it is this user's alone.
 fn make_private(dir: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-    let metadata = std::fs::symlink_metadata(dir)?;
-    let own = metadata.is_dir() && metadata.uid() == rustix::process::geteuid().as_raw();
-    if !own || metadata.mode() & 0o077 != 0 {
-        let why = format!(
-            "{} must be a directory of this user that nobody else can read (mode 0700)",
-            dir.display()
-        );
-        return Err(io::Error::other(why));
+    refusal_of(dir).map_or(Ok(()), |why| Err(io::Error::other(why)))
+}
+
+/// Why no worker makes an entry in the directory, where it is there and not this user's alone, and how to mend that.
+#[must_use]
+pub fn refusal() -> Option<String> {
+    refusal_of(&dir())
+}
+
+fn refusal_of(dir: &Path) -> Option<String> {
+    let metadata = std::fs::symlink_metadata(dir).ok()?;
+    let (mode, name) = (metadata.mode() & 0o7777, dir.display());
+    let is = match () {
+        () if !metadata.is_dir() => "is none: remove it, or set WORKER_RUNTIME_DIR".to_owned(),
+        () if metadata.uid() != rustix::process::geteuid().as_raw() => {
+            "is another user's: set WORKER_RUNTIME_DIR to one of your own".to_owned()
+        }
+        () if mode & 0o077 != 0 => format!("has mode {mode:04o}: chmod 700 {name}"),
+        () => return None,
+    };
+    Some(format!(
+        "{name} must be a directory of this user that nobody else can read (mode 0700), and it {is}"
+    ))
+}
+
+/// That none was found, and why that may be so although one runs.
+#[must_use]
+pub fn none_found(named: &str) -> String {
+    match refusal() {
+        Some(why) => format!(
+            "no worker{named} is entered in the runtime directory, where none can be: {why}; a worker that runs all the same has \
+             warned of that, and is named by --admin HOST:PORT"
+        ),
+        None => format!("no worker{named} runs here as this user (looked in {})", dir().display()),
     }
-    Ok(())
 }
 
 /// What an entry says; nothing if it is none, or is just being written.

@@ -1,6 +1,6 @@
 //! Requests and their answers.
 
-use super::guard::{Token, foreign_host, refusal};
+use super::guard::{Token, TokenPlace, foreign_host, refusal};
 use super::page::PAGE;
 use super::subject::{AdminCommand, Live, Subject, TapAsk, TapSide, Tapped};
 use crate::explain::{RunState, words};
@@ -40,13 +40,19 @@ const PROMETHEUS: &str = "application/openmetrics-text; version=1.0.0; charset=u
 struct Asked {
     subject: Arc<dyn Subject>,
     token: Token,
+    token_place: TokenPlace,
     /// The name that was listened on, and those that the user has added.
     own_hosts: Arc<[String]>,
 }
 
 /// Answers on `listener` until the runtime ends.
-pub async fn serve(listener: TcpListener, own_hosts: Vec<String>, token: Token, subject: Arc<dyn Subject>) {
-    let asked = Asked { subject, token, own_hosts: own_hosts.into() };
+pub async fn serve(
+    listener: TcpListener,
+    own_hosts: Vec<String>,
+    (token, token_place): (Token, TokenPlace),
+    subject: Arc<dyn Subject>,
+) {
+    let asked = Asked { subject, token, token_place, own_hosts: own_hosts.into() };
     if let Err(error) = axum::serve(listener, router(asked)).await {
         tracing::warn!(%error, "the admin address does not answer any more");
     }
@@ -125,7 +131,7 @@ async fn needs_token(
     if asked.token.is_in(&headers) {
         return next.run(request).await;
     }
-    let why = "this needs \"Authorization: Bearer TOKEN\"; worker status shows where the token is\n";
+    let why = format!("this needs \"Authorization: Bearer TOKEN\"; {}\n", asked.token_place.says());
     (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], why).into_response()
 }
 

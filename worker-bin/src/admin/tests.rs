@@ -117,7 +117,8 @@ async fn asked(snapshot: Snapshot) -> Asked {
     let (listener, at) = listen(&at).await.expect("a free port").expect("wanted");
     let subject: Arc<dyn Subject> = Arc::clone(&worker) as _;
     tokio::spawn(async move {
-        serve(listener, vec!["node-a".to_owned()], Token::from_text("s3cret"), subject).await
+        serve(listener, vec!["node-a".to_owned()], (Token::from_text("s3cret"), TokenPlace::Entry), subject)
+            .await
     });
     let address = at.to_string();
     Asked { worker, client: Client::new(&address, Some(Token::from_text("s3cret"))), address }

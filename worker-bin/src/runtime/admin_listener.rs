@@ -2,7 +2,7 @@
 
 use super::subject::Admin;
 use crate::admin::registry::{Registration, RegistryEntry};
-use crate::admin::{AdminAddress, ListenError, Token, listen, serve};
+use crate::admin::{AdminAddress, ListenError, Token, TokenPlace, listen, serve};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -61,6 +61,7 @@ pub(super) fn be_reached(
     };
     let address = admin.as_ref().map(AdminListener::address);
     let registration = enter(&subject, address.clone(), state, &token);
+    let place = TokenPlace::of(registration.is_some());
     let Some(AdminListener { listener, hosts, .. }) = admin else { return registration };
     match address {
         Some(address) if said => {
@@ -70,7 +71,7 @@ pub(super) fn be_reached(
         None => {}
     }
     let (runtime, subject) = (subject.runtime.clone(), Arc::new(subject));
-    runtime.spawn(async move { serve(listener, hosts, token, subject).await });
+    runtime.spawn(async move { serve(listener, hosts, (token, place), subject).await });
     registration
 }
 
@@ -93,7 +94,8 @@ fn enter(
     let entered = Registration::new(entry).inspect_err(|error| {
         tracing::warn!(
             %error,
-            "this run is not in the runtime directory: worker why and top need --admin to find it"
+            "this run is not in the runtime directory: worker why, status and top need --admin HOST:PORT to find it, and pause, resume \
+             and tap also the token, which WORKER_ADMIN_TOKEN must set for this run and for them"
         );
     });
     entered.ok()

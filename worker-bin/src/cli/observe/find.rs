@@ -193,11 +193,11 @@ fn among(found: &[Found], pipeline: Option<&str>) -> Result<Target, Failure> {
 fn ended(wanted: &[&Found], pipeline: Option<&str>) -> Result<Target, Failure> {
     let Some(last) = wanted.first() else {
         let named = pipeline.map_or_else(String::new, |name| format!(" of pipeline {name}"));
-        let why = format!(
-            "no worker{named} runs here as this user (looked in {}); start one with worker run, or name another's --admin HOST:PORT",
-            registry::dir().display()
-        );
-        return Err(Failure::new(FAILED, why));
+        let start = match registry::refusal() {
+            Some(_) => "",
+            None => "; start one with worker run, or name another's --admin HOST:PORT",
+        };
+        return Err(Failure::new(FAILED, registry::none_found(&named) + start));
     };
     let name = &last.entry.pipeline;
     let mut last_by_node: BTreeMap<&str, &Found> = BTreeMap::new();
@@ -216,6 +216,14 @@ fn ended(wanted: &[&Found], pipeline: Option<&str>) -> Result<Target, Failure> {
         return Err(Failure::new(FAILED, why));
     }
     Ok(Target::Ended(snapshots))
+}
+
+/// There is only the last word of one that ended; one that runs may have found no place for its entry.
+pub(super) fn none_any_more() -> String {
+    match registry::refusal() {
+        Some(_) => registry::none_found(""),
+        None => "no worker runs here as this user any more".to_owned(),
+    }
 }
 
 /// What there is to do about a worker that was killed.

@@ -1,7 +1,7 @@
 //! `worker pause` and `worker resume`.
 
 use super::args::OrderArgs;
-use super::find::{Target, find};
+use super::find::{Target, find, none_any_more};
 use super::{FAILED, Failure, WRONG};
 use crate::admin::Changed;
 use crate::admin::client::ClientError;
@@ -13,7 +13,7 @@ use std::process::ExitCode;
 /// Gives the order to every node that is meant; those without a task of the stage do not count.
 pub(super) async fn pause(args: &OrderArgs, paused: bool) -> Result<ExitCode, Failure> {
     let Target::Running { instances, notes } = find(&args.target)? else {
-        return Err(Failure::new(FAILED, "no worker runs here as this user any more"));
+        return Err(Failure::new(FAILED, none_any_more()));
     };
     let word = if paused { "pause" } else { "resume" };
     let path = format!("/api/v1/stages/{}/{word}", args.stage);

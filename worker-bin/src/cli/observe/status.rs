@@ -48,9 +48,7 @@ fn list(json: bool) -> Result<ExitCode, Failure> {
         );
     }
     if found.is_empty() {
-        return Ok(
-            print(&format!("no worker runs here as this user (looked in {})\n", dir.display())).exit_code()
-        );
+        return Ok(print(&(registry::none_found("") + "\n")).exit_code());
     }
     let lines: Vec<_> = found.iter().map(line).collect();
     Ok(print(&format!("{}\n(entries with tokens: {})\n", lines.join("\n"), dir.display())).exit_code())

@@ -1,7 +1,7 @@
 //! `worker tap`: records as they pass.
 
 use super::args::TapArgs;
-use super::find::{Instance, Target, find};
+use super::find::{Instance, Target, find, none_any_more};
 use super::{FAILED, Failure, WRONG};
 use crate::admin::Tapped;
 use crate::admin::client::{ClientError, Lines};
@@ -30,7 +30,7 @@ const LINES_MAX: usize = 64;
 /// Shows records of all nodes until the limit, the end of the run, or the end of who reads them.
 pub(super) async fn tap(args: &TapArgs) -> Result<ExitCode, Failure> {
     let Target::Running { instances, notes } = find(&args.target)? else {
-        return Err(Failure::new(FAILED, "no worker runs here as this user any more"));
+        return Err(Failure::new(FAILED, none_any_more()));
     };
     notes.iter().for_each(|note| warn(note));
     let (sender, mut lines) = mpsc::channel(LINES_MAX);
