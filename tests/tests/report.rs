@@ -221,24 +221,24 @@ fn an_interrupted_run_has_a_report_and_so_has_one_that_was_interrupted_twice() {
 fn a_stall_is_told_with_its_root_and_drawn() {
     let scratch = Scratch::new();
     let args = [&BOTH[..], &["--stall-after", "300ms", "--drain-timeout", "100ms"]].concat();
-    let mut running = start(&scratch, ENDLESS, &args);
-    eventually("records come out", PATIENCE, || {
-        if scratch.len("out.txt") > 0 { Ok(()) } else { Err(running.stderr()) }
-    });
-    let runtime = scratch.path("runtime").display().to_string();
-    scratch.worker(&["pause", "same"]).env("WORKER_RUNTIME_DIR", &runtime).run().expect(0);
+    let hangs = ENDLESS
+        .replace("run = [\"cat\"]\n    partitions = 1", "mode = \"stream\"\n    run = [\"sleep\", \"1000\"]");
+    let mut running = start(&scratch, &hangs, &args);
     running.wait_for_message("stall: ", PATIENCE);
     running.signal(Signal::INT);
-    running.wait(PATIENCE).expect(130).says(&["1 stall, of ", "paused by the user"]);
+    running.wait(PATIENCE).expect(130).says(&["1 stall, of ", "its program hangs"]);
     let report = report(&scratch);
     assert_eq!((report.stall_count, report.stalls.len()), (1, 1));
     let stall = &report.stalls[0];
     assert!(stall.lasted_s >= 0.3 && stall.began_s > 0.0, "{stall:?}");
     assert!(stall.began_s + stall.lasted_s <= report.lasted_s + 0.01, "{stall:?}");
-    assert_eq!((stall.root.as_str(), stall.stages.as_slice()), ("same/0: paused", &["same".to_owned()][..]));
+    assert_eq!(
+        (stall.root.as_str(), stall.stages.as_slice()),
+        ("same/0: child_hung", &["same".to_owned()][..])
+    );
     let page = scratch.text("r.html");
     assert_page(&page);
-    assert!(page.contains("class=\"band\"") && page.contains("same/0 waits: paused by the user"), "{page}");
+    assert!(page.contains("class=\"band\"") && page.contains("same/0 waits: its program hangs"), "{page}");
 }
 
 #[test]

@@ -102,7 +102,7 @@ fn a_dead_node_is_seen_and_every_key_does_what_it_says() {
     assert_eq!(stages(&healthy), ["rows", "upper", "all", "uppers"], "{healthy}");
 
     b.kill();
-    let stalled = seat.sees(&["STALLED: 1 cause", "on node b", "✗ rows", "b down for"]);
+    let stalled = seat.sees(&["STALLED: 1 cause", "on node b", "● rows", "✗ uppers", "b down for"]);
     assert!(stalled.contains("upper/0"), "{stalled}");
     seat.sees(&["its process died", "? upper"]);
 

@@ -4,5 +4,6 @@ mod after;
 mod ask;
 mod chains;
 mod limit;
+mod mix;
 mod reasons;
 mod story;

@@ -31,8 +31,11 @@ pub struct Chain {
     pub node: String,
     /// How long it has been so.
     pub for_s: f64,
-    /// Something is in the way; else what is waited for is working, or there is nothing to do.
+    /// Something is in the way; else what is waited for is working, there is nothing to do, or the user wants it so.
     pub stalled: bool,
+    /// How much of the task waits.
+    #[serde(default)]
+    pub held: Held,
     /// From the nearest cause to the root; not empty.
     pub steps: Vec<Step>,
     /// What names the root, the same for all chains that end there.
@@ -44,6 +47,25 @@ pub struct Chain {
     /// All of that in one line.
     #[serde(default)]
     pub text: String,
+}
+
+/// Who of a group, beside the first, is held up by its root: who goes on is only where the first does, too.
+pub(crate) fn also_held<'a>(group: &[&'a Chain]) -> Vec<&'a Chain> {
+    let is_held = |chain: &&Chain| chain.held == Held::All || group[0].held != Held::All;
+    group.iter().skip(1).copied().filter(is_held).collect()
+}
+
+/// How much of a task a chain holds up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Held {
+    /// It does nothing else.
+    #[default]
+    All,
+    /// What it gives to one receiver waits, and what it gives to others goes on.
+    Part,
+    /// It has ended, and nothing but what it has given waits.
+    Given,
 }
 
 /// One cause of a chain.
@@ -66,6 +88,8 @@ struct Index<'a> {
     from: BTreeMap<&'a str, &'a [String]>,
     /// Stages whose programs owe an answer to each record.
     answering: BTreeSet<&'a str>,
+    /// The receivers of each task of these nodes.
+    outputs: BTreeMap<&'a str, Vec<&'a str>>,
 }
 
 /// What a wait is followed by.
@@ -96,7 +120,7 @@ pub fn explain(snapshots: &[Snapshot]) -> Explanation {
     Explanation { chains, limit, notes: notes(snapshots) }
 }
 
-/// Marks the waits at whose root something is in the way, for longer than `stall_after_s`.
+/// Marks the waits at whose root something is in the way, for longer than `stall_after_s`, and the tasks that are held up by them.
 pub(super) fn mark_stalls(snapshot: &mut Snapshot) {
     let marks: Vec<Vec<bool>> = {
         let one = std::slice::from_ref(&*snapshot);
@@ -117,9 +141,30 @@ pub(super) fn mark_stalls(snapshot: &mut Snapshot) {
             wait.stalled = stalled;
         }
     }
+    let held_up: Vec<bool> = {
+        let index = Index::of(std::slice::from_ref(&*snapshot));
+        let is_held =
+            |task: &Task| task.waits.iter().any(|wait| wait.stalled && index.held(task, wait) == Held::All);
+        snapshot.tasks.iter().map(is_held).collect()
+    };
+    for (task, held_up) in snapshot.tasks.iter_mut().zip(held_up) {
+        task.stalled = held_up;
+    }
 }
 
 impl Chain {
+    /// Whether its task is held up whole, and says why: who hears nothing of a node knows less of it than who sends to it.
+    fn tells_of_its_root(&self) -> bool {
+        let root = self.steps.last().map(|step| step.wait.why.kind());
+        self.held == Held::All && root != Some(WaitKind::UpstreamDown)
+    }
+
+    /// Whether the user is its root, who paused a task.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.steps.last().is_some_and(|step| step.wait.why.kind() == WaitKind::Paused)
+    }
+
     /// Whether its root is what limits the throughput, too.
     fn ends_at(&self, limit: &Limit) -> bool {
         let Some(Step { task, wait, .. }) = self.steps.last() else { return false };
@@ -137,7 +182,7 @@ impl Chain {
 }
 
 impl Explanation {
-    /// Chains with one root together, in the order of the chains.
+    /// Chains with one root together, in the order of the chains: of each root who is held up by it.
     #[must_use]
     pub fn groups(&self) -> Vec<Vec<&Chain>> {
         let mut groups: Vec<Vec<&Chain>> = Vec::new();
@@ -147,8 +192,12 @@ impl Explanation {
                 None => groups.push(vec![chain]),
             }
         }
-        // Of several chains to one root the one that says most stands first.
+        // Of several chains to one root the one that says most stands first. Who goes on is not held up by it, and is told of only
+        // where nobody else tells of that root.
         for group in &mut groups {
+            if group.iter().any(|chain| chain.tells_of_its_root()) {
+                group.retain(|chain| chain.held == Held::All);
+            }
             group.sort_by_key(|chain| (!chain.stalled, chain.steps.len()));
         }
         groups
@@ -170,7 +219,11 @@ impl<'a> Index<'a> {
         let stages = || snapshots.iter().flat_map(|s| &s.stages);
         let from = stages().map(|stage| (stage.name.as_str(), stage.from.as_slice())).collect();
         let answering = stages().filter(|stage| stage.kind == StageKind::Records);
-        Self { tasks, from, answering: answering.map(|stage| stage.name.as_str()).collect() }
+        let mut outputs: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for link in snapshots.iter().flat_map(|s| &s.links) {
+            outputs.entry(&link.from).or_default().push(&link.to);
+        }
+        Self { tasks, from, answering: answering.map(|stage| stage.name.as_str()).collect(), outputs }
     }
 
     /// What kind of thing a wait of this task is. Only where no answer is owed a program may keep what it has.
@@ -178,6 +231,33 @@ impl<'a> Index<'a> {
         let kind = wait.why.kind();
         let owes = kind == WaitKind::ChildBuffers && self.answering.contains(task.stage.as_str());
         if owes { WaitClass::Blocked } else { kind.row().class }
+    }
+
+    /// How much of the task this wait holds up: a wait for one receiver, or for one of its senders, stops it only where nothing else
+    /// of it goes on.
+    fn held(&self, task: &Task, wait: &Wait) -> Held {
+        let row = wait.why.kind().row();
+        let lasts = |w: &Wait| if wait.stalled { w.stalled } else { w.for_s >= LASTING_S };
+        let waits_for = |to: &str| {
+            let is_it = |w: &&Wait| w.why.kind().row().side == Side::Receiver && w.on.as_deref() == Some(to);
+            task.waits.iter().filter(is_it).any(lasts)
+        };
+        let is_over = |to: &str| self.tasks.get(to).is_some_and(|(_, receiver)| receiver.done);
+        match row.scope {
+            Scope::Task => Held::All,
+            Scope::Link if task.ended => Held::Given,
+            Scope::Link if row.side == Side::Input => {
+                if task.unmoved_s >= LASTING_S {
+                    Held::All
+                } else {
+                    Held::Part
+                }
+            }
+            Scope::Link => {
+                let mut outputs = self.outputs.get(task.name.as_str()).into_iter().flatten();
+                if outputs.all(|to| is_over(to) || waits_for(to)) { Held::All } else { Held::Part }
+            }
+        }
     }
 
     /// The chain of the task's most telling wait that is old enough, if there is one.
@@ -199,14 +279,17 @@ impl<'a> Index<'a> {
             [.., before, idle] if idle.wait.why.kind() == WaitKind::SourceIdle => before,
             _ => last,
         };
+        // Who is waited for is known here, and nothing is in its way: there is nobody to ask.
+        let is_at_work = matches!(self.next(on_node, task, at), Some(Next::Works));
         let (for_s, stalled) = (wait.for_s, wait.stalled);
         Some(Chain {
             task: first.name.clone(),
             node: node.to_owned(),
             for_s,
-            stalled: stalled && self.class(task, at) == WaitClass::Blocked,
+            stalled: stalled && !is_at_work && self.class(task, at) == WaitClass::Blocked,
+            held: self.held(first, wait),
             root,
-            advice: words::advice(&advised.wait),
+            advice: words::advice(&advised.wait).filter(|_| !is_at_work || advised.wait.on.is_none()),
             steps,
             sources_paused: Vec::new(),
             text: String::new(),
@@ -249,15 +332,14 @@ impl<'a> Index<'a> {
         let from = self.from.get(task.stage.as_str())?;
         let upstream = self.tasks.values().filter(|(_, t)| !t.done && from.contains(&t.stage));
         let waiting = upstream.filter_map(|&(node, t)| Some((self.class(t, self.nearest(t)?), (node, t))));
-        waiting.min_by_key(|(class, _)| *class != WaitClass::Blocked).map(|(_, found)| found)
+        waiting.min_by_key(|(class, _)| !class.is_in_the_way()).map(|(_, found)| found)
     }
 
     /// What a task at the other end of a wait waits for itself: what stops all of it goes before what only stops some of its
     /// output, and what does not come to it from elsewhere stops nothing that it has.
     fn nearest(&self, task: &'a Task) -> Option<&'a Wait> {
-        let rank = |wait: &&Wait| {
-            (!stops_the_task(wait), self.class(task, wait) != WaitClass::Blocked, !wait.stalled)
-        };
+        let rank =
+            |wait: &&Wait| (!stops_the_task(wait), !self.class(task, wait).is_in_the_way(), !wait.stalled);
         task.waits.iter().filter(|w| w.why.kind() != WaitKind::UpstreamDown).min_by_key(rank)
     }
 
@@ -322,7 +404,7 @@ fn pause_sources(index: &Index<'_>, snapshots: &[Snapshot], chains: &mut [Chain]
         .collect();
     let paused: Vec<(String, String)> = chains
         .iter()
-        .filter(|chain| chain.stalled)
+        .filter(|chain| chain.stalled || chain.is_paused())
         .filter(|chain| {
             index.tasks.get(chain.task.as_str()).is_some_and(|(_, task)| {
                 let stops = |w: &Wait| stops_the_task(w) && w.why.kind().row().class == WaitClass::Blocked;

@@ -139,7 +139,12 @@ impl<'a> Window<'a> {
             .iter()
             .filter(|load| stages.iter().any(|stage| stage.stage == load.stage && stage.own() < LASTS));
         let tasks = alone.cloned();
-        let loaded: Vec<_> = stages.iter().cloned().chain(tasks).filter(|load| load.own() >= LASTS).collect();
+        let mut loaded: Vec<_> =
+            stages.iter().cloned().chain(tasks).filter(|load| load.own() >= LASTS).collect();
+        // That the user pauses something is his own doing: it is said where nothing else limits.
+        if loaded.iter().any(|load| !load.is_paused()) {
+            loaded.retain(|load| !load.is_paused());
+        }
         let idle = || {
             stages
                 .iter()
@@ -164,8 +169,12 @@ impl<'a> Window<'a> {
         if most.backlog < LASTS {
             return most;
         }
-        let longest = loaded.iter().filter(beside).max_by(|a, b| a.left_s().total_cmp(&b.left_s()));
-        longest.filter(|load| load.left_s() > most.left_s()).unwrap_or(most)
+        // Of those that would need for ever, the one with the most before it.
+        let takes = |a: &&Load<'_>, b: &&Load<'_>| {
+            a.left_s().total_cmp(&b.left_s()).then(a.undone.total_cmp(&b.undone))
+        };
+        let longest = loaded.iter().filter(beside).max_by(takes);
+        longest.filter(|load| takes(load, &most).is_gt()).unwrap_or(most)
     }
 
     /// Whether what `from` gives comes to `to` in the end.
@@ -290,6 +299,10 @@ impl<'a> Load<'a> {
 
     fn waits_here(&self) -> f64 {
         self.on(Side::Here).map(|(_, share)| share).sum()
+    }
+
+    fn is_paused(&self) -> bool {
+        self.mostly().0 == WaitKind::Paused
     }
 
     /// How long it needs for what it has, in seconds.

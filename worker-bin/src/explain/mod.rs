@@ -26,7 +26,8 @@ mod table;
 mod trail;
 pub mod words;
 
-pub use chain::{Chain, Explanation, Step, explain};
+pub(crate) use chain::also_held;
+pub use chain::{Chain, Explanation, Held, Step, explain};
 pub use history::{History, Point};
 pub use limit::Limit;
 pub(crate) use limit::Window;

@@ -3,7 +3,6 @@
 //! Units stand last in the names. Fields are only ever added; `schema` grows when one changes its meaning.
 
 use super::reasons::{WaitKind, Why};
-use crate::pipeline::Delivery;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use worker_core::status::{InboundCounters, LinkCounters, TaskCounters};
@@ -62,6 +61,9 @@ pub struct Snapshot {
     pub upstreams: BTreeMap<String, bool>,
     /// What it takes of memory and disk.
     pub memory: Memory,
+    /// Records accepted and not done, each once: those that wait for a task of this node, and those that wait to leave it.
+    #[serde(default)]
+    pub held_records: u64,
     /// Records that the deaths of other nodes' processes may have lost, at most.
     pub lost_records: u64,
     /// The right to run batch programs.
@@ -85,17 +87,15 @@ pub struct OwnStop {
 impl Snapshot {
     /// Records accepted and not done, each once.
     ///
-    /// With state a sender on this node holds what its receiver has taken until that has committed it, and the receiver says of the
-    /// same records that they are not done; what comes from other nodes only the receiver tells of.
-    #[must_use]
-    pub fn on_their_way(&self) -> u64 {
-        let kept = self.delivery == Delivery::ExactlyOnce.word();
+    /// A sender on this node holds what its receiver has not taken, with state what that has not committed, and the receiver says of
+    /// the same records that they wait for it; what comes from other nodes only the receiver tells of.
+    pub(super) fn on_their_way(&self) -> u64 {
         let at = |task: &Task| {
             let held: u64 =
                 self.links.iter().filter(|l| l.to == task.name).map(|l| l.counters.held_records).sum();
             let foreign = self.inbound.iter().filter(|l| l.to == task.name && l.from_node != self.node);
             let from_others: u64 = foreign.map(|link| link.counters.queued_records).sum();
-            if kept { task.undone_records.max(held + from_others) } else { task.undone_records + held }
+            task.undone_records.max(held + from_others)
         };
         let to_others = self.links.iter().filter(|link| link.to_node != self.node);
         self.tasks.iter().map(at).sum::<u64>() + to_others.map(|link| link.counters.held_records).sum::<u64>()
@@ -166,9 +166,12 @@ pub struct Task {
     pub records_in_before: u64,
     #[serde(default)]
     pub records_out_before: u64,
-    /// Records accepted and not processed.
+    /// Records that wait for it: accepted and not processed, and what tasks of this node hold for it and it has no room for yet.
     pub queued_records: u64,
-    /// Records accepted and not done: those, and what its program may fail with yet.
+    /// What of those it has not been sent yet.
+    #[serde(default)]
+    pub unsent_records: u64,
+    /// Records that wait for it, and what its program may fail with yet.
     #[serde(default)]
     pub undone_records: u64,
     /// Records it is done with: of a sink written, of a stream's program read, else processed.
@@ -201,8 +204,14 @@ pub struct Task {
     pub undelivered_s: f64,
     /// How long nothing was done with what it took, and nothing given.
     pub unmoved_s: f64,
+    /// It is held up: something is in the way of all it does, and not only of what it gives to some of its receivers.
+    #[serde(default)]
+    pub stalled: bool,
     /// The user holds it up.
     pub paused: bool,
+    /// It begins nothing any more: what it has given may still wait for others.
+    #[serde(default)]
+    pub ended: bool,
     /// Its end is reached, and everything of it is finished.
     pub done: bool,
     /// What it waits for now; the first is the nearest.
@@ -285,7 +294,7 @@ pub struct Slots {
 pub struct Wait {
     /// How long it has been so without anything moving.
     pub for_s: f64,
-    /// Nothing has moved for so long that it counts as a stall.
+    /// Nothing of what waits has moved for so long that it counts as a stall; a wait for one receiver stops only what goes there.
     pub stalled: bool,
     pub text: String,
     /// The task that is waited for, if one is.

@@ -194,7 +194,7 @@ reasons! {
     { /// Records it was given.
         fed_records: u64 }
     /// The user holds it up.
-    Paused "paused" Blocked Task Here
+    Paused "paused" Paused Task Here
         "paused" "the user, who paused it" "paused"
         => "worker resume lets it go on"
     {}

@@ -10,7 +10,7 @@ use super::past::PastStalls;
 use super::peer;
 use super::rate::{Rate, per_s};
 use super::standing::{StallChange, Stalls};
-use super::table::{Scope, WaitClass};
+use super::table::Scope;
 use super::trail::{LinkTrail, RATE_WINDOW, TaskTrail};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -81,6 +81,8 @@ pub struct Sampler {
     stalls: Stalls,
     last: Option<Time>,
     latest: Option<Snapshot>,
+    /// The node decides nothing any more: what waited when it was left waits to the end of the run.
+    left: bool,
 }
 
 /// Records in and out of each stage.
@@ -102,6 +104,7 @@ impl Sampler {
             stalls: Stalls::default(),
             last: None,
             latest: None,
+            left: false,
         }
     }
 
@@ -148,11 +151,29 @@ impl Sampler {
         self.through_lately.note(now, sample.through_bytes);
         let mut snapshot = self.snapshot(now, at_ms, sample);
         (snapshot.tasks, snapshot.links) = (tasks, links);
+        snapshot.held_records = snapshot.on_their_way();
+        if let Some(latest) = self.latest.take().filter(|_| self.left) {
+            for (task, before) in snapshot.tasks.iter_mut().zip(latest.tasks) {
+                (task.waits, task.stalled) = (before.waits, before.stalled);
+            }
+            self.remember(now, &snapshot, SECOND);
+            self.latest = Some(snapshot);
+            return Vec::new();
+        }
         chain::mark_stalls(&mut snapshot);
+        // What does not move has no end that could be told.
+        let stays = |task: &Task| task.paused || task.waits.iter().any(|wait| wait.stalled);
+        snapshot.left_s = snapshot.left_s.filter(|_| !snapshot.tasks.iter().any(stays));
         self.remember(now, &snapshot, SECOND);
         let changes = self.stalls.compare(now, &snapshot);
         self.latest = Some(snapshot);
         changes
+    }
+
+    /// The node decides nothing any more. What is ended from here on is ended by the run's end: no stall is over by that, and nothing
+    /// begins to wait.
+    pub fn leave(&mut self) {
+        self.left = true;
     }
 
     /// Counts again what is done, after the last sample and what was under way at it: a run that fails ends in the middle of it.
@@ -164,6 +185,7 @@ impl Sampler {
                 task.counters = status.counters;
                 task.done_records = self.done_records(status);
                 (task.queued_records, task.undone_records) = (status.queued_records, status.undone_records);
+                task.unsent_records = status.unsent_records;
             }
         }
         for status in &status.links {
@@ -174,6 +196,7 @@ impl Sampler {
             }
         }
         latest.inbound = status.inbound.iter().map(|link| self.in_link(link)).collect();
+        latest.held_records = latest.on_their_way();
         self.latest = Some(latest);
     }
 
@@ -223,6 +246,7 @@ impl Sampler {
                 resident_bytes: sample.resident_bytes.0,
                 resident_peak_bytes: sample.resident_bytes.1,
             },
+            held_records: 0,
             lost_records: status.lost_records,
             slots: Slots { used: status.slots.0 as u64, total: status.slots.1 as u64 },
             admin: outline.admin.clone(),
@@ -267,7 +291,7 @@ impl Sampler {
             let stall = stalls.remove(&status.task);
             let mut trail = self.tasks.remove(&status.task).unwrap_or_default();
             let queued = queued.get(&status.task).copied().unwrap_or(0);
-            let held = status.queued_records.saturating_sub(queued);
+            let held = status.queued_records.saturating_sub(queued + status.unsent_records);
             let unmoved = trail.unmoved(now, &status.counters, held, stall.is_none());
             let around = Context { outline: &self.outline, now, links: &sample.status.links };
             let waits: Vec<_> = stall
@@ -312,6 +336,7 @@ impl Sampler {
             records_in_before: status.before.records_in,
             records_out_before: status.before.records_out,
             queued_records: status.queued_records,
+            unsent_records: status.unsent_records,
             undone_records: status.undone_records,
             done_records: self.done_records(status),
             busy_s: spent.busy_s.max(status.busy.as_secs_f64()),
@@ -320,6 +345,7 @@ impl Sampler {
             undelivered_s: spent.undelivered_s,
             unmoved_s: unmoved.as_secs_f64(),
             paused: status.paused,
+            ended: status.ended,
             done: status.done,
             ..trail.rates(status.done)
         }
@@ -403,14 +429,13 @@ fn names(name: &str) -> (String, String) {
 fn stage_now(snapshot: &Snapshot, stage: &str) -> Point {
     let tasks: Vec<_> = snapshot.tasks.iter().filter(|task| task.stage == stage).collect();
     let links = snapshot.links.iter().filter(|link| names(&link.from).1 == stage);
-    let waits = || tasks.iter().flat_map(|task| &task.waits);
     #[expect(clippy::cast_precision_loss, reason = "a share")]
     let count = tasks.len().max(1) as f64;
     Point {
         queued_records: tasks.iter().map(|task| task.queued_records).sum(),
         held_records: links.map(|link| link.counters.held_records).sum(),
         busy: tasks.iter().map(|task| task.busy).sum::<f64>() / count,
-        stalled: waits().any(|wait| wait.stalled && wait.why.kind().row().class == WaitClass::Blocked),
+        stalled: tasks.iter().any(|task| task.stalled),
         ..Point::default()
     }
 }

@@ -1,7 +1,7 @@
 //! Stalls as they begin, go on, and are over.
 
-use super::chain::{Chain, explain};
-use super::model::Snapshot;
+use super::chain::{Chain, also_held, explain};
+use super::model::{RunState, Snapshot};
 use super::past::{PastStall, PastStalls};
 use super::reasons::WaitKind;
 use std::collections::BTreeMap;
@@ -36,9 +36,23 @@ struct Standing {
     chain: Chain,
     /// The most tasks that waited for its root.
     tasks: usize,
+    /// What the task at its root had done when it was last seen.
+    moved: u64,
+}
+
+/// What the task at a chain's root has done, if that task is of this node.
+fn moved(chain: &Chain, snapshot: &Snapshot) -> Option<u64> {
+    let root = chain.steps.last()?;
+    let task = snapshot.tasks.iter().find(|task| task.name == root.task && !task.done)?;
+    Some(task.counters.records_in + task.counters.records_out + task.counters.dead_records)
 }
 
 impl Standing {
+    /// The run is to end, and the task at its root does nothing: what it is told or spared then is no end of the stall.
+    fn lasts_through_the_stop(&self, snapshot: &Snapshot) -> bool {
+        snapshot.state == RunState::Draining && moved(&self.chain, snapshot) == Some(self.moved)
+    }
+
     /// A batch that failed is in its program again, and nothing of it has moved: that is no end of the stall.
     fn is_tried_again(&self, snapshot: &Snapshot) -> bool {
         let Some(root) = self.chain.steps.last().filter(|step| step.wait.why.kind() == WaitKind::Backoff)
@@ -83,13 +97,15 @@ impl Stalls {
         let mut standing: BTreeMap<String, (Chain, usize)> = BTreeMap::new();
         for group in explanation.groups() {
             if let Some(first) = group.iter().find(|chain| chain.stalled) {
-                standing.insert(first.root.clone(), ((*first).clone(), group.len()));
+                standing.insert(first.root.clone(), ((*first).clone(), 1 + also_held(&group).len()));
             }
         }
         let mut changes = Vec::new();
         let gone = self.standing.iter().filter(|(root, _)| !standing.contains_key(*root));
-        let over: Vec<_> =
-            gone.filter(|(_, stall)| !stall.is_tried_again(snapshot)).map(|(root, _)| root.clone()).collect();
+        let over: Vec<_> = gone
+            .filter(|(_, stall)| !stall.is_tried_again(snapshot) && !stall.lasts_through_the_stop(snapshot))
+            .map(|(root, _)| root.clone())
+            .collect();
         for root in over {
             if let Some(standing) = self.standing.remove(&root) {
                 self.past.push(standing.as_past(&root, now));
@@ -99,9 +115,10 @@ impl Stalls {
             }
         }
         for (root, (chain, tasks)) in standing {
+            let moved = moved(&chain, snapshot).unwrap_or(0);
             match self.standing.get_mut(&root) {
                 Some(known) => {
-                    known.chain = chain;
+                    (known.chain, known.moved) = (chain, moved);
                     known.tasks = known.tasks.max(tasks);
                 }
                 None => {
@@ -110,7 +127,8 @@ impl Stalls {
                         now.as_micros().saturating_sub(u64::try_from(began.as_micros()).unwrap_or(0)),
                     );
                     self.begun += 1;
-                    self.standing.insert(root.clone(), Standing { since, chain: chain.clone(), tasks });
+                    self.standing
+                        .insert(root.clone(), Standing { since, chain: chain.clone(), tasks, moved });
                     changes.push(StallChange { root, chain, tasks, lasted: None });
                 }
             }

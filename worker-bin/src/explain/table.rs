@@ -30,6 +30,19 @@ pub enum WaitClass {
     Working,
     /// There is nothing to do.
     Idle,
+    /// The user holds it up, and lets it go on when he likes: nothing is wrong.
+    Paused,
+}
+
+impl WaitClass {
+    /// Whether something stands in the way, whoever wants that.
+    #[must_use]
+    pub fn is_in_the_way(self) -> bool {
+        match self {
+            WaitClass::Blocked | WaitClass::Paused => true,
+            WaitClass::Working | WaitClass::Idle => false,
+        }
+    }
 }
 
 /// How much of a task waits.

@@ -1,6 +1,6 @@
 //! Waits, chains and advice in words. Nothing a program or a record said gets through with control characters in it.
 
-use super::chain::{Chain, Explanation};
+use super::chain::{Chain, Explanation, Held, also_held};
 use super::limit::Limit;
 use super::model::{StageKind, Wait};
 use super::peer;
@@ -48,6 +48,9 @@ pub fn chain(chain: &Chain) -> String {
             None => write!(text, "{} waits: {}", step.task, step.wait.text).ok(),
         };
     }
+    if chain.held == Held::Part {
+        text.push_str("; the rest of its output goes on");
+    }
     if !chain.sources_paused.is_empty() {
         write!(text, "; {} paused by it", chain.sources_paused.join(", ")).ok();
     }
@@ -61,7 +64,7 @@ pub fn explanation(explanation: &Explanation, chains_max: usize) -> String {
     for group in explanation.groups() {
         let first = group[0];
         writeln!(text, "{}", chain(first)).ok();
-        let others: Vec<_> = group[1..].iter().map(|c| again(&c.task)).collect();
+        let others: Vec<_> = also_held(&group).iter().map(|c| again(&c.task)).collect();
         if !others.is_empty() {
             let shown = others.len().min(chains_max);
             let more = others.len() - shown;

@@ -32,15 +32,11 @@ const DONE: &[Metric<Task>] = &[
     ),
     metric(
         "worker_task_retried_records",
-        "Records given to a program more than once, counted each time",
+        "Records given to a program more than once because it failed, counted each time",
         Read::Count(|t| t.counters.retried_records),
     ),
     metric("worker_task_dead_records", "Records dead-lettered", Read::Count(|t| t.counters.dead_records)),
-    metric(
-        "worker_task_queued_records",
-        "Records accepted and not processed",
-        Read::Level(|t| t.queued_records),
-    ),
+    metric("worker_task_queued_records", "Records that wait for it", Read::Level(|t| t.queued_records)),
     metric(
         "worker_task_busy_seconds",
         "Time in which a program or a write was under way, sampled four times a second",
@@ -58,7 +54,7 @@ const NOW: &[Metric<Task>] = &[
     metric(
         "worker_task_stalled",
         "1 while it has work that has not moved for longer than --stall-after",
-        Read::Is(|t| t.waits.iter().any(|wait| wait.stalled)),
+        Read::Is(|t| t.stalled),
     ),
     metric("worker_task_paused", "1 while the user holds it up", Read::Is(|t| t.paused)),
     metric(

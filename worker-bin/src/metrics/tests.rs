@@ -133,6 +133,7 @@ fn snapshot() -> Snapshot {
         }],
         upstreams: BTreeMap::from([("b".to_owned(), true)]),
         memory: Memory::default(),
+        held_records: 0,
         lost_records: 0,
         slots: Slots { used: 1, total: 2 },
         admin: None,

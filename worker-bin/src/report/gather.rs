@@ -5,7 +5,7 @@ use super::model::{
     Waited,
 };
 use crate::explain::{
-    History, PastStall, PastStalls, RunState, Side, Snapshot, Stage, Task, WaitClass, WaitKind, Window, words,
+    History, PastStall, PastStalls, RunState, Side, Snapshot, Stage, Task, WaitKind, Window, words,
 };
 use std::collections::BTreeMap;
 use worker_core::config::TaskName;
@@ -55,7 +55,7 @@ pub fn gather(gathered: &Gathered) -> Report {
         read_bytes_per_s: ratio(last.read_bytes, lasted_s),
         limit: Window::whole(last).limit(),
         resident_peak_bytes: gathered.resident_peak_bytes.max(last.memory.resident_peak_bytes),
-        held_records: last.on_their_way(),
+        held_records: last.held_records,
         lost_records: last.lost_records,
         dead_records: last.tasks.iter().map(|task| task.counters.dead_records).sum(),
         dead_letters: gathered.dead_letters.clone(),
@@ -157,7 +157,7 @@ fn waited(waited_s: &BTreeMap<WaitKind, f64>, time_s: f64, busy: f64) -> Vec<Wai
         .map(|(kind, seconds)| Waited {
             cause: *kind,
             text: kind.row().phrase.to_owned(),
-            idle: kind.row().side == Side::Input && kind.row().class != WaitClass::Blocked,
+            idle: kind.row().side == Side::Input && !kind.row().class.is_in_the_way(),
             seconds: *seconds,
             share: share(*seconds, time_s) * fits,
         })

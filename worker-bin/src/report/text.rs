@@ -20,8 +20,7 @@ const WAITED_MIN: f64 = 0.05;
 const WAITED_MIN_COLUMNS: usize = 12;
 
 /// A batch that fails is tried again whole, in halves, and record by record: the count may be larger than that of the records.
-const RETRIED: &str =
-    "  retried: given to a program again, after a failure or a new start; a record counts each time";
+const RETRIED: &str = "  retried: given to a program again after a failure; a record counts each time";
 
 /// Most lines that a stall takes on a terminal.
 const STALL_LINES_MAX: usize = 4;

@@ -149,6 +149,11 @@ impl Watch {
         lock(&self.observer).recount(&status);
     }
 
+    /// The node decides nothing any more.
+    pub(super) fn leave(&self) {
+        lock(&self.observer).leave();
+    }
+
     /// The run is over.
     pub(super) fn ended(&self, state: RunState, why: Option<String>) {
         lock(&self.observer).ended(state, End { at_ms: unix_ms(), why });

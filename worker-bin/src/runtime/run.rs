@@ -96,13 +96,18 @@ async fn finish(
     interrupted: Option<i32>,
     stopping: Option<(Manner, impl Future<Output = ()>)>,
 ) -> Ended {
+    // A node that was told to end has given up what it waited for: what it waited for until then is the word on it.
+    if interrupted.is_some() {
+        engine.watch.leave();
+    }
     engine.watch.look();
     engine.driver.taps.close();
     // From here on the node decides nothing more: what is stopped below is no end of anything.
     engine.driver.cell.leave();
+    engine.watch.leave();
     engine.driver.settle_writes().await;
     engine.watch.recount();
-    let held = engine.watch.latest().map_or(0, |last| last.on_their_way());
+    let held = engine.watch.latest().map_or(0, |last| last.held_records);
     if let Some((manner, hurry)) = stopping {
         engine.driver.leave(launcher, manner, hurry).await;
     }

@@ -20,7 +20,7 @@ function notePoint(view, before) {
     if (list.length && list[list.length - 1].at_s >= now - 0.3) continue;
     const per = (field) => Math.max(0, stage[field] - old[field]) / seconds;
     list.push({ at_s: now, in_per_s: per("done_records"), out_per_s: per("records_out"), queued_records: stage.queued_records,
-      held_records: stage.held, busy: stage.busy, stalled: stage.here.some((task) => task.raw.waits.some((w) => w.stalled)) });
+      held_records: stage.held, busy: stage.busy, stalled: stage.here.some((task) => task.raw.stalled) });
     while (list.length > 2 && list[0].at_s < now - WINDOW_S - 5) list.shift();
   }
 }

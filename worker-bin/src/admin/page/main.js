@@ -157,7 +157,7 @@ function renderFigures(view) {
   if (sinks.length) list.push(figure("Written", rate(sum(sinks, "in_per_s") * on), plural(sum(sinks, "done_records"), "record")));
   if (sources.length) list.unshift(progress(view));
   const held = s.memory.held_bytes + s.memory.spilled_bytes;
-  list.push(figure("Held", bytes(held), s.memory.spilled_bytes > 0 ? bytes(s.memory.spilled_bytes) + " of it on disk" : plural(sum(all, "held") + sum(all, "queued_records"), "record")));
+  list.push(figure("Held", bytes(held), s.memory.spilled_bytes > 0 ? bytes(s.memory.spilled_bytes) + " of it on disk" : plural(s.held_records, "record")));
   list.push(figure("Process memory", bytes(s.memory.resident_bytes), "at most " + bytes(s.memory.resident_peak_bytes)));
   if (s.slots.total > 0) list.push(figure("Slots in use", h("span", null, number(s.slots.used * on), h("small", null, " of " + number(s.slots.total))), "for batch programs"));
   list.push(figure("Retried", number(sum(all, "retried_records")), "records, counted each time"));

@@ -5,7 +5,7 @@ function viewOf(graph, status, why, before) {
   const view = { status, why, graph, tasks: new Map(), stages: [], edges: new Map(), nodes: nodesOf(status) };
   view.ended = status.end !== null;
   view.groups = groupsOf(why.chains);
-  view.stalls = view.groups.filter((group) => group.stalled).sort((a, b) => a.paused - b.paused);
+  view.stalls = view.groups.filter((group) => group.stalled);
   const raw = new Map(status.tasks.map((task) => [task.name, task]));
   for (const { name, stage, node } of graph.tasks) {
     view.tasks.set(name, { name, stage, node, raw: raw.get(name), outs: [], ins: [], index: name.slice(name.lastIndexOf("/") + 1) });
@@ -35,6 +35,10 @@ function groupsOf(chains) {
     if (chain.stalled || !group.stalled) group.for_s = Math.max(group.for_s, chain.for_s);
   }
   for (const group of groups.values()) group.state = group.paused ? "paused" : group.stalled ? "stalled" : "waiting";
+  // Who goes on is not held up, and is told of only where nobody else tells of that cause.
+  for (const group of groups.values()) {
+    if (group.chains.some((chain) => chain.held === "all" && chain.steps[chain.steps.length - 1].wait.kind !== "upstream_down")) group.chains = group.chains.filter((chain) => chain.held === "all");
+  }
   for (const group of groups.values()) group.chains.sort((a, b) => b.stalled - a.stalled || a.steps.length - b.steps.length);
   return [...groups.values()];
 }
@@ -117,7 +121,7 @@ function taskState(view, task) {
   }
   const first = raw.waits[0];
   const moves = raw.unmoved_s < RECENT_S && raw.in_per_s + raw.out_per_s > 0;
-  const stalled = raw.waits.some((wait) => wait.stalled);
+  const stalled = raw.stalled;
   const over = view.ended && view.status.state !== "done";
   if (raw.done) task.state = "done";
   else if (raw.paused) task.state = "paused";
@@ -206,7 +210,7 @@ function verdict(view) {
   }
   if (status.state === "stopped") return { state: "paused", word: "Stopped", why: (over && over.why) || "Stopped by the user, in good order." };
   const draining = status.state === "draining" ? "Stopping: " : "";
-  if (view.stalls.length && !view.stalls[0].paused) {
+  if (view.stalls.length) {
     const group = view.stalls[0];
     const moves = view.stages.some((stage) => stage.here.some((task) => task.state === "moving"));
     const others = new Set(group.chains.slice(1).map((chain) => chain.task)).size;
@@ -221,7 +225,7 @@ function verdict(view) {
   if (draining) return { state: "working", word: "Stopping", why: "What was accepted is finished; sources give no more." };
   if (paused.length) {
     const names = paused.map((stage) => stage.name).join(", ");
-    const group = view.stalls[0];
+    const group = view.groups.find((g) => g.paused);
     const others = group ? [...new Set(group.chains.map((chain) => chain.task))].filter((name) => view.tasks.get(name)?.state !== "paused") : [];
     return { state: "paused", word: "Running, with " + names + " paused", for_s: group && group.for_s, why: others.length ? "Held up by it: " + others.join(", ") + "." : "Paused by the user; nothing else waits for it." };
   }

@@ -70,7 +70,11 @@ fn said(target: &Target, snapshots: &[Snapshot], explanation: &Explanation) -> S
         text.push('\n');
     }
     // What limited it is in its report; of the last moment it says little.
-    let left = Explanation { limit: None, ..explanation.clone() };
+    let mut left = Explanation { limit: None, ..explanation.clone() };
+    // What could be done while it ran is no advice about a run that was stopped.
+    if snapshots.iter().all(|snapshot| snapshot.state != RunState::Failed) {
+        left.chains.iter_mut().for_each(|chain| chain.advice = None);
+    }
     if left.chains.is_empty() {
         return left.notes.iter().fold(text, |text, note| text + note + "\n");
     }

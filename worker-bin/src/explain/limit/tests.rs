@@ -346,3 +346,29 @@ fn of_two_branches_with_queues_the_one_that_needs_longer_for_its_own_is_the_limi
     let found = Window::recent(std::slice::from_ref(&node)).limit();
     assert_eq!(found.as_ref().map(named), Some(("b", WaitKind::ChildBusy)));
 }
+
+#[test]
+fn a_pause_is_the_limit_only_where_nothing_else_is() {
+    let paused = || task("z/0", 0.0, &[(WaitKind::Paused, 1.0)], 1.0);
+    let fails = |share| Task { in_per_s: 0.0, ..task("a/0", 0.0, &[(WaitKind::Backoff, share)], 1.0) };
+    for share in [1.0, 0.8] {
+        let found = limit(vec![idle_source(), fails(share), paused()]);
+        assert_eq!(found.as_ref().map(named), Some(("a", WaitKind::Backoff)));
+    }
+    assert_eq!(limit(vec![idle_source(), paused()]).as_ref().map(named), Some(("z", WaitKind::Paused)));
+}
+
+#[test]
+fn of_branches_that_do_nothing_the_one_with_the_most_before_it_is_named() {
+    let still = |name: &str, kind, undone_records| Task {
+        in_per_s: 0.0,
+        undone_records,
+        ..task(name, 0.0, &[(kind, 1.0)], 1.0)
+    };
+    for order in [[0, 1], [1, 0]] {
+        let branches = [still("a/0", WaitKind::Backoff, 13_000), still("b/0", WaitKind::ChildHung, 32_000)];
+        let tasks = order.iter().map(|&at: &usize| branches[at].clone());
+        let found = limit(std::iter::once(idle_source()).chain(tasks).collect());
+        assert_eq!(found.as_ref().map(named), Some(("b", WaitKind::ChildHung)), "{order:?}");
+    }
+}

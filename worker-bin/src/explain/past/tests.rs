@@ -1,5 +1,5 @@
 use super::*;
-use crate::explain::{End, Outline, RunState, Sample, Sampler, Stage, StageKind};
+use crate::explain::{End, Held, Outline, RunState, Sample, Sampler, Stage, StageKind};
 use std::time::Duration;
 use worker_core::Time;
 use worker_core::config::{Graph, Limits, NodeIx, TaskId, TaskKind, TaskSpec};
@@ -12,6 +12,7 @@ fn stall(number: u32, lasted_s: f64) -> PastStall {
         node: "n".to_owned(),
         for_s: lasted_s,
         stalled: true,
+        held: Held::All,
         steps: Vec::new(),
         root: String::new(),
         advice: None,
@@ -84,8 +85,10 @@ impl Watched {
                 before: TaskCounters::default(),
                 busy: Duration::ZERO,
                 queued_records: 1,
+                unsent_records: 0,
                 undone_records: self.records,
                 done_records: self.records,
+                ended: false,
                 done: false,
                 paused: false,
             };
@@ -108,11 +111,11 @@ impl Watched {
 fn stalls_are_remembered_from_when_nothing_moved_and_those_that_go_on_are_told_too() {
     let mut watched = Watched::new();
     watched.until(2.0, None);
-    let paused = Reason::Paused { since: Time::from_micros(2_000_000) };
-    watched.until(4.0, Some(&paused));
+    let hung = Reason::Blocked(Blocker::WriteHung { since: Time::from_micros(2_000_000) });
+    watched.until(4.0, Some(&hung));
     assert_eq!(watched.told(), [], "not for long enough");
-    watched.until(8.0, Some(&paused));
-    let root = "a/0: paused".to_owned();
+    watched.until(8.0, Some(&hung));
+    let root = "a/0: write_hung".to_owned();
     assert_eq!(watched.told(), [(root.clone(), 2.0, 6.0, true)]);
     watched.until(10.0, None);
     assert_eq!(watched.told(), [(root.clone(), 2.0, 6.25, false)], "to the first sample without it");
@@ -135,4 +138,28 @@ fn the_last_moments_of_a_run_have_a_point_of_their_own() {
         [(1.25, 400.0), (1.75, 400.0)]
     );
     assert_eq!(watched.observer.latest().map(|last| last.state), Some(RunState::Done));
+}
+
+#[test]
+fn what_hangs_when_the_node_is_left_hangs_to_the_end_of_the_run_and_nothing_new_begins_to() {
+    let mut watched = Watched::new();
+    let hung = Reason::Blocked(Blocker::WriteHung { since: Time::ZERO });
+    watched.until(5.0, Some(&hung));
+    watched.observer.leave();
+    // What its program is ended by is the run's end.
+    let since = Time::from_micros(6_000_000);
+    watched.until(16.0, Some(&Reason::Blocked(Blocker::DiskFull { since, what: "no room".to_owned() })));
+    watched.observer.ended(RunState::Stopped, End { at_ms: 1, why: None });
+    assert_eq!(watched.told(), [("a/0: write_hung".to_owned(), 0.0, 16.0, true)]);
+    let last = watched.observer.latest().expect("its last word");
+    assert_eq!((last.uptime_s, last.tasks[0].waits[0].for_s), (16.0, 5.0), "as it was when it was left");
+}
+
+#[test]
+fn a_pause_is_no_stall() {
+    let mut watched = Watched::new();
+    watched.until(20.0, Some(&Reason::Paused { since: Time::ZERO }));
+    assert_eq!((watched.told(), watched.observer.stall_counts()), (Vec::new(), (0, 0)));
+    let points = watched.observer.history().so_far().remove("a").unwrap_or_default();
+    assert!(points.len() > 15 && points.iter().all(|point| !point.stalled));
 }

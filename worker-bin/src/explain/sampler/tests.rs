@@ -49,6 +49,9 @@ struct Watch {
     queued: u64,
     /// Records that the batch has taken and not done.
     gathered: u64,
+    /// Records that its sender has no credit for.
+    unsent: u64,
+    paused: bool,
     stalls: BTreeMap<TaskId, Vec<Reason>>,
     told: Vec<(String, Option<f64>)>,
 }
@@ -63,6 +66,8 @@ impl Watch {
             held: 0,
             queued: 0,
             gathered: 0,
+            unsent: 0,
+            paused: false,
             stalls: BTreeMap::new(),
             told: Vec::new(),
         }
@@ -83,11 +88,13 @@ impl Watch {
             before: TaskCounters::default(),
             busy: Duration::ZERO,
             counters: counters(records),
-            queued_records: if at == 1 { self.queued + self.gathered } else { 0 },
-            undone_records: 0,
+            queued_records: if at == 1 { self.queued + self.gathered + self.unsent } else { 0 },
+            unsent_records: if at == 1 { self.unsent } else { 0 },
+            undone_records: if at == 1 { self.queued + self.gathered + self.unsent } else { 0 },
             done_records: if at == 1 { records.saturating_sub(self.queued + self.gathered) } else { records },
+            ended: false,
             done: false,
-            paused: false,
+            paused: at == 2 && self.paused,
         });
         let link = LinkStatus {
             link: LinkId(0),
@@ -117,7 +124,8 @@ impl Watch {
         let status = Status { tasks, links, inbound, ..Status::default() };
         let reasons = self.stalls.iter().filter(|(_, reasons)| !reasons.is_empty());
         let stalls = reasons.map(|(&task, reasons)| Stall { task, reasons: reasons.clone() }).collect();
-        Sample { status, stalls, ..Sample::default() }
+        let (through_bytes, total_bytes) = (self.records[1] * 10, Some(1 << 30));
+        Sample { status, stalls, through_bytes, total_bytes, ..Sample::default() }
     }
 
     fn look(&mut self) {
@@ -275,10 +283,11 @@ fn all_who_wait_for_one_root_are_one_stall() {
     assert_eq!(watch.told, [("grep/0: child_hung".to_owned(), None)]);
     assert_eq!(watch.observer.stall_counts().0, 1);
     // Another root takes its place: one is over, another begins.
-    watch.waits(GREP, vec![Reason::Paused { since: Time::ZERO }]);
+    let no_room = Blocker::DiskFull { since: Time::ZERO, what: "no room".to_owned() };
+    watch.waits(GREP, vec![Reason::Blocked(no_room)]);
     watch.look();
     let roots: Vec<_> = watch.told.iter().map(|(root, lasted)| (root.as_str(), lasted.is_some())).collect();
-    let want = [("grep/0: child_hung", false), ("grep/0: child_hung", true), ("grep/0: paused", false)];
+    let want = [("grep/0: child_hung", false), ("grep/0: child_hung", true), ("grep/0: disk_full", false)];
     assert_eq!(roots, want);
 }
 
@@ -395,4 +404,35 @@ fn what_was_written_behind_the_last_look_is_counted_again_and_nothing_else() {
     watch.observer.recount(&sample.status);
     assert_eq!((watch.task(2).counters.records_out, watch.task(2).done_records), (936, 936));
     assert_eq!(watch.observer.latest().unwrap().uptime_s, 1.0);
+}
+
+#[test]
+fn what_is_held_for_a_task_and_waits_before_it_counts_once() {
+    for delivery in ["memory", "exactly-once"] {
+        let mut watch = Watch::new();
+        watch.observer.outline.delivery = delivery.into();
+        // 30 in its queue and at its program, 70 not sent yet; with state the sender holds all of them.
+        (watch.queued, watch.gathered, watch.unsent) = (20, 10, 70);
+        watch.held = if delivery == "memory" { 70 } else { 100 };
+        watch.look();
+        assert_eq!(watch.observer.latest().map(|latest| latest.held_records), Some(100), "{delivery}");
+        assert_eq!((watch.task(1).queued_records, watch.task(1).unsent_records), (100, 70), "{delivery}");
+    }
+}
+
+#[test]
+fn a_run_of_which_a_part_is_stalled_or_paused_has_no_end_that_could_be_told() {
+    let mut watch = Watch::new();
+    let left = |watch: &Watch| watch.observer.latest().and_then(|latest| latest.left_s);
+    watch.pass(20, 400);
+    assert!(left(&watch).is_some());
+    watch.waits(TaskId(2), vec![Reason::Blocked(Blocker::WriteHung { since: watch.now })]);
+    watch.pass(12, 400);
+    assert_eq!(left(&watch), None);
+    watch.waits(TaskId(2), vec![]);
+    watch.pass(1, 400);
+    assert!(left(&watch).is_some());
+    watch.paused = true;
+    watch.pass(1, 400);
+    assert_eq!(left(&watch), None);
 }

@@ -108,6 +108,7 @@ fn what_another_node_said_is_tamed_too_and_not_escaped_twice() {
         node: EVIL.into(),
         for_s: 1.0,
         stalled: true,
+        held: Held::All,
         steps: vec![step.clone()],
         root: EVIL.into(),
         advice: Some(EVIL.into()),

@@ -135,7 +135,7 @@ fn task_line(node: &str, silent: bool, task: &Task) -> (Tone, String) {
         () if silent => "not heard of now",
         () if task.paused => "paused",
         () if task.done => "done",
-        () if task.waits.iter().any(|wait| wait.stalled) => "stalled",
+        () if task.stalled => "stalled",
         () if task.waits.is_empty() => "nothing waits",
         () => "",
     };

@@ -110,7 +110,7 @@ fn stage_row(state: &State, stage: &Stage) -> StageRow {
 
 fn stage_mark(tasks: &[(&Task, bool)]) -> Mark {
     let heard: Vec<&Task> = tasks.iter().filter(|(_, silent)| !silent).map(|(task, _)| *task).collect();
-    if heard.iter().any(|task| task.waits.iter().any(|wait| wait.stalled)) {
+    if heard.iter().any(|task| task.stalled) {
         return Mark::Stalled;
     }
     if heard.iter().any(|task| task.paused) {

@@ -4,7 +4,7 @@ use super::app::App;
 use super::detail::Tone;
 use super::figures::clean;
 use super::paint::style;
-use crate::explain::{Chain, words};
+use crate::explain::{Chain, also_held, words};
 use crate::text::width::{fit, width, wrapped};
 use ratatui::style::Modifier;
 use ratatui::text::Line;
@@ -17,7 +17,8 @@ pub(super) fn lines(app: &App, columns: usize, room: usize) -> Vec<Line<'static>
     let state = app.state();
     let groups = state.explanation.groups();
     let stalled = groups.iter().filter(|group| group[0].stalled).count();
-    let mut title = title(app, groups.len(), stalled);
+    let paused = groups.iter().filter(|group| group[0].is_paused()).count();
+    let mut title = title(app, groups.len(), stalled, paused);
     let mut limit = limit(app, !groups.is_empty());
     if let Some(beside) = limit.take_if(|limit| width(&title) + width(limit) + 2 <= columns) {
         title = format!("{title}; {beside}");
@@ -59,17 +60,22 @@ pub(super) fn lines(app: &App, columns: usize, room: usize) -> Vec<Line<'static>
     std::iter::once(title).chain(texts).collect()
 }
 
-fn title(app: &App, groups: usize, stalled: usize) -> String {
-    let young = match groups - stalled {
+fn title(app: &App, groups: usize, stalled: usize, paused: usize) -> String {
+    let young = match groups - stalled - paused {
         0 => String::new(),
         1 => ", and 1 wait that is none yet".to_owned(),
         several => format!(", and {several} waits that are none yet"),
     };
+    let paused = match paused {
+        0 => String::new(),
+        1 => ", 1 task paused".to_owned(),
+        several => format!(", {several} tasks paused"),
+    };
     match stalled {
         _ if app.state().snapshots().next().is_none() => "NOTHING WAS HEARD YET".to_owned(),
-        0 => "NOTHING IS STALLED".to_owned(),
-        1 => format!("STALLED: 1 cause{young}"),
-        several => format!("STALLED: {several} causes{young}"),
+        0 => format!("NOTHING IS STALLED{paused}"),
+        1 => format!("STALLED: 1 cause{young}{paused}"),
+        several => format!("STALLED: {several} causes{young}{paused}"),
     }
 }
 
@@ -86,7 +92,7 @@ fn tone(group: &[&Chain]) -> Tone {
 
 /// What holds a group of tasks up.
 fn cause(group: &[&Chain]) -> String {
-    let also = match group.len() - 1 {
+    let also = match also_held(group).len() {
         0 => "",
         1 => " (and 1 task more for the same reason)",
         several => &format!(" (and {several} tasks more for the same reason)"),

@@ -198,7 +198,7 @@ impl State {
 /// Seconds in which something was in a task's way, by what it was.
 pub(super) fn time_blocked(task: &Task) -> impl Iterator<Item = (WaitKind, f64)> + '_ {
     let counts = |kind: WaitKind| match kind.row().class {
-        WaitClass::Blocked => true,
+        WaitClass::Blocked | WaitClass::Paused => true,
         WaitClass::Working => kind.row().side == Side::Here,
         WaitClass::Idle => false,
     };

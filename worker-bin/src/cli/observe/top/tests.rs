@@ -145,6 +145,7 @@ fn healthy() -> Snapshot {
             resident_bytes: 48 << 20,
             resident_peak_bytes: 50 << 20,
         },
+        held_records: 0,
         lost_records: 0,
         slots: Slots { used: 1, total: 2 },
         admin: None,
@@ -176,7 +177,7 @@ fn stalled() -> Snapshot {
     wait.text = words::wait(&wait);
     for task in snapshot.tasks.iter_mut().filter(|task| task.stage == "errors") {
         (task.in_per_s, task.out_per_s, task.counters.retried_records) = (0.0, 0.0, 321);
-        task.undelivered = 1.0;
+        (task.undelivered, task.stalled) = (1.0, true);
         task.waits = vec![wait.clone()];
         task.blocked_s = BTreeMap::from([(WaitKind::PeerDown, 12.0), (WaitKind::ChildBusy, 50.0)]);
     }
