@@ -3,7 +3,7 @@
 //! Code that writes, syncs, renames or removes what must survive passes named points. `WORKER_FAULT` names one of them:
 //!
 //! ```text
-//! WORKER_FAULT=NAME[:N][=kill|eio|enospc]
+//! WORKER_FAULT=NAME[:N][=kill|eio|enospc|emfile]
 //! ```
 //!
 //! At the N-th passage (default 1) of the point the process kills itself as `kill -9` does (the default), or that passage
@@ -91,13 +91,14 @@ mod ordered {
     impl Fault {
         pub(super) fn parse(text: &str) -> Result<Self, String> {
             let bad = |what: &str| {
-                format!("{VARIABLE}={text}: {what}; expected NAME[:N][=kill|eio|enospc], N from 1")
+                format!("{VARIABLE}={text}: {what}; expected NAME[:N][=kill|eio|enospc|emfile], N from 1")
             };
             let (place, action) = text.split_once('=').unwrap_or((text, "kill"));
             let action = match action {
                 "kill" => Action::Kill,
                 "eio" => Action::Fail(Errno::IO),
                 "enospc" => Action::Fail(Errno::NOSPC),
+                "emfile" => Action::Fail(Errno::MFILE),
                 _ => return Err(bad("no such action")),
             };
             let (name, nth) = place.split_once(':').unwrap_or((place, "1"));
@@ -157,6 +158,7 @@ mod tests {
         assert_eq!(parsed("a.b:3=kill"), ("a.b".to_owned(), 3, Action::Kill));
         assert_eq!(parsed("a.b=eio"), ("a.b".to_owned(), 1, Action::Fail(Errno::IO)));
         assert_eq!(parsed("a.b:12=enospc"), ("a.b".to_owned(), 12, Action::Fail(Errno::NOSPC)));
+        assert_eq!(parsed("a.b:2=emfile"), ("a.b".to_owned(), 2, Action::Fail(Errno::MFILE)));
     }
 
     #[test]

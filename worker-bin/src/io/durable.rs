@@ -3,6 +3,7 @@
 //! Every step passes a [fault point](crate::fault) named after `what`: `WHAT.write`, `WHAT.sync`, `WHAT.rename`,
 //! `WHAT.directory`.
 
+use crate::descriptors;
 use crate::fault;
 use rustix::io::Errno;
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -22,7 +23,8 @@ pub fn replace_file(path: &Path, bytes: &[u8], what: &str) -> io::Result<()> {
     fresh.push(".new");
     let fresh = PathBuf::from(fresh);
     let mut options = OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(FILE_MODE).open(&fresh)?;
+    options.write(true).create(true).truncate(true).mode(FILE_MODE);
+    let mut file = descriptors::patiently("write a file of the state", || options.open(&fresh))?;
     fault::around(&format!("{what}.write"), || file.write_all(bytes))?;
     fault::around(&format!("{what}.sync"), || file.sync_all())?;
     fault::around(&format!("{what}.rename"), || std::fs::rename(&fresh, path))?;
@@ -47,7 +49,7 @@ pub fn make_directory(path: &Path, what: &str) -> io::Result<()> {
 /// # Errors
 /// What the system says.
 pub fn sync_directory(path: &Path, what: &str) -> io::Result<()> {
-    fault::around(&format!("{what}.directory"), || sync(&File::open(path)?))
+    fault::around(&format!("{what}.directory"), || sync(&descriptors::open(path)?))
 }
 
 /// Makes `path`'s directory durable, and those above it as far as they may be opened.

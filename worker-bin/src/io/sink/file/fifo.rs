@@ -9,6 +9,7 @@
 //! record counts, a write is done when a reader has taken it, so that what goes with the pipe is written again in a later life,
 //! from the first record that was not taken whole. What a reader had taken and not used is not known of.
 
+use crate::descriptors;
 use crate::io::identity::FileId;
 use crate::io::sink::reader::{PipeReader, has_reader, held};
 use crate::io::sink::vectored::{Moved, write_slices};
@@ -107,9 +108,10 @@ impl FifoSink {
             Some(Errno::NXIO | Errno::NOENT) => self.no_reader(),
             Some(_) | None => SinkError::Open { path: self.path.clone(), source: error },
         };
-        let pipe = open(&self.path).map_err(failed)?;
+        let pipe = descriptors::patiently("open a pipe", || open(&self.path)).map_err(failed)?;
         if let Some(reader) = &self.reader {
-            reader.is_at(Some(pipe.try_clone().map_err(failed)?.into()));
+            let same = descriptors::patiently("open a pipe", || pipe.try_clone()).map_err(failed)?;
+            reader.is_at(Some(same.into()));
         }
         Ok(pipe)
     }
@@ -155,7 +157,9 @@ fn read_out(pipe: &File, bytes: u64) -> Vec<u8> {
     let path = PathBuf::from(format!("/proc/self/fd/{}", pipe.as_raw_fd()));
     let nonblock = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
     let mut taken = Vec::new();
-    if let Ok(pipe) = OpenOptions::new().read(true).custom_flags(nonblock).open(path) {
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(nonblock);
+    if let Ok(pipe) = descriptors::patiently("open a pipe", || options.open(&path)) {
         pipe.take(bytes).read_to_end(&mut taken).ok();
     }
     taken

@@ -1,5 +1,6 @@
 //! A named pipe among files: its turn waits for its writer, it is read as any pipe, and a stop ends both.
 
+use crate::descriptors;
 use crate::io::source::stream::StreamSource;
 use crate::io::source::{Header, SourceOptions, Stop};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -18,7 +19,9 @@ pub(super) fn is_at(path: &Path) -> bool {
 /// The pipe or device at `path`, without waiting for its writer, nor for what it has to give.
 pub(super) fn open_now(path: &Path) -> io::Result<File> {
     let nonblock = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
-    std::fs::OpenOptions::new().read(true).custom_flags(nonblock).open(path)
+    let mut options = std::fs::OpenOptions::new();
+    options.read(true).custom_flags(nonblock);
+    descriptors::patiently("open a pipe", || options.open(path))
 }
 
 /// The pipe at `path` once a writer has come; `None` where `stop` came first.

@@ -319,7 +319,8 @@ impl Spool {
 fn make(path: &Path, header: &Header, data: &[u8]) -> io::Result<File> {
     let fresh = path.with_extension("pipe.tmp");
     let mut options = OpenOptions::new();
-    let file = options.read(true).write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+    options.read(true).write(true).create(true).truncate(true).mode(0o600);
+    let file = fault::around("spool.create", || options.open(&fresh))?;
     header.store(&file)?;
     file.write_all_at(data, header.bytes())?;
     // What was on stable storage stays there.
