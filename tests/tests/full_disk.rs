@@ -2,6 +2,7 @@
 
 use rustix::process::Signal;
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::time::Duration;
 use worker_tests::process::{Disk, Nodes, Scratch, eventually, holds_for};
 
@@ -143,6 +144,51 @@ fn a_start_on_a_full_disk_with_a_reserve_says_why_it_waits() {
     std::fs::remove_file(scratch.path("tiny/fill")).expect("make room");
     run.wait(PATIENCE).expect(0);
     assert_eq!(scratch.shell("sort -n out.txt"), padded.into_bytes());
+    drop(disk);
+}
+
+/// The journal has room in what it set aside, so that what a pipe gives is the only thing that finds none.
+#[test]
+fn a_disk_that_is_full_only_for_what_a_pipe_gives_is_told() {
+    let scratch = Scratch::new();
+    let disk = Disk::in_memory(&scratch, "tiny", "64m");
+    scratch.write("pipeline.toml", "[source.in]\nstdin = true\n[sink.out]\nfile = 'out.txt'\n");
+    let mut run = scratch
+        .worker(&["run", "pipeline.toml", "--state", "tiny/state"])
+        .stdin(std::process::Stdio::piped())
+        .start();
+    let mut input = run.take_stdin().expect("its input");
+    let all = numbers(100_000);
+    let (first, rest) = all.split_at(2);
+    input.write_all(first.as_bytes()).expect("it reads");
+    let flows = || {
+        if scratch.path("out.txt").exists() && scratch.len("out.txt") > 0 {
+            Ok(())
+        } else {
+            Err("nothing yet".into())
+        }
+    };
+    eventually("it works", PATIENCE, flows);
+    scratch.shell("cat /dev/zero >> tiny/fill; true");
+    let writer = std::thread::spawn({
+        let rest = rest.to_owned();
+        move || input.write_all(rest.as_bytes()).expect("it reads")
+    });
+    run.wait_for_message("the disk is full", PATIENCE);
+    let told = || {
+        let why = scratch.worker(&["why"]).run();
+        let said = String::from_utf8_lossy(&why.stdout).into_owned();
+        if said.contains("disk") && said.contains("full") {
+            Ok(())
+        } else {
+            Err(format!("{said}{}", why.stderr))
+        }
+    };
+    eventually("`why` names the disk", PATIENCE, told);
+    std::fs::remove_file(scratch.path("tiny/fill")).expect("make room");
+    writer.join().expect("all is written");
+    run.wait(PATIENCE).expect(0);
+    assert_eq!(scratch.text("out.txt"), all);
     drop(disk);
 }
 

@@ -18,7 +18,7 @@ pub use error::SourceError;
 pub use file::{FileSource, SourceFiles, expand, first_record};
 pub use header::Header;
 pub use long::{OnDamage, OnLong};
-pub use reader::{Progress, SourceOptions, SourceReader, Total, Written};
+pub use reader::{AsksForRoom, Progress, SourceOptions, SourceReader, Total, Written};
 pub use stop::Stop;
 pub use stream::StreamSource;
 

@@ -3,6 +3,7 @@
 use super::blockers::{Blockers, Observer, blocker};
 use super::cell::{Tell, Traffic};
 use super::measure::{ProgramRun, TaskMeasure};
+use super::storage::StorageGuard;
 use crate::child::{Idle, Launcher, Program, TaskEnv};
 use crate::pipeline::plan::LocalTask;
 use bytes::Bytes;
@@ -65,6 +66,11 @@ impl Reporter {
         let Some(to) = self.to.upgrade() else { return false };
         to.tell_all(events.into_iter().map(|event| Event::Task(self.task, event)).collect());
         true
+    }
+
+    /// Something other than a commit finds no room on the disk of `storage`. Says whether it is worth trying again at once.
+    pub(super) fn disk_is_full(&self, storage: &Arc<StorageGuard>, why: &str) -> bool {
+        storage.is_full_now(&self.to, why)
     }
 
     pub(super) fn failed(&self, why: String) -> bool {

@@ -40,6 +40,9 @@ pub struct TaskJournal {
     unsynced: Mutex<Unsynced>,
     appended: Condvar,
     queued: Mutex<Queued>,
+    /// How far the task is by what is on stable storage of this life's commits.
+    durable_position: Mutex<Option<Bytes>>,
+    storage: Arc<StorageGuard>,
     /// Told when less is queued, or nothing will be appended any more.
     drained: Condvar,
     commits: AtomicU64,
@@ -120,6 +123,8 @@ impl TaskJournal {
             unsynced: Mutex::default(),
             appended: Condvar::new(),
             queued: Mutex::default(),
+            durable_position: Mutex::default(),
+            storage: Arc::clone(&storage),
             drained: Condvar::new(),
             commits: AtomicU64::new(0),
             syncs: AtomicU64::new(0),
@@ -189,9 +194,14 @@ impl TaskJournal {
         done
     }
 
-    /// How far the task is by what was appended.
-    pub(super) fn position(&self) -> Option<Bytes> {
-        lock(&self.journal).fold().position()
+    /// How far the task is by what is on stable storage; `None` before anything of this life is.
+    pub(super) fn durable_position(&self) -> Option<Bytes> {
+        lock(&self.durable_position).clone()
+    }
+
+    /// The disk that commits go to.
+    pub(super) fn storage(&self) -> &Arc<StorageGuard> {
+        &self.storage
     }
 
     /// Says how many commits were appended in this life, and how many syncs made them durable.

@@ -7,7 +7,7 @@ use super::collect::Collector;
 use super::context::TaskContext;
 use super::journal::TaskJournal;
 use crate::child::{Manner, StopOrder};
-use crate::io::source::{Progress, SourceReader, Stop, Total, Written};
+use crate::io::source::{AsksForRoom, Progress, SourceReader, Stop, Total, Written};
 use crate::logging::task_span;
 pub(super) use program::ProgramInput;
 use std::path::PathBuf;
@@ -165,9 +165,13 @@ impl SourceThread {
         let Self { kind, mut reading } = self;
         let _within = task_span(&reading.context.env.task).entered();
         let complete = match kind {
-            InputKind::Reader(mut reader) => reading
-                .read(reader.as_mut(), Progress::default())
-                .map(|left| left == Left::AtItsEnd && !reading.is_stopped()),
+            InputKind::Reader(mut reader) => {
+                if let Some(room) = reading.room() {
+                    reader.asks_for_room(room);
+                }
+                let left = reading.read(reader.as_mut(), Progress::default());
+                left.map(|left| left == Left::AtItsEnd && !reading.is_stopped())
+            }
             InputKind::Program(input) => input.run(&mut reading),
         };
         match complete {
@@ -197,9 +201,7 @@ impl Reading {
             if !self.give(batch, reader) {
                 break;
             }
-            if reader.keeps_much() {
-                self.let_go(reader)?;
-            }
+            self.let_go(reader)?;
         }
         reader.leave().map_err(|e| e.to_string())?;
         Ok(Left::Stopped)
@@ -228,15 +230,20 @@ impl Reading {
         self.context.reporter.tell(SourceEvent::Read { output })
     }
 
-    /// Tells the reader what the journal has, when that has all that was given.
+    /// Tells a reader that keeps much of it what the journal has on stable storage.
     fn let_go(&self, reader: &mut dyn SourceReader) -> Result<(), String> {
-        let Some(journal) = &self.journal else { return Ok(()) };
-        // Closed instead of answered when the journal has failed, which ends the process.
-        self.context.runtime.block_on(journal.fence()).ok();
-        match journal.position() {
+        let position = self.journal.as_ref().and_then(|journal| journal.durable_position());
+        match position.filter(|position| reader.keeps_much_before(position)) {
             Some(position) => reader.forget_before(&position).map_err(|e| e.to_string()),
             None => Ok(()),
         }
+    }
+
+    /// Whom a reader asks for room where there is none: the disk of commits is its own.
+    fn room(&self) -> Option<AsksForRoom> {
+        let (storage, reporter) =
+            (Arc::clone(self.journal.as_ref()?.storage()), self.context.reporter.clone());
+        Some(AsksForRoom::new(move |why| reporter.disk_is_full(&storage, why)))
     }
 
     fn count(&self, last: &mut Progress, now: Progress) {

@@ -44,12 +44,15 @@ pub trait SourceReader: Debug + Send {
         Ok(())
     }
 
-    /// Whether it keeps much that a journal may have by now.
-    fn keeps_much(&self) -> bool {
+    /// Whether it keeps much of what was given before `position`.
+    fn keeps_much_before(&self, _position: &[u8]) -> bool {
         false
     }
 
-    /// The journal has all before `position`: what was kept of that can go.
+    /// Whom it asks where it finds no room on the disk of the state directory.
+    fn asks_for_room(&mut self, _room: AsksForRoom) {}
+
+    /// The journal has all before `position` on stable storage: what was kept of that can go.
     ///
     /// # Errors
     /// [`SourceError`].
@@ -91,6 +94,25 @@ impl Total {
     #[must_use]
     pub fn bytes(&self) -> Option<u64> {
         self.0.get().copied()
+    }
+}
+
+/// Tells of a full disk, and says whether it is worth trying again at once.
+pub struct AsksForRoom(Box<dyn Fn(&str) -> bool + Send>);
+
+impl AsksForRoom {
+    pub fn new(ask: impl Fn(&str) -> bool + Send + 'static) -> Self {
+        Self(Box::new(ask))
+    }
+
+    pub(super) fn ask(&self, why: &str) -> bool {
+        (self.0)(why)
+    }
+}
+
+impl Debug for AsksForRoom {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AsksForRoom")
     }
 }
 

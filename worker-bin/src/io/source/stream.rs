@@ -10,7 +10,8 @@ pub(super) use position::Extent;
 use super::header::HeaderFilter;
 use super::unpack::{Beginning, Utf8Mark};
 use super::{
-    Counter, Lives, OnLong, Progress, SlowStart, SourceError, SourceOptions, SourceReader, Stop, Written,
+    AsksForRoom, Counter, Lives, OnLong, Progress, SlowStart, SourceError, SourceOptions, SourceReader, Stop,
+    Written,
 };
 use crate::io::chunker::{Chunker, LongRecord, Piece, RecordTooLong};
 use crate::io::identity::FileId;
@@ -67,6 +68,7 @@ pub struct StreamSource {
     packed: Packed,
     spool: Option<Spool>,
     said_no_room: bool,
+    room: Option<AsksForRoom>,
     /// Its last writer may have left before it was opened again, of which waiting would not tell.
     may_have_ended: bool,
 }
@@ -110,6 +112,7 @@ impl StreamSource {
             packed: Packed::new(options.on_damage),
             spool: None,
             said_no_room: false,
+            room: None,
             may_have_ended: false,
         }
     }
@@ -406,11 +409,12 @@ impl StreamSource {
 
     /// The disk of the spool is full; what is not taken stays where it is.
     fn wait_for_room(&mut self) -> Result<(), SourceError> {
+        let why = format!("no room in the state directory for what {} gives", self.name);
         if !std::mem::replace(&mut self.said_no_room, true) {
-            tracing::warn!(
-                "no room in the state directory for what {} gives: it is left there until there is",
-                self.name
-            );
+            tracing::warn!("{why}: it is left there until there is");
+        }
+        if self.room.as_ref().is_some_and(|room| room.ask(&why)) {
+            return Ok(());
         }
         match poll(&mut [PollFd::new(&self.stop, PollFlags::IN)], Some(&ROOM_WAIT)) {
             Ok(_) | Err(Errno::INTR) => Ok(()),
@@ -467,8 +471,13 @@ impl SourceReader for StreamSource {
         self.stop_here()
     }
 
-    fn keeps_much(&self) -> bool {
-        self.spool.as_ref().is_some_and(|spool| spool.is_done_with_much(self.position.taken))
+    fn keeps_much_before(&self, position: &[u8]) -> bool {
+        let taken = StreamPosition::decode(position, &self.name).map(|position| position.taken);
+        self.spool.as_ref().zip(taken.ok()).is_some_and(|(spool, taken)| spool.is_done_with_much(taken))
+    }
+
+    fn asks_for_room(&mut self, room: AsksForRoom) {
+        self.room = Some(room);
     }
 
     fn forget_before(&mut self, position: &[u8]) -> Result<(), SourceError> {

@@ -26,13 +26,19 @@ pub(super) fn sync_all(shared: &TaskJournal, cell: &Weak<Cell>) {
             }
         }
         let begun = Instant::now();
-        let ticket = lock(&shared.journal).to_sync();
+        let (ticket, position) = {
+            let journal = lock(&shared.journal);
+            (journal.to_sync(), journal.fold().position())
+        };
         let is_sync = ticket.is_some();
         shared.syncs.fetch_add(u64::from(is_sync), Relaxed);
         let synced = match ticket {
             Some(ticket) => ticket.run().map(|position| lock(&shared.journal).synced(position)),
             None => Ok(()),
         };
+        if synced.is_ok() {
+            *lock(&shared.durable_position) = position;
+        }
         let took = begun.elapsed();
         let Some(cell) = cell.upgrade() else { return };
         let measure = &shared.measure;

@@ -44,8 +44,9 @@ impl Place {
     fn commits(&mut self, source: &mut StreamSource, records: &str) {
         self.committed += records;
         self.position = source.position();
-        if source.keeps_much() {
-            source.forget_before(self.position.as_ref().unwrap()).unwrap();
+        let position = self.position.as_ref().unwrap();
+        if source.keeps_much_before(position) {
+            source.forget_before(position).unwrap();
         }
     }
 }
