@@ -143,3 +143,33 @@ fn shown(directory: &Path) -> String {
     let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
     directory.canonicalize().unwrap_or_else(|_| directory.to_owned()).display().to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_in_the_own_directory_is_taken_by_whatever_name() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["a/x", "own/x", "own/deep/x", "z"] {
+            let path = dir.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        }
+        std::os::unix::fs::symlink("../own/x", dir.path().join("a/link")).unwrap();
+        std::os::unix::fs::symlink("own", dir.path().join("other")).unwrap();
+        let paths = |pattern: &str, own: &str| {
+            let matches = Matches::of(dir.path(), Path::new(pattern)).unwrap();
+            let paths = outside(matches, &dir.path().join(own)).unwrap();
+            paths
+                .iter()
+                .map(|path| path.strip_prefix(dir.path()).unwrap().display().to_string())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(paths("**/*", "own"), ["a/x", "z"]);
+        assert_eq!(paths("**/*", "other"), ["a/x", "z"]);
+        assert_eq!(paths("*/x", "own"), ["a/x"], "also behind a link to it");
+        assert_eq!(paths("own/x", "own"), [""; 0]);
+        assert_eq!(paths("own/x", "a"), ["own/x"]);
+    }
+}
