@@ -35,6 +35,13 @@ fn take(reader: &mut File, bytes: usize) -> String {
     String::from_utf8(text).unwrap()
 }
 
+/// Its reader leaves, and another pipe is put in its place.
+fn replace(path: &Path, reader: File) {
+    drop(reader);
+    std::fs::remove_file(path).unwrap();
+    nix_fifo(path);
+}
+
 fn nobody_reads(result: Result<(), SinkError>) {
     assert!(matches!(result, Err(SinkError::NoReader { .. })), "{result:?}");
 }
@@ -140,9 +147,7 @@ fn a_pipe_that_took_the_place_of_the_first_gets_what_is_left_without_another_wri
         let mut sink = FifoSink::new(&path);
         let first = reader(&path);
         sink.write(&[lines("one\n")]).unwrap();
-        drop(first);
-        std::fs::remove_file(&path).unwrap();
-        nix_fifo(&path);
+        replace(&path, first);
         let tended = |sink: &mut FifoSink| if closes { sink.close() } else { sink.tend().map(drop) };
         nobody_reads(tended(&mut sink));
         nobody_reads(tended(&mut sink));
@@ -159,9 +164,7 @@ fn a_reader_of_a_pipe_that_took_the_place_of_the_first_is_met_before_there_is_an
     let mut first = reader(&path);
     sink.write(&[lines("one\n")]).unwrap();
     assert_eq!(take(&mut first, 4), "one\n");
-    drop(first);
-    std::fs::remove_file(&path).unwrap();
-    nix_fifo(&path);
+    replace(&path, first);
     nobody_reads(sink.tend().map(drop));
     let _second = reader(&path);
     sink.tend().unwrap();
