@@ -2,7 +2,7 @@
 //! debugger) has missed what the others did meanwhile, and finds it when it goes on.
 
 use crate::mutex::lock;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// Whoever waits looks at the clock at least so often.
@@ -62,7 +62,7 @@ impl Countdown {
     }
 }
 
-/// A clock for the whole process, which stands while that is stopped. It must be looked at every second.
+/// A clock for the whole process, which stands while that is stopped.
 #[derive(Debug)]
 pub(crate) struct Clock(Mutex<Hands>);
 
@@ -77,8 +77,25 @@ struct Hands {
 impl Clock {
     pub(crate) const LOOK_EVERY: Duration = LOOK_EVERY;
 
-    pub(crate) fn new() -> Self {
+    fn new() -> Self {
         Self(Mutex::new(Hands { laps: Laps::new(), ran: Duration::ZERO, stopped: Duration::ZERO }))
+    }
+
+    /// A thread that does nothing else looks at it, so that only a stop makes it late, and no work.
+    pub(crate) fn running() -> Arc<Self> {
+        let clock = Arc::new(Self::new());
+        let looked_at = Arc::downgrade(&clock);
+        let look = move || {
+            while let Some(clock) = looked_at.upgrade() {
+                clock.now();
+                drop(clock);
+                std::thread::sleep(LOOK_EVERY);
+            }
+        };
+        if let Err(error) = std::thread::Builder::new().name("clock".to_owned()).spawn(look) {
+            tracing::debug!(%error, "no thread looks at the clock: what is late may be taken for a stop");
+        }
+        clock
     }
 
     /// For how long the process has run since the clock was made.
@@ -127,6 +144,13 @@ mod tests {
         assert_eq!((clock.take_stop(), clock.take_stop()), (Some(599 * SECOND), None));
         assert_eq!(clock.at(now - SECOND) - before, 61 * SECOND, "it does not go back");
         assert_eq!(clock.at(now + SECOND) - before, 62 * SECOND);
+    }
+
+    #[test]
+    fn work_that_looks_at_no_clock_is_no_stop() {
+        let clock = Clock::running();
+        std::thread::sleep(LAP_MAX + SECOND / 2);
+        assert_eq!((clock.now() >= LAP_MAX, clock.take_stop()), (true, None));
     }
 
     #[tokio::test]

@@ -168,6 +168,8 @@ fn output_that_somebody_takes_away_is_not_done() {
     let (_, finished) = disturbed(|scratch| drop(scratch.shell("rm out.txt")));
     finished.expect(1).says(&["out.txt was removed while this run wrote it"]);
     let (scratch, finished) = disturbed(|scratch| drop(scratch.shell("mv out.txt kept.txt")));
-    finished.expect(0);
+    finished.expect(0).says(&["out.txt was moved while it was written"]);
     assert_eq!(scratch.shell("wc -l < kept.txt"), b"300010\n");
+    let (_, finished) = disturbed(|scratch| drop(scratch.shell("mv out.txt kept.txt; cp kept.txt out.txt")));
+    finished.expect(1).says(&["another file was put in the place of"]);
 }

@@ -50,7 +50,7 @@ pub struct Traffic {
 /// One node; everybody who has news for it holds the cell, and the cell knows nobody but who carries actions out.
 pub(super) struct Cell {
     node: Mutex<Node>,
-    clock: Clock,
+    clock: Arc<Clock>,
     carrier: OnceLock<Box<dyn Carry>>,
     wake_at: Mutex<Option<Time>>,
     timer: Notify,
@@ -64,7 +64,7 @@ impl Cell {
     pub(super) fn new(node: Node, ended: oneshot::Sender<End>) -> Arc<Self> {
         Arc::new(Self {
             node: Mutex::new(node),
-            clock: Clock::new(),
+            clock: Clock::running(),
             carrier: OnceLock::new(),
             wake_at: Mutex::new(None),
             timer: Notify::new(),

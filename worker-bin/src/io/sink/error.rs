@@ -78,6 +78,13 @@ pub enum SinkError {
          file where it is", path.display(), written = number(*written)
     )]
     Removed { path: PathBuf, written: u64 },
+    /// Somebody has replaced the file while it was written.
+    #[error(
+        "another file was put in the place of {} while this run wrote it: the {written} bytes that it has written are in the \
+         file that was there, if that was kept; run again, and leave the file where it is", path.display(),
+        written = number(*written)
+    )]
+    Elsewhere { path: PathBuf, written: u64 },
     /// Somebody has cut the file while it was written.
     #[error(
         "{} has {length} bytes, but {expected} were written: someone has cut it meanwhile, and what is missing is lost; \
@@ -151,6 +158,7 @@ impl SinkError {
             | Self::Write { .. }
             | Self::Sync { .. }
             | Self::Removed { .. }
+            | Self::Elsewhere { .. }
             | Self::Cut { .. }
             | Self::Grown { .. }
             | Self::Position { .. } => self.to_string(),

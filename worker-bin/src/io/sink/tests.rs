@@ -251,6 +251,11 @@ fn a_file_that_somebody_cuts_or_removes_is_written_no_further() {
     assert_eq!(fs::read_to_string(&path).unwrap(), "1\n");
     let removed = disturbed(&|| fs::remove_file(&path).unwrap());
     assert!(matches!(removed, Err(SinkError::Removed { written: 4, .. })), "{removed:?}");
+    let replaced = disturbed(&|| {
+        fs::rename(&path, dir.path().join("kept")).unwrap();
+        fs::write(&path, "1\n2\n").unwrap();
+    });
+    assert!(matches!(replaced, Err(SinkError::Elsewhere { written: 4, .. })), "{replaced:?}");
 }
 
 #[test]

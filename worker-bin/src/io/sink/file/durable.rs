@@ -7,7 +7,7 @@ use super::plain::{Place, holds_any, identity, missing_end, place};
 use crate::fault;
 use crate::io::durable::sync_directories_of;
 use crate::io::identity::FileId;
-use crate::io::loss::{Loss, loss};
+use crate::io::loss::{Loss, is_replaced, loss, warn_if_moved};
 use crate::io::made::Made;
 use crate::io::sink::vectored::{Moved, write_batches, write_slices};
 use crate::io::sink::{SinkError, SinkWriter};
@@ -165,11 +165,12 @@ impl DurableFileSink {
         sync_directories_of(&self.path, "sink")
     }
 
-    /// Whether all that was written is still there.
+    /// Whether all that was written is still there, and where it is looked for.
     fn look_for_loss(&self) -> Result<(), SinkError> {
         let committed = self.written.as_ref().map_or(0, |(position, _)| position.committed);
         let path = self.path.clone();
         match loss(&self.file, committed) {
+            None if is_replaced(&path, &self.file) => Err(SinkError::Replaced { path }),
             None => Ok(()),
             Some(Loss::Removed) => Err(SinkError::Gone { path, committed }),
             Some(Loss::Cut(length)) => Err(SinkError::Shorter { path, length, committed }),
@@ -237,7 +238,9 @@ impl SinkWriter for DurableFileSink {
     fn close(&mut self) -> Result<(), SinkError> {
         self.begin()?;
         self.sync()?;
-        self.look_for_loss()
+        self.look_for_loss()?;
+        warn_if_moved(&self.path);
+        Ok(())
     }
 
     fn begin(&mut self) -> Result<Option<Bytes>, SinkError> {

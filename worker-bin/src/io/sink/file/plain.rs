@@ -2,7 +2,7 @@
 
 use crate::io::beside::dangling;
 use crate::io::identity::FileId;
-use crate::io::loss::{Loss, loss};
+use crate::io::loss::{Loss, is_replaced, loss, warn_if_moved};
 use crate::io::made::Made;
 use crate::io::sink::vectored::{Moved, write_batches, write_slices};
 use crate::io::sink::{SinkError, SinkWriter};
@@ -88,10 +88,11 @@ impl FileSink {
         Ok(of(file, state, 0, None, Made::default()))
     }
 
-    /// Whether all that was written is still there.
+    /// Whether all that was written is still there, and where it is looked for.
     fn check(&self) -> Result<(), SinkError> {
         let (path, written) = (self.path.clone(), self.written);
         match loss(&self.file, self.start + written) {
+            None if is_replaced(&path, &self.file) => Err(SinkError::Elsewhere { path, written }),
             None => Ok(()),
             Some(Loss::Removed) => Err(SinkError::Removed { path, written }),
             Some(Loss::Cut(length)) => Err(SinkError::Cut { path, length, expected: self.start + written }),
@@ -123,7 +124,9 @@ impl SinkWriter for FileSink {
 
     fn close(&mut self) -> Result<(), SinkError> {
         self.start()?;
-        self.check()
+        self.check()?;
+        warn_if_moved(&self.path);
+        Ok(())
     }
 
     fn take_made(&mut self) -> Made {

@@ -317,6 +317,11 @@ fn a_file_that_somebody_cuts_or_removes_or_writes_to_is_written_no_further() {
     assert!(matches!(said, Err(SinkError::Grown { length: 12, committed: 4, .. })), "{said:?}");
     let (_dir, _, said) = disturbed(|path| fs::rename(path, path.with_extension("moved")).unwrap());
     said.unwrap();
+    let (_dir, _, said) = disturbed(|path| {
+        fs::rename(path, path.with_extension("moved")).unwrap();
+        fs::copy(path.with_extension("moved"), path).unwrap();
+    });
+    assert!(matches!(said, Err(SinkError::Replaced { .. })), "{said:?}");
 }
 
 #[test]
