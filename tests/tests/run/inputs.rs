@@ -173,3 +173,18 @@ fn output_that_somebody_takes_away_is_not_done() {
     let (_, finished) = disturbed(|scratch| drop(scratch.shell("mv out.txt kept.txt; cp kept.txt out.txt")));
     finished.expect(1).says(&["another file was put in the place of"]);
 }
+
+/// Below /proc files say that they have no bytes, below /sys that they have a page.
+#[test]
+fn files_that_do_not_have_the_length_they_say_are_read_to_their_ends_or_refused() {
+    const FILES: [&str; 2] = ["/proc/version", "/sys/devices/system/cpu/possible"];
+    let scratch = Scratch::new();
+    scratch.worker(&["run", "-q", "-i", FILES[0], "-i", FILES[1], "-o", "out.txt"]).run().expect(0);
+    scratch.shell(&format!("cat {} {} | cmp - out.txt", FILES[0], FILES[1]));
+    for file in FILES {
+        let scratch = Scratch::new();
+        let pipeline = format!("[source.in]\nfile = '{file}'\n[sink.out]\nfile = 'out.txt'\n");
+        let refused = scratch.start(&pipeline, &["-q", "--state", "state"]).wait(PATIENCE).expect(2);
+        refused.says(&[file, &format!("cat {file} | worker run")]);
+    }
+}

@@ -158,6 +158,12 @@ pub enum SourceError {
          path of its source: give it a source of its own", path.display()
     )]
     NotRegular { path: PathBuf },
+    /// What the system says of a file's length is not so.
+    #[error(
+        "{path} has no length that is known before it is read, as files below /proc and /sys: with state, read it by a program: \
+         `cat {path} | worker run …`, or run = [\"cat\", \"{path}\"] of its source", path = path.display()
+    )]
+    NoLength { path: PathBuf },
     /// A file of the first start is not there any more.
     #[error(
         "{} is gone, and this run has not read all of it; put it back, or begin a new run with --fresh", path.display()

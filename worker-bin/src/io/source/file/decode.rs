@@ -259,13 +259,24 @@ impl RawFile {
         }
         let before = buffer.len();
         if self.head.is_empty() {
-            retry_on_intr(|| rustix::io::read(&self.file, spare_capacity(buffer)))?;
+            let mut read = || retry_on_intr(|| rustix::io::read(&self.file, spare_capacity(buffer)));
+            if read()? == 0 && self.least.is_some_and(|least| self.bytes < least) && self.has_its_length()? {
+                // It has been cut and has grown since; or, as below /sys, its length is not that of its content.
+                if read()? == 0 {
+                    self.least = None;
+                }
+            }
         } else {
             buffer.append(&mut self.head);
         }
         let read = self.took(buffer.len() - before)?;
         buffer.truncate(before + read);
         Ok(read)
+    }
+
+    fn has_its_length(&self) -> io::Result<bool> {
+        let length = self.file.metadata()?.len();
+        Ok(self.least.is_none_or(|least| length >= least))
     }
 
     /// How much counts of `read` bytes, 0 at the end of the file.

@@ -197,6 +197,9 @@ impl FixedFile {
         let file = descriptors::open(&path).map_err(open)?;
         let metadata = file.metadata().map_err(open)?;
         let length = metadata.len();
+        if !has_length(&file, length).map_err(open)? {
+            return Err(SourceError::NoLength { path });
+        }
         let prefix_hash = prefix_hash(&file, length).map_err(open)?;
         Ok(Self { length, inode: metadata.ino(), prefix_hash, path })
     }
@@ -227,6 +230,16 @@ impl FixedFile {
             return Err(replaced("it begins with other bytes"));
         }
         Ok((file, metadata.len()))
+    }
+}
+
+/// Whether what the system says of a file's length is so: below /proc it is 0, and below /sys one page, whatever they give.
+fn has_length(file: &File, length: u64) -> io::Result<bool> {
+    let has = |at| Ok::<bool, io::Error>(file.read_at(&mut [0], at)? > 0);
+    match length.checked_sub(1) {
+        Some(last) => has(last),
+        // It may have grown since.
+        None => Ok(!has(0)? || file.metadata()?.len() > 0),
     }
 }
 
