@@ -116,7 +116,7 @@ fn report_stage(stage: &Stage, last: &Snapshot, lasted_s: f64) -> Option<ReportS
         bytes_in: sum(|t| t.counters.bytes_in),
         records_out,
         bytes_out: sum(|t| t.counters.bytes_out),
-        in_per_s: ratio(sum(|t| t.done_records.saturating_sub(t.records_in_before)), lasted_s),
+        in_per_s: ratio(records_in - sum(|t| t.records_in_before).min(records_in), lasted_s),
         out_per_s: ratio(records_out - sum(|t| t.records_out_before).min(records_out), lasted_s),
         busy,
         blocked: blocked(&waited),

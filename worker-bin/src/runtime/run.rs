@@ -32,7 +32,7 @@ pub async fn run(
     options: Options,
 ) -> Result<Ended, RunError> {
     let mut signals = Signals::new().map_err(|e| system("listen for signals", e))?;
-    let drain_timeout = options.drain_timeout;
+    let (drain_timeout, keeps_state) = (options.drain_timeout, durable.is_some());
     // Of a stop that takes long: programs that still run are asked to end in it.
     let last_part = (drain_timeout / 4).min(STOP_GRACE);
     let (mut engine, mut ended) =
@@ -61,7 +61,12 @@ pub async fn run(
         }
         interrupted = Some(signal);
         if signal != SIGPIPE {
-            tracing::warn!("stopping: sources end here, what was accepted is finished; once more stops now");
+            let rest = if keeps_state {
+                "what is under way is finished, and what is not begun is kept for the next start"
+            } else {
+                "what was accepted is finished"
+            };
+            tracing::warn!("stopping: sources end here, {rest}; once more stops now");
         }
         deadline = Some(Countdown::new(drain_timeout - last_part));
         engine.drain();

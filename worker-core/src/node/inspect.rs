@@ -45,7 +45,7 @@ impl Node {
                 .map(|d| UpstreamStatus { peer: d.peer, up: d.owner.is_some() })
                 .collect(),
             storage_full: self.ctx.storage_full,
-            draining: self.ctx.draining,
+            draining: self.ctx.draining || self.ctx.is_halted(),
             stopped: self.ctx.stopped,
             lost_records: self.ctx.lost,
             slots: (self.ctx.slots.used(), self.ctx.slots.total()),

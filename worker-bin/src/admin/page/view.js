@@ -222,7 +222,7 @@ function verdict(view) {
       todo: group.chains[0].advice, more: rest.join("; ") };
   }
   const paused = view.stages.filter((stage) => stage.here.some((task) => task.state === "paused"));
-  if (draining) return { state: "working", word: "Stopping", why: "What was accepted is finished; sources give no more." };
+  if (draining) return { state: "working", word: "Stopping", why: "Sources give no more; what was accepted is finished or, with state, kept for the next start." };
   if (paused.length) {
     const names = paused.map((stage) => stage.name).join(", ");
     const group = view.groups.find((g) => g.paused);

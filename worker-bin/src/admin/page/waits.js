@@ -36,7 +36,7 @@ function renderWaits(view) {
   show("waits-now", parts, notes.map((note) => h("p", { class: "calm" }, note)));
   const entries = stallLog.map((entry) => h("li", { key: entry.root + entry.from },
     h("span", { class: "muted" }, clock(entry.from)),
-    entry.to === null ? stateMark(entry.state, "goes on, " + duration((view.status.at_ms - entry.from) / 1000))
+    entry.to === null ? stateMark(entry.state, "lasts, " + duration((view.status.at_ms - entry.from) / 1000))
       : stateMark(entry.cut ? "idle" : "done", (entry.cut ? "until the end, " : "over at " + clock(entry.to) + " after ") + duration((entry.to - entry.from) / 1000)),
     h("span", { class: "text" }, entry.title + (entry.tasks > 1 ? ` (${entry.tasks} tasks)` : "") + ": " + entry.text)));
   show("waits-log", entries.length ? h("ul", { class: "log" }, entries) : h("p", { class: "calm" }, "None."));

@@ -128,7 +128,8 @@ fn cells(snapshot: &Snapshot, stage: &Stage) -> Vec<String> {
         }
     }
     let count = |count, what| format!("{} {what}", words::number(count));
-    let taken = sum(|t| t.counters.records_in);
+    // What is not done is queued, also where a program has it in hand.
+    let taken = sum(|t| t.done_records);
     // A program that is a sink gives nothing on before it has ended.
     let given =
         if stage.kind == StageKind::Sink { sum(|t| t.done_records) } else { sum(|t| t.counters.records_out) };
