@@ -79,6 +79,8 @@ pub struct TaskStatus {
     pub unsent_records: u64,
     /// Records that wait for it, and what a program has read that may fail yet.
     pub undone_records: u64,
+    /// Records that it took, and that its program is given again and has not read again yet.
+    pub again_records: u64,
     /// Records it is done with: of a sink written, of a stream's program read, else processed.
     pub done_records: u64,
     /// It begins nothing any more: what it has given may still wait for others.

@@ -81,3 +81,21 @@ fn a_source_does_not_wait_for_who_has_let_go_of_its_pipes() {
     scratch.write("over", "");
     assert_eq!(scratch.read("out.txt"), b"hi\n");
 }
+
+#[test]
+fn a_daemon_that_holds_standard_error_alone_ends_nothing_and_holds_up_nothing() {
+    let program = "(while [ ! -e over ]; do echo beat >&2; sleep 0.02; done) > /dev/null < /dev/null &\ncat";
+    for mode in ["batch", "stream"] {
+        let scratch = Scratch::new();
+        scratch.shell("seq 3000 > in.txt");
+        scratch.write("p.sh", program);
+        let pipeline = format!(
+            "[source.in]\nfile = 'in.txt'\n[stage.s]\nrun = ['bash', 'p.sh']\nmode = '{mode}'\nstop_grace = '300ms'\n\
+             partitions = 1\n[sink.out]\nfile = 'out.txt'\n"
+        );
+        let ended = scratch.start(&pipeline, &[]).wait(PATIENCE).expect(0);
+        ended.says(&["standard error open, and no more than that", "its output is complete"]);
+        scratch.write("over", "");
+        scratch.shell("cmp in.txt out.txt");
+    }
+}

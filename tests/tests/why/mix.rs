@@ -139,6 +139,8 @@ fn what_an_earlier_life_gave_its_program_is_no_retry() {
     for stage in ["same/0", "held/0", "hanging/0"] {
         assert_eq!(number(task(&status, stage), "retried_records"), 0, "{stage}: {status}");
     }
+    let hanging = task(&status, "hanging/0");
+    assert_eq!(number(hanging, "done_records"), 0, "what it was given before was never read: {hanging}");
     run.signal(Signal::TERM);
     run.wait(PATIENCE + Duration::from_secs(5));
 }

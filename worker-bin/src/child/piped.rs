@@ -6,7 +6,7 @@ use super::pipes::{Gauges, pipe_pair};
 use super::program::{Program, TaskEnv};
 use super::stderr::{self, Source, Tail};
 use super::stop::{Leaving, Step, StopOrder};
-use super::survivors;
+use super::survivors::{self, Output};
 use super::watch::Idle;
 use super::wire::Exit;
 use crate::stopped::stopped;
@@ -51,6 +51,19 @@ struct Shared {
     let_go: Notify,
     /// Nobody reads its output now, for a reason that is not its own.
     is_held_up: AtomicBool,
+    has_output_ended: AtomicBool,
+}
+
+impl Shared {
+    fn output(&self) -> Output {
+        if self.has_output_ended.load(Ordering::Relaxed) {
+            Output::AtItsEnd
+        } else if self.is_held_up.load(Ordering::Relaxed) {
+            Output::HeldUp
+        } else {
+            Output::Taken
+        }
+    }
 }
 
 /// Starts a program whose standard output is read from the file; its standard input is empty. `stop` ends it in good order.
@@ -134,6 +147,7 @@ impl PipedChild {
 impl PipedChild {
     async fn followed_to_its_end(&mut self) -> Result<Exit, String> {
         let Self { following, stderr, tail, shared, .. } = self;
+        shared.has_output_ended.store(true, Ordering::Relaxed);
         loop {
             let drained = async {
                 match stderr.as_mut() {
@@ -180,8 +194,7 @@ async fn follow(
             ended = child.wait(), if exit.is_none() => {
                 // What is printed while it is stopped counts, whoever does.
                 let wanted = failure::is_good(&program, &ended) || stop.asked().is_some();
-                let is_held_up = || shared.is_held_up.load(Ordering::Relaxed);
-                surviving = survivors::after(&mut child, wanted, &program, &env, is_held_up);
+                surviving = survivors::after(&mut child, wanted, &program, &env, || shared.output());
                 if surviving.is_none() {
                     return ended;
                 }

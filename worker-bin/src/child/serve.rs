@@ -8,7 +8,7 @@ use super::pipes::{Gauges, bytes_inside, pipe_pair};
 use super::program::{PrintsTo, Program, TaskEnv};
 use super::stderr::{self, Source, Tail};
 use super::stop::{Leaving, Step, StopOrder};
-use super::survivors;
+use super::survivors::{self, Output};
 use super::watch::{IdleCallback, Watcher};
 use super::wire::Exit;
 use crate::io::chunker::{Chunker, RecordTooLong};
@@ -18,7 +18,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::net::unix::pipe;
 use tokio::sync::Notify;
@@ -197,6 +197,11 @@ async fn run(
     let (mut exit, mut fault) = (None, None);
     let mut leaving = Leaving::new(service.stop, program.stop_grace);
     let mut aftermath = Aftermath::default();
+    let has_output_ended = AtomicBool::new(false);
+    let output = || match program.prints_to {
+        PrintsTo::Records if has_output_ended.load(Relaxed) => Output::AtItsEnd,
+        PrintsTo::Records | PrintsTo::Log => Output::Taken,
+    };
     let mut surviving = None;
     while exit.is_none() || reading || draining {
         let alive = fault.is_none() && (exit.is_none() || surviving.is_some());
@@ -207,6 +212,7 @@ async fn run(
             }
             read = &mut read, if reading => {
                 reading = false;
+                has_output_ended.store(true, Relaxed);
                 read.err()
             }
             () = &mut drain, if draining => { draining = false; None }
@@ -219,7 +225,7 @@ async fn run(
             never = forever(&mut watching), if alive => match never {},
             ended = child.wait(), if exit.is_none() => {
                 let wanted = fault.is_none() && failure::is_good(program, &ended);
-                surviving = survivors::after(child, wanted, program, service.env, || false);
+                surviving = survivors::after(child, wanted, program, service.env, output);
                 exit = Some(ended);
                 aftermath.begin(watched.gauges);
                 look.as_mut().reset(Instant::now() + PATIENCE);

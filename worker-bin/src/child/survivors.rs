@@ -1,7 +1,8 @@
 //! What a program that has ended well left behind: processes that still work for it, as in `tee >(gzip > copy.gz)`.
 //!
 //! They are waited for as long as they do something and hold one of the program's pipes. What does nothing for its `stop_grace`,
-//! and could do something, is a daemon, or hangs: it is killed, which is said.
+//! and could do something, is a daemon, or hangs: it is killed, which is said. So is what holds standard error alone for longer than
+//! that, however busy: of a program whose output is at its end nothing more is waited for than last words.
 
 use super::descent::{self, Activity};
 use super::launcher::Child;
@@ -16,6 +17,16 @@ use tokio::time::Instant;
 const LOOK_AFTER: Duration = Duration::from_millis(20);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
+/// What becomes of the output of a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Output {
+    /// It is read, or a sink has none.
+    Taken,
+    /// Nobody takes it now, for a reason that is not the program's.
+    HeldUp,
+    AtItsEnd,
+}
+
 /// The processes that an ended child has left behind.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Survivors {
@@ -27,11 +38,11 @@ pub(crate) struct Survivors {
 
 impl Survivors {
     /// Returns when none is left, or when they have done nothing for too long, which is said: they are to be killed then.
-    /// While `is_held_up`, it is we who do not take what they print.
-    pub(crate) async fn over(self, program: &Program, env: &TaskEnv, is_held_up: impl Fn() -> bool) {
+    async fn over(self, program: &Program, env: &TaskEnv, output: impl Fn() -> Output) {
         let patience = program.timeout.unwrap_or(program.stop_grace).min(program.stop_grace);
         let (mut wait, mut before) = (LOOK_AFTER, None);
         let (mut idle, mut looked) = (Duration::ZERO, Instant::now());
+        let mut ended = Duration::ZERO;
         loop {
             tokio::time::sleep(wait).await;
             // Time in which this process itself was stopped or busy does not count.
@@ -46,9 +57,17 @@ impl Survivors {
             }
             let still =
                 before.replace(activity.clone()).is_some_and(|before| activity.is_idle_since(&before));
-            idle = if still && !is_held_up() { idle + elapsed } else { Duration::ZERO };
+            let output = output();
+            idle = if still && output != Output::HeldUp { idle + elapsed } else { Duration::ZERO };
+            ended = if output == Output::AtItsEnd { ended + elapsed } else { Duration::ZERO };
             if idle >= patience {
-                return say_abandoned(program, env, &names, patience);
+                let what = "held its output open and did nothing";
+                let lost = "what they might have printed is missing";
+                return say_abandoned((program, env), &names, patience, (what, lost));
+            }
+            if ended >= patience {
+                let what = "held its standard error open, and no more than that,";
+                return say_abandoned((program, env), &names, patience, (what, "its output is complete"));
             }
             wait = (wait * 2).min(LOOK_EVERY);
         }
@@ -64,18 +83,18 @@ impl Survivors {
 }
 
 /// What `child`, which has ended, left behind: to be waited for where it is wanted and there is something, else killed.
-pub(super) fn after<'a, F: Fn() -> bool + 'a>(
+pub(super) fn after<'a, F: Fn() -> Output + 'a>(
     child: &mut Child,
     wanted: bool,
     program: &'a Program,
     env: &'a TaskEnv,
-    is_held_up: F,
+    output: F,
 ) -> Option<Pin<Box<impl Future<Output = ()> + use<'a, F>>>> {
     let survivors = child.survivors().filter(|_| wanted);
     if survivors.is_none() {
         child.kill();
     }
-    survivors.map(|survivors| Box::pin(survivors.over(program, env, is_held_up)))
+    survivors.map(|survivors| Box::pin(survivors.over(program, env, output)))
 }
 
 /// Waits for this to be over, if there is something.
@@ -86,12 +105,17 @@ pub(super) async fn over(work: &mut Option<Pin<Box<impl Future<Output = ()>>>>) 
     }
 }
 
-fn say_abandoned(program: &Program, env: &TaskEnv, names: &[String], patience: Duration) {
+fn say_abandoned(
+    (program, env): (&Program, &TaskEnv),
+    names: &[String],
+    patience: Duration,
+    (what, lost): (&str, &str),
+) {
     tracing::warn!(
         stage = program.stage,
         task = env.task,
-        "{} has ended well, but processes that it started held its output open and did nothing for {:.1} s: {}; they were \
-         killed, and what they might have printed is missing; let the program wait for them, or let them close their output",
+        "{} has ended well, but processes that it started {what} for {:.1} s: {}; they were killed, and {lost}; let the program wait \
+         for them, or let them close its output and its standard error",
         program.name(),
         patience.as_secs_f64(),
         names.join(", ")

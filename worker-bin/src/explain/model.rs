@@ -37,6 +37,9 @@ pub struct Snapshot {
     pub stall_after_s: f64,
     /// Input read, in bytes; of a known whole, if that is known.
     pub read_bytes: u64,
+    /// What of it earlier lives have read.
+    #[serde(skip)]
+    pub read_bytes_before: u64,
     /// Input that has passed every stage, in bytes, as far as that is seen from this node.
     pub through_bytes: u64,
     /// The same a second, over the last seconds.

@@ -81,6 +81,8 @@ pub struct Sampler {
     stalls: Stalls,
     last: Option<Time>,
     latest: Option<Snapshot>,
+    /// Input that earlier lives have read, in bytes, as far as the first look can tell.
+    read_before: Option<u64>,
     /// The node decides nothing any more: what waited when it was left waits to the end of the run.
     left: bool,
 }
@@ -104,6 +106,7 @@ impl Sampler {
             stalls: Stalls::default(),
             last: None,
             latest: None,
+            read_before: None,
             left: false,
         }
     }
@@ -147,6 +150,9 @@ impl Sampler {
         self.follow_links(now, &sample.status);
         let tasks = self.follow_tasks(now, elapsed, sample);
         let links = sample.status.links.iter().map(|l| self.link(now, l)).collect();
+        // Only a source that has given something in an earlier life has a beginning that is not this one's.
+        let goes_on = sample.status.tasks.iter().any(|task| task.before.records_out > 0);
+        self.read_before.get_or_insert(if goes_on { sample.read_bytes } else { 0 });
         self.through.note(now, sample.through_bytes);
         self.through_lately.note(now, sample.through_bytes);
         let mut snapshot = self.snapshot(now, at_ms, sample);
@@ -230,6 +236,7 @@ impl Sampler {
             end: None,
             stall_after_s: outline.stall_after.as_secs_f64(),
             read_bytes: sample.read_bytes,
+            read_bytes_before: self.read_before.unwrap_or(0),
             through_bytes: sample.through_bytes,
             through_bytes_per_s: self.through.per_s(now, false),
             total_bytes: sample.total_bytes,
@@ -319,7 +326,7 @@ impl Sampler {
     /// What rates are of. Only its program knows what a stream is done with: it is what that has read, in a sink, too.
     fn done_records(&self, status: &TaskStatus) -> u64 {
         match self.outline.graph.task(status.task).kind {
-            TaskKind::Stream(_) => status.counters.records_in,
+            TaskKind::Stream(_) => status.counters.records_in.saturating_sub(status.again_records),
             TaskKind::Source | TaskKind::Batch(_) | TaskKind::Records(_) | TaskKind::Sink => {
                 status.done_records
             }

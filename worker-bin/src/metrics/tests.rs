@@ -113,6 +113,7 @@ fn snapshot() -> Snapshot {
         end: None,
         stall_after_s: 3.0,
         read_bytes: 100,
+        read_bytes_before: 0,
         through_bytes: 90,
         through_bytes_per_s: 0.0,
         left_s: None,

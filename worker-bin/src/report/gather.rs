@@ -52,7 +52,7 @@ pub fn gather(gathered: &Gathered) -> Report {
         signal: None,
         read_bytes: last.read_bytes,
         total_bytes: last.total_bytes,
-        read_bytes_per_s: ratio(last.read_bytes, lasted_s),
+        read_bytes_per_s: ratio(last.read_bytes.saturating_sub(last.read_bytes_before), lasted_s),
         limit: Window::whole(last).limit(),
         resident_peak_bytes: gathered.resident_peak_bytes.max(last.memory.resident_peak_bytes),
         held_records: last.held_records,

@@ -37,7 +37,7 @@ pub(super) fn share(graph: &Graph, status: &Status) -> f64 {
         let flow = flows.entry(stage(task.task)).or_default();
         flow.done += match graph.task(task.task).kind {
             // When it will be done with it is its own affair, and often only at the end.
-            TaskKind::Stream(_) => task.counters.records_in,
+            TaskKind::Stream(_) => task.counters.records_in.saturating_sub(task.again_records),
             TaskKind::Source | TaskKind::Batch(_) | TaskKind::Records(_) | TaskKind::Sink => {
                 task.done_records
             }

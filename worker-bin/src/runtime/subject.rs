@@ -87,7 +87,11 @@ impl Subject for Admin {
             AdminCommand::Resume(stage) => self.pause(&stage, false),
             AdminCommand::Drain => {
                 self.drain.notify_one();
-                Ok(Changed { did: "stopping: what was accepted is finished or, with state, kept for the next start".to_owned(), tasks: Vec::new() })
+                Ok(Changed {
+                    did: "stopping: what was accepted is finished or, with state, kept for the next start"
+                        .to_owned(),
+                    tasks: Vec::new(),
+                })
             }
             AdminCommand::Log(filter) => {
                 crate::logging::set_filter(&filter)?;

@@ -144,12 +144,15 @@ impl Node {
         let inboxes: u64 = task.base.inputs.iter().map(|&l| self.ctx.inbox_ref(l).queued_records()).sum();
         let unsent: u64 =
             task.base.inputs.iter().filter_map(|&l| self.outbox(l)).map(Outbox::unsent_records).sum();
-        let taken = task.base.counters.records_in;
+        let (taken, mut again) = (task.base.counters.records_in, 0);
         // What is at its program, what of that counts as undone, and what is done.
         let (held, undone, done) = match &task.kind {
             TaskMachine::Batch(batch) => (batch.held_records(), batch.held_records(), None),
             TaskMachine::Records(records) => (records.held_records(), records.held_records(), None),
-            TaskMachine::Stream(stream) => (stream.held_records(), stream.undone_records(), Some(taken)),
+            TaskMachine::Stream(stream) => {
+                again = stream.again_records();
+                (stream.held_records(), stream.undone_records(), Some(taken.saturating_sub(again)))
+            }
             TaskMachine::Source(_) => (0, 0, Some(taken)),
             TaskMachine::Sink(_) => (0, 0, None),
         };
@@ -166,6 +169,7 @@ impl Node {
             queued_records: inboxes + held + unsent,
             unsent_records: unsent,
             undone_records: inboxes + undone + unsent,
+            again_records: again,
             done_records: done,
             ended: task.base.life != Life::Running,
             done: task.base.life == Life::Done,

@@ -35,6 +35,7 @@ fn node(name: &str, tasks: Vec<Task>) -> Snapshot {
         end: None,
         stall_after_s: 10.0,
         read_bytes: 0,
+        read_bytes_before: 0,
         through_bytes: 0,
         through_bytes_per_s: 0.0,
         left_s: None,

@@ -86,6 +86,7 @@ impl Watched {
                 busy: Duration::ZERO,
                 queued_records: 1,
                 unsent_records: 0,
+                again_records: 0,
                 undone_records: self.records,
                 done_records: self.records,
                 ended: false,

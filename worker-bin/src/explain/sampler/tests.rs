@@ -90,6 +90,7 @@ impl Watch {
             counters: counters(records),
             queued_records: if at == 1 { self.queued + self.gathered + self.unsent } else { 0 },
             unsent_records: if at == 1 { self.unsent } else { 0 },
+            again_records: 0,
             undone_records: if at == 1 { self.queued + self.gathered + self.unsent } else { 0 },
             done_records: if at == 1 { records.saturating_sub(self.queued + self.gathered) } else { records },
             ended: false,

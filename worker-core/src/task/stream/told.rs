@@ -34,6 +34,11 @@ impl StreamTask {
         self.fed.saturating_sub(self.printed_records).max(self.held_records())
     }
 
+    /// Records that were counted as read by a child before this one, and that this one has not read yet.
+    pub(crate) fn again_records(&self) -> u64 {
+        self.counted.records.saturating_sub(self.read.records)
+    }
+
     /// Whether the child leaves input unread for longer than between two looks.
     pub(crate) fn is_behind(&self) -> bool {
         self.is_behind
