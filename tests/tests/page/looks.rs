@@ -28,6 +28,9 @@ fn nothing_is_asked_of_anybody_else_and_the_console_is_silent() {
     browser.until_text("#table", "pass");
     browser.click("#theme");
     browser.until("charts are drawn", "return document.querySelectorAll('#plots path').length > 3");
+    let unseen = "return [...document.querySelectorAll('#plots path')].map((p) => [p.className.baseVal, getComputedStyle(p)]) \
+                  .filter(([, s]) => s.stroke === 'none' && s.fill === 'none').map(([name]) => name).join(' ')";
+    assert_eq!(browser.js(unseen), "", "lines that are drawn and not seen");
 
     let (asked, origin) = (browser.requests(), served.origin());
     assert!(asked.iter().any(|url| url.ends_with("/api/v1/events")), "{asked:?}");

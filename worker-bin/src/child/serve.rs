@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::net::unix::pipe;
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 use worker_core::event::{Failure, FailureKind};
 use worker_proto::Batch;
 
@@ -197,11 +197,7 @@ async fn run(
     let (mut exit, mut fault) = (None, None);
     let mut leaving = Leaving::new(service.stop, program.stop_grace);
     let mut aftermath = Aftermath::default();
-    let has_output_ended = AtomicBool::new(false);
-    let output = || match program.prints_to {
-        PrintsTo::Records if has_output_ended.load(Relaxed) => Output::AtItsEnd,
-        PrintsTo::Records | PrintsTo::Log => Output::Taken,
-    };
+    let has_ended = AtomicBool::new(false);
     let mut surviving = None;
     while exit.is_none() || reading || draining {
         let alive = fault.is_none() && (exit.is_none() || surviving.is_some());
@@ -212,7 +208,7 @@ async fn run(
             }
             read = &mut read, if reading => {
                 reading = false;
-                has_output_ended.store(true, Relaxed);
+                has_ended.store(true, Relaxed);
                 read.err()
             }
             () = &mut drain, if draining => { draining = false; None }
@@ -225,17 +221,15 @@ async fn run(
             never = forever(&mut watching), if alive => match never {},
             ended = child.wait(), if exit.is_none() => {
                 let wanted = fault.is_none() && failure::is_good(program, &ended);
-                surviving = survivors::after(child, wanted, program, service.env, output);
+                surviving = survivors::after(child, wanted, program, service.env, || output_of(program, &has_ended));
                 exit = Some(ended);
-                aftermath.begin(watched.gauges);
-                look.as_mut().reset(Instant::now() + PATIENCE);
+                aftermath.begin(watched.gauges, look.as_mut());
                 None
             }
             () = survivors::over(&mut surviving), if surviving.is_some() => {
                 surviving = None;
                 child.kill();
-                aftermath.begin(watched.gauges);
-                look.as_mut().reset(Instant::now() + PATIENCE);
+                aftermath.begin(watched.gauges, look.as_mut());
                 None
             }
             () = &mut look, if !alive => {
@@ -254,8 +248,7 @@ async fn run(
             surviving = None;
             reading = false;
             child.kill();
-            aftermath.begin(watched.gauges);
-            look.as_mut().reset(Instant::now() + PATIENCE);
+            aftermath.begin(watched.gauges, look.as_mut());
         }
         if exit.is_some() || fault.is_some() {
             // What it on_idle of a living child is over.
@@ -263,6 +256,14 @@ async fn run(
         }
     }
     (exit, fault)
+}
+
+/// What becomes of what is printed behind the program's own end. A sink's has no output.
+fn output_of(program: &Program, has_ended: &AtomicBool) -> Output {
+    match program.prints_to {
+        PrintsTo::Records if has_ended.load(Relaxed) => Output::AtItsEnd,
+        PrintsTo::Records | PrintsTo::Log => Output::Taken,
+    }
 }
 
 async fn forever(work: &mut Option<Pin<Box<impl Future<Output = Infallible>>>>) -> Infallible {
@@ -281,7 +282,8 @@ struct Aftermath {
 }
 
 impl Aftermath {
-    fn begin(&mut self, gauges: &Gauges) {
+    fn begin(&mut self, gauges: &Gauges, look: Pin<&mut Sleep>) {
+        look.reset(Instant::now() + PATIENCE);
         let moved = gauges.moved(0);
         *self = Self { moved_before: moved, moved, unmoved_looks: 0 };
     }

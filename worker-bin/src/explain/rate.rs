@@ -16,11 +16,13 @@ pub(super) struct Rate {
     window: Duration,
     /// When the count was seen to change, and to what; the first is where the time is taken from.
     changes: VecDeque<(Time, u64)>,
+    /// Lumps since the beginning, or the last rest: one alone does not say when the next is due.
+    lumps: u32,
 }
 
 impl Rate {
     pub(super) fn over(window: Duration) -> Self {
-        Self { window, changes: VecDeque::new() }
+        Self { window, changes: VecDeque::new(), lumps: 0 }
     }
 
     /// The count at `now`.
@@ -30,8 +32,13 @@ impl Rate {
             Some(&(at, before)) if now.since(at) > APART_MAX => {
                 let begun = now.as_micros().saturating_sub(micros(self.window));
                 self.changes = VecDeque::from([(Time::from_micros(begun), before), (now, count)]);
+                self.lumps = 1;
             }
-            Some(_) | None => self.changes.push_back((now, count)),
+            Some(_) => {
+                self.changes.push_back((now, count));
+                self.lumps = self.lumps.saturating_add(1);
+            }
+            None => self.changes.push_back((now, count)),
         }
         while self.changes.len() > 2 && now.since(self.changes[1].0) >= self.window {
             self.changes.pop_front();
@@ -45,7 +52,7 @@ impl Rate {
         let times = self.changes.iter().map(|change| change.0);
         let gaps = times.clone().zip(times.skip(1)).map(|(one, next)| next.since(one));
         let apart = gaps.max().unwrap_or_default();
-        let patience = if is_over { self.window } else { self.window.max(apart * 2) };
+        let patience = if is_over || self.lumps < 2 { self.window } else { self.window.max(apart * 2) };
         if last.0 <= first.0 || quiet >= patience {
             return 0.0;
         }
@@ -103,6 +110,14 @@ mod tests {
         assert_eq!((at(9000), at(60_000)), (Some(400.0), Some(0.0)));
         assert!(at(73_000).is_some_and(|rate| rate > 150.0), "{:?}", at(73_000));
         assert_eq!(at(78_000), Some(400.0));
+    }
+
+    #[test]
+    fn one_lump_after_a_while_is_no_rate_that_goes_on() {
+        let shown = shown(&[12_000], 2000, 20_000);
+        let at = |ms: u64| shown.iter().find(|(at, _)| *at == ms).map(|(_, rate)| *rate);
+        assert!(at(12_250).is_some_and(|rate| rate > 100.0), "{:?}", at(12_250));
+        assert_eq!((at(17_250), at(20_000)), (Some(0.0), Some(0.0)));
     }
 
     #[test]

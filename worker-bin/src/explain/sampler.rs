@@ -214,6 +214,11 @@ impl Sampler {
         }
         latest.state = state;
         latest.left_s = None;
+        latest.through_bytes_per_s = 0.0;
+        for task in &mut latest.tasks {
+            (task.in_per_s, task.out_per_s) = (0.0, 0.0);
+        }
+        latest.links.iter_mut().for_each(|link| link.per_s = 0.0);
         latest.end = Some(end);
         self.latest = Some(latest);
     }

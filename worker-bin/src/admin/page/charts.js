@@ -76,10 +76,10 @@ function plot(stage, points, begin, end) {
     h("svg", { viewBox: "0 0 300 100", preserveAspectRatio: "none", "aria-hidden": "true" }, h("line", { class: "grid", x1: 0, x2: 300, y1: 50, y2: 50 }), stalls, lines, mark),
     h("span", { class: "top", "aria-hidden": "true" }, top));
   const when = at === null || !shown ? "" : duration(Math.max(0, end - shown.at_s)) + " ago: ";
-  const words = shown ? when + (source ? rate(shown.in_per_s) : `${rate(shown.in_per_s)} → ${rate(shown.out_per_s)}`) + (shown.queued_records + shown.held_records > 0 ? `, ${short(shown.queued_records)} q, ${short(shown.held_records)} held` : "") : "";
+  const words = shown ? when + (source ? rate(shown.in_per_s) : `${rate(shown.in_per_s)} → ${rate(shown.out_per_s)}`) + (shown.queued_records + shown.held_records > 0 ? `, ${short(shown.queued_records)} queued, ${short(shown.held_records)} held` : "") : "";
   return h("div", { class: "plot", key: stage.name, role: "img", "aria-label": `${stage.name}: ${words}; highest rate ${rate(topRate)}, longest queue ${number(topQueue)}` },
     h("div", { class: "title" }, h("b", null, stage.name), h("span", null, words)),
-    pane(false, rate(topRate), [areaOf(list, x, "in_per_s", topRate, "done"), source ? null : lineOf(list, x, "out_per_s", topRate, "given")]),
+    pane(false, rate(topRate), [areaOf(list, x, "in_per_s", topRate, "taken"), source ? null : lineOf(list, x, "out_per_s", topRate, "given")]),
     pane(true, short(topQueue), [areaOf(list, x, "queued_records", topQueue, "queued"), lineOf(list, x, "held_records", topQueue, "held")]));
 }
 

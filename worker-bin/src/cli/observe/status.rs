@@ -6,7 +6,7 @@ use super::{FAILED, Failure};
 use crate::admin::registry;
 use crate::cli::run::say;
 use crate::cli::{print, print_document};
-use crate::explain::{RunState, Snapshot, Stage, StageKind, words};
+use crate::explain::{RunState, Snapshot, Stage, words};
 use crate::text::escape::one_line;
 use crate::text::table::{Column, Table};
 use crate::text::terminal;
@@ -130,8 +130,6 @@ fn cells(snapshot: &Snapshot, stage: &Stage) -> Vec<String> {
     let count = |count, what| format!("{} {what}", words::number(count));
     // What is not done is queued, also where a program has it in hand.
     let taken = sum(|t| t.done_records);
-    // A program that is a sink gives nothing on before it has ended.
-    let given =
-        if stage.kind == StageKind::Sink { sum(|t| t.done_records) } else { sum(|t| t.counters.records_out) };
+    let given = sum(|t| t.counters.records_out);
     [name, count(taken, "in"), count(given, "out"), format!("{rate:.0}/s"), rest.join(", ")].to_vec()
 }
