@@ -17,6 +17,8 @@ pub(super) struct Context<'a> {
     pub(super) outline: &'a Outline,
     pub(super) now: Time,
     pub(super) links: &'a [LinkStatus],
+    /// Who waits is a program that lives on: it has no batches, and no attempts that are used up.
+    pub(super) is_stream: bool,
 }
 
 impl Context<'_> {

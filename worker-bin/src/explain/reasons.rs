@@ -253,6 +253,9 @@ impl Why {
             Reason::Quarantined { tried } => {
                 Why::Quarantined { held_by: tried.iter().map(|&task| context.task(task)).collect() }
             }
+            Reason::Backoff { attempts, until, why, .. } if context.is_stream => {
+                Why::Restarting { next_in_s: context.in_s(*until), failures: *attempts, error: why.clone() }
+            }
             Reason::Backoff { attempts, until, why, records } => Why::Backoff {
                 attempts: *attempts,
                 next_in_s: context.in_s(*until),

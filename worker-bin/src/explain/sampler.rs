@@ -305,7 +305,8 @@ impl Sampler {
             let queued = queued.get(&status.task).copied().unwrap_or(0);
             let held = status.queued_records.saturating_sub(queued + status.unsent_records);
             let unmoved = trail.unmoved(now, &status.counters, held, stall.is_none());
-            let around = Context { outline: &self.outline, now, links: &sample.status.links };
+            let is_stream = matches!(self.outline.graph.task(status.task).kind, TaskKind::Stream(_));
+            let around = Context { outline: &self.outline, now, links: &sample.status.links, is_stream };
             let waits: Vec<_> = stall
                 .into_iter()
                 .flat_map(|stall| &stall.reasons)

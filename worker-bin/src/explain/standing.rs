@@ -53,10 +53,10 @@ impl Standing {
         snapshot.state == RunState::Draining && moved(&self.chain, snapshot) == Some(self.moved)
     }
 
-    /// A batch that failed is in its program again, and nothing of it has moved: that is no end of the stall.
+    /// What failed is in its program again, and nothing of it has moved: that is no end of the stall.
     fn is_tried_again(&self, snapshot: &Snapshot) -> bool {
-        let Some(root) = self.chain.steps.last().filter(|step| step.wait.why.kind() == WaitKind::Backoff)
-        else {
+        let is_retry = |kind| matches!(kind, WaitKind::Backoff | WaitKind::Restarting);
+        let Some(root) = self.chain.steps.last().filter(|step| is_retry(step.wait.why.kind())) else {
             return false;
         };
         let task = snapshot.tasks.iter().find(|task| task.name == root.task);

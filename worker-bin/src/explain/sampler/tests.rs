@@ -1,7 +1,7 @@
 use super::super::reasons::Why;
 use super::*;
 use crate::explain::WaitKind;
-use worker_core::config::{LinkSpec, TaskKind, TaskSpec};
+use worker_core::config::{LinkSpec, StreamSpec, TaskKind, TaskSpec};
 use worker_core::stall::{Blocker, Reason};
 use worker_core::status::{InboundCounters, InboundStatus, LinkCounters, TaskCounters};
 use worker_proto::LinkId;
@@ -436,4 +436,26 @@ fn a_run_of_which_a_part_is_stalled_or_paused_has_no_end_that_could_be_told() {
     watch.paused = true;
     watch.pass(1, 400);
     assert_eq!(left(&watch), None);
+}
+
+#[test]
+fn a_program_that_lives_on_has_no_batch_and_is_started_again() {
+    let mut watch = Watch::new();
+    watch.observer.outline.graph.tasks[1].kind = TaskKind::Stream(StreamSpec {
+        window: None,
+        early_exit_is_done: false,
+        replay_bytes: 1,
+        restart: None,
+    });
+    watch.pass(5, 4);
+    for attempts in 1..20 {
+        let (until, why) = (watch.now + Duration::from_secs(3), "exit 1".to_owned());
+        watch.waits(GREP, vec![Reason::Backoff { attempts, until, why, records: 4 }]);
+        watch.pass(3, 0);
+        let wait = &watch.observer.latest().unwrap().tasks[1].waits[0];
+        assert!(wait.text.contains("restarts in") && !wait.text.contains("batch"), "{}", wait.text);
+        watch.waits(GREP, vec![Reason::ChildBusy { since: watch.now }]);
+        watch.pass(1, 0);
+    }
+    assert_eq!(watch.told, [("grep/0: restarting".to_owned(), None)], "one stall");
 }
