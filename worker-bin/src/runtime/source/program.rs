@@ -163,7 +163,11 @@ impl ProgramInput {
             reading.count(&mut last, source.progress());
             match chunk {
                 None if source.was_stopped() => break,
-                None => return Ok(Left::AtItsEnd),
+                None => {
+                    // The next life begins with it: the core waits for what it has permitted.
+                    reading.permits += 1;
+                    return Ok(Left::AtItsEnd);
+                }
                 Some(batch) => {
                     if !reading.give(batch, source) {
                         break;
