@@ -262,7 +262,8 @@ async fn run(
 fn output_of(program: &Program, has_ended: &AtomicBool) -> Output {
     match program.prints_to {
         PrintsTo::Records if has_ended.load(Relaxed) => Output::AtItsEnd,
-        PrintsTo::Records | PrintsTo::Log => Output::Taken,
+        PrintsTo::Records => Output::Taken,
+        PrintsTo::Log => Output::None,
     }
 }
 

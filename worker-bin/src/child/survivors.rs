@@ -1,8 +1,9 @@
 //! What a program that has ended well left behind: processes that still work for it, as in `tee >(gzip > copy.gz)`.
 //!
-//! They are waited for as long as they do something and hold one of the program's pipes. What does nothing for its `stop_grace`,
-//! and could do something, is a daemon, or hangs: it is killed, which is said. So is what holds standard error alone for longer than
-//! that, however busy: of a program whose output is at its end nothing more is waited for than last words.
+//! They are waited for as long as they do something and hold one of the program's pipes. What does nothing for a while, and could do
+//! something, is a daemon, or hangs: it is killed, which is said. So is, after its `stop_grace`, what holds standard error alone,
+//! however busy: of a program whose output is at its end nothing more is waited for than last words. The work of a sink's processes
+//! is not seen from here: they get six times that.
 
 use super::descent::{self, Activity};
 use super::launcher::Child;
@@ -13,6 +14,12 @@ use std::pin::Pin;
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// How long they may do nothing; less where the program's `stop_grace` or `timeout` is.
+const IDLE_MAX: Duration = Duration::from_secs(5);
+
+/// What processes of a sink get of its `stop_grace`, for they may be writing what it is for.
+const GRACES_OF_SINK: u32 = 6;
+
 /// How often it is looked, at first and later.
 const LOOK_AFTER: Duration = Duration::from_millis(20);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -20,11 +27,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// What becomes of the output of a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Output {
-    /// It is read, or a sink has none.
     Taken,
     /// Nobody takes it now, for a reason that is not the program's.
     HeldUp,
     AtItsEnd,
+    /// A sink has none.
+    None,
 }
 
 /// The processes that an ended child has left behind.
@@ -39,7 +47,8 @@ pub(crate) struct Survivors {
 impl Survivors {
     /// Returns when none is left, or when they have done nothing for too long, which is said: they are to be killed then.
     async fn over(self, program: &Program, env: &TaskEnv, output: impl Fn() -> Output) {
-        let patience = program.timeout.unwrap_or(program.stop_grace).min(program.stop_grace);
+        let patience =
+            program.timeout.map_or(IDLE_MAX, |timeout| timeout.min(IDLE_MAX)).min(program.stop_grace);
         let (mut wait, mut before) = (LOOK_AFTER, None);
         let (mut idle, mut looked) = (Duration::ZERO, Instant::now());
         let mut ended = Duration::ZERO;
@@ -59,15 +68,24 @@ impl Survivors {
                 before.replace(activity.clone()).is_some_and(|before| activity.is_idle_since(&before));
             let output = output();
             idle = if still && output != Output::HeldUp { idle + elapsed } else { Duration::ZERO };
-            ended = if output == Output::AtItsEnd { ended + elapsed } else { Duration::ZERO };
+            let most = match output {
+                Output::Taken | Output::HeldUp => None,
+                Output::AtItsEnd => Some(program.stop_grace),
+                Output::None => Some(program.stop_grace * GRACES_OF_SINK),
+            };
+            ended = if most.is_some() { ended + elapsed } else { Duration::ZERO };
             if idle >= patience {
                 let what = "held its output open and did nothing";
                 let lost = "what they might have printed is missing";
                 return say_abandoned((program, env), &names, patience, (what, lost));
             }
-            if ended >= patience {
+            if let Some(most) = most.filter(|most| ended >= *most) {
                 let what = "held its standard error open, and no more than that,";
-                return say_abandoned((program, env), &names, patience, (what, "its output is complete"));
+                let lost = match output {
+                    Output::None => "what they might have done is missing",
+                    Output::Taken | Output::HeldUp | Output::AtItsEnd => "its output is complete",
+                };
+                return say_abandoned((program, env), &names, most, (what, lost));
             }
             wait = (wait * 2).min(LOOK_EVERY);
         }
