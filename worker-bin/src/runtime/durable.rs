@@ -252,7 +252,7 @@ impl Durable {
 
     /// The run does not begin: removes what this start has made of the state. Whether it is gone.
     pub fn take_back(self) -> bool {
-        let undone = self.first.as_ref().map(|first| first.undo(&self.dir));
+        let undone = self.first.as_ref().map(|first| first.undo(&self.dir, &OURS));
         if let Some(Err(error)) = &undone {
             tracing::warn!(%error, path = %self.dir.display(), "cannot remove the state of a run that did not begin");
         }

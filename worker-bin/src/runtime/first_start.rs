@@ -1,6 +1,5 @@
 //! A state directory that this start has made, and what becomes of it if the run does not begin.
 
-use super::durable::OURS;
 use crate::io::made::missing;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,10 +22,10 @@ impl FirstStart {
         is_empty.then(|| Self { made: missing(dir) })
     }
 
-    /// Removes all of it; the lock is held by the caller.
-    pub(super) fn undo(&self, dir: &Path) -> io::Result<()> {
+    /// Removes all of it, which is what is called so; the lock is held by the caller.
+    pub(super) fn undo(&self, dir: &Path, names: &[&str]) -> io::Result<()> {
         // The manifest goes first: without it what is left is as good as nothing.
-        for name in std::iter::once("manifest.json").chain(OURS) {
+        for name in std::iter::once(&"manifest.json").chain(names) {
             let path = dir.join(name);
             let removed = match path.symlink_metadata() {
                 Ok(metadata) if metadata.is_dir() => std::fs::remove_dir_all(&path),
