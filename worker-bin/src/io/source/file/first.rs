@@ -9,7 +9,7 @@ use std::path::Path;
 /// The first record of a file, unpacked, with its terminator; `None` if the file is empty, or damaged before it and that is skipped.
 ///
 /// # Errors
-/// As [`SourceReader::next_chunk`].
+/// As [`next_chunk`](crate::io::source::SourceReader::next_chunk).
 pub fn first_record(path: &Path, options: &SourceOptions) -> Result<Option<Bytes>, SourceError> {
     first_of(FileReader::open(path, None, Unpacking::of(options))?, path, options)
 }
