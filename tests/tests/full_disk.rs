@@ -76,14 +76,7 @@ fn a_start_on_a_full_disk_waits_for_room_and_keeps_the_reserve() {
     let fill = || scratch.shell("cat /dev/zero >> tiny/fill; true");
     let set_aside = || scratch.len("tiny/state/reserve");
     let run = start();
-    let flows = || {
-        if scratch.path("out.txt").exists() && scratch.len("out.txt") > 0 {
-            Ok(())
-        } else {
-            Err("nothing yet".into())
-        }
-    };
-    eventually("it works", PATIENCE, flows);
+    until_something_is_written(&scratch);
     fill();
     run.kill();
     let reserve = set_aside();
@@ -119,18 +112,26 @@ fn a_start_on_a_full_disk_with_a_reserve_says_why_it_waits() {
                     [sink.out]\nfile = 'out.txt'\n";
     let start = || scratch.start(pipeline, &["--state", "tiny/state"]);
     let run = start();
-    let flows = || {
-        if scratch.path("out.txt").exists() && scratch.len("out.txt") > 0 {
-            Ok(())
-        } else {
-            Err("nothing yet".into())
-        }
-    };
-    eventually("it works", PATIENCE, flows);
+    until_something_is_written(&scratch);
     run.kill();
     scratch.shell("cat /dev/zero >> tiny/fill; true");
     let mut run = start();
     run.wait_for_message("the disk is full", PATIENCE);
+    until_why_names_the_disk(&scratch);
+    std::fs::remove_file(scratch.path("tiny/fill")).expect("make room");
+    run.wait(PATIENCE).expect(0);
+    assert_eq!(scratch.shell("sort -n out.txt"), padded.into_bytes());
+    drop(disk);
+}
+
+fn until_something_is_written(scratch: &Scratch) {
+    eventually("it works", PATIENCE, || {
+        let is_there = scratch.path("out.txt").exists() && scratch.len("out.txt") > 0;
+        if is_there { Ok(()) } else { Err("nothing yet".into()) }
+    });
+}
+
+fn until_why_names_the_disk(scratch: &Scratch) {
     let told = || {
         let why = scratch.worker(&["why"]).run();
         let said = String::from_utf8_lossy(&why.stdout).into_owned();
@@ -141,10 +142,6 @@ fn a_start_on_a_full_disk_with_a_reserve_says_why_it_waits() {
         }
     };
     eventually("`why` names the disk", PATIENCE, told);
-    std::fs::remove_file(scratch.path("tiny/fill")).expect("make room");
-    run.wait(PATIENCE).expect(0);
-    assert_eq!(scratch.shell("sort -n out.txt"), padded.into_bytes());
-    drop(disk);
 }
 
 /// The journal has room in what it set aside, so that what a pipe gives is the only thing that finds none.
@@ -161,30 +158,14 @@ fn a_disk_that_is_full_only_for_what_a_pipe_gives_is_told() {
     let all = numbers(100_000);
     let (first, rest) = all.split_at(2);
     input.write_all(first.as_bytes()).expect("it reads");
-    let flows = || {
-        if scratch.path("out.txt").exists() && scratch.len("out.txt") > 0 {
-            Ok(())
-        } else {
-            Err("nothing yet".into())
-        }
-    };
-    eventually("it works", PATIENCE, flows);
+    until_something_is_written(&scratch);
     scratch.shell("cat /dev/zero >> tiny/fill; true");
     let writer = std::thread::spawn({
         let rest = rest.to_owned();
         move || input.write_all(rest.as_bytes()).expect("it reads")
     });
     run.wait_for_message("the disk is full", PATIENCE);
-    let told = || {
-        let why = scratch.worker(&["why"]).run();
-        let said = String::from_utf8_lossy(&why.stdout).into_owned();
-        if said.contains("disk") && said.contains("full") {
-            Ok(())
-        } else {
-            Err(format!("{said}{}", why.stderr))
-        }
-    };
-    eventually("`why` names the disk", PATIENCE, told);
+    until_why_names_the_disk(&scratch);
     std::fs::remove_file(scratch.path("tiny/fill")).expect("make room");
     writer.join().expect("all is written");
     run.wait(PATIENCE).expect(0);
