@@ -6,6 +6,7 @@ mod inputs;
 mod listing;
 mod pipelines;
 mod pipes;
+mod printed;
 mod programs;
 mod readers;
 mod records;

@@ -85,6 +85,7 @@ pub async fn run_batch(
         kill: &kill,
         stop,
         on_idle,
+        takes_print: &|| true,
     };
     let feed = async {
         let stdin = Stdin { pipe, gauges: &gauges };

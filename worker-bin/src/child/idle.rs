@@ -20,7 +20,7 @@ impl Watched<'_> {
     /// Returns when the child did nothing for `limit`; never without a limit.
     ///
     /// It did something when a byte moved or a process of its group used the processor or did I/O. Its clock stands
-    /// still while it has no unread input, owes no answer and may expect more. Each look counts for at most one tick, so time in which
+    /// still while it has no unread input, owes no answer and may expect more, and while nobody reads what it prints. Each look counts for at most one tick, so time in which
     /// this process itself was stopped or busy does not count.
     pub(crate) async fn idle_for(self, limit: Option<Duration>) {
         let Some(limit) = limit else { return std::future::pending().await };
@@ -34,8 +34,8 @@ impl Watched<'_> {
             let unread = bytes_inside(self.unread);
             let now = Some(self.gauges.moved(unread));
             let owes = self.gauges.closed.load(Relaxed) || self.gauges.owed.load(Relaxed) > 0;
-            let expects_more = unread == 0 && !owes;
-            if std::mem::replace(&mut moved, now) != now || expects_more {
+            let waits = (unread == 0 && !owes) || self.gauges.held_up.load(Relaxed);
+            if std::mem::replace(&mut moved, now) != now || waits {
                 (idle, activity) = (Duration::ZERO, None);
                 continue;
             }

@@ -39,6 +39,8 @@ pub(crate) struct Gauges {
     pub(crate) answered: AtomicU64,
     /// Bytes that had been written to its standard input when it last printed.
     pub(crate) fed_at_print: AtomicU64,
+    /// What it prints is not read now, for a reason that is not its own.
+    pub(crate) held_up: AtomicBool,
     /// Told whenever bytes move, or the pipe is closed.
     pub(crate) stirred: Notify,
 }
@@ -54,6 +56,12 @@ impl Gauges {
     pub(crate) fn has_printed(&self, bytes: u64) {
         self.printed.fetch_add(bytes, Relaxed);
         self.fed_at_print.store(self.fed.load(Relaxed), Relaxed);
+        self.stirred.notify_one();
+    }
+
+    /// What it prints is not read from now on, or is again.
+    pub(crate) fn is_held_up(&self, held_up: bool) {
+        self.held_up.store(held_up, Relaxed);
         self.stirred.notify_one();
     }
 

@@ -32,6 +32,10 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// What pipes hold at most when a child ends, in bytes, and some more. Who writes more later is not of this task.
 const AFTERMATH_BYTES_MAX: u64 = 8 << 20;
 
+/// How soon, and how often later, it is asked whether there is room for what a child prints.
+const TAKEN_LOOK_MIN: Duration = Duration::from_micros(500);
+const TAKEN_LOOK_MAX: Duration = Duration::from_millis(10);
+
 /// How long a killed child may take to die before it is left alone (it sits in the kernel, or is another user's).
 const DEATH_LOOKS: u32 = 20;
 
@@ -76,6 +80,8 @@ pub(crate) struct Service<'a> {
     pub(crate) stop: &'a StopOrder,
     /// Hears that the child does nothing though it has something to do.
     pub(crate) on_idle: IdleCallback<'a>,
+    /// Says whether its output is to be read now. While it is not, no clock of the child runs.
+    pub(crate) takes_print: &'a (dyn Fn() -> bool + Sync),
 }
 
 /// Why a child is killed.
@@ -221,7 +227,7 @@ async fn run(
             never = forever(&mut watching), if alive => match never {},
             ended = child.wait(), if exit.is_none() => {
                 let wanted = fault.is_none() && failure::is_good(program, &ended);
-                surviving = survivors::after(child, wanted, program, service.env, || output_of(program, &has_ended));
+                surviving = survivors::after(child, wanted, program, service.env, || output_of(service, &has_ended));
                 exit = Some(ended);
                 aftermath.begin(watched.gauges, look.as_mut());
                 None
@@ -234,7 +240,9 @@ async fn run(
             }
             () = &mut look, if !alive => {
                 look.as_mut().reset(Instant::now() + PATIENCE);
-                if aftermath.is_over(watched.gauges, exit.is_some()) {
+                // What is not read for a reason that is not its own is not over.
+                let is_held_up = fault.is_none() && watched.gauges.held_up.load(Relaxed);
+                if !is_held_up && aftermath.is_over(watched.gauges, exit.is_some()) {
                     if exit.is_none() {
                         break;
                     }
@@ -259,9 +267,10 @@ async fn run(
 }
 
 /// What becomes of what is printed behind the program's own end. A sink's has no output.
-fn output_of(program: &Program, has_ended: &AtomicBool) -> Output {
-    match program.prints_to {
+fn output_of(service: &Service<'_>, has_ended: &AtomicBool) -> Output {
+    match service.program.prints_to {
         PrintsTo::Records if has_ended.load(Relaxed) => Output::AtItsEnd,
+        PrintsTo::Records if service.gauges.held_up.load(Relaxed) => Output::HeldUp,
         PrintsTo::Records => Output::Taken,
         PrintsTo::Log => Output::None,
     }
@@ -313,6 +322,7 @@ async fn read_output(
     let (mut open, mut spoke) = (true, false);
     while open {
         tokio::task::consume_budget().await;
+        until_it_is_taken(service, stop).await;
         let space = chunker.space();
         let room = space.capacity() - space.len();
         let (waits, all) = match outlet.try_read(space) {
@@ -360,6 +370,22 @@ async fn read_output(
         }
     }
     Ok(())
+}
+
+/// Waits, if need be, until there is somebody for what the child prints.
+async fn until_it_is_taken(service: &Service<'_>, stop: &Notify) {
+    if (service.takes_print)() {
+        return;
+    }
+    service.gauges.is_held_up(true);
+    let mut wait = TAKEN_LOOK_MIN;
+    while !(service.takes_print)() {
+        tokio::select! {
+            () = sleep(wait) => wait = (wait * 2).min(TAKEN_LOOK_MAX),
+            () = stop.notified() => { stop.notify_one(); break; }
+        }
+    }
+    service.gauges.is_held_up(false);
 }
 
 /// The rest, unterminated record included: only a good end makes it count.

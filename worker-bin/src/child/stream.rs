@@ -35,6 +35,11 @@ pub trait StreamEvents: Send + 'static {
     /// The reason why they cannot be taken; the child is killed and fails with it.
     fn output(&mut self, batch: Batch, after_close: bool) -> Result<(), String>;
 
+    /// Whether what it prints is to be read now. It is asked again and again while that is not so.
+    fn takes_print(&self) -> bool {
+        true
+    }
+
     /// It rests with its work undone, or with all it was given unanswered; `None`: not any more.
     fn idle(&mut self, _rest: Option<Idle>) {}
 
@@ -167,6 +172,7 @@ impl Stream {
         };
         let gauges = Gauges::default();
         let on_idle = |idle| self.events().idle(idle);
+        let takes_print = || self.is_void.load(Relaxed) || self.events().takes_print();
         let service = Service {
             program: &self.program,
             env: &self.env,
@@ -177,6 +183,7 @@ impl Stream {
             kill: &self.kill,
             stop: &self.stop,
             on_idle: &on_idle,
+            takes_print: &takes_print,
         };
         let unread = Arc::clone(running.unread());
         let feed = async {

@@ -201,6 +201,9 @@ impl<'a> Watcher<'a> {
     /// What is to be said of a child that looks so and is idle; nothing if it has nothing to do.
     fn idle(&self, look: Look, idle_for: Duration) -> Option<Idle> {
         let gauges = self.watched.gauges;
+        if gauges.held_up.load(Relaxed) {
+            return None;
+        }
         let fed_bytes = gauges.fed.load(Relaxed).saturating_sub(gauges.fed_at_print.load(Relaxed));
         let Look { unread: unread_bytes, closed, .. } = look;
         let silent = gauges.printed.load(Relaxed) == 0;

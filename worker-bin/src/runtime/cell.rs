@@ -7,6 +7,7 @@ use crate::text::units::duration;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use tokio::sync::{Notify, oneshot};
+use worker_core::config::TaskId;
 use worker_core::event::{Action, Event, NodeError, NodeEvent};
 use worker_core::stall::Stall;
 use worker_core::status::{Status, TaskCounters};
@@ -35,6 +36,10 @@ pub trait Tell: Send + Sync {
     /// What goes on in the node.
     fn traffic(&self) -> Traffic {
         Traffic::default()
+    }
+    /// Whether what a stream's program prints is to be read now.
+    fn takes_print(&self, _task: TaskId) -> bool {
+        true
     }
 }
 
@@ -198,6 +203,10 @@ impl Tell for Cell {
             records_in + records_out + task.done_records
         });
         Traffic { waiting, moved: moved.sum() }
+    }
+
+    fn takes_print(&self, task: TaskId) -> bool {
+        self.look(|node| node.takes_print(task))
     }
 }
 

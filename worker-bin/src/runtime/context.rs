@@ -81,6 +81,11 @@ impl Reporter {
         self.to.upgrade().map(|to| to.traffic())
     }
 
+    /// Whether what the task's program prints is to be read now.
+    pub(super) fn takes_print(&self) -> bool {
+        self.to.upgrade().is_none_or(|to| to.takes_print(self.task))
+    }
+
     pub(super) fn is_heard(&self) -> bool {
         self.to.strong_count() > 0
     }

@@ -190,7 +190,8 @@ impl StreamEvents for Events {
         if batch.is_empty() {
             return Ok(());
         }
-        if after_close {
+        // Only where there is a commit it has to be in, that of its program's good end, it waits for one.
+        if after_close && self.journal.is_some() {
             let waits = |full| self.reporter.waits_for_room(full);
             let held = self.collector.of(self.start, |collector| collector.hold(batch, &waits));
             return held.unwrap_or(Ok(()));
@@ -203,6 +204,10 @@ impl StreamEvents for Events {
             self.reporter.tell(StreamEvent::Output { window: self.window, output });
         }
         Ok(())
+    }
+
+    fn takes_print(&self) -> bool {
+        self.journal.is_some() || self.reporter.takes_print()
     }
 
     fn idle(&mut self, rest: Option<Idle>) {

@@ -208,3 +208,53 @@ impl std::io::Write for Log {
         Ok(())
     }
 }
+
+/// Takes nothing until it is let.
+struct Reluctant(mpsc::UnboundedSender<Told>, Arc<std::sync::atomic::AtomicBool>);
+
+impl StreamEvents for Reluctant {
+    fn fed(&mut self, _cost: u64) {}
+
+    fn output(&mut self, batch: Batch, after_close: bool) -> Result<(), String> {
+        Recorder(self.0.clone()).output(batch, after_close)
+    }
+
+    fn takes_print(&self) -> bool {
+        self.1.load(Ordering::Relaxed)
+    }
+
+    fn exited(&mut self, result: Result<(), Failure>, early: bool) {
+        Recorder(self.0.clone()).exited(result, early);
+    }
+}
+
+/// Neither its timeout, nor its end, nor the grace of what it left behind runs on while nobody reads what it prints.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_takes_yet_is_not_lost() {
+    for script in
+        ["cat >/dev/null; seq 1000", "cat >/dev/null; seq 1000000", "cat >/dev/null; seq 1000000 | cat &"]
+    {
+        let (sender, mut told) = mpsc::unbounded_channel();
+        let takes = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let limit = Duration::from_millis(300);
+        let program = Program { timeout: Some(limit), stop_grace: limit, ..sh(script) };
+        let events = Reluctant(sender, Arc::clone(&takes));
+        let handle = start_stream(&launcher(), Arc::new(program), env(), None, None, events);
+        handle.close();
+        let early = tokio::time::timeout(Duration::from_secs(2), told.recv()).await;
+        assert!(early.is_err(), "{script}: {early:?}");
+        takes.store(true, Ordering::Relaxed);
+        let mut printed = String::new();
+        let ended = loop {
+            match tokio::time::timeout(DEADLINE, told.recv()).await.expect("it ends").unwrap() {
+                Told::Output(text, _) => printed += &text,
+                Told::Exited(result, _) => break result,
+                Told::Fed(_) => {}
+            }
+        };
+        assert_eq!(
+            (ended, printed.lines().count()),
+            (Ok(()), if script.contains("1000000") { 1_000_000 } else { 1000 })
+        );
+    }
+}

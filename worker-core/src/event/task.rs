@@ -90,7 +90,7 @@ pub enum StreamEvent {
         /// What it had not read at the look before, it has not read yet.
         is_behind: bool,
     },
-    /// The child printed records while its standard input was open.
+    /// The child printed records while its standard input was open, or later in memory, where no commit waits for its end.
     Output {
         /// Which window's process.
         window: u64,
@@ -101,7 +101,7 @@ pub enum StreamEvent {
     Exited {
         /// Which window's process.
         window: u64,
-        /// Success: what it printed after its standard input was closed.
+        /// Success: with a journal, what it printed after its standard input was closed.
         result: Result<Output, Failure>,
         /// It ended before it had taken all its input.
         early: bool,

@@ -140,6 +140,13 @@ impl Node {
         self.tasks.get(task.0 as usize).and_then(Option::as_ref).is_some_and(|t| t.base.life == Life::Done)
     }
 
+    /// Whether what the program of a stream task prints is to be read now: in memory it waits as its receivers do.
+    #[must_use]
+    pub fn takes_print(&self, task: TaskId) -> bool {
+        let task = self.tasks.get(task.0 as usize).and_then(Option::as_ref);
+        task.is_none_or(|task| task.base.takes_print(&self.ctx))
+    }
+
     fn task_status(&self, task: &Task) -> TaskStatus {
         let inboxes: u64 = task.base.inputs.iter().map(|&l| self.ctx.inbox_ref(l).queued_records()).sum();
         let unsent: u64 =
@@ -237,6 +244,9 @@ impl Node {
     }
 
     fn stream_reasons(&self, base: &Base, stream: &StreamTask) -> Vec<Reason> {
+        if stream.runs() && !base.takes_print(&self.ctx) {
+            return self.blocked(base);
+        }
         match stream.phase() {
             StreamPhase::Closing { since } => vec![blocked(base).unwrap_or(Reason::ChildBusy { since })],
             StreamPhase::Fed { .. } if stream.is_full() => {

@@ -33,6 +33,15 @@ pub(crate) enum Life {
     Done,
 }
 
+/// Whether the outputs of a task have room for more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Room {
+    Some,
+    None,
+    /// Every receiver has cancelled: nobody wants it.
+    Unwanted,
+}
+
 #[derive(Debug)]
 pub(crate) struct Base {
     pub(crate) id: TaskId,
@@ -237,10 +246,17 @@ impl Base {
     /// its spill limit, not even a task that gives to it alone and takes from one that gives to others too; and a task whose
     /// living destinations are all slow waits for them instead of filling a disk.
     pub(crate) fn may_work(&self, ctx: &Ctx) -> bool {
+        self.paused.is_none() && !self.much_is_pending(ctx) && self.room(ctx) == Room::Some
+    }
+
+    /// Whether what a stream's program prints is taken from it now. With a journal that is for the journal to say; in memory it is
+    /// taken as new work would be, whether its input has ended or not. Where nobody wants it any more it may come to its end.
+    pub(crate) fn takes_print(&self, ctx: &Ctx) -> bool {
+        ctx.journaled || self.room(ctx) != Room::None
+    }
+
+    fn room(&self, ctx: &Ctx) -> Room {
         let limits = &ctx.config.limits;
-        if self.paused.is_some() || self.much_is_pending(ctx) {
-            return false;
-        }
         let (mut room, mut is_cancelled) = (true, !self.outputs.is_empty());
         let mut is_connected = false;
         for &link in &self.outputs {
@@ -250,19 +266,23 @@ impl Base {
             }
             is_cancelled = false;
             if outbox.stored_cost() >= limits.spill_bytes || outbox.storing_cost() > limits.outbox_bytes / 2 {
-                return false;
+                return Room::None;
             }
             // What is stored counts, too: what is left there after a slow time would hold the task up until the last of it is acknowledged.
             let has_room = outbox.memory_cost() + outbox.stored_cost() <= limits.outbox_bytes / 2;
             if ctx.planted.is(Bug::DeadLinkBlocksTask) && !has_room {
-                return false;
+                return Room::None;
             }
             if outbox.is_open() || ctx.planted.is(Bug::UnconnectedStopsTask) {
                 room = has_room || (is_connected && room);
                 is_connected = true;
             }
         }
-        room && !is_cancelled
+        match (is_cancelled, room) {
+            (true, _) => Room::Unwanted,
+            (false, true) => Room::Some,
+            (false, false) => Room::None,
+        }
     }
 
     /// The same for what has to be taken before the task ends: only disk bounds it.

@@ -480,7 +480,7 @@ impl StreamTask {
     }
 
     /// There is a process.
-    fn runs(&self) -> bool {
+    pub(crate) fn runs(&self) -> bool {
         matches!(self.phase, Phase::Fed { .. } | Phase::Closing { .. })
     }
 

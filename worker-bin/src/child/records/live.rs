@@ -169,6 +169,7 @@ impl Asking {
             kill: &self.kill,
             stop: &self.stop,
             on_idle: &on_idle,
+            takes_print: &|| true,
         };
         let feed = self.feed(Stdin { pipe, gauges: &self.gauges }, commands);
         let mut deliver = |lines| self.take_lines(&lines);

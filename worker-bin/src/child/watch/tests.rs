@@ -22,6 +22,7 @@ fn without_timers(gauges: &Gauges, contract: Contract, poll: impl FnOnce(Watcher
         kill: &kill,
         stop: Oversight::none().stop,
         on_idle: &|_| {},
+        takes_print: &|| true,
     };
     let watched = Watched { group: rustix::process::getpid(), gauges, unread: &unread };
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
