@@ -341,6 +341,8 @@ fn make_inbox(config: &NodeConfig, link: LinkId, states: Option<&BTreeMap<TaskId
 }
 
 #[cfg(test)]
+mod alone_tests;
+#[cfg(test)]
 mod held_back_tests;
 #[cfg(test)]
 mod journal_tests;

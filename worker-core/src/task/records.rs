@@ -6,8 +6,8 @@
 //!     └──── Backoff ◀── attempts left ───────────┴─────────────────┘
 //! ```
 //! Answers come as a growing prefix of the requests: what is behind it when the program dies is asked again, of a new one
-//! that was given the state of the last commit. A program that keeps dying is asked half as many at once, until one record
-//! is alone: that is dead-lettered.
+//! that was given the state of the last commit. A program that keeps dying is asked half as many at once, without waits, until one
+//! record is alone: that has all its attempts, with waits of its own, and is dead-lettered behind them.
 //!
 //! Limits: `in_flight` records and `in_flight_bytes` (one larger record excepted) are unanswered; as many again may wait to be
 //! asked after a failure.
@@ -41,7 +41,9 @@ pub(crate) struct RecordsTask {
     window: u64,
     /// Lives in a row that answered nothing.
     failures: u32,
-    /// So many records more are of a group that kept failing: no more waits, only halving.
+    /// Lives in a row that had one and the same record alone in flight and did not answer it.
+    alone: u32,
+    /// So many records more are of a group that kept failing: it is halved without waits.
     suspects: u64,
     backoff: Backoff,
     systematic: Systematic,
@@ -75,6 +77,7 @@ impl RecordsTask {
             asked: Pieces::default(),
             waiting: Pieces::default(),
             failures: 0,
+            alone: 0,
             suspects: 0,
             last_failure: None,
             quarantine: Quarantine::default(),
@@ -291,7 +294,7 @@ impl RecordsTask {
     }
 
     fn answers_again(&mut self) {
-        self.failures = 0;
+        (self.failures, self.alone) = (0, 0);
         self.last_failure = None;
         self.backoff.reset();
     }
@@ -335,7 +338,7 @@ impl RecordsTask {
         self.last_failure = Some(failure.clone());
         self.take_back(ctx);
         self.phase = Phase::Idle;
-        if self.suspects == 0 && self.failures < self.spec.retry.max_attempts {
+        if self.has_attempts(in_flight) {
             let until = ctx.now + self.backoff.fail(&mut ctx.rng);
             self.phase = Phase::Backoff { until };
             return ctx.timers.set(WakeReason::Retry(base.id), until);
@@ -355,6 +358,23 @@ impl RecordsTask {
         if !ctx.is_halted() {
             self.step(base, ctx);
         }
+    }
+
+    /// Whether what so many records were in flight for is tried again as it is: a whole group and a record alone have all their
+    /// attempts, half a group has one.
+    fn has_attempts(&mut self, in_flight: u64) -> bool {
+        let most = self.spec.retry.max_attempts;
+        let is_whole = self.suspects == 0 && self.failures < most;
+        self.alone = if in_flight == 1 { self.alone + 1 } else { 0 };
+        if is_whole || in_flight != 1 || self.alone >= most {
+            return is_whole;
+        }
+        if self.alone == 1 {
+            self.backoff.reset();
+        }
+        // Nothing else is asked beside it.
+        (self.suspects, self.window) = (self.suspects.max(1), 1);
+        true
     }
 
     /// What was asked and not answered is asked again, before anything else.
@@ -380,7 +400,8 @@ impl RecordsTask {
             origin: Some((piece.link, piece.first_seq)),
             contents: Contents::Record,
         };
-        self.failures = 0;
+        (self.failures, self.alone) = (0, 0);
+        self.backoff.reset();
         match self.systematic.failed(base, ctx, &advised(&failure), &piece, letter) {
             Verdict::Condemned(letter) => self.dead_letter(base, ctx, &piece, letter),
             Verdict::Undecided => {}
