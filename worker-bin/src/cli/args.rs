@@ -1,5 +1,10 @@
 //! The command line's words.
 
+mod inline;
+mod wrong;
+
+pub use inline::InlineArgs;
+
 use super::dlq::args::{DLQ_EXAMPLES, DlqArgs};
 use crate::admin::AdminAddress;
 use crate::logging::Form;
@@ -60,8 +65,8 @@ pub enum WorkerCommand {
 }
 
 const RUN_EXAMPLES: &str = "\
-Without FILE, the options -i, -s, -S and -o describe the pipeline; standard input and output are used where -i or \
--o are left out. Commands are split into words, no shell runs them; --print-toml shows the file that says the same.
+Without FILE, options describe the pipeline; standard input and output are used where -i or -o are left out. Commands \
+are split into words, no shell runs them; --print-toml shows the file that says the same.
 
 Examples:
   worker run access.toml --set since=50x
@@ -101,8 +106,8 @@ Exactly once: with --state DIR on every node, or delivery = \"exactly-once\" in 
 /// Arguments of `worker run`.
 #[derive(Clone, Debug, Args)]
 pub struct RunArgs {
-    /// Pipeline file
-    #[arg(value_name = "FILE", required_unless_present_any = ["input", "batch", "stream", "output"])]
+    /// Pipeline file, or - for standard input
+    #[arg(value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// The pipeline, where it is on the command line.
     #[command(flatten)]
@@ -129,44 +134,6 @@ pub struct RunArgs {
     #[command(flatten)]
     pub process: ProcessArgs,
 }
-
-/// A pipeline on the command line.
-#[derive(Clone, Debug, Default, Args)]
-pub struct InlineArgs {
-    /// Read these files; repeatable [default: standard input]
-    #[arg(short = 'i', long, value_name = "GLOB", conflicts_with = "file")]
-    pub input: Vec<String>,
-    /// A stage: this program, once per batch of records; repeatable, in order
-    #[arg(short = 's', long = "stage", id = "batch", value_name = "COMMAND", conflicts_with = "file")]
-    batch: Vec<String>,
-    /// A stage: this program, once for all records; repeatable, in order
-    #[arg(short = 'S', long = "stream", id = "stream", value_name = "COMMAND", conflicts_with = "file")]
-    stream: Vec<String>,
-    /// Exit statuses that are fine, for the stage before it; before any stage, for all
-    #[arg(long, value_name = "N,N", value_parser = exits, conflicts_with = "file")]
-    ok_exit: Vec<Exits>,
-    /// Write this file; one that ends in / is a directory [default: standard output]
-    #[arg(short = 'o', long, value_name = "FILE", conflicts_with = "file")]
-    pub output: Option<String>,
-    /// The stages in their order.
-    #[arg(skip)]
-    pub stages: Vec<InlineStage>,
-}
-
-/// One stage of the command line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InlineStage {
-    /// Program and arguments, not split yet.
-    pub command: String,
-    /// One process for all records, not one per batch.
-    pub stream: bool,
-    /// Exit statuses that are fine, if it says so.
-    pub ok_exit: Option<Vec<u8>>,
-}
-
-/// A list of exit statuses.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Exits(Vec<u8>);
 
 /// Where state is kept.
 #[derive(Clone, Debug, Default, Args)]
@@ -259,7 +226,7 @@ pub struct LogArgs {
 /// Arguments of `worker check`.
 #[derive(Clone, Debug, Args)]
 pub struct CheckArgs {
-    /// Pipeline file
+    /// Pipeline file, or - for standard input
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// Value of a variable of the file; repeatable
@@ -325,10 +292,12 @@ pub struct NodeArgs {
 /// What clap says, help and version included; `exit` on it prints and gives status 2, or 0 for help.
 pub fn parse(argv: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<WorkerArgs, clap::Error> {
     let argv: Vec<OsString> = argv.into_iter().map(Into::into).collect();
-    let matches = WorkerArgs::command().color(color_of(&argv)).try_get_matches_from(argv)?;
-    let mut args = WorkerArgs::from_arg_matches(&matches)?;
-    if let (WorkerCommand::Run(run), Some(matches)) = (&mut args.command, matches.subcommand_matches("run")) {
-        run.inline.stages = in_order(&run.inline, matches);
+    let command = WorkerArgs::command().color(color_of(&argv));
+    let matches =
+        command.try_get_matches_from(&argv).map_err(|error| wrong::with_the_command(error, &argv))?;
+    let args = WorkerArgs::from_arg_matches(&matches)?;
+    if let WorkerCommand::Run(run) = &args.command {
+        wrong::one_pipeline(run)?;
     }
     Ok(args)
 }
@@ -353,36 +322,6 @@ fn color_of(argv: &[OsString]) -> clap::ColorChoice {
     }
     let none = choice == clap::ColorChoice::Auto && !colors_wanted();
     if none { clap::ColorChoice::Never } else { choice }
-}
-
-/// Puts `-s`, `-S` and `--ok-exit` in the order in which they were written.
-fn in_order(inline: &InlineArgs, matches: &clap::ArgMatches) -> Vec<InlineStage> {
-    enum Word {
-        Stage(InlineStage),
-        Exits(Vec<u8>),
-    }
-    let places = |id: &str| matches.indices_of(id).into_iter().flatten().collect::<Vec<usize>>();
-    let stage = |command: &String, stream| {
-        Word::Stage(InlineStage { command: command.clone(), stream, ok_exit: None })
-    };
-    let batch = places("batch").into_iter().zip(inline.batch.iter().map(|c| stage(c, false)));
-    let stream = places("stream").into_iter().zip(inline.stream.iter().map(|c| stage(c, true)));
-    let exits = places("ok_exit").into_iter().zip(inline.ok_exit.iter().map(|e| Word::Exits(e.0.clone())));
-    let mut words: Vec<(usize, Word)> = batch.chain(stream).chain(exits).collect();
-    words.sort_by_key(|(place, _)| *place);
-    let mut stages: Vec<InlineStage> = Vec::new();
-    let mut for_all = None;
-    for (_, word) in words {
-        match (word, stages.last_mut()) {
-            (Word::Stage(stage), _) => stages.push(stage),
-            (Word::Exits(exits), Some(stage)) => stage.ok_exit = Some(exits),
-            (Word::Exits(exits), None) => for_all = Some(exits),
-        }
-    }
-    for stage in &mut stages {
-        stage.ok_exit = stage.ok_exit.take().or_else(|| for_all.clone());
-    }
-    stages
 }
 
 pub(super) fn variable(text: &str) -> Result<(String, String), String> {
@@ -424,11 +363,6 @@ fn admin_address(text: &str) -> Result<AdminAddress, String> {
 
 fn endpoint(text: &str) -> Result<Endpoint, String> {
     text.parse()
-}
-
-fn exits(text: &str) -> Result<Exits, String> {
-    let statuses: Result<Vec<u8>, _> = text.split(',').map(|status| status.trim().parse()).collect();
-    statuses.map(Exits).map_err(|_| "expected exit statuses from 0 to 255, such as 0,1".to_owned())
 }
 
 #[cfg(test)]

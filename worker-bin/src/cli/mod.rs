@@ -12,7 +12,7 @@ mod state;
 
 use crate::logging;
 use crate::logging::say_rendered;
-use crate::pipeline::{self, Cluster, ConfigError, Detail, InlineStage, Pipeline};
+use crate::pipeline::{self, Cluster, ConfigError, Detail, Pipeline};
 use crate::stderr;
 use crate::text::width::wrapped_lines;
 use crate::text::{escape, terminal};
@@ -73,7 +73,13 @@ fn run_or_print(args: &RunArgs) -> ExitCode {
         Err(error) => return wrong_file(&error),
     };
     if args.print_toml {
-        return print_document(&pipeline::to_toml(&pipeline, Detail::Short)).exit_code();
+        let slots = run::slots_for(&pipeline, args).map(|slots| {
+            format!(
+                "# -j wants more programs at once than there are cores: worker run FILE --slots {slots}\n"
+            )
+        });
+        let file = slots.unwrap_or_default() + &pipeline::to_toml(&pipeline, Detail::Short);
+        return print_document(&file).exit_code();
     }
     let ignored = pipeline::ignored_places(&pipeline, &Cluster::single());
     if let (Some(first), false) = (ignored.first(), args.process.log.quiet) {
@@ -95,18 +101,8 @@ fn wanted(args: &RunArgs) -> Result<Pipeline, ConfigError> {
     let pipeline = match &args.file {
         Some(file) => pipeline::load(file, &args.set)?,
         None => {
-            let inline = &args.inline;
-            let stages: Vec<InlineStage<'_>> = inline
-                .stages
-                .iter()
-                .map(|stage| InlineStage {
-                    command: &stage.command,
-                    stream: stage.stream,
-                    ok_exit: stage.ok_exit.as_deref(),
-                })
-                .collect();
             let here = std::env::current_dir().unwrap_or_else(|_| Path::new("/").to_owned());
-            pipeline::inline(&inline.input, &stages, inline.output.as_deref(), &here, &args.set)?
+            pipeline::inline(&args.inline.words, &here, &args.set)?
         }
     };
     match &args.to {

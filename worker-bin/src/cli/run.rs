@@ -12,10 +12,11 @@ use crate::io::beside::{WriteRefused, try_writing};
 use crate::logging::{self, Form, say_rendered};
 use crate::otel::Otel;
 use crate::pipeline::plan::{Plan, plan};
-use crate::pipeline::{self, Cluster, ConfigError, Delivery, Pipeline};
+use crate::pipeline::{self, Cluster, ConfigError, Delivery, Mode, Pipeline};
 use crate::report::{Report, ReportFile};
 use crate::runtime::{self, Durable, Ended, Found, Options, RunError, SIGPIPE, Summary, progress};
 use crate::stderr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -33,13 +34,23 @@ const SIGNALLED: u8 = 128;
 #[must_use]
 pub fn run(pipeline: &Pipeline, args: &RunArgs) -> ExitCode {
     let mut cluster = Cluster::single();
-    if let Some(slots) = args.slots {
+    if let Some(slots) = args.slots.or_else(|| slots_for(pipeline, args)) {
         cluster = cluster.with_slots(NodeIx(0), slots);
     }
     let fresh = args.state.fresh;
     let process =
         Process { args: &args.process, limit: args.limit, linger: Duration::ZERO, fresh, admin: None };
     process.start(pipeline, &cluster, NodeIx(0), Vec::new())
+}
+
+/// As many slots as `-j` wants programs at once, where that is more than there would be.
+pub(super) fn slots_for(pipeline: &Pipeline, args: &RunArgs) -> Option<NonZeroUsize> {
+    if args.file.is_some() || args.slots.is_some() {
+        return None;
+    }
+    let batches = pipeline.stages.iter().filter(|stage| matches!(stage.mode, Mode::Batch(_)));
+    let tasks = batches.filter_map(|stage| usize::try_from(stage.partitions?).ok()).max()?;
+    NonZeroUsize::new(tasks).filter(|tasks| tasks.get() > Cluster::single().slots(NodeIx(0)))
 }
 
 /// Runs one node of several.

@@ -2,6 +2,7 @@
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use std::fmt;
+use std::io::Read as _;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -46,7 +47,16 @@ pub struct SourceText {
 pub(super) struct Written {
     text: String,
     /// Which parts of the made text stand in this one, and where.
-    places: Vec<(Range<usize>, usize)>,
+    places: Vec<(Range<usize>, Place)>,
+}
+
+/// Where a part of a made text was written.
+#[derive(Debug)]
+enum Place {
+    /// As it is, from here on.
+    From(usize),
+    /// In other words, which are these.
+    Whole(Range<usize>),
 }
 
 impl Written {
@@ -54,14 +64,32 @@ impl Written {
     pub(super) fn add(&mut self, option: &str, value: &str, made: Range<usize>) {
         let at = self.text.len() + option.len() + 1;
         self.text += &format!("{option} {value}\n");
-        self.places.push((made, at));
+        self.places.push((made, Place::From(at)));
+    }
+
+    /// `words`, such as `--key 7`, stand for all that is at `made` in the text that is made.
+    pub(super) fn add_whole(&mut self, words: &str, made: Range<usize>) {
+        let at = self.text.len()..self.text.len() + words.len();
+        // Several keys may come from the same words.
+        let at = match self.places.last() {
+            Some((_, Place::Whole(last))) if self.text.get(last.clone()) == Some(words) => last.clone(),
+            Some(_) | None => {
+                self.text += words;
+                self.text.push('\n');
+                at
+            }
+        };
+        self.places.push((made, Place::Whole(at)));
     }
 
     /// Where that is which stands at `range` in the made text.
     fn place(&self, range: &Range<usize>) -> Option<Range<usize>> {
-        let holds = |made: &&(Range<usize>, usize)| made.0.start <= range.start && range.end <= made.0.end;
-        let (made, at) = self.places.iter().find(holds)?;
-        Some(range.start - made.start + at..range.end - made.start + at)
+        let holds = |made: &&(Range<usize>, Place)| made.0.start <= range.start && range.end <= made.0.end;
+        let (made, place) = self.places.iter().find(holds)?;
+        Some(match place {
+            Place::From(at) => range.start - made.start + at..range.end - made.start + at,
+            Place::Whole(at) => at.clone(),
+        })
     }
 }
 
@@ -197,8 +225,11 @@ impl SourceText {
 
     /// The text of a file.
     pub(super) fn read(path: &Path) -> Result<Self, ConfigError> {
-        let bytes = std::fs::read(path).map_err(|error| ConfigError::unreadable(path, &error))?;
-        let name = path.display().to_string();
+        let (bytes, name) = match is_standard_input(path) {
+            true => (from_standard_input(), STANDARD_INPUT.to_owned()),
+            false => (std::fs::read(path), path.display().to_string()),
+        };
+        let bytes = bytes.map_err(|error| ConfigError::unreadable(Path::new(&name), &error))?;
         match String::from_utf8(bytes) {
             Ok(text) => Ok(Self::new(name, &text)),
             Err(error) => {
@@ -230,6 +261,23 @@ impl SourceText {
     pub(super) fn text(&self) -> &str {
         &self.text
     }
+}
+
+/// What messages call a file that is read from standard input.
+pub(super) const STANDARD_INPUT: &str = "standard input";
+
+/// Whether a path on the command line means standard input.
+pub(super) fn is_standard_input(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+fn from_standard_input() -> std::io::Result<Vec<u8>> {
+    if worker_stdio::Stream::Input.was_closed() {
+        return Err(std::io::Error::other("it is closed"));
+    }
+    let mut bytes = Vec::new();
+    std::io::stdin().lock().read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// The absolute form of a path without `.` and `..`, found without asking the file system.

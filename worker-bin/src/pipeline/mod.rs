@@ -25,7 +25,7 @@ mod warnings;
 pub use cluster::{Cluster, ClusterNode, schema_of_clusters};
 pub use delivery::{Delivery, StateOptions};
 pub use diagnostics::{At, ConfigError, Problem, SourceText, Warning};
-pub use inline::{InlineStage, inline};
+pub use inline::{INLINE_OPTIONS, InlineOption, InlineWord, inline};
 pub use model::{
     BatchMode, Budgets, Column, EarlyExit, EnvValue, Exists, Failures, Framing, Header, KeyRule, Mode,
     Origin, Pipeline, PlaceName, Program, RecordsMode, RecordsState, Restart, Sink, Source, Stage,
@@ -40,19 +40,24 @@ pub use warnings::{ignored_places, warnings};
 pub(crate) use diagnostics::{normalized, suggestion};
 pub(crate) use warnings::endless;
 
+use crate::io::resource::Resource;
 use reader::Reader;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Reads and checks a pipeline file; `set` are the variables of `--set`.
+/// Reads and checks a pipeline file, which `-` reads from standard input; `set` are the variables of `--set`.
+///
+/// Relative paths start at the file's directory; those of one that comes through a pipe, in the working directory.
 ///
 /// # Errors
 /// The file cannot be read, or what is wrong with it.
 pub fn load(path: &Path, set: &[(String, String)]) -> Result<Pipeline, ConfigError> {
     let text = SourceText::read(path)?;
     let whole = std::path::absolute(path).map_err(|error| ConfigError::unreadable(path, &error))?;
-    let dir = whole.parent().unwrap_or(Path::new("/"));
-    parse(&text, dir, set)
+    let is_piped = diagnostics::is_standard_input(path) || !path.is_file();
+    let dir = if is_piped { std::env::current_dir().ok() } else { whole.parent().map(Path::to_owned) };
+    let pipeline = parse(&text, &dir.unwrap_or_else(|| "/".into()), set)?;
+    if diagnostics::is_standard_input(path) { pipeline.not_from_standard_input() } else { Ok(pipeline) }
 }
 
 /// Checks a pipeline that is not in a file, or was read already; relative paths in it start at `dir`.
@@ -120,8 +125,26 @@ pub fn schema_of_pipelines() -> serde_json::Value {
     keys::schema::of_pipelines()
 }
 
+impl Pipeline {
+    /// This one, which has been read from standard input, so that nothing else can be.
+    fn not_from_standard_input(self) -> Result<Self, ConfigError> {
+        let reads = |source: &&Source| source.input.holds(&self.dir).contains(&Resource::StandardInput);
+        let Some(source) = self.sources.iter().find(reads) else { return Ok(self) };
+        let title = format!(
+            "source `{}` reads standard input, from which the pipeline itself has been read",
+            source.name
+        );
+        let problem = Problem::at(&source.at, title, "there is nothing left of it")
+            .help("put the pipeline into a file; in bash also: worker run <(command that prints it)");
+        Err(ConfigError::one(&self.text, problem))
+    }
+}
+
 /// The file's name without extension, as far as it can be a name.
 fn default_name(file: &str) -> String {
+    if file == diagnostics::STANDARD_INPUT {
+        return "stdin".to_owned();
+    }
     let stem = Path::new(file).file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
     let name: String = stem
         .chars()

@@ -238,7 +238,7 @@ impl Cut<'_> {
         self.sources.push(Source {
             name: source.clone(),
             input: Shared(Arc::new(Files {
-                pattern: path.to_string_lossy().into_owned(),
+                patterns: vec![path.to_string_lossy().into_owned()],
                 is_plain: true,
                 ..Files::defaults(&self.whole.dir)
             })),

@@ -12,25 +12,52 @@ fn clap_accepts_its_own_definition() {
 }
 
 #[test]
-fn stages_keep_the_order_of_the_command_line_and_exits_belong_to_the_stage_before() {
-    let run = run("-S sort -s 'grep a' --ok-exit 0,1 -s cat -S 'uniq -c' -o x -i y -i z");
-    let stages: Vec<(&str, bool, Option<&[u8]>)> =
-        run.inline.stages.iter().map(|s| (&*s.command, s.stream, s.ok_exit.as_deref())).collect();
-    let expected: [(&str, bool, Option<&[u8]>); 4] = [
-        ("sort", true, None),
-        ("grep a", false, Some(&[0, 1])),
-        ("cat", false, None),
-        ("uniq -c", true, None),
+fn options_of_the_pipeline_keep_the_order_of_the_command_line() {
+    let run = run("-S sort -s 'grep a' --early-exit --ok-exit 0,1 -scat --append -o x -i y --input=z");
+    let words: Vec<(&str, &str)> =
+        run.inline.words.iter().map(|word| (word.option.long, word.value.as_str())).collect();
+    let expected = [
+        ("stream", "sort"),
+        ("stage", "grep a"),
+        ("early-exit", ""),
+        ("ok-exit", "0,1"),
+        ("stage", "cat"),
+        ("append", ""),
+        ("output", "x"),
+        ("input", "y"),
+        ("input", "z"),
     ];
-    assert_eq!(stages, expected);
-    assert_eq!((run.inline.input.len(), run.inline.output.as_deref()), (2, Some("x")));
+    assert_eq!(words, expected);
 }
 
 #[test]
-fn exits_before_any_stage_are_for_all_stages_without_their_own() {
-    let run = run("--ok-exit 0,1 -s a -s b --ok-exit 7");
-    let exits: Vec<Option<Vec<u8>>> = run.inline.stages.into_iter().map(|s| s.ok_exit).collect();
-    assert_eq!(exits, [Some(vec![0, 1]), Some(vec![7])]);
+fn a_lone_dash_is_a_value() {
+    let run = run("-i - -s cat -o -");
+    assert_eq!(run.inline.words.iter().map(|word| &*word.value).collect::<Vec<_>>(), ["-", "cat", "-"]);
+}
+
+#[test]
+fn what_is_meant_without_a_command_is_said() {
+    for (words, meant) in [
+        ("worker p.toml --state d", "worker run p.toml --state d"),
+        ("worker -i 'a b' -s cat", "worker run -i 'a b' -s cat"),
+        ("worker --stage=cat", "worker run --stage=cat"),
+        ("worker -scat", "worker run -scat"),
+    ] {
+        let error = parse(shell_words::split(words).unwrap()).expect_err(words);
+        assert_eq!(error.exit_code(), 2, "{words}");
+        assert!(error.to_string().contains(&format!(": {meant}\n")), "{words}: {error}");
+    }
+    let error = parse(["worker", "walk"]).unwrap_err().to_string();
+    assert!(!error.contains("worker run walk"), "{error}");
+}
+
+#[test]
+fn a_pipeline_is_in_a_file_or_on_the_command_line() {
+    let both = parse("worker run f.toml --header skip".split(' ')).unwrap_err().to_string();
+    assert!(both.contains("--header") && both.contains("f.toml") && both.contains("--print-toml"), "{both}");
+    let none = parse("worker run --slots 3".split(' ')).unwrap_err().to_string();
+    assert!(none.contains("FILE") && none.contains("-s 'grep 500'"), "{none}");
 }
 
 #[test]
@@ -61,7 +88,8 @@ fn wrong_command_lines_exit_with_status_2() {
         "worker",
         "worker run",
         "worker run f -s grep",
-        "worker run --ok-exit 0",
+        "worker run --slots 3",
+        "worker run -s a --early-exit=x",
         "worker run f --limit 0",
         "worker run f --set x",
         "worker run -s a --ok-exit 256",
@@ -98,6 +126,14 @@ fn a_wrong_value_says_what_is_expected() {
         "--stall-after 0s",
         "--drain-timeout 5",
         "--log a=b=c",
+        "-s a --ok-exit 256",
+        "-s a --header first",
+        "-s a --key state",
+        "-s a --batch 1000",
+        "-s a --retries -1",
+        "-s a -j 0",
+        "-S a --window 5",
+        "--max-record 0",
     ] {
         let error = parse(format!("worker run f {words}").split(' ')).expect_err(words).to_string();
         assert!(error.contains(": expected ") || error.contains("; expected "), "{words}: {error}");

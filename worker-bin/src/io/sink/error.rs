@@ -12,7 +12,7 @@ use worker_journal::size_limit_advice;
 #[derive(Debug, Error)]
 pub enum SinkError {
     /// The user did not allow it to replace a file.
-    #[error("{} exists already; choose another path, remove it, or set `exists = \"replace\"`", path.display())]
+    #[error("{} exists already; choose another path, remove it, or set `exists = \"replace\"` or \"append\" (on the command line --force or --append)", path.display())]
     Exists { path: PathBuf },
     /// The user named a directory.
     #[error("{} is a directory, expected a file; write `{}/` for one file per partition in it", path.display(), path.display())]

@@ -1,9 +1,7 @@
 //! What is promised, by the file and the command line together.
 
-use super::read;
-use crate::pipeline::{
-    Delivery, Detail, InlineStage, Pipeline, SourceText, StateOptions, inline, parse, to_toml,
-};
+use super::{read, words};
+use crate::pipeline::{Delivery, Detail, Pipeline, SourceText, StateOptions, inline, parse, to_toml};
 use std::path::{Path, PathBuf};
 
 const REST: &str = "[source.s]\nfile='x'\n[sink.o]\nfile='y'\n";
@@ -51,8 +49,7 @@ fn a_look_at_a_part_keeps_no_state() {
 
 #[test]
 fn a_command_line_keeps_state_where_it_says_and_becomes_a_file_that_asks_for_it() {
-    let stages = [InlineStage { command: "cat", stream: false, ok_exit: None }];
-    let pipeline: Pipeline = inline(&[], &stages, None, Path::new("/base"), &[]).unwrap();
+    let pipeline: Pipeline = inline(&words("-s cat"), Path::new("/base"), &[]).unwrap();
     let dir = Some(Path::new("/srv/state"));
     let pipeline = pipeline.with_state(StateOptions { dir, ..StateOptions::default() }).unwrap();
     assert_eq!((pipeline.delivery, pipeline.state_dir.as_deref()), (Delivery::ExactlyOnce, dir));

@@ -3,6 +3,7 @@
 mod delivery;
 mod errors;
 mod fingerprint;
+mod inline;
 mod keys;
 mod layout;
 mod model;
@@ -11,7 +12,8 @@ mod programs;
 mod schema;
 mod warnings;
 
-use super::{Cluster, ConfigError, Pipeline, Plan, SourceText, parse, plan};
+use super::{Cluster, ConfigError, InlineWord, Pipeline, Plan, SourceText, parse, plan};
+use crate::cli::args::{self, WorkerCommand};
 use std::path::Path;
 use worker_core::config::NodeIx;
 
@@ -22,6 +24,13 @@ pub(super) fn read(text: &str) -> Result<Pipeline, ConfigError> {
 fn read_with(text: &str, set: &[(&str, &str)]) -> Result<Pipeline, ConfigError> {
     let set: Vec<(String, String)> = set.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())).collect();
     parse(&SourceText::new("test.toml", text), Path::new("/base"), &set)
+}
+
+/// What the command line `worker run …` says of its pipeline.
+fn words(line: &str) -> Vec<InlineWord> {
+    let argv = shell_words::split(&format!("worker run {line}")).unwrap();
+    let WorkerCommand::Run(run) = args::parse(argv).unwrap().command else { panic!("not run: {line}") };
+    run.inline.words
 }
 
 fn laid_out(text: &str) -> Result<Plan, ConfigError> {

@@ -146,7 +146,7 @@ fn every_key_of_ends_and_budgets_is_understood() {
     );
     assert_eq!(budgets.spill_dir(), PathBuf::from("/base/spill"));
     let log = &pipeline.sources[0];
-    assert_eq!(log.input.of::<source::file::Files>().unwrap().pattern, "logs/*.log");
+    assert_eq!(log.input.of::<source::file::Files>().unwrap().patterns, ["logs/*.log"]);
     assert_eq!((log.header, log.framing), (Header::Skip, Framing::Nul));
     assert_eq!(log.place[0].node, "a");
     assert_eq!(pipeline.sources[1].input.program().unwrap().argv, ["journalctl"]);

@@ -1,7 +1,8 @@
 //! What is printed reads back to an equal pipeline.
 
 use super::read;
-use crate::pipeline::{Detail, InlineStage, Pipeline, SourceText, inline, parse, to_toml};
+use super::words;
+use crate::pipeline::{Detail, Pipeline, SourceText, inline, parse, to_toml};
 use proptest::prelude::*;
 use std::path::Path;
 
@@ -130,33 +131,29 @@ fn most_random_files_are_good() {
 
 #[test]
 fn a_command_line_becomes_a_file() {
-    let stages = [
-        InlineStage { command: "grep ' 50[0-9] '", stream: false, ok_exit: Some(&[0, 1]) },
-        InlineStage { command: "/usr/bin/sort", stream: true, ok_exit: None },
-        InlineStage { command: "sort -u", stream: true, ok_exit: None },
-    ];
-    let pipeline =
-        inline(&["logs/*.log".to_owned()], &stages, Some("out.txt"), Path::new("/base"), &[]).unwrap();
+    let words = words(
+        "-i 'logs/*.log' -s \"grep ' 50[0-9] '\" --ok-exit 0,1 -S /usr/bin/sort -S 'sort -u' -o out.txt",
+    );
+    let pipeline = inline(&words, Path::new("/base"), &[]).unwrap();
     insta::assert_snapshot!(to_toml(&pipeline, Detail::Short));
     assert_eq!(again(&pipeline, Detail::Short), pipeline);
 }
 
 #[test]
 fn a_command_line_without_ends_uses_the_standard_streams_and_may_have_several_inputs() {
-    let pipeline = inline(&[], &[], None, Path::new("/base"), &[]).unwrap();
+    let pipeline = inline(&[], Path::new("/base"), &[]).unwrap();
     assert_eq!(
         to_toml(&pipeline, Detail::Short),
         "[pipeline]\nname = \"inline\"\n\n[source.in]\nstdin = true\n\n[sink.out]\nstdout = true\n"
     );
-    let two = inline(&["a".to_owned(), "b".to_owned()], &[], None, Path::new("/base"), &[]).unwrap();
-    assert_eq!(two.sinks[0].from.len(), 2);
+    let two = inline(&words("-i 'b*' -i a"), Path::new("/base"), &[]).unwrap();
+    assert!(to_toml(&two, Detail::Short).contains("\nfile = [\"b*\", \"a\"]\n"));
     assert_eq!(again(&two, Detail::Short), two);
 }
 
 #[test]
 fn a_wrong_command_on_the_command_line_is_shown_in_the_file_that_says_the_same() {
-    let stages = [InlineStage { command: "grep x | sort", stream: false, ok_exit: None }];
-    let error = inline(&[], &stages, None, Path::new("/base"), &[]).unwrap_err();
+    let error = inline(&words("-s 'grep x | sort'"), Path::new("/base"), &[]).unwrap_err();
     insta::assert_snapshot!(error.to_string());
 }
 

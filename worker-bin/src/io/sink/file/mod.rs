@@ -166,11 +166,17 @@ impl Value for FileOrDirectory {
     fn read<'d>(&self, reader: &mut Reader<'d>, entry: &KeyValue<'d>) -> Option<(PathBuf, bool)> {
         let text = reader.text(entry)?;
         reader.refuse_shell_variables(&text, &entry.at())?;
+        if text == "-" {
+            return reader.fail(
+                Problem::at(&entry.at(), "`-` is no file", "a file of that name would be \"./-\"")
+                    .help("for standard output write stdout = true"),
+            );
+        }
         Some((normalized(reader.dir, Path::new(&text)), text.ends_with('/')))
     }
 
     fn text(&self, (path, is_directory): &(PathBuf, bool), dir: &Path) -> Option<String> {
-        let path = shown_path(dir, path);
+        let path = Some(shown_path(dir, path)).filter(|path| path != "-").unwrap_or_else(|| "./-".to_owned());
         Some(quoted(&if *is_directory { format!("{}/", path.trim_end_matches('/')) } else { path }))
     }
 

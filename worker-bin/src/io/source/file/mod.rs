@@ -17,7 +17,7 @@ pub use first::first_record;
 pub use fixed::SourceFiles;
 pub(super) use fixed::prefix_hash;
 pub use paths::expand;
-use paths::{Matches, outside};
+use paths::{AllMatches, outside};
 pub(crate) use pattern::Pattern;
 
 use super::{
@@ -29,9 +29,10 @@ use crate::io::resource::Resource;
 use crate::io::shared::Shared;
 use crate::io::source::unpack::Format;
 use crate::pipeline::keys::kind::End;
-use crate::pipeline::keys::value::{Text, Value};
+use crate::pipeline::keys::value::{Text, Value, any_of};
 use crate::pipeline::keys::{Class, Key, Section, WhenAbsent, program};
 use crate::pipeline::reader::{KeyValue, Reader};
+use crate::pipeline::text::list;
 use crate::pipeline::{At, Problem};
 use bytes::Bytes;
 use std::os::unix::fs::FileTypeExt as _;
@@ -45,8 +46,8 @@ const LOOKED_AT_MAX: usize = 100;
 /// Files, sorted by name.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Files {
-    /// As written.
-    pub pattern: String,
+    /// As written; at least one.
+    pub patterns: Vec<String>,
     /// They are what they are, whatever they begin with.
     pub is_plain: bool,
     pub at: At,
@@ -54,7 +55,7 @@ pub struct Files {
 
 impl Section for Files {
     fn defaults(_: &Path) -> Self {
-        Self { pattern: String::new(), is_plain: false, at: At::default() }
+        Self { patterns: Vec::new(), is_plain: false, at: At::default() }
     }
 }
 
@@ -62,11 +63,11 @@ pub(super) const KIND: End<AnySource, Files> = End {
     keys: &[&Key::<Files, _> {
         name: "file",
         class: Class::Results,
-        doc: "glob, sorted by name; relative to this file; gzip, zstd, bzip2, xz, lz4 and UTF-16 are known by their first bytes, and decoded",
-        value: Glob,
+        doc: "glob, sorted by name, or a list of them; relative to this file; gzip, zstd, bzip2, xz, lz4 and UTF-16 are known by their first bytes, and decoded",
+        value: Globs,
         when_absent: WhenAbsent::Required,
-        get: |files| files.pattern.clone(),
-        set: |files, pattern, _| files.pattern = pattern,
+        get: |files| files.patterns.clone(),
+        set: |files, patterns, _| files.patterns = patterns,
     }],
     make: |files, at| Shared(Arc::new(Files { at, ..files })),
     of: Shared::of,
@@ -76,7 +77,7 @@ pub(super) const KIND: End<AnySource, Files> = End {
 
 impl SourceEnd for Files {
     fn describe(&self) -> String {
-        format!("reads {}", self.pattern)
+        format!("reads {}", self.patterns.join(", "))
     }
 
     fn at(&self) -> Option<&At> {
@@ -84,7 +85,8 @@ impl SourceEnd for Files {
     }
 
     fn holds(&self, dir: &Path) -> Vec<Resource> {
-        vec![Resource::Matching { dir: dir.to_owned(), pattern: self.pattern.clone() }]
+        let held = |pattern: &String| Resource::Matching { dir: dir.to_owned(), pattern: pattern.clone() };
+        self.patterns.iter().map(held).collect()
     }
 
     fn local(&self) -> Option<&'static str> {
@@ -100,7 +102,7 @@ impl SourceEnd for Files {
     }
 
     fn missing(&self, dir: &Path) -> Option<String> {
-        expand(dir, &[&self.pattern]).err().map(|error| error.to_string())
+        expand(dir, &self.patterns).err().map(|error| error.to_string())
     }
 
     fn decodes(&self, dir: &Path) -> Vec<(&'static str, u64)> {
@@ -149,13 +151,8 @@ impl SourceEnd for Files {
         let reader: Box<dyn SourceReader> = match (self.stream(opening)?, &opening.durable) {
             (Some(stream), _) => Box::new(stream),
             (None, None) => {
-                let pattern = Path::new(&self.pattern);
-                Box::new(FileSource::find(
-                    opening.dir,
-                    pattern,
-                    &self.options(opening),
-                    opening.stop.clone(),
-                )?)
+                let found = self.matches(opening.dir)?;
+                Box::new(FileSource::find(found, opening.dir, &self.options(opening), opening.stop.clone())?)
             }
             (None, Some(lives)) => Box::new(self.fixed(opening, lives)?),
         };
@@ -168,8 +165,8 @@ impl Files {
         SourceOptions { is_plain: self.is_plain, ..opening.options.clone() }
     }
 
-    fn matches(&self, dir: &Path) -> Result<Matches, SourceError> {
-        Matches::of(dir, Path::new(&self.pattern))
+    fn matches(&self, dir: &Path) -> Result<AllMatches, SourceError> {
+        AllMatches::of(dir, &self.patterns)
     }
 
     /// So many of them, as far as they can be found.
@@ -190,9 +187,10 @@ impl Files {
         Ok(FileSource::fixed(files, &self.options(opening)))
     }
 
-    /// The one path that the pattern stands for, opened, if that is no regular file: it is read as it comes.
+    /// The one path that is named, opened, if that is no regular file: it is read as it comes.
     fn stream(&self, opening: &Opening<'_>) -> Result<Option<StreamSource>, SourceError> {
-        let path = opening.dir.join(&self.pattern);
+        let [pattern] = self.patterns.as_slice() else { return Ok(None) };
+        let path = opening.dir.join(pattern);
         if names(&path, Stream::Input) && Stream::Input.was_closed() {
             return Err(SourceError::Closed);
         }
@@ -226,30 +224,51 @@ pub fn list_path(state: &Path, task: &str) -> PathBuf {
     state.join("sources").join(format!("{}.list", task.replace('/', "-")))
 }
 
-/// A glob as written; whether it matches anything is known only on the node that reads it.
-struct Glob;
+/// A glob as written, or several; whether they match anything is known only on the node that reads them.
+pub(super) struct Globs;
 
-impl Value for Glob {
-    type T = String;
+impl Value for Globs {
+    type T = Vec<String>;
 
-    fn read<'d>(&self, reader: &mut Reader<'d>, entry: &KeyValue<'d>) -> Option<String> {
-        let text = reader.text(entry)?;
-        reader.refuse_shell_variables(&text, &entry.at())?;
-        match Pattern::parse(&text) {
-            Ok(_) => Some(text),
-            Err(why) => reader.fail(
-                Problem::at(&entry.at(), format!("this pattern cannot be used: {why}"), "").help(
-                    "patterns know *, ?, [abc] and **; to mean such a character itself, put it in brackets: [*]",
-                ),
-            ),
+    fn read<'d>(&self, reader: &mut Reader<'d>, entry: &KeyValue<'d>) -> Option<Vec<String>> {
+        let globs = reader.strings(entry)?;
+        if globs.is_empty() {
+            return reader.not_a(entry, "a list of files", "at least one, such as [\"logs/*.log\"]");
+        }
+        let whole = globs.len();
+        let good: Vec<String> =
+            globs.into_iter().filter_map(|(text, at)| glob(reader, entry.key, text, &at)).collect();
+        (good.len() == whole).then_some(good)
+    }
+
+    fn text(&self, patterns: &Vec<String>, dir: &Path) -> Option<String> {
+        match patterns.as_slice() {
+            [one] => Text.text(one, dir),
+            several => Some(list(several.iter().map(String::as_str))),
         }
     }
 
-    fn text(&self, pattern: &String, dir: &Path) -> Option<String> {
-        Text.text(pattern, dir)
-    }
-
     fn schema(&self) -> serde_json::Value {
-        Text.schema()
+        let several = serde_json::json!({"type": "array", "items": Text.schema(), "minItems": 1});
+        any_of([Text.schema(), several])
+    }
+}
+
+fn glob(reader: &mut Reader<'_>, key: &str, text: String, at: &At) -> Option<String> {
+    if text.is_empty() {
+        return reader.fail(Problem::at(at, format!("`{key}` is empty"), "expected some text"));
+    }
+    if text == "-" {
+        return reader.fail(
+            Problem::at(at, "`-` is no file", "a file of that name would be \"./-\"")
+                .help("for standard input write stdin = true"),
+        );
+    }
+    reader.refuse_shell_variables(&text, at)?;
+    match Pattern::parse(&text) {
+        Ok(_) => Some(text),
+        Err(why) => reader.fail(Problem::at(at, format!("this pattern cannot be used: {why}"), "").help(
+            "patterns know *, ?, [abc] and **; to mean such a character itself, put it in brackets: [*]",
+        )),
     }
 }

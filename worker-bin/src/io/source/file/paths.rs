@@ -7,11 +7,10 @@ use super::walk::{Found, Walk};
 use crate::io::identity::FileId;
 use crate::io::source::SourceError;
 use rustix::fs::Access;
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-/// The files that `patterns`, relative to `base`, name: in the order of the patterns, each one's sorted by name, each
-/// file once.
+/// The files that `patterns`, relative to `base`, name: in the order of the patterns, each one's sorted by name, as `cat` would
+/// read them.
 ///
 /// A pattern that is an existing path stands for itself, whatever characters it has. Patterns match as in a shell: `*`
 /// matches neither `/` nor a leading dot, and directories are left out. Every file was found readable.
@@ -19,17 +18,7 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// [`SourceError`] for a pattern that matches nothing, a directory named by itself, an unreadable file.
 pub fn expand<P: AsRef<Path>>(base: &Path, patterns: &[P]) -> Result<Vec<PathBuf>, SourceError> {
-    let mut files: Vec<PathBuf> = Vec::new();
-    let mut known: HashSet<PathBuf> = HashSet::new();
-    for pattern in patterns {
-        for found in Matches::of(base, pattern.as_ref())? {
-            let path = Listed::look(found?.path)?.path;
-            if patterns.len() == 1 || known.insert(path.clone()) {
-                files.push(path);
-            }
-        }
-    }
-    Ok(files)
+    AllMatches::of(base, patterns)?.map(|found| Ok(Listed::look(found?.path)?.path)).collect()
 }
 
 /// What one pattern names, sorted by name, found when it is asked for. It ends with an error where that is nothing.
@@ -82,6 +71,33 @@ impl Iterator for Matches {
     }
 }
 
+/// What several patterns name, one after the other as they are written.
+#[derive(Debug)]
+pub(super) struct AllMatches(std::vec::IntoIter<Matches>, Option<Matches>);
+
+impl AllMatches {
+    /// # Errors
+    /// As [`Matches::of`].
+    pub(super) fn of<P: AsRef<Path>>(base: &Path, patterns: &[P]) -> Result<Self, SourceError> {
+        let all: Vec<Matches> =
+            patterns.iter().map(|pattern| Matches::of(base, pattern.as_ref())).collect::<Result<_, _>>()?;
+        Ok(Self(all.into_iter(), None))
+    }
+}
+
+impl Iterator for AllMatches {
+    type Item = Result<Found, SourceError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(found) = self.1.as_mut().and_then(Matches::next) {
+                return Some(found);
+            }
+            self.1 = Some(self.0.next()?);
+        }
+    }
+}
+
 /// A file to be read, as it was when it was found.
 #[derive(Debug)]
 pub(super) struct Listed {
@@ -117,7 +133,7 @@ impl Listed {
 }
 
 /// The paths of `matches` but those in the directory `own`, by whatever name.
-pub(super) fn outside(matches: Matches, own: &Path) -> Result<Vec<PathBuf>, SourceError> {
+pub(super) fn outside(matches: AllMatches, own: &Path) -> Result<Vec<PathBuf>, SourceError> {
     let own = own.canonicalize().unwrap_or_else(|_| own.to_owned());
     let mut paths = Vec::new();
     // Files of one directory come one after the other.
@@ -159,7 +175,7 @@ mod tests {
         std::os::unix::fs::symlink("../own/x", dir.path().join("a/link")).unwrap();
         std::os::unix::fs::symlink("own", dir.path().join("other")).unwrap();
         let paths = |pattern: &str, own: &str| {
-            let matches = Matches::of(dir.path(), Path::new(pattern)).unwrap();
+            let matches = AllMatches::of(dir.path(), &[pattern]).unwrap();
             let paths = outside(matches, &dir.path().join(own)).unwrap();
             paths
                 .iter()

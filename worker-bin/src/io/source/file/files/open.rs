@@ -3,7 +3,7 @@
 use super::super::decode::Unpacking;
 use super::super::expand;
 use super::super::listing::Listing;
-use super::super::paths::{Listed, Matches};
+use super::super::paths::{AllMatches, Listed};
 use super::super::position::{FilesPosition, Position, Track};
 use super::{FileSource, Long, SourceFiles};
 use crate::io::chunker::Chunker;
@@ -27,15 +27,15 @@ impl FileSource {
         Ok(Self::of(expand(base, patterns)?, options))
     }
 
-    /// The files that `pattern`, relative to `base`, names, as far as they are found soon, and at least the first; the others are
-    /// looked for while these are read. As to `stop`, see [`Self::stopped_by`].
+    /// The files that are `named` below `base`, as far as they are found soon, and at least the first; the others are looked for
+    /// while these are read. As to `stop`, see [`Self::stopped_by`].
     pub(in super::super) fn find(
+        named: AllMatches,
         base: &Path,
-        pattern: &Path,
         options: &SourceOptions,
         stop: Stop,
     ) -> Result<Self, SourceError> {
-        let files = Matches::of(base, pattern)?.map(|found| Listed::look(found?.path));
+        let files = named.map(|found| Listed::look(found?.path));
         let listing = Listing::begin(files)
             .map_err(|source| SourceError::Unlisted { path: base.to_owned(), source })?;
         let (files, are_all) = listing.first()?;

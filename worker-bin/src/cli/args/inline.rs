@@ -1,0 +1,58 @@
+//! A pipeline on the command line: its options, from their table.
+
+use crate::pipeline::{INLINE_OPTIONS, InlineOption, InlineWord};
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
+
+/// The options that describe a pipeline, in the order in which they were written.
+#[derive(Clone, Debug, Default)]
+pub struct InlineArgs {
+    pub words: Vec<InlineWord>,
+}
+
+impl Args for InlineArgs {
+    fn augment_args(command: Command) -> Command {
+        command.args(INLINE_OPTIONS.iter().map(arg))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for InlineArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut words: Vec<(usize, InlineWord)> = Vec::new();
+        for option in INLINE_OPTIONS {
+            let places = matches.indices_of(option.long).into_iter().flatten();
+            let values = matches.get_many::<String>(option.long).into_iter().flatten();
+            words.extend(
+                places.zip(values).map(|(place, value)| (place, InlineWord { option, value: value.clone() })),
+            );
+        }
+        words.sort_by_key(|(place, _)| *place);
+        Ok(Self { words: words.into_iter().map(|(_, word)| word).collect() })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+fn arg(option: &'static InlineOption) -> Arg {
+    let arg = Arg::new(option.long)
+        .long(option.long)
+        .help(option.help)
+        .help_heading(option.heading())
+        .action(ArgAction::Append)
+        .value_parser(move |text: &str| option.check(text).map(|()| text.to_owned()));
+    let arg = match option.short {
+        Some(short) => arg.short(short),
+        None => arg,
+    };
+    match option.value {
+        Some(name) => arg.value_name(name).allow_negative_numbers(true),
+        // What stands for the value of an option without one keeps its place among the others.
+        None => arg.num_args(0).default_missing_value(""),
+    }
+}

@@ -1,0 +1,231 @@
+//! The options of a command line that say what keys of the file say, a row each.
+
+use super::values::{self, Lines};
+
+/// An option of `worker run`; all that is known of it. Help, parsing, its place and the file that says the same come from here.
+#[derive(Debug)]
+pub struct InlineOption {
+    pub long: &'static str,
+    pub short: Option<char>,
+    /// What messages call its value; `None`: it has none.
+    pub value: Option<&'static str>,
+    /// For people, in one phrase.
+    pub help: &'static str,
+    pub(super) meaning: Meaning,
+}
+
+#[derive(Debug)]
+pub(super) enum Meaning {
+    /// Its value is one of the patterns of this key of the source.
+    Input(&'static str),
+    /// Its value is the program of a stage in this mode.
+    Stage(&'static str),
+    /// Keys, in the tables that the place says.
+    Keys(Place, fn(&str) -> Result<Lines, String>),
+}
+
+/// The tables whose keys an option gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// `[pipeline]`, wherever it stands.
+    Pipeline,
+    /// The source, wherever it stands.
+    Source,
+    /// Behind a stage that one; before all stages every one of these modes that does not say it itself.
+    Stage(&'static [&'static str]),
+    /// The sink, wherever it stands.
+    Sink,
+}
+
+const BATCH: &str = "batch";
+const STREAM: &str = "stream";
+const RECORDS: &str = "records";
+const ANY: &[&str] = &[BATCH, STREAM, RECORDS];
+
+/// All of them, in the order in which help shows them.
+pub const OPTIONS: &[InlineOption] = &[
+    InlineOption {
+        long: "input",
+        short: Some('i'),
+        value: Some("GLOB"),
+        help: "Read these files, or - for standard input; several are read one after the other [default: -]",
+        meaning: Meaning::Input("file"),
+    },
+    InlineOption {
+        long: "header",
+        short: None,
+        value: Some("WHAT"),
+        help: "keep, skip or repeat the first record of each file; repeated it heads every batch",
+        meaning: Meaning::Keys(Place::Source, |text| {
+            values::word("header", text, &["keep", "skip", "repeat"])
+        }),
+    },
+    InlineOption {
+        long: "on-long",
+        short: None,
+        value: Some("WHAT"),
+        help: "What becomes of a record over --max-record: halt, dead-letter or cut",
+        meaning: Meaning::Keys(Place::Source, |text| {
+            values::word("on_long", text, &["halt", "dead-letter", "cut"])
+        }),
+    },
+    InlineOption {
+        long: "stage",
+        short: Some('s'),
+        value: Some("COMMAND"),
+        help: "A stage: this program, once per batch of records; repeatable, in order",
+        meaning: Meaning::Stage(BATCH),
+    },
+    InlineOption {
+        long: "stream",
+        short: Some('S'),
+        value: Some("COMMAND"),
+        help: "A stage: this program, once for all records; repeatable, in order",
+        meaning: Meaning::Stage(STREAM),
+    },
+    InlineOption {
+        long: "records",
+        short: Some('R'),
+        value: Some("COMMAND"),
+        help: "A stage: this program, which answers each record in JSON; repeatable, in order",
+        meaning: Meaning::Stage(RECORDS),
+    },
+    InlineOption {
+        long: "ok-exit",
+        short: None,
+        value: Some("N,N"),
+        help: "Exit statuses that are fine; grep says 1 for \"no match\"",
+        meaning: Meaning::Keys(Place::Stage(ANY), values::ok_exit),
+    },
+    InlineOption {
+        long: "partitions",
+        short: Some('j'),
+        value: Some("N"),
+        help: "How many tasks it has, and for batches how many of its programs may run at once (see --slots)",
+        meaning: Meaning::Keys(Place::Stage(ANY), |text| values::number("partitions", text)),
+    },
+    InlineOption {
+        long: "key",
+        short: None,
+        value: Some("KEY"),
+        help: "Records with equal keys meet in one task: FIELD or FIELD:DELIMITER (fields count from 1, blanks part them), csv:NAME, \
+               csv:N, json:/POINTER, or record",
+        meaning: Meaning::Keys(Place::Stage(ANY), values::key),
+    },
+    InlineOption {
+        long: "batch",
+        short: None,
+        value: Some("SIZE"),
+        help: "The largest batch: 1MiB or 1000records; both may be given",
+        meaning: Meaning::Keys(Place::Stage(&[BATCH]), values::batch),
+    },
+    InlineOption {
+        long: "retries",
+        short: None,
+        value: Some("N"),
+        help: "How often what failed is tried again; 0: never",
+        meaning: Meaning::Keys(Place::Stage(&[BATCH, RECORDS]), values::retries),
+    },
+    InlineOption {
+        long: "on-error",
+        short: None,
+        value: Some("WHAT"),
+        help: "What becomes of a record that fails alone: dead-letter or halt",
+        meaning: Meaning::Keys(Place::Stage(&[BATCH, RECORDS]), |text| {
+            values::word("on_error", text, &["dead-letter", "halt"])
+        }),
+    },
+    InlineOption {
+        long: "timeout",
+        short: None,
+        value: Some("DURATION"),
+        help: "A program that neither moves a byte nor computes for so long is killed and run again; or off",
+        meaning: Meaning::Keys(Place::Stage(ANY), values::timeout),
+    },
+    InlineOption {
+        long: "early-exit",
+        short: None,
+        value: None,
+        help: "A program that ends before its input (head) is done, and with it whatever only it needs",
+        meaning: Meaning::Keys(Place::Stage(&[STREAM]), |_| Ok(vec![("early_exit", "\"done\"".to_owned())])),
+    },
+    InlineOption {
+        long: "window",
+        short: None,
+        value: Some("SIZE"),
+        help: "Ends the program and starts it anew after so long, 1m, or so many records, 1000records",
+        meaning: Meaning::Keys(Place::Stage(&[STREAM]), values::window),
+    },
+    InlineOption {
+        long: "cwd",
+        short: None,
+        value: Some("DIR"),
+        help: "Where it runs",
+        meaning: Meaning::Keys(Place::Stage(ANY), |text| values::text("cwd", text)),
+    },
+    InlineOption {
+        long: "output",
+        short: Some('o'),
+        value: Some("FILE"),
+        help: "Write this file, or - for standard output; one that ends in / is a directory [default: -]",
+        meaning: Meaning::Keys(Place::Sink, values::output),
+    },
+    InlineOption {
+        long: "append",
+        short: None,
+        value: None,
+        help: "Write behind what the file holds already",
+        meaning: Meaning::Keys(Place::Sink, |_| Ok(vec![("exists", "\"append\"".to_owned())])),
+    },
+    InlineOption {
+        long: "force",
+        short: None,
+        value: None,
+        help: "Replace the file if it is there",
+        meaning: Meaning::Keys(Place::Sink, |_| Ok(vec![("exists", "\"replace\"".to_owned())])),
+    },
+    InlineOption {
+        long: "max-record",
+        short: None,
+        value: Some("SIZE"),
+        help: "The longest record; a longer one is an error, or what --on-long says [default: 1MiB]",
+        meaning: Meaning::Keys(Place::Pipeline, values::max_record),
+    },
+];
+
+impl InlineOption {
+    /// Whether its value can be one.
+    ///
+    /// # Errors
+    /// What was expected.
+    pub fn check(&self, value: &str) -> Result<(), String> {
+        match &self.meaning {
+            Meaning::Input(_) | Meaning::Stage(_) => {
+                if value.is_empty() {
+                    Err("expected some text".to_owned())
+                } else {
+                    Ok(())
+                }
+            }
+            Meaning::Keys(_, lines) => lines(value).map(drop),
+        }
+    }
+
+    /// Under which title help has it.
+    #[must_use]
+    pub fn heading(&self) -> &'static str {
+        match self.meaning {
+            Meaning::Input(_) | Meaning::Keys(Place::Source, _) => "What is read, without FILE",
+            Meaning::Stage(_) => "Stages, without FILE",
+            Meaning::Keys(Place::Stage(_), _) => "Of a stage: behind one for it, before all of them for each",
+            Meaning::Keys(Place::Sink, _) => "What is written, without FILE",
+            Meaning::Keys(Place::Pipeline, _) => "Of the whole, without FILE",
+        }
+    }
+
+    /// As it is written: `-s`, or `--key`.
+    #[must_use]
+    pub fn written(&self) -> String {
+        self.short.map_or_else(|| format!("--{}", self.long), |short| format!("-{short}"))
+    }
+}
