@@ -66,10 +66,11 @@ step() {
 have_programs() {
     local missing=() pair
     for pair in awk:mawk bash:bash cc:gcc chromedriver:chromium-driver chromium:chromium cmp:diffutils gzip:gzip \
-        ip:iproute2 losetup:mount mkfifo:coreutils mkfs.ext4:e2fsprogs mount:mount nft:nftables ps:procps \
-        python3:python3 setsid:util-linux strace:strace zstd:zstd; do
+        ip:iproute2 losetup:mount mkfifo:coreutils mkfs.ext4:e2fsprogs mount:mount nft:nftables \
+        promtool:prometheus ps:procps python3:python3 setsid:util-linux strace:strace systemd-analyze:systemd zstd:zstd; do
         command -v "${pair%%:*}" > /dev/null || missing+=("${pair##*:}")
     done
+    /usr/bin/python3 -c 'import prometheus_client' 2> /dev/null || missing+=(python3-prometheus-client)
     if ((${#missing[@]} == 0)); then
         echo "all there"
     elif ((EUID == 0)) && command -v apt-get > /dev/null; then

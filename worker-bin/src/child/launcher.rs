@@ -102,6 +102,9 @@ struct ChildExit {
     left: bool,
 }
 
+/// What programs do not inherit: they would speak to the service manager in the worker's name.
+const OF_THE_SERVICE: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
+
 impl Launcher {
     /// Starts `exe`, which must be this binary, as launcher. Must be called within a tokio runtime.
     ///
@@ -112,7 +115,11 @@ impl Launcher {
         ours.set_nonblocking(true)?;
         // Should the launcher be killed, its children come to this process, which then ends them.
         rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
-        let process = Command::new(exe)
+        let mut command = Command::new(exe);
+        for variable in OF_THE_SERVICE {
+            command.env_remove(variable);
+        }
+        let process = command
             .arg(LAUNCHER_ARG)
             .args(descriptors::limit_of_programs())
             .env_remove(crate::fault::VARIABLE)

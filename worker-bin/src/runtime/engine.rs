@@ -12,6 +12,7 @@ use super::options::Options;
 use super::progress::{Mode, Progress};
 use super::report::final_report;
 use super::scrape::Scraper;
+use super::service::Service;
 use super::subject::Admin;
 use crate::admin::registry::Registration;
 use crate::child::Launcher;
@@ -30,6 +31,7 @@ pub(super) struct Engine {
     pub(super) watch: Arc<Watch>,
     pub(super) scraper: Arc<Scraper>,
     pub(super) progress: Arc<Progress>,
+    pub(super) service: Service,
     drain: Arc<Notify>,
     registration: Option<Registration>,
 }
@@ -88,7 +90,8 @@ impl Engine {
             runtime: tokio::runtime::Handle::current(),
         };
         let registration = be_reached(admin, subject, state, options.progress != Mode::Silent);
-        Ok((Self { driver, watch, scraper, progress, drain, registration }, ended))
+        let service = Service::begin(&progress, &watch);
+        Ok((Self { driver, watch, scraper, progress, service, drain, registration }, ended))
     }
 
     pub(super) fn drain(&self) {

@@ -49,6 +49,7 @@ mod records;
 mod report;
 mod run;
 mod scrape;
+mod service;
 mod signals;
 mod sink;
 mod source;

@@ -112,28 +112,32 @@ impl Progress {
 
     fn show(&self, watch: &Watch) {
         let now = watch.snapshot();
-        let waits = waits(watch);
         if self.mode == Mode::Bar {
             let columns = terminal::size(&std::io::stderr()).0;
             let mut frame = vec![bar(self.part, &now, columns)];
             frame.extend(self.stages.iter().map(|stage| stage_line(&now, stage)));
-            frame.extend(waits.map(|wait| format!("  {wait}")));
+            frame.extend(waits(watch).map(|wait| format!("  {wait}")));
             stderr::show(frame);
             return;
         }
+        say(&self.line(&now, watch));
+    }
+
+    /// All of it in one line.
+    pub(super) fn line(&self, now: &Snapshot, watch: &Watch) -> String {
         let mut text = format!("[{}]", clock(now.uptime_s));
-        if let Some(total) = total(&now) {
+        if let Some(total) = total(now) {
             let (share, read) = (per_cent(now.through_bytes, total), words::bytes(now.read_bytes));
             let whose = self.part.whose;
             write!(text, " {share} % done by {whose}, {read} of {} read", words::bytes(total)).ok();
         }
         for stage in &self.stages {
-            write!(text, " | {}", stage_line(&now, stage)).ok();
+            write!(text, " | {}", stage_line(now, stage)).ok();
         }
-        if let Some(wait) = waits {
+        if let Some(wait) = waits(watch) {
             write!(text, " | {wait}").ok();
         }
-        say(&text);
+        text
     }
 
     /// Takes the bar away and says what was done.

@@ -69,6 +69,7 @@ pub async fn run(
             tracing::warn!("stopping: sources end here, {rest}; once more stops now");
         }
         deadline = Some(Countdown::new(drain_timeout - last_part));
+        engine.service.stops();
         engine.drain();
     };
     let mut latest =
@@ -101,6 +102,7 @@ async fn finish(
     interrupted: Option<i32>,
     stopping: Option<(Manner, impl Future<Output = ()>)>,
 ) -> Ended {
+    engine.service.stops();
     // A node that was told to end has given up what it waited for: what it waited for until then is the word on it.
     if interrupted.is_some() {
         engine.watch.leave();
