@@ -24,12 +24,23 @@ fn with_admin<'a>(scratch: &Scratch, mut start: Start<'a>) -> (Start<'a>, String
 
 /// Asks over plain HTTP; gives status and body, or why there is no answer.
 fn ask(address: &str, method: &str, path: &str, body: &str) -> Result<(u16, String), String> {
+    ask_with("", address, method, path, body)
+}
+
+/// The same with further lines of the request's head.
+fn ask_with(
+    head: &str,
+    address: &str,
+    method: &str,
+    path: &str,
+    body: &str,
+) -> Result<(u16, String), String> {
     let exchange = || -> std::io::Result<String> {
         let mut stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         write!(
             stream,
-            "{method} {path} HTTP/1.0\r\nHost: {address}\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: {}\r\n\r\n{body}",
+            "{method} {path} HTTP/1.0\r\nHost: {address}\r\nAuthorization: Bearer {TOKEN}\r\n{head}Content-Length: {}\r\n\r\n{body}",
             body.len()
         )?;
         let mut answer = String::new();

@@ -1,6 +1,6 @@
 //! `/metrics` of two nodes while they work, against the table in `docs/metrics.md`.
 
-use crate::{PATIENCE, ask, with_admin};
+use crate::{PATIENCE, ask, ask_with, with_admin};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use worker_tests::process::{Nodes, Scratch, eventually};
@@ -88,6 +88,9 @@ fn every_metric_of_the_table_is_there_with_its_type_and_no_other() {
             assert_eq!(known.map(String::as_str), Some(kind), "{name}");
         }
     }
+    for address in [&at_a, &at_b] {
+        is_what_readers_of_both_forms_take(&scratch, address);
+    }
     let (of_a, of_b) = (samples(&of_a), samples(&of_b));
     let of = |all: &BTreeMap<String, f64>, series: &str| {
         *all.get(series).unwrap_or_else(|| panic!("{series}: {all:?}"))
@@ -105,4 +108,21 @@ fn every_metric_of_the_table_is_there_with_its_type_and_no_other() {
     a.wait(PATIENCE).expect(0);
     b.wait(PATIENCE).expect(0);
     assert_eq!(scratch.text("out.txt"), input);
+}
+
+/// Readers of others: promtool of the older text, Python's parser of OpenMetrics, which is strict.
+fn is_what_readers_of_both_forms_take(scratch: &Scratch, address: &str) {
+    let get = |accept: &str| match ask_with(&format!("Accept: {accept}\r\n"), address, "GET", "/metrics", "")
+    {
+        Ok((200, text)) => text,
+        answer => panic!("{answer:?}"),
+    };
+    scratch.write("plain.txt", get("text/plain;version=0.0.4"));
+    scratch.write("open.txt", get("application/openmetrics-text;version=1.0.0"));
+    assert_eq!(scratch.shell("promtool check metrics <plain.txt 2>&1"), b"", "{}", scratch.text("plain.txt"));
+    let parse = "import sys; from prometheus_client.openmetrics.parser import text_fd_to_metric_families as parse; \
+                 print(len(list(parse(sys.stdin))))";
+    scratch.write("parse.py", parse);
+    let families = scratch.shell("/usr/bin/python3 parse.py <open.txt");
+    assert_ne!(families, b"0\n");
 }

@@ -4,6 +4,7 @@ use super::guard::{Token, TokenPlace, foreign_host, refusal};
 use super::page::PAGE;
 use super::subject::{AdminCommand, Live, Subject, TapAsk, TapSide, Tapped};
 use crate::explain::{RunState, words};
+use crate::metrics::Form;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -32,8 +33,6 @@ const BODY_MAX: usize = 4096;
 
 /// Lines of a tap that are sent together, in bytes; one line may be longer.
 const LINES_BYTES: usize = 32 << 10;
-
-const PROMETHEUS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// What a handler gets.
 #[derive(Clone)]
@@ -156,8 +155,11 @@ async fn ready(State(asked): State<Asked>) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, words::explanation(&explanation, 8)).into_response()
 }
 
-async fn metrics(State(asked): State<Asked>) -> Response {
-    ([(header::CONTENT_TYPE, PROMETHEUS)], asked.subject.metrics()).into_response()
+async fn metrics(State(asked): State<Asked>, headers: HeaderMap) -> Response {
+    let accepts = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let form = Form::accepted(&accepts.collect::<Vec<_>>().join(","));
+    let headers = [(header::CONTENT_TYPE, form.content_type()), (header::VARY, "accept")];
+    (headers, asked.subject.metrics(form)).into_response()
 }
 
 /// The state once a second, and at once when the run ends; then the stream ends.

@@ -1,6 +1,7 @@
 //! What the admin address tells of, behind a trait: a running engine, or a stand-in of a test.
 
 use crate::explain::{Explanation, History, Row, Side, Snapshot, Stage, WaitClass, WaitKind};
+use crate::metrics::Form;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use tokio::sync::{mpsc, watch};
@@ -21,8 +22,8 @@ pub trait Subject: Send + Sync + 'static {
     /// The graph, all nodes included.
     fn graph(&self) -> Graph;
 
-    /// Metrics as Prometheus text.
-    fn metrics(&self) -> String;
+    /// Metrics as text.
+    fn metrics(&self, form: Form) -> String;
 
     /// The last dead letters of this life, the newest last, at most `max`.
     fn dead_letters(&self, max: usize) -> Vec<DeadLetterView>;

@@ -3,6 +3,7 @@
 use super::client::{Client, ClientError};
 use super::*;
 use crate::explain::{Explanation, History, RunState, Snapshot, explain, sample};
+use crate::metrics::Form;
 use axum::http::StatusCode;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -49,8 +50,11 @@ impl Subject for StandIn {
         }
     }
 
-    fn metrics(&self) -> String {
-        "# EOF\n".to_owned()
+    fn metrics(&self, form: Form) -> String {
+        match form {
+            Form::OpenMetrics => "# EOF\n".to_owned(),
+            Form::Plain => "# plain\n".to_owned(),
+        }
     }
 
     fn dead_letters(&self, max: usize) -> Vec<DeadLetterView> {
@@ -167,6 +171,21 @@ async fn what_only_tells_is_told_without_a_token() {
         let (status, text) = anyone.text(path).await.expect("it tells");
         assert_eq!(status, StatusCode::OK, "{path}");
         assert!(text.trim_start().to_lowercase().starts_with(begins), "{path}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn metrics_come_in_the_form_that_is_asked_for() {
+    let asked = asked(sample::calm()).await;
+    for (accept, kind, text) in [
+        ("*/*", "application/openmetrics-text; version=1.0.0; charset=utf-8", "# EOF"),
+        ("text/plain;version=0.0.4", "text/plain; version=0.0.4; charset=utf-8", "# plain"),
+    ] {
+        let request = format!(
+            "GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\nConnection: close\r\n\r\n"
+        );
+        let answer = asked.raw(&request).await;
+        assert!(answer.contains(&format!("content-type: {kind}\r\n")) && answer.contains(text), "{answer}");
     }
 }
 

@@ -1,16 +1,19 @@
-//! What a node tells a Prometheus server: one look at it as OpenMetrics text; or an OpenTelemetry collector.
+//! What a node tells a Prometheus server: one look at it as OpenMetrics text, or the plain one; or an OpenTelemetry collector.
 //!
 //! Nothing is counted for it on the way of a record: counters and queues come from the [`Snapshot`] that every other view of the
 //! node is made of, and only what the core does not see is measured beside it ([`TaskCosts`]). Labels name parts of the pipeline,
 //! causes and outcomes, never anything of a record, so their number is bounded by the pipeline. Names and meaning are in
 //! `docs/metrics.md`, which a test compares with what is given.
 
+mod form;
 mod link;
 mod node;
 mod page;
 mod table;
 mod task;
 mod text;
+
+pub use form::Form;
 
 use crate::explain::Snapshot;
 use page::Page;

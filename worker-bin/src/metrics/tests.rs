@@ -12,14 +12,14 @@ const DOCUMENTED: &str = include_str!("../../../docs/metrics.md");
 
 #[test]
 fn every_family_is_in_the_table_of_the_documentation_as_it_is_given() {
-    let given = table(&scrape().render());
+    let given = table(&scrape().render(Form::OpenMetrics));
     let documented: Vec<&str> = DOCUMENTED.lines().filter(|line| line.starts_with("| `worker_")).collect();
     assert!(given == documented, "docs/metrics.md should have this table:\n{}", given.join("\n"));
 }
 
 #[test]
 fn the_text_is_open_metrics() {
-    let text = scrape().render();
+    let text = scrape().render(Form::OpenMetrics);
     assert!(text.ends_with("# EOF\n"), "{text}");
     for line in [
         "# UNIT worker_task_in_bytes bytes",
@@ -38,6 +38,31 @@ fn the_text_is_open_metrics() {
     let families: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
     let names: BTreeSet<&str> = families.iter().filter_map(|family| family.split(' ').next()).collect();
     assert_eq!(names.len(), families.len(), "a family is there twice");
+}
+
+#[test]
+fn the_plain_text_has_the_same_samples() {
+    let samples = |form| -> Vec<String> {
+        let text = scrape().render(form);
+        let samples = text.lines().filter(|line| !line.starts_with('#'));
+        let mut names: Vec<_> =
+            samples.map(|line| line.split('{').next().unwrap_or(line).to_owned()).collect();
+        // Each has its own order of buckets, sum and count.
+        names.sort();
+        names
+    };
+    let (plain, open) = (samples(Form::Plain), samples(Form::OpenMetrics));
+    let other = plain.iter().zip(&open).find(|(plain, open)| plain != open);
+    assert!(plain.len() == open.len() && other.is_none(), "{} of {}: {other:?}", plain.len(), open.len());
+    let text = scrape().render(Form::Plain);
+    for line in [
+        "# TYPE worker_task_in_records_total counter",
+        "# TYPE worker_peer_round_trip_seconds histogram",
+        "# TYPE worker_build_info gauge",
+    ] {
+        assert!(text.lines().any(|l| l == line), "{line} is missing in\n{text}");
+    }
+    assert!(!text.contains("# UNIT") && !text.contains("# EOF"), "{text}");
 }
 
 /// The rows of the table that describes this document.

@@ -1,10 +1,9 @@
-//! OpenMetrics text.
+//! OpenMetrics text, and the plain text of Prometheus.
 
-use super::Scrape;
 use super::page::{Family, FamilyKind, Value};
+use super::{Form, Scrape};
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
+use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, prometheus_text, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 use std::fmt;
@@ -12,15 +11,18 @@ use worker_core::status::LATENCY_BOUNDS_US;
 
 impl Scrape {
     #[must_use]
-    pub fn render(self) -> String {
+    pub fn render(self, form: Form) -> String {
         let label = |name: &'static str, value: &str| (name.into(), value.to_owned().into());
         let labels = [label("pipeline", &self.snapshot.pipeline), label("node", &self.snapshot.node)];
         let mut registry = Registry::with_labels(labels.into_iter());
         registry.register_collector(Box::new(self));
-        let mut text = String::new();
+        let mut page = String::new();
         // A string takes everything.
-        encode(&mut text, &registry).ok();
-        text
+        match form {
+            Form::OpenMetrics => text::encode(&mut page, &registry).ok(),
+            Form::Plain => prometheus_text::encode(&mut page, &registry).ok(),
+        };
+        page
     }
 }
 

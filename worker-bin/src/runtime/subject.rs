@@ -9,6 +9,7 @@ use crate::admin::{
     AdminCommand, Changed, DeadLetterView, Graph, GraphTask, Subject, TapAsk, Tapped, WaitWords,
 };
 use crate::explain::{Explanation, History, Snapshot};
+use crate::metrics::Form;
 use crate::pipeline::suggestion;
 use std::sync::Arc;
 use tokio::sync::{Notify, mpsc, watch};
@@ -69,8 +70,8 @@ impl Subject for Admin {
         })
     }
 
-    fn metrics(&self) -> String {
-        self.scraper.scrape().render()
+    fn metrics(&self, form: Form) -> String {
+        self.scraper.scrape().render(form)
     }
 
     fn dead_letters(&self, max: usize) -> Vec<DeadLetterView> {
