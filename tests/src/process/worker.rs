@@ -8,6 +8,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// A process about to be started: standard input empty, standard output and error kept.
 #[derive(Debug)]
@@ -97,6 +98,7 @@ impl<'a> Start<'a> {
     /// It cannot be started.
     #[must_use]
     pub fn start(mut self) -> Running<'a> {
+        heed_signals();
         let stdout = self.scratch.path(&format!("stdout.{}", self.number));
         let stderr = self.scratch.path(&format!("stderr.{}", self.number));
         let create = |path: &PathBuf| File::create(path).expect("a file in the scratch directory");
@@ -281,4 +283,23 @@ pub(super) fn send(pid: i32, signal: Signal) {
     if let Some(pid) = Pid::from_raw(pid) {
         kill_process(pid, signal).ok();
     }
+}
+
+/// Lets what is started hear the signals that tests send, whatever whoever runs the tests ignores (nohup, `cargo test &` in a
+/// script): what this process catches, its children start with as is usual.
+fn heed_signals() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap_or_default();
+        let mask = u64::from_str_radix(mask.trim(), 16).unwrap_or_default();
+        let sent = [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM, Signal::XCPU, Signal::XFSZ];
+        let ignored = sent.map(Signal::as_raw).into_iter().filter(|number| mask >> (number - 1) & 1 == 1);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().expect("a runtime");
+        let _within = runtime.enter();
+        for number in ignored {
+            // The handler stays; nobody listens.
+            drop(signal(SignalKind::from_raw(number)).expect("a handler"));
+        }
+    });
 }

@@ -48,26 +48,48 @@ fn the_first_signal_drains_what_was_accepted() {
     }
 }
 
+/// Under nohup it is SIGHUP, and SIGINT in what a script starts in the background.
 #[test]
-fn a_hangup_that_was_ignored_at_the_start_stays_ignored() {
+fn what_was_ignored_at_the_start_stays_ignored() {
+    let each = [("HUP", Signal::HUP, 129), ("INT", Signal::INT, 130), ("TERM", Signal::TERM, 143)];
+    for (name, signal, _) in each {
+        let scratch = Scratch::new();
+        let endless = ENDLESS.replace("mode = \"stream\"\n    run = [\"uniq\"]", "run = [\"cat\"]");
+        scratch.write("pipeline.toml", endless);
+        let worker = worker_tests::process::worker_binary().display().to_string();
+        let mut start = scratch.program(std::path::Path::new("sh"));
+        start
+            .command
+            .args(["-c", &format!("trap '' {name}; exec '{worker}' run pipeline.toml --admin none")]);
+        let mut running = start.start();
+        eventually("data flows", PATIENCE, || {
+            if scratch.len("out.txt") > 0 { Ok(()) } else { Err(running.stderr()) }
+        });
+        running.signal(signal);
+        let before = scratch.len("out.txt");
+        eventually("data flows on", PATIENCE * 4, || {
+            assert!(!running.has_ended(), "{name}: {}", running.stderr());
+            if scratch.len("out.txt") > before + 2000 { Ok(()) } else { Err(running.stderr()) }
+        });
+        assert!(!running.stderr().contains("stopping"), "{name}: {}", running.stderr());
+        let (_, other, status) = each.iter().find(|(other, ..)| *other != name).expect("another");
+        running.signal(*other);
+        running.wait(PATIENCE).expect(*status);
+    }
+}
+
+#[test]
+fn a_limit_on_processor_time_is_a_stop_that_is_said() {
     let scratch = Scratch::new();
-    let endless = ENDLESS.replace("mode = \"stream\"\n    run = [\"uniq\"]", "run = [\"cat\"]");
-    scratch.write("pipeline.toml", endless);
     let worker = worker_tests::process::worker_binary().display().to_string();
+    scratch.write(
+        "pipeline.toml",
+        "[source.n]\ngenerate = {}\n[sink.out]\nfile = '/dev/null'\nexists = 'append'\n",
+    );
     let mut start = scratch.program(std::path::Path::new("sh"));
-    start.command.args(["-c", &format!("trap '' HUP; exec '{worker}' run pipeline.toml --admin none")]);
-    let mut running = start.start();
-    eventually("data flows", PATIENCE, || {
-        if scratch.len("out.txt") > 0 { Ok(()) } else { Err(running.stderr()) }
-    });
-    running.signal(Signal::HUP);
-    let before = scratch.len("out.txt");
-    eventually("data flows on", PATIENCE * 4, || {
-        assert!(!running.has_ended(), "{}", running.stderr());
-        if scratch.len("out.txt") > before + 2000 { Ok(()) } else { Err(running.stderr()) }
-    });
-    running.signal(Signal::TERM);
-    running.wait(PATIENCE).expect(143);
+    let command = format!("ulimit -S -t 1; exec '{worker}' run pipeline.toml --admin none");
+    start.command.args(["-c", &command]);
+    start.start().wait(PATIENCE * 4).expect(152).says(&["processor time (ulimit -t)", "stopping:"]);
 }
 
 #[test]

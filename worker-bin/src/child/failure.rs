@@ -65,16 +65,32 @@ pub(crate) fn judge(program: &Program, exit: Exit, words: LastWords) -> Result<(
             Err(words.failure(FailureKind::Exit(code), format!("{name} exited with status {code}{quoted}")))
         }
         Exit::Signal(signal) => {
-            let hint = match signal {
-                9 => " (SIGKILL: somebody killed it, or the system ran out of memory)",
-                11 => " (SIGSEGV: it crashed)",
-                6 => " (SIGABRT: it gave up)",
-                15 => " (SIGTERM: somebody ended it)",
-                _ => "",
-            };
+            let hint = hint(signal);
             let message = format!("{name} was ended by signal {signal}{hint}{quoted}");
             Err(words.failure(FailureKind::Signal(signal), message))
         }
+    }
+}
+
+/// What an end by this signal means.
+fn hint(signal: i32) -> &'static str {
+    match signal {
+        1 => " (SIGHUP: somebody ended it)",
+        2 => " (SIGINT: somebody ended it)",
+        3 => " (SIGQUIT: somebody ended it)",
+        4 => " (SIGILL: it crashed)",
+        6 => " (SIGABRT: it gave up)",
+        7 => " (SIGBUS: it crashed, or a file it had mapped was cut)",
+        8 => " (SIGFPE: it crashed)",
+        9 => " (SIGKILL: somebody killed it, or the system ran out of memory)",
+        11 => " (SIGSEGV: it crashed)",
+        13 => " (SIGPIPE: whoever read what it wrote had gone)",
+        14 => " (SIGALRM: its own alarm)",
+        15 => " (SIGTERM: somebody ended it)",
+        24 => " (SIGXCPU: its processor time was used up, ulimit -t)",
+        25 => " (SIGXFSZ: its file was larger than ulimit -f allows)",
+        31 => " (SIGSYS: a system call that it may not make)",
+        _ => "",
     }
 }
 

@@ -77,7 +77,8 @@ Examples:
 
 Exit status: 0 done; 1 the pipeline failed; 2 the command line or a file is wrong; 3 finished, but with dead letters \
 or records lost; 129, 130 or 143 interrupted by SIGHUP, SIGINT or SIGTERM, after a clean stop; 141 with state, whoever read standard \
-output has gone: what was not taken is kept, and the same command goes on.";
+output has gone: what was not taken is kept, and the same command goes on; 152 stopped so by the limit on processor time \
+(ulimit -t).";
 
 const CHECK_EXAMPLES: &str = "\
 Examples:

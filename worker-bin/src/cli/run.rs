@@ -420,7 +420,8 @@ fn finished(summary: &Summary) -> u8 {
     }
 }
 
-fn signalled(signal: i32) -> u8 {
+/// The exit status after a signal.
+pub(super) fn signalled(signal: i32) -> u8 {
     u8::try_from(signal).map_or(FAILED, |s| SIGNALLED.saturating_add(s))
 }
 

@@ -88,4 +88,4 @@ pub use open::{Opened, open};
 pub use options::Options;
 pub(crate) use run::SIGPIPE;
 pub use run::run;
-pub(crate) use signals::survive_file_size_limit;
+pub(crate) use signals::{Signals, survive_file_size_limit};

@@ -6,7 +6,7 @@ use super::ended::{Ended, RunError, Summary, system};
 use super::engine::Engine;
 use super::open::Opened;
 use super::options::Options;
-use super::signals::Signals;
+use super::signals::{SIGXCPU, Signals};
 use crate::awake::Countdown;
 use crate::child::{Launcher, Manner, STOP_GRACE};
 use crate::explain::RunState;
@@ -48,7 +48,7 @@ pub async fn run(
         };
         let (signal, hurries) = tokio::select! {
             end = &mut ended => break by_itself(end.unwrap_or(End::Stopped(2))),
-            signal = signals.next() => (signal, true),
+            signal = signals.next() => (signal, signal != SIGXCPU),
             () = engine.drain_asked() => (15, true),
             () = engine.driver.cell.stop_asked() => (SIGPIPE, false),
             () = late => break (End::Stopped(interrupted.unwrap_or(2)), Some(Manner::Terminate)),
@@ -60,6 +60,11 @@ pub async fn run(
             continue;
         }
         interrupted = Some(signal);
+        if signal == SIGXCPU {
+            tracing::warn!(
+                "the limit on this process's processor time (ulimit -t) is used up; what ends it at once is the hard limit"
+            );
+        }
         if signal != SIGPIPE {
             let rest = if keeps_state {
                 "what is under way is finished, and what is not begun is kept for the next start"
@@ -76,7 +81,7 @@ pub async fn run(
         deadline.map_or_else(|| Countdown::new(drain_timeout), |countdown| countdown.longer_by(last_part));
     let hurry = async {
         tokio::select! {
-            _ = signals.next() => {}
+            _ = signals.next_sent() => {}
             () = latest.over() => {}
         }
     };

@@ -1,4 +1,5 @@
-//! The signals that ask for a stop.
+//! The signals that ask for a stop. What was ignored when this process was started stays ignored, as under nohup, or for SIGINT in the
+//! background of a script.
 
 use rustix::process::Signal as Number;
 use std::io;
@@ -11,54 +12,78 @@ pub(crate) fn survive_file_size_limit() -> io::Result<()> {
     signal(SignalKind::from_raw(Number::XFSZ.as_raw())).map(drop)
 }
 
+/// Of the limit on processor time (ulimit -t). It comes again with each second of it until the hard limit kills.
+pub(crate) const SIGXCPU: i32 = Number::XCPU.as_raw();
+
 /// All that ask for a stop.
 #[derive(Debug)]
-pub(super) struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-    hangup: Hangup,
+pub(crate) struct Signals {
+    interrupt: Heard,
+    terminate: Heard,
+    hangup: Heard,
+    no_more_time: Heard,
 }
 
 impl Signals {
-    pub(super) fn new() -> io::Result<Self> {
-        let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        Ok(Self { interrupt, terminate, hangup: Hangup::new()? })
+    /// Must be called within a tokio runtime.
+    pub(crate) fn new() -> io::Result<Self> {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let heard = |number: Number| Heard::new(number.as_raw(), &status);
+        Ok(Self {
+            interrupt: heard(Number::INT)?,
+            terminate: heard(Number::TERM)?,
+            hangup: heard(Number::HUP)?,
+            no_more_time: heard(Number::XCPU)?,
+        })
     }
 
     /// The number of the next one.
-    pub(super) async fn next(&mut self) -> i32 {
+    pub(crate) async fn next(&mut self) -> i32 {
         tokio::select! {
-            _ = self.interrupt.recv() => 2,
-            _ = self.terminate.recv() => 15,
-            () = self.hangup.heard() => 1,
+            number = self.interrupt.next() => number,
+            number = self.terminate.next() => number,
+            number = self.hangup.next() => number,
+            number = self.no_more_time.next() => number,
+        }
+    }
+
+    /// The number of the next one that somebody has sent.
+    pub(crate) async fn next_sent(&mut self) -> i32 {
+        loop {
+            match self.next().await {
+                SIGXCPU => {}
+                number => return number,
+            }
         }
     }
 }
 
-/// SIGHUP, where whoever started this process lets it come through: under nohup it is ignored, and stays so.
+/// One signal, where whoever started this process lets it come through.
 #[derive(Debug)]
-struct Hangup(Option<Signal>);
+struct Heard(i32, Option<Signal>);
 
-impl Hangup {
-    fn new() -> io::Result<Self> {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let signal = if is_ignored(&status) { None } else { Some(signal(SignalKind::hangup())?) };
-        Ok(Self(signal))
+impl Heard {
+    /// `status` is this process's, as the system tells it.
+    fn new(number: i32, status: &str) -> io::Result<Self> {
+        let heard = (!is_ignored(number, status)).then(|| signal(SignalKind::from_raw(number)));
+        Ok(Self(number, heard.transpose()?))
     }
 
     /// Resolves when it has come.
-    async fn heard(&mut self) {
-        match &mut self.0 {
+    async fn next(&mut self) -> i32 {
+        match &mut self.1 {
             Some(signal) => drop(signal.recv().await),
             None => std::future::pending().await,
         }
+        self.0
     }
 }
 
-/// Whether the mask of ignored signals has the first, SIGHUP.
-fn is_ignored(status: &str) -> bool {
+/// Whether the mask of ignored signals has this one.
+fn is_ignored(number: i32, status: &str) -> bool {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .is_some_and(|mask| mask >> (number - 1) & 1 == 1)
 }
 
 #[cfg(test)]
@@ -66,9 +91,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_ignored_hangup_is_read_from_the_mask() {
-        assert!(is_ignored("Name:\tx\nSigIgn:\t0000000000001001\nSigCgt:\t0\n"));
-        assert!(!is_ignored("SigIgn:\t0000000000001000\n"));
-        assert!(!is_ignored(""));
+    fn ignored_signals_are_read_from_the_mask() {
+        let ignored = |mask: &str| -> Vec<i32> {
+            let status = format!("Name:\tx\nSigIgn:\t{mask}\nSigCgt:\tffffffffffffffff\n");
+            [1, 2, 15, SIGXCPU].into_iter().filter(|&number| is_ignored(number, &status)).collect()
+        };
+        assert_eq!(ignored("0000000000001001"), [1]);
+        assert_eq!(ignored("0000000000000002"), [2]);
+        assert_eq!(ignored("0000000000004003"), [1, 2, 15]);
+        assert_eq!(ignored("0000000000800000"), [24]);
+        assert!(ignored("0000000000001000").is_empty());
+        assert!(!is_ignored(1, ""));
     }
 }

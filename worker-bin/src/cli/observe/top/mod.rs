@@ -27,6 +27,8 @@ mod view;
 use super::args::TopArgs;
 use super::find::find;
 use super::{FAILED, Failure};
+use crate::cli::run::signalled;
+use crate::runtime::Signals;
 use app::{App, Flow};
 use poll::Polls;
 use ratatui::crossterm::event::{self, Event};
@@ -34,7 +36,6 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use term::Screen;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
@@ -74,7 +75,7 @@ pub(super) async fn top(args: &TopArgs) -> Result<ExitCode, Failure> {
                 None => return Ok(ExitCode::SUCCESS),
             },
             answer = polls.next() => app.hear(answer, begun.elapsed().as_secs_f64()),
-            status = signals.next() => return Ok(ExitCode::from(status)),
+            signal = signals.next() => return Ok(ExitCode::from(signalled(signal))),
             _ = tick.tick() => {}
         }
     }
@@ -92,30 +93,4 @@ fn keyboard() -> std::io::Result<mpsc::Receiver<Event>> {
     };
     std::thread::Builder::new().name("keyboard".to_owned()).spawn(read)?;
     Ok(keys)
-}
-
-/// Signals that end it.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-    hangup: Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
-    }
-
-    /// The exit status that says which came.
-    async fn next(&mut self) -> u8 {
-        tokio::select! {
-            _ = self.interrupt.recv() => 130,
-            _ = self.terminate.recv() => 143,
-            _ = self.hangup.recv() => 129,
-        }
-    }
 }
