@@ -2,6 +2,7 @@
 
 mod encoded;
 mod failures;
+mod handed;
 mod inline;
 mod inputs;
 mod listing;

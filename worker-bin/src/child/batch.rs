@@ -1,5 +1,7 @@
 //! One batch through a fresh process.
 
+use super::failure::patiently;
+use super::handed::Handed;
 use super::launcher::Launcher;
 use super::pipes::{Gauges, Stdin};
 use super::program::{Program, TaskEnv};
@@ -7,7 +9,6 @@ use super::serve::{Running, Service};
 use super::stop::StopOrder;
 use super::watch::IdleCallback;
 use bytes::Bytes;
-use std::collections::VecDeque;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 use tokio::sync::Notify;
@@ -17,7 +18,7 @@ use worker_proto::Batch;
 /// What a successful run moved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BatchStats {
-    /// Bytes of input, header included.
+    /// Bytes of standard input, header included.
     pub input_bytes: u64,
     /// Bytes of input that the program did not read before it ended well: no error, but worth a warning.
     pub unread_bytes: u64,
@@ -49,7 +50,8 @@ impl std::fmt::Debug for Oversight<'_> {
     }
 }
 
-/// Runs `program` with `header` and `input` on its standard input, and gives what it prints to `on_output` in order.
+/// Runs `program` with `header` and `input` on its standard input, or in what else it [takes](Program::takes) them, and gives what
+/// it prints to `on_output` in order, or what else it [gives](Program::gives).
 ///
 /// What `on_output` was given counts only if the result is good. Its error kills the child and becomes a failure of kind
 /// `Worker`. Dropping the future kills the child's process group.
@@ -64,19 +66,26 @@ pub async fn run_batch(
 ) -> (Result<BatchStats, Failure>, Spent) {
     let begun = Instant::now();
     let kill = Notify::new();
-    let (running, pipe) = match Running::start(launcher, program, env, false, &kill).await {
+    let handed = patiently(program, &kill, || Handed::new(program, env, header.as_ref(), &input)).await;
+    let started = match handed {
+        Ok(handed) => {
+            let running = Running::start(launcher, &handed.program, env, false, &kill).await;
+            running.map(|running| (running, handed))
+        }
+        Err(failure) => Err(failure),
+    };
+    let ((running, pipe), mut handed) = match started {
         Ok(started) => started,
         Err(failure) => return (Err(failure), Spent { start: begun.elapsed(), total: begun.elapsed() }),
     };
     let start = begun.elapsed();
-    let payloads = input.into_iter().map(|batch| batch.payload().clone());
-    let mut pieces: VecDeque<Bytes> =
-        header.into_iter().chain(payloads).filter(|piece| !piece.is_empty()).collect();
+    drop(input);
+    let mut pieces = std::mem::take(&mut handed.pieces);
     let input_bytes: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
     let gauges = Gauges::default();
     let refusal = FailureKind::Worker;
     let service = Service {
-        program,
+        program: &handed.program,
         env,
         gauges: &gauges,
         stream: false,
@@ -96,11 +105,16 @@ pub async fn run_batch(
         Ok(())
     };
     let ended = running.serve(&service, feed, on_output).await;
+    let result = match ended.result {
+        Ok(()) => handed.read_output(on_output).await,
+        Err(failure) => Err(failure),
+    };
+    let of_file = result.as_ref().copied().unwrap_or_default();
     let stats = BatchStats {
         input_bytes,
         unread_bytes: input_bytes - gauges.fed.load(Relaxed) + ended.unread,
         output_bytes: gauges.printed.load(Relaxed),
-        output_records: ended.records,
+        output_records: ended.records + of_file,
     };
-    (ended.result.map(|()| stats), Spent { start, total: begun.elapsed() })
+    (result.map(|_| stats), Spent { start, total: begun.elapsed() })
 }

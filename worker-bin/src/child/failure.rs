@@ -1,7 +1,7 @@
 //! What is said when a child does not succeed: what happened, what was expected, what to do.
 
 use super::launcher::SpawnError;
-use super::program::Program;
+use super::program::{Program, Takes};
 use super::wire::Exit;
 use crate::descriptors::Pause;
 use rustix::io::Errno;
@@ -167,6 +167,11 @@ fn failed(program: &Program, error: SpawnError) -> Failure {
     if let Some(cwd) = program.cwd.as_ref().filter(|cwd| !cwd.is_dir()) {
         let message = format!("cannot start {name}: {} is no directory; correct `cwd`", cwd.display());
         return words.failure(FailureKind::CannotStart, message);
+    }
+    if errno == Errno::TOOBIG && program.takes == Takes::Arguments {
+        let message =
+            format!("{name} cannot be given the records: arguments and environment are too long together");
+        return words.failure(FailureKind::Records, message);
     }
     let advice = match errno {
         Errno::NOENT if name.contains('/') => "check the path, and the interpreter in its first line",

@@ -15,6 +15,7 @@
 mod batch;
 mod descent;
 mod failure;
+mod handed;
 mod idle;
 mod launcher;
 mod launcher_main;
@@ -31,15 +32,17 @@ mod stream;
 mod survivors;
 mod watch;
 mod wire;
+mod words;
 
 pub use batch::{BatchStats, Oversight, run_batch};
 pub use launcher::Launcher;
 pub use launcher_main::{LAUNCHER_ARG, launcher_main};
 pub use piped::{PipedChild, start_source};
-pub use program::{PrintsTo, Program, STOP_GRACE, TaskEnv};
+pub use program::{Gives, PrintsTo, Program, STOP_GRACE, Takes, TaskEnv};
 pub use reading::HasRead;
 pub use records::start_records;
 pub use stderr::LogLimit;
 pub use stop::{Manner, StopOrder};
 pub use stream::{Replay, StreamEvents, StreamHandle, start_stream};
 pub use watch::Idle;
+pub(crate) use words::{Filling, filled};

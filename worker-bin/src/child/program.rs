@@ -30,6 +30,12 @@ pub struct Program {
     pub stop_grace: Duration,
     /// Where what it prints goes.
     pub prints_to: PrintsTo,
+    /// In what a batch is given to it.
+    pub takes: Takes,
+    /// Where its output is.
+    pub gives: Gives,
+    /// The byte that ends each record of its input.
+    pub terminator_in: u8,
     /// The byte that ends each record of its output.
     pub terminator: u8,
     /// Longest record of its output, in bytes without the terminator.
@@ -47,6 +53,26 @@ pub enum PrintsTo {
     Records,
     /// Nobody reads records of it: it goes where its standard error goes.
     Log,
+}
+
+/// In what a batch is given to its program; in its words `{}` stands for that.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Takes {
+    #[default]
+    Stdin,
+    /// Each record is an argument.
+    Arguments,
+    /// A file has the batch.
+    File,
+}
+
+/// Where the output of a batch program is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Gives {
+    #[default]
+    Stdout,
+    /// A file that it makes, whose name stands for `{out}` in its words. What it prints goes where its standard error goes.
+    File,
 }
 
 /// What a child is told about where it is.
@@ -80,6 +106,9 @@ impl Program {
             timeout: None,
             stop_grace: STOP_GRACE,
             prints_to: PrintsTo::Records,
+            takes: Takes::Stdin,
+            gives: Gives::Stdout,
+            terminator_in: b'\n',
             terminator: b'\n',
             max_record: 1 << 20,
             chunk_bytes: 256 * 1024,

@@ -100,7 +100,7 @@ impl Outcome {
     pub fn of<T>(result: &Result<T, Failure>) -> Self {
         match result.as_ref().map_err(|failure| failure.kind) {
             Ok(_) => Outcome::Ok,
-            Err(FailureKind::CannotStart) => Outcome::CannotStart,
+            Err(FailureKind::CannotStart | FailureKind::Records) => Outcome::CannotStart,
             Err(FailureKind::Exit(_)) => Outcome::Exit,
             Err(FailureKind::Signal(_)) => Outcome::Signal,
             Err(FailureKind::Timeout) => Outcome::Timeout,

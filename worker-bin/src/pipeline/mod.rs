@@ -27,7 +27,7 @@ pub use delivery::{Delivery, StateOptions};
 pub use diagnostics::{At, ConfigError, Problem, SourceText, Warning};
 pub use inline::{INLINE_OPTIONS, InlineOption, InlineWord, inline};
 pub use model::{
-    BatchMode, Budgets, Column, EarlyExit, EnvValue, Exists, Failures, Framing, Header, KeyRule, Mode,
+    BatchMode, Budgets, Column, EarlyExit, EnvValue, Exists, Failures, Framing, Header, Input, KeyRule, Mode,
     Origin, Pipeline, PlaceName, Program, RecordsMode, RecordsState, Restart, Sink, Source, Stage,
     StreamMode,
 };
@@ -87,6 +87,7 @@ pub fn parse(text: &SourceText, dir: &Path, set: &[(String, String)]) -> Result<
         ));
         problems.extend(validate::key_rules(joined));
         problems.extend(validate::records(joined));
+        problems.extend(validate::handed(joined));
     }
     match joined {
         Ok(validate::Joined { sources, stages, sinks }) if problems.is_empty() => {

@@ -1,6 +1,6 @@
 //! A pipeline as it is meant: checked, with defaults and paths resolved.
 
-pub use super::keys::batch::BatchMode;
+pub use super::keys::batch::{BatchMode, Input};
 pub use super::keys::failures::Failures;
 pub use super::keys::pipeline::Budgets;
 pub use super::keys::program::{EnvValue, Program, Restart};

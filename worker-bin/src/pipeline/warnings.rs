@@ -1,5 +1,6 @@
 //! What is allowed and bites.
 
+mod braces;
 mod delivery;
 mod header;
 mod lines;
@@ -9,6 +10,7 @@ use super::cluster::Cluster;
 use super::diagnostics::{Problem, Warning};
 use super::model::{EarlyExit, Header, Mode, Origin, Pipeline, Stage};
 use crate::io::source::Ending;
+use braces::braces;
 use header::reads_header;
 use lines::reads_lines_together;
 use std::collections::BTreeSet;
@@ -47,6 +49,7 @@ pub fn warnings(pipeline: &Pipeline) -> Vec<Warning> {
                         )
                     }));
                 }
+                problems.extend(braces(stage));
                 let lines = reads_lines_together(&stage.program.argv);
                 problems.extend(lines.map(|what| bites(stage, "reads several lines as one", what)));
             }

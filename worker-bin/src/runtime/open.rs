@@ -281,6 +281,10 @@ fn open_stage(task: &LocalTask, stage: &StageTask, max_record: usize) -> Result<
     // Where answers are printed they are read, whoever gives them.
     program.prints_to =
         if stage.gives || stage.records.is_some() { PrintsTo::Records } else { PrintsTo::Log };
+    program.terminator_in = task.terminator_in;
+    if let pipeline::Mode::Batch(batch) = &stage.mode {
+        (program.takes, program.gives) = (batch.input.takes(), batch.output);
+    }
     let stage_program = StageProgram { program: Arc::new(program), header: stage.header.clone() };
     Ok(match (&stage.mode, &stage.records) {
         (_, Some(settings)) => OpenedRole::Records(stage_program, settings.clone()),

@@ -151,6 +151,9 @@ pub enum FailureKind {
     Diverged,
     /// The worker died, again and again, while this record alone was in flight.
     WorkerDied,
+    /// The program could not be started on these records, such as one too long for an argument. Trying again is of no use, and parts
+    /// of them may be fine.
+    Records,
     /// The worker could not read, write or store: not the record's fault.
     Worker,
 }

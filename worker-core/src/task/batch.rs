@@ -255,6 +255,7 @@ impl BatchTask {
             | FailureKind::Output
             | FailureKind::EarlyExit
             | FailureKind::Diverged
+            | FailureKind::Records
             | FailureKind::WorkerDied => {}
         }
         ctx.act(Report::BatchFailed {
@@ -264,7 +265,8 @@ impl BatchTask {
             attempt: segment.attempts,
             why: failure.message.clone(),
         });
-        let has_attempts = segment.attempts < self.spec.retry.max_attempts;
+        let is_theirs = failure.kind == FailureKind::Records;
+        let has_attempts = segment.attempts < self.spec.retry.max_attempts && !is_theirs;
         if has_attempts && (!segment.bisecting || segment.records() == 1) {
             let until = ctx.now + self.backoff.fail(&mut ctx.rng);
             self.phase = Phase::Backoff { until };
@@ -305,6 +307,13 @@ impl BatchTask {
             contents: Contents::Record,
         };
         self.backoff.reset();
+        // Whatever becomes of others, no program can be given this one. What is held back before it is committed before it.
+        if failure.kind == FailureKind::Records {
+            return match self.systematic.holds_any() {
+                true => self.systematic.hold(piece.clone(), letter),
+                false => self.dead_letter(base, ctx, piece, letter),
+            };
+        }
         match self.systematic.failed(base, ctx, &advised(&failure), piece, letter) {
             Verdict::Condemned(letter) => self.dead_letter(base, ctx, piece, letter),
             Verdict::Undecided => {}

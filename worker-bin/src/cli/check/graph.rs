@@ -2,7 +2,7 @@
 
 use crate::pipeline::plan::Plan;
 use crate::pipeline::{
-    Column, Framing, Header, KeyRule, Mode, Origin, Pipeline, Program, Sink, Source, Stage,
+    Column, Framing, Header, Input, KeyRule, Mode, Origin, Pipeline, Program, Sink, Source, Stage,
 };
 use crate::text::escape::one_line;
 use crate::text::width::fit;
@@ -96,6 +96,7 @@ impl Drawing<'_> {
         let window = match &stage.mode {
             Mode::Stream(stream) if stream.window.is_some() => " in windows",
             Mode::Records(records) if records.tick.is_some() => " with ticks",
+            Mode::Batch(batch) if batch.input != Input::Stdin => handed(batch.input),
             Mode::Stream(_) | Mode::Batch(_) | Mode::Records(_) => "",
         };
         let (name, mode, key) = (&stage.name, stage.mode.word(), key_text(stage.partition_by.as_ref()));
@@ -153,6 +154,16 @@ fn source_text(source: &Source, dir: &Path) -> String {
     };
     let framing = if source.framing == Framing::Lines { "" } else { framing_text(source.framing) };
     format!("{input}{decoded}{header}{framing}")
+}
+
+/// In what a batch is given to its program.
+fn handed(input: Input) -> &'static str {
+    match input {
+        Input::Stdin => "",
+        Input::Argument => " of one record, an argument",
+        Input::Arguments => " as arguments",
+        Input::File => " in a file",
+    }
 }
 
 fn framing_text(framing: Framing) -> &'static str {

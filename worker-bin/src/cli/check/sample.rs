@@ -3,9 +3,9 @@
 mod child;
 
 use crate::io::source::{FileSource, SourceOptions, SourceReader};
-use crate::pipeline::{Mode, Origin, Pipeline, Source, Stage};
+use crate::pipeline::{Input, Mode, Origin, Pipeline, Source, Stage};
 use bytes::Bytes;
-use child::run;
+use child::{Given, run};
 use std::path::Path;
 use worker_proto::Batch;
 
@@ -150,7 +150,30 @@ fn cuts(records: usize) -> Vec<usize> {
 }
 
 fn run_on(stage: &Stage, header: &[u8], input: &[u8]) -> Result<Vec<u8>, String> {
-    let mut output = run(stage, [header, input].concat())?;
+    let end = stage.framing_in.terminator();
+    let records = || {
+        let batch = Batch::from_terminated(Bytes::copy_from_slice(input), end);
+        let records = batch.iter().map(|record| record.strip_suffix(&[end]).unwrap_or(record).to_vec());
+        records.collect::<Vec<_>>()
+    };
+    let whole = || [header, input].concat();
+    let mut output = match &stage.mode {
+        Mode::Batch(batch) => match batch.input {
+            Input::Stdin => run(stage, Given::Stdin(whole()))?,
+            Input::File => run(stage, Given::File(whole()))?,
+            Input::Arguments => run(stage, Given::Arguments(&records()))?,
+            Input::Argument => {
+                let each = records().into_iter().map(|record| run(stage, Given::Arguments(&[record])));
+                let mut all = Vec::new();
+                for output in each {
+                    all.extend(output?);
+                    ended(&mut all, stage.framing_out.terminator());
+                }
+                all
+            }
+        },
+        Mode::Stream(_) | Mode::Records(_) => run(stage, Given::Stdin(whole()))?,
+    };
     ended(&mut output, stage.framing_out.terminator());
     Ok(output)
 }

@@ -5,6 +5,7 @@ mod script;
 use super::Failed;
 use super::args::ReproArgs;
 use super::store::{LetterId, Store, StoreError};
+use crate::child::Takes;
 use crate::child::records::single_request;
 use crate::cli::run::say;
 use crate::io::dead::Letter;
@@ -160,13 +161,18 @@ impl<'a> Case<'a> {
         let mut text = format!(
             "Dead letter {} of stage `{}`, dead-lettered at {} after {attempts} {}:\n\n    {}\n\n\
              sh run.sh   runs the program as the worker ran it, on this record alone\n\
-             input       what it gets on standard input\n\n\
+             input       {}\n\n\
              It succeeds with exit status {}. ",
             self.id,
             one_line(stage.as_bytes()),
             one_line(time.as_bytes()),
             if *attempts == 1 { "attempt" } else { "attempts" },
             one_line(reason.as_bytes()),
+            match takes(self.stage) {
+                Takes::Stdin => "what it gets on standard input",
+                Takes::Arguments => "what it gets as an argument",
+                Takes::File => "the file that it gets",
+            },
             fine.join(" or "),
         );
         if matches!(self.stage.mode, Mode::Records(_)) {
@@ -195,6 +201,14 @@ fn found(stage: &StageTask, owner: &str) -> Option<PathBuf> {
     if stage.program.clear_env { found() } else { None }
 }
 
+/// In what the program is given its input.
+fn takes(stage: &StageTask) -> Takes {
+    match &stage.mode {
+        Mode::Batch(batch) => batch.input.takes(),
+        Mode::Stream(_) | Mode::Records(_) => Takes::Stdin,
+    }
+}
+
 fn input(letter: &Letter, task: &LocalTask, stage: &StageTask) -> Vec<u8> {
     if let Mode::Records(records) = &stage.mode {
         let by = stage.records.as_ref().and_then(|records| records.key.clone());
@@ -203,6 +217,9 @@ fn input(letter: &Letter, task: &LocalTask, stage: &StageTask) -> Vec<u8> {
         let mut key = by.map(|by| RecordKey::new(by, task.terminator_in));
         let key = key.as_mut().and_then(|key| key.of(&letter.record).ok());
         return single_request(&letter.task, key, &letter.record, records.state == RecordsState::Inline);
+    }
+    if takes(stage) == Takes::Arguments {
+        return letter.record.to_vec();
     }
     let mut input = stage.header.as_deref().unwrap_or_default().to_vec();
     input.extend_from_slice(&letter.record);

@@ -102,6 +102,7 @@ fn ending(cause: Option<FailureKind>) -> (Option<i32>, Option<i32>) {
             | FailureKind::EarlyExit
             | FailureKind::Diverged
             | FailureKind::WorkerDied
+            | FailureKind::Records
             | FailureKind::Worker,
         ) => (None, None),
     }

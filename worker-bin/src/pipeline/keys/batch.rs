@@ -1,8 +1,9 @@
 //! Keys of `mode = "batch"`.
 
 use super::failures::Failures;
-use super::value::{Integer, Maybe, Size, Time};
+use super::value::{Integer, Maybe, Size, Time, Words};
 use super::{Class, Inline, Key, Keys, Section, WhenAbsent};
+use crate::child::{Gives, Takes};
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,7 +15,50 @@ pub struct BatchMode {
     pub max_records: Option<u64>,
     /// How long records wait for company.
     pub linger: Duration,
+    pub input: Input,
+    pub output: Gives,
     pub failures: Failures,
+}
+
+/// In what a batch is given to its program; in `run`, `{}` stands for that.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Input {
+    #[default]
+    Stdin,
+    /// One record, as an argument.
+    Argument,
+    /// All records of the batch, each an argument.
+    Arguments,
+    /// A file that has the batch.
+    File,
+}
+
+/// Most records that are given as arguments at once, in bytes: as xargs has it, and far below what systems take.
+const ARGUMENTS_BYTES_MAX: u64 = 128 << 10;
+
+impl Input {
+    #[must_use]
+    pub fn takes(self) -> Takes {
+        match self {
+            Self::Stdin => Takes::Stdin,
+            Self::Argument | Self::Arguments => Takes::Arguments,
+            Self::File => Takes::File,
+        }
+    }
+
+    pub(in crate::pipeline) fn batch_bytes_max(self) -> u64 {
+        match self {
+            Self::Stdin | Self::File => u64::MAX,
+            Self::Argument | Self::Arguments => ARGUMENTS_BYTES_MAX,
+        }
+    }
+
+    pub(in crate::pipeline) fn batch_records_max(self) -> u64 {
+        match self {
+            Self::Argument => 1,
+            Self::Stdin | Self::Arguments | Self::File => u64::MAX,
+        }
+    }
 }
 
 impl Default for BatchMode {
@@ -23,6 +67,8 @@ impl Default for BatchMode {
             max_bytes: 8 << 20,
             max_records: None,
             linger: Duration::from_millis(20),
+            input: Input::Stdin,
+            output: Gives::Stdout,
             failures: Failures::default(),
         }
     }
@@ -34,12 +80,45 @@ impl Section for BatchMode {
     }
 }
 
-pub(super) const KEYS: Keys<BatchMode> = &[&Inline {
-    name: "batch",
-    doc: "max_records too (none); batches start small and grow",
-    keys: LIMITS,
-    check: |_| None,
+pub(super) const KEYS: Keys<BatchMode> = &[
+    &Inline {
+        name: "batch",
+        doc: "max_records too (none); batches start small and grow",
+        keys: LIMITS,
+        check: |_| None,
+    },
+    // State of a version without these two is gone on with: what is left out is no part of the fingerprint.
+    &Key::<BatchMode, _> {
+        name: "input",
+        class: Class::Results,
+        doc: "or arg: a process for each record, which stands for {} in run, or at its end; args: the records of a batch; file: {} is a \
+              file that has the batch",
+        value: Maybe(INPUTS),
+        when_absent: WhenAbsent::Nothing("stdin"),
+        get: |batch| Some(batch.input).filter(|input| *input != Input::Stdin),
+        set: |batch, input, _| batch.input = input.unwrap_or_default(),
+    },
+];
+
+/// What only a stage has, whose output goes on.
+pub(super) const OUTPUT: Keys<BatchMode> = &[&Key::<BatchMode, _> {
+    name: "output",
+    class: Class::Results,
+    doc: "or file: {out} in run is a file that the program makes; what it prints is logged",
+    value: Maybe(OUTPUTS),
+    when_absent: WhenAbsent::Nothing("stdout"),
+    get: |batch| Some(batch.output).filter(|output| *output != Gives::Stdout),
+    set: |batch, output, _| batch.output = output.unwrap_or_default(),
 }];
+
+const INPUTS: Words<Input> = Words(&[
+    ("stdin", Input::Stdin),
+    ("arg", Input::Argument),
+    ("args", Input::Arguments),
+    ("file", Input::File),
+]);
+
+const OUTPUTS: Words<Gives> = Words(&[("stdout", Gives::Stdout), ("file", Gives::File)]);
 
 const LIMITS: Keys<BatchMode> = &[
     &Key::<BatchMode, _> {

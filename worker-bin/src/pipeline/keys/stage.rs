@@ -10,6 +10,7 @@ use super::records::{self, RecordsMode};
 use super::stream::{self, StreamMode};
 use super::value::{Integer, Maybe, Number, Time, Value, Words, any_of};
 use super::{Class, Key, KeyInfo, Keys, Rendered, Section, Shown, WhenAbsent, row};
+use crate::child::Takes;
 use crate::pipeline::diagnostics::{At, Problem, listed};
 use crate::pipeline::model::{Framing, Origin, Pipeline};
 use crate::pipeline::plan::PARTITIONS_MAX;
@@ -125,12 +126,13 @@ const fn mode_key(when_absent: WhenAbsent<Stage, ModeName>) -> Key<Stage, Words<
 #[derive(Clone, Copy)]
 struct How {
     mode: Keys<Stage>,
+    batch: Keys<BatchMode>,
     stream: Keys<StreamMode>,
 }
 
-const HOW: How = How { mode: MODE, stream: &[] };
+const HOW: How = How { mode: MODE, batch: batch::OUTPUT, stream: &[] };
 
-const HOW_OF_SINK: How = How { mode: MODE_OF_SINK, stream: stream::OF_SINK };
+const HOW_OF_SINK: How = How { mode: MODE_OF_SINK, batch: &[], stream: stream::OF_SINK };
 
 const OUTCOME: Keys<Stage> = &[&Key::<Stage, _> {
     name: "ok_exit",
@@ -183,7 +185,7 @@ const REST: Keys<Stage> = &[
         class: Class::Results,
         doc: "how what it prints is split: lines | nul",
         value: super::FRAMING,
-        when_absent: WhenAbsent::By(|stage| stage.framing_in, "as what it reads"),
+        when_absent: WhenAbsent::By(Stage::default_framing, "as what it reads; with input = \"arg\" lines"),
         get: |stage| stage.framing_out,
         set: |stage, framing, _| stage.framing = Some(framing),
     },
@@ -230,6 +232,7 @@ fn how_infos(how: How) -> KeysOfModes {
         (row::infos(program::KEYS), ALL),
         (row::infos(how.mode), ALL),
         (row::infos(batch::KEYS), &[ModeName::Batch]),
+        (row::infos(how.batch), &[ModeName::Batch]),
         (row::infos(failures::KEYS), FAILING),
         (row::infos(stream::KEYS), &[ModeName::Stream]),
         (row::infos(how.stream), &[ModeName::Stream]),
@@ -306,6 +309,7 @@ fn mode<'d>(
     let (mut batch, mut failures) = (BatchMode::default(), Failures::default());
     let (mut stream, mut records) = (StreamMode::default(), RecordsMode::default());
     keys.read(&[ModeName::Batch], batch::KEYS, &mut batch);
+    keys.read(&[ModeName::Batch], how.batch, &mut batch);
     keys.read(FAILING, failures::KEYS, &mut failures);
     keys.read(&[ModeName::Stream], stream::KEYS, &mut stream);
     keys.read(&[ModeName::Stream], how.stream, &mut stream);
@@ -362,6 +366,14 @@ fn misplaced(entry: &KeyValue<'_>, modes: &[ModeName], (mode, default): (ModeNam
 }
 
 impl Stage {
+    /// How what it prints is split where it does not say so: whoever is given arguments does not see what ends records.
+    pub(in crate::pipeline) fn default_framing(&self) -> Framing {
+        match &self.mode {
+            Mode::Batch(batch) if batch.input.takes() == Takes::Arguments => Framing::Lines,
+            Mode::Batch(_) | Mode::Stream(_) | Mode::Records(_) => self.framing_in,
+        }
+    }
+
     fn set_mode(&mut self, mode: ModeName) {
         self.mode = Mode::of(mode);
         self.timeout = default_timeout(&self.mode);
@@ -388,6 +400,7 @@ impl Stage {
         match &self.mode {
             Mode::Batch(mode) => [
                 row::rendered(batch::KEYS, mode, pipeline),
+                row::rendered(how.batch, mode, pipeline),
                 row::rendered(failures::KEYS, &mode.failures, pipeline),
             ]
             .concat(),

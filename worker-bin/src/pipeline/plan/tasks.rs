@@ -105,8 +105,8 @@ pub struct SinkTask {
 pub(super) fn kind(stage: &Stage) -> TaskKind {
     match &stage.mode {
         Mode::Batch(batch) => TaskKind::Batch(BatchSpec {
-            max_bytes: batch.max_bytes,
-            max_records: batch.max_records.unwrap_or(u64::MAX),
+            max_bytes: batch.max_bytes.min(batch.input.batch_bytes_max()),
+            max_records: batch.max_records.unwrap_or(u64::MAX).min(batch.input.batch_records_max()),
             linger: batch.linger,
             retry: batch.failures.retry,
             on_error: batch.failures.on_error,

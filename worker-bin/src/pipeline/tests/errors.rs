@@ -21,7 +21,7 @@ fn keys_and_types() {
     shows("unknown_key", read(&stage("run = ['grep', 'x']\npartitons = 4")));
     shows(
         "unknown_keys_of_later_versions",
-        read(&stage("run = ['a']\nrate = '5/s'\ninput = 'arg'\ninflight = 5")),
+        read(&stage("run = ['a']\nrate = '5/s'\nshared = 'x'\ninflight = 5")),
     );
     shows("unknown_top_level", read(&stage("run = ['a']\n[stages.x]\nrun = ['b']")));
     shows("follow", read("[source.a]\nfile='x'\nfollow = true\n[sink.b]\nstdout=true\n"));

@@ -32,6 +32,10 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("-S a --key csv:2", "mode = \"stream\"\npartition_by = { csv = 2 }"),
     ("-s a --batch 1MiB", "batch = { max_bytes = \"1MiB\""),
     ("-s a --batch 9records --batch 2KiB", "batch = { max_bytes = \"2KiB\", max_records = 9"),
+    ("-s a --arg", "run = [\"a\"]\ninput = \"arg\""),
+    ("-s 'a {}' --args", "input = \"args\""),
+    ("-s 'a {}' --batch-file", "input = \"file\""),
+    ("-s 'a {out}' --out-file", "output = \"file\""),
     ("-s a --retries 0", "retry = { max_attempts = 1,"),
     ("-R a --retries 2", "retry = { max_attempts = 3,"),
     ("-s a --on-error halt", "on_error = \"halt\""),
@@ -126,4 +130,48 @@ fn a_dash_is_no_file_of_a_file() {
     let text = to_toml(&named, Detail::Short);
     assert!(text.contains("file = \"./-\""), "{text}");
     assert_eq!(super::read(&text).unwrap().sinks, named.sinks);
+}
+
+#[test]
+fn what_stands_for_a_batch_is_checked() {
+    let file = |stage: &str| format!("[source.s]\nfile='x'\n[stage.a]\n{stage}\n[sink.o]\nfile='o'\n");
+    for (stage, words) in [
+        ("run=['{}']\ninput='arg'", ["cannot be the program itself", "sh"]),
+        ("run=['a']\ninput='arg'\nbatch={max_records=2}", ["gives a program one record", "\"args\""]),
+        ("run=['a']\noutput='file'", ["needs `{out}`", "\"{out}\""]),
+        ("run=['a']\ninput='argument'", ["cannot be \"argument\"", "\"arg\""]),
+        ("run=['a']\noutput='arg'", ["cannot be \"arg\"", "\"file\""]),
+        ("run=['a']\nmode='stream'\ninput='arg'", ["belongs to mode = \"batch\"", "input"]),
+        ("run=['a']\nmode='records'\noutput='file'", ["belongs to mode = \"batch\"", "output"]),
+    ] {
+        let error = super::read(&file(stage)).unwrap_err().to_string();
+        assert!(words.iter().all(|word| error.contains(word)), "{stage}\n{error}");
+    }
+    let headed =
+        "[source.s]\nfile='x'\nheader='repeat'\n[stage.a]\nrun=['a']\ninput='args'\n[sink.o]\nfile='o'\n";
+    let error = super::read(headed).unwrap_err().to_string();
+    assert!(error.contains("cannot be given a header") && error.contains("input = \"file\""), "{error}");
+    let sink = "[source.s]\nfile='x'\n[sink.o]\nrun=['a']\nmode='batch'\noutput='file'\n";
+    assert!(super::read(sink).unwrap_err().to_string().contains("unknown key `output`"));
+}
+
+#[test]
+fn braces_that_do_what_is_not_meant_are_warned_of() {
+    let warned = |line: &str| {
+        let titles: Vec<String> = crate::pipeline::warnings(&pipeline(line))
+            .iter()
+            .map(|warning| warning.title().to_owned())
+            .collect();
+        titles.join("\n")
+    };
+    assert!(warned("-s 'echo {}'").contains("is given {} as it is"));
+    assert!(warned("-s \"sh -c 'rm {}'\" --arg").contains("a part of a shell's script"));
+    for fine in [
+        "-s 'jq {}'",
+        "-s 'echo {}' --arg",
+        "-s \"sh -c 'cat {}'\" --batch-file",
+        "-s \"sh -c 'rm \\\"\\$1\\\"' sh {}\" --arg",
+    ] {
+        assert_eq!(warned(fine), "", "{fine}");
+    }
 }

@@ -62,7 +62,7 @@ impl Place {
         let mut tables = [
             ("pipeline", vec![("name", "\"x\"")]),
             ("source", vec![("file", "\"in\"")]),
-            ("stage", vec![("from", "\"t\""), ("run", "\"p\""), ("partition_by", "\"record\"")]),
+            ("stage", vec![("from", "\"t\""), ("run", "\"p {out}\""), ("partition_by", "\"record\"")]),
             ("sink", vec![("file", "\"out/\""), ("from", "\"t\"")]),
         ];
         let (_, mine) = tables.iter_mut().find(|(table, _)| *table == self.table).unwrap();
@@ -109,6 +109,7 @@ impl Place {
             "\"replace\"",
             "\"halt\"",
             "\"cut\"",
+            "\"file\"",
             "\"done\"",
             "\"inline\"",
             "\"always\"",

@@ -1,9 +1,10 @@
 //! What good files mean.
 
 use super::{read, read_with};
+use crate::child::Gives;
 use crate::io::{sink, source};
 use crate::pipeline::{
-    BatchMode, Column, EarlyExit, EnvValue, Exists, Failures, Framing, Header, KeyRule, Mode, Origin,
+    BatchMode, Column, EarlyExit, EnvValue, Exists, Failures, Framing, Header, Input, KeyRule, Mode, Origin,
     RecordsMode, RecordsState, Restart, StreamMode,
 };
 use std::path::PathBuf;
@@ -97,6 +98,8 @@ fn every_key_of_a_stage_is_understood() {
         max_bytes: 1 << 20,
         max_records: Some(100),
         linger: Duration::from_millis(5),
+        input: Input::Stdin,
+        output: Gives::Stdout,
         failures: Failures { retry, on_error: OnError::Halt, max_dead: MaxDead::Records(7) },
     };
     assert_eq!(errors.mode, Mode::Batch(batch));

@@ -314,7 +314,7 @@ fn with_framing(sources: Vec<Source>, stages: Vec<Stage>, sinks: Vec<Sink>) -> R
     let mut joined = Joined { sources, stages: Vec::with_capacity(stages.len()), sinks: Vec::new() };
     for mut stage in stages {
         stage.framing_in = joined.common_framing(&stage.from, &stage.name, &stage.at, &mut problems);
-        stage.framing_out = stage.framing.take().unwrap_or(stage.framing_in);
+        stage.framing_out = stage.framing.take().unwrap_or(stage.default_framing());
         stage.named = None;
         joined.stages.push(stage);
     }

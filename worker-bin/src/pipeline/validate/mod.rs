@@ -2,11 +2,13 @@
 
 mod ends;
 mod graph;
+mod handed;
 mod keys;
 mod records;
 
 pub(super) use ends::{Nodes, contradictory_ends, overlapping_ends};
 pub(super) use graph::{Joined, join};
+pub(super) use handed::handed;
 pub(super) use keys::key_rules;
 pub(super) use records::records;
 

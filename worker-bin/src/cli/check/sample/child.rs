@@ -1,9 +1,13 @@
 //! One run of a stage's program, with all its pipes served together and a limit of time.
 
-use crate::pipeline::Stage;
+use crate::child::{Filling, Gives, filled};
+use crate::pipeline::{Mode, Stage};
 use rustix::process::{Pid, Signal, kill_process_group};
+use std::ffi::OsString;
 use std::io::{Read, Write};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread;
@@ -15,17 +19,29 @@ const TIME_MAX: Duration = Duration::from_secs(60);
 /// What it says on standard error is kept up to here, in bytes.
 const STDERR_BYTES_MAX: u64 = 8 * 1024;
 
-/// Gives `input` to the stage's program and returns what it prints; or why that failed and what to do.
-pub(super) fn run(stage: &Stage, input: Vec<u8>) -> Result<Vec<u8>, String> {
+/// In what a program is given its input.
+#[derive(Debug)]
+pub(super) enum Given<'a> {
+    Stdin(Vec<u8>),
+    Arguments(&'a [Vec<u8>]),
+    File(Vec<u8>),
+}
+
+/// Gives `input` to the stage's program and returns its output; or why that failed and what to do.
+pub(super) fn run(stage: &Stage, input: Given<'_>) -> Result<Vec<u8>, String> {
     let command = stage.program.command(&stage.name).map_err(|error| error.to_string())?;
     let tmpdir =
         tempfile::tempdir().map_err(|error| format!("cannot make a temporary directory: {error}"))?;
+    let file = tmpdir.path().join("output");
+    let output =
+        Some(&file).filter(|_| matches!(&stage.mode, Mode::Batch(batch) if batch.output == Gives::File));
+    let (argv, input) = handed(&command.argv, input, tmpdir.path(), output)?;
     let mut child = Command::new(&command.program);
-    child.arg0(&command.argv[0]).args(&command.argv[1..]).current_dir(&command.cwd).process_group(0);
+    child.arg0(&argv[0]).args(&argv[1..]).current_dir(&command.cwd).process_group(0);
     if command.clear_env {
         child.env_clear();
     }
-    if matches!(stage.mode, crate::pipeline::Mode::Stream(_)) {
+    if matches!(stage.mode, Mode::Stream(_)) {
         child.env("PYTHONHASHSEED", "0").env("PERL_HASH_SEED", "0");
     }
     child.envs(command.env).env("WORKER_TASK", format!("{}/0", stage.name)).env("WORKER_STAGE", &stage.name);
@@ -36,7 +52,15 @@ pub(super) fn run(stage: &Stage, input: Vec<u8>) -> Result<Vec<u8>, String> {
         child.spawn().map_err(|error| format!("cannot start {}: {error}", command.program.display()))?;
     let limit = stage.timeout.unwrap_or(TIME_MAX).max(TIME_MAX);
     match serve(&mut child, input, limit) {
-        Ok((output, complaint, status)) => verdict(stage, status, &complaint).map(|()| output),
+        Ok((printed, complaint, status)) => {
+            verdict(stage, status, &complaint)?;
+            match output {
+                None => Ok(printed),
+                Some(file) => {
+                    std::fs::read(file).map_err(|error| format!("it should make the file {{out}}: {error}"))
+                }
+            }
+        }
         Err(why) => {
             // Not reaped yet, so the number still is its own.
             if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
@@ -46,6 +70,30 @@ pub(super) fn run(stage: &Stage, input: Vec<u8>) -> Result<Vec<u8>, String> {
             Err(why)
         }
     }
+}
+
+/// The words of a program that is given this, and what it gets on standard input.
+fn handed(
+    argv: &[OsString],
+    input: Given<'_>,
+    tmpdir: &Path,
+    output: Option<&PathBuf>,
+) -> Result<(Vec<OsString>, Vec<u8>), String> {
+    let output = output.map(|path| path.as_os_str().as_bytes());
+    let with = |inputs: Option<&[&[u8]]>| filled(argv, &Filling { inputs, output });
+    Ok(match input {
+        Given::Stdin(input) => (with(None), input),
+        Given::Arguments(records) => {
+            let records: Vec<&[u8]> = records.iter().map(Vec::as_slice).collect();
+            (with(Some(&records)), Vec::new())
+        }
+        Given::File(input) => {
+            let path = tmpdir.join("input");
+            std::fs::write(&path, input)
+                .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+            (with(Some(&[path.as_os_str().as_bytes()])), Vec::new())
+        }
+    })
 }
 
 /// Serves all pipes until standard output has ended and the child has; returns what came on

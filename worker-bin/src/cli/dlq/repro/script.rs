@@ -1,11 +1,17 @@
 //! The command and the environment of a child, as a shell script.
 
+use crate::child::{Filling, Gives, Takes, filled};
 use crate::cli::dlq::store::LetterId;
 use crate::io::dead::Letter;
 use crate::pipeline::plan::{LocalTask, StageTask};
 use crate::pipeline::{EnvValue, Mode};
+use std::ffi::OsString;
 use std::path::PathBuf;
 use worker_core::config::TaskName;
+
+/// Stand in the words where the script has the record, and the file for the output.
+const INPUT: &str = "worker-dlq-repro-input";
+const OUTPUT: &str = "worker-dlq-repro-output";
 
 /// What the script is made of.
 pub(super) struct Script<'a> {
@@ -53,8 +59,26 @@ impl Script<'_> {
         }
         words.extend(self.place());
         words.extend(self.argv());
-        script += &format!("cd {cwd} || exit 126\n{} < \"$here/input\"\n", words.join(" \\\n  "));
+        let stdin = match super::takes(self.stage) {
+            Takes::Stdin => "\"$here/input\"",
+            Takes::Arguments => {
+                script += "record=$(cat \"$here/input\" && echo x) || exit 126\nrecord=${record%x}\n";
+                "/dev/null"
+            }
+            Takes::File => "/dev/null",
+        };
+        script += &format!("cd {cwd} || exit 126\n{} < {stdin}\n", words.join(" \\\n  "));
+        if self.gives() == Gives::File {
+            script += "status=$?\ncat \"$tmp/output\"\nexit $status\n";
+        }
         script
+    }
+
+    fn gives(&self) -> Gives {
+        match &self.stage.mode {
+            Mode::Batch(batch) => batch.output,
+            Mode::Stream(_) | Mode::Records(_) => Gives::Stdout,
+        }
     }
 
     /// What tells the program where it is.
@@ -78,7 +102,28 @@ impl Script<'_> {
         let argv = &self.stage.program.argv;
         let program = self.found.as_ref().map(|file| file.to_string_lossy().into_owned());
         let program = program.or_else(|| argv.first().cloned());
-        program.into_iter().chain(argv.iter().skip(1).cloned()).map(|word| quote(&word))
+        let words =
+            program.into_iter().chain(argv.iter().skip(1).cloned()).map(OsString::from).collect::<Vec<_>>();
+        let inputs: Option<&[&[u8]]> = match super::takes(self.stage) {
+            Takes::Stdin => None,
+            Takes::Arguments | Takes::File => Some(&[INPUT.as_bytes()]),
+        };
+        let output = Some(OUTPUT.as_bytes()).filter(|_| self.gives() == Gives::File);
+        let input = match super::takes(self.stage) {
+            Takes::Stdin | Takes::Arguments => "\"$record\"",
+            Takes::File => "\"$here/input\"",
+        };
+        let words = filled(&words, &Filling { inputs, output });
+        words.into_iter().map(move |word| {
+            let word = quote(&word.to_string_lossy());
+            // A quote ends before what the shell is to replace, and begins behind it.
+            let quoted = word.starts_with('\'');
+            let put = |word: String, sign: &str, by: &str| match quoted {
+                true => word.replace(sign, &format!("'{by}'")),
+                false => word.replace(sign, by),
+            };
+            put(put(word, INPUT, input), OUTPUT, "\"$tmp/output\"")
+        })
     }
 }
 
