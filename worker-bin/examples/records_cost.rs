@@ -148,7 +148,7 @@ async fn run(argv: &[String], records: usize) -> (Duration, Duration) {
     let state = Arc::new(Mutex::new(KeyedState::new("cost/0", u64::MAX)));
     let rules = RecordsRules {
         partition_by: Some(PartitionBy::Field { index: std::num::NonZeroUsize::MIN, delimiter: None }),
-        terminator_in: b'\n',
+        envelope_in: b'\n'.into(),
         inline: false,
         in_flight: 4096,
         in_flight_bytes: 4 << 20,

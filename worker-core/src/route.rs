@@ -24,6 +24,7 @@
 //! ```
 
 mod csv;
+mod envelope;
 mod field;
 mod group;
 #[cfg(feature = "json-keys")]
@@ -34,6 +35,7 @@ mod tests;
 
 use crate::event::{Body, Chunk, DeadLetter, Output};
 use bytes::Bytes;
+pub use envelope::Envelope;
 pub use group::{KEY_GROUPS, KeyGroup, key_group, partition_of};
 use key::KeyReader;
 pub use key::{NoKey, PartitionBy, RecordKey};
@@ -55,7 +57,7 @@ pub struct Edge {
 #[derive(Debug)]
 pub struct Router {
     ways: Vec<Way>,
-    terminator: u8,
+    envelope: Envelope,
 }
 
 #[derive(Debug)]
@@ -86,19 +88,20 @@ struct Keyed {
 const NOWHERE: usize = usize::MAX;
 
 impl Router {
-    /// A router for a task with these edges, whose records end with `terminator`.
+    /// A router for a task with these edges, whose records have their content in `envelope`: a byte that ends them, say.
     #[must_use]
-    pub fn new(edges: Vec<Edge>, terminator: u8) -> Self {
+    pub fn new(edges: Vec<Edge>, envelope: impl Into<Envelope>) -> Self {
+        let envelope = envelope.into();
         let way = |edge: Edge| Way {
             choice: match edge.by {
-                Some(by) => Choice::Keyed(Keyed::new(by, edge.links.len(), terminator)),
+                Some(by) => Choice::Keyed(Keyed::new(by, edge.links.len(), envelope)),
                 None => Choice::Turns(0),
             },
             links: edge.links,
             receiver: None,
         };
         let ways = edges.into_iter().filter(|edge| !edge.links.is_empty()).map(way).collect();
-        Self { ways, terminator }
+        Self { ways, envelope }
     }
 
     /// The same with names for the stages and sinks at the ends of its edges, by a link to each; dead letters say them.
@@ -128,7 +131,7 @@ impl Router {
                 Choice::Turns(turn) => deal(&batch, &way.links, turn, out),
                 Choice::Keyed(keyed) => {
                     let first_dead = out.dead.len();
-                    keyed.route(&batch, keys, &way.links, self.terminator, out);
+                    keyed.route(&batch, keys, &way.links, self.envelope, out);
                     if edges > 1 {
                         let receiver = way.receiver.clone();
                         let receiver =
@@ -173,8 +176,8 @@ fn send(link: LinkId, batch: Batch, out: &mut Output) {
 }
 
 impl Keyed {
-    fn new(by: PartitionBy, partitions: usize, terminator: u8) -> Self {
-        Self { reader: KeyReader::new(by, terminator), choices: Vec::new(), sizes: vec![(0, 0); partitions] }
+    fn new(by: PartitionBy, partitions: usize, envelope: Envelope) -> Self {
+        Self { reader: KeyReader::new(by, envelope), choices: Vec::new(), sizes: vec![(0, 0); partitions] }
     }
 
     fn route(
@@ -182,10 +185,10 @@ impl Keyed {
         batch: &Batch,
         keys: &[Option<Bytes>],
         links: &[LinkId],
-        terminator: u8,
+        envelope: Envelope,
         out: &mut Output,
     ) {
-        self.choose(batch, keys, terminator, out);
+        self.choose(batch, keys, envelope, out);
         if let Some(all) = self.sizes.iter().position(|&(records, _)| records == batch.len()) {
             send(links[all], batch.clone(), out);
             return;
@@ -204,12 +207,12 @@ impl Keyed {
     }
 
     /// Fills `choices` and `sizes`; records without the key become dead letters.
-    fn choose(&mut self, batch: &Batch, keys: &[Option<Bytes>], terminator: u8, out: &mut Output) {
+    fn choose(&mut self, batch: &Batch, keys: &[Option<Bytes>], envelope: Envelope, out: &mut Output) {
         self.choices.clear();
         self.sizes.fill((0, 0));
         for (index, record) in batch.iter().enumerate() {
             let given = keys.get(index).and_then(Option::as_deref);
-            let choice = match self.reader.key(record.strip_suffix(&[terminator]).unwrap_or(record), given) {
+            let choice = match self.reader.key(envelope.content(record), given) {
                 Ok(key) => {
                     let partition = partition_of(key_group(key), self.sizes.len());
                     self.sizes[partition].0 += 1;

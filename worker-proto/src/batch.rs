@@ -8,7 +8,7 @@ const END_BYTES: usize = 4;
 
 /// Records laid end to end in one buffer. Cloning and slicing copy nothing.
 ///
-/// Each record includes its terminator (a newline, or a NUL byte where the pipeline says so). `ends` holds one
+/// Each record includes what ends it (a newline, say), or stands before it, as the pipeline says. `ends` holds one
 /// little-endian `u32` a record: the offset behind the record's last byte, counted from `base` bytes before the payload's
 /// start, so that a slice of a batch is a slice of both buffers and the wire carries both as they are.
 #[derive(Clone, PartialEq, Eq)]
@@ -83,6 +83,17 @@ impl Batch {
         if payload.last().is_some_and(|&b| b != terminator) {
             push_end(&mut ends, payload.len());
         }
+        Self { payload, ends: ends.into(), base: 0 }
+    }
+
+    /// One record, of at least one byte.
+    ///
+    /// # Panics
+    /// If `payload` has 4 GiB or more.
+    #[must_use]
+    pub fn of_one(payload: Bytes) -> Self {
+        let mut ends = Vec::with_capacity(END_BYTES);
+        push_end(&mut ends, payload.len());
         Self { payload, ends: ends.into(), base: 0 }
     }
 

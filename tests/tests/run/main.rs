@@ -2,6 +2,7 @@
 
 mod encoded;
 mod failures;
+mod framing;
 mod handed;
 mod inline;
 mod inputs;

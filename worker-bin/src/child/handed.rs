@@ -95,7 +95,7 @@ impl<'a> Handed<'a> {
         let program = &*self.program;
         let fail = |message: String| failure(FailureKind::Output, message);
         let mut file = Some(open(path).map_err(|why| fail(format!("{} {why}", program.name())))?);
-        let mut chunker = Chunker::new(program.terminator, program.max_record, program.chunk_bytes);
+        let mut chunker = Chunker::new(&program.framing, program.max_record, program.chunk_bytes);
         let too_long = |error: &dyn std::fmt::Display| fail(format!("output of {}: {error}", program.name()));
         let refused = |why| failure(FailureKind::Worker, why);
         while let Some(open) = file.take() {
@@ -127,8 +127,7 @@ fn words(program: &Program, inputs: Option<&[&[u8]]>, output: Option<&Removed>) 
 /// The records, as arguments.
 fn arguments<'b>(program: &Program, input: &'b [Batch]) -> Result<Vec<&'b [u8]>, NotStarted> {
     let records = input.iter().flat_map(|batch| batch.iter());
-    let records: Vec<&[u8]> =
-        records.map(|record| record.strip_suffix(&[program.terminator_in]).unwrap_or(record)).collect();
+    let records: Vec<&[u8]> = records.map(|record| program.envelope_in.content(record)).collect();
     if records.iter().any(|record| record.contains(&0)) {
         return Err(cannot_take(
             program,

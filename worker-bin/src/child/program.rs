@@ -2,9 +2,11 @@
 
 use super::stderr::LogLimit;
 use super::wire::Start;
+use crate::io::framing::Framing;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
+use worker_core::route::Envelope;
 
 /// What a program is given to end, where the pipeline does not say it.
 pub const STOP_GRACE: Duration = Duration::from_secs(10);
@@ -34,11 +36,11 @@ pub struct Program {
     pub takes: Takes,
     /// Where its output is.
     pub gives: Gives,
-    /// The byte that ends each record of its input.
-    pub terminator_in: u8,
-    /// The byte that ends each record of its output.
-    pub terminator: u8,
-    /// Longest record of its output, in bytes without the terminator.
+    /// What of the records of its input is not content.
+    pub envelope_in: Envelope,
+    /// How the records of its output follow one another.
+    pub framing: Framing,
+    /// Longest record of its output, in bytes without what ends it.
     pub max_record: usize,
     /// About how many bytes of output make one batch.
     pub chunk_bytes: usize,
@@ -108,8 +110,8 @@ impl Program {
             prints_to: PrintsTo::Records,
             takes: Takes::Stdin,
             gives: Gives::Stdout,
-            terminator_in: b'\n',
-            terminator: b'\n',
+            envelope_in: b'\n'.into(),
+            framing: Framing::Lines,
             max_record: 1 << 20,
             chunk_bytes: 256 * 1024,
             log_limit: LogLimit::default(),

@@ -11,7 +11,7 @@ use super::stop::{Leaving, Step, StopOrder};
 use super::survivors::{self, Output};
 use super::watch::{IdleCallback, Watcher};
 use super::wire::Exit;
-use crate::io::chunker::{Chunker, RecordTooLong};
+use crate::io::chunker::{Chunker, FinishError, RecordTooLong};
 use std::convert::Infallible;
 use std::future::{Future, pending};
 use std::io;
@@ -149,7 +149,7 @@ impl Running {
     ) -> Ended {
         let Self { mut child, stdout, stderr, unread } = self;
         let Service { program, env, gauges, .. } = *service;
-        let mut chunker = Chunker::new(program.terminator, program.max_record, program.chunk_bytes);
+        let mut chunker = Chunker::new(&program.framing, program.max_record, program.chunk_bytes);
         let mut tail = Tail::default();
         let source = Source { stage: &program.stage, task: &env.task, limit: &program.log_limit };
         let (stop_stdout, stop_stderr) = (Notify::new(), Notify::new());
@@ -394,15 +394,16 @@ fn deliver_last(chunker: &mut Chunker, service: &Service<'_>, deliver: Deliver<'
     match chunker.finish() {
         Ok(None) => Ok(()),
         Ok(Some(batch)) => deliver(batch).map_err(|why| failed(service.refusal, why)),
-        Err(error) => match too_long(service.program, error) {
-            Fault::Failed(kind, message) => Err(failed(kind, message)),
-            Fault::Timeout(_) | Fault::KillAsked => Ok(()),
-        },
+        Err(error) => Err(failed(FailureKind::Output, of_output(service.program, &error))),
     }
 }
 
 fn too_long(program: &Program, error: RecordTooLong) -> Fault {
-    Fault::Failed(FailureKind::Output, format!("output of {}: {error}", program.name()))
+    Fault::Failed(FailureKind::Output, of_output(program, &error.into()))
+}
+
+fn of_output(program: &Program, error: &FinishError) -> String {
+    format!("output of {}: {error}", program.name())
 }
 
 fn cannot(program: &Program, what: &str, error: &io::Error) -> Fault {

@@ -1,9 +1,12 @@
 //! Bytes in arbitrary pieces become [`Batch`]es of whole records.
 
+mod last;
 mod long;
 
+pub use last::{Ended, FinishError, LeftOut, TornRecord};
 pub use long::{LongRecord, Piece};
 
+use crate::io::framing::{Found, Framing, Splitter};
 use crate::text::units::number;
 use bytes::Bytes;
 use thiserror::Error;
@@ -23,23 +26,27 @@ const END_BYTES: usize = 4;
 /// carriage returns included.
 ///
 /// Each byte is looked at once, however often an incomplete record is added to. A batch owns a buffer of at most twice
-/// its size; what follows the last terminator is carried over into the next buffer.
+/// its size; what follows the last whole record is carried over into the next buffer.
 #[derive(Debug)]
 pub struct Chunker {
-    terminator: u8,
+    splitter: Splitter,
+    /// What a last record is given where it lacks it; not counted in its length.
+    terminator: Option<u8>,
     max_record: usize,
     chunk_bytes: usize,
     buffer: Vec<u8>,
     /// End offsets of the whole records in `buffer`, as a [`Batch`] has them.
     ends: Vec<u8>,
-    /// Where the incomplete record starts: behind the last terminator found.
+    /// Where the incomplete record starts: behind the last whole one.
     partial: usize,
-    /// How far `buffer` was searched for terminators.
+    /// How far `buffer` was searched for ends of records.
     scanned: usize,
     /// Whole records found so far, those in `buffer` included.
     records: u64,
     /// Bytes that have left `buffer`.
     bytes_before: u64,
+    /// The last byte in `buffer` is not of the input: it ends the last line.
+    is_completed: bool,
     /// Records over the limit are passed over and told of, not refused.
     passes_over: bool,
     /// The one that is passed over, or that was and is to be told of.
@@ -63,14 +70,16 @@ pub struct RecordTooLong {
 }
 
 impl Chunker {
-    /// A chunker of records ended by `terminator`, each of at most `max_record` bytes without it.
+    /// A chunker of records that follow one another as `framing` says, each of at most `max_record` bytes without a newline or zero
+    /// byte that ends it.
     ///
     /// Batches have about `chunk_bytes`; only a single longer record makes a larger one. `max_record` is capped at
     /// [`MAX_RECORD_BYTES_MAX`].
     #[must_use]
-    pub fn new(terminator: u8, max_record: usize, chunk_bytes: usize) -> Self {
+    pub fn new(framing: &Framing, max_record: usize, chunk_bytes: usize) -> Self {
         Self {
-            terminator,
+            splitter: framing.splitter(),
+            terminator: framing.terminator(),
             max_record: max_record.min(MAX_RECORD_BYTES_MAX),
             chunk_bytes: chunk_bytes.clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX),
             buffer: Vec::new(),
@@ -79,6 +88,7 @@ impl Chunker {
             scanned: 0,
             records: 0,
             bytes_before: 0,
+            is_completed: false,
             passes_over: false,
             long: None,
         }
@@ -99,6 +109,7 @@ impl Chunker {
     ///
     /// Only append: what it holds already is not searched again.
     pub fn space(&mut self) -> &mut Vec<u8> {
+        self.is_completed = false;
         if self.buffer.capacity() - self.buffer.len() < self.chunk_bytes / 4 {
             self.buffer.reserve(self.chunk_bytes);
         }
@@ -128,36 +139,10 @@ impl Chunker {
         Ok(self.cut())
     }
 
-    /// All that is left; a last record without terminator is given one.
-    ///
-    /// # Errors
-    /// [`RecordTooLong`].
-    pub fn finish(&mut self) -> Result<Option<Batch>, RecordTooLong> {
-        self.end_record()?;
-        Ok(self.cut())
-    }
-
-    /// Ends the incomplete record, if there is one: what comes next is another record.
-    ///
-    /// # Errors
-    /// [`RecordTooLong`].
-    pub fn end_record(&mut self) -> Result<(), RecordTooLong> {
-        if self.end_long() {
-            return Ok(());
-        }
-        let is_long = self.scan_or_pass_over()?;
-        // A long record that waits to be passed over may have its end.
-        let is_ended = is_long && self.buffer.last() == Some(&self.terminator);
-        if self.partial < self.buffer.len() && !is_ended {
-            self.buffer.push(self.terminator);
-            self.scan_or_pass_over()?;
-        }
-        Ok(())
-    }
-
     /// Gives back all that was appended, of which no record was found.
     pub fn take_back(&mut self) -> Vec<u8> {
         self.scanned = 0;
+        self.splitter.begin();
         std::mem::take(&mut self.buffer)
     }
 
@@ -171,6 +156,7 @@ impl Chunker {
             let dropped = self.buffer.len() - self.partial;
             self.buffer.truncate(self.partial);
             self.scanned = self.partial;
+            self.splitter.begin();
             return dropped;
         }
         0
@@ -182,7 +168,7 @@ impl Chunker {
         self.partial > 0 || self.long.as_ref().is_some_and(LongRecord::is_whole)
     }
 
-    /// Whether bytes after the last terminator wait for theirs (as of the last call).
+    /// Whether bytes after the last whole record wait for their end (as of the last call).
     #[must_use]
     pub fn has_partial(&self) -> bool {
         self.partial < self.buffer.len() || self.long.as_ref().is_some_and(|long| !long.is_whole())
@@ -207,10 +193,22 @@ impl Chunker {
     }
 
     fn scan(&mut self) -> Result<(), RecordTooLong> {
+        match self.splitter {
+            Splitter::Byte(terminator) => self.scan_for(terminator),
+            Splitter::Csv(_)
+            | Splitter::Counted(_)
+            | Splitter::Starts(_)
+            | Splitter::Ends(_)
+            | Splitter::Measured(_)
+            | Splitter::Json(_) => self.scan_with_splitter(),
+        }
+    }
+
+    fn scan_for(&mut self, terminator: u8) -> Result<(), RecordTooLong> {
         let mut start = self.partial;
         let mut found = 0;
         let mut too_long = false;
-        for at in memchr::memchr_iter(self.terminator, &self.buffer[self.scanned..]) {
+        for at in memchr::memchr_iter(terminator, &self.buffer[self.scanned..]) {
             let at = self.scanned + at;
             if at - start > self.max_record {
                 too_long = true;
@@ -218,22 +216,48 @@ impl Chunker {
             }
             start = at + 1;
             found += 1;
-            let end = u32::try_from(start)
-                .expect("the caps on max_record and chunk_bytes keep buffers below 4 GiB");
-            self.ends.extend_from_slice(&end.to_le_bytes());
+            push_end(&mut self.ends, start);
         }
         self.records += found;
         self.partial = start;
         self.scanned = self.buffer.len();
         if too_long || self.buffer.len() - start > self.max_record {
-            self.scanned = start;
-            return Err(RecordTooLong {
-                limit: self.max_record,
-                record: self.records + 1,
-                offset: self.bytes_before + start as u64,
-            });
+            return Err(self.refuse());
         }
         Ok(())
+    }
+
+    fn scan_with_splitter(&mut self) -> Result<(), RecordTooLong> {
+        if self.scanned == self.buffer.len() {
+            return Ok(());
+        }
+        loop {
+            let record = &self.buffer[self.partial..];
+            let found = self.splitter.find(record, self.scanned - self.partial);
+            let (Found::End(own) | Found::More(own)) = found;
+            if content_length(&record[..own], self.terminator) > self.max_record {
+                self.splitter.begin();
+                return Err(self.refuse());
+            }
+            if matches!(found, Found::More(_)) {
+                self.scanned = self.buffer.len();
+                return Ok(());
+            }
+            self.partial += own;
+            self.scanned = self.partial;
+            self.records += 1;
+            push_end(&mut self.ends, self.partial);
+        }
+    }
+
+    /// The incomplete record is too long; it is searched again from its beginning.
+    fn refuse(&mut self) -> RecordTooLong {
+        self.scanned = self.partial;
+        RecordTooLong {
+            limit: self.max_record,
+            record: self.records + 1,
+            offset: self.bytes_before + self.partial as u64,
+        }
     }
 
     /// Takes the whole records out; the incomplete one moves to the front of a buffer.
@@ -264,9 +288,19 @@ impl Chunker {
         self.partial = 0;
         Some(
             Batch::from_parts(payload, ends, 0)
-                .expect("the end offsets found increase up to the last terminator"),
+                .expect("the end offsets found increase up to the last end of a record"),
         )
     }
+}
+
+fn push_end(ends: &mut Vec<u8>, end: usize) {
+    let end = u32::try_from(end).expect("the caps on max_record and chunk_bytes keep buffers below 4 GiB");
+    ends.extend_from_slice(&end.to_le_bytes());
+}
+
+/// How long a record is without the byte that ends it.
+fn content_length(record: &[u8], terminator: Option<u8>) -> usize {
+    record.len() - usize::from(record.last().is_some_and(|&last| terminator == Some(last)))
 }
 
 #[cfg(test)]

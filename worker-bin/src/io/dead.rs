@@ -22,10 +22,38 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use thiserror::Error;
 use worker_core::event::DeadLetter;
+use worker_core::route::Envelope;
 use worker_journal::size_limit_advice;
 
 /// How many names are tried beside files of earlier runs.
 const NAMES_MAX: u32 = 10_000;
+
+/// What is not content of the records that a task takes and gives.
+#[derive(Clone, Copy, Debug)]
+pub struct Envelopes {
+    pub taken: Envelope,
+    pub given: Envelope,
+}
+
+impl Default for Envelopes {
+    fn default() -> Self {
+        Self::from(b'\n')
+    }
+}
+
+impl From<u8> for Envelopes {
+    fn from(terminator: u8) -> Self {
+        Self { taken: terminator.into(), given: terminator.into() }
+    }
+}
+
+impl Envelopes {
+    /// The content of a letter's record: one that came, or that the task has made or read.
+    fn content(self, letter: &DeadLetter) -> &[u8] {
+        let envelope = if letter.origin.is_some() { self.taken } else { self.given };
+        envelope.content(&letter.record)
+    }
+}
 
 /// Appends dead letters to a file that is created with the first of them.
 ///
@@ -33,7 +61,6 @@ const NAMES_MAX: u32 = 10_000;
 #[derive(Debug)]
 pub struct DeadLetterFile {
     path: PathBuf,
-    terminator: u8,
     file: Option<File>,
     /// What was written to it, in bytes.
     length: u64,
@@ -62,13 +89,13 @@ fn advice(error: &io::Error) -> &'static str {
 }
 
 impl DeadLetterFile {
-    /// Nothing is created yet. `terminator` is what records end with.
+    /// Nothing is created yet.
     #[must_use]
-    pub fn new(path: PathBuf, terminator: u8) -> Self {
-        Self { path, terminator, file: None, length: 0, count: 0 }
+    pub fn new(path: PathBuf) -> Self {
+        Self { path, file: None, length: 0, count: 0 }
     }
 
-    /// Keeps a letter of `task`; `from` names the task that sent it the record.
+    /// Keeps a letter of `task`, whose records are in `envelopes`; `from` names the task that sent it the record.
     ///
     /// # Errors
     /// The file cannot be created or written.
@@ -77,8 +104,9 @@ impl DeadLetterFile {
         task: &str,
         from: Option<&str>,
         letter: &DeadLetter,
+        envelopes: Envelopes,
     ) -> Result<(), DeadLetterError> {
-        let line = text_of(&Line::new(task, from, letter, self.terminator, SystemTime::now()));
+        let line = text_of(&Line::new(task, from, letter, envelopes, SystemTime::now()));
         self.check()?;
         self.file().and_then(|file| append_whole(file, &line)).map_err(|source| self.failed(source))?;
         self.length += line.len() as u64;

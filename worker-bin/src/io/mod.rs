@@ -6,6 +6,7 @@ pub(crate) mod beside;
 pub mod chunker;
 pub mod dead;
 pub mod durable;
+pub mod framing;
 pub mod identity;
 mod layout;
 mod loss;

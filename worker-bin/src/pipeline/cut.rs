@@ -43,7 +43,7 @@ impl Pipeline {
         let sink = Sink {
             name: self.free_name("stdout"),
             from: moved(&[end]),
-            framing: self.origin_framing(end),
+            framing: self.origin_framing(end).clone(),
             ..Sink::defaults(&self.dir)
         };
         // A look at a part is no run to be continued.

@@ -3,7 +3,7 @@
 use super::diagnostics::{At, ConfigError, Problem, normalized};
 use super::model::{Header, Pipeline};
 use crate::io::source::SourceFiles;
-use crate::io::source::file::{ended, list_path};
+use crate::io::source::file::list_path;
 use crate::manifest::Manifest;
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -87,7 +87,7 @@ impl Pipeline {
                 && let Ok(files) = SourceFiles::load(&list_path(dir, &format!("{}/0", source.name)))
                 && let Some(header) = files.header()
             {
-                headers.insert(source.name.clone(), ended(header, source.framing.terminator()));
+                headers.insert(source.name.clone(), source.framing.ended(header));
             }
         }
         headers

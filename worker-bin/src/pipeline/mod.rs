@@ -75,6 +75,7 @@ pub fn parse(text: &SourceText, dir: &Path, set: &[(String, String)]) -> Result<
     problems.extend(unset);
     problems.extend(validate::budgets(&draft.head));
     problems.extend(validate::contradictory_ends(&draft.sources, &draft.head.budgets));
+    problems.extend(validate::long_records(&draft));
     let head = draft.head.clone();
     let name = head.name.unwrap_or_else(|| default_name(text.name()));
     let joined = validate::join(draft).map_err(|more| problems.extend(more));

@@ -11,6 +11,7 @@ pub use super::keys::stage::{Mode, Stage};
 pub use super::keys::stream::{EarlyExit, StreamMode};
 pub use super::keys::{Column, KeyRule, PlaceName};
 
+pub use crate::io::framing::Framing;
 pub use crate::io::sink::Exists;
 pub use crate::io::source::Header;
 pub(crate) use crate::io::source::{OnDamage, OnLong};
@@ -49,38 +50,11 @@ pub struct Pipeline {
     pub(super) noticed: Vec<Warning>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Framing {
-    Lines,
-    /// With a zero byte.
-    Nul,
-}
-
 /// Where a stage or sink reads from: a position in [`Pipeline::sources`] or [`Pipeline::stages`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Origin {
     Source(usize),
     Stage(usize),
-}
-
-impl Framing {
-    /// The byte that ends a record.
-    #[must_use]
-    pub fn terminator(self) -> u8 {
-        match self {
-            Self::Lines => b'\n',
-            Self::Nul => 0,
-        }
-    }
-
-    /// As it is written in a pipeline file.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Lines => "lines",
-            Self::Nul => "nul",
-        }
-    }
 }
 
 impl Pipeline {
@@ -93,12 +67,12 @@ impl Pipeline {
         }
     }
 
-    /// How the records of a source or stage end.
+    /// How the records of a source or stage follow one another.
     #[must_use]
-    pub fn origin_framing(&self, origin: Origin) -> Framing {
+    pub fn origin_framing(&self, origin: Origin) -> &Framing {
         match origin {
-            Origin::Source(index) => self.sources[index].framing,
-            Origin::Stage(index) => self.stages[index].framing_out,
+            Origin::Source(index) => &self.sources[index].framing,
+            Origin::Stage(index) => &self.stages[index].framing_out,
         }
     }
 

@@ -74,6 +74,11 @@ impl<'d> Table<'d> {
         self.entries.iter().any(|entry| entry.key == key)
     }
 
+    /// Whether there are keys that were not taken.
+    pub(crate) fn has_more(&self) -> bool {
+        !self.entries.is_empty()
+    }
+
     /// All entries: the keys are names that the user chose.
     pub(crate) fn into_entries(self) -> Vec<KeyValue<'d>> {
         self.entries

@@ -35,7 +35,7 @@ pub struct Inlet {
     pub path: PathBuf,
     /// How its records end.
     pub framing: Framing,
-    /// Its first record, terminator included: what heads the batches of the stage, and is no letter.
+    /// Its first record, with what ends it: what heads the batches of the stage, and is no letter.
     pub header: Option<Bytes>,
     /// Whether letters go in here; else it has the header only.
     pub has_letters: bool,
@@ -101,7 +101,7 @@ impl Pipeline {
             let header = cut.header(&stage.name);
             if into.contains(stage.name.as_str()) || header.is_some() {
                 let has_letters = into.contains(stage.name.as_str());
-                stage.from.push(cut.inlet(&stage.name, stage.framing_in, header, has_letters));
+                stage.from.push(cut.inlet(&stage.name, &stage.framing_in, header, has_letters));
             }
             stages.push(stage);
         }
@@ -111,7 +111,7 @@ impl Pipeline {
             sink.from = sink.from.iter().filter_map(|from| moved.get(from).copied()).collect();
             sink.partition_by = cut.key(&sink.name, &self.sinks[index].from, sink.partition_by.take());
             if into.contains(sink.name.as_str()) {
-                sink.from.push(cut.inlet(&sink.name, sink.framing, cut.header(&sink.name), true));
+                sink.from.push(cut.inlet(&sink.name, &sink.framing, cut.header(&sink.name), true));
             }
             if sink.from.is_empty() {
                 continue;
@@ -229,7 +229,7 @@ impl Cut<'_> {
         }
     }
 
-    fn inlet(&mut self, into: &str, framing: Framing, header: Option<Bytes>, has_letters: bool) -> Origin {
+    fn inlet(&mut self, into: &str, framing: &Framing, header: Option<Bytes>, has_letters: bool) -> Origin {
         let mut source = self.whole.free_name(&format!("dead-letters-{into}"));
         while self.whole.sinks.iter().any(|sink| sink.name == source) {
             source.push('_');
@@ -243,10 +243,11 @@ impl Cut<'_> {
                 ..Files::defaults(&self.whole.dir)
             })),
             header: if header.is_some() { Header::Repeat } else { Header::Keep },
-            framing,
+            framing: framing.clone(),
             ..Source::defaults(&self.whole.dir)
         });
-        self.inlets.push(Inlet { source, into: into.to_owned(), path, framing, header, has_letters });
+        let (into, framing) = (into.to_owned(), framing.clone());
+        self.inlets.push(Inlet { source, into, path, framing, header, has_letters });
         Origin::Source(self.sources.len() - 1)
     }
 }
@@ -281,7 +282,7 @@ fn one_file(sinks: &[Sink], path: &Path) -> Result<Sink, ReplayError> {
         name: first.name.clone(),
         from: from.into_iter().collect(),
         target: Shared(Arc::new(sink::file::Files::one(path.to_owned(), Exists::Error))),
-        framing: first.framing,
+        framing: first.framing.clone(),
         ..Sink::defaults(path)
     })
 }

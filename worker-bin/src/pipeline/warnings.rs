@@ -50,8 +50,14 @@ pub fn warnings(pipeline: &Pipeline) -> Vec<Warning> {
                     }));
                 }
                 problems.extend(braces(stage));
-                let lines = reads_lines_together(&stage.program.argv);
-                problems.extend(lines.map(|what| bites(stage, "reads several lines as one", what)));
+                if stage.framing_in.is_of_one_line() {
+                    let lines = reads_lines_together(&stage.program.argv);
+                    problems.extend(lines.map(|what| {
+                        bites(stage, "reads several lines as one", what).help(
+                            "or let `framing` of its source say what is one record, as { lines = 4 } or { start = \"^>\" }",
+                        )
+                    }));
+                }
             }
             Mode::Stream(_)
                 if stage.partition_by.is_none() && stage.partitions.is_some_and(|count| count > 1) =>

@@ -1,10 +1,11 @@
 //! Dead letters: kept, where no journal does it, remembered to be shown, and counted.
 
 use crate::admin::DeadLetterView;
-use crate::io::dead::{DeadLetterError, DeadLetterFile};
+use crate::io::dead::{DeadLetterError, DeadLetterFile, Envelopes};
 use crate::mutex::lock;
+use crate::pipeline::plan::LocalTask;
 use crate::report::{DeadReason, DeadTally};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use worker_core::config::{Graph, TaskId, TaskName};
@@ -17,23 +18,28 @@ const SHOWN: usize = 200;
 pub(super) struct DeadLetters {
     graph: Arc<Graph>,
     file: Mutex<DeadLetterFile>,
+    /// Of the tasks of this node.
+    envelopes: BTreeMap<TaskId, Envelopes>,
     shown: Mutex<VecDeque<DeadLetterView>>,
     tally: Mutex<DeadTally>,
 }
 
 impl DeadLetters {
-    pub(super) fn new(graph: Arc<Graph>, file: DeadLetterFile) -> Self {
-        Self { graph, file: Mutex::new(file), shown: Mutex::default(), tally: Mutex::default() }
+    pub(super) fn new(graph: Arc<Graph>, file: DeadLetterFile, tasks: &[LocalTask]) -> Self {
+        let envelopes = tasks.iter().map(|task| (task.id, task.envelopes())).collect();
+        let file = Mutex::new(file);
+        Self { graph, file, envelopes, shown: Mutex::default(), tally: Mutex::default() }
     }
 
     /// Keeps a commit's dead letters in memory mode, and says how many it has kept. On a full disk the rest is to be given again; where
     /// they cannot be kept at all the pipeline fails, for nothing may be lost silently.
     pub(super) fn keep(&self, task: TaskId, letters: &[DeadLetter]) -> (usize, Result<(), DeadLetterError>) {
         let name = |task: TaskId| self.graph.task(task).name.as_str();
+        let envelopes = self.envelopes.get(&task).copied().unwrap_or_default();
         let mut file = lock(&self.file);
         for (kept, letter) in letters.iter().enumerate() {
             let from = letter.origin.map(|(link, _)| name(self.graph.link(link).from));
-            if let Err(error) = file.put(name(task), from, letter) {
+            if let Err(error) = file.put(name(task), from, letter, envelopes) {
                 return (kept, Err(error));
             }
         }

@@ -64,9 +64,8 @@ impl Driver {
     ) -> Result<(Self, oneshot::Receiver<End>), RunError> {
         let graph = Arc::new(plan.graph.clone());
         let blockers = Arc::new(Blockers::default());
-        let terminator = tasks.first().map_or(b'\n', |opened| opened.task.terminator_in);
-        let dead_file = DeadLetterFile::new(options.dead_letters.clone(), terminator);
-        let dead = Arc::new(DeadLetters::new(Arc::clone(&graph), dead_file));
+        let dead_file = DeadLetterFile::new(options.dead_letters.clone());
+        let dead = Arc::new(DeadLetters::new(Arc::clone(&graph), dead_file, &plan.local));
         let spill_context = SpillContext {
             graph: Arc::clone(&graph),
             blockers: Arc::clone(&blockers),

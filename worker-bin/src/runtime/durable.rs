@@ -406,7 +406,7 @@ fn open_task(plan: &Plan, task: &LocalTask, dir: &Path, is_new: bool) -> Result<
     let Opened { journal, state, dead_bytes, .. } =
         Journal::open(storage, &identity, Settings::default(), fold)?;
     let path = log_path(dir, &task.stage, task.partition);
-    let dead = DeadLetterLog::open(path, task.name.clone(), task.terminator_in, dead_bytes.unwrap_or(0))?;
+    let dead = DeadLetterLog::open(path, task.name.clone(), task.envelopes(), dead_bytes.unwrap_or(0))?;
     Ok(DurableTask { journal, state, dead, keyed })
 }
 

@@ -156,11 +156,10 @@ struct Opening<'a> {
 impl Opening<'_> {
     fn source(&mut self, task: &LocalTask, source: &SourceTask) -> Result<Input, OpenError> {
         let (max_record, limit) = (self.max_record, self.limit);
-        let (terminator, header) = (task.terminator_out, source.header);
         let options = SourceOptions {
-            terminator,
+            framing: task.framing_out.clone(),
             max_record,
-            header,
+            header: source.header,
             limit,
             on_long: source.on_long,
             on_damage: source.on_damage,
@@ -213,7 +212,7 @@ impl Opening<'_> {
             return Ok(Box::new(Complete));
         }
         let lives = position.as_ref().map(|position| sink::Lives { position: position.as_deref() });
-        let opened = target.open(task.terminator_in, lives);
+        let opened = target.open(task.framing_in.terminator(), lives);
         let opened = opened.map_err(|error| OpenError::Sink { name: task.stage.clone(), error })?;
         // A program's tasks are a stage's.
         let Some(mut writer) = opened else { return Ok(Box::new(Complete)) };
@@ -281,7 +280,7 @@ fn open_stage(task: &LocalTask, stage: &StageTask, max_record: usize) -> Result<
     // Where answers are printed they are read, whoever gives them.
     program.prints_to =
         if stage.gives || stage.records.is_some() { PrintsTo::Records } else { PrintsTo::Log };
-    program.terminator_in = task.terminator_in;
+    program.envelope_in = task.framing_in.envelope();
     if let pipeline::Mode::Batch(batch) = &stage.mode {
         (program.takes, program.gives) = (batch.input.takes(), batch.output);
     }
@@ -299,7 +298,7 @@ fn child_program(task: &LocalTask, command: pipeline::Command, max_record: usize
     program.env = command.env;
     program.clear_env = command.clear_env;
     program.stop_grace = command.stop_grace;
-    program.terminator = task.terminator_out;
+    program.framing = task.framing_out.clone();
     program.max_record = max_record;
     program
 }

@@ -77,7 +77,7 @@ impl Ports {
             let disk = journal.clone().map_or_else(|| Disk::Spill(Arc::clone(around.store)), Disk::Journal);
             let receiver =
                 |link| TaskName::of(&plan.graph.task(plan.graph.link(link).to).name).stage.to_owned();
-            let router = Router::new(task.edges.clone(), task.terminator_out).named(receiver);
+            let router = Router::new(task.edges.clone(), task.framing_out.envelope()).named(receiver);
             let budget = plan.limits.outbox_bytes;
             let collector = Collector::new(task.id, router, budget, Box::new(disk), Arc::clone(around.taps));
             by_task[task.id.0 as usize] = Some(match role {
@@ -247,7 +247,7 @@ fn given(work: &TaskAction) -> &[Batch] {
 fn records_rules(task: &LocalTask, settings: &RecordsSettings, spec: &RecordsSpec) -> RecordsRules {
     RecordsRules {
         partition_by: settings.key.clone(),
-        terminator_in: task.terminator_in,
+        envelope_in: task.framing_in.envelope(),
         inline: settings.state == RecordsState::Inline,
         in_flight: usize::try_from(spec.in_flight).unwrap_or(usize::MAX),
         in_flight_bytes: spec.in_flight_bytes,

@@ -12,6 +12,7 @@ mod show;
 mod tests;
 
 use crate::admin::{TapAsk, TapSide, Tapped};
+use crate::io::dead::Envelopes;
 use crate::mutex::lock;
 use crate::pipeline::plan::{LocalTask, Role};
 use bytes::Bytes;
@@ -22,7 +23,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use worker_core::config::TaskId;
 use worker_core::event::DeadLetter;
-use worker_core::route::PartitionBy;
+use worker_core::route::{Envelope, PartitionBy};
 use worker_proto::Batch;
 
 /// How many may look at once.
@@ -63,8 +64,7 @@ struct Tappable {
     stage: String,
     /// The only side of a source or sink that is inside the pipeline.
     end: Option<TapSide>,
-    terminator_in: u8,
-    terminator_out: u8,
+    envelopes: Envelopes,
     /// What it is routed by.
     key_in: Option<PartitionBy>,
     /// What its output is routed by, by any of the stages behind it.
@@ -261,9 +261,9 @@ impl Taps {
         let Some(task) = tasks.first().and_then(|id| self.tasks.get(id)) else {
             return Err(format!("no task of {stage} runs on this node"));
         };
-        let (by, terminator) = match side {
-            TapSide::In => (task.key_in.as_slice(), task.terminator_in),
-            TapSide::Out => (task.keys_out.as_slice(), task.terminator_out),
+        let (by, envelope) = match side {
+            TapSide::In => (task.key_in.as_slice(), task.envelopes.taken),
+            TapSide::Out => (task.keys_out.as_slice(), task.envelopes.given),
         };
         match (side, by) {
             (TapSide::In, []) => Err(format!(
@@ -276,7 +276,7 @@ impl Taps {
                 "no stage behind {stage} has partition_by, so what it gives has no key; leave --key out, or filter the output \
                  of worker tap"
             )),
-            (TapSide::In | TapSide::Out, by) => Ok(show::Wanted::new(key, by, terminator)),
+            (TapSide::In | TapSide::Out, by) => Ok(show::Wanted::new(key, by, envelope)),
         }
     }
 
@@ -284,11 +284,12 @@ impl Taps {
         self.tasks.get(&task).map_or("", |task| task.name.as_str())
     }
 
-    fn terminator(&self, task: TaskId, side: TapSide) -> u8 {
-        self.tasks.get(&task).map_or(b'\n', |task| match side {
-            TapSide::In => task.terminator_in,
-            TapSide::Out => task.terminator_out,
-        })
+    fn envelope(&self, task: TaskId, side: TapSide) -> Envelope {
+        let envelopes = self.tasks.get(&task).map(|task| task.envelopes).unwrap_or_default();
+        match side {
+            TapSide::In => envelopes.taken,
+            TapSide::Out => envelopes.given,
+        }
     }
 
     /// How many ways out a task has.
@@ -314,8 +315,7 @@ impl Tappable {
                 Role::Stage(_) => None,
                 Role::Sink(_) => Some(TapSide::In),
             },
-            terminator_in: task.terminator_in,
-            terminator_out: task.terminator_out,
+            envelopes: task.envelopes(),
             key_in: task.by.clone(),
             keys_out,
             ways: ways.count(),

@@ -169,7 +169,7 @@ async fn bytes_stay_as_they_are() {
     let ran = run_on(&launcher, &Program::new("s", ["cat"]), vec![lines(binary.clone())]).await;
     binary.push(b'\n');
     assert!(ran.result.is_ok() && ran.output == binary);
-    let nul = Program { terminator: 0, ..Program::new("s", ["sort", "-z"]) };
+    let nul = Program { framing: worker_bin::io::framing::Framing::Nul, ..Program::new("s", ["sort", "-z"]) };
     let input = Batch::from_terminated(Bytes::from_static(b"b\nx\0a\0"), 0);
     let ran = run_on(&launcher, &nul, vec![input]).await;
     assert_eq!((ran.result.unwrap().output_records, ran.output), (2, b"a\0b\nx\0".to_vec()));

@@ -49,7 +49,7 @@ fn asked(launcher: &Launcher, program: &Program) -> (RecordsHandle, Told) {
     let (sender, told) = mpsc::unbounded_channel();
     let rules = RecordsRules {
         partition_by: None,
-        terminator_in: b'\n',
+        envelope_in: b'\n'.into(),
         inline: false,
         in_flight: 10,
         in_flight_bytes: 1 << 20,

@@ -63,7 +63,7 @@ fn rules() -> RecordsRules {
     let by = PartitionBy::Field { index: NonZeroUsize::MIN, delimiter: None };
     RecordsRules {
         partition_by: Some(by),
-        terminator_in: b'\n',
+        envelope_in: b'\n'.into(),
         inline: false,
         in_flight: 1000,
         in_flight_bytes: 1 << 20,

@@ -128,7 +128,7 @@ async fn a_records_program_that_leaves_sees_the_end_of_its_input() {
     let program = Program { cwd: Some(dir.path().into()), ..sh("touch up; cat > /dev/null; touch bye") };
     let rules = RecordsRules {
         partition_by: None,
-        terminator_in: b'\n',
+        envelope_in: b'\n'.into(),
         inline: false,
         in_flight: 10,
         in_flight_bytes: 1 << 20,

@@ -97,7 +97,7 @@ async fn a_life_that_is_killed_answers_nothing_and_the_next_one_is_asked() {
     let program = Arc::new(Program::new("stage", ["python3", "-c", &body]));
     let rules = RecordsRules {
         partition_by: None,
-        terminator_in: b'\n',
+        envelope_in: b'\n'.into(),
         inline: false,
         in_flight: 10,
         in_flight_bytes: 1 << 20,

@@ -1,5 +1,6 @@
 //! Columns of comma-separated values (RFC 4180).
 
+use super::envelope::Envelope;
 use super::field;
 use super::key::NoKey;
 use csv_core::{ReadFieldResult, Reader, ReaderBuilder, Terminator};
@@ -17,9 +18,14 @@ pub(super) struct CsvReader {
 }
 
 impl CsvReader {
-    pub(super) fn new(column: NonZeroUsize, terminator: u8) -> Self {
+    pub(super) fn new(column: NonZeroUsize, envelope: Envelope) -> Self {
+        let (terminator, lines) = match envelope {
+            Envelope::Terminated(byte) => (byte, byte == b'\n'),
+            Envelope::Lines => (b'\n', true),
+            Envelope::Bare | Envelope::Prefixed(_) | Envelope::Varint => (b'\n', false),
+        };
         let parser = Box::new(ReaderBuilder::new().terminator(Terminator::Any(terminator)).build());
-        Self { column: column.get(), lines: terminator == b'\n', parser, content: Vec::new() }
+        Self { column: column.get(), lines, parser, content: Vec::new() }
     }
 
     pub(super) fn column<'a>(&'a mut self, record: &'a [u8]) -> Result<&'a [u8], NoKey> {
@@ -68,7 +74,7 @@ mod tests {
     use super::*;
 
     fn column(index: usize, record: &str) -> Result<String, NoKey> {
-        let mut reader = CsvReader::new(NonZeroUsize::new(index).unwrap(), b'\n');
+        let mut reader = CsvReader::new(NonZeroUsize::new(index).unwrap(), b'\n'.into());
         reader.column(record.as_bytes()).map(|key| String::from_utf8_lossy(key).into_owned())
     }
 
@@ -97,7 +103,7 @@ mod tests {
 
     #[test]
     fn one_record_leaves_nothing_behind_for_the_next() {
-        let mut reader = CsvReader::new(NonZeroUsize::MIN, b'\n');
+        let mut reader = CsvReader::new(NonZeroUsize::MIN, b'\n'.into());
         assert_eq!(reader.column(b"\"open, and long"), Ok(&b"open, and long"[..]));
         assert_eq!(reader.column(b"\"b\",c"), Ok(&b"b"[..]));
     }

@@ -8,18 +8,27 @@ const HIGH: u64 = LOW << 7;
 
 /// Field `index` (from 1) between runs of spaces and tabs, or how many fields there are.
 pub(super) fn by_blanks(line: &[u8], index: usize) -> Result<&[u8], usize> {
+    between_blanks::<false>(line, index)
+}
+
+/// The same of a text of several lines, where newlines are blanks too.
+pub(super) fn by_blanks_and_newlines(text: &[u8], index: usize) -> Result<&[u8], usize> {
+    between_blanks::<true>(text, index)
+}
+
+fn between_blanks<const NEWLINES: bool>(line: &[u8], index: usize) -> Result<&[u8], usize> {
     let mut seen = 0;
     let mut after_blank = true;
     let mut words = line.chunks_exact(WORD);
     for (at, word) in words.by_ref().enumerate() {
-        let blanks = blanks(u64::from_le_bytes([
+        let blanks = blanks::<NEWLINES>(u64::from_le_bytes([
             word[0], word[1], word[2], word[3], word[4], word[5], word[6], word[7],
         ]));
         let starts = !blanks & HIGH & (blanks << 8 | u64::from(after_blank) << 7);
         let found = starts.count_ones() as usize;
         if seen + found >= index {
             let start = at * WORD + nth_marked(starts, index - seen - 1);
-            return Ok(until_blank(&line[start..]));
+            return Ok(until_blank::<NEWLINES>(&line[start..]));
         }
         seen += found;
         after_blank = blanks >> 63 == 1;
@@ -27,10 +36,10 @@ pub(super) fn by_blanks(line: &[u8], index: usize) -> Result<&[u8], usize> {
     let rest = words.remainder();
     let base = line.len() - rest.len();
     for (at, &byte) in rest.iter().enumerate() {
-        let blank = is_blank(byte);
+        let blank = is_blank::<NEWLINES>(byte);
         seen += usize::from(after_blank && !blank);
         if seen == index {
-            return Ok(until_blank(&line[base + at..]));
+            return Ok(until_blank::<NEWLINES>(&line[base + at..]));
         }
         after_blank = blank;
     }
@@ -67,21 +76,22 @@ fn between(
     Err(0)
 }
 
-fn until_blank(line: &[u8]) -> &[u8] {
-    &line[..line.iter().position(|&byte| is_blank(byte)).unwrap_or(line.len())]
+fn until_blank<const NEWLINES: bool>(line: &[u8]) -> &[u8] {
+    &line[..line.iter().position(|&byte| is_blank::<NEWLINES>(byte)).unwrap_or(line.len())]
 }
 
-fn is_blank(byte: u8) -> bool {
-    byte == b' ' || byte == b'\t'
+fn is_blank<const NEWLINES: bool>(byte: u8) -> bool {
+    byte == b' ' || byte == b'\t' || (NEWLINES && byte == b'\n')
 }
 
-/// The high bit of every byte of `word` that is a space or a tab; exact, no false marks from neighbours.
-fn blanks(word: u64) -> u64 {
+/// The high bit of every byte of `word` that is blank; exact, no false marks from neighbours.
+fn blanks<const NEWLINES: bool>(word: u64) -> u64 {
     let is = |byte: u8| {
         let zeroed = word ^ (LOW * u64::from(byte));
         !(((zeroed & !HIGH) + !HIGH) | zeroed) & HIGH
     };
-    is(b' ') | is(b'\t')
+    let blanks = is(b' ') | is(b'\t');
+    if NEWLINES { blanks | is(b'\n') } else { blanks }
 }
 
 /// Index of the byte with mark number `n` (from 0).
@@ -120,6 +130,9 @@ mod tests {
             let plain: Vec<&str> = line.split([' ', '\t']).filter(|field| !field.is_empty()).collect();
             let want = plain.get(index - 1).map(|field| field.as_bytes()).ok_or(plain.len());
             prop_assert_eq!(by_blanks(line.as_bytes(), index), want);
+            let text = line.replace('\t', "\n");
+            let fields = by_blanks_and_newlines(text.as_bytes(), index).map(<[u8]>::len);
+            prop_assert_eq!(fields, want.map(<[u8]>::len), "a newline is as good as a tab");
         }
     }
 }

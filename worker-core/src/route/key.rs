@@ -1,20 +1,22 @@
 //! What a record's key is, and reading it.
 
 use super::csv::CsvReader;
+use super::envelope::Envelope;
 use super::field;
 #[cfg(feature = "json-keys")]
 use super::json::Pointer;
 use std::num::NonZeroUsize;
 use thiserror::Error;
 
-/// Where a record's key is. The terminator is never part of it.
+/// Where a record's key is: in its content, never in what ends it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PartitionBy {
     /// A field of the line.
     Field {
         /// Which, from 1.
         index: NonZeroUsize,
-        /// What lies between two fields, at least one byte; `None`: runs of spaces and tabs, as in awk.
+        /// What lies between two fields, at least one byte; `None`: runs of spaces and tabs, and of newlines in records that have
+        /// several lines, as in awk.
         delimiter: Option<Vec<u8>>,
     },
     /// A column of comma-separated values (RFC 4180): the content, whether it is quoted or not.
@@ -77,13 +79,13 @@ pub enum NoKey {
 pub struct RecordKey(KeyReader);
 
 impl RecordKey {
-    /// Reads what an edge routes by; `terminator` ends the records of that edge.
+    /// Reads what an edge routes by, in records that have their content in `envelope`.
     #[must_use]
-    pub fn new(by: PartitionBy, terminator: u8) -> Self {
-        Self(KeyReader::new(by, terminator))
+    pub fn new(by: PartitionBy, envelope: impl Into<Envelope>) -> Self {
+        Self(KeyReader::new(by, envelope.into()))
     }
 
-    /// The key of `record`, which comes without its terminator.
+    /// The key of `record`, which is content only.
     ///
     /// # Errors
     /// [`NoKey`] says what is missing; always for [`PartitionBy::Given`], which is not in the record.
@@ -97,6 +99,8 @@ impl RecordKey {
 pub(super) enum KeyReader {
     Blanks {
         index: usize,
+        /// Newlines are blanks too.
+        over_lines: bool,
     },
     Delimited {
         index: usize,
@@ -110,13 +114,15 @@ pub(super) enum KeyReader {
 }
 
 impl KeyReader {
-    pub(super) fn new(by: PartitionBy, terminator: u8) -> Self {
+    pub(super) fn new(by: PartitionBy, envelope: Envelope) -> Self {
         match by {
-            PartitionBy::Field { index, delimiter: None } => Self::Blanks { index: index.get() },
+            PartitionBy::Field { index, delimiter: None } => {
+                Self::Blanks { index: index.get(), over_lines: envelope.has_lines() }
+            }
             PartitionBy::Field { index, delimiter: Some(delimiter) } => {
                 Self::Delimited { index: index.get(), delimiter }
             }
-            PartitionBy::Csv { column } => Self::Csv(CsvReader::new(column, terminator)),
+            PartitionBy::Csv { column } => Self::Csv(CsvReader::new(column, envelope)),
             #[cfg(feature = "json-keys")]
             PartitionBy::Json { pointer } => Self::Json(Pointer::new(pointer)),
             PartitionBy::Record => Self::Record,
@@ -124,15 +130,20 @@ impl KeyReader {
         }
     }
 
-    /// The key of `record`, which comes without its terminator; `given` is the key that came beside it.
+    /// The key of `record`, which is content only; `given` is the key that came beside it.
     pub(super) fn key<'a>(
         &'a mut self,
         record: &'a [u8],
         given: Option<&'a [u8]>,
     ) -> Result<&'a [u8], NoKey> {
         match self {
-            Self::Blanks { index } => {
-                field::by_blanks(record, *index).map_err(|has| NoKey::Field { wanted: *index, has })
+            Self::Blanks { index, over_lines } => {
+                let found = if *over_lines {
+                    field::by_blanks_and_newlines(record, *index)
+                } else {
+                    field::by_blanks(record, *index)
+                };
+                found.map_err(|has| NoKey::Field { wanted: *index, has })
             }
             Self::Delimited { index, delimiter } => field::by_delimiter(record, *index, delimiter)
                 .map_err(|has| NoKey::Field { wanted: *index, has }),

@@ -167,6 +167,16 @@ fn another_terminator_leaves_newlines_in_the_record() {
     assert_eq!(out.dead.len(), 1);
 }
 
+#[test]
+fn in_records_of_several_lines_a_newline_lies_between_fields() {
+    let mut router = Router::new(vec![Edge { links: links(0..64), by: field(1) }], Envelope::Lines);
+    let mut out = Output::default();
+    for record in [">seq1 human\nACGT\n", ">seq1\nTTTT\n"] {
+        router.route(Batch::of_one(record.into()), &mut out);
+    }
+    assert_eq!(by_link(&out).len(), 1, "one key");
+}
+
 fn any_edge() -> impl Strategy<Value = (usize, Option<PartitionBy>)> {
     let one = NonZeroUsize::MIN;
     let by = prop_oneof![

@@ -11,6 +11,7 @@ use process::Process;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use worker_bin::child::records::{Answers, Conversation, KeyedState, RecordsRules};
+use worker_bin::io::framing::Framing;
 use worker_core::config::TaskId;
 use worker_core::event::{Event, RecordsAction, RecordsEvent};
 use worker_core::route::{Edge, PartitionBy};
@@ -63,7 +64,7 @@ impl RecordsChild {
         };
         let rules = RecordsRules {
             partition_by: by.cloned(),
-            terminator_in: b'\n',
+            envelope_in: b'\n'.into(),
             inline: inline && by.is_some(),
             in_flight: usize::try_from(in_flight).expect("few"),
             in_flight_bytes,
@@ -171,7 +172,7 @@ impl Surroundings {
         };
         let RecordsChild { rules, state, child, bug } = &mut self.records;
         let name = format!("{}/{}", self.stage.letter, self.index);
-        let conversation = Conversation::new(&name, b'\n', MAX_RECORD, rules, Arc::clone(state));
+        let conversation = Conversation::new(&name, &Framing::Lines, MAX_RECORD, rules, Arc::clone(state));
         let mut process = Process::new(program, self.index, self.stage.letter, rules);
         process.hello(&conversation.hello(), truth)?;
         if let (Some(DiskBug::KeyedBeforePrefix), Some(before)) = (*bug, child.take()) {

@@ -4,9 +4,10 @@ use super::effects::{Answers, Rules};
 use super::hello::push_hello;
 use super::ledger::{Ledger, PendingRequests};
 use super::state::KeyedState;
+use crate::io::framing::Framing;
 use crate::mutex::lock;
 use std::sync::{Arc, Mutex};
-use worker_core::route::{PartitionBy, RecordKey};
+use worker_core::route::{Envelope, PartitionBy, RecordKey};
 use worker_proto::{Batch, LinkId, Seq};
 
 /// What an answer may have beside twice the longest record, in bytes.
@@ -21,8 +22,8 @@ const HELD_BYTES_MAX: usize = 1 << 30;
 pub struct RecordsRules {
     /// Where the key of a record is; `None`: the stage has no `partition_by`.
     pub partition_by: Option<PartitionBy>,
-    /// The byte that ends the records that come in.
-    pub terminator_in: u8,
+    /// What of the records that come in is not content.
+    pub envelope_in: Envelope,
     /// Each request carries its key's value (`state = "inline"`) instead of all state at the start. Only with keys.
     pub inline: bool,
     /// How many requests may be in flight; at least 1.
@@ -47,26 +48,26 @@ pub struct Conversation {
 }
 
 impl Conversation {
-    /// `terminator` and `max_record` are those of what is emitted.
+    /// `framing` and `max_record` are those of what is emitted.
     #[must_use]
     pub fn new(
         task: &str,
-        terminator: u8,
+        framing: &Framing,
         max_record: usize,
         rules: &RecordsRules,
         state: Arc<Mutex<KeyedState>>,
     ) -> Self {
-        let answers =
-            Rules { terminator, max_record, is_read: rules.is_read, keys_wanted: rules.keys_wanted };
+        let RecordsRules { is_read, keys_wanted, .. } = *rules;
+        let answers = Rules { framing: framing.clone(), max_record, is_read, keys_wanted };
         let held_bytes = line_bytes_max(max_record).saturating_mul(2).clamp(HELD_BYTES_MIN, HELD_BYTES_MAX);
         let window = PendingRequests {
             requests: rules.in_flight.max(1),
             bytes: rules.in_flight_bytes.max(1),
             held_bytes: held_bytes as u64,
         };
-        let key = rules.partition_by.clone().map(|by| RecordKey::new(by, rules.terminator_in));
+        let key = rules.partition_by.clone().map(|by| RecordKey::new(by, rules.envelope_in));
         let inline = rules.inline.then(|| Arc::clone(&state));
-        let ledger = Ledger::new(answers, window, rules.terminator_in, key, inline);
+        let ledger = Ledger::new(answers, window, rules.envelope_in, key, inline);
         Self { task: task.to_owned(), gives_state: !rules.inline, state, ledger }
     }
 

@@ -3,8 +3,10 @@
 use super::answer::{Answer, Emit, Text, decoded};
 use super::changes::{push_del, push_put};
 use super::fault::ProtocolFault;
+use crate::io::framing::Framing;
 use bytes::Bytes;
 use worker_core::event::DeadLetter;
+use worker_core::route::Envelope;
 use worker_proto::Batch;
 
 /// What is charged for a held answer beside its bytes.
@@ -33,11 +35,11 @@ pub(super) struct Extent {
 }
 
 /// What an answer must keep to.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Rules {
-    /// The byte that ends each record.
-    pub(super) terminator: u8,
-    /// Longest emitted record, in bytes without the terminator.
+    /// How the emitted records follow one another.
+    pub(super) framing: Framing,
+    /// Longest emitted record, in bytes without what ends it.
     pub(super) max_record: usize,
     /// Whether somebody reads what is emitted.
     pub(super) is_read: bool,
@@ -117,14 +119,27 @@ impl Effects {
         if record.len() > rules.max_record {
             return Err(ProtocolFault::LongRecord { id, bytes: record.len(), limit: rules.max_record });
         }
-        // What stands in the line as it is has no control characters.
-        if matches!(emit.record, std::borrow::Cow::Owned(_))
-            && memchr::memchr(rules.terminator, record).is_some()
-        {
-            return Err(ProtocolFault::Terminator { id, byte: rules.terminator });
+        match rules.framing.envelope() {
+            Envelope::Terminated(byte) => {
+                // What stands in the line as it is has no control characters.
+                if matches!(emit.record, std::borrow::Cow::Owned(_)) && memchr::memchr(byte, record).is_some()
+                {
+                    return Err(ProtocolFault::Terminator { id, byte });
+                }
+                self.payload.extend_from_slice(record);
+                self.payload.push(byte);
+            }
+            Envelope::Lines | Envelope::Bare | Envelope::Prefixed(_) | Envelope::Varint => {
+                let framed = rules.framing.record(record);
+                let words = || rules.framing.words();
+                let framed = framed.map_err(|why| ProtocolFault::Unframed { id, words: words(), why })?;
+                let bytes = framed.len() - usize::from(rules.framing.terminator().is_some());
+                if bytes > rules.max_record {
+                    return Err(ProtocolFault::LongRecord { id, bytes, limit: rules.max_record });
+                }
+                self.payload.extend_from_slice(&framed);
+            }
         }
-        self.payload.extend_from_slice(record);
-        self.payload.push(rules.terminator);
         self.push_end();
         if rules.keys_wanted {
             self.keys.push(emit.key.as_deref().or(own_key).map(Bytes::copy_from_slice));

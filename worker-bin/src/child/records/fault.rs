@@ -45,6 +45,11 @@ pub(super) enum ProtocolFault {
     )]
     Terminator { id: u64, byte: u8 },
     #[error(
+        "emitted in its answer to id {id} what is not one record where there are {words}: {why}; emit each record by itself and \
+         whole, or choose another `framing` for this stage"
+    )]
+    Unframed { id: u64, words: String, why: String },
+    #[error(
         "emitted a record of {bytes} bytes in its answer to id {id}, longer than {limit}; raise `max_record`",
         bytes = number(*bytes as u64), limit = number(*limit as u64)
     )]

@@ -10,7 +10,7 @@ use crate::mutex::lock;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use worker_core::event::DeadLetter;
-use worker_core::route::RecordKey;
+use worker_core::route::{Envelope, RecordKey};
 use worker_proto::{Batch, LinkId, Seq};
 
 /// What a request is charged beside its record and key, in bytes.
@@ -36,7 +36,7 @@ pub(super) struct PendingRequests {
 pub(super) struct Ledger {
     rules: Rules,
     window: PendingRequests,
-    terminator_in: u8,
+    envelope_in: Envelope,
     key: Option<RecordKey>,
     /// Fed, and without ids.
     queue: VecDeque<Fed>,
@@ -97,7 +97,7 @@ impl Ledger {
     pub(super) fn new(
         rules: Rules,
         window: PendingRequests,
-        terminator_in: u8,
+        envelope_in: Envelope,
         key: Option<RecordKey>,
         inline: Option<Arc<Mutex<KeyedState>>>,
     ) -> Self {
@@ -106,7 +106,7 @@ impl Ledger {
         Self {
             rules,
             window,
-            terminator_in,
+            envelope_in,
             key,
             queue: VecDeque::new(),
             inputs: VecDeque::new(),
@@ -125,7 +125,7 @@ impl Ledger {
 
     pub(super) fn feed(&mut self, link: LinkId, first_seq: Seq, batch: Batch) {
         if !batch.is_empty() {
-            self.queue.push_back(Fed::Input(Input::new(link, first_seq, batch, self.terminator_in)));
+            self.queue.push_back(Fed::Input(Input::new(link, first_seq, batch, self.envelope_in)));
         }
     }
 

@@ -10,6 +10,7 @@ use crate::child::program::{Program, TaskEnv};
 use crate::child::serve::{Running, Service};
 use crate::child::stop::{Manner, StopOrder};
 use crate::child::watch::Idle;
+use crate::io::framing::Framing;
 use crate::mutex::lock;
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -64,7 +65,7 @@ enum RecordsCommand {
     Leave,
 }
 
-/// Starts `program`, whose terminator and longest record are those of what it emits, on a tokio task of its own. It is given
+/// Starts `program`, whose framing and longest record are those of what it emits, on a tokio task of its own. It is given
 /// the committed `state`, as it is when `committed` is done and the child was started.
 #[must_use]
 pub fn start_records(
@@ -78,11 +79,11 @@ pub fn start_records(
 ) -> RecordsHandle {
     let (commands, received) = mpsc::unbounded_channel();
     let (kill, stop) = (Arc::new(Notify::new()), Arc::new(StopOrder::new()));
-    let conversation = Conversation::new(&env.task, program.terminator, program.max_record, rules, state);
+    let conversation = Conversation::new(&env.task, &program.framing, program.max_record, rules, state);
     let line_bytes = line_bytes_max(program.max_record);
     let asked = Asking {
         launcher: launcher.clone(),
-        program: Program { terminator: b'\n', max_record: line_bytes, ..program.clone() },
+        program: Program { framing: Framing::Lines, max_record: line_bytes, ..program.clone() },
         env,
         kill: Arc::clone(&kill),
         stop: Arc::clone(&stop),

@@ -3,7 +3,7 @@
 use super::json::{push_base64, push_bytes_member, push_number, push_string};
 use bytes::Bytes;
 use worker_core::event::{Contents, DeadLetter};
-use worker_core::route::{NoKey, RecordKey};
+use worker_core::route::{Envelope, NoKey, RecordKey};
 use worker_proto::{Batch, LinkId, Seq};
 
 /// Records of one link that are asked one by one.
@@ -12,7 +12,7 @@ pub(super) struct Input {
     link: LinkId,
     first_seq: Seq,
     batch: Batch,
-    terminator: u8,
+    envelope: Envelope,
     /// Id of its first record; the others follow.
     pub(super) first_id: u64,
     /// The keys of the records that were asked, laid end to end.
@@ -21,8 +21,8 @@ pub(super) struct Input {
 }
 
 impl Input {
-    pub(super) fn new(link: LinkId, first_seq: Seq, batch: Batch, terminator: u8) -> Self {
-        Self { link, first_seq, batch, terminator, first_id: 0, keys: Vec::new(), key_ends: Vec::new() }
+    pub(super) fn new(link: LinkId, first_seq: Seq, batch: Batch, envelope: Envelope) -> Self {
+        Self { link, first_seq, batch, envelope, first_id: 0, keys: Vec::new(), key_ends: Vec::new() }
     }
 
     /// Whether all its records were asked.
@@ -39,7 +39,7 @@ impl Input {
     pub(super) fn take_next(&mut self, key: Option<&mut RecordKey>) -> Result<(), NoKey> {
         let taken = match key {
             Some(rule) => {
-                let record = trimmed(self.batch.record(self.key_ends.len()), self.terminator);
+                let record = self.envelope.content(self.batch.record(self.key_ends.len()));
                 rule.of(record).map(|key| self.keys.extend_from_slice(key))
             }
             None => Ok(()),
@@ -55,9 +55,9 @@ impl Input {
         &self.keys[start..self.key_ends[index]]
     }
 
-    /// A record without its terminator.
+    /// A record's content.
     pub(super) fn record(&self, id: u64) -> &[u8] {
-        trimmed(self.batch.record(self.index(id)), self.terminator)
+        self.envelope.content(self.batch.record(self.index(id)))
     }
 
     pub(super) fn dead_letter(&self, id: u64, reason: String) -> DeadLetter {
@@ -77,10 +77,6 @@ impl Input {
     fn index(&self, id: u64) -> usize {
         usize::try_from(id - self.first_id).unwrap_or(usize::MAX)
     }
-}
-
-fn trimmed(record: &[u8], terminator: u8) -> &[u8] {
-    record.strip_suffix(&[terminator]).unwrap_or(record)
 }
 
 /// Appends `{"id":7,"key":"a","record":"…"}` and a newline; `key_b64` and `record_b64` for bytes that are not UTF-8.
@@ -158,7 +154,7 @@ mod tests {
     #[test]
     fn a_letter_says_where_its_record_came_from() {
         let batch = Batch::from_terminated("a 1\nb 2\n".into(), b'\n');
-        let mut input = Input::new(LinkId(3), Seq(10), batch, b'\n');
+        let mut input = Input::new(LinkId(3), Seq(10), batch, b'\n'.into());
         input.first_id = 5;
         input.take_next(None).unwrap();
         input.take_next(None).unwrap();

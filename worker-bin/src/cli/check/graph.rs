@@ -100,8 +100,11 @@ impl Drawing<'_> {
             Mode::Stream(_) | Mode::Batch(_) | Mode::Records(_) => "",
         };
         let (name, mode, key) = (&stage.name, stage.mode.word(), key_text(stage.partition_by.as_ref()));
-        let framing =
-            if stage.framing_out == stage.framing_in { "" } else { framing_text(stage.framing_out) };
+        let framing = if stage.framing_out == stage.framing_in {
+            String::new()
+        } else {
+            framing_text(&stage.framing_out)
+        };
         format!("{name}{count}  {mode}{window}{key}{framing}{}: {}", self.on(name), command(&stage.program))
     }
 
@@ -152,7 +155,8 @@ fn source_text(source: &Source, dir: &Path) -> String {
         Header::Skip => ", header left out",
         Header::Repeat => ", header repeated",
     };
-    let framing = if source.framing == Framing::Lines { "" } else { framing_text(source.framing) };
+    let framing =
+        if source.framing == Framing::Lines { String::new() } else { framing_text(&source.framing) };
     format!("{input}{decoded}{header}{framing}")
 }
 
@@ -166,11 +170,8 @@ fn handed(input: Input) -> &'static str {
     }
 }
 
-fn framing_text(framing: Framing) -> &'static str {
-    match framing {
-        Framing::Lines => ", lines",
-        Framing::Nul => ", nul",
-    }
+fn framing_text(framing: &Framing) -> String {
+    format!(", {}", framing.words())
 }
 
 fn key_text(rule: Option<&KeyRule>) -> String {

@@ -7,7 +7,8 @@ use crate::pipeline::{Input, Mode, Origin, Pipeline, Source, Stage};
 use bytes::Bytes;
 use child::{Given, run};
 use std::path::Path;
-use worker_proto::Batch;
+use worker_core::route::Envelope;
+use worker_proto::{Batch, BatchBuilder};
 
 /// Into how many pieces a sample is split.
 const PIECES: usize = 5;
@@ -59,7 +60,7 @@ pub(super) fn compare(pipeline: &Pipeline, sample: &Path) -> Result<Report, Stri
 fn read(pipeline: &Pipeline, source: &Source, sample: &Path) -> Result<(Vec<u8>, Option<Bytes>), String> {
     let max_record = usize::try_from(pipeline.budgets.max_record_bytes).unwrap_or(usize::MAX);
     let options = SourceOptions {
-        terminator: source.framing.terminator(),
+        framing: source.framing.clone(),
         max_record,
         header: source.header,
         limit: None,
@@ -72,7 +73,6 @@ fn read(pipeline: &Pipeline, source: &Source, sample: &Path) -> Result<(Vec<u8>,
     while let Some(batch) = reader.next_chunk().map_err(|error| error.to_string())? {
         records.extend_from_slice(batch.payload());
     }
-    ended(&mut records, source.framing.terminator());
     Ok((records, reader.header()))
 }
 
@@ -88,12 +88,10 @@ fn try_stage(stage: &Stage, header: &[u8], input: &[u8]) -> Result<(Vec<u8>, Ver
         let text = "answers each record by itself: not run here, so nothing comes out of it".to_owned();
         return Ok((Vec::new(), Verdict { text, is_good: true }));
     }
-    let (end_in, end_out) = (stage.framing_in.terminator(), stage.framing_out.terminator());
-    let records = Batch::from_terminated(Bytes::copy_from_slice(input), end_in);
+    let records = stage.framing_in.batch_of(input.to_vec()).map_err(|error| error.to_string())?;
     let whole = run_on(stage, header, input)?;
-    let counts =
-        format!("{} in, {} out", records.len(), Batch::from_terminated(whole.clone().into(), end_out).len());
-    let good = |text: String| Ok((whole.clone(), Verdict { text, is_good: true }));
+    let counts = format!("{} in, {} out", records.len(), whole.len());
+    let good = |text: String| Ok((whole.payload().to_vec(), Verdict { text, is_good: true }));
     if matches!(stage.mode, Mode::Stream(_)) {
         return good(format!("stream, {counts}"));
     }
@@ -101,32 +99,32 @@ fn try_stage(stage: &Stage, header: &[u8], input: &[u8]) -> Result<(Vec<u8>, Ver
         return good(format!("{counts}: too few records to compare pieces"));
     }
     let pieces = in_pieces(stage, header, &records)?;
-    if pieces == whole {
+    if pieces.payload() == whole.payload() {
         return good(format!("record by record, {counts}"));
     }
-    let text = if run_on(stage, header, input)? == whole {
+    let text = if run_on(stage, header, input)?.payload() == whole.payload() {
         format!(
             "not record by record: use mode = \"stream\"\n    whole      {}\n    in pieces  {}",
-            first_difference(&whole, &pieces, end_out),
-            first_difference(&pieces, &whole, end_out)
+            first_difference(&whole, &pieces, stage.framing_out.envelope()),
+            first_difference(&pieces, &whole, stage.framing_out.envelope())
         )
     } else {
         "gives something else each time, so whole and pieces cannot be compared".to_owned()
     };
-    Ok((whole, Verdict { text, is_good: false }))
+    Ok((whole.payload().to_vec(), Verdict { text, is_good: false }))
 }
 
-fn in_pieces(stage: &Stage, header: &[u8], records: &Batch) -> Result<Vec<u8>, String> {
+fn in_pieces(stage: &Stage, header: &[u8], records: &Batch) -> Result<Batch, String> {
     let cuts = cuts(records.len());
     let pieces = cuts.len() - 1;
-    let mut output = Vec::new();
+    let mut output = BatchBuilder::new();
     for piece in 0..pieces {
         let range = cuts[piece]..cuts[piece + 1];
         let part = run_on(stage, header, records.slice(range).payload())
             .map_err(|why| format!("one of {pieces} pieces of the sample: {why}"))?;
-        output.extend_from_slice(&part);
+        part.iter().for_each(|record| output.push(record));
     }
-    Ok(output)
+    Ok(output.take())
 }
 
 /// Where a sample of so many records is cut: at uneven places, for programs to which two or four lines are one record give the
@@ -149,51 +147,41 @@ fn cuts(records: usize) -> Vec<usize> {
     cuts
 }
 
-fn run_on(stage: &Stage, header: &[u8], input: &[u8]) -> Result<Vec<u8>, String> {
-    let end = stage.framing_in.terminator();
+/// What comes out, as the worker splits it.
+fn run_on(stage: &Stage, header: &[u8], input: &[u8]) -> Result<Batch, String> {
+    let split = |output| stage.framing_out.batch_of(output).map_err(|error| format!("its output: {error}"));
+    let envelope = stage.framing_in.envelope();
     let records = || {
-        let batch = Batch::from_terminated(Bytes::copy_from_slice(input), end);
-        let records = batch.iter().map(|record| record.strip_suffix(&[end]).unwrap_or(record).to_vec());
-        records.collect::<Vec<_>>()
+        let batch = stage.framing_in.batch_of(input.to_vec()).map_err(|error| error.to_string())?;
+        Ok::<_, String>(batch.iter().map(|record| envelope.content(record).to_vec()).collect::<Vec<_>>())
     };
     let whole = || [header, input].concat();
-    let mut output = match &stage.mode {
+    match &stage.mode {
         Mode::Batch(batch) => match batch.input {
-            Input::Stdin => run(stage, Given::Stdin(whole()))?,
-            Input::File => run(stage, Given::File(whole()))?,
-            Input::Arguments => run(stage, Given::Arguments(&records()))?,
+            Input::Stdin => split(run(stage, Given::Stdin(whole()))?),
+            Input::File => split(run(stage, Given::File(whole()))?),
+            Input::Arguments => split(run(stage, Given::Arguments(&records()?))?),
             Input::Argument => {
-                let each = records().into_iter().map(|record| run(stage, Given::Arguments(&[record])));
-                let mut all = Vec::new();
-                for output in each {
-                    all.extend(output?);
-                    ended(&mut all, stage.framing_out.terminator());
+                let mut all = BatchBuilder::new();
+                for record in records()? {
+                    let output = split(run(stage, Given::Arguments(&[record]))?)?;
+                    output.iter().for_each(|record| all.push(record));
                 }
-                all
+                Ok(all.take())
             }
         },
-        Mode::Stream(_) | Mode::Records(_) => run(stage, Given::Stdin(whole()))?,
-    };
-    ended(&mut output, stage.framing_out.terminator());
-    Ok(output)
-}
-
-/// Ends the last record, as the worker does.
-fn ended(records: &mut Vec<u8>, terminator: u8) {
-    if records.last().is_some_and(|&last| last != terminator) {
-        records.push(terminator);
+        Mode::Stream(_) | Mode::Records(_) => split(run(stage, Given::Stdin(whole()))?),
     }
 }
 
 /// The first record of `a` that `b` does not have in its place, shortened.
-fn first_difference(a: &[u8], b: &[u8], terminator: u8) -> String {
-    let mut others = b.split(|&byte| byte == terminator);
-    let number_and_record =
-        a.split(|&byte| byte == terminator).enumerate().find(|(_, record)| others.next() != Some(record));
+fn first_difference(a: &Batch, b: &Batch, envelope: Envelope) -> String {
+    let mut others = b.iter();
+    let number_and_record = a.iter().enumerate().find(|(_, record)| others.next() != Some(record));
     match number_and_record {
-        Some((_, [])) | None => "has nothing there".to_owned(),
+        None => "has nothing there".to_owned(),
         Some((index, record)) => {
-            let text = String::from_utf8_lossy(record);
+            let text = String::from_utf8_lossy(envelope.content(record));
             let short: String = text.chars().take(60).collect();
             format!("record {}: {}", index + 1, short.escape_debug())
         }

@@ -9,10 +9,11 @@
 use super::store::LetterId;
 use crate::io::dead::Letter;
 use crate::io::durable;
+use crate::io::framing::Framing;
+use crate::io::source::{FileSource, SourceOptions, SourceReader as _};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, VecDeque};
-use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 use worker_core::config::TaskName;
@@ -50,11 +51,25 @@ pub(super) struct ClaimInput {
     pub(super) source: String,
     /// The stage or sink they go into.
     pub(super) into: String,
-    /// Ends each of its records.
-    pub(super) terminator: u8,
+    /// How its records follow one another, as on a command line.
+    #[serde(default)]
+    pub(super) framing: String,
+    /// What ends each of its records, in the claims of versions that knew no other framing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) terminator: Option<u8>,
     /// Records of the input that are no letters: a header.
     pub(super) heads: u64,
     pub(super) letters: u64,
+}
+
+impl ClaimInput {
+    fn framing(&self) -> Framing {
+        match self.terminator {
+            Some(0) => Framing::Nul,
+            Some(_) => Framing::Lines,
+            None => self.framing.parse().unwrap_or_default(),
+        }
+    }
 }
 
 /// A letter that was given to a replay.
@@ -187,17 +202,22 @@ impl Replay {
         for input in &claim.inputs {
             let path = self.inputs().join(&input.source);
             let read = |source| ClaimError::System { what: "read", path: path.clone(), source };
-            let mut reader = BufReader::new(File::open(&path).map_err(read)?);
-            for number in 0..input.heads + input.letters {
-                let mut record = Vec::new();
-                reader.read_until(input.terminator, &mut record).map_err(read)?;
-                if number < input.heads {
-                    continue;
+            let framing = input.framing();
+            let envelope = framing.envelope();
+            let mut given_here = 0..input.heads + input.letters;
+            let options =
+                SourceOptions { framing, max_record: usize::MAX, is_plain: true, ..SourceOptions::default() };
+            let mut reader = FileSource::of(vec![path.clone()], &options);
+            while let Some(batch) = reader.next_chunk().map_err(|error| read(io::Error::other(error)))? {
+                // Damaged or not, the file has no more than it was given.
+                for (record, number) in batch.iter().zip(&mut given_here) {
+                    if number < input.heads {
+                        continue;
+                    }
+                    let Some(letter) = letters.next() else { break };
+                    let key = (input.source.clone(), xxh3_128(envelope.content(record)));
+                    given.by_record.entry(key).or_default().push_back(letter.id.clone());
                 }
-                record.pop_if(|last| *last == input.terminator);
-                let Some(letter) = letters.next() else { break };
-                let key = (input.source.clone(), xxh3_128(&record));
-                given.by_record.entry(key).or_default().push_back(letter.id.clone());
             }
         }
         Ok(given)
@@ -316,7 +336,7 @@ mod tests {
 
     fn input(heads: u64, letters: u64) -> ClaimInput {
         let (source, into) = ("dead-letters-errors".to_owned(), "errors".to_owned());
-        ClaimInput { source, into, terminator: b'\n', heads, letters }
+        ClaimInput { source, into, framing: "lines".to_owned(), terminator: None, heads, letters }
     }
 
     fn claim(letters: &[&str]) -> Claim {

@@ -214,7 +214,7 @@ fn input(letter: &Letter, task: &LocalTask, stage: &StageTask) -> Vec<u8> {
         let by = stage.records.as_ref().and_then(|records| records.key.clone());
         // A key that came beside the record is not in the letter.
         let by = by.filter(|by| *by != PartitionBy::Given);
-        let mut key = by.map(|by| RecordKey::new(by, task.terminator_in));
+        let mut key = by.map(|by| RecordKey::new(by, task.framing_in.envelope()));
         let key = key.as_mut().and_then(|key| key.of(&letter.record).ok());
         return single_request(&letter.task, key, &letter.record, records.state == RecordsState::Inline);
     }
@@ -222,8 +222,7 @@ fn input(letter: &Letter, task: &LocalTask, stage: &StageTask) -> Vec<u8> {
         return letter.record.to_vec();
     }
     let mut input = stage.header.as_deref().unwrap_or_default().to_vec();
-    input.extend_from_slice(&letter.record);
-    input.push(task.terminator_in);
+    task.framing_in.wrap(&letter.record, &mut input);
     input
 }
 

@@ -5,7 +5,8 @@
 //! ```
 //! Limit: `max_record` and [`REST_BYTES_MAX`] bytes of it are held, however long it is.
 
-use super::{Chunker, RecordTooLong};
+use super::{Chunker, RecordTooLong, content_length};
+use crate::io::framing::Found;
 use worker_proto::Batch;
 
 /// How much is kept of what lies behind the limit.
@@ -25,7 +26,7 @@ pub struct LongRecord {
     pub record: u64,
     /// Where it starts in the stream, in bytes from 0.
     pub offset: u64,
-    /// All its bytes in the stream, its terminator too if it has one.
+    /// All its bytes in the stream, the newline or zero byte that ends it too if it has one.
     pub bytes: u64,
     /// As much of it as a record may have.
     pub head: Vec<u8>,
@@ -118,18 +119,38 @@ impl Chunker {
     /// Takes from the buffer what belongs to the long record.
     fn pass_over(&mut self) {
         let Some(long) = self.long.as_mut().filter(|long| !long.is_whole) else { return };
-        let end = memchr::memchr(self.terminator, &self.buffer);
-        let length = end.unwrap_or(self.buffer.len());
-        long.add(&self.buffer[..length], self.max_record);
-        if end.is_some() {
-            long.bytes += 1;
-            (long.is_whole, long.has_terminator) = (true, true);
-            self.records += 1;
+        let (own, is_whole) = match self.splitter.find(&self.buffer, self.scanned) {
+            Found::End(own) => (own, true),
+            Found::More(own) => (own, false),
+        };
+        self.scanned = self.buffer.len();
+        // Moving what is kept should not cost more than taking the rest.
+        if !is_whole && own < self.buffer.len() - own {
+            return;
         }
-        let taken = length + usize::from(end.is_some());
-        self.buffer.drain(..taken);
-        self.bytes_before += taken as u64;
-        self.scanned = 0;
+        let record = &self.buffer[..own];
+        let length = if is_whole { content_length(record, self.terminator) } else { own };
+        long.add(&record[..length], self.max_record);
+        if is_whole {
+            long.bytes += (own - length) as u64;
+            (long.is_whole, long.has_terminator) = (true, own > length);
+            self.records += 1;
+            self.scanned = 0;
+        } else {
+            self.splitter.drop_front(own);
+            self.scanned -= own;
+        }
+        self.buffer.drain(..own);
+        self.bytes_before += own as u64;
+    }
+
+    /// Ends the long record that is first, if there is one and no other is on its way: nothing comes behind what is there.
+    pub(super) fn end_long_that_waits(&mut self) {
+        if self.partial == 0 && self.long.is_none() {
+            let refused = self.refuse();
+            self.begin_long(&refused);
+            self.end_long();
+        }
     }
 
     /// Ends the record that is passed over, if there is one.
@@ -140,8 +161,13 @@ impl Chunker {
         self.pass_over();
         match &mut self.long {
             Some(long) if !long.is_whole => {
+                long.add(&self.buffer, self.max_record);
                 long.is_whole = true;
                 self.records += 1;
+                self.bytes_before += self.buffer.len() as u64;
+                self.buffer.clear();
+                self.scanned = 0;
+                self.splitter.begin();
                 true
             }
             // Behind it another record has begun.
@@ -165,7 +191,10 @@ impl Chunker {
         self.pass_over();
         let long = self.long.take_if(|long| !long.is_whole)?;
         self.bytes_before -= long.bytes;
-        Some(usize::try_from(long.bytes).unwrap_or(usize::MAX))
+        let kept = std::mem::take(&mut self.buffer).len();
+        self.scanned = 0;
+        self.splitter.begin();
+        Some(usize::try_from(long.bytes).unwrap_or(usize::MAX).saturating_add(kept))
     }
 }
 

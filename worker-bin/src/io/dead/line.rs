@@ -1,5 +1,6 @@
 //! One line of a file of dead letters.
 
+use super::Envelopes;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
@@ -44,15 +45,15 @@ struct Origin<'a> {
 }
 
 impl<'a> Line<'a> {
-    /// A `letter` of `task`, whose records end with `terminator`; `from` names the task that sent the record.
+    /// A `letter` of `task`, whose records are in `envelopes`; `from` names the task that sent the record.
     pub(super) fn new(
         task: &'a str,
         from: Option<&'a str>,
         letter: &'a DeadLetter,
-        terminator: u8,
+        envelopes: Envelopes,
         now: SystemTime,
     ) -> Self {
-        let record = letter.record.strip_suffix(&[terminator]).unwrap_or(&letter.record);
+        let record = envelopes.content(letter);
         let text = std::str::from_utf8(record);
         let (exit_status, signal) = ending(letter.cause);
         Self {

@@ -1,5 +1,6 @@
 //! The dead letters of one task, as durable as its journal.
 
+use super::Envelopes;
 use super::line::{Line, text_of};
 use crate::descriptors;
 use crate::fault;
@@ -28,7 +29,7 @@ const SCAN_BYTES: usize = 256 * 1024;
 pub struct DeadLetterLog {
     path: PathBuf,
     task: String,
-    terminator: u8,
+    envelopes: Envelopes,
     file: Option<File>,
     length: u64,
     count: u64,
@@ -120,12 +121,17 @@ pub fn log_path(state: &Path, stage: &str, partition: u32) -> PathBuf {
 impl DeadLetterLog {
     /// The log of `task` (as `stage/partition`), of which `committed` bytes count; whatever lies behind them is cut.
     ///
-    /// `terminator` is what records end with. The state directory must exist; the one of the letters is made with the first.
+    /// `envelopes` are those of the task's records. The state directory must exist; the one of the letters is made with the first.
     ///
     /// # Errors
     /// [`DeadLogError::Shorter`], [`DeadLogError::Changed`], and what opening and cutting can run into.
-    pub fn open(path: PathBuf, task: String, terminator: u8, committed: u64) -> Result<Self, DeadLogError> {
-        let mut log = Self { path, task, terminator, file: None, length: committed, count: 0, failed: None };
+    pub fn open(
+        path: PathBuf,
+        task: String,
+        envelopes: Envelopes,
+        committed: u64,
+    ) -> Result<Self, DeadLogError> {
+        let mut log = Self { path, task, envelopes, file: None, length: committed, count: 0, failed: None };
         let file = match log.options().open(&log.path) {
             Ok(file) => file,
             Err(e) if e.kind() == io::ErrorKind::NotFound && committed == 0 => return Ok(log),
@@ -210,7 +216,7 @@ impl DeadLetterLog {
         let stage = TaskName::of(&self.task).stage;
         let mut all = Vec::new();
         for (id, new) in (self.count + 1..).zip(letters) {
-            let mut line = Line::new(&self.task, new.from, new.letter, self.terminator, now);
+            let mut line = Line::new(&self.task, new.from, new.letter, self.envelopes, now);
             line.id = Some(id);
             line.stage = Some(stage);
             line.batch_id = new.batch_id;

@@ -248,7 +248,7 @@ mod tests {
     fn letters_come_back_as_they_were_kept() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("by_key-12.jsonl");
-        let mut log = DeadLetterLog::open(path.clone(), "by_key/12".to_owned(), b'\n', 0).unwrap();
+        let mut log = DeadLetterLog::open(path.clone(), "by_key/12".to_owned(), b'\n'.into(), 0).unwrap();
         let (text, binary) = (dead(b"a \x00\r\n", Some(FailureKind::Signal(9))), dead(b"\xff", None));
         let first = NewLetter { letter: &text, from: Some("log/0"), batch_id: Some("b1") };
         log.append(&[first, NewLetter { letter: &binary, from: None, batch_id: None }]).unwrap();
@@ -278,8 +278,8 @@ mod tests {
     #[test]
     fn files_of_memory_mode_are_read_too() {
         let dir = tempfile::tempdir().unwrap();
-        let mut file = DeadLetterFile::new(dir.path().join("job.dead.jsonl"), b'\n');
-        file.put("a/b/3", None, &dead(b"1\n", Some(FailureKind::Exit(2)))).unwrap();
+        let mut file = DeadLetterFile::new(dir.path().join("job.dead.jsonl"));
+        file.put("a/b/3", None, &dead(b"1\n", Some(FailureKind::Exit(2))), b'\n'.into()).unwrap();
         let letters: Vec<Letter> = read_letters(dir.path()).unwrap().map(Result::unwrap).collect();
         assert_eq!((letters[0].id, letters[0].stage.as_str()), (None, "a/b"));
         assert_eq!((letters[0].exit_status, letters[0].signal), (Some(2), None));
@@ -305,7 +305,7 @@ mod tests {
     fn a_letter_says_whether_it_holds_a_record_and_one_of_a_version_before_by_its_reason() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("in-0.jsonl");
-        let mut log = DeadLetterLog::open(path.clone(), "in/0".to_owned(), b'\n', 0).unwrap();
+        let mut log = DeadLetterLog::open(path.clone(), "in/0".to_owned(), b'\n'.into(), 0).unwrap();
         let no_key = NoKey::Field { wanted: 7, has: 1 }.to_string();
         let (record, input) = (
             DeadLetter::new(Bytes::from_static(b"x\n"), no_key),

@@ -25,12 +25,13 @@ fn lines(path: &Path) -> Vec<Value> {
 #[test]
 fn letters_are_json_lines_that_say_everything() {
     let dir = tempfile::tempdir().unwrap();
-    let mut dead = DeadLetterFile::new(dir.path().join("job.dead.jsonl"), b'\n');
-    dead.put("errors/1", Some("log/0"), &letter(b"caf\xc3\xa9 \"1\"\r\n")).unwrap();
+    let mut dead = DeadLetterFile::new(dir.path().join("job.dead.jsonl"));
+    dead.put("errors/1", Some("log/0"), &letter(b"caf\xc3\xa9 \"1\"\r\n"), Envelopes::default()).unwrap();
     dead.put(
         "errors/1",
         None,
         &DeadLetter { stderr_tail: String::new(), origin: None, ..letter(b"\xff\x00\n") },
+        Envelopes::default(),
     )
     .unwrap();
     assert_eq!((dead.count(), dead.path().unwrap()), (2, dir.path().join("job.dead.jsonl").as_path()));
@@ -53,7 +54,7 @@ fn letters_are_json_lines_that_say_everything() {
 #[test]
 fn no_letter_makes_no_file() {
     let dir = tempfile::tempdir().unwrap();
-    let dead = DeadLetterFile::new(dir.path().join("job.dead.jsonl"), b'\n');
+    let dead = DeadLetterFile::new(dir.path().join("job.dead.jsonl"));
     assert_eq!((dead.count(), dead.path()), (0, None));
     drop(dead);
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
@@ -64,7 +65,7 @@ fn files_of_earlier_runs_are_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("job.dead.jsonl");
     for _ in 0..3 {
-        DeadLetterFile::new(path.clone(), b'\n').put("a/0", None, &letter(b"x\n")).unwrap();
+        DeadLetterFile::new(path.clone()).put("a/0", None, &letter(b"x\n"), Envelopes::default()).unwrap();
     }
     for name in ["job.dead.jsonl", "job.dead-1.jsonl", "job.dead-2.jsonl"] {
         assert_eq!(lines(&dir.path().join(name)).len(), 1, "{name}");
@@ -73,8 +74,8 @@ fn files_of_earlier_runs_are_left_alone() {
 
 #[test]
 fn a_letter_that_cannot_be_kept_is_an_error_that_names_the_file() {
-    let mut dead = DeadLetterFile::new("/nowhere/job.dead.jsonl".into(), b'\n');
-    let message = dead.put("a/0", None, &letter(b"x\n")).unwrap_err().to_string();
+    let mut dead = DeadLetterFile::new("/nowhere/job.dead.jsonl".into());
+    let message = dead.put("a/0", None, &letter(b"x\n"), Envelopes::default()).unwrap_err().to_string();
     assert!(message.starts_with("cannot keep a dead letter in /nowhere/job.dead.jsonl: "), "{message}");
     assert_eq!(dead.count(), 0);
 }
@@ -82,9 +83,10 @@ fn a_letter_that_cannot_be_kept_is_an_error_that_names_the_file() {
 #[test]
 fn how_a_program_ended_is_told_where_it_is_known() {
     let dir = tempfile::tempdir().unwrap();
-    let mut dead = DeadLetterFile::new(dir.path().join("job.dead.jsonl"), b'\n');
+    let mut dead = DeadLetterFile::new(dir.path().join("job.dead.jsonl"));
     for cause in [FailureKind::Exit(3), FailureKind::Signal(9), FailureKind::Timeout] {
-        dead.put("a/0", None, &DeadLetter { cause: Some(cause), ..letter(b"x\n") }).unwrap();
+        dead.put("a/0", None, &DeadLetter { cause: Some(cause), ..letter(b"x\n") }, Envelopes::default())
+            .unwrap();
     }
     let told: Vec<_> = lines(dead.path().unwrap())
         .into_iter()
@@ -98,15 +100,16 @@ fn letters_that_somebody_takes_away_are_told_of() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("job.dead.jsonl");
     for (by, says) in [("rm", "removed"), ("cut", "cut meanwhile: 0 bytes are left")] {
-        let mut dead = DeadLetterFile::new(path.clone(), b'\n');
-        dead.put("errors/1", None, &letter(b"1\n")).unwrap();
+        let mut dead = DeadLetterFile::new(path.clone());
+        dead.put("errors/1", None, &letter(b"1\n"), Envelopes::default()).unwrap();
         dead.check().unwrap();
         if by == "rm" {
             fs::remove_file(&path).unwrap()
         } else {
             fs::write(&path, "").unwrap()
         }
-        let at_the_next = dead.put("errors/1", None, &letter(b"2\n")).unwrap_err().to_string();
+        let at_the_next =
+            dead.put("errors/1", None, &letter(b"2\n"), Envelopes::default()).unwrap_err().to_string();
         let at_the_end = dead.check().unwrap_err().to_string();
         for said in [at_the_next, at_the_end] {
             assert!(said.contains(says) && said.contains("are lost"), "{said}");

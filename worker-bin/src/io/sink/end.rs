@@ -71,7 +71,7 @@ pub trait SinkEnd: Comparable + Debug + Send + Sync {
     /// Why the run cannot begin.
     fn open(
         &self,
-        terminator: u8,
+        terminator: Option<u8>,
         lives: Option<Lives<'_>>,
     ) -> Result<Option<Box<dyn SinkWriter>>, SinkError>;
 }

@@ -11,7 +11,7 @@ fn batch(text: &str) -> Batch {
 }
 
 fn open(path: &Path, exists: Exists) -> Result<FileSink, SinkError> {
-    FileSink::open(path, exists, b'\n')
+    FileSink::open(path, exists, Some(b'\n'))
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn what_is_appended_begins_a_record_of_its_own() {
         ("old\n", 0, "old\n\x001\n2\n"),
     ] {
         fs::write(&path, before).unwrap();
-        let mut sink = FileSink::open(&path, Exists::Append, terminator).unwrap();
+        let mut sink = FileSink::open(&path, Exists::Append, Some(terminator)).unwrap();
         let moved = Moved::default();
         sink.count_into(moved.clone());
         sink.write(&[]).unwrap();

@@ -2,6 +2,7 @@
 
 use super::program::Prints;
 use super::{SourceError, SourceOptions, SourceReader, Stop, StreamSource};
+use crate::io::framing::Framing;
 use crate::io::resource::Resource;
 use crate::io::shared::{Comparable, Shared};
 use crate::pipeline::{At, Problem, Program};
@@ -34,7 +35,7 @@ pub trait SourceEnd: Comparable + Debug + Send + Sync {
     fn at_a_crash(&self) -> Option<&'static str>;
 
     /// What is wrong with it though each of its keys is right by itself; `max_record_bytes` is the pipeline's.
-    fn check(&self, _max_record_bytes: u64) -> Option<Problem> {
+    fn check(&self, _max_record_bytes: u64, _framing: &Framing) -> Option<Problem> {
         None
     }
 
@@ -58,7 +59,7 @@ pub trait SourceEnd: Comparable + Debug + Send + Sync {
         false
     }
 
-    /// The first record of its input with its terminator, before the run.
+    /// The first record of its input with what ends it, before the run.
     ///
     /// # Errors
     /// Why it cannot be known.

@@ -2,7 +2,7 @@
 
 use super::unpack::{Encoding, Failure, Unpacker};
 use crate::io::LayoutError;
-use crate::io::chunker::RecordTooLong;
+use crate::io::chunker::{RecordTooLong, TornRecord};
 use crate::text::units::number;
 use std::io;
 use std::path::PathBuf;
@@ -139,6 +139,21 @@ pub enum SourceError {
         /// Where in it, unpacked.
         source: RecordTooLong,
     },
+    /// The input ends within a record, of which a part is none.
+    #[error(
+        "{name}: record {record} (starting at byte {offset}) breaks off: {why}; put its end right, check that `framing` says how records \
+         follow one another, or go on without it, with on_damage = \"skip\" of its source",
+        record = number(*record), offset = number(*offset)
+    )]
+    Torn {
+        /// The file's path or the stream's name.
+        name: String,
+        /// Which record of it, from 1.
+        record: u64,
+        /// Where that starts, in bytes from 0, unpacked.
+        offset: u64,
+        why: String,
+    },
     /// Files to be read as one have different first records.
     #[error(
         "{second} begins with another header than {first} (`{second_header}`, expected `{first_header}`); read them as \
@@ -236,6 +251,12 @@ impl SourceError {
         }
     }
 
+    /// The input called `name` breaks off; with what there is of its last record.
+    pub(super) fn torn(name: String, torn: TornRecord) -> (Self, Vec<u8>) {
+        let TornRecord { record, offset, why, bytes } = torn;
+        (Self::Torn { name, record, offset, why }, bytes)
+    }
+
     /// That the rest of what was broken off was left out.
     pub(super) fn left_out(&self) -> String {
         let Self::Corrupt { name, format, offset, .. } = self else { return self.to_string() };
@@ -247,6 +268,12 @@ impl SourceError {
 
     /// That it is passed over, in a letter.
     pub(super) fn passed_over(&self) -> String {
+        if let Self::Torn { name, record, offset, why } = self {
+            let (record, offset) = (number(*record), number(*offset));
+            return format!(
+                "record {record} of {name} (starting at byte {offset}) breaks off: {why}; it was left out"
+            );
+        }
         let Self::Corrupt { name, format, offset, why, .. } = self else { return self.to_string() };
         let offset = number(*offset);
         format!(

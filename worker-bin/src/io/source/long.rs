@@ -1,6 +1,7 @@
 //! What becomes of input that is not as it should be: records over `max_record`, packed files that are damaged.
 
 use crate::io::chunker::{LongRecord, MAX_RECORD_BYTES_MAX};
+use crate::io::framing::Framing;
 use crate::text::units::number;
 use bytes::Bytes;
 use worker_core::event::DeadLetter;
@@ -47,7 +48,8 @@ impl OnLong {
         self,
         mut long: LongRecord,
         (name, record, offset): (&str, u64, u64),
-        (terminator, max_record): (u8, usize),
+        framing: &Framing,
+        max_record: usize,
     ) -> Shortened {
         let (length, max_record) = (long.length(), max_record.min(MAX_RECORD_BYTES_MAX));
         let which = format!(
@@ -62,7 +64,7 @@ impl OnLong {
                 long.head.extend_from_slice(&long.rest);
                 let (kept, held) = first(long.head, length, "all of it");
                 let reason = format!("{which}, more than max_record = {max_record} allows; {held}");
-                Shortened { batch: Batch::empty(), letter: letter(kept, reason, terminator) }
+                Shortened { batch: Batch::empty(), letter: letter(&kept, reason, framing) }
             }
             Self::Cut => {
                 let passed_on = whole_characters(&long.head);
@@ -71,9 +73,8 @@ impl OnLong {
                 let (kept, held) = first(rest, length - passed_on as u64, "all that lies behind them");
                 let went_on = number(passed_on as u64);
                 let reason = format!("{which}, and was cut: its first {went_on} bytes went on; {held}");
-                long.head.push(terminator);
-                let batch = Batch::from_terminated(long.head.into(), terminator);
-                Shortened { batch, letter: letter(kept, reason, terminator) }
+                let batch = Batch::of_one(framing.wrapped(&long.head).into());
+                Shortened { batch, letter: letter(&kept, reason, framing) }
             }
         }
     }
@@ -89,9 +90,9 @@ fn first(mut bytes: Vec<u8>, length: u64, all: &str) -> (Vec<u8>, String) {
     (bytes, held)
 }
 
-pub(super) fn letter(mut record: Vec<u8>, reason: String, terminator: u8) -> DeadLetter {
-    record.push(terminator);
-    DeadLetter::of_input(Bytes::from(record), reason)
+/// A letter whose content is `bytes`, as they stand in the input.
+pub(super) fn letter(bytes: &[u8], reason: String, framing: &Framing) -> DeadLetter {
+    DeadLetter::of_input(Bytes::from(framing.wrapped(bytes)), reason)
 }
 
 /// How much of `head` to keep so that a text is not cut within a character.

@@ -1,6 +1,7 @@
 //! What reads a source, and what every kind of it can be told.
 
 use super::{Header, OnDamage, OnLong, SourceError};
+use crate::io::framing::Framing;
 use crate::io::identity::FileId;
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -119,9 +120,9 @@ impl Debug for AsksForRoom {
 /// What all kinds of sources can be told.
 #[derive(Clone, Debug)]
 pub struct SourceOptions {
-    /// The byte that ends a record.
-    pub terminator: u8,
-    /// Longest record, in bytes, without its terminator.
+    /// How records follow one another.
+    pub framing: Framing,
+    /// Longest record, in bytes, without a newline or zero byte that ends it.
     pub max_record: usize,
     /// What is done with the first record of each file.
     pub header: Header,
@@ -138,7 +139,7 @@ pub struct SourceOptions {
 impl Default for SourceOptions {
     fn default() -> Self {
         Self {
-            terminator: b'\n',
+            framing: Framing::Lines,
             max_record: 1 << 20,
             header: Header::Keep,
             limit: None,

@@ -1,5 +1,6 @@
 //! Records of an open stream: standard input, or what a program prints.
 
+mod last;
 mod packed;
 mod position;
 mod regular;
@@ -13,7 +14,8 @@ use super::{
     AsksForRoom, Counter, Lives, OnLong, Progress, SlowStart, SourceError, SourceOptions, SourceReader, Stop,
     Written,
 };
-use crate::io::chunker::{Chunker, LongRecord, Piece, RecordTooLong};
+use crate::io::chunker::{Chunker, LeftOut, LongRecord, Piece, RecordTooLong};
+use crate::io::framing::Framing;
 use crate::io::identity::FileId;
 use bytes::Bytes;
 use packed::Packed;
@@ -52,8 +54,13 @@ pub struct StreamSource {
     /// A last record without its end is not given before it is asked for.
     holds_last: bool,
     chunker: Chunker,
-    /// What is done about long records; their terminator, and what is long.
-    long: (OnLong, u8, usize),
+    framing: Framing,
+    /// What is done about long records, and what is long.
+    long: (OnLong, usize),
+    /// Bytes that were given to the stream, of what was not given on yet.
+    invented: u64,
+    /// What of its end is no record, until all before it was given on.
+    left_out: Option<LeftOut>,
     letters: Vec<DeadLetter>,
     size: SlowStart,
     counter: Counter,
@@ -97,9 +104,12 @@ impl StreamSource {
             ended: false,
             was_stopped: false,
             holds_last: false,
-            chunker: Chunker::new(options.terminator, options.max_record, size.bytes())
+            chunker: Chunker::new(&options.framing, options.max_record, size.bytes())
                 .passing_over_long(options.on_long.passes_over()),
-            long: (options.on_long, options.terminator, options.max_record),
+            framing: options.framing.clone(),
+            long: (options.on_long, options.max_record),
+            invented: 0,
+            left_out: None,
             letters: Vec::new(),
             size,
             counter: Counter::new(options.limit),
@@ -191,26 +201,6 @@ impl StreamSource {
         Self { holds_last: true, ..self }
     }
 
-    /// The last record, if it has no end and was held; it has come to what is meant to be its end.
-    ///
-    /// # Errors
-    /// It is too long, or packed and damaged.
-    pub fn last_record(&mut self) -> Result<Option<Batch>, SourceError> {
-        if self.is_damaged_at_its_end()? {
-            return Ok(Some(Batch::empty()));
-        }
-        match self.finish()? {
-            Some((piece, invented)) if !self.counter.is_full() => self.pass(piece, invented),
-            Some(_) | None => Ok(None),
-        }
-    }
-
-    /// Forgets the last record, if it has no end and was held; says how many bytes it had.
-    pub fn leave_last_out(&mut self) -> usize {
-        self.leave_packed_out();
-        self.chunker.discard_partial()
-    }
-
     /// Whether it ended because it was told to.
     #[must_use]
     pub fn was_stopped(&self) -> bool {
@@ -263,14 +253,6 @@ impl StreamSource {
         self.beginning = Beginning::default();
     }
 
-    /// All that is left; a last record without an end is given one.
-    fn finish(&mut self) -> Result<Option<(Piece, u64)>, SourceError> {
-        let before = self.chunker.bytes();
-        self.chunker.end_record().map_err(|e| self.too_long(e))?;
-        let invented = self.chunker.bytes() - before;
-        self.flush(invented)
-    }
-
     fn flush(&mut self, invented: u64) -> Result<Option<(Piece, u64)>, SourceError> {
         Ok(self.chunker.flush_piece().map_err(|e| self.too_long(e))?.map(|piece| (piece, invented)))
     }
@@ -316,14 +298,14 @@ impl StreamSource {
 
     /// What goes on of a record that is too long; what does not is a letter.
     fn pass_over(&mut self, long: LongRecord, invented: u64) -> Result<Batch, SourceError> {
-        let (then, terminator, max_record) = self.long;
+        let (then, max_record) = self.long;
         if std::mem::take(&mut self.header_due) && !self.header.keeps() {
             let source = RecordTooLong { limit: max_record, record: long.record, offset: long.offset };
             return Err(self.too_long(source));
         }
         let place = (self.name.as_str(), long.record, long.offset);
         self.position.taken += long.bytes - invented.min(long.bytes);
-        let shortened = then.treat(long, place, (terminator, max_record));
+        let shortened = then.treat(long, place, &self.framing, max_record);
         self.letters.push(shortened.letter);
         let batch = self.counter.admit(shortened.batch);
         let given = Extent { bytes: batch.bytes() as u64, records: batch.len() as u64 };

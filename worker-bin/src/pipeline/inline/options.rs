@@ -33,6 +33,8 @@ pub(super) enum Place {
     Source,
     /// Behind a stage that one; before all stages every one of these modes that does not say it itself.
     Stage(&'static [&'static str]),
+    /// Behind a stage in one of these modes that one, before all stages the source.
+    SourceOrStage(&'static [&'static str]),
     /// The sink, wherever it stands.
     Sink,
 }
@@ -192,6 +194,13 @@ pub const OPTIONS: &[InlineOption] = &[
         meaning: Meaning::Keys(Place::Stage(ANY), |text| values::text("cwd", text)),
     },
     InlineOption {
+        long: "framing",
+        short: None,
+        value: Some("HOW"),
+        help: "How records follow one another: lines, nul, csv, json, start=REGEX, end=REGEX, lines=N, length=N, prefix=u32be",
+        meaning: Meaning::Keys(Place::SourceOrStage(ANY), values::framing),
+    },
+    InlineOption {
         long: "output",
         short: Some('o'),
         value: Some("FILE"),
@@ -246,6 +255,9 @@ impl InlineOption {
             Meaning::Input(_) | Meaning::Keys(Place::Source, _) => "What is read, without FILE",
             Meaning::Stage(_) => "Stages, without FILE",
             Meaning::Keys(Place::Stage(_), _) => "Of a stage: behind one for it, before all of them for each",
+            Meaning::Keys(Place::SourceOrStage(_), _) => {
+                "Of what a stage gives: behind one for it, before all of them for what is read"
+            }
             Meaning::Keys(Place::Sink, _) => "What is written, without FILE",
             Meaning::Keys(Place::Pipeline, _) => "Of the whole, without FILE",
         }

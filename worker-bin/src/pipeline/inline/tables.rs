@@ -67,11 +67,16 @@ impl<'a> Tables<'a> {
                     match (place, tables.stages.last_mut()) {
                         (Place::Pipeline, _) => lines.for_each(|line| say(&mut tables.pipeline, line)),
                         (Place::Source, _) => lines.for_each(|line| say(&mut tables.source, line)),
+                        (Place::SourceOrStage(_), None) => {
+                            lines.for_each(|line| say(&mut tables.source, line));
+                        }
                         (Place::Sink, _) => lines.for_each(|line| say(&mut tables.sink, line)),
-                        (Place::Stage(modes), Some(stage)) if modes.contains(&stage.mode) => {
+                        (Place::Stage(modes) | Place::SourceOrStage(modes), Some(stage))
+                            if modes.contains(&stage.mode) =>
+                        {
                             lines.for_each(|line| say(&mut stage.lines, line));
                         }
-                        (Place::Stage(modes), Some(stage)) => {
+                        (Place::Stage(modes) | Place::SourceOrStage(modes), Some(stage)) => {
                             mistakes.push(other_mode(index, word, modes, stage));
                         }
                         (Place::Stage(modes), None) => {

@@ -1,6 +1,8 @@
 //! From the value of an option to the lines of the file.
 
+use crate::io::framing::{Framing, FramingError};
 use crate::pipeline::diagnostics::listed;
+use crate::pipeline::keys::framing::in_file;
 use crate::pipeline::text::quoted;
 use crate::text::units::{parse_duration, parse_size};
 
@@ -28,6 +30,12 @@ pub(super) fn ok_exit(text: &str) -> Result<Lines, String> {
     let statuses: Result<Vec<u8>, _> = text.split(',').map(|status| status.trim().parse()).collect();
     let statuses = statuses.map_err(|_| "expected exit statuses from 0 to 255, such as 0,1".to_owned())?;
     Ok(vec![("ok_exit", format!("{statuses:?}"))])
+}
+
+/// `csv`, `start=^>`, `lines=4` and the like.
+pub(super) fn framing(text: &str) -> Result<Lines, String> {
+    let framing: Framing = text.parse().map_err(|error: FramingError| error.to_string())?;
+    Ok(vec![("framing", in_file(&framing))])
 }
 
 /// `7`, `1:,`, `csv:state`, `csv:4`, `json:/user/id` or `record`.

@@ -7,6 +7,7 @@
 
 pub(crate) mod batch;
 pub(crate) mod failures;
+pub(crate) mod framing;
 mod from;
 pub(crate) mod kind;
 mod partition_by;
@@ -26,9 +27,3 @@ pub use partition_by::{Column, KeyRule};
 pub use place::PlaceName;
 
 pub(crate) use row::{Class, Inline, Key, KeyInfo, Keys, Rendered, Row, Section, Shown, WhenAbsent, Within};
-
-use crate::pipeline::model::Framing;
-use value::Words;
-
-/// How records end; sources and stages say it.
-const FRAMING: Words<Framing> = Words(&[("lines", Framing::Lines), ("nul", Framing::Nul)]);

@@ -1,5 +1,6 @@
 //! `[source.NAME]`.
 
+use super::framing::Frames;
 use super::kind;
 use super::place::{Place, PlaceName};
 use super::value::Words;
@@ -21,6 +22,7 @@ pub struct Source {
     /// What is done with the first line of each file.
     pub header: Header,
     pub framing: Framing,
+    pub(crate) framing_at: At,
     /// What becomes of records over `max_record`.
     pub on_long: OnLong,
     /// What becomes of packed input that is damaged.
@@ -37,6 +39,7 @@ impl Section for Source {
             input: Shared(Arc::new(StandardInput)),
             header: Header::Keep,
             framing: Framing::Lines,
+            framing_at: At::default(),
             on_long: OnLong::Halt,
             on_damage: OnDamage::Halt,
             place: Vec::new(),
@@ -59,11 +62,11 @@ pub(crate) const KEYS: Keys<Source> = &[
     &Key::<Source, _> {
         name: "framing",
         class: Class::Results,
-        doc: "lines | nul; stages have it too, for what they print",
-        value: super::FRAMING,
+        doc: "lines | nul | csv | { start = \"^>\" } | { end = \"^//$\" } | { lines = 4 } | { length = 80 } | { prefix = \"u32be\" } | { json = true }; stages have it too, for what they print",
+        value: Frames,
         when_absent: WhenAbsent::Default,
-        get: |source| source.framing,
-        set: |source, framing, _| source.framing = framing,
+        get: |source| source.framing.clone(),
+        set: |source, framing, at| (source.framing, source.framing_at) = (framing, at),
     },
     &Key::<Source, _> {
         name: "on_long",
@@ -77,7 +80,7 @@ pub(crate) const KEYS: Keys<Source> = &[
     &Key::<Source, _> {
         name: "on_damage",
         class: Class::Tuning,
-        doc: "halt | skip: packed input that is damaged or breaks off; what could be unpacked counts, and a dead letter tells of the rest",
+        doc: "halt | skip: packed input that is damaged, or a last record that breaks off; what is whole counts, and a dead letter tells of the rest",
         value: Words(&[("halt", OnDamage::Halt), ("skip", OnDamage::Skip)]),
         when_absent: WhenAbsent::Default,
         get: |source| source.on_damage,
@@ -105,6 +108,14 @@ pub(crate) fn read<'d>(reader: &mut Reader<'d>, mut table: Table<'d>, (name, at)
         let problem = Problem::at(&at.unwrap_or_default(), title, "the header must be known before the run");
         reader.problems.push(problem.help("read a file with `file`, or use \"keep\" or \"skip\""));
         source.header = Header::Keep;
+    }
+    if source.on_long == OnLong::Cut && !source.framing.may_be_cut() {
+        let at = given.iter().find(|entry| entry.key == "on_long").map(KeyValue::at).unwrap_or_default();
+        let title = format!("`on_long = \"cut\"` cannot be with {}", source.framing.words());
+        let problem = Problem::at(&at, title, "a record that is cut short is none of these");
+        let problem = problem.also(&source.framing_at, "said here").help("use \"dead-letter\" or \"halt\"");
+        reader.problems.push(problem);
+        source.on_long = OnLong::Halt;
     }
     Source { name, at, ..source }
 }

@@ -2,6 +2,7 @@
 
 use super::batch::{self, BatchMode};
 use super::failures::{self, Failures};
+use super::framing::Frames;
 use super::from::{self, From};
 use super::partition_by::{KeyRule, Rule};
 use super::place::{Place, PlaceName};
@@ -47,6 +48,7 @@ pub struct Stage {
     pub(crate) named: Option<Vec<(String, At)>>,
     /// The framing that the file gives, until it is known how what it reads is framed.
     pub(crate) framing: Option<Framing>,
+    pub(crate) framing_at: At,
     pub(crate) at: At,
     pub(crate) partitions_at: At,
     pub(crate) key_at: At,
@@ -94,6 +96,7 @@ impl Section for Stage {
             place: Vec::new(),
             named: None,
             framing: None,
+            framing_at: At::default(),
             at: At::default(),
             partitions_at: At::default(),
             key_at: At::default(),
@@ -183,11 +186,11 @@ const REST: Keys<Stage> = &[
     &Key::<Stage, _> {
         name: "framing",
         class: Class::Results,
-        doc: "how what it prints is split: lines | nul",
-        value: super::FRAMING,
+        doc: "how what it prints is split, as that of a source",
+        value: Frames,
         when_absent: WhenAbsent::By(Stage::default_framing, "as what it reads; with input = \"arg\" lines"),
-        get: |stage| stage.framing_out,
-        set: |stage, framing, _| stage.framing = Some(framing),
+        get: |stage| stage.framing_out.clone(),
+        set: |stage, framing, at| (stage.framing, stage.framing_at) = (Some(framing), at),
     },
     &Key::<Stage, _> {
         name: "place",
@@ -370,7 +373,7 @@ impl Stage {
     pub(in crate::pipeline) fn default_framing(&self) -> Framing {
         match &self.mode {
             Mode::Batch(batch) if batch.input.takes() == Takes::Arguments => Framing::Lines,
-            Mode::Batch(_) | Mode::Stream(_) | Mode::Records(_) => self.framing_in,
+            Mode::Batch(_) | Mode::Stream(_) | Mode::Records(_) => self.framing_in.clone(),
         }
     }
 

@@ -10,7 +10,7 @@ use std::num::NonZeroUsize;
 use worker_core::config::NodeIx;
 use worker_core::route::PartitionBy;
 
-/// The first record of each source's first file, with its terminator: as it was when the state was begun, or as it is now.
+/// The first record of each source's first file, with what ends it: as it was when the state was begun, or as it is now.
 #[derive(Debug)]
 pub(super) struct FirstRecords<'a> {
     pipeline: &'a Pipeline,
@@ -32,9 +32,8 @@ impl<'a> FirstRecords<'a> {
             None => {
                 let max_record = self.pipeline.budgets.max_record_bytes;
                 let max_record = usize::try_from(max_record).unwrap_or(usize::MAX);
-                let terminator = source.framing.terminator();
-                let on_damage = source.on_damage;
-                let options = SourceOptions { terminator, max_record, on_damage, ..SourceOptions::default() };
+                let (framing, on_damage) = (source.framing.clone(), source.on_damage);
+                let options = SourceOptions { framing, max_record, on_damage, ..SourceOptions::default() };
                 source.input.header(&self.pipeline.dir, &options)?
             }
         };

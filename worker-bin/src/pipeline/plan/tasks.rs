@@ -3,6 +3,7 @@
 use super::columns::{Headers, Keys};
 use super::hops::Layout;
 use super::partitions::Partitions;
+use crate::io::dead::Envelopes;
 use crate::io::sink::AnySink;
 use crate::io::source::AnySource;
 use crate::pipeline::model::{
@@ -37,11 +38,17 @@ pub struct LocalTask {
     pub by: Option<PartitionBy>,
     /// The modes out, one for each stage or sink that reads from it; for a `Router`. Empty for sinks.
     pub edges: Vec<Edge>,
-    /// The byte that ends the records it reads; for a source, as for its output.
-    pub terminator_in: u8,
-    /// The byte that ends the records it gives; for a sink, as for its input.
-    pub terminator_out: u8,
+    /// How the records it reads follow one another; for a source, as for its output.
+    pub framing_in: Framing,
+    /// How the records it gives follow one another; for a sink, as for its input.
+    pub framing_out: Framing,
     pub role: Role,
+}
+
+impl LocalTask {
+    pub(crate) fn envelopes(&self) -> Envelopes {
+        Envelopes { taken: self.framing_in.envelope(), given: self.framing_out.envelope() }
+    }
 }
 
 /// What a task does.
@@ -149,17 +156,17 @@ pub(super) fn local(
             on_damage: source.on_damage,
         });
         let (first, count) = (layout.first_source[index], partitions.sources[index]);
-        here.add(&source.name, (first, count), None, (source.framing, source.framing), |_| role.clone());
+        here.add(&source.name, (first, count), None, (&source.framing, &source.framing), |_| role.clone());
     }
     for (index, stage) in pipeline.stages.iter().enumerate() {
         let role = run(stage, headers.stages[index].as_ref(), keys.stages[index].as_ref(), true);
         let (first, count) = (layout.first_stage[index], partitions.stages[index]);
-        let framing = (stage.framing_in, stage.framing_out);
+        let framing = (&stage.framing_in, &stage.framing_out);
         here.add(&stage.name, (first, count), keys.stages[index].clone(), framing, |_| role.clone());
     }
     for (index, sink) in pipeline.sinks.iter().enumerate() {
         let (first, count) = (layout.first_sink[index], partitions.sinks[index]);
-        let framing = (sink.framing, sink.framing);
+        let framing = (&sink.framing, &sink.framing);
         let end = &sink.target;
         let target = |n| end.partition(n).unwrap_or_else(|| end.clone());
         let role = |n| match end.stage() {
@@ -208,7 +215,7 @@ impl Here<'_> {
         stage: &str,
         (first, partitions): (u32, u32),
         by: Option<PartitionBy>,
-        framing: (Framing, Framing),
+        framing: (&Framing, &Framing),
         role: impl Fn(u32) -> Role,
     ) {
         for partition in 0..partitions {
@@ -225,8 +232,8 @@ impl Here<'_> {
                 partitions,
                 by: by.clone(),
                 edges: self.layout.edges[id.0 as usize].clone(),
-                terminator_in: framing.0.terminator(),
-                terminator_out: framing.1.terminator(),
+                framing_in: framing.0.clone(),
+                framing_out: framing.1.clone(),
                 role: role(partition),
             });
         }

@@ -41,9 +41,33 @@ fn keys_and_types() {
 
 #[test]
 fn values_of_later_versions() {
-    shows("framing_csv", read("[source.a]\nfile='x'\nframing = 'csv'\n[sink.b]\nstdout=true\n"));
-    shows("framing_start", read("[source.a]\nfile='x'\nframing = { start = '^a' }\n[sink.b]\nstdout=true\n"));
     shows("order_input", read("[source.a]\nfile='x'\n[sink.b]\nstdout=true\norder = 'input'\n"));
+}
+
+#[test]
+fn framings() {
+    let framed = |framing: &str| {
+        read(&format!("[source.a]\nfile = 'x'\nframing = {framing}\n[sink.b]\nstdout = true\n"))
+    };
+    shows("framing_word", framed("'cvs'"));
+    shows("framing_as_on_a_command_line", framed("'start=^>'"));
+    shows("framing_type", framed("4"));
+    shows("framing_unknown_key", framed("{ begin = '^>' }"));
+    shows("framing_empty", framed("{ }"));
+    shows("framing_two_keys", framed("{ start = '^>', lines = 4 }"));
+    shows("framing_bad_regex", framed("{ start = '^(a' }"));
+    shows("framing_empty_regex", framed("{ end = '' }"));
+    shows("framing_regex_of_all_lines", framed("{ start = 'a*' }"));
+    shows("framing_no_lines", framed("{ lines = 0 }"));
+    shows("framing_no_length", framed("{ length = 0 }"));
+    shows("framing_length_over_max_record", framed("{ length = 2000000 }"));
+    shows("framing_unknown_prefix", framed("{ prefix = 'u24be' }"));
+    shows("framing_json_false", framed("{ json = false }"));
+    shows("framing_cut", framed("{ lines = 4 }\non_long = 'cut'"));
+    shows(
+        "framing_generated",
+        read("[source.a]\ngenerate = { records = 1 }\nframing = { lines = 4 }\n[sink.b]\nstdout = true\n"),
+    );
 }
 
 #[test]

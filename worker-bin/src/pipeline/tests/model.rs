@@ -150,7 +150,7 @@ fn every_key_of_ends_and_budgets_is_understood() {
     assert_eq!(budgets.spill_dir(), PathBuf::from("/base/spill"));
     let log = &pipeline.sources[0];
     assert_eq!(log.input.of::<source::file::Files>().unwrap().patterns, ["logs/*.log"]);
-    assert_eq!((log.header, log.framing), (Header::Skip, Framing::Nul));
+    assert_eq!((log.header, &log.framing), (Header::Skip, &Framing::Nul));
     assert_eq!(log.place[0].node, "a");
     assert_eq!(pipeline.sources[1].input.program().unwrap().argv, ["journalctl"]);
     let out = &pipeline.sinks[0];
@@ -166,8 +166,8 @@ fn every_key_of_ends_and_budgets_is_understood() {
 fn framing_goes_down_the_graph_until_a_stage_says_otherwise() {
     let pipeline = read(EVERYTHING).unwrap();
     let [errors, per_path, _] = pipeline.stages.as_slice() else { panic!("three stages") };
-    assert_eq!((errors.framing_in, errors.framing_out), (Framing::Nul, Framing::Lines));
-    assert_eq!((per_path.framing_in, per_path.framing_out), (Framing::Lines, Framing::Lines));
+    assert_eq!((&errors.framing_in, &errors.framing_out), (&Framing::Nul, &Framing::Lines));
+    assert_eq!((&per_path.framing_in, &per_path.framing_out), (&Framing::Lines, &Framing::Lines));
     assert_eq!(pipeline.sinks[0].framing, Framing::Lines);
 }
 

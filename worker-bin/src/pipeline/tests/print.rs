@@ -32,8 +32,20 @@ const PIPELINE: &[&[&str]] = &[
     &["spill_dir = 'a/../b'", "spill_dir = '/abs'"],
     &["delivery = 'memory'", "delivery = 'exactly-once'"],
 ];
-const SOURCE: &[&[&str]] =
-    &[&["header = 'skip'", "header = 'keep'"], &["framing = 'nul'"], &["place = ['a', 'b']", "place = 'a'"]];
+const SOURCE: &[&[&str]] = &[
+    &["header = 'skip'", "header = 'keep'"],
+    &[
+        "framing = 'nul'",
+        "framing = 'csv'",
+        "framing = { start = '^> \\d' }",
+        "framing = { end = \"^'$\" }",
+        "framing = { lines = 4 }",
+        "framing = { length = 80 }",
+        "framing = { prefix = 'u32be' }",
+        "framing = { json = true }",
+    ],
+    &["place = ['a', 'b']", "place = 'a'"],
+];
 const PROGRAM: &[&[&str]] = &[
     &["cwd = '.'", "cwd = 'w'", "cwd = '..'"],
     &["env = { A = '1', \"b-c\" = { env = 'X' }, D = { file = 'f' } }"],

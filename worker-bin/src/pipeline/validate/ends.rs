@@ -25,7 +25,10 @@ struct Holder<'a> {
 
 /// Ends whose keys do not go together, or not with the pipeline's.
 pub(in crate::pipeline) fn contradictory_ends(sources: &[Source], budgets: &Budgets) -> Vec<Problem> {
-    sources.iter().filter_map(|source| source.input.check(budgets.max_record_bytes)).collect()
+    sources
+        .iter()
+        .filter_map(|source| source.input.check(budgets.max_record_bytes, &source.framing))
+        .collect()
 }
 
 /// Pairs of ends of which only one can have what both need.

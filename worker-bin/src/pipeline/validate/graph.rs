@@ -314,7 +314,7 @@ fn with_framing(sources: Vec<Source>, stages: Vec<Stage>, sinks: Vec<Sink>) -> R
     let mut joined = Joined { sources, stages: Vec::with_capacity(stages.len()), sinks: Vec::new() };
     for mut stage in stages {
         stage.framing_in = joined.common_framing(&stage.from, &stage.name, &stage.at, &mut problems);
-        stage.framing_out = stage.framing.take().unwrap_or(stage.default_framing());
+        stage.framing_out = stage.framing.take().unwrap_or_else(|| stage.default_framing());
         stage.named = None;
         joined.stages.push(stage);
     }
@@ -328,11 +328,11 @@ fn with_framing(sources: Vec<Source>, stages: Vec<Stage>, sinks: Vec<Sink>) -> R
 
 impl Joined {
     fn common_framing(&self, from: &[Origin], name: &str, at: &At, problems: &mut Vec<Problem>) -> Framing {
-        let framings: Vec<(&str, Framing)> = from
+        let framings: Vec<(&str, &Framing)> = from
             .iter()
             .map(|origin| match *origin {
-                Origin::Source(index) => (self.sources[index].name.as_str(), self.sources[index].framing),
-                Origin::Stage(index) => (self.stages[index].name.as_str(), self.stages[index].framing_out),
+                Origin::Source(index) => (self.sources[index].name.as_str(), &self.sources[index].framing),
+                Origin::Stage(index) => (self.stages[index].name.as_str(), &self.stages[index].framing_out),
             })
             .collect();
         let Some(&(first, framing)) = framings.first() else { return Framing::Lines };
@@ -340,14 +340,14 @@ impl Joined {
             problems.push(
                 Problem::at(
                     at,
-                    format!("`{name}` would read records that end differently"),
-                    format!("`{first}` has framing \"{}\", `{other}` \"{}\"", framing.word(), differs.word()),
+                    format!("`{name}` would read records of different framing"),
+                    format!("`{first}` gives {}, `{other}` {}", framing.words(), differs.words()),
                 )
                 .help(format!(
                     "set `framing` on `{first}` or `{other}`, or on a stage between, so that they agree"
                 )),
             );
         }
-        framing
+        framing.clone()
     }
 }

@@ -1,12 +1,14 @@
 //! Checks that need more than one key: what leads where, and what excludes what.
 
 mod ends;
+mod framing;
 mod graph;
 mod handed;
 mod keys;
 mod records;
 
 pub(super) use ends::{Nodes, contradictory_ends, overlapping_ends};
+pub(super) use framing::long_records;
 pub(super) use graph::{Joined, join};
 pub(super) use handed::handed;
 pub(super) use keys::key_rules;
@@ -17,7 +19,7 @@ use super::keys::pipeline::Head;
 use crate::text::units::format_size;
 use worker_proto::limits::{FRAME_BYTES_MAX, FRAME_OVERHEAD_BYTES};
 
-/// Bytes that a record costs beside its own, against credit: its terminator and its end offset.
+/// Bytes that a record costs beside its own, against credit: a byte that ends it and its end offset.
 const RECORD_OVERHEAD_BYTES: u64 = 5;
 
 /// A record fits a frame, and credit takes at least one.

@@ -178,7 +178,7 @@ impl ProgramInput {
         Ok(Left::Stopped)
     }
 
-    /// The record that had no end.
+    /// What had no end.
     fn take_last(
         &self,
         reading: &mut Reading,
@@ -186,8 +186,10 @@ impl ProgramInput {
         counts: bool,
     ) -> Result<(), String> {
         if counts {
-            if let Some(batch) = source.last_record().map_err(|e| e.to_string())? {
-                reading.give(batch, source);
+            while let Some(batch) = source.last_record().map_err(|e| e.to_string())? {
+                if !reading.give(batch, source) {
+                    break;
+                }
             }
         } else {
             let bytes = source.leave_last_out();

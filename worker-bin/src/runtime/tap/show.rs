@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use worker_core::route::{PartitionBy, RecordKey};
+use worker_core::route::{Envelope, PartitionBy, RecordKey};
 use worker_proto::Batch;
 
 /// After so long without a record the reader is told of those it missed.
@@ -66,14 +66,14 @@ impl Show {
 
     async fn passed(&mut self, passed: &Passed) -> Result<(), Gone> {
         self.skipped(passed.skipped).await?;
-        let terminator = self.taps.terminator(passed.task, self.side);
+        let envelope = self.taps.envelope(passed.task, self.side);
         let mut nowhere = nowhere(&passed.batch, &passed.beside, self.taps.ways(passed.task));
         for (index, whole) in passed.batch.iter().enumerate() {
             if let Some(left) = nowhere.get_mut(whole).filter(|left| **left > 0) {
                 *left -= 1;
                 continue;
             }
-            let record = whole.strip_suffix(&[terminator]).unwrap_or(whole);
+            let record = envelope.content(whole);
             let given = passed.beside.keys.get(index).and_then(|key| key.as_deref());
             if self.wanted.as_mut().is_some_and(|wanted| !wanted.has(record, given)) {
                 continue;
@@ -99,9 +99,9 @@ impl Drop for Show {
 }
 
 impl Wanted {
-    pub(super) fn new(key: &str, by: &[PartitionBy], terminator: u8) -> Self {
+    pub(super) fn new(key: &str, by: &[PartitionBy], envelope: Envelope) -> Self {
         let given = by.contains(&PartitionBy::Given);
-        let readers = by.iter().map(|by| RecordKey::new(by.clone(), terminator)).collect();
+        let readers = by.iter().map(|by| RecordKey::new(by.clone(), envelope)).collect();
         Self { key: key.as_bytes().to_vec(), readers, given }
     }
 

@@ -1,6 +1,7 @@
 //! Looks at passing records.
 
 use super::*;
+use crate::io::framing::Framing;
 use std::num::NonZeroUsize;
 use worker_core::event::Contents;
 use worker_core::route::Edge;
@@ -16,10 +17,9 @@ fn edge(link: u32, by: Option<PartitionBy>) -> Edge {
 
 fn taps(role: Role, by: Option<PartitionBy>, edges: Vec<Edge>) -> Arc<Taps> {
     let name = "errors/0".to_owned();
-    let (terminator_in, terminator_out, stage) = (b'\n', b'\n', "errors".to_owned());
+    let (framing_in, framing_out, stage) = (Framing::Lines, Framing::Lines, "errors".to_owned());
     let (id, partition, partitions) = (TaskId(0), 0, 1);
-    let task =
-        LocalTask { id, name, stage, partition, partitions, by, edges, terminator_in, terminator_out, role };
+    let task = LocalTask { id, name, stage, partition, partitions, by, edges, framing_in, framing_out, role };
     Taps::new(&[task])
 }
 

@@ -1,13 +1,14 @@
 use super::super::changes::decode;
 use super::*;
 use crate::child::records::effects::Answers;
+use crate::io::framing::Framing;
 use proptest::prelude::*;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use worker_core::route::PartitionBy;
 
-const RULES: Rules = Rules { terminator: b'\n', max_record: 100, is_read: true, keys_wanted: true };
+const RULES: Rules = Rules { framing: Framing::Lines, max_record: 100, is_read: true, keys_wanted: true };
 const WINDOW: PendingRequests = PendingRequests { requests: 100, bytes: 1 << 20, held_bytes: 10_000 };
 
 struct Pair {
@@ -31,7 +32,7 @@ impl Pair {
     fn with(window: PendingRequests, keyed: bool, inline: Option<Arc<Mutex<KeyedState>>>) -> Self {
         let by = PartitionBy::Field { index: NonZeroUsize::MIN, delimiter: None };
         let key = keyed.then(|| RecordKey::new(by, b'\n'));
-        Self { ledger: Ledger::new(RULES, window, b'\n', key, inline), out: Vec::new() }
+        Self { ledger: Ledger::new(RULES, window, b'\n'.into(), key, inline), out: Vec::new() }
     }
 
     fn feed(&mut self, text: &str) -> &mut Self {

@@ -83,7 +83,7 @@ pub(crate) enum ReplayError {
         /// Where it would go.
         into: String,
         /// What is wrong with it.
-        why: &'static str,
+        why: String,
     },
     /// The pipeline has changed.
     #[error(transparent)]

@@ -74,16 +74,18 @@ impl<'a> Input<'a> {
 
     fn add(&mut self, kept: Kept) -> Result<(), ReplayError> {
         let Kept { id, letter } = kept;
-        let terminator = self.inlet.framing.terminator();
+        let framing = &self.inlet.framing;
         let unfit = |why| ReplayError::Unfit { id: id.clone(), into: self.inlet.into.clone(), why };
-        if letter.record.contains(&terminator) {
-            return Err(unfit("it holds the byte that ends a record there, so `framing` has changed"));
-        }
         if letter.record.len() as u64 > self.max_record {
-            return Err(unfit("it is longer than `max_record`"));
+            return Err(unfit("it is longer than `max_record`".to_owned()));
         }
-        self.put(&letter.record)?;
-        self.put(&[terminator])?;
+        let record = framing.record(&letter.record);
+        let record = record.and_then(|record| framing.check_among_others(&record).map(|()| record));
+        let record = record.map_err(|why| {
+            let words = framing.words();
+            unfit(format!("{why}; if `framing` has changed since, put it back (now it reads {words})"))
+        })?;
+        self.put(&record)?;
         self.letters.push(ClaimedLetter { id, time: letter.time });
         Ok(())
     }
@@ -94,7 +96,8 @@ impl<'a> Input<'a> {
         claim.inputs.push(ClaimInput {
             source: self.inlet.source.clone(),
             into: self.inlet.into.clone(),
-            terminator: self.inlet.framing.terminator(),
+            framing: self.inlet.framing.to_string(),
+            terminator: None,
             heads: u64::from(self.inlet.header.is_some()),
             letters: self.letters.len() as u64,
         });

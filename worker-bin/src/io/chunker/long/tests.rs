@@ -1,4 +1,5 @@
 use super::*;
+use crate::io::framing::Framing;
 use proptest::prelude::*;
 
 const MAX: usize = 10;
@@ -35,7 +36,7 @@ enum Asked {
 
 /// What a chunker makes of input in these pieces.
 fn came<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, asked: Asked) -> Vec<Came> {
-    let mut chunker = Chunker::new(b'\n', MAX, 0).passing_over_long(true);
+    let mut chunker = Chunker::new(&Framing::Lines, MAX, 0).passing_over_long(true);
     let mut out = Vec::new();
     for piece in pieces {
         chunker.space().extend_from_slice(piece);
@@ -83,7 +84,7 @@ fn a_long_record_stands_in_its_place_with_its_length() {
 
 #[test]
 fn a_long_record_of_any_length_is_held_in_little_memory() {
-    let mut chunker = Chunker::new(b'\n', MAX, 0).passing_over_long(true);
+    let mut chunker = Chunker::new(&Framing::Lines, MAX, 0).passing_over_long(true);
     for _ in 0..1000 {
         chunker.space().extend_from_slice(&[b'x'; 1000]);
         assert_eq!(chunker.next_piece(), Ok(None));
@@ -99,7 +100,7 @@ fn a_long_record_of_any_length_is_held_in_little_memory() {
 
 #[test]
 fn half_a_long_record_can_be_forgotten() {
-    let mut chunker = Chunker::new(b'\n', MAX, 0).passing_over_long(true);
+    let mut chunker = Chunker::new(&Framing::Lines, MAX, 0).passing_over_long(true);
     chunker.space().extend_from_slice(&[b'x'; 50]);
     assert_eq!(chunker.next_piece(), Ok(None));
     chunker.space().extend_from_slice(&[b'x'; 50]);
@@ -109,7 +110,7 @@ fn half_a_long_record_can_be_forgotten() {
 
 #[test]
 fn without_leave_it_is_refused() {
-    let mut chunker = Chunker::new(b'\n', MAX, 0);
+    let mut chunker = Chunker::new(&Framing::Lines, MAX, 0);
     chunker.space().extend_from_slice(b"12345678901\n");
     assert!(chunker.next_piece().is_err() && chunker.flush_piece().is_err());
 }

@@ -27,7 +27,7 @@ fn state() -> (TempDir, PathBuf) {
 }
 
 fn open(path: &Path, committed: u64) -> Result<DeadLetterLog, DeadLogError> {
-    DeadLetterLog::open(path.to_owned(), "errors/3".to_owned(), b'\n', committed)
+    DeadLetterLog::open(path.to_owned(), "errors/3".to_owned(), b'\n'.into(), committed)
 }
 
 fn append(log: &mut DeadLetterLog, records: &[&str]) -> Result<u64, DeadLogError> {

@@ -37,7 +37,7 @@ pub struct DurableFileSink {
     written: Option<(SinkPosition, Tail)>,
     moved: Moved,
     /// What its records end with.
-    terminator: u8,
+    terminator: Option<u8>,
     failed: Failed,
     /// Until a first position is given.
     made: Made,
@@ -78,7 +78,7 @@ impl DurableFileSink {
     pub fn open(
         path: &Path,
         exists: Exists,
-        terminator: u8,
+        terminator: Option<u8>,
         position: Option<&[u8]>,
     ) -> Result<Self, SinkError> {
         let mut opened = match position {
@@ -145,7 +145,7 @@ impl DurableFileSink {
             state,
             written,
             moved: Moved::default(),
-            terminator: b'\n',
+            terminator: Some(b'\n'),
             failed: Arc::default(),
             made: Made::default(),
         }

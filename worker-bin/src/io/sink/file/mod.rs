@@ -119,7 +119,7 @@ impl SinkEnd for Files {
 
     fn open(
         &self,
-        terminator: u8,
+        terminator: Option<u8>,
         lives: Option<Lives<'_>>,
     ) -> Result<Option<Box<dyn SinkWriter>>, SinkError> {
         Ok(Some(match lives {

@@ -58,7 +58,7 @@ impl FileSink {
     ///
     /// # Errors
     /// [`SinkError::Exists`], [`SinkError::Directory`], [`SinkError::Open`].
-    pub fn open(path: &Path, exists: Exists, terminator: u8) -> Result<Self, SinkError> {
+    pub fn open(path: &Path, exists: Exists, terminator: Option<u8>) -> Result<Self, SinkError> {
         let open = |source| SinkError::Open { path: path.to_owned(), source };
         let of = |file, state, start, missing_end, made| Self {
             path: path.to_owned(),
@@ -179,8 +179,8 @@ pub(super) fn place(path: &Path) -> Result<Place, SinkError> {
 
 /// The byte that is to go before the first record behind `before`, which the file ends with: else that and the last record there
 /// would be one.
-pub(super) fn missing_end(before: &[u8], terminator: u8) -> Option<u8> {
-    before.last().filter(|&&last| last != terminator).map(|_| terminator)
+pub(super) fn missing_end(before: &[u8], terminator: Option<u8>) -> Option<u8> {
+    before.last().and(terminator).filter(|byte| before.last() != Some(byte))
 }
 
 /// Whether there is anything to be written.

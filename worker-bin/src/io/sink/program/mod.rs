@@ -86,7 +86,7 @@ impl SinkEnd for Reads {
         Some(Shared(Arc::new(Self(Stage { partition_by: rule.cloned(), ..self.0.clone() }))))
     }
 
-    fn open(&self, _: u8, _: Option<Lives<'_>>) -> Result<Option<Box<dyn SinkWriter>>, SinkError> {
+    fn open(&self, _: Option<u8>, _: Option<Lives<'_>>) -> Result<Option<Box<dyn SinkWriter>>, SinkError> {
         Ok(None)
     }
 }

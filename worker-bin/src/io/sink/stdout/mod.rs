@@ -54,7 +54,11 @@ impl SinkEnd for StandardOutput {
         Some("after a crash, the last records may be printed again (a `file` gets each once)")
     }
 
-    fn open(&self, _: u8, lives: Option<Lives<'_>>) -> Result<Option<Box<dyn SinkWriter>>, SinkError> {
+    fn open(
+        &self,
+        _: Option<u8>,
+        lives: Option<Lives<'_>>,
+    ) -> Result<Option<Box<dyn SinkWriter>>, SinkError> {
         let stdout = StreamSink::stdout()?;
         Ok(Some(Box::new(if lives.is_some() { stdout.followed() } else { stdout })))
     }

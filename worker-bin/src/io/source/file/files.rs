@@ -8,14 +8,13 @@ use super::listing::{Listing, Next};
 use super::paths::Listed;
 use super::pipe;
 use super::position::{FilesPosition, Track};
-use crate::io::chunker::{Chunker, LongRecord, Piece, RecordTooLong};
+use crate::io::chunker::{Chunker, LeftOut, LongRecord, Piece, RecordTooLong, TornRecord};
 use crate::io::source::header::HeaderFilter;
 use crate::io::source::long::letter;
 use crate::io::source::stream::{Extent, StreamSource};
 use crate::io::source::unpack::{UTF8_MARK, Utf8Mark};
 use crate::io::source::{
-    Counter, OnDamage, OnLong, Progress, SlowStart, SourceError, SourceOptions, SourceReader, Stop, Total,
-    Written,
+    Counter, OnDamage, Progress, SlowStart, SourceError, SourceOptions, SourceReader, Stop, Total, Written,
 };
 use bytes::Bytes;
 use std::path::PathBuf;
@@ -55,15 +54,13 @@ pub struct FileSource {
     /// To be left out of the file that is opened next.
     skip_bytes: u64,
     warning: Option<String>,
-    long: Long,
-    on_damage: OnDamage,
     unpacking: Unpacking,
     /// Why there is no next file, until all before it was given.
     failure: Option<SourceError>,
     /// Why the file being read cannot be unpacked to its end.
     damage: Option<SourceError>,
     /// Tells of the file that ended last, and is given behind its records.
-    behind: Option<DeadLetter>,
+    behind: Vec<DeadLetter>,
     letters: Vec<DeadLetter>,
     /// Bytes of the files closed.
     closed_bytes: u64,
@@ -75,22 +72,16 @@ pub struct FileSource {
     options: SourceOptions,
 }
 
-/// What is done about long records, and what is long.
-#[derive(Clone, Copy, Debug)]
-struct Long {
-    then: OnLong,
-    terminator: u8,
-    max_record: usize,
-}
-
 impl FileSource {
     /// The next records as they are in the files, headers included. Where headers are taken off they are of one file only.
     fn gather(&mut self) -> Result<Option<Piece>, SourceError> {
         loop {
-            if self.behind.is_some() {
+            if !self.behind.is_empty() {
                 // With its last records, as what comes behind them is another file.
                 let rest = self.flush()?;
-                self.letters.extend(self.behind.take_if(|_| self.chunker.is_empty()));
+                if self.chunker.is_empty() {
+                    self.letters.append(&mut self.behind);
+                }
                 return Ok(Some(rest.unwrap_or(Piece::Records(Batch::empty()))));
             }
             if let Some(piece) = self.chunker.next_piece().map_err(|e| self.too_long(e))? {
@@ -131,6 +122,7 @@ impl FileSource {
                         self.mark.warn(&self.files[self.opened - 1].path.display().to_string());
                     }
                     if read == 0 || reader.is_at_end() {
+                        self.chunker.complete();
                         // How many records the file has is known only behind a long one.
                         let has_long = self.chunker.holds_long();
                         if has_long
@@ -233,17 +225,16 @@ impl FileSource {
         {
             return Ok(Some(piece));
         }
-        if self.on_damage == OnDamage::Halt
+        if self.options.on_damage == OnDamage::Halt
             && let Some(piece) = self.flush()?
         {
             return Ok(Some(piece));
         }
         match self.damage.take() {
-            Some(damage) if self.on_damage == OnDamage::Skip => {
+            Some(damage) if self.options.on_damage == OnDamage::Skip => {
                 let partial = self.chunker.take_partial();
                 let reason = damage.passed_over();
-                tracing::warn!("{reason}");
-                self.behind = Some(letter(partial, reason, self.long.terminator));
+                self.tell_behind(&partial, reason);
                 self.end_file().map(|()| None)
             }
             Some(damage) => Err(damage),
@@ -253,14 +244,33 @@ impl FileSource {
 
     fn end_file(&mut self) -> Result<(), SourceError> {
         if let Some((bytes, reason)) = self.reader.as_mut().and_then(FileReader::take_remark) {
-            tracing::warn!("{reason}");
-            self.behind = Some(letter(bytes, reason, self.long.terminator));
+            self.tell_behind(&bytes, reason);
         }
         self.close_file();
-        self.chunker.end_record().map_err(|e| self.too_long(e))?;
+        let ended = self.chunker.end_record().map_err(|e| self.too_long(e))?;
+        if let Some(LeftOut::Torn(torn)) = ended.left_out {
+            let at = Extent { bytes: torn.offset, records: torn.record };
+            let within = self.track.within(self.opened - 1, at);
+            let torn = TornRecord { record: within.records, offset: within.bytes, ..torn };
+            let (torn, bytes) = SourceError::torn(self.name(), torn);
+            match self.options.on_damage {
+                OnDamage::Skip => self.tell_behind(&bytes, torn.passed_over()),
+                OnDamage::Halt => {
+                    // A later life begins with it, so the next file has not begun.
+                    self.failure = Some(torn);
+                    return Ok(());
+                }
+            }
+        }
         let stream = Extent { bytes: self.chunker.bytes(), records: self.chunker.records() };
         self.track.begin(self.opened, stream);
         Ok(())
+    }
+
+    /// Tells of something when the records before it were given.
+    fn tell_behind(&mut self, bytes: &[u8], reason: String) {
+        tracing::warn!("{reason}");
+        self.behind.push(letter(bytes, reason, &self.options.framing));
     }
 
     fn close_file(&mut self) {
@@ -281,8 +291,8 @@ impl FileSource {
     fn pass_over(&mut self, long: LongRecord) -> Result<Batch, SourceError> {
         let at = Extent { bytes: long.offset, records: long.record };
         if std::mem::take(&mut self.header_due) {
-            let stream =
-                RecordTooLong { limit: self.long.max_record, record: long.record, offset: long.offset };
+            let limit = self.options.max_record;
+            let stream = RecordTooLong { limit, record: long.record, offset: long.offset };
             return Err(self.too_long(stream));
         }
         // Where chunks span files, more of them may be open by now.
@@ -290,8 +300,9 @@ impl FileSource {
         let within = self.track.within(next.file, at);
         let name = self.files[next.file.min(self.files.len() - 1)].path.display().to_string();
         self.track.give(Extent { bytes: long.bytes, records: 1 });
-        let Long { then, terminator, max_record } = self.long;
-        let shortened = then.treat(long, (&name, within.records, within.bytes), (terminator, max_record));
+        let SourceOptions { on_long, framing, max_record, .. } = &self.options;
+        let place = (name.as_str(), within.records, within.bytes);
+        let shortened = on_long.treat(long, place, framing, *max_record);
         self.letters.push(shortened.letter);
         Ok(self.counter.admit(shortened.batch))
     }

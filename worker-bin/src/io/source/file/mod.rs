@@ -129,7 +129,6 @@ impl SourceEnd for Files {
     }
 
     fn header(&self, dir: &Path, options: &SourceOptions) -> Result<Bytes, String> {
-        let terminator = options.terminator;
         for file in self.matches(dir).map_err(|error| error.to_string())? {
             let file = file.map_err(|error| error.to_string())?.path;
             // What is read of anything else is gone from it.
@@ -141,7 +140,7 @@ impl SourceEnd for Files {
             }
             let first = first_record(&file, options);
             if let Some(header) = first.map_err(|error| error.to_string())? {
-                return Ok(ended(header, terminator));
+                return Ok(options.framing.ended(header));
             }
         }
         Err("the file is empty".to_owned())
@@ -210,12 +209,6 @@ fn is_stream(path: &Path) -> bool {
         let kind = metadata.file_type();
         kind.is_fifo() || kind.is_char_device()
     })
-}
-
-/// A header as programs are given it: with its terminator.
-#[must_use]
-pub fn ended(header: Bytes, terminator: u8) -> Bytes {
-    if header.last() == Some(&terminator) { header } else { [&header[..], &[terminator]].concat().into() }
 }
 
 /// Where a state directory keeps the list of a source task's files.

@@ -7,6 +7,7 @@ mod reader;
 mod records;
 
 use super::{AnySource, Ending, Opened, Opening, SourceEnd, SourceError};
+use crate::io::framing::Framing;
 use crate::io::resource::Resource;
 use crate::io::shared::Shared;
 use crate::pipeline::keys::kind::End;
@@ -136,7 +137,7 @@ impl SourceEnd for Generate {
         None
     }
 
-    fn check(&self, max_record_bytes: u64) -> Option<Problem> {
+    fn check(&self, max_record_bytes: u64, framing: &Framing) -> Option<Problem> {
         let least = self.made().bytes_min(self.records.unwrap_or(u64::MAX));
         let (title, label) = if self.bytes < least {
             (
@@ -148,6 +149,10 @@ impl SourceEnd for Generate {
                 "generated records are too long",
                 format!("`bytes` may be at most `max_record`, {max_record_bytes}"),
             )
+        } else if !framing.is_of_one_line() && *framing != Framing::Csv {
+            let label =
+                format!("`framing` says {}; leave it out, or use \"csv\" or \"nul\"", framing.words());
+            ("generated records are lines", label)
         } else {
             return None;
         };

@@ -51,7 +51,7 @@ impl GeneratedSource {
             last: what.records,
             next,
             step,
-            terminator: options.terminator,
+            terminator: options.framing.terminator().unwrap_or(b'\n'),
             size: SlowStart::new(),
             counter,
             pace: what.rate.map(|rate| Pace::new(rate, Instant::now())),

@@ -13,7 +13,7 @@ use worker_proto::Batch;
 pub(super) struct Packed {
     /// `None`: the stream is as it is, or not known yet.
     unpacker: Option<Unpacker>,
-    on_damage: OnDamage,
+    pub(super) on_damage: OnDamage,
     pub(super) is_refused: bool,
     news: Option<News>,
     /// That it broke off, until it is known whether that is damage.
@@ -155,9 +155,9 @@ impl StreamSource {
         Ok((Piece::Records(Batch::empty()), 0))
     }
 
-    fn tell(&mut self, bytes: Vec<u8>, reason: String) {
+    pub(super) fn tell(&mut self, bytes: Vec<u8>, reason: String) {
         tracing::warn!("{reason}");
-        self.letters.push(letter(bytes, reason, self.long.1));
+        self.letters.push(letter(&bytes, reason, &self.framing));
     }
 
     /// It broke off, and that is damage; says whether there is something to tell of.

@@ -17,7 +17,7 @@ fn a_life_of_a_sink() {
     let (path, journal) = (dir.join("out"), dir.join("journal"));
     let keep = |position: Option<Bytes>| replace_file(&journal, &position.unwrap(), "journal").unwrap();
     let position = fs::read(&journal).ok();
-    let mut sink = DurableFileSink::open(&path, Exists::Error, b'\n', position.as_deref()).unwrap();
+    let mut sink = DurableFileSink::open(&path, Exists::Error, Some(b'\n'), position.as_deref()).unwrap();
     keep(sink.begin().unwrap());
     for n in fs::read(&path).unwrap().len() as u64 / 2..LINES {
         sink.write(&[Batch::from_terminated(format!("{n}\n").into_bytes().into(), b'\n')]).unwrap();

@@ -16,13 +16,13 @@ fn at(name: &str) -> (TempDir, PathBuf) {
 }
 
 fn begun(path: &Path, exists: Exists) -> (DurableFileSink, Bytes) {
-    let mut sink = DurableFileSink::open(path, exists, b'\n', None).unwrap();
+    let mut sink = DurableFileSink::open(path, exists, Some(b'\n'), None).unwrap();
     let position = sink.begin().unwrap().unwrap();
     (sink, position)
 }
 
 fn recover(path: &Path, position: &[u8]) -> Result<DurableFileSink, SinkError> {
-    DurableFileSink::open(path, Exists::Error, b'\n', Some(position))
+    DurableFileSink::open(path, Exists::Error, Some(b'\n'), Some(position))
 }
 
 /// A file in which "1\n2\n" is committed and "3\n" is written behind it.
@@ -87,7 +87,7 @@ fn a_missing_end_is_that_of_the_framing_and_is_added_once() {
     ] {
         let (_dir, path) = at("out");
         fs::write(&path, before).unwrap();
-        let mut sink = DurableFileSink::open(&path, Exists::Append, terminator, None).unwrap();
+        let mut sink = DurableFileSink::open(&path, Exists::Append, Some(terminator), None).unwrap();
         sink.begin().unwrap();
         sink.write(&[batch("b\0")]).unwrap();
         sink.close().unwrap();
@@ -99,7 +99,7 @@ fn a_missing_end_is_that_of_the_framing_and_is_added_once() {
 fn a_replaced_file_keeps_its_content_until_the_sink_begins() {
     let (_dir, path) = at("out");
     fs::write(&path, "old and long").unwrap();
-    drop(DurableFileSink::open(&path, Exists::Replace, b'\n', None).unwrap());
+    drop(DurableFileSink::open(&path, Exists::Replace, Some(b'\n'), None).unwrap());
     assert_eq!(content(&path), "old and long");
     let (mut sink, first) = begun(&path, Exists::Replace);
     assert_eq!(content(&path), "");
@@ -112,13 +112,13 @@ fn a_replaced_file_keeps_its_content_until_the_sink_begins() {
 fn the_first_start_refuses_only_a_file_that_holds_something() {
     let (_dir, path) = at("out");
     fs::write(&path, "old").unwrap();
-    let refused = DurableFileSink::open(&path, Exists::Error, b'\n', None).unwrap_err();
+    let refused = DurableFileSink::open(&path, Exists::Error, Some(b'\n'), None).unwrap_err();
     assert!(matches!(refused, SinkError::Exists { .. }), "{refused}");
     fs::write(&path, "").unwrap();
-    drop(DurableFileSink::open(&path, Exists::Error, b'\n', None).unwrap());
+    drop(DurableFileSink::open(&path, Exists::Error, Some(b'\n'), None).unwrap());
     assert!(path.exists(), "it was there before");
     fs::remove_file(&path).unwrap();
-    drop(DurableFileSink::open(&path, Exists::Error, b'\n', None).unwrap());
+    drop(DurableFileSink::open(&path, Exists::Error, Some(b'\n'), None).unwrap());
     assert!(!path.exists(), "it was not");
     drop(begun(&path, Exists::Error));
     assert!(path.exists(), "its position may be in the journal");
@@ -164,13 +164,13 @@ fn a_mark_of_something_else_is_refused() {
 
 #[test]
 fn what_is_no_regular_file_is_a_stream() {
-    let mut sink = DurableFileSink::open(Path::new("/dev/null"), Exists::Error, b'\n', None).unwrap();
+    let mut sink = DurableFileSink::open(Path::new("/dev/null"), Exists::Error, Some(b'\n'), None).unwrap();
     assert_eq!(sink.begin().unwrap(), None);
     sink.write(&[batch("1\n")]).unwrap();
     sink.sync().unwrap();
     assert!(sink.position().is_none() && sink.sync_handle().is_none());
     sink.close().unwrap();
-    let mut full = DurableFileSink::open(Path::new("/dev/full"), Exists::Error, b'\n', None).unwrap();
+    let mut full = DurableFileSink::open(Path::new("/dev/full"), Exists::Error, Some(b'\n'), None).unwrap();
     assert!(matches!(full.write(&[batch("1\n")]), Err(SinkError::Full { .. })));
 }
 

@@ -5,7 +5,7 @@ use super::super::expand;
 use super::super::listing::Listing;
 use super::super::paths::{AllMatches, Listed};
 use super::super::position::{FilesPosition, Position, Track};
-use super::{FileSource, Long, SourceFiles};
+use super::{FileSource, SourceFiles};
 use crate::io::chunker::Chunker;
 use crate::io::layout::LayoutError;
 use crate::io::source::header::HeaderFilter;
@@ -67,7 +67,7 @@ impl FileSource {
             written: Arc::default(),
             opened: 0,
             reader: None,
-            chunker: Chunker::new(options.terminator, options.max_record, size.bytes())
+            chunker: Chunker::new(&options.framing, options.max_record, size.bytes())
                 .passing_over_long(options.on_long.passes_over()),
             size,
             counter: Counter::new(options.limit),
@@ -79,16 +79,10 @@ impl FileSource {
             fixed: None,
             skip_bytes: 0,
             warning: None,
-            long: Long {
-                then: options.on_long,
-                terminator: options.terminator,
-                max_record: options.max_record,
-            },
-            on_damage: options.on_damage,
             unpacking: Unpacking::of(options),
             failure: None,
             damage: None,
-            behind: None,
+            behind: Vec::new(),
             letters: Vec::new(),
             closed_bytes: 0,
             stop: None,

@@ -180,7 +180,7 @@ fn empty_files_give_nothing() {
 fn carriage_returns_nul_framing_and_binary_bytes_are_kept() {
     let dir = directory(&[("crlf", b"a\r\nb\r\n"), ("nul", b"a\nb\0\xff\xfe\0c")]);
     assert_eq!(plain(&dir, "crlf").unwrap(), "a\r\nb\r\n");
-    let options = SourceOptions { terminator: 0, ..SourceOptions::default() };
+    let options = SourceOptions { framing: crate::io::framing::Framing::Nul, ..SourceOptions::default() };
     let all = batches(&mut FileSource::open(dir.path(), &["nul"], &options).unwrap()).unwrap();
     assert_eq!(all[0].iter().collect::<Vec<_>>(), [&b"a\nb\0"[..], b"\xff\xfe\0", b"c\0"]);
 }
