@@ -2,6 +2,7 @@
 
 mod encoded;
 mod failures;
+mod follow;
 mod framing;
 mod handed;
 mod inline;

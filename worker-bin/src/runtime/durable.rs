@@ -399,9 +399,14 @@ fn open_task(plan: &Plan, task: &LocalTask, dir: &Path, is_new: bool) -> Result<
         Role::Stage(stage) => stage.records.as_ref().map(|records| empty_state(task, records)),
         Role::Source(_) | Role::Sink(_) => None,
     };
-    let fold: Box<dyn Fold> = match &keyed {
-        Some(state) => Box::new(Arc::clone(state)),
-        None => Box::new(NewestPosition::default()),
+    let summed = match &task.role {
+        Role::Source(source) => source.input.sum(),
+        Role::Stage(_) | Role::Sink(_) => None,
+    };
+    let fold: Box<dyn Fold> = match (&keyed, summed) {
+        (Some(state), _) => Box::new(Arc::clone(state)),
+        (None, Some(sum)) => sum,
+        (None, None) => Box::new(NewestPosition::default()),
     };
     let Opened { journal, state, dead_bytes, .. } =
         Journal::open(storage, &identity, Settings::default(), fold)?;

@@ -183,19 +183,23 @@ impl Opening<'_> {
             durable,
         };
         let opened = source.input.open(&opening);
+        let source::Opening { options, stop, durable, .. } = opening;
+        let position = durable.and_then(|lives| lives.position);
         match opened.map_err(|error| OpenError::Source { name: task.stage.clone(), error })? {
-            source::Opened::Reader(reader) => {
+            source::Opened::Reader(mut reader) => {
+                if let (Some(position), Some(durable)) = (reader.begin(), self.durable.as_deref_mut()) {
+                    durable.first_position(task.id, position)?;
+                }
                 if let Some(warning) = reader.warning() {
                     tracing::warn!(source = task.stage, "{warning}");
                 }
-                Ok(Input::reader(reader, opening.stop, done_bytes))
+                Ok(Input::reader(reader, stop, done_bytes))
             }
             source::Opened::Program(Prints { program, ok_exit, restart }) => {
                 let mut program = child_program(task, program.command(&task.stage)?, max_record);
                 program.ok_exit = ok_exit.into_iter().map(i32::from).collect();
-                let position = opening.durable.and_then(|lives| lives.position);
-                let input = ProgramInput::new(program, restart, opening.options, position);
-                Ok(Input::program(input, opening.stop, done_bytes))
+                let input = ProgramInput::new(program, restart, options, position);
+                Ok(Input::program(input, stop, done_bytes))
             }
         }
     }

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use std::fmt::Debug;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use worker_journal::Fold;
 
 pub type AnySource = Shared<dyn SourceEnd>;
 
@@ -65,6 +66,11 @@ pub trait SourceEnd: Comparable + Debug + Send + Sync {
     /// Why it cannot be known.
     fn header(&self, _dir: &Path, _options: &SourceOptions) -> Result<Bytes, String> {
         Err("only files have a header that is known before the run".to_owned())
+    }
+
+    /// What its positions add up to, where that is more than the newest.
+    fn sum(&self) -> Option<Box<dyn Fold>> {
+        None
     }
 
     /// The program whose output it reads.

@@ -173,6 +173,18 @@ pub enum SourceError {
          path of its source: give it a source of its own", path.display()
     )]
     NotRegular { path: PathBuf },
+    /// What is no regular file has no end that it could be followed behind.
+    #[error(
+        "{path} is not a regular file, and only those are followed; a named pipe or device is read as it comes: leave `follow` out, \
+         or read it by a program, run = [\"cat\", \"{path}\"] of its source", path = path.display()
+    )]
+    NotFollowed { path: PathBuf },
+    /// What grows cannot be decoded.
+    #[error(
+        "{path} is {what}, which is not followed while it grows; decode it on the way, as the program of a source: \
+         run = [\"sh\", \"-c\", \"tail -F -c +1 {path} | iconv -f UTF-16 -t UTF-8\"]", path = path.display()
+    )]
+    NotFollowedEncoding { path: PathBuf, what: &'static str },
     /// What the system says of a file's length is not so.
     #[error(
         "{path} has no length that is known before it is read, as files below /proc and /sys: with state, read it by a program: \

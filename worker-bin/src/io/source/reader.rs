@@ -37,6 +37,11 @@ pub trait SourceReader: Debug + Send {
         None
     }
 
+    /// The position that must be durable before anything of it is read, in the first life that it is opened in.
+    fn begin(&mut self) -> Option<Bytes> {
+        None
+    }
+
     /// It is stopped before its end: keeps what a later life needs, or says what is left out.
     ///
     /// # Errors

@@ -63,6 +63,27 @@ pub const OPTIONS: &[InlineOption] = &[
         }),
     },
     InlineOption {
+        long: "follow",
+        short: None,
+        value: None,
+        help: "Read on as the files grow, through their rotation, and new ones too, like tail -F; ends when it is told to",
+        meaning: Meaning::Keys(Place::Source, |_| Ok(vec![("follow", "true".to_owned())])),
+    },
+    InlineOption {
+        long: "since",
+        short: None,
+        value: Some("WHERE"),
+        help: "With --follow: start or end, whether what is there already is read",
+        meaning: Meaning::Keys(Place::Source, |text| values::word("since", text, &["start", "end"])),
+    },
+    InlineOption {
+        long: "idle",
+        short: None,
+        value: Some("TIME"),
+        help: "With --follow: a file that is silent for so long is closed [default: 5m]",
+        meaning: Meaning::Keys(Place::Source, values::idle),
+    },
+    InlineOption {
         long: "on-long",
         short: None,
         value: Some("WHAT"),

@@ -107,6 +107,11 @@ pub(super) fn timeout(text: &str) -> Result<Lines, String> {
     Ok(vec![("timeout", timeout)])
 }
 
+pub(super) fn idle(text: &str) -> Result<Lines, String> {
+    let idle = time(text).ok_or_else(|| "expected a duration such as 30s or 10m".to_owned())?;
+    Ok(vec![("idle", idle)])
+}
+
 pub(super) fn max_record(text: &str) -> Result<Lines, String> {
     let bytes =
         size(text).ok_or_else(|| "expected a size such as 8MiB, 64KB or a number of bytes".to_owned())?;

@@ -7,7 +7,7 @@ use super::value::Words;
 use super::{Class, Key, Keys, Rendered, Section, WhenAbsent, row};
 use crate::io::shared::Shared;
 use crate::io::source::stdin::StandardInput;
-use crate::io::source::{AnySource, Header, KINDS, OnDamage, OnLong};
+use crate::io::source::{AnySource, Ending, Header, KINDS, OnDamage, OnLong};
 use crate::pipeline::diagnostics::{At, Problem};
 use crate::pipeline::model::{Framing, Pipeline};
 use crate::pipeline::reader::{KeyValue, Reader, Table};
@@ -104,9 +104,18 @@ pub(crate) fn read<'d>(reader: &mut Reader<'d>, mut table: Table<'d>, (name, at)
     table.finish(reader);
     if source.header == Header::Repeat && !source.input.has_header() {
         let at = given.iter().find(|entry| entry.key == "header").map(KeyValue::at);
-        let title = "`header = \"repeat\"` needs files";
+        let never_ends = source.input.ending() == Ending::Never;
+        let (title, help) = match source.input.holds(reader.dir).is_empty() || !never_ends {
+            true => {
+                ("`header = \"repeat\"` needs files", "read a file with `file`, or use \"keep\" or \"skip\"")
+            }
+            false => (
+                "`header = \"repeat\"` is not for files that are followed",
+                "use \"skip\", which leaves out the first line of each file, or \"keep\"; or read them once, without `follow`",
+            ),
+        };
         let problem = Problem::at(&at.unwrap_or_default(), title, "the header must be known before the run");
-        reader.problems.push(problem.help("read a file with `file`, or use \"keep\" or \"skip\""));
+        reader.problems.push(problem.help(help));
         source.header = Header::Keep;
     }
     if source.on_long == OnLong::Cut && !source.framing.may_be_cut() {

@@ -24,7 +24,6 @@ fn keys_and_types() {
         read(&stage("run = ['a']\nrate = '5/s'\nshared = 'x'\ninflight = 5")),
     );
     shows("unknown_top_level", read(&stage("run = ['a']\n[stages.x]\nrun = ['b']")));
-    shows("follow", read("[source.a]\nfile='x'\nfollow = true\n[sink.b]\nstdout=true\n"));
     shows(
         "wrong_types",
         read(&stage("run = 5\npartitions = 'four'\nok_exit = 1\nclear_env = 'yes'\nenv = ['A=1']")),
@@ -37,6 +36,17 @@ fn keys_and_types() {
     shows("duplicate_key", read("[source.a]\nfile = 'x'\nfile = 'y'\n"));
     shows("key_outside_a_named_table", read("[source]\nfile = 'x'\n[sink.out]\nstdout = true\n"));
     shows("bad_name", read("[source.\"a/b\"]\nfile = 'x'\n[sink.out]\nstdout = true\n"));
+}
+
+#[test]
+fn what_is_followed() {
+    let follow = |keys: &str| read(&format!("[source.a]\n{keys}\n[sink.b]\nstdout=true\n"));
+    shows("follow_and_repeat", follow("file='x'\nfollow = true\nheader = 'repeat'"));
+    shows("idle_without_follow", follow("file='x'\nidle = '1m'\nsince = 'end'"));
+    shows("follow_of_stdin", follow("stdin = true\nfollow = true"));
+    shows("follow_of_what_is_generated", follow("generate = { records = 1 }\nfollow = true"));
+    shows("follow_of_a_program", follow("run = ['journalctl', '-f']\nsince = 'end'"));
+    shows("wrong_values_of_follow", follow("file='x'\nfollow = 'yes'\nsince = 'now'\nidle = '0s'"));
 }
 
 #[test]

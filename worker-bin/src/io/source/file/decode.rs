@@ -25,6 +25,8 @@ pub(super) struct FileReader {
     ahead: Vec<u8>,
     /// Its length, where that is fixed.
     expected: Option<u64>,
+    /// What is packed in it has no end.
+    breaks_off: bool,
 }
 
 /// Whether a file is unpacked, and whether what is damaged in it is skipped.
@@ -80,6 +82,15 @@ impl FileReader {
         }
     }
 
+    /// What is open, from its beginning.
+    pub(super) fn of(path: &Path, mut file: File, unpacking: Unpacking) -> Result<Self, SourceError> {
+        let rewound = file.seek(SeekFrom::Start(0)).map(drop);
+        match rewound.and_then(|()| RawFile::new(file, Length { fixed: None, least: None })) {
+            Ok(raw) => Self::with(path.to_owned(), raw, None, unpacking),
+            Err(source) => Err(SourceError::Open { path: path.to_owned(), source }),
+        }
+    }
+
     /// Only the bytes that `file` had, if it is still that file.
     pub(super) fn open_fixed(file: &FixedFile, unpacking: Unpacking) -> Result<Self, SourceError> {
         let (opened, _) = file.open()?;
@@ -104,7 +115,7 @@ impl FileReader {
                 None => return Err(SourceError::encoded(path.display().to_string(), encoding)),
             },
         };
-        Ok(Self { path, raw, unpacker, ahead: Vec::new(), expected })
+        Ok(Self { path, raw, unpacker, ahead: Vec::new(), expected, breaks_off: false })
     }
 
     /// What is told of it once it is at its end: a record, and why it is none.
@@ -117,6 +128,11 @@ impl FileReader {
         if self.unpacker.is_none() {
             return self.raw.seek(bytes).map_err(|e| self.unreadable(e));
         }
+        self.skip_to(bytes, |_| ())
+    }
+
+    /// Leaves out the next `bytes`, unpacked, and says what they are; nothing was read yet.
+    pub(super) fn skip_to(&mut self, bytes: u64, mut skips: impl FnMut(&[u8])) -> Result<(), SourceError> {
         let mut left = bytes;
         let mut skipped = Vec::with_capacity(SKIPPED_BYTES);
         while left > 0 {
@@ -127,6 +143,7 @@ impl FileReader {
                 return Err(self.failed(Failure::Damaged(why)));
             }
             let behind = usize::try_from(left.min(read)).unwrap_or(skipped.len());
+            skips(&skipped[..behind]);
             self.ahead = skipped[behind..].to_vec();
             left = left.saturating_sub(read);
         }
@@ -162,9 +179,17 @@ impl FileReader {
                     Ok(_) => {}
                     Err(e) => return Err(self.unreadable(e)),
                 },
-                Err(failure) => return Err(self.failed(failure)),
+                Err(failure) => {
+                    self.breaks_off = matches!(failure, Failure::BrokenOff(_));
+                    return Err(self.failed(failure));
+                }
             }
         }
+    }
+
+    /// Whether it failed because there was no more.
+    pub(super) fn breaks_off(&self) -> bool {
+        self.breaks_off
     }
 
     fn failed(&self, failure: Failure) -> SourceError {

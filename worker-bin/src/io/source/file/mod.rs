@@ -4,6 +4,7 @@ mod decode;
 mod files;
 mod first;
 mod fixed;
+mod follow;
 mod listing;
 mod name;
 mod paths;
@@ -16,6 +17,7 @@ pub use files::FileSource;
 pub use first::first_record;
 pub use fixed::SourceFiles;
 pub(super) use fixed::prefix_hash;
+use follow::{FollowReader, Following, Since, Sum};
 pub use paths::expand;
 use paths::{AllMatches, outside};
 pub(crate) use pattern::Pattern;
@@ -24,13 +26,14 @@ use super::{
     AnySource, Ending, Lives, Opened, Opening, SourceEnd, SourceError, SourceOptions, SourceReader,
     StreamSource,
 };
+use crate::io::framing::Framing;
 use crate::io::names;
 use crate::io::resource::Resource;
 use crate::io::shared::Shared;
 use crate::io::source::unpack::Format;
 use crate::pipeline::keys::kind::End;
-use crate::pipeline::keys::value::{Text, Value, any_of};
-use crate::pipeline::keys::{Class, Key, Section, WhenAbsent, program};
+use crate::pipeline::keys::value::{Flag, Maybe, Text, Time, Value, Words, any_of};
+use crate::pipeline::keys::{Class, Key, Section, WhenAbsent};
 use crate::pipeline::reader::{KeyValue, Reader};
 use crate::pipeline::text::list;
 use crate::pipeline::{At, Problem};
@@ -38,10 +41,15 @@ use bytes::Bytes;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
+use worker_journal::Fold;
 use worker_stdio::Stream;
 
 /// Of so many files it is said beforehand what they are.
 const LOOKED_AT_MAX: usize = 100;
+
+/// How long a followed file stays silent before it is closed.
+const IDLE: Duration = Duration::from_secs(300);
 
 /// Files, sorted by name.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,34 +58,89 @@ pub struct Files {
     pub patterns: Vec<String>,
     /// They are what they are, whatever they begin with.
     pub is_plain: bool,
+    /// They are read as they grow, and as others come.
+    pub(crate) follow: bool,
+    /// Where that begins, if that is said.
+    pub(crate) since: Option<Since>,
+    /// How long a followed file stays silent before it is closed, if that is said.
+    pub(crate) idle: Option<Duration>,
+    /// A key that only followed files have, and where it is.
+    pub(crate) of_follow: Option<(&'static str, At)>,
     pub at: At,
 }
 
 impl Section for Files {
     fn defaults(_: &Path) -> Self {
-        Self { patterns: Vec::new(), is_plain: false, at: At::default() }
+        Self {
+            patterns: Vec::new(),
+            is_plain: false,
+            follow: false,
+            since: None,
+            idle: None,
+            of_follow: None,
+            at: At::default(),
+        }
     }
 }
 
 pub(super) const KIND: End<AnySource, Files> = End {
-    keys: &[&Key::<Files, _> {
-        name: "file",
-        class: Class::Results,
-        doc: "glob, sorted by name, or a list of them; relative to this file; gzip, zstd, bzip2, xz, lz4 and UTF-16 are known by their first bytes, and decoded",
-        value: Globs,
-        when_absent: WhenAbsent::Required,
-        get: |files| files.patterns.clone(),
-        set: |files, patterns, _| files.patterns = patterns,
-    }],
+    keys: &[
+        &Key::<Files, _> {
+            name: "file",
+            class: Class::Results,
+            doc: "glob, sorted by name, or a list of them; relative to this file; gzip, zstd, bzip2, xz, lz4 and UTF-16 are known by their first bytes, and decoded",
+            value: Globs,
+            when_absent: WhenAbsent::Required,
+            get: |files| files.patterns.clone(),
+            set: |files, patterns, _| files.patterns = patterns,
+        },
+        &Key::<Files, _> {
+            name: "follow",
+            class: Class::Results,
+            doc: "true: they are read on as they grow and are rotated, new ones too, like tail -F; it never ends",
+            value: Maybe(Flag),
+            when_absent: WhenAbsent::Nothing("false"),
+            get: |files| files.follow.then_some(true),
+            set: |files, follow, _| files.follow = follow == Some(true),
+        },
+        &Key::<Files, _> {
+            name: "since",
+            class: Class::Tuning,
+            doc: "start | end: where the first start begins in files that are followed",
+            value: Maybe(Words(&[("start", Since::Start), ("end", Since::End)])),
+            when_absent: WhenAbsent::Nothing("\"start\""),
+            get: |files| files.since,
+            set: |files, since, at| {
+                files.since = since;
+                files.misused("since", at);
+            },
+        },
+        &Key::<Files, _> {
+            name: "idle",
+            class: Class::Tuning,
+            doc: "a followed file that is silent for so long is closed; then its last line counts without its end, too",
+            value: Maybe(Time::AboveZero),
+            when_absent: WhenAbsent::Nothing("\"5m\""),
+            get: |files| files.idle,
+            set: |files, idle, at| {
+                files.idle = idle;
+                files.misused("idle", at);
+            },
+        },
+    ],
     make: |files, at| Shared(Arc::new(Files { at, ..files })),
     of: Shared::of,
     is_meant: |_, _| true,
-    misplaced: program::misplaced,
+    misplaced: |entry, title| {
+        let what = format!("`{}` belongs to files", entry.key);
+        Problem::at(&entry.key_at, what, format!("{title} reads none"))
+            .help("remove it, or name files with `file`")
+    },
 };
 
 impl SourceEnd for Files {
     fn describe(&self) -> String {
-        format!("reads {}", self.patterns.join(", "))
+        format!("{} {}", if self.follow { "follows" } else { "reads" }, self.patterns.join(", "))
     }
 
     fn at(&self) -> Option<&At> {
@@ -94,7 +157,18 @@ impl SourceEnd for Files {
     }
 
     fn ending(&self) -> Ending {
-        Ending::Certain
+        if self.follow { Ending::Never } else { Ending::Certain }
+    }
+
+    fn check(&self, _: u64, _: &Framing) -> Option<Problem> {
+        let (key, at) = self.of_follow.as_ref().filter(|_| !self.follow)?;
+        let problem =
+            Problem::at(at, format!("`{key}` is for files that are followed"), "they are read once");
+        Some(problem.help("add follow = true, or remove it"))
+    }
+
+    fn sum(&self) -> Option<Box<dyn Fold>> {
+        self.follow.then(|| Box::new(Sum::default()) as Box<dyn Fold>)
     }
 
     fn at_a_crash(&self) -> Option<&'static str> {
@@ -102,6 +176,10 @@ impl SourceEnd for Files {
     }
 
     fn missing(&self, dir: &Path) -> Option<String> {
+        // What is followed may come.
+        if self.follow {
+            return None;
+        }
         expand(dir, &self.patterns).err().map(|error| error.to_string())
     }
 
@@ -119,13 +197,16 @@ impl SourceEnd for Files {
     }
 
     fn may_decode(&self, dir: &Path) -> Option<u64> {
+        if self.follow {
+            return Some(Format::MEMORY_BYTES_MAX);
+        }
         let paths = self.first_paths(dir, LOOKED_AT_MAX + 1);
         let is_known = paths.len() <= LOOKED_AT_MAX && paths.iter().all(|path| path.is_file());
         (!is_known).then_some(Format::MEMORY_BYTES_MAX)
     }
 
     fn has_header(&self) -> bool {
-        true
+        !self.follow
     }
 
     fn header(&self, dir: &Path, options: &SourceOptions) -> Result<Bytes, String> {
@@ -147,6 +228,9 @@ impl SourceEnd for Files {
     }
 
     fn open(&self, opening: &Opening<'_>) -> Result<Opened, SourceError> {
+        if self.follow {
+            return Ok(Opened::Reader(Box::new(self.followed(opening)?)));
+        }
         let reader: Box<dyn SourceReader> = match (self.stream(opening)?, &opening.durable) {
             (Some(stream), _) => Box::new(stream),
             (None, None) => {
@@ -162,6 +246,22 @@ impl SourceEnd for Files {
 impl Files {
     fn options(&self, opening: &Opening<'_>) -> SourceOptions {
         SourceOptions { is_plain: self.is_plain, ..opening.options.clone() }
+    }
+
+    fn followed(&self, opening: &Opening<'_>) -> Result<FollowReader, SourceError> {
+        let following = Following {
+            base: opening.dir,
+            patterns: &self.patterns,
+            since: self.since.unwrap_or_default(),
+            idle: self.idle.unwrap_or(IDLE),
+            stop: opening.stop.clone(),
+            durable: opening.durable.as_ref().map(|lives| (lives.position.clone(), lives.state)),
+        };
+        FollowReader::open(following, &self.options(opening))
+    }
+
+    fn misused(&mut self, key: &'static str, at: At) {
+        self.of_follow.get_or_insert((key, at));
     }
 
     fn matches(&self, dir: &Path) -> Result<AllMatches, SourceError> {

@@ -83,6 +83,22 @@ impl AllMatches {
             patterns.iter().map(|pattern| Matches::of(base, pattern.as_ref())).collect::<Result<_, _>>()?;
         Ok(Self(all.into_iter(), None))
     }
+
+    /// The same, where each may name nothing yet.
+    ///
+    /// # Errors
+    /// What is no pattern.
+    pub(super) fn so_far<P: AsRef<Path>>(base: &Path, patterns: &[P]) -> Result<Self, SourceError> {
+        let mut all = Vec::new();
+        for pattern in patterns {
+            match Matches::of(base, pattern.as_ref()) {
+                Err(SourceError::Open { .. }) => {}
+                Ok(Matches::Walk { walk, .. }) => all.push(Matches::Walk { walk, nothing: None }),
+                matches => all.push(matches?),
+            }
+        }
+        Ok(Self(all.into_iter(), None))
+    }
 }
 
 impl Iterator for AllMatches {

@@ -124,6 +124,14 @@ impl Format {
         }
     }
 
+    /// Whether it is for saving room, and not for characters.
+    pub(in crate::io::source) fn is_compression(self) -> bool {
+        match self {
+            Self::Gzip | Self::Zstd | Self::Xz | Self::Bzip2 | Self::Lz4 => true,
+            Self::Utf16(_) => false,
+        }
+    }
+
     /// What decoding it takes at most, in bytes.
     pub(in crate::io::source) fn memory_bytes(self) -> u64 {
         match self {

@@ -1,0 +1,119 @@
+//! Which files are open, which are closed, and which logs are in none.
+
+use super::{Catalog, GONE_MAX, GONE_S, NOT_SEEN, OPEN_MAX, now_s};
+use crate::io::source::file::follow::find::Seen;
+use crate::io::source::file::follow::known::LogId;
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+impl Catalog {
+    /// The file of a log; nothing if it is not there any more, or cannot be read for now.
+    pub(in super::super) fn open(&mut self, id: LogId, path: &Path) -> Option<Arc<File>> {
+        let now = Instant::now();
+        let log = self.logs.get_mut(&id)?;
+        log.used = now;
+        if let Some(file) = &log.open {
+            return Some(Arc::clone(file));
+        }
+        let seen = Seen { path: path.to_owned(), key: log.known.file, length: 0, modified: (0, 0) };
+        match seen.open() {
+            Ok(None) => {
+                (log.length, log.modified) = NOT_SEEN;
+                None
+            }
+            Ok(Some(file)) => {
+                let file = Arc::new(file);
+                log.open = Some(Arc::clone(&file));
+                self.said.remove(path);
+                self.close_some();
+                Some(file)
+            }
+            Err(error) => {
+                (log.length, log.modified) = NOT_SEEN;
+                if self.said.insert(path.to_owned()) {
+                    tracing::warn!(
+                        "{} is not read for now: {error}; it is tried again until that works",
+                        path.display()
+                    );
+                }
+                None
+            }
+        }
+    }
+
+    /// As few files are open as may be; what has no name stays, as nobody could open it again.
+    fn close_some(&mut self) {
+        let open = || self.logs.iter().filter(|(_, log)| log.open.is_some());
+        if open().count() <= OPEN_MAX {
+            return;
+        }
+        let least = open().filter(|(_, log)| !log.is_away).min_by_key(|(_, log)| log.used).map(|(id, _)| *id);
+        if let Some(log) = least.and_then(|id| self.logs.get_mut(&id)) {
+            log.open = None;
+        }
+    }
+
+    /// Files that have been silent for long are closed; with them their last record, if it had no end.
+    pub(super) fn close_silent(&mut self, now: Instant) {
+        let silent: Vec<LogId> = (self.logs.iter())
+            .filter(|(_, log)| !log.is_gone() && !log.is_queued)
+            .filter(|(_, log)| !log.is_closed && now - log.changed >= self.idle)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in silent {
+            let Some(log) = self.logs.get_mut(&id) else { continue };
+            log.is_closed = true;
+            if log.has_more() && log.known.packed.is_none() {
+                self.enqueue(id, true);
+            } else if log.is_away {
+                self.lose(id);
+            } else {
+                log.open = None;
+            }
+        }
+    }
+
+    /// A log was read as far as there was something.
+    pub(in super::super) fn was_read(&mut self, id: LogId) {
+        self.current = None;
+        let Some(log) = self.logs.get_mut(&id).filter(|log| log.is_closed && !log.is_queued) else { return };
+        log.open = None;
+        if log.is_away {
+            self.lose(id);
+        }
+    }
+
+    /// No file has it any more. Of what nothing was given nothing need be known.
+    pub(super) fn lose(&mut self, id: LogId) {
+        let Some(log) = self.logs.get_mut(&id) else { return };
+        if self.by_file.get(&log.known.file) == Some(&id) {
+            self.by_file.remove(&log.known.file);
+        }
+        (log.open, log.known.gone_s, log.is_away) = (None, Some(now_s()), false);
+        self.losses += 1;
+        if log.known.content.bytes == 0 && self.current != Some(id) {
+            self.logs.remove(&id);
+            self.dirty.remove(&id);
+            self.forgotten.push(id);
+        } else {
+            self.dirty.insert(id);
+        }
+    }
+
+    pub(super) fn forget_gone(&mut self) {
+        let now = now_s();
+        let mut gone: Vec<(u64, LogId)> =
+            self.logs.iter().filter_map(|(id, log)| Some((log.known.gone_s?, *id))).collect();
+        gone.sort_unstable();
+        let too_many = gone.len().saturating_sub(GONE_MAX);
+        for (_, (_, id)) in (gone.iter().enumerate())
+            .filter(|(index, (at, _))| *index < too_many || now.saturating_sub(*at) > GONE_S)
+        {
+            self.logs.remove(id);
+            self.dirty.remove(id);
+            self.forgotten.push(*id);
+        }
+    }
+}
