@@ -99,3 +99,29 @@ fn programs_that_answer_each_record_count_visits() {
         assert_eq!(lines.concat(), want);
     }
 }
+
+#[test]
+fn records_of_several_lines_come_whole_through_small_batches() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = Command::new("sh")
+        .arg(examples().join("records-of-several-lines/run.sh"))
+        .arg(dir.path())
+        .env("WORKER", env!("CARGO_BIN_EXE_worker"))
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    for (result, whole) in [
+        ("lengths.txt", "awk -f lengths.awk sequences.fa"),
+        ("reads.txt", "awk -f quality.awk reads.fq"),
+        ("causes.txt", "python3 causes.py < app.log"),
+        (
+            "names.txt",
+            "jq -n -c 'reduce inputs.user as $u ({}; .[$u.name] += ($u.tags | length)) | to_entries[]' events.json",
+        ),
+    ] {
+        let compare = format!("diff <(sort {result}) <({whole} | sort) && test -s {result}");
+        let same = Command::new("bash").args(["-c", &compare]).current_dir(dir.path()).output().unwrap();
+        assert!(same.status.success(), "{result}: {}", String::from_utf8_lossy(&same.stdout));
+    }
+}

@@ -382,3 +382,75 @@ fn a_letter_that_does_not_fit_any_more_keeps_no_others_back() {
     let said = replay(&scratch, &["all", "--out", "again.txt"]).run();
     said.says(&["warning: dead letter picky/", "longer than `max_record`", "replay 1: 1 dead letter"]);
 }
+
+/// Framings with what bash's printf makes of a record that passes, one that fails, and another that passes.
+const FRAMED: [(&str, [&str; 3]); 6] = [
+    ("'csv'", [r#"1,"a\nb"\n"#, r#"2,"bad\n""x"\n"#, r"3,c\n"]),
+    ("{ start = '^>' }", [r">a\nAC\n", r">bad\nGT\n", r">c\nTT\n"]),
+    ("{ end = '^//$' }", [r"a\n//\n", r"bad\nb\n//\n", r"c\n//\n"]),
+    ("{ lines = 2 }", [r"a\n1\n", r"b\nbad\n", r"c\n3\n"]),
+    ("{ prefix = 'u32be' }", [r"\0\0\0\002a\n", r"\0\0\0\004bad\n", r"\0\0\0\001c"]),
+    ("{ json = true }", [r"{\n}\n", r#"{"bad":\n1}\n"#, r"[\n3]\n"]),
+];
+
+#[test]
+fn letters_of_records_of_several_lines_are_whole_and_replayed_whole() {
+    for (framing, records) in FRAMED {
+        let scratch = Scratch::new();
+        for (number, record) in records.iter().enumerate() {
+            scratch.shell(&format!("printf '%b' '{record}' > record{number}"));
+        }
+        scratch.shell("cat record? > in; cat record0 record2 record1 > want");
+        scratch.write(
+            "pipeline.toml",
+            format!(
+                "[pipeline]\nname = 'framed'\n[source.in]\nfile = 'in'\nframing = {framing}\n\
+                 [stage.picky]\nrun = ['sh', '-c', 'cat > part.$$; if [ ! -e fixed ] && grep -aq bad part.$$; then exit 7; fi; cat part.$$']\n\
+                 partitions = 1\nretry = {{ max_attempts = 1 }}\n[sink.out]\nfile = 'out'\n"
+            ),
+        );
+        scratch.worker(&["run", "pipeline.toml", "--state", "state"]).run().expect(3);
+        scratch.shell("cat record0 record2 | cmp - out");
+        let (id, _) = &listed(&scratch, &["--state", "state"])[0];
+        let repro = ["repro", "pipeline.toml", "--state", "state", id, "--out", "bug"];
+        dlq(&scratch, &repro).expect(0);
+        scratch.shell("cmp bug/input record1");
+        scratch.write("fixed", "");
+        replay(&scratch, &["all"]).run().expect(0).says(&["replay 1: 1 dead letter"]);
+        scratch.shell("cmp want out");
+        let list = text(&dlq(&scratch, &["list", "--state", "state"]).expect(0).stdout);
+        assert!(list.contains("1 dead letter, 1 of them replayed"), "{framing}: {list}");
+    }
+}
+
+#[test]
+fn letters_that_fail_again_are_found_again_by_their_content() {
+    let scratch = Scratch::new();
+    scratch.shell("for n in $(seq 40); do printf '>s%d\\n%d\\n' $n $n; done > in");
+    let pipeline = "[pipeline]\nname = 'framed'\n[source.in]\nfile = 'in'\nframing = { start = '^>' }\n\
+                    [stage.picky]\nrun = ['awk', '/^(7|21)$/ {exit 7} {print}']\nretry = { max_attempts = 1 }\n[sink.out]\nfile = 'out'\n";
+    scratch.write("pipeline.toml", pipeline);
+    scratch.worker(&["run", "pipeline.toml", "--state", "state"]).run().expect(3);
+    replay(&scratch, &["all"]).run().expect(3);
+    let list = text(&dlq(&scratch, &["list", "--state", "state"]).expect(0).stdout);
+    assert!(list.contains("4 dead letters, 2 of them replayed"), "{list}");
+    let again: Vec<&str> = list.lines().filter(|line| line.starts_with("r1/picky/")).collect();
+    assert!(again.len() == 2 && again.iter().all(|line| line.contains(" again: ")), "{list}");
+}
+
+#[test]
+fn a_letter_that_would_be_a_part_of_another_record_is_kept_and_named() {
+    let scratch = Scratch::new();
+    scratch.shell("printf 'before\\n>a\\nAC\\n>b\\nGT\\n' > in");
+    let pipeline = "[pipeline]\nname = 'framed'\n[source.in]\nfile = 'in'\nframing = { start = '^>' }\n\
+                    [stage.picky]\nrun = ['sh', '-c', 'cat > part.$$; if [ ! -e fixed ] && grep -Eq \"before|a\" part.$$; then exit 7; fi; cat part.$$']\n\
+                    partitions = 1\nretry = { max_attempts = 1 }\n[sink.out]\nfile = 'out'\n";
+    scratch.write("pipeline.toml", pipeline);
+    scratch.worker(&["run", "pipeline.toml", "--state", "state"]).run().expect(3);
+    scratch.write("fixed", "");
+    let why = "its first line does not match ^>, so it would be part of the one before it";
+    replay(&scratch, &["all"]).run().expect(0).says(&[why, "replay 1: 1 dead letter"]);
+    assert_eq!(scratch.text("out"), ">b\nGT\n>a\nAC\n");
+    let list = text(&dlq(&scratch, &["list", "--state", "state"]).expect(0).stdout);
+    assert!(list.contains("2 dead letters, 1 of them replayed"), "{list}");
+}

@@ -93,3 +93,40 @@ fn records_that_fail() {
         hits
     });
 }
+
+/// Framings of the sources, and what makes their input: records of one to some lines, which a batch must not be cut within.
+const FRAMED: [(&str, &str); 7] = [
+    ("'csv'", r#"printf '%d,"a\n""%d""\n",x\n' $n $n"#),
+    ("{ start = '^>' }", r"printf '>s%d\nAC\n' $n; seq -f G%g $((n % 4))"),
+    ("{ end = '^//$' }", r"seq -f G%g $((n % 4)); printf '%d\n//\n' $n"),
+    ("{ lines = 4 }", r"printf '@r%d\n\n+\nI%d\n' $n $n"),
+    ("{ length = 7 }", r"printf '%06d\n' $n"),
+    ("{ prefix = 'u16be' }", r"printf '\0\007%05d\n\n' $n"),
+    ("{ json = true }", r#"printf '{"n":\n %d}\n' $n"#),
+];
+
+/// `size` is given one record at a time: the sizes are those of whole ones.
+#[test]
+fn records_of_several_lines() {
+    campaign("framed records", 40, |scratch, rng, kills| {
+        let picked = usize::try_from(rng.within(0, FRAMED.len() as u64 - 1)).expect("a few");
+        let (framing, make) = FRAMED[picked];
+        scratch.shell(&format!(
+            "mkdir in; make() {{ for n in $(seq $1 $2); do {make}; done; }}; make 1 150 > in/a; make 151 300 | gzip > in/b.gz; make 301 500 > in/c; make 1 500 > all-in"
+        ));
+        let pipeline = format!(
+            "[pipeline]\nname = 'framed'\n[source.in]\nfile = 'in/*'\nframing = {framing}\n\
+             [stage.slow]\nfrom = 'in'\nrun = ['sh', '-c', 'sleep 0.01; cat']\npartitions = 1\nbatch = {{ max_records = 20 }}\n\
+             [stage.size]\nrun = ['wc', '-c']\nfrom = 'slow'\nframing = 'lines'\nbatch = {{ max_records = 1 }}\npartitions = 2\n\
+             [stage.same]\nfrom = 'slow'\nmode = 'stream'\nrun = ['cat']\n\
+             [sink.sizes]\nfrom = 'size'\nfile = 'sizes.txt'\n[sink.all]\nfrom = 'same'\nfile = 'all.txt'\n"
+        );
+        let mut crew = Crew::one(scratch, &pipeline);
+        let hits = crew.kill_at_random(rng, kills);
+        assert_equal(&crew, scratch, &format!("all of {framing}"), "cat all.txt", "cat all-in");
+        let sizes = format!("for n in $(seq 1 500); do {{ {make}; }} | wc -c; done | sort");
+        assert_equal(&crew, scratch, &format!("sizes of {framing}"), "sort sizes.txt", &sizes);
+        assert_no_letters(&crew, scratch);
+        hits
+    });
+}
