@@ -6,6 +6,7 @@
 
 mod batch;
 mod nodes;
+mod order;
 mod records;
 mod stream;
 
