@@ -104,3 +104,44 @@ fn a_daemon_that_holds_standard_error_alone_ends_nothing_and_holds_up_nothing() 
         scratch.shell("cmp in.txt out.txt");
     }
 }
+
+/// Who may have records and does nothing is killed, and then its program has not ended well.
+#[test]
+fn records_that_may_be_lost_with_a_process_that_is_killed_are_not_done() {
+    let stage = |mode| format!("[stage.s]\nmode = '{mode}'\npartitions = 1\n");
+    let sink = |mode| format!("[sink.s]\nmode = '{mode}'\n");
+    let retry = "retry = { max_attempts = 1 }\n";
+    let out = "[sink.out]\nfile = 'out.txt'\n";
+    let source = "[source.in]\nfile = 'in.txt'\n";
+    let (prints, takes) =
+        ("exec > >(sleep 1000; cat)\ncat\n", "tee >(sleep 1000; cat > all.txt) > /dev/null\n");
+    for (before, shape, behind, program) in [
+        (source, stage("batch") + retry, out, prints),
+        (source, stage("stream"), out, prints),
+        (source, sink("batch") + retry, "", takes),
+        (source, sink("stream"), "", takes),
+        ("", "[source.s]\n".to_owned(), out, "exec > >(sleep 1000; cat)\nseq 10\n"),
+    ] {
+        for state in [&[][..], &["--state", "state"]] {
+            let scratch = Scratch::new();
+            scratch.shell("seq 10 > in.txt");
+            scratch.write("p.sh", program);
+            let keys = "run = ['bash', 'p.sh']\nstop_grace = '300ms'\n";
+            let pipeline = format!("{before}{shape}{keys}{behind}");
+            let ended = scratch.start(&pipeline, &[&["-q"], state].concat()).wait(PATIENCE);
+            ended.expect(1).says(&["has ended well, but", "sleep (", "would be missing"]);
+        }
+    }
+}
+
+/// Twenty times what the program's processes may do nothing for.
+#[test]
+fn a_sinks_processes_that_have_its_input_may_work_as_long_as_they_like() {
+    let scratch = Scratch::new();
+    scratch.shell("seq 3000 > in.txt");
+    let works = "for i in $(seq 60); do sleep 0.05; done; cat > all.txt";
+    scratch.write("p.sh", format!("tee >({works}) > /dev/null\n"));
+    let pipeline = "[source.in]\nfile = 'in.txt'\n[sink.s]\nrun = ['bash', 'p.sh']\nstop_grace = '150ms'\n";
+    scratch.start(pipeline, &["-q"]).wait(PATIENCE).expect(0);
+    scratch.shell("cmp in.txt all.txt");
+}

@@ -6,6 +6,8 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::Path;
 use std::time::Duration;
 
 /// Environment variable that marks every descendant of a child: the launcher's process id, a dot, the child's id.
@@ -118,21 +120,58 @@ pub(crate) fn group_activity(group: Pid) -> io::Result<Activity> {
     Ok(activity)
 }
 
-/// What still runs of the child `id` of `launcher`, whose group is `group`: the names and numbers of its processes, and what they have done.
+/// What still runs of a child.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Left {
+    /// The names and numbers of its processes.
+    pub(crate) names: Vec<String>,
+    /// What they have done.
+    pub(crate) activity: Activity,
+    /// One of them reads from something that records may come by.
+    pub(crate) may_hold_input: bool,
+}
+
+/// What still runs of the child `id` of `launcher`, whose group is `group`.
 ///
 /// # Errors
 /// It cannot be looked at now.
-pub(crate) fn survivors(launcher: Pid, id: u64, group: Pid) -> io::Result<(Vec<String>, Activity)> {
-    let (mut names, mut activity) = (Vec::new(), Activity::default());
+pub(crate) fn survivors(launcher: Pid, id: u64, group: Pid) -> io::Result<Left> {
+    let mut left = Left::default();
     for pid in all_processes()? {
         let Some(stat) = Stat::read(pid)?.filter(|stat| !stat.has_ended) else { continue };
         let environment = look(&format!("/proc/{pid}/environ"))?.unwrap_or_default();
         if stat.group == group.as_raw_pid() || mark_in(&environment) == Some((launcher.as_raw_pid(), id)) {
-            activity.add(pid, &stat)?;
-            names.push(format!("{} ({pid})", stat.name));
+            left.activity.add(pid, &stat)?;
+            left.names.push(format!("{} ({pid})", stat.name));
+            left.may_hold_input = left.may_hold_input || may_hold_input(pid);
         }
     }
-    Ok((names, activity))
+    Ok(left)
+}
+
+/// How a descriptor is open, in its flags.
+const ACCESS: i32 = 0o3;
+const WRITE_ONLY: i32 = 0o1;
+
+/// Whether a process may have some of what its program was given: its standard input is something else than `/dev/null`, or it
+/// has a pipe open for reading. Where nobody may look, it may.
+fn may_hold_input(pid: Pid) -> bool {
+    let open = match fs::read_dir(format!("/proc/{pid}/fd")) {
+        Ok(open) => open,
+        Err(error) => return error.kind() != io::ErrorKind::NotFound,
+    };
+    let reads = |number: &str| {
+        let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/{number}")).unwrap_or_default();
+        let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
+        let flags = flags.and_then(|flags| i32::from_str_radix(flags.trim(), 8).ok()).unwrap_or_default();
+        flags & ACCESS != WRITE_ONLY
+    };
+    let is_pipe = |path: &Path| fs::metadata(path).is_ok_and(|what| what.file_type().is_fifo());
+    open.flatten().any(|entry| match entry.file_name().to_str() {
+        Some("1" | "2") | None => false,
+        Some("0") => fs::read_link(entry.path()).is_ok_and(|to| to != Path::new("/dev/null")),
+        Some(number) => is_pipe(&entry.path()) && reads(number),
+    })
 }
 
 /// Whether a process runs and is of this group.

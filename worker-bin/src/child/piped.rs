@@ -6,7 +6,7 @@ use super::pipes::{Gauges, pipe_pair};
 use super::program::{Program, TaskEnv};
 use super::stderr::{self, Source, Tail};
 use super::stop::{Leaving, Step, StopOrder};
-use super::survivors::{self, Output};
+use super::survivors::{self, Output, Over};
 use super::watch::Idle;
 use super::wire::Exit;
 use crate::stopped::stopped;
@@ -200,7 +200,14 @@ async fn follow(
                 }
                 exit = Some(ended);
             }
-            () = survivors::over(&mut surviving), if surviving.is_some() => return seen_end(exit),
+            over = survivors::over(&mut surviving), if surviving.is_some() => return match over {
+                Over::Lost(what) if stop.asked().is_none() => Err(what),
+                Over::Lost(what) => {
+                    tracing::warn!(stage = program.stage, task = env.task, "{what}");
+                    seen_end(exit)
+                }
+                Over::Well => seen_end(exit),
+            },
             () = shared.let_go.notified(), if surviving.is_some() => return seen_end(exit),
             step = leaving.next() => match step {
                 Step::Terminate => child.terminate(),

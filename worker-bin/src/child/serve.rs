@@ -8,7 +8,7 @@ use super::pipes::{Gauges, bytes_inside, pipe_pair};
 use super::program::{PrintsTo, Program, TaskEnv};
 use super::stderr::{self, Source, Tail};
 use super::stop::{Leaving, Step, StopOrder};
-use super::survivors::{self, Output};
+use super::survivors::{self, Output, Over};
 use super::watch::{IdleCallback, Watcher};
 use super::wire::Exit;
 use crate::io::chunker::{Chunker, FinishError, RecordTooLong};
@@ -232,11 +232,11 @@ async fn run(
                 aftermath.begin(watched.gauges, look.as_mut());
                 None
             }
-            () = survivors::over(&mut surviving), if surviving.is_some() => {
+            over = survivors::over(&mut surviving), if surviving.is_some() => {
                 surviving = None;
                 child.kill();
                 aftermath.begin(watched.gauges, look.as_mut());
-                None
+                lost(over)
             }
             () = &mut look, if !alive => {
                 look.as_mut().reset(Instant::now() + PATIENCE);
@@ -266,10 +266,19 @@ async fn run(
     (exit, fault)
 }
 
-/// What becomes of what is printed behind the program's own end. A sink's has no output.
+fn lost(over: Over) -> Option<Fault> {
+    match over {
+        Over::Well => None,
+        Over::Lost(what) => Some(Fault::Failed(FailureKind::Timeout, what)),
+    }
+}
+
+/// What becomes of what is printed behind the program's own end. A sink's has no output, and one that has answered all that it was asked
+/// owes none.
 fn output_of(service: &Service<'_>, has_ended: &AtomicBool) -> Output {
     match service.program.prints_to {
         PrintsTo::Records if has_ended.load(Relaxed) => Output::AtItsEnd,
+        PrintsTo::Records if service.gathers && service.gauges.owed.load(Relaxed) == 0 => Output::AtItsEnd,
         PrintsTo::Records if service.gauges.held_up.load(Relaxed) => Output::HeldUp,
         PrintsTo::Records => Output::Taken,
         PrintsTo::Log => Output::None,

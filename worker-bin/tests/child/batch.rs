@@ -179,15 +179,22 @@ async fn bytes_stay_as_they_are() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_left_behind_and_nobody_waits_for_it() {
-    let (a, b, c) = (unique_sleep(), unique_sleep(), unique_sleep());
-    let script = format!("sleep {a} & setsid sleep {b} & (env -i setsid sleep {c} &) ; cat; exit 0");
     let launcher = launcher();
-    let begun = Instant::now();
-    let ran = run_on(&launcher, &sh(&script), vec![lines("x\n")]).await;
-    assert_eq!((ran.result.map(|_| ()), ran.output), (Ok(()), b"x\n".to_vec()));
-    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
-    for marker in [a, b, c] {
-        until("descendants are gone", || living(&marker).is_empty()).await;
+    for holds_output in [false, true] {
+        let to = if holds_output { "" } else { "> /dev/null" };
+        let (a, b, c) = (unique_sleep(), unique_sleep(), unique_sleep());
+        let script = format!(
+            "sleep {a} {to} & setsid sleep {b} {to} & (env -i setsid sleep {c} {to} &) ; cat; exit 0"
+        );
+        let begun = Instant::now();
+        let program = Program { stop_grace: Duration::from_secs(1), ..sh(&script) };
+        let ran = run_on(&launcher, &program, vec![lines("x\n")]).await;
+        assert_eq!(ran.result.is_err(), holds_output);
+        assert!(holds_output || ran.output == b"x\n", "{:?}", ran.output);
+        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+        for marker in [a, b, c] {
+            until("descendants are gone", || living(&marker).is_empty()).await;
+        }
     }
 }
 
@@ -220,20 +227,50 @@ async fn what_others_of_a_program_print_after_its_end_is_its_output() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn others_of_a_program_that_failed_or_that_do_nothing_are_not_waited_for() {
+async fn others_of_a_program_that_failed_are_not_waited_for() {
     let launcher = launcher();
     let begun = Instant::now();
     let failed = run_on(&launcher, &sh("while echo x; do sleep 0.1; done & exit 3"), vec![]).await;
     assert_eq!(failed.result.unwrap_err().kind, FailureKind::Exit(3));
     assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
-    let (timeout, stop_grace) = (Some(Duration::from_millis(300)), Duration::from_millis(300));
-    for hanging in [
-        Program { timeout, ..sh("sleep 1000 & exit 0") },
-        Program { stop_grace, ..sh("sleep 1000 & exit 0") },
+}
+
+/// What is killed may have records: then its program has not ended well.
+#[tokio::test(flavor = "multi_thread")]
+async fn others_that_do_nothing_are_killed_and_that_is_no_success_where_they_may_have_records() {
+    let launcher = launcher();
+    let begun = Instant::now();
+    let limit = Duration::from_millis(300);
+    let (timed, brief) = ((Some(limit), Duration::from_secs(100)), (None, limit));
+    let holds_output = "sleep 1000 & exit 0";
+    let holds_input = "cat > /dev/null; exec 3<&0; sleep 1000 <&3 3<&- & exit 0";
+    let holds_a_pipe = "cat > /dev/null; { true; } | { exec 3<&0; sleep 1000 & }; exit 0";
+    let (stage, sink) = (PrintsTo::Records, PrintsTo::Log);
+    for (script, prints_to, is_well) in [
+        (holds_output, stage, false),
+        ("sleep 1000 > /dev/null & exit 0", stage, true),
+        (holds_input, sink, false),
+        (holds_a_pipe, sink, false),
+        // Its standard input is not that of its program.
+        (holds_output, sink, true),
     ] {
-        assert!(run_on(&launcher, &hanging, vec![]).await.result.is_ok());
+        for (timeout, stop_grace) in [timed, brief] {
+            let program = Program { timeout, stop_grace, prints_to, ..sh(script) };
+            let result = run_on(&launcher, &program, vec![lines("x\n")]).await.result;
+            match result {
+                Ok(_) => assert!(is_well, "{script} {prints_to:?}"),
+                Err(failure) => {
+                    assert!(!is_well, "{script} {prints_to:?}: {}", failure.message);
+                    let Failure { kind, message, .. } = failure;
+                    assert_eq!(kind, FailureKind::Timeout);
+                    for part in ["sh has ended well, but", "sleep (", "would be missing", "stop_grace"] {
+                        assert!(message.contains(part), "{message}");
+                    }
+                }
+            }
+        }
     }
-    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(40), "{:?}", begun.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]

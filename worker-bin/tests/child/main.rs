@@ -14,7 +14,7 @@ use bytes::Bytes;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
-use worker_bin::child::{BatchStats, Launcher, Oversight, Program, TaskEnv, run_batch};
+use worker_bin::child::{BatchStats, Launcher, Oversight, PrintsTo, Program, TaskEnv, run_batch};
 use worker_core::event::{Failure, Spent};
 use worker_proto::Batch;
 
