@@ -105,12 +105,7 @@ impl Drawing<'_> {
         } else {
             framing_text(&stage.framing_out)
         };
-        let order = order_text(self.plan.in_order.stages[index]);
-        format!(
-            "{name}{count}  {mode}{window}{key}{order}{framing}{}: {}",
-            self.on(name),
-            command(&stage.program)
-        )
+        format!("{name}{count}  {mode}{window}{key}{framing}{}: {}", self.on(name), command(&stage.program))
     }
 
     fn sink_text(&self, index: usize) -> String {
@@ -118,10 +113,9 @@ impl Drawing<'_> {
         let count = times(self.plan.partitions.sinks[index]);
         let target = sink.target.describe(&self.pipeline.dir);
         format!(
-            "{}{count}{}{}{}  {target}",
+            "{}{count}{}{}  {target}",
             sink.name,
             key_text(sink.partition_by.as_ref()),
-            order_text(self.plan.in_order.sinks[index]),
             self.on(&sink.name)
         )
     }
@@ -142,11 +136,6 @@ impl Drawing<'_> {
         let whole = format!("{head}{}", one_line(text.as_bytes()));
         self.lines.push(self.room.map_or_else(|| whole.clone(), |room| fit(&whole, room)));
     }
-}
-
-/// Whether records come in the order of the source, said of whoever asks for it and all before it.
-fn order_text(in_order: bool) -> &'static str {
-    if in_order { " in input order" } else { "" }
 }
 
 fn push(open: &mut Vec<(Reader, String, bool)>, readers: Vec<Reader>, indent: &str) {

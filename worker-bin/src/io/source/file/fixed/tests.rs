@@ -1,5 +1,3 @@
-mod framed;
-
 use super::*;
 use crate::io::source::unpack::samples::{PACKED, Pack, utf16_little};
 use crate::io::source::{FileSource, OnLong, SourceReader};

@@ -48,7 +48,7 @@ pub(super) struct Log {
     /// When that was seen to change.
     changed: Instant,
     used: Instant,
-    open: Option<Arc<File>>,
+    pub(super) open: Option<Arc<File>>,
     /// Bytes behind what was given, of a record without its end, and when they were read.
     partial: (u64, Instant),
     is_queued: bool,
@@ -73,6 +73,8 @@ pub(super) struct Catalog {
     by_path: HashMap<PathBuf, LogId>,
     /// Logs of earlier lives, by files whose device may have another number now; until the first look.
     moved: HashMap<FileKey, LogId>,
+    /// Nothing was looked at in any life.
+    pub(super) is_first: bool,
     next_id: LogId,
     /// Files that are not known to be a log of their own, or of whom.
     pub(super) pending: HashMap<FileKey, Pending>,
@@ -141,6 +143,7 @@ impl Catalog {
             by_file: HashMap::new(),
             by_path: HashMap::new(),
             moved: HashMap::new(),
+            is_first: known.is_empty(),
             next_id,
             pending: HashMap::new(),
             losses: 0,
@@ -186,7 +189,8 @@ impl Catalog {
         self.find_missing(&present, &mut arrivals, now)?;
         self.pending.retain(|key, _| arrivals.contains_key(key));
         let mut arrivals: Vec<Seen> = arrivals.into_values().collect();
-        arrivals.sort_by(|a, b| (a.modified, &a.path).cmp(&(b.modified, &b.path)));
+        // What is copied has the shorter name.
+        arrivals.sort_by_key(|seen| (seen.path.as_os_str().len(), seen.path.clone()));
         for seen in arrivals {
             let verdict = self.identify(&seen, now)?;
             self.accept(seen, verdict, now);
@@ -194,6 +198,7 @@ impl Catalog {
         for id in std::mem::take(&mut self.growing) {
             self.enqueue(id, false);
         }
+        self.is_first = false;
         self.close_silent(now);
         self.forget_gone();
         self.by_path.extend(

@@ -13,10 +13,13 @@ use crate::io::source::unpack::{Beginning, MARK_BYTES_MAX};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A file that has not grown for so long is no copy that is being made.
 const SETTLE: Duration = Duration::from_secs(2);
+/// When a file is looked at again whose original was changing.
+const SOON: Duration = Duration::from_millis(100);
 /// So many bytes in common are no chance, whatever the file is called …
 const SURE_BYTES: u64 = 1024;
 /// … and so many where it is called like a copy.
@@ -33,13 +36,15 @@ pub(super) struct Pending {
     changed: Instant,
     /// When time may decide.
     pub(super) again: Option<Instant>,
+    /// It was there when the first life began, beside what it may be a copy of: then it is one only if that goes soon.
+    is_of_first: bool,
 }
 
 impl Pending {
     /// To be looked at again.
     pub(super) fn of(seen: &Seen, now: Instant) -> Self {
         let Seen { length, modified, .. } = *seen;
-        Self { length, modified, losses: 0, changed: now, again: Some(now) }
+        Self { length, modified, losses: 0, changed: now, again: Some(now), is_of_first: false }
     }
 }
 
@@ -72,6 +77,11 @@ impl Arrival<'_> {
         Verdict::Wait(Pending { again: again.filter(|at| *at > Instant::now()), ..self.pending })
     }
 
+    /// Whether it is not read, being the same so far as what is there; `is_sure`: that is no chance.
+    fn waits_for_its_original(&self, is_sure: bool) -> bool {
+        !self.is_settled || (is_sure && !self.pending.is_of_first)
+    }
+
     /// Waits until it has settled; then it is what it seems to be.
     fn settle(&self) -> Verdict {
         self.wait(Some(self.pending.changed + SETTLE))
@@ -85,14 +95,17 @@ impl Arrival<'_> {
 impl Catalog {
     pub(super) fn identify(&mut self, seen: &Seen, now: Instant) -> Result<Verdict, SourceError> {
         let Seen { length, modified, .. } = *seen;
-        let mut pending = Pending { length, modified, losses: self.losses, changed: now, again: None };
-        if let Some(before) = self.pending.get(&seen.key)
-            && (before.length, before.modified) == (length, modified)
-        {
-            if before.losses == self.losses && before.again.is_none_or(|again| again > now) {
+        let (losses, is_of_first) = (self.losses, self.is_first);
+        let mut pending = Pending { length, modified, losses, changed: now, again: None, is_of_first };
+        if let Some(before) = self.pending.get(&seen.key) {
+            let is_same = (before.length, before.modified) == (length, modified);
+            if is_same && before.losses == losses && before.again.is_none_or(|again| again > now) {
                 return Ok(Verdict::Wait(*before));
             }
-            pending.changed = before.changed;
+            pending.is_of_first = before.is_of_first;
+            if is_same {
+                pending.changed = before.changed;
+            }
         }
         let age = now - pending.changed;
         let (is_settled, is_silent) = (age >= SETTLE, age >= self.idle());
@@ -106,10 +119,10 @@ impl Catalog {
             return Ok(arrival.wait(Some(now + SETTLE)));
         };
         match encoding(&file).map_err(|e| arrival.unreadable(e))? {
-            Encoding::Plain => self.identify_plain(&arrival, &file),
-            Encoding::Undecided if is_settled => self.identify_plain(&arrival, &file),
+            Encoding::Plain => self.identify_plain(&arrival, &file, now),
+            Encoding::Undecided if is_settled => self.identify_plain(&arrival, &file, now),
             Encoding::Undecided => Ok(arrival.settle()),
-            Encoding::Packed => self.identify_packed(&arrival, &file),
+            Encoding::Packed => self.identify_packed(&arrival, &file, now),
             Encoding::Refused(what) => {
                 Err(SourceError::NotFollowedEncoding { path: seen.path.clone(), what })
             }
@@ -126,14 +139,19 @@ impl Catalog {
         Ok(None)
     }
 
-    fn identify_plain(&self, arrival: &Arrival<'_>, file: &File) -> Result<Verdict, SourceError> {
+    fn identify_plain(
+        &self,
+        arrival: &Arrival<'_>,
+        file: &File,
+        now: Instant,
+    ) -> Result<Verdict, SourceError> {
         let seen = arrival.seen;
         let fail = |error| arrival.unreadable(error);
         let head = Content::of(file, seen.length.min(SURE_BYTES)).map_err(fail)?;
         let mut best: Option<(u64, Verdict)> = None;
         for (&id, log) in &self.logs {
             let known = &log.known;
-            if known.content.bytes == 0 || !known.content.may_begin_like(&head) {
+            if (log.is_gone() && known.content.bytes == 0) || !known.content.may_begin_like(&head) {
                 continue;
             }
             let verdict = match log.is_gone() {
@@ -153,9 +171,16 @@ impl Catalog {
                     }
                     Agreement::Whole | Agreement::Shorter | Agreement::Differs => None,
                 },
-                false if known.is_kin(&seen.path) && may_be_copied(log, file, seen.length) => {
-                    let waits = !arrival.is_settled || seen.length >= SURE_BYTES;
-                    waits.then(|| (seen.length, arrival.settle()))
+                false if known.is_kin(&seen.path) => {
+                    let all = Content::of(file, seen.length).map_err(fail)?;
+                    match original(log, &all) {
+                        Original::Like if arrival.waits_for_its_original(all.bytes >= SURE_BYTES) => {
+                            Some((seen.length, arrival.settle()))
+                        }
+                        // The next look knows more.
+                        Original::Changing => Some((seen.length, arrival.wait(Some(now + SOON)))),
+                        Original::Like | Original::Other => None,
+                    }
                 }
                 false => None,
             };
@@ -168,7 +193,12 @@ impl Catalog {
         Ok(best.map_or(Verdict::New(None), |(_, verdict)| verdict))
     }
 
-    fn identify_packed(&self, arrival: &Arrival<'_>, file: &File) -> Result<Verdict, SourceError> {
+    fn identify_packed(
+        &self,
+        arrival: &Arrival<'_>,
+        file: &File,
+        now: Instant,
+    ) -> Result<Verdict, SourceError> {
         let seen = arrival.seen;
         // It is decoded to be known; not at each of its steps while it grows.
         if !arrival.is_settled && self.logs.values().all(|log| !log.is_gone()) && !self.logs.is_empty() {
@@ -189,8 +219,12 @@ impl Catalog {
             if log.is_gone() && is_sure(log, seen, bytes) {
                 return Ok(Verdict::Is { id: *id, content: None, packed: packed(bytes == all.bytes) });
             }
-            if !log.is_gone() && log.known.is_kin(&seen.path) && all.bytes <= log.length {
-                return Ok(if arrival.is_settled { arrival.wait(None) } else { arrival.settle() });
+        }
+        for log in self.logs.values().filter(|log| !log.is_gone() && log.known.is_kin(&seen.path)) {
+            match original(log, all) {
+                Original::Like if arrival.waits_for_its_original(true) => return Ok(arrival.settle()),
+                Original::Changing => return Ok(arrival.wait(Some(now + SOON))),
+                Original::Like | Original::Other => {}
             }
         }
         let shorter = self.logs.iter().find(|(_, log)| {
@@ -211,19 +245,33 @@ fn is_sure(log: &Log, seen: &Seen, bytes: u64) -> bool {
     is_kin || bytes >= SURE_BYTES || log.known.file == seen.key
 }
 
-/// Whether a file may be a copy, whole or not, of a log that is there.
-fn may_be_copied(log: &Log, file: &File, length: u64) -> bool {
-    if log.known.packed.is_some() || length > log.length {
-        return false;
+/// What a log that is there is to a file that may be a copy of it.
+enum Original {
+    /// It has all of that, and first.
+    Like,
+    Other,
+    /// It is not what it was when it was looked at.
+    Changing,
+}
+
+fn original(log: &Log, content: &Content) -> Original {
+    if log.known.packed.is_some() {
+        return Original::Other;
     }
-    let seen = Seen {
-        path: log.known.path.clone(),
-        key: log.known.file,
-        length: log.length,
-        modified: log.modified,
+    let Log { known, length, modified, .. } = log;
+    let seen = Seen { path: known.path.clone(), key: known.file, length: *length, modified: *modified };
+    let own = match &log.open {
+        Some(own) => Some(Arc::clone(own)),
+        None => seen.open().ok().flatten().map(Arc::new),
     };
-    let own = seen.open().ok().flatten().and_then(|own| Content::of(&own, length).ok());
-    own.is_some() && own == Content::of(file, length).ok()
+    let Some(own) = own else { return Original::Changing };
+    let is_same = |content: &Content| Content::of(&own, content.bytes).is_ok_and(|own| own == *content);
+    let is_as_it_was = || own.metadata().is_ok_and(|own| own.len() >= *length) && is_same(&known.content);
+    match is_same(content) {
+        true => Original::Like,
+        false if is_as_it_was() => Original::Other,
+        false => Original::Changing,
+    }
 }
 
 enum Encoding {

@@ -148,7 +148,8 @@ impl FollowReader {
             if let Some(next) = self.catalog.next() {
                 self.turn = Turn::begin(&mut self.catalog, next, &self.options, self.size.bytes())?;
                 if self.turn.is_none() {
-                    self.catalog.was_read(next.id);
+                    self.catalog.was_changed(next.id);
+                    self.watch.look_again();
                 }
             }
             return Ok(None);

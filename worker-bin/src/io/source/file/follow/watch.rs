@@ -26,7 +26,7 @@ const POLL_WATCHED: Duration = Duration::from_secs(10);
 const POLL_SOON: Duration = Duration::from_millis(250);
 /// Looks are not closer together …
 const LOOK_MIN: Duration = Duration::from_millis(50);
-/// … and no more than this share of the time goes into them.
+/// … and no more than this share of the time goes into them, unless one takes very long.
 const SHARE: u32 = 20;
 /// Directories that are watched.
 const WATCHES_MAX: usize = 4096;
@@ -91,7 +91,7 @@ impl Watch {
             () if self.inotify.is_some() && !self.is_blind => POLL_WATCHED,
             () => POLL,
         };
-        pause.max(self.cost * SHARE).saturating_sub(last.elapsed())
+        pause.max((self.cost * SHARE).min(POLL_WATCHED)).saturating_sub(last.elapsed())
     }
 
     /// A look that began `at` is over; more may appear in these directories.
@@ -221,6 +221,11 @@ impl Watch {
             self.forget(watch);
         }
         changed
+    }
+
+    /// Something is not as it was found.
+    pub(super) fn look_again(&mut self) {
+        self.is_soon = true;
     }
 
     /// What has changed is none of what is known.

@@ -75,6 +75,14 @@ impl Catalog {
         }
     }
 
+    /// The file of a log is not as it was when it was looked at.
+    pub(in super::super) fn was_changed(&mut self, id: LogId) {
+        self.current = None;
+        if let Some(log) = self.logs.get_mut(&id) {
+            (log.length, log.modified) = NOT_SEEN;
+        }
+    }
+
     /// A log was read as far as there was something.
     pub(in super::super) fn was_read(&mut self, id: LogId) {
         self.current = None;

@@ -1,6 +1,7 @@
 //! Rotation by copies: copytruncate, and what packs a log afterwards.
 
 use super::*;
+use crate::io::source::file::follow::find::Seen;
 
 #[test]
 fn what_a_cut_file_is_given_again_is_read_also_where_it_is_longer_by_then() {
@@ -159,4 +160,75 @@ fn a_packed_file_that_stays_broken_off_is_damaged() {
         }
     };
     assert!(error.contains("x.gz") && error.contains("on_damage"), "{error}");
+}
+
+#[test]
+fn a_copy_of_what_nobody_has_read_yet_is_read_once() {
+    // When the first look finds both, and when a later one does.
+    for is_later in [false, true] {
+        let mut bench = Bench::new("a.log*");
+        if is_later {
+            assert_eq!(bench.read(), "");
+        }
+        bench.append("a.log", &lines(0, 100));
+        bench.copy("a.log", "a.log.1");
+        assert_eq!(bench.read(), lines(0, 100), "{is_later}");
+        bench.cut("a.log");
+        bench.append("a.log", "new\n");
+        assert_eq!(bench.read(), "new\n", "{is_later}");
+        assert_eq!(bench.read_decided(), "", "{is_later}");
+        bench.gzip_to("a.log.1", "a.log.1.gz");
+        assert_eq!(bench.read_decided(), "", "{is_later}");
+    }
+}
+
+#[test]
+fn a_log_that_is_packed_before_anybody_has_read_it_is_read_once() {
+    let mut bench = Bench::new("a.log*");
+    bench.append("a.log", "x\n");
+    bench.read();
+    bench.append("a.log.1", &lines(0, 100));
+    bench.gzip_to("a.log.1", "a.log.1.gz");
+    assert_eq!(bench.read(), lines(0, 100));
+    assert_eq!(bench.read_decided(), "");
+    bench.remove("a.log.1");
+    assert_eq!(bench.read_decided(), "");
+    bench.kill();
+    assert_eq!(bench.read_decided(), "");
+}
+
+#[test]
+fn files_that_are_alike_at_the_first_start_are_all_read() {
+    let mut bench = Bench::new("*.log");
+    bench.append("app.log", &lines(0, 100));
+    bench.append("app-2.log", &lines(0, 100));
+    let mut all = bench.read();
+    all += &bench.read_decided();
+    assert_eq!(all, lines(0, 100).repeat(2));
+}
+
+/// A look takes time: what it has seen first may have changed when it comes to what it has seen last.
+#[test]
+fn what_is_cut_or_grows_amid_a_look_is_not_read_twice() {
+    for grows in [false, true] {
+        let mut bench = Bench::new("a.log*");
+        bench.append("a.log", &lines(0, 100));
+        assert_eq!(bench.read(), lines(0, 100));
+        let log = Seen::at(&bench.path("a.log")).unwrap();
+        if grows {
+            bench.append("a.log", "rest\n");
+        }
+        bench.copy("a.log", "a.log.1");
+        let copy = Seen::at(&bench.path("a.log.1")).unwrap();
+        if !grows {
+            bench.cut("a.log");
+        }
+        bench.reader().catalog.look(vec![log, copy]).unwrap();
+        let expected = if grows { "rest\n" } else { "" };
+        assert_eq!(bench.read(), expected, "{grows}");
+        assert_eq!(bench.read_decided(), "", "{grows}");
+        bench.append("a.log", "new\n");
+        assert_eq!(bench.read_decided(), "new\n", "{grows}");
+        assert_eq!(bench.read_decided(), "", "{grows}");
+    }
 }
