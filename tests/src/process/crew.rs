@@ -5,6 +5,7 @@ use super::scratch::Scratch;
 use super::victims::{descendants, kill_living};
 use super::worker::{Running, Start};
 use crate::sim::rng::Rng;
+use rustix::process::Signal;
 use std::os::unix::process::ExitStatusExt as _;
 use std::time::{Duration, Instant};
 
@@ -111,12 +112,44 @@ impl<'a> Crew<'a> {
     /// # Panics
     /// A process ends badly without having been harmed, panics, or does not come to its end.
     pub fn kill_at_random(&mut self, rng: &mut Rng, kills: u64) -> Hits {
+        let (hits, has_ended) = self.kill_some(rng, kills);
+        if !has_ended {
+            self.run_to_the_end();
+        }
+        hits
+    }
+
+    /// The same of a pipeline that has no end: it is stopped when `is_done` says so.
+    ///
+    /// # Panics
+    /// As [`Crew::kill_at_random`].
+    pub fn kill_until(&mut self, rng: &mut Rng, kills: u64, mut is_done: impl FnMut() -> bool) -> Hits {
+        let (hits, _) = self.kill_some(rng, kills);
+        let begun = Instant::now();
+        while !is_done() {
+            self.keep_running();
+            self.runs_for(Duration::from_millis(20));
+            if begun.elapsed() > PATIENCE {
+                self.fail(&format!("not done {PATIENCE:?} after the last kill"));
+            }
+        }
+        self.keep_running();
+        self.exits[1] = 130;
+        for running in self.members.iter().filter_map(|member| member.running.as_ref()) {
+            running.signal(Signal::INT);
+        }
+        self.run_to_the_end();
+        hits
+    }
+
+    /// Says, too, whether all have ended before it was through.
+    fn kill_some(&mut self, rng: &mut Rng, kills: u64) -> (Hits, bool) {
         let mut hits = Hits::default();
         for _ in 0..kills {
             self.keep_running();
             let pause_ms = rng.pick(&PAUSES_MS_MAX);
             if !self.runs_for(Duration::from_millis(rng.below(pause_ms))) {
-                return hits;
+                return (hits, true);
             }
             if rng.chance(self.programs_percent) {
                 hits.programs += u64::from(self.kill_program(rng));
@@ -124,8 +157,7 @@ impl<'a> Crew<'a> {
                 hits.workers += u64::from(self.kill_worker(rng));
             }
         }
-        self.run_to_the_end();
-        hits
+        (hits, false)
     }
 
     /// Starts what does not run until all have ended well.

@@ -5,8 +5,8 @@
 //! on the machine, so a replay is no more than likely to show the same. `WORKER_KILLS_PERCENT=n` makes it fewer or more kills.
 
 mod batch;
+mod follow;
 mod nodes;
-mod order;
 mod records;
 mod stream;
 

@@ -8,7 +8,6 @@ mod handed;
 mod inline;
 mod inputs;
 mod listing;
-mod order;
 mod pipelines;
 mod pipes;
 mod printed;
