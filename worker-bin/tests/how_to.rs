@@ -81,3 +81,31 @@ fn old_and_new_commands_give_the_same() {
     }
     assert!(pairs >= 9, "only {pairs}");
 }
+
+/// What stands there of a file is one, with a sink where it has none.
+#[test]
+fn files_in_them_are_right() {
+    let mut files = 0;
+    for entry in std::fs::read_dir(root().join("docs/how-to")).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        for (_, block) in blocks(&text).into_iter().filter(|(mark, _)| *mark == "toml") {
+            let dir = tempfile::tempdir().unwrap();
+            for program in ["docker", "journalctl"] {
+                std::os::unix::fs::symlink("/bin/true", dir.path().join(program)).unwrap();
+            }
+            let sink = if block.contains("[sink.") { "" } else { "[sink.shown]\nstdout = true\n" };
+            std::fs::write(dir.path().join("pipeline.toml"), format!("{block}{sink}")).unwrap();
+            let checked = Command::new(env!("CARGO_BIN_EXE_worker"))
+                .args(["check", "pipeline.toml"])
+                .current_dir(dir.path())
+                .env("PATH", format!("{}:/usr/bin:/bin", dir.path().display()))
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&checked.stderr).into_owned();
+            assert!(checked.status.success(), "{}: {block}{said}", path.display());
+            files += 1;
+        }
+    }
+    assert!(files >= 5, "only {files}");
+}

@@ -155,6 +155,8 @@ pub fn join<'e, F: StorageFile + 'e>(
     let Some(second) = batches.next().transpose()? else { return Ok(first) };
     let rest = batches.collect::<Result<Vec<_>, _>>()?;
     let mut all = worker_proto::BatchBuilder::new();
-    [first, second].iter().chain(&rest).for_each(|batch| all.append(batch));
+    for record in [first, second].iter().chain(&rest).flat_map(Batch::iter) {
+        all.push(record);
+    }
     Ok(all.take())
 }
