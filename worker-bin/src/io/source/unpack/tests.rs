@@ -328,3 +328,17 @@ fn text_ends_where_its_last_character_does() {
     let marks = utf16_little("\u{feff}a".as_bytes());
     assert_eq!(text(&marks, false).0, "\u{feff}a".as_bytes(), "only the first is none");
 }
+
+/// bzip2's library forgets what it has given in the call that finds the damage.
+#[test]
+fn damage_amid_a_block_of_bzip2_gives_the_same_whatever_room_there_is() {
+    let mut packed = bzip2(&lines(60_000));
+    let at = packed.len() * 758 / 1000;
+    packed[at] ^= 156;
+    let (all, ended, _) = whole(&packed);
+    assert!(!all.is_empty() && ended.is_err(), "{} bytes, {ended:?}", all.len());
+    for (size, room) in [(1, 8), (100, 100), (5000, 5000), (packed.len(), 100_000)] {
+        let (other, ..) = unpacked(Unpacker::new(of(&packed), false), &packed, &[size], room);
+        assert!(other == all, "{} and {} bytes", other.len(), all.len());
+    }
+}
