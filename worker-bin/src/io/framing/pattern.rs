@@ -22,6 +22,10 @@ pub enum PatternError {
     Empty,
     #[error("matches every line, the empty one too: that is framing = \"lines\"")]
     MatchesAll,
+    #[error(
+        "has a newline in it, and is looked for in one line at a time: leave it out, or write $ for the line's end"
+    )]
+    Newline,
     #[error("is too large; say less in it, or with smaller numbers in braces")]
     TooLarge,
     /// What its parser says, in one line.
@@ -35,6 +39,9 @@ impl Pattern {
     pub fn new(text: &str) -> Result<Self, PatternError> {
         if text.is_empty() {
             return Err(PatternError::Empty);
+        }
+        if has_newline(text) {
+            return Err(PatternError::Newline);
         }
         let built = RegexBuilder::new(text).size_limit(SIZE_BYTES_MAX).dfa_size_limit(SIZE_BYTES_MAX).build();
         let regex = built.map_err(|error| match error {
@@ -69,6 +76,21 @@ impl Pattern {
         let line = whole.rsplit(|&byte| byte == b'\n').next().unwrap_or_default();
         self.0.is_match(tail(line))
     }
+}
+
+/// Whether a newline is written in it, as itself or escaped.
+fn has_newline(text: &str) -> bool {
+    let mut chars = text.chars();
+    while let Some(char) = chars.next() {
+        let is_newline = match char {
+            '\\' => chars.next() == Some('n'),
+            other => other == '\n',
+        };
+        if is_newline {
+            return true;
+        }
+    }
+    false
 }
 
 /// Whether it says nothing: it matches the empty line, one of each character, and one of all of them.

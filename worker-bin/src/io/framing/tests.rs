@@ -199,6 +199,8 @@ fn what_is_wrong_with_a_framing_is_said() {
         ("start=", "is empty"),
         ("start=a*", "matches every line"),
         ("end=^.*$", "matches every line"),
+        ("end=//\\n", "has a newline in it"),
+        ("start=\n>", "has a newline in it"),
         ("start=(", "unclosed group"),
         ("end=[a", "unclosed character class"),
         ("start=(a{1000}){1000}", "too large"),
@@ -211,9 +213,18 @@ fn what_is_wrong_with_a_framing_is_said() {
         let error = spec.parse::<Framing>().unwrap_err().to_string();
         assert!(error.contains(why), "{spec}: {error}");
     }
-    for spec in
-        ["lines", "nul", "csv", "json", "start=^a=b", "end=^$", "lines=4", "length=1", "prefix=varint"]
-    {
+    for spec in [
+        "lines",
+        "nul",
+        "csv",
+        "json",
+        "start=^a=b",
+        "end=\\\\n$",
+        "end=^$",
+        "lines=4",
+        "length=1",
+        "prefix=varint",
+    ] {
         assert_eq!(framing(spec).to_string(), spec);
     }
     assert_ne!(framing("start=a"), framing("start=b"));
