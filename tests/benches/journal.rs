@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use worker_core::event::{Attempt, Body, Chunk, Commit, CommitId};
+use worker_core::event::{Body, Chunk, Commit, CommitId};
 use worker_journal::{
     DirFile, DirStorage, Identity, Journal, NewestPosition, Settings, SyncTicket, random_id,
 };
@@ -201,14 +201,5 @@ fn open(path: &Path) -> Result<DirJournal, Failure> {
 }
 
 fn commit(id: u64, first: Seq, chunk: Chunk) -> Commit {
-    Commit {
-        id: CommitId(id),
-        inputs: Vec::new(),
-        outputs: vec![(first, chunk)],
-        dead: Vec::new(),
-        ended: false,
-        position: None,
-        stream: None,
-        attempt: Attempt::default(),
-    }
+    Commit { outputs: vec![(first, chunk)], ..Commit::empty(CommitId(id)) }
 }

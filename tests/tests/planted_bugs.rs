@@ -54,6 +54,31 @@ fn is_caught_in(name: &str, plan: Plan, bug: Bug) {
     println!("{bug:?}: caught in {name} by {violation}");
 }
 
+/// The same where the order of the source is kept.
+fn is_caught_in_order(bug: Bug, by: &[Check]) {
+    breaks_a_rule(&format!("{bug:?}"), by, |seed| Plan { bug: Some(bug), ..Plan::in_order(seed) });
+}
+
+#[test]
+fn a_reader_in_order_that_takes_what_is_there() {
+    is_caught_in_order(Bug::TakesOutOfTurn, &[Check::InOrder]);
+}
+
+#[test]
+fn a_boundary_that_is_passed_on_too_early() {
+    is_caught_in_order(Bug::BoundaryAhead, &[Check::InOrder, Check::Order]);
+}
+
+#[test]
+fn a_turn_that_is_forgotten() {
+    is_caught_in_order(Bug::TurnForgotten, &[Check::InOrder, Check::Drain]);
+}
+
+#[test]
+fn a_batch_that_goes_on_behind_a_boundary() {
+    is_caught_in_order(Bug::BatchOverBoundary, &[Check::InOrder, Check::Drain]);
+}
+
 #[test]
 fn retry_through_the_bounded_queue() {
     is_caught(Bug::RetryThroughBoundedQueue, &[Check::RetryWaits, Check::Drain]);

@@ -11,7 +11,7 @@ use worker_tests::sim::program::BatchProgram;
 use worker_tests::sim::{NodeEnd, Outcome, run, scenario};
 
 /// How many fixed seeds run unless told otherwise, without and with journals.
-const SEEDS: (u64, u64) = (1_000, 1_500);
+const SEEDS: (u64, u64, u64) = (1_000, 1_500, 1_500);
 /// How many seeds that nobody ran before.
 const FRESH: u64 = 100;
 
@@ -56,9 +56,14 @@ fn exactly_once_through_crashes_of_anything() {
 }
 
 #[test]
+fn the_order_of_the_source_is_kept_over_tasks_side_by_side() {
+    campaign("the_order", SEEDS.2, Plan::in_order);
+}
+
+#[test]
 fn the_same_seed_gives_the_same_trace() {
     for seed in 0..60 {
-        for plan in [Plan::random(seed), Plan::exactly_once(seed)] {
+        for plan in [Plan::random(seed), Plan::exactly_once(seed), Plan::in_order(seed)] {
             assert_eq!(run(&plan), run(&plan), "seed {seed}");
         }
     }

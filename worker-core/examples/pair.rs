@@ -201,7 +201,7 @@ fn config(me: u16) -> NodeConfig {
         placement: Fingerprint(1),
         graph: Graph {
             tasks: vec![task("numbers/0", 0, TaskKind::Source), task("out/0", 1, TaskKind::Sink)],
-            links: vec![LinkSpec { from: TaskId(0), to: TaskId(1) }],
+            links: vec![LinkSpec::new(TaskId(0), TaskId(1))],
         },
         slots: 1,
         limits: Limits { credit_bytes: 1_000, outbox_bytes: 4_000, spill_bytes: 1 << 30 },

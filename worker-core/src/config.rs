@@ -67,6 +67,22 @@ pub struct LinkSpec {
     pub from: TaskId,
     /// The receiving task.
     pub to: TaskId,
+    /// How what it carries is kept in the order of the source.
+    pub order: LinkOrder,
+}
+
+/// How the order of the source is kept over tasks that work side by side: records come in chunks, each closed by a
+/// [boundary](worker_proto::Batch::boundary), and who reads takes one chunk after the other, from whoever has it. Either all links into a task say
+/// how, or none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LinkOrder {
+    /// Not at all: who reads takes what comes first.
+    #[default]
+    Any,
+    /// Chunk `c` goes to partition `c` modulo how many there are.
+    Dealt,
+    /// Of every chunk each partition gets the records of its keys, and a boundary.
+    Shared,
 }
 
 /// How a task runs.
@@ -213,6 +229,28 @@ impl Graph {
     pub fn link_name(&self, id: LinkId) -> String {
         let link = self.link(id);
         format!("{} → {}", self.task(link.from).name, self.task(link.to).name)
+    }
+}
+
+impl LinkOrder {
+    /// What keeps the order of the source between so many tasks that send and so many that receive: between one and one, and from one
+    /// by keys, it is that of the link.
+    #[must_use]
+    pub fn between(senders: usize, receivers: usize, is_keyed: bool) -> Self {
+        match (senders, receivers) {
+            (1, 1) => Self::Any,
+            (1, _) if is_keyed => Self::Any,
+            _ if is_keyed => Self::Shared,
+            _ => Self::Dealt,
+        }
+    }
+}
+
+impl LinkSpec {
+    /// A link on which nothing is kept in order but its own tuples.
+    #[must_use]
+    pub const fn new(from: TaskId, to: TaskId) -> Self {
+        Self { from, to, order: LinkOrder::Any }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What tasks and peers of a node share.
 
 use crate::check::{Inconsistency, same};
-use crate::config::{NodeConfig, NodeIx, TaskId, TaskKind};
+use crate::config::{LinkOrder, NodeConfig, NodeIx, TaskId, TaskKind};
 use crate::event::{Action, Body, LinkAction, NodeError, Output};
 use crate::fault::Planted;
 use crate::inbox::Inbox;
@@ -316,6 +316,11 @@ impl Ctx {
         let graph = &self.config.graph;
         let spec = graph.link(link);
         graph.task(spec.from).node == graph.task(spec.to).node
+    }
+
+    /// Whether what a link carries is kept in the order of the source.
+    pub(crate) fn is_in_order(&self, link: LinkId) -> bool {
+        self.config.graph.link(link).order != LinkOrder::Any
     }
 
     /// The present life of the task that sends on `link`, of this node, and its journal.

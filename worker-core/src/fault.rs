@@ -81,6 +81,14 @@ pub enum Bug {
     DeadUncounted,
     /// A record that fails alone is dead-lettered where the user wants a halt.
     HaltIgnored,
+    /// Who reads in order takes what is there when the next chunk is not.
+    TakesOutOfTurn,
+    /// A batch stage passes a chunk's boundary on before what came before it is committed.
+    BoundaryAhead,
+    /// With a journal: where a task was in the order of the source is not kept.
+    TurnForgotten,
+    /// A batch goes on behind a boundary.
+    BatchOverBoundary,
 }
 
 /// Which bug is planted, if any.

@@ -54,6 +54,8 @@ pub struct Inbox {
     ended: bool,
     /// The task wants nothing more.
     closed: bool,
+    /// What it gets comes in chunks, with boundaries.
+    chunked: bool,
     queue: Pieces,
     window: Option<ReceiveWindow>,
     ack_due: bool,
@@ -79,6 +81,7 @@ impl Inbox {
             end: None,
             ended: false,
             closed: false,
+            chunked: false,
             queue: Pieces::default(),
             window: None,
             ack_due: false,
@@ -104,6 +107,12 @@ impl Inbox {
         }
     }
 
+    /// The same for a link whose records come in chunks ([`LinkOrder`](crate::config::LinkOrder)).
+    #[must_use]
+    pub fn in_chunks(self) -> Self {
+        Self { chunked: true, ..self }
+    }
+
     /// Takes tuples from the open connection; gives how many were new.
     ///
     /// # Errors
@@ -114,6 +123,9 @@ impl Inbox {
             return Err(Violation::NotOpen { link, epoch });
         };
         let cost = batch.cost();
+        if batch.boundaries() > 0 && !self.chunked {
+            return Err(Violation::Boundary { link });
+        }
         if !window.admits(cost, batch.len()) {
             return Err(Violation::OverCredit { link, cost });
         }
@@ -133,10 +145,10 @@ impl Inbox {
         window.take(cost - fresh.cost());
         let records = fresh.len();
         self.received = self.received.max(first_seq.plus((skip + records) as u64).before());
-        self.records += records as u64;
+        self.records += fresh.records();
         if self.closed {
             window.take(fresh.cost());
-            self.dropped += if self.ended { records as u64 } else { 0 };
+            self.dropped += if self.ended { fresh.records() } else { 0 };
         } else if records > 0 {
             self.queue.push_joined(Piece {
                 link,
@@ -176,14 +188,29 @@ impl Inbox {
         self.ack_due = false;
     }
 
-    /// Takes queued tuples in order: at most `cost_max` bytes and `records_max` records, at least one record if both are
-    /// not 0 and any is queued.
+    /// Takes queued records in order, to the next boundary: at most `cost_max` bytes and `records_max` records, at least one record if
+    /// both are not 0 and one comes next.
     pub fn take(&mut self, cost_max: u64, records_max: u64) -> Option<Piece> {
         let piece = self.queue.take(cost_max, records_max)?;
         if let Some(window) = &mut self.window {
             window.take(piece.batch.cost());
         }
         Some(piece)
+    }
+
+    /// What comes next is a boundary: it is taken by itself.
+    #[must_use]
+    pub fn is_at_boundary(&self) -> bool {
+        self.queue.front().is_some_and(|piece| piece.batch.before_boundary() == Some(0))
+    }
+
+    /// Takes the boundary that comes next; gives its place.
+    pub fn take_boundary(&mut self) -> Option<(Epoch, Seq)> {
+        let piece = self.queue.take_boundary()?;
+        if let Some(window) = &mut self.window {
+            window.take(piece.batch.cost());
+        }
+        Some((piece.epoch, piece.first_seq))
     }
 
     /// The commit that covers tuples through `seq` of `epoch` is durable.

@@ -128,9 +128,11 @@ impl Outbox {
         };
         for &HeldOutput { first, records, cost } in &state.held {
             let residence = outbox.backing.left_outside();
-            outbox.held.push(HeldBatch { first, records, cost, residence });
+            // Each boundary is held by itself.
+            let boundaries = if cost == records * Batch::END_BYTES { records } else { 0 };
+            outbox.held.push(HeldBatch { first, records, cost, boundaries, residence });
         }
-        outbox.restored = outbox.held_records();
+        outbox.restored = outbox.held_records() - outbox.held.boundaries();
         outbox.find_cursor();
         outbox
     }
@@ -151,7 +153,7 @@ impl Outbox {
         let first = self.held_next;
         self.held_next = first.plus(records);
         debug_assert!(self.held_next <= self.next, "what is pushed was assigned its numbers: {self:?}");
-        self.records += records;
+        self.records += records - body.boundaries();
         if self.cancelled {
             self.pass_over(body);
         } else if !self.joins_last(&body) {

@@ -1,6 +1,6 @@
 //! What a task's journal gives back to its next life.
 
-use crate::event::Attempt;
+use crate::event::{Attempt, Turn};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use worker_proto::{Epoch, JournalId, LinkId, Seq};
@@ -30,6 +30,8 @@ pub struct TaskState {
     pub windows: u64,
     /// What was noted as in flight and not settled by a commit.
     pub attempt: Attempt,
+    /// Where it was in the order of the source, if its links are kept in order.
+    pub turn: Option<Box<Turn>>,
 }
 
 /// One input link.

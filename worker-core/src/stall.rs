@@ -138,6 +138,13 @@ pub enum Reason {
         /// The tasks whose turn it is.
         tried: Vec<TaskId>,
     },
+    /// Records are here, and others, which are not, come before them in the order of the source.
+    AwaitingTurn {
+        /// The link that the next ones come by.
+        link: LinkId,
+        /// Records that wait here meanwhile.
+        queued_records: u64,
+    },
     /// Records failed, and no program of the stage has succeeded yet: whether they or the program are at fault shows with the
     /// next one that succeeds.
     Undecided {
@@ -216,6 +223,7 @@ impl Reason {
             | Reason::OutboxFull { .. }
             | Reason::SpillLimit { .. }
             | Reason::Quarantined { .. }
+            | Reason::AwaitingTurn { .. }
             | Reason::Undecided { .. }
             | Reason::Backoff { .. }
             | Reason::ChildNotReading { .. }
@@ -226,6 +234,12 @@ impl Reason {
             | Reason::Committing { .. }
             | Reason::Linger { .. } => None,
         }
+    }
+
+    /// The link whose sending task is waited for, where it is one: what it gives comes before what is here.
+    #[must_use]
+    pub fn awaited(&self) -> Option<LinkId> {
+        if let Reason::AwaitingTurn { link, .. } = self { Some(*link) } else { None }
     }
 
     /// The link whose receiving task is waited for, where it is one.
@@ -243,6 +257,7 @@ impl Reason {
             | Reason::Committing { .. }
             | Reason::NoSlot { .. }
             | Reason::Quarantined { .. }
+            | Reason::AwaitingTurn { .. }
             | Reason::Undecided { .. }
             | Reason::Backoff { .. }
             | Reason::Blocked(_)

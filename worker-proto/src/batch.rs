@@ -11,11 +11,15 @@ const END_BYTES: usize = 4;
 /// Each record includes what ends it (a newline, say), or stands before it, as the pipeline says. `ends` holds one
 /// little-endian `u32` a record: the offset behind the record's last byte, counted from `base` bytes before the payload's
 /// start, so that a slice of a batch is a slice of both buffers and the wire carries both as they are.
+///
+/// A record has at least one byte. What ends where the one before it does is none but a [boundary](Batch::boundary): a tuple without bytes,
+/// which closes a run of records on a link that is kept in order. It takes a place in the sequence and counts as no record.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Batch {
     payload: Bytes,
     ends: Bytes,
     base: u32,
+    boundaries: usize,
 }
 
 /// Why bytes are not a batch: the sender broke the protocol.
@@ -25,9 +29,9 @@ pub enum BatchError {
     /// The end offsets are not a whole number of 4-byte words.
     #[error("end offsets take {0} bytes, expected a multiple of 4")]
     RaggedEnds(usize),
-    /// An end offset is not behind the one before it: records have at least one byte.
-    #[error("record {index} does not end behind the record before it")]
-    NotIncreasing {
+    /// An end offset is before the one before it.
+    #[error("record {index} ends before the record before it")]
+    Decreasing {
         /// Index of the record, from 0.
         index: usize,
     },
@@ -48,25 +52,26 @@ impl Batch {
     /// A batch from its three parts as they travel; checks every end offset.
     ///
     /// # Errors
-    /// [`BatchError`] if the offsets are ragged, not strictly increasing from `base`, or do not end with the payload.
+    /// [`BatchError`] if the offsets are ragged, decrease from `base`, or do not end with the payload.
     pub fn from_parts(payload: Bytes, ends: Bytes, base: u32) -> Result<Self, BatchError> {
         if !ends.len().is_multiple_of(END_BYTES) {
             return Err(BatchError::RaggedEnds(ends.len()));
         }
         let mut previous = base;
-        let mut increasing = true;
+        let (mut sorted, mut boundaries) = (true, 0);
         for end in words(&ends) {
-            increasing &= end > previous;
+            sorted &= end >= previous;
+            boundaries += usize::from(end == previous);
             previous = end;
         }
-        if !increasing {
-            return Err(first_not_increasing(&ends, base));
+        if !sorted {
+            return Err(first_decreasing(&ends, base));
         }
         let last = u64::from(previous) - u64::from(base);
         if last != payload.len() as u64 {
             return Err(BatchError::WrongEnd { last, payload: payload.len() });
         }
-        Ok(Self { payload, ends, base })
+        Ok(Self { payload, ends, base, boundaries })
     }
 
     /// A batch of the records in `payload`, each ended by `terminator`; bytes after the last terminator are a record too.
@@ -83,7 +88,13 @@ impl Batch {
         if payload.last().is_some_and(|&b| b != terminator) {
             push_end(&mut ends, payload.len());
         }
-        Self { payload, ends: ends.into(), base: 0 }
+        Self { payload, ends: ends.into(), base: 0, boundaries: 0 }
+    }
+
+    /// What closes a run of records: one tuple without bytes.
+    #[must_use]
+    pub fn boundary() -> Self {
+        Self { payload: Bytes::new(), ends: Bytes::from_static(&[0; END_BYTES]), base: 0, boundaries: 1 }
     }
 
     /// One record, of at least one byte.
@@ -92,24 +103,47 @@ impl Batch {
     /// If `payload` has 4 GiB or more.
     #[must_use]
     pub fn of_one(payload: Bytes) -> Self {
+        debug_assert!(!payload.is_empty(), "a record has bytes");
         let mut ends = Vec::with_capacity(END_BYTES);
         push_end(&mut ends, payload.len());
-        Self { payload, ends: ends.into(), base: 0 }
+        Self { payload, ends: ends.into(), base: 0, boundaries: 0 }
     }
 
     /// No records.
     #[must_use]
     pub fn empty() -> Self {
-        Self { payload: Bytes::new(), ends: Bytes::new(), base: 0 }
+        Self { payload: Bytes::new(), ends: Bytes::new(), base: 0, boundaries: 0 }
     }
 
-    /// How many records.
+    /// How many tuples: records, and boundaries.
     #[must_use]
     pub fn len(&self) -> usize {
         self.ends.len() / END_BYTES
     }
 
-    /// Whether there are no records.
+    /// How many records, which boundaries are not.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        (self.len() - self.boundaries) as u64
+    }
+
+    /// How many boundaries.
+    #[must_use]
+    pub fn boundaries(&self) -> u64 {
+        self.boundaries as u64
+    }
+
+    /// How many records come before the first boundary; `None` if there is none.
+    #[must_use]
+    pub fn before_boundary(&self) -> Option<usize> {
+        if self.boundaries == 0 {
+            return None;
+        }
+        let mut previous = self.base;
+        words(&self.ends).position(|end| end == std::mem::replace(&mut previous, end))
+    }
+
+    /// Whether there are no tuples.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
@@ -175,11 +209,10 @@ impl Batch {
             return Self::empty();
         }
         let (start, end) = (self.offset(range.start), self.offset(range.end));
-        Self {
-            payload: self.payload.slice(start..end),
-            ends: self.ends.slice(range.start * END_BYTES..range.end * END_BYTES),
-            base: self.end_word(range.start),
-        }
+        let (base, ends) = (self.end_word(range.start), range.start * END_BYTES..range.end * END_BYTES);
+        let ends = self.ends.slice(ends);
+        let boundaries = if self.boundaries == 0 { 0 } else { count_boundaries(&ends, base) };
+        Self { payload: self.payload.slice(start..end), ends, base, boundaries }
     }
 
     /// How many leading records cost at most `cost_max` bytes together (see [`Batch::cost`]); may be 0.
@@ -203,6 +236,7 @@ impl Batch {
             payload: Bytes::copy_from_slice(&self.payload),
             ends: Bytes::copy_from_slice(&self.ends),
             base: self.base,
+            boundaries: self.boundaries,
         }
     }
 
@@ -218,7 +252,8 @@ impl Batch {
         let mut ends = Vec::with_capacity(self.ends.len() + other.ends.len());
         words(&self.ends).for_each(|end| push_end(&mut ends, (end - self.base) as usize));
         words(&other.ends).for_each(|end| push_end(&mut ends, self.bytes() + (end - other.base) as usize));
-        Self { payload: payload.freeze(), ends: ends.into(), base: 0 }
+        let boundaries = self.boundaries + other.boundaries;
+        Self { payload: payload.freeze(), ends: ends.into(), base: 0, boundaries }
     }
 
     /// Offset in the payload where record `index` starts (`index == len`: where the last one ends).
@@ -248,6 +283,7 @@ impl std::fmt::Debug for Batch {
 pub struct BatchBuilder {
     payload: BytesMut,
     ends: Vec<u8>,
+    boundaries: usize,
 }
 
 impl BatchBuilder {
@@ -267,7 +303,18 @@ impl BatchBuilder {
         push_end(&mut self.ends, self.payload.len());
     }
 
-    /// Records so far.
+    /// Adds everything that a batch has, boundaries included.
+    ///
+    /// # Panics
+    /// If the batch would reach 4 GiB.
+    pub fn append(&mut self, batch: &Batch) {
+        let before = self.payload.len();
+        self.payload.extend_from_slice(&batch.payload);
+        words(&batch.ends).for_each(|end| push_end(&mut self.ends, before + (end - batch.base) as usize));
+        self.boundaries += batch.boundaries;
+    }
+
+    /// Tuples so far.
     #[must_use]
     pub fn len(&self) -> usize {
         self.ends.len() / END_BYTES
@@ -288,7 +335,8 @@ impl BatchBuilder {
     /// Takes what was gathered, leaving the builder empty.
     pub fn take(&mut self) -> Batch {
         let ends = std::mem::take(&mut self.ends);
-        Batch { payload: self.payload.split().freeze(), ends: ends.into(), base: 0 }
+        let boundaries = std::mem::take(&mut self.boundaries);
+        Batch { payload: self.payload.split().freeze(), ends: ends.into(), base: 0, boundaries }
     }
 }
 
@@ -301,10 +349,15 @@ fn push_end(ends: &mut Vec<u8>, end: usize) {
     ends.extend_from_slice(&end.to_le_bytes());
 }
 
-fn first_not_increasing(ends: &[u8], base: u32) -> BatchError {
+fn count_boundaries(ends: &[u8], base: u32) -> usize {
     let mut previous = base;
-    let index = words(ends).position(|end| end <= std::mem::replace(&mut previous, end)).unwrap_or(0);
-    BatchError::NotIncreasing { index }
+    words(ends).filter(|&end| end == std::mem::replace(&mut previous, end)).count()
+}
+
+fn first_decreasing(ends: &[u8], base: u32) -> BatchError {
+    let mut previous = base;
+    let index = words(ends).position(|end| end < std::mem::replace(&mut previous, end)).unwrap_or(0);
+    BatchError::Decreasing { index }
 }
 
 #[cfg(test)]
@@ -330,12 +383,34 @@ mod tests {
     }
 
     #[test]
-    fn refuses_offsets_that_do_not_increase_or_end_elsewhere() {
+    fn a_boundary_has_a_place_and_is_no_record() {
+        let boundary = Batch::boundary();
+        assert_eq!((boundary.len(), boundary.records(), boundary.bytes(), boundary.cost()), (1, 0, 0, 4));
+        let mixed = boundary.joined(&lines("one\ntwo\n")).joined(&boundary).joined(&lines("three\n"));
+        assert_eq!((mixed.len(), mixed.records(), mixed.boundaries()), (5, 3, 2));
+        assert_eq!(mixed.iter().collect::<Vec<_>>(), [&b""[..], b"one\n", b"two\n", b"", b"three\n"]);
+        let parts = Batch::from_parts(mixed.payload().clone(), mixed.raw_ends().clone(), mixed.base());
+        assert_eq!(parts.as_ref(), Ok(&mixed));
+        let mut builder = BatchBuilder::new();
+        builder.push(b"first\n");
+        builder.append(&mixed.slice(1..5));
+        assert_eq!(builder.take(), lines("first\n").joined(&mixed.slice(1..5)));
+        for (range, before) in [(0..5, Some(0)), (1..5, Some(2)), (1..3, None), (2..4, Some(1)), (4..5, None)]
+        {
+            let slice = mixed.slice(range.clone());
+            assert_eq!(slice.before_boundary(), before, "{range:?}");
+            let parts = Batch::from_parts(slice.payload().clone(), slice.raw_ends().clone(), slice.base());
+            assert_eq!(parts, Ok(slice.compact()), "{range:?}");
+        }
+    }
+
+    #[test]
+    fn refuses_offsets_that_decrease_or_end_elsewhere() {
         let batch = lines("one\ntwo\n");
         let mut swapped = batch.raw_ends().to_vec();
         swapped.rotate_left(4);
         let refused = Batch::from_parts(batch.payload().clone(), swapped.into(), 0);
-        assert_eq!(refused, Err(BatchError::NotIncreasing { index: 1 }));
+        assert_eq!(refused, Err(BatchError::Decreasing { index: 1 }));
         let short = Batch::from_parts(batch.payload().slice(..7), batch.raw_ends().clone(), 0);
         assert_eq!(short, Err(BatchError::WrongEnd { last: 8, payload: 7 }));
     }

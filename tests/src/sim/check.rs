@@ -16,6 +16,8 @@ pub struct Violation {
 pub enum Check {
     /// I4: effects of a link in sequence order, nothing skipped.
     Order,
+    /// Where a sink is to write in the order of the source, it does.
+    InOrder,
     /// No record is effected twice within one life of the processes.
     Duplicate,
     /// No record disappears within one life of the processes.

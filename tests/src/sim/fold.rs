@@ -35,6 +35,9 @@ pub(super) fn attempt(entries: &[DiskEntry]) -> Attempt {
 fn add(state: &mut TaskState, commit: &Commit, outputs: &[LinkId], bug: Option<DiskBug>) {
     state.commits = commit.id.0;
     state.attempt = commit.attempt;
+    if commit.turn.is_some() {
+        state.turn.clone_from(&commit.turn);
+    }
     for done in &commit.inputs {
         let input = state.inputs.entry(done.link).or_insert(InputState {
             epoch: done.epoch,

@@ -13,7 +13,7 @@ use journaled::EffectWhen;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use truth::{Effect, Step, index};
 pub(super) use truth::{Life, LinkTruth, TaskTruth};
-use worker_core::config::{Graph, TaskId};
+use worker_core::config::{Graph, LinkOrder, LinkSpec, TaskId, TaskName};
 use worker_core::event::{Commit, CommitId, DeadLetter, InputDone, Output, StreamStep};
 use worker_proto::{Batch, Epoch, LinkId, Seq};
 
@@ -59,7 +59,9 @@ impl Model {
                 | StageKind::Batch { .. }
                 | StageKind::Sink { .. } => EffectWhen::Taken,
             };
-            TaskTruth { stops_early: early[stage], effect_when, ..TaskTruth::default() }
+            let writes = matches!(plan.stages[stage].kind, StageKind::Sink { .. });
+            let writes_in_order = plan.stages[stage].in_order && writes && !plan.is_journaled();
+            TaskTruth { stops_early: early[stage], effect_when, writes_in_order, ..TaskTruth::default() }
         };
         let tasks = (0..graph.tasks.len()).map(truth).collect();
         let killer = |at| match plan.stages[plan.stage_of(task_id(at))].kind {
@@ -148,7 +150,7 @@ impl Model {
         let life = self.life(link, epoch);
         let at = index(seq).expect("numbers begin at 1");
         let earlier = match life.effects[at] {
-            Effect::None => None,
+            Effect::None | Effect::Boundary => None,
             Effect::Done { receiver_life } | Effect::Dead { receiver_life } => Some(receiver_life),
         };
         let counts = |life: u64| life == receiver_life || journaled;
@@ -159,7 +161,10 @@ impl Model {
         })?;
         life.last_effect = life.last_effect.max(seq);
         life.effects[at] = if dead { Effect::Dead { receiver_life } } else { Effect::Done { receiver_life } };
-        Ok(())
+        if dead || !self.task(task).writes_in_order {
+            return Ok(());
+        }
+        self.task(task).in_order.next(record)
     }
 
     /// A commit is asked for: its outputs get their numbers, its inputs must have been effected.
@@ -188,8 +193,17 @@ impl Model {
         for input in &commit.inputs {
             self.input_done(task, input)?;
         }
+        let mut dealt: BTreeMap<LinkId, u64> = BTreeMap::new();
         for (link, first, batch) in outputs {
             self.output(task, *link, epoch, *first, batch)?;
+            if self.graph.link(*link).order != LinkOrder::Any {
+                *dealt.entry(*link).or_default() += batch.cost();
+            }
+        }
+        // In order one output comes in several chunks.
+        for (link, cost) in dealt {
+            let truth = self.link(link);
+            truth.largest_output = truth.largest_output.max(cost);
         }
         self.task(task).pending.push_back(commit.clone());
         Ok(())
@@ -223,6 +237,7 @@ impl Model {
                 Some(Effect::Done { receiver_life } | Effect::Dead { receiver_life }) => {
                     receiver_life == current || journaled
                 }
+                Some(Effect::Boundary) => true,
                 Some(Effect::None) | None => false,
             };
             require(holds || stops_early, check, || {
@@ -242,12 +257,16 @@ impl Model {
         let to = self.graph.link(link).to;
         let truth = self.link(link);
         truth.largest_output = truth.largest_output.max(batch.cost());
+        let routed = self.routed_by(link);
         for (offset, record) in batch.iter().enumerate() {
             let record = Bytes::copy_from_slice(record);
-            let produced = self.task(task).uncommitted.get_mut(&link).and_then(VecDeque::pop_front);
-            require(produced.as_ref() == Some(&record), Check::Bytes, || {
-                format!("committed {record:?}, the program printed {produced:?}")
-            })?;
+            let is_boundary = record.is_empty();
+            if !is_boundary {
+                let produced = self.task(task).uncommitted.get_mut(&routed).and_then(VecDeque::pop_front);
+                require(produced.as_ref() == Some(&record), Check::Bytes, || {
+                    format!("committed {record:?}, the program printed {produced:?}")
+                })?;
+            }
             let seq = first.plus(offset as u64);
             let epoch = self.key(epoch);
             let life = self.life(link, epoch);
@@ -255,10 +274,24 @@ impl Model {
                 format!("link {link}: number {seq} given to record {}", life.records.len() + 1)
             })?;
             life.push(record.clone());
+            if is_boundary {
+                continue;
+            }
             let earlier = self.origins.insert((to, record), (link, epoch, seq));
             require(earlier.is_none(), Check::Duplicate, || format!("link {link}: {seq} was sent before"))?;
         }
         Ok(())
+    }
+
+    /// The link that a router names for this one: where a stage is dealt to in order, the first of the task's links to it.
+    fn routed_by(&self, link: LinkId) -> LinkId {
+        let spec = self.graph.link(link);
+        if spec.order != LinkOrder::Dealt {
+            return link;
+        }
+        let stage = |task: TaskId| TaskName::of(&self.graph.task(task).name).stage;
+        let is_sibling = |other: &LinkSpec| other.from == spec.from && stage(other.to) == stage(spec.to);
+        self.graph.links.iter().position(is_sibling).map_or(link, link_id)
     }
 
     /// A commit is durable: with all before it durable too, its outputs may leave.
@@ -348,9 +381,10 @@ impl Model {
     pub(super) fn process_died(&mut self, node: u16) {
         for at in 0..self.tasks.len() {
             if self.graph.tasks[at].node.0 == node {
-                let (life, stops_early) = (self.tasks[at].life + 1, self.tasks[at].stops_early);
-                let dead = self.tasks[at].dead;
-                self.tasks[at] = TaskTruth { life, stops_early, dead, ..TaskTruth::default() };
+                let TaskTruth { life, stops_early, dead, writes_in_order, .. } = self.tasks[at];
+                let life = life + 1;
+                self.tasks[at] =
+                    TaskTruth { life, stops_early, dead, writes_in_order, ..TaskTruth::default() };
             }
         }
         for at in 0..self.links.len() {

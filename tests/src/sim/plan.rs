@@ -9,8 +9,8 @@ pub(super) use random::{
 };
 use std::time::Duration;
 use worker_core::config::{
-    BatchSpec, Graph, Limits, LinkSpec, MaxDead, NodeIx, OnError, RecordsSpec, Retry, StreamSpec, TaskId,
-    TaskKind, TaskSpec,
+    BatchSpec, Graph, Limits, LinkOrder, LinkSpec, MaxDead, NodeIx, OnError, RecordsSpec, Retry, StreamSpec,
+    TaskId, TaskKind, TaskSpec,
 };
 use worker_core::fault::Bug;
 use worker_core::route::{Edge, PartitionBy};
@@ -143,6 +143,8 @@ pub struct Stage {
     pub nodes: Vec<u16>,
     /// The key that decides the partition.
     pub by: Option<PartitionBy>,
+    /// It is given its records in the order of the source.
+    pub in_order: bool,
     /// What runs.
     pub kind: StageKind,
 }
@@ -240,8 +242,14 @@ impl Plan {
         }
         for (index, stage) in self.stages.iter().enumerate() {
             for &from in &stage.from {
+                let (senders, receivers) = (self.stages[from].nodes.len(), stage.nodes.len());
+                let order = match stage.in_order {
+                    true => LinkOrder::between(senders, receivers, stage.by.is_some()),
+                    false => LinkOrder::Any,
+                };
                 for sender in self.tasks_of(from) {
-                    let links = self.tasks_of(index).map(|to| LinkSpec { from: sender, to });
+                    let links =
+                        self.tasks_of(index).map(|to| LinkSpec { order, ..LinkSpec::new(sender, to) });
                     graph.links.extend(links);
                 }
             }
@@ -277,6 +285,10 @@ impl Plan {
                 let to: Vec<TaskId> = self.tasks_of(index).collect();
                 let is_mine = |link: &LinkSpec| link.from == task && to.contains(&link.to);
                 let mine = graph.links.iter().enumerate().filter(|(_, link)| is_mine(link));
+                // What is dealt in order the core deals.
+                let dealt = |(_, link): &(usize, &LinkSpec)| link.order == LinkOrder::Dealt;
+                let mine =
+                    mine.enumerate().filter(|(at, link)| *at == 0 || !dealt(link)).map(|(_, link)| link);
                 Edge { links: mine.map(|(id, _)| link_id(id)).collect(), by: stage.by.clone() }
             })
             .collect()
@@ -284,7 +296,7 @@ impl Plan {
 
     /// Whether no node with a source receives anything from another node: a drain of those nodes then stops the input and
     /// nothing else.
-    fn sources_only_send(&self) -> bool {
+    pub(super) fn sources_only_send(&self) -> bool {
         let is_source = |node: u16| self.stages.iter().any(|s| s.from.is_empty() && s.nodes.contains(&node));
         self.stages.iter().all(|stage| {
             let senders: Vec<u16> =

@@ -1,6 +1,7 @@
 //! What the sinks have in the end, held against what the sources' records come to when nothing ever fails.
 
 use super::check::{Check, Checked, require};
+use super::in_order::InOrder;
 use super::plan::{Stage, StageKind, link_id, task_id};
 use super::program::{
     BatchProgram, RecordsProgram, StreamProgram, has_key, is_poison, marked, outputs_of, source_record,
@@ -10,7 +11,7 @@ use super::world::World;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use worker_core::config::TaskId;
-use worker_proto::Seq;
+use worker_proto::{LinkId, Seq};
 
 /// Records, and how often each.
 type Counted = BTreeMap<Bytes, i64>;
@@ -48,24 +49,38 @@ impl World {
         let name = &self.model.graph.task(task).name;
         let journal = &self.disks[self.node_of(task)].tasks[&task];
         let mut reached: BTreeMap<_, Seq> = BTreeMap::new();
+        let mut in_order = InOrder::default();
         for record in &journal.file {
             let origin = self.model.find(task, record);
             require(origin.is_some(), Check::SinkFile, || format!("{name}: nobody sent {record:?}"))?;
             let Some((link, _, seq)) = origin else { continue };
             let last = reached.entry(link).or_default();
-            require(seq == last.next(), Check::SinkFile, || {
+            require(seq == self.behind_boundaries(link, *last).next(), Check::SinkFile, || {
                 format!("{name}: {seq} of link {link} is written behind {last}")
             })?;
             *last = seq;
+            if self.plan.stages[self.plan.stage_of(task)].in_order {
+                in_order.next(&stable(record))?;
+            }
         }
         for (at, (spec, truth)) in self.model.graph.links.iter().zip(&self.model.links).enumerate() {
             let sent = truth.lives.values().map(|life| life.records.len() as u64).max().unwrap_or(0);
             let written = reached.get(&link_id(at)).copied().unwrap_or_default();
+            let written = self.behind_boundaries(link_id(at), written);
             require(spec.to != task || written == Seq(sent), Check::SinkFile, || {
                 format!("{name}: {written} of {sent} records of link {at} are in the file")
             })?;
         }
         Ok(())
+    }
+
+    /// The ends of chunks that follow are written by nobody.
+    fn behind_boundaries(&self, link: LinkId, mut seq: Seq) -> Seq {
+        let lives = &self.model.links[link.0 as usize].lives;
+        while lives.values().any(|life| life.record(seq.next()).is_some_and(Bytes::is_empty)) {
+            seq = seq.next();
+        }
+        seq
     }
 
     /// What a stream was sent, programs that ended well were given.
@@ -93,7 +108,9 @@ impl World {
     fn inputs_of(&self, task: TaskId) -> impl Iterator<Item = &Bytes> {
         let links = self.model.graph.links.iter().zip(&self.model.links);
         let into = links.filter(move |(spec, _)| spec.to == task);
-        into.flat_map(|(_, truth)| truth.lives.values()).flat_map(|life| &life.records)
+        into.flat_map(|(_, truth)| truth.lives.values())
+            .flat_map(|life| &life.records)
+            .filter(|record| !record.is_empty())
     }
 
     /// Stage by stage: what each stage was sent is what the stages before make of the sources' records, less what was put

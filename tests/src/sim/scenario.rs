@@ -24,12 +24,13 @@ pub fn window_of_one() -> Plan {
         outside: Outside::File,
     };
     let stages = vec![
-        Stage { letter: 'a', from: Vec::new(), nodes: vec![0, 0], by: None, kind: source },
+        Stage { letter: 'a', from: Vec::new(), nodes: vec![0, 0], by: None, in_order: false, kind: source },
         Stage {
             letter: 'b',
             from: vec![0],
             nodes: vec![1, 2],
             by: None,
+            in_order: false,
             kind: StageKind::Sink { record_us: 1, leaves_percent: 0 },
         },
     ];
@@ -68,13 +69,14 @@ pub fn three_nodes(program: BatchProgram) -> Plan {
     };
     let batch = StageKind::Batch { program, spec: batch_spec(400, 10, 5), cost_us: (200, 10) };
     let stages = vec![
-        Stage { letter: 'a', from: Vec::new(), nodes: vec![0], by: None, kind: source },
-        Stage { letter: 'b', from: vec![0], nodes: vec![0, 1], by: None, kind: batch },
+        Stage { letter: 'a', from: Vec::new(), nodes: vec![0], by: None, in_order: false, kind: source },
+        Stage { letter: 'b', from: vec![0], nodes: vec![0, 1], by: None, in_order: false, kind: batch },
         Stage {
             letter: 'c',
             from: vec![1],
             nodes: vec![1, 2],
             by: None,
+            in_order: false,
             kind: StageKind::Sink { record_us: 50, leaves_percent: 0 },
         },
     ];
@@ -102,6 +104,7 @@ pub fn dead_behind_a_filter() -> Plan {
         from: vec![from],
         nodes: vec![node],
         by: None,
+        in_order: false,
         kind: StageKind::Sink { record_us: 50, leaves_percent: 0 },
     };
     plan.stages[1].nodes = vec![0];
@@ -224,10 +227,10 @@ pub fn both_directions() -> Plan {
     };
     let sink = || StageKind::Sink { record_us: 20, leaves_percent: 0 };
     let stages = vec![
-        Stage { letter: 'a', from: Vec::new(), nodes: vec![0], by: None, kind: source() },
-        Stage { letter: 'b', from: Vec::new(), nodes: vec![1], by: None, kind: source() },
-        Stage { letter: 'c', from: vec![0], nodes: vec![1], by: None, kind: sink() },
-        Stage { letter: 'd', from: vec![1], nodes: vec![0], by: None, kind: sink() },
+        Stage { letter: 'a', from: Vec::new(), nodes: vec![0], by: None, in_order: false, kind: source() },
+        Stage { letter: 'b', from: Vec::new(), nodes: vec![1], by: None, in_order: false, kind: source() },
+        Stage { letter: 'c', from: vec![0], nodes: vec![1], by: None, in_order: false, kind: sink() },
+        Stage { letter: 'd', from: vec![1], nodes: vec![0], by: None, in_order: false, kind: sink() },
     ];
     let limits = Limits { credit_bytes: 600, outbox_bytes: 4_000, spill_bytes: SPILL_OF_ALL };
     let mut plan = quiet_plan(2, stages, limits);

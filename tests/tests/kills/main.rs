@@ -7,6 +7,7 @@
 mod batch;
 mod follow;
 mod nodes;
+mod order;
 mod records;
 mod stream;
 

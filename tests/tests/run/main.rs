@@ -8,6 +8,7 @@ mod handed;
 mod inline;
 mod inputs;
 mod listing;
+mod order;
 mod pipelines;
 mod pipes;
 mod printed;

@@ -1,11 +1,13 @@
 //! What all commits up to a point add up to: the contents of a checkpoint.
 
 use super::live::{Live, Use};
-use super::record::{AttemptHead, BodyHead, CommitHead, InputHead, Location, OutputHead, Span, StepHead};
+use super::record::{
+    AttemptHead, BodyHead, CommitHead, InputHead, Location, OutputHead, Span, StepHead, TurnHead,
+};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
-use worker_core::event::Attempt;
+use worker_core::event::{Attempt, Turn};
 use worker_core::recovery::{HeldOutput, InputState, OutputState, TaskState, WindowState};
 use worker_proto::{Epoch, JournalId, LinkId, Seq};
 
@@ -23,6 +25,8 @@ pub(super) struct Image {
     pub(super) window: Option<WindowImage>,
     pub(super) windows: u64,
     pub(super) attempt: AttemptHead,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) turn: Option<TurnHead>,
     #[serde(skip)]
     pub(super) live: Live,
 }
@@ -99,6 +103,9 @@ impl Image {
         };
         self.commits = head.id;
         self.attempt = head.attempt;
+        if head.turn.is_some() {
+            self.turn.clone_from(&head.turn);
+        }
         for input in &head.inputs {
             self.input(input);
         }
@@ -183,6 +190,7 @@ impl Image {
             window: self.window.as_ref().map(WindowImage::state),
             windows: self.windows,
             attempt: self.attempt.into(),
+            turn: self.turn.as_ref().map(|turn| Box::new(turn.into())),
         }
     }
 
@@ -278,6 +286,18 @@ impl WindowImage {
             cost: self.admitted.iter().map(|at| at.span.bytes()).sum(),
             printed_records: self.steps.iter().map(|step| step.records).sum(),
         }
+    }
+}
+
+impl From<&TurnHead> for Turn {
+    fn from(TurnHead { taken, given }: &TurnHead) -> Self {
+        Self { taken: *taken, given: given.clone() }
+    }
+}
+
+impl From<&Turn> for TurnHead {
+    fn from(Turn { taken, given }: &Turn) -> Self {
+        Self { taken: *taken, given: given.clone() }
     }
 }
 

@@ -6,6 +6,7 @@ use super::format::{self, RecordKind, SegmentHeader};
 use super::image::Image;
 use super::record::{
     AttemptHead, BodyHead, CheckpointHead, CommitHead, CopiedHead, LifeHead, Location, Span, StepHead,
+    TurnHead,
 };
 use super::recover::{self, Segments};
 use super::scan::{self, ReadWindow, RecordAt, Records, ScanError};
@@ -243,6 +244,9 @@ fn commit(head: &CommitHead) -> String {
     }
     if head.attempt != AttemptHead::default() {
         text += &in_flight(&head.attempt);
+    }
+    if let Some(TurnHead { taken, given }) = &head.turn {
+        text += &format!("; in order: {taken} chunks taken, {given:?} given");
     }
     if head.ended {
         text += "; end";

@@ -155,8 +155,6 @@ pub fn join<'e, F: StorageFile + 'e>(
     let Some(second) = batches.next().transpose()? else { return Ok(first) };
     let rest = batches.collect::<Result<Vec<_>, _>>()?;
     let mut all = worker_proto::BatchBuilder::new();
-    for record in [first, second].iter().chain(&rest).flat_map(Batch::iter) {
-        all.push(record);
-    }
+    [first, second].iter().chain(&rest).for_each(|batch| all.append(batch));
     Ok(all.take())
 }

@@ -48,6 +48,16 @@ pub(super) struct CommitHead {
     pub(super) step: Option<StepHead>,
     /// What is still in flight with it.
     pub(super) attempt: AttemptHead,
+    /// Left out where nothing is kept in order, so that it is what older versions know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) turn: Option<TurnHead>,
+}
+
+/// Where a task is in the order of the source.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct TurnHead {
+    pub(super) taken: u64,
+    pub(super) given: Vec<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -11,7 +11,9 @@ mod syncing;
 use super::*;
 use bytes::Bytes;
 use model::{Model, identity, tiny};
-use worker_core::event::{Attempt, Body, Chunk, Commit, CommitId, InputDone, Place, Printed, StreamStep};
+use worker_core::event::{
+    Attempt, Body, Chunk, Commit, CommitId, InputDone, Place, Printed, StreamStep, Turn,
+};
 use worker_core::recovery::{HeldOutput, TaskState, WindowState};
 use worker_proto::{Batch, Epoch, Fingerprint, JournalId, LinkId, Seq};
 
@@ -24,7 +26,7 @@ fn lines(text: &str) -> Batch {
 fn commit(id: u64) -> Commit {
     let (inputs, outputs, dead) = (Vec::new(), Vec::new(), Vec::new());
     let attempt = Attempt::default();
-    Commit { id: CommitId(id), inputs, outputs, dead, ended: false, position: None, stream: None, attempt }
+    Commit { inputs, outputs, dead, attempt, ..Commit::empty(CommitId(id)) }
 }
 
 fn with_output(id: u64, link: u32, first: u64, text: &str) -> Commit {
@@ -66,6 +68,29 @@ pub(super) fn journal_with_everything() -> MemStorage {
 /// How many commits a journal says.
 pub(super) fn reopened(disk: &MemStorage) -> u64 {
     open(disk).state.commits
+}
+
+#[test]
+fn the_turn_of_a_task_comes_back_and_takes_no_byte_where_there_is_none() {
+    let disk = MemStorage::new();
+    let mut journal = open(&disk).journal;
+    let without = journal.append(&commit(1), None).unwrap();
+    let turn = |taken| Some(Box::new(Turn { taken, given: vec![3, 4] }));
+    let with = journal.append(&Commit { turn: turn(1), ..commit(2) }, None).unwrap();
+    let again = journal.append(&commit(3), None).unwrap();
+    assert!(with.0 - without.0 > again.0 - with.0, "a commit without one is as it was before there were any");
+    sync(&mut journal);
+    drop(journal);
+    let Opened { mut journal, state, .. } = open(&disk);
+    assert_eq!(state.turn, turn(1));
+    let boundary = Chunk { link: LinkId(1), body: Body::Memory(Batch::boundary()) };
+    let outputs = vec![(Seq(1), boundary)];
+    journal.append(&Commit { outputs, turn: turn(2), ..commit(4) }, None).unwrap();
+    sync(&mut journal);
+    drop(journal);
+    let Opened { journal, state, .. } = open(&disk);
+    assert_eq!((state.turn, state.outputs[&LinkId(1)].held[0].cost), (turn(2), Batch::END_BYTES));
+    assert_eq!(journal.read(LinkId(1), Seq(1), 1).unwrap(), Batch::boundary());
 }
 
 #[test]

@@ -5,7 +5,9 @@ use super::fold::Fold;
 use super::format::{self, Position, RecordKind};
 use super::image::Image;
 use super::live::Use;
-use super::record::{AttemptHead, BodyHead, CommitHead, InputHead, Location, OutputHead, Payload, StepHead};
+use super::record::{
+    AttemptHead, BodyHead, CommitHead, InputHead, Location, OutputHead, Payload, StepHead, TurnHead,
+};
 use super::roll::Checkpoints;
 use super::segments::{Active, Sealed};
 use super::storage::Storage;
@@ -186,6 +188,7 @@ impl<S: Storage, F: Fold> Journal<S, F> {
             position_bytes: commit.position.as_ref().map(|m| m.len() as u64),
             step: commit.stream.as_ref().map(|step| step_head(step, &mut payload)),
             attempt: AttemptHead::from(&commit.attempt),
+            turn: commit.turn.as_deref().map(TurnHead::from),
         };
         let payload = payload.with_head(&head);
         let at = self.write(RecordKind::Commit, &payload)?;

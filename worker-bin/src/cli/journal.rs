@@ -118,7 +118,7 @@ fn entries_of(directory: &Path) -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use worker_core::event::{Attempt, Commit, CommitId};
+    use worker_core::event::{Commit, CommitId};
     use worker_journal::{Identity, Journal, NewestPosition, Settings, random_id};
     use worker_proto::Fingerprint;
 
@@ -144,16 +144,7 @@ mod tests {
         let opened =
             Journal::open(storage, &identity, Settings::default(), NewestPosition::default()).unwrap();
         let mut journal = opened.journal;
-        let commit = Commit {
-            id: CommitId(1),
-            inputs: Vec::new(),
-            outputs: Vec::new(),
-            dead: Vec::new(),
-            ended: true,
-            position: None,
-            stream: None,
-            attempt: Attempt::default(),
-        };
+        let commit = Commit { ended: true, ..Commit::empty(CommitId(1)) };
         journal.append(&commit, None).unwrap();
         for directory in [state.path(), &task] {
             let mut out = Vec::new();

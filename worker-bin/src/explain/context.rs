@@ -29,7 +29,7 @@ impl Context<'_> {
         let (on, on_node) = match (reason, reason.link()) {
             (Reason::UpstreamDown { peer, .. }, Some(link)) => self.sender(link, *peer),
             (_, Some(link)) => self.receiver(link),
-            (_, None) => (None, None),
+            (_, None) => reason.awaited().map_or((None, None), |link| self.sender_of(link)),
         };
         let for_s = age.as_secs_f64();
         let mut wait = Wait { for_s, stalled: false, text: String::new(), on, on_node, why };
@@ -41,6 +41,11 @@ impl Context<'_> {
     fn sender(&self, link: LinkId, peer: NodeIx) -> (Option<String>, Option<String>) {
         let from = self.outline.graph.link(link).from;
         (Some(self.task(from)), Some(self.outline.nodes[usize::from(peer.0)].clone()))
+    }
+
+    fn sender_of(&self, link: LinkId) -> (Option<String>, Option<String>) {
+        let from = self.outline.graph.link(link).from;
+        self.sender(link, self.outline.graph.task(from).node)
     }
 
     fn receiver(&self, link: LinkId) -> (Option<String>, Option<String>) {

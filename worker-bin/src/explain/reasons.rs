@@ -130,6 +130,12 @@ reasons! {
         => "the worker died with records in flight: the one that kills it is found and dead-lettered, then all goes on by itself"
     { /// The tasks whose turn it is.
         held_by: Vec<String> }
+    /// Records are here, and others come before them in the order of the source.
+    AwaitingTurn "awaiting_turn" Working Task Input
+        "its turn" "what comes next in the input's order" "others come first (order)"
+        => "{on} has what comes next: mend what holds it up; more `outbox` lets the others work further ahead, order = \"any\" gives their output as it comes"
+    { /// Records that wait here meanwhile.
+        queued_records: u64 }
     /// Records failed, and no program of the stage has succeeded yet.
     Undecided "undecided" Working Task Input
         "undecided" "a first success of its stage" "failures held back until one succeeds"
@@ -263,27 +269,32 @@ impl Why {
                 records: *records as u64,
             },
             Reason::ChildBusy { .. } => Why::ChildBusy {},
-            &Reason::Blocked(Blocker::ChildHung { unread_bytes, closed, .. }) => {
-                Why::ChildHung { unread_bytes, closed }
-            }
-            Reason::Blocked(Blocker::ChildStopped { pid, by, .. }) => {
-                Why::ChildStopped { pid: u64::from(*pid), by: by.clone() }
-            }
-            &Reason::Blocked(Blocker::ChildBuffers { fed_bytes, .. }) => Why::ChildBuffers { fed_bytes },
-            Reason::Blocked(Blocker::WriteHung { .. }) => Why::WriteHung {},
-            Reason::Blocked(Blocker::Restarting { at, failures, what, .. }) => {
-                Why::Restarting { next_in_s: context.in_s(*at), failures: *failures, error: what.clone() }
-            }
-            Reason::Blocked(Blocker::NoReader { what, .. }) => Why::NoReader { path: what.clone() },
-            Reason::Blocked(Blocker::DiskFull { what, .. }) => Why::DiskFull { error: what.clone() },
+            Reason::Blocked(by) => Why::of_blocker(by, context),
             Reason::Writing { .. } => Why::Writing {},
             &Reason::ChildNotReading { bytes } => Why::ChildNotReading { bytes },
             &Reason::AwaitingEnd { fed_records } => Why::AwaitingEnd { fed_records },
             Reason::Paused { .. } => Why::Paused {},
             &Reason::DeadLimit { dead, records } => Why::DeadLimit { dead_records: dead, records },
             Reason::SourceIdle => Why::SourceIdle {},
+            &Reason::AwaitingTurn { queued_records, .. } => Why::AwaitingTurn { queued_records },
             &Reason::Undecided { records } => Why::Undecided { records: records as u64 },
             Reason::Linger { .. } => Why::Linger {},
+        }
+    }
+
+    fn of_blocker(by: &Blocker, context: &Context<'_>) -> Self {
+        match by {
+            &Blocker::ChildHung { unread_bytes, closed, .. } => Why::ChildHung { unread_bytes, closed },
+            Blocker::ChildStopped { pid, by, .. } => {
+                Why::ChildStopped { pid: u64::from(*pid), by: by.clone() }
+            }
+            &Blocker::ChildBuffers { fed_bytes, .. } => Why::ChildBuffers { fed_bytes },
+            Blocker::WriteHung { .. } => Why::WriteHung {},
+            Blocker::Restarting { at, failures, what, .. } => {
+                Why::Restarting { next_in_s: context.in_s(*at), failures: *failures, error: what.clone() }
+            }
+            Blocker::NoReader { what, .. } => Why::NoReader { path: what.clone() },
+            Blocker::DiskFull { what, .. } => Why::DiskFull { error: what.clone() },
         }
     }
 
@@ -351,11 +362,9 @@ impl Why {
             Why::DeadLimit { dead_records: dead, records: count } => {
                 format!("{} of {} are more than max_dead allows", dead_letters(*dead), records(*count))
             }
+            Why::AwaitingTurn { queued_records } => awaits_turn(on, ago, *queued_records),
             Why::SourceIdle {} => format!("its input has given nothing for {ago}"),
-            Why::Undecided { records: held } => format!(
-                "{} failed, and no program of its stage has succeeded yet: the next that does shows whose fault that was",
-                records(*held)
-            ),
+            Why::Undecided { records } => undecided(*records),
             Why::Linger {} => "more records, to make a larger batch".to_owned(),
         }
     }
@@ -385,6 +394,18 @@ impl Why {
             on_disk(*spilled_bytes)
         )
     }
+}
+
+fn awaits_turn(on: &str, ago: &str, queued: u64) -> String {
+    let held = records(queued);
+    format!("{on}, whose output comes next in the input's order, has given none for {ago}; {held} wait here")
+}
+
+fn undecided(held: u64) -> String {
+    format!(
+        "{} failed, and no program of its stage has succeeded yet: the next that does shows whose fault that was",
+        records(held)
+    )
 }
 
 fn upstream_down(cause: &str, on: &str, ago: &str) -> String {

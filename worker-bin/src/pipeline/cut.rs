@@ -3,7 +3,8 @@
 use super::delivery::Delivery;
 use super::diagnostics::{ConfigError, Problem, suggestion};
 use super::keys::Section as _;
-use super::model::{Origin, Pipeline, Sink};
+use super::model::{Order, Origin, Pipeline, Sink};
+use super::plan::InOrder;
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Pipeline {
@@ -40,7 +41,13 @@ impl Pipeline {
         for stage in &mut stages {
             stage.from = moved(&stage.from);
         }
+        let in_order = InOrder::of(self);
+        let mut stages_read = self.stages.iter().zip(&in_order.stages);
+        let mut sinks_read = self.sinks.iter().zip(&in_order.sinks);
+        let is_read = stages_read.any(|(stage, &reads)| reads && stage.from.contains(&end))
+            || sinks_read.any(|(sink, &reads)| reads && sink.from.contains(&end));
         let sink = Sink {
+            order: if is_read { Order::Input } else { Order::Any },
             name: self.free_name("stdout"),
             from: moved(&[end]),
             framing: self.origin_framing(end).clone(),

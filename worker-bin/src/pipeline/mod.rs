@@ -28,7 +28,7 @@ pub use diagnostics::{At, ConfigError, Problem, SourceText, Warning};
 pub use inline::{INLINE_OPTIONS, InlineOption, InlineWord, inline};
 pub use model::{
     BatchMode, Budgets, Column, EarlyExit, EnvValue, Exists, Failures, Framing, Header, Input, KeyRule, Mode,
-    Origin, Pipeline, PlaceName, Program, RecordsMode, RecordsState, Restart, Sink, Source, Stage,
+    Order, Origin, Pipeline, PlaceName, Program, RecordsMode, RecordsState, Restart, Sink, Source, Stage,
     StreamMode,
 };
 pub use plan::{Plan, plan};

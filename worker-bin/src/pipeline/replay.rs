@@ -2,7 +2,7 @@
 
 use super::delivery::Delivery;
 use super::keys::Section as _;
-use super::model::{Column, Exists, Framing, Header, KeyRule, Mode, Origin, Pipeline, Sink, Source};
+use super::model::{Column, Exists, Framing, Header, KeyRule, Mode, Order, Origin, Pipeline, Sink, Source};
 use super::plan::{Plan, Role};
 use crate::io::shared::Shared;
 use crate::io::sink::{self, Tasks};
@@ -97,6 +97,8 @@ impl Pipeline {
             stage.partition_by = cut.key(&stage.name, &self.stages[index].from, stage.partition_by.take());
             stage.partitions = Some(plan.partitions.stages[index]);
             unlimited(&mut stage.mode);
+            // What is tried again is behind its turn.
+            stage.order = Order::Any;
             stage.place = Vec::new();
             let header = cut.header(&stage.name);
             if into.contains(stage.name.as_str()) || header.is_some() {
@@ -117,6 +119,7 @@ impl Pipeline {
                 continue;
             }
             sink.place = Vec::new();
+            sink.order = Order::Any;
             append(&mut sink, plan.partitions.sinks[index]);
             sinks.push(sink);
         }

@@ -82,7 +82,7 @@ pub enum ToSpill {
     Load(LinkId, Seq, Place),
     Discard(Place),
     /// Keep a commit's dead letters; answered by [`TaskEvent::Persisted`].
-    KeepDead(TaskId, Commit),
+    KeepDead(TaskId, Box<Commit>),
 }
 
 /// Passes one action on to who carries it out.
@@ -147,7 +147,7 @@ fn persist<C: Carrier>(node: &mut Node, task: TaskId, commit: Commit, to: &mut C
     if commit.dead.is_empty() {
         to.follows(node, Event::Task(task, TaskEvent::Persisted { commit: commit.id }))
     } else {
-        to.spill(ToSpill::KeepDead(task, commit))
+        to.spill(ToSpill::KeepDead(task, Box::new(commit)))
     }
 }
 

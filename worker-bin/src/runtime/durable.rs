@@ -302,16 +302,8 @@ impl Durable {
     /// Makes a task's first position durable.
     pub(super) fn first_position(&mut self, task: TaskId, position: Bytes) -> Result<(), DurableError> {
         let Some(DurableTask { journal, state, .. }) = self.tasks.get_mut(&task) else { return Ok(()) };
-        let commit = Commit {
-            id: CommitId(state.commits + 1),
-            inputs: Vec::new(),
-            outputs: Vec::new(),
-            dead: Vec::new(),
-            ended: false,
-            position: Some(position.clone()),
-            stream: None,
-            attempt: state.attempt,
-        };
+        let (id, attempt) = (CommitId(state.commits + 1), state.attempt);
+        let commit = Commit { position: Some(position.clone()), attempt, ..Commit::empty(id) };
         journal.append(&commit, None)?;
         (state.commits, state.position) = (commit.id.0, Some(position));
         if let Some(ticket) = journal.to_sync() {

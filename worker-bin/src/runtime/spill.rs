@@ -107,7 +107,7 @@ impl SpillThread {
                     // In order behind loads of the same place.
                     Some(SpillCommand::Do(ToSpill::Discard(place))) => self.store.discard(place),
                     Some(SpillCommand::Do(ToSpill::KeepDead(task, commit))) => {
-                        self.letters.keep(task, commit);
+                        self.letters.keep(task, *commit);
                     }
                     // What waits for room is waited for by the node, too; at the end of a run that fails it is not.
                     Some(SpillCommand::Flush(done)) => drop(done),

@@ -24,6 +24,17 @@ pub struct Commit {
     pub stream: Option<StreamStep>,
     /// What is still in flight with it, as of the newest note: a death may come before another one.
     pub attempt: Attempt,
+    /// Where the task is in the order of the source, with this commit, if its links are kept in order.
+    pub turn: Option<Box<Turn>>,
+}
+
+/// Where a task is in the order of the source ([`LinkOrder`](crate::config::LinkOrder)).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Turn {
+    /// How many chunks it has taken to their boundaries.
+    pub taken: u64,
+    /// How many it has closed, for each stage and sink that reads from it in order, in the order of their links.
+    pub given: Vec<u64>,
 }
 
 impl Commit {
@@ -39,6 +50,7 @@ impl Commit {
             position: None,
             stream: None,
             attempt: Attempt::default(),
+            turn: None,
         }
     }
 

@@ -46,12 +46,21 @@ pub enum Body {
 }
 
 impl Body {
-    /// How many records.
+    /// How many tuples: records, or a boundary.
     #[must_use]
     pub fn records(&self) -> u64 {
         match self {
             Body::Memory(batch) => batch.len() as u64,
             Body::Stored { records, .. } => *records,
+        }
+    }
+
+    /// How many of them are boundaries, which count as no records.
+    #[must_use]
+    pub fn boundaries(&self) -> u64 {
+        match self {
+            Body::Memory(batch) => batch.boundaries(),
+            Body::Stored { .. } => 0,
         }
     }
 

@@ -52,4 +52,10 @@ pub enum Violation {
         /// The end's number.
         end: Seq,
     },
+    /// A boundary where none may be.
+    #[error("link {link}: a tuple without bytes, and the link is not kept in order")]
+    Boundary {
+        /// Which link.
+        link: LinkId,
+    },
 }

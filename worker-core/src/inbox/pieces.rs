@@ -100,17 +100,33 @@ impl Pieces {
             return None;
         }
         let limit = usize::try_from(records_max).unwrap_or(usize::MAX);
+        let limit = limit.min(front.batch.before_boundary().unwrap_or(usize::MAX));
+        if limit == 0 {
+            return None;
+        }
         let records = front.batch.fitting(cost_max).clamp(1, limit);
-        let piece = if records >= front.batch.len() {
+        self.take_first(records)
+    }
+
+    /// Takes the boundary that comes next, if one does.
+    pub(crate) fn take_boundary(&mut self) -> Option<Piece> {
+        self.front().filter(|piece| piece.batch.before_boundary() == Some(0))?;
+        self.take_first(1)
+    }
+
+    /// Takes so many tuples of the first piece.
+    fn take_first(&mut self, tuples: usize) -> Option<Piece> {
+        let front = self.queue.front_mut()?;
+        let piece = if tuples >= front.batch.len() {
             self.queue.pop_front()?
         } else {
-            let taken = Piece { batch: front.batch.slice(0..records), ..front.clone() };
-            front.batch = front.batch.slice(records..front.batch.len());
-            front.first_seq = front.first_seq.plus(records as u64);
+            let taken = Piece { batch: front.batch.slice(0..tuples), ..front.clone() };
+            front.batch = front.batch.slice(tuples..front.batch.len());
+            front.first_seq = front.first_seq.plus(tuples as u64);
             taken
         };
-        debug_assert!(!piece.batch.is_empty(), "a piece has records: {piece:?}");
-        self.records -= piece.batch.len() as u64;
+        debug_assert!(!piece.batch.is_empty(), "a piece has tuples: {piece:?}");
+        self.records -= piece.batch.records();
         self.cost -= piece.batch.cost();
         Some(piece)
     }
@@ -124,16 +140,16 @@ impl Pieces {
     }
 
     fn count(&mut self, piece: &Piece) {
-        debug_assert!(!piece.batch.is_empty(), "a piece has records: {piece:?}");
-        self.records += piece.batch.len() as u64;
+        debug_assert!(!piece.batch.is_empty(), "a piece has tuples: {piece:?}");
+        self.records += piece.batch.records();
         self.cost += piece.batch.cost();
     }
 
     /// Counts everything again.
     pub(crate) fn check(&self) -> Result<(), Inconsistency> {
         let empty = self.queue.iter().find(|piece| piece.batch.is_empty());
-        rule("a piece has records", empty.is_none(), || format!("{empty:?}"))?;
-        same("queued records", self.records, self.queue.iter().map(|p| p.batch.len() as u64).sum())?;
+        rule("a piece has tuples", empty.is_none(), || format!("{empty:?}"))?;
+        same("queued records", self.records, self.queue.iter().map(|p| p.batch.records()).sum())?;
         same("queue_cost", self.cost, self.queue.iter().map(|p| p.batch.cost()).sum())
     }
 }

@@ -114,3 +114,24 @@ fn an_end_behind_the_end_is_refused_and_changes_nothing() {
     assert_eq!(inbox.accept_end(end(4)), Err(Violation::BehindEnd { link: LINK, end: Seq(3) }));
     assert_eq!((inbox.received(), inbox.end(), inbox.check()), (Seq(3), Some(Seq(3)), Ok(())));
 }
+
+#[test]
+fn a_boundary_comes_only_where_records_come_in_chunks_and_ends_what_is_taken() {
+    let batch = frame(1, 2).batch.joined(&Batch::boundary()).joined(&frame(1, 1).batch);
+    let mixed = BatchFrame { batch, ..frame(1, 0) };
+    let mut inbox = opened();
+    assert_eq!(inbox.accept(mixed.clone()), Err(Violation::Boundary { link: LINK }));
+    assert_eq!(inbox.received(), Seq(0), "nothing of it was taken");
+
+    let mut inbox = Inbox::new(LINK, 1_000, AckWhen::Received).in_chunks();
+    inbox.open(&open(9, 1, 1), JournalId(0)).unwrap();
+    assert_eq!(inbox.accept(mixed), Ok(4));
+    assert_eq!((inbox.received(), inbox.counters().records, inbox.queued_records()), (Seq(4), 3, 3));
+    let taken = inbox.take(1_000, 100).unwrap();
+    assert_eq!((taken.first_seq, taken.batch.records()), (Seq(1), 2));
+    assert!(inbox.is_at_boundary() && inbox.take(1_000, 100).is_none(), "a boundary is taken by itself");
+    assert_eq!(inbox.take_boundary(), Some((EPOCH, Seq(3))));
+    assert_eq!(inbox.take_boundary(), None);
+    assert_eq!(inbox.take(1_000, 100).map(|piece| piece.first_seq), Some(Seq(4)));
+    assert_eq!((inbox.is_empty(), inbox.check()), (true, Ok(())));
+}

@@ -14,11 +14,12 @@ use crate::ctx::Ctx;
 use crate::event::{Action, ConnAction, ConnId, LinkAction, NodeError, Report};
 use crate::inbox::Refusal;
 use crate::stall::PeerCause;
+use crate::task::ORDER_IS_LOST;
 use crate::time::Time;
 use std::collections::{BTreeMap, VecDeque};
 use worker_proto::frame::{GoAway, GoAwayWhy, Hello, Open, Refused, RefusedWhy, Welcome};
 use worker_proto::limits::PROTOCOL;
-use worker_proto::{ConnNo, Epoch, Frame, Incarnation, JournalId, LinkId};
+use worker_proto::{ConnNo, Epoch, Frame, Incarnation, JournalId, LinkId, Seq};
 
 /// How many lives of a peer are known as replaced; one more is forgotten, the oldest first.
 const REPLACED_MAX: usize = 1024;
@@ -147,6 +148,12 @@ impl Downlink {
                 ctx.halt(NodeError::Peer { peer, why: why.into() });
             }
             return Err(GoAway { why: GoAwayWhy::Failed, message: format!("source node restarted: {why}") });
+        }
+        let in_order = |link: LinkId| ctx.is_in_order(link) && ctx.inbox_ref(link).received() > Seq::ZERO;
+        if !ctx.journaled && !self.bye && self.links.iter().any(|&link| in_order(link)) {
+            ctx.halt(NodeError::Peer { peer, why: ORDER_IS_LOST.into() });
+            let message = format!("node restarted: {ORDER_IS_LOST}");
+            return Err(GoAway { why: GoAwayWhy::Failed, message });
         }
         self.heard = false;
         ctx.act(Report::PeerRestarted { peer });

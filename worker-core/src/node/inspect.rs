@@ -184,7 +184,21 @@ impl Node {
         }
     }
 
+    /// What keeps a task from its work; where it could work and has nothing to do only because something else comes first, that.
     fn task_reasons(&self, task: &Task) -> Vec<Reason> {
+        let base = &task.base;
+        let waits = base.life == Life::Running && base.paused.is_none() && !base.past_max_dead;
+        let turn = base.awaits_turn_of(&self.ctx).filter(|_| waits).map(|link| {
+            let inputs = base.inputs.iter();
+            let queued_records = inputs.map(|&input| self.ctx.inbox_ref(input).queued_records()).sum();
+            Reason::AwaitingTurn { link, queued_records }
+        });
+        let reasons = self.own_reasons(task);
+        let rests = reasons.iter().all(|reason| matches!(reason, Reason::AwaitingEnd { .. }));
+        turn.filter(|_| rests).map_or(reasons, |turn| vec![turn])
+    }
+
+    fn own_reasons(&self, task: &Task) -> Vec<Reason> {
         let base = &task.base;
         if base.past_max_dead {
             return vec![Reason::DeadLimit {
@@ -253,7 +267,9 @@ impl Node {
                 let bytes = stream.on_the_way();
                 vec![blocked(base).unwrap_or(Reason::ChildNotReading { bytes })]
             }
-            StreamPhase::Fed { .. } | StreamPhase::Idle if base.has_input() || base.paused.is_some() => {
+            StreamPhase::Fed { .. } | StreamPhase::Idle
+                if base.has_input(&self.ctx) || base.paused.is_some() =>
+            {
                 self.blocked(base)
             }
             StreamPhase::Fed { .. } if stream.is_behind() => {
@@ -295,7 +311,7 @@ impl Node {
                     Some(until) => {
                         vec![Reason::Backoff { attempts, until, why: String::new(), records: records_held }]
                     }
-                    None if base.has_input() || records_held > 0 => {
+                    None if base.has_input(&self.ctx) || records_held > 0 => {
                         let blocked = self.blocked(base);
                         let turn = (blocked.is_empty() && !self.ctx.may_ask()).then(|| self.quarantined());
                         blocked.into_iter().chain(turn).collect()

@@ -12,13 +12,13 @@ mod uplink;
 
 use crate::ctx::Ctx;
 
-use crate::config::{NodeConfig, NodeIx, TaskId};
+use crate::config::{LinkOrder, NodeConfig, NodeIx, TaskId};
 use crate::event::{Action, ConnEvent, ConnId, Event, LinkEvent, NodeEvent, SinkEvent, TaskEvent};
 use crate::fault::Bug;
 use crate::inbox::{AckWhen, Inbox};
 use crate::outbox::Outbox;
 use crate::recovery::{OutputState, PeerState, TaskState};
-use crate::task::{Task, TaskMachine};
+use crate::task::{Order, Task, TaskMachine};
 use crate::time::Time;
 use crate::timers::WakeReason;
 use conns::Conns;
@@ -111,7 +111,8 @@ impl Node {
             .map(|(at, ((spec, inputs), outputs))| {
                 let id = TaskId(u32::try_from(at).expect("fewer than 2³² tasks"));
                 (spec.node == me).then(|| {
-                    let mut task = Task::new(id, spec, inputs, outputs);
+                    let order = Order::of(&config, id, &inputs, &outputs);
+                    let mut task = Task::new(id, spec, inputs, outputs, order);
                     if let Some(state) = states.and_then(|s| s.get(&id)) {
                         task.restore(&mut ctx, state, in_flight);
                     }
@@ -332,6 +333,14 @@ fn make_outbox(config: &NodeConfig, link: LinkId, states: Option<&BTreeMap<TaskI
 }
 
 fn make_inbox(config: &NodeConfig, link: LinkId, states: Option<&BTreeMap<TaskId, TaskState>>) -> Inbox {
+    let inbox = restored_inbox(config, link, states);
+    match config.graph.link(link).order {
+        LinkOrder::Any => inbox,
+        LinkOrder::Dealt | LinkOrder::Shared => inbox.in_chunks(),
+    }
+}
+
+fn restored_inbox(config: &NodeConfig, link: LinkId, states: Option<&BTreeMap<TaskId, TaskState>>) -> Inbox {
     let capacity = config.limits.credit_bytes;
     let Some(states) = states else { return Inbox::new(link, capacity, AckWhen::Received) };
     match states.get(&config.graph.link(link).to).and_then(|s| s.inputs.get(&link)) {

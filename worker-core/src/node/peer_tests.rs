@@ -28,7 +28,7 @@ fn config(kinds: Vec<TaskKind>) -> NodeConfig {
     };
     let tasks: Vec<_> = kinds.into_iter().enumerate().map(spec).collect();
     let task = |at: usize| TaskId(u32::try_from(at).unwrap());
-    let links = (1..tasks.len()).map(|to| LinkSpec { from: task(to - 1), to: task(to) }).collect();
+    let links = (1..tasks.len()).map(|to| LinkSpec::new(task(to - 1), task(to))).collect();
     NodeConfig {
         cluster: "test".into(),
         nodes: vec!["a".into(), "b".into()],
@@ -231,7 +231,7 @@ fn a_restarted_source_node_fails_the_pipeline_unless_it_had_finished() {
     let mut kinds = config(vec![TaskKind::Source, TaskKind::Sink]);
     // A second source elsewhere keeps the sink waiting.
     kinds.graph.tasks.push(TaskSpec { name: "late/0".into(), node: NodeIx(1), kind: TaskKind::Source });
-    kinds.graph.links.push(LinkSpec { from: TaskId(2), to: TaskId(1) });
+    kinds.graph.links.push(LinkSpec::new(TaskId(2), TaskId(1)));
     let mut finished = Peer::connected(kinds, 1);
     finished.batch(1, records(&["x"]));
     finished.end(2);
@@ -298,7 +298,7 @@ fn a_program_that_has_enough_never_stops_the_others() {
         vec![TaskKind::Source, TaskKind::Stream(early), TaskKind::Stream(stream_spec()), TaskKind::Sink];
     let mut diamond = config(kinds);
     diamond.graph.tasks[0].node = NodeIx(1);
-    let link = |from, to| LinkSpec { from: TaskId(from), to: TaskId(to) };
+    let link = |from, to| LinkSpec::new(TaskId(from), TaskId(to));
     diamond.graph.links = vec![link(0, 1), link(0, 2), link(1, 3), link(2, 3)];
     diamond.limits.spill_bytes = 10_000;
     let mut node = Node::new(diamond, Time::ZERO);

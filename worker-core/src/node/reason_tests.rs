@@ -392,7 +392,7 @@ fn a_link_between_tasks_that_do_not_exist_here_is_no_reason() {
     config.nodes.push("b".into());
     config.graph.tasks[1].node = NodeIx(1);
     config.graph.tasks[2].node = NodeIx(1);
-    config.graph.links = vec![LinkSpec { from: TaskId(0), to: TaskId(1) }];
+    config.graph.links = vec![LinkSpec::new(TaskId(0), TaskId(1))];
     let play = Play::new(config);
     assert_eq!(play.node.stalls().iter().map(|s| s.task).collect::<Vec<_>>(), [TaskId(0)]);
 }

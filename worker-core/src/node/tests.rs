@@ -33,7 +33,7 @@ pub(super) fn line(kinds: Vec<TaskKind>) -> NodeConfig {
     let spec = |(at, kind)| TaskSpec { name: format!("t{at}/0"), node: NodeIx(0), kind };
     let tasks: Vec<_> = kinds.into_iter().enumerate().map(spec).collect();
     let task = |at: usize| TaskId(u32::try_from(at).unwrap());
-    let links = (1..tasks.len()).map(|to| LinkSpec { from: task(to - 1), to: task(to) }).collect();
+    let links = (1..tasks.len()).map(|to| LinkSpec::new(task(to - 1), task(to))).collect();
     NodeConfig {
         cluster: "test".into(),
         nodes: vec!["a".into()],

@@ -17,6 +17,7 @@ use crate::fault::Bug;
 use crate::outbox::{PeerError, Standing};
 use crate::recovery::PeerState;
 use crate::stall::PeerCause;
+use crate::task::ORDER_IS_LOST;
 use crate::time::Time;
 use crate::timers::WakeReason;
 use std::collections::VecDeque;
@@ -298,6 +299,10 @@ impl Uplink {
         ctx.act(Report::PeerRestarted { peer });
         if ctx.journaled {
             return;
+        }
+        if self.links.iter().any(|&link| ctx.is_in_order(link) && ctx.outbox_ref(link).was_sent()) {
+            let peer = ctx.node_name(self.peer).to_owned();
+            ctx.halt(NodeError::Peer { peer, why: ORDER_IS_LOST.into() });
         }
         for i in 0..self.links.len() {
             let link = self.links[i];

@@ -11,6 +11,8 @@ pub(super) struct HeldBatch {
     pub(super) first: Seq,
     pub(super) records: u64,
     pub(super) cost: u64,
+    /// So many of the tuples are no records.
+    pub(super) boundaries: u64,
     pub(super) residence: Residence,
 }
 
@@ -30,6 +32,7 @@ pub(super) enum Residence {
 pub(super) struct SendBuffer {
     batches: VecDeque<HeldBatch>,
     costs: Costs,
+    boundaries: u64,
 }
 
 /// In bytes, by where the batches are.
@@ -75,6 +78,11 @@ impl SendBuffer {
         self.costs
     }
 
+    /// How many of the tuples are no records.
+    pub(super) fn boundaries(&self) -> u64 {
+        self.boundaries
+    }
+
     /// Whether some batch is outside memory, or on its way there.
     pub(super) fn any_outside(&self) -> bool {
         self.costs.storing + self.costs.stored > 0
@@ -114,6 +122,7 @@ impl SendBuffer {
             self.last()
         );
         *self.costs.of(&held.residence) += held.cost;
+        self.boundaries += held.boundaries;
         self.batches.push_back(held);
     }
 
@@ -123,6 +132,8 @@ impl SendBuffer {
         let Residence::Memory(batch) = &mut last.residence else { return };
         *batch = batch.joined(more);
         last.records += more.len() as u64;
+        last.boundaries += more.boundaries();
+        self.boundaries += more.boundaries();
         last.cost += more.cost();
         self.costs.memory += more.cost();
     }
@@ -131,6 +142,7 @@ impl SendBuffer {
     pub(super) fn pop_through(&mut self, through: Seq) -> Option<HeldBatch> {
         self.batches.front().filter(|held| held.last() <= through)?;
         let held = self.batches.pop_front()?;
+        self.boundaries -= held.boundaries;
         *self.costs.of(&held.residence) -= held.cost;
         Some(held)
     }
@@ -144,8 +156,10 @@ impl SendBuffer {
     }
 
     /// A batch costs something else: what was read back begins behind what is acknowledged.
-    pub(super) fn set_cost(&mut self, at: usize, cost: u64) {
+    pub(super) fn set_cost(&mut self, at: usize, cost: u64, boundaries: u64) {
         let held = &mut self.batches[at];
+        self.boundaries = self.boundaries - held.boundaries + boundaries;
+        held.boundaries = boundaries;
         let sum = self.costs.of(&held.residence);
         *sum = *sum - held.cost + cost;
         held.cost = cost;
@@ -163,17 +177,20 @@ impl SendBuffer {
     /// Counts everything again.
     pub(super) fn check(&self) -> Result<(), Inconsistency> {
         let mut counted = Costs::default();
-        let mut next = None;
+        let (mut next, mut boundaries) = (None, 0);
         for held in &self.batches {
             *counted.of(&held.residence) += held.cost;
             let in_order = next.is_none_or(|next| next == held.first) && held.records > 0;
             rule("numbers without a gap", in_order, || format!("{held:?}, expected {next:?}"))?;
             next = Some(held.last().next());
+            boundaries += held.boundaries;
             if let Some(batch) = held.residence.batch() {
+                same("boundaries of a batch", held.boundaries, batch.boundaries())?;
                 same("records of a batch", held.records, batch.len() as u64)?;
                 same("cost of a batch", held.cost, batch.cost())?;
             }
         }
+        same("boundaries", self.boundaries, boundaries)?;
         same("memory_cost", self.costs.memory, counted.memory)?;
         same("storing_cost", self.costs.storing, counted.storing)?;
         same("stored_cost", self.costs.stored, counted.stored)
@@ -186,7 +203,7 @@ mod tests {
     use bytes::Bytes;
 
     fn held(first: u64, residence: Residence) -> HeldBatch {
-        HeldBatch { first: Seq(first), records: 2, cost: 12, residence }
+        HeldBatch { first: Seq(first), records: 2, cost: 12, boundaries: 0, residence }
     }
 
     /// A batch in memory, one on its way out and two outside, of two tuples each.
@@ -229,7 +246,7 @@ mod tests {
         assert_eq!((buffer.check(), buffer.costs), (Ok(()), Costs { memory: 24, storing: 0, stored: 24 }));
         while buffer.pop_through(Seq(7)).is_some() {}
         buffer.begin_behind(0, Seq(7));
-        buffer.set_cost(0, 6);
+        buffer.set_cost(0, 6, 0);
         assert_eq!((buffer.check(), buffer.costs), (Ok(()), Costs { memory: 0, storing: 0, stored: 6 }));
         while buffer.pop_through(Seq(8)).is_some() {}
         assert_eq!((buffer.check(), buffer.costs), (Ok(()), Costs::default()));

@@ -74,6 +74,11 @@ impl Outbox {
         self.end.is_some_and(|end| self.finished >= end)
     }
 
+    /// Whether any tuple has ever left.
+    pub(crate) fn was_sent(&self) -> bool {
+        self.sent_max > Seq::ZERO
+    }
+
     /// Whether the receiver cancelled the link.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
@@ -135,10 +140,15 @@ impl Outbox {
         self.cursor.since(self.through).min(self.held_records())
     }
 
-    /// Tuples held that were not sent on this connection.
+    /// Records held that were not sent on this connection.
     #[must_use]
     pub fn unsent_records(&self) -> u64 {
-        self.held_records() - self.in_flight()
+        (self.held_records() - self.in_flight()).saturating_sub(self.held_boundaries())
+    }
+
+    /// How many of the tuples held are no records.
+    fn held_boundaries(&self) -> u64 {
+        self.held.boundaries().min(self.held_records())
     }
 
     /// Everything held was sent, and is not acknowledged.
@@ -156,7 +166,7 @@ impl Outbox {
     /// Tuples acknowledged in this life.
     #[must_use]
     pub fn acknowledged(&self) -> u64 {
-        (self.records + self.restored).saturating_sub(self.held_records())
+        (self.records + self.restored).saturating_sub(self.held_records() - self.held_boundaries())
     }
 
     /// What it was given, what became of it, and what it holds.
@@ -165,7 +175,7 @@ impl Outbox {
         LinkCounters {
             records: self.records,
             acknowledged_records: self.acknowledged(),
-            held_records: self.held_records(),
+            held_records: self.held_records() - self.held_boundaries(),
             memory_bytes: self.memory_cost(),
             spilled_bytes: self.stored_cost(),
             in_flight_records: self.in_flight(),

@@ -34,7 +34,7 @@ impl Outbox {
         if let Some(HeldBatch { residence: Residence::Loading(place), records, .. }) = self.held.get(at) {
             debug_assert_eq!(*records, batch.len() as u64, "what is read back is what was asked for");
             let (place, cost) = (*place, batch.cost());
-            self.held.set_cost(at, cost);
+            self.held.set_cost(at, cost, batch.boundaries());
             if self.held.costs().memory + cost <= self.memory_max {
                 self.held.put(at, Residence::Memory(batch));
                 self.backing.discard(place);
@@ -91,7 +91,7 @@ impl Outbox {
     /// Keeps a new batch in memory while there is room and nothing older is outside, or while it is small and may still grow
     /// (see [`Self::seal_last`]); else puts it outside.
     pub(super) fn place_new(&mut self, first: Seq, body: Body) -> HeldBatch {
-        let records = body.records();
+        let (records, boundaries) = (body.records(), body.boundaries());
         let (cost, residence) = match body {
             Body::Stored { place, cost, .. } => (cost, Residence::Stored(place)),
             Body::Memory(batch) => {
@@ -103,7 +103,7 @@ impl Outbox {
                 (cost, residence)
             }
         };
-        HeldBatch { first, records, cost, residence }
+        HeldBatch { first, records, cost, boundaries, residence }
     }
 
     /// Takes what nobody wants any more: it counts as finished.

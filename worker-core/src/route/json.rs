@@ -27,6 +27,8 @@ impl Pointer {
 
     pub(super) fn value(&mut self, record: &[u8]) -> Result<&[u8], NoKey> {
         let record = record.strip_prefix(BYTE_ORDER_MARK).unwrap_or(record);
+        // Of a JSON text sequence (RFC 7464).
+        let record = record.strip_prefix(b"\x1e").unwrap_or(record);
         let document = serde_json::from_slice(record).map_err(invalid)?;
         let Some(value) = find(document, &self.pointer)? else {
             return Err(NoKey::Pointer(self.pointer.clone()));
@@ -174,6 +176,7 @@ mod tests {
         assert_eq!(value("/user/x~1y~0z", record).as_deref(), Ok(r#"[1,{"b":null}]"#));
         assert_eq!(value("/user/x~1y~0z/0", record).as_deref(), Ok("1"));
         assert_eq!(value("", " \"whole\" ").as_deref(), Ok("whole"));
+        assert_eq!(value("/a", "\u{1e}{\"a\": 1}").as_deref(), Ok("1"), "of a JSON text sequence");
         assert_eq!(
             value("/user/id", &format!("\u{feff}{record}")).as_deref(),
             Ok("7"),

@@ -4,11 +4,13 @@ mod check;
 mod commits;
 
 use super::finish::{FinishTracker, Step};
+use super::order::Order;
 use crate::config::{MaxDead, TaskId, TaskKind, TaskName, TaskSpec};
 use crate::ctx::Ctx;
 use crate::event::{Action, Attempt, Blocker, Commit, DeadLetter, InputDone, JournalAction, Output};
 use crate::fault::Bug;
 use crate::inbox::Piece;
+use crate::outbox::Outbox;
 use crate::recovery::TaskState;
 use crate::status::TaskCounters;
 use crate::time::Time;
@@ -64,7 +66,9 @@ pub(crate) struct Base {
     /// It ended before its input did, and has not told upstream yet.
     early: bool,
     /// Inputs that have something queued, in the order of their turns.
-    ring: VecDeque<LinkId>,
+    pub(super) ring: VecDeque<LinkId>,
+    /// Where it is in the order of the source.
+    pub(crate) order: Order,
     /// Inputs whose end has come.
     ends: usize,
     commits: u64,
@@ -87,7 +91,13 @@ struct Pending {
 }
 
 impl Base {
-    pub(super) fn new(id: TaskId, spec: &TaskSpec, inputs: Vec<LinkId>, outputs: Vec<LinkId>) -> Self {
+    pub(super) fn new(
+        id: TaskId,
+        spec: &TaskSpec,
+        inputs: Vec<LinkId>,
+        outputs: Vec<LinkId>,
+        order: Order,
+    ) -> Self {
         let max_dead = match &spec.kind {
             TaskKind::Batch(batch) => batch.max_dead,
             TaskKind::Records(records) => records.max_dead,
@@ -109,6 +119,7 @@ impl Base {
             paused: None,
             past_max_dead: false,
             ring: VecDeque::new(),
+            order,
             ends: 0,
             commits: 0,
             in_flight: Attempt::default(),
@@ -121,6 +132,7 @@ impl Base {
     /// Goes on where the task's journal says.
     pub(super) fn restore(&mut self, ctx: &mut Ctx, state: &TaskState) {
         self.commits = state.commits;
+        self.order.restore(state);
         self.counters.dead_records = state.dead;
         for &link in &self.inputs {
             if let Some(input) = state.inputs.get(&link) {
@@ -128,6 +140,7 @@ impl Base {
                 self.ends += usize::from(input.ended);
             }
         }
+        self.counters.records_in = self.counters.records_in.saturating_sub(self.order.boundaries_in());
         self.outputs.iter().for_each(|&link| ctx.outbox_changed(link));
         self.counters.records_out = self.given_before(ctx, state);
         if self.inputs.is_empty() {
@@ -158,6 +171,13 @@ impl Base {
             let reader = &ctx.config.graph.task(ctx.config.graph.link(*link).to).name;
             let given = output.next.before().0 - u64::from(output.end.is_some());
             *by_reader.entry(TaskName::of(reader).stage).or_default() += given;
+        }
+        for links in self.order.gives() {
+            let Some(&first) = links.first() else { continue };
+            let reader = &ctx.config.graph.task(ctx.config.graph.link(first).to).name;
+            if let Some(given) = by_reader.get_mut(TaskName::of(reader).stage) {
+                *given = given.saturating_sub(self.order.boundaries_out(first));
+            }
         }
         by_reader.into_values().max().unwrap_or(0)
     }
@@ -195,6 +215,9 @@ impl Base {
 
     /// The same, for a program that has not read it yet.
     pub(super) fn take_uncounted(&mut self, ctx: &mut Ctx, cost_max: u64, records_max: u64) -> Option<Piece> {
+        if self.order.is_taking() {
+            return self.take_in_turn(ctx, cost_max, records_max);
+        }
         let link = *self.ring.front()?;
         let inbox = ctx.inbox(link);
         let piece = inbox.take(cost_max, records_max);
@@ -231,9 +254,9 @@ impl Base {
         self.before.records_in > self.before.dead_records
     }
 
-    /// Whether tuples wait in an inbox.
-    pub(crate) fn has_input(&self) -> bool {
-        !self.ring.is_empty()
+    /// Whether tuples wait in an inbox; where they are taken in order, those that come next.
+    pub(crate) fn has_input(&self, ctx: &Ctx) -> bool {
+        if self.order.is_taking() { self.is_next_here(ctx) } else { !self.ring.is_empty() }
     }
 
     /// Every input has ended and was taken to its end.
@@ -244,7 +267,8 @@ impl Base {
     /// Whether new work may start: no output is past what may be stored outside, what is on its way there is bounded, and of
     /// those whose receivers are connected some has room, which is half of what may be in memory, if there are any. So a dead destination stops nothing until
     /// its spill limit, not even a task that gives to it alone and takes from one that gives to others too; and a task whose
-    /// living destinations are all slow waits for them instead of filling a disk.
+    /// living destinations are all slow waits for them instead of filling a disk. Who is read in order gives to a whole stage as to one:
+    /// that has room where each of its tasks has.
     pub(crate) fn may_work(&self, ctx: &Ctx) -> bool {
         self.paused.is_none() && !self.much_is_pending(ctx) && self.room(ctx) == Room::Some
     }
@@ -259,6 +283,11 @@ impl Base {
         let limits = &ctx.config.limits;
         let (mut room, mut is_cancelled) = (true, !self.outputs.is_empty());
         let mut is_connected = false;
+        // What is stored counts, too: what is left there after a slow time would hold the task up until the last of it is acknowledged.
+        let has_room = |link| {
+            let outbox: &Outbox = ctx.outbox_ref(link);
+            outbox.memory_cost() + outbox.stored_cost() <= limits.outbox_bytes / 2
+        };
         for &link in &self.outputs {
             let outbox = ctx.outbox_ref(link);
             if outbox.is_cancelled() {
@@ -268,13 +297,19 @@ impl Base {
             if outbox.stored_cost() >= limits.spill_bytes || outbox.storing_cost() > limits.outbox_bytes / 2 {
                 return Room::None;
             }
-            // What is stored counts, too: what is left there after a slow time would hold the task up until the last of it is acknowledged.
-            let has_room = outbox.memory_cost() + outbox.stored_cost() <= limits.outbox_bytes / 2;
-            if ctx.planted.is(Bug::DeadLinkBlocksTask) && !has_room {
+            if ctx.planted.is(Bug::DeadLinkBlocksTask) && !has_room(link) {
                 return Room::None;
             }
-            if outbox.is_open() || ctx.planted.is(Bug::UnconnectedStopsTask) {
-                room = has_room || (is_connected && room);
+            let counts = outbox.is_open() || ctx.planted.is(Bug::UnconnectedStopsTask);
+            if counts && !self.order.gives_on(link) {
+                room = has_room(link) || (is_connected && room);
+                is_connected = true;
+            }
+        }
+        for links in self.order.gives() {
+            let mut open = links.iter().filter(|&&link| ctx.outbox_ref(link).is_open()).peekable();
+            if open.peek().is_some() {
+                room = open.all(|&link| has_room(link)) || (is_connected && room);
                 is_connected = true;
             }
         }

@@ -12,9 +12,10 @@
 mod check;
 
 use super::Base;
+use super::order::Boundary;
 use super::quarantine::Quarantine;
 use super::segment::Segment;
-use super::systematic::{Condemns, Systematic, Verdict, advised};
+use super::systematic::{Condemns, Systematic, Verdict, advised, end_chunks};
 use crate::backoff::Backoff;
 use crate::config::{BatchSpec, OnError};
 use crate::ctx::Ctx;
@@ -44,6 +45,10 @@ pub(crate) struct BatchTask {
     systematic: Systematic,
     last_failure: Option<Failure>,
     quarantine: Quarantine,
+    /// The end of the chunk that the segments are of: what is forming is of the next.
+    boundary: Option<Boundary>,
+    /// Ends of chunks that wait for what is held back, each with how many records before it are.
+    held_boundaries: VecDeque<(Boundary, usize)>,
 }
 
 /// Where the first segment is.
@@ -76,6 +81,8 @@ impl BatchTask {
             batches: 0,
             last_failure: None,
             quarantine: Quarantine::default(),
+            boundary: None,
+            held_boundaries: VecDeque::new(),
         }
     }
 
@@ -89,13 +96,16 @@ impl BatchTask {
         if ctx.journaled && ctx.draining {
             return;
         }
+        while self.segments.is_empty() && self.end_chunk(base, ctx) {
+            self.form(base, ctx);
+        }
         if self.segments.is_empty() && self.is_formed(base, ctx) {
             self.close_batch(ctx, base);
         }
         if matches!(self.phase, Phase::Idle | Phase::Blocked { .. }) && !self.segments.is_empty() {
             self.request_slot(base, ctx);
         }
-        let leaves = ctx.leaving && !base.has_input();
+        let leaves = ctx.leaving && !base.has_input(ctx);
         if self.segments.is_empty() && self.forming.is_empty() && (base.is_exhausted() || leaves) {
             self.decide(base, ctx);
         }
@@ -107,8 +117,14 @@ impl BatchTask {
         self.watch(base, ctx, rests);
     }
 
-    /// Takes tuples for the next batch while the present one runs.
+    /// Takes tuples for the next batch while the present one runs; a batch ends where a chunk does.
     fn form(&mut self, base: &mut Base, ctx: &mut Ctx) {
+        if self.forming.is_empty() && self.boundary.is_none() && base.is_at_boundary(ctx) {
+            self.boundary = base.take_boundary(ctx);
+            if ctx.planted.is(Bug::BoundaryAhead) {
+                self.end_chunk(base, ctx);
+            }
+        }
         let records_max = self.spec.max_records.min(self.quarantine.records_max());
         while self.forming.cost() < self.target_bytes && self.forming.records() < records_max {
             let cost = self.target_bytes - self.forming.cost();
@@ -121,6 +137,18 @@ impl BatchTask {
         }
     }
 
+    /// Nothing of the chunk at hand is left but its end, which goes on, behind what is held back. Says whether there was one.
+    fn end_chunk(&mut self, base: &mut Base, ctx: &mut Ctx) -> bool {
+        let Some(boundary) = self.boundary.take() else { return false };
+        let held = self.systematic.undecided().count();
+        if held == 0 {
+            base.pass_boundary(ctx, boundary);
+        } else {
+            self.held_boundaries.push_back((boundary, held));
+        }
+        true
+    }
+
     fn is_formed(&self, base: &Base, ctx: &Ctx) -> bool {
         if self.forming.is_empty() {
             return false;
@@ -128,6 +156,7 @@ impl BatchTask {
         self.forming.cost() >= self.target_bytes
             || self.forming.records() >= self.spec.max_records.min(self.quarantine.records_max())
             || base.is_exhausted()
+            || base.is_at_boundary(ctx)
             || ctx.draining
             || ctx.timers.at(WakeReason::Linger(base.id)).is_none()
     }
@@ -350,6 +379,8 @@ impl BatchTask {
         self.segments.clear();
         self.systematic.forget(base, ctx);
         self.forming = Pieces::default();
+        self.boundary = None;
+        self.held_boundaries.clear();
         ctx.timers.clear(WakeReason::Linger(base.id));
         ctx.timers.clear(WakeReason::Retry(base.id));
     }
@@ -407,6 +438,10 @@ impl BatchTask {
 impl Condemns for BatchTask {
     fn systematic(&mut self) -> &mut Systematic {
         &mut self.systematic
+    }
+
+    fn end_chunks(&mut self, base: &mut Base, ctx: &mut Ctx, decided: usize) {
+        end_chunks(&mut self.held_boundaries, base, ctx, decided);
     }
 
     fn dead_letter(&mut self, base: &mut Base, ctx: &mut Ctx, piece: &Piece, letter: DeadLetter) {

@@ -5,6 +5,7 @@ pub(crate) mod batch;
 mod check;
 mod events;
 mod finish;
+mod order;
 mod quarantine;
 pub(crate) mod records;
 pub(crate) mod segment;
@@ -14,6 +15,7 @@ pub(crate) mod stream;
 mod systematic;
 
 pub(crate) use base::{Base, Life};
+pub(crate) use order::{ORDER_IS_LOST, Order};
 
 use crate::config::{TaskId, TaskKind, TaskSpec};
 use crate::ctx::Ctx;
@@ -44,7 +46,13 @@ pub(crate) enum TaskMachine {
 }
 
 impl Task {
-    pub(crate) fn new(id: TaskId, spec: &TaskSpec, inputs: Vec<LinkId>, outputs: Vec<LinkId>) -> Self {
+    pub(crate) fn new(
+        id: TaskId,
+        spec: &TaskSpec,
+        inputs: Vec<LinkId>,
+        outputs: Vec<LinkId>,
+        order: Order,
+    ) -> Self {
         let kind = match &spec.kind {
             TaskKind::Source => TaskMachine::Source(SourceTask::default()),
             TaskKind::Batch(batch) => TaskMachine::Batch(Box::new(BatchTask::new(batch.clone()))),
@@ -52,7 +60,7 @@ impl Task {
             TaskKind::Records(records) => TaskMachine::Records(Box::new(RecordsTask::new(records.clone()))),
             TaskKind::Sink => TaskMachine::Sink(SinkTask::default()),
         };
-        Self { base: Base::new(id, spec, inputs, outputs), kind }
+        Self { base: Base::new(id, spec, inputs, outputs, order), kind }
     }
 
     /// Goes on where the task's journal says. `in_flight` counts the records that were in flight on the node when its process

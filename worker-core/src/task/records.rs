@@ -15,8 +15,9 @@
 mod check;
 
 use super::Base;
+use super::order::Boundary;
 use super::quarantine::Quarantine;
-use super::systematic::{Condemns, Systematic, Verdict, advised};
+use super::systematic::{Condemns, Systematic, Verdict, advised, end_chunks};
 use crate::backoff::Backoff;
 use crate::config::{OnError, RecordsSpec};
 use crate::ctx::Ctx;
@@ -27,6 +28,7 @@ use crate::inbox::{Piece, Pieces};
 use crate::recovery::TaskState;
 use crate::time::Time;
 use crate::timers::WakeReason;
+use std::collections::VecDeque;
 
 #[derive(Debug)]
 pub(crate) struct RecordsTask {
@@ -49,6 +51,8 @@ pub(crate) struct RecordsTask {
     systematic: Systematic,
     last_failure: Option<Failure>,
     quarantine: Quarantine,
+    /// Ends of chunks that wait for what is held back, each with how many records before it are.
+    held_boundaries: VecDeque<(Boundary, usize)>,
     stopped: bool,
 }
 
@@ -81,6 +85,7 @@ impl RecordsTask {
             suspects: 0,
             last_failure: None,
             quarantine: Quarantine::default(),
+            held_boundaries: VecDeque::new(),
             stopped: false,
         }
     }
@@ -95,13 +100,16 @@ impl RecordsTask {
         if held_up || matches!(self.phase, Phase::Backoff { .. } | Phase::Ending { .. }) {
             return;
         }
+        while self.asked.is_empty() && self.waiting.is_empty() && base.is_at_boundary(ctx) {
+            self.end_chunk(base, ctx);
+        }
         if self.asked.records() > 0 || ctx.may_ask() {
             self.ask_more(base, ctx);
         }
         if ctx.is_halted() {
             return;
         }
-        let leaves = ctx.leaving && !base.has_input();
+        let leaves = ctx.leaving && !base.has_input(ctx);
         if self.waiting.is_empty() && self.asked.is_empty() && (base.is_exhausted() || leaves) {
             self.decide(base, ctx);
             if ctx.is_halted() {
@@ -115,6 +123,17 @@ impl RecordsTask {
             self.phase = Phase::Ending { since: ctx.now };
             ctx.timers.clear(WakeReason::Tick(base.id));
             ctx.act(Action::task(base.id, RecordsAction::End { life: self.life }));
+        }
+    }
+
+    /// Everything of the chunk at hand is answered: its end goes on, behind what is held back.
+    fn end_chunk(&mut self, base: &mut Base, ctx: &mut Ctx) {
+        let Some(boundary) = base.take_boundary(ctx) else { return };
+        let held = self.systematic.undecided().count();
+        if held == 0 {
+            base.pass_boundary(ctx, boundary);
+        } else {
+            self.held_boundaries.push_back((boundary, held));
         }
     }
 
@@ -178,7 +197,7 @@ impl RecordsTask {
         if !self.waiting.is_empty() {
             return self.waiting.take(cost, records);
         }
-        if base.has_input() && base.may_work(ctx) { base.take(ctx, cost, records) } else { None }
+        if base.has_input(ctx) && base.may_work(ctx) { base.take(ctx, cost, records) } else { None }
     }
 
     fn ensure_started(&mut self, base: &mut Base, ctx: &mut Ctx) {
@@ -452,6 +471,7 @@ impl RecordsTask {
         self.take_back(ctx);
         self.quarantine.over(ctx);
         self.waiting = Pieces::default();
+        self.held_boundaries.clear();
         self.systematic.forget(base, ctx);
         ctx.timers.clear(WakeReason::Tick(base.id));
         ctx.timers.clear(WakeReason::Retry(base.id));
@@ -504,6 +524,10 @@ impl RecordsTask {
 impl Condemns for RecordsTask {
     fn systematic(&mut self) -> &mut Systematic {
         &mut self.systematic
+    }
+
+    fn end_chunks(&mut self, base: &mut Base, ctx: &mut Ctx, decided: usize) {
+        end_chunks(&mut self.held_boundaries, base, ctx, decided);
     }
 
     fn dead_letter(&mut self, base: &mut Base, ctx: &mut Ctx, piece: &Piece, letter: DeadLetter) {

@@ -178,7 +178,9 @@ impl StreamTask {
             // The process died between the window's last input and its cut.
             self.close(base, ctx);
         }
-        while !matches!(self.phase, Phase::Closing { .. }) && self.on_the_way < FEED_BYTES && base.has_input()
+        while !matches!(self.phase, Phase::Closing { .. })
+            && self.on_the_way < FEED_BYTES
+            && base.has_input(ctx)
         {
             if ctx.storage_full || !base.may_work(ctx) {
                 return;

@@ -92,6 +92,9 @@ impl Model {
             let last = if input.ended { input.through.before() } else { input.through };
             for seq in (life.done.0 + 1..=last.0).map(Seq) {
                 let record = self.life(input.link, input.epoch).record(seq).cloned().unwrap_or_default();
+                if record.is_empty() {
+                    continue;
+                }
                 let is_dead = dead.contains_key(&(input.link, seq));
                 let answered = self.task(task).answered.remove(&record);
                 if !answered && !is_dead && self.task(task).stops_early {
@@ -185,7 +188,8 @@ impl Model {
             (life.received, life.given, life.done, life.last_effect, life.base) =
                 (life.durable_done, done, done, done, done);
             let kept = usize::try_from(done.0).expect("few records");
-            life.effects[kept..].fill(Effect::None);
+            let taken_back = life.effects[kept..].iter_mut().filter(|effect| **effect != Effect::Boundary);
+            taken_back.for_each(|effect| *effect = Effect::None);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::journaled::EffectWhen;
 use super::window::Admitted;
+use crate::sim::in_order::InOrder;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use worker_core::event::{Commit, CommitId, DeadLetter, InputDone};
@@ -57,8 +58,14 @@ pub(in crate::sim) struct Life {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
     None,
-    Done { receiver_life: u64 },
-    Dead { receiver_life: u64 },
+    Done {
+        receiver_life: u64,
+    },
+    Dead {
+        receiver_life: u64,
+    },
+    /// It is the end of a chunk, and has none.
+    Boundary,
 }
 
 /// One task.
@@ -92,6 +99,9 @@ pub(in crate::sim) struct TaskTruth {
     /// Dead letters of commits that were asked for, in order, and which of those.
     pub(in crate::sim) letters: Vec<DeadLetter>,
     pub(super) letters_of: Vec<CommitId>,
+    /// In memory: it is a sink that is to write in the order of the source, and how far that has come.
+    pub(super) writes_in_order: bool,
+    pub(super) in_order: InOrder,
 }
 
 #[derive(Debug)]
@@ -117,8 +127,8 @@ impl Life {
     pub(super) fn push(&mut self, record: Bytes) {
         let before = self.costs.last().copied().unwrap_or(0);
         self.costs.push(before + record.len() as u64 + 4);
+        self.effects.push(if record.is_empty() { Effect::Boundary } else { Effect::None });
         self.records.push(record);
-        self.effects.push(Effect::None);
     }
 
     /// Records that were not effected in any life of the receiver.

@@ -127,7 +127,7 @@ pub(in crate::sim) fn push_stage(
     };
     let partitions = rng.within(1, 3);
     let nodes = (0..partitions).map(|_| u16::try_from(rng.below(nodes)).expect("few nodes")).collect();
-    stages.push(Stage { letter: char::from(b'a' + index), from, nodes, by, kind });
+    stages.push(Stage { letter: char::from(b'a' + index), from, nodes, by, in_order: false, kind });
 }
 
 pub(in crate::sim) fn random_from(rng: &mut Rng, stages: usize) -> Vec<usize> {

@@ -105,7 +105,12 @@ impl Drawing<'_> {
         } else {
             framing_text(&stage.framing_out)
         };
-        format!("{name}{count}  {mode}{window}{key}{framing}{}: {}", self.on(name), command(&stage.program))
+        let order = order_text(self.plan.in_order.stages[index]);
+        format!(
+            "{name}{count}  {mode}{window}{key}{order}{framing}{}: {}",
+            self.on(name),
+            command(&stage.program)
+        )
     }
 
     fn sink_text(&self, index: usize) -> String {
@@ -113,9 +118,10 @@ impl Drawing<'_> {
         let count = times(self.plan.partitions.sinks[index]);
         let target = sink.target.describe(&self.pipeline.dir);
         format!(
-            "{}{count}{}{}  {target}",
+            "{}{count}{}{}{}  {target}",
             sink.name,
             key_text(sink.partition_by.as_ref()),
+            order_text(self.plan.in_order.sinks[index]),
             self.on(&sink.name)
         )
     }
@@ -136,6 +142,11 @@ impl Drawing<'_> {
         let whole = format!("{head}{}", one_line(text.as_bytes()));
         self.lines.push(self.room.map_or_else(|| whole.clone(), |room| fit(&whole, room)));
     }
+}
+
+/// Whether records come in the order of the source, said of whoever asks for it and all before it.
+fn order_text(in_order: bool) -> &'static str {
+    if in_order { " in input order" } else { "" }
 }
 
 fn push(open: &mut Vec<(Reader, String, bool)>, readers: Vec<Reader>, indent: &str) {

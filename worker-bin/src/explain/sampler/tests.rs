@@ -13,7 +13,7 @@ fn observer() -> Sampler {
     let spec = |name: &str, kind| TaskSpec { name: name.into(), node: NodeIx(0), kind };
     let tasks =
         vec![spec("src/0", TaskKind::Source), spec("grep/0", TaskKind::Sink), spec("out/0", TaskKind::Sink)];
-    let link = |from, to| LinkSpec { from: TaskId(from), to: TaskId(to) };
+    let link = |from, to| LinkSpec::new(TaskId(from), TaskId(to));
     let stage = |name: &str, kind| Stage {
         name: name.into(),
         kind,

@@ -113,6 +113,19 @@ impl Chunker {
         }
     }
 
+    /// Nothing more is waited for: a record that looks whole is one, though nothing behind it shows that.
+    ///
+    /// # Errors
+    /// [`RecordTooLong`].
+    pub fn end_what_looks_whole(&mut self) -> Result<Ended, RecordTooLong> {
+        let is_long = self.long.is_some() || self.scan_or_pass_over()?;
+        let record = &self.buffer[self.partial..];
+        if is_long || record.is_empty() || !self.splitter.looks_whole(record) {
+            return Ok(Ended::default());
+        }
+        self.end_record()
+    }
+
     /// The incomplete record, without what it was given.
     fn take_last(&mut self) -> Vec<u8> {
         let mut bytes = self.buffer.split_off(self.partial);

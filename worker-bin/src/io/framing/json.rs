@@ -81,6 +81,11 @@ impl Json {
         }
     }
 
+    /// Whether a value is at its end, and only its newline may still come.
+    pub(super) fn is_closed(&self) -> bool {
+        self.state == State::Behind
+    }
+
     pub(super) fn last(&self) -> Last {
         match self.state {
             State::Before => Last::Blank,

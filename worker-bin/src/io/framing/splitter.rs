@@ -102,6 +102,15 @@ impl Splitter {
         }
     }
 
+    /// Whether only what comes next can tell that `record`, none of which is unseen, is at its end: it looks whole.
+    pub(in crate::io) fn looks_whole(&self, record: &[u8]) -> bool {
+        match self {
+            Self::Starts(_) => record.last() == Some(&b'\n'),
+            Self::Json(json) => json.is_closed(),
+            Self::Byte(_) | Self::Csv(_) | Self::Counted(_) | Self::Ends(_) | Self::Measured(_) => false,
+        }
+    }
+
     /// What `record` is, none of which is unseen, where nothing comes behind it.
     pub(in crate::io) fn last(&self, record: &[u8]) -> Last {
         match self {

@@ -263,6 +263,10 @@ impl StreamSource {
             return Ok(());
         }
         self.was_stopped = true;
+        if self.spool.is_none() && !regular::is_regular(&self.stream) {
+            // Nobody reads it again.
+            self.chunker.end_what_looks_whole().map_err(|e| self.too_long(e))?;
+        }
         let bytes = self.chunker.discard_partial();
         match &mut self.spool {
             Some(spool) => spool.sync().map_err(|source| spool.error(source))?,

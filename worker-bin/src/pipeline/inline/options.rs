@@ -229,6 +229,13 @@ pub const OPTIONS: &[InlineOption] = &[
         meaning: Meaning::Keys(Place::Sink, values::output),
     },
     InlineOption {
+        long: "keep-order",
+        short: Some('k'),
+        value: None,
+        help: "Write in the order of the input, whatever runs side by side before",
+        meaning: Meaning::Keys(Place::Sink, |_| Ok(vec![("order", "\"input\"".to_owned())])),
+    },
+    InlineOption {
         long: "append",
         short: None,
         value: None,

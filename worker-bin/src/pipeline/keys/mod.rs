@@ -10,6 +10,7 @@ pub(crate) mod failures;
 pub(crate) mod framing;
 mod from;
 pub(crate) mod kind;
+mod order;
 mod partition_by;
 pub(crate) mod pipeline;
 mod place;
@@ -23,6 +24,7 @@ pub(crate) mod stage;
 pub(crate) mod stream;
 pub(crate) mod value;
 
+pub use order::Order;
 pub use partition_by::{Column, KeyRule};
 pub use place::PlaceName;
 

@@ -2,10 +2,11 @@
 
 use super::from::{self, From};
 use super::kind;
+use super::order::{Order, OrderWord};
 use super::partition_by::{KeyRule, Rule};
 use super::place::{Place, PlaceName};
 use super::stage::{self, Mode};
-use super::value::{Maybe, Number, Value, Words};
+use super::value::{Maybe, Number};
 use super::{Class, Key, Keys, Rendered, Section, WhenAbsent, row};
 use crate::io::shared::Shared;
 use crate::io::sink::stdout::StandardOutput;
@@ -13,7 +14,7 @@ use crate::io::sink::{AnySink, KINDS, Tasks};
 use crate::pipeline::diagnostics::{At, Problem};
 use crate::pipeline::model::{Framing, Origin, Pipeline};
 use crate::pipeline::plan::PARTITIONS_MAX;
-use crate::pipeline::reader::{KeyValue, Reader, Table};
+use crate::pipeline::reader::{Reader, Table};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -27,6 +28,8 @@ pub struct Sink {
     pub partitions: Option<u32>,
     /// What decides the partition a record goes to; `None`: any.
     pub partition_by: Option<KeyRule>,
+    /// In which order it writes, as far as it says that itself.
+    pub order: Order,
     /// How the records it reads end.
     pub framing: Framing,
     /// Nodes it runs on; empty if the file does not say.
@@ -36,6 +39,7 @@ pub struct Sink {
     pub(crate) at: At,
     pub(crate) partitions_at: At,
     pub(crate) key_at: At,
+    pub(crate) order_at: At,
 }
 
 impl Section for Sink {
@@ -46,12 +50,14 @@ impl Section for Sink {
             target: Shared(Arc::new(StandardOutput)),
             partitions: None,
             partition_by: None,
+            order: Order::Any,
             framing: Framing::Lines,
             place: Vec::new(),
             named: None,
             at: At::default(),
             partitions_at: At::default(),
             key_at: At::default(),
+            order_at: At::default(),
         }
     }
 }
@@ -65,11 +71,11 @@ pub(crate) const KEYS: Keys<Sink> = &[
     &Key::<Sink, _> {
         name: "order",
         class: Class::Results,
-        doc: "the only one",
-        value: Order,
-        when_absent: WhenAbsent::Nothing("any"),
-        get: |_| (),
-        set: |_, (), _| (),
+        doc: "or \"input\": written in the order of the source, through all stages before it",
+        value: OrderWord,
+        when_absent: WhenAbsent::Nothing("any, or as the stage that it reads from says"),
+        get: |sink| sink.order,
+        set: |sink, order, at| (sink.order, sink.order_at) = (order, at),
     },
     &Key::<Sink, _> {
         name: "partitions",
@@ -136,27 +142,4 @@ fn one_task_only(reader: &mut Reader<'_>, sink: &Sink) {
         Problem::at(&sink.partitions_at, format!("`partitions` cannot be {count} here"), what)
             .help("a `file` that ends in / is a directory and gets one file per partition"),
     );
-}
-
-/// In which order records are written; what is not said is not printed.
-struct Order;
-
-impl Order {
-    const WORDS: Words<()> = Words(&[("any", ())]);
-}
-
-impl Value for Order {
-    type T = ();
-
-    fn read<'d>(&self, reader: &mut Reader<'d>, entry: &KeyValue<'d>) -> Option<()> {
-        Self::WORDS.read(reader, entry)
-    }
-
-    fn text(&self, (): &(), _: &Path) -> Option<String> {
-        None
-    }
-
-    fn schema(&self) -> serde_json::Value {
-        Self::WORDS.schema()
-    }
 }

@@ -4,6 +4,7 @@ use super::batch::{self, BatchMode};
 use super::failures::{self, Failures};
 use super::framing::Frames;
 use super::from::{self, From};
+use super::order::{Order, OrderWord};
 use super::partition_by::{KeyRule, Rule};
 use super::place::{Place, PlaceName};
 use super::program::{self, Program};
@@ -36,6 +37,8 @@ pub struct Stage {
     pub partitions: Option<u32>,
     /// What decides the partition a record goes to; `None`: any.
     pub partition_by: Option<KeyRule>,
+    /// In which order its output comes, as far as it says that itself.
+    pub order: Order,
     /// Killed after this long without moving a byte or using the processor; `None`: never.
     pub timeout: Option<Duration>,
     /// How the records it reads end.
@@ -52,6 +55,7 @@ pub struct Stage {
     pub(crate) at: At,
     pub(crate) partitions_at: At,
     pub(crate) key_at: At,
+    pub(crate) order_at: At,
 }
 
 /// How a stage's executable runs, with what only this mode knows.
@@ -91,6 +95,7 @@ impl Section for Stage {
             ok_exit: vec![0],
             partitions: None,
             partition_by: None,
+            order: Order::Any,
             framing_in: Framing::Lines,
             framing_out: Framing::Lines,
             place: Vec::new(),
@@ -100,6 +105,7 @@ impl Section for Stage {
             at: At::default(),
             partitions_at: At::default(),
             key_at: At::default(),
+            order_at: At::default(),
         }
     }
 }
@@ -169,6 +175,15 @@ const TASKS: Keys<Stage> = &[
         when_absent: WhenAbsent::Nothing("any task"),
         get: |stage| stage.partition_by.clone(),
         set: |stage, rule, at| (stage.partition_by, stage.key_at) = (rule, at),
+    },
+    &Key::<Stage, _> {
+        name: "order",
+        class: Class::Results,
+        doc: "or \"input\": its records come in, and what comes of them goes on, in the order of the source",
+        value: OrderWord,
+        when_absent: WhenAbsent::Nothing("any, or as who reads from it says"),
+        get: |stage| stage.order,
+        set: |stage, order, at| (stage.order, stage.order_at) = (order, at),
     },
 ];
 

@@ -1,13 +1,14 @@
 //! Tasks and the links between them.
 
 use super::columns::Keys;
+use super::order::InOrder;
 use super::partitions::Partitions;
 use super::place::Places;
 use super::tasks::kind;
 use super::{LINKS_MAX, PARTITIONS_MAX};
 use crate::pipeline::diagnostics::{At, Problem};
 use crate::pipeline::model::{Origin, Pipeline};
-use worker_core::config::{Graph, LinkSpec, NodeIx, TaskId, TaskKind, TaskSpec};
+use worker_core::config::{Graph, LinkOrder, LinkSpec, NodeIx, TaskId, TaskKind, TaskSpec};
 use worker_core::route::{Edge, PartitionBy};
 use worker_proto::LinkId;
 
@@ -29,6 +30,7 @@ struct Reader<'a> {
     from: &'a [Origin],
     count: u32,
     by: Option<&'a PartitionBy>,
+    in_order: bool,
     at: &'a At,
 }
 
@@ -36,9 +38,9 @@ pub(super) fn lay(
     pipeline: &Pipeline,
     partitions: &Partitions,
     places: &Places,
-    keys: &Keys,
+    (keys, in_order): (&Keys, &InOrder),
 ) -> Result<Layout, Vec<Problem>> {
-    let readers = readers(pipeline, partitions, keys);
+    let readers = readers(pipeline, partitions, (keys, in_order));
     few_enough(&readers, partitions)?;
     let mut layout = tasks(pipeline, places);
     let firsts: Vec<u32> = layout.first_stage.iter().chain(&layout.first_sink).copied().collect();
@@ -48,19 +50,26 @@ pub(super) fn lay(
                 Origin::Source(index) => layout.first_source[index],
                 Origin::Stage(index) => layout.first_stage[index],
             };
-            layout.hop((first_sender, partitions.of(origin)), (first, reader.count), reader.by);
+            layout.hop((first_sender, partitions.of(origin)), first, reader);
         }
     }
     Ok(layout)
 }
 
-fn readers<'a>(pipeline: &'a Pipeline, partitions: &Partitions, keys: &'a Keys) -> Vec<Reader<'a>> {
-    let stages =
-        pipeline.stages.iter().zip(&partitions.stages).zip(&keys.stages).map(|((stage, &count), by)| {
-            Reader { name: &stage.name, from: &stage.from, count, by: by.as_ref(), at: &stage.partitions_at }
-        });
-    let sinks = pipeline.sinks.iter().zip(&partitions.sinks).zip(&keys.sinks).map(|((sink, &count), by)| {
-        Reader { name: &sink.name, from: &sink.from, count, by: by.as_ref(), at: &sink.partitions_at }
+fn readers<'a>(
+    pipeline: &'a Pipeline,
+    partitions: &Partitions,
+    (keys, in_order): (&'a Keys, &InOrder),
+) -> Vec<Reader<'a>> {
+    let stages = pipeline.stages.iter().zip(&partitions.stages).zip(&keys.stages).zip(&in_order.stages);
+    let stages = stages.map(|(((stage, &count), by), &in_order)| {
+        let (name, from, by, at) = (stage.name.as_str(), &stage.from, by.as_ref(), &stage.partitions_at);
+        Reader { name, from, count, by, in_order, at }
+    });
+    let sinks = pipeline.sinks.iter().zip(&partitions.sinks).zip(&keys.sinks).zip(&in_order.sinks);
+    let sinks = sinks.map(|(((sink, &count), by), &in_order)| {
+        let (name, from, by, at) = (sink.name.as_str(), &sink.from, by.as_ref(), &sink.partitions_at);
+        Reader { name, from, count, by, in_order, at }
     });
     stages.chain(sinks).collect()
 }
@@ -132,20 +141,29 @@ impl Layout {
         first
     }
 
-    /// Joins `senders` to `receivers`, each the first task and how many there are.
-    fn hop(&mut self, senders: (u32, u32), receivers: (u32, u32), by: Option<&PartitionBy>) {
-        let direct = one_to_one(senders.1, receivers.1, by);
+    /// Joins `senders`, the first task and how many there are, to the tasks of a reader, the first of which is `first`.
+    fn hop(&mut self, senders: (u32, u32), first: u32, reader: &Reader<'_>) {
+        let direct = one_to_one(senders.1, reader.count, reader.by);
+        let order = match reader.in_order {
+            true => LinkOrder::between(senders.1 as usize, reader.count as usize, reader.by.is_some()),
+            false => LinkOrder::Any,
+        };
         for partition in 0..senders.1 {
             let from = TaskId(senders.0 + partition);
-            let to = if direct { partition..partition + 1 } else { 0..receivers.1 };
-            let links: Vec<LinkId> = to
+            let to = if direct { partition..partition + 1 } else { 0..reader.count };
+            let mut links: Vec<LinkId> = to
                 .map(|to| {
                     let link = LinkId(number(self.graph.links.len()));
-                    self.graph.links.push(LinkSpec { from, to: TaskId(receivers.0 + to) });
+                    let spec = LinkSpec::new(from, TaskId(first + to));
+                    self.graph.links.push(LinkSpec { order, ..spec });
                     link
                 })
                 .collect();
-            self.edges[from.0 as usize].push(Edge { links, by: by.cloned() });
+            if order == LinkOrder::Dealt {
+                // The core deals what the router gives it for the first.
+                links.truncate(1);
+            }
+            self.edges[from.0 as usize].push(Edge { links, by: reader.by.cloned() });
         }
     }
 }

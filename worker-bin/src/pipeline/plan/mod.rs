@@ -5,6 +5,7 @@
 //!
 //! - Partitions: as the file says; else a batch stage has as many as there are cores (in a cluster, slots), a stream or
 //!   records stage 1, or as many as cores where it says `partition_by`; a directory sink as many as the largest stage it reads from.
+//! - Order: who says `order = "input"`, and all between them and the source, are given records in its order ([`InOrder`]).
 //! - Hops: with a key from every task to every task; without one, one to one where both sides have the same number of
 //!   tasks above 1, else from every task to every task.
 
@@ -12,12 +13,14 @@ mod columns;
 mod differences;
 mod fingerprint;
 mod hops;
+mod order;
 mod partitions;
 mod place;
 mod tasks;
 
 pub use differences::{Difference, differences, moves, render};
 pub use fingerprint::{placement, semantics};
+pub use order::InOrder;
 pub use partitions::Partitions;
 pub use tasks::{LocalTask, RecordsSettings, Role, SinkTask, SourceTask, StageTask};
 
@@ -54,6 +57,8 @@ pub struct Plan {
     pub local: Vec<LocalTask>,
     /// How many tasks everything has.
     pub partitions: Partitions,
+    /// Who is given records in the order of the source.
+    pub in_order: InOrder,
     /// Of what changes results: of [`semantics()`].
     pub semantic_fingerprint: Fingerprint,
     /// Of what runs where: of [`placement()`].
@@ -80,7 +85,9 @@ pub fn plan(pipeline: &Pipeline, cluster: &Cluster, me: NodeIx) -> Result<Plan, 
     let mut first = FirstRecords::of(pipeline);
     let keys = columns::keys(pipeline, &mut first).map_err(fail)?;
     let headers = columns::headers(pipeline, (&places, me), &mut first).map_err(fail)?;
-    let layout = hops::lay(pipeline, &partitions, &places, &keys).map_err(fail)?;
+    let in_order = InOrder::of(pipeline);
+    order::check(pipeline, &in_order, &partitions).map_err(fail)?;
+    let layout = hops::lay(pipeline, &partitions, &places, (&keys, &in_order)).map_err(fail)?;
     let names: Vec<String> = cluster.names().map(str::to_owned).collect();
     let semantics = fingerprint::texts(pipeline, &partitions, &keys);
     let semantic_fingerprint = fingerprint::semantic(&semantics);
@@ -101,6 +108,7 @@ pub fn plan(pipeline: &Pipeline, cluster: &Cluster, me: NodeIx) -> Result<Plan, 
         limits,
         local,
         partitions,
+        in_order,
         semantic_fingerprint,
         placement_fingerprint,
         headers: first.into_headers(),

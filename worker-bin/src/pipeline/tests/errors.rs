@@ -50,11 +50,6 @@ fn what_is_followed() {
 }
 
 #[test]
-fn values_of_later_versions() {
-    shows("order_input", read("[source.a]\nfile='x'\n[sink.b]\nstdout=true\norder = 'input'\n"));
-}
-
-#[test]
 fn framings() {
     let framed = |framing: &str| {
         read(&format!("[source.a]\nfile = 'x'\nframing = {framing}\n[sink.b]\nstdout = true\n"))

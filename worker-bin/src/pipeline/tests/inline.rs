@@ -53,6 +53,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("-s a --cwd w", "cwd = \"w\""),
     ("-o -", "stdout = true"),
     ("-o out/ --append", "file = \"out/\"\nexists = \"append\""),
+    ("-s a -k", "order = \"input\""),
     ("-o o --force", "file = \"o\"\nexists = \"replace\""),
     ("--max-record 2MiB", "max_record = \"2MiB\""),
 ];

@@ -7,6 +7,7 @@ mod inline;
 mod keys;
 mod layout;
 mod model;
+mod order;
 mod print;
 mod programs;
 mod schema;

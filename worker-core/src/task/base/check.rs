@@ -5,6 +5,7 @@ use crate::check::{Inconsistency, rule, same};
 use crate::ctx::Ctx;
 use crate::event::InputDone;
 use crate::inbox::{Inbox, Piece};
+use std::collections::VecDeque;
 use worker_proto::{Epoch, Seq};
 
 impl Base {
@@ -50,7 +51,9 @@ impl Base {
 
     /// How far an input is committed, or will be once what waits is durable.
     pub(in crate::task) fn reached<'a>(&self, inbox: &'a Inbox, ctx: &Ctx) -> Reached<'a> {
-        let mut reached = Reached { inbox, goes_on: ctx.journaled, through: inbox.committed_through() };
+        let boundaries = self.order.open(inbox.link()).collect();
+        let mut reached =
+            Reached { inbox, goes_on: ctx.journaled, through: inbox.committed_through(), boundaries };
         for input in self.pending.iter().flat_map(|p| &p.commit.inputs) {
             if input.link == inbox.link() && reached.counts(input.epoch) {
                 reached.through = reached.through.max(input.through);
@@ -67,12 +70,15 @@ pub(in crate::task) struct Reached<'a> {
     /// Positions go on through all lives of the sender.
     goes_on: bool,
     through: Seq,
+    /// Taken by the task, and not asked to be committed.
+    boundaries: VecDeque<Seq>,
 }
 
 impl Reached<'_> {
     /// The task has taken these tuples, and not asked to commit them.
     pub(in crate::task) fn piece(&mut self, piece: &Piece) -> Result<(), Inconsistency> {
         if piece.link == self.inbox.link() && self.counts(piece.epoch) {
+            self.behind_boundaries();
             let follows = piece.first_seq == self.through.next();
             rule("taken is not committed", follows, || {
                 format!("{piece:?} is taken, {} was reached", self.through)
@@ -95,12 +101,19 @@ impl Reached<'_> {
     }
 
     /// What is queued comes next.
-    pub(in crate::task) fn queue(&self) -> Result<(), Inconsistency> {
+    pub(in crate::task) fn queue(&mut self) -> Result<(), Inconsistency> {
+        self.behind_boundaries();
         let has_sender = self.inbox.epoch().is_some();
         if has_sender {
             same("queued behind what is taken", self.inbox.next_queued(), self.through.next())
         } else {
             Ok(())
+        }
+    }
+
+    fn behind_boundaries(&mut self) {
+        while self.boundaries.front().is_some_and(|&boundary| boundary <= self.through.next()) {
+            self.through = self.boundaries.pop_front().unwrap_or_default().max(self.through);
         }
     }
 

@@ -42,11 +42,13 @@ impl Base {
                 input.epoch = input.epoch.max(ctx.inbox_ref(input.link).epoch().unwrap_or_default());
             }
         }
+        self.order.cover(&mut inputs);
         self.counters.records_out += output.records;
         self.counters.dead_records += output.dead.len() as u64;
         self.counters.bytes_out += output.chunks.iter().map(|chunk| chunk.body.bytes()).sum::<u64>();
-        let outputs: Vec<_> = output
-            .chunks
+        let outputs: Vec<_> = self
+            .order
+            .deal(ctx.now, output.chunks)
             .into_iter()
             .map(|chunk| {
                 let records = chunk.body.records();
@@ -59,7 +61,8 @@ impl Base {
             self.in_flight = Attempt::default();
         }
         let (id, position, attempt) = (CommitId(self.commits), output.position, self.in_flight);
-        let mut commit = Commit { id, inputs, outputs, dead: output.dead, ended, position, stream, attempt };
+        let (turn, dead) = (self.order.turn(ctx), output.dead);
+        let mut commit = Commit { id, inputs, outputs, dead, ended, position, stream, attempt, turn };
         let mut asked = commit.clone();
         if ctx.planted.is(Bug::PositionNotPersisted) {
             asked.inputs.clear();

@@ -59,6 +59,25 @@ fn stop_goes_before_more_input_and_drops_an_incomplete_record() {
 }
 
 #[test]
+fn a_stop_gives_the_last_record_that_looks_whole_where_it_is_not_read_again() {
+    for (framing, written, first, last) in [
+        ("start=^>", ">a\n>b\nB\n", ">a\n", Some(">b\nB\n")),
+        ("start=^>", ">a\n>b\nB", ">a\n", None),
+        ("json", "{}\n{\"a\":1}", "{}\n", Some("{\"a\":1}\n")),
+        ("json", "{}\n{\"a\":1", "{}\n", None),
+        ("csv", "a\nb", "a\n", None),
+    ] {
+        let options = SourceOptions { framing: framing.parse().unwrap(), ..SourceOptions::default() };
+        let (mut source, mut writer, stop) = source(&options);
+        writer.write_all(written.as_bytes()).unwrap();
+        assert_eq!(text(&mut source).as_deref(), Some(first), "{framing}");
+        stop.stop();
+        assert_eq!(text(&mut source).as_deref(), last, "{framing} {written:?}");
+        assert_eq!(text(&mut source), None);
+    }
+}
+
+#[test]
 fn headers_and_limits_work_as_for_files() {
     let (mut source, mut writer, _stop) =
         source(&SourceOptions { header: Header::Repeat, limit: Some(2), ..SourceOptions::default() });

@@ -1,3 +1,5 @@
+mod framed;
+
 use super::*;
 use crate::io::source::unpack::samples::{PACKED, Pack, utf16_little};
 use crate::io::source::{FileSource, OnLong, SourceReader};

@@ -1,6 +1,8 @@
 mod in_turn;
 
-use crate::io::source::{Header, Lives, SourceError, SourceOptions, SourceReader as _, Stop, StreamSource};
+use crate::io::source::{
+    Header, Lives, OnDamage, SourceError, SourceOptions, SourceReader as _, Stop, StreamSource,
+};
 use bytes::Bytes;
 use rustix::fd::OwnedFd;
 use std::io::{PipeWriter, Write, pipe};
@@ -197,6 +199,52 @@ fn another_pipe_does_not_go_on_with_the_record_of_the_first() {
     let (mut source, _stop) = place.life(&reader.into());
     assert_eq!(next(&mut source).unwrap(), "third\n");
     assert_eq!(next(&mut source), None);
+}
+
+/// Streams one after the other, each written and closed; what the source gives of each, letters in brackets.
+fn in_lives(framing: &str, streams: &[(&str, &[&str])]) {
+    let mut place = Place::new();
+    place.options.framing = framing.parse().unwrap();
+    place.options.on_damage = OnDamage::Skip;
+    for (number, (text, want)) in streams.iter().enumerate() {
+        let (reader, mut writer) = pipe().unwrap();
+        writer.write_all(text.as_bytes()).unwrap();
+        if number + 1 == streams.len() {
+            drop(writer);
+        }
+        let (mut source, _stop) = place.life(&reader.into());
+        for want in *want {
+            let given = loop {
+                let mut given = next(&mut source).unwrap();
+                let letters = source.take_letters();
+                given.extend(
+                    letters.iter().map(|letter| format!("[{}]", String::from_utf8_lossy(&letter.record))),
+                );
+                if !given.is_empty() {
+                    break given;
+                }
+            };
+            assert_eq!(given, *want, "{framing}, stream {number}");
+            place.commits(&mut source, "");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_record_at_the_end_of_a_stream_is_behind_when_the_next_is_read() {
+    in_lives(
+        "json",
+        &[("{}\n\n \n", &["{}\n"]), ("[1]\n[2", &["[1]\n"]), (",3]\n4\n\n", &["[[2\n]", ",3]\n4\n"])],
+    );
+    in_lives("csv", &[("a\n\"b\n", &["a\n"]), ("c\n", &["[\"b\n\n]", "c\n"]), ("d\n\"", &["d\n", "[\"\n]"])]);
+    in_lives(
+        "lines=2",
+        &[("1\n2\n3\n", &["1\n2\n"]), ("4\n5\n", &["[3\n\n]", "4\n5\n"]), ("6\n7", &["6\n7\n"])],
+    );
+    in_lives(
+        "start=^>",
+        &[(">1\n>2\n", &[">1\n"]), (">3\n3\n>5\n", &[">2\n", ">3\n3\n"]), (">4", &[">5\n", ">4\n"])],
+    );
 }
 
 #[test]
