@@ -17,7 +17,7 @@ fn what_comes_out_is_what_a_pipe_gives_whatever_the_batches() {
     scratch.shell("mkdir in; seq 1 60000 > all; split -n l/4 all in/; gzip in/ac");
     for (stage, options) in [
         ("-s", &["-j", "3"][..]),
-        ("-s", &["-j", "4", "--batch", "7records"]),
+        ("-s", &["-j", "4", "--batch", "61records"]),
         ("-s", &["-j", "2", "--batch", "1KiB"]),
         ("-s", &["-j", "1"]),
         ("-S", &[]),
@@ -58,6 +58,25 @@ fn records_that_fail_are_left_out_and_the_rest_stays_in_order() {
                     [sink.out]\norder = 'input'\nfile = 'out.txt'\n";
     scratch.run(pipeline).expect(3);
     assert_same(&scratch, "out", &scratch.read("out.txt"), "seq 1 3000 | grep -Evx '1|77|500|999|2999'");
+}
+
+#[test]
+fn letters_of_an_ordered_run_are_replayed_behind_their_turn() {
+    let scratch = Scratch::new();
+    let pipeline = "[source.in]\nrun = ['seq', '1', '300']\n[stage.picky]\nrun = ['awk', '/7$/ && system(\"test -e mended\") {exit 3} {print}']\n\
+                    partitions = 3\nretry = { max_attempts = 1, initial = '1ms', max = '1ms' }\nmax_dead = 1000\n[stage.marked]\nrun = ['sed', 's/$/!/']\n\
+                    partitions = 2\n[sink.out]\norder = 'input'\nfile = 'out.txt'\n";
+    scratch.run_with(pipeline, &["--state", "state"]).expect(3);
+    assert_same(&scratch, "out", &scratch.read("out.txt"), "seq 1 300 | grep -v '7$' | sed 's/$/!/'");
+    scratch.write("mended", "");
+    scratch.worker(&["dlq", "replay", "pipeline.toml", "--state", "state", "all"]).run().expect(0);
+    let all = scratch.shell("sort -n out.txt");
+    assert_same(&scratch, "with what was replayed", &all, "seq 1 300 | sed 's/$/!/'");
+    let changed = pipeline.replace("order = 'input'\n", "");
+    scratch
+        .run_with(&changed, &["--state", "state"])
+        .expect(2)
+        .says(&["sink.out.order: was \"input\"", "--fresh"]);
 }
 
 #[test]

@@ -12,10 +12,10 @@
 mod check;
 
 use super::Base;
-use super::order::Boundary;
+use super::order::{Boundary, Passing};
 use super::quarantine::Quarantine;
 use super::segment::Segment;
-use super::systematic::{Condemns, Systematic, Verdict, advised, end_chunks};
+use super::systematic::{Condemns, Systematic, Verdict, advised};
 use crate::backoff::Backoff;
 use crate::config::{BatchSpec, OnError};
 use crate::ctx::Ctx;
@@ -47,8 +47,7 @@ pub(crate) struct BatchTask {
     quarantine: Quarantine,
     /// The end of the chunk that the segments are of: what is forming is of the next.
     boundary: Option<Boundary>,
-    /// Ends of chunks that wait for what is held back, each with how many records before it are.
-    held_boundaries: VecDeque<(Boundary, usize)>,
+    passing: Passing,
 }
 
 /// Where the first segment is.
@@ -82,7 +81,7 @@ impl BatchTask {
             last_failure: None,
             quarantine: Quarantine::default(),
             boundary: None,
-            held_boundaries: VecDeque::new(),
+            passing: Passing::default(),
         }
     }
 
@@ -140,12 +139,8 @@ impl BatchTask {
     /// Nothing of the chunk at hand is left but its end, which goes on, behind what is held back. Says whether there was one.
     fn end_chunk(&mut self, base: &mut Base, ctx: &mut Ctx) -> bool {
         let Some(boundary) = self.boundary.take() else { return false };
-        let held = self.systematic.undecided().count();
-        if held == 0 {
-            base.pass_boundary(ctx, boundary);
-        } else {
-            self.held_boundaries.push_back((boundary, held));
-        }
+        let undecided = self.systematic.undecided().count();
+        self.passing.end_chunk(base, ctx, boundary, undecided);
         true
     }
 
@@ -380,7 +375,7 @@ impl BatchTask {
         self.systematic.forget(base, ctx);
         self.forming = Pieces::default();
         self.boundary = None;
-        self.held_boundaries.clear();
+        self.passing.forget();
         ctx.timers.clear(WakeReason::Linger(base.id));
         ctx.timers.clear(WakeReason::Retry(base.id));
     }
@@ -440,8 +435,8 @@ impl Condemns for BatchTask {
         &mut self.systematic
     }
 
-    fn end_chunks(&mut self, base: &mut Base, ctx: &mut Ctx, decided: usize) {
-        end_chunks(&mut self.held_boundaries, base, ctx, decided);
+    fn passing(&mut self) -> &mut Passing {
+        &mut self.passing
     }
 
     fn dead_letter(&mut self, base: &mut Base, ctx: &mut Ctx, piece: &Piece, letter: DeadLetter) {

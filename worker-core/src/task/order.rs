@@ -24,10 +24,9 @@
 //! Limits: credit for what is taken later, and half an outbox of work ahead on each link.
 
 mod dealing;
+mod passing;
 
-/// In memory nobody but the process that is gone knows what it had of which chunk.
-pub(crate) const ORDER_IS_LOST: &str = "its process was restarted, and in memory nobody else knows which records it had: what comes now could not be \
-     brought into the order that order = \"input\" asks for; with --state a node that comes back goes on in order";
+pub(super) use passing::Passing;
 
 use super::Base;
 use crate::config::{LinkOrder, NodeConfig, TaskId, TaskKind, TaskName};
@@ -40,6 +39,10 @@ use crate::time::Time;
 use dealing::Giving;
 use std::collections::{BTreeMap, VecDeque};
 use worker_proto::{Batch, Epoch, LinkId, Seq};
+
+/// In memory nobody but the process that is gone knows what it had of which chunk.
+pub(crate) const ORDER_IS_LOST: &str = "its process was restarted, and in memory nobody else knows which records it had: what comes now could not be \
+     brought into the order that order = \"input\" asks for; with --state a node that comes back goes on in order";
 
 /// Where a task is in the order of the source; empty for one whose links are not kept in order.
 #[derive(Debug, Default)]
@@ -79,12 +82,15 @@ pub(crate) struct Boundary {
 impl Order {
     pub(crate) fn of(config: &NodeConfig, task: TaskId, inputs: &[LinkId], outputs: &[LinkId]) -> Self {
         let graph = &config.graph;
+        let in_order = |link: &&LinkId| graph.link(**link).order != LinkOrder::Any;
+        if !inputs.iter().chain(outputs).any(|link| in_order(&link)) {
+            return Self::default();
+        }
         let stage = |task: TaskId| TaskName::of(&graph.task(task).name).stage;
         let neighbours =
             || (0..).zip(&graph.tasks).filter(|(_, spec)| TaskName::of(&spec.name).stage == stage(task));
         let tasks = neighbours().count() as u64;
         let own = neighbours().position(|(at, _)| at == task.0).unwrap_or(0) as u64;
-        let in_order = |link: &&LinkId| graph.link(**link).order != LinkOrder::Any;
         let mut links: Vec<LinkId> = inputs.iter().filter(in_order).copied().collect();
         links.sort_by_key(|&link| graph.link(link).from);
         let order = links.first().map(|&link| graph.link(link).order);

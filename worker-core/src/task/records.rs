@@ -15,9 +15,9 @@
 mod check;
 
 use super::Base;
-use super::order::Boundary;
+use super::order::Passing;
 use super::quarantine::Quarantine;
-use super::systematic::{Condemns, Systematic, Verdict, advised, end_chunks};
+use super::systematic::{Condemns, Systematic, Verdict, advised};
 use crate::backoff::Backoff;
 use crate::config::{OnError, RecordsSpec};
 use crate::ctx::Ctx;
@@ -28,7 +28,6 @@ use crate::inbox::{Piece, Pieces};
 use crate::recovery::TaskState;
 use crate::time::Time;
 use crate::timers::WakeReason;
-use std::collections::VecDeque;
 
 #[derive(Debug)]
 pub(crate) struct RecordsTask {
@@ -51,8 +50,7 @@ pub(crate) struct RecordsTask {
     systematic: Systematic,
     last_failure: Option<Failure>,
     quarantine: Quarantine,
-    /// Ends of chunks that wait for what is held back, each with how many records before it are.
-    held_boundaries: VecDeque<(Boundary, usize)>,
+    passing: Passing,
     stopped: bool,
 }
 
@@ -85,7 +83,7 @@ impl RecordsTask {
             suspects: 0,
             last_failure: None,
             quarantine: Quarantine::default(),
-            held_boundaries: VecDeque::new(),
+            passing: Passing::default(),
             stopped: false,
         }
     }
@@ -129,12 +127,8 @@ impl RecordsTask {
     /// Everything of the chunk at hand is answered: its end goes on, behind what is held back.
     fn end_chunk(&mut self, base: &mut Base, ctx: &mut Ctx) {
         let Some(boundary) = base.take_boundary(ctx) else { return };
-        let held = self.systematic.undecided().count();
-        if held == 0 {
-            base.pass_boundary(ctx, boundary);
-        } else {
-            self.held_boundaries.push_back((boundary, held));
-        }
+        let undecided = self.systematic.undecided().count();
+        self.passing.end_chunk(base, ctx, boundary, undecided);
     }
 
     /// Asks as much as may be asked, behind a note of it.
@@ -471,7 +465,7 @@ impl RecordsTask {
         self.take_back(ctx);
         self.quarantine.over(ctx);
         self.waiting = Pieces::default();
-        self.held_boundaries.clear();
+        self.passing.forget();
         self.systematic.forget(base, ctx);
         ctx.timers.clear(WakeReason::Tick(base.id));
         ctx.timers.clear(WakeReason::Retry(base.id));
@@ -526,8 +520,8 @@ impl Condemns for RecordsTask {
         &mut self.systematic
     }
 
-    fn end_chunks(&mut self, base: &mut Base, ctx: &mut Ctx, decided: usize) {
-        end_chunks(&mut self.held_boundaries, base, ctx, decided);
+    fn passing(&mut self) -> &mut Passing {
+        &mut self.passing
     }
 
     fn dead_letter(&mut self, base: &mut Base, ctx: &mut Ctx, piece: &Piece, letter: DeadLetter) {

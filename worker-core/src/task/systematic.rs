@@ -1,14 +1,14 @@
 //! Telling a stage that fails from records that fail.
 
 use super::Base;
-use super::order::Boundary;
+use super::order::Passing;
 use crate::config::MaxDead;
 use crate::ctx::Ctx;
 use crate::event::{DeadLetter, Failure, FailureKind};
 use crate::fault::Bug;
 use crate::inbox::Piece;
 use crate::timers::WakeReason;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use worker_proto::LinkId;
 
@@ -50,8 +50,8 @@ pub(super) trait Condemns {
     /// Commits a record as a dead letter.
     fn dead_letter(&mut self, base: &mut Base, ctx: &mut Ctx, piece: &Piece, letter: DeadLetter);
 
-    /// Passes on the ends of chunks that were held back behind so many records.
-    fn end_chunks(&mut self, base: &mut Base, ctx: &mut Ctx, decided: usize);
+    /// What keeps the ends of chunks behind the records that are held back.
+    fn passing(&mut self) -> &mut Passing;
 
     /// Nothing more comes: what was held back is condemned, or the stage fails.
     fn decide(&mut self, base: &mut Base, ctx: &mut Ctx) {
@@ -99,26 +99,12 @@ pub(super) trait Condemns {
 
     fn condemn(&mut self, base: &mut Base, ctx: &mut Ctx, condemned: Vec<(Piece, DeadLetter)>) {
         for (decided, (piece, letter)) in condemned.into_iter().enumerate() {
-            self.end_chunks(base, ctx, decided);
+            self.passing().decided(base, ctx, decided);
             self.dead_letter(base, ctx, &piece, letter);
         }
         if !self.systematic().holds_any() {
-            self.end_chunks(base, ctx, usize::MAX);
+            self.passing().decided(base, ctx, usize::MAX);
         }
-    }
-}
-
-/// The same, for whoever keeps them: each boundary with how many records that are held back are before it.
-pub(super) fn end_chunks(
-    held: &mut VecDeque<(Boundary, usize)>,
-    base: &mut Base,
-    ctx: &mut Ctx,
-    decided: usize,
-) {
-    while held.front().is_some_and(|(_, before)| *before <= decided)
-        && let Some((boundary, _)) = held.pop_front()
-    {
-        base.pass_boundary(ctx, boundary);
     }
 }
 

@@ -98,7 +98,7 @@ fn several(pipeline: &Pipeline, reader: &Reader<'_>) -> Option<Problem> {
     let title = format!("`{}` cannot be in the order of the input: it reads from several", reader.name);
     let label = format!("between records of {} there is no order", listed(names, '`', "and"));
     let files = "one source can read several files, one after the other: file = [\"a.txt\", \"b.txt\"]";
-    Some(asked(Problem::at(reader.at, title, label), reader).help(format!(
+    Some(Problem::at(reader.said.unwrap_or(reader.at), title, label).help(format!(
         "let it read from one of them and give the others readers of their own, or leave order = \"input\" out; {files}"
     )))
 }
@@ -127,7 +127,7 @@ fn mixes(
             let keyed = stage.partition_by.is_some();
             match &stage.mode {
                 _ if keyed => (
-                    &stage.at,
+                    &stage.key_at,
                     format!(
                         "`{name}` deals its records by their keys to {count} tasks, and what those give has no order"
                     ),
@@ -136,7 +136,7 @@ fn mixes(
                     ),
                 ),
                 Mode::Stream(_) => (
-                    &stage.at,
+                    &stage.partitions_at,
                     format!(
                         "of what the {count} programs of `{name}` print, nobody can tell which input it came of"
                     ),

@@ -1,8 +1,9 @@
 //! `order = "input"`: who is given records in order, how they are joined, and where that cannot be.
 
-use super::{cluster, laid_out, read, three_nodes};
+use super::{cluster, laid_out, read, three_nodes, words as words_of};
 use crate::pipeline::plan::{InOrder, semantics};
-use crate::pipeline::{Cluster, Detail, plan, to_toml};
+use crate::pipeline::{Cluster, Detail, inline, plan, to_toml};
+use std::path::Path;
 use worker_core::config::{LinkOrder, NodeIx};
 
 const CHAIN: &str = "[source.s]\nfile='x'\n[stage.a]\nfrom='s'\nrun=['a']\npartitions=3\n[stage.b]\nfrom='a'\nrun=['b']\nmode='stream'\n\
@@ -90,6 +91,21 @@ fn where_there_is_no_order_an_error_says_what_to_do() {
 }
 
 #[test]
+fn a_command_line_is_shown_as_it_was_written() {
+    for (line, words) in [
+        ("-S cat -j 3 -k", ["| -j 3", "| -k", "3 programs of `cat`"]),
+        ("-s cat --key 1 -j 3 -k", ["| --key 1", "| -k", "by their keys to 3 tasks"]),
+    ] {
+        let pipeline = inline(&words_of(line), Path::new("/base"), &[]).unwrap();
+        let said = plan(&pipeline, &Cluster::single(), NodeIx(0)).unwrap_err().to_string();
+        for word in words {
+            assert!(said.contains(word), "{word} is not in\n{said}");
+        }
+        assert!(!said.contains("[stage"), "shown in a file that nobody wrote\n{said}");
+    }
+}
+
+#[test]
 fn a_source_in_several_places_has_no_order() {
     let text = "[source.s]\nrun=['s']\nplace=['a','b']\n[stage.a]\nrun=['a']\npartitions=2\n[sink.o]\nfile='x'\nplace='a'\norder='input'\n";
     let said = plan(&read(text).unwrap(), &three_nodes(), NodeIx(0)).unwrap_err().to_string();
@@ -116,7 +132,7 @@ fn state_is_not_gone_on_with_in_another_order_and_that_of_older_versions_is() {
 }
 
 #[test]
-fn order_is_printed_and_kept_by_a_look_at_a_stage_and_not_by_a_replay() {
+fn order_is_printed_and_kept_by_a_look_at_a_stage() {
     let pipeline = read(&CHAIN.replace("stdout=true", "stdout=true\norder='input'")).unwrap();
     assert!(to_toml(&pipeline, Detail::Short).contains("order = \"input\""));
     assert_eq!(InOrder::of(&pipeline.cut_behind("a").unwrap()).sinks, [true], "c reads it in order");
