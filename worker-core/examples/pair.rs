@@ -126,7 +126,7 @@ impl Pair {
                 let accepted = self.sides[1 - at].node.accept(self.now);
                 self.sides[1 - at].conn = Some(accepted);
             }
-            Action::Task(task, TaskAction::Source(SourceAction::Read { chunks })) => {
+            Action::Task(task, TaskAction::Source(SourceAction::Read { chunks, .. })) => {
                 for _ in 0..chunks {
                     let event = side.read_chunk(task);
                     side.node.handle(self.now, event);
@@ -202,6 +202,7 @@ fn config(me: u16) -> NodeConfig {
         graph: Graph {
             tasks: vec![task("numbers/0", 0, TaskKind::Source), task("out/0", 1, TaskKind::Sink)],
             links: vec![LinkSpec::new(TaskId(0), TaskId(1))],
+            ..Graph::default()
         },
         slots: 1,
         limits: Limits { credit_bytes: 1_000, outbox_bytes: 4_000, spill_bytes: 1 << 30 },

@@ -1,5 +1,6 @@
 //! What a node is told at its start: the graph of tasks and links, and every limit with its unit.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 use worker_proto::{Fingerprint, Incarnation, LinkId};
 
@@ -47,6 +48,44 @@ pub struct Graph {
     pub tasks: Vec<TaskSpec>,
     /// All links.
     pub links: Vec<LinkSpec>,
+    /// What sources, stages and sinks may take in so much time, by their names; a stage without an entry has no such limit.
+    pub rates: BTreeMap<String, Rate>,
+    /// What a link does that is full; one without an entry waits. Of no meaning with a journal.
+    pub when_full: BTreeMap<LinkId, WhenFull>,
+}
+
+/// So many records or bytes in so much time: what all tasks of a stage together may take, or those of a source give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// How many in each [`Self::per`]; at least 1.
+    pub amount: u64,
+    /// In which time; at least a microsecond.
+    pub per: Duration,
+    /// What is counted.
+    pub of: Measure,
+    /// How many at once, at least 1; then what is due.
+    pub burst: u64,
+}
+
+/// What a [`Rate`] counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measure {
+    /// Records.
+    Records,
+    /// Their bytes, terminators included.
+    Bytes,
+}
+
+/// What a link does when all that its sender may hold in memory for it is used up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenFull {
+    /// What does not fit is stored outside, and in the end its sender waits.
+    #[default]
+    Wait,
+    /// What comes is dropped.
+    DropNewest,
+    /// What has waited longest and was never sent is dropped.
+    DropOldest,
 }
 
 /// One task.

@@ -6,12 +6,13 @@ use crate::event::{Action, Body, LinkAction, NodeError, Output};
 use crate::fault::Planted;
 use crate::inbox::Inbox;
 use crate::outbox::{Outbox, Request};
+use crate::rate::{Allowance, Rates};
 use crate::recovery::TaskState;
 use crate::rng::Rng;
 use crate::slots::Slots;
 use crate::stages::Stages;
 use crate::time::Time;
-use crate::timers::Timers;
+use crate::timers::{Timers, WakeReason};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +29,7 @@ pub(crate) struct Ctx {
     pub(crate) timers: Timers,
     pub(crate) slots: Slots,
     pub(crate) stages: Stages,
+    pub(crate) rates: Rates,
     pub(crate) rng: Rng,
     pub(crate) actions: VecDeque<Action>,
     pub(crate) planted: Planted,
@@ -108,6 +110,7 @@ impl Ctx {
             timers: Timers::default(),
             slots: Slots::new(config.slots, &config.graph),
             stages: Stages::new(&config.graph, config.me),
+            rates: Rates::new(&config.graph, config.me, now),
             rng: Rng::new(config.seed),
             actions: VecDeque::new(),
             planted: Planted::default(),
@@ -177,6 +180,16 @@ impl Ctx {
         if self.quarantines == 0 {
             self.wake_records();
         }
+    }
+
+    /// What a task that would take something may take now, by the rate of its stage. One that may take nothing is stepped again
+    /// when it may.
+    pub(crate) fn allowance(&mut self, task: TaskId) -> Allowance {
+        let allowance = self.rates.allowance(task, self.now);
+        if let Allowance::Later { stage, until } = allowance {
+            self.timers.set(WakeReason::Rate(stage), until);
+        }
+        allowance
     }
 
     fn wake_records(&mut self) {

@@ -12,7 +12,8 @@ pub use commit::{Attempt, Commit, InputDone, Printed, StreamStep, Turn};
 pub use output::{Body, Chunk, Contents, DeadLetter, Failure, FailureKind, Output, Spent};
 pub use task::{BatchEvent, RecordsEvent, SinkEvent, SourceEvent, StreamEvent, TaskEvent};
 pub use work::{
-    BatchAction, JournalAction, RecordsAction, Run, SinkAction, SourceAction, StreamAction, TaskAction,
+    Amount, BatchAction, JournalAction, RecordsAction, Run, SinkAction, SourceAction, StreamAction,
+    TaskAction,
 };
 
 use crate::config::{NodeIx, TaskId};

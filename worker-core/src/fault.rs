@@ -79,6 +79,10 @@ pub enum Bug {
     ReplayUnlimited,
     /// Dead letters are not counted against `max_dead`.
     DeadUncounted,
+    /// A link that drops what has waited longest drops also what was sent and is not acknowledged.
+    DropsSent,
+    /// What a full link drops of what comes is not counted.
+    DropsUncounted,
     /// A record that fails alone is dead-lettered where the user wants a halt.
     HaltIgnored,
     /// Who reads in order takes what is there when the next chunk is not.

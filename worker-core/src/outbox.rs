@@ -17,11 +17,15 @@
 //! producing by looking at [`Outbox::stored_cost`]. Past that there are only the entry at the cursor, which is read back to be
 //! sent and dropped once it was, however much credit there is; and the last one while it is small, up to a quarter of
 //! `memory_max`. An outbox never refuses a push: what was produced has a place.
+//!
+//! An outbox that drops ([`Outbox::dropping`]) is [offered](Outbox::offer) tuples that have no numbers yet, stores nothing outside, and
+//! never holds more than `memory_max`, or one tuple.
 
 mod backing;
 mod buffer;
 mod check;
 mod connection;
+mod dropping;
 mod error;
 mod inspect;
 mod latency;
@@ -30,9 +34,11 @@ mod sending;
 
 pub use backing::Request;
 pub use connection::Standing;
+pub use dropping::Offered;
 pub use error::PeerError;
 pub use sending::Pulled;
 
+use crate::config::WhenFull;
 use crate::credit::SendWindow;
 use crate::event::Body;
 use crate::fault::Planted;
@@ -73,6 +79,9 @@ pub struct Outbox {
     /// Of an earlier life of the task: the next number it had. Nothing behind it has left before a receiver was heard in this life.
     restored_next: Option<Seq>,
     records: u64,
+    when_full: WhenFull,
+    /// Tuples that were offered and are not, or no more, held, because there was no room for them.
+    dropped: u64,
     /// Of an earlier life, not acknowledged then.
     restored: u64,
     retried: u64,
@@ -103,6 +112,8 @@ impl Outbox {
             cancelled: false,
             restored_next: None,
             records: 0,
+            when_full: WhenFull::Wait,
+            dropped: 0,
             restored: 0,
             retried: 0,
             probe: Probe::default(),

@@ -136,7 +136,7 @@ mod tests {
     fn slots(total: usize) -> Slots {
         let task = |name: &str| TaskSpec { name: name.to_owned(), node: NodeIx(0), kind: TaskKind::Sink };
         let tasks = ["a/0", "a/1", "b/0", "b/1"].map(task).to_vec();
-        Slots::new(total, &Graph { tasks, links: Vec::new() })
+        Slots::new(total, &Graph { tasks, ..Graph::default() })
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Why work waits, as data: no text is made up outside.
 
-use crate::config::{NodeIx, TaskId};
+use crate::config::{NodeIx, Rate, TaskId};
 use crate::event::Loss;
 use crate::time::Time;
 use worker_proto::LinkId;
@@ -162,6 +162,13 @@ pub enum Reason {
         /// Records in the batch.
         records: usize,
     },
+    /// The task may take no more for now, by the rate that the user has given its stage.
+    RateLimited {
+        /// Which.
+        rate: Rate,
+        /// When it may take more.
+        until: Time,
+    },
     /// A program runs.
     ChildBusy {
         /// Since when.
@@ -226,6 +233,7 @@ impl Reason {
             | Reason::AwaitingTurn { .. }
             | Reason::Undecided { .. }
             | Reason::Backoff { .. }
+            | Reason::RateLimited { .. }
             | Reason::ChildNotReading { .. }
             | Reason::AwaitingEnd { .. }
             | Reason::DeadLimit { .. }
@@ -260,6 +268,7 @@ impl Reason {
             | Reason::AwaitingTurn { .. }
             | Reason::Undecided { .. }
             | Reason::Backoff { .. }
+            | Reason::RateLimited { .. }
             | Reason::Blocked(_)
             | Reason::ChildBusy { .. }
             | Reason::Writing { .. }

@@ -109,6 +109,9 @@ pub struct LinkCounters {
     pub in_flight_records: u64,
     /// Tuples sent more than once, counted each time.
     pub retried_records: u64,
+    /// Tuples that were dropped, because the link was full and is told not to wait.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub dropped_records: u64,
     /// Credit left, in bytes; `None` while no receiver takes tuples.
     pub credit_bytes: Option<u64>,
 }

@@ -16,6 +16,8 @@ pub enum WakeReason {
     Window(TaskId),
     /// A records program is to hear that time has passed.
     Tick(TaskId),
+    /// The stage of this task may take more, by its rate.
+    Rate(TaskId),
     /// A task has waited long enough for what would say whose fault its held back records are.
     Verdict(TaskId),
     /// A peer is dialled again.

@@ -105,7 +105,7 @@ impl End {
 
     fn carry_out(&self, state: &mut State, now: Time, action: Action) {
         match action {
-            Action::Task(task, TaskAction::Source(SourceAction::Read { chunks })) => {
+            Action::Task(task, TaskAction::Source(SourceAction::Read { chunks, .. })) => {
                 for _ in 0..chunks {
                     if self.begun.elapsed() >= self.until {
                         state.node.handle(now, Event::task(task, SourceEvent::Ended { complete: true }));
@@ -225,7 +225,7 @@ fn config(me: u16) -> NodeConfig {
         incarnation: Incarnation(1),
         pipeline: Fingerprint(1),
         placement: Fingerprint(1),
-        graph: Graph { tasks, links: vec![LinkSpec::new(TaskId(0), TaskId(1))] },
+        graph: Graph { tasks, links: vec![LinkSpec::new(TaskId(0), TaskId(1))], ..Graph::default() },
         slots: 1,
         limits: Limits { credit_bytes: 1280 << 10, outbox_bytes: 8 << 20, spill_bytes: 1 << 30 },
         redial: Retry { max_attempts: 1, initial: Duration::from_millis(1), max: Duration::from_millis(10) },

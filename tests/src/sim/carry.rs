@@ -184,7 +184,7 @@ impl World {
 
     fn perform_for_task(&mut self, node: usize, task: TaskId, action: TaskAction) -> Checked<Vec<Later>> {
         match action {
-            TaskAction::Source(SourceAction::Read { chunks }) => {
+            TaskAction::Source(SourceAction::Read { chunks, .. }) => {
                 let later = self.nodes[node].driver.permit(self.now, task, chunks)?;
                 Ok(later.into_iter().collect())
             }

@@ -13,6 +13,7 @@ mod pipelines;
 mod pipes;
 mod printed;
 mod programs;
+mod rates;
 mod readers;
 mod records;
 mod signals;

@@ -349,6 +349,10 @@ fn incomplete(summary: &Summary) {
         let reasons = if dead == 1 { "its reason" } else { "their reasons" };
         say(&format!("{letters}, with {reasons}, {are} in {}", path.display()));
     }
+    if summary.dropped > 0 {
+        let (dropped, were) = (words::records(summary.dropped), words::were(summary.dropped));
+        say(&format!("{dropped} {were} dropped, as when_full says: their links were full"));
+    }
     if summary.lost > 0 {
         let lost = words::records(summary.lost);
         say(&format!("at most {lost} {} lost when other nodes' processes died", words::were(summary.lost)));
@@ -415,7 +419,7 @@ fn finished(summary: &Summary) -> u8 {
     }
     match summary.interrupted {
         Some(signal) => signalled(signal),
-        None if summary.dead > 0 || summary.lost > 0 => INCOMPLETE,
+        None if summary.dead > 0 || summary.lost > 0 || summary.dropped > 0 => INCOMPLETE,
         None => 0,
     }
 }

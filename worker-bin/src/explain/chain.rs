@@ -443,6 +443,12 @@ fn notes(snapshots: &[Snapshot]) -> Vec<String> {
             let lost = words::records(snapshot.lost_records);
             notes.push(format!("node {node}: at most {lost} were lost when other nodes' processes died"));
         }
+        for (to, dropped) in snapshot.dropped_by_receiver() {
+            let (dropped, were) = (words::records(dropped), words::were(dropped));
+            notes.push(format!(
+                "node {node}: {dropped} {were} dropped on the way to {to}, whose links were full (when_full)"
+            ));
+        }
         let dead: u64 = snapshot.tasks.iter().map(|task| task.counters.dead_records).sum();
         if dead > 0 {
             notes.push(format!("node {node}: {}; worker dlq list shows why", words::dead_letters(dead)));

@@ -46,6 +46,9 @@ pub struct Limit {
     /// It is not what a chain of the same explanation ends at.
     #[serde(default)]
     pub elsewhere: bool,
+    /// Its rate, where that is what limits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<String>,
     /// All of that in words.
     #[serde(default)]
     pub text: String,
@@ -208,10 +211,15 @@ impl<'a> Window<'a> {
             busy,
             held_by: if kind == WaitKind::NoSlot { self.slot_holders() } else { Vec::new() },
             elsewhere: false,
+            rate: self.rate_of(load.stage).filter(|_| kind == WaitKind::RateLimited),
             text: String::new(),
         };
         limit.text = words::limit(&limit);
         limit
+    }
+
+    fn rate_of(&self, name: &str) -> Option<String> {
+        self.graph.iter().find(|stage| stage.name == name)?.rate.clone()
     }
 
     /// The stages whose programs need slots, by how long they had them.

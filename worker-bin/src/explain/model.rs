@@ -5,6 +5,7 @@
 use super::reasons::{WaitKind, Why};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use worker_core::config::TaskName;
 use worker_core::status::{InboundCounters, LinkCounters, TaskCounters};
 
 /// Version of the documents below.
@@ -88,6 +89,23 @@ pub struct OwnStop {
 }
 
 impl Snapshot {
+    /// Records that links of this node have dropped, because they were full and told not to wait.
+    #[must_use]
+    pub fn dropped_records(&self) -> u64 {
+        self.links.iter().map(|link| link.counters.dropped_records).sum()
+    }
+
+    /// The same by the stage or sink they were on their way to, where there are any.
+    #[must_use]
+    pub fn dropped_by_receiver(&self) -> BTreeMap<String, u64> {
+        let mut dropped = BTreeMap::new();
+        for link in self.links.iter().filter(|link| link.counters.dropped_records > 0) {
+            let to = TaskName::of(&link.to).stage.to_owned();
+            *dropped.entry(to).or_default() += link.counters.dropped_records;
+        }
+        dropped
+    }
+
     /// Records accepted and not done, each once.
     ///
     /// A sender on this node holds what its receiver has not taken, with state what that has not committed, and the receiver says of
@@ -154,6 +172,9 @@ pub struct Stage {
     pub partitions: u32,
     /// The nodes its tasks run on.
     pub nodes: Vec<String>,
+    /// What it may take, or a source give: `5 000/s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<String>,
 }
 
 /// A task of this node.

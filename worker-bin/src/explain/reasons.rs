@@ -3,7 +3,7 @@
 
 use super::context::Context;
 use super::table::{Row, Scope, Side, WaitClass, reasons};
-use super::words::{bytes, dead_letters, foreign, listed, records, times};
+use super::words::{bytes, dead_letters, foreign, listed, rate_of, records, times};
 use serde::{Deserialize, Serialize};
 use worker_core::stall::{Blocker, PeerCause, Reason};
 
@@ -155,6 +155,16 @@ reasons! {
         /// Records in the batch.
         records: u64,
     }
+    /// The rate that the user has given its stage lets nothing more through for now.
+    RateLimited "rate_limited" Working Task Here
+        "rate" "what its rate lets through" "limited by its rate"
+        => "it is meant to: raise rate of {on}, or burst, or remove it"
+    {
+        /// As `5 000/s`.
+        rate: String,
+        /// When more may come.
+        next_in_s: f64,
+    }
     ChildBusy "child_busy" Working Task Work "busy" "its program" "program busy" {}
     /// Its program has work and does nothing.
     ChildHung "child_hung" Blocked Task Here
@@ -268,6 +278,9 @@ impl Why {
                 error: why.clone(),
                 records: *records as u64,
             },
+            Reason::RateLimited { rate, until } => {
+                Why::RateLimited { rate: rate_of(rate), next_in_s: context.in_s(*until) }
+            }
             Reason::ChildBusy { .. } => Why::ChildBusy {},
             Reason::Blocked(by) => Why::of_blocker(by, context),
             Reason::Writing { .. } => Why::Writing {},
@@ -282,6 +295,7 @@ impl Why {
         }
     }
 
+    /// What its driver sees in a task's way.
     fn of_blocker(by: &Blocker, context: &Context<'_>) -> Self {
         match by {
             &Blocker::ChildHung { unread_bytes, closed, .. } => Why::ChildHung { unread_bytes, closed },
@@ -321,9 +335,7 @@ impl Why {
                 let (held, limit) = (bytes(*spilled_bytes), bytes(*spill_limit_bytes));
                 format!("{on} is behind: {held} of {limit} (spill_limit) stored for it on disk")
             }
-            Why::StorageFull {} => {
-                "the disk of the state directory is full: only what was admitted goes on".to_owned()
-            }
+            Why::StorageFull {} => STATE_DISK_FULL.to_owned(),
             Why::Restarting { next_in_s, failures, error } => restarts(*next_in_s, *failures, error),
             Why::NoReader { path } => format!("nobody has read {} for {ago}", foreign(path)),
             Why::DiskFull { error } => format!("no room on disk for {ago}: {}", foreign(error)),
@@ -340,6 +352,7 @@ impl Why {
                 let (count, times, error) = (records(*count), times(*attempts), foreign(error));
                 format!("a batch of {count} failed {times} ({error}), next attempt in {next_in_s:.1} s")
             }
+            Why::RateLimited { rate, next_in_s } => rate_limited(rate, *next_in_s),
             Why::ChildBusy {} => format!("its program has been busy for {ago}"),
             Why::ChildHung { unread_bytes, closed } => hangs(*unread_bytes, *closed, ago),
             Why::ChildStopped { pid, by } => format!("its program (process {pid}) is {}", foreign(by)),
@@ -406,6 +419,13 @@ fn undecided(held: u64) -> String {
         "{} failed, and no program of its stage has succeeded yet: the next that does shows whose fault that was",
         records(held)
     )
+}
+
+const STATE_DISK_FULL: &str = "the disk of the state directory is full: only what was admitted goes on";
+
+fn rate_limited(rate: &str, next_in_s: f64) -> String {
+    let later = if next_in_s >= 1.0 { format!(", more in {next_in_s:.0} s") } else { String::new() };
+    format!("limited by its rate of {}{later}", foreign(rate))
 }
 
 fn upstream_down(cause: &str, on: &str, ago: &str) -> String {

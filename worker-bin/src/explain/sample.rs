@@ -138,7 +138,7 @@ pub(crate) fn stalls() -> PastStalls {
 
 fn stage(name: &str, kind: StageKind, from: &[&str], partitions: u32, nodes: &[&str]) -> Stage {
     let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
-    Stage { name: name.to_owned(), kind, from: owned(from), partitions, nodes: owned(nodes) }
+    Stage { name: name.to_owned(), kind, from: owned(from), partitions, nodes: owned(nodes), rate: None }
 }
 
 fn task(name: &str, records_in: u64, records_out: u64, busy_s: f64, whys: &[Why]) -> Task {
@@ -204,6 +204,7 @@ fn link(from: &str, to: &str, to_node: &str) -> Link {
             spilled_bytes: 0,
             in_flight_records: 50,
             retried_records: 2,
+            dropped_records: 0,
             credit_bytes: Some(1 << 20),
         },
         memory_limit_bytes: 16 << 20,

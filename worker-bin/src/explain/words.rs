@@ -10,6 +10,7 @@ use crate::text::escape::again;
 pub use crate::text::escape::foreign;
 pub use crate::text::units::{bytes, duration, number};
 use std::fmt::Write as _;
+use worker_core::config::{Measure, Rate};
 pub use worker_core::words::plural;
 
 /// A wait in words, without the name of the task that waits.
@@ -115,6 +116,9 @@ pub fn limit(limit: &Limit) -> String {
         format!("sink {} (it writes {percent} % of the time)", limit.stage)
     } else if limit.kind == WaitKind::Committing {
         format!("the disk that {who} commits to")
+    } else if limit.kind == WaitKind::RateLimited {
+        let rate = limit.rate.as_ref().map_or_else(String::new, |rate| format!(", {}", foreign(rate)));
+        format!("the rate of {who}{rate}: {percent} % of the time it lets nothing through")
     } else if limit.kind == WaitKind::NoSlot {
         let hold = if limit.held_by.len() == 1 { "holds" } else { "hold" };
         let held = listed(&limit.held_by, 3).map_or_else(String::new, |by| format!("; {by} {hold} them"));
@@ -139,6 +143,20 @@ pub fn listed(names: &[String], max: usize) -> Option<String> {
 /// `once`, `2 times`.
 pub(super) fn times(count: u32) -> String {
     if count == 1 { "once".to_owned() } else { format!("{count} times") }
+}
+
+/// `5 000/s`, `2.0 MiB/s`, `90/m`.
+pub(crate) fn rate_of(rate: &Rate) -> String {
+    let amount = match rate.of {
+        Measure::Records => number(rate.amount),
+        Measure::Bytes => bytes(rate.amount),
+    };
+    let unit = match rate.per.as_secs() {
+        60 => "m",
+        3600 => "h",
+        _ => "s",
+    };
+    format!("{amount}/{unit}")
 }
 
 #[must_use]

@@ -24,6 +24,11 @@ const SENDING: &[Metric<Link>] = &[
         "Records sent more than once, counted each time",
         Read::Count(|l| l.counters.retried_records),
     ),
+    metric(
+        "worker_link_dropped_records",
+        "Records dropped because the link was full and is told not to wait (`when_full`)",
+        Read::Count(|l| l.counters.dropped_records),
+    ),
     metric("worker_link_held_records", "Records not acknowledged", Read::Level(|l| l.counters.held_records)),
     metric(
         "worker_link_in_flight_records",

@@ -122,6 +122,7 @@ fn snapshot() -> Snapshot {
         from: Vec::new(),
         partitions: 1,
         nodes: vec!["a".into()],
+        rate: None,
     };
     Snapshot {
         schema: 1,
@@ -209,6 +210,7 @@ fn link() -> Link {
             spilled_bytes: 0,
             in_flight_records: 2,
             retried_records: 0,
+            dropped_records: 0,
             credit_bytes: Some(0),
         },
         memory_limit_bytes: 1 << 20,

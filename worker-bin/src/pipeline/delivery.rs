@@ -8,6 +8,7 @@ use crate::manifest::Manifest;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use worker_core::config::WhenFull;
 
 /// What is promised about each record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +64,7 @@ impl Pipeline {
         if let (Some(dir), Some(node)) = (&mut self.state_dir, options.node) {
             dir.push(node);
         }
-        match self.sink_in_state() {
+        match self.sink_in_state().or_else(|| self.drop_with_state()) {
             Some(problem) => Err(ConfigError::one(&self.text, problem)),
             None => {
                 if !options.fresh {
@@ -91,6 +92,21 @@ impl Pipeline {
             }
         }
         headers
+    }
+
+    /// What is dropped is lost, and with state nothing may be.
+    fn drop_with_state(&self) -> Option<Problem> {
+        if self.delivery != Delivery::ExactlyOnce {
+            return None;
+        }
+        let stages = self.stages.iter().map(|stage| (stage.when_full, &stage.when_full_at));
+        let sinks = self.sinks.iter().map(|sink| (sink.when_full, &sink.when_full_at));
+        let (_, at) = stages.chain(sinks).find(|(when_full, _)| *when_full != WhenFull::Wait)?;
+        let title = "`when_full` drops records, and this run keeps state so that none is lost";
+        Some(
+            Problem::at(at, title, "with state every link waits")
+                .help("run without --state and with delivery = \"memory\"; or remove this line"),
+        )
     }
 
     fn sink_in_state(&self) -> Option<Problem> {

@@ -9,7 +9,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// Keys that people may have read of and that do not exist yet; no other key is meant by them.
-const LATER_KEYS: [&str; 2] = ["rate", "shared"];
+const LATER_KEYS: [&str; 1] = ["shared"];
 
 /// A value and where it stands.
 pub(crate) type Value<'d> = Spanned<DeValue<'d>>;

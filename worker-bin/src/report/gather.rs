@@ -57,6 +57,7 @@ pub fn gather(gathered: &Gathered) -> Report {
         resident_peak_bytes: gathered.resident_peak_bytes.max(last.memory.resident_peak_bytes),
         held_records: last.held_records,
         lost_records: last.lost_records,
+        dropped_records: last.dropped_records(),
         dead_records: last.tasks.iter().map(|task| task.counters.dead_records).sum(),
         dead_letters: gathered.dead_letters.clone(),
         dead: gathered.dead.clone(),
@@ -87,6 +88,7 @@ fn report_link(link: &crate::explain::Link) -> ReportLink {
         acknowledged_records: link.counters.acknowledged_records,
         held_records: link.counters.held_records,
         retried_records: link.counters.retried_records,
+        dropped_records: link.counters.dropped_records,
     }
 }
 

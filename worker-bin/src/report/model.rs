@@ -50,6 +50,9 @@ pub struct Report {
     pub held_records: u64,
     /// Records that the deaths of other nodes' processes may have lost, at most.
     pub lost_records: u64,
+    /// Records that links of this node have dropped, because they were full and told not to wait (`when_full`).
+    #[serde(default)]
+    pub dropped_records: u64,
     pub dead_records: u64,
     pub dead_letters: Option<String>,
     /// Why they were dead-lettered: those of this run, the most frequent reason first.
@@ -178,6 +181,9 @@ pub struct ReportLink {
     pub held_records: u64,
     /// Records sent more than once, counted each time.
     pub retried_records: u64,
+    /// Records that were dropped because it was full.
+    #[serde(default)]
+    pub dropped_records: u64,
 }
 
 /// Something that was in the way for longer than `--stall-after`.

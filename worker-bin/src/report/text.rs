@@ -5,7 +5,9 @@ use crate::explain::words;
 use crate::text::escape::one_line;
 use crate::text::table::{Column, Table};
 use crate::text::width::{fit, wrapped_lines};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use worker_core::config::TaskName;
 
 /// Where numbers take the room of names, so much of them is shown.
 const NAME_MIN: usize = 8;
@@ -36,6 +38,9 @@ pub fn text(report: &Report, room: Option<usize>) -> String {
     if report.stages.iter().any(|stage| stage.retried_records > 0) {
         writeln!(text, "{}", wrapped_lines(RETRIED, room)).ok();
     }
+    if report.dropped_records > 0 {
+        writeln!(text, "{}", wrapped_lines(&format!("  {}", dropped(report)), room)).ok();
+    }
     if let Some(limit) = &report.limit {
         writeln!(text, "{}", wrapped_lines(&format!("  {}", words::limit(limit)), room)).ok();
     }
@@ -49,7 +54,23 @@ pub fn text(report: &Report, room: Option<usize>) -> String {
 #[must_use]
 pub fn in_one_line(report: &Report) -> String {
     let lasted = words::duration(report.lasted_s);
-    format!("ended: {} after {lasted}{}", report.outcome.word(), part(report)) + &read(report)
+    let dropped = match report.dropped_records {
+        0 => String::new(),
+        count => format!(", {} dropped", words::records(count)),
+    };
+    format!("ended: {} after {lasted}{}", report.outcome.word(), part(report)) + &dropped + &read(report)
+}
+
+/// `dropped: 12 records on the way to slow, 3 on the way to out`
+fn dropped(report: &Report) -> String {
+    let mut to: BTreeMap<&str, u64> = BTreeMap::new();
+    for link in report.links.iter().filter(|link| link.dropped_records > 0) {
+        *to.entry(TaskName::of(&link.to).stage).or_default() += link.dropped_records;
+    }
+    let ways = to
+        .into_iter()
+        .map(|(to, count)| format!("{} on the way to {}", words::number(count), one_line(to.as_bytes())));
+    format!("dropped (when_full): {}", ways.collect::<Vec<_>>().join(", "))
 }
 
 fn first_line(report: &Report) -> String {

@@ -14,6 +14,8 @@ pub struct Summary {
     pub dead_letters: Option<PathBuf>,
     /// Records that restarts of other nodes may have lost, at most.
     pub lost: u64,
+    /// Records that full links have dropped, as they were told.
+    pub dropped: u64,
     /// The signal that asked for the stop, if one did.
     pub interrupted: Option<i32>,
     /// Records accepted and not done.

@@ -313,7 +313,8 @@ fn stages(plan: &Plan) -> Vec<Stage> {
             let (from, nodes) = (Vec::new(), Vec::new());
             // A program that nobody reads from is a sink, however it runs.
             let kind = if read.contains(&name) { kind_of(&task.kind) } else { StageKind::Sink };
-            stages.push(Stage { name, kind, from, partitions: 0, nodes });
+            let rate = plan.graph.rates.get(&name).map(words::rate_of);
+            stages.push(Stage { name, kind, from, partitions: 0, nodes, rate });
             stages.len() - 1
         });
         stages[at].partitions += 1;

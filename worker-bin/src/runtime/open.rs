@@ -2,7 +2,7 @@
 
 use super::context::StageProgram;
 use super::durable::Durable;
-use super::source::{Input, ProgramInput};
+use super::source::{Input, ProgramInput, Rest};
 use crate::child::{PrintsTo, Program};
 use crate::io::made::Made;
 use crate::io::sink::{self, SinkEnd, SinkError, SinkWriter};
@@ -45,7 +45,7 @@ pub(super) struct OpenedTask {
 
 #[derive(Debug)]
 pub(super) enum OpenedRole {
-    Source(Input),
+    Source(Box<Input>),
     Batch(StageProgram),
     Stream(StageProgram),
     Records(StageProgram, Box<RecordsSettings>),
@@ -113,7 +113,7 @@ pub fn open(
             Role::Source(source) => {
                 let input = opening.source(task, source)?;
                 totals.push(input.total());
-                OpenedRole::Source(input)
+                OpenedRole::Source(Box::new(input))
             }
             Role::Stage(stage) => open_stage(task, stage, max_record)?,
             Role::Sink(_) => continue,
@@ -170,8 +170,10 @@ impl Opening<'_> {
             let nothing = FileSource::of(Vec::new(), &options);
             return Ok(Input::reader(Box::new(nothing), stop, done_bytes));
         }
+        let position = self.durable.as_ref().and_then(|durable| durable.position(task.id));
+        let (position, rest) = Rest::after(position);
         let durable = self.durable.as_ref().map(|durable| Lives {
-            position: durable.position(task.id),
+            position,
             list: durable.list_path(&task.name),
             state: durable.dir(),
         });
@@ -193,13 +195,13 @@ impl Opening<'_> {
                 if let Some(warning) = reader.warning() {
                     tracing::warn!(source = task.stage, "{warning}");
                 }
-                Ok(Input::reader(reader, stop, done_bytes))
+                Ok(Input::reader(reader, stop, done_bytes).behind(rest))
             }
             source::Opened::Program(Prints { program, ok_exit, restart }) => {
                 let mut program = child_program(task, program.command(&task.stage)?, max_record);
                 program.ok_exit = ok_exit.into_iter().map(i32::from).collect();
                 let input = ProgramInput::new(program, restart, options, position);
-                Ok(Input::program(input, stop, done_bytes))
+                Ok(Input::program(input, stop, done_bytes).behind(rest))
             }
         }
     }

@@ -82,7 +82,7 @@ impl Ports {
             let collector = Collector::new(task.id, router, budget, Box::new(disk), Arc::clone(around.taps));
             by_task[task.id.0 as usize] = Some(match role {
                 OpenedRole::Source(input) => {
-                    let (port, thread) = SourcePort::new(context, input, collector, journal);
+                    let (port, thread) = SourcePort::new(context, *input, collector, journal);
                     threads.push(Thread::Source(Box::new(thread)));
                     Port::Source(port)
                 }

@@ -133,8 +133,10 @@ async fn finish(
     }
     engine.driver.taps.drained(TAPS_PATIENCE).await;
     let (dead, dead_letters) = engine.driver.dead_letters();
-    let (lost, keeps) = (engine.driver.cell.status().lost_records, engine.driver.keeps());
-    let summary = Summary { dead, dead_letters, lost, interrupted, held, keeps };
+    let (status, keeps) = (engine.driver.cell.status(), engine.driver.keeps());
+    let lost = status.lost_records;
+    let dropped = status.links.iter().map(|link| link.counters.dropped_records).sum();
+    let summary = Summary { dead, dead_letters, lost, dropped, interrupted, held, keeps };
     let (how, result) = match result {
         End::Finished if interrupted.is_some() => ("stopped", Ok(summary)),
         End::Finished => match engine.driver.dead.check() {

@@ -1,6 +1,7 @@
 //! The thread that reads one source.
 
 mod program;
+mod rest;
 mod settle;
 
 use super::collect::Collector;
@@ -10,12 +11,15 @@ use crate::child::{Manner, StopOrder};
 use crate::io::source::{AsksForRoom, Progress, SourceReader, Stop, Total, Written};
 use crate::logging::task_span;
 pub(super) use program::ProgramInput;
+use rest::Given;
+pub(super) use rest::Rest;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Instant;
-use worker_core::event::{Output, SourceAction, SourceEvent};
+use worker_core::event::{Amount, Output, SourceAction, SourceEvent};
 use worker_proto::Batch;
 
 /// What a source task reads, opened as far as that is possible before the run.
@@ -24,6 +28,7 @@ pub struct Input {
     kind: InputKind,
     stop: Stop,
     done_bytes: Arc<AtomicU64>,
+    rest: Rest,
 }
 
 #[derive(Debug)]
@@ -34,11 +39,16 @@ enum InputKind {
 
 impl Input {
     pub fn reader(reader: Box<dyn SourceReader>, stop: Stop, done_bytes: Arc<AtomicU64>) -> Self {
-        Self { kind: InputKind::Reader(reader), stop, done_bytes }
+        Self { kind: InputKind::Reader(reader), stop, done_bytes, rest: Rest::default() }
     }
 
     pub(super) fn program(input: ProgramInput, stop: Stop, done_bytes: Arc<AtomicU64>) -> Self {
-        Self { kind: InputKind::Program(input), stop, done_bytes }
+        Self { kind: InputKind::Program(input), stop, done_bytes, rest: Rest::default() }
+    }
+
+    /// What earlier lives have given behind the position that it goes on from is given no more.
+    pub(super) fn behind(self, rest: Rest) -> Self {
+        Self { rest, ..self }
     }
 
     pub(super) fn total(&self) -> Total {
@@ -70,7 +80,7 @@ pub struct SourcePort {
 
 #[derive(Debug)]
 enum SourceCommand {
-    Read(u32),
+    Read(u32, Option<Amount>),
     Stop,
     /// Nobody wants what is read any more.
     Leave,
@@ -95,6 +105,10 @@ struct Reading {
     commands: Receiver<SourceCommand>,
     stopped: Arc<AtomicBool>,
     permits: u32,
+    /// The most that may be given with one permit.
+    most: Option<Amount>,
+    /// What was read and has still to be given.
+    rest: Rest,
 }
 
 impl SourcePort {
@@ -106,20 +120,32 @@ impl SourcePort {
     ) -> (Self, SourceThread) {
         let (sender, commands) = channel();
         let stopped = Arc::new(AtomicBool::new(false));
-        let Input { kind, stop, done_bytes } = input;
+        let Input { kind, stop, done_bytes, rest } = input;
         let program = match &kind {
             InputKind::Program(input) => Some(input.order()),
             InputKind::Reader(_) => None,
         };
         let port = Self { commands: sender, stopped: Arc::clone(&stopped), stop: stop.clone(), program };
-        let reading =
-            Reading { context, collector, journal, stop, done_bytes, commands, stopped, permits: 0 };
+        let reading = Reading {
+            context,
+            collector,
+            journal,
+            stop,
+            done_bytes,
+            commands,
+            stopped,
+            permits: 0,
+            most: None,
+            rest,
+        };
         (port, SourceThread { kind, reading })
     }
 
     pub fn act(&self, action: SourceAction) {
         match action {
-            SourceAction::Read { chunks } => drop(self.commands.send(SourceCommand::Read(chunks))),
+            SourceAction::Read { chunks, most } => {
+                drop(self.commands.send(SourceCommand::Read(chunks, most)));
+            }
             SourceAction::Stop => self.stop(),
             SourceAction::Cancel => self.leave(),
         }
@@ -195,10 +221,10 @@ impl Reading {
             if self.is_stopped() {
                 break;
             }
-            let chunk = reader.next_chunk().map_err(|e| e.to_string())?;
-            self.count(&mut last, reader.progress());
-            let Some(batch) = chunk else { return Ok(Left::AtItsEnd) };
-            if !self.give(batch, reader) {
+            if !self.has_some(reader, &mut last)? {
+                return Ok(Left::AtItsEnd);
+            }
+            if !self.give() {
                 break;
             }
             self.let_go(reader)?;
@@ -211,7 +237,7 @@ impl Reading {
     fn may_read(&mut self, goes_on: bool) -> bool {
         while self.permits == 0 {
             match self.commands.recv() {
-                Ok(SourceCommand::Read(chunks)) => self.permits += chunks,
+                Ok(SourceCommand::Read(chunks, most)) => self.is_permitted(chunks, most),
                 Ok(SourceCommand::Stop) if goes_on => {
                     self.context.reporter.tell(SourceEvent::Closing);
                 }
@@ -222,17 +248,44 @@ impl Reading {
         true
     }
 
-    /// Gives one chunk of `reader`; says whether anybody was there to hear it.
-    fn give(&mut self, batch: Batch, reader: &mut dyn SourceReader) -> bool {
-        let letters = reader.take_letters();
-        let mut output = Output { position: reader.position(), ..self.collector.route(batch) };
+    fn is_permitted(&mut self, chunks: u32, most: Option<Amount>) {
+        self.permits += chunks;
+        self.most = most;
+    }
+
+    /// Reads on where everything that was read is given; says whether there is anything to give.
+    fn has_some(&mut self, reader: &mut dyn SourceReader, last: &mut Progress) -> Result<bool, String> {
+        while self.rest.is_empty() {
+            // Only where it may be given in parts a later life may have to know where it began.
+            let before = if self.most.is_some() { reader.position() } else { None };
+            let chunk = reader.next_chunk().map_err(|e| e.to_string())?;
+            self.count(last, reader.progress());
+            let Some(batch) = chunk else { return Ok(false) };
+            self.rest.hold(batch, reader, before);
+        }
+        Ok(true)
+    }
+
+    /// Gives of what was read as much as is permitted; says whether anybody was there to hear it.
+    fn give(&mut self) -> bool {
+        let Given { batch, letters, position } = self.rest.give(self.most);
+        let bytes = batch.bytes() as u64;
+        let mut output = Output { position, bytes, ..self.collector.route(batch) };
         output.dead.extend(letters);
         self.context.reporter.tell(SourceEvent::Read { output })
+    }
+
+    /// Gives the last records, which nobody has permitted; says whether anybody was there to hear it.
+    fn give_at_once(&mut self, batch: Batch, reader: &mut dyn SourceReader) -> bool {
+        self.rest.hold(batch, reader, None);
+        self.most = None;
+        self.give()
     }
 
     /// Tells a reader that keeps much of it what the journal has on stable storage.
     fn let_go(&self, reader: &mut dyn SourceReader) -> Result<(), String> {
         let position = self.journal.as_ref().and_then(|journal| journal.durable_position());
+        let position = position.map(rest::within);
         match position.filter(|position| reader.keeps_much_before(position)) {
             Some(position) => reader.forget_before(&position).map_err(|e| e.to_string()),
             None => Ok(()),
@@ -258,7 +311,7 @@ impl Reading {
         loop {
             let left = at.saturating_duration_since(Instant::now());
             match self.commands.recv_timeout(left) {
-                Ok(SourceCommand::Read(chunks)) => self.permits += chunks,
+                Ok(SourceCommand::Read(chunks, most)) => self.is_permitted(chunks, most),
                 Ok(SourceCommand::Stop | SourceCommand::Leave) | Err(RecvTimeoutError::Disconnected) => {
                     return false;
                 }

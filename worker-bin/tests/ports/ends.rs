@@ -39,7 +39,7 @@ async fn a_chunk_in_flight_at_the_stop_counts_and_no_other_is_read() {
     let input = Input::reader(reader, Stop::new().unwrap(), Arc::new(AtomicU64::new(0)));
     let (port, thread) = SourcePort::new(heard.context(), input, collector(), None);
     thread.start().unwrap();
-    port.act(SourceAction::Read { chunks: 3 });
+    port.act(SourceAction::Read { chunks: 3, most: None });
     is_asked.recv_timeout(DEADLINE).unwrap();
     port.act(SourceAction::Stop);
     give.send(lines("a\nb\n")).unwrap();

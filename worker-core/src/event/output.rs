@@ -14,6 +14,8 @@ pub struct Output {
     pub dead: Vec<DeadLetter>,
     /// How many records were produced, before they were copied to several stages.
     pub records: u64,
+    /// Their bytes, terminators included; of a source, whose rate counts them.
+    pub bytes: u64,
     /// See [`Commit::position`](super::Commit::position).
     pub position: Option<Bytes>,
     /// Of a stream: what it printed, to be compared if it must be printed again.
@@ -61,6 +63,15 @@ impl Body {
         match self {
             Body::Memory(batch) => batch.boundaries(),
             Body::Stored { .. } => 0,
+        }
+    }
+
+    /// What they count in budgets (see [`Batch::cost`]).
+    #[must_use]
+    pub fn cost(&self) -> u64 {
+        match self {
+            Body::Memory(batch) => batch.cost(),
+            Body::Stored { cost, .. } => *cost,
         }
     }
 

@@ -1,6 +1,7 @@
 //! What a task asks of its driver, by the kind of task.
 
 use super::{Attempt, Commit, WorkId};
+use crate::config::Measure;
 use worker_proto::{Batch, LinkId, Seq};
 
 /// Something the driver of one task must do. Work is only ever of the task's own kind; every kind asks its journal.
@@ -20,6 +21,15 @@ pub enum TaskAction {
     Journal(JournalAction),
 }
 
+/// So many records, or so many of their bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Amount {
+    /// How many; at least 1.
+    pub count: u64,
+    /// Of what.
+    pub of: Measure,
+}
+
 /// Answered by [`SourceEvent`](super::SourceEvent)s.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SourceAction {
@@ -27,6 +37,9 @@ pub enum SourceAction {
     Read {
         /// How many more.
         chunks: u32,
+        /// Where its rate is limited: the most that this chunk may have, though one record always may come. What was read and
+        /// does not fit waits for the next.
+        most: Option<Amount>,
     },
     /// Stop reading; answer [`SourceEvent::Ended`](super::SourceEvent::Ended) unless that was said already. Where what comes at
     /// a stop counts, answer [`SourceEvent::Closing`](super::SourceEvent::Closing) before it.

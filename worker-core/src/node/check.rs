@@ -44,6 +44,7 @@ impl Node {
         self.ctx.slots.check(running, tasks().filter_map(Task::waits_for_slot))?;
         same("tasks that ask", self.ctx.asking, tasks().filter(|task| task.is_asking()).count())?;
         same("quarantines", self.ctx.quarantines, tasks().filter(|task| task.is_in_quarantine()).count())?;
+        self.ctx.rates.check(&self.ctx.timers)?;
         self.ctx.timers.check()?;
         self.ctx.tasks_due.check("tasks due")?;
         self.ctx.outboxes_due.check("outboxes due")?;

@@ -215,7 +215,7 @@ impl Node {
                 vec![blocked(base).filter(gives_nothing).unwrap_or(Reason::SourceIdle)]
             }
             TaskMachine::Source(_) if self.ctx.is_halted() => Vec::new(),
-            TaskMachine::Source(_) => self.blocked(base),
+            TaskMachine::Source(_) => self.blocked_or_limited(base),
             TaskMachine::Batch(batch) => self.batch_reasons(base, batch),
             TaskMachine::Stream(stream) => self.stream_reasons(base, stream),
             TaskMachine::Records(records) => self.records_reasons(base, records),
@@ -223,7 +223,14 @@ impl Node {
                 let writing = sink.writing_since().map(|since| Reason::Writing { since });
                 let paused = base.paused.filter(|_| base.life == Life::Running);
                 let paused = paused.map(|since| Reason::Paused { since });
-                blocked(base).filter(|_| writing.is_some()).or(writing).or(paused).into_iter().collect()
+                let limited = || self.limited(base);
+                blocked(base)
+                    .filter(|_| writing.is_some())
+                    .or(writing)
+                    .or(paused)
+                    .or_else(limited)
+                    .into_iter()
+                    .collect()
             }
         }
     }
@@ -231,6 +238,7 @@ impl Node {
     fn batch_reasons(&self, base: &Base, batch: &BatchTask) -> Vec<Reason> {
         match batch.phase() {
             BatchPhase::Idle if base.paused.is_some() => self.blocked(base),
+            BatchPhase::Idle if self.limited(base).is_some() => self.limited(base).into_iter().collect(),
             BatchPhase::Idle if batch.gathers() => {
                 vec![Reason::Linger { until: self.ctx.timers.at(WakeReason::Linger(base.id)) }]
             }
@@ -270,7 +278,7 @@ impl Node {
             StreamPhase::Fed { .. } | StreamPhase::Idle
                 if base.has_input(&self.ctx) || base.paused.is_some() =>
             {
-                self.blocked(base)
+                self.blocked_or_limited(base)
             }
             StreamPhase::Fed { .. } if stream.is_behind() => {
                 let bytes = stream.unread_bytes();
@@ -312,7 +320,7 @@ impl Node {
                         vec![Reason::Backoff { attempts, until, why: String::new(), records: records_held }]
                     }
                     None if base.has_input(&self.ctx) || records_held > 0 => {
-                        let blocked = self.blocked(base);
+                        let blocked = self.blocked_or_limited(base);
                         let turn = (blocked.is_empty() && !self.ctx.may_ask()).then(|| self.quarantined());
                         blocked.into_iter().chain(turn).collect()
                     }
@@ -343,6 +351,18 @@ impl Node {
             (_, true) => Some(Reason::StorageFull),
             (_, false) => Some(Reason::Committing { commits, bytes }),
         }
+    }
+
+    /// The rate of its stage, where the task waits for nothing else.
+    fn limited(&self, base: &Base) -> Option<Reason> {
+        let (rate, until) = self.ctx.rates.waits(base.id)?;
+        let runs = base.life == Life::Running && base.paused.is_none() && !self.ctx.is_halted();
+        runs.then_some(Reason::RateLimited { rate, until })
+    }
+
+    fn blocked_or_limited(&self, base: &Base) -> Vec<Reason> {
+        let blocked = self.blocked(base);
+        if blocked.is_empty() { self.limited(base).into_iter().collect() } else { blocked }
     }
 
     /// Which outputs keep a task from starting new work.

@@ -12,7 +12,7 @@ mod uplink;
 
 use crate::ctx::Ctx;
 
-use crate::config::{LinkOrder, NodeConfig, NodeIx, TaskId};
+use crate::config::{LinkOrder, NodeConfig, NodeIx, TaskId, WhenFull};
 use crate::event::{Action, ConnEvent, ConnId, Event, LinkEvent, NodeEvent, SinkEvent, TaskEvent};
 use crate::fault::Bug;
 use crate::inbox::{AckWhen, Inbox};
@@ -280,6 +280,9 @@ impl Node {
                     stream.window_due(&mut task.base, ctx);
                 }
             }),
+            WakeReason::Rate(stage) => {
+                self.ctx.rates.due(stage).into_iter().for_each(|task| self.ctx.task_changed(task));
+            }
             WakeReason::Verdict(task) => self.with_task(task, |task, ctx| task.verdict_due(ctx)),
             WakeReason::Redial(peer) => {
                 if let Some(uplink) = self.uplinks.get_mut(&peer) {
@@ -327,7 +330,12 @@ impl Node {
 
 fn make_outbox(config: &NodeConfig, link: LinkId, states: Option<&BTreeMap<TaskId, TaskState>>) -> Outbox {
     let limit = config.limits.outbox_bytes;
-    let Some(states) = states else { return Outbox::new(limit) };
+    let Some(states) = states else {
+        return match config.graph.when_full.get(&link).copied().unwrap_or_default() {
+            WhenFull::Wait => Outbox::new(limit),
+            drops @ (WhenFull::DropNewest | WhenFull::DropOldest) => Outbox::dropping(limit, drops),
+        };
+    };
     let state = states.get(&config.graph.link(link).from).and_then(|s| s.outputs.get(&link));
     Outbox::restore(limit, state.unwrap_or(&OutputState::fresh()))
 }

@@ -36,7 +36,7 @@ fn config(kinds: Vec<TaskKind>) -> NodeConfig {
         incarnation: Incarnation(7),
         pipeline: Fingerprint(1),
         placement: Fingerprint(1),
-        graph: Graph { tasks, links },
+        graph: Graph { tasks, links, ..Graph::default() },
         slots: 1,
         limits: Limits { credit_bytes: 4096, outbox_bytes: 8192, spill_bytes: 1 << 20 },
         redial: Retry { max_attempts: 1, initial: Duration::from_millis(100), max: Duration::from_secs(5) },
@@ -309,7 +309,7 @@ fn a_program_that_has_enough_never_stops_the_others() {
         let Some(action) = node.poll_action() else { panic!("stuck with {left} left: {:?}", node.stalls()) };
         let now = Time::ZERO;
         let event = match action {
-            Action::Task(task, TaskAction::Source(SourceAction::Read { chunks })) => {
+            Action::Task(task, TaskAction::Source(SourceAction::Read { chunks, .. })) => {
                 for _ in 0..chunks.min(left) {
                     left -= 1;
                     let batch = records(&["0123456789012345678901234567890123456789"; 25]);

@@ -112,7 +112,7 @@ impl Play {
                 Action::Node(NodeAction::KeepPeer { peer, version, .. }) if self.keeps => {
                     Event::Node(NodeEvent::PeerKept { peer: *peer, version: *version })
                 }
-                Action::Task(task, TaskAction::Source(SourceAction::Read { chunks })) => {
+                Action::Task(task, TaskAction::Source(SourceAction::Read { chunks, .. })) => {
                     *self.permits.entry(*task).or_default() += chunks;
                     continue;
                 }

@@ -41,7 +41,7 @@ pub(super) fn line(kinds: Vec<TaskKind>) -> NodeConfig {
         incarnation: Incarnation(1),
         pipeline: Fingerprint(1),
         placement: Fingerprint(1),
-        graph: Graph { tasks, links },
+        graph: Graph { tasks, links, ..Graph::default() },
         slots: 1,
         limits: Limits { credit_bytes: 4096, outbox_bytes: 8192, spill_bytes: 1 << 20 },
         redial: Retry { max_attempts: 1, initial: Duration::from_millis(100), max: Duration::from_secs(5) },
@@ -117,7 +117,7 @@ impl Driver {
 
     fn act(&mut self, action: Action) {
         match action {
-            Action::Task(task, TaskAction::Source(SourceAction::Read { chunks })) => {
+            Action::Task(task, TaskAction::Source(SourceAction::Read { chunks, .. })) => {
                 for _ in 0..chunks {
                     match self.input.pop_front() {
                         Some(batch) => {

@@ -35,6 +35,22 @@ pub(super) struct SendBuffer {
     boundaries: u64,
 }
 
+/// What was taken out.
+#[derive(Debug, Default)]
+pub(super) struct TakenOut {
+    pub(super) records: u64,
+    pub(super) cost: u64,
+    /// Where what of it was outside can be forgotten.
+    pub(super) places: Vec<Place>,
+}
+
+/// How many of the first records are worth at least so much; all, if they are not.
+pub(super) fn first_worth(batch: &Batch, cost: u64) -> usize {
+    let fits = batch.fitting(cost);
+    let short = fits < batch.len() && batch.slice(0..fits).cost() < cost;
+    fits + usize::from(short)
+}
+
 /// In bytes, by where the batches are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Costs {
@@ -145,6 +161,49 @@ impl SendBuffer {
         self.boundaries -= held.boundaries;
         *self.costs.of(&held.residence) -= held.cost;
         Some(held)
+    }
+
+    /// Takes out tuples from `from` on, until they cost at least `cost_min` or there are none; those behind them get their numbers.
+    /// Of what is at or behind `from` nothing is on its way to or from the outside.
+    pub(super) fn take_out(&mut self, from: Seq, cost_min: u64) -> TakenOut {
+        let at = self.index_at(from);
+        let mut taken = TakenOut::default();
+        let Some(mut next) = self.get(at).map(|held| held.first) else { return taken };
+        for held in self.batches.split_off(at) {
+            *self.costs.of(&held.residence) -= held.cost;
+            self.boundaries -= held.boundaries;
+            let sent = usize::try_from(from.since(held.first)).unwrap_or(usize::MAX);
+            let mut left = |buffer: &mut Self, cost, residence, records: u64| {
+                // Who drops keeps no order, and so has no boundaries.
+                buffer.push(HeldBatch { first: next, records, cost, boundaries: 0, residence });
+                next = next.plus(records);
+            };
+            match held.residence {
+                Residence::Memory(batch) if taken.cost < cost_min && batch.len() > sent => {
+                    let unsent = batch.slice(sent..batch.len());
+                    let out = first_worth(&unsent, cost_min - taken.cost);
+                    let kept = [batch.slice(0..sent), unsent.slice(out..unsent.len())];
+                    for part in kept.into_iter().filter(|part| !part.is_empty()) {
+                        // What is taken out must not stay in memory with what is left of its batch.
+                        let part = if part.cost() < batch.cost() / 2 { part.compact() } else { part };
+                        left(self, part.cost(), Residence::Memory(part.clone()), part.len() as u64);
+                    }
+                    taken.records += out as u64;
+                    taken.cost += unsent.slice(0..out).cost();
+                }
+                Residence::Stored(place) if taken.cost < cost_min && sent == 0 => {
+                    taken.places.push(place);
+                    taken.records += held.records;
+                    taken.cost += held.cost;
+                }
+                residence @ (Residence::Memory(_)
+                | Residence::Storing(_)
+                | Residence::Stored(_)
+                | Residence::Loading(_)
+                | Residence::Copied(..)) => left(self, held.cost, residence, held.records),
+            }
+        }
+        taken
     }
 
     /// A batch is somewhere else from now on.

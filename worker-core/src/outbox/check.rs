@@ -17,6 +17,7 @@ impl Outbox {
             .and_then(|()| self.check_held())
             .and_then(|()| self.check_cursor())
             .and_then(|()| self.check_credit())
+            .and_then(|()| self.check_dropping())
             .map_err(|wrong| wrong.of("outbox"))
     }
 
@@ -78,6 +79,18 @@ impl Outbox {
             .sum();
         rule("credit", in_flight <= window.used(), || {
             format!("{in_flight} bytes are in flight, {} are charged", window.used())
+        })
+    }
+
+    /// Who drops holds no more than may be held, one batch excepted, and nothing that has a number and may not leave.
+    fn check_dropping(&self) -> Result<(), Inconsistency> {
+        if !self.drops() {
+            return same("dropped", self.dropped, 0);
+        }
+        same("numbers of who drops", self.next, self.held_next)?;
+        let held = self.held_cost();
+        rule("what is held of who drops", held <= self.memory_max || self.held.len() == 1, || {
+            format!("{held} bytes of {}", self.memory_max)
         })
     }
 

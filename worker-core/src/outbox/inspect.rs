@@ -180,6 +180,7 @@ impl Outbox {
             spilled_bytes: self.stored_cost(),
             in_flight_records: self.in_flight(),
             retried_records: self.retried,
+            dropped_records: self.dropped,
             credit_bytes: self.credit_left(),
         }
     }

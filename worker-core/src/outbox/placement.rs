@@ -77,6 +77,9 @@ impl Outbox {
     /// Puts the last batch outside before another follows it, if it stayed in memory only because it was small; past the
     /// budget even if it was sent, for small ones that are sent as they come would otherwise add up to the credit there is.
     pub(super) fn seal_last(&mut self) {
+        if self.drops() {
+            return;
+        }
         let over = self.held.costs().memory > self.memory_max;
         let Some(last) = self.held.last() else { return };
         let was_sent = last.first <= self.sent_max.max(self.cursor);
@@ -97,7 +100,7 @@ impl Outbox {
             Body::Memory(batch) => {
                 let (cost, memory) = (batch.cost(), self.held.costs().memory);
                 let fits = !self.held.any_outside() && (memory == 0 || memory + cost <= self.memory_max);
-                let stays = fits || cost <= self.small_max();
+                let stays = fits || self.drops() || cost <= self.small_max();
                 let residence =
                     if stays { Residence::Memory(batch) } else { self.backing.put_outside(first, batch) };
                 (cost, residence)

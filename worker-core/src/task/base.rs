@@ -219,6 +219,10 @@ impl Base {
             return self.take_in_turn(ctx, cost_max, records_max);
         }
         let link = *self.ring.front()?;
+        if cost_max == 0 || records_max == 0 {
+            return None;
+        }
+        let (cost_max, records_max) = ctx.allowance(self.id).within(cost_max, records_max)?;
         let inbox = ctx.inbox(link);
         let piece = inbox.take(cost_max, records_max);
         let emptied = inbox.is_empty();
@@ -232,6 +236,7 @@ impl Base {
         if !emptied {
             self.ring.push_back(link);
         }
+        ctx.rates.took(self.id, piece.batch.len() as u64, piece.batch.bytes() as u64);
         ctx.inbox_changed(link);
         Some(piece)
     }
@@ -294,6 +299,10 @@ impl Base {
                 continue;
             }
             is_cancelled = false;
+            // Who drops what it has no room for is waited for by nobody.
+            if outbox.drops() {
+                continue;
+            }
             if outbox.stored_cost() >= limits.spill_bytes || outbox.storing_cost() > limits.outbox_bytes / 2 {
                 return Room::None;
             }
@@ -326,7 +335,9 @@ impl Base {
         let has_room = |&link: &LinkId| {
             let outbox = ctx.outbox_ref(link);
             let is_storing = outbox.storing_cost() > limits.outbox_bytes / 2;
-            outbox.is_cancelled() || (outbox.stored_cost() < limits.spill_bytes && !is_storing)
+            outbox.is_cancelled()
+                || outbox.drops()
+                || (outbox.stored_cost() < limits.spill_bytes && !is_storing)
         };
         !self.much_is_pending(ctx) && self.outputs.iter().all(has_room)
     }

@@ -37,6 +37,12 @@ impl FinishTracker {
         self.steps.push_back(step);
     }
 
+    /// Tuples of a link that were never sent were taken out: those behind them have other numbers now.
+    pub(super) fn taken_out(&mut self, link: LinkId, (behind, records): (Seq, u64)) {
+        let needs = self.steps.iter_mut().flat_map(|step| &mut step.needs);
+        needs.filter(|need| need.0 == link).for_each(|need| moved_up(&mut need.1, behind, records));
+    }
+
     pub(super) fn front(&self) -> Option<&Step> {
         self.steps.front()
     }
@@ -50,6 +56,13 @@ impl FinishTracker {
 
     pub(super) fn pop(&mut self) -> Option<Step> {
         self.steps.pop_front()
+    }
+}
+
+/// Where a position is, now that so many tuples `behind` there are none.
+pub(super) fn moved_up(at: &mut Seq, behind: Seq, records: u64) {
+    if *at > behind {
+        *at = behind.max(Seq(at.0.saturating_sub(records)));
     }
 }
 

@@ -251,7 +251,12 @@ impl Base {
                 self.forget_boundary(ctx)?;
                 continue;
             }
+            if ctx.inbox_ref(link).is_empty() {
+                return None;
+            }
+            let (cost_max, records_max) = ctx.allowance(self.id).within(cost_max, records_max)?;
             let piece = ctx.inbox(link).take(cost_max, records_max)?;
+            ctx.rates.took(self.id, piece.batch.len() as u64, piece.batch.bytes() as u64);
             self.taken_from(ctx, link);
             return Some(piece);
         }

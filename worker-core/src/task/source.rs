@@ -4,7 +4,7 @@
 //!   reading ──stop()──▶ stopping ──SourceEnded──▶ ended
 //!                          └──Closing──▶ closing ──▲
 //! ```
-//! Limit: `CHUNKS_AHEAD` chunks are allowed at a time, and only while the outboxes have room.
+//! Limit: `CHUNKS_AHEAD` chunks are allowed at a time, and only while the outboxes have room; one where its rate is limited.
 
 use super::Base;
 use crate::check::{Inconsistency, rule};
@@ -36,9 +36,18 @@ impl SourceTask {
         if self.ended || ctx.storage_full || self.allowed > CHUNKS_AHEAD / 2 || !may_read {
             return;
         }
-        let chunks = CHUNKS_AHEAD - self.allowed;
-        self.allowed = CHUNKS_AHEAD;
-        ctx.act(Action::task(base.id, SourceAction::Read { chunks }));
+        let (all, most) = match (ctx.rates.is_limited(base.id), self.allowed) {
+            (false, _) => (CHUNKS_AHEAD, None),
+            // What it may read next is known when it is known what it has read.
+            (true, 1..) => return,
+            (true, 0) => match ctx.allowance(base.id).amount() {
+                Some(most) => (1, Some(most)),
+                None => return,
+            },
+        };
+        let chunks = all - self.allowed;
+        self.allowed = all;
+        ctx.act(Action::task(base.id, SourceAction::Read { chunks, most }));
     }
 
     pub(crate) fn read(&mut self, base: &mut Base, ctx: &mut Ctx, output: Output) {
@@ -47,6 +56,7 @@ impl SourceTask {
             ctx.discard(output);
             return;
         }
+        ctx.rates.took(base.id, output.records, output.bytes);
         base.counters.records_in += output.records;
         base.commit(ctx, Vec::new(), output, false);
         self.step(base, ctx);

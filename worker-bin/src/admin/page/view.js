@@ -205,7 +205,8 @@ function verdict(view) {
   if (status.state === "failed") return { state: "failed", word: "Failed", why: (over && over.why) || "the pipeline has failed" };
   if (status.state === "done") {
     const dead = view.stages.reduce((sum, stage) => sum + stage.dead_records, 0);
-    const bad = [dead ? plural(dead, "dead letter") : "", status.lost_records ? `at most ${plural(status.lost_records, "record")} lost` : ""].filter(Boolean).join(", ");
+    const dropped = (status.links || []).reduce((sum, link) => sum + (link.dropped_records || 0), 0);
+    const bad = [dead ? plural(dead, "dead letter") : "", dropped ? `${plural(dropped, "record")} dropped` : "", status.lost_records ? `at most ${plural(status.lost_records, "record")} lost` : ""].filter(Boolean).join(", ");
     return { state: "done", word: bad ? "Done, with " + bad : "Done", why: "All input is processed" + (bad ? "; all else is delivered." : " and delivered.") };
   }
   if (status.state === "stopped") return { state: "paused", word: "Stopped", why: (over && over.why) || "Stopped by the user, in good order." };

@@ -18,8 +18,14 @@ fn node(name: &str, tasks: Vec<Task>) -> Snapshot {
         _ => StageKind::Batch,
     };
     let stages: BTreeSet<_> = tasks.iter().map(|task| task.stage.clone()).collect();
-    let stage =
-        |name: String| Stage { kind: kind(&name), name, from: Vec::new(), partitions: 1, nodes: Vec::new() };
+    let stage = |name: String| Stage {
+        kind: kind(&name),
+        name,
+        from: Vec::new(),
+        partitions: 1,
+        nodes: Vec::new(),
+        rate: None,
+    };
     let mut snapshot = Snapshot {
         schema: SCHEMA,
         version: "0".into(),

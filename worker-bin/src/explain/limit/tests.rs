@@ -26,7 +26,7 @@ fn node(tasks: Vec<Task>) -> Snapshot {
                 _ => StageKind::Batch,
             };
             let (name, from, nodes) = (task.stage.clone(), Vec::new(), Vec::new());
-            node.stages.push(Stage { name, kind, from, partitions: 1, nodes });
+            node.stages.push(Stage { name, kind, from, partitions: 1, nodes, rate: None });
         }
     }
     node.tasks = tasks;

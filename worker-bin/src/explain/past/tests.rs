@@ -56,13 +56,14 @@ impl Watched {
             from: Vec::new(),
             partitions: 1,
             nodes: Vec::new(),
+            rate: None,
         };
         let outline = Outline {
             pipeline: "p".to_owned(),
             delivery: "memory".to_owned(),
             nodes: vec!["n".to_owned()],
             me: NodeIx(0),
-            graph: Graph { tasks: vec![task], links: Vec::new() },
+            graph: Graph { tasks: vec![task], ..Graph::default() },
             stages: vec![stage],
             limits: Limits { credit_bytes: 1, outbox_bytes: 1, spill_bytes: 1 },
             started_ms: 0,

@@ -20,13 +20,14 @@ fn observer() -> Sampler {
         from: Vec::new(),
         partitions: 1,
         nodes: vec!["a".into()],
+        rate: None,
     };
     Sampler::new(Outline {
         pipeline: "p".into(),
         delivery: "memory".into(),
         nodes: vec!["a".into()],
         me: NodeIx(0),
-        graph: Graph { tasks, links: vec![link(0, 1), link(1, 2)] },
+        graph: Graph { tasks, links: vec![link(0, 1), link(1, 2)], ..Graph::default() },
         stages: vec![
             stage("src", StageKind::Source),
             stage("grep", StageKind::Batch),
@@ -105,6 +106,7 @@ impl Watch {
                 spilled_bytes: 0,
                 records: 0,
                 retried_records: 0,
+                dropped_records: 0,
                 acknowledged_records: self.acknowledged,
                 in_flight_records: 0,
                 credit_bytes: None,

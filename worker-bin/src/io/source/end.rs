@@ -5,6 +5,7 @@ use super::{SourceError, SourceOptions, SourceReader, Stop, StreamSource};
 use crate::io::framing::Framing;
 use crate::io::resource::Resource;
 use crate::io::shared::{Comparable, Shared};
+use crate::pipeline::keys::rate::Rate;
 use crate::pipeline::{At, Problem, Program};
 use bytes::Bytes;
 use std::fmt::Debug;
@@ -34,6 +35,11 @@ pub trait SourceEnd: Comparable + Debug + Send + Sync {
 
     /// What may be lost or doubled at a crash though everything else counts once; `None`: nothing.
     fn at_a_crash(&self) -> Option<&'static str>;
+
+    /// How fast it makes records, if it says so.
+    fn rate(&self) -> Option<Rate> {
+        None
+    }
 
     /// What is wrong with it though each of its keys is right by itself; `max_record_bytes` is the pipeline's.
     fn check(&self, _max_record_bytes: u64, _framing: &Framing) -> Option<Problem> {

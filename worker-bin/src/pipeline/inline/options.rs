@@ -37,6 +37,8 @@ pub(super) enum Place {
     SourceOrStage(&'static [&'static str]),
     /// The sink, wherever it stands.
     Sink,
+    /// Behind a stage that one, behind the output the sink; before all of them each stage, and the sink.
+    StageOrSink,
 }
 
 const BATCH: &str = "batch";
@@ -91,6 +93,20 @@ pub const OPTIONS: &[InlineOption] = &[
         meaning: Meaning::Keys(Place::Source, |text| {
             values::word("on_long", text, &["halt", "dead-letter", "cut"])
         }),
+    },
+    InlineOption {
+        long: "rate",
+        short: None,
+        value: Some("RATE"),
+        help: "No faster than so many records or bytes in so much time: 5000/s, 90/m, 2MiB/s",
+        meaning: Meaning::Keys(Place::SourceOrStage(ANY), values::rate),
+    },
+    InlineOption {
+        long: "burst",
+        short: None,
+        value: Some("N"),
+        help: "With --rate: so many at once, or bytes (64KiB) where the rate is in bytes [default: what is due in 100ms]",
+        meaning: Meaning::Keys(Place::SourceOrStage(ANY), values::burst),
     },
     InlineOption {
         long: "stage",
@@ -208,6 +224,15 @@ pub const OPTIONS: &[InlineOption] = &[
         meaning: Meaning::Keys(Place::Stage(&[STREAM]), values::window),
     },
     InlineOption {
+        long: "when-full",
+        short: None,
+        value: Some("WHAT"),
+        help: "What is done with what comes to it while it is behind: wait, drop-newest or drop-oldest; drops are counted, status 3",
+        meaning: Meaning::Keys(Place::StageOrSink, |text| {
+            values::word("when_full", text, &["wait", "drop-newest", "drop-oldest"])
+        }),
+    },
+    InlineOption {
         long: "cwd",
         short: None,
         value: Some("DIR"),
@@ -284,7 +309,10 @@ impl InlineOption {
             Meaning::Stage(_) => "Stages, without FILE",
             Meaning::Keys(Place::Stage(_), _) => "Of a stage: behind one for it, before all of them for each",
             Meaning::Keys(Place::SourceOrStage(_), _) => {
-                "Of what a stage gives: behind one for it, before all of them for what is read"
+                "Of what is read, before all stages, or of a stage, behind it"
+            }
+            Meaning::Keys(Place::StageOrSink, _) => {
+                "Of a stage behind it, of what is written behind --output, of each before all of them"
             }
             Meaning::Keys(Place::Sink, _) => "What is written, without FILE",
             Meaning::Keys(Place::Pipeline, _) => "Of the whole, without FILE",

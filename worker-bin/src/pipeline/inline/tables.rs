@@ -55,15 +55,20 @@ impl<'a> Tables<'a> {
         mistakes.extend(one_output(words));
         let mut tables = Self::default();
         let mut for_all: Vec<(usize, &[&str], Line<'a>)> = Vec::new();
+        let mut for_stages: Vec<Line<'a>> = Vec::new();
+        // What stands behind the output and behind no stage after it is the sink's.
+        let mut behind_output = false;
         for (index, word) in words.iter().enumerate() {
             match &word.option.meaning {
                 Meaning::Input(key) => tables.input(key, word),
                 Meaning::Stage(mode) => {
+                    behind_output = false;
                     tables.stages.push(StageTable { command: word, mode, lines: Vec::new() });
                 }
                 Meaning::Keys(place, lines) => {
                     let lines = lines(&word.value).unwrap_or_default().into_iter();
                     let lines = lines.map(|(key, text)| Line { key, text, word });
+                    behind_output |= word.option.long == "output";
                     match (place, tables.stages.last_mut()) {
                         (Place::Pipeline, _) => lines.for_each(|line| say(&mut tables.pipeline, line)),
                         (Place::Source, _) => lines.for_each(|line| say(&mut tables.source, line)),
@@ -71,6 +76,16 @@ impl<'a> Tables<'a> {
                             lines.for_each(|line| say(&mut tables.source, line));
                         }
                         (Place::Sink, _) => lines.for_each(|line| say(&mut tables.sink, line)),
+                        (Place::StageOrSink, _) if behind_output => {
+                            lines.for_each(|line| say(&mut tables.sink, line));
+                        }
+                        (Place::StageOrSink, None) => lines.for_each(|line| {
+                            say(&mut tables.sink, line.clone());
+                            for_stages.push(line);
+                        }),
+                        (Place::StageOrSink, Some(stage)) => {
+                            lines.for_each(|line| say(&mut stage.lines, line));
+                        }
                         (Place::Stage(modes) | Place::SourceOrStage(modes), Some(stage))
                             if modes.contains(&stage.mode) =>
                         {
@@ -87,6 +102,10 @@ impl<'a> Tables<'a> {
             }
         }
         mistakes.extend(tables.say_to_all(for_all));
+        for line in for_stages {
+            let silent = |stage: &&mut StageTable<'_>| !stage.says(line.key);
+            tables.stages.iter_mut().filter(silent).for_each(|stage| stage.lines.push(line.clone()));
+        }
         if mistakes.is_empty() { Ok(tables) } else { Err(mistakes) }
     }
 

@@ -3,6 +3,7 @@
 use crate::io::framing::{Framing, FramingError};
 use crate::pipeline::diagnostics::listed;
 use crate::pipeline::keys::framing::in_file;
+use crate::pipeline::keys::rate::{EXPECTED as RATE_EXPECTED, Rate};
 use crate::pipeline::text::quoted;
 use crate::text::units::{parse_duration, parse_size};
 
@@ -24,6 +25,20 @@ pub(super) fn number(key: &'static str, text: &str) -> Result<Lines, String> {
     let number: Option<u32> = text.parse().ok().filter(|number| *number > 0);
     let number = number.ok_or_else(|| "expected a whole number from 1 on".to_owned())?;
     Ok(vec![(key, number.to_string())])
+}
+
+/// `5000/s` or `2MiB/s`.
+pub(super) fn rate(text: &str) -> Result<Lines, String> {
+    let rate = Rate::parse(text).ok_or_else(|| format!("expected {RATE_EXPECTED}"))?;
+    Ok(vec![("rate", quoted(&rate.to_string()))])
+}
+
+/// `1000` or `64KiB`.
+pub(super) fn burst(text: &str) -> Result<Lines, String> {
+    let expected = || "expected a whole number from 1 on, or a size such as 64KiB".to_owned();
+    parse_size(text).filter(|&size| size > 0).ok_or_else(expected)?;
+    let is_plain = text.trim().bytes().all(|byte| byte.is_ascii_digit());
+    Ok(vec![("burst", if is_plain { text.trim().to_owned() } else { quoted(text.trim()) })])
 }
 
 pub(super) fn ok_exit(text: &str) -> Result<Lines, String> {

@@ -15,6 +15,7 @@ mod partition_by;
 pub(crate) mod pipeline;
 mod place;
 pub(crate) mod program;
+pub(crate) mod rate;
 pub(crate) mod records;
 pub(crate) mod row;
 pub(crate) mod schema;

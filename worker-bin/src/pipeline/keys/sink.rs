@@ -5,6 +5,7 @@ use super::kind;
 use super::order::{Order, OrderWord};
 use super::partition_by::{KeyRule, Rule};
 use super::place::{Place, PlaceName};
+use super::rate::{self, Pace};
 use super::stage::{self, Mode};
 use super::value::{Maybe, Number};
 use super::{Class, Key, Keys, Rendered, Section, WhenAbsent, row};
@@ -17,6 +18,7 @@ use crate::pipeline::plan::PARTITIONS_MAX;
 use crate::pipeline::reader::{Reader, Table};
 use std::path::Path;
 use std::sync::Arc;
+use worker_core::config::WhenFull;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sink {
@@ -30,6 +32,10 @@ pub struct Sink {
     pub partition_by: Option<KeyRule>,
     /// In which order it writes, as far as it says that itself.
     pub order: Order,
+    /// How fast it takes records.
+    pub pace: Pace,
+    /// What is done with what comes to it while its links are full.
+    pub when_full: WhenFull,
     /// How the records it reads end.
     pub framing: Framing,
     /// Nodes it runs on; empty if the file does not say.
@@ -40,6 +46,7 @@ pub struct Sink {
     pub(crate) partitions_at: At,
     pub(crate) key_at: At,
     pub(crate) order_at: At,
+    pub(crate) when_full_at: At,
 }
 
 impl Section for Sink {
@@ -51,6 +58,9 @@ impl Section for Sink {
             partitions: None,
             partition_by: None,
             order: Order::Any,
+            pace: Pace::default(),
+            when_full: WhenFull::Wait,
+            when_full_at: At::default(),
             framing: Framing::Lines,
             place: Vec::new(),
             named: None,
@@ -97,6 +107,21 @@ pub(crate) const KEYS: Keys<Sink> = &[
         get: |sink| sink.partition_by.clone(),
         set: |sink, rule, at| (sink.partition_by, sink.key_at) = (rule, at),
     },
+    &rate::rate::<Sink>(
+        "takes no more, in all its tasks together",
+        |sink| sink.pace.rate,
+        |sink, rate, at| sink.pace.set_rate(rate, at),
+    ),
+    &rate::burst::<Sink>(|sink| sink.pace.burst, |sink, burst, at| sink.pace.set_burst(burst, at)),
+    &Key::<Sink, _> {
+        name: "when_full",
+        class: Class::Tuning,
+        doc: "as for stages",
+        value: stage::WHEN_FULL,
+        when_absent: WhenAbsent::Nothing("wait"),
+        get: |sink| sink.when_full,
+        set: |sink, when_full, at| (sink.when_full, sink.when_full_at) = (when_full, at),
+    },
     &Key::<Sink, _> {
         name: "place",
         class: Class::Identity,
@@ -121,6 +146,7 @@ pub(crate) fn read<'d>(reader: &mut Reader<'d>, mut table: Table<'d>, (name, at)
     }
     row::read(KEYS, reader, &mut table, &mut sink);
     table.finish(reader);
+    reader.problems.extend(sink.pace.problem(None));
     if let Some(keyed) = sink.target.keyed(sink.partition_by.as_ref()) {
         sink.target = keyed;
     }

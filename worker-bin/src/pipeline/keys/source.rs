@@ -3,8 +3,9 @@
 use super::framing::Frames;
 use super::kind;
 use super::place::{Place, PlaceName};
+use super::rate::Pace;
 use super::value::Words;
-use super::{Class, Key, Keys, Rendered, Section, WhenAbsent, row};
+use super::{Class, Key, Keys, Rendered, Section, WhenAbsent, rate, row};
 use crate::io::shared::Shared;
 use crate::io::source::stdin::StandardInput;
 use crate::io::source::{AnySource, Ending, Header, KINDS, OnDamage, OnLong};
@@ -23,6 +24,8 @@ pub struct Source {
     pub header: Header,
     pub framing: Framing,
     pub(crate) framing_at: At,
+    /// How fast it gives records.
+    pub pace: Pace,
     /// What becomes of records over `max_record`.
     pub on_long: OnLong,
     /// What becomes of packed input that is damaged.
@@ -40,6 +43,7 @@ impl Section for Source {
             header: Header::Keep,
             framing: Framing::Lines,
             framing_at: At::default(),
+            pace: Pace::default(),
             on_long: OnLong::Halt,
             on_damage: OnDamage::Halt,
             place: Vec::new(),
@@ -68,6 +72,13 @@ pub(crate) const KEYS: Keys<Source> = &[
         get: |source| source.framing.clone(),
         set: |source, framing, at| (source.framing, source.framing_at) = (framing, at),
     },
+    &rate::rate::<Source>(
+        "no faster than so many records a second (/s), minute (/m) or hour (/h), or bytes: \"2MiB/s\"; stages and sinks \
+         have it too, for what they take",
+        |source| source.pace.rate,
+        |source, rate, at| source.pace.set_rate(rate, at),
+    ),
+    &rate::burst::<Source>(|source| source.pace.burst, |source, burst, at| source.pace.set_burst(burst, at)),
     &Key::<Source, _> {
         name: "on_long",
         class: Class::Tuning,
@@ -102,6 +113,7 @@ pub(crate) fn read<'d>(reader: &mut Reader<'d>, mut table: Table<'d>, (name, at)
     source.input = kind::read(KINDS, reader, &mut table, &at);
     let given = row::read(KEYS, reader, &mut table, &mut source);
     table.finish(reader);
+    reader.problems.extend(source.pace.problem(source.input.rate()));
     if source.header == Header::Repeat && !source.input.has_header() {
         let at = given.iter().find(|entry| entry.key == "header").map(KeyValue::at);
         let never_ends = source.input.ending() == Ending::Never;

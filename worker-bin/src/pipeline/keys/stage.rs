@@ -8,6 +8,7 @@ use super::order::{Order, OrderWord};
 use super::partition_by::{KeyRule, Rule};
 use super::place::{Place, PlaceName};
 use super::program::{self, Program};
+use super::rate::{self, Pace};
 use super::records::{self, RecordsMode};
 use super::stream::{self, StreamMode};
 use super::value::{Integer, Maybe, Number, Time, Value, Words, any_of};
@@ -22,6 +23,7 @@ use serde_json::json;
 use std::path::Path;
 use std::time::Duration;
 use toml::de::DeValue;
+use worker_core::config::WhenFull;
 
 /// An executable between sources and sinks.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,6 +41,10 @@ pub struct Stage {
     pub partition_by: Option<KeyRule>,
     /// In which order its output comes, as far as it says that itself.
     pub order: Order,
+    /// How fast it takes records.
+    pub pace: Pace,
+    /// What is done with what comes to it while its links are full.
+    pub when_full: WhenFull,
     /// Killed after this long without moving a byte or using the processor; `None`: never.
     pub timeout: Option<Duration>,
     /// How the records it reads end.
@@ -56,6 +62,7 @@ pub struct Stage {
     pub(crate) partitions_at: At,
     pub(crate) key_at: At,
     pub(crate) order_at: At,
+    pub(crate) when_full_at: At,
 }
 
 /// How a stage's executable runs, with what only this mode knows.
@@ -80,6 +87,14 @@ pub(crate) enum ModeName {
 pub(crate) const MODES: Words<ModeName> =
     Words(&[("batch", ModeName::Batch), ("stream", ModeName::Stream), ("records", ModeName::Records)]);
 
+pub(crate) const WHEN_FULL: Words<WhenFull> = Words(&[
+    ("wait", WhenFull::Wait),
+    ("drop-newest", WhenFull::DropNewest),
+    ("drop-oldest", WhenFull::DropOldest),
+]);
+
+pub(crate) const WHEN_FULL_DOC: &str = "wait | drop-newest | drop-oldest: what a full link to it does; drops are counted, and only without state";
+
 /// The modes in which the keys of [`failures`] have a meaning.
 const FAILING: &[ModeName] = &[ModeName::Batch, ModeName::Records];
 
@@ -96,6 +111,9 @@ impl Section for Stage {
             partitions: None,
             partition_by: None,
             order: Order::Any,
+            pace: Pace::default(),
+            when_full: WhenFull::Wait,
+            when_full_at: At::default(),
             framing_in: Framing::Lines,
             framing_out: Framing::Lines,
             place: Vec::new(),
@@ -198,6 +216,21 @@ const TIMEOUT: Keys<Stage> = &[&Key::<Stage, _> {
 }];
 
 const REST: Keys<Stage> = &[
+    &rate::rate::<Stage>(
+        "takes no more, in all its tasks together",
+        |stage| stage.pace.rate,
+        |stage, rate, at| stage.pace.set_rate(rate, at),
+    ),
+    &rate::burst::<Stage>(|stage| stage.pace.burst, |stage, burst, at| stage.pace.set_burst(burst, at)),
+    &Key::<Stage, _> {
+        name: "when_full",
+        class: Class::Tuning,
+        doc: WHEN_FULL_DOC,
+        value: WHEN_FULL,
+        when_absent: WhenAbsent::Nothing("wait"),
+        get: |stage| stage.when_full,
+        set: |stage, when_full, at| (stage.when_full, stage.when_full_at) = (when_full, at),
+    },
     &Key::<Stage, _> {
         name: "framing",
         class: Class::Results,
@@ -283,6 +316,7 @@ pub(crate) fn read<'d>(reader: &mut Reader<'d>, mut table: Table<'d>, (name, at)
     row::read(TIMEOUT, reader, &mut table, &mut stage);
     row::read(REST, reader, &mut table, &mut stage);
     table.finish(reader);
+    reader.problems.extend(stage.pace.problem(None));
     Stage { name, at, ..stage }
 }
 

@@ -8,7 +8,7 @@ use super::tasks::kind;
 use super::{LINKS_MAX, PARTITIONS_MAX};
 use crate::pipeline::diagnostics::{At, Problem};
 use crate::pipeline::model::{Origin, Pipeline};
-use worker_core::config::{Graph, LinkOrder, LinkSpec, NodeIx, TaskId, TaskKind, TaskSpec};
+use worker_core::config::{Graph, LinkOrder, LinkSpec, NodeIx, Rate, TaskId, TaskKind, TaskSpec, WhenFull};
 use worker_core::route::{Edge, PartitionBy};
 use worker_proto::LinkId;
 
@@ -31,6 +31,8 @@ struct Reader<'a> {
     count: u32,
     by: Option<&'a PartitionBy>,
     in_order: bool,
+    when_full: WhenFull,
+    when_full_at: &'a At,
     at: &'a At,
 }
 
@@ -42,6 +44,7 @@ pub(super) fn lay(
 ) -> Result<Layout, Vec<Problem>> {
     let readers = readers(pipeline, partitions, (keys, in_order));
     few_enough(&readers, partitions)?;
+    nothing_dropped_in_order(&readers)?;
     let mut layout = tasks(pipeline, places);
     let firsts: Vec<u32> = layout.first_stage.iter().chain(&layout.first_sink).copied().collect();
     for (reader, first) in readers.iter().zip(firsts) {
@@ -50,7 +53,9 @@ pub(super) fn lay(
                 Origin::Source(index) => layout.first_source[index],
                 Origin::Stage(index) => layout.first_stage[index],
             };
+            let links = layout.graph.links.len();
             layout.hop((first_sender, partitions.of(origin)), first, reader);
+            layout.when_full(links, reader.when_full);
         }
     }
     Ok(layout)
@@ -64,12 +69,30 @@ fn readers<'a>(
     let stages = pipeline.stages.iter().zip(&partitions.stages).zip(&keys.stages).zip(&in_order.stages);
     let stages = stages.map(|(((stage, &count), by), &in_order)| {
         let (name, from, by, at) = (stage.name.as_str(), &stage.from, by.as_ref(), &stage.partitions_at);
-        Reader { name, from, count, by, in_order, at }
+        Reader {
+            name,
+            from,
+            count,
+            by,
+            in_order,
+            when_full: stage.when_full,
+            when_full_at: &stage.when_full_at,
+            at,
+        }
     });
     let sinks = pipeline.sinks.iter().zip(&partitions.sinks).zip(&keys.sinks).zip(&in_order.sinks);
     let sinks = sinks.map(|(((sink, &count), by), &in_order)| {
         let (name, from, by, at) = (sink.name.as_str(), &sink.from, by.as_ref(), &sink.partitions_at);
-        Reader { name, from, count, by, in_order, at }
+        Reader {
+            name,
+            from,
+            count,
+            by,
+            in_order,
+            when_full: sink.when_full,
+            when_full_at: &sink.when_full_at,
+            at,
+        }
     });
     stages.chain(sinks).collect()
 }
@@ -107,6 +130,26 @@ fn few_enough(readers: &[Reader<'_>], partitions: &Partitions) -> Result<(), Vec
     ])
 }
 
+/// Where the order of the input is kept, a place in it cannot be left out.
+fn nothing_dropped_in_order(readers: &[Reader<'_>]) -> Result<(), Vec<Problem>> {
+    let drops = |reader: &&Reader<'_>| reader.in_order && reader.when_full != WhenFull::Wait;
+    let problems: Vec<Problem> = readers
+        .iter()
+        .filter(drops)
+        .map(|reader| {
+            let title =
+                format!("`when_full` drops what `{}` has to read in the order of the input", reader.name);
+            Problem::at(
+                reader.when_full_at,
+                title,
+                "what comes behind would wait for ever for what is dropped",
+            )
+            .help("remove this line; or remove order = \"input\" (-k) from it and from what reads from it")
+        })
+        .collect();
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
+}
+
 fn tasks(pipeline: &Pipeline, places: &Places) -> Layout {
     let mut layout = Layout {
         graph: Graph::default(),
@@ -118,14 +161,17 @@ fn tasks(pipeline: &Pipeline, places: &Places) -> Layout {
     for (source, nodes) in pipeline.sources.iter().zip(&places.sources) {
         let first = layout.add(&source.name, nodes, &TaskKind::Source);
         layout.first_source.push(first);
+        layout.rate(&source.name, source.pace.counted(source.input.rate()));
     }
     for (stage, nodes) in pipeline.stages.iter().zip(&places.stages) {
         let first = layout.add(&stage.name, nodes, &kind(stage));
         layout.first_stage.push(first);
+        layout.rate(&stage.name, stage.pace.counted(None));
     }
     for (sink, nodes) in pipeline.sinks.iter().zip(&places.sinks) {
         let first = layout.add(&sink.name, nodes, &sink.target.stage().map_or(TaskKind::Sink, kind));
         layout.first_sink.push(first);
+        layout.rate(&sink.name, sink.pace.counted(None));
     }
     layout
 }
@@ -139,6 +185,18 @@ impl Layout {
             self.edges.push(Vec::new());
         }
         first
+    }
+
+    /// The links from that one on drop what they have no room for, if they are told to.
+    fn when_full(&mut self, first: usize, when_full: WhenFull) {
+        if when_full != WhenFull::Wait {
+            let links = (first..self.graph.links.len()).map(|link| (LinkId(number(link)), when_full));
+            self.graph.when_full.extend(links);
+        }
+    }
+
+    fn rate(&mut self, name: &str, rate: Option<Rate>) {
+        self.graph.rates.extend(rate.map(|rate| (name.to_owned(), rate)));
     }
 
     /// Joins `senders`, the first task and how many there are, to the tasks of a reader, the first of which is `first`.

@@ -19,10 +19,7 @@ fn shows<T: std::fmt::Debug>(name: &str, result: Result<T, ConfigError>) {
 #[test]
 fn keys_and_types() {
     shows("unknown_key", read(&stage("run = ['grep', 'x']\npartitons = 4")));
-    shows(
-        "unknown_keys_of_later_versions",
-        read(&stage("run = ['a']\nrate = '5/s'\nshared = 'x'\ninflight = 5")),
-    );
+    shows("unknown_keys_of_later_versions", read(&stage("run = ['a']\nshared = 'x'\ninflight = 5")));
     shows("unknown_top_level", read(&stage("run = ['a']\n[stages.x]\nrun = ['b']")));
     shows(
         "wrong_types",
@@ -73,6 +70,31 @@ fn framings() {
         "framing_generated",
         read("[source.a]\ngenerate = { records = 1 }\nframing = { lines = 4 }\n[sink.b]\nstdout = true\n"),
     );
+}
+
+#[test]
+fn rates_and_drops() {
+    let source = |body: &str| read(&format!("[source.a]\nfile='x'\n{body}\n[sink.b]\nstdout=true\n"));
+    let mut messages = String::new();
+    for rate in ["'5000'", "'0/s'", "'-5/s'", "'abc'", "'5/d'", "'99999999999999999999/s'", "'1.5/s'", "5000"]
+    {
+        messages += &format!("{}\n\n", source(&format!("rate = {rate}")).expect_err(rate));
+    }
+    for body in
+        ["burst = 5", "rate = '5/s'\nburst = 0", "rate = '5/s'\nburst = '1KiB'", "rate = '5/s'\nburst = 'x'"]
+    {
+        messages += &format!("{}\n\n", source(body).expect_err(body));
+    }
+    let twice = "[source.a]\ngenerate = { rate = '5/s' }\nrate = '6/s'\n[sink.b]\nstdout=true\n";
+    messages += &format!("{}\n\n", read(twice).expect_err(twice));
+    messages += &format!("{}\n\n", read(&stage("run = ['a']\nwhen_full = 'drop'")).expect_err("drop"));
+    let drops = read(&stage("run = ['a']\nwhen_full = 'drop-oldest'")).unwrap();
+    let kept = StateOptions { dir: Some(Path::new("/state")), ..StateOptions::default() };
+    messages += &format!("{}\n\n", drops.with_state(kept).expect_err("with state"));
+    let in_order = stage("run = ['a']\npartitions = 2\nwhen_full = 'drop-newest'")
+        .replace("stdout = true", "stdout = true\norder = 'input'");
+    messages += &format!("{}\n\n", laid_out(&in_order).expect_err("in order"));
+    insta::assert_snapshot!(messages);
 }
 
 #[test]

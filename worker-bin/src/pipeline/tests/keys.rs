@@ -74,6 +74,9 @@ impl Place {
         }
         mine.retain(|(key, _)| *key != self.kind.0);
         mine.push((self.kind.0, &self.kind.1));
+        if self.key.name == "burst" {
+            mine.push(("rate", "\"9/s\""));
+        }
         if let Some(value) = value {
             mine.retain(|(key, _)| *key != self.key.name);
             mine.push((self.key.name, value));
@@ -119,6 +122,7 @@ impl Place {
             "\"7s\"",
             "\"7%\"",
             "\"7/s\"",
+            "\"drop-newest\"",
             "777",
             "true",
             "[7]",

@@ -105,6 +105,9 @@ fn facts(report: &Report) -> String {
     facts.push(("memory at most", words::bytes(report.resident_peak_bytes)));
     facts.push(("dead letters", words::number(report.dead_records)));
     facts.push(("stalls", words::number(report.stall_count)));
+    if report.dropped_records > 0 {
+        facts.push(("dropped", words::records(report.dropped_records)));
+    }
     if report.lost_records > 0 {
         facts.push(("lost at most", words::records(report.lost_records)));
     }

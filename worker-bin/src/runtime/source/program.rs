@@ -159,17 +159,15 @@ impl ProgramInput {
             may
         };
         while may_read(reading) {
-            let chunk = source.next_chunk().map_err(|e| e.to_string())?;
-            reading.count(&mut last, source.progress());
-            match chunk {
-                None if source.was_stopped() => break,
-                None => {
+            match reading.has_some(source, &mut last)? {
+                false if source.was_stopped() => break,
+                false => {
                     // The next life begins with it: the core waits for what it has permitted.
                     reading.permits += 1;
                     return Ok(Left::AtItsEnd);
                 }
-                Some(batch) => {
-                    if !reading.give(batch, source) {
+                true => {
+                    if !reading.give() {
                         break;
                     }
                 }
@@ -187,7 +185,7 @@ impl ProgramInput {
     ) -> Result<(), String> {
         if counts {
             while let Some(batch) = source.last_record().map_err(|e| e.to_string())? {
-                if !reading.give(batch, source) {
+                if !reading.give_at_once(batch, source) {
                     break;
                 }
             }

@@ -170,7 +170,7 @@ impl World {
             TaskAction::Journal(JournalAction::Note(attempt)) => {
                 self.journal(task).entries.push(Entry::Note(attempt))
             }
-            TaskAction::Source(SourceAction::Read { chunks }) => {
+            TaskAction::Source(SourceAction::Read { chunks, .. }) => {
                 for _ in 0..chunks {
                     let chunk = &INPUT[life.read..INPUT.len().min(life.read + self.chunk)];
                     if chunk.is_empty() {

@@ -24,6 +24,9 @@ impl Base {
         self.outputs.iter().try_for_each(|&link| {
             let outbox = ctx.outbox_ref(link);
             let outputs = self.pending.iter().flat_map(|p| &p.commit.outputs);
+            if outbox.drops() {
+                return Ok(());
+            }
             let mut next = outbox.next_seq();
             for (first, chunk) in outputs.filter(|(_, chunk)| chunk.link == link) {
                 same("numbers of outputs", *first, next)?;

@@ -3,10 +3,10 @@
 use super::{Base, Life, Pending};
 use crate::config::MaxDead;
 use crate::ctx::Ctx;
-use crate::event::{Action, Attempt, Commit, CommitId, InputDone, JournalAction, Output, StreamStep};
+use crate::event::{Action, Attempt, Chunk, Commit, CommitId, InputDone, JournalAction, Output, StreamStep};
 use crate::fault::Bug;
 use crate::status::TaskCounters;
-use crate::task::finish::Step;
+use crate::task::finish::{Step, moved_up};
 use crate::words::plural;
 use worker_proto::frame::Open;
 use worker_proto::{LinkId, Seq};
@@ -51,8 +51,10 @@ impl Base {
             .deal(ctx.now, output.chunks)
             .into_iter()
             .map(|chunk| {
-                let records = chunk.body.records();
-                (ctx.outbox(chunk.link).assign(records), chunk)
+                let (records, outbox) = (chunk.body.records(), ctx.outbox(chunk.link));
+                // Who drops gives numbers to what is taken.
+                let first = if outbox.drops() { outbox.next_seq() } else { outbox.assign(records) };
+                (first, chunk)
             })
             .collect();
         let too_many =
@@ -175,9 +177,29 @@ impl Base {
         self.settle(ctx);
     }
 
+    /// Gives records to a link that drops what it has no room for.
+    fn offer(&mut self, ctx: &mut Ctx, chunk: Chunk, needs: &mut Vec<(LinkId, Seq)>) {
+        let offered = ctx.outbox(chunk.link).offer(chunk.body);
+        if let Some(taken_out @ (behind, records)) = offered.taken_out {
+            self.finish.taken_out(chunk.link, taken_out);
+            let mine = needs.iter_mut().filter(|need| need.0 == chunk.link);
+            mine.for_each(|need| moved_up(&mut need.1, behind, records));
+        }
+        match (offered.last, needs.iter_mut().find(|need| need.0 == chunk.link)) {
+            (Some(last), Some(need)) => need.1 = last,
+            (Some(last), None) => needs.push((chunk.link, last)),
+            (None, _) => {}
+        }
+        ctx.outbox_changed(chunk.link);
+    }
+
     fn take_effect(&mut self, ctx: &mut Ctx, commit: Commit) {
         let mut needs: Vec<(LinkId, Seq)> = Vec::new();
         for (first, chunk) in commit.outputs {
+            if ctx.outbox_ref(chunk.link).drops() {
+                self.offer(ctx, chunk, &mut needs);
+                continue;
+            }
             let last = first.plus(chunk.body.records()).before();
             match needs.iter_mut().find(|n| n.0 == chunk.link) {
                 Some(need) => need.1 = last,

@@ -79,6 +79,7 @@ fn link(from: &str, to: &str) -> Link {
             spilled_bytes: 0,
             in_flight_records: 50,
             retried_records: 0,
+            dropped_records: 0,
             credit_bytes: Some(1 << 20),
         },
         memory_limit_bytes: 16 << 20,
@@ -90,7 +91,7 @@ fn link(from: &str, to: &str) -> Link {
 
 fn stage(name: &str, kind: StageKind, from: &str, partitions: u32, node: &str) -> Stage {
     let from = if from.is_empty() { Vec::new() } else { vec![from.to_owned()] };
-    Stage { name: name.to_owned(), kind, from, partitions, nodes: vec![node.to_owned()] }
+    Stage { name: name.to_owned(), kind, from, partitions, nodes: vec![node.to_owned()], rate: None }
 }
 
 /// A node `a` of two that reads, filters and sends on to `b`.

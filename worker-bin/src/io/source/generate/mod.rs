@@ -2,7 +2,6 @@
 //!
 //! Each is a function of the seed and its number alone, so that a position is a number and every life makes the same ones.
 
-mod rate;
 mod reader;
 mod records;
 
@@ -11,11 +10,11 @@ use crate::io::framing::Framing;
 use crate::io::resource::Resource;
 use crate::io::shared::Shared;
 use crate::pipeline::keys::kind::End;
+use crate::pipeline::keys::rate::{Rate, RateText};
 use crate::pipeline::keys::value::{Integer, Maybe};
 use crate::pipeline::keys::{Class, Inline, Key, Keys, Section, WhenAbsent, program};
 use crate::pipeline::{At, Problem};
 use crate::text::units::number;
-use rate::{Rate, RateText};
 use reader::GeneratedSource;
 use records::Records;
 use std::path::Path;
@@ -127,6 +126,10 @@ impl SourceEnd for Generate {
 
     fn local(&self) -> Option<&'static str> {
         None
+    }
+
+    fn rate(&self) -> Option<Rate> {
+        self.rate
     }
 
     fn ending(&self) -> Ending {

@@ -1,13 +1,9 @@
-//! Gives the records one after the other, no faster than they are due.
+//! Gives the records one after the other.
 
-use super::rate::{Due, Pace};
 use super::{Generate, Records};
 use crate::io::layout::{LayoutError, Reader, Tag, Writer};
-use crate::io::source::{Counter, Header, Opening, Progress, SlowStart, SourceError, SourceReader, Stop};
+use crate::io::source::{Counter, Header, Opening, Progress, SlowStart, SourceError, SourceReader};
 use bytes::Bytes;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
-use std::time::{Duration, Instant};
 use worker_proto::Batch;
 
 const TAG: Tag = *b"WSG1";
@@ -25,8 +21,6 @@ pub(super) struct GeneratedSource {
     terminator: u8,
     size: SlowStart,
     counter: Counter,
-    pace: Option<Pace>,
-    stop: Stop,
 }
 
 impl GeneratedSource {
@@ -54,24 +48,7 @@ impl GeneratedSource {
             terminator: options.framing.terminator().unwrap_or(b'\n'),
             size: SlowStart::new(),
             counter,
-            pace: what.rate.map(|rate| Pace::new(rate, Instant::now())),
-            stop: opening.stop.clone(),
         })
-    }
-
-    /// How many of at most `most` records are due; waits until one is. None when stopped.
-    fn wait(&mut self, most: u64) -> Result<u64, SourceError> {
-        let Some(pace) = &mut self.pace else { return Ok(most) };
-        loop {
-            let now = Instant::now();
-            let until = match pace.due(now, most) {
-                Due::Now(records) => return Ok(records),
-                Due::Later(until) => until,
-            };
-            if is_stopped(&self.stop, until.saturating_duration_since(now))? {
-                return Ok(0);
-            }
-        }
     }
 
     /// How many records are left to be made here.
@@ -91,10 +68,7 @@ impl SourceReader for GeneratedSource {
             return Ok(None);
         }
         let fits = (self.size.bytes() as u64 / self.record_bytes()).max(1);
-        let due = self.wait(fits.min(left))?;
-        if due == 0 {
-            return Ok(None);
-        }
+        let due = fits.min(left);
         let mut payload = Vec::with_capacity(usize::try_from(due * self.record_bytes()).unwrap_or(0));
         for number in (0..due).map(|at| self.next + at * self.step) {
             self.records.append(&mut payload, number);
@@ -102,9 +76,6 @@ impl SourceReader for GeneratedSource {
         }
         let batch = self.counter.admit(Batch::from_terminated(payload.into(), self.terminator));
         self.next += batch.len() as u64 * self.step;
-        if let Some(pace) = &mut self.pace {
-            pace.give(batch.len() as u64);
-        }
         self.size.grow();
         Ok(Some(batch))
     }
@@ -134,15 +105,4 @@ fn number(position: &[u8]) -> Result<u64, LayoutError> {
     let number = reader.number()?;
     reader.finish()?;
     if number == 0 { Err(LayoutError::Contradiction) } else { Ok(number) }
-}
-
-/// Waits for so long, unless it is to stop.
-fn is_stopped(stop: &Stop, time: Duration) -> Result<bool, SourceError> {
-    let seconds = time.as_secs().try_into().unwrap_or(i64::MAX);
-    let time = Timespec { tv_sec: seconds, tv_nsec: time.subsec_nanos().into() };
-    match poll(&mut [PollFd::new(stop, PollFlags::IN)], Some(&time)) {
-        Ok(ready) => Ok(ready > 0),
-        Err(Errno::INTR) => Ok(false),
-        Err(e) => Err(SourceError::Read { name: NAME.to_owned(), offset: 0, source: e.into() }),
-    }
 }

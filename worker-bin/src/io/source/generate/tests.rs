@@ -1,11 +1,8 @@
-use super::rate::{Due, Pace};
 use super::*;
 use crate::io::source::{Lives, SourceOptions, SourceReader, Stop};
 use crate::pipeline::{Detail, Pipeline, SourceText, parse, to_toml, warnings};
 use bytes::Bytes;
 use std::collections::BTreeSet;
-use std::thread;
-use std::time::{Duration, Instant};
 
 fn what(records: Option<u64>, rate: Option<&str>) -> Generate {
     let rate = rate.map(|text| Rate::parse(text).unwrap());
@@ -132,79 +129,6 @@ fn a_position_of_something_else_is_refused() {
         let opening = Opening { dir: Path::new("/"), options, task: (0, 1), stop, durable: Some(lives) };
         let refused = GeneratedSource::open(&what(None, None), &opening).unwrap_err();
         assert!(refused.to_string().contains("--fresh"), "{refused}");
-    }
-}
-
-#[test]
-fn a_rate_is_held_whatever_each_wait_came_to() {
-    let begun = Instant::now();
-    let mut pace = Pace::new(Rate::parse("1000/s").unwrap(), begun);
-    let (mut now, mut given) = (begun, 0);
-    while now < begun + Duration::from_secs(60) {
-        match pace.due(now, 400) {
-            Due::Now(records) => {
-                pace.give(records);
-                given += records;
-            }
-            // Every wait is too long, each by another time.
-            Due::Later(until) => now = until + Duration::from_micros(given % 997),
-        }
-    }
-    let expected = (now - begun).as_millis();
-    assert!(u128::from(given).abs_diff(expected) <= 11, "{given} records in {expected} ms");
-}
-
-#[test]
-fn records_of_a_slow_rate_come_one_by_one_the_first_at_once() {
-    let begun = Instant::now();
-    let mut pace = Pace::new(Rate::parse("2/m").unwrap(), begun);
-    assert_eq!(pace.due(begun, 400), Due::Now(1));
-    pace.give(1);
-    assert_eq!(pace.due(begun, 400), Due::Later(begun + Duration::from_secs(30)));
-    assert_eq!(pace.due(begun + Duration::from_secs(30), 400), Due::Now(1));
-}
-
-#[test]
-fn a_rest_is_made_up_for_a_second_at_most() {
-    let begun = Instant::now();
-    let mut pace = Pace::new(Rate::parse("1000/s").unwrap(), begun);
-    pace.give(1);
-    let hour = begun + Duration::from_secs(3600);
-    assert_eq!(pace.due(hour, 100_000), Due::Now(1001));
-    pace.give(1001);
-    assert!(matches!(pace.due(hour, 100_000), Due::Later(_)));
-}
-
-#[test]
-fn a_rate_that_no_number_holds_is_as_fast_as_it_is_taken() {
-    let begun = Instant::now();
-    let mut pace = Pace::new(Rate::parse("18446744073709551615/s").unwrap(), begun);
-    assert_eq!(pace.due(begun, 400), Due::Now(1));
-    pace.give(1);
-    for seconds in 1..5 {
-        assert_eq!(pace.due(begun + Duration::from_secs(seconds), 400), Due::Now(400));
-        pace.give(400);
-    }
-}
-
-#[test]
-fn a_wait_for_the_next_record_ends_when_it_is_to_stop() {
-    let stop = Stop::new().unwrap();
-    let mut source = open_to_stop(&what(None, Some("1/h")), None, None, stop.clone());
-    assert_eq!(source.next_chunk().unwrap().unwrap().len(), 1);
-    let waiting = thread::spawn(move || source.next_chunk());
-    stop.stop();
-    assert_eq!(waiting.join().unwrap().unwrap(), None);
-}
-
-#[test]
-fn rates_are_a_number_and_a_unit() {
-    for text in ["10000/s", "1/m", "7/h"] {
-        assert_eq!(Rate::parse(text).unwrap().to_string(), text);
-    }
-    assert_eq!(Rate::parse(" 5 / s "), Rate::parse("5/s"));
-    for text in ["", "5", "0/s", "-1/s", "5/d", "5 s", "1.5/s", "/s", "99999999999999999999/s"] {
-        assert_eq!(Rate::parse(text), None, "{text}");
     }
 }
 
