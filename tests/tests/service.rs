@@ -123,6 +123,36 @@ fn without_anybody_who_listens_a_run_is_as_ever() {
     running.wait(PATIENCE).expect(143).says(&["the service manager cannot be told"]);
 }
 
+/// The pipeline and the cluster that the manifests have are such as the worker takes, and so are the arguments.
+#[test]
+fn the_files_in_the_manifests_are_a_pipeline_and_its_cluster() {
+    let manifests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../worker-bin/dist/kubernetes/worker.yaml");
+    let text = std::fs::read_to_string(manifests).expect("the manifests");
+    let scratch = Scratch::new();
+    for file in ["cluster.toml", "pipeline.toml"] {
+        scratch.write(file, block(&text, file));
+    }
+    for node in ["worker-0", "worker-1"] {
+        let check = ["check", "pipeline.toml", "--cluster", "cluster.toml", "--name", node];
+        let graph = String::from_utf8(scratch.worker(&check).run().expect(0).stdout).expect("text");
+        assert!(graph.contains("count") && graph.contains(node), "{graph}");
+    }
+    let arguments = text.lines().filter_map(|line| line.trim().strip_prefix("- --"));
+    let options: Vec<_> = arguments.map(|rest| rest.split('=').next().unwrap_or(rest)).collect();
+    let help = String::from_utf8(scratch.worker(&["node", "--help"]).run().expect(0).stdout).expect("text");
+    assert!(options.len() > 5, "{options:?}");
+    for option in options {
+        assert!(help.contains(&format!("--{option} ")), "--{option} is in the manifests and not in the help");
+    }
+}
+
+/// What stands in a manifest as the text of this file, by its indentation.
+fn block(manifests: &str, file: &str) -> String {
+    let begins = format!("  {file}: |");
+    let lines = manifests.lines().skip_while(|line| *line != begins).skip(1);
+    lines.map_while(|line| line.strip_prefix("    ")).map(|line| format!("{line}\n")).collect()
+}
+
 /// `systemd-analyze` knows the keys; that of the program is another here, for it must be there.
 #[test]
 fn the_units_are_such_as_systemd_takes() {
