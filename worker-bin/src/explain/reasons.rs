@@ -333,7 +333,7 @@ impl Why {
             }
             Why::SpillLimit { spilled_bytes, spill_limit_bytes } => {
                 let (held, limit) = (bytes(*spilled_bytes), bytes(*spill_limit_bytes));
-                format!("{on} is behind: {held} of {limit} (spill_limit) stored for it on disk")
+                format!("{on} is behind: {held} are stored for it on disk, past spill_limit ({limit})")
             }
             Why::StorageFull {} => STATE_DISK_FULL.to_owned(),
             Why::Restarting { next_in_s, failures, error } => restarts(*next_in_s, *failures, error),
@@ -350,7 +350,8 @@ impl Why {
             }
             Why::Backoff { attempts, next_in_s, error, records: count } => {
                 let (count, times, error) = (records(*count), times(*attempts), foreign(error));
-                format!("a batch of {count} failed {times} ({error}), next attempt in {next_in_s:.1} s")
+                let next = in_time("next attempt", "another attempt", *next_in_s);
+                format!("a batch of {count} failed {times} ({error}), {next}")
             }
             Why::RateLimited { rate, next_in_s } => rate_limited(rate, *next_in_s),
             Why::ChildBusy {} => format!("its program has been busy for {ago}"),
@@ -438,9 +439,17 @@ fn upstream_down(cause: &str, on: &str, ago: &str) -> String {
 fn restarts(next_in_s: f64, failures: u32, error: &str) -> String {
     let error = foreign(error);
     match failures {
-        0 => format!("its program restarts in {next_in_s:.1} s ({error})"),
-        _ => format!("its program failed {} ({error}), restarts in {next_in_s:.1} s", times(failures)),
+        0 => format!("its program {} ({error})", in_time("restarts", "restarts", next_in_s)),
+        _ => {
+            let next = in_time("restarts", "restarts", next_in_s);
+            format!("its program failed {} ({error}), {next}", times(failures))
+        }
     }
+}
+
+/// When something begins; what is due has begun, or is about to.
+fn in_time(then: &str, now: &str, in_s: f64) -> String {
+    if in_s < 0.05 { format!("{now} now") } else { format!("{then} in {in_s:.1} s") }
 }
 
 fn no_slot(ahead: u64, slots: u64, held_by: &[String], ago: &str) -> String {

@@ -166,6 +166,7 @@ impl Sampler {
             self.latest = Some(snapshot);
             return Vec::new();
         }
+        self.stalls.last_through_attempts(&mut snapshot);
         chain::mark_stalls(&mut snapshot);
         // What does not move has no end that could be told.
         let stays = |task: &Task| task.paused || task.waits.iter().any(|wait| wait.stalled);

@@ -1,9 +1,11 @@
 //! Stalls as they begin, go on, and are over.
 
 use super::chain::{Chain, also_held, explain};
-use super::model::{RunState, Snapshot};
+use super::model::{RunState, Snapshot, Wait};
 use super::past::{PastStall, PastStalls};
-use super::reasons::WaitKind;
+use super::reasons::{WaitKind, Why};
+use super::table::Scope;
+use super::words;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use worker_core::Time;
@@ -75,6 +77,17 @@ impl Standing {
     }
 }
 
+impl Wait {
+    /// The wait for another attempt, while that runs.
+    fn tried_now(&self) -> Wait {
+        let mut wait = self.clone();
+        if let Why::Backoff { next_in_s, .. } | Why::Restarting { next_in_s, .. } = &mut wait.why {
+            *next_in_s = 0.0;
+        }
+        wait
+    }
+}
+
 impl Stalls {
     /// The stalls there were, with those that go on, which were seen last at `last`.
     pub(super) fn all(&self, last: Option<Time>) -> PastStalls {
@@ -89,6 +102,29 @@ impl Stalls {
     /// Stalls that go on, and all that ever began.
     pub(super) fn counts(&self) -> (u64, u64) {
         (self.standing.len() as u64, self.begun)
+    }
+
+    /// What failed waits on, whatever its program does in the attempt that runs now, until something of it has moved: so says who stalls
+    /// whoever asks in that moment, too.
+    pub(super) fn last_through_attempts(&self, snapshot: &mut Snapshot) {
+        for standing in self.standing.values() {
+            let Some(root) = standing.chain.steps.last().filter(|_| standing.is_tried_again(snapshot)) else {
+                continue;
+            };
+            let stall_after_s = snapshot.stall_after_s;
+            let Some(task) = snapshot.tasks.iter_mut().find(|task| task.name == root.task) else { continue };
+            let in_the_way =
+                |wait: &Wait| wait.why.kind().row().class.is_in_the_way() && wait.for_s >= stall_after_s;
+            if task.waits.iter().any(in_the_way) {
+                continue;
+            }
+            let waits_again = task.waits.iter().find(|wait| wait.why.kind() == root.wait.why.kind()).cloned();
+            let mut wait = waits_again.unwrap_or_else(|| root.wait.tried_now());
+            wait.for_s = task.unmoved_s;
+            wait.text = words::wait(&wait);
+            task.waits.retain(|wait| wait.why.kind().row().scope != Scope::Task);
+            task.waits.insert(0, wait);
+        }
     }
 
     /// Compares the stalls with those of the sample before.

@@ -6,8 +6,8 @@ use super::model::{StageKind, Wait};
 use super::peer;
 use super::reasons::{WaitKind, Why};
 use super::table::Side;
-use crate::text::escape::again;
 pub use crate::text::escape::foreign;
+use crate::text::escape::one_line;
 pub use crate::text::units::{bytes, duration, number};
 use std::fmt::Write as _;
 use worker_core::config::{Measure, Rate};
@@ -55,7 +55,7 @@ pub fn chain(chain: &Chain) -> String {
     if !chain.sources_paused.is_empty() {
         write!(text, "; {} paused by it", chain.sources_paused.join(", ")).ok();
     }
-    again(&text)
+    one_line(text.as_bytes())
 }
 
 /// Everything `worker why` says, for people.
@@ -65,7 +65,7 @@ pub fn explanation(explanation: &Explanation, chains_max: usize) -> String {
     for group in explanation.groups() {
         let first = group[0];
         writeln!(text, "{}", chain(first)).ok();
-        let others: Vec<_> = also_held(&group).iter().map(|c| again(&c.task)).collect();
+        let others: Vec<_> = also_held(&group).iter().map(|c| one_line(c.task.as_bytes())).collect();
         if !others.is_empty() {
             let shown = others.len().min(chains_max);
             let more = others.len() - shown;
@@ -73,13 +73,13 @@ pub fn explanation(explanation: &Explanation, chains_max: usize) -> String {
             writeln!(text, "  also held up by that: {}{rest}", others[..shown].join(", ")).ok();
         }
         if let Some(advice) = &first.advice {
-            writeln!(text, "  → {}", again(advice)).ok();
+            writeln!(text, "  → {}", one_line(advice.as_bytes())).ok();
         }
     }
     for note in &explanation.notes {
-        writeln!(text, "{}", again(note)).ok();
+        writeln!(text, "{}", one_line(note.as_bytes())).ok();
     }
-    let limit = explanation.limit.as_ref().map(|found| again(&limit(found)));
+    let limit = explanation.limit.as_ref().map(|found| one_line(limit(found).as_bytes()));
     match (explanation.chains.is_empty(), limit) {
         (true, None) => text.push_str("nothing waits\n"),
         (true, Some(limit)) => {

@@ -324,6 +324,14 @@ fn a_batch_that_is_tried_again_and_again_stays_one_stall() {
         watch.look();
         watch.waits(GREP, vec![Reason::ChildBusy { since: watch.now }]);
         watch.pass(1, 0);
+        // Whoever asks while the attempt runs hears of the stall that stands.
+        if let [(root, None)] = &watch.told[..] {
+            let explained = chain::explain(std::slice::from_ref(watch.observer.latest().unwrap()));
+            let first = &explained.chains[0];
+            assert!(explained.is_stalled() && first.root == *root && watch.task(1).stalled, "{first:?}");
+            assert!(first.text.contains("(exit 1), another attempt now"), "{}", first.text);
+            assert!(first.for_s > 10.0, "{first:?}");
+        }
     }
     assert_eq!(watch.told, [("grep/0: backoff".to_owned(), None)]);
     // The last attempt succeeds.
@@ -455,7 +463,7 @@ fn a_program_that_lives_on_has_no_batch_and_is_started_again() {
         watch.waits(GREP, vec![Reason::Backoff { attempts, until, why, records: 4 }]);
         watch.pass(3, 0);
         let wait = &watch.observer.latest().unwrap().tasks[1].waits[0];
-        assert!(wait.text.contains("restarts in") && !wait.text.contains("batch"), "{}", wait.text);
+        assert!(wait.text.contains("restarts now") && !wait.text.contains("batch"), "{}", wait.text);
         watch.waits(GREP, vec![Reason::ChildBusy { since: watch.now }]);
         watch.pass(1, 0);
     }
