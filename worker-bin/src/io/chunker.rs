@@ -45,8 +45,8 @@ pub struct Chunker {
     records: u64,
     /// Bytes that have left `buffer`.
     bytes_before: u64,
-    /// The last byte in `buffer` is not of the input: it ends the last line.
-    is_completed: bool,
+    /// Where in the stream the last line was given its newline, which is not of the input.
+    completed: Option<u64>,
     /// Records over the limit are passed over and told of, not refused.
     passes_over: bool,
     /// The one that is passed over, or that was and is to be told of.
@@ -88,7 +88,7 @@ impl Chunker {
             scanned: 0,
             records: 0,
             bytes_before: 0,
-            is_completed: false,
+            completed: None,
             passes_over: false,
             long: None,
         }
@@ -109,7 +109,6 @@ impl Chunker {
     ///
     /// Only append: what it holds already is not searched again.
     pub fn space(&mut self) -> &mut Vec<u8> {
-        self.is_completed = false;
         if self.buffer.capacity() - self.buffer.len() < self.chunk_bytes / 4 {
             self.buffer.reserve(self.chunk_bytes);
         }

@@ -67,8 +67,8 @@ impl Chunker {
     pub fn complete(&mut self) -> u64 {
         let lacks = |byte: &u8| self.buffer.last().is_some_and(|last| last != byte);
         let Some(byte) = self.terminator.filter(lacks) else { return 0 };
+        self.completed = Some(self.bytes());
         self.buffer.push(byte);
-        self.is_completed = true;
         1
     }
 
@@ -128,10 +128,17 @@ impl Chunker {
 
     /// The incomplete record, without what it was given.
     fn take_last(&mut self) -> Vec<u8> {
+        let was_given = self.ends_completed(self.buffer.len());
+        self.completed = None;
         let mut bytes = self.buffer.split_off(self.partial);
         self.scanned = self.partial;
         self.splitter.begin();
-        bytes.truncate(bytes.len() - usize::from(std::mem::take(&mut self.is_completed)));
+        bytes.truncate(bytes.len() - usize::from(was_given));
         bytes
+    }
+
+    /// Whether the last of the first `own` bytes at hand is not of the input.
+    pub(super) fn ends_completed(&self, own: usize) -> bool {
+        self.completed.is_some_and(|at| at + 1 == self.bytes_before + own as u64)
     }
 }

@@ -34,6 +34,8 @@ pub struct LongRecord {
     pub rest: Vec<u8>,
     is_whole: bool,
     has_terminator: bool,
+    /// The last of its bytes is not of the input, which lacked its end.
+    pub lacks_end: bool,
 }
 
 impl LongRecord {
@@ -113,12 +115,15 @@ impl Chunker {
             rest: Vec::new(),
             is_whole: false,
             has_terminator: false,
+            lacks_end: false,
         });
     }
 
     /// Takes from the buffer what belongs to the long record.
     fn pass_over(&mut self) {
-        let Some(long) = self.long.as_mut().filter(|long| !long.is_whole) else { return };
+        if self.long.as_ref().is_none_or(|long| long.is_whole) {
+            return;
+        }
         let (own, is_whole) = match self.splitter.find(&self.buffer, self.scanned) {
             Found::End(own) => (own, true),
             Found::More(own) => (own, false),
@@ -128,6 +133,9 @@ impl Chunker {
         if !is_whole && own < self.buffer.len() - own {
             return;
         }
+        let lacks_end = own > 0 && self.ends_completed(own);
+        let Some(long) = &mut self.long else { return };
+        long.lacks_end |= lacks_end;
         let record = &self.buffer[..own];
         let length = if is_whole { content_length(record, self.terminator) } else { own };
         long.add(&record[..length], self.max_record);
@@ -159,8 +167,10 @@ impl Chunker {
             return false;
         }
         self.pass_over();
+        let lacks_end = !self.buffer.is_empty() && self.ends_completed(self.buffer.len());
         match &mut self.long {
             Some(long) if !long.is_whole => {
+                long.lacks_end |= lacks_end;
                 long.add(&self.buffer, self.max_record);
                 long.is_whole = true;
                 self.records += 1;

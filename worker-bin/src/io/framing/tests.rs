@@ -102,6 +102,19 @@ fn lines_are_counted() {
 }
 
 #[test]
+fn what_was_given_to_the_last_line_is_no_part_of_what_breaks_off() {
+    let mut chunker = Chunker::new(&framing("lines=2"), 1 << 20, 0);
+    chunker.space().extend_from_slice(b"1\n2\n3");
+    assert_eq!(chunker.complete(), 1);
+    // Whoever reads looks once more whether it is the end.
+    assert_eq!(chunker.flush().unwrap().unwrap().bytes(), 4);
+    chunker.space();
+    let ended = chunker.end_record().unwrap();
+    let Some(LeftOut::Torn(torn)) = ended.left_out else { panic!("{ended:?}") };
+    assert_eq!((torn.bytes, torn.offset, ended.invented), (b"3".to_vec(), 4, 0));
+}
+
+#[test]
 fn bytes_are_counted() {
     assert_eq!(records("length=3", "abcdef"), ["abc", "def"]);
     let torn = "record 3 (starting at byte 6) breaks off: it has 2 of its 3 bytes";

@@ -64,6 +64,8 @@ pub struct FileSource {
     letters: Vec<DeadLetter>,
     /// Bytes of the files closed.
     closed_bytes: u64,
+    /// The end of its last record, where that was too long and had none.
+    lacking: u64,
     total: Total,
     /// Ends the wait for the next file, the wait for the writer of a named pipe, and the reading of it.
     stop: Option<Stop>,
@@ -262,6 +264,7 @@ impl FileSource {
                 }
             }
         }
+        self.track.give(Extent { bytes: std::mem::take(&mut self.lacking), records: 0 });
         let stream = Extent { bytes: self.chunker.bytes(), records: self.chunker.records() };
         self.track.begin(self.opened, stream);
         Ok(())
@@ -299,7 +302,9 @@ impl FileSource {
         let next = self.track.next();
         let within = self.track.within(next.file, at);
         let name = self.files[next.file.min(self.files.len() - 1)].path.display().to_string();
-        self.track.give(Extent { bytes: long.bytes, records: 1 });
+        // Of what its file does not have, the position says nothing before the file is at its end.
+        self.lacking = u64::from(long.lacks_end);
+        self.track.give(Extent { bytes: long.bytes - self.lacking, records: 1 });
         let SourceOptions { on_long, framing, max_record, .. } = &self.options;
         let place = (name.as_str(), within.records, within.bytes);
         let shortened = on_long.treat(long, place, framing, *max_record);

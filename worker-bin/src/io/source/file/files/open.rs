@@ -85,6 +85,7 @@ impl FileSource {
             behind: Vec::new(),
             letters: Vec::new(),
             closed_bytes: 0,
+            lacking: 0,
             stop: None,
             pipe: None,
             options: options.clone(),

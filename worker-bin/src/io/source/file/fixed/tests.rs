@@ -193,6 +193,33 @@ fn a_plain_file_is_behind_as_soon_as_its_last_record_is_given() {
 }
 
 #[test]
+fn behind_a_long_last_record_without_its_end_a_later_life_goes_on_with_the_next_file() {
+    let long = "x".repeat(100);
+    let dir = directory(&[("a", format!("1\n{long}").as_bytes()), ("b", b"2\n")]);
+    for spec in ["lines", "start=^[0-9x]", "end=^[0-9x]"] {
+        let framing = spec.parse().unwrap();
+        let options = SourceOptions {
+            framing,
+            max_record: 10,
+            on_long: OnLong::DeadLetter,
+            ..SourceOptions::default()
+        };
+        let files = fix(&dir, &options);
+        let mut position = FileSource::fixed(files.clone(), &options).position().unwrap();
+        let (mut all, mut letters) = (Vec::new(), 0);
+        // Each chunk is of a life of its own.
+        loop {
+            let mut source = FileSource::resume(files.clone(), &position, &options).unwrap();
+            let Some(chunk) = source.next_chunk().unwrap() else { break };
+            all.extend_from_slice(chunk.payload());
+            letters += source.take_letters().len();
+            position = source.position().unwrap();
+        }
+        assert_eq!((String::from_utf8_lossy(&all).as_ref(), letters), ("1\n2\n", 1), "{spec}");
+    }
+}
+
+#[test]
 fn a_file_that_shrinks_while_it_is_read_is_an_error_not_an_end() {
     let content = lines("a");
     let mut encoder = GzEncoder::new(Vec::new(), Compression::none());
