@@ -1,6 +1,7 @@
 //! `worker dlq`: dead letters seen, understood and processed again.
 
 mod letters;
+mod memory;
 mod replay;
 
 use worker_tests::process::{Finished, Scratch};

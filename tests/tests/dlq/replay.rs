@@ -276,7 +276,7 @@ fn what_cannot_be_replayed_is_said() {
         .worker(&["dlq", "replay", "pipeline.toml", "all"])
         .run()
         .expect(2)
-        .says(&["fixable keeps no state"]);
+        .says(&["there is no file of dead letters fixable.dead-letters.jsonl", "--state"]);
     assert!(!scratch.path("state/replays/1/letters.jsonl").exists(), "nothing was claimed");
 }
 

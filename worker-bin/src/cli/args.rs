@@ -122,6 +122,10 @@ pub struct RunArgs {
     /// Run up to this stage only and print what it gives; keeps no state
     #[arg(long, value_name = "STAGE", conflicts_with_all = ["state", "fresh"])]
     pub to: Option<String>,
+    /// Run again only what failed: the dead letters of the last run of FILE, of its state or in NAME.dead-letters.jsonl (or the
+    /// file that --dead-letters names), that were not run again yet; see worker dlq replay
+    #[arg(long, conflicts_with_all = ["limit", "to", "fresh", "print_toml"])]
+    pub resume_failed: bool,
     /// Print the pipeline as a file, and do not run it
     #[arg(long)]
     pub print_toml: bool,

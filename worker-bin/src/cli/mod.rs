@@ -68,6 +68,16 @@ fn help_or_error(error: &clap::Error) -> ExitCode {
 }
 
 fn run_or_print(args: &RunArgs) -> ExitCode {
+    match (&args.file, args.resume_failed) {
+        (_, false) => {}
+        (Some(file), true) => return dlq::resume_failed(args, file),
+        (None, true) => {
+            say(
+                "error: --resume-failed needs the pipeline as a FILE; the same command with --print-toml and without it prints one",
+            );
+            return ExitCode::from(2);
+        }
+    }
     let pipeline = match wanted(args) {
         Ok(pipeline) => pipeline,
         Err(error) => return wrong_file(&error),

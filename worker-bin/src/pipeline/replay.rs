@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use thiserror::Error;
-use worker_core::config::MaxDead;
+use worker_core::config::{MaxDead, WhenFull};
 use worker_core::route::PartitionBy;
 
 /// A pipeline for dead letters, and the files that it reads.
@@ -99,6 +99,7 @@ impl Pipeline {
             unlimited(&mut stage.mode);
             // What is tried again is behind its turn.
             stage.order = Order::Any;
+            stage.when_full = WhenFull::Wait;
             stage.place = Vec::new();
             let header = cut.header(&stage.name);
             if into.contains(stage.name.as_str()) || header.is_some() {
@@ -120,6 +121,7 @@ impl Pipeline {
             }
             sink.place = Vec::new();
             sink.order = Order::Any;
+            sink.when_full = WhenFull::Wait;
             append(&mut sink, plan.partitions.sinks[index]);
             sinks.push(sink);
         }

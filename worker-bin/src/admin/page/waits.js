@@ -86,7 +86,7 @@ function renderDead(view) {
       h("td", { class: "num" }, h("span", { class: "only-narrow" }, "attempts: "), number(group.attempts)),
       h("td", { class: "num" }, h("span", { class: "only-narrow" }, "size: "), group.least === group.most ? bytes(group.most) : bytes(group.least) + " \u2013 " + bytes(group.most)))))),
   groups.length > shown.length ? h("button", { type: "button", class: "quiet", "data-more-dead": "1" }, `Show ${number(groups.length - shown.length)} more`) : null,
-  h("p", { class: "calm" }, h("code", null, "worker dlq list"), " shows all of them, ", h("code", null, "worker dlq replay"), " runs them again where the run keeps state (--state); else ", h("code", null, "worker dlq repro"), " shows how each failed."));
+  h("p", { class: "calm" }, h("code", null, "worker dlq list"), " shows all of them, ", h("code", null, "worker dlq replay"), " runs them again when the run has ended, and ", h("code", null, "worker dlq repro"), " shows how each failed."));
 }
 
 // Letters of one task for one reason together, the newest first.

@@ -58,13 +58,14 @@ Example:
   sh bug/run.sh";
 
 const REPLAY_EXAMPLES: &str = "\
-A replay is a run with a state of its own, below the pipeline's: after a crash the same command goes on with it. No letter \
+A replay is a run with a state of its own, below the pipeline's or beside its file of dead letters: after a crash the same command goes on with it. No letter \
 is replayed twice; one that fails again is a dead letter of the replay. The pipeline must be finished, or --out given.
 
 Examples:
   worker dlq replay access.toml all
   worker dlq replay access.toml errors/0:17 errors/1:3
   worker dlq replay access.toml --stage errors --out again.txt
+  worker dlq replay access.toml all --letters access.dead-letters.jsonl    # of a run that kept no state
 
 Exit status: as of worker run.";
 
@@ -165,8 +166,12 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "STAGE")]
     pub stage: Option<String>,
     /// State directory of the run [default: as for worker run FILE]
-    #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
+    #[arg(long, value_name = "DIR", conflicts_with = "letters", value_hint = clap::ValueHint::DirPath)]
     pub state: Option<PathBuf>,
+    /// Dead letters of a run that kept no state [default: NAME.dead-letters.jsonl, the newest]; what was replayed of them is noted in
+    /// FILE.replayed
+    #[arg(long, value_name = "FILE")]
+    pub letters: Option<PathBuf>,
     /// Value of a variable of the file; repeatable
     #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
     pub set: Vec<(String, String)>,

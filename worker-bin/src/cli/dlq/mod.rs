@@ -10,20 +10,30 @@ mod show;
 mod store;
 
 use super::run::{say, wrong_file};
+use crate::cli::args::RunArgs;
 use args::{DlqArgs, DlqCommand};
 use std::io::{self, BufWriter, Stdout, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 use store::StoreError;
 use thiserror::Error;
 
 /// Does what the command line says.
 pub(super) fn dlq(args: &DlqArgs) -> ExitCode {
-    let result = match &args.command {
+    ended(match &args.command {
         DlqCommand::List(args) => list::list(args),
         DlqCommand::Show(args) => show::show(args),
         DlqCommand::Repro(args) => repro::repro(args),
         DlqCommand::Replay(args) => replay::replay(args),
-    };
+    })
+}
+
+/// `worker run FILE --resume-failed`: what failed in the last run, and nothing else.
+pub(super) fn resume_failed(args: &RunArgs, file: &Path) -> ExitCode {
+    ended(replay::all_that_failed(args, file))
+}
+
+fn ended(result: Result<ExitCode, Failed>) -> ExitCode {
     match result {
         Ok(code) => code,
         // A reader that has gone is no error.

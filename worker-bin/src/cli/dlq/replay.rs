@@ -1,6 +1,6 @@
 //! `worker dlq replay`: dead letters go through their stage and everything behind it again, each at most once.
 //!
-//! A replay is a run with a state of its own in `STATE/replays/N`. It claims its letters before it begins, all or none; from
+//! A replay is a run with a state of its own in `STATE/replays/N`, or `LETTERS.replayed/replays/N` where the run kept none. It claims its letters before it begins, all or none; from
 //! then on it is gone on with, crash or not, until it has finished, before another one may begin.
 
 mod choice;
@@ -14,6 +14,8 @@ use super::Failed;
 use super::args::ReplayArgs;
 use super::claims::{self, Replay};
 use super::store::{Store, StoreError};
+use crate::admin::registry;
+use crate::cli::args::RunArgs;
 use crate::cli::run::{self, say};
 use crate::io::durable;
 use crate::manifest::Manifest;
@@ -53,6 +55,23 @@ pub(super) fn replay(args: &ReplayArgs) -> Result<ExitCode, Failed> {
     Ok(if code == ExitCode::SUCCESS { earlier.unwrap_or(code) } else { code })
 }
 
+/// All that failed in the last run of a pipeline and was not replayed.
+pub(super) fn all_that_failed(args: &RunArgs, file: &Path) -> Result<ExitCode, Failed> {
+    let mut process = args.process.clone();
+    let letters = process.dead_letters.take();
+    replay(&ReplayArgs {
+        file: file.to_owned(),
+        ids: vec!["all".to_owned()],
+        stage: None,
+        state: args.state.state.clone(),
+        letters,
+        set: args.set.clone(),
+        out: None,
+        slots: args.slots,
+        process,
+    })
+}
+
 fn load(args: &ReplayArgs) -> Result<Pipeline, StoreError> {
     let options = StateOptions { dir: args.state.as_deref(), ..StateOptions::default() };
     Ok(pipeline::load(&args.file, &args.set)?.with_state(options)?)
@@ -87,11 +106,11 @@ impl<'a> Replayer<'a> {
         plan: Plan,
         cluster: Cluster,
     ) -> Result<Self, Failed> {
-        if pipeline.state_dir.is_none() {
-            return Err(ReplayError::NoState { pipeline: pipeline.name.clone() }.into());
-        }
-        let store = Store::of(pipeline)?;
-        let state = store.path().to_owned();
+        let store = match &args.letters {
+            Some(letters) => Store::file(letters)?,
+            None => Store::of(pipeline)?,
+        };
+        let state = std::path::absolute(store.home())?;
         let out = args.out.as_ref().map(std::path::absolute).transpose()?;
         if out.as_ref().is_some_and(|out| out.starts_with(&state)) {
             return Err(ReplayError::OutInState { state }.into());
@@ -99,8 +118,33 @@ impl<'a> Replayer<'a> {
         Ok(Self { args, pipeline, plan, cluster, store, state, out })
     }
 
+    /// Of a run that kept no state nothing but a process that lives can be in the way.
+    fn lock_letters(&self) -> Result<Locks, Failed> {
+        let running = registry::list().unwrap_or_default();
+        let mut running = running.iter().filter(|found| found.alive);
+        if let Some(found) = running.find(|found| found.entry.pipeline == self.pipeline.name) {
+            let (pipeline, holder) = (self.pipeline.name.clone(), format!("process {}", found.entry.pid));
+            return Err(ReplayError::Running { pipeline, holder }.into());
+        }
+        let home = claims::home(&self.state);
+        for dir in [&self.state, &home] {
+            durable::make_directory(dir, "replay").map_err(|source| ReplayError::write(dir, source))?;
+        }
+        Ok(Locks { _replays: Self::lock_replays(&home)?, _state: None })
+    }
+
+    fn lock_replays(home: &Path) -> Result<Lock, ReplayError> {
+        Lock::take(home).map_err(|error| match error {
+            StateError::InUse { holder, .. } => ReplayError::Busy { holder },
+            error @ StateError::Io { .. } => ReplayError::State(error),
+        })
+    }
+
     /// Keeps other replays out and, where its sinks are written, the pipeline itself.
     fn lock(&self) -> Result<Locks, Failed> {
+        if let Store::File(_) = self.store {
+            return self.lock_letters();
+        }
         let manifest = self.manifest(&self.state)?.unwrap_or_default();
         if manifest.pipeline != self.pipeline.name {
             let (state, found, wanted) = (self.state.clone(), manifest.pipeline, self.pipeline.name.clone());
@@ -108,10 +152,7 @@ impl<'a> Replayer<'a> {
         }
         let home = claims::home(&self.state);
         durable::make_directory(&home, "replay").map_err(|source| ReplayError::write(&home, source))?;
-        let replays = Lock::take(&home).map_err(|error| match error {
-            StateError::InUse { holder, .. } => ReplayError::Busy { holder },
-            error @ StateError::Io { .. } => ReplayError::State(error),
-        })?;
+        let replays = Self::lock_replays(&home)?;
         let unfinished = claims::replays(&self.state)?.into_iter().find(|r| !r.done && r.claim.is_some());
         let into_sinks = match unfinished.and_then(|replay| replay.claim) {
             Some(claim) => claim.out.is_none() || self.out.is_none(),
@@ -145,7 +186,8 @@ impl<'a> Replayer<'a> {
     /// Claims letters and runs them.
     fn begin(&self, wanted: &Wanted) -> Result<ExitCode, Failed> {
         let replays = claims::replays(&self.state)?;
-        let finished = self.has_ended(&self.state)?;
+        // A file of dead letters has no commits that may be missing.
+        let finished = matches!(self.store, Store::File(_)) || self.has_ended(&self.state)?;
         let committed = if finished { None } else { Some(Committed::new(&self.state)) };
         let chosen = Chosen::find(&self.store, &replays, self.pipeline, wanted, committed)?;
         if chosen.is_empty() {

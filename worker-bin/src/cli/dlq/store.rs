@@ -153,19 +153,29 @@ impl Store {
         }
     }
 
-    fn file(path: &Path) -> Result<Self, StoreError> {
+    /// A file of dead letters.
+    pub(super) fn file(path: &Path) -> Result<Self, StoreError> {
         match path.is_file() {
             true => Ok(Self::File(path.to_owned())),
             false => Err(StoreError::NoFile { path: path.to_owned(), state: None }),
         }
     }
 
-    /// What was replayed; nothing, where no state is kept.
-    pub(super) fn replays(&self) -> Result<Vec<claims::Replay>, StoreError> {
+    /// Where it is kept what was replayed: of a run that kept no state, in a directory beside its file of dead letters.
+    pub(super) fn home(&self) -> PathBuf {
         match self {
-            Self::State(dir) => Ok(claims::replays(dir)?),
-            Self::File(_) => Ok(Vec::new()),
+            Self::State(dir) => dir.clone(),
+            Self::File(file) => {
+                let mut beside = file.clone().into_os_string();
+                beside.push(".replayed");
+                beside.into()
+            }
         }
+    }
+
+    /// What was replayed.
+    pub(super) fn replays(&self) -> Result<Vec<claims::Replay>, StoreError> {
+        Ok(claims::replays(&self.home())?)
     }
 
     /// All letters, those of the pipeline's run first. An error is about one line or one file, and others follow.
@@ -173,20 +183,20 @@ impl Store {
         &self,
         replays: &[claims::Replay],
     ) -> impl Iterator<Item = Result<Kept, StoreError>> + use<> {
-        let places: Vec<(Option<u32>, PathBuf)> = match self {
-            Self::File(file) => vec![(None, file.clone())],
-            Self::State(dir) => std::iter::once((None, dir.join("dead")))
-                .chain(replays.iter().map(|replay| (Some(replay.number), replay.state().join("dead"))))
-                .collect(),
+        let own = match self {
+            Self::File(file) => file.clone(),
+            Self::State(dir) => dir.join("dead"),
         };
+        let of_replays = replays.iter().map(|replay| (Some(replay.number), replay.state().join("dead")));
+        let places: Vec<(Option<u32>, PathBuf)> = std::iter::once((None, own)).chain(of_replays).collect();
         places.into_iter().flat_map(|(replay, place)| letters_in(replay, &place))
     }
 
     pub(super) fn letter(&self, id: &LetterId) -> Result<Letter, StoreError> {
         let place = match (self, id.replay) {
-            (Self::File(file), _) => file.clone(),
+            (Self::File(file), None) => file.clone(),
             (Self::State(dir), None) => id.log(dir),
-            (Self::State(dir), Some(number)) => id.log(&claims::state_of(dir, number)),
+            (Self::File(_) | Self::State(_), Some(number)) => id.log(&claims::state_of(&self.home(), number)),
         };
         let none = || StoreError::NoLetter { id: id.clone(), place: self.path().to_owned() };
         if !place.is_file() {

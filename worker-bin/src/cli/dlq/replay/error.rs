@@ -19,11 +19,6 @@ pub(crate) enum ReplayError {
     /// `all` and more.
     #[error("`all` are all: name no others beside it")]
     AllAndOthers,
-    #[error(
-        "{pipeline} keeps no state, so nothing can say which dead letters were replayed; give their records to the \
-         pipeline as new input (worker dlq show --raw)"
-    )]
-    NoState { pipeline: String },
     /// The state is another pipeline's.
     #[error("the state in {} is of pipeline `{found}`, not of `{wanted}`; name the directory of this one with --state", state.display())]
     OtherPipeline {
