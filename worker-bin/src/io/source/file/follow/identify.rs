@@ -10,9 +10,10 @@ use super::known::{LogId, Packed};
 use super::survey::survey;
 use crate::io::source::SourceError;
 use crate::io::source::unpack::{Beginning, MARK_BYTES_MAX};
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -156,7 +157,9 @@ impl Catalog {
             }
             let verdict = match log.is_gone() {
                 true => match known.content.agrees(file, seen.length).map_err(fail)? {
-                    Agreement::Whole if is_sure(log, seen, known.content.bytes) => {
+                    Agreement::Whole
+                        if is_sure(log, seen, known.content.bytes) || is_copied_and_cut(log, seen) =>
+                    {
                         Some((known.content.bytes, Verdict::Is { id, content: None, packed: None }))
                     }
                     // What was cut in its place begins anew.
@@ -216,7 +219,7 @@ impl Catalog {
         for id in surveyed.agree.iter().rev() {
             let Some(log) = self.logs.get(id) else { continue };
             let bytes = log.known.content.bytes;
-            if log.is_gone() && is_sure(log, seen, bytes) {
+            if log.is_gone() && (is_sure(log, seen, bytes) || is_called_as_packed(log, seen)) {
                 return Ok(Verdict::Is { id: *id, content: None, packed: packed(bytes == all.bytes) });
             }
         }
@@ -243,6 +246,18 @@ impl Catalog {
 fn is_sure(log: &Log, seen: &Seen, bytes: u64) -> bool {
     let is_kin = log.known.is_kin(&seen.path) && bytes >= SURE_BYTES_OF_KIN;
     is_kin || bytes >= SURE_BYTES || log.known.file == seen.key
+}
+
+/// copytruncate: what was cut is still where it was, and its copy lies beside it. Then any number of bytes is enough.
+fn is_copied_and_cut(log: &Log, seen: &Seen) -> bool {
+    let is_there = |metadata: Metadata| metadata.ino() == log.known.file.inode;
+    log.known.is_kin(&seen.path) && std::fs::metadata(&log.known.path).is_ok_and(is_there)
+}
+
+/// Packers add to the name of what they pack and remove.
+fn is_called_as_packed(log: &Log, seen: &Seen) -> bool {
+    let added = seen.path.as_os_str().as_bytes().strip_prefix(log.known.path.as_os_str().as_bytes());
+    added.is_some_and(|added| added.starts_with(b".") && !added.contains(&b'/'))
 }
 
 /// What a log that is there is to a file that may be a copy of it.

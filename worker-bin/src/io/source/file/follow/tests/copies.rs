@@ -232,3 +232,22 @@ fn what_is_cut_or_grows_amid_a_look_is_not_read_twice() {
         assert_eq!(bench.read_decided(), "", "{grows}");
     }
 }
+
+/// However little it is: the copy of what was cut, and what a packer has made of a log, say by their places whose they are.
+#[test]
+fn copies_of_little_are_known_by_where_they_are() {
+    let mut bench = Bench::new("a.log*");
+    bench.append("a.log", "1\n");
+    assert_eq!(bench.read(), "1\n");
+    bench.append("a.log", "2\n");
+    bench.copy("a.log", "a.log.1");
+    bench.cut("a.log");
+    assert_eq!(bench.read_decided(), "2\n");
+    bench.append("a.log", "3\n");
+    assert_eq!(bench.read_decided(), "3\n");
+    bench.rename("a.log", "a.log.2");
+    bench.gzip("a.log.2");
+    bench.append("a.log", "4\n");
+    assert_eq!(bench.read_decided(), "4\n");
+    assert_eq!(bench.read_decided(), "");
+}
