@@ -66,8 +66,8 @@ fn wrong_files() -> Vec<(&'static str, String, &'static [&'static str])> {
         ),
         (
             "later version",
-            with_stage("run = 'cat'\nrate = '5/s'"),
-            &["pipeline.toml:6", "rate", "not in this version"],
+            with_stage("run = 'cat'\nshared = true"),
+            &["pipeline.toml:6", "shared", "not in this version"],
         ),
     ]
 }
