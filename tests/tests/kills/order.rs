@@ -16,7 +16,8 @@ fn in_the_order_of_the_input() {
             [source.in]
             file = "in/*"
             [stage.some]
-            run = ["sh", "-c", "sleep 0.01; grep -v '7$' || :"]
+            run = ["sh", "-c", "sleep 0.01; exec grep -v '7$'"]
+            ok_exit = [0, 1]
             partitions = 3
             batch = { max_records = 60 }
             [stage.marked]
