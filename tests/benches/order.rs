@@ -11,10 +11,12 @@
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
+#[path = "harness/access_log.rs"]
+mod access_log;
 mod harness;
 
+use access_log::write_log;
 use harness::{Took, build_worker, spread, time};
-use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -68,29 +70,4 @@ fn compare(worker: &Path, dir: &Path, filter: &str, rounds: u64) {
 fn same(dir: &Path) {
     let status = Command::new("cmp").args(["pipe.txt", "out.txt"]).current_dir(dir).status();
     assert!(status.expect("cmp runs").success(), "the order of the input is not kept");
-}
-
-/// Lines of an access log; the same every time.
-fn write_log(path: &Path, bytes_min: u64) -> u64 {
-    let mut state = 1_u64;
-    let mut next = |bound: u64| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 33) % bound
-    };
-    let mut block = String::new();
-    while block.len() < 16 << 20 {
-        let (a, b, second, page, size) = (next(256), next(256), next(60), next(2000), next(100_000));
-        writeln!(
-            block,
-            "10.7.{a}.{b} - - [10/Oct/2026:13:55:{second:02} +0000] \"GET /page/{page} HTTP/1.1\" 200 {size}"
-        )
-        .expect("a string takes it");
-    }
-    let mut file = std::fs::File::create(path).expect("create the log");
-    let mut written = 0;
-    while written < bytes_min {
-        std::io::Write::write_all(&mut file, block.as_bytes()).expect("write the log");
-        written += block.len() as u64;
-    }
-    written
 }
