@@ -86,7 +86,16 @@ fn a_misspelled_stage_is_status_2_with_the_one_that_is_meant_and_a_paused_one_sa
     let scratch = Scratch::new();
     let (running, _) = endless(&scratch, &[]);
     for order in ["tap", "pause", "resume"] {
-        scratch.worker(&[order, "erors"]).run().expect(2).says(&["did you mean `errors`?"]);
+        for wrong in ["erors", "ERRORS", "errors/0", "err"] {
+            scratch.worker(&[order, wrong]).run().expect(2).says(&["did you mean `errors`?"]);
+        }
+        for none in ["a b?c", "später", "100%"] {
+            scratch
+                .worker(&[order, none])
+                .run()
+                .expect(2)
+                .says(&[&format!("there is no stage {none}; stages there: ")]);
+        }
     }
     scratch.worker(&["pause", "errors"]).run().expect(0);
     let status = scratch.worker(&["status"]).run().expect(0);

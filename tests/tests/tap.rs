@@ -118,7 +118,7 @@ fn what_cannot_be_tapped_says_why() {
             + "[stage.mark]\nfrom = \"in\"\nrun = [\"cat\"]\npartitions = 1\n[sink.out]\nfrom = \"mark\"\nfile = \"o.txt\"\n"),
     );
     for (args, status, text) in [
-        (&["marc"][..], 2, "there is no stage marc; there are in, mark, out"),
+        (&["marc"][..], 2, "there is no stage marc; did you mean `mark`? (stages there: in, mark, out)"),
         (&["in", "--in"], 1, "source in takes nothing from the pipeline; --out shows what it reads"),
         (&["mark", "--in", "--key", "k"], 1, "mark has no partition_by"),
         (&["mark", "--key", "k"], 1, "no stage behind mark has partition_by"),

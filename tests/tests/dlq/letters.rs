@@ -49,7 +49,8 @@ fn letters_of_a_run_without_state_are_listed_and_shown() {
     }
     let raw = dlq(&scratch, &["show", "--letters", "some-fail.dead-letters.jsonl", &letters[0].0, "--raw"]);
     assert_eq!(raw.expect(0).stdout, b"500");
-    assert!(listed(&scratch, &["pipeline.toml", "--stage", "other"]).is_empty());
+    assert!(listed(&scratch, &["pipeline.toml", "--stage", "numbers"]).is_empty());
+    assert!(listed(&scratch, &["some-fail.dead-letters.jsonl", "--stage", "other"]).is_empty());
 }
 
 #[test]
@@ -93,6 +94,24 @@ fn what_is_not_there_is_said() {
         &["show", "pipeline.toml", "picky/0:99"],
         &["there is no dead letter picky/0:99", "worker dlq list"],
     );
+    for list in ["pipeline.toml", "some-fail.dead-letters.jsonl"] {
+        refused(&["list", list, "--stage", "piky"], &["there is no stage piky; did you mean `picky`?"]);
+    }
+    refused(
+        &["replay", "pipeline.toml", "--stage", "Picky"],
+        &["there is no stage Picky; did you mean `picky`?"],
+    );
+    refused(
+        &["list", "pipeline.toml", "--stage", "other"],
+        &["there is no stage other; stages there: numbers, out, picky"],
+    );
+    let (id, _) = listed(&scratch, &["pipeline.toml"]).remove(0);
+    let wrong = id.replace("picky", "pickie");
+    for command in [&["show", "pipeline.toml", &wrong][..], &["replay", "pipeline.toml", &wrong]] {
+        refused(command, &["there is no dead letter pickie/0:", &format!("did you mean `{id}`?")]);
+    }
+    refused(&["list", "pipelin.toml"], &["did you mean `pipeline.toml`?"]);
+    refused(&["list", "some-fail.dead-letter.jsonl"], &["did you mean `some-fail.dead-letters.jsonl`?"]);
     refused(&["show", "pipeline.toml", "99"], &["expected TASK:NUMBER"]);
     refused(&["show", "picky/0:1"], &["say where dead letters are"]);
     refused(&["list", "--state", "nowhere"], &["there is no state directory nowhere"]);

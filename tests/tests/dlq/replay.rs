@@ -267,7 +267,7 @@ fn what_cannot_be_replayed_is_said() {
     refused(&["all", "picky/0:1"], &["`all` are all"]);
     refused(&["nonsense"], &["expected TASK:NUMBER"]);
     scratch.write("pipeline.toml", FIXABLE.replace("stage.picky", "stage.choosy"));
-    refused(&["all"], &["has no stage `picky` any more (there are: choosy, mark)"]);
+    refused(&["all"], &["has no stage `picky` any more; stages there: choosy, mark"]);
     scratch.write("pipeline.toml", FIXABLE.replace("\"fixable\"", "\"other\""));
     refused(&["all"], &["is of pipeline `fixable`, not of `other`"]);
     scratch.write("pipeline.toml", FIXABLE);

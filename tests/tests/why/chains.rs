@@ -48,7 +48,9 @@ fn a_paused_stage_is_the_root_of_what_waits_for_it_until_it_is_resumed() {
     assert!(told["advice"].as_str().is_some_and(|advice| advice.contains("worker resume")), "{told}");
     let refused = scratch.worker(&["pause", "sane"]).run().expect(2);
     assert!(
-        refused.stderr.contains("there is no stage sane; there are lines, same, out"),
+        refused
+            .stderr
+            .contains("there is no stage sane; did you mean `same`? (stages there: lines, same, out)"),
         "{}",
         refused.stderr
     );

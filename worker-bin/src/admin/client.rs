@@ -63,6 +63,18 @@ pub struct Client {
     process: Option<u32>,
 }
 
+/// Text as a part of a URL.
+pub(crate) fn encoded(text: &str) -> String {
+    let mut url = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => url.push(char::from(byte)),
+            _ => url.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    url
+}
+
 /// Lines of an answer that goes on.
 #[derive(Debug)]
 pub struct Lines {

@@ -2,6 +2,7 @@
 
 use super::run::say;
 use crate::manifest::Manifest;
+use crate::text::names;
 use clap::Subcommand;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -42,8 +43,9 @@ pub(super) fn journal(command: &JournalCommand) -> ExitCode {
         Ok(Some(false)) => ExitCode::FAILURE,
         Ok(None) => {
             let shown = directory.display();
+            let near = if directory.exists() { String::new() } else { names::near_path(directory) };
             say(&format!(
-                "error: no journal in {shown}; expected a state directory or a task's directory in it"
+                "error: no journal in {shown}; expected a state directory or a task's directory in it{near}"
             ));
             ExitCode::from(2)
         }

@@ -1,10 +1,11 @@
 //! `cluster.toml`: which nodes there are and where they listen.
 
-use super::diagnostics::{At, ConfigError, Problem, SourceText, in_file_order, suggestion};
+use super::diagnostics::{At, ConfigError, Problem, SourceText, in_file_order};
 use super::keys::value::{Maybe, Number, Text, Value};
 use super::keys::{Class, Key, Keys, Section, WhenAbsent, row, schema};
 use super::reader::{self, KeyValue, Reader, Table};
 use super::vars::Vars;
+use crate::text::names;
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -108,8 +109,7 @@ impl Cluster {
     pub fn find(&self, name: &str) -> Result<NodeIx, ConfigError> {
         self.position(name).ok_or_else(|| {
             let problem = Problem::new(format!("{} has no node `{name}`", self.text.name()))
-                .help_if(suggestion(name, self.names()))
-                .help(format!("nodes there: {}", self.names().collect::<Vec<_>>().join(", ")));
+                .helps(names::help(name, "nodes there", self.names()));
             ConfigError::one(&self.text, problem)
         })
     }
@@ -125,7 +125,7 @@ impl Cluster {
         u16::try_from(index).ok().map(NodeIx)
     }
 
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> + Clone {
         self.nodes.iter().map(|node| node.name.as_str())
     }
 
@@ -209,6 +209,11 @@ const KEYS: Keys<ClusterNode> = &[
         set: |node, slots, _| node.slots = slots.map(|slots| slots as usize),
     },
 ];
+
+/// The keys of a node.
+pub(crate) fn infos() -> Vec<super::keys::KeyInfo> {
+    row::infos(KEYS)
+}
 
 /// The JSON Schema of cluster files.
 #[must_use]

@@ -1,10 +1,11 @@
 //! The part of a pipeline that leads to one stage, for a look at what it gives.
 
 use super::delivery::Delivery;
-use super::diagnostics::{ConfigError, Problem, suggestion};
+use super::diagnostics::{ConfigError, Problem};
 use super::keys::Section as _;
 use super::model::{Order, Origin, Pipeline, Sink};
 use super::plan::InOrder;
+use crate::text::names;
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Pipeline {
@@ -70,13 +71,10 @@ impl Pipeline {
     }
 
     fn no_stage(&self, name: &str) -> ConfigError {
-        let names = || {
-            let sources = self.sources.iter().map(|source| source.name.as_str());
-            sources.chain(self.stages.iter().map(|stage| stage.name.as_str()))
-        };
+        let sources = self.sources.iter().map(|source| source.name.as_str());
+        let all = sources.chain(self.stages.iter().map(|stage| stage.name.as_str()));
         let problem = Problem::new(format!("`--to {name}`: {} has no stage `{name}`", self.file_name()))
-            .help_if(suggestion(name, names()))
-            .help(format!("sources and stages there: {}", names().collect::<Vec<_>>().join(", ")));
+            .helps(names::help(name, "sources and stages there", all));
         ConfigError::one(&self.text, problem)
     }
 

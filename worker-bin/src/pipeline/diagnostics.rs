@@ -1,5 +1,6 @@
 //! What is wrong with a file, shown with the line and a caret under it.
 
+use crate::text::names;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use std::fmt;
 use std::io::Read as _;
@@ -104,7 +105,11 @@ impl ConfigError {
 
     /// A file that cannot be read at all.
     pub(super) fn unreadable(path: &Path, error: &std::io::Error) -> Self {
-        let problem = Problem::new(format!("cannot read {}: {error}", path.display()))
+        let near = match error.kind() {
+            std::io::ErrorKind::NotFound => names::near_path(path),
+            _ => String::new(),
+        };
+        let problem = Problem::new(format!("cannot read {}: {error}{near}", path.display()))
             .help("name an existing file that this user may read");
         Self { text: SourceText::new(path.display().to_string(), ""), problems: vec![problem] }
     }
@@ -172,6 +177,11 @@ impl Problem {
 
     pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
         self.help.push(help.into());
+        self
+    }
+
+    pub(crate) fn helps(mut self, help: impl IntoIterator<Item = String>) -> Self {
+        self.help.extend(help);
         self
     }
 
@@ -295,16 +305,6 @@ pub(crate) fn normalized(base: &Path, path: &Path) -> PathBuf {
         }
     }
     whole
-}
-
-/// `did you mean …?` if one of the candidates is close to `word`.
-pub(crate) fn suggestion<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    candidates
-        .into_iter()
-        .map(|known| (strsim::damerau_levenshtein(word, known), known))
-        .filter(|&(distance, known)| distance <= (known.len().max(word.len()) + 1) / 3)
-        .min_by_key(|&(distance, _)| distance)
-        .map(|(_, known)| format!("did you mean `{known}`?"))
 }
 
 /// `a, b or c`, each in the given quotes.

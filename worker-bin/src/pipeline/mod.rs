@@ -37,7 +37,7 @@ pub use program::{Command, ProgramError};
 pub use replay::{Inlet, Replay, ReplayError};
 pub use warnings::{ignored_places, warnings};
 
-pub(crate) use diagnostics::{normalized, suggestion};
+pub(crate) use diagnostics::normalized;
 pub(crate) use warnings::endless;
 
 use crate::io::resource::Resource;

@@ -1,7 +1,8 @@
 //! Reads a TOML document key by key and collects everything that is wrong with it.
 
-use super::diagnostics::{At, Problem, listed, suggestion};
+use super::diagnostics::{At, Problem, listed};
 use super::vars::Vars;
+use crate::text::names::suggestion;
 use crate::text::units;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -7,6 +7,7 @@ use super::plan::{Plan, Role};
 use crate::io::shared::Shared;
 use crate::io::sink::{self, Tasks};
 use crate::io::source::file::Files;
+use crate::text::names;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -46,12 +47,13 @@ pub struct Inlet {
 pub enum ReplayError {
     /// It has no such stage.
     #[error(
-        "{file} has no stage `{stage}` any more (there are: {stages}); take the file that the run was made with, or name other letters"
+        "{file} has no stage `{stage}` any more{stages}; take the file that the run was made with, or name other letters"
     )]
     NoStage {
         /// The one that letters would go into.
         stage: String,
         file: String,
+        /// Those that it has.
         stages: String,
     },
     /// Records go there by keys that letters do not have.
@@ -188,13 +190,11 @@ impl Cut<'_> {
             None => Err(ReplayError::NoStage {
                 stage: name.to_owned(),
                 file: self.whole.file_name().to_owned(),
-                stages: self
-                    .whole
-                    .stages
-                    .iter()
-                    .map(|stage| stage.name.as_str())
-                    .collect::<Vec<_>>()
-                    .join(", "),
+                stages: names::tail(
+                    name,
+                    "stages there",
+                    self.whole.stages.iter().map(|stage| stage.name.as_str()),
+                ),
             }),
         }
     }

@@ -1,6 +1,7 @@
 //! `{{name}}` in strings, replaced by `[vars]` and `--set`.
 
-use super::diagnostics::{At, Problem, suggestion};
+use super::diagnostics::{At, Problem};
+use crate::text::names::suggestion;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 

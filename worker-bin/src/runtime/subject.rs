@@ -10,7 +10,7 @@ use crate::admin::{
 };
 use crate::explain::{Explanation, History, Snapshot};
 use crate::metrics::Form;
-use crate::pipeline::suggestion;
+use crate::text::names;
 use std::sync::Arc;
 use tokio::sync::{Notify, mpsc, watch};
 use worker_core::config::{TaskId, TaskName};
@@ -142,8 +142,7 @@ impl Admin {
         if stages.iter().any(|name| name == stage) {
             return Ok(());
         }
-        let meant = suggestion(stage, stages.iter().map(String::as_str));
-        let meant = meant.map(|meant| format!("; {meant}")).unwrap_or_default();
-        Err(format!("there is no stage {stage}; there are {}{meant}", stages.join(", ")))
+        let there = names::tail(stage, "stages there", stages.iter().map(String::as_str));
+        Err(format!("there is no stage {stage}{there}"))
     }
 }

@@ -3,6 +3,7 @@
 use super::args::ListArgs;
 use super::claims::{Claimed, Given, Replay};
 use super::json::ShownLetter;
+use super::stages::Stages;
 use super::store::{Kept, LetterId, Store, StoreError};
 use super::{Failed, Output};
 use crate::cli::run::say;
@@ -24,18 +25,25 @@ const REASONS_MAX: usize = 10_000;
 const REASONS_SHOWN_MAX: usize = 20;
 
 pub(super) fn list(args: &ListArgs) -> Result<ExitCode, Failed> {
-    let (store, _) = Store::find(args.file.as_deref(), &args.from)?;
+    let (store, pipeline) = Store::find(args.file.as_deref(), &args.from)?;
+    let mut stages = Stages::of(&store, pipeline.as_ref());
     let replays = store.replays()?;
     let mut listing = Listing::new(&store, &replays, args);
     let mut damaged = false;
     for kept in store.letters(&replays) {
         match kept {
-            Ok(kept) => listing.add(&kept)?,
+            Ok(kept) => {
+                stages.seen(&kept.letter.stage);
+                listing.add(&kept)?;
+            }
             Err(error) => {
                 damaged = true;
                 say(&format!("error: {error}"));
             }
         }
+    }
+    if let Some(stage) = &args.stage {
+        stages.check(stage)?;
     }
     listing.end()?;
     Ok(ExitCode::from(if damaged { 2 } else { 0 }))

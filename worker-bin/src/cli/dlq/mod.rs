@@ -7,6 +7,7 @@ mod list;
 mod replay;
 mod repro;
 mod show;
+mod stages;
 mod store;
 
 use super::run::{say, wrong_file};

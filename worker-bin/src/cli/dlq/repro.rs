@@ -12,6 +12,7 @@ use crate::io::dead::Letter;
 use crate::pipeline::plan::{LocalTask, Plan, Role, StageTask, plan};
 use crate::pipeline::{self, Cluster, Mode, Pipeline, ProgramError, RecordsState, StateOptions};
 use crate::text::escape::one_line;
+use crate::text::names;
 use script::Script;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
@@ -27,7 +28,7 @@ use worker_core::route::{PartitionBy, RecordKey};
 pub(super) enum ReproError {
     /// The stage is gone.
     #[error(
-        "dead letter {id} is of stage `{stage}`, which {file} does not have any more (stages there: {stages}); take the file \
+        "dead letter {id} is of stage `{stage}`, which {file} does not have any more{stages}; take the file \
          that the run was made with"
     )]
     NoStage { id: LetterId, stage: String, file: String, stages: String },
@@ -92,7 +93,11 @@ fn stage_of<'a>(
             id: id.clone(),
             stage: one_line(letter.stage.as_bytes()),
             file: pipeline.file_name().to_owned(),
-            stages: pipeline.stages.iter().map(|stage| stage.name.as_str()).collect::<Vec<_>>().join(", "),
+            stages: names::tail(
+                &letter.stage,
+                "stages there",
+                pipeline.stages.iter().map(|stage| stage.name.as_str()),
+            ),
         }),
     }
 }

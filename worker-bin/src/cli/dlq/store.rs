@@ -5,11 +5,15 @@ use super::claims::{self, ClaimError};
 use crate::admin::registry;
 use crate::io::dead::{DeadLogError, Letter, log_path, read_letters};
 use crate::pipeline::{self, ConfigError, Pipeline, StateOptions};
+use crate::text::names;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use thiserror::Error;
 use worker_core::config::TaskName;
+
+/// Letters that are compared with the name of one that is not there.
+const NEAR_MAX: usize = 10_000;
 
 /// The name of a dead letter: `errors/0:17`, or `r2/errors/0:17` for one of the second replay.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,11 +54,19 @@ pub(super) enum StoreError {
     /// What was replayed is not known.
     #[error(transparent)]
     Claims(#[from] ClaimError),
+    /// A stage that nothing knows.
+    #[error("there is no stage {stage}{there}")]
+    NoStage {
+        stage: String,
+        /// Those there are.
+        there: String,
+    },
     /// Neither a file nor a directory.
     #[error("say where dead letters are: a pipeline file, --state DIR or --letters FILE")]
     Nowhere,
     #[error(
-        "there is no state directory {}: nothing was run with it yet; name the directory of the run with --state", .0.display()
+        "there is no state directory {}: nothing was run with it yet; name the directory of the run with --state{}", .0.display(),
+        names::near_path(.0)
     )]
     NoState(PathBuf),
     /// A directory of something else.
@@ -67,7 +79,8 @@ pub(super) enum StoreError {
         /// The directories of nodes in it.
         nodes: Vec<String>,
     },
-    #[error("there is no file of dead letters {}: no record was dead-lettered, or {}", path.display(), elsewhere(state.as_deref()))]
+    #[error("there is no file of dead letters {}: no record was dead-lettered, or {}{}", path.display(),
+        elsewhere(state.as_deref()), names::near_path(path))]
     NoFile {
         path: PathBuf,
         /// Where the last run of the pipeline on this machine kept its state.
@@ -78,9 +91,11 @@ pub(super) enum StoreError {
     )]
     BadId(String),
     /// A name of nothing.
-    #[error("there is no dead letter {id} in {}; `worker dlq list` shows those that are there", place.display())]
+    #[error("there is no dead letter {id} in {}{near}; `worker dlq list` shows those that are there", place.display())]
     NoLetter {
         id: LetterId,
+        /// The one that was probably meant.
+        near: String,
         /// Where it was searched.
         place: PathBuf,
     },
@@ -198,7 +213,10 @@ impl Store {
             (Self::State(dir), None) => id.log(dir),
             (Self::File(_) | Self::State(_), Some(number)) => id.log(&claims::state_of(&self.home(), number)),
         };
-        let none = || StoreError::NoLetter { id: id.clone(), place: self.path().to_owned() };
+        let none = || {
+            let near = self.near(id, &self.replays().unwrap_or_default());
+            StoreError::NoLetter { id: id.clone(), near, place: self.path().to_owned() }
+        };
         if !place.is_file() {
             return Err(none());
         }
@@ -211,6 +229,14 @@ impl Store {
             }
         }
         Err(none())
+    }
+
+    /// `; did you mean …?` for the name of nothing, if there is a letter of that number whose task is called nearly so.
+    pub(super) fn near(&self, id: &LetterId, replays: &[claims::Replay]) -> String {
+        let same = self.letters(replays).flatten().filter(|kept| kept.id.number == id.number);
+        let ids: Vec<String> = same.map(|kept| kept.id.to_string()).take(NEAR_MAX).collect();
+        let meant = names::suggestion(&id.to_string(), ids.iter().map(String::as_str));
+        meant.map_or_else(String::new, |meant| format!("; {meant}"))
     }
 
     /// The directory or file.

@@ -7,7 +7,8 @@ use crate::admin::client::{Client, ClientError};
 use crate::admin::registry::{self, Found};
 use crate::explain::{Snapshot, words};
 use crate::pipeline::Cluster;
-use std::collections::BTreeMap;
+use crate::text::names;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::Path;
 
@@ -157,7 +158,7 @@ fn among(found: &[Found], pipeline: Option<&str>) -> Result<Target, Failure> {
         found.iter().filter(|f| pipeline.is_none_or(|name| f.entry.pipeline == name)).collect();
     let alive: Vec<_> = wanted.iter().copied().filter(|f| f.alive).collect();
     if alive.is_empty() {
-        return ended(&wanted, pipeline);
+        return ended(found, &wanted, pipeline);
     }
     let mut groups: BTreeMap<(&str, usize), Vec<&Found>> = BTreeMap::new();
     for found in alive {
@@ -189,10 +190,23 @@ fn among(found: &[Found], pipeline: Option<&str>) -> Result<Target, Failure> {
     Ok(running(instances, Vec::new()))
 }
 
+/// The names of those that run, else of those that did.
+fn pipelines(found: &[Found]) -> BTreeSet<&str> {
+    let names = |alive: bool| -> BTreeSet<&str> {
+        found.iter().filter(|f| f.alive || !alive).map(|f| f.entry.pipeline.as_str()).collect()
+    };
+    let running = names(true);
+    if running.is_empty() { names(false) } else { running }
+}
+
 /// What the last run said when it ended.
-fn ended(wanted: &[&Found], pipeline: Option<&str>) -> Result<Target, Failure> {
+fn ended(found: &[Found], wanted: &[&Found], pipeline: Option<&str>) -> Result<Target, Failure> {
     let Some(last) = wanted.first() else {
         let named = pipeline.map_or_else(String::new, |name| format!(" of pipeline {name}"));
+        if let (Some(name), false) = (pipeline, found.is_empty()) {
+            let there = names::tail(name, "pipelines here", pipelines(found));
+            return Err(Failure::new(FAILED, registry::none_found(&named) + &there));
+        }
         let start = match registry::refusal() {
             Some(_) => "",
             None => "; start one with worker run, or name another's --admin HOST:PORT",

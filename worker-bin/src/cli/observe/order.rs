@@ -4,7 +4,7 @@ use super::args::OrderArgs;
 use super::find::{Target, find, none_any_more};
 use super::{FAILED, Failure, WRONG};
 use crate::admin::Changed;
-use crate::admin::client::ClientError;
+use crate::admin::client::{ClientError, encoded};
 use crate::cli::print;
 use crate::explain::words;
 use hyper::StatusCode;
@@ -16,7 +16,7 @@ pub(super) async fn pause(args: &OrderArgs, paused: bool) -> Result<ExitCode, Fa
         return Err(Failure::new(FAILED, none_any_more()));
     };
     let word = if paused { "pause" } else { "resume" };
-    let path = format!("/api/v1/stages/{}/{word}", args.stage);
+    let path = format!("/api/v1/stages/{}/{word}", encoded(&args.stage));
     let (mut did, mut errors, mut wrong) = (Vec::new(), notes, true);
     for instance in &instances {
         match instance.client.post::<Changed>(&path, String::new()).await {

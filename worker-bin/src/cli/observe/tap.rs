@@ -4,7 +4,7 @@ use super::args::TapArgs;
 use super::find::{Instance, Target, find, none_any_more};
 use super::{FAILED, Failure, WRONG};
 use crate::admin::Tapped;
-use crate::admin::client::{ClientError, Lines};
+use crate::admin::client::{ClientError, Lines, encoded};
 use crate::cli::run::say;
 use crate::explain::words;
 use crate::text::escape::visible;
@@ -112,18 +112,6 @@ fn path(args: &TapArgs) -> String {
         write!(path, "&limit={limit}").ok();
     }
     path
-}
-
-/// Text as a part of a URL.
-fn encoded(text: &str) -> String {
-    let mut url = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => url.push(char::from(byte)),
-            _ => drop(write!(url, "%{byte:02X}")),
-        }
-    }
-    url
 }
 
 fn warn(note: &str) {

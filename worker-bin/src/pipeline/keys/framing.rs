@@ -76,7 +76,7 @@ fn from_word<'d>(reader: &mut Reader<'d>, entry: &KeyValue<'d>) -> Option<Framin
     let title = format!("`framing` cannot be \"{text}\"");
     reader.fail(
         Problem::at(&entry.at(), title, format!("expected {EXPECTED}"))
-            .help_if(crate::pipeline::diagnostics::suggestion(&text, WORDS.iter().copied()))
+            .help_if(crate::text::names::suggestion(&text, WORDS.iter().copied()))
             .help_if(as_table.map(|table| format!("in a file it is written framing = {table}"))),
     )
 }

@@ -2,8 +2,9 @@
 
 use super::place::Places;
 use crate::io::source::SourceOptions;
-use crate::pipeline::diagnostics::{At, Problem, suggestion};
+use crate::pipeline::diagnostics::{At, Problem};
 use crate::pipeline::model::{Column, Header, KeyRule, Origin, Pipeline};
+use crate::text::names;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
@@ -128,12 +129,11 @@ fn column(
         None => {
             let title =
                 format!("the header of source `{}` has no column `{name}`", pipeline.sources[*source].name);
-            let shown: Vec<&str> = columns.iter().map(String::as_str).take(20).collect();
-            Err(Box::new(
-                Problem::at(at, title, "not found there")
-                    .help_if(suggestion(name, columns.iter().map(String::as_str)))
-                    .help(format!("columns there: {}", shown.join(", "))),
-            ))
+            Err(Box::new(Problem::at(at, title, "not found there").helps(names::help(
+                name,
+                "columns there",
+                columns.iter().map(String::as_str),
+            ))))
         }
     }
 }

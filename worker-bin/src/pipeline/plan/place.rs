@@ -3,8 +3,9 @@
 use super::partitions::Partitions;
 use crate::io::sink::Tasks;
 use crate::pipeline::cluster::Cluster;
-use crate::pipeline::diagnostics::{At, Problem, suggestion};
+use crate::pipeline::diagnostics::{At, Problem};
 use crate::pipeline::model::{Pipeline, PlaceName};
+use crate::text::names;
 use worker_core::config::NodeIx;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -118,9 +119,11 @@ fn rendezvous(cluster: &Cluster, task: &str) -> NodeIx {
 }
 
 fn unknown(node: &str, at: &At, cluster: &Cluster) -> Problem {
-    Problem::at(at, format!("there is no node `{node}`"), "not in the cluster file")
-        .help_if(suggestion(node, cluster.names()))
-        .help(format!("nodes there: {}", list(cluster)))
+    Problem::at(at, format!("there is no node `{node}`"), "not in the cluster file").helps(names::help(
+        node,
+        "nodes there",
+        cluster.names(),
+    ))
 }
 
 fn first(cluster: &Cluster) -> &str {

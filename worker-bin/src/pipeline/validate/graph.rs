@@ -1,6 +1,6 @@
 //! Joins stages and sinks to what they read from: an acyclic graph in which everything leads to a sink.
 
-use crate::pipeline::diagnostics::{At, Problem, suggestion};
+use crate::pipeline::diagnostics::{At, Problem};
 use crate::pipeline::model::{Framing, Origin, Sink, Source, Stage};
 use crate::pipeline::read::Draft;
 use std::collections::{BTreeMap, BTreeSet};
@@ -217,14 +217,10 @@ fn origins(
 
 fn unknown_origin(names: &BTreeMap<String, Named>, name: &str, upstream: &str, at: &At) -> Problem {
     let readable =
-        || names.iter().filter(|(_, named)| !matches!(named, Named::Sink(_))).map(|(n, _)| n.as_str());
-    let close = suggestion(upstream, readable().filter(|&other| other != name));
-    let all = close
-        .is_none()
-        .then(|| format!("sources and stages here: {}", readable().collect::<Vec<_>>().join(", ")));
+        names.iter().filter(|(_, named)| !matches!(named, Named::Sink(_))).map(|(n, _)| n.as_str());
+    let readable = readable.filter(|&other| other != name);
     Problem::at(at, format!("there is no source or stage `{upstream}`"), format!("`{name}` reads from it"))
-        .help_if(close)
-        .help_if(all)
+        .helps(crate::text::names::help(upstream, "sources and stages here", readable))
 }
 
 /// Stages in an order in which each comes after those it reads from; in the file's order where that is free.

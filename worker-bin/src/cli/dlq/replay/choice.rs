@@ -5,6 +5,7 @@ use super::error::ReplayError;
 use crate::cli::dlq::Failed;
 use crate::cli::dlq::args::ReplayArgs;
 use crate::cli::dlq::claims::{Claimed, Replay};
+use crate::cli::dlq::stages::Stages;
 use crate::cli::dlq::store::{Kept, LetterId, Store};
 use crate::cli::run::say;
 use crate::pipeline::Pipeline;
@@ -65,6 +66,7 @@ impl Chosen {
         let claimed = Claimed::by(replays);
         let named = matches!(wanted, Wanted::Letters(_));
         let (mut chosen, mut no_records) = (Self { is_named: named, ..Self::default() }, Vec::new());
+        let mut stages = Stages::of(store, Some(pipeline));
         for kept in store.letters(replays) {
             let kept = match kept {
                 Ok(kept) => kept,
@@ -73,6 +75,7 @@ impl Chosen {
                     continue;
                 }
             };
+            stages.seen(&kept.letter.stage);
             if !wanted.has(&kept) {
                 continue;
             }
@@ -115,10 +118,14 @@ impl Chosen {
                 "warning: {count} ({first} first) {are} of input and no record, and not replayed; `worker dlq show` says what is there"
             ));
         }
+        if let Wanted::Stage(stage) = wanted {
+            stages.check(stage)?;
+        }
         if let Wanted::Letters(ids) = wanted
             && let Some(missing) = ids.iter().find(|id| !chosen.into.contains_key(id))
         {
-            return Err(ReplayError::NoLetter(missing.clone()).into());
+            let near = store.near(missing, replays);
+            return Err(ReplayError::NoLetter { id: missing.clone(), near }.into());
         }
         Ok(chosen)
     }

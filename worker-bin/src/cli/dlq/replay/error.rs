@@ -53,8 +53,12 @@ pub(crate) enum ReplayError {
         "dead letter {id} was given to replay {replay} already, and each is replayed once; `worker dlq list` shows what became of it"
     )]
     Replayed { id: LetterId, replay: u32 },
-    #[error("there is no dead letter {0}; `worker dlq list` shows those that are there")]
-    NoLetter(LetterId),
+    #[error("there is no dead letter {id}{near}; `worker dlq list` shows those that are there")]
+    NoLetter {
+        id: LetterId,
+        /// The one that was probably meant.
+        near: String,
+    },
     /// Its way in is not known.
     #[error(
         "the record of {id} was dead-lettered on its way out of `{stage}`, for want of a key, and the pipeline file does not say \

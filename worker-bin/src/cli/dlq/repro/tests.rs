@@ -102,7 +102,7 @@ fn what_cannot_be_run_is_said() {
     let id = "s/1:7".parse().unwrap();
     let says = |letter: &Letter| stage_of(&plan, &pipeline, &id, letter).unwrap_err().to_string();
     let gone = says(&letter(b"x"));
-    assert!(gone.contains("stage `s`, which p.toml does not have any more (stages there: other)"), "{gone}");
+    assert!(gone.contains("stage `s`, which p.toml does not have any more; stages there: other"), "{gone}");
     let unseen = says(&Letter { origin: None, reason: "no field 7".to_owned(), ..letter(b"x") });
     assert!(unseen.contains("never reached a program: no field 7"), "{unseen}");
 }

@@ -57,6 +57,12 @@ fn several_pipelines_are_listed_and_one_is_chosen_by_name() {
     assert_eq!(running(&here, Some("q")), ["a 127.0.0.1:2"]);
     let (status, why) = refused(&here, Some("r"));
     assert!(status == FAILED && why.contains("no worker of pipeline r runs here"), "{why}");
+    assert!(why.ends_with("; pipelines here: p, q"), "{why}");
+    let here = [found("access-log", "a", 1, true), ended("access-lag", "a", 2, None)];
+    let (_, why) = refused(&here, Some("acces_log"));
+    assert!(why.ends_with("; did you mean `access-log`? (pipelines here: access-log)"), "{why}");
+    let (_, why) = refused(&here[1..], Some("access"));
+    assert!(why.ends_with("; did you mean `access-lag`? (pipelines here: access-lag)"), "{why}");
 }
 
 #[test]
