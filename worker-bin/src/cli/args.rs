@@ -6,6 +6,7 @@ mod wrong;
 pub use inline::InlineArgs;
 
 use super::dlq::args::{DLQ_EXAMPLES, DlqArgs};
+use super::version;
 use crate::admin::AdminAddress;
 use crate::logging::Form;
 use crate::otel::Endpoint;
@@ -19,7 +20,7 @@ use std::time::Duration;
 
 /// Runs your own executables over streams of records, on one machine or many, and never gets stuck.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "worker", version, max_term_width = 100, after_help = EXAMPLES)]
+#[command(name = "worker", version = version::SHORT, long_version = version::LONG, max_term_width = 100, after_help = EXAMPLES)]
 pub struct WorkerArgs {
     /// What to do.
     #[command(subcommand)]
@@ -50,6 +51,9 @@ pub enum WorkerCommand {
     /// Print the JSON Schema of pipeline files, for editors
     #[command(after_help = SCHEMA_EXAMPLES)]
     Schema(SchemaArgs),
+    /// Say what a key of a file means, or a reason that `worker why` gives
+    #[command(after_help = super::explain::EXAMPLES)]
+    Explain(super::explain::ExplainArgs),
     /// Run one node of several
     #[command(after_help = NODE_EXAMPLES)]
     Node(NodeArgs),

@@ -3,12 +3,14 @@
 pub mod args;
 mod check;
 pub mod dlq;
+pub mod explain;
 pub mod journal;
 pub mod observe;
 mod reports;
 mod room;
 pub mod run;
 mod state;
+mod version;
 
 use crate::logging;
 use crate::logging::say_rendered;
@@ -35,7 +37,10 @@ pub fn main() -> ExitCode {
     }
     let only_prints = matches!(
         args.command,
-        WorkerCommand::Check(_) | WorkerCommand::Schema(_) | WorkerCommand::Journal(_)
+        WorkerCommand::Check(_)
+            | WorkerCommand::Schema(_)
+            | WorkerCommand::Explain(_)
+            | WorkerCommand::Journal(_)
     );
     if only_prints && worker_stdio::Stream::Output.was_closed() {
         say("error: standard output is closed");
@@ -45,6 +50,7 @@ pub fn main() -> ExitCode {
         WorkerCommand::Run(args) => run_or_print(&args),
         WorkerCommand::Check(args) => check::check(&args),
         WorkerCommand::Schema(args) => schema(args),
+        WorkerCommand::Explain(args) => explain::explain(&args),
         WorkerCommand::Node(args) => run::node(&args),
         WorkerCommand::Journal(command) => journal::journal(&command),
         WorkerCommand::Dlq(args) => dlq::dlq(&args),

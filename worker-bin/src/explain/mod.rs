@@ -35,6 +35,7 @@ pub use model::{
     End, InLink, Link, Memory, OwnStop, Peer, RunState, Slots, Snapshot, Stage, StageKind, Task, Wait,
 };
 pub use past::{PAST_MAX, PastStall, PastStalls};
+pub(crate) use peer::{Words as Cause, causes};
 pub use reasons::{WaitKind, Why};
 pub use sampler::{Outline, Sample, Sampler, kind_of};
 pub use standing::StallChange;

@@ -4,13 +4,13 @@ use worker_core::stall::PeerCause;
 
 /// What is said of a cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Words {
+pub(crate) struct Words {
     /// In JSON.
-    pub(super) name: &'static str,
+    pub(crate) name: &'static str,
     /// How the peer is, to be read behind its name.
-    pub(super) state: &'static str,
+    pub(crate) state: &'static str,
     /// What to do, where that is not what [`Row`](super::Row) says.
-    pub(super) advice: Option<&'static str>,
+    pub(crate) advice: Option<&'static str>,
 }
 
 /// Every cause: whoever adds one is sent here by [`words`].
@@ -37,6 +37,11 @@ pub(super) fn words(cause: PeerCause) -> Words {
         ),
         PeerCause::Lost => words("lost", "disconnected", None),
     }
+}
+
+/// Those of all causes.
+pub(crate) fn causes() -> [Words; 5] {
+    ALL.map(words)
 }
 
 /// The same by the name; of a cause that only another version knows, that the peer cannot be reached.

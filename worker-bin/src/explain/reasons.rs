@@ -165,6 +165,7 @@ reasons! {
         /// When more may come.
         next_in_s: f64,
     }
+    /// Its program works on what it was given.
     ChildBusy "child_busy" Working Task Work "busy" "its program" "program busy" {}
     /// Its program has work and does nothing.
     ChildHung "child_hung" Blocked Task Here
@@ -192,6 +193,7 @@ reasons! {
         => "normal for programs that sum up; else make it print lines at once: stdbuf -oL, python -u, grep --line-buffered"
     { /// What it was given since it last printed.
         fed_bytes: u64 }
+    /// A sink writes.
     Writing "writing" Working Task Work "writing" "a write" "writing" {}
     /// A write is under way, and nothing of it is taken.
     WriteHung "write_hung" Blocked Task Here

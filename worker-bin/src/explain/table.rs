@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 pub struct Row {
     /// In JSON and in metrics.
     pub name: &'static str,
+    /// What it says of a task, in a sentence.
+    pub meaning: &'static str,
+    /// What else is said of it in JSON.
+    pub figures: &'static [&'static str],
     pub class: WaitClass,
     pub scope: Scope,
     pub side: Side,
@@ -68,21 +72,21 @@ pub enum Side {
 
 /// Makes [`Why`](super::Why), [`WaitKind`](super::WaitKind) and each kind's [`Row`] of one table.
 macro_rules! reasons {
-    ($($(#[$doc:meta])* $kind:ident $name:literal $class:ident $scope:ident $side:ident
+    ($($(#[doc = $doc:literal])* $kind:ident $name:literal $class:ident $scope:ident $side:ident
         $word:literal $phrase:literal $title:literal $(=> $advice:literal)?
-        { $($(#[$field_doc:meta])* $field:ident: $type:ty),* $(,)? })*) => {
+        { $($(#[$($field_attr:tt)*])* $field:ident: $type:ty),* $(,)? })*) => {
         /// A reason to wait, with its figures: `kind` in JSON says which.
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
         #[serde(tag = "kind", rename_all = "snake_case")]
         pub enum Why {
-            $($(#[$doc])* $kind { $($(#[$field_doc])* $field: $type),* },)*
+            $($(#[doc = $doc])* $kind { $($(#[$($field_attr)*])* $field: $type),* },)*
         }
 
         /// Which reason, without its figures.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(rename_all = "snake_case")]
         pub enum WaitKind {
-            $($(#[$doc])* $kind,)*
+            $($(#[doc = $doc])* $kind,)*
         }
 
         impl Why {
@@ -107,6 +111,8 @@ macro_rules! reasons {
                 match self {
                     $(WaitKind::$kind => Row {
                         name: $name,
+                        meaning: concat!("", $($doc),*),
+                        figures: &[$(stringify!($field)),*],
                         class: WaitClass::$class,
                         scope: Scope::$scope,
                         side: Side::$side,

@@ -105,10 +105,8 @@ impl ConfigError {
 
     /// A file that cannot be read at all.
     pub(super) fn unreadable(path: &Path, error: &std::io::Error) -> Self {
-        let near = match error.kind() {
-            std::io::ErrorKind::NotFound => names::near_path(path),
-            _ => String::new(),
-        };
+        let is_missing = error.kind() == std::io::ErrorKind::NotFound;
+        let near = if is_missing { names::near_path(path) } else { String::new() };
         let problem = Problem::new(format!("cannot read {}: {error}{near}", path.display()))
             .help("name an existing file that this user may read");
         Self { text: SourceText::new(path.display().to_string(), ""), problems: vec![problem] }

@@ -129,7 +129,7 @@ impl Value for Limit {
         let share = r"^\s*(0*(100(\.0*)?|[0-9]{1,2}(\.[0-9]*)?)|\.[0-9]+)\s*%\s*$";
         any_of([
             json!({"type": "integer", "minimum": 0}),
-            json!({"type": "string", "pattern": share}),
+            json!({"type": "string", "pattern": share, "title": "a share such as \"0.5%\"", "examples": ["0.5%"]}),
             variable(),
         ])
     }

@@ -6,6 +6,7 @@
 //! schema for editors: a new key is a field, its default and a row, and nothing else.
 
 pub(crate) mod batch;
+pub(crate) mod catalog;
 pub(crate) mod failures;
 pub(crate) mod framing;
 mod from;

@@ -168,7 +168,8 @@ impl Value for RateText {
 
     fn schema(&self) -> serde_json::Value {
         let rate = r"^\s*[0-9]*[1-9][0-9]*\s*(B|[KkMmGgTt][Ii]?[Bb])?\s*/\s*[smh]\s*$";
-        any_of([json!({"type": "string", "pattern": rate}), variable()])
+        let (title, examples) = ("a rate such as \"5000/s\" or \"2MiB/s\"", ["5000/s"]);
+        any_of([json!({"type": "string", "pattern": rate, "title": title, "examples": examples}), variable()])
     }
 }
 

@@ -40,7 +40,7 @@ impl Value for Size {
         let size = r"^\s*[0-9]+\s*(B|[KkMmGgTt][Ii]?[Bb])?\s*$";
         any_of([
             json!({"type": "integer", "minimum": 1}),
-            json!({"type": "string", "pattern": size}),
+            json!({"type": "string", "pattern": size, "title": "a size such as \"64KiB\"", "examples": ["64KiB"]}),
             variable(),
         ])
     }
@@ -73,7 +73,8 @@ impl Value for Time {
             Self::AboveZero => "[0-9]*[1-9][0-9]*",
         };
         let time = format!(r"^\s*{number}\s*(us|ms|s|m|h|d)\s*$");
-        any_of([json!({"type": "string", "pattern": time}), variable()])
+        let (title, examples) = ("a length of time such as \"90s\"", ["90s"]);
+        any_of([json!({"type": "string", "pattern": time, "title": title, "examples": examples}), variable()])
     }
 }
 

@@ -306,3 +306,30 @@ fn the_readme_says_what_the_rows_say() {
         assert!(is_told, "{table}: {} is not in the README's file", key.name);
     }
 }
+
+/// Keys whose examples a file takes only beside other keys, or not of that kind of table.
+const NOT_ALONE: &[(&str, &str)] =
+    &[("since", "file"), ("idle", "file"), ("framing", "generate"), ("partitions", "stdout")];
+
+#[test]
+fn every_example_of_a_key_can_stand_in_a_file() {
+    let (mut read, mut wrong) = (0, Vec::new());
+    let entries = crate::pipeline::keys::catalog::all();
+    for place in places().into_iter().filter(|place| place.key.name != place.kind.0) {
+        let of_place = |path: &str| path.split('.').next() == Some(place.key.name);
+        for entry in entries.iter().filter(|entry| entry.table == place.table && of_place(&entry.path)) {
+            let example = entry.example();
+            let (name, value) = example.split_once(" = ").unwrap();
+            let value = if name == "from" { "\"t\"" } else { value };
+            assert_eq!(name, place.key.name, "{entry:?}");
+            match place.read(Some(value)) {
+                Ok(_) => read += 1,
+                Err(_) if NOT_ALONE.contains(&(name, place.kind.0)) => {}
+                Err(error) => {
+                    wrong.push(format!("{} in {:?}: {example}\n{error}", entry.whole(), place.kind))
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty() && read > 100, "{read}\n{}", wrong.join("\n"));
+}

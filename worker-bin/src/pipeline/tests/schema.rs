@@ -201,6 +201,8 @@ fn keeps(word: &str, rule: &Value, value: &Value, has: &dyn Fn(&Value) -> bool) 
         "minimum" => number(value).is_none_or(|n| n >= number(rule).unwrap()),
         "maximum" => number(value).is_none_or(|n| n <= number(rule).unwrap()),
         "required" => !value.is_object() || rule.as_array().unwrap().iter().all(has),
+        // What people and editors are told.
+        "examples" | "title" => true,
         "dependencies" => rule
             .as_object()
             .unwrap()
