@@ -88,6 +88,7 @@ const CHECK_EXAMPLES: &str = "\
 Examples:
   worker check access.toml
   worker check access.toml --full                      # every default, and the memory it may take
+  worker check access.toml --json | jq '.errors[] | .line, .message'
   worker check access.toml --sample some.log           # are batch stages really record by record?
   worker check access.toml --cluster cluster.toml --name a";
 
@@ -244,6 +245,9 @@ pub struct CheckArgs {
     /// Print every default as well, and the memory and disk it may take
     #[arg(long)]
     pub full: bool,
+    /// Print all that is found as one JSON object, errors and warnings too, and nothing else; with every default
+    #[arg(long, conflicts_with = "full")]
+    pub json: bool,
     /// Run each batch stage on this file whole and in pieces, and compare
     #[arg(long, value_name = "INPUT")]
     pub sample: Option<PathBuf>,

@@ -112,6 +112,10 @@ impl ConfigError {
         Self { text: SourceText::new(path.display().to_string(), ""), problems: vec![problem] }
     }
 
+    pub(super) fn text(&self) -> &SourceText {
+        &self.text
+    }
+
     /// What is wrong, in the order of the file.
     #[must_use]
     pub fn problems(&self) -> &[Problem] {
@@ -136,6 +140,14 @@ impl std::error::Error for ConfigError {}
 impl Warning {
     pub(super) fn new(text: &SourceText, problem: Problem) -> Self {
         Self { text: text.clone(), problem }
+    }
+
+    pub(super) fn text(&self) -> &SourceText {
+        &self.text
+    }
+
+    pub(super) fn problem(&self) -> &Problem {
+        &self.problem
     }
 
     #[must_use]
@@ -193,6 +205,15 @@ impl Problem {
     #[must_use]
     pub fn title(&self) -> &str {
         &self.title
+    }
+
+    /// What stands beside each of its places.
+    pub(super) fn labels(&self) -> impl Iterator<Item = &str> {
+        self.marks.iter().map(|(_, label)| label.as_str())
+    }
+
+    pub(super) fn helped(&self) -> &[String] {
+        &self.help
     }
 
     fn position(&self) -> usize {
@@ -257,7 +278,7 @@ impl SourceText {
     }
 
     /// What a problem is shown in, and its places there: what cannot be shown as it was written is shown in the text.
-    fn shown(&self, problem: &Problem) -> (&str, Vec<Range<usize>>) {
+    pub(super) fn shown(&self, problem: &Problem) -> (&str, Vec<Range<usize>>) {
         let ranges = || problem.marks.iter().map(|(range, _)| range);
         let as_written = self.written.as_ref().and_then(|written| {
             let places = ranges().map(|range| written.place(range)).collect::<Option<_>>()?;

@@ -18,6 +18,7 @@ mod read;
 pub(crate) mod reader;
 mod replay;
 pub(crate) mod text;
+mod told;
 mod validate;
 mod vars;
 mod warnings;
@@ -35,6 +36,7 @@ pub use plan::{Plan, plan};
 pub use print::{Detail, to_toml};
 pub use program::{Command, ProgramError};
 pub use replay::{Inlet, Replay, ReplayError};
+pub use told::{Place, Told};
 pub use warnings::{ignored_places, warnings};
 
 pub(crate) use diagnostics::normalized;

@@ -1,6 +1,7 @@
 //! `worker check`: the graph, the defaults, what bites, and whether batch stages are what they seem.
 
 mod graph;
+mod json;
 pub(super) mod machine;
 mod memory;
 pub(super) mod open_files;
@@ -11,68 +12,128 @@ use super::run::{say, wrong_file};
 use super::{Printed, print, print_document};
 use crate::logging::say_rendered;
 use crate::pipeline::plan::{Plan, Role};
-use crate::pipeline::{self, Cluster, ConfigError, Detail, Pipeline, StateOptions, plan};
+use crate::pipeline::{self, Cluster, ConfigError, Detail, Pipeline, StateOptions, Told, Warning, plan};
 use crate::stderr;
 use crate::text::terminal;
 use std::path::Path;
 use std::process::ExitCode;
 use worker_core::config::NodeIx;
 
+/// A pipeline that can be read, and where it runs.
+struct Checked {
+    pipeline: Pipeline,
+    cluster: Cluster,
+    plan: Plan,
+}
+
+/// Something that is allowed and probably not meant.
+enum Finding {
+    InFile(Warning),
+    Plain(String),
+}
+
 /// Checks a pipeline file and prints what it means.
 pub(super) fn check(args: &CheckArgs) -> ExitCode {
-    let (pipeline, cluster, plan) = match checked(args) {
+    let checked = Checked::load(args);
+    if args.json {
+        let report = match &checked {
+            Ok(checked) => json::Report::of(args, checked),
+            Err(error) => json::Report::wrong(args, error.told()),
+        };
+        return print_json(&report);
+    }
+    let checked = match checked {
         Ok(checked) => checked,
         Err(error) => return wrong_file(&error),
     };
-    let mut printed = print(&graph::graph(&pipeline, &plan, terminal::columns(&std::io::stdout())));
-    if args.full && printed == Printed::Whole {
-        let toml = pipeline::to_toml(&plan.partitions.written_into(&pipeline), Detail::Full);
-        printed = match print_document(&format!("\n{toml}\n")) {
-            Printed::Whole => print(&memory::worst(&plan, &pipeline)),
-            unread @ (Printed::ReaderGone | Printed::Failed) => unread,
-        };
-    }
+    let printed = checked.print(args.full);
     let color = stderr::colors(&std::io::stderr());
-    for warning in
-        pipeline::warnings(&pipeline).into_iter().chain(pipeline::ignored_places(&pipeline, &cluster))
-    {
-        say_rendered(&warning.render(color));
+    for warning in checked.warnings() {
+        warning.say(color);
     }
-    if let Some(warning) = open_files::warning(&plan, pipeline.delivery) {
-        say(&format!("warning: {warning}"));
-    }
-    for warning in machine::warnings(&pipeline, &plan, &pipeline.budgets.spill_dir(), false) {
-        say(&format!("warning: {warning}"));
-    }
-    for missing in missing_inputs(&pipeline, &plan) {
-        say(&format!("warning: {missing}"));
-    }
-    if let Err(errors) = plan.check_programs() {
-        for error in errors {
-            say(&format!("error: {error}"));
-        }
-        return ExitCode::from(2);
+    let errors = checked.errors();
+    for error in &errors {
+        say(&format!("error: {error}"));
     }
     match &args.sample {
-        Some(sample) => sample_run(&pipeline, sample),
+        _ if !errors.is_empty() => ExitCode::from(2),
+        Some(sample) => sample_run(&checked.pipeline, sample),
         None => printed.exit_code(),
     }
 }
 
-fn checked(args: &CheckArgs) -> Result<(Pipeline, Cluster, Plan), ConfigError> {
-    let pipeline = pipeline::load(&args.file, &args.set)?;
-    let (cluster, me) = match (&args.cluster, &args.name) {
-        (Some(file), Some(name)) => {
-            let cluster = Cluster::load(file)?;
-            let me = cluster.find(name)?;
-            (cluster, me)
+fn print_json(report: &json::Report) -> ExitCode {
+    match serde_json::to_string_pretty(report) {
+        Ok(text) => print_document(&(text + "\n")).or_failed(ExitCode::from(report.status())),
+        Err(error) => {
+            say(&format!("error: what was found cannot be written as JSON: {error}"));
+            ExitCode::FAILURE
         }
-        _ => (Cluster::single(), NodeIx(0)),
-    };
-    let node = args.name.as_deref();
-    let pipeline = pipeline.with_state(StateOptions { node, ..StateOptions::default() })?;
-    let plan = plan(&pipeline, &cluster, me)?;
-    Ok((pipeline, cluster, plan))
+    }
+}
+
+impl Checked {
+    fn load(args: &CheckArgs) -> Result<Self, ConfigError> {
+        let pipeline = pipeline::load(&args.file, &args.set)?;
+        let (cluster, me) = match (&args.cluster, &args.name) {
+            (Some(file), Some(name)) => {
+                let cluster = Cluster::load(file)?;
+                let me = cluster.find(name)?;
+                (cluster, me)
+            }
+            _ => (Cluster::single(), NodeIx(0)),
+        };
+        let node = args.name.as_deref();
+        let pipeline = pipeline.with_state(StateOptions { node, ..StateOptions::default() })?;
+        let plan = plan(&pipeline, &cluster, me)?;
+        Ok(Self { pipeline, cluster, plan })
+    }
+
+    fn print(&self, is_full: bool) -> Printed {
+        let Self { pipeline, plan, .. } = self;
+        let printed = print(&graph::graph(pipeline, plan, terminal::columns(&std::io::stdout())));
+        if !is_full || printed != Printed::Whole {
+            return printed;
+        }
+        let toml = pipeline::to_toml(&plan.partitions.written_into(pipeline), Detail::Full);
+        match print_document(&format!("\n{toml}\n")) {
+            Printed::Whole => print(&memory::worst(plan, pipeline)),
+            unread @ (Printed::ReaderGone | Printed::Failed) => unread,
+        }
+    }
+
+    /// What bites: in the file, on this machine, in what there is to read.
+    fn warnings(&self) -> Vec<Finding> {
+        let Self { pipeline, cluster, plan } = self;
+        let in_file =
+            pipeline::warnings(pipeline).into_iter().chain(pipeline::ignored_places(pipeline, cluster));
+        let machine = machine::warnings(pipeline, plan, &pipeline.budgets.spill_dir(), false);
+        let plain = open_files::warning(plan, pipeline.delivery).into_iter().chain(machine);
+        let plain = plain.chain(missing_inputs(pipeline, plan));
+        in_file.map(Finding::InFile).chain(plain.map(Finding::Plain)).collect()
+    }
+
+    /// Programs that cannot be started here.
+    fn errors(&self) -> Vec<String> {
+        let errors = self.plan.check_programs().err().unwrap_or_default();
+        errors.iter().map(ToString::to_string).collect()
+    }
+}
+
+impl Finding {
+    fn say(&self, color: bool) {
+        match self {
+            Self::InFile(warning) => say_rendered(&warning.render(color)),
+            Self::Plain(warning) => say(&format!("warning: {warning}")),
+        }
+    }
+
+    fn told(&self) -> Told {
+        match self {
+            Self::InFile(warning) => warning.told(),
+            Self::Plain(warning) => Told::plain(warning.clone()),
+        }
+    }
 }
 
 /// Files of this node's sources that are not there now; they may be there later.
