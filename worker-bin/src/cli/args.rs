@@ -51,6 +51,9 @@ pub enum WorkerCommand {
     /// Print the JSON Schema of pipeline files, for editors
     #[command(after_help = SCHEMA_EXAMPLES)]
     Schema(SchemaArgs),
+    /// Draw what leads where, for Mermaid or Graphviz
+    #[command(after_help = super::graph::EXAMPLES)]
+    Graph(super::graph::GraphArgs),
     /// Say what a key of a file means, or a reason that `worker why` gives
     #[command(after_help = super::explain::EXAMPLES)]
     Explain(super::explain::ExplainArgs),

@@ -4,6 +4,7 @@ pub mod args;
 mod check;
 pub mod dlq;
 pub mod explain;
+pub mod graph;
 pub mod journal;
 pub mod observe;
 mod reports;
@@ -40,6 +41,7 @@ pub fn main() -> ExitCode {
         WorkerCommand::Check(_)
             | WorkerCommand::Schema(_)
             | WorkerCommand::Explain(_)
+            | WorkerCommand::Graph(_)
             | WorkerCommand::Journal(_)
     );
     if only_prints && worker_stdio::Stream::Output.was_closed() {
@@ -50,6 +52,7 @@ pub fn main() -> ExitCode {
         WorkerCommand::Run(args) => run_or_print(&args),
         WorkerCommand::Check(args) => check::check(&args),
         WorkerCommand::Schema(args) => schema(args),
+        WorkerCommand::Graph(args) => graph::graph(&args),
         WorkerCommand::Explain(args) => explain::explain(&args),
         WorkerCommand::Node(args) => run::node(&args),
         WorkerCommand::Journal(command) => journal::journal(&command),

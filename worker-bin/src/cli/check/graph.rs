@@ -145,7 +145,7 @@ impl Drawing<'_> {
 }
 
 /// Whether records come in the order of the source, said of whoever asks for it and all before it.
-fn order_text(in_order: bool) -> &'static str {
+pub(in crate::cli) fn order_text(in_order: bool) -> &'static str {
     if in_order { " in input order" } else { "" }
 }
 
@@ -156,7 +156,7 @@ fn push(open: &mut Vec<(Reader, String, bool)>, readers: Vec<Reader>, indent: &s
     }
 }
 
-fn source_text(source: &Source, dir: &Path) -> String {
+pub(in crate::cli) fn source_text(source: &Source, dir: &Path) -> String {
     let input = source.input.describe();
     let decoded: Vec<_> = source.input.decodes(dir).into_iter().map(|(name, _)| name).collect();
     let decoded =
@@ -185,7 +185,7 @@ fn framing_text(framing: &Framing) -> String {
     format!(", {}", framing.words())
 }
 
-fn key_text(rule: Option<&KeyRule>) -> String {
+pub(in crate::cli) fn key_text(rule: Option<&KeyRule>) -> String {
     let Some(rule) = rule else { return String::new() };
     let rule = match rule {
         KeyRule::Field { index, delimiter: None } => format!("field {index}"),

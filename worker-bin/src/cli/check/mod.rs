@@ -1,6 +1,6 @@
 //! `worker check`: the graph, the defaults, what bites, and whether batch stages are what they seem.
 
-mod graph;
+pub(super) mod graph;
 mod json;
 pub(super) mod machine;
 mod memory;
