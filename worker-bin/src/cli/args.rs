@@ -54,6 +54,9 @@ pub enum WorkerCommand {
     /// Draw what leads where, for Mermaid or Graphviz
     #[command(after_help = super::graph::EXAMPLES)]
     Graph(super::graph::GraphArgs),
+    /// Lay pipeline and cluster files out in one way: blanks and empty lines, nothing else
+    #[command(after_help = super::fmt::EXAMPLES)]
+    Fmt(super::fmt::FmtArgs),
     /// Say what a key of a file means, or a reason that `worker why` gives
     #[command(after_help = super::explain::EXAMPLES)]
     Explain(super::explain::ExplainArgs),

@@ -4,6 +4,7 @@ pub mod args;
 mod check;
 pub mod dlq;
 pub mod explain;
+pub mod fmt;
 pub mod graph;
 pub mod journal;
 pub mod observe;
@@ -53,6 +54,7 @@ pub fn main() -> ExitCode {
         WorkerCommand::Check(args) => check::check(&args),
         WorkerCommand::Schema(args) => schema(args),
         WorkerCommand::Graph(args) => graph::graph(&args),
+        WorkerCommand::Fmt(args) => fmt::fmt(&args),
         WorkerCommand::Explain(args) => explain::explain(&args),
         WorkerCommand::Node(args) => run::node(&args),
         WorkerCommand::Journal(command) => journal::journal(&command),
@@ -148,6 +150,10 @@ impl Printed {
             Self::Whole | Self::ReaderGone => good,
             Self::Failed => ExitCode::FAILURE,
         }
+    }
+
+    fn is_failure(self) -> bool {
+        self == Self::Failed
     }
 
     fn exit_code(self) -> ExitCode {

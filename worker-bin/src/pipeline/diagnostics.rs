@@ -253,7 +253,7 @@ impl SourceText {
     }
 
     /// The text of a file.
-    pub(super) fn read(path: &Path) -> Result<Self, ConfigError> {
+    pub(crate) fn read(path: &Path) -> Result<Self, ConfigError> {
         let (bytes, name) = match is_standard_input(path) {
             true => (from_standard_input(), STANDARD_INPUT.to_owned()),
             false => (std::fs::read(path), path.display().to_string()),
@@ -287,7 +287,7 @@ impl SourceText {
         as_written.unwrap_or_else(|| (&self.text, ranges().cloned().collect()))
     }
 
-    pub(super) fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         &self.text
     }
 }

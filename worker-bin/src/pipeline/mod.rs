@@ -123,6 +123,15 @@ pub fn parse(text: &SourceText, dir: &Path, set: &[(String, String)]) -> Result<
     }
 }
 
+/// Whether a text is TOML at all, whatever it says.
+///
+/// # Errors
+/// Where it is not.
+pub fn check_toml(text: &SourceText) -> Result<(), ConfigError> {
+    let document = reader::parse(text.text());
+    document.map(drop).map_err(|problems| ConfigError::new(text.clone(), problems))
+}
+
 /// The JSON Schema of pipeline files.
 #[must_use]
 pub fn schema_of_pipelines() -> serde_json::Value {

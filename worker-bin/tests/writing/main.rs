@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod explain;
+mod fmt;
 mod graph;
 mod json;
 mod version;
