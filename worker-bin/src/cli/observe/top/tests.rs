@@ -255,6 +255,27 @@ fn on_a_narrow_screen_rows_keep_their_names() {
 }
 
 #[test]
+fn dead_letters_are_seen_before_retries_in_every_terminal() {
+    let app = app_stalled();
+    for width in 20..=140 {
+        let screen = screen(&app, width, 24, 2.0);
+        let title = screen.lines().find(|line| line.contains("STAGE")).unwrap_or_default();
+        let (dead, retry) = (title.find("DEAD"), title.find("RETRY"));
+        assert!(dead.is_some() || retry.is_none(), "{width}: {title}");
+        assert!(dead.is_some() || width < 40, "{width}: {title}");
+        assert!(retry.is_none_or(|retry| dead.is_some_and(|dead| dead < retry)), "{width}: {title}");
+        // No title and no figure is cut: a column is there or it is not.
+        let known = [
+            "STAGE▼", "IN/S", "OUT/S", "QUEUED", "HELD", "DEAD", "RETRY", "BUSY", "BLOCKED", "BY", "TASKS",
+            "NODES",
+        ];
+        for word in title.split_whitespace().skip(1) {
+            assert!(known.contains(&word), "{width}: {word:?} in {title}");
+        }
+    }
+}
+
+#[test]
 fn a_wait_that_is_no_stall_yet_is_not_counted_as_one() {
     let mut snapshot = stalled();
     let young = Why::ChildBusy {};
