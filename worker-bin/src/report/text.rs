@@ -166,6 +166,28 @@ pub(super) fn percent(share: f64) -> String {
     if (0.05..9.95).contains(&percent) { format!("{percent:.1} %") } else { format!("{percent:.0} %") }
 }
 
+/// Shares that make a whole, as people say them: what is shown makes a hundred, with a tenth where one of them is small.
+pub(super) fn percents(shares: &[f64]) -> Vec<String> {
+    let small = shares.iter().any(|share| (0.0005..0.0995).contains(share));
+    let steps: u64 = if small { 1000 } else { 100 };
+    #[expect(clippy::cast_precision_loss, reason = "a thousand at most")]
+    let exact = |share: f64| share.clamp(0.0, 1.0) * steps as f64;
+    let mut parts: Vec<u64> = shares.iter().map(|share| whole((exact(*share) + 1e-9).floor())).collect();
+    let left = steps.saturating_sub(parts.iter().sum());
+    // What rounding leaves goes to those it took most from; shares that make no whole are only rounded.
+    let mut order: Vec<usize> = (0..parts.len()).collect();
+    order.sort_by(|a, b| exact(shares[*b]).fract().total_cmp(&exact(shares[*a]).fract()));
+    if left <= parts.len() as u64 {
+        order.into_iter().zip(0..left).for_each(|(at, _)| parts[at] += 1);
+    }
+    let said = |part: u64| match (small, part) {
+        (true, 1..=999) => format!("{}.{} %", part / 10, part % 10),
+        (true, _) => format!("{} %", part / 10),
+        (false, _) => format!("{part} %"),
+    };
+    parts.into_iter().map(said).collect()
+}
+
 /// A rate as people say it: `325 000`, `4.2`.
 #[must_use]
 pub fn rate(rate: f64) -> String {

@@ -12,13 +12,9 @@ const PIECE_MIN: f64 = 0.006;
 const SHARE_MIN: f64 = 0.002;
 
 /// At work, blocked, and the rest, as one bar.
-pub(super) fn shares(name: &str, busy: f64, blocked: f64) -> String {
-    let label = format!(
-        "{name}: {} at work, {} blocked, {} without work",
-        percent(busy),
-        percent(blocked),
-        percent((1.0 - busy - blocked).max(0.0))
-    );
+pub(super) fn shares(name: &str, (busy, blocked): (f64, f64), said: &[String]) -> String {
+    let said = |at: usize| said.get(at).map_or("", String::as_str);
+    let label = format!("{name}: {} at work, {} blocked, {} without work", said(0), said(1), said(2));
     let pieces = [("work", 0.0, busy), ("blocked", busy, blocked)];
     bar(
         &label,

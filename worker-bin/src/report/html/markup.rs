@@ -27,28 +27,33 @@ impl Cell {
     }
 }
 
-/// A table; the first cell of a row names it.
+/// A table; the first cell of a row names it. Where it has no room its rows stand as cards, so each cell says what it is, and it says
+/// that it is a table, which it is not for who listens once it is shown as something else.
 pub(super) fn table(caption: &str, heads: &[&str], rows: &[Vec<Cell>]) -> String {
     let caption = escaped(caption);
     // What scrolls must be reached by keyboard.
     let mut out = format!(
-        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{caption}\">\n<table>\n<caption>{caption}</caption>\n\
-         <thead><tr>"
+        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{caption}\">\n<table role=\"table\">\n<caption>{caption}</caption>\n\
+         <thead role=\"rowgroup\"><tr role=\"row\">"
     );
     for (at, head) in heads.iter().enumerate() {
         let numbers = rows.first().and_then(|row| row.get(at)).is_some_and(|cell| cell.class == "n");
         let class = if numbers { " class=\"n\"" } else { "" };
-        write!(out, "<th scope=\"col\"{class}>{}</th>", escaped(head)).ok();
+        write!(out, "<th scope=\"col\" role=\"columnheader\"{class}>{}</th>", escaped(head)).ok();
     }
-    out.push_str("</tr></thead>\n<tbody>\n");
+    out.push_str("</tr></thead>\n<tbody role=\"rowgroup\">\n");
     for row in rows {
-        out.push_str("<tr>");
+        out.push_str("<tr role=\"row\">");
         for (at, Cell { markup, class }) in row.iter().enumerate() {
-            match (at, *class) {
-                (0, "") => write!(out, "<th scope=\"row\">{markup}</th>").ok(),
-                (0, _) => write!(out, "<th scope=\"row\" class=\"{class}\">{markup}</th>").ok(),
-                (_, "") => write!(out, "<td>{markup}</td>").ok(),
-                (_, _) => write!(out, "<td class=\"{class}\">{markup}</td>").ok(),
+            let class = if class.is_empty() { String::new() } else { format!(" class=\"{class}\"") };
+            let label = escaped(heads.get(at).copied().unwrap_or_default());
+            match at {
+                0 => write!(
+                    out,
+                    "<th scope=\"row\" role=\"rowheader\"{class} data-label=\"{label}\">{markup}</th>"
+                )
+                .ok(),
+                _ => write!(out, "<td role=\"cell\"{class} data-label=\"{label}\">{markup}</td>").ok(),
             };
         }
         out.push_str("</tr>\n");

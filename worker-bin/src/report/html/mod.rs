@@ -9,7 +9,7 @@ mod ticks;
 mod time;
 
 use super::model::{Outcome, Report};
-use super::text::{RATES_MIN_S, bytes_rate, percent};
+use super::text::{RATES_MIN_S, bytes_rate, percents};
 use crate::explain::{StageKind, words};
 use crate::io::dead::rfc3339;
 use markup::{Cell, escaped, table};
@@ -40,6 +40,11 @@ pub fn html(report: &Report) -> String {
 
 fn head(report: &Report) -> String {
     let (pipeline, word) = (escaped(&report.pipeline), report.outcome.word());
+    // An end that is none for all records is no good one.
+    let (tone, badge) = match losses(report) {
+        Some(losses) => ("stopped", format!("{word}, with {losses}")),
+        None => (word, word.to_owned()),
+    };
     let mut out = format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"{}\"/>\n\
@@ -58,7 +63,7 @@ fn head(report: &Report) -> String {
     };
     writeln!(
         out,
-        "<header>\n<h1>{pipeline}{nodes} <span class=\"outcome {word}\">{word}</span></h1>\n\
+        "<header>\n<h1>{pipeline}{nodes} <span class=\"outcome {tone}\">{badge}</span></h1>\n\
          <p class=\"soft\">{} to {} UTC, {}, exit status {}</p>",
         moment(report.began_ms),
         moment(report.ended_ms),
@@ -70,6 +75,19 @@ fn head(report: &Report) -> String {
         writeln!(out, "<p class=\"why {word}\">{}</p>", escaped(why)).ok();
     }
     out + "</header>\n"
+}
+
+/// What a run that is done has not done.
+fn losses(report: &Report) -> Option<String> {
+    let losses: Vec<String> = [
+        (report.dead_records, words::dead_letters(report.dead_records)),
+        (report.dropped_records, format!("{} dropped", words::records(report.dropped_records))),
+        (report.lost_records, format!("at most {} lost", words::records(report.lost_records))),
+    ]
+    .into_iter()
+    .filter_map(|(count, text)| (count > 0).then_some(text))
+    .collect();
+    (report.outcome == Outcome::Done && !losses.is_empty()).then(|| losses.join(", "))
 }
 
 fn delivery(delivery: &str) -> String {
@@ -127,14 +145,16 @@ fn where_the_time_went(report: &Report) -> String {
         .stages
         .iter()
         .map(|stage| {
-            let mut cell = escaped(&stage.name) + &bars::shares(&stage.name, stage.busy, stage.blocked);
+            let said = percents(&[stage.busy, stage.blocked, (1.0 - stage.busy - stage.blocked).max(0.0)]);
+            let mut cell =
+                escaped(&stage.name) + &bars::shares(&stage.name, (stage.busy, stage.blocked), &said);
             for (what, idle) in [("blocked by waiting for", false), ("without work, waiting for", true)] {
                 let causes = bars::causes(&stage.waited, idle).replace(" %", "\u{a0}%");
                 if !causes.is_empty() {
                     write!(cell, "<span class=\"cause\">{what} {}</span>", escaped(&causes)).ok();
                 }
             }
-            let numbers = [stage.busy, stage.blocked].map(|share| Cell::number(&percent(share)));
+            let numbers = said.iter().map(|share| Cell::number(share));
             [Cell::markup(cell)].into_iter().chain(numbers).collect()
         })
         .collect();
@@ -162,7 +182,7 @@ fn where_the_time_went(report: &Report) -> String {
         key("rest", "without work"),
         table(
             "Shares of the time of each stage's tasks; waits are looked at four times a second",
-            &["stage", "at work", "blocked"],
+            &["stage", "at work", "blocked", "without work"],
             &rows
         )
     )

@@ -30,6 +30,8 @@ pub(super) struct Plot {
     pub(super) description: String,
     /// The unit of the values.
     pub(super) unit: &'static str,
+    /// What is said where all of them are 0.
+    pub(super) nothing: &'static str,
     /// How long the run lasted.
     pub(super) lasted_s: f64,
     /// What is drawn: the first filled, the second dashed.
@@ -73,8 +75,10 @@ impl Band {
 impl Plot {
     pub(super) fn svg(&self) -> String {
         let values = self.series.iter().flatten().map(|step| step.value);
-        let marks = ticks::of_values(values.fold(0.0, f64::max), 4, true);
-        let top = marks.last().copied().unwrap_or(1.0);
+        let most = values.fold(0.0, f64::max);
+        // Where there was nothing the axis says so, and no line does as if there were something.
+        let marks = if most > 0.0 { ticks::of_values(most, 4, true) } else { vec![0.0] };
+        let top = marks.last().copied().filter(|top| *top > 0.0).unwrap_or(1.0);
         let mut out = format!(
             "<svg class=\"plot\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-labelledby=\"{id}t {id}d\">\n\
              <title id=\"{id}t\">{}</title><desc id=\"{id}d\">{}</desc>\n",
@@ -84,8 +88,14 @@ impl Plot {
         );
         self.draw_bands(&mut out);
         self.draw_axes(&mut out, &marks, top);
-        for (at, steps) in self.series.iter().enumerate() {
+        let is_something = |steps: &[Step]| steps.iter().any(|step| step.value > 0.0);
+        for (at, steps) in self.series.iter().enumerate().filter(|(_, steps)| is_something(steps)) {
             self.draw_steps(&mut out, at, steps, top);
+        }
+        if most <= 0.0 {
+            let (x, y) = (f64::midpoint(LEFT, WIDTH - RIGHT), f64::midpoint(TOP, HEIGHT - BOTTOM));
+            writeln!(out, "<text class=\"none middle\" x=\"{x}\" y=\"{y}\">{}</text>", escaped(self.nothing))
+                .ok();
         }
         self.draw_numbers(&mut out);
         out + "</svg>\n"

@@ -2,7 +2,7 @@
 
 use super::markup::{Cell, escaped, table};
 use crate::explain::{StageKind, words};
-use crate::report::model::{Report, ReportLink, ReportTask};
+use crate::report::model::{Report, ReportLink, ReportStage, ReportTask};
 use crate::report::text::{percent, rate};
 use std::fmt::Write as _;
 
@@ -29,6 +29,13 @@ pub(super) fn dead(report: &Report) -> String {
             ]
         })
         .collect();
+    let told: u64 = report.dead.iter().map(|reason| reason.records).sum();
+    let before = report.dead_records.saturating_sub(told);
+    let earlier = (before > 0).then(|| {
+        let text = "in earlier runs of the same state; worker dlq list shows them";
+        vec![Cell::text(""), Cell::number(&words::number(before)), Cell::text(text), Cell::text("")]
+    });
+    let rows: Vec<Vec<Cell>> = rows.into_iter().chain(earlier).collect();
     let heads = ["stage", "records", "reason", "the first one in full"];
     format!(
         "<section>\n<h2>Dead letters</h2>\n{place}{}</section>\n",
@@ -57,40 +64,39 @@ fn folded(name: &str, count: usize, content: &str) -> String {
 }
 
 fn stages(report: &Report) -> String {
-    let rows: Vec<Vec<Cell>> = report
-        .stages
-        .iter()
-        .map(|stage| {
-            vec![
-                Cell::text(&stage.name),
-                Cell::text(kind(stage.kind)),
-                Cell::number(&match stage.tasks {
-                    tasks if tasks == stage.partitions => tasks.to_string(),
-                    tasks => format!("{tasks} of {}", stage.partitions),
-                }),
-                Cell::number(&words::number(stage.records_in)),
-                Cell::number(&words::number(stage.records_out)),
-                Cell::number(&rate(stage.in_per_s)),
-                Cell::number(&words::bytes(stage.bytes_in)),
-                Cell::number(&words::bytes(stage.bytes_out)),
-                Cell::number(&words::number(stage.programs)),
-                Cell::number(&words::number(stage.retried_records)),
-                Cell::number(&words::number(stage.dead_records)),
-            ]
-        })
-        .collect();
+    let row = |stage: &ReportStage| {
+        let is_source = stage.kind == StageKind::Source;
+        vec![
+            Cell::text(&stage.name),
+            Cell::text(kind(stage.kind)),
+            Cell::number(&match stage.tasks {
+                tasks if tasks == stage.partitions => tasks.to_string(),
+                tasks => format!("{tasks} of {}", stage.partitions),
+            }),
+            Cell::number(&words::number(stage.records_in)),
+            Cell::number(&words::number(stage.records_out)),
+            Cell::number(&words::number(stage.dead_records)),
+            Cell::number(&rate(stage.in_per_s)),
+            // What a source reads is above, for all of them.
+            Cell::number(&if is_source { "–".to_owned() } else { words::bytes(stage.bytes_in) }),
+            Cell::number(&words::bytes(stage.bytes_out)),
+            Cell::number(&words::number(stage.programs)),
+            Cell::number(&words::number(stage.retried_records)),
+        ]
+    };
+    let rows: Vec<Vec<Cell>> = report.stages.iter().map(row).collect();
     let heads = [
         "stage",
         "kind",
         "tasks",
         "records in",
-        "out",
+        "records out",
+        "dead",
         "in/s",
         "bytes in",
-        "out",
+        "bytes out, each copy",
         "programs",
         "retried, each time",
-        "dead",
     ];
     table("Stages of this node", &heads, &rows)
 }
@@ -101,33 +107,31 @@ fn tasks(report: &Report) -> String {
         busiest.sort_by(|a, b| b.busy.total_cmp(&a.busy));
         busiest.truncate(ROWS_MAX);
     }
-    let rows: Vec<Vec<Cell>> = busiest
-        .into_iter()
-        .map(|task| {
-            vec![
-                Cell::text(&task.name),
-                Cell::number(&words::number(task.records_in)),
-                Cell::number(&words::number(task.records_out)),
-                Cell::number(&percent(task.busy)),
-                Cell::number(&percent(task.blocked)),
-                Cell::number(&words::number(task.programs)),
-                Cell::number(&words::number(task.retried_records)),
-                Cell::number(&words::number(task.dead_records)),
-                Cell::number(&words::number(task.queued_records)),
-                Cell::text(if task.done { "yes" } else { "no" }),
-            ]
-        })
-        .collect();
+    let row = |task: &ReportTask| {
+        vec![
+            Cell::text(&task.name),
+            Cell::number(&words::number(task.records_in)),
+            Cell::number(&words::number(task.records_out)),
+            Cell::number(&words::number(task.dead_records)),
+            Cell::number(&words::number(task.queued_records)),
+            Cell::number(&percent(task.busy)),
+            Cell::number(&percent(task.blocked)),
+            Cell::number(&words::number(task.programs)),
+            Cell::number(&words::number(task.retried_records)),
+            Cell::text(if task.done { "yes" } else { "no" }),
+        ]
+    };
+    let rows: Vec<Vec<Cell>> = busiest.into_iter().map(row).collect();
     let heads = [
         "task",
         "records in",
-        "out",
+        "records out",
+        "dead",
+        "still queued",
         "at work",
         "blocked",
         "programs",
         "retried, each time",
-        "dead",
-        "still queued",
         "done",
     ];
     table("Tasks of this node", &heads, &rows)
@@ -140,6 +144,17 @@ fn links(report: &Report) -> String {
             .sort_by_key(|link| std::cmp::Reverse((link.held_records, link.retried_records, link.records)));
         fullest.truncate(ROWS_MAX);
     }
+    // What was dropped on the way went over no link, and only some may drop.
+    let drops = report.dropped_records > 0;
+    let sum = |of: fn(&ReportLink) -> u64| words::number(report.links.iter().map(of).sum());
+    let all = [
+        sum(|link| link.records),
+        sum(|link| link.acknowledged_records),
+        sum(|link| link.held_records),
+        sum(|link| link.retried_records),
+        sum(|link| link.dropped_records),
+    ];
+    let columns = if drops { 5 } else { 4 };
     let rows: Vec<Vec<Cell>> = fullest
         .into_iter()
         .map(|link| {
@@ -147,21 +162,22 @@ fn links(report: &Report) -> String {
             if report.nodes.len() > 1 {
                 write!(to, " on {}", escaped(&link.to_node)).ok();
             }
-            vec![
-                Cell::text(&link.from),
-                Cell::markup(to),
-                Cell::number(&words::number(link.records)),
-                Cell::number(&words::number(link.acknowledged_records)),
-                Cell::number(&words::number(link.held_records)),
-                Cell::number(&words::number(link.retried_records)),
-            ]
+            let numbers = [
+                link.records,
+                link.acknowledged_records,
+                link.held_records,
+                link.retried_records,
+                link.dropped_records,
+            ];
+            let numbers = numbers.into_iter().take(columns).map(|count| Cell::number(&words::number(count)));
+            [Cell::text(&link.from), Cell::markup(to)].into_iter().chain(numbers).collect()
         })
         .collect();
-    table(
-        "Links that begin here",
-        &["from", "to", "records", "confirmed", "not confirmed", "sent again"],
-        &rows,
-    )
+    let total = [Cell::text("all links"), Cell::text("")].into_iter();
+    let total = total.chain(all.iter().take(columns).map(|text| Cell::number(text))).collect();
+    let rows: Vec<_> = if rows.len() > 1 { rows.into_iter().chain([total]).collect() } else { rows };
+    let heads = ["from", "to", "records", "confirmed", "not confirmed", "sent again", "dropped"];
+    table("Links that begin here", &heads[..2 + columns], &rows)
 }
 
 fn kind(kind: StageKind) -> &'static str {

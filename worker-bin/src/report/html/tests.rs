@@ -1,6 +1,7 @@
 use super::super::gather::tests::report;
 use super::html;
-use crate::report::Report;
+use crate::explain::words;
+use crate::report::{Outcome, Report};
 
 /// Every tag that is opened is closed, in the right order.
 fn assert_balanced(page: &str) {
@@ -161,4 +162,97 @@ fn the_plots_of_a_long_run_have_few_steps_and_lose_no_peak() {
     let longest = page.split("class=\"line line0\" d=\"").skip(1).filter_map(|rest| rest.split('"').next());
     let steps = longest.map(|path| path.matches('H').count()).max().unwrap_or(0);
     assert!((90..=100).contains(&steps), "{steps}");
+}
+
+/// The texts between these marks, of the part of a page behind its first `from`.
+fn between<'a>(page: &'a str, from: &str, open: &'a str, close: &'a str) -> Vec<&'a str> {
+    let part = page.split_once(from).expect(from).1;
+    let part = part.split_once("</table>").map_or(part, |(part, _)| part);
+    part.split(open).skip(1).filter_map(|rest| rest.split_once(close).map(|(text, _)| text)).collect()
+}
+
+#[test]
+fn shares_of_the_time_make_a_hundred() {
+    let mut report = report();
+    for (stage, (busy, blocked)) in
+        report.stages.iter_mut().zip([(1.0 / 3.0, 1.0 / 3.0), (0.004, 0.9), (0.0, 0.0)])
+    {
+        (stage.busy, stage.blocked) = (busy, blocked);
+    }
+    let page = html(&report);
+    assert_good(&page);
+    let numbers = between(&page, "<h2>Where the time went", " class=\"n\" data-label=\"", "</td>");
+    let shares: Vec<f64> = numbers
+        .iter()
+        .map(|cell| cell.split_once('>').expect("a cell").1.trim_end_matches(" %").parse().expect("a share"))
+        .collect();
+    assert_eq!(shares.len(), 9, "at work, blocked and without work of three stages: {numbers:?}");
+    for stage in shares.chunks(3) {
+        assert!((stage.iter().sum::<f64>() - 100.0).abs() < 1e-9, "{stage:?}");
+    }
+}
+
+#[test]
+fn what_was_dropped_on_the_way_stands_beside_what_was_not_and_links_have_a_sum() {
+    let mut report = report();
+    let page = html(&report);
+    assert!(
+        !page.contains("<th scope=\"col\" role=\"columnheader\" class=\"n\">dropped</th>"),
+        "where links wait"
+    );
+    assert!(report.links.len() > 1);
+    let all: u64 = report.links.iter().map(|link| link.records).sum();
+    (report.links[0].dropped_records, report.links[1].dropped_records, report.dropped_records) = (40, 2, 42);
+    let page = html(&report);
+    assert_good(&page);
+    let sum = page.split_once("all links</th>").expect("a sum").1.split_once("</tr>").expect("a row").0;
+    assert!(sum.contains(">42</td>") && sum.contains(&format!(">{}</td>", words::number(all))), "{sum}");
+}
+
+#[test]
+fn dead_letters_by_reason_make_all_there_are() {
+    let mut report = report();
+    report.dead_records = report.dead.iter().map(|reason| reason.records).sum::<u64>();
+    assert!(!html(&report).contains("in earlier runs"));
+    report.dead_records += 17;
+    let page = html(&report);
+    assert_good(&page);
+    assert!(page.contains(">17</td><td role=\"cell\" data-label=\"reason\">in earlier runs"), "{page}");
+}
+
+#[test]
+fn an_end_with_losses_is_not_shown_as_a_good_one() {
+    let mut report = report();
+    (report.outcome, report.dead_records, report.dropped_records, report.lost_records) =
+        (Outcome::Done, 0, 0, 0);
+    assert!(html(&report).contains("<span class=\"outcome done\">done</span>"));
+    (report.dead_records, report.dropped_records, report.lost_records) = (1, 1200, 3);
+    let badge = "<span class=\"outcome stopped\">done, with 1 dead letter, 1 200 records dropped, at most 3 records lost</span>";
+    assert!(html(&report).contains(badge), "{}", html(&report));
+    report.outcome = Outcome::Failed;
+    assert!(html(&report).contains("<span class=\"outcome failed\">failed</span>"));
+}
+
+#[test]
+fn where_nothing_moved_or_waited_no_line_is_drawn() {
+    let mut report = report();
+    report.stalls.clear();
+    for point in report.history.stages.values_mut().flatten() {
+        (point.in_per_s, point.out_per_s, point.queued_records, point.held_records) = (5.0, 0.0, 0, 0);
+    }
+    let page = html(&report);
+    assert_good(&page);
+    let stages = report.stages.iter().filter(|stage| report.history.stages.contains_key(&stage.name)).count();
+    let lines = page.matches("class=\"line line0\" d=\"M").count() - 1;
+    assert_eq!(lines, stages, "rates, and the one of the legend");
+    assert_eq!(page.matches("class=\"line line1\" d=\"M").count(), 1, "only that of the legend");
+    assert_eq!(page.matches(">nothing waited</text>").count(), stages);
+}
+
+#[test]
+fn cells_say_what_they_are_where_rows_stand_as_cards() {
+    let page = html(&report());
+    let cells = page.matches("<td role=\"cell\"").count();
+    assert!(cells > 20 && page.matches("<td").count() == cells, "each is one, however it is shown");
+    assert_eq!(page.split("<td ").skip(1).filter(|cell| !cell.contains("data-label=\"")).count(), 0);
 }

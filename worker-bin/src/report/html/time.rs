@@ -4,7 +4,7 @@ use super::bars;
 use super::lumps;
 use super::markup::{Cell, escaped, table};
 use super::plot::{Band, Plot, Step};
-use crate::explain::{Point, words};
+use crate::explain::{Point, StageKind, words};
 use crate::report::model::{Report, ReportStall};
 use crate::report::text::{percent, rate};
 use std::fmt::Write as _;
@@ -42,7 +42,8 @@ pub(super) fn over_time(report: &Report) -> String {
         let points = even.as_deref().unwrap_or(points);
         let stalls: Vec<Numbered<'_>> =
             numbered(report).into_iter().filter(|(_, stall)| stall.stages.contains(&stage.name)).collect();
-        let pair = Pair { id: format!("p{at}"), stage: &stage.name, points, stalls, report };
+        let single = matches!(stage.kind, StageKind::Source | StageKind::Sink);
+        let pair = Pair { id: format!("p{at}"), stage: &stage.name, points, single, stalls, report };
         write!(out, "<h3>{}</h3>\n<div class=\"panels\">\n", escaped(&stage.name)).ok();
         for plot in [pair.rates(), pair.waiting()] {
             writeln!(out, "<figure>{}</figure>", plot.svg()).ok();
@@ -60,6 +61,8 @@ struct Pair<'a> {
     id: String,
     stage: &'a str,
     points: &'a [Point],
+    /// What it gives on is what it takes, as of a source, or nothing, as of a sink.
+    single: bool,
     stalls: Vec<Numbered<'a>>,
     report: &'a Report,
 }
@@ -69,14 +72,18 @@ impl Pair<'_> {
         let said = |name: &str, value: fn(&Point) -> f64| {
             format!("{name} at most {} a second", rate(largest(self.points, value)))
         };
-        let description =
-            format!("{}; {}", said("records in", |p| p.in_per_s), said("records out", |p| p.out_per_s));
+        let mut description = said("records in", |p| p.in_per_s);
+        let mut values: Vec<fn(&Point) -> f64> = vec![|p| p.in_per_s];
+        if !self.single {
+            description += &format!("; {}", said("records out", |p| p.out_per_s));
+            values.push(|p| p.out_per_s);
+        }
         self.plot(
             'r',
-            "records/s",
+            ("records/s", "nothing moved"),
             format!("{}: records a second over the time of the run", self.stage),
             description,
-            [|p| p.in_per_s, |p| p.out_per_s],
+            &values,
         )
     }
 
@@ -87,20 +94,20 @@ impl Pair<'_> {
         let description = format!("{}; {}", said("queued", queued), said("given on and not confirmed", held));
         self.plot(
             'w',
-            "records waiting",
+            ("records waiting", "nothing waited"),
             format!("{}: records that waited over the time of the run", self.stage),
             description,
-            [queued, held],
+            &[queued, held],
         )
     }
 
     fn plot(
         &self,
         letter: char,
-        unit: &'static str,
+        (unit, nothing): (&'static str, &'static str),
         title: String,
         description: String,
-        values: [fn(&Point) -> f64; 2],
+        values: &[fn(&Point) -> f64],
     ) -> Plot {
         let points = thinned(self.points, STEPS_MAX);
         let step_s = step_s(self.report);
@@ -119,8 +126,9 @@ impl Pair<'_> {
             title,
             description,
             unit,
+            nothing,
             lasted_s: self.report.lasted_s,
-            series: values.into_iter().map(|value| steps(&points, step_s, value)).collect(),
+            series: values.iter().map(|value| steps(&points, step_s, *value)).collect(),
             bands,
         }
     }

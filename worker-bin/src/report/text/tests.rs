@@ -81,6 +81,31 @@ fn shares_and_rates_have_as_many_digits_as_they_need() {
 }
 
 #[test]
+fn shares_of_a_whole_make_a_hundred() {
+    assert_eq!(percents(&[1.0 / 3.0, 1.0 / 3.0, 1.0 / 3.0]), ["34 %", "33 %", "33 %"]);
+    assert_eq!(percents(&[0.004, 0.9, 0.096]), ["0.4 %", "90.0 %", "9.6 %"]);
+    assert_eq!(percents(&[0.0, 0.0, 1.0]), ["0 %", "0 %", "100 %"]);
+    for at in 0..=1000 {
+        for other in [0.0, 0.013, 0.25, 0.6] {
+            let first = f64::from(at) / 1000.0;
+            let second = other * (1.0 - first);
+            let said = percents(&[first, second, 1.0 - first - second]);
+            let tenths: u64 = said
+                .iter()
+                .map(|text| {
+                    let (whole, tenth) = text
+                        .trim_end_matches(" %")
+                        .split_once('.')
+                        .unwrap_or((text.trim_end_matches(" %"), "0"));
+                    whole.parse::<u64>().expect("a number") * 10 + tenth.parse::<u64>().expect("a tenth")
+                })
+                .sum();
+            assert_eq!(tenths, 1000, "{said:?}");
+        }
+    }
+}
+
+#[test]
 fn long_chains_are_cut() {
     let mut report = report();
     report.stalls.iter_mut().for_each(|stall| stall.text = "word ".repeat(200).trim_end().to_owned());
