@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Makes the screenshots of the live page again: docs/screenshots.sh [DIRECTORY] [SCENE...]. Takes about two minutes.
+# Makes the screenshots of the live page and of reports again: docs/screenshots.sh [DIRECTORY] [SCENE...]. Takes about four minutes.
 # WORKER names the binary; without it, it is built. Needs chromium, chromedriver and curl.
-# Scenes: healthy, nodes (one of three is killed), dead (dead letters, then too many: it fails), paused, large.
+# Scenes: healthy, nodes (one of three is killed), dead (dead letters, then one that stops it: it fails), paused, large, good (a good
+# end), loss (an end with dead letters and drops), names (long ones, and reasons in many scripts).
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -9,7 +10,7 @@ root=$(cd "$here/.." && pwd)
 out=$(realpath -m "${1:-screenshots}")
 shift || true
 scenes=("$@")
-((${#scenes[@]})) || scenes=(healthy nodes dead paused large)
+((${#scenes[@]})) || scenes=(healthy nodes dead paused large good loss names)
 dir=$(mktemp -d)
 export WORKER_RUNTIME_DIR=$dir/run WORKER_ADMIN_TOKEN=screenshots
 pids=()
@@ -72,6 +73,7 @@ EOF
     shoot healthy
     js 'document.querySelector("[data-open=\"stage:by_state\"]").click()'
     shoot healthy-details window
+    report healthy
 }
 
 scene_nodes() {
@@ -90,6 +92,7 @@ scene_nodes() {
     shoot nodes-stalled
     js 'document.querySelector("[data-open=\"edge:rows>municipal\"]").dispatchEvent(new MouseEvent("click",{bubbles:true}))'
     shoot nodes-stalled-details
+    report nodes-stalled
 }
 
 scene_dead() {
@@ -114,6 +117,7 @@ EOF
     run failed.toml
     sleep 9
     shoot failed
+    report failed
 }
 
 scene_paused() {
@@ -142,6 +146,7 @@ EOF
     sleep 8
     js 'document.querySelector("[data-open=\"stage:enrich\"]").click()'
     shoot paused
+    report paused
 }
 
 # Twenty stages, one of them with 64 tasks.
@@ -159,12 +164,86 @@ scene_large() {
     run large.toml
     sleep 12
     shoot large
+    report large
+}
+
+scene_good() {
+    cat > good.toml <<'EOF'
+[pipeline]
+name = "orders"
+[source.rows]
+run = ["sh", "-c", "for i in 1 2 3 4 5 6 7 8; do seq 1 20000; sleep 0.5; done"]
+[stage.squares]
+run = ["awk", "{ print $1 * $1 }"]
+partitions = 2
+[sink.out]
+file = "out.txt"
+EOF
+    run good.toml
+    sleep 12
+    shoot good
+    report good
+}
+
+scene_loss() {
+    cat > loss.toml <<'EOF'
+[pipeline]
+name = "orders"
+outbox = "64KiB"
+credit = "64KiB"
+max_record = "16KiB"
+[source.rows]
+run = ["sh", "-c", "for i in 1 2 3 4 5 6 7 8; do seq 1 40000; sleep 0.5; done"]
+[stage.price]
+from = "rows"
+run = ["sh", "-c", "x=$(cat); case \"$x\" in *1234*) echo 'no such currency' >&2; exit 4;; esac; echo \"$x\""]
+retry = { max_attempts = 1, initial = "10ms" }
+max_dead = "90%"
+partitions = 2
+[sink.out]
+from = "price"
+file = "out.txt"
+[sink.live]
+from = "rows"
+run = ["sh", "-c", "while read -r line; do :; done"]
+when_full = "drop-oldest"
+EOF
+    run loss.toml
+    sleep 25
+    shoot loss
+    report loss
+}
+
+scene_names() {
+    cat > names.toml <<'EOF'
+[pipeline]
+name = "a-pipeline-whose-name-is-as-long-as-names-of-pipelines-may-be-64"
+[source.a_source_with_a_very_long_name_that_says_all_there_is_to_say]
+run = ["sh", "-c", "while :; do seq 1 500; sleep 0.2; done"]
+[stage.a_long_name_of_a_stage_without_any_place_to_break_it_in_two]
+from = "a_source_with_a_very_long_name_that_says_all_there_is_to_say"
+mode = "stream"
+run = ["cat"]
+partitions = 3
+[stage.a_failing_stage_of_the_department_for_failing_stages]
+from = "a_long_name_of_a_stage_without_any_place_to_break_it_in_two"
+run = ["sh", "-c", "cat > /dev/null; echo 'ошибка: 口座が見つかりません: конто не найдено в базе данных филиала' >&2; exit 3"]
+retry = { max_attempts = 1000 }
+[sink.where_it_all_goes_in_the_end_after_all_those_stages]
+from = ["a_long_name_of_a_stage_without_any_place_to_break_it_in_two", "a_failing_stage_of_the_department_for_failing_stages"]
+run = ["sh", "-c", "cat > /dev/null"]
+EOF
+    run names.toml
+    sleep 12
+    shoot names
+    report names
 }
 
 run() {
     page=$(free_port)
-    "$worker" run "$1" --admin "127.0.0.1:$page" --progress none 2> "$1.log" < /dev/null &
+    "$worker" run "$1" --admin "127.0.0.1:$page" --progress none --report report.html --drain-timeout 1s 2> "$1.log" < /dev/null &
     pids+=($!)
+    shown=$!
     open_page
 }
 
@@ -172,8 +251,9 @@ node() {
     local name=$1
     shift
     "$worker" node --name "$name" --cluster cluster.toml --set "out=$PWD" --dead-letters "dead-$name" --progress none "$@" \
-        "$root/examples/three-nodes/three-nodes.toml" 2> "$name.log" < /dev/null &
+        --report "$name.html" --drain-timeout 1s "$root/examples/three-nodes/three-nodes.toml" 2> "$name.log" < /dev/null &
     pids+=($!)
+    shown=$!
     if [[ $name == c ]]; then killed=$!; fi
 }
 
@@ -186,13 +266,22 @@ open_page() {
     ask url "{\"url\":\"http://127.0.0.1:$page/\"}" > /dev/null
 }
 
+# Ends the worker whose page is shown, and shows its report.
+report() {
+    local tries=0
+    kill -TERM "$shown" 2> /dev/null || true
+    while kill -0 "$shown" 2> /dev/null && ((++tries < 300)); do sleep 0.1; done
+    ask url "{\"url\":\"file://$(ls "$PWD"/{report,a}.html 2> /dev/null)\"}" > /dev/null
+    shoot "$1-report"
+}
+
 # Wide and light, wide and dark, and as wide as a phone; the whole page, or with "window" what a window of it shows.
 shoot() {
     local what width height theme whole=true
     [[ ${2:-} != window ]] || whole=false
-    for what in light:1440:900 dark:1440:900 phone:360:740; do
+    for what in light:1440:900 dark:1440:900 phone:390:844; do
         IFS=: read -r theme width height <<< "$what"
-        js "document.documentElement.dataset.theme='${theme/phone/light}'"
+        cdp Emulation.setEmulatedMedia "{\"features\":[{\"name\":\"prefers-color-scheme\",\"value\":\"${theme/phone/light}\"}]}" > /dev/null
         cdp Emulation.setDeviceMetricsOverride "{\"width\":$width,\"height\":$height,\"deviceScaleFactor\":1,\"mobile\":false}" > /dev/null
         sleep 1.2
         cdp Page.captureScreenshot "{\"captureBeyondViewport\":$whole}" | sed 's/.*"data":"\([^"]*\)".*/\1/' | base64 -d > "$out/$1-$theme.png"

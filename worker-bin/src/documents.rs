@@ -67,6 +67,7 @@ fn graph() -> Graph {
         tasks: vec![GraphTask { name: "log/0".to_owned(), stage: "log".to_owned(), node: "a".to_owned() }],
         links: vec![("log/0".to_owned(), "errors/0".to_owned())],
         reasons: WaitWords::all(),
+        pages: BTreeMap::new(),
     }
 }
 

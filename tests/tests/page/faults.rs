@@ -73,6 +73,41 @@ fn the_end_of_a_run_is_shown_with_its_reason() {
 }
 
 #[test]
+fn a_good_end_is_no_warning_and_one_with_losses_is() {
+    let scratch = Scratch::new();
+    let stage = "[stage.picky]\nretry = { max_attempts = 1 }\nmax_dead = '90%'\npartitions = 1\n\
+                 run = ['sh', '-c', 'x=$(cat); case $x in *7*) exit 3;; esac; echo \"$x\"']\n";
+    let good = format!("[source.ticks]\n{TICKS}\n[sink.out]\nfile = 'out.txt'\nexists = 'replace'\n");
+    let bad = good.replace("[sink.out]", &format!("{stage}[sink.out]"));
+    let browser = Browser::start(&scratch);
+    for (pipeline, word, state) in [(good, "Done", "done"), (bad, "Done, with ", "warned")] {
+        std::fs::remove_file(scratch.path("stop")).ok();
+        let mut served = Served::run(&scratch, &pipeline);
+        served.open(&browser);
+        browser.until_text("#word", "Running");
+        if state == "warned" {
+            browser.until_text("#dead-list", "picky/0");
+        }
+        scratch.write("stop", "");
+        browser.until_text("#stale", "The run is over");
+        let said = browser.text("#word");
+        assert!(said.starts_with(word) && (state == "warned") == said.contains("dead letter"), "{said}");
+        assert_eq!(browser.js("return document.getElementById('headline').dataset.state"), state);
+        // The bar only says whose state this is, in the colours of the page itself.
+        let plain = "const colour = q => getComputedStyle(document.querySelector(q)).backgroundColor; \
+                     return colour('#stale') === colour('#pipeline') && !document.body.classList.contains('is-stale')";
+        assert_eq!(browser.js(plain), true);
+        let icon = browser.js("return decodeURIComponent(document.getElementById('icon').href)");
+        let shape =
+            browser.js(&format!("return document.querySelector('#g-{state} path').getAttribute('d')"));
+        assert!(
+            icon.as_str().zip(shape.as_str()).is_some_and(|(icon, shape)| icon.contains(shape)),
+            "{icon}"
+        );
+    }
+}
+
+#[test]
 fn a_lost_connection_is_said_and_the_page_comes_back_by_itself() {
     let scratch = Scratch::new();
     let pipeline = format!("[source.ticks]\n{TICKS}\n[sink.out]\nfile = 'out.txt'\nexists = 'replace'\n");

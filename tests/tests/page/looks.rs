@@ -152,6 +152,79 @@ fn the_graph_of_a_phone_needs_no_scrolling_and_cuts_no_figures() {
     }
 }
 
+#[test]
+fn opening_details_moves_no_box_of_the_graph() {
+    let scratch = Scratch::new();
+    let mut served = Served::run(&scratch, &format!("[source.ticks]\n{TICKS}\n{FAN}"));
+    let browser = Browser::start(&scratch);
+    served.open(&browser);
+    for width in [1440_u32, 1100, 390] {
+        browser.resize(width, 900);
+        let drawn = "const graph = document.getElementById('graph'), plane = graph.querySelector('.plane'); \
+                     return graph.scrollWidth <= graph.clientWidth && \
+                     Math.abs(parseInt(plane.style.marginLeft) * 2 + plane.offsetWidth - graph.clientWidth) < 8";
+        browser.until("the graph is drawn for that width", drawn);
+        let places = "const graph = document.getElementById('graph'); const y = document.documentElement.getBoundingClientRect().top; \
+                      return [...graph.querySelectorAll('.box')].map(b => [b.dataset.stage, b.getBoundingClientRect()]) \
+                      .map(([name, r]) => [name, Math.round(r.left + graph.scrollLeft), Math.round(r.top - y), Math.round(r.width)].join(' ')).join(', ')";
+        let before = browser.js(places);
+        for stage in ["out", "ticks"] {
+            browser.js(&format!("document.querySelector('[data-open=\"stage:{stage}\"]').click()"));
+            browser.until_text("#details-title", stage);
+            assert_eq!(browser.js(places), before, "{width}: {stage} is open");
+            let seen = format!(
+                "const box = document.querySelector('[data-stage={stage}]').getBoundingClientRect(), graph = document.getElementById('graph').getBoundingClientRect(); \
+                 return box.left >= graph.left - 1 && box.right <= graph.right + 1"
+            );
+            assert_eq!(browser.js(&seen), true, "{width}: the box of {stage} is not behind the details");
+            // What has no room beside the details can be scrolled to, and says so.
+            let hint = "const graph = document.getElementById('graph'), hint = document.querySelector('#pipeline .hint'); \
+                        return (graph.scrollWidth > graph.clientWidth + 1) === (getComputedStyle(hint).visibility === 'visible')";
+            browser.until("the hint", hint);
+        }
+        browser.js("document.querySelector('[data-close]').click()");
+        assert_eq!(browser.js(places), before, "{width}: closed");
+    }
+}
+
+#[test]
+fn the_longest_names_fit_on_a_phone_and_the_table_cuts_no_column() {
+    let scratch = Scratch::new();
+    let (first, second) = ("a".repeat(64), format!("{}_failing", "b".repeat(56)));
+    let pipeline = format!(
+        "[pipeline]\nname = '{}'\n[source.{first}]\n{TICKS}\n[stage.{second}]\nrun = ['sh', '-c', 'cat > /dev/null; echo 口座が見つかりません >&2; exit 3']\n\
+         retry = {{ max_attempts = 1000 }}\n[sink.{}]\nfile = 'out.txt'\n",
+        "p".repeat(64),
+        "c".repeat(64)
+    );
+    let mut served = Served::run(&scratch, &pipeline);
+    let browser = Browser::start(&scratch);
+    served.open(&browser);
+    browser.until_text("#waits-now", "failed, tried again later");
+    for width in [390_u32, 700, 1000, 1440] {
+        browser.resize(width, 844);
+        fits(&browser, width, "as a graph");
+        browser.js("document.getElementById('as-table').click()");
+        fits(&browser, width, "as a table");
+        let table = browser.js("const t = document.getElementById('table'); return t.scrollWidth <= t.clientWidth + 1 || 'more' in t.dataset");
+        assert_eq!(table, true, "{width}: a table that is cut without a word");
+        if width <= 700 {
+            let cut = "const t = document.getElementById('table'); return [t.scrollWidth <= t.clientWidth + 1, \
+                       [...t.querySelectorAll('td')].every(c => getComputedStyle(c, '::before').content.includes(c.dataset.label))]";
+            assert_eq!(
+                browser.js(cut).to_string(),
+                "[true,true]",
+                "{width}: every figure is seen, with what it is"
+            );
+        }
+        browser.js("document.getElementById('as-graph').click()");
+        browser.js(&format!("document.querySelector('[data-open=\"stage:{second}\"]').click()"));
+        browser.until_text("#details-title", &second);
+        fits(&browser, width, "with details");
+        browser.js("document.querySelector('[data-close]').click()");
+    }
+}
+
 fn fits(browser: &Browser<'_>, width: u32, how: &str) {
     let wide = browser.js("return document.documentElement.scrollWidth");
     let beyond = "return [...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1 \

@@ -2,6 +2,7 @@
 
 mod faults;
 mod looks;
+mod numbers;
 mod use_of_it;
 
 use std::time::Duration;

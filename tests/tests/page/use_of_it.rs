@@ -1,12 +1,56 @@
 //! The page without a mouse, and the orders it can give.
 
 use crate::{Served, TICKS, TOKEN};
-use worker_tests::process::{Browser, Keys, Scratch};
+use worker_tests::process::{Browser, Keys, Nodes, Scratch, free_port};
 
 fn pipeline() -> String {
     format!(
         "[source.ticks]\n{TICKS}\n[stage.pass]\nrun = ['cat']\npartitions = 6\n[sink.out]\nfile = 'out.txt'\n"
     )
+}
+
+#[test]
+fn the_pages_of_other_nodes_are_a_click_away() {
+    let scratch = Scratch::new();
+    let pipeline = format!(
+        "[source.ticks]\n{TICKS}\nplace = 'a'\n[sink.far]\nfrom = 'ticks'\nrun = ['sh', '-c', 'cat > /dev/null']\nplace = 'b'\n"
+    );
+    let nodes = Nodes::on_loopback(&scratch, &["a", "b"], &pipeline);
+    let run = scratch.path("run");
+    let start = |name: &str, port: u16| {
+        let mut node = nodes.node(name).env("WORKER_RUNTIME_DIR", &run.to_string_lossy());
+        node.command.args(["--admin", &format!("127.0.0.1:{port}")]);
+        node.start()
+    };
+    let (port, other) = (free_port(), free_port());
+    let mut served = Served { worker: start("a", port), port };
+    let browser = Browser::start(&scratch);
+    served.open(&browser);
+    browser.until_text("#nodes", "b");
+    assert_eq!(
+        browser.js("return document.querySelectorAll('#nodes a').length"),
+        0,
+        "nobody knows where it would be"
+    );
+    // It is started later, and found.
+    let _b = start("b", other);
+    let link = format!(
+        "const a = document.querySelector('#nodes a'); return a !== null && a.href === 'http://127.0.0.1:{other}/' && a.textContent === 'b'"
+    );
+    browser.until("the page of b is linked", &link);
+    browser.click("[data-open='stage:far']");
+    browser.until(
+        "it is linked where the stage is told of",
+        "return document.querySelector('#details a') !== null",
+    );
+    browser.click("#nodes a");
+    browser.until_text("#who", "node b of 2");
+    browser.until(
+        "and there is a way back",
+        &format!(
+            "const a = document.querySelector('#nodes a'); return a !== null && a.href.endsWith(':{port}/')"
+        ),
+    );
 }
 
 #[test]

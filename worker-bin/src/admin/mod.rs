@@ -26,12 +26,14 @@ pub mod client;
 mod guard;
 mod listen;
 mod page;
+mod pages;
 pub mod registry;
 mod routes;
 mod subject;
 
 pub use guard::{Token, TokenPlace};
 pub use listen::{AdminAddress, ListenError, host_and_port, listen, without_scheme};
+pub use pages::pages;
 pub use routes::serve;
 pub use subject::{
     AdminCommand, Changed, DeadLetterView, Graph, GraphTask, Live, Subject, TapAsk, TapSide, Tapped,

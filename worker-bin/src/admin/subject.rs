@@ -79,6 +79,9 @@ pub struct Graph {
     /// How each reason to wait is shown.
     #[serde(default)]
     pub reasons: BTreeMap<WaitKind, WaitWords>,
+    /// Where other nodes' pages are, as far as that is known: `HOST:PORT` by node.
+    #[serde(default)]
+    pub pages: BTreeMap<String, String>,
 }
 
 /// How a reason to wait is shown.

@@ -47,6 +47,7 @@ impl Subject for StandIn {
             tasks: vec![task],
             links: vec![("log/0".to_owned(), "errors/0".to_owned())],
             reasons: WaitWords::all(),
+            pages: std::collections::BTreeMap::new(),
         }
     }
 

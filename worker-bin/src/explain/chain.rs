@@ -289,7 +289,8 @@ impl<'a> Index<'a> {
             stalled: stalled && !is_at_work && self.class(task, at) == WaitClass::Blocked,
             held: self.held(first, wait),
             root,
-            advice: words::advice(&advised.wait).filter(|_| !is_at_work || advised.wait.on.is_none()),
+            advice: words::advice(&advised.task, &advised.wait)
+                .filter(|_| !is_at_work || advised.wait.on.is_none()),
             steps,
             sources_paused: Vec::new(),
             text: String::new(),

@@ -214,7 +214,7 @@ reasons! {
     /// The user holds it up.
     Paused "paused" Paused Task Here
         "paused" "the user, who paused it" "paused"
-        => "worker resume lets it go on"
+        => "worker resume {stage} lets it go on"
     {}
     /// Too many dead letters: the pipeline has failed.
     DeadLimit "dead_limit" Blocked Task Here

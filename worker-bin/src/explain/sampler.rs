@@ -36,6 +36,8 @@ pub struct Outline {
     pub delivery: String,
     /// Names of all nodes.
     pub nodes: Vec<String>,
+    /// Where the cluster file says that the admin API of nodes is.
+    pub admins: BTreeMap<String, String>,
     /// Which of them this is.
     pub me: NodeIx,
     /// All tasks and links.

@@ -20,7 +20,7 @@ pub struct Row {
     pub phrase: &'static str,
     /// As the name of a state.
     pub title: &'static str,
-    /// What can be done where it is a root; `{on}` and `{node}` are what is waited for, and where that runs.
+    /// What can be done where it is a root; `{on}` and `{node}` are what is waited for, and where that runs, `{stage}` who waits.
     pub advice: Option<&'static str>,
 }
 

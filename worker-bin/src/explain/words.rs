@@ -10,7 +10,7 @@ pub use crate::text::escape::foreign;
 use crate::text::escape::one_line;
 pub use crate::text::units::{bytes, duration, number};
 use std::fmt::Write as _;
-use worker_core::config::{Measure, Rate};
+use worker_core::config::{Measure, Rate, TaskName};
 pub use worker_core::words::plural;
 
 /// A wait in words, without the name of the task that waits.
@@ -24,9 +24,9 @@ pub fn wait(wait: &Wait) -> String {
     wait.why.says(&on, &duration(wait.for_s))
 }
 
-/// What the user can do about a root cause.
+/// What the user can do about a root cause, a wait of this task.
 #[must_use]
-pub fn advice(root: &Wait) -> Option<String> {
+pub fn advice(task: &str, root: &Wait) -> Option<String> {
     let by_cause = if let Why::PeerDown { cause, .. } | Why::UpstreamDown { cause } = &root.why {
         peer::named(cause).advice
     } else {
@@ -34,7 +34,8 @@ pub fn advice(root: &Wait) -> Option<String> {
     };
     let advice = by_cause.or(root.why.kind().row().advice)?;
     let (on, node) = (root.on.as_deref().unwrap_or("it"), root.on_node.as_deref().unwrap_or("that node"));
-    Some(advice.replace("{on}", on).replace("{node}", node))
+    let stage = TaskName::of(task).stage;
+    Some(advice.replace("{on}", on).replace("{node}", node).replace("{stage}", stage))
 }
 
 /// A chain of causes in one line: `errors/2 waits: per_path/0 on node b unreachable …; because …`.

@@ -130,6 +130,19 @@ impl Cluster {
     }
 
     /// Tasks that keep all nodes busy: this machine's cores, or all slots if every node says how many it has.
+    /// Where the admin API of nodes is asked, by their names. One that listens at every address is asked at the one of its data.
+    pub(super) fn admins(&self) -> BTreeMap<String, String> {
+        let asked_at = |node: &ClusterNode, admin: &str| {
+            let (host, port) = admin.rsplit_once(':')?;
+            let is_any =
+                host.trim_matches(['[', ']']).parse().is_ok_and(|ip: std::net::IpAddr| ip.is_unspecified());
+            let data = node.address.rsplit_once(':').filter(|_| is_any);
+            Some(data.map_or_else(|| admin.to_owned(), |(host, _)| format!("{host}:{port}")))
+        };
+        let of = |node: &ClusterNode| Some((node.name.clone(), asked_at(node, node.admin.as_ref()?)?));
+        self.nodes.iter().filter_map(of).collect()
+    }
+
     pub(super) fn slots_in_all(&self) -> Option<usize> {
         match self.nodes.as_slice() {
             [_] if !self.from_file => Some(cores()),

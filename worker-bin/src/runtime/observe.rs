@@ -290,6 +290,7 @@ pub(super) fn outline(
         pipeline: pipeline.to_owned(),
         delivery: delivery.to_owned(),
         nodes: plan.nodes.clone(),
+        admins: plan.admins.clone(),
         me: plan.me,
         graph: plan.graph.clone(),
         stages: stages(plan),

@@ -6,7 +6,7 @@ use super::observe::Watch;
 use super::scrape::Scraper;
 use super::tap::Taps;
 use crate::admin::{
-    AdminCommand, Changed, DeadLetterView, Graph, GraphTask, Subject, TapAsk, Tapped, WaitWords,
+    AdminCommand, Changed, DeadLetterView, Graph, GraphTask, Subject, TapAsk, Tapped, WaitWords, pages,
 };
 use crate::explain::{Explanation, History, Snapshot};
 use crate::metrics::Form;
@@ -66,6 +66,7 @@ impl Subject for Admin {
                 tasks: tasks.collect(),
                 links: graph.links.iter().map(|link| (name(link.from), name(link.to))).collect(),
                 reasons: WaitWords::all(),
+                pages: pages(&outline.pipeline, &outline.nodes[usize::from(outline.me.0)], &outline.admins),
             }
         })
     }

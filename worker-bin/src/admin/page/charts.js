@@ -30,7 +30,7 @@ function renderCharts(view) {
   const begin = Math.max(0, end - WINDOW_S);
   const stages = view.stages.filter((stage) => stage.here.length);
   at("charts-title").textContent = end < WINDOW_S ? "Since the start, " + duration(end) : "The last five minutes";
-  show("plots", stages.map((stage) => plot(stage, (points.get(stage.name) || []).filter((p) => p.at_s >= begin - 1), begin, end)));
+  show("plots", stages.map((stage) => plot(view, stage, (points.get(stage.name) || []).filter((p) => p.at_s >= begin - 1), begin, end)));
 }
 
 // Work that ends in lumps, as that of large batches, at the rate over the time of the lump; a rest and a stall stay what they are.
@@ -60,39 +60,53 @@ function meanOfWork(rates, at) {
   return to > at ? rates.slice(from, to).reduce((a, b) => a + b, 0) / (to - from) : 0;
 }
 
-function plot(stage, points, begin, end) {
+function plot(view, stage, points, begin, end) {
   const list = evened(evened(points, "in_per_s"), "out_per_s");
   const span = Math.max(1, end - begin);
   const x = (s) => Math.max(0, Math.min(300, ((s - begin) / span) * 300));
   const at = hover === null ? null : begin + hover * span;
   const shown = at === null ? list[list.length - 1] : list.reduce((best, p) => (best && Math.abs(best.at_s - at) <= Math.abs(p.at_s - at) ? best : p), null);
-  const source = stage.kind === "source";
-  const rates = source ? ["in_per_s"] : ["in_per_s", "out_per_s"];
-  const topRate = Math.max(1, ...list.flatMap((p) => rates.map((field) => p[field])));
-  const topQueue = Math.max(1, ...list.flatMap((p) => [p.queued_records, p.held_records]));
+  // What a source takes and a sink gives on is the same as what it does, or nothing.
+  const single = stage.kind === "source" || stage.kind === "sink";
+  const rates = single ? ["in_per_s"] : ["in_per_s", "out_per_s"];
+  const most = (fields) => Math.max(0, ...list.flatMap((p) => fields.map((field) => p[field])));
+  const [topRate, topQueue] = [most(rates), most(["queued_records", "held_records"])];
   const stalls = list.map((p, i) => (p.stalled && i > 0 ? h("rect", { class: "stall", x: x(list[i - 1].at_s), y: 0, width: Math.max(0.5, x(p.at_s) - x(list[i - 1].at_s)), height: 100 }) : null));
   const mark = at === null ? null : h("line", { class: "at", x1: hover * 300, x2: hover * 300, y1: 0, y2: 100 });
-  const pane = (low, top, lines) => h("div", { class: "pane" + (low ? " low" : "") },
-    h("svg", { viewBox: "0 0 300 100", preserveAspectRatio: "none", "aria-hidden": "true" }, h("line", { class: "grid", x1: 0, x2: 300, y1: 50, y2: 50 }), stalls, lines, mark),
-    h("span", { class: "top", "aria-hidden": "true" }, top));
+  const grid = [75, 150, 225].map((at) => h("line", { class: "grid", x1: at, x2: at, y1: 0, y2: 100 }));
+  const pane = (low, name, top, lines) => h("div", { class: "pane" + (low ? " low" : "") },
+    h("div", { class: "scale", "aria-hidden": "true" }, h("span", null, name), h("span", null, top)),
+    h("svg", { viewBox: "0 0 300 100", preserveAspectRatio: "none", "aria-hidden": "true" }, grid, h("line", { class: "zero", x1: 0, x2: 300, y1: 97, y2: 97 }), stalls, lines, mark));
   const when = at === null || !shown ? "" : duration(Math.max(0, end - shown.at_s)) + " ago: ";
-  const words = shown ? when + (source ? rate(shown.in_per_s) : `${rate(shown.in_per_s)} → ${rate(shown.out_per_s)}`) + (shown.queued_records + shown.held_records > 0 ? `, ${short(shown.queued_records)} queued, ${short(shown.held_records)} held` : "") : "";
+  const said = at === null && !view.ended ? { ...stage, held_records: stage.held } : shown;
+  const words = said ? when + (single ? rate(flowOf(at === null && !view.ended ? stage.kind : "", said)) : `${rate(said.in_per_s)} → ${rate(said.out_per_s)}`) + (said.queued_records > 0 ? `, ${short(said.queued_records)} queued` : "") + (said.held_records > 0 ? `, ${short(said.held_records)} held` : "") : "";
   return h("div", { class: "plot", key: stage.name, role: "img", "aria-label": `${stage.name}: ${words}; highest rate ${rate(topRate)}, longest queue ${number(topQueue)}` },
-    h("div", { class: "title" }, h("b", null, stage.name), h("span", null, words)),
-    pane(false, rate(topRate), [areaOf(list, x, "in_per_s", topRate, "taken"), source ? null : lineOf(list, x, "out_per_s", topRate, "given")]),
-    pane(true, short(topQueue), [areaOf(list, x, "queued_records", topQueue, "queued"), lineOf(list, x, "held_records", topQueue, "held")]));
+    h("div", { class: "title" }, h("b", { title: stage.name }, stage.name), h("span", null, words)),
+    pane(false, topRate > 0 ? "records/s" : "no records move", topRate > 0 ? "to " + short(topRate) : "", [areaOf(list, x, "in_per_s", topRate, "taken"), single ? null : lineOf(list, x, "out_per_s", topRate, "given")]),
+    pane(true, topQueue > 0 ? "records waiting" : "no records wait", topQueue > 0 ? "to " + short(topQueue) : "", [areaOf(list, x, "queued_records", topQueue, "queued"), lineOf(list, x, "held_records", topQueue, "held")]),
+    h("div", { class: "axis", "aria-hidden": "true" }, axisOf(view, begin, span).map((text) => h("span", null, text))));
 }
+
+// The times at the beginning, in the middle and at the end.
+function axisOf(view, begin, span) {
+  const zero = view.ended ? view.status.end.at_ms - view.status.uptime_s * 1000 : view.status.at_ms - view.status.uptime_s * 1000;
+  const time = (s) => clock(zero + s * 1000).slice(-8);
+  return [time(begin), time(begin + span / 2), view.ended ? time(begin + span) : "now"];
+}
+
+// What is nothing all the time has no line: the axis says it.
+const isNothing = (list, field) => list.length < 2 || list.every((p) => p[field] === 0);
 
 const trace = (list, x, field, top) => list.map((p) => `${x(p.at_s).toFixed(1)} ${(97 - (p[field] / top) * 90).toFixed(1)}`).join("L");
 
 function lineOf(list, x, field, top, name) {
-  return list.length < 2 ? null : h("path", { class: "l-" + name, d: "M" + trace(list, x, field, top) });
+  return isNothing(list, field) ? null : h("path", { class: "l-" + name, d: "M" + trace(list, x, field, top) });
 }
 
 function areaOf(list, x, field, top, name) {
-  if (list.length < 2) return null;
+  if (isNothing(list, field)) return null;
   const d = trace(list, x, field, top);
-  return [h("path", { class: "a-" + name, d: `M${x(list[0].at_s).toFixed(1)} 100L${d}L${x(list[list.length - 1].at_s).toFixed(1)} 100Z` }), h("path", { class: "l-" + name, d: "M" + d })];
+  return [h("path", { class: "a-" + name, d: `M${x(list[0].at_s).toFixed(1)} 97L${d}L${x(list[list.length - 1].at_s).toFixed(1)} 97Z` }), h("path", { class: "l-" + name, d: "M" + d })];
 }
 
 function hoverCharts(event) {

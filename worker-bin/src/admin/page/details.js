@@ -9,6 +9,7 @@ function openDetails(kind, name, by) {
   render();
   const panel = at("details");
   panel.scrollTop = 0;
+  reveal();
   panel.querySelector("h2").focus({ preventScroll: false });
 }
 
@@ -63,7 +64,7 @@ function budget(name, used, limit, text, state) {
 function taskDetails(view, task) {
   const stage = view.byName.get(task.stage);
   const what = `${KIND_WORDS[stage.kind]} task of `;
-  const head = titleOf(task.state, task.name, [what, h("button", { type: "button", class: "link", "data-open": "stage:" + task.stage }, task.stage), " on node " + task.node]);
+  const head = titleOf(task.state, task.name, [what, h("button", { type: "button", class: "link", "data-open": "stage:" + task.stage }, task.stage), " on node ", task.local ? task.node : nodeName(view.nodes.get(task.node))]);
   if (!task.local) {
     return [head, h("p", null, stateMark(task.state), " "), h("p", null, `Runs on node ${task.node}: ${nodeText(view.nodes.get(task.node))}. What it does is known there; this is what passes between it and this node.`),
       peerError(view, task.node), linkList("Links from here", task.ins), linkList("Links to here", task.outs)];
@@ -84,7 +85,7 @@ function facts(raw, unmoved) {
     unmoved === undefined ? null : fact("last moved", duration(unmoved) + " ago"));
 }
 
-// Shares of the run: at work, and waiting by the nearest cause.
+// Shares of the run: at work, and waiting by the nearest cause; what is looked at now and then makes at most what work leaves.
 function timeSpent(view, tasks) {
   const whole = Math.max(0.1, view.status.uptime_s) * tasks.length;
   const spent = new Map([["at work", [0, "working"]]]);
@@ -98,9 +99,14 @@ function timeSpent(view, tasks) {
       spent.get(name)[0] += seconds;
     }
   }
+  const waited = [...spent].reduce((sum, [name, [seconds]]) => sum + (name === "at work" ? 0 : seconds), 0);
+  const left = Math.max(0, whole - spent.get("at work")[0]);
+  if (waited > left) for (const [name, entry] of spent) if (name !== "at work") entry[0] *= left / waited;
   const rows = [...spent].filter(([, [seconds]]) => seconds > 0.05).sort((a, b) => b[1][0] - a[1][0]);
   if (rows.length === 0) return h("p", { class: "muted" }, "It has not waited for anything.");
-  return rows.map(([name, [seconds, c]]) => budget(name, seconds, whole, duration(seconds) + (tasks.length > 1 ? " in all" : ""), c));
+  const each = shares([...rows.map(([, [seconds]]) => seconds), Math.max(0, whole - rows.reduce((sum, [, [seconds]]) => sum + seconds, 0))]);
+  const rest = each[rows.length] >= 1 ? [["no work, no wait", [whole * each[rows.length] / 100, "idle"]]] : [];
+  return [...rows, ...rest].map(([name, [seconds, c]], i) => budget(name, seconds, whole, (i < rows.length ? duration(seconds) + ", " : "") + each[i] + "\u00a0%", c));
 }
 
 // The chain of causes, step by step, of the first of these tasks that has one.
@@ -148,7 +154,7 @@ function stageDetails(view, stage) {
   const links = [linkList("Links in", edges.filter((e) => e.to === stage.name).flatMap((e) => [...e.outs, ...e.ins])),
     linkList("Links out", edges.filter((e) => e.from === stage.name).flatMap((e) => [...e.outs, ...e.ins]))];
   if (stage.here.length === 0) {
-    const nodes = stage.nodes.map((name) => h("p", { key: name }, `Runs on node ${name}: ${nodeText(view.nodes.get(name))}.`));
+    const nodes = stage.nodes.map((name) => h("p", { key: name }, "Runs on node ", nodeName(view.nodes.get(name)), `: ${nodeText(view.nodes.get(name))}.`));
     return [head, h("p", null, stateMark(stage.state)), nodes, stage.nodes.map((name) => peerError(view, name)), links];
   }
   const paused = stage.here.some((task) => task.raw.paused);
@@ -165,13 +171,11 @@ function taskTable(view, stage) {
   const urgent = (task) => RANK.indexOf(task.state);
   const tasks = [...stage.tasks].sort((a, b) => urgent(a) - urgent(b) || Number(a.index) - Number(b.index));
   const shown = opened.all ? tasks : tasks.slice(0, 16);
-  return [h("h3", null, "Tasks"), h("div", { class: "scroll" }, h("table", null,
-    h("thead", null, h("tr", null, ["Task", "State", "Done/s", "Queued", "Busy"].map((name, i) => h("th", { scope: "col", class: i > 1 ? "num" : "" }, name)))),
-    h("tbody", null, shown.map((task) => h("tr", { key: task.name },
-      h("td", null, h("button", { type: "button", class: "link", "data-open": "task:" + task.name }, task.name)),
-      h("td", null, stateMark(task.state, task.local ? undefined : task.node + (task.state === "down" ? ": not connected" : ""))),
-      h("td", { class: "num" }, task.local ? rate(task.raw.in_per_s) : ""), h("td", { class: "num" }, task.local ? number(task.raw.queued_records) : ""),
-      h("td", { class: "num" }, task.local ? percent(task.raw.busy) : "")))))), more(tasks.length - shown.length)];
+  const head = ["Task", "State", "Done/s", "Queued", "Busy"];
+  const rows = shown.map((task) => tableRow(task.name, head, [h("button", { type: "button", class: "link", "data-open": "task:" + task.name }, task.name),
+    stateMark(task.state, task.local ? undefined : task.node + (task.state === "down" ? ": not connected" : "")),
+    ...(task.local ? [rate(task.raw.in_per_s), number(task.raw.queued_records), percent(task.raw.busy)] : ["", "", ""])], 2));
+  return [h("h3", null, "Tasks"), h("div", { class: "scroll" }, tableOf("Tasks of " + stage.name, head, rows, 2)), more(tasks.length - shown.length)];
 }
 
 function more(rest) {

@@ -2,8 +2,14 @@
 let layout = null;
 let layoutKey = "";
 
+// As wide as it is without details beside it: opening them moves no box.
+function graphWidth() {
+  const around = at("pipeline").offsetWidth - at("graph").clientWidth;
+  return at("body").clientWidth - around - 4;
+}
+
 function renderGraph(view) {
-  const width = at("graph").clientWidth - 4;
+  const width = graphWidth();
   if (width < 50) return;
   const vertical = width < 620;
   const key = width + "|" + view.graph.stages.map((stage) => stage.name + stage.partitions).join();
@@ -11,12 +17,23 @@ function renderGraph(view) {
     layout = layoutOf(view.graph.stages, width, vertical);
     layoutKey = key;
   }
-  const plane = { class: "plane", style: `width:${Math.ceil(layout.width)}px;height:${Math.ceil(layout.height)}px` };
+  const left = Math.max(0, Math.floor((width - layout.width) / 2));
+  const plane = { class: "plane", style: `width:${Math.ceil(layout.width)}px;height:${Math.ceil(layout.height)}px;margin-left:${left}px` };
   const boxes = view.stages.map((stage) => boxOf(view, stage, layout.nodes.get(stage.name)));
   const links = layout.edges.map((edge) => edgeShape(view, edge)).filter(Boolean);
   const labels = layout.edges.map((edge) => edgeLabel(view, edge)).filter(Boolean);
   const svg = h("svg", { class: "links", width: Math.ceil(layout.width), height: Math.ceil(layout.height) }, links, labels);
   show("graph", h("div", plane, h("div", { class: "boxes" }, boxes), svg));
+}
+
+// Brings what is opened out from behind the details, where its box is cut by them.
+function reveal() {
+  const graph = at("graph");
+  const shown = opened && [...graph.querySelectorAll("[data-stage]")].find((box) => box.dataset.stage === opened.name.split(/[>/]/)[0]);
+  if (!shown || graph.hidden) return;
+  const [box, room] = [shown.getBoundingClientRect(), graph.getBoundingClientRect()];
+  if (box.right > room.right - 8) graph.scrollLeft += box.right - room.right + 24;
+  else if (box.left < room.left) graph.scrollLeft -= room.left - box.left + 24;
 }
 
 function boxOf(view, stage, node) {
@@ -118,21 +135,30 @@ function edgeText(edge) {
 }
 
 function renderTable(view) {
-  const head = ["Stage", "State", "Tasks", "Node", "Done/s", "Given on/s", "Queued", "Held", "Busy", "Retried, each time", "Dead"];
-  const numeric = (i) => i >= 4;
+  const head = ["Stage", "State", "Tasks", "Node", "Done/s", "Given on/s", "Queued", "Held", "Busy", "Dead", "Retried, each time"];
   const rows = view.stages.map((stage) => {
     const here = stage.here.length > 0;
     const cells = here ? [rate(stage.in_per_s), rate(stage.out_per_s), number(stage.queued_records), number(stage.held), percent(stage.busy),
-      number(stage.retried_records), number(stage.dead_records)] : ["", "", "", "", "", "", ""];
+      number(stage.dead_records), number(stage.retried_records)] : ["", "", "", "", "", "", ""];
     const counts = Object.entries(stage.counts).map(([state, n]) => n + " " + STATE_WORDS[state]).join(", ");
-    return h("tr", { key: stage.name },
-      h("td", null, h("button", { type: "button", class: "link", "data-open": "stage:" + stage.name }, stage.name), " ", h("span", { class: "muted" }, KIND_WORDS[stage.kind])),
-      h("td", null, stateMark(stage.state, stage.blocked ? "moving, part stalled" : undefined)),
-      h("td", null, stage.partitions > 1 ? counts : number(stage.partitions)), h("td", null, stage.nodes.join(", ")),
-      cells.map((text) => h("td", { class: "num" }, text)));
+    return tableRow(stage.name, head,
+      [[h("button", { type: "button", class: "link", "data-open": "stage:" + stage.name }, stage.name), " ", h("span", { class: "muted" }, KIND_WORDS[stage.kind])],
+        stateMark(stage.state, stage.blocked ? "moving, part stalled" : undefined),
+        stage.partitions > 1 ? counts : number(stage.partitions), stage.nodes.join(", "), ...cells], 4);
   });
-  show("table", h("table", null, h("caption", { class: "unseen" }, "Stages of the pipeline"),
-    h("thead", null, h("tr", null, head.map((name, i) => h("th", { scope: "col", class: numeric(i) ? "num" : "" }, name)))), h("tbody", null, rows)));
+  show("table", tableOf("Stages of the pipeline", head, rows, 4));
+}
+
+// A table that stands as cards where it has no room: each cell then says by itself what it is.
+function tableOf(caption, head, rows, numbersFrom) {
+  return h("table", { class: "cards", role: "table" }, h("caption", { class: "unseen" }, caption),
+    h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, head.map((name, i) => h("th", { scope: "col", role: "columnheader", class: i >= numbersFrom ? "num" : "" }, name)))),
+    h("tbody", { role: "rowgroup" }, rows));
+}
+
+function tableRow(key, head, cells, numbersFrom) {
+  return h("tr", { key, role: "row" }, cells.map((cell, i) => h(i === 0 ? "th" : "td", { role: i === 0 ? "rowheader" : "cell", scope: i === 0 ? "row" : undefined,
+    class: (i >= numbersFrom ? "num" : "") + (cell === "" ? " none" : ""), "data-label": head[i] }, cell)));
 }
 
 function stateMark(state, text) {
@@ -141,15 +167,42 @@ function stateMark(state, text) {
 
 function renderNodes(view) {
   at("nodes").hidden = view.nodes.size < 2;
+  lookForPages(view);
   show("nodes", [...view.nodes.values()].map((node) => {
     const state = node.me ? "moving" : node.down ? "down" : node.peer || node.sends ? "moving" : node.over ? "done" : "away";
     return h("span", { key: node.name, class: "node", "data-state": state, title: (node.peer && node.peer.last_error) || "" },
-      node.me ? null : h("span", { class: "state" }, sign(state === "moving" ? "done" : state)), h("b", null, node.name), nodeText(node));
+      node.me ? null : h("span", { class: "state" }, sign(state === "moving" ? "done" : state)), nodeName(node), nodeText(node));
   }));
+}
+
+// Its name, as the way to its own page where that is known.
+function nodeName(node) {
+  const page = node.me ? undefined : pageOf(node.name);
+  return page ? h("a", { href: page, title: "The page of node " + node.name }, node.name) : h("b", null, node.name);
+}
+
+// A page that is told of by an address of its own machine is where this one came from.
+function pageOf(node) {
+  const address = (now.graph.pages || {})[node];
+  const [, host, port] = (address && address.match(/^(.*):(\d+)$/)) || [];
+  if (port === undefined) return undefined;
+  const own = /^(127\.[\d.]+|localhost|0\.0\.0\.0|\[::1?\])$/i.test(host);
+  return `${location.protocol}//${own ? location.hostname : host}:${port}/`;
+}
+
+// Nodes that are started later have their pages later.
+let pagesAsked = 0;
+function lookForPages(view) {
+  const pages = now.graph.pages || {};
+  if (view.ended || now.lost || [...view.nodes.values()].every((node) => node.me || pages[node.name])) return;
+  if (Date.now() - pagesAsked < 5000) return;
+  pagesAsked = Date.now();
+  fetchJson("/api/v1/pipeline").then((graph) => { now.graph.pages = graph.pages; }).catch(() => {});
 }
 
 function renderLegend(view) {
   const used = ["moving", "working", "idle", "waiting", "stalled", "paused", "done"];
+  if (view.stages.some((stage) => stage.state === "failed")) used.push("failed");
   if (view.nodes.size > 1) used.push("away", "down");
   show("legend", used.map((state) => h("span", { key: state, "data-state": state }, sign(state), STATE_WORDS[state])));
 }

@@ -79,8 +79,21 @@ function render() {
   renderWaits(view);
   renderCharts(view);
   renderDead(view);
+  hintScrolling();
   const s = view.status;
   show("foot", h("span", null, `worker ${s.version}, process ${s.pid}`), h("span", null, `delivery: ${s.delivery}`), h("span", null, `a stall is work that has not moved for ${duration(s.stall_after_s)}`));
+}
+
+// What is wider than its place says so, and can be reached by keyboard.
+function hintScrolling() {
+  for (const box of document.querySelectorAll(".scroll, .graph")) {
+    const more = !box.hidden && box.scrollWidth > box.clientWidth + 1;
+    if (more === ("more" in box.dataset)) continue;
+    if (more) box.dataset.more = "";
+    else delete box.dataset.more;
+    if (more) box.tabIndex = 0;
+    else box.removeAttribute("tabindex");
+  }
 }
 
 function renderWho(view) {
@@ -98,7 +111,7 @@ function renderHeadline(view) {
     h("p", { class: "pace" }, paceText(view)),
     h("p", { class: "why", id: "why" }, v.why), v.todo ? h("p", { class: "todo" }, h("b", null, "What to do: "), v.todo) : null, v.more ? h("p", { class: "more" }, v.more) : null));
   document.title = `${v.word} – ${view.status.pipeline}` + (view.status.nodes.length > 1 ? ` (${view.status.node})` : "");
-  icon(now.lost ? "away" : v.state);
+  icon(now.lost && !now.ended ? "away" : v.state);
 }
 
 // Rates and what is left, in a line; after the end, what was done.
@@ -130,7 +143,7 @@ function sayLost() {
   if (!now.ended && now.heard) at("said").textContent = now.lost.why + ". What is shown is its last state.";
 }
 
-const ICON_COLOURS = { moving: "#1d9a75", working: "#2f74d0", idle: "#7b8892", stalled: "#d13b31", paused: "#7d52c8", done: "#5d7267", failed: "#d13b31", away: "#a0abb3" };
+const ICON_COLOURS = { warned: "#b87800", waiting: "#b87800", moving: "#1d9a75", working: "#2f74d0", idle: "#7b8892", stalled: "#d13b31", paused: "#7d52c8", done: "#5d7267", failed: "#d13b31", away: "#a0abb3" };
 let iconShown = "";
 function icon(state) {
   if (state === iconShown) return;
@@ -151,18 +164,24 @@ function renderFigures(view) {
   const [sources, sinks] = [local("source"), local("sink")];
   const all = view.stages.filter((stage) => stage.here.length);
   const list = [];
-  const on = view.ended ? 0 : 1;
-  if (sources.length) list.push(figure("Read", rate(sum(sources, "in_per_s") * on), plural(sum(sources, "records_in"), "record")));
-  else list.push(figure("Received", rate([...view.inRates.values()].reduce((a, b) => a + b, 0)), plural(s.inbound.reduce((n, l) => n + l.records, 0), "record")));
-  if (sinks.length) list.push(figure("Written", rate(sum(sinks, "in_per_s") * on), plural(sum(sinks, "done_records"), "record")));
+  // A rate says nothing of a run that is over.
+  const flow = (name, per_s, count) => (view.ended ? figure(name, number(count), count === 1 ? "record" : "records") : figure(name, rate(per_s), plural(count, "record")));
+  if (sources.length) list.push(flow("Read", sum(sources, "in_per_s"), sum(sources, "records_in")));
+  else list.push(flow("Received", [...view.inRates.values()].reduce((a, b) => a + b, 0), s.inbound.reduce((n, l) => n + l.records, 0)));
+  if (sinks.length) list.push(flow("Written", sum(sinks, "in_per_s"), sum(sinks, "done_records")));
   if (sources.length) list.unshift(progress(view));
   const held = s.memory.held_bytes + s.memory.spilled_bytes;
-  list.push(figure("Held", bytes(held), s.memory.spilled_bytes > 0 ? bytes(s.memory.spilled_bytes) + " of it on disk" : plural(s.held_records, "record")));
+  // While it runs a program may fail with all that it has read yet; that counts when it has not ended well.
+  const waiting = view.ended ? s.held_records : sum(all, "queued_records") + s.links.filter((link) => link.to_node !== s.node).reduce((n, link) => n + link.held_records, 0);
+  list.push(figure(view.ended ? "Not done" : "Waiting", number(waiting), waiting === 1 ? "record" : "records"));
+  list.push(figure("Held", bytes(held), s.memory.spilled_bytes > 0 ? bytes(s.memory.spilled_bytes) + " of it on disk" : "in memory"));
   list.push(figure("Process memory", bytes(s.memory.resident_bytes), "at most " + bytes(s.memory.resident_peak_bytes)));
-  if (s.slots.total > 0) list.push(figure("Slots in use", h("span", null, number(s.slots.used * on), h("small", null, " of " + number(s.slots.total))), "for batch programs"));
-  list.push(figure("Retried", number(sum(all, "retried_records")), "records, counted each time"));
+  if (s.slots.total > 0 && !view.ended) list.push(figure("Slots in use", h("span", null, number(s.slots.used), h("small", null, " of " + number(s.slots.total))), "for batch programs"));
   const dead = sum(all, "dead_records");
   list.push(figure("Dead letters", number(dead), dead > 0 ? "reasons below" : "none", dead > 0));
+  const dropped = s.links.reduce((n, link) => n + (link.dropped_records || 0), 0);
+  if (dropped > 0) list.push(figure("Dropped", number(dropped), "by links that were full (when_full)", true));
+  list.push(figure("Retried", number(sum(all, "retried_records")), "records, counted each time"));
   if (s.nodes.length > 1) list.push(figure("Lost, at most", number(s.lost_records), s.lost_records > 0 ? "when nodes died" : "nothing", s.lost_records > 0));
   show("figures", list);
 }
@@ -180,7 +199,7 @@ const whose = (s) => (s.nodes.length > 1 ? "this node\u2019s stages" : "all stag
 
 function progress(view) {
   const s = view.status;
-  if (s.total_bytes === null || s.total_bytes === 0) return figure("Input", bytes(s.read_bytes), view.ended ? "read" : bytes(s.through_bytes_per_s) + "/s done by " + whose(s));
+  if (s.total_bytes === null || s.total_bytes === 0) return figure("Input", bytes(s.read_bytes), view.ended ? "read" : `read; ${bytes(s.through_bytes_per_s)}/s done by ${whose(s)}`);
   const share = Math.min(1, s.through_bytes / s.total_bytes);
   const when = `done by ${whose(s)}` + (view.ended || share === 1 ? "" : `, ${bytes(s.read_bytes)} read; ${leftText(view)}`);
   const meter = h("div", { class: "meter", role: "progressbar", "aria-label": "Input done by " + whose(s), "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": Math.floor(share * 100) }, h("i", { style: `width:${(share * 100).toFixed(1)}%` }));
@@ -191,16 +210,17 @@ function renderStale() {
   const box = at("stale");
   const over = now.ended;
   document.body.classList.toggle("is-stale", now.lost !== null && !over);
+  box.classList.toggle("over", over);
   box.hidden = now.lost === null;
   if (now.lost === null) return;
   if (over) {
-    box.textContent = "The run is over, and its process has ended. This is its last state; if a worker is started at this address again, it is shown.";
+    box.textContent = "The run is over, and its process has ended: this is its last state. A worker that is started at this address again will be shown.";
   } else if (!now.heard) {
     box.textContent = `${now.lost.why}. Trying again.`;
   } else {
     box.textContent = `${now.lost.why}: this is its state as of ${clock(now.heard)}, ${duration((Date.now() - now.heard) / 1000)} ago. Trying again; look whether the process still runs.`;
   }
-  icon("away");
+  if (!over) icon("away");
   at("drain").disabled = true;
 }
 
@@ -277,7 +297,10 @@ function start() {
   at("plots").addEventListener("pointermove", hoverCharts);
   at("plots").addEventListener("pointerleave", hoverCharts);
   document.addEventListener("visibilitychange", render);
-  new ResizeObserver(() => { if (now.view && !at("graph").hidden) renderGraph(now.view); }).observe(at("graph"));
+  new ResizeObserver(() => {
+    if (now.view && !at("graph").hidden) renderGraph(now.view);
+    hintScrolling();
+  }).observe(at("body"));
   startOrders();
   setInterval(watch, 1000);
   show("headline", h("span", null, ""), h("div", null, h("div", { class: "word" }, "Connecting"), h("p", { class: "why" }, "Asking the worker how it is.")));

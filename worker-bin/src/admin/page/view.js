@@ -207,7 +207,7 @@ function verdict(view) {
     const dead = view.stages.reduce((sum, stage) => sum + stage.dead_records, 0);
     const dropped = (status.links || []).reduce((sum, link) => sum + (link.dropped_records || 0), 0);
     const bad = [dead ? plural(dead, "dead letter") : "", dropped ? `${plural(dropped, "record")} dropped` : "", status.lost_records ? `at most ${plural(status.lost_records, "record")} lost` : ""].filter(Boolean).join(", ");
-    return { state: "done", word: bad ? "Done, with " + bad : "Done", why: "All input is processed" + (bad ? "; all else is delivered." : " and delivered.") };
+    return { state: bad ? "warned" : "done", word: bad ? "Done, with " + bad : "Done", why: "All input is processed" + (bad ? "; all else is delivered." : " and delivered.") };
   }
   if (status.state === "stopped") return { state: "paused", word: "Stopped", why: (over && over.why) || "Stopped by the user, in good order." };
   const draining = status.state === "draining" ? "Stopping: " : "";

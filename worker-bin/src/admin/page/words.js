@@ -17,6 +17,18 @@ function short(n) {
 
 const rate = (n) => short(n) + "/s";
 const plural = (n, one, many) => number(n) + " " + (n === 1 ? one : many || one + "s");
+// Whole per cent of these parts, which make a hundred: what rounding leaves goes to those it took most from.
+function shares(parts) {
+  const whole = parts.reduce((sum, part) => sum + part, 0);
+  if (whole <= 0) return parts.map(() => 0);
+  const each = parts.map((part) => Math.floor((part / whole) * 100));
+  const lack = (i) => (parts[i] / whole) * 100 - each[i];
+  const order = parts.map((_, i) => i).sort((a, b) => lack(b) - lack(a));
+  const rest = 100 - each.reduce((sum, part) => sum + part, 0);
+  order.slice(0, rest).forEach((i) => (each[i] += 1));
+  return each;
+}
+
 const percent = (share) => Math.round(share * 100) + "\u00a0%";
 
 function bytes(n) {

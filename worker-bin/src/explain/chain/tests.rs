@@ -443,7 +443,7 @@ fn a_pause_holds_others_up_and_is_no_stall() {
         text.starts_with("grep/0 waits: paused by the user for 60 s; source src/0 paused by it"),
         "{text}"
     );
-    assert!(text.contains("also held up by that: src/0\n  → worker resume lets it go on"), "{text}");
+    assert!(text.contains("also held up by that: src/0\n  → worker resume grep lets it go on"), "{text}");
 }
 
 #[test]

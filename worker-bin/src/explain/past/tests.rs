@@ -1,5 +1,6 @@
 use super::*;
 use crate::explain::{End, Held, Outline, RunState, Sample, Sampler, Stage, StageKind};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use worker_core::Time;
 use worker_core::config::{Graph, Limits, NodeIx, TaskId, TaskKind, TaskSpec};
@@ -62,6 +63,7 @@ impl Watched {
             pipeline: "p".to_owned(),
             delivery: "memory".to_owned(),
             nodes: vec!["n".to_owned()],
+            admins: BTreeMap::new(),
             me: NodeIx(0),
             graph: Graph { tasks: vec![task], ..Graph::default() },
             stages: vec![stage],

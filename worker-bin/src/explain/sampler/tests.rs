@@ -26,6 +26,7 @@ fn observer() -> Sampler {
         pipeline: "p".into(),
         delivery: "memory".into(),
         nodes: vec!["a".into()],
+        admins: BTreeMap::new(),
         me: NodeIx(0),
         graph: Graph { tasks, links: vec![link(0, 1), link(1, 2)], ..Graph::default() },
         stages: vec![

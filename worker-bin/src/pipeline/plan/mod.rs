@@ -47,6 +47,8 @@ pub struct Plan {
     pub graph: Graph,
     /// Names of all nodes, in the order that [`NodeIx`] counts.
     pub nodes: Vec<String>,
+    /// Where the cluster file says that the admin API of nodes is.
+    pub admins: BTreeMap<String, String>,
     /// Which of them this is.
     pub me: NodeIx,
     /// How many batch children may run at once here.
@@ -103,6 +105,7 @@ pub fn plan(pipeline: &Pipeline, cluster: &Cluster, me: NodeIx) -> Result<Plan, 
     Ok(Plan {
         graph,
         nodes: names,
+        admins: cluster.admins(),
         me,
         slots,
         limits,

@@ -16,6 +16,15 @@ fn links(plan: &Plan) -> Vec<String> {
 }
 
 #[test]
+fn the_admin_address_of_a_node_is_one_that_can_be_asked() {
+    let text = "[node.a]\naddress = 'a.example:1'\nadmin = '0.0.0.0:7480'\n[node.b]\naddress = '[::1]:2'\nadmin = '[::]:7481'\n\
+                [node.c]\naddress = 'c.example:3'\nadmin = '127.0.0.1:7482'\n[node.d]\naddress = 'd.example:4'\n";
+    let admins = cluster(text).expect("a cluster").admins();
+    let admins: Vec<_> = admins.iter().map(|(node, at)| (node.as_str(), at.as_str())).collect();
+    assert_eq!(admins, [("a", "a.example:7480"), ("b", "[::1]:7481"), ("c", "127.0.0.1:7482")]);
+}
+
+#[test]
 fn hops_are_one_to_one_only_without_key_between_equal_numbers_above_one() {
     let text = "[source.s]\nfile='x'\n[stage.a]\nrun=['a']\npartitions=2\n[stage.b]\nrun=['b']\npartitions=2\n\
                 [stage.c]\nrun=['c']\npartitions=2\npartition_by='record'\n[sink.o]\nstdout=true\n";
