@@ -8,6 +8,7 @@ use worker_tests::process::Scratch;
 
 pub(crate) const NAMES: &[&str] = &[
     "source file",
+    "source list",
     "source generate",
     "source standard input, a file",
     "source named pipe",
@@ -30,6 +31,16 @@ pub(crate) fn trial(source: &str) -> Trial {
 #[test]
 fn files() {
     row("source file", |_: Delivery| trial("file = 'in.txt'"));
+}
+
+#[test]
+fn lists() {
+    row("source list", |_: Delivery| {
+        let trial = trial("list = 'in/*'");
+        let words = WORDS.replace(' ', "-");
+        trial.scratch.shell(&format!("mkdir in; cd in; seq -f '%05g-{words}' 1 {RECORDS} | xargs touch"));
+        Trial { got: |scratch| scratch.shell("cat disk/out.txt | sed 's|^in/0*||; s/-/ /'"), ..trial }
+    });
 }
 
 #[test]

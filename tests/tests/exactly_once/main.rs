@@ -7,6 +7,7 @@ mod bad_state;
 mod finished;
 mod full;
 mod generate;
+mod list;
 mod long;
 mod poison;
 mod refused;

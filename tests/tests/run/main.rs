@@ -7,6 +7,7 @@ mod framing;
 mod handed;
 mod inline;
 mod inputs;
+mod list;
 mod listing;
 mod order;
 mod pipelines;

@@ -5,6 +5,8 @@ mod error;
 pub mod file;
 mod generate;
 mod header;
+mod kept;
+mod list;
 mod long;
 mod part;
 pub mod program;
@@ -29,4 +31,4 @@ use reader::{Counter, SlowStart};
 
 /// All kinds of sources; the last one, which has no keys but its own, stands in where a table names none.
 pub(crate) const KINDS: &[&dyn Kind<AnySource>] =
-    &[&file::KIND, &program::KIND, &generate::KIND, &stdin::KIND];
+    &[&file::KIND, &list::KIND, &program::KIND, &generate::KIND, &stdin::KIND];

@@ -4,6 +4,7 @@ mod braces;
 mod delivery;
 mod header;
 mod lines;
+mod paths;
 mod whole_input;
 
 use super::cluster::Cluster;
@@ -75,6 +76,7 @@ pub fn warnings(pipeline: &Pipeline) -> Vec<Warning> {
         }
     }
     problems.extend(endless_streams(pipeline));
+    problems.extend(paths::of_another_directory(pipeline));
     problems.extend(delivery::exactly_once(pipeline));
     let mut warnings = pipeline.noticed.clone();
     warnings.extend(problems.into_iter().map(|problem| Warning::new(&pipeline.text, problem)));

@@ -174,6 +174,7 @@ impl Opening<'_> {
         let (position, rest) = Rest::after(position);
         let durable = self.durable.as_ref().map(|durable| Lives {
             position,
+            given: rest.given_before(),
             list: durable.list_path(&task.name),
             state: durable.dir(),
         });

@@ -2,10 +2,10 @@
 
 use super::program::Prints;
 use super::{SourceError, SourceOptions, SourceReader, Stop, StreamSource};
-use crate::io::framing::Framing;
 use crate::io::resource::Resource;
 use crate::io::shared::{Comparable, Shared};
 use crate::pipeline::keys::rate::Rate;
+use crate::pipeline::keys::source::Source;
 use crate::pipeline::{At, Problem, Program};
 use bytes::Bytes;
 use std::fmt::Debug;
@@ -41,9 +41,14 @@ pub trait SourceEnd: Comparable + Debug + Send + Sync {
         None
     }
 
-    /// What is wrong with it though each of its keys is right by itself; `max_record_bytes` is the pipeline's.
-    fn check(&self, _max_record_bytes: u64, _framing: &Framing) -> Option<Problem> {
+    /// What is wrong with it, as that of `source`, though each key is right by itself; `max_record_bytes` is the pipeline's.
+    fn check(&self, _source: &Source, _max_record_bytes: u64) -> Option<Problem> {
         None
+    }
+
+    /// Whether its records are paths that mean something only where it looks for them.
+    fn gives_relative_paths(&self) -> bool {
+        false
     }
 
     /// What is wrong with it now, and may be right when the run begins.
@@ -118,6 +123,8 @@ pub struct Opening<'a> {
 pub struct Lives<'a> {
     /// What the last [`SourceReader::position`] to be committed was; `None` in the first life.
     pub position: Option<Bytes>,
+    /// So many records behind it were given.
+    pub given: u64,
     /// A file of its own, for what is too large for a position.
     pub list: PathBuf,
     /// The state directory, none of whose files is input.

@@ -3,9 +3,11 @@
 use super::unpack::{Encoding, Failure, Unpacker};
 use crate::io::LayoutError;
 use crate::io::chunker::{RecordTooLong, TornRecord};
+use crate::text::escape::one_line;
 use crate::text::units::number;
 use std::io;
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 /// Why a source cannot go on.
@@ -38,6 +40,23 @@ pub enum SourceError {
     /// It came up only when the first files were being read.
     #[error("sink {sink} writes {}, which is to be read; choose another path for the sink", path.display())]
     Written { path: PathBuf, sink: String },
+    /// A listed path is more or less than a record.
+    #[error("the path {path} cannot be a record: {why}; {what}, or let the pattern leave it out")]
+    NoRecord { path: String, why: String, what: String },
+    /// A path of the first start leads nowhere any more.
+    #[error(
+        "{} is gone, which this run has listed at its first start and not given to anyone yet; put it back, or go on without it, with \
+         on_damage = \"skip\" of its source, or begin a new run with --fresh",
+        shown(path)
+    )]
+    ListedGone { path: PathBuf },
+    /// A listed path leads nowhere any more.
+    #[error(
+        "{} is gone, which this run has listed when it began; run again to list what is there now, or go on without what is gone, with \
+         on_damage = \"skip\" of its source",
+        shown(path)
+    )]
+    ListedGoneMeanwhile { path: PathBuf },
     /// There is nothing to read.
     #[error(
         "standard input is closed; give it input (< FILE, or < /dev/null for none), or name a file to read"
@@ -280,6 +299,9 @@ impl SourceError {
 
     /// That it is passed over, in a letter.
     pub(super) fn passed_over(&self) -> String {
+        if let Self::ListedGone { path } | Self::ListedGoneMeanwhile { path } = self {
+            return format!("{} is gone, which was listed; it was left out", shown(path));
+        }
         if let Self::Torn { name, record, offset, why } = self {
             let (record, offset) = (number(*record), number(*offset));
             return format!(
@@ -293,4 +315,9 @@ impl SourceError {
              record on"
         )
     }
+}
+
+/// A path on one line.
+fn shown(path: &Path) -> String {
+    one_line(path.as_os_str().as_bytes())
 }

@@ -56,6 +56,13 @@ pub const OPTIONS: &[InlineOption] = &[
         meaning: Meaning::Input("file"),
     },
     InlineOption {
+        long: "list",
+        short: None,
+        value: Some("GLOB"),
+        help: "The paths that match are the records, relative as GLOB is, sorted by name; several are listed one after the other",
+        meaning: Meaning::Input("list"),
+    },
+    InlineOption {
         long: "header",
         short: None,
         value: Some("WHAT"),

@@ -4,6 +4,9 @@ use super::InlineWord;
 use super::options::{Meaning, Place};
 use crate::pipeline::diagnostics::listed;
 
+/// The inputs among which `-` is standard input.
+const STANDARD_INPUT_KEY: &str = "file";
+
 /// The tables of the file, as far as words say something for them.
 #[derive(Debug, Default)]
 pub(super) struct Tables<'a> {
@@ -110,7 +113,7 @@ impl<'a> Tables<'a> {
     }
 
     fn input(&mut self, key: &'static str, word: &'a InlineWord) {
-        if word.value != "-" {
+        if word.value != "-" || key != STANDARD_INPUT_KEY {
             let inputs = self.inputs.get_or_insert_with(|| Inputs { key, words: Vec::new() });
             inputs.words.push(word);
         }
@@ -161,8 +164,10 @@ fn inputs_together(words: &[InlineWord]) -> Vec<Mistake> {
         .collect();
     let Some(&(first, key, _)) = inputs.first() else { return Vec::new() };
     let mut mistakes = Vec::new();
-    if let Some(&(index, ..)) =
-        inputs.iter().find(|(.., word)| word.value == "-").filter(|_| inputs.len() > 1)
+    if let Some(&(index, ..)) = inputs
+        .iter()
+        .find(|(_, key, word)| word.value == "-" && *key == STANDARD_INPUT_KEY)
+        .filter(|_| inputs.len() > 1)
     {
         mistakes.push(Mistake {
             word: index,

@@ -91,7 +91,7 @@ pub(crate) const KEYS: Keys<Source> = &[
     &Key::<Source, _> {
         name: "on_damage",
         class: Class::Tuning,
-        doc: "halt | skip: packed input that is damaged, or a last record that breaks off; what is whole counts, and a dead letter tells of the rest",
+        doc: "halt | skip: packed input that is damaged, a last record that breaks off, or a listed file that is gone; what is whole counts, and a dead letter tells of the rest",
         value: Words(&[("halt", OnDamage::Halt), ("skip", OnDamage::Skip)]),
         when_absent: WhenAbsent::Default,
         get: |source| source.on_damage,

@@ -20,6 +20,8 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("-i 'a*'", "file = \"a*\""),
     ("-i b -i a -i b", "file = [\"b\", \"a\", \"b\"]"),
     ("-i -", "stdin = true"),
+    ("--list '*.png'", "list = \"*.png\""),
+    ("--list 'b/*' --list a --framing nul -s echo --arg", "list = [\"b/*\", \"a\"]\nframing = \"nul\""),
     ("-i a --header repeat", "header = \"repeat\""),
     ("-i a --framing start=^> -s a --framing lines", "framing = { start = \"^>\" }\n\n[stage.a]"),
     ("-s a --framing lines=4", "framing = { lines = 4 }"),
@@ -102,6 +104,13 @@ fn an_option_counts_for_the_stage_before_it_or_for_all() {
 fn words_that_do_not_go_together_are_shown_as_they_were_written() {
     for (line, words) in [
         ("-i a -i - -s cat", &["`-i -", "cat FILE -"][..]),
+        ("-i a --list b", &["one source", "--list b"]),
+        ("--list -", &["`-` is no file", "stdin = true (-i -)", "--list \"-\""]),
+        ("--list 'a[' --list b", &["this pattern cannot be used", "--list \"a[\""]),
+        ("--list a --header skip", &["paths have no header", "--list \"a\""]),
+        ("--list a --header repeat", &["needs files", "--header repeat"]),
+        ("--list a --framing lines=2", &["paths cannot be framed", "\"nul\"", "--framing \"lines=2\""]),
+        ("--list a --follow", &["`follow` belongs to files", "--follow"]),
         ("-o a -o b", &["one output", "-o b"]),
         ("-s cat --early-exit", &["--early-exit has no meaning behind -s", "behind -S"]),
         ("-S cat --batch 5records", &["--batch has no meaning behind -S", "behind -s"]),

@@ -20,6 +20,19 @@ fn whole_input_programs_in_batch_mode() {
 }
 
 #[test]
+fn programs_that_run_where_relative_paths_lead_elsewhere() {
+    let listed =
+        |list: &str, body: &str| warned(&stage(body).replace("file = 'x'", &format!("list = {list}")));
+    let in_w = "run = ['cat']\ninput = 'arg'\ncwd = 'w'";
+    let said = listed("['/a/*', 'b/*']", in_w);
+    assert!(said.contains("`a` is given paths") && said.contains("begins with /"), "{said}");
+    assert_eq!(listed("'/a/*'", in_w), "");
+    assert_eq!(listed("'a/*'", "run = ['cat']\ninput = 'arg'"), "");
+    let sink = "[source.log]\nlist = 'a/*'\n[sink.out]\nrun = ['cat']\ncwd = 'w'\n";
+    assert!(warned(sink).contains("`out` is given paths"), "{}", warned(sink));
+}
+
+#[test]
 fn streams_of_several_partitions_without_a_key() {
     insta::assert_snapshot!(
         "keyless_stream",

@@ -25,10 +25,7 @@ struct Holder<'a> {
 
 /// Ends whose keys do not go together, or not with the pipeline's.
 pub(in crate::pipeline) fn contradictory_ends(sources: &[Source], budgets: &Budgets) -> Vec<Problem> {
-    sources
-        .iter()
-        .filter_map(|source| source.input.check(budgets.max_record_bytes, &source.framing))
-        .collect()
+    sources.iter().filter_map(|source| source.input.check(source, budgets.max_record_bytes)).collect()
 }
 
 /// Pairs of ends of which only one can have what both need.

@@ -52,6 +52,11 @@ impl Rest {
         (part.map(|part| part.reader), Self { given_before, ..Self::default() })
     }
 
+    /// Of the records that come next.
+    pub(in crate::runtime) fn given_before(&self) -> u64 {
+        self.given_before
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.chunk.is_none()
     }

@@ -3,11 +3,10 @@
 use super::decode::{FileReader, Unpacking};
 use super::first::first_of;
 use crate::descriptors;
-use crate::io::durable;
 use crate::io::identity::FileId;
 use crate::io::layout::{LayoutError, Reader, Tag, Writer};
 use crate::io::source::header::KeptHeader;
-use crate::io::source::{Header, SourceError, SourceOptions, Written};
+use crate::io::source::{Header, SourceError, SourceOptions, Written, kept};
 use bytes::Bytes;
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -124,8 +123,7 @@ impl SourceFiles {
     /// # Errors
     /// [`SourceError::List`].
     pub fn store(&self, path: &Path) -> Result<(), SourceError> {
-        durable::make_directory(durable::parent(path), "list")
-            .and_then(|()| durable::replace_file(path, &self.encode(), "list"))
+        kept::store(path, &self.encode())
             .map_err(|source| SourceError::List { path: path.to_owned(), source })
     }
 
@@ -134,7 +132,7 @@ impl SourceFiles {
     /// # Errors
     /// [`SourceError::List`].
     pub fn load(path: &Path) -> Result<Self, SourceError> {
-        std::fs::read(path)
+        kept::load(path)
             .and_then(|bytes| Self::decode(&bytes).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e)))
             .map_err(|source| SourceError::List { path: path.to_owned(), source })
     }

@@ -19,19 +19,19 @@ pub use fixed::SourceFiles;
 pub(super) use fixed::prefix_hash;
 use follow::{FollowReader, Following, Since, Sum};
 pub use paths::expand;
-use paths::{AllMatches, outside};
+pub(super) use paths::{AllMatches, outside};
 pub(crate) use pattern::Pattern;
 
 use super::{
     AnySource, Ending, Lives, Opened, Opening, SourceEnd, SourceError, SourceOptions, SourceReader,
     StreamSource,
 };
-use crate::io::framing::Framing;
 use crate::io::names;
 use crate::io::resource::Resource;
 use crate::io::shared::Shared;
 use crate::io::source::unpack::Format;
 use crate::pipeline::keys::kind::End;
+use crate::pipeline::keys::source::Source;
 use crate::pipeline::keys::value::{Flag, Maybe, Text, Time, Value, Words, any_of};
 use crate::pipeline::keys::{Class, Key, Section, WhenAbsent};
 use crate::pipeline::reader::{KeyValue, Reader};
@@ -160,7 +160,7 @@ impl SourceEnd for Files {
         if self.follow { Ending::Never } else { Ending::Certain }
     }
 
-    fn check(&self, _: u64, _: &Framing) -> Option<Problem> {
+    fn check(&self, _: &Source, _: u64) -> Option<Problem> {
         let (key, at) = self.of_follow.as_ref().filter(|_| !self.follow)?;
         let problem =
             Problem::at(at, format!("`{key}` is for files that are followed"), "they are read once");
@@ -354,7 +354,7 @@ fn glob(reader: &mut Reader<'_>, key: &str, text: String, at: &At) -> Option<Str
     if text == "-" {
         return reader.fail(
             Problem::at(at, "`-` is no file", "a file of that name would be \"./-\"")
-                .help("for standard input write stdin = true"),
+                .help("for standard input write stdin = true (-i -)"),
         );
     }
     reader.refuse_shell_variables(&text, at)?;

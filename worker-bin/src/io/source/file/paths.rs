@@ -73,12 +73,15 @@ impl Iterator for Matches {
 
 /// What several patterns name, one after the other as they are written.
 #[derive(Debug)]
-pub(super) struct AllMatches(std::vec::IntoIter<Matches>, Option<Matches>);
+pub(in crate::io::source) struct AllMatches(std::vec::IntoIter<Matches>, Option<Matches>);
 
 impl AllMatches {
     /// # Errors
     /// As [`Matches::of`].
-    pub(super) fn of<P: AsRef<Path>>(base: &Path, patterns: &[P]) -> Result<Self, SourceError> {
+    pub(in crate::io::source) fn of<P: AsRef<Path>>(
+        base: &Path,
+        patterns: &[P],
+    ) -> Result<Self, SourceError> {
         let all: Vec<Matches> =
             patterns.iter().map(|pattern| Matches::of(base, pattern.as_ref())).collect::<Result<_, _>>()?;
         Ok(Self(all.into_iter(), None))
@@ -149,7 +152,7 @@ impl Listed {
 }
 
 /// The paths of `matches` but those in the directory `own`, by whatever name.
-pub(super) fn outside(matches: AllMatches, own: &Path) -> Result<Vec<PathBuf>, SourceError> {
+pub(in crate::io::source) fn outside(matches: AllMatches, own: &Path) -> Result<Vec<PathBuf>, SourceError> {
     let own = own.canonicalize().unwrap_or_else(|_| own.to_owned());
     let mut paths = Vec::new();
     // Files of one directory come one after the other.

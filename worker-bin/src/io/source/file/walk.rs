@@ -22,8 +22,8 @@ pub(super) struct Walk {
 
 /// A file that was found.
 #[derive(Debug)]
-pub(super) struct Found {
-    pub(super) path: PathBuf,
+pub(in crate::io::source) struct Found {
+    pub(in crate::io::source) path: PathBuf,
     pub(super) is_link: bool,
 }
 

@@ -11,6 +11,7 @@ use crate::io::resource::Resource;
 use crate::io::shared::Shared;
 use crate::pipeline::keys::kind::End;
 use crate::pipeline::keys::rate::{Rate, RateText};
+use crate::pipeline::keys::source::Source;
 use crate::pipeline::keys::value::{Integer, Maybe};
 use crate::pipeline::keys::{Class, Inline, Key, Keys, Section, WhenAbsent, program};
 use crate::pipeline::{At, Problem};
@@ -140,7 +141,8 @@ impl SourceEnd for Generate {
         None
     }
 
-    fn check(&self, max_record_bytes: u64, framing: &Framing) -> Option<Problem> {
+    fn check(&self, source: &Source, max_record_bytes: u64) -> Option<Problem> {
+        let framing = &source.framing;
         let least = self.made().bytes_min(self.records.unwrap_or(u64::MAX));
         let (title, label) = if self.bytes < least {
             (

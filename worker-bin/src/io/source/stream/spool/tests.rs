@@ -39,8 +39,12 @@ impl Place {
     }
 
     fn open(&self, stream: &OwnedFd, stop: &Stop) -> Result<StreamSource, SourceError> {
-        let lives =
-            Lives { position: self.position.clone(), list: self.path(), state: Path::new("/nowhere") };
+        let lives = Lives {
+            position: self.position.clone(),
+            given: 0,
+            list: self.path(),
+            state: Path::new("/nowhere"),
+        };
         let stream = stream.try_clone().unwrap();
         StreamSource::kept(stream, "it".into(), &self.options, stop.clone(), &lives)
     }
