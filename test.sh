@@ -66,7 +66,7 @@ step() {
 have_programs() {
     local missing=() pair
     for pair in awk:mawk bash:bash cc:gcc chromedriver:chromium-driver chromium:chromium cmp:diffutils gzip:gzip \
-        dot:graphviz ip:iproute2 jq:jq losetup:mount mkfifo:coreutils mkfs.ext4:e2fsprogs mount:mount nft:nftables parallel:parallel \
+        dot:graphviz ip:iproute2 jq:jq losetup:mount mkfifo:coreutils mkfs.ext4:e2fsprogs mlr:miller mount:mount nft:nftables parallel:parallel \
         promtool:prometheus ps:procps python3:python3 setsid:util-linux strace:strace systemd-analyze:systemd zstd:zstd; do
         command -v "${pair%%:*}" > /dev/null || missing+=("${pair##*:}")
     done

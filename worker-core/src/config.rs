@@ -1,6 +1,6 @@
 //! What a node is told at its start: the graph of tasks and links, and every limit with its unit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use worker_proto::{Fingerprint, Incarnation, LinkId};
 
@@ -52,6 +52,8 @@ pub struct Graph {
     pub rates: BTreeMap<String, Rate>,
     /// What a link does that is full; one without an entry waits. Of no meaning with a journal.
     pub when_full: BTreeMap<LinkId, WhenFull>,
+    /// Links whose first tuple is a header: all those of a stage that gives one. Into a task all links are, or none.
+    pub headed: BTreeSet<LinkId>,
 }
 
 /// So many records or bytes in so much time: what all tasks of a stage together may take, or those of a source give.

@@ -93,6 +93,8 @@ pub enum Bug {
     TurnForgotten,
     /// A batch goes on behind a boundary.
     BatchOverBoundary,
+    /// With a journal: what headers a task has taken and given is not kept.
+    HeaderForgotten,
 }
 
 /// Which bug is planted, if any.

@@ -198,6 +198,11 @@ impl Inbox {
         Some(piece)
     }
 
+    /// What comes next.
+    pub(crate) fn front(&self) -> Option<&Piece> {
+        self.queue.front()
+    }
+
     /// What comes next is a boundary: it is taken by itself.
     #[must_use]
     pub fn is_at_boundary(&self) -> bool {

@@ -1,6 +1,6 @@
 //! What a task's journal gives back to its next life.
 
-use crate::event::{Attempt, Turn};
+use crate::event::{Attempt, Headers, Turn};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use worker_proto::{Epoch, JournalId, LinkId, Seq};
@@ -32,6 +32,8 @@ pub struct TaskState {
     pub attempt: Attempt,
     /// Where it was in the order of the source, if its links are kept in order.
     pub turn: Option<Box<Turn>>,
+    /// Headers of what it reads and gives.
+    pub headers: Headers,
 }
 
 /// One input link.

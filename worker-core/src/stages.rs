@@ -2,6 +2,7 @@
 
 use crate::config::{Graph, NodeIx, TaskId, TaskName};
 use crate::event::FailureKind;
+use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// So many single records failing alike, with no success before, are the stage's fault and not the records'.
@@ -39,6 +40,8 @@ struct Stage {
     /// How the last record failed, and how many in a row so.
     alike: Option<(Option<FailureKind>, u32)>,
     failures: u32,
+    /// The first record of what its batches print, where that is no record.
+    header: Option<Bytes>,
 }
 
 impl Stages {
@@ -80,6 +83,15 @@ impl Stages {
 
     pub(crate) fn has_succeeded_before(&self, task: TaskId) -> bool {
         self.stages[self.of[task.0 as usize]].succeeded_before
+    }
+
+    /// A batch has printed this header; the first one counts.
+    pub(crate) fn has_header(&mut self, task: TaskId, header: &Bytes) {
+        self.stage(task).header.get_or_insert_with(|| header.clone());
+    }
+
+    pub(crate) fn header(&self, task: TaskId) -> Option<&Bytes> {
+        self.stages[self.of[task.0 as usize]].header.as_ref()
     }
 
     /// A record has failed alone, before anything succeeded; gives whose fault that is by now, if it is the stage's.

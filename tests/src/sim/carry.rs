@@ -211,7 +211,7 @@ impl World {
     fn perform_for_stream(&mut self, node: usize, task: TaskId, action: StreamAction) -> Checked<Vec<Later>> {
         let (now, driver) = (self.now, &mut self.nodes[node].driver);
         match action {
-            StreamAction::Start { window, replay } => {
+            StreamAction::Start { window, replay, .. } => {
                 // In memory mode the core gives it again what it has kept.
                 let kept = match self.disks.get_mut(node) {
                     Some(disk) if replay => disk.task(task)?.window(window)?,
@@ -269,6 +269,9 @@ impl World {
                 let at = driver.write(now, task, &batches, times)?;
                 let event = Event::task(task, SinkEvent::Written { work, position: None });
                 Later { at, task: task_now, next: Next::Tell(event, batches) }
+            }
+            SinkAction::Header { .. } => {
+                return Err(Violation::new(Check::Driver, "a header that nobody gave"));
             }
             SinkAction::Close => {
                 let event = Event::task(task, SinkEvent::Closed);

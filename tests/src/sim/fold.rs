@@ -38,6 +38,9 @@ fn add(state: &mut TaskState, commit: &Commit, outputs: &[LinkId], bug: Option<D
     if commit.turn.is_some() {
         state.turn.clone_from(&commit.turn);
     }
+    if let Some(headers) = &commit.headers {
+        state.headers.clone_from(headers);
+    }
     for done in &commit.inputs {
         let input = state.inputs.entry(done.link).or_insert(InputState {
             epoch: done.epoch,

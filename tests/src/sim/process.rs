@@ -65,7 +65,7 @@ impl World {
 
     pub(super) fn later(&mut self, node: usize, later: Later) {
         let life = self.nodes[node].life;
-        self.at(later.at, Ev::Later { node, life, later });
+        self.at(later.at, Ev::Later { node, life, later: Box::new(later) });
     }
 
     /// What the observer learns, and the driver notes, before the core hears of something.

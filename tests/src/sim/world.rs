@@ -75,7 +75,7 @@ pub(super) struct World {
 #[derive(Debug)]
 pub(super) enum Ev {
     Wake { node: usize, life: u64 },
-    Later { node: usize, life: u64, later: Later },
+    Later { node: usize, life: u64, later: Box<Later> },
     Connect { conn: usize },
     Connected { conn: usize },
     Closed { conn: usize, end: usize, why: &'static str },
@@ -195,7 +195,7 @@ impl World {
         }
         match ev {
             Ev::Wake { node, life } => self.wake(node, life),
-            Ev::Later { node, life, later } => self.came_true(node, life, later),
+            Ev::Later { node, life, later } => self.came_true(node, life, *later),
             Ev::Connect { conn } => self.connect(conn),
             Ev::Connected { conn } => self.connected(conn),
             Ev::Closed { conn, end, why } => self.closed(conn, end, why),

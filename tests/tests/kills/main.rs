@@ -6,6 +6,7 @@
 
 mod batch;
 mod follow;
+mod headers;
 mod nodes;
 mod order;
 mod records;

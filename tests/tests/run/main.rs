@@ -5,6 +5,7 @@ mod failures;
 mod follow;
 mod framing;
 mod handed;
+mod headers;
 mod inline;
 mod inputs;
 mod list;

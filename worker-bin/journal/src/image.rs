@@ -2,12 +2,12 @@
 
 use super::live::{Live, Use};
 use super::record::{
-    AttemptHead, BodyHead, CommitHead, InputHead, Location, OutputHead, Span, StepHead, TurnHead,
+    AttemptHead, BodyHead, CommitHead, HeadersHead, InputHead, Location, OutputHead, Span, StepHead, TurnHead,
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
-use worker_core::event::{Attempt, Turn};
+use worker_core::event::{Attempt, Commit, Headers, Turn};
 use worker_core::recovery::{HeldOutput, InputState, OutputState, TaskState, WindowState};
 use worker_proto::{Epoch, JournalId, LinkId, Seq};
 
@@ -103,8 +103,10 @@ impl Image {
         };
         self.commits = head.id;
         self.attempt = head.attempt;
-        if head.turn.is_some() {
-            self.turn.clone_from(&head.turn);
+        if let Some(turn) = &head.turn {
+            let known = self.turn.take().and_then(|known| known.headers);
+            let headers = turn.headers.clone().or(known);
+            self.turn = Some(TurnHead { headers, ..turn.clone() });
         }
         for input in &head.inputs {
             self.input(input);
@@ -191,6 +193,12 @@ impl Image {
             windows: self.windows,
             attempt: self.attempt.into(),
             turn: self.turn.as_ref().map(|turn| Box::new(turn.into())),
+            headers: self
+                .turn
+                .as_ref()
+                .and_then(|turn| turn.headers.as_ref())
+                .map(Headers::from)
+                .unwrap_or_default(),
         }
     }
 
@@ -290,14 +298,34 @@ impl WindowImage {
 }
 
 impl From<&TurnHead> for Turn {
-    fn from(TurnHead { taken, given }: &TurnHead) -> Self {
+    fn from(TurnHead { taken, given, headers: _ }: &TurnHead) -> Self {
         Self { taken: *taken, given: given.clone() }
     }
 }
 
-impl From<&Turn> for TurnHead {
-    fn from(Turn { taken, given }: &Turn) -> Self {
-        Self { taken: *taken, given: given.clone() }
+impl TurnHead {
+    /// What a commit says, if it says anything.
+    pub(super) fn of(commit: &Commit) -> Option<Self> {
+        let headers = commit.headers.as_deref().map(HeadersHead::from);
+        let turn = commit.turn.as_deref();
+        (turn.is_some() || headers.is_some()).then(|| {
+            let Turn { taken, given } = turn.cloned().unwrap_or_default();
+            Self { taken, given, headers }
+        })
+    }
+}
+
+impl From<&HeadersHead> for Headers {
+    fn from(HeadersHead { taken, given, at }: &HeadersHead) -> Self {
+        let bytes = |header: &Option<Vec<u8>>| header.as_ref().map(|header| Bytes::copy_from_slice(header));
+        Self { taken: bytes(taken), given: bytes(given), at: at.clone() }
+    }
+}
+
+impl From<&Headers> for HeadersHead {
+    fn from(Headers { taken, given, at }: &Headers) -> Self {
+        let bytes = |header: &Option<Bytes>| header.as_ref().map(|header| header.to_vec());
+        Self { taken: bytes(taken), given: bytes(given), at: at.clone() }
     }
 }
 

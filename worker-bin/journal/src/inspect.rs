@@ -245,8 +245,15 @@ fn commit(head: &CommitHead) -> String {
     if head.attempt != AttemptHead::default() {
         text += &in_flight(&head.attempt);
     }
-    if let Some(TurnHead { taken, given }) = &head.turn {
-        text += &format!("; in order: {taken} chunks taken, {given:?} given");
+    if let Some(TurnHead { taken, given, headers }) = &head.turn {
+        if *taken > 0 || !given.is_empty() {
+            text += &format!("; in order: {taken} chunks taken, {given:?} given");
+        }
+        for (what, header) in headers.iter().flat_map(|h| [("taken", &h.taken), ("given", &h.given)]) {
+            if let Some(header) = header {
+                text += &format!("; header {what}: {:?}", String::from_utf8_lossy(header).trim_end());
+            }
+        }
     }
     if head.ended {
         text += "; end";

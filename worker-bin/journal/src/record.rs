@@ -5,6 +5,7 @@ use bytes::Bytes;
 use crc32fast::Hasher;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use worker_core::words::number;
 use worker_proto::{Batch, Epoch, JournalId, LinkId, Seq};
 
@@ -48,16 +49,27 @@ pub(super) struct CommitHead {
     pub(super) step: Option<StepHead>,
     /// What is still in flight with it.
     pub(super) attempt: AttemptHead,
-    /// Left out where nothing is kept in order, so that it is what older versions know.
+    /// Left out where nothing is kept in order and no header is new, so that it is what older versions know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) turn: Option<TurnHead>,
 }
 
-/// Where a task is in the order of the source.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Where a task is in the order of the source, and what is new of headers. One value, because only the last field of an older
+/// version's head may be left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct TurnHead {
     pub(super) taken: u64,
     pub(super) given: Vec<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) headers: Option<HeadersHead>,
+}
+
+/// Headers of what a task reads and gives.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct HeadersHead {
+    pub(super) taken: Option<Vec<u8>>,
+    pub(super) given: Option<Vec<u8>>,
+    pub(super) at: BTreeMap<LinkId, Seq>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -12,7 +12,7 @@ use super::*;
 use bytes::Bytes;
 use model::{Model, identity, tiny};
 use worker_core::event::{
-    Attempt, Body, Chunk, Commit, CommitId, InputDone, Place, Printed, StreamStep, Turn,
+    Attempt, Body, Chunk, Commit, CommitId, Headers, InputDone, Place, Printed, StreamStep, Turn,
 };
 use worker_core::recovery::{HeldOutput, TaskState, WindowState};
 use worker_proto::{Batch, Epoch, Fingerprint, JournalId, LinkId, Seq};
@@ -91,6 +91,34 @@ fn the_turn_of_a_task_comes_back_and_takes_no_byte_where_there_is_none() {
     let Opened { journal, state, .. } = open(&disk);
     assert_eq!((state.turn, state.outputs[&LinkId(1)].held[0].cost), (turn(2), Batch::END_BYTES));
     assert_eq!(journal.read(LinkId(1), Seq(1), 1).unwrap(), Batch::boundary());
+}
+
+#[test]
+fn headers_come_back_with_the_turn_and_without_it_and_through_a_checkpoint() {
+    for turn in [None, Some(Box::new(Turn { taken: 5, given: vec![6] }))] {
+        let disk = MemStorage::new();
+        let mut journal = open(&disk).journal;
+        let headers = |given: Option<&'static [u8]>| Headers {
+            taken: Some(Bytes::from_static(b"a,\xff\"\n\"\r\n")),
+            given: given.map(Bytes::from_static),
+            at: [(LinkId(9), Seq(3))].into(),
+        };
+        let with =
+            |id, headers| Commit { headers: Some(Box::new(headers)), turn: turn.clone(), ..commit(id) };
+        journal.append(&with(1, headers(None)), None).unwrap();
+        journal.append(&with(2, headers(Some(b"x\n"))), None).unwrap();
+        // What says nothing of headers leaves them as they were.
+        journal.append(&Commit { turn: turn.clone(), ..commit(3) }, None).unwrap();
+        sync(&mut journal);
+        drop(journal);
+        for _ in 0..2 {
+            let Opened { mut journal, state, .. } = open(&disk);
+            assert_eq!(state.headers, headers(Some(b"x\n")));
+            assert_eq!(state.turn.unwrap_or_default(), turn.clone().unwrap_or_default());
+            journal.append(&commit(state.commits + 1), None).unwrap();
+            sync(&mut journal);
+        }
+    }
 }
 
 #[test]

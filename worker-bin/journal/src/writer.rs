@@ -188,7 +188,7 @@ impl<S: Storage, F: Fold> Journal<S, F> {
             position_bytes: commit.position.as_ref().map(|m| m.len() as u64),
             step: commit.stream.as_ref().map(|step| step_head(step, &mut payload)),
             attempt: AttemptHead::from(&commit.attempt),
-            turn: commit.turn.as_deref().map(TurnHead::from),
+            turn: TurnHead::of(commit),
         };
         let payload = payload.with_head(&head);
         let at = self.write(RecordKind::Commit, &payload)?;

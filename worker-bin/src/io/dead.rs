@@ -2,7 +2,8 @@
 //!
 //! A line has `time`, `task`, `reason`, `attempts`, then `record` (without its terminator; `record_b64` if it is not
 //! UTF-8), and where they are known `exit_status` or `signal` of the program, `stderr_tail` and `origin` (the task it came
-//! from and its position on that link). Without an origin `contents` says what it is: a `record`, or `input` that became none. With a state directory it also has `id`, `stage` and, where known, `batch_id`.
+//! from and its position on that link). Without an origin `contents` says what it is: a `record`, or `input` that became none. Where a stage with
+//! `output_header` has printed what the record stands under, `header` says that (`header_b64` if it is not UTF-8). With a state directory it also has `id`, `stage` and, where known, `batch_id`.
 
 mod line;
 mod log;
@@ -52,6 +53,11 @@ impl Envelopes {
     fn content(self, letter: &DeadLetter) -> &[u8] {
         let envelope = if letter.origin.is_some() { self.taken } else { self.given };
         envelope.content(&letter.record)
+    }
+
+    fn header(self, letter: &DeadLetter) -> Option<&[u8]> {
+        let envelope = if letter.origin.is_some() { self.taken } else { self.given };
+        letter.header.as_ref().map(|header| envelope.content(header))
     }
 }
 

@@ -91,6 +91,7 @@ pub fn parse(text: &SourceText, dir: &Path, set: &[(String, String)]) -> Result<
         problems.extend(validate::key_rules(joined));
         problems.extend(validate::records(joined));
         problems.extend(validate::handed(joined));
+        problems.extend(validate::headed(joined));
     }
     match joined {
         Ok(validate::Joined { sources, stages, sinks }) if problems.is_empty() => {

@@ -73,7 +73,7 @@ pub enum ReplayError {
 }
 
 impl Pipeline {
-    /// What letters for the stages and sinks `into` go through, with inputs in `inputs` and its own `state`; into the file
+    /// What letters for the stages and sinks `into`, each with the header that its letters stand under (without what ends it), go through, with inputs in `inputs` and its own `state`; into the file
     /// `out`, or into the sinks of the pipeline, behind what they have. `plan` is of this pipeline, on one node.
     ///
     /// # Errors
@@ -81,12 +81,12 @@ impl Pipeline {
     pub fn replay(
         &self,
         plan: &Plan,
-        into: &BTreeSet<&str>,
+        into: &BTreeMap<&str, Option<Bytes>>,
         (inputs, state): (&Path, &Path),
         out: Option<&Path>,
     ) -> Result<Replay, ReplayError> {
-        let mut cut = Cut { whole: self, plan, inputs, sources: Vec::new(), inlets: Vec::new() };
-        for &name in into {
+        let mut cut = Cut { whole: self, plan, inputs, into, sources: Vec::new(), inlets: Vec::new() };
+        for &name in into.keys() {
             cut.check(name)?;
         }
         let kept = self.behind(into);
@@ -104,8 +104,8 @@ impl Pipeline {
             stage.when_full = WhenFull::Wait;
             stage.place = Vec::new();
             let header = cut.header(&stage.name);
-            if into.contains(stage.name.as_str()) || header.is_some() {
-                let has_letters = into.contains(stage.name.as_str());
+            if into.contains_key(stage.name.as_str()) || header.is_some() {
+                let has_letters = into.contains_key(stage.name.as_str());
                 stage.from.push(cut.inlet(&stage.name, &stage.framing_in, header, has_letters));
             }
             stages.push(stage);
@@ -115,7 +115,7 @@ impl Pipeline {
             let mut sink = sink.clone();
             sink.from = sink.from.iter().filter_map(|from| moved.get(from).copied()).collect();
             sink.partition_by = cut.key(&sink.name, &self.sinks[index].from, sink.partition_by.take());
-            if into.contains(sink.name.as_str()) {
+            if into.contains_key(sink.name.as_str()) {
                 sink.from.push(cut.inlet(&sink.name, &sink.framing, cut.header(&sink.name), true));
             }
             if sink.from.is_empty() {
@@ -159,11 +159,11 @@ impl Pipeline {
     }
 
     /// The stages of these names, and all that read from them, directly or not; in the order of the pipeline.
-    fn behind(&self, into: &BTreeSet<&str>) -> Vec<usize> {
+    fn behind(&self, into: &BTreeMap<&str, Option<Bytes>>) -> Vec<usize> {
         let mut kept: Vec<usize> = Vec::new();
         for (index, stage) in self.stages.iter().enumerate() {
             let reads = stage.from.iter().any(|from| matches!(from, Origin::Stage(up) if kept.contains(up)));
-            if reads || into.contains(stage.name.as_str()) {
+            if reads || into.contains_key(stage.name.as_str()) {
                 kept.push(index);
             }
         }
@@ -176,6 +176,7 @@ struct Cut<'a> {
     whole: &'a Pipeline,
     plan: &'a Plan,
     inputs: &'a Path,
+    into: &'a BTreeMap<&'a str, Option<Bytes>>,
     sources: Vec<Source>,
     inlets: Vec<Inlet>,
 }
@@ -229,7 +230,11 @@ impl Cut<'_> {
     fn header(&self, stage: &str) -> Option<Bytes> {
         let task = self.plan.local.iter().find(|task| task.stage == stage)?;
         match &task.role {
-            Role::Stage(stage) => stage.header.clone(),
+            Role::Stage(run) => run.header.clone().or_else(|| {
+                let mut header = Vec::new();
+                task.framing_in.wrap(self.into.get(stage)?.as_ref()?, &mut header);
+                Some(header.into())
+            }),
             Role::Source(_) | Role::Sink(_) => None,
         }
     }

@@ -12,7 +12,7 @@ use super::diagnostics::{Problem, Warning};
 use super::model::{EarlyExit, Header, Mode, Origin, Pipeline, Stage};
 use crate::io::source::Ending;
 use braces::braces;
-use header::reads_header;
+use header::{prints_header, reads_header};
 use lines::reads_lines_together;
 use std::collections::BTreeSet;
 use whole_input::whole_input;
@@ -29,7 +29,7 @@ fn bites(stage: &Stage, does: &str, what: String) -> Problem {
 fn is_given_headers(pipeline: &Pipeline, stage: &Stage) -> bool {
     stage.from.iter().all(|from| match *from {
         Origin::Source(index) => pipeline.sources[index].header == Header::Repeat,
-        Origin::Stage(_) => false,
+        Origin::Stage(index) => pipeline.stages[index].gives_header(),
     })
 }
 
@@ -40,7 +40,7 @@ pub fn warnings(pipeline: &Pipeline) -> Vec<Warning> {
     for stage in &pipeline.stages {
         match &stage.mode {
             Mode::Batch(_) => {
-                let whole = whole_input(&stage.program.argv);
+                let whole = whole_input(&stage.program.argv, is_given_headers(pipeline, stage));
                 problems.extend(whole.map(|what| bites(stage, "looks at its whole input", what)));
                 if !is_given_headers(pipeline, stage) {
                     let header = reads_header(&stage.program.argv);
@@ -49,6 +49,15 @@ pub fn warnings(pipeline: &Pipeline) -> Vec<Warning> {
                             "for a source of files, header = \"repeat\" gives the header to every batch",
                         )
                     }));
+                } else if !stage.gives_header() && prints_header(&stage.program.argv) {
+                    problems.push(
+                        Problem::at(
+                            &stage.program.at,
+                            format!("`{}` prints a header for each batch", stage.name),
+                            "all of them but the first would stand among the records",
+                        )
+                        .help("output_header = true (--output-header) passes it on once"),
+                    );
                 }
                 problems.extend(braces(stage));
                 if stage.framing_in.is_of_one_line() {

@@ -4,14 +4,16 @@ use super::collect::Collector;
 use super::context::{StageProgram, TaskContext};
 use super::dispatch::When;
 use super::journal::TaskJournal;
-use crate::child::{BatchStats, Manner, Oversight, StopOrder, TaskEnv, run_batch};
+use crate::child::{BatchStats, Manner, Oversight, StopOrder, Takes, TaskEnv, run_batch};
 use crate::logging::{batch_span, failed};
 use crate::mutex::lock;
+use bytes::Bytes;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::task::AbortHandle;
 use tracing::Instrument as _;
-use worker_core::event::{BatchAction, BatchEvent, Run};
+use worker_core::event::{BatchAction, BatchEvent, Output, Run, Spent};
+use worker_proto::Batch;
 
 /// Runs the batches of one task, one at a time.
 #[derive(Debug)]
@@ -52,6 +54,13 @@ impl BatchPort {
 
     fn run(&self, run: Run, when: When) {
         let TaskContext { reporter, launcher, runtime, env } = self.context.clone();
+        if run.input.is_empty() && self.stage.program.takes == Takes::Arguments {
+            // Asked for its header alone, it has nothing to be given.
+            let done =
+                BatchEvent::Done { work: run.work, result: Ok(Output::default()), spent: Spent::default() };
+            runtime.spawn(async move { reporter.tell(done) });
+            return;
+        }
         let env = TaskEnv { batch_id: run.batch_id, attempt: run.attempt, ..env };
         let span = batch_span(&env.task, run.batch_id, run.attempt);
         let (stage, slot, warned) =
@@ -68,9 +77,13 @@ impl BatchPort {
             // What a killed run has left counts for nothing.
             collector.discard();
             let work = run.work;
-            let mut keep = |batch| collector.hold(batch, &|full| reporter.waits_for_room(full));
+            let mut printed = Headed { awaits: stage.gives_header, header: None };
+            let mut keep = |batch| match printed.without_header(batch) {
+                Some(records) => collector.hold(records, &|full| reporter.waits_for_room(full)),
+                None => Ok(()),
+            };
             let on_idle = |idle| reporter.idle(idle);
-            let header = stage.header.clone();
+            let header = run.header.or_else(|| stage.header.clone());
             let mut program = reporter.program();
             let oversight = Oversight { on_idle: &on_idle, stop: &stopped };
             let (result, spent) =
@@ -85,7 +98,7 @@ impl BatchPort {
             let result = match result {
                 Ok(stats) => {
                     span.in_scope(|| warn_unread(&stats, &warned));
-                    Ok(collector.take())
+                    Ok(Output { header: printed.header, ..collector.take() })
                 }
                 Err(failure) => {
                     collector.discard();
@@ -110,6 +123,24 @@ impl BatchPort {
         if let Some((running, _)) = lock(&self.running).take() {
             running.abort();
         }
+    }
+}
+
+/// What a batch prints, of which the first record may be a header.
+struct Headed {
+    awaits: bool,
+    header: Option<Bytes>,
+}
+
+impl Headed {
+    /// The records of a piece; `None`: it was the header alone.
+    fn without_header(&mut self, piece: Batch) -> Option<Batch> {
+        if !self.awaits || piece.is_empty() {
+            return Some(piece);
+        }
+        self.awaits = false;
+        self.header = Some(Bytes::copy_from_slice(piece.record(0)));
+        (piece.len() > 1).then(|| piece.slice(1..piece.len()))
     }
 }
 

@@ -26,7 +26,10 @@ pub struct TaskContext {
 #[derive(Clone, Debug)]
 pub struct StageProgram {
     pub program: Arc<Program>,
+    /// What every batch and process gets first, if that is known before the run.
     pub header: Option<Bytes>,
+    /// The first record that a batch prints is a header.
+    pub gives_header: bool,
 }
 
 pub(super) fn task_env(task: &LocalTask, tmpdir: PathBuf) -> TaskEnv {

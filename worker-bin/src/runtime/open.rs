@@ -291,7 +291,9 @@ fn open_stage(task: &LocalTask, stage: &StageTask, max_record: usize) -> Result<
     if let pipeline::Mode::Batch(batch) = &stage.mode {
         (program.takes, program.gives) = (batch.input.takes(), batch.output);
     }
-    let stage_program = StageProgram { program: Arc::new(program), header: stage.header.clone() };
+    let gives_header = matches!(&stage.mode, pipeline::Mode::Batch(batch) if batch.output_header);
+    let stage_program =
+        StageProgram { program: Arc::new(program), header: stage.header.clone(), gives_header };
     Ok(match (&stage.mode, &stage.records) {
         (_, Some(settings)) => OpenedRole::Records(stage_program, settings.clone()),
         (pipeline::Mode::Stream(_), None) => OpenedRole::Stream(stage_program),

@@ -239,7 +239,7 @@ fn given(work: &TaskAction) -> &[Batch] {
             | RecordsAction::End { .. }
             | RecordsAction::Kill,
         )
-        | TaskAction::Sink(SinkAction::Close)
+        | TaskAction::Sink(SinkAction::Header { .. } | SinkAction::Close)
         | TaskAction::Journal(_) => &[],
     }
 }

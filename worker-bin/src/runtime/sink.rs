@@ -43,9 +43,17 @@ pub struct SinkPort {
 
 #[derive(Debug)]
 enum SinkCommand {
-    Write(WorkId, Vec<Batch>),
+    Write(WorkId, Vec<Batch>, Are),
     Close,
     Stop,
+}
+
+/// What is written.
+#[derive(Clone, Copy, Debug)]
+enum Are {
+    Records,
+    /// One record, which heads all others.
+    Header,
 }
 
 /// The thread's side, until it is started.
@@ -80,7 +88,8 @@ impl SinkPort {
 
     pub fn act(&self, action: SinkAction) {
         let command = match action {
-            SinkAction::Write { work, batches } => SinkCommand::Write(work, batches),
+            SinkAction::Write { work, batches } => SinkCommand::Write(work, batches, Are::Records),
+            SinkAction::Header { work, header } => SinkCommand::Write(work, vec![header], Are::Header),
             SinkAction::Close => SinkCommand::Close,
         };
         self.commands.send(command).ok();
@@ -126,18 +135,21 @@ impl SinkThread {
         let follower = writer.reader().map(|reader| self.start_following(reader)).transpose()?;
         let tends = writer.tend().unwrap_or(true);
         while let Some(command) = self.next(tends.then_some(&mut *writer), follower.as_ref())? {
-            if let (Some(follower), SinkCommand::Write(work, batches)) = (&follower, &command) {
+            if let (Some(follower), SinkCommand::Write(work, batches, _)) = (&follower, &command) {
                 follower.writes(*work, batches);
             }
             let before = self.moved.bytes();
             let result = match &command {
-                SinkCommand::Write(_, batches) => {
-                    self.patiently((synced.is_some(), follower.as_ref()), || writer.write(batches))
+                SinkCommand::Write(_, batches, are) => {
+                    self.patiently((synced.is_some(), follower.as_ref()), || match are {
+                        Are::Records => writer.write(batches),
+                        Are::Header => batches.iter().try_for_each(|header| writer.write_header(header)),
+                    })
                 }
                 SinkCommand::Close => self.patiently((false, None), || writer.close()),
                 SinkCommand::Stop => return Ok(()),
             };
-            if let (Err(_), SinkCommand::Write(work, batches)) = (&result, &command)
+            if let (Err(_), SinkCommand::Write(work, batches, Are::Records)) = (&result, &command)
                 && self.storage.is_none()
                 && writer.file().is_some()
             {
@@ -162,7 +174,7 @@ impl SinkThread {
                 Err(error) => return Err(error.to_string()),
             }
             match command {
-                SinkCommand::Write(work, _) => match &synced {
+                SinkCommand::Write(work, ..) => match &synced {
                     // Refused only when the syncing thread has ended, with an error that it has told.
                     Some(synced) => drop(synced.send((work, writer.position()))),
                     None if follower.is_some() => {}

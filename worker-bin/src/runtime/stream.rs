@@ -8,6 +8,7 @@ use super::window::WindowOutput;
 use crate::child::{HasRead, Idle, Manner, Replay, StreamEvents, StreamHandle, TaskEnv, start_stream};
 use crate::logging::{batch_span, failed};
 use crate::mutex::lock;
+use bytes::Bytes;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use tracing::Span;
@@ -41,14 +42,14 @@ impl StreamPort {
 
     pub fn act(&self, action: StreamAction) {
         match action {
-            StreamAction::Start { window, replay } => self.begin(window, replay),
+            StreamAction::Start { window, replay, header } => self.begin(window, replay, header),
             StreamAction::Feed { window, batch } => self.feed(window, batch),
             StreamAction::Close { window } => self.close(window),
             StreamAction::Kill => self.leave(Manner::Close),
         }
     }
 
-    fn begin(&self, window: u64, replay: bool) {
+    fn begin(&self, window: u64, replay: bool, header: Option<Bytes>) {
         let TaskContext { reporter, launcher, runtime, env } = &self.context;
         let env = TaskEnv { batch_id: window, attempt: if replay { 2 } else { 1 }, ..env.clone() };
         let _in_runtime = runtime.enter();
@@ -66,7 +67,8 @@ impl StreamPort {
             queue_bytes_max: self.queue_bytes_max,
             program: reporter.program(),
         };
-        let (program, header) = (Arc::clone(&self.stage.program), self.stage.header.clone());
+        let (program, header) =
+            (Arc::clone(&self.stage.program), header.or_else(|| self.stage.header.clone()));
         let _within = batch_span(&env.task, env.batch_id, env.attempt).entered();
         let handle = start_stream(launcher, program, env, header, replay, events);
         *lock(&self.child) = Some((window, handle));

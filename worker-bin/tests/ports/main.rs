@@ -92,7 +92,8 @@ fn collector() -> Collector {
 }
 
 fn sh(script: &str) -> StageProgram {
-    StageProgram { program: Arc::new(Program::new("stage", ["sh", "-c", script])), header: None }
+    let program = Arc::new(Program::new("stage", ["sh", "-c", script]));
+    StageProgram { program, header: None, gives_header: false }
 }
 
 fn lines(text: impl Into<Bytes>) -> Batch {

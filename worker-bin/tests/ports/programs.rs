@@ -10,7 +10,7 @@ use worker_proto::Seq;
 
 fn run(work: u64, input: &str) -> BatchAction {
     let input = vec![lines(input.to_owned())];
-    BatchAction::Run(Run { work: WorkId(work), batch_id: work, attempt: 1, input })
+    BatchAction::Run(Run { work: WorkId(work), batch_id: work, attempt: 1, header: None, input })
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -39,11 +39,11 @@ async fn what_concerns_an_older_window_reaches_no_newer_one() {
     let heard = Arc::new(Heard::default());
     let port = StreamPort::new(heard.context(), sh("cat; echo end"), collector(), None, 1 << 20);
     let feed = |window, record: &str| StreamAction::Feed { window, batch: lines(record.to_owned()) };
-    port.act(StreamAction::Start { window: 1, replay: false });
+    port.act(StreamAction::Start { window: 1, replay: false, header: None });
     port.act(feed(1, "a\n"));
     heard.until(|events| printed(events, 1) == "a\n");
     port.act(StreamAction::Kill);
-    port.act(StreamAction::Start { window: 2, replay: false });
+    port.act(StreamAction::Start { window: 2, replay: false, header: None });
     port.act(feed(1, "late\n"));
     port.act(feed(2, "b\n"));
     port.act(StreamAction::Close { window: 1 });

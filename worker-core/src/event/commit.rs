@@ -2,6 +2,7 @@
 
 use super::{Body, Chunk, CommitId, DeadLetter};
 use bytes::Bytes;
+use std::collections::BTreeMap;
 use worker_proto::{Batch, Epoch, JournalId, LinkId, Seq};
 
 /// One atomic step of a task.
@@ -26,6 +27,19 @@ pub struct Commit {
     pub attempt: Attempt,
     /// Where the task is in the order of the source, with this commit, if its links are kept in order.
     pub turn: Option<Box<Turn>>,
+    /// What is known of headers with this commit, if that has changed.
+    pub headers: Option<Box<Headers>>,
+}
+
+/// Headers of what a task reads and gives, each with what ends it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Headers {
+    /// Of what it reads.
+    pub taken: Option<Bytes>,
+    /// Of what it gives: the first tuple of each of its links that is no boundary.
+    pub given: Option<Bytes>,
+    /// Where it came on each input: a tuple that is no record.
+    pub at: BTreeMap<LinkId, Seq>,
 }
 
 /// Where a task is in the order of the source ([`LinkOrder`](crate::config::LinkOrder)).
@@ -35,6 +49,16 @@ pub struct Turn {
     pub taken: u64,
     /// How many it has closed, for each stage and sink that reads from it in order, in the order of their links.
     pub given: Vec<u64>,
+}
+
+impl Headers {
+    /// What a header says: without a byte order mark, and without what ends it, which is nothing that two of them differ by.
+    #[must_use]
+    pub fn text(header: &[u8]) -> &[u8] {
+        let header = header.strip_prefix("\u{feff}".as_bytes()).unwrap_or(header);
+        let header = header.strip_suffix(b"\n").or(header.strip_suffix(b"\0")).unwrap_or(header);
+        header.strip_suffix(b"\r").unwrap_or(header)
+    }
 }
 
 impl Commit {
@@ -51,6 +75,7 @@ impl Commit {
             stream: None,
             attempt: Attempt::default(),
             turn: None,
+            headers: None,
         }
     }
 

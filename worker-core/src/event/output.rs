@@ -20,6 +20,8 @@ pub struct Output {
     pub position: Option<Bytes>,
     /// Of a stream: what it printed, to be compared if it must be printed again.
     pub printed: Option<Printed>,
+    /// Of a batch: the header that it begins with, with what ends it; no record of it.
+    pub header: Option<Bytes>,
 }
 
 /// Records for one link.
@@ -104,6 +106,8 @@ pub struct DeadLetter {
     pub origin: Option<(LinkId, Seq)>,
     /// What `record` is.
     pub contents: Contents,
+    /// What headed its batch, where the stage before it gave that.
+    pub header: Option<Bytes>,
 }
 
 /// What a dead letter holds.
@@ -129,6 +133,7 @@ impl DeadLetter {
             cause: None,
             origin: None,
             contents: Contents::Record,
+            header: None,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::{Attempt, Commit, WorkId};
 use crate::config::Measure;
+use bytes::Bytes;
 use worker_proto::{Batch, LinkId, Seq};
 
 /// Something the driver of one task must do. Work is only ever of the task's own kind; every kind asks its journal.
@@ -66,6 +67,8 @@ pub struct Run {
     pub batch_id: u64,
     /// Which attempt, from 1.
     pub attempt: u32,
+    /// What heads them, where the stage before gives that.
+    pub header: Option<Bytes>,
     /// The records, in order.
     pub input: Vec<Batch>,
 }
@@ -81,6 +84,8 @@ pub enum StreamAction {
         /// [`StreamEvent::Fed`](super::StreamEvent::Fed) for it; what it prints must begin with what was committed, and that
         /// part is suppressed.
         replay: bool,
+        /// What its input begins with, where the stage before gives that.
+        header: Option<Bytes>,
     },
     /// Give records to the child; answer [`StreamEvent::Fed`](super::StreamEvent::Fed) when it has taken them.
     Feed {
@@ -135,6 +140,13 @@ pub enum RecordsAction {
 /// Answered by [`SinkEvent`](super::SinkEvent)s.
 #[derive(Clone, Debug)]
 pub enum SinkAction {
+    /// Write the header of what comes, once; answer [`SinkEvent::Written`](super::SinkEvent::Written).
+    Header {
+        /// Which write.
+        work: WorkId,
+        /// It alone.
+        header: Batch,
+    },
     /// Write records to the outside; answer [`SinkEvent::Written`](super::SinkEvent::Written).
     Write {
         /// Which write.

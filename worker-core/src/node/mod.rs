@@ -18,7 +18,7 @@ use crate::fault::Bug;
 use crate::inbox::{AckWhen, Inbox};
 use crate::outbox::Outbox;
 use crate::recovery::{OutputState, PeerState, TaskState};
-use crate::task::{Order, Task, TaskMachine};
+use crate::task::{Heads, Order, Task, TaskMachine};
 use crate::time::Time;
 use crate::timers::WakeReason;
 use conns::Conns;
@@ -112,7 +112,8 @@ impl Node {
                 let id = TaskId(u32::try_from(at).expect("fewer than 2³² tasks"));
                 (spec.node == me).then(|| {
                     let order = Order::of(&config, id, &inputs, &outputs);
-                    let mut task = Task::new(id, spec, inputs, outputs, order);
+                    let heads = Heads::of(&config, id, &inputs);
+                    let mut task = Task::new(id, spec, inputs, outputs, (order, heads));
                     if let Some(state) = states.and_then(|s| s.get(&id)) {
                         task.restore(&mut ctx, state, in_flight);
                     }

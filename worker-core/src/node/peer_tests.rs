@@ -283,6 +283,7 @@ fn dead_letters_of_routing_count_against_what_is_allowed() {
         stderr_tail: String::new(),
         origin: None,
         contents: Contents::Record,
+        header: None,
     };
     let output = Output { dead: vec![letter; 200], records: 200, ..Output::default() };
     node.handle(Time::ZERO, Event::task(TaskId(0), SourceEvent::Read { output }));

@@ -340,6 +340,7 @@ fn too_many_dead_letters_are_the_last_reason() {
         stderr_tail: String::new(),
         origin: None,
         contents: Contents::Record,
+        header: None,
     };
     let output = Output { dead: vec![letter; 2], ..Output::default() };
     let (work, spent) = (run.work, Spent::default());

@@ -174,7 +174,12 @@ impl Driver {
             | Action::Node(NodeAction::Report(_) | NodeAction::KeepPeer { .. }) => {}
             Action::Conn(..)
             | Action::Link(..)
-            | Action::Task(_, TaskAction::Records(_) | TaskAction::Journal(JournalAction::Note(_))) => {
+            | Action::Task(
+                _,
+                TaskAction::Records(_)
+                | TaskAction::Sink(SinkAction::Header { .. })
+                | TaskAction::Journal(JournalAction::Note(_)),
+            ) => {
                 panic!("unexpected on one node: {action:?}")
             }
         }

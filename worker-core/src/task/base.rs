@@ -4,6 +4,7 @@ mod check;
 mod commits;
 
 use super::finish::{FinishTracker, Step};
+use super::header::Heads;
 use super::order::Order;
 use crate::config::{MaxDead, TaskId, TaskKind, TaskName, TaskSpec};
 use crate::ctx::Ctx;
@@ -69,6 +70,8 @@ pub(crate) struct Base {
     pub(super) ring: VecDeque<LinkId>,
     /// Where it is in the order of the source.
     pub(crate) order: Order,
+    /// Headers of what it reads and gives.
+    pub(super) heads: Heads,
     /// Inputs whose end has come.
     ends: usize,
     commits: u64,
@@ -96,7 +99,7 @@ impl Base {
         spec: &TaskSpec,
         inputs: Vec<LinkId>,
         outputs: Vec<LinkId>,
-        order: Order,
+        (order, heads): (Order, Heads),
     ) -> Self {
         let max_dead = match &spec.kind {
             TaskKind::Batch(batch) => batch.max_dead,
@@ -120,6 +123,7 @@ impl Base {
             past_max_dead: false,
             ring: VecDeque::new(),
             order,
+            heads,
             ends: 0,
             commits: 0,
             in_flight: Attempt::default(),
@@ -133,10 +137,12 @@ impl Base {
     pub(super) fn restore(&mut self, ctx: &mut Ctx, state: &TaskState) {
         self.commits = state.commits;
         self.order.restore(state);
+        self.heads.restore(&state.headers);
         self.counters.dead_records = state.dead;
         for &link in &self.inputs {
             if let Some(input) = state.inputs.get(&link) {
-                self.counters.records_in += input.through.0 - u64::from(input.ended);
+                let heads = self.heads.within(link, input.through);
+                self.counters.records_in += input.through.0 - u64::from(input.ended) - heads;
                 self.ends += usize::from(input.ended);
             }
         }
@@ -169,7 +175,7 @@ impl Base {
         for link in &self.outputs {
             let Some(output) = state.outputs.get(link) else { continue };
             let reader = &ctx.config.graph.task(ctx.config.graph.link(*link).to).name;
-            let given = output.next.before().0 - u64::from(output.end.is_some());
+            let given = output.next.before().0 - u64::from(output.end.is_some()) - self.heads.given();
             *by_reader.entry(TaskName::of(reader).stage).or_default() += given;
         }
         for links in self.order.gives() {
@@ -215,10 +221,14 @@ impl Base {
 
     /// The same, for a program that has not read it yet.
     pub(super) fn take_uncounted(&mut self, ctx: &mut Ctx, cost_max: u64, records_max: u64) -> Option<Piece> {
+        self.hear_headers(ctx);
         if self.order.is_taking() {
             return self.take_in_turn(ctx, cost_max, records_max);
         }
         let link = *self.ring.front()?;
+        if self.is_at_header(ctx, link) {
+            return None;
+        }
         if cost_max == 0 || records_max == 0 {
             return None;
         }

@@ -10,6 +10,7 @@
 //! a batch aims at grows from [`TARGET_MIN_BYTES`] while starting programs costs over 5 % of the work.
 
 mod check;
+mod heading;
 
 use super::Base;
 use super::order::{Boundary, Passing};
@@ -48,6 +49,8 @@ pub(crate) struct BatchTask {
     /// The end of the chunk that the segments are of: what is forming is of the next.
     boundary: Option<Boundary>,
     passing: Passing,
+    /// Its program was run for the header alone.
+    has_asked: bool,
 }
 
 /// Where the first segment is.
@@ -82,6 +85,7 @@ impl BatchTask {
             quarantine: Quarantine::default(),
             boundary: None,
             passing: Passing::default(),
+            has_asked: false,
         }
     }
 
@@ -108,7 +112,8 @@ impl BatchTask {
         if self.segments.is_empty() && self.forming.is_empty() && (base.is_exhausted() || leaves) {
             self.decide(base, ctx);
         }
-        if self.is_idle() && base.is_exhausted() && !ctx.is_halted() {
+        let is_over = self.is_idle() && base.is_exhausted() && !ctx.is_halted();
+        if is_over && !self.asks_for_header(base, ctx) {
             self.quarantine.over(ctx);
             base.commit_end(ctx, Vec::new(), Output::default());
         }
@@ -118,6 +123,7 @@ impl BatchTask {
 
     /// Takes tuples for the next batch while the present one runs; a batch ends where a chunk does.
     fn form(&mut self, base: &mut Base, ctx: &mut Ctx) {
+        base.hear_headers(ctx);
         if self.forming.is_empty() && self.boundary.is_none() && base.is_at_boundary(ctx) {
             self.boundary = base.take_boundary(ctx);
             if ctx.planted.is(Bug::BoundaryAhead) {
@@ -211,7 +217,7 @@ impl BatchTask {
         if segment.attempts > 1 || segment.bisecting {
             base.counters.retried_records += segment.records();
         }
-        let run = segment.to_run(work);
+        let run = segment.to_run(work, base.heads.taken().cloned());
         self.phase = Phase::Running { work, since: ctx.now };
         base.note(ctx, self.in_flight());
         ctx.act(Action::task(base.id, BatchAction::Run(run)));
@@ -238,7 +244,8 @@ impl BatchTask {
         }
         ctx.let_records_ask();
         let Some(segment) = self.segments.pop_front() else { return true };
-        match result {
+        match result.and_then(|output| base.under_one_header(ctx, output)) {
+            result if segment.records() == 0 => self.header_asked(base, ctx, segment.batch_id, result),
             Ok(output) => {
                 self.adapt(spent);
                 ctx.has_succeeded(base.id);
@@ -329,6 +336,7 @@ impl BatchTask {
             stderr_tail: failure.stderr_tail.clone(),
             origin: Some((piece.link, piece.first_seq)),
             contents: Contents::Record,
+            header: None,
         };
         self.backoff.reset();
         // Whatever becomes of others, no program can be given this one. What is held back before it is committed before it.

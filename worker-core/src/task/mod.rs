@@ -5,6 +5,7 @@ pub(crate) mod batch;
 mod check;
 mod events;
 mod finish;
+mod header;
 mod order;
 mod quarantine;
 pub(crate) mod records;
@@ -15,6 +16,7 @@ pub(crate) mod stream;
 mod systematic;
 
 pub(crate) use base::{Base, Life};
+pub(crate) use header::Heads;
 pub(crate) use order::{ORDER_IS_LOST, Order};
 
 use crate::config::{TaskId, TaskKind, TaskSpec};
@@ -51,7 +53,7 @@ impl Task {
         spec: &TaskSpec,
         inputs: Vec<LinkId>,
         outputs: Vec<LinkId>,
-        order: Order,
+        (order, heads): (Order, Heads),
     ) -> Self {
         let kind = match &spec.kind {
             TaskKind::Source => TaskMachine::Source(SourceTask::default()),
@@ -60,7 +62,7 @@ impl Task {
             TaskKind::Records(records) => TaskMachine::Records(Box::new(RecordsTask::new(records.clone()))),
             TaskKind::Sink => TaskMachine::Sink(SinkTask::default()),
         };
-        Self { base: Base::new(id, spec, inputs, outputs, order), kind }
+        Self { base: Base::new(id, spec, inputs, outputs, (order, heads)), kind }
     }
 
     /// Goes on where the task's journal says. `in_flight` counts the records that were in flight on the node when its process
@@ -68,6 +70,9 @@ impl Task {
     pub(crate) fn restore(&mut self, ctx: &mut Ctx, state: &TaskState, in_flight: u64) {
         self.base.restore(ctx, state);
         ctx.stages.restored(self.base.id, self.base.has_succeeded_before(), state.ended);
+        if let Some(header) = &state.headers.given {
+            ctx.stages.has_header(self.base.id, header);
+        }
         if state.ended {
             return;
         }
@@ -160,6 +165,7 @@ impl Task {
             self.cancel(ctx);
             return;
         }
+        self.base.hear_headers(ctx);
         match &mut self.kind {
             TaskMachine::Source(source) => source.step(&mut self.base, ctx),
             TaskMachine::Batch(batch) => batch.step(&mut self.base, ctx),

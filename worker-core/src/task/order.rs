@@ -243,6 +243,7 @@ impl Base {
             return None;
         }
         loop {
+            self.hear_headers(ctx);
             let link = self.order.wanted(ctx)?;
             if ctx.inbox_ref(link).is_at_boundary() {
                 if self.order.passes && !ctx.planted.is(Bug::BatchOverBoundary) {
@@ -251,7 +252,7 @@ impl Base {
                 self.forget_boundary(ctx)?;
                 continue;
             }
-            if ctx.inbox_ref(link).is_empty() {
+            if ctx.inbox_ref(link).is_empty() || self.is_at_header(ctx, link) {
                 return None;
             }
             let (cost_max, records_max) = ctx.allowance(self.id).within(cost_max, records_max)?;

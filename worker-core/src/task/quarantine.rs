@@ -106,6 +106,7 @@ impl Quarantine {
             cause: Some(FailureKind::WorkerDied),
             origin: Some(origin),
             contents: Contents::Record,
+            header: None,
         })
     }
 

@@ -412,6 +412,7 @@ impl RecordsTask {
             stderr_tail: failure.stderr_tail.clone(),
             origin: Some((piece.link, piece.first_seq)),
             contents: Contents::Record,
+            header: None,
         };
         (self.failures, self.alone) = (0, 0);
         self.backoff.reset();

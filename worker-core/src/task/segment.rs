@@ -2,6 +2,7 @@
 
 use crate::event::Run;
 use crate::inbox::Pieces;
+use bytes::Bytes;
 
 /// Consecutive inputs that are run together.
 #[derive(Debug)]
@@ -40,9 +41,9 @@ impl Segment {
         (part(left, left_id), part(right, right_id))
     }
 
-    pub(crate) fn to_run(&self, work: crate::event::WorkId) -> Run {
+    pub(crate) fn to_run(&self, work: crate::event::WorkId, header: Option<Bytes>) -> Run {
         let input = self.pieces.iter().map(|p| p.batch.clone()).collect();
-        Run { work, batch_id: self.batch_id, attempt: self.attempts, input }
+        Run { work, batch_id: self.batch_id, attempt: self.attempts, header, input }
     }
 }
 

@@ -10,6 +10,7 @@
 //! it is on stable storage.
 
 use super::Base;
+use super::header::Heard;
 use crate::check::{Inconsistency, rule};
 use crate::ctx::Ctx;
 use crate::event::{Action, Blocker, InputDone, Output, Report, SinkAction, WorkId};
@@ -51,6 +52,7 @@ struct Writing {
 #[derive(Debug)]
 struct Part {
     through: InputDone,
+    /// None of a header, which is done with what is before it.
     records: u64,
 }
 
@@ -69,7 +71,7 @@ impl Writing {
     /// The first `records` are done: through where each link is.
     fn done(&mut self, mut records: u64) -> Vec<InputDone> {
         let mut done: Vec<InputDone> = Vec::new();
-        while records > 0
+        while self.parts.front().is_some_and(|part| records > 0 || part.records == 0)
             && let Some(mut part) = self.parts.pop_front()
         {
             let left = part.records.saturating_sub(records);
@@ -106,13 +108,44 @@ impl SinkTask {
         }
     }
 
+    /// The first header that comes is written; the others are as it is, and done when it is. Says whether one is to be written.
+    fn hear_headers(&mut self, base: &mut Base, ctx: &mut Ctx) -> bool {
+        while let Some(Heard { piece, header, is_first }) = base.next_header(ctx) {
+            let through = Base::positions(ctx, [&piece]);
+            let parts = through.iter().map(|&through| Part { through, records: 0 });
+            if is_first {
+                self.works += 1;
+                let (work, bytes) = (WorkId(self.works), header.len() as u64);
+                base.heads.known.taken = Some(header);
+                self.writing.push_back(Writing { work, parts: parts.collect(), bytes, since: ctx.now });
+                ctx.act(Action::task(base.id, SinkAction::Header { work, header: piece.batch.compact() }));
+                return true;
+            } else if let Some(last) = self.writing.back_mut() {
+                last.parts.extend(parts);
+            } else {
+                base.heads.save();
+                base.commit(ctx, through, Output::default(), false);
+            }
+        }
+        false
+    }
+
     /// Gives the driver what waits; says whether that was anything.
     fn write(&mut self, base: &mut Base, ctx: &mut Ctx) -> bool {
         let mut pieces = Vec::new();
         let mut cost = 0;
-        while let Some(piece) = base.take(ctx, WRITE_BYTES.saturating_sub(cost), u64::MAX) {
-            cost += piece.batch.cost();
-            pieces.push(piece);
+        loop {
+            if pieces.is_empty() && self.hear_headers(base, ctx) {
+                return true;
+            }
+            match base.take(ctx, WRITE_BYTES.saturating_sub(cost), u64::MAX) {
+                Some(piece) => {
+                    cost += piece.batch.cost();
+                    pieces.push(piece);
+                }
+                None if pieces.is_empty() && base.has_next_header(ctx) => {}
+                None => break,
+            }
         }
         if pieces.is_empty() {
             return false;
@@ -140,6 +173,9 @@ impl SinkTask {
         let Some(mut writing) = self.writing.pop_front() else { return };
         base.counters.bytes_out += writing.bytes;
         let records = writing.records();
+        if writing.parts.iter().any(|part| part.records == 0) {
+            base.heads.save();
+        }
         let output = Output { records, position, ..Output::default() };
         base.commit(ctx, writing.done(records), output, false);
         self.step(base, ctx);

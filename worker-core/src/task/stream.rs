@@ -147,7 +147,7 @@ impl StreamTask {
         // Given again by a new life it has not failed.
         base.counters.retried_records += if self.restored { 0 } else { self.fed };
         self.restored = false;
-        ctx.act(Action::task(base.id, StreamAction::Start { window: self.window, replay: true }));
+        ctx.act(Action::task(base.id, self.start(base, true)));
         for batch in self.kept.clone() {
             self.feed(base, ctx, batch);
         }
@@ -258,10 +258,14 @@ impl StreamTask {
         (self.replayed, self.cut, self.overdue) = (false, false, false);
         self.phase = Phase::Fed { since: ctx.now };
         base.counters.programs += 1;
-        ctx.act(Action::task(base.id, StreamAction::Start { window: self.window, replay: false }));
+        ctx.act(Action::task(base.id, self.start(base, false)));
         if let Some(Window::Every(every)) = self.spec.window {
             ctx.timers.set(WakeReason::Window(base.id), ctx.now + every);
         }
+    }
+
+    fn start(&self, base: &Base, replay: bool) -> StreamAction {
+        StreamAction::Start { window: self.window, replay, header: base.heads.taken().cloned() }
     }
 
     /// Nothing was fed yet.

@@ -71,6 +71,7 @@ impl Input {
             stderr_tail: String::new(),
             origin: Some((self.link, self.first_seq.plus(index as u64))),
             contents: Contents::Record,
+            header: None,
         }
     }
 

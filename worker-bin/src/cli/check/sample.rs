@@ -5,8 +5,9 @@ mod child;
 use crate::io::source::{FileSource, SourceOptions, SourceReader};
 use crate::pipeline::{Input, Mode, Origin, Pipeline, Source, Stage};
 use bytes::Bytes;
-use child::{Given, run};
+use child::run;
 use std::path::Path;
+use worker_core::event::Headers;
 use worker_core::route::Envelope;
 use worker_proto::{Batch, BatchBuilder};
 
@@ -31,7 +32,7 @@ pub(super) fn compare(pipeline: &Pipeline, sample: &Path) -> Result<Report, Stri
         sources.push(read(pipeline, source, sample)?);
     }
     let mut report = Report { text: format!("\nsample {}:\n", sample.display()), is_good: true };
-    let mut stages: Vec<Vec<u8>> = Vec::with_capacity(pipeline.stages.len());
+    let mut stages: Vec<Given> = Vec::with_capacity(pipeline.stages.len());
     for stage in &pipeline.stages {
         let mut input = Vec::new();
         let mut header = None;
@@ -41,13 +42,16 @@ pub(super) fn compare(pipeline: &Pipeline, sample: &Path) -> Result<Report, Stri
                     input.extend_from_slice(&sources[index].0);
                     header = header.or(sources[index].1.as_ref());
                 }
-                Origin::Stage(index) => input.extend_from_slice(&stages[index]),
+                Origin::Stage(index) => {
+                    input.extend_from_slice(&stages[index].records);
+                    header = header.or(stages[index].header.as_ref());
+                }
             }
         }
         let header = header.map_or(&[][..], |header| header);
         let (output, verdict) = match try_stage(stage, header, &input) {
             Ok((output, verdict)) => (output, verdict),
-            Err(why) => (Vec::new(), Verdict { text: format!("failed: {why}"), is_good: false }),
+            Err(why) => (Given::default(), Verdict { text: format!("failed: {why}"), is_good: false }),
         };
         report.text += &format!("  {}: {}\n", stage.name, verdict.text);
         report.is_good &= verdict.is_good;
@@ -76,6 +80,24 @@ fn read(pipeline: &Pipeline, source: &Source, sample: &Path) -> Result<(Vec<u8>,
     Ok((records, reader.header()))
 }
 
+/// What comes out of a stage.
+#[derive(Debug, Default)]
+struct Given {
+    /// What stands before all of it, where the stage has such a thing.
+    header: Option<Bytes>,
+    records: Vec<u8>,
+}
+
+impl Given {
+    fn of(stage: &Stage, output: &Batch) -> Self {
+        let (header, records) = match stage.gives_header() && !output.is_empty() {
+            true => (Some(Bytes::copy_from_slice(output.record(0))), output.slice(1..output.len())),
+            false => (None, output.clone()),
+        };
+        Self { header, records: records.payload().to_vec() }
+    }
+}
+
 #[derive(Debug)]
 struct Verdict {
     text: String,
@@ -83,15 +105,15 @@ struct Verdict {
 }
 
 /// What a stage gives for its input, and whether that depends on how it is split.
-fn try_stage(stage: &Stage, header: &[u8], input: &[u8]) -> Result<(Vec<u8>, Verdict), String> {
+fn try_stage(stage: &Stage, header: &[u8], input: &[u8]) -> Result<(Given, Verdict), String> {
     if matches!(stage.mode, Mode::Records(_)) {
         let text = "answers each record by itself: not run here, so nothing comes out of it".to_owned();
-        return Ok((Vec::new(), Verdict { text, is_good: true }));
+        return Ok((Given::default(), Verdict { text, is_good: true }));
     }
     let records = stage.framing_in.batch_of(input.to_vec()).map_err(|error| error.to_string())?;
     let whole = run_on(stage, header, input)?;
     let counts = format!("{} in, {} out", records.len(), whole.len());
-    let good = |text: String| Ok((whole.payload().to_vec(), Verdict { text, is_good: true }));
+    let good = |text: String| Ok((Given::of(stage, &whole), Verdict { text, is_good: true }));
     if matches!(stage.mode, Mode::Stream(_)) {
         return good(format!("stream, {counts}"));
     }
@@ -111,18 +133,26 @@ fn try_stage(stage: &Stage, header: &[u8], input: &[u8]) -> Result<(Vec<u8>, Ver
     } else {
         "gives something else each time, so whole and pieces cannot be compared".to_owned()
     };
-    Ok((whole.payload().to_vec(), Verdict { text, is_good: false }))
+    Ok((Given::of(stage, &whole), Verdict { text, is_good: false }))
 }
 
 fn in_pieces(stage: &Stage, header: &[u8], records: &Batch) -> Result<Batch, String> {
     let cuts = cuts(records.len());
     let pieces = cuts.len() - 1;
-    let mut output = BatchBuilder::new();
+    let (mut output, mut first) = (BatchBuilder::new(), Bytes::new());
     for piece in 0..pieces {
         let range = cuts[piece]..cuts[piece + 1];
         let part = run_on(stage, header, records.slice(range).payload())
             .map_err(|why| format!("one of {pieces} pieces of the sample: {why}"))?;
-        part.iter().for_each(|record| output.push(record));
+        // A header comes once. Another one is seen where the records are compared.
+        let repeated = !output.is_empty()
+            && stage.gives_header()
+            && !part.is_empty()
+            && Headers::text(part.record(0)) == Headers::text(&first);
+        if output.is_empty() && !part.is_empty() {
+            first = Bytes::copy_from_slice(part.record(0));
+        }
+        part.iter().skip(usize::from(repeated)).for_each(|record| output.push(record));
     }
     Ok(output.take())
 }
@@ -158,19 +188,19 @@ fn run_on(stage: &Stage, header: &[u8], input: &[u8]) -> Result<Batch, String> {
     let whole = || [header, input].concat();
     match &stage.mode {
         Mode::Batch(batch) => match batch.input {
-            Input::Stdin => split(run(stage, Given::Stdin(whole()))?),
-            Input::File => split(run(stage, Given::File(whole()))?),
-            Input::Arguments => split(run(stage, Given::Arguments(&records()?))?),
+            Input::Stdin => split(run(stage, child::Given::Stdin(whole()))?),
+            Input::File => split(run(stage, child::Given::File(whole()))?),
+            Input::Arguments => split(run(stage, child::Given::Arguments(&records()?))?),
             Input::Argument => {
                 let mut all = BatchBuilder::new();
                 for record in records()? {
-                    let output = split(run(stage, Given::Arguments(&[record]))?)?;
+                    let output = split(run(stage, child::Given::Arguments(&[record]))?)?;
                     output.iter().for_each(|record| all.push(record));
                 }
                 Ok(all.take())
             }
         },
-        Mode::Stream(_) | Mode::Records(_) => split(run(stage, Given::Stdin(whole()))?),
+        Mode::Stream(_) | Mode::Records(_) => split(run(stage, child::Given::Stdin(whole()))?),
     }
 }
 

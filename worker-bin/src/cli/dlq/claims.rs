@@ -327,6 +327,7 @@ mod tests {
             batch_id: None,
             origin: from.map(|from| LetterOrigin { from: Some(from.to_owned()), seq: 1 }),
             contents: worker_core::event::Contents::Record,
+            header: None,
         }
     }
 

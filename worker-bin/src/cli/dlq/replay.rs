@@ -221,10 +221,12 @@ impl<'a> Replayer<'a> {
         replay: &Replay,
         into: &BTreeSet<&str>,
         out: Option<&Path>,
-    ) -> Result<pipeline::Replay, ReplayError> {
+    ) -> Result<pipeline::Replay, Failed> {
         let places = (replay.inputs(), replay.state());
-        let parts = self.pipeline.replay(&self.plan, into, (&places.0, &places.1), out);
-        parts.map_err(ReplayError::Pipeline)
+        let replays = claims::replays(&self.state)?;
+        let into = choice::headers(&self.store, &replays, self.pipeline, into);
+        let parts = self.pipeline.replay(&self.plan, &into, (&places.0, &places.1), out);
+        Ok(parts.map_err(ReplayError::Pipeline)?)
     }
 
     /// Runs a replay, for the first time or again.

@@ -226,7 +226,11 @@ fn input(letter: &Letter, task: &LocalTask, stage: &StageTask) -> Vec<u8> {
     if takes(stage) == Takes::Arguments {
         return letter.record.to_vec();
     }
-    let mut input = stage.header.as_deref().unwrap_or_default().to_vec();
+    let mut input = Vec::new();
+    match &letter.header {
+        Some(header) => task.framing_in.wrap(header, &mut input),
+        None => input.extend_from_slice(stage.header.as_deref().unwrap_or_default()),
+    }
     task.framing_in.wrap(&letter.record, &mut input);
     input
 }

@@ -35,6 +35,11 @@ pub(super) struct Line<'a> {
     /// Where no `origin` says that it is a record.
     #[serde(skip_serializing_if = "Option::is_none")]
     contents: Option<&'static str>,
+    /// What the record stands under, where a stage of the pipeline has printed it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    header: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    header_b64: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -55,6 +60,8 @@ impl<'a> Line<'a> {
     ) -> Self {
         let record = envelopes.content(letter);
         let text = std::str::from_utf8(record);
+        let header = envelopes.header(letter);
+        let header_text = header.map(std::str::from_utf8);
         let (exit_status, signal) = ending(letter.cause);
         Self {
             id: None,
@@ -71,6 +78,10 @@ impl<'a> Line<'a> {
             batch_id: None,
             origin: letter.origin.map(|(_, seq)| Origin { from, seq }),
             contents: letter.origin.is_none().then(|| word(letter.contents)),
+            header: header_text.and_then(Result::ok),
+            header_b64: header
+                .filter(|_| header_text.is_some_and(|text| text.is_err()))
+                .map(|header| STANDARD.encode(header)),
         }
     }
 }

@@ -42,6 +42,8 @@ pub struct Letter {
     pub origin: Option<LetterOrigin>,
     /// What `record` is.
     pub contents: Contents,
+    /// What its record stands under, without its terminator, where a stage of the pipeline has printed it.
+    pub header: Option<Bytes>,
 }
 
 /// How a record arrived at the task that could not process it.
@@ -174,6 +176,8 @@ struct Raw {
     batch_id: Option<String>,
     origin: Option<LetterOrigin>,
     contents: Option<String>,
+    header: Option<String>,
+    header_b64: Option<String>,
 }
 
 /// How the reasons begin of records without a key.
@@ -203,6 +207,11 @@ impl TryFrom<Raw> for Letter {
                 return Err(Self::Error::custom("expected one of `record` and `record_b64`"));
             }
         };
+        let header = match (raw.header, raw.header_b64) {
+            (Some(text), _) => Some(text.into_bytes()),
+            (None, Some(packed)) => Some(STANDARD.decode(packed).map_err(Self::Error::custom)?),
+            (None, None) => None,
+        };
         let stage = TaskName::of(&raw.task).stage.to_owned();
         Ok(Self {
             id: raw.id,
@@ -218,6 +227,7 @@ impl TryFrom<Raw> for Letter {
             batch_id: raw.batch_id,
             origin: raw.origin,
             contents,
+            header: header.map(Bytes::from),
         })
     }
 }
@@ -241,6 +251,7 @@ mod tests {
             cause,
             origin: Some((LinkId(1), Seq(7))),
             contents: Contents::Record,
+            header: None,
         }
     }
 
@@ -268,6 +279,7 @@ mod tests {
             batch_id: Some("b1".to_owned()),
             origin: Some(LetterOrigin { from: Some("log/0".to_owned()), seq: 7 }),
             contents: Contents::Record,
+            header: None,
         };
         assert_eq!(got[0], want);
         assert_eq!((got[1].id, &got[1].record[..]), (Some(2), &b"\xff"[..]));

@@ -15,6 +15,7 @@ fn letter(record: &'static [u8]) -> DeadLetter {
         stderr_tail: "oops\n".to_owned(),
         origin: Some((LinkId(3), Seq(42))),
         contents: Contents::Record,
+        header: None,
     }
 }
 

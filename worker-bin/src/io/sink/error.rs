@@ -14,6 +14,18 @@ pub enum SinkError {
     /// The user did not allow it to replace a file.
     #[error("{} exists already; choose another path, remove it, or set `exists = \"replace\"` or \"append\" (on the command line --force or --append)", path.display())]
     Exists { path: PathBuf },
+    /// What would go behind its records stands under another header.
+    #[error(
+        "{} begins with {found}, and what would go behind it stands under the header {header}: give it a path of its own, or set \
+         `exists = \"replace\"` (on the command line --force)",
+        path.display()
+    )]
+    Headed {
+        path: PathBuf,
+        /// Its first line.
+        found: String,
+        header: String,
+    },
     /// The user named a directory.
     #[error("{} is a directory, expected a file; write `{}/` for one file per partition in it", path.display(), path.display())]
     Directory { path: PathBuf },
@@ -148,6 +160,7 @@ impl SinkError {
                 format!("{} is not what was written: changed since", path.display())
             }
             Self::Exists { .. }
+            | Self::Headed { .. }
             | Self::Directory { .. }
             | Self::Dangling { .. }
             | Self::Open { .. }

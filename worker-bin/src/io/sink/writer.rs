@@ -20,6 +20,14 @@ pub trait SinkWriter: Debug + Send {
     /// [`SinkError`]; how much of them was written is unknown but for the count in the message.
     fn write(&mut self, batches: &[Batch]) -> Result<(), SinkError>;
 
+    /// Writes the header of what comes, unless it goes behind records under the same.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write), and [`SinkError::Headed`].
+    fn write_header(&mut self, header: &Batch) -> Result<(), SinkError> {
+        self.write(std::slice::from_ref(header))
+    }
+
     /// Everything was written: hands it over to the system and closes. Only what has positions is synced to the disk.
     ///
     /// # Errors

@@ -194,6 +194,13 @@ pub const OPTIONS: &[InlineOption] = &[
         meaning: Meaning::Keys(Place::Stage(&[BATCH]), |_| Ok(vec![("output", "\"file\"".to_owned())])),
     },
     InlineOption {
+        long: "output-header",
+        short: None,
+        value: None,
+        help: "What each batch prints begins with a header: it is passed on once, and with --header repeat CSV stays CSV",
+        meaning: Meaning::Keys(Place::Stage(&[BATCH]), |_| Ok(vec![("output_header", "true".to_owned())])),
+    },
+    InlineOption {
         long: "retries",
         short: None,
         value: Some("N"),

@@ -1,7 +1,7 @@
 //! Keys of `mode = "batch"`.
 
 use super::failures::Failures;
-use super::value::{Integer, Maybe, Size, Time, Words};
+use super::value::{Flag, Integer, Maybe, Size, Time, Words};
 use super::{Class, Inline, Key, Keys, Section, WhenAbsent};
 use crate::child::{Gives, Takes};
 use std::path::Path;
@@ -17,6 +17,8 @@ pub struct BatchMode {
     pub linger: Duration,
     pub input: Input,
     pub output: Gives,
+    /// The first record of what each batch's program prints is a header, which is passed on once.
+    pub output_header: bool,
     pub failures: Failures,
 }
 
@@ -69,6 +71,7 @@ impl Default for BatchMode {
             linger: Duration::from_millis(20),
             input: Input::Stdin,
             output: Gives::Stdout,
+            output_header: false,
             failures: Failures::default(),
         }
     }
@@ -101,15 +104,27 @@ pub(super) const KEYS: Keys<BatchMode> = &[
 ];
 
 /// What only a stage has, whose output goes on.
-pub(super) const OUTPUT: Keys<BatchMode> = &[&Key::<BatchMode, _> {
-    name: "output",
-    class: Class::Results,
-    doc: "or file: {out} in run is a file that the program makes; what it prints is logged",
-    value: Maybe(OUTPUTS),
-    when_absent: WhenAbsent::Nothing("stdout"),
-    get: |batch| Some(batch.output).filter(|output| *output != Gives::Stdout),
-    set: |batch, output, _| batch.output = output.unwrap_or_default(),
-}];
+pub(super) const OUTPUT: Keys<BatchMode> = &[
+    &Key::<BatchMode, _> {
+        name: "output",
+        class: Class::Results,
+        doc: "or file: {out} in run is a file that the program makes; what it prints is logged",
+        value: Maybe(OUTPUTS),
+        when_absent: WhenAbsent::Nothing("stdout"),
+        get: |batch| Some(batch.output).filter(|output| *output != Gives::Stdout),
+        set: |batch, output, _| batch.output = output.unwrap_or_default(),
+    },
+    &Key::<BatchMode, _> {
+        name: "output_header",
+        class: Class::Results,
+        doc: "true: what each batch prints begins with a header, which is passed on once: it heads the file of a sink, and each batch of a \
+              stage that reads it",
+        value: Maybe(Flag),
+        when_absent: WhenAbsent::Nothing("false"),
+        get: |batch| Some(batch.output_header).filter(|is_on| *is_on),
+        set: |batch, is_on, _| batch.output_header = is_on.unwrap_or_default(),
+    },
+];
 
 const INPUTS: Words<Input> = Words(&[
     ("stdin", Input::Stdin),

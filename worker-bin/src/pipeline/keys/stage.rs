@@ -413,6 +413,11 @@ fn misplaced(entry: &KeyValue<'_>, modes: &[ModeName], (mode, default): (ModeNam
         ),
         ("window", ModeName::Records) => problem
             .help("remove it; how many requests may be unanswered is in_flight, and totals can be printed at every tick"),
+        ("output_header", ModeName::Stream) => problem.help(
+            "remove it: a program that runs once prints its header once, and that goes on as a record; one that runs for each window or \
+             partition should print none (mlr --headerless-csv-output, csvformat --skip-header …), or run in mode = \"batch\"",
+        ),
+        ("output_header", ModeName::Records) => problem.help("remove it: each record that is emitted is a record"),
         _ => problem.help(format!("remove it, or write mode = {modes} ({default} is the default)")),
     }
 }
@@ -424,6 +429,11 @@ impl Stage {
             Mode::Batch(batch) if batch.input.takes() == Takes::Arguments => Framing::Lines,
             Mode::Batch(_) | Mode::Stream(_) | Mode::Records(_) => self.framing_in.clone(),
         }
+    }
+
+    /// Whether what it gives has a header, which comes once.
+    pub(crate) fn gives_header(&self) -> bool {
+        matches!(&self.mode, Mode::Batch(batch) if batch.output_header)
     }
 
     fn set_mode(&mut self, mode: ModeName) {

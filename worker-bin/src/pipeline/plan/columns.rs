@@ -107,6 +107,13 @@ fn column(
     at: &At,
 ) -> Result<NonZeroUsize, Box<Problem>> {
     let pipeline = first.pipeline;
+    if let Some(stage) = own_header_above(pipeline, from) {
+        let title = format!("column `{name}` cannot be looked up: `{stage}` prints a header of its own");
+        return Err(Box::new(
+            Problem::at(at, title, "that header is not known before the run")
+                .help("use the column's number in what comes here, counted from 1: { csv = 3 }"),
+        ));
+    }
     let sources = sources_above(pipeline, from);
     let [source] = sources.as_slice() else {
         let names: Vec<&str> = sources.iter().map(|&index| pipeline.sources[index].name.as_str()).collect();
@@ -138,8 +145,18 @@ fn column(
     }
 }
 
-/// The sources whose records can reach something that reads from these, at any distance.
-fn sources_above(pipeline: &Pipeline, from: &[Origin]) -> Vec<usize> {
+/// A stage before these, or among them, whose header is not that of the source.
+fn own_header_above<'a>(pipeline: &'a Pipeline, from: &[Origin]) -> Option<&'a str> {
+    all_above(pipeline, from).into_iter().find_map(|origin| match origin {
+        Origin::Source(_) => None,
+        Origin::Stage(index) => {
+            Some(&pipeline.stages[index]).filter(|s| s.gives_header()).map(|s| s.name.as_str())
+        }
+    })
+}
+
+/// Whatever records come from, at any distance.
+fn all_above(pipeline: &Pipeline, from: &[Origin]) -> BTreeSet<Origin> {
     let mut seen: BTreeSet<Origin> = from.iter().copied().collect();
     let mut open: Vec<Origin> = from.to_vec();
     while let Some(origin) = open.pop() {
@@ -147,7 +164,13 @@ fn sources_above(pipeline: &Pipeline, from: &[Origin]) -> Vec<usize> {
             open.extend(pipeline.stages[index].from.iter().copied().filter(|&origin| seen.insert(origin)));
         }
     }
-    seen.into_iter()
+    seen
+}
+
+/// The sources whose records can reach something that reads from these, at any distance.
+fn sources_above(pipeline: &Pipeline, from: &[Origin]) -> Vec<usize> {
+    all_above(pipeline, from)
+        .into_iter()
         .filter_map(|origin| match origin {
             Origin::Source(index) => Some(index),
             Origin::Stage(_) => None,

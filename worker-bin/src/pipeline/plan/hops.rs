@@ -56,6 +56,10 @@ pub(super) fn lay(
             let links = layout.graph.links.len();
             layout.hop((first_sender, partitions.of(origin)), first, reader);
             layout.when_full(links, reader.when_full);
+            layout.headed(
+                links,
+                matches!(origin, Origin::Stage(index) if pipeline.stages[index].gives_header()),
+            );
         }
     }
     Ok(layout)
@@ -193,6 +197,12 @@ impl Layout {
             let links = (first..self.graph.links.len()).map(|link| (LinkId(number(link)), when_full));
             self.graph.when_full.extend(links);
         }
+    }
+
+    /// The links from that one on begin with a header.
+    fn headed(&mut self, first: usize, are: bool) {
+        let links = (first..self.graph.links.len()).filter(|_| are).map(|link| LinkId(number(link)));
+        self.graph.headed.extend(links);
     }
 
     fn rate(&mut self, name: &str, rate: Option<Rate>) {

@@ -54,7 +54,7 @@ impl Files {
         let pipeline = self.pipeline(text);
         let whole = plan(&pipeline, &Cluster::single(), NodeIx(0)).unwrap();
         let out = out.map(|out| self.0.path().join(out));
-        let into = into.iter().copied().collect();
+        let into = into.iter().map(|&name| (name, None)).collect();
         pipeline.replay(
             &whole,
             &into,

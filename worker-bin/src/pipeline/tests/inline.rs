@@ -49,6 +49,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("-s 'a {}' --args", "input = \"args\""),
     ("-s 'a {}' --batch-file", "input = \"file\""),
     ("-s 'a {out}' --out-file", "output = \"file\""),
+    ("-s a --output-header", "output_header = true"),
     ("-s a --retries 0", "retry = { max_attempts = 1,"),
     ("-R a --retries 2", "retry = { max_attempts = 3,"),
     ("-s a --on-error halt", "on_error = \"halt\""),

@@ -99,6 +99,7 @@ fn every_key_of_a_stage_is_understood() {
         max_records: Some(100),
         linger: Duration::from_millis(5),
         input: Input::Stdin,
+        output_header: false,
         output: Gives::Stdout,
         failures: Failures { retry, on_error: OnError::Halt, max_dead: MaxDead::Records(7) },
     };

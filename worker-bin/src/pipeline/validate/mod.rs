@@ -4,6 +4,7 @@ mod ends;
 mod framing;
 mod graph;
 mod handed;
+mod headed;
 mod keys;
 mod records;
 
@@ -11,6 +12,7 @@ pub(super) use ends::{Nodes, contradictory_ends, overlapping_ends};
 pub(super) use framing::long_records;
 pub(super) use graph::{Joined, join};
 pub(super) use handed::handed;
+pub(super) use headed::headed;
 pub(super) use keys::key_rules;
 pub(super) use records::records;
 

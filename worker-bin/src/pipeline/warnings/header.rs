@@ -68,9 +68,83 @@ pub(super) fn reads_header(argv: &[String]) -> Option<String> {
     })
 }
 
+/// Programs that print the header that they read, whatever they are told to do with it.
+const PRINTING: [&str; 5] = ["csvcut", "csvgrep", "csvsort", "csvstack", "csvformat"];
+
+/// Ways of Miller to say that its output is a table with a header.
+const MILLER_PRINTS: [&str; 13] = [
+    "--csv",
+    "-c",
+    "--csvlite",
+    "--ocsv",
+    "--ocsvlite",
+    "--tsv",
+    "-t",
+    "--tsvlite",
+    "--otsv",
+    "--otsvlite",
+    "--c2t",
+    "--t2c",
+    "--c2p",
+];
+
+/// Whether a program that is given a header is known to print one.
+pub(super) fn prints_header(argv: &[String]) -> bool {
+    let Some((program, rest)) = unwrapped(argv) else { return false };
+    let is = |words: &[&str]| rest.iter().any(|arg| words.contains(&arg.as_str()));
+    match program {
+        "mlr" => {
+            is(&MILLER_PRINTS)
+                && !is(&[
+                    "--headerless-csv-output",
+                    "--ho",
+                    "--headerless-tsv-output",
+                    "--headerless-pprint-output",
+                ])
+                && !rest.iter().any(|arg| arg.starts_with("--oj") || arg == "--oxtab" || arg == "--onidx")
+        }
+        "csvformat" => !has_flag(rest, 'E', "--skip-header"),
+        _ if PRINTING.contains(&program) => !has_flag(rest, 'H', "--no-header-row"),
+        "xsv" | "qsv" | "qsvlite" | "xan" => {
+            rest.first()
+                .is_some_and(|verb| ["select", "search", "filter", "sort", "dedup"].contains(&verb.as_str()))
+                && !has_flag(rest, 'n', "--no-headers")
+        }
+        _ if program.starts_with("tsv-") => has_flag(rest, 'H', "--header"),
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn programs_that_print_a_header_are_known_and_left_alone_where_they_print_none() {
+        let words = |command: &str| shell_words::split(command).unwrap();
+        for command in [
+            "mlr --csv filter '$a > 1'",
+            "mlr --icsv --ocsv cat",
+            "nice csvcut -c a",
+            "xsv select a",
+            "tsv-filter -H --gt 1:2",
+            "csvformat -T",
+        ] {
+            assert!(prints_header(&words(command)), "{command}");
+        }
+        for command in [
+            "mlr --icsv --ojson cat",
+            "mlr --csv --headerless-csv-output cat",
+            "csvjson",
+            "csvstat",
+            "xsv count",
+            "tsv-filter --gt 1:2",
+            "grep csvcut",
+            "csvformat -E",
+        ] {
+            assert!(!prints_header(&words(command)), "{command}");
+        }
+    }
 
     #[test]
     fn programs_that_read_a_header_are_known_and_left_alone_where_they_are_told_of_none() {

@@ -20,15 +20,15 @@ const WHOLE: [&str; 16] = [
     "comm",
 ];
 
-/// Why a program's result depends on its whole input, if it is known to.
-pub(super) fn whole_input(argv: &[String]) -> Option<String> {
+/// Why a program's result depends on its whole input, if it is known to; `is_headed`: each batch begins with a header.
+pub(super) fn whole_input(argv: &[String], is_headed: bool) -> Option<String> {
     let (program, rest) = unwrapped(argv)?;
     let has = |found: bool, why: &str| found.then(|| why.to_owned());
     match program {
         _ if WHOLE.contains(&program) => {
             Some(format!("{program} of one batch is not {program} of everything"))
         }
-        "awk" | "gawk" | "mawk" | "nawk" | "original-awk" => awk(rest),
+        "awk" | "gawk" | "mawk" | "nawk" | "original-awk" => awk(rest, is_headed),
         "sed" => {
             has(rest.iter().any(|arg| sed_counts_lines(arg)), "`$` and line numbers count within one batch")
         }
@@ -101,12 +101,14 @@ pub(super) fn has_flag(args: &[String], short: char, long: &str) -> bool {
     })
 }
 
-fn awk(args: &[String]) -> Option<String> {
+/// Where each batch begins with a header, `NR` tells it from the rows.
+fn awk(args: &[String], is_headed: bool) -> Option<String> {
     let words = [
         ("END", "END runs once per batch"),
         ("NR", "NR counts within one batch"),
         ("FNR", "FNR counts within one batch"),
     ];
+    let words = &words[..if is_headed { 1 } else { words.len() }];
     let (_, why) = words.iter().find(|(word, _)| args.iter().any(|arg| has_word(arg, word)))?;
     Some((*why).to_owned())
 }
@@ -171,7 +173,7 @@ mod tests {
             "perl -ne 'END { print 1 }'",
             "stdbuf -o L sort",
         ] {
-            assert!(whole_input(&words(command)).is_some(), "{command}");
+            assert!(whole_input(&words(command), false).is_some(), "{command}");
         }
     }
 
@@ -194,7 +196,7 @@ mod tests {
             "sh -c 'sort'",
             "env",
         ] {
-            assert_eq!(whole_input(&words(command)), None, "{command}");
+            assert_eq!(whole_input(&words(command), false), None, "{command}");
         }
     }
 

@@ -71,6 +71,7 @@ fn letter(record: &str) -> DeadLetter {
         cause: None,
         origin: None,
         contents: Contents::Record,
+        header: None,
     }
 }
 

@@ -194,7 +194,7 @@ impl World {
                 life.events.push_back(Event::task(task, SinkEvent::Closed))
             }
             TaskAction::Batch(BatchAction::Run(run)) => self.run(life, task, &run),
-            TaskAction::Stream(StreamAction::Start { window, replay }) => {
+            TaskAction::Stream(StreamAction::Start { window, replay, .. }) => {
                 self.start_stream(life, task, window, replay)
             }
             TaskAction::Stream(StreamAction::Feed { window, batch }) => {
@@ -217,7 +217,9 @@ impl World {
             TaskAction::Batch(BatchAction::Kill)
             | TaskAction::Stream(StreamAction::Kill)
             | TaskAction::Records(RecordsAction::Kill) => {}
-            TaskAction::Records(RecordsAction::Tick { .. }) => panic!("not expected: {action:?}"),
+            TaskAction::Records(RecordsAction::Tick { .. }) | TaskAction::Sink(SinkAction::Header { .. }) => {
+                panic!("not expected: {action:?}")
+            }
         }
     }
 

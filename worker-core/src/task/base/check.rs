@@ -54,7 +54,9 @@ impl Base {
 
     /// How far an input is committed, or will be once what waits is durable.
     pub(in crate::task) fn reached<'a>(&self, inbox: &'a Inbox, ctx: &Ctx) -> Reached<'a> {
-        let boundaries = self.order.open(inbox.link()).collect();
+        let heads = self.heads.open(inbox.link());
+        let mut boundaries: VecDeque<Seq> = self.order.open(inbox.link()).chain(heads).collect();
+        boundaries.make_contiguous().sort_unstable();
         let mut reached =
             Reached { inbox, goes_on: ctx.journaled, through: inbox.committed_through(), boundaries };
         for input in self.pending.iter().flat_map(|p| &p.commit.inputs) {

@@ -43,13 +43,17 @@ impl Base {
             }
         }
         self.order.cover(&mut inputs);
+        inputs.iter().for_each(|input| self.heads.covered(input.link, input.through));
         self.counters.records_out += output.records;
         self.counters.dead_records += output.dead.len() as u64;
         self.counters.bytes_out += output.chunks.iter().map(|chunk| chunk.body.bytes()).sum::<u64>();
-        let outputs: Vec<_> = self
-            .order
-            .deal(ctx.now, output.chunks)
+        let heads = self.heads.give(output.header, &self.outputs);
+        let mut dead = output.dead;
+        dead.iter_mut().for_each(|letter| self.heads.entitle(letter));
+        let dealt = self.order.deal(ctx.now, output.chunks);
+        let outputs: Vec<_> = heads
             .into_iter()
+            .chain(dealt)
             .map(|chunk| {
                 let (records, outbox) = (chunk.body.records(), ctx.outbox(chunk.link));
                 // Who drops gives numbers to what is taken.
@@ -57,14 +61,14 @@ impl Base {
                 (first, chunk)
             })
             .collect();
-        let too_many =
-            !output.dead.is_empty() && self.has_too_many_dead() && !ctx.planted.is(Bug::DeadUncounted);
+        let too_many = !dead.is_empty() && self.has_too_many_dead() && !ctx.planted.is(Bug::DeadUncounted);
         if ended {
             self.in_flight = Attempt::default();
         }
         let (id, position, attempt) = (CommitId(self.commits), output.position, self.in_flight);
-        let (turn, dead) = (self.order.turn(ctx), output.dead);
-        let mut commit = Commit { id, inputs, outputs, dead, ended, position, stream, attempt, turn };
+        let (turn, headers) = (self.order.turn(ctx), self.heads.take_new(ctx));
+        let mut commit =
+            Commit { id, inputs, outputs, dead, ended, position, stream, attempt, turn, headers };
         let mut asked = commit.clone();
         if ctx.planted.is(Bug::PositionNotPersisted) {
             asked.inputs.clear();
@@ -75,6 +79,7 @@ impl Base {
         // Only what takes effect is kept: the rest is the journal's.
         commit.stream = None;
         commit.dead = Vec::new();
+        commit.headers = None;
         if ctx.planted.is(Bug::AckBeforeDurable) {
             for input in &commit.inputs {
                 ctx.inbox(input.link).committed(input.epoch, input.through);

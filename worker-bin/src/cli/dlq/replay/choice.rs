@@ -10,7 +10,8 @@ use crate::cli::dlq::store::{Kept, LetterId, Store};
 use crate::cli::run::say;
 use crate::pipeline::Pipeline;
 use crate::text::units::number;
-use std::collections::{BTreeSet, HashMap};
+use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use worker_core::event::Contents;
 
 /// What the command line asks for.
@@ -148,6 +149,24 @@ impl Chosen {
     pub(super) fn way_of(&self, id: &LetterId) -> Option<&str> {
         self.into.get(id).map(String::as_str)
     }
+}
+
+/// What the letters stand under that go into each of these; also of those that were replayed before.
+pub(super) fn headers<'a>(
+    store: &Store,
+    replays: &[Replay],
+    pipeline: &Pipeline,
+    into: &BTreeSet<&'a str>,
+) -> BTreeMap<&'a str, Option<Bytes>> {
+    let mut headers: BTreeMap<&str, Option<Bytes>> = into.iter().map(|&name| (name, None)).collect();
+    // A damaged line was told when letters were chosen.
+    for kept in store.letters(replays).flatten().filter(|kept| kept.letter.header.is_some()) {
+        let way = way_in(&kept, replays, pipeline);
+        if let Some(header) = way.and_then(|way| headers.get_mut(way.as_str())) {
+            header.get_or_insert_with(|| kept.letter.header.clone().unwrap_or_default());
+        }
+    }
+    headers
 }
 
 /// Where a letter goes in again.

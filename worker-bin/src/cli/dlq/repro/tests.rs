@@ -17,6 +17,7 @@ fn letter(record: &'static [u8]) -> Letter {
         batch_id: Some("12".to_owned()),
         origin: Some(crate::io::dead::LetterOrigin { from: Some("n/0".to_owned()), seq: 3 }),
         contents: worker_core::event::Contents::Record,
+        header: None,
     }
 }
 

@@ -17,6 +17,7 @@ fn letter(record: &str) -> DeadLetter {
         batch_id: None,
         origin: None,
         contents: Contents::Record,
+        header: None,
     }
 }
 

@@ -3,6 +3,7 @@
 mod position;
 
 use super::Exists;
+use super::headed::is_headed;
 use super::plain::{Place, holds_any, identity, missing_end, place};
 use crate::fault;
 use crate::io::durable::sync_directories_of;
@@ -233,6 +234,14 @@ impl SinkWriter for DurableFileSink {
             batches.iter().for_each(|batch| tail.push(batch.payload()));
         }
         Ok(())
+    }
+
+    fn write_header(&mut self, header: &Batch) -> Result<(), SinkError> {
+        let committed = self.written.as_ref().map_or(0, |(position, _)| position.committed);
+        match is_headed((&self.path, &self.file), committed, header)? {
+            true => Ok(()),
+            false => self.write(std::slice::from_ref(header)),
+        }
     }
 
     fn close(&mut self) -> Result<(), SinkError> {

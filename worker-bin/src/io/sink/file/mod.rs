@@ -2,6 +2,7 @@
 
 mod durable;
 mod fifo;
+mod headed;
 mod plain;
 
 pub use durable::{DurableFileSink, SinkSync};

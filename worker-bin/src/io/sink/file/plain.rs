@@ -1,5 +1,6 @@
 //! One file as a sink.
 
+use super::headed::is_headed;
 use crate::io::beside::dangling;
 use crate::io::identity::FileId;
 use crate::io::loss::{Loss, is_replaced, loss, warn_if_moved};
@@ -120,6 +121,14 @@ impl SinkWriter for FileSink {
             write_batches(&self.file, batches, &mut self.written, &self.moved)
         };
         write().map_err(|e| SinkError::writing(&self.path.display().to_string(), self.written, e))
+    }
+
+    fn write_header(&mut self, header: &Batch) -> Result<(), SinkError> {
+        self.start()?;
+        match is_headed((&self.path, &self.file), self.start + self.written, header)? {
+            true => Ok(()),
+            false => self.write(std::slice::from_ref(header)),
+        }
     }
 
     fn close(&mut self) -> Result<(), SinkError> {
