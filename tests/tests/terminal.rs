@@ -293,3 +293,63 @@ fn columns(line: &str) -> usize {
     parser.process(line.trim_end_matches('\r').as_bytes());
     usize::from(parser.screen().cursor_position().1)
 }
+
+/// Asks with a terminal, and answers; gives what was shown and the finished command.
+fn asked(scratch: &Scratch, answers: &[(&str, &str)]) -> (String, worker_tests::process::Finished) {
+    let mut pty = Pty::new(ROWS, COLUMNS);
+    let run = scratch
+        .worker(&["init", "asked.toml"])
+        .env("TERM", "xterm")
+        .stdin(pty.end())
+        .stderr(pty.end())
+        .start();
+    let text = |b: &[u8]| String::from_utf8_lossy(b).into_owned();
+    let mut from = 0;
+    for (question, answer) in answers {
+        let shown = pty
+            .wait_for(question, PATIENCE, text, |s| s.get(from..).is_some_and(|new| new.contains(question)));
+        from = shown.len();
+        pty.type_keys(answer);
+    }
+    let finished = run.wait(PATIENCE);
+    (String::from_utf8_lossy(&pty.written()).into_owned(), finished)
+}
+
+#[test]
+fn init_asks_on_a_terminal_and_asks_again_what_was_wrong() {
+    let scratch = Scratch::new();
+    scratch.write("in.log", "b error\na fine\na error\n");
+    let answers = [
+        ("What is read?", "*.log\r"),
+        ("Which program do records go through", "grep 'error\r"),
+        ("Which program do records go through", "grep error\r"),
+        ("all records in one run", "maybe\r"),
+        ("please say y or n", "\r"),
+        ("And then through which", "sort\r"),
+        ("all records in one run", "y\r"),
+        ("And then through which", "\r"),
+        ("Where does it go?", "out.txt\r"),
+        ("Exactly once", "y\r"),
+    ];
+    let (shown, finished) = asked(&scratch, &answers);
+    finished.expect(0);
+    assert!(shown.contains("a quote in `run` is not closed"), "{shown}");
+    assert!(shown.contains("next: worker run asked.toml"), "{shown}");
+    let file = scratch.text("asked.toml");
+    assert!(file.contains("delivery = \"exactly-once\"") && file.contains("ok_exit = [0, 1]"), "{file}");
+    scratch.worker(&["run", "asked.toml", "--admin", "none"]).run().expect(0);
+    assert_eq!(scratch.text("out.txt"), "a error\nb error\n");
+    // It is there now: that is said before anything is asked.
+    let (shown, finished) = asked(&scratch, &[]);
+    finished.expect(2);
+    assert!(shown.contains("asked.toml is there already") && !shown.contains("What is read?"), "{shown}");
+}
+
+#[test]
+fn a_terminal_that_gives_no_answer_leaves_nothing() {
+    let scratch = Scratch::new();
+    let (shown, finished) = asked(&scratch, &[("What is read?", "\r"), ("Which program", "\u{4}")]);
+    finished.expect(2);
+    assert!(shown.contains("nothing was written"), "{shown}");
+    assert!(!scratch.path("asked.toml").exists());
+}

@@ -45,6 +45,9 @@ pub enum WorkerCommand {
     /// Run a pipeline in this process until its input ends
     #[command(arg_required_else_help = true, after_help = RUN_EXAMPLES)]
     Run(RunArgs),
+    /// Write the first file of a pipeline: from options of worker run, from an example, or by asking
+    #[command(after_help = super::init::HELP)]
+    Init(super::init::InitArgs),
     /// Check a pipeline file: its graph, its defaults, what bites
     #[command(after_help = CHECK_EXAMPLES)]
     Check(CheckArgs),
@@ -263,6 +266,14 @@ pub struct CheckArgs {
     /// As this node
     #[arg(long, value_name = "NODE", requires = "cluster")]
     pub name: Option<String>,
+}
+
+impl CheckArgs {
+    /// To check a file, and nothing else.
+    #[must_use]
+    pub fn of(file: PathBuf) -> Self {
+        Self { file, set: Vec::new(), full: false, json: false, sample: None, cluster: None, name: None }
+    }
 }
 
 /// Arguments of `worker schema`.

@@ -4,8 +4,10 @@ pub mod args;
 mod check;
 pub mod dlq;
 pub mod explain;
+mod files;
 pub mod fmt;
 pub mod graph;
+pub mod init;
 pub mod journal;
 pub mod observe;
 mod reports;
@@ -54,6 +56,7 @@ pub fn main() -> ExitCode {
         WorkerCommand::Check(args) => check::check(&args),
         WorkerCommand::Schema(args) => schema(args),
         WorkerCommand::Graph(args) => graph::graph(&args),
+        WorkerCommand::Init(args) => init::init(&args),
         WorkerCommand::Fmt(args) => fmt::fmt(&args),
         WorkerCommand::Explain(args) => explain::explain(&args),
         WorkerCommand::Node(args) => run::node(&args),
@@ -144,6 +147,14 @@ enum Printed {
 }
 
 impl Printed {
+    /// The same as a number.
+    fn status(self, good: u8) -> u8 {
+        match self {
+            Self::Whole | Self::ReaderGone => good,
+            Self::Failed => run::FAILED,
+        }
+    }
+
     /// `good`, unless what should say so could not be printed.
     fn or_failed(self, good: ExitCode) -> ExitCode {
         match self {

@@ -22,9 +22,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 use worker_core::config::NodeIx;
 
-const FAILED: u8 = 1;
+pub(super) const FAILED: u8 = 1;
 /// The command line or a file is wrong.
-const WRONG: u8 = 2;
+pub(super) const WRONG: u8 = 2;
 /// Finished, but with dead letters or records lost.
 const INCOMPLETE: u8 = 3;
 /// Added to a signal's number.
@@ -48,6 +48,11 @@ pub(super) fn slots_for(pipeline: &Pipeline, args: &RunArgs) -> Option<NonZeroUs
     if args.file.is_some() || args.slots.is_some() {
         return None;
     }
+    slots_wanted(pipeline)
+}
+
+/// The same of any pipeline.
+pub(super) fn slots_wanted(pipeline: &Pipeline) -> Option<NonZeroUsize> {
     let batches = pipeline.stages.iter().filter(|stage| matches!(stage.mode, Mode::Batch(_)));
     let tasks = batches.filter_map(|stage| usize::try_from(stage.partitions?).ok()).max()?;
     NonZeroUsize::new(tasks).filter(|tasks| tasks.get() > Cluster::single().slots(NodeIx(0)))

@@ -140,6 +140,12 @@ pub fn schema_of_pipelines() -> serde_json::Value {
 }
 
 impl Pipeline {
+    /// This one by the name that a file at `path` has if it does not say one.
+    #[must_use]
+    pub fn called_as(self, path: &Path) -> Self {
+        Self { name: default_name(&path.to_string_lossy()), ..self }
+    }
+
     /// This one, which has been read from standard input, so that nothing else can be.
     fn not_from_standard_input(self) -> Result<Self, ConfigError> {
         let reads = |source: &&Source| source.input.holds(&self.dir).contains(&Resource::StandardInput);

@@ -5,6 +5,7 @@
 mod explain;
 mod fmt;
 mod graph;
+mod init;
 mod json;
 mod version;
 

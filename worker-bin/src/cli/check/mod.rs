@@ -8,7 +8,7 @@ pub(super) mod open_files;
 mod sample;
 
 use super::args::CheckArgs;
-use super::run::{say, wrong_file};
+use super::run::{FAILED, WRONG, say, wrong_file};
 use super::{Printed, print, print_document};
 use crate::logging::say_rendered;
 use crate::pipeline::plan::{Plan, Role};
@@ -34,6 +34,11 @@ enum Finding {
 
 /// Checks a pipeline file and prints what it means.
 pub(super) fn check(args: &CheckArgs) -> ExitCode {
+    ExitCode::from(status(args))
+}
+
+/// The same, as the status that it ends with.
+pub(super) fn status(args: &CheckArgs) -> u8 {
     let checked = Checked::load(args);
     if args.json {
         let report = match &checked {
@@ -44,7 +49,10 @@ pub(super) fn check(args: &CheckArgs) -> ExitCode {
     }
     let checked = match checked {
         Ok(checked) => checked,
-        Err(error) => return wrong_file(&error),
+        Err(error) => {
+            wrong_file(&error);
+            return WRONG;
+        }
     };
     let printed = checked.print(args.full);
     let color = stderr::colors(&std::io::stderr());
@@ -56,18 +64,18 @@ pub(super) fn check(args: &CheckArgs) -> ExitCode {
         say(&format!("error: {error}"));
     }
     match &args.sample {
-        _ if !errors.is_empty() => ExitCode::from(2),
+        _ if !errors.is_empty() => WRONG,
         Some(sample) => sample_run(&checked.pipeline, sample),
-        None => printed.exit_code(),
+        None => printed.status(0),
     }
 }
 
-fn print_json(report: &json::Report) -> ExitCode {
+fn print_json(report: &json::Report) -> u8 {
     match serde_json::to_string_pretty(report) {
-        Ok(text) => print_document(&(text + "\n")).or_failed(ExitCode::from(report.status())),
+        Ok(text) => print_document(&(text + "\n")).status(report.status()),
         Err(error) => {
             say(&format!("error: what was found cannot be written as JSON: {error}"));
-            ExitCode::FAILURE
+            FAILED
         }
     }
 }
@@ -147,15 +155,12 @@ fn missing_inputs(pipeline: &Pipeline, plan: &Plan) -> Vec<String> {
     missing
 }
 
-fn sample_run(pipeline: &Pipeline, sample: &Path) -> ExitCode {
+fn sample_run(pipeline: &Pipeline, sample: &Path) -> u8 {
     match sample::compare(pipeline, sample) {
-        Ok(report) => {
-            let good = if report.is_good { ExitCode::SUCCESS } else { ExitCode::from(1) };
-            print(&report.text).or_failed(good)
-        }
+        Ok(report) => print(&report.text).status(if report.is_good { 0 } else { FAILED }),
         Err(why) => {
             say(&format!("error: --sample {}: {why}", sample.display()));
-            ExitCode::from(2)
+            WRONG
         }
     }
 }

@@ -2,13 +2,11 @@
 
 mod layout;
 
-use super::print_document;
 use super::run::{say, wrong_file};
+use super::{files, print_document};
 use crate::pipeline::{ConfigError, SourceText, check_toml};
 use clap::Args;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use thiserror::Error;
@@ -108,7 +106,8 @@ fn one(path: &Path, only_check: bool) -> Result<Done, FmtError> {
             Ok(Done::Changes)
         }
         (false, false, true) => {
-            replace(path, &fresh).map_err(|source| FmtError::Write { path: path.to_owned(), source })?;
+            files::replace(path, &fresh)
+                .map_err(|source| FmtError::Write { path: path.to_owned(), source })?;
             Ok(Done::Changes)
         }
         (_, _, false) => Ok(Done::AsItWas),
@@ -117,23 +116,4 @@ fn one(path: &Path, only_check: bool) -> Result<Done, FmtError> {
 
 fn meaning(text: &str) -> Option<toml::Table> {
     toml::from_str(text).ok()
-}
-
-/// Gives a file this text whole or not at all, with owner and mode as they are; where it is a link, the one it leads to.
-fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let path = path.canonicalize()?;
-    // A directory that may be written does not make a file that may not be one.
-    let metadata = OpenOptions::new().write(true).open(&path)?.metadata()?;
-    let directory = path.parent().unwrap_or(Path::new("/"));
-    let mut fresh = tempfile::Builder::new().prefix(".worker-fmt-").tempfile_in(directory)?;
-    fresh.write_all(text.as_bytes())?;
-    let file = fresh.as_file();
-    let own = file.metadata()?;
-    if (own.uid(), own.gid()) != (metadata.uid(), metadata.gid()) {
-        std::os::unix::fs::fchown(file, Some(metadata.uid()), Some(metadata.gid()))?;
-    }
-    file.set_permissions(metadata.permissions())?;
-    file.sync_all()?;
-    fresh.persist(&path).map_err(|error| error.error)?;
-    File::open(directory)?.sync_all()
 }
