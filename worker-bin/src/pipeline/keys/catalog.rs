@@ -174,6 +174,7 @@ impl Entry {
 /// Values of keys whose kind alone does not show what is meant.
 const EXAMPLES: &[(&str, &str)] = &[
     ("source.file", "\"logs/*.log\""),
+    ("list", "\"*.png\""),
     ("sink.file", "\"out/errors.txt\""),
     ("pipeline.name", "\"access-log\""),
     ("spill_dir", "\"/var/tmp\""),
