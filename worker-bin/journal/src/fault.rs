@@ -9,21 +9,42 @@
 //! At the N-th passage (default 1) of the point the process kills itself as `kill -9` does (the default), or that passage
 //! returns the error. Names are `WHAT.before` and `WHAT.after`, such as `sink.sync.before`; `WHAT` alone is both. An error
 //! at `after` stands for an operation that was done and yet failed. A value that cannot be read fails every point, so that
-//! a test with a mistake in it does not pass. Points exist only in builds with debug assertions.
+//! a test with a mistake in it does not pass. The variable counts only in builds with debug assertions.
+//!
+//! In any build a program may decide itself, with a [`Schedule`].
 //!
 //! A journal passes `journal.create`, `allocate`, `write`, `sync`, `syncdir`, `rename`, `unlink` and `mkdir`; its directory `state.mkdir`
 //! and `state.syncdir`; a reserve `reserve.make` and `reserve.release`. Programs that use this crate have points of their own.
 
 use std::io;
+use std::sync::OnceLock;
 
 /// Where the order is. The processes that this one starts do not inherit it.
 pub const VARIABLE: &str = "WORKER_FAULT";
+
+/// Decides at each point whether it fails.
+pub trait Schedule: Send + Sync {
+    /// Whether `operation` is to find no room on the disk, before it is done.
+    fn is_full(&self, operation: &str) -> bool;
+
+    /// Whether the process is to die now, beside `operation`.
+    fn dies(&self, operation: &str) -> bool;
+}
+
+const BEFORE: &str = ".before";
+const AFTER: &str = ".after";
+
+static SCHEDULE: OnceLock<Box<dyn Schedule>> = OnceLock::new();
+
+/// From now on this decides, until the process ends; a second one is not heard.
+pub fn follow(schedule: Box<dyn Schedule>) {
+    SCHEDULE.set(schedule).ok();
+}
 
 /// Passes the point `name`.
 ///
 /// # Errors
 /// The fault of this point, if this is the passage it was ordered for.
-#[cfg_attr(not(debug_assertions), inline)]
 pub fn point(name: &str) -> io::Result<()> {
     pass(name, "")
 }
@@ -33,14 +54,33 @@ pub fn point(name: &str) -> io::Result<()> {
 /// # Errors
 /// What `operation` returns, or the fault of a point.
 pub fn around<T>(name: &str, operation: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-    pass(name, ".before")?;
+    pass(name, BEFORE)?;
     let done = operation()?;
-    pass(name, ".after")?;
+    pass(name, AFTER)?;
     Ok(done)
 }
 
-#[cfg(debug_assertions)]
 fn pass(name: &str, end: &str) -> io::Result<()> {
+    if let Some(schedule) = SCHEDULE.get() {
+        if schedule.dies(name) {
+            return kill_self();
+        }
+        if end != AFTER && schedule.is_full(name) {
+            return Err(rustix::io::Errno::NOSPC.into());
+        }
+    }
+    pass_ordered(name, end)
+}
+
+fn kill_self() -> io::Result<()> {
+    rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL)?;
+    loop {
+        std::thread::park();
+    }
+}
+
+#[cfg(debug_assertions)]
+fn pass_ordered(name: &str, end: &str) -> io::Result<()> {
     match ordered::fault() {
         Ok(Some(fault)) => fault.pass(name, end),
         Ok(None) => Ok(()),
@@ -49,7 +89,7 @@ fn pass(name: &str, end: &str) -> io::Result<()> {
 }
 
 #[cfg(not(debug_assertions))]
-fn pass(_name: &str, _end: &str) -> io::Result<()> {
+fn pass_ordered(_name: &str, _end: &str) -> io::Result<()> {
     Ok(())
 }
 
@@ -61,7 +101,7 @@ mod ordered {
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    const ENDS: [&str; 2] = [".before", ".after"];
+    const ENDS: [&str; 2] = [super::BEFORE, super::AFTER];
 
     /// The fault ordered for this process.
     pub(super) fn fault() -> &'static Result<Option<Fault>, String> {
@@ -113,7 +153,7 @@ mod ordered {
             match self.due(name, end) {
                 None => Ok(()),
                 Some(Action::Fail(errno)) => Err(errno.into()),
-                Some(Action::Kill) => kill_self(),
+                Some(Action::Kill) => super::kill_self(),
             }
         }
 
@@ -126,13 +166,6 @@ mod ordered {
             }
             let nth = self.passed.fetch_add(1, Ordering::Relaxed) + 1;
             (nth == self.nth).then_some(self.action)
-        }
-    }
-
-    fn kill_self() -> io::Result<()> {
-        rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL)?;
-        loop {
-            std::thread::park();
         }
     }
 }

@@ -102,7 +102,7 @@ impl Outcome {
             Ok(_) => Outcome::Ok,
             Err(FailureKind::CannotStart | FailureKind::Records) => Outcome::CannotStart,
             Err(FailureKind::Exit(_)) => Outcome::Exit,
-            Err(FailureKind::Signal(_)) => Outcome::Signal,
+            Err(FailureKind::Signal(_) | FailureKind::Injected) => Outcome::Signal,
             Err(FailureKind::Timeout) => Outcome::Timeout,
             Err(FailureKind::Output) => Outcome::Output,
             Err(FailureKind::EarlyExit) => Outcome::EarlyExit,

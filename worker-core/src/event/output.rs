@@ -181,6 +181,8 @@ pub enum FailureKind {
     Records,
     /// The worker could not read, write or store: not the record's fault.
     Worker,
+    /// It was killed on purpose, to see that nothing comes of it: no attempt is used up by that, and it is run again at once.
+    Injected,
 }
 
 /// What a run cost.

@@ -363,6 +363,8 @@ mod alone_tests;
 #[cfg(test)]
 mod held_back_tests;
 #[cfg(test)]
+mod injected_tests;
+#[cfg(test)]
 mod journal_tests;
 #[cfg(test)]
 mod link_reason_tests;

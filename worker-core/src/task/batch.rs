@@ -274,7 +274,6 @@ impl BatchTask {
     }
 
     fn failed(&mut self, base: &mut Base, ctx: &mut Ctx, segment: Segment, failure: Failure) {
-        self.last_failure = Some(failure.clone());
         base.nothing_in_flight(ctx);
         match failure.kind {
             FailureKind::CannotStart | FailureKind::Worker => {
@@ -288,7 +287,9 @@ impl BatchTask {
             | FailureKind::Diverged
             | FailureKind::Records
             | FailureKind::WorkerDied => {}
+            FailureKind::Injected => return self.segments.push_front(segment.not_tried()),
         }
+        self.last_failure = Some(failure.clone());
         ctx.act(Report::BatchFailed {
             task: base.id,
             batch: segment.batch_id,

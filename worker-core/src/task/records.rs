@@ -338,8 +338,14 @@ impl RecordsTask {
             self.phase = Phase::Idle;
             return self.abandon(base, ctx);
         }
-        self.failures += 1;
         let in_flight = self.asked.records();
+        if failure.kind == FailureKind::Injected {
+            base.counters.retried_records += in_flight;
+            self.take_back(ctx);
+            self.phase = Phase::Idle;
+            return self.step(base, ctx);
+        }
+        self.failures += 1;
         ctx.act(Report::BatchFailed {
             task: base.id,
             batch: self.life,

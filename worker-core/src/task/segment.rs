@@ -24,6 +24,11 @@ impl Segment {
         Self { pieces, batch_id, attempts: 0, tried: 0, bisecting: false }
     }
 
+    /// The last run of it counts for nothing.
+    pub(crate) fn not_tried(self) -> Self {
+        Self { attempts: self.attempts - 1, tried: self.tried - 1, ..self }
+    }
+
     pub(crate) fn records(&self) -> u64 {
         self.pieces.records()
     }

@@ -432,6 +432,11 @@ impl StreamTask {
                 why: failure.message,
             });
         }
+        if failure.kind == FailureKind::Injected && ctx.journaled {
+            ctx.timers.clear(WakeReason::Window(base.id));
+            (self.resume, self.phase, self.on_the_way) = (true, Phase::Idle, 0);
+            return self.step(base, ctx);
+        }
         let hopeless =
             matches!(failure.kind, FailureKind::CannotStart | FailureKind::Worker | FailureKind::Diverged);
         if hopeless || (self.replayed && !restarts) {

@@ -115,6 +115,7 @@ fn ending(cause: Option<FailureKind>) -> (Option<i32>, Option<i32>) {
             | FailureKind::Diverged
             | FailureKind::WorkerDied
             | FailureKind::Records
+            | FailureKind::Injected
             | FailureKind::Worker,
         ) => (None, None),
     }
