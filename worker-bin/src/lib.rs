@@ -7,6 +7,7 @@
 
 pub mod admin;
 mod awake;
+pub mod chaos;
 pub mod child;
 pub mod cli;
 mod descriptors;

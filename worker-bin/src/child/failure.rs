@@ -189,6 +189,11 @@ pub(crate) fn killed(program: &Program, words: LastWords) -> Failure {
     words.failure(FailureKind::Signal(9), format!("{} was killed by its task", program.name()))
 }
 
+/// It was killed on purpose.
+pub(crate) fn injected(program: &Program, words: LastWords) -> Failure {
+    words.failure(FailureKind::Injected, format!("{} was killed on purpose (--chaos)", program.name()))
+}
+
 /// It was killed for doing nothing.
 pub(crate) fn timed_out(program: &Program, limit: Duration, words: LastWords) -> Failure {
     let message = format!(

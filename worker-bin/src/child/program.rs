@@ -2,9 +2,11 @@
 
 use super::stderr::LogLimit;
 use super::wire::Start;
+use crate::chaos::Chaos;
 use crate::io::framing::Framing;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use worker_core::route::Envelope;
 
@@ -92,6 +94,8 @@ pub struct TaskEnv {
     pub attempt: u32,
     /// A directory for the task's own files.
     pub tmpdir: PathBuf,
+    /// What kills it on purpose.
+    pub chaos: Option<Arc<Chaos>>,
 }
 
 impl Program {

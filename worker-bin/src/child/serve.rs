@@ -11,6 +11,7 @@ use super::stop::{Leaving, Step, StopOrder};
 use super::survivors::{self, Output, Over};
 use super::watch::{IdleCallback, Watcher};
 use super::wire::Exit;
+use crate::chaos::Doom;
 use crate::io::chunker::{Chunker, FinishError, RecordTooLong};
 use std::convert::Infallible;
 use std::future::{Future, pending};
@@ -36,6 +37,9 @@ const AFTERMATH_BYTES_MAX: u64 = 8 << 20;
 const TAKEN_LOOK_MIN: Duration = Duration::from_micros(500);
 const TAKEN_LOOK_MAX: Duration = Duration::from_millis(10);
 
+/// How often it is asked whether the moment of a child's death has come.
+const DUE_LOOK: Duration = Duration::from_millis(1);
+
 /// How long a killed child may take to die before it is left alone (it sits in the kernel, or is another user's).
 const DEATH_LOOKS: u32 = 20;
 
@@ -51,6 +55,8 @@ pub(crate) struct Running {
     /// Our copy of its reading end: it shows what the child left unread, even after its end. It also means that writing
     /// to a child that has gone waits instead of failing; the exit is what ends the writing.
     unread: Arc<OwnedFd>,
+    /// What is to befall it.
+    doom: Option<Doom>,
 }
 
 #[derive(Debug)]
@@ -89,6 +95,8 @@ enum Fault {
     Timeout(Duration),
     KillAsked,
     Failed(FailureKind, String),
+    /// By [`Doom`].
+    Injected,
 }
 
 impl Running {
@@ -130,7 +138,10 @@ impl Running {
         let (theirs, (stdin, stdout, stderr), unread) =
             pipes().map_err(|error| failure::no_pipes(program, &error))?;
         match launcher.spawn(program.start(env, stream), theirs).await {
-            Ok(child) => Ok((Self { child, stdout, stderr, unread }, stdin)),
+            Ok(child) => {
+                let doom = env.chaos.as_ref().map(|chaos| Doom::of(chaos, &env.task));
+                Ok((Self { child, stdout, stderr, unread, doom }, stdin))
+            }
             Err(error) => Err(failure::not_started(program, error)),
         }
     }
@@ -147,7 +158,7 @@ impl Running {
         feed: impl Future<Output = io::Result<()>>,
         deliver: Deliver<'_>,
     ) -> Ended {
-        let Self { mut child, stdout, stderr, unread } = self;
+        let Self { mut child, stdout, stderr, unread, doom } = self;
         let Service { program, env, gauges, .. } = *service;
         let mut chunker = Chunker::new(&program.framing, program.max_record, program.chunk_bytes);
         let mut tail = Tail::default();
@@ -158,7 +169,7 @@ impl Running {
             let read = read_output(stdout, &mut chunker, service, deliver, &stop_stdout);
             let drain = stderr::drain(stderr, &source, &mut tail, gauges, &stop_stderr);
             let stops = [&stop_stdout, &stop_stderr];
-            run(&mut child, service, watched, feed, read, drain, stops).await
+            run(&mut child, service, watched, feed, read, (drain, until_due(&doom, gauges)), stops).await
         };
         let words = LastWords { stderr_tail: tail.text(), silent: gauges.printed.load(Relaxed) == 0 };
         let result = match (fault, exit) {
@@ -172,13 +183,25 @@ impl Running {
             }
             (Some(Fault::Failed(kind, message)), _) => Err(words.failure(kind, message)),
             (Some(Fault::KillAsked), _) => Err(failure::killed(program, words)),
+            (Some(Fault::Injected), _) => Err(failure::injected(program, words)),
             (None, Some(Ok(exit))) => {
-                let judged = failure::judge(program, exit, words);
-                judged.and_then(|()| deliver_last(&mut chunker, service, deliver))
+                let stays = service.stop.asked().is_none();
+                match failure::judge(program, exit, words) {
+                    Ok(()) if stays && doom.as_ref().is_some_and(Doom::is_due_at_the_end) => {
+                        Err(failure::injected(program, LastWords::default()))
+                    }
+                    Ok(()) => deliver_last(&mut chunker, service, deliver),
+                    Err(failure) => Err(failure),
+                }
             }
             (None, Some(Err(why))) => Err(words.failure(FailureKind::Worker, why)),
             (None, None) => Err(words.failure(FailureKind::Worker, "its end was never seen".into())),
         };
+        match (&result, doom) {
+            (Err(Failure { kind: FailureKind::Injected, .. }), Some(doom)) => doom.befell(),
+            (_, Some(doom)) => doom.passed(),
+            (_, None) => {}
+        }
         let (unread, stderr_tail) = (bytes_inside(&unread), tail.text());
         Ended { result, unread, records: chunker.records(), stderr_tail }
     }
@@ -191,20 +214,19 @@ async fn run(
     watched: Watched<'_>,
     feed: impl Future<Output = io::Result<()>>,
     read: impl Future<Output = Result<(), Fault>>,
-    drain: impl Future<Output = ()>,
+    (drain, due): (impl Future<Output = ()>, impl Future<Output = ()>),
     stops: [&Notify; 2],
 ) -> (Option<Result<Exit, String>>, Option<Fault>) {
     let program = service.program;
-    let (mut feed, mut read, mut drain) = (pin!(feed), pin!(read), pin!(drain));
+    let (mut feed, mut read, mut drain, mut due) = (pin!(feed), pin!(read), pin!(drain), pin!(due));
     let mut idle = pin!(watched.idle_for(program.timeout));
     let mut watching = Some(Box::pin(Watcher::new(watched, service).watch()));
     let mut look = pin!(sleep(PATIENCE));
     let (mut feeding, mut reading, mut draining) = (true, true, true);
-    let (mut exit, mut fault) = (None, None);
+    let has_ended = AtomicBool::new(false);
+    let (mut exit, mut fault, mut surviving) = (None, None, None);
     let mut leaving = Leaving::new(service.stop, program.stop_grace);
     let mut aftermath = Aftermath::default();
-    let has_ended = AtomicBool::new(false);
-    let mut surviving = None;
     while exit.is_none() || reading || draining {
         let alive = fault.is_none() && (exit.is_none() || surviving.is_some());
         let new_fault = tokio::select! {
@@ -220,6 +242,7 @@ async fn run(
             () = &mut drain, if draining => { draining = false; None }
             () = &mut idle, if alive && exit.is_none() => program.timeout.map(Fault::Timeout),
             () = service.kill.notified(), if fault.is_none() => Some(Fault::KillAsked),
+            () = &mut due, if alive && exit.is_none() => Some(Fault::Injected),
             step = leaving.next(), if alive => match step {
                 Step::Terminate => { child.terminate(); None }
                 Step::Kill => Some(Fault::KillAsked),
@@ -264,6 +287,14 @@ async fn run(
         }
     }
     (exit, fault)
+}
+
+/// Waits for the moment at which the child is killed on purpose.
+async fn until_due(doom: &Option<Doom>, gauges: &Gauges) {
+    let Some(doom) = doom.as_ref().filter(|doom| doom.moment.is_some()) else { return pending().await };
+    while !doom.is_due(gauges.fed.load(Relaxed), gauges.printed.load(Relaxed)) {
+        sleep(DUE_LOOK).await;
+    }
 }
 
 fn lost(over: Over) -> Option<Fault> {

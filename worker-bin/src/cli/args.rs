@@ -6,8 +6,10 @@ mod wrong;
 pub use inline::InlineArgs;
 
 use super::dlq::args::{DLQ_EXAMPLES, DlqArgs};
+use super::test::{TEST_EXAMPLES, TestArgs};
 use super::version;
 use crate::admin::AdminAddress;
+use crate::chaos::{Rates, RatesError};
 use crate::logging::Form;
 use crate::otel::Endpoint;
 use crate::pipeline::StateOptions;
@@ -51,6 +53,9 @@ pub enum WorkerCommand {
     /// Check a pipeline file: its graph, its defaults, what bites
     #[command(after_help = CHECK_EXAMPLES)]
     Check(CheckArgs),
+    /// Run the tests of a pipeline file ([[test]]) with its programs: whole, cut into batches, and killed
+    #[command(after_help = TEST_EXAMPLES)]
+    Test(TestArgs),
     /// Print the JSON Schema of pipeline files, for editors
     #[command(after_help = SCHEMA_EXAMPLES)]
     Schema(SchemaArgs),
@@ -207,9 +212,24 @@ pub struct ProcessArgs {
     /// cannot be written at the end is said and changes no exit status
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub report: Vec<PathBuf>,
+    /// What fails on purpose.
+    #[command(flatten)]
+    pub chaos: ChaosArgs,
     /// What is logged and shown.
     #[command(flatten)]
     pub log: LogArgs,
+}
+
+/// What fails on purpose.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ChaosArgs {
+    /// Make programs, links between nodes and writes to disk fail, by a schedule that this number repeats; the result stays the same.
+    /// No attempt (max_attempts) is used up by that
+    #[arg(long, value_name = "SEED")]
+    pub chaos: Option<u64>,
+    /// How much of it: a share for all, or by name as in programs=20%,links=1%,disks=0% [default: programs=5%,links=5%,disks=0.5%]
+    #[arg(long, value_name = "SHARES", requires = "chaos", value_parser = rates)]
+    pub chaos_rate: Option<Rates>,
 }
 
 /// How progress is shown.
@@ -367,7 +387,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// One that passes.
-fn some_time(text: &str) -> Result<Duration, String> {
+pub(super) fn some_time(text: &str) -> Result<Duration, String> {
     duration(text).and_then(|time| match time.is_zero() {
         true => Err("expected a duration above 0, such as 3s".to_owned()),
         false => Ok(time),
@@ -385,6 +405,10 @@ pub(super) fn at_least_one(text: &str) -> Result<u64, String> {
 
 fn log_filter(text: &str) -> Result<String, String> {
     crate::logging::check(text).map(|()| text.to_owned())
+}
+
+fn rates(text: &str) -> Result<Rates, String> {
+    text.parse().map_err(|error: RatesError| error.to_string())
 }
 
 fn admin_address(text: &str) -> Result<AdminAddress, String> {

@@ -28,11 +28,12 @@ Examples:
   worker explain child_hung                            # as worker why --json, /metrics and the page call it";
 
 /// Tables of a file, and what they are.
-const TABLES: [(&str, &str); 5] = [
+const TABLES: [(&str, &str); 6] = [
     ("pipeline", "[pipeline]: the whole"),
     ("source", "[source.NAME]: what is read"),
     ("stage", "[stage.NAME]: a program that records go through"),
     ("sink", "[sink.NAME]: where records go"),
+    ("test", "[[test]]: an input and what is expected of it, for worker test"),
     ("node", "[node.NAME] of a cluster file: one machine"),
 ];
 

@@ -1,6 +1,7 @@
 //! The command line.
 
 pub mod args;
+mod chaos;
 mod check;
 pub mod dlq;
 pub mod explain;
@@ -14,6 +15,7 @@ mod reports;
 mod room;
 pub mod run;
 mod state;
+pub mod test;
 mod version;
 
 use crate::logging;
@@ -45,6 +47,7 @@ pub fn main() -> ExitCode {
             | WorkerCommand::Schema(_)
             | WorkerCommand::Explain(_)
             | WorkerCommand::Graph(_)
+            | WorkerCommand::Test(_)
             | WorkerCommand::Journal(_)
     );
     if only_prints && worker_stdio::Stream::Output.was_closed() {
@@ -54,6 +57,7 @@ pub fn main() -> ExitCode {
     match args.command {
         WorkerCommand::Run(args) => run_or_print(&args),
         WorkerCommand::Check(args) => check::check(&args),
+        WorkerCommand::Test(args) => test::test(&args),
         WorkerCommand::Schema(args) => schema(args),
         WorkerCommand::Graph(args) => graph::graph(&args),
         WorkerCommand::Init(args) => init::init(&args),

@@ -3,7 +3,7 @@
 use super::args::{LogArgs, NodeArgs, ProcessArgs, ProgressMode, RunArgs};
 use super::check::{machine, open_files};
 use super::room::when_there_is_room;
-use super::{reports, state};
+use super::{chaos, reports, state};
 use crate::admin::AdminAddress;
 use crate::child::Launcher;
 use crate::descriptors;
@@ -150,7 +150,11 @@ impl Process<'_> {
             say(&why);
             return ExitCode::from(WRONG);
         }
-        let options = Options { otel: otel.clone(), ..self.options(pipeline, addresses) };
+        let chaos = chaos::chaos(&self.args.chaos, pipeline, &plan);
+        if let Some(chaos) = &chaos {
+            crate::chaos::begin(chaos);
+        }
+        let options = Options { otel: otel.clone(), chaos, ..self.options(pipeline, addresses) };
         let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
             Ok(runtime) => runtime,
             Err(error) => return failed(&format!("cannot start: {error}")),
@@ -238,6 +242,7 @@ impl Process<'_> {
                 pipeline.name
             ));
         }
+        let chaos = options.chaos.clone();
         let (result, report) = match Box::pin(runtime::run(plan, opened, durable, launcher, options)).await {
             Ok(Ended { result, report }) => (result, Some(report)),
             Err(error) => (Err(error), None),
@@ -250,8 +255,12 @@ impl Process<'_> {
             }
         };
         let status = said(result);
+        let chaos = chaos.map(|chaos| chaos.report());
+        if let Some(chaos) = chaos.as_ref().filter(|_| !self.args.log.quiet) {
+            say(&chaos.text());
+        }
         if let Some(report) = report {
-            write(reports, &Report { exit_status: status, signal, ..*report });
+            write(reports, &Report { exit_status: status, signal, chaos, ..*report });
         }
         ExitCode::from(status)
     }
@@ -341,6 +350,7 @@ impl Process<'_> {
             admin_hosts: self.args.admin_host.clone(),
             delivery: pipeline.delivery.word(),
             otel: None,
+            chaos: None,
             stall_after: self.args.stall_after,
             progress: if self.args.log.quiet { progress::Mode::Silent } else { mode },
         }

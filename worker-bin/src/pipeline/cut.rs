@@ -66,6 +66,7 @@ impl Pipeline {
             sources,
             stages,
             sinks: vec![sink],
+            tests: Vec::new(),
             ..self.clone()
         })
     }

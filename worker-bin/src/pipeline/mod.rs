@@ -19,6 +19,7 @@ pub(crate) mod reader;
 mod replay;
 pub(crate) mod text;
 mod told;
+mod trial;
 mod validate;
 mod vars;
 mod warnings;
@@ -28,15 +29,16 @@ pub use delivery::{Delivery, StateOptions};
 pub use diagnostics::{At, ConfigError, Problem, SourceText, Warning};
 pub use inline::{INLINE_OPTIONS, InlineOption, InlineWord, inline};
 pub use model::{
-    BatchMode, Budgets, Column, EarlyExit, EnvValue, Exists, Failures, Framing, Header, Input, KeyRule, Mode,
-    Order, Origin, Pipeline, PlaceName, Program, RecordsMode, RecordsState, Restart, Sink, Source, Stage,
-    StreamMode,
+    BatchMode, Budgets, ByEnd, Column, EarlyExit, EnvValue, Exists, Failures, Framing, Header, Input,
+    KeyRule, Mode, Order, Origin, Pipeline, PlaceName, Program, RecordsMode, RecordsState, Restart, Sink,
+    Source, Stage, StreamMode, Test,
 };
 pub use plan::{Plan, plan};
 pub use print::{Detail, to_toml};
 pub use program::{Command, ProgramError};
 pub use replay::{Inlet, Replay, ReplayError};
 pub use told::{Place, Told};
+pub use trial::{Batches, Trial, TrialOutput};
 pub use warnings::{ignored_places, warnings};
 
 pub(crate) use diagnostics::normalized;
@@ -71,7 +73,7 @@ pub fn parse(text: &SourceText, dir: &Path, set: &[(String, String)]) -> Result<
     let document = reader::parse(text.text()).map_err(|problems| ConfigError::new(text.clone(), problems))?;
     let vars = vars::Vars::of(set);
     let mut reader = Reader { text: text.text(), dir: &dir, vars, problems: Vec::new() };
-    let draft = read::document(&mut reader, document.get_ref());
+    let mut draft = read::document(&mut reader, document.get_ref());
     let mut problems = std::mem::take(&mut reader.problems);
     let (unset, unused) = reader.vars.unused();
     problems.extend(unset);
@@ -79,6 +81,7 @@ pub fn parse(text: &SourceText, dir: &Path, set: &[(String, String)]) -> Result<
     problems.extend(validate::contradictory_ends(&draft.sources, &draft.head.budgets));
     problems.extend(validate::long_records(&draft));
     let head = draft.head.clone();
+    let mut tests = std::mem::take(&mut draft.tests);
     let name = head.name.unwrap_or_else(|| default_name(text.name()));
     let joined = validate::join(draft).map_err(|more| problems.extend(more));
     if let Ok(joined) = &joined {
@@ -93,6 +96,7 @@ pub fn parse(text: &SourceText, dir: &Path, set: &[(String, String)]) -> Result<
         problems.extend(validate::handed(joined));
         problems.extend(validate::headed(joined));
     }
+    problems.extend(validate::tests(&mut tests, joined.as_ref().ok()));
     match joined {
         Ok(validate::Joined { sources, stages, sinks }) if problems.is_empty() => {
             let noticed = unused.into_iter().map(|problem| Warning::new(text, problem)).collect();
@@ -112,6 +116,7 @@ pub fn parse(text: &SourceText, dir: &Path, set: &[(String, String)]) -> Result<
                 sources,
                 stages,
                 sinks,
+                tests,
                 delivery_at,
                 text,
                 noticed,

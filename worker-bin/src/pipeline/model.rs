@@ -9,6 +9,7 @@ pub use super::keys::sink::Sink;
 pub use super::keys::source::Source;
 pub use super::keys::stage::{Mode, Stage};
 pub use super::keys::stream::{EarlyExit, StreamMode};
+pub use super::keys::test::{ByEnd, Test};
 pub use super::keys::{Column, KeyRule, Order, PlaceName};
 
 pub use crate::io::framing::Framing;
@@ -44,6 +45,8 @@ pub struct Pipeline {
     pub stages: Vec<Stage>,
     /// In the order of the file; at least one.
     pub sinks: Vec<Sink>,
+    /// What `worker test` tries, in the order of the file; nothing of it changes what a run does.
+    pub tests: Vec<Test>,
     /// Where the file says what is to be promised, if it does.
     pub(super) delivery_at: Option<At>,
     pub(super) text: SourceText,
@@ -114,5 +117,6 @@ impl PartialEq for Pipeline {
             && self.sources == other.sources
             && self.stages == other.stages
             && self.sinks == other.sinks
+            && self.tests == other.tests
     }
 }

@@ -26,6 +26,9 @@ pub fn to_toml(pipeline: &Pipeline, detail: Detail) -> String {
     for sink in &pipeline.sinks {
         out.table(format!("\n[sink.{}]", quoted_key(&sink.name)), &sink.from, sink.rendered(pipeline));
     }
+    for test in &pipeline.tests {
+        out.table("\n[[test]]".to_owned(), &[], test.rendered(pipeline));
+    }
     out.lines.join("\n") + "\n"
 }
 

@@ -2,8 +2,8 @@
 
 use super::diagnostics::{At, Problem};
 use super::keys::pipeline::Head;
-use super::keys::{Section as _, pipeline, sink, source, stage};
-use super::model::{Sink, Source, Stage};
+use super::keys::{Section as _, pipeline, sink, source, stage, test};
+use super::model::{Sink, Source, Stage, Test};
 use super::reader::{KeyValue, Reader, Table};
 use super::vars;
 use toml::de::{DeTable, DeValue};
@@ -15,6 +15,7 @@ pub(super) struct Draft {
     pub(super) sources: Vec<Source>,
     pub(super) stages: Vec<Stage>,
     pub(super) sinks: Vec<Sink>,
+    pub(super) tests: Vec<Test>,
 }
 
 /// Reads a whole document; what is wrong is noted in the reader.
@@ -31,8 +32,9 @@ pub(super) fn document<'d>(reader: &mut Reader<'d>, document: &'d DeTable<'d>) -
     let sources = named(reader, &mut top, "source", source::read);
     let stages = named(reader, &mut top, "stage", stage::read);
     let sinks = named(reader, &mut top, "sink", sink::read);
+    let tests = tests(reader, &mut top);
     top.finish(reader);
-    Draft { head, sources, stages, sinks }
+    Draft { head, sources, stages, sinks, tests }
 }
 
 fn variables<'d>(reader: &mut Reader<'d>, entry: &KeyValue<'d>) {
@@ -83,6 +85,26 @@ fn named<'d, T>(
         found.push(read(reader, Table::new(title, table), (entry.key.to_owned(), entry.key_at)));
     }
     found
+}
+
+/// The tables called `[[test]]`.
+fn tests<'d>(reader: &mut Reader<'d>, top: &mut Table<'d>) -> Vec<Test> {
+    let Some(entry) = top.take("test") else { return Vec::new() };
+    let Some(tables) = entry.value.get_ref().as_array() else {
+        reader.problems.push(
+            Problem::at(&entry.key_at, "a test is a table of a list", "there may be several")
+                .help("write [[test]], in two brackets and without a name; name = \"…\" stands below it"),
+        );
+        return Vec::new();
+    };
+    let mut tests = Vec::new();
+    for value in tables.iter() {
+        match value.get_ref().as_table() {
+            Some(table) => tests.push(test::read(reader, Table::new("[[test]]", table), At(value.span()))),
+            None => _ = reader.wrong_type::<()>("test", value, "a table"),
+        }
+    }
+    tests
 }
 
 /// Whether this can name something; names are part of task names, messages and files.

@@ -139,6 +139,7 @@ impl Pipeline {
             sources,
             stages,
             sinks,
+            tests: Vec::new(),
             noticed: Vec::new(),
             ..self.clone()
         };

@@ -61,6 +61,7 @@ pub fn gather(gathered: &Gathered) -> Report {
         dead_records: last.tasks.iter().map(|task| task.counters.dead_records).sum(),
         dead_letters: gathered.dead_letters.clone(),
         dead: gathered.dead.clone(),
+        chaos: None,
         stages,
         tasks,
         links: last.links.iter().map(report_link).collect(),

@@ -3,6 +3,7 @@
 //! Units stand last in the names. Fields are only ever added; [`SCHEMA`] grows when one changes its meaning. Shares are from 0 to
 //! 1, of the time that the run lasted. Times within the run are in seconds since it began.
 
+use crate::chaos::ReportChaos;
 use crate::explain::{Limit, Point, StageKind, WaitKind};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -57,6 +58,9 @@ pub struct Report {
     pub dead_letters: Option<String>,
     /// Why they were dead-lettered: those of this run, the most frequent reason first.
     pub dead: Vec<DeadReason>,
+    /// What was made to fail on purpose, where something was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chaos: Option<ReportChaos>,
     /// Sources, stages and sinks that this node took part in, in the order of the pipeline.
     pub stages: Vec<ReportStage>,
     /// Tasks of this node.

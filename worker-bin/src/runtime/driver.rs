@@ -89,6 +89,7 @@ impl Driver {
             taps: &taps,
             launcher,
             scratch: scratch.path(),
+            chaos: options.chaos.as_ref(),
         };
         let (ports, threads) = Ports::new(plan, tasks, &mut journaled, &around)?;
         if let Some(storage) = &journaled.storage {

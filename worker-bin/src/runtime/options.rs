@@ -2,6 +2,7 @@
 
 use super::progress;
 use crate::admin::AdminAddress;
+use crate::chaos::Chaos;
 use crate::otel::Otel;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -37,4 +38,6 @@ pub struct Options {
     pub stall_after: Duration,
     /// Who is sent metrics.
     pub otel: Option<Arc<Otel>>,
+    /// What fails on purpose.
+    pub chaos: Option<Arc<Chaos>>,
 }

@@ -16,8 +16,9 @@ use super::sink::{SinkPort, SinkThread};
 use super::source::{SourcePort, SourceThread};
 use super::stream::StreamPort;
 use super::tap::Taps;
+use crate::chaos::{Chaos, may_be_killed};
 use crate::child::records::RecordsRules;
-use crate::child::{Launcher, Manner};
+use crate::child::{Launcher, Manner, TaskEnv};
 use crate::io::sink::Moved;
 use crate::io::spill::SpillStore;
 use crate::pipeline::RecordsState;
@@ -59,6 +60,7 @@ pub(super) struct Context<'a> {
     pub(super) taps: &'a Arc<Taps>,
     pub(super) launcher: &'a Launcher,
     pub(super) scratch: &'a Path,
+    pub(super) chaos: Option<&'a Arc<Chaos>>,
 }
 
 impl Ports {
@@ -72,8 +74,9 @@ impl Ports {
         let mut by_task: Vec<Option<Port>> = plan.graph.tasks.iter().map(|_| None).collect();
         let mut threads = Vec::new();
         for OpenedTask { task, role } in tasks {
-            let context = around.of(&task)?;
             let journal = journaled.journals.of(task.id).cloned();
+            let dies = may_be_killed(&plan.graph.task(task.id).kind, journal.is_some());
+            let context = around.of(&task, dies)?;
             let disk = journal.clone().map_or_else(|| Disk::Spill(Arc::clone(around.store)), Disk::Journal);
             let receiver =
                 |link| TaskName::of(&plan.graph.task(plan.graph.link(link).to).name).stage.to_owned();
@@ -210,7 +213,7 @@ impl Thread {
 }
 
 impl Context<'_> {
-    fn of(&self, task: &LocalTask) -> Result<TaskContext, RunError> {
+    fn of(&self, task: &LocalTask, dies: bool) -> Result<TaskContext, RunError> {
         let tmpdir = self.scratch.join(task.name.replace('/', "-"));
         std::fs::create_dir(&tmpdir).map_err(|e| system("make a directory for temporary files", e))?;
         let measure = Arc::clone(&self.measures[task.id.0 as usize]);
@@ -218,7 +221,7 @@ impl Context<'_> {
             reporter: Reporter::new(task.id, self.cell.clone(), Arc::clone(self.blockers), measure),
             launcher: self.launcher.clone(),
             runtime: tokio::runtime::Handle::current(),
-            env: task_env(task, tmpdir),
+            env: TaskEnv { chaos: self.chaos.filter(|_| dies).cloned(), ..task_env(task, tmpdir) },
         })
     }
 }

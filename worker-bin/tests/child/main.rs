@@ -32,6 +32,7 @@ fn env() -> TaskEnv {
         batch_id: 77,
         attempt: 2,
         tmpdir: std::env::temp_dir(),
+        chaos: None,
     }
 }
 

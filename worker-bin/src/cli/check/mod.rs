@@ -9,7 +9,7 @@ mod sample;
 
 use super::args::CheckArgs;
 use super::run::{FAILED, WRONG, say, wrong_file};
-use super::{Printed, print, print_document};
+use super::{Printed, print, print_document, test};
 use crate::logging::say_rendered;
 use crate::pipeline::plan::{Plan, Role};
 use crate::pipeline::{self, Cluster, ConfigError, Detail, Pipeline, StateOptions, Told, Warning, plan};
@@ -117,7 +117,7 @@ impl Checked {
             pipeline::warnings(pipeline).into_iter().chain(pipeline::ignored_places(pipeline, cluster));
         let machine = machine::warnings(pipeline, plan, &pipeline.budgets.spill_dir(), false);
         let plain = open_files::warning(plan, pipeline.delivery).into_iter().chain(machine);
-        let plain = plain.chain(missing_inputs(pipeline, plan));
+        let plain = plain.chain(missing_inputs(pipeline, plan)).chain(test::missing_files(pipeline));
         in_file.map(Finding::InFile).chain(plain.map(Finding::Plain)).collect()
     }
 

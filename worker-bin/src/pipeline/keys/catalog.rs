@@ -1,7 +1,7 @@
 //! All keys in a row, for who asks about one: what each is for, where it may stand, what it takes.
 
 use super::stage::{self, ModeName};
-use super::{Class, KeyInfo, pipeline, row, sink, source};
+use super::{Class, KeyInfo, pipeline, row, sink, source, test};
 use crate::io;
 use crate::pipeline::cluster;
 use serde_json::Value as Schema;
@@ -9,7 +9,7 @@ use serde_json::Value as Schema;
 /// A key, as it is told of.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
-    /// `pipeline`, `source`, `stage`, `sink` or `node`.
+    /// `pipeline`, `source`, `stage`, `sink`, `test` or `node`.
     pub(crate) table: &'static str,
     /// Below the table's name: `timeout`, `batch.max_bytes`.
     pub(crate) path: String,
@@ -23,11 +23,12 @@ type Kinds = Vec<(String, Vec<KeyInfo>)>;
 
 /// Every key of pipeline and cluster files, in the order of their tables.
 pub(crate) fn all() -> Vec<Entry> {
-    let tables: [(&'static str, Kinds); 5] = [
+    let tables: [(&'static str, Kinds); 6] = [
         ("pipeline", vec![(String::new(), row::infos(pipeline::KEYS))]),
         ("source", sources()),
         ("stage", modes(stage::infos)),
         ("sink", sinks()),
+        ("test", vec![(String::new(), row::infos(test::KEYS))]),
         ("node", vec![(String::new(), cluster::infos())]),
     ];
     let mut entries: Vec<Entry> = Vec::new();
@@ -106,8 +107,11 @@ impl Entry {
 
     /// Where it may stand.
     pub(crate) fn place(&self) -> String {
-        let table =
-            if self.table == "pipeline" { "[pipeline]".to_owned() } else { format!("[{}.NAME]", self.table) };
+        let table = match self.table {
+            "pipeline" => "[pipeline]".to_owned(),
+            "test" => "[[test]]".to_owned(),
+            named => format!("[{named}.NAME]"),
+        };
         let table = if self.table == "node" { format!("{table} of a cluster file") } else { table };
         match self.only.is_empty() {
             true => table,
@@ -197,6 +201,13 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("max_attempts", "3"),
     ("initial", "\"200ms\""),
     ("max_records", "500"),
+    ("test.name", "\"upper case\""),
+    ("test.stage", "\"upper\""),
+    ("input_file", "\"tests/in.txt\""),
+    ("test.input", "\"a\\nb\\n\""),
+    ("output_file", "\"tests/out.txt\""),
+    ("test.output", "\"A\\nB\\n\""),
+    ("dead_letters", "1"),
 ];
 
 fn is_variable(schema: &Schema) -> bool {

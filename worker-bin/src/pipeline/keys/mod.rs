@@ -24,6 +24,7 @@ pub(crate) mod sink;
 pub(crate) mod source;
 pub(crate) mod stage;
 pub(crate) mod stream;
+pub(crate) mod test;
 pub(crate) mod value;
 
 pub use order::Order;

@@ -3,7 +3,7 @@
 use super::kind::Kind;
 use super::stage::{self, ModeName};
 use super::value::object;
-use super::{KeyInfo, pipeline, records, row, sink, source};
+use super::{KeyInfo, pipeline, records, row, sink, source, test};
 use crate::io;
 use serde_json::{Map, Value as Schema, json};
 
@@ -20,6 +20,7 @@ pub(crate) fn of_pipelines() -> Schema {
             ("source", named(source)),
             ("stage", named(of_stages())),
             ("sink", named(sink)),
+            ("test", json!({"type": "array", "items": object(&row::infos(test::KEYS))})),
         ],
     )
 }

@@ -46,6 +46,15 @@ pub struct LocalTask {
 }
 
 impl LocalTask {
+    /// Whether a program of the user does its work.
+    pub(crate) fn runs_program(&self) -> bool {
+        match &self.role {
+            Role::Source(source) => source.input.program().is_some(),
+            Role::Stage(_) => true,
+            Role::Sink(sink) => sink.target.stage().is_some(),
+        }
+    }
+
     pub(crate) fn envelopes(&self) -> Envelopes {
         Envelopes { taken: self.framing_in.envelope(), given: self.framing_out.envelope() }
     }

@@ -4,7 +4,7 @@ use super::model::EVERYTHING;
 use super::read;
 use crate::io;
 use crate::pipeline::keys::catalog;
-use crate::pipeline::keys::{Class, KeyInfo, pipeline, row, sink, source, stage};
+use crate::pipeline::keys::{Class, KeyInfo, pipeline, row, sink, source, stage, test};
 use crate::pipeline::{Cluster, ConfigError, Pipeline, plan, schema_of_pipelines};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -45,6 +45,7 @@ pub(super) fn places() -> Vec<Place> {
         let keys = [row::infos(sink::HEAD), keys.map(|(key, _)| key).collect(), row::infos(sink::KEYS)];
         add("sink", keys.concat(), ("mode", &format!("\"{word}\"")));
     }
+    add("test", row::infos(test::KEYS), ("name", "\"t\""));
     places
 }
 
@@ -65,6 +66,7 @@ impl Place {
             ("source", vec![("file", "\"in\"")]),
             ("stage", vec![("from", "\"t\""), ("run", "\"p {out}\""), ("partition_by", "\"record\"")]),
             ("sink", vec![("file", "\"out/\""), ("from", "\"t\"")]),
+            ("test", vec![("stage", "\"of_stage\""), ("input", "\"a\""), ("output", "\"b\"")]),
         ];
         let (_, mine) = tables.iter_mut().find(|(table, _)| *table == self.table).unwrap();
         if matches!(self.table, "source" | "sink") {
@@ -80,6 +82,8 @@ impl Place {
         }
         if let Some(value) = value {
             mine.retain(|(key, _)| *key != self.key.name);
+            // Either says it.
+            mine.retain(|(key, _)| self.key.name.strip_suffix("_file") != Some(key));
             mine.push((self.key.name, value));
         }
         let ends = "[source.other]\nfile = \"t\"\n[stage.u]\nfrom = \"t\"\nrun = \"u\"\n[sink.rest]\nfrom = [\"t\", \"u\"]\nfile = \"rest\"\n[sink.more]\nfrom = \"other\"\nfile = \"more\"\n";
@@ -87,6 +91,7 @@ impl Place {
         for (table, keys) in tables {
             let title = match table {
                 "pipeline" => "pipeline".to_owned(),
+                "test" => "[test]".to_owned(),
                 "source" => "source.t".to_owned(),
                 other => format!("{other}.of_{other}"),
             };
@@ -99,7 +104,11 @@ impl Place {
 
     /// Where a schema has the key.
     pub(super) fn schema(&self) -> String {
-        let table = if self.table == "pipeline" { "" } else { "/additionalProperties" };
+        let table = match self.table {
+            "pipeline" => "",
+            "test" => "/items",
+            _ => "/additionalProperties",
+        };
         format!("/properties/{}{table}/properties/{}", self.table, self.key.name)
     }
 
@@ -133,6 +142,7 @@ impl Place {
             "{ field = 7 }",
             "{ records = 7 }",
             "{ A = \"7\" }",
+            "\"u\"",
         ];
         let of = |key: &KeyInfo, text: &str| match self.key.inner.len() {
             0 => text.to_owned(),
@@ -249,7 +259,7 @@ fn commented(file: &str) -> String {
     let mut lines = Vec::new();
     for line in file.lines().filter(|line| !line.trim_start().starts_with('#')) {
         if let Some(title) = line.strip_prefix('[') {
-            table = title.split(['.', ']']).next().unwrap_or_default().to_owned();
+            table = title.trim_start_matches('[').split(['.', ']']).next().unwrap_or_default().to_owned();
         }
         let code = line.split_once("  #").map_or(line, |(code, _)| code).trim_end();
         let (name, value) = code.split_once(" = ").unwrap_or_default();
@@ -309,7 +319,7 @@ fn the_readme_says_what_the_rows_say() {
 }
 
 /// Keys whose examples a file takes only beside other keys.
-const NOT_ALONE: &[&str] = &["since", "idle"];
+const NOT_ALONE: &[&str] = &["since", "idle", "stage"];
 
 #[test]
 fn every_example_of_a_key_can_stand_in_a_file() {

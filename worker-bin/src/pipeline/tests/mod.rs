@@ -11,6 +11,7 @@ mod order;
 mod print;
 mod programs;
 mod schema;
+mod tests_of_file;
 mod warnings;
 
 use super::{Cluster, ConfigError, InlineWord, Pipeline, Plan, SourceText, parse, plan};

@@ -77,6 +77,15 @@ from = "totals"
 partition_by = "key"
 file = "sums.txt"
 exists = "append"
+[[test]]
+name = "of one"
+stage = "errors"
+input = "a\n"
+output_file = "tests/out.txt"
+dead_letters = 2
+[[test]]
+input = { log = "{{since}}", journal = "" }
+output = { out = "" }
 "#;
 
 #[test]

@@ -197,6 +197,7 @@ fn keeps(word: &str, rule: &Value, value: &Value, has: &dyn Fn(&Value) -> bool) 
         "minLength" => {
             value.as_str().is_none_or(|text| text.chars().count() as u64 >= rule.as_u64().unwrap())
         }
+        "minProperties" => value.as_object().is_none_or(|table| table.len() as u64 >= rule.as_u64().unwrap()),
         "minItems" => value.as_array().is_none_or(|list| list.len() as u64 >= rule.as_u64().unwrap()),
         "minimum" => number(value).is_none_or(|n| n >= number(rule).unwrap()),
         "maximum" => number(value).is_none_or(|n| n <= number(rule).unwrap()),

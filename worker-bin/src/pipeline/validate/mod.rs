@@ -7,6 +7,7 @@ mod handed;
 mod headed;
 mod keys;
 mod records;
+mod test;
 
 pub(super) use ends::{Nodes, contradictory_ends, overlapping_ends};
 pub(super) use framing::long_records;
@@ -15,6 +16,7 @@ pub(super) use handed::handed;
 pub(super) use headed::headed;
 pub(super) use keys::key_rules;
 pub(super) use records::records;
+pub(super) use test::tests;
 
 use super::diagnostics::{At, Problem};
 use super::keys::pipeline::Head;
