@@ -15,6 +15,7 @@ mod files;
 use super::content::{Agreement, Content};
 use super::find::{Modified, Renamed, Seen};
 use super::identify::{Pending, Verdict};
+use super::kin::{Head, Kin};
 use super::known::{FileKey, Known, LogId};
 use crate::io::identity::FileId;
 use crate::io::source::{SourceError, Written};
@@ -92,6 +93,13 @@ pub(super) struct Catalog {
     idle: Duration,
     /// What was said that a file cannot be opened.
     said: HashSet<PathBuf>,
+    /// Which logs a file may be a copy of; in a look.
+    pub(super) kin: Kin,
+    /// How many files may be open.
+    opened: usize,
+    /// How many logs were held against a file as what it may be a copy of.
+    #[cfg(test)]
+    pub(super) compared: std::cell::Cell<usize>,
 }
 
 impl Log {
@@ -155,6 +163,10 @@ impl Catalog {
             forgotten: Vec::new(),
             idle,
             said: HashSet::new(),
+            kin: Kin::default(),
+            opened: 0,
+            #[cfg(test)]
+            compared: std::cell::Cell::default(),
         };
         for (id, known) in known {
             // Nothing of it was seen yet.
@@ -191,9 +203,12 @@ impl Catalog {
         let mut arrivals: Vec<Seen> = arrivals.into_values().collect();
         // What is copied has the shorter name.
         arrivals.sort_by_key(|seen| (seen.path.as_os_str().len(), seen.path.clone()));
+        if !arrivals.is_empty() {
+            self.kin = Kin::of(self.logs.iter());
+        }
         for seen in arrivals {
-            let verdict = self.identify(&seen, now)?;
-            self.accept(seen, verdict, now);
+            let (verdict, head) = self.identify(&seen, now)?;
+            self.accept(seen, verdict, head, now);
         }
         for id in std::mem::take(&mut self.growing) {
             self.enqueue(id, false);
@@ -201,6 +216,7 @@ impl Catalog {
         self.is_first = false;
         self.close_silent(now);
         self.forget_gone();
+        self.kin = Kin::default();
         self.by_path.extend(
             self.logs.iter().filter(|(_, log)| !log.is_gone()).map(|(id, log)| (log.known.path.clone(), *id)),
         );
@@ -317,7 +333,7 @@ impl Catalog {
         }
     }
 
-    fn accept(&mut self, seen: Seen, verdict: Verdict, now: Instant) {
+    fn accept(&mut self, seen: Seen, verdict: Verdict, head: Head, now: Instant) {
         let id = match verdict {
             // What was read of it is about to be given.
             Verdict::Is { id, .. } if self.current == Some(id) => {
@@ -347,6 +363,9 @@ impl Catalog {
         };
         self.pending.remove(&seen.key);
         self.by_file.insert(seen.key, id);
+        if let Some(log) = self.logs.get(&id) {
+            self.kin.add(id, log, head);
+        }
         self.enqueue(id, false);
     }
 

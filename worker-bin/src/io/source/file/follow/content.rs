@@ -62,6 +62,11 @@ impl Content {
         }
     }
 
+    /// Of its first bytes, where there are so many that they tell.
+    pub(super) fn first_hash(&self) -> Option<u64> {
+        self.first.first().copied()
+    }
+
     /// Whether it can begin like `other`, the beginning of something.
     pub(super) fn may_begin_like(&self, other: &Self) -> bool {
         self.first.iter().zip(&other.first).all(|(own, other)| own == other)

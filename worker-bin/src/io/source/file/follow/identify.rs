@@ -6,6 +6,7 @@
 use super::catalog::{Catalog, Log, unreadable};
 use super::content::{Agreement, Content};
 use super::find::{Modified, Seen};
+use super::kin::Head;
 use super::known::{LogId, Packed};
 use super::survey::survey;
 use crate::io::source::SourceError;
@@ -94,14 +95,16 @@ impl Arrival<'_> {
 }
 
 impl Catalog {
-    pub(super) fn identify(&mut self, seen: &Seen, now: Instant) -> Result<Verdict, SourceError> {
+    /// What a file is, and what it begins with.
+    pub(super) fn identify(&mut self, seen: &Seen, now: Instant) -> Result<(Verdict, Head), SourceError> {
+        let undecided = |verdict| Ok((verdict, Head::default()));
         let Seen { length, modified, .. } = *seen;
         let (losses, is_of_first) = (self.losses, self.is_first);
         let mut pending = Pending { length, modified, losses, changed: now, again: None, is_of_first };
         if let Some(before) = self.pending.get(&seen.key) {
             let is_same = (before.length, before.modified) == (length, modified);
             if is_same && before.losses == losses && before.again.is_none_or(|again| again > now) {
-                return Ok(Verdict::Wait(*before));
+                return undecided(Verdict::Wait(*before));
             }
             pending.is_of_first = before.is_of_first;
             if is_same {
@@ -113,21 +116,23 @@ impl Catalog {
         let arrival = Arrival { seen, pending, is_settled, is_silent };
         // What it will be is not known.
         if length == 0 {
-            return Ok(arrival.wait(None));
+            return undecided(arrival.wait(None));
         }
         let opened = seen.open();
         let Some(file) = opened.or_else(|error| self.say_unreadable(seen, &error))? else {
-            return Ok(arrival.wait(Some(now + SETTLE)));
+            return undecided(arrival.wait(Some(now + SETTLE)));
         };
-        match encoding(&file).map_err(|e| arrival.unreadable(e))? {
-            Encoding::Plain => self.identify_plain(&arrival, &file, now),
-            Encoding::Undecided if is_settled => self.identify_plain(&arrival, &file, now),
+        let head = Head::of(&file, seen).map_err(|e| arrival.unreadable(e))?;
+        let verdict = match encoding(&file).map_err(|e| arrival.unreadable(e))? {
+            Encoding::Plain => self.identify_plain(&arrival, (&file, &head), now),
+            Encoding::Undecided if is_settled => self.identify_plain(&arrival, (&file, &head), now),
             Encoding::Undecided => Ok(arrival.settle()),
             Encoding::Packed => self.identify_packed(&arrival, &file, now),
             Encoding::Refused(what) => {
                 Err(SourceError::NotFollowedEncoding { path: seen.path.clone(), what })
             }
-        }
+        };
+        Ok((verdict?, head))
     }
 
     fn say_unreadable(&mut self, seen: &Seen, error: &io::Error) -> Result<Option<File>, SourceError> {
@@ -143,16 +148,19 @@ impl Catalog {
     fn identify_plain(
         &self,
         arrival: &Arrival<'_>,
-        file: &File,
+        (file, head): (&File, &Head),
         now: Instant,
     ) -> Result<Verdict, SourceError> {
         let seen = arrival.seen;
         let fail = |error| arrival.unreadable(error);
-        let head = Content::of(file, seen.length.min(SURE_BYTES)).map_err(fail)?;
+        let content = Content::of(file, seen.length.min(SURE_BYTES)).map_err(fail)?;
         let mut best: Option<(u64, Verdict)> = None;
-        for (&id, log) in &self.logs {
+        for id in self.kin.candidates(seen, head, &content) {
+            let Some(log) = self.logs.get(&id) else { continue };
+            #[cfg(test)]
+            self.compared.set(self.compared.get() + 1);
             let known = &log.known;
-            if (log.is_gone() && known.content.bytes == 0) || !known.content.may_begin_like(&head) {
+            if (log.is_gone() && known.content.bytes == 0) || !known.content.may_begin_like(&content) {
                 continue;
             }
             let verdict = match log.is_gone() {

@@ -11,6 +11,7 @@ mod catalog;
 mod content;
 mod find;
 mod identify;
+mod kin;
 mod known;
 mod survey;
 mod turn;

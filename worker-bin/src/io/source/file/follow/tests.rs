@@ -3,6 +3,7 @@
 mod copies;
 mod framings;
 mod lives;
+mod many;
 mod rotation;
 
 use super::*;

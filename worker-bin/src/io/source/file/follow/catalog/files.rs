@@ -27,6 +27,7 @@ impl Catalog {
                 let file = Arc::new(file);
                 log.open = Some(Arc::clone(&file));
                 self.said.remove(path);
+                self.opened += 1;
                 self.close_some();
                 Some(file)
             }
@@ -43,15 +44,25 @@ impl Catalog {
         }
     }
 
-    /// As few files are open as may be; what has no name stays, as nobody could open it again.
+    /// As few files are open as may be; what has no name stays, as nobody could open it again. Several are closed at once, those that
+    /// were used least lately, so that not all are looked at for each that is opened.
     fn close_some(&mut self) {
-        let open = || self.logs.iter().filter(|(_, log)| log.open.is_some());
-        if open().count() <= OPEN_MAX {
+        if self.opened <= OPEN_MAX {
             return;
         }
-        let least = open().filter(|(_, log)| !log.is_away).min_by_key(|(_, log)| log.used).map(|(id, _)| *id);
-        if let Some(log) = least.and_then(|id| self.logs.get_mut(&id)) {
-            log.open = None;
+        let mut open: Vec<(bool, Instant, LogId)> = (self.logs.iter())
+            .filter(|(_, log)| log.open.is_some())
+            .map(|(id, log)| (log.is_away, log.used, *id))
+            .collect();
+        open.sort_unstable();
+        let too_many = open.len().saturating_sub(OPEN_MAX);
+        let spare = if too_many > 0 { OPEN_MAX / 4 } else { 0 };
+        self.opened = open.len();
+        for (_, _, id) in open.into_iter().filter(|(is_away, ..)| !is_away).take(too_many + spare) {
+            if let Some(log) = self.logs.get_mut(&id) {
+                log.open = None;
+                self.opened -= 1;
+            }
         }
     }
 
