@@ -169,6 +169,34 @@ fn a_run_of_one_stage_ends_in_a_few_lines() {
 }
 
 #[test]
+fn what_was_read_was_written_or_was_not_done_however_a_run_fails() {
+    let batch = "run = ['sh', '-c', 'x=$(cat); case $x in *777*) echo bad >&2; exit 4;; esac; echo \"$x\"']\nbatch = { max_records = 10 }\n";
+    let records = r#"mode = "records"
+run = ["python3", "-u", "-c", """
+import json, sys
+for line in sys.stdin:
+    request = json.loads(line)
+    if request['record'] == '777': sys.exit(4)
+    print(json.dumps({"id": request["id"], "emit": [request["record"]]}), flush=True)
+"""]
+"#;
+    let hangs = "run = ['sh', '-c', 'sleep 100']\ntimeout = '100ms'\nbatch = { max_records = 10 }\n";
+    for (how, halts) in [(batch, "on_error = 'halt'\n"), (records, "on_error = 'halt'\n"), (hangs, "")] {
+        let scratch = Scratch::new();
+        let pipeline = format!(
+            "[source.n]\nrun = ['seq', '1', '1000']\n[stage.weak]\n{how}{halts}retry = {{ max_attempts = 2, initial = '1ms' }}\npartitions = 1\n[sink.out]\nfile = 'out.txt'\n"
+        );
+        let finished = run(&scratch, &pipeline, &BOTH).expect(1);
+        let report = report(&scratch);
+        assert_eq!(report.outcome, Outcome::Failed, "{}", finished.stderr);
+        let (read, written) = (stage(&report, "n").records_in, stage(&report, "out").records_out);
+        assert!(read > 0 && report.dead_records == 0, "{read}: {}", finished.stderr);
+        assert_eq!(read, written + report.held_records, "{how}: {}", finished.stderr);
+        assert_eq!(report.lost_records, report.held_records, "nothing is kept in memory");
+    }
+}
+
+#[test]
 fn a_failed_run_says_why_in_its_report() {
     let scratch = Scratch::new();
     let pipeline = "[source.n]\nrun = ['seq', '1', '100000']\n[stage.weak]\nmode = 'stream'\n\

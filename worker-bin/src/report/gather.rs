@@ -53,10 +53,13 @@ pub fn gather(gathered: &Gathered) -> Report {
         read_bytes: last.read_bytes,
         total_bytes: last.total_bytes,
         read_bytes_per_s: ratio(last.read_bytes.saturating_sub(last.read_bytes_before), lasted_s),
-        limit: Window::whole(last).limit(),
+        limit: Window::whole(last).limit().map(|mut limit| {
+            limit.text = words::limit_of_run(&limit);
+            limit
+        }),
         resident_peak_bytes: gathered.resident_peak_bytes.max(last.memory.resident_peak_bytes),
         held_records: last.held_records,
-        lost_records: last.lost_records,
+        lost_records: last.lost_records + lost_at_the_end(last, outcome),
         dropped_records: last.dropped_records(),
         dead_records: last.tasks.iter().map(|task| task.counters.dead_records).sum(),
         dead_letters: gathered.dead_letters.clone(),
@@ -68,6 +71,14 @@ pub fn gather(gathered: &Gathered) -> Report {
         stall_count: gathered.stalls.count,
         stalls: stalls(&gathered.stalls),
         history: ReportHistory { step_s: gathered.history.step_s.max(1), stages: gathered.history.so_far() },
+    }
+}
+
+/// What was accepted and not done goes with a process that keeps nothing.
+fn lost_at_the_end(last: &Snapshot, outcome: Outcome) -> u64 {
+    match outcome {
+        Outcome::Stopped | Outcome::Failed if last.delivery == "memory" => last.held_records,
+        Outcome::Done | Outcome::Stopped | Outcome::Failed => 0,
     }
 }
 

@@ -49,7 +49,7 @@ pub struct Report {
     pub resident_peak_bytes: u64,
     /// Records that were accepted and not done when it ended.
     pub held_records: u64,
-    /// Records that the deaths of other nodes' processes may have lost, at most.
+    /// Records that were lost, at most: by the deaths of other nodes' processes, and in memory what was not done at the end.
     pub lost_records: u64,
     /// Records that links of this node have dropped, because they were full and told not to wait (`when_full`).
     #[serde(default)]

@@ -169,7 +169,8 @@ impl BatchTask {
         let alone = segment.pieces.front().filter(|_| segment.records() == 1);
         if let Some(letter) = alone.and_then(|piece| self.quarantine.condemned(piece, ctx)) {
             if self.spec.on_error == OnError::Halt {
-                return ctx.fail_task(&base.name, format!("{} (on_error = \"halt\")", letter.reason));
+                let why = format!("{} (on_error = \"halt\")", letter.reason);
+                return self.fails_with(base, ctx, segment, why);
             }
             let Some(piece) = segment.pieces.front() else { return };
             // What is held back before it is committed before it.
@@ -277,7 +278,7 @@ impl BatchTask {
         base.nothing_in_flight(ctx);
         match failure.kind {
             FailureKind::CannotStart | FailureKind::Worker => {
-                return ctx.fail_task(&base.name, failure.message);
+                return self.fails_with(base, ctx, segment, failure.message);
             }
             FailureKind::Exit(_)
             | FailureKind::Signal(_)
@@ -310,7 +311,7 @@ impl BatchTask {
                 "{}; it took nothing and printed nothing, {} times, and nothing has succeeded before",
                 failure.message, segment.attempts
             );
-            ctx.fail_task(&base.name, why);
+            self.fails_with(base, ctx, segment, why);
         } else if segment.records() > 1 {
             self.backoff.reset();
             let (left, right) = segment.halve(self.batches + 1, self.batches + 2, ctx.journaled);
@@ -325,7 +326,8 @@ impl BatchTask {
     /// A single record fails: it is dead-lettered, unless the fault is the stage's or the user wants to stop.
     fn failed_alone(&mut self, base: &mut Base, ctx: &mut Ctx, segment: Segment, failure: Failure) {
         if self.spec.on_error == OnError::Halt && !ctx.planted.is(Bug::HaltIgnored) {
-            return ctx.fail_task(&base.name, format!("{} (on_error = \"halt\")", failure.message));
+            let why = format!("{} (on_error = \"halt\")", failure.message);
+            return self.fails_with(base, ctx, segment, why);
         }
         let Some(piece) = segment.pieces.front() else { return };
         let letter = DeadLetter {
@@ -350,8 +352,14 @@ impl BatchTask {
         match self.systematic.failed(base, ctx, &advised(&failure), piece, letter) {
             Verdict::Condemned(letter) => self.dead_letter(base, ctx, piece, letter),
             Verdict::Undecided => {}
-            Verdict::StageFails(why) => ctx.fail_task(&base.name, why),
+            Verdict::StageFails(why) => self.fails_with(base, ctx, segment, why),
         }
+    }
+
+    /// The pipeline fails with these records: they are not done, and stay among what is not.
+    fn fails_with(&mut self, base: &Base, ctx: &mut Ctx, segment: Segment, why: String) {
+        self.segments.push_front(segment);
+        ctx.fail_task(&base.name, why);
     }
 
     /// What is at the program now, as the journal has to know it: something may be while what was held back is condemned.

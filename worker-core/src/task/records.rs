@@ -138,6 +138,7 @@ impl RecordsTask {
         while let Some(piece) = self.next(base, ctx) {
             if let Some(letter) = self.quarantine.condemned(&piece, ctx) {
                 if self.spec.on_error == OnError::Halt {
+                    self.waiting.push_front(piece);
                     return ctx.fail_task(&base.name, format!("{} (on_error = \"halt\")", letter.reason));
                 }
                 // What is held back before it is committed before it.
@@ -425,7 +426,10 @@ impl RecordsTask {
         match self.systematic.failed(base, ctx, &advised(&failure), &piece, letter) {
             Verdict::Condemned(letter) => self.dead_letter(base, ctx, &piece, letter),
             Verdict::Undecided => {}
-            Verdict::StageFails(why) => return ctx.fail_task(&base.name, why),
+            Verdict::StageFails(why) => {
+                self.waiting.push_front(piece);
+                return ctx.fail_task(&base.name, why);
+            }
         }
         self.one_suspect_less();
     }

@@ -122,6 +122,21 @@ fn an_outcome_is_how_the_run_was_when_it_ended() {
 }
 
 #[test]
+fn what_a_run_in_memory_leaves_undone_is_lost_and_what_one_with_state_leaves_is_not() {
+    let lost = |delivery: &str, state| {
+        let mut gathered = gathered();
+        (gathered.last.delivery, gathered.last.state) = (delivery.to_owned(), state);
+        let report = gather(&gathered);
+        (report.held_records, report.lost_records)
+    };
+    let died = gathered().last.lost_records;
+    assert_eq!(lost("memory", RunState::Failed), (227, 227 + died));
+    assert_eq!(lost("memory", RunState::Stopped), (227, 227 + died));
+    assert_eq!(lost("memory", RunState::Done).1, died);
+    assert_eq!(lost("exactly-once", RunState::Stopped), (227, died));
+}
+
+#[test]
 fn a_report_survives_its_json() {
     let report = report();
     let text = serde_json::to_string(&report).expect("it serialises");
