@@ -6,6 +6,27 @@ use worker_bin::report::Report;
 use worker_tests::process::{Scratch, worker_binary};
 
 #[test]
+fn what_is_said_once_is_said_once_a_stage_and_not_for_each_of_its_tasks() {
+    let scratch = Scratch::new();
+    scratch.shell("seq 800000 > in.txt");
+    let stage = |name: &str, from: &str| {
+        format!(
+            "[stage.{name}]\nfrom = '{from}'\nrun = ['sh', '-c', 'read x; echo $x']\npartitions = 4\nbatch = {{ max_records = 20000 }}\n"
+        )
+    };
+    let pipeline = format!(
+        "[source.in]\nfile = 'in.txt'\n{}{}[sink.out]\nfrom = ['a', 'b']\nfile = 'out.txt'\n",
+        stage("a", "in"),
+        stage("b", "in")
+    );
+    scratch.write("pipeline.toml", &pipeline);
+    let finished =
+        scratch.worker(&["run", "pipeline.toml"]).start().wait(std::time::Duration::from_secs(60)).expect(0);
+    let said = finished.stderr.lines().filter(|line| line.contains("without reading all its input")).count();
+    assert_eq!(said, 2, "{}", finished.stderr);
+}
+
+#[test]
 fn records_that_fail_alone_become_dead_letters_and_the_rest_goes_on() {
     let scratch = Scratch::new();
     let finished = scratch.run(

@@ -45,6 +45,11 @@ impl BatchPort {
         }
     }
 
+    /// What is said once is said once for all tasks that have the same.
+    pub(super) fn saying_once_with(self, warned_unread: Arc<AtomicBool>) -> Self {
+        Self { warned_unread, ..self }
+    }
+
     pub fn act(&self, action: BatchAction, when: When) {
         match action {
             BatchAction::Run(run) => self.run(run, when),
@@ -147,6 +152,10 @@ impl Headed {
 fn warn_unread(stats: &BatchStats, warned: &AtomicBool) {
     if stats.unread_bytes > 0 && !warned.swap(true, Ordering::Relaxed) {
         let (unread, input) = (stats.unread_bytes, stats.input_bytes);
-        tracing::warn!(unread, input, "the program ended well without reading all its input; said once");
+        tracing::warn!(
+            unread,
+            input,
+            "the program ended well without reading all its input; said once for this stage"
+        );
     }
 }

@@ -23,7 +23,9 @@ use crate::io::sink::Moved;
 use crate::io::spill::SpillStore;
 use crate::pipeline::RecordsState;
 use crate::pipeline::plan::{LocalTask, Plan, RecordsSettings};
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
 use worker_core::config::{RecordsSpec, TaskId, TaskKind, TaskName};
 use worker_core::event::{BatchAction, Commit, RecordsAction, SinkAction, StreamAction, TaskAction};
@@ -73,6 +75,7 @@ impl Ports {
     ) -> Result<(Self, Vec<Thread>), RunError> {
         let mut by_task: Vec<Option<Port>> = plan.graph.tasks.iter().map(|_| None).collect();
         let mut threads = Vec::new();
+        let mut warned: BTreeMap<String, Arc<AtomicBool>> = BTreeMap::new();
         for OpenedTask { task, role } in tasks {
             let journal = journaled.journals.of(task.id).cloned();
             let dies = may_be_killed(&plan.graph.task(task.id).kind, journal.is_some());
@@ -90,7 +93,9 @@ impl Ports {
                     Port::Source(port)
                 }
                 OpenedRole::Batch(program) => {
-                    Port::Batch(BatchPort::new(context, program, collector, journal))
+                    let warned = warned.entry(TaskName::of(&task.name).stage.to_owned()).or_default();
+                    let port = BatchPort::new(context, program, collector, journal);
+                    Port::Batch(port.saying_once_with(Arc::clone(warned)))
                 }
                 OpenedRole::Stream(program) => {
                     Port::Stream(StreamPort::new(context, program, collector, journal, budget))
