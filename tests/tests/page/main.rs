@@ -3,6 +3,7 @@
 mod faults;
 mod looks;
 mod numbers;
+mod report;
 mod use_of_it;
 
 use std::time::Duration;

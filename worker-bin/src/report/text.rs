@@ -42,7 +42,7 @@ pub fn text(report: &Report, room: Option<usize>) -> String {
         writeln!(text, "{}", wrapped_lines(&format!("  {}", dropped(report)), room)).ok();
     }
     if let Some(limit) = &report.limit {
-        writeln!(text, "{}", wrapped_lines(&format!("  {}", words::limit(limit)), room)).ok();
+        writeln!(text, "{}", wrapped_lines(&format!("  {}", words::limit_of_run(limit)), room)).ok();
     }
     if let Some(longest) = report.stalls.iter().max_by(|a, b| a.lasted_s.total_cmp(&b.lasted_s)) {
         text.push_str(&stalls(report, longest, room));

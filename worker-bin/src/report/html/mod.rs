@@ -164,8 +164,8 @@ fn where_the_time_went(report: &Report) -> String {
             _ => "No stage was at work for most of the time.".to_owned(),
         },
         |limit| {
-            let mut text = words::limit(limit);
-            text.replace_range(..1, "T");
+            let mut text = words::limit_of_run(limit);
+            text.replace_range(..1, "O");
             text + "."
         },
     );

@@ -29,7 +29,7 @@ fn a_long_run_says_what_limited_it_and_what_stood_in_its_way() {
       errors  4 000    180   400     80 %        24       10     1  a free slot 5.0 %
       out       180    180    18    5.0 %                  5        a free slot 5.0 %
       retried: given to a program again after a failure; a record counts each time
-      throughput is limited by stage errors (its programs are busy 80 % of the time)
+      over the whole run, throughput was limited by stage errors (its programs were busy 80 % of the time)
       2 stalls, the longest of 4.0 s, at the end too: errors/0 waits: waits because of dead_limit
     ");
 }
