@@ -315,8 +315,12 @@ impl<'a> Index<'a> {
         // Without input it has nothing to print, whether it holds anything back or not.
         if kind == WaitKind::ChildBuffers {
             let (node, waited) = self.upstream(task)?;
-            let idle = self.nearest(waited).filter(|wait| wait.why.kind() == WaitKind::SourceIdle)?;
-            return Some(Next::Waits(node, waited, idle));
+            let gives_nothing = |wait: &&Wait| {
+                let is_for_it = wait.on.as_ref().is_some_and(|on| TaskName::of(on).stage == task.stage);
+                let is_held_up = stops_the_task(wait) && self.class(waited, wait).is_in_the_way();
+                wait.why.kind() == WaitKind::SourceIdle || (is_held_up && !is_for_it)
+            };
+            return Some(Next::Waits(node, waited, self.nearest(waited).filter(gives_nothing)?));
         }
         let on = wait.on.as_deref()?;
         let is_down = |w: &&Wait| w.why.kind() == WaitKind::PeerDown && w.on.as_deref() == Some(on);

@@ -43,6 +43,9 @@ pub struct Limit {
     /// The stages that have the slots, where it waits for one; who has them longest stands first.
     #[serde(default)]
     pub held_by: Vec<String>,
+    /// Stages of other branches that have queues of their own which last: that branch ends no sooner.
+    #[serde(default)]
+    pub beside: Vec<String>,
     /// It is not what a chain of the same explanation ends at.
     #[serde(default)]
     pub elsewhere: bool,
@@ -154,7 +157,13 @@ impl<'a> Window<'a> {
                 .filter(|load| load.kind == StageKind::Source && load.share(WaitKind::SourceIdle) >= LASTS)
         };
         match most_loaded(&loaded) {
-            Some(load) => Some(self.named(self.longest_branch(load, &loaded))),
+            Some(load) => {
+                let load = self.longest_branch(load, &loaded);
+                let mut limit = self.named(load);
+                limit.beside = self.beside(load, &loaded);
+                limit.text = words::limit(&limit);
+                Some(limit)
+            }
             None if queues => None,
             None => idle().max_by(|a, b| a.moved.total_cmp(&b.moved)).map(|source| self.named(source)),
         }
@@ -178,6 +187,20 @@ impl<'a> Window<'a> {
         };
         let longest = loaded.iter().filter(beside).max_by(takes);
         longest.filter(|load| takes(load, &most).is_gt()).unwrap_or(most)
+    }
+
+    /// Who else has a queue that lasts, and spends its time with that, neither before nor behind what limits.
+    fn beside(&self, limit: &Load<'_>, loaded: &[Load<'_>]) -> Vec<String> {
+        let apart = |load: &&Load<'_>| {
+            load.backlog >= LASTS
+                && load.task.is_none()
+                && !self.leads_to(load.stage, limit.stage)
+                && !self.leads_to(limit.stage, load.stage)
+        };
+        let loaded = loaded.iter().filter(|_| limit.backlog >= LASTS && limit.kind != StageKind::Source);
+        // Who waits for the slots that others hold is told of with them.
+        let apart = loaded.filter(apart).filter(|load| load.mostly().0 != WaitKind::NoSlot);
+        apart.map(|load| load.stage.to_owned()).collect()
     }
 
     /// Whether what `from` gives comes to `to` in the end.
@@ -210,6 +233,7 @@ impl<'a> Window<'a> {
             kind,
             busy,
             held_by: if kind == WaitKind::NoSlot { self.slot_holders() } else { Vec::new() },
+            beside: Vec::new(),
             elsewhere: false,
             rate: self.rate_of(load.stage).filter(|_| kind == WaitKind::RateLimited),
             text: String::new(),

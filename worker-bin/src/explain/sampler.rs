@@ -78,6 +78,8 @@ pub struct Sampler {
     links: Vec<LinkTrail>,
     through: Rate,
     through_lately: Rate,
+    /// The most input that was ever through: what is through stays so, whatever comes behind it.
+    through_most: u64,
     history: History,
     second: Option<(Time, Totals)>,
     stalls: Stalls,
@@ -103,6 +105,7 @@ impl Sampler {
             links,
             through: Rate::over(RATE_WINDOW),
             through_lately: Rate::over(LEFT_WINDOW),
+            through_most: 0,
             history: History::default(),
             second: None,
             stalls: Stalls::default(),
@@ -155,8 +158,9 @@ impl Sampler {
         // Only a source that has given something in an earlier life has a beginning that is not this one's.
         let goes_on = sample.status.tasks.iter().any(|task| task.before.records_out > 0);
         self.read_before.get_or_insert(if goes_on { sample.read_bytes } else { 0 });
-        self.through.note(now, sample.through_bytes);
-        self.through_lately.note(now, sample.through_bytes);
+        self.through_most = self.through_most.max(sample.through_bytes);
+        self.through.note(now, self.through_most);
+        self.through_lately.note(now, self.through_most);
         let mut snapshot = self.snapshot(now, at_ms, sample);
         (snapshot.tasks, snapshot.links) = (tasks, links);
         snapshot.held_records = snapshot.on_their_way();
@@ -245,7 +249,7 @@ impl Sampler {
             stall_after_s: outline.stall_after.as_secs_f64(),
             read_bytes: sample.read_bytes,
             read_bytes_before: self.read_before.unwrap_or(0),
-            through_bytes: sample.through_bytes,
+            through_bytes: self.through_most,
             through_bytes_per_s: self.through.per_s(now, false),
             total_bytes: sample.total_bytes,
             left_s: self.left_s(now, sample),
@@ -274,7 +278,7 @@ impl Sampler {
 
     /// How much longer it takes, where something gets through and an end is known.
     fn left_s(&self, now: Time, sample: &Sample) -> Option<f64> {
-        let left = sample.total_bytes?.checked_sub(sample.through_bytes).filter(|left| *left > 0)?;
+        let left = sample.total_bytes?.checked_sub(self.through_most).filter(|left| *left > 0)?;
         let rate = self.through_lately.per_s(now, false);
         #[expect(clippy::cast_precision_loss, reason = "an estimate")]
         (rate >= 1.0).then(|| left as f64 / rate)

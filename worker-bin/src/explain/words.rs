@@ -100,36 +100,60 @@ pub fn explanation(explanation: &Explanation, chains_max: usize) -> String {
 /// What bounds the throughput, in words.
 #[must_use]
 pub fn limit(limit: &Limit) -> String {
+    format!("throughput is limited by {}", limited_by(limit, false))
+}
+
+/// What bounded it over all of a run. The last seconds may have been limited by something else.
+#[must_use]
+pub fn limit_of_run(limit: &Limit) -> String {
+    format!("over the whole run, throughput was limited by {}", limited_by(limit, true))
+}
+
+fn limited_by(limit: &Limit, past: bool) -> String {
     let percent = (limit.busy * 100.0).round();
+    let tense = |now: &'static str, then: &'static str| if past { then } else { now };
     let word = match limit.stage_kind {
         Some(StageKind::Source) => "source",
         Some(StageKind::Sink) => "sink",
         Some(StageKind::Batch | StageKind::Stream | StageKind::Records) | None => "stage",
     };
     let (who, programs) = match &limit.task {
-        Some(task) => (format!("task {task} alone"), "its program is"),
-        None => (format!("{word} {}", limit.stage), "its programs are"),
+        Some(task) => (format!("task {task} alone"), tense("its program is", "its program was")),
+        None => (format!("{word} {}", limit.stage), tense("its programs are", "its programs were")),
     };
     let row = limit.kind.row();
+    let waits = tense("waits", "waited");
     let what = if limit.kind == WaitKind::SourceIdle {
-        format!("source {}: it gives no more", limit.stage)
+        format!("source {}: it {} no more", limit.stage, tense("gives", "gave"))
     } else if limit.kind == WaitKind::Writing {
-        format!("sink {} (it writes {percent} % of the time)", limit.stage)
+        format!("sink {} (it {} {percent} % of the time)", limit.stage, tense("writes", "wrote"))
     } else if limit.kind == WaitKind::Committing {
-        format!("the disk that {who} commits to")
+        format!("the disk that {who} {} to", tense("commits", "committed"))
     } else if limit.kind == WaitKind::RateLimited {
         let rate = limit.rate.as_ref().map_or_else(String::new, |rate| format!(", {}", foreign(rate)));
-        format!("the rate of {who}{rate}: {percent} % of the time it lets nothing through")
+        let lets = tense("lets", "let");
+        format!("the rate of {who}{rate}: {percent} % of the time it {lets} nothing through")
     } else if limit.kind == WaitKind::NoSlot {
-        let hold = if limit.held_by.len() == 1 { "holds" } else { "hold" };
+        let hold = if limit.held_by.len() == 1 { tense("holds", "held") } else { tense("hold", "held") };
         let held = listed(&limit.held_by, 3).map_or_else(String::new, |by| format!("; {by} {hold} them"));
-        format!("the slots: {who} waits {percent} % of the time for one{held}")
+        format!("the slots: {who} {waits} {percent} % of the time for one{held}")
     } else if row.side == Side::Work {
         format!("{who} ({programs} busy {percent} % of the time)")
     } else {
-        format!("{who}: {percent} % of the time it waits for {}", row.phrase)
+        format!("{who}: {percent} % of the time it {waits} for {}", row.phrase)
     };
-    format!("throughput is limited by {what}")
+    what + &beside(&limit.beside, past)
+}
+
+/// `; on another branch, slow is behind, too`
+fn beside(stages: &[String], past: bool) -> String {
+    let (branches, are) = match (stages.len(), past) {
+        (1, false) => ("another branch", "is"),
+        (1, true) => ("another branch", "was"),
+        (_, false) => ("other branches", "are"),
+        (_, true) => ("other branches", "were"),
+    };
+    listed(stages, 3).map_or_else(String::new, |names| format!("; on {branches}, {names} {are} behind, too"))
 }
 
 /// Names in a row: `a, b and c`, at most `max` of them; nothing of none.

@@ -276,6 +276,23 @@ fn a_program_that_prints_nothing_because_there_is_no_input_leads_to_the_source()
 }
 
 #[test]
+fn a_program_whose_input_is_held_up_is_not_said_to_hold_its_output_back() {
+    let held_up = [wait(60.0, Why::Paused {}), full(60.0, "out/0", "a"), wait(60.0, Why::StorageFull {})];
+    for why in held_up {
+        let kind = why.why.kind();
+        let buffers = wait(50.0, Why::ChildBuffers { fed_bytes: 7 });
+        let mut node = node("a", vec![task("src/0", vec![why]), task("grep/0", vec![buffers])]);
+        for stage in node.stages.iter_mut().filter(|stage| stage.name == "grep") {
+            stage.from.push("src".into());
+        }
+        let explanation = explain(&[node]);
+        let chain = chain_of(&explanation, "grep/0");
+        assert_eq!(steps(chain)[..2], ["grep/0", "src/0"], "{kind:?}");
+        assert!(chain.advice.as_ref().is_none_or(|advice| !advice.contains("stdbuf")), "{kind:?}: {chain:?}");
+    }
+}
+
+#[test]
 fn a_young_wait_is_no_stall_and_a_very_young_one_is_not_told() {
     let of = |for_s| explain(&[node("a", vec![task("grep/0", vec![hangs(for_s)])])]);
     assert!(of(10.0).is_stalled());

@@ -81,6 +81,50 @@ fn who_has_a_queue_because_the_next_stage_is_slow_is_not_the_limit() {
 }
 
 #[test]
+fn who_is_behind_on_another_branch_is_named_beside_what_limits() {
+    let waits = &[(WaitKind::Backoff, 1.0)];
+    let tasks = vec![
+        idle_source(),
+        task("failing/0", 0.0, waits, 1.0),
+        task("slow/0", 0.97, &[], 1.0),
+        task("fast/0", 0.97, &[], 0.1),
+        task("out/0", 0.1, &[], 0.0),
+    ];
+    let mut node = node(tasks);
+    let from = [("failing", "src"), ("slow", "src"), ("fast", "src"), ("out", "failing"), ("out", "slow")];
+    for stage in &mut node.stages {
+        stage.kind = if stage.name == "slow" { StageKind::Batch } else { stage.kind };
+        stage.from =
+            from.iter().filter(|(to, _)| *to == stage.name).map(|(_, from)| (*from).to_owned()).collect();
+    }
+    for task in &mut node.tasks {
+        task.in_per_s = if task.stage == "failing" { 0.0 } else { 10.0 };
+        task.undone_records = 1000;
+    }
+    let found = Window::recent(std::slice::from_ref(&node)).limit().expect("a limit");
+    assert_eq!(
+        (named(&found), found.beside.as_slice()),
+        (("failing", WaitKind::Backoff), &["slow".to_owned()][..])
+    );
+    assert!(found.text.ends_with("; on another branch, slow is behind, too"), "{}", found.text);
+    let run = words::limit_of_run(&found);
+    assert!(
+        run.starts_with(
+            "over the whole run, throughput was limited by stage failing: 100 % of the time it waited"
+        ),
+        "{run}"
+    );
+    assert!(run.ends_with("; on another branch, slow was behind, too"), "{run}");
+    // What is before or behind it is on no other branch.
+    node.stages
+        .iter_mut()
+        .filter(|stage| stage.name == "slow")
+        .for_each(|stage| stage.from = vec!["failing".to_owned()]);
+    let found = Window::recent(std::slice::from_ref(&node)).limit().expect("a limit");
+    assert!(found.beside.is_empty(), "{found:?}");
+}
+
+#[test]
 fn of_two_queues_the_one_that_is_always_there_counts() {
     let tasks = vec![idle_source(), task("a/0", 0.9, &[], 1.0), task("b/0", 0.95, &[], 0.6)];
     assert_eq!(limit(tasks).as_ref().map(named), Some(("a", WaitKind::ChildBusy)));

@@ -165,6 +165,22 @@ fn rates_are_of_the_last_seconds() {
 }
 
 #[test]
+fn what_is_through_stays_through_whatever_waits_behind_it() {
+    let mut watch = Watch::new();
+    watch.pass(5, 400);
+    // As where a node comes back, or much is read at once: of all that was read a smaller share is through.
+    for (through_bytes, seen) in
+        [(50_000, 50_000), (10_000, 50_000), (49_999, 50_000), (50_001, 50_001), (0, 50_001)]
+    {
+        watch.now = watch.now + Duration::from_millis(250);
+        let sample = Sample { through_bytes, ..watch.sample() };
+        let at_least = watch.observer.latest().expect("a look").through_bytes.max(seen);
+        watch.observer.observe(watch.now, 0, &sample);
+        assert_eq!(watch.observer.latest().expect("a look").through_bytes, at_least);
+    }
+}
+
+#[test]
 fn the_share_of_time_at_work() {
     let mut watch = Watch::new();
     for at in 0..40 {
