@@ -58,6 +58,9 @@ pub struct TaskCounters {
     pub retried_records: u64,
     /// Records dead-lettered.
     pub dead_records: u64,
+    /// Of a source, records read that did not go on, because only a sample does.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub left_out_records: u64,
     /// Programs run.
     pub programs: u64,
 }

@@ -12,6 +12,7 @@ mod long;
 mod poison;
 mod refused;
 mod restart;
+mod sample;
 mod spill;
 mod undecided;
 

@@ -18,6 +18,7 @@ mod programs;
 mod rates;
 mod readers;
 mod records;
+mod sample;
 mod signals;
 mod slots;
 mod stops;

@@ -160,6 +160,7 @@ fn task(name: &str, records_in: u64, records_out: u64, busy_s: f64, whys: &[Why]
             bytes_out: records_out * 100,
             retried_records: 5,
             dead_records: u64::from(name == "errors/0"),
+            left_out_records: 0,
             programs: if busy_s > 1.0 { 12 } else { 0 },
         },
         records_in_before: 0,

@@ -36,6 +36,11 @@ const DONE: &[Metric<Task>] = &[
         Read::Count(|t| t.counters.retried_records),
     ),
     metric("worker_task_dead_records", "Records dead-lettered", Read::Count(|t| t.counters.dead_records)),
+    metric(
+        "worker_task_left_out_records",
+        "Of a source: records read that did not go on, because only a sample does",
+        Read::Count(|t| t.counters.left_out_records),
+    ),
     metric("worker_task_queued_records", "Records that wait for it", Read::Level(|t| t.queued_records)),
     metric(
         "worker_task_busy_seconds",

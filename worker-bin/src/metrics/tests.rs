@@ -181,6 +181,7 @@ fn task() -> Task {
             bytes_out: 90,
             retried_records: 1,
             dead_records: 1,
+            left_out_records: 0,
             programs: 3,
         },
         queued_records: 0,

@@ -30,8 +30,8 @@ pub use diagnostics::{At, ConfigError, Problem, SourceText, Warning};
 pub use inline::{INLINE_OPTIONS, InlineOption, InlineWord, inline};
 pub use model::{
     BatchMode, Budgets, ByEnd, Column, EarlyExit, EnvValue, Exists, Failures, Framing, Header, Input,
-    KeyRule, Mode, Order, Origin, Pipeline, PlaceName, Program, RecordsMode, RecordsState, Restart, Sink,
-    Source, Stage, StreamMode, Test,
+    KeyRule, Mode, Order, Origin, Pipeline, PlaceName, Program, RecordsMode, RecordsState, Restart, Share,
+    Sink, Source, Stage, StreamMode, Test,
 };
 pub use plan::{Plan, plan};
 pub use print::{Detail, to_toml};

@@ -10,7 +10,7 @@ pub use super::keys::source::Source;
 pub use super::keys::stage::{Mode, Stage};
 pub use super::keys::stream::{EarlyExit, StreamMode};
 pub use super::keys::test::{ByEnd, Test};
-pub use super::keys::{Column, KeyRule, Order, PlaceName};
+pub use super::keys::{Column, KeyRule, Order, PlaceName, Share};
 
 pub use crate::io::framing::Framing;
 pub use crate::io::sink::Exists;

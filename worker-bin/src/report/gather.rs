@@ -137,6 +137,7 @@ fn report_stage(stage: &Stage, last: &Snapshot, lasted_s: f64) -> Option<ReportS
         waited,
         retried_records: sum(|t| t.counters.retried_records),
         dead_records: sum(|t| t.counters.dead_records),
+        left_out_records: sum(|t| t.counters.left_out_records),
         programs: sum(|t| t.counters.programs),
     })
 }
@@ -156,6 +157,7 @@ fn report_task(task: &Task, lasted_s: f64) -> ReportTask {
         waited,
         retried_records: task.counters.retried_records,
         dead_records: task.counters.dead_records,
+        left_out_records: task.counters.left_out_records,
         programs: task.counters.programs,
         queued_records: task.queued_records,
         done: task.done,

@@ -127,6 +127,9 @@ pub struct ReportStage {
     /// Records given to a program more than once, counted each time.
     pub retried_records: u64,
     pub dead_records: u64,
+    /// Of a source, records read that did not go on, because only a sample does.
+    #[serde(default)]
+    pub left_out_records: u64,
     pub programs: u64,
 }
 
@@ -151,6 +154,9 @@ pub struct ReportTask {
     /// Records given to a program more than once, counted each time.
     pub retried_records: u64,
     pub dead_records: u64,
+    /// Of a source, records read that did not go on, because only a sample does.
+    #[serde(default)]
+    pub left_out_records: u64,
     pub programs: u64,
     /// Records accepted and not processed when the run ended.
     pub queued_records: u64,

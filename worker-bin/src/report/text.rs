@@ -41,6 +41,9 @@ pub fn text(report: &Report, room: Option<usize>) -> String {
     if report.dropped_records > 0 {
         writeln!(text, "{}", wrapped_lines(&format!("  {}", dropped(report)), room)).ok();
     }
+    for stage in report.stages.iter().filter(|stage| stage.left_out_records > 0) {
+        writeln!(text, "{}", wrapped_lines(&format!("  {}", left_out(stage)), room)).ok();
+    }
     if let Some(limit) = &report.limit {
         writeln!(text, "{}", wrapped_lines(&format!("  {}", words::limit_of_run(limit)), room)).ok();
     }
@@ -58,7 +61,14 @@ pub fn in_one_line(report: &Report) -> String {
         0 => String::new(),
         count => format!(", {} dropped", words::records(count)),
     };
-    format!("ended: {} after {lasted}{}", report.outcome.word(), part(report)) + &dropped + &read(report)
+    let left_out = match report.stages.iter().map(|stage| stage.left_out_records).sum() {
+        0 => String::new(),
+        count => format!(", {} left out by samples", words::records(count)),
+    };
+    format!("ended: {} after {lasted}{}", report.outcome.word(), part(report))
+        + &dropped
+        + &left_out
+        + &read(report)
 }
 
 /// `dropped: 12 records on the way to slow, 3 on the way to out`
@@ -71,6 +81,12 @@ fn dropped(report: &Report) -> String {
         .into_iter()
         .map(|(to, count)| format!("{} on the way to {}", words::number(count), one_line(to.as_bytes())));
     format!("dropped (when_full): {}", ways.collect::<Vec<_>>().join(", "))
+}
+
+/// `sample: 9 900 of 10 000 records of log were left out`
+fn left_out(stage: &ReportStage) -> String {
+    let (out, all) = (words::number(stage.left_out_records), words::records(stage.records_in));
+    format!("sample: {out} of {all} of {} were left out", one_line(stage.name.as_bytes()))
 }
 
 fn first_line(report: &Report) -> String {

@@ -2,7 +2,7 @@
 
 use super::context::StageProgram;
 use super::durable::Durable;
-use super::source::{Input, ProgramInput, Rest};
+use super::source::{Input, ProgramInput, Rest, Sampler};
 use crate::child::{PrintsTo, Program};
 use crate::io::made::Made;
 use crate::io::sink::{self, SinkEnd, SinkError, SinkWriter};
@@ -155,7 +155,9 @@ struct Opening<'a> {
 
 impl Opening<'_> {
     fn source(&mut self, task: &LocalTask, source: &SourceTask) -> Result<Input, OpenError> {
-        let (max_record, limit) = (self.max_record, self.limit);
+        let max_record = self.max_record;
+        // A limit counts what goes on.
+        let limit = self.limit.filter(|_| source.sampling.is_none());
         let options = SourceOptions {
             framing: task.framing_out.clone(),
             max_record,
@@ -172,9 +174,12 @@ impl Opening<'_> {
         }
         let position = self.durable.as_ref().and_then(|durable| durable.position(task.id));
         let (position, rest) = Rest::after(position);
+        let envelope = task.framing_out.envelope();
+        let sampler = |how| Sampler::new(how, task.partition, envelope, self.limit);
+        let rest = rest.sampled(source.sampling.clone().map(sampler));
         let durable = self.durable.as_ref().map(|durable| Lives {
             position,
-            given: rest.given_before(),
+            given: rest.done_before(),
             list: durable.list_path(&task.name),
             state: durable.dir(),
         });

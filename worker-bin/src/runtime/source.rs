@@ -2,6 +2,7 @@
 
 mod program;
 mod rest;
+mod sample;
 mod settle;
 
 use super::collect::Collector;
@@ -13,6 +14,7 @@ use crate::logging::task_span;
 pub(super) use program::ProgramInput;
 use rest::Given;
 pub(super) use rest::Rest;
+pub(super) use sample::Sampler;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -256,6 +258,9 @@ impl Reading {
     /// Reads on where everything that was read is given; says whether there is anything to give.
     fn has_some(&mut self, reader: &mut dyn SourceReader, last: &mut Progress) -> Result<bool, String> {
         while self.rest.is_empty() {
+            if self.rest.is_full() {
+                return Ok(false);
+            }
             // Only where it may be given in parts a later life may have to know where it began.
             let before = if self.most.is_some() { reader.position() } else { None };
             let chunk = reader.next_chunk().map_err(|e| e.to_string())?;
@@ -268,9 +273,9 @@ impl Reading {
 
     /// Gives of what was read as much as is permitted; says whether anybody was there to hear it.
     fn give(&mut self) -> bool {
-        let Given { batch, letters, position } = self.rest.give(self.most);
+        let Given { batch, letters, position, left_out } = self.rest.give(self.most);
         let bytes = batch.bytes() as u64;
-        let mut output = Output { position, bytes, ..self.collector.route(batch) };
+        let mut output = Output { position, bytes, left_out, ..self.collector.route(batch) };
         output.dead.extend(letters);
         self.context.reporter.tell(SourceEvent::Read { output })
     }

@@ -16,6 +16,8 @@ pub struct Output {
     pub records: u64,
     /// Their bytes, terminators included; of a source, whose rate counts them.
     pub bytes: u64,
+    /// Records that were read and do not go on, because only a sample does; of a source.
+    pub left_out: u64,
     /// See [`Commit::position`](super::Commit::position).
     pub position: Option<Bytes>,
     /// Of a stream: what it printed, to be compared if it must be printed again.

@@ -57,7 +57,8 @@ impl SourceTask {
             return;
         }
         ctx.rates.took(base.id, output.records, output.bytes);
-        base.counters.records_in += output.records;
+        base.counters.records_in += output.records + output.left_out;
+        base.counters.left_out_records += output.left_out;
         base.commit(ctx, Vec::new(), output, false);
         self.step(base, ctx);
     }

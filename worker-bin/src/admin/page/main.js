@@ -181,6 +181,8 @@ function renderFigures(view) {
   list.push(figure("Dead letters", number(dead), dead > 0 ? "reasons below" : "none", dead > 0));
   const dropped = s.links.reduce((n, link) => n + (link.dropped_records || 0), 0);
   if (dropped > 0) list.push(figure("Dropped", number(dropped), "by links that were full (when_full)", true));
+  const leftOut = sum(all, "left_out_records");
+  if (leftOut > 0) list.push(figure("Left out", number(leftOut), "by samples of sources"));
   list.push(figure("Retried", number(sum(all, "retried_records")), "records, counted each time"));
   if (s.nodes.length > 1) list.push(figure("Lost, at most", number(s.lost_records), s.lost_records > 0 ? "when nodes died" : "nothing", s.lost_records > 0));
   show("figures", list);

@@ -122,6 +122,7 @@ fn cells(snapshot: &Snapshot, stage: &Stage) -> Vec<String> {
         ("queued", sum(|t| t.queued_records)),
         ("retried", sum(|t| t.counters.retried_records)),
         ("dead", sum(|t| t.counters.dead_records)),
+        ("left out", sum(|t| t.counters.left_out_records)),
     ] {
         if count > 0 {
             rest.push(format!("{} {what}", words::number(count)));

@@ -123,7 +123,7 @@ pub struct Opening<'a> {
 pub struct Lives<'a> {
     /// What the last [`SourceReader::position`] to be committed was; `None` in the first life.
     pub position: Option<Bytes>,
-    /// So many records behind it were given.
+    /// So many records behind it are done with.
     pub given: u64,
     /// A file of its own, for what is too large for a position.
     pub list: PathBuf,

@@ -116,6 +116,27 @@ pub const OPTIONS: &[InlineOption] = &[
         meaning: Meaning::Keys(Place::SourceOrStage(ANY), values::burst),
     },
     InlineOption {
+        long: "sample",
+        short: None,
+        value: Some("SHARE"),
+        help: "Only a part of the records, the same at every start: 1%, 0.05%",
+        meaning: Meaning::Keys(Place::Source, values::share),
+    },
+    InlineOption {
+        long: "sample-by",
+        short: None,
+        value: Some("KEY"),
+        help: "With --sample: records with equal keys come together or not at all; as --key",
+        meaning: Meaning::Keys(Place::Source, |text| values::key("sample_by", text)),
+    },
+    InlineOption {
+        long: "sample-seed",
+        short: None,
+        value: Some("N"),
+        help: "With --sample: others for another number [default: 0]",
+        meaning: Meaning::Keys(Place::Source, values::seed),
+    },
+    InlineOption {
         long: "stage",
         short: Some('s'),
         value: Some("COMMAND"),
@@ -156,7 +177,7 @@ pub const OPTIONS: &[InlineOption] = &[
         value: Some("KEY"),
         help: "Records with equal keys meet in one task: FIELD or FIELD:DELIMITER (fields count from 1, blanks part them), csv:NAME, \
                csv:N, json:/POINTER, or record",
-        meaning: Meaning::Keys(Place::Stage(ANY), values::key),
+        meaning: Meaning::Keys(Place::Stage(ANY), |text| values::key("partition_by", text)),
     },
     InlineOption {
         long: "batch",

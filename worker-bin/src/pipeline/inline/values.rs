@@ -4,6 +4,7 @@ use crate::io::framing::{Framing, FramingError};
 use crate::pipeline::diagnostics::listed;
 use crate::pipeline::keys::framing::in_file;
 use crate::pipeline::keys::rate::{EXPECTED as RATE_EXPECTED, Rate};
+use crate::pipeline::keys::sample::{self, Share};
 use crate::pipeline::text::quoted;
 use crate::text::units::{parse_duration, parse_size};
 
@@ -54,7 +55,7 @@ pub(super) fn framing(text: &str) -> Result<Lines, String> {
 }
 
 /// `7`, `1:,`, `csv:state`, `csv:4`, `json:/user/id` or `record`.
-pub(super) fn key(text: &str) -> Result<Lines, String> {
+pub(super) fn key(name: &'static str, text: &str) -> Result<Lines, String> {
     let expected = || {
         "expected FIELD or FIELD:DELIMITER, csv:NAME, csv:N, json:/POINTER or record, such as 7, 1:, or csv:state".to_owned()
     };
@@ -84,7 +85,18 @@ pub(super) fn key(text: &str) -> Result<Lines, String> {
             format!("{{ field = {index}, delimiter = {} }}", quoted(delimiter))
         }
     };
-    Ok(vec![("partition_by", rule)])
+    Ok(vec![(name, rule)])
+}
+
+pub(super) fn share(text: &str) -> Result<Lines, String> {
+    Share::parse(text).ok_or_else(|| format!("expected {}", sample::EXPECTED.replace('"', "")))?;
+    Ok(vec![("sample", quoted(text))])
+}
+
+pub(super) fn seed(text: &str) -> Result<Lines, String> {
+    let seed = text.parse::<u64>().ok().filter(|&seed| seed <= i64::MAX as u64);
+    let seed = seed.ok_or_else(|| "expected a whole number from 0 on".to_owned())?;
+    Ok(vec![("sample_seed", seed.to_string())])
 }
 
 /// `1MiB` or `1000records`.
@@ -175,7 +187,7 @@ mod tests {
             ("json:/user/id", "{ json = \"/user/id\" }"),
             ("record", "\"record\""),
         ] {
-            assert_eq!(key(text), Ok(vec![("partition_by", rule.to_owned())]), "{text}");
+            assert_eq!(key("partition_by", text), Ok(vec![("partition_by", rule.to_owned())]), "{text}");
         }
         for (text, words) in [
             ("0", "FIELD"),
@@ -186,7 +198,11 @@ mod tests {
             ("1:", "delimiter"),
             ("x:,", "FIELD"),
         ] {
-            assert!(key(text).unwrap_err().contains(words), "{text}: {:?}", key(text));
+            assert!(
+                key("partition_by", text).unwrap_err().contains(words),
+                "{text}: {:?}",
+                key("partition_by", text)
+            );
         }
     }
 

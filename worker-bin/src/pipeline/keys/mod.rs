@@ -19,6 +19,7 @@ pub(crate) mod program;
 pub(crate) mod rate;
 pub(crate) mod records;
 pub(crate) mod row;
+pub(crate) mod sample;
 pub(crate) mod schema;
 pub(crate) mod sink;
 pub(crate) mod source;
@@ -30,5 +31,6 @@ pub(crate) mod value;
 pub use order::Order;
 pub use partition_by::{Column, KeyRule};
 pub use place::PlaceName;
+pub use sample::Share;
 
 pub(crate) use row::{Class, Inline, Key, KeyInfo, Keys, Rendered, Row, Section, Shown, WhenAbsent, Within};

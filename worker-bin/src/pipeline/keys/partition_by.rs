@@ -68,11 +68,22 @@ impl Value for Rule {
     }
 
     fn schema(&self) -> serde_json::Value {
+        Self::schema_with(&["record", "key"])
+    }
+}
+
+impl Rule {
+    /// The schema of rules for what records have themselves.
+    pub(super) fn of_records() -> serde_json::Value {
+        Self::schema_with(&["record"])
+    }
+
+    fn schema_with(words: &[&str]) -> serde_json::Value {
         let number = || Integer { least: 1, most: u64::from(u32::MAX) }.schema();
         let text = || json!({"type": "string", "minLength": 1});
         let table = |properties: serde_json::Value, required: &str| json!({"type": "object", "properties": properties, "required": [required], "additionalProperties": false});
         any_of([
-            json!({"enum": ["record", "key"]}),
+            json!({"enum": words}),
             variable(),
             table(json!({"field": number(), "delimiter": text()}), "field"),
             table(json!({"csv": any_of([number(), text()])}), "csv"),

@@ -4,7 +4,8 @@ use super::framing::Frames;
 use super::kind;
 use super::place::{Place, PlaceName};
 use super::rate::Pace;
-use super::value::Words;
+use super::sample::{OfRecords, Sample, ShareText};
+use super::value::{Integer, Maybe, Words};
 use super::{Class, Key, Keys, Rendered, Section, WhenAbsent, rate, row};
 use crate::io::shared::Shared;
 use crate::io::source::stdin::StandardInput;
@@ -26,6 +27,8 @@ pub struct Source {
     pub(crate) framing_at: At,
     /// How fast it gives records.
     pub pace: Pace,
+    /// Which of its records go on.
+    pub sample: Sample,
     /// What becomes of records over `max_record`.
     pub on_long: OnLong,
     /// What becomes of packed input that is damaged.
@@ -44,6 +47,7 @@ impl Section for Source {
             framing: Framing::Lines,
             framing_at: At::default(),
             pace: Pace::default(),
+            sample: Sample::default(),
             on_long: OnLong::Halt,
             on_damage: OnDamage::Halt,
             place: Vec::new(),
@@ -80,6 +84,33 @@ pub(crate) const KEYS: Keys<Source> = &[
     ),
     &rate::burst::<Source>(|source| source.pace.burst, |source, burst, at| source.pace.set_burst(burst, at)),
     &Key::<Source, _> {
+        name: "sample",
+        class: Class::Results,
+        doc: "only this part of its records goes on, the same at every start: drawn at random, or by sample_by",
+        value: Maybe(ShareText),
+        when_absent: WhenAbsent::Nothing("all of them"),
+        get: |source| source.sample.share,
+        set: |source, share, _| source.sample.share = share,
+    },
+    &Key::<Source, _> {
+        name: "sample_by",
+        class: Class::Results,
+        doc: "as partition_by: records with equal keys go on together, or not at all",
+        value: Maybe(OfRecords),
+        when_absent: WhenAbsent::Nothing("each for itself"),
+        get: |source| source.sample.by.clone(),
+        set: |source, by, at| source.sample.set_by(by, at),
+    },
+    &Key::<Source, _> {
+        name: "sample_seed",
+        class: Class::Results,
+        doc: "others for another number",
+        value: Maybe(Integer { least: 0, most: i64::MAX as u64 }),
+        when_absent: WhenAbsent::Nothing("0"),
+        get: |source| source.sample.seed,
+        set: |source, seed, at| source.sample.set_seed(seed, at),
+    },
+    &Key::<Source, _> {
         name: "on_long",
         class: Class::Tuning,
         doc: "halt | dead-letter | cut: a record over max_record; what does not go on is a dead letter, with its place and length",
@@ -114,6 +145,7 @@ pub(crate) fn read<'d>(reader: &mut Reader<'d>, mut table: Table<'d>, (name, at)
     let given = row::read(KEYS, reader, &mut table, &mut source);
     table.finish(reader);
     reader.problems.extend(source.pace.problem(source.input.rate()));
+    reader.problems.extend(source.sample.problem());
     if source.header == Header::Repeat && !source.input.has_header() {
         let at = given.iter().find(|entry| entry.key == "header").map(KeyValue::at);
         let never_ends = source.input.ending() == Ending::Never;

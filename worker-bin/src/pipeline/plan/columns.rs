@@ -50,6 +50,8 @@ impl<'a> FirstRecords<'a> {
 /// How records are spread over a stage's or sink's tasks, in the order of the pipeline's lists; `None`: without a key.
 #[derive(Debug)]
 pub(super) struct Keys {
+    /// By what a source's sample is taken.
+    pub(super) sources: Vec<Option<PartitionBy>>,
     pub(super) stages: Vec<Option<PartitionBy>>,
     pub(super) sinks: Vec<Option<PartitionBy>>,
 }
@@ -57,7 +59,15 @@ pub(super) struct Keys {
 /// Finds every rule's column.
 pub(super) fn keys(pipeline: &Pipeline, first: &mut FirstRecords<'_>) -> Result<Keys, Vec<Problem>> {
     let mut problems = Vec::new();
-    let mut keys = Keys { stages: Vec::new(), sinks: Vec::new() };
+    let mut keys = Keys { sources: Vec::new(), stages: Vec::new(), sinks: Vec::new() };
+    for (index, source) in pipeline.sources.iter().enumerate() {
+        let sample = &source.sample;
+        let rule = resolve(first, sample.by.as_ref(), &[Origin::Source(index)], &sample.by_at);
+        keys.sources.push(rule.unwrap_or_else(|problem| {
+            problems.push(*problem);
+            None
+        }));
+    }
     for stage in &pipeline.stages {
         let rule = resolve(first, stage.partition_by.as_ref(), &stage.from, &stage.key_at);
         keys.stages.push(rule.unwrap_or_else(|problem| {

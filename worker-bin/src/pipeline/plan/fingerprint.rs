@@ -84,6 +84,9 @@ pub(super) fn texts(pipeline: &Pipeline, partitions: &Partitions, keys: &Keys) -
 /// The pipeline with what is found out when it is laid out: numbers of tasks and of columns.
 fn resolved(pipeline: &Pipeline, partitions: &Partitions, keys: &Keys) -> Pipeline {
     let mut pipeline = partitions.written_into(pipeline);
+    for (source, by) in pipeline.sources.iter_mut().zip(&keys.sources) {
+        source.sample.by = by.as_ref().map(rule);
+    }
     for (stage, by) in pipeline.stages.iter_mut().zip(&keys.stages) {
         stage.partition_by = by.as_ref().map(rule);
     }

@@ -22,7 +22,7 @@ pub use differences::{Difference, differences, moves, render};
 pub use fingerprint::{placement, semantics};
 pub use order::InOrder;
 pub use partitions::Partitions;
-pub use tasks::{LocalTask, RecordsSettings, Role, SinkTask, SourceTask, StageTask};
+pub use tasks::{LocalTask, RecordsSettings, Role, Sampling, SinkTask, SourceTask, StageTask};
 
 use super::cluster::Cluster;
 use super::diagnostics::{ConfigError, Problem};

@@ -7,7 +7,8 @@ use crate::io::dead::Envelopes;
 use crate::io::sink::AnySink;
 use crate::io::source::AnySource;
 use crate::pipeline::model::{
-    EarlyExit, Framing, Header, Mode, OnDamage, OnLong, Pipeline, Program, RecordsState, Restart, Stage,
+    Column, EarlyExit, Framing, Header, KeyRule, Mode, OnDamage, OnLong, Pipeline, Program, RecordsState,
+    Restart, Share, Source, Stage,
 };
 use bytes::Bytes;
 use std::time::Duration;
@@ -80,6 +81,19 @@ pub struct SourceTask {
     pub header: Header,
     pub on_long: OnLong,
     pub on_damage: OnDamage,
+    /// Which of its records go on; `None`: all of them.
+    pub sampling: Option<Sampling>,
+}
+
+/// A part of a source's records, the same in every life.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sampling {
+    pub share: Share,
+    /// What decides; `None`: the record's number.
+    pub by: Option<PartitionBy>,
+    pub seed: u64,
+    /// The first record goes on, too: it may be a header.
+    pub keeps_first: bool,
 }
 
 /// What a stage task runs.
@@ -163,6 +177,7 @@ pub(super) fn local(
             header: source.header,
             on_long: source.on_long,
             on_damage: source.on_damage,
+            sampling: sampling(source, keys.sources[index].as_ref()),
         });
         let (first, count) = (layout.first_source[index], partitions.sources[index]);
         here.add(&source.name, (first, count), None, (&source.framing, &source.framing), |_| role.clone());
@@ -185,6 +200,17 @@ pub(super) fn local(
         here.add(&sink.name, (first, count), keys.sinks[index].clone(), framing, role);
     }
     here.tasks
+}
+
+fn sampling(source: &Source, by: Option<&PartitionBy>) -> Option<Sampling> {
+    // Only who names a column says that there is a header.
+    let may_be_header = matches!(source.sample.by, None | Some(KeyRule::Csv(Column::Name(_))));
+    Some(Sampling {
+        share: source.sample.share?,
+        by: by.cloned(),
+        seed: source.sample.seed.unwrap_or(0),
+        keeps_first: source.header == Header::Keep && may_be_header,
+    })
 }
 
 /// What a task of a stage runs, or of a sink that is a program: that one gives nothing on.

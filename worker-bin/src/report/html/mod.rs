@@ -123,6 +123,10 @@ fn facts(report: &Report) -> String {
     facts.push(("memory at most", words::bytes(report.resident_peak_bytes)));
     facts.push(("dead letters", words::number(report.dead_records)));
     facts.push(("stalls", words::number(report.stall_count)));
+    let left_out = report.stages.iter().map(|stage| stage.left_out_records).sum();
+    if left_out > 0 {
+        facts.push(("left out by samples", words::records(left_out)));
+    }
     if report.dropped_records > 0 {
         facts.push(("dropped", words::records(report.dropped_records)));
     }

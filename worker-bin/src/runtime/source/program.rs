@@ -101,7 +101,7 @@ impl ProgramInput {
         let before = if starts == 1 { Progress::default() } else { source.progress() };
         let left = self.read(reading, &mut source, &life.child, before)?;
         life.child.is_read(true);
-        if left == Left::Stopped || source.is_full() {
+        if left == Left::Stopped || source.is_full() || reading.rest.is_full() {
             // What it would still print is not wanted: with nobody to read it, it does not wait for that.
             self.order.stop(Manner::Terminate);
             drop(source);

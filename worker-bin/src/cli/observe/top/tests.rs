@@ -50,6 +50,7 @@ fn task(stage: &str, partition: u32) -> Task {
             bytes_out: 100_000_000,
             retried_records: 0,
             dead_records: 0,
+            left_out_records: 0,
             programs: 17,
         },
         queued_records: 120,
