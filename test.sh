@@ -65,9 +65,9 @@ step() {
 # Programs that tests start, with the Debian packages they are in.
 have_programs() {
     local missing=() pair
-    for pair in awk:mawk bash:bash cc:gcc chromedriver:chromium-driver chromium:chromium cmp:diffutils gzip:gzip \
+    for pair in awk:mawk bash:bash cc:gcc chromedriver:chromium-driver chromium:chromium cmp:diffutils elvish:elvish fish:fish groff:groff gzip:gzip \
         dot:graphviz ip:iproute2 jq:jq losetup:mount mkfifo:coreutils mkfs.ext4:e2fsprogs mlr:miller mount:mount nft:nftables parallel:parallel \
-        promtool:prometheus ps:procps python3:python3 setsid:util-linux strace:strace systemd-analyze:systemd zstd:zstd; do
+        promtool:prometheus ps:procps python3:python3 setsid:util-linux strace:strace systemd-analyze:systemd zsh:zsh zstd:zstd; do
         command -v "${pair%%:*}" > /dev/null || missing+=("${pair##*:}")
     done
     /usr/bin/python3 -c 'import prometheus_client' 2> /dev/null || missing+=(python3-prometheus-client)

@@ -7,7 +7,7 @@ pub use inline::InlineArgs;
 
 use super::dlq::args::{DLQ_EXAMPLES, DlqArgs};
 use super::test::{TEST_EXAMPLES, TestArgs};
-use super::version;
+use super::{complete, version};
 use crate::admin::AdminAddress;
 use crate::chaos::{Rates, RatesError};
 use crate::logging::Form;
@@ -15,6 +15,7 @@ use crate::otel::Endpoint;
 use crate::pipeline::StateOptions;
 use crate::stderr::{Color, colors_wanted};
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap_complete::ArgValueCandidates;
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -68,6 +69,12 @@ pub enum WorkerCommand {
     /// Say what a key of a file means, or a reason that `worker why` gives
     #[command(after_help = super::explain::EXAMPLES)]
     Explain(super::explain::ExplainArgs),
+    /// Print a script that completes commands, options and names in a shell
+    #[command(after_help = super::complete::EXAMPLES)]
+    Completions(super::complete::CompletionsArgs),
+    /// Print the manual, or write its pages
+    #[command(after_help = super::man::EXAMPLES)]
+    Man(super::man::ManArgs),
     /// Run one node of several
     #[command(after_help = NODE_EXAMPLES)]
     Node(NodeArgs),
@@ -133,13 +140,13 @@ pub struct RunArgs {
     #[command(flatten)]
     pub inline: InlineArgs,
     /// Value of a variable of the file; repeatable
-    #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
+    #[arg(long, value_name = "NAME=VALUE", value_parser = variable, add = ArgValueCandidates::new(complete::variables_of_file))]
     pub set: Vec<(String, String)>,
     /// Stop every source after this many records; not with state
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub limit: Option<u64>,
     /// Run up to this stage only and print what it gives; keeps no state
-    #[arg(long, value_name = "STAGE", conflicts_with_all = ["state", "fresh"])]
+    #[arg(long, value_name = "STAGE", conflicts_with_all = ["state", "fresh"], add = ArgValueCandidates::new(complete::stages_of_file))]
     pub to: Option<String>,
     /// Run again only what failed: the dead letters of the last run of FILE, of its state or in NAME.dead-letters.jsonl (or the
     /// file that --dead-letters names), that were not run again yet; see worker dlq replay
@@ -269,7 +276,7 @@ pub struct CheckArgs {
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// Value of a variable of the file; repeatable
-    #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
+    #[arg(long, value_name = "NAME=VALUE", value_parser = variable, add = ArgValueCandidates::new(complete::variables_of_file))]
     pub set: Vec<(String, String)>,
     /// Print every default as well, and the memory and disk it may take
     #[arg(long)]
@@ -284,7 +291,7 @@ pub struct CheckArgs {
     #[arg(long, value_name = "CLUSTER", requires = "name")]
     pub cluster: Option<PathBuf>,
     /// As this node
-    #[arg(long, value_name = "NODE", requires = "cluster")]
+    #[arg(long, value_name = "NODE", requires = "cluster", add = ArgValueCandidates::new(complete::nodes_of_file))]
     pub name: Option<String>,
 }
 
@@ -308,7 +315,7 @@ pub struct SchemaArgs {
 #[derive(Clone, Debug, Args)]
 pub struct NodeArgs {
     /// Which node of the cluster file this is
-    #[arg(long, value_name = "NODE")]
+    #[arg(long, value_name = "NODE", add = ArgValueCandidates::new(complete::nodes_of_file))]
     pub name: String,
     /// Cluster file, the same on every node
     #[arg(long, value_name = "CLUSTER")]
@@ -317,7 +324,7 @@ pub struct NodeArgs {
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// Value of a variable of the file, the same on every node; repeatable
-    #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
+    #[arg(long, value_name = "NAME=VALUE", value_parser = variable, add = ArgValueCandidates::new(complete::variables_of_file))]
     pub set: Vec<(String, String)>,
     /// How long a finished node waits for the last goodbyes of its peers
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]

@@ -6,6 +6,7 @@ use crate::explain::{Cause, Row, Scope, WaitClass, WaitKind, causes};
 use crate::pipeline::keys::catalog::{self, Entry};
 use crate::text::names;
 use clap::Args;
+use clap_complete::ArgValueCandidates;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
@@ -14,7 +15,7 @@ use std::process::ExitCode;
 pub struct ExplainArgs {
     /// A key of a file, such as timeout, batch.max_bytes or stage.timeout; a table of it, such as stage; or a reason that worker
     /// why, the page or a report gives, such as child_hung [default: a list of all]
-    #[arg(value_name = "KEY|REASON")]
+    #[arg(value_name = "KEY|REASON", add = ArgValueCandidates::new(super::complete::explained))]
     pub name: Option<String>,
 }
 
@@ -199,7 +200,7 @@ fn short(doc: &str) -> String {
 }
 
 /// Every name that can be asked for.
-fn known(keys: &[Entry]) -> Vec<String> {
+pub(super) fn known(keys: &[Entry]) -> Vec<String> {
     let mut known: Vec<String> = TABLES.iter().map(|(table, _)| (*table).to_owned()).collect();
     for entry in keys {
         known.extend([entry.name().to_owned(), entry.path.clone(), entry.whole()]);

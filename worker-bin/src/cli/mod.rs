@@ -3,6 +3,7 @@
 pub mod args;
 mod chaos;
 mod check;
+pub mod complete;
 pub mod dlq;
 pub mod explain;
 mod files;
@@ -10,6 +11,7 @@ pub mod fmt;
 pub mod graph;
 pub mod init;
 pub mod journal;
+pub mod man;
 pub mod observe;
 mod reports;
 mod room;
@@ -33,6 +35,9 @@ use std::process::ExitCode;
 /// Does what the command line says.
 #[must_use]
 pub fn main() -> ExitCode {
+    if let Some(status) = complete::answered() {
+        return status;
+    }
     let args = match args::parse(std::env::args_os()) {
         Ok(args) => args,
         Err(error) => return help_or_error(&error),
@@ -62,6 +67,8 @@ pub fn main() -> ExitCode {
         WorkerCommand::Graph(args) => graph::graph(&args),
         WorkerCommand::Init(args) => init::init(&args),
         WorkerCommand::Fmt(args) => fmt::fmt(&args),
+        WorkerCommand::Completions(args) => complete::completions(args),
+        WorkerCommand::Man(args) => man::man(&args),
         WorkerCommand::Explain(args) => explain::explain(&args),
         WorkerCommand::Node(args) => run::node(&args),
         WorkerCommand::Journal(command) => journal::journal(&command),

@@ -50,7 +50,10 @@ fn every_example_is_good_and_runs() {
         let dir = tempfile::tempdir().unwrap();
         let done = init(dir.path(), &["--example", example]);
         let next = format!("next: cd {example}\n      worker run pipeline.toml\n");
-        assert!(done.status == 0 && done.err.contains(&next) && !done.err.contains("warning"), "{done:?}");
+        // What this machine has room for is not the example's.
+        let of_machine = |line: &&str| line.starts_with("warning: at worst this node ");
+        let warned = done.err.lines().any(|line| line.starts_with("warning") && !of_machine(&line));
+        assert!(done.status == 0 && done.err.contains(&next) && !warned, "{done:?}");
         let own = dir.path().join(example);
         assert_eq!(worker(&own, &["fmt", "--check", "pipeline.toml"]).status, 0, "{example}");
         if example == "follow" {

@@ -2,11 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod completions;
 mod explain;
 mod fmt;
 mod graph;
 mod init;
 mod json;
+mod man;
 mod version;
 
 use assert_cmd::Command;

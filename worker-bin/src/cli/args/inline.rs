@@ -1,7 +1,7 @@
 //! A pipeline on the command line: its options, from their table.
 
 use crate::pipeline::{INLINE_OPTIONS, InlineOption, InlineWord};
-use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, ValueHint};
 
 /// The options that describe a pipeline, in the order in which they were written.
 #[derive(Clone, Debug, Default)]
@@ -51,8 +51,18 @@ fn arg(option: &'static InlineOption) -> Arg {
         None => arg,
     };
     match option.value {
-        Some(name) => arg.value_name(name).allow_negative_numbers(true),
+        Some(name) => arg.value_name(name).allow_negative_numbers(true).value_hint(hint(name)),
         // What stands for the value of an option without one keeps its place among the others.
         None => arg.num_args(0).default_missing_value(""),
+    }
+}
+
+/// What a shell may complete, by what messages call the value.
+fn hint(name: &str) -> ValueHint {
+    match name {
+        "GLOB" | "FILE" => ValueHint::AnyPath,
+        "DIR" => ValueHint::DirPath,
+        "COMMAND" => ValueHint::CommandString,
+        _ => ValueHint::Other,
     }
 }

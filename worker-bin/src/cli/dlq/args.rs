@@ -1,7 +1,9 @@
 //! The words of `worker dlq`.
 
 use crate::cli::args::{ProcessArgs, variable};
+use crate::cli::complete;
 use clap::{Args, Subcommand};
+use clap_complete::ArgValueCandidates;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
@@ -79,7 +81,7 @@ pub struct LettersArgs {
     #[arg(long, value_name = "FILE")]
     pub letters: Option<PathBuf>,
     /// Value of a variable of the file; repeatable
-    #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
+    #[arg(long, value_name = "NAME=VALUE", value_parser = variable, add = ArgValueCandidates::new(complete::variables_of_file))]
     pub set: Vec<(String, String)>,
 }
 
@@ -93,7 +95,7 @@ pub struct ListArgs {
     #[command(flatten)]
     pub from: LettersArgs,
     /// Only those of this stage
-    #[arg(long, value_name = "STAGE")]
+    #[arg(long, value_name = "STAGE", add = ArgValueCandidates::new(complete::stages_of_file))]
     pub stage: Option<String>,
     /// One JSON object a line, with everything that is known
     #[arg(long)]
@@ -163,7 +165,7 @@ pub struct ReplayArgs {
     #[arg(value_name = "ID", conflicts_with = "stage")]
     pub ids: Vec<String>,
     /// All of this stage that were not replayed yet
-    #[arg(long, value_name = "STAGE")]
+    #[arg(long, value_name = "STAGE", add = ArgValueCandidates::new(complete::stages_of_file))]
     pub stage: Option<String>,
     /// State directory of the run [default: as for worker run FILE]
     #[arg(long, value_name = "DIR", conflicts_with = "letters", value_hint = clap::ValueHint::DirPath)]
@@ -173,7 +175,7 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "FILE")]
     pub letters: Option<PathBuf>,
     /// Value of a variable of the file; repeatable
-    #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
+    #[arg(long, value_name = "NAME=VALUE", value_parser = variable, add = ArgValueCandidates::new(complete::variables_of_file))]
     pub set: Vec<(String, String)>,
     /// Write the results to this new file, and not to the pipeline's sinks
     #[arg(long, value_name = "FILE")]

@@ -1,7 +1,9 @@
 //! Words of the commands that look at running workers.
 
 use crate::admin::host_and_port;
+use crate::cli::complete;
 use clap::{Args, Subcommand, ValueHint};
+use clap_complete::ArgValueCandidates;
 use std::path::PathBuf;
 
 /// A look at running workers.
@@ -54,7 +56,7 @@ fn address(text: &str) -> Result<String, String> {
 #[derive(Clone, Debug, Default, Args)]
 pub struct TargetArgs {
     /// The worker of this pipeline, where several run here
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["admin", "cluster"])]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["admin", "cluster"], add = ArgValueCandidates::new(complete::pipelines))]
     pub pipeline: Option<String>,
     /// The worker whose admin address this is; orders take their token from WORKER_ADMIN_TOKEN if it runs elsewhere
     #[arg(long, value_name = "HOST:PORT", value_parser = address, conflicts_with = "cluster")]
@@ -104,7 +106,7 @@ pub struct TopArgs {
 #[derive(Clone, Debug, Args)]
 pub struct TapArgs {
     /// The stage, source or sink
-    #[arg(value_name = "STAGE")]
+    #[arg(value_name = "STAGE", add = ArgValueCandidates::new(complete::running_stages))]
     pub stage: String,
     /// Which worker is meant.
     #[command(flatten)]
@@ -130,7 +132,7 @@ pub struct TapArgs {
 #[derive(Clone, Debug, Args)]
 pub struct OrderArgs {
     /// The stage, source or sink
-    #[arg(value_name = "STAGE")]
+    #[arg(value_name = "STAGE", add = ArgValueCandidates::new(complete::running_stages))]
     pub stage: String,
     /// Which worker is meant.
     #[command(flatten)]

@@ -1,7 +1,9 @@
 //! The words of `worker test`.
 
 use crate::cli::args::{some_time, variable};
+use crate::cli::complete;
 use clap::Args;
+use clap_complete::ArgValueCandidates;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -30,10 +32,10 @@ pub struct TestArgs {
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// The tests to run [default: all of the file]
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", add = ArgValueCandidates::new(complete::tests_of_file))]
     pub names: Vec<String>,
     /// Value of a variable of the file; repeatable
-    #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
+    #[arg(long, value_name = "NAME=VALUE", value_parser = variable, add = ArgValueCandidates::new(complete::variables_of_file))]
     pub set: Vec<(String, String)>,
     /// Write the results there as JUnit XML, for a build server
     #[arg(long, value_name = "OUT.xml", value_hint = clap::ValueHint::FilePath)]
