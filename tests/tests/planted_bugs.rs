@@ -70,6 +70,17 @@ fn a_boundary_that_is_passed_on_too_early() {
 }
 
 #[test]
+fn a_last_chunk_that_is_left_open() {
+    is_caught_in("last_words_in_order", scenario::last_words_in_order(), Bug::LastChunkOpen);
+}
+
+#[test]
+fn a_boundary_that_is_forgotten_before_those_of_chunks_before_it() {
+    let plan = scenario::slow_sink_in_order_that_dies();
+    is_caught_in("slow_sink_in_order_that_dies", plan, Bug::BoundaryForgottenAhead);
+}
+
+#[test]
 fn a_turn_that_is_forgotten() {
     is_caught_in_order(Bug::TurnForgotten, &[Check::InOrder, Check::Drain]);
 }

@@ -102,6 +102,17 @@ fn dead_destination_with_window_of_one() {
 }
 
 #[test]
+fn what_programs_print_at_their_end_in_order_is_in_nobodys_way() {
+    let outcome = kept(&scenario::last_words_in_order());
+    assert!(outcome.ends.iter().all(|end| *end == NodeEnd::Finished), "{:?}", outcome.ends);
+}
+
+#[test]
+fn empty_chunks_do_not_overtake_what_a_dying_sink_is_writing() {
+    kept(&scenario::slow_sink_in_order_that_dies());
+}
+
+#[test]
 fn healthy_destinations_do_not_notice_one_that_stays_dead() {
     let (quiet, dead) =
         (kept(&scenario::three_nodes(BatchProgram::Identity)), kept(&scenario::dead_for_good()));

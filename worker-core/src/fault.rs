@@ -89,6 +89,10 @@ pub enum Bug {
     TakesOutOfTurn,
     /// A batch stage passes a chunk's boundary on before what came before it is committed.
     BoundaryAhead,
+    /// A task with neighbours leaves the chunk that it ends in open.
+    LastChunkOpen,
+    /// Who does not pass boundaries on commits that of an empty chunk before what it has of chunks before it.
+    BoundaryForgottenAhead,
     /// With a journal: where a task was in the order of the source is not kept.
     TurnForgotten,
     /// A batch goes on behind a boundary.

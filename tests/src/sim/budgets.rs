@@ -91,7 +91,7 @@ impl World {
     fn check_inbox(&self, truth: &LinkTruth, spec: LinkSpec) -> Checked {
         let ended = truth.local || truth.cancelled || self.model.tasks[spec.to.0 as usize].ended;
         let most = self.plan.limits.credit_bytes + RECORD_BYTES_MAX + self.task_budget(spec.to);
-        let held = truth.lives.values().map(|life| life.cost(life.given, life.received)).max().unwrap_or(0);
+        let held = truth.lives.values().map(|life| life.cost(life.taken(), life.received)).max().unwrap_or(0);
         require(held <= most || ended, Check::Memory, || {
             let name = &self.model.graph.task(spec.to).name;
             format!("{name}: holds {held} bytes of one link, its limits allow {most}")

@@ -49,10 +49,13 @@ impl World {
             })?;
             let printed = self.printed.printed.entry(task).or_default();
             *printed = (*printed).max(read);
+            let printed = *printed;
             if in_good_order && self.plan.is_journaled() && fits {
                 let journal = self.disks[self.nodes[node].home].task(task)?;
                 let (committed, ended) = (journal.committed_position(), journal.has_ended());
-                require(committed == *printed || ended, Check::LastWords, || {
+                let lost_before = |number| self.printed.is_lost(task, number);
+                let kept = (committed..printed).all(lost_before);
+                require(kept || ended, Check::LastWords, || {
                     format!(
                         "node {node} stopped: {task:?}'s program has printed {printed}, {committed} are kept"
                     )

@@ -95,6 +95,92 @@ pub fn dead_for_good() -> Plan {
     plan
 }
 
+/// Programs side by side print more at their end than all links to their readers hold, in the order of the source.
+#[must_use]
+pub fn last_words_in_order() -> Plan {
+    let source = StageKind::Source {
+        records: 300,
+        chunk: 10,
+        every_us: 100,
+        padding: 10,
+        keyless: false,
+        outside: Outside::File,
+    };
+    let counts = || StageKind::Records {
+        program: RecordsProgram::Count,
+        spec: RecordsSpec {
+            in_flight: 16,
+            in_flight_bytes: 64_000,
+            tick: None,
+            retry: Retry {
+                max_attempts: 3,
+                initial: Duration::from_millis(10),
+                max: Duration::from_millis(200),
+            },
+            on_error: OnError::DeadLetter,
+            max_dead: MaxDead::Records(u64::MAX),
+        },
+        inline: true,
+        record_us: 10,
+    };
+    let batch = StageKind::Batch {
+        program: BatchProgram::Identity,
+        spec: batch_spec(100, 10, 5),
+        cost_us: (200, 10),
+    };
+    let sink = StageKind::Sink { record_us: 50, leaves_percent: 0 };
+    let kinds = [(source, 1), (counts(), 2), (counts(), 3), (batch, 3), (sink, 1)];
+    let stages = ('a'..).zip(kinds).enumerate().map(|(at, (letter, (kind, partitions)))| Stage {
+        letter,
+        from: at.checked_sub(1).into_iter().collect(),
+        nodes: vec![0; partitions],
+        by: None,
+        in_order: at > 0,
+        kind,
+    });
+    let limits = Limits { credit_bytes: 60, outbox_bytes: 1, spill_bytes: SPILL_OF_ALL };
+    let mut plan = quiet_plan(1, stages.collect(), limits);
+    plan.delivery = Delivery::ExactlyOnce;
+    plan
+}
+
+/// A sink writes slowly in the order of the source what three filters side by side leave, whose batches are often empty; its node
+/// dies again and again.
+#[must_use]
+pub fn slow_sink_in_order_that_dies() -> Plan {
+    let source = StageKind::Source {
+        records: 300,
+        chunk: 4,
+        every_us: 500,
+        padding: 10,
+        keyless: false,
+        outside: Outside::File,
+    };
+    let filter = StageKind::Batch {
+        program: BatchProgram::Filter(2),
+        spec: batch_spec(100, 1, 5),
+        cost_us: (9_000, 10),
+    };
+    let stage = |letter, from, nodes, kind| Stage { letter, from, nodes, by: None, in_order: true, kind };
+    let stages = vec![
+        Stage { in_order: false, ..stage('a', Vec::new(), vec![0], source) },
+        stage('b', vec![0], vec![0, 0, 0], filter),
+        stage('c', vec![1], vec![1], StageKind::Sink { record_us: 3_000, leaves_percent: 0 }),
+    ];
+    let limits = Limits { credit_bytes: 1_000, outbox_bytes: 1_000, spill_bytes: SPILL_OF_ALL };
+    let mut plan = quiet_plan(2, stages, limits);
+    plan.delivery = Delivery::ExactlyOnce;
+    plan.slots = 3;
+    plan.faults = (1..40)
+        .map(|round| Scheduled {
+            at: round * 19_000,
+            fault: Fault::Crash { node: 1, for_us: Some(1_000), silent: false, power: true },
+        })
+        .collect();
+    plan.heal_us = 800_000;
+    plan
+}
+
 /// The only reader of a stage is dead for good from almost the start; the stage shares its source with a healthy one.
 #[must_use]
 pub fn dead_behind_a_filter() -> Plan {

@@ -124,6 +124,15 @@ impl Life {
         self.records.get(index(seq)?)
     }
 
+    /// How far records were given to a program, and the ends of chunks behind that, which are taken without anything to see.
+    pub(in crate::sim) fn taken(&self) -> Seq {
+        let mut taken = self.given;
+        while self.record(taken.next()).is_some_and(Bytes::is_empty) {
+            taken = taken.next();
+        }
+        taken
+    }
+
     pub(super) fn push(&mut self, record: Bytes) {
         let before = self.costs.last().copied().unwrap_or(0);
         self.costs.push(before + record.len() as u64 + 4);

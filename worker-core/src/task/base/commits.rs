@@ -42,7 +42,7 @@ impl Base {
                 input.epoch = input.epoch.max(ctx.inbox_ref(input.link).epoch().unwrap_or_default());
             }
         }
-        self.order.cover(&mut inputs);
+        self.order.cover(ctx, &mut inputs);
         inputs.iter().for_each(|input| self.heads.covered(input.link, input.through));
         self.counters.records_out += output.records;
         self.counters.dead_records += output.dead.len() as u64;
@@ -142,9 +142,10 @@ impl Base {
         &mut self,
         ctx: &mut Ctx,
         mut inputs: Vec<InputDone>,
-        output: Output,
+        mut output: Output,
         stream: Option<StreamStep>,
     ) {
+        output.chunks.extend(self.order.last_ends(ctx));
         for &link in &self.inputs {
             let inbox = ctx.inbox_ref(link);
             if let (Some(epoch), Some(end)) = (inbox.epoch(), inbox.end()) {
