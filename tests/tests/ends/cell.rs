@@ -86,7 +86,7 @@ pub(crate) fn try_cell(
     scratch.write("pipeline.toml", pipeline);
     scratch.shell("mkdir -p disk");
     let cut = (fault == Fault::Power).then(|| Disk::image(scratch, "disk", "disk.img"));
-    let running = amid(trial, delivery);
+    let mut running = amid(trial, delivery);
     let seen = numbers(&(trial.got)(scratch)).len();
     let finished = match fault {
         Fault::Stop => {
@@ -102,7 +102,7 @@ pub(crate) fn try_cell(
             None
         }
         Fault::Program => {
-            kill_program(trial, &running);
+            kill_program(trial, &mut running);
             Some(running.wait(PATIENCE))
         }
     };
@@ -144,9 +144,10 @@ fn power_cut(scratch: &Scratch, running: Running<'_>) {
 }
 
 /// Kills the end's own program, or that of the stage beside it.
-fn kill_program(trial: &Trial, running: &Running<'_>) {
+fn kill_program(trial: &Trial, running: &mut Running<'_>) {
     let part = trial.program.unwrap_or("sleep 0.02");
     eventually("a program to kill", PATIENCE, || {
+        assert!(!running.has_ended(), "it ended before a program was killed: {}", running.stderr());
         let is_it = |pid: &i32| {
             let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             String::from_utf8_lossy(&command).replace('\0', " ").contains(part)

@@ -61,7 +61,10 @@ const KEEP: &str = "exec dd of=disk/got.txt oflag=append conv=notrunc,fsync stat
 
 #[test]
 fn programs_that_take_batches() {
-    let sink = format!("mode = 'batch'\nrun = ['sh', '-c', '{KEEP}']\nbatch = {{ max_records = 300 }}");
+    let lives_long_enough_to_be_killed = format!("sleep 0.03; {KEEP}");
+    let sink = format!(
+        "mode = 'batch'\nrun = ['sh', '-c', '{lives_long_enough_to_be_killed}']\nbatch = {{ max_records = 300 }}"
+    );
     row("sink program, batch", |_| collected(&sink, "dd of="));
 }
 
