@@ -31,6 +31,7 @@ mod passing;
 pub(super) use passing::Passing;
 
 use super::Base;
+use super::header::Heads;
 use crate::config::{LinkOrder, NodeConfig, TaskId, TaskKind, TaskName};
 use crate::ctx::Ctx;
 use crate::event::{Body, Chunk, InputDone, Output, Turn};
@@ -172,21 +173,15 @@ impl Order {
 
     /// What is asked to be committed covers boundaries, one chunk after the other, for a life goes on with the first that is not
     /// covered: those that come next on their links, too, unless they are passed on.
-    pub(super) fn cover(&mut self, ctx: &Ctx, inputs: &mut Vec<InputDone>) {
+    ///
+    /// A header that is taken and not committed is before the boundary that follows it.
+    pub(super) fn cover(&mut self, ctx: &Ctx, heads: &Heads, inputs: &mut Vec<InputDone>) {
         let Some(takes) = &mut self.takes else { return };
         for input in inputs.iter() {
             let asked = takes.asked.entry(input.link).or_default();
             *asked = input.through.max(*asked);
         }
-        while let Some(&boundary) = takes.open.front() {
-            let asked = takes.asked.entry(boundary.link).or_default();
-            let is_next = !self.passes && boundary.seq == asked.next();
-            if boundary.seq > *asked && !is_next {
-                break;
-            }
-            takes.open.pop_front();
-            takes.committed += 1;
-            *asked = boundary.seq.max(*asked);
+        while let Some(boundary) = takes.covered(self.passes, |link| heads.open(link)) {
             match inputs.iter_mut().rfind(|input| input.link == boundary.link) {
                 Some(input) => input.through = boundary.seq.max(input.through),
                 None => inputs.push(boundary.done(ctx)),
@@ -236,6 +231,20 @@ impl Taking {
     fn new(links: Vec<LinkId>, first: u64, step: u64) -> Self {
         let (open, asked) = (VecDeque::new(), BTreeMap::new());
         Self { links, first, step, taken: 0, committed: 0, open, asked }
+    }
+
+    /// The first chunk that is not covered is, with its boundary; `header`: one of a link that is taken and not asked to be committed.
+    fn covered(&mut self, passes: bool, header: impl Fn(LinkId) -> Option<Seq>) -> Option<Boundary> {
+        let boundary = *self.open.front()?;
+        let asked = self.asked.entry(boundary.link).or_default();
+        let before = header(boundary.link).filter(|&at| at == asked.next()).unwrap_or(*asked);
+        let is_next = !passes && boundary.seq == before.next();
+        if boundary.seq > *asked && !is_next {
+            return None;
+        }
+        *asked = boundary.seq.max(*asked);
+        self.committed += 1;
+        self.open.pop_front()
     }
 }
 
@@ -337,3 +346,6 @@ impl Boundary {
 fn close(link: LinkId) -> Chunk {
     Chunk { link, body: Body::Memory(Batch::boundary()) }
 }
+
+#[cfg(test)]
+mod tests;

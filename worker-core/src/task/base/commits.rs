@@ -42,7 +42,7 @@ impl Base {
                 input.epoch = input.epoch.max(ctx.inbox_ref(input.link).epoch().unwrap_or_default());
             }
         }
-        self.order.cover(ctx, &mut inputs);
+        self.order.cover(ctx, &self.heads, &mut inputs);
         inputs.iter().for_each(|input| self.heads.covered(input.link, input.through));
         self.counters.records_out += output.records;
         self.counters.dead_records += output.dead.len() as u64;
