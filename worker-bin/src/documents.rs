@@ -2,6 +2,8 @@
 //!
 //! A shape is every path of a document with its type. It changes only on purpose: whoever parses these documents relies on it.
 
+pub(crate) mod pages;
+
 use crate::admin::{Changed, DeadLetterView, Graph, GraphTask, Live, Tapped, WaitWords};
 use crate::explain::{RunState, StageKind, WaitKind, explain, sample};
 use crate::report::{DeadReason, Gathered, Outcome, gather};

@@ -2,7 +2,7 @@
 //!
 //! A table of the file is a section: a struct and, in the same file, the rows of its keys. A row ([`Key`]) has all that is
 //! known of a key: its name, what it is for, its default, how it is read and written, and whether it changes results. From the
-//! rows come reading with its messages, `--print-toml` and `check --full`, the semantic fingerprint, the README's file and the
+//! rows come reading with its messages, `--print-toml` and `check --full`, the semantic fingerprint, the page of keys (`docs/reference/keys.md`) and the
 //! schema for editors: a new key is a field, its default and a row, and nothing else.
 
 pub(crate) mod batch;

@@ -83,7 +83,7 @@ pub(crate) enum Shown {
 pub(crate) struct Key<S, V: Value> {
     pub(crate) name: &'static str,
     pub(crate) class: Class,
-    /// For people, in one phrase: a comment in the README, a description in the schema.
+    /// For people, in one phrase: a comment on the page of keys, a description in the schema.
     pub(crate) doc: &'static str,
     pub(crate) value: V,
     pub(crate) when_absent: WhenAbsent<S, V::T>,

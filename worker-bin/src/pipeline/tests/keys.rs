@@ -1,4 +1,4 @@
-//! Every row of the table of keys is what it says, and the README says what the rows do.
+//! Every row of the table of keys is what it says.
 
 use super::model::EVERYTHING;
 use super::read;
@@ -59,6 +59,15 @@ fn naming(key: &KeyInfo) -> &'static str {
 }
 
 impl Place {
+    /// What a person calls the kind of its table: `file`, `run`, or the mode of a stage.
+    pub(super) fn kind(&self) -> String {
+        match self.kind.0 {
+            "mode" if self.table == "sink" => format!("run in {}", self.kind.1.trim_matches('"')),
+            "mode" => self.kind.1.trim_matches('"').to_owned(),
+            name => name.to_owned(),
+        }
+    }
+
     /// A file in which the key has this value; `None`: it is left out.
     pub(super) fn file(&self, value: Option<&str>) -> String {
         let mut tables = [
@@ -242,80 +251,6 @@ fn every_row_that_changes_results_and_no_other_changes_the_fingerprint() {
     let with_one_value: Vec<_> = unchangeable.difference(&changeable).copied().collect();
     // `idle` and `since` are of files that are followed, `sample_…` of a `sample`.
     assert_eq!(with_one_value, ["idle", "order", "sample_by", "sample_seed", "since", "stdin", "stdout"]);
-}
-
-fn readme() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md")
-}
-
-/// Where the comments of the README's file begin, and how long its lines may be.
-const COMMENT_COLUMN: usize = 35;
-const LINE_CHARS_MAX: usize = 140;
-
-/// The README's file, with what the rows say as comments: beside the first line of a table that has the key.
-fn commented(file: &str) -> String {
-    let mut told = BTreeSet::new();
-    let mut table = String::new();
-    let mut lines = Vec::new();
-    for line in file.lines().filter(|line| !line.trim_start().starts_with('#')) {
-        if let Some(title) = line.strip_prefix('[') {
-            table = title.trim_start_matches('[').split(['.', ']']).next().unwrap_or_default().to_owned();
-        }
-        let code = line.split_once("  #").map_or(line, |(code, _)| code).trim_end();
-        let (name, value) = code.split_once(" = ").unwrap_or_default();
-        let known = places().into_iter().find(|place| place.table == table && place.key.name == name);
-        match known {
-            None => lines.push(line.to_owned()),
-            Some(Place { key, .. }) if told.insert((key.name, key.doc)) => {
-                lines.extend(comment(code, &tell(&key, value)));
-            }
-            Some(_) => lines.push(code.to_owned()),
-        }
-    }
-    lines.join("\n") + "\n"
-}
-
-/// What people are told of a key beside this value.
-fn tell(key: &KeyInfo, value: &str) -> String {
-    let otherwise = key
-        .default
-        .as_deref()
-        .or(key.otherwise)
-        .filter(|text| *text != value.trim_matches('"') && *text != value);
-    key.doc.to_owned() + &otherwise.map_or_else(String::new, |default| format!(". Default: {default}"))
-}
-
-fn comment(code: &str, text: &str) -> Vec<String> {
-    let mut lines = vec![format!("{code:<0$}  #", COMMENT_COLUMN - 2)];
-    for word in text.split(' ') {
-        let last = lines.last_mut().unwrap();
-        if last.chars().count() + 1 + word.chars().count() > LINE_CHARS_MAX {
-            lines.push(format!("{:1$}#   {word}", "", COMMENT_COLUMN));
-        } else {
-            *last += &format!(" {word}");
-        }
-    }
-    lines
-}
-
-/// `UPDATE_README=1 cargo test -p worker-bin --lib the_readme` writes it.
-#[test]
-fn the_readme_says_what_the_rows_say() {
-    let readme = std::fs::read_to_string(readme()).unwrap();
-    let (before, rest) = readme.split_once("```toml\n").unwrap();
-    let (file, after) = rest.split_once("```").unwrap();
-    let expected = commented(file);
-    if std::env::var_os("UPDATE_README").is_some() {
-        std::fs::write(self::readme(), format!("{before}```toml\n{expected}```{after}")).unwrap();
-    } else {
-        assert_eq!(file, expected);
-    }
-    let words: BTreeSet<&str> = file.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
-    for Place { table, key, .. } in places() {
-        // It is told of with the cluster file.
-        let is_told = words.contains(key.name) || (key.name == "place" && after.contains("`place = \"a\"`"));
-        assert!(is_told, "{table}: {} is not in the README's file", key.name);
-    }
 }
 
 /// Keys whose examples a file takes only beside other keys.

@@ -8,6 +8,7 @@ mod keys;
 mod layout;
 mod model;
 mod order;
+mod pages;
 mod print;
 mod programs;
 mod schema;

@@ -1,9 +1,7 @@
-//! The README names every key that a file may have, and the file it shows is a good one.
+//! The page of keys names every key that a file may have, and the file it shows is a good one.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
+use super::root;
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::process::{Command, Output};
 
 /// A file in which every table has a key that none knows; messages then list those that are known.
@@ -29,13 +27,13 @@ qqqqqq = 1
 file = "y"
 "#;
 
-fn readme() -> String {
-    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md")).unwrap()
+fn page() -> String {
+    std::fs::read_to_string(root().join("docs/reference/keys.md")).unwrap()
 }
 
 /// The first block of TOML: the file with all keys.
-fn shown(readme: &str) -> &str {
-    let (_, rest) = readme.split_once("```toml\n").unwrap();
+fn shown(page: &str) -> &str {
+    let (_, rest) = page.split_once("```toml\n").unwrap();
     rest.split_once("```").unwrap().0
 }
 
@@ -51,23 +49,23 @@ fn checked(file: &str, options: &[&str]) -> Output {
 }
 
 #[test]
-fn every_key_is_in_the_readme() {
+fn every_key_is_on_the_page() {
     let errors = String::from_utf8(check(EVERY_TABLE).stderr).unwrap();
     let lists: Vec<&str> =
         errors.lines().filter_map(|line| line.split_once("known here: ")).map(|l| l.1).collect();
     assert_eq!(lists.len(), 9, "one list a table: {errors}");
     let known: BTreeSet<&str> = lists.iter().flat_map(|list| list.split(", ")).collect();
     assert!(known.contains("state_budget") && known.contains("max_records"), "{known:?}");
-    let readme = readme();
-    let file = shown(&readme);
+    let page = page();
+    let file = shown(&page);
     let words: BTreeSet<&str> = file.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
     // `place` is told of with the cluster file.
     let missing: Vec<_> = known.iter().filter(|key| **key != "place" && !words.contains(*key)).collect();
-    assert!(missing.is_empty(), "not in the README's file: {missing:?}");
-    assert!(readme.contains("`place = \"a\"`"));
+    assert!(missing.is_empty(), "not in the page's file: {missing:?}");
+    assert!(page.contains("`place = \"a\"`"));
 }
 
-/// Keys of which the README's file shows another value than the default, which it tells of beside them.
+/// Keys of which the page's file shows another value than the default, which it tells of beside them.
 const OTHERWISE: [&str; 12] = [
     "name",
     "delivery",
@@ -84,7 +82,7 @@ const OTHERWISE: [&str; 12] = [
 ];
 
 #[test]
-fn defaults_are_as_the_readme_says() {
+fn defaults_are_as_the_page_says() {
     let stage = |name: &str, rest: &str| format!("[stage.{name}]\nrun = \"cat\"\n{rest}\n");
     let stages = stage("a", "")
         + &stage("b", "mode = \"stream\"")
@@ -97,14 +95,14 @@ fn defaults_are_as_the_readme_says() {
     };
     let defaults: Vec<&str> = full.lines().filter(|line| is_default(line)).collect();
     assert!(defaults.contains(&"state_budget = \"64MiB\"") && defaults.len() > 15, "{full}");
-    let readme = readme();
+    let page = page();
     for line in defaults {
-        assert!(shown(&readme).contains(line), "the README has another default: {line}");
+        assert!(shown(&page).contains(line), "the page has another default: {line}");
     }
 }
 
 #[test]
-fn the_readmes_file_is_a_good_one() {
-    let checked = check(shown(&readme()));
+fn the_file_of_the_page_is_a_good_one() {
+    let checked = check(shown(&page()));
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
 }
