@@ -54,6 +54,8 @@ pub struct TaskCosts {
     pub journal_syncs: Latencies,
     /// Syncs of the sink's file.
     pub sink_syncs: Latencies,
+    /// Of a source that never ends: bytes that are there and were not read, and for how long the first of them has been.
+    pub lag: Option<(u64, Duration)>,
 }
 
 /// How a program ended.

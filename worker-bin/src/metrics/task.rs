@@ -120,6 +120,19 @@ pub(super) fn encode_costs(scrape: &Scrape, page: &mut Page<'_, '_>) -> fmt::Res
         "worker_task_sync_seconds",
         "Time that a sync of its journal or its sink's file took (exactly-once)",
         journal.chain(sink),
+    )?;
+    let lags = || all().filter_map(|(task, costs)| Some((task, costs.lag?)));
+    #[expect(clippy::cast_precision_loss, reason = "a size needs no more than 52 bits")]
+    let bytes = lags().map(|(task, (bytes, _))| (labels(task), bytes as f64));
+    page.gauges(
+        "worker_task_lag_bytes",
+        "Of a source that follows files: bytes that are there and were not read, packed files as they are stored",
+        bytes,
+    )?;
+    page.gauges(
+        "worker_task_lag_seconds",
+        "Of a source that follows files: for how long the oldest of them has been there; 0 where all was read",
+        lags().map(|(task, (_, age))| (labels(task), age.as_secs_f64())),
     )
 }
 

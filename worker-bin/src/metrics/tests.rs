@@ -26,6 +26,8 @@ fn the_text_is_open_metrics() {
         r#"worker_task_in_records_total{pipeline="p",node="a",task="s/0",stage="s"} 10"#,
         r#"worker_task_blocked_seconds_total{pipeline="p",node="a",task="s/0",stage="s",cause="no_credit"} 2.5"#,
         r#"worker_task_program_exits_total{pipeline="p",node="a",task="s/0",stage="s",outcome="exit"} 2"#,
+        r#"worker_task_lag_bytes{pipeline="p",node="a",task="s/0",stage="s"} 4096.0"#,
+        r#"worker_task_lag_seconds{pipeline="p",node="a",task="s/0",stage="s"} 1.5"#,
         r#"worker_link_held_records{pipeline="p",node="a",from="s/0",to="t/\"0",peer="b"} 7.0"#,
         r#"worker_peer_round_trip_seconds_bucket{pipeline="p",node="a",le="0.005",peer="b"} 1"#,
         r#"worker_peer_round_trip_seconds_bucket{pipeline="p",node="a",le="+Inf",peer="b"} 1"#,
@@ -104,6 +106,7 @@ fn scrape() -> Scrape {
         commits: took,
         journal_syncs: took,
         sink_syncs: took,
+        lag: Some((4096, Duration::from_millis(1500))),
     };
     Scrape {
         snapshot: snapshot(),

@@ -1,6 +1,6 @@
 //! What is measured of a task where it is done, because the core does not see it: programs, commits and syncs.
 
-use crate::io::source::Total;
+use crate::io::source::{Lag, Total};
 use crate::metrics::{Outcome, TaskCosts};
 use crate::mutex::lock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +10,7 @@ use worker_core::event::Failure;
 
 /// The measurements of one task.
 #[derive(Debug, Default)]
-pub struct TaskMeasure(Mutex<TaskCosts>);
+pub struct TaskMeasure(Mutex<TaskCosts>, Mutex<Option<Lag>>);
 
 /// How much of the input was read.
 #[derive(Clone, Debug)]
@@ -65,8 +65,14 @@ impl TaskMeasure {
         lock(&self.0).sink_syncs.add(took);
     }
 
+    /// The task's source is so far behind what there is to read.
+    pub(super) fn lags(&self, lag: Option<Lag>) {
+        *lock(&self.1) = lag;
+    }
+
     pub(super) fn costs(&self) -> TaskCosts {
-        lock(&self.0).clone()
+        let lag = lock(&self.1).as_ref().map(Lag::now);
+        TaskCosts { lag, ..lock(&self.0).clone() }
     }
 }
 

@@ -197,6 +197,7 @@ impl SourceThread {
                 if let Some(room) = reading.room() {
                     reader.asks_for_room(room);
                 }
+                reading.context.reporter.measure().lags(reader.lag());
                 let left = reading.read(reader.as_mut(), Progress::default());
                 left.map(|left| left == Left::AtItsEnd && !reading.is_stopped())
             }

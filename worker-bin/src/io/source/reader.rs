@@ -1,6 +1,6 @@
 //! What reads a source, and what every kind of it can be told.
 
-use super::{Header, OnDamage, OnLong, SourceError};
+use super::{Header, Lag, OnDamage, OnLong, SourceError};
 use crate::io::framing::Framing;
 use crate::io::identity::FileId;
 use bytes::Bytes;
@@ -21,6 +21,11 @@ pub trait SourceReader: Debug + Send {
 
     /// How far it is.
     fn progress(&self) -> Progress;
+
+    /// How far it is behind what there is to read, where that never ends.
+    fn lag(&self) -> Option<Lag> {
+        None
+    }
 
     /// What of the chunk given last does not go on.
     fn take_letters(&mut self) -> Vec<DeadLetter> {

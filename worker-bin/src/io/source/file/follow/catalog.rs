@@ -9,6 +9,7 @@
 //! ```
 //! Limit: [`OPEN_MAX`] files are open, [`GONE_MAX`] that are gone are known; of each some 300 bytes and its paths.
 
+mod behind;
 mod changes;
 mod files;
 
@@ -19,6 +20,7 @@ use super::kin::{Head, Kin};
 use super::known::{FileKey, Known, LogId};
 use crate::io::identity::FileId;
 use crate::io::source::{SourceError, Written};
+use behind::Behind;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::fs::File;
 use std::io;
@@ -97,6 +99,7 @@ pub(super) struct Catalog {
     pub(super) kin: Kin,
     /// How many files may be open.
     opened: usize,
+    pub(super) behind: Behind,
     /// How many logs were held against a file as what it may be a copy of.
     #[cfg(test)]
     pub(super) compared: std::cell::Cell<usize>,
@@ -165,6 +168,7 @@ impl Catalog {
             said: HashSet::new(),
             kin: Kin::default(),
             opened: 0,
+            behind: Behind::default(),
             #[cfg(test)]
             compared: std::cell::Cell::default(),
         };
@@ -271,6 +275,8 @@ impl Catalog {
             (log.changed, log.is_closed) = (now, false);
         }
         (log.length, log.modified) = (seen.length, seen.modified);
+        self.note_behind(id);
+        let Some(log) = self.logs.get(&id) else { return Ok(None) };
         let stored = log.known.packed.as_ref().map(|packed| packed.stored.clone());
         let content = stored.as_ref().unwrap_or(&log.known.content).clone();
         if content.bytes > 0 {
@@ -366,6 +372,7 @@ impl Catalog {
         if let Some(log) = self.logs.get(&id) {
             self.kin.add(id, log, head);
         }
+        self.note_behind(id);
         self.enqueue(id, false);
     }
 
@@ -388,6 +395,7 @@ impl Catalog {
             }
             log.is_queued = false;
             self.dirty.insert(id);
+            self.note_behind(id);
         }
         self.queue.clear();
         Ok(())

@@ -20,6 +20,7 @@ mod watch;
 pub(super) use known::Sum;
 
 use super::super::header::HeaderFilter;
+use super::super::lag::Lag;
 use super::super::{Counter, Progress, SlowStart, SourceError, SourceOptions, SourceReader, Stop, Written};
 use crate::io::chunker::{LongRecord, Piece};
 use bytes::Bytes;
@@ -236,6 +237,10 @@ impl SourceReader for FollowReader {
 
     fn header(&self) -> Option<Bytes> {
         None
+    }
+
+    fn lag(&self) -> Option<Lag> {
+        Some(self.catalog.behind.lag.clone())
     }
 
     fn begin(&mut self) -> Option<Bytes> {

@@ -12,6 +12,7 @@ impl Catalog {
             (log.known.content, log.known.records, log.known.is_torn) = (content, records, is_torn);
             log.partial.0 = 0;
             self.dirty.insert(id);
+            self.note_behind(id);
         }
     }
 
@@ -21,6 +22,7 @@ impl Catalog {
         {
             *is_done = true;
             self.dirty.insert(id);
+            self.note_behind(id);
         }
     }
 

@@ -112,7 +112,9 @@ impl Catalog {
         }
         (log.open, log.known.gone_s, log.is_away) = (None, Some(now_s()), false);
         self.losses += 1;
-        if log.known.content.bytes == 0 && self.current != Some(id) {
+        let is_nothing = log.known.content.bytes == 0;
+        self.note_behind(id);
+        if is_nothing && self.current != Some(id) {
             self.logs.remove(&id);
             self.dirty.remove(&id);
             self.forgotten.push(id);

@@ -39,6 +39,36 @@ fn the_first_look_at_many_files_holds_none_against_all_others() {
 }
 
 #[test]
+fn the_lag_is_what_is_there_and_was_not_read_and_as_old_as_its_first_byte() {
+    let mut bench = Bench::new("*.log*");
+    bench.append("a.log", &lines(0, 100));
+    bench.append("b.log", "short\n");
+    let lag = bench.reader().lag().unwrap();
+    assert_eq!(lag.now().0, lines(0, 100).len() as u64 + 6);
+    assert_eq!(bench.read().lines().count(), 101);
+    assert_eq!(lag.now(), (0, Duration::ZERO));
+    bench.append("a.log", "one\n");
+    bench.reader().look().unwrap();
+    let first = lag.now();
+    bench.append("b.log", "and more\n");
+    bench.append("a.log", "without its end");
+    bench.reader().look().unwrap();
+    assert_eq!((first.0, lag.now().0), (4, 4 + 9 + 15));
+    assert!(lag.now().1 >= first.1, "the oldest is as old as it was");
+    bench.read();
+    assert_eq!(lag.now().0, 15, "a record without its end is there and not read");
+    assert!(lag.now().1 < bench.reader().catalog.idle());
+    bench.append("a.log", "\n");
+    bench.read();
+    bench.gzip("b.log");
+    bench.rename("a.log", "a.log.1");
+    bench.append("a.log", &lines(200, 230));
+    assert_eq!(bench.read_decided(), lines(200, 230));
+    assert_eq!(bench.read_decided(), "");
+    assert_eq!(lag.now(), (0, Duration::ZERO), "through rotation");
+}
+
+#[test]
 fn many_files_with_one_beginning_are_all_read() {
     let mut bench = Bench::new("*");
     let head = lines(0, 3);
