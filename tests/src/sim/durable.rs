@@ -198,18 +198,25 @@ impl World {
         }
     }
 
+    /// The only record that is in flight on a node, as its disk says.
+    fn alone_in_flight(&self, home: usize) -> Option<(TaskId, LinkId, Seq)> {
+        let noted = || self.disks[home].tasks.iter().map(|(&task, journal)| (task, journal.attempt()));
+        let (task, attempt) = noted().find(|(_, attempt)| attempt.records == 1)?;
+        let (link, seq) = attempt.first?;
+        (noted().map(|(_, attempt)| attempt.records).sum::<u64>() == 1).then_some((task, link, seq))
+    }
+
     /// What is left of a process's work after it: on its disks, and in truth.
     pub(super) fn forget_process(&mut self, home: usize, power: bool) -> Checked {
-        let in_flight: u64 = self.disks[home].tasks.values().map(|journal| journal.attempt().records).sum();
-        for (&task, journal) in &self.disks[home].tasks {
-            let attempt = journal.attempt();
-            if let (1, 1, Some((link, seq))) = (in_flight, attempt.records, attempt.first) {
-                *self.model.deaths_alone.entry((task, link, seq)).or_default() += 1;
-            }
-        }
+        // A power cut brings an older note back, and nobody can tell it from one of what was in flight.
+        let noted = self.alone_in_flight(home);
         self.disks[home].crash(power, &mut self.rng)?;
         let left: Vec<_> =
             self.disks[home].tasks.iter().map(|(&t, journal)| (t, journal.attempt())).collect();
+        let back = self.alone_in_flight(home).filter(|back| noted != Some(*back));
+        for record in noted.into_iter().chain(back) {
+            *self.model.deaths_alone.entry(record).or_default() += 1;
+        }
         let on_the_node = left.iter().map(|(_, attempt)| attempt.records).sum();
         for (task, attempt) in left {
             self.model.died_with(task, &attempt, on_the_node);
