@@ -4,10 +4,10 @@ use super::{Chaos, Draws, Fault};
 use std::sync::Arc;
 
 /// A program that lives long is in danger again with each so many bytes that it is given.
-const STRETCH_BYTES: u64 = 1 << 20;
+pub(super) const STRETCH_BYTES: u64 = 1 << 20;
 
 /// For so many of them it is known when it begins.
-const STRETCHES_MAX: u64 = 64;
+pub(super) const STRETCHES_MAX: u64 = 64;
 
 /// The most bytes that a program has been given or has printed when it is killed early in its life: from 1 to that, small numbers as
 /// likely as large ones.
@@ -73,9 +73,14 @@ impl Doom {
     }
 }
 
+/// A number of bytes, small ones as likely as large ones.
+pub(super) fn early(draws: Draws) -> u64 {
+    1 + draws.bits(2) % (1 << (draws.bits(3) % (EARLY_BITS + 1)))
+}
+
 fn moment(draws: Draws) -> Option<Moment> {
     if draws.hit(0) {
-        let early = 1 + draws.bits(2) % (1 << (draws.bits(3) % (EARLY_BITS + 1)));
+        let early = early(draws);
         return Some(match draws.bits(1) % 4 {
             0 => Moment::Given(0),
             1 => Moment::Given(early),

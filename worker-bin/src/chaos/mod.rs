@@ -4,10 +4,12 @@
 //! one kind to disk. What befalls its n-th passage follows from the seed, the site and n alone, never from the clock. No site fails
 //! more than [`IN_A_ROW_MAX`] times without success between, so that work goes on at any rate.
 
+mod cut;
 mod doom;
 mod rates;
 mod report;
 
+pub use cut::Cut;
 pub use doom::{Doom, Moment};
 pub use rates::{Rates, RatesError};
 pub use report::{Injected, ReportChaos};

@@ -158,6 +158,10 @@ pub struct RunArgs {
     /// How many batch programs may run at once [default: one per core]
     #[arg(long, value_name = "N", value_parser = slots)]
     pub slots: Option<NonZeroUsize>,
+    /// Behind the run with --chaos, run the same again without faults, into temporary files, and say whether the results are equal;
+    /// its sinks must be files, and its sources such as can be read again
+    #[arg(long, requires = "chaos", conflicts_with_all = ["to", "resume_failed", "print_toml"])]
+    pub chaos_compare: bool,
     /// Whether what was done survives this process, and where it is kept.
     #[command(flatten)]
     pub state: StateArgs,
@@ -232,7 +236,7 @@ pub struct ProcessArgs {
 pub struct ChaosArgs {
     /// Make programs, links between nodes and writes to disk fail, by a schedule that this number repeats; the result stays the same.
     /// No attempt (max_attempts) is used up by that
-    #[arg(long, value_name = "SEED")]
+    #[arg(long, value_name = "SEED", value_parser = seed)]
     pub chaos: Option<u64>,
     /// How much of it: a share for all, or by name as in programs=20%,links=1%,disks=0% [default: programs=5%,links=5%,disks=0.5%]
     #[arg(long, value_name = "SHARES", requires = "chaos", value_parser = rates)]
@@ -412,6 +416,10 @@ pub(super) fn at_least_one(text: &str) -> Result<u64, String> {
 
 fn log_filter(text: &str) -> Result<String, String> {
     crate::logging::check(text).map(|()| text.to_owned())
+}
+
+fn seed(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("expected a whole number from 0 to {}, such as 7", u64::MAX))
 }
 
 fn rates(text: &str) -> Result<Rates, String> {

@@ -1,5 +1,9 @@
 //! `--chaos`: what is made to fail, and what cannot be.
 
+mod compare;
+
+pub(super) use compare::run_and_compare;
+
 use super::args::ChaosArgs;
 use crate::chaos::{Chaos, Fault, Rates, may_be_killed};
 use crate::pipeline::plan::Plan;

@@ -123,6 +123,9 @@ fn run_or_print(args: &RunArgs) -> ExitCode {
             say(&format!("  = the same for {} more", ignored.len() - 1));
         }
     }
+    if args.chaos_compare {
+        return chaos::run_and_compare(&pipeline, args);
+    }
     run::run(&pipeline, args)
 }
 

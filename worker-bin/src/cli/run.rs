@@ -26,7 +26,7 @@ pub(super) const FAILED: u8 = 1;
 /// The command line or a file is wrong.
 pub(super) const WRONG: u8 = 2;
 /// Finished, but with dead letters or records lost.
-const INCOMPLETE: u8 = 3;
+pub(super) const INCOMPLETE: u8 = 3;
 /// Added to a signal's number.
 const SIGNALLED: u8 = 128;
 

@@ -107,7 +107,7 @@ impl Pipeline {
     fn header_of(&self, stage: &Stage) -> Header {
         let of_source = stage.from.iter().find_map(|origin| match *origin {
             Origin::Source(index) => Some(self.sources[index].header),
-            Origin::Stage(_) => None,
+            Origin::Stage(index) => self.stages[index].gives_header().then_some(Header::Repeat),
         });
         match (of_source, &stage.partition_by) {
             (Some(header), _) => header,
@@ -124,13 +124,20 @@ impl Pipeline {
     }
 
     fn of_all(&self, dir: &Path) -> (Pipeline, Vec<(String, PathBuf)>, Vec<TrialOutput>) {
-        let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
+        let mut inputs = Vec::new();
         let sources = self.sources.iter().enumerate().map(|(index, source)| {
             let path = dir.join(format!("input-{index}"));
             inputs.push((source.name.clone(), path.clone()));
             Source { input: file(&path), pace: Pace::default(), place: Vec::new(), ..source.clone() }
         });
         let sources = sources.collect();
+        let (sinks, outputs) = self.with_sinks_in(dir);
+        (Pipeline { sources, sinks, ..self.clone() }, inputs, outputs)
+    }
+
+    /// Its sinks as files in `dir`.
+    fn with_sinks_in(&self, dir: &Path) -> (Vec<Sink>, Vec<TrialOutput>) {
+        let mut outputs = Vec::new();
         let in_order = InOrder::of(self);
         let sinks = self.sinks.iter().enumerate().map(|(index, sink)| {
             let path = dir.join(format!("output-{index}"));
@@ -150,8 +157,24 @@ impl Pipeline {
                 ..sink.clone()
             }
         });
-        let sinks = sinks.collect();
-        (Pipeline { sources, sinks, ..self.clone() }, inputs, outputs)
+        (sinks.collect(), outputs)
+    }
+
+    /// The same over the same input, without state, into files in `dir`: what comes of it without any fault.
+    #[must_use]
+    pub fn undisturbed(&self, dir: &Path) -> Trial {
+        let (sinks, outputs) = self.with_sinks_in(dir);
+        let pipeline = Pipeline {
+            delivery: Delivery::Memory,
+            state_dir: None,
+            headers: BTreeMap::new(),
+            delivery_at: None,
+            sinks,
+            tests: Vec::new(),
+            noticed: Vec::new(),
+            ..self.clone()
+        };
+        Trial { pipeline, inputs: Vec::new(), outputs }
     }
 
     /// Why what comes to a sink may have lost the order of the source.

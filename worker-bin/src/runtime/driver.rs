@@ -78,7 +78,8 @@ impl Driver {
         let mut journaled = Journaled::of(&graph, measures, durable);
         let (sender, ended) = oneshot::channel();
         let cell = Cell::new(make_node(config, &journaled), sender);
-        let connections = Connections::new(&cell, plan.nodes.clone(), options.addresses.clone());
+        let peers = (plan.nodes.clone(), options.addresses.clone());
+        let connections = Connections::new(&cell, peers, options.chaos.clone());
         let taps = Taps::new(&plan.local);
         let teller: Arc<dyn Tell> = Arc::clone(&cell) as Arc<dyn Tell>;
         let around = Context {

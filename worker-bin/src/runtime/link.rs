@@ -1,6 +1,7 @@
 //! Connections: the node's endpoint for worker-net.
 
 use super::cell::{Cell, Tell};
+use crate::chaos::{Chaos, Cut, Fault};
 use crate::logging::peer_span;
 use crate::mutex::lock;
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ pub(super) struct Connections {
     /// Names of all nodes, and their addresses; none for one process alone.
     nodes: Vec<String>,
     addresses: Vec<String>,
+    chaos: Option<Arc<Chaos>>,
     runtime: tokio::runtime::Handle,
     open: Mutex<BTreeMap<u64, Connection>>,
     /// The last round trip of a heartbeat, and all of them, by peer that this node dialled.
@@ -41,11 +43,16 @@ struct Connection {
 }
 
 impl Connections {
-    pub(super) fn new(cell: &Arc<Cell>, nodes: Vec<String>, addresses: Vec<String>) -> Arc<Self> {
+    pub(super) fn new(
+        cell: &Arc<Cell>,
+        (nodes, addresses): (Vec<String>, Vec<String>),
+        chaos: Option<Arc<Chaos>>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             cell: Arc::downgrade(cell),
             nodes,
             addresses,
+            chaos,
             runtime: tokio::runtime::Handle::current(),
             open: Mutex::default(),
             round_trips: Mutex::default(),
@@ -64,13 +71,28 @@ impl Connections {
     fn dial(self: &Arc<Self>, conn: ConnId, peer: NodeIx) {
         let wake = self.add(conn, Some(peer));
         let all = Arc::clone(self);
-        let span = peer_span(&self.nodes[usize::from(peer.0)], conn.0);
+        let name = &self.nodes[usize::from(peer.0)];
+        let span = peer_span(name, conn.0);
+        if self.chaos.as_ref().is_some_and(|chaos| chaos.strikes(Fault::Link, &format!("dialling {name}"))) {
+            // The core waits for the answer to what it asks for, and is not told before it has asked.
+            let refused = async move {
+                all.lost(conn, Loss::Unreachable, "not dialled on purpose (--chaos)".to_owned());
+            };
+            self.runtime.spawn(refused.instrument(span));
+            return;
+        }
         let live = async move {
             let settings = Settings::default();
             match worker_net::dial(&all.addresses[usize::from(peer.0)], &settings).await {
                 Ok(stream) => {
                     all.tell(conn, ConnEvent::Dialed);
-                    worker_net::drive(stream, conn.0, all, wake, &settings).await;
+                    match all.chaos.clone() {
+                        Some(chaos) => {
+                            let cut = Cut::of(stream, &chaos, &all.nodes[usize::from(peer.0)]);
+                            worker_net::drive(cut, conn.0, all, wake, &settings).await;
+                        }
+                        None => worker_net::drive(stream, conn.0, all, wake, &settings).await,
+                    }
                 }
                 Err(error) => {
                     let loss = match &error {

@@ -1,6 +1,5 @@
 //! One run of a test's pipeline, by a worker of its own: what kills that is seen here.
 
-use super::args::TestArgs;
 use crate::pipeline::{Detail, Pipeline, to_toml};
 use crate::report::Report;
 use std::fs::File;
@@ -15,19 +14,20 @@ const LOOK: Duration = Duration::from_millis(3);
 
 /// Starts workers.
 #[derive(Debug)]
-pub(super) struct Runner {
+pub(in crate::cli) struct Runner {
     exe: PathBuf,
-    timeout: Duration,
+    /// `None`: a run may take as long as it does.
+    timeout: Option<Duration>,
 }
 
 /// What came of one run.
 #[derive(Debug)]
-pub(super) struct Ran {
+pub(in crate::cli) struct Ran {
     /// `None`: it took too long, and was killed.
-    pub(super) status: Option<ExitStatus>,
-    pub(super) report: Option<Report>,
+    pub(in crate::cli) status: Option<ExitStatus>,
+    pub(in crate::cli) report: Option<Report>,
     /// What it said.
-    pub(super) said: String,
+    pub(in crate::cli) said: String,
 }
 
 impl Ran {
@@ -38,19 +38,23 @@ impl Ran {
 }
 
 impl Runner {
-    pub(super) fn new(args: &TestArgs) -> Result<Self, Vec<String>> {
+    /// # Errors
+    /// Why it could start none.
+    pub(in crate::cli) fn new(timeout: Option<Duration>) -> Result<Self, String> {
         let exe = std::env::current_exe();
-        let exe =
-            exe.map_err(|error| vec![format!("cannot find this program to start it again: {error}")])?;
-        Ok(Self { exe, timeout: args.timeout })
+        let exe = exe.map_err(|error| format!("cannot find this program to start it again: {error}"))?;
+        Ok(Self { exe, timeout })
     }
 
-    pub(super) fn timeout(&self) -> Duration {
+    pub(super) fn timeout(&self) -> Option<Duration> {
         self.timeout
     }
 
     /// Runs a pipeline to its end, with its own files in `dir`.
-    pub(super) fn run(&self, pipeline: &Pipeline, dir: &Path, more: &[String]) -> io::Result<Ran> {
+    ///
+    /// # Errors
+    /// It cannot be started, or its files not be read.
+    pub(in crate::cli) fn run(&self, pipeline: &Pipeline, dir: &Path, more: &[String]) -> io::Result<Ran> {
         let (report, said) = (dir.join("report.json"), dir.join("said"));
         if report.exists() {
             std::fs::remove_file(&report)?;
@@ -72,12 +76,12 @@ impl Runner {
     }
 
     fn end(&self, child: &mut Child) -> io::Result<Option<ExitStatus>> {
-        let deadline = Instant::now() + self.timeout;
+        let deadline = self.timeout.map(|timeout| Instant::now() + timeout);
         loop {
             if let Some(status) = child.try_wait()? {
                 return Ok(Some(status));
             }
-            if Instant::now() >= deadline {
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 // Its programs die with it.
                 child.kill()?;
                 child.wait()?;

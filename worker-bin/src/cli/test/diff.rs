@@ -12,7 +12,12 @@ const CONTEXT: usize = 3;
 const LINES_MAX: usize = 100;
 
 /// A unified diff, if there is a difference; without an order, of what is there how often.
-pub(super) fn diff(framing: &Framing, expected: &[u8], given: &[u8], in_order: bool) -> Option<String> {
+pub(in crate::cli) fn diff(
+    framing: &Framing,
+    expected: &[u8],
+    given: &[u8],
+    in_order: bool,
+) -> Option<String> {
     let (expected, mut given) = (records(framing, expected), records(framing, given));
     if !in_order {
         given = arranged(&expected, given);

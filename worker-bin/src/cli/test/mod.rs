@@ -1,8 +1,8 @@
 //! `worker test`: the tests of a pipeline file, with the real programs.
 
 mod args;
-mod attempt;
-mod diff;
+pub(in crate::cli) mod attempt;
+pub(in crate::cli) mod diff;
 mod expected;
 mod junit;
 mod show;
@@ -30,8 +30,9 @@ pub(super) fn test(args: &TestArgs) -> ExitCode {
         Ok(pipeline) => pipeline,
         Err(error) => return wrong_file(&error),
     };
-    let prepared =
-        wanted(&pipeline, args).and_then(|tests| Ok((expectations(&pipeline, tests)?, Runner::new(args)?)));
+    let prepared = wanted(&pipeline, args).and_then(|tests| {
+        Ok((expectations(&pipeline, tests)?, Runner::new(Some(args.timeout)).map_err(|why| vec![why])?))
+    });
     let (expected, runner) = match prepared {
         Ok(prepared) => prepared,
         Err(wrong) => {

@@ -118,7 +118,7 @@ impl<'a> Bench<'a> {
         let Some(status) = ran.status else {
             let title = format!(
                 "did not end within {}: a program hangs, or needs longer (--timeout)",
-                words::duration(self.runner.timeout().as_secs_f64())
+                words::duration(self.runner.timeout().unwrap_or_default().as_secs_f64())
             );
             return error(title, ran.said.clone());
         };

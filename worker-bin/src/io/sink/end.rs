@@ -41,6 +41,11 @@ pub trait SinkEnd: Comparable + Debug + Send + Sync {
         None
     }
 
+    /// Whether it writes behind what is there.
+    fn appends(&self) -> bool {
+        false
+    }
+
     /// What is there and stops a new run from beginning.
     fn in_the_way(&self) -> Option<&Path> {
         None

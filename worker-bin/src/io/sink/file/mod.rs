@@ -105,6 +105,10 @@ impl SinkEnd for Files {
         None
     }
 
+    fn appends(&self) -> bool {
+        self.exists == Exists::Append
+    }
+
     fn appending(&self) -> Option<AnySink> {
         Some(Shared(Arc::new(Self { exists: Exists::Append, ..self.clone() })))
     }

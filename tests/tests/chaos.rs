@@ -1,0 +1,271 @@
+//! `--chaos SEED`: programs, links and writes fail on purpose, and the result is the same.
+
+use serde_json::Value;
+use std::time::Duration;
+use worker_tests::process::{Finished, Nodes, Scratch};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A program that answers each record, and keeps a count of each key with the worker.
+const COUNT: &str = r#"
+import json, sys
+state = {}
+for line in iter(sys.stdin.readline, ""):
+    ask = json.loads(line)
+    if "hello" in ask:
+        state.update(ask.get("state", {}))
+    elif "record" in ask:
+        key = ask["key"]
+        state[key] = state.get(key, 0) + 1
+        print(json.dumps({"id": ask["id"], "emit": ["%s %d" % (ask["record"], state[key])], "put": {key: state[key]}}), flush=True)
+    else:
+        print(json.dumps({"id": ask["id"]}), flush=True)
+"#;
+
+fn run(scratch: &Scratch, line: &[&str]) -> Finished {
+    scratch
+        .worker(
+            &[&["run", "--admin", "none", "--progress", "none", "--report", "report.json"], line].concat(),
+        )
+        .run()
+}
+
+fn report(scratch: &Scratch) -> Value {
+    serde_json::from_slice(&scratch.read("report.json")).expect("a report")
+}
+
+/// Every program dies twice before one is let live, with a single attempt: and no record is condemned, lost or doubled.
+#[test]
+fn deaths_on_purpose_use_up_no_attempt_and_change_nothing_of_the_output() {
+    let scratch = Scratch::new();
+    scratch.shell("seq 3000 > in.txt");
+    scratch.write("count.py", COUNT);
+    let line = [
+        "-i",
+        "in.txt",
+        "-s",
+        "grep -v 5",
+        "--batch",
+        "200records",
+        "-j",
+        "3",
+        "-k",
+        "-R",
+        "python3 count.py",
+        "-j",
+        "1",
+        "--key",
+        "1",
+        "-o",
+        "out.txt",
+        "--retries",
+        "0",
+    ];
+    let chaos = [&line[..], &["--chaos", "7", "--chaos-rate", "programs=100%"]].concat();
+    let ended = run(&scratch, &chaos).expect(0);
+    let expected = scratch.shell("seq 3000 | grep -v 5 | sed 's/$/ 1/'");
+    assert_eq!(String::from_utf8_lossy(&scratch.read("out.txt")), String::from_utf8_lossy(&expected));
+    let told = report(&scratch);
+    let killed = told["chaos"]["injected"]["programs"].as_u64().unwrap();
+    assert!(killed >= 20, "{killed}");
+    assert_eq!((&told["dead_records"], &told["chaos"]["seed"]), (&0.into(), &7.into()));
+    assert!(
+        ended
+            .stderr
+            .contains(&format!("chaos (seed 7, programs=100%,links=0%,disks=0%): {killed} programs killed")),
+        "{}",
+        ended.stderr
+    );
+}
+
+#[test]
+fn the_same_seed_kills_the_same_programs() {
+    let scratch = Scratch::new();
+    scratch.shell("seq 500 > in.txt");
+    let killed = |seed: &str| {
+        let line =
+            ["-i", "in.txt", "-s", "cat", "--batch", "10records", "-j", "1", "-o", "out.txt", "--force"];
+        run(&scratch, &[&line[..], &["--chaos", seed, "--chaos-rate", "30%"]].concat()).expect(0);
+        report(&scratch)["chaos"]["injected"]["programs"].as_u64().unwrap()
+    };
+    let first = killed("11");
+    assert!(first > 5, "{first}");
+    assert_eq!(first, killed("11"));
+    assert!((12..20).any(|seed: u64| killed(&seed.to_string()) != first), "every seed is the same");
+}
+
+#[test]
+fn exactly_once_stays_so_with_streams_killed_and_writes_without_room() {
+    let scratch = Scratch::new();
+    scratch.shell("seq 1000 > in.txt");
+    let line = [
+        "-i",
+        "in.txt",
+        "-s",
+        "grep 1",
+        "--batch",
+        "100records",
+        "-j",
+        "2",
+        "-S",
+        "sort",
+        "-o",
+        "out.txt",
+        "--state",
+        "state",
+        "--chaos",
+        "3",
+        "--chaos-rate",
+        "programs=50%,disks=10%",
+    ];
+    run(&scratch, &line).expect(0);
+    let expected = scratch.shell("seq 1000 | grep 1 | sort");
+    assert_eq!(String::from_utf8_lossy(&scratch.read("out.txt")), String::from_utf8_lossy(&expected));
+    let told = report(&scratch)["chaos"].clone();
+    assert!(told["injected"]["programs"].as_u64().unwrap() > 2, "{told}");
+    assert!(told["injected"]["disks"].as_u64().unwrap() > 0, "{told}");
+}
+
+#[test]
+fn what_cannot_be_touched_is_named() {
+    let scratch = Scratch::new();
+    let file = "[source.made]\nrun = ['seq', '9']\n[stage.sorted]\nmode = 'stream'\nrun = 'sort'\n[sink.out]\nfile = 'out.txt'\n";
+    scratch.write("p.toml", file);
+    let ended = run(&scratch, &["p.toml", "--chaos", "1", "--chaos-rate", "100%"]).expect(0);
+    for part in [
+        "0 programs killed",
+        "the program of source made, whose output cannot be had again",
+        "the program of sorted, which in memory cannot be run again",
+        "links, as there is one process",
+        "writes to disk, as this run keeps no state",
+    ] {
+        assert!(ended.stderr.contains(part), "{part}: {}", ended.stderr);
+    }
+    assert_eq!(report(&scratch)["chaos"]["spared"].as_array().unwrap().len(), 4);
+    run(&scratch, &["-i", "out.txt", "-o", "more.txt"]).expect(0);
+    assert_eq!(report(&scratch)["chaos"], Value::Null, "nothing was injected");
+}
+
+fn over_two_nodes(delivery: &str) {
+    let scratch = Scratch::new();
+    scratch.shell("seq 200000 > in.txt");
+    let pipeline = format!(
+        "[pipeline]\ndelivery = '{delivery}'\ncredit = '1100KiB'\n[source.in]\nfile = 'in.txt'\nplace = 'a'\n[stage.x]\nrun = 'cat'\npartitions = 2\n\
+         place = ['a', 'b']\n[sink.out]\nfile = 'out.txt'\nplace = 'b'\n"
+    );
+    let _nodes = Nodes::on_loopback(&scratch, &["a", "b"], &pipeline);
+    let chaos = ["--chaos", "5", "--chaos-rate", "links=60%,programs=20%", "--linger", "5s"];
+    let start = |name: &str, report: &str| {
+        let node = [
+            "node",
+            "--name",
+            name,
+            "--cluster",
+            "cluster.toml",
+            "pipeline.toml",
+            "--admin",
+            "none",
+            "--report",
+            report,
+        ];
+        scratch.worker(&[&node[..], &chaos].concat()).start()
+    };
+    let running = [start("a", "a.json"), start("b", "b.json")];
+    for node in running {
+        node.wait(PATIENCE).expect(0);
+    }
+    let expected = scratch.shell("sort in.txt");
+    assert!(scratch.shell("sort out.txt") == expected, "{delivery}: {}", scratch.len("out.txt"));
+    let cut = |name: &str| {
+        let report: Value = serde_json::from_slice(&scratch.read(name)).expect("a report");
+        report["chaos"]["injected"]["links"].as_u64().expect("a count")
+    };
+    assert!(cut("a.json") > 0, "{delivery}: no connection was cut");
+}
+
+#[test]
+fn links_between_nodes_are_cut_and_nothing_is_lost_or_doubled_in_memory() {
+    over_two_nodes("memory");
+}
+
+#[test]
+fn links_between_nodes_are_cut_and_nothing_is_lost_or_doubled_exactly_once() {
+    over_two_nodes("exactly-once");
+}
+
+#[test]
+fn the_result_is_compared_with_that_of_a_run_without_faults() {
+    let scratch = Scratch::new();
+    scratch.shell("seq 1000 > in.txt");
+    let chaos = ["--chaos", "2", "--chaos-rate", "programs=50%", "--chaos-compare"];
+    let of = |line: &[&str]| run(&scratch, &[line, &chaos].concat());
+    let ended = of(&["-i", "in.txt", "-s", "grep 7", "--batch", "50records", "-o", "any.txt"]).expect(0);
+    assert!(
+        ended
+            .stderr
+            .contains("chaos: the result is equal to that of a run without faults (out in any order)"),
+        "{}",
+        ended.stderr
+    );
+    let ended = of(&["-i", "in.txt", "-s", "grep 7", "-k", "-o", "kept.txt", "--state", "state"]).expect(0);
+    assert!(ended.stderr.contains("faults (out in order)"), "{}", ended.stderr);
+    let ended = of(&["-i", "in.txt", "-s", "sh -c 'echo $$; cat'", "-o", "other.txt"]).expect(1);
+    for part in [
+        "error: chaos: the result differs from that of a run without faults:",
+        "out:\n--- expected\n+++ given\n",
+    ] {
+        assert!(ended.stderr.contains(part), "{part}: {}", ended.stderr);
+    }
+    // Its dead letters are the same, and so is the status.
+    let ended = of(&[
+        "-i",
+        "in.txt",
+        "-s",
+        "sh -c 'if grep -q 77; then exit 9; fi; echo'",
+        "--retries",
+        "0",
+        "-j",
+        "1",
+        "-o",
+        "dead.txt",
+    ]);
+    assert!(ended.expect(3).stderr.contains("the result is equal"));
+}
+
+#[test]
+fn what_cannot_be_compared_is_said_before_the_run() {
+    let scratch = Scratch::new();
+    scratch.shell("seq 9 > in.txt; seq 3 > old.txt; mkfifo pipe");
+    for (line, told) in [
+        (
+            &["-i", "in.txt"][..],
+            "sink `out` prints to standard output, and what it is given cannot be read back",
+        ),
+        (&["-i", "-", "-o", "out.txt"], "source `in` cannot be read a second time"),
+        (&["-i", "pipe", "-o", "out.txt"], "source `in` cannot be read a second time"),
+        (&["-i", "in.txt", "--follow", "-o", "out.txt"], "source `in` cannot be read a second time"),
+        (&["-i", "in.txt", "-o", "old.txt", "--append"], "there is something in it already"),
+    ] {
+        let ended = run(&scratch, &[line, &["--chaos", "2", "--chaos-compare"]].concat()).expect(2);
+        assert!(
+            ended.stderr.contains("error: --chaos-compare: ") && ended.stderr.contains(told),
+            "{line:?}: {}",
+            ended.stderr
+        );
+        assert!(!scratch.path("out.txt").exists(), "{line:?}: it has begun");
+    }
+    let drops = "[source.in]\nfile='in.txt'\n[stage.s]\nrun='cat'\nwhen_full='drop-newest'\n[sink.out]\nfile='out.txt'\n";
+    scratch.write("p.toml", drops);
+    let ended = run(&scratch, &["p.toml", "--chaos", "2", "--chaos-compare"]).expect(2);
+    assert!(ended.stderr.contains("links to `s` may drop records"), "{}", ended.stderr);
+    for (line, told) in [
+        (&["--chaos", "x"][..], "expected a whole number from 0 to"),
+        (&["--chaos", "1", "--chaos-rate", "5"], "`5` is no share: expected a percentage"),
+        (&["--chaos", "1", "--chaos-rate", "children=5%"], "expected programs, links or disks"),
+        (&["--chaos-rate", "5%"], "--chaos <SEED>"),
+        (&["--chaos-compare"], "--chaos <SEED>"),
+    ] {
+        let ended = run(&scratch, &[&["-i", "in.txt", "-o", "out.txt"], line].concat()).expect(2);
+        assert!(ended.stderr.contains(told), "{line:?}: {}", ended.stderr);
+    }
+}
