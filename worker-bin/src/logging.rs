@@ -3,11 +3,13 @@
 //! Lines within the work on a batch carry it: a span with stage, partition, batch and attempt. Threads of a task have one with
 //! stage and partition, connections one with the peer. In the JSON form it is the field `span`.
 
+use crate::mutex::lock;
 use crate::otel::Otel;
 use crate::stderr;
 use crate::text::escape;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 use tracing::field::Empty;
+use tracing::level_filters::LevelFilter;
 use tracing::{Span, error_span};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
@@ -16,6 +18,9 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, Registry, fmt, reload};
 use worker_core::config::TaskName;
 use worker_core::event::Failure;
+
+/// The filter there is, as it was said.
+static FILTER: Mutex<String> = Mutex::new(String::new());
 
 static STARTED: OnceLock<(reload::Handle<EnvFilter, Registry>, Form)> = OnceLock::new();
 
@@ -34,6 +39,7 @@ pub enum Form {
 /// # Errors
 /// Why the filter is none; nothing is logged then.
 pub fn start(filter: &str, form: Form, otel: Option<&Otel>) -> Result<(), String> {
+    let said = filter.to_owned();
     let (filter, handle) = reload::Layer::new(parse(filter)?);
     let lines = fmt::layer().with_writer(|| stderr::Log).with_target(false);
     let lines = match form {
@@ -46,6 +52,7 @@ pub fn start(filter: &str, form: Form, otel: Option<&Otel>) -> Result<(), String
     if tracing_subscriber::registry().with(filter).with(lines).with(otel.map(Otel::layer)).try_init().is_ok()
     {
         STARTED.set((handle, form)).ok();
+        *lock(&FILTER) = said;
         begin();
     }
     Ok(())
@@ -56,14 +63,39 @@ pub fn begin() {
     stderr::start(log_line);
 }
 
-/// Logs by another filter from now on.
+/// Logs by another filter from now on; behind a `+`, by the one there is with this in it. Gives the one before, and the new one.
 ///
 /// # Errors
 /// Why it is none.
-pub fn set_filter(filter: &str) -> Result<(), String> {
-    let parsed = parse(filter)?;
+pub fn set_filter(filter: &str) -> Result<(String, String), String> {
     let (handle, _) = STARTED.get().ok_or("nothing is logged in this process")?;
-    handle.reload(parsed).map_err(|error| error.to_string())
+    let mut current = lock(&FILTER);
+    let new = match filter.strip_prefix('+') {
+        None => filter.to_owned(),
+        Some(part) => with(&current, part)?,
+    };
+    handle.reload(parse(&new)?).map_err(|error| error.to_string())?;
+    Ok((std::mem::replace(&mut *current, new.clone()), new))
+}
+
+/// A filter with a level, `debug`, or that of a part, `worker_net=debug`, in the place of what it says of that.
+fn with(filter: &str, part: &str) -> Result<String, String> {
+    let (target, level) = part.split_once('=').map_or((None, part), |(target, level)| (Some(target), level));
+    if level.parse::<LevelFilter>().is_err() || target.is_some_and(str::is_empty) {
+        return Err(format!(
+            "{part}: expected LEVEL or TARGET=LEVEL, with a level of off, error, warn, info, debug or trace"
+        ));
+    }
+    let is_replaced = |one: &str| match (one.split_once('='), target) {
+        (Some((of, _)), Some(target)) => of == target,
+        (None, Some(target)) => one == target,
+        (None, None) => one.parse::<LevelFilter>().is_ok(),
+        (Some(_), None) => false,
+    };
+    // What has brackets may have commas in them: it stays in its parts, and with them as it was.
+    let kept: Vec<&str> = filter.split(',').filter(|one| !is_replaced(one.trim())).collect();
+    let all = if target.is_some() { [&kept[..], &[part]].concat() } else { [&[part], &kept[..]].concat() };
+    Ok(all.join(","))
 }
 
 /// A line on standard error that no filter keeps back, in the form of the log; that it cannot be written is no reason to stop.
@@ -132,7 +164,10 @@ pub(crate) fn peer_span(peer: &str, conn: u64) -> Span {
 
 /// Whether it is a filter.
 pub(crate) fn check(filter: &str) -> Result<(), String> {
-    parse(filter).map(|_| ())
+    match filter.strip_prefix('+') {
+        None => parse(filter).map(|_| ()),
+        Some(part) => with("info", part).map(|_| ()),
+    }
 }
 
 fn parse(filter: &str) -> Result<EnvFilter, String> {
@@ -157,6 +192,24 @@ mod tests {
             let read: serde_json::Value = serde_json::from_str(&line).unwrap();
             assert_eq!((read["level"].as_str(), read["message"].as_str()), (Some(level), Some(text)));
             assert!(read["timestamp"].as_str().is_some_and(|at| at.ends_with('Z')), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_level_takes_the_place_of_what_the_filter_says_of_the_same() {
+        for (filter, part, expected) in [
+            ("info", "debug", "debug"),
+            ("info,worker_net=trace", "warn", "warn,worker_net=trace"),
+            ("info", "worker_net=debug", "info,worker_net=debug"),
+            ("info,worker_net=debug,a=off", "worker_net=info", "info,a=off,worker_net=info"),
+            ("worker_bin=debug", "off", "off,worker_bin=debug"),
+            ("[task{stage}]=trace,info", "error", "error,[task{stage}]=trace"),
+        ] {
+            assert_eq!(with(filter, part).as_deref(), Ok(expected), "{filter} {part}");
+            assert!(parse(expected).is_ok(), "{expected}");
+        }
+        for part in ["loud", "", "worker_net=loud", "=debug", "a=b=c"] {
+            assert!(with("info", part).unwrap_err().contains("TARGET=LEVEL"), "{part}");
         }
     }
 

@@ -62,6 +62,7 @@ fn router(asked: Asked) -> Router {
         .route("/api/v1/stages/{stage}/pause", post(pause))
         .route("/api/v1/stages/{stage}/resume", post(resume))
         .route("/api/v1/drain", post(drain))
+        .route("/api/v1/stop", post(stop_now))
         .route("/api/v1/log", put(log).post(log))
         .route("/api/v1/tap/{stage}", get(tap))
         .layer(middleware::from_fn_with_state(asked.clone(), needs_token));
@@ -285,6 +286,10 @@ async fn resume(State(asked): State<Asked>, Path(stage): Path<String>) -> Respon
 
 async fn drain(State(asked): State<Asked>) -> Response {
     ordered(&asked, AdminCommand::Drain)
+}
+
+async fn stop_now(State(asked): State<Asked>) -> Response {
+    ordered(&asked, AdminCommand::StopNow)
 }
 
 async fn log(State(asked): State<Asked>, body: Bytes) -> Response {

@@ -53,7 +53,9 @@ pub enum AdminCommand {
     Resume(String),
     /// Stop in good order.
     Drain,
-    /// Log by another filter.
+    /// Stop at once.
+    StopNow,
+    /// Log by another filter; behind a `+`, by the one there is with this in it.
     Log(String),
 }
 

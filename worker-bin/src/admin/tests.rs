@@ -195,9 +195,13 @@ async fn what_changes_something_or_shows_records_needs_the_token() {
     let asked = asked(sample::calm()).await;
     for token in [None, Some("wrong"), Some("")] {
         let stranger = asked.stranger(token);
-        for path in
-            ["/api/v1/stages/errors/pause", "/api/v1/stages/errors/resume", "/api/v1/drain", "/api/v1/log"]
-        {
+        for path in [
+            "/api/v1/stages/errors/pause",
+            "/api/v1/stages/errors/resume",
+            "/api/v1/drain",
+            "/api/v1/stop",
+            "/api/v1/log",
+        ] {
             let refused = stranger.post::<Changed>(path, "info".to_owned()).await.expect_err(path);
             let (status, why) = status_of(refused);
             assert_eq!(status, StatusCode::UNAUTHORIZED, "{path}");
@@ -219,6 +223,7 @@ async fn orders_reach_the_worker_and_answer_with_what_they_did() {
         ("/api/v1/stages/errors/pause", "", AdminCommand::Pause("errors".to_owned())),
         ("/api/v1/stages/errors/resume", "", AdminCommand::Resume("errors".to_owned())),
         ("/api/v1/drain", "", AdminCommand::Drain),
+        ("/api/v1/stop", "", AdminCommand::StopNow),
         ("/api/v1/log", " debug\n", AdminCommand::Log("debug".to_owned())),
     ] {
         let changed = asked.client.post::<Changed>(path, body.to_owned()).await.expect(path);

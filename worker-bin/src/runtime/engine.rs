@@ -33,6 +33,7 @@ pub(super) struct Engine {
     pub(super) progress: Arc<Progress>,
     pub(super) service: Service,
     drain: Arc<Notify>,
+    stop_now: Arc<Notify>,
     registration: Option<Registration>,
 }
 
@@ -78,7 +79,7 @@ impl Engine {
             otel: options.otel,
         });
         scraper.export_now_and_then();
-        let drain = Arc::new(Notify::new());
+        let (drain, stop_now) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let subject = Admin {
             cell: Arc::clone(&driver.cell),
             watch: Arc::clone(&watch),
@@ -87,11 +88,12 @@ impl Engine {
             taps: Arc::clone(&driver.taps),
             tasks,
             drain: Arc::clone(&drain),
+            stop_now: Arc::clone(&stop_now),
             runtime: tokio::runtime::Handle::current(),
         };
         let registration = be_reached(admin, subject, state, options.progress != Mode::Silent);
         let service = Service::begin(&progress, &watch);
-        Ok((Self { driver, watch, scraper, progress, service, drain, registration }, ended))
+        Ok((Self { driver, watch, scraper, progress, service, drain, stop_now, registration }, ended))
     }
 
     pub(super) fn drain(&self) {
@@ -101,6 +103,11 @@ impl Engine {
     /// Resolves when the user asks for an orderly stop by the admin address.
     pub(super) async fn drain_asked(&self) {
         self.drain.notified().await;
+    }
+
+    /// Resolves when the user asks for a stop at once by the admin address.
+    pub(super) async fn stop_now_asked(&self) {
+        self.stop_now.notified().await;
     }
 
     /// The run is over, and its entry in the runtime directory says how.

@@ -19,6 +19,9 @@ const TAPS_PATIENCE: Duration = Duration::from_millis(300);
 /// Of standard output, whose reader has gone.
 pub(crate) const SIGPIPE: i32 = 13;
 
+/// What an order to stop counts as.
+const SIGTERM: i32 = 15;
+
 /// Runs the tasks of this node until the input ends, the pipeline fails or the user stops it; children are gone and connections
 /// closed when it returns.
 ///
@@ -49,7 +52,8 @@ pub async fn run(
         let (signal, hurries) = tokio::select! {
             end = &mut ended => break by_itself(end.unwrap_or(End::Stopped(2))),
             signal = signals.next() => (signal, signal != SIGXCPU),
-            () = engine.drain_asked() => (15, true),
+            () = engine.drain_asked() => (SIGTERM, false),
+            () = engine.stop_now_asked() => break (End::Stopped(interrupted.unwrap_or(SIGTERM)), None),
             () = engine.driver.cell.stop_asked() => (SIGPIPE, false),
             () = late => break (End::Stopped(interrupted.unwrap_or(2)), Some(Manner::Terminate)),
         };

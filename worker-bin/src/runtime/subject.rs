@@ -29,6 +29,8 @@ pub(super) struct Admin {
     pub(super) tasks: Vec<(TaskId, String)>,
     /// Told when the user asks for an orderly stop.
     pub(super) drain: Arc<Notify>,
+    /// Told when the user asks for a stop at once.
+    pub(super) stop_now: Arc<Notify>,
     pub(super) runtime: tokio::runtime::Handle,
 }
 
@@ -95,9 +97,14 @@ impl Subject for Admin {
                     tasks: Vec::new(),
                 })
             }
+            AdminCommand::StopNow => {
+                self.stop_now.notify_one();
+                let kept = "stopping now: programs are killed, and what is not finished is lost or, with state, kept for the next start";
+                Ok(Changed { did: kept.to_owned(), tasks: Vec::new() })
+            }
             AdminCommand::Log(filter) => {
-                crate::logging::set_filter(&filter)?;
-                Ok(Changed { did: format!("logging by {filter}"), tasks: Vec::new() })
+                let (before, now) = crate::logging::set_filter(&filter)?;
+                Ok(Changed { did: format!("log filter: {before} → {now}"), tasks: Vec::new() })
             }
         }
     }

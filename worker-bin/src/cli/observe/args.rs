@@ -1,10 +1,12 @@
 //! Words of the commands that look at running workers.
 
 use crate::admin::host_and_port;
+use crate::cli::args::some_time;
 use crate::cli::complete;
 use clap::{Args, Subcommand, ValueHint};
 use clap_complete::ArgValueCandidates;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// A look at running workers.
 #[derive(Clone, Debug, Subcommand)]
@@ -24,6 +26,15 @@ pub enum ObserveCommand {
     Pause(OrderArgs),
     /// Let a paused stage go on
     Resume(OrderArgs),
+    /// Stop running workers in good order, and wait until they have ended
+    #[command(after_help = STOP_EXAMPLES)]
+    Stop(StopArgs),
+    /// Let running workers take no new input, finish what is under way and end; does not wait for that
+    #[command(after_help = DRAIN_HELP)]
+    Drain(DrainArgs),
+    /// Change what running workers log, from now on
+    #[command(after_help = LEVEL_EXAMPLES)]
+    LogLevel(LevelArgs),
 }
 
 const WHY_EXAMPLES: &str = "\
@@ -46,6 +57,43 @@ Examples:
   worker tap errors                         # what its tasks give
   worker tap per_path --in --key /index.html --limit 10
   worker tap errors --json | jq -r .record.task";
+
+const STOP_EXAMPLES: &str = "\
+Sources end, and what was accepted is finished or, with state, kept for the next start: what SIGTERM does. --now is a second signal.
+
+Examples:
+  worker stop                               # the worker that runs here
+  worker stop --pipeline access --timeout 1m
+  worker stop --cluster cluster.toml        # all nodes; of one alone the others hold what is for it until it is started again
+  worker stop --now                         # programs are killed; with state nothing is lost, and the next start goes on
+
+Exit status: 0 all have ended; 3 a run has failed or died; 1 no worker was found, one could not be told, or --timeout has passed; \
+2 the command line is wrong.";
+
+const DRAIN_HELP: &str = "\
+The same order as that of worker stop, which waits. In memory all that was accepted is finished; with state batches under way are \
+finished, and what is not begun is kept for the next start. Of a cluster's node the others go on, and hold what is meant for it \
+until it is started again.
+
+Exit status: 0 all were told; 1 no worker was found, or one could not be told; 2 the command line is wrong.";
+
+const LEVEL_EXAMPLES: &str = "\
+Examples:
+  worker log-level debug
+  worker log-level debug worker_net         # only that part of it
+  worker log-level warn worker_net          # as before
+
+Exit status: 0 done; 1 no worker was found, or one could not be told; 2 the command line is wrong.";
+
+/// A module's path.
+fn part(text: &str) -> Result<String, String> {
+    let is_name =
+        |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if text.split("::").all(is_name) {
+        return Ok(text.to_owned());
+    }
+    Err("expected a part of the program, such as worker_net or worker_bin::runtime".to_owned())
+}
 
 fn address(text: &str) -> Result<String, String> {
     host_and_port(text)
@@ -134,6 +182,45 @@ pub struct OrderArgs {
     /// The stage, source or sink
     #[arg(value_name = "STAGE", add = ArgValueCandidates::new(complete::running_stages))]
     pub stage: String,
+    /// Which worker is meant.
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// Print what each node did, as a JSON array
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `worker stop`.
+#[derive(Clone, Debug, Args)]
+pub struct StopArgs {
+    /// Which worker is meant.
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// Do not wait for what is under way: what a second signal does
+    #[arg(long)]
+    pub now: bool,
+    /// Give up waiting after so long, and say what they wait for [default: each worker has its --drain-timeout]
+    #[arg(long, value_name = "DURATION", value_parser = some_time)]
+    pub timeout: Option<Duration>,
+}
+
+/// Arguments of `worker drain`.
+#[derive(Clone, Debug, Args)]
+pub struct DrainArgs {
+    /// Which worker is meant.
+    #[command(flatten)]
+    pub target: TargetArgs,
+}
+
+/// Arguments of `worker log-level`.
+#[derive(Clone, Debug, Args)]
+pub struct LevelArgs {
+    /// How much is logged
+    #[arg(value_name = "LEVEL", value_parser = ["off", "error", "warn", "info", "debug", "trace"])]
+    pub level: String,
+    /// Only of this part of the program, such as worker_net
+    #[arg(value_name = "TARGET", value_parser = part)]
+    pub part: Option<String>,
     /// Which worker is meant.
     #[command(flatten)]
     pub target: TargetArgs,

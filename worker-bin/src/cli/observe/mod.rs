@@ -1,9 +1,11 @@
-//! Looking at running workers: `worker why`, `status`, `top`, `tap`, and the orders `pause` and `resume`.
+//! Looking at running workers: `worker why`, `status`, `top`, `tap`, and the orders `pause`, `resume`, `stop`, `drain` and `log-level`.
 
 pub mod args;
 mod find;
+mod level;
 mod order;
 mod status;
+mod stop;
 mod tap;
 mod top;
 mod why;
@@ -28,6 +30,9 @@ pub fn observe(command: &ObserveCommand) -> ExitCode {
         ObserveCommand::Tap(args) => wait(tap::tap(args)),
         ObserveCommand::Pause(args) => wait(order::pause(args, true)),
         ObserveCommand::Resume(args) => wait(order::pause(args, false)),
+        ObserveCommand::Stop(args) => wait(stop::stop(args)),
+        ObserveCommand::Drain(args) => wait(stop::drain(args)),
+        ObserveCommand::LogLevel(args) => wait(level::log_level(args)),
     }
 }
 

@@ -5,9 +5,10 @@ use super::find::{Target, find, none_any_more};
 use super::{FAILED, Failure, WRONG};
 use crate::admin::Changed;
 use crate::admin::client::{ClientError, encoded};
-use crate::cli::print;
+use crate::cli::{print, print_document};
 use crate::explain::words;
 use hyper::StatusCode;
+use serde_json::json;
 use std::process::ExitCode;
 
 /// Gives the order to every node that is meant; those without a task of the stage do not count.
@@ -18,9 +19,11 @@ pub(super) async fn pause(args: &OrderArgs, paused: bool) -> Result<ExitCode, Fa
     let word = if paused { "pause" } else { "resume" };
     let path = format!("/api/v1/stages/{}/{word}", encoded(&args.stage));
     let (mut did, mut errors, mut wrong) = (Vec::new(), notes, true);
+    let mut nodes = Vec::new();
     for instance in &instances {
         match instance.client.post::<Changed>(&path, String::new()).await {
             Ok(changed) => {
+                nodes.push(json!({"node": instance.node, "did": changed.did, "tasks": changed.tasks}));
                 let tasks = match changed.tasks.is_empty() {
                     true => String::new(),
                     false => format!(" ({})", changed.tasks.join(", ")),
@@ -30,6 +33,7 @@ pub(super) async fn pause(args: &OrderArgs, paused: bool) -> Result<ExitCode, Fa
             Err(error) => {
                 // A node without a task of the stage says so, too.
                 wrong &= matches!(error, ClientError::Refused { status: StatusCode::BAD_REQUEST, .. });
+                nodes.push(json!({"node": instance.node, "error": error.to_string()}));
                 errors.push(format!("node {}: {}", instance.node, words::foreign(&error.to_string())))
             }
         }
@@ -39,6 +43,10 @@ pub(super) async fn pause(args: &OrderArgs, paused: bool) -> Result<ExitCode, Fa
             if wrong && !instances.is_empty() { WRONG } else { FAILED },
             errors.join("\n"),
         ));
+    }
+    if args.json {
+        let nodes = serde_json::to_string_pretty(&nodes).unwrap_or_default();
+        return Ok(print_document(&(nodes + "\n")).exit_code());
     }
     Ok(print(&did.concat()).exit_code())
 }
