@@ -65,7 +65,7 @@ step() {
 # Programs that tests start, with the Debian packages they are in.
 have_programs() {
     local missing=() pair
-    for pair in awk:mawk bash:bash cc:gcc chromedriver:chromium-driver chromium:chromium cmp:diffutils elvish:elvish fish:fish groff:groff gzip:gzip \
+    for pair in awk:mawk bash:bash cc:gcc chromedriver:chromium-driver chromium:chromium cmp:diffutils curl:curl elvish:elvish fish:fish groff:groff gzip:gzip \
         dot:graphviz ip:iproute2 jq:jq losetup:mount mkfifo:coreutils mkfs.ext4:e2fsprogs mlr:miller mount:mount nft:nftables parallel:parallel \
         promtool:prometheus ps:procps python3:python3 setsid:util-linux strace:strace systemd-analyze:systemd zsh:zsh zstd:zstd; do
         command -v "${pair%%:*}" > /dev/null || missing+=("${pair##*:}")
