@@ -61,6 +61,24 @@ fn work_that_ends_in_lumps_is_drawn_as_the_work_it_is() {
 }
 
 #[test]
+fn what_a_sample_leaves_out_is_what_was_read_and_not_given_on() {
+    let scratch = Scratch::new();
+    let pipeline = format!("[source.ticks]\n{TICKS}\nsample = '20%'\n[sink.out]\nfile = 'out.txt'\n");
+    let mut served = Served::run(&scratch, &pipeline);
+    let browser = Browser::start(&scratch);
+    served.open(&browser);
+    let sums = "const of = name => [...document.querySelectorAll('.figure')].find(f => f.querySelector('.name').textContent === name); \
+                const count = (f, q) => f ? Number(f.querySelector(q).textContent.replace(/\\D/g, '')) : 0; \
+                const out = count(of('Left out'), '.value'); \
+                return out > 50 && out === count(of('Read'), '.beside') - now.records_out";
+    browser.click("[data-open='stage:ticks']");
+    let given = "const now = { records_out: Number([...document.querySelectorAll('#details dt')].find(t => t.textContent === 'given on').nextSibling.textContent.replace(/\\D/g, '')) };";
+    browser.until("read = given on + left out", &format!("{given} {sums}"));
+    // Its chart has a line of each, which are no longer the same.
+    browser.until("both lines", "return document.querySelector('.plot .l-taken') !== null && document.querySelector('.plot .l-given') !== null");
+}
+
+#[test]
 fn shares_make_a_hundred_and_what_waits_is_the_sum_of_the_stages() {
     let scratch = Scratch::new();
     let ticks = TICKS.replace("sleep 0.1", "sleep 0.02");

@@ -376,7 +376,8 @@ impl Why {
             }
             Why::Paused {} => format!("paused by the user for {ago}"),
             Why::DeadLimit { dead_records: dead, records: count } => {
-                format!("{} of {} are more than max_dead allows", dead_letters(*dead), records(*count))
+                let (dead, all) = (dead_letters(*dead), records(*count));
+                format!("{dead} of the {all} of this task are more than max_dead allows")
             }
             Why::AwaitingTurn { queued_records } => awaits_turn(on, ago, *queued_records),
             Why::SourceIdle {} => format!("its input has given nothing for {ago}"),

@@ -66,8 +66,8 @@ function plot(view, stage, points, begin, end) {
   const x = (s) => Math.max(0, Math.min(300, ((s - begin) / span) * 300));
   const at = hover === null ? null : begin + hover * span;
   const shown = at === null ? list[list.length - 1] : list.reduce((best, p) => (best && Math.abs(best.at_s - at) <= Math.abs(p.at_s - at) ? best : p), null);
-  // What a source takes and a sink gives on is the same as what it does, or nothing.
-  const single = stage.kind === "source" || stage.kind === "sink";
+  // What a source of all its records takes and a sink gives on is the same as what it does, or nothing.
+  const single = (stage.kind === "source" && stage.left_out_records === 0) || stage.kind === "sink";
   const rates = single ? ["in_per_s"] : ["in_per_s", "out_per_s"];
   const most = (fields) => Math.max(0, ...list.flatMap((p) => fields.map((field) => p[field])));
   const [topRate, topQueue] = [most(rates), most(["queued_records", "held_records"])];

@@ -161,7 +161,7 @@ function stageOf(view, spec) {
   const state = RANK.find((name) => pool.some((task) => task.state === name)) || "idle";
   const held = here.flatMap((task) => task.outs).reduce((total, link) => total + (link.held_records || 0), 0);
   const stage = { ...spec, tasks, here, counts, state, held, blocked: here.some((task) => task.blocked) };
-  for (const field of ["in_per_s", "out_per_s", "queued_records", "retried_records", "dead_records", "done_records", "records_in", "records_out",
+  for (const field of ["in_per_s", "out_per_s", "queued_records", "retried_records", "dead_records", "left_out_records", "done_records", "records_in", "records_out",
     "bytes_in", "bytes_out", "programs", "busy_s"]) stage[field] = sum(field);
   stage.busy = here.length ? sum("busy") / here.length : 0;
   // What a stage far away does is seen by what passes between it and this node.

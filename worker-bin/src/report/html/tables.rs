@@ -9,6 +9,9 @@ use std::fmt::Write as _;
 /// Most rows of a table of tasks or links.
 const ROWS_MAX: usize = 200;
 
+/// The column of what samples leave out, behind records in and out.
+const LEFT_OUT_AT: usize = 5;
+
 /// Dead letters by reason, if there are any.
 pub(super) fn dead(report: &Report) -> String {
     if report.dead_records == 0 {
@@ -64,9 +67,11 @@ fn folded(name: &str, count: usize, content: &str) -> String {
 }
 
 fn stages(report: &Report) -> String {
+    let samples = report.stages.iter().any(|stage| stage.left_out_records > 0);
     let row = |stage: &ReportStage| {
         let is_source = stage.kind == StageKind::Source;
-        vec![
+        let left_out = samples.then(|| Cell::number(&words::number(stage.left_out_records)));
+        let mut cells = vec![
             Cell::text(&stage.name),
             Cell::text(kind(stage.kind)),
             Cell::number(&match stage.tasks {
@@ -82,10 +87,12 @@ fn stages(report: &Report) -> String {
             Cell::number(&words::bytes(stage.bytes_out)),
             Cell::number(&words::number(stage.programs)),
             Cell::number(&words::number(stage.retried_records)),
-        ]
+        ];
+        cells.splice(LEFT_OUT_AT..LEFT_OUT_AT, left_out);
+        cells
     };
     let rows: Vec<Vec<Cell>> = report.stages.iter().map(row).collect();
-    let heads = [
+    let mut heads = vec![
         "stage",
         "kind",
         "tasks",
@@ -98,6 +105,7 @@ fn stages(report: &Report) -> String {
         "programs",
         "retried, each time",
     ];
+    heads.splice(LEFT_OUT_AT..LEFT_OUT_AT, samples.then_some("left out by sample"));
     table("Stages of this node", &heads, &rows)
 }
 

@@ -210,6 +210,19 @@ fn what_was_dropped_on_the_way_stands_beside_what_was_not_and_links_have_a_sum()
 }
 
 #[test]
+fn what_samples_leave_out_stands_between_records_in_and_out() {
+    let mut report = report();
+    assert!(!html(&report).contains("left out"));
+    report.stages[0].left_out_records = 1234;
+    let page = html(&report);
+    assert_good(&page);
+    let cells = between(&page, "<h2>Numbers", " data-label=\"", "</td>");
+    let labels: Vec<_> = cells.iter().map(|cell| cell.split_once('"').expect("a label")).collect();
+    let at = labels.iter().position(|(label, _)| *label == "left out by sample").expect("a column");
+    assert_eq!((labels[at - 1].0, labels[at].1), ("records out", ">1 234"));
+}
+
+#[test]
 fn dead_letters_by_reason_make_all_there_are() {
     let mut report = report();
     report.dead_records = report.dead.iter().map(|reason| reason.records).sum::<u64>();

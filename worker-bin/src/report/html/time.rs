@@ -42,7 +42,11 @@ pub(super) fn over_time(report: &Report) -> String {
         let points = even.as_deref().unwrap_or(points);
         let stalls: Vec<Numbered<'_>> =
             numbered(report).into_iter().filter(|(_, stall)| stall.stages.contains(&stage.name)).collect();
-        let single = matches!(stage.kind, StageKind::Source | StageKind::Sink);
+        let single = match stage.kind {
+            StageKind::Source => stage.left_out_records == 0,
+            StageKind::Sink => true,
+            StageKind::Batch | StageKind::Stream | StageKind::Records => false,
+        };
         let pair = Pair { id: format!("p{at}"), stage: &stage.name, points, single, stalls, report };
         write!(out, "<h3>{}</h3>\n<div class=\"panels\">\n", escaped(&stage.name)).ok();
         for plot in [pair.rates(), pair.waiting()] {
@@ -61,7 +65,7 @@ struct Pair<'a> {
     id: String,
     stage: &'a str,
     points: &'a [Point],
-    /// What it gives on is what it takes, as of a source, or nothing, as of a sink.
+    /// What it gives on is what it takes, as of a source of all its records, or nothing, as of a sink.
     single: bool,
     stalls: Vec<Numbered<'a>>,
     report: &'a Report,

@@ -98,7 +98,7 @@ impl Base {
             self.past_max_dead = true;
             let (dead, records) = (self.counters.dead_records, self.counters.records_in);
             let why = format!(
-                "{} of {} are more than max_dead allows",
+                "{} of the {} of this task are more than max_dead allows",
                 plural(dead, "dead letter"),
                 plural(records, "record")
             );
