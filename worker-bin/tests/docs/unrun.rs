@@ -50,7 +50,7 @@ pub(super) fn worker(command: &str) -> Result<(), String> {
     let words = shell_words::split(command.split(['|', '#', ';', '&', '>']).next().unwrap());
     let words = words.map_err(|error| format!("{error}: {command}"))?;
     let shown = |word: String| match word.as_str() {
-        "N" => "1".to_owned(),
+        "N" | "SEED" => "1".to_owned(),
         "HOST:PORT" => "127.0.0.1:7480".to_owned(),
         "http://HOST:4318" => "http://127.0.0.1:4318".to_owned(),
         "DURATION" => "1s".to_owned(),
