@@ -13,6 +13,7 @@ use crate::slots::Slots;
 use crate::stages::Stages;
 use crate::time::Time;
 use crate::timers::{Timers, WakeReason};
+use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -244,6 +245,16 @@ impl Ctx {
     /// A program of the task's stage has succeeded: the stage's other tasks may hold records back until then.
     pub(crate) fn has_succeeded(&mut self, task: TaskId) {
         self.stages.succeeded(task).into_iter().for_each(|other| self.task_changed(other));
+    }
+
+    /// A batch of the task has printed this header: the stage's other tasks may wait to know that.
+    pub(crate) fn has_header(&mut self, task: TaskId, header: &Bytes) {
+        self.stages.has_header(task, header).into_iter().for_each(|other| self.task_changed(other));
+    }
+
+    /// The task has done, durably, all that it will ever be given: the stage's other tasks may wait for that.
+    pub(crate) fn has_done_all(&mut self, task: TaskId) {
+        self.stages.over(task).into_iter().for_each(|other| self.task_changed(other));
     }
 
     /// Nothing more comes to the task: the stage's other tasks may wait for that.

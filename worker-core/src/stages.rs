@@ -28,12 +28,25 @@ pub(crate) struct Stages {
     stages: Vec<Stage>,
 }
 
+/// Who runs its program over no records, for the header that it prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asks {
+    /// Nobody yet: a batch may still print one.
+    NoneYet,
+    This,
+    Another,
+}
+
 #[derive(Debug, Default)]
 struct Stage {
     /// Its tasks on this node.
     tasks: BTreeSet<TaskId>,
     /// Those of them to which nothing more will come, and that have nothing but records held back.
     at_end: BTreeSet<TaskId>,
+    /// Those of them that have done, durably, all that they will ever be given.
+    over: BTreeSet<TaskId>,
+    /// The one that runs its program over no records, as none of their batches has printed a header.
+    asks: Option<TaskId>,
     succeeded: bool,
     /// A program has succeeded in an earlier life.
     succeeded_before: bool,
@@ -63,6 +76,7 @@ impl Stages {
         stage.succeeded_before |= has_succeeded;
         if ended {
             stage.at_end.insert(task);
+            stage.over.insert(task);
         }
     }
 
@@ -72,9 +86,7 @@ impl Stages {
         if std::mem::replace(&mut stage.succeeded, true) {
             return BTreeSet::new();
         }
-        let mut others = stage.tasks.clone();
-        others.remove(&task);
-        others
+        stage.others(task)
     }
 
     pub(crate) fn has_succeeded(&self, task: TaskId) -> bool {
@@ -85,9 +97,14 @@ impl Stages {
         self.stages[self.of[task.0 as usize]].succeeded_before
     }
 
-    /// A batch has printed this header; the first one counts.
-    pub(crate) fn has_header(&mut self, task: TaskId, header: &Bytes) {
-        self.stage(task).header.get_or_insert_with(|| header.clone());
+    /// A batch has printed this header; the first one counts. Gives the other tasks if that is news to them.
+    pub(crate) fn has_header(&mut self, task: TaskId, header: &Bytes) -> BTreeSet<TaskId> {
+        let stage = self.stage(task);
+        if stage.header.is_some() {
+            return BTreeSet::new();
+        }
+        stage.header = Some(header.clone());
+        stage.others(task)
     }
 
     pub(crate) fn header(&self, task: TaskId) -> Option<&Bytes> {
@@ -117,9 +134,7 @@ impl Stages {
         if !stage.at_end.insert(task) || stage.at_end != stage.tasks {
             return BTreeSet::new();
         }
-        let mut others = stage.tasks.clone();
-        others.remove(&task);
-        others
+        stage.others(task)
     }
 
     /// Nothing more comes to any task of the stage.
@@ -128,7 +143,31 @@ impl Stages {
         stage.at_end == stage.tasks
     }
 
+    /// A task has done, durably, all that it will ever be given; gives the others of its stage if it was the last.
+    pub(crate) fn over(&mut self, task: TaskId) -> BTreeSet<TaskId> {
+        let stage = self.stage(task);
+        if !stage.over.insert(task) || stage.over != stage.tasks {
+            return BTreeSet::new();
+        }
+        stage.others(task)
+    }
+
+    /// Whether a task may run its program over no records: when no batch can print a header any more, the first that wants to.
+    pub(crate) fn asks(&mut self, task: TaskId) -> Asks {
+        let stage = self.stage(task);
+        if stage.over != stage.tasks {
+            return Asks::NoneYet;
+        }
+        if *stage.asks.get_or_insert(task) == task { Asks::This } else { Asks::Another }
+    }
+
     fn stage(&mut self, task: TaskId) -> &mut Stage {
         &mut self.stages[self.of[task.0 as usize]]
+    }
+}
+
+impl Stage {
+    fn others(&self, task: TaskId) -> BTreeSet<TaskId> {
+        self.tasks.iter().copied().filter(|&other| other != task).collect()
     }
 }

@@ -69,7 +69,7 @@ impl NodeLog {
                     TaskKind::Stream(_) => "a program failed; it is run again over the same input",
                     TaskKind::Records(_) => "a program failed; what it had not answered is asked again",
                     TaskKind::Batch(_) if *records == 0 => {
-                        "it was run over no records, for the header that it prints, and failed: there is none"
+                        "it was run over no records, for the header that it prints, and failed"
                     }
                     TaskKind::Source | TaskKind::Batch(_) | TaskKind::Sink => {
                         "a batch failed; it is tried again or halved"

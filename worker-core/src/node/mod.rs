@@ -361,6 +361,8 @@ fn restored_inbox(config: &NodeConfig, link: LinkId, states: Option<&BTreeMap<Ta
 #[cfg(test)]
 mod alone_tests;
 #[cfg(test)]
+mod header_tests;
+#[cfg(test)]
 mod held_back_tests;
 #[cfg(test)]
 mod injected_tests;

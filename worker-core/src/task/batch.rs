@@ -113,7 +113,7 @@ impl BatchTask {
             self.decide(base, ctx);
         }
         let is_over = self.is_idle() && base.is_exhausted() && !ctx.is_halted();
-        if is_over && !self.asks_for_header(base, ctx) {
+        if is_over && !self.awaits_header(base, ctx) {
             self.quarantine.over(ctx);
             base.commit_end(ctx, Vec::new(), Output::default());
         }
@@ -245,8 +245,27 @@ impl BatchTask {
         }
         ctx.let_records_ask();
         let Some(segment) = self.segments.pop_front() else { return true };
+        if segment.records() == 0 {
+            self.header_asked(base, ctx, segment, result);
+        } else {
+            self.ran(base, ctx, segment, result, spent);
+        }
+        if !ctx.is_halted() {
+            self.step(base, ctx);
+        }
+        true
+    }
+
+    /// A program has run over records.
+    fn ran(
+        &mut self,
+        base: &mut Base,
+        ctx: &mut Ctx,
+        segment: Segment,
+        result: Result<Output, Failure>,
+        spent: Spent,
+    ) {
         match result.and_then(|output| base.under_one_header(ctx, output)) {
-            result if segment.records() == 0 => self.header_asked(base, ctx, segment.batch_id, result),
             Ok(output) => {
                 self.adapt(spent);
                 ctx.has_succeeded(base.id);
@@ -261,10 +280,6 @@ impl BatchTask {
             }
             Err(failure) => self.failed(base, ctx, segment, failure),
         }
-        if !ctx.is_halted() {
-            self.step(base, ctx);
-        }
-        true
     }
 
     /// Lets batches grow while starting programs costs over 5 % of the work.
@@ -301,10 +316,7 @@ impl BatchTask {
         let is_theirs = failure.kind == FailureKind::Records;
         let has_attempts = segment.attempts < self.spec.retry.max_attempts && !is_theirs;
         if has_attempts && (!segment.bisecting || segment.records() == 1) {
-            let until = ctx.now + self.backoff.fail(&mut ctx.rng);
-            self.phase = Phase::Backoff { until };
-            ctx.timers.set(WakeReason::Retry(base.id), until);
-            self.segments.push_front(segment);
+            self.try_later(base, ctx, segment);
         } else if self.systematic.is_open(base, ctx) && failure.kind == FailureKind::Timeout && failure.silent
         {
             let why = format!(
@@ -321,6 +333,13 @@ impl BatchTask {
         } else {
             self.failed_alone(base, ctx, segment, failure);
         }
+    }
+
+    fn try_later(&mut self, base: &Base, ctx: &mut Ctx, segment: Segment) {
+        let until = ctx.now + self.backoff.fail(&mut ctx.rng);
+        self.phase = Phase::Backoff { until };
+        ctx.timers.set(WakeReason::Retry(base.id), until);
+        self.segments.push_front(segment);
     }
 
     /// A single record fails: it is dead-lettered, unless the fault is the stage's or the user wants to stop.
@@ -390,6 +409,7 @@ impl BatchTask {
         self.phase = Phase::Idle;
         self.segments.clear();
         self.systematic.forget(base, ctx);
+        ctx.has_done_all(base.id);
         self.forming = Pieces::default();
         self.boundary = None;
         self.passing.forget();

@@ -154,7 +154,7 @@ impl Base {
         if let Some(known) = known.filter(|known| !is_same(known, &header)) {
             let why = format!(
                 "{} gives records under the header {}, and others came under {}: one table has one header; let the programs before it \
-                 print the same columns on all nodes",
+                 print the same columns on all nodes, also where they are given no record",
                 ctx.config.graph.link_name(link),
                 shown(&header),
                 shown(known)
@@ -210,7 +210,7 @@ impl Base {
         let Some(header) = &output.header else { return Ok(output) };
         let known = self.heads.known.given.as_ref().or_else(|| ctx.stages.header(self.id));
         let Some(known) = known.filter(|known| !is_same(known, header)) else {
-            ctx.stages.has_header(self.id, header);
+            ctx.has_header(self.id, header);
             return Ok(output);
         };
         let message = format!(

@@ -71,7 +71,7 @@ impl Task {
         self.base.restore(ctx, state);
         ctx.stages.restored(self.base.id, self.base.has_succeeded_before(), state.ended);
         if let Some(header) = &state.headers.given {
-            ctx.stages.has_header(self.base.id, header);
+            ctx.has_header(self.base.id, header);
         }
         if state.ended {
             return;
