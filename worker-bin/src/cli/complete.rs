@@ -177,15 +177,21 @@ pub(super) fn explained() -> Vec<CompletionCandidate> {
     candidates(known.into_iter().map(|name| (name, String::new())))
 }
 
-/// Each name once, with what is said of it.
+/// Each name once, with what is said of it: shells put it into the line as it is, so none that a shell would read as anything else.
 fn candidates(names: impl Iterator<Item = (String, String)>) -> Vec<CompletionCandidate> {
     let mut told = BTreeSet::new();
-    let each = names.filter(|(name, _)| told.insert(name.clone()));
+    let each = names.filter(|(name, _)| is_one_word(name) && told.insert(name.clone()));
     each.map(|(name, about)| {
         let about = (!about.is_empty()).then(|| about.into());
         CompletionCandidate::new(name).help(about)
     })
     .collect()
+}
+
+/// Whether each shell reads it as one word that means itself.
+fn is_one_word(name: &str) -> bool {
+    let mean_themselves = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.,:=/@+%[]".contains(&byte);
+    name.bytes().all(mean_themselves)
 }
 
 /// The keys of a table of the TOML files in the line.
@@ -213,4 +219,17 @@ fn option_of_line(option: &str) -> Option<String> {
     let joined =
         || words.iter().find_map(|word| word.strip_prefix(option)?.strip_prefix('=').map(str::to_owned));
     apart.or_else(joined)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::candidates;
+
+    #[test]
+    fn no_name_is_offered_that_a_shell_would_read_as_something_else() {
+        let names = ["upper", "upper case", "$(touch x)", "a\nb", "in-2.csv", "`x`", "a;b", "it's"];
+        let offered = candidates(names.iter().map(|name| ((*name).to_owned(), String::new())));
+        let offered: Vec<_> = offered.iter().map(|each| each.get_value().to_owned()).collect();
+        assert_eq!(offered, ["upper", "in-2.csv"]);
+    }
 }

@@ -211,13 +211,18 @@ fn overwrite(force: bool) -> Overwrite {
     if force { Overwrite::Replace } else { Overwrite::Never }
 }
 
-/// All files or, where one is in the way, none.
+/// All files or, where one is in the way or cannot be written, none; the pipeline last, so that what it names is there when it is.
 fn write(made: &Made, force: bool) -> Result<(), Stopped> {
     for (path, _) in &made.files {
         files::refuse(path, overwrite(force))?;
     }
-    for (path, text) in &made.files {
-        files::write(path, text, overwrite(force))?;
+    for (at, (path, text)) in made.files.iter().enumerate().rev() {
+        if let Err(stopped) = files::write(path, text, overwrite(force)) {
+            for (written, _) in made.files[at + 1..].iter().filter(|_| !force) {
+                std::fs::remove_file(written).ok();
+            }
+            return Err(stopped.into());
+        }
         say(&format!("wrote {}", path.display()));
     }
     Ok(())

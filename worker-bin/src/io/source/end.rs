@@ -66,6 +66,11 @@ pub trait SourceEnd: Comparable + Debug + Send + Sync {
         None
     }
 
+    /// Whether its first record may be a header.
+    fn may_begin_with_header(&self) -> bool {
+        true
+    }
+
     /// Whether it has a header that is known before the run.
     fn has_header(&self) -> bool {
         false

@@ -86,7 +86,7 @@ pub(crate) const KEYS: Keys<Source> = &[
     &Key::<Source, _> {
         name: "sample",
         class: Class::Results,
-        doc: "only this part of its records goes on, the same at every start: drawn at random, or by sample_by",
+        doc: "only this part of its records goes on, the same at every start: drawn at random, or by sample_by; with header = \"keep\" also the first, which may be a header",
         value: Maybe(ShareText),
         when_absent: WhenAbsent::Nothing("all of them"),
         get: |source| source.sample.share,

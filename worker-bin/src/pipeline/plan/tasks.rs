@@ -209,7 +209,10 @@ fn sampling(source: &Source, by: Option<&PartitionBy>) -> Option<Sampling> {
         share: source.sample.share?,
         by: by.cloned(),
         seed: source.sample.seed.unwrap_or(0),
-        keeps_first: source.header == Header::Keep && may_be_header,
+        keeps_first: source.header == Header::Keep
+            && may_be_header
+            && (source.framing.is_of_one_line() || source.framing == Framing::Csv)
+            && source.input.may_begin_with_header(),
     })
 }
 

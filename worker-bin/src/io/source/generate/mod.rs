@@ -141,6 +141,10 @@ impl SourceEnd for Generate {
         None
     }
 
+    fn may_begin_with_header(&self) -> bool {
+        false
+    }
+
     fn check(&self, source: &Source, max_record_bytes: u64) -> Option<Problem> {
         let framing = &source.framing;
         let least = self.made().bytes_min(self.records.unwrap_or(u64::MAX));

@@ -72,6 +72,10 @@ impl SourceEnd for List {
         None
     }
 
+    fn may_begin_with_header(&self) -> bool {
+        false
+    }
+
     fn check(&self, source: &Source, _: u64) -> Option<Problem> {
         if source.header != Header::Keep {
             let problem = Problem::at(&self.at, "paths have no header", "each of them is a record");
