@@ -129,3 +129,33 @@ fn what_is_not_there_is_said() {
         .says(&["some-fail.dead-letters.jsonl, line 1: not a dead letter", "the lines around it are fine"]);
     assert!(text(&list.stdout).contains("3 dead letters"), "{}", text(&list.stdout));
 }
+
+#[test]
+fn what_is_no_whole_letter_is_said_and_the_others_are_replayed() {
+    let scratch = Scratch::new();
+    let fails = r#"if [ -e mended ]; then cat; else awk "/^(77|500|998)$/ {exit 7} {print}"; fi"#;
+    let pipeline = format!(
+        "[pipeline]\nname = 'some-fail'\n[source.numbers]\nrun = ['seq', '1', '1000']\n\
+         [stage.picky]\nrun = ['sh', '-c', '{fails}']\nretry = {{ max_attempts = 1 }}\n[sink.out]\nfile = 'out.txt'\n"
+    );
+    scratch.write("pipeline.toml", pipeline);
+    scratch.worker(&["run", "pipeline.toml"]).run().expect(3);
+    scratch.write("mended", "");
+    let file = "some-fail.dead-letters.jsonl";
+    let whole = scratch.read(file);
+    scratch.write(file, &whole[..whole.len() - 30]);
+    let lines = String::from_utf8_lossy(&whole).lines().count();
+    let broken = format!("line {lines} breaks off");
+    dlq(&scratch, &["list", file]).expect(2).says(&[&broken, "is in no other line"]);
+    let replay = |letters: &str| {
+        dlq(&scratch, &["replay", "pipeline.toml", "--letters", letters, "all", "--out", "again.txt"])
+    };
+    replay(file).expect(2).says(&[&broken, "replay 1: 2 dead letters"]);
+    assert_eq!(scratch.read("again.txt").iter().filter(|&&byte| byte == b'\n').count(), lines - 1);
+    scratch.write("half.jsonl", &whole[..40]);
+    replay("half.jsonl").expect(2).says(&["line 1 breaks off", "no dead letters to replay"]);
+    scratch.write("other.jsonl", (1..=200).map(|n| format!("{n}\n")).collect::<String>());
+    let other = replay("other.jsonl").expect(2);
+    assert!(!other.stderr.contains("line 6") && !other.stderr.contains("struct"), "{}", other.stderr);
+    other.says(&["line 5: not a dead letter", "200 lines are no dead letters; is it the right file?"]);
+}

@@ -2,11 +2,11 @@
 
 use super::args::ListArgs;
 use super::claims::{Claimed, Given, Replay};
+use super::damaged::Damaged;
 use super::json::ShownLetter;
 use super::stages::Stages;
 use super::store::{Kept, LetterId, Store, StoreError};
 use super::{Failed, Output};
-use crate::cli::run::say;
 use crate::io::dead::Letter;
 use crate::text::escape::shortened;
 use crate::text::table::{Column, Table};
@@ -29,24 +29,22 @@ pub(super) fn list(args: &ListArgs) -> Result<ExitCode, Failed> {
     let mut stages = Stages::of(&store, pipeline.as_ref());
     let replays = store.replays()?;
     let mut listing = Listing::new(&store, &replays, args);
-    let mut damaged = false;
+    let mut damaged = Damaged::default();
     for kept in store.letters(&replays) {
         match kept {
             Ok(kept) => {
                 stages.seen(&kept.letter.stage);
                 listing.add(&kept)?;
             }
-            Err(error) => {
-                damaged = true;
-                say(&format!("error: {error}"));
-            }
+            Err(error) => damaged.said(&error),
         }
     }
     if let Some(stage) = &args.stage {
         stages.check(stage)?;
     }
     listing.end()?;
-    Ok(ExitCode::from(if damaged { 2 } else { 0 }))
+    damaged.end();
+    Ok(ExitCode::from(if damaged.any() { 2 } else { 0 }))
 }
 
 struct Listing<'a> {

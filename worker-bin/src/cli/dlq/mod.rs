@@ -2,6 +2,7 @@
 
 pub mod args;
 mod claims;
+mod damaged;
 mod json;
 mod list;
 mod replay;

@@ -192,7 +192,7 @@ impl<'a> Replayer<'a> {
         let chosen = Chosen::find(&self.store, &replays, self.pipeline, wanted, committed)?;
         if chosen.is_empty() {
             say("no dead letters to replay");
-            return Ok(ExitCode::SUCCESS);
+            return Ok(chosen.status(ExitCode::SUCCESS));
         }
         let number = match replays.last() {
             Some(last) if last.claim.is_none() => last.number,
@@ -205,7 +205,7 @@ impl<'a> Replayer<'a> {
         let letters = claim.letters.len();
         if letters == 0 {
             say("no dead letters to replay");
-            return Ok(ExitCode::SUCCESS);
+            return Ok(chosen.status(ExitCode::SUCCESS));
         }
         replay.claim(claim)?;
         let what = if letters == 1 { "letter" } else { "letters" };
@@ -213,7 +213,7 @@ impl<'a> Replayer<'a> {
         if let Some(warning) = anew(&parts.pipeline) {
             say(&warning);
         }
-        Ok(self.run(replay)?.code)
+        Ok(chosen.status(self.run(replay)?.code))
     }
 
     fn parts(

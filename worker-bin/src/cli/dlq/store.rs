@@ -224,7 +224,8 @@ impl Store {
             match kept {
                 Ok(kept) if kept.id == *id => return Ok(kept.letter),
                 // Another line is damaged, or another file: list says so.
-                Ok(_) | Err(StoreError::Letters(DeadLogError::Line { .. })) => {}
+                Ok(_)
+                | Err(StoreError::Letters(DeadLogError::Line { .. } | DeadLogError::BreaksOff { .. })) => {}
                 Err(error) => return Err(error),
             }
         }

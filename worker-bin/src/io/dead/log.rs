@@ -94,6 +94,16 @@ pub enum DeadLogError {
         path: PathBuf,
         source: io::Error,
     },
+    /// The last line of a run's own file has no end.
+    #[error(
+        "{}, line {line} breaks off: its run was killed amid that letter, had no room for it, or is writing it just now; its record is \
+         in no other line", path.display()
+    )]
+    BreaksOff {
+        path: PathBuf,
+        /// Which line, from 1.
+        line: u64,
+    },
     /// A line is no dead letter.
     #[error("{}, line {line}: not a dead letter ({source}); the lines around it are fine", path.display())]
     Line {

@@ -57,11 +57,13 @@ pub struct LetterOrigin {
 
 /// The letters of some files, one after the other.
 ///
-/// A line that is no letter is an error and the next one follows. A last line without its end is being written, or was when
-/// its writer died: it is left out.
+/// A line that is no letter is an error and the next one follows. A last line without its end is one in the file of a run that kept
+/// no state; in a state it is none that counts, and left out.
 #[derive(Debug)]
 pub struct Letters {
     files: VecDeque<PathBuf>,
+    /// No commits say what counts.
+    all_count: bool,
     open: Option<Open>,
 }
 
@@ -79,14 +81,18 @@ struct Open {
 /// # Errors
 /// The path exists and cannot be read.
 pub fn read_letters(path: &Path) -> Result<Letters, DeadLogError> {
-    let files = match path.read_dir() {
+    let (mut all_count, entries) = (false, path.read_dir());
+    let files = match entries {
         Ok(entries) => letter_files(entries),
-        Err(e) if e.kind() == io::ErrorKind::NotADirectory => Ok([path.to_owned()].into()),
+        Err(e) if e.kind() == io::ErrorKind::NotADirectory => {
+            all_count = true;
+            Ok([path.to_owned()].into())
+        }
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(VecDeque::new()),
         Err(e) => Err(e),
     };
     let files = files.map_err(|source| DeadLogError::Read { path: path.to_owned(), source })?;
-    Ok(Letters { files, open: None })
+    Ok(Letters { files, all_count, open: None })
 }
 
 fn letter_files(entries: std::fs::ReadDir) -> io::Result<VecDeque<PathBuf>> {
@@ -117,7 +123,7 @@ impl Letters {
                     self.open.insert(Open::new(path)?)
                 }
             };
-            match open.next_line()? {
+            match open.next_line(self.all_count)? {
                 Some(line) => return open.parse(&line).map(Some),
                 None => self.open = None,
             }
@@ -141,11 +147,14 @@ impl Open {
         }
     }
 
-    fn next_line(&mut self) -> Result<Option<Vec<u8>>, DeadLogError> {
+    fn next_line(&mut self, all_count: bool) -> Result<Option<Vec<u8>>, DeadLogError> {
         let mut line = Vec::new();
         let read = self.reader.read_until(b'\n', &mut line);
         read.map_err(|source| DeadLogError::Read { path: self.path.clone(), source })?;
         self.line += 1;
+        if all_count && !line.is_empty() && !line.ends_with(b"\n") {
+            return Err(DeadLogError::BreaksOff { path: self.path.clone(), line: self.line });
+        }
         Ok(line.ends_with(b"\n").then_some(line))
     }
 
@@ -160,6 +169,7 @@ impl Open {
 
 /// A line before its two kinds of records are one.
 #[derive(Deserialize)]
+#[serde(expecting = "a dead letter")]
 struct Raw {
     id: Option<u64>,
     time: String,

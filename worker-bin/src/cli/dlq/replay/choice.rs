@@ -5,6 +5,7 @@ use super::error::ReplayError;
 use crate::cli::dlq::Failed;
 use crate::cli::dlq::args::ReplayArgs;
 use crate::cli::dlq::claims::{Claimed, Replay};
+use crate::cli::dlq::damaged::Damaged;
 use crate::cli::dlq::stages::Stages;
 use crate::cli::dlq::store::{Kept, LetterId, Store};
 use crate::cli::run::say;
@@ -12,6 +13,7 @@ use crate::pipeline::Pipeline;
 use crate::text::units::number;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::process::ExitCode;
 use worker_core::event::Contents;
 
 /// What the command line asks for.
@@ -52,6 +54,8 @@ impl Wanted {
 #[derive(Debug, Default)]
 pub(super) struct Chosen {
     is_named: bool,
+    /// Lines that are no letters.
+    damaged: Damaged,
     into: HashMap<LetterId, String>,
 }
 
@@ -72,7 +76,7 @@ impl Chosen {
             let kept = match kept {
                 Ok(kept) => kept,
                 Err(error) => {
-                    say(&format!("error: {error}"));
+                    chosen.damaged.said(&error);
                     continue;
                 }
             };
@@ -110,6 +114,7 @@ impl Chosen {
                 }
             }
         }
+        chosen.damaged.end();
         if let Some(first) = no_records.first() {
             let (count, are) = match no_records.len() {
                 1 => ("1 dead letter".to_owned(), "is a piece"),
@@ -134,6 +139,11 @@ impl Chosen {
     /// Each was asked for by its name.
     pub(super) fn is_named(&self) -> bool {
         self.is_named
+    }
+
+    /// What says so if lines were no letters, and else all went well.
+    pub(super) fn status(&self, code: ExitCode) -> ExitCode {
+        if self.damaged.any() && code == ExitCode::SUCCESS { ExitCode::from(2) } else { code }
     }
 
     pub(super) fn is_empty(&self) -> bool {
