@@ -63,3 +63,40 @@ fn before_the_end_of_the_run_the_file_of_a_sink_that_has_everything_is_missed() 
     running.signal(Signal::TERM);
     running.wait(crate::PATIENCE).expect(143);
 }
+
+/// A report of an earlier run is not to be taken for that of this one.
+#[test]
+fn the_report_of_a_run_with_nothing_to_do_says_so() {
+    for (stage, status, dead) in [("run = 'cat'", 0, 0), ("run = 'false'\nmax_attempts = 1", 3, 3)] {
+        let scratch = Scratch::new();
+        let pipeline = format!(
+            "[pipeline]\nname = 'p'\n[source.in]\nfile = 'in.txt'\n[stage.s]\n{stage}\n[sink.out]\nfile = 'out.txt'\n"
+        );
+        let line = [
+            "run",
+            "p.toml",
+            "--progress",
+            "none",
+            "--state",
+            "state",
+            "--report",
+            "r.json",
+            "--report",
+            "r.html",
+        ];
+        scratch.write("p.toml", &pipeline);
+        scratch.write("in.txt", "a\nb\nc\n");
+        // Killed when all was done, before it could say so.
+        scratch.worker(&line).env("WORKER_FAULT", "manifest.rename.after:2").run().expect_signal(9);
+        scratch.shell("printf old > r.json; printf old > r.html");
+        scratch.worker(&line).run().expect(status).says(&["finished already", "the report says no more"]);
+        let report: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(scratch.path("r.json")).unwrap()).unwrap();
+        let why = report["why"].as_str().unwrap();
+        assert!(why.contains("finished already, by the state in "), "{why}");
+        let told = ["exit_status", "dead_records", "read_bytes"].map(|field| report[field].as_u64().unwrap());
+        assert_eq!(told, [u64::from(status.unsigned_abs()), dead, 0]);
+        let page = String::from_utf8(scratch.shell("cat r.html")).unwrap();
+        assert!(page.contains("finished already, by the state in "), "{page}");
+    }
+}

@@ -7,6 +7,7 @@ pub mod complete;
 pub mod dlq;
 pub mod explain;
 mod files;
+mod finished;
 pub mod fmt;
 pub mod graph;
 pub mod init;

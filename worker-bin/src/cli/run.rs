@@ -3,7 +3,7 @@
 use super::args::{LogArgs, NodeArgs, ProcessArgs, ProgressMode, RunArgs};
 use super::check::{machine, open_files};
 use super::room::when_there_is_room;
-use super::{chaos, reports, state};
+use super::{chaos, finished as found_finished, reports, state};
 use crate::admin::AdminAddress;
 use crate::child::Launcher;
 use crate::descriptors;
@@ -17,7 +17,7 @@ use crate::report::{Report, ReportFile};
 use crate::runtime::{self, Durable, Ended, Found, Options, RunError, SIGPIPE, Summary, progress};
 use crate::stderr;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 use worker_core::config::NodeIx;
@@ -100,6 +100,14 @@ struct Process<'a> {
     fresh: bool,
     /// Where the cluster file says that the admin API is.
     admin: Option<String>,
+}
+
+/// Why there is nothing to run.
+enum Nothing<'a> {
+    /// As was said.
+    Wrong,
+    /// By the state in `dir` all is done, with so many dead letters.
+    Finished { dir: &'a Path, dead: u64 },
 }
 
 impl Process<'_> {
@@ -209,7 +217,15 @@ impl Process<'_> {
         };
         let mut durable = match self.durable(pipeline, &plan) {
             Ok(durable) => durable,
-            Err(code) => return code,
+            Err(Nothing::Wrong) => return ExitCode::from(WRONG),
+            Err(Nothing::Finished { dir, dead }) => {
+                let exit_status = self.finished_already(pipeline, &plan, dir, dead);
+                // One of an earlier run is not to be taken for this one's.
+                let chaos = options.chaos.map(|chaos| chaos.report());
+                let report = found_finished::report(pipeline, &plan, dir, dead);
+                write(reports, &Report { exit_status, chaos, ..report });
+                return ExitCode::from(exit_status);
+            }
         };
         let opened = when_there_is_room(|| {
             let open = |durable: &mut Option<Durable>| {
@@ -265,14 +281,14 @@ impl Process<'_> {
         ExitCode::from(status)
     }
 
-    /// The state directory, opened, where the pipeline has one; an exit status where there is nothing to run.
-    fn durable(&self, pipeline: &Pipeline, plan: &Plan) -> Result<Option<Durable>, ExitCode> {
+    /// The state directory, opened, where the pipeline has one; or why there is nothing to run.
+    fn durable<'p>(&self, pipeline: &'p Pipeline, plan: &Plan) -> Result<Option<Durable>, Nothing<'p>> {
         let (Delivery::ExactlyOnce, Some(dir)) = (pipeline.delivery, &pipeline.state_dir) else {
             return Ok(None);
         };
         let wrong = |error: &dyn std::fmt::Display| {
             say(&format!("error: {error}"));
-            ExitCode::from(WRONG)
+            Nothing::Wrong
         };
         if self.limit.is_some() {
             return Err(wrong(
@@ -304,24 +320,27 @@ impl Process<'_> {
                 }
                 Ok(Some(*durable))
             }
-            Ok(Found::Finished { dead }) => {
-                say(&format!(
-                    "{}: finished already, by the state in {}; --fresh starts over",
-                    pipeline.name,
-                    dir.display()
-                ));
-                if let Some(changed) = runtime::no_longer_there(plan, dir) {
-                    say(&format!("{}: {changed}", pipeline.name));
-                }
-                if dead > 0 {
-                    let (letters, dir) = (words::dead_letters(dead), runtime::dead_dir(dir));
-                    say(&format!("{letters} {} in {}", words::are(dead), dir.display()));
-                    return Err(ExitCode::from(INCOMPLETE));
-                }
-                Err(ExitCode::SUCCESS)
-            }
+            Ok(Found::Finished { dead }) => Err(Nothing::Finished { dir, dead }),
             Err(error) => Err(wrong(&error)),
         }
+    }
+
+    /// Says that earlier runs have done it all; gives the exit status.
+    fn finished_already(&self, pipeline: &Pipeline, plan: &Plan, dir: &Path, dead: u64) -> u8 {
+        let name = &pipeline.name;
+        say(&format!("{name}: finished already, by the state in {}; --fresh starts over", dir.display()));
+        if let Some(changed) = runtime::no_longer_there(plan, dir) {
+            say(&format!("{name}: {changed}"));
+        }
+        if !self.args.report.is_empty() {
+            say(&format!("{name}: the report says no more than that: this run had nothing to do"));
+        }
+        if dead == 0 {
+            return 0;
+        }
+        let (letters, dir) = (words::dead_letters(dead), runtime::dead_dir(dir));
+        say(&format!("{letters} {} in {}", words::are(dead), dir.display()));
+        INCOMPLETE
     }
 
     fn options(&self, pipeline: &Pipeline, addresses: Vec<String>) -> Options {
