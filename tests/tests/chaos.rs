@@ -269,3 +269,15 @@ fn what_cannot_be_compared_is_said_before_the_run() {
         assert!(ended.stderr.contains(told), "{line:?}: {}", ended.stderr);
     }
 }
+
+/// Nobody would start it again.
+#[test]
+fn a_worker_that_runs_for_good_is_not_killed() {
+    let scratch = Scratch::new();
+    scratch.write("in.txt", "a\n");
+    for rate in ["process=100%", "programs=1%,process=5%"] {
+        let line = ["-i", "in.txt", "-o", "out.txt", "--chaos", "1", "--chaos-rate", rate];
+        run(&scratch, &line).expect(2).says(&["`process` is for `worker test` alone"]);
+    }
+    assert!(!scratch.path("out.txt").exists());
+}

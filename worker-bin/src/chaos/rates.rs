@@ -33,6 +33,11 @@ pub enum RatesError {
     Kind(String),
     #[error("`{0}` is given twice")]
     Twice(String),
+    #[error(
+        "`process` is for `worker test` alone, which starts a worker again that was killed, on inputs of its own; here: programs, links or \
+         disks"
+    )]
+    Process,
 }
 
 impl Rates {
@@ -45,7 +50,13 @@ impl Rates {
         }
     }
 
-    /// Whether programs are killed at all.
+    /// The same, and the process itself is killed: by `worker test`, which starts it again.
+    #[must_use]
+    pub fn with_process(self, process: f64) -> Self {
+        Self { process, ..self }
+    }
+
+    /// Whether any of that fails at all.
     #[must_use]
     pub fn has(&self, fault: Fault) -> bool {
         self.of(fault) > 0.0
@@ -73,8 +84,7 @@ impl FromStr for Rates {
                 "programs" => &mut rates.programs,
                 "links" => &mut rates.links,
                 "disks" => &mut rates.disks,
-                // For `worker test`, which starts it again.
-                "process" => &mut rates.process,
+                "process" => return Err(RatesError::Process),
                 _ => return Err(RatesError::Kind(name.to_owned())),
             };
             *rate = share(value)?;
@@ -90,6 +100,10 @@ impl FromStr for Rates {
 impl fmt::Display for Rates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [programs, links, disks] = [self.programs, self.links, self.disks].map(format_share);
-        write!(f, "programs={programs},links={links},disks={disks}")
+        write!(f, "programs={programs},links={links},disks={disks}")?;
+        match self.has(Fault::Process) {
+            true => write!(f, ",process={}", format_share(self.process)),
+            false => Ok(()),
+        }
     }
 }

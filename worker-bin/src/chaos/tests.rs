@@ -67,6 +67,7 @@ fn rates_are_one_share_or_shares_by_name_and_all_else_says_what_is_expected() {
         ("programs=5%,links", "`links` is no share"),
         ("children=5%", "nothing is called `children`: expected programs, links or disks"),
         ("links=1%,links=2%", "given twice"),
+        ("programs=5%,process=5%", "`process` is for `worker test` alone"),
     ] {
         let error = text.parse::<Rates>().unwrap_err().to_string();
         assert!(error.contains(told), "{text}: {error}");
@@ -89,4 +90,11 @@ fn moments_are_of_all_kinds() {
     }
     let later = self::fates(5, "programs=5%", "t/0");
     assert!(later.iter().flatten().any(|moment| matches!(moment, Moment::Later(1_048_576..))), "{later:?}");
+}
+
+#[test]
+fn deaths_of_the_process_are_shown_where_there_are_any() {
+    let rates: Rates = "programs=20%".parse().unwrap();
+    assert_eq!(rates.to_string(), "programs=20%,links=0%,disks=0%");
+    assert_eq!(rates.with_process(0.05).to_string(), "programs=20%,links=0%,disks=0%,process=5%");
 }

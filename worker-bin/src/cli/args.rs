@@ -14,6 +14,7 @@ use crate::logging::Form;
 use crate::otel::Endpoint;
 use crate::pipeline::StateOptions;
 use crate::stderr::{Color, colors_wanted};
+use crate::text::units::parse_share;
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::ArgValueCandidates;
 use std::ffi::OsString;
@@ -241,6 +242,9 @@ pub struct ChaosArgs {
     /// How much of it: a share for all, or by name as in programs=20%,links=1%,disks=0% [default: programs=5%,links=5%,disks=0.5%]
     #[arg(long, value_name = "SHARES", requires = "chaos", value_parser = rates)]
     pub chaos_rate: Option<Rates>,
+    /// At what share of the points beside its writes the worker itself is killed: for `worker test`, which starts it again
+    #[arg(long, hide = true, requires = "chaos", value_parser = killed)]
+    pub chaos_process: Option<f64>,
 }
 
 /// How progress is shown.
@@ -420,6 +424,10 @@ fn log_filter(text: &str) -> Result<String, String> {
 
 fn seed(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| format!("expected a whole number from 0 to {}, such as 7", u64::MAX))
+}
+
+fn killed(text: &str) -> Result<f64, String> {
+    parse_share(text).ok_or_else(|| "expected a percentage from 0% to 100%, such as 5%".to_owned())
 }
 
 fn rates(text: &str) -> Result<Rates, String> {

@@ -15,6 +15,7 @@ use worker_core::config::TaskName;
 /// The schedule of a run, if there is to be one.
 pub(super) fn chaos(args: &ChaosArgs, pipeline: &Pipeline, plan: &Plan) -> Option<Arc<Chaos>> {
     let rates = args.chaos_rate.unwrap_or_default();
+    let rates = args.chaos_process.map_or(rates, |share| rates.with_process(share));
     args.chaos.map(|seed| Arc::new(Chaos::new(seed, rates, spared(&rates, pipeline, plan))))
 }
 

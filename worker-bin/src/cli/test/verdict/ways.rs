@@ -154,8 +154,11 @@ impl Ways<'_, '_> {
             let mut life = 0;
             let ran = loop {
                 life += 1;
-                let shares = if life > LIVES_MAX { "programs=20%" } else { "programs=20%,process=5%" };
-                let ran = self.with_state(batches, &chaos(schedule * 1000 + life, shares), &state)?;
+                let mut more = chaos(schedule * 1000 + life, "programs=20%");
+                if life <= LIVES_MAX {
+                    more.extend(["--chaos-process", "5%"].map(str::to_owned));
+                }
+                let ran = self.with_state(batches, &more, &state)?;
                 if life > LIVES_MAX || !ran.was_killed() {
                     break ran;
                 }
