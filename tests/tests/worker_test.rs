@@ -1,6 +1,7 @@
 //! `worker test`: real programs on inputs whole, cut and killed, and what is said of them.
 
-use worker_tests::process::{Finished, Scratch};
+use std::time::Duration;
+use worker_tests::process::{Finished, Scratch, eventually};
 
 const SOURCE: &str = "[source.in]\nfile = 'nothing/*.log'\n";
 const SINK: &str = "[sink.out]\nfile = 'nothing/out.txt'\n";
@@ -249,4 +250,38 @@ fn a_test_that_is_added_leaves_a_state_what_it_is() {
     run(&file);
     let again = run(&(file.clone() + &one("a\\n", "a\\n")));
     assert!(again.stderr.contains("finished already"), "{}", again.stderr);
+}
+
+/// What an earlier run of the tests has left, until this one has a result.
+#[test]
+fn an_old_junit_file_is_not_taken_for_that_of_tests_that_did_not_run() {
+    let scratch = Scratch::new();
+    let old = || scratch.write("out.xml", "<testsuites tests='1' failures='0' errors='0'/>");
+    let script = "import xml.etree.ElementTree as E\n\
+                  root = E.parse('out.xml').getroot()\n\
+                  print([(case.get('name'), [kind.get('message')[:7] for kind in case.findall('error')]) for case in \
+                  root.findall('./testsuite/testcase')])\n";
+    scratch.write("parse.py", script);
+    let cases = || String::from_utf8(scratch.shell("python3 parse.py")).unwrap();
+    old();
+    let ended = test(&scratch, "[stage", &["--junit", "out.xml"]);
+    assert_eq!(ended.status.code(), Some(2), "{}", ended.stderr);
+    assert_eq!(cases(), "[('worker test', ['not run'])]\n");
+    let kept = test(&scratch, &of_stage("run = 'cat'", &one("a", "a")), &["--junit", "./p.toml"]);
+    assert!(kept.stderr.contains("it is the pipeline file"), "{}", kept.stderr);
+    assert!(scratch.shell("cat p.toml").starts_with(b"[source.in]"));
+
+    old();
+    let hangs = "run = ['sh', '-c', 'if grep -q hang; then touch begun; until test -e over; do sleep 0.01; done; fi; echo a']";
+    let tests = "[[test]]\nname = 'good'\nstage = 's'\ninput = 'a'\noutput = 'a'\n\
+                 [[test]]\nname = 'bad'\nstage = 's'\ninput = 'hang'\noutput = 'a'\n\
+                 [[test]]\nname = 'last'\nstage = 's'\ninput = 'a'\noutput = 'a'\n";
+    scratch.write("p.toml", &of_stage(hangs, tests));
+    let running = scratch.worker(&["test", "p.toml", "--junit", "out.xml"]).start();
+    eventually("the second test has begun", Duration::from_secs(60), || {
+        if scratch.path("begun").exists() { Ok(()) } else { Err(running.stderr()) }
+    });
+    running.kill();
+    scratch.write("over", "");
+    assert_eq!(cases(), "[('good', []), ('bad', ['not run']), ('last', ['not run'])]\n");
 }

@@ -1,13 +1,19 @@
 //! Verdicts as JUnit XML, which build servers read.
 
-use super::verdict::Verdict;
+use super::verdict::{Trouble, Verdict};
+use crate::cli::files::{self, Overwrite, WriteError};
 use crate::io::beside::{WriteRefused, try_writing};
-use crate::pipeline::Pipeline;
 use std::fmt::Write as _;
 use std::path::Path;
 
+/// What stands of a test until it is over.
+const NOT_RUN: &str = "not run: worker test was ended before this test was, or has said what is wrong";
+
 /// Whether the report can be written there, now and not when the tests are over.
-pub(super) fn try_path(path: &Path) -> Result<(), String> {
+pub(super) fn try_path(path: &Path, pipeline: &Path) -> Result<(), String> {
+    if path.canonicalize().is_ok_and(|path| pipeline.canonicalize().is_ok_and(|pipeline| pipeline == path)) {
+        return Err("it is the pipeline file; choose another name".to_owned());
+    }
     try_writing(path).map_err(|error| match error {
         WriteRefused::NoFile(what) => format!("it is {what}; name a file that may be made or replaced"),
         WriteRefused::System(error) => {
@@ -16,8 +22,29 @@ pub(super) fn try_path(path: &Path) -> Result<(), String> {
     })
 }
 
-/// The report: a suite with a case for each test.
-pub(super) fn report(pipeline: &Pipeline, verdicts: &[Verdict]) -> String {
+/// Writes what is known so far, at once or not at all: a report of an earlier run is nowhere taken for this one's.
+///
+/// # Errors
+/// It cannot be written.
+pub(super) fn write(
+    path: &Path,
+    names: (&str, &str),
+    verdicts: &[Verdict],
+    waiting: &[&str],
+) -> Result<(), WriteError> {
+    let waiting = waiting.iter().map(|label| not_run(label));
+    let cases: Vec<Verdict> = verdicts.iter().cloned().chain(waiting).collect();
+    files::write(path, &report(names, &cases), Overwrite::Replace)
+}
+
+fn not_run(label: &str) -> Verdict {
+    let trouble = Trouble { title: NOT_RUN.to_owned(), text: String::new(), is_error: true };
+    let (done, notes) = (Vec::new(), Vec::new());
+    Verdict { label: label.to_owned(), done, notes, trouble: Some(trouble), seconds: 0.0 }
+}
+
+/// The report: a suite with a case for each test; its names are those of the pipeline and of its file.
+fn report((name, file): (&str, &str), verdicts: &[Verdict]) -> String {
     let count = |errors: bool| {
         let troubles = verdicts.iter().filter_map(|verdict| verdict.trouble.as_ref());
         troubles.filter(|trouble| trouble.is_error == errors).count()
@@ -30,11 +57,11 @@ pub(super) fn report(pipeline: &Pipeline, verdicts: &[Verdict]) -> String {
         count(true)
     );
     let mut xml = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
-    let name = escaped(&pipeline.name);
+    let name = escaped(name);
     writeln!(xml, "<testsuites name=\"{name}\" {counts}>").ok();
     writeln!(xml, "  <testsuite name=\"{name}\" {counts}>").ok();
     for verdict in verdicts {
-        case(&mut xml, pipeline.file_name(), verdict);
+        case(&mut xml, file, verdict);
     }
     xml += "  </testsuite>\n</testsuites>\n";
     xml

@@ -10,6 +10,7 @@ mod verdict;
 
 pub use args::{TEST_EXAMPLES, TestArgs};
 
+use super::files::WriteError;
 use super::run::{say, wrong_file};
 use super::{Printed, print_document};
 use crate::pipeline::{self, Pipeline, Test};
@@ -26,6 +27,16 @@ const WRONG: u8 = 2;
 
 /// Runs the tests of a file, or those of these names, and says how each went.
 pub(super) fn test(args: &TestArgs) -> ExitCode {
+    let file = args.file.to_string_lossy();
+    if let Some(path) = &args.junit {
+        let begun = junit::try_path(path, &args.file).and_then(|()| {
+            junit::write(path, (&file, &file), &[], &["worker test"]).map_err(|error| error.to_string())
+        });
+        if let Err(why) = begun {
+            say(&format!("error: --junit {}: {why}", path.display()));
+            return ExitCode::from(WRONG);
+        }
+    }
     let pipeline = match pipeline::load(&args.file, &args.set) {
         Ok(pipeline) => pipeline,
         Err(error) => return wrong_file(&error),
@@ -40,32 +51,39 @@ pub(super) fn test(args: &TestArgs) -> ExitCode {
             return ExitCode::from(WRONG);
         }
     };
-    if let Some(path) = &args.junit
-        && let Err(why) = junit::try_path(path)
-    {
-        say(&format!("error: --junit {}: {why}", path.display()));
-        return ExitCode::from(WRONG);
-    }
+    let labels: Vec<&str> = expected.iter().map(|expected| expected.test.label.as_str()).collect();
     let mut verdicts: Vec<Verdict> = Vec::new();
     let mut printed = Printed::Whole;
+    let mut written = note(args, &pipeline, &verdicts, &labels);
     for expected in &expected {
         let verdict = verdict::of(&pipeline, expected, &runner);
         if printed == Printed::Whole {
             printed = print_document(&show::verdict(&verdict));
         }
         verdicts.push(verdict);
+        written = note(args, &pipeline, &verdicts, &labels);
     }
     if printed == Printed::Whole {
         printed = print_document(&show::sum(&verdicts));
     }
-    if let Some(path) = &args.junit
-        && let Err(error) = std::fs::write(path, junit::report(&pipeline, &verdicts))
-    {
-        say(&format!("error: --junit {}: cannot write there: {error}", path.display()));
+    if let Err(error) = written {
+        say(&format!("error: --junit: {error}"));
         return ExitCode::from(FAILED);
     }
     let failed = verdicts.iter().any(|verdict| verdict.trouble.is_some());
     printed.or_failed(if failed { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
+}
+
+/// Writes to the file of `--junit`, if there is one, what is known by now.
+fn note(
+    args: &TestArgs,
+    pipeline: &Pipeline,
+    verdicts: &[Verdict],
+    labels: &[&str],
+) -> Result<(), WriteError> {
+    let names = (pipeline.name.as_str(), pipeline.file_name());
+    let waiting = labels.get(verdicts.len()..).unwrap_or_default();
+    args.junit.as_ref().map_or(Ok(()), |path| junit::write(path, names, verdicts, waiting))
 }
 
 /// The tests that are asked for; or why there is nothing to run.

@@ -13,7 +13,7 @@ use std::time::Instant;
 use ways::Ways;
 
 /// What came of one test.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Verdict {
     pub(super) label: String,
     /// In what ways it was run, and gave what is expected.
