@@ -177,3 +177,16 @@ fn order_is_kept_where_one_task_hands_on_to_one_or_order_says_so() {
     assert_eq!(of("[stage.a]\nrun='a'\npartitions=2\npartition_by='record'\n", ""), (false, false));
     assert_eq!(of("[stage.a]\nfrom='in'\nrun='a'\npartitions=1\n", "from=['a', 'in']\n"), (false, false));
 }
+
+#[test]
+fn a_stage_alone_that_reads_what_has_a_header_is_given_it_with_every_batch() {
+    let text = "[source.in]\nfile='x'\nheader='repeat'\nframing='csv'\n\
+                [stage.a]\nrun='a'\noutput_header=true\n[stage.b]\nrun='b'\noutput_header=true\n\
+                [stage.c]\nrun='c'\nfrom=['a','b']\n[sink.o]\nfile='o'\n[sink.p]\nfrom='b'\nfile='p'\n\
+                [[test]]\nstage='b'\ninput=''\noutput=''\n[[test]]\nstage='c'\ninput=''\noutput=''\n";
+    let pipeline = read(&text.replace("[stage.b]\n", "[stage.b]\nfrom='a'\n")).unwrap();
+    for test in &pipeline.tests {
+        let trial = pipeline.trial(test, Path::new("/t"));
+        assert_eq!(trial.pipeline.sources[0].header, Header::Repeat, "{}", test.label);
+    }
+}
