@@ -276,7 +276,7 @@ fn an_old_junit_file_is_not_taken_for_that_of_tests_that_did_not_run() {
     let tests = "[[test]]\nname = 'good'\nstage = 's'\ninput = 'a'\noutput = 'a'\n\
                  [[test]]\nname = 'bad'\nstage = 's'\ninput = 'hang'\noutput = 'a'\n\
                  [[test]]\nname = 'last'\nstage = 's'\ninput = 'a'\noutput = 'a'\n";
-    scratch.write("p.toml", &of_stage(hangs, tests));
+    scratch.write("p.toml", of_stage(hangs, tests));
     let running = scratch.worker(&["test", "p.toml", "--junit", "out.xml"]).start();
     eventually("the second test has begun", Duration::from_secs(60), || {
         if scratch.path("begun").exists() { Ok(()) } else { Err(running.stderr()) }

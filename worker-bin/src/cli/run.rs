@@ -220,8 +220,8 @@ impl Process<'_> {
             Err(Nothing::Wrong) => return ExitCode::from(WRONG),
             Err(Nothing::Finished { dir, dead }) => {
                 let exit_status = self.finished_already(pipeline, &plan, dir, dead);
-                // One of an earlier run is not to be taken for this one's.
                 let chaos = options.chaos.map(|chaos| chaos.report());
+                // One of an earlier run is not to be taken for this one's.
                 let report = found_finished::report(pipeline, &plan, dir, dead);
                 write(reports, &Report { exit_status, chaos, ..report });
                 return ExitCode::from(exit_status);
@@ -252,11 +252,8 @@ impl Process<'_> {
             opened.take_back(durable);
             return ExitCode::from(said(Err(error)));
         }
-        if !self.args.log.quiet && durable.is_none() {
-            say(&format!(
-                "{}: delivery = \"memory\": if this process dies, what it has accepted and not finished is lost",
-                pipeline.name
-            ));
+        if durable.is_none() {
+            self.warn_of_memory(pipeline);
         }
         let chaos = options.chaos.clone();
         let (result, report) = match Box::pin(runtime::run(plan, opened, durable, launcher, options)).await {
@@ -279,6 +276,15 @@ impl Process<'_> {
             write(reports, &Report { exit_status: status, signal, chaos, ..*report });
         }
         ExitCode::from(status)
+    }
+
+    fn warn_of_memory(&self, pipeline: &Pipeline) {
+        if !self.args.log.quiet {
+            say(&format!(
+                "{}: delivery = \"memory\": if this process dies, what it has accepted and not finished is lost",
+                pipeline.name
+            ));
+        }
     }
 
     /// The state directory, opened, where the pipeline has one; or why there is nothing to run.
