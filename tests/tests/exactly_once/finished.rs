@@ -67,9 +67,9 @@ fn before_the_end_of_the_run_the_file_of_a_sink_that_has_everything_is_missed() 
 /// A report of an earlier run is not to be taken for that of this one.
 #[test]
 fn the_report_of_a_run_with_nothing_to_do_says_so() {
-    for (stage, status, dead) in
-        [("run = 'cat'", 0, 0), ("run = 'false'\nretry = { max_attempts = 1 }", 3, 3)]
-    {
+    let fails = "run = ['sh', '-c', 'if grep b; then exit 1; fi; echo fine']\nretry = { max_attempts = 1 }\nmax_dead = '100%'\n\
+                 batch = { max_records = 1 }\npartitions = 1";
+    for (stage, status, dead) in [("run = 'cat'", 0, 0), (fails, 3, 1)] {
         let scratch = Scratch::new();
         let pipeline = format!(
             "[pipeline]\nname = 'p'\n[source.in]\nfile = 'in.txt'\n[stage.s]\n{stage}\n[sink.out]\nfile = 'out.txt'\n"
