@@ -112,7 +112,9 @@ fn a_program_that_does_not_survive_being_killed_fails() {
     let scratch = Scratch::new();
     let run = "run = ['sh', '-c', 'if test -e $0; then echo again; else touch $0; cat; fi; sleep 0.01; rm -f $0', \
                'begun']\npartitions = 1";
-    let ended = test(&scratch, &of_stage(run, &one("a\\nb\\nc\\n", "a\\nb\\nc\\n")), &[]);
+    // So much that a kill comes while it is at work.
+    let lines: String = (0..20_000).map(|number| format!("{number}\\n")).collect();
+    let ended = test(&scratch, &of_stage(run, &one(&lines, &lines)), &[]);
     let said = String::from_utf8_lossy(&ended.stdout).into_owned();
     assert!(ended.status.code() == Some(1) && said.contains("with programs killed (seed "), "{said}");
 }
