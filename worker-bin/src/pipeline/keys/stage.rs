@@ -1,7 +1,9 @@
 //! `[stage.NAME]`.
 
-use super::batch::{self, BatchMode};
-use super::failures::{self, Failures};
+mod exits;
+mod mode;
+mod timeout;
+
 use super::framing::Frames;
 use super::from::{self, From};
 use super::order::{Order, OrderWord};
@@ -9,21 +11,23 @@ use super::partition_by::{KeyRule, Rule};
 use super::place::{Place, PlaceName};
 use super::program::{self, Program};
 use super::rate::{self, Pace};
-use super::records::{self, RecordsMode};
-use super::stream::{self, StreamMode};
-use super::value::{Integer, Maybe, Number, Time, Value, Words, any_of};
-use super::{Class, Key, KeyInfo, Keys, Rendered, Section, Shown, WhenAbsent, row};
+use super::records;
+use super::value::{Maybe, Number, Words};
+use super::{Class, Key, Keys, Rendered, Section, Shown, WhenAbsent, row};
 use crate::child::Takes;
-use crate::pipeline::diagnostics::{At, Problem, listed};
+use crate::pipeline::diagnostics::{At, Problem};
 use crate::pipeline::model::{Framing, Origin, Pipeline};
 use crate::pipeline::plan::PARTITIONS_MAX;
 use crate::pipeline::reader::{KeyValue, Reader, Table};
-use crate::pipeline::text::quoted;
-use serde_json::json;
 use std::path::Path;
 use std::time::Duration;
-use toml::de::DeValue;
 use worker_core::config::WhenFull;
+
+pub(crate) use exits::Exits;
+pub use mode::Mode;
+use mode::{ALL, HOW, HOW_OF_SINK, MODE, MODE_OF_SINK, how_infos, mode, with_modes};
+pub(crate) use mode::{KeysOfModes, MODES, ModeName};
+use timeout::{TIMEOUT, default_timeout};
 
 /// An executable between sources and sinks.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,28 +69,6 @@ pub struct Stage {
     pub(crate) when_full_at: At,
 }
 
-/// How a stage's executable runs, with what only this mode knows.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Mode {
-    /// A fresh process per batch.
-    Batch(BatchMode),
-    /// One process for the life of the task or of a window.
-    Stream(StreamMode),
-    /// One process that answers each record.
-    Records(RecordsMode),
-}
-
-/// Which mode.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ModeName {
-    Batch,
-    Stream,
-    Records,
-}
-
-pub(crate) const MODES: Words<ModeName> =
-    Words(&[("batch", ModeName::Batch), ("stream", ModeName::Stream), ("records", ModeName::Records)]);
-
 pub(crate) const WHEN_FULL: Words<WhenFull> = Words(&[
     ("wait", WhenFull::Wait),
     ("drop-newest", WhenFull::DropNewest),
@@ -94,9 +76,6 @@ pub(crate) const WHEN_FULL: Words<WhenFull> = Words(&[
 ]);
 
 pub(crate) const WHEN_FULL_DOC: &str = "wait | drop-newest | drop-oldest: what a full link to it does; drops are counted, and only without state";
-
-/// The modes in which the keys of [`failures`] have a meaning.
-const FAILING: &[ModeName] = &[ModeName::Batch, ModeName::Records];
 
 impl Section for Stage {
     fn defaults(dir: &Path) -> Self {
@@ -131,35 +110,6 @@ impl Section for Stage {
 /// What stands before the keys of its program.
 const FROM: Keys<Stage> =
     &[&From { get: |stage: &Stage| &stage.from, set: |stage, names| stage.named = Some(names) }];
-
-const MODE: Keys<Stage> = &[&mode_key(WhenAbsent::Default)];
-
-/// The same of a program that is a sink.
-const MODE_OF_SINK: Keys<Stage> = &[&mode_key(WhenAbsent::By(|_| ModeName::Stream, "stream"))];
-
-const fn mode_key(when_absent: WhenAbsent<Stage, ModeName>) -> Key<Stage, Words<ModeName>> {
-    Key {
-        name: "mode",
-        class: Class::Results,
-        doc: "batch | stream | records",
-        value: MODES,
-        when_absent,
-        get: |stage| stage.mode.mode_name(),
-        set: |stage, mode, _| stage.set_mode(mode),
-    }
-}
-
-/// Keys of how a program is run that differ from a stage's to a sink's.
-#[derive(Clone, Copy)]
-struct How {
-    mode: Keys<Stage>,
-    batch: Keys<BatchMode>,
-    stream: Keys<StreamMode>,
-}
-
-const HOW: How = How { mode: MODE, batch: batch::OUTPUT, stream: &[] };
-
-const HOW_OF_SINK: How = How { mode: MODE_OF_SINK, batch: &[], stream: stream::OF_SINK };
 
 const OUTCOME: Keys<Stage> = &[&Key::<Stage, _> {
     name: "ok_exit",
@@ -205,16 +155,6 @@ const TASKS: Keys<Stage> = &[
     },
 ];
 
-const TIMEOUT: Keys<Stage> = &[&Key::<Stage, _> {
-    name: "timeout",
-    class: Class::Tuning,
-    doc: "killed and run again after so long without a byte or processor time; or \"off\"",
-    value: Patience,
-    when_absent: WhenAbsent::By(|stage| default_timeout(&stage.mode), "30s; stream off"),
-    get: |stage| stage.timeout,
-    set: |stage, timeout, _| stage.timeout = timeout,
-}];
-
 const REST: Keys<Stage> = &[
     &rate::rate::<Stage>(
         "takes no more, in all its tasks together",
@@ -251,19 +191,6 @@ const REST: Keys<Stage> = &[
     },
 ];
 
-/// How long a program may stand still before it is killed, unless its stage says otherwise.
-fn default_timeout(mode: &Mode) -> Option<Duration> {
-    match mode {
-        Mode::Batch(_) | Mode::Records(_) => Some(Duration::from_secs(30)),
-        Mode::Stream(_) => None,
-    }
-}
-
-/// Keys, each with the modes of running that have it.
-pub(crate) type KeysOfModes = Vec<(KeyInfo, &'static [ModeName])>;
-
-const ALL: &[ModeName] = &[ModeName::Batch, ModeName::Stream, ModeName::Records];
-
 /// All keys, in the order in which they are read.
 pub(crate) fn infos() -> KeysOfModes {
     let head = with_modes([(row::infos(FROM), ALL)]);
@@ -275,25 +202,6 @@ pub(crate) fn infos() -> KeysOfModes {
 pub(crate) fn sink_infos() -> KeysOfModes {
     let tail = with_modes([(row::infos(OUTCOME), ALL), (row::infos(TIMEOUT), ALL)]);
     [how_infos(HOW_OF_SINK), tail].concat()
-}
-
-/// What runs, and how.
-fn how_infos(how: How) -> KeysOfModes {
-    with_modes([
-        (row::infos(program::KEYS), ALL),
-        (row::infos(how.mode), ALL),
-        (row::infos(batch::KEYS), &[ModeName::Batch]),
-        (row::infos(how.batch), &[ModeName::Batch]),
-        (row::infos(failures::KEYS), FAILING),
-        (row::infos(stream::KEYS), &[ModeName::Stream]),
-        (row::infos(how.stream), &[ModeName::Stream]),
-        (row::infos(records::KEYS), &[ModeName::Records]),
-        (row::infos(records::KEYED), &[ModeName::Records]),
-    ])
-}
-
-fn with_modes<const N: usize>(groups: [(Vec<KeyInfo>, &'static [ModeName]); N]) -> KeysOfModes {
-    groups.into_iter().flat_map(|(keys, modes)| keys.into_iter().map(move |key| (key, modes))).collect()
 }
 
 pub(crate) fn read<'d>(reader: &mut Reader<'d>, mut table: Table<'d>, (name, at): (String, At)) -> Stage {
@@ -344,84 +252,6 @@ pub(crate) fn needs_a_key(entry: &KeyValue<'_>) -> Problem {
         .help("say what the key is, for example partition_by = { field = 1 }, or remove this line")
 }
 
-/// `mode`, and the keys that belong to one mode only; gives those that need a key of records.
-fn mode<'d>(
-    reader: &mut Reader<'d>,
-    table: &mut Table<'d>,
-    stage: &mut Stage,
-    how: How,
-) -> Vec<KeyValue<'d>> {
-    let before = reader.problems.len();
-    let default = stage.mode.word();
-    row::read(how.mode, reader, table, stage);
-    let mode = stage.mode.mode_name();
-    // Where the mode is not clear, it is not clear either which keys belong to others.
-    let is_clear = reader.problems.len() == before;
-    let mut keys = KeysByMode { is_clear, reader, table, mode, default };
-    let (mut batch, mut failures) = (BatchMode::default(), Failures::default());
-    let (mut stream, mut records) = (StreamMode::default(), RecordsMode::default());
-    keys.read(&[ModeName::Batch], batch::KEYS, &mut batch);
-    keys.read(&[ModeName::Batch], how.batch, &mut batch);
-    keys.read(FAILING, failures::KEYS, &mut failures);
-    keys.read(&[ModeName::Stream], stream::KEYS, &mut stream);
-    keys.read(&[ModeName::Stream], how.stream, &mut stream);
-    keys.read(&[ModeName::Records], records::KEYS, &mut records);
-    let keyed = keys.read(&[ModeName::Records], records::KEYED, &mut records);
-    stage.mode = match mode {
-        ModeName::Batch => Mode::Batch(BatchMode { failures, ..batch }),
-        ModeName::Stream => Mode::Stream(stream),
-        ModeName::Records => Mode::Records(RecordsMode { failures, ..records }),
-    };
-    keyed
-}
-
-/// Reads keys that have a meaning in some modes only.
-struct KeysByMode<'r, 'd> {
-    reader: &'r mut Reader<'d>,
-    table: &'r mut Table<'d>,
-    mode: ModeName,
-    /// What it is where it is not said.
-    default: &'static str,
-    is_clear: bool,
-}
-
-impl<'d> KeysByMode<'_, 'd> {
-    fn read<S>(&mut self, modes: &[ModeName], keys: Keys<S>, section: &mut S) -> Vec<KeyValue<'d>> {
-        if modes.contains(&self.mode) {
-            return row::read(keys, self.reader, self.table, section);
-        }
-        for key in keys {
-            let entry = self.table.take(key.name());
-            if let Some(entry) = entry.filter(|_| self.is_clear) {
-                let problem = misplaced(&entry, modes, (self.mode, self.default));
-                self.reader.problems.push(problem);
-            }
-        }
-        Vec::new()
-    }
-}
-
-/// That a key has no meaning in this mode.
-fn misplaced(entry: &KeyValue<'_>, modes: &[ModeName], (mode, default): (ModeName, &str)) -> Problem {
-    let words = modes.iter().filter_map(|one| MODES.0.iter().find(|(_, other)| other == one));
-    let modes = listed(words.map(|&(word, _)| word), '"', "or");
-    let title = format!("`{}` belongs to mode = {modes}", entry.key);
-    let problem = Problem::at(&entry.key_at, title, "has no meaning here");
-    match (entry.key, mode) {
-        ("restart", _) => problem.help(
-            "remove it: programs in batches and for records are always started again, as `retry` says",
-        ),
-        ("window", ModeName::Records) => problem
-            .help("remove it; how many requests may be unanswered is in_flight, and totals can be printed at every tick"),
-        ("output_header", ModeName::Stream) => problem.help(
-            "remove it: a program that runs once prints its header once, and that goes on as a record; one that runs for each window or \
-             partition should print none (mlr --headerless-csv-output, csvformat --skip-header …), or run in mode = \"batch\"",
-        ),
-        ("output_header", ModeName::Records) => problem.help("remove it: each record that is emitted is a record"),
-        _ => problem.help(format!("remove it, or write mode = {modes} ({default} is the default)")),
-    }
-}
-
 impl Stage {
     /// How what it prints is split where it does not say so: whoever is given arguments does not see what ends records.
     pub(in crate::pipeline) fn default_framing(&self) -> Framing {
@@ -456,109 +286,5 @@ impl Stage {
         // State of a version whose sinks had none of these keys is gone on with.
         how.iter_mut().filter(|key| key.shown != Shown::Always).for_each(|key| key.results = None);
         [row::rendered(program::KEYS, &self.program, pipeline), how].concat()
-    }
-
-    fn of_mode(&self, how: How, pipeline: &Pipeline) -> Vec<Rendered> {
-        match &self.mode {
-            Mode::Batch(mode) => [
-                row::rendered(batch::KEYS, mode, pipeline),
-                row::rendered(how.batch, mode, pipeline),
-                row::rendered(failures::KEYS, &mode.failures, pipeline),
-            ]
-            .concat(),
-            Mode::Stream(mode) => {
-                [row::rendered(stream::KEYS, mode, pipeline), row::rendered(how.stream, mode, pipeline)]
-                    .concat()
-            }
-            Mode::Records(mode) => {
-                let keyed = if self.partition_by.is_some() { records::KEYED } else { &[] };
-                [
-                    row::rendered(records::KEYS, mode, pipeline),
-                    row::rendered(keyed, mode, pipeline),
-                    row::rendered(failures::KEYS, &mode.failures, pipeline),
-                ]
-                .concat()
-            }
-        }
-    }
-}
-
-impl Mode {
-    fn of(mode: ModeName) -> Self {
-        match mode {
-            ModeName::Batch => Self::Batch(BatchMode::default()),
-            ModeName::Stream => Self::Stream(StreamMode::default()),
-            ModeName::Records => Self::Records(RecordsMode::default()),
-        }
-    }
-
-    /// As it is written in a pipeline file.
-    #[must_use]
-    pub fn word(&self) -> &'static str {
-        MODES.0.iter().find(|(_, mode)| *mode == self.mode_name()).map_or("", |&(word, _)| word)
-    }
-
-    fn mode_name(&self) -> ModeName {
-        match self {
-            Self::Batch(_) => ModeName::Batch,
-            Self::Stream(_) => ModeName::Stream,
-            Self::Records(_) => ModeName::Records,
-        }
-    }
-}
-
-/// A time limit, or none.
-struct Patience;
-
-impl Value for Patience {
-    type T = Option<Duration>;
-
-    fn read<'d>(&self, reader: &mut Reader<'d>, entry: &KeyValue<'d>) -> Option<Option<Duration>> {
-        if matches!(entry.value.get_ref(), DeValue::String(text) if text == "off") {
-            return Some(None);
-        }
-        match reader.duration(entry)? {
-            Duration::ZERO => reader.not_a(entry, "a timeout", "a duration above zero, or \"off\""),
-            timeout => Some(Some(timeout)),
-        }
-    }
-
-    fn text(&self, timeout: &Option<Duration>, dir: &Path) -> Option<String> {
-        timeout.map_or_else(|| Some(quoted("off")), |time| Time::AboveZero.text(&time, dir))
-    }
-
-    fn schema(&self) -> serde_json::Value {
-        any_of([json!({"enum": ["off"]}), Time::AboveZero.schema()])
-    }
-}
-
-/// Exit statuses, sorted.
-pub(crate) struct Exits;
-
-impl Value for Exits {
-    type T = Vec<u8>;
-
-    fn read<'d>(&self, reader: &mut Reader<'d>, entry: &KeyValue<'d>) -> Option<Vec<u8>> {
-        let DeValue::Array(values) = entry.value.get_ref() else {
-            return reader.wrong_type(entry.key, entry.value, "a list of exit statuses such as [0, 1]");
-        };
-        let mut exits = Vec::with_capacity(values.len());
-        for value in values {
-            exits.push(u8::try_from(reader.integer(entry.key, value, 0, 255)?).ok()?);
-        }
-        exits.sort_unstable();
-        exits.dedup();
-        if exits.is_empty() {
-            return reader.not_a(entry, "a list of exit statuses", "at least one, such as [0]");
-        }
-        Some(exits)
-    }
-
-    fn text(&self, exits: &Vec<u8>, _: &Path) -> Option<String> {
-        Some(format!("{exits:?}"))
-    }
-
-    fn schema(&self) -> serde_json::Value {
-        json!({"type": "array", "items": Integer { least: 0, most: 255 }.schema(), "minItems": 1})
     }
 }
