@@ -4,8 +4,8 @@
 //! here, and from the files that stand in the line.
 
 use super::args::WorkerArgs;
+use super::exit::say;
 use super::print_document;
-use super::run::say;
 use crate::admin::Graph;
 use crate::admin::client::Client;
 use crate::admin::registry::{self, Found};

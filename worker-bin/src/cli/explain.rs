@@ -1,6 +1,6 @@
 //! `worker explain`: what a key of a file means, and what a reason to wait.
 
-use super::run::say;
+use super::exit::say;
 use super::{print, print_document};
 use crate::explain::{Cause, Row, Scope, WaitClass, WaitKind, causes};
 use crate::pipeline::keys::catalog::{self, Entry};

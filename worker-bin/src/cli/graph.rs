@@ -1,8 +1,8 @@
 //! `worker graph`: the pipeline as a drawing of Mermaid or Graphviz.
 
 use super::check::graph::{key_text, order_text, source_text};
+use super::exit::wrong_file;
 use super::print_document;
-use super::run::wrong_file;
 use crate::pipeline::plan::{InOrder, Plan};
 use crate::pipeline::{self, Cluster, ConfigError, KeyRule, Origin, Pipeline, plan};
 use crate::text::escape::shortened;

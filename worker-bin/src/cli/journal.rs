@@ -1,6 +1,6 @@
 //! `worker journal`: what is in the journals of a state directory.
 
-use super::run::say;
+use super::exit::say;
 use crate::manifest::Manifest;
 use crate::text::names;
 use clap::Subcommand;

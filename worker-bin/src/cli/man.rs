@@ -1,9 +1,9 @@
 //! `worker man`: manual pages, made of the same words as the help.
 
 use super::args::WorkerArgs;
+use super::exit::say;
 use super::files::{self, Overwrite};
 use super::print_document;
-use super::run::say;
 use clap::builder::Resettable;
 use clap::{Args, Command, CommandFactory as _};
 use clap_mangen::Man;

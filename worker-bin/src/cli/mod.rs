@@ -5,6 +5,7 @@ mod chaos;
 mod check;
 pub mod complete;
 pub mod dlq;
+mod exit;
 pub mod explain;
 mod files;
 mod finished;
@@ -28,7 +29,7 @@ use crate::stderr;
 use crate::text::width::wrapped_lines;
 use crate::text::{escape, terminal};
 use args::{RunArgs, SchemaArgs, WorkerCommand};
-use run::{say, wrong_file};
+use exit::{say, wrong_file};
 use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
@@ -166,7 +167,7 @@ impl Printed {
     fn status(self, good: u8) -> u8 {
         match self {
             Self::Whole | Self::ReaderGone => good,
-            Self::Failed => run::FAILED,
+            Self::Failed => exit::FAILED,
         }
     }
 

@@ -1,34 +1,31 @@
 //! `worker run` and `worker node`: from the command line to a run and back to an exit status.
 
+mod durable;
+mod ended;
+
 use super::args::{LogArgs, NodeArgs, ProcessArgs, ProgressMode, RunArgs};
 use super::check::{machine, open_files};
+use super::exit::{WRONG, failed, say, wrong_file};
 use super::room::when_there_is_room;
-use super::{chaos, finished as found_finished, reports, state};
+use super::{chaos, finished as found_finished, reports};
 use crate::admin::AdminAddress;
 use crate::child::Launcher;
 use crate::descriptors;
-use crate::explain::words;
 use crate::io::beside::{WriteRefused, try_writing};
 use crate::logging::{self, Form, say_rendered};
 use crate::otel::Otel;
 use crate::pipeline::plan::{Plan, plan};
-use crate::pipeline::{self, Cluster, ConfigError, Delivery, Mode, Pipeline};
+use crate::pipeline::{self, Cluster, Delivery, Mode, Pipeline};
 use crate::report::{Report, ReportFile};
-use crate::runtime::{self, Durable, Ended, Found, Options, RunError, SIGPIPE, Summary, progress};
+use crate::runtime::{self, Durable, Ended, Options, RunError, progress};
 use crate::stderr;
+use durable::Nothing;
+use ended::said;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 use worker_core::config::NodeIx;
-
-pub(super) const FAILED: u8 = 1;
-/// The command line or a file is wrong.
-pub(super) const WRONG: u8 = 2;
-/// Finished, but with dead letters or records lost.
-pub(super) const INCOMPLETE: u8 = 3;
-/// Added to a signal's number.
-const SIGNALLED: u8 = 128;
 
 /// Runs a pipeline in this process.
 #[must_use]
@@ -100,14 +97,6 @@ struct Process<'a> {
     fresh: bool,
     /// Where the cluster file says that the admin API is.
     admin: Option<String>,
-}
-
-/// Why there is nothing to run.
-enum Nothing<'a> {
-    /// As was said.
-    Wrong,
-    /// By the state in `dir` all is done, with so many dead letters.
-    Finished { dir: &'a Path, dead: u64 },
 }
 
 impl Process<'_> {
@@ -287,68 +276,6 @@ impl Process<'_> {
         }
     }
 
-    /// The state directory, opened, where the pipeline has one; or why there is nothing to run.
-    fn durable<'p>(&self, pipeline: &'p Pipeline, plan: &Plan) -> Result<Option<Durable>, Nothing<'p>> {
-        let (Delivery::ExactlyOnce, Some(dir)) = (pipeline.delivery, &pipeline.state_dir) else {
-            return Ok(None);
-        };
-        let wrong = |error: &dyn std::fmt::Display| {
-            say(&format!("error: {error}"));
-            Nothing::Wrong
-        };
-        if self.limit.is_some() {
-            return Err(wrong(
-                &"--limit ends the input for good, and the state would say that all is done: use --to to look at a part, or \
-                 delivery = \"memory\"",
-            ));
-        }
-        if let Err(error) = runtime::not_foreign(dir) {
-            return Err(wrong(&error));
-        }
-        if self.fresh {
-            if let Some(path) = state::sink_in_the_way(plan).filter(|_| state::is_there(dir)) {
-                return Err(wrong(&format!(
-                    "--fresh: {} is of the run that would be removed; move it away, or set exists = \"replace\" for its sink \
-                     (nothing was removed)",
-                    path.display()
-                )));
-            }
-            match state::remove(dir) {
-                Ok(Some(what)) => say(&what),
-                Ok(None) => {}
-                Err(error) => return Err(wrong(&error)),
-            }
-        }
-        match when_there_is_room(|| Durable::open(plan, &pipeline.name, dir, plan.nodes.len() == 1)) {
-            Ok(Found::Open(durable)) => {
-                if !self.args.log.quiet {
-                    say(&format!("{}: exactly once, state in {}", pipeline.name, dir.display()));
-                }
-                Ok(Some(*durable))
-            }
-            Ok(Found::Finished { dead }) => Err(Nothing::Finished { dir, dead }),
-            Err(error) => Err(wrong(&error)),
-        }
-    }
-
-    /// Says that earlier runs have done it all; gives the exit status.
-    fn finished_already(&self, pipeline: &Pipeline, plan: &Plan, dir: &Path, dead: u64) -> u8 {
-        let name = &pipeline.name;
-        say(&format!("{name}: finished already, by the state in {}; --fresh starts over", dir.display()));
-        if let Some(changed) = runtime::no_longer_there(plan, dir) {
-            say(&format!("{name}: {changed}"));
-        }
-        if !self.args.report.is_empty() {
-            say(&format!("{name}: the report says no more than that: this run had nothing to do"));
-        }
-        if dead == 0 {
-            return 0;
-        }
-        let (letters, dir) = (words::dead_letters(dead), runtime::dead_dir(dir));
-        say(&format!("{letters} {} in {}", words::are(dead), dir.display()));
-        INCOMPLETE
-    }
-
     fn options(&self, pipeline: &Pipeline, addresses: Vec<String>) -> Options {
         let default_name = || PathBuf::from(format!("{}.dead-letters.jsonl", pipeline.name));
         let mode = match self.args.progress {
@@ -382,52 +309,6 @@ impl Process<'_> {
     }
 }
 
-/// Says what was dead-lettered and what may be lost.
-fn incomplete(summary: &Summary) {
-    if let (Some(path), dead) = (&summary.dead_letters, summary.dead) {
-        let (letters, are) = (words::dead_letters(dead), words::are(dead));
-        let reasons = if dead == 1 { "its reason" } else { "their reasons" };
-        say(&format!("{letters}, with {reasons}, {are} in {}", path.display()));
-    }
-    if summary.dropped > 0 {
-        let (dropped, were) = (words::records(summary.dropped), words::were(summary.dropped));
-        say(&format!("{dropped} {were} dropped, as when_full says: their links were full"));
-    }
-    if summary.lost > 0 {
-        let lost = words::records(summary.lost);
-        say(&format!("at most {lost} {} lost when other nodes' processes died", words::were(summary.lost)));
-    }
-}
-
-/// Says how a run ended; gives the exit status.
-fn said(result: Result<Summary, RunError>) -> u8 {
-    match result {
-        Ok(summary) => finished(&summary),
-        Err(RunError::Stopped { signal, held, summary }) => {
-            incomplete(&summary);
-            say(&format!(
-                "stopped; {}{}",
-                words::still_on_their_way(held),
-                what_of_them(held, summary.keeps)
-            ));
-            signalled(signal)
-        }
-        Err(error @ (RunError::Listen(_) | RunError::Admin(_) | RunError::Spill(_))) => {
-            say(&format!("error: {error}"));
-            WRONG
-        }
-        Err(RunError::Pipeline { why, summary }) => {
-            incomplete(&summary);
-            say(&format!("error: {why}"));
-            FAILED
-        }
-        Err(error @ RunError::System { .. }) => {
-            say(&format!("error: {error}"));
-            FAILED
-        }
-    }
-}
-
 /// What happened to the data stands already: a report that cannot be written changes no exit status.
 fn write(reports: &[ReportFile], report: &Report) {
     for file in reports {
@@ -435,54 +316,6 @@ fn write(reports: &[ReportFile], report: &Report) {
             say(&format!("error: {error}; the run ended as said above"));
         }
     }
-}
-
-/// What becomes of records that a stop leaves on their way.
-fn what_of_them(held: u64, keeps: bool) -> &'static str {
-    match (held, keeps) {
-        (0, _) => "",
-        (_, true) => ": the same command goes on with them",
-        (_, false) => " and are lost: this run kept no state",
-    }
-}
-
-fn finished(summary: &Summary) -> u8 {
-    incomplete(summary);
-    if summary.interrupted.is_some_and(|signal| signal != SIGPIPE) && summary.held > 0 {
-        let left = words::still_on_their_way(summary.held);
-        say(&format!("stopped; {left}{}", what_of_them(summary.held, summary.keeps)));
-    }
-    if summary.interrupted == Some(SIGPIPE) {
-        say(
-            "stopped: whoever read the output has gone; what was not taken is kept, and the same command goes on with it",
-        );
-    }
-    match summary.interrupted {
-        Some(signal) => signalled(signal),
-        None if summary.dead > 0 || summary.lost > 0 || summary.dropped > 0 => INCOMPLETE,
-        None => 0,
-    }
-}
-
-/// The exit status after a signal.
-pub(super) fn signalled(signal: i32) -> u8 {
-    u8::try_from(signal).map_or(FAILED, |s| SIGNALLED.saturating_add(s))
-}
-
-fn failed(why: &str) -> ExitCode {
-    say(&format!("error: {why}"));
-    ExitCode::from(FAILED)
-}
-
-/// Reports what is wrong with a file.
-pub(super) fn wrong_file(error: &ConfigError) -> ExitCode {
-    say_rendered(&error.render(stderr::colors(&std::io::stderr())));
-    ExitCode::from(WRONG)
-}
-
-/// A line on standard error; that it cannot be written is no reason to stop.
-pub(super) fn say(text: &str) {
-    logging::say(text);
 }
 
 fn start_log(args: &LogArgs, otel: Option<&Otel>) {

@@ -1,7 +1,8 @@
 //! `--chaos-compare`: the result of a run with faults, held against that of one without.
 
 use crate::cli::args::RunArgs;
-use crate::cli::run::{self, FAILED, INCOMPLETE, WRONG, say};
+use crate::cli::exit::{FAILED, INCOMPLETE, WRONG, say};
+use crate::cli::run;
 use crate::cli::test::attempt::Runner;
 use crate::cli::test::diff::diff;
 use crate::io::resource::Resource;

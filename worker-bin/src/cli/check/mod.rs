@@ -8,7 +8,7 @@ pub(super) mod open_files;
 mod sample;
 
 use super::args::CheckArgs;
-use super::run::{FAILED, WRONG, say, wrong_file};
+use super::exit::{FAILED, WRONG, say, wrong_file};
 use super::{Printed, print, print_document, test};
 use crate::logging::say_rendered;
 use crate::pipeline::plan::{Plan, Role};

@@ -1,6 +1,6 @@
 //! Lines of files of dead letters that are none.
 
-use crate::cli::run::say;
+use crate::cli::exit::say;
 use crate::text::units::number;
 use std::fmt::Display;
 

@@ -11,7 +11,7 @@ mod show;
 mod stages;
 mod store;
 
-use super::run::{say, wrong_file};
+use super::exit::{say, wrong_file};
 use crate::cli::args::RunArgs;
 use args::{DlqArgs, DlqCommand};
 use std::io::{self, BufWriter, Stdout, Write as _};

@@ -7,7 +7,7 @@ use super::args::ReproArgs;
 use super::store::{LetterId, Store, StoreError};
 use crate::child::Takes;
 use crate::child::records::single_request;
-use crate::cli::run::say;
+use crate::cli::exit::say;
 use crate::io::dead::Letter;
 use crate::pipeline::plan::{LocalTask, Plan, Role, StageTask, plan};
 use crate::pipeline::{self, Cluster, Mode, Pipeline, ProgramError, RecordsState, StateOptions};

@@ -2,7 +2,7 @@
 
 mod layout;
 
-use super::run::{say, wrong_file};
+use super::exit::{say, wrong_file};
 use super::{files, print_document};
 use crate::pipeline::{ConfigError, SourceText, check_toml};
 use clap::Args;

@@ -10,7 +10,7 @@ mod tap;
 mod top;
 mod why;
 
-use super::run::say;
+use super::exit::say;
 use args::ObserveCommand;
 use std::future::Future;
 use std::process::ExitCode;

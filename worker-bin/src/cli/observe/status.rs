@@ -4,7 +4,7 @@ use super::args::StatusArgs;
 use super::find::{ask, find, line};
 use super::{FAILED, Failure};
 use crate::admin::registry;
-use crate::cli::run::say;
+use crate::cli::exit::say;
 use crate::cli::{print, print_document};
 use crate::explain::{RunState, Snapshot, Stage, words};
 use crate::text::escape::one_line;

@@ -5,7 +5,7 @@ use super::find::{Instance, Target, find, none_any_more};
 use super::{FAILED, Failure, WRONG};
 use crate::admin::Tapped;
 use crate::admin::client::{ClientError, Lines, encoded};
-use crate::cli::run::say;
+use crate::cli::exit::say;
 use crate::explain::words;
 use crate::text::escape::visible;
 use base64::Engine as _;

@@ -10,8 +10,8 @@ mod verdict;
 
 pub use args::{TEST_EXAMPLES, TestArgs};
 
+use super::exit::{say, wrong_file};
 use super::files::WriteError;
-use super::run::{say, wrong_file};
 use super::{Printed, print_document};
 use crate::pipeline::{self, Pipeline, Test};
 use crate::text::names;

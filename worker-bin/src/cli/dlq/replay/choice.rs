@@ -8,7 +8,7 @@ use crate::cli::dlq::claims::{Claimed, Replay};
 use crate::cli::dlq::damaged::Damaged;
 use crate::cli::dlq::stages::Stages;
 use crate::cli::dlq::store::{Kept, LetterId, Store};
-use crate::cli::run::say;
+use crate::cli::exit::say;
 use crate::pipeline::Pipeline;
 use crate::text::units::number;
 use bytes::Bytes;

@@ -5,7 +5,7 @@ use super::error::ReplayError;
 use crate::cli::dlq::Failed;
 use crate::cli::dlq::claims::{Claim, ClaimInput, ClaimedLetter, Replay};
 use crate::cli::dlq::store::{Kept, Store};
-use crate::cli::run::say;
+use crate::cli::exit::say;
 use crate::io::durable;
 use crate::pipeline::{self, Inlet};
 use std::fs::{File, OpenOptions};

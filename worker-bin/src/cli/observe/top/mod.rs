@@ -27,7 +27,7 @@ mod view;
 use super::args::TopArgs;
 use super::find::find;
 use super::{FAILED, Failure};
-use crate::cli::run::signalled;
+use crate::cli::exit::signalled;
 use crate::runtime::Signals;
 use app::{App, Flow};
 use poll::Polls;
