@@ -15,9 +15,10 @@ mod access_log;
 mod harness;
 
 use access_log::write_log;
-use harness::{Took, build_worker, spread, time};
+use harness::{Took, build_worker, time};
 use std::path::Path;
 use std::process::Command;
+use worker_tests::spread;
 
 const PIPELINE: &str = r#"
 [source.log]

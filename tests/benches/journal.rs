@@ -21,6 +21,7 @@ use worker_journal::{
     DirFile, DirStorage, Identity, Journal, NewestPosition, Settings, SyncTicket, random_id,
 };
 use worker_proto::{Batch, Fingerprint, LinkId, Seq};
+use worker_tests::spread;
 
 type Failure = Box<dyn Error + Send + Sync>;
 type DirJournal = Journal<DirStorage, NewestPosition>;
@@ -67,12 +68,6 @@ fn main() -> Result<(), Failure> {
     );
     println!("recovery: {:.2} GB/s (lowest {:.2}, highest {:.2})", scan.1, scan.0, scan.2);
     Ok(())
-}
-
-/// Lowest, median and highest.
-fn spread(mut values: Vec<f64>) -> (f64, f64, f64) {
-    values.sort_by(f64::total_cmp);
-    (values[0], values[values.len() / 2], values[values.len() - 1])
 }
 
 /// What a part of this process took.

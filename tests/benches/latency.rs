@@ -13,12 +13,13 @@
 
 mod harness;
 
-use harness::{build_worker, finish, spread};
+use harness::{build_worker, finish};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
+use worker_tests::spread;
 
 const PROGRAM: &str = "import json, sys
 for line in sys.stdin:

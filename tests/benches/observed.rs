@@ -14,7 +14,7 @@
 
 mod harness;
 
-use harness::{Took, build_worker, finish, spread};
+use harness::{Took, build_worker, finish};
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
+use worker_tests::spread;
 
 const PIPELINE: &str = r#"
 [source.log]

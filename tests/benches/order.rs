@@ -16,9 +16,10 @@ mod access_log;
 mod harness;
 
 use access_log::write_log;
-use harness::{Took, build_worker, spread, time};
+use harness::{Took, build_worker, time};
 use std::path::Path;
 use std::process::Command;
+use worker_tests::spread;
 
 /// Names, filters, and what a pipe has to do for the same bytes.
 const WORK: [(&str, &str); 2] = [("computes", "sh -c 'gzip -1 | gzip -dc'"), ("fast", "grep -v 'page/77 '")];

@@ -13,10 +13,11 @@
 
 mod harness;
 
-use harness::{Took, build_worker, spread, time};
+use harness::{Took, build_worker, time};
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
+use worker_tests::spread;
 
 const PROGRAM: &str = "import json, sys
 counts = {}

@@ -2,3 +2,6 @@
 
 pub mod process;
 pub mod sim;
+mod spread;
+
+pub use spread::spread;

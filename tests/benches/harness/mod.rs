@@ -20,13 +20,6 @@ pub(crate) fn build_worker() -> PathBuf {
     target.join("release").join("worker")
 }
 
-/// Lowest, median and highest.
-pub(crate) fn spread(values: impl IntoIterator<Item = f64>) -> (f64, f64, f64) {
-    let mut values: Vec<f64> = values.into_iter().collect();
-    values.sort_by(f64::total_cmp);
-    (values[0], values[values.len() / 2], values[values.len() - 1])
-}
-
 /// What a process took.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Took {

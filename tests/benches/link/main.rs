@@ -16,6 +16,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+use worker_tests::spread;
 
 mod end;
 
@@ -59,8 +60,7 @@ fn compare(rounds: u64, time: Duration) {
         );
         ratios.push(ratio);
     }
-    ratios.sort_by(f64::total_cmp);
-    let (low, mid, high) = (ratios[0], ratios[ratios.len() / 2], ratios[ratios.len() - 1]);
+    let (low, mid, high) = spread(ratios);
     println!(
         "worker / bare TCP: median {mid:.2} (lowest {low:.2}, highest {high:.2}); good is 0.6, excellent 0.9"
     );
