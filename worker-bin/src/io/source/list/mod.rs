@@ -3,7 +3,7 @@
 mod names;
 mod reader;
 
-use super::file::{Globs, expand};
+use super::file::{AllMatches, Globs};
 use super::{AnySource, Ending, Header, Opened, Opening, SourceEnd, SourceError};
 use crate::io::framing::Framing;
 use crate::io::resource::Resource;
@@ -34,7 +34,7 @@ pub(super) const KIND: End<AnySource, List> = End {
     keys: &[&Key::<List, _> {
         name: "list",
         class: Class::Results,
-        doc: "glob, sorted by name, or a list of them: each path is a record, relative as the glob is; with state they are listed once, at the first start",
+        doc: "a glob, sorted by name, or a list of them: each path is a record, relative as the glob is; with state they are listed once, at the first start",
         value: Globs,
         when_absent: WhenAbsent::Required,
         get: |list| list.patterns.clone(),
@@ -105,7 +105,12 @@ impl SourceEnd for List {
     }
 
     fn missing(&self, dir: &Path) -> Option<String> {
-        expand(dir, &self.patterns).err().map(|error| error.to_string())
+        let mut found = match AllMatches::of(dir, &self.patterns) {
+            Ok(found) => found,
+            Err(error) => return Some(error.to_string()),
+        };
+        let error = found.find_map(|found| found.and_then(|found| names::can_be_listed(&found.path)).err());
+        error.map(|error| error.to_string())
     }
 
     fn open(&self, opening: &Opening<'_>) -> Result<Opened, SourceError> {

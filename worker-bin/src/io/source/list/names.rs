@@ -31,11 +31,7 @@ impl Names {
             let matches = AllMatches::of(dir, &[pattern])?;
             let base = if Path::new(pattern).is_absolute() { Path::new("") } else { dir };
             let mut add = |path: PathBuf| {
-                let metadata = path.metadata();
-                let metadata = metadata.map_err(|source| SourceError::Open { path: path.clone(), source })?;
-                if metadata.is_dir() {
-                    return Err(SourceError::Directory { path });
-                }
+                can_be_listed(&path)?;
                 let name = below(base, &path);
                 can_be_record(&name, &path, options)?;
                 names.extend_from_slice(&name);
@@ -83,6 +79,13 @@ impl Names {
         let rest = self.0.get(at..).unwrap_or_default();
         rest.split_inclusive(|&byte| byte == 0).map(|name| name.strip_suffix(&[0]).unwrap_or(name))
     }
+}
+
+/// What is there has a name, whatever a link leads to: nobody opens it here.
+pub(super) fn can_be_listed(path: &Path) -> Result<(), SourceError> {
+    let there = path.symlink_metadata();
+    there.map_err(|source| SourceError::Open { path: path.to_owned(), source })?;
+    if path.is_dir() { Err(SourceError::Directory { path: path.to_owned() }) } else { Ok(()) }
 }
 
 fn decode(bytes: &[u8]) -> Result<Names, LayoutError> {

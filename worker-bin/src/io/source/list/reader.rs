@@ -206,7 +206,7 @@ impl Position {
 }
 
 fn is_there(path: &Path) -> Result<bool, SourceError> {
-    match path.metadata() {
+    match path.symlink_metadata() {
         Ok(_) => Ok(true),
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             Ok(false)

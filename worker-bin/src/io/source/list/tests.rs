@@ -104,8 +104,19 @@ fn what_no_record_can_be_is_said_before_the_run() {
     assert!(refused("no*", nul()).contains("matches no file in"));
     assert!(refused("no", nul()).contains("cannot open"));
     assert!(refused("d", nul()).contains("is a directory"));
-    std::os::unix::fs::symlink("nowhere", tree.path(b"gone.png")).unwrap();
-    assert!(refused("gone.*", nul()).contains("gone.png"), "a link that leads nowhere");
+}
+
+/// A path is only a record: whoever is given it finds out what it leads to.
+#[test]
+fn a_link_that_leads_nowhere_is_a_path_like_others() {
+    let tree = Tree::of(&[b"in/a", b"in/c"]);
+    std::os::unix::fs::symlink("nowhere", tree.path(b"in/b")).unwrap();
+    let all: [&[u8]; 3] = [b"in/a\0", b"in/b\0", b"in/c\0"];
+    assert_eq!(records(&mut tree.open(&["in/*"], nul()).unwrap()), all);
+    let begun = tree.kept(None, nul()).unwrap().position().unwrap();
+    assert_eq!(records(&mut tree.kept(Some((begun, 0)), nul()).unwrap()), all);
+    let list = List { patterns: vec!["in/*".to_owned()], at: At::default() };
+    assert_eq!(list.missing(tree.0.path()), None);
 }
 
 #[test]
