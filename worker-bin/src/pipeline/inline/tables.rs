@@ -56,6 +56,7 @@ impl<'a> Tables<'a> {
     pub(super) fn of(words: &'a [InlineWord]) -> Result<Self, Vec<Mistake>> {
         let mut mistakes = inputs_together(words);
         mistakes.extend(one_output(words));
+        mistakes.extend(contradictions(words));
         let mut tables = Self::default();
         let mut for_all: Vec<(usize, &[&str], Line<'a>)> = Vec::new();
         let mut for_stages: Vec<Line<'a>> = Vec::new();
@@ -201,6 +202,52 @@ fn one_output(words: &[InlineWord]) -> Option<Mistake> {
         help: "use one of them, or write a file with two sinks: --print-toml gives the file for one"
             .to_owned(),
     })
+}
+
+/// Two options that give one key of one table different meanings; the same option twice is only said anew.
+fn contradictions(words: &[InlineWord]) -> Vec<Mistake> {
+    let mut said: Vec<(Option<usize>, bool, &str, usize)> = Vec::new();
+    let mut mistakes = Vec::new();
+    let (mut stage, mut behind_output) = (None, false);
+    for (index, word) in words.iter().enumerate() {
+        let (place, lines) = match &word.option.meaning {
+            Meaning::Input(_) => continue,
+            Meaning::Stage(_) => {
+                (stage, behind_output) = (Some(index), false);
+                continue;
+            }
+            Meaning::Keys(place, lines) => (place, lines),
+        };
+        behind_output |= word.option.long == "output";
+        let (of, is_end) = match place {
+            Place::Pipeline | Place::Source | Place::Sink => (None, true),
+            Place::StageOrSink if behind_output => (None, true),
+            Place::SourceOrStage(_) => (stage, stage.is_none()),
+            Place::Stage(_) | Place::StageOrSink => (stage, false),
+        };
+        for (key, _) in lines(&word.value).unwrap_or_default() {
+            let is_same = |other: &&(Option<usize>, bool, &str, usize)| {
+                (other.0, other.1, other.2) == (of, is_end, key)
+                    && words[other.3].option.long != word.option.long
+            };
+            if let Some(&(.., first)) = said.iter().find(is_same) {
+                mistakes.push(contradicts(first, index, words));
+            }
+            said.push((of, is_end, key, index));
+        }
+    }
+    mistakes
+}
+
+fn contradicts(first: usize, index: usize, words: &[InlineWord]) -> Mistake {
+    let [one, other] = [first, index].map(|index| words[index].option.written());
+    Mistake {
+        word: index,
+        title: format!("{one} and {other} cannot both be"),
+        label: "says otherwise".to_owned(),
+        also: Some((first, "says one thing".to_owned())),
+        help: "leave one of them out".to_owned(),
+    }
 }
 
 fn other_mode(index: usize, word: &InlineWord, modes: &[&str], stage: &StageTable<'_>) -> Mistake {

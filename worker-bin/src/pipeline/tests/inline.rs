@@ -122,6 +122,12 @@ fn words_that_do_not_go_together_are_shown_as_they_were_written() {
         ("-s cat --early-exit", &["--early-exit has no meaning behind -s", "behind -S"]),
         ("-S cat --batch 5records", &["--batch has no meaning behind -S", "behind -s"]),
         ("-S cat --retries 5", &["behind -s or -R"]),
+        (
+            "-o x --append --force",
+            &["--append and --force cannot both be", "says one thing", "says otherwise"],
+        ),
+        ("-s cat --arg --args", &["--arg and --args cannot both be", "leave one of them out"]),
+        ("--arg --batch-file -s cat", &["--arg and --batch-file cannot both be"]),
         ("--retries 5 -S cat", &["--retries counts for no stage here", "there is no -s or -R"]),
         ("--ok-exit 0", &["--ok-exit counts for no stage"]),
         ("--append", &["`exists` belongs to `file`", "--append"]),
@@ -137,6 +143,15 @@ fn words_that_do_not_go_together_are_shown_as_they_were_written() {
             assert!(error.contains(word), "{line}: `{word}`\n{error}");
         }
         assert!(!error.contains("[pipeline]"), "{line}: shown in a file that nobody wrote\n{error}");
+    }
+}
+
+#[test]
+fn what_is_said_for_one_stage_or_said_again_contradicts_nothing() {
+    for line in
+        ["--args -s 'echo {}' --arg", "-s a --arg -s b --args", "-o x --force --force", "-s a --arg --arg"]
+    {
+        pipeline(line);
     }
 }
 
