@@ -247,6 +247,29 @@ mod tests {
         assert_eq!(found(&keys, "nothing-of-that-name"), [""; 0]);
     }
 
+    /// A doc stands alone when it is asked for: it is no rest of the line before it in a file of all keys.
+    #[test]
+    fn every_doc_begins_a_sentence_of_its_own() {
+        const RESTS: [&str; 8] = ["or", "and", "too", "also", "as", "others", "other", "those"];
+        let wrong = |doc: &str| {
+            let first = doc.split_whitespace().next().unwrap_or_default();
+            RESTS.contains(&first)
+                || first.starts_with('…')
+                || doc.ends_with('…')
+                || doc.split_whitespace().count() < 3
+                || doc.contains("the next")
+        };
+        let torn: Vec<String> = catalog::all()
+            .iter()
+            .filter(|entry| wrong(entry.info.doc))
+            .map(|entry| format!("{}: {}", entry.whole(), entry.info.doc))
+            .collect();
+        assert!(torn.is_empty(), "{torn:#?}");
+        let told = WaitKind::ALL.iter().map(|kind| reason(kind.row()));
+        let tuples: Vec<String> = told.filter(|told| told.contains("tuple")).collect();
+        assert!(tuples.is_empty(), "users know records: {tuples:#?}");
+    }
+
     #[test]
     fn one_key_is_told_once_where_tables_agree_and_for_each_where_they_do_not() {
         let keys = catalog::all();

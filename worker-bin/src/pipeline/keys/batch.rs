@@ -86,7 +86,7 @@ impl Section for BatchMode {
 pub(super) const KEYS: Keys<BatchMode> = &[
     &Inline {
         name: "batch",
-        doc: "max_records too (none); batches start small and grow",
+        doc: "how much a batch may be, max_records (no limit unless given) too, and how long its records wait for more; batches start small and grow",
         keys: LIMITS,
         check: |_| None,
     },
@@ -94,8 +94,8 @@ pub(super) const KEYS: Keys<BatchMode> = &[
     &Key::<BatchMode, _> {
         name: "input",
         class: Class::Results,
-        doc: "or arg: a process for each record, which stands for {} in run, or at its end; args: the records of a batch; file: {} is a \
-              file that has the batch",
+        doc: "stdin: the program reads the batch; arg: a process for each record, which stands for {} in run, or at its end; args: the \
+              records of a batch stand there; file: a file that has the batch does",
         value: Maybe(INPUTS),
         when_absent: WhenAbsent::Nothing("stdin"),
         get: |batch| Some(batch.input).filter(|input| *input != Input::Stdin),
@@ -108,7 +108,7 @@ pub(super) const OUTPUT: Keys<BatchMode> = &[
     &Key::<BatchMode, _> {
         name: "output",
         class: Class::Results,
-        doc: "or file: {out} in run is a file that the program makes; what it prints is logged",
+        doc: "stdout: what the program prints; file: {out} in run is a file that it makes, and what it prints is logged",
         value: Maybe(OUTPUTS),
         when_absent: WhenAbsent::Nothing("stdout"),
         get: |batch| Some(batch.output).filter(|output| *output != Gives::Stdout),
@@ -139,7 +139,7 @@ const LIMITS: Keys<BatchMode> = &[
     &Key::<BatchMode, _> {
         name: "max_bytes",
         class: Class::Tuning,
-        doc: "the largest batch",
+        doc: "the largest batch, in bytes",
         value: Size,
         when_absent: WhenAbsent::Default,
         get: |batch| batch.max_bytes,
@@ -148,7 +148,7 @@ const LIMITS: Keys<BatchMode> = &[
     &Key::<BatchMode, _> {
         name: "max_records",
         class: Class::Tuning,
-        doc: "the largest batch",
+        doc: "the largest batch, in records",
         value: Maybe(Integer { least: 1, most: u64::MAX }),
         when_absent: WhenAbsent::Nothing("max_bytes alone decides"),
         get: |batch| batch.max_records,
@@ -157,7 +157,7 @@ const LIMITS: Keys<BatchMode> = &[
     &Key::<BatchMode, _> {
         name: "linger",
         class: Class::Tuning,
-        doc: "how long records wait for company",
+        doc: "how long records wait for more of them, before a batch begins that is not full",
         value: Time::Any,
         when_absent: WhenAbsent::Default,
         get: |batch| batch.linger,

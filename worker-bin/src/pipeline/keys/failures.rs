@@ -37,7 +37,7 @@ impl Section for Failures {
 pub(super) const KEYS: Keys<Failures> = &[
     &Inline {
         name: "retry",
-        doc: "attempts of a batch, and the waits between them",
+        doc: "how often a batch or a record is tried, and the waits between its attempts",
         keys: RETRY,
         check: |failures| {
             let Retry { initial, max, .. } = failures.retry;
@@ -50,7 +50,7 @@ pub(super) const KEYS: Keys<Failures> = &[
     &Key::<Failures, _> {
         name: "on_error",
         class: Class::Tuning,
-        doc: "what becomes of a record that fails alone; or \"halt\"",
+        doc: "dead-letter | halt: what becomes of a record that fails alone",
         value: Words(&[("dead-letter", OnError::DeadLetter), ("halt", OnError::Halt)]),
         when_absent: WhenAbsent::Default,
         get: |failures| failures.on_error,
@@ -59,7 +59,7 @@ pub(super) const KEYS: Keys<Failures> = &[
     &Key::<Failures, _> {
         name: "max_dead",
         class: Class::Tuning,
-        doc: "more dead letters (and more than 100) fail the pipeline; or a number",
+        doc: "the most dead letters, as a share of the input or as a number: more of them (of a share also more than 100) fail the pipeline",
         value: Limit,
         when_absent: WhenAbsent::Default,
         get: |failures| failures.max_dead,
@@ -71,7 +71,7 @@ const RETRY: Keys<Failures> = &[
     &Key::<Failures, _> {
         name: "max_attempts",
         class: Class::Tuning,
-        doc: "how often it is tried",
+        doc: "how often a batch or a record is tried, the first time included",
         value: Number { most: u32::MAX },
         when_absent: WhenAbsent::Default,
         get: |failures| failures.retry.max_attempts,
@@ -80,7 +80,7 @@ const RETRY: Keys<Failures> = &[
     &Key::<Failures, _> {
         name: "initial",
         class: Class::Tuning,
-        doc: "the first wait; each is twice the one before",
+        doc: "the wait before the second attempt; each one after it is twice as long",
         value: Time::Any,
         when_absent: WhenAbsent::Default,
         get: |failures| failures.retry.initial,
@@ -89,7 +89,7 @@ const RETRY: Keys<Failures> = &[
     &Key::<Failures, _> {
         name: "max",
         class: Class::Tuning,
-        doc: "the longest wait",
+        doc: "the longest wait between two attempts",
         value: Time::Any,
         when_absent: WhenAbsent::Default,
         get: |failures| failures.retry.max,

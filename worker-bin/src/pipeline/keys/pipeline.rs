@@ -66,7 +66,7 @@ pub(crate) const KEYS: Keys<Head> = &[
     &Key::<Head, _> {
         name: "name",
         class: Class::Identity,
-        doc: "of the state directory, and in messages",
+        doc: "what it is called, in messages and in its state directory",
         value: Maybe(Name),
         when_absent: WhenAbsent::Found("the file's name"),
         get: |head| head.name.clone(),
@@ -75,7 +75,7 @@ pub(crate) const KEYS: Keys<Head> = &[
     &Key::<Head, _> {
         name: "delivery",
         class: Class::Results,
-        doc: "or \"memory\"",
+        doc: "exactly-once: each record counts once, through crashes and kills; memory: what was in work at a crash may be lost",
         value: Promise,
         when_absent: WhenAbsent::By(
             |_| (Delivery::Memory, None),
@@ -87,7 +87,7 @@ pub(crate) const KEYS: Keys<Head> = &[
     &Key::<Head, _> {
         name: "max_record",
         class: Class::Tuning,
-        doc: "a longer line is an error, not a hang",
+        doc: "the longest record: a longer one is an error, not a hang",
         value: Size,
         when_absent: WhenAbsent::Default,
         get: |head| head.budgets.max_record_bytes,
@@ -108,7 +108,7 @@ pub(crate) const KEYS: Keys<Head> = &[
     &Key::<Head, _> {
         name: "outbox",
         class: Class::Tuning,
-        doc: "what a sender holds in memory, per link; more goes to disk…",
+        doc: "what a sender holds in memory, per link; more goes to disk, up to spill_limit",
         value: Size,
         when_absent: WhenAbsent::Default,
         get: |head| head.budgets.outbox_bytes,
@@ -117,7 +117,7 @@ pub(crate) const KEYS: Keys<Head> = &[
     &Key::<Head, _> {
         name: "spill_limit",
         class: Class::Tuning,
-        doc: "…up to this, per link; only then its task waits",
+        doc: "what a sender holds on disk, per link, beside outbox; only at this limit its task waits",
         value: Size,
         when_absent: WhenAbsent::Default,
         get: |head| head.budgets.spill_limit_bytes,
@@ -126,7 +126,7 @@ pub(crate) const KEYS: Keys<Head> = &[
     &Key::<Head, _> {
         name: "spill_dir",
         class: Class::Tuning,
-        doc: "exactly-once spills into the state directory",
+        doc: "where what is beyond outbox goes in memory delivery; exactly-once spills into the state directory",
         value: OrTemporary,
         when_absent: WhenAbsent::By(|_| None, "the system's temporary directory"),
         get: |head| head.budgets.spill_dir.clone(),

@@ -49,7 +49,7 @@ pub(crate) const KEYS: Keys<Program> = &[
     &Key::<Program, _> {
         name: "run",
         class: Class::Results,
-        doc: "words, never a shell; a string is split into words",
+        doc: "the program and its arguments: words, never a shell; a string is split into words",
         value: Argv,
         when_absent: WhenAbsent::Required,
         get: |program| program.argv.clone(),
@@ -58,7 +58,7 @@ pub(crate) const KEYS: Keys<Program> = &[
     &Key::<Program, _> {
         name: "cwd",
         class: Class::Results,
-        doc: "where it runs; this and the next three also for programs that are sources or sinks",
+        doc: "where the program runs; sources and sinks that are programs have it too, and env, clear_env and stop_grace",
         value: FilePath,
         when_absent: WhenAbsent::Default,
         get: |program| program.cwd.clone(),
@@ -67,7 +67,7 @@ pub(crate) const KEYS: Keys<Program> = &[
     &Key::<Program, _> {
         name: "env",
         class: Class::Results,
-        doc: "variables for it; { file = \"path\" } reads a file",
+        doc: "environment variables for the program; { file = \"path\" } reads a file",
         value: Environment,
         when_absent: WhenAbsent::Nothing("none"),
         get: |program| program.env.clone(),
@@ -76,7 +76,7 @@ pub(crate) const KEYS: Keys<Program> = &[
     &Key::<Program, _> {
         name: "clear_env",
         class: Class::Results,
-        doc: "whether it gets those alone, and none of the worker's",
+        doc: "whether the program gets the variables of env alone, and none of the worker's",
         value: Flag,
         when_absent: WhenAbsent::Default,
         get: |program| program.clear_env,

@@ -133,8 +133,7 @@ pub(crate) const fn burst<S>(
     set: fn(&mut S, Option<Burst>, At),
 ) -> Key<S, Maybe<BurstText>> {
     let when_absent = WhenAbsent::Nothing("what is due in 100ms");
-    let doc =
-        "at once, at the beginning and after a rest: so many records, or bytes where the rate is in bytes";
+    let doc = "how much may come at once, at the beginning and after a rest: so many records, or bytes where the rate is in bytes";
     Key { name: "burst", class: Class::Tuning, doc, value: Maybe(BurstText), when_absent, get, set }
 }
 

@@ -58,7 +58,7 @@ pub(super) const KEYS: Keys<RecordsMode> = &[
     &Key::<RecordsMode, _> {
         name: "in_flight",
         class: Class::Tuning,
-        doc: "requests that are not answered yet",
+        doc: "how many requests the program may have that it has not answered yet",
         value: Integer { least: 1, most: IN_FLIGHT_MAX },
         when_absent: WhenAbsent::Default,
         get: |records| records.in_flight,
@@ -67,7 +67,7 @@ pub(super) const KEYS: Keys<RecordsMode> = &[
     &Key::<RecordsMode, _> {
         name: "tick",
         class: Class::Results,
-        doc: "ask the program for something every so often",
+        doc: "how often the program is asked for something, records or not",
         value: Maybe(Time::AboveZero),
         when_absent: WhenAbsent::Nothing("never"),
         get: |records| records.tick,
@@ -80,7 +80,7 @@ pub(super) const KEYED: Keys<RecordsMode> = &[
     &Key::<RecordsMode, _> {
         name: "state",
         class: Class::Results,
-        doc: "kept by key: all of it when the program starts; or \"inline\": its key's with each request",
+        doc: "hello | inline: what is kept by key is told when the program starts, all of it, or with each request, that of its key",
         value: Words(&[("hello", RecordsState::Hello), ("inline", RecordsState::Inline)]),
         when_absent: WhenAbsent::Default,
         get: |records| records.state,
@@ -89,7 +89,7 @@ pub(super) const KEYED: Keys<RecordsMode> = &[
     &Key::<RecordsMode, _> {
         name: "state_budget",
         class: Class::Tuning,
-        doc: "more state than this halts",
+        doc: "the most state that one task keeps; more of it halts the run",
         value: Size,
         when_absent: WhenAbsent::Default,
         get: |records| records.state_budget_bytes,

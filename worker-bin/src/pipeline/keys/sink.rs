@@ -81,7 +81,7 @@ pub(crate) const KEYS: Keys<Sink> = &[
     &Key::<Sink, _> {
         name: "order",
         class: Class::Results,
-        doc: "or \"input\": written in the order of the source, through all stages before it",
+        doc: "any | input: whether records are written as they come, or in the order of the source, through all stages before it",
         value: OrderWord,
         when_absent: WhenAbsent::Nothing("any, or as the stage that it reads from says"),
         get: |sink| sink.order,
@@ -90,7 +90,7 @@ pub(crate) const KEYS: Keys<Sink> = &[
     &Key::<Sink, _> {
         name: "partitions",
         class: Class::Results,
-        doc: "tasks of a directory or program",
+        doc: "how many tasks a directory or program has",
         value: Maybe(Number { most: PARTITIONS_MAX }),
         when_absent: WhenAbsent::Nothing(
             "1 for a program; for a directory as many as the largest stage before it",
@@ -101,14 +101,14 @@ pub(crate) const KEYS: Keys<Sink> = &[
     &Key::<Sink, _> {
         name: "partition_by",
         class: Class::Results,
-        doc: "which of them a record goes to, as for stages",
+        doc: "the key by which a record goes to one of its tasks, as for stages",
         value: Maybe(Rule),
         when_absent: WhenAbsent::Nothing("any"),
         get: |sink| sink.partition_by.clone(),
         set: |sink, rule, at| (sink.partition_by, sink.key_at) = (rule, at),
     },
     &rate::rate::<Sink>(
-        "takes no more, in all its tasks together",
+        "no faster than this, in all its tasks together: so many records, or bytes, a second (/s), minute (/m) or hour (/h)",
         |sink| sink.pace.rate,
         |sink, rate, at| sink.pace.set_rate(rate, at),
     ),
@@ -116,7 +116,7 @@ pub(crate) const KEYS: Keys<Sink> = &[
     &Key::<Sink, _> {
         name: "when_full",
         class: Class::Tuning,
-        doc: "as for stages",
+        doc: stage::WHEN_FULL_DOC,
         value: stage::WHEN_FULL,
         when_absent: WhenAbsent::Nothing("wait"),
         get: |sink| sink.when_full,

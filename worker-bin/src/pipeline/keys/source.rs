@@ -61,7 +61,7 @@ pub(crate) const KEYS: Keys<Source> = &[
     &Key::<Source, _> {
         name: "header",
         class: Class::Results,
-        doc: "keep | skip | repeat: the first line heads every batch, for programs that want it",
+        doc: "keep | skip | repeat: whether the first line is a record, is left out, or heads every batch, for programs that want it",
         value: Words(&[("keep", Header::Keep), ("skip", Header::Skip), ("repeat", Header::Repeat)]),
         when_absent: WhenAbsent::Default,
         get: |source| source.header,
@@ -70,7 +70,7 @@ pub(crate) const KEYS: Keys<Source> = &[
     &Key::<Source, _> {
         name: "framing",
         class: Class::Results,
-        doc: "lines | nul | csv | { start = \"^>\" } | { end = \"^//$\" } | { lines = 4 } | { length = 80 } | { prefix = \"u32be\" } | { json = true }; stages have it too, for what they print",
+        doc: "what a record is: lines | nul | csv | { start = \"^>\" } | { end = \"^//$\" } | { lines = 4 } | { length = 80 } | { prefix = \"u32be\" } | { json = true }; stages have it too, for what they print",
         value: Frames,
         when_absent: WhenAbsent::Default,
         get: |source| source.framing.clone(),
@@ -86,7 +86,7 @@ pub(crate) const KEYS: Keys<Source> = &[
     &Key::<Source, _> {
         name: "sample",
         class: Class::Results,
-        doc: "only this part of its records goes on, the same at every start: drawn at random, or by sample_by; with header = \"keep\" also the first, which may be a header",
+        doc: "the part of its records that goes on, the same at every start: drawn at random, or by sample_by; with header = \"keep\" also the first, which may be a header",
         value: Maybe(ShareText),
         when_absent: WhenAbsent::Nothing("all of them"),
         get: |source| source.sample.share,
@@ -95,7 +95,7 @@ pub(crate) const KEYS: Keys<Source> = &[
     &Key::<Source, _> {
         name: "sample_by",
         class: Class::Results,
-        doc: "as partition_by: records with equal keys go on together, or not at all",
+        doc: "the key of a sample, as in partition_by: records with equal keys go on together, or not at all",
         value: Maybe(OfRecords),
         when_absent: WhenAbsent::Nothing("each for itself"),
         get: |source| source.sample.by.clone(),
@@ -104,7 +104,7 @@ pub(crate) const KEYS: Keys<Source> = &[
     &Key::<Source, _> {
         name: "sample_seed",
         class: Class::Results,
-        doc: "others for another number",
+        doc: "which records a sample has: another number draws others",
         value: Maybe(Integer { least: 0, most: i64::MAX as u64 }),
         when_absent: WhenAbsent::Nothing("0"),
         get: |source| source.sample.seed,
@@ -113,7 +113,7 @@ pub(crate) const KEYS: Keys<Source> = &[
     &Key::<Source, _> {
         name: "on_long",
         class: Class::Tuning,
-        doc: "halt | dead-letter | cut: a record over max_record; what does not go on is a dead letter, with its place and length",
+        doc: "halt | dead-letter | cut: what becomes of a record over max_record; what does not go on is a dead letter, with its place and length",
         value: Words(&[("halt", OnLong::Halt), ("dead-letter", OnLong::DeadLetter), ("cut", OnLong::Cut)]),
         when_absent: WhenAbsent::Default,
         get: |source| source.on_long,
@@ -122,7 +122,7 @@ pub(crate) const KEYS: Keys<Source> = &[
     &Key::<Source, _> {
         name: "on_damage",
         class: Class::Tuning,
-        doc: "halt | skip: packed input that is damaged, a last record that breaks off, or a listed file that is gone; what is whole counts, and a dead letter tells of the rest",
+        doc: "halt | skip: what becomes of packed input that is damaged, a last record that breaks off, or a listed file that is gone; what is whole counts, and a dead letter tells of the rest",
         value: Words(&[("halt", OnDamage::Halt), ("skip", OnDamage::Skip)]),
         when_absent: WhenAbsent::Default,
         get: |source| source.on_damage,

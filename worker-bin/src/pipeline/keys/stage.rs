@@ -125,7 +125,7 @@ const TASKS: Keys<Stage> = &[
     &Key::<Stage, _> {
         name: "partitions",
         class: Class::Results,
-        doc: "tasks",
+        doc: "how many tasks it has",
         value: Maybe(Number { most: PARTITIONS_MAX }),
         when_absent: WhenAbsent::Nothing(
             "cores for batch; for stream and records 1, or cores with partition_by",
@@ -147,7 +147,7 @@ const TASKS: Keys<Stage> = &[
     &Key::<Stage, _> {
         name: "order",
         class: Class::Results,
-        doc: "or \"input\": its records come in, and what comes of them goes on, in the order of the source",
+        doc: "any | input: whether its records come in, and what comes of them goes on, as it comes or in the order of the source",
         value: OrderWord,
         when_absent: WhenAbsent::Nothing("any, or as who reads from it says"),
         get: |stage| stage.order,
@@ -157,7 +157,7 @@ const TASKS: Keys<Stage> = &[
 
 const REST: Keys<Stage> = &[
     &rate::rate::<Stage>(
-        "takes no more, in all its tasks together",
+        "no faster than this, in all its tasks together: so many records, or bytes, a second (/s), minute (/m) or hour (/h)",
         |stage| stage.pace.rate,
         |stage, rate, at| stage.pace.set_rate(rate, at),
     ),
@@ -174,7 +174,7 @@ const REST: Keys<Stage> = &[
     &Key::<Stage, _> {
         name: "framing",
         class: Class::Results,
-        doc: "how what it prints is split, as that of a source",
+        doc: "what a record is in its output, as in a source",
         value: Frames,
         when_absent: WhenAbsent::By(Stage::default_framing, "as what it reads; with input = \"arg\" lines"),
         get: |stage| stage.framing_out.clone(),

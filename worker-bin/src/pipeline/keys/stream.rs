@@ -52,7 +52,7 @@ pub(super) const KEYS: Keys<StreamMode> = &[
     &Key::<StreamMode, _> {
         name: "window",
         class: Class::Results,
-        doc: "ends the program and starts it anew; or { records = 100000 }",
+        doc: "when the program is ended and started anew: every so often, or with { records = 100000 } after so many",
         value: Maybe(Cut),
         when_absent: WhenAbsent::Nothing("at the end of input"),
         get: |stream| stream.window,
@@ -61,7 +61,7 @@ pub(super) const KEYS: Keys<StreamMode> = &[
     &Key::<StreamMode, _> {
         name: "early_exit",
         class: Class::Results,
-        doc: "or \"done\": a program that ends early (head) ends its task",
+        doc: "error | done: whether a program that ends early (head) has failed, or ends its task",
         value: Words(&[("error", EarlyExit::Error), ("done", EarlyExit::Done)]),
         when_absent: WhenAbsent::Default,
         get: |stream| stream.early_exit,
@@ -70,7 +70,7 @@ pub(super) const KEYS: Keys<StreamMode> = &[
     &Key::<StreamMode, _> {
         name: "replay_limit",
         class: Class::Tuning,
-        doc: "exactly-once, or `restart`: most input of a window that is kept to run it again",
+        doc: "the most input of a window that is kept to run it again, with exactly-once or `restart`",
         value: Size,
         when_absent: WhenAbsent::Default,
         get: |stream| stream.replay_limit_bytes,
@@ -82,7 +82,7 @@ pub(super) const KEYS: Keys<StreamMode> = &[
 pub(super) const OF_SINK: Keys<StreamMode> = &[&Key::<StreamMode, _> {
     name: "restart",
     class: Class::Tuning,
-    doc: "sinks: on-failure gives it all since the last window again, after 1 s at most, up to 1 min if it goes on failing",
+    doc: "never | on-failure: when it is started again, after 1 s, up to 1 min if it goes on failing; it is given all since the last window again",
     value: program::RESTARTS_OF_SINK,
     when_absent: WhenAbsent::Default,
     get: |stream| stream.restart,

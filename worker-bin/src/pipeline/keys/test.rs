@@ -86,7 +86,7 @@ pub(crate) const KEYS: Keys<Test> = &[
     &Key::<Test, _> {
         name: "input",
         class: Class::Tuning,
-        doc: "what is read, as it is; where there are several sources, a table: { a = \"1\\n\", b = \"2\\n\" }",
+        doc: "the input, as it is; where there are several sources, a table: { a = \"1\\n\", b = \"2\\n\" }",
         value: Maybe(Texts),
         when_absent: WhenAbsent::Nothing("input_file"),
         get: |test| test.input.clone(),
@@ -95,7 +95,7 @@ pub(crate) const KEYS: Keys<Test> = &[
     &Key::<Test, _> {
         name: "input_file",
         class: Class::Tuning,
-        doc: "the file that has it, or a table of files",
+        doc: "a file that has the input, or a table of files",
         value: Maybe(Paths),
         when_absent: WhenAbsent::Nothing("input"),
         get: |test| test.input_file.clone(),
@@ -113,7 +113,7 @@ pub(crate) const KEYS: Keys<Test> = &[
     &Key::<Test, _> {
         name: "output_file",
         class: Class::Tuning,
-        doc: "the file that has it, or a table of files",
+        doc: "a file that has the expected output, or a table of files",
         value: Maybe(Paths),
         when_absent: WhenAbsent::Nothing("output"),
         get: |test| test.output_file.clone(),

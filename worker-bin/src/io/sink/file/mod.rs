@@ -45,7 +45,7 @@ pub(super) const KIND: End<AnySink, Files> = End {
         &Key::<Files, _> {
             name: "file",
             class: Class::Results,
-            doc: "one that ends in / is a directory: one file per partition; missing directories are made",
+            doc: "the file that is written; one that ends in / is a directory: one file per partition; missing directories are made",
             value: FileOrDirectory,
             when_absent: WhenAbsent::Required,
             get: |files| (files.path.clone(), files.is_directory),
@@ -54,7 +54,7 @@ pub(super) const KIND: End<AnySink, Files> = End {
         &Key::<Files, _> {
             name: "exists",
             class: Class::Tuning,
-            doc: "or replace, append: what becomes of a file that is there before the first run",
+            doc: "error | replace | append: what becomes of a file that is there before the first run",
             value: Words(&[
                 ("error", Exists::Error),
                 ("replace", Exists::Replace),

@@ -88,7 +88,7 @@ pub(super) const KIND: End<AnySource, Files> = End {
         &Key::<Files, _> {
             name: "file",
             class: Class::Results,
-            doc: "glob, sorted by name, or a list of them; relative to this file; gzip, zstd, bzip2, xz, lz4 and UTF-16 are known by their first bytes, and decoded",
+            doc: "a glob, sorted by name, or a list of them; relative to this file; gzip, zstd, bzip2, xz, lz4 and UTF-16 are known by their first bytes, and decoded",
             value: Globs,
             when_absent: WhenAbsent::Required,
             get: |files| files.patterns.clone(),
@@ -97,7 +97,7 @@ pub(super) const KIND: End<AnySource, Files> = End {
         &Key::<Files, _> {
             name: "follow",
             class: Class::Results,
-            doc: "true: they are read on as they grow and are rotated, new ones too, like tail -F; it never ends",
+            doc: "true: files are read on as they grow and are rotated, new ones too, like tail -F; it never ends",
             value: Maybe(Flag),
             when_absent: WhenAbsent::Nothing("false"),
             get: |files| files.follow.then_some(true),
@@ -106,7 +106,7 @@ pub(super) const KIND: End<AnySource, Files> = End {
         &Key::<Files, _> {
             name: "since",
             class: Class::Tuning,
-            doc: "start | end: where the first start begins in files that are followed",
+            doc: "start | end: where the first start of the pipeline begins in files that are followed",
             value: Maybe(Words(&[("start", Since::Start), ("end", Since::End)])),
             when_absent: WhenAbsent::Nothing("\"start\""),
             get: |files| files.since,
@@ -118,7 +118,7 @@ pub(super) const KIND: End<AnySource, Files> = End {
         &Key::<Files, _> {
             name: "idle",
             class: Class::Tuning,
-            doc: "a followed file that is silent for so long is closed; then its last line counts without its end, too",
+            doc: "how long a followed file may be silent before it is closed; then its last line counts even without its end",
             value: Maybe(Time::AboveZero),
             when_absent: WhenAbsent::Nothing("\"5m\""),
             get: |files| files.idle,

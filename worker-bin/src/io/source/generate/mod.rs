@@ -59,7 +59,7 @@ const KEYS: Keys<Generate> = &[
     &Key::<Generate, _> {
         name: "records",
         class: Class::Results,
-        doc: "how many",
+        doc: "how many records are made",
         value: Maybe(COUNT),
         when_absent: WhenAbsent::Nothing("without end"),
         get: |generate| generate.records,
@@ -68,7 +68,7 @@ const KEYS: Keys<Generate> = &[
     &Key::<Generate, _> {
         name: "bytes",
         class: Class::Results,
-        doc: "length of each, without its terminator",
+        doc: "how long each record is, without its terminator",
         value: COUNT,
         when_absent: WhenAbsent::Default,
         get: |generate| generate.bytes,
@@ -77,7 +77,7 @@ const KEYS: Keys<Generate> = &[
     &Key::<Generate, _> {
         name: "keys",
         class: Class::Results,
-        doc: "how many different keys",
+        doc: "how many different keys the records have",
         value: COUNT,
         when_absent: WhenAbsent::Default,
         get: |generate| generate.keys,
@@ -86,7 +86,7 @@ const KEYS: Keys<Generate> = &[
     &Key::<Generate, _> {
         name: "rate",
         class: Class::Tuning,
-        doc: "no more than so many a second, minute (/m) or hour (/h)",
+        doc: "no faster than so many records a second, minute (/m) or hour (/h)",
         value: Maybe(RateText),
         when_absent: WhenAbsent::Nothing("as fast as they are taken"),
         get: |generate| generate.rate,
@@ -95,7 +95,7 @@ const KEYS: Keys<Generate> = &[
     &Key::<Generate, _> {
         name: "seed",
         class: Class::Results,
-        doc: "other records for another number",
+        doc: "which records are made: another number makes others",
         value: Integer { least: 0, most: MOST },
         when_absent: WhenAbsent::Default,
         get: |generate| generate.seed,

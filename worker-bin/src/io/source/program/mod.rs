@@ -40,7 +40,7 @@ pub(super) const KIND: End<AnySource, Prints> = End {
         &Key::<Prints, _> {
             name: "ok_exit",
             class: Class::Tuning,
-            doc: "as for stages: with another exit status a program that is a source has failed",
+            doc: "exit statuses that are fine: with another one a program that is a source has failed",
             value: Exits,
             when_absent: WhenAbsent::Default,
             get: |prints| prints.ok_exit.clone(),

@@ -83,7 +83,7 @@ const fn mode_key(when_absent: WhenAbsent<Stage, ModeName>) -> Key<Stage, Words<
     Key {
         name: "mode",
         class: Class::Results,
-        doc: "batch | stream | records",
+        doc: "batch | stream | records: whether its program is run for each batch of records, once for all of them, or answers each of them in JSON",
         value: MODES,
         when_absent,
         get: |stage| stage.mode.mode_name(),

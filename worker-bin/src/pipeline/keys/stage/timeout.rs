@@ -13,7 +13,7 @@ use toml::de::DeValue;
 pub(super) const TIMEOUT: Keys<Stage> = &[&Key::<Stage, _> {
     name: "timeout",
     class: Class::Tuning,
-    doc: "killed and run again after so long without a byte or processor time; or \"off\"",
+    doc: "how long a program may do nothing, without a byte or processor time, before it is killed and run again; or \"off\"",
     value: Patience,
     when_absent: WhenAbsent::By(|stage| default_timeout(&stage.mode), "30s; stream off"),
     get: |stage| stage.timeout,
