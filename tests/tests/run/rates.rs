@@ -75,7 +75,7 @@ fn a_rate_is_no_stall_and_is_named_as_the_limit() {
         );
         eventually("it is explained", PATIENCE, || {
             let why = scratch.worker(&["why"]).run();
-            let says = format!("limited by the rate of {name}, 500/s");
+            let says = format!("limited by {name}: held back by its rate of 500/s");
             let is_well = why.status.success() && String::from_utf8_lossy(&why.stdout).contains(&says);
             if is_well {
                 Ok(())

@@ -8,7 +8,7 @@ use super::table::{Row, Scope, Side, WaitClass, reasons};
 use serde::{Deserialize, Serialize};
 
 reasons! {
-    /// The peer that takes this link's tuples is not connected.
+    /// The peer that takes this link's records is not connected.
     PeerDown "peer_down" Blocked Link Receiver
         "peer down" "a node that is not connected" "other node not connected"
         => "start node {node} again with the same command, or look at the network between the two; what is held is sent when it is back"
@@ -20,7 +20,7 @@ reasons! {
         attempts: u32,
         /// When the next begins; nothing while one is under way.
         next_in_s: Option<f64>,
-        /// Tuples held for it.
+        /// Records held for it.
         held_records: u64,
         /// Bytes of them in memory.
         memory_bytes: u64,
@@ -29,7 +29,7 @@ reasons! {
         /// Bytes of them on disk.
         spilled_bytes: u64,
     }
-    /// The peer that gives tuples has no connection to this node.
+    /// The peer that gives records has no connection to this node.
     UpstreamDown "upstream_down" Blocked Link Input
         "upstream" "a node that feeds it" "sending node not connected"
         => "look at node {node}: start it again if it died"
@@ -42,19 +42,19 @@ reasons! {
     NotOpen "not_open" Blocked Link Receiver
         "not open" "the next stage to answer" "receiver has not answered"
         => "the cause is {on} on node {node}: ask there, or add --cluster cluster.toml to ask all nodes"
-    { /// Tuples held for it.
+    { /// Records held for it.
         held_records: u64 }
     /// Everything was sent; the receiver has not acknowledged it.
     Unacknowledged "unacknowledged" Blocked Link Receiver
         "no ack" "the next stage to confirm" "receiver has not acknowledged"
         => "the cause is {on} on node {node}: ask there, or add --cluster cluster.toml to ask all nodes"
-    { /// Tuples held for it.
+    { /// Records held for it.
         held_records: u64 }
     /// The receiver takes no more for now.
     NoCredit "no_credit" Blocked Link Receiver
         "no credit" "the next stage to take more" "receiver takes no more"
         => "the cause is {on} on node {node}: ask there, or add --cluster cluster.toml to ask all nodes"
-    { /// Tuples held for it.
+    { /// Records held for it.
         held_records: u64 }
     /// All outputs are past their memory budget; this is the fullest.
     OutboxFull "outbox_full" Blocked Task Receiver

@@ -130,9 +130,8 @@ fn limited_by(limit: &Limit, past: bool) -> String {
     } else if limit.kind == WaitKind::Committing {
         format!("the disk that {who} {} to", tense("commits", "committed"))
     } else if limit.kind == WaitKind::RateLimited {
-        let rate = limit.rate.as_ref().map_or_else(String::new, |rate| format!(", {}", foreign(rate)));
-        let lets = tense("lets", "let");
-        format!("the rate of {who}{rate}: {percent} % of the time it {lets} nothing through")
+        let rate = limit.rate.as_ref().map_or_else(String::new, |rate| format!(" of {}", foreign(rate)));
+        format!("{who}: held back by its rate{rate} {percent} % of the time")
     } else if limit.kind == WaitKind::NoSlot {
         let hold = if limit.held_by.len() == 1 { tense("holds", "held") } else { tense("hold", "held") };
         let held = listed(&limit.held_by, 3).map_or_else(String::new, |by| format!("; {by} {hold} them"));

@@ -27,6 +27,26 @@ fn durations() {
 }
 
 #[test]
+fn a_rate_that_limits_holds_back_and_does_not_stop() {
+    let held = Limit {
+        stage: "log".to_owned(),
+        stage_kind: Some(StageKind::Source),
+        task: None,
+        kind: WaitKind::RateLimited,
+        busy: 1.0,
+        held_by: Vec::new(),
+        beside: Vec::new(),
+        elsewhere: false,
+        rate: Some("200/s".to_owned()),
+        text: String::new(),
+    };
+    let text = "throughput is limited by source log: held back by its rate of 200/s 100 % of the time";
+    assert_eq!(limit(&held), text);
+    let page = include_str!("../../../../docs/how-to/rates.md");
+    assert!(page.contains("held back by its rate of 200/s 100 % of the time"), "the page says the same");
+}
+
+#[test]
 fn sizes() {
     let said = [0, 812, 1023, 1024, 10_189, 10_240, 12 << 20, (12 << 20) / 10, 1 << 30, 3 << 40, u64::MAX];
     let want = [
