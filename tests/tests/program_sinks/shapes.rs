@@ -18,7 +18,7 @@ fn a_program_that_leaves_early_without_leave_is_an_error() {
     for args in [&[][..], STATE] {
         let scratch = scratch("run = ['sh', '-c', 'head -n 5 > five.txt']");
         scratch.shell("seq 1000000 > in.txt");
-        run(&scratch, args).expect(1).says(&["early_exit = \"done\""]);
+        run(&scratch, args).expect(1).says(&["early_exit = \"done\"", "--early-exit"]);
     }
 }
 

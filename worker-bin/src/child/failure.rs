@@ -57,7 +57,7 @@ pub(crate) fn judge(program: &Program, exit: Exit, words: LastWords) -> Result<(
         Exit::Code(1) if words.silent && said.is_none() => {
             let message = format!(
                 "{name} exited with status 1 and printed nothing; if that is no error (grep: no match), say \
-                 `ok_exit = [0, 1]`"
+                 `ok_exit = [0, 1]` (on the command line --ok-exit 0,1)"
             );
             Err(words.failure(FailureKind::Exit(1), message))
         }

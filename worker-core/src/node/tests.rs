@@ -239,7 +239,7 @@ fn a_program_that_fails_on_everything_halts_with_advice() {
     let mut driver = Driver::new(line(kinds), vec![records(&["x!"; 100])]);
     driver.run();
     let Some(Err(error)) = driver.end else { panic!("did not halt") };
-    assert!(error.to_string().contains("ok_exit = [0, 1]"), "{error}");
+    assert!(error.to_string().contains("ok_exit = [0, 1] (on the command line --ok-exit 0,1)"), "{error}");
     assert!(driver.dead.len() < 16);
 }
 

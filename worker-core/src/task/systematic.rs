@@ -207,7 +207,7 @@ pub(super) fn advised(failure: &Failure) -> String {
     let message = &failure.message;
     if failure.kind == FailureKind::Exit(1) && failure.silent && !message.contains("ok_exit") {
         return format!(
-            "{message}; it printed nothing: if status 1 is how it says \"no match\", set ok_exit = [0, 1]"
+            "{message}; it printed nothing: if status 1 is how it says \"no match\", set ok_exit = [0, 1] (on the command line --ok-exit 0,1)"
         );
     }
     message.clone()

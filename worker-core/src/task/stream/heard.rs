@@ -84,7 +84,7 @@ impl StreamTask {
         }
         if early {
             let why = "the program ended before it had read all its input; if that is meant, set early_exit = \"done\" \
-                       in the pipeline file (worker run … --print-toml makes one)";
+                       for its stage (on the command line --early-exit)";
             return ctx.fail_task(&base.name, why.into());
         }
         let step = self.done(ctx);
