@@ -23,6 +23,13 @@ pub enum Resource {
 }
 
 impl Resource {
+    /// The files that these patterns name.
+    #[must_use]
+    pub fn matching(dir: &Path, patterns: &[String]) -> Vec<Self> {
+        let one = |pattern: &String| Self::Matching { dir: dir.to_owned(), pattern: pattern.clone() };
+        patterns.iter().map(one).collect()
+    }
+
     /// Whether only one of two ends can have theirs. Two may read one file.
     #[must_use]
     pub fn excludes(&self, other: &Self) -> bool {

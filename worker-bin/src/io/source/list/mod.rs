@@ -56,8 +56,7 @@ impl SourceEnd for List {
     }
 
     fn holds(&self, dir: &Path) -> Vec<Resource> {
-        let held = |pattern: &String| Resource::Matching { dir: dir.to_owned(), pattern: pattern.clone() };
-        self.patterns.iter().map(held).collect()
+        Resource::matching(dir, &self.patterns)
     }
 
     fn local(&self) -> Option<&'static str> {
