@@ -12,6 +12,13 @@ const TABLE: &str = "mkdir in; echo 'n,k,text' > head; seq 1 5000 | awk '{print 
 /// What a table's program of a stage does: three columns to two.
 const CUT: &str = "awk -F, '{print $2 \",\" $1}'";
 
+/// A run of one stage in batches, each under the header and with one of its own.
+fn batches<'a>(input: &'a str, program: &'a str, tasks: &'a str, batch: &'a str) -> Vec<&'a str> {
+    let read = ["run", "-i", input, "--header", "repeat"];
+    let stage = ["-s", program, "--output-header", "-j", tasks, "--batch", batch];
+    [&read[..], &stage].concat()
+}
+
 /// The first line stays the first, the rest is sorted.
 fn sorted(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
@@ -39,20 +46,7 @@ fn batches_give_what_one_run_of_the_program_gives() {
         assert_same(&scratch, &line.join(" "), &out, &format!("{CUT} all.csv"));
     }
     let second = "awk -F, 'NR == 1 {print \"doubled\"; next} $1 > 2 {print 2 * $2}'";
-    let line = [
-        "run",
-        "-i",
-        "in/*",
-        "--header",
-        "repeat",
-        "-s",
-        CUT,
-        "--output-header",
-        "-j",
-        "3",
-        "--batch",
-        "90records",
-    ];
+    let line = batches("in/*", CUT, "3", "90records");
     let chain = ["-s", second, "--output-header", "-j", "2"];
     let whole = format!("{CUT} all.csv | {second}");
     let out = scratch.worker(&[&line[..], &chain, &["-k"]].concat()).run().expect(0).stdout;
@@ -99,20 +93,7 @@ fn what_prints_nothing_or_only_its_header_leaves_the_header_alone() {
     let scratch = Scratch::new();
     scratch.shell(&format!("{TABLE}; echo 'n,k,text' > none.csv; : > empty"));
     let run = |input: &str, program: &str, more: &[&str]| {
-        let line = [
-            "run",
-            "-i",
-            input,
-            "--header",
-            "repeat",
-            "-s",
-            program,
-            "--output-header",
-            "-j",
-            "3",
-            "--batch",
-            "50records",
-        ];
+        let line = batches(input, program, "3", "50records");
         let out = scratch.worker(&[&line[..], more].concat()).run().expect(0).stdout;
         String::from_utf8_lossy(&out).into_owned()
     };
@@ -137,20 +118,7 @@ fn a_batch_under_another_header_fails_and_says_both() {
     scratch.shell(TABLE);
     // Records 101 and 102 alone make the program print something else; the first batch has succeeded by then.
     let program = "awk -F, '{l[NR] = $0} /row 10[12]$/ {odd = 1} END {l[1] = odd ? \"other,\\\"head\" : \"n,k,text\"; for (i = 1; i <= NR; i++) print l[i]}'";
-    let line = [
-        "run",
-        "-i",
-        "in/*",
-        "--header",
-        "repeat",
-        "-s",
-        program,
-        "--output-header",
-        "-j",
-        "1",
-        "--batch",
-        "100records",
-    ];
+    let line = batches("in/*", program, "1", "100records");
     let run = scratch.worker(&[&line[..], &["-o", "out.csv", "--dead-letters", "dead.jsonl"]].concat()).run();
     run.expect(3);
     assert_same(&scratch, "the rest", &scratch.read("out.csv"), "grep -v 'row 10[12]$' all.csv");
