@@ -66,6 +66,24 @@ fn every_example_is_good_and_runs() {
     }
 }
 
+/// The crate is packed without the examples beside it, so it has a copy of each file that they share.
+#[test]
+fn a_file_of_an_example_is_as_in_the_examples_of_the_project() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let ours = root.join("src/cli/init/examples/records");
+    let mut shared = Vec::new();
+    for entry in std::fs::read_dir(&ours).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let Ok(theirs) = std::fs::read_to_string(root.join("../examples/records").join(&name)) else {
+            continue;
+        };
+        assert_eq!(std::fs::read_to_string(ours.join(&name)).unwrap(), theirs, "{name} differs");
+        shared.push(name);
+    }
+    shared.sort_unstable();
+    assert_eq!(shared, ["count.py", "visits.txt"]);
+}
+
 fn sorted(text: &str) -> String {
     let mut lines: Vec<&str> = text.lines().collect();
     lines.sort_unstable();
