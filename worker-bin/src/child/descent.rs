@@ -3,12 +3,12 @@
 use crate::stopped::{Stopped, stopped};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Environment variable that marks every descendant of a child: the launcher's process id, a dot, the child's id.
 pub(crate) const MARK: &str = "WORKER_LAUNCH_ID";
@@ -52,7 +52,45 @@ pub(crate) fn kill_tree(pid: Pid) {
 
 /// The [`MARK`] in the environment that `pid` was started with; `None` if it has none or it may not be read.
 pub(crate) fn mark(pid: Pid) -> Option<(i32, u64)> {
-    mark_in(&fs::read(format!("/proc/{pid}/environ")).ok()?)
+    mark_in(&environment(pid).ok()??)
+}
+
+/// How long a process gets to put another program in its place, and how often it is looked whether it has.
+const EXEC_WAIT: Duration = Duration::from_millis(100);
+const EXEC_LOOK: Duration = Duration::from_micros(200);
+
+/// The environment that `pid` was started with; `None` where there is no such process, or it is not for us.
+///
+/// Amid `execve` a process has none yet, which says nothing of it: that is waited for.
+fn environment(pid: Pid) -> io::Result<Option<Vec<u8>>> {
+    let begun = Instant::now();
+    loop {
+        let read = or_none(read_at_once(&format!("/proc/{pid}/environ")))?;
+        let is_empty = read.as_ref().is_some_and(Vec::is_empty);
+        if !is_empty
+            || begun.elapsed() > EXEC_WAIT
+            || Stat::read(pid)?.is_none_or(|stat| stat.has_no_environment)
+        {
+            return Ok(read);
+        }
+        std::thread::sleep(EXEC_LOOK);
+    }
+}
+
+/// Most environments fit.
+const ENVIRONMENT_BYTES: usize = 16 * 1024;
+
+/// The whole file by one call: between two, what it is about may be gone, and the rest is missing.
+fn read_at_once(path: &str) -> io::Result<Vec<u8>> {
+    let mut buffer = vec![0; ENVIRONMENT_BYTES];
+    loop {
+        let read = File::open(path)?.read(&mut buffer)?;
+        if read < buffer.len() {
+            buffer.truncate(read);
+            return Ok(buffer);
+        }
+        buffer.resize(buffer.len() * 4, 0);
+    }
 }
 
 fn mark_in(environment: &[u8]) -> Option<(i32, u64)> {
@@ -65,7 +103,11 @@ fn mark_in(environment: &[u8]) -> Option<(i32, u64)> {
 /// What a file below `/proc` says; `None` where there is nothing, or it is not for us. An error, as without a free descriptor,
 /// means that nobody knows.
 fn look(path: &str) -> io::Result<Option<Vec<u8>>> {
-    match fs::read(path) {
+    or_none(fs::read(path))
+}
+
+fn or_none(read: io::Result<Vec<u8>>) -> io::Result<Option<Vec<u8>>> {
+    match read {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => Ok(None),
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => {
@@ -139,7 +181,7 @@ pub(crate) fn survivors(launcher: Pid, id: u64, group: Pid) -> io::Result<Left> 
     let mut left = Left::default();
     for pid in all_processes()? {
         let Some(stat) = Stat::read(pid)?.filter(|stat| !stat.has_ended) else { continue };
-        let environment = look(&format!("/proc/{pid}/environ"))?.unwrap_or_default();
+        let environment = environment(pid)?.unwrap_or_default();
         if stat.group == group.as_raw_pid() || mark_in(&environment) == Some((launcher.as_raw_pid(), id)) {
             left.activity.add(pid, &stat)?;
             left.names.push(format!("{} ({pid})", stat.name));
@@ -208,11 +250,20 @@ fn parse_pid(text: &str) -> Option<Pid> {
 /// What a clock tick of `/proc` is: USER_HZ is 100 on every architecture that this runs on.
 const TICK_NS: u64 = 10_000_000;
 
+/// Which fields behind the name say where the environment begins, and the next where it ends, and where the code does, which `execve`
+/// sets last (1: not for us), and how much memory there is: `env_start`, `startcode` and `vsize` of proc_pid_stat(5).
+const ENV_START: usize = 47;
+const MEMORY: usize = 20;
+const START_CODE: usize = 23;
+
 /// The part of `/proc/PID/stat` that matters here.
 struct Stat {
     name: String,
     /// Nobody has asked for its end yet.
     has_ended: bool,
+    /// It was started with an empty one, or has no memory: a thread of the kernel, or what has ended. Where it is not known yet, this
+    /// is false.
+    has_no_environment: bool,
     parent: i32,
     group: i32,
     /// User and system time of the process, and of its reaped children.
@@ -234,9 +285,14 @@ impl Stat {
         let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
         let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
         let time = |at| Duration::from_nanos((ticks(at) + ticks(at + 1)).wrapping_mul(TICK_NS));
+        let has_ended = matches!(*fields.first()?, "Z" | "X");
+        let has_memory = fields.get(MEMORY).is_some_and(|bytes| *bytes != "0");
+        let is_set_up = fields.get(START_CODE).is_some_and(|code| !matches!(*code, "0" | "1"));
+        let has_empty_environment = fields.get(ENV_START) == fields.get(ENV_START + 1);
         Some(Self {
             name,
-            has_ended: matches!(*fields.first()?, "Z" | "X"),
+            has_ended,
+            has_no_environment: has_ended || !has_memory || (is_set_up && has_empty_environment),
             parent: fields.get(1)?.parse().ok()?,
             group: fields.get(2)?.parse().ok()?,
             own: time(11),

@@ -43,6 +43,24 @@ async fn what_others_of_a_source_print_after_its_end_is_read() {
     }
 }
 
+/// Amid `execve` a process has no environment, by which it would be known.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_just_becoming_another_program_is_known() {
+    let launcher = launcher();
+    let again = "env ".repeat(150);
+    for _ in 0..30 {
+        let program = Arc::new(sh(&format!("setsid {again} sh -c 'echo late' & sleep 0.03; exit 0")));
+        let (mut file, mut child) =
+            start_source(&launcher, program, &env(), &Arc::default(), |_| {}).await.unwrap();
+        let read = tokio::task::spawn_blocking(move || {
+            let mut all = String::new();
+            file.read_to_string(&mut all).map(|_| all)
+        });
+        assert_eq!(read.await.unwrap().unwrap(), "late\n");
+        child.wait().await.unwrap();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_source_that_never_ends_can_be_killed() {
     let (launcher, marker) = (launcher(), unique_sleep());
