@@ -49,12 +49,11 @@ fn a_name_with_a_newline_goes_with_nul_and_is_refused_with_lines() {
 fn what_cannot_be_listed_is_an_error_before_the_run_as_for_files() {
     let scratch = Scratch::new();
     pictures(&scratch, &[b"a.png"]);
-    scratch.shell("ln -s nowhere img/gone.gif; ln -s ../out img/sink.tif");
+    scratch.shell("ln -s ../out img/sink.tif");
     for (pattern, words) in [
         ("img/*.jpg", &["matches no file in", "check the pattern"][..]),
         ("img/none.png", &["cannot open", "none.png"]),
         ("img", &["is a directory", "img/*"]),
-        ("img/*.gif", &["cannot open", "gone.gif"]),
     ] {
         let list = run(&scratch, &["--list", pattern, "-o", "out"]).expect(2);
         let file = run(&scratch, &["-i", pattern, "-o", "out"]).expect(2);
