@@ -45,7 +45,7 @@ impl Seen {
         let mut options = OpenOptions::new();
         options.read(true).custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
         let file = match crate::descriptors::patiently("open a file", || options.open(&self.path)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if is_gone(&error) => return Ok(None),
             file => file?,
         };
         let is_it = FileKey::of(&file.metadata()?) == self.key;
@@ -124,14 +124,20 @@ impl Finder {
     }
 
     fn look(&mut self, path: &Path, is_first: bool) -> Result<Option<Seen>, SourceError> {
-        let metadata = match path.metadata() {
+        let metadata = path.metadata();
+        self.judge(path, metadata, is_first)
+    }
+
+    /// What to make of a path where there was something; it may be gone at any step, at the first look, too.
+    fn judge(
+        &mut self,
+        path: &Path,
+        there: io::Result<Metadata>,
+        is_first: bool,
+    ) -> Result<Option<Seen>, SourceError> {
+        let metadata = match there {
             Ok(metadata) => metadata,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) if is_first => return Err(SourceError::Open { path: path.to_owned(), source }),
-            Err(error) => {
-                self.say_once(path, &error.to_string());
-                return Ok(None);
-            }
+            Err(error) => return self.unreadable(path, error, is_first),
         };
         if let Some(sink) = self.written.get(&FileId::of(&metadata)) {
             return Err(SourceError::Written { path: path.to_owned(), sink: sink.clone() });
@@ -147,14 +153,26 @@ impl Finder {
             return Ok(None);
         }
         if let Err(error) = rustix::fs::access(path, rustix::fs::Access::READ_OK) {
-            if is_first {
-                return Err(SourceError::Open { path: path.to_owned(), source: error.into() });
-            }
-            self.say_once(path, &error.to_string());
-            return Ok(None);
+            return self.unreadable(path, error.into(), is_first);
         }
         self.said.remove(path);
         Ok(Some(Seen::of(path, &metadata)))
+    }
+
+    fn unreadable(
+        &mut self,
+        path: &Path,
+        error: io::Error,
+        is_first: bool,
+    ) -> Result<Option<Seen>, SourceError> {
+        if is_gone(&error) {
+            return Ok(None);
+        }
+        if is_first {
+            return Err(SourceError::Open { path: path.to_owned(), source: error });
+        }
+        self.say_once(path, &error.to_string());
+        Ok(None)
     }
 
     fn say_once(&mut self, path: &Path, why: &str) {
@@ -229,10 +247,33 @@ impl Renamed {
     }
 }
 
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
 fn list(directory: &Path) -> BTreeMap<u64, Vec<PathBuf>> {
     let mut files: BTreeMap<u64, Vec<PathBuf>> = BTreeMap::new();
     for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
         files.entry(entry.ino()).or_default().push(entry.path());
     }
     files
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_between_two_steps_of_the_first_look_is_not_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("app.log");
+        std::fs::write(&path, "a line\n").unwrap();
+        let mut finder = Finder::new(dir.path(), &["app.log*".to_owned()], None);
+        let metadata = path.metadata();
+        assert!(finder.judge(&path, path.metadata(), true).unwrap().is_some());
+        std::fs::rename(&path, dir.path().join("app.log.1")).unwrap();
+        assert!(finder.judge(&path, metadata, true).unwrap().is_none());
+        let below = dir.path().join("app.log.1/x");
+        assert!(finder.judge(&below, below.metadata(), true).unwrap().is_none());
+    }
 }
