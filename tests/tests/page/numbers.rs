@@ -102,3 +102,23 @@ fn shares_make_a_hundred_and_what_waits_is_the_sum_of_the_stages() {
                   .filter(Boolean).map(Number); return of.length > 1 && of.reduce((a, b) => a + b, 0) === 100";
     browser.until("where its time went makes a hundred per cent", shares);
 }
+
+#[test]
+fn a_source_that_follows_files_says_how_far_behind_it_is_and_what_it_waits_for() {
+    let scratch = Scratch::new();
+    scratch.shell("seq 1 9 > app.log; printf 'half' >> app.log");
+    let pipeline = "[source.log]\nfile = 'app.log*'\nfollow = true\n[sink.out]\nfile = 'out.txt'\n";
+    let mut served = Served::run(&scratch, pipeline);
+    let browser = Browser::start(&scratch);
+    served.open(&browser);
+    browser.until_text("#waits-now", "log/0 waits: for new lines in app.log*: no whole one has come for");
+    browser.until_text("[data-stage='log']", "4 B behind");
+    browser.click("[data-open='task:log/0']");
+    browser.until_text("#details", "4 B, for");
+    scratch.shell("echo >> app.log");
+    browser.until_text("#why", "it has read all there is");
+    browser.until(
+        "nothing is behind",
+        "return !document.querySelector('[data-stage=\"log\"]').textContent.includes('behind')",
+    );
+}

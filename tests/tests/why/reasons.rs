@@ -1,6 +1,6 @@
 //! Reasons to wait, each brought about for real; what programs and disks do is in `blockers`.
 
-use crate::ask::{PATIENCE, admin, chain, get, root_kind};
+use crate::ask::{PATIENCE, admin, chain, get, root_kind, why, why_text};
 use rustix::process::Signal;
 use worker_tests::process::{FLOW, Nodes, Scratch, eventually, free_port};
 
@@ -244,4 +244,57 @@ fn a_node_that_was_itself_stopped_while_its_peer_died_says_both() {
     });
     assert!(b.stderr().contains("this process was itself stopped for"), "{}", b.stderr());
     drop(b);
+}
+
+#[test]
+fn a_source_that_follows_files_waits_for_new_lines() {
+    for watches in [true, false] {
+        let scratch = Scratch::new();
+        scratch.shell("seq 1 9 > app.log");
+        let pipeline = "[pipeline]\nname = 'follows'\n[source.log]\nfile = 'app.log*'\nfollow = true\n[sink.out]\nfile = 'out.txt'\n";
+        scratch.write("pipeline.toml", pipeline);
+        let worker = scratch.worker(&["run", "pipeline.toml", "--report", "report.json"]);
+        let mut run =
+            if watches { worker } else { worker.env("WORKER_FAULT", "follow.watch.before=enospc") }.start();
+        admin(&mut run);
+        waits_for(&scratch, "log/0", "awaiting_lines");
+        let told = chain(&scratch, &[], "it has read all", |c| c["task"] == "log/0");
+        assert_eq!(
+            (&told["stalled"], &told["steps"][0]["wait"]["files"]),
+            (&false.into(), &"app.log*".into())
+        );
+        let (_, code) = why(&scratch, &[]);
+        let said = why_text(&scratch, &[]);
+        assert!(
+            code == 0 && said.starts_with("log/0 waits: for new lines in app.log*: it has read all"),
+            "{said}"
+        );
+        scratch.shell("printf 'half a line' >> app.log");
+        let status = || String::from_utf8_lossy(&scratch.worker(&["status"]).run().stdout).into_owned();
+        eventually("what has no end is behind", PATIENCE, || {
+            let said = (why_text(&scratch, &[]), status());
+            let known =
+                said.0.contains("no whole one has come for") && said.0.contains("11 B are there so far");
+            let behind = said.1.contains("11 B behind, waits for new lines in app.log*");
+            if known && behind { Ok(()) } else { Err(format!("{said:?}")) }
+        });
+        scratch.shell("echo >> app.log");
+        eventually("it is read", PATIENCE, || {
+            let said = status();
+            if said.contains("10 out") && !said.contains("behind") { Ok(()) } else { Err(said) }
+        });
+        scratch.shell("printf 'left' >> app.log");
+        eventually("it is seen", PATIENCE, || match status() {
+            said if said.contains("4 B behind") => Ok(()),
+            said => Err(said),
+        });
+        run.signal(Signal::INT);
+        let finished = run.wait(PATIENCE);
+        assert!(finished.stderr.contains("log: 4 B of its files were not read"), "{}", finished.stderr);
+        let report: serde_json::Value = serde_json::from_str(&scratch.text("report.json")).expect("a report");
+        assert_eq!(
+            (&report["stages"][0]["lag_bytes"], &report["tasks"][0]["lag_bytes"]),
+            (&4.into(), &4.into())
+        );
+    }
 }

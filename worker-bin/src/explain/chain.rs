@@ -49,9 +49,14 @@ pub struct Chain {
     pub text: String,
 }
 
-/// Who of a group, beside the first, is held up by its root: who goes on is only where the first does, too.
+/// Who of a group, beside the first, is held up by its root: who goes on is only where the first does, too. Where nothing is in the
+/// way the root itself is not told of again.
 pub(crate) fn also_held<'a>(group: &[&'a Chain]) -> Vec<&'a Chain> {
-    let is_held = |chain: &&Chain| chain.held == Held::All || group[0].held != Held::All;
+    let root = group[0].steps.last().map(|step| &step.task);
+    let is_held = |chain: &&Chain| {
+        (group[0].stalled || Some(&chain.task) != root)
+            && (chain.held == Held::All || group[0].held != Held::All)
+    };
     group.iter().skip(1).copied().filter(is_held).collect()
 }
 
@@ -198,7 +203,10 @@ impl Explanation {
             if group.iter().any(|chain| chain.tells_of_its_root()) {
                 group.retain(|chain| chain.held == Held::All);
             }
-            group.sort_by_key(|chain| (!chain.stalled, chain.steps.len()));
+            // Where nothing is in the way that is who has something to do about it, as who waits for the end of endless input has.
+            group.sort_by_key(|chain| {
+                (!chain.stalled, !chain.stalled && chain.advice.is_none(), chain.steps.len())
+            });
         }
         groups
     }
@@ -276,7 +284,7 @@ impl<'a> Index<'a> {
         let root = root_name(last);
         // That there is no input is nobody's fault; what may be done is done where it is waited for.
         let advised = match steps.as_slice() {
-            [.., before, idle] if idle.wait.why.kind() == WaitKind::SourceIdle => before,
+            [.., before, idle] if idle.wait.why.kind().is_lack_of_input() => before,
             _ => last,
         };
         // Who is waited for is known here, and nothing is in its way: there is nobody to ask.
@@ -318,7 +326,7 @@ impl<'a> Index<'a> {
             let gives_nothing = |wait: &&Wait| {
                 let is_for_it = wait.on.as_ref().is_some_and(|on| TaskName::of(on).stage == task.stage);
                 let is_held_up = stops_the_task(wait) && self.class(waited, wait).is_in_the_way();
-                wait.why.kind() == WaitKind::SourceIdle || (is_held_up && !is_for_it)
+                wait.why.kind().is_lack_of_input() || (is_held_up && !is_for_it)
             };
             return Some(Next::Waits(node, waited, self.nearest(waited).filter(gives_nothing)?));
         }

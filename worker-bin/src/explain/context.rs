@@ -2,7 +2,7 @@
 
 use super::model::Wait;
 use super::reasons::Why;
-use super::sampler::Outline;
+use super::sampler::{Followed, Outline};
 use super::words;
 use std::time::Duration;
 use worker_core::Time;
@@ -19,6 +19,8 @@ pub(super) struct Context<'a> {
     pub(super) links: &'a [LinkStatus],
     /// Who waits is a program that lives on: it has no batches, and no attempts that are used up.
     pub(super) is_stream: bool,
+    /// How far it has read, of a source that follows files.
+    pub(super) followed: Option<&'a Followed>,
 }
 
 impl Context<'_> {

@@ -151,11 +151,8 @@ impl<'a> Window<'a> {
         if loaded.iter().any(|load| !load.is_paused()) {
             loaded.retain(|load| !load.is_paused());
         }
-        let idle = || {
-            stages
-                .iter()
-                .filter(|load| load.kind == StageKind::Source && load.share(WaitKind::SourceIdle) >= LASTS)
-        };
+        let idle =
+            || stages.iter().filter(|load| load.kind == StageKind::Source && load.lack_of_input().1 >= LASTS);
         match most_loaded(&loaded) {
             Some(load) => {
                 let load = self.longest_branch(load, &loaded);
@@ -333,6 +330,13 @@ impl<'a> Load<'a> {
         self.on(Side::Here).map(|(_, share)| share).sum()
     }
 
+    /// That it gets nothing, called as it mostly was.
+    fn lack_of_input(&self) -> (WaitKind, f64) {
+        let shares = self.waits.iter().filter(|(kind, _)| kind.is_lack_of_input());
+        let most = shares.clone().max_by(|a, b| a.1.total_cmp(b.1));
+        (most.map_or(WaitKind::SourceIdle, |(kind, _)| *kind), shares.map(|(_, share)| share).sum())
+    }
+
     fn is_paused(&self) -> bool {
         self.mostly().0 == WaitKind::Paused
     }
@@ -351,7 +355,7 @@ impl<'a> Load<'a> {
     fn mostly(&self) -> (WaitKind, f64) {
         let longest = |side| self.on(side).max_by(|a, b| a.1.total_cmp(&b.1));
         match longest(Side::Here) {
-            _ if self.own() < LASTS => (WaitKind::SourceIdle, self.share(WaitKind::SourceIdle)),
+            _ if self.own() < LASTS => self.lack_of_input(),
             Some((kind, share)) if share + NEAR > self.busy => (kind, share),
             Some(_) | None => {
                 let usual =

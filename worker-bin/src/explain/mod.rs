@@ -37,6 +37,6 @@ pub use model::{
 pub use past::{PAST_MAX, PastStall, PastStalls};
 pub(crate) use peer::{Words as Cause, causes};
 pub use reasons::{WaitKind, Why};
-pub use sampler::{Outline, Sample, Sampler, kind_of};
+pub use sampler::{Followed, Outline, Sample, Sampler, kind_of};
 pub use standing::StallChange;
 pub use table::{Row, Scope, Side, WaitClass};

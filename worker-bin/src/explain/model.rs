@@ -3,6 +3,7 @@
 //! Units stand last in the names. Fields are only ever added; `schema` grows when one changes its meaning.
 
 use super::reasons::{WaitKind, Why};
+use super::sampler::Followed;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use worker_core::config::TaskName;
@@ -240,6 +241,19 @@ pub struct Task {
     pub done: bool,
     /// What it waits for now; the first is the nearest.
     pub waits: Vec<Wait>,
+    /// Of a source that follows files: bytes that are there and were not read, packed files as they are stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lag_bytes: Option<u64>,
+    /// Of the same: for how long the first of them has been there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lag_s: Option<f64>,
+}
+
+impl Task {
+    pub(super) fn lags(&mut self, followed: Option<&Followed>) {
+        self.lag_bytes = followed.map(|followed| followed.lag_bytes);
+        self.lag_s = followed.map(|followed| followed.lag.as_secs_f64());
+    }
 }
 
 /// The sending end of a link.

@@ -226,8 +226,23 @@ reasons! {
     }
     /// The source has nothing to give for now.
     SourceIdle "source_idle" Idle Task Input "idle" "input" "input gives nothing" {}
+    /// The source has read all there is in the files that it follows.
+    AwaitingLines "awaiting_lines" Idle Task Input "new lines" "new lines in its files" "waits for new lines"
+    {
+        /// What it follows, as the pipeline says it.
+        files: String,
+        /// Bytes that are there and are no whole record yet, or no whole packed file.
+        unread_bytes: u64,
+    }
     /// Records wait for more, to make a larger batch.
     Linger "linger" Working Task Input "linger" "more records for a batch" "gathering a batch" {}
+}
+
+impl WaitKind {
+    /// Whether a source has nothing to give.
+    pub(crate) fn is_lack_of_input(self) -> bool {
+        matches!(self, Self::SourceIdle | Self::AwaitingLines)
+    }
 }
 
 #[cfg(test)]

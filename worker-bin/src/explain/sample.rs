@@ -44,7 +44,7 @@ pub(crate) fn snapshot() -> Snapshot {
             stage("out", StageKind::Sink, &["errors"], 2, &["a", "b"]),
         ],
         tasks: vec![
-            task("log/0", 4000, 4000, 0.0, &[]),
+            Task { lag_bytes: Some(3 << 20), lag_s: Some(1.5), ..task("log/0", 4000, 4000, 0.0, &[]) },
             task("errors/0", 2000, 100, 9.0, &whys()),
             task(
                 "errors/1",
@@ -189,6 +189,8 @@ fn task(name: &str, records_in: u64, records_out: u64, busy_s: f64, whys: &[Why]
         ended: false,
         done: false,
         waits: waits.collect(),
+        lag_bytes: None,
+        lag_s: None,
     }
 }
 

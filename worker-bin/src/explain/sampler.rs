@@ -69,6 +69,21 @@ pub struct Sample {
     pub round_trips: BTreeMap<NodeIx, Duration>,
     /// What the process takes of the machine's memory now, and took at most, in bytes.
     pub resident_bytes: (u64, u64),
+    /// Sources that follow files.
+    pub followed: BTreeMap<TaskId, Followed>,
+}
+
+/// How far a source is behind the files that it follows.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Followed {
+    /// They, as the pipeline says it.
+    pub files: String,
+    /// Bytes that are there and were not read.
+    pub lag_bytes: u64,
+    /// For how long the first of them has been there.
+    pub lag: Duration,
+    /// It has read all that can be read yet.
+    pub waits: bool,
 }
 
 #[derive(Debug)]
@@ -190,7 +205,7 @@ impl Sampler {
     }
 
     /// Counts again what is done, after the last sample and what was under way at it: a run that fails ends in the middle of it.
-    pub fn recount(&mut self, status: &Status) {
+    pub fn recount(&mut self, status: &Status, followed: &BTreeMap<TaskId, Followed>) {
         let Some(mut latest) = self.latest.take() else { return };
         for status in &status.tasks {
             let name = self.task_name(status.task);
@@ -199,6 +214,7 @@ impl Sampler {
                 task.done_records = self.done_records(status);
                 (task.queued_records, task.undone_records) = (status.queued_records, status.undone_records);
                 task.unsent_records = status.unsent_records;
+                task.lags(followed.get(&status.task));
             }
         }
         for status in &status.links {
@@ -313,7 +329,9 @@ impl Sampler {
             let held = status.queued_records.saturating_sub(queued + status.unsent_records);
             let unmoved = trail.unmoved(now, &status.counters, held, stall.is_none());
             let is_stream = matches!(self.outline.graph.task(status.task).kind, TaskKind::Stream(_));
-            let around = Context { outline: &self.outline, now, links: &sample.status.links, is_stream };
+            let followed = sample.followed.get(&status.task);
+            let around =
+                Context { outline: &self.outline, now, links: &sample.status.links, is_stream, followed };
             let waits: Vec<_> = stall
                 .into_iter()
                 .flat_map(|stall| &stall.reasons)
@@ -330,6 +348,7 @@ impl Sampler {
             trail.add(now, self.done_records(status), &status.counters);
             let mut task = self.task(status, &trail, unmoved);
             task.waits = waits;
+            task.lags(followed);
             tasks.push(task);
             self.tasks.insert(status.task, trail);
         }

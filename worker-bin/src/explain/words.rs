@@ -125,6 +125,8 @@ fn limited_by(limit: &Limit, past: bool) -> String {
     let waits = tense("waits", "waited");
     let what = if limit.kind == WaitKind::SourceIdle {
         format!("source {}: it {} no more", limit.stage, tense("gives", "gave"))
+    } else if limit.kind == WaitKind::AwaitingLines {
+        format!("source {}: no more {} written to its files", limit.stage, tense("is", "was"))
     } else if limit.kind == WaitKind::Writing {
         format!("sink {} (it {} {percent} % of the time)", limit.stage, tense("writes", "wrote"))
     } else if limit.kind == WaitKind::Committing {

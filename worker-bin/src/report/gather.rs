@@ -139,6 +139,7 @@ fn report_stage(stage: &Stage, last: &Snapshot, lasted_s: f64) -> Option<ReportS
         dead_records: sum(|t| t.counters.dead_records),
         left_out_records: sum(|t| t.counters.left_out_records),
         programs: sum(|t| t.counters.programs),
+        lag_bytes: tasks.iter().filter_map(|task| task.lag_bytes).reduce(|a, b| a + b),
     })
 }
 
@@ -159,6 +160,7 @@ fn report_task(task: &Task, lasted_s: f64) -> ReportTask {
         dead_records: task.counters.dead_records,
         left_out_records: task.counters.left_out_records,
         programs: task.counters.programs,
+        lag_bytes: task.lag_bytes,
         queued_records: task.queued_records,
         done: task.done,
     }

@@ -131,6 +131,9 @@ pub struct ReportStage {
     #[serde(default)]
     pub left_out_records: u64,
     pub programs: u64,
+    /// Of a source that follows files: bytes that were there at the end and were not read, packed files as they are stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lag_bytes: Option<u64>,
 }
 
 /// What one task did.
@@ -158,6 +161,9 @@ pub struct ReportTask {
     #[serde(default)]
     pub left_out_records: u64,
     pub programs: u64,
+    /// Of a source that follows files: bytes that were there at the end and were not read, packed files as they are stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lag_bytes: Option<u64>,
     /// Records accepted and not processed when the run ended.
     pub queued_records: u64,
     /// Its end was reached, and everything of it was finished.

@@ -44,6 +44,11 @@ pub fn text(report: &Report, room: Option<usize>) -> String {
     for stage in report.stages.iter().filter(|stage| stage.left_out_records > 0) {
         writeln!(text, "{}", wrapped_lines(&format!("  {}", left_out(stage)), room)).ok();
     }
+    for stage in &report.stages {
+        if let Some(lag) = lag(stage) {
+            writeln!(text, "{}", wrapped_lines(&format!("  {lag}"), room)).ok();
+        }
+    }
     if let Some(limit) = &report.limit {
         writeln!(text, "{}", wrapped_lines(&format!("  {}", words::limit_of_run(limit)), room)).ok();
     }
@@ -87,6 +92,12 @@ fn dropped(report: &Report) -> String {
 fn left_out(stage: &ReportStage) -> String {
     let (out, all) = (words::number(stage.left_out_records), words::records(stage.records_in));
     format!("sample: {out} of {all} of {} were left out", one_line(stage.name.as_bytes()))
+}
+
+/// `log: 1.2 MiB that were there were not read`
+fn lag(stage: &ReportStage) -> Option<String> {
+    let bytes = words::bytes(stage.lag_bytes.filter(|&bytes| bytes > 0)?);
+    Some(format!("{}: {bytes} of its files were not read", one_line(stage.name.as_bytes())))
 }
 
 fn first_line(report: &Report) -> String {

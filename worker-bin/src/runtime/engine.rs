@@ -64,7 +64,14 @@ impl Engine {
         let address = admin.as_ref().map(AdminListener::address);
         let outline = outline(&plan, &options.name, options.delivery, options.stall_after, address);
         let (cell, connections) = (Arc::clone(&driver.cell), Arc::clone(&driver.connections));
-        let watch = Arc::new(Watch::new(outline, cell, connections, driver.ports.sinks(), input.clone()));
+        let watch = Arc::new(Watch::new(
+            outline,
+            cell,
+            connections,
+            driver.ports.sinks(),
+            input.clone(),
+            measures.clone(),
+        ));
         let progress = Arc::new(Progress::new(&plan, options.progress));
         progress.start(&watch);
         watch.start();

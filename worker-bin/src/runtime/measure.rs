@@ -1,5 +1,6 @@
 //! What is measured of a task where it is done, because the core does not see it: programs, commits and syncs.
 
+use crate::explain::Followed;
 use crate::io::source::{Lag, Total};
 use crate::metrics::{Outcome, TaskCosts};
 use crate::mutex::lock;
@@ -68,6 +69,13 @@ impl TaskMeasure {
     /// The task's source is so far behind what there is to read.
     pub(super) fn lags(&self, lag: Option<Lag>) {
         *lock(&self.1) = lag;
+    }
+
+    /// How far it is behind, of a source that follows files.
+    pub(super) fn followed(&self) -> Option<Followed> {
+        let lag = lock(&self.1).clone()?;
+        let (lag_bytes, oldest) = lag.now();
+        Some(Followed { files: lag.files().to_owned(), lag_bytes, lag: oldest, waits: lag.is_waiting() })
     }
 
     pub(super) fn costs(&self) -> TaskCosts {

@@ -3,12 +3,12 @@
 use super::cell::{Cell, Tell as _};
 use super::finished;
 use super::link::Connections;
-use super::measure::InputRead;
+use super::measure::{InputRead, TaskMeasure};
 use super::process::{resident_bytes, unix_ms};
 use crate::explain::{End, Stage, StageKind, kind_of};
 use crate::explain::{
-    Explanation, History, Outline, PastStalls, RunState, Sample, Sampler, Snapshot, StallChange, explain,
-    words,
+    Explanation, Followed, History, Outline, PastStalls, RunState, Sample, Sampler, Snapshot, StallChange,
+    explain, words,
 };
 use crate::io::sink::Moved;
 use crate::mutex::lock;
@@ -49,6 +49,7 @@ pub(super) struct Watch {
     /// What is taken of each sink's writes.
     sinks: Vec<(TaskId, Moved)>,
     input: InputRead,
+    measures: Vec<Arc<TaskMeasure>>,
     graph: Graph,
     observer: Mutex<Sampler>,
     looked: Mutex<Looked>,
@@ -71,6 +72,7 @@ impl Watch {
         connections: Arc<Connections>,
         sinks: Vec<(TaskId, Moved)>,
         input: InputRead,
+        measures: Vec<Arc<TaskMeasure>>,
     ) -> Self {
         Self {
             graph: outline.graph.clone(),
@@ -78,6 +80,7 @@ impl Watch {
             connections,
             sinks,
             input,
+            measures,
             observer: Mutex::new(Sampler::new(outline)),
             looked: Mutex::default(),
             news: watch::Sender::new(0),
@@ -113,11 +116,9 @@ impl Watch {
                 now
             }
         };
-        let idle = latest
-            .tasks
-            .iter()
-            .flat_map(|t| &t.waits)
-            .all(|w| w.why.kind() == crate::explain::WaitKind::SourceIdle);
+        let idle = latest.tasks.iter().flat_map(|t| &t.waits).all(|w| w.why.kind().is_lack_of_input());
+        // How old it is that a source is behind grows by itself.
+        let idle = idle && latest.tasks.iter().all(|task| task.lag_bytes.unwrap_or(0) == 0);
         // A rate that is shown falls to nothing first.
         let calm = latest.tasks.iter().all(|task| task.in_per_s == 0.0 && task.out_per_s == 0.0);
         let rests = idle && calm && now.duration_since(since) >= REST_AFTER;
@@ -146,7 +147,13 @@ impl Watch {
     /// Counts what was done since the last look, and nothing else.
     pub(super) fn recount(&self) {
         let status = self.cell.status();
-        lock(&self.observer).recount(&status);
+        lock(&self.observer).recount(&status, &self.followed());
+    }
+
+    /// Sources that follow files, and how far they are behind.
+    fn followed(&self) -> BTreeMap<TaskId, Followed> {
+        let measures = (0_u32..).map(TaskId).zip(&self.measures);
+        measures.filter_map(|(task, measure)| Some((task, measure.followed()?))).collect()
     }
 
     /// The node decides nothing any more.
@@ -191,8 +198,16 @@ impl Watch {
         let round_trips = self.connections.round_trips();
         let through_bytes = finished::through(read_bytes, &self.graph, &status);
         let resident_bytes = self.resident();
-        let sample =
-            Sample { status, stalls, read_bytes, through_bytes, total_bytes, round_trips, resident_bytes };
+        let sample = Sample {
+            status,
+            stalls,
+            read_bytes,
+            through_bytes,
+            total_bytes,
+            round_trips,
+            resident_bytes,
+            followed: self.followed(),
+        };
         let (changes, goes_on) = {
             let mut observer = lock(&self.observer);
             let changes = observer.observe(now, unix_ms(), &sample);

@@ -82,6 +82,7 @@ function facts(raw, unmoved) {
     fact("taken", number(raw.records_in)), fact("given on", number(raw.records_out)), fact("busy now", percent(now.ended ? 0 : raw.busy)),
     fact("bytes taken", bytes(raw.bytes_in)), fact("bytes given", bytes(raw.bytes_out)), fact("programs", number(raw.programs)),
     fact("retried, each time", number(raw.retried_records)), fact("dead letters", number(raw.dead_records)),
+    raw.lag_bytes === undefined ? null : fact("not read yet", raw.lag_bytes > 0 ? `${bytes(raw.lag_bytes)}, for ${duration(raw.lag_s)}` : bytes(0)),
     unmoved === undefined ? null : fact("last moved", duration(unmoved) + " ago"));
 }
 

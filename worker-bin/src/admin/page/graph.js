@@ -44,6 +44,8 @@ function boxOf(view, stage, node) {
   const where = view.graph.nodes.length > 1 ? " on " + stage.nodes.join(", ") : "";
   const queue = stage.queued_records;
   const narrow = node.w < 165;
+  // Of a source that follows files what it has still to read is its queue.
+  const waiting = queue > 0 ? short(queue) + (narrow ? " q" : " queued") : stage.lag_bytes > 0 ? bytes(stage.lag_bytes) + (narrow ? "" : " behind") : "";
   const hot = stage.blocked ? h("span", { class: "hot", style: "color:var(--stalled)" }, "part stalled")
     : ["moving", "away"].includes(stage.state) ? null : h("span", { class: "hot" }, STATE_WORDS[stage.state]);
   const label = `${stage.name}, ${KIND_WORDS[stage.kind]}, ${plural(stage.partitions, "task")}${where}: ${stageText(stage)}`;
@@ -51,14 +53,15 @@ function boxOf(view, stage, node) {
     h("button", { type: "button", class: "top", "data-open": "stage:" + stage.name, "aria-label": label, title: label }, sign(stage.state), h("span", null, stage.name)),
     h("div", { class: "sub" }, h("span", null, KIND_WORDS[stage.kind] + (stage.partitions > 1 ? " ×" + stage.partitions : "") + where),
       hot && !narrow ? hot : null),
-    h("div", { class: "sub" }, hot && narrow ? hot : view.ended ? h("span", null, short(stage.records_out) + " in all") : away && flow === 0 ? h("span", null, "\u2013") : h("b", null, rate(flow)), queue > 0 ? h("span", null, short(queue) + (narrow ? " q" : " queued")) : null),
+    h("div", { class: "sub" }, hot && narrow ? hot : view.ended ? h("span", null, short(stage.records_out) + " in all") : away && flow === 0 ? h("span", null, "\u2013") : h("b", null, rate(flow)), waiting ? h("span", null, waiting) : null),
     cellGrid(view, stage, node.w));
 }
 
 function stageText(stage) {
   if (now.ended && stage.here.length) return `${STATE_WORDS[stage.state]}, ${plural(stage.records_in, "record")} taken, ${number(stage.records_out)} given on, ${number(stage.queued_records)} left`;
   if (stage.here.length === 0) return STATE_WORDS[stage.state];
-  return `${STATE_WORDS[stage.state]}, ${rate(stage.in_per_s)} done, ${rate(stage.out_per_s)} given on, ${number(stage.queued_records)} queued`;
+  const behind = stage.lag_bytes > 0 ? `, ${bytes(stage.lag_bytes)} behind` : "";
+  return `${STATE_WORDS[stage.state]}, ${rate(stage.in_per_s)} done, ${rate(stage.out_per_s)} given on, ${number(stage.queued_records)} queued${behind}`;
 }
 
 function cellGrid(view, stage, width) {

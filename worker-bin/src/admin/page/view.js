@@ -39,7 +39,7 @@ function groupsOf(chains) {
   for (const group of groups.values()) {
     if (group.chains.some((chain) => chain.held === "all" && chain.steps[chain.steps.length - 1].wait.kind !== "upstream_down")) group.chains = group.chains.filter((chain) => chain.held === "all");
   }
-  for (const group of groups.values()) group.chains.sort((a, b) => b.stalled - a.stalled || a.steps.length - b.steps.length);
+  for (const group of groups.values()) group.chains.sort((a, b) => b.stalled - a.stalled || (!a.stalled && !a.advice) - (!b.stalled && !b.advice) || a.steps.length - b.steps.length);
   return [...groups.values()];
 }
 
@@ -163,6 +163,9 @@ function stageOf(view, spec) {
   const stage = { ...spec, tasks, here, counts, state, held, blocked: here.some((task) => task.blocked) };
   for (const field of ["in_per_s", "out_per_s", "queued_records", "retried_records", "dead_records", "left_out_records", "done_records", "records_in", "records_out",
     "bytes_in", "bytes_out", "programs", "busy_s"]) stage[field] = sum(field);
+  const lags = here.map((task) => task.raw).filter((raw) => raw.lag_bytes !== undefined);
+  if (lags.length) stage.lag_bytes = lags.reduce((total, raw) => total + raw.lag_bytes, 0);
+  if (lags.length) stage.lag_s = Math.max(...lags.map((raw) => raw.lag_s));
   stage.busy = here.length ? sum("busy") / here.length : 0;
   // What a stage far away does is seen by what passes between it and this node.
   const toIt = [...view.edges.values()].filter((edge) => edge.to === spec.name);

@@ -44,7 +44,7 @@ function renderWaits(view) {
 
 function waitGroup(group) {
   const chain = group.chains[0];
-  const others = [...new Set(group.chains.slice(1).map((c) => c.task))].filter((name) => name !== chain.task);
+  const others = [...new Set(group.chains.slice(1).map((c) => c.task))].filter((name) => name !== chain.task && name !== chain.steps[chain.steps.length - 1].task);
   const named = others.slice(0, 6).join(", ") + (others.length > 6 ? ` and ${number(others.length - 6)} more` : "");
   const state = group.state;
   return h("div", { class: "wait", key: group.root, "data-state": state, "data-root": group.root },

@@ -6,7 +6,7 @@ use super::{FAILED, Failure};
 use crate::admin::registry;
 use crate::cli::exit::say;
 use crate::cli::{print, print_document};
-use crate::explain::{RunState, Snapshot, Stage, words};
+use crate::explain::{RunState, Snapshot, Stage, Task, Why, words};
 use crate::text::escape::one_line;
 use crate::text::table::{Column, Table};
 use crate::text::terminal;
@@ -101,6 +101,20 @@ const COLUMNS: [Column; 5] = [
     Column::left("", Some(6), 1),
 ];
 
+/// How far behind the files are that its tasks follow, or that all that is there was read.
+fn followed(tasks: &[&Task]) -> Vec<String> {
+    let lag = tasks.iter().filter_map(|task| task.lag_bytes).reduce(|a, b| a + b);
+    let behind = lag.filter(|&lag| lag > 0).map(|lag| format!("{} behind", words::bytes(lag)));
+    let awaited = |task: &&Task| {
+        task.waits.iter().find_map(|wait| {
+            let Why::AwaitingLines { files, .. } = &wait.why else { return None };
+            Some(format!("waits for new lines in {}", words::foreign(files)))
+        })
+    };
+    let awaited = tasks.iter().map(awaited).collect::<Option<Vec<_>>>();
+    behind.into_iter().chain(awaited.and_then(|awaited| awaited.into_iter().next())).collect()
+}
+
 /// Its name, what came in and went out, its rate, and what else is to be said.
 fn cells(snapshot: &Snapshot, stage: &Stage) -> Vec<String> {
     let name = one_line(stage.name.as_bytes());
@@ -109,7 +123,7 @@ fn cells(snapshot: &Snapshot, stage: &Stage) -> Vec<String> {
         let elsewhere = format!("on {}", one_line(stage.nodes.join(", ").as_bytes()));
         return [name, String::new(), String::new(), String::new(), elsewhere].to_vec();
     }
-    let sum = |field: fn(&crate::explain::Task) -> u64| tasks.iter().map(|task| field(task)).sum::<u64>();
+    let sum = |field: fn(&Task) -> u64| tasks.iter().map(|task| field(task)).sum::<u64>();
     let rate: f64 = tasks.iter().map(|task| task.in_per_s).sum();
     let paused = tasks.iter().filter(|task| task.paused).count();
     let mut rest = Vec::new();
@@ -128,6 +142,7 @@ fn cells(snapshot: &Snapshot, stage: &Stage) -> Vec<String> {
             rest.push(format!("{} {what}", words::number(count)));
         }
     }
+    rest.extend(followed(&tasks));
     let count = |count, what| format!("{} {what}", words::number(count));
     // What is not done is queued, also where a program has it in hand.
     let taken = sum(|t| t.done_records);

@@ -276,6 +276,34 @@ fn a_program_that_prints_nothing_because_there_is_no_input_leads_to_the_source()
 }
 
 #[test]
+fn a_source_that_waits_for_new_lines_says_so_and_is_no_stall() {
+    let lines = || Why::AwaitingLines { files: "app.log*".to_owned(), unread_bytes: 0 };
+    let explanation = explain(&[node("a", vec![task("src/0", vec![wait(900.0, lines())])])]);
+    let text = "src/0 waits: for new lines in app.log*: it has read all there is, and no more has come for 15 min 0 s";
+    assert_eq!((chain_of(&explanation, "src/0").text.as_str(), explanation.is_stalled()), (text, false));
+    assert!(words::explanation(&explanation, 6).starts_with(&format!("{text}\n")));
+    let torn = Why::AwaitingLines { files: "a\u{1b}[31m.log".to_owned(), unread_bytes: 15 };
+    let torn = wait(2.0, torn).text;
+    assert_eq!(
+        torn,
+        "for new lines in a\\u{1b}[31m.log: no whole one has come for 2.0 s, 15 B are there so far"
+    );
+    // Who waits for the end of that says more: what can be done about it.
+    let sort = task("sort/0", vec![wait(50.0, Why::AwaitingEnd { fed_records: 2 })]);
+    let mut node = node("a", vec![task("src/0", vec![wait(60.0, lines())]), sort]);
+    node.stages
+        .iter_mut()
+        .filter(|stage| stage.name == "sort")
+        .for_each(|stage| stage.from.push("src".into()));
+    let explanation = explain(&[node]);
+    let groups = explanation.groups();
+    assert_eq!((groups.len(), steps(groups[0][0])), (1, vec!["sort/0", "src/0"]));
+    let said = words::explanation(&explanation, 6);
+    assert!(said.contains("there, src/0 waits: for new lines in app.log*"), "{said}");
+    assert!(said.contains("window = {") && !said.contains("also held up"), "{said}");
+}
+
+#[test]
 fn a_program_whose_input_is_held_up_is_not_said_to_hold_its_output_back() {
     let held_up = [wait(60.0, Why::Paused {}), full(60.0, "out/0", "a"), wait(60.0, Why::StorageFull {})];
     for why in held_up {

@@ -203,6 +203,14 @@ fn of_two_sources_that_give_no_more_the_one_that_gives_most_is_named() {
 }
 
 #[test]
+fn files_that_are_followed_limit_what_is_read_of_them() {
+    let waits = [(WaitKind::SourceIdle, 0.2), (WaitKind::AwaitingLines, 0.7)];
+    let found = limit(vec![task("src/0", 0.0, &waits, 0.0), task("a/0", 0.1, &[], 0.0)]).expect("the source");
+    assert_eq!(named(&found), ("src", WaitKind::AwaitingLines));
+    assert_eq!(found.text, "throughput is limited by source src: no more is written to its files");
+}
+
+#[test]
 fn where_nothing_moves_nothing_is_the_limit() {
     let still = |name, waits: &[(WaitKind, f64)]| Task { in_per_s: 0.0, ..task(name, 0.0, waits, 0.0) };
     assert_eq!(limit(vec![still("src/0", &[(WaitKind::SourceIdle, 1.0)]), still("a/0", &[])]), None);

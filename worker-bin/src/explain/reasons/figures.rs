@@ -66,7 +66,12 @@ impl Why {
             &Reason::AwaitingEnd { fed_records } => Why::AwaitingEnd { fed_records },
             Reason::Paused { .. } => Why::Paused {},
             &Reason::DeadLimit { dead, records } => Why::DeadLimit { dead_records: dead, records },
-            Reason::SourceIdle => Why::SourceIdle {},
+            Reason::SourceIdle => match context.followed.filter(|followed| followed.waits) {
+                Some(followed) => {
+                    Why::AwaitingLines { files: followed.files.clone(), unread_bytes: followed.lag_bytes }
+                }
+                None => Why::SourceIdle {},
+            },
             &Reason::AwaitingTurn { queued_records, .. } => Why::AwaitingTurn { queued_records },
             &Reason::Undecided { records } => Why::Undecided { records: records as u64 },
             Reason::Linger { .. } => Why::Linger {},

@@ -73,6 +73,7 @@ impl Why {
             }
             Why::AwaitingTurn { queued_records } => awaits_turn(on, ago, *queued_records),
             Why::SourceIdle {} => format!("its input has given nothing for {ago}"),
+            Why::AwaitingLines { files, unread_bytes } => awaits_lines(files, *unread_bytes, ago),
             Why::Undecided { records } => undecided(*records),
             Why::Linger {} => "more records, to make a larger batch".to_owned(),
         }
@@ -108,6 +109,18 @@ impl Why {
 fn awaits_turn(on: &str, ago: &str, queued: u64) -> String {
     let held = records(queued);
     format!("{on}, whose output comes next in the input's order, has given none for {ago}; {held} wait here")
+}
+
+fn awaits_lines(files: &str, unread_bytes: u64, ago: &str) -> String {
+    let files = foreign(files);
+    match unread_bytes {
+        0 => format!("for new lines in {files}: it has read all there is, and no more has come for {ago}"),
+        // Of a line without its end, or of a packed file that still grows.
+        so_far => format!(
+            "for new lines in {files}: no whole one has come for {ago}, {} are there so far",
+            bytes(so_far)
+        ),
+    }
 }
 
 fn undecided(held: u64) -> String {

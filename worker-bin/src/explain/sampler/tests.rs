@@ -55,6 +55,7 @@ struct Watch {
     unsent: u64,
     paused: bool,
     stalls: BTreeMap<TaskId, Vec<Reason>>,
+    followed: BTreeMap<TaskId, Followed>,
     told: Vec<(String, Option<f64>)>,
 }
 
@@ -71,12 +72,17 @@ impl Watch {
             unsent: 0,
             paused: false,
             stalls: BTreeMap::new(),
+            followed: BTreeMap::new(),
             told: Vec::new(),
         }
     }
 
     fn waits(&mut self, task: TaskId, reasons: Vec<Reason>) {
         self.stalls.insert(task, reasons);
+    }
+
+    fn follows(&mut self, followed: Followed) {
+        self.followed.insert(TaskId(0), followed);
     }
 
     fn hangs(&mut self, since: Time) {
@@ -129,7 +135,8 @@ impl Watch {
         let reasons = self.stalls.iter().filter(|(_, reasons)| !reasons.is_empty());
         let stalls = reasons.map(|(&task, reasons)| Stall { task, reasons: reasons.clone() }).collect();
         let (through_bytes, total_bytes) = (self.records[1] * 10, Some(1 << 30));
-        Sample { status, stalls, through_bytes, total_bytes, ..Sample::default() }
+        let followed = self.followed.clone();
+        Sample { status, stalls, through_bytes, total_bytes, followed, ..Sample::default() }
     }
 
     fn look(&mut self) {
@@ -239,6 +246,37 @@ fn what_is_held_for_a_receiver_that_takes_nothing_counts_as_undelivered() {
     let task = watch.task(0);
     assert!((task.undelivered_s - 10.0).abs() < 0.6 && task.undelivered > 0.95, "{task:?}");
     assert_eq!(watch.task(1).undelivered, 0.0, "it holds nothing");
+}
+
+#[test]
+fn a_source_that_has_read_all_of_its_files_waits_for_new_lines_and_one_that_reads_does_not() {
+    let mut watch = Watch::new();
+    watch.waits(TaskId(0), vec![Reason::SourceIdle]);
+    watch.pass(2, 4);
+    let followed = |lag_bytes, waits| Followed {
+        files: "app.log*".to_owned(),
+        lag_bytes,
+        lag: Duration::from_millis(1500),
+        waits,
+    };
+    watch.follows(followed(4096, false));
+    watch.pass(3, 0);
+    let task = watch.task(0);
+    assert_eq!(
+        (task.waits[0].why.kind(), task.lag_bytes, task.lag_s),
+        (WaitKind::SourceIdle, Some(4096), Some(1.5))
+    );
+    watch.follows(followed(15, true));
+    watch.pass(3, 0);
+    let task = watch.task(0);
+    let why = Why::AwaitingLines { files: "app.log*".to_owned(), unread_bytes: 15 };
+    assert_eq!((&task.waits[0].why, task.lag_bytes, task.waits[0].stalled), (&why, Some(15), false));
+    assert!(task.waits[0].for_s >= 5.0, "{:?}", task.waits[0]);
+    let mut sample = watch.sample();
+    sample.followed.insert(TaskId(0), followed(7, true));
+    watch.observer.recount(&sample.status, &sample.followed);
+    assert_eq!(watch.task(0).lag_bytes, Some(7), "at the end it is looked at again");
+    assert_eq!(watch.task(1).lag_bytes, None);
 }
 
 #[test]
@@ -429,7 +467,7 @@ fn what_was_written_behind_the_last_look_is_counted_again_and_nothing_else() {
     let mut sample = watch.sample();
     sample.status.tasks[2].counters.records_out = 936;
     sample.status.tasks[2].done_records = 936;
-    watch.observer.recount(&sample.status);
+    watch.observer.recount(&sample.status, &sample.followed);
     assert_eq!((watch.task(2).counters.records_out, watch.task(2).done_records), (936, 936));
     assert_eq!(watch.observer.latest().unwrap().uptime_s, 1.0);
 }

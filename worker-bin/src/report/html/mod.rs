@@ -127,6 +127,10 @@ fn facts(report: &Report) -> String {
     if left_out > 0 {
         facts.push(("left out by samples", words::records(left_out)));
     }
+    let lag = report.stages.iter().filter_map(|stage| stage.lag_bytes).sum();
+    if lag > 0 {
+        facts.push(("followed and not read", words::bytes(lag)));
+    }
     if report.dropped_records > 0 {
         facts.push(("dropped", words::records(report.dropped_records)));
     }

@@ -17,6 +17,7 @@ fn a_short_run_ends_in_a_line_a_stage() {
       log     4 000  4 000
       errors  4 000    180        24
       out       180    180
+      log: 3.0 MiB of its files were not read
     ");
 }
 
@@ -29,9 +30,19 @@ fn a_long_run_says_what_limited_it_and_what_stood_in_its_way() {
       errors  4 000    180   400     80 %        24       10     1  a free slot 5.0 %
       out       180    180    18    5.0 %                  5        a free slot 5.0 %
       retried: given to a program again after a failure; a record counts each time
+      log: 3.0 MiB of its files were not read
       over the whole run, throughput was limited by stage errors (its programs were busy 80 % of the time)
       2 stalls, the longest of 4.0 s, at the end too: errors/0 waits: waits because of dead_limit
     ");
+}
+
+#[test]
+fn what_was_not_read_of_followed_files_is_said() {
+    let mut report = report();
+    report.stages[0].lag_bytes = Some(0);
+    assert!(!text(&report, None).contains("not read"));
+    report.stages[0].lag_bytes = Some(3 << 20);
+    assert!(text(&report, None).contains("\n  log: 3.0 MiB of its files were not read\n"));
 }
 
 #[test]

@@ -49,7 +49,9 @@ fn stage(state: &State, id: &str) -> Lines {
             "nothing was heard of its tasks: their nodes are not asked, or do not answer".to_owned(),
         ));
     }
-    lines.extend(figures(&tasks.iter().map(|(_, _, task)| *task).collect::<Vec<_>>()));
+    let all: Vec<_> = tasks.iter().map(|(_, _, task)| *task).collect();
+    lines.extend(figures(&all));
+    lines.extend(lag(&all));
     lines.extend(chains(state, |chain| chain.steps.iter().any(|step| TaskName::of(&step.task).stage == id)));
     if !tasks.is_empty() {
         lines.push((Tone::Title, "Tasks".to_owned()));
@@ -128,6 +130,21 @@ fn figures(tasks: &[&Task]) -> Lines {
             },
         ),
     ]
+}
+
+/// What sources have not read of the files that they follow.
+fn lag(tasks: &[&Task]) -> Option<(Tone, String)> {
+    let bytes = tasks.iter().filter_map(|task| task.lag_bytes).reduce(|a, b| a + b)?;
+    let oldest = tasks.iter().filter_map(|task| task.lag_s).fold(0.0, f64::max);
+    let text = match bytes {
+        0 => "all that is there is read".to_owned(),
+        _ => format!(
+            "{} that are there are not read, the first of them for {}",
+            words::bytes(bytes),
+            words::duration(oldest)
+        ),
+    };
+    Some((Tone::Plain, format!("{:9} {text}", "behind")))
 }
 
 fn task_line(node: &str, silent: bool, task: &Task) -> (Tone, String) {

@@ -37,6 +37,8 @@ pub(super) struct StageRow {
     pub(super) held: u64,
     pub(super) retried: u64,
     pub(super) dead: u64,
+    /// What its sources have not read of the files that they follow, in bytes.
+    pub(super) lag_bytes: Option<u64>,
     pub(super) busy: f64,
     pub(super) blocked: Option<(WaitKind, f64)>,
 }
@@ -103,6 +105,7 @@ fn stage_row(state: &State, stage: &Stage) -> StageRow {
         held: links.map(|link| link.counters.held_records).sum(),
         retried: sum(|t| t.counters.retried_records),
         dead: sum(|t| t.counters.dead_records),
+        lag_bytes: tasks.iter().filter_map(|(task, _)| task.lag_bytes).reduce(|a, b| a + b),
         busy: rate(|t| t.busy) / many,
         blocked: state.blocked(&stage.name),
     }

@@ -106,6 +106,15 @@ pub(super) const STAGES: &[Column<StageRow>] = &[
         value: |r| r.blocked.map_or(0.0, |(_, share)| share),
     },
     Column {
+        title: "BEHIND",
+        what: "what its sources have not read of the files that they follow",
+        key: 'l',
+        width: 8,
+        from_width: 96,
+        text: |r| r.lag_bytes.map_or_else(|| "–".to_owned(), words::bytes),
+        value: |r| r.lag_bytes.map_or(-1.0, float),
+    },
+    Column {
         title: "TASKS",
         what: "tasks that were heard of, of all there are",
         key: 's',

@@ -214,6 +214,26 @@ fn assert_has(screen: &str, texts: &[&str]) {
 }
 
 #[test]
+fn a_source_that_follows_files_says_how_far_behind_them_it_is() {
+    let mut snapshot = healthy();
+    snapshot.total_bytes = None;
+    (snapshot.tasks[0].lag_bytes, snapshot.tasks[0].lag_s) = (Some(3 << 20), Some(2.5));
+    let mut app = app_with(&[snapshot]);
+    let wide = screen(&app, 100, 24, 1.0);
+    assert!(wide.contains("BEHIND") && wide.contains("read 512 MiB, 3.0 MiB behind"), "{wide}");
+    let row = wide.lines().find(|line| line.contains(" log ")).expect("its row");
+    assert!(row.contains("3.0 MiB"), "{row}");
+    let narrow = screen(&app, 80, 24, 1.0);
+    assert!(!narrow.contains("BEHIND") && narrow.contains("3.0 MiB behind"), "{narrow}");
+    press(&mut app, &[KeyCode::Enter]);
+    let detail = screen(&app, 80, 24, 1.0);
+    assert!(
+        detail.contains("behind    3.0 MiB that are there are not read, the first of them for 2.5 s"),
+        "{detail}"
+    );
+}
+
+#[test]
 fn a_healthy_pipeline_fits_into_the_smallest_terminal() {
     let app = app_with(&[healthy(), healthy()]);
     insta::assert_snapshot!(screen(&app, 80, 24, 2.0));
@@ -267,8 +287,8 @@ fn dead_letters_are_seen_before_retries_in_every_terminal() {
         assert!(retry.is_none_or(|retry| dead.is_some_and(|dead| dead < retry)), "{width}: {title}");
         // No title and no figure is cut: a column is there or it is not.
         let known = [
-            "STAGE▼", "IN/S", "OUT/S", "QUEUED", "HELD", "DEAD", "RETRY", "BUSY", "BLOCKED", "BY", "TASKS",
-            "NODES",
+            "STAGE▼", "IN/S", "OUT/S", "QUEUED", "HELD", "DEAD", "RETRY", "BUSY", "BLOCKED", "BY", "BEHIND",
+            "TASKS", "NODES",
         ];
         for word in title.split_whitespace().skip(1) {
             assert!(known.contains(&word), "{width}: {word:?} in {title}");

@@ -133,7 +133,14 @@ fn read_texts(state: &State) -> Vec<String> {
             let least = format!(" · {share}% done");
             vec![format!(" · {share}% of {all} done {whose}"), format!(" · {share}% of {all} done"), least]
         }
-        Some(_) | None => vec![format!(" · read {}", words::bytes(read))],
+        Some(_) | None => {
+            let read = format!(" · read {}", words::bytes(read));
+            let lags = readers.iter().flat_map(|s| &s.tasks).filter_map(|task| task.lag_bytes);
+            let behind = lags.reduce(|a, b| a + b).filter(|&lag| lag > 0);
+            let behind = behind.map(words::bytes);
+            let both = behind.as_ref().map(|behind| format!("{read}, {behind} behind"));
+            both.into_iter().chain(behind.map(|behind| format!(" · {behind} behind"))).chain([read]).collect()
+        }
     }
 }
 

@@ -104,6 +104,7 @@ impl FollowReader {
             stop,
             options: options.clone(),
         };
+        reader.catalog.behind.lag = Lag::behind(patterns.join(", "));
         reader.look()?;
         if begins {
             reader.catalog.begin_at_the_end(|file, length| turn::last_end(file, length, options))?;
@@ -126,6 +127,7 @@ impl FollowReader {
     /// Hears what has changed, and waits for that where there is nothing to read; `false` where it is told to stop.
     fn wait(&mut self) -> Result<bool, SourceError> {
         let waits = self.turn.is_none() && !self.catalog.has_next();
+        self.catalog.behind.lag.waits(waits);
         let woken = self.watch.wait(&self.stop, waits);
         let failed = |source| SourceError::Unlisted { path: self.finder.base.clone(), source };
         match woken.map_err(failed)? {
