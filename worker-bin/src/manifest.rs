@@ -7,14 +7,20 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
+use std::num::NonZeroU32;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
+use worker_core::config::TaskName;
 use worker_journal::{StateError, sync_directory};
 
 const NAME: &str = "manifest.json";
 const NEW_NAME: &str = "manifest.json.tmp";
-const FORMAT: u64 = 1;
+/// The newest format that this program knows.
+const FORMAT: u64 = 2;
+
+/// Of a directory in which every task has a journal of its own.
+const FORMAT_WITHOUT_COLUMNS: u64 = 1;
 
 /// Why a manifest is not read or written.
 #[derive(Debug, Error)]
@@ -61,6 +67,35 @@ pub struct Manifest {
     /// later does not matter. Older versions have not kept them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", with = "in_base64")]
     pub headers: BTreeMap<String, Bytes>,
+    /// How many journals the tasks share: a task's is that of its partition modulo this. `None`: each task has its own, as
+    /// older versions gave it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub columns: Option<NonZeroU32>,
+}
+
+/// The directory of the journal that a task, `stage/partition`, has in a state directory.
+#[must_use]
+pub fn journal_dir(state: &Path, task: &str) -> PathBuf {
+    let columns = Manifest::load(state).ok().flatten().and_then(|manifest| manifest.columns);
+    state.join(JOURNALS).join(journal_name(columns, task))
+}
+
+/// Where a state directory has its journals.
+pub(crate) const JOURNALS: &str = "tasks";
+
+/// What the names of journals begin with that tasks share.
+pub(crate) const COLUMN: &str = "column-";
+
+/// What the journal of a task is called where there are so many columns.
+#[must_use]
+pub(crate) fn journal_name(columns: Option<NonZeroU32>, task: &str) -> String {
+    match columns {
+        Some(columns) => {
+            let partition: u32 = TaskName::of(task).partition.parse().unwrap_or(0);
+            format!("{COLUMN}{}", partition % columns)
+        }
+        None => task.replace('/', "-"),
+    }
 }
 
 /// As it is in the file.
@@ -99,7 +134,8 @@ impl Manifest {
     /// [`ManifestError::State`].
     pub fn store(&self, directory: &Path) -> Result<(), ManifestError> {
         let (path, new) = (directory.join(NAME), directory.join(NEW_NAME));
-        let written = Written { format: FORMAT, manifest: self };
+        let format = if self.columns.is_some() { FORMAT } else { FORMAT_WITHOUT_COLUMNS };
+        let written = Written { format, manifest: self };
         let mut text = serde_json::to_vec_pretty(&written)
             .map_err(|e| ManifestError::Senseless { path: path.clone(), why: e.to_string() })?;
         text.push(b'\n');
@@ -154,6 +190,7 @@ mod tests {
             placement: [("s/0".to_owned(), "a".to_owned())].into(),
             finished: false,
             headers: [("in".to_owned(), Bytes::from_static(b"a,\xff\n"))].into(),
+            columns: NonZeroU32::new(2),
         }
     }
 
@@ -172,11 +209,23 @@ mod tests {
     #[test]
     fn one_of_a_version_that_kept_no_headers_is_read() {
         let directory = tempfile::tempdir().unwrap();
-        Manifest { headers: BTreeMap::new(), ..manifest() }.store(directory.path()).unwrap();
+        let old = Manifest { headers: BTreeMap::new(), columns: None, ..manifest() };
+        old.store(directory.path()).unwrap();
         let text = std::fs::read_to_string(directory.path().join(NAME)).unwrap();
-        assert!(!text.contains("headers"), "{text}");
-        let read = Manifest::load(directory.path()).unwrap().unwrap();
-        assert_eq!(read, Manifest { headers: BTreeMap::new(), ..manifest() });
+        assert!(!text.contains("headers") && !text.contains("columns"), "{text}");
+        assert!(text.contains("\"format\": 1"), "an older worker knows it: {text}");
+        assert_eq!(Manifest::load(directory.path()).unwrap().unwrap(), old);
+    }
+
+    #[test]
+    fn a_task_s_journal_is_that_of_its_column_or_its_own() {
+        let directory = tempfile::tempdir().unwrap();
+        let of = |task: &str| journal_dir(directory.path(), task);
+        manifest().store(directory.path()).unwrap();
+        let column = |index: u32| directory.path().join(format!("tasks/column-{index}"));
+        assert_eq!((of("s/0"), of("s/3"), of("a/b/4")), (column(0), column(1), column(0)));
+        Manifest { columns: None, ..manifest() }.store(directory.path()).unwrap();
+        assert_eq!(of("a/b/4"), directory.path().join("tasks/a-b-4"));
     }
 
     #[test]
@@ -186,7 +235,7 @@ mod tests {
             std::fs::write(directory.path().join(NAME), text).unwrap();
             Manifest::load(directory.path()).unwrap_err().to_string()
         };
-        let newer = refusal(r#"{"format": 2, "unheard": "of"}"#);
+        let newer = refusal(r#"{"format": 3, "unheard": "of"}"#);
         assert!(newer.contains("newer worker") && newer.contains("manifest.json"), "{newer}");
         for text in ["", "{", "[]", r#"{"format": 1}"#, r#"{"format": "1"}"#] {
             let refused = refusal(text);

@@ -14,7 +14,7 @@ struct Bad {
     says: &'static [&'static str],
 }
 
-const BAD: [Bad; 6] = [
+const BAD: [Bad; 5] = [
     Bad {
         what: "another pipeline's",
         spoil: "sed -i \"s/name = 'slow'/name = 'other'/\" pipeline.toml",
@@ -23,7 +23,7 @@ const BAD: [Bad; 6] = [
     },
     Bad {
         what: "newer manifest",
-        spoil: r#"cp state/manifest.json kept; sed -i -E 's/"format": ?1/"format": 99/' state/manifest.json"#,
+        spoil: r#"cp state/manifest.json kept; sed -i -E 's/"format": ?2/"format": 99/' state/manifest.json"#,
         repair: "cp kept state/manifest.json",
         says: &["manifest.json", "newer worker", "99"],
     },
@@ -34,22 +34,16 @@ const BAD: [Bad; 6] = [
         says: &["manifest.json", "cannot be understood", "--fresh"],
     },
     Bad {
-        what: "a task's journal is gone",
-        spoil: "mv state/tasks/same-0 kept-journal",
-        repair: "rm -rf state/tasks/same-0; mv kept-journal state/tasks/same-0",
-        says: &["same", "--fresh"],
-    },
-    Bad {
-        what: "the sink's journal is gone",
-        spoil: "mv state/tasks/out-0 kept-journal",
-        repair: "rm -rf state/tasks/out-0; mv kept-journal state/tasks/out-0",
-        says: &["out", "--fresh"],
+        what: "the tasks' journal is gone",
+        spoil: "mv state/tasks/column-0 kept-journal",
+        repair: "rm -rf state/tasks/column-0; mv kept-journal state/tasks/column-0",
+        says: &["in/0, same/0, out/0", "column-0", "--fresh"],
     },
     Bad {
         what: "all segments of a journal are gone",
-        spoil: "mkdir kept-segments; mv state/tasks/in-0/*.wj kept-segments",
-        repair: "rm -f state/tasks/in-0/*; mv kept-segments/*.wj state/tasks/in-0; rmdir kept-segments",
-        says: &["in-0", "--fresh"],
+        spoil: "mkdir kept-segments; mv state/tasks/column-0/*.wj kept-segments",
+        repair: "rm -f state/tasks/column-0/*; mv kept-segments/*.wj state/tasks/column-0; rmdir kept-segments",
+        says: &["column-0", "--fresh"],
     },
 ];
 
@@ -87,8 +81,7 @@ fn a_journal_that_is_damaged_in_the_middle_is_refused_with_the_place() {
     let scratch = Scratch::new();
     prepare(&scratch, SLOW);
     half(&scratch);
-    for task in ["in-0", "same-0", "out-0"] {
-        let path = segments(&scratch, task).pop().expect("a segment");
+    for path in [segments(&scratch, "column-0").pop().expect("a segment")] {
         let name = path.file_name().expect("a file").to_string_lossy().into_owned();
         let file = std::fs::File::options().read(true).write(true).open(&path).expect("a segment");
         // In the header, and in the records that came first.
@@ -97,9 +90,9 @@ fn a_journal_that_is_damaged_in_the_middle_is_refused_with_the_place() {
             file.read_exact_at(&mut byte, at).expect("a byte");
             file.write_all_at(&[byte[0] ^ 0x40], at).expect("a byte");
             let ended = run(&scratch);
-            assert_eq!(ended.status.code(), Some(2), "{task} {at}: {}", ended.stderr);
+            assert_eq!(ended.status.code(), Some(2), "{at}: {}", ended.stderr);
             for text in ["damaged at byte", &name, "restore", "--fresh"] {
-                assert!(ended.stderr.contains(text), "{task} {at}: {text:?} is missing in: {}", ended.stderr);
+                assert!(ended.stderr.contains(text), "{at}: {text:?} is missing in: {}", ended.stderr);
             }
             file.write_all_at(&byte, at).expect("a byte");
         }
@@ -114,7 +107,7 @@ fn a_journal_of_a_newer_format_is_refused() {
     let scratch = Scratch::new();
     prepare(&scratch, SLOW);
     half(&scratch);
-    let path = segments(&scratch, "same-0").pop().expect("a segment");
+    let path = segments(&scratch, "column-0").pop().expect("a segment");
     let good = std::fs::read(&path).expect("a segment");
     let newer = "import struct, sys, zlib; b = bytearray(open(sys.argv[1], 'rb').read()); b[4:8] = struct.pack('<I', 77); \
                  b[56:60] = struct.pack('<I', zlib.crc32(bytes(b[:56]))); open(sys.argv[1], 'wb').write(b)";

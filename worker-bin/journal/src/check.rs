@@ -15,13 +15,11 @@ impl<S: Storage, F: Fold> Journal<S, F> {
     /// Names the first thing that is wrong: a bug of this crate.
     pub fn check(&self) -> Result<(), String> {
         self.check_positions()?;
-        for (link, output) in &self.image.outputs {
-            output.check().map_err(|wrong| format!("outputs of link {link}: {wrong}"))?;
-        }
-        let mut counted = self.image.counted_live();
+        self.images.check()?;
+        let mut counted = self.images.counted_live();
         self.staged.values().for_each(|at| counted.add(at, Use::Staged));
-        self.image.live.check(&counted)?;
-        self.image
+        self.images.live.check(&counted)?;
+        self.images
             .live
             .needs()
             .iter()
@@ -51,22 +49,20 @@ impl<S: Storage, F: Fold> Journal<S, F> {
 }
 
 impl Image {
-    /// What may be read, but for what is staged.
-    pub(super) fn counted_live(&self) -> Live {
-        let mut live = Live::default();
+    /// Adds what may be read, but for what is staged.
+    pub(super) fn add_live(&self, live: &mut Live) {
         for held in self.outputs.values().flat_map(|output| output.held.iter()) {
             live.add(&held.at, Use::Output);
         }
         for at in self.window.iter().flat_map(|window| window.locations()) {
             live.add(at, Use::Window);
         }
-        live
     }
 }
 
 impl OutputImage {
     /// What is held is what is not acknowledged, without gaps.
-    fn check(&self) -> Result<(), String> {
+    pub(super) fn check(&self) -> Result<(), String> {
         let (through, end) = (self.through, self.end.unwrap_or(self.next));
         let mut next = self.held.front().map_or(end, |held| held.first);
         let from = next;

@@ -4,8 +4,13 @@ use super::error::Damage;
 use crc32fast::Hasher;
 use worker_proto::{Epoch, Fingerprint, JournalId};
 
-/// The newest version of the format that this program knows, and the one it writes.
-pub(super) const VERSION: u32 = 1;
+/// The newest version of the format that this program knows.
+pub(super) const VERSION: u32 = 2;
+
+/// The version that a journal of so many tasks is written in: one of a single task is what older programs know.
+pub(super) fn version_for(tasks: usize) -> u32 {
+    if tasks == 1 { 1 } else { VERSION }
+}
 
 /// Size of a segment's header, in bytes.
 pub(super) const SEGMENT_HEADER_BYTES: u64 = SEGMENT_HEADER_LEN as u64;
@@ -67,6 +72,10 @@ pub(super) enum RecordKind {
     Copied = 6,
     /// What is about to be in flight.
     Note = 7,
+    /// What follows is of another task, up to the next record of this kind.
+    Of = 8,
+    /// A checkpoint's part: everything of one task but the last. The checkpoint itself has the last one's.
+    Part = 9,
 }
 
 impl RecordKind {
@@ -79,6 +88,8 @@ impl RecordKind {
             5 => Self::Checkpoint,
             6 => Self::Copied,
             7 => Self::Note,
+            8 => Self::Of,
+            9 => Self::Part,
             _ => return None,
         })
     }
@@ -192,7 +203,11 @@ pub(super) fn segment_number(name: &str) -> Option<u64> {
 
 /// Fails for a version this program does not know.
 pub(super) fn known_version(header: &SegmentHeader) -> Result<(), Damage> {
-    if header.version == VERSION { Ok(()) } else { Err(Damage::Newer { version: header.version }) }
+    if (1..=VERSION).contains(&header.version) {
+        Ok(())
+    } else {
+        Err(Damage::Newer { version: header.version })
+    }
 }
 
 fn word32(bytes: &[u8], at: usize) -> u32 {

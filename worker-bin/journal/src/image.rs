@@ -27,8 +27,6 @@ pub(super) struct Image {
     pub(super) attempt: AttemptHead,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) turn: Option<TurnHead>,
-    #[serde(skip)]
-    pub(super) live: Live,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,8 +63,7 @@ pub(super) struct PrintedImage {
 
 impl Image {
     pub(super) fn new(task: &str, outputs: &[LinkId]) -> Self {
-        let fresh = OutputImage { next: Seq(1), ..OutputImage::default() };
-        let outputs = outputs.iter().map(|link| (*link, fresh.clone())).collect();
+        let outputs = outputs.iter().map(|link| (*link, OutputImage::fresh())).collect();
         Self { task: task.to_owned(), outputs, ..Self::default() }
     }
 
@@ -94,7 +91,7 @@ impl Image {
     }
 
     /// Adds a commit; its inline batches lie in `segment` from `inline` on.
-    pub(super) fn commit(&mut self, head: &CommitHead, segment: u64, inline: u64) {
+    pub(super) fn commit(&mut self, head: &CommitHead, segment: u64, inline: u64, live: &mut Live) {
         let mut next = inline;
         let mut place = |span: &Span| {
             let at = Location { segment, offset: next, span: *span };
@@ -117,7 +114,7 @@ impl Image {
                 BodyHead::Inline(span) => place(span),
                 BodyHead::Staged(at) => *at,
             };
-            self.output(output, at);
+            self.output(output, at, live);
             outputs.push((output.link, at));
         }
         if let Some(step) = &head.step {
@@ -125,7 +122,7 @@ impl Image {
                 StepHead::Admit { batches, .. } => batches.iter().map(place).collect(),
                 StepHead::Printed { .. } | StepHead::Cut { .. } | StepHead::Done { .. } => Vec::new(),
             };
-            self.step(step, admitted, outputs);
+            self.step(step, admitted, outputs, live);
         }
         self.dead += head.dead;
         self.dead_bytes = head.dead_bytes.or(self.dead_bytes);
@@ -138,20 +135,12 @@ impl Image {
         }
     }
 
-    /// A live output has moved.
-    pub(super) fn moved(&mut self, link: LinkId, first: Seq, to: Location) {
-        let Some(held) = self.outputs.get_mut(&link).and_then(|o| o.held_at(first)) else { return };
-        self.live.remove(&held.at, Use::Output);
-        self.live.add(&to, Use::Output);
-        held.at = to;
-    }
-
     /// Tuples of a link are not needed any more.
-    pub(super) fn acknowledged(&mut self, link: LinkId, through: Seq) {
+    pub(super) fn acknowledged(&mut self, link: LinkId, through: Seq, live: &mut Live) {
         let Some(output) = self.outputs.get_mut(&link) else { return };
         output.through = output.through.max(through);
         while let Some(held) = output.held.front().filter(|h| h.last() <= output.through) {
-            self.live.remove(&held.at, Use::Output);
+            live.remove(&held.at, Use::Output);
             output.held.pop_front();
         }
     }
@@ -165,11 +154,6 @@ impl Image {
             window.admitted.iter_mut().for_each(&mut *each);
             window.steps.iter_mut().flat_map(|s| s.outputs.iter_mut()).for_each(|(_, at)| each(at));
         }
-    }
-
-    /// Counts anew what is live.
-    pub(super) fn count_live(&mut self) {
-        self.live = self.counted_live();
     }
 
     /// The state a task's next life begins with.
@@ -212,48 +196,59 @@ impl Image {
         known.ended |= input.ended;
     }
 
-    fn output(&mut self, head: &OutputHead, at: Location) {
+    fn output(&mut self, head: &OutputHead, at: Location, live: &mut Live) {
         let output = self.outputs.entry(head.link).or_default();
         output.held.push_back(Held { first: head.first, at });
         output.next = head.first.plus(at.span.records());
-        self.live.add(&at, Use::Output);
+        live.add(&at, Use::Output);
     }
 
-    fn step(&mut self, step: &StepHead, admitted: Vec<Location>, outputs: Vec<(LinkId, Location)>) {
+    fn step(
+        &mut self,
+        step: &StepHead,
+        admitted: Vec<Location>,
+        outputs: Vec<(LinkId, Location)>,
+        live: &mut Live,
+    ) {
         match *step {
             StepHead::Admit { window, .. } => {
-                admitted.iter().for_each(|at| self.live.add(at, Use::Window));
-                self.window(window).admitted.extend(admitted);
+                admitted.iter().for_each(|at| live.add(at, Use::Window));
+                self.window(window, live).admitted.extend(admitted);
             }
             StepHead::Printed { window, records, hash } => {
-                outputs.iter().for_each(|(_, at)| self.live.add(at, Use::Window));
-                self.window(window).steps.push(PrintedImage { records, hash, outputs });
+                outputs.iter().for_each(|(_, at)| live.add(at, Use::Window));
+                self.window(window, live).steps.push(PrintedImage { records, hash, outputs });
             }
-            StepHead::Cut { window } => self.window(window).cut = true,
+            StepHead::Cut { window } => self.window(window, live).cut = true,
             StepHead::Done { window } => {
                 self.windows = self.windows.max(window);
-                self.leave_window();
+                self.leave_window(live);
             }
         }
     }
 
     /// The window with this number, which begins if it is not under way.
-    fn window(&mut self, number: u64) -> &mut WindowImage {
+    fn window(&mut self, number: u64, live: &mut Live) -> &mut WindowImage {
         if self.window.as_ref().is_none_or(|w| w.window != number) {
-            self.leave_window();
+            self.leave_window(live);
             self.windows = self.windows.max(number);
         }
         self.window.get_or_insert_with(|| WindowImage { window: number, ..WindowImage::default() })
     }
 
-    fn leave_window(&mut self) {
+    fn leave_window(&mut self, live: &mut Live) {
         if let Some(window) = self.window.take() {
-            window.locations().for_each(|at| self.live.remove(at, Use::Window));
+            window.locations().for_each(|at| live.remove(at, Use::Window));
         }
     }
 }
 
 impl OutputImage {
+    /// Nothing was sent.
+    pub(super) fn fresh() -> Self {
+        Self { next: Seq(1), ..Self::default() }
+    }
+
     /// The held tuples that begin with `first`.
     pub(super) fn held_at(&mut self, first: Seq) -> Option<&mut Held> {
         let index = self.held.binary_search_by_key(&first, |h| h.first).ok()?;

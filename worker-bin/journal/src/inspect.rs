@@ -4,14 +4,16 @@ use super::error::{Damage, JournalError};
 use super::fold::{Fold, NewestPosition};
 use super::format::{self, RecordKind, SegmentHeader};
 use super::image::Image;
+use super::images::Member;
 use super::record::{
-    AttemptHead, BodyHead, CheckpointHead, CommitHead, CopiedHead, LifeHead, Location, Span, StepHead,
-    TurnHead,
+    AttemptHead, BodyHead, CheckpointHead, CommitHead, CopiedHead, LifeHead, Location, OfHead, Span,
+    StepHead, TurnHead,
 };
-use super::recover::{self, Segments};
+use super::recover::{self, Folds, Segments};
 use super::scan::{self, ReadWindow, RecordAt, Records, ScanError};
 use super::storage::{Storage, StorageError, StorageFile};
 use bytes::Bytes;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 use thiserror::Error;
@@ -58,30 +60,34 @@ pub fn inspect<S: Storage>(storage: &S, out: &mut dyn Write) -> Result<bool, Ins
     verdict(storage, &numbers, out)
 }
 
-/// How long the task's file of dead letters is by the journal in `storage`; 0 without one. Changes nothing, as [`inspect`].
+/// How long a task's file of dead letters is by the journal in `storage`; 0 if it says nothing of that task. Changes nothing,
+/// as [`inspect`].
 ///
 /// # Errors
 /// [`JournalError`].
-pub fn committed_dead_bytes<S: Storage>(storage: &S) -> Result<u64, JournalError> {
+pub fn committed_dead_bytes<S: Storage>(storage: &S, task: &str) -> Result<u64, JournalError> {
     let numbers = segments(storage)?;
     if numbers.is_empty() {
         return Ok(0);
     }
-    let recovered = recover::recover(storage, &numbers, &mut Positions::default())?;
-    Ok(recovered.image.dead_bytes.unwrap_or(0))
+    let recovered = recover::recover(storage, &numbers, &mut Nothing)?;
+    let image = recovered.images.tasks().iter().find(|image| image.task == task);
+    Ok(image.and_then(|image| image.dead_bytes).unwrap_or(0))
 }
 
 /// The newest position of a source or sink by the journal in `storage`. Changes nothing, as [`inspect`].
 ///
 /// # Errors
 /// [`JournalError`].
-pub fn committed_position<S: Storage>(storage: &S) -> Result<Option<Bytes>, JournalError> {
+pub fn committed_position<S: Storage>(storage: &S, task: &str) -> Result<Option<Bytes>, JournalError> {
     let numbers = segments(storage)?;
-    let mut newest = NewestPosition::default();
-    if !numbers.is_empty() {
-        recover::recover(storage, &numbers, &mut newest)?;
+    if numbers.is_empty() {
+        return Ok(None);
     }
-    Ok(newest.position())
+    let mut newest = Newest::default();
+    let recovered = recover::recover(storage, &numbers, &mut newest)?;
+    let index = recovered.images.tasks().iter().position(|image| image.task == task);
+    Ok(index.and_then(|index| newest.0.get(&Member::at(index))).and_then(NewestPosition::position))
 }
 
 fn segments<S: Storage>(storage: &S) -> Result<Vec<u64>, StorageError> {
@@ -92,19 +98,22 @@ fn segments<S: Storage>(storage: &S) -> Result<Vec<u64>, StorageError> {
 }
 
 /// Says nothing of what positions add up to.
-#[derive(Debug, Default)]
-struct Positions {
-    count: u64,
+struct Nothing;
+
+impl Folds for Nothing {
+    fn of(&mut self, _member: Member) -> Option<&mut dyn Fold> {
+        None
+    }
 }
 
-impl Fold for Positions {
-    fn apply(&mut self, _position: &[u8]) {
-        self.count += 1;
+/// The newest position of each task.
+#[derive(Debug, Default)]
+struct Newest(BTreeMap<Member, NewestPosition>);
+
+impl Folds for Newest {
+    fn of(&mut self, member: Member) -> Option<&mut dyn Fold> {
+        Some(self.0.entry(member).or_default())
     }
-
-    fn snapshot(&self, _chunk: &mut dyn FnMut(&[u8])) {}
-
-    fn restore(&mut self, _chunk: &[u8]) {}
 }
 
 fn segment<F: StorageFile>(file: &F, number: u64, out: &mut dyn Write) -> Result<(), InspectError> {
@@ -164,6 +173,8 @@ fn name_of(kind: RecordKind) -> &'static str {
         RecordKind::Checkpoint => "checkpoint",
         RecordKind::Copied => "copied",
         RecordKind::Note => "note",
+        RecordKind::Of => "of",
+        RecordKind::Part => "part",
     }
 }
 
@@ -183,6 +194,14 @@ fn describe<F: StorageFile>(
             format!(", {} records", span.records())
         }
         RecordKind::State => String::new(),
+        RecordKind::Of => {
+            let head: OfHead = scan::head_of(heads, number, record)?.0;
+            format!(", what follows is of task {}", head.member)
+        }
+        RecordKind::Part => {
+            let (head, _): (CheckpointHead, u64) = scan::head_of(heads, number, record)?;
+            format!(", {} records of state", head.states)
+        }
         RecordKind::Checkpoint => {
             let (head, _): (CheckpointHead, u64) = scan::head_of(heads, number, record)?;
             let needs: Vec<String> = head
@@ -278,8 +297,7 @@ fn range(first: u64, records: u64) -> String {
 
 /// What recovery says, without what it would write.
 fn verdict<S: Storage>(storage: &S, numbers: &[u64], out: &mut dyn Write) -> Result<bool, InspectError> {
-    let mut positions = Positions::default();
-    match recover::recover(storage, numbers, &mut positions) {
+    match recover::recover(storage, numbers, &mut Nothing) {
         Ok(recovered) => {
             writeln!(out, "durable to position {}, at least", recovered.durable_to.0)?;
             writeln!(
@@ -287,7 +305,10 @@ fn verdict<S: Storage>(storage: &S, numbers: &[u64], out: &mut dyn Write) -> Res
                 "whole to position {}; what lies behind, if anything, is torn and is cut off",
                 recovered.end.0
             )?;
-            write!(out, "{}", state(&recovered.image))?;
+            for (index, image) in recovered.images.tasks().iter().enumerate() {
+                write!(out, "{}", state(index, image))?;
+            }
+            writeln!(out, "  {} bytes live", recovered.images.live.bytes())?;
             Ok(true)
         }
         Err(JournalError::Damaged { damage, .. }) => {
@@ -313,10 +334,10 @@ fn claims<S: Storage>(storage: &S, numbers: &[u64], out: &mut dyn Write) -> Resu
     Ok(())
 }
 
-fn state(image: &Image) -> String {
+fn state(index: usize, image: &Image) -> String {
     let mut text = String::new();
     let mut line = |what: String| writeln!(text, "  {what}").ok();
-    line(format!("task {}, epoch {}, commit {}", image.task, image.epoch, image.commits));
+    line(format!("{index}: task {}, epoch {}, commit {}", image.task, image.epoch, image.commits));
     for input in image.inputs.values() {
         let ended = if input.ended { ", ended" } else { "" };
         line(format!("input link {} through {} of epoch {}{ended}", input.link, input.through, input.epoch));
@@ -337,7 +358,6 @@ fn state(image: &Image) -> String {
         line(format!("window {} with {} admitted batches{cut}", window.window, window.admitted.len()));
     }
     line(format!("{} dead letters{}", image.dead, if image.ended { "; ended" } else { "" }));
-    line(format!("{} bytes live", image.live.bytes()));
     text
 }
 
@@ -376,8 +396,9 @@ mod tests {
 
     #[test]
     fn the_committed_length_of_dead_letters_is_found() {
-        assert_eq!(committed_dead_bytes(&journal_with_everything()).unwrap(), 77);
-        assert_eq!(committed_dead_bytes(&super::super::MemStorage::new()).unwrap(), 0);
+        assert_eq!(committed_dead_bytes(&journal_with_everything(), "a/0").unwrap(), 77);
+        assert_eq!(committed_dead_bytes(&journal_with_everything(), "b/0").unwrap(), 0);
+        assert_eq!(committed_dead_bytes(&super::super::MemStorage::new(), "a/0").unwrap(), 0);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The journal: what a task has committed, kept through any crash (ARCHITECTURE.md, "Exactly once").
+//! The journal: what tasks have committed, kept through any crash (ARCHITECTURE.md, "Exactly once").
 //!
 //! # What it must do
 //!
@@ -10,7 +10,7 @@
 //! - Disk is bounded by what is live: outputs that are not acknowledged, and what a stream's open window needs to run again.
 //! - Outputs past a link's memory are read back from here: spilling costs nothing more.
 //!
-//! A [`Journal`] belongs to one task and has no thread. [`DirStorage`] is a directory of its own for it, [`MemStorage`] a disk
+//! A [`Journal`] belongs to one task, or to several that share it, and has no thread. [`DirStorage`] is a directory of its own for it, [`MemStorage`] a disk
 //! for tests that forgets and fails. Beside the journals, a state directory has a [`Lock`] and a [`Reserve`].
 //!
 //! ```
@@ -73,9 +73,15 @@
 //! | 5 | checkpoint | segments it needs; how many state records before it | everything as of here |
 //! | 6 | copied | size; link and sequence number | a batch that was moved here |
 //! | 7 | note | what is about to be in flight | |
+//! | 8 | of | whose the records behind it are | |
+//! | 9 | part | how many state records before it | everything of one task as of here |
 //!
 //! A batch is its end offsets followed by its records, with a checksum of both in the head, so that it can be read alone. A commit
 //! that is too large for one record is several: its outputs are staged, and nothing of it counts before the commit itself.
+//!
+//! Where several tasks share a journal (version 2), a record is of the task that the last *of* record before it in the segment
+//! names, or of the first; staged and copied batches are of none, because no two tasks send on one link. A checkpoint begins
+//! then with a part for each task but the last. A journal of one task (version 1) has neither kind.
 //!
 //! Every segment has one checkpoint, before its first commit. A checkpoint says all there is to know but the batches
 //! themselves, whose places it names.
@@ -104,6 +110,7 @@ pub mod fault;
 mod fold;
 mod format;
 mod image;
+mod images;
 mod inspect;
 mod live;
 mod lock;
@@ -124,9 +131,12 @@ pub use directory::{StateError, make_directory, sync_directory};
 pub use error::{Damage, JournalError};
 pub use fold::{Fold, NewestPosition};
 pub use format::Position;
+pub use images::Member;
 pub use inspect::{InspectError, committed_dead_bytes, committed_position, inspect};
 pub use lock::Lock;
-pub use opening::{Identity, Opened, Settings, random_id};
+pub use opening::{
+    Identity, MemberIdentity, Opened, OpenedMember, OpenedShared, Settings, SharedIdentity, random_id,
+};
 pub use reading::{Extent, LinkExtents, join};
 pub use reserve::Reserve;
 pub use storage::{

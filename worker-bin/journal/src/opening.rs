@@ -2,8 +2,9 @@
 
 use super::error::JournalError;
 use super::fold::Fold;
-use super::format::{self, Position, RecordKind, SegmentHeader, VERSION};
+use super::format::{self, Position, RecordKind, SegmentHeader, version_for};
 use super::image::Image;
+use super::images::{Images, Member};
 use super::record::{self, CopiedHead, LifeHead, Location, Payload, Span};
 use super::recover::{self, Recovered};
 use super::roll::{self, Checkpoints, Made};
@@ -15,7 +16,7 @@ use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use worker_core::recovery::TaskState;
-use worker_proto::{Batch, Fingerprint, JournalId, LinkId};
+use worker_proto::{Batch, Epoch, Fingerprint, JournalId, LinkId};
 
 /// The name of a first segment before it is whole.
 const NEW_NAME: &str = "new.tmp";
@@ -23,7 +24,7 @@ const NEW_NAME: &str = "new.tmp";
 /// Room set aside for a life's first segment on a disk that has no more, in bytes.
 const LEAST_SEGMENT_BYTES: u64 = 16 << 10;
 
-/// Whose journal it is.
+/// Whose journal it is, where it is one task's.
 #[derive(Clone, Debug)]
 pub struct Identity {
     /// `stage/partition`.
@@ -34,6 +35,26 @@ pub struct Identity {
     pub outputs: Vec<LinkId>,
     /// What a new journal is identified by; see [`random_id`].
     pub new_id: JournalId,
+}
+
+/// Whose journal it is, where several tasks share it: always the same ones, in the same order.
+#[derive(Clone, Debug)]
+pub struct SharedIdentity {
+    /// At least one. Each is a [`Member`] by its place.
+    pub tasks: Vec<MemberIdentity>,
+    /// Of the pipeline's meaning and placement.
+    pub fingerprint: Fingerprint,
+    /// What a new journal is identified by; see [`random_id`].
+    pub new_id: JournalId,
+}
+
+/// One of the tasks that share a journal.
+#[derive(Clone, Debug)]
+pub struct MemberIdentity {
+    /// `stage/partition`.
+    pub task: String,
+    /// All links that the task sends on; no two tasks send on one.
+    pub outputs: Vec<LinkId>,
 }
 
 /// How large segment files are.
@@ -65,6 +86,28 @@ pub struct Opened<S: Storage, F> {
     pub is_new: bool,
 }
 
+/// A shared journal that is open, and what it says.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct OpenedShared<S: Storage, F> {
+    /// Ready to be appended to.
+    pub journal: Journal<S, F>,
+    /// What each task's new life begins with, in the order of [`SharedIdentity::tasks`].
+    pub tasks: Vec<OpenedMember>,
+    /// There was none before.
+    pub is_new: bool,
+}
+
+/// What a shared journal says of one task.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct OpenedMember {
+    /// What its new life begins with; its epoch is durable.
+    pub state: TaskState,
+    /// How long its file of dead letters was with the last commit that had any.
+    pub dead_bytes: Option<u64>,
+}
+
 /// A number that no other journal has.
 #[must_use]
 pub fn random_id() -> JournalId {
@@ -82,8 +125,33 @@ impl<S: Storage, F: Fold> Journal<S, F> {
         storage: S,
         identity: &Identity,
         settings: Settings,
-        mut fold: F,
+        fold: F,
     ) -> Result<Opened<S, F>, JournalError> {
+        let Identity { task, fingerprint, outputs, new_id } = identity.clone();
+        let tasks = vec![MemberIdentity { task, outputs }];
+        let identity = SharedIdentity { tasks, fingerprint, new_id };
+        let OpenedShared { journal, mut tasks, is_new } =
+            Self::open_shared(storage, &identity, settings, vec![fold])?;
+        let lacks_task = || JournalError::Misuse("a journal without its task".to_owned());
+        let OpenedMember { state, dead_bytes } = tasks.pop().ok_or_else(lacks_task)?;
+        Ok(Opened { journal, state, dead_bytes, is_new })
+    }
+
+    /// Opens a journal that several tasks share, or makes one; `folds` are new, one for each task. What [`Journal::open`]
+    /// promises holds of each. A journal that one task had alone is one that it shares with nobody.
+    ///
+    /// # Errors
+    /// Those of [`Journal::open`]; it may be other tasks', too.
+    pub fn open_shared(
+        storage: S,
+        identity: &SharedIdentity,
+        settings: Settings,
+        mut folds: Vec<F>,
+    ) -> Result<OpenedShared<S, F>, JournalError> {
+        if folds.is_empty() || folds.len() != identity.tasks.len() {
+            let (tasks, folds) = (identity.tasks.len(), folds.len());
+            return Err(JournalError::Misuse(format!("a journal of {tasks} tasks has {folds} sums")));
+        }
         let names = storage.list()?;
         if names.iter().any(|name| name == NEW_NAME) {
             storage.remove(NEW_NAME)?;
@@ -91,12 +159,13 @@ impl<S: Storage, F: Fold> Journal<S, F> {
         let mut numbers: Vec<u64> = names.iter().filter_map(|name| format::segment_number(name)).collect();
         numbers.sort_unstable();
         let Some(&newest) = numbers.last() else {
-            let image = Image::new(&identity.task, &identity.outputs);
+            let images = identity.tasks.iter().map(|task| Image::new(&task.task, &task.outputs));
+            let images = Images::new(images.collect());
             let first =
-                First { id: identity.new_id, number: 1, base: Position(0), image, before: BTreeMap::new() };
-            return first.begin(storage, identity, settings, fold);
+                First { id: identity.new_id, number: 1, base: Position(0), images, before: BTreeMap::new() };
+            return first.begin_after(storage, identity, settings, folds, Position(0));
         };
-        let recovered = recover::recover(&storage, &numbers, &mut fold)?;
+        let recovered = recover::recover(&storage, &numbers, folds.as_mut_slice())?;
         is_ours(&storage, identity, &recovered)?;
         for number in numbers.iter().filter(|n| !recovered.segments.contains_key(n)) {
             storage.remove(&format::file_name(*number))?;
@@ -110,29 +179,43 @@ impl<S: Storage, F: Fold> Journal<S, F> {
             before.insert(*number, (*header, Sealed { file, base: header.base, end, bytes, named: true }));
         }
         let (number, base) = (newest + 1, recovered.end);
-        let mut first = First { id, number, base, image: recovered.image, before };
-        first.image.outputs.extend(missing_outputs(&first.image, identity));
-        first.begin_after(storage, identity, settings, fold, recovered.durable_to)
+        let mut first = First { id, number, base, images: recovered.images, before };
+        for (index, task) in identity.tasks.iter().enumerate() {
+            first.images.add_outputs(Member::at(index), &task.outputs);
+        }
+        first.begin_after(storage, identity, settings, folds, recovered.durable_to)
     }
 }
 
-fn missing_outputs(image: &Image, identity: &Identity) -> Vec<(LinkId, super::image::OutputImage)> {
-    let all = Image::new(&identity.task, &identity.outputs).outputs;
-    all.into_iter().filter(|(link, _)| !image.outputs.contains_key(link)).collect()
-}
-
-fn is_ours<S: Storage>(storage: &S, identity: &Identity, recovered: &Recovered) -> Result<(), JournalError> {
+fn is_ours<S: Storage>(
+    storage: &S,
+    identity: &SharedIdentity,
+    recovered: &Recovered,
+) -> Result<(), JournalError> {
     let place = storage.describe();
-    if recovered.image.task != identity.task {
-        let (found, expected) = (recovered.image.task.clone(), identity.task.clone());
-        return Err(JournalError::NotOurs { place, found, expected });
+    let expected = shown(identity.tasks.iter().map(|task| task.task.as_str()));
+    let found = recovered.images.tasks().iter().map(|image| image.task.as_str());
+    if !found.clone().eq(identity.tasks.iter().map(|task| task.task.as_str())) {
+        return Err(JournalError::NotOurs { place, found: shown(found), expected });
     }
     if recovered.header.fingerprint != identity.fingerprint {
-        let named = |f: Fingerprint| format!("{} of a pipeline with fingerprint {:016x}", identity.task, f.0);
+        let named = |f: Fingerprint| format!("{expected} of a pipeline with fingerprint {:016x}", f.0);
         let (found, expected) = (named(recovered.header.fingerprint), named(identity.fingerprint));
         return Err(JournalError::NotOurs { place, found, expected });
     }
     Ok(())
+}
+
+/// Most tasks that are named in an error.
+const SHOWN_MAX: usize = 8;
+
+fn shown<'n>(names: impl Iterator<Item = &'n str>) -> String {
+    let names: Vec<&str> = names.collect();
+    let some = names[..names.len().min(SHOWN_MAX)].join(", ");
+    match names.len().saturating_sub(SHOWN_MAX) {
+        0 => some,
+        more => format!("{some} and {more} more"),
+    }
 }
 
 /// What a life's first segment is made of.
@@ -140,49 +223,40 @@ struct First<F> {
     id: JournalId,
     number: u64,
     base: Position,
-    image: Image,
+    images: Images,
     before: BTreeMap<u64, (SegmentHeader, Sealed<F>)>,
 }
 
 impl<File: StorageFile> First<File> {
-    fn begin<S: Storage<File = File>, F: Fold>(
-        self,
-        storage: S,
-        identity: &Identity,
-        settings: Settings,
-        fold: F,
-    ) -> Result<Opened<S, F>, JournalError> {
-        self.begin_after(storage, identity, settings, fold, Position(0))
-    }
-
     /// Everything that lies after `durable_to` is written anew: what the page cache shows need not be on the disk, whatever a
     /// sync says about it now.
     fn begin_after<S: Storage<File = File>, F: Fold>(
         mut self,
         storage: S,
-        identity: &Identity,
+        identity: &SharedIdentity,
         settings: Settings,
-        fold: F,
+        folds: Vec<F>,
         durable_to: Position,
-    ) -> Result<Opened<S, F>, JournalError> {
+    ) -> Result<OpenedShared<S, F>, JournalError> {
         let is_new = self.before.is_empty();
-        self.image.epoch.0 += 1;
+        let epoch = Epoch(self.images.epoch().0 + 1);
+        self.images.begin_life(epoch);
         let header = SegmentHeader {
-            version: VERSION,
+            version: version_for(folds.len()),
             journal: self.id,
             number: self.number,
-            epoch: self.image.epoch,
+            epoch,
             base: self.base,
             durable_to,
             fingerprint: identity.fingerprint,
         };
         let (file, bytes) = first_file(&storage, settings.first_segment_bytes)?;
         let mut active = Active::new(file, header, bytes);
-        let life = Payload::default().with_head(&LifeHead { epoch: self.image.epoch });
+        let life = Payload::default().with_head(&LifeHead { epoch });
         active.append(RecordKind::Life, durable_to, &life)?;
         self.rewrite(&storage, &mut active, durable_to)?;
-        self.image.count_live();
-        let made = roll::write_checkpoint(&mut active, &self.image, &fold, durable_to)?;
+        self.images.count_live();
+        let made = roll::write_checkpoint(&mut active, &self.images, &folds, durable_to)?;
         // The file gets its name when it is durable: whoever sees it may rely on it.
         active.header.durable_to = active.position();
         active.write_header()?;
@@ -197,18 +271,21 @@ impl<File: StorageFile> First<File> {
         storage.names().sync()?;
         active.file = storage.open(&name)?;
         active.named = true;
-        let state = self.image.task_state(self.id, fold.position());
-        let dead_bytes = self.image.dead_bytes;
-        let journal = self.journal(storage, identity, settings, fold, active, made);
-        Ok(Opened { journal, state, dead_bytes, is_new })
+        let tasks = self.images.tasks().iter().zip(&folds).map(|(image, fold)| OpenedMember {
+            state: image.task_state(self.id, fold.position()),
+            dead_bytes: image.dead_bytes,
+        });
+        let tasks = tasks.collect();
+        let journal = self.journal(storage, identity, settings, folds, active, made);
+        Ok(OpenedShared { journal, tasks, is_new })
     }
 
     fn journal<S: Storage<File = File>, F: Fold>(
         self,
         storage: S,
-        identity: &Identity,
+        identity: &SharedIdentity,
         settings: Settings,
-        fold: F,
+        folds: Vec<F>,
         active: Active<File>,
         made: Made,
     ) -> Journal<S, F> {
@@ -220,8 +297,8 @@ impl<File: StorageFile> First<File> {
             fingerprint: identity.fingerprint,
             segment_bytes_max: settings.segment_bytes_max,
             durable: active.position(),
-            image: self.image,
-            fold,
+            images: self.images,
+            folds,
             active,
             sealed: self.before.into_iter().map(|(number, (_, sealed))| (number, sealed)).collect(),
             spares: Vec::new(),
@@ -248,7 +325,7 @@ impl<File: StorageFile> First<File> {
         let is_durable = |at: &Location| {
             before.get(&at.segment).is_some_and(|(header, _)| header.position(at.end()) <= durable_to)
         };
-        self.image.each_location(&mut |at| {
+        self.images.each_location(&mut |at| {
             if !is_durable(at) {
                 moved.insert(at.key(), *at);
             }
@@ -261,7 +338,7 @@ impl<File: StorageFile> First<File> {
             let offset = active.append(RecordKind::Copied, durable_to, &payload)? + payload.head_bytes();
             *at = Location { segment: self.number, offset, span };
         }
-        self.image.each_location(&mut |at| {
+        self.images.each_location(&mut |at| {
             if let Some(to) = moved.get(&at.key()) {
                 *at = *to;
             }

@@ -4,6 +4,7 @@ use super::error::{Damage, JournalError};
 use super::fold::Fold;
 use super::format;
 use super::image::WindowImage;
+use super::images::Member;
 use super::opening::read_batch;
 use super::record::Location;
 use super::storage::{Storage, StorageFile};
@@ -83,7 +84,7 @@ impl<S: Storage, F: Fold> Journal<S, F> {
                 "tuples {first} and on ({records}) of link {link} are not in the journal"
             ))
         };
-        let output = self.image.outputs.get(&link).ok_or_else(lacking)?;
+        let output = self.images.output(link).ok_or_else(lacking)?;
         let (mut next, end) = (first, first.plus(records));
         let mut extents = Vec::new();
         for held in output.held_from(first) {
@@ -107,13 +108,27 @@ impl<S: Storage, F: Fold> Journal<S, F> {
     /// # Errors
     /// [`JournalError`].
     pub fn admitted(&self, window: u64) -> Result<Vec<Extent<S::File>>, JournalError> {
-        self.window(window).iter().flat_map(|w| &w.admitted).map(|at| self.extent(at)).collect()
+        self.admitted_of(Member(0), window)
+    }
+
+    /// The same of one of several tasks.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn admitted_of(&self, member: Member, window: u64) -> Result<Vec<Extent<S::File>>, JournalError> {
+        self.window(member, window).iter().flat_map(|w| &w.admitted).map(|at| self.extent(at)).collect()
     }
 
     /// What a window's program printed, commit by commit; nothing if the window is not under way.
     #[must_use]
     pub fn printed(&self, window: u64) -> Vec<Printed> {
-        let steps = self.window(window).into_iter().flat_map(|w| &w.steps);
+        self.printed_of(Member(0), window)
+    }
+
+    /// The same of one of several tasks.
+    #[must_use]
+    pub fn printed_of(&self, member: Member, window: u64) -> Vec<Printed> {
+        let steps = self.window(member, window).into_iter().flat_map(|w| &w.steps);
         steps.map(|step| Printed { records: step.records, hash: step.hash }).collect()
     }
 
@@ -122,7 +137,20 @@ impl<S: Storage, F: Fold> Journal<S, F> {
     /// # Errors
     /// [`JournalError`].
     pub fn printed_output(&self, window: u64, step: usize) -> Result<LinkExtents<S::File>, JournalError> {
-        let step = self.window(window).and_then(|w| w.steps.get(step));
+        self.printed_output_of(Member(0), window, step)
+    }
+
+    /// The same of one of several tasks.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn printed_output_of(
+        &self,
+        member: Member,
+        window: u64,
+        step: usize,
+    ) -> Result<LinkExtents<S::File>, JournalError> {
+        let step = self.window(member, window).and_then(|w| w.steps.get(step));
         let outputs = step.into_iter().flat_map(|s| &s.outputs);
         outputs.map(|(link, at)| Ok((*link, self.extent(at)?))).collect()
     }
@@ -138,8 +166,8 @@ impl<S: Storage, F: Fold> Journal<S, F> {
         Ok(Extent { file, place, at: *at, skip: 0, records: at.span.records() })
     }
 
-    fn window(&self, number: u64) -> Option<&WindowImage> {
-        self.image.window.as_ref().filter(|w| w.window == number)
+    fn window(&self, member: Member, number: u64) -> Option<&WindowImage> {
+        self.images.task(member)?.window.as_ref().filter(|w| w.window == number)
     }
 }
 

@@ -129,6 +129,12 @@ pub(super) struct AttemptHead {
     pub(super) suspects: u64,
 }
 
+/// Head of the record that says whose those behind it are. A segment begins with the first task's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct OfHead {
+    pub(super) member: u32,
+}
+
 /// Head of the record that begins a life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct LifeHead {

@@ -4,7 +4,8 @@ use super::error::{Damage, JournalError};
 use super::fold::Fold;
 use super::format::{self, Position, RecordKind, SegmentHeader};
 use super::image::Image;
-use super::record::{self, CommitHead, CopiedHead, LifeHead, Location};
+use super::images::{Images, Member};
+use super::record::{self, CheckpointHead, CommitHead, CopiedHead, LifeHead, Location, OfHead};
 use super::scan::{self, ReadWindow, RecordAt, Records, ScanError, SegmentScan};
 use super::storage::{Storage, StorageFile};
 use std::collections::BTreeMap;
@@ -14,7 +15,7 @@ use worker_proto::JournalId;
 /// What the segments say.
 #[derive(Debug)]
 pub(super) struct Recovered {
-    pub(super) image: Image,
+    pub(super) images: Images,
     pub(super) header: SegmentHeader,
     /// Where the whole records end; what lies behind is cut off.
     pub(super) end: Position,
@@ -24,21 +25,33 @@ pub(super) struct Recovered {
     pub(super) segments: BTreeMap<u64, SegmentHeader>,
 }
 
-/// Reads the segments `numbers`, and puts their positions together in `fold`, which is new.
+/// Where positions are put together, task by task.
+pub(super) trait Folds {
+    /// The sum of a task's; `None`: nobody wants it.
+    fn of(&mut self, member: Member) -> Option<&mut dyn Fold>;
+}
+
+impl<F: Fold> Folds for [F] {
+    fn of(&mut self, member: Member) -> Option<&mut dyn Fold> {
+        self.get_mut(member.index()).map(|fold| fold as &mut dyn Fold)
+    }
+}
+
+/// Reads the segments `numbers`, and puts their positions together in `folds`, which are new.
 ///
 /// # Errors
 /// The storage's; [`JournalError::Damaged`] if something is missing that was on stable storage.
-pub(super) fn recover<S: Storage, F: Fold>(
+pub(super) fn recover<S: Storage, F: Folds + ?Sized>(
     storage: &S,
     numbers: &[u64],
-    fold: &mut F,
+    folds: &mut F,
 ) -> Result<Recovered, JournalError> {
-    Segments::of(storage, numbers).and_then(|mut segments| segments.recover(fold)).map_err(
-        |error| match error {
+    Segments::of(storage, numbers).and_then(|mut segments| segments.recover(folds)).map_err(|error| {
+        match error {
             ScanError::Storage(error) => JournalError::Storage(error),
             ScanError::Damage(damage) => JournalError::Damaged { place: storage.describe(), damage },
-        },
-    )
+        }
+    })
 }
 
 /// The segments of one journal, each read when it is needed.
@@ -80,7 +93,7 @@ impl<File: StorageFile> Segments<File> {
         }
     }
 
-    fn recover<F: Fold>(&mut self, fold: &mut F) -> Result<Recovered, ScanError> {
+    fn recover<F: Folds + ?Sized>(&mut self, folds: &mut F) -> Result<Recovered, ScanError> {
         let start = self.start()?;
         // Every segment from the start on has been read; what those before it say about durability lies before it, too.
         let durable_to = self.scans.range(start..).map(|(_, s)| s.durable_to).max().unwrap_or_default();
@@ -92,15 +105,15 @@ impl<File: StorageFile> Segments<File> {
         if durable_to > end {
             return Err(cut_too_early(&self.scans, last, end).into());
         }
-        let mut image = None;
+        let mut images = None;
         for (_, scan) in &run {
             if let Some((file, _)) = self.files.get(&scan.number) {
-                fold_segment(file, scan, &mut image, fold)?;
+                fold_segment(file, scan, &mut images, folds)?;
             }
         }
-        let image = image.ok_or_else(|| lacks_checkpoint(last))?;
+        let images = images.ok_or_else(|| lacks_checkpoint(last))?;
         let segments = self.files.iter().filter_map(|(number, (_, header))| Some((*number, (*header)?)));
-        Ok(Recovered { image, header: *header, end, durable_to, segments: segments.collect() })
+        Ok(Recovered { images, header: *header, end, durable_to, segments: segments.collect() })
     }
 
     /// The newest segment whose checkpoint is whole, and so is everything it needs.
@@ -185,71 +198,108 @@ fn not_whole(scan: &SegmentScan) -> Damage {
 }
 
 /// Adds what a segment says. In the first one, everything before the checkpoint is a part of it.
-fn fold_segment<S: StorageFile, F: Fold>(
+fn fold_segment<S: StorageFile, F: Folds + ?Sized>(
     file: &S,
     scan: &SegmentScan,
-    image: &mut Option<Image>,
-    fold: &mut F,
+    images: &mut Option<Images>,
+    folds: &mut F,
 ) -> Result<(), ScanError> {
     let Some(header) = &scan.header else { return Ok(()) };
     // One window for the checksums, which run ahead, and one for the heads.
     let (mut window, mut heads) = (ReadWindow::new(file)?, ReadWindow::new(file)?);
     let mut records = Records::new(header);
-    let mut states: Vec<RecordAt> = Vec::new();
+    let mut checkpoint = CheckpointParts::default();
+    let mut of = Member(0);
     while let Some(record) = records.next(&mut window)? {
-        let Some(image) = image else {
-            match record.header.kind {
-                RecordKind::State => states.push(record),
-                RecordKind::Checkpoint => {
-                    *image = Some(restore(&mut heads, scan.number, &record, &states, fold)?)
-                }
-                RecordKind::Life
-                | RecordKind::Commit
-                | RecordKind::Stage
-                | RecordKind::Copied
-                | RecordKind::Note => {}
-            }
-            continue;
-        };
-        fold_record(&mut heads, scan.number, &record, image, fold)?;
+        if record.header.kind == RecordKind::Of {
+            let (head, _): (OfHead, u64) = scan::head_of(&mut heads, scan.number, &record)?;
+            of = Member(head.member);
+        } else if let Some(images) = images {
+            fold_record(&mut heads, scan.number, &record, (of, images), folds)?;
+        } else {
+            *images = checkpoint.take(&mut heads, scan.number, &record, of, folds)?;
+        }
     }
     Ok(())
 }
 
-fn restore<S: StorageFile, F: Fold>(
-    heads: &mut ReadWindow<'_, S>,
-    number: u64,
-    record: &RecordAt,
-    states: &[RecordAt],
-    fold: &mut F,
-) -> Result<Image, ScanError> {
-    let (head, at): (record::CheckpointHead, u64) = scan::head_of(heads, number, record)?;
-    let count = usize::try_from(head.states).unwrap_or(usize::MAX);
-    let Some(from) = states.len().checked_sub(count) else {
-        return Err(senseless(number, record, "its state is not there".to_owned()).into());
-    };
-    for state in &states[from..] {
-        let chunk = heads.bytes(state.payload_offset(), state.header.len as usize)?;
-        fold.restore(chunk);
-    }
-    let len = usize::try_from(record.end() - at).unwrap_or(usize::MAX);
-    let bytes = heads.bytes(at, len)?;
-    let mut image: Image = record::decode(bytes).map_err(|what| senseless(number, record, what))?;
-    image.count_live();
-    Ok(image)
+/// What of a checkpoint was read.
+#[derive(Debug, Default)]
+struct CheckpointParts {
+    /// Of the task that comes next.
+    states: Vec<RecordAt>,
+    tasks: Vec<Image>,
 }
 
-fn fold_record<S: StorageFile, F: Fold>(
+impl CheckpointParts {
+    /// Takes the next record; gives everything when it was the last of the checkpoint.
+    fn take<S: StorageFile, F: Folds + ?Sized>(
+        &mut self,
+        heads: &mut ReadWindow<'_, S>,
+        number: u64,
+        record: &RecordAt,
+        of: Member,
+        folds: &mut F,
+    ) -> Result<Option<Images>, ScanError> {
+        match record.header.kind {
+            RecordKind::State => self.states.push(*record),
+            RecordKind::Part => self.restore(heads, number, record, of, folds)?,
+            RecordKind::Checkpoint => {
+                self.restore(heads, number, record, of, folds)?;
+                return Ok(Some(Images::new(std::mem::take(&mut self.tasks))));
+            }
+            RecordKind::Life
+            | RecordKind::Commit
+            | RecordKind::Stage
+            | RecordKind::Copied
+            | RecordKind::Of
+            | RecordKind::Note => {}
+        }
+        Ok(None)
+    }
+
+    fn restore<S: StorageFile, F: Folds + ?Sized>(
+        &mut self,
+        heads: &mut ReadWindow<'_, S>,
+        number: u64,
+        record: &RecordAt,
+        of: Member,
+        folds: &mut F,
+    ) -> Result<(), ScanError> {
+        if of.index() != self.tasks.len() {
+            let what = format!("task {} where task {} was expected", of.0, self.tasks.len());
+            return Err(senseless(number, record, what).into());
+        }
+        let (head, at): (CheckpointHead, u64) = scan::head_of(heads, number, record)?;
+        let count = usize::try_from(head.states).unwrap_or(usize::MAX);
+        let Some(from) = self.states.len().checked_sub(count) else {
+            return Err(senseless(number, record, "its state is not there".to_owned()).into());
+        };
+        for state in self.states.drain(..).skip(from) {
+            let chunk = heads.bytes(state.payload_offset(), state.header.len as usize)?;
+            if let Some(fold) = folds.of(of) {
+                fold.restore(chunk);
+            }
+        }
+        let len = usize::try_from(record.end() - at).unwrap_or(usize::MAX);
+        let bytes = heads.bytes(at, len)?;
+        self.tasks.push(record::decode(bytes).map_err(|what| senseless(number, record, what))?);
+        Ok(())
+    }
+}
+
+fn fold_record<S: StorageFile, F: Folds + ?Sized>(
     heads: &mut ReadWindow<'_, S>,
     number: u64,
     record: &RecordAt,
-    image: &mut Image,
-    fold: &mut F,
+    (of, images): (Member, &mut Images),
+    folds: &mut F,
 ) -> Result<(), ScanError> {
+    let no_task = || senseless(number, record, format!("there is no task {}", of.0));
     match record.header.kind {
         RecordKind::Life => {
             let (head, _): (LifeHead, u64) = scan::head_of(heads, number, record)?;
-            image.epoch = image.epoch.max(head.epoch);
+            images.begin_life(head.epoch);
         }
         RecordKind::Commit => {
             let (head, at): (CommitHead, u64) = scan::head_of(heads, number, record)?;
@@ -258,19 +308,27 @@ fn fold_record<S: StorageFile, F: Fold>(
                 let what = "its batches are longer than itself".to_owned();
                 return Err(senseless(number, record, what).into());
             }
-            if let Some(len) = head.position_bytes {
+            images.task(of).ok_or_else(no_task)?;
+            if let (Some(len), Some(fold)) = (head.position_bytes, folds.of(of)) {
                 fold.apply(heads.bytes(at, usize::try_from(len).unwrap_or(usize::MAX))?);
             }
-            image.commit(&head, number, inline);
+            images.commit(of, &head, number, inline);
         }
         RecordKind::Copied => {
             let (head, offset): (CopiedHead, u64) = scan::head_of(heads, number, record)?;
             if let Some((link, first)) = head.output {
-                image.moved(link, first, Location { segment: number, offset, span: head.span });
+                images.moved(link, first, Location { segment: number, offset, span: head.span });
             }
         }
-        RecordKind::Note => image.attempt = scan::head_of(heads, number, record)?.0,
-        RecordKind::Stage | RecordKind::State | RecordKind::Checkpoint => {}
+        RecordKind::Note => {
+            let image = images.task_mut(of).ok_or_else(no_task)?;
+            image.attempt = scan::head_of(heads, number, record)?.0;
+        }
+        RecordKind::Stage
+        | RecordKind::State
+        | RecordKind::Part
+        | RecordKind::Checkpoint
+        | RecordKind::Of => {}
     }
     Ok(())
 }

@@ -2,8 +2,8 @@
 
 use super::error::JournalError;
 use super::fold::Fold;
-use super::format::{self, Position, RecordKind, SegmentHeader, VERSION};
-use super::image::Image;
+use super::format::{self, Position, RecordKind, SegmentHeader, version_for};
+use super::images::{Images, Member};
 use super::record::{self, CheckpointHead, Payload};
 use super::segments::Active;
 use super::storage::{Storage, StorageError, StorageFile};
@@ -55,10 +55,10 @@ impl<S: Storage, F: Fold> Journal<S, F> {
             None => self.next_file(number)?,
         };
         let header = SegmentHeader {
-            version: VERSION,
+            version: version_for(self.folds.len()),
             journal: self.id,
             number,
-            epoch: self.image.epoch,
+            epoch: self.images.epoch(),
             base: self.active.position(),
             durable_to: self.durable,
             fingerprint: self.fingerprint,
@@ -66,7 +66,7 @@ impl<S: Storage, F: Fold> Journal<S, F> {
         let mut next = Active::new(file.clone(), header, bytes);
         let made = next
             .write_header()
-            .and_then(|()| write_checkpoint(&mut next, &self.image, &self.fold, self.durable));
+            .and_then(|()| write_checkpoint(&mut next, &self.images, &self.folds, self.durable));
         match made {
             Ok(made) => {
                 self.checkpoints.waiting.push_back(made);
@@ -110,36 +110,51 @@ impl<S: Storage, F: Fold> Journal<S, F> {
     }
 }
 
-/// Writes everything as of now.
+/// Writes everything as of now: of each task its keyed state, then its image.
 pub(super) fn write_checkpoint<S: StorageFile, F: Fold>(
     active: &mut Active<S>,
-    image: &Image,
-    fold: &F,
+    images: &Images,
+    folds: &[F],
     durable_to: Position,
 ) -> Result<Made, StorageError> {
     let from = active.offset;
+    let needs = images.live.needs();
+    let needed = needs.iter().map(|(number, _)| *number).collect();
+    let last = images.tasks().len().saturating_sub(1);
+    for (index, (image, fold)) in images.tasks().iter().zip(folds).enumerate() {
+        let member = Member::at(index);
+        let states = write_state(active, member, fold, durable_to)?;
+        let (kind, needs) = if index == last {
+            (RecordKind::Checkpoint, needs.clone())
+        } else {
+            (RecordKind::Part, Vec::new())
+        };
+        let image = record::encode_image(image);
+        let mut payload = Payload::default();
+        payload.push(&image);
+        active.append_of(member, kind, durable_to, &payload.with_head(&CheckpointHead { needs, states }))?;
+    }
+    active.start = active.offset;
+    let (segment, end) = (active.header.number, active.position());
+    Ok(Made { segment, end, needs: needed, bytes: active.offset - from })
+}
+
+/// Writes a task's keyed state; gives in how many records.
+fn write_state<S: StorageFile, F: Fold>(
+    active: &mut Active<S>,
+    member: Member,
+    fold: &F,
+    durable_to: Position,
+) -> Result<u64, StorageError> {
     let mut states = 0;
     let mut written = Ok(0);
     fold.snapshot(&mut |chunk| {
         if written.is_ok() {
             let mut payload = Payload::default();
             payload.push(chunk);
-            written = active.append(RecordKind::State, durable_to, &payload);
+            written = active.append_of(member, RecordKind::State, durable_to, &payload);
             states += 1;
         }
     });
-    written?;
-    let needs = image.live.needs();
-    let needed = needs.iter().map(|(number, _)| *number).collect();
-    let image = record::encode_image(image);
-    let mut payload = Payload::default();
-    payload.push(&image);
-    active.append(
-        RecordKind::Checkpoint,
-        durable_to,
-        &payload.with_head(&CheckpointHead { needs, states }),
-    )?;
-    active.start = active.offset;
-    let (segment, end) = (active.header.number, active.position());
-    Ok(Made { segment, end, needs: needed, bytes: active.offset - from })
+    written.map(|_| states)
 }

@@ -5,6 +5,7 @@ mod crash;
 mod damage;
 mod little_room;
 mod model;
+mod shared;
 mod space;
 mod syncing;
 

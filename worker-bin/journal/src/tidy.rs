@@ -28,7 +28,7 @@ impl<S: Storage, F: Fold> Journal<S, F> {
     /// # Errors
     /// [`JournalError`]: the disk has no room even for that; it may be tried again.
     pub fn give_back(&mut self) -> Result<bool, JournalError> {
-        let waits = self.sealed.keys().any(|number| self.image.live.segment(*number).is_none());
+        let waits = self.sealed.keys().any(|number| self.images.live.segment(*number).is_none());
         if waits {
             self.roll()?;
         }
@@ -46,7 +46,7 @@ impl<S: Storage, F: Fold> Journal<S, F> {
             .copied()
             .take_while(|number| *number < durable.segment)
             .filter(|number| durable.needs.binary_search(number).is_err())
-            .filter(|number| self.image.live.segment(*number).is_none())
+            .filter(|number| self.images.live.segment(*number).is_none())
             .collect();
         for number in finished {
             let Some(segment) = self.sealed.remove(&number) else { continue };
@@ -89,25 +89,22 @@ impl<S: Storage, F: Fold> Journal<S, F> {
     fn choose_to_move(&mut self) {
         let mostly_dead = |live: &LiveSegment, bytes: u64| live.fixed == 0 && live.bytes * 2 <= bytes;
         let chosen = self.sealed.iter().find_map(|(number, segment)| {
-            self.image.live.segment(*number).filter(|live| mostly_dead(live, segment.bytes)).map(|_| *number)
+            self.images.live.segment(*number).filter(|live| mostly_dead(live, segment.bytes)).map(|_| *number)
         });
         let Some(number) = chosen else { return };
-        for (link, output) in &self.image.outputs {
-            let held = output.held.iter().filter(|h| h.at.segment == number);
-            self.moving.extend(held.map(|h| (*link, h.first)));
-        }
+        self.moving.extend(self.images.held_in(number));
     }
 
     /// Moves the output that begins with `first`, unless it is not needed any more; gives its size in bytes.
     fn move_output(&mut self, link: LinkId, first: Seq) -> Result<u64, JournalError> {
-        let held = self.image.outputs.get_mut(&link).and_then(|output| output.held_at(first)).map(|h| h.at);
+        let held = self.images.held_at(link, first).map(|h| h.at);
         let Some(at) = held.filter(|at| at.segment != self.active.header.number) else { return Ok(0) };
         let batch = self.extent(&at)?.read()?;
         let mut payload = Payload::default();
         let span = payload.push_batch(&batch);
         let payload = payload.with_head(&CopiedHead { span, output: Some((link, first)) });
-        let offset = self.write(RecordKind::Copied, &payload)? + payload.head_bytes();
-        self.image.moved(link, first, Location { segment: self.active.header.number, offset, span });
+        let offset = self.write(self.active.of, RecordKind::Copied, &payload)? + payload.head_bytes();
+        self.images.moved(link, first, Location { segment: self.active.header.number, offset, span });
         Ok(span.bytes())
     }
 }

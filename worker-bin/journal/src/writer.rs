@@ -1,9 +1,9 @@
-//! The journal of one task, as its writer has it.
+//! A journal, as its writer has it.
 
 use super::error::{Damage, JournalError};
 use super::fold::Fold;
 use super::format::{self, Position, RecordKind};
-use super::image::Image;
+use super::images::{Images, Member};
 use super::live::Use;
 use super::record::{
     AttemptHead, BodyHead, CommitHead, InputHead, Location, OutputHead, Payload, StepHead, TurnHead,
@@ -23,7 +23,10 @@ const COMMIT_BYTES_MAX: u64 = 64 << 20;
 /// No staged batch is larger than this in bytes, if it can be divided.
 const STAGED_BYTES_MAX: u64 = 1 << 30;
 
-/// The journal of one task.
+/// The journal of one task, or of several that share it.
+///
+/// What is said of a task names it as a [`Member`]; where nothing names one, it is of the first, which is the only one of a
+/// journal that [`Journal::open`] made.
 ///
 /// It has no thread of its own. Its owner appends ([`Journal::append`], [`Journal::note`], [`Journal::stage`]), and makes what was
 /// appended durable: takes a ticket ([`Journal::to_sync`]), runs it anywhere while it goes on appending, and tells the outcome
@@ -39,8 +42,9 @@ pub struct Journal<S: Storage, F> {
     pub(super) id: JournalId,
     pub(super) fingerprint: Fingerprint,
     pub(super) segment_bytes_max: u64,
-    pub(super) image: Image,
-    pub(super) fold: F,
+    pub(super) images: Images,
+    /// Of each task, the sum of all positions appended.
+    pub(super) folds: Vec<F>,
     pub(super) active: Active<S::File>,
     pub(super) sealed: BTreeMap<u64, Sealed<S::File>>,
     /// Finished segments whose files are used again, and their sizes in bytes.
@@ -63,13 +67,27 @@ impl<S: Storage, F: Fold> Journal<S, F> {
     /// # Errors
     /// [`JournalError`]: the disk; [`JournalError::Misuse`] for a commit that does not fit behind the last one.
     pub fn append(&mut self, commit: &Commit, dead_bytes: Option<u64>) -> Result<Position, JournalError> {
+        self.append_of(Member(0), commit, dead_bytes)
+    }
+
+    /// Appends a commit of one of several tasks.
+    ///
+    /// # Errors
+    /// Those of [`Journal::append`].
+    pub fn append_of(
+        &mut self,
+        member: Member,
+        commit: &Commit,
+        dead_bytes: Option<u64>,
+    ) -> Result<Position, JournalError> {
         self.poison.check()?;
         let outputs = commit.outputs.iter().map(|(first, chunk)| (chunk.link, *first, chunk.body.records()));
-        self.image.check(commit.id.0, outputs).map_err(JournalError::Misuse)?;
+        let image = self.images.task(member).ok_or_else(|| no_task(member))?;
+        image.check(commit.id.0, outputs).map_err(JournalError::Misuse)?;
         let (mut staged, segment) = (Vec::new(), self.active.header.number);
-        let appended = self.append_checked(commit, dead_bytes, &mut staged);
+        let appended = self.append_checked(member, commit, dead_bytes, &mut staged);
         for at in staged {
-            self.image.live.remove(&at, Use::Staged);
+            self.images.live.remove(&at, Use::Staged);
         }
         let (before, position) = appended?;
         debug_assert!(before < position, "a commit takes room: {before:?} to {position:?}");
@@ -83,10 +101,20 @@ impl<S: Storage, F: Fold> Journal<S, F> {
     /// # Errors
     /// [`JournalError`].
     pub fn note(&mut self, attempt: &Attempt) -> Result<Position, JournalError> {
+        self.note_of(Member(0), attempt)
+    }
+
+    /// Notes it of one of several tasks.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn note_of(&mut self, member: Member, attempt: &Attempt) -> Result<Position, JournalError> {
         self.poison.check()?;
         let head = AttemptHead::from(attempt);
-        self.write(RecordKind::Note, &Payload::default().with_head(&head))?;
-        self.image.attempt = head;
+        self.write(member, RecordKind::Note, &Payload::default().with_head(&head))?;
+        if let Some(image) = self.images.task_mut(member) {
+            image.attempt = head;
+        }
         Ok(self.end())
     }
 
@@ -97,7 +125,7 @@ impl<S: Storage, F: Fold> Journal<S, F> {
     pub fn stage(&mut self, batch: &Batch) -> Result<Place, JournalError> {
         self.poison.check()?;
         let at = self.write_staged(batch)?;
-        self.image.live.add(&at, Use::Staged);
+        self.images.live.add(&at, Use::Staged);
         self.places += 1;
         let place = Place(self.places);
         self.staged.insert(place, at);
@@ -107,13 +135,13 @@ impl<S: Storage, F: Fold> Journal<S, F> {
     /// A staged batch gets into no commit. One that has got into a commit or is not known is left alone.
     pub fn unstage(&mut self, place: Place) {
         if let Some(at) = self.staged.remove(&place) {
-            self.image.live.remove(&at, Use::Staged);
+            self.images.live.remove(&at, Use::Staged);
         }
     }
 
     /// Tuples of a link are not needed any more; this may repeat, and go back.
     pub fn acknowledged(&mut self, link: LinkId, through: Seq) {
-        self.image.acknowledged(link, through);
+        self.images.acknowledged(link, through);
     }
 
     /// What identifies it among all journals; the same in all its lives.
@@ -125,13 +153,19 @@ impl<S: Storage, F: Fold> Journal<S, F> {
     /// The life that has the journal open.
     #[must_use]
     pub fn epoch(&self) -> Epoch {
-        self.image.epoch
+        self.images.epoch()
     }
 
     /// The sum of all positions appended.
     #[must_use]
     pub fn fold(&self) -> &F {
-        &self.fold
+        &self.folds[0]
+    }
+
+    /// The same of one of several tasks.
+    #[must_use]
+    pub fn fold_of(&self, member: Member) -> Option<&F> {
+        self.folds.get(member.index())
     }
 
     /// Where the next record will begin.
@@ -157,18 +191,19 @@ impl<S: Storage, F: Fold> Journal<S, F> {
     /// What may still be read, in bytes.
     #[must_use]
     pub fn live_bytes(&self) -> u64 {
-        self.image.live.bytes()
+        self.images.live.bytes()
     }
 
     /// What the segments that cannot be given back take, in bytes: what counts against a spill limit.
     #[must_use]
     pub fn pinned_bytes(&self) -> u64 {
-        let live = self.sealed.iter().filter(|(number, _)| self.image.live.segment(**number).is_some());
+        let live = self.sealed.iter().filter(|(number, _)| self.images.live.segment(**number).is_some());
         self.active.bytes + live.map(|(_, segment)| segment.bytes).sum::<u64>()
     }
 
     fn append_checked(
         &mut self,
+        member: Member,
         commit: &Commit,
         dead_bytes: Option<u64>,
         staged: &mut Vec<Location>,
@@ -191,12 +226,12 @@ impl<S: Storage, F: Fold> Journal<S, F> {
             turn: TurnHead::of(commit),
         };
         let payload = payload.with_head(&head);
-        let at = self.write(RecordKind::Commit, &payload)?;
+        let at = self.write(member, RecordKind::Commit, &payload)?;
         let inline = at + payload.head_bytes() + head.position_bytes.unwrap_or(0);
         let before = self.active.header.position(at);
-        self.image.commit(&head, self.active.header.number, inline);
-        if let Some(position) = &commit.position {
-            self.fold.apply(position);
+        self.images.commit(member, &head, self.active.header.number, inline);
+        if let (Some(position), Some(fold)) = (&commit.position, self.folds.get_mut(member.index())) {
+            fold.apply(position);
         }
         for (_, chunk) in &commit.outputs {
             if let Body::Stored { place, .. } = &chunk.body {
@@ -232,7 +267,7 @@ impl<S: Storage, F: Fold> Journal<S, F> {
                 Body::Memory(batch) if is_large => {
                     for part in divided(batch) {
                         let at = self.write_staged(&part)?;
-                        self.image.live.add(&at, Use::Staged);
+                        self.images.live.add(&at, Use::Staged);
                         staged.push(at);
                         heads.push(OutputHead { link, first, body: BodyHead::Staged(at) });
                         first = first.plus(part.len() as u64);
@@ -251,16 +286,21 @@ impl<S: Storage, F: Fold> Journal<S, F> {
         let mut payload = Payload::default();
         let span = payload.push_batch(batch);
         let payload = payload.with_head(&span);
-        let at = self.write(RecordKind::Stage, &payload)?;
+        let at = self.write(self.active.of, RecordKind::Stage, &payload)?;
         Ok(Location { segment: self.active.header.number, offset: at + payload.head_bytes(), span })
     }
 
-    /// Appends a record, to a new segment if this one is full; gives the offset of its payload.
-    pub(super) fn write(&mut self, kind: RecordKind, payload: &Payload<'_>) -> Result<u64, JournalError> {
-        if !self.active.has_room(payload.bytes()) {
+    /// Appends a record of a task, to a new segment if this one is full; gives the offset of its payload.
+    pub(super) fn write(
+        &mut self,
+        member: Member,
+        kind: RecordKind,
+        payload: &Payload<'_>,
+    ) -> Result<u64, JournalError> {
+        if !self.active.has_room(member, payload.bytes()) {
             self.roll()?;
         }
-        Ok(self.active.append(kind, self.durable, payload)?)
+        Ok(self.active.append_of(member, kind, self.durable, payload)?)
     }
 
     pub(super) fn damaged(&self, at: &Location, what: String) -> JournalError {
@@ -268,6 +308,10 @@ impl<S: Storage, F: Fold> Journal<S, F> {
         let damage = Damage::Bytes { segment, offset: at.offset, what };
         JournalError::Damaged { place: self.storage.describe(), damage }
     }
+}
+
+fn no_task(member: Member) -> JournalError {
+    JournalError::Misuse(format!("a journal has no task {}", member.0))
 }
 
 fn step_head<'c>(step: &'c StreamStep, payload: &mut Payload<'c>) -> StepHead {

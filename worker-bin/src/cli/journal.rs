@@ -15,7 +15,7 @@ pub enum JournalCommand {
     /// Print segments, records, what is durable, and damage if there is any; changes nothing
     #[command(after_help = EXAMPLES)]
     Inspect {
-        /// State directory, or the directory of one task in it
+        /// State directory, or the directory of one journal in it
         #[arg(value_name = "DIR")]
         directory: PathBuf,
     },
@@ -26,7 +26,7 @@ A worker that uses the directory may go on meanwhile.
 
 Examples:
   worker journal inspect .worker/access-log
-  worker journal inspect .worker/access-log/tasks/errors-0
+  worker journal inspect .worker/access-log/tasks/column-0
 
 Exit status: 0 the journals can be gone on from; 1 one is damaged or cannot be read; 2 there is none.";
 
@@ -45,7 +45,7 @@ pub(super) fn journal(command: &JournalCommand) -> ExitCode {
             let shown = directory.display();
             let near = if directory.exists() { String::new() } else { names::near_path(directory) };
             say(&format!(
-                "error: no journal in {shown}; expected a state directory or a task's directory in it{near}"
+                "error: no journal in {shown}; expected a state directory or the directory of a journal in it{near}"
             ));
             ExitCode::from(2)
         }

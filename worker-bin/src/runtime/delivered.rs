@@ -1,7 +1,7 @@
 //! What a finished run has written, and whether it is still there.
 
-use super::durable::journal_dir;
 use crate::io::sink::SinkError;
+use crate::manifest::journal_dir;
 use crate::pipeline::plan::{LocalTask, Plan, Role};
 use std::path::Path;
 use worker_journal::{DirStorage, committed_position};
@@ -24,6 +24,6 @@ pub fn no_longer_there(plan: &Plan, state: &Path) -> Option<String> {
 fn since_then(task: &LocalTask, state: &Path) -> Result<(), SinkError> {
     let Role::Sink(sink) = &task.role else { return Ok(()) };
     let journal = DirStorage::existing(&journal_dir(state, &task.name)).ok();
-    let position = journal.and_then(|journal| committed_position(&journal).ok().flatten());
+    let position = journal.and_then(|journal| committed_position(&journal, &task.name).ok().flatten());
     position.map_or(Ok(()), |position| sink.target.delivered(&position))
 }

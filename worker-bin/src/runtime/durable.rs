@@ -9,23 +9,24 @@ use crate::hints;
 use crate::io::beside::dangling;
 use crate::io::dead::{DeadLetterLog, DeadLogError, log_path, read_letters};
 use crate::io::source::file::list_path;
-use crate::manifest::{Manifest, ManifestError};
+use crate::manifest::{COLUMN, JOURNALS, Manifest, ManifestError, journal_name};
 use crate::pipeline::plan::{
     LocalTask, Plan, RecordsSettings, Role, differences, moves, placement, render, semantics,
 };
 use crate::text::escape::shortened;
 use bytes::Bytes;
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use thiserror::Error;
-use worker_core::config::TaskId;
+use worker_core::config::{TaskId, TaskName};
 use worker_core::event::{Commit, CommitId};
 use worker_core::recovery::TaskState;
 use worker_journal::{
-    DirStorage, Fold, Identity, Journal, JournalError, Lock, NewestPosition, Opened, Reserve, Settings,
-    StateError, StorageError, make_directory, random_id,
+    DirStorage, Fold, Journal, JournalError, Lock, Member, MemberIdentity, NewestPosition, OpenedMember,
+    OpenedShared, Reserve, Settings, SharedIdentity, StateError, StorageError, make_directory, random_id,
 };
 use worker_proto::Fingerprint;
 
@@ -40,6 +41,7 @@ pub(super) type AnyJournal = Journal<DirStorage, Box<dyn Fold>>;
 #[derive(Debug)]
 pub struct Durable {
     dir: PathBuf,
+    pub(super) columns: Vec<DurableColumn>,
     pub(super) tasks: BTreeMap<TaskId, DurableTask>,
     pub(super) reserve: Option<Reserve>,
     pub(super) peers: Option<PeersFile>,
@@ -50,10 +52,21 @@ pub struct Durable {
     _lock: Lock,
 }
 
+/// A journal, and the tasks that share it.
+#[derive(Debug)]
+pub(super) struct DurableColumn {
+    pub(super) name: String,
+    pub(super) journal: AnyJournal,
+    /// In the order of the journal's members.
+    pub(super) members: Vec<TaskId>,
+}
+
 /// One task's part of it.
 #[derive(Debug)]
 pub(super) struct DurableTask {
-    pub(super) journal: AnyJournal,
+    /// Which of the columns has its journal, and as which member.
+    column: usize,
+    member: Member,
     pub(super) state: TaskState,
     pub(super) dead: DeadLetterLog,
     /// What a records program had kept, as of the last commit.
@@ -138,7 +151,7 @@ pub(super) const OURS: [&str; 10] = [
     "manifest.json.tmp",
     "worker.lock",
     "reserve",
-    "tasks",
+    JOURNALS,
     "tasks.removed",
     "dead",
     "sources",
@@ -146,6 +159,9 @@ pub(super) const OURS: [&str; 10] = [
     "peers.json",
     "peers.json.new",
 ];
+
+/// How much of the names of tasks without their journal is shown, in characters.
+const MISSING_SHOWN: usize = 80;
 
 /// Names that are shown of what does not belong there.
 const NAMES_SHOWN: usize = 3;
@@ -205,6 +221,7 @@ impl Durable {
                 node: plan.nodes[usize::from(plan.me.0)].clone(),
                 semantics: semantics.clone(),
                 placement: placement.clone(),
+                columns: if has_journals_of_tasks(dir) { None } else { Some(columns_for(plan)) },
                 ..Manifest::default()
             },
         };
@@ -219,16 +236,12 @@ impl Durable {
         let peers = PeersFile::load(dir, &plan.nodes)?;
         let mut reserve = Reserve::new(dir)?;
         let begin = || {
-            DirStorage::new(&dir.join("tasks"))?;
-            let mut tasks = BTreeMap::new();
-            for task in &plan.local {
-                tasks.insert(task.id, open_task(plan, task, dir, is_new)?);
-            }
+            let opened = open_columns(plan, dir, manifest.columns, is_new)?;
             // The manifest comes last: from then on every task must have its journal.
             manifest.store(dir)?;
-            Ok::<_, DurableError>(tasks)
+            Ok::<_, DurableError>(opened)
         };
-        let tasks = match begin() {
+        let (columns, tasks) = match begin() {
             // A start may have the room that commits may have.
             Err(error) if is_full(&error) && reserve.give_up()? => begin()?,
             begun => begun?,
@@ -236,6 +249,7 @@ impl Durable {
         let (dir, reserve) = (dir.to_owned(), Some(reserve));
         Ok(Found::Open(Box::new(Self {
             dir,
+            columns,
             tasks,
             reserve,
             peers: Some(peers),
@@ -299,16 +313,26 @@ impl Durable {
         dead_dir(&self.dir)
     }
 
-    /// Makes a task's first position durable.
+    /// Appends a task's first position; it is durable when [`Self::first_positions_durable`] has returned.
     pub(super) fn first_position(&mut self, task: TaskId, position: Bytes) -> Result<(), DurableError> {
-        let Some(DurableTask { journal, state, .. }) = self.tasks.get_mut(&task) else { return Ok(()) };
+        let Some(DurableTask { column, member, state, .. }) = self.tasks.get_mut(&task) else {
+            return Ok(());
+        };
+        let Some(DurableColumn { journal, .. }) = self.columns.get_mut(*column) else { return Ok(()) };
         let (id, attempt) = (CommitId(state.commits + 1), state.attempt);
         let commit = Commit { position: Some(position.clone()), attempt, ..Commit::empty(id) };
-        journal.append(&commit, None)?;
+        journal.append_of(*member, &commit, None)?;
         (state.commits, state.position) = (commit.id.0, Some(position));
-        if let Some(ticket) = journal.to_sync() {
-            let position = ticket.run()?;
-            journal.synced(position);
+        Ok(())
+    }
+
+    /// Makes the first positions durable, with one sync for all of a journal.
+    pub(super) fn first_positions_durable(&mut self) -> Result<(), DurableError> {
+        for DurableColumn { journal, .. } in &mut self.columns {
+            if let Some(ticket) = journal.to_sync() {
+                let position = ticket.run()?;
+                journal.synced(position);
+            }
         }
         Ok(())
     }
@@ -373,20 +397,84 @@ fn check(
     Ok(())
 }
 
-fn open_task(plan: &Plan, task: &LocalTask, dir: &Path, is_new: bool) -> Result<DurableTask, DurableError> {
-    let path = journal_dir(dir, &task.name);
-    if !is_new && !has_journal(&path) {
-        return Err(DurableError::Missing { task: task.name.clone(), path });
+/// Whether an older version has begun here, which gave each task a journal of its own: its manifest is lost.
+fn has_journals_of_tasks(dir: &Path) -> bool {
+    let journals = std::fs::read_dir(dir.join(JOURNALS)).into_iter().flatten().flatten();
+    let is_column = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with(COLUMN);
+    journals.into_iter().any(|journal| !is_column(&journal.file_name()) && has_journal(&journal.path()))
+}
+
+/// As many journals as there are cores, if any stage has as many tasks.
+fn columns_for(plan: &Plan) -> NonZeroU32 {
+    let cores = std::thread::available_parallelism().ok().and_then(|cores| NonZeroU32::try_from(cores).ok());
+    let widest = plan.local.iter().filter_map(|task| NonZeroU32::new(partition(&task.name) + 1)).max();
+    cores.into_iter().chain(widest).min().unwrap_or(NonZeroU32::MIN)
+}
+
+fn partition(task: &str) -> u32 {
+    TaskName::of(task).partition.parse().unwrap_or(0)
+}
+
+type Columns = (Vec<DurableColumn>, BTreeMap<TaskId, DurableTask>);
+
+fn open_columns(
+    plan: &Plan,
+    dir: &Path,
+    columns: Option<NonZeroU32>,
+    is_new: bool,
+) -> Result<Columns, DurableError> {
+    DirStorage::new(&dir.join(JOURNALS))?;
+    let mut members: BTreeMap<String, Vec<&LocalTask>> = BTreeMap::new();
+    for task in &plan.local {
+        members.entry(journal_name(columns, &task.name)).or_default().push(task);
     }
-    let storage = DirStorage::new(&path)?;
-    let links = (0_u32..).zip(&plan.graph.links);
-    let outputs = links.filter(|(_, link)| link.from == task.id).map(|(at, _)| worker_proto::LinkId(at));
-    let identity = Identity {
-        task: task.name.clone(),
+    let mut opened = Columns::default();
+    for (name, members) in members {
+        open_column(plan, dir, name, &members, is_new, &mut opened)?;
+    }
+    Ok(opened)
+}
+
+fn open_column(
+    plan: &Plan,
+    dir: &Path,
+    name: String,
+    members: &[&LocalTask],
+    is_new: bool,
+    (columns, tasks): &mut Columns,
+) -> Result<(), DurableError> {
+    let path = dir.join(JOURNALS).join(&name);
+    if !is_new && !has_journal(&path) {
+        let task = members.iter().map(|task| task.name.as_str()).collect::<Vec<_>>().join(", ");
+        return Err(DurableError::Missing { task: shortened(&task, MISSING_SHOWN), path });
+    }
+    let identity = SharedIdentity {
+        tasks: members.iter().map(|task| member_identity(plan, task)).collect(),
         fingerprint: Fingerprint(plan.semantic_fingerprint.0 ^ plan.placement_fingerprint.0.rotate_left(32)),
-        outputs: outputs.collect(),
         new_id: random_id(),
     };
+    let (keyed, folds): (Vec<_>, Vec<_>) = members.iter().map(|task| sum_of(task)).unzip();
+    let OpenedShared { journal, tasks: opened, .. } =
+        Journal::open_shared(DirStorage::new(&path)?, &identity, Settings::default(), folds)?;
+    let column = columns.len();
+    for (member, ((task, opened), keyed)) in (0..).map(Member).zip(members.iter().zip(opened).zip(keyed)) {
+        let OpenedMember { state, dead_bytes, .. } = opened;
+        let path = log_path(dir, &task.stage, task.partition);
+        let dead = DeadLetterLog::open(path, task.name.clone(), task.envelopes(), dead_bytes.unwrap_or(0))?;
+        tasks.insert(task.id, DurableTask { column, member, state, dead, keyed });
+    }
+    columns.push(DurableColumn { name, journal, members: members.iter().map(|task| task.id).collect() });
+    Ok(())
+}
+
+fn member_identity(plan: &Plan, task: &LocalTask) -> MemberIdentity {
+    let links = (0_u32..).zip(&plan.graph.links);
+    let outputs = links.filter(|(_, link)| link.from == task.id).map(|(at, _)| worker_proto::LinkId(at));
+    MemberIdentity { task: task.name.clone(), outputs: outputs.collect() }
+}
+
+/// What puts a task's positions together, and, of a records program, what else looks at it.
+fn sum_of(task: &LocalTask) -> (Option<Arc<Mutex<KeyedState>>>, Box<dyn Fold>) {
     let keyed = match &task.role {
         Role::Stage(stage) => stage.records.as_ref().map(|records| empty_state(task, records)),
         Role::Source(_) | Role::Sink(_) => None,
@@ -400,11 +488,7 @@ fn open_task(plan: &Plan, task: &LocalTask, dir: &Path, is_new: bool) -> Result<
         (None, Some(sum)) => sum,
         (None, None) => Box::new(NewestPosition::default()),
     };
-    let Opened { journal, state, dead_bytes, .. } =
-        Journal::open(storage, &identity, Settings::default(), fold)?;
-    let path = log_path(dir, &task.stage, task.partition);
-    let dead = DeadLetterLog::open(path, task.name.clone(), task.envelopes(), dead_bytes.unwrap_or(0))?;
-    Ok(DurableTask { journal, state, dead, keyed })
+    (keyed, fold)
 }
 
 /// The empty state of a task's program, to be filled by its journal where it has one.
@@ -421,9 +505,4 @@ fn has_journal(path: &Path) -> bool {
 #[must_use]
 pub fn dead_dir(state: &Path) -> PathBuf {
     state.join("dead")
-}
-
-/// Where the journal of a task, `stage/partition`, is.
-pub(super) fn journal_dir(state: &Path, task: &str) -> PathBuf {
-    state.join("tasks").join(task.replace('/', "-"))
 }

@@ -1,5 +1,7 @@
-//! The threads around a task's journal: one appends, one syncs, and whoever waits hears of it.
+//! The threads around a column's journal: one appends, one syncs, and whoever waits hears of it.
 //!
+//! A column is the tasks of a node whose partition is the same modulo the number of columns. They share a journal and its two
+//! threads, so that one sync serves all of them, and a thousand tasks need no thousand threads.
 //! ```text
 //!   Persist, Note, Acknowledged, Load ─▶ writer ─append─▶ journal ◀─sync─ syncer ─▶ Persisted
 //!                                          └─ Loaded                        └─ poisoned: the process ends
@@ -15,6 +17,7 @@ use super::durable::AnyJournal;
 use super::measure::TaskMeasure;
 use super::storage::{GivesBack, StorageGuard};
 use crate::io::dead::DeadLetterLog;
+use crate::logging::task_span;
 use crate::mutex::lock;
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -23,29 +26,38 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
+use tracing::Span;
 use worker_core::config::{Graph, TaskId};
 use worker_core::event::{Attempt, Commit, CommitId, Place, Printed};
-use worker_journal::{JournalError, Position};
+use worker_journal::{JournalError, Member, Position};
 use worker_proto::{Batch, LinkId, Seq};
 
-/// A task's journal, shared by its threads.
+/// A task's part of its column's journal, shared by the column's threads.
 #[derive(Debug)]
 pub struct TaskJournal {
     task: TaskId,
+    member: Member,
     name: String,
     measure: Arc<TaskMeasure>,
-    journal: Mutex<AnyJournal>,
-    /// Bounded by the core: a task takes no new work while too many commits or too many bytes of them are not durable.
-    commands: Sender<JournalCommand>,
-    unsynced: Mutex<Unsynced>,
-    appended: Condvar,
+    column: Arc<Column>,
     queued: Mutex<Queued>,
     /// How far the task is by what is on stable storage of this life's commits.
     durable_position: Mutex<Option<Bytes>>,
-    storage: Arc<StorageGuard>,
     /// Told when less is queued, or nothing will be appended any more.
     drained: Condvar,
     commits: AtomicU64,
+}
+
+/// What the tasks of a column share.
+#[derive(Debug)]
+struct Column {
+    name: String,
+    journal: Mutex<AnyJournal>,
+    /// Bounded by the core: a task takes no new work while too many commits or too many bytes of them are not durable.
+    commands: Sender<Order>,
+    unsynced: Mutex<Unsynced>,
+    appended: Condvar,
+    storage: Arc<StorageGuard>,
     syncs: AtomicU64,
 }
 
@@ -59,8 +71,26 @@ struct Queued {
 /// What was appended and is not known to be durable.
 #[derive(Debug, Default)]
 struct Unsynced {
-    commits: VecDeque<(Position, CommitId, Instant)>,
+    commits: VecDeque<Appended>,
     stopped: bool,
+}
+
+/// A commit that was appended.
+#[derive(Debug)]
+struct Appended {
+    /// Where it ends.
+    position: Position,
+    member: Member,
+    commit: CommitId,
+    /// When it was asked for.
+    asked: Instant,
+}
+
+/// What the journal is to do for one of its tasks.
+#[derive(Debug)]
+struct Order {
+    member: Member,
+    command: JournalCommand,
 }
 
 #[derive(Debug)]
@@ -97,41 +127,78 @@ pub(super) struct Replayed {
 /// The threads' side, until they are started.
 #[derive(Debug)]
 pub(super) struct JournalThreads {
-    shared: Arc<TaskJournal>,
-    commands: Receiver<JournalCommand>,
+    column: Arc<Column>,
+    commands: Receiver<Order>,
     graph: Arc<Graph>,
+    /// In the order of the journal's members.
+    tasks: Vec<WrittenTask>,
+}
+
+/// One of the tasks that a writer writes for.
+#[derive(Debug)]
+struct WrittenTask {
+    shared: Arc<TaskJournal>,
     dead: DeadLetterLog,
-    storage: Arc<StorageGuard>,
+    span: Span,
+}
+
+/// A task that takes part in a column's journal.
+#[derive(Debug)]
+pub(super) struct MemberTask {
+    pub(super) task: TaskId,
+    pub(super) measure: Arc<TaskMeasure>,
+    pub(super) dead: DeadLetterLog,
+}
+
+/// The journal of a column: what its tasks, in the order of the journal's members, and its threads have of it.
+pub(super) fn column_journal(
+    name: String,
+    graph: &Arc<Graph>,
+    journal: AnyJournal,
+    tasks: Vec<MemberTask>,
+    storage: &Arc<StorageGuard>,
+) -> (Vec<Arc<TaskJournal>>, JournalThreads) {
+    let (sender, commands) = channel();
+    let column = Arc::new(Column {
+        name,
+        journal: Mutex::new(journal),
+        commands: sender,
+        unsynced: Mutex::default(),
+        appended: Condvar::new(),
+        storage: Arc::clone(storage),
+        syncs: AtomicU64::new(0),
+    });
+    let keeper: Weak<dyn GivesBack> = Arc::downgrade(&(Arc::clone(&column) as Arc<dyn GivesBack>));
+    storage.asks(keeper);
+    let members = (0..).map(Member).zip(tasks);
+    let tasks: Vec<WrittenTask> = members.map(|(member, task)| task.joins(&column, member, graph)).collect();
+    let shared = tasks.iter().map(|task| Arc::clone(&task.shared)).collect();
+    (shared, JournalThreads { column, commands, graph: Arc::clone(graph), tasks })
+}
+
+impl MemberTask {
+    fn joins(self, column: &Arc<Column>, member: Member, graph: &Graph) -> WrittenTask {
+        let Self { task, measure, dead } = self;
+        let name = graph.task(task).name.clone();
+        let span = task_span(&name);
+        let shared = Arc::new(TaskJournal {
+            task,
+            member,
+            name,
+            measure,
+            column: Arc::clone(column),
+            queued: Mutex::default(),
+            durable_position: Mutex::default(),
+            drained: Condvar::new(),
+            commits: AtomicU64::new(0),
+        });
+        WrittenTask { shared, dead, span }
+    }
 }
 
 impl TaskJournal {
-    pub(super) fn new(
-        task: TaskId,
-        graph: Arc<Graph>,
-        measure: Arc<TaskMeasure>,
-        journal: AnyJournal,
-        dead: DeadLetterLog,
-        storage: Arc<StorageGuard>,
-    ) -> (Arc<Self>, JournalThreads) {
-        let (sender, commands) = channel();
-        let shared = Arc::new(Self {
-            task,
-            name: graph.task(task).name.clone(),
-            measure,
-            journal: Mutex::new(journal),
-            commands: sender,
-            unsynced: Mutex::default(),
-            appended: Condvar::new(),
-            queued: Mutex::default(),
-            durable_position: Mutex::default(),
-            storage: Arc::clone(&storage),
-            drained: Condvar::new(),
-            commits: AtomicU64::new(0),
-            syncs: AtomicU64::new(0),
-        });
-        let keeper: Weak<dyn GivesBack> = Arc::downgrade(&(Arc::clone(&shared) as Arc<dyn GivesBack>));
-        storage.asks(keeper);
-        (Arc::clone(&shared), JournalThreads { shared, commands, graph, dead, storage })
+    pub(super) fn task(&self) -> TaskId {
+        self.task
     }
 
     /// Does what the node asks, in order.
@@ -171,8 +238,6 @@ impl TaskJournal {
     fn close(&self) {
         lock(&self.queued).closed = true;
         self.drained.notify_all();
-        lock(&self.unsynced).stopped = true;
-        self.appended.notify_one();
     }
 
     pub(super) fn note(&self, attempt: Attempt) {
@@ -201,12 +266,12 @@ impl TaskJournal {
 
     /// The disk that commits go to.
     pub(super) fn storage(&self) -> &Arc<StorageGuard> {
-        &self.storage
+        &self.column.storage
     }
 
-    /// Says how many commits were appended in this life, and how many syncs made them durable.
+    /// Says how many commits were appended in this life, and how many syncs made them, and those of the same column, durable.
     pub(super) fn say_costs(&self) {
-        let (commits, syncs) = (self.commits.load(Relaxed), self.syncs.load(Relaxed));
+        let (commits, syncs) = (self.commits.load(Relaxed), self.column.syncs.load(Relaxed));
         tracing::debug!(task = self.name, commits, syncs, "journal");
     }
 
@@ -216,12 +281,12 @@ impl TaskJournal {
     }
 
     fn tell(&self, command: JournalCommand) {
-        self.commands.send(command).ok();
+        self.column.tell(self.member, command);
     }
 
     /// Puts output that is not committed yet into the journal. Blocks.
     pub(super) fn stage(&self, batch: &Batch) -> Result<Place, JournalError> {
-        lock(&self.journal).stage(batch)
+        lock(&self.column.journal).stage(batch)
     }
 
     /// Asks for what a window has printed, and its input, as far as the journal has them by the orders given until now:
@@ -234,21 +299,34 @@ impl TaskJournal {
 
     /// What a window's program printed in the step that begins behind its first `first` records, as far as it can be read.
     pub(super) fn printed_again(&self, window: u64, first: u64) -> Vec<Batch> {
-        let journal = lock(&self.journal);
+        let journal = lock(&self.column.journal);
         let mut before = 0;
-        let step = journal.printed(window).iter().filter(|p| p.records > 0).position(|printed| {
-            before += printed.records;
-            before > first
-        });
-        let outputs = step.map(|step| journal.printed_output(window, step));
+        let step =
+            journal.printed_of(self.member, window).iter().filter(|p| p.records > 0).position(|printed| {
+                before += printed.records;
+                before > first
+            });
+        let outputs = step.map(|step| journal.printed_output_of(self.member, window, step));
         drop(journal);
         let extents = outputs.and_then(Result::ok).unwrap_or_default();
         extents.into_iter().filter_map(|(_, extent)| extent.read().ok()).collect()
     }
 }
 
-impl GivesBack for TaskJournal {
+impl Column {
+    fn tell(&self, member: Member, command: JournalCommand) {
+        self.commands.send(Order { member, command }).ok();
+    }
+
+    /// Nothing will be appended any more.
+    fn close(&self) {
+        lock(&self.unsynced).stopped = true;
+        self.appended.notify_one();
+    }
+}
+
+impl GivesBack for Column {
     fn give_back(&self) {
-        self.tell(JournalCommand::GiveBack);
+        self.tell(Member(0), JournalCommand::GiveBack);
     }
 }

@@ -1,7 +1,7 @@
 //! The journals of a node's tasks, taken out of its state directory.
 
-use super::durable::{Durable, DurableTask};
-use super::journal::{JournalThreads, TaskJournal};
+use super::durable::{Durable, DurableColumn, DurableTask};
+use super::journal::{JournalThreads, MemberTask, TaskJournal, column_journal};
 use super::measure::TaskMeasure;
 use super::peers::{KeepPeer, PeersThread};
 use super::storage::StorageGuard;
@@ -42,14 +42,21 @@ impl Journaled {
         let storage = Arc::new(StorageGuard::new(durable.dir().to_owned(), durable.reserve.take()));
         let mut states = BTreeMap::new();
         let mut journals: Vec<_> = graph.tasks.iter().map(|_| None).collect();
-        for (task, DurableTask { journal, state, dead, keyed }) in std::mem::take(&mut durable.tasks) {
-            let measure = Arc::clone(&measures[task.0 as usize]);
-            let (journal, threads) =
-                TaskJournal::new(task, Arc::clone(graph), measure, journal, dead, Arc::clone(&storage));
-            journals[task.0 as usize] = Some(journal);
+        let mut tasks = std::mem::take(&mut durable.tasks);
+        for DurableColumn { name, journal, members } in std::mem::take(&mut durable.columns) {
+            let mut joining = Vec::with_capacity(members.len());
+            for task in members {
+                let Some(DurableTask { state, dead, keyed, .. }) = tasks.remove(&task) else { continue };
+                joining.push(MemberTask { task, measure: Arc::clone(&measures[task.0 as usize]), dead });
+                all.keyed.extend(keyed.map(|keyed| (task, keyed)));
+                states.insert(task, state);
+            }
+            let (members, threads) = column_journal(name, graph, journal, joining, &storage);
+            for journal in members {
+                let task = journal.task();
+                journals[task.0 as usize] = Some(journal);
+            }
             all.threads.push(threads);
-            all.keyed.extend(keyed.map(|keyed| (task, keyed)));
-            states.insert(task, state);
         }
         if let Some(file) = durable.peers.take() {
             all.known_peers = file.peers.clone();

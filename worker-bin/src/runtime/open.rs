@@ -264,7 +264,8 @@ impl Opening<'_> {
                 durable.first_position(task.id, position)?;
             }
         }
-        Ok(())
+        // Those of sources, too: nothing is read before.
+        Ok(durable.first_positions_durable()?)
     }
 }
 

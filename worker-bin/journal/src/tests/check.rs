@@ -15,7 +15,7 @@ fn journal() -> MemJournal {
 }
 
 fn held(journal: &mut MemJournal) -> &mut std::collections::VecDeque<crate::image::Held> {
-    &mut journal.image.outputs.get_mut(&LinkId(1)).unwrap().held
+    &mut journal.images.task_mut(Member(0)).unwrap().outputs.get_mut(&LinkId(1)).unwrap().held
 }
 
 fn wrong(spoil: impl FnOnce(&mut MemJournal)) -> String {
@@ -26,15 +26,15 @@ fn wrong(spoil: impl FnOnce(&mut MemJournal)) -> String {
 
 #[test]
 fn what_is_live_is_counted_again() {
-    let first = |journal: &MemJournal| journal.image.outputs[&LinkId(1)].held[0].at;
+    let first = |journal: &MemJournal| journal.images.tasks()[0].outputs[&LinkId(1)].held[0].at;
     let twice = wrong(|journal| {
         let at = first(journal);
-        journal.image.live.add(&at, Use::Output);
+        journal.images.live.add(&at, Use::Output);
     });
     assert!(twice.contains("is counted"), "{twice}");
     let forgotten = wrong(|journal| {
         let at = first(journal);
-        journal.image.live.remove(&at, Use::Output);
+        journal.images.live.remove(&at, Use::Output);
     });
     assert!(forgotten.contains("is counted"), "{forgotten}");
 }
@@ -43,9 +43,13 @@ fn what_is_live_is_counted_again() {
 fn outputs_have_no_gaps_and_are_not_acknowledged() {
     let moved = wrong(|journal| held(journal)[1].first = Seq(4));
     assert!(moved.contains("expected tuple 3"), "{moved}");
-    let kept = wrong(|journal| journal.image.outputs.get_mut(&LinkId(1)).unwrap().through = Seq(2));
+    let kept = wrong(|journal| {
+        journal.images.task_mut(Member(0)).unwrap().outputs.get_mut(&LinkId(1)).unwrap().through = Seq(2)
+    });
     assert!(kept.contains("2 is acknowledged"), "{kept}");
-    let dropped = wrong(|journal| journal.image.outputs.get_mut(&LinkId(1)).unwrap().next = Seq(5));
+    let dropped = wrong(|journal| {
+        journal.images.task_mut(Member(0)).unwrap().outputs.get_mut(&LinkId(1)).unwrap().next = Seq(5)
+    });
     assert!(dropped.contains("held up to 4, not to 5"), "{dropped}");
 }
 

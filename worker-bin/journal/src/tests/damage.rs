@@ -172,7 +172,8 @@ fn segments_of_two_journals_are_not_one() {
         for _ in 0..2 {
             let mut journal =
                 Journal::open(disk.clone(), &identity, tiny(), NewestPosition::default()).unwrap().journal;
-            let (id, first) = (journal.image.commits + 1, journal.image.outputs[&LinkId(1)].next.0);
+            let (id, first) =
+                (journal.images.tasks()[0].commits + 1, journal.images.tasks()[0].outputs[&LinkId(1)].next.0);
             journal.append(&with_output(id, 1, first, "a\n"), None).unwrap();
             sync(&mut journal);
             // Says that the commit is durable, so that its segment stays.

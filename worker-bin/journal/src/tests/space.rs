@@ -125,13 +125,13 @@ fn a_windows_segments_stay_and_do_not_move() {
     let mut journal = open(&disk).journal;
     let step = StreamStep::Admit { window: 1, batches: vec![lines("admitted\n")] };
     journal.append(&Commit { stream: Some(step), ..commit(1) }, None).unwrap();
-    let held = journal.image.window.as_ref().unwrap().admitted[0];
+    let held = journal.images.tasks()[0].window.as_ref().unwrap().admitted[0];
     for id in 2..2000 {
         journal.append(&with_output(id, 1, id - 1, &record(id)), None).unwrap();
         sync(&mut journal);
         journal.acknowledged(LinkId(1), Seq(id - 1));
     }
-    assert_eq!(journal.image.window.as_ref().unwrap().admitted[0], held);
+    assert_eq!(journal.images.tasks()[0].window.as_ref().unwrap().admitted[0], held);
     assert!(journal.sealed.contains_key(&1));
     assert_eq!(journal.admitted(1).unwrap()[0].read().unwrap().payload(), "admitted\n");
     assert!(journal.disk_bytes() <= 7 * 4096);

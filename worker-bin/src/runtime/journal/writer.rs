@@ -1,10 +1,9 @@
-//! The thread that appends to a journal, in the order of its commands, and waits while the disk is full.
+//! The thread that appends to a column's journal, in the order of its commands, and waits while the disk is full.
 
 use super::syncer::{fail, sync_all};
-use super::{JournalCommand, JournalThreads, Replayed, Then};
+use super::{Appended, JournalCommand, JournalThreads, Order, Replayed, Then};
 use crate::descriptors;
 use crate::io::dead::{DeadLogError, NewLetter};
-use crate::logging::task_span;
 use crate::mutex::lock;
 use crate::runtime::cell::{Cell, Tell};
 use crate::runtime::durable::AnyJournal;
@@ -15,7 +14,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use worker_core::event::{Commit, DeadLetter, Event, LinkEvent};
-use worker_journal::JournalError;
+use worker_journal::{JournalError, Member};
 
 /// How long to wait before a full disk is tried again.
 const FULL_DISK_WAIT: Duration = Duration::from_secs(1);
@@ -25,64 +24,78 @@ const REPLAY_AHEAD: usize = 4;
 
 impl JournalThreads {
     pub(in crate::runtime) fn start(self, cell: &Arc<Cell>) -> std::io::Result<()> {
-        let (weak, shared) = (Arc::downgrade(cell), Arc::clone(&self.shared));
-        let syncer = std::thread::Builder::new().name(format!("{} sync", shared.name));
-        syncer.spawn(move || task_span(&shared.name).in_scope(|| sync_all(&shared, &weak)))?;
+        let (weak, column) = (Arc::downgrade(cell), Arc::clone(&self.column));
+        let tasks: Vec<_> = self.tasks.iter().map(|task| Arc::clone(&task.shared)).collect();
+        let syncer = std::thread::Builder::new().name(format!("{} sync", column.name));
+        syncer.spawn(move || sync_all(&column, &tasks, &weak))?;
         let weak = Arc::downgrade(cell);
-        let writer = std::thread::Builder::new().name(format!("{} log", self.shared.name));
-        writer
-            .spawn(move || task_span(&self.shared.name.clone()).in_scope(|| self.write_all(&weak)))
-            .map(drop)
+        let writer = std::thread::Builder::new().name(format!("{} log", self.column.name));
+        writer.spawn(move || self.write_all(&weak)).map(drop)
     }
 
     fn write_all(mut self, cell: &Weak<Cell>) {
         let mut later = VecDeque::new();
-        loop {
-            let command = match later.pop_front() {
-                Some(command) => command,
-                None => match self.commands.recv() {
-                    Ok(command) => command,
-                    Err(_) => break,
-                },
-            };
+        let mut left = self.tasks.len();
+        while let Some(Order { member, command }) = later.pop_front().or_else(|| self.commands.recv().ok()) {
             let Some(cell) = cell.upgrade() else { break };
-            let done = match command {
-                JournalCommand::Stop => break,
-                JournalCommand::Commit(commit, asked) => {
-                    let appended = self.append(&cell, &commit, asked, &mut later);
-                    self.shared.taken(commit.memory_cost());
-                    appended
+            if let JournalCommand::Stop = command {
+                left -= 1;
+                if left == 0 {
+                    break;
                 }
-                JournalCommand::Note(attempt) => {
-                    self.until_there_is_room(&cell, &mut later, |s| s.journal().note(&attempt)).map(drop)
-                }
-                command @ (JournalCommand::Acknowledged(..)
-                | JournalCommand::Load(..)
-                | JournalCommand::Unstage(_)
-                | JournalCommand::Window(..)
-                | JournalCommand::Then(_)
-                | JournalCommand::GiveBack
-                | JournalCommand::Fence(_)) => self.needs_no_room(&cell, command),
-            };
-            if let Err(error) = done {
-                fail(&cell, &self.shared, &error);
+                continue;
+            }
+            let Some(task) = self.tasks.get(member.0 as usize) else { continue };
+            let (shared, span) = (Arc::clone(&task.shared), task.span.clone());
+            if let Err(error) = span.in_scope(|| self.write(&cell, member, command, &mut later)) {
+                fail(&cell, &shared.name, &error);
                 break;
             }
         }
-        self.shared.close();
+        self.tasks.iter().for_each(|task| task.shared.close());
+        self.column.close();
+    }
+
+    fn write(
+        &mut self,
+        cell: &Arc<Cell>,
+        member: Member,
+        command: JournalCommand,
+        later: &mut VecDeque<Order>,
+    ) -> Result<(), String> {
+        match command {
+            JournalCommand::Commit(commit, asked) => {
+                let appended = self.append(cell, (member, &commit), asked, later);
+                if let Some(task) = self.tasks.get(member.0 as usize) {
+                    task.shared.taken(commit.memory_cost());
+                }
+                appended
+            }
+            JournalCommand::Note(attempt) => {
+                self.until_there_is_room(cell, later, |s| s.journal().note_of(member, &attempt)).map(drop)
+            }
+            command @ (JournalCommand::Acknowledged(..)
+            | JournalCommand::Load(..)
+            | JournalCommand::Unstage(_)
+            | JournalCommand::Window(..)
+            | JournalCommand::Then(_)
+            | JournalCommand::GiveBack
+            | JournalCommand::Stop
+            | JournalCommand::Fence(_)) => self.needs_no_room(cell, member, command),
+        }
     }
 
     fn journal(&self) -> std::sync::MutexGuard<'_, AnyJournal> {
-        lock(&self.shared.journal)
+        lock(&self.column.journal)
     }
 
     /// Dead letters are on stable storage before the commit that has them.
     fn append(
         &mut self,
         cell: &Arc<Cell>,
-        commit: &Commit,
+        (member, commit): (Member, &Commit),
         asked: Instant,
-        later: &mut VecDeque<JournalCommand>,
+        later: &mut VecDeque<Order>,
     ) -> Result<(), String> {
         let mut dead_len = None;
         if !commit.dead.is_empty() {
@@ -97,12 +110,24 @@ impl JournalThreads {
                 .zip(&ids)
                 .map(|(letter, id)| NewLetter { letter, from: from(letter), batch_id: id.as_deref() })
                 .collect();
-            dead_len = Some(self.until_there_is_room(cell, later, |s| s.dead.append(&letters))?);
+            dead_len =
+                Some(self.until_there_is_room(
+                    cell,
+                    later,
+                    |s| match s.tasks.get_mut(member.0 as usize) {
+                        Some(task) => task.dead.append(&letters),
+                        None => Ok(0),
+                    },
+                )?);
         }
-        let position = self.until_there_is_room(cell, later, |s| s.journal().append(commit, dead_len))?;
-        self.shared.commits.fetch_add(1, Relaxed);
-        lock(&self.shared.unsynced).commits.push_back((position, commit.id, asked));
-        self.shared.appended.notify_one();
+        let position =
+            self.until_there_is_room(cell, later, |s| s.journal().append_of(member, commit, dead_len))?;
+        if let Some(task) = self.tasks.get(member.0 as usize) {
+            task.shared.commits.fetch_add(1, Relaxed);
+        }
+        let appended = Appended { position, member, commit: commit.id, asked };
+        lock(&self.column.unsynced).commits.push_back(appended);
+        self.column.appended.notify_one();
         Ok(())
     }
 
@@ -110,7 +135,7 @@ impl JournalThreads {
     fn until_there_is_room<T, E: MayBeFull>(
         &mut self,
         cell: &Arc<Cell>,
-        later: &mut VecDeque<JournalCommand>,
+        later: &mut VecDeque<Order>,
         mut attempt: impl FnMut(&mut Self) -> Result<T, E>,
     ) -> Result<T, String> {
         loop {
@@ -118,7 +143,9 @@ impl JournalThreads {
                 Ok(done) => return Ok(done),
                 Err(error) if error.is_full() => {
                     let to: Weak<dyn Tell> = Arc::downgrade(&(Arc::clone(cell) as Arc<dyn Tell>));
-                    if !error.is_about_descriptors() && self.storage.is_full_now(&to, &error.to_string()) {
+                    if !error.is_about_descriptors()
+                        && self.column.storage.is_full_now(&to, &error.to_string())
+                    {
                         continue;
                     }
                 }
@@ -126,21 +153,27 @@ impl JournalThreads {
             }
             match self.commands.recv_timeout(FULL_DISK_WAIT) {
                 Ok(
-                    command @ (JournalCommand::Commit(..)
-                    | JournalCommand::Note(_)
-                    | JournalCommand::Fence(_)
-                    | JournalCommand::Window(..)
-                    | JournalCommand::Then(_)),
-                ) => later.push_back(command),
-                Ok(JournalCommand::Stop) => return Err("stopped while the disk was full".into()),
-                Ok(command) => self.needs_no_room(cell, command)?,
+                    order @ Order {
+                        command:
+                            JournalCommand::Commit(..)
+                            | JournalCommand::Note(_)
+                            | JournalCommand::Fence(_)
+                            | JournalCommand::Window(..)
+                            | JournalCommand::Then(_),
+                        ..
+                    },
+                ) => later.push_back(order),
+                Ok(Order { command: JournalCommand::Stop, .. }) => {
+                    return Err("stopped while the disk was full".into());
+                }
+                Ok(Order { member, command }) => self.needs_no_room(cell, member, command)?,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Err("stopped while the disk was full".into()),
             }
         }
     }
 
-    fn needs_no_room(&self, cell: &Cell, command: JournalCommand) -> Result<(), String> {
+    fn needs_no_room(&self, cell: &Cell, member: Member, command: JournalCommand) -> Result<(), String> {
         match command {
             JournalCommand::Acknowledged(link, through) => self.journal().acknowledged(link, through),
             JournalCommand::Unstage(place) => self.journal().unstage(place),
@@ -152,7 +185,7 @@ impl JournalThreads {
             JournalCommand::Fence(done) => drop(done),
             JournalCommand::Then(Then(act)) => act(),
             // Nobody listens when the child was killed meanwhile.
-            JournalCommand::Window(window, asker) => drop(asker.send(self.replayed(window))),
+            JournalCommand::Window(window, asker) => drop(asker.send(self.replayed(member, window))),
             JournalCommand::GiveBack => return self.gives_back().map_err(|error| error.to_string()),
             JournalCommand::Commit(..) | JournalCommand::Note(_) | JournalCommand::Stop => {}
         }
@@ -177,11 +210,11 @@ impl JournalThreads {
         Ok(())
     }
 
-    fn replayed(&self, window: u64) -> Result<Replayed, String> {
+    fn replayed(&self, member: Member, window: u64) -> Result<Replayed, String> {
         let (printed, extents) = {
             let journal = self.journal();
-            let admitted = journal.admitted(window).map_err(|error| error.to_string())?;
-            (journal.printed(window), admitted)
+            let admitted = journal.admitted_of(member, window).map_err(|error| error.to_string())?;
+            (journal.printed_of(member, window), admitted)
         };
         let (sender, input) = mpsc::channel(REPLAY_AHEAD);
         let read = move || {
@@ -193,7 +226,7 @@ impl JournalThreads {
                 }
             }
         };
-        let thread = std::thread::Builder::new().name(format!("{} again", self.shared.name));
+        let thread = std::thread::Builder::new().name(format!("{} again", self.column.name));
         thread
             .spawn(read)
             .map_err(|error| format!("cannot start a thread to read its input back: {error}"))?;

@@ -3,6 +3,7 @@
 use super::error::ReplayError;
 use crate::cli::dlq::store::Kept;
 use crate::io::dead::{DeadLogError, log_path};
+use crate::manifest::journal_dir;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -48,11 +49,11 @@ impl<'a> Committed<'a> {
     }
 
     fn read(&self, task: &str) -> Result<u64, ReplayError> {
-        let journal = self.state.join("tasks").join(task.replace('/', "-"));
-        let mut bytes = dead_bytes(&journal);
+        let journal = journal_dir(self.state, task);
+        let mut bytes = dead_bytes(&journal, task);
         for _ in 1..READS_MAX {
             if bytes.is_err() {
-                bytes = dead_bytes(&journal);
+                bytes = dead_bytes(&journal, task);
             }
         }
         let bytes = bytes.map_err(ReplayError::Journal)?;
@@ -70,6 +71,6 @@ impl<'a> Committed<'a> {
     }
 }
 
-fn dead_bytes(journal: &Path) -> Result<u64, JournalError> {
-    committed_dead_bytes(&DirStorage::existing(journal)?)
+fn dead_bytes(journal: &Path, task: &str) -> Result<u64, JournalError> {
+    committed_dead_bytes(&DirStorage::existing(journal)?, task)
 }
