@@ -41,8 +41,10 @@ everything() {
     step "Tests and doc tests"
     build_tests
     run_tests
-    step "The benchmark of a link runs"
-    cargo test -p worker-tests --locked --bench link -- 1
+    step "Benchmarks run"
+    cargo test -p worker-tests --locked --bench suite -- --only job,pass,link,records,journal --rounds 1 --size 0.002
+    step "Instructions a tuple"
+    cargo bench -p worker-core --locked --bench tuples
     step "With OpenTelemetry"
     cargo clippy -p worker-bin --all-targets --features otel --locked -- -D warnings
     cargo test -p worker-bin --features otel --test otel --locked
@@ -67,7 +69,7 @@ have_programs() {
     local missing=() pair
     for pair in awk:mawk bash:bash cc:gcc chromedriver:chromium-driver chromium:chromium cmp:diffutils curl:curl elvish:elvish fish:fish groff:groff gzip:gzip \
         dot:graphviz ip:iproute2 jq:jq losetup:mount mkfifo:coreutils mkfs.ext4:e2fsprogs mlr:miller mount:mount nft:nftables parallel:parallel \
-        promtool:prometheus ps:procps python3:python3 setsid:util-linux strace:strace systemd-analyze:systemd zsh:zsh zstd:zstd; do
+        promtool:prometheus ps:procps python3:python3 setsid:util-linux strace:strace systemd-analyze:systemd valgrind:valgrind zsh:zsh zstd:zstd; do
         command -v "${pair%%:*}" > /dev/null || missing+=("${pair##*:}")
     done
     /usr/bin/python3 -c 'import prometheus_client' 2> /dev/null || missing+=(python3-prometheus-client)

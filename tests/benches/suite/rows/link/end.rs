@@ -19,21 +19,22 @@ use worker_proto::{Batch, Fingerprint, Frame, Incarnation, LinkId, Seq};
 const CHUNK_BYTES: usize = 128 * 1024;
 
 /// Sends records to the node on `port` for `time`; gives how many, and how long it took until all were acknowledged.
-pub(super) fn send(port: u16, time: Duration) -> (u64, Duration) {
+pub(super) fn send(port: u64, record_bytes: usize, time: Duration) -> (u64, Duration) {
+    let port = u16::try_from(port).expect("a port");
     runtime().block_on(async {
-        let (end, done) = End::start(0, Some(port), time);
+        let (end, done) = End::start(0, Some(port), record_bytes, time);
         done.await.expect("the node finishes");
         (end.state().records, end.begun.elapsed())
     })
 }
 
-/// Receives until the sender's end, then prints how many records came.
-pub(super) fn receive() {
+/// Prints where it listens, receives until the sender's end, then prints how many records came.
+pub(super) fn receive(record_bytes: usize) {
     runtime().block_on(async {
         let listener = Listener::bind("127.0.0.1:0", Settings::default()).await.expect("bind");
         println!("{}", listener.address().expect("bound").port());
         std::io::stdout().flush().expect("flush");
-        let (end, done) = End::start(1, None, Duration::ZERO);
+        let (end, done) = End::start(1, None, record_bytes, Duration::ZERO);
         let incoming = listener.accept().await;
         let conn = end.act(|node, now| node.accept(now));
         let wake = end.connection(conn);
@@ -69,9 +70,14 @@ struct State {
 }
 
 impl End {
-    fn start(me: u16, port: Option<u16>, until: Duration) -> (Arc<Self>, oneshot::Receiver<()>) {
-        let mut record = [b'x'; super::RECORD_BYTES];
-        record[super::RECORD_BYTES - 1] = b'\n';
+    fn start(
+        me: u16,
+        port: Option<u16>,
+        record_bytes: usize,
+        until: Duration,
+    ) -> (Arc<Self>, oneshot::Receiver<()>) {
+        let mut record = vec![b'x'; record_bytes];
+        record[record_bytes - 1] = b'\n';
         let chunk = Batch::from_terminated(Bytes::from(record.repeat(CHUNK_BYTES / record.len())), b'\n');
         let (sender, done) = oneshot::channel();
         let node = Node::new(config(me), Time::ZERO);

@@ -1,0 +1,160 @@
+//! How long a record takes from standard input to standard output.
+//!
+//! Open loop: a record is due at its time, however the ones before it fare, and its delay counts from then. The peak is
+//! measured before, of the same pipeline, with the same sender and receiver. Exactly once a record waits for the sync of each
+//! journal on its way, one after the other.
+
+mod load;
+
+use crate::figure::{Aim, Figure, Measure};
+use crate::pipeline::{self, Delivery, forget_state};
+use crate::suite::Suite;
+use load::{Delays, Load};
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+use worker_tests::spread;
+
+pub(super) const NAME: &str = "latency";
+
+const PYTHON: &str = "import json, sys
+for line in sys.stdin:
+    m = json.loads(line)
+    if 'hello' in m: continue
+    a = {'id': m['id']}
+    if 'record' in m: a['emit'] = [m['record']]
+    print(json.dumps(a), flush=True)
+";
+
+const HOP: &str = "
+[source.in]
+stdin = true
+
+[sink.out]
+stdout = true
+";
+
+const STAGES: &str = r#"
+[source.in]
+stdin = true
+
+[stage.first]
+mode = "records"
+run = ["python3", "pass.py"]
+
+[stage.second]
+mode = "records"
+run = ["python3", "pass.py"]
+
+[sink.out]
+stdout = true
+"#;
+
+const SHARES: [f64; 3] = [0.1, 0.5, 0.9];
+
+/// What records go through.
+struct Way {
+    name: &'static str,
+    pipeline: &'static str,
+    peak_records: u64,
+    /// What does the same, at the same rate.
+    limit: Option<&'static str>,
+}
+
+const WAYS: [Way; 2] = [
+    Way { name: "one hop", pipeline: HOP, peak_records: 3_000_000, limit: Some("cat") },
+    Way { name: "two `records` stages", pipeline: STAGES, peak_records: 200_000, limit: None },
+];
+
+pub(super) fn measure(suite: &Suite) -> Vec<Figure> {
+    std::fs::write(suite.dir().join("pass.py"), PYTHON).expect("write the program");
+    let sync_ms = sync_ms(suite);
+    let mut sync = Figure::new(NAME, "one sync of 4 KiB", "the disk", "ms");
+    sync.measured = vec![sync_ms.into()];
+    println!("{}", sync.line());
+    let mut figures = vec![sync];
+    for way in &WAYS {
+        std::fs::write(suite.dir().join("latency.toml"), way.pipeline).expect("write the pipeline file");
+        for delivery in Delivery::BOTH {
+            for (who, binary) in &suite.workers {
+                figures.extend(at_rates(suite, way, who, binary, delivery, sync_ms));
+            }
+        }
+    }
+    figures
+}
+
+fn at_rates(
+    suite: &Suite,
+    way: &Way,
+    who: &str,
+    binary: &Path,
+    delivery: Delivery,
+    sync_ms: f64,
+) -> Vec<Figure> {
+    let start = || pipeline::worker(binary, suite, &["latency.toml"], delivery);
+    let forget = || forget_state(suite);
+    let peaks: Vec<f64> = (0..2)
+        .map(|_| {
+            let peak = load::peak(start(), suite.scaled(way.peak_records));
+            forget();
+            peak
+        })
+        .collect();
+    let peak = peaks.iter().copied().fold(0.0, f64::max);
+    let who = format!("{who}, {}", delivery.name());
+    let mut figure = Figure::new(NAME, format!("{}: peak rate", way.name), &who, "records/s");
+    figure.measured = peaks.into_iter().map(Measure::from).collect();
+    println!("{}", figure.line());
+    let mut figures = vec![figure];
+    for share in SHARES {
+        let load = Load { rate: peak * share, length: Duration::from_secs_f64((3.0 * suite.size).max(1.0)) };
+        let work = format!("{} at {:.0} % of the peak", way.name, share * 100.0);
+        let aim = (share < 0.2 && way.limit.is_none() && delivery == Delivery::ExactlyOnce)
+            .then(|| Aim::AtMost(f64::max(5.0, 10.0 * sync_ms)));
+        let mut rounds = Vec::new();
+        for _ in 0..suite.rounds.min(3) {
+            let limit = way.limit.map(|program| load.delays(pipeline::command(Path::new(program), suite)));
+            rounds.push((load.delays(start()), limit));
+            forget();
+        }
+        figures.extend(percentiles(&work, &who, way.limit, aim, &rounds));
+    }
+    figures
+}
+
+/// A figure for each.
+fn percentiles(
+    work: &str,
+    who: &str,
+    limit: Option<&str>,
+    aim: Option<Aim>,
+    rounds: &[(Delays, Option<Delays>)],
+) -> Vec<Figure> {
+    let figure = |(name, per_mille): (&str, usize)| {
+        let of = |delays: &Delays| Measure { value: delays.ms(per_mille), processor: Some(delays.processor) };
+        let aim = aim.filter(|_| per_mille == 990);
+        let mut figure = Figure::new(NAME, format!("{work}: {name}"), who, "ms")
+            .against(limit.unwrap_or_default())
+            .aim(aim);
+        figure.measured = rounds.iter().map(|(ours, _)| of(ours)).collect();
+        figure.limits = rounds.iter().filter_map(|(_, limit)| Some(of(limit.as_ref()?))).collect();
+        println!("{}", figure.line());
+        figure
+    };
+    [("p50", 500), ("p99", 990), ("p99.9", 999)].into_iter().map(figure).collect()
+}
+
+fn sync_ms(suite: &Suite) -> f64 {
+    let mut file = File::create(suite.dir().join("sync")).expect("create a file");
+    file.set_len(1 << 20).expect("give it a size");
+    file.sync_all().expect("sync it");
+    let syncs = (0..100).map(|_| {
+        file.write_all(&[1; 4096]).expect("write to it");
+        let begun = Instant::now();
+        file.sync_data().expect("sync it");
+        begun.elapsed().as_secs_f64() * 1e3
+    });
+    spread(syncs).1
+}

@@ -1,0 +1,137 @@
+//! Records that a program is given at their times, and how long each takes through it.
+
+use crate::meter::{Meter, finish};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The time when it is due, and filling: 100 bytes.
+const DIGITS: usize = 20;
+const RECORD_BYTES: usize = 100;
+
+/// Delays of the first part of a run are not counted: programs start.
+const WARM_UP: Duration = Duration::from_secs(1);
+
+/// More delays than these would cost the reader too much.
+const DELAYS_MAX: f64 = 300_000.0;
+
+pub(super) struct Load {
+    /// Records a second.
+    pub(super) rate: f64,
+    pub(super) length: Duration,
+}
+
+/// In order of length.
+pub(super) struct Delays {
+    sorted: Vec<Duration>,
+    /// Seconds of processor time of the whole run.
+    pub(super) processor: f64,
+}
+
+impl Delays {
+    pub(super) fn ms(&self, per_mille: usize) -> f64 {
+        self.sorted[(self.sorted.len() - 1) * per_mille / 1000].as_secs_f64() * 1e3
+    }
+}
+
+/// Records a second, given as fast as they are taken; counted from the first that comes, when programs have started.
+pub(super) fn peak(command: Command, records: u64) -> f64 {
+    let meter = Meter::begin();
+    let (child, mut stdin, stdout) = start(command);
+    let sender = std::thread::spawn(move || {
+        let block = record(Duration::ZERO).repeat(500);
+        let mut left = records;
+        while left > 0 {
+            let count = left.min(500);
+            left -= count;
+            let bytes = usize::try_from(count).expect("small") * RECORD_BYTES;
+            stdin.write_all(&block[..bytes]).expect("write records");
+        }
+    });
+    let mut first = None;
+    let came = each_record(stdout, |_| _ = first.get_or_insert_with(|| meter.elapsed()));
+    let took = meter.elapsed() - first.unwrap_or_default();
+    sender.join().expect("the sender is well");
+    finish(child, &meter);
+    assert_eq!(came, records);
+    records as f64 / took.as_secs_f64()
+}
+
+impl Load {
+    pub(super) fn delays(&self, command: Command) -> Delays {
+        let meter = Meter::begin();
+        let begun = Instant::now();
+        let (child, stdin, stdout) = start(command);
+        let (rate, until) = (self.rate, WARM_UP + self.length);
+        let sender = std::thread::spawn(move || send(stdin, begun, rate, until));
+        let every = (rate * until.as_secs_f64() / DELAYS_MAX).ceil();
+        let (mut sorted, mut skipped) = (Vec::new(), 0.0);
+        each_record(stdout, |line| {
+            skipped += 1.0;
+            if skipped < every {
+                return;
+            }
+            skipped = 0.0;
+            let due = Duration::from_nanos(parse(&line[..DIGITS]));
+            if due >= WARM_UP {
+                sorted.push(begun.elapsed().saturating_sub(due));
+            }
+        });
+        sender.join().expect("the sender is well");
+        let took = finish(child, &meter);
+        sorted.sort_unstable();
+        Delays { sorted, processor: took.all.as_secs_f64() }
+    }
+}
+
+/// Each record has the time when it is due, and goes out then or, if the sender was held up, with those due since.
+fn send(mut stdin: ChildStdin, begun: Instant, rate: f64, until: Duration) {
+    let interval = Duration::from_secs_f64(1.0 / rate);
+    let mut due = Duration::ZERO;
+    let mut lines = Vec::new();
+    while due < until {
+        std::thread::sleep(due.saturating_sub(begun.elapsed()));
+        let now = begun.elapsed();
+        lines.clear();
+        while due <= now && lines.len() < 1 << 16 {
+            lines.extend_from_slice(&record(due));
+            due += interval;
+        }
+        stdin.write_all(&lines).expect("write records");
+    }
+}
+
+fn record(due: Duration) -> [u8; RECORD_BYTES] {
+    let mut record = [b' '; RECORD_BYTES];
+    let mut left = due.as_nanos();
+    for digit in record[..DIGITS].iter_mut().rev() {
+        *digit = b'0' + u8::try_from(left % 10).expect("a digit");
+        left /= 10;
+    }
+    record[RECORD_BYTES - 1] = b'\n';
+    record
+}
+
+fn parse(digits: &[u8]) -> u64 {
+    digits.iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0'))
+}
+
+/// How many came.
+fn each_record(stdout: ChildStdout, mut f: impl FnMut(&[u8])) -> u64 {
+    let mut reader = BufReader::with_capacity(1 << 16, stdout);
+    let (mut line, mut count) = (Vec::new(), 0);
+    while reader.read_until(b'\n', &mut line).expect("read a record") > 0 {
+        assert_eq!(line.len(), RECORD_BYTES, "a record is as it was");
+        f(&line);
+        line.clear();
+        count += 1;
+    }
+    count
+}
+
+fn start(mut command: Command) -> (Child, ChildStdin, ChildStdout) {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().expect("start the program");
+    let (stdin, stdout) = (child.stdin.take().expect("a pipe"), child.stdout.take().expect("a pipe"));
+    (child, stdin, stdout)
+}

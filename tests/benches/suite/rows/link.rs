@@ -1,0 +1,110 @@
+//! A link between two processes over loopback, against bare TCP.
+//!
+//! *worker*: records from a source task on one node to a sink task on another, each node a process of its own with the real
+//! core and the real net layer; counted are records the receiving core took (deduplicated, in order) and the sender saw
+//! acknowledged. *bare*: records with a 4-byte length, written 64 KiB at a time on one socket, read 64 KiB at a time and
+//! walked record by record. Neither does anything else with a record.
+
+mod bare;
+mod end;
+
+use crate::figure::{Aim, Figure, Measure};
+use crate::meter::Meter;
+use crate::suite::{Contender, Suite, Work};
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+pub(super) const NAME: &str = "link";
+pub(super) const BARE_ROLE: &str = "bare-receiver";
+pub(super) const NODE_ROLE: &str = "receiving-node";
+
+const RECORD_BYTES: [usize; 3] = [16, 100, 1000];
+
+pub(super) fn measure(suite: &Suite) -> Vec<Figure> {
+    let time = Duration::from_secs_f64((2.0 * suite.size).max(0.2));
+    let compare = |bytes: usize| {
+        let work =
+            Work { row: NAME, work: format!("{bytes}-byte records, acknowledged"), unit: "M records/s" };
+        let worker = Contender::new("worker", move || worker(bytes, time));
+        let aim = (bytes == 100).then_some(Aim::AtLeast(1.2));
+        work.in_turn(
+            suite.rounds,
+            Contender::new("bare TCP", move || bare(bytes, time)),
+            vec![worker.aim(aim)],
+        )
+    };
+    RECORD_BYTES.into_iter().flat_map(compare).collect()
+}
+
+fn bare(bytes: usize, time: Duration) -> Measure {
+    let meter = Meter::begin();
+    let mut partner = Partner::start(BARE_ROLE, &[]);
+    let begun = meter.elapsed();
+    bare::send(partner.number(), bytes, time);
+    let records = partner.number();
+    let took = meter.elapsed() - begun;
+    partner.end();
+    rate(records, took, &meter)
+}
+
+fn worker(bytes: usize, time: Duration) -> Measure {
+    let meter = Meter::begin();
+    let mut partner = Partner::start(NODE_ROLE, &[bytes.to_string()]);
+    let (records, took) = end::send(partner.number(), bytes, time);
+    assert_eq!(partner.number(), records, "every record arrived once and was acknowledged");
+    partner.end();
+    rate(records, took, &meter)
+}
+
+/// Processor time is that of a million records, so that runs of unequal numbers can be compared.
+fn rate(records: u64, took: Duration, meter: &Meter) -> Measure {
+    let millions = records as f64 / 1e6;
+    let processor = (meter.this() + meter.children()).as_secs_f64() / millions;
+    Measure { value: millions / took.as_secs_f64(), processor: Some(processor) }
+}
+
+pub(super) fn bare_receiver(_: &[String]) {
+    end_with_parent();
+    bare::receive();
+}
+
+pub(super) fn receiving_node(args: &[String]) {
+    end_with_parent();
+    end::receive(args[0].parse().expect("how long a record is"));
+}
+
+/// This program again, in another role; it prints numbers, a line each.
+struct Partner {
+    child: Child,
+    says: BufReader<ChildStdout>,
+}
+
+impl Partner {
+    fn start(role: &str, args: &[String]) -> Self {
+        let exe = std::env::current_exe().expect("this program's path");
+        let mut command = Command::new(exe);
+        command.arg(role).args(args).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("start a partner");
+        let says = BufReader::new(child.stdout.take().expect("it is piped"));
+        Self { child, says }
+    }
+
+    fn number(&mut self) -> u64 {
+        let mut line = String::new();
+        self.says.read_line(&mut line).expect("the partner says something");
+        line.trim().parse().expect("a number")
+    }
+
+    fn end(mut self) {
+        assert!(self.child.wait().expect("the partner ends").success(), "the partner failed");
+    }
+}
+
+/// No partner outlives who started it, however that ended: its standard input ends then.
+fn end_with_parent() {
+    std::thread::spawn(|| {
+        let end = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        std::process::exit(i32::from(end.is_err()));
+    });
+}

@@ -1,0 +1,64 @@
+//! The rows, in the order of the table.
+
+mod job;
+mod journal;
+mod latency;
+mod link;
+mod observed;
+mod order;
+mod pass;
+mod records;
+
+use super::figure::Figure;
+use super::suite::Suite;
+
+pub(crate) struct Row {
+    pub(crate) name: &'static str,
+    pub(crate) what: &'static str,
+    pub(crate) measure: fn(&Suite) -> Vec<Figure>,
+}
+
+pub(crate) const ROWS: &[Row] = &[
+    Row {
+        name: job::NAME,
+        what: "479 MB of lines → grep → keyed count in mawk → file, against the shell pipe and GNU parallel",
+        measure: job::measure,
+    },
+    Row {
+        name: pass::NAME,
+        what: "the same lines through cat and cat, against the shell pipe",
+        measure: pass::measure,
+    },
+    Row {
+        name: link::NAME,
+        what: "records between two processes over loopback, against bare TCP",
+        measure: link::measure,
+    },
+    Row {
+        name: records::NAME,
+        what: "`records` with a Python and a Rust program, against the program between two cat",
+        measure: records::measure,
+    },
+    Row {
+        name: latency::NAME,
+        what: "how long a record takes, of one hop and of two `records` stages, at 10, 50 and 90 % of the peak rate",
+        measure: latency::measure,
+    },
+    Row {
+        name: journal::NAME,
+        what: "commits against one file with one sync, recovery, syncs of a run",
+        measure: journal::measure,
+    },
+    Row { name: order::NAME, what: "filters with `-k`, against the same without", measure: order::measure },
+    Row { name: observed::NAME, what: "a job watched, against the same alone", measure: observed::measure },
+];
+
+/// What this program is when it is started again by a row.
+pub(crate) fn role(name: &str) -> Option<fn(&[String])> {
+    match name {
+        link::BARE_ROLE => Some(link::bare_receiver),
+        link::NODE_ROLE => Some(link::receiving_node),
+        records::ROLE => Some(records::answer),
+        _ => None,
+    }
+}
