@@ -1,9 +1,11 @@
 //! What is wrong with a file, shown with the line and a caret under it.
 
 use crate::text::names;
+use crate::text::units::{bytes as size, number};
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use std::fmt;
-use std::io::Read as _;
+use std::fs::File;
+use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,8 +14,14 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub struct ConfigError {
     text: SourceText,
+    /// As many as are shown.
     problems: Vec<Problem>,
+    /// How many there are behind them.
+    more: usize,
 }
+
+/// Mistakes that are shown: whoever has more begins with these.
+const SHOWN_MAX: usize = 20;
 
 /// Something that is allowed and probably not meant.
 #[derive(Clone, Debug)]
@@ -95,12 +103,14 @@ impl Written {
 }
 
 impl ConfigError {
-    pub(super) fn new(text: SourceText, problems: Vec<Problem>) -> Self {
-        Self { text, problems }
+    pub(super) fn new(text: SourceText, mut problems: Vec<Problem>) -> Self {
+        let more = problems.len().saturating_sub(SHOWN_MAX);
+        problems.truncate(SHOWN_MAX);
+        Self { text, problems, more }
     }
 
     pub(super) fn one(text: &SourceText, problem: Problem) -> Self {
-        Self { text: text.clone(), problems: vec![problem] }
+        Self::new(text.clone(), vec![problem])
     }
 
     /// A file that cannot be read at all.
@@ -109,23 +119,36 @@ impl ConfigError {
         let near = if is_missing { names::near_path(path) } else { String::new() };
         let problem = Problem::new(format!("cannot read {}: {error}{near}", path.display()))
             .help("name an existing file that this user may read");
-        Self { text: SourceText::new(path.display().to_string(), ""), problems: vec![problem] }
+        Self::one(&SourceText::new(path.display().to_string(), ""), problem)
     }
 
     pub(super) fn text(&self) -> &SourceText {
         &self.text
     }
 
-    /// What is wrong, in the order of the file.
+    /// What is wrong, in the order of the file, as far as it is shown.
     #[must_use]
     pub fn problems(&self) -> &[Problem] {
         &self.problems
     }
 
+    /// What is said of those that are not shown, if there are any.
+    pub(super) fn rest(&self) -> Option<String> {
+        match self.more {
+            0 => None,
+            1 => Some("1 more error is not shown".to_owned()),
+            more => Some(format!("{} more errors are not shown", number(more as u64))),
+        }
+    }
+
     /// The message for people, with colours for a terminal if wanted; ends without a newline.
     #[must_use]
     pub fn render(&self, color: bool) -> String {
-        render_all(&self.text, &self.problems, &Level::ERROR, color)
+        let shown = render_all(&self.text, &self.problems, &Level::ERROR, color);
+        match self.rest() {
+            Some(rest) => format!("{shown}\n\n{rest}; mend these first"),
+            None => shown,
+        }
     }
 }
 
@@ -256,9 +279,19 @@ impl SourceText {
     pub(crate) fn read(path: &Path) -> Result<Self, ConfigError> {
         let (bytes, name) = match is_standard_input(path) {
             true => (from_standard_input(), STANDARD_INPUT.to_owned()),
-            false => (std::fs::read(path), path.display().to_string()),
+            false => (File::open(path).and_then(at_most_one_more), path.display().to_string()),
         };
         let bytes = bytes.map_err(|error| ConfigError::unreadable(Path::new(&name), &error))?;
+        if bytes.len() as u64 > BYTES_MAX {
+            let most = size(BYTES_MAX);
+            let problem = Problem::new(format!(
+                "{name} has more than {most}, and such a file has at most {most}"
+            ))
+            .help(
+                "name a pipeline or cluster file; what records are read from stands in it, as [source.NAME]",
+            );
+            return Err(ConfigError::one(&SourceText::new(name, ""), problem));
+        }
         match String::from_utf8(bytes) {
             Ok(text) => Ok(Self::new(name, &text)),
             Err(error) => {
@@ -266,7 +299,7 @@ impl SourceText {
                 let line = error.as_bytes()[..at].iter().filter(|&&b| b == b'\n').count() + 1;
                 let problem = Problem::new(format!("{name}:{line}: this is not UTF-8 text"))
                     .help("TOML files are UTF-8; save the file in that encoding");
-                Err(ConfigError { text: Self::new(name, ""), problems: vec![problem] })
+                Err(ConfigError::one(&Self::new(name, ""), problem))
             }
         }
     }
@@ -292,6 +325,9 @@ impl SourceText {
     }
 }
 
+/// Of a pipeline or cluster file.
+const BYTES_MAX: u64 = 4 << 20;
+
 /// What messages call a file that is read from standard input.
 pub(super) const STANDARD_INPUT: &str = "standard input";
 
@@ -304,8 +340,13 @@ fn from_standard_input() -> std::io::Result<Vec<u8>> {
     if worker_stdio::Stream::Input.was_closed() {
         return Err(std::io::Error::other("it is closed"));
     }
+    at_most_one_more(std::io::stdin().lock())
+}
+
+/// All of it, or one byte more than a file may have.
+fn at_most_one_more(file: impl Read) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    std::io::stdin().lock().read_to_end(&mut bytes)?;
+    file.take(BYTES_MAX + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

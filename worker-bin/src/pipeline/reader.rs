@@ -1,8 +1,11 @@
 //! Reads a TOML document key by key and collects everything that is wrong with it.
 
+mod brackets;
+
 use super::diagnostics::{At, Problem, listed};
 use super::vars::Vars;
 use crate::text::names::suggestion;
+use crate::text::pathname;
 use crate::text::units;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -175,7 +178,7 @@ impl<'d> Reader<'d> {
     pub(crate) fn path(&mut self, entry: &KeyValue<'d>) -> Option<PathBuf> {
         let text = self.text(entry)?;
         self.refuse_shell_variables(&text, &entry.at())?;
-        Some(super::diagnostics::normalized(self.dir, Path::new(&text)))
+        Some(super::diagnostics::normalized(self.dir, &pathname::to_path(&text)))
     }
 
     /// `${…}` is never replaced, so where it cannot be meant literally it is an error.
@@ -315,6 +318,10 @@ pub(super) fn parse(text: &str) -> Result<Spanned<DeTable<'_>>, Vec<Problem>> {
             .help("text of several lines stands in three quotes: \"\"\" or \'\'\'"),
         ]);
     }
+    if let Some((at, bracket)) = brackets::unclosed(text) {
+        let title = format!("this is not TOML: a `{bracket}` is not closed");
+        return Err(vec![Problem::at(&At(at), title, "begins here, and what follows is read as part of it")]);
+    }
     let mut problems: Vec<Problem> = errors
         .iter()
         .map(|error| {
@@ -325,7 +332,6 @@ pub(super) fn parse(text: &str) -> Result<Spanned<DeTable<'_>>, Vec<Problem>> {
         .collect();
     super::diagnostics::in_file_order(&mut problems);
     problems.dedup();
-    problems.truncate(5);
     Err(problems)
 }
 

@@ -62,10 +62,11 @@ impl Place {
 }
 
 impl ConfigError {
-    /// Everything that is wrong, in the order of the file.
+    /// What is wrong, in the order of the file, and how much more there is.
     #[must_use]
     pub fn told(&self) -> Vec<Told> {
-        self.problems().iter().map(|problem| Told::of(self.text(), problem)).collect()
+        let shown = self.problems().iter().map(|problem| Told::of(self.text(), problem));
+        shown.chain(self.rest().map(Told::plain)).collect()
     }
 }
 
