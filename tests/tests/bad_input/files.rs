@@ -2,6 +2,7 @@
 
 use crate::with_stage;
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::{Duration, Instant};
 use worker_tests::process::{Scratch, worker_binary};
 
 fn source_and_sinks(text: &str) -> String {
@@ -101,6 +102,83 @@ fn pipeline_files_that_cannot_be_read_are_named() {
     scratch.worker(&["run", "latin.toml"]).run().expect(2).says(&["latin.toml", "UTF-8"]);
     std::fs::create_dir(scratch.path("dir.toml")).expect("a directory");
     scratch.worker(&["run", "dir.toml"]).run().expect(2).says(&["dir.toml", "directory"]);
+}
+
+/// Before anything of them is understood: a device that never ends, and somebody's data.
+#[test]
+fn files_that_are_too_large_to_be_pipelines_are_refused_at_once() {
+    let scratch = Scratch::new();
+    scratch.shell("yes 'a = 1' | head -c 5000000 > large.toml");
+    scratch.write("pipeline.toml", with_stage("run = 'cat'"));
+    let of_cluster = ["check", "pipeline.toml", "--name", "a", "--cluster"];
+    for file in ["/dev/zero", "large.toml"] {
+        for command in [&["check"][..], &["run"], &["fmt", "--check"], &of_cluster] {
+            if file == "/dev/zero" && command[0] == "fmt" {
+                continue;
+            }
+            let started = Instant::now();
+            let finished = scratch.worker(&[command, &[file]].concat()).run().expect(2);
+            finished.says(&[file, "has more than 4.0 MiB"]);
+            assert!(started.elapsed() < Duration::from_secs(10), "{command:?} {file}");
+        }
+    }
+}
+
+#[test]
+fn of_many_mistakes_the_first_are_shown_and_the_others_counted() {
+    let scratch = Scratch::new();
+    let unknown: String = (0..16_000).map(|n| format!("wrong_{n} = 1\n")).collect();
+    let mistyped: String = (0..16_000).map(|n| format!("[source.s{n}]\nfile = {n}\n")).collect();
+    let nonsense = "10.0.0.1 - - GET / 200\n".repeat(16_000);
+    for (what, text, least) in [
+        ("unknown keys", with_stage("run = 'cat'") + &unknown, 15_980),
+        ("wrong types", mistyped, 15_980),
+        ("no TOML", nonsense, 1),
+    ] {
+        scratch.write("pipeline.toml", text);
+        let started = Instant::now();
+        let finished = scratch.worker(&["check", "pipeline.toml"]).run().expect(2);
+        assert!(started.elapsed() < Duration::from_secs(20), "{what}: {:?}", started.elapsed());
+        let shown = finished.stderr.lines().filter(|line| line.starts_with("error")).count();
+        let more = finished
+            .stderr
+            .lines()
+            .find_map(|line| line.strip_suffix(" more errors are not shown; mend these first"));
+        let more: Option<u32> =
+            more.and_then(|more| more.replace('\u{202f}', "").replace(' ', "").parse().ok());
+        assert!(shown == 20 && more >= Some(least), "{what}: {shown} shown, {more:?} more");
+    }
+}
+
+#[test]
+fn one_bracket_that_is_missing_is_one_mistake() {
+    let scratch = Scratch::new();
+    scratch.write("pipeline.toml", "[source.in]\nfile = ['a', 'b'\n\n[stage.a]\nrun = ['cat']\nok_exit = [0, 1]\n[sink.o]\nstdout = true\n");
+    let finished = scratch.worker(&["check", "pipeline.toml"]).run().expect(2);
+    assert_eq!(finished.stderr.matches("error").count(), 1, "{}", finished.stderr);
+    finished.says(&["pipeline.toml:2:8", "a `[` is not closed"]);
+}
+
+#[test]
+fn what_is_missing_is_said_before_how_to_use_it() {
+    let scratch = Scratch::new();
+    for (args, missing) in [
+        (&[][..], "requires a subcommand"),
+        (&["run"], "there is no pipeline"),
+        (&["run", "--state", "s"], "there is no pipeline"),
+        (&["dlq"], "requires a subcommand"),
+        (&["journal"], "requires a subcommand"),
+        (&["check"], "<FILE>"),
+        (&["fmt"], "<FILE>"),
+        (&["dlq", "list"], "<FILE"),
+        (&["explain"], "error"),
+        (&["completions"], "error"),
+    ] {
+        let finished = scratch.worker(args).run().expect(2);
+        let err = &finished.stderr;
+        assert!(err.starts_with("error: ") && err.contains(missing), "{args:?}: {err}");
+        assert!(err.lines().count() < 14 && err.contains("Usage: worker"), "{args:?}: {err}");
+    }
 }
 
 #[test]

@@ -47,7 +47,7 @@ Examples:
 #[derive(Clone, Debug, Subcommand)]
 pub enum WorkerCommand {
     /// Run a pipeline in this process until its input ends
-    #[command(arg_required_else_help = true, after_help = RUN_EXAMPLES)]
+    #[command(after_help = RUN_EXAMPLES)]
     Run(RunArgs),
     /// Write the first file of a pipeline: from options of worker run, from an example, or by asking
     #[command(after_help = super::init::HELP)]
@@ -357,7 +357,7 @@ pub struct NodeArgs {
 /// What clap says, help and version included; `exit` on it prints and gives status 2, or 0 for help.
 pub fn parse(argv: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<WorkerArgs, clap::Error> {
     let argv: Vec<OsString> = argv.into_iter().map(Into::into).collect();
-    let command = WorkerArgs::command().color(color_of(&argv));
+    let command = wrong::said_first(WorkerArgs::command()).color(color_of(&argv));
     let matches =
         command.try_get_matches_from(&argv).map_err(|error| wrong::with_the_command(error, &argv))?;
     let args = WorkerArgs::from_arg_matches(&matches)?;

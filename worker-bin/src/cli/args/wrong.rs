@@ -2,6 +2,7 @@
 
 use super::RunArgs;
 use crate::pipeline::INLINE_OPTIONS;
+use clap::Command;
 use clap::error::ErrorKind;
 use std::ffi::OsString;
 use std::path::Path;
@@ -26,9 +27,16 @@ pub(super) fn one_pipeline(run: &RunArgs) -> Result<(), clap::Error> {
         (None, None) => Err(error(
             ErrorKind::MissingRequiredArgument,
             "there is no pipeline: name its FILE, or describe it, for example -i 'logs/*.log' -s 'grep 500' -o out.txt\n\n\
+             Usage: worker run [OPTIONS] FILE\n       \
+             worker run [OPTIONS] [-i GLOB]… [-s|-S|-R COMMAND]… [-o FILE]\n\n\
              For more information, try 'worker run --help'.",
         )),
     }
+}
+
+/// What says what is missing before it shows how to use it.
+pub(super) fn said_first(command: Command) -> Command {
+    command.arg_required_else_help(false).mut_subcommands(said_first)
 }
 
 /// The error of a command line without a command, with the one that it is probably for.
