@@ -1,5 +1,6 @@
 //! How a TOML file is laid out. Only blanks, line ends and empty lines change: every value, comment and their order stay as they are.
 //!
+//! - All lines end as the first one does, with CRLF or LF, but for those within strings; a byte order mark stays.
 //! - A statement a line, from its beginning; what goes on over lines in brackets is indented by four a bracket.
 //! - One blank around `=`, behind `,`, and within the braces of an inline table; none elsewhere, nor at the end of a line.
 //! - A comment behind code stays in its column, at least two blanks behind it: people align them.
@@ -11,9 +12,16 @@ use toml_parser::lexer::TokenKind;
 /// Of a bracket.
 const INDENT: usize = 4;
 
+/// What some editors begin UTF-8 with.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
 /// Lays a text out that is TOML.
 pub(super) fn laid_out(text: &str) -> String {
+    let mark = text.len() - text.trim_start_matches(BYTE_ORDER_MARK).len();
+    let (mark, text) = text.split_at(mark);
+    let end = line_end(text);
     let mut out = String::with_capacity(text.len());
+    out.push_str(mark);
     for line in with_empty_lines(lines(text)) {
         out.push_str(&" ".repeat(line.indent));
         out.push_str(&line.code);
@@ -23,9 +31,16 @@ pub(super) fn laid_out(text: &str) -> String {
             }
             out.push_str(&comment.text);
         }
-        out.push('\n');
+        out.push_str(end);
     }
     out
+}
+
+/// Of the first line that ends in no string.
+fn line_end(text: &str) -> &str {
+    let mut ends = Source::new(text).lex().filter(|token| token.kind() == TokenKind::Newline);
+    let first = ends.next().and_then(|token| text.get(token.span().start()..token.span().end()));
+    first.unwrap_or("\n")
 }
 
 /// A line as it will be.

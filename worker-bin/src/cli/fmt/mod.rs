@@ -24,8 +24,8 @@ pub struct FmtArgs {
 
 /// The end of its help.
 pub const EXAMPLES: &str = "\
-Blanks and empty lines change, nothing else: comments, order and the way values are written stay. A file that is no TOML is left as \
-it is.
+Blanks and empty lines change, nothing else: comments, order and the way values are written stay. Lines end as the first one does, \
+with CRLF or LF; those within strings stay, and so does a byte order mark. A file that is no TOML is left as it is.
 
 Examples:
   worker fmt access.toml

@@ -22,6 +22,22 @@ fn blanks_and_empty_lines_are_as_told_and_comments_stay() {
 }
 
 #[test]
+fn lines_end_as_the_first_one_does_and_a_byte_order_mark_stays() {
+    for (text, laid_out) in [
+        ("a=1\r\nb=2\r\n", "a = 1\r\nb = 2\r\n"),
+        ("\u{feff}a=1\r\n[t]\r\nb=2", "\u{feff}a = 1\r\n\r\n[t]\r\nb = 2\r\n"),
+        ("a=1\nb=2\r\n", "a = 1\nb = 2\n"),
+        ("a=1 # c\r\nb=2\n", "a = 1  # c\r\nb = 2\r\n"),
+        ("a='''x\n\r\n y'''\r\nb=2\r\n", "a = '''x\n\r\n y'''\r\nb = 2\r\n"),
+        ("a=\"\"\"x\r\n\n y\"\"\"\nb=2\n", "a = \"\"\"x\r\n\n y\"\"\"\nb = 2\n"),
+        ("a=[\r\n1]\r\n", "a = [\r\n    1]\r\n"),
+        ("\u{feff}", "\u{feff}"),
+    ] {
+        assert_eq!(formatted(text), laid_out, "{text:?}");
+    }
+}
+
+#[test]
 fn whatever_toml_has_stays_what_it_is() {
     for text in [
         "",
