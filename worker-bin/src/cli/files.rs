@@ -1,5 +1,6 @@
 //! Files that commands write for people, each whole or not at all.
 
+use crate::io::beside::dangling;
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -20,6 +21,8 @@ pub(super) enum WriteError {
     Taken(PathBuf),
     #[error("{} is no regular file, and cannot be replaced", .0.display())]
     NoFile(PathBuf),
+    #[error("{} is a link to {}, where nothing is: remove the link, or make what it leads to", path.display(), to.display())]
+    Dangling { path: PathBuf, to: PathBuf },
     #[error("cannot write {}: {source}; check that this user may, and that there is room", path.display())]
     Io { path: PathBuf, source: io::Error },
 }
@@ -34,7 +37,12 @@ pub(super) fn refuse(path: &Path, overwrite: Overwrite) -> Result<(), WriteError
         (Ok(_), Overwrite::Never) => Err(WriteError::Taken(path.to_owned())),
         (Ok(_), Overwrite::Replace) => match path.metadata() {
             Ok(metadata) if !metadata.is_file() => Err(WriteError::NoFile(path.to_owned())),
-            Ok(_) | Err(_) => Ok(()),
+            Ok(_) => Ok(()),
+            // What would be written in its place is not what it leads to.
+            Err(_) => match dangling(path) {
+                Some(to) => Err(WriteError::Dangling { path: path.to_owned(), to }),
+                None => Ok(()),
+            },
         },
     }
 }

@@ -2,10 +2,13 @@
 
 use super::html::html;
 use super::model::Report;
-use crate::io::beside::beside;
+use crate::io::beside::{beside, dangling};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
+
+/// Links that are followed one after the other, as the system does.
+const LINKS_MAX: usize = 40;
 
 /// A file that `--report` names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,8 +88,8 @@ impl ReportFile {
             dir: dir.to_owned(),
             source,
         };
-        // Through a link to the file itself: a rename would replace the link.
-        let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        // Through a link to the file itself, be it there or not: a rename would replace the link.
+        let target = path.canonicalize().unwrap_or_else(|_| through(path));
         let there = target.metadata();
         if path.file_name().is_none() || there.is_ok_and(|metadata| !metadata.is_file()) {
             return Err(ReportFileError::NoFile { path: shown });
@@ -143,6 +146,12 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
         std::fs::remove_file(&fresh).ok();
     }
     result
+}
+
+/// Where links lead that end at nothing.
+fn through(path: &Path) -> PathBuf {
+    let next = |at: &PathBuf| dangling(at).map(|to| parent(at).join(to));
+    std::iter::successors(Some(path.to_owned()), next).take(LINKS_MAX).last().unwrap_or_default()
 }
 
 fn parent(path: &Path) -> &Path {
@@ -225,5 +234,14 @@ mod tests {
         let text = std::fs::read_to_string(&file).expect("readable");
         serde_json::from_str::<Report>(&text).expect("a report");
         assert_eq!(std::fs::read_dir(dir.path()).expect("readable").count(), 2, "nothing is left behind");
+
+        std::os::unix::fs::symlink("second.json", dir.path().join("first.json")).expect("a link");
+        std::os::unix::fs::symlink("new.json", dir.path().join("second.json")).expect("a link");
+        let report = ReportFile::check(&dir.path().join("first.json"), &[]).expect("writable");
+        report.write(&super::super::gather::tests::report()).expect("written");
+        assert!(dir.path().join("new.json").metadata().expect("there").is_file());
+        for link in ["first.json", "second.json"] {
+            assert!(dir.path().join(link).symlink_metadata().expect("there").is_symlink(), "{link}");
+        }
     }
 }

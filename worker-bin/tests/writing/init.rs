@@ -118,6 +118,22 @@ fn nothing_that_is_there_is_replaced_without_force() {
 }
 
 #[test]
+fn a_link_is_written_through_and_one_that_leads_nowhere_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    std::fs::write(at("real.toml"), "mine\n").unwrap();
+    for (link, to) in [("link.toml", "real.toml"), ("lost.toml", "nowhere.toml")] {
+        std::os::unix::fs::symlink(to, at(link)).unwrap();
+    }
+    assert_eq!(init(dir.path(), &["link.toml", "--force", "--", "-s", "cat"]).status, 0);
+    assert!(at("link.toml").symlink_metadata().unwrap().is_symlink());
+    assert!(std::fs::read_to_string(at("real.toml")).unwrap().contains("run = [\"cat\"]"));
+    let done = init(dir.path(), &["lost.toml", "--force", "--", "-s", "cat"]);
+    assert!(done.status == 2 && done.err.contains("lost.toml is a link to nowhere.toml"), "{done:?}");
+    assert!(at("lost.toml").symlink_metadata().unwrap().is_symlink() && !at("nowhere.toml").exists());
+}
+
+#[test]
 fn what_is_wrong_is_said_before_anything_is_written() {
     let dir = tempfile::tempdir().unwrap();
     for (args, says) in [
