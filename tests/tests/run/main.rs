@@ -10,6 +10,7 @@ mod inline;
 mod inputs;
 mod list;
 mod listing;
+mod names;
 mod order;
 mod pipelines;
 mod pipes;

@@ -46,7 +46,7 @@ pub struct RegistryEntry {
     /// How it was when it ended, if it could say so.
     pub last: Option<Box<Snapshot>>,
     /// Where it keeps its state; none in memory.
-    #[serde(default)]
+    #[serde(default, with = "crate::text::pathname::maybe")]
     pub state: Option<PathBuf>,
 }
 

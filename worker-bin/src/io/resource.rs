@@ -4,6 +4,7 @@ use super::sink::file::{is_part, part_path};
 use super::source::expand;
 use super::source::file::Pattern;
 use crate::pipeline::normalized;
+use crate::text::pathname;
 use std::path::{Path, PathBuf};
 
 /// Something outside that an end reads or writes.
@@ -83,9 +84,9 @@ impl Resource {
 }
 
 fn matches(dir: &Path, pattern: &str, file: &Path) -> bool {
-    let pattern = normalized(dir, Path::new(pattern));
-    let glob = pattern.to_str().and_then(|pattern| Pattern::parse(pattern).ok());
-    glob.is_some_and(|glob| glob.could_match(file)) || pattern == file
+    let path = normalized(dir, &pathname::to_path(pattern));
+    let glob = Pattern::parse(&pathname::to_text(&path)).ok();
+    glob.is_some_and(|glob| glob.could_match(file)) || path == file
 }
 
 #[cfg(test)]

@@ -42,6 +42,7 @@ pub use trial::{Batches, Trial, TrialOutput};
 pub use warnings::{ignored_places, warnings};
 
 pub(crate) use diagnostics::normalized;
+pub(crate) use model::shown_path;
 pub(crate) use warnings::endless;
 
 use crate::io::resource::Resource;

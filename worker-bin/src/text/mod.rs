@@ -2,6 +2,7 @@
 
 pub mod escape;
 pub(crate) mod names;
+pub(crate) mod pathname;
 pub mod table;
 pub mod terminal;
 pub mod units;

@@ -1,6 +1,8 @@
 //! A pipeline on the command line: its options, from their table.
 
 use crate::pipeline::{INLINE_OPTIONS, InlineOption, InlineWord};
+use crate::text::pathname;
+use clap::builder::{PathBufValueParser, TypedValueParser as _};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, ValueHint};
 
 /// The options that describe a pipeline, in the order in which they were written.
@@ -44,8 +46,16 @@ fn arg(option: &'static InlineOption) -> Arg {
         .long(option.long)
         .help(option.help)
         .help_heading(option.heading())
-        .action(ArgAction::Append)
-        .value_parser(move |text: &str| option.check(text).map(|()| text.to_owned()));
+        .action(ArgAction::Append);
+    let checked = |text: String| option.check(&text).map(|()| text);
+    let arg = match option.value {
+        // A name may have any bytes.
+        Some("GLOB" | "FILE") => {
+            let path = PathBufValueParser::new();
+            arg.value_parser(path.try_map(move |path| checked(pathname::to_text(&path))))
+        }
+        Some(_) | None => arg.value_parser(move |text: &str| checked(text.to_owned())),
+    };
     let arg = match option.short {
         Some(short) => arg.short(short),
         None => arg,

@@ -4,6 +4,8 @@ use crate::cli::args::{ProcessArgs, variable};
 use crate::cli::complete;
 use clap::{Args, Subcommand};
 use clap_complete::ArgValueCandidates;
+use std::borrow::Cow;
+use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
@@ -108,7 +110,7 @@ pub struct ListArgs {
 pub struct ShowArgs {
     /// Pipeline file, or a file of dead letters (.jsonl); then which letter, as `worker dlq list` calls it
     #[arg(value_name = "FILE ID", num_args = 1..=2, required = true)]
-    words: Vec<String>,
+    words: Vec<OsString>,
     /// Where it is.
     #[command(flatten)]
     pub from: LettersArgs,
@@ -123,8 +125,8 @@ pub struct ShowArgs {
 impl ShowArgs {
     /// Which letter.
     #[must_use]
-    pub fn id(&self) -> &str {
-        self.words.last().map_or("", String::as_str)
+    pub fn id(&self) -> Cow<'_, str> {
+        self.words.last().map_or(Cow::Borrowed(""), |word| word.to_string_lossy())
     }
 
     /// The file, if there is one.

@@ -103,7 +103,7 @@ pub(super) enum ClaimError {
 #[derive(Serialize, Deserialize)]
 struct Head {
     format: u32,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "crate::text::pathname::maybe")]
     out: Option<PathBuf>,
     inputs: Vec<ClaimInput>,
 }

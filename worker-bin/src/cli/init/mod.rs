@@ -15,6 +15,7 @@ use clap::builder::{PossibleValue, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, Parser};
 use example::Example;
+use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -37,7 +38,7 @@ pub struct InitArgs {
     pub force: bool,
     /// The pipeline as worker run takes it on the command line: -i, -s, -S, -o and the others
     #[arg(last = true, value_name = "OPTIONS", conflicts_with = "example", allow_hyphen_values = true)]
-    pub inline: Vec<String>,
+    pub inline: Vec<OsString>,
 }
 
 /// The end of its help.
@@ -203,8 +204,8 @@ struct Inline {
     args: InlineArgs,
 }
 
-fn inline_words(words: &[String]) -> Result<Vec<InlineWord>, clap::Error> {
-    let whole = std::iter::once("worker init --").chain(words.iter().map(String::as_str));
+fn inline_words(words: &[OsString]) -> Result<Vec<InlineWord>, clap::Error> {
+    let whole = std::iter::once(OsStr::new("worker init --")).chain(words.iter().map(OsString::as_os_str));
     Inline::try_parse_from(whole).map(|inline| inline.args.words)
 }
 

@@ -2,6 +2,7 @@
 
 use crate::pipeline::reader::{KeyValue, Reader};
 use crate::pipeline::text::quoted;
+use crate::text::pathname;
 use crate::text::units::{format_duration, format_size};
 use serde_json::{Value as Schema, json};
 use std::path::{Path, PathBuf};
@@ -184,7 +185,7 @@ impl Value for FilePath {
 
 /// A path as a file in `dir` would write it: relative where it lies below.
 pub(crate) fn shown_path(dir: &Path, path: &Path) -> String {
-    crate::pipeline::model::shown_path(dir, path).to_string_lossy().into_owned()
+    pathname::to_text(&crate::pipeline::shown_path(dir, path))
 }
 
 /// One of a few words.

@@ -19,6 +19,7 @@ use crate::pipeline::keys::{Class, Key, Section, WhenAbsent};
 use crate::pipeline::reader::{KeyValue, Reader};
 use crate::pipeline::text::quoted;
 use crate::pipeline::{At, Problem, normalized};
+use crate::text::pathname;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use worker_stdio::Stream;
@@ -76,7 +77,8 @@ pub(super) const KIND: End<AnySink, Files> = End {
 
 impl SinkEnd for Files {
     fn describe(&self, dir: &Path) -> String {
-        format!("writes {}{}", shown_path(dir, &self.path), if self.is_directory { "/part-*" } else { "" })
+        let path = crate::pipeline::shown_path(dir, &self.path);
+        format!("writes {}{}", path.display(), if self.is_directory { "/part-*" } else { "" })
     }
 
     fn at(&self) -> Option<&At> {
@@ -177,7 +179,7 @@ impl Value for FileOrDirectory {
                     .help("for standard output write stdout = true"),
             );
         }
-        Some((normalized(reader.dir, Path::new(&text)), text.ends_with('/')))
+        Some((normalized(reader.dir, &pathname::to_path(&text)), text.ends_with('/')))
     }
 
     fn text(&self, (path, is_directory): &(PathBuf, bool), dir: &Path) -> Option<String> {

@@ -37,6 +37,7 @@ use crate::pipeline::keys::{Class, Key, Section, WhenAbsent};
 use crate::pipeline::reader::{KeyValue, Reader};
 use crate::pipeline::text::list;
 use crate::pipeline::{At, Problem};
+use crate::text::pathname;
 use bytes::Bytes;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
@@ -140,7 +141,7 @@ pub(super) const KIND: End<AnySource, Files> = End {
 
 impl SourceEnd for Files {
     fn describe(&self) -> String {
-        format!("{} {}", if self.follow { "follows" } else { "reads" }, self.patterns.join(", "))
+        format!("{} {}", if self.follow { "follows" } else { "reads" }, shown_patterns(&self.patterns))
     }
 
     fn at(&self) -> Option<&At> {
@@ -288,7 +289,7 @@ impl Files {
     /// The one path that is named, opened, if that is no regular file: it is read as it comes.
     fn stream(&self, opening: &Opening<'_>) -> Result<Option<StreamSource>, SourceError> {
         let [pattern] = self.patterns.as_slice() else { return Ok(None) };
-        let path = opening.dir.join(pattern);
+        let path = opening.dir.join(pathname::to_path(pattern));
         if names(&path, Stream::Input) && Stream::Input.was_closed() {
             return Err(SourceError::Closed);
         }
@@ -301,6 +302,12 @@ impl Files {
         let stream = opening.stream(file.into(), path.display().to_string())?;
         Ok(Some(stream.found_at(path)))
     }
+}
+
+/// For people.
+pub(super) fn shown_patterns(patterns: &[String]) -> String {
+    let shown = patterns.iter().map(|pattern| pathname::to_path(pattern).display().to_string());
+    shown.collect::<Vec<_>>().join(", ")
 }
 
 fn is_stream(path: &Path) -> bool {

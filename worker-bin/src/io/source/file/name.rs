@@ -1,17 +1,16 @@
 //! Patterns for one name, as a shell has them: `*`, `?` and `[abc]`, over names of any bytes.
 //!
-//! What `?` and a class stand for is one character of UTF-8; in a name that is none, one byte.
+//! What `?` and a class stand for is one character of UTF-8, or one byte that is of none.
 
-use globset::{GlobBuilder, GlobMatcher};
+use crate::text::pathname;
+use globset::GlobBuilder;
 use regex_lite::Regex;
 use std::ffi::OsStr;
+use std::path::Path;
 
 /// A pattern for one part of a path.
 #[derive(Clone, Debug)]
-pub(super) struct NamePattern {
-    characters: Regex,
-    bytes: GlobMatcher,
-}
+pub(super) struct NamePattern(Regex);
 
 impl NamePattern {
     /// # Errors
@@ -24,14 +23,13 @@ impl NamePattern {
         });
         let glob = GlobBuilder::new(&text).literal_separator(true).backslash_escape(false).build();
         let glob = glob.map_err(|error| error.kind().to_string())?;
-        let characters = Regex::new(&over_characters(glob.regex())).map_err(|error| error.to_string())?;
-        Ok(Self { characters, bytes: glob.compile_matcher() })
+        Regex::new(&over_characters(glob.regex())).map(Self).map_err(|error| error.to_string())
     }
 
     pub(super) fn is_match(&self, name: &OsStr) -> bool {
         match name.to_str() {
-            Some(name) => self.characters.is_match(name),
-            None => self.bytes.is_match(name),
+            Some(name) => self.0.is_match(name),
+            None => self.0.is_match(&pathname::to_text(Path::new(name))),
         }
     }
 }
@@ -84,6 +82,7 @@ mod tests {
         assert!(is_match("?", b"\xff") && is_match("[!a]", b"\xff") && is_match("*.log", b"\xe9.log"));
         assert!(is_match("??", b"\xe2\x82"), "the beginning of a character is none");
         assert!(is_match("\u{e9}*", b"\xc3\xa9\xff"));
+        assert!(is_match("*\u{10ffff}", b"x\xff") && !is_match("*\u{10ffff}", b"x\xfe"));
     }
 
     #[test]

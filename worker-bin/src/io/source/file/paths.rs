@@ -6,6 +6,7 @@ use super::pipe;
 use super::walk::{Found, Walk};
 use crate::io::identity::FileId;
 use crate::io::source::SourceError;
+use crate::text::pathname;
 use rustix::fs::Access;
 use std::path::{Path, PathBuf};
 
@@ -36,7 +37,7 @@ impl Matches {
     /// # Errors
     /// A path that is not there, and what is no pattern.
     pub(super) fn of(base: &Path, pattern: &Path) -> Result<Self, SourceError> {
-        let literal = base.join(pattern);
+        let literal = base.join(pattern.to_str().map_or_else(|| pattern.to_owned(), pathname::to_path));
         let source = match literal.symlink_metadata() {
             Ok(there) => {
                 return Ok(Self::Itself(Some(Found { path: literal, is_link: there.is_symlink() })));

@@ -2,6 +2,7 @@
 
 use super::name::NamePattern;
 use super::walk::Walk;
+use crate::text::pathname;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Component, Path, PathBuf};
@@ -63,7 +64,7 @@ impl Part {
     fn parse(name: &str) -> Result<Self, String> {
         match name {
             "**" => return Ok(Self::Directories),
-            _ if !Pattern::is_magic(name) => return Ok(Self::Name(name.into())),
+            _ if !Pattern::is_magic(name) => return Ok(Self::Name(pathname::to_path(name).into())),
             _ if name.contains("**") => return Err("`**` must be a part of the path by itself".to_owned()),
             _ => {}
         }

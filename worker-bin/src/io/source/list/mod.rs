@@ -3,7 +3,7 @@
 mod names;
 mod reader;
 
-use super::file::{AllMatches, Globs};
+use super::file::{AllMatches, Globs, shown_patterns};
 use super::{AnySource, Ending, Header, Opened, Opening, SourceEnd, SourceError};
 use crate::io::framing::Framing;
 use crate::io::resource::Resource;
@@ -48,7 +48,7 @@ pub(super) const KIND: End<AnySource, List> = End {
 
 impl SourceEnd for List {
     fn describe(&self) -> String {
-        format!("lists {}", self.patterns.join(", "))
+        format!("lists {}", shown_patterns(&self.patterns))
     }
 
     fn at(&self) -> Option<&At> {

@@ -5,6 +5,7 @@ use super::super::paths::{AllMatches, outside};
 use super::known::FileKey;
 use crate::io::identity::FileId;
 use crate::io::source::{SourceError, Written};
+use crate::text::pathname;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
@@ -200,7 +201,9 @@ impl Finder {
             let is_magic = |part: &Component<'_>| part.as_os_str().to_str().is_some_and(Pattern::is_magic);
             let directories = &parts[..parts.len().saturating_sub(1)];
             let fixed = directories.iter().take_while(|part| !is_magic(part));
-            fixed.fold(self.base.clone(), |fixed, part| fixed.join(part))
+            let named =
+                |part: &Component<'_>| part.as_os_str().to_str().map_or_else(PathBuf::new, pathname::to_path);
+            fixed.fold(self.base.clone(), |fixed, part| fixed.join(named(part)))
         })
     }
 
@@ -224,7 +227,7 @@ impl Finder {
     /// Whether directories may appear that nobody watches yet.
     pub(super) fn has_many_directories(&self) -> bool {
         let is_one = |(fixed, pattern): (PathBuf, &String)| {
-            fixed.is_dir() && self.base.join(pattern).parent() == Some(fixed.as_path())
+            fixed.is_dir() && self.base.join(pathname::to_path(pattern)).parent() == Some(fixed.as_path())
         };
         !self.fixed().zip(&self.patterns).all(is_one)
     }
