@@ -104,3 +104,52 @@ fn while_the_pipeline_runs_its_sinks_are_its_own() {
     refused.expect(2).says(&["is running"]);
     run.kill();
 }
+
+/// The place of replays is there when something was claimed, and never before.
+#[test]
+fn a_replay_of_nothing_leaves_nothing() {
+    let scratch = Scratch::new();
+    failed(&scratch);
+    let beside = scratch.path("pipeline.dead-letters.jsonl.replayed");
+    for (asked, status) in [("odd/0:99999", 2), ("--stage=none", 2), ("out/0:1", 2)] {
+        scratch.worker(&["dlq", "replay", "pipeline.toml", asked]).run().expect(status);
+        assert!(!beside.exists(), "{asked}");
+    }
+    scratch.shell(": > pipeline.dead-letters.jsonl");
+    scratch
+        .worker(&["dlq", "replay", "pipeline.toml", "all"])
+        .run()
+        .expect(0)
+        .says(&["no dead letters to replay"]);
+    assert!(!beside.exists());
+
+    scratch.shell("rm out.txt; touch go mended");
+    scratch.run_with(PIPELINE, &["--state", "state"]).expect(0);
+    let replay = ["dlq", "replay", "pipeline.toml", "all", "--state", "state"];
+    scratch.worker(&replay).run().expect(0).says(&["no dead letters to replay"]);
+    assert!(!scratch.path("state/replays").exists());
+}
+
+#[test]
+fn a_run_without_dead_letters_has_none_and_a_run_that_nobody_knows_is_an_error() {
+    let scratch = Scratch::new();
+    scratch.write("pipeline.toml", PIPELINE);
+    let list = || scratch.worker(&["dlq", "list", "pipeline.toml"]).run();
+    list().expect(2).says(&["there is no file of dead letters pipeline.dead-letters.jsonl"]);
+    scratch.shell("seq 1000 > in.txt; touch go mended");
+    scratch.run(PIPELINE).expect(0);
+    let listed = list().expect(0);
+    assert_eq!(String::from_utf8_lossy(&listed.stdout), "no dead letters: the last run had none\n");
+    scratch
+        .worker(&["run", "pipeline.toml", "--resume-failed"])
+        .run()
+        .expect(0)
+        .says(&["no dead letters to replay"]);
+    assert!(!scratch.path("pipeline.dead-letters.jsonl.replayed").exists());
+    scratch.worker(&["dlq", "list", "--letters", "none.jsonl"]).run().expect(2);
+
+    scratch.shell("rm mended out.txt");
+    scratch.run(PIPELINE).expect(3);
+    scratch.shell("mv pipeline.dead-letters.jsonl elsewhere.jsonl");
+    list().expect(2).says(&["there is no file of dead letters"]);
+}

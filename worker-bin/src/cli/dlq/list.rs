@@ -146,7 +146,7 @@ impl<'a> Listing<'a> {
         if self.count == 0 {
             let which =
                 self.args.stage.as_ref().map(|stage| format!(" of stage {stage}")).unwrap_or_default();
-            self.output.line(&format!("no dead letters{which} in {}", self.store.path().display()))?;
+            self.output.line(&format!("no dead letters{which}{}", self.store.place()))?;
             return self.output.end();
         }
         let replayed = if self.replayed > 0 {

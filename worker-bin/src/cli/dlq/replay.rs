@@ -6,6 +6,7 @@
 mod choice;
 mod committed;
 mod error;
+mod home;
 mod input;
 
 pub(super) use error::ReplayError;
@@ -24,6 +25,7 @@ use crate::pipeline::plan::{Plan, plan};
 use crate::pipeline::{self, Cluster, Mode, Pipeline, Stage, StateOptions};
 use choice::{Chosen, Wanted};
 use committed::Committed;
+use home::Home;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -96,6 +98,8 @@ struct Ended {
 
 /// What keeps other processes out while letters are replayed.
 struct Locks {
+    /// Before the lock is given up.
+    _home: Home,
     _replays: Lock,
     _state: Option<Lock>,
 }
@@ -131,7 +135,8 @@ impl<'a> Replayer<'a> {
         for dir in [&self.state, &home] {
             durable::make_directory(dir, "replay").map_err(|source| ReplayError::write(dir, source))?;
         }
-        Ok(Locks { _replays: Self::lock_replays(&home)?, _state: None })
+        let replays = Self::lock_replays(&home)?;
+        Ok(Locks { _home: Home::beside_letters(&self.state), _replays: replays, _state: None })
     }
 
     fn lock_replays(home: &Path) -> Result<Lock, ReplayError> {
@@ -154,13 +159,14 @@ impl<'a> Replayer<'a> {
         let home = claims::home(&self.state);
         durable::make_directory(&home, "replay").map_err(|source| ReplayError::write(&home, source))?;
         let replays = Self::lock_replays(&home)?;
+        let home = Home::in_state(&self.state);
         let unfinished = claims::replays(&self.state)?.into_iter().find(|r| !r.done && r.claim.is_some());
         let into_sinks = match unfinished.and_then(|replay| replay.claim) {
             Some(claim) => claim.out.is_none() || self.out.is_none(),
             None => self.out.is_none(),
         };
         let state = if into_sinks { Some(self.lock_state(&manifest)?) } else { None };
-        Ok(Locks { _replays: replays, _state: state })
+        Ok(Locks { _home: home, _replays: replays, _state: state })
     }
 
     fn lock_state(&self, manifest: &Manifest) -> Result<Lock, ReplayError> {

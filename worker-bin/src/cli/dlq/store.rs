@@ -3,6 +3,7 @@
 use super::args::LettersArgs;
 use super::claims::{self, ClaimError};
 use crate::admin::registry;
+use crate::explain::Snapshot;
 use crate::io::dead::{DeadLogError, Letter, log_path, read_letters};
 use crate::pipeline::{self, ConfigError, Pipeline, StateOptions};
 use crate::text::names;
@@ -31,7 +32,7 @@ pub(super) struct LetterId {
 pub(super) enum Store {
     /// A state directory, with those of its replays.
     State(PathBuf),
-    /// The file of a run that kept no state.
+    /// The file of a run that kept no state; it is not there where that run had no dead letters.
     File(PathBuf),
 }
 
@@ -109,11 +110,25 @@ fn elsewhere(state: Option<&Path>) -> String {
     }
 }
 
-/// The state of the last run of a pipeline on this machine, as far as it is known.
-fn last_state(pipeline: &str) -> Option<PathBuf> {
-    let found = registry::list().unwrap_or_default();
-    let last = found.into_iter().find(|found| found.entry.pipeline == pipeline)?;
-    last.entry.state.filter(|dir| dir.is_dir())
+/// What is known of the last run of a pipeline on this machine.
+#[derive(Default)]
+struct LastRun {
+    state: Option<PathBuf>,
+    /// It has ended, and said at its end that it had dead-lettered nothing.
+    had_none: bool,
+}
+
+impl LastRun {
+    fn of(pipeline: &str) -> Self {
+        let found = registry::list().unwrap_or_default();
+        let Some(last) = found.into_iter().find(|found| found.entry.pipeline == pipeline) else {
+            return Self::default();
+        };
+        let state = last.entry.state;
+        let none = |last: Box<Snapshot>| last.tasks.iter().all(|task| task.counters.dead_records == 0);
+        let had_none = state.is_none() && last.entry.last.is_some_and(none);
+        Self { state: state.filter(|dir| dir.is_dir()), had_none }
+    }
 }
 
 impl Store {
@@ -144,7 +159,11 @@ impl Store {
             Some(dir) => Self::state(dir),
             None => match Self::file(&newest(&pipeline.name)) {
                 Err(StoreError::NoFile { path, .. }) => {
-                    Err(StoreError::NoFile { path, state: last_state(&pipeline.name) })
+                    let last = LastRun::of(&pipeline.name);
+                    if last.had_none {
+                        return Ok(Self::File(path));
+                    }
+                    Err(StoreError::NoFile { path, state: last.state })
                 }
                 store => store,
             },
@@ -238,6 +257,14 @@ impl Store {
         let ids: Vec<String> = same.map(|kept| kept.id.to_string()).take(NEAR_MAX).collect();
         let meant = names::suggestion(&id.to_string(), ids.iter().map(String::as_str));
         meant.map_or_else(String::new, |meant| format!("; {meant}"))
+    }
+
+    /// `in` where it is, or that there is no such place.
+    pub(super) fn place(&self) -> String {
+        match self {
+            Self::File(path) if !path.exists() => ": the last run had none".to_owned(),
+            Self::State(path) | Self::File(path) => format!(" in {}", path.display()),
+        }
     }
 
     /// The directory or file.
