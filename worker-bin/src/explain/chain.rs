@@ -2,6 +2,7 @@
 
 use super::limit::{Limit, Window};
 use super::model::{Snapshot, StageKind, Task, Wait};
+use super::peer;
 use super::reasons::{WaitKind, Why};
 use super::table::{Scope, Side, WaitClass};
 use super::words;
@@ -115,6 +116,9 @@ pub fn explain(snapshots: &[Snapshot]) -> Explanation {
     }
     chains.sort_by(|a, b| b.stalled.cmp(&a.stalled).then(b.for_s.total_cmp(&a.for_s)));
     pause_sources(&index, snapshots, &mut chains);
+    if snapshots.iter().any(|snapshot| snapshot.delivery == "memory") {
+        chains.iter_mut().for_each(without_state);
+    }
     for chain in &mut chains {
         chain.text = words::chain(chain);
     }
@@ -123,6 +127,15 @@ pub fn explain(snapshots: &[Snapshot]) -> Explanation {
         limit.elsewhere = !chains.iter().any(|chain| chain.ends_at(limit));
     }
     Explanation { chains, limit, notes: notes(snapshots) }
+}
+
+/// A node that is started again finds what it wrote, and without state it does not know that as its own.
+fn without_state(chain: &mut Chain) {
+    let root = chain.steps.last().map(|step| &step.wait.why);
+    let is_gone = matches!(root, Some(Why::PeerDown { cause, .. }) if peer::named(cause).advice.is_none());
+    if let Some(advice) = chain.advice.as_mut().filter(|_| is_gone) {
+        advice.push_str("; without state, files that it wrote need exists = \"append\" for that");
+    }
 }
 
 /// Marks the waits at whose root something is in the way, for longer than `stall_after_s`, and the tasks that are held up by them.

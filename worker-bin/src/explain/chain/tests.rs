@@ -182,10 +182,21 @@ fn what_is_dead_is_the_root_whatever_it_said_before() {
     // Node b was heard before it died: what its task waited for then is of no interest.
     let a = node("a", vec![task("src/0", vec![down(30.0, "grep/1", "b")])]);
     let b = node("b", vec![task("grep/1", vec![hangs(300.0)])]);
-    let explanation = explain(&[a, b]);
+    let explanation = explain(&[a.clone(), b.clone()]);
     let chain = chain_of(&explanation, "src/0");
     assert_eq!((steps(chain), chain.root.as_str(), chain.stalled), (vec!["src/0"], "node b", true));
-    assert!(chain.advice.as_ref().unwrap().starts_with("start node b again"));
+    let advice = |delivery: &str| {
+        let mut a = a.clone();
+        a.delivery = delivery.to_owned();
+        chain_of(&explain(&[a, b.clone()]), "src/0").advice.clone().unwrap()
+    };
+    assert!(advice("memory").starts_with("start node b again"));
+    assert!(
+        advice("memory").ends_with("files that it wrote need exists = \"append\" for that"),
+        "{}",
+        advice("memory")
+    );
+    assert!(!advice("exactly-once").contains("append"), "{}", advice("exactly-once"));
 }
 
 #[test]
