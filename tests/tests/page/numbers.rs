@@ -79,7 +79,7 @@ fn what_a_sample_leaves_out_is_what_was_read_and_not_given_on() {
 }
 
 #[test]
-fn shares_make_a_hundred_and_what_waits_is_the_sum_of_the_stages() {
+fn shares_make_a_hundred_and_what_is_queued_is_the_sum_of_the_stages() {
     let scratch = Scratch::new();
     let ticks = TICKS.replace("sleep 0.1", "sleep 0.02");
     let pipeline = format!(
@@ -94,7 +94,7 @@ fn shares_make_a_hundred_and_what_waits_is_the_sum_of_the_stages() {
     let queued = "const queued = [...document.querySelectorAll('#table td[data-label=Queued]')].reduce((sum, cell) => sum + count(cell.textContent), 0);";
     browser.click("#as-table");
     let same = format!(
-        "{figure} {queued} const shown = count(of('Waiting').querySelector('.value').textContent); return shown > 100 && shown === queued"
+        "{figure} {queued} const shown = count(of('Queued').querySelector('.value').textContent); return shown > 100 && shown === queued"
     );
     browser.until("the figure is the sum of the column", &same);
     browser.click("#table [data-open='stage:slow']");

@@ -162,6 +162,17 @@ pub enum StageKind {
     Sink,
 }
 
+impl StageKind {
+    /// Whether all work of its programs is seen. One that takes its input as it comes is known to be at work only while it is behind.
+    #[must_use]
+    pub fn is_seen_at_work(self) -> bool {
+        match self {
+            Self::Source | Self::Batch | Self::Records | Self::Sink => true,
+            Self::Stream => false,
+        }
+    }
+}
+
 /// A source, stage or sink of the pipeline.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stage {

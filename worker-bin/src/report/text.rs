@@ -1,7 +1,7 @@
 //! The last lines of a run, for people.
 
 use super::model::{Report, ReportStage, ReportStall};
-use crate::explain::words;
+use crate::explain::{StageKind, words};
 use crate::text::escape::one_line;
 use crate::text::table::{Column, Table};
 use crate::text::width::{fit, wrapped_lines};
@@ -11,6 +11,9 @@ use worker_core::config::TaskName;
 
 /// Where numbers take the room of names, so much of them is shown.
 const NAME_MIN: usize = 8;
+
+/// The smallest share of its work that says something where only a part is seen.
+const SEEN_MIN: f64 = 0.01;
 
 /// Of a run that was shorter, rates and shares say nothing.
 pub(super) const RATES_MIN_S: f64 = 1.0;
@@ -115,7 +118,7 @@ fn part(report: &Report) -> String {
 
 fn read(report: &Report) -> String {
     let mut line = String::new();
-    if report.stages.iter().any(|stage| stage.kind == crate::explain::StageKind::Source) {
+    if report.stages.iter().any(|stage| stage.kind == StageKind::Source) {
         write!(line, ", {} read", words::bytes(report.read_bytes)).ok();
         if report.lasted_s >= RATES_MIN_S && report.read_bytes > 0 {
             write!(line, " ({}/s)", bytes_rate(report.read_bytes_per_s)).ok();
@@ -149,7 +152,7 @@ fn table(report: &Report, room: Option<usize>) -> Vec<String> {
             words::number(s.records_in),
             words::number(s.records_out),
             only(rates, rate(s.in_per_s)),
-            only(rates, percent(s.busy)),
+            only(rates, at_work(s.kind, s.busy)),
             some(s.programs),
             some(s.retried_records),
             some(s.dead_records),
@@ -184,6 +187,15 @@ fn stalls(report: &Report, longest: &ReportStall, room: Option<usize>) -> String
         lines.push(&cut);
     }
     lines.join("\n") + "\n"
+}
+
+/// The share of the time in which it was at work, or the least it can be; nothing where that says nothing.
+pub(super) fn at_work(kind: StageKind, share: f64) -> String {
+    match () {
+        () if kind.is_seen_at_work() => percent(share),
+        () if share < SEEN_MIN => "–".to_owned(),
+        () => format!("≥ {}", percent(share)),
+    }
 }
 
 /// A share of 1 as people say it: `96 %`, `0.4 %`.

@@ -83,7 +83,7 @@ function plot(view, stage, points, begin, end) {
   return h("div", { class: "plot", key: stage.name, role: "img", "aria-label": `${stage.name}: ${words}; highest rate ${rate(topRate)}, longest queue ${number(topQueue)}` },
     h("div", { class: "title" }, h("b", { title: stage.name }, stage.name), h("span", null, words)),
     pane(false, topRate > 0 ? "records/s" : "no records move", topRate > 0 ? "to " + short(topRate) : "", [areaOf(list, x, "in_per_s", topRate, "taken"), single ? null : lineOf(list, x, "out_per_s", topRate, "given")]),
-    pane(true, topQueue > 0 ? "records waiting" : "no records wait", topQueue > 0 ? "to " + short(topQueue) : "", [areaOf(list, x, "queued_records", topQueue, "queued"), lineOf(list, x, "held_records", topQueue, "held")]),
+    pane(true, topQueue > 0 ? "queued, held" : "nothing queued or held", topQueue > 0 ? "to " + short(topQueue) : "", [areaOf(list, x, "queued_records", topQueue, "queued"), lineOf(list, x, "held_records", topQueue, "held")]),
     h("div", { class: "axis", "aria-hidden": "true" }, axisOf(view, begin, span).map((text) => h("span", null, text))));
 }
 

@@ -71,15 +71,15 @@ function taskDetails(view, task) {
   }
   const raw = task.raw;
   return [head, h("p", null, stateMark(task.state, taskText(view, task))), causes(view, [task]),
-    h("h3", null, "Counters"), facts(raw, raw.unmoved_s),
+    h("h3", null, "Counters"), facts(view.byName.get(task.stage).kind, raw, raw.unmoved_s),
     h("h3", null, "Where its time went"), timeSpent(view, [raw]),
     linkList("Takes from", task.ins), linkList("Gives to", task.outs), lettersOf((letter) => letter.task === task.name)];
 }
 
-function facts(raw, unmoved) {
+function facts(kind, raw, unmoved) {
   return h("dl", { class: "facts" },
     fact("done/s", rate(now.ended ? 0 : raw.in_per_s)), fact("given on/s", rate(now.ended ? 0 : raw.out_per_s)), fact("queued", number(raw.queued_records)),
-    fact("taken", number(raw.records_in)), fact("given on", number(raw.records_out)), fact("busy now", percent(now.ended ? 0 : raw.busy)),
+    fact("taken", number(raw.records_in)), fact("given on", number(raw.records_out)), fact("at work now", atWork(kind, now.ended ? 0 : raw.busy)),
     fact("bytes taken", bytes(raw.bytes_in)), fact("bytes given", bytes(raw.bytes_out)), fact("programs", number(raw.programs)),
     fact("retried, each time", number(raw.retried_records)), fact("dead letters", number(raw.dead_records)),
     raw.lag_bytes === undefined ? null : fact("not read yet", raw.lag_bytes > 0 ? `${bytes(raw.lag_bytes)}, for ${duration(raw.lag_s)}` : bytes(0)),
@@ -163,7 +163,7 @@ function stageDetails(view, stage) {
   const act = h("div", { class: "act" },
     h("button", { type: "button", id: "pause", "data-order": (paused ? "resume:" : "pause:") + stage.name, disabled: off }, paused ? "Resume this stage" : "Pause this stage"),
     view.graph.nodes.length > 1 ? h("span", { class: "muted" }, "its tasks on this node") : null);
-  return [head, h("p", null, stateMark(stage.state, stageText(stage))), act, causes(view, stage.here), h("h3", null, "Counters"), facts(stage),
+  return [head, h("p", null, stateMark(stage.state, stageText(stage))), act, causes(view, stage.here), h("h3", null, "Counters"), facts(stage.kind, stage),
     h("h3", null, "Where its time went"), timeSpent(view, stage.here.map((task) => task.raw)), taskTable(view, stage), links,
     lettersOf((letter) => stageOfTask(letter.task) === stage.name)];
 }
@@ -172,10 +172,10 @@ function taskTable(view, stage) {
   const urgent = (task) => RANK.indexOf(task.state);
   const tasks = [...stage.tasks].sort((a, b) => urgent(a) - urgent(b) || Number(a.index) - Number(b.index));
   const shown = opened.all ? tasks : tasks.slice(0, 16);
-  const head = ["Task", "State", "Done/s", "Queued", "Busy"];
+  const head = ["Task", "State", "Done/s", "Queued", "At work"];
   const rows = shown.map((task) => tableRow(task.name, head, [h("button", { type: "button", class: "link", "data-open": "task:" + task.name }, task.name),
     stateMark(task.state, task.local ? undefined : task.node + (task.state === "down" ? ": not connected" : "")),
-    ...(task.local ? [rate(task.raw.in_per_s), number(task.raw.queued_records), percent(task.raw.busy)] : ["", "", ""])], 2));
+    ...(task.local ? [rate(task.raw.in_per_s), number(task.raw.queued_records), atWork(stage.kind, task.raw.busy)] : ["", "", ""])], 2));
   return [h("h3", null, "Tasks"), h("div", { class: "scroll" }, tableOf("Tasks of " + stage.name, head, rows, 2)), more(tasks.length - shown.length)];
 }
 

@@ -138,10 +138,10 @@ function edgeText(edge) {
 }
 
 function renderTable(view) {
-  const head = ["Stage", "State", "Tasks", "Node", "Done/s", "Given on/s", "Queued", "Held", "Busy", "Dead", "Retried, each time"];
+  const head = ["Stage", "State", "Tasks", "Node", "Done/s", "Given on/s", "Queued", "Held", "At work", "Dead", "Retried, each time"];
   const rows = view.stages.map((stage) => {
     const here = stage.here.length > 0;
-    const cells = here ? [rate(stage.in_per_s), rate(stage.out_per_s), number(stage.queued_records), number(stage.held), percent(stage.busy),
+    const cells = here ? [rate(stage.in_per_s), rate(stage.out_per_s), number(stage.queued_records), number(stage.held), atWork(stage.kind, stage.busy),
       number(stage.dead_records), number(stage.retried_records)] : ["", "", "", "", "", "", ""];
     const counts = Object.entries(stage.counts).map(([state, n]) => n + " " + STATE_WORDS[state]).join(", ");
     return tableRow(stage.name, head,

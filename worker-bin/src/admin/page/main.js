@@ -118,7 +118,7 @@ function renderHeadline(view) {
 function paceText(view) {
   const local = (kind) => view.stages.filter((stage) => stage.kind === kind && stage.here.length);
   const parts = [];
-  for (const [kind, field, count, word] of [["source", "in_per_s", "records_in", "read"], ["sink", "in_per_s", "done_records", "written"]]) {
+  for (const [kind, field, count, word] of [["source", "in_per_s", "records_in", "read"], ["sink", "out_per_s", "records_out", "written"]]) {
     const stages = local(kind);
     if (stages.length === 0) continue;
     const sum = (name) => stages.reduce((total, stage) => total + stage[name], 0);
@@ -168,12 +168,13 @@ function renderFigures(view) {
   const flow = (name, per_s, count) => (view.ended ? figure(name, number(count), count === 1 ? "record" : "records") : figure(name, rate(per_s), plural(count, "record")));
   if (sources.length) list.push(flow("Read", sum(sources, "in_per_s"), sum(sources, "records_in")));
   else list.push(flow("Received", [...view.inRates.values()].reduce((a, b) => a + b, 0), s.inbound.reduce((n, l) => n + l.records, 0)));
-  if (sinks.length) list.push(flow("Written", sum(sinks, "in_per_s"), sum(sinks, "done_records")));
+  if (sinks.length) list.push(flow("Written", sum(sinks, "out_per_s"), sum(sinks, "records_out")));
   if (sources.length) list.unshift(progress(view));
   const held = s.memory.held_bytes + s.memory.spilled_bytes;
   // While it runs a program may fail with all that it has read yet; that counts when it has not ended well.
-  const waiting = view.ended ? s.held_records : sum(all, "queued_records") + s.links.filter((link) => link.to_node !== s.node).reduce((n, link) => n + link.held_records, 0);
-  list.push(figure(view.ended ? "Not done" : "Waiting", number(waiting), waiting === 1 ? "record" : "records"));
+  const queued = view.ended ? s.held_records : sum(all, "queued_records");
+  const away = view.ended ? 0 : s.links.filter((link) => link.to_node !== s.node).reduce((n, link) => n + link.held_records, 0);
+  list.push(figure(view.ended ? "Not done" : "Queued", number(queued), away > 0 ? number(away) + " held for other nodes" : queued === 1 ? "record" : "records"));
   list.push(figure("Held", bytes(held), s.memory.spilled_bytes > 0 ? bytes(s.memory.spilled_bytes) + " of it on disk" : "in memory"));
   list.push(figure("Process memory", bytes(s.memory.resident_bytes), "at most " + bytes(s.memory.resident_peak_bytes)));
   if (s.slots.total > 0 && !view.ended) list.push(figure("Slots in use", h("span", null, number(s.slots.used), h("small", null, " of " + number(s.slots.total))), "for batch programs"));

@@ -31,6 +31,9 @@ function shares(parts) {
 
 const percent = (share) => Math.round(share * 100) + "\u00a0%";
 
+// Of a stream's program only the work is seen for which it was behind.
+const atWork = (kind, share) => (kind !== "stream" ? percent(share) : share < 0.01 ? "\u2013" : "\u2265\u00a0" + percent(share));
+
 function bytes(n) {
   for (const unit of ["B", "KiB", "MiB", "GiB"]) {
     if (n < 1023.5) return (n < 9.95 && unit !== "B" ? n.toFixed(1) : Math.round(n)) + "\u00a0" + unit;

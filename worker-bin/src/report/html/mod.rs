@@ -9,7 +9,7 @@ mod ticks;
 mod time;
 
 use super::model::{Outcome, Report};
-use super::text::{RATES_MIN_S, bytes_rate, percents};
+use super::text::{RATES_MIN_S, at_work, bytes_rate, percents};
 use crate::explain::{StageKind, words};
 use crate::io::dead::rfc3339;
 use markup::{Cell, escaped, table};
@@ -153,7 +153,12 @@ fn where_the_time_went(report: &Report) -> String {
         .stages
         .iter()
         .map(|stage| {
-            let said = percents(&[stage.busy, stage.blocked, (1.0 - stage.busy - stage.blocked).max(0.0)]);
+            let mut said =
+                percents(&[stage.busy, stage.blocked, (1.0 - stage.busy - stage.blocked).max(0.0)]);
+            // What is left may be either.
+            if let ([work, .., rest], false) = (said.as_mut_slice(), stage.kind.is_seen_at_work()) {
+                (*work, *rest) = (at_work(stage.kind, stage.busy), "–".to_owned());
+            }
             let mut cell =
                 escaped(&stage.name) + &bars::shares(&stage.name, (stage.busy, stage.blocked), &said);
             for (what, idle) in [("blocked by waiting for", false), ("without work, waiting for", true)] {
@@ -185,7 +190,10 @@ fn where_the_time_went(report: &Report) -> String {
     format!(
         "<section>\n<h2>Where the time went</h2>\n<p>{}</p>\n<ul class=\"legend\">{}{}{}</ul>\n<div class=\"shares\">{}</div>\n</section>\n",
         escaped(&limit),
-        key("work", "at work: a program or a write was under way"),
+        key(
+            "work",
+            "at work: a program or a write was under way; of a stream's program only while it was behind"
+        ),
         key("blocked", "blocked: something was in the way"),
         key("rest", "without work"),
         table(

@@ -3,7 +3,7 @@
 use super::markup::{Cell, escaped, table};
 use crate::explain::{StageKind, words};
 use crate::report::model::{Report, ReportLink, ReportStage, ReportTask};
-use crate::report::text::{percent, rate};
+use crate::report::text::{at_work, percent, rate};
 use std::fmt::Write as _;
 
 /// Most rows of a table of tasks or links.
@@ -115,6 +115,13 @@ fn tasks(report: &Report) -> String {
         busiest.sort_by(|a, b| b.busy.total_cmp(&a.busy));
         busiest.truncate(ROWS_MAX);
     }
+    let kind = |task: &ReportTask| {
+        report
+            .stages
+            .iter()
+            .find(|stage| stage.name == task.stage)
+            .map_or(StageKind::Batch, |stage| stage.kind)
+    };
     let row = |task: &ReportTask| {
         vec![
             Cell::text(&task.name),
@@ -122,7 +129,7 @@ fn tasks(report: &Report) -> String {
             Cell::number(&words::number(task.records_out)),
             Cell::number(&words::number(task.dead_records)),
             Cell::number(&words::number(task.queued_records)),
-            Cell::number(&percent(task.busy)),
+            Cell::number(&at_work(kind(task), task.busy)),
             Cell::number(&percent(task.blocked)),
             Cell::number(&words::number(task.programs)),
             Cell::number(&words::number(task.retried_records)),
@@ -184,7 +191,7 @@ fn links(report: &Report) -> String {
     let total = [Cell::text("all links"), Cell::text("")].into_iter();
     let total = total.chain(all.iter().take(columns).map(|text| Cell::number(text))).collect();
     let rows: Vec<_> = if rows.len() > 1 { rows.into_iter().chain([total]).collect() } else { rows };
-    let heads = ["from", "to", "records", "confirmed", "not confirmed", "sent again", "dropped"];
+    let heads = ["from", "to", "records", "confirmed", "held", "sent again", "dropped"];
     table("Links that begin here", &heads[..2 + columns], &rows)
 }
 

@@ -259,7 +259,7 @@ fn where_nothing_moved_or_waited_no_line_is_drawn() {
     let lines = page.matches("class=\"line line0\" d=\"M").count() - 1;
     assert_eq!(lines, stages, "rates, and the one of the legend");
     assert_eq!(page.matches("class=\"line line1\" d=\"M").count(), 1, "only that of the legend");
-    assert_eq!(page.matches(">nothing waited</text>").count(), stages);
+    assert_eq!(page.matches(">nothing queued or held</text>").count(), stages);
 }
 
 #[test]

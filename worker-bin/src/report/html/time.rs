@@ -6,7 +6,7 @@ use super::markup::{Cell, escaped, table};
 use super::plot::{Band, Plot, Step};
 use crate::explain::{Point, StageKind, words};
 use crate::report::model::{Report, ReportStall};
-use crate::report::text::{percent, rate};
+use crate::report::text::{at_work, rate};
 use std::fmt::Write as _;
 
 /// Most steps of a plot: of more, a dashed line cannot be told from a solid one.
@@ -47,7 +47,15 @@ pub(super) fn over_time(report: &Report) -> String {
             StageKind::Sink => true,
             StageKind::Batch | StageKind::Stream | StageKind::Records => false,
         };
-        let pair = Pair { id: format!("p{at}"), stage: &stage.name, points, single, stalls, report };
+        let pair = Pair {
+            id: format!("p{at}"),
+            stage: &stage.name,
+            kind: stage.kind,
+            points,
+            single,
+            stalls,
+            report,
+        };
         write!(out, "<h3>{}</h3>\n<div class=\"panels\">\n", escaped(&stage.name)).ok();
         for plot in [pair.rates(), pair.waiting()] {
             writeln!(out, "<figure>{}</figure>", plot.svg()).ok();
@@ -64,6 +72,7 @@ pub(super) fn over_time(report: &Report) -> String {
 struct Pair<'a> {
     id: String,
     stage: &'a str,
+    kind: StageKind,
     points: &'a [Point],
     /// What it gives on is what it takes, as of a source of all its records, or nothing, as of a sink.
     single: bool,
@@ -95,11 +104,11 @@ impl Pair<'_> {
         let said = |name: &str, value: fn(&Point) -> f64| {
             format!("{name} at most {}", rate(largest(self.points, value)))
         };
-        let description = format!("{}; {}", said("queued", queued), said("given on and not confirmed", held));
+        let description = format!("{}; {}", said("queued", queued), said("held", held));
         self.plot(
             'w',
-            ("records waiting", "nothing waited"),
-            format!("{}: records that waited over the time of the run", self.stage),
+            ("queued, held", "nothing queued or held"),
+            format!("{}: records queued and held over the time of the run", self.stage),
             description,
             &[queued, held],
         )
@@ -148,14 +157,14 @@ impl Pair<'_> {
                     Cell::number(&rate(point.out_per_s)),
                     Cell::number(&words::number(point.queued_records)),
                     Cell::number(&words::number(point.held_records)),
-                    Cell::number(&percent(point.busy)),
+                    Cell::number(&at_work(self.kind, point.busy)),
                     Cell::text(if point.stalled { "yes" } else { "" }),
                 ]
             })
             .collect();
         table(
             &format!("{} over time; the JSON report has every point", self.stage),
-            &["until", "in/s", "out/s", "queued", "not confirmed", "at work", "stalled"],
+            &["until", "in/s", "out/s", "queued", "held", "at work", "stalled"],
             &rows,
         )
     }
@@ -226,12 +235,12 @@ fn legend(report: &Report) -> String {
                 a stall, by its number below</li>";
     let step = words::duration(step_s(report));
     format!(
-        "<p class=\"soft\">A step of each plot covers {step}; of what waited it shows the most, and work that ends in lumps, as that of large batches, has its \
+        "<p class=\"soft\">A step of each plot covers {step}; of what was queued or held it shows the most, and work that ends in lumps, as that of large batches, has its \
          rate over the time of the lump. Each plot has a scale of its own.</p>\n<ul class=\"legend\">{}{}{}</ul>\n",
         line("line0", "solid: records in (left), queued (right)"),
         line(
             "line1",
-            "dashed: records out (left), given on and not confirmed (right), of which each stage that is to confirm has a copy"
+            "dashed: records out (left), held (right): given on and not confirmed, of which each stage that is to confirm has a copy"
         ),
         if report.stalls.is_empty() { "" } else { band }
     )

@@ -1,10 +1,10 @@
 //! Everything about one stage or link: its figures, what its tasks wait for, and the chains it stands in.
 
 use super::app::Pane;
-use super::figures::{clean, count, percent, short};
+use super::figures::{at_work, clean, count, short};
 use super::state::{State, time_blocked};
 use super::table::{Column, LINKS, PIPELINE_ORDER, STAGES};
-use crate::explain::{Chain, Link, Task, WaitKind, words};
+use crate::explain::{Chain, Link, StageKind, Task, WaitKind, words};
 use std::collections::BTreeMap;
 use worker_core::config::TaskName;
 
@@ -34,7 +34,9 @@ fn stage(state: &State, id: &str) -> Lines {
         .filter(|(_, _, task)| task.stage == id)
         .collect();
     let mut lines = Vec::new();
-    if let Some(stage) = state.snapshots().find_map(|(s, _)| s.stages.iter().find(|stage| stage.name == id)) {
+    let stage = state.snapshots().find_map(|(s, _)| s.stages.iter().find(|stage| stage.name == id));
+    let kind = stage.map_or(StageKind::Batch, |stage| stage.kind);
+    if let Some(stage) = stage {
         let mut text = format!("{:?}", stage.kind).to_lowercase();
         let many = if stage.partitions == 1 { "task" } else { "tasks" };
         text.push_str(&format!(", {} {many} on {}", stage.partitions, clean(&stage.nodes.join(", "))));
@@ -50,14 +52,14 @@ fn stage(state: &State, id: &str) -> Lines {
         ));
     }
     let all: Vec<_> = tasks.iter().map(|(_, _, task)| *task).collect();
-    lines.extend(figures(&all));
+    lines.extend(figures(&all, kind));
     lines.extend(lag(&all));
     lines.extend(chains(state, |chain| chain.steps.iter().any(|step| TaskName::of(&step.task).stage == id)));
     if !tasks.is_empty() {
         lines.push((Tone::Title, "Tasks".to_owned()));
     }
     for (node, silent, task) in tasks {
-        lines.push(task_line(node, silent, task));
+        lines.push(task_line(node, silent, task, kind));
         for wait in &task.waits {
             let tone = if wait.stalled { Tone::Bad } else { Tone::Dim };
             lines.push((tone, format!("    waits: {}", clean(&wait.text))));
@@ -66,7 +68,7 @@ fn stage(state: &State, id: &str) -> Lines {
     lines
 }
 
-fn figures(tasks: &[&Task]) -> Lines {
+fn figures(tasks: &[&Task], kind: StageKind) -> Lines {
     let sum = |field: fn(&Task) -> u64| tasks.iter().map(|task| field(task)).sum::<u64>();
     let rate = |field: fn(&Task) -> f64| tasks.iter().map(|task| field(task)).sum::<f64>();
     let mut blocked: BTreeMap<WaitKind, f64> = BTreeMap::new();
@@ -121,7 +123,19 @@ fn figures(tasks: &[&Task]) -> Lines {
                 words::number(sum(|t| t.counters.programs)),
             ),
         ),
-        (Tone::Plain, format!("{:9} {} since the start", "at work", words::duration(rate(|t| t.busy_s)))),
+        (
+            Tone::Plain,
+            match rate(|t| t.busy_s) {
+                // What is not seen is not none.
+                seconds if !kind.is_seen_at_work() && seconds < 0.1 => format!("{:9} –", "at work"),
+                seconds => format!(
+                    "{:9} {}{} since the start",
+                    "at work",
+                    if kind.is_seen_at_work() { "" } else { "at least " },
+                    words::duration(seconds)
+                ),
+            },
+        ),
         (
             Tone::Plain,
             match causes.as_slice() {
@@ -147,7 +161,7 @@ fn lag(tasks: &[&Task]) -> Option<(Tone, String)> {
     Some((Tone::Plain, format!("{:9} {text}", "behind")))
 }
 
-fn task_line(node: &str, silent: bool, task: &Task) -> (Tone, String) {
+fn task_line(node: &str, silent: bool, task: &Task, kind: StageKind) -> (Tone, String) {
     let how = match () {
         () if silent => "not heard of now",
         () if task.paused => "paused",
@@ -164,7 +178,7 @@ fn task_line(node: &str, silent: bool, task: &Task) -> (Tone, String) {
         short(task.in_per_s),
         short(task.out_per_s),
         count(task.queued_records),
-        percent(task.busy),
+        at_work(kind, task.busy),
         if how.is_empty() { "" } else { ", " },
     );
     (tone, text)

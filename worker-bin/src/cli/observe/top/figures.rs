@@ -1,5 +1,6 @@
 //! Numbers and texts in little room.
 
+use crate::explain::StageKind;
 use crate::text::escape::visible;
 
 /// Heights of a curve, from nothing to the most.
@@ -37,6 +38,14 @@ pub(super) fn count(number: u64) -> String {
 }
 
 /// A share in at most four characters.
+pub(super) fn at_work(kind: StageKind, share: f64) -> String {
+    match () {
+        () if kind.is_seen_at_work() => percent(share),
+        () if share < 0.01 => "–".to_owned(),
+        () => format!("≥{}", percent(share)),
+    }
+}
+
 pub(super) fn percent(share: f64) -> String {
     // An empty sum is a negative zero.
     format!("{:.0}%", share.clamp(0.0, 1.0) * 100.0 + 0.0)

@@ -1,6 +1,6 @@
 //! The columns of both tables: what they show, how wide they are, and what they sort by.
 
-use super::figures::{count, percent, short};
+use super::figures::{at_work, count, percent, short};
 use super::rows::{LinkRow, StageRow};
 use crate::explain::{StageKind, words};
 use crate::text::width::fit;
@@ -86,11 +86,11 @@ pub(super) const STAGES: &[Column<StageRow>] = &[
     },
     Column {
         title: "BUSY",
-        what: "share of the last seconds in which its programs worked",
+        what: "share of the last seconds in which its programs worked; of a stream's, in which it was behind",
         key: 'y',
         width: 5,
         from_width: 0,
-        text: |r| percent(r.busy),
+        text: |r| at_work(r.kind, r.busy),
         value: |r| r.busy,
     },
     Column {
