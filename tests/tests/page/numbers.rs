@@ -36,7 +36,7 @@ fn charts_have_times_and_a_line_only_for_what_there_is() {
         assert!(heights(&browser, "out", line).is_empty(), "{line}");
     }
     let said = browser.text(".plot:last-child");
-    assert!(said.contains("no records move") && said.contains("no records wait"), "{said}");
+    assert!(said.contains("no records move") && said.contains("nothing queued or held"), "{said}");
     assert!(heights(&browser, "drop", "l-given").is_empty(), "it gives nothing on");
 }
 
@@ -121,4 +121,21 @@ fn a_source_that_follows_files_says_how_far_behind_it_is_and_what_it_waits_for()
         "nothing is behind",
         "return !document.querySelector('[data-stage=\"log\"]').textContent.includes('behind')",
     );
+}
+
+/// Its program has read them, and may still fail with all of them.
+#[test]
+fn what_a_program_has_only_read_is_not_written() {
+    let scratch = Scratch::new();
+    let pipeline = format!(
+        "[source.ticks]\n{TICKS}\n[sink.out]\nrun = ['sh', '-c', 'cat > out.txt']\nmode = 'stream'\n"
+    );
+    let mut served = Served::run(&scratch, &pipeline);
+    let browser = Browser::start(&scratch);
+    served.open(&browser);
+    let figure = "const of = name => [...document.querySelectorAll('.figure')].find(f => f.querySelector('.name').textContent === name)\
+                  .querySelector('.beside').textContent; const read = Number(of('Read').replace(/\\D/g, ''));";
+    let shown = format!("{figure} return read >= 20 ? of('Written') : null");
+    browser.until("it reads", &format!("{figure} return read >= 20"));
+    assert_eq!(browser.js(&shown), "0 records");
 }

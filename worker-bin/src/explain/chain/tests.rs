@@ -186,9 +186,8 @@ fn what_is_dead_is_the_root_whatever_it_said_before() {
     let chain = chain_of(&explanation, "src/0");
     assert_eq!((steps(chain), chain.root.as_str(), chain.stalled), (vec!["src/0"], "node b", true));
     let advice = |delivery: &str| {
-        let mut a = a.clone();
-        a.delivery = delivery.to_owned();
-        chain_of(&explain(&[a, b.clone()]), "src/0").advice.clone().unwrap()
+        let nodes = [&a, &b].map(|node| Snapshot { delivery: delivery.to_owned(), ..node.clone() });
+        chain_of(&explain(&nodes), "src/0").advice.clone().unwrap()
     };
     assert!(advice("memory").starts_with("start node b again"));
     assert!(

@@ -125,3 +125,10 @@ fn long_chains_are_cut() {
     assert_eq!(stall.len(), 4, "{text}");
     assert!(stall[3].ends_with('…') && stall.iter().all(|line| width(line) <= 80), "{text}");
 }
+
+#[test]
+fn of_a_stream_the_work_that_is_seen_is_the_least_it_can_be() {
+    assert_eq!(at_work(StageKind::Stream, 0.0), "–");
+    assert_eq!(at_work(StageKind::Stream, 0.2), "≥ 20 %");
+    assert_eq!(at_work(StageKind::Batch, 0.0), "0 %");
+}
