@@ -131,7 +131,7 @@ fn arguments<'b>(program: &Program, input: &'b [Batch]) -> Result<Vec<&'b [u8]>,
     if records.iter().any(|record| record.contains(&0)) {
         return Err(cannot_take(
             program,
-            "it holds a zero byte, which no argument can; give it on standard input or in a file: input = \"stdin\" or \"file\"",
+            "it holds a zero byte, which no argument can; give it on standard input or in a file: input = \"stdin\" or \"file\" (on the command line --batch-file)",
         ));
     }
     Ok(records)
@@ -144,7 +144,7 @@ fn too_long(program: &Program, argv: &[std::ffi::OsString]) -> Result<(), NotSta
             program,
             &format!(
                 "it makes an argument of {bytes} bytes, and the system takes at most {ARGUMENT_BYTES_MAX}; give it on standard input \
-                 or in a file: input = \"stdin\" or \"file\""
+                 or in a file: input = \"stdin\" or \"file\" (on the command line --batch-file)"
             ),
         )),
     }

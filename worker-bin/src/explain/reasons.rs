@@ -170,7 +170,7 @@ reasons! {
     /// Its program has work and does nothing.
     ChildHung "child_hung" Blocked Task Here
         "hangs" "a program that hangs" "program hangs"
-        => "it may wait for something outside, or for itself; the timeout of its stage kills and retries it once that has passed; where there is none (mode = \"stream\", \"off\"), set one: timeout = \"30s\""
+        => "it may wait for something outside, or for itself; the timeout of its stage kills and retries it once that has passed; where there is none (mode = \"stream\", \"off\"), set one: timeout = \"30s\" (on the command line --timeout 30s)"
     {
         /// Input it has not read.
         unread_bytes: u64,
@@ -208,7 +208,7 @@ reasons! {
     /// A stream's program has printed nothing yet, and its input has not ended.
     AwaitingEnd "awaiting_end" Idle Task Input
         "input end" "the end of input" "program waits for the end of input"
-        => "normal for sort, wc and the like; with an endless source its stage needs window = { every = \"1m\" }"
+        => "normal for sort, wc and the like; with an endless source its stage needs window = { every = \"1m\" } (on the command line --window 1m)"
     { /// Records it was given.
         fed_records: u64 }
     /// The user holds it up.

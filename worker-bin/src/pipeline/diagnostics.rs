@@ -1,5 +1,6 @@
 //! What is wrong with a file, shown with the line and a caret under it.
 
+use super::inline::said::in_options;
 use crate::text::names;
 use crate::text::units::{bytes as size, number};
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
@@ -235,10 +236,6 @@ impl Problem {
         self.marks.iter().map(|(_, label)| label.as_str())
     }
 
-    pub(super) fn helped(&self) -> &[String] {
-        &self.help
-    }
-
     fn position(&self) -> usize {
         self.marks.first().map_or(usize::MAX, |(range, _)| range.start)
     }
@@ -320,6 +317,14 @@ impl SourceText {
         as_written.unwrap_or_else(|| (&self.text, ranges().cloned().collect()))
     }
 
+    /// What to do, in the words that this was written in.
+    pub(super) fn advice(&self, problem: &Problem) -> Vec<String> {
+        match &self.written {
+            None => problem.help.clone(),
+            Some(_) => problem.help.iter().map(|help| in_options(help)).collect(),
+        }
+    }
+
     pub(crate) fn text(&self) -> &str {
         &self.text
     }
@@ -397,7 +402,8 @@ fn render_one(renderer: &Renderer, text: &SourceText, problem: &Problem, level: 
         });
         group = group.element(Snippet::source(shown).path(text.name.as_str()).annotations(marks));
     }
-    for help in &problem.help {
+    let helps = text.advice(problem);
+    for help in &helps {
         group = group.element(Level::HELP.message(help.as_str()));
     }
     renderer.render(&[group])

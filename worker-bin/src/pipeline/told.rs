@@ -44,7 +44,7 @@ impl Told {
             message: problem.title().to_owned(),
             at: places.next(),
             related: places.collect(),
-            help: problem.helped().to_vec(),
+            help: text.advice(problem),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A pipeline from the words of a command line, by way of the file that says the same.
 
 mod options;
+pub(super) mod said;
 mod tables;
 mod values;
 

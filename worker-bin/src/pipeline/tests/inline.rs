@@ -218,3 +218,15 @@ fn braces_that_do_what_is_not_meant_are_warned_of() {
         assert_eq!(warned(fine), "", "{fine}");
     }
 }
+
+#[test]
+fn advice_to_a_command_line_names_options_and_to_a_file_keys() {
+    let inline = crate::pipeline::warnings(&pipeline("-i in -s sort -o out"));
+    let said = inline.iter().map(ToString::to_string).collect::<String>();
+    assert!(said.contains("-S runs it once for all its records") && said.contains("need --key"), "{said}");
+    assert!(!said.contains("mode = ") && !said.contains("partition_by"), "{said}");
+    let file = "[source.s]\nfile = 'in'\n[stage.sort]\nrun = 'sort'\n[sink.o]\nfile = 'out'\n";
+    let file = crate::pipeline::warnings(&super::read(file).unwrap());
+    let said = file.iter().map(ToString::to_string).collect::<String>();
+    assert!(said.contains("mode = \"stream\" runs it once") && said.contains("partition_by"), "{said}");
+}
