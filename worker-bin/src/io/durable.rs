@@ -1,6 +1,6 @@
 //! Files and directories that are on stable storage when a call returns.
 //!
-//! Every step passes a [fault point](crate::fault) named after `what`: `WHAT.write`, `WHAT.sync`, `WHAT.rename`,
+//! Every step passes a [fault point](crate::fault) named after `what`: `WHAT.open`, `WHAT.write`, `WHAT.sync`, `WHAT.rename`,
 //! `WHAT.directory`.
 
 use crate::descriptors;
@@ -24,7 +24,8 @@ pub fn replace_file(path: &Path, bytes: &[u8], what: &str) -> io::Result<()> {
     let fresh = PathBuf::from(fresh);
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(FILE_MODE);
-    let mut file = descriptors::patiently("write a file of the state", || options.open(&fresh))?;
+    let mut open = || fault::around(&format!("{what}.open"), || options.open(&fresh));
+    let mut file = descriptors::patiently("write a file of the state", &mut open)?;
     fault::around(&format!("{what}.write"), || file.write_all(bytes))?;
     fault::around(&format!("{what}.sync"), || file.sync_all())?;
     fault::around(&format!("{what}.rename"), || std::fs::rename(&fresh, path))?;
