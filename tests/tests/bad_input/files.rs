@@ -185,7 +185,10 @@ fn what_is_missing_is_said_before_how_to_use_it() {
 fn wrong_command_lines_are_refused() {
     let scratch = Scratch::new();
     scratch.write("pipeline.toml", with_stage("run = 'cat'"));
-    let cases: [&[&str]; 6] = [
+    let cases: [&[&str]; 9] = [
+        &["run", "-s", "cat", "--print-toml", "--report", "r.html"],
+        &["run", "-s", "cat", "--print-toml", "--chaos", "1"],
+        &["run", "pipeline.toml", "--print-toml", "--limit", "9"],
         &[],
         &["walk"],
         &["run"],

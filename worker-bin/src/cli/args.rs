@@ -154,7 +154,7 @@ pub struct RunArgs {
     #[arg(long, conflicts_with_all = ["limit", "to", "fresh", "print_toml"])]
     pub resume_failed: bool,
     /// Print the pipeline as a file, and do not run it
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["limit", "report", "chaos"])]
     pub print_toml: bool,
     /// How many batch programs may run at once [default: one per core]
     #[arg(long, value_name = "N", value_parser = slots)]
