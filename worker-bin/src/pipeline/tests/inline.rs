@@ -109,7 +109,7 @@ fn words_that_do_not_go_together_are_shown_as_they_were_written() {
     for (line, words) in [
         ("-i a -i - -s cat", &["`-i -", "cat FILE -"][..]),
         ("-i a --list b", &["one source", "--list b"]),
-        ("--list -", &["`-` is no file", "stdin = true (-i -)", "--list \"-\""]),
+        ("--list -", &["`-` is no file", "write -i -", "--list \"-\""]),
         ("--list 'a[' --list b", &["this pattern cannot be used", "--list \"a[\""]),
         ("--list a --header skip", &["paths have no header", "--list \"a\""]),
         ("--list a --header repeat", &["needs files", "--header repeat"]),
