@@ -123,19 +123,7 @@ fn figures(tasks: &[&Task], kind: StageKind) -> Lines {
                 words::number(sum(|t| t.counters.programs)),
             ),
         ),
-        (
-            Tone::Plain,
-            match rate(|t| t.busy_s) {
-                // What is not seen is not none.
-                seconds if !kind.is_seen_at_work() && seconds < 0.1 => format!("{:9} –", "at work"),
-                seconds => format!(
-                    "{:9} {}{} since the start",
-                    "at work",
-                    if kind.is_seen_at_work() { "" } else { "at least " },
-                    words::duration(seconds)
-                ),
-            },
-        ),
+        (Tone::Plain, format!("{:9} {}", "at work", work_seen(kind, rate(|t| t.busy_s)))),
         (
             Tone::Plain,
             match causes.as_slice() {
@@ -144,6 +132,15 @@ fn figures(tasks: &[&Task], kind: StageKind) -> Lines {
             },
         ),
     ]
+}
+
+/// How long it was at work since the start, or the least it can be; what is not seen is not none.
+fn work_seen(kind: StageKind, seconds: f64) -> String {
+    match () {
+        () if kind.is_seen_at_work() => format!("{} since the start", words::duration(seconds)),
+        () if seconds < 0.1 => "–".to_owned(),
+        () => format!("at least {} since the start", words::duration(seconds)),
+    }
 }
 
 /// What sources have not read of the files that they follow.
