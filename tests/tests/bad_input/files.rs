@@ -144,8 +144,7 @@ fn of_many_mistakes_the_first_are_shown_and_the_others_counted() {
             .stderr
             .lines()
             .find_map(|line| line.strip_suffix(" more errors are not shown; mend these first"));
-        let more: Option<u32> =
-            more.and_then(|more| more.replace('\u{202f}', "").replace(' ', "").parse().ok());
+        let more: Option<u32> = more.and_then(|more| more.replace(['\u{202f}', ' '], "").parse().ok());
         assert!(shown == 20 && more >= Some(least), "{what}: {shown} shown, {more:?} more");
     }
 }
