@@ -188,7 +188,7 @@ impl Stream {
         let unread = Arc::clone(running.unread());
         let feed = async {
             tokio::select! {
-                fed = self.feed(Stdin { pipe, gauges: &gauges }, header, replay, orders) => fed?,
+                fed = self.feed(Stdin { pipe, gauges: &gauges }, &unread, header, replay, orders) => fed?,
                 never = self.follow_reading(&gauges, &unread) => match never {},
             }
             self.until_all_is_read(&gauges, &unread).await;
@@ -214,6 +214,7 @@ impl Stream {
     async fn feed(
         &self,
         stdin: Stdin<'_>,
+        unread: &OwnedFd,
         header: Option<Bytes>,
         replay: Option<mpsc::Receiver<Result<Batch, String>>>,
         mut orders: mpsc::UnboundedReceiver<StreamCommand>,
@@ -225,7 +226,7 @@ impl Stream {
         if let Some(mut replay) = replay {
             while let Some(batch) = replay.recv().await {
                 let batch = batch.map_err(io::Error::other)?;
-                lock(&self.reading).given(&batch);
+                lock(&self.reading).given(&batch, stdin.gauges, unread);
                 queue.push(batch.payload().clone(), 0);
                 while !queue.pieces.is_empty() {
                     stdin.write(&mut queue.pieces).await?;
@@ -236,7 +237,7 @@ impl Stream {
         }
         loop {
             while let Ok(order) = orders.try_recv() {
-                self.take(&mut queue, order);
+                self.take(&mut queue, order, (stdin.gauges, unread));
             }
             if queue.pieces.is_empty() {
                 self.tell_fed(queue.written());
@@ -245,7 +246,7 @@ impl Stream {
                     return Ok(());
                 }
                 match orders.recv().await {
-                    Some(order) => self.take(&mut queue, order),
+                    Some(order) => self.take(&mut queue, order, (stdin.gauges, unread)),
                     // The handle is gone, so the child is being killed.
                     None => return std::future::pending().await,
                 }
@@ -257,10 +258,10 @@ impl Stream {
         }
     }
 
-    fn take(&self, queue: &mut Queue, order: StreamCommand) {
+    fn take(&self, queue: &mut Queue, order: StreamCommand, (gauges, unread): (&Gauges, &OwnedFd)) {
         match order {
             StreamCommand::Feed(batch) => {
-                lock(&self.reading).given(&batch);
+                lock(&self.reading).given(&batch, gauges, unread);
                 queue.push(batch.payload().clone(), batch.cost());
             }
             StreamCommand::Close => queue.closing = true,
