@@ -3,7 +3,8 @@
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::process::ExitCode;
 
-/// The data path allocates and frees buffers of hundreds of KiB; this keeps their pages instead of faulting them in anew.
+/// The data path allocates and frees buffers of hundreds of KiB; this keeps their pages instead of faulting them in anew. It does not ask for
+/// huge pages: one is cleared whole for the first byte of it, and what is used here for a moment lies in many.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
