@@ -3,6 +3,7 @@
 use super::stderr::LogLimit;
 use super::wire::Start;
 use crate::chaos::Chaos;
+use crate::io::buffers::BUFFER_BYTES;
 use crate::io::framing::Framing;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -117,7 +118,7 @@ impl Program {
             envelope_in: b'\n'.into(),
             framing: Framing::Lines,
             max_record: 1 << 20,
-            chunk_bytes: 256 * 1024,
+            chunk_bytes: BUFFER_BYTES,
             log_limit: LogLimit::default(),
         }
     }

@@ -6,6 +6,7 @@ mod long;
 pub use last::{Ended, FinishError, LeftOut, TornRecord};
 pub use long::{LongRecord, Piece};
 
+use crate::io::buffers::{self, BUFFER_BYTES};
 use crate::io::framing::{Found, Framing, Splitter};
 use crate::text::units::number;
 use bytes::Bytes;
@@ -96,8 +97,9 @@ impl Chunker {
 
     /// The same, passing over records that are too long: take [`Piece`]s of it, not batches.
     #[must_use]
-    pub fn passing_over_long(self, passes_over: bool) -> Self {
-        Self { passes_over, ..self }
+    pub fn passing_over_long(mut self, passes_over: bool) -> Self {
+        self.passes_over = passes_over;
+        self
     }
 
     /// Changes the size of batches from here on.
@@ -105,12 +107,19 @@ impl Chunker {
         self.chunk_bytes = chunk_bytes.clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX);
     }
 
-    /// The buffer to append to: read into its spare capacity, at least a quarter of `chunk_bytes`, all of it after a cut.
+    /// The buffer to append to: read into its spare capacity, at least a quarter of `chunk_bytes`.
     ///
     /// Only append: what it holds already is not searched again.
     pub fn space(&mut self) -> &mut Vec<u8> {
-        if self.buffer.capacity() - self.buffer.len() < self.chunk_bytes / 4 {
-            self.buffer.reserve(self.chunk_bytes);
+        let spare = self.buffer.capacity() - self.buffer.len();
+        if spare < self.chunk_bytes / 4 {
+            // Behind a cut there is the beginning of a record, and nothing else.
+            if self.chunk_bytes == BUFFER_BYTES && self.buffer.capacity() < BUFFER_BYTES / 2 {
+                let carry = std::mem::replace(&mut self.buffer, buffers::take());
+                self.buffer.extend_from_slice(&carry);
+            } else {
+                self.buffer.reserve(self.chunk_bytes);
+            }
         }
         &mut self.buffer
     }
@@ -272,7 +281,7 @@ impl Chunker {
             let carry = self.buffer[self.partial..].to_vec();
             let mut whole = std::mem::replace(&mut self.buffer, carry);
             whole.truncate(self.partial);
-            Bytes::from(whole)
+            buffers::filled(whole)
         };
         let ends = if self.ends.len() < self.ends.capacity() / 2 {
             let ends = Bytes::copy_from_slice(&self.ends);
@@ -295,6 +304,12 @@ impl Chunker {
 fn push_end(ends: &mut Vec<u8>, end: usize) {
     let end = u32::try_from(end).expect("the caps on max_record and chunk_bytes keep buffers below 4 GiB");
     ends.extend_from_slice(&end.to_le_bytes());
+}
+
+impl Drop for Chunker {
+    fn drop(&mut self) {
+        buffers::give_back(std::mem::take(&mut self.buffer));
+    }
 }
 
 /// How long a record is without the byte that ends it.

@@ -3,6 +3,7 @@
 //! Everything here blocks and knows nothing of tokio: it is called from threads of its own.
 
 pub(crate) mod beside;
+pub(crate) mod buffers;
 pub mod chunker;
 pub mod dead;
 pub mod durable;

@@ -10,6 +10,7 @@ use crate::explain::{
     Explanation, Followed, History, Outline, PastStalls, RunState, Sample, Sampler, Snapshot, StallChange,
     explain, words,
 };
+use crate::io::buffers;
 use crate::io::sink::Moved;
 use crate::mutex::lock;
 use crate::pipeline::plan::Plan;
@@ -96,6 +97,7 @@ impl Watch {
                 let Some(watch) = weak.upgrade() else { return };
                 watch.look();
                 if watch.may_rest() {
+                    buffers::release();
                     watch.cell.activity.stirred().await;
                 }
             }

@@ -1,6 +1,7 @@
 //! What reads a source, and what every kind of it can be told.
 
 use super::{Header, Lag, OnDamage, OnLong, SourceError};
+use crate::io::buffers::BUFFER_BYTES;
 use crate::io::framing::Framing;
 use crate::io::identity::FileId;
 use bytes::Bytes;
@@ -171,7 +172,7 @@ pub struct Progress {
 }
 
 const FIRST_CHUNK_BYTES: usize = 16 * 1024;
-const CHUNK_BYTES: usize = 256 * 1024;
+const CHUNK_BYTES: usize = BUFFER_BYTES;
 
 /// Sizes of chunks: small ones first, so that a small input too is spread over the partitions.
 #[derive(Debug)]
