@@ -37,6 +37,9 @@ const AFTERMATH_BYTES_MAX: u64 = 8 << 20;
 const TAKEN_LOOK_MIN: Duration = Duration::from_micros(500);
 const TAKEN_LOOK_MAX: Duration = Duration::from_millis(10);
 
+/// It is found no later than after this part of the time in which there was none.
+const TAKEN_LOOK_PART: u32 = 8;
+
 /// How often it is asked whether the moment of a child's death has come.
 const DUE_LOOK: Duration = Duration::from_millis(1);
 
@@ -418,10 +421,11 @@ async fn until_it_is_taken(service: &Service<'_>, stop: &Notify) {
         return;
     }
     service.gauges.is_held_up(true);
-    let mut wait = TAKEN_LOOK_MIN;
+    let since = Instant::now();
     while !(service.takes_print)() {
+        let wait = since.elapsed() / TAKEN_LOOK_PART;
         tokio::select! {
-            () = sleep(wait) => wait = (wait * 2).min(TAKEN_LOOK_MAX),
+            () = sleep(wait.clamp(TAKEN_LOOK_MIN, TAKEN_LOOK_MAX)) => {}
             () = stop.notified() => { stop.notify_one(); break; }
         }
     }

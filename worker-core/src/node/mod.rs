@@ -381,6 +381,8 @@ mod play;
 #[cfg(test)]
 mod reason_tests;
 #[cfg(test)]
+mod room_tests;
+#[cfg(test)]
 mod stopped_tests;
 #[cfg(test)]
 mod tests;

@@ -280,10 +280,10 @@ impl Base {
     }
 
     /// Whether new work may start: no output is past what may be stored outside, what is on its way there is bounded, and of
-    /// those whose receivers are connected some has room, which is half of what may be in memory, if there are any. So a dead destination stops nothing until
-    /// its spill limit, not even a task that gives to it alone and takes from one that gives to others too; and a task whose
-    /// living destinations are all slow waits for them instead of filling a disk. Who is read in order gives to a whole stage as to one:
-    /// that has room where each of its tasks has.
+    /// those whose receivers are connected some has room ([`waiting_max`]), if there are any. So a dead destination stops nothing
+    /// until its spill limit, not even a task that gives to it alone and takes from one that gives to others too; and a task whose
+    /// living destinations are all slow waits for them instead of filling a disk. Who is read in order gives to a whole stage as to
+    /// one: that has room where each of its tasks has.
     pub(crate) fn may_work(&self, ctx: &Ctx) -> bool {
         self.paused.is_none() && !self.much_is_pending(ctx) && self.room(ctx) == Room::Some
     }
@@ -301,7 +301,7 @@ impl Base {
         // What is stored counts, too: what is left there after a slow time would hold the task up until the last of it is acknowledged.
         let has_room = |link| {
             let outbox: &Outbox = ctx.outbox_ref(link);
-            outbox.memory_cost() + outbox.stored_cost() <= limits.outbox_bytes / 2
+            outbox.memory_cost() + outbox.stored_cost() <= waiting_max(ctx, link)
         };
         for &link in &self.outputs {
             let outbox = ctx.outbox_ref(link);
@@ -482,4 +482,12 @@ impl Base {
 fn effects_left(ctx: &Ctx, link: LinkId) -> Seq {
     let outbox = ctx.outbox_ref(link);
     if ctx.is_local(link) { outbox.finished() } else { outbox.through() }
+}
+
+/// How much of a link may wait for its receiver where new work starts, in bytes of cost: half of what may be in memory. In memory a
+/// receiver of this node has what it took acknowledged at once, so that a quarter of that keeps it busy; more would only leave the
+/// processor's cache before it is taken.
+fn waiting_max(ctx: &Ctx, link: LinkId) -> u64 {
+    let half = ctx.config.limits.outbox_bytes / 2;
+    if ctx.journaled || !ctx.is_local(link) || ctx.is_in_order(link) { half } else { half / 4 }
 }
