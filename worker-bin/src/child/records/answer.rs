@@ -1,5 +1,7 @@
 //! One line of a child's standard output.
 
+mod plain;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
@@ -42,11 +44,11 @@ pub(super) struct Emit<'a> {
 
 /// Keys and values, in the order in which they stand; a value is any JSON, kept as it is written.
 #[derive(Debug)]
-pub(super) struct Puts<'a>(pub(super) Vec<(Text<'a>, &'a RawValue)>);
+pub(super) struct Puts<'a>(pub(super) Vec<(Text<'a>, &'a str)>);
 
 impl<'a> Answer<'a> {
     pub(super) fn parse(line: &'a [u8]) -> Result<Self, serde_json::Error> {
-        serde_json::from_slice(line)
+        plain::scan(line).map_or_else(|| serde_json::from_slice(line), Ok)
     }
 
     /// Whether it neither emits nor changes anything.
@@ -158,8 +160,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Puts<'a> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Puts<'de>, A::Error> {
                 let mut entries = Vec::new();
-                while let Some(entry) = map.next_entry()? {
-                    entries.push(entry);
+                while let Some((key, value)) = map.next_entry::<Text<'de>, &'de RawValue>()? {
+                    entries.push((key, value.get()));
                 }
                 Ok(Puts(entries))
             }
@@ -191,7 +193,7 @@ mod tests {
         let records: Vec<&[u8]> = emitted.iter().map(|emit| emit.record.as_ref()).collect();
         assert_eq!(records, ["a".as_bytes(), "é\n".as_bytes(), b"r", b"\xff"]);
         assert_eq!(emitted[2].key.as_deref(), Some(&b"k"[..]));
-        let put: Vec<_> = answer.put.unwrap().0.iter().map(|(k, v)| (k.0.to_string(), v.get())).collect();
+        let put: Vec<_> = answer.put.unwrap().0.iter().map(|(k, v)| (k.0.to_string(), *v)).collect();
         assert_eq!(put, [("a".to_owned(), "\"3\""), ("b".to_owned(), r#"{"n":[1]}"#)]);
         assert_eq!((answer.id, answer.del.unwrap()[0].0.as_ref()), (7, "c"));
         let empty = parse(r#"{"id":1,"emit":null,"fail":null}"#);

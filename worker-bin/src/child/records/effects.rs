@@ -86,12 +86,12 @@ impl Effects {
         };
         for (Text(key), value) in answer.put.iter().flat_map(|puts| &puts.0) {
             own(key.as_bytes())?;
-            push_put(&mut self.changes, key.as_bytes(), value.get().as_bytes());
+            push_put(&mut self.changes, key.as_bytes(), value.as_bytes());
         }
         for (Text(key), value) in answer.put_b64.iter().flat_map(|puts| &puts.0) {
             let key = decoded(key, "put_b64").map_err(|why| ProtocolFault::Wrong { id, why })?;
             own(&key)?;
-            push_put(&mut self.changes, &key, value.get().as_bytes());
+            push_put(&mut self.changes, &key, value.as_bytes());
         }
         for Text(key) in answer.del.iter().flatten() {
             own(key.as_bytes())?;

@@ -59,8 +59,8 @@ pub(super) fn push_base64(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
 }
 
-/// How many bytes stand for themselves before the first that does not.
-fn plain_bytes(text: &[u8]) -> usize {
+/// How many bytes stand for themselves in a JSON string, before the first that does not.
+pub(super) fn plain_bytes(text: &[u8]) -> usize {
     let mut words = text.chunks_exact(WORD);
     let mut at = 0;
     for word in words.by_ref() {
