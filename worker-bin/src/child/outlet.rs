@@ -6,13 +6,17 @@ use rustix::io::{read, retry_on_intr};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::unix::pipe;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
-/// How long the output of a child that has enough to do is left to gather.
-const GATHER: Duration = Duration::from_millis(1);
+/// How long the output of a child that has enough to do is left to gather: at least, and at most.
+const GATHER_MIN: Duration = Duration::from_millis(1);
+const GATHER_MAX: Duration = Duration::from_millis(8);
+
+/// What part of what it owes a child answers meanwhile: it must not run out of work.
+const GATHER_SHARE: f64 = 0.25;
 
 /// A child that owes fewer answers is heard at once.
 const GATHER_OWED_MIN: u64 = 64;
@@ -53,48 +57,71 @@ impl Outlet {
 
     /// Lets output gather for a moment, unless it is told to stop.
     pub(crate) async fn gather(&mut self, stop: &Notify) -> io::Result<Gathered> {
+        self.gather_for(GATHER_MIN, stop).await
+    }
+
+    async fn gather_for(&mut self, time: Duration, stop: &Notify) -> io::Result<Gathered> {
         tokio::select! {
-            left = self.leave() => left.map(|()| Gathered::Something),
+            left = self.leave(time) => left.map(|()| Gathered::Something),
             () = stop.notified() => Ok(Gathered::Stopped),
         }
     }
 
     /// Does not wait for input for a moment, nor is woken by it.
-    async fn leave(&mut self) -> io::Result<()> {
+    async fn leave(&mut self, time: Duration) -> io::Result<()> {
         if let Self::Watched(_) = self
             && let Self::Watched(pipe) = std::mem::replace(self, Self::Gone)
         {
             *self = Self::Left(pipe.into_nonblocking_fd()?);
         }
-        sleep(GATHER).await;
+        sleep(time).await;
         Ok(())
     }
 }
 
 /// How fast a child answers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Pace {
     answered: u64,
-    /// Answers between two readings: the most of late.
-    gained: u64,
+    read: Instant,
+    /// Answers a second: the most of late.
+    rate: f64,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { answered: 0, read: Instant::now(), rate: 0.0 }
+    }
 }
 
 impl Pace {
     /// Lets a child go on for a moment, so that much is read at once, if it will not run out of work in that time. Says
     /// whether it did, or was told to stop.
+    ///
+    /// Each reading costs much the same, with all that follows from it, however little is read; and what a child still owes waits for
+    /// longer than what it has answered meanwhile.
     pub(crate) async fn gather(
         &mut self,
         outlet: &mut Outlet,
         gauges: &Gauges,
         stop: &Notify,
     ) -> io::Result<Gathered> {
-        let answered = gauges.answered.load(Relaxed);
-        self.gained = (answered - self.answered).max(self.gained - self.gained / 8);
-        self.answered = answered;
-        if gauges.owed.load(Relaxed) < GATHER_OWED_MIN.max(2 * self.gained) {
-            return Ok(Gathered::Nothing);
+        let (answered, now) = (gauges.answered.load(Relaxed), Instant::now());
+        let time = now.duration_since(std::mem::replace(&mut self.read, now)).max(GATHER_MIN);
+        let gained = answered - std::mem::replace(&mut self.answered, answered);
+        self.rate = (gained as f64 / time.as_secs_f64()).max(self.rate * 0.875);
+        match self.time_for(gauges.owed.load(Relaxed)) {
+            Some(time) => outlet.gather_for(time, stop).await,
+            None => Ok(Gathered::Nothing),
         }
-        outlet.gather(stop).await
+    }
+
+    /// How long a child that owes so many answers may be left alone.
+    fn time_for(&self, owed: u64) -> Option<Duration> {
+        let time = Duration::try_from_secs_f64(owed as f64 * GATHER_SHARE / self.rate.max(1.0));
+        let time = time.unwrap_or(GATHER_MAX).min(GATHER_MAX);
+        // At least it is a moment, in which it would answer no more than half.
+        (owed >= GATHER_OWED_MIN && time >= GATHER_MIN / 2).then(|| time.max(GATHER_MIN))
     }
 }
 
@@ -104,4 +131,20 @@ pub(crate) enum Gathered {
     Something,
     Nothing,
     Stopped,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_is_left_alone_for_as_long_as_it_has_more_than_enough_to_do() {
+        let pace = |rate| Pace { rate, ..Pace::default() };
+        assert_eq!(pace(100_000.0).time_for(1024), Some(Duration::from_micros(2560)));
+        assert_eq!(pace(1_000_000.0).time_for(2048), Some(GATHER_MIN));
+        assert_eq!(pace(1_000_000.0).time_for(1999), None, "it would have nothing more to do");
+        assert_eq!(pace(1_000.0).time_for(1024), Some(GATHER_MAX));
+        assert_eq!(pace(0.0).time_for(64), Some(GATHER_MAX));
+        assert_eq!(pace(0.0).time_for(63), None, "it is heard at once");
+    }
 }
