@@ -3,6 +3,7 @@
 use rustix::process::Signal;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 use worker_tests::process::{Running, Scratch, eventually, free_port, worker_binary};
 
@@ -233,4 +234,48 @@ fn what_could_not_be_printed_is_an_error_and_a_reader_that_leaves_is_none() {
         let said = printed(&scratch, &format!("{args} --admin {address}"), "| head -n 1 > /dev/null");
         assert_eq!(said, "status 0\n", "{args}");
     }
+}
+
+/// What programs keep there is nobody else's to read, and what a worker that was killed has left goes with the next start: by its lock, so
+/// that a worker that lives keeps its own, however old.
+#[test]
+fn temporary_files_are_closed_to_others_and_those_of_the_dead_are_swept() {
+    let scratch = Scratch::new();
+    std::fs::create_dir(scratch.path("tmp")).expect("a directory");
+    let tmp = scratch.path("tmp");
+    let start = |name: &str| {
+        let program = format!(
+            "sh -c 'echo x > \"$WORKER_TMPDIR/left\"; dirname \"$WORKER_TMPDIR\" > {name}; exec cat'"
+        );
+        let pipeline = format!(
+            "[pipeline]\nname = '{name}'\n[source.made]\nrun = ['sleep', '600']\n[stage.work]\nmode = 'stream'\nrun = \"\"\"{program}\"\"\"\n[sink.o]\nfile = '{name}.txt'\n"
+        );
+        scratch.write(
+            &format!("{name}.toml"),
+            pipeline.replace("'sleep', '600'", "'sh', '-c', 'echo x; exec sleep 600'"),
+        );
+        let line = ["run", &format!("{name}.toml"), "--admin", "none", "--progress", "none"];
+        let running = scratch.worker(&line).env("TMPDIR", &tmp.display().to_string()).start();
+        let dir =
+            eventually("the program runs", PATIENCE, || match std::fs::read_to_string(scratch.path(name)) {
+                Ok(dir) if dir.ends_with('\n') => Ok(dir.trim_end().to_owned()),
+                Ok(_) | Err(_) => Err(running.stderr()),
+            });
+        (running, std::path::PathBuf::from(dir))
+    };
+    let (living, kept) = start("living");
+    let (killed, left) = start("killed");
+    assert_eq!(left.metadata().expect("it is there").permissions().mode() & 0o777, 0o700);
+    killed.kill();
+    assert!(left.is_dir() && kept.is_dir());
+    std::fs::create_dir(tmp.join("worker-tmp-of-somebody")).expect("a directory");
+    scratch.write("in.txt", "x\n");
+    let line = ["run", "--admin", "none", "--progress", "none", "-i", "in.txt", "-s", "cat", "-o", "out.txt"];
+    scratch.worker(&line).env("TMPDIR", &tmp.display().to_string()).run().expect(0);
+    assert!(!left.exists(), "what the dead has left");
+    assert!(kept.is_dir(), "what the living has");
+    assert!(tmp.join("worker-tmp-of-somebody").is_dir(), "what no worker has made");
+    living.signal(Signal::TERM);
+    living.wait(PATIENCE);
+    assert!(!kept.exists());
 }

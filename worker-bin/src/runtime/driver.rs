@@ -15,6 +15,7 @@ use super::options::Options;
 use super::peers::KeepPeer;
 use super::ports::{Context, Ports, Thread};
 use super::process::life;
+use super::scratch::{self, Scratch};
 use super::spill::{SpillContext, SpillPort};
 use super::tap::Taps;
 use crate::child::{Launcher, Manner};
@@ -49,7 +50,7 @@ pub(super) struct Driver {
     journals: Journals,
     durable: Option<Durable>,
     /// Removed at the end of the run; tasks and threads may live longer.
-    scratch: Option<tempfile::TempDir>,
+    scratch: Option<Scratch>,
 }
 
 impl Driver {
@@ -194,6 +195,8 @@ impl Driver {
 /// # Errors
 /// As starting the run.
 pub fn try_spill_dir(options: &Options) -> Result<(), RunError> {
+    // It may be what fills the disk.
+    scratch::sweep(&options.spill_dir);
     let store = SpillStore::new(&options.spill_dir)?;
     let tried = scratch_in(&options.spill_dir).map(drop);
     store.leave();
@@ -201,9 +204,8 @@ pub fn try_spill_dir(options: &Options) -> Result<(), RunError> {
 }
 
 /// A directory for the files of programs, removed at the end of the run.
-fn scratch_in(dir: &Path) -> Result<tempfile::TempDir, RunError> {
-    let made = tempfile::Builder::new().prefix("worker-").tempdir_in(dir);
-    made.map_err(|e| system("make a directory for temporary files in the spill directory", e))
+fn scratch_in(dir: &Path) -> Result<Scratch, RunError> {
+    Scratch::make(dir).map_err(|e| system("make a directory for temporary files in the spill directory", e))
 }
 
 fn make_node(config: NodeConfig, journaled: &Journaled) -> Node {
