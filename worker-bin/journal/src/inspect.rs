@@ -1,22 +1,26 @@
-//! A journal in words, for people who want to know what is in it.
+//! A journal, for people who want to know what is in it, and for programs.
+
+mod finding;
+mod words;
+
+pub use finding::Finding;
 
 use super::error::{Damage, JournalError};
 use super::fold::{Fold, NewestPosition};
-use super::format::{self, RecordKind, SegmentHeader};
-use super::image::Image;
+use super::format::{self, RecordKind};
 use super::images::Member;
-use super::record::{
-    AttemptHead, BodyHead, CheckpointHead, CommitHead, CopiedHead, LifeHead, Location, OfHead, Span,
-    StepHead, TurnHead,
-};
+use super::record::{AttemptHead, CheckpointHead, CommitHead, CopiedHead, LifeHead, OfHead, Span};
 use super::recover::{self, Folds, Segments};
 use super::scan::{self, ReadWindow, RecordAt, Records, ScanError};
 use super::storage::{Storage, StorageError, StorageFile};
 use bytes::Bytes;
+use finding::{Commit, Header, InFlight, Record, Recovered, Says, Segment};
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::io::{self, Write};
+use std::io;
 use thiserror::Error;
+
+/// Who is told what is found.
+pub type Found<'a> = dyn FnMut(&Finding) -> io::Result<()> + 'a;
 
 /// Why a journal was not printed to its end.
 #[derive(Debug, Error)]
@@ -36,28 +40,28 @@ impl From<StorageError> for InspectError {
     }
 }
 
-/// Prints every segment and record in `storage`, and what recovery would make of them; changes nothing. Gives whether the
+/// Gives every segment and record in `storage` to `found`, and what recovery would make of them; changes nothing. Gives whether the
 /// journal can be gone on from. A worker that has it open may go on: what it removes meanwhile is left out.
 ///
 /// # Errors
 /// [`InspectError`].
-pub fn inspect<S: Storage>(storage: &S, out: &mut dyn Write) -> Result<bool, InspectError> {
+pub fn inspect<S: Storage>(storage: &S, found: &mut Found<'_>) -> Result<bool, InspectError> {
     let numbers = segments(storage)?;
-    writeln!(out, "journal {}", storage.describe())?;
+    found(&Finding::Journal { journal: storage.describe(), segments: numbers.len() })?;
     if numbers.is_empty() {
-        writeln!(out, "  no segments")?;
         return Ok(true);
     }
     for &number in &numbers {
         match storage.open_read_only(&format::file_name(number)) {
-            Ok(file) => segment(&file, number, out)?,
+            Ok(file) => segment(&file, number, found)?,
             Err(StorageError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                writeln!(out, "{}  removed meanwhile", format::file_name(number))?;
+                let segment = format::file_name(number);
+                found(&Finding::Segment(Segment { segment, bytes: None, header: None, damage: None }))?;
             }
             Err(error) => return Err(error.into()),
         }
     }
-    verdict(storage, &numbers, out)
+    verdict(storage, &numbers, found)
 }
 
 /// How long a task's file of dead letters is by the journal in `storage`; 0 if it says nothing of that task. Changes nothing,
@@ -116,52 +120,45 @@ impl Folds for Newest {
     }
 }
 
-fn segment<F: StorageFile>(file: &F, number: u64, out: &mut dyn Write) -> Result<(), InspectError> {
+fn segment<F: StorageFile>(file: &F, number: u64, found: &mut Found<'_>) -> Result<(), InspectError> {
     let (name, bytes) = (format::file_name(number), file.bytes()?);
+    let mut about = Segment { segment: name.clone(), bytes: Some(bytes), header: None, damage: None };
     let header = match scan::header(file, number) {
         Ok(Some(header)) => header,
-        Ok(None) => {
-            writeln!(out, "{name}  {bytes} bytes, no header of this segment")?;
-            return Ok(());
-        }
+        Ok(None) => return Ok(found(&Finding::Segment(about))?),
         Err(ScanError::Damage(damage)) => {
-            writeln!(out, "{name}  {damage}")?;
-            return Ok(());
+            about.damage = Some(damage.to_string());
+            return Ok(found(&Finding::Segment(about))?);
         }
         Err(ScanError::Storage(error)) => return Err(error.into()),
     };
-    let SegmentHeader { journal, epoch, base, durable_to, .. } = header;
-    writeln!(
-        out,
-        "{name}  {bytes} bytes, journal {journal:016x}, epoch {epoch}, from position {}, durable to {} when named",
-        base.0,
-        durable_to.0,
-        journal = journal.0,
-    )?;
+    about.header = Some(Header {
+        journal_id: format!("{:016x}", header.journal.0),
+        epoch: header.epoch.0,
+        position: header.base.0,
+        durable_to: header.durable_to.0,
+    });
+    found(&Finding::Segment(about))?;
     let (mut window, mut heads) = (ReadWindow::new(file)?, ReadWindow::new(file)?);
     let mut records = Records::new(&header);
     while let Some(record) = records.next(&mut window)? {
-        let what = match describe(&mut heads, number, &record) {
-            Ok(what) => what,
-            Err(ScanError::Damage(damage)) => damage.to_string(),
+        let says = match says(&mut heads, number, &record) {
+            Ok(says) => says,
+            Err(ScanError::Damage(damage)) => Says::Damaged { damage: damage.to_string() },
             Err(ScanError::Storage(error)) => return Err(error.into()),
         };
-        let position = header.position(record.offset).0;
-        let (kind, len, durable) =
-            (name_of(record.header.kind), record.header.len, record.header.durable_to.0);
-        writeln!(
-            out,
-            "  {:>10}  position {position}  {kind:<10}  {len} bytes, durable to {durable}{what}",
-            record.offset
-        )?;
+        found(&Finding::Record(Record {
+            segment: name.clone(),
+            offset: record.offset,
+            position: header.position(record.offset).0,
+            bytes: u64::from(record.header.len),
+            durable_to: record.header.durable_to.0,
+            kind: name_of(record.header.kind),
+            says,
+        }))?;
     }
-    writeln!(
-        out,
-        "  {:>10}  end of whole records, position {}",
-        records.offset,
-        header.position(records.offset).0
-    )?;
-    Ok(())
+    let (offset, position) = (records.offset, header.position(records.offset).0);
+    Ok(found(&Finding::End { segment: name, offset, position })?)
 }
 
 fn name_of(kind: RecordKind) -> &'static str {
@@ -178,143 +175,60 @@ fn name_of(kind: RecordKind) -> &'static str {
     }
 }
 
-fn describe<F: StorageFile>(
+fn says<F: StorageFile>(
     heads: &mut ReadWindow<'_, F>,
     number: u64,
     record: &RecordAt,
-) -> Result<String, ScanError> {
+) -> Result<Says, ScanError> {
     Ok(match record.header.kind {
         RecordKind::Life => {
             let head: LifeHead = scan::head_of(heads, number, record)?.0;
-            format!(", epoch {}", head.epoch)
+            Says::Life { epoch: head.epoch.0 }
         }
-        RecordKind::Commit => commit(&scan::head_of(heads, number, record)?.0),
+        RecordKind::Commit => {
+            let head: CommitHead = scan::head_of(heads, number, record)?.0;
+            Says::Commit(Box::new(Commit::from(&head)))
+        }
         RecordKind::Stage => {
             let span: Span = scan::head_of(heads, number, record)?.0;
-            format!(", {} records", span.records())
+            Says::Stage { records: span.records() }
         }
-        RecordKind::State => String::new(),
+        RecordKind::State => Says::State {},
         RecordKind::Of => {
             let head: OfHead = scan::head_of(heads, number, record)?.0;
-            format!(", what follows is of task {}", head.member)
+            Says::Of { member: u64::from(head.member) }
         }
         RecordKind::Part => {
             let (head, _): (CheckpointHead, u64) = scan::head_of(heads, number, record)?;
-            format!(", {} records of state", head.states)
+            Says::Part { states: head.states }
         }
         RecordKind::Checkpoint => {
-            let (head, _): (CheckpointHead, u64) = scan::head_of(heads, number, record)?;
-            let needs: Vec<String> = head
-                .needs
-                .iter()
-                .map(|(n, end)| format!("{} to byte {end}", format::file_name(*n)))
-                .collect();
-            let needs = if needs.is_empty() { "nothing".to_owned() } else { needs.join(", ") };
-            format!(", {} records of state, needs {needs}", head.states)
+            let head: CheckpointHead = scan::head_of(heads, number, record)?.0;
+            Says::from(&head)
         }
         RecordKind::Copied => {
             let head: CopiedHead = scan::head_of(heads, number, record)?.0;
-            match head.output {
-                Some((link, first)) => format!(", link {link} {}", range(first.0, head.span.records())),
-                None => format!(", {} records", head.span.records()),
-            }
+            Says::from(&head)
         }
-        RecordKind::Note => in_flight(&scan::head_of(heads, number, record)?.0),
+        RecordKind::Note => {
+            let head: AttemptHead = scan::head_of(heads, number, record)?.0;
+            Says::Note(InFlight::from(&head))
+        }
     })
 }
 
-fn commit(head: &CommitHead) -> String {
-    let mut text = format!(", commit {}", head.id);
-    for input in &head.inputs {
-        let ended = if input.ended { ", ended" } else { "" };
-        text +=
-            &format!("; input link {} through {} of epoch {}{ended}", input.link, input.through, input.epoch);
-    }
-    for output in &head.outputs {
-        let (records, place) = match &output.body {
-            BodyHead::Inline(span) => (span.records(), String::new()),
-            BodyHead::Staged(Location { segment, offset, span }) => {
-                (span.records(), format!(" in {} at byte {offset}", format::file_name(*segment)))
-            }
-        };
-        text += &format!("; output link {} {}{place}", output.link, range(output.first.0, records));
-    }
-    if head.dead > 0 {
-        text += &format!("; {} dead letters", head.dead);
-    }
-    for (what, bytes) in
-        [("dead letters' file has", head.dead_bytes), ("position or state of", head.position_bytes)]
-    {
-        if let Some(bytes) = bytes {
-            text += &format!("; {what} {bytes} bytes");
-        }
-    }
-    match &head.step {
-        Some(StepHead::Admit { window, batches }) => {
-            let records: u64 = batches.iter().map(Span::records).sum();
-            text += &format!("; window {window} admits {records} records");
-        }
-        Some(StepHead::Printed { window, records, hash }) => {
-            text += &format!("; window {window} printed {records} records, hash {hash:016x}");
-        }
-        Some(StepHead::Cut { window }) => text += &format!("; window {window} is cut"),
-        Some(StepHead::Done { window }) => text += &format!("; window {window} is done"),
-        None => {}
-    }
-    if head.attempt != AttemptHead::default() {
-        text += &in_flight(&head.attempt);
-    }
-    if let Some(TurnHead { taken, given, headers }) = &head.turn {
-        if *taken > 0 || !given.is_empty() {
-            text += &format!("; in order: {taken} chunks taken, {given:?} given");
-        }
-        for (what, header) in headers.iter().flat_map(|h| [("taken", &h.taken), ("given", &h.given)]) {
-            if let Some(header) = header {
-                text += &format!("; header {what}: {:?}", String::from_utf8_lossy(header).trim_end());
-            }
-        }
-    }
-    if head.ended {
-        text += "; end";
-    }
-    text
-}
-
-fn in_flight(head: &AttemptHead) -> String {
-    let AttemptHead { records, first, alone, suspects } = *head;
-    let what = match (records, suspects) {
-        (0, 0) => return ", nothing in flight".to_owned(),
-        (0, _) => format!("nothing in flight, {suspects} suspects"),
-        _ => format!("in flight {records} records"),
-    };
-    let from = first.map(|(link, seq)| format!(" from link {link} {seq}")).unwrap_or_default();
-    format!(", {what}{from}, {alone} deaths alone")
-}
-
-fn range(first: u64, records: u64) -> String {
-    format!("{first}..={}", (first + records).saturating_sub(1))
-}
-
 /// What recovery says, without what it would write.
-fn verdict<S: Storage>(storage: &S, numbers: &[u64], out: &mut dyn Write) -> Result<bool, InspectError> {
+fn verdict<S: Storage>(storage: &S, numbers: &[u64], found: &mut Found<'_>) -> Result<bool, InspectError> {
     match recover::recover(storage, numbers, &mut Nothing) {
         Ok(recovered) => {
-            writeln!(out, "durable to position {}, at least", recovered.durable_to.0)?;
-            writeln!(
-                out,
-                "whole to position {}; what lies behind, if anything, is torn and is cut off",
-                recovered.end.0
-            )?;
-            for (index, image) in recovered.images.tasks().iter().enumerate() {
-                write!(out, "{}", state(index, image))?;
-            }
-            writeln!(out, "  {} bytes live", recovered.images.live.bytes())?;
+            let (durable_to, whole_to) = (recovered.durable_to.0, recovered.end.0);
+            found(&Finding::Recovered(Recovered::new(&recovered.images, durable_to, whole_to)))?;
             Ok(true)
         }
         Err(JournalError::Damaged { damage, .. }) => {
-            writeln!(out, "damaged: {damage}")?;
+            found(&Finding::Damaged { damage: damage.to_string() })?;
             if let Damage::Bytes { .. } | Damage::Missing { .. } = damage {
-                claims(storage, numbers, out)?;
+                claims(storage, numbers, found)?;
             }
             Ok(false)
         }
@@ -323,42 +237,15 @@ fn verdict<S: Storage>(storage: &S, numbers: &[u64], out: &mut dyn Write) -> Res
 }
 
 /// Which file says how far the journal was durable.
-fn claims<S: Storage>(storage: &S, numbers: &[u64], out: &mut dyn Write) -> Result<(), InspectError> {
+fn claims<S: Storage>(storage: &S, numbers: &[u64], found: &mut Found<'_>) -> Result<(), InspectError> {
     let Ok(mut segments) = Segments::of(storage, numbers) else { return Ok(()) };
     for &number in numbers {
         if let Ok(Some(scan)) = segments.scan(number) {
-            let (name, durable) = (format::file_name(number), scan.durable_to.0);
-            writeln!(out, "  {name} is whole to byte {} and says: durable to position {durable}", scan.end)?;
+            let (segment, durable_to) = (format::file_name(number), scan.durable_to.0);
+            found(&Finding::Claim { segment, whole_to: scan.end, durable_to })?;
         }
     }
     Ok(())
-}
-
-fn state(index: usize, image: &Image) -> String {
-    let mut text = String::new();
-    let mut line = |what: String| writeln!(text, "  {what}").ok();
-    line(format!("{index}: task {}, epoch {}, commit {}", image.task, image.epoch, image.commits));
-    for input in image.inputs.values() {
-        let ended = if input.ended { ", ended" } else { "" };
-        line(format!("input link {} through {} of epoch {}{ended}", input.link, input.through, input.epoch));
-    }
-    for (link, output) in &image.outputs {
-        let end = output.end.map(|end| format!(", end at {end}")).unwrap_or_default();
-        let held = output
-            .held
-            .front()
-            .map_or_else(|| "nothing held".to_owned(), |h| format!("held from {}", h.first));
-        line(format!(
-            "output link {link} next {}, acknowledged through {}, {held}{end}",
-            output.next, output.through
-        ));
-    }
-    if let Some(window) = &image.window {
-        let cut = if window.cut { ", cut" } else { "" };
-        line(format!("window {} with {} admitted batches{cut}", window.window, window.admitted.len()));
-    }
-    line(format!("{} dead letters{}", image.dead, if image.ended { "; ended" } else { "" }));
-    text
 }
 
 #[cfg(test)]
@@ -367,11 +254,15 @@ mod tests {
     use super::*;
 
     fn inspected(disk: &super::super::MemStorage) -> (bool, String) {
-        let mut text = Vec::new();
+        let mut text = String::new();
         let before = disk.contents();
-        let healthy = inspect(disk, &mut text).unwrap();
+        let mut found = |finding: &Finding| {
+            text += &format!("{finding}\n");
+            Ok(())
+        };
+        let healthy = inspect(disk, &mut found).unwrap();
         assert!(disk.contents() == before, "inspecting changes nothing");
-        (healthy, String::from_utf8(text).unwrap())
+        (healthy, text)
     }
 
     #[test]

@@ -132,7 +132,7 @@ pub use error::{Damage, JournalError};
 pub use fold::{Fold, NewestPosition};
 pub use format::Position;
 pub use images::Member;
-pub use inspect::{InspectError, committed_dead_bytes, committed_position, inspect};
+pub use inspect::{Finding, Found, InspectError, committed_dead_bytes, committed_position, inspect};
 pub use lock::Lock;
 pub use opening::{
     Identity, MemberIdentity, Opened, OpenedMember, OpenedShared, Settings, SharedIdentity, random_id,

@@ -4,10 +4,12 @@ use super::exit::say;
 use crate::manifest::Manifest;
 use crate::text::names;
 use clap::Subcommand;
+use serde::Serialize;
+use std::fmt;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use worker_journal::{DirStorage, InspectError, JournalError, Lock, inspect};
+use worker_journal::{DirStorage, Finding, InspectError, JournalError, Lock, inspect};
 
 /// What to do with a journal.
 #[derive(Clone, Debug, Subcommand)]
@@ -18,23 +20,30 @@ pub enum JournalCommand {
         /// State directory, or the directory of one journal in it
         #[arg(value_name = "DIR")]
         directory: PathBuf,
+        /// Print what is found as JSON, one object a line
+        #[arg(long)]
+        json: bool,
     },
 }
 
 const EXAMPLES: &str = "\
 A worker that uses the directory may go on meanwhile.
 
+With --json each line says in \"found\" what it is: journal, segment, record, end, recovered, damaged, claim, and at the end, of the \
+directory as a whole, state.
+
 Examples:
   worker journal inspect .worker/access-log
   worker journal inspect .worker/access-log/tasks/column-0
+  worker journal inspect --json .worker/access-log | jq -c 'select(.found == \"recovered\") | .tasks[] | {task, commit, ended}'
 
 Exit status: 0 the journals can be gone on from; 1 one is damaged or cannot be read; 2 there is none.";
 
 /// Does what the command says.
 pub(super) fn journal(command: &JournalCommand) -> ExitCode {
-    let JournalCommand::Inspect { directory } = command;
+    let JournalCommand::Inspect { directory, json } = command;
     let mut out = BufWriter::new(io::stdout().lock());
-    let done = inspect_all(directory, &mut out).and_then(|healthy| {
+    let done = inspect_all(directory, *json, &mut out).and_then(|healthy| {
         out.flush()?;
         Ok(healthy)
     });
@@ -58,35 +67,90 @@ pub(super) fn journal(command: &JournalCommand) -> ExitCode {
 }
 
 /// Whether all journals are healthy; `None` if there are none.
-fn inspect_all(directory: &Path, out: &mut dyn Write) -> Result<Option<bool>, InspectError> {
+fn inspect_all(directory: &Path, json: bool, out: &mut dyn Write) -> Result<Option<bool>, InspectError> {
     let mut healthy = None;
     for task in task_directories(directory)? {
         let storage = DirStorage::existing(&task).map_err(JournalError::from)?;
-        let this = inspect(&storage, out)?;
+        let mut found =
+            |finding: &Finding| if json { line(out, finding) } else { writeln!(out, "{finding}") };
+        let this = inspect(&storage, &mut found)?;
         healthy = Some(this && healthy.unwrap_or(true));
-        writeln!(out)?;
+        if !json {
+            writeln!(out)?;
+        }
+    }
+    if healthy.is_none() {
+        return Ok(None);
     }
     for state in [Some(directory), directory.parent().and_then(Path::parent)].into_iter().flatten() {
-        match Manifest::load(state) {
-            Ok(Some(manifest)) if healthy.is_some() => about(state, &manifest, out)?,
-            Err(error) if healthy.is_some() => writeln!(out, "{error}")?,
-            Ok(_) | Err(_) => {}
+        if let Some(about) = About::of(state) {
+            if json { line(out, &about)? } else { writeln!(out, "{about}")? }
         }
     }
     Ok(healthy)
 }
 
-fn about(directory: &Path, manifest: &Manifest, out: &mut dyn Write) -> io::Result<()> {
-    let Manifest { pipeline, node, incarnation, finished, .. } = manifest;
-    let finished = if *finished { ", finished" } else { "" };
-    writeln!(
-        out,
-        "{}: pipeline {pipeline}, node {node}, incarnation {incarnation}{finished}",
-        directory.display()
-    )?;
-    match Lock::holder(directory) {
-        Some(holder) => writeln!(out, "in use by {holder}"),
-        None => writeln!(out, "not in use"),
+fn line(out: &mut dyn Write, what: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, what)?;
+    writeln!(out)
+}
+
+/// What a state directory says of itself as a whole.
+#[derive(Debug, Serialize)]
+#[serde(tag = "found", rename = "state")]
+struct About {
+    directory: PathBuf,
+    /// Nothing where it cannot be read.
+    manifest: Option<AboutManifest>,
+    /// Why it cannot be read.
+    damage: Option<String>,
+    /// Who uses it now.
+    in_use_by: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct AboutManifest {
+    pipeline: String,
+    node: String,
+    incarnation: u64,
+    finished: bool,
+}
+
+impl About {
+    /// Nothing where the directory is none of a state.
+    fn of(directory: &Path) -> Option<Self> {
+        let (manifest, damage) = match Manifest::load(directory) {
+            Ok(manifest) => (Some(manifest?), None),
+            Err(error) => (None, Some(error.to_string())),
+        };
+        let manifest = manifest.map(|Manifest { pipeline, node, incarnation, finished, .. }| AboutManifest {
+            pipeline,
+            node,
+            incarnation,
+            finished,
+        });
+        let in_use_by = Lock::holder(directory);
+        Some(Self { directory: directory.to_owned(), manifest, damage, in_use_by })
+    }
+}
+
+impl fmt::Display for About {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(damage) = &self.damage {
+            return f.write_str(damage);
+        }
+        if let Some(AboutManifest { pipeline, node, incarnation, finished }) = &self.manifest {
+            let finished = if *finished { ", finished" } else { "" };
+            let directory = self.directory.display();
+            writeln!(
+                f,
+                "{directory}: pipeline {pipeline}, node {node}, incarnation {incarnation}{finished}"
+            )?;
+        }
+        match &self.in_use_by {
+            Some(holder) => write!(f, "in use by {holder}"),
+            None => write!(f, "not in use"),
+        }
     }
 }
 
@@ -134,7 +198,7 @@ mod tests {
             Manifest { pipeline: "access".to_owned(), node: "a".to_owned(), ..Manifest::default() };
         manifest.store(state.path()).unwrap();
         let mut out = Vec::new();
-        assert_eq!(inspect_all(state.path(), &mut out).unwrap(), None);
+        assert_eq!(inspect_all(state.path(), false, &mut out).unwrap(), None);
 
         let identity = Identity {
             task: "errors/0".to_owned(),
@@ -150,12 +214,31 @@ mod tests {
         journal.append(&commit, None).unwrap();
         for directory in [state.path(), &task] {
             let mut out = Vec::new();
-            assert_eq!(inspect_all(directory, &mut out).unwrap(), Some(true));
+            assert_eq!(inspect_all(directory, false, &mut out).unwrap(), Some(true));
             let text = String::from_utf8(out).unwrap();
             for expected in ["commit 1; end", "task errors/0", "pipeline access, node a", "in use by process"]
             {
                 assert!(text.contains(expected), "no {expected:?} in\n{text}");
             }
         }
+        let mut out = Vec::new();
+        assert_eq!(inspect_all(state.path(), true, &mut out).unwrap(), Some(true));
+        let lines: Vec<serde_json::Value> =
+            String::from_utf8(out).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let found: Vec<&str> = lines.iter().map(|line| line["found"].as_str().unwrap()).collect();
+        assert_eq!(found.first().copied(), Some("journal"));
+        assert_eq!(found[found.len() - 2..], ["recovered", "state"]);
+        let commit = lines.iter().find(|line| line["kind"] == "commit").unwrap();
+        assert_eq!(
+            (&commit["found"], &commit["commit"], &commit["ended"]),
+            (&"record".into(), &1.into(), &true.into())
+        );
+        assert_eq!(lines[lines.len() - 2]["tasks"][0]["task"], "errors/0");
+        let about = &lines[lines.len() - 1];
+        assert_eq!(
+            (&about["manifest"]["pipeline"], &about["manifest"]["finished"]),
+            (&"access".into(), &false.into())
+        );
+        assert!(about["in_use_by"].as_str().unwrap().starts_with("process "), "{about}");
     }
 }

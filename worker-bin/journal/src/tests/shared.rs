@@ -174,6 +174,16 @@ fn it_is_refused_to_other_tasks_or_in_another_order() {
     ));
 }
 
+fn printed(disk: &MemStorage) -> String {
+    let mut text = String::new();
+    let mut found = |finding: &Finding| {
+        text += &format!("{finding}\n");
+        Ok(())
+    };
+    assert!(inspect(disk, &mut found).unwrap());
+    text
+}
+
 /// Format 1 knows no kind of record for more than one task.
 #[test]
 fn the_journal_of_one_task_is_written_as_older_programs_know_it() {
@@ -182,9 +192,7 @@ fn the_journal_of_one_task_is_written_as_older_programs_know_it() {
     assert_eq!(version(&old, "0000000000000001.wj"), 1);
     drop(open_shared(&new));
     assert_eq!(version(&new, "0000000000000001.wj"), 2, "and that of several is refused by them");
-    let mut text = Vec::new();
-    assert!(inspect(&old, &mut text).unwrap());
-    let text = String::from_utf8(text).unwrap();
+    let text = printed(&old);
     assert!(!text.contains("  of  ") && !text.contains("  part  "), "{text}");
 }
 
@@ -193,9 +201,7 @@ fn its_records_are_printed_with_their_task() {
     let disk = MemStorage::new();
     let mut journal = open_shared(&disk).journal;
     journal.append_of(Member(1), &with_output(1, 1, 1, "a\n"), Some(30)).unwrap();
-    let mut text = Vec::new();
-    assert!(inspect(&disk, &mut text).unwrap());
-    let text = String::from_utf8(text).unwrap();
+    let text = printed(&disk);
     for expected in [
         "what follows is of task 1",
         "part",
