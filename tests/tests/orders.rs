@@ -1,4 +1,4 @@
-//! `worker stop`, `drain`, `log-level` and `pause --json`: what is ordered is done, and what cannot be is said.
+//! `worker stop`, `log-level` and `pause --json`: what is ordered is done, and what cannot be is said.
 
 use std::time::{Duration, Instant};
 use worker_tests::process::{Finished, Running, Scratch, eventually};
@@ -69,24 +69,14 @@ fn a_stop_that_takes_long_says_what_waits_and_now_ends_it() {
     });
     let late = order(&scratch, &["stop", "--timeout", "1s"]).expect(1);
     late.says(&["node local has not ended yet", "work", "worker stop --now ends it at once"]);
-    let drained = order(&scratch, &["drain"]).expect(0);
-    assert!(told(&drained).contains("stops already"), "{}", told(&drained));
+    let drained = order(&scratch, &["drain", "--timeout", "1s"]).expect(1);
+    drained.says(&["node local: stops already", "node local has not ended yet"]);
     let begun = Instant::now();
     let now = order(&scratch, &["stop", "--now"]).expect(0);
     assert!(told(&now).contains("stopping now") && told(&now).contains("has ended"), "{}", told(&now));
     assert!(begun.elapsed() < Duration::from_secs(20));
     running.wait(Duration::from_secs(5)).expect(143);
     scratch.assert_no_process_left();
-}
-
-#[test]
-fn a_drain_is_ordered_and_not_waited_for() {
-    let scratch = Scratch::new();
-    let running = endless(&scratch, "['cat']", &[]);
-    let drained = order(&scratch, &["drain", "--pipeline", "pipeline"]).expect(0);
-    assert!(told(&drained).contains("node local: stopping"), "{}", told(&drained));
-    running.wait(PATIENCE).expect(143);
-    order(&scratch, &["drain"]).expect(1).says(&["no worker runs here"]);
 }
 
 #[test]

@@ -35,6 +35,8 @@ pub(crate) struct Ctx {
     pub(crate) actions: VecDeque<Action>,
     pub(crate) planted: Planted,
     pub(crate) draining: bool,
+    /// Sources end here, and all that was taken is to be delivered.
+    pub(crate) finishing: bool,
     /// In memory: of all that the draining node took nothing moves any more, and nothing more comes.
     pub(crate) leaving: bool,
     /// `delivery = "exactly-once"`: every task has a journal.
@@ -116,6 +118,7 @@ impl Ctx {
             actions: VecDeque::new(),
             planted: Planted::default(),
             draining: false,
+            finishing: false,
             leaving: false,
             journaled: states.is_some(),
             lives,

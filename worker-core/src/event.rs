@@ -113,6 +113,9 @@ pub enum NodeEvent {
     },
     /// The user wants an orderly stop: sources end here, what was accepted is finished.
     Drain,
+    /// The user wants no new input: sources end here, and the node goes on until nothing is under way. Alone it ends then; of several
+    /// that keep journals nobody knows what the others still send, and each says of itself that it is drained.
+    Finish,
 }
 
 /// What ended a connection, or kept it from being made.

@@ -206,6 +206,10 @@ pub struct Status {
     pub storage_full: bool,
     /// Sources end here, and what was accepted is finished.
     pub draining: bool,
+    /// Sources end here, and all that was taken is to be delivered before the node ends.
+    pub finishing: bool,
+    /// With a journal: that is done, as far as this node knows.
+    pub drained: bool,
     /// This process was stopped last for so long, and went on then.
     pub stopped: Option<(Duration, Time)>,
 }

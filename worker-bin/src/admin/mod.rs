@@ -14,8 +14,10 @@
 //! | `GET /api/v1/events` | server-sent events: `status` with [`Live`], once a second | |
 //! | `GET /api/v1/tap/STAGE?side=in\|out&key=K&limit=N` | passing records, a JSON line each | yes |
 //! | `POST /api/v1/stages/STAGE/pause`, `…/resume` | holds a stage's tasks of this node up, or lets them go on | yes |
-//! | `POST /api/v1/drain` | an orderly stop, as by SIGTERM | yes |
-//! | `POST /api/v1/stop` | a stop at once, as by a second SIGTERM | yes |
+//! | `POST /api/v1/stop` | an orderly stop, as by SIGTERM | yes |
+//! | `POST /api/v1/stop/now` | a stop at once, as by a second SIGTERM | yes |
+//! | `POST /api/v1/drain` | no new input: all that was taken is delivered, then the worker ends | yes |
+//! | `POST /api/v1/drain/end` | of several nodes with state: all are drained, this one ends | yes |
 //! | `PUT /api/v1/log` | the body is the new filter, such as `info` | yes |
 //!
 //! What changes something, or shows records, needs `Authorization: Bearer TOKEN`. The token is made at the start and is in the

@@ -61,8 +61,10 @@ fn router(asked: Asked) -> Router {
     let orders = Router::new()
         .route("/api/v1/stages/{stage}/pause", post(pause))
         .route("/api/v1/stages/{stage}/resume", post(resume))
+        .route("/api/v1/stop", post(stop))
+        .route("/api/v1/stop/now", post(stop_now))
         .route("/api/v1/drain", post(drain))
-        .route("/api/v1/stop", post(stop_now))
+        .route("/api/v1/drain/end", post(end_drain))
         .route("/api/v1/log", put(log).post(log))
         .route("/api/v1/tap/{stage}", get(tap))
         .layer(middleware::from_fn_with_state(asked.clone(), needs_token));
@@ -284,8 +286,16 @@ async fn resume(State(asked): State<Asked>, Path(stage): Path<String>) -> Respon
     ordered(&asked, AdminCommand::Resume(stage))
 }
 
+async fn stop(State(asked): State<Asked>) -> Response {
+    ordered(&asked, AdminCommand::Stop)
+}
+
 async fn drain(State(asked): State<Asked>) -> Response {
     ordered(&asked, AdminCommand::Drain)
+}
+
+async fn end_drain(State(asked): State<Asked>) -> Response {
+    ordered(&asked, AdminCommand::EndDrain)
 }
 
 async fn stop_now(State(asked): State<Asked>) -> Response {

@@ -52,7 +52,11 @@ pub enum AdminCommand {
     /// Let them go on.
     Resume(String),
     /// Stop in good order.
+    Stop,
+    /// Take no new input, deliver all that was taken, and end.
     Drain,
+    /// The other nodes are drained, too: end.
+    EndDrain,
     /// Stop at once.
     StopNow,
     /// Log by another filter; behind a `+`, by the one there is with this in it.

@@ -199,7 +199,9 @@ async fn what_changes_something_or_shows_records_needs_the_token() {
             "/api/v1/stages/errors/pause",
             "/api/v1/stages/errors/resume",
             "/api/v1/drain",
+            "/api/v1/drain/end",
             "/api/v1/stop",
+            "/api/v1/stop/now",
             "/api/v1/log",
         ] {
             let refused = stranger.post::<Changed>(path, "info".to_owned()).await.expect_err(path);
@@ -223,7 +225,9 @@ async fn orders_reach_the_worker_and_answer_with_what_they_did() {
         ("/api/v1/stages/errors/pause", "", AdminCommand::Pause("errors".to_owned())),
         ("/api/v1/stages/errors/resume", "", AdminCommand::Resume("errors".to_owned())),
         ("/api/v1/drain", "", AdminCommand::Drain),
-        ("/api/v1/stop", "", AdminCommand::StopNow),
+        ("/api/v1/drain/end", "", AdminCommand::EndDrain),
+        ("/api/v1/stop", "", AdminCommand::Stop),
+        ("/api/v1/stop/now", "", AdminCommand::StopNow),
         ("/api/v1/log", " debug\n", AdminCommand::Log("debug".to_owned())),
     ] {
         let changed = asked.client.post::<Changed>(path, body.to_owned()).await.expect(path);

@@ -32,7 +32,7 @@ pub use history::{History, Point};
 pub use limit::Limit;
 pub(crate) use limit::Window;
 pub use model::{
-    End, InLink, Link, Memory, OwnStop, Peer, RunState, Slots, Snapshot, Stage, StageKind, Task, Wait,
+    Drain, End, InLink, Link, Memory, OwnStop, Peer, RunState, Slots, Snapshot, Stage, StageKind, Task, Wait,
 };
 pub use past::{PAST_MAX, PastStall, PastStalls};
 pub(crate) use peer::{Words as Cause, causes};

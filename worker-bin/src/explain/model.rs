@@ -78,6 +78,19 @@ pub struct Snapshot {
     /// This process was itself stopped, by a signal, a debugger or a freezer, the last time so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub own_stop: Option<OwnStop>,
+    /// The user asked for a drain: no new input, and an end when all that was taken is delivered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain: Option<Drain>,
+}
+
+/// How far a drain is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Drain {
+    /// Something that was taken is not delivered yet.
+    UnderWay,
+    /// Nothing is under way on this node; with state the other nodes may still send it something.
+    Done,
 }
 
 /// When a process did not run.
@@ -130,7 +143,7 @@ impl Snapshot {
 pub enum RunState {
     /// It works, or waits for work.
     Running,
-    /// The user asked for an orderly stop.
+    /// The user asked for an orderly stop, or for a drain.
     Draining,
     Done,
     /// The user stopped it.

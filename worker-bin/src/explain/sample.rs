@@ -1,7 +1,8 @@
 //! A snapshot for tests in which every field says something and every reason to wait is there.
 
 use super::model::{
-    End, InLink, Link, Memory, OwnStop, Peer, RunState, SCHEMA, Slots, Snapshot, Stage, StageKind, Task, Wait,
+    Drain, End, InLink, Link, Memory, OwnStop, Peer, RunState, SCHEMA, Slots, Snapshot, Stage, StageKind,
+    Task, Wait,
 };
 use super::past::{PastStall, PastStalls};
 use super::reasons::{WaitKind, Why};
@@ -85,6 +86,7 @@ pub(crate) fn snapshot() -> Snapshot {
         slots: Slots { used: 1, total: 1 },
         admin: Some("127.0.0.1:7480".to_owned()),
         own_stop: Some(OwnStop { lasted_s: 600.0, ago_s: 20.0 }),
+        drain: Some(Drain::UnderWay),
     }
 }
 
@@ -94,7 +96,7 @@ pub(crate) fn calm() -> Snapshot {
     for task in &mut calm.tasks {
         task.waits.clear();
     }
-    (calm.end, calm.lost_records, calm.own_stop) = (None, 0, None);
+    (calm.end, calm.lost_records, calm.own_stop, calm.drain) = (None, 0, None, None);
     calm
 }
 

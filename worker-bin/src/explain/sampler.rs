@@ -4,7 +4,8 @@ use super::chain;
 use super::context::Context;
 use super::history::{History, Point};
 use super::model::{
-    End, InLink, Link, Memory, OwnStop, Peer, RunState, SCHEMA, Slots, Snapshot, Stage, StageKind, Task,
+    Drain, End, InLink, Link, Memory, OwnStop, Peer, RunState, SCHEMA, Slots, Snapshot, Stage, StageKind,
+    Task,
 };
 use super::past::PastStalls;
 use super::peer;
@@ -248,7 +249,8 @@ impl Sampler {
 
     fn snapshot(&self, now: Time, at_ms: u64, sample: &Sample) -> Snapshot {
         let (outline, status) = (&self.outline, &sample.status);
-        let state = if status.draining { RunState::Draining } else { RunState::Running };
+        let ends = status.draining || status.finishing;
+        let state = if ends { RunState::Draining } else { RunState::Running };
         Snapshot {
             schema: SCHEMA,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -285,6 +287,11 @@ impl Sampler {
             lost_records: status.lost_records,
             slots: Slots { used: status.slots.0 as u64, total: status.slots.1 as u64 },
             admin: outline.admin.clone(),
+            drain: match (status.finishing && !status.draining, status.drained) {
+                (false, _) => None,
+                (true, false) => Some(Drain::UnderWay),
+                (true, true) => Some(Drain::Done),
+            },
             own_stop: status.stopped.map(|(lasted, at)| OwnStop {
                 lasted_s: lasted.as_secs_f64(),
                 ago_s: now.since(at).as_secs_f64(),

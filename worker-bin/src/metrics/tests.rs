@@ -168,6 +168,7 @@ fn snapshot() -> Snapshot {
         slots: Slots { used: 1, total: 2 },
         admin: None,
         own_stop: None,
+        drain: None,
     }
 }
 

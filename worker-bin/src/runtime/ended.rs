@@ -22,6 +22,8 @@ pub struct Summary {
     pub held: u64,
     /// They are kept for the next start.
     pub keeps: bool,
+    /// The user wanted no new input, and what was taken is delivered.
+    pub drained: bool,
 }
 
 /// Why a run failed.

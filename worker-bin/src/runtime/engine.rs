@@ -13,13 +13,13 @@ use super::progress::{Mode, Progress};
 use super::report::final_report;
 use super::scrape::Scraper;
 use super::service::Service;
-use super::subject::Admin;
+use super::subject::{Admin, Ends};
 use crate::admin::registry::Registration;
 use crate::child::Launcher;
 use crate::pipeline::plan::Plan;
 use crate::report::Report;
 use std::sync::Arc;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 use worker_core::config::TaskId;
 use worker_core::event::{Event, NodeEvent};
 use worker_net::{Listener, Settings};
@@ -32,8 +32,7 @@ pub(super) struct Engine {
     pub(super) scraper: Arc<Scraper>,
     pub(super) progress: Arc<Progress>,
     pub(super) service: Service,
-    drain: Arc<Notify>,
-    stop_now: Arc<Notify>,
+    ends: Arc<Ends>,
     registration: Option<Registration>,
 }
 
@@ -86,7 +85,7 @@ impl Engine {
             otel: options.otel,
         });
         scraper.export_now_and_then();
-        let (drain, stop_now) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let ends = Arc::new(Ends::default());
         let subject = Admin {
             cell: Arc::clone(&driver.cell),
             watch: Arc::clone(&watch),
@@ -94,27 +93,26 @@ impl Engine {
             dead: Arc::clone(&driver.dead),
             taps: Arc::clone(&driver.taps),
             tasks,
-            drain: Arc::clone(&drain),
-            stop_now: Arc::clone(&stop_now),
+            ends: Arc::clone(&ends),
             runtime: tokio::runtime::Handle::current(),
         };
         let registration = be_reached(admin, subject, state, options.progress != Mode::Silent);
         let service = Service::begin(&progress, &watch);
-        Ok((Self { driver, watch, scraper, progress, service, drain, stop_now, registration }, ended))
+        Ok((Self { driver, watch, scraper, progress, service, ends, registration }, ended))
     }
 
     pub(super) fn drain(&self) {
         self.driver.cell.tell(Event::Node(NodeEvent::Drain));
     }
 
-    /// Resolves when the user asks for an orderly stop by the admin address.
-    pub(super) async fn drain_asked(&self) {
-        self.drain.notified().await;
+    /// Takes no new input, and ends by itself when all is delivered.
+    pub(super) fn finish(&self) {
+        self.driver.cell.tell(Event::Node(NodeEvent::Finish));
     }
 
-    /// Resolves when the user asks for a stop at once by the admin address.
-    pub(super) async fn stop_now_asked(&self) {
-        self.stop_now.notified().await;
+    /// What the user asks for by the admin address.
+    pub(super) fn ends(&self) -> Arc<Ends> {
+        Arc::clone(&self.ends)
     }
 
     /// The run is over, and its entry in the runtime directory says how.

@@ -19,6 +19,9 @@ const TAPS_PATIENCE: Duration = Duration::from_millis(300);
 /// Of standard output, whose reader has gone.
 pub(crate) const SIGPIPE: i32 = 13;
 
+/// How a run ends that was drained.
+pub(crate) const DRAINED: &str = "drained: no new input was taken, and what was taken is delivered";
+
 /// What an order to stop counts as.
 const SIGTERM: i32 = 15;
 
@@ -40,7 +43,9 @@ pub async fn run(
     let last_part = (drain_timeout / 4).min(STOP_GRACE);
     let (mut engine, mut ended) =
         Box::pin(Engine::start(plan, opened, durable, launcher.clone(), options)).await?;
+    let asked = engine.ends();
     let mut interrupted = None;
+    let mut drains = false;
     let mut deadline: Option<Countdown> = None;
     let (result, manner) = loop {
         let late = async {
@@ -52,12 +57,26 @@ pub async fn run(
         let (signal, hurries) = tokio::select! {
             end = &mut ended => break by_itself(end.unwrap_or(End::Stopped(2))),
             signal = signals.next() => (signal, signal != SIGXCPU),
-            () = engine.drain_asked() => (SIGTERM, false),
-            () = engine.stop_now_asked() => break (End::Stopped(interrupted.unwrap_or(SIGTERM)), None),
+            () = asked.stop.notified() => (SIGTERM, false),
+            () = asked.drain.notified() => {
+                if interrupted.is_none() && !std::mem::replace(&mut drains, true) {
+                    tracing::warn!("draining: sources end here, and all that was taken is delivered; a stop leaves what is not begun");
+                    engine.finish();
+                }
+                continue;
+            }
+            () = asked.end_drain.notified() => {
+                if drains && deadline.is_none() {
+                    deadline = Some(Countdown::new(drain_timeout - last_part));
+                    engine.drain();
+                }
+                continue;
+            }
+            () = asked.stop_now.notified() => break (End::Stopped(interrupted.unwrap_or(SIGTERM)), None),
             () = engine.driver.cell.stop_asked() => (SIGPIPE, false),
             () = late => break (End::Stopped(interrupted.unwrap_or(2)), Some(Manner::Terminate)),
         };
-        if interrupted.is_some() {
+        if interrupted.is_some() || (drains && deadline.is_some()) {
             if hurries {
                 break (End::Stopped(signal), None);
             }
@@ -90,7 +109,8 @@ pub async fn run(
         }
     };
     let stopping = manner.map(|manner| (manner, hurry));
-    Ok(finish(&mut engine, &launcher, result, interrupted, stopping).await)
+    let drained = drains && interrupted.is_none();
+    Ok(finish(&mut engine, &launcher, result, (interrupted, drained), stopping).await)
 }
 
 /// With how programs that still run are stopped.
@@ -108,12 +128,12 @@ async fn finish(
     engine: &mut Engine,
     launcher: &Launcher,
     result: End,
-    interrupted: Option<i32>,
+    (interrupted, drained): (Option<i32>, bool),
     stopping: Option<(Manner, impl Future<Output = ()>)>,
 ) -> Ended {
     engine.service.stops();
     // A node that was told to end has given up what it waited for: what it waited for until then is the word on it.
-    if interrupted.is_some() {
+    if interrupted.is_some() || drained {
         engine.watch.leave();
     }
     engine.watch.look();
@@ -140,9 +160,11 @@ async fn finish(
     let (status, keeps) = (engine.driver.cell.status(), engine.driver.keeps());
     let lost = status.lost_records;
     let dropped = status.links.iter().map(|link| link.counters.dropped_records).sum();
-    let summary = Summary { dead, dead_letters, lost, dropped, interrupted, held, keeps };
+    let summary = Summary { dead, dead_letters, lost, dropped, interrupted, held, keeps, drained };
     let (how, result) = match result {
-        End::Finished if interrupted.is_some() => ("stopped", Ok(summary)),
+        End::Finished if interrupted.is_some() || (drained && engine.driver.dead.check().is_ok()) => {
+            ("stopped", Ok(summary))
+        }
         End::Finished => match engine.driver.dead.check() {
             Ok(()) => ("done", Ok(summary)),
             Err(error) => ("failed", Err(RunError::Pipeline { why: error.to_string(), summary })),
@@ -152,6 +174,7 @@ async fn finish(
     };
     let (state, why) = match &result {
         Ok(_) if how == "done" => (RunState::Done, None),
+        Ok(Summary { drained: true, .. }) => (RunState::Stopped, Some(DRAINED.to_owned())),
         Ok(_) => (RunState::Stopped, None),
         Err(RunError::Pipeline { why, .. }) => (RunState::Failed, Some(why.clone())),
         Err(error) => (RunState::Stopped, Some(error.to_string())),

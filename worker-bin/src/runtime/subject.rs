@@ -8,7 +8,7 @@ use super::tap::Taps;
 use crate::admin::{
     AdminCommand, Changed, DeadLetterView, Graph, GraphTask, Subject, TapAsk, Tapped, WaitWords, pages,
 };
-use crate::explain::{Explanation, History, Snapshot};
+use crate::explain::{Explanation, History, Outline, Snapshot, StageKind};
 use crate::metrics::Form;
 use crate::text::names;
 use std::sync::Arc;
@@ -27,10 +27,7 @@ pub(super) struct Admin {
     pub(super) taps: Arc<Taps>,
     /// The tasks that run here, by name.
     pub(super) tasks: Vec<(TaskId, String)>,
-    /// Told when the user asks for an orderly stop.
-    pub(super) drain: Arc<Notify>,
-    /// Told when the user asks for a stop at once.
-    pub(super) stop_now: Arc<Notify>,
+    pub(super) ends: Arc<Ends>,
     pub(super) runtime: tokio::runtime::Handle,
 }
 
@@ -89,19 +86,22 @@ impl Subject for Admin {
         match order {
             AdminCommand::Pause(stage) => self.pause(&stage, true),
             AdminCommand::Resume(stage) => self.pause(&stage, false),
-            AdminCommand::Drain => {
-                self.drain.notify_one();
-                Ok(Changed {
-                    did: "stopping: what was accepted is finished or, with state, kept for the next start"
-                        .to_owned(),
-                    tasks: Vec::new(),
-                })
-            }
-            AdminCommand::StopNow => {
-                self.stop_now.notify_one();
-                let kept = "stopping now: programs are killed, and what is not finished is lost or, with state, kept for the next start";
-                Ok(Changed { did: kept.to_owned(), tasks: Vec::new() })
-            }
+            AdminCommand::Stop => Ok(ends_by(
+                &self.ends.stop,
+                "stopping: what was accepted is finished or, with state, kept for the next start",
+            )),
+            AdminCommand::StopNow => Ok(ends_by(
+                &self.ends.stop_now,
+                "stopping now: programs are killed, and what is not finished is lost or, with state, kept for the next start",
+            )),
+            AdminCommand::Drain => Ok(ends_by(&self.ends.drain, self.drain_words())),
+            AdminCommand::EndDrain => match self.snapshot().drain {
+                Some(_) => Ok(ends_by(&self.ends.end_drain, "drained: it ends")),
+                None => {
+                    Err("it was not told to drain: POST /api/v1/drain does that, and /api/v1/stop ends it"
+                        .to_owned())
+                }
+            },
             AdminCommand::Log(filter) => {
                 let (before, now) = crate::logging::set_filter(&filter)?;
                 Ok(Changed { did: format!("log filter: {before} → {now}"), tasks: Vec::new() })
@@ -115,7 +115,37 @@ impl Subject for Admin {
     }
 }
 
+/// What the user has asked for of the run's end.
+#[derive(Debug, Default)]
+pub(super) struct Ends {
+    /// An orderly stop.
+    pub(super) stop: Notify,
+    /// A stop at once.
+    pub(super) stop_now: Notify,
+    /// No new input, and an end when all is delivered.
+    pub(super) drain: Notify,
+    /// Everybody else is drained.
+    pub(super) end_drain: Notify,
+}
+
+fn ends_by(order: &Notify, did: &str) -> Changed {
+    order.notify_one();
+    Changed { did: did.to_owned(), tasks: Vec::new() }
+}
+
 impl Admin {
+    /// A node without sources takes what others send it.
+    fn drain_words(&self) -> &'static str {
+        let is_source = |outline: &Outline, name: &str| {
+            let stage = TaskName::of(name).stage;
+            outline.stages.iter().any(|s| s.name == stage && s.kind == StageKind::Source)
+        };
+        match self.watch.with_outline(|outline| self.tasks.iter().any(|(_, name)| is_source(outline, name))) {
+            true => "draining: sources give no more, and it ends when all that was taken is delivered",
+            false => "draining: it has no source of its own, and ends when those are drained that send to it",
+        }
+    }
+
     /// Holds the tasks of a stage on this node up, or lets them go on.
     fn pause(&self, stage: &str, paused: bool) -> Result<Changed, String> {
         let tasks: Vec<_> =

@@ -46,6 +46,8 @@ impl Node {
                 .collect(),
             storage_full: self.ctx.storage_full,
             draining: self.ctx.draining || self.ctx.is_halted(),
+            finishing: self.ctx.finishing,
+            drained: self.is_emptied() || (self.ctx.finishing && self.ctx.draining),
             stopped: self.ctx.stopped,
             lost_records: self.ctx.lost,
             slots: (self.ctx.slots.used(), self.ctx.slots.total()),

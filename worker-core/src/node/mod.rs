@@ -3,6 +3,7 @@
 mod check;
 mod conns;
 mod downlink;
+mod finish;
 mod inspect;
 mod kept;
 mod settle;
@@ -309,6 +310,7 @@ impl Node {
             Event::Link(link, event) => self.link_event(link, event),
             Event::Task(task, event) => self.with_task(task, |task, ctx| task.handle(ctx, event)),
             Event::Node(NodeEvent::Drain) => self.drain(),
+            Event::Node(NodeEvent::Finish) => self.finish(),
             Event::Node(NodeEvent::WasStopped { lasted }) => self.was_stopped(lasted),
             Event::Node(NodeEvent::StorageFull { full }) => self.storage_full(full),
             Event::Node(NodeEvent::PeerKept { peer, version }) => {
@@ -360,6 +362,8 @@ fn restored_inbox(config: &NodeConfig, link: LinkId, states: Option<&BTreeMap<Ta
 
 #[cfg(test)]
 mod alone_tests;
+#[cfg(test)]
+mod finish_tests;
 #[cfg(test)]
 mod header_tests;
 #[cfg(test)]

@@ -46,6 +46,8 @@ impl Node {
             } else if self.begins_to_leave() {
                 self.ctx.leaving = true;
                 self.change_all();
+            } else if self.is_emptied() && self.goes_on_to_its_end() {
+                // Windows were cut, or the node, which has no peers, stops.
             } else {
                 break;
             }
@@ -203,7 +205,7 @@ impl Node {
         self.change_all();
     }
 
-    fn change_all(&mut self) {
+    pub(super) fn change_all(&mut self) {
         for task in self.tasks.iter().flatten() {
             self.ctx.task_changed(task.base.id);
         }

@@ -159,6 +159,7 @@ impl BatchTask {
             || base.is_exhausted()
             || base.is_at_boundary(ctx)
             || ctx.draining
+            || ctx.finishing
             || ctx.timers.at(WakeReason::Linger(base.id)).is_none()
     }
 

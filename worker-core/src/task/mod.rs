@@ -208,6 +208,18 @@ impl Task {
         idle && self.base.is_quiet()
     }
 
+    /// With a journal: whether all that the task has taken is done with, but for what only an end of its input could decide.
+    pub(crate) fn is_emptied(&self) -> bool {
+        let idle = match &self.kind {
+            TaskMachine::Source(source) => source.is_stopped() || self.base.life != Life::Running,
+            TaskMachine::Batch(batch) => batch.only_holds_back() && !batch.is_running(),
+            TaskMachine::Stream(stream) => stream.has_read_all(),
+            TaskMachine::Records(records) => records.only_holds_back(),
+            TaskMachine::Sink(sink) => sink.is_idle(),
+        };
+        idle && self.base.is_quiet()
+    }
+
     /// The same, but for records whose failures are undecided.
     pub(crate) fn only_holds_back(&self) -> bool {
         match &self.kind {

@@ -100,7 +100,7 @@ function renderWho(view) {
   const s = view.status;
   show("who", h("h1", null, s.pipeline), s.nodes.length > 1 ? h("span", null, `node ${s.node} of ${s.nodes.length}`) : null,
     h("span", null, view.ended ? `ended ${clock(s.end.at_ms)}, after ${duration((s.end.at_ms - s.started_ms) / 1000)}` : `up ${duration(s.uptime_s)}, since ${clock(s.started_ms)}`));
-  at("drain").disabled = view.ended || s.state === "draining" || now.lost !== null;
+  at("drain").disabled = view.ended || (s.state === "draining" && !s.drain) || now.lost !== null;
 }
 
 function renderHeadline(view) {

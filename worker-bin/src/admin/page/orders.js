@@ -6,7 +6,7 @@ const ORDERS = {
   pause: (stage) => ({ path: `/api/v1/stages/${encodeURIComponent(stage)}/pause`, title: `Pause ${stage}?`, go: "Pause",
     what: "Its tasks on this node start no new work until you resume it. What feeds it waits once its queues are full." }),
   resume: (stage) => ({ path: `/api/v1/stages/${encodeURIComponent(stage)}/resume`, title: `Resume ${stage}?`, go: "Resume", what: "Its tasks on this node go on." }),
-  drain: () => ({ path: "/api/v1/drain", title: "Stop in good order?", go: "Stop", confirm: true,
+  drain: () => ({ path: "/api/v1/stop", title: "Stop in good order?", go: "Stop", confirm: true,
     what: "Sources end here, what was accepted is finished or, with state, kept for the next start, and the worker of this node ends. The same as SIGTERM." }),
 };
 

@@ -213,7 +213,8 @@ function verdict(view) {
     return { state: bad ? "warned" : "done", word: bad ? "Done, with " + bad : "Done", why: "All input is processed" + (bad ? "; all else is delivered." : " and delivered.") };
   }
   if (status.state === "stopped") return { state: "paused", word: "Stopped", why: (over && over.why) || "Stopped by the user, in good order." };
-  const draining = status.state === "draining" ? "Stopping: " : "";
+  const drains = status.drain ? "Draining" : "Stopping";
+  const draining = status.state === "draining" ? drains + ": " : "";
   if (view.stalls.length) {
     const group = view.stalls[0];
     const moves = view.stages.some((stage) => stage.here.some((task) => task.state === "moving"));
@@ -226,6 +227,7 @@ function verdict(view) {
       todo: group.chains[0].advice, more: rest.join("; ") };
   }
   const paused = view.stages.filter((stage) => stage.here.some((task) => task.state === "paused"));
+  if (status.drain) return { state: "working", word: "Draining", why: "Sources give no more; the worker ends when all that was taken is delivered." };
   if (draining) return { state: "working", word: "Stopping", why: "Sources give no more; what was accepted is finished or, with state, kept for the next start." };
   if (paused.length) {
     const names = paused.map((stage) => stage.name).join(", ");

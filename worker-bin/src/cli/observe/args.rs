@@ -71,11 +71,20 @@ Exit status: 0 all have ended; 3 a run has failed or died; 1 no worker was found
 2 the command line is wrong.";
 
 const DRAIN_HELP: &str = "\
-The same order as that of worker stop, which waits. In memory all that was accepted is finished; with state batches under way are \
-finished, and what is not begun is kept for the next start. Of a cluster's node the others go on, and hold what is meant for it \
-until it is started again.
+Sources end, and all that was taken goes through every stage to the sinks, however long that takes; then the worker ends with the status \
+of a run that is done: 0, or 3 with dead letters. worker stop does not wait for all that: with state it finishes what programs have in \
+hand, and keeps the rest.
 
-Exit status: 0 all were told; 1 no worker was found, or one could not be told; 2 the command line is wrong.";
+In memory the end of the sources is the end of the input. With state it is not: the next start reads on; windows are cut; a program of \
+mode = \"stream\" without window keeps its input for the next start.
+
+Examples:
+  worker drain                              # the worker that runs here
+  worker drain --cluster cluster.toml       # all nodes; this command must go on until they have ended
+  worker drain --timeout 10m                # then worker stop ends it
+
+Exit status: 0 all have ended; 3 a run has failed or died; 1 no worker was found, one could not be told, or --timeout has passed; \
+2 the command line is wrong.";
 
 const LEVEL_EXAMPLES: &str = "\
 Examples:
@@ -210,6 +219,9 @@ pub struct DrainArgs {
     /// Which worker is meant.
     #[command(flatten)]
     pub target: TargetArgs,
+    /// Give up waiting after so long, and say what they wait for; they go on draining [default: as long as it takes]
+    #[arg(long, value_name = "DURATION", value_parser = some_time)]
+    pub timeout: Option<Duration>,
 }
 
 /// Arguments of `worker log-level`.

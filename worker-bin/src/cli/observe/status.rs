@@ -6,7 +6,7 @@ use super::{FAILED, Failure};
 use crate::admin::registry;
 use crate::cli::exit::say;
 use crate::cli::{print, print_document};
-use crate::explain::{RunState, Snapshot, Stage, Task, Why, words};
+use crate::explain::{Drain, RunState, Snapshot, Stage, Task, Why, words};
 use crate::report;
 use crate::text::escape::one_line;
 use crate::text::table::{Column, Table};
@@ -66,6 +66,15 @@ fn state(state: RunState) -> &'static str {
     }
 }
 
+/// That of a node that runs, or ran.
+fn state_of(snapshot: &Snapshot) -> &'static str {
+    match snapshot.drain {
+        Some(Drain::UnderWay) => "draining",
+        Some(Drain::Done) => "drained",
+        None => state(snapshot.state),
+    }
+}
+
 /// One node in a line a stage.
 fn short(snapshot: &Snapshot, room: Option<usize>) -> String {
     let mut text = format!(
@@ -73,7 +82,7 @@ fn short(snapshot: &Snapshot, room: Option<usize>) -> String {
         snapshot.pipeline,
         snapshot.node,
         snapshot.delivery,
-        state(snapshot.state),
+        state_of(snapshot),
         snapshot.pid,
         words::duration(snapshot.uptime_s)
     );

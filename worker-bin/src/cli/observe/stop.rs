@@ -1,5 +1,7 @@
 //! `worker stop` and `worker drain`: the end of running workers.
 
+mod drained;
+
 use super::args::{DrainArgs, StopArgs, TargetArgs};
 use super::find::{Instance, Target, find, none_any_more};
 use super::{FAILED, Failure};
@@ -42,10 +44,62 @@ enum HasEnded {
 
 /// Orders the end, and waits for it.
 pub(super) async fn stop(args: &StopArgs) -> Result<ExitCode, Failure> {
-    let told = give(&args.target, if args.now { "/api/v1/stop" } else { "/api/v1/drain" }, !args.now).await?;
-    let mut deadline = args.timeout.map(Countdown::new);
+    let order = if args.now { Order::StopNow } else { Order::Stop };
+    let told = give(&args.target, order).await?;
+    let status = ended(&told, order, args.timeout).await?;
+    others(&told, order);
+    Ok(ExitCode::from(status))
+}
+
+/// Orders that all be delivered, and waits until it is, and the workers have ended.
+pub(super) async fn drain(args: &DrainArgs) -> Result<ExitCode, Failure> {
+    let told = give(&args.target, Order::Drain).await?;
+    others(&told, Order::Drain);
+    let together = async {
+        drained::end_together(&told).await;
+        std::future::pending().await
+    };
+    let status = tokio::select! {
+        status = ended(&told, Order::Drain, args.timeout) => status?,
+        () = together => FAILED_RUN,
+    };
+    Ok(ExitCode::from(status))
+}
+
+/// How a worker is told to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    Stop,
+    StopNow,
+    Drain,
+}
+
+impl Order {
+    fn path(self) -> &'static str {
+        match self {
+            Self::Stop => "/api/v1/stop",
+            Self::StopNow => "/api/v1/stop/now",
+            Self::Drain => "/api/v1/drain",
+        }
+    }
+
+    /// What the worker does already, if there is nothing to order.
+    fn is_done_by(self, worker: &Snapshot) -> Option<&'static str> {
+        let drains = worker.drain.is_some();
+        let stops = worker.state == RunState::Draining && !drains;
+        match self {
+            Self::Stop | Self::Drain if stops => Some("stops already"),
+            Self::Drain if drains => Some("drains already"),
+            Self::Stop | Self::StopNow | Self::Drain => None,
+        }
+    }
+}
+
+/// Waits until all have ended, and says how.
+async fn ended(told: &[Told], order: Order, timeout: Option<Duration>) -> Result<u8, Failure> {
+    let mut deadline = timeout.map(Countdown::new);
     let mut status = 0;
-    for worker in &told {
+    for worker in told {
         let late = async {
             match &mut deadline {
                 Some(countdown) => countdown.over().await,
@@ -55,7 +109,7 @@ pub(super) async fn stop(args: &StopArgs) -> Result<ExitCode, Failure> {
         let ended = tokio::select! {
             biased;
             ended = worker.end() => ended,
-            () = late => return Err(still_there(&told).await),
+            () = late => return Err(still_there(told, order).await),
         };
         let node = &worker.was.node;
         let how = match ended {
@@ -74,25 +128,17 @@ pub(super) async fn stop(args: &StopArgs) -> Result<ExitCode, Failure> {
         };
         tell(&format!("node {node} has ended: {how}\n"));
     }
-    others(&told);
-    Ok(ExitCode::from(status))
+    Ok(status)
 }
 
-/// Orders the end, and does not wait for it.
-pub(super) async fn drain(args: &DrainArgs) -> Result<ExitCode, Failure> {
-    let told = give(&args.target, "/api/v1/drain", true).await?;
-    others(&told);
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Gives the order to all that are meant, those that are ending already left out where it is `once`.
-async fn give(target: &TargetArgs, path: &str, once: bool) -> Result<Vec<Told>, Failure> {
+/// Gives the order to all that are meant, those left out that do it already.
+async fn give(target: &TargetArgs, what: Order) -> Result<Vec<Told>, Failure> {
     let Target::Running { instances, notes } = find(target)? else {
         return Err(Failure::new(FAILED, none_any_more()));
     };
     let (mut told, mut errors) = (Vec::new(), notes);
     for Instance { node, client } in instances {
-        match order(&client, path, once).await {
+        match order(&client, what).await {
             Ok((did, was)) => {
                 tell(&format!("node {}: {did}\n", was.node));
                 told.push(Told { client, was });
@@ -110,12 +156,12 @@ async fn give(target: &TargetArgs, path: &str, once: bool) -> Result<Vec<Told>, 
     Err(Failure::new(FAILED, errors.join("\n")))
 }
 
-async fn order(client: &Client, path: &str, once: bool) -> Result<(String, Snapshot), ClientError> {
+async fn order(client: &Client, what: Order) -> Result<(String, Snapshot), ClientError> {
     let was: Snapshot = client.get("/api/v1/status").await?;
-    if once && was.state == RunState::Draining {
-        return Ok(("stops already".to_owned(), was));
+    if let Some(already) = what.is_done_by(&was) {
+        return Ok((already.to_owned(), was));
     }
-    let Changed { did, .. } = client.post(path, String::new()).await?;
+    let Changed { did, .. } = client.post(what.path(), String::new()).await?;
     Ok((did, was))
 }
 
@@ -133,7 +179,8 @@ impl Told {
                 _ = said.tick() => {
                     if let Ok(now) = self.client.get::<Snapshot>("/api/v1/status").await {
                         let left = words::records(now.held_records);
-                        say(&format!("node {} is stopping: {left} not done yet", now.node));
+                        let does = if now.drain.is_some() { "draining" } else { "stopping" };
+                        say(&format!("node {} is {does}: {left} not done yet", now.node));
                     }
                 }
             }
@@ -163,7 +210,7 @@ impl Told {
 }
 
 /// Who has not ended in time, and why.
-async fn still_there(told: &[Told]) -> Failure {
+async fn still_there(told: &[Told], order: Order) -> Failure {
     let mut why = Vec::new();
     for worker in told {
         if worker.has_ended().await.is_some() {
@@ -177,7 +224,15 @@ async fn still_there(told: &[Told]) -> Failure {
             Err(error) => why.push(words::foreign(&error.to_string())),
         }
     }
-    why.push("worker stop waits for it once more, and worker stop --now ends it at once".to_owned());
+    let next = match order {
+        Order::Stop | Order::StopNow => {
+            "worker stop waits for it once more, and worker stop --now ends it at once"
+        }
+        Order::Drain => {
+            "it goes on draining: worker drain waits for it once more, and worker stop does not wait for all of it"
+        }
+    };
+    why.push(next.to_owned());
     Failure::new(FAILED, why.join("\n"))
 }
 
@@ -187,7 +242,7 @@ fn tell(text: &str) {
 }
 
 /// What becomes of the nodes that were not told.
-fn others(told: &[Told]) {
+fn others(told: &[Told], order: Order) {
     let is_told = |name: &String| told.iter().any(|worker| worker.was.node == *name);
     let mut names: Vec<&str> = told
         .iter()
@@ -197,7 +252,12 @@ fn others(told: &[Told]) {
         .collect();
     names.sort_unstable();
     names.dedup();
-    if !names.is_empty() {
+    if !names.is_empty() && order == Order::Drain {
+        say(&format!(
+            "the other nodes ({}) go on, and what their sources give may still come; --cluster FILE drains all of them",
+            names.join(", ")
+        ));
+    } else if !names.is_empty() {
         say(&format!(
             "the other nodes ({}) go on, hold what is meant for a node that is away, and send it when that is started again; \
              --cluster FILE stops all of them",

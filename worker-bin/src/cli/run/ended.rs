@@ -2,7 +2,7 @@
 
 use crate::cli::exit::{FAILED, INCOMPLETE, WRONG, say, signalled};
 use crate::explain::words;
-use crate::runtime::{RunError, SIGPIPE, Summary};
+use crate::runtime::{DRAINED, RunError, SIGPIPE, Summary};
 
 /// Says how a run ended; gives the exit status.
 pub(super) fn said(result: Result<Summary, RunError>) -> u8 {
@@ -44,10 +44,27 @@ fn finished(summary: &Summary) -> u8 {
             "stopped: whoever read the output has gone; what was not taken is kept, and the same command goes on with it",
         );
     }
+    if summary.drained {
+        say(&drained(summary));
+    }
     match summary.interrupted {
         Some(signal) => signalled(signal),
         None if summary.dead > 0 || summary.lost > 0 || summary.dropped > 0 => INCOMPLETE,
         None => 0,
+    }
+}
+
+/// With state the next start reads on, and programs whose input has no end yet are given it again.
+fn drained(summary: &Summary) -> String {
+    match (summary.keeps, summary.held) {
+        (false, _) => DRAINED.to_owned(),
+        (true, 0) => format!("{DRAINED}; the same command goes on behind it"),
+        (true, held) => {
+            let (records, are) = (words::records(held), words::are(held));
+            format!(
+                "{DRAINED}, but for {records} that {are} kept for programs whose input has not ended: the same command goes on with them"
+            )
+        }
     }
 }
 

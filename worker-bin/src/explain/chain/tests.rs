@@ -58,6 +58,7 @@ fn node(name: &str, tasks: Vec<Task>) -> Snapshot {
         slots: Slots::default(),
         admin: None,
         own_stop: None,
+        drain: None,
     };
     mark_stalls(&mut snapshot);
     snapshot

@@ -29,6 +29,15 @@ impl StreamTask {
         self.fed - self.read.records.min(self.fed)
     }
 
+    /// Nothing it was given is unread, and it is not coming to an end.
+    pub(crate) fn has_read_all(&self) -> bool {
+        match self.phase {
+            Phase::Idle => !self.resume,
+            Phase::Fed { .. } => self.on_the_way == 0 && self.held_records() == 0,
+            Phase::Closing { .. } | Phase::Backoff { .. } => false,
+        }
+    }
+
     /// Records that were given to the child and may have come to nothing yet. What it has printed went on: it is others' by now.
     pub(crate) fn undone_records(&self) -> u64 {
         self.fed.saturating_sub(self.printed_records).max(self.held_records())

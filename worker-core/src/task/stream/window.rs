@@ -57,6 +57,16 @@ impl StreamTask {
         }
     }
 
+    /// A window is over before its time. Says whether there was one: without windows only the end of the input ends it.
+    pub(crate) fn cut(&mut self, base: &mut Base, ctx: &mut Ctx) -> bool {
+        let has_any = self.spec.window.is_some() && self.fed > 0 && !base.is_sink();
+        let cuts = has_any && matches!(self.phase, Phase::Fed { .. });
+        if cuts {
+            self.close(base, ctx);
+        }
+        cuts
+    }
+
     pub(super) fn close(&mut self, base: &mut Base, ctx: &mut Ctx) {
         self.cut = true;
         if ctx.journaled && !ctx.planted.is(Bug::CutLost) {

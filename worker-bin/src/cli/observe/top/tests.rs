@@ -153,6 +153,7 @@ fn healthy() -> Snapshot {
         slots: Slots { used: 1, total: 2 },
         admin: None,
         own_stop: None,
+        drain: None,
     }
 }
 
