@@ -83,19 +83,7 @@ pub async fn run(
             continue;
         }
         interrupted = Some(signal);
-        if signal == SIGXCPU {
-            tracing::warn!(
-                "the limit on this process's processor time (ulimit -t) is used up; what ends it at once is the hard limit"
-            );
-        }
-        if signal != SIGPIPE {
-            let rest = if keeps_state {
-                "what is under way is finished, and what is not begun is kept for the next start"
-            } else {
-                "what was accepted is finished"
-            };
-            tracing::warn!("stopping: sources end here, {rest}; once more stops now");
-        }
+        say_stop(signal, keeps_state);
         deadline = Some(Countdown::new(drain_timeout - last_part));
         engine.service.stops();
         engine.drain();
@@ -111,6 +99,22 @@ pub async fn run(
     let stopping = manner.map(|manner| (manner, hurry));
     let drained = drains && interrupted.is_none();
     Ok(finish(&mut engine, &launcher, result, (interrupted, drained), stopping).await)
+}
+
+fn say_stop(signal: i32, keeps_state: bool) {
+    if signal == SIGXCPU {
+        tracing::warn!(
+            "the limit on this process's processor time (ulimit -t) is used up; what ends it at once is the hard limit"
+        );
+    }
+    if signal != SIGPIPE {
+        let rest = if keeps_state {
+            "what is under way is finished, and what is not begun is kept for the next start"
+        } else {
+            "what was accepted is finished"
+        };
+        tracing::warn!("stopping: sources end here, {rest}; once more stops now");
+    }
 }
 
 /// With how programs that still run are stopped.
