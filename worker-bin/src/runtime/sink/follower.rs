@@ -21,6 +21,37 @@ use worker_proto::Batch;
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 const LOOK_EVERY_MAX: Duration = Duration::from_millis(20);
 
+/// How long it is waited for the next look. That becomes longer only when nothing has happened for so long: a burst of writes must not
+/// make looks rare, because only so many writes may be under way, and the next one waits for a look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Pace {
+    wait: Duration,
+}
+
+/// Why it is looked again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    /// Something is written, or was taken.
+    News,
+    /// It was waited in vain.
+    Time,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { wait: LOOK_EVERY }
+    }
+}
+
+impl Pace {
+    fn woken(&mut self, by: By) {
+        self.wait = match by {
+            By::News => LOOK_EVERY,
+            By::Time => (self.wait * 2).min(LOOK_EVERY_MAX),
+        };
+    }
+}
+
 /// What the thread that writes tells the one that follows.
 #[derive(Debug)]
 pub(super) struct Follower(Sender<News>);
@@ -106,7 +137,7 @@ impl Follower {
 
 impl Following {
     fn follow(mut self, news: &Receiver<News>) {
-        let mut wait = LOOK_EVERY;
+        let mut pace = Pace::default();
         loop {
             if self.waiting.is_empty() && !self.is_gone {
                 match news.recv() {
@@ -114,19 +145,25 @@ impl Following {
                     // All that was written is done.
                     Err(_) => return,
                 }
+                pace.woken(By::News);
             }
             news.try_iter().for_each(|next| self.note(next));
             let seen = self.reader.look(&self.moved);
-            wait = if self.tell_done(seen) { LOOK_EVERY } else { (wait * 2).min(LOOK_EVERY_MAX) };
+            if self.tell_done(seen) {
+                pace.woken(By::News);
+            }
             if self.goes(seen) || self.stopped.load(Ordering::Relaxed) || !self.reporter.is_heard() {
                 return;
             }
             if self.waiting.is_empty() {
                 continue;
             }
-            match news.recv_timeout(wait) {
-                Ok(next) => self.note(next),
-                Err(RecvTimeoutError::Timeout) => {}
+            match news.recv_timeout(pace.wait) {
+                Ok(next) => {
+                    self.note(next);
+                    pace.woken(By::News);
+                }
+                Err(RecvTimeoutError::Timeout) => pace.woken(By::Time),
                 // The run is over, or has failed.
                 Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -219,4 +256,21 @@ pub(super) fn whole(batches: &[Batch], taken: u64) -> (u64, u64) {
         (records, bytes) = (records + 1, end);
     }
     (records, bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where eight writes may be under way, a burst of them waited 20 ms for its reader, who had taken them long before.
+    #[test]
+    fn a_burst_of_writes_does_not_make_looks_rare() {
+        let mut pace = Pace::default();
+        (0..8).for_each(|_| pace.woken(By::News));
+        assert_eq!(pace.wait, LOOK_EVERY);
+        (0..8).for_each(|_| pace.woken(By::Time));
+        assert_eq!(pace.wait, LOOK_EVERY_MAX, "who reads nothing is looked at less and less");
+        pace.woken(By::News);
+        assert_eq!(pace.wait, LOOK_EVERY);
+    }
 }
