@@ -59,6 +59,18 @@ fn is_caught_in_order(bug: Bug, by: &[Check]) {
     breaks_a_rule(&format!("{bug:?}"), by, |seed| Plan { bug: Some(bug), ..Plan::in_order(seed) });
 }
 
+/// C1 of columns: only of one journal is appended enough.
+#[test]
+fn what_is_appended_is_taken_across_columns() {
+    is_caught_exactly_once(Bug::AppendedAcrossColumns, &[Check::Durable, Check::Recovery, Check::Order]);
+}
+
+/// C1 of columns: what leaves waits until it is durable.
+#[test]
+fn what_leaves_a_column_is_not_waited_for() {
+    is_caught_exactly_once(Bug::ColumnLeftBeforeDurable, &[Check::Durable]);
+}
+
 #[test]
 fn a_reader_in_order_that_takes_what_is_there() {
     is_caught_in_order(Bug::TakesOutOfTurn, &[Check::InOrder]);

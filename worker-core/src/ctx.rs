@@ -3,7 +3,7 @@
 use crate::check::{Inconsistency, same};
 use crate::config::{LinkOrder, NodeConfig, NodeIx, TaskId, TaskKind};
 use crate::event::{Action, Body, LinkAction, NodeError, Output};
-use crate::fault::Planted;
+use crate::fault::{Bug, Planted};
 use crate::inbox::Inbox;
 use crate::outbox::{Outbox, Request};
 use crate::rate::{Allowance, Rates};
@@ -43,6 +43,8 @@ pub(crate) struct Ctx {
     pub(crate) journaled: bool,
     /// Epoch and journal of each task; in memory mode the process's life.
     lives: Vec<(Epoch, JournalId)>,
+    /// Of each task, whether another one reads from it.
+    gives: Vec<bool>,
     /// The disk that commits go to is full: what was admitted goes on, nothing else is.
     pub(crate) storage_full: bool,
     /// Tasks that look for the record of which the process died: only one program runs at a time then.
@@ -107,6 +109,8 @@ impl Ctx {
                 *life = (state.epoch, state.journal);
             }
         }
+        let mut gives = vec![false; config.graph.tasks.len()];
+        config.graph.links.iter().for_each(|link| gives[link.from.0 as usize] = true);
         Self {
             now,
             begun: now,
@@ -122,6 +126,7 @@ impl Ctx {
             leaving: false,
             journaled: states.is_some(),
             lives,
+            gives,
             storage_full: false,
             quarantines: 0,
             asking: 0,
@@ -343,6 +348,22 @@ impl Ctx {
         let graph = &self.config.graph;
         let spec = graph.link(link);
         graph.task(spec.from).node == graph.task(spec.to).node
+    }
+
+    /// Whether the tasks at both ends of a link share a journal. Then what the receiver commits lies behind what it has taken, and
+    /// is lost with it: neither has to wait until the other's commits are durable (C1 of columns). Commits are appended in the order
+    /// in which they are asked for.
+    pub(crate) fn is_in_column(&self, link: LinkId) -> bool {
+        let shared = || self.sender_life(link).1 == self.receiver_journal(link);
+        self.journaled && self.is_local(link) && (shared() || self.planted.is(Bug::AppendedAcrossColumns))
+    }
+
+    /// Whether the tuples of a link may be taken before their commit is durable: by a task of the same column that itself gives what
+    /// it makes of them to another task. What an end takes leaves the pipeline.
+    pub(crate) fn goes_on_appended(&self, link: LinkId) -> bool {
+        let gives = || self.gives[self.config.graph.link(link).to.0 as usize];
+        (self.is_in_column(link) && gives())
+            || (self.journaled && self.planted.is(Bug::ColumnLeftBeforeDurable))
     }
 
     /// Whether what a link carries is kept in the order of the source.

@@ -32,6 +32,10 @@ pub enum Bug {
     AckBeforeDurable,
     /// With a journal: outputs leave when their commit is asked for, not when it is durable.
     OutputBeforeDurable,
+    /// With a journal: what a task has asked to commit is taken before it is durable by one with another journal (C1).
+    AppendedAcrossColumns,
+    /// With a journal: what a task has asked to commit leaves its column before it is durable (C1).
+    ColumnLeftBeforeDurable,
     /// With a journal: the positions reached are left out of commits.
     PositionNotPersisted,
     /// With a journal: what was not acknowledged is produced again after a restart, not resent. The journal plants it: commits

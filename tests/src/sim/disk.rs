@@ -19,9 +19,9 @@ pub(super) use copy::DiskCopy;
 use keyed::{Keyed, no_state};
 use letters::Letters;
 use real::Real;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use worker_core::config::{Graph, NodeIx, TaskId};
-use worker_core::event::{Attempt, Body, Chunk, Commit, CommitId, StreamStep};
+use worker_core::event::{Attempt, Body, Chunk, Commit, CommitId, StreamStep, TaskAction};
 use worker_core::fault::Bug;
 use worker_core::recovery::{PeerState, TaskState};
 use worker_proto::{Batch, Epoch, JournalId, LinkId, Seq};
@@ -40,6 +40,8 @@ pub(super) struct Disk {
     pub(super) sync_fails: bool,
     /// How many times slower it is than usual.
     pub(super) times: u64,
+    /// How many entries were asked of all journals.
+    asked: u64,
 }
 
 /// What is kept of one task.
@@ -56,15 +58,19 @@ pub(super) struct TaskDisk {
     letters: Letters,
     bug: Option<DiskBug>,
     entries: Vec<DiskEntry>,
+    /// When each was asked for, by all of the disk: where tasks share a journal, their order in it.
+    asked: Vec<u64>,
     /// So many entries are on stable storage.
     durable: usize,
+    /// So many are known to the core to be, or were there before it began.
+    told: usize,
     /// The life that writes; what an older one appends is refused.
     epoch: Epoch,
     pub(super) syncing: bool,
     /// The writer is behind with what it was told.
     pub(super) behind: bool,
     /// What it was told and has not done.
-    waiting: VecDeque<writer::WriterCommand>,
+    waiting: VecDeque<(u64, writer::WriterCommand)>,
     /// Outputs that can be read back.
     outputs_kept: BTreeMap<(LinkId, Seq), Batch>,
     /// What a sink has written, and how much of it is on stable storage.
@@ -72,6 +78,15 @@ pub(super) struct TaskDisk {
     pub(super) file_synced: usize,
     /// The worker's own journal, in a share of the runs.
     real: Option<Real>,
+}
+
+/// Up to where a journal is left.
+#[derive(Clone, Copy, Debug)]
+enum Cut {
+    /// So many entries of its only task.
+    Entries(usize),
+    /// What was asked for until then.
+    Asked(u64),
 }
 
 /// One record of a journal.
@@ -101,7 +116,10 @@ impl Disk {
             let links = graph.links.iter().enumerate().filter(|(_, link)| link.from == task);
             let outputs: Vec<LinkId> = links.map(|(at, _)| super::plan::link_id(at)).collect();
             let is_keyed = matches!(plan.stages[plan.stage_of(task)].kind, StageKind::Records { .. });
-            let id = JournalId(7_000 + u64::from(task.0));
+            let id = match plan.column_of(task) {
+                Some(column) => JournalId(9_000_000 + u64::from(node) * 1_000 + column),
+                None => JournalId(7_000 + u64::from(task.0)),
+            };
             let real = plan.has_real_journals().then(|| Real::new(id, outputs.clone()));
             let keyed = is_keyed.then(no_state);
             (task, TaskDisk { real, keyed, bug: plan.disk.bug, ..TaskDisk::new(id, outputs) })
@@ -113,6 +131,7 @@ impl Disk {
             full: false,
             sync_fails: false,
             times: 1,
+            asked: 0,
         }
     }
 
@@ -125,7 +144,82 @@ impl Disk {
     /// The process is gone, and with `power` what was not synced, from some point on.
     pub(super) fn crash(&mut self, power: bool, rng: &mut Rng) -> Checked {
         self.peers_asked.clear();
-        self.tasks.values_mut().try_for_each(|task| task.crash(power, rng))
+        let journals: BTreeSet<JournalId> = self.tasks.values().map(|task| task.id).collect();
+        for id in journals {
+            let cut = power.then(|| self.cut(id, rng));
+            let sharing = self.tasks.values_mut().filter(|task| task.id == id);
+            sharing.map(|task| task.crash(cut, rng)).collect::<Checked<Vec<()>>>()?;
+        }
+        Ok(())
+    }
+
+    /// Up to where a journal is left after a loss of power: at least what is on stable storage, of all who share it.
+    fn cut(&self, id: JournalId, rng: &mut Rng) -> Cut {
+        let sharing: Vec<&TaskDisk> = self.tasks.values().filter(|task| task.id == id).collect();
+        if let [alone] = sharing.as_slice() {
+            return Cut::Entries(alone.durable + rng.index(alone.entries.len() - alone.durable + 1));
+        }
+        let durable = sharing.iter().filter_map(|task| task.asked[..task.durable].last().copied()).max();
+        let durable = durable.unwrap_or_default();
+        let asked = sharing.iter().flat_map(|task| &task.asked).copied();
+        let mut ends: Vec<u64> = asked.filter(|asked| *asked > durable).chain([durable]).collect();
+        ends.sort_unstable();
+        Cut::Asked(ends[rng.index(ends.len())])
+    }
+
+    /// The tasks that share a journal with this one, and itself.
+    pub(super) fn sharing(&self, task: TaskId) -> Vec<TaskId> {
+        let id = self.tasks.get(&task).map(|task| task.id);
+        self.tasks.iter().filter(|(_, other)| Some(other.id) == id).map(|(&task, _)| task).collect()
+    }
+
+    fn next_asked(&mut self) -> u64 {
+        self.asked += 1;
+        self.asked
+    }
+
+    /// Appends to a task's journal; what it is sure of comes with a sync.
+    pub(super) fn append(&mut self, task: TaskId, entry: DiskEntry) -> Checked {
+        let waits = self.full || self.sharing(task).iter().any(|other| self.tasks[other].has_orders());
+        let asked = self.next_asked();
+        self.task(task)?.append(entry, asked, waits)
+    }
+
+    pub(super) fn begin_later(&mut self, task: TaskId, work: TaskAction) -> Checked {
+        let asked = self.next_asked();
+        self.task(task)?.begin_later(asked, work);
+        Ok(())
+    }
+
+    /// The writer of a task's journal does what it was told, in order, until there is work to begin.
+    pub(super) fn write_on(&mut self, task: TaskId) -> Checked<Option<(TaskId, TaskAction)>> {
+        let sharing = self.sharing(task);
+        if self.full || sharing.iter().any(|other| self.tasks[other].behind) {
+            return Ok(None);
+        }
+        loop {
+            let first = |task: &TaskId| Some((self.tasks[task].waits_since()?, *task));
+            let Some((_, next)) = sharing.iter().filter_map(first).min() else { return Ok(None) };
+            if let Some(work) = self.task(next)?.write_next()? {
+                return Ok(Some((next, work)));
+            }
+        }
+    }
+
+    /// A sync of a task's journal is over: what else is in it before that is durable, too. Gives the task's commits.
+    pub(super) fn synced(&mut self, task: TaskId, covered: usize) -> Checked<Vec<CommitId>> {
+        let commits = self.task(task)?.synced(covered)?;
+        let to = self.tasks[&task].asked[..covered].last().copied().unwrap_or_default();
+        for other in self.sharing(task) {
+            let other = self.task(other)?;
+            other.durable = other.durable.max(other.asked.partition_point(|asked| *asked <= to));
+        }
+        Ok(commits)
+    }
+
+    pub(super) fn release(&mut self, task: TaskId, link: LinkId, through: Seq) -> Checked {
+        self.task(task)?.forget_outputs(link, through);
+        self.append(task, DiskEntry::Released(link, through))
     }
 }
 
@@ -140,7 +234,9 @@ impl TaskDisk {
             letters: Letters::default(),
             bug: None,
             entries: Vec::new(),
+            asked: Vec::new(),
             durable: 0,
+            told: 0,
             epoch: Epoch(0),
             syncing: false,
             behind: false,
@@ -152,7 +248,8 @@ impl TaskDisk {
         }
     }
 
-    fn crash(&mut self, power: bool, rng: &mut Rng) -> Checked {
+    fn crash(&mut self, cut: Option<Cut>, rng: &mut Rng) -> Checked {
+        let power = cut.is_some();
         (self.syncing, self.behind) = (false, false);
         self.waiting.clear();
         self.deferred.clear();
@@ -162,10 +259,12 @@ impl TaskDisk {
             let state = real.crash(power.then(|| rng.any()), self.keyed.as_ref())?;
             let durable = if power { self.durable } else { self.entries.len() };
             let kept = real::survivors(state, &self.entries, durable, &self.outputs)?;
-            self.entries.truncate(kept);
-        } else if power {
-            let kept = self.durable + rng.index(self.entries.len() - self.durable + 1);
-            self.entries.truncate(kept);
+            self.truncate(kept);
+        } else if let Some(cut) = cut {
+            self.truncate(match cut {
+                Cut::Entries(kept) => kept,
+                Cut::Asked(end) => self.asked.partition_point(|asked| *asked <= end),
+            });
         }
         if power {
             let kept = self.file_synced + rng.index(self.file.len() - self.file_synced + 1);
@@ -173,6 +272,11 @@ impl TaskDisk {
             self.lose_letters(rng);
         }
         Ok(())
+    }
+
+    fn truncate(&mut self, kept: usize) {
+        self.entries.truncate(kept);
+        self.asked.truncate(kept);
     }
 
     /// Number of the last commit that is there.
@@ -193,10 +297,12 @@ impl TaskDisk {
         let epoch = opened.as_ref().map_or(Epoch(self.epoch.0 + 1), |state| state.epoch);
         require(epoch > self.epoch, Check::Fence, || format!("life {epoch} comes after {}", self.epoch))?;
         self.epoch = epoch;
+        self.asked.push(self.asked.last().copied().unwrap_or_default());
         self.entries.push(DiskEntry::Life(epoch));
         if plan.disk.bug != Some(DiskBug::RecoveryTrustsCache) {
             self.durable = self.entries.len();
         }
+        self.told = self.durable;
         let mut state = fold::task_state(&self.entries, &self.outputs, self.id, plan.disk.bug);
         if let Some(opened) = opened {
             require(self.keyed.is_some() || opened.position == state.position, Check::Recovery, || {
@@ -254,18 +360,17 @@ impl TaskDisk {
             })
         };
         if let Some(at) = self.entries.iter().position(unacknowledged) {
-            self.entries.truncate(at);
+            self.truncate(at);
         }
     }
 
-    pub(super) fn release(&mut self, link: LinkId, through: Seq, full: bool) -> Checked {
+    fn forget_outputs(&mut self, link: LinkId, through: Seq) {
         self.outputs_kept.retain(|&(l, first), batch| l != link || last(first, batch) > through);
-        self.append(DiskEntry::Released(link, through), full)
     }
 
     /// Begins a sync, if one is needed; gives how much it will cover.
     pub(super) fn begin_sync(&mut self) -> Checked<Option<usize>> {
-        let needed = self.entries[self.durable..].iter().any(|entry| entry.commit().is_some());
+        let needed = self.entries[self.told..].iter().any(|entry| entry.commit().is_some());
         if !needed || self.syncing {
             return Ok(None);
         }
@@ -282,12 +387,13 @@ impl TaskDisk {
     }
 
     /// A sync is over; gives the commits that became durable with it.
-    pub(super) fn synced(&mut self, covered: usize) -> Checked<Vec<CommitId>> {
+    fn synced(&mut self, covered: usize) -> Checked<Vec<CommitId>> {
         self.syncing = false;
         if let Some(real) = &mut self.real {
             real.synced()?;
         }
-        let from = self.durable.min(covered);
+        let from = self.told.min(covered);
+        self.told = self.told.max(covered);
         self.durable = self.durable.max(covered);
         Ok(self.entries[from..covered].iter().filter_map(DiskEntry::commit).map(|commit| commit.id).collect())
     }

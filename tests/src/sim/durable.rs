@@ -50,9 +50,7 @@ impl World {
                 self.at(at, Ev::WriterGoesOn { node, life, task });
             }
         }
-        let disk = &mut self.disks[home];
-        let full = disk.full;
-        disk.task(task)?.append(entry, full)
+        self.disks[home].append(task, entry)
     }
 
     /// Work begins when the task's journal has what was asked of it before; with `at_once` only behind work that waits so.
@@ -67,7 +65,7 @@ impl World {
         let Some(disk) = self.disks.get_mut(home) else { return Ok(Some(work)) };
         let journal = disk.task(task)?;
         if journal.has_work() || (!at_once && journal.has_orders()) {
-            journal.begin_later(work);
+            disk.begin_later(task, work)?;
             return Ok(None);
         }
         Ok(Some(work))
@@ -84,22 +82,20 @@ impl World {
     /// A journal's writer does what it was told, if it can.
     fn write_on(&mut self, node: usize, task: TaskId) -> Checked {
         let home = self.nodes[node].home;
-        if self.disks[home].full || self.disks[home].task(task)?.behind {
-            return Ok(());
-        }
-        while let Some(work) = self.disks[home].task(task)?.write_on()? {
+        while let Some((task, work)) = self.disks[home].write_on(task)? {
             self.begin(node, task, work)?;
         }
-        self.begin_sync(node, task)
+        for task in self.disks[home].sharing(task) {
+            self.begin_sync(node, task)?;
+        }
+        Ok(())
     }
 
     /// A link's outputs are not needed any more.
     pub(super) fn release(&mut self, node: usize, link: LinkId, through: Seq) -> Checked {
         self.model.acknowledged(link, through)?;
         let from = self.model.graph.link(link).from;
-        let disk = &mut self.disks[self.nodes[node].home];
-        let full = disk.full;
-        disk.task(from)?.release(link, through, full)
+        self.disks[self.nodes[node].home].release(from, link, through)
     }
 
     /// Reads outputs back from the journal.
@@ -138,7 +134,7 @@ impl World {
             self.restart_soon(node);
             return Ok(());
         }
-        let mut commits = self.disks[home].task(task)?.synced(covered)?;
+        let mut commits = self.disks[home].synced(task, covered)?;
         for &commit in &commits {
             self.model.persisted(task, super::model::ONE_LIFE, commit);
         }
@@ -226,7 +222,7 @@ impl World {
         for (task, commits) in left {
             self.model.task_died(task, commits)?;
         }
-        Ok(())
+        self.model.check_columns()
     }
 
     /// Reads the journals of a node for a new life.

@@ -28,6 +28,8 @@ impl Plan {
             sync_us: rng.pick(&[(1, 50), (100, 2_000), (1_000, 30_000)]),
             behind_us: rng.pick(&[0, 0, 500, 20_000]),
             real: rng.chance(30),
+            // Nothing is drawn for it: the rest of the plan is as it was.
+            columns: [0, 1, 2, 0][usize::try_from(seed % 4).expect("a small number")],
             bug: None,
         };
         if plan.nodes > 1 {

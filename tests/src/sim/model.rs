@@ -29,6 +29,7 @@ pub(super) struct Model {
     /// Where each record that a task is given comes from. Only looked up, never walked.
     origins: HashMap<(TaskId, Bytes), (LinkId, Epoch, Seq)>,
     journaled: bool,
+    has_columns: bool,
     /// How often the process died while a record alone was in flight on its node.
     pub(super) deaths_alone: BTreeMap<(TaskId, LinkId, Seq), u32>,
     /// The same in a row, as the disk of the node says.
@@ -44,6 +45,12 @@ impl Model {
         let mut links: Vec<LinkTruth> = graph.links.iter().map(|_| LinkTruth::default()).collect();
         for (truth, link) in links.iter_mut().zip(&graph.links) {
             truth.local = graph.task(link.from).node == graph.task(link.to).node;
+        }
+        let has_columns = (0..graph.tasks.len()).any(|task| plan.column_of(task_id(task)).is_some());
+        for (truth, link) in links.iter_mut().zip(&graph.links).filter(|_| plan.is_journaled()) {
+            let (from, to) = (plan.column_of(link.from), plan.column_of(link.to));
+            truth.in_column = truth.local && from.is_some() && from == to;
+            truth.goes_on_appended = truth.in_column && graph.links.iter().any(|next| next.from == link.to);
         }
         let early = stages_that_stop_early(plan);
         for (truth, link) in links.iter_mut().zip(&graph.links) {
@@ -78,6 +85,7 @@ impl Model {
             tasks,
             origins: HashMap::new(),
             journaled: plan.is_journaled(),
+            has_columns,
             deaths_alone: BTreeMap::new(),
             deaths_in_a_row: BTreeMap::new(),
             proven: BTreeSet::new(),
@@ -196,6 +204,9 @@ impl Model {
         let mut dealt: BTreeMap<LinkId, u64> = BTreeMap::new();
         for (link, first, batch) in outputs {
             self.output(task, *link, epoch, *first, batch)?;
+            if self.link(*link).goes_on_appended {
+                self.life(*link, epoch).pushed = first.plus(batch.len() as u64).before();
+            }
             if self.graph.link(*link).order != LinkOrder::Any {
                 *dealt.entry(*link).or_default() += batch.cost();
             }
@@ -205,8 +216,23 @@ impl Model {
             let truth = self.link(link);
             truth.largest_output = truth.largest_output.max(cost);
         }
+        if commit.ended {
+            self.end_links(task, epoch, true);
+        }
         self.task(task).pending.push_back(commit.clone());
         Ok(())
+    }
+
+    /// The links that a task sends on have ended: those on which that is known when it is asked for, or the others.
+    fn end_links(&mut self, task: TaskId, epoch: Epoch, appended: bool) {
+        for at in 0..self.links.len() {
+            if self.graph.links[at].from == task && self.links[at].goes_on_appended == appended {
+                let life = self.life(link_id(at), epoch);
+                let end = Seq(life.records.len() as u64 + 1);
+                life.end = Some(end);
+                life.pushed = end;
+            }
+        }
     }
 
     fn dead_letter(&mut self, task: TaskId, letter: &DeadLetter) -> Checked {
@@ -250,6 +276,7 @@ impl Model {
             })?;
         }
         life.done = life.done.max(last);
+        life.asked_done = life.asked_done.max(input.through);
         Ok(())
     }
 
@@ -314,20 +341,14 @@ impl Model {
         let mut needs: BTreeMap<LinkId, Seq> = BTreeMap::new();
         for (first, chunk) in &commit.outputs {
             let last = first.plus(chunk.body.records()).before();
-            let life = self.life(chunk.link, epoch);
-            life.pushed = last;
             needs.insert(chunk.link, last);
+            if !self.link(chunk.link).goes_on_appended {
+                self.life(chunk.link, epoch).pushed = last;
+            }
         }
         if commit.ended {
             self.task(task).ended = true;
-            for at in 0..self.links.len() {
-                if self.graph.links[at].from == task {
-                    let life = self.life(link_id(at), epoch);
-                    let end = Seq(life.records.len() as u64 + 1);
-                    life.end = Some(end);
-                    life.pushed = end;
-                }
-            }
+            self.end_links(task, epoch, false);
         }
         if self.journaled {
             return self.inputs_durable(&commit);

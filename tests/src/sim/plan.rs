@@ -80,6 +80,8 @@ pub struct DiskPlan {
     pub behind_us: u64,
     /// The worker's own journal runs beside the model of one.
     pub real: bool,
+    /// How many journals the tasks of a node share; 0: each has its own.
+    pub columns: u64,
     /// What its driver does wrong, to show that it would be seen.
     pub bug: Option<DiskBug>,
 }
@@ -331,7 +333,18 @@ impl Plan {
     /// Whether the worker's own journal runs beside the model of one: bugs are planted in the model only.
     #[must_use]
     pub fn has_real_journals(&self) -> bool {
-        self.disk.real && self.bug.is_none() && self.disk.bug.is_none()
+        self.disk.real && self.disk.columns == 0 && self.bug.is_none() && self.disk.bug.is_none()
+    }
+
+    /// Which of the journals of its node a task shares with others, if it does. Other bugs are planted where it does not.
+    #[must_use]
+    pub fn column_of(&self, task: TaskId) -> Option<u64> {
+        let about_columns = |bug| matches!(bug, Bug::AppendedAcrossColumns | Bug::ColumnLeftBeforeDurable);
+        if self.disk.columns == 0 || self.disk.bug.is_some() || !self.bug.is_none_or(about_columns) {
+            return None;
+        }
+        let partition = self.tasks_of(self.stage_of(task)).position(|own| own == task);
+        partition.map(|partition| partition as u64 % self.disk.columns)
     }
 
     /// Whether every task has a journal.

@@ -61,6 +61,12 @@ impl<F: StorageFile> Extent<F> {
 }
 
 impl<S: Storage, F: Fold> Journal<S, F> {
+    /// The number that the next output of a link gets; `None` if no task sends on it.
+    #[must_use]
+    pub fn next_output(&self, link: LinkId) -> Option<Seq> {
+        self.images.output(link).map(|output| output.next)
+    }
+
     /// The tuples `[first, first + records)` of a link, which are not acknowledged.
     ///
     /// # Errors

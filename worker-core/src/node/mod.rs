@@ -74,6 +74,9 @@ impl Node {
     /// than that of any life before and durable. Every [`JournalAction::Persist`](crate::event::JournalAction::Persist) then goes to the task's journal, and
     /// [`TaskEvent::Persisted`](crate::event::TaskEvent::Persisted) comes when it is on stable storage.
     ///
+    /// Tasks whose states name one journal share it, and a prefix of it is what a crash leaves: commits must be appended to it in the
+    /// order in which they are asked for, whichever task asks. What such tasks give each other does not wait until it is durable.
+    ///
     /// # Panics
     /// If the graph names tasks or nodes that do not exist.
     #[must_use]

@@ -14,18 +14,17 @@ pub(super) enum WriterCommand {
 }
 
 impl TaskDisk {
-    /// Appends; what it is sure of comes with a sync.
-    pub(in crate::sim) fn append(&mut self, entry: DiskEntry, full: bool) -> Checked {
+    pub(super) fn append(&mut self, entry: DiskEntry, asked: u64, waits: bool) -> Checked {
         if let Some(commit) = entry.commit() {
             for (first, chunk) in &commit.outputs {
                 keep(&mut self.outputs_kept, *first, chunk);
             }
         }
-        if full || self.has_orders() {
-            self.waiting.push_back(WriterCommand::Append(entry));
+        if waits {
+            self.waiting.push_back((asked, WriterCommand::Append(entry)));
             return Ok(());
         }
-        self.add(entry)
+        self.add(entry, asked)
     }
 
     /// Whether what it is told now has to wait.
@@ -35,42 +34,45 @@ impl TaskDisk {
 
     /// Whether work waits for its writer.
     pub(in crate::sim) fn has_work(&self) -> bool {
-        self.waiting.iter().any(|order| matches!(order, WriterCommand::Begin(_)))
+        self.waiting.iter().any(|(_, order)| matches!(order, WriterCommand::Begin(_)))
     }
 
-    pub(in crate::sim) fn begin_later(&mut self, work: TaskAction) {
-        self.waiting.push_back(WriterCommand::Begin(work));
+    pub(super) fn begin_later(&mut self, asked: u64, work: TaskAction) {
+        self.waiting.push_back((asked, WriterCommand::Begin(work)));
     }
 
     /// The task's programs are killed: what waits is not begun.
     pub(in crate::sim) fn forget_work(&mut self) {
-        self.waiting.retain(|order| matches!(order, WriterCommand::Append(_)));
+        self.waiting.retain(|(_, order)| matches!(order, WriterCommand::Append(_)));
     }
 
-    /// Its writer, which is not behind any more, appends what it was told, until there is work to begin.
-    pub(in crate::sim) fn write_on(&mut self) -> Checked<Option<TaskAction>> {
-        while let Some(order) = self.waiting.pop_front() {
-            match order {
-                WriterCommand::Append(entry) => self.add(entry)?,
-                WriterCommand::Begin(work) => return Ok(Some(work)),
-            }
+    /// When the first of what it was told and has not done was asked for.
+    pub(super) fn waits_since(&self) -> Option<u64> {
+        self.waiting.front().map(|(asked, _)| *asked)
+    }
+
+    /// Its writer, which is not behind any more, does the next thing that it was told; gives the work that is to begin.
+    pub(super) fn write_next(&mut self) -> Checked<Option<TaskAction>> {
+        match self.waiting.pop_front() {
+            Some((asked, WriterCommand::Append(entry))) => self.add(entry, asked).map(|()| None),
+            Some((_, WriterCommand::Begin(work))) => Ok(Some(work)),
+            None => Ok(None),
         }
-        Ok(None)
     }
 
-    fn add(&mut self, entry: DiskEntry) -> Checked {
+    fn add(&mut self, entry: DiskEntry, asked: u64) -> Checked {
         let Some(late) = self.late.take() else {
             if self.bug == Some(DiskBug::AdmittedLate) && is_admission(&entry) {
                 self.late = Some(entry);
                 return Ok(());
             }
-            return self.put(entry);
+            return self.put(entry, asked);
         };
-        self.put(entry)?;
-        self.put(late)
+        self.put(entry, asked)?;
+        self.put(late, asked)
     }
 
-    fn put(&mut self, entry: DiskEntry) -> Checked {
+    fn put(&mut self, entry: DiskEntry, asked: u64) -> Checked {
         self.keep_letters(&entry);
         if let Some(real) = &mut self.real {
             real.append(&entry)?;
@@ -78,6 +80,7 @@ impl TaskDisk {
             self.apply(changes.clone());
         }
         self.entries.push(entry);
+        self.asked.push(asked);
         Ok(())
     }
 }

@@ -126,7 +126,8 @@ impl Model {
         // Its end is durable, so in every life to come it wants nothing more, though its refusal may have been lost.
         let wants_nothing = receiver.stops_early && receiver.ended;
         let truth = self.link(link);
-        let done = truth.lives.values().map(|life| life.durable_done).max().unwrap_or_default();
+        let done = |life: &super::Life| if truth.in_column { life.asked_done } else { life.durable_done };
+        let done = truth.lives.values().map(done).max().unwrap_or_default();
         let cancelled = truth.cancelled || truth.local_cancelled;
         require(through <= done || cancelled || wants_nothing, Check::Durable, || {
             format!("{name}: tuples through {through} are given free, durable at the receiver is {done}")
@@ -146,6 +147,9 @@ impl Model {
             self.take_effect(task, epoch, commit);
         }
         while let Some(commit) = self.task(task).pending.pop_back() {
+            if commit.ended {
+                self.take_back_ends(task);
+            }
             for (first, chunk) in commit.outputs.iter().rev() {
                 self.take_back(chunk.link, *first);
             }
@@ -174,6 +178,7 @@ impl Model {
         let to = self.graph.link(link).to;
         let life = self.life(link, super::ONE_LIFE);
         let Some(kept) = index(first) else { return };
+        life.pushed = life.pushed.min(first.before());
         let gone = life.records.split_off(kept.min(life.records.len()));
         life.costs.truncate(kept);
         life.effects.truncate(kept);
@@ -182,11 +187,40 @@ impl Model {
         }
     }
 
+    /// The end of a task was never committed after all: where it was known already it is not any more.
+    fn take_back_ends(&mut self, task: TaskId) {
+        for at in 0..self.links.len() {
+            if self.graph.links[at].from == task && self.links[at].goes_on_appended {
+                let life = self.life(link_id(at), super::ONE_LIFE);
+                life.end = None;
+                life.pushed = life.pushed.min(Seq(life.records.len() as u64));
+            }
+        }
+    }
+
+    /// C1: nobody has committed what another task of its node had only asked for.
+    pub(in crate::sim) fn check_columns(&self) -> Checked {
+        let local = self.graph.links.iter().zip(&self.links).filter(|(_, truth)| truth.local);
+        for (at, (_, truth)) in local.enumerate().filter(|_| self.has_columns) {
+            for life in truth.lives.values() {
+                let there = life.records.len() as u64 + u64::from(life.end.is_some());
+                require(life.durable_done.0 <= there, Check::Recovery, || {
+                    format!(
+                        "local link {at}: {} is committed by its receiver, {there} by its sender",
+                        life.durable_done
+                    )
+                })?;
+            }
+        }
+        Ok(())
+    }
+
     fn inputs_taken_back(&mut self, link: LinkId) {
         for life in self.links[link.0 as usize].lives.values_mut() {
             let done = life.durable_done.min(Seq(life.records.len() as u64));
             (life.received, life.given, life.done, life.last_effect, life.base) =
                 (life.durable_done, done, done, done, done);
+            life.asked_done = life.durable_done;
             let kept = usize::try_from(done.0).expect("few records");
             let taken_back = life.effects[kept..].iter_mut().filter(|effect| **effect != Effect::Boundary);
             taken_back.for_each(|effect| *effect = Effect::None);

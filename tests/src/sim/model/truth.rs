@@ -20,6 +20,10 @@ pub(in crate::sim) struct LinkTruth {
     pub(in crate::sim) cancelled: bool,
     /// Both ends are on one node: no frames.
     pub(in crate::sim) local: bool,
+    /// Both ends share a journal: what one of them asks to commit may be acted upon by the other.
+    pub(in crate::sim) in_column: bool,
+    /// The same, and the receiver is no end.
+    pub(super) goes_on_appended: bool,
     /// Both ends are on one node, and the receiver may want nothing more.
     pub(super) local_cancelled: bool,
 }
@@ -32,7 +36,7 @@ pub(in crate::sim) struct Life {
     /// Cost of all records before each, so that differences are the cost of a range.
     pub(super) costs: Vec<u64>,
     pub(in crate::sim) end: Option<Seq>,
-    /// Durable at the sender through, end included.
+    /// Durable at the sender through, end included; or asked for, where that is enough.
     pub(in crate::sim) pushed: Seq,
     /// The sender heard that this much is acknowledged.
     pub(in crate::sim) acked: Seq,
@@ -51,6 +55,8 @@ pub(in crate::sim) struct Life {
     pub(in crate::sim) finished: Seq,
     /// With a journal: durable commits of the receiving task cover this much, end included.
     pub(in crate::sim) durable_done: Seq,
+    /// The same of commits that were asked for.
+    pub(super) asked_done: Seq,
     /// With a journal: the highest life of the sender that is durable at the receiver.
     pub(in crate::sim) durable_epoch: Epoch,
 }

@@ -14,7 +14,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use worker_core::event::{Commit, DeadLetter, Event, LinkEvent};
-use worker_journal::{JournalError, Member};
+use worker_journal::{Fold, Journal, JournalError, Member, Storage};
 
 /// How long to wait before a full disk is tried again.
 const FULL_DISK_WAIT: Duration = Duration::from_secs(1);
@@ -163,6 +163,8 @@ impl JournalThreads {
                         ..
                     },
                 ) => later.push_back(order),
+                // Within a column an output may be wanted, and be done with, before there is room for its commit.
+                Ok(order) if is_behind(&*self.journal(), &order.command) => later.push_back(order),
                 Ok(Order { command: JournalCommand::Stop, .. }) => {
                     return Err("stopped while the disk was full".into());
                 }
@@ -234,6 +236,23 @@ impl JournalThreads {
     }
 }
 
+/// Whether an order is about outputs whose commit is not appended yet.
+fn is_behind<S: Storage, F: Fold>(journal: &Journal<S, F>, command: &JournalCommand) -> bool {
+    let (link, end) = match command {
+        JournalCommand::Acknowledged(link, through) => (*link, through.next()),
+        JournalCommand::Load(link, first, records) => (*link, first.plus(*records)),
+        JournalCommand::Commit(..)
+        | JournalCommand::Note(_)
+        | JournalCommand::Unstage(_)
+        | JournalCommand::Window(..)
+        | JournalCommand::Then(_)
+        | JournalCommand::Fence(_)
+        | JournalCommand::GiveBack
+        | JournalCommand::Stop => return false,
+    };
+    journal.next_output(link).is_some_and(|next| end > next)
+}
+
 /// Errors that may mean that there is no room on the disk, for now.
 trait MayBeFull: std::fmt::Display {
     fn is_full(&self) -> bool;
@@ -258,5 +277,39 @@ impl MayBeFull for DeadLogError {
 
     fn is_about_descriptors(&self) -> bool {
         matches!(self, DeadLogError::Full { source, .. } if descriptors::none_left(source))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use worker_core::event::{Body, Chunk, CommitId};
+    use worker_journal::{Identity, MemStorage, NewestPosition, Settings};
+    use worker_proto::{Batch, Fingerprint, JournalId, LinkId, Seq};
+
+    /// What a full disk keeps from being appended is neither read back nor given free meanwhile.
+    #[test]
+    fn what_is_not_appended_is_waited_for() {
+        let link = LinkId(1);
+        let identity = Identity {
+            task: "a/0".to_owned(),
+            fingerprint: Fingerprint(1),
+            outputs: vec![link],
+            new_id: JournalId(7),
+        };
+        let opened =
+            Journal::open(MemStorage::new(), &identity, Settings::default(), NewestPosition::default());
+        let mut journal = opened.unwrap().journal;
+        let chunk = Chunk { link, body: Body::Memory(Batch::from_terminated("a\nb\n".into(), b'\n')) };
+        let load = |first, records| JournalCommand::Load(link, Seq(first), records);
+        let done = |through| JournalCommand::Acknowledged(link, Seq(through));
+        assert!(is_behind(&journal, &load(1, 2)) && is_behind(&journal, &done(1)));
+        let commit = Commit { outputs: vec![(Seq(1), chunk)], ..Commit::empty(CommitId(1)) };
+        journal.append(&commit, None).unwrap();
+        assert!(!is_behind(&journal, &load(1, 2)) && !is_behind(&journal, &done(2)));
+        assert!(is_behind(&journal, &load(2, 2)) && is_behind(&journal, &done(3)));
+        journal.append(&Commit { ended: true, ..Commit::empty(CommitId(2)) }, None).unwrap();
+        assert!(!is_behind(&journal, &done(3)), "the end has a number, too");
+        assert!(!is_behind(&journal, &JournalCommand::GiveBack));
     }
 }

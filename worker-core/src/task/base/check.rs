@@ -28,7 +28,8 @@ impl Base {
                 return Ok(());
             }
             let mut next = outbox.next_seq();
-            for (first, chunk) in outputs.filter(|(_, chunk)| chunk.link == link) {
+            let is_held_back = |link| !ctx.goes_on_appended(link);
+            for (first, chunk) in outputs.filter(|(_, chunk)| chunk.link == link && is_held_back(link)) {
                 same("numbers of outputs", *first, next)?;
                 next = first.plus(chunk.body.records());
             }

@@ -86,6 +86,7 @@ impl Base {
                 ctx.inbox_changed(input.link);
             }
         }
+        self.appended(ctx, &commit);
         let early = ctx.planted.is(Bug::OutputBeforeDurable) && self.pending.is_empty();
         self.pending.push_back(Pending { commit, durable: early, cost });
         if ended {
@@ -170,7 +171,37 @@ impl Base {
         self.commit_end_step(ctx, Vec::new(), output, stream);
     }
 
-    /// A commit is durable: its outputs may leave, its inputs are acknowledged.
+    /// What of a commit takes effect when it is asked for: within its column, whose journal has it before anything that follows
+    /// from it.
+    fn appended(&mut self, ctx: &mut Ctx, commit: &Commit) {
+        for (_, chunk) in &commit.outputs {
+            if ctx.goes_on_appended(chunk.link) {
+                ctx.outbox(chunk.link).push_assigned(chunk.body.clone());
+                ctx.outbox_changed(chunk.link);
+            }
+        }
+        for input in &commit.inputs {
+            if ctx.is_in_column(input.link) {
+                ctx.inbox(input.link).committed(input.epoch, input.through);
+                ctx.inbox_changed(input.link);
+            }
+        }
+        if commit.ended {
+            self.end_outputs(ctx, true);
+        }
+    }
+
+    /// Ends the outputs that take commits when they are appended, or those that wait until they are durable.
+    fn end_outputs(&mut self, ctx: &mut Ctx, appended: bool) {
+        for &link in &self.outputs {
+            if ctx.goes_on_appended(link) == appended {
+                ctx.outbox(link).end();
+                ctx.outbox_changed(link);
+            }
+        }
+    }
+
+    /// A commit is durable: its outputs may leave its column, its inputs are acknowledged to other columns.
     pub(in crate::task) fn persisted(&mut self, ctx: &mut Ctx, id: CommitId) {
         if let Some(pending) = self.pending.iter_mut().find(|pending| pending.commit.id == id) {
             pending.durable = true;
@@ -211,10 +242,15 @@ impl Base {
                 Some(need) => need.1 = last,
                 None => needs.push((chunk.link, last)),
             }
-            ctx.outbox(chunk.link).push_assigned(chunk.body);
-            ctx.outbox_changed(chunk.link);
+            if !ctx.goes_on_appended(chunk.link) {
+                ctx.outbox(chunk.link).push_assigned(chunk.body);
+                ctx.outbox_changed(chunk.link);
+            }
         }
         for input in &commit.inputs {
+            if ctx.is_in_column(input.link) {
+                continue;
+            }
             if ctx.journaled && !ctx.is_local(input.link) {
                 ctx.inbox(input.link).epoch_durable(input.epoch, input.journal);
                 ctx.lives_durable.push(input.link);
@@ -224,10 +260,7 @@ impl Base {
         }
         if commit.ended {
             self.life = Life::Ended;
-            for i in 0..self.outputs.len() {
-                ctx.outbox(self.outputs[i]).end();
-                ctx.outbox_changed(self.outputs[i]);
-            }
+            self.end_outputs(ctx, false);
         }
         // With a journal, committed is finished: nothing but the end has to be waited for.
         if !ctx.journaled || commit.ended {
