@@ -5,6 +5,7 @@ mod append;
 mod bad_files;
 mod bad_state;
 mod finished;
+mod format_1;
 mod full;
 mod generate;
 mod list;
