@@ -42,7 +42,7 @@ everything() {
     build_tests
     run_tests
     step "Benchmarks run"
-    cargo test -p worker-tests --locked --bench suite -- --only job,pass,link,records,journal --rounds 1 --size 0.002
+    cargo test -p worker-tests --locked --bench suite -- --only job,pass,link,records,trickle,dead,journal,starts --rounds 1 --size 0.002
     step "Instructions a tuple"
     cargo bench -p worker-core --locked --bench tuples
     step "With OpenTelemetry"

@@ -14,12 +14,15 @@
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
+mod cluster;
 mod figure;
 mod input;
+mod load;
 mod machine;
 mod meter;
 mod options;
 mod pipeline;
+mod process;
 mod rows;
 mod suite;
 mod written;

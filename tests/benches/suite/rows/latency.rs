@@ -4,12 +4,10 @@
 //! measured before, of the same pipeline, with the same sender and receiver. Exactly once a record waits for the sync of each
 //! journal on its way, one after the other.
 
-mod load;
-
 use crate::figure::{Aim, Figure, Measure};
+use crate::load::{self, Delays, Load};
 use crate::pipeline::{self, Delivery, forget_state};
 use crate::suite::Suite;
-use load::{Delays, Load};
 use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
@@ -133,7 +131,7 @@ fn percentiles(
     rounds: &[(Delays, Option<Delays>)],
 ) -> Vec<Figure> {
     let figure = |(name, per_mille): (&str, usize)| {
-        let of = |delays: &Delays| Measure { value: delays.ms(per_mille), processor: Some(delays.processor) };
+        let of = |delays: &Delays| Measure { value: delays.ms(per_mille), processor: delays.processor };
         let aim = aim.filter(|_| per_mille == 990);
         let mut figure = Figure::new(NAME, format!("{work}: {name}"), who, "ms")
             .against(limit.unwrap_or_default())

@@ -1,5 +1,9 @@
 //! The rows, in the order of the table.
 
+mod back;
+mod cost;
+mod dead;
+mod idle;
 mod job;
 mod journal;
 mod latency;
@@ -8,6 +12,9 @@ mod observed;
 mod order;
 mod pass;
 mod records;
+mod starts;
+mod tasks;
+mod trickle;
 
 use super::figure::Figure;
 use super::suite::Suite;
@@ -45,9 +52,40 @@ pub(crate) const ROWS: &[Row] = &[
         measure: latency::measure,
     },
     Row {
+        name: trickle::NAME,
+        what: "a link with little to carry beside a flooded one",
+        measure: trickle::measure,
+    },
+    Row {
+        name: dead::NAME,
+        what: "a healthy link while the node of another is dead",
+        measure: dead::measure,
+    },
+    Row { name: back::NAME, what: "from a node's return to its full rate", measure: back::measure },
+    Row {
+        name: tasks::NAME,
+        what: "1 to 1,000 tasks: threads, memory, disk, start",
+        measure: tasks::measure,
+    },
+    Row {
+        name: cost::NAME,
+        what: "a tuple in the core: by links, by tuples on their way, in instructions",
+        measure: cost::measure,
+    },
+    Row {
         name: journal::NAME,
         what: "commits against one file with one sync, recovery, syncs of a run",
         measure: journal::measure,
+    },
+    Row {
+        name: starts::NAME,
+        what: "a process for each record, against posix_spawn",
+        measure: starts::measure,
+    },
+    Row {
+        name: idle::NAME,
+        what: "memory, wake-ups, start, size of a worker without work",
+        measure: idle::measure,
     },
     Row { name: order::NAME, what: "filters with `-k`, against the same without", measure: order::measure },
     Row { name: observed::NAME, what: "a job watched, against the same alone", measure: observed::measure },

@@ -15,27 +15,27 @@ const WARM_UP: Duration = Duration::from_secs(1);
 /// More delays than these would cost the reader too much.
 const DELAYS_MAX: f64 = 300_000.0;
 
-pub(super) struct Load {
+pub(crate) struct Load {
     /// Records a second.
-    pub(super) rate: f64,
-    pub(super) length: Duration,
+    pub(crate) rate: f64,
+    pub(crate) length: Duration,
 }
 
 /// In order of length.
-pub(super) struct Delays {
+pub(crate) struct Delays {
     sorted: Vec<Duration>,
-    /// Seconds of processor time of the whole run.
-    pub(super) processor: f64,
+    /// Seconds of processor time of the whole run, where one process was given the load.
+    pub(crate) processor: Option<f64>,
 }
 
 impl Delays {
-    pub(super) fn ms(&self, per_mille: usize) -> f64 {
+    pub(crate) fn ms(&self, per_mille: usize) -> f64 {
         self.sorted[(self.sorted.len() - 1) * per_mille / 1000].as_secs_f64() * 1e3
     }
 }
 
 /// Records a second, given as fast as they are taken; counted from the first that comes, when programs have started.
-pub(super) fn peak(command: Command, records: u64) -> f64 {
+pub(crate) fn peak(command: Command, records: u64) -> f64 {
     let meter = Meter::begin();
     let (child, mut stdin, stdout) = start(command);
     let sender = std::thread::spawn(move || {
@@ -49,7 +49,7 @@ pub(super) fn peak(command: Command, records: u64) -> f64 {
         }
     });
     let mut first = None;
-    let came = each_record(stdout, |_| _ = first.get_or_insert_with(|| meter.elapsed()));
+    let came = each_record(stdout, u64::MAX, |_| _ = first.get_or_insert_with(|| meter.elapsed()));
     let took = meter.elapsed() - first.unwrap_or_default();
     sender.join().expect("the sender is well");
     finish(child, &meter);
@@ -58,15 +58,27 @@ pub(super) fn peak(command: Command, records: u64) -> f64 {
 }
 
 impl Load {
-    pub(super) fn delays(&self, command: Command) -> Delays {
+    /// Of one process.
+    pub(crate) fn delays(&self, command: Command) -> Delays {
         let meter = Meter::begin();
-        let begun = Instant::now();
         let (child, stdin, stdout) = start(command);
+        let delays = self.between(stdin, stdout, u64::MAX);
+        let took = finish(child, &meter);
+        Delays { processor: Some(took.all.as_secs_f64()), ..delays }
+    }
+
+    /// From one pipe to the other, through processes that do not end by themselves.
+    pub(crate) fn endless(&self, stdin: ChildStdin, stdout: ChildStdout) -> Delays {
+        self.between(stdin, stdout, count(self.rate, WARM_UP + self.length))
+    }
+
+    fn between(&self, stdin: ChildStdin, stdout: ChildStdout, wanted: u64) -> Delays {
+        let begun = Instant::now();
         let (rate, until) = (self.rate, WARM_UP + self.length);
         let sender = std::thread::spawn(move || send(stdin, begun, rate, until));
         let every = (rate * until.as_secs_f64() / DELAYS_MAX).ceil();
         let (mut sorted, mut skipped) = (Vec::new(), 0.0);
-        each_record(stdout, |line| {
+        each_record(stdout, wanted, |line| {
             skipped += 1.0;
             if skipped < every {
                 return;
@@ -78,27 +90,35 @@ impl Load {
             }
         });
         sender.join().expect("the sender is well");
-        let took = finish(child, &meter);
         sorted.sort_unstable();
-        Delays { sorted, processor: took.all.as_secs_f64() }
+        assert!(!sorted.is_empty(), "no record came after the first second");
+        Delays { sorted, processor: None }
     }
 }
 
 /// Each record has the time when it is due, and goes out then or, if the sender was held up, with those due since.
 fn send(mut stdin: ChildStdin, begun: Instant, rate: f64, until: Duration) {
-    let interval = Duration::from_secs_f64(1.0 / rate);
-    let mut due = Duration::ZERO;
+    let (mut sent, wanted) = (0, count(rate, until));
     let mut lines = Vec::new();
-    while due < until {
-        std::thread::sleep(due.saturating_sub(begun.elapsed()));
+    while sent < wanted {
+        std::thread::sleep(due(sent, rate).saturating_sub(begun.elapsed()));
         let now = begun.elapsed();
         lines.clear();
-        while due <= now && lines.len() < 1 << 16 {
-            lines.extend_from_slice(&record(due));
-            due += interval;
+        while sent < wanted && due(sent, rate) <= now && lines.len() < 1 << 16 {
+            lines.extend_from_slice(&record(due(sent, rate)));
+            sent += 1;
         }
         stdin.write_all(&lines).expect("write records");
     }
+}
+
+fn due(number: u64, rate: f64) -> Duration {
+    Duration::from_secs_f64(number as f64 / rate)
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of records")]
+fn count(rate: f64, until: Duration) -> u64 {
+    (rate * until.as_secs_f64()) as u64
 }
 
 fn record(due: Duration) -> [u8; RECORD_BYTES] {
@@ -116,11 +136,11 @@ fn parse(digits: &[u8]) -> u64 {
     digits.iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0'))
 }
 
-/// How many came.
-fn each_record(stdout: ChildStdout, mut f: impl FnMut(&[u8])) -> u64 {
+/// Until so many have come, or no more do. Gives how many came.
+fn each_record(stdout: ChildStdout, wanted: u64, mut f: impl FnMut(&[u8])) -> u64 {
     let mut reader = BufReader::with_capacity(1 << 16, stdout);
     let (mut line, mut count) = (Vec::new(), 0);
-    while reader.read_until(b'\n', &mut line).expect("read a record") > 0 {
+    while count < wanted && reader.read_until(b'\n', &mut line).expect("read a record") > 0 {
         assert_eq!(line.len(), RECORD_BYTES, "a record is as it was");
         f(&line);
         line.clear();

@@ -1,0 +1,83 @@
+//! A worker that has nothing to do, and one that has hardly anything.
+
+use crate::cluster::Alive;
+use crate::figure::{Aim, Figure, Measure};
+use crate::meter::time;
+use crate::pipeline::{Delivery, run, shell, worker};
+use crate::process::{children, resident_mib, switches};
+use crate::suite::{Contender, Suite, Work};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+pub(super) const NAME: &str = "idle";
+
+/// How long it is looked at, and how long it may take to become idle.
+const LOOKED_AT: Duration = Duration::from_secs(5);
+const SETTLING: Duration = Duration::from_secs(2);
+
+pub(super) fn measure(suite: &Suite) -> Vec<Figure> {
+    let mut figures = Vec::new();
+    for (who, binary) in &suite.workers {
+        figures.extend(idle(suite, who, binary));
+        let mut size = Figure::new(NAME, "size of the binary", who, "MiB");
+        size.measured = vec![(crate::input::size(binary) as f64 / f64::from(1 << 20)).into()];
+        figures.push(size);
+    }
+    for figure in &figures {
+        println!("{}", figure.line());
+    }
+    figures.extend(start(suite));
+    figures
+}
+
+/// One line has gone through it, and its input is open.
+fn idle(suite: &Suite, who: &str, binary: &Path) -> Vec<Figure> {
+    let mut memory = Figure::new(NAME, "memory without work", who, "MiB").aim(Some(Aim::AtMost(20.0)));
+    let mut beside = Figure::new(NAME, "memory of its launcher", who, "MiB");
+    let mut wakes = Figure::new(NAME, "wake-ups without work", who, "a second").aim(Some(Aim::AtMost(0.0)));
+    for _ in 0..suite.rounds.min(3) {
+        let line = ["-i", "-", "-s", "cat", "-o", "-"];
+        let mut run = Alive::start(worker(binary, suite, &line, Delivery::Memory));
+        let mut stdin = run.stdin.take().expect("a pipe");
+        stdin.write_all(b"one\n").expect("the worker takes its input");
+        let mut line = String::new();
+        BufReader::new(run.stdout.take().expect("a pipe")).read_line(&mut line).expect("the line comes back");
+        std::thread::sleep(SETTLING);
+        let processes = [vec![run.id()], children(run.id())].concat();
+        let count = || processes.iter().map(|&pid| switches(pid)).sum::<f64>();
+        let before = count();
+        std::thread::sleep(LOOKED_AT);
+        let woken = (count() - before) / LOOKED_AT.as_secs_f64();
+        memory.measured.push(resident_mib(run.id()).into());
+        beside.measured.push(processes[1..].iter().map(|&pid| resident_mib(pid)).sum::<f64>().into());
+        wakes.measured.push(woken.into());
+    }
+    vec![memory, beside, wakes]
+}
+
+/// A line through `cat` in a file, from start to end.
+fn start(suite: &Suite) -> Vec<Figure> {
+    std::fs::write(suite.dir().join("one.txt"), "one\n").expect("write the input");
+    let ms = |took: crate::meter::Took| Measure {
+        value: took.wall.as_secs_f64() * 1e3,
+        processor: Some(took.all.as_secs_f64()),
+    };
+    let limit = Contender::new("shell pipe", move || ms(shell(suite, "cat one.txt | cat > one.out")));
+    let mut others = Vec::new();
+    for (who, binary) in &suite.workers {
+        for delivery in Delivery::BOTH {
+            let line = ["-i", "one.txt", "-s", "cat", "-o", "one.out", "--force"];
+            let run = move || ms(run(binary, suite, &line, delivery));
+            others.push(Contender::new(format!("{who}, {}", delivery.name()), run));
+        }
+        let version = move || ms(time(Command::new(binary).arg("-V").stdout(Stdio::null())));
+        others.push(Contender::new(format!("{who}, only its version"), version));
+    }
+    Work { row: NAME, work: "one line through cat into a file".to_owned(), unit: "ms" }.in_turn(
+        suite.rounds,
+        limit,
+        others,
+    )
+}
