@@ -27,6 +27,7 @@ pub mod fault;
 mod faults;
 mod fold;
 mod halting;
+mod headed;
 mod in_order;
 mod life;
 mod model;

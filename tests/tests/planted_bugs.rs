@@ -77,6 +77,13 @@ fn a_reader_in_order_that_takes_what_is_there() {
 }
 
 #[test]
+fn headers_that_are_forgotten() {
+    breaks_a_rule("HeaderForgotten", &[Check::Header, Check::Halt, Check::Order, Check::SinkFile], |seed| {
+        Plan { bug: Some(Bug::HeaderForgotten), ..Plan::headed(seed) }
+    });
+}
+
+#[test]
 fn a_boundary_that_is_passed_on_too_early() {
     is_caught_in_order(Bug::BoundaryAhead, &[Check::InOrder, Check::Order]);
 }

@@ -10,8 +10,8 @@ use worker_tests::sim::plan::Plan;
 use worker_tests::sim::program::BatchProgram;
 use worker_tests::sim::{NodeEnd, Outcome, run, scenario};
 
-/// How many fixed seeds run unless told otherwise, without and with journals.
-const SEEDS: (u64, u64, u64) = (1_000, 1_500, 1_500);
+/// How many fixed seeds run unless told otherwise: without and with journals, in order, and with headers.
+const SEEDS: (u64, u64, u64, u64) = (1_000, 1_500, 1_500, 1_500);
 /// How many seeds that nobody ran before.
 const FRESH: u64 = 100;
 
@@ -61,9 +61,14 @@ fn the_order_of_the_source_is_kept_over_tasks_side_by_side() {
 }
 
 #[test]
+fn headers_that_programs_print_are_given_once() {
+    campaign("headers_that", SEEDS.3, Plan::headed);
+}
+
+#[test]
 fn the_same_seed_gives_the_same_trace() {
     for seed in 0..60 {
-        for plan in [Plan::random(seed), Plan::exactly_once(seed), Plan::in_order(seed)] {
+        for plan in [Plan::random(seed), Plan::exactly_once(seed), Plan::in_order(seed), Plan::headed(seed)] {
             assert_eq!(run(&plan), run(&plan), "seed {seed}");
         }
     }

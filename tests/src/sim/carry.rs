@@ -193,6 +193,9 @@ impl World {
             }
             TaskAction::Batch(BatchAction::Run(run)) => {
                 run.input.iter().try_for_each(|batch| self.model.given(task, batch))?;
+                if !run.input.is_empty() {
+                    self.model.given_under(task, run.header.as_ref())?;
+                }
                 self.model.tried(task, &run)?;
                 let driver = &mut self.nodes[node].driver;
                 let later = driver.run(self.now, task, run, &mut self.rng)?;
@@ -211,7 +214,8 @@ impl World {
     fn perform_for_stream(&mut self, node: usize, task: TaskId, action: StreamAction) -> Checked<Vec<Later>> {
         let (now, driver) = (self.now, &mut self.nodes[node].driver);
         match action {
-            StreamAction::Start { window, replay, .. } => {
+            StreamAction::Start { window, replay, header } => {
+                self.model.started_under(task, header);
                 // In memory mode the core gives it again what it has kept.
                 let kept = match self.disks.get_mut(node) {
                     Some(disk) if replay => disk.task(task)?.window(window)?,
@@ -222,6 +226,7 @@ impl World {
             StreamAction::Feed { window, batch } => {
                 self.model.given(task, &batch)?;
                 self.model.fed(task, &batch)?;
+                self.model.fed_under(task)?;
                 driver.feed(now, task, window, &batch, &mut self.rng)
             }
             StreamAction::Close { window } => {
@@ -270,8 +275,11 @@ impl World {
                 let event = Event::task(task, SinkEvent::Written { work, position: None });
                 Later { at, task: task_now, next: Next::Tell(event, batches) }
             }
-            SinkAction::Header { .. } => {
-                return Err(Violation::new(Check::Driver, "a header that nobody gave"));
+            SinkAction::Header { work, header } => {
+                let times = self.slow[self.plan.stage_of(task)];
+                let at = driver.write(now, task, std::slice::from_ref(&header), times)?;
+                let event = Event::task(task, SinkEvent::Written { work, position: None });
+                Later { at, task: task_now, next: Next::Tell(event, vec![header]) }
             }
             SinkAction::Close => {
                 let event = Event::task(task, SinkEvent::Closed);

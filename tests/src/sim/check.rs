@@ -18,6 +18,8 @@ pub enum Check {
     Order,
     /// Where a sink is to write in the order of the source, it does.
     InOrder,
+    /// Who is given records that stand under a header has that, once and before all of them.
+    Header,
     /// No record is effected twice within one life of the processes.
     Duplicate,
     /// No record disappears within one life of the processes.

@@ -14,6 +14,7 @@ pub(super) use stream::Exit;
 use super::check::{Check, Checked, Violation, require};
 use super::plan::{DiskBug, Plan, Stage, StageKind};
 use super::rng::Rng;
+use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use worker_bin::child::records::KeyedState;
@@ -61,6 +62,8 @@ struct Surroundings {
     records: records::RecordsChild,
     /// Somebody reads what its programs print.
     is_read: bool,
+    /// What each of its batches prints before all else.
+    header: Option<Bytes>,
     reader_gone: bool,
     /// Writes under way, in order.
     writing: VecDeque<Vec<Batch>>,
@@ -228,6 +231,7 @@ impl Surroundings {
             stream: stream::StreamChild::default(),
             records,
             is_read,
+            header: plan.header_from(id),
             reader_gone: false,
             writing: VecDeque::new(),
             journaled,

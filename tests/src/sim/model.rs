@@ -7,7 +7,7 @@ mod window;
 
 use super::check::{Check, Checked, Violation, require};
 use super::plan::{Plan, StageKind, link_id, task_id};
-use super::program::{BatchProgram, StreamProgram};
+use super::program::{BatchProgram, StreamProgram, is_header, is_no_record};
 use bytes::Bytes;
 use journaled::EffectWhen;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -68,7 +68,9 @@ impl Model {
             };
             let writes = matches!(plan.stages[stage].kind, StageKind::Sink { .. });
             let writes_in_order = plan.stages[stage].in_order && writes && !plan.is_journaled();
-            TaskTruth { stops_early: early[stage], effect_when, writes_in_order, ..TaskTruth::default() }
+            let heads = plan.header_into(task_id(at));
+            let stops_early = early[stage];
+            TaskTruth { stops_early, effect_when, writes_in_order, writes, heads, ..TaskTruth::default() }
         };
         let tasks = (0..graph.tasks.len()).map(truth).collect();
         let killer = |at| match plan.stages[plan.stage_of(task_id(at))].kind {
@@ -121,6 +123,10 @@ impl Model {
         }
     }
 
+    pub(super) fn is_journaled(&self) -> bool {
+        self.journaled
+    }
+
     /// Records are given to a task's program (for the first time).
     pub(super) fn given(&mut self, task: TaskId, batch: &Batch) -> Checked {
         for record in batch.iter() {
@@ -138,6 +144,11 @@ impl Model {
     /// A task's program, or the outside, has taken the effects of these records.
     pub(super) fn effected(&mut self, task: TaskId, batch: &Batch) -> Checked {
         for record in batch.iter() {
+            if is_header(record) {
+                self.headed(task, record)?;
+                continue;
+            }
+            self.is_under_header(task)?;
             self.effect(task, record, false)?;
         }
         Ok(())
@@ -207,11 +218,11 @@ impl Model {
             if self.link(*link).goes_on_appended {
                 self.life(*link, epoch).pushed = first.plus(batch.len() as u64).before();
             }
-            if self.graph.link(*link).order != LinkOrder::Any {
+            if self.graph.link(*link).order != LinkOrder::Any || self.graph.headed.contains(link) {
                 *dealt.entry(*link).or_default() += batch.cost();
             }
         }
-        // In order one output comes in several chunks.
+        // In order one output comes in several chunks, and behind a header in two.
         for (link, cost) in dealt {
             let truth = self.link(link);
             truth.largest_output = truth.largest_output.max(cost);
@@ -240,6 +251,7 @@ impl Model {
         require(letter.origin == Some((link, seq)), Check::Bytes, || {
             format!("a dead letter names {:?}, it is {seq} of link {link}", letter.origin)
         })?;
+        self.given_under(task, letter.header.as_ref())?;
         self.task(task).dead += 1;
         self.check_condemned(task, letter, (link, seq))?;
         if self.task(task).effect_when == EffectWhen::Answered {
@@ -287,7 +299,8 @@ impl Model {
         let routed = self.routed_by(link);
         for (offset, record) in batch.iter().enumerate() {
             let record = Bytes::copy_from_slice(record);
-            let is_boundary = record.is_empty();
+            let is_boundary = is_no_record(&record);
+            self.is_behind_header(link, epoch, &record)?;
             if !is_boundary {
                 let produced = self.task(task).uncommitted.get_mut(&routed).and_then(VecDeque::pop_front);
                 require(produced.as_ref() == Some(&record), Check::Bytes, || {
@@ -402,10 +415,10 @@ impl Model {
     pub(super) fn process_died(&mut self, node: u16) {
         for at in 0..self.tasks.len() {
             if self.graph.tasks[at].node.0 == node {
-                let TaskTruth { life, stops_early, dead, writes_in_order, .. } = self.tasks[at];
-                let life = life + 1;
-                self.tasks[at] =
-                    TaskTruth { life, stops_early, dead, writes_in_order, ..TaskTruth::default() };
+                let TaskTruth { life, stops_early, dead, writes_in_order, writes, .. } = self.tasks[at];
+                let (life, heads) = (life + 1, self.tasks[at].heads.take());
+                let kept = TaskTruth { life, stops_early, dead, writes_in_order, ..TaskTruth::default() };
+                self.tasks[at] = TaskTruth { writes, heads, ..kept };
             }
         }
         for at in 0..self.links.len() {

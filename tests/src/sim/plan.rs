@@ -7,6 +7,7 @@ use super::program::{BatchProgram, RecordsProgram, StreamProgram};
 pub(super) use random::{
     push_ends, push_stage, random_batch, random_from, random_outside, random_stream, stream_that_is_a_sink,
 };
+use std::collections::BTreeSet;
 use std::time::Duration;
 use worker_core::config::{
     BatchSpec, Graph, Limits, LinkOrder, LinkSpec, MaxDead, NodeIx, OnError, RecordsSpec, Retry, StreamSpec,
@@ -30,6 +31,8 @@ pub struct Plan {
     pub stages: Vec<Stage>,
     /// Budgets of links.
     pub limits: Limits,
+    /// Stages whose batches each print a header, which is passed on once, by place in the list.
+    pub headed: BTreeSet<usize>,
     /// Slots of a node.
     pub slots: usize,
     /// Waits between dials.
@@ -252,7 +255,11 @@ impl Plan {
                 for sender in self.tasks_of(from) {
                     let links =
                         self.tasks_of(index).map(|to| LinkSpec { order, ..LinkSpec::new(sender, to) });
+                    let first = graph.links.len();
                     graph.links.extend(links);
+                    if self.headed.contains(&from) {
+                        graph.headed.extend((first..graph.links.len()).map(link_id));
+                    }
                 }
             }
         }

@@ -14,6 +14,9 @@ const FREQUENT_KEYS: u64 = 3;
 /// Where some records have no key, one in so many has none.
 const KEYLESS_ONE_IN: u64 = 7;
 
+/// How headers begin.
+const HEAD: &str = "head of ";
+
 /// A batch stage's program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BatchProgram {
@@ -147,6 +150,24 @@ pub fn stable(record: &[u8]) -> Bytes {
         keep
     });
     kept.copied().collect()
+}
+
+/// What each batch of a stage prints before all records, where it prints a header.
+#[must_use]
+pub fn header_of(letter: char) -> Bytes {
+    format!("{HEAD}{letter}\n").into()
+}
+
+/// What is on a link and is no record: the end of a chunk, or a header.
+#[must_use]
+pub fn is_no_record(record: &[u8]) -> bool {
+    record.is_empty() || is_header(record)
+}
+
+/// Records begin with the number of their source, or with `total`.
+#[must_use]
+pub fn is_header(record: &[u8]) -> bool {
+    record.starts_with(HEAD.as_bytes())
 }
 
 /// `record` with one more step on its path.

@@ -1,11 +1,12 @@
 //! What the sinks have in the end, held against what the sources' records come to when nothing ever fails.
 
 use super::check::{Check, Checked, require};
+use super::headed::behind_header;
 use super::in_order::InOrder;
 use super::plan::{Stage, StageKind, link_id, task_id};
 use super::program::{
-    BatchProgram, RecordsProgram, StreamProgram, has_key, is_poison, marked, outputs_of, source_record,
-    stable, state_key, weight,
+    BatchProgram, RecordsProgram, StreamProgram, has_key, is_no_record, is_poison, marked, outputs_of,
+    source_record, stable, state_key, weight,
 };
 use super::world::World;
 use bytes::Bytes;
@@ -50,7 +51,8 @@ impl World {
         let journal = &self.disks[self.node_of(task)].tasks[&task];
         let mut reached: BTreeMap<_, Seq> = BTreeMap::new();
         let mut in_order = InOrder::default();
-        for record in &journal.file {
+        let heads = self.model.tasks[task.0 as usize].heads.as_ref();
+        for record in behind_header(name, &journal.file, heads)? {
             let origin = self.model.find(task, record);
             require(origin.is_some(), Check::SinkFile, || format!("{name}: nobody sent {record:?}"))?;
             let Some((link, _, seq)) = origin else { continue };
@@ -74,10 +76,10 @@ impl World {
         Ok(())
     }
 
-    /// The ends of chunks that follow are written by nobody.
+    /// The ends of chunks that follow are written by nobody, and the headers of links for all of them.
     fn behind_boundaries(&self, link: LinkId, mut seq: Seq) -> Seq {
         let lives = &self.model.links[link.0 as usize].lives;
-        while lives.values().any(|life| life.record(seq.next()).is_some_and(Bytes::is_empty)) {
+        while lives.values().any(|life| life.record(seq.next()).is_some_and(|record| is_no_record(record))) {
             seq = seq.next();
         }
         seq
@@ -110,7 +112,7 @@ impl World {
         let into = links.filter(move |(spec, _)| spec.to == task);
         into.flat_map(|(_, truth)| truth.lives.values())
             .flat_map(|life| &life.records)
-            .filter(|record| !record.is_empty())
+            .filter(|record| !is_no_record(record))
     }
 
     /// Stage by stage: what each stage was sent is what the stages before make of the sources' records, less what was put

@@ -3,6 +3,7 @@
 use super::fault::{Fault, Scheduled};
 use super::plan::{Delivery, DiskPlan, Net, Outside, Plan, SPILL_OF_ALL, Stage, StageKind, batch_spec};
 use super::program::{BatchProgram, RecordsProgram, StreamProgram};
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 use worker_core::config::{Limits, MaxDead, OnError, RecordsSpec, Retry, StreamSpec};
@@ -330,6 +331,7 @@ fn quiet_plan(nodes: usize, stages: Vec<Stage>, limits: Limits) -> Plan {
         nodes,
         stages,
         limits,
+        headed: BTreeSet::new(),
         slots: 2,
         redial: Retry {
             max_attempts: 1,

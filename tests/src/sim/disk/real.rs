@@ -6,6 +6,7 @@ use crate::sim::fold;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use worker_core::event::Attempt;
+use worker_core::event::Turn;
 use worker_core::recovery::TaskState;
 use worker_journal::{
     Fold, Identity, Journal, JournalError, MemFile, MemStorage, NewestPosition, Opened, Settings, SyncTicket,
@@ -147,8 +148,10 @@ pub(super) fn survivors(
 /// Everything but the outputs is the same, and of those nothing is missing that is not acknowledged.
 fn agree(state: &TaskState, model: &TaskState) -> Checked {
     let without = |state: &TaskState| {
-        let state = state.clone();
-        TaskState { epoch: model.epoch, outputs: BTreeMap::new(), position: None, ..state }
+        let mut state = state.clone();
+        // Headers stand in the head of the turn, so a task that is in no order has an empty one with them.
+        let turn = state.turn.take().filter(|turn| **turn != Turn::default());
+        TaskState { epoch: model.epoch, outputs: BTreeMap::new(), position: None, turn, ..state }
     };
     require(without(state) == without(model), Check::Recovery, || format!("{state:?} is not {model:?}"))?;
     for (link, output) in &model.outputs {

@@ -8,7 +8,7 @@ use crate::sim::rng::Rng;
 use bytes::Bytes;
 use std::time::Duration;
 use worker_core::config::TaskId;
-use worker_core::event::{BatchEvent, Event, Run, Spent, WorkId};
+use worker_core::event::{BatchEvent, Event, Output, Run, Spent, WorkId};
 use worker_proto::Batch;
 
 /// A run that is under way, and what it will have come to.
@@ -75,7 +75,7 @@ impl Driver {
             task.collector.discard();
             (Err(failure()), Vec::new())
         } else {
-            (Ok(task.collector.take()), input)
+            (Ok(Output { header: task.header.clone(), ..task.collector.take() }), input)
         };
         Ok((Event::task(id, BatchEvent::Done { work, result, spent }), effects))
     }

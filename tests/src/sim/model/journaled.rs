@@ -4,7 +4,7 @@ use super::{Effect, Model, index};
 use crate::sim::check::{Check, Checked, require};
 use crate::sim::driver::Values;
 use crate::sim::plan::link_id;
-use crate::sim::program::{RecordsProgram, state_key};
+use crate::sim::program::{RecordsProgram, is_no_record, state_key};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use worker_core::config::TaskId;
@@ -92,7 +92,7 @@ impl Model {
             let last = if input.ended { input.through.before() } else { input.through };
             for seq in (life.done.0 + 1..=last.0).map(Seq) {
                 let record = self.life(input.link, input.epoch).record(seq).cloned().unwrap_or_default();
-                if record.is_empty() {
+                if is_no_record(&record) {
                     continue;
                 }
                 let is_dead = dead.contains_key(&(input.link, seq));
@@ -158,6 +158,7 @@ impl Model {
         }
         let truth = self.task(task);
         truth.life += 1;
+        truth.is_headed = false;
         truth.uncommitted.clear();
         truth.uncommitted_dead = 0;
         truth.answered.clear();

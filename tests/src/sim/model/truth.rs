@@ -3,6 +3,7 @@
 use super::journaled::EffectWhen;
 use super::window::Admitted;
 use crate::sim::in_order::InOrder;
+use crate::sim::program::is_no_record;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use worker_core::event::{Commit, CommitId, DeadLetter, InputDone};
@@ -70,7 +71,7 @@ pub(super) enum Effect {
     Dead {
         receiver_life: u64,
     },
-    /// It is the end of a chunk, and has none.
+    /// It is the end of a chunk, or a header, and has none.
     Boundary,
 }
 
@@ -108,6 +109,14 @@ pub(in crate::sim) struct TaskTruth {
     /// In memory: it is a sink that is to write in the order of the source, and how far that has come.
     pub(super) writes_in_order: bool,
     pub(super) in_order: InOrder,
+    /// It is a sink that writes by itself.
+    pub(in crate::sim) writes: bool,
+    /// What heads all that it is given.
+    pub(in crate::sim) heads: Option<Bytes>,
+    /// What heads the window of its stream that is under way.
+    pub(in crate::sim) window_header: Option<Bytes>,
+    /// In this life of it that was written.
+    pub(in crate::sim) is_headed: bool,
 }
 
 #[derive(Debug)]
@@ -130,10 +139,10 @@ impl Life {
         self.records.get(index(seq)?)
     }
 
-    /// How far records were given to a program, and the ends of chunks behind that, which are taken without anything to see.
+    /// How far records were given to a program, and what is no record behind that, which is taken without anything to see.
     pub(in crate::sim) fn taken(&self) -> Seq {
         let mut taken = self.given;
-        while self.record(taken.next()).is_some_and(Bytes::is_empty) {
+        while self.record(taken.next()).is_some_and(|record| is_no_record(record)) {
             taken = taken.next();
         }
         taken
@@ -142,7 +151,7 @@ impl Life {
     pub(super) fn push(&mut self, record: Bytes) {
         let before = self.costs.last().copied().unwrap_or(0);
         self.costs.push(before + record.len() as u64 + 4);
-        self.effects.push(if record.is_empty() { Effect::Boundary } else { Effect::None });
+        self.effects.push(if is_no_record(&record) { Effect::Boundary } else { Effect::None });
         self.records.push(record);
     }
 

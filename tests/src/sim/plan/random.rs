@@ -4,6 +4,7 @@ use super::{Delivery, DiskPlan, Net, Outside, Plan, SPILL_OF_ALL, Stage, StageKi
 use crate::sim::fault::random_faults;
 use crate::sim::program::{BatchProgram, StreamProgram};
 use crate::sim::rng::Rng;
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 use worker_core::config::{Limits, MaxDead, OnError, Retry, StreamSpec, Window};
@@ -26,6 +27,7 @@ impl Plan {
                 outbox_bytes: rng.pick(&[1, 100, 600, 5_000, 1_000_000]),
                 spill_bytes: rng.pick(&[1, 1_000, 20_000, SPILL_OF_ALL]),
             },
+            headed: BTreeSet::new(),
             slots: usize::try_from(rng.within(1, 3)).expect("a small number"),
             redial: Retry {
                 max_attempts: 1,
