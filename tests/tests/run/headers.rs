@@ -226,6 +226,23 @@ fn letters_are_replayed_under_their_header() {
             .run()
             .expect(0);
         assert!(scratch.text("case/input").starts_with("k,n\n"), "{}", scratch.text("case/input"));
+        // What fails again in a replay stands under its header there, too.
+        scratch.worker(&[&["dlq", "replay", "pipeline.toml", "all"][..], from].concat()).run().expect(3);
+        let again =
+            scratch.worker(&[&["dlq", "list", "pipeline.toml", "--json"][..], from].concat()).run().expect(0);
+        let again = String::from_utf8_lossy(&again.stdout).into_owned();
+        let letters =
+            again.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("a letter"));
+        let letters: Vec<_> =
+            letters.filter(|letter| letter["id"].as_str().is_some_and(|id| id.starts_with("r1/"))).collect();
+        assert_eq!(letters.len(), 5, "{again}");
+        scratch.shell("rm -rf case");
+        let id = letters[0]["id"].as_str().expect("a name");
+        scratch
+            .worker(&[&["dlq", "repro", "pipeline.toml", id, "--out", "case"][..], from].concat())
+            .run()
+            .expect(0);
+        assert!(scratch.text("case/input").starts_with("k,n\n"), "{}", scratch.text("case/input"));
         scratch.write("mended", "");
         scratch.worker(&[&["dlq", "replay", "pipeline.toml", "all"][..], from].concat()).run().expect(0);
         assert_same(&scratch, "with what was replayed", &scratch.read("out.csv"), &want);

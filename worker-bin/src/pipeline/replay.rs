@@ -104,6 +104,7 @@ impl Pipeline {
             stage.when_full = WhenFull::Wait;
             stage.place = Vec::new();
             let header = cut.header(&stage.name);
+            stage.is_headed_by_letters = cut.is_headed_by_letters(&stage.name);
             if into.contains_key(stage.name.as_str()) || header.is_some() {
                 let has_letters = into.contains_key(stage.name.as_str());
                 stage.from.push(cut.inlet(&stage.name, &stage.framing_in, header, has_letters));
@@ -120,6 +121,11 @@ impl Pipeline {
             }
             if sink.from.is_empty() {
                 continue;
+            }
+            if let Some(headed) =
+                sink.target.headed_by_letters().filter(|_| cut.is_headed_by_letters(&sink.name))
+            {
+                sink.target = headed;
             }
             sink.place = Vec::new();
             sink.order = Order::Any;
@@ -238,6 +244,11 @@ impl Cut<'_> {
             }),
             Role::Source(_) | Role::Sink(_) => None,
         }
+    }
+
+    /// Whether nothing but the letters for it says what heads its records.
+    fn is_headed_by_letters(&self, stage: &str) -> bool {
+        self.into.get(stage).is_some_and(Option::is_some)
     }
 
     fn inlet(&mut self, into: &str, framing: &Framing, header: Option<Bytes>, has_letters: bool) -> Origin {

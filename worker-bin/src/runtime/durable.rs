@@ -460,7 +460,8 @@ fn open_column(
     for (member, ((task, opened), keyed)) in (0..).map(Member).zip(members.iter().zip(opened).zip(keyed)) {
         let OpenedMember { state, dead_bytes, .. } = opened;
         let path = log_path(dir, &task.stage, task.partition);
-        let dead = DeadLetterLog::open(path, task.name.clone(), task.envelopes(), dead_bytes.unwrap_or(0))?;
+        let dead = DeadLetterLog::open(path, task.name.clone(), task.envelopes(), dead_bytes.unwrap_or(0))?
+            .headed(task.letters_header().cloned());
         tasks.insert(task.id, DurableTask { column, member, state, dead, keyed });
     }
     columns.push(DurableColumn { name, journal, members: members.iter().map(|task| task.id).collect() });

@@ -60,10 +60,8 @@ impl<'a> Line<'a> {
     ) -> Self {
         let record = envelopes.content(letter);
         let text = std::str::from_utf8(record);
-        let header = envelopes.header(letter);
-        let header_text = header.map(std::str::from_utf8);
         let (exit_status, signal) = ending(letter.cause);
-        Self {
+        let mut line = Self {
             id: None,
             time: rfc3339(now),
             task,
@@ -78,10 +76,23 @@ impl<'a> Line<'a> {
             batch_id: None,
             origin: letter.origin.map(|(_, seq)| Origin { from, seq }),
             contents: letter.origin.is_none().then(|| word(letter.contents)),
-            header: header_text.and_then(Result::ok),
-            header_b64: header
-                .filter(|_| header_text.is_some_and(|text| text.is_err()))
-                .map(|header| STANDARD.encode(header)),
+            header: None,
+            header_b64: None,
+        };
+        if let Some(header) = envelopes.header(letter) {
+            line.stands_under(header);
+        }
+        line
+    }
+
+    /// What heads its record, unless that is known.
+    pub(super) fn stands_under(&mut self, header: &'a [u8]) {
+        if self.header.is_some() || self.header_b64.is_some() {
+            return;
+        }
+        match std::str::from_utf8(header) {
+            Ok(text) => self.header = Some(text),
+            Err(_) => self.header_b64 = Some(STANDARD.encode(header)),
         }
     }
 }

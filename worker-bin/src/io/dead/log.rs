@@ -7,6 +7,7 @@ use crate::fault;
 use crate::io::durable;
 use crate::io::loss::{Loss, loss};
 use crate::text::units::number;
+use bytes::Bytes;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -30,6 +31,8 @@ pub struct DeadLetterLog {
     path: PathBuf,
     task: String,
     envelopes: Envelopes,
+    /// What heads the records that the task is given, where letters cannot say it themselves.
+    header: Option<Bytes>,
     file: Option<File>,
     length: u64,
     count: u64,
@@ -141,7 +144,8 @@ impl DeadLetterLog {
         envelopes: Envelopes,
         committed: u64,
     ) -> Result<Self, DeadLogError> {
-        let mut log = Self { path, task, envelopes, file: None, length: committed, count: 0, failed: None };
+        let (file, header, failed) = (None, None, None);
+        let mut log = Self { path, task, envelopes, header, file, length: committed, count: 0, failed };
         let file = match log.options().open(&log.path) {
             Ok(file) => file,
             Err(e) if e.kind() == io::ErrorKind::NotFound && committed == 0 => return Ok(log),
@@ -216,6 +220,12 @@ impl DeadLetterLog {
         self.length
     }
 
+    /// The same; what came stands under this header, which has its terminator.
+    #[must_use]
+    pub fn headed(self, header: Option<Bytes>) -> Self {
+        Self { header, ..self }
+    }
+
     /// The file; it exists once there is a letter.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -230,6 +240,9 @@ impl DeadLetterLog {
             line.id = Some(id);
             line.stage = Some(stage);
             line.batch_id = new.batch_id;
+            if let Some(header) = self.header.as_ref().filter(|_| new.letter.origin.is_some()) {
+                line.stands_under(self.envelopes.taken.content(header));
+            }
             all.append(&mut text_of(&line));
         }
         all

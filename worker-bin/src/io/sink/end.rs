@@ -41,6 +41,11 @@ pub trait SinkEnd: Comparable + Debug + Send + Sync {
         None
     }
 
+    /// The same, of a program whose records stand under a header that only letters know; `None`: it runs none.
+    fn headed_by_letters(&self) -> Option<AnySink> {
+        None
+    }
+
     /// Whether it writes behind what is there.
     fn appends(&self) -> bool {
         false

@@ -55,6 +55,8 @@ pub struct Stage {
     pub framing_in: Framing,
     /// How what it prints is split.
     pub framing_out: Framing,
+    /// In a replay: what heads its records is known from the letters alone, so those that fail again say it again.
+    pub(crate) is_headed_by_letters: bool,
     /// Nodes it runs on; empty: any.
     pub place: Vec<PlaceName>,
     /// The names that `from` gives, until they are looked up.
@@ -95,6 +97,7 @@ impl Section for Stage {
             when_full_at: At::default(),
             framing_in: Framing::Lines,
             framing_out: Framing::Lines,
+            is_headed_by_letters: false,
             place: Vec::new(),
             named: None,
             framing: None,

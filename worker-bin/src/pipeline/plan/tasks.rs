@@ -61,6 +61,16 @@ impl LocalTask {
     }
 }
 
+impl LocalTask {
+    /// What heads the records that it is given, where a letter of it has to say so: nothing outside this run does.
+    pub(crate) fn letters_header(&self) -> Option<&Bytes> {
+        match &self.role {
+            Role::Stage(stage) => stage.header.as_ref().filter(|_| stage.is_headed_by_letters),
+            Role::Source(_) | Role::Sink(_) => None,
+        }
+    }
+}
+
 /// What a task does.
 #[expect(clippy::large_enum_variant, reason = "there is one for each task, and most are stages")]
 #[derive(Clone, Debug)]
@@ -108,6 +118,8 @@ pub struct StageTask {
     pub timeout: Option<Duration>,
     /// What every batch and process gets first, with its terminator.
     pub header: Option<Bytes>,
+    /// See [`Stage::is_headed_by_letters`].
+    pub is_headed_by_letters: bool,
     /// Whether what it prints goes on; a sink's is logged.
     pub gives: bool,
     /// Where it runs in mode records, what its driver needs beside that.
@@ -224,6 +236,7 @@ fn run(stage: &Stage, header: Option<&Bytes>, key: Option<&PartitionBy>, gives: 
         ok_exit: stage.ok_exit.iter().map(|&status| i32::from(status)).collect(),
         timeout: stage.timeout,
         header: header.cloned(),
+        is_headed_by_letters: stage.is_headed_by_letters,
         records: records(stage, key),
         gives,
     })

@@ -86,6 +86,10 @@ impl SinkEnd for Reads {
         Some(Shared(Arc::new(Self(Stage { partition_by: rule.cloned(), ..self.0.clone() }))))
     }
 
+    fn headed_by_letters(&self) -> Option<AnySink> {
+        Some(Shared(Arc::new(Self(Stage { is_headed_by_letters: true, ..self.0.clone() }))))
+    }
+
     fn open(&self, _: Option<u8>, _: Option<Lives<'_>>) -> Result<Option<Box<dyn SinkWriter>>, SinkError> {
         Ok(None)
     }
