@@ -247,13 +247,17 @@ mod tests {
         assert_eq!(found(&keys, "nothing-of-that-name"), [""; 0]);
     }
 
-    /// A doc stands alone when it is asked for: it is no rest of the line before it in a file of all keys.
+    /// A doc stands alone when it is asked for: it is no rest of the line before it in a file of all keys, and says what the key
+    /// decides, not only what becomes of one of its values.
     #[test]
     fn every_doc_begins_a_sentence_of_its_own() {
         const RESTS: [&str; 8] = ["or", "and", "too", "also", "as", "others", "other", "those"];
+        const VERBS_AND_ARTICLES: [&str; 5] = ["a", "no", "reads", "writes", "lines"];
         let wrong = |doc: &str| {
             let first = doc.split_whitespace().next().unwrap_or_default();
             RESTS.contains(&first)
+                || VERBS_AND_ARTICLES.contains(&first)
+                || first.ends_with(':')
                 || first.starts_with('…')
                 || doc.ends_with('…')
                 || doc.split_whitespace().count() < 3

@@ -225,5 +225,5 @@ function lettersOf(which) {
   const letters = deadLetters.filter(which).slice(-5).reverse();
   if (letters.length === 0) return null;
   return [h("h3", null, "Last dead letters"), h("ul", { class: "log" }, letters.map((letter) =>
-    h("li", null, h("span", { class: "muted" }, clock(letter.at_ms)), h("span", { class: "muted" }, "attempt " + letter.attempts), h("span", { class: "text" }, letter.reason))))];
+    h("li", null, h("span", { class: "muted" }, clock(letter.at_ms)), h("span", { class: "muted", title: ATTEMPTS }, plural(letter.attempts, "attempt")), h("span", { class: "text" }, letter.reason))))];
 }

@@ -52,6 +52,7 @@ function waitGroup(group) {
     chainSteps(chain), others.length ? h("p", { class: "muted" }, (group.paused ? "Paused too, or held up by that: " : "Also held up by that: ") + named) : null);
 }
 
+const ATTEMPTS = "Runs that it was in and that failed: alone, and in each larger batch before";
 let deadLetters = [];
 let deadSeen = -1;
 
@@ -79,7 +80,7 @@ function renderDead(view) {
   const groups = groupLetters();
   const shown = groups.slice(0, deadAll ? groups.length : 12);
   show("dead-list", h("table", { class: "letters" }, h("caption", { class: "unseen" }, "The last dead letters by task and reason, newest first"),
-    h("thead", null, h("tr", null, ["Last", "Task", "Reason", "Times", "Attempts", "Size"].map((name, i) => h("th", { scope: "col", class: i > 2 ? "num" : "" }, name)))),
+    h("thead", null, h("tr", null, ["Last", "Task", "Reason", "Times", "Attempts", "Size"].map((name, i) => h("th", { scope: "col", class: i > 2 ? "num" : "", title: name === "Attempts" ? ATTEMPTS : undefined }, name)))),
     h("tbody", null, shown.map((group) => h("tr", { key: group.key }, h("td", { class: "when" }, clock(group.at_ms)),
       h("td", { class: "when" }, h("button", { type: "button", class: "link", "data-open": "task:" + group.task }, group.task)), h("td", { class: "text" }, group.reason),
       h("td", { class: "num" }, h("span", { class: "only-narrow" }, "times: "), number(group.count)),

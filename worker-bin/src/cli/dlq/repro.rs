@@ -171,7 +171,11 @@ impl<'a> Case<'a> {
             self.id,
             one_line(stage.as_bytes()),
             one_line(time.as_bytes()),
-            if *attempts == 1 { "attempt" } else { "attempts" },
+            if *attempts == 1 {
+                "attempt"
+            } else {
+                "attempts, those of larger batches that it was in included"
+            },
             one_line(reason.as_bytes()),
             match takes(self.stage) {
                 Takes::Stdin => "what it gets on standard input",

@@ -68,7 +68,7 @@ fn page(id: &LetterId, letter: &Letter, replay: Option<&Replay>, before: Option<
     field("task", Some(text(&letter.task)));
     field("stage", Some(text(&letter.stage)));
     field("reason", Some(text(&letter.reason)));
-    field("attempts", Some(letter.attempts.to_string()));
+    field("attempts", Some(attempts(letter)));
     field("end", ending(letter));
     field("batch", letter.batch_id.as_deref().map(text));
     let origin = letter.origin.as_ref();
@@ -94,4 +94,11 @@ fn page(id: &LetterId, letter: &Letter, replay: Option<&Replay>, before: Option<
         }
     }
     page
+}
+/// A record that fails was mostly in larger batches before: their runs count, too.
+fn attempts(letter: &Letter) -> String {
+    match letter.attempts {
+        count @ 0..=1 => count.to_string(),
+        count => format!("{count}, those of larger batches that it was in included"),
+    }
 }

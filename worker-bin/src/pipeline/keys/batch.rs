@@ -94,8 +94,8 @@ pub(super) const KEYS: Keys<BatchMode> = &[
     &Key::<BatchMode, _> {
         name: "input",
         class: Class::Results,
-        doc: "stdin: the program reads the batch; arg: a process for each record, which stands for {} in run, or at its end; args: the \
-              records of a batch stand there; file: a file that has the batch does",
+        doc: "stdin | arg | args | file: whether the program reads the batch; or is run for each record, which stands for {} in run, or at its \
+              end; or the records of a batch stand there; or the name of a file that has the batch does",
         value: Maybe(INPUTS),
         when_absent: WhenAbsent::Nothing("stdin"),
         get: |batch| Some(batch.input).filter(|input| *input != Input::Stdin),
@@ -108,7 +108,7 @@ pub(super) const OUTPUT: Keys<BatchMode> = &[
     &Key::<BatchMode, _> {
         name: "output",
         class: Class::Results,
-        doc: "stdout: what the program prints; file: {out} in run is a file that it makes, and what it prints is logged",
+        doc: "stdout | file: whether its output is what the program prints, or the file that it makes at {out} in run; then what it prints is logged",
         value: Maybe(OUTPUTS),
         when_absent: WhenAbsent::Nothing("stdout"),
         get: |batch| Some(batch.output).filter(|output| *output != Gives::Stdout),
@@ -117,7 +117,7 @@ pub(super) const OUTPUT: Keys<BatchMode> = &[
     &Key::<BatchMode, _> {
         name: "output_header",
         class: Class::Results,
-        doc: "true: what each batch prints begins with a header, which is passed on once: it heads the file of a sink, and each batch of a \
+        doc: "whether what each batch prints begins with a header, which is passed on once: it heads the file of a sink, and each batch of a \
               stage that reads it",
         value: Maybe(Flag),
         when_absent: WhenAbsent::Nothing("false"),

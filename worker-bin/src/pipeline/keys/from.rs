@@ -24,7 +24,7 @@ impl<S> Row<S> for From<S> {
         KeyInfo {
             name: "from",
             class: Class::Results,
-            doc: "a name or a list; may be left out where the file is one straight line",
+            doc: "what it reads: the name of a source or stage, or a list of names; may be left out where the file is one straight line",
             schema: any_of([json!({"type": "string"}), names]),
             default: None,
             otherwise: None,

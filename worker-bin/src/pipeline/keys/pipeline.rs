@@ -75,7 +75,7 @@ pub(crate) const KEYS: Keys<Head> = &[
     &Key::<Head, _> {
         name: "delivery",
         class: Class::Results,
-        doc: "exactly-once: each record counts once, through crashes and kills; memory: what was in work at a crash may be lost",
+        doc: "exactly-once | memory: whether each record counts once, through crashes and kills, or what was in work at a crash may be lost",
         value: Promise,
         when_absent: WhenAbsent::By(
             |_| (Delivery::Memory, None),

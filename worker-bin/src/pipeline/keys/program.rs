@@ -58,7 +58,7 @@ pub(crate) const KEYS: Keys<Program> = &[
     &Key::<Program, _> {
         name: "cwd",
         class: Class::Results,
-        doc: "where the program runs; sources and sinks that are programs have it too, and env, clear_env and stop_grace",
+        doc: "the directory that the program runs in; sources and sinks that are programs have this key, env, clear_env and stop_grace too",
         value: FilePath,
         when_absent: WhenAbsent::Default,
         get: |program| program.cwd.clone(),

@@ -80,7 +80,7 @@ pub(super) const KEYED: Keys<RecordsMode> = &[
     &Key::<RecordsMode, _> {
         name: "state",
         class: Class::Results,
-        doc: "hello | inline: what is kept by key is told when the program starts, all of it, or with each request, that of its key",
+        doc: "hello | inline: whether the program is told what is kept by key when it starts, all of it, or with each request, that of its key",
         value: Words(&[("hello", RecordsState::Hello), ("inline", RecordsState::Inline)]),
         when_absent: WhenAbsent::Default,
         get: |records| records.state,

@@ -108,7 +108,7 @@ pub(crate) const KEYS: Keys<Sink> = &[
         set: |sink, rule, at| (sink.partition_by, sink.key_at) = (rule, at),
     },
     &rate::rate::<Sink>(
-        "no faster than this, in all its tasks together: so many records, or bytes, a second (/s), minute (/m) or hour (/h)",
+        "how fast it takes records at most, in all its tasks together: so many records, or bytes, a second (/s), minute (/m) or hour (/h)",
         |sink| sink.pace.rate,
         |sink, rate, at| sink.pace.set_rate(rate, at),
     ),

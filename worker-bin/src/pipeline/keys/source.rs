@@ -77,7 +77,7 @@ pub(crate) const KEYS: Keys<Source> = &[
         set: |source, framing, at| (source.framing, source.framing_at) = (framing, at),
     },
     &rate::rate::<Source>(
-        "no faster than so many records a second (/s), minute (/m) or hour (/h), or bytes: \"2MiB/s\"; stages and sinks \
+        "how fast it is read at most: so many records a second (/s), minute (/m) or hour (/h), or bytes: \"2MiB/s\"; stages and sinks \
          have it too, for what they take",
         |source| source.pace.rate,
         |source, rate, at| source.pace.set_rate(rate, at),

@@ -139,7 +139,7 @@ const TASKS: Keys<Stage> = &[
     &Key::<Stage, _> {
         name: "partition_by",
         class: Class::Results,
-        doc: "lines with equal keys meet in one task. Fields count from 1, blanks part them; or \
+        doc: "the key of a record: those with equal keys meet in one task. Fields count from 1, blanks part them; or \
               { field = 1, delimiter = \",\" }, { csv = \"state\" }, { csv = 4 }, { json = \"/user/id\" }, \"record\" (the whole \
               line), \"key\" (behind mode = \"records\": the key that an answer names)",
         value: Maybe(Rule),
@@ -160,7 +160,7 @@ const TASKS: Keys<Stage> = &[
 
 const REST: Keys<Stage> = &[
     &rate::rate::<Stage>(
-        "no faster than this, in all its tasks together: so many records, or bytes, a second (/s), minute (/m) or hour (/h)",
+        "how fast it takes records at most, in all its tasks together: so many records, or bytes, a second (/s), minute (/m) or hour (/h)",
         |stage| stage.pace.rate,
         |stage, rate, at| stage.pace.set_rate(rate, at),
     ),
@@ -177,7 +177,7 @@ const REST: Keys<Stage> = &[
     &Key::<Stage, _> {
         name: "framing",
         class: Class::Results,
-        doc: "what a record is in its output, as in a source",
+        doc: "what a record is in what its program prints, with the values of a source's framing",
         value: Frames,
         when_absent: WhenAbsent::By(Stage::default_framing, "as what it reads; with input = \"arg\" lines"),
         get: |stage| stage.framing_out.clone(),

@@ -95,7 +95,7 @@ pub(crate) const KEYS: Keys<Test> = &[
     &Key::<Test, _> {
         name: "input_file",
         class: Class::Tuning,
-        doc: "a file that has the input, or a table of files",
+        doc: "the file that has the input, or a table of files",
         value: Maybe(Paths),
         when_absent: WhenAbsent::Nothing("input"),
         get: |test| test.input_file.clone(),
@@ -113,7 +113,7 @@ pub(crate) const KEYS: Keys<Test> = &[
     &Key::<Test, _> {
         name: "output_file",
         class: Class::Tuning,
-        doc: "a file that has the expected output, or a table of files",
+        doc: "the file that has the expected output, or a table of files",
         value: Maybe(Paths),
         when_absent: WhenAbsent::Nothing("output"),
         get: |test| test.output_file.clone(),

@@ -21,7 +21,7 @@ pub(super) const KIND: End<AnySink, StandardOutput> = End {
     keys: &[&Key {
         name: "stdout",
         class: Class::Results,
-        doc: "writes to the worker's standard output",
+        doc: "whether it writes to the worker's standard output",
         value: OnlyTrue,
         when_absent: WhenAbsent::Required,
         get: |_| (),

@@ -89,7 +89,7 @@ pub(super) const KIND: End<AnySource, Files> = End {
         &Key::<Files, _> {
             name: "file",
             class: Class::Results,
-            doc: "a glob, sorted by name, or a list of them; relative to this file; gzip, zstd, bzip2, xz, lz4 and UTF-16 are known by their first bytes, and decoded",
+            doc: "the files that are read: a glob, sorted by name, or a list of them; relative to this file; gzip, zstd, bzip2, xz, lz4 and UTF-16 are known by their first bytes, and decoded",
             value: Globs,
             when_absent: WhenAbsent::Required,
             get: |files| files.patterns.clone(),
@@ -98,7 +98,7 @@ pub(super) const KIND: End<AnySource, Files> = End {
         &Key::<Files, _> {
             name: "follow",
             class: Class::Results,
-            doc: "true: files are read on as they grow and are rotated, new ones too, like tail -F; it never ends",
+            doc: "whether files are read on as they grow and are rotated, new ones too, like tail -F; it never ends",
             value: Maybe(Flag),
             when_absent: WhenAbsent::Nothing("false"),
             get: |files| files.follow.then_some(true),

@@ -86,7 +86,7 @@ const KEYS: Keys<Generate> = &[
     &Key::<Generate, _> {
         name: "rate",
         class: Class::Tuning,
-        doc: "no faster than so many records a second, minute (/m) or hour (/h)",
+        doc: "how fast they are made at most: so many records a second, minute (/m) or hour (/h)",
         value: Maybe(RateText),
         when_absent: WhenAbsent::Nothing("as fast as they are taken"),
         get: |generate| generate.rate,

@@ -34,7 +34,7 @@ pub(super) const KIND: End<AnySource, List> = End {
     keys: &[&Key::<List, _> {
         name: "list",
         class: Class::Results,
-        doc: "a glob, sorted by name, or a list of them: each path is a record, relative as the glob is; with state they are listed once, at the first start",
+        doc: "the files whose paths are the records: a glob, sorted by name, or a list of them; each is a record, relative as the glob is; with state they are listed once, at the first start",
         value: Globs,
         when_absent: WhenAbsent::Required,
         get: |list| list.patterns.clone(),

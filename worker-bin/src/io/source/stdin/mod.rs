@@ -25,7 +25,7 @@ pub(super) const KIND: End<AnySource, StandardInput> = End {
     keys: &[&Key {
         name: "stdin",
         class: Class::Results,
-        doc: "reads the worker's standard input",
+        doc: "whether it reads the worker's standard input",
         value: OnlyTrue,
         when_absent: WhenAbsent::Required,
         get: |_| (),
