@@ -1,6 +1,6 @@
 //! The reading end of a child's standard output.
 
-use super::pipes::Gauges;
+use super::pipes::{Gauges, PIPE_BYTES};
 use rustix::buffer::spare_capacity;
 use rustix::io::{read, retry_on_intr};
 use std::io;
@@ -125,6 +125,33 @@ impl Pace {
     }
 }
 
+/// So much at once, in bytes, is nearly all that a pipe holds: whoever has printed it may have had to wait for its reader.
+const RUSH_BYTES: usize = PIPE_BYTES / 4 * 3;
+
+/// How many times in a row a child that prints fast is heard at once.
+const RUSH_TURNS: u32 = 32;
+
+/// Whether a child prints so fast that it must not be left alone.
+#[derive(Debug, Default)]
+pub(crate) struct Rush {
+    /// Read since it was last asked.
+    bytes: usize,
+    turns: u32,
+}
+
+impl Rush {
+    pub(crate) fn read(&mut self, bytes: usize) {
+        self.bytes += bytes;
+    }
+
+    /// Asked when there is nothing more to read for now.
+    pub(crate) fn is_on(&mut self) -> bool {
+        let fills = std::mem::take(&mut self.bytes) >= RUSH_BYTES;
+        self.turns = if fills { RUSH_TURNS } else { self.turns.saturating_sub(1) };
+        self.turns > 0
+    }
+}
+
 /// Whether a child was left alone for a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Gathered {
@@ -136,6 +163,19 @@ pub(crate) enum Gathered {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_fills_its_pipe_is_heard_at_once_for_a_while() {
+        let mut rush = Rush::default();
+        let mut after = |bytes| {
+            rush.read(bytes);
+            rush.is_on()
+        };
+        assert!(!after(RUSH_BYTES - 1));
+        assert!(after(RUSH_BYTES));
+        assert_eq!((0..100).take_while(|_| after(1)).count(), 31);
+        assert!(!after(1));
+    }
 
     #[test]
     fn a_child_is_left_alone_for_as_long_as_it_has_more_than_enough_to_do() {

@@ -9,7 +9,7 @@ use tokio::net::unix::pipe;
 use tokio::sync::Notify;
 
 /// What a pipe should hold, in bytes: 64 KiB, the system's default, halve the speed.
-const PIPE_BYTES: usize = 1 << 20;
+pub(crate) const PIPE_BYTES: usize = 1 << 20;
 
 /// Most buffers of one vectored write.
 const VECTORS_MAX: usize = 64;

@@ -3,7 +3,7 @@
 use super::failure::{self, LastWords, NotStarted};
 use super::idle::Watched;
 use super::launcher::{Child, Launcher};
-use super::outlet::{Gathered, Outlet, Pace};
+use super::outlet::{Gathered, Outlet, Pace, Rush};
 use super::pipes::{Gauges, bytes_inside, pipe_pair};
 use super::program::{PrintsTo, Program, TaskEnv};
 use super::stderr::{self, Source, Tail};
@@ -363,6 +363,7 @@ async fn read_output(
     let failed = |error| cannot(program, "read from", &error);
     let (mut outlet, mut pace) = (Outlet::Watched(pipe), Pace::default());
     let (mut open, mut spoke) = (true, false);
+    let mut rush = Rush::default();
     while open {
         tokio::task::consume_budget().await;
         until_it_is_taken(service, stop).await;
@@ -373,6 +374,7 @@ async fn read_output(
                 if count > 0 {
                     service.gauges.has_printed(count as u64);
                 }
+                rush.read(count);
                 open = count > 0;
                 (false, count < room)
             }
@@ -399,7 +401,9 @@ async fn read_output(
             }
         }
         // Who has just printed will print more: each reading costs what follows from it much the same, however short it is.
-        if waits && service.stream && !service.gathers && std::mem::take(&mut spoke) {
+        // But in a moment one that prints fast fills its pipe, and waits.
+        let prints = waits && service.stream && !service.gathers && std::mem::take(&mut spoke);
+        if prints && !rush.is_on() {
             match outlet.gather(stop).await.map_err(failed)? {
                 Gathered::Stopped => return Ok(()),
                 Gathered::Something | Gathered::Nothing => continue,
