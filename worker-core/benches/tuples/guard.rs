@@ -71,7 +71,7 @@ pub(crate) fn record() -> ExitCode {
     );
     for case in &CASES {
         match count(case) {
-            Ok(count) => writeln!(text, "{} {count:.1}", case.name).expect("a string takes it"),
+            Ok(count) => writeln!(text, "{} {count:.3}", case.name).expect("a string takes it"),
             Err(why) => return cannot(&why),
         }
     }

@@ -321,14 +321,14 @@ impl Base {
             }
             let counts = outbox.is_open() || ctx.planted.is(Bug::UnconnectedStopsTask);
             if counts && !self.order.gives_on(link) {
-                room = has_room(link) || (is_connected && room);
+                room = (is_connected && room) || has_room(link);
                 is_connected = true;
             }
         }
         for links in self.order.gives() {
             let mut open = links.iter().filter(|&&link| ctx.outbox_ref(link).is_open()).peekable();
             if open.peek().is_some() {
-                room = open.all(|&link| has_room(link)) || (is_connected && room);
+                room = (is_connected && room) || open.all(|&link| has_room(link));
                 is_connected = true;
             }
         }
