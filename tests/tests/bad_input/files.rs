@@ -170,7 +170,6 @@ fn what_is_missing_is_said_before_how_to_use_it() {
         (&["check"], "<FILE>"),
         (&["fmt"], "<FILE>"),
         (&["dlq", "list"], "<FILE"),
-        (&["explain"], "error"),
         (&["completions"], "error"),
     ] {
         let finished = scratch.worker(args).run().expect(2);
