@@ -1,5 +1,6 @@
 //! What crosses crates: a deterministic simulation of several nodes, and a harness for whole processes.
 
+pub mod distance;
 pub mod process;
 pub mod sim;
 mod spread;

@@ -133,6 +133,25 @@ fn credit_leaked_on_disconnect() {
 }
 
 #[test]
+fn more_credit_than_all_links_may_share() {
+    is_caught(Bug::SharedCreditUnlimited, &[Check::SharedCredit]);
+    is_caught_in("far_apart", scenario::far_apart(10_000_000, 6_000), Bug::SharedCreditUnlimited);
+}
+
+#[test]
+fn shared_credit_that_is_not_given_back() {
+    is_caught_in("far_apart", scenario::far_apart(10_000_000, 1_000_000), Bug::SharedCreditKept);
+}
+
+#[test]
+fn sent_while_credit_is_given_back() {
+    // Some bursts begin while a link is being opened again.
+    let bug = Some(Bug::SentWhileGivenUp);
+    let plan = |seed| Plan { bug, ..scenario::far_apart(2_000_000 + seed * 10_000, 1_000_000) };
+    breaks_a_rule("SentWhileGivenUp", &[Check::Driver], plan);
+}
+
+#[test]
 fn stale_open_takes_the_link() {
     is_caught(Bug::StaleOpenTakesLink, &[Check::StaleConnection, Check::Drain]);
 }

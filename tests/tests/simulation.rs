@@ -146,6 +146,14 @@ fn data_in_both_directions_with_little_credit_does_not_lock() {
 }
 
 #[test]
+fn links_over_a_long_distance_share_credit_and_give_it_back() {
+    for shared in [0, 6_000, 1_000_000] {
+        let outcome = kept(&scenario::far_apart(10_000_000, shared));
+        assert!(outcome.ends.iter().all(|end| *end == NodeEnd::Finished), "{:?}", outcome.ends);
+    }
+}
+
+#[test]
 fn a_restarted_source_fails_the_pipeline() {
     let outcome = kept(&scenario::restarted_source());
     let says_why = |end: &NodeEnd| match end {

@@ -205,7 +205,12 @@ fn config(me: u16) -> NodeConfig {
             ..Graph::default()
         },
         slots: 1,
-        limits: Limits { credit_bytes: 1_000, outbox_bytes: 4_000, spill_bytes: 1 << 30 },
+        limits: Limits {
+            credit_bytes: 1_000,
+            outbox_bytes: 4_000,
+            spill_bytes: 1 << 30,
+            shared_credit_bytes: 0,
+        },
         redial: Retry { max_attempts: 1, initial: Duration::from_millis(1), max: Duration::from_millis(10) },
         linger: Duration::from_secs(5),
         seed: 7,

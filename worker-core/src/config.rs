@@ -235,7 +235,7 @@ pub enum MaxDead {
     Unlimited,
 }
 
-/// Budgets, per link, in bytes of [`Batch::cost`](worker_proto::Batch::cost).
+/// Budgets, in bytes of [`Batch::cost`](worker_proto::Batch::cost); per link but for the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// What a receiver holds of a link before its task takes it.
@@ -244,6 +244,9 @@ pub struct Limits {
     pub outbox_bytes: u64,
     /// What a sender holds of a link outside memory before its task stops taking input.
     pub spill_bytes: u64,
+    /// What the links of a node to and from others may have in all beyond `credit_bytes` and `outbox_bytes` each, where the distance
+    /// is long.
+    pub shared_credit_bytes: u64,
 }
 
 impl Graph {

@@ -2,6 +2,7 @@
 
 use crate::check::{Inconsistency, same};
 use crate::config::{LinkOrder, NodeConfig, NodeIx, TaskId, TaskKind};
+use crate::credit::SharedCredit;
 use crate::event::{Action, Body, LinkAction, NodeError, Output};
 use crate::fault::{Bug, Planted};
 use crate::inbox::Inbox;
@@ -31,6 +32,7 @@ pub(crate) struct Ctx {
     pub(crate) slots: Slots,
     pub(crate) stages: Stages,
     pub(crate) rates: Rates,
+    pub(super) shared_credit: SharedCredit,
     pub(crate) rng: Rng,
     pub(crate) actions: VecDeque<Action>,
     pub(crate) planted: Planted,
@@ -118,6 +120,7 @@ impl Ctx {
             slots: Slots::new(config.slots, &config.graph),
             stages: Stages::new(&config.graph, config.me),
             rates: Rates::new(&config.graph, config.me, now),
+            shared_credit: SharedCredit::new(config.limits.shared_credit_bytes),
             rng: Rng::new(config.seed),
             actions: VecDeque::new(),
             planted: Planted::default(),

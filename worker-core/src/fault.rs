@@ -103,6 +103,12 @@ pub enum Bug {
     BatchOverBoundary,
     /// With a journal: what headers a task has taken and given is not kept.
     HeaderForgotten,
+    /// A link over a long distance is given the credit that it needs, whether the node has it or not.
+    SharedCreditUnlimited,
+    /// Credit over a long distance that is not used is not given back.
+    SharedCreditKept,
+    /// Who gives credit back sends on before the receiver has answered.
+    SentWhileGivenUp,
 }
 
 /// Which bug is planted, if any.

@@ -5,9 +5,11 @@
 //! [`AckWhen`] of the node. Duplicates are dropped and gaps refused by position alone; the epoch only fences.
 //! In memory mode the epoch also says where numbers begin; with a journal they go on for ever.
 //!
-//! Limit: `capacity` bytes plus one record; a peer that ignores its credit breaks the protocol.
+//! Limit: `capacity` bytes, what it was granted of the credit that links share, and one record; a peer that ignores its credit breaks
+//! the protocol.
 
 mod check;
+mod credit;
 mod error;
 mod inspect;
 mod opening;
@@ -58,6 +60,8 @@ pub struct Inbox {
     chunked: bool,
     queue: Pieces,
     window: Option<ReceiveWindow>,
+    /// What it may hold or promise beyond `capacity`.
+    shared: u64,
     ack_due: bool,
     duplicates: u64,
     records: u64,
@@ -84,6 +88,7 @@ impl Inbox {
             chunked: false,
             queue: Pieces::default(),
             window: None,
+            shared: 0,
             ack_due: false,
             duplicates: 0,
             records: 0,

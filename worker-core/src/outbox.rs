@@ -30,6 +30,7 @@ mod error;
 mod inspect;
 mod latency;
 mod placement;
+mod room;
 mod sending;
 
 pub use backing::Request;
@@ -56,7 +57,10 @@ use worker_proto::{Batch, Seq};
 /// asks until it gives `None`.
 #[derive(Debug)]
 pub struct Outbox {
+    /// What is shared included.
     memory_max: u64,
+    /// What of it is not its own.
+    shared: u64,
     backing: Backing,
     held: SendBuffer,
     /// Next number to assign.
@@ -73,6 +77,10 @@ pub struct Outbox {
     /// Index of the batch that holds `cursor + 1`, if it is held.
     at: usize,
     window: Option<SendWindow>,
+    /// What a link is opened with, in bytes.
+    usual_credit: u64,
+    /// What was sent on this connection when it was last looked at, in bytes.
+    spent_before: u64,
     /// Received through when the link was opened: what is behind it is charged to the window.
     opened_at: Seq,
     cancelled: bool,
@@ -97,6 +105,7 @@ impl Outbox {
     pub fn new(memory_max: u64) -> Self {
         Self {
             memory_max,
+            shared: 0,
             backing: Backing::spill(),
             held: SendBuffer::default(),
             next: Seq(1),
@@ -108,6 +117,8 @@ impl Outbox {
             sent_max: Seq::ZERO,
             at: 0,
             window: None,
+            usual_credit: 0,
+            spent_before: 0,
             opened_at: Seq::ZERO,
             cancelled: false,
             restored_next: None,

@@ -198,6 +198,8 @@ pub struct Status {
     pub held_bytes: u64,
     /// Bytes held outside memory.
     pub spilled_bytes: u64,
+    /// Of the credit that links over long distances share: in use, and in all, in bytes.
+    pub shared_credit: (u64, u64),
     /// Records that peers' restarts may have lost, at most.
     pub lost_records: u64,
     /// Slots in use, and in all.

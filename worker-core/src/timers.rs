@@ -22,6 +22,8 @@ pub enum WakeReason {
     Verdict(TaskId),
     /// A peer is dialled again.
     Redial(NodeIx),
+    /// Links to a peer may have more credit, or room, than they use.
+    Credit(NodeIx),
     /// A node that is done has waited long enough for its peers' goodbyes.
     Goodbye,
 }

@@ -3,11 +3,14 @@
 use super::check::{Check, Checked, Violation, require};
 use super::disk::TaskDisk;
 use super::model::LinkTruth;
-use super::plan::{StageKind, link_id};
+use super::plan::{Stage, StageKind, link_id};
 use super::world::World;
 use worker_core::Node;
 use worker_core::config::{LinkSpec, TaskId};
 use worker_proto::LinkId;
+
+/// What is not used for so long is given back, in µs: two looks, and two round trips.
+const IDLE_US: u64 = 3_000_000;
 
 /// No record of a simulated source, with all that stages add to it, costs more.
 pub(super) const RECORD_BYTES_MAX: u64 = 330;
@@ -62,11 +65,49 @@ impl World {
                 self.check_inbox(truth, *spec)?;
             }
         }
+        budget += limits.shared_credit_bytes;
+        let is_to = |link: LinkId| {
+            let to = self.model.graph.link(link).to;
+            // Who wants nothing more drops what comes.
+            let takes = !self.stops_early(to) && !self.model.tasks[to.0 as usize].ended;
+            takes && usize::from(self.model.graph.task(to).node.0) == node
+        };
+        let promised = self.wire.promised(limits.credit_bytes, is_to);
+        require(promised <= limits.shared_credit_bytes, Check::SharedCredit, || {
+            format!(
+                "node {node} may be sent {promised} bytes beyond what each link has, {} are for all",
+                limits.shared_credit_bytes
+            )
+        })?;
         // Outputs that wait for their commit are not in an outbox yet.
         let held = if self.plan.persist_us == 0 { core.memory_bytes() } else { 0 };
         require(held <= budget, Check::Memory, || {
             format!("node {node} holds {held} bytes, its limits allow {budget}")
         })
+    }
+
+    /// Where nothing has gone wrong, no program works, no receiver is behind and nothing has moved for a while, no link has more credit or
+    /// room than its own.
+    pub(super) fn check_idle(&self) -> Checked {
+        let moves_by_itself =
+            |stage: &Stage| !matches!(stage.kind, StageKind::Source { .. } | StageKind::Sink { .. });
+        let is_quiet = self.plan.faults.is_empty() && !self.plan.stages.iter().any(moves_by_itself);
+        if !is_quiet || self.now - self.wire.moved_us() < IDLE_US {
+            return Ok(());
+        }
+        let status = || self.nodes.iter().filter_map(|node| node.core.as_ref()).map(Node::status);
+        let is_idle =
+            status().all(|status| status.inbound.iter().all(|link| link.counters.queued_bytes == 0));
+        if !is_idle {
+            return Ok(());
+        }
+        for (at, node) in self.nodes.iter().enumerate() {
+            let (used, all) = node.core.as_ref().map_or((0, 0), |core| core.status().shared_credit);
+            require(used == 0, Check::SharedCredit, || {
+                format!("node {at} is idle, and its links have {used} of {all} bytes that they share")
+            })?;
+        }
+        Ok(())
     }
 
     /// What an outbox has in memory, by its documented limits; gives the most it may have there at all.
@@ -80,7 +121,8 @@ impl World {
         let (budget, largest) = (self.plan.limits.outbox_bytes, truth.largest_output);
         let stays = budget.max(largest) + largest.max(budget / 4) + budget / 4;
         let held = core.outbox(link).map_or(0, |outbox| outbox.memory_cost() - outbox.storing_cost());
-        require(held <= stays, Check::Memory, || {
+        let shared = self.plan.limits.shared_credit_bytes;
+        require(held <= stays + shared, Check::Memory, || {
             let name = self.model.graph.link_name(link);
             format!("{name}: {held} bytes stay in its outbox, its limits allow {stays}")
         })?;
@@ -90,7 +132,9 @@ impl World {
     /// What reached the receiver and was not given to its program, as seen from outside.
     fn check_inbox(&self, truth: &LinkTruth, spec: LinkSpec) -> Checked {
         let ended = truth.local || truth.cancelled || self.model.tasks[spec.to.0 as usize].ended;
-        let most = self.plan.limits.credit_bytes + RECORD_BYTES_MAX + self.task_budget(spec.to);
+        let limits = self.plan.limits;
+        let most =
+            limits.credit_bytes + limits.shared_credit_bytes + RECORD_BYTES_MAX + self.task_budget(spec.to);
         let held = truth.lives.values().map(|life| life.cost(life.taken(), life.received)).max().unwrap_or(0);
         require(held <= most || ended, Check::Memory, || {
             let name = &self.model.graph.task(spec.to).name;

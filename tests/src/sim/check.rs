@@ -54,6 +54,8 @@ pub enum Check {
     Condemned,
     /// A sender keeps its credit, and a receiver never holds more than its window.
     Credit,
+    /// What links are promised beyond what each has is no more than they may share, and comes back when it is not used.
+    SharedCredit,
     /// I7: what a node holds stays within its budgets.
     Memory,
     /// I8a: what was sent before is sent again as soon as connection and credit allow.

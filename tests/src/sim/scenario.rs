@@ -35,7 +35,8 @@ pub fn window_of_one() -> Plan {
             kind: StageKind::Sink { record_us: 1, leaves_percent: 0 },
         },
     ];
-    let limits = Limits { credit_bytes: 1, outbox_bytes: 200, spill_bytes: SPILL_OF_ALL };
+    let limits =
+        Limits { credit_bytes: 1, outbox_bytes: 200, spill_bytes: SPILL_OF_ALL, shared_credit_bytes: 0 };
     quiet_plan(3, stages, limits)
 }
 
@@ -81,7 +82,12 @@ pub fn three_nodes(program: BatchProgram) -> Plan {
             kind: StageKind::Sink { record_us: 50, leaves_percent: 0 },
         },
     ];
-    let limits = Limits { credit_bytes: 2_000, outbox_bytes: 4_000, spill_bytes: SPILL_OF_ALL };
+    let limits = Limits {
+        credit_bytes: 2_000,
+        outbox_bytes: 4_000,
+        spill_bytes: SPILL_OF_ALL,
+        shared_credit_bytes: 0,
+    };
     quiet_plan(3, stages, limits)
 }
 
@@ -139,7 +145,8 @@ pub fn last_words_in_order() -> Plan {
         in_order: at > 0,
         kind,
     });
-    let limits = Limits { credit_bytes: 60, outbox_bytes: 1, spill_bytes: SPILL_OF_ALL };
+    let limits =
+        Limits { credit_bytes: 60, outbox_bytes: 1, spill_bytes: SPILL_OF_ALL, shared_credit_bytes: 0 };
     let mut plan = quiet_plan(1, stages.collect(), limits);
     plan.delivery = Delivery::ExactlyOnce;
     plan
@@ -168,7 +175,12 @@ pub fn slow_sink_in_order_that_dies() -> Plan {
         stage('b', vec![0], vec![0, 0, 0], filter),
         stage('c', vec![1], vec![1], StageKind::Sink { record_us: 3_000, leaves_percent: 0 }),
     ];
-    let limits = Limits { credit_bytes: 1_000, outbox_bytes: 1_000, spill_bytes: SPILL_OF_ALL };
+    let limits = Limits {
+        credit_bytes: 1_000,
+        outbox_bytes: 1_000,
+        spill_bytes: SPILL_OF_ALL,
+        shared_credit_bytes: 0,
+    };
     let mut plan = quiet_plan(2, stages, limits);
     plan.delivery = Delivery::ExactlyOnce;
     plan.slots = 3;
@@ -319,9 +331,41 @@ pub fn both_directions() -> Plan {
         Stage { letter: 'c', from: vec![0], nodes: vec![1], by: None, in_order: false, kind: sink() },
         Stage { letter: 'd', from: vec![1], nodes: vec![0], by: None, in_order: false, kind: sink() },
     ];
-    let limits = Limits { credit_bytes: 600, outbox_bytes: 4_000, spill_bytes: SPILL_OF_ALL };
+    let limits =
+        Limits { credit_bytes: 600, outbox_bytes: 4_000, spill_bytes: SPILL_OF_ALL, shared_credit_bytes: 0 };
     let mut plan = quiet_plan(2, stages, limits);
     plan.net.window_frames = 1;
+    plan
+}
+
+/// Two sources on node 0 with a burst every so often and three sinks on node 1, 25 ms away: six links that need more credit than their
+/// own, and none of it between the bursts.
+#[must_use]
+pub fn far_apart(every_us: u64, shared_credit_bytes: u64) -> Plan {
+    let source = StageKind::Source {
+        records: 1_500,
+        chunk: 500,
+        every_us,
+        padding: 200,
+        keyless: false,
+        outside: Outside::File,
+    };
+    let sink = StageKind::Sink { record_us: 1, leaves_percent: 0 };
+    let stages = vec![
+        Stage { letter: 'a', from: Vec::new(), nodes: vec![0, 0], by: None, in_order: false, kind: source },
+        Stage {
+            letter: 'b',
+            from: vec![0],
+            nodes: vec![1, 1, 1],
+            by: Some(PartitionBy::Record),
+            in_order: false,
+            kind: sink,
+        },
+    ];
+    let limits =
+        Limits { credit_bytes: 1_000, outbox_bytes: 20_000, spill_bytes: SPILL_OF_ALL, shared_credit_bytes };
+    let mut plan = quiet_plan(2, stages, limits);
+    plan.net = Net { latency_us: (25_000, 25_000), bytes_per_ms: 10_000, window_frames: 256, codec: true };
     plan
 }
 

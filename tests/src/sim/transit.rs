@@ -131,6 +131,10 @@ impl World {
         let Some(core) = &mut self.nodes[node].core else { return Ok(false) };
         let Some(frame) = core.poll_transmit(now, id) else { return Ok(false) };
         self.trace.note(self.now, format_args!("node {node} conn {conn} > {frame:?}"));
+        if matches!(frame, Frame::Batch(_)) {
+            self.check_idle()?;
+            self.wire.moves(self.now);
+        }
         if end == DIALER {
             self.wire.sent_by_dialer(conn, &frame, &mut self.model)?;
         } else {
@@ -219,6 +223,9 @@ impl World {
 
     fn deliver(&mut self, conn: usize, to: usize, id: ConnId, frame: Frame) -> Checked {
         let node = self.conns[conn].ends[to].node;
+        if matches!(frame, Frame::Batch(_)) {
+            self.wire.moves(self.now);
+        }
         if self.conns[conn].ends[to].closing.is_some() {
             // What the core gave up counts for nothing, but it may still hear of it.
         } else if to == DIALER {

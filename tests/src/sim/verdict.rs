@@ -183,7 +183,7 @@ impl World {
             let traffic = self.wire.traffic(link_id(at));
             let offered: u64 =
                 truth.lives.values().map(|life| life.cost(Seq::ZERO, Seq(life.records.len() as u64))).sum();
-            let window = self.plan.limits.credit_bytes + 400;
+            let window = self.plan.limits.credit_bytes + self.plan.limits.shared_credit_bytes + 400;
             let most = offered + traffic.opens * window;
             require(traffic.cost <= most, Check::RetryTraffic, || {
                 let name = self.model.graph.link_name(link_id(at));

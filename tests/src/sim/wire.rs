@@ -18,6 +18,8 @@ pub(super) struct Wire {
     newest: BTreeMap<(String, String, Incarnation), Number>,
     /// Bytes of cost sent on each link, and how often it was opened.
     traffic: BTreeMap<LinkId, Traffic>,
+    /// When tuples were last sent, or came, in µs.
+    moved_us: u64,
     /// Acknowledgements are due when committed, not when received.
     journaled: bool,
     /// Ends of connections, dialling and accepting, that are processes that were replaced.
@@ -42,6 +44,11 @@ struct Receiver {
     epoch: Epoch,
     acked: Seq,
     finished: Seq,
+    /// Bytes of cost that it takes in all, and that came.
+    credit: u64,
+    arrived: u64,
+    /// Nothing comes any more.
+    ended: bool,
 }
 
 /// What went over one link.
@@ -68,7 +75,11 @@ impl Wire {
         match frame {
             Frame::Batch(batch) => self.batch_sent(conn, batch, model),
             Frame::End(end) => self.end_sent(conn, *end, model),
-            Frame::Open(open) => open_sent(open, model),
+            Frame::Open(open) => {
+                // It has to be answered before more is sent, also where the link was open.
+                self.senders.remove(&(conn, open.link));
+                open_sent(open, model)
+            }
             Frame::Hello(_) | Frame::Bye | Frame::Ping(_) | Frame::Pong(_) | Frame::GoAway(_) => Ok(()),
             Frame::Welcome(_) | Frame::Opened(_) | Frame::Refused(_) | Frame::Ack(_) => {
                 require(false, Check::Driver, || format!("the dialling end sends {frame:?}"))
@@ -127,7 +138,7 @@ impl Wire {
     pub(super) fn sent_by_acceptor(&mut self, conn: usize, frame: &Frame, model: &mut Model) -> Checked {
         match frame {
             Frame::Opened(opened) => {
-                let Opened { link, epoch, committed, received, finished, .. } = *opened;
+                let Opened { link, epoch, committed, received, finished, ended, credit, .. } = *opened;
                 model.opened(link, epoch, received);
                 if self.journaled && !self.ghosts[ACCEPTOR].contains(&conn) {
                     let known = model.life(link, epoch).durable_epoch;
@@ -139,7 +150,8 @@ impl Wire {
                 let ghosts = &self.ghosts[ACCEPTOR];
                 let is_ghost = ghosts.contains(&conn);
                 self.receivers.retain(|(c, other), _| *other != link || is_ghost || ghosts.contains(c));
-                self.receivers.insert((conn, link), Receiver { epoch, acked: committed, finished });
+                let receiver = Receiver { epoch, acked: committed, finished, credit, arrived: 0, ended };
+                self.receivers.insert((conn, link), receiver);
                 self.claims_hold(link, epoch, committed, finished, model)
             }
             Frame::Ack(ack) => self.ack_sent(conn, *ack, model),
@@ -175,6 +187,7 @@ impl Wire {
         if let Some(receiver) = self.receivers.get_mut(&(conn, ack.link)) {
             receiver.acked = receiver.acked.max(ack.through);
             receiver.finished = receiver.finished.max(ack.finished);
+            receiver.credit = receiver.credit.max(ack.credit);
         }
         self.claims_hold(ack.link, ack.epoch, ack.through, ack.finished, model)
     }
@@ -251,6 +264,16 @@ impl Wire {
 
     /// A frame arrives at the accepting end of `conn`.
     pub(super) fn reached_acceptor(&mut self, conn: usize, frame: &Frame, model: &mut Model) {
+        if let Frame::Batch(batch) = frame
+            && let Some(receiver) = self.receivers.get_mut(&(conn, batch.link))
+        {
+            receiver.arrived += batch.batch.cost();
+        }
+        if let Frame::End(end) = frame
+            && let Some(receiver) = self.receivers.get_mut(&(conn, end.link))
+        {
+            receiver.ended = true;
+        }
         let (link, epoch, first, last) = match frame {
             Frame::Hello(hello) => {
                 self.hellos.insert(conn, (hello.node.clone(), (hello.incarnation, hello.conn_no)));
@@ -337,6 +360,25 @@ impl Wire {
     /// One end of a connection is gone.
     pub(super) fn acceptor_closed(&mut self, conn: usize) {
         self.receivers.retain(|&(other, _), _| other != conn);
+    }
+
+    /// What may still come to a node on its links beyond `credit` each, in bytes: no more than it has said that they may share.
+    pub(super) fn promised(&self, credit: u64, is_to: impl Fn(LinkId) -> bool) -> u64 {
+        let to = self
+            .receivers
+            .iter()
+            .filter(|((conn, link), _)| is_to(*link) && !self.ghosts[ACCEPTOR].contains(conn));
+        let open = to.map(|(_, receiver)| receiver).filter(|receiver| !receiver.ended);
+        open.map(|receiver| receiver.credit.saturating_sub(receiver.arrived).saturating_sub(credit)).sum()
+    }
+
+    /// Tuples are sent, or come.
+    pub(super) fn moves(&mut self, now: u64) {
+        self.moved_us = now;
+    }
+
+    pub(super) fn moved_us(&self) -> u64 {
+        self.moved_us
     }
 
     pub(super) fn traffic(&self, link: LinkId) -> Traffic {

@@ -78,7 +78,12 @@ impl Plan {
             placement: Fingerprint(1),
             graph: Graph { tasks: tasks.collect(), links: links.collect(), ..Graph::default() },
             slots: 1,
-            limits: Limits { credit_bytes: room, outbox_bytes: 2 * room, spill_bytes: 1 << 40 },
+            limits: Limits {
+                credit_bytes: room,
+                outbox_bytes: 2 * room,
+                spill_bytes: 1 << 40,
+                shared_credit_bytes: 0,
+            },
             redial: Retry {
                 max_attempts: 1,
                 initial: Duration::from_millis(1),

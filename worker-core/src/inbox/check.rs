@@ -68,13 +68,15 @@ impl Inbox {
             .iter()
             .last()
             .map_or(0, |piece| piece.batch.record(piece.batch.len() - 1).len() as u64 + Batch::END_BYTES);
-        rule("capacity", queued <= self.capacity || queued - last < self.capacity, || {
-            format!("{queued} bytes are queued, there is room for {} and one record more", self.capacity)
+        let room = self.capacity + self.shared;
+        rule("capacity", queued <= room || queued - last < room, || {
+            format!("{queued} bytes are queued, there is room for {room} and one record more")
         })?;
-        match self.window {
-            Some(window) => same("credit", window.held(), queued),
-            None => Ok(()),
-        }
+        let Some(window) = self.window else { return Ok(()) };
+        same("credit", window.held(), queued)?;
+        rule("shared credit", window.capacity() <= room, || {
+            format!("there is room for {} bytes, and it may have {room}", window.capacity())
+        })
     }
 }
 

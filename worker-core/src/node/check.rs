@@ -44,6 +44,9 @@ impl Node {
         self.ctx.slots.check(running, tasks().filter_map(Task::waits_for_slot))?;
         same("tasks that ask", self.ctx.asking, tasks().filter(|task| task.is_asking()).count())?;
         same("quarantines", self.ctx.quarantines, tasks().filter(|task| task.is_in_quarantine()).count())?;
+        let inboxes = self.ctx.inboxes.iter().flatten().map(Inbox::shared_credit).sum::<u64>();
+        let outboxes = self.ctx.outboxes.iter().flatten().map(Outbox::shared_room).sum::<u64>();
+        self.ctx.shared_credit.check(inboxes + outboxes)?;
         self.ctx.rates.check(&self.ctx.timers)?;
         self.ctx.timers.check()?;
         self.ctx.tasks_due.check("tasks due")?;

@@ -17,6 +17,7 @@ use crate::stall::PeerCause;
 use crate::task::ORDER_IS_LOST;
 use crate::time::Time;
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 use worker_proto::frame::{GoAway, GoAwayWhy, Hello, Open, Refused, RefusedWhy, Welcome};
 use worker_proto::limits::PROTOCOL;
 use worker_proto::{ConnNo, Epoch, Frame, Incarnation, JournalId, LinkId, Seq};
@@ -43,6 +44,9 @@ pub(crate) struct Downlink {
     pub(super) down_since: Time,
     /// Why there is none.
     pub(super) cause: PeerCause,
+    /// When the connection's `Welcome` left, until the first `Open` has come: a round trip.
+    welcomed: Option<Time>,
+    round_trip: Option<Duration>,
     /// The peer has said that all its links are finished.
     pub(super) bye: bool,
     control: VecDeque<Frame>,
@@ -70,6 +74,8 @@ impl Downlink {
             replaced: VecDeque::new(),
             opened_by: BTreeMap::new(),
             heard: false,
+            welcomed: None,
+            round_trip: None,
             bye: false,
             control: VecDeque::new(),
             opens: BTreeMap::new(),
@@ -168,6 +174,9 @@ impl Downlink {
         }
         match frame {
             Frame::Open(open) => {
+                if let Some(welcomed) = self.welcomed.take() {
+                    self.round_trip = Some(ctx.now.since(welcomed));
+                }
                 self.open(ctx, open);
                 Ok(())
             }
@@ -177,9 +186,11 @@ impl Downlink {
                 if ctx.draining {
                     return Ok(());
                 }
+                let now = ctx.now;
                 let inbox = ctx.inbox(link);
                 let was_empty = inbox.is_empty();
                 inbox.accept(batch).map_err(|e| violation(&e))?;
+                inbox.arrived_at(now);
                 let records = inbox.poll_dropped();
                 if records > 0 {
                     ctx.lost += records;
@@ -296,9 +307,11 @@ impl Downlink {
     }
 
     fn bind(&mut self, ctx: &mut Ctx, open: &Open) {
-        let journal = ctx.receiver_journal(open.link);
+        let (journal, now) = (ctx.receiver_journal(open.link), ctx.now);
         match ctx.inbox(open.link).open(open, journal) {
             Ok(opened) => {
+                ctx.inbox(open.link).opened_at(now, self.round_trip);
+                ctx.keep_credit(open.link);
                 if let (true, Some((life, _))) = (ctx.journaled, self.life) {
                     self.opened_by.insert(open.link, (open.epoch, open.journal, life));
                 }
@@ -340,6 +353,9 @@ impl Downlink {
 
     pub(super) fn poll_transmit(&mut self, ctx: &mut Ctx, data_waits: bool) -> Option<Frame> {
         if let Some(frame) = self.control.pop_front() {
+            if matches!(frame, Frame::Welcome(_)) {
+                self.welcomed = Some(ctx.now);
+            }
             return Some(frame);
         }
         if ctx.planted.is(crate::fault::Bug::AckBehindData) && data_waits {
@@ -348,7 +364,10 @@ impl Downlink {
         }
         while let Some(link) = self.acks_due.pop_front() {
             self.queued[(link.0 - self.first_link) as usize] = false;
+            let now = ctx.now;
+            ctx.measure_credit(link);
             if let Some(ack) = ctx.inbox(link).poll_ack() {
+                ctx.inbox(link).acked_at(now);
                 return Some(Frame::Ack(ack));
             }
         }
@@ -359,6 +378,7 @@ impl Downlink {
     /// The connection that owned the links is gone.
     pub(super) fn unbind(&mut self, ctx: &mut Ctx) {
         self.owner = None;
+        (self.welcomed, self.round_trip) = (None, None);
         self.down_since = ctx.now;
         self.control.clear();
         self.opens.clear();
@@ -367,6 +387,7 @@ impl Downlink {
         self.woken = false;
         for i in 0..self.links.len() {
             ctx.inbox(self.links[i]).unbind();
+            ctx.keep_credit(self.links[i]);
         }
     }
 

@@ -25,6 +25,7 @@ impl Node {
             tasks: self.tasks.iter().flatten().map(|t| self.task_status(t)).collect(),
             held_bytes: self.memory_bytes(),
             spilled_bytes: links.iter().map(|(_, o)| o.stored_cost()).sum(),
+            shared_credit: self.ctx.shared_credit.state(),
             links: links.into_iter().map(|(link, outbox)| link_status(link, outbox)).collect(),
             peers: self
                 .uplinks
@@ -406,7 +407,7 @@ impl Node {
                 link,
                 memory_bytes: o.memory_cost(),
                 stored_bytes: o.stored_cost(),
-                budget_bytes: limits.outbox_bytes,
+                budget_bytes: limits.outbox_bytes + o.shared_room(),
             })
             .into_iter()
             .collect()

@@ -2,6 +2,7 @@
 
 mod check;
 mod conns;
+mod credit;
 mod downlink;
 mod finish;
 mod inspect;
@@ -295,6 +296,11 @@ impl Node {
                     uplink.dial(&mut self.ctx, conn);
                 }
             }
+            WakeReason::Credit(peer) => {
+                if let Some(uplink) = self.uplinks.get_mut(&peer) {
+                    uplink.look_at_credit(&mut self.ctx);
+                }
+            }
             WakeReason::Goodbye if self.ctx.is_halted() => {}
             WakeReason::Goodbye => self.give_up_goodbyes(),
         }
@@ -365,6 +371,8 @@ fn restored_inbox(config: &NodeConfig, link: LinkId, states: Option<&BTreeMap<Ta
 
 #[cfg(test)]
 mod alone_tests;
+#[cfg(test)]
+mod credit_tests;
 #[cfg(test)]
 mod finish_tests;
 #[cfg(test)]

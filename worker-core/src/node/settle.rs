@@ -166,6 +166,7 @@ impl Node {
                 self.ctx.sender_changed(link);
             }
         } else {
+            self.ctx.keep_credit(link);
             let from = self.ctx.config.graph.task(self.ctx.config.graph.link(link).from).node;
             if let Some(downlink) = self.downlinks.get_mut(&from) {
                 downlink.ack_ready(&mut self.ctx, link);

@@ -43,7 +43,12 @@ pub(super) fn line(kinds: Vec<TaskKind>) -> NodeConfig {
         placement: Fingerprint(1),
         graph: Graph { tasks, links, ..Graph::default() },
         slots: 1,
-        limits: Limits { credit_bytes: 4096, outbox_bytes: 8192, spill_bytes: 1 << 20 },
+        limits: Limits {
+            credit_bytes: 4096,
+            outbox_bytes: 8192,
+            spill_bytes: 1 << 20,
+            shared_credit_bytes: 0,
+        },
         redial: Retry { max_attempts: 1, initial: Duration::from_millis(100), max: Duration::from_secs(5) },
         linger: Duration::from_secs(5),
         seed: 1,

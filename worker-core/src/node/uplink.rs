@@ -8,6 +8,7 @@
 //! What is sent is decided when the connection asks ([`Uplink::poll_transmit`]): control first, then one frame of each
 //! link that has something, in turn, a link's retries before its fresh tuples.
 
+use super::credit::Look;
 use super::kept::{Kept, Known};
 use crate::backoff::Backoff;
 use crate::config::NodeIx;
@@ -228,17 +229,41 @@ impl Uplink {
         ctx.act(Report::PeerUp { peer: name });
         for i in 0..self.links.len() {
             let link = self.links[i];
-            let (epoch, journal) = ctx.sender_life(link);
             let outbox = ctx.outbox(link);
-            if outbox.is_finished() || outbox.is_cancelled() {
-                continue;
+            if !outbox.is_finished() && !outbox.is_cancelled() {
+                self.open(ctx, link);
             }
-            let (first_unacked, next) = (outbox.first_unacked(), outbox.opening_next());
-            self.control.push_back(Frame::Open(Open { link, epoch, journal, first_unacked, next }));
         }
         self.check_finished(ctx);
         self.wake(ctx);
         Ok(())
+    }
+
+    fn open(&mut self, ctx: &mut Ctx, link: LinkId) {
+        let (epoch, journal) = ctx.sender_life(link);
+        let outbox = ctx.outbox(link);
+        let (first_unacked, next) = (outbox.first_unacked(), outbox.opening_next());
+        self.control.push_back(Frame::Open(Open { link, epoch, journal, first_unacked, next }));
+    }
+
+    /// Gives back what credit and room the links have and do not use.
+    pub(super) fn look_at_credit(&mut self, ctx: &mut Ctx) {
+        let mut has_more = false;
+        for i in 0..self.links.len() {
+            let link = self.links[i];
+            let look = ctx.look_at(link);
+            if look == Look::GivesUp && matches!(self.state, State::Up(_)) {
+                if !ctx.planted.is(Bug::SentWhileGivenUp) {
+                    ctx.outbox(link).give_up_credit();
+                }
+                self.open(ctx, link);
+                self.wake(ctx);
+            }
+            has_more |= look != Look::Own;
+        }
+        if has_more {
+            ctx.look_later(self.peer);
+        }
     }
 
     fn opened(&mut self, ctx: &mut Ctx, opened: &Opened) -> Result<(), GoAway> {
@@ -319,10 +344,14 @@ impl Uplink {
         if ack.epoch != ctx.sender_life(ack.link).0 || !ctx.outbox(ack.link).is_open() {
             return Ok(());
         }
-        let now = ctx.now;
+        let (now, own) = (ctx.now, ctx.config.limits.credit_bytes);
+        ctx.measure_room(ack.link);
         let outbox = ctx.outbox(ack.link);
         outbox.acked(ack.through, ack.finished, ack.credit).map_err(|e| violation(&e))?;
         outbox.acked_at(now);
+        if outbox.has_more_credit(own) || outbox.shared_room() > 0 {
+            ctx.look_later(self.peer);
+        }
         ctx.outbox_changed(ack.link);
         ctx.sender_changed(ack.link);
         Ok(())

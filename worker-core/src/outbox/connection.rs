@@ -41,6 +41,8 @@ impl Outbox {
             window.spend(spent);
         }
         self.window = Some(window);
+        self.usual_credit = self.usual_credit.max(credit);
+        self.spent_before = 0;
         self.probe.discard();
         let committed = if self.planted.is(Bug::ReceivedTakenForAck) { received } else { committed };
         self.release(committed);

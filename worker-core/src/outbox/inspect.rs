@@ -10,7 +10,7 @@ impl Outbox {
     pub fn is_sendable(&self) -> bool {
         let Some(window) = self.window else { return false };
         let next = self.cursor.next();
-        if self.cancelled || next >= self.held_next {
+        if self.cancelled || window.is_given_up() || next >= self.held_next {
             return false;
         }
         if Some(next) == self.end {

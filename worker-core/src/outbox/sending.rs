@@ -58,7 +58,7 @@ impl Outbox {
     /// The end, if it is what comes next on this connection. Needs no credit.
     pub fn pull_end(&mut self) -> Option<Seq> {
         let end = self.end?;
-        if self.window.is_none() || self.cancelled || self.cursor.next() != end {
+        if self.window?.is_given_up() || self.cancelled || self.cursor.next() != end {
             return None;
         }
         self.cursor = end;

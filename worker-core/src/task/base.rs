@@ -488,6 +488,6 @@ fn effects_left(ctx: &Ctx, link: LinkId) -> Seq {
 /// receiver of this node has what it took acknowledged at once, so that a quarter of that keeps it busy; more would only leave the
 /// processor's cache before it is taken.
 fn waiting_max(ctx: &Ctx, link: LinkId) -> u64 {
-    let half = ctx.config.limits.outbox_bytes / 2;
+    let half = ctx.outbox_ref(link).room();
     if ctx.journaled || !ctx.is_local(link) || ctx.is_in_order(link) { half } else { half / 4 }
 }

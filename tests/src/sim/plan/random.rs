@@ -26,6 +26,7 @@ impl Plan {
                 credit_bytes: rng.pick(&[1, 60, 300, 2_000, 64_000]),
                 outbox_bytes: rng.pick(&[1, 100, 600, 5_000, 1_000_000]),
                 spill_bytes: rng.pick(&[1, 1_000, 20_000, SPILL_OF_ALL]),
+                shared_credit_bytes: 0,
             },
             headed: BTreeSet::new(),
             slots: usize::try_from(rng.within(1, 3)).expect("a small number"),
@@ -58,6 +59,7 @@ impl Plan {
         }
         random_faults(&mut plan, &mut rng);
         plan.keep_letters_small();
+        plan.limits.shared_credit_bytes = rng.pick(&[0, 300, 3_000, 1_000_000]);
         plan
     }
 }

@@ -69,6 +69,12 @@ fn links(plan: &Plan) -> (u64, u64) {
     (out, into)
 }
 
+/// Whether links lead to or come from other nodes.
+fn has_peers(plan: &Plan) -> bool {
+    let is_here = |task: worker_core::config::TaskId| plan.graph.task(task).node == plan.me;
+    plan.graph.links.iter().any(|link| is_here(link.from) != is_here(link.to))
+}
+
 /// What takes memory.
 fn shares(plan: &Plan, pipeline: &Pipeline) -> Vec<Share> {
     let delivery = pipeline.delivery;
@@ -99,6 +105,10 @@ fn shares(plan: &Plan, pipeline: &Pipeline) -> Vec<Share> {
             format!("{stages} stage tasks x {outbox}, until a run has ended well"),
         ),
     ];
+    if has_peers(plan) {
+        let why = "links to and from other nodes, over long distances, all together".to_owned();
+        shares.push(share("distance", limits.shared_credit_bytes, why));
+    }
     let (packed, bytes) = packed(plan, &pipeline.dir);
     if packed > 0 {
         shares.push(share("unpacking", bytes, format!("{packed} sources whose files are packed")));

@@ -67,7 +67,7 @@ impl Watched {
             me: NodeIx(0),
             graph: Graph { tasks: vec![task], ..Graph::default() },
             stages: vec![stage],
-            limits: Limits { credit_bytes: 1, outbox_bytes: 1, spill_bytes: 1 },
+            limits: Limits { credit_bytes: 1, outbox_bytes: 1, spill_bytes: 1, shared_credit_bytes: 0 },
             started_ms: 0,
             stall_after: Duration::from_secs(3),
             admin: None,

@@ -34,7 +34,7 @@ fn observer() -> Sampler {
             stage("grep", StageKind::Batch),
             stage("out", StageKind::Sink),
         ],
-        limits: Limits { credit_bytes: 1, outbox_bytes: 1, spill_bytes: 1 },
+        limits: Limits { credit_bytes: 1, outbox_bytes: 1, spill_bytes: 1, shared_credit_bytes: 0 },
         started_ms: 0,
         stall_after: Duration::from_secs(10),
         admin: None,

@@ -15,6 +15,8 @@ pub struct Budgets {
     pub max_record_bytes: u64,
     /// What a receiver takes ahead, per link.
     pub credit_bytes: u64,
+    /// What a node's links over long distances may have beyond `credit` and `outbox`, all together.
+    pub shared_credit_bytes: u64,
     /// What a sender holds in memory, per link.
     pub outbox_bytes: u64,
     /// What a sender spills to disk, per link.
@@ -40,6 +42,7 @@ impl Default for Budgets {
         Self {
             max_record_bytes: 1 << 20,
             credit_bytes: 1280 << 10,
+            shared_credit_bytes: 64 << 20,
             outbox_bytes: 16 << 20,
             spill_limit_bytes: 4 << 30,
             spill_dir: None,
@@ -96,7 +99,7 @@ pub(crate) const KEYS: Keys<Head> = &[
     &Key::<Head, _> {
         name: "credit",
         class: Class::Tuning,
-        doc: "what a receiver takes ahead, per link; more is better over long distances only",
+        doc: "what a receiver takes ahead, per link, whatever other links take",
         value: Size,
         when_absent: WhenAbsent::By(
             |head| credit_for(head.budgets.max_record_bytes),
@@ -104,6 +107,15 @@ pub(crate) const KEYS: Keys<Head> = &[
         ),
         get: |head| head.budgets.credit_bytes,
         set: |head, bytes, at| (head.budgets.credit_bytes, head.credit_at) = (bytes, Some(at)),
+    },
+    &Key::<Head, _> {
+        name: "shared_credit",
+        class: Class::Tuning,
+        doc: "what links of long round trips have beyond credit and outbox, by need: all of a node together",
+        value: Size,
+        when_absent: WhenAbsent::Default,
+        get: |head| head.budgets.shared_credit_bytes,
+        set: |head, bytes, _| head.budgets.shared_credit_bytes = bytes,
     },
     &Key::<Head, _> {
         name: "outbox",

@@ -99,6 +99,7 @@ pub fn plan(pipeline: &Pipeline, cluster: &Cluster, me: NodeIx) -> Result<Plan, 
         credit_bytes: pipeline.budgets.credit_bytes,
         outbox_bytes: pipeline.budgets.outbox_bytes,
         spill_bytes: pipeline.budgets.spill_limit_bytes,
+        shared_credit_bytes: pipeline.budgets.shared_credit_bytes,
     };
     let slots = cluster.slots(me);
     let graph = layout.graph;

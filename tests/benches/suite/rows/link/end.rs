@@ -233,7 +233,12 @@ fn config(me: u16) -> NodeConfig {
         placement: Fingerprint(1),
         graph: Graph { tasks, links: vec![LinkSpec::new(TaskId(0), TaskId(1))], ..Graph::default() },
         slots: 1,
-        limits: Limits { credit_bytes: 1280 << 10, outbox_bytes: 8 << 20, spill_bytes: 1 << 30 },
+        limits: Limits {
+            credit_bytes: 1280 << 10,
+            outbox_bytes: 8 << 20,
+            spill_bytes: 1 << 30,
+            shared_credit_bytes: 0,
+        },
         redial: Retry { max_attempts: 1, initial: Duration::from_millis(1), max: Duration::from_millis(10) },
         linger: Duration::from_secs(2),
         seed: 1,
