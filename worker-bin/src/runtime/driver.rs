@@ -230,7 +230,8 @@ fn node_config(plan: &Plan, options: &Options, durable: Option<&Durable>) -> Nod
         graph: plan.graph.clone(),
         slots: plan.slots,
         limits: plan.limits,
-        redial: Retry { max_attempts: 1, initial: Duration::from_millis(100), max: Duration::from_secs(5) },
+        // Who comes back is found within a second; a dial that is refused costs nothing, and the jitter spreads them.
+        redial: Retry { max_attempts: 1, initial: Duration::from_millis(100), max: Duration::from_secs(1) },
         linger: options.linger,
         seed: incarnation,
     }
