@@ -3,7 +3,7 @@
 //! *worker*: records from a source task on one node to a sink task on another, each node a process of its own with the real
 //! core and the real net layer; counted are records the receiving core took (deduplicated, in order) and the sender saw
 //! acknowledged. *bare*: records with a 4-byte length, written 64 KiB at a time on one socket, read 64 KiB at a time and
-//! walked record by record. Neither does anything else with a record.
+//! walked record by record. Neither does anything else with a record. Once both go through a proxy that is a long line.
 
 mod bare;
 mod end;
@@ -12,8 +12,10 @@ use crate::figure::{Aim, Figure, Measure};
 use crate::meter::Meter;
 use crate::suite::{Contender, Suite, Work};
 use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
+use worker_tests::distance::{Distance, Line};
 
 pub(super) const NAME: &str = "link";
 pub(super) const BARE_ROLE: &str = "bare-receiver";
@@ -23,38 +25,56 @@ const RECORD_BYTES: [usize; 3] = [16, 100, 1000];
 
 pub(super) fn measure(suite: &Suite) -> Vec<Figure> {
     let time = Duration::from_secs_f64((2.0 * suite.size).max(0.2));
-    let compare = |bytes: usize| {
-        let work =
-            Work { row: NAME, work: format!("{bytes}-byte records, acknowledged"), unit: "M records/s" };
-        let worker = Contender::new("worker", move || worker(bytes, time));
+    let near = RECORD_BYTES.map(|bytes| {
         let aim = (bytes == 100).then_some(Aim::AtLeast(1.2));
-        work.in_turn(
-            suite.rounds,
-            Contender::new("bare TCP", move || bare(bytes, time)),
-            vec![worker.aim(aim)],
-        )
+        (format!("{bytes}-byte records, acknowledged"), Way { bytes, time, line: None }, aim)
+    });
+    // Long enough for what grows with need to have grown.
+    let far = Way { bytes: 100, time: Duration::from_secs(3), line: Some(Line::FAR) };
+    let far = ("100-byte records over 50 ms and 1 Gbit/s".to_owned(), far, Some(Aim::AtLeast(0.8)));
+    let compare = |(work, way, aim): (String, Way, Option<Aim>)| {
+        let work = Work { row: NAME, work, unit: "M records/s" };
+        let worker = Contender::new("worker", move || way.worker()).aim(aim);
+        work.in_turn(suite.rounds, Contender::new("bare TCP", move || way.bare()), vec![worker])
     };
-    RECORD_BYTES.into_iter().flat_map(compare).collect()
+    near.into_iter().chain([far]).flat_map(compare).collect()
 }
 
-fn bare(bytes: usize, time: Duration) -> Measure {
-    let meter = Meter::begin();
-    let mut partner = Partner::start(BARE_ROLE, &[]);
-    let begun = meter.elapsed();
-    bare::send(partner.number(), bytes, time);
-    let records = partner.number();
-    let took = meter.elapsed() - begun;
-    partner.end();
-    rate(records, took, &meter)
+/// What is sent, for how long, and what lies between.
+#[derive(Clone, Copy)]
+struct Way {
+    bytes: usize,
+    time: Duration,
+    line: Option<Line>,
 }
 
-fn worker(bytes: usize, time: Duration) -> Measure {
-    let meter = Meter::begin();
-    let mut partner = Partner::start(NODE_ROLE, &[bytes.to_string()]);
-    let (records, took) = end::send(partner.number(), bytes, time);
-    assert_eq!(partner.number(), records, "every record arrived once and was acknowledged");
-    partner.end();
-    rate(records, took, &meter)
+impl Way {
+    fn bare(self) -> Measure {
+        let meter = Meter::begin();
+        let mut partner = Partner::start(BARE_ROLE, &[]);
+        let begun = meter.elapsed();
+        bare::send(self.to(&mut partner), self.bytes, self.time);
+        let records = partner.number();
+        let took = meter.elapsed() - begun;
+        partner.end();
+        rate(records, took, &meter)
+    }
+
+    fn worker(self) -> Measure {
+        let meter = Meter::begin();
+        let mut partner = Partner::start(NODE_ROLE, &[self.bytes.to_string()]);
+        let (records, took) = end::send(self.to(&mut partner), self.bytes, self.time);
+        assert_eq!(partner.number(), records, "every record arrived once and was acknowledged");
+        partner.end();
+        rate(records, took, &meter)
+    }
+
+    /// The partner, or the near end of the line to it.
+    fn to(self, partner: &mut Partner) -> SocketAddr {
+        let port = u16::try_from(partner.number()).expect("a port");
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        self.line.map_or(address, |line| Distance::to(address.to_string(), line).address())
+    }
 }
 
 /// Processor time is that of a million records, so that runs of unequal numbers can be compared.

@@ -1,14 +1,13 @@
 //! Records over TCP, and nothing else.
 
 use std::io::{Read as _, Write as _};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 const BLOCK_BYTES: usize = 64 * 1024;
 
-pub(super) fn send(port: u64, record_bytes: usize, time: Duration) {
-    let port = u16::try_from(port).expect("a port");
-    let mut socket = TcpStream::connect(("127.0.0.1", port)).expect("connect");
+pub(super) fn send(to: SocketAddr, record_bytes: usize, time: Duration) {
+    let mut socket = TcpStream::connect(to).expect("connect");
     socket.set_nodelay(true).expect("set TCP_NODELAY");
     let length = u32::try_from(record_bytes).expect("small").to_be_bytes();
     let record = [&length[..], &vec![b'x'; record_bytes]].concat();

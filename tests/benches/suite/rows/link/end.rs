@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, oneshot};
@@ -18,11 +19,10 @@ use worker_proto::{Batch, Fingerprint, Frame, Incarnation, LinkId, Seq};
 /// What the source gives at a time, in bytes.
 const CHUNK_BYTES: usize = 128 * 1024;
 
-/// Sends records to the node on `port` for `time`; gives how many, and how long it took until all were acknowledged.
-pub(super) fn send(port: u64, record_bytes: usize, time: Duration) -> (u64, Duration) {
-    let port = u16::try_from(port).expect("a port");
+/// Sends records to the node at `to` for `time`; gives how many, and how long it took until all were acknowledged.
+pub(super) fn send(to: SocketAddr, record_bytes: usize, time: Duration) -> (u64, Duration) {
     runtime().block_on(async {
-        let (end, done) = End::start(0, Some(port), record_bytes, time);
+        let (end, done) = End::start(0, Some(to), record_bytes, time);
         done.await.expect("the node finishes");
         (end.state().records, end.begun.elapsed())
     })
@@ -54,7 +54,7 @@ fn runtime() -> tokio::runtime::Runtime {
 struct End {
     begun: Instant,
     until: Duration,
-    port: Option<u16>,
+    peer: Option<SocketAddr>,
     chunk: Batch,
     state: Mutex<State>,
     me: Weak<End>,
@@ -72,7 +72,7 @@ struct State {
 impl End {
     fn start(
         me: u16,
-        port: Option<u16>,
+        peer: Option<SocketAddr>,
         record_bytes: usize,
         until: Duration,
     ) -> (Arc<Self>, oneshot::Receiver<()>) {
@@ -86,7 +86,7 @@ impl End {
         let end = Arc::new_cyclic(|me| Self {
             begun: Instant::now(),
             until,
-            port,
+            peer,
             chunk,
             state: Mutex::new(state),
             me: me.clone(),
@@ -175,10 +175,10 @@ impl End {
     fn dial(&self, state: &mut State, conn: ConnId) {
         let wake = Arc::new(Notify::new());
         state.conns.insert(conn.0, (Arc::clone(&wake), false));
-        let (end, port) = (self.me.upgrade().expect("alive"), self.port.expect("only the sender dials"));
+        let (end, peer) = (self.me.upgrade().expect("alive"), self.peer.expect("only the sender dials"));
         tokio::spawn(async move {
             let settings = Settings::default();
-            let stream = worker_net::dial(&format!("127.0.0.1:{port}"), &settings).await.expect("dial");
+            let stream = worker_net::dial(&peer.to_string(), &settings).await.expect("dial");
             end.act(|node, now| node.handle(now, Event::Conn(conn, ConnEvent::Dialed)));
             worker_net::drive(stream, conn.0, end, wake, &settings).await;
         });
@@ -235,9 +235,9 @@ fn config(me: u16) -> NodeConfig {
         slots: 1,
         limits: Limits {
             credit_bytes: 1280 << 10,
-            outbox_bytes: 8 << 20,
+            outbox_bytes: 16 << 20,
             spill_bytes: 1 << 30,
-            shared_credit_bytes: 0,
+            shared_credit_bytes: 64 << 20,
         },
         redial: Retry { max_attempts: 1, initial: Duration::from_millis(1), max: Duration::from_millis(10) },
         linger: Duration::from_secs(2),
