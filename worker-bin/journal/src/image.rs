@@ -156,6 +156,30 @@ impl Image {
         }
     }
 
+    /// Everything that may be read has moved, as far as `moved` says, by where it was.
+    pub(super) fn relocate(&mut self, moved: &BTreeMap<(u64, u64), Location>, live: &mut Live) {
+        let mut relocate = |at: &mut Location, by| {
+            if let Some(to) = moved.get(&at.key()) {
+                live.remove(at, by);
+                live.add(to, by);
+                *at = *to;
+            }
+        };
+        let held = self.outputs.values_mut().flat_map(|output| output.held.iter_mut());
+        held.for_each(|held| relocate(&mut held.at, Use::Output));
+        if let Some(window) = &mut self.window {
+            window.admitted.iter_mut().for_each(|at| relocate(at, Use::Window));
+            let outputs = window.steps.iter_mut().flat_map(|step| step.outputs.iter_mut());
+            outputs.for_each(|(_, at)| relocate(at, Use::Window));
+        }
+    }
+
+    /// Where everything is that may be read.
+    pub(super) fn locations(&self) -> impl Iterator<Item = &Location> {
+        let held = self.outputs.values().flat_map(|output| output.held.iter().map(|held| &held.at));
+        held.chain(self.window.iter().flat_map(WindowImage::locations))
+    }
+
     /// The state a task's next life begins with.
     pub(super) fn task_state(&self, journal: JournalId, position: Option<Bytes>) -> TaskState {
         let inputs = self.inputs.values().map(|i| {

@@ -129,6 +129,16 @@ impl Images {
         self.tasks.iter_mut().for_each(|image| image.each_location(each));
     }
 
+    /// What lies in `moved` by where it was is elsewhere now.
+    pub(super) fn relocate(&mut self, moved: &BTreeMap<(u64, u64), Location>) {
+        self.tasks.iter_mut().for_each(|image| image.relocate(moved, &mut self.live));
+    }
+
+    /// Where everything is that may be read.
+    pub(super) fn locations(&self) -> impl Iterator<Item = &Location> {
+        self.tasks.iter().flat_map(Image::locations)
+    }
+
     /// Counts anew what is live.
     pub(super) fn count_live(&mut self) {
         self.live = self.counted_live();

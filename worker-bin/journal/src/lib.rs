@@ -101,7 +101,8 @@
 //!
 //! A segment is removed or used again when nothing in it is live, and the newest *durable* checkpoint lies behind it and does not
 //! need it. When segments take more than four times what is live (and four more), live outputs of the oldest mostly dead
-//! segment are copied forward, a little with each commit; a window's segments stay where they are.
+//! segment are copied forward, a little with each commit. What a window needs moves only with a checkpoint, from segments that are mostly
+//! dead: of a journal that tasks share, a window would else hold all that the others had written meanwhile.
 
 mod check;
 mod directory;

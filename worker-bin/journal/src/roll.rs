@@ -13,7 +13,8 @@ use std::collections::VecDeque;
 /// The room of a segment is at least this many times that of its checkpoint.
 const CHECKPOINT_SHARE: u64 = 4;
 
-/// Where a disk has no room for a segment of the size wanted, one of this many bytes does.
+/// Where a disk has no room for a segment of the size wanted, one of this many bytes beside its checkpoint does: the reserve of a
+/// state directory must be enough for it, whatever the keyed state of all tasks is.
 const SMALL_SEGMENT_BYTES: u64 = 1 << 20;
 
 /// A checkpoint that was written.
@@ -64,10 +65,15 @@ impl<S: Storage, F: Fold> Journal<S, F> {
             fingerprint: self.fingerprint,
         };
         let mut next = Active::new(file.clone(), header, bytes);
-        let made = next
-            .write_header()
-            .and_then(|()| write_checkpoint(&mut next, &self.images, &self.folds, self.durable));
-        match made {
+        let moved = match next.write_header().and_then(|()| self.take_over(&mut next)) {
+            Ok(moved) => moved,
+            Err(error) => {
+                self.unused = Some((file, bytes));
+                return Err(error.into());
+            }
+        };
+        self.images.relocate(&moved.iter().map(|(from, to)| (from.key(), *to)).collect());
+        match write_checkpoint(&mut next, &self.images, &self.folds, self.durable) {
             Ok(made) => {
                 self.checkpoints.waiting.push_back(made);
                 let (number, sealed) = std::mem::replace(&mut self.active, next).seal();
@@ -76,6 +82,7 @@ impl<S: Storage, F: Fold> Journal<S, F> {
                 Ok(())
             }
             Err(error) => {
+                self.images.relocate(&moved.iter().map(|(from, to)| (to.key(), *from)).collect());
                 self.unused = Some((file, bytes));
                 Err(error.into())
             }
@@ -87,6 +94,7 @@ impl<S: Storage, F: Fold> Journal<S, F> {
         let grown = (self.active.bytes * 2).min(self.segment_bytes_max);
         let least = self.checkpoints.newest().bytes * CHECKPOINT_SHARE;
         let bytes = grown.max(least);
+        let small = least.max(SMALL_SEGMENT_BYTES).min(SMALL_SEGMENT_BYTES + self.checkpoints.newest().bytes);
         let name = format::file_name(number);
         let fenced = |error| match error {
             StorageError::Exists { .. } => {
@@ -101,8 +109,8 @@ impl<S: Storage, F: Fold> Journal<S, F> {
         }
         match self.storage.create(&name, bytes) {
             // A reserve of the disk that is smaller than a segment could not be used otherwise.
-            Err(StorageError::Full { .. }) if bytes > least.max(SMALL_SEGMENT_BYTES) => {
-                let bytes = least.max(SMALL_SEGMENT_BYTES);
+            Err(StorageError::Full { .. }) if bytes > small => {
+                let bytes = small;
                 Ok((self.storage.create(&name, bytes).map_err(fenced)?, bytes))
             }
             created => Ok((created.map_err(fenced)?, bytes)),

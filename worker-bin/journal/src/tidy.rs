@@ -5,8 +5,10 @@ use super::fold::Fold;
 use super::format::{self, RecordKind};
 use super::live::LiveSegment;
 use super::record::{CopiedHead, Location, Payload};
-use super::storage::{Storage, StorageFile};
+use super::segments::Active;
+use super::storage::{Storage, StorageError, StorageFile};
 use super::writer::Journal;
+use std::collections::{BTreeMap, BTreeSet};
 use worker_proto::{LinkId, Seq};
 
 /// How many files of finished segments are kept to be used again.
@@ -17,6 +19,9 @@ const LIVE_FACTOR: u64 = 4;
 
 /// …and so many segments more.
 const SEGMENTS_SPARED: u64 = 4;
+
+/// What a segment that begins takes over from others is at most this share of its room.
+const TAKEN_OVER_SHARE: u64 = 4;
 
 /// What is moved at least with each commit, in bytes, if anything is to be moved.
 const MOVE_BYTES_MIN: u64 = 64 << 10;
@@ -78,6 +83,49 @@ impl<S: Storage, F: Fold> Journal<S, F> {
                 Ok(_) | Err(_) => return,
             }
         }
+    }
+
+    /// Copies into a segment that begins what is left in mostly dead ones and is needed by a stream's window too: gives where each batch
+    /// was and where it is. What a task's window needs lies among what other tasks of the journal had, so it would hold all of their
+    /// segments; only a checkpoint, which follows it, can say that it has moved.
+    ///
+    /// # Errors
+    /// There is no room. What cannot be read stays where it is.
+    pub(super) fn take_over(
+        &self,
+        next: &mut Active<S::File>,
+    ) -> Result<Vec<(Location, Location)>, StorageError> {
+        let mut moved = Vec::new();
+        let segments = self.held_by_windows(next.bytes / TAKEN_OVER_SHARE);
+        if segments.is_empty() {
+            return Ok(moved);
+        }
+        let there = self.images.locations().filter(|at| segments.contains(&at.segment));
+        let batches: BTreeMap<_, _> = there.map(|at| (at.key(), *at)).collect();
+        for at in batches.into_values() {
+            let Ok(batch) = self.extent(&at).and_then(|extent| extent.read()) else { continue };
+            let mut payload = Payload::default();
+            let span = payload.push_batch(&batch);
+            let payload = payload.with_head(&CopiedHead { span, output: None });
+            let offset = next.append(RecordKind::Copied, self.durable, &payload)? + payload.head_bytes();
+            moved.push((at, Location { segment: next.header.number, offset, span }));
+        }
+        Ok(moved)
+    }
+
+    /// The oldest mostly dead segments that a window needs, with at most so many live bytes.
+    fn held_by_windows(&self, mut bytes_max: u64) -> BTreeSet<u64> {
+        let mut segments = BTreeSet::new();
+        for (number, segment) in self.sealed.iter().filter(|_| self.is_spread()) {
+            let Some(live) = self.images.live.segment(*number) else { continue };
+            if live.fixed == 0 || live.bytes * 2 > segment.bytes {
+                continue;
+            }
+            let Some(left) = bytes_max.checked_sub(live.bytes) else { break };
+            bytes_max = left;
+            segments.insert(*number);
+        }
+        segments
     }
 
     fn is_spread(&self) -> bool {

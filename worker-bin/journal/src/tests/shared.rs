@@ -218,3 +218,41 @@ fn its_records_are_printed_with_their_task() {
     assert_eq!(committed_position(&disk, "a/2").unwrap().as_deref(), Some(&b"there"[..]));
     assert_eq!(committed_position(&disk, "a/1").unwrap(), None);
 }
+
+/// A window that is open for long, of which little lies in each segment that another task has filled.
+#[test]
+fn a_window_does_not_hold_the_segments_of_other_tasks() {
+    let disk = MemStorage::new();
+    let mut journal = open_shared(&disk).journal;
+    let (mut admitted, mut most) = (String::new(), 0);
+    for id in 1..3000_u64 {
+        journal.append_of(Member(0), &with_output(id, 0, id, &format!("{id:0200}\n")), None).unwrap();
+        if id % 20 == 0 {
+            let text = format!("kept {id}\n");
+            let step = StreamStep::Admit { window: 1, batches: vec![lines(&text)] };
+            journal.append_of(Member(1), &Commit { stream: Some(step), ..commit(id / 20) }, None).unwrap();
+            admitted.push_str(&text);
+        }
+        while let Some(ticket) = journal.to_sync() {
+            journal.synced(ticket.run().unwrap());
+        }
+        journal.acknowledged(LinkId(0), Seq(id));
+        assert_eq!(journal.check(), Ok(()));
+        most = journal.disk_bytes().max(most);
+        let allowed = 6 * journal.live_bytes() + 16 * 4096;
+        assert!(
+            journal.disk_bytes() <= allowed,
+            "{} bytes on disk, {} live",
+            journal.disk_bytes(),
+            journal.live_bytes()
+        );
+    }
+    assert!(most < 3000 * 200 / 4, "{most}");
+    let window = |journal: &Journal<MemStorage, AllPositions>| {
+        join(journal.admitted_of(Member(1), 1).unwrap().iter()).unwrap().payload().clone()
+    };
+    assert_eq!(window(&journal), admitted.as_bytes());
+    drop(journal);
+    disk.crash(9);
+    assert_eq!(window(&open_shared(&disk).journal), admitted.as_bytes());
+}

@@ -71,9 +71,9 @@ impl JournalThreads {
                 }
                 appended
             }
-            JournalCommand::Note(attempt) => {
-                self.until_there_is_room(cell, later, |s| s.journal().note_of(member, &attempt)).map(drop)
-            }
+            JournalCommand::Note(attempt) => self
+                .until_there_is_room(cell, (member, later), |s| s.journal().note_of(member, &attempt))
+                .map(drop),
             command @ (JournalCommand::Acknowledged(..)
             | JournalCommand::Load(..)
             | JournalCommand::Unstage(_)
@@ -110,23 +110,24 @@ impl JournalThreads {
                 .zip(&ids)
                 .map(|(letter, id)| NewLetter { letter, from: from(letter), batch_id: id.as_deref() })
                 .collect();
-            dead_len =
-                Some(self.until_there_is_room(
-                    cell,
-                    later,
-                    |s| match s.tasks.get_mut(member.0 as usize) {
-                        Some(task) => task.dead.append(&letters),
-                        None => Ok(0),
-                    },
-                )?);
+            dead_len = Some(self.until_there_is_room(cell, (member, later), |s| {
+                match s.tasks.get_mut(member.0 as usize) {
+                    Some(task) => task.dead.append(&letters),
+                    None => Ok(0),
+                }
+            })?);
         }
-        let position =
-            self.until_there_is_room(cell, later, |s| s.journal().append_of(member, commit, dead_len))?;
+        self.until_there_is_room(cell, (member, later), |s| {
+            let mut journal = s.journal();
+            let position = journal.append_of(member, commit, dead_len)?;
+            // Under the journal's lock: a sync that covers it knows whose it is.
+            let appended = Appended { position, member, commit: commit.id, asked };
+            lock(&s.column.unsynced).commits.push_back(appended);
+            Ok::<_, JournalError>(())
+        })?;
         if let Some(task) = self.tasks.get(member.0 as usize) {
             task.shared.commits.fetch_add(1, Relaxed);
         }
-        let appended = Appended { position, member, commit: commit.id, asked };
-        lock(&self.column.unsynced).commits.push_back(appended);
         self.column.appended.notify_one();
         Ok(())
     }
@@ -135,7 +136,7 @@ impl JournalThreads {
     fn until_there_is_room<T, E: MayBeFull>(
         &mut self,
         cell: &Arc<Cell>,
-        later: &mut VecDeque<Order>,
+        (blocked, later): (Member, &mut VecDeque<Order>),
         mut attempt: impl FnMut(&mut Self) -> Result<T, E>,
     ) -> Result<T, String> {
         loop {
@@ -163,8 +164,14 @@ impl JournalThreads {
                         ..
                     },
                 ) => later.push_back(order),
-                // Within a column an output may be wanted, and be done with, before there is room for its commit.
-                Ok(order) if is_behind(&*self.journal(), &order.command) => later.push_back(order),
+                // Within a column an output may be wanted, and be done with, before there is room for its commit, or for the commit that
+                // is done with it.
+                Ok(order)
+                    if is_behind(&*self.journal(), &order.command)
+                        || is_ahead(&order.command, self.receiver(&order.command), blocked, later) =>
+                {
+                    later.push_back(order);
+                }
                 Ok(Order { command: JournalCommand::Stop, .. }) => {
                     return Err("stopped while the disk was full".into());
                 }
@@ -173,6 +180,17 @@ impl JournalThreads {
                 Err(RecvTimeoutError::Disconnected) => return Err("stopped while the disk was full".into()),
             }
         }
+    }
+
+    /// Who of this column has acknowledged.
+    fn receiver(&self, command: &JournalCommand) -> Option<Member> {
+        let JournalCommand::Acknowledged(link, _) = command else { return None };
+        let to = self.graph.link(*link).to;
+        self.tasks
+            .iter()
+            .map(|task| &task.shared)
+            .find(|shared| shared.task == to)
+            .map(|shared| shared.member)
     }
 
     fn needs_no_room(&self, cell: &Cell, member: Member, command: JournalCommand) -> Result<(), String> {
@@ -253,6 +271,20 @@ fn is_behind<S: Storage, F: Fold>(journal: &Journal<S, F>, command: &JournalComm
     journal.next_output(link).is_some_and(|next| end > next)
 }
 
+/// Whether an acknowledgement comes from a task of this column, the receiver, that has a commit which is not appended yet. A crash would lose
+/// that commit, and what it has done with must be there then: of those outside everything acknowledged is durable.
+fn is_ahead(
+    command: &JournalCommand,
+    receiver: Option<Member>,
+    blocked: Member,
+    later: &VecDeque<Order>,
+) -> bool {
+    let JournalCommand::Acknowledged(..) = command else { return false };
+    let waits =
+        |order: &Order| Some(order.member) == receiver && matches!(order.command, JournalCommand::Commit(..));
+    receiver == Some(blocked) || later.iter().any(waits)
+}
+
 /// Errors that may mean that there is no room on the disk, for now.
 trait MayBeFull: std::fmt::Display {
     fn is_full(&self) -> bool;
@@ -283,7 +315,7 @@ impl MayBeFull for DeadLogError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use worker_core::event::{Body, Chunk, CommitId};
+    use worker_core::event::{Attempt, Body, Chunk, CommitId};
     use worker_journal::{Identity, MemStorage, NewestPosition, Settings};
     use worker_proto::{Batch, Fingerprint, JournalId, LinkId, Seq};
 
@@ -311,5 +343,26 @@ mod tests {
         journal.append(&Commit { ended: true, ..Commit::empty(CommitId(2)) }, None).unwrap();
         assert!(!is_behind(&journal, &done(3)), "the end has a number, too");
         assert!(!is_behind(&journal, &JournalCommand::GiveBack));
+    }
+
+    /// While the disk was full the sender's output was given free before the receiver's commit was appended, and a crash lost both.
+    #[test]
+    fn an_acknowledgement_waits_for_the_commit_that_it_comes_from() {
+        let done = JournalCommand::Acknowledged(LinkId(1), Seq(1));
+        let [sender, receiver, third] = [0, 1, 2].map(Member);
+        let commit = || {
+            let commit = Box::new(Commit::empty(CommitId(1)));
+            Order { member: receiver, command: JournalCommand::Commit(commit, Instant::now()) }
+        };
+        let note = Order { member: receiver, command: JournalCommand::Note(Attempt::default()) };
+        assert!(
+            is_ahead(&done, Some(receiver), receiver, &VecDeque::new()),
+            "it is what there is no room for"
+        );
+        assert!(is_ahead(&done, Some(receiver), third, &[commit()].into()));
+        assert!(!is_ahead(&done, Some(receiver), third, &[note].into()), "its commits are appended");
+        assert!(!is_ahead(&done, Some(sender), third, &[commit()].into()));
+        assert!(!is_ahead(&done, None, third, &[commit()].into()), "from outside");
+        assert!(!is_ahead(&JournalCommand::GiveBack, None, receiver, &[commit()].into()));
     }
 }
