@@ -1,8 +1,9 @@
 //! `--chaos SEED`: programs, links and writes fail on purpose, and the result is the same.
 
+use rustix::process::Signal;
 use serde_json::Value;
 use std::time::Duration;
-use worker_tests::process::{Finished, Nodes, Scratch};
+use worker_tests::process::{Finished, Nodes, Scratch, eventually};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -261,7 +262,10 @@ fn what_cannot_be_compared_is_said_before_the_run() {
     for (line, told) in [
         (&["--chaos", "x"][..], "expected a whole number from 0 to"),
         (&["--chaos", "1", "--chaos-rate", "5"], "`5` is no share: expected a percentage"),
-        (&["--chaos", "1", "--chaos-rate", "children=5%"], "expected programs, links or disks"),
+        (
+            &["--chaos", "1", "--chaos-rate", "children=5%"],
+            "expected programs, links, disks, syncs, slow or nodes",
+        ),
         (&["--chaos-rate", "5%"], "--chaos <SEED>"),
         (&["--chaos-compare"], "--chaos <SEED>"),
     ] {
@@ -270,14 +274,150 @@ fn what_cannot_be_compared_is_said_before_the_run() {
     }
 }
 
-/// Nobody would start it again.
+/// It is started again with its state, and what it does in all its lives is what one without faults does.
 #[test]
-fn a_worker_that_runs_for_good_is_not_killed() {
+fn a_worker_that_is_killed_or_whose_syncs_fail_goes_on_to_the_same_result() {
+    for (rates, fault) in [("nodes=4%,programs=20%,slow=1%", "nodes"), ("syncs=10%,disks=5%", "syncs")] {
+        let scratch = Scratch::new();
+        scratch.shell("seq 3000 > in.txt");
+        let line = [
+            "-i",
+            "in.txt",
+            "-s",
+            "grep 1",
+            "--batch",
+            "100records",
+            "-j",
+            "2",
+            "-S",
+            "sort",
+            "-o",
+            "out.txt",
+            "--state",
+            "state",
+            "--chaos",
+            "11",
+            "--chaos-rate",
+            rates,
+            "--chaos-compare",
+        ];
+        let ended = run(&scratch, &line).expect(0);
+        let expected = scratch.shell("seq 3000 | grep 1 | sort");
+        assert_eq!(
+            String::from_utf8_lossy(&scratch.read("out.txt")),
+            String::from_utf8_lossy(&expected),
+            "{rates}"
+        );
+        for part in ["on purpose; it is started again (life 2)", "chaos: the result is equal"] {
+            assert!(ended.stderr.contains(part), "{rates}: {part}: {}", ended.stderr);
+        }
+        let told = report(&scratch)["chaos"].clone();
+        let lives = ended.stderr.matches("it is started again").count() as u64;
+        assert_eq!(told["injected"][fault].as_u64(), Some(lives), "{rates}: {told}: {}", ended.stderr);
+        assert_eq!(told["seed"], 11);
+        scratch.assert_no_process_left();
+    }
+}
+
+#[test]
+fn nodes_are_killed_and_started_again_and_nothing_is_lost_or_doubled() {
+    let scratch = Scratch::new();
+    scratch.shell("seq 20000 > in.txt");
+    let pipeline = "[pipeline]\ndelivery = 'exactly-once'\n[source.in]\nfile = 'in.txt'\nplace = 'a'\n[stage.x]\nrun = 'cat'\npartitions = 2\n\
+                    place = ['b', 'c']\n[sink.out]\nfile = 'out.txt'\nplace = 'a'\n";
+    let _nodes = Nodes::on_loopback(&scratch, &["a", "b", "c"], pipeline);
+    let start = |name: &str| {
+        let node = [
+            "node",
+            "--name",
+            name,
+            "--cluster",
+            "cluster.toml",
+            "pipeline.toml",
+            "--admin",
+            "none",
+            "--progress",
+            "none",
+        ];
+        let chaos = [
+            "--linger",
+            "20s",
+            "--chaos",
+            "5",
+            "--chaos-rate",
+            "nodes=6%,links=20%",
+            "--report",
+            &format!("{name}.json"),
+        ];
+        scratch.worker(&[&node[..], &chaos].concat()).start()
+    };
+    let running = ["a", "b", "c"].map(start);
+    for node in running {
+        node.wait(Duration::from_secs(120)).expect(0);
+    }
+    assert!(scratch.shell("sort out.txt") == scratch.shell("sort in.txt"), "{}", scratch.len("out.txt"));
+    let killed: u64 = ["a.json", "b.json", "c.json"]
+        .iter()
+        .map(|name| {
+            let report: Value = serde_json::from_slice(&scratch.read(name)).expect("a report");
+            report["chaos"]["injected"]["nodes"].as_u64().expect("a count")
+        })
+        .sum();
+    assert!(killed > 0, "no node was killed");
+    scratch.assert_no_process_left();
+}
+
+/// Who ends the parent ends the worker that it would start again.
+#[test]
+fn the_worker_that_is_started_again_ends_with_its_parent() {
+    for signal in [Signal::TERM, Signal::KILL] {
+        let scratch = Scratch::new();
+        scratch
+            .write("p.toml", "[source.made]\ngenerate = { rate = '1000/s' }\n[sink.out]\nfile = 'out.txt'\n");
+        let line = [
+            "run",
+            "p.toml",
+            "--state",
+            "state",
+            "--admin",
+            "none",
+            "--progress",
+            "none",
+            "--chaos",
+            "1",
+            "--chaos-rate",
+            "nodes=0.1%",
+        ];
+        let running = scratch.worker(&line).start();
+        eventually("it works", PATIENCE, || {
+            if scratch.path("out.txt").exists() { Ok(()) } else { Err(running.stderr()) }
+        });
+        running.signal(signal);
+        let ended = running.wait(PATIENCE);
+        if signal == Signal::TERM {
+            ended.expect(143);
+        }
+        scratch.assert_no_process_left();
+    }
+}
+
+/// Nobody would start it again, or it could not go on.
+#[test]
+fn where_a_worker_cannot_go_on_it_is_not_ended() {
     let scratch = Scratch::new();
     scratch.write("in.txt", "a\n");
-    for rate in ["process=100%", "programs=1%,process=5%"] {
-        let line = ["-i", "in.txt", "-o", "out.txt", "--chaos", "1", "--chaos-rate", rate];
-        run(&scratch, &line).expect(2).says(&["`process` is for `worker test` alone"]);
+    for (more, told) in [
+        (&["process=100%"][..], "nothing is called `process`"),
+        (&["nodes=5%"], "a run without state loses by that what it has accepted; give it --state DIR"),
+        (&["syncs=5%"], "a run without state loses by that"),
+        (&["nodes=5%", "--state", "state", "--fresh"], "--fresh starts over each time"),
+    ] {
+        let line = ["-i", "in.txt", "-o", "out.txt", "--chaos", "1", "--chaos-rate"];
+        run(&scratch, &[&line[..], more].concat()).expect(2).says(&[told]);
     }
+    scratch.write("p.toml", "[source.in]\nfile = 'in.txt'\n[sink.out]\nfile = 'out.txt'\n");
+    let line = ["run", "-", "--state", "state", "--chaos", "1", "--chaos-rate", "nodes=5%"];
+    let ended = scratch.worker(&line).input(scratch.read("p.toml")).run().expect(2);
+    ended.says(&["could not read its pipeline from standard input a second time"]);
     assert!(!scratch.path("out.txt").exists());
 }

@@ -18,17 +18,32 @@
 
 use std::io;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 /// Where the order is. The processes that this one starts do not inherit it.
 pub const VARIABLE: &str = "WORKER_FAULT";
 
 /// Decides at each point whether it fails.
 pub trait Schedule: Send + Sync {
-    /// Whether `operation` is to find no room on the disk, before it is done.
-    fn is_full(&self, operation: &str) -> bool;
+    /// What `operation` meets before it is done.
+    fn mishap(&self, operation: &str) -> Option<Mishap>;
+
+    /// Whether `operation`, a write, is to do a part of its work and then find no room.
+    fn is_short(&self, operation: &str) -> bool;
 
     /// Whether the process is to die now, beside `operation`.
     fn dies(&self, operation: &str) -> bool;
+}
+
+/// What an operation meets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mishap {
+    /// No room on the disk.
+    Full,
+    /// The disk says that it could not do it.
+    Failed,
+    /// The disk takes its time.
+    Slow(Duration),
 }
 
 const BEFORE: &str = ".before";
@@ -39,6 +54,18 @@ static SCHEDULE: OnceLock<Box<dyn Schedule>> = OnceLock::new();
 /// From now on this decides, until the process ends; a second one is not heard.
 pub fn follow(schedule: Box<dyn Schedule>) {
     SCHEDULE.set(schedule).ok();
+}
+
+/// Whether the write `name` is to write half of what it has, and then to fail with [`no_room`].
+#[must_use]
+pub fn is_short(name: &str) -> bool {
+    SCHEDULE.get().is_some_and(|schedule| schedule.is_short(name))
+}
+
+/// As a full disk fails a write.
+#[must_use]
+pub fn no_room() -> io::Error {
+    rustix::io::Errno::NOSPC.into()
 }
 
 /// Passes the point `name`.
@@ -65,8 +92,12 @@ fn pass(name: &str, end: &str) -> io::Result<()> {
         if schedule.dies(name) {
             return kill_self();
         }
-        if end != AFTER && schedule.is_full(name) {
-            return Err(rustix::io::Errno::NOSPC.into());
+        let mishap = if end == AFTER { None } else { schedule.mishap(name) };
+        match mishap {
+            Some(Mishap::Full) => return Err(rustix::io::Errno::NOSPC.into()),
+            Some(Mishap::Failed) => return Err(rustix::io::Errno::IO.into()),
+            Some(Mishap::Slow(time)) => std::thread::sleep(time),
+            None => {}
         }
     }
     pass_ordered(name, end)

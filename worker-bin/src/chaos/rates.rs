@@ -8,17 +8,12 @@ use thiserror::Error;
 
 /// The share of passages that fail, from 0 to 1, by what fails.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Rates {
-    programs: f64,
-    links: f64,
-    disks: f64,
-    process: f64,
-}
+pub struct Rates([f64; Fault::ALL.len()]);
 
 impl Default for Rates {
     /// A write to disk that finds no room waits a second, and there are many of them.
     fn default() -> Self {
-        Self { programs: 0.05, links: 0.05, disks: 0.005, process: 0.0 }
+        Self::none().with(Fault::Program, 0.05).with(Fault::Link, 0.05).with(Fault::Disk, 0.005)
     }
 }
 
@@ -28,32 +23,29 @@ pub enum RatesError {
     #[error("`{0}` is no share: expected a percentage from 0% to 100%, such as 5%")]
     Share(String),
     #[error(
-        "nothing is called `{0}`: expected programs, links or disks, as in programs=20%,links=1%,disks=0%"
+        "nothing is called `{0}`: expected programs, links, disks, syncs, slow or nodes, as in programs=20%,links=1%,nodes=2%"
     )]
     Kind(String),
     #[error("`{0}` is given twice")]
     Twice(String),
-    #[error(
-        "`process` is for `worker test` alone, which starts a worker again that was killed, on inputs of its own; here: programs, links or \
-         disks"
-    )]
-    Process,
 }
 
 impl Rates {
-    pub(super) fn of(&self, fault: Fault) -> f64 {
-        match fault {
-            Fault::Program => self.programs,
-            Fault::Link => self.links,
-            Fault::Disk => self.disks,
-            Fault::Process => self.process,
-        }
+    fn none() -> Self {
+        Self([0.0; Fault::ALL.len()])
     }
 
-    /// The same, and the process itself is killed: by `worker test`, which starts it again.
+    pub(super) fn of(&self, fault: Fault) -> f64 {
+        self.0.get(fault as usize).copied().unwrap_or(0.0)
+    }
+
+    /// The same with another share of one.
     #[must_use]
-    pub fn with_process(self, process: f64) -> Self {
-        Self { process, ..self }
+    pub fn with(mut self, fault: Fault, share: f64) -> Self {
+        if let Some(rate) = self.0.get_mut(fault as usize) {
+            *rate = share;
+        }
+        self
     }
 
     /// Whether any of that fails at all.
@@ -61,33 +53,40 @@ impl Rates {
     pub fn has(&self, fault: Fault) -> bool {
         self.of(fault) > 0.0
     }
+
+    /// Whether the worker itself ends by some of it, and has to be started again.
+    #[must_use]
+    pub fn end_the_worker(&self) -> bool {
+        self.has(Fault::Process) || self.has(Fault::Sync)
+    }
+
+    /// The same without that.
+    #[must_use]
+    pub fn that_leave_the_worker(self) -> Self {
+        self.with(Fault::Process, 0.0).with(Fault::Sync, 0.0)
+    }
 }
 
 impl FromStr for Rates {
     type Err = RatesError;
 
-    /// One share for all, or shares by name; what is not named does not fail.
+    /// One share for programs, links and disks, or shares by name; what is not named does not fail.
     fn from_str(text: &str) -> Result<Self, RatesError> {
         let share =
             |text: &str| parse_share(text.trim()).ok_or_else(|| RatesError::Share(text.trim().to_owned()));
+        let mut rates = Self::none();
         if !text.contains('=') {
             let all = share(text)?;
-            return Ok(Self { programs: all, links: all, disks: all, process: 0.0 });
+            return Ok(rates.with(Fault::Program, all).with(Fault::Link, all).with(Fault::Disk, all));
         }
-        let mut rates = Self { programs: 0.0, links: 0.0, disks: 0.0, process: 0.0 };
         let mut named = Vec::new();
         for part in text.split(',') {
             let (name, value) =
                 part.split_once('=').ok_or_else(|| RatesError::Share(part.trim().to_owned()))?;
             let name = name.trim();
-            let rate = match name {
-                "programs" => &mut rates.programs,
-                "links" => &mut rates.links,
-                "disks" => &mut rates.disks,
-                "process" => return Err(RatesError::Process),
-                _ => return Err(RatesError::Kind(name.to_owned())),
-            };
-            *rate = share(value)?;
+            let fault = Fault::ALL.into_iter().find(|fault| fault.name() == name);
+            let fault = fault.ok_or_else(|| RatesError::Kind(name.to_owned()))?;
+            rates = rates.with(fault, share(value)?);
             if named.contains(&name) {
                 return Err(RatesError::Twice(name.to_owned()));
             }
@@ -98,12 +97,15 @@ impl FromStr for Rates {
 }
 
 impl fmt::Display for Rates {
+    /// As it is read; the three that a plain share is for stand always.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [programs, links, disks] = [self.programs, self.links, self.disks].map(format_share);
-        write!(f, "programs={programs},links={links},disks={disks}")?;
-        match self.has(Fault::Process) {
-            true => write!(f, ",process={}", format_share(self.process)),
-            false => Ok(()),
-        }
+        let shown =
+            |fault: &Fault| matches!(fault, Fault::Program | Fault::Link | Fault::Disk) || self.has(*fault);
+        let parts: Vec<String> = Fault::ALL
+            .iter()
+            .filter(|fault| shown(fault))
+            .map(|fault| format!("{}={}", fault.name(), format_share(self.of(*fault))))
+            .collect();
+        f.write_str(&parts.join(","))
     }
 }

@@ -20,15 +20,24 @@ pub struct Injected {
     pub programs: u64,
     /// Connections cut or refused.
     pub links: u64,
-    /// Writes that found no room on the disk.
+    /// Writes that found no room on the disk, at once or half done.
     pub disks: u64,
+    /// Syncs that failed, each of which ended the worker, which was started again.
+    #[serde(default)]
+    pub syncs: u64,
+    /// Writes and syncs that took long.
+    #[serde(default)]
+    pub slow: u64,
+    /// Times that the worker itself was killed, and started again.
+    #[serde(default)]
+    pub nodes: u64,
 }
 
 impl ReportChaos {
     /// In one line, for people.
     #[must_use]
     pub fn text(&self) -> String {
-        let Injected { programs, links, disks } = self.injected;
+        let Injected { programs, links, disks, syncs, slow, nodes } = self.injected;
         let count = |count: u64, one: &str, more: &str| match count {
             1 => format!("1 {one}"),
             count => format!("{count} {more}"),
@@ -41,6 +50,14 @@ impl ReportChaos {
             count(links, "connection", "connections"),
             count(disks, "write to disk", "writes to disk"),
         );
+        let more = [
+            (syncs, count(syncs, "failed sync", "failed syncs")),
+            (slow, count(slow, "slow operation of the disk", "slow operations of the disk")),
+            (nodes, format!("the worker killed {}", count(nodes, "time", "times"))),
+        ];
+        for (_, told) in more.iter().filter(|(count, _)| *count > 0) {
+            text += &format!(", {told}");
+        }
         if !self.spared.is_empty() {
             text += &format!("; not touched: {}", self.spared.join("; "));
         }

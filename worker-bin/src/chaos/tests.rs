@@ -65,9 +65,12 @@ fn rates_are_one_share_or_shares_by_name_and_all_else_says_what_is_expected() {
         ("", "no share"),
         ("programs", "no share"),
         ("programs=5%,links", "`links` is no share"),
-        ("children=5%", "nothing is called `children`: expected programs, links or disks"),
+        (
+            "children=5%",
+            "nothing is called `children`: expected programs, links, disks, syncs, slow or nodes",
+        ),
         ("links=1%,links=2%", "given twice"),
-        ("programs=5%,process=5%", "`process` is for `worker test` alone"),
+        ("programs=5%,process=5%", "nothing is called `process`"),
     ] {
         let error = text.parse::<Rates>().unwrap_err().to_string();
         assert!(error.contains(told), "{text}: {error}");
@@ -96,5 +99,28 @@ fn moments_are_of_all_kinds() {
 fn deaths_of_the_process_are_shown_where_there_are_any() {
     let rates: Rates = "programs=20%".parse().unwrap();
     assert_eq!(rates.to_string(), "programs=20%,links=0%,disks=0%");
-    assert_eq!(rates.with_process(0.05).to_string(), "programs=20%,links=0%,disks=0%,process=5%");
+    let deadly = rates.with(Fault::Process, 0.05);
+    assert_eq!(deadly.to_string(), "programs=20%,links=0%,disks=0%,nodes=5%");
+    assert_eq!(deadly.to_string().parse::<Rates>().unwrap(), deadly);
+    assert_eq!((deadly.end_the_worker(), deadly.that_leave_the_worker()), (true, rates));
+}
+
+#[test]
+fn each_life_of_a_worker_has_a_schedule_of_its_own_and_counts_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("counts");
+    let life = |life| {
+        let chaos = Chaos::new(7, "syncs=50%".parse().unwrap(), Vec::new());
+        let chaos = chaos.in_life(life, Counts::in_file(&file).unwrap(), true);
+        let fates: Vec<bool> = (0..50).map(|_| chaos.strikes(Fault::Sync, "journal.sync")).collect();
+        (fates, chaos.report())
+    };
+    let ((first, counted), (second, all)) = (life(1), life(2));
+    let alone = chaos(7, "syncs=50%");
+    assert_eq!(first, (0..50).map(|_| alone.strikes(Fault::Sync, "journal.sync")).collect::<Vec<_>>());
+    assert_ne!(first, second);
+    let struck = |fates: &[bool]| fates.iter().filter(|struck| **struck).count() as u64;
+    assert_eq!(counted.injected, Injected { syncs: struck(&first), ..Injected::default() });
+    assert_eq!((all.seed, all.injected.syncs), (7, struck(&first) + struck(&second)));
+    assert_eq!(Injected::noted(&file).unwrap(), all.injected);
 }

@@ -236,15 +236,22 @@ pub struct ProcessArgs {
 #[derive(Clone, Debug, Default, Args)]
 pub struct ChaosArgs {
     /// Make programs, links between nodes and writes to disk fail, by a schedule that this number repeats; the result stays the same.
-    /// No attempt (max_attempts) is used up by that
+    /// No attempt (max_attempts) is used up by that. With state the worker itself can be killed, and is started again: nodes=2%
     #[arg(long, value_name = "SEED", value_parser = seed)]
     pub chaos: Option<u64>,
-    /// How much of it: a share for all, or by name as in programs=20%,links=1%,disks=0% [default: programs=5%,links=5%,disks=0.5%]
+    /// How much of it: a share of programs, links and disks, or by name as in programs=20%,links=1%,disks=0%; by name also nodes (the
+    /// worker killed), syncs (that fail) and slow (operations of the disk) [default: programs=5%,links=5%,disks=0.5%]
     #[arg(long, value_name = "SHARES", requires = "chaos", value_parser = rates)]
     pub chaos_rate: Option<Rates>,
     /// At what share of the points beside its writes the worker itself is killed: for `worker test`, which starts it again
     #[arg(long, hide = true, requires = "chaos", value_parser = killed)]
     pub chaos_process: Option<f64>,
+    /// Which life of a worker this is that its parent starts again, and where its faults are noted
+    #[arg(long, hide = true, requires_all = ["chaos", "chaos_notes"])]
+    pub chaos_life: Option<u64>,
+    /// The file that faults of all lives are noted in
+    #[arg(long, hide = true, requires = "chaos_life")]
+    pub chaos_notes: Option<PathBuf>,
 }
 
 /// How progress is shown.

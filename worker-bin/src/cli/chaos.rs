@@ -1,22 +1,52 @@
 //! `--chaos`: what is made to fail, and what cannot be.
 
 mod compare;
+pub(super) mod lives;
 
 pub(super) use compare::run_and_compare;
 
-use super::args::ChaosArgs;
-use crate::chaos::{Chaos, Fault, Rates, may_be_killed};
+use super::args::{ChaosArgs, RunArgs};
+use super::run;
+use crate::chaos::{Chaos, Counts, Fault, Rates, may_be_killed};
 use crate::pipeline::plan::Plan;
 use crate::pipeline::{Delivery, Pipeline};
 use std::collections::BTreeSet;
+use std::process::ExitCode;
 use std::sync::Arc;
 use worker_core::config::TaskName;
 
 /// The schedule of a run, if there is to be one.
-pub(super) fn chaos(args: &ChaosArgs, pipeline: &Pipeline, plan: &Plan) -> Option<Arc<Chaos>> {
-    let rates = args.chaos_rate.unwrap_or_default();
-    let rates = args.chaos_process.map_or(rates, |share| rates.with_process(share));
-    args.chaos.map(|seed| Arc::new(Chaos::new(seed, rates, spared(&rates, pipeline, plan))))
+///
+/// # Errors
+/// Where its faults are noted cannot be written.
+pub(super) fn chaos(
+    args: &ChaosArgs,
+    pipeline: &Pipeline,
+    plan: &Plan,
+) -> Result<Option<Arc<Chaos>>, String> {
+    let Some(seed) = args.chaos else { return Ok(None) };
+    let wanted = args.chaos_rate.unwrap_or_default();
+    let mut spared = spared(&wanted, pipeline, plan);
+    let (Some(life), Some(notes)) = (args.chaos_life, &args.chaos_notes) else {
+        let rates = wanted.that_leave_the_worker();
+        if wanted.end_the_worker() {
+            spared.push("the worker itself, as nobody starts this one again".to_owned());
+        }
+        let rates = args.chaos_process.map_or(rates, |share| rates.with(Fault::Process, share));
+        return Ok(Some(Arc::new(Chaos::new(seed, rates, spared))));
+    };
+    let counts = Counts::in_file(notes)
+        .map_err(|error| format!("--chaos: cannot note faults in {}: {error}", notes.display()))?;
+    lives::end_with_parent();
+    Ok(Some(Arc::new(Chaos::new(seed, wanted, spared).in_life(life, counts, life <= lives::LIVES_MAX))))
+}
+
+/// Runs a pipeline; where its worker is to end by faults, in another process, which is started again.
+pub(super) fn run(pipeline: &Pipeline, args: &RunArgs) -> ExitCode {
+    match lives::are_wanted(&args.process.chaos) {
+        true => lives::run(pipeline, args.file.as_deref(), args.state.fresh),
+        false => run::run(pipeline, args),
+    }
 }
 
 /// What nothing is done to, and why, in words.
@@ -41,7 +71,8 @@ fn spared(rates: &Rates, pipeline: &Pipeline, plan: &Plan) -> Vec<String> {
     if rates.has(Fault::Link) && plan.nodes.len() == 1 {
         spared.push("links, as there is one process (worker node has them)".to_owned());
     }
-    if rates.has(Fault::Disk) && pipeline.delivery == Delivery::Memory {
+    let touch_disks = [Fault::Disk, Fault::Sync, Fault::Slow].into_iter().any(|fault| rates.has(fault));
+    if touch_disks && pipeline.delivery == Delivery::Memory {
         spared.push("writes to disk, as this run keeps no state".to_owned());
     }
     spared

@@ -128,7 +128,7 @@ fn run_or_print(args: &RunArgs) -> ExitCode {
     if args.chaos_compare {
         return chaos::run_and_compare(&pipeline, args);
     }
-    run::run(&pipeline, args)
+    chaos::run(&pipeline, args)
 }
 
 fn schema(args: SchemaArgs) -> ExitCode {

@@ -68,6 +68,9 @@ pub fn node(args: &NodeArgs) -> ExitCode {
         Ok(loaded) => loaded,
         Err(error) => return wrong_file(&error),
     };
+    if chaos::lives::are_wanted(&args.process.chaos) {
+        return chaos::lives::run(&pipeline, Some(&args.file), args.state.fresh);
+    }
     if let Some(slots) = args.slots {
         cluster = cluster.with_slots(me, slots);
     }
@@ -147,7 +150,10 @@ impl Process<'_> {
             say(&why);
             return ExitCode::from(WRONG);
         }
-        let chaos = chaos::chaos(&self.args.chaos, pipeline, &plan);
+        let chaos = match chaos::chaos(&self.args.chaos, pipeline, &plan) {
+            Ok(chaos) => chaos,
+            Err(why) => return failed(&why),
+        };
         if let Some(chaos) = &chaos {
             crate::chaos::begin(chaos);
         }

@@ -131,6 +131,10 @@ impl Storage for DirStorage {
 impl StorageFile for DirFile {
     fn write_at(&self, parts: &[IoSlice<'_>], offset: u64) -> Result<(), StorageError> {
         fault::around("journal.write", || {
+            if let (Some(first), true) = (parts.first(), fault::is_short("journal.write")) {
+                write_all(&self.file, &[IoSlice::new(&first[..first.len() / 2])], offset)?;
+                return Err(fault::no_room());
+            }
             let mut at = offset;
             for some in parts.chunks(PARTS_MAX) {
                 at += write_all(&self.file, some, at)?;

@@ -1,8 +1,8 @@
 //! `--chaos-compare`: the result of a run with faults, held against that of one without.
 
 use crate::cli::args::RunArgs;
+use crate::cli::chaos::run;
 use crate::cli::exit::{FAILED, INCOMPLETE, WRONG, say};
-use crate::cli::run;
 use crate::cli::test::attempt::Runner;
 use crate::cli::test::diff::diff;
 use crate::io::resource::Resource;
@@ -26,7 +26,7 @@ pub(in crate::cli) fn run_and_compare(pipeline: &Pipeline, args: &RunArgs) -> Ex
             return ExitCode::from(WRONG);
         }
     };
-    let code = run::run(pipeline, args);
+    let code = run(pipeline, args);
     if code != ExitCode::SUCCESS && code != ExitCode::from(INCOMPLETE) {
         say("chaos: not compared: the run did not come to its end");
         return code;

@@ -219,6 +219,11 @@ impl SinkWriter for DurableFileSink {
         let end = end.as_slice();
         let done = fault::around("sink.write", || {
             write_slices(file, &[end], &mut taken, &Moved::default())?;
+            if let (Some(first), true) = (batches.first(), fault::is_short("sink.write")) {
+                let payload = first.payload();
+                write_slices(file, &[&payload[..payload.len() / 2]], &mut taken, &Moved::default())?;
+                return Err(fault::no_room());
+            }
             Ok(write_batches(file, batches, &mut taken, &self.moved)?)
         });
         let length = self.written.as_ref().map(|(position, _)| position.committed);
