@@ -27,7 +27,15 @@ fn sends(play: &mut Play, conn: ConnId) -> (usize, usize) {
             Frame::Batch(batch) => records += batch.batch.len(),
             Frame::Open(_) => opens += 1,
             Frame::Hello(_) => {}
-            other => panic!("{other:?}"),
+            other @ (Frame::Welcome(_)
+            | Frame::Opened(_)
+            | Frame::Refused(_)
+            | Frame::Ack(_)
+            | Frame::End(_)
+            | Frame::Bye
+            | Frame::Ping(_)
+            | Frame::Pong(_)
+            | Frame::GoAway(_)) => panic!("{other:?}"),
         }
     }
     play.transmit(conn);
