@@ -228,9 +228,7 @@ async fn still_there(told: &[Told], order: Order) -> Failure {
         Order::Stop | Order::StopNow => {
             "worker stop waits for it once more, and worker stop --now ends it at once"
         }
-        Order::Drain => {
-            "it goes on draining: worker drain waits for it once more, and worker stop does not wait for all of it"
-        }
+        Order::Drain => "worker drain waits for it once more, and worker stop does not wait for all of it",
     };
     why.push(next.to_owned());
     Failure::new(FAILED, why.join("\n"))
