@@ -10,6 +10,7 @@ mod kept;
 mod settle;
 #[cfg(test)]
 mod stop_tests;
+mod turns;
 mod uplink;
 
 use crate::ctx::Ctx;

@@ -6,10 +6,11 @@
 //!      └──── backoff ◀──┴───────────────────┴───────────────────┴──────────────────────────┘  connection lost
 //! ```
 //! What is sent is decided when the connection asks ([`Uplink::poll_transmit`]): control first, then one frame of each
-//! link that has something, in turn, a link's retries before its fresh tuples.
+//! link that has something, in turn ([`Turns`]), a link's retries before its fresh tuples.
 
 use super::credit::Look;
 use super::kept::{Kept, Known};
+use super::turns::Turns;
 use crate::backoff::Backoff;
 use crate::config::NodeIx;
 use crate::ctx::Ctx;
@@ -41,10 +42,8 @@ pub(crate) struct Uplink {
     backoff: Backoff,
     receiver: Option<Incarnation>,
     control: VecDeque<Frame>,
-    /// Links that have something to send, in turn; `queued` says which are in it.
-    ready: VecDeque<LinkId>,
-    queued: Vec<bool>,
-    first_link: u32,
+    /// Links that have something to send.
+    turns: Turns,
     /// The connection was told to come for more.
     woken: bool,
     /// Since when every attempt has found another process under this node's name.
@@ -76,19 +75,15 @@ pub(crate) enum State {
 impl Uplink {
     pub(super) fn new(peer: NodeIx, links: Vec<LinkId>, ctx: &Ctx) -> Self {
         let redial = ctx.config.redial;
-        let first_link = links.iter().map(|l| l.0).min().unwrap_or(0);
-        let span = links.iter().map(|l| l.0).max().map_or(0, |last| last - first_link + 1);
         Self {
             peer,
+            turns: Turns::new(&links),
             links,
             state: State::Waiting,
             conn_no: 0,
             backoff: Backoff::new(redial.initial, redial.max),
             receiver: None,
             control: VecDeque::new(),
-            ready: VecDeque::new(),
-            queued: vec![false; span as usize],
-            first_link,
             woken: false,
             name_in_use_since: None,
             name_in_use: false,
@@ -168,8 +163,7 @@ impl Uplink {
         (self.cause, self.last_error) = (cause, why);
         self.control.clear();
         self.kept.forget_answers();
-        self.ready.clear();
-        self.queued.fill(false);
+        self.turns.clear();
         self.woken = false;
         for i in 0..self.links.len() {
             let link = self.links[i];
@@ -422,9 +416,7 @@ impl Uplink {
     /// A link may have something to send now.
     pub(super) fn link_ready(&mut self, ctx: &mut Ctx, link: LinkId) {
         if matches!(self.state, State::Up(_)) {
-            let at = (link.0 - self.first_link) as usize;
-            if ctx.outbox(link).is_sendable() && !std::mem::replace(&mut self.queued[at], true) {
-                self.ready.push_back(link);
+            if ctx.outbox(link).is_sendable() && self.turns.ready(link) {
                 self.wake(ctx);
             }
             self.check_finished(ctx);
@@ -453,8 +445,7 @@ impl Uplink {
         if let Some(frame) = self.control.pop_front() {
             return Some(frame);
         }
-        while let Some(link) = self.ready.pop_front() {
-            self.queued[(link.0 - self.first_link) as usize] = false;
+        while let Some(link) = self.turns.next() {
             let ((epoch, _), now) = (ctx.sender_life(link), ctx.now);
             let outbox = ctx.outbox(link);
             let frame = match outbox.pull_frame() {
@@ -465,10 +456,7 @@ impl Uplink {
                 }
                 None => outbox.pull_end().map(|seq| Frame::End(End { link, epoch, seq })),
             };
-            if frame.is_some() && outbox.is_sendable() {
-                self.queued[(link.0 - self.first_link) as usize] = true;
-                self.ready.push_back(link);
-            }
+            self.turns.took(link, frame.is_some());
             ctx.drain_requests(link);
             if frame.is_some() {
                 return frame;
@@ -487,7 +475,7 @@ impl Uplink {
 
     /// Whether tuples wait for the connection to come for them.
     pub(super) fn has_data(&self) -> bool {
-        !self.ready.is_empty()
+        !self.turns.is_empty()
     }
 
     pub(super) fn failed_attempts(&self) -> u32 {
