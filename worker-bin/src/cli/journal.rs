@@ -2,7 +2,7 @@
 
 use super::exit::say;
 use crate::manifest::Manifest;
-use crate::text::names;
+use crate::text::{names, pathname};
 use clap::Subcommand;
 use serde::Serialize;
 use std::fmt;
@@ -99,6 +99,7 @@ fn line(out: &mut dyn Write, what: &impl Serialize) -> io::Result<()> {
 #[derive(Debug, Serialize)]
 #[serde(tag = "found", rename = "state")]
 struct About {
+    #[serde(serialize_with = "pathname::serialize")]
     directory: PathBuf,
     /// Nothing where it cannot be read.
     manifest: Option<AboutManifest>,
@@ -240,5 +241,20 @@ mod tests {
             (&"access".into(), &false.into())
         );
         assert!(about["in_use_by"].as_str().unwrap().starts_with("process "), "{about}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+
+    #[test]
+    fn a_directory_of_any_name_is_said() {
+        let directory = PathBuf::from(OsStr::from_bytes(b"/tmp/\xe9tat"));
+        let about = About { directory, manifest: None, damage: None, in_use_by: None };
+        let line = serde_json::to_value(&about).unwrap();
+        assert_eq!(line["directory"], "/tmp/\u{10ffe9}tat");
     }
 }

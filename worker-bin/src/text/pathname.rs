@@ -37,6 +37,11 @@ pub(crate) fn byte(c: char) -> Option<u8> {
     u8::try_from(u32::from(c).checked_sub(BASE)?).ok().filter(|byte| !byte.is_ascii())
 }
 
+/// For serde: a path as its text.
+pub(crate) fn serialize<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&to_text(path))
+}
+
 /// For serde: paths as their texts.
 pub(crate) mod maybe {
     use serde::{Deserialize as _, Deserializer, Serializer};
