@@ -8,7 +8,7 @@ use super::tap::Taps;
 use crate::admin::{
     AdminCommand, Changed, DeadLetterView, Graph, GraphTask, Subject, TapAsk, Tapped, WaitWords, pages,
 };
-use crate::explain::{Explanation, History, Outline, Snapshot, StageKind};
+use crate::explain::{Drain, Explanation, History, Outline, Snapshot, StageKind};
 use crate::metrics::Form;
 use crate::text::names;
 use std::sync::Arc;
@@ -96,7 +96,10 @@ impl Subject for Admin {
             )),
             AdminCommand::Drain => Ok(ends_by(&self.ends.drain, self.drain_words())),
             AdminCommand::EndDrain => match self.snapshot().drain {
-                Some(_) => Ok(ends_by(&self.ends.end_drain, "drained: it ends")),
+                Some(Drain::Done) => Ok(ends_by(&self.ends.end_drain, "drained: it ends")),
+                Some(Drain::UnderWay) => {
+                    Err("it is not drained yet; /api/v1/stop ends it as it is".to_owned())
+                }
                 None => {
                     Err("it was not told to drain: POST /api/v1/drain does that, and /api/v1/stop ends it"
                         .to_owned())
