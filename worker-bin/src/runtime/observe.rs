@@ -97,7 +97,6 @@ impl Watch {
                 let Some(watch) = weak.upgrade() else { return };
                 watch.look();
                 if watch.may_rest() {
-                    buffers::release();
                     watch.cell.activity.stirred().await;
                 }
             }
@@ -119,11 +118,14 @@ impl Watch {
             }
         };
         let idle = latest.tasks.iter().flat_map(|t| &t.waits).all(|w| w.why.kind().is_lack_of_input());
-        // How old it is that a source is behind grows by itself.
-        let idle = idle && latest.tasks.iter().all(|task| task.lag_bytes.unwrap_or(0) == 0);
         // A rate that is shown falls to nothing first.
         let calm = latest.tasks.iter().all(|task| task.in_per_s == 0.0 && task.out_per_s == 0.0);
-        let rests = idle && calm && now.duration_since(since) >= REST_AFTER;
+        let idle = idle && calm && now.duration_since(since) >= REST_AFTER;
+        if idle {
+            buffers::release();
+        }
+        // How old it is that a source is behind grows by itself.
+        let rests = idle && latest.tasks.iter().all(|task| task.lag_bytes.unwrap_or(0) == 0);
         self.cell.activity.rests(rests);
         rests
     }
