@@ -4,7 +4,7 @@ use super::pipes::{Gauges, PIPE_BYTES};
 use rustix::buffer::spare_capacity;
 use rustix::io::{read, retry_on_intr};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 use tokio::net::unix::pipe;
@@ -125,28 +125,36 @@ impl Pace {
     }
 }
 
-/// So much at once, in bytes, is nearly all that a pipe holds: whoever has printed it may have had to wait for its reader.
-const RUSH_BYTES: usize = PIPE_BYTES / 4 * 3;
-
 /// How many times in a row a child that prints fast is heard at once.
 const RUSH_TURNS: u32 = 32;
 
 /// Whether a child prints so fast that it must not be left alone.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Rush {
+    /// So much at once is nearly all that its pipe holds: it may have had to wait for its reader.
+    much: usize,
     /// Read since it was last asked.
     bytes: usize,
     turns: u32,
 }
 
 impl Rush {
+    /// Of a child that prints into this pipe, which may hold less than was asked for.
+    pub(crate) fn through(pipe: impl AsFd) -> Self {
+        Self::of(rustix::pipe::fcntl_getpipe_size(pipe).unwrap_or(PIPE_BYTES))
+    }
+
+    fn of(pipe_bytes: usize) -> Self {
+        Self { much: pipe_bytes / 4 * 3, bytes: 0, turns: 0 }
+    }
+
     pub(crate) fn read(&mut self, bytes: usize) {
         self.bytes += bytes;
     }
 
     /// Asked when there is nothing more to read for now.
     pub(crate) fn is_on(&mut self) -> bool {
-        let fills = std::mem::take(&mut self.bytes) >= RUSH_BYTES;
+        let fills = std::mem::take(&mut self.bytes) >= self.much;
         self.turns = if fills { RUSH_TURNS } else { self.turns.saturating_sub(1) };
         self.turns > 0
     }
@@ -166,13 +174,13 @@ mod tests {
 
     #[test]
     fn who_fills_its_pipe_is_heard_at_once_for_a_while() {
-        let mut rush = Rush::default();
+        let mut rush = Rush::of(4096);
         let mut after = |bytes| {
             rush.read(bytes);
             rush.is_on()
         };
-        assert!(!after(RUSH_BYTES - 1));
-        assert!(after(RUSH_BYTES));
+        assert!(!after(3071));
+        assert!(after(3072));
         assert_eq!((0..100).take_while(|_| after(1)).count(), 31);
         assert!(!after(1));
     }

@@ -361,9 +361,9 @@ async fn read_output(
 ) -> Result<(), Fault> {
     let program = service.program;
     let failed = |error| cannot(program, "read from", &error);
+    let mut rush = Rush::through(&pipe);
     let (mut outlet, mut pace) = (Outlet::Watched(pipe), Pace::default());
     let (mut open, mut spoke) = (true, false);
-    let mut rush = Rush::default();
     while open {
         tokio::task::consume_budget().await;
         until_it_is_taken(service, stop).await;
@@ -393,7 +393,8 @@ async fn read_output(
             spoke = true;
             deliver(batch).map_err(|why| Fault::Failed(service.refusal, why))?;
         }
-        if gathers {
+        // In a moment one that prints fast fills its pipe, and waits.
+        if gathers && !rush.is_on() {
             match pace.gather(&mut outlet, service.gauges, stop).await.map_err(failed)? {
                 Gathered::Something => continue,
                 Gathered::Stopped => return Ok(()),
@@ -401,7 +402,6 @@ async fn read_output(
             }
         }
         // Who has just printed will print more: each reading costs what follows from it much the same, however short it is.
-        // But in a moment one that prints fast fills its pipe, and waits.
         let prints = waits && service.stream && !service.gathers && std::mem::take(&mut spoke);
         if prints && !rush.is_on() {
             match outlet.gather(stop).await.map_err(failed)? {
