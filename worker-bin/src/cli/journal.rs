@@ -185,6 +185,8 @@ fn entries_of(directory: &Path) -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
     use worker_core::event::{Commit, CommitId};
     use worker_journal::{Identity, Journal, NewestPosition, Settings, random_id};
     use worker_proto::Fingerprint;
@@ -242,13 +244,6 @@ mod tests {
         );
         assert!(about["in_use_by"].as_str().unwrap().starts_with("process "), "{about}");
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::ffi::OsStr;
-    use std::os::unix::ffi::OsStrExt as _;
 
     #[test]
     fn a_directory_of_any_name_is_said() {
