@@ -3,7 +3,7 @@
 #   ./test.sh quick    for daily work: format, lints, unit tests and the simulation (under 3 minutes when all is built)
 #
 # Everything that must hold before a change is merged, what fails fastest first: format, lints, tests and doc tests
-# (simulation with fixed and fresh seeds, replay of the fuzz corpus, whole processes and examples included), the build
+# (simulation with fixed and fresh seeds, replay of the fuzz corpus, whole processes and examples included), a static build, the build
 # for OpenTelemetry collectors, documentation, each crate by itself, dependencies. Ends with the tests' own result lines.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -45,6 +45,8 @@ everything() {
     cargo test -p worker-tests --locked --bench suite -- --only job,pass,link,records,trickle,dead,journal,starts --rounds 1 --size 0.002
     step "Instructions a tuple"
     cargo bench -p worker-core --locked --bench tuples
+    step "A worker without shared libraries"
+    static_worker
     step "With OpenTelemetry"
     cargo clippy -p worker-bin --all-targets --features otel --locked -- -D warnings
     cargo test -p worker-bin --features otel --test otel --locked
@@ -94,6 +96,18 @@ build_tests() {
 
 run_tests() {
     cargo test --workspace --locked --no-fail-fast 2>&1 < /dev/null | tee "$results"
+}
+
+# Built as for a release, but for its profile, which costs less time.
+static_worker() {
+    local worker records
+    worker=$(worker-bin/dist/static --profile dev)
+    "$worker" -V
+    records=$(seq 1 1000 | "$worker" run --quiet -i - -s 'grep 7' -o - | wc -l)
+    if ((records != 271)); then
+        echo "$worker found $records of 271 records" >&2
+        exit 1
+    fi
 }
 
 # The last lines, whatever failed.
