@@ -108,7 +108,7 @@ fn what_is_not_there_is_said() {
     let (id, _) = listed(&scratch, &["pipeline.toml"]).remove(0);
     let wrong = id.replace("picky", "pickie");
     for command in [&["show", "pipeline.toml", &wrong][..], &["replay", "pipeline.toml", &wrong]] {
-        refused(command, &["there is no dead letter pickie/0:", &format!("did you mean `{id}`?")]);
+        refused(command, &[&format!("there is no dead letter {wrong}"), &format!("did you mean `{id}`?")]);
     }
     refused(&["list", "pipelin.toml"], &["did you mean `pipeline.toml`?"]);
     refused(&["list", "some-fail.dead-letter.jsonl"], &["did you mean `some-fail.dead-letters.jsonl`?"]);
