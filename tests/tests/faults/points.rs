@@ -40,11 +40,16 @@ const OPERATIONS: [&str; 27] = [
 ];
 
 /// Passages at which the process is killed, until it comes to its end without having been there.
-const PASSAGES: [u64; 9] = [1, 2, 3, 5, 8, 14, 30, 70, 150];
+const PASSAGES: [u64; 11] = [1, 2, 3, 4, 5, 6, 8, 14, 30, 70, 150];
 
-/// A death in the middle, so that the next life has something to read back, to remove and to cut.
-fn mess(operation: &str) -> &'static str {
-    if operation.starts_with("dead") { "dead.write.after:2" } else { "sink.write.after:12" }
+/// Deaths in the middle, so that the next life has something to read back, to remove and to cut.
+fn mess(operation: &str) -> &'static [&'static str] {
+    match operation {
+        // All that tasks of one journal have is done with, and so it was when the last life made its checkpoint.
+        "journal.unlink" => &["manifest.write.before:2", "manifest.write.before:2"],
+        dead if dead.starts_with("dead") => &["dead.write.after:2"],
+        _ => &["sink.write.after:12"],
+    }
 }
 
 /// Kills at each point of lives that begin so; gives how often each operation was met.
@@ -56,8 +61,9 @@ fn kill_at_each(in_a_mess: bool) -> BTreeMap<&'static str, u64> {
                 let fault = format!("{operation}.{end}:{nth}");
                 let scratch = Scratch::new();
                 prepare(&scratch);
-                if in_a_mess {
-                    let died = live(&scratch, mess(operation));
+                let deaths = if in_a_mess { mess(operation) } else { &[] };
+                for death in deaths {
+                    let died = live(&scratch, death);
                     assert_eq!(died.status.signal(), Some(9), "{operation}: {}", died.stderr);
                 }
                 let ended = live(&scratch, &fault);
