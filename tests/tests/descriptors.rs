@@ -43,7 +43,7 @@ fn a_run_with_too_few_waits_for_those_it_has_and_says_so_before() {
              run = [\"sh\", \"-c\", \"sleep 0.01; cat\"]\n[sink.o]\nfile = \"o\"\n",
         );
         // A journal takes some for itself; what is left is a few programs' in both.
-        let limits = if state.is_empty() { "ulimit -n 60" } else { "ulimit -n 90" };
+        let limits = if state.is_empty() { "ulimit -n 60" } else { "ulimit -n 66" };
         limited(&scratch, limits, "check p.toml").run().expect(0);
         let args = format!("run p.toml --slots 16 --admin none --progress none{state}");
         let ended = limited(&scratch, limits, &args).start().wait(PATIENCE).expect(0);

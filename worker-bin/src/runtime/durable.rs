@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use thiserror::Error;
-use worker_core::config::{TaskId, TaskName};
+use worker_core::config::TaskId;
 use worker_core::event::{Commit, CommitId};
 use worker_core::recovery::TaskState;
 use worker_journal::{
@@ -221,7 +221,7 @@ impl Durable {
                 node: plan.nodes[usize::from(plan.me.0)].clone(),
                 semantics: semantics.clone(),
                 placement: placement.clone(),
-                columns: if has_journals_of_tasks(dir) { None } else { Some(columns_for(plan)) },
+                columns: if has_journals_of_tasks(dir) { None } else { Some(plan.journals()) },
                 ..Manifest::default()
             },
         };
@@ -402,17 +402,6 @@ fn has_journals_of_tasks(dir: &Path) -> bool {
     let journals = std::fs::read_dir(dir.join(JOURNALS)).into_iter().flatten().flatten();
     let is_column = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with(COLUMN);
     journals.into_iter().any(|journal| !is_column(&journal.file_name()) && has_journal(&journal.path()))
-}
-
-/// As many journals as there are cores, if any stage has as many tasks.
-fn columns_for(plan: &Plan) -> NonZeroU32 {
-    let cores = std::thread::available_parallelism().ok().and_then(|cores| NonZeroU32::try_from(cores).ok());
-    let widest = plan.local.iter().filter_map(|task| NonZeroU32::new(partition(&task.name) + 1)).max();
-    cores.into_iter().chain(widest).min().unwrap_or(NonZeroU32::MIN)
-}
-
-fn partition(task: &str) -> u32 {
-    TaskName::of(task).partition.parse().unwrap_or(0)
 }
 
 type Columns = (Vec<DurableColumn>, BTreeMap<TaskId, DurableTask>);

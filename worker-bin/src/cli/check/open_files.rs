@@ -8,8 +8,10 @@ use crate::pipeline::{Delivery, Mode};
 const BASE: u64 = 64;
 /// Pipes to and from a program: our ends, and what its standard input is watched by.
 const PROGRAM: u64 = 4;
-/// A journal's directory, its segment and the next, and its dead letters.
-const JOURNAL: u64 = 4;
+/// A journal's directory, its segments, of which more are held where tasks lag behind each other, and the next.
+const JOURNAL: u64 = 8;
+/// The dead letters of a task with state.
+const LETTERS: u64 = 1;
 /// An end's file, and what tells its thread to stop.
 const END: u64 = 3;
 /// A connection each way.
@@ -26,10 +28,12 @@ pub(super) fn needed(plan: &Plan, delivery: Delivery) -> (String, u64) {
         }
     }
     programs += batches.min(plan.slots as u64);
-    let tasks = plan.local.len() as u64;
-    let journals = if delivery == Delivery::ExactlyOnce { tasks } else { 0 };
+    let (journals, letters) = match delivery {
+        Delivery::ExactlyOnce => (u64::from(plan.journals().get()), plan.local.len() as u64),
+        Delivery::Memory => (0, 0),
+    };
     let peers = (plan.nodes.len() as u64).saturating_sub(1);
-    let sum = BASE + programs * PROGRAM + ends * END + journals * JOURNAL + peers * PEER;
+    let sum = BASE + programs * PROGRAM + ends * END + journals * JOURNAL + letters * LETTERS + peers * PEER;
     let why = format!("{programs} programs, {ends} ends, {journals} journals, {peers} peers");
     (why, sum)
 }

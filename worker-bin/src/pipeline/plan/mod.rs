@@ -31,7 +31,8 @@ use super::validate::{Nodes, overlapping_ends};
 use bytes::Bytes;
 use columns::FirstRecords;
 use std::collections::BTreeMap;
-use worker_core::config::{Graph, Limits, NodeIx};
+use std::num::NonZeroU32;
+use worker_core::config::{Graph, Limits, NodeIx, TaskName};
 use worker_proto::Fingerprint;
 
 /// Most tasks of a stage: there are this many key groups.
@@ -68,6 +69,22 @@ pub struct Plan {
     /// By source, the headers that keys and programs here depend on.
     pub headers: BTreeMap<String, Bytes>,
     semantics: BTreeMap<String, String>,
+}
+
+impl Plan {
+    /// How many journals the tasks here are to share, where they begin a state directory: as many as there are cores, if any stage
+    /// has as many tasks.
+    pub(crate) fn journals(&self) -> NonZeroU32 {
+        let cores =
+            std::thread::available_parallelism().ok().and_then(|cores| NonZeroU32::try_from(cores).ok());
+        let widest = self.local.iter().filter_map(|task| NonZeroU32::new(partition(&task.name) + 1)).max();
+        cores.into_iter().chain(widest).min().unwrap_or(NonZeroU32::MIN)
+    }
+}
+
+/// The number of a task within its stage, source or sink.
+pub(crate) fn partition(task: &str) -> u32 {
+    TaskName::of(task).partition.parse().unwrap_or(0)
 }
 
 /// Lays a pipeline out over a cluster, as seen from one of its nodes.
