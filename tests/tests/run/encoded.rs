@@ -213,7 +213,7 @@ fn check_says_what_is_known_to_be_packed_only_when_it_comes() {
         pipeline(&scratch, source);
         let check = scratch.worker(&["check", "pipeline.toml", "--full"]).run().expect(0);
         let full = String::from_utf8_lossy(&check.stdout).into_owned();
-        assert!(full.contains("and up to  200.0 MiB  more for each of 1 sources"), "{full}");
+        assert!(full.contains("and up to  264.0 MiB  more for each of 1 sources"), "{full}");
     }
 }
 

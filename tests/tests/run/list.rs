@@ -73,16 +73,16 @@ fn a_file_that_goes_before_its_turn_is_an_error_or_a_dead_letter() {
                     [stage.a]\nrun = ['sh', '-c', 'rm -f img/z; cat \"$@\"', 'sh', '{}']\ninput = 'args'\npartitions = 1\n\
                     batch = { max_records = 100 }\n[sink.o]\nfile = 'out'\n";
     let run_with = |scratch: &Scratch, on_damage: &str| {
-        // More than budgets hold, so that the last one is looked at when the first program has run.
-        scratch.shell("mkdir img; for i in $(seq 10000 13999); do echo x > img/$i; done; echo x > img/z");
+        // More than budgets hold, and than is read while a first program starts: the last one is looked at when that has run.
+        scratch.shell("mkdir img; for i in $(seq 10000 29999); do echo x > img/$i; done; echo x > img/z");
         scratch.write("p.toml", pipeline.replace("'img/*'\n", &format!("'img/*'\n{on_damage}\n")));
         run(scratch, &["p.toml"])
     };
     let scratch = Scratch::new();
     run_with(&scratch, "").expect(1).says(&["img/z is gone", "run again to list", "on_damage = \"skip\""]);
-    assert_eq!(scratch.text("out").lines().count(), 4000, "what was given before is done");
+    assert_eq!(scratch.text("out").lines().count(), 20000, "what was given before is done");
     let scratch = Scratch::new();
     run_with(&scratch, "on_damage = 'skip'").expect(3).says(&["1 dead letter"]);
-    assert_eq!(scratch.text("out").lines().count(), 4000);
+    assert_eq!(scratch.text("out").lines().count(), 20000);
     assert!(scratch.text("p.dead-letters.jsonl").contains("img/z is gone"));
 }

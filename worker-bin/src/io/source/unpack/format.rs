@@ -110,7 +110,7 @@ pub(in crate::io::source) struct Beginning {
 
 impl Format {
     /// What decoding takes at most, whatever the format, in bytes.
-    pub(in crate::io::source) const MEMORY_BYTES_MAX: u64 = (super::MEMORY_MIB_MAX as u64 * 3 / 2 + 8) << 20;
+    pub(in crate::io::source) const MEMORY_BYTES_MAX: u64 = (super::MEMORY_MIB_MAX as u64 * 2 + 8) << 20;
 
     /// In a message.
     pub(in crate::io::source) fn name(self) -> &'static str {
@@ -139,7 +139,7 @@ impl Format {
             Self::Bzip2 => 5 << 20,
             Self::Lz4 => 16 << 20,
             Self::Zstd => u64::from(super::MEMORY_MIB_MAX + 4) << 20,
-            // A dictionary that grows is copied, from one of half its size at last.
+            // A dictionary that grows is copied, and what was given back of it is not with the system at once.
             Self::Xz => Self::MEMORY_BYTES_MAX,
         }
     }
