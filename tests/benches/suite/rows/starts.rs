@@ -98,15 +98,13 @@ fn started(suite: &Suite, binary: &Path, children: u64, large: bool) -> Measure 
     (took.as_secs_f64() * 1e6 / children as f64).into()
 }
 
-/// Until it has read all that it reads.
+/// Until it has read all that it reads: it has not grown for three looks.
 fn until_grown(pid: u32) {
-    let mut before = 0.0;
-    loop {
+    let (mut before, mut alike) = (0.0, 0);
+    while alike < 3 {
         std::thread::sleep(Duration::from_millis(300));
         let now = resident_mib(pid);
-        if now > 30.0 && now < before + 1.0 {
-            return;
-        }
+        alike = if now < before + 1.0 { alike + 1 } else { 0 };
         before = now;
     }
 }
