@@ -1,6 +1,6 @@
 //! `worker completions`: a script for a shell, and what it is answered when it asks this binary.
 //!
-//! The scripts ask with [`VARIABLE`] set, so what they offer is never older than the binary; names come from the workers that run
+//! The scripts ask with `VARIABLE` set, so what they offer is never older than the binary; names come from the workers that run
 //! here, and from the files that stand in the line.
 
 use super::args::WorkerArgs;

@@ -118,7 +118,7 @@ pub struct StageTask {
     pub timeout: Option<Duration>,
     /// What every batch and process gets first, with its terminator.
     pub header: Option<Bytes>,
-    /// See [`Stage::is_headed_by_letters`].
+    /// See `Stage::is_headed_by_letters`.
     pub is_headed_by_letters: bool,
     /// Whether what it prints goes on; a sink's is logged.
     pub gives: bool,
