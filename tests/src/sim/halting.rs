@@ -68,8 +68,10 @@ impl World {
             }
             StageKind::Stream { spec, .. } => {
                 // In memory mode the core alone keeps a window's input.
-                why.contains("replay_limit")
-                    && (!self.plan.is_journaled() || truth.admitted_most() > spec.replay_bytes)
+                (why.contains("replay_limit")
+                    && (!self.plan.is_journaled() || truth.admitted_most() > spec.replay_bytes))
+                    // A share is looked at when there are more than so many.
+                    || (why.contains("max_dead") && truth.letters.len() > 100)
             }
             StageKind::Source { .. } | StageKind::Sink { .. } => false,
         }
