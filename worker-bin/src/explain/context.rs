@@ -1,8 +1,8 @@
 //! From the core's reasons to waits with names.
 
 use super::model::Wait;
+use super::outline::{Followed, Outline};
 use super::reasons::Why;
-use super::sampler::{Followed, Outline};
 use super::words;
 use std::time::Duration;
 use worker_core::Time;

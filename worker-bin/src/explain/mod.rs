@@ -14,6 +14,7 @@ mod context;
 mod history;
 mod limit;
 mod model;
+mod outline;
 mod past;
 mod peer;
 mod rate;
@@ -34,9 +35,10 @@ pub(crate) use limit::Window;
 pub use model::{
     Drain, End, InLink, Link, Memory, OwnStop, Peer, RunState, Slots, Snapshot, Stage, StageKind, Task, Wait,
 };
+pub use outline::{Followed, Outline, Sample};
 pub use past::{PAST_MAX, PastStall, PastStalls};
 pub(crate) use peer::{Words as Cause, causes};
 pub use reasons::{WaitKind, Why};
-pub use sampler::{Followed, Outline, Sample, Sampler, kind_of};
+pub use sampler::{Sampler, kind_of};
 pub use standing::StallChange;
 pub use table::{Row, Scope, Side, WaitClass};

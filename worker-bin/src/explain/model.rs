@@ -2,8 +2,8 @@
 //!
 //! Units stand last in the names. Fields are only ever added; `schema` grows when one changes its meaning.
 
+use super::outline::Followed;
 use super::reasons::{WaitKind, Why};
-use super::sampler::Followed;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use worker_core::config::TaskName;

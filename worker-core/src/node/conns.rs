@@ -129,11 +129,11 @@ impl Node {
 
     fn first_frame(&mut self, conn: ConnId, frame: Frame) -> Result<(), GoAway> {
         let Frame::Hello(hello) = frame else {
-            return Err(super::uplink::violation(&"the first frame must be Hello"));
+            return Err(super::go_away::violation(&"the first frame must be Hello"));
         };
         let greeted = check_hello(&self.ctx, &hello).and_then(|peer| match self.downlinks.get_mut(&peer) {
             Some(downlink) => downlink.hello(&mut self.ctx, conn, &hello).map(|replaced| (peer, replaced)),
-            None => Err(super::uplink::violation(&"no link leads from the dialling node to this one")),
+            None => Err(super::go_away::violation(&"no link leads from the dialling node to this one")),
         });
         let (peer, replaced) = greeted.inspect_err(|go_away| {
             let why = go_away.message.clone();

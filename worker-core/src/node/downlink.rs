@@ -8,7 +8,7 @@
 //! and not put in order, for clocks go back: in memory mode one that was replaced is known and never let in again; with a journal the
 //! epochs of its links say what is older.
 
-use super::uplink::violation;
+use super::go_away::violation;
 use crate::config::NodeIx;
 use crate::ctx::Ctx;
 use crate::event::{Action, ConnAction, ConnId, LinkAction, NodeError, Report};

@@ -5,6 +5,7 @@ mod conns;
 mod credit;
 mod downlink;
 mod finish;
+mod go_away;
 mod inspect;
 mod kept;
 mod settle;

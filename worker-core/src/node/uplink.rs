@@ -9,6 +9,7 @@
 //! link that has something, in turn ([`Turns`]), a link's retries before its fresh tuples.
 
 use super::credit::Look;
+use super::go_away::{lost_state, violation};
 use super::kept::{Kept, Known};
 use super::turns::Turns;
 use crate::backoff::Backoff;
@@ -485,18 +486,4 @@ impl Uplink {
     pub(super) fn give_up(&mut self) {
         self.state = State::Done;
     }
-}
-
-/// The receiver is not who this node sent to before: it is told, and ends.
-fn lost_state(ctx: &Ctx, link: LinkId, what: &str) -> GoAway {
-    let (link, me) = (ctx.config.graph.link_name(link), ctx.node_name(ctx.config.me));
-    let message = format!(
-        "this node's state is not the one that node {me} sent link {link} to ({what}): it was removed, or is an older copy; put the newest \
-         one back, or start every node over with --fresh"
-    );
-    GoAway { why: GoAwayWhy::Fenced, message }
-}
-
-pub(super) fn violation(rule: &dyn std::fmt::Display) -> GoAway {
-    GoAway { why: GoAwayWhy::Violation, message: rule.to_string() }
 }
