@@ -31,6 +31,21 @@ fn run(scratch: &Scratch, line: &[&str]) -> Finished {
         .run()
 }
 
+/// Runs a batch stage and a stream over so many numbers, with state and these options, and holds the result to the shell's.
+fn sorts_with_state(scratch: &Scratch, numbers: u32, chaos: &[&str]) -> Finished {
+    scratch.shell(&format!("seq {numbers} > in.txt"));
+    let batch = ["-i", "in.txt", "-s", "grep 1", "--batch", "100records", "-j", "2"];
+    let rest = ["-S", "sort", "-o", "out.txt", "--state", "state"];
+    let ended = run(scratch, &[&batch[..], &rest, chaos].concat()).expect(0);
+    let expected = scratch.shell("grep 1 in.txt | sort");
+    assert_eq!(
+        String::from_utf8_lossy(&scratch.read("out.txt")),
+        String::from_utf8_lossy(&expected),
+        "{chaos:?}"
+    );
+    ended
+}
+
 fn report(scratch: &Scratch) -> Value {
     serde_json::from_slice(&scratch.read("report.json")).expect("a report")
 }
@@ -98,30 +113,7 @@ fn the_same_seed_kills_the_same_programs() {
 #[test]
 fn exactly_once_stays_so_with_streams_killed_and_writes_without_room() {
     let scratch = Scratch::new();
-    scratch.shell("seq 1000 > in.txt");
-    let line = [
-        "-i",
-        "in.txt",
-        "-s",
-        "grep 1",
-        "--batch",
-        "100records",
-        "-j",
-        "2",
-        "-S",
-        "sort",
-        "-o",
-        "out.txt",
-        "--state",
-        "state",
-        "--chaos",
-        "3",
-        "--chaos-rate",
-        "programs=50%,disks=10%",
-    ];
-    run(&scratch, &line).expect(0);
-    let expected = scratch.shell("seq 1000 | grep 1 | sort");
-    assert_eq!(String::from_utf8_lossy(&scratch.read("out.txt")), String::from_utf8_lossy(&expected));
+    sorts_with_state(&scratch, 1000, &["--chaos", "3", "--chaos-rate", "programs=50%,disks=10%"]);
     let told = report(&scratch)["chaos"].clone();
     assert!(told["injected"]["programs"].as_u64().unwrap() > 2, "{told}");
     assert!(told["injected"]["disks"].as_u64().unwrap() > 0, "{told}");
@@ -279,35 +271,8 @@ fn what_cannot_be_compared_is_said_before_the_run() {
 fn a_worker_that_is_killed_or_whose_syncs_fail_goes_on_to_the_same_result() {
     for (rates, fault) in [("nodes=4%,programs=20%,slow=1%", "nodes"), ("syncs=10%,disks=5%", "syncs")] {
         let scratch = Scratch::new();
-        scratch.shell("seq 3000 > in.txt");
-        let line = [
-            "-i",
-            "in.txt",
-            "-s",
-            "grep 1",
-            "--batch",
-            "100records",
-            "-j",
-            "2",
-            "-S",
-            "sort",
-            "-o",
-            "out.txt",
-            "--state",
-            "state",
-            "--chaos",
-            "11",
-            "--chaos-rate",
-            rates,
-            "--chaos-compare",
-        ];
-        let ended = run(&scratch, &line).expect(0);
-        let expected = scratch.shell("seq 3000 | grep 1 | sort");
-        assert_eq!(
-            String::from_utf8_lossy(&scratch.read("out.txt")),
-            String::from_utf8_lossy(&expected),
-            "{rates}"
-        );
+        let chaos = ["--chaos", "11", "--chaos-rate", rates, "--chaos-compare"];
+        let ended = sorts_with_state(&scratch, 3000, &chaos);
         for part in ["on purpose; it is started again (life 2)", "chaos: the result is equal"] {
             assert!(ended.stderr.contains(part), "{rates}: {part}: {}", ended.stderr);
         }
