@@ -30,7 +30,8 @@ impl Manager {
     fn start<'a>(&self, scratch: &'a Scratch, socket: &str) -> Running<'a> {
         scratch.write("service.toml", PIPELINE);
         let start = scratch.worker(&["run", "service.toml", "--admin", "none"]);
-        start.env("NOTIFY_SOCKET", socket).env("WATCHDOG_USEC", "400000").start()
+        let start = start.env("NOTIFY_SOCKET", socket).env("WATCHDOG_USEC", "400000");
+        start.env("WORKER_ADMIN_TOKEN", "s3cret").start()
     }
 
     /// Listens until it has heard so many of it from now on.
@@ -105,7 +106,7 @@ fn programs_do_not_inherit_what_would_let_them_speak_for_the_worker() {
     });
     let environment = scratch.text("env.txt");
     assert!(environment.contains("WORKER_TASK=") && !environment.contains("NOTIFY_SOCKET"), "{environment}");
-    assert!(!environment.contains("WATCHDOG_"), "{environment}");
+    assert!(!environment.contains("WATCHDOG_") && !environment.contains("s3cret"), "{environment}");
     running.signal(Signal::TERM);
     running.wait(PATIENCE).expect(143);
 }

@@ -4,6 +4,9 @@ use axum::http::{HeaderMap, header};
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
+/// Sets the token of a worker, and is what commands take that speak to one elsewhere.
+pub const TOKEN_VARIABLE: &str = "WORKER_ADMIN_TOKEN";
+
 /// The secret of one instance.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(String);
@@ -14,7 +17,7 @@ impl Token {
     /// # Errors
     /// The system has no random numbers.
     pub fn from_env_or_new() -> std::io::Result<Self> {
-        match std::env::var("WORKER_ADMIN_TOKEN") {
+        match std::env::var(TOKEN_VARIABLE) {
             Ok(token) if !token.trim().is_empty() => Ok(Self(token.trim().to_owned())),
             Ok(_) | Err(_) => Self::random(),
         }
@@ -71,7 +74,7 @@ impl TokenPlace {
     /// Where it is, whether there is an entry or not.
     #[must_use]
     pub fn of(entered: bool) -> Self {
-        match std::env::var("WORKER_ADMIN_TOKEN") {
+        match std::env::var(TOKEN_VARIABLE) {
             Ok(token) if !token.trim().is_empty() => Self::Environment,
             Ok(_) | Err(_) if entered => Self::Entry,
             Ok(_) | Err(_) => Self::Nowhere,

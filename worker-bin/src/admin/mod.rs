@@ -34,7 +34,7 @@ pub mod registry;
 mod routes;
 mod subject;
 
-pub use guard::{Token, TokenPlace};
+pub use guard::{TOKEN_VARIABLE, Token, TokenPlace};
 pub use listen::{AdminAddress, ListenError, host_and_port, listen, without_scheme};
 pub use pages::pages;
 pub use routes::serve;

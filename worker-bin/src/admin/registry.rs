@@ -7,7 +7,7 @@
 
 use super::Token;
 use crate::explain::Snapshot;
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -120,7 +120,8 @@ impl Registration {
     }
 }
 
-/// Every worker of this user that runs on this machine, or ended lately; the youngest first.
+/// Every worker of this user that runs on this machine, or ended lately; the youngest first. In a directory in which no worker
+/// makes an entry ([`refusal`]) there is none: whoever may write there could name any address as a worker's.
 ///
 /// # Errors
 /// The directory is there and cannot be read.
@@ -129,6 +130,9 @@ pub fn list() -> io::Result<Vec<Found>> {
 }
 
 fn list_in(dir: &Path) -> io::Result<Vec<Found>> {
+    if refusal_of(dir).is_some() {
+        return Ok(Vec::new());
+    }
     let entries = match std::fs::read_dir(dir) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -209,12 +213,21 @@ fn read(path: &Path) -> Option<Found> {
     if path.extension().is_none_or(|extension| extension != "json") {
         return None;
     }
-    let mut file = File::open(path).ok()?;
+    let mut file = open_own(path)?;
     let alive = flock(&file, FlockOperation::NonBlockingLockShared).is_err();
     let mut text = Vec::new();
     (&mut file).take(ENTRY_BYTES_MAX).read_to_end(&mut text).ok()?;
     let entry = serde_json::from_slice(&text).ok()?;
     Some(Found { entry, alive })
+}
+
+/// A file of this user. Nothing else is waited for (a named pipe without a writer), nor followed.
+fn open_own(path: &Path) -> Option<File> {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
+    let metadata = file.metadata().ok()?;
+    let own = metadata.is_file() && metadata.uid() == rustix::process::geteuid().as_raw();
+    own.then_some(file)
 }
 
 /// Removes entries of processes that ended long ago, and all but the last few. Other files of the directory stay: a user may have
@@ -241,7 +254,7 @@ fn sweep(dir: &Path) {
 fn is_torn(path: &Path) -> bool {
     let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
     let of_a_process = stem.rsplit_once('-').is_some_and(|(_, pid)| pid.parse::<u32>().is_ok());
-    let Ok(mut file) = File::open(path) else { return false };
+    let Some(mut file) = open_own(path) else { return false };
     let mut begin = Vec::new();
     let named = of_a_process && path.extension().is_some_and(|extension| extension == "json");
     named

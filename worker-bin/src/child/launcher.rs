@@ -102,8 +102,9 @@ struct ChildExit {
     left: bool,
 }
 
-/// What programs do not inherit: they would speak to the service manager in the worker's name.
-const OF_THE_SERVICE: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
+/// What programs do not inherit: they would speak to the service manager in the worker's name, or give the worker orders.
+const OF_THE_WORKER: [&str; 4] =
+    ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", crate::admin::TOKEN_VARIABLE];
 
 impl Launcher {
     /// Starts `exe`, which must be this binary, as launcher. Must be called within a tokio runtime.
@@ -116,7 +117,7 @@ impl Launcher {
         // Should the launcher be killed, its children come to this process, which then ends them.
         rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
         let mut command = Command::new(exe);
-        for variable in OF_THE_SERVICE {
+        for variable in OF_THE_WORKER {
             command.env_remove(variable);
         }
         let process = command

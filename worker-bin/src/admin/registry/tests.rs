@@ -167,3 +167,21 @@ fn a_reader_does_not_keep_a_process_from_making_its_entry() {
     Registration::in_dir(dir.path(), entry("p", 1)).expect("an entry, a moment later");
     held.join().expect("it ends");
 }
+
+#[test]
+fn readers_wait_for_nothing_and_believe_nobody_else() {
+    let dir = private();
+    let kept = Registration::in_dir(dir.path(), entry("mine", 1)).expect("an entry");
+    let pipe = dir.path().join("x-a-9.json");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).expect("a pipe");
+    let elsewhere = private();
+    let target = elsewhere.path().join("entry");
+    std::fs::copy(dir.path().join("mine-a_b-1.json"), &target).expect("a copy");
+    std::os::unix::fs::symlink(&target, dir.path().join("linked-a-8.json")).expect("a link");
+    assert_eq!(list_in(dir.path()).expect("readable").len(), 1, "the own one");
+    sweep(dir.path());
+    assert_eq!(files(dir.path()).len(), 3, "what is no entry is left alone");
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o777)).expect("a mode");
+    assert_eq!(list_in(dir.path()).expect("asked"), [], "others may write there");
+    drop(kept);
+}

@@ -2,9 +2,9 @@
 
 use super::args::TargetArgs;
 use super::{FAILED, Failure, WRONG};
-use crate::admin::Token;
 use crate::admin::client::{Client, ClientError};
 use crate::admin::registry::{self, Found};
+use crate::admin::{TOKEN_VARIABLE, Token};
 use crate::explain::{Snapshot, words};
 use crate::pipeline::Cluster;
 use crate::text::names;
@@ -93,7 +93,7 @@ fn client_at(address: &str) -> Client {
     let here = registry::list().unwrap_or_default();
     let is_there = |f: &&Found| f.alive && f.entry.admin.as_deref().is_some_and(|at| is_same(at, address));
     let found = here.iter().find(is_there);
-    let from_env = std::env::var("WORKER_ADMIN_TOKEN").ok().map(|text| Token::from_text(&text));
+    let from_env = std::env::var(TOKEN_VARIABLE).ok().map(|text| Token::from_text(&text));
     let token = from_env.or_else(|| found.map(|f| f.entry.token()));
     Client::new(address, token).of_process(found.map(|f| f.entry.pid))
 }
