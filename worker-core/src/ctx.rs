@@ -7,6 +7,7 @@ use crate::event::{Action, Body, LinkAction, NodeError, Output};
 use crate::fault::{Bug, Planted};
 use crate::inbox::Inbox;
 use crate::outbox::{Outbox, Request};
+use crate::outboxes::{Changing, Outboxes};
 use crate::rate::{Allowance, Rates};
 use crate::recovery::TaskState;
 use crate::rng::Rng;
@@ -55,7 +56,7 @@ pub(crate) struct Ctx {
     pub(crate) asking: usize,
     /// In quarantine: a records task may ask before the next slot is given.
     records_turn: bool,
-    pub(super) outboxes: Vec<Option<Outbox>>,
+    pub(crate) outboxes: Outboxes,
     pub(super) inboxes: Vec<Option<Inbox>>,
     pub(super) tasks_due: Due<TaskId>,
     pub(super) outboxes_due: Due<LinkId>,
@@ -136,7 +137,7 @@ impl Ctx {
             records_turn: true,
             lives_heard: Vec::new(),
             lives_durable: Vec::new(),
-            outboxes: (0..links).map(|_| None).collect(),
+            outboxes: Outboxes::new(&config.graph, config.limits),
             inboxes: (0..links).map(|_| None).collect(),
             tasks_due: Due::new(config.graph.tasks.len(), |t| t.0 as usize),
             outboxes_due: Due::new(links, |l| l.0 as usize),
@@ -218,12 +219,12 @@ impl Ctx {
     }
 
     /// The outbox of a link that starts at this node.
-    pub(crate) fn outbox(&mut self, link: LinkId) -> &mut Outbox {
-        self.outboxes[link.0 as usize].as_mut().expect("tasks name only their own output links")
+    pub(crate) fn outbox(&mut self, link: LinkId) -> Changing<'_> {
+        self.outboxes.change(link).expect("tasks name only their own output links")
     }
 
     pub(crate) fn outbox_ref(&self, link: LinkId) -> &Outbox {
-        self.outboxes[link.0 as usize].as_ref().expect("tasks name only their own output links")
+        self.outboxes.get(link).expect("tasks name only their own output links")
     }
 
     /// The inbox of a link that ends at this node.
@@ -298,7 +299,8 @@ impl Ctx {
 
     /// Passes on what an outbox wants done.
     pub(super) fn drain_requests(&mut self, link: LinkId) {
-        while let Some(request) = self.outbox(link).poll_request() {
+        while self.outbox_ref(link).has_request() {
+            let Some(request) = self.outbox(link).poll_request() else { return };
             self.act(match request {
                 Request::Store { first_seq, batch } => {
                     Action::Link(link, LinkAction::Store { first_seq, batch })

@@ -46,6 +46,7 @@ pub mod fault;
 pub mod inbox;
 mod node;
 pub mod outbox;
+mod outboxes;
 mod rate;
 pub mod recovery;
 pub mod replay;

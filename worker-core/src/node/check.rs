@@ -17,11 +17,12 @@ impl Node {
     /// [`Inconsistency`] names the first thing that is wrong: a bug of the core.
     pub fn check(&self) -> Result<(), Inconsistency> {
         let graph = &self.ctx.config.graph;
-        for (link, (outbox, inbox)) in graph.links.iter().zip(self.ctx.outboxes.iter().zip(&self.ctx.inboxes))
+        for (link, (outbox, inbox)) in
+            graph.links.iter().zip(self.ctx.outboxes.by_link().zip(&self.ctx.inboxes))
         {
             let name = || format!("{} -> {}", graph.task(link.from).name, graph.task(link.to).name);
-            let local = outbox.as_ref().zip(inbox.as_ref());
-            (outbox.iter().try_for_each(Outbox::check))
+            let local = outbox.zip(inbox.as_ref());
+            (outbox.map_or(Ok(()), Outbox::check))
                 .and_then(|()| inbox.iter().try_for_each(Inbox::check))
                 .and_then(|()| local.map_or(Ok(()), |(outbox, inbox)| ends_agree(outbox, inbox)))
                 .map_err(|wrong| wrong.of(name()))?;
@@ -45,8 +46,9 @@ impl Node {
         same("tasks that ask", self.ctx.asking, tasks().filter(|task| task.is_asking()).count())?;
         same("quarantines", self.ctx.quarantines, tasks().filter(|task| task.is_in_quarantine()).count())?;
         let inboxes = self.ctx.inboxes.iter().flatten().map(Inbox::shared_credit).sum::<u64>();
-        let outboxes = self.ctx.outboxes.iter().flatten().map(Outbox::shared_room).sum::<u64>();
+        let outboxes = self.ctx.outboxes.iter().map(Outbox::shared_room).sum::<u64>();
         self.ctx.shared_credit.check(inboxes + outboxes)?;
+        self.ctx.outboxes.check()?;
         self.ctx.rates.check(&self.ctx.timers)?;
         self.ctx.timers.check()?;
         self.ctx.tasks_due.check("tasks due")?;
@@ -66,7 +68,7 @@ impl Node {
                 if let Err(wrong) = self.check() {
                     panic!("the core contradicts itself, which is a bug of it: {wrong}");
                 }
-                let held = self.ctx.outboxes.iter().flatten().map(Outbox::held_batches).sum::<usize>();
+                let held = self.ctx.outboxes.iter().map(Outbox::held_batches).sum::<usize>();
                 let queued = self.ctx.inboxes.iter().flatten().map(Inbox::queued_pieces).sum::<usize>();
                 self.check_after = held + queued + self.tasks.len();
             }

@@ -6,6 +6,7 @@
 //!   a sender whose credit has grown and is not used: given up ──Opened──▶ own
 //! ```
 
+use super::uplink::{State, Uplink};
 use crate::ctx::Ctx;
 use crate::fault::Bug;
 use crate::timers::WakeReason;
@@ -46,25 +47,27 @@ impl Ctx {
     /// An acknowledgement has come on a link to another node, and is not counted yet: who has sent everything, may send more and has no
     /// room for it needs more room.
     pub(super) fn measure_room(&mut self, link: LinkId) {
-        let outbox = self.outbox(link);
+        let outbox = self.outbox_ref(link);
         let Some(need) = outbox.room_needed() else { return };
         let own = outbox.shared_room();
         let fair = self.shared_credit.fair(own);
-        let outbox = self.outbox(link);
+        let mut outbox = self.outbox(link);
         outbox.share_room(need.min(fair).max(own));
         let has = outbox.shared_room();
+        drop(outbox);
         self.shared_credit.change(own, has);
     }
 
     /// Whether a link to another node has more credit or room than each link has; gives back what it does not use.
     pub(super) fn look_at(&mut self, link: LinkId) -> Look {
         let own = self.config.limits.credit_bytes;
-        let outbox = self.outbox(link);
+        let mut outbox = self.outbox(link);
         let before = outbox.shared_room();
         outbox.keep_room();
         let has = outbox.shared_room();
         let gives_up = outbox.gives_up_credit(own);
         let has_more = has > 0 || outbox.has_more_credit(own);
+        drop(outbox);
         self.shared_credit.change(before, has);
         match gives_up && !self.planted.is(Bug::SharedCreditKept) {
             true => Look::GivesUp,
@@ -77,6 +80,28 @@ impl Ctx {
     pub(super) fn look_later(&mut self, peer: crate::config::NodeIx) {
         if self.timers.at(WakeReason::Credit(peer)).is_none() {
             self.timers.set(WakeReason::Credit(peer), self.now + LOOK_EVERY);
+        }
+    }
+}
+
+impl Uplink {
+    /// Gives back what credit and room the links have and do not use.
+    pub(super) fn look_at_credit(&mut self, ctx: &mut Ctx) {
+        let mut has_more = false;
+        for i in 0..self.links.len() {
+            let link = self.links[i];
+            let look = ctx.look_at(link);
+            if look == Look::GivesUp && matches!(self.state, State::Up(_)) {
+                if !ctx.planted.is(Bug::SentWhileGivenUp) {
+                    ctx.outbox(link).give_up_credit();
+                }
+                self.open(ctx, link);
+                self.wake(ctx);
+            }
+            has_more |= look != Look::Own;
+        }
+        if has_more {
+            ctx.look_later(self.peer);
         }
     }
 }

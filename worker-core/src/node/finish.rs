@@ -23,8 +23,8 @@ impl Node {
     pub(super) fn is_emptied(&self) -> bool {
         let is_asked = self.ctx.finishing && self.ctx.journaled && !self.ctx.draining;
         let is_sent = || {
-            let outboxes = self.ctx.outboxes.iter().flatten();
-            outboxes.into_iter().all(|o| o.is_settled() && o.ended().is_none_or(|end| o.through() >= end))
+            let mut outboxes = self.ctx.outboxes.iter();
+            outboxes.all(|o| o.is_settled() && o.ended().is_none_or(|end| o.through() >= end))
         };
         is_asked
             && !self.over

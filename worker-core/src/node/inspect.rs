@@ -20,7 +20,7 @@ impl Node {
     #[must_use]
     pub fn status(&self) -> Status {
         let links: Vec<_> =
-            (0_u32..).zip(&self.ctx.outboxes).filter_map(|(at, o)| Some((LinkId(at), o.as_ref()?))).collect();
+            (0..).map(LinkId).zip(self.ctx.outboxes.by_link()).filter_map(|(l, o)| Some((l, o?))).collect();
         Status {
             tasks: self.tasks.iter().flatten().map(|t| self.task_status(t)).collect(),
             held_bytes: self.memory_bytes(),
@@ -67,7 +67,7 @@ impl Node {
     pub fn latencies(&self) -> BTreeMap<NodeIx, Latencies> {
         let graph = &self.ctx.config.graph;
         let mut all: BTreeMap<NodeIx, Latencies> = BTreeMap::new();
-        for (link, outbox) in graph.links.iter().zip(&self.ctx.outboxes) {
+        for (link, outbox) in graph.links.iter().zip(self.ctx.outboxes.by_link()) {
             if let Some(outbox) = outbox {
                 all.entry(graph.task(link.to).node).or_default().merge(outbox.latencies());
             }
@@ -85,7 +85,7 @@ impl Node {
     #[must_use]
     pub fn memory_bytes(&self) -> u64 {
         let pending: u64 = self.tasks.iter().flatten().map(|t| t.base.pending_cost()).sum();
-        let outboxes: u64 = self.ctx.outboxes.iter().flatten().map(Outbox::memory_cost).sum();
+        let outboxes: u64 = self.ctx.outboxes.iter().map(Outbox::memory_cost).sum();
         let inboxes: u64 = self.ctx.inboxes.iter().flatten().map(Inbox::queue_cost).sum();
         let tasks: u64 = self
             .tasks
@@ -122,7 +122,7 @@ impl Node {
     /// The sending end of a link that starts here.
     #[must_use]
     pub fn outbox(&self, link: LinkId) -> Option<&Outbox> {
-        self.ctx.outboxes.get(link.0 as usize)?.as_ref()
+        self.ctx.outboxes.get(link)
     }
 
     /// The receiving end of a link that ends here.

@@ -50,6 +50,8 @@ use worker_proto::LinkId;
 pub struct Node {
     ctx: Ctx,
     tasks: Vec<Option<Task>>,
+    /// So many of them, from the first on, are done or another node's.
+    done: usize,
     uplinks: BTreeMap<NodeIx, Uplink>,
     downlinks: BTreeMap<NodeIx, Downlink>,
     conns: Conns,
@@ -101,7 +103,8 @@ impl Node {
             outputs[link.from.0 as usize].push(id);
             inputs[link.to.0 as usize].push(id);
             if from == me {
-                ctx.outboxes[at] = Some(make_outbox(&config, id, states));
+                let outbox = make_outbox(&config, id, states);
+                ctx.outboxes.add(graph, me, id, outbox, states.is_some());
             }
             if to == me {
                 ctx.inboxes[at] = Some(make_inbox(&config, id, states));
@@ -120,6 +123,7 @@ impl Node {
                 (spec.node == me).then(|| {
                     let order = Order::of(&config, id, &inputs, &outputs);
                     let heads = Heads::of(&config, id, &inputs);
+                    order.gives().for_each(|links| ctx.outboxes.are_in_order(links));
                     let mut task = Task::new(id, spec, inputs, outputs, (order, heads));
                     if let Some(state) = states.and_then(|s| s.get(&id)) {
                         task.restore(&mut ctx, state, in_flight);
@@ -134,6 +138,7 @@ impl Node {
         let mut node = Self {
             ctx,
             tasks,
+            done: 0,
             uplinks,
             downlinks,
             conns: Conns::default(),
@@ -262,9 +267,7 @@ impl Node {
     #[doc(hidden)]
     pub fn plant(&mut self, bug: crate::fault::Bug) {
         self.ctx.planted.plant(bug);
-        for outbox in self.ctx.outboxes.iter_mut().flatten() {
-            outbox.planted.plant(bug);
-        }
+        self.ctx.outboxes.plant(bug);
         for inbox in self.ctx.inboxes.iter_mut().flatten() {
             inbox.planted.plant(bug);
         }

@@ -4,7 +4,7 @@ use super::Node;
 use super::uplink::State;
 use crate::event::{Action, NodeAction, Report};
 use crate::task::stream::Phase as StreamPhase;
-use crate::task::{Life, TaskMachine};
+use crate::task::{Life, Task, TaskMachine};
 use crate::timers::WakeReason;
 use std::time::Duration;
 use worker_proto::LinkId;
@@ -81,15 +81,13 @@ impl Node {
     }
 
     pub(super) fn open_local_links(&mut self) {
-        for at in 0..self.ctx.outboxes.len() {
+        for at in 0..self.ctx.inboxes.len() {
             let Some(link) = self.ctx.inboxes[at].as_ref().map(crate::inbox::Inbox::link) else { continue };
             let ((epoch, journal), receiver) = (self.ctx.sender_life(link), self.ctx.receiver_journal(link));
-            let (Some(outbox), Some(inbox)) = (&mut self.ctx.outboxes[at], &mut self.ctx.inboxes[at]) else {
-                continue;
-            };
+            let Some(outbox) = self.ctx.outboxes.get(link) else { continue };
             let (first_unacked, next) = (outbox.first_unacked(), outbox.next_seq());
             let open = Open { link, epoch, journal, first_unacked, next };
-            let opened = match inbox.open(&open, receiver) {
+            let opened = match self.ctx.inbox(link).open(&open, receiver) {
                 Ok(opened) => opened,
                 Err(refusal) if refusal.why == RefusedWhy::Done => {
                     self.cancel_link(link);
@@ -103,7 +101,8 @@ impl Node {
                 finished: opened.finished,
                 credit: opened.credit,
             };
-            if let Err(error) = outbox.open(standing) {
+            let opened = self.ctx.outbox(link).open(standing);
+            if let Err(error) = opened {
                 return self.local_link_contradicts(link, &error.to_string());
             }
         }
@@ -136,15 +135,24 @@ impl Node {
     fn flow(&mut self, link: LinkId) {
         let ((epoch, _), now) = (self.ctx.sender_life(link), self.ctx.now);
         loop {
-            if let Some(pulled) = self.ctx.outbox(link).pull(u64::MAX) {
-                self.ctx.outbox(link).sent_at(now);
+            let mut outbox = self.ctx.outbox(link);
+            let pulled = outbox.pull(u64::MAX);
+            let end = match pulled {
+                Some(_) => {
+                    outbox.sent_at(now);
+                    None
+                }
+                None => outbox.pull_end(),
+            };
+            drop(outbox);
+            if let Some(pulled) = pulled {
                 let (first_seq, batch) = (pulled.first_seq, pulled.batch);
                 let inbox = self.ctx.inbox(link);
                 let was_empty = inbox.is_empty();
                 let accepted = inbox.accept(BatchFrame { link, epoch, first_seq, batch });
                 debug_assert!(accepted.is_ok(), "a local link keeps the rules: {accepted:?}");
                 self.ctx.inbox_filled(link, was_empty);
-            } else if let Some(seq) = self.ctx.outbox(link).pull_end() {
+            } else if let Some(seq) = end {
                 let accepted = self.ctx.inbox(link).accept_end(End { link, epoch, seq });
                 debug_assert!(accepted.is_ok(), "a local link keeps the rules: {accepted:?}");
                 self.ctx.inbox_ended(link, true);
@@ -158,10 +166,11 @@ impl Node {
         if self.ctx.is_local(link) {
             if let Some(ack) = self.ctx.inbox(link).poll_ack() {
                 let now = self.ctx.now;
-                let outbox = self.ctx.outbox(link);
+                let mut outbox = self.ctx.outbox(link);
                 let acked = outbox.acked(ack.through, ack.finished, ack.credit);
                 debug_assert!(acked.is_ok(), "a local link keeps the rules: {acked:?}");
                 outbox.acked_at(now);
+                drop(outbox);
                 self.ctx.outbox_changed(link);
                 self.ctx.sender_changed(link);
             }
@@ -229,7 +238,7 @@ impl Node {
             self.over(&GoAway { why, message }, NodeAction::Halt { error });
             return;
         }
-        let done = self.tasks.iter().flatten().all(|t| t.base.life == Life::Done);
+        let done = self.all_done();
         if done && self.goodbyes_said() {
             let message = "finished".to_owned();
             self.over(&GoAway { why: GoAwayWhy::Leaving, message }, NodeAction::Finished);
@@ -245,6 +254,15 @@ impl Node {
             let message = "shutting down; what it accepted is done".to_owned();
             self.over(&GoAway { why: GoAwayWhy::Leaving, message }, NodeAction::Finished);
         }
+    }
+
+    /// Whether all tasks are done, which no task ever ceases to be.
+    fn all_done(&mut self) -> bool {
+        let is_done = |task: &Task| task.base.life == Life::Done;
+        while self.tasks.get(self.done).is_some_and(|task| task.as_ref().is_none_or(is_done)) {
+            self.done += 1;
+        }
+        self.done == self.tasks.len()
     }
 
     /// Closes every connection with a word and does nothing more; what was accepted and not finished is given up.
@@ -290,12 +308,7 @@ impl Node {
         let remote_inputs = self.downlinks.values().next().is_some();
         remote_inputs
             && self.tasks.iter().flatten().all(is_quiet)
-            && self
-                .ctx
-                .outboxes
-                .iter()
-                .flatten()
-                .all(|o| o.is_settled() && o.ended().is_none_or(|e| o.through() >= e))
+            && self.ctx.outboxes.iter().all(|o| o.is_settled() && o.ended().is_none_or(|e| o.through() >= e))
             && self.downlinks.values().all(|d| !d.is_talking())
     }
 

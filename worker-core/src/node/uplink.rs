@@ -8,7 +8,6 @@
 //! What is sent is decided when the connection asks ([`Uplink::poll_transmit`]): control first, then one frame of each
 //! link that has something, in turn ([`Turns`]), a link's retries before its fresh tuples.
 
-use super::credit::Look;
 use super::go_away::{lost_state, violation};
 use super::kept::{Kept, Known};
 use super::turns::Turns;
@@ -38,6 +37,8 @@ const NAME_IN_USE_MAX: Duration = Duration::from_secs(15);
 pub(crate) struct Uplink {
     pub(super) peer: NodeIx,
     pub(super) links: Vec<LinkId>,
+    /// One of them, by its place, that was not finished when it was looked at last.
+    unfinished: usize,
     pub(super) state: State,
     conn_no: u64,
     backoff: Backoff,
@@ -80,6 +81,7 @@ impl Uplink {
             peer,
             turns: Turns::new(&links),
             links,
+            unfinished: 0,
             state: State::Waiting,
             conn_no: 0,
             backoff: Backoff::new(redial.initial, redial.max),
@@ -168,7 +170,7 @@ impl Uplink {
         self.woken = false;
         for i in 0..self.links.len() {
             let link = self.links[i];
-            if ctx.outbox(link).is_open() {
+            if ctx.outbox_ref(link).is_open() {
                 // Who waited for room with a receiver that was slow may store for one that is gone.
                 ctx.sender_changed(link);
             }
@@ -224,7 +226,7 @@ impl Uplink {
         ctx.act(Report::PeerUp { peer: name });
         for i in 0..self.links.len() {
             let link = self.links[i];
-            let outbox = ctx.outbox(link);
+            let outbox = ctx.outbox_ref(link);
             if !outbox.is_finished() && !outbox.is_cancelled() {
                 self.open(ctx, link);
             }
@@ -234,36 +236,16 @@ impl Uplink {
         Ok(())
     }
 
-    fn open(&mut self, ctx: &mut Ctx, link: LinkId) {
+    pub(super) fn open(&mut self, ctx: &mut Ctx, link: LinkId) {
         let (epoch, journal) = ctx.sender_life(link);
-        let outbox = ctx.outbox(link);
+        let outbox = ctx.outbox_ref(link);
         let (first_unacked, next) = (outbox.first_unacked(), outbox.opening_next());
         self.control.push_back(Frame::Open(Open { link, epoch, journal, first_unacked, next }));
     }
 
-    /// Gives back what credit and room the links have and do not use.
-    pub(super) fn look_at_credit(&mut self, ctx: &mut Ctx) {
-        let mut has_more = false;
-        for i in 0..self.links.len() {
-            let link = self.links[i];
-            let look = ctx.look_at(link);
-            if look == Look::GivesUp && matches!(self.state, State::Up(_)) {
-                if !ctx.planted.is(Bug::SentWhileGivenUp) {
-                    ctx.outbox(link).give_up_credit();
-                }
-                self.open(ctx, link);
-                self.wake(ctx);
-            }
-            has_more |= look != Look::Own;
-        }
-        if has_more {
-            ctx.look_later(self.peer);
-        }
-    }
-
     fn opened(&mut self, ctx: &mut Ctx, opened: &Opened) -> Result<(), GoAway> {
         self.own(opened.link)?;
-        if opened.epoch != ctx.sender_life(opened.link).0 || ctx.outbox(opened.link).is_cancelled() {
+        if opened.epoch != ctx.sender_life(opened.link).0 || ctx.outbox_ref(opened.link).is_cancelled() {
             return Ok(());
         }
         if !ctx.journaled || ctx.planted.is(Bug::ReceiversUnknown) {
@@ -287,7 +269,8 @@ impl Uplink {
             finished: opened.finished,
             credit: opened.credit,
         };
-        match ctx.outbox(opened.link).open(standing) {
+        let open = ctx.outbox(opened.link).open(standing);
+        match open {
             Ok(()) => {}
             Err(error @ PeerError::Behind { .. }) if ctx.journaled => {
                 return Err(lost_state(ctx, opened.link, &error.to_string()));
@@ -307,7 +290,7 @@ impl Uplink {
     /// What was to be kept of the peer is durable; an error ends the connection.
     pub(super) fn kept(&mut self, ctx: &mut Ctx, version: u64) -> Result<(), GoAway> {
         for opened in self.kept.durable(ctx, version) {
-            if !ctx.outbox(opened.link).is_cancelled() {
+            if !ctx.outbox_ref(opened.link).is_cancelled() {
                 self.go_on(ctx, &opened)?;
             }
         }
@@ -336,15 +319,17 @@ impl Uplink {
 
     fn ack(&mut self, ctx: &mut Ctx, ack: Ack) -> Result<(), GoAway> {
         self.own(ack.link)?;
-        if ack.epoch != ctx.sender_life(ack.link).0 || !ctx.outbox(ack.link).is_open() {
+        if ack.epoch != ctx.sender_life(ack.link).0 || !ctx.outbox_ref(ack.link).is_open() {
             return Ok(());
         }
         let (now, own) = (ctx.now, ctx.config.limits.credit_bytes);
         ctx.measure_room(ack.link);
-        let outbox = ctx.outbox(ack.link);
+        let mut outbox = ctx.outbox(ack.link);
         outbox.acked(ack.through, ack.finished, ack.credit).map_err(|e| violation(&e))?;
         outbox.acked_at(now);
-        if outbox.has_more_credit(own) || outbox.shared_room() > 0 {
+        let has_more = outbox.has_more_credit(own) || outbox.shared_room() > 0;
+        drop(outbox);
+        if has_more {
             ctx.look_later(self.peer);
         }
         ctx.outbox_changed(ack.link);
@@ -417,7 +402,7 @@ impl Uplink {
     /// A link may have something to send now.
     pub(super) fn link_ready(&mut self, ctx: &mut Ctx, link: LinkId) {
         if matches!(self.state, State::Up(_)) {
-            if ctx.outbox(link).is_sendable() && self.turns.ready(link) {
+            if ctx.outbox_ref(link).is_sendable() && self.turns.ready(link) {
                 self.wake(ctx);
             }
             self.check_finished(ctx);
@@ -426,16 +411,22 @@ impl Uplink {
 
     fn check_finished(&mut self, ctx: &mut Ctx) {
         let State::Up(conn) = self.state else { return };
-        if self.links.iter().all(|&l| ctx.outbox_ref(l).is_finished())
-            && (!ctx.journaled || self.kept.is_finished(ctx))
-        {
+        if self.all_finished(ctx) && (!ctx.journaled || self.kept.is_finished(ctx)) {
             self.state = State::Farewell(conn);
             self.control.push_back(Frame::Bye);
             self.wake(ctx);
         }
     }
 
-    fn wake(&mut self, ctx: &mut Ctx) {
+    /// Most of the time one look at one link says that not all are.
+    fn all_finished(&mut self, ctx: &Ctx) -> bool {
+        let mut from_there = (self.unfinished..self.links.len()).chain(0..self.unfinished);
+        let unfinished = from_there.find(|&at| !ctx.outbox_ref(self.links[at]).is_finished());
+        self.unfinished = unfinished.unwrap_or(0);
+        unfinished.is_none()
+    }
+
+    pub(super) fn wake(&mut self, ctx: &mut Ctx) {
         if let (Some(conn), false) = (self.conn(), self.woken) {
             self.woken = true;
             ctx.act(Action::Conn(conn, ConnAction::Wake));
@@ -448,7 +439,7 @@ impl Uplink {
         }
         while let Some(link) = self.turns.next() {
             let ((epoch, _), now) = (ctx.sender_life(link), ctx.now);
-            let outbox = ctx.outbox(link);
+            let mut outbox = ctx.outbox(link);
             let frame = match outbox.pull_frame() {
                 Some(pulled) => {
                     outbox.sent_at(now);
@@ -457,6 +448,7 @@ impl Uplink {
                 }
                 None => outbox.pull_end().map(|seq| Frame::End(End { link, epoch, seq })),
             };
+            drop(outbox);
             self.turns.took(link, frame.is_some());
             ctx.drain_requests(link);
             if frame.is_some() {

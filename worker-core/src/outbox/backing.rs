@@ -69,6 +69,11 @@ impl Backing {
         self.requests.pop_front()
     }
 
+    /// Whether something is to be asked.
+    pub(super) fn has_request(&self) -> bool {
+        !self.requests.is_empty()
+    }
+
     /// Whether what is acknowledged is finished, too: no death of the receiver can lose it.
     pub(super) fn acknowledged_is_finished(&self) -> bool {
         self.keeper == Keeper::Journal

@@ -19,6 +19,11 @@ impl Outbox {
         self.backing.poll()
     }
 
+    /// Whether there is something that the owner must do.
+    pub(crate) fn has_request(&self) -> bool {
+        self.backing.has_request()
+    }
+
     /// The batch that starts at `first_seq` is at `place` now.
     pub fn stored(&mut self, first_seq: Seq, place: Place) {
         match self.storing_at(first_seq) {

@@ -9,9 +9,8 @@ use super::order::Order;
 use crate::config::{MaxDead, TaskId, TaskKind, TaskName, TaskSpec};
 use crate::ctx::Ctx;
 use crate::event::{Action, Attempt, Blocker, Commit, DeadLetter, InputDone, JournalAction, Output};
-use crate::fault::Bug;
 use crate::inbox::Piece;
-use crate::outbox::Outbox;
+use crate::outboxes::Room;
 use crate::recovery::TaskState;
 use crate::status::TaskCounters;
 use crate::time::Time;
@@ -34,15 +33,6 @@ pub(crate) enum Life {
     Ending,
     Ended,
     Done,
-}
-
-/// Whether the outputs of a task have room for more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Room {
-    Some,
-    None,
-    /// Every receiver has cancelled: nobody wants it.
-    Unwanted,
 }
 
 #[derive(Debug)]
@@ -280,7 +270,7 @@ impl Base {
     }
 
     /// Whether new work may start: no output is past what may be stored outside, what is on its way there is bounded, and of
-    /// those whose receivers are connected some has room ([`waiting_max`]), if there are any. So a dead destination stops nothing
+    /// those whose receivers are connected some has room, if there are any. So a dead destination stops nothing
     /// until its spill limit, not even a task that gives to it alone and takes from one that gives to others too; and a task whose
     /// living destinations are all slow waits for them instead of filling a disk. Who is read in order gives to a whole stage as to
     /// one: that has room where each of its tasks has.
@@ -295,61 +285,12 @@ impl Base {
     }
 
     fn room(&self, ctx: &Ctx) -> Room {
-        let limits = &ctx.config.limits;
-        let (mut room, mut is_cancelled) = (true, !self.outputs.is_empty());
-        let mut is_connected = false;
-        // What is stored counts, too: what is left there after a slow time would hold the task up until the last of it is acknowledged.
-        let has_room = |link| {
-            let outbox: &Outbox = ctx.outbox_ref(link);
-            outbox.memory_cost() + outbox.stored_cost() <= waiting_max(ctx, link)
-        };
-        for &link in &self.outputs {
-            let outbox = ctx.outbox_ref(link);
-            if outbox.is_cancelled() {
-                continue;
-            }
-            is_cancelled = false;
-            // Who drops what it has no room for is waited for by nobody.
-            if outbox.drops() {
-                continue;
-            }
-            if outbox.stored_cost() >= limits.spill_bytes || outbox.storing_cost() > limits.outbox_bytes / 2 {
-                return Room::None;
-            }
-            if ctx.planted.is(Bug::DeadLinkBlocksTask) && !has_room(link) {
-                return Room::None;
-            }
-            let counts = outbox.is_open() || ctx.planted.is(Bug::UnconnectedStopsTask);
-            if counts && !self.order.gives_on(link) {
-                room = (is_connected && room) || has_room(link);
-                is_connected = true;
-            }
-        }
-        for links in self.order.gives() {
-            let mut open = links.iter().filter(|&&link| ctx.outbox_ref(link).is_open()).peekable();
-            if open.peek().is_some() {
-                room = (is_connected && room) || open.all(|&link| has_room(link));
-                is_connected = true;
-            }
-        }
-        match (is_cancelled, room) {
-            (true, _) => Room::Unwanted,
-            (false, true) => Room::Some,
-            (false, false) => Room::None,
-        }
+        ctx.outboxes.room(self.id)
     }
 
     /// The same for what has to be taken before the task ends: only disk bounds it.
     pub(crate) fn may_end(&self, ctx: &Ctx) -> bool {
-        let limits = &ctx.config.limits;
-        let has_room = |&link: &LinkId| {
-            let outbox = ctx.outbox_ref(link);
-            let is_storing = outbox.storing_cost() > limits.outbox_bytes / 2;
-            outbox.is_cancelled()
-                || outbox.drops()
-                || (outbox.stored_cost() < limits.spill_bytes && !is_storing)
-        };
-        !self.much_is_pending(ctx) && self.outputs.iter().all(has_room)
+        !self.much_is_pending(ctx) && ctx.outboxes.may_be_stored(self.id)
     }
 
     /// The user holds the task up, or lets it go on.
@@ -383,7 +324,7 @@ impl Base {
 
     /// Every output was cancelled by its receiver.
     pub(super) fn everything_cancelled(&self, ctx: &Ctx) -> bool {
-        !self.outputs.is_empty() && self.outputs.iter().all(|&l| ctx.outbox_ref(l).is_cancelled())
+        ctx.outboxes.is_unwanted(self.id)
     }
 
     /// Marks inputs finished whose effects are acknowledged, and the task done once its end is.
@@ -482,12 +423,4 @@ impl Base {
 fn effects_left(ctx: &Ctx, link: LinkId) -> Seq {
     let outbox = ctx.outbox_ref(link);
     if ctx.is_local(link) { outbox.finished() } else { outbox.through() }
-}
-
-/// How much of a link may wait for its receiver where new work starts, in bytes of cost: half of what may be in memory. In memory a
-/// receiver of this node has what it took acknowledged at once, so that a quarter of that keeps it busy; more would only leave the
-/// processor's cache before it is taken.
-fn waiting_max(ctx: &Ctx, link: LinkId) -> u64 {
-    let half = ctx.outbox_ref(link).room();
-    if ctx.journaled || !ctx.is_local(link) || ctx.is_in_order(link) { half } else { half / 4 }
 }

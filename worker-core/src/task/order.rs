@@ -144,12 +144,8 @@ impl Order {
         self.gives.iter().find(|giving| giving.has(link))
     }
 
-    pub(super) fn gives(&self) -> impl Iterator<Item = &[LinkId]> {
+    pub(crate) fn gives(&self) -> impl Iterator<Item = &[LinkId]> {
         self.gives.iter().map(Giving::links)
-    }
-
-    pub(super) fn gives_on(&self, link: LinkId) -> bool {
-        self.giving(link).is_some()
     }
 
     /// The link that has what comes next; `None`: none of them comes to be taken from.

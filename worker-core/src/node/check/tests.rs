@@ -62,7 +62,7 @@ fn says_what_is_wrong_and_whose_it_is() {
 #[test]
 fn an_acknowledgement_before_its_commit_is_found() {
     let mut play = in_use(true);
-    let outbox = play.node.ctx.outbox(TO_STAGE);
-    outbox.acked(outbox.cursor(), Seq::ZERO, 0).unwrap();
+    let sent = play.node.ctx.outbox_ref(TO_STAGE).cursor();
+    play.node.ctx.outbox(TO_STAGE).acked(sent, Seq::ZERO, 0).unwrap();
     assert_eq!(play.node.check().map_err(|wrong| wrong.what()), Err("acknowledged at both ends"));
 }

@@ -55,7 +55,7 @@ impl Base {
             .into_iter()
             .chain(dealt)
             .map(|chunk| {
-                let (records, outbox) = (chunk.body.records(), ctx.outbox(chunk.link));
+                let (records, mut outbox) = (chunk.body.records(), ctx.outbox(chunk.link));
                 // Who drops gives numbers to what is taken.
                 let first = if outbox.drops() { outbox.next_seq() } else { outbox.assign(records) };
                 (first, chunk)
