@@ -139,7 +139,9 @@ impl LauncherProcess {
                 };
                 self.tell(header.id, &reply)?;
                 // SIGCHLD was not blocked while the child was made, so one may have passed unseen.
-                self.reap()?;
+                if has_any_ended() {
+                    self.reap()?;
+                }
             }
         }
         Ok(true)
@@ -188,6 +190,8 @@ impl LauncherProcess {
     /// Reports children that have ended, and ends what they left behind where nobody can want it.
     fn reap(&mut self) -> io::Result<()> {
         let mut ended = Vec::new();
+        // What has ended has given its children to this process: who is not here is nobody's.
+        let mut here: Option<Vec<Pid>> = None;
         for (&id, child) in &mut self.children {
             let pid = child.pid;
             let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
@@ -195,7 +199,8 @@ impl LauncherProcess {
                 continue;
             }
             let Some(status) = waitid(WaitId::Pid(pid), look)? else { continue };
-            let left = child.phase == Phase::Running && is_survived(self.me, id, pid);
+            let here = here.insert(descent::children(self.me));
+            let left = child.phase == Phase::Running && is_survived(self.me, id, pid, here);
             if left {
                 child.phase = Phase::Survived;
             } else {
@@ -203,15 +208,19 @@ impl LauncherProcess {
                 kill_process_group(pid, Signal::KILL).ok();
                 waitid(WaitId::Pid(pid), WaitIdOptions::EXITED)?;
             }
-            ended.push((id, exit_of(&status), left));
+            ended.push((id, pid, exit_of(&status), left));
         }
-        for (id, _, left) in &ended {
+        for (id, _, _, left) in &ended {
             if !left {
                 self.children.remove(id);
             }
         }
-        self.sweep();
-        for (id, exit, left) in ended {
+        let started: Vec<Pid> = self.children.values().map(|child| child.pid).collect();
+        let reaped = |pid: &Pid| ended.iter().any(|(_, ended, ..)| ended == pid);
+        if here.is_none_or(|here| here.iter().any(|pid| !reaped(pid) && !started.contains(pid))) {
+            self.sweep();
+        }
+        for (id, _, exit, left) in ended {
             self.tell(id, &Reply::Exited { exit, left })?;
         }
         Ok(())
@@ -276,11 +285,15 @@ impl LauncherProcess {
 }
 
 /// Whether processes that a child started still run where it has ended: launcher `me` has adopted them.
-fn is_survived(me: Pid, id: u64, child: Pid) -> bool {
+fn is_survived(me: Pid, id: u64, child: Pid, here: &[Pid]) -> bool {
     let marked = |pid| descent::mark(pid) == Some((me.as_raw_pid(), id));
-    descent::children(me)
-        .into_iter()
-        .any(|pid| pid != child && (marked(pid) || descent::is_in_group(pid, child)))
+    here.iter().any(|&pid| pid != child && (marked(pid) || descent::is_in_group(pid, child)))
+}
+
+/// Whether a child, started or adopted, has ended and is not reaped. Where that cannot be asked it may have.
+fn has_any_ended() -> bool {
+    let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    !matches!(waitid(WaitId::All, look), Ok(None))
 }
 
 /// Reaps `pid` if it has ended.
