@@ -2,7 +2,8 @@
 //! debugger) has missed what the others did meanwhile, and finds it when it goes on.
 
 use crate::mutex::lock;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 /// Whoever waits looks at the clock at least so often.
@@ -63,8 +64,14 @@ impl Countdown {
 }
 
 /// A clock for the whole process, which stands while that is stopped.
+///
+/// A stop is told from work by looks, so somebody has to look all the time. Where nothing waits for time and nobody is missed
+/// meanwhile it [rests](Self::rest): nobody looks, and however long that lasts counts as time in which the process ran.
 #[derive(Debug)]
-pub(crate) struct Clock(Mutex<Hands>);
+pub(crate) struct Clock {
+    hands: Mutex<Hands>,
+    looks: OnceLock<Thread>,
+}
 
 #[derive(Debug)]
 struct Hands {
@@ -72,13 +79,16 @@ struct Hands {
     ran: Duration,
     /// In which it was stopped, and nobody was told yet.
     stopped: Duration,
+    rests: bool,
 }
 
 impl Clock {
     pub(crate) const LOOK_EVERY: Duration = LOOK_EVERY;
 
     fn new() -> Self {
-        Self(Mutex::new(Hands { laps: Laps::new(), ran: Duration::ZERO, stopped: Duration::ZERO }))
+        let (ran, stopped) = (Duration::ZERO, Duration::ZERO);
+        let hands = Hands { laps: Laps::new(), ran, stopped, rests: false };
+        Self { hands: Mutex::new(hands), looks: OnceLock::new() }
     }
 
     /// A thread that does nothing else looks at it, so that only a stop makes it late, and no work.
@@ -88,12 +98,19 @@ impl Clock {
         let look = move || {
             while let Some(clock) = looked_at.upgrade() {
                 clock.now();
+                let rests = clock.rests();
                 drop(clock);
-                std::thread::sleep(LOOK_EVERY);
+                match rests {
+                    true => std::thread::park(),
+                    false => std::thread::park_timeout(LOOK_EVERY),
+                }
             }
         };
-        if let Err(error) = std::thread::Builder::new().name("clock".to_owned()).spawn(look) {
-            tracing::debug!(%error, "no thread looks at the clock: what is late may be taken for a stop");
+        match std::thread::Builder::new().name("clock".to_owned()).spawn(look) {
+            Ok(thread) => drop(clock.looks.set(thread.thread().clone())),
+            Err(error) => {
+                tracing::debug!(%error, "no thread looks at the clock: what is late may be taken for a stop");
+            }
         }
         clock
     }
@@ -106,21 +123,58 @@ impl Clock {
     /// Whether there is a stop that was not taken yet; a look as any other.
     pub(crate) fn has_stopped(&self) -> bool {
         self.now();
-        !lock(&self.0).stopped.is_zero()
+        !lock(&self.hands).stopped.is_zero()
+    }
+
+    /// Nobody needs to know of a stop until it [goes on](Self::goes_on).
+    pub(crate) fn rest(&self) {
+        self.now();
+        lock(&self.hands).rests = true;
+    }
+
+    /// It is looked at again from now on; says whether it was not.
+    pub(crate) fn goes_on(&self) -> bool {
+        self.now();
+        let rested = std::mem::take(&mut lock(&self.hands).rests);
+        if rested {
+            self.wake();
+        }
+        rested
+    }
+
+    pub(crate) fn rests(&self) -> bool {
+        lock(&self.hands).rests
+    }
+
+    fn wake(&self) {
+        if let Some(thread) = self.looks.get() {
+            thread.unpark();
+        }
     }
 
     /// For how long the process was stopped since this was asked last.
     pub(crate) fn take_stop(&self) -> Option<Duration> {
-        let stopped = std::mem::take(&mut lock(&self.0).stopped);
+        let stopped = std::mem::take(&mut lock(&self.hands).stopped);
         (!stopped.is_zero()).then_some(stopped)
     }
 
     fn at(&self, now: Instant) -> Duration {
-        let mut hands = lock(&self.0);
-        let (ran, stopped) = hands.laps.lap(now);
+        let mut hands = lock(&self.hands);
+        let before = hands.laps.0;
+        let (ran, stopped) = match (hands.rests, hands.laps.lap(now)) {
+            (true, _) => (now.saturating_duration_since(before), Duration::ZERO),
+            (false, lap) => lap,
+        };
         hands.ran += ran;
         hands.stopped += stopped;
         hands.ran
+    }
+}
+
+impl Drop for Clock {
+    /// Its thread ends.
+    fn drop(&mut self) {
+        self.wake();
     }
 }
 
@@ -144,6 +198,45 @@ mod tests {
         assert_eq!((clock.take_stop(), clock.take_stop()), (Some(599 * SECOND), None));
         assert_eq!(clock.at(now - SECOND) - before, 61 * SECOND, "it does not go back");
         assert_eq!(clock.at(now + SECOND) - before, 62 * SECOND);
+    }
+
+    #[test]
+    fn a_clock_that_rests_takes_nothing_for_a_stop_until_it_goes_on() {
+        let (clock, begun) = (Clock::new(), Instant::now());
+        clock.rest();
+        assert!(clock.at(begun + 600 * SECOND) >= 599 * SECOND, "the process may as well have run");
+        assert_eq!((clock.take_stop(), clock.goes_on(), clock.goes_on()), (None, true, false));
+        clock.at(begun + 1200 * SECOND);
+        assert_eq!(clock.take_stop(), Some(599 * SECOND));
+    }
+
+    #[test]
+    fn nobody_looks_at_a_clock_that_rests_and_its_thread_ends_with_it() {
+        let clock = Clock::running();
+        let weak = Arc::downgrade(&clock);
+        clock.rest();
+        let looks = || weak.upgrade().map(|clock| lock(&clock.hands).laps.0);
+        let until = Instant::now() + 20 * SECOND;
+        let mut before = looks();
+        // The last look may be under way.
+        loop {
+            std::thread::sleep(SECOND + SECOND / 2);
+            let now = looks();
+            if std::mem::replace(&mut before, now) == now {
+                break;
+            }
+            assert!(Instant::now() < until, "it is still looked at");
+        }
+        assert!(clock.goes_on());
+        let rested = looks();
+        while looks() == rested {
+            assert!(Instant::now() < until, "nobody looks");
+            std::thread::sleep(SECOND / 100);
+        }
+        drop(clock);
+        while weak.strong_count() > 0 {
+            std::thread::sleep(SECOND / 100);
+        }
     }
 
     #[test]

@@ -37,6 +37,10 @@ impl Watched<'_> {
             let waits = (unread == 0 && !owes) || self.gauges.held_up.load(Relaxed);
             if std::mem::replace(&mut moved, now) != now || waits {
                 (idle, activity) = (Duration::ZERO, None);
+                if waits {
+                    // Nothing is expected of it until something moves: no timer runs.
+                    self.gauges.has_work.notified().await;
+                }
                 continue;
             }
             let now = self.activity().await;

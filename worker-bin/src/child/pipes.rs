@@ -41,8 +41,9 @@ pub(crate) struct Gauges {
     pub(crate) fed_at_print: AtomicU64,
     /// What it prints is not read now, for a reason that is not its own.
     pub(crate) held_up: AtomicBool,
-    /// Told whenever bytes move, or the pipe is closed.
+    /// Told whenever bytes move, or the pipe is closed: who watches it, and its clock.
     pub(crate) stirred: Notify,
+    pub(crate) has_work: Notify,
 }
 
 impl Gauges {
@@ -52,23 +53,28 @@ impl Gauges {
         read + self.printed.load(Relaxed) + self.complained.load(Relaxed)
     }
 
+    fn stir(&self) {
+        self.stirred.notify_one();
+        self.has_work.notify_one();
+    }
+
     /// It printed so many bytes more.
     pub(crate) fn has_printed(&self, bytes: u64) {
         self.printed.fetch_add(bytes, Relaxed);
         self.fed_at_print.store(self.fed.load(Relaxed), Relaxed);
-        self.stirred.notify_one();
+        self.stir();
     }
 
     /// What it prints is not read from now on, or is again.
     pub(crate) fn is_held_up(&self, held_up: bool) {
         self.held_up.store(held_up, Relaxed);
-        self.stirred.notify_one();
+        self.stir();
     }
 
     /// It complained in so many bytes more.
     pub(crate) fn has_complained(&self, bytes: u64) {
         self.complained.fetch_add(bytes, Relaxed);
-        self.stirred.notify_one();
+        self.stir();
     }
 }
 
@@ -90,7 +96,7 @@ impl Stdin<'_> {
             match self.pipe.try_write_vectored(&slices[..count]) {
                 Ok(written) => {
                     self.gauges.fed.fetch_add(written as u64, Relaxed);
-                    self.gauges.stirred.notify_one();
+                    self.gauges.stir();
                     advance(pieces, written);
                     return Ok(());
                 }
@@ -104,7 +110,7 @@ impl Stdin<'_> {
     pub(crate) fn close(self) {
         drop(self.pipe);
         self.gauges.closed.store(true, Relaxed);
-        self.gauges.stirred.notify_one();
+        self.gauges.stir();
     }
 }
 

@@ -89,7 +89,9 @@ impl Cell {
 
     /// Lets `f` use the node, then carries out what the node asks for, in order.
     pub(super) fn act<R>(&self, f: impl FnOnce(&mut Node, Time) -> R) -> R {
-        self.activity.stir();
+        if self.activity.stir() && self.clock.goes_on() {
+            self.timer.notify_one();
+        }
         let mut node = self.node();
         let now = Tell::now(self);
         if let Some(lasted) = self.clock.take_stop() {
@@ -118,6 +120,7 @@ impl Cell {
         loop {
             let wake_at = *lock(&self.wake_at);
             match wake_at {
+                None if self.clock.rests() => self.timer.notified().await,
                 None => {
                     tokio::time::timeout(Clock::LOOK_EVERY, self.timer.notified()).await.ok();
                     // Only the clock is looked at, unless there is something to tell.
@@ -142,6 +145,18 @@ impl Cell {
 
     fn node(&self) -> MutexGuard<'_, Node> {
         lock(&self.node)
+    }
+
+    /// Waits until something happens; `alone`: until then no peer can miss this process.
+    pub(super) async fn rest(&self, alone: bool) {
+        // What waits for time waits for time in which the process ran.
+        if alone && lock(&self.wake_at).is_none() {
+            self.clock.rest();
+        }
+        self.activity.stirred().await;
+        if self.clock.goes_on() {
+            self.timer.notify_one();
+        }
     }
 
     /// Looks at the node for a moment.
@@ -224,20 +239,32 @@ pub(super) struct Activity {
 }
 
 impl Activity {
-    /// Something happens; cheap, for it is said at every event.
-    fn stir(&self) {
-        if self.rests.load(Ordering::Relaxed) && self.rests.swap(false, Ordering::AcqRel) {
-            self.stirred.notify_one();
+    /// Something happens; cheap, for it is said at every event. Says whether somebody rests.
+    fn stir(&self) -> bool {
+        let rested = self.rests.load(Ordering::Relaxed) && self.rests.swap(false, Ordering::AcqRel);
+        if rested {
+            self.stirred.notify_waiters();
         }
+        rested
     }
 
-    /// Whoever looks is about to [wait](Self::stirred), or not.
-    pub(super) fn rests(&self, rests: bool) {
-        self.rests.store(rests, Ordering::Release);
+    /// From now on it is seen whether anything happens. To be said before a look, for what happens during it is not in it.
+    pub(super) fn rests(&self) {
+        self.rests.store(true, Ordering::Release);
     }
 
-    /// Resolves when something happens after [`rests`](Self::rests).
+    /// Nobody rests after all.
+    pub(super) fn goes_on(&self) {
+        self.stir();
+    }
+
+    /// Resolves when something happens after [`rests`](Self::rests), at once if something did.
     pub(super) async fn stirred(&self) {
-        self.stirred.notified().await;
+        let stirred = self.stirred.notified();
+        tokio::pin!(stirred);
+        stirred.as_mut().enable();
+        if self.rests.load(Ordering::Acquire) {
+            stirred.await;
+        }
     }
 }

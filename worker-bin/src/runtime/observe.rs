@@ -95,9 +95,13 @@ impl Watch {
             loop {
                 tokio::time::sleep(SAMPLE_EVERY).await;
                 let Some(watch) = weak.upgrade() else { return };
+                watch.cell.activity.rests();
                 watch.look();
                 if watch.may_rest() {
-                    watch.cell.activity.stirred().await;
+                    let alone = watch.with_outline(|outline| outline.nodes.len() == 1);
+                    watch.cell.rest(alone).await;
+                } else {
+                    watch.cell.activity.goes_on();
                 }
             }
         });
@@ -125,9 +129,12 @@ impl Watch {
             buffers::release();
         }
         // How old it is that a source is behind grows by itself.
-        let rests = idle && latest.tasks.iter().all(|task| task.lag_bytes.unwrap_or(0) == 0);
-        self.cell.activity.rests(rests);
-        rests
+        idle && latest.tasks.iter().all(|task| task.lag_bytes.unwrap_or(0) == 0)
+    }
+
+    /// Waits while nothing happens, and nobody looks.
+    pub(super) async fn until_it_goes_on(&self) {
+        self.cell.activity.stirred().await;
     }
 
     pub(super) fn with_outline<R>(&self, f: impl FnOnce(&Outline) -> R) -> R {

@@ -106,6 +106,11 @@ impl Progress {
                 tokio::time::sleep(every).await;
                 let Some(progress) = progress.upgrade() else { return };
                 progress.show(&watch);
+                drop(progress);
+                // A line says nothing new while nothing happens; a bar has a clock that goes on.
+                if every == LINE_EVERY {
+                    watch.until_it_goes_on().await;
+                }
             }
         });
     }

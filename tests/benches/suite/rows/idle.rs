@@ -3,7 +3,7 @@
 use crate::cluster::Alive;
 use crate::figure::{Aim, Figure, Measure};
 use crate::meter::time;
-use crate::pipeline::{Delivery, run, shell, worker};
+use crate::pipeline::{Delivery, forget_state, run, shell, worker};
 use crate::process::{children, resident_mib, switches};
 use crate::suite::{Contender, Suite, Work};
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -13,14 +13,23 @@ use std::time::Duration;
 
 pub(super) const NAME: &str = "idle";
 
-/// How long it is looked at, and how long it may take to become idle.
+/// How long it is looked at, and how long it may take to become idle: it looks at itself for some seconds behind the last record.
 const LOOKED_AT: Duration = Duration::from_secs(5);
-const SETTLING: Duration = Duration::from_secs(2);
+const SETTLING: Duration = Duration::from_secs(8);
+
+/// What one line goes through, and what is there to wait then.
+const IDLERS: [(&str, &[&str], Delivery); 3] = [
+    ("without work", &["-i", "-", "-s", "cat", "-o", "-"], Delivery::Memory),
+    ("with a program that waits", &["-i", "-", "-S", "cat", "-o", "-"], Delivery::Memory),
+    ("without work, with state", &["-i", "-", "-s", "cat", "-o", "-"], Delivery::ExactlyOnce),
+];
 
 pub(super) fn measure(suite: &Suite) -> Vec<Figure> {
     let mut figures = Vec::new();
     for (who, binary) in &suite.workers {
-        figures.extend(idle(suite, who, binary));
+        for idler in IDLERS {
+            figures.extend(idle(suite, who, binary, idler));
+        }
         let mut size = Figure::new(NAME, "size of the binary", who, "MiB");
         size.measured = vec![(crate::input::size(binary) as f64 / f64::from(1 << 20)).into()];
         figures.push(size);
@@ -33,19 +42,27 @@ pub(super) fn measure(suite: &Suite) -> Vec<Figure> {
 }
 
 /// One line has gone through it, and its input is open.
-fn idle(suite: &Suite, who: &str, binary: &Path) -> Vec<Figure> {
-    let mut memory = Figure::new(NAME, "memory without work", who, "MiB").aim(Some(Aim::AtMost(20.0)));
-    let mut beside = Figure::new(NAME, "memory of its launcher", who, "MiB");
-    let mut wakes = Figure::new(NAME, "wake-ups without work", who, "a second").aim(Some(Aim::AtMost(0.0)));
-    for _ in 0..suite.rounds.min(3) {
-        let line = ["-i", "-", "-s", "cat", "-o", "-"];
-        let mut run = Alive::start(worker(binary, suite, &line, Delivery::Memory));
+fn idle(
+    suite: &Suite,
+    who: &str,
+    binary: &Path,
+    (how, line, delivery): (&str, &[&str], Delivery),
+) -> Vec<Figure> {
+    let figure = |what: &str, unit| Figure::new(NAME, format!("{what} {how}"), who, unit);
+    let mut memory = figure("memory", "MiB").aim(Some(Aim::AtMost(20.0)));
+    let mut beside = figure("memory of its launcher and programs", "MiB");
+    let mut wakes = figure("wake-ups", "a second").aim(Some(Aim::AtMost(0.0)));
+    for _ in 0..suite.rounds.min(2) {
+        let mut run = Alive::start(worker(binary, suite, line, delivery));
         let mut stdin = run.stdin.take().expect("a pipe");
         stdin.write_all(b"one\n").expect("the worker takes its input");
         let mut line = String::new();
         BufReader::new(run.stdout.take().expect("a pipe")).read_line(&mut line).expect("the line comes back");
         std::thread::sleep(SETTLING);
-        let processes = [vec![run.id()], children(run.id())].concat();
+        let launcher = children(run.id());
+        let programs = launcher.iter().flat_map(|&launcher| children(launcher));
+        let processes: Vec<u32> =
+            [run.id()].into_iter().chain(launcher.iter().copied()).chain(programs).collect();
         let count = || processes.iter().map(|&pid| switches(pid)).sum::<f64>();
         let before = count();
         std::thread::sleep(LOOKED_AT);
@@ -53,6 +70,8 @@ fn idle(suite: &Suite, who: &str, binary: &Path) -> Vec<Figure> {
         memory.measured.push(resident_mib(run.id()).into());
         beside.measured.push(processes[1..].iter().map(|&pid| resident_mib(pid)).sum::<f64>().into());
         wakes.measured.push(woken.into());
+        drop(run);
+        forget_state(suite);
     }
     vec![memory, beside, wakes]
 }
