@@ -3,6 +3,30 @@
 //! The parts stand in `page/`. The scripts share one scope, in this order: `dom` (elements from data), `words` (numbers and reasons for
 //! people), `view` (what one event means), `layout` (where stages stand), then what is drawn, and `main` (the stream of events).
 
+use axum::http::HeaderValue;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest as _, Sha256};
+use std::sync::LazyLock;
+
+/// What a browser may do for an answer of the admin address (`Content-Security-Policy`): run this page's script, use its style, ask here.
+pub(super) static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
+    let policy = format!(
+        "default-src 'none'; style-src '{}'; script-src '{}'; connect-src 'self'; img-src data:; base-uri 'none'; \
+         form-action 'none'; frame-ancestors 'none'",
+        hash_of("style"),
+        hash_of("script"),
+    );
+    HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
+});
+
+/// The hash by which a policy names the page's only element of this kind.
+fn hash_of(tag: &str) -> String {
+    let text = PAGE.split_once(&format!("<{tag}>")).map_or("", |(_, behind)| behind);
+    let text = text.split_once(&format!("</{tag}>")).map_or("", |(text, _)| text);
+    format!("sha256-{}", STANDARD.encode(Sha256::digest(text.as_bytes())))
+}
+
 pub(super) const PAGE: &str = concat!(
     include_str!("page/head.html"),
     "<style>\n",
@@ -25,7 +49,7 @@ pub(super) const PAGE: &str = concat!(
 
 #[cfg(test)]
 mod tests {
-    use super::PAGE;
+    use super::{PAGE, POLICY};
     use crate::explain::WaitKind;
 
     #[test]
@@ -36,6 +60,23 @@ mod tests {
                 row.title == "paused" || row.title == "writing" || !PAGE.contains(&own),
                 "{own} in the page"
             );
+        }
+    }
+
+    #[test]
+    fn the_policy_names_the_only_style_and_the_only_script() {
+        let policy = POLICY.to_str().expect("text");
+        assert!(!policy.contains("unsafe") && policy.contains("default-src 'none'"), "{policy}");
+        for tag in ["style", "script"] {
+            assert_eq!(PAGE.matches(&format!("<{tag}")).count(), 1, "{tag}");
+            assert_eq!(PAGE.matches(&format!("</{tag}>")).count(), 1, "{tag}");
+            // Of 32 bytes: the text was found. A browser of the tests finds that it is the right one.
+            let (_, hash) = policy.split_once(&format!("{tag}-src 'sha256-")).expect(tag);
+            let hash = hash.split_once('\'').expect("its end").0;
+            assert!(hash.len() == 44 && hash != "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=", "{policy}");
+        }
+        for inline in ["style=", "setAttribute(\"style", "cssText", "onclick=", "onload="] {
+            assert!(!PAGE.contains(inline), "{inline} in the page, which the policy blocks");
         }
     }
 

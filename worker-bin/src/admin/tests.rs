@@ -282,7 +282,9 @@ async fn answers_say_how_a_browser_is_to_treat_them() {
     for header in [
         "x-frame-options: deny",
         "x-content-type-options: nosniff",
-        "default-src 'none'",
+        "default-src 'none'; style-src 'sha256-",
+        "script-src 'sha256-",
+        "cross-origin-resource-policy: same-origin",
         "cache-control: no-store",
     ] {
         assert!(answer.contains(header), "{header}: {answer}");

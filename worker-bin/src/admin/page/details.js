@@ -57,7 +57,7 @@ function budget(name, used, limit, text, state) {
   const c = state || (share > 0.95 ? "stalled" : share > 0.7 ? "waiting" : "working");
   return h("div", { class: "budget", key: name }, h("span", { class: "muted" }, name),
     h("div", { class: "meter", role: "meter", "aria-label": name, "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": Math.round(share * 100), "data-state": c },
-      h("i", { style: `width:${(share * 100).toFixed(1)}%` })),
+      h("i", { style: { width: (share * 100).toFixed(1) + "%" } })),
     h("span", null, text));
 }
 

@@ -72,8 +72,15 @@ function refresh(node, kid) {
 function set(node, name, value) {
   if (name === "key") return;
   if (name.startsWith("on")) node[name] = value || null;
+  else if (name === "style") styled(node, value || {});
   else if (value === undefined || value === null || value === false) node.removeAttribute(name);
   else node.setAttribute(name, value === true ? "" : String(value));
+}
+
+// One property at a time: the page's policy takes no style that is text.
+function styled(node, style) {
+  for (const name of [...node.style]) if (!(name in style)) node.style.removeProperty(name);
+  for (const name in style) if (node.style.getPropertyValue(name) !== style[name]) node.style.setProperty(name, style[name]);
 }
 
 const at = (id) => document.getElementById(id);

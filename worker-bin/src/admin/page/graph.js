@@ -18,7 +18,7 @@ function renderGraph(view) {
     layoutKey = key;
   }
   const left = Math.max(0, Math.floor((width - layout.width) / 2));
-  const plane = { class: "plane", style: `width:${Math.ceil(layout.width)}px;height:${Math.ceil(layout.height)}px;margin-left:${left}px` };
+  const plane = { class: "plane", style: { width: Math.ceil(layout.width) + "px", height: Math.ceil(layout.height) + "px", "margin-left": left + "px" } };
   const boxes = view.stages.map((stage) => boxOf(view, stage, layout.nodes.get(stage.name)));
   const links = layout.edges.map((edge) => edgeShape(view, edge)).filter(Boolean);
   const labels = layout.edges.map((edge) => edgeLabel(view, edge)).filter(Boolean);
@@ -38,7 +38,7 @@ function reveal() {
 
 function boxOf(view, stage, node) {
   const away = stage.here.length === 0;
-  const style = `left:${node.x}px;top:${node.y}px;width:${node.w}px;height:${node.h}px`;
+  const style = { left: node.x + "px", top: node.y + "px", width: node.w + "px", height: node.h + "px" };
   const open = opened && opened.kind === "stage" && opened.name === stage.name;
   const flow = away ? stage.seen_per_s : flowOf(stage.kind, stage);
   const where = view.graph.nodes.length > 1 ? " on " + stage.nodes.join(", ") : "";
@@ -46,7 +46,7 @@ function boxOf(view, stage, node) {
   const narrow = node.w < 165;
   // Of a source that follows files what it has still to read is its queue.
   const waiting = queue > 0 ? short(queue) + (narrow ? " q" : " queued") : stage.lag_bytes > 0 ? bytes(stage.lag_bytes) + (narrow ? "" : " behind") : "";
-  const hot = stage.blocked ? h("span", { class: "hot", style: "color:var(--stalled)" }, "part stalled")
+  const hot = stage.blocked ? h("span", { class: "hot", style: { color: "var(--stalled)" } }, "part stalled")
     : ["moving", "away"].includes(stage.state) ? null : h("span", { class: "hot" }, STATE_WORDS[stage.state]);
   const label = `${stage.name}, ${KIND_WORDS[stage.kind]}, ${plural(stage.partitions, "task")}${where}: ${stageText(stage)}`;
   return h("div", { key: stage.name, class: "box" + (away ? " remote" : "") + (open ? " open" : ""), "data-state": stage.state, style, "data-stage": stage.name },
@@ -82,7 +82,7 @@ function cellGrid(view, stage, width) {
     return h("button", props, sign(task.state), h("span", { class: "n" }, "/" + task.index), h("span", { class: "r" }, rowText(view, task)));
   });
   const rest = stage.tasks.length - tasks.length;
-  return h("div", { class: "cells " + grid.kind, role: "group", "aria-label": "Tasks of " + stage.name, style: `grid-template-columns:repeat(${grid.columns},minmax(0,1fr))` },
+  return h("div", { class: "cells " + grid.kind, role: "group", "aria-label": "Tasks of " + stage.name, style: { "grid-template-columns": `repeat(${grid.columns},minmax(0,1fr))` } },
     cells, rest > 0 ? h("span", { class: "rest" }, `and ${number(rest)} calm ones more`) : null);
 }
 
@@ -108,7 +108,7 @@ function edgeShape(view, edge) {
     h("title", null, edgeText(data)),
     h("path", { class: "hit", d }),
     h("path", { class: "line", d, "stroke-width": width.toFixed(1) }),
-    flows ? h("path", { class: "flow", d, "stroke-width": Math.max(1.6, width - 0.8).toFixed(1), style: `--pace:${pace.toFixed(1)}s` }) : null);
+    flows ? h("path", { class: "flow", d, "stroke-width": Math.max(1.6, width - 0.8).toFixed(1), style: { "--pace": pace.toFixed(1) + "s" } }) : null);
 }
 
 // What a link says of itself, above all links and on ground of its own.

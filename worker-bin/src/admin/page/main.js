@@ -205,7 +205,7 @@ function progress(view) {
   if (s.total_bytes === null || s.total_bytes === 0) return figure("Input", bytes(s.read_bytes), view.ended ? "read" : `read; ${bytes(s.through_bytes_per_s)}/s done by ${whose(s)}`);
   const share = Math.min(1, s.through_bytes / s.total_bytes);
   const when = `done by ${whose(s)}` + (view.ended || share === 1 ? "" : `, ${bytes(s.read_bytes)} read; ${leftText(view)}`);
-  const meter = h("div", { class: "meter", role: "progressbar", "aria-label": "Input done by " + whose(s), "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": Math.floor(share * 100) }, h("i", { style: `width:${(share * 100).toFixed(1)}%` }));
+  const meter = h("div", { class: "meter", role: "progressbar", "aria-label": "Input done by " + whose(s), "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": Math.floor(share * 100) }, h("i", { style: { width: (share * 100).toFixed(1) + "%" } }));
   return figure("Input", h("span", null, Math.floor(share * 100) + "\u00a0%", h("small", null, ` ${bytes(s.through_bytes)} of ${bytes(s.total_bytes)}`)), when, false, meter);
 }
 
