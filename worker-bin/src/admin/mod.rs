@@ -23,7 +23,7 @@
 //! What changes something, or shows records, needs `Authorization: Bearer TOKEN`. The token is made at the start and is in the
 //! instance's entry of the runtime directory ([`registry`]), which only its user can read; `WORKER_ADMIN_TOKEN` sets it.
 //! A request whose `Host` is a name that is not this machine's is refused, so that no page of another origin can read anything by
-//! rebinding a name to this address.
+//! rebinding a name to this address; so is one whose `Origin` is another one.
 
 pub mod client;
 mod guard;

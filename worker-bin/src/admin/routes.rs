@@ -1,6 +1,6 @@
 //! Requests and their answers.
 
-use super::guard::{Token, TokenPlace, foreign_host, refusal};
+use super::guard::{Foreign, Token, TokenPlace};
 use super::page::{PAGE, POLICY};
 use super::subject::{AdminCommand, Live, Subject, TapAsk, TapSide, Tapped};
 use crate::explain::{RunState, words};
@@ -103,8 +103,8 @@ fn router(asked: Asked) -> Router {
 }
 
 async fn own_host_only(State(asked): State<Asked>, request: Request, next: Next) -> Response {
-    if let Some(host) = foreign_host(request.headers(), &asked.own_hosts) {
-        return (StatusCode::MISDIRECTED_REQUEST, refusal(host)).into_response();
+    if let Some(foreign) = Foreign::of(&request, &asked.own_hosts) {
+        return foreign.refusal().into_response();
     }
     let mut response = next.run(request).await;
     let headers = response.headers_mut();

@@ -275,6 +275,21 @@ async fn a_name_that_means_another_machine_is_not_answered() {
 }
 
 #[tokio::test]
+async fn a_page_of_another_origin_is_not_answered() {
+    let asked = asked(sample::calm()).await;
+    for (origin, status) in
+        [("http://evil.example", "403"), ("null", "403"), ("http://localhost:7480", "200")]
+    {
+        let request = format!(
+            "GET /api/v1/status HTTP/1.1\r\nHost: localhost:7480\r\nOrigin: {origin}\r\nConnection: close\r\n\r\n"
+        );
+        let answer = asked.raw(&request).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{origin}: {answer}");
+        assert_eq!(answer.contains("access"), status == "200", "{origin}: {answer}");
+    }
+}
+
+#[tokio::test]
 async fn answers_say_how_a_browser_is_to_treat_them() {
     let asked = asked(sample::calm()).await;
     let answer =
