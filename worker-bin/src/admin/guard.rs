@@ -1,106 +1,7 @@
-//! Who may ask what: the bearer token, and the names this machine goes by.
+//! Who is answered at all: the names this machine goes by, and pages of its own.
 
-use axum::http::{HeaderMap, Request, StatusCode, Version, header};
-use std::fmt::Write as _;
+use axum::http::{Request, StatusCode, Version, header};
 use std::net::IpAddr;
-
-/// Sets the token of a worker, and is what commands take that speak to one elsewhere.
-pub const TOKEN_VARIABLE: &str = "WORKER_ADMIN_TOKEN";
-
-/// The secret of one instance.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Token(String);
-
-impl Token {
-    /// The one of the environment (`WORKER_ADMIN_TOKEN`), or a new one of 128 random bits.
-    ///
-    /// # Errors
-    /// The system has no random numbers.
-    pub fn from_env_or_new() -> std::io::Result<Self> {
-        match std::env::var(TOKEN_VARIABLE) {
-            Ok(token) if !token.trim().is_empty() => Ok(Self(token.trim().to_owned())),
-            Ok(_) | Err(_) => Self::random(),
-        }
-    }
-
-    /// One that was read from somewhere.
-    #[must_use]
-    pub fn from_text(text: &str) -> Self {
-        Self(text.trim().to_owned())
-    }
-
-    /// As it is sent.
-    #[must_use]
-    pub fn text(&self) -> &str {
-        &self.0
-    }
-
-    fn random() -> std::io::Result<Self> {
-        let mut bytes = [0_u8; 16];
-        let file = std::fs::File::open("/dev/urandom")?;
-        std::io::Read::read_exact(&mut &file, &mut bytes)?;
-        let mut text = String::with_capacity(32);
-        for byte in bytes {
-            write!(text, "{byte:02x}").ok();
-        }
-        Ok(Self(text))
-    }
-
-    /// Whether a request carries it. Takes the same time wherever the two differ.
-    #[must_use]
-    pub fn is_in(&self, headers: &HeaderMap) -> bool {
-        let Some(given) = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()) else {
-            return false;
-        };
-        let Some(given) = given.strip_prefix("Bearer ") else { return false };
-        let (given, own) = (given.trim().as_bytes(), self.0.as_bytes());
-        let differs = given.iter().zip(own).fold(0, |differs, (a, b)| differs | (a ^ b));
-        given.len() == own.len() && differs == 0
-    }
-}
-
-/// Where a user finds the token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TokenPlace {
-    /// `WORKER_ADMIN_TOKEN` of the process.
-    Environment,
-    /// The instance's entry in the runtime directory.
-    Entry,
-    /// The runtime directory has no entry.
-    Nowhere,
-}
-
-impl TokenPlace {
-    /// Where it is, whether there is an entry or not.
-    #[must_use]
-    pub fn of(entered: bool) -> Self {
-        match std::env::var(TOKEN_VARIABLE) {
-            Ok(token) if !token.trim().is_empty() => Self::Environment,
-            Ok(_) | Err(_) if entered => Self::Entry,
-            Ok(_) | Err(_) => Self::Nowhere,
-        }
-    }
-
-    pub(super) fn says(self) -> &'static str {
-        match self {
-            Self::Environment => "it is the WORKER_ADMIN_TOKEN with which this worker was started",
-            Self::Entry => {
-                "worker status --list, on this worker's machine as its user, says where the token is; elsewhere \
-                 WORKER_ADMIN_TOKEN gives it to worker's commands"
-            }
-            Self::Nowhere => {
-                "this worker has no place where the token could be read (its runtime directory was refused, as it said at its \
-                 start): start it with WORKER_ADMIN_TOKEN set, and give the same to worker's commands"
-            }
-        }
-    }
-}
-
-impl std::fmt::Debug for Token {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Token(…)")
-    }
-}
 
 /// Why a request is not answered, whoever sends it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -187,22 +88,6 @@ fn unknown(host: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn with(name: header::HeaderName, value: &str) -> HeaderMap {
-        HeaderMap::from_iter([(name, value.parse().expect("a header"))])
-    }
-
-    #[test]
-    fn a_token_is_taken_whole_or_not_at_all() {
-        let token = Token::from_text("s3cret");
-        assert!(token.is_in(&with(header::AUTHORIZATION, "Bearer s3cret")));
-        for wrong in ["Bearer s3cre", "Bearer s3crets", "Bearer ", "s3cret", "Basic s3cret", ""] {
-            assert!(!token.is_in(&with(header::AUTHORIZATION, wrong)), "{wrong}");
-        }
-        assert!(!token.is_in(&HeaderMap::new()));
-        assert_eq!(format!("{token:?}"), "Token(…)");
-        assert_ne!(Token::random().expect("random"), Token::random().expect("random"));
-    }
 
     fn foreign(version: Version, headers: &[(header::HeaderName, &str)]) -> Option<Foreign> {
         let mut request = Request::new(());

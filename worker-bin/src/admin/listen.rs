@@ -1,5 +1,6 @@
 //! Where the admin address is.
 
+use super::token::Token;
 use std::io;
 use std::net::SocketAddr;
 use std::str::FromStr;
@@ -11,6 +12,16 @@ const PORT: u16 = 7480;
 
 /// How many ports behind the first are tried before any free one is taken.
 const PORTS_TRIED: u16 = 64;
+
+/// What a user says of the admin address.
+#[derive(Clone, Debug, Default)]
+pub struct AdminSettings {
+    pub address: AdminAddress,
+    /// Names by which it may be asked, beside addresses of this machine.
+    pub hosts: Vec<String>,
+    /// The token of `--admin-token-file`.
+    pub token: Option<Token>,
+}
 
 /// What `--admin` says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -21,7 +21,8 @@
 //! | `PUT /api/v1/log` | the body is the new filter, such as `info` | yes |
 //!
 //! What changes something, or shows records, needs `Authorization: Bearer TOKEN`. The token is made at the start and is in the
-//! instance's entry of the runtime directory ([`registry`]), which only its user can read; `WORKER_ADMIN_TOKEN` sets it.
+//! instance's entry of the runtime directory ([`registry`]), which only its user can read; `--admin-token-file` or `WORKER_ADMIN_TOKEN`
+//! sets it.
 //! A request whose `Host` is a name that is not this machine's is refused, so that no page of another origin can read anything by
 //! rebinding a name to this address; so is one whose `Origin` is another one.
 
@@ -33,15 +34,16 @@ mod pages;
 pub mod registry;
 mod routes;
 mod subject;
+mod token;
 
-pub use guard::{TOKEN_VARIABLE, Token, TokenPlace};
-pub use listen::{AdminAddress, ListenError, host_and_port, listen, without_scheme};
+pub use listen::{AdminAddress, AdminSettings, ListenError, host_and_port, listen, without_scheme};
 pub use pages::pages;
 pub use routes::serve;
 pub use subject::{
     AdminCommand, Changed, DeadLetterView, Graph, GraphTask, Live, Subject, TapAsk, TapSide, Tapped,
     WaitWords,
 };
+pub use token::{TOKEN_VARIABLE, Token, TokenFileError, TokenPlace};
 
 #[cfg(doc)]
 use crate::explain::{Explanation, History, Snapshot};

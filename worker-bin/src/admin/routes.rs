@@ -1,8 +1,9 @@
 //! Requests and their answers.
 
-use super::guard::{Foreign, Token, TokenPlace};
+use super::guard::Foreign;
 use super::page::{PAGE, POLICY};
 use super::subject::{AdminCommand, Live, Subject, TapAsk, TapSide, Tapped};
+use super::token::{Token, TokenPlace};
 use crate::explain::{RunState, words};
 use crate::metrics::Form;
 use axum::body::{Body, Bytes};

@@ -1,14 +1,15 @@
 //! The command line's words.
 
+mod admin;
 mod inline;
 mod wrong;
 
+pub use admin::AdminArgs;
 pub use inline::InlineArgs;
 
 use super::dlq::args::{DLQ_EXAMPLES, DlqArgs};
 use super::test::{TEST_EXAMPLES, TestArgs};
 use super::{complete, version};
-use crate::admin::AdminAddress;
 use crate::chaos::{Rates, RatesError};
 use crate::logging::Form;
 use crate::otel::Endpoint;
@@ -203,14 +204,9 @@ pub struct ProcessArgs {
     /// Where to put dead letters [default: NAME.dead-letters.jsonl, made when there is one]
     #[arg(long, value_name = "FILE")]
     pub dead_letters: Option<PathBuf>,
-    /// Where the admin API and the live page are, or none [default: 127.0.0.1:7480 or the next free port; for a node, as the
-    /// cluster file says]
-    #[arg(long, value_name = "HOST:PORT", value_parser = admin_address)]
-    pub admin: Option<AdminAddress>,
-    /// A name by which the admin API may be asked, as by a proxy or a service in front of it; repeatable [default: addresses,
-    /// localhost, and the HOST of --admin]
-    #[arg(long, value_name = "NAME")]
-    pub admin_host: Vec<String>,
+    /// Where it is asked how it is, and by whom.
+    #[command(flatten)]
+    pub admin: AdminArgs,
     /// For how long work must not have moved to be called stalled: in the log, by `worker why` and at /readyz
     #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = some_time)]
     pub stall_after: Duration,
@@ -439,10 +435,6 @@ fn killed(text: &str) -> Result<f64, String> {
 
 fn rates(text: &str) -> Result<Rates, String> {
     text.parse().map_err(|error: RatesError| error.to_string())
-}
-
-fn admin_address(text: &str) -> Result<AdminAddress, String> {
-    text.parse()
 }
 
 fn endpoint(text: &str) -> Result<Endpoint, String> {

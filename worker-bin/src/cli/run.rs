@@ -8,7 +8,7 @@ use super::check::{machine, open_files};
 use super::exit::{WRONG, failed, say, wrong_file};
 use super::room::when_there_is_room;
 use super::{chaos, finished as found_finished, reports};
-use crate::admin::AdminAddress;
+use crate::admin::AdminSettings;
 use crate::child::Launcher;
 use crate::descriptors;
 use crate::io::beside::{WriteRefused, try_writing};
@@ -114,6 +114,13 @@ impl Process<'_> {
             }
         };
         start_log(&self.args.log, otel.as_deref());
+        let admin = match self.args.admin.settings(self.admin.as_deref()) {
+            Ok(admin) => admin,
+            Err(error) => {
+                say(&format!("error: {error}"));
+                return ExitCode::from(WRONG);
+            }
+        };
         descriptors::raise_limit();
         let warnings = if self.args.log.quiet { Vec::new() } else { pipeline::warnings(pipeline) };
         for warning in warnings {
@@ -157,7 +164,7 @@ impl Process<'_> {
         if let Some(chaos) = &chaos {
             crate::chaos::begin(chaos);
         }
-        let options = Options { otel: otel.clone(), chaos, ..self.options(pipeline, addresses) };
+        let options = Options { otel: otel.clone(), chaos, ..self.options(pipeline, addresses, admin) };
         let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
             Ok(runtime) => runtime,
             Err(error) => return failed(&format!("cannot start: {error}")),
@@ -282,7 +289,7 @@ impl Process<'_> {
         }
     }
 
-    fn options(&self, pipeline: &Pipeline, addresses: Vec<String>) -> Options {
+    fn options(&self, pipeline: &Pipeline, addresses: Vec<String>, admin: AdminSettings) -> Options {
         let default_name = || PathBuf::from(format!("{}.dead-letters.jsonl", pipeline.name));
         let mode = match self.args.progress {
             ProgressMode::Auto if self.args.log.format == Form::Json => progress::Mode::None,
@@ -300,12 +307,7 @@ impl Process<'_> {
             drain_timeout: self.args.drain_timeout,
             linger: self.linger,
             addresses,
-            admin: match (&self.args.admin, &self.admin) {
-                (Some(admin), _) => admin.clone(),
-                (None, Some(admin)) => AdminAddress::At(admin.clone()),
-                (None, None) => AdminAddress::Loopback,
-            },
-            admin_hosts: self.args.admin_host.clone(),
+            admin,
             delivery: pipeline.delivery.word(),
             otel: None,
             chaos: None,

@@ -2,7 +2,7 @@
 
 use super::subject::Admin;
 use crate::admin::registry::{Registration, RegistryEntry};
-use crate::admin::{AdminAddress, ListenError, Token, TokenPlace, listen, serve};
+use crate::admin::{AdminAddress, AdminSettings, ListenError, Token, TokenPlace, listen, serve};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,10 +23,9 @@ impl AdminListener {
     /// # Errors
     /// The address that was asked for cannot be had.
     pub(super) async fn listen(
-        address: &AdminAddress,
-        names: &[String],
+        settings: &AdminSettings,
     ) -> Result<Option<Self>, ListenError> {
-        let mut hosts = names.to_vec();
+        let (address, mut hosts) = (&settings.address, settings.hosts.clone());
         if let AdminAddress::At(text) = address {
             hosts.extend(text.rsplit_once(':').map(|(host, _)| host.to_owned()));
         }
@@ -50,9 +49,10 @@ pub(super) fn be_reached(
     admin: Option<AdminListener>,
     subject: Admin,
     state: Option<PathBuf>,
+    token: Option<Token>,
     said: bool,
 ) -> Option<Registration> {
-    let token = match Token::from_env_or_new() {
+    let (token, place) = match Token::given_or_new(token) {
         Ok(token) => token,
         Err(error) => {
             tracing::warn!(%error, "no admin address: the system gives no random numbers");
@@ -61,7 +61,8 @@ pub(super) fn be_reached(
     };
     let address = admin.as_ref().map(AdminListener::address);
     let registration = enter(&subject, address.clone(), state, &token);
-    let place = TokenPlace::of(registration.is_some());
+    let entered = if registration.is_some() { TokenPlace::Entry } else { TokenPlace::Nowhere };
+    let place = place.unwrap_or(entered);
     let Some(AdminListener { listener, hosts, .. }) = admin else { return registration };
     match address {
         Some(address) if said => {
@@ -95,7 +96,7 @@ fn enter(
         tracing::warn!(
             %error,
             "this run is not in the runtime directory: worker why, status and top need --admin HOST:PORT to find it, and pause, resume \
-             and tap also the token, which WORKER_ADMIN_TOKEN must set for this run and for them"
+             and tap also the token, which --admin-token-file or WORKER_ADMIN_TOKEN must set for this run and for them"
         );
     });
     entered.ok()

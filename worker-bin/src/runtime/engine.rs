@@ -96,7 +96,7 @@ impl Engine {
             ends: Arc::clone(&ends),
             runtime: tokio::runtime::Handle::current(),
         };
-        let registration = be_reached(admin, subject, state, options.progress != Mode::Silent);
+        let registration = be_reached(admin, subject, state, options.admin.token, options.progress != Mode::Silent);
         let service = Service::begin(&progress, &watch);
         Ok((Self { driver, watch, scraper, progress, service, ends, registration }, ended))
     }
@@ -134,7 +134,7 @@ async fn reachable(
     options: &Options,
 ) -> Result<(Option<Listener>, Option<AdminListener>), RunError> {
     let listener = listen(plan, options).await?;
-    Ok((listener, AdminListener::listen(&options.admin, &options.admin_hosts).await?))
+    Ok((listener, AdminListener::listen(&options.admin).await?))
 }
 
 /// Listens where the cluster file says this node is; a process alone does not listen.

@@ -1,7 +1,7 @@
 //! What a run is told.
 
 use super::progress;
-use crate::admin::AdminAddress;
+use crate::admin::AdminSettings;
 use crate::chaos::Chaos;
 use crate::otel::Otel;
 use std::path::PathBuf;
@@ -26,10 +26,8 @@ pub struct Options {
     pub linger: Duration,
     /// Address of every node, in the order of the plan; empty for one process alone.
     pub addresses: Vec<String>,
-    /// Where its admin API answers.
-    pub admin: AdminAddress,
-    /// Names by which its admin API may be asked, beside addresses of this machine.
-    pub admin_hosts: Vec<String>,
+    /// Where its admin API answers, and to whom.
+    pub admin: AdminSettings,
     /// How to show progress.
     pub progress: progress::Mode,
     /// `memory` or `exactly-once`, for people.

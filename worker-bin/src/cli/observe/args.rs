@@ -115,12 +115,15 @@ pub struct TargetArgs {
     /// The worker of this pipeline, where several run here
     #[arg(long, value_name = "NAME", conflicts_with_all = ["admin", "cluster"], add = ArgValueCandidates::new(complete::pipelines))]
     pub pipeline: Option<String>,
-    /// The worker whose admin address this is; orders take their token from WORKER_ADMIN_TOKEN if it runs elsewhere
+    /// The worker whose admin address this is; if it runs elsewhere the token is taken from --admin-token-file or WORKER_ADMIN_TOKEN
     #[arg(long, value_name = "HOST:PORT", value_parser = address, conflicts_with = "cluster")]
     pub admin: Option<String>,
     /// All nodes of this cluster file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub cluster: Option<PathBuf>,
+    /// A file whose first line is the token of workers that run elsewhere
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub admin_token_file: Option<PathBuf>,
 }
 
 /// Arguments of `worker why`.

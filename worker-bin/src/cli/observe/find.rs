@@ -4,7 +4,7 @@ use super::args::TargetArgs;
 use super::{FAILED, Failure, WRONG};
 use crate::admin::client::{Client, ClientError};
 use crate::admin::registry::{self, Found};
-use crate::admin::{TOKEN_VARIABLE, Token};
+use crate::admin::Token;
 use crate::explain::{Snapshot, words};
 use crate::pipeline::Cluster;
 use crate::text::names;
@@ -42,8 +42,10 @@ pub(super) struct Heard {
 
 /// Finds the workers that `args` mean.
 pub(super) fn find(args: &TargetArgs) -> Result<Target, Failure> {
+    let token = args.admin_token_file.as_deref().map(Token::from_file).transpose();
+    let token = token.map_err(|error| Failure::new(WRONG, error.to_string()))?.or_else(Token::from_env);
     if let Some(address) = &args.admin {
-        let client = client_at(address);
+        let client = client_at(address, token);
         return Ok(running(vec![Instance { node: address.clone(), client }], Vec::new()));
     }
     match &args.cluster {
@@ -51,7 +53,7 @@ pub(super) fn find(args: &TargetArgs) -> Result<Target, Failure> {
             let cluster = Cluster::load(file).map_err(|error| {
                 Failure::new(WRONG, error.render(false).trim_start_matches("error: ").to_owned())
             })?;
-            Ok(of_cluster(&cluster))
+            Ok(of_cluster(&cluster, token.as_ref()))
         }
         None => of_this_machine(args.pipeline.as_deref()),
     }
@@ -88,13 +90,12 @@ pub(super) async fn ask(target: &Target) -> Heard {
     }
 }
 
-/// Who asks at this address, with the token of the environment, else of the worker of this machine that has it.
-fn client_at(address: &str) -> Client {
+/// Who asks at this address, with the token that the user gives, else that of the worker of this machine that has it.
+fn client_at(address: &str, given: Option<Token>) -> Client {
     let here = registry::list().unwrap_or_default();
     let is_there = |f: &&Found| f.alive && f.entry.admin.as_deref().is_some_and(|at| is_same(at, address));
     let found = here.iter().find(is_there);
-    let from_env = std::env::var(TOKEN_VARIABLE).ok().map(|text| Token::from_text(&text));
-    let token = from_env.or_else(|| found.map(|f| f.entry.token()));
+    let token = given.or_else(|| found.map(|f| f.entry.token()));
     Client::new(address, token).of_process(found.map(|f| f.entry.pid))
 }
 
@@ -122,14 +123,14 @@ fn instance(found: &Found) -> Option<Instance> {
     Some(Instance { node: found.entry.node.clone(), client })
 }
 
-fn of_cluster(cluster: &Cluster) -> Target {
+fn of_cluster(cluster: &Cluster, token: Option<&Token>) -> Target {
     let here = registry::list().unwrap_or_default();
     let (mut instances, mut notes) = (Vec::new(), Vec::new());
     for node in cluster.nodes() {
         let local = here.iter().find(|f| f.alive && f.entry.node == node.name);
         match (&node.admin, local) {
             (Some(address), _) => {
-                let client = client_at(address);
+                let client = client_at(address, token.cloned());
                 instances.push(Instance { node: node.name.clone(), client });
             }
             (None, Some(found)) => instances.extend(instance(found)),
