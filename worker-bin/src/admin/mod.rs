@@ -22,10 +22,11 @@
 //!
 //! What changes something, or shows records, needs `Authorization: Bearer TOKEN`. The token is made at the start and is in the
 //! instance's entry of the runtime directory ([`registry`]), which only its user can read; `--admin-token-file` or `WORKER_ADMIN_TOKEN`
-//! sets it.
+//! sets it. Where another machine may come from, nothing but the two answers for probes is given without it ([`Access`]).
 //! A request whose `Host` is a name that is not this machine's is refused, so that no page of another origin can read anything by
 //! rebinding a name to this address; so is one whose `Origin` is another one.
 
+mod access;
 pub mod client;
 mod guard;
 mod listen;
@@ -36,6 +37,7 @@ mod routes;
 mod subject;
 mod token;
 
+pub use access::Access;
 pub use listen::{AdminAddress, AdminSettings, ListenError, host_and_port, listen, without_scheme};
 pub use pages::pages;
 pub use routes::serve;

@@ -1,14 +1,14 @@
 //! Requests and their answers.
 
+use super::access::Access;
 use super::guard::Foreign;
 use super::page::{PAGE, POLICY};
 use super::subject::{AdminCommand, Live, Subject, TapAsk, TapSide, Tapped};
-use super::token::{Token, TokenPlace};
 use crate::explain::{RunState, words};
 use crate::metrics::Form;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
@@ -39,20 +39,14 @@ const LINES_BYTES: usize = 32 << 10;
 #[derive(Clone)]
 struct Asked {
     subject: Arc<dyn Subject>,
-    token: Token,
-    token_place: TokenPlace,
+    access: Access,
     /// The name that was listened on, and those that the user has added.
     own_hosts: Arc<[String]>,
 }
 
 /// Answers on `listener` until the runtime ends.
-pub async fn serve(
-    listener: TcpListener,
-    own_hosts: Vec<String>,
-    (token, token_place): (Token, TokenPlace),
-    subject: Arc<dyn Subject>,
-) {
-    let asked = Asked { subject, token, token_place, own_hosts: own_hosts.into() };
+pub async fn serve(listener: TcpListener, own_hosts: Vec<String>, access: Access, subject: Arc<dyn Subject>) {
+    let asked = Asked { subject, access, own_hosts: own_hosts.into() };
     if let Err(error) = axum::serve(listener, router(asked)).await {
         tracing::warn!(%error, "the admin address does not answer any more");
     }
@@ -99,6 +93,7 @@ fn router(asked: Asked) -> Router {
         .fallback(|| async {
             (StatusCode::NOT_FOUND, "no such path; / is the page, /api/v1/status the state\n")
         })
+        .layer(middleware::from_fn_with_state(asked.clone(), may_pass))
         .layer(middleware::from_fn_with_state(asked.clone(), own_host_only))
         .with_state(asked)
 }
@@ -122,17 +117,18 @@ async fn own_host_only(State(asked): State<Asked>, request: Request, next: Next)
     response
 }
 
-async fn needs_token(
-    State(asked): State<Asked>,
-    headers: HeaderMap,
-    request: Request,
-    next: Next,
-) -> Response {
-    if asked.token.is_in(&headers) {
+async fn may_pass(State(asked): State<Asked>, request: Request, next: Next) -> Response {
+    if asked.access.may_pass(&request) {
         return next.run(request).await;
     }
-    let why = format!("this needs \"Authorization: Bearer TOKEN\"; {}\n", asked.token_place.says());
-    (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], why).into_response()
+    asked.access.no_reading(&request)
+}
+
+async fn needs_token(State(asked): State<Asked>, request: Request, next: Next) -> Response {
+    if asked.access.may_order(request.headers()) {
+        return next.run(request).await;
+    }
+    asked.access.no_order()
 }
 
 async fn page() -> Response {
@@ -140,20 +136,29 @@ async fn page() -> Response {
 }
 
 /// Ready: nothing is in the way of work that waits.
-async fn ready(State(asked): State<Asked>) -> Response {
+async fn ready(State(asked): State<Asked>, method: Method, headers: HeaderMap) -> Response {
+    let (status, words) = readiness(&asked);
+    // Elsewhere a probe asks without the token, and learns what it needs.
+    match (asked.access.may_read(&method, &headers), status) {
+        (true, _) => (status, words).into_response(),
+        (false, StatusCode::OK) => (status, "ready\n").into_response(),
+        (false, _) => (status, "not ready\n").into_response(),
+    }
+}
+
+fn readiness(asked: &Asked) -> (StatusCode, String) {
     let snapshot = asked.subject.snapshot();
     if snapshot.state == RunState::Failed {
         let why = snapshot.end.and_then(|end| end.why).unwrap_or_default();
-        return (StatusCode::SERVICE_UNAVAILABLE, format!("failed: {}\n", words::foreign(&why)))
-            .into_response();
+        return (StatusCode::SERVICE_UNAVAILABLE, format!("failed: {}\n", words::foreign(&why)));
     }
     let mut explanation = asked.subject.explanation();
     explanation.chains.retain(|chain| chain.stalled);
     if explanation.chains.is_empty() {
-        return "ready\n".into_response();
+        return (StatusCode::OK, "ready\n".to_owned());
     }
     (explanation.limit, explanation.notes) = (None, Vec::new());
-    (StatusCode::SERVICE_UNAVAILABLE, words::explanation(&explanation, 8)).into_response()
+    (StatusCode::SERVICE_UNAVAILABLE, words::explanation(&explanation, 8))
 }
 
 async fn metrics(State(asked): State<Asked>, headers: HeaderMap) -> Response {

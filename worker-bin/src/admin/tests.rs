@@ -113,6 +113,11 @@ struct Asked {
 }
 
 async fn asked(snapshot: Snapshot) -> Asked {
+    asked_from(snapshot, true).await
+}
+
+/// One that anybody reaches, or nobody but this machine.
+async fn asked_from(snapshot: Snapshot, is_open: bool) -> Asked {
     let worker = Arc::new(StandIn {
         snapshot: Mutex::new(snapshot),
         commands: Mutex::default(),
@@ -121,10 +126,8 @@ async fn asked(snapshot: Snapshot) -> Asked {
     let at = AdminAddress::At("127.0.0.1:0".to_owned());
     let (listener, at) = listen(&at).await.expect("a free port").expect("wanted");
     let subject: Arc<dyn Subject> = Arc::clone(&worker) as _;
-    tokio::spawn(async move {
-        serve(listener, vec!["node-a".to_owned()], (Token::from_text("s3cret"), TokenPlace::Entry), subject)
-            .await
-    });
+    let access = Access { token: Token::from_text("s3cret"), place: TokenPlace::Entry, is_open };
+    tokio::spawn(serve(listener, vec!["node-a".to_owned()], access, subject));
     let address = at.to_string();
     Asked { worker, client: Client::new(&address, Some(Token::from_text("s3cret"))), address }
 }
@@ -216,6 +219,44 @@ async fn what_changes_something_or_shows_records_needs_the_token() {
     let challenge =
         asked.raw("POST /api/v1/drain HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await;
     assert!(challenge.to_lowercase().contains("www-authenticate: bearer"), "{challenge}");
+}
+
+#[tokio::test]
+async fn elsewhere_nothing_is_told_without_the_token_but_whether_it_lives() {
+    let asked = asked_from(sample::snapshot(), false).await;
+    for stranger in [asked.stranger(None), asked.stranger(Some("wrong"))] {
+        for path in [
+            "/",
+            "/metrics",
+            "/api/v1/status",
+            "/api/v1/why",
+            "/api/v1/pipeline",
+            "/api/v1/history",
+            "/api/v1/dead",
+            "/api/v1/events",
+            "/api/v1/tap/errors",
+            "/api/v1/drain",
+            "/none",
+        ] {
+            let (status, text) = stranger.text(path).await.expect("it answers");
+            assert_eq!(status, StatusCode::UNAUTHORIZED, "{path}: {text}");
+            assert!(text.starts_with("this needs \"Authorization: Bearer TOKEN\""), "{path}: {text}");
+        }
+        assert_eq!(stranger.text("/livez").await.expect("it answers"), (StatusCode::OK, "ok\n".to_owned()));
+        let ready = stranger.text("/readyz").await.expect("it answers");
+        assert_eq!(ready, (StatusCode::SERVICE_UNAVAILABLE, "not ready\n".to_owned()));
+    }
+    assert_eq!(asked.client.get::<Snapshot>("/api/v1/status").await.expect("told"), asked.worker.snapshot());
+    let (_, why) = asked.client.text("/readyz").await.expect("it answers");
+    assert!(why.contains("errors/0 waits"), "{why}");
+    let basic =
+        "GET / HTTP/1.1\r\nHost: localhost\r\nAuthorization: Basic eDpzM2NyZXQ=\r\nConnection: close\r\n\r\n";
+    let page = asked.raw(basic).await;
+    assert!(page.starts_with("HTTP/1.1 200"), "{page}");
+    let tap = asked.raw(&basic.replace("GET /", "GET /api/v1/tap/errors")).await;
+    assert!(tap.starts_with("HTTP/1.1 401") && !tap.to_lowercase().contains("basic"), "{tap}");
+    let asks = asked.raw("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await;
+    assert!(asks.to_lowercase().contains("www-authenticate: basic"), "{asks}");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use super::subject::Admin;
 use crate::admin::registry::{Registration, RegistryEntry};
-use crate::admin::{AdminAddress, AdminSettings, ListenError, Token, TokenPlace, listen, serve};
+use crate::admin::{Access, AdminAddress, AdminSettings, ListenError, Token, TokenPlace, listen, serve};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,9 +22,7 @@ impl AdminListener {
     ///
     /// # Errors
     /// The address that was asked for cannot be had.
-    pub(super) async fn listen(
-        settings: &AdminSettings,
-    ) -> Result<Option<Self>, ListenError> {
+    pub(super) async fn listen(settings: &AdminSettings) -> Result<Option<Self>, ListenError> {
         let (address, mut hosts) = (&settings.address, settings.hosts.clone());
         if let AdminAddress::At(text) = address {
             hosts.extend(text.rsplit_once(':').map(|(host, _)| host.to_owned()));
@@ -63,7 +61,8 @@ pub(super) fn be_reached(
     let registration = enter(&subject, address.clone(), state, &token);
     let entered = if registration.is_some() { TokenPlace::Entry } else { TokenPlace::Nowhere };
     let place = place.unwrap_or(entered);
-    let Some(AdminListener { listener, hosts, .. }) = admin else { return registration };
+    let Some(AdminListener { listener, at, hosts }) = admin else { return registration };
+    let access = Access { token, place, is_open: is_of_this_machine(at) };
     match address {
         Some(address) if said => {
             crate::logging::say(&format!("live page and admin API: http://{address}/"));
@@ -72,8 +71,13 @@ pub(super) fn be_reached(
         None => {}
     }
     let (runtime, subject) = (subject.runtime.clone(), Arc::new(subject));
-    runtime.spawn(async move { serve(listener, hosts, (token, place), subject).await });
+    runtime.spawn(async move { serve(listener, hosts, access, subject).await });
     registration
+}
+
+/// Whether nobody else gets there.
+fn is_of_this_machine(at: SocketAddr) -> bool {
+    at.ip().to_canonical().is_loopback()
 }
 
 fn enter(

@@ -96,7 +96,8 @@ impl Engine {
             ends: Arc::clone(&ends),
             runtime: tokio::runtime::Handle::current(),
         };
-        let registration = be_reached(admin, subject, state, options.admin.token, options.progress != Mode::Silent);
+        let registration =
+            be_reached(admin, subject, state, options.admin.token, options.progress != Mode::Silent);
         let service = Service::begin(&progress, &watch);
         Ok((Self { driver, watch, scraper, progress, service, ends, registration }, ended))
     }

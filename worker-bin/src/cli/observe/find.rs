@@ -2,9 +2,9 @@
 
 use super::args::TargetArgs;
 use super::{FAILED, Failure, WRONG};
+use crate::admin::Token;
 use crate::admin::client::{Client, ClientError};
 use crate::admin::registry::{self, Found};
-use crate::admin::Token;
 use crate::explain::{Snapshot, words};
 use crate::pipeline::Cluster;
 use crate::text::names;
