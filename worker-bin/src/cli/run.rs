@@ -136,15 +136,8 @@ impl Process<'_> {
             }
             return ExitCode::from(WRONG);
         }
-        if let Some(warning) = open_files::warning(&plan, pipeline.delivery).filter(|_| !self.args.log.quiet)
-        {
-            say(&format!("warning: {warning}"));
-        }
         if !self.args.log.quiet {
-            let spill_dir = self.args.spill_dir.clone().unwrap_or_else(|| pipeline.budgets.spill_dir());
-            for warning in machine::warnings(pipeline, &plan, &spill_dir, true) {
-                say(&format!("warning: {warning}"));
-            }
+            self.warn_of_the_machine(pipeline, &plan);
         }
         let reports = match reports::check(&self.args.report, pipeline, &plan) {
             Ok(reports) => reports,
@@ -176,6 +169,14 @@ impl Process<'_> {
         // Threads may still wait on it, and a runtime that shuts down panics under them; the process ends now anyway.
         std::mem::forget(runtime);
         code
+    }
+
+    fn warn_of_the_machine(&self, pipeline: &Pipeline, plan: &Plan) {
+        let spill_dir = self.args.spill_dir.clone().unwrap_or_else(|| pipeline.budgets.spill_dir());
+        let of_files = open_files::warning(plan, pipeline.delivery).into_iter();
+        for warning in of_files.chain(machine::warnings(pipeline, plan, &spill_dir, true)) {
+            say(&format!("warning: {warning}"));
+        }
     }
 
     /// Whether `--dead-letters` will do, now and not hours later.

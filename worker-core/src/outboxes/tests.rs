@@ -90,7 +90,7 @@ fn happens(outbox: &mut Outbox, what: u64, places: &mut u64) {
         90 => outbox.cancel(),
         _ => {}
     }
-    if what % 3 > 0 {
+    if !what.is_multiple_of(3) {
         return;
     }
     while let Some(request) = outbox.poll_request() {
