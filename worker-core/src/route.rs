@@ -210,11 +210,14 @@ impl Keyed {
     fn choose(&mut self, batch: &Batch, keys: &[Option<Bytes>], envelope: Envelope, out: &mut Output) {
         self.choices.clear();
         self.sizes.fill((0, 0));
+        let partitions = self.sizes.len();
         for (index, record) in batch.iter().enumerate() {
             let given = keys.get(index).and_then(Option::as_deref);
             let choice = match self.reader.key(envelope.content(record), given) {
                 Ok(key) => {
-                    let partition = partition_of(key_group(key), self.sizes.len());
+                    // Where there is one way, only whether it has a key matters.
+                    let partition =
+                        if partitions == 1 { 0 } else { partition_of(key_group(key), partitions) };
                     self.sizes[partition].0 += 1;
                     self.sizes[partition].1 += record.len();
                     partition

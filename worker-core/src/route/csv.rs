@@ -28,6 +28,8 @@ impl CsvReader {
         Self { column: column.get(), lines, parser, content: Vec::new() }
     }
 
+    // Its frame is large: readers of other keys would pay for it.
+    #[inline(never)]
     pub(super) fn column<'a>(&'a mut self, record: &'a [u8]) -> Result<&'a [u8], NoKey> {
         let wanted = self.column;
         let record = if self.lines { record.strip_suffix(b"\r").unwrap_or(record) } else { record };

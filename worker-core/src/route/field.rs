@@ -77,7 +77,18 @@ fn between(
 }
 
 fn until_blank<const NEWLINES: bool>(line: &[u8]) -> &[u8] {
-    &line[..line.iter().position(|&byte| is_blank::<NEWLINES>(byte)).unwrap_or(line.len())]
+    let mut words = line.chunks_exact(WORD);
+    for (at, word) in words.by_ref().enumerate() {
+        let blanks = blanks::<NEWLINES>(u64::from_le_bytes([
+            word[0], word[1], word[2], word[3], word[4], word[5], word[6], word[7],
+        ]));
+        if blanks != 0 {
+            return &line[..at * WORD + nth_marked(blanks, 0)];
+        }
+    }
+    let rest = words.remainder();
+    let blank = rest.iter().position(|&byte| is_blank::<NEWLINES>(byte));
+    &line[..line.len() - rest.len() + blank.unwrap_or(rest.len())]
 }
 
 fn is_blank<const NEWLINES: bool>(byte: u8) -> bool {

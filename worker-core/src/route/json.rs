@@ -25,6 +25,8 @@ impl Pointer {
         Self { pointer, text: Vec::new() }
     }
 
+    // Its frame is large: readers of other keys would pay for it.
+    #[inline(never)]
     pub(super) fn value(&mut self, record: &[u8]) -> Result<&[u8], NoKey> {
         let record = record.strip_prefix(BYTE_ORDER_MARK).unwrap_or(record);
         // Of a JSON text sequence (RFC 7464).
