@@ -1,9 +1,11 @@
 //! One line of a child's standard output.
 
+mod few;
 mod plain;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use few::Few;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -15,13 +17,13 @@ use std::fmt;
 pub(super) struct Answer<'a> {
     pub(super) id: u64,
     #[serde(borrow, default)]
-    pub(super) emit: Option<Vec<Emit<'a>>>,
+    pub(super) emit: Few<Emit<'a>>,
     #[serde(borrow, default)]
-    pub(super) put: Option<Puts<'a>>,
+    pub(super) put: Puts<'a>,
     #[serde(borrow, default)]
-    pub(super) put_b64: Option<Puts<'a>>,
+    pub(super) put_b64: Option<Box<Puts<'a>>>,
     #[serde(borrow, default)]
-    pub(super) del: Option<Vec<Text<'a>>>,
+    pub(super) del: Few<Text<'a>>,
     #[serde(borrow, default)]
     pub(super) del_b64: Option<Vec<Text<'a>>>,
     #[serde(borrow, default)]
@@ -31,9 +33,9 @@ pub(super) struct Answer<'a> {
     pub(super) more: bool,
 }
 
-/// A string; its bytes stand in the line where it has no escapes.
+/// A string's bytes, which are UTF-8; they stand in the line where it has no escapes.
 #[derive(Debug)]
-pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
+pub(super) struct Text<'a>(pub(super) Cow<'a, [u8]>);
 
 /// A record that goes on, and its key if the answer names one.
 #[derive(Debug)]
@@ -43,8 +45,8 @@ pub(super) struct Emit<'a> {
 }
 
 /// Keys and values, in the order in which they stand; a value is any JSON, kept as it is written.
-#[derive(Debug)]
-pub(super) struct Puts<'a>(pub(super) Vec<(Text<'a>, &'a str)>);
+#[derive(Debug, Default)]
+pub(super) struct Puts<'a>(pub(super) Few<(Text<'a>, &'a [u8])>);
 
 impl<'a> Answer<'a> {
     pub(super) fn parse(line: &'a [u8]) -> Result<Self, serde_json::Error> {
@@ -53,18 +55,22 @@ impl<'a> Answer<'a> {
 
     /// Whether it neither emits nor changes anything.
     pub(super) fn has_no_effects(&self) -> bool {
-        let puts = |puts: &Option<Puts<'_>>| puts.as_ref().is_none_or(|puts| puts.0.is_empty());
-        let dels = |dels: &Option<Vec<Text<'_>>>| dels.as_ref().is_none_or(Vec::is_empty);
-        self.emit.as_ref().is_none_or(Vec::is_empty)
-            && puts(&self.put)
-            && puts(&self.put_b64)
-            && dels(&self.del)
-            && dels(&self.del_b64)
+        self.emit.as_slice().is_empty()
+            && self.put.0.as_slice().is_empty()
+            && self.put_b64.as_ref().is_none_or(|puts| puts.0.as_slice().is_empty())
+            && self.del.as_slice().is_empty()
+            && self.del_b64.as_ref().is_none_or(Vec::is_empty)
+    }
+}
+
+impl Text<'_> {
+    pub(super) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0).into_owned()
     }
 }
 
 /// Bytes that stand in base64 in a member of this name.
-pub(super) fn decoded(text: &str, member: &str) -> Result<Vec<u8>, String> {
+pub(super) fn decoded(text: &[u8], member: &str) -> Result<Vec<u8>, String> {
     STANDARD.decode(text).map_err(|error| format!("`{member}` is no base64: {error}"))
 }
 
@@ -79,11 +85,11 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
             }
 
             fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Borrowed(text)))
+                Ok(Text(Cow::Borrowed(text.as_bytes())))
             }
 
             fn visit_str<E: Error>(self, text: &str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Owned(text.to_owned())))
+                Ok(Text(Cow::Owned(text.as_bytes().to_owned())))
             }
         }
         deserializer.deserialize_str(Strings)
@@ -138,8 +144,7 @@ fn bytes<'a, E: Error>(
     member: &str,
 ) -> Result<Option<Cow<'a, [u8]>>, E> {
     match (plain, encoded) {
-        (Some(Text(Cow::Borrowed(text))), None) => Ok(Some(Cow::Borrowed(text.as_bytes()))),
-        (Some(Text(Cow::Owned(text))), None) => Ok(Some(Cow::Owned(text.into_bytes()))),
+        (Some(Text(text)), None) => Ok(Some(text)),
         (None, Some(Text(text))) => {
             decoded(&text, member).map(|bytes| Some(Cow::Owned(bytes))).map_err(E::custom)
         }
@@ -158,15 +163,19 @@ impl<'de: 'a, 'a> Deserialize<'de> for Puts<'a> {
                 f.write_str("an object of keys and values")
             }
 
+            fn visit_unit<E: Error>(self) -> Result<Puts<'de>, E> {
+                Ok(Puts::default())
+            }
+
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Puts<'de>, A::Error> {
                 let mut entries = Vec::new();
                 while let Some((key, value)) = map.next_entry::<Text<'de>, &'de RawValue>()? {
-                    entries.push((key, value.get()));
+                    entries.push((key, value.get().as_bytes()));
                 }
-                Ok(Puts(entries))
+                Ok(Puts(entries.into()))
             }
         }
-        deserializer.deserialize_map(Entries)
+        deserializer.deserialize_any(Entries)
     }
 }
 
@@ -189,21 +198,21 @@ mod tests {
             r#"{"emit":["a","\u00e9\n",{"key":"k","record":"r"},{"record_b64":"/w==","x":[{}]}],"id":7,
                 "put":{"a":"3","b":{"n":[1]}},"del":["c"],"later":{"x":1}}"#,
         );
-        let emitted: Vec<_> = answer.emit.unwrap();
+        let emitted = answer.emit.as_slice();
         let records: Vec<&[u8]> = emitted.iter().map(|emit| emit.record.as_ref()).collect();
         assert_eq!(records, ["a".as_bytes(), "é\n".as_bytes(), b"r", b"\xff"]);
         assert_eq!(emitted[2].key.as_deref(), Some(&b"k"[..]));
-        let put: Vec<_> = answer.put.unwrap().0.iter().map(|(k, v)| (k.0.to_string(), *v)).collect();
-        assert_eq!(put, [("a".to_owned(), "\"3\""), ("b".to_owned(), r#"{"n":[1]}"#)]);
-        assert_eq!((answer.id, answer.del.unwrap()[0].0.as_ref()), (7, "c"));
-        let empty = parse(r#"{"id":1,"emit":null,"fail":null}"#);
-        assert!(empty.emit.is_none() && empty.fail.is_none() && !empty.more);
+        let put: Vec<_> = answer.put.0.as_slice().iter().map(|(key, value)| (&key.0[..], *value)).collect();
+        assert_eq!(put, [(&b"a"[..], &b"\"3\""[..]), (b"b", br#"{"n":[1]}"#)]);
+        assert_eq!((answer.id, &answer.del.as_slice()[0].0[..]), (7, &b"c"[..]));
+        let empty = parse(r#"{"id":1,"emit":null,"put":null,"del":null,"fail":null}"#);
+        assert!(empty.has_no_effects() && empty.fail.is_none() && !empty.more);
     }
 
     #[test]
     fn plain_strings_are_not_copied() {
         let answer = parse(r#"{"id":1,"emit":["a",{"record":"b","key":"c"}]}"#);
-        assert!(answer.emit.unwrap().iter().all(|emit| matches!(emit.record, Cow::Borrowed(_))));
+        assert!(answer.emit.as_slice().iter().all(|emit| matches!(emit.record, Cow::Borrowed(_))));
     }
 
     #[test]

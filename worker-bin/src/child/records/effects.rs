@@ -77,25 +77,25 @@ impl Effects {
         rules: &Rules,
     ) -> Result<(), ProtocolFault> {
         let id = answer.id;
-        for emit in answer.emit.iter().flatten() {
+        for emit in answer.emit.as_slice() {
             self.emit(id, emit, own_key, rules)?;
         }
         let own = |key: &[u8]| match own_key {
             Some(own) if own != key => Err(ProtocolFault::foreign_key(id, key, own)),
             Some(_) | None => Ok(()),
         };
-        for (Text(key), value) in answer.put.iter().flat_map(|puts| &puts.0) {
-            own(key.as_bytes())?;
-            push_put(&mut self.changes, key.as_bytes(), value.as_bytes());
+        for (Text(key), value) in answer.put.0.as_slice() {
+            own(key)?;
+            push_put(&mut self.changes, key, value);
         }
-        for (Text(key), value) in answer.put_b64.iter().flat_map(|puts| &puts.0) {
+        for (Text(key), value) in answer.put_b64.iter().flat_map(|puts| puts.0.as_slice()) {
             let key = decoded(key, "put_b64").map_err(|why| ProtocolFault::Wrong { id, why })?;
             own(&key)?;
-            push_put(&mut self.changes, &key, value.as_bytes());
+            push_put(&mut self.changes, &key, value);
         }
-        for Text(key) in answer.del.iter().flatten() {
-            own(key.as_bytes())?;
-            push_del(&mut self.changes, key.as_bytes());
+        for Text(key) in answer.del.as_slice() {
+            own(key)?;
+            push_del(&mut self.changes, key);
         }
         for Text(key) in answer.del_b64.iter().flatten() {
             let key = decoded(key, "del_b64").map_err(|why| ProtocolFault::Wrong { id, why })?;

@@ -7,6 +7,9 @@ const WORD: usize = size_of::<u64>();
 const LOW: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = LOW << 7;
 
+/// How many bytes are looked at at a time.
+const CHUNK: usize = 16;
+
 pub(super) fn push_number(out: &mut Vec<u8>, mut number: u64) {
     let mut digits = [0; 20];
     let mut start = digits.len();
@@ -22,7 +25,21 @@ pub(super) fn push_number(out: &mut Vec<u8>, mut number: u64) {
 }
 
 /// Appends `"name":"…"`, or `"name_b64":"…"` where the bytes are not UTF-8.
+#[inline]
 pub(super) fn push_bytes_member(out: &mut Vec<u8>, name: &str, bytes: &[u8]) {
+    if has_none(bytes, |byte| byte < b' ' || byte >= 0x80 || byte == b'"' || byte == b'\\') {
+        out.reserve(name.len() + bytes.len() + 5);
+        out.push(b'"');
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(b"\":\"");
+        out.extend_from_slice(bytes);
+        out.push(b'"');
+    } else {
+        push_special_member(out, name, bytes);
+    }
+}
+
+fn push_special_member(out: &mut Vec<u8>, name: &str, bytes: &[u8]) {
     out.push(b'"');
     out.extend_from_slice(name.as_bytes());
     match std::str::from_utf8(bytes) {
@@ -59,8 +76,33 @@ pub(super) fn push_base64(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
 }
 
+/// Whether no byte of a text is such a one; looked at many at a time.
+#[inline]
+pub(super) fn has_none(text: &[u8], is: impl Fn(u8) -> bool) -> bool {
+    let has = |chunk: &[u8; CHUNK]| chunk.iter().fold(false, |has, &byte| has | is(byte));
+    match text.last_chunk() {
+        // The last ones are looked at again with those before them.
+        Some(last) => !text.as_chunks().0.iter().any(has) && !has(last),
+        None => !text.iter().any(|&byte| is(byte)),
+    }
+}
+
+/// How many bytes come before the first quote or backslash.
+#[inline]
+pub(super) fn until_special(text: &[u8]) -> usize {
+    // What is short costs more to be looked for than to be looked at.
+    if let Some(word) = text.first_chunk() {
+        let word = u64::from_le_bytes(*word);
+        let marks = (equal(word, b'"') | equal(word, b'\\')) & HIGH;
+        if marks != 0 {
+            return marks.trailing_zeros() as usize / 8;
+        }
+    }
+    memchr::memchr2(b'"', b'\\', text).unwrap_or(text.len())
+}
+
 /// How many bytes stand for themselves in a JSON string, before the first that does not.
-pub(super) fn plain_bytes(text: &[u8]) -> usize {
+fn plain_bytes(text: &[u8]) -> usize {
     let mut words = text.chunks_exact(WORD);
     let mut at = 0;
     for word in words.by_ref() {
@@ -127,6 +169,15 @@ mod tests {
                 (_, encoded) => STANDARD.decode(encoded.as_str().unwrap()).unwrap(),
             };
             prop_assert_eq!(back, bytes);
+        }
+
+        #[test]
+        fn what_is_looked_at_many_at_a_time_is_what_each_is(text in "[a\\x1f\"\\\\é]{0,3}[a-z]{0,40}[a\\x1f\"\\\\é]{0,3}[a-z]{0,9}") {
+            let text = text.as_bytes();
+            let plain = |&byte: &u8| byte >= b' ';
+            prop_assert_eq!(has_none(text, |byte| byte < b' '), text.iter().all(plain));
+            let quoted = |&byte: &u8| byte == b'"' || byte == b'\\';
+            prop_assert_eq!(until_special(text), text.iter().position(quoted).unwrap_or(text.len()));
         }
 
         #[test]

@@ -1,51 +1,58 @@
 //! The answers that most programs give, read without a parser for all of JSON.
 
+use super::few::Few;
 use super::{Answer, Emit, Puts, Text};
-use crate::child::records::json::plain_bytes;
+use crate::child::records::json::{has_none, until_special};
 use std::borrow::Cow;
 
 /// An answer whose members are `id`, `emit`, `put` and `del`, each at most once, with strings that have no escapes; values are such
 /// strings or whole numbers. `None`: it is another, or none at all.
 pub(super) fn scan(line: &[u8]) -> Option<Answer<'_>> {
-    let mut line = Line { text: std::str::from_utf8(line).ok()?, at: 0 };
-    let mut id = None;
-    let mut answer = Answer::default();
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    // Within a string no control character stands for itself. Outside of them, which is rare, the parser takes them for blanks.
+    if !has_none(line, |byte| byte < b' ' || byte >= 0x80)
+        && (!has_none(line, |byte| byte < b' ') || std::str::from_utf8(line).is_err())
+    {
+        return None;
+    }
+    let mut line = Line { rest: line };
+    let (mut id, mut emit, mut put, mut del) = (None, None, None, None);
     line.members(|name, line| {
         match name {
-            "id" if id.is_none() => id = Some(line.number()?.parse().ok()?),
-            "emit" if answer.emit.is_none() => answer.emit = Some(line.emitted()?),
-            "put" if answer.put.is_none() => answer.put = Some(line.puts()?),
-            "del" if answer.del.is_none() => answer.del = Some(line.deleted()?),
+            b"id" if id.is_none() => id = Some(line.id()?),
+            b"emit" if emit.is_none() => emit = Some(line.emitted()?),
+            b"put" if put.is_none() => put = Some(line.puts()?),
+            b"del" if del.is_none() => del = Some(line.deleted()?),
             _ => return None,
         }
         Some(())
     })?;
-    line.next().is_none().then_some(Answer { id: id?, ..answer })
+    let (emit, put, del) = (emit.unwrap_or_default(), put.unwrap_or_default(), del.unwrap_or_default());
+    let is_whole = line.next().is_none();
+    is_whole.then_some(Answer { id: id?, emit, put, del, ..Answer::default() })
 }
 
-/// A line, and how far it was read.
+/// What of a line is yet to be read. Where it is cut, characters begin.
 #[derive(Debug)]
 struct Line<'a> {
-    text: &'a str,
-    at: usize,
+    rest: &'a [u8],
 }
 
 impl<'a> Line<'a> {
     /// The next byte that is no blank.
     fn next(&mut self) -> Option<u8> {
-        loop {
-            let next = self.text.as_bytes().get(self.at).copied();
-            if !matches!(next, Some(b' ' | b'\t' | b'\r' | b'\n')) {
-                return next;
-            }
-            self.at += 1;
+        while let [b' ', rest @ ..] = self.rest {
+            self.rest = rest;
         }
+        self.rest.first().copied()
     }
 
     /// Takes this byte, and blanks before it, if it comes next.
     fn takes(&mut self, byte: u8) -> bool {
         let comes = self.next() == Some(byte);
-        self.at += usize::from(comes);
+        if comes {
+            self.rest = &self.rest[1..];
+        }
         comes
     }
 
@@ -65,7 +72,7 @@ impl<'a> Line<'a> {
         }
     }
 
-    fn members(&mut self, mut each: impl FnMut(&'a str, &mut Self) -> Option<()>) -> Option<()> {
+    fn members(&mut self, mut each: impl FnMut(&'a [u8], &mut Self) -> Option<()>) -> Option<()> {
         self.list(b'{', b'}', |line| {
             let name = line.string()?;
             if !line.takes(b':') {
@@ -76,54 +83,53 @@ impl<'a> Line<'a> {
     }
 
     /// A string without escapes: what stands between its quotes.
-    fn string(&mut self) -> Option<&'a str> {
+    fn string(&mut self) -> Option<&'a [u8]> {
         if !self.takes(b'"') {
             return None;
         }
-        let string = self.text.get(self.at..)?;
-        let string = &string[..plain_bytes(string.as_bytes())];
-        self.at += string.len();
-        (self.text.as_bytes().get(self.at) == Some(&b'"')).then(|| {
-            self.at += 1;
-            string
-        })
+        let (string, rest) = self.rest.split_at(until_special(self.rest));
+        self.rest = rest.strip_prefix(b"\"")?;
+        Some(string)
     }
 
     /// A whole number, as it is written.
-    fn number(&mut self) -> Option<&'a str> {
+    fn number(&mut self) -> Option<&'a [u8]> {
         self.next()?;
-        let number = self.text.get(self.at..)?;
-        let number = &number[..number.bytes().position(|byte| !byte.is_ascii_digit())?];
-        self.at += number.len();
+        let (number, rest) = self.rest.split_at(self.rest.iter().position(|byte| !byte.is_ascii_digit())?);
+        self.rest = rest;
         // What is behind it may make it another number.
-        let ends =
-            matches!(self.text.as_bytes().get(self.at), Some(b',' | b'}' | b' ' | b'\t' | b'\r' | b'\n'));
-        let is_one = !number.is_empty() && (number.len() == 1 || !number.starts_with('0'));
+        let ends = matches!(rest, [b',' | b'}' | b' ', ..]);
+        let is_one = !number.is_empty() && (number.len() == 1 || !number.starts_with(b"0"));
         (ends && is_one).then_some(number)
     }
 
+    fn id(&mut self) -> Option<u64> {
+        let digit = |id: u64, digit: &u8| id.checked_mul(10)?.checked_add(u64::from(digit - b'0'));
+        self.number()?.iter().try_fold(0, digit)
+    }
+
     /// A value, as it is written.
-    fn value(&mut self) -> Option<&'a str> {
+    fn value(&mut self) -> Option<&'a [u8]> {
         if self.next()? != b'"' {
             return self.number();
         }
-        let start = self.at;
+        let before = self.rest;
         self.string()?;
-        self.text.get(start..self.at)
+        Some(&before[..before.len() - self.rest.len()])
     }
 
-    fn emitted(&mut self) -> Option<Vec<Emit<'a>>> {
-        let mut emitted = Vec::new();
+    fn emitted(&mut self) -> Option<Few<Emit<'a>>> {
+        let mut emitted = Few::None;
         self.list(b'[', b']', |line| {
-            let record = Cow::Borrowed(line.string()?.as_bytes());
+            let record = Cow::Borrowed(line.string()?);
             emitted.push(Emit { record, key: None });
             Some(())
         })?;
         Some(emitted)
     }
 
-    fn deleted(&mut self) -> Option<Vec<Text<'a>>> {
-        let mut deleted = Vec::new();
+    fn deleted(&mut self) -> Option<Few<Text<'a>>> {
+        let mut deleted = Few::None;
         self.list(b'[', b']', |line| {
             deleted.push(Text(Cow::Borrowed(line.string()?)));
             Some(())
@@ -132,7 +138,7 @@ impl<'a> Line<'a> {
     }
 
     fn puts(&mut self) -> Option<Puts<'a>> {
-        let mut puts = Vec::new();
+        let mut puts = Few::None;
         self.members(|key, line| {
             puts.push((Text(Cow::Borrowed(key)), line.value()?));
             Some(())
@@ -172,6 +178,7 @@ mod tests {
             r#"{"id":7} x"#,
             r#"{"emit":[]}"#,
             "{\"id\":7,\"emit\":[\"a\tb\"]}",
+            "{\"id\":\t7}",
             "",
         ] {
             assert!(scan(line.as_bytes()).is_none(), "{line}");

@@ -20,7 +20,7 @@ impl Ledger {
             self.check_order(id, asked)?;
         }
         if let (Asked::Tick | Asked::End, Some(why)) = (asked, &answer.fail) {
-            return Err(ProtocolFault::FailedTurn { what: asked.name(), why: why.0.clone().into_owned() });
+            return Err(ProtocolFault::FailedTurn { what: asked.name(), why: why.text() });
         }
         let begun = self.add(&answer, asked)?;
         if answer.more {
@@ -103,7 +103,7 @@ impl Ledger {
                 Err(ProtocolFault::FailAndMore { id })
             }
             (Some(why), Some(input)) => {
-                effects.dead_letter(input.dead_letter(id, why.0.clone().into_owned()));
+                effects.dead_letter(input.dead_letter(id, why.text()));
                 Ok(())
             }
             (Some(_), None) | (None, _) => effects.add(answer, own_key, rules),
