@@ -24,7 +24,7 @@ fn a_disk_full_of_one_destinations_records_does_not_keep_itself_full() {
     scratch.write("in.txt", &input);
     let pipeline = "[pipeline]\nname = 'full'\noutbox = '1MiB'\nspill_dir = 'tiny'\n\
                     [source.in]\nfile = 'in.txt'\nplace = 'a'\n\
-                    [stage.same]\nrun = 'cat'\npartitions = 2\nplace = ['b', 'c']\n\
+                    [stage.same]\nrun = 'cat'\npartition_by = 'record'\npartitions = 2\nplace = ['b', 'c']\n\
                     [sink.out]\nfile = 'out/'\nplace = ['b', 'c']\n";
     let nodes = Nodes::on_loopback(&scratch, &["a", "b", "c"], pipeline);
     let c = nodes.start("c");

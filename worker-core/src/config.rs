@@ -54,6 +54,9 @@ pub struct Graph {
     pub when_full: BTreeMap<LinkId, WhenFull>,
     /// Links whose first tuple is a header: all those of a stage that gives one. Into a task all links are, or none.
     pub headed: BTreeSet<LinkId>,
+    /// Links of hops without a key: what goes on one of them may as well go on another from its task to that stage. Not those that are
+    /// kept in order.
+    pub keyless: BTreeSet<LinkId>,
 }
 
 /// So many records or bytes in so much time: what all tasks of a stage together may take, or those of a source give.

@@ -67,6 +67,8 @@ pub struct Outbox {
     next: Seq,
     /// Next number to be pushed; behind `next` while commits are not durable.
     held_next: Seq,
+    /// Of what lies between, in bytes.
+    assigned_cost: u64,
     through: Seq,
     finished: Seq,
     end: Option<Seq>,
@@ -110,6 +112,7 @@ impl Outbox {
             held: SendBuffer::default(),
             next: Seq(1),
             held_next: Seq(1),
+            assigned_cost: 0,
             through: Seq::ZERO,
             finished: Seq::ZERO,
             end: None,
@@ -159,10 +162,15 @@ impl Outbox {
         outbox
     }
 
-    /// Gives numbers to `records` tuples that will be pushed in this order; returns the first.
-    pub fn assign(&mut self, records: u64) -> Seq {
+    /// Gives numbers to tuples that will be pushed in this order; returns the first.
+    pub fn assign(&mut self, body: &Body) -> Seq {
+        self.assigned_cost += body.cost();
+        self.number(body.records())
+    }
+
+    fn number(&mut self, tuples: u64) -> Seq {
         let first = self.next;
-        self.next = first.plus(records);
+        self.next = first.plus(tuples);
         first
     }
 
@@ -174,6 +182,7 @@ impl Outbox {
         }
         let first = self.held_next;
         self.held_next = first.plus(records);
+        self.assigned_cost -= body.cost();
         debug_assert!(self.held_next <= self.next, "what is pushed was assigned its numbers: {self:?}");
         self.records += records - body.boundaries();
         if self.cancelled {
@@ -188,14 +197,15 @@ impl Outbox {
 
     /// Takes tuples that may leave at once; returns the number of the first.
     pub fn push(&mut self, batch: Batch) -> Seq {
-        let first = self.assign(batch.len() as u64);
-        self.push_assigned(Body::Memory(batch));
+        let body = Body::Memory(batch);
+        let first = self.assign(&body);
+        self.push_assigned(body);
         first
     }
 
     /// No tuple follows: the end takes the next number, returned.
     pub fn end(&mut self) -> Seq {
-        let seq = self.assign(1);
+        let seq = self.number(1);
         self.held_next = self.next;
         self.end = Some(seq);
         if self.cancelled {

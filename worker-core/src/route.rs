@@ -7,7 +7,8 @@
 //!   they came. A record that lacks the key of one edge is a dead letter for that edge; the other edges still get it.
 //! - **keyless, one link**: the batch as it is, nothing copied.
 //! - **keyless, several links**: a large batch goes whole to the next link in turn; a small one is dealt in contiguous,
-//!   equal shares, each a copy, so that one slow link does not hold the memory of the others.
+//!   equal shares, each a copy, so that one slow link does not hold the memory of the others. A node puts another link of the edge in
+//!   the place of one whose receiver has more to do ([`Graph::keyless`](crate::config::Graph::keyless)).
 //!
 //! ```
 //! use std::num::NonZeroUsize;

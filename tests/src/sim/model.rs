@@ -115,10 +115,10 @@ impl Model {
 
     /// The driver hands a task's output to the core.
     pub(super) fn produced(&mut self, task: TaskId, output: &Output, records: &[(LinkId, Batch)]) {
-        let truth = self.task(task);
-        truth.uncommitted_dead += output.dead.len();
+        self.task(task).uncommitted_dead += output.dead.len();
         for (link, batch) in records {
-            let queue = truth.uncommitted.entry(*link).or_default();
+            let routed = self.routed_by(*link);
+            let queue = self.task(task).uncommitted.entry(routed).or_default();
             queue.extend(batch.iter().map(Bytes::copy_from_slice));
         }
     }
@@ -218,11 +218,13 @@ impl Model {
             if self.link(*link).goes_on_appended {
                 self.life(*link, epoch).pushed = first.plus(batch.len() as u64).before();
             }
-            if self.graph.link(*link).order != LinkOrder::Any || self.graph.headed.contains(link) {
+            let graph = &self.graph;
+            let is_dealt = graph.link(*link).order != LinkOrder::Any || graph.keyless.contains(link);
+            if is_dealt || graph.headed.contains(link) {
                 *dealt.entry(*link).or_default() += batch.cost();
             }
         }
-        // In order one output comes in several chunks, and behind a header in two.
+        // Where the core deals one output comes in several chunks, and behind a header in two.
         for (link, cost) in dealt {
             let truth = self.link(link);
             truth.largest_output = truth.largest_output.max(cost);
@@ -323,10 +325,11 @@ impl Model {
         Ok(())
     }
 
-    /// The link that a router names for this one: where a stage is dealt to in order, the first of the task's links to it.
+    /// The link that what goes on this one is looked for under, as a router names it or instead of that: where the core deals to a stage,
+    /// the first of the task's links to it.
     fn routed_by(&self, link: LinkId) -> LinkId {
         let spec = self.graph.link(link);
-        if spec.order != LinkOrder::Dealt {
+        if spec.order != LinkOrder::Dealt && !self.graph.keyless.contains(&link) {
             return link;
         }
         let stage = |task: TaskId| TaskName::of(&self.graph.task(task).name).stage;

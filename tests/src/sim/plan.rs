@@ -257,8 +257,12 @@ impl Plan {
                         self.tasks_of(index).map(|to| LinkSpec { order, ..LinkSpec::new(sender, to) });
                     let first = graph.links.len();
                     graph.links.extend(links);
+                    let new = (first..graph.links.len()).map(link_id);
+                    if stage.by.is_none() && order == LinkOrder::Any {
+                        graph.keyless.extend(new.clone());
+                    }
                     if self.headed.contains(&from) {
-                        graph.headed.extend((first..graph.links.len()).map(link_id));
+                        graph.headed.extend(new);
                     }
                 }
             }

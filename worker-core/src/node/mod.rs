@@ -22,7 +22,7 @@ use crate::fault::Bug;
 use crate::inbox::{AckWhen, Inbox};
 use crate::outbox::Outbox;
 use crate::recovery::{OutputState, PeerState, TaskState};
-use crate::task::{Heads, Order, Task, TaskMachine};
+use crate::task::{Demand, Heads, Order, Task, TaskMachine};
 use crate::time::Time;
 use crate::timers::WakeReason;
 use conns::Conns;
@@ -124,7 +124,8 @@ impl Node {
                     let order = Order::of(&config, id, &inputs, &outputs);
                     let heads = Heads::of(&config, id, &inputs);
                     order.gives().for_each(|links| ctx.outboxes.are_in_order(links));
-                    let mut task = Task::new(id, spec, inputs, outputs, (order, heads));
+                    let demand = Demand::of(&config, &outputs);
+                    let mut task = Task::new(id, spec, inputs, outputs, (order, heads, demand));
                     if let Some(state) = states.and_then(|s| s.get(&id)) {
                         task.restore(&mut ctx, state, in_flight);
                     }
@@ -378,6 +379,8 @@ fn restored_inbox(config: &NodeConfig, link: LinkId, states: Option<&BTreeMap<Ta
 mod alone_tests;
 #[cfg(test)]
 mod credit_tests;
+#[cfg(test)]
+mod demand_tests;
 #[cfg(test)]
 mod finish_tests;
 #[cfg(test)]

@@ -29,6 +29,10 @@ impl Outbox {
             format!("finished {finished}, acknowledged {through}, next {held_next}, assigned below {next}")
         })?;
         let is_last = end.is_none_or(|end| end.next() == held_next && held_next == next);
+        let costs = (held_next < next) == (self.assigned_cost > 0);
+        rule("cost of what is assigned", costs, || {
+            format!("{held_next} to {next} cost {} bytes", self.assigned_cost)
+        })?;
         rule("end", is_last, || format!("it is {end:?}, and {next} comes next"))?;
         if self.backing.acknowledged_is_finished() {
             same("finished", finished, through)?;

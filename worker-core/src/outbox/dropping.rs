@@ -52,7 +52,7 @@ impl Outbox {
         let offered = body.records();
         let mut result = Offered::default();
         if self.cancelled {
-            self.assign(offered);
+            self.assign(&body);
             self.push_assigned(body);
             return result;
         }
@@ -66,7 +66,7 @@ impl Outbox {
         result.dropped = offered - records + oldest;
         self.dropped += if self.planted.is(Bug::DropsUncounted) { oldest } else { result.dropped };
         if let Some(body) = taken {
-            self.assign(records);
+            self.assign(&body);
             self.push_assigned(body);
             result.last = Some(self.held_next.before());
         }

@@ -127,6 +127,11 @@ impl Outbox {
         self.held.costs().stored
     }
 
+    /// Bytes of tuples that are not acknowledged, those that may not leave yet included.
+    pub(crate) fn waiting_cost(&self) -> u64 {
+        self.assigned_cost + self.held_cost()
+    }
+
     /// Tuples held: pushed and not acknowledged.
     #[must_use]
     pub fn held_records(&self) -> u64 {

@@ -165,8 +165,9 @@ fn a_record_is_not_joined_to_one_that_was_sent() {
 fn what_comes_stored_to_an_idle_link_is_fetched_at_once() {
     let mut outbox = Outbox::new(1_000);
     outbox.open(standing(0, 1_000)).unwrap();
-    outbox.assign(3);
-    outbox.push_assigned(Body::Stored { place: Place(7), records: 3, cost: 45 });
+    let body = Body::Stored { place: Place(7), records: 3, cost: 45 };
+    outbox.assign(&body);
+    outbox.push_assigned(body);
     assert!(matches!(outbox.poll_request(), Some(Request::Load { place: Place(7), .. })));
     outbox.loaded(Seq(1), lines(3));
     assert_eq!(pull_all(&mut outbox), [1, 2, 3]);

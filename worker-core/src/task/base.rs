@@ -3,6 +3,7 @@
 mod check;
 mod commits;
 
+use super::demand::Demand;
 use super::finish::{FinishTracker, Step};
 use super::header::Heads;
 use super::order::Order;
@@ -60,6 +61,8 @@ pub(crate) struct Base {
     pub(super) ring: VecDeque<LinkId>,
     /// Where it is in the order of the source.
     pub(crate) order: Order,
+    /// Which of several links what it gives takes, where any will do.
+    demand: Demand,
     /// Headers of what it reads and gives.
     pub(super) heads: Heads,
     /// Inputs whose end has come.
@@ -89,7 +92,7 @@ impl Base {
         spec: &TaskSpec,
         inputs: Vec<LinkId>,
         outputs: Vec<LinkId>,
-        (order, heads): (Order, Heads),
+        (order, heads, demand): (Order, Heads, Demand),
     ) -> Self {
         let max_dead = match &spec.kind {
             TaskKind::Batch(batch) => batch.max_dead,
@@ -113,6 +116,7 @@ impl Base {
             past_max_dead: false,
             ring: VecDeque::new(),
             order,
+            demand,
             heads,
             ends: 0,
             commits: 0,

@@ -3,6 +3,7 @@
 mod base;
 pub(crate) mod batch;
 mod check;
+mod demand;
 mod events;
 mod finish;
 mod header;
@@ -16,6 +17,7 @@ pub(crate) mod stream;
 mod systematic;
 
 pub(crate) use base::{Base, Life};
+pub(crate) use demand::Demand;
 pub(crate) use header::Heads;
 pub(crate) use order::{ORDER_IS_LOST, Order};
 
@@ -53,7 +55,7 @@ impl Task {
         spec: &TaskSpec,
         inputs: Vec<LinkId>,
         outputs: Vec<LinkId>,
-        (order, heads): (Order, Heads),
+        ways: (Order, Heads, Demand),
     ) -> Self {
         let kind = match &spec.kind {
             TaskKind::Source => TaskMachine::Source(SourceTask::default()),
@@ -62,7 +64,7 @@ impl Task {
             TaskKind::Records(records) => TaskMachine::Records(Box::new(RecordsTask::new(records.clone()))),
             TaskKind::Sink => TaskMachine::Sink(SinkTask::default()),
         };
-        Self { base: Base::new(id, spec, inputs, outputs, (order, heads)), kind }
+        Self { base: Base::new(id, spec, inputs, outputs, ways), kind }
     }
 
     /// Goes on where the task's journal says. `in_flight` counts the records that were in flight on the node when its process

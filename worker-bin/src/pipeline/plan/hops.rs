@@ -227,6 +227,9 @@ impl Layout {
                     link
                 })
                 .collect();
+            if reader.by.is_none() && order == LinkOrder::Any {
+                self.graph.keyless.extend(&links);
+            }
             if order == LinkOrder::Dealt {
                 // The core deals what the router gives it for the first.
                 links.truncate(1);

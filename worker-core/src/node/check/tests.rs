@@ -1,7 +1,8 @@
 use crate::config::TaskId;
-use crate::event::{Event, TaskEvent};
+use crate::event::{Body, Event, TaskEvent};
 use crate::node::Node;
 use crate::node::play::{Play, around, batch};
+use crate::outbox::Outbox;
 use crate::task::{Life, Task};
 use std::time::Duration;
 use worker_proto::{LinkId, Seq};
@@ -25,6 +26,10 @@ fn in_use(journaled: bool) -> Play {
     play
 }
 
+fn assign_one(outbox: &mut Outbox) {
+    outbox.assign(&Body::Memory(crate::node::tests::records(&["f"])));
+}
+
 fn task(node: &mut Node, id: TaskId) -> &mut Task {
     node.tasks[id.0 as usize].as_mut().unwrap()
 }
@@ -33,7 +38,7 @@ fn task(node: &mut Node, id: TaskId) -> &mut Task {
 fn says_what_is_wrong_and_whose_it_is() {
     type Spoil = fn(&mut Node);
     let wrong: [(&str, &str, Spoil); 11] = [
-        ("t1/0", "numbers assigned", |n| _ = n.ctx.outbox(TO_SINK).assign(1)),
+        ("t1/0", "numbers assigned", |n| assign_one(n.ctx.outbox(TO_SINK))),
         ("t1/0", "life", |n| task(n, STAGE).base.life = Life::Ending),
         ("t1/0", "ends", |n| task(n, STAGE).base.input_ended()),
         ("t2/0", "turns of inputs", |n| task(n, SINK).base.arrived(TO_SINK)),

@@ -55,9 +55,10 @@ impl Base {
             .into_iter()
             .chain(dealt)
             .map(|chunk| {
-                let (records, mut outbox) = (chunk.body.records(), ctx.outbox(chunk.link));
+                let chunk = Chunk { link: self.demand.choose(ctx, chunk.link), ..chunk };
+                let mut outbox = ctx.outbox(chunk.link);
                 // Who drops gives numbers to what is taken.
-                let first = if outbox.drops() { outbox.next_seq() } else { outbox.assign(records) };
+                let first = if outbox.drops() { outbox.next_seq() } else { outbox.assign(&chunk.body) };
                 (first, chunk)
             })
             .collect();
