@@ -88,7 +88,7 @@ fn aim(part: &str, delivery: Delivery, mode: &str) -> Option<Aim> {
     }
 }
 
-fn is_there(program: &str) -> bool {
+pub(super) fn is_there(program: &str) -> bool {
     Command::new("sh")
         .args(["-c", &format!("command -v {program} > /dev/null")])
         .status()

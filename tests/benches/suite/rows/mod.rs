@@ -12,6 +12,7 @@ mod observed;
 mod order;
 mod pass;
 mod records;
+mod skew;
 mod starts;
 mod tasks;
 mod trickle;
@@ -45,6 +46,11 @@ pub(crate) const ROWS: &[Row] = &[
         name: records::NAME,
         what: "`records` with a Python and a Rust program, against the program between two cat",
         measure: records::measure,
+    },
+    Row {
+        name: skew::NAME,
+        what: "one batch in 50 takes 20 times as long, over 2 and 8 tasks, against GNU parallel",
+        measure: skew::measure,
     },
     Row {
         name: latency::NAME,
@@ -97,6 +103,7 @@ pub(crate) fn role(name: &str) -> Option<fn(&[String])> {
         link::BARE_ROLE => Some(link::bare_receiver),
         link::NODE_ROLE => Some(link::receiving_node),
         records::ROLE => Some(records::answer),
+        skew::ROLE => Some(skew::wait),
         _ => None,
     }
 }
