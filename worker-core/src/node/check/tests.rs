@@ -38,7 +38,7 @@ fn task(node: &mut Node, id: TaskId) -> &mut Task {
 fn says_what_is_wrong_and_whose_it_is() {
     type Spoil = fn(&mut Node);
     let wrong: [(&str, &str, Spoil); 11] = [
-        ("t1/0", "numbers assigned", |n| assign_one(n.ctx.outbox(TO_SINK))),
+        ("t1/0", "numbers assigned", |n| assign_one(&mut n.ctx.outbox(TO_SINK))),
         ("t1/0", "life", |n| task(n, STAGE).base.life = Life::Ending),
         ("t1/0", "ends", |n| task(n, STAGE).base.input_ended()),
         ("t2/0", "turns of inputs", |n| task(n, SINK).base.arrived(TO_SINK)),
