@@ -76,6 +76,30 @@ fn the_same_failure_is_not_said_again_and_again() {
     assert!((1..=2).contains(&warned), "one for each of the two tasks at most: {stderr}");
 }
 
+/// Each step comes with the time since the record was read, which grows.
+#[test]
+fn one_record_is_followed_through_the_node_where_the_filter_asks_for_it() {
+    let scratch = Scratch::new();
+    scratch.write("in.txt", "one\n");
+    let args = ["run", "-i", "in.txt", "-s", "cat", "-o", "out.txt", "--state", "state", "--admin", "none"];
+    let traced = [&args[..], &["--log", "warn,worker_record=trace", "--log-format", "json"]].concat();
+    let stderr = scratch.worker(&traced).run().expect(0).stderr;
+    let lines = stderr.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let steps: Vec<Value> = lines.filter(|line| line["target"] == "worker_record").collect();
+    let is = |line: &Value, step: &str| line["message"].as_str().is_some_and(|said| said.contains(step));
+    let mut said = steps.iter();
+    for step in ["read", "taken", "done with", "taken", "done with", "end"] {
+        assert!(said.any(|line| is(line, step)), "{step} is said in this order: {stderr}");
+    }
+    for (step, tasks) in [("appended", 3), ("durable", 3), ("sent", 2), ("acknowledged", 2), ("came", 2)] {
+        assert_eq!(steps.iter().filter(|line| is(line, step)).count(), tasks, "{step}: {stderr}");
+    }
+    let times: Vec<u64> = steps.iter().filter_map(|line| line["us"].as_u64()).collect();
+    assert!(times.is_sorted() && times.len() == steps.len(), "{stderr}");
+    let at = |stage: &str| steps.iter().filter(|line| line["span"]["stage"] == stage).count();
+    assert!(at("in") > 0 && at("cat") > 0 && at("out") > 0, "{stderr}");
+}
+
 #[test]
 fn the_filter_can_be_changed_while_it_runs() {
     let scratch = Scratch::new();

@@ -1,6 +1,7 @@
 //! The node behind its lock, its clock and its timer, and the law of use: what follows from news is carried out before the lock
 //! is given back, and so in order.
 
+use super::trace::{Mark, Tracer};
 use crate::awake::Clock;
 use crate::mutex::lock;
 use crate::text::units::duration;
@@ -41,6 +42,8 @@ pub trait Tell: Send + Sync {
     fn takes_print(&self, _task: TaskId) -> bool {
         true
     }
+    /// A driver has done something that the node need not know.
+    fn mark(&self, _mark: Mark) {}
 }
 
 /// Whether anything goes on in a node.
@@ -55,6 +58,7 @@ pub struct Traffic {
 /// One node; everybody who has news for it holds the cell, and the cell knows nobody but who carries actions out.
 pub(super) struct Cell {
     node: Mutex<Node>,
+    tracer: Tracer,
     clock: Arc<Clock>,
     carrier: OnceLock<Box<dyn Carry>>,
     wake_at: Mutex<Option<Time>>,
@@ -66,9 +70,10 @@ pub(super) struct Cell {
 
 impl Cell {
     /// A node that does nothing until it has a carrier; `ended` is told how it ends.
-    pub(super) fn new(node: Node, ended: oneshot::Sender<End>) -> Arc<Self> {
+    pub(super) fn new(node: Node, tracer: Tracer, ended: oneshot::Sender<End>) -> Arc<Self> {
         Arc::new(Self {
             node: Mutex::new(node),
+            tracer,
             clock: Clock::running(),
             carrier: OnceLock::new(),
             wake_at: Mutex::new(None),
@@ -100,8 +105,15 @@ impl Cell {
         }
         let result = f(&mut node, now);
         let Some(carrier) = self.carrier.get() else { return result };
+        let is_traced = Tracer::is_on();
         while let Some(action) = node.poll_action() {
+            if is_traced {
+                self.tracer.asked_for(&action);
+            }
             carrier.carry_out(self, &mut node, action);
+        }
+        if is_traced {
+            self.tracer.look(&node);
         }
         let next = node.next_wake().map(|(at, _)| at);
         let mut wake_at = lock(&self.wake_at);
@@ -198,10 +210,16 @@ impl Cell {
 
 impl Tell for Cell {
     fn tell(&self, event: Event) {
+        if Tracer::is_on() {
+            self.tracer.told(&event);
+        }
         self.act(|node, now| node.handle(now, event));
     }
 
     fn tell_all(&self, events: Vec<Event>) {
+        if Tracer::is_on() {
+            events.iter().for_each(|event| self.tracer.told(event));
+        }
         self.act(|node, now| events.into_iter().for_each(|event| node.handle(now, event)));
     }
 
@@ -222,6 +240,12 @@ impl Tell for Cell {
 
     fn takes_print(&self, task: TaskId) -> bool {
         self.look(|node| node.takes_print(task))
+    }
+
+    fn mark(&self, mark: Mark) {
+        if Tracer::is_on() {
+            self.tracer.mark(mark);
+        }
     }
 }
 

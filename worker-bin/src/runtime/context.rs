@@ -4,6 +4,7 @@ use super::blockers::{Blockers, Observer, blocker};
 use super::cell::{Tell, Traffic};
 use super::measure::{ProgramRun, TaskMeasure};
 use super::storage::StorageGuard;
+use super::trace::Mark;
 use crate::child::{Idle, Launcher, Program, TaskEnv};
 use crate::pipeline::plan::LocalTask;
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 use worker_core::config::TaskId;
 use worker_core::event::{Blocker, Event, TaskEvent};
+use worker_proto::{LinkId, Seq};
 
 /// What one port is made with.
 #[derive(Clone, Debug)]
@@ -91,6 +93,13 @@ impl Reporter {
 
     pub(super) fn is_heard(&self) -> bool {
         self.to.strong_count() > 0
+    }
+
+    /// A program was asked about records of a link.
+    pub(super) fn asked(&self, link: LinkId, first: Seq, records: u64) {
+        if let Some(to) = self.to.upgrade() {
+            to.mark(Mark::Asked { link, first, records });
+        }
     }
 
     /// Who is told.

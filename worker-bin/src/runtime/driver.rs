@@ -18,6 +18,7 @@ use super::process::life;
 use super::scratch::{self, Scratch};
 use super::spill::{SpillContext, SpillPort};
 use super::tap::Taps;
+use super::trace::Tracer;
 use crate::child::{Launcher, Manner};
 use crate::io::dead::DeadLetterFile;
 use crate::io::spill::SpillStore;
@@ -78,7 +79,8 @@ impl Driver {
         let config = node_config(plan, options, durable.as_ref());
         let mut journaled = Journaled::of(&graph, measures, durable);
         let (sender, ended) = oneshot::channel();
-        let cell = Cell::new(make_node(config, &journaled), sender);
+        let tracer = Tracer::new(Arc::clone(&graph), journaled.states.is_some());
+        let cell = Cell::new(make_node(config, &journaled), tracer, sender);
         let peers = (plan.nodes.clone(), options.addresses.clone());
         let connections = Connections::new(&cell, peers, options.chaos.clone());
         let taps = Taps::new(&plan.local);

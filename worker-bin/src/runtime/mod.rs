@@ -59,6 +59,7 @@ mod storage;
 mod stream;
 mod subject;
 mod tap;
+mod trace;
 mod window;
 
 /// What does without a system, for the simulation, which drives it as a run does; and the ports, for their tests.

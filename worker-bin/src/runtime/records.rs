@@ -43,7 +43,11 @@ impl RecordsPort {
         match action {
             RecordsAction::Start { life } => self.begin(life, when),
             RecordsAction::Request { life, link, first_seq, batch } => {
-                self.with_child(life, when, move |child| child.request(link, first_seq, batch));
+                let reporter = self.context.reporter.clone();
+                self.with_child(life, when, move |child| {
+                    reporter.asked(link, first_seq, batch.len() as u64);
+                    child.request(link, first_seq, batch);
+                });
             }
             RecordsAction::Tick { life } => self.with_child(life, when, RecordsHandle::tick),
             RecordsAction::End { life } => self.with_child(life, when, RecordsHandle::end),

@@ -72,7 +72,8 @@ impl Inbox {
     }
 
     /// The first tuple of the present epoch that waits to be taken, or would.
-    pub(crate) fn next_queued(&self) -> Seq {
+    #[must_use]
+    pub fn next_queued(&self) -> Seq {
         let goes_on = self.ack_when == AckWhen::Committed;
         let first = self.queue.iter().find(|piece| goes_on || self.epoch == Some(piece.epoch));
         let behind = || self.end.unwrap_or_else(|| self.received.next());

@@ -7,6 +7,7 @@ use crate::io::dead::{DeadLogError, NewLetter};
 use crate::mutex::lock;
 use crate::runtime::cell::{Cell, Tell};
 use crate::runtime::durable::AnyJournal;
+use crate::runtime::trace::Mark;
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::RecvTimeoutError;
@@ -127,6 +128,7 @@ impl JournalThreads {
         })?;
         if let Some(task) = self.tasks.get(member.0 as usize) {
             task.shared.commits.fetch_add(1, Relaxed);
+            cell.mark(Mark::Appended { task: task.shared.task, commit: commit.id });
         }
         self.column.appended.notify_one();
         Ok(())
