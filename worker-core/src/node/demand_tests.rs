@@ -29,7 +29,7 @@ fn given(play: &mut Play, chunks: u32) -> [u64; 2] {
             Action::Task(task, TaskAction::Sink(SinkAction::Write { work, .. })) if *task != SLOW => {
                 Some(*work)
             }
-            _ => None,
+            Action::Conn(..) | Action::Link(..) | Action::Task(..) | Action::Node(_) => None,
         }) {
             play.tell(Event::task(TaskId(2), SinkEvent::Written { work, position: None }));
         }
