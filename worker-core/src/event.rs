@@ -9,7 +9,7 @@ mod work;
 pub use crate::stall::Blocker;
 pub use action::{Action, ConnAction, LinkAction, NodeAction, Report};
 pub use commit::{Attempt, Commit, Headers, InputDone, Printed, StreamStep, Turn};
-pub use output::{Body, Chunk, Contents, DeadLetter, Failure, FailureKind, Output, Spent};
+pub use output::{Body, Chunk, Contents, DeadLetter, Failure, FailureKind, Origin, Output, Spent};
 pub use task::{BatchEvent, RecordsEvent, SinkEvent, SourceEvent, StreamEvent, TaskEvent};
 pub use work::{
     Amount, BatchAction, JournalAction, RecordsAction, Run, SinkAction, SourceAction, StreamAction,

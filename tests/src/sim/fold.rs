@@ -74,10 +74,10 @@ fn add(state: &mut TaskState, commit: &Commit, outputs: &[LinkId], bug: Option<D
         state.position.clone_from(&commit.position);
     }
     match &commit.stream {
-        Some(StreamStep::Admit { window, batches }) => {
+        Some(StreamStep::Admit { window, pieces }) => {
             let kept = begin(state, *window);
-            kept.records += batches.iter().map(|b| b.len() as u64).sum::<u64>();
-            kept.cost += batches.iter().map(worker_proto::Batch::cost).sum::<u64>();
+            kept.records += pieces.iter().map(|piece| piece.batch.len() as u64).sum::<u64>();
+            kept.cost += pieces.iter().map(|piece| piece.batch.cost()).sum::<u64>();
         }
         Some(StreamStep::Printed { window, printed }) => {
             begin(state, *window).printed_records += printed.records

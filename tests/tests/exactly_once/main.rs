@@ -11,6 +11,7 @@ mod generate;
 mod list;
 mod long;
 mod poison;
+mod referred;
 mod refused;
 mod restart;
 mod sample;

@@ -54,8 +54,9 @@ impl Image {
         for held in self.outputs.values().flat_map(|output| output.held.iter()) {
             live.add(&held.at, Use::Output);
         }
-        for at in self.window.iter().flat_map(|window| window.locations()) {
-            live.add(at, Use::Window);
+        if let Some(window) = &self.window {
+            window.admitted.iter().for_each(|admitted| live.add_admitted(admitted));
+            window.printed_locations().for_each(|at| live.add(at, Use::Window));
         }
     }
 }

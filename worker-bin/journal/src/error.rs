@@ -52,6 +52,9 @@ pub enum JournalError {
         /// The segment that was to be made.
         segment: String,
     },
+    /// What a source has read, and what is still needed of it, is not there any more.
+    #[error("{0}")]
+    Input(String),
     /// The caller asks for what is not in the journal: a mistake in this program.
     #[error("mistake in the worker: {0}; please report it")]
     Misuse(String),

@@ -5,7 +5,7 @@ use crc32fast::Hasher;
 use worker_proto::{Epoch, Fingerprint, JournalId};
 
 /// The newest version of the format that this program knows.
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
 
 /// The version that a journal of so many tasks is written in: one of a single task is what older programs know.
 pub(super) fn version_for(tasks: usize) -> u32 {

@@ -2,7 +2,8 @@
 
 use super::live::{Live, Use};
 use super::record::{
-    AttemptHead, BodyHead, CommitHead, HeadersHead, InputHead, Location, OutputHead, Span, StepHead, TurnHead,
+    Admitted, AttemptHead, BodyHead, CommitHead, HeadersHead, InputHead, Location, OutputHead, Span,
+    StepHead, TurnHead,
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -49,7 +50,7 @@ pub(super) struct Held {
 pub(super) struct WindowImage {
     pub(super) window: u64,
     pub(super) cut: bool,
-    pub(super) admitted: Vec<Location>,
+    pub(super) admitted: Vec<Admitted>,
     pub(super) steps: Vec<PrintedImage>,
 }
 
@@ -112,14 +113,15 @@ impl Image {
         for output in &head.outputs {
             let at = match &output.body {
                 BodyHead::Inline(span) => place(span),
-                BodyHead::Staged(at) => *at,
+                BodyHead::Elsewhere(at) => *at,
             };
             self.output(output, at, live);
             outputs.push((output.link, at));
         }
         if let Some(step) = &head.step {
             let admitted = match step {
-                StepHead::Admit { batches, .. } => batches.iter().map(place).collect(),
+                StepHead::Admit { batches, .. } => batches.iter().map(place).map(Admitted::whole).collect(),
+                StepHead::Refer { admitted, .. } => admitted.clone(),
                 StepHead::Printed { .. } | StepHead::Cut { .. } | StepHead::Done { .. } => Vec::new(),
             };
             self.step(step, admitted, outputs, live);
@@ -151,26 +153,19 @@ impl Image {
             each(&mut held.at);
         }
         if let Some(window) = &mut self.window {
-            window.admitted.iter_mut().for_each(&mut *each);
+            window.admitted.iter_mut().for_each(|admitted| each(&mut admitted.at));
             window.steps.iter_mut().flat_map(|s| s.outputs.iter_mut()).for_each(|(_, at)| each(at));
         }
     }
 
     /// Everything that may be read has moved, as far as `moved` says, by where it was.
     pub(super) fn relocate(&mut self, moved: &BTreeMap<(u64, u64), Location>, live: &mut Live) {
-        let mut relocate = |at: &mut Location, by| {
-            if let Some(to) = moved.get(&at.key()) {
-                live.remove(at, by);
-                live.add(to, by);
-                *at = *to;
-            }
-        };
         let held = self.outputs.values_mut().flat_map(|output| output.held.iter_mut());
-        held.for_each(|held| relocate(&mut held.at, Use::Output));
+        held.for_each(|held| relocate(&mut held.at, Use::Output, moved, live));
         if let Some(window) = &mut self.window {
-            window.admitted.iter_mut().for_each(|at| relocate(at, Use::Window));
+            window.relocate_admitted(moved, live);
             let outputs = window.steps.iter_mut().flat_map(|step| step.outputs.iter_mut());
-            outputs.for_each(|(_, at)| relocate(at, Use::Window));
+            outputs.for_each(|(_, at)| relocate(at, Use::Window, moved, live));
         }
     }
 
@@ -230,14 +225,15 @@ impl Image {
     fn step(
         &mut self,
         step: &StepHead,
-        admitted: Vec<Location>,
+        admitted: Vec<Admitted>,
         outputs: Vec<(LinkId, Location)>,
         live: &mut Live,
     ) {
         match *step {
-            StepHead::Admit { window, .. } => {
-                admitted.iter().for_each(|at| live.add(at, Use::Window));
-                self.window(window, live).admitted.extend(admitted);
+            StepHead::Admit { window, .. } | StepHead::Refer { window, .. } => {
+                self.window(window, live);
+                let Some(window) = &mut self.window else { return };
+                admitted.iter().for_each(|admitted| window.admit(admitted, live));
             }
             StepHead::Printed { window, records, hash } => {
                 outputs.iter().for_each(|(_, at)| live.add(at, Use::Window));
@@ -262,8 +258,17 @@ impl Image {
 
     fn leave_window(&mut self, live: &mut Live) {
         if let Some(window) = self.window.take() {
-            window.locations().for_each(|at| live.remove(at, Use::Window));
+            window.admitted.iter().for_each(|admitted| live.remove_admitted(admitted));
+            window.printed_locations().for_each(|at| live.remove(at, Use::Window));
         }
+    }
+}
+
+fn relocate(at: &mut Location, by: Use, moved: &BTreeMap<(u64, u64), Location>, live: &mut Live) {
+    if let Some(to) = moved.get(&at.key()) {
+        live.remove(at, by);
+        live.add(to, by);
+        *at = *to;
     }
 }
 
@@ -302,15 +307,42 @@ impl Held {
 
 impl WindowImage {
     pub(super) fn locations(&self) -> impl Iterator<Item = &Location> {
-        self.admitted.iter().chain(self.steps.iter().flat_map(|s| s.outputs.iter().map(|(_, at)| at)))
+        self.admitted.iter().map(|admitted| &admitted.at).chain(self.printed_locations())
+    }
+
+    pub(super) fn printed_locations(&self) -> impl Iterator<Item = &Location> {
+        self.steps.iter().flat_map(|s| s.outputs.iter().map(|(_, at)| at))
+    }
+
+    /// Adds what is admitted next.
+    fn admit(&mut self, next: &Admitted, live: &mut Live) {
+        let joined = self.admitted.last().and_then(|last| last.joined(next));
+        if joined.is_some()
+            && let Some(last) = self.admitted.pop()
+        {
+            live.remove_admitted(&last);
+        }
+        let admitted = joined.unwrap_or(*next);
+        live.add_admitted(&admitted);
+        self.admitted.push(admitted);
+    }
+
+    fn relocate_admitted(&mut self, moved: &BTreeMap<(u64, u64), Location>, live: &mut Live) {
+        for admitted in &mut self.admitted {
+            if let Some(to) = moved.get(&admitted.at.key()) {
+                live.remove_admitted(admitted);
+                admitted.at = *to;
+                live.add_admitted(admitted);
+            }
+        }
     }
 
     fn state(&self) -> WindowState {
         WindowState {
             window: self.window,
             cut: self.cut,
-            records: self.admitted.iter().map(|at| at.span.records()).sum(),
-            cost: self.admitted.iter().map(|at| at.span.bytes()).sum(),
+            records: self.admitted.iter().map(Admitted::records).sum(),
+            cost: self.admitted.iter().map(Admitted::cost).sum(),
             printed_records: self.steps.iter().map(|step| step.records).sum(),
         }
     }

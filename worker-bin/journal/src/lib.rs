@@ -67,7 +67,7 @@
 //! | kind | | head | raw bytes |
 //! |---|---|---|---|
 //! | 1 | life | epoch | |
-//! | 2 | commit | number, inputs, outputs, dead letters, window's step | position; inline outputs; admitted batches |
+//! | 2 | commit | number, inputs, outputs, dead letters, window's step | position; inline outputs; admitted batches that are not referred to |
 //! | 3 | stage | size of the batch | a batch that a later commit may refer to |
 //! | 4 | state | none | a chunk of the keyed state, or the newest position |
 //! | 5 | checkpoint | segments it needs; how many state records before it | everything as of here |
@@ -79,9 +79,10 @@
 //! A batch is its end offsets followed by its records, with a checksum of both in the head, so that it can be read alone. A commit
 //! that is too large for one record is several: its outputs are staged, and nothing of it counts before the commit itself.
 //!
-//! Where several tasks share a journal (version 2), a record is of the task that the last *of* record before it in the segment
+//! Where several tasks share a journal (version 3), a record is of the task that the last *of* record before it in the segment
 //! names, or of the first; staged and copied batches are of none, because no two tasks send on one link. A checkpoint begins
-//! then with a part for each task but the last. A journal of one task (version 1) has neither kind.
+//! then with a part for each task but the last, and a stream's admission refers to what another of the tasks sent. A journal of one task
+//! (version 1) has none of this; one of version 2 has no references.
 //!
 //! Every segment has one checkpoint, before its first commit. A checkpoint says all there is to know but the batches
 //! themselves, whose places it names.
@@ -104,6 +105,7 @@
 //! segment are copied forward, a little with each commit. What a window needs moves only with a checkpoint, from segments that are mostly
 //! dead: of a journal that tasks share, a window would else hold all that the others had written meanwhile.
 
+mod admitting;
 mod check;
 mod directory;
 mod error;
@@ -112,6 +114,7 @@ mod fold;
 mod format;
 mod image;
 mod images;
+mod input;
 mod inspect;
 mod live;
 mod lock;
@@ -133,6 +136,7 @@ pub use error::{Damage, JournalError};
 pub use fold::{Fold, NewestPosition};
 pub use format::Position;
 pub use images::Member;
+pub use input::InputFiles;
 pub use inspect::{Finding, Found, InspectError, committed_dead_bytes, committed_position, inspect};
 pub use lock::Lock;
 pub use opening::{

@@ -1,7 +1,7 @@
 //! Which segments are still needed, and for what.
 
 use super::check::rule;
-use super::record::Location;
+use super::record::{Admitted, Location};
 use std::collections::BTreeMap;
 
 /// Batches that may still be read, counted by segment.
@@ -36,20 +36,41 @@ pub(super) enum Use {
 
 impl Live {
     pub(super) fn add(&mut self, location: &Location, by: Use) {
+        self.count(location, location.span.bytes(), by);
+    }
+
+    /// What a window needs of a batch.
+    pub(super) fn add_admitted(&mut self, admitted: &Admitted) {
+        self.count(&admitted.at, admitted.cost(), Use::Window);
+    }
+
+    /// What lies in a source's input takes nothing here, and holds no segment.
+    fn count(&mut self, location: &Location, bytes: u64, by: Use) {
+        if location.input().is_some() {
+            return;
+        }
         let segment = self.segments.entry(location.segment).or_default();
         segment.uses += 1;
         segment.fixed += u64::from(by != Use::Output);
-        segment.bytes += location.span.bytes();
+        segment.bytes += bytes;
         segment.end = segment.end.max(location.end());
-        self.bytes += location.span.bytes();
+        self.bytes += bytes;
     }
 
     pub(super) fn remove(&mut self, location: &Location, by: Use) {
+        self.uncount(location, location.span.bytes(), by);
+    }
+
+    pub(super) fn remove_admitted(&mut self, admitted: &Admitted) {
+        self.uncount(&admitted.at, admitted.cost(), Use::Window);
+    }
+
+    fn uncount(&mut self, location: &Location, bytes: u64, by: Use) {
         let Some(segment) = self.segments.get_mut(&location.segment) else { return };
         segment.uses -= 1;
         segment.fixed -= u64::from(by != Use::Output);
-        segment.bytes -= location.span.bytes();
-        self.bytes -= location.span.bytes();
+        segment.bytes -= bytes;
+        self.bytes -= bytes;
         if segment.uses == 0 {
             self.segments.remove(&location.segment);
         }

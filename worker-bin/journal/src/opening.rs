@@ -305,6 +305,7 @@ impl<File: StorageFile> First<File> {
             unused: None,
             checkpoints: Checkpoints { durable: made, waiting: VecDeque::new() },
             staged: BTreeMap::new(),
+            inputs: BTreeMap::new(),
             places: 0,
             moving: VecDeque::new(),
             may_be_spread: true,
@@ -323,7 +324,8 @@ impl<File: StorageFile> First<File> {
         let mut moved: BTreeMap<(u64, u64), Location> = BTreeMap::new();
         let before = &self.before;
         let is_durable = |at: &Location| {
-            before.get(&at.segment).is_some_and(|(header, _)| header.position(at.end()) <= durable_to)
+            at.input().is_some()
+                || before.get(&at.segment).is_some_and(|(header, _)| header.position(at.end()) <= durable_to)
         };
         self.images.each_location(&mut |at| {
             if !is_durable(at) {

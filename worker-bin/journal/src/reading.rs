@@ -5,8 +5,9 @@ use super::fold::Fold;
 use super::format;
 use super::image::WindowImage;
 use super::images::Member;
+use super::input::{self, InputFiles};
 use super::opening::read_batch;
-use super::record::Location;
+use super::record::{Admitted, Location};
 use super::storage::{Storage, StorageFile};
 use super::writer::Journal;
 use std::sync::Arc;
@@ -17,12 +18,19 @@ use worker_proto::{Batch, LinkId, Seq};
 /// while it exists.
 #[derive(Clone, Debug)]
 pub struct Extent<F> {
-    file: F,
+    file: Source<F>,
     place: Arc<str>,
     at: Location,
     /// Records left out at the start.
     skip: u64,
     records: u64,
+}
+
+/// What an extent is read from.
+#[derive(Clone, Debug)]
+enum Source<F> {
+    Segment(F),
+    Input(Arc<dyn InputFiles>),
 }
 
 /// What one commit sent, link by link.
@@ -46,8 +54,12 @@ impl<F: StorageFile> Extent<F> {
     /// # Errors
     /// [`JournalError`]: the disk, or what was read is not what was written.
     pub fn read(&self) -> Result<Batch, JournalError> {
-        let batch = read_batch(&self.file, self.at.offset, &self.at.span)?;
-        let batch = batch.map_err(|what| self.damaged(what))?;
+        let batch = match &self.file {
+            Source::Segment(file) => {
+                read_batch(file, self.at.offset, &self.at.span)?.map_err(|what| self.damaged(what))?
+            }
+            Source::Input(files) => input::read(files.as_ref(), &self.at)?,
+        };
         let from = usize::try_from(self.skip).unwrap_or(usize::MAX).min(batch.len());
         let count = usize::try_from(self.records).unwrap_or(usize::MAX).min(batch.len() - from);
         Ok(if count == batch.len() { batch } else { batch.slice(from..from + count) })
@@ -122,7 +134,12 @@ impl<S: Storage, F: Fold> Journal<S, F> {
     /// # Errors
     /// [`JournalError`].
     pub fn admitted_of(&self, member: Member, window: u64) -> Result<Vec<Extent<S::File>>, JournalError> {
-        self.window(member, window).iter().flat_map(|w| &w.admitted).map(|at| self.extent(at)).collect()
+        let admitted = self.window(member, window).into_iter().flat_map(|w| &w.admitted);
+        let part = |admitted: &Admitted| {
+            let extent = self.extent(&admitted.at)?;
+            Ok(Extent { skip: admitted.skip(), records: admitted.records(), ..extent })
+        };
+        admitted.map(part).collect()
     }
 
     /// What a window's program printed, commit by commit; nothing if the window is not under way.
@@ -162,13 +179,18 @@ impl<S: Storage, F: Fold> Journal<S, F> {
     }
 
     pub(super) fn extent(&self, at: &Location) -> Result<Extent<S::File>, JournalError> {
+        if let Some((member, _)) = at.input() {
+            let files = self.inputs.get(&member).ok_or_else(|| input::unknown(at))?;
+            let (file, place) = (Source::Input(Arc::clone(files)), self.place.clone());
+            return Ok(Extent { file, place, at: *at, skip: 0, records: at.span.records() });
+        }
         let file = if at.segment == self.active.header.number {
             Some(&self.active.file)
         } else {
             self.sealed.get(&at.segment).map(|s| &s.file)
         };
         let file = file.ok_or_else(|| self.damaged(at, "the segment is gone".to_owned()))?.clone();
-        let place = self.place.clone();
+        let (file, place) = (Source::Segment(file), self.place.clone());
         Ok(Extent { file, place, at: *at, skip: 0, records: at.span.records() })
     }
 

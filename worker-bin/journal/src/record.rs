@@ -1,6 +1,7 @@
 //! What records say: their heads, and how a payload is put together without copying batches.
 
 use super::image::Image;
+use super::images::Member;
 use bytes::Bytes;
 use crc32fast::Hasher;
 use serde::de::DeserializeOwned;
@@ -26,9 +27,13 @@ pub(super) struct Span {
     pub(super) crc: u32,
 }
 
+/// Set in what a [`Location`] names as its segment where that is a file of a source's input. No segment has such a number.
+const OF_INPUT: u64 = 1 << 63;
+
 /// Where a batch lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Location {
+    /// Number of the segment; or the source's task and its file ([`Location::input`]).
     pub(super) segment: u64,
     /// Offset in the file.
     pub(super) offset: u64,
@@ -91,16 +96,102 @@ pub(super) struct OutputHead {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum BodyHead {
     Inline(Span),
-    /// In an earlier record.
-    Staged(Location),
+    /// In an earlier record, or in a file that a source reads.
+    Elsewhere(Location),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum StepHead {
-    Admit { window: u64, batches: Vec<Span> },
-    Printed { window: u64, records: u64, hash: u64 },
-    Cut { window: u64 },
-    Done { window: u64 },
+    Admit {
+        window: u64,
+        batches: Vec<Span>,
+    },
+    Printed {
+        window: u64,
+        records: u64,
+        hash: u64,
+    },
+    Cut {
+        window: u64,
+    },
+    Done {
+        window: u64,
+    },
+    /// Admits what lies in this journal already: outputs of another of its tasks.
+    Refer {
+        window: u64,
+        admitted: Vec<Admitted>,
+    },
+}
+
+/// Records that were admitted to a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "AdmittedRow", into = "AdmittedRow")]
+pub(super) struct Admitted {
+    /// The batch that they are in.
+    pub(super) at: Location,
+    /// Which of it; `None`: all.
+    pub(super) part: Option<Part>,
+}
+
+/// Consecutive records of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Part {
+    /// So many are before them.
+    pub(super) skip: u64,
+    pub(super) records: u64,
+    /// What they cost, in bytes.
+    pub(super) cost: u64,
+}
+
+/// How it is written: older versions have the place alone.
+#[derive(Serialize, Deserialize)]
+struct AdmittedRow(u64, u64, Span, #[serde(default, skip_serializing_if = "Option::is_none")] Option<Part>);
+
+impl From<AdmittedRow> for Admitted {
+    fn from(AdmittedRow(segment, offset, span, part): AdmittedRow) -> Self {
+        Self { at: Location { segment, offset, span }, part }
+    }
+}
+
+impl From<Admitted> for AdmittedRow {
+    fn from(Admitted { at: Location { segment, offset, span }, part }: Admitted) -> Self {
+        Self(segment, offset, span, part)
+    }
+}
+
+impl Admitted {
+    /// All of a batch.
+    pub(super) fn whole(at: Location) -> Self {
+        Self { at, part: None }
+    }
+
+    /// `records` behind the first `skip` of a batch, which cost so much.
+    pub(super) fn part(at: Location, skip: u64, records: u64, cost: u64) -> Self {
+        let part = Part { skip, records, cost };
+        Self { at, part: Some(part).filter(|_| records < at.span.records()) }
+    }
+
+    pub(super) fn skip(&self) -> u64 {
+        self.part.map_or(0, |part| part.skip)
+    }
+
+    pub(super) fn records(&self) -> u64 {
+        self.part.map_or(self.at.span.records(), |part| part.records)
+    }
+
+    /// In bytes.
+    pub(super) fn cost(&self) -> u64 {
+        self.part.map_or(self.at.span.bytes(), |part| part.cost)
+    }
+
+    /// Both together, if `next` follows in the same batch.
+    pub(super) fn joined(&self, next: &Self) -> Option<Self> {
+        let follows = self.at == next.at && self.skip() + self.records() == next.skip();
+        follows.then(|| {
+            Self::part(self.at, self.skip(), self.records() + next.records(), self.cost() + next.cost())
+        })
+    }
 }
 
 /// Head of a copied batch, which follows it.
@@ -146,11 +237,17 @@ impl CommitHead {
     pub(super) fn inline_bytes(&self) -> u64 {
         let outputs = self.outputs.iter().map(|o| match &o.body {
             BodyHead::Inline(span) => span.bytes(),
-            BodyHead::Staged(_) => 0,
+            BodyHead::Elsewhere(_) => 0,
         });
         let admitted = match &self.step {
             Some(StepHead::Admit { batches, .. }) => batches.as_slice(),
-            Some(StepHead::Printed { .. } | StepHead::Cut { .. } | StepHead::Done { .. }) | None => &[],
+            Some(
+                StepHead::Refer { .. }
+                | StepHead::Printed { .. }
+                | StepHead::Cut { .. }
+                | StepHead::Done { .. },
+            )
+            | None => &[],
         };
         outputs.sum::<u64>() + admitted.iter().map(Span::bytes).sum::<u64>()
     }
@@ -167,6 +264,20 @@ impl Span {
 }
 
 impl Location {
+    /// In a file of what a task of the journal reads: only the records lie there, not their ends.
+    pub(super) fn in_input(member: Member, file: u32, offset: u64, span: Span) -> Self {
+        // Members are numbered from 0 and far fewer than 2^31.
+        let segment = OF_INPUT | (u64::from(member.0) << 32) | u64::from(file);
+        Self { segment, offset, span }
+    }
+
+    /// The task whose input it lies in, and which of its files, if it lies there.
+    pub(super) fn input(&self) -> Option<(Member, u32)> {
+        let file = u32::try_from(self.segment & u64::from(u32::MAX)).unwrap_or_default();
+        let member = u32::try_from((self.segment & !OF_INPUT) >> 32).unwrap_or_default();
+        (self.segment & OF_INPUT != 0).then_some((Member(member), file))
+    }
+
     pub(super) fn end(&self) -> u64 {
         self.offset + self.span.bytes()
     }
@@ -191,6 +302,11 @@ impl<'a> Payload<'a> {
         hasher.update(bytes);
         self.hashes.push(hasher);
         self.parts.push(bytes);
+    }
+
+    /// What says of a batch whether it is the same; nothing is added.
+    pub(super) fn span_of(batch: &Batch) -> Span {
+        Self::default().push_batch(batch)
     }
 
     /// Adds a batch behind the head.

@@ -3,8 +3,10 @@
 mod check;
 mod crash;
 mod damage;
+mod input;
 mod little_room;
 mod model;
+mod referring;
 mod shared;
 mod space;
 mod syncing;
@@ -15,6 +17,7 @@ use model::{Model, identity, tiny};
 use worker_core::event::{
     Attempt, Body, Chunk, Commit, CommitId, Headers, InputDone, Place, Printed, StreamStep, Turn,
 };
+use worker_core::inbox::Piece;
 use worker_core::recovery::{HeldOutput, TaskState, WindowState};
 use worker_proto::{Batch, Epoch, Fingerprint, JournalId, LinkId, Seq};
 
@@ -22,6 +25,11 @@ type MemJournal = Journal<MemStorage, NewestPosition>;
 
 fn lines(text: &str) -> Batch {
     Batch::from_terminated(Bytes::copy_from_slice(text.as_bytes()), b'\n')
+}
+
+/// Records that came from another journal.
+fn piece(text: &str) -> Piece {
+    Piece { link: LinkId(9), epoch: Epoch(1), first_seq: Seq(1), batch: lines(text) }
 }
 
 fn commit(id: u64) -> Commit {
@@ -58,7 +66,7 @@ pub(super) fn journal_with_everything() -> MemStorage {
     first.inputs.push(InputDone { link, epoch, journal: JournalId(4), through, ended: false });
     first.position = Some(Bytes::from_static(b"here"));
     journal.append(&first, Some(77)).unwrap();
-    let step = StreamStep::Admit { window: 1, batches: vec![lines("x\n"), lines("y\n")] };
+    let step = StreamStep::Admit { window: 1, pieces: vec![piece("x\n"), piece("y\n")] };
     journal.append(&Commit { stream: Some(step), ..commit(2) }, None).unwrap();
     sync(&mut journal);
     journal.append(&commit(3), None).unwrap();
@@ -214,7 +222,7 @@ fn a_window_is_kept_until_it_is_done() {
     let mut journal = open(&disk).journal;
     let printed = Printed { records: 1, hash: 5 };
     let steps = [
-        StreamStep::Admit { window: 1, batches: vec![lines("x\n"), lines("y\nz\n")] },
+        StreamStep::Admit { window: 1, pieces: vec![piece("x\n"), piece("y\nz\n")] },
         StreamStep::Printed { window: 1, printed },
         StreamStep::Cut { window: 1 },
     ];

@@ -4,17 +4,16 @@ use super::error::{Damage, JournalError};
 use super::fold::Fold;
 use super::format::{self, Position, RecordKind};
 use super::images::{Images, Member};
+use super::input::InputFiles;
 use super::live::Use;
-use super::record::{
-    AttemptHead, BodyHead, CommitHead, InputHead, Location, OutputHead, Payload, StepHead, TurnHead,
-};
+use super::record::{AttemptHead, BodyHead, CommitHead, InputHead, Location, OutputHead, Payload, TurnHead};
 use super::roll::Checkpoints;
 use super::segments::{Active, Sealed};
 use super::storage::Storage;
 use super::sync::Poison;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use worker_core::event::{Attempt, Body, Commit, InputDone, Place, StreamStep};
+use worker_core::event::{Attempt, Body, Commit, InputDone, Place};
 use worker_proto::{Batch, Epoch, Fingerprint, JournalId, LinkId, Seq};
 
 /// A commit whose batches are larger than this in bytes is written as several records, of which the last one counts.
@@ -54,6 +53,8 @@ pub struct Journal<S: Storage, F> {
     pub(super) durable: Position,
     pub(super) checkpoints: Checkpoints,
     pub(super) staged: BTreeMap<Place, Location>,
+    /// What tasks read that are sources of files.
+    pub(super) inputs: BTreeMap<Member, Arc<dyn InputFiles>>,
     pub(super) places: u64,
     /// Live outputs of a segment that is being emptied.
     pub(super) moving: VecDeque<(LinkId, Seq)>,
@@ -212,7 +213,7 @@ impl<S: Storage, F: Fold> Journal<S, F> {
         if let Some(position) = &commit.position {
             payload.push(position);
         }
-        let outputs = self.outputs(commit, &mut payload, staged)?;
+        let outputs = self.outputs((member, commit), &mut payload, staged)?;
         let head = CommitHead {
             id: commit.id.0,
             inputs: commit.inputs.iter().map(InputHead::from).collect(),
@@ -221,7 +222,7 @@ impl<S: Storage, F: Fold> Journal<S, F> {
             dead_bytes,
             ended: commit.ended,
             position_bytes: commit.position.as_ref().map(|m| m.len() as u64),
-            step: commit.stream.as_ref().map(|step| step_head(step, &mut payload)),
+            step: commit.stream.as_ref().map(|step| self.step_head(step, &mut payload)),
             attempt: AttemptHead::from(&commit.attempt),
             turn: TurnHead::of(commit),
         };
@@ -244,10 +245,11 @@ impl<S: Storage, F: Fold> Journal<S, F> {
     /// Heads of the outputs, whose batches go into `payload`; or, if they are too large, into records of their own.
     fn outputs<'c>(
         &mut self,
-        commit: &'c Commit,
+        (member, commit): (Member, &'c Commit),
         payload: &mut Payload<'c>,
         staged: &mut Vec<Location>,
     ) -> Result<Vec<OutputHead>, JournalError> {
+        let origin = commit.origin.as_ref().filter(|_| self.inputs.contains_key(&member));
         let in_memory = commit.outputs.iter().map(|(_, chunk)| match &chunk.body {
             Body::Memory(batch) => batch.cost(),
             Body::Stored { .. } => 0,
@@ -262,14 +264,20 @@ impl<S: Storage, F: Fold> Journal<S, F> {
                     let at = at.ok_or_else(|| {
                         JournalError::Misuse(format!("{records} records are not staged at {}", place.0))
                     })?;
-                    heads.push(OutputHead { link, first, body: BodyHead::Staged(*at) });
+                    heads.push(OutputHead { link, first, body: BodyHead::Elsewhere(*at) });
+                }
+                Body::Memory(batch) if origin.is_some_and(|origin| origin.is_of(batch)) => {
+                    let (file, offset) =
+                        origin.map(|origin| (origin.file, origin.offset)).unwrap_or_default();
+                    let at = Location::in_input(member, file, offset, Payload::span_of(batch));
+                    heads.push(OutputHead { link, first, body: BodyHead::Elsewhere(at) });
                 }
                 Body::Memory(batch) if is_large => {
                     for part in divided(batch) {
                         let at = self.write_staged(&part)?;
                         self.images.live.add(&at, Use::Staged);
                         staged.push(at);
-                        heads.push(OutputHead { link, first, body: BodyHead::Staged(at) });
+                        heads.push(OutputHead { link, first, body: BodyHead::Elsewhere(at) });
                         first = first.plus(part.len() as u64);
                     }
                 }
@@ -312,20 +320,6 @@ impl<S: Storage, F: Fold> Journal<S, F> {
 
 fn no_task(member: Member) -> JournalError {
     JournalError::Misuse(format!("a journal has no task {}", member.0))
-}
-
-fn step_head<'c>(step: &'c StreamStep, payload: &mut Payload<'c>) -> StepHead {
-    match step {
-        StreamStep::Admit { window, batches } => {
-            let batches = batches.iter().map(|b| payload.push_batch(b)).collect();
-            StepHead::Admit { window: *window, batches }
-        }
-        StreamStep::Printed { window, printed } => {
-            StepHead::Printed { window: *window, records: printed.records, hash: printed.hash }
-        }
-        StreamStep::Cut { window } => StepHead::Cut { window: *window },
-        StreamStep::Done { window } => StepHead::Done { window: *window },
-    }
 }
 
 /// A batch in parts that are not too large for a record each, as far as records can be parted.

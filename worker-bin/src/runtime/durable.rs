@@ -1,15 +1,18 @@
 //! The state directory of a run with `delivery = "exactly-once"`, opened: what every task goes on from.
 
+mod error;
+
+pub use error::DurableError;
+
 use super::first_start::FirstStart;
-use super::peers::{PeersError, PeersFile};
+use super::peers::PeersFile;
 use super::process::life;
 use crate::child::records::KeyedState;
 use crate::full::is_full;
-use crate::hints;
 use crate::io::beside::dangling;
-use crate::io::dead::{DeadLetterLog, DeadLogError, log_path, read_letters};
+use crate::io::dead::{DeadLetterLog, log_path, read_letters};
 use crate::io::source::file::list_path;
-use crate::manifest::{COLUMN, JOURNALS, Manifest, ManifestError, journal_name};
+use crate::manifest::{COLUMN, JOURNALS, Manifest, journal_name};
 use crate::pipeline::plan::{
     LocalTask, Plan, RecordsSettings, Role, differences, moves, placement, render, semantics,
 };
@@ -20,13 +23,12 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use thiserror::Error;
 use worker_core::config::TaskId;
 use worker_core::event::{Commit, CommitId};
 use worker_core::recovery::TaskState;
 use worker_journal::{
-    DirStorage, Fold, Journal, JournalError, Lock, Member, MemberIdentity, NewestPosition, OpenedMember,
-    OpenedShared, Reserve, Settings, SharedIdentity, StateError, StorageError, make_directory, random_id,
+    DirStorage, Fold, InputFiles, Journal, Lock, Member, MemberIdentity, NewestPosition, OpenedMember,
+    OpenedShared, Reserve, Settings, SharedIdentity, StateError, make_directory, random_id,
 };
 use worker_proto::Fingerprint;
 
@@ -71,79 +73,6 @@ pub(super) struct DurableTask {
     pub(super) dead: DeadLetterLog,
     /// What a records program had kept, as of the last commit.
     pub(super) keyed: Option<Arc<Mutex<KeyedState>>>,
-}
-
-/// Why a state directory cannot be used.
-#[derive(Debug, Error)]
-pub enum DurableError {
-    /// The directory itself: held by another process, not writable.
-    #[error("{0}{hint}", hint = hints::of_state(.0))]
-    State(#[from] StateError),
-    /// Its manifest: of a newer format, damaged.
-    #[error("{0}")]
-    Manifest(#[from] ManifestError),
-    #[error("{0}{hint}", hint = hints::of_journal(.0))]
-    Journal(#[from] JournalError),
-    #[error("{0}")]
-    Storage(#[from] StorageError),
-    /// A task's dead letters.
-    #[error("{0}")]
-    Dead(#[from] DeadLogError),
-    #[error("{0}")]
-    Peers(#[from] PeersError),
-    /// A link that leads nowhere.
-    #[error(
-        "{} is a link to {}, and nothing is there: make that directory, or remove the link", dir.display(), target.display()
-    )]
-    Dangling { dir: PathBuf, target: PathBuf },
-    /// There is something else.
-    #[error(
-        "{} holds other things ({names}) and no state of a pipeline; name a directory of its own with --state, such as {}/state",
-        dir.display(), dir.display()
-    )]
-    Foreign {
-        dir: PathBuf,
-        /// What is there.
-        names: String,
-    },
-    /// It was made by another pipeline.
-    #[error(
-        "the state in {} is of pipeline `{found}`, not of `{expected}`; give this pipeline a directory of its own with --state, \
-         or start over with --fresh, which removes what is there", dir.display()
-    )]
-    OtherPipeline {
-        dir: PathBuf,
-        found: String,
-        /// Whose it should be.
-        expected: String,
-    },
-    /// The pipeline, or where its tasks run, is not what it was.
-    #[error(
-        "the pipeline has changed since the state in {} was begun, in a way that its results depend on:\n{differences}\
-         Undo the change, give the changed pipeline a state directory of its own with --state, or start over with --fresh",
-        dir.display()
-    )]
-    Changed {
-        dir: PathBuf,
-        /// What has changed, a line each.
-        differences: String,
-    },
-    /// A task's journal is gone.
-    #[error(
-        "the journal of {task} is gone from {}: without it records would be lost or repeated; put it back from a copy, or start \
-         over with --fresh", path.display()
-    )]
-    Missing { task: String, path: PathBuf },
-    /// A task was moved.
-    #[error(
-        "tasks run elsewhere than when the state in {} was begun:\n{differences}\
-         What they keep is on the old node: undo the change, or start every node over with --fresh", dir.display()
-    )]
-    Moved {
-        dir: PathBuf,
-        /// Which tasks, a line each.
-        differences: String,
-    },
 }
 
 /// What a state directory has in it before it has a manifest.
@@ -324,6 +253,14 @@ impl Durable {
         journal.append_of(*member, &commit, None)?;
         (state.commits, state.position) = (commit.id.0, Some(position));
         Ok(())
+    }
+
+    /// What a source reads, where its journal may refer to it.
+    pub(super) fn reads(&mut self, task: TaskId, files: Arc<dyn InputFiles>) {
+        let Some(DurableTask { column, member, .. }) = self.tasks.get(&task) else { return };
+        if let Some(DurableColumn { journal, .. }) = self.columns.get_mut(*column) {
+            journal.reads(*member, files);
+        }
     }
 
     /// Makes the first positions durable, with one sync for all of a journal.

@@ -6,6 +6,7 @@ use super::source::{Input, ProgramInput, Rest, Sampler};
 use crate::child::{PrintsTo, Program};
 use crate::io::made::Made;
 use crate::io::sink::{self, SinkEnd, SinkError, SinkWriter};
+use crate::io::source::file::{ReferredFiles, SourceFiles};
 use crate::io::source::program::Prints;
 use crate::io::source::{self, FileSource, Lives, SourceError, SourceOptions, Stop, Total, Written};
 use crate::pipeline::plan::{LocalTask, Plan, RecordsSettings, Role, SourceTask, StageTask};
@@ -169,6 +170,7 @@ impl Opening<'_> {
         };
         let (done_bytes, stop) = (Arc::clone(&self.done_bytes), Stop::new()?);
         if self.durable.as_ref().is_some_and(|d| d.has_ended(task.id)) {
+            self.reads_no_more(task);
             let nothing = FileSource::of(Vec::new(), &options);
             return Ok(Input::reader(Box::new(nothing), stop, done_bytes));
         }
@@ -198,6 +200,9 @@ impl Opening<'_> {
                 if let (Some(position), Some(durable)) = (reader.begin(), self.durable.as_deref_mut()) {
                     durable.first_position(task.id, position)?;
                 }
+                if let (Some(files), Some(durable)) = (reader.input_files(), self.durable.as_deref_mut()) {
+                    durable.reads(task.id, files);
+                }
                 if let Some(warning) = reader.warning() {
                     tracing::warn!(source = task.stage, "{warning}");
                 }
@@ -209,6 +214,14 @@ impl Opening<'_> {
                 let input = ProgramInput::new(program, restart, options, position);
                 Ok(Input::program(input, stop, done_bytes).behind(rest))
             }
+        }
+    }
+
+    /// What a source that has ended gave may still be needed of its files.
+    fn reads_no_more(&mut self, task: &LocalTask) {
+        let Some(durable) = self.durable.as_deref_mut() else { return };
+        if let Ok(files) = SourceFiles::load(&durable.list_path(&task.name)) {
+            durable.reads(task.id, Arc::new(ReferredFiles::of(files)));
         }
     }
 

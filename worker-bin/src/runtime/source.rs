@@ -274,9 +274,9 @@ impl Reading {
 
     /// Gives of what was read as much as is permitted; says whether anybody was there to hear it.
     fn give(&mut self) -> bool {
-        let Given { batch, letters, position, left_out } = self.rest.give(self.most);
+        let Given { batch, letters, position, left_out, origin } = self.rest.give(self.most);
         let bytes = batch.bytes() as u64;
-        let mut output = Output { position, bytes, left_out, ..self.collector.route(batch) };
+        let mut output = Output { position, bytes, left_out, origin, ..self.collector.route(batch) };
         output.dead.extend(letters);
         self.context.reporter.tell(SourceEvent::Read { output })
     }

@@ -1,9 +1,10 @@
 //! What a task's journal is told: its steps, and what is about to be in flight.
 
-use super::{Body, Chunk, CommitId, DeadLetter};
+use super::{Body, Chunk, CommitId, DeadLetter, Origin};
+use crate::inbox::Piece;
 use bytes::Bytes;
 use std::collections::BTreeMap;
-use worker_proto::{Batch, Epoch, JournalId, LinkId, Seq};
+use worker_proto::{Epoch, JournalId, LinkId, Seq};
 
 /// One atomic step of a task.
 #[derive(Clone, Debug)]
@@ -29,6 +30,8 @@ pub struct Commit {
     pub turn: Option<Box<Turn>>,
     /// What is known of headers with this commit, if that has changed.
     pub headers: Option<Box<Headers>>,
+    /// Of a source: where what it gives lies outside. Outputs that are those very records need not be kept.
+    pub origin: Option<Box<Origin>>,
 }
 
 /// Headers of what a task reads and gives, each with what ends it.
@@ -76,6 +79,7 @@ impl Commit {
             attempt: Attempt::default(),
             turn: None,
             headers: None,
+            origin: None,
         }
     }
 
@@ -86,7 +90,7 @@ impl Commit {
         let outputs: u64 =
             bodies.map(|body| if let Body::Memory(batch) = body { batch.cost() } else { 0 }).sum();
         let admitted = match &self.stream {
-            Some(StreamStep::Admit { batches, .. }) => batches.iter().map(Batch::cost).sum(),
+            Some(StreamStep::Admit { pieces, .. }) => pieces.iter().map(|piece| piece.batch.cost()).sum(),
             Some(StreamStep::Printed { .. } | StreamStep::Cut { .. } | StreamStep::Done { .. }) | None => 0,
         };
         outputs + admitted
@@ -115,8 +119,9 @@ pub enum StreamStep {
     Admit {
         /// Number of the window.
         window: u64,
-        /// The records, in the order of feeding.
-        batches: Vec<Batch>,
+        /// The records, in the order of feeding, with their places on their links: a journal that has the senders' commits, too, may
+        /// refer to them there.
+        pieces: Vec<Piece>,
     },
     /// The commit's outputs are what the window's program printed next, while its standard input was open.
     Printed {

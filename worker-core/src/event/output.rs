@@ -24,6 +24,32 @@ pub struct Output {
     pub printed: Option<Printed>,
     /// Of a batch: the header that it begins with, with what ends it; no record of it.
     pub header: Option<Bytes>,
+    /// Of a source: where its records lie outside.
+    pub origin: Option<Box<Origin>>,
+}
+
+/// Where what a source has read lies: as it is, in a file that stays while anything of it is needed, each record with the byte that ends
+/// it. A journal may refer to it there.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// Which of the source's files.
+    pub file: u32,
+    /// Where in it they begin, in bytes.
+    pub offset: u64,
+    /// The records themselves.
+    pub records: Batch,
+}
+
+impl Origin {
+    /// Whether these are the records: not equal ones, but those in the very same place of memory.
+    #[must_use]
+    pub fn is_of(&self, batch: &Batch) -> bool {
+        let (mine, theirs) = (self.records.payload(), batch.payload());
+        mine.as_ptr() == theirs.as_ptr()
+            && mine.len() == theirs.len()
+            && self.records.raw_ends() == batch.raw_ends()
+            && batch.base() == 0
+    }
 }
 
 /// Records for one link.

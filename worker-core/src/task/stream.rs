@@ -175,7 +175,7 @@ impl StreamTask {
                 self.feed(base, ctx, piece.batch.clone());
             }
             if ctx.journaled {
-                let step = StreamStep::Admit { window: self.window, batches: vec![piece.batch.clone()] };
+                let step = StreamStep::Admit { window: self.window, pieces: vec![piece.clone()] };
                 base.commit_step(ctx, positions, Output::default(), false, Some(step));
             } else {
                 merge(&mut self.positions, positions);

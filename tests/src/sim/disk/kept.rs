@@ -56,8 +56,8 @@ impl TaskDisk {
         let mut kept = WindowKept::default();
         for commit in self.entries.iter().filter_map(DiskEntry::commit) {
             match &commit.stream {
-                Some(StreamStep::Admit { window: w, batches }) if *w == window => {
-                    kept.inputs.extend(batches.iter().cloned());
+                Some(StreamStep::Admit { window: w, pieces }) if *w == window => {
+                    kept.inputs.extend(pieces.iter().map(|piece| piece.batch.clone()));
                 }
                 Some(StreamStep::Printed { window: w, printed }) if *w == window => {
                     kept.printed.push(*printed);

@@ -49,8 +49,8 @@ impl Model {
         match self.task(task).effect_when {
             EffectWhen::Taken => Ok(()),
             EffectWhen::Admitted => {
-                if let Some(StreamStep::Admit { batches, .. }) = &commit.stream {
-                    for record in batches.iter().flat_map(worker_proto::Batch::iter) {
+                if let Some(StreamStep::Admit { pieces, .. }) = &commit.stream {
+                    for record in pieces.iter().flat_map(|piece| piece.batch.iter()) {
                         self.effect(task, record, false)?;
                     }
                 }

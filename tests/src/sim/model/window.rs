@@ -41,9 +41,10 @@ impl Model {
         let name = self.graph.task(task).name.clone();
         let truth = self.task(task);
         match &commit.stream {
-            Some(StreamStep::Admit { window, batches }) => {
-                let records = batches.iter().flat_map(Batch::iter).map(Bytes::copy_from_slice).collect();
-                let cost = batches.iter().map(Batch::cost).sum();
+            Some(StreamStep::Admit { window, pieces }) => {
+                let records = pieces.iter().flat_map(|piece| piece.batch.iter());
+                let records = records.map(Bytes::copy_from_slice).collect();
+                let cost = pieces.iter().map(|piece| piece.batch.cost()).sum();
                 truth.admitted.push(Admitted { commit: commit.id, window: *window, records, cost });
                 Ok(())
             }

@@ -88,7 +88,7 @@ impl Destination {
         }
         let batch = Batch::from_terminated(format!("{id} {body}\n").into(), b'\n');
         let chunk = Chunk { link: LINK, body: Body::Memory(batch.clone()) };
-        let outputs = vec![(self.outbox.assign(1), chunk)];
+        let outputs = vec![(self.outbox.assign(&chunk.body), chunk)];
         let position = Some(Bytes::copy_from_slice(&id.to_le_bytes()));
         let commit = Commit { outputs, position, ..self.next_commit() };
         self.journal.append(&commit, None)?;

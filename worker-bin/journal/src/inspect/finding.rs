@@ -4,8 +4,8 @@ use crate::format;
 use crate::image::{Image, OutputImage};
 use crate::images::Images;
 use crate::record::{
-    AttemptHead, BodyHead, CheckpointHead, CommitHead, CopiedHead, InputHead, Location, OutputHead, Span,
-    StepHead, TurnHead,
+    Admitted, AttemptHead, BodyHead, CheckpointHead, CommitHead, CopiedHead, InputHead, Location, OutputHead,
+    Span, StepHead, TurnHead,
 };
 use serde::Serialize;
 use worker_proto::{LinkId, Seq};
@@ -214,7 +214,7 @@ pub struct Output {
 /// A place in a journal.
 #[derive(Clone, Debug, Serialize)]
 pub struct Place {
-    /// Name of the file.
+    /// Name of the file; or which file of a source's input it is.
     pub segment: String,
     /// In the file, in bytes.
     pub offset: u64,
@@ -231,6 +231,8 @@ pub struct Step {
     pub records: Option<u64>,
     /// Of what was printed, in hexadecimal digits.
     pub hash: Option<String>,
+    /// Where the batches are that it admits records of, if in earlier records.
+    pub places: Vec<Place>,
 }
 
 /// What is in flight.
@@ -331,22 +333,40 @@ impl From<&OutputHead> for Output {
     fn from(head: &OutputHead) -> Self {
         let (records, place) = match &head.body {
             BodyHead::Inline(span) => (span.records(), None),
-            BodyHead::Staged(Location { segment, offset, span }) => {
-                let segment = format::file_name(*segment);
-                (span.records(), Some(Place { segment, offset: *offset }))
-            }
+            BodyHead::Elsewhere(at) => (at.span.records(), Some(Place::from(at))),
         };
         Self { link: head.link.0, first: head.first.0, records, place }
     }
 }
 
+impl From<&Location> for Place {
+    fn from(at: &Location) -> Self {
+        let segment = match at.input() {
+            Some((member, file)) => format!("file {file} of what task {} reads", member.0),
+            None => format::file_name(at.segment),
+        };
+        Self { segment, offset: at.offset }
+    }
+}
+
 impl From<&StepHead> for Step {
     fn from(head: &StepHead) -> Self {
-        let of = |window: &u64, step| Self { window: *window, step, records: None, hash: None };
+        let of = |window: &u64, step| Self {
+            window: *window,
+            step,
+            records: None,
+            hash: None,
+            places: Vec::new(),
+        };
         match head {
             StepHead::Admit { window, batches } => {
                 Self { records: Some(batches.iter().map(Span::records).sum()), ..of(window, "admits") }
             }
+            StepHead::Refer { window, admitted } => Self {
+                records: Some(admitted.iter().map(Admitted::records).sum()),
+                places: admitted.iter().map(|admitted| Place::from(&admitted.at)).collect(),
+                ..of(window, "admits")
+            },
             StepHead::Printed { window, records, hash } => {
                 Self { records: Some(*records), hash: Some(format!("{hash:016x}")), ..of(window, "printed") }
             }

@@ -106,12 +106,15 @@ impl Display for Commit {
 
 impl Display for Step {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Self { window, step, records, hash } = self;
+        let Self { window, step, records, hash, places } = self;
         match (records, hash) {
-            (Some(records), Some(hash)) => write!(f, "window {window} {step} {records} records, hash {hash}"),
-            (Some(records), None) => write!(f, "window {window} {step} {records} records"),
-            (None, _) => write!(f, "window {window} is {step}"),
+            (Some(records), Some(hash)) => {
+                write!(f, "window {window} {step} {records} records, hash {hash}")?
+            }
+            (Some(records), None) => write!(f, "window {window} {step} {records} records")?,
+            (None, _) => write!(f, "window {window} is {step}")?,
         }
+        places.iter().try_for_each(|place| write!(f, " in {} at byte {}", place.segment, place.offset))
     }
 }
 

@@ -189,7 +189,7 @@ impl Model {
         let text = self.text();
         let (window, admitted) = next.window.get_or_insert((next.commits, String::new()));
         admitted.push_str(&text);
-        Some(StreamStep::Admit { window: *window, batches: vec![lines(&text)] })
+        Some(StreamStep::Admit { window: *window, pieces: vec![piece(&text)] })
     }
 
     /// A receiver has made durable what it acknowledges: only what is durable here was ever sent.

@@ -123,7 +123,7 @@ fn a_checkpoint_behind_the_sync_frees_nothing() {
 fn a_windows_segments_stay_and_do_not_move() {
     let disk = MemStorage::new();
     let mut journal = open(&disk).journal;
-    let step = StreamStep::Admit { window: 1, batches: vec![lines("admitted\n")] };
+    let step = StreamStep::Admit { window: 1, pieces: vec![piece("admitted\n")] };
     journal.append(&Commit { stream: Some(step), ..commit(1) }, None).unwrap();
     let held = journal.images.tasks()[0].window.as_ref().unwrap().admitted[0];
     for id in 2..2000 {

@@ -27,7 +27,7 @@ pub(super) fn push_number(out: &mut Vec<u8>, mut number: u64) {
 /// Appends `"name":"…"`, or `"name_b64":"…"` where the bytes are not UTF-8.
 #[inline]
 pub(super) fn push_bytes_member(out: &mut Vec<u8>, name: &str, bytes: &[u8]) {
-    if has_none(bytes, |byte| byte < b' ' || byte >= 0x80 || byte == b'"' || byte == b'\\') {
+    if has_none(bytes, |byte| !(b' '..0x80).contains(&byte) || byte == b'"' || byte == b'\\') {
         out.reserve(name.len() + bytes.len() + 5);
         out.push(b'"');
         out.extend_from_slice(name.as_bytes());

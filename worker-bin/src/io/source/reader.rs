@@ -10,6 +10,7 @@ use std::fmt::Debug;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use worker_core::event::DeadLetter;
+use worker_journal::InputFiles;
 use worker_proto::Batch;
 
 /// Reads records from outside, a chunk at a time. Blocks.
@@ -40,6 +41,16 @@ pub trait SourceReader: Debug + Send {
     ///
     /// `None` if it was not opened to be gone on with.
     fn position(&self) -> Option<Bytes> {
+        None
+    }
+
+    /// Where in the files that it reads the chunk given last lies as it is, if they stay and are on stable storage: number and offset.
+    fn origin(&self) -> Option<(u32, u64)> {
+        None
+    }
+
+    /// Those files, to be read again where a journal refers to them.
+    fn input_files(&self) -> Option<Arc<dyn InputFiles>> {
         None
     }
 

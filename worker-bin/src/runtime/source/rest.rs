@@ -7,7 +7,7 @@ use super::sample::{Picked, Sampler, Seen};
 use crate::io::source::{Part, SourceReader};
 use bytes::Bytes;
 use worker_core::config::Measure;
-use worker_core::event::{Amount, DeadLetter};
+use worker_core::event::{Amount, DeadLetter, Origin};
 use worker_proto::Batch;
 
 /// The rest of what was read last.
@@ -39,6 +39,8 @@ struct Chunk {
     done: u64,
     /// Where it ends.
     after: Option<Bytes>,
+    /// Where all of its records lie outside, if they all go on together.
+    origin: Option<(u32, u64)>,
     /// Of a sample: in all, and what was told of.
     left_out: u64,
     told: u64,
@@ -52,6 +54,8 @@ pub(super) struct Given {
     pub(super) position: Option<Bytes>,
     /// Records that were read and do not go on.
     pub(super) left_out: u64,
+    /// Where they lie outside.
+    pub(super) origin: Option<Box<Origin>>,
 }
 
 /// The reader's own position in one that may be within a chunk.
@@ -110,20 +114,39 @@ impl Rest {
             return;
         }
         let after = reader.position();
-        self.chunk =
-            Some(Chunk { records, ends, letters, before, read_before, done, after, left_out, told: 0 });
+        let origin = reader.origin().filter(|_| done == 0 && ends.is_none());
+        self.chunk = Some(Chunk {
+            records,
+            ends,
+            letters,
+            before,
+            read_before,
+            done,
+            after,
+            origin,
+            left_out,
+            told: 0,
+        });
     }
 
     /// As much as may go on: all of it, where there is no limit.
     pub(super) fn give(&mut self, most: Option<Amount>) -> Given {
-        let nothing = || Given { batch: Batch::empty(), letters: Vec::new(), position: None, left_out: 0 };
+        let nothing = || Given {
+            batch: Batch::empty(),
+            letters: Vec::new(),
+            position: None,
+            left_out: 0,
+            origin: None,
+        };
         let Some(mut chunk) = self.chunk.take() else { return nothing() };
         let records = fitting(&chunk.records, most).min(chunk.records.len());
         self.seen.given += records as u64;
         if records == chunk.records.len() {
-            let Chunk { records: batch, letters, after, left_out, told, .. } = chunk;
+            let Chunk { records: batch, letters, after, left_out, told, origin, .. } = chunk;
             let position = after.map(|reader| self.position(reader, self.seen.read, 0));
-            return Given { batch, letters, position, left_out: left_out - told };
+            let origin =
+                origin.map(|(file, offset)| Box::new(Origin { file, offset, records: batch.clone() }));
+            return Given { batch, letters, position, left_out: left_out - told, origin };
         }
         let batch = chunk.records.slice(0..records);
         let told = chunk.told;
@@ -135,8 +158,9 @@ impl Rest {
             chunk.before.clone().map(|reader| self.position(reader, chunk.read_before, chunk.done));
         chunk.records = chunk.records.slice(records..chunk.records.len());
         let left_out = chunk.told - told;
+        chunk.origin = None;
         self.chunk = Some(chunk);
-        Given { batch, letters: Vec::new(), position, left_out }
+        Given { batch, letters: Vec::new(), position, left_out, origin: None }
     }
 
     /// `given` records behind the reader's position, before which so many were read.

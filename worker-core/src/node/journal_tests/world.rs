@@ -302,7 +302,9 @@ impl World {
         let (mut admitted, mut printed) = (Vec::new(), Vec::new());
         for step in self.commits(task).filter_map(|commit| commit.stream.as_ref()) {
             match step {
-                StreamStep::Admit { window: w, batches } if *w == window => admitted.extend(batches.clone()),
+                StreamStep::Admit { window: w, pieces } if *w == window => {
+                    admitted.extend(pieces.iter().map(|piece| piece.batch.clone()));
+                }
                 StreamStep::Printed { window: w, printed: p } if *w == window => printed.push(*p),
                 StreamStep::Admit { .. }
                 | StreamStep::Printed { .. }
@@ -380,11 +382,11 @@ pub(super) fn fold(state: &mut TaskState, commit: &Commit, config: &NodeConfig) 
         }
     }
     match &commit.stream {
-        Some(StreamStep::Admit { window, batches }) => {
+        Some(StreamStep::Admit { window, pieces }) => {
             state.windows = *window;
             let open = state.window.get_or_insert(WindowState { window: *window, ..WindowState::default() });
-            open.records += batches.iter().map(|b| b.len() as u64).sum::<u64>();
-            open.cost += batches.iter().map(Batch::cost).sum::<u64>();
+            open.records += pieces.iter().map(|piece| piece.batch.len() as u64).sum::<u64>();
+            open.cost += pieces.iter().map(|piece| piece.batch.cost()).sum::<u64>();
         }
         Some(StreamStep::Cut { window }) => {
             state.windows = *window;

@@ -6,6 +6,7 @@ use crate::ctx::Ctx;
 use crate::event::{Action, Attempt, Chunk, Commit, CommitId, InputDone, JournalAction, Output, StreamStep};
 use crate::fault::Bug;
 use crate::status::TaskCounters;
+use crate::task::Demand;
 use crate::task::finish::{Step, moved_up};
 use crate::words::plural;
 use worker_proto::frame::Open;
@@ -51,26 +52,17 @@ impl Base {
         let mut dead = output.dead;
         dead.iter_mut().for_each(|letter| self.heads.entitle(letter));
         let dealt = self.order.deal(ctx.now, output.chunks);
-        let outputs: Vec<_> = heads
-            .into_iter()
-            .chain(dealt)
-            .map(|chunk| {
-                let chunk = Chunk { link: self.demand.choose(ctx, chunk.link), ..chunk };
-                let mut outbox = ctx.outbox(chunk.link);
-                // Who drops gives numbers to what is taken.
-                let first = if outbox.drops() { outbox.next_seq() } else { outbox.assign(&chunk.body) };
-                (first, chunk)
-            })
-            .collect();
+        let outputs = numbered(ctx, &self.demand, heads.into_iter().chain(dealt));
         let too_many = !dead.is_empty() && self.has_too_many_dead() && !ctx.planted.is(Bug::DeadUncounted);
         if ended {
             self.in_flight = Attempt::default();
         }
         let (id, position, attempt) = (CommitId(self.commits), output.position, self.in_flight);
         let (turn, headers) = (self.order.turn(ctx), self.heads.take_new(ctx));
-        let mut commit =
-            Commit { id, inputs, outputs, dead, ended, position, stream, attempt, turn, headers };
-        let mut asked = commit.clone();
+        let origin = output.origin;
+        let mut asked =
+            Commit { id, inputs, outputs, dead, ended, position, stream, attempt, turn, headers, origin };
+        let mut commit = asked.clone();
         if ctx.planted.is(Bug::PositionNotPersisted) {
             asked.inputs.clear();
         }
@@ -81,6 +73,7 @@ impl Base {
         commit.stream = None;
         commit.dead = Vec::new();
         commit.headers = None;
+        commit.origin = None;
         if ctx.planted.is(Bug::AckBeforeDurable) {
             for input in &commit.inputs {
                 ctx.inbox(input.link).committed(input.epoch, input.through);
@@ -268,4 +261,16 @@ impl Base {
             self.finish.push(Step { inputs: commit.inputs, needs, ended: commit.ended });
         }
     }
+}
+
+/// What goes out, on which link, and with the number of each chunk's first tuple.
+fn numbered(ctx: &mut Ctx, demand: &Demand, chunks: impl Iterator<Item = Chunk>) -> Vec<(Seq, Chunk)> {
+    let number = |chunk: Chunk| {
+        let chunk = Chunk { link: demand.choose(ctx, chunk.link), ..chunk };
+        let mut outbox = ctx.outbox(chunk.link);
+        // Who drops gives numbers to what is taken.
+        let first = if outbox.drops() { outbox.next_seq() } else { outbox.assign(&chunk.body) };
+        (first, chunk)
+    };
+    chunks.map(number).collect()
 }

@@ -5,7 +5,9 @@ use serde::de::Deserializer;
 use std::fmt;
 
 /// A list that takes no memory of its own while it has one entry.
+#[derive(Default)]
 pub(in crate::child::records) enum Few<T> {
+    #[default]
     None,
     One(T),
     Many(Vec<T>),
@@ -29,12 +31,6 @@ impl<T> Few<T> {
             Self::One(entry) => std::slice::from_ref(entry),
             Self::Many(all) => all,
         }
-    }
-}
-
-impl<T> Default for Few<T> {
-    fn default() -> Self {
-        Self::None
     }
 }
 

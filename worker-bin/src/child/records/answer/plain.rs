@@ -10,7 +10,7 @@ use std::borrow::Cow;
 pub(super) fn scan(line: &[u8]) -> Option<Answer<'_>> {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     // Within a string no control character stands for itself. Outside of them, which is rare, the parser takes them for blanks.
-    if !has_none(line, |byte| byte < b' ' || byte >= 0x80)
+    if !has_none(line, |byte| !(b' '..0x80).contains(&byte))
         && (!has_none(line, |byte| byte < b' ') || std::str::from_utf8(line).is_err())
     {
         return None;

@@ -150,6 +150,11 @@ impl FileReader {
         Ok(())
     }
 
+    /// What is read are the file's own bytes, and they are on stable storage.
+    pub(super) fn lies_durably(&self) -> bool {
+        self.unpacker.is_none() && self.raw.file.sync_data().is_ok()
+    }
+
     /// Nothing is left; a packed file may not know it yet.
     pub(super) fn is_at_end(&self) -> bool {
         self.unpacker.is_none() && self.raw.left == Some(0)

@@ -8,6 +8,7 @@ use super::listing::{Listing, Next};
 use super::paths::Listed;
 use super::pipe;
 use super::position::{FilesPosition, Track};
+use super::referred::ReferredFiles;
 use crate::io::chunker::{Chunker, LeftOut, LongRecord, Piece, RecordTooLong, TornRecord};
 use crate::io::source::header::HeaderFilter;
 use crate::io::source::long::letter;
@@ -17,9 +18,11 @@ use crate::io::source::{
     Counter, OnDamage, Progress, SlowStart, SourceError, SourceOptions, SourceReader, Stop, Total, Written,
 };
 use bytes::Bytes;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use worker_core::event::DeadLetter;
+use worker_journal::InputFiles;
 use worker_proto::Batch;
 
 /// Reads files one after the other, unpacked where their first bytes say that they are packed.
@@ -51,6 +54,10 @@ pub struct FileSource {
     mark: Utf8Mark,
     track: Track,
     fixed: Option<SourceFiles>,
+    /// Which of those are packed, or not known to be on stable storage: nobody refers to them.
+    copied: BTreeSet<usize>,
+    /// Where the chunk given last lies, if it lies there as it is.
+    origin: Option<(u32, u64)>,
     /// To be left out of the file that is opened next.
     skip_bytes: u64,
     warning: Option<String>,
@@ -196,7 +203,13 @@ impl FileSource {
         }
         self.at_first_bytes = skip_bytes == 0;
         match self.stop.as_ref().filter(|_| self.files[index].is_pipe()) {
-            None => self.reader = Some(self.reader_of(index, skip_bytes)?),
+            None => {
+                let reader = self.reader_of(index, skip_bytes)?;
+                if self.fixed.is_some() && !reader.lies_durably() {
+                    self.copied.insert(index);
+                }
+                self.reader = Some(reader);
+            }
             Some(stop) => {
                 let path = &self.files[index].path;
                 let opened = pipe::open(path, stop);
@@ -290,6 +303,14 @@ impl FileSource {
         self.chunker.flush_piece().map_err(|e| self.too_long(e))
     }
 
+    /// Where the records that are given next lie, if that is all in one file, each ended by its own byte.
+    fn origin_of(&self, all: &Batch) -> Option<(u32, u64)> {
+        let (at, files) = (self.track.next(), self.fixed.as_ref()?.files());
+        let ends_within = at.within.bytes + all.bytes() as u64 <= files.get(at.file)?.length;
+        let lies = ends_within && self.options.framing.is_of_one_line() && !self.copied.contains(&at.file);
+        Some((u32::try_from(at.file).ok()?, at.within.bytes)).filter(|_| lies)
+    }
+
     /// What goes on of a record that is too long; what does not is a letter.
     fn pass_over(&mut self, long: LongRecord) -> Result<Batch, SourceError> {
         let at = Extent { bytes: long.offset, records: long.record };
@@ -327,6 +348,7 @@ impl FileSource {
 
 impl SourceReader for FileSource {
     fn next_chunk(&mut self) -> Result<Option<Batch>, SourceError> {
+        self.origin = None;
         while !self.counter.is_full() {
             let all = match self.gather()? {
                 // Only letters.
@@ -343,6 +365,9 @@ impl SourceReader for FileSource {
             let admitted = self.counter.admit(batch.clone());
             if self.pipe.is_some() {
                 return Ok(Some(admitted));
+            }
+            if admitted.len() == all.len() {
+                self.origin = self.origin_of(&all);
             }
             self.track.give(extent(&all) - (extent(&batch) - extent(&admitted)));
             if !admitted.is_empty() || !self.letters.is_empty() {
@@ -374,6 +399,14 @@ impl SourceReader for FileSource {
     fn position(&self) -> Option<Bytes> {
         let list = self.fixed.as_ref()?.hash();
         Some(FilesPosition { list, next: self.track.next(), records: self.counter.given }.encode())
+    }
+
+    fn origin(&self) -> Option<(u32, u64)> {
+        self.origin
+    }
+
+    fn input_files(&self) -> Option<Arc<dyn InputFiles>> {
+        Some(Arc::new(ReferredFiles::of(self.fixed.clone()?)))
     }
 
     fn total(&self) -> Total {

@@ -11,6 +11,7 @@ mod paths;
 mod pattern;
 mod pipe;
 mod position;
+mod referred;
 mod walk;
 
 pub use files::FileSource;
@@ -21,6 +22,7 @@ use follow::{FollowReader, Following, Since, Sum};
 pub use paths::expand;
 pub(super) use paths::{AllMatches, outside};
 pub(crate) use pattern::Pattern;
+pub(crate) use referred::ReferredFiles;
 
 use super::{
     AnySource, Ending, Lives, Opened, Opening, SourceEnd, SourceError, SourceOptions, SourceReader,

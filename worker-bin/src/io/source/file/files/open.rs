@@ -11,6 +11,7 @@ use crate::io::layout::LayoutError;
 use crate::io::source::header::HeaderFilter;
 use crate::io::source::unpack::Utf8Mark;
 use crate::io::source::{Counter, SlowStart, SourceError, SourceOptions, Stop, Total};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -77,6 +78,8 @@ impl FileSource {
             mark: Utf8Mark::default(),
             track: Track::new(Position::default()),
             fixed: None,
+            copied: BTreeSet::new(),
+            origin: None,
             skip_bytes: 0,
             warning: None,
             unpacking: Unpacking::of(options),
@@ -110,7 +113,8 @@ impl FileSource {
         source
     }
 
-    /// The files of the first start, from `position` on. Those behind the position need not exist any more.
+    /// The files of the first start, from `position` on. Those behind the position are not looked at: whoever still needs something of
+    /// them reads it through [`SourceReader::input_files`](crate::io::source::SourceReader::input_files).
     ///
     /// # Errors
     /// [`SourceError::Position`] if the position is not of these files, and [`SourceError::Gone`], [`SourceError::Replaced`],
