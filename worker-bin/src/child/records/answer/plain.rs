@@ -17,13 +17,18 @@ pub(super) fn scan(line: &[u8]) -> Option<Answer<'_>> {
     }
     let mut line = Line { rest: line };
     let (mut id, mut emit, mut put, mut del) = (None, None, None, None);
-    line.members(|name, line| {
-        match name {
-            b"id" if id.is_none() => id = Some(line.id()?),
-            b"emit" if emit.is_none() => emit = Some(line.emitted()?),
-            b"put" if put.is_none() => put = Some(line.puts()?),
-            b"del" if del.is_none() => del = Some(line.deleted()?),
-            _ => return None,
+    line.list(b'{', b'}', |line| {
+        // Each twice is none of these.
+        if id.is_none() && line.is_named(b"\"id\"")? {
+            id = Some(line.id()?);
+        } else if emit.is_none() && line.is_named(b"\"emit\"")? {
+            emit = Some(line.emitted()?);
+        } else if put.is_none() && line.is_named(b"\"put\"")? {
+            put = Some(line.puts()?);
+        } else if del.is_none() && line.is_named(b"\"del\"")? {
+            del = Some(line.deleted()?);
+        } else {
+            return None;
         }
         Some(())
     })?;
@@ -72,14 +77,12 @@ impl<'a> Line<'a> {
         }
     }
 
-    fn members(&mut self, mut each: impl FnMut(&'a [u8], &mut Self) -> Option<()>) -> Option<()> {
-        self.list(b'{', b'}', |line| {
-            let name = line.string()?;
-            if !line.takes(b':') {
-                return None;
-            }
-            each(name, line)
-        })
+    /// Takes the name of a member, with the colon behind it, if it is this one.
+    fn is_named(&mut self, name: &[u8]) -> Option<bool> {
+        self.next()?;
+        let Some(rest) = self.rest.strip_prefix(name) else { return Some(false) };
+        self.rest = rest;
+        self.takes(b':').then_some(true)
     }
 
     /// A string without escapes: what stands between its quotes.
@@ -139,8 +142,12 @@ impl<'a> Line<'a> {
 
     fn puts(&mut self) -> Option<Puts<'a>> {
         let mut puts = Few::None;
-        self.members(|key, line| {
-            puts.push((Text(Cow::Borrowed(key)), line.value()?));
+        self.list(b'{', b'}', |line| {
+            let key = Text(Cow::Borrowed(line.string()?));
+            if !line.takes(b':') {
+                return None;
+            }
+            puts.push((key, line.value()?));
             Some(())
         })?;
         Some(Puts(puts))
