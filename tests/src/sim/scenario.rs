@@ -13,7 +13,7 @@ use worker_core::route::PartitionBy;
 const SECOND: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
 
 /// Two fast sources on node 0, one sink with a partition on node 1 and one on node 2; a window of one byte, so that one
-/// record at a time is under way on each link; no faults.
+/// record at a time is under way on each link; no faults. What is one partition's is never the other's.
 #[must_use]
 pub fn window_of_one() -> Plan {
     let source = StageKind::Source {
@@ -30,7 +30,7 @@ pub fn window_of_one() -> Plan {
             letter: 'b',
             from: vec![0],
             nodes: vec![1, 2],
-            by: None,
+            by: Some(PartitionBy::Record),
             in_order: false,
             kind: StageKind::Sink { record_us: 1, leaves_percent: 0 },
         },

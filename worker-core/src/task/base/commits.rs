@@ -52,7 +52,7 @@ impl Base {
         let mut dead = output.dead;
         dead.iter_mut().for_each(|letter| self.heads.entitle(letter));
         let dealt = self.order.deal(ctx.now, output.chunks);
-        let outputs = numbered(ctx, &self.demand, heads.into_iter().chain(dealt));
+        let outputs = numbered(ctx, &self.demand, (heads, dealt));
         let too_many = !dead.is_empty() && self.has_too_many_dead() && !ctx.planted.is(Bug::DeadUncounted);
         if ended {
             self.in_flight = Attempt::default();
@@ -263,14 +263,19 @@ impl Base {
     }
 }
 
-/// What goes out, on which link, and with the number of each chunk's first tuple.
-fn numbered(ctx: &mut Ctx, demand: &Demand, chunks: impl Iterator<Item = Chunk>) -> Vec<(Seq, Chunk)> {
-    let number = |chunk: Chunk| {
-        let chunk = Chunk { link: demand.choose(ctx, chunk.link), ..chunk };
+/// What goes out, on which link, and with the number of each chunk's first tuple: a header on each, and behind it what is dealt.
+fn numbered(ctx: &mut Ctx, demand: &Demand, (heads, dealt): (Vec<Chunk>, Vec<Chunk>)) -> Vec<(Seq, Chunk)> {
+    let number = |ctx: &mut Ctx, chunk: Chunk| {
         let mut outbox = ctx.outbox(chunk.link);
         // Who drops gives numbers to what is taken.
         let first = if outbox.drops() { outbox.next_seq() } else { outbox.assign(&chunk.body) };
         (first, chunk)
     };
-    chunks.map(number).collect()
+    let mut outputs: Vec<_> = heads.into_iter().map(|head| number(ctx, head)).collect();
+    for chunk in dealt {
+        // One after the other: what a link was given counts for the next.
+        let link = demand.choose(ctx, chunk.link);
+        outputs.push(number(ctx, Chunk { link, ..chunk }));
+    }
+    outputs
 }
