@@ -1,7 +1,8 @@
 //! `mode = "records"`: a program that is asked by the worker, against the program alone between two `cat`.
 //!
 //! The program counts by key, puts the count and emits the record; no answer is held back. The worker's own processor time
-//! is that of its process, without program and launcher.
+//! is that of its process, user and system, without program and launcher: with the reading of the source and the writing of the sink,
+//! and with its start (9 ms in memory, 15 exactly once: 0.01 µs of each of a million records, 0.03 to 0.05 of each of 300,000).
 
 use crate::figure::{Aim, Figure, Measure};
 use crate::input::size;
