@@ -7,10 +7,11 @@
 //!                            └──── (at once) ◀┘ none left: halved, left half first; a single record is dead-lettered
 //! ```
 //! Limits: one batch being formed and one in flight, each of at most `max_bytes` (one larger record excepted). The size
-//! a batch aims at grows from [`TARGET_MIN_BYTES`] while starting programs costs over 5 % of the work.
+//! a batch aims at grows while starting programs costs over 5 % of the work ([`Target`]).
 
 mod check;
 mod heading;
+mod target;
 
 use super::Base;
 use super::order::{Boundary, Passing};
@@ -29,15 +30,13 @@ use crate::recovery::TaskState;
 use crate::time::Time;
 use crate::timers::WakeReason;
 use std::collections::VecDeque;
-
-/// The size the first batch aims at, in bytes of cost.
-const TARGET_MIN_BYTES: u64 = 64 * 1024;
+use target::Target;
 
 #[derive(Debug)]
 pub(crate) struct BatchTask {
     spec: BatchSpec,
     forming: Pieces,
-    target_bytes: u64,
+    target: Target,
     segments: VecDeque<Segment>,
     phase: Phase,
     backoff: Backoff,
@@ -72,7 +71,7 @@ impl BatchTask {
     pub(super) fn new(spec: BatchSpec) -> Self {
         let backoff = Backoff::new(spec.retry.initial, spec.retry.max);
         Self {
-            target_bytes: TARGET_MIN_BYTES.min(spec.max_bytes),
+            target: Target::new(spec.max_bytes),
             systematic: Systematic::new(spec.max_dead),
             spec,
             forming: Pieces::default(),
@@ -131,8 +130,8 @@ impl BatchTask {
             }
         }
         let records_max = self.spec.max_records.min(self.quarantine.records_max());
-        while self.forming.cost() < self.target_bytes && self.forming.records() < records_max {
-            let cost = self.target_bytes - self.forming.cost();
+        while self.forming.cost() < self.target.bytes() && self.forming.records() < records_max {
+            let cost = self.target.bytes() - self.forming.cost();
             let records = records_max - self.forming.records();
             let Some(piece) = base.take(ctx, cost, records) else { break };
             if self.forming.is_empty() {
@@ -154,7 +153,7 @@ impl BatchTask {
         if self.forming.is_empty() {
             return false;
         }
-        self.forming.cost() >= self.target_bytes
+        self.forming.cost() >= self.target.bytes()
             || self.forming.records() >= self.spec.max_records.min(self.quarantine.records_max())
             || base.is_exhausted()
             || base.is_at_boundary(ctx)
@@ -268,7 +267,7 @@ impl BatchTask {
     ) {
         match result.and_then(|output| base.under_one_header(ctx, output)) {
             Ok(output) => {
-                self.adapt(spent);
+                self.target.adapt(spent);
                 ctx.has_succeeded(base.id);
                 self.condemn_undecided(base, ctx);
                 self.backoff.reset();
@@ -280,13 +279,6 @@ impl BatchTask {
                 base.commit(ctx, positions, output, false);
             }
             Err(failure) => self.failed(base, ctx, segment, failure),
-        }
-    }
-
-    /// Lets batches grow while starting programs costs over 5 % of the work.
-    fn adapt(&mut self, spent: Spent) {
-        if spent.start * 20 > spent.total {
-            self.target_bytes = (self.target_bytes * 2).min(self.spec.max_bytes);
         }
     }
 
