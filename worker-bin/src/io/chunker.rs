@@ -2,6 +2,7 @@
 
 mod last;
 mod long;
+mod marks;
 
 pub use last::{Ended, FinishError, LeftOut, TornRecord};
 pub use long::{LongRecord, Piece};
@@ -10,6 +11,7 @@ use crate::io::buffers::{self, BUFFER_BYTES};
 use crate::io::framing::{Found, Framing, Splitter};
 use crate::text::units::number;
 use bytes::Bytes;
+use std::ops::ControlFlow;
 use thiserror::Error;
 use worker_proto::Batch;
 
@@ -213,23 +215,21 @@ impl Chunker {
     }
 
     fn scan_for(&mut self, terminator: u8) -> Result<(), RecordTooLong> {
-        let mut start = self.partial;
-        let mut found = 0;
-        let mut too_long = false;
-        for at in memchr::memchr_iter(terminator, &self.buffer[self.scanned..]) {
-            let at = self.scanned + at;
-            if at - start > self.max_record {
-                too_long = true;
-                break;
+        let Self { buffer, ends, scanned, max_record, .. } = self;
+        let (mut start, before) = (self.partial, ends.len());
+        let told = marks::each_place(&buffer[*scanned..], terminator, |at| {
+            let at = *scanned + at;
+            if at - start > *max_record {
+                return ControlFlow::Break(());
             }
             start = at + 1;
-            found += 1;
-            push_end(&mut self.ends, start);
-        }
-        self.records += found;
+            push_end(ends, start);
+            ControlFlow::Continue(())
+        });
+        self.records += ((self.ends.len() - before) / END_BYTES) as u64;
         self.partial = start;
         self.scanned = self.buffer.len();
-        if too_long || self.buffer.len() - start > self.max_record {
+        if told.is_break() || self.buffer.len() - start > self.max_record {
             return Err(self.refuse());
         }
         Ok(())
@@ -301,6 +301,7 @@ impl Chunker {
     }
 }
 
+#[inline]
 fn push_end(ends: &mut Vec<u8>, end: usize) {
     let end = u32::try_from(end).expect("the caps on max_record and chunk_bytes keep buffers below 4 GiB");
     ends.extend_from_slice(&end.to_le_bytes());
