@@ -91,7 +91,9 @@ fn one_record_is_followed_through_the_node_where_the_filter_asks_for_it() {
     for step in ["read", "taken", "done with", "taken", "done with", "end"] {
         assert!(said.any(|line| is(line, step)), "{step} is said in this order: {stderr}");
     }
-    for (step, tasks) in [("appended", 3), ("durable", 3), ("sent", 2), ("acknowledged", 2), ("came", 2)] {
+    for (step, tasks) in
+        [("appended", 3), ("durable", 3), ("is sent", 2), ("is acknowledged", 2), ("given", 0)]
+    {
         assert_eq!(steps.iter().filter(|line| is(line, step)).count(), tasks, "{step}: {stderr}");
     }
     let times: Vec<u64> = steps.iter().filter_map(|line| line["us"].as_u64()).collect();
