@@ -96,7 +96,8 @@ pub(super) struct OutputHead {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum BodyHead {
     Inline(Span),
-    /// In an earlier record, or in a file that a source reads.
+    /// In an earlier record, or in a file that a source reads. All versions of the format name it so.
+    #[serde(rename = "Staged")]
     Elsewhere(Location),
 }
 

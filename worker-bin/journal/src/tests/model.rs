@@ -1,7 +1,7 @@
 //! A model of the journal, which does random things to both.
 
 use super::*;
-use crate::record::BodyHead;
+use crate::record::{BodyHead, Location, Span};
 use std::collections::{BTreeMap, VecDeque};
 use worker_core::rng::Rng;
 
@@ -234,6 +234,24 @@ fn check(
     assert_eq!(state.window.map(|w| w.window), expected.window.as_ref().map(|w| w.0));
     let admitted = join(journal.admitted(window.0).unwrap().iter()).unwrap();
     assert_eq!(admitted.payload(), window.1.as_bytes());
+}
+
+/// Names stand in the format: a state of any earlier build is read.
+#[test]
+fn a_body_is_named_as_it_always_was() {
+    #[derive(serde::Serialize)]
+    enum Before {
+        Inline(Span),
+        Staged(Location),
+    }
+    let span = Span { base: 0, ends_bytes: 4, payload_bytes: 2, crc: 3 };
+    let at = Location { segment: 5, offset: 77, span };
+    let pairs = [(Before::Inline(span), BodyHead::Inline(span)), (Before::Staged(at), BodyHead::Elsewhere(at))];
+    for (before, now) in pairs {
+        let bytes = rmp_serde::to_vec(&before).unwrap();
+        assert_eq!(crate::record::decode::<BodyHead>(&bytes).unwrap(), now);
+        assert_eq!(rmp_serde::to_vec(&now).unwrap(), bytes);
+    }
 }
 
 #[test]
