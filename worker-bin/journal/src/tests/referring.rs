@@ -196,3 +196,61 @@ fn a_reference_is_printed_with_its_place() {
     assert!(inspect(&disk, &mut found).unwrap());
     assert!(text.contains("window 1 admits 2 records in 0000000000000001.wj at byte "), "{text}");
 }
+
+/// A window that has taken what the first of two batches is, and what comes behind it.
+fn with_a_reference(disk: &MemStorage) -> (Journal<MemStorage, AllPositions>, Vec<String>) {
+    let mut journal = open_shared(disk).journal;
+    let texts = vec!["a\n".to_owned(), "b\n".to_owned(), "c\n".to_owned()];
+    journal.append_of(SENDER, &with_output(1, 0, 1, &texts.concat()), None).unwrap();
+    journal.append_of(READER, &admit(1, vec![sent(1, &texts[..2])]), None).unwrap();
+    journal.acknowledged(LINK, Seq(3));
+    (journal, texts)
+}
+
+/// A planted bug: the rule that a window pins what it refers to is what keeps it.
+#[test]
+#[cfg(debug_assertions)]
+#[should_panic(expected = "is counted")]
+fn a_reference_that_is_not_pinned_is_seen() {
+    let disk = MemStorage::new();
+    let (mut journal, _) = with_a_reference(&disk);
+    let admitted = journal.images.task(READER).unwrap().window.as_ref().unwrap().admitted[0];
+    journal.images.live.remove_admitted(&admitted);
+    for id in 2..200 {
+        journal.append_of(SENDER, &with_output(id, 0, id + 2, "x\n"), None).unwrap();
+        journal.acknowledged(LINK, Seq(id + 2));
+    }
+}
+
+/// Another planted bug: a reference to other records is no reference to these.
+#[test]
+fn a_reference_to_others_gives_others() {
+    let disk = MemStorage::new();
+    let (mut journal, texts) = with_a_reference(&disk);
+    assert_eq!(window(&journal), texts[..2].concat());
+    let image = journal.images.task_mut(READER).unwrap();
+    let admitted = &mut image.window.as_mut().unwrap().admitted[0];
+    admitted.part = admitted.part.map(|part| crate::record::Part { skip: part.skip + 1, ..part });
+    assert_eq!(window(&journal), texts[1..].concat());
+    assert_eq!(journal.check(), Ok(()), "only who knows what was admitted can see it");
+}
+
+/// Of a journal in the format before references, the window's input is as it was.
+#[test]
+fn what_was_admitted_before_there_were_references_is_read_as_it_is() {
+    #[derive(serde::Serialize)]
+    struct Before {
+        window: u64,
+        cut: bool,
+        admitted: Vec<crate::record::Location>,
+        steps: Vec<crate::image::PrintedImage>,
+    }
+    let span = crate::record::Span { base: 0, ends_bytes: 8, payload_bytes: 6, crc: 3 };
+    let at = crate::record::Location { segment: 5, offset: 77, span };
+    let before = Before { window: 2, cut: true, admitted: vec![at], steps: Vec::new() };
+    let bytes = rmp_serde::to_vec(&before).unwrap();
+    let now: crate::image::WindowImage = crate::record::decode(&bytes).unwrap();
+    assert_eq!((now.window, now.cut), (2, true));
+    assert_eq!(now.admitted, [crate::record::Admitted::whole(at)]);
+    assert_eq!(rmp_serde::to_vec(&now).unwrap(), bytes, "and what refers to nothing is written as before");
+}
