@@ -4,11 +4,12 @@
 //! threads, so that one sync serves all of them, and a thousand tasks need no thousand threads.
 //! ```text
 //!   Persist, Note, Acknowledged, Load ─▶ writer ─append─▶ journal ◀─sync─ syncer ─▶ Persisted
-//!                                          └─ Loaded                        └─ poisoned: the process ends
+//!                                          └─ Load ─▶ reader ─▶ Loaded        └─ poisoned: the process ends
 //! ```
 //! The writer goes on appending while the syncer waits for the disk, so that one sync covers all that came meanwhile. On a
 //! full disk the writer gives up the reserve, tells the node, and tries again; what needs no room (loads, releases) goes on.
 
+mod reader;
 mod syncer;
 mod writer;
 
@@ -132,6 +133,7 @@ pub(super) struct JournalThreads {
     graph: Arc<Graph>,
     /// In the order of the journal's members.
     tasks: Vec<WrittenTask>,
+    reader: reader::Reader,
 }
 
 /// One of the tasks that a writer writes for.
@@ -173,7 +175,8 @@ pub(super) fn column_journal(
     let members = (0..).map(Member).zip(tasks);
     let tasks: Vec<WrittenTask> = members.map(|(member, task)| task.joins(&column, member, graph)).collect();
     let shared = tasks.iter().map(|task| Arc::clone(&task.shared)).collect();
-    (shared, JournalThreads { column, commands, graph: Arc::clone(graph), tasks })
+    let (graph, reader) = (Arc::clone(graph), reader::Reader::default());
+    (shared, JournalThreads { column, commands, graph, tasks, reader })
 }
 
 impl MemberTask {

@@ -1,5 +1,6 @@
 //! The thread that appends to a column's journal, in the order of its commands, and waits while the disk is full.
 
+use super::reader::ReadBack;
 use super::syncer::{fail, sync_all};
 use super::{Appended, JournalCommand, JournalThreads, Order, Replayed, Then};
 use crate::descriptors;
@@ -14,7 +15,7 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
-use worker_core::event::{Commit, DeadLetter, Event, LinkEvent};
+use worker_core::event::{Commit, DeadLetter};
 use worker_journal::{Fold, Journal, JournalError, Member, Storage};
 
 /// How long to wait before a full disk is tried again.
@@ -195,14 +196,20 @@ impl JournalThreads {
             .map(|shared| shared.member)
     }
 
-    fn needs_no_room(&self, cell: &Cell, member: Member, command: JournalCommand) -> Result<(), String> {
+    fn needs_no_room(
+        &self,
+        cell: &Arc<Cell>,
+        member: Member,
+        command: JournalCommand,
+    ) -> Result<(), String> {
         match command {
             JournalCommand::Acknowledged(link, through) => self.journal().acknowledged(link, through),
             JournalCommand::Unstage(place) => self.journal().unstage(place),
             JournalCommand::Load(link, first_seq, records) => {
                 let extents = self.journal().locate(link, first_seq, records).map_err(|e| e.to_string())?;
-                let batch = worker_journal::join(extents.iter()).map_err(|e| e.to_string())?;
-                cell.tell(Event::Link(link, LinkEvent::Loaded { first_seq, batch }));
+                let task = self.tasks.get(member.0 as usize).map(|task| task.shared.name.clone());
+                let order = ReadBack { task: task.unwrap_or_default(), link, first_seq, extents };
+                self.reader.read(&self.column.name, cell, order);
             }
             JournalCommand::Fence(done) => drop(done),
             JournalCommand::Then(Then(act)) => act(),
