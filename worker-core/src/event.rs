@@ -56,6 +56,15 @@ impl Event {
     }
 }
 
+/// Who is at the other end of a connection that was accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// He has proved nothing: the name that he gives is taken for his.
+    Claimed,
+    /// He has proved to be this node, and may speak as no other.
+    Proved(NodeIx),
+}
+
 /// What happens to a connection. Its last event is [`ConnEvent::Closed`].
 #[derive(Clone, Debug)]
 pub enum ConnEvent {

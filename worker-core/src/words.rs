@@ -1,4 +1,4 @@
-//! Numbers in messages for people: one way for all.
+//! Numbers and foreign texts in messages for people: one way for all.
 
 /// A number with its thousands apart: `4 096`.
 #[must_use]
@@ -20,9 +20,24 @@ pub fn plural(count: u64, one: &str) -> String {
     if count == 1 { format!("1 {one}") } else { format!("{} {one}s", number(count)) }
 }
 
+/// Text that came over the network, without what a terminal or a log would take for an order.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() { clean.extend(c.escape_default()) } else { clean.push(c) }
+    }
+    clean
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_control_character_comes_through() {
+        assert_eq!(printable("\u{1b}[2J\u{7}a\nü\u{9b}"), "\\u{1b}[2J\\u{7}a\\nü\\u{9b}");
+    }
 
     #[test]
     fn thousands_stand_apart_and_one_is_one() {

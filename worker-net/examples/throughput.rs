@@ -91,8 +91,8 @@ fn ours() -> Duration {
         runtime().block_on(async move {
             let listener = Listener::bind("127.0.0.1:0", settings).await.unwrap();
             says.send(listener.address().unwrap().to_string()).unwrap();
-            let incoming = listener.accept().await;
-            incoming.drive(1, Arc::new(Receiver::default()), Arc::new(Notify::new()), &settings).await;
+            let greeted = listener.accept().await.greeted(&settings).await.unwrap();
+            greeted.drive(1, Arc::new(Receiver::default()), Arc::new(Notify::new()), &settings).await;
         });
     });
     let address = hears.recv().unwrap();

@@ -1,9 +1,10 @@
 //! One connection, one task.
 
 use crate::Settings;
+use crate::breach::Breach;
 use crate::endpoint::{CloseCause, Endpoint, Transmit};
-use crate::listener::Admission;
 use crate::pulse::{Beat, Pulse};
+use crate::strangers::Admission;
 use crate::wire::{Moved, Wire, WireEnd};
 use std::future::poll_fn;
 use std::pin::pin;
@@ -27,12 +28,12 @@ pub async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
     wake: Arc<Notify>,
     settings: &Settings,
 ) {
-    drive_admitted(stream, conn, endpoint, wake, settings, None).await;
+    drive_wire(Wire::new(stream, settings.burst_bytes, None), conn, endpoint, wake, settings, None).await;
 }
 
-/// Like [`drive`]; gives `admission` back when the handshake is done.
-pub(crate) async fn drive_admitted<S: AsyncRead + AsyncWrite + Unpin>(
-    stream: S,
+/// Like [`drive`], on which frames may have come already; gives `admission` back when the handshake is done.
+pub(crate) async fn drive_wire<S: AsyncRead + AsyncWrite + Unpin>(
+    wire: Wire<S>,
     conn: u64,
     endpoint: Arc<dyn Endpoint>,
     wake: Arc<Notify>,
@@ -40,7 +41,7 @@ pub(crate) async fn drive_admitted<S: AsyncRead + AsyncWrite + Unpin>(
     admission: Option<Admission>,
 ) {
     let mut session = Session {
-        wire: Wire::new(stream, settings.burst_bytes),
+        wire,
         conn,
         endpoint: &*endpoint,
         settings,
@@ -56,6 +57,9 @@ pub(crate) async fn drive_admitted<S: AsyncRead + AsyncWrite + Unpin>(
     tracing::debug!(conn, why, "connection closed");
     endpoint.closed(conn, cause, why);
 }
+
+/// What is said of one that was dropped for others.
+pub(crate) const CROWDED: &str = "too many connections wait to be let in, and it was the oldest of them";
 
 struct Session<'a, S> {
     wire: Wire<S>,
@@ -82,28 +86,40 @@ enum End {
     /// Nobody has answered for too long.
     Silent(String),
     /// What is in the buffer is still written.
-    Flush(String),
+    Flush(CloseCause, String),
+    /// It has to make room for others, and nothing more is done for it.
+    Crowded,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
     /// Serves until the end, and returns why it came.
     async fn run(&mut self, wake: &Notify) -> (CloseCause, String) {
-        match self.serve(wake).await {
+        let dropped = self.admission.as_ref().map(Admission::dropped);
+        match self.serve(wake, dropped.as_deref()).await {
             End::Gone(why) => (CloseCause::Lost, why),
             End::Silent(why) => (CloseCause::Silent, why),
-            End::Flush(why) => {
-                if timeout(self.settings.close_max, self.wire.close()).await.is_err() {
+            End::Crowded => (CloseCause::Breach(Breach::Crowded), CROWDED.to_owned()),
+            End::Flush(cause, why) => {
+                let closed = async {
+                    tokio::select! {
+                        () = self.wire.close() => {}
+                        () = is_dropped(dropped.as_deref()) => {}
+                    }
+                };
+                if timeout(self.settings.close_max, closed).await.is_err() {
                     tracing::debug!(conn = self.conn, "the peer did not take or answer the end in time");
                 }
-                (CloseCause::Lost, why)
+                (cause, why)
             }
         }
     }
 
-    async fn serve(&mut self, wake: &Notify) -> End {
+    async fn serve(&mut self, wake: &Notify, dropped: Option<&Notify>) -> End {
         let mut woken = pin!(wake.notified());
+        let mut dropped = pin!(is_dropped(dropped));
         let mut timer = pin!(sleep_until(self.pulse.due()));
-        let mut step = Ok(());
+        // What came with the first frame.
+        let mut step = self.deliver(Moved { received: 0, end: None });
         loop {
             if let Err(end) = step.and_then(|()| self.fill()) {
                 return end;
@@ -125,6 +141,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
                     Ok(())
                 }
                 moved = poll_fn(|cx| self.wire.poll(cx)) => self.deliver(moved),
+                () = dropped.as_mut(), if self.admission.is_some() => Err(End::Crowded),
             };
         }
     }
@@ -133,7 +150,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
     fn deliver(&mut self, moved: Moved) -> Result<(), End> {
         if moved.received > 0 {
             let now = Instant::now();
+            let (frames, amid) = self.wire.progress();
             self.pulse.heard(now);
+            self.pulse.amid_frame(now, frames, amid);
             self.answered(now);
         }
         if !self.wire.frames.is_empty() {
@@ -144,7 +163,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
         match moved.end {
             None => Ok(()),
             Some(WireEnd::Gone(why)) => Err(End::Gone(why)),
-            Some(WireEnd::Violation(why)) => Err(self.go_away(GoAwayWhy::Violation, why)),
+            Some(WireEnd::Violation(why)) => {
+                Err(self.go_away(GoAwayWhy::Violation, CloseCause::Breach(Breach::Frame), why))
+            }
         }
     }
 
@@ -179,15 +200,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
             }
         }
         match (failed, verdict) {
-            (Some(error), _) => Err(End::Flush(format!("this node made a frame it must not send: {error}"))),
-            (None, Transmit::Close) => Err(End::Flush("closed by this node".to_owned())),
+            (Some(error), _) => {
+                Err(End::Flush(CloseCause::Lost, format!("this node made a frame it must not send: {error}")))
+            }
+            (None, Transmit::Close) => Err(End::Flush(CloseCause::Lost, "closed by this node".to_owned())),
             (None, Transmit::Open) => Ok(()),
         }
     }
 
     /// Does what the clock says.
     async fn beat(&mut self) -> Result<(), End> {
-        match self.pulse.beat(Instant::now()) {
+        let now = Instant::now();
+        if self.wire.waits_for_room() {
+            self.pulse.holds_off(now);
+        }
+        match self.pulse.beat(now) {
             Beat::Wait => Ok(()),
             Beat::Ping => {
                 self.pings += 1;
@@ -204,7 +231,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
             Beat::NoHandshake => {
                 let limit = self.settings.handshake_max;
                 let why = format!("no handshake within {limit:?}: is the peer a worker of this pipeline?");
-                Err(self.go_away(GoAwayWhy::Timeout, why))
+                Err(self.go_away(GoAwayWhy::Timeout, CloseCause::Breach(Breach::HandshakeLate), why))
+            }
+            Beat::SlowFrame(amid) => {
+                let why = format!("a frame was begun {:.1} s ago and is not whole yet", amid.as_secs_f64());
+                Err(self.go_away(GoAwayWhy::Timeout, CloseCause::Breach(Breach::FrameLate), why))
             }
             Beat::Dead(silent) => {
                 self.bury(format!(
@@ -231,16 +262,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
             }
         }
         // One that is only stopped finds this when it wakes up. As far as the socket takes it: nobody is waited for.
-        self.go_away(GoAwayWhy::Timeout, why.clone());
+        self.go_away(GoAwayWhy::Timeout, CloseCause::Silent, why.clone());
         poll_fn(|cx| Poll::Ready(self.wire.poll(cx).is_ready())).await;
         Err(End::Silent(why))
     }
 
-    fn go_away(&mut self, why: GoAwayWhy, message: String) -> End {
-        let frame = Frame::GoAway(GoAway { why, message: message.clone() });
+    /// The peer gets the class only: what is known here may be no business of his.
+    fn go_away(&mut self, class: GoAwayWhy, cause: CloseCause, why: String) -> End {
+        let frame = Frame::GoAway(GoAway { why: class, message: String::new() });
         match self.wire.push(&frame) {
-            Ok(()) => End::Flush(message),
-            Err(error) => End::Gone(format!("{message}; {error}")),
+            Ok(()) => End::Flush(cause, why),
+            Err(error) => End::Gone(format!("{why}; {error}")),
         }
+    }
+}
+
+/// Resolves when a connection without a `Welcome` has to make room for others.
+pub(crate) async fn is_dropped(dropped: Option<&Notify>) {
+    match dropped {
+        Some(dropped) => dropped.notified().await,
+        None => std::future::pending().await,
     }
 }

@@ -1,5 +1,6 @@
 //! The other side of a connection within this process.
 
+use crate::breach::Breach;
 use std::time::Duration;
 use worker_proto::Frame;
 
@@ -28,8 +29,10 @@ pub enum CloseCause {
     /// Nothing was heard of the peer for [`Settings::dead_after`](crate::Settings::dead_after), or ever within
     /// [`Settings::handshake_max`](crate::Settings::handshake_max).
     Silent,
-    /// A side closed it, broke a rule, or the network did.
+    /// A side closed it, or the network did.
     Lost,
+    /// The peer has broken a rule, or used up a limit.
+    Breach(Breach),
 }
 
 /// What becomes of a connection after the frames that [`Endpoint::transmit`] gave.

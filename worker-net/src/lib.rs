@@ -47,8 +47,8 @@
 //! let (one, other) = (Arc::new(Greeter::default()), Arc::new(Greeter::default()));
 //! let (accepting, dialling) = (Arc::clone(&one), Arc::clone(&other));
 //! let accepts = tokio::spawn(async move {
-//!     let incoming = listener.accept().await;
-//!     incoming.drive(1, accepting, Arc::new(Notify::new()), &settings).await;
+//!     let greeted = listener.accept().await.greeted(&settings).await.expect("a first frame");
+//!     greeted.drive(1, accepting, Arc::new(Notify::new()), &settings).await;
 //! });
 //! let stream = dial(&address, &settings).await?;
 //! drive(stream, 2, dialling, Arc::new(Notify::new()), &settings).await;
@@ -58,17 +58,23 @@
 //! # }
 //! ```
 
+mod breach;
 mod dial;
 mod drive;
 mod endpoint;
+mod incoming;
 mod listener;
 mod pulse;
+mod room;
 mod settings;
 mod socket;
+mod strangers;
 mod wire;
 
+pub use breach::Breach;
 pub use dial::{DialError, dial};
 pub use drive::drive;
 pub use endpoint::{CloseCause, Endpoint, Transmit};
-pub use listener::{BindError, Incoming, Listener};
+pub use incoming::{Greeted, Incoming, Turned};
+pub use listener::{BindError, Listener};
 pub use settings::Settings;

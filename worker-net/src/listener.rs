@@ -1,14 +1,15 @@
 //! Connections from other nodes.
 
-use crate::drive::drive_admitted;
-use crate::{Endpoint, Settings, socket};
+use crate::incoming::Incoming;
+use crate::room::Room;
+use crate::strangers::Strangers;
+use crate::{Settings, socket};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
-use tokio::net::{TcpListener, TcpStream, lookup_host};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::net::{TcpListener, lookup_host};
 use tokio::time::sleep;
 
 /// How long to wait when the system has no room for another connection.
@@ -56,21 +57,8 @@ pub enum BindError {
 pub struct Listener {
     socket: TcpListener,
     settings: Settings,
-    handshakes: Arc<Semaphore>,
-}
-
-/// An accepted connection, of a peer yet unknown.
-#[derive(Debug)]
-pub struct Incoming {
-    stream: TcpStream,
-    peer: SocketAddr,
-    admission: Admission,
-}
-
-/// The right to be in the handshake; given back when dropped.
-#[derive(Debug)]
-pub(crate) struct Admission {
-    _permit: OwnedSemaphorePermit,
+    strangers: Arc<Strangers>,
+    room: Room,
 }
 
 impl Listener {
@@ -82,8 +70,8 @@ impl Listener {
         let resolve = |source| BindError::Resolve { address: address.to_owned(), source };
         let addresses: Vec<_> = lookup_host(address).await.map_err(resolve)?.collect();
         let socket = TcpListener::bind(&addresses[..]).await.map_err(|source| bind_error(address, source))?;
-        let handshakes = Arc::new(Semaphore::new(settings.handshakes_max));
-        Ok(Self { socket, settings, handshakes })
+        let strangers = Strangers::new(settings.strangers_max, settings.strangers_per_address_max);
+        Ok(Self { socket, settings, strangers, room: Room::new(settings.receive_bytes_max) })
     }
 
     /// Where it listens.
@@ -94,16 +82,17 @@ impl Listener {
         self.socket.local_addr()
     }
 
-    /// The next connection. Waits while [`Settings::handshakes_max`] others are in the handshake; survives whatever the
+    /// The next connection. Where too many wait to be let in, the oldest of them is dropped for it; survives whatever the
     /// system says, such as "too many open files".
     pub async fn accept(&self) -> Incoming {
         let mut complained = false;
         loop {
-            let permit = Arc::clone(&self.handshakes).acquire_owned().await;
-            let admission = Admission { _permit: permit.expect("the semaphore is never closed") };
             let error = match self.socket.accept().await {
                 Ok((stream, peer)) => match socket::prepare(&stream, &self.settings) {
-                    Ok(()) => return Incoming { stream, peer, admission },
+                    Ok(()) => {
+                        let admission = self.strangers.enter(peer.ip());
+                        return Incoming::new(stream, peer, admission, self.room.share());
+                    }
                     Err(error) => error,
                 },
                 Err(error) => error,
@@ -115,21 +104,9 @@ impl Listener {
                 tracing::warn!(%error, "cannot accept a connection; trying again until it works");
                 complained = true;
             }
+            self.strangers.make_room();
             sleep(EXHAUSTED_WAIT).await;
         }
-    }
-}
-
-impl Incoming {
-    /// Where it comes from.
-    #[must_use]
-    pub fn peer(&self) -> SocketAddr {
-        self.peer
-    }
-
-    /// Like [`drive`](crate::drive()), for this connection.
-    pub async fn drive(self, conn: u64, endpoint: Arc<dyn Endpoint>, wake: Arc<Notify>, settings: &Settings) {
-        drive_admitted(self.stream, conn, endpoint, wake, settings, Some(self.admission)).await;
     }
 }
 

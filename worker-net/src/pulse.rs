@@ -17,6 +17,11 @@ pub(crate) struct Pulse {
     heard_anything: bool,
     ping_at: Instant,
     handshake_by: Option<Instant>,
+    frame_max: Duration,
+    /// The frame that has begun: how many came before it, and since when.
+    frame: Option<(u64, Instant)>,
+    /// What it may take.
+    frame_takes: Duration,
     /// The moment the owner's timer is set to.
     due: Instant,
 }
@@ -32,7 +37,12 @@ pub(crate) enum Beat {
     Dead(Duration),
     /// There was no `Welcome` in time.
     NoHandshake,
+    /// A frame has begun this long ago and not ended, too long.
+    SlowFrame(Duration),
 }
+
+/// The slowest line that a frame is expected to come by, in bytes a second.
+const FRAME_BYTES_PER_SECOND: usize = 16 * 1024;
 
 impl Pulse {
     pub(crate) fn new(settings: &Settings, now: Instant) -> Self {
@@ -44,6 +54,9 @@ impl Pulse {
             heard_anything: false,
             ping_at: now + settings.ping_every,
             handshake_by: Some(now + settings.handshake_max),
+            frame_max: settings.frame_max,
+            frame: None,
+            frame_takes: Duration::ZERO,
             due: now,
         };
         pulse.due();
@@ -59,6 +72,25 @@ impl Pulse {
         self.heard_anything
     }
 
+    /// After `before` frames one of `bytes` has begun and not ended, or none.
+    pub(crate) fn amid_frame(&mut self, now: Instant, before: u64, bytes: Option<usize>) {
+        let Some(bytes) = bytes else {
+            self.frame = None;
+            return;
+        };
+        if self.frame.is_none_or(|(known, _)| known != before) {
+            self.frame = Some((before, now));
+        }
+        let seconds = (bytes / FRAME_BYTES_PER_SECOND) as u64;
+        self.frame_takes = self.frame_max + Duration::from_secs(seconds);
+    }
+
+    /// The peer is not read from, for this node has no room: its clocks stand.
+    pub(crate) fn holds_off(&mut self, now: Instant) {
+        self.heard = now;
+        self.frame = self.frame.map(|(before, _)| (before, now));
+    }
+
     pub(crate) fn handshake_done(&mut self) {
         self.handshake_by = None;
     }
@@ -68,6 +100,7 @@ impl Pulse {
         if now.saturating_duration_since(self.due) >= self.ping_every {
             self.heard = now;
             self.handshake_by = self.handshake_by.map(|_| now + self.handshake_max);
+            self.frame = self.frame.map(|(before, _)| (before, now));
         }
         let silent = now.saturating_duration_since(self.heard);
         if silent >= self.dead_after {
@@ -75,6 +108,10 @@ impl Pulse {
         }
         if self.handshake_by.is_some_and(|by| now >= by) {
             return Beat::NoHandshake;
+        }
+        let amid = self.frame.map(|(_, since)| now.saturating_duration_since(since));
+        if let Some(amid) = amid.filter(|amid| *amid >= self.frame_takes) {
+            return Beat::SlowFrame(amid);
         }
         if now >= self.ping_at {
             self.ping_at = now + self.ping_every;
@@ -126,7 +163,7 @@ mod tests {
                     assert_eq!((now, silent), (start + SECOND * 6, SECOND * 6));
                     return;
                 }
-                beat @ (Beat::Wait | Beat::Ping | Beat::NoHandshake) => {
+                beat @ (Beat::Wait | Beat::Ping | Beat::NoHandshake | Beat::SlowFrame(_)) => {
                     assert!(now < start + SECOND * 6, "{beat:?} after {:?}", now - start)
                 }
             }
@@ -144,6 +181,32 @@ mod tests {
         }
         pulse.heard(start + SECOND * 4);
         assert_eq!((pulse.due(), pulse.beat(start + SECOND * 5)), (start + SECOND * 5, Beat::NoHandshake));
+    }
+
+    #[test]
+    fn a_frame_takes_ten_seconds_and_one_for_each_sixteen_kibibytes() {
+        for (bytes, seconds) in [(0, 10), (1000, 10), (8 << 20, 522)] {
+            let (mut pulse, start) = pulse();
+            pulse.handshake_done();
+            let at = |seconds| start + SECOND * seconds;
+            // One that ended, and another that began.
+            pulse.amid_frame(at(1), 3, Some(bytes));
+            pulse.amid_frame(at(2), 4, Some(0));
+            let mut now = at(2);
+            let slow = loop {
+                pulse.heard(now);
+                pulse.amid_frame(now, 4, Some(bytes));
+                now = pulse.due();
+                pulse.heard(now);
+                if let Beat::SlowFrame(slow) = pulse.beat(now) {
+                    break slow;
+                }
+                assert!(now < at(1000), "never");
+            };
+            assert_eq!((now, slow), (at(2 + seconds), SECOND * seconds), "{bytes} bytes");
+            pulse.amid_frame(now, 5, None);
+            assert_eq!(pulse.beat(pulse.due), Beat::Ping);
+        }
     }
 
     #[test]

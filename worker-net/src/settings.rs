@@ -19,8 +19,16 @@ pub struct Settings {
     pub write_bytes: usize,
     /// About how much is read before the endpoint gets the frames in it, in bytes.
     pub burst_bytes: usize,
-    /// How many accepted connections may be without a `Welcome` at the same time.
-    pub handshakes_max: usize,
+    /// How long an accepted connection may take for its `Hello`.
+    pub hello_max: Duration,
+    /// How long a frame may take from its first byte to its last, beside a second for each 16 KiB of it.
+    pub frame_max: Duration,
+    /// How many accepted connections may be without a `Welcome` at the same time; beyond that the oldest one is dropped.
+    pub strangers_max: usize,
+    /// The same of one address.
+    pub strangers_per_address_max: usize,
+    /// How much the large frames may take that are being received on accepted connections, of all of them together, in bytes.
+    pub receive_bytes_max: usize,
 }
 
 impl Default for Settings {
@@ -33,7 +41,11 @@ impl Default for Settings {
             close_max: Duration::from_secs(2),
             write_bytes: 64 * 1024,
             burst_bytes: 256 * 1024,
-            handshakes_max: 64,
+            hello_max: Duration::from_secs(1),
+            frame_max: Duration::from_secs(10),
+            strangers_max: 256,
+            strangers_per_address_max: 64,
+            receive_bytes_max: 32 * 1024 * 1024,
         }
     }
 }

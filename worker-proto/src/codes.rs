@@ -60,7 +60,7 @@ codes!(RefusedWhy, "1 to 6", {
     Done = 6,
 });
 
-codes!(GoAwayWhy, "1 to 12", {
+codes!(GoAwayWhy, "1 to 13", {
     Superseded = 1,
     NameInUse = 2,
     Protocol = 3,
@@ -73,4 +73,5 @@ codes!(GoAwayWhy, "1 to 12", {
     Leaving = 10,
     Failed = 11,
     Fenced = 12,
+    Busy = 13,
 });

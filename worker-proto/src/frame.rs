@@ -107,7 +107,7 @@ pub struct Refused {
     pub epoch: Epoch,
     /// The class of the reason.
     pub why: RefusedWhy,
-    /// For people.
+    /// For people; nodes leave it empty, for a peer is told nothing that it may not know already.
     pub message: String,
 }
 
@@ -172,7 +172,7 @@ pub struct End {
 pub struct GoAway {
     /// The class of the reason.
     pub why: GoAwayWhy,
-    /// For people.
+    /// For people; empty but where a peer with business here is told why the pipeline has failed.
     pub message: String,
 }
 
@@ -204,4 +204,43 @@ pub enum GoAwayWhy {
     /// Permanent for whom it is said to, and for nobody else: another process has replaced that one, or its state is not the one that was
     /// known here. It ends; the pipeline goes on.
     Fenced,
+    /// Transient: the node takes no more of that for now.
+    Busy,
+}
+
+impl RefusedWhy {
+    /// Its name in metrics and in the log.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::StaleEpoch => "stale_epoch",
+            Self::UnknownJournal => "unknown_journal",
+            Self::Position => "position",
+            Self::UnknownLink => "unknown_link",
+            Self::NotReady => "not_ready",
+            Self::Done => "done",
+        }
+    }
+}
+
+impl GoAwayWhy {
+    /// Its name in metrics and in the log.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Superseded => "superseded",
+            Self::NameInUse => "name_in_use",
+            Self::Protocol => "protocol",
+            Self::WrongPeer => "wrong_peer",
+            Self::UnknownNode => "unknown_node",
+            Self::Pipeline => "pipeline",
+            Self::Placement => "placement",
+            Self::Violation => "violation",
+            Self::Timeout => "timeout",
+            Self::Leaving => "leaving",
+            Self::Failed => "failed",
+            Self::Fenced => "fenced",
+            Self::Busy => "busy",
+        }
+    }
 }

@@ -22,6 +22,7 @@ const SLACK_BYTES: usize = 64;
 /// Frames of up to 16 KiB are copied out of a shared buffer, so that a batch kept for long pins no more than itself. A
 /// larger frame is read straight into a buffer of its own size, of which its batch becomes a part without a copy. Nothing is
 /// allocated before the length was checked against the limit: 4 KiB until [`RecvBuffer::handshake_done`], 8 MiB after it.
+/// For one beyond [`RecvBuffer::ask_beyond`] nothing is before [`RecvBuffer::grant`].
 #[derive(Debug)]
 pub struct RecvBuffer {
     limit: usize,
@@ -33,6 +34,10 @@ pub struct RecvBuffer {
     window: usize,
     /// `small` will have this length if the read that was last offered space for uses it up.
     full_at: usize,
+    /// Longer frames need a grant, in bytes.
+    ask_beyond: usize,
+    /// The frame that comes next has its grant.
+    granted: bool,
 }
 
 #[derive(Debug)]
@@ -46,7 +51,32 @@ impl RecvBuffer {
     #[must_use]
     pub fn new() -> Self {
         let limit = HANDSHAKE_FRAME_BYTES_MAX;
-        Self { limit, small: BytesMut::new(), large: None, window: WINDOW_BYTES_MIN, full_at: usize::MAX }
+        Self {
+            limit,
+            small: BytesMut::new(),
+            large: None,
+            window: WINDOW_BYTES_MIN,
+            full_at: usize::MAX,
+            ask_beyond: usize::MAX,
+            granted: false,
+        }
+    }
+
+    /// From here on a frame with a longer body, in bytes, is received only after a [`RecvBuffer::grant`] of its own.
+    pub fn ask_beyond(&mut self, bytes: usize) {
+        self.ask_beyond = bytes.max(SHARED_FRAME_BYTES_MAX);
+    }
+
+    /// The length of the frame that waits for its grant, in bytes. Nothing is to be read meanwhile.
+    #[must_use]
+    pub fn asks(&self) -> Option<usize> {
+        let announced = body_len(&self.small, self.limit).ok().flatten().filter(|_| self.large.is_none())?;
+        (announced > self.ask_beyond && !self.granted).then_some(announced)
+    }
+
+    /// The frame that waits may be received; [`RecvBuffer::next_frame`] goes on.
+    pub fn grant(&mut self) {
+        self.granted = true;
     }
 
     /// The peer is known: frames may be large from here on.
@@ -75,6 +105,9 @@ impl RecvBuffer {
             return self.next_large(large);
         }
         let Some(len) = body_len(&self.small, self.limit)? else { return Ok(None) };
+        if len > self.ask_beyond && !std::mem::take(&mut self.granted) {
+            return Ok(None);
+        }
         let end = LENGTH_BYTES + len;
         if self.small.len() < end {
             if len > SHARED_FRAME_BYTES_MAX {
@@ -95,6 +128,13 @@ impl RecvBuffer {
     #[must_use]
     pub fn is_amid_frame(&self) -> bool {
         self.large.is_some() || !self.small.is_empty()
+    }
+
+    /// The length that the incomplete frame has announced, in bytes; 0 where not even that has come.
+    #[must_use]
+    pub fn announced(&self) -> usize {
+        let small = || body_len(&self.small, self.limit).ok().flatten().unwrap_or(0);
+        self.large.as_ref().map_or_else(small, |large| large.len)
     }
 
     /// Reads more at once if the last read used up the space it was offered.

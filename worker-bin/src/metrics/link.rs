@@ -112,6 +112,11 @@ pub(super) fn encode_peers(scrape: &Scrape, page: &mut Page<'_, '_>) -> fmt::Res
         "worker_peer_acknowledgement_seconds",
         "From sending a record to its acknowledgement, by the node that runs the receiver, this one included",
         by_peer(&scrape.acknowledgements),
+    )?;
+    page.counters(
+        "worker_peer_refused",
+        "Connections that were turned away or dropped, and links refused, by class",
+        scrape.refused.iter().map(|(class, count)| (vec![("class", *class)], *count)),
     )
 }
 

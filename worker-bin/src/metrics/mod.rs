@@ -36,6 +36,8 @@ pub struct Scrape {
     pub round_trips: BTreeMap<String, Latencies>,
     /// From sending to acknowledgement, by the node that gave it.
     pub acknowledgements: BTreeMap<String, Latencies>,
+    /// Connections that were turned away or dropped, and links refused, by class.
+    pub refused: BTreeMap<&'static str, u64>,
     /// Stalls that go on, and all that ever began.
     pub stalls: (u64, u64),
     /// The disk that commits go to is full.

@@ -113,6 +113,7 @@ fn scrape() -> Scrape {
         costs: BTreeMap::from([("s/0".to_owned(), costs)]),
         round_trips: by_peer(),
         acknowledgements: by_peer(),
+        refused: BTreeMap::from([("hello_late", 3)]),
         stalls: (1, 2),
         storage_full: false,
     }

@@ -120,7 +120,7 @@ impl Driver {
             peers,
             spill: Arc::clone(&self.spill),
             dead: Arc::clone(&self.dead),
-            log: NodeLog::new(Arc::clone(&graph)),
+            log: NodeLog::new(Arc::clone(&graph), self.connections.refusals()),
             graph,
         }
     }

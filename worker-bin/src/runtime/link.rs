@@ -1,10 +1,12 @@
 //! Connections: the node's endpoint for worker-net.
 
 use super::cell::{Cell, Tell};
+use super::refusals::Refusals;
 use crate::chaos::{Chaos, Cut, Fault};
 use crate::logging::peer_span;
 use crate::mutex::lock;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -12,7 +14,7 @@ use tracing::Instrument as _;
 use worker_core::config::NodeIx;
 use worker_core::event::{ConnAction, ConnEvent, ConnId, Event, Loss};
 use worker_core::status::Latencies;
-use worker_net::{CloseCause, DialError, Endpoint, Listener, Settings, Transmit};
+use worker_net::{CloseCause, DialError, Endpoint, Greeted, Listener, Settings, Transmit, Turned};
 use worker_proto::Frame;
 
 /// What a frame without tuples counts for in a burst, in bytes.
@@ -30,6 +32,7 @@ pub(super) struct Connections {
     open: Mutex<BTreeMap<u64, Connection>>,
     /// The last round trip of a heartbeat, and all of them, by peer that this node dialled.
     round_trips: Mutex<BTreeMap<NodeIx, (Duration, Latencies)>>,
+    refusals: Arc<Refusals>,
     changed: Notify,
 }
 
@@ -56,6 +59,7 @@ impl Connections {
             runtime: tokio::runtime::Handle::current(),
             open: Mutex::default(),
             round_trips: Mutex::default(),
+            refusals: Arc::default(),
             changed: Notify::new(),
         })
     }
@@ -114,16 +118,37 @@ impl Connections {
             loop {
                 let incoming = listener.accept().await;
                 let peer = incoming.peer();
-                let Some(cell) = all.cell.upgrade() else { return };
-                let conn = cell.act(|node, now| node.accept(now));
-                let span = peer_span(&peer.to_string(), conn.0);
-                span.in_scope(|| tracing::debug!("accepted a connection"));
-                let wake = all.add(conn, None);
-                let endpoint: Arc<dyn Endpoint> = Arc::clone(&all) as Arc<dyn Endpoint>;
-                let live = async move { incoming.drive(conn.0, endpoint, wake, &Settings::default()).await };
-                tokio::spawn(live.instrument(span));
+                if all.cell.strong_count() == 0 {
+                    return;
+                }
+                let all = Arc::clone(&all);
+                tokio::spawn(async move {
+                    let settings = Settings::default();
+                    match incoming.greeted(&settings).await {
+                        Ok(greeted) => all.let_speak(peer, greeted, &settings).await,
+                        Err(turned) => all.turned(peer, &turned),
+                    }
+                });
             }
         });
+    }
+
+    /// Somebody has said a first frame: the node hears of him.
+    async fn let_speak(self: &Arc<Self>, peer: SocketAddr, greeted: Greeted, settings: &Settings) {
+        let Some(cell) = self.cell.upgrade() else { return };
+        let conn = cell.act(|node, now| node.accept(now));
+        let span = peer_span(&peer.to_string(), conn.0);
+        span.in_scope(|| tracing::debug!("accepted a connection"));
+        let wake = self.add(conn, None);
+        let endpoint: Arc<dyn Endpoint> = Arc::clone(self) as Arc<dyn Endpoint>;
+        greeted.drive(conn.0, endpoint, wake, settings).instrument(span).await;
+    }
+
+    /// Somebody was dropped before he had said anything: that costs a number, and now and then a line.
+    fn turned(&self, peer: SocketAddr, turned: &Turned) {
+        if let Some(breach) = turned.breach {
+            self.refusals.dropped(breach, Some(peer), &turned.why);
+        }
     }
 
     fn tell(&self, conn: ConnId, event: ConnEvent) {
@@ -168,6 +193,16 @@ impl Connections {
 
     pub(super) fn round_trip_times(&self) -> BTreeMap<NodeIx, Latencies> {
         lock(&self.round_trips).iter().map(|(peer, (_, all))| (*peer, *all)).collect()
+    }
+
+    /// Who counts them: the node turns away some by itself.
+    pub(super) fn refusals(&self) -> Arc<Refusals> {
+        Arc::clone(&self.refusals)
+    }
+
+    /// How many were turned away or dropped, by class.
+    pub(super) fn refused(&self) -> BTreeMap<&'static str, u64> {
+        self.refusals.counts()
     }
 
     fn took(&self, conn: u64, took: Duration) {
@@ -236,6 +271,10 @@ impl Endpoint for Connections {
         let loss = match cause {
             CloseCause::Silent => Loss::Silent,
             CloseCause::Lost => Loss::Lost,
+            CloseCause::Breach(breach) => {
+                self.refusals.dropped(breach, None, &why);
+                Loss::Lost
+            }
         };
         self.lost(ConnId(conn), loss, why);
     }

@@ -1,6 +1,7 @@
 //! What the node reports, in the log.
 
 use super::complaints::Complaints;
+use super::refusals::Refusals;
 use std::sync::Arc;
 use worker_core::config::{Graph, TaskKind, TaskName};
 use worker_core::event::Report;
@@ -22,11 +23,12 @@ macro_rules! line {
 pub(super) struct NodeLog {
     graph: Arc<Graph>,
     complaints: Complaints,
+    refusals: Arc<Refusals>,
 }
 
 impl NodeLog {
-    pub(super) fn new(graph: Arc<Graph>) -> Self {
-        Self { graph, complaints: Complaints::default() }
+    pub(super) fn new(graph: Arc<Graph>, refusals: Arc<Refusals>) -> Self {
+        Self { graph, complaints: Complaints::default(), refusals }
     }
 
     pub(super) fn lost(&self, link: LinkId, records: u64) {
@@ -52,9 +54,7 @@ impl NodeLog {
                 peer,
                 "all is done here, and it said no goodbye; it is not waited for"
             ),
-            Report::PeerRefused { peer, why } => {
-                line!(due("refused", peer), warn, peer, why, "turned away")
-            }
+            Report::PeerRefused { peer, class, why } => self.refusals.refused(class, peer.as_deref(), why),
             Report::PeerRestarted { peer } => {
                 line!(due("restarted", peer), warn, peer, "its process was restarted")
             }

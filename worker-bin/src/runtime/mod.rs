@@ -46,6 +46,7 @@ mod ports;
 mod process;
 pub mod progress;
 mod records;
+mod refusals;
 mod report;
 mod run;
 mod scrape;

@@ -37,6 +37,7 @@ impl Scraper {
             costs: costs.collect(),
             round_trips: by_name(self.connections.round_trip_times()),
             acknowledgements: by_name(acknowledgements),
+            refused: self.connections.refused(),
             stalls: self.watch.stall_counts(),
             storage_full,
             snapshot,

@@ -125,11 +125,13 @@ pub enum Report {
         /// Its name.
         peer: String,
     },
-    /// A dialling node was turned away.
+    /// A connection was turned away or dropped, or a link of it refused. What is said here the peer is not told.
     PeerRefused {
-        /// The name it gave, if it gave one.
-        peer: String,
-        /// Why.
+        /// The node's name, where it is one of the pipeline's; nothing of a name that somebody has chosen.
+        peer: Option<String>,
+        /// The class of the reason, of a few.
+        class: &'static str,
+        /// The reason; what it quotes of others is printable.
         why: String,
     },
     /// A peer's process is a new one.

@@ -1,17 +1,19 @@
 //! Which connection serves what, from its first byte to its last.
 
 use super::Node;
-use super::downlink::check_hello;
+use super::admit::check_hello;
+use super::go_away::{said, violation};
 use super::uplink::State;
 use crate::config::NodeIx;
 use crate::ctx::{Ctx, HowLeft, Left};
-use crate::event::{Action, ConnAction, ConnEvent, ConnId, Loss, NodeError, Report};
+use crate::event::{Action, ConnAction, ConnEvent, ConnId, Identity, Loss, NodeError, Report};
 use crate::fault::Bug;
 use crate::stall::PeerCause;
+use crate::words::printable;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use worker_proto::Frame;
-use worker_proto::frame::GoAway;
+use worker_proto::frame::{GoAway, Hello};
 
 /// For how long nobody may listen before a process that was given up takes it that the others have gone on without it.
 const LEFT_BEHIND_AFTER: Duration = Duration::from_secs(15);
@@ -34,7 +36,7 @@ enum Role {
     /// We dialled it.
     To(NodeIx),
     /// It was accepted and has not said who it is.
-    Unknown,
+    Unknown(Identity),
     /// A peer dialled us.
     From(NodeIx),
     /// A last frame is to be written, then it is closed.
@@ -58,8 +60,8 @@ impl Conns {
         self.add(Role::To(peer))
     }
 
-    pub(super) fn accept(&mut self) -> ConnId {
-        self.add(Role::Unknown)
+    pub(super) fn accept(&mut self, identity: Identity) -> ConnId {
+        self.add(Role::Unknown(identity))
     }
 
     pub(super) fn remove(&mut self, conn: ConnId) {
@@ -111,7 +113,10 @@ impl Node {
                 }
                 Some(_) | None => Ok(()),
             },
-            Some(Role::Unknown) => self.first_frame(conn, frame),
+            Some(Role::Unknown(identity)) => {
+                let identity = *identity;
+                self.first_frame(conn, identity, frame)
+            }
             Some(Role::From(peer)) => match self.downlinks.get_mut(peer) {
                 Some(downlink)
                     if downlink.owner == Some(conn) || self.ctx.planted.is(Bug::StaleOpenTakesLink) =>
@@ -123,21 +128,34 @@ impl Node {
             Some(Role::Closing(_)) | None => Ok(()),
         };
         if let Err(go_away) = result {
+            if let Some(Role::To(peer) | Role::From(peer)) = self.conns.roles.get(&conn) {
+                let peer = Some(self.ctx.node_name(*peer).to_owned());
+                let (class, why) = (go_away.why.name(), go_away.message.clone());
+                self.ctx.act(Report::PeerRefused { peer, class, why });
+            }
             self.close(conn, Some(go_away));
         }
     }
 
-    fn first_frame(&mut self, conn: ConnId, frame: Frame) -> Result<(), GoAway> {
-        let Frame::Hello(hello) = frame else {
-            return Err(super::go_away::violation(&"the first frame must be Hello"));
+    fn first_frame(&mut self, conn: ConnId, identity: Identity, frame: Frame) -> Result<(), GoAway> {
+        let peer_and_replaced = match frame {
+            Frame::Hello(hello) => self.hello(conn, &hello, identity),
+            Frame::Welcome(_)
+            | Frame::Open(_)
+            | Frame::Opened(_)
+            | Frame::Refused(_)
+            | Frame::Batch(_)
+            | Frame::Ack(_)
+            | Frame::End(_)
+            | Frame::Bye
+            | Frame::Ping(_)
+            | Frame::Pong(_)
+            | Frame::GoAway(_) => Err((None, violation(&"the first frame must be Hello"))),
         };
-        let greeted = check_hello(&self.ctx, &hello).and_then(|peer| match self.downlinks.get_mut(&peer) {
-            Some(downlink) => downlink.hello(&mut self.ctx, conn, &hello).map(|replaced| (peer, replaced)),
-            None => Err(super::go_away::violation(&"no link leads from the dialling node to this one")),
-        });
-        let (peer, replaced) = greeted.inspect_err(|go_away| {
-            let why = go_away.message.clone();
-            self.ctx.act(Report::PeerRefused { peer: hello.node.clone(), why });
+        let (peer, replaced) = peer_and_replaced.map_err(|(peer, go_away)| {
+            let (class, why) = (go_away.why.name(), printable(&go_away.message));
+            self.ctx.act(Report::PeerRefused { peer, class, why });
+            go_away
         })?;
         self.conns.roles.insert(conn, Role::From(peer));
         if let Some(uplink) = self.uplinks.get_mut(&peer) {
@@ -148,6 +166,26 @@ impl Node {
             self.close(old, Some(GoAway { why, message: "a newer connection took over".into() }));
         }
         Ok(())
+    }
+
+    /// Gives the peer and the connection that this one replaces; or, where it is turned away, the peer as far as it is known.
+    fn hello(
+        &mut self,
+        conn: ConnId,
+        hello: &Hello,
+        identity: Identity,
+    ) -> Result<(NodeIx, Option<ConnId>), (Option<String>, GoAway)> {
+        let proved = match identity {
+            Identity::Claimed => None,
+            Identity::Proved(node) => Some(self.ctx.node_name(node).to_owned()),
+        };
+        let peer = check_hello(&self.ctx, hello, identity).map_err(|go_away| (proved, go_away))?;
+        let name = Some(self.ctx.node_name(peer).to_owned());
+        let Some(downlink) = self.downlinks.get_mut(&peer) else {
+            return Err((name, violation(&"no link leads from the dialling node to this one")));
+        };
+        let replaced = downlink.hello(&mut self.ctx, conn, (hello, identity));
+        replaced.map(|replaced| (peer, replaced)).map_err(|go_away| (name, go_away))
     }
 
     pub(super) fn peer_kept(&mut self, peer: NodeIx, version: u64) {
@@ -162,20 +200,33 @@ impl Node {
     /// Writes a last word, if there is one, and closes.
     pub(super) fn close(&mut self, conn: ConnId, last_word: Option<GoAway>) {
         let why = last_word.as_ref().map_or_else(|| "closed".to_owned(), |g| g.message.clone());
+        let bound = self.is_bound(conn);
+        let last_word = last_word.map(|last_word| said(last_word, bound));
         match self.conns.roles.insert(conn, Role::Closing(last_word)) {
             Some(Role::To(peer)) => self.lost_uplink(peer, conn, Loss::Lost, &why),
             Some(Role::From(peer)) => self.lost_downlink(peer, conn, Loss::Lost, &why),
-            Some(Role::Unknown | Role::Closing(_)) | None => {}
+            Some(Role::Unknown(_) | Role::Closing(_)) | None => {}
         }
         self.ctx.act(Action::Conn(conn, ConnAction::Wake));
         self.ctx.act(Action::Conn(conn, ConnAction::Close));
+    }
+
+    /// Whether who is there has business with this node: it was let in where it was dialled, or is bound as one who dialled.
+    fn is_bound(&self, conn: ConnId) -> bool {
+        match self.conns.roles.get(&conn) {
+            Some(Role::To(peer)) => self.uplinks.get(peer).is_some_and(super::uplink::Uplink::is_up),
+            Some(Role::From(peer)) => {
+                self.downlinks.get(peer).is_some_and(|down| down.owner == Some(conn) && down.bound)
+            }
+            Some(Role::Unknown(_) | Role::Closing(_)) | None => false,
+        }
     }
 
     fn closed(&mut self, conn: ConnId, loss: Loss, why: &str) {
         match self.conns.roles.remove(&conn) {
             Some(Role::To(peer)) => self.lost_uplink(peer, conn, loss, why),
             Some(Role::From(peer)) => self.lost_downlink(peer, conn, loss, why),
-            Some(Role::Unknown | Role::Closing(_)) | None => {}
+            Some(Role::Unknown(_) | Role::Closing(_)) | None => {}
         }
     }
 
@@ -271,7 +322,7 @@ impl Node {
                     None
                 }
             }
-            Role::Unknown => None,
+            Role::Unknown(_) => None,
             Role::Closing(last_word) => last_word.take().map(Frame::GoAway),
         }
     }

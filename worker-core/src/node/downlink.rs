@@ -1,4 +1,5 @@
-//! The receiving side of the connection from one peer: greets, binds links, acknowledges, and hears the goodbye.
+//! The receiving side of the connection from one peer: binds links, acknowledges, and hears the goodbye. Who is let in is
+//! decided in [`admit`](super::admit).
 //!
 //! ```text
 //!   Unbound ──Hello ok──▶ Bound(conn) ──lost, or replaced by a higher connection number──▶ Unbound
@@ -8,22 +9,17 @@
 //! and not put in order, for clocks go back: in memory mode one that was replaced is known and never let in again; with a journal the
 //! epochs of its links say what is older.
 
-use super::go_away::violation;
+use super::go_away::{heard, told, violation};
 use crate::config::NodeIx;
 use crate::ctx::Ctx;
 use crate::event::{Action, ConnAction, ConnId, LinkAction, NodeError, Report};
 use crate::inbox::Refusal;
 use crate::stall::PeerCause;
-use crate::task::ORDER_IS_LOST;
 use crate::time::Time;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
-use worker_proto::frame::{GoAway, GoAwayWhy, Hello, Open, Refused, RefusedWhy, Welcome};
-use worker_proto::limits::PROTOCOL;
-use worker_proto::{ConnNo, Epoch, Frame, Incarnation, JournalId, LinkId, Seq};
-
-/// How many lives of a peer are known as replaced; one more is forgotten, the oldest first.
-const REPLACED_MAX: usize = 1024;
+use worker_proto::frame::{GoAway, GoAwayWhy, Open, Refused, RefusedWhy};
+use worker_proto::{ConnNo, Epoch, Frame, Incarnation, JournalId, LinkId};
 
 /// Answers that may wait beyond two a link.
 const CONTROL_SPARE: usize = 16;
@@ -33,9 +29,14 @@ pub(crate) struct Downlink {
     pub(super) peer: NodeIx,
     pub(super) links: Vec<LinkId>,
     pub(super) owner: Option<ConnId>,
-    life: Option<(Incarnation, ConnNo)>,
+    pub(super) life: Option<(Incarnation, ConnNo)>,
+    /// When it was last let in, and when it last took over from a connection that was there.
+    pub(super) let_in: Time,
+    pub(super) took_over: Option<Time>,
+    /// The present connection has shown that it has business here: its name is proved, or it has opened a link.
+    pub(super) bound: bool,
     /// In memory mode: lives that another one has followed, the newest last.
-    replaced: VecDeque<Incarnation>,
+    pub(super) replaced: VecDeque<Incarnation>,
     /// With a journal: the process that opened a link with its newest epoch.
     opened_by: BTreeMap<LinkId, (Epoch, JournalId, Incarnation)>,
     /// The present life of the peer has given this node tuples or ends.
@@ -49,7 +50,7 @@ pub(crate) struct Downlink {
     round_trip: Option<Duration>,
     /// The peer has said that all its links are finished.
     pub(super) bye: bool,
-    control: VecDeque<Frame>,
+    pub(super) control: VecDeque<Frame>,
     /// `Open`s that wait until the sender's life is durable here.
     opens: BTreeMap<LinkId, Open>,
     acks_due: VecDeque<LinkId>,
@@ -57,7 +58,7 @@ pub(crate) struct Downlink {
     first_link: u32,
     woken: bool,
     /// An end of a source was heard or tuples of one, so that a new life of it would repeat them.
-    source_heard: bool,
+    pub(super) source_heard: bool,
 }
 
 impl Downlink {
@@ -71,6 +72,9 @@ impl Downlink {
             down_since: now,
             cause: PeerCause::NotYet,
             life: None,
+            let_in: now,
+            took_over: None,
+            bound: false,
             replaced: VecDeque::new(),
             opened_by: BTreeMap::new(),
             heard: false,
@@ -87,85 +91,6 @@ impl Downlink {
         }
     }
 
-    /// Decides on a `Hello`; gives the connection that it replaces.
-    pub(super) fn hello(
-        &mut self,
-        ctx: &mut Ctx,
-        conn: ConnId,
-        hello: &Hello,
-    ) -> Result<Option<ConnId>, GoAway> {
-        let life = (hello.incarnation, hello.conn_no);
-        let mut replaced = None;
-        if self.replaced.contains(&hello.incarnation)
-            && !ctx.planted.is(crate::fault::Bug::StaleOpenTakesLink)
-            && !ctx.planted.is(crate::fault::Bug::ReplacedLifeReturns)
-        {
-            let message = format!(
-                "this process (started {}) is not node {} any more: another one has taken its place, so this one ends",
-                hello.incarnation, hello.node
-            );
-            return Err(GoAway { why: GoAwayWhy::Fenced, message });
-        }
-        if let Some((incarnation, number)) = self.life {
-            if self.owner.is_some() && hello.incarnation != incarnation {
-                let message = format!(
-                    "another living process is node {} (started {incarnation}); this one started {}: stop one of them",
-                    hello.node, hello.incarnation
-                );
-                return Err(GoAway { why: GoAwayWhy::NameInUse, message });
-            }
-            let is_behind = match ctx.planted.is(crate::fault::Bug::LivesOrderedByClock) {
-                true => life < (incarnation, number),
-                false => hello.incarnation == incarnation && hello.conn_no < number,
-            };
-            if is_behind && !ctx.planted.is(crate::fault::Bug::StaleOpenTakesLink) {
-                let message =
-                    format!("connection {} of that process was replaced by {number}", hello.conn_no);
-                return Err(GoAway { why: GoAwayWhy::Superseded, message });
-            }
-            if hello.incarnation != incarnation {
-                self.restarted(ctx)?;
-                if !ctx.journaled {
-                    self.replaced.push_back(incarnation);
-                    if self.replaced.len() > REPLACED_MAX {
-                        self.replaced.pop_front();
-                    }
-                }
-            }
-            replaced = self.owner.filter(|&o| o != conn);
-        }
-        self.unbind(ctx);
-        ctx.left = None;
-        self.life = Some(life);
-        self.owner = Some(conn);
-        self.bye = false;
-        let node = ctx.node_name(ctx.config.me).to_owned();
-        self.control.push_back(Frame::Welcome(Welcome { node, incarnation: ctx.config.incarnation }));
-        self.wake(ctx);
-        Ok(replaced)
-    }
-
-    /// A new process has the peer's name. Sources cannot go on where the old one stopped: memory mode keeps no position.
-    fn restarted(&mut self, ctx: &mut Ctx) -> Result<(), GoAway> {
-        let peer = ctx.node_name(self.peer).to_owned();
-        if self.source_heard && !ctx.journaled {
-            let why = "its process, which ran a source, was restarted; without a journal its input would be repeated";
-            if !self.bye {
-                ctx.halt(NodeError::Peer { peer, why: why.into() });
-            }
-            return Err(GoAway { why: GoAwayWhy::Failed, message: format!("source node restarted: {why}") });
-        }
-        let in_order = |link: LinkId| ctx.is_in_order(link) && ctx.inbox_ref(link).received() > Seq::ZERO;
-        if !ctx.journaled && !self.bye && self.links.iter().any(|&link| in_order(link)) {
-            ctx.halt(NodeError::Peer { peer, why: ORDER_IS_LOST.into() });
-            let message = format!("node restarted: {ORDER_IS_LOST}");
-            return Err(GoAway { why: GoAwayWhy::Failed, message });
-        }
-        self.heard = false;
-        ctx.act(Report::PeerRestarted { peer });
-        Ok(())
-    }
-
     /// Handles a frame of the connection that owns the links; an error ends the connection.
     pub(super) fn frame(&mut self, ctx: &mut Ctx, frame: Frame) -> Result<(), GoAway> {
         // A peer that asks and never reads the answers must not fill the memory.
@@ -177,8 +102,7 @@ impl Downlink {
                 if let Some(welcomed) = self.welcomed.take() {
                     self.round_trip = Some(ctx.now.since(welcomed));
                 }
-                self.open(ctx, open);
-                Ok(())
+                self.open(ctx, open)
             }
             Frame::Batch(batch) => {
                 let link = batch.link;
@@ -216,21 +140,39 @@ impl Downlink {
                 Ok(())
             }
             Frame::GoAway(go_away) => {
-                if go_away.why == GoAwayWhy::Failed {
-                    let peer = ctx.node_name(self.peer).to_owned();
-                    ctx.halt(NodeError::Remote { peer, why: go_away.message });
-                } else if go_away.why == GoAwayWhy::Fenced {
-                    let peer = ctx.node_name(self.peer).to_owned();
-                    ctx.end_alone(NodeError::Peer { peer, why: go_away.message });
-                } else if go_away.why == GoAwayWhy::Timeout {
-                    ctx.given_up(ctx.node_name(self.peer).to_owned());
-                }
+                self.goes_away(ctx, &go_away);
                 Ok(())
             }
             Frame::Ping(_) | Frame::Pong(_) => Ok(()),
             Frame::Hello(_) | Frame::Welcome(_) | Frame::Opened(_) | Frame::Refused(_) | Frame::Ack(_) => {
                 Err(violation(&"the dialling side sent a frame that is not its to send here"))
             }
+        }
+    }
+
+    /// A peer says why it goes. Of one that is bound to nothing here that ends nothing.
+    fn goes_away(&self, ctx: &mut Ctx, go_away: &GoAway) {
+        let peer = ctx.node_name(self.peer).to_owned();
+        match go_away.why {
+            _ if !self.bound => {}
+            GoAwayWhy::Failed => {
+                ctx.halt(NodeError::Remote { peer, why: heard(go_away) });
+            }
+            GoAwayWhy::Fenced => {
+                let why = told(ctx, self.peer, go_away);
+                ctx.end_alone(NodeError::Peer { peer, why });
+            }
+            GoAwayWhy::Timeout => ctx.given_up(peer),
+            GoAwayWhy::Superseded
+            | GoAwayWhy::NameInUse
+            | GoAwayWhy::Protocol
+            | GoAwayWhy::WrongPeer
+            | GoAwayWhy::UnknownNode
+            | GoAwayWhy::Pipeline
+            | GoAwayWhy::Placement
+            | GoAwayWhy::Violation
+            | GoAwayWhy::Leaving
+            | GoAwayWhy::Busy => {}
         }
     }
 
@@ -244,13 +186,16 @@ impl Downlink {
     }
 
     /// Answers an `Open`; with a journal a life of the sender that is new here is made durable first.
-    fn open(&mut self, ctx: &mut Ctx, open: Open) {
+    fn open(&mut self, ctx: &mut Ctx, open: Open) -> Result<(), GoAway> {
         if self.links.binary_search(&open.link).is_err() {
             let message = format!("link {} does not lead from the dialling node to this one", open.link);
-            return self.refuse(ctx, &open, RefusedWhy::UnknownLink, message);
+            self.refuse(ctx, &open, RefusedWhy::UnknownLink, &message);
+            return Ok(());
         }
+        self.check_epoch(ctx, &open)?;
         if let Some(refusal) = self.same_epoch_of_another(ctx, &open) {
-            return self.refuse(ctx, &open, RefusedWhy::StaleEpoch, refusal);
+            self.refuse(ctx, &open, RefusedWhy::StaleEpoch, &refusal);
+            return Ok(());
         }
         match ctx.inbox(open.link).needs_epoch(&open) {
             Ok(true) => {
@@ -258,8 +203,9 @@ impl Downlink {
                 ctx.lives_heard.push(open);
             }
             Ok(false) => self.bind(ctx, &open),
-            Err(refusal) => self.turn_down(ctx, &open, refusal),
+            Err(refusal) => self.turn_down(ctx, &open, &refusal),
         }
+        Ok(())
     }
 
     /// Two processes that go on from copies of one state: each counts its lives on from the same number.
@@ -279,7 +225,7 @@ impl Downlink {
     }
 
     /// A link is not opened; where it is this node that has forgotten, it is this node that ends.
-    fn turn_down(&mut self, ctx: &mut Ctx, open: &Open, refusal: Refusal) {
+    fn turn_down(&mut self, ctx: &mut Ctx, open: &Open, refusal: &Refusal) {
         if refusal.why == RefusedWhy::Position && ctx.inbox(open.link).is_behind(open) {
             let (link, peer) = (ctx.config.graph.link_name(open.link), ctx.node_name(self.peer).to_owned());
             let why = format!(
@@ -290,11 +236,7 @@ impl Downlink {
             );
             return ctx.end_alone(NodeError::Peer { peer, why });
         }
-        if refusal.why != RefusedWhy::Done {
-            let (peer, why) = (ctx.node_name(self.peer).to_owned(), refusal.message.clone());
-            ctx.act(Report::PeerRefused { peer, why });
-        }
-        self.refuse(ctx, open, refusal.why, refusal.message);
+        self.refuse(ctx, open, refusal.why, &refusal.message);
     }
 
     /// The life that the sender of `link` opened it with is durable here.
@@ -315,16 +257,25 @@ impl Downlink {
                 if let (true, Some((life, _))) = (ctx.journaled, self.life) {
                     self.opened_by.insert(open.link, (open.epoch, open.journal, life));
                 }
+                self.bound = true;
                 self.control.push_back(Frame::Opened(opened));
                 self.wake(ctx);
             }
-            Err(refusal) => self.turn_down(ctx, open, refusal),
+            Err(refusal) => self.turn_down(ctx, open, &refusal),
         }
         ctx.inbox_changed(open.link);
     }
 
-    fn refuse(&mut self, ctx: &mut Ctx, open: &Open, why: RefusedWhy, message: String) {
-        let refused = Refused { link: open.link, epoch: open.epoch, why, message };
+    /// The peer gets the class, and the log of this node the reason: it may be no business of the peer's.
+    fn refuse(&mut self, ctx: &mut Ctx, open: &Open, why: RefusedWhy, reason: &str) {
+        if why != RefusedWhy::Done {
+            let peer = Some(ctx.node_name(self.peer).to_owned());
+            let is_known = self.links.binary_search(&open.link).is_ok();
+            let link = is_known.then(|| ctx.config.graph.link_name(open.link));
+            let reason = format!("link {}: {reason}", link.unwrap_or_else(|| open.link.to_string()));
+            ctx.act(Report::PeerRefused { peer, class: why.name(), why: reason });
+        }
+        let refused = Refused { link: open.link, epoch: open.epoch, why, message: String::new() };
         self.control.push_back(Frame::Refused(refused));
         self.wake(ctx);
     }
@@ -333,7 +284,7 @@ impl Downlink {
     pub(super) fn cancel(&mut self, ctx: &mut Ctx, link: LinkId) {
         let epoch = ctx.inbox(link).epoch();
         if let (Some(epoch), true) = (epoch, self.owner.is_some()) {
-            let message = "the receiving task is done".to_owned();
+            let message = String::new();
             self.control.push_back(Frame::Refused(Refused { link, epoch, why: RefusedWhy::Done, message }));
             self.wake(ctx);
         }
@@ -377,7 +328,7 @@ impl Downlink {
 
     /// The connection that owned the links is gone.
     pub(super) fn unbind(&mut self, ctx: &mut Ctx) {
-        self.owner = None;
+        (self.owner, self.bound) = (None, false);
         (self.welcomed, self.round_trip) = (None, None);
         self.down_since = ctx.now;
         self.control.clear();
@@ -396,52 +347,10 @@ impl Downlink {
         self.owner.is_some() && !(self.control.is_empty() && self.acks_due.is_empty())
     }
 
-    fn wake(&mut self, ctx: &mut Ctx) {
+    pub(super) fn wake(&mut self, ctx: &mut Ctx) {
         if let (Some(conn), false) = (self.owner, self.woken) {
             self.woken = true;
             ctx.act(Action::Conn(conn, ConnAction::Wake));
-        }
-    }
-}
-
-/// Checks of a `Hello` that need no history; an error turns the dialling node away.
-pub(super) fn check_hello(ctx: &Ctx, hello: &Hello) -> Result<NodeIx, GoAway> {
-    let config = &ctx.config;
-    let me = ctx.node_name(config.me);
-    let turn_away = |why, message| Err(GoAway { why, message });
-    if hello.protocol != PROTOCOL {
-        let message = format!(
-            "node {me} speaks protocol {PROTOCOL}, node {} speaks {}: run the same version of worker on both",
-            hello.node, hello.protocol
-        );
-        return turn_away(GoAwayWhy::Protocol, message);
-    }
-    if hello.cluster != config.cluster || hello.to != me {
-        let message = format!(
-            "this is node {me} of pipeline {}; node {} wants node {} of pipeline {}: check the addresses in the cluster file",
-            config.cluster, hello.node, hello.to, hello.cluster
-        );
-        return turn_away(GoAwayWhy::WrongPeer, message);
-    }
-    if hello.pipeline != config.pipeline {
-        let message = format!(
-            "the pipeline files differ: fingerprint {:016x} on node {me}, {:016x} on node {}: use the same file on both",
-            config.pipeline.0, hello.pipeline.0, hello.node
-        );
-        return turn_away(GoAwayWhy::Pipeline, message);
-    }
-    if hello.placement != config.placement {
-        let message = format!(
-            "the placements differ: fingerprint {:016x} on node {me}, {:016x} on node {}: use the same cluster file on both",
-            config.placement.0, hello.placement.0, hello.node
-        );
-        return turn_away(GoAwayWhy::Placement, message);
-    }
-    match config.nodes.iter().position(|n| *n == hello.node) {
-        Some(at) if hello.node != me => Ok(NodeIx(u16::try_from(at).unwrap_or(u16::MAX))),
-        Some(_) | None => {
-            let message = format!("node {me} expects no connection from a node named {}", hello.node);
-            turn_away(GoAwayWhy::UnknownNode, message)
         }
     }
 }

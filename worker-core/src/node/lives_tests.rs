@@ -251,7 +251,7 @@ fn a_name_in_use_ends_the_node_only_after_an_unbroken_time_and_alone() {
             refuse(&mut play, Some(GoAwayWhy::NameInUse));
         }
     }
-    assert!(halted(&play).is_some_and(|why| why.contains("another process")));
+    assert!(halted(&play).is_some_and(|why| why.contains("another living process is node a")));
 }
 
 #[test]

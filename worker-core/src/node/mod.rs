@@ -1,5 +1,6 @@
 //! The machine of one node: its tasks, the ends of its links, and its peers.
 
+mod admit;
 mod check;
 mod conns;
 mod credit;
@@ -17,7 +18,7 @@ mod uplink;
 use crate::ctx::Ctx;
 
 use crate::config::{LinkOrder, NodeConfig, NodeIx, TaskId, WhenFull};
-use crate::event::{Action, ConnEvent, ConnId, Event, LinkEvent, NodeEvent, SinkEvent, TaskEvent};
+use crate::event::{Action, ConnEvent, ConnId, Event, Identity, LinkEvent, NodeEvent, SinkEvent, TaskEvent};
 use crate::fault::Bug;
 use crate::inbox::{AckWhen, Inbox};
 use crate::outbox::Outbox;
@@ -204,8 +205,13 @@ impl Node {
 
     /// A connection was accepted; its first frame will say from whom.
     pub fn accept(&mut self, now: Time) -> ConnId {
+        self.accept_as(now, Identity::Claimed)
+    }
+
+    /// The same where it may be proved from which node: it is let in as that one only.
+    pub fn accept_as(&mut self, now: Time, identity: Identity) -> ConnId {
         self.at(now);
-        self.conns.accept()
+        self.conns.accept(identity)
     }
 
     /// Handles something that happened.
@@ -375,6 +381,8 @@ fn restored_inbox(config: &NodeConfig, link: LinkId, states: Option<&BTreeMap<Ta
     }
 }
 
+#[cfg(test)]
+mod admit_tests;
 #[cfg(test)]
 mod alone_tests;
 #[cfg(test)]

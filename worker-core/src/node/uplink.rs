@@ -8,7 +8,7 @@
 //! What is sent is decided when the connection asks ([`Uplink::poll_transmit`]): control first, then one frame of each
 //! link that has something, in turn ([`Turns`]), a link's retries before its fresh tuples.
 
-use super::go_away::{lost_state, violation};
+use super::go_away::{self, lost_state, violation};
 use super::kept::{Kept, Known};
 use super::turns::Turns;
 use crate::backoff::Backoff;
@@ -22,16 +22,13 @@ use crate::stall::PeerCause;
 use crate::task::ORDER_IS_LOST;
 use crate::time::Time;
 use crate::timers::WakeReason;
+use crate::words::printable;
 use std::collections::VecDeque;
-use std::time::Duration;
 use worker_proto::frame::{
     Ack, BatchFrame, End, GoAway, GoAwayWhy, Hello, Open, Opened, Refused, RefusedWhy, Welcome,
 };
 use worker_proto::limits::PROTOCOL;
 use worker_proto::{ConnNo, Frame, Incarnation, LinkId};
-
-/// For how long another process may hold this node's name before this one gives up: longer than a dead one is noticed.
-const NAME_IN_USE_MAX: Duration = Duration::from_secs(15);
 
 #[derive(Debug)]
 pub(crate) struct Uplink {
@@ -40,7 +37,7 @@ pub(crate) struct Uplink {
     /// One of them, by its place, that was not finished when it was looked at last.
     unfinished: usize,
     pub(super) state: State,
-    conn_no: u64,
+    pub(super) conn_no: u64,
     backoff: Backoff,
     receiver: Option<Incarnation>,
     control: VecDeque<Frame>,
@@ -49,16 +46,16 @@ pub(crate) struct Uplink {
     /// The connection was told to come for more.
     woken: bool,
     /// Since when every attempt has found another process under this node's name.
-    name_in_use_since: Option<Time>,
+    pub(super) name_in_use_since: Option<Time>,
     /// This attempt has.
-    name_in_use: bool,
+    pub(super) name_in_use: bool,
     /// The peer has agreed to this node's pipeline in this life: another process at its place is a foreign one.
-    agreed: bool,
+    pub(super) agreed: bool,
     kept: Kept,
     /// The peer said that it leaves; after the goodbyes its connection is not missed.
-    peer_left: bool,
+    pub(super) peer_left: bool,
     /// Why the peer said it closes the connection.
-    said: Option<String>,
+    pub(super) said: Option<String>,
     pub(super) down_since: Time,
     pub(super) last_error: String,
     pub(super) cause: PeerCause,
@@ -194,7 +191,7 @@ impl Uplink {
                 Ok(())
             }
             Frame::GoAway(go_away) => {
-                self.go_away(ctx, go_away);
+                self.go_away(ctx, &go_away);
                 Ok(())
             }
             Frame::Ping(_) | Frame::Pong(_) => Ok(()),
@@ -210,7 +207,7 @@ impl Uplink {
         };
         let name = ctx.node_name(self.peer).to_owned();
         if welcome.node != name {
-            let message = format!("dialled node {name}, but node {} answered", welcome.node);
+            let message = format!("dialled node {name}, but node {} answered", printable(&welcome.node));
             return Err(GoAway { why: GoAwayWhy::WrongPeer, message });
         }
         self.state = State::Up(conn);
@@ -346,49 +343,23 @@ impl Uplink {
                 ctx.sender_changed(refused.link);
                 Ok(())
             }
-            RefusedWhy::NotReady => Err(GoAway { why: GoAwayWhy::Timeout, message: refused.message.clone() }),
+            RefusedWhy::NotReady => {
+                let message = go_away::refused(refused.why).to_owned();
+                Err(GoAway { why: GoAwayWhy::Timeout, message })
+            }
             RefusedWhy::StaleEpoch
             | RefusedWhy::UnknownJournal
             | RefusedWhy::Position
             | RefusedWhy::UnknownLink => {
                 let link = ctx.config.graph.link_name(refused.link);
-                let why = format!("refuses link {link}: {}", refused.message);
                 let peer = ctx.node_name(self.peer).to_owned();
+                let why = format!(
+                    "refuses link {link}: {}; the log of node {peer} says more",
+                    go_away::refused(refused.why)
+                );
                 ctx.end_alone(NodeError::Peer { peer, why });
                 Ok(())
             }
-        }
-    }
-
-    fn go_away(&mut self, ctx: &mut Ctx, go_away: GoAway) {
-        let peer = ctx.node_name(self.peer).to_owned();
-        self.said = Some(format!("node {peer} closed the connection: {}", go_away.message));
-        let why = go_away.message;
-        match go_away.why {
-            // Another process is at its place for now; the one that agreed may come back.
-            GoAwayWhy::Protocol
-            | GoAwayWhy::WrongPeer
-            | GoAwayWhy::UnknownNode
-            | GoAwayWhy::Pipeline
-            | GoAwayWhy::Placement
-                if self.agreed => {}
-            GoAwayWhy::Protocol
-            | GoAwayWhy::WrongPeer
-            | GoAwayWhy::UnknownNode
-            | GoAwayWhy::Pipeline
-            | GoAwayWhy::Placement => ctx.halt(NodeError::Peer { peer, why }),
-            GoAwayWhy::Failed => ctx.halt(NodeError::Remote { peer, why }),
-            GoAwayWhy::NameInUse => {
-                self.name_in_use = true;
-                let since = *self.name_in_use_since.get_or_insert(ctx.now);
-                if ctx.now.since(since) > NAME_IN_USE_MAX {
-                    ctx.end_alone(NodeError::Peer { peer, why });
-                }
-            }
-            GoAwayWhy::Fenced => ctx.end_alone(NodeError::Peer { peer, why }),
-            GoAwayWhy::Leaving => self.peer_left = true,
-            GoAwayWhy::Timeout => ctx.given_up(peer),
-            GoAwayWhy::Superseded | GoAwayWhy::Violation => {}
         }
     }
 
@@ -457,6 +428,11 @@ impl Uplink {
         }
         self.woken = false;
         None
+    }
+
+    /// The peer has let this node in.
+    pub(super) fn is_up(&self) -> bool {
+        matches!(self.state, State::Up(_) | State::Farewell(_))
     }
 
     pub(super) fn conn(&self) -> Option<ConnId> {

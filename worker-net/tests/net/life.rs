@@ -34,7 +34,7 @@ async fn the_first_frame_waits_for_nothing() {
 async fn a_trickle_of_bytes_is_a_sign_of_life() {
     let (near, far) = duplex(64);
     let mock = Mock::new([]);
-    serve(near, &mock, Settings::default());
+    serve(near, &mock, Settings { frame_max: Duration::from_secs(3600), ..Settings::default() });
     let mut peer = Raw::greeted(far).await;
     let frame = batch(1, 1, 50);
     for byte in bytes_of([&frame]) {
@@ -43,6 +43,24 @@ async fn a_trickle_of_bytes_is_a_sign_of_life() {
     }
     mock.until("the frame came", |state| state.received.len() == 2).await;
     assert_eq!(mock.received(), [welcome(), frame]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frame_that_does_not_end_ends_the_connection() {
+    let (near, far) = duplex(64);
+    let mock = Mock::new([]);
+    let start = Instant::now();
+    serve(near, &mock, Settings::default());
+    let mut peer = Raw::greeted(far).await;
+    for byte in &bytes_of([&batch(1, 1, 50)])[..20] {
+        peer.stream.write_all(&[*byte]).await.unwrap();
+        sleep(Duration::from_millis(500)).await;
+    }
+    let Some(Frame::GoAway(GoAway { why, .. })) = peer.next().await else { panic!("no GoAway") };
+    assert_eq!((why, start.elapsed().as_secs()), (GoAwayWhy::Timeout, 10));
+    drop(peer);
+    let why = mock.end().await;
+    assert!(why.contains("a frame was begun 10.0 s ago"), "{why}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -86,9 +104,10 @@ async fn a_peer_without_a_greeting_is_sent_away_after_five_seconds() {
     peer.send(&Frame::Ping(2)).await;
     let Some(Frame::GoAway(GoAway { why, message })) = peer.next().await else { panic!("no GoAway") };
     assert_eq!((why, start.elapsed().as_secs()), (GoAwayWhy::Timeout, 5));
-    assert_eq!(peer.next().await, None);
+    assert_eq!((peer.next().await, message.as_str()), (None, ""));
     drop(peer);
-    assert_eq!(mock.end().await, message);
+    let why = mock.end().await;
+    assert!(why.contains("no handshake within 5s"), "{why}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,6 @@
 //! Real sockets on loopback.
 
-use crate::mock::{Mock, PATIENCE, Raw, ack, batch, serve, welcome};
+use crate::mock::{Mock, PATIENCE, Raw, ack, batch, bytes_of, serve, welcome};
 use socket2::{Domain, Socket, Type};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::timeout;
-use worker_net::{BindError, DialError, Listener, Settings, dial};
+use worker_net::{BindError, Breach, DialError, Listener, Settings, dial};
 use worker_proto::Frame;
 use worker_proto::frame::{GoAway, GoAwayWhy};
 
@@ -26,12 +26,14 @@ async fn listener(settings: Settings) -> (Listener, String) {
     (listener, address)
 }
 
-/// A connection, its accepting end served for `mock` and its dialling end free.
+/// A connection, its accepting end served for `mock` and its dialling end free, which has said a first frame.
 async fn connected(mock: &Arc<Mock>, settings: Settings) -> TcpStream {
     let (listener, address) = listener(settings).await;
-    let stream = dial(&address, &settings).await.unwrap();
-    let (incoming, endpoint) = (listener.accept().await, Arc::clone(mock));
-    tokio::spawn(async move { incoming.drive(1, endpoint, Arc::new(Notify::new()), &settings).await });
+    let mut stream = dial(&address, &settings).await.unwrap();
+    stream.write_all(&bytes_of([&Frame::Bye])).await.unwrap();
+    let greeted = listener.accept().await.greeted(&settings).await.unwrap();
+    let endpoint = Arc::clone(mock);
+    tokio::spawn(async move { greeted.drive(1, endpoint, Arc::new(Notify::new()), &settings).await });
     stream
 }
 
@@ -45,8 +47,9 @@ async fn much_data_crosses_both_ways_at_once() {
     let stream = connected(&one, Settings::default()).await;
     serve(stream, &other, Settings::default());
     for mock in [&one, &other] {
-        mock.until("all came", |state| state.received.len() == 401).await;
-        assert!(mock.received()[1..] == frames(), "frames were changed or swapped");
+        mock.until("all came", |state| state.received.last() == frames().last()).await;
+        let received = mock.received();
+        assert!(received[received.len() - 400..] == frames(), "frames were changed or swapped");
     }
 }
 
@@ -68,12 +71,12 @@ async fn what_was_not_yet_read_counts_as_heard() {
     let settings = Settings { ping_every: tick * 100, dead_after: tick * 2, ..Settings::default() };
     let mock = Mock::new([]);
     let mut peer = Raw::greeted(connected(&mock, settings).await).await;
-    mock.until("the greeting came", |state| state.bursts == 1).await;
+    mock.until("the greeting came", |state| state.received.len() == 2).await;
     peer.send(&ack()).await;
     // The runtime finds both, the bytes and the deadline, when it comes to look.
     std::thread::sleep(tick * 3);
     mock.end().await;
-    assert_eq!(mock.received(), [welcome(), ack()]);
+    assert_eq!(mock.received(), [Frame::Bye, welcome(), ack()]);
 }
 
 #[tokio::test]
@@ -100,7 +103,7 @@ async fn a_reset_is_an_end_with_a_reason_and_loses_nothing_that_came_before() {
     let mock = Mock::new([welcome()]);
     let mut peer = Raw::greeted(connected(&mock, Settings::default()).await).await;
     peer.send(&ack()).await;
-    mock.until("both frames came", |state| state.received.len() == 2).await;
+    mock.until("all frames came", |state| state.received.len() == 3).await;
     socket2::SockRef::from(&peer.stream).set_linger(Some(Duration::ZERO)).unwrap();
     drop(peer);
     let why = mock.end().await;
@@ -108,23 +111,40 @@ async fn a_reset_is_an_end_with_a_reason_and_loses_nothing_that_came_before() {
 }
 
 #[tokio::test]
-async fn strangers_wait_for_their_turn_and_are_sent_away() {
-    let settings = Settings { handshakes_max: 2, ..fast() };
+async fn of_too_many_strangers_the_oldest_is_dropped_and_who_says_hello_is_let_in() {
+    let settings = Settings { strangers_max: 2, hello_max: PATIENCE, ..Settings::default() };
     let (listener, address) = listener(settings).await;
-    let mut strangers = Vec::new();
+    let (mut strangers, mut waiting) = (Vec::new(), Vec::new());
     for _ in 0..3 {
         strangers.push(dial(&address, &settings).await.unwrap());
+        let incoming = timeout(PATIENCE, listener.accept()).await.expect("everybody is accepted");
+        waiting.push(tokio::spawn(async move { incoming.greeted(&settings).await }));
     }
-    let mocks = [Mock::new([]), Mock::new([])];
-    for mock in &mocks {
-        let (incoming, endpoint) = (listener.accept().await, Arc::clone(mock));
-        tokio::spawn(async move { incoming.drive(1, endpoint, Arc::new(Notify::new()), &settings).await });
+    let turned = waiting.remove(0).await.unwrap().unwrap_err();
+    assert_eq!(turned.breach, Some(Breach::Crowded), "{turned}");
+    strangers[2].write_all(&bytes_of([&Frame::Bye])).await.unwrap();
+    waiting.pop().unwrap().await.unwrap().expect("it has said a first frame");
+    assert!(!waiting[0].is_finished(), "the second one waits on");
+}
+
+#[tokio::test]
+async fn strangers_are_dropped_for_what_they_say_or_do_not_say() {
+    let settings = Settings { hello_max: Duration::from_millis(100), ..Settings::default() };
+    let (listener, address) = listener(settings).await;
+    let cases: [(&[u8], bool, Option<Breach>); 4] = [
+        (b"", false, Some(Breach::HelloLate)),
+        (b"", true, None),
+        (b"GET / HTTP/1.1\r\n\r\n", false, Some(Breach::Frame)),
+        (&[0, 0, 0, 100, 0x99], false, Some(Breach::HelloLate)),
+    ];
+    for (bytes, leaves, breach) in cases {
+        let mut stream = dial(&address, &settings).await.unwrap();
+        stream.write_all(bytes).await.unwrap();
+        let stream = (!leaves).then_some(stream);
+        let turned = listener.accept().await.greeted(&settings).await.unwrap_err();
+        assert_eq!(turned.breach, breach, "{bytes:?}: {turned}");
+        drop(stream);
     }
-    assert!(mocks.iter().all(|mock| mock.with(|state| state.closed.is_none())), "too slow to show anything");
-    let third = timeout(PATIENCE, listener.accept()).await.expect("the turn of the third never came");
-    let gone = mocks.iter().filter(|mock| mock.with(|state| state.closed.is_some())).count();
-    assert!(gone >= 1, "the third was let in beside the first two");
-    assert_eq!(third.peer(), strangers[2].local_addr().unwrap());
 }
 
 #[tokio::test]

@@ -35,12 +35,12 @@ pub(super) fn receive(record_bytes: usize) {
         println!("{}", listener.address().expect("bound").port());
         std::io::stdout().flush().expect("flush");
         let (end, done) = End::start(1, None, record_bytes, Duration::ZERO);
-        let incoming = listener.accept().await;
+        let settings = Settings::default();
+        let greeted = listener.accept().await.greeted(&settings).await.expect("the sender says Hello");
         let conn = end.act(|node, now| node.accept(now));
         let wake = end.connection(conn);
         let endpoint: Arc<dyn Endpoint> = Arc::clone(&end) as Arc<dyn Endpoint>;
-        let drive =
-            tokio::spawn(async move { incoming.drive(conn.0, endpoint, wake, &Settings::default()).await });
+        let drive = tokio::spawn(async move { greeted.drive(conn.0, endpoint, wake, &settings).await });
         done.await.expect("the node finishes");
         drive.await.expect("the connection ends");
         println!("{}", end.state().records);
@@ -248,6 +248,6 @@ fn config(me: u16) -> NodeConfig {
 fn loss(cause: CloseCause) -> Loss {
     match cause {
         CloseCause::Silent => Loss::Silent,
-        CloseCause::Lost => Loss::Lost,
+        CloseCause::Lost | CloseCause::Breach(_) => Loss::Lost,
     }
 }
