@@ -13,12 +13,20 @@ pub enum Breach {
     FrameLate,
     /// What it sent is no frame, or none that may come.
     Frame,
+    /// Its certificate does not count here, or not any more, or it has none.
+    Certificate,
 }
 
 impl Breach {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Crowded, Self::HelloLate, Self::HandshakeLate, Self::FrameLate, Self::Frame];
+    pub const ALL: [Self; 6] = [
+        Self::Crowded,
+        Self::HelloLate,
+        Self::HandshakeLate,
+        Self::FrameLate,
+        Self::Frame,
+        Self::Certificate,
+    ];
 
     /// Its name in metrics and in the log.
     #[must_use]
@@ -29,6 +37,7 @@ impl Breach {
             Self::HandshakeLate => "handshake_late",
             Self::FrameLate => "frame_late",
             Self::Frame => "frame",
+            Self::Certificate => "certificate",
         }
     }
 }

@@ -1,11 +1,11 @@
 //! One connection, one task.
 
-use crate::Settings;
 use crate::breach::Breach;
 use crate::endpoint::{CloseCause, Endpoint, Transmit};
 use crate::pulse::{Beat, Pulse};
 use crate::strangers::Admission;
 use crate::wire::{Moved, Wire, WireEnd};
+use crate::{Guard, Settings};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
@@ -28,7 +28,29 @@ pub async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
     wake: Arc<Notify>,
     settings: &Settings,
 ) {
-    drive_wire(Wire::new(stream, settings.burst_bytes, None), conn, endpoint, wake, settings, None).await;
+    drive_guarded(stream, conn, endpoint, wake, settings, None).await;
+}
+
+/// Like [`drive`], for as long as the peer's certificate counts.
+pub async fn drive_guarded<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    conn: u64,
+    endpoint: Arc<dyn Endpoint>,
+    wake: Arc<Notify>,
+    settings: &Settings,
+    guard: Option<Guard>,
+) {
+    let wire = Wire::new(stream, settings.burst_bytes, None);
+    drive_wire(wire, conn, endpoint, wake, settings, Rights { admission: None, guard }).await;
+}
+
+/// By what a connection may be there.
+#[derive(Default)]
+pub(crate) struct Rights {
+    /// As a stranger, until the handshake is done.
+    pub(crate) admission: Option<Admission>,
+    /// By its peer's certificate, to the end.
+    pub(crate) guard: Option<Guard>,
 }
 
 /// Like [`drive`], on which frames may have come already; gives `admission` back when the handshake is done.
@@ -38,7 +60,7 @@ pub(crate) async fn drive_wire<S: AsyncRead + AsyncWrite + Unpin>(
     endpoint: Arc<dyn Endpoint>,
     wake: Arc<Notify>,
     settings: &Settings,
-    admission: Option<Admission>,
+    rights: Rights,
 ) {
     let mut session = Session {
         wire,
@@ -51,7 +73,8 @@ pub(crate) async fn drive_wire<S: AsyncRead + AsyncWrite + Unpin>(
         pings: 0,
         pinged: None,
         pulse: Pulse::new(settings, Instant::now()),
-        admission,
+        admission: rights.admission,
+        guard: rights.guard,
     };
     let (cause, why) = session.run(&wake).await;
     tracing::debug!(conn, why, "connection closed");
@@ -77,6 +100,7 @@ struct Session<'a, S> {
     pinged: Option<(u64, Instant)>,
     pulse: Pulse,
     admission: Option<Admission>,
+    guard: Option<Guard>,
 }
 
 /// How a connection ends.
@@ -213,6 +237,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
         let now = Instant::now();
         if self.wire.waits_for_room() {
             self.pulse.holds_off(now);
+        }
+        if let Some(Err(why)) = self.guard.as_mut().map(|guard| guard.look(now)) {
+            return Err(self.go_away(GoAwayWhy::Violation, CloseCause::Breach(Breach::Certificate), why));
         }
         match self.pulse.beat(now) {
             Beat::Wait => Ok(()),

@@ -1,11 +1,11 @@
 //! An accepted connection, until it has said its first frame.
 
 use crate::breach::Breach;
-use crate::drive::{CROWDED, drive_wire, is_dropped};
+use crate::drive::{CROWDED, Rights, drive_wire, is_dropped};
 use crate::room::Room;
 use crate::strangers::Admission;
 use crate::wire::{Wire, WireEnd};
-use crate::{Endpoint, Settings};
+use crate::{Endpoint, Guard, Settings, Stream, Tls};
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,21 +14,23 @@ use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
 
 /// A connection of a peer yet unknown, which has said nothing.
 #[derive(Debug)]
 pub struct Incoming {
-    stream: TcpStream,
-    peer: SocketAddr,
-    admission: Admission,
-    room: Room,
+    pub(crate) stream: TcpStream,
+    pub(crate) peer: SocketAddr,
+    pub(crate) admission: Admission,
+    pub(crate) room: Room,
+    pub(crate) tls: Option<Arc<Tls>>,
 }
 
 /// A connection whose first frame has come.
 pub struct Greeted {
-    wire: Wire<TcpStream>,
+    wire: Wire<Stream>,
     admission: Admission,
+    guard: Option<Guard>,
 }
 
 /// Why a connection was dropped before its first frame. Nothing is said to it.
@@ -42,40 +44,69 @@ pub struct Turned {
 }
 
 impl Incoming {
-    pub(crate) fn new(stream: TcpStream, peer: SocketAddr, admission: Admission, room: Room) -> Self {
-        Self { stream, peer, admission, room }
-    }
-
     /// Where it comes from.
     #[must_use]
     pub fn peer(&self) -> SocketAddr {
         self.peer
     }
 
-    /// Waits for the first frame.
+    /// Waits for the first frame; before that, with TLS, for the proof of who it is from.
     ///
     /// # Errors
     /// [`Turned`]: it is dropped, for it left, broke a rule, took longer than [`Settings::hello_max`], or was the oldest of too many.
     pub async fn greeted(self, settings: &Settings) -> Result<Greeted, Turned> {
-        let Self { stream, admission, room, .. } = self;
-        let mut wire = Wire::new(stream, settings.burst_bytes, Some(room));
+        let Self { stream, admission, room, tls, .. } = self;
         let dropped = admission.dropped();
         tokio::select! {
             // Who has said who he is has done so, however late that is looked at.
             biased;
-            first = first_frame(&mut wire, settings) => first?,
+            greeted = greets(stream, room, tls, settings) => {
+                greeted.map(|(wire, guard)| Greeted { wire, admission, guard })
+            }
             () = is_dropped(Some(&dropped)) => {
-                return Err(Turned { breach: Some(Breach::Crowded), why: CROWDED.to_owned() });
+                Err(Turned { breach: Some(Breach::Crowded), why: CROWDED.to_owned() })
             }
         }
-        Ok(Greeted { wire, admission })
     }
+}
+
+async fn greets(
+    stream: TcpStream,
+    room: Room,
+    tls: Option<Arc<Tls>>,
+    settings: &Settings,
+) -> Result<(Wire<Stream>, Option<Guard>), Turned> {
+    let (stream, guard) = match tls {
+        None => (Stream::Plain(stream), None),
+        Some(tls) => {
+            let limit = settings.handshake_max;
+            let late = |_| Turned {
+                breach: Some(Breach::HandshakeLate),
+                why: format!("it did not finish the TLS handshake within {limit:?}"),
+            };
+            let (stream, guard) = timeout(limit, tls.accepted(stream))
+                .await
+                .map_err(late)?
+                .map_err(|why| Turned { breach: Some(Breach::Certificate), why })?;
+            (stream, Some(guard))
+        }
+    };
+    let mut wire = Wire::new(stream, settings.burst_bytes, Some(room));
+    first_frame(&mut wire, settings).await?;
+    Ok((wire, guard))
 }
 
 impl Greeted {
     /// Like [`drive`](crate::drive()), for this connection; the endpoint gets the first frame first.
     pub async fn drive(self, conn: u64, endpoint: Arc<dyn Endpoint>, wake: Arc<Notify>, settings: &Settings) {
-        drive_wire(self.wire, conn, endpoint, wake, settings, Some(self.admission)).await;
+        let rights = Rights { admission: Some(self.admission), guard: self.guard };
+        drive_wire(self.wire, conn, endpoint, wake, settings, rights).await;
+    }
+
+    /// The node that it has proved to be; `None` without TLS.
+    #[must_use]
+    pub fn node(&self) -> Option<&str> {
+        self.guard.as_ref().map(Guard::node)
     }
 }
 
@@ -107,5 +138,5 @@ async fn first_frame<S: AsyncRead + AsyncWrite + Unpin>(
     });
     let late =
         |_| Turned { breach: Some(Breach::HelloLate), why: format!("it said no Hello within {limit:?}") };
-    timeout_at(Instant::now() + limit, first).await.map_err(late)?
+    timeout(limit, first).await.map_err(late)?
 }

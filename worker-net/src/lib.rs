@@ -69,12 +69,14 @@ mod room;
 mod settings;
 mod socket;
 mod strangers;
+mod tls;
 mod wire;
 
 pub use breach::Breach;
 pub use dial::{DialError, dial};
-pub use drive::drive;
+pub use drive::{drive, drive_guarded};
 pub use endpoint::{CloseCause, Endpoint, Transmit};
 pub use incoming::{Greeted, Incoming, Turned};
 pub use listener::{BindError, Listener};
 pub use settings::Settings;
+pub use tls::{Certificate, Guard, Stream, Tls, TlsError, TlsFiles, read_certificates, revoked_serials};

@@ -3,7 +3,7 @@
 use crate::incoming::Incoming;
 use crate::room::Room;
 use crate::strangers::Strangers;
-use crate::{Settings, socket};
+use crate::{Settings, Tls, socket};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -59,6 +59,7 @@ pub struct Listener {
     settings: Settings,
     strangers: Arc<Strangers>,
     room: Room,
+    tls: Option<Arc<Tls>>,
 }
 
 impl Listener {
@@ -71,7 +72,13 @@ impl Listener {
         let addresses: Vec<_> = lookup_host(address).await.map_err(resolve)?.collect();
         let socket = TcpListener::bind(&addresses[..]).await.map_err(|source| bind_error(address, source))?;
         let strangers = Strangers::new(settings.strangers_max, settings.strangers_per_address_max);
-        Ok(Self { socket, settings, strangers, room: Room::new(settings.receive_bytes_max) })
+        Ok(Self { socket, settings, strangers, room: Room::new(settings.receive_bytes_max), tls: None })
+    }
+
+    /// The same where only those are let in who prove by a certificate which node they are.
+    #[must_use]
+    pub fn with_tls(self, tls: Option<Arc<Tls>>) -> Self {
+        Self { tls, ..self }
     }
 
     /// Where it listens.
@@ -91,7 +98,8 @@ impl Listener {
                 Ok((stream, peer)) => match socket::prepare(&stream, &self.settings) {
                     Ok(()) => {
                         let admission = self.strangers.enter(peer.ip());
-                        return Incoming::new(stream, peer, admission, self.room.share());
+                        let (room, tls) = (self.room.share(), self.tls.clone());
+                        return Incoming { stream, peer, admission, room, tls };
                     }
                     Err(error) => error,
                 },

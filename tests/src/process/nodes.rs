@@ -23,6 +23,9 @@ impl<'a> Nodes<'a> {
     #[must_use]
     pub fn at(scratch: &'a Scratch, addresses: Vec<(String, String)>, pipeline: &str) -> Self {
         let mut cluster = String::new();
+        if addresses.iter().any(|(_, address)| !address.starts_with("127.")) {
+            cluster += "[cluster]\ninsecure = true\n";
+        }
         for (name, address) in &addresses {
             writeln!(cluster, "[node.{name}]\naddress = \"{address}\"\nslots = 1").ok();
         }

@@ -80,6 +80,9 @@ pub enum WorkerCommand {
     /// Run one node of several
     #[command(after_help = NODE_EXAMPLES)]
     Node(NodeArgs),
+    /// Make certificates by which the nodes of a cluster know each other
+    #[command(subcommand, after_help = super::cert::EXAMPLES)]
+    Cert(super::cert::CertCommand),
     /// A look at running workers.
     #[command(flatten)]
     Observe(super::observe::args::ObserveCommand),

@@ -29,12 +29,13 @@ Examples:
   worker explain child_hung                            # as worker why --json, /metrics and the page call it";
 
 /// Tables of a file, and what they are.
-const TABLES: [(&str, &str); 6] = [
+const TABLES: [(&str, &str); 7] = [
     ("pipeline", "[pipeline]: the whole"),
     ("source", "[source.NAME]: what is read"),
     ("stage", "[stage.NAME]: a program that records go through"),
     ("sink", "[sink.NAME]: where records go"),
     ("test", "[[test]]: an input and what is expected of it, for worker test"),
+    ("cluster", "[cluster] of a cluster file: all its nodes"),
     ("node", "[node.NAME] of a cluster file: one machine"),
 ];
 

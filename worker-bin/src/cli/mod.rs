@@ -1,6 +1,7 @@
 //! The command line.
 
 pub mod args;
+pub mod cert;
 mod chaos;
 mod check;
 pub mod complete;
@@ -73,6 +74,7 @@ pub fn main() -> ExitCode {
         WorkerCommand::Man(args) => man::man(&args),
         WorkerCommand::Explain(args) => explain::explain(&args),
         WorkerCommand::Node(args) => run::node(&args),
+        WorkerCommand::Cert(command) => cert::cert(&command),
         WorkerCommand::Journal(command) => journal::journal(&command),
         WorkerCommand::Dlq(args) => dlq::dlq(&args),
         WorkerCommand::Observe(command) => observe::observe(&command),

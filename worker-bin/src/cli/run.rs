@@ -24,8 +24,10 @@ use ended::said;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 use worker_core::config::NodeIx;
+use worker_net::Tls;
 
 /// Runs a pipeline in this process.
 #[must_use]
@@ -35,8 +37,14 @@ pub fn run(pipeline: &Pipeline, args: &RunArgs) -> ExitCode {
         cluster = cluster.with_slots(NodeIx(0), slots);
     }
     let fresh = args.state.fresh;
-    let process =
-        Process { args: &args.process, limit: args.limit, linger: Duration::ZERO, fresh, admin: None };
+    let process = Process {
+        args: &args.process,
+        limit: args.limit,
+        linger: Duration::ZERO,
+        fresh,
+        admin: None,
+        tls: None,
+    };
     process.start(pipeline, &cluster, NodeIx(0), Vec::new())
 }
 
@@ -74,6 +82,10 @@ pub fn node(args: &NodeArgs) -> ExitCode {
     if let Some(slots) = args.slots {
         cluster = cluster.with_slots(me, slots);
     }
+    let tls = match identity(&cluster, me) {
+        Ok(tls) => tls,
+        Err(status) => return status,
+    };
     let admin = cluster.nodes()[usize::from(me.0)].admin.clone();
     let addresses = cluster.nodes().iter().map(|node| node.address.clone()).collect();
     let process = Process {
@@ -82,13 +94,32 @@ pub fn node(args: &NodeArgs) -> ExitCode {
         linger: args.linger,
         fresh: args.state.fresh,
         admin,
+        tls,
     };
     process.start(&pipeline, &cluster, me, addresses)
 }
 
+/// By what a node proves who it is; without, it listens where only this machine reaches it, or says what that means.
+fn identity(cluster: &Cluster, me: NodeIx) -> Result<Option<Arc<Tls>>, ExitCode> {
+    cluster.may_listen(me).map_err(|error| wrong_file(&error))?;
+    if let Some(warning) = cluster.warning(me) {
+        say(&format!("warning: {warning}"));
+    }
+    let node = &cluster.nodes()[usize::from(me.0)];
+    let Some(files) = node.tls.clone() else { return Ok(None) };
+    let names: Vec<String> = cluster.nodes().iter().map(|node| node.name.clone()).collect();
+    match Tls::load(files, &node.name, &names) {
+        Ok(tls) => Ok(Some(Arc::new(tls))),
+        Err(error) => {
+            say(&format!("error: {error}"));
+            Err(ExitCode::from(WRONG))
+        }
+    }
+}
+
 /// Runs the part of a pipeline that dead letters go through.
 pub(super) fn replay(pipeline: &Pipeline, cluster: &Cluster, args: &ProcessArgs) -> ExitCode {
-    let process = Process { args, limit: None, linger: Duration::ZERO, fresh: false, admin: None };
+    let process = Process { args, limit: None, linger: Duration::ZERO, fresh: false, admin: None, tls: None };
     process.start(pipeline, cluster, NodeIx(0), Vec::new())
 }
 
@@ -100,6 +131,8 @@ struct Process<'a> {
     fresh: bool,
     /// Where the cluster file says that the admin API is.
     admin: Option<String>,
+    /// By what it proves which node it is.
+    tls: Option<Arc<Tls>>,
 }
 
 impl Process<'_> {
@@ -308,6 +341,7 @@ impl Process<'_> {
             drain_timeout: self.args.drain_timeout,
             linger: self.linger,
             addresses,
+            tls: self.tls.clone(),
             admin,
             delivery: pipeline.delivery.word(),
             otel: None,

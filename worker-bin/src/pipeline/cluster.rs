@@ -1,15 +1,16 @@
 //! `cluster.toml`: which nodes there are and where they listen.
 
 use super::diagnostics::{At, ConfigError, Problem, SourceText, in_file_order};
-use super::keys::value::{Maybe, Number, Text, Value};
+use super::keys::value::{FilePath, Flag, Maybe, Number, Text, Value};
 use super::keys::{Class, Key, Keys, Section, WhenAbsent, row, schema};
 use super::reader::{self, KeyValue, Reader, Table};
 use super::vars::Vars;
 use crate::text::names;
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use worker_core::config::NodeIx;
+use worker_net::TlsFiles;
 
 /// Most nodes of a cluster; a node's number is small on the wire.
 const NODES_MAX: usize = 1024;
@@ -18,6 +19,8 @@ const NODES_MAX: usize = 1024;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cluster {
     nodes: Vec<ClusterNode>,
+    /// Plain TCP off the loopback is wanted.
+    insecure: bool,
     /// Read from a file, not the single process of `worker run`.
     from_file: bool,
     text: SourceText,
@@ -32,7 +35,25 @@ pub struct ClusterNode {
     pub admin: Option<String>,
     /// How many batch children may run there at once; `None`: as many as it has cores.
     pub slots: Option<usize>,
+    /// By what it proves who it is, and whom it believes; `None`: plain TCP.
+    pub tls: Option<TlsFiles>,
+    given: GivenFiles,
     at: At,
+}
+
+/// Files of TLS as they are given, all of them or not.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct GivenFiles {
+    cert: Option<PathBuf>,
+    key: Option<PathBuf>,
+    ca: Option<PathBuf>,
+    crl: Option<PathBuf>,
+}
+
+/// What holds for all nodes.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Shared {
+    insecure: bool,
 }
 
 impl Cluster {
@@ -41,19 +62,24 @@ impl Cluster {
     /// # Errors
     /// The file cannot be read, or what is wrong with it.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        Self::parse(&SourceText::read(path)?)
+        let path_of = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        Self::parse(&SourceText::read(path)?, path_of.parent().unwrap_or(Path::new("/")))
     }
 
-    /// Checks the text of a cluster file.
+    /// Checks the text of a cluster file in the directory `dir`.
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn parse(text: &SourceText) -> Result<Self, ConfigError> {
+    pub fn parse(text: &SourceText, dir: &Path) -> Result<Self, ConfigError> {
         let document =
             reader::parse(text.text()).map_err(|problems| ConfigError::new(text.clone(), problems))?;
-        let dir = Path::new("/");
         let mut reader = Reader { text: text.text(), dir, vars: Vars::default(), problems: Vec::new() };
         let mut top = Table::new("the cluster file", document.get_ref());
+        let mut shared = Shared::default();
+        if let Some(mut table) = top.take("cluster").and_then(|entry| reader.table(&entry, "[cluster]")) {
+            row::read(SHARED_KEYS, &mut reader, &mut table, &mut shared);
+            table.finish(&mut reader);
+        }
         let mut nodes = Vec::new();
         if let Some(table) = top.take("node").and_then(|entry| reader.table(&entry, "[node]")) {
             for entry in table.into_entries() {
@@ -77,16 +103,15 @@ impl Cluster {
             return Err(ConfigError::new(text.clone(), problems));
         }
         nodes.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(Self { nodes, from_file: true, text: text.clone() })
+        Ok(Self { nodes, insecure: shared.insecure, from_file: true, text: text.clone() })
     }
 
     /// The one process of `worker run`.
     #[must_use]
     pub fn single() -> Self {
         let at = At::default();
-        let node =
-            ClusterNode { name: "local".to_owned(), address: String::new(), admin: None, slots: None, at };
-        Self { nodes: vec![node], from_file: false, text: SourceText::new("worker run", "") }
+        let node = ClusterNode { name: "local".to_owned(), at, ..ClusterNode::defaults(Path::new("/")) };
+        Self { nodes: vec![node], insecure: false, from_file: false, text: SourceText::new("worker run", "") }
     }
 
     /// The same with another number of slots on a node.
@@ -111,6 +136,44 @@ impl Cluster {
             let problem = Problem::new(format!("{} has no node `{name}`", self.text.name()))
                 .helps(names::help(name, "nodes there", self.names()));
             ConfigError::one(&self.text, problem)
+        })
+    }
+
+    /// Whether a node may listen where it does: off the loopback whoever reaches a port without TLS may speak as any node. And whether
+    /// the others understand it.
+    ///
+    /// # Errors
+    /// It may not, and what to do.
+    pub fn may_listen(&self, node: NodeIx) -> Result<(), ConfigError> {
+        if let Some(problem) = mixed(&self.nodes) {
+            return Err(ConfigError::one(&self.text, problem));
+        }
+        let node = &self.nodes[usize::from(node.0)];
+        if node.tls.is_some() || self.insecure || is_loopback(&node.address) {
+            return Ok(());
+        }
+        let title = format!("node `{}` has no TLS, and {} is not of the loopback", node.name, node.address);
+        let problem = Problem::at(&node.at, title, "whoever reaches it may speak as any node")
+            .help("worker cert init && worker cert issue --cluster FILE makes certificates and names them in the file")
+            .help("where everybody on that network is trusted, [cluster] insecure = true");
+        Err(ConfigError::one(&self.text, problem))
+    }
+
+    /// Whether plain TCP off the loopback is wanted.
+    #[must_use]
+    pub fn insecure(&self) -> bool {
+        self.insecure
+    }
+
+    /// What a node is told at each start that trusts its network.
+    #[must_use]
+    pub fn warning(&self, node: NodeIx) -> Option<String> {
+        let node = &self.nodes[usize::from(node.0)];
+        (self.insecure && node.tls.is_none()).then(|| {
+            format!(
+                "[cluster] insecure = true: whoever reaches {} may speak as any node; worker cert makes certificates",
+                node.address
+            )
         })
     }
 
@@ -182,15 +245,41 @@ fn node<'d>(reader: &mut Reader<'d>, entry: &KeyValue<'d>) -> Option<ClusterNode
         );
     }
     table.finish(reader);
+    node.tls = files_of(reader, entry, &node.given);
     let is_good = !node.address.is_empty();
     is_good.then(|| ClusterNode { at: entry.key_at.clone(), ..node })
 }
 
 impl Section for ClusterNode {
     fn defaults(_: &Path) -> Self {
-        Self { name: String::new(), address: String::new(), admin: None, slots: None, at: At::default() }
+        Self {
+            name: String::new(),
+            address: String::new(),
+            admin: None,
+            slots: None,
+            tls: None,
+            given: GivenFiles::default(),
+            at: At::default(),
+        }
     }
 }
+
+impl Section for Shared {
+    fn defaults(_: &Path) -> Self {
+        Self::default()
+    }
+}
+
+/// The keys of `[cluster]`.
+const SHARED_KEYS: Keys<Shared> = &[&Key::<Shared, _> {
+    name: "insecure",
+    class: Class::Tuning,
+    doc: "plain TCP off the loopback: whoever reaches a node's port may speak as any node; each start warns",
+    value: Flag,
+    when_absent: WhenAbsent::Default,
+    get: |shared| shared.insecure,
+    set: |shared, insecure, _| shared.insecure = insecure,
+}];
 
 /// The keys of `[node.NAME]`.
 const KEYS: Keys<ClusterNode> = &[
@@ -221,6 +310,42 @@ const KEYS: Keys<ClusterNode> = &[
         get: |node| node.slots.and_then(|slots| u32::try_from(slots).ok()),
         set: |node, slots, _| node.slots = slots.map(|slots| slots as usize),
     },
+    &Key::<ClusterNode, _> {
+        name: "cert",
+        class: Class::Tuning,
+        doc: "its certificate, in PEM: the node's name is a DNS name or the end of a URI in it",
+        value: Maybe(FilePath),
+        when_absent: WhenAbsent::Nothing("plain TCP"),
+        get: |node| node.given.cert.clone(),
+        set: |node, path, _| node.given.cert = path,
+    },
+    &Key::<ClusterNode, _> {
+        name: "key",
+        class: Class::Tuning,
+        doc: "the private key of `cert`, in PEM",
+        value: Maybe(FilePath),
+        when_absent: WhenAbsent::Nothing("plain TCP"),
+        get: |node| node.given.key.clone(),
+        set: |node, path, _| node.given.key = path,
+    },
+    &Key::<ClusterNode, _> {
+        name: "ca",
+        class: Class::Tuning,
+        doc: "certificates of those whose nodes it believes, in PEM",
+        value: Maybe(FilePath),
+        when_absent: WhenAbsent::Nothing("plain TCP"),
+        get: |node| node.given.ca.clone(),
+        set: |node, path, _| node.given.ca = path,
+    },
+    &Key::<ClusterNode, _> {
+        name: "crl",
+        class: Class::Tuning,
+        doc: "lists of certificates that do not count any more, in PEM",
+        value: Maybe(FilePath),
+        when_absent: WhenAbsent::Nothing("none is revoked"),
+        get: |node| node.given.crl.clone(),
+        set: |node, path, _| node.given.crl = path,
+    },
 ];
 
 /// The keys of a node.
@@ -228,10 +353,15 @@ pub(crate) fn infos() -> Vec<super::keys::KeyInfo> {
     row::infos(KEYS)
 }
 
+/// The keys of `[cluster]`.
+pub(crate) fn shared_infos() -> Vec<super::keys::KeyInfo> {
+    row::infos(SHARED_KEYS)
+}
+
 /// The JSON Schema of cluster files.
 #[must_use]
 pub fn schema_of_clusters() -> serde_json::Value {
-    schema::of_clusters(&row::infos(KEYS))
+    schema::of_clusters(&row::infos(KEYS), &row::infos(SHARED_KEYS))
 }
 
 /// Host and port.
@@ -277,6 +407,38 @@ impl Value for Address {
         let (before, behind) = if self.of_page { ("([Hh][Tt][Tt][Pp]://)?", "(/.*)?") } else { ("", "") };
         serde_json::json!({"type": "string", "pattern": format!("^{before}{host_and_port}{behind}$")})
     }
+}
+
+/// The files of a node that has them all; one without the others proves nothing.
+fn files_of<'d>(reader: &mut Reader<'d>, entry: &KeyValue<'d>, given: &GivenFiles) -> Option<TlsFiles> {
+    let GivenFiles { cert, key, ca, crl } = given.clone();
+    match (cert, key, ca) {
+        (Some(cert), Some(key), Some(ca)) => Some(TlsFiles { cert, key, ca, crl }),
+        (None, None, None) if crl.is_none() => None,
+        _ => {
+            let title = format!("[node.{}] has some of the files of TLS, and not all", entry.key);
+            let problem = Problem::at(&entry.key_at, title, "expected `cert`, `key` and `ca`");
+            reader
+                .problems
+                .push(problem.help("`worker cert issue --cluster FILE` makes them and names them"));
+            None
+        }
+    }
+}
+
+/// Nodes with TLS and nodes without do not understand each other.
+fn mixed(nodes: &[ClusterNode]) -> Option<Problem> {
+    let with = nodes.iter().find(|node| node.tls.is_some())?;
+    let without = nodes.iter().find(|node| node.given == GivenFiles::default())?;
+    let title = format!("node `{}` has TLS, and node `{}` has none", with.name, without.name);
+    let problem = Problem::at(&without.at, title, "without `cert`, `key` and `ca`");
+    Some(problem.also(&with.at, "with them").help("give all nodes certificates, or none"))
+}
+
+/// Whether only this machine reaches an address.
+fn is_loopback(address: &str) -> bool {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host).trim_matches(['[', ']']);
+    host == "localhost" || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.to_canonical().is_loopback())
 }
 
 fn shared_addresses(nodes: &[ClusterNode]) -> Vec<Problem> {

@@ -82,7 +82,7 @@ impl Driver {
         let tracer = Tracer::new(Arc::clone(&graph), journaled.states.is_some());
         let cell = Cell::new(make_node(config, &journaled), tracer, sender);
         let peers = (plan.nodes.clone(), options.addresses.clone());
-        let connections = Connections::new(&cell, peers, options.chaos.clone());
+        let connections = Connections::new(&cell, peers, options.chaos.clone(), options.tls.clone());
         let taps = Taps::new(&plan.local);
         let teller: Arc<dyn Tell> = Arc::clone(&cell) as Arc<dyn Tell>;
         let around = Context {

@@ -4,7 +4,8 @@ use super::admin_listener::{AdminListener, be_reached};
 use super::cell::{End, Tell as _};
 use super::driver::Driver;
 use super::durable::Durable;
-use super::ended::RunError;
+use super::ended::{RunError, system};
+use super::identity;
 use super::measure::{InputRead, TaskMeasure};
 use super::observe::{Watch, outline};
 use super::open::Opened;
@@ -59,6 +60,7 @@ impl Engine {
         let (driver, ended) = Driver::start(&plan, opened.tasks, durable, &launcher, &options, &measures)?;
         if let Some(listener) = listener {
             driver.connections.serve(listener);
+            identity::watch(options.tls.as_ref()).map_err(|error| system("listen for signals", error))?;
         }
         let address = admin.as_ref().map(AdminListener::address);
         let outline = outline(&plan, &options.name, options.delivery, options.stall_after, address);
@@ -141,7 +143,10 @@ async fn reachable(
 /// Listens where the cluster file says this node is; a process alone does not listen.
 async fn listen(plan: &Plan, options: &Options) -> Result<Option<Listener>, RunError> {
     match options.addresses.get(usize::from(plan.me.0)) {
-        Some(address) => Ok(Some(Listener::bind(address, Settings::default()).await?)),
+        Some(address) => {
+            let listener = Listener::bind(address, Settings::default()).await?;
+            Ok(Some(listener.with_tls(options.tls.clone())))
+        }
         None => Ok(None),
     }
 }

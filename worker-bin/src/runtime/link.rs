@@ -9,12 +9,15 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tracing::Instrument as _;
 use worker_core::config::NodeIx;
-use worker_core::event::{ConnAction, ConnEvent, ConnId, Event, Loss};
+use worker_core::event::{ConnAction, ConnEvent, ConnId, Event, Identity, Loss};
 use worker_core::status::Latencies;
-use worker_net::{CloseCause, DialError, Endpoint, Greeted, Listener, Settings, Transmit, Turned};
+use worker_net::{
+    Breach, CloseCause, DialError, Endpoint, Greeted, Listener, Settings, Stream, Tls, Transmit, Turned,
+};
 use worker_proto::Frame;
 
 /// What a frame without tuples counts for in a burst, in bytes.
@@ -28,6 +31,7 @@ pub(super) struct Connections {
     nodes: Vec<String>,
     addresses: Vec<String>,
     chaos: Option<Arc<Chaos>>,
+    tls: Option<Arc<Tls>>,
     runtime: tokio::runtime::Handle,
     open: Mutex<BTreeMap<u64, Connection>>,
     /// The last round trip of a heartbeat, and all of them, by peer that this node dialled.
@@ -50,12 +54,14 @@ impl Connections {
         cell: &Arc<Cell>,
         (nodes, addresses): (Vec<String>, Vec<String>),
         chaos: Option<Arc<Chaos>>,
+        tls: Option<Arc<Tls>>,
     ) -> Arc<Self> {
         Arc::new(Self {
             cell: Arc::downgrade(cell),
             nodes,
             addresses,
             chaos,
+            tls,
             runtime: tokio::runtime::Handle::current(),
             open: Mutex::default(),
             round_trips: Mutex::default(),
@@ -88,16 +94,7 @@ impl Connections {
         let live = async move {
             let settings = Settings::default();
             match worker_net::dial(&all.addresses[usize::from(peer.0)], &settings).await {
-                Ok(stream) => {
-                    all.tell(conn, ConnEvent::Dialed);
-                    match all.chaos.clone() {
-                        Some(chaos) => {
-                            let cut = Cut::of(stream, &chaos, &all.nodes[usize::from(peer.0)]);
-                            worker_net::drive(cut, conn.0, all, wake, &settings).await;
-                        }
-                        None => worker_net::drive(stream, conn.0, all, wake, &settings).await,
-                    }
-                }
+                Ok(stream) => all.dialled(conn, peer, stream, wake, &settings).await,
                 Err(error) => {
                     let loss = match &error {
                         DialError::Connect { nobody_listens: true, .. } => Loss::NobodyListens,
@@ -109,6 +106,40 @@ impl Connections {
             }
         };
         self.runtime.spawn(live.instrument(span));
+    }
+
+    /// There is a byte stream to a peer; with TLS both prove first who they are.
+    async fn dialled(
+        self: Arc<Self>,
+        conn: ConnId,
+        peer: NodeIx,
+        stream: TcpStream,
+        wake: Arc<Notify>,
+        settings: &Settings,
+    ) {
+        let name = &self.nodes[usize::from(peer.0)];
+        let secured = match &self.tls {
+            None => Ok((Stream::Plain(stream), None)),
+            Some(tls) => {
+                tls.dialled(stream, name, settings).await.map(|(stream, guard)| (stream, Some(guard)))
+            }
+        };
+        let (stream, guard) = match secured {
+            Ok(secured) => secured,
+            Err(why) => {
+                self.refusals.dropped(Breach::Certificate, None, &format!("node {name}: {why}"));
+                return self.lost(conn, Loss::Unreachable, why);
+            }
+        };
+        self.tell(conn, ConnEvent::Dialed);
+        let endpoint = Arc::clone(&self) as Arc<dyn Endpoint>;
+        match &self.chaos {
+            Some(chaos) => {
+                let cut = Cut::of(stream, chaos, name);
+                worker_net::drive_guarded(cut, conn.0, endpoint, wake, settings, guard).await;
+            }
+            None => worker_net::drive_guarded(stream, conn.0, endpoint, wake, settings, guard).await,
+        }
     }
 
     /// Accepts connections for as long as the process lives.
@@ -136,12 +167,24 @@ impl Connections {
     /// Somebody has said a first frame: the node hears of him.
     async fn let_speak(self: &Arc<Self>, peer: SocketAddr, greeted: Greeted, settings: &Settings) {
         let Some(cell) = self.cell.upgrade() else { return };
-        let conn = cell.act(|node, now| node.accept(now));
+        let identity = match greeted.node() {
+            None => Identity::Claimed,
+            Some(name) => match self.index(name) {
+                Some(node) => Identity::Proved(node),
+                None => return,
+            },
+        };
+        let conn = cell.act(|node, now| node.accept_as(now, identity));
         let span = peer_span(&peer.to_string(), conn.0);
         span.in_scope(|| tracing::debug!("accepted a connection"));
         let wake = self.add(conn, None);
         let endpoint: Arc<dyn Endpoint> = Arc::clone(self) as Arc<dyn Endpoint>;
         greeted.drive(conn.0, endpoint, wake, settings).instrument(span).await;
+    }
+
+    fn index(&self, name: &str) -> Option<NodeIx> {
+        let at = self.nodes.iter().position(|node| node == name)?;
+        u16::try_from(at).ok().map(NodeIx)
     }
 
     /// Somebody was dropped before he had said anything: that costs a number, and now and then a line.

@@ -32,6 +32,7 @@ mod ended;
 mod engine;
 mod finished;
 mod first_start;
+mod identity;
 mod journal;
 mod journaled;
 mod letters;

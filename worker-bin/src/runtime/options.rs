@@ -7,6 +7,7 @@ use crate::otel::Otel;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use worker_net::Tls;
 
 /// What a run is told beside its plan.
 #[derive(Clone, Debug)]
@@ -26,6 +27,8 @@ pub struct Options {
     pub linger: Duration,
     /// Address of every node, in the order of the plan; empty for one process alone.
     pub addresses: Vec<String>,
+    /// By what this node proves to the others who it is; `None`: by nothing, in plain TCP.
+    pub tls: Option<Arc<Tls>>,
     /// Where its admin API answers, and to whom.
     pub admin: AdminSettings,
     /// How to show progress.

@@ -7,3 +7,4 @@ mod flow;
 mod life;
 mod mock;
 mod sockets;
+mod tls;

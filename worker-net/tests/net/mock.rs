@@ -33,6 +33,7 @@ pub(crate) struct State {
     pub(crate) bursts: usize,
     pub(crate) transmits: usize,
     pub(crate) closed: Option<String>,
+    pub(crate) cause: Option<CloseCause>,
     pub(crate) round_trips: Vec<Duration>,
 }
 
@@ -109,7 +110,10 @@ impl Endpoint for Mock {
 
     fn closed(&self, _conn: u64, cause: CloseCause, why: String) {
         assert_eq!(cause == CloseCause::Silent, why.contains("nothing was heard"), "{cause:?}: {why}");
-        self.with(|state| assert_eq!(state.closed.replace(why), None, "closed twice"));
+        self.with(|state| {
+            assert_eq!(state.closed.replace(why), None, "closed twice");
+            state.cause = Some(cause);
+        });
     }
 }
 

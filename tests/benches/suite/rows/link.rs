@@ -3,18 +3,22 @@
 //! *worker*: records from a source task on one node to a sink task on another, each node a process of its own with the real
 //! core and the real net layer; counted are records the receiving core took (deduplicated, in order) and the sender saw
 //! acknowledged. *bare*: records with a 4-byte length, written 64 KiB at a time on one socket, read 64 KiB at a time and
-//! walked record by record. Neither does anything else with a record. Once both go through a proxy that is a long line.
+//! walked record by record. Neither does anything else with a record. Once both go through a proxy that is a long line. And once
+//! the worker with TLS is held against the worker without.
 
 mod bare;
 mod end;
+mod tls;
 
 use crate::figure::{Aim, Figure, Measure};
 use crate::meter::Meter;
 use crate::suite::{Contender, Suite, Work};
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
+use tls::Certificates;
 use worker_tests::distance::{Distance, Line};
 
 pub(super) const NAME: &str = "link";
@@ -25,30 +29,45 @@ const RECORD_BYTES: [usize; 3] = [16, 100, 1000];
 
 pub(super) fn measure(suite: &Suite) -> Vec<Figure> {
     let time = Duration::from_secs_f64((2.0 * suite.size).max(0.2));
+    let tls = Certificates::make();
     let near = RECORD_BYTES.map(|bytes| {
         let aim = (bytes == 100).then_some(Aim::AtLeast(1.2));
-        (format!("{bytes}-byte records, acknowledged"), Way { bytes, time, line: None }, aim)
+        (format!("{bytes}-byte records, acknowledged"), Way { bytes, time, line: None, tls: None }, aim)
     });
     // Long enough for what grows with need to have grown.
-    let far = Way { bytes: 100, time: Duration::from_secs(3), line: Some(Line::FAR) };
+    let far = Way { bytes: 100, time: Duration::from_secs(3), line: Some(Line::FAR), tls: None };
     let far = ("100-byte records over 50 ms and 1 Gbit/s".to_owned(), far, Some(Aim::AtLeast(0.8)));
     let compare = |(work, way, aim): (String, Way, Option<Aim>)| {
         let work = Work { row: NAME, work, unit: "M records/s" };
         let worker = Contender::new("worker", move || way.worker()).aim(aim);
         work.in_turn(suite.rounds, Contender::new("bare TCP", move || way.bare()), vec![worker])
     };
-    near.into_iter().chain([far]).flat_map(compare).collect()
+    let mut figures: Vec<Figure> = near.into_iter().chain([far]).flat_map(compare).collect();
+    for bytes in [100, 1000] {
+        let work = Work { row: NAME, work: format!("{bytes}-byte records with TLS"), unit: "M records/s" };
+        let plain = Way { bytes, time, line: None, tls: None };
+        let secret = Way { tls: Some(tls.path()), ..plain };
+        let with = Contender::new("with TLS", move || secret.worker()).aim(Some(Aim::AtLeast(0.6)));
+        figures.extend(work.in_turn(
+            suite.rounds,
+            Contender::new("without", move || plain.worker()),
+            vec![with],
+        ));
+    }
+    figures
 }
 
 /// What is sent, for how long, and what lies between.
 #[derive(Clone, Copy)]
-struct Way {
+struct Way<'a> {
     bytes: usize,
     time: Duration,
     line: Option<Line>,
+    /// Where the certificates are.
+    tls: Option<&'a Path>,
 }
 
-impl Way {
+impl Way<'_> {
     fn bare(self) -> Measure {
         let meter = Meter::begin();
         let mut partner = Partner::start(BARE_ROLE, &[]);
@@ -62,11 +81,22 @@ impl Way {
 
     fn worker(self) -> Measure {
         let meter = Meter::begin();
-        let mut partner = Partner::start(NODE_ROLE, &[self.bytes.to_string()]);
-        let (records, took) = end::send(self.to(&mut partner), self.bytes, self.time);
+        let mut partner = Partner::start(NODE_ROLE, &self.receiver());
+        let (records, took) = end::send(
+            self.to(&mut partner),
+            self.bytes,
+            self.time,
+            self.tls.map(|dir| tls::identity(dir, "a")),
+        );
         assert_eq!(partner.number(), records, "every record arrived once and was acknowledged");
         partner.end();
         rate(records, took, &meter)
+    }
+
+    /// What the receiving node is told.
+    fn receiver(self) -> Vec<String> {
+        let tls = self.tls.map(|dir| dir.display().to_string());
+        [self.bytes.to_string()].into_iter().chain(tls).collect()
     }
 
     /// The partner, or the near end of the line to it.
@@ -91,7 +121,8 @@ pub(super) fn bare_receiver(_: &[String]) {
 
 pub(super) fn receiving_node(args: &[String]) {
     end_with_parent();
-    end::receive(args[0].parse().expect("how long a record is"));
+    let tls = args.get(1).map(|dir| tls::identity(Path::new(dir), "b"));
+    end::receive(args[0].parse().expect("how long a record is"), tls);
 }
 
 /// This program again, in another role; it prints numbers, a line each.

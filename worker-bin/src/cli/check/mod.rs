@@ -87,6 +87,7 @@ impl Checked {
             (Some(file), Some(name)) => {
                 let cluster = Cluster::load(file)?;
                 let me = cluster.find(name)?;
+                cluster.may_listen(me)?;
                 (cluster, me)
             }
             _ => (Cluster::single(), NodeIx(0)),

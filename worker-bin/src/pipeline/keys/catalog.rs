@@ -9,7 +9,7 @@ use serde_json::Value as Schema;
 /// A key, as it is told of.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
-    /// `pipeline`, `source`, `stage`, `sink`, `test` or `node`.
+    /// `pipeline`, `source`, `stage`, `sink`, `test`, `cluster` or `node`.
     pub(crate) table: &'static str,
     /// Below the table's name: `timeout`, `batch.max_bytes`.
     pub(crate) path: String,
@@ -23,12 +23,13 @@ type Kinds = Vec<(String, Vec<KeyInfo>)>;
 
 /// Every key of pipeline and cluster files, in the order of their tables.
 pub(crate) fn all() -> Vec<Entry> {
-    let tables: [(&'static str, Kinds); 6] = [
+    let tables: [(&'static str, Kinds); 7] = [
         ("pipeline", vec![(String::new(), row::infos(pipeline::KEYS))]),
         ("source", sources()),
         ("stage", modes(stage::infos)),
         ("sink", sinks()),
         ("test", vec![(String::new(), row::infos(test::KEYS))]),
+        ("cluster", vec![(String::new(), cluster::shared_infos())]),
         ("node", vec![(String::new(), cluster::infos())]),
     ];
     let mut entries: Vec<Entry> = Vec::new();
@@ -110,13 +111,19 @@ impl Entry {
         let table = match self.table {
             "pipeline" => "[pipeline]".to_owned(),
             "test" => "[[test]]".to_owned(),
+            "cluster" => "[cluster]".to_owned(),
             named => format!("[{named}.NAME]"),
         };
-        let table = if self.table == "node" { format!("{table} of a cluster file") } else { table };
+        let table = if self.is_of_clusters() { format!("{table} of a cluster file") } else { table };
         match self.only.is_empty() {
             true => table,
             false => format!("{table} with {}", self.only.join(" or ")),
         }
+    }
+
+    /// It stands in a cluster file, and not in a pipeline's.
+    fn is_of_clusters(&self) -> bool {
+        matches!(self.table, "cluster" | "node")
     }
 
     /// What it takes, in words.
@@ -141,7 +148,7 @@ impl Entry {
     /// Whether a state goes on with another value.
     pub(crate) fn state(&self) -> &'static str {
         match self.info.class {
-            _ if self.table == "node" => "may change while a state is kept",
+            _ if self.is_of_clusters() => "may change while a state is kept",
             Class::Results => {
                 "results depend on it: a state directory is not gone on with under another value"
             }
@@ -192,6 +199,10 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("framing", "{ start = '^\\d{4}-' }"),
     ("window", "{ every = \"1m\" }"),
     ("address", "\"10.0.0.1:7400\""),
+    ("cert", "\"certs/a.pem\""),
+    ("node.key", "\"certs/a.key\""),
+    ("ca", "\"certs/ca.pem\""),
+    ("crl", "\"certs/crl.pem\""),
     ("admin", "\"10.0.0.1:7480\""),
     ("seed", "7"),
     ("credit", "\"4MiB\""),

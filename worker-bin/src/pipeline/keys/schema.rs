@@ -26,8 +26,8 @@ pub(crate) fn of_pipelines() -> Schema {
 }
 
 /// The schema of cluster files, whose nodes have these keys.
-pub(crate) fn of_clusters(node: &[KeyInfo]) -> Schema {
-    file("The nodes of a worker cluster", &[("node", named(object(node)))])
+pub(crate) fn of_clusters(node: &[KeyInfo], shared: &[KeyInfo]) -> Schema {
+    file("The nodes of a worker cluster", &[("cluster", object(shared)), ("node", named(object(node)))])
 }
 
 fn file(title: &str, tables: &[(&str, Schema)]) -> Schema {

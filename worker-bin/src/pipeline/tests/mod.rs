@@ -41,7 +41,7 @@ fn laid_out(text: &str) -> Result<Plan, ConfigError> {
 }
 
 fn cluster(text: &str) -> Result<Cluster, ConfigError> {
-    Cluster::parse(&SourceText::new("cluster.toml", text))
+    Cluster::parse(&SourceText::new("cluster.toml", text), Path::new("/"))
 }
 
 fn three_nodes() -> Cluster {

@@ -13,25 +13,30 @@ use worker_core::event::{
     NodeAction, Output, Place, SinkAction, SinkEvent, SourceAction, SourceEvent, TaskAction, TaskEvent,
 };
 use worker_core::{Node, Time};
-use worker_net::{CloseCause, Endpoint, Listener, Settings, Transmit};
+use worker_net::{CloseCause, Endpoint, Listener, Settings, Tls, Transmit};
 use worker_proto::{Batch, Fingerprint, Frame, Incarnation, LinkId, Seq};
 
 /// What the source gives at a time, in bytes.
 const CHUNK_BYTES: usize = 128 * 1024;
 
 /// Sends records to the node at `to` for `time`; gives how many, and how long it took until all were acknowledged.
-pub(super) fn send(to: SocketAddr, record_bytes: usize, time: Duration) -> (u64, Duration) {
+pub(super) fn send(
+    to: SocketAddr,
+    record_bytes: usize,
+    time: Duration,
+    tls: Option<Arc<Tls>>,
+) -> (u64, Duration) {
     runtime().block_on(async {
-        let (end, done) = End::start(0, Some(to), record_bytes, time);
+        let (end, done) = End::start(0, Some((to, tls)), record_bytes, time);
         done.await.expect("the node finishes");
         (end.state().records, end.begun.elapsed())
     })
 }
 
 /// Prints where it listens, receives until the sender's end, then prints how many records came.
-pub(super) fn receive(record_bytes: usize) {
+pub(super) fn receive(record_bytes: usize, tls: Option<Arc<Tls>>) {
     runtime().block_on(async {
-        let listener = Listener::bind("127.0.0.1:0", Settings::default()).await.expect("bind");
+        let listener = Listener::bind("127.0.0.1:0", Settings::default()).await.expect("bind").with_tls(tls);
         println!("{}", listener.address().expect("bound").port());
         std::io::stdout().flush().expect("flush");
         let (end, done) = End::start(1, None, record_bytes, Duration::ZERO);
@@ -54,7 +59,7 @@ fn runtime() -> tokio::runtime::Runtime {
 struct End {
     begun: Instant,
     until: Duration,
-    peer: Option<SocketAddr>,
+    peer: Option<(SocketAddr, Option<Arc<Tls>>)>,
     chunk: Batch,
     state: Mutex<State>,
     me: Weak<End>,
@@ -72,7 +77,7 @@ struct State {
 impl End {
     fn start(
         me: u16,
-        peer: Option<SocketAddr>,
+        peer: Option<(SocketAddr, Option<Arc<Tls>>)>,
         record_bytes: usize,
         until: Duration,
     ) -> (Arc<Self>, oneshot::Receiver<()>) {
@@ -175,12 +180,18 @@ impl End {
     fn dial(&self, state: &mut State, conn: ConnId) {
         let wake = Arc::new(Notify::new());
         state.conns.insert(conn.0, (Arc::clone(&wake), false));
-        let (end, peer) = (self.me.upgrade().expect("alive"), self.peer.expect("only the sender dials"));
+        let end = self.me.upgrade().expect("alive");
+        let (peer, tls) = self.peer.clone().expect("only the sender dials");
         tokio::spawn(async move {
             let settings = Settings::default();
             let stream = worker_net::dial(&peer.to_string(), &settings).await.expect("dial");
+            let Some(tls) = tls else {
+                end.act(|node, now| node.handle(now, Event::Conn(conn, ConnEvent::Dialed)));
+                return worker_net::drive(stream, conn.0, end, wake, &settings).await;
+            };
+            let (stream, guard) = tls.dialled(stream, "b", &settings).await.expect("both know each other");
             end.act(|node, now| node.handle(now, Event::Conn(conn, ConnEvent::Dialed)));
-            worker_net::drive(stream, conn.0, end, wake, &settings).await;
+            worker_net::drive_guarded(stream, conn.0, end, wake, &settings, Some(guard)).await;
         });
     }
 
