@@ -24,14 +24,19 @@
 //! instance's entry of the runtime directory ([`registry`]), which only its user can read; `--admin-token-file` or `WORKER_ADMIN_TOKEN`
 //! sets it. Where another machine may come from, nothing but the two answers for probes is given without it ([`Access`]).
 //! A request whose `Host` is a name that is not this machine's is refused, so that no page of another origin can read anything by
-//! rebinding a name to this address; so is one whose `Origin` is another one.
+//! rebinding a name to this address; so is one whose `Origin` is another one. Few connections are open at once, none for
+//! nothing (`connections`), and what was refused is counted ([`Refusals`]).
 
 mod access;
+mod body;
 pub mod client;
+mod connections;
+mod events;
 mod guard;
 mod listen;
 mod page;
 mod pages;
+mod refusals;
 pub mod registry;
 mod routes;
 mod subject;
@@ -40,6 +45,7 @@ mod token;
 pub use access::Access;
 pub use listen::{AdminAddress, AdminSettings, ListenError, host_and_port, listen, without_scheme};
 pub use pages::pages;
+pub use refusals::Refusals;
 pub use routes::serve;
 pub use subject::{
     AdminCommand, Changed, DeadLetterView, Graph, GraphTask, Live, Subject, TapAsk, TapSide, Tapped,

@@ -1,36 +1,33 @@
 //! Requests and their answers.
 
 use super::access::Access;
+use super::body;
+use super::connections::{self, Held};
+use super::events::{Events, READERS_MAX};
 use super::guard::Foreign;
 use super::page::{PAGE, POLICY};
-use super::subject::{AdminCommand, Live, Subject, TapAsk, TapSide, Tapped};
+use super::refusals::{Refusal, Refusals};
+use super::subject::{AdminCommand, Subject, TapAsk, TapSide, Tapped};
 use crate::explain::{RunState, words};
 use crate::metrics::Form;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
-use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
+use hyper::body::Body as _;
 use serde::Deserialize;
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::sync::mpsc;
 use tokio_stream::StreamExt as _;
-
-/// How often the stream of events says how things are.
-const EVENT_EVERY: Duration = Duration::from_secs(1);
 
 /// Most dead letters that are shown.
 const DEAD_MAX: usize = 200;
-
-/// Longest body of an order, in bytes.
-const BODY_MAX: usize = 4096;
 
 /// Lines of a tap that are sent together, in bytes; one line may be longer.
 const LINES_BYTES: usize = 32 << 10;
@@ -40,16 +37,24 @@ const LINES_BYTES: usize = 32 << 10;
 struct Asked {
     subject: Arc<dyn Subject>,
     access: Access,
+    refusals: Arc<Refusals>,
+    events: Arc<Events>,
     /// The name that was listened on, and those that the user has added.
     own_hosts: Arc<[String]>,
 }
 
 /// Answers on `listener` until the runtime ends.
-pub async fn serve(listener: TcpListener, own_hosts: Vec<String>, access: Access, subject: Arc<dyn Subject>) {
-    let asked = Asked { subject, access, own_hosts: own_hosts.into() };
-    if let Err(error) = axum::serve(listener, router(asked)).await {
-        tracing::warn!(%error, "the admin address does not answer any more");
-    }
+pub async fn serve(
+    listener: TcpListener,
+    own_hosts: Vec<String>,
+    access: Access,
+    subject: Arc<dyn Subject>,
+    refusals: Arc<Refusals>,
+) {
+    let own_hosts = own_hosts.into();
+    let events = Events::new(Arc::clone(&subject));
+    let asked = Asked { subject, access, refusals: Arc::clone(&refusals), events, own_hosts };
+    connections::serve(listener, router(asked), refusals).await;
 }
 
 fn router(asked: Asked) -> Router {
@@ -93,6 +98,7 @@ fn router(asked: Asked) -> Router {
         .fallback(|| async {
             (StatusCode::NOT_FOUND, "no such path; / is the page, /api/v1/status the state\n")
         })
+        .layer(middleware::from_fn_with_state(asked.clone(), whole_request))
         .layer(middleware::from_fn_with_state(asked.clone(), may_pass))
         .layer(middleware::from_fn_with_state(asked.clone(), own_host_only))
         .with_state(asked)
@@ -100,6 +106,8 @@ fn router(asked: Asked) -> Router {
 
 async fn own_host_only(State(asked): State<Asked>, request: Request, next: Next) -> Response {
     if let Some(foreign) = Foreign::of(&request, &asked.own_hosts) {
+        let why = if foreign == Foreign::Origin { Refusal::Origin } else { Refusal::Host };
+        asked.refusals.note(why, from(&request));
         return foreign.refusal().into_response();
     }
     let mut response = next.run(request).await;
@@ -121,6 +129,7 @@ async fn may_pass(State(asked): State<Asked>, request: Request, next: Next) -> R
     if asked.access.may_pass(&request) {
         return next.run(request).await;
     }
+    asked.refusals.note(Refusal::Token, from(&request));
     asked.access.no_reading(&request)
 }
 
@@ -128,7 +137,34 @@ async fn needs_token(State(asked): State<Asked>, request: Request, next: Next) -
     if asked.access.may_order(request.headers()) {
         return next.run(request).await;
     }
+    asked.refusals.note(Refusal::Token, from(&request));
     asked.access.no_order()
+}
+
+/// Waits for the body of a request, but not for long, nor for a large one.
+async fn whole_request(State(asked): State<Asked>, request: Request, next: Next) -> Response {
+    if request.body().is_end_stream() {
+        return next.run(request).await;
+    }
+    let from = from(&request);
+    let (head, sent) = request.into_parts();
+    match body::whole(sent).await {
+        Ok(bytes) => {
+            if let Some(held) = head.extensions.get::<Arc<Held>>() {
+                held.heard_all();
+            }
+            next.run(Request::from_parts(head, Body::from(bytes))).await
+        }
+        Err(status) => {
+            asked.refusals.note(Refusal::Body, from);
+            body::refused(status)
+        }
+    }
+}
+
+/// Who sends it.
+fn from(request: &Request) -> Option<IpAddr> {
+    Some(request.extensions().get::<Arc<Held>>()?.from())
 }
 
 async fn page() -> Response {
@@ -169,43 +205,22 @@ async fn metrics(State(asked): State<Asked>, headers: HeaderMap) -> Response {
 }
 
 /// The state once a second, and at once when the run ends; then the stream ends.
-async fn events(State(asked): State<Asked>) -> Response {
-    let (sender, receiver) = mpsc::channel::<Result<Event, Infallible>>(2);
+async fn events(State(asked): State<Asked>, Extension(held): Extension<Arc<Held>>) -> Response {
     // Whoever ends the process waits a moment for those who still listen for news: until the last event is written.
     let listening = asked.subject.news();
-    tokio::spawn(async move {
-        let mut tick = interval_at(Instant::now() + EVENT_EVERY, EVENT_EVERY);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut news = asked.subject.news();
-        loop {
-            let live = Live { status: asked.subject.snapshot(), why: asked.subject.explanation() };
-            let ended = live.status.end.is_some();
-            let Ok(event) = Event::default().event("status").json_data(&live) else { return };
-            if sender.send(Ok(event)).await.is_err() || ended {
-                return;
-            }
-            tokio::select! {
-                _ = tick.tick() => {}
-                () = has_ended(&mut news, &asked) => {}
-                () = sender.closed() => return,
-            }
-        }
-    });
-    let stream = stream_of(receiver).map(move |event| {
+    let Some(parts) = asked.events.read(Arc::clone(&held)) else {
+        asked.refusals.note(Refusal::Readers, Some(held.from()));
+        let why = format!(
+            "{READERS_MAX} pages and programs read the events of this worker already: one of them has to be closed first\n"
+        );
+        return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "5")], why).into_response();
+    };
+    held.streams();
+    let parts = stream_of(parts).map(move |part| {
         let _until_written = &listening;
-        event
+        part
     });
-    Sse::new(stream).keep_alive(KeepAlive::default()).into_response()
-}
-
-/// Resolves when the run is over.
-async fn has_ended(news: &mut watch::Receiver<u64>, asked: &Asked) {
-    while news.changed().await.is_ok() {
-        if asked.subject.has_ended() {
-            return;
-        }
-    }
-    std::future::pending().await
+    ([(header::CONTENT_TYPE, "text/event-stream")], Body::from_stream(parts)).into_response()
 }
 
 fn stream_of<T: Send + 'static>(receiver: mpsc::Receiver<T>) -> tokio_stream::wrappers::ReceiverStream<T> {
@@ -226,6 +241,7 @@ fn out() -> TapSide {
 
 async fn tap(
     State(asked): State<Asked>,
+    Extension(held): Extension<Arc<Held>>,
     Path(stage): Path<String>,
     Query(query): Query<TapQuery>,
 ) -> Response {
@@ -240,6 +256,7 @@ async fn tap(
             return (status, format!("{why}\n")).into_response();
         }
     };
+    held.streams();
     let (sender, lines) = mpsc::channel::<Result<Bytes, Infallible>>(1);
     tokio::spawn(pass_on(records, query.limit.unwrap_or(u64::MAX), sender));
     ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(stream_of(lines))).into_response()
@@ -307,10 +324,8 @@ async fn stop_now(State(asked): State<Asked>) -> Response {
 
 async fn log(State(asked): State<Asked>, body: Bytes) -> Response {
     match std::str::from_utf8(&body) {
-        Ok(filter) if body.len() <= BODY_MAX => ordered(&asked, AdminCommand::Log(filter.trim().to_owned())),
-        Ok(_) | Err(_) => {
-            (StatusCode::BAD_REQUEST, "the body is a log filter, such as info\n").into_response()
-        }
+        Ok(filter) => ordered(&asked, AdminCommand::Log(filter.trim().to_owned())),
+        Err(_) => (StatusCode::BAD_REQUEST, "the body is a log filter, such as info\n").into_response(),
     }
 }
 

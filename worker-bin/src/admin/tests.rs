@@ -1,5 +1,7 @@
 //! The admin address, asked by the client.
 
+mod limits;
+
 use super::client::{Client, ClientError};
 use super::*;
 use crate::explain::{Explanation, History, RunState, Snapshot, explain, sample};
@@ -110,6 +112,7 @@ struct Asked {
     worker: Arc<StandIn>,
     client: Client,
     address: String,
+    refusals: Arc<Refusals>,
 }
 
 async fn asked(snapshot: Snapshot) -> Asked {
@@ -127,9 +130,11 @@ async fn asked_from(snapshot: Snapshot, is_open: bool) -> Asked {
     let (listener, at) = listen(&at).await.expect("a free port").expect("wanted");
     let subject: Arc<dyn Subject> = Arc::clone(&worker) as _;
     let access = Access { token: Token::from_text("s3cret"), place: TokenPlace::Entry, is_open };
-    tokio::spawn(serve(listener, vec!["node-a".to_owned()], access, subject));
+    let refusals = Arc::new(Refusals::default());
+    tokio::spawn(serve(listener, vec!["node-a".to_owned()], access, subject, Arc::clone(&refusals)));
     let address = at.to_string();
-    Asked { worker, client: Client::new(&address, Some(Token::from_text("s3cret"))), address }
+    let client = Client::new(&address, Some(Token::from_text("s3cret")));
+    Asked { worker, client, address, refusals }
 }
 
 impl Asked {
@@ -145,6 +150,22 @@ impl Asked {
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).await.expect("it answers");
         String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// How often something was refused for this reason.
+    fn refused(&self, reason: &str) -> u64 {
+        self.refusals.counts().find(|(name, _)| *name == reason).expect("a reason").1
+    }
+
+    /// Waits until so much was refused for this reason.
+    async fn has_refused(&self, reason: &str, count: u64) {
+        let wait = async {
+            while self.refused(reason) < count {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), wait).await.expect("it is counted");
+        assert_eq!(self.refused(reason), count, "{reason}");
     }
 
     fn commands(&self) -> Vec<AdminCommand> {
@@ -289,11 +310,13 @@ async fn an_order_that_cannot_be_done_says_why() {
         ("/api/v1/stages/nowhere/pause", String::new(), "there are log, errors, out"),
         ("/api/v1/log", String::new(), "expected a filter"),
         ("/api/v1/log", "worker=loud".to_owned(), "worker=loud"),
-        ("/api/v1/log", "x".repeat(5000), "log filter"),
+        ("/api/v1/log", "x".repeat(5000), "at most 4096 bytes"),
     ] {
+        let is_large = body.len() > 4096;
         let refused = asked.client.post::<Changed>(path, body).await.expect_err(path);
         let (status, why) = status_of(refused);
-        assert!(status == StatusCode::BAD_REQUEST && why.contains(said), "{path}: {status} {why}");
+        let wanted = if is_large { StatusCode::PAYLOAD_TOO_LARGE } else { StatusCode::BAD_REQUEST };
+        assert!(status == wanted && why.contains(said), "{path}: {status} {why}");
     }
     assert_eq!(asked.commands(), []);
 }

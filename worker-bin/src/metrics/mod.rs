@@ -42,6 +42,8 @@ pub struct Scrape {
     pub stalls: (u64, u64),
     /// The disk that commits go to is full.
     pub storage_full: bool,
+    /// What the admin address did not answer, by the reason.
+    pub refusals: Vec<(&'static str, u64)>,
 }
 
 /// What is measured of a task where it is done.

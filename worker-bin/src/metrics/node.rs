@@ -79,5 +79,11 @@ pub(super) fn encode(scrape: &Scrape, page: &mut Page<'_, '_>) -> fmt::Result {
     page.infos("worker_node", "How it delivers", [vec![("delivery", snapshot.delivery.as_str())]])?;
     let states = STATES.iter().map(|(state, name)| (vec![("state", *name)], flag(snapshot.state == *state)));
     page.gauges("worker_node_state", "1 for the state that the run is in", states)?;
+    let refused = scrape.refusals.iter().map(|(reason, count)| (vec![("reason", *reason)], *count));
+    page.counters(
+        "worker_admin_refused",
+        "Connections and requests that the admin address has closed or refused, by the reason",
+        refused,
+    )?;
     table::encode(NODE, std::slice::from_ref(scrape), |_| Labels::new(), page)
 }

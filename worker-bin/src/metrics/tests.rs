@@ -116,6 +116,7 @@ fn scrape() -> Scrape {
         refused: BTreeMap::from([("hello_late", 3)]),
         stalls: (1, 2),
         storage_full: false,
+        refusals: vec![("token", 2)],
     }
 }
 

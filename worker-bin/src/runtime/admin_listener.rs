@@ -70,8 +70,9 @@ pub(super) fn be_reached(
         Some(address) => tracing::info!(address, "live page and admin API"),
         None => {}
     }
+    let refusals = Arc::clone(&subject.scraper.refusals);
     let (runtime, subject) = (subject.runtime.clone(), Arc::new(subject));
-    runtime.spawn(async move { serve(listener, hosts, access, subject).await });
+    runtime.spawn(async move { serve(listener, hosts, access, subject, refusals).await });
     registration
 }
 

@@ -84,6 +84,7 @@ impl Engine {
             watch: Arc::clone(&watch),
             connections: Arc::clone(&driver.connections),
             measures: tasks.iter().map(measure).collect(),
+            refusals: Arc::default(),
             otel: options.otel,
         });
         scraper.export_now_and_then();

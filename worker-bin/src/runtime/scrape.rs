@@ -4,6 +4,7 @@ use super::cell::Cell;
 use super::link::Connections;
 use super::measure::TaskMeasure;
 use super::observe::Watch;
+use crate::admin::Refusals;
 use crate::metrics::Scrape;
 use crate::otel::{METRICS_EVERY, Otel};
 use std::collections::BTreeMap;
@@ -19,6 +20,8 @@ pub(super) struct Scraper {
     pub(super) connections: Arc<Connections>,
     /// Of each task of this node, by name.
     pub(super) measures: Vec<(String, Arc<TaskMeasure>)>,
+    /// What the admin address did not answer.
+    pub(super) refusals: Arc<Refusals>,
     pub(super) otel: Option<Arc<Otel>>,
 }
 
@@ -40,6 +43,7 @@ impl Scraper {
             refused: self.connections.refused(),
             stalls: self.watch.stall_counts(),
             storage_full,
+            refusals: self.refusals.counts().collect(),
             snapshot,
         }
     }

@@ -29,14 +29,32 @@ async function connect() {
 function listen() {
   if (events) events.close();
   events = new EventSource("/api/v1/events");
+  let heard = false;
   events.addEventListener("status", (event) => {
     retryMs = 1000;
+    heard = true;
     hear(JSON.parse(event.data));
   });
-  events.onerror = () => {
+  events.onerror = async () => {
     events.close();
-    lost("The connection to the worker is lost");
+    const refused = heard ? null : await refusal();
+    if (refused !== null) now.lost = null;
+    lost(refused !== null ? refused : "The connection to the worker is lost");
   };
+}
+
+// What the worker says where it gives no events; a stream of them does not tell its page.
+async function refusal() {
+  const stop = new AbortController();
+  setTimeout(() => stop.abort(), 8000);
+  try {
+    const answer = await fetch("/api/v1/events", { cache: "no-store", signal: stop.signal });
+    return answer.status === 503 ? (await answer.text()).trim() : null;
+  } catch {
+    return null;
+  } finally {
+    stop.abort();
+  }
 }
 
 function lost(why) {
