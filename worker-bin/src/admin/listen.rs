@@ -21,6 +21,8 @@ pub struct AdminSettings {
     pub hosts: Vec<String>,
     /// The token of `--admin-token-file`.
     pub token: Option<Token>,
+    /// Other machines may come, and what they say may be read on the way.
+    pub insecure: bool,
 }
 
 /// What `--admin` says.
@@ -76,12 +78,22 @@ pub fn without_scheme(text: &str) -> String {
 
 /// The admin address cannot be had.
 #[derive(Debug, Error)]
-#[error(
-    "cannot listen on admin address {address}: {source}; choose another with --admin HOST:PORT, or --admin none"
-)]
-pub struct ListenError {
-    address: String,
-    source: io::Error,
+pub enum ListenError {
+    /// The system refuses it.
+    #[error(
+        "cannot listen on admin address {address}: {source}; choose another with --admin HOST:PORT, or --admin none"
+    )]
+    System {
+        address: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Others would reach it.
+    #[error(
+        "other machines reach the admin address {0}, and what is said there, the token too, travels in clear: listen on 127.0.0.1 behind a \
+         proxy with TLS or a tunnel, or say --admin-insecure where everybody on that network is trusted"
+    )]
+    InClear(SocketAddr),
 }
 
 /// Listens; gives nothing where no admin address is wanted.
@@ -100,7 +112,13 @@ pub async fn listen(address: &AdminAddress) -> Result<Option<(TcpListener, Socke
         Ok(at) => Ok((listener, at)),
         Err(source) => Err((format!("{address:?}"), source)),
     });
-    found.map(Some).map_err(|(address, source)| ListenError { address, source })
+    found.map(Some).map_err(|(address, source)| ListenError::System { address, source })
+}
+
+/// Whether nobody but this machine gets there.
+#[must_use]
+pub fn is_of_this_machine(at: SocketAddr) -> bool {
+    at.ip().to_canonical().is_loopback()
 }
 
 async fn first_free() -> io::Result<TcpListener> {
@@ -128,6 +146,22 @@ mod tests {
         assert!(refused.contains(&at_first.to_string()) && refused.contains("--admin none"), "{refused}");
         drop(first);
         assert_eq!(listen(&asked).await.expect("free again").map(|(_, at)| at), Some(at_first));
+    }
+
+    #[test]
+    fn only_the_loopback_is_of_this_machine() {
+        for (at, own) in [
+            ("127.0.0.1:1", true),
+            ("127.8.0.1:1", true),
+            ("[::1]:1", true),
+            ("[::ffff:127.0.0.1]:1", true),
+            ("0.0.0.0:1", false),
+            ("[::]:1", false),
+            ("10.0.0.1:1", false),
+            ("[::ffff:10.0.0.1]:1", false),
+        ] {
+            assert_eq!(is_of_this_machine(at.parse().expect(at)), own, "{at}");
+        }
     }
 
     #[tokio::test]

@@ -43,7 +43,9 @@ mod subject;
 mod token;
 
 pub use access::Access;
-pub use listen::{AdminAddress, AdminSettings, ListenError, host_and_port, listen, without_scheme};
+pub use listen::{
+    AdminAddress, AdminSettings, ListenError, host_and_port, is_of_this_machine, listen, without_scheme,
+};
 pub use pages::pages;
 pub use refusals::Refusals;
 pub use routes::serve;

@@ -2,7 +2,9 @@
 
 use super::subject::Admin;
 use crate::admin::registry::{Registration, RegistryEntry};
-use crate::admin::{Access, AdminAddress, AdminSettings, ListenError, Token, TokenPlace, listen, serve};
+use crate::admin::{
+    Access, AdminAddress, AdminSettings, ListenError, Token, TokenPlace, is_of_this_machine, listen, serve,
+};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,6 +30,9 @@ impl AdminListener {
             hosts.extend(text.rsplit_once(':').map(|(host, _)| host.to_owned()));
         }
         match (listen(address).await, address) {
+            (Ok(Some((_, at))), _) if !settings.insecure && !is_of_this_machine(at) => {
+                Err(ListenError::InClear(at))
+            }
             (Ok(found), _) => Ok(found.map(|(listener, at)| Self { listener, at, hosts })),
             (Err(error), AdminAddress::Loopback) => {
                 tracing::warn!(%error, "no admin address");
@@ -62,6 +67,9 @@ pub(super) fn be_reached(
     let entered = if registration.is_some() { TokenPlace::Entry } else { TokenPlace::Nowhere };
     let place = place.unwrap_or(entered);
     let Some(AdminListener { listener, at, hosts }) = admin else { return registration };
+    if !is_of_this_machine(at) {
+        tracing::warn!(%at, "--admin-insecure: other machines reach the admin address, and what is said there, the token too, travels in clear");
+    }
     let access = Access { token, place, is_open: is_of_this_machine(at) };
     match address {
         Some(address) if said => {
@@ -74,11 +82,6 @@ pub(super) fn be_reached(
     let (runtime, subject) = (subject.runtime.clone(), Arc::new(subject));
     runtime.spawn(async move { serve(listener, hosts, access, subject, refusals).await });
     registration
-}
-
-/// Whether nobody else gets there.
-fn is_of_this_machine(at: SocketAddr) -> bool {
-    at.ip().to_canonical().is_loopback()
 }
 
 fn enter(

@@ -19,6 +19,10 @@ pub struct AdminArgs {
     /// WORKER_ADMIN_TOKEN, or a new one]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub admin_token_file: Option<PathBuf>,
+    /// Let --admin be an address that other machines reach, although what is said there, the token too, travels in clear; each
+    /// start warns
+    #[arg(long)]
+    pub admin_insecure: bool,
 }
 
 impl AdminArgs {
@@ -33,7 +37,8 @@ impl AdminArgs {
             (None, None) => AdminAddress::Loopback,
         };
         let token = self.admin_token_file.as_deref().map(Token::from_file).transpose()?;
-        Ok(AdminSettings { address, hosts: self.admin_host.clone(), token })
+        let (hosts, insecure) = (self.admin_host.clone(), self.admin_insecure);
+        Ok(AdminSettings { address, hosts, token, insecure })
     }
 }
 
