@@ -147,7 +147,7 @@ impl Process<'_> {
             }
         };
         start_log(&self.args.log, otel.as_deref());
-        let admin = match self.args.admin.settings(self.admin.as_deref()) {
+        let admin = match self.args.admin.settings(self.admin.as_deref(), cluster.insecure()) {
             Ok(admin) => admin,
             Err(error) => {
                 say(&format!("error: {error}"));

@@ -68,7 +68,7 @@ pub(super) fn be_reached(
     let place = place.unwrap_or(entered);
     let Some(AdminListener { listener, at, hosts }) = admin else { return registration };
     if !is_of_this_machine(at) {
-        tracing::warn!(%at, "--admin-insecure: other machines reach the admin address, and what is said there, the token too, travels in clear");
+        tracing::warn!(%at, "insecure: other machines reach the admin address, and what is said there, the token too, travels in clear");
     }
     let access = Access { token, place, is_open: is_of_this_machine(at) };
     match address {

@@ -26,18 +26,18 @@ pub struct AdminArgs {
 }
 
 impl AdminArgs {
-    /// What a run is told; `of_cluster` is the address in the cluster file.
+    /// What a run is told; `of_cluster` is the address in the cluster file, which may trust its network (`insecure`).
     ///
     /// # Errors
     /// A file gives no token.
-    pub fn settings(&self, of_cluster: Option<&str>) -> Result<AdminSettings, TokenFileError> {
+    pub fn settings(&self, of_cluster: Option<&str>, insecure: bool) -> Result<AdminSettings, TokenFileError> {
         let address = match (&self.admin, of_cluster) {
             (Some(admin), _) => admin.clone(),
             (None, Some(admin)) => AdminAddress::At(admin.to_owned()),
             (None, None) => AdminAddress::Loopback,
         };
         let token = self.admin_token_file.as_deref().map(Token::from_file).transpose()?;
-        let (hosts, insecure) = (self.admin_host.clone(), self.admin_insecure);
+        let (hosts, insecure) = (self.admin_host.clone(), self.admin_insecure || insecure);
         Ok(AdminSettings { address, hosts, token, insecure })
     }
 }
