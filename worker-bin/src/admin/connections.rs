@@ -141,6 +141,8 @@ impl Drop for Place {
 /// Answers on a connection until it ends or is closed.
 async fn answer(stream: TcpStream, place: Place, router: TowerToHyperService<Router>) {
     let held = &place.held;
+    // What is small and last is not held back.
+    stream.set_nodelay(true).ok();
     let io = TokioIo::new(Watched::new(stream, Arc::clone(held)));
     let asked = Arc::clone(held);
     let service = service_fn(move |request| respond(request, &router, &asked));

@@ -215,7 +215,7 @@ async fn events(State(asked): State<Asked>, Extension(held): Extension<Arc<Held>
         );
         return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "5")], why).into_response();
     };
-    held.streams();
+    held.tells();
     let parts = stream_of(parts).map(move |part| {
         let _until_written = &listening;
         part
@@ -256,7 +256,7 @@ async fn tap(
             return (status, format!("{why}\n")).into_response();
         }
     };
-    held.streams();
+    held.shows();
     let (sender, lines) = mpsc::channel::<Result<Bytes, Infallible>>(1);
     tokio::spawn(pass_on(records, query.limit.unwrap_or(u64::MAX), sender));
     ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(stream_of(lines))).into_response()

@@ -14,6 +14,9 @@ use tokio::sync::Notify;
 /// How long an answer may take to be taken that has an end by itself.
 const ANSWER_MAX: Duration = Duration::from_secs(120);
 
+/// For how long nothing at all may be taken of what is written.
+const UNREAD_MAX: Duration = Duration::from_secs(10);
+
 /// What a connection does, and since when.
 #[derive(Debug)]
 pub(in crate::admin) struct Held {
@@ -39,8 +42,10 @@ pub(super) enum Doing {
     /// Nothing is asked, or only a part of it.
     Waiting,
     Answering,
-    /// An answer that goes on, such as events.
-    Streaming,
+    /// Events, until their reader goes.
+    Telling,
+    /// Passing records, until their reader has seen enough. Whoever has the token may stop to read what there is.
+    Showing,
 }
 
 impl Held {
@@ -67,9 +72,14 @@ impl Held {
         self.does(Doing::Answering);
     }
 
-    /// The answer goes on until somebody ends it.
-    pub(in crate::admin) fn streams(&self) {
-        self.does(Doing::Streaming);
+    /// The answer is events, and goes on.
+    pub(in crate::admin) fn tells(&self) {
+        self.does(Doing::Telling);
+    }
+
+    /// The answer is passing records, and goes on.
+    pub(in crate::admin) fn shows(&self) {
+        self.does(Doing::Showing);
     }
 
     fn does(&self, doing: Doing) {
@@ -92,12 +102,15 @@ impl Held {
         lock(&self.state).unsent = unsent;
     }
 
-    /// How long the answer may still take that is being written.
-    pub(super) fn answer_left(&self) -> Duration {
+    /// How long it may take from now on until something of what is written is taken; `None`: as long as it likes.
+    pub(super) fn patience(&self) -> Option<Duration> {
         let state = lock(&self.state);
         match state.doing {
-            Doing::Streaming => Duration::MAX,
-            Doing::Waiting | Doing::Answering => ANSWER_MAX.saturating_sub(state.since.elapsed()),
+            Doing::Showing => None,
+            Doing::Telling => Some(UNREAD_MAX),
+            Doing::Waiting | Doing::Answering => {
+                Some(UNREAD_MAX.min(ANSWER_MAX.saturating_sub(state.since.elapsed())))
+            }
         }
     }
 
@@ -168,5 +181,39 @@ impl HttpBody for Answer {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held() -> Arc<Held> {
+        Arc::new(Held::new(IpAddr::from([127, 0, 0, 1])))
+    }
+
+    #[test]
+    fn who_asks_least_is_of_least_use() {
+        let (older, newer, half) = (held(), held(), held());
+        let _asked = [newer.answers(true), half.answers(false)];
+        assert!(older.use_of_it() < half.use_of_it() && half.use_of_it() < newer.use_of_it());
+        older.sends(true);
+        assert!(half.use_of_it() < older.use_of_it(), "an answer that is on its way");
+        let telling = held();
+        telling.tells();
+        assert!(newer.use_of_it() < telling.use_of_it());
+    }
+
+    #[test]
+    fn an_answer_has_its_time_and_a_tap_its_readers() {
+        let held = held();
+        let answering = held.answers(true);
+        assert_eq!(held.patience(), Some(UNREAD_MAX));
+        held.tells();
+        assert_eq!(held.patience(), Some(UNREAD_MAX));
+        held.shows();
+        assert_eq!(held.patience(), None);
+        drop(answering);
+        assert_eq!(held.patience(), Some(UNREAD_MAX));
     }
 }

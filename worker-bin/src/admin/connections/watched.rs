@@ -6,12 +6,8 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
-
-/// For how long nothing at all may be taken of what is written.
-const UNREAD_MAX: Duration = Duration::from_secs(10);
 
 /// The stream of one connection.
 #[derive(Debug)]
@@ -34,11 +30,10 @@ impl<S> Watched<S> {
             self.deadline = None;
             return result;
         }
-        let held = &self.held;
-        let deadline =
-            self.deadline.get_or_insert_with(|| Box::pin(sleep(UNREAD_MAX.min(held.answer_left()))));
+        let Some(patience) = self.held.patience() else { return Poll::Pending };
+        let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(patience)));
         ready!(deadline.as_mut().poll(cx));
-        held.gives_up(Refusal::Unread);
+        self.held.gives_up(Refusal::Unread);
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
