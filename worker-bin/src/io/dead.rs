@@ -19,12 +19,16 @@ use line::{Line, text_of};
 use rustix::io::Errno;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use thiserror::Error;
 use worker_core::event::DeadLetter;
 use worker_core::route::Envelope;
 use worker_journal::size_limit_advice;
+
+/// What failed may be secret: it is its owner's alone.
+const FILE_MODE: u32 = 0o600;
 
 /// How many names are tried beside files of earlier runs.
 const NAMES_MAX: u32 = 10_000;
@@ -168,7 +172,7 @@ fn append_whole(mut file: &File, line: &[u8]) -> io::Result<()> {
 fn create_beside(path: &Path) -> io::Result<(PathBuf, File)> {
     for n in 0..NAMES_MAX {
         let candidate = numbered(path, n);
-        let create = || OpenOptions::new().append(true).create_new(true).open(&candidate);
+        let create = || OpenOptions::new().append(true).create_new(true).mode(FILE_MODE).open(&candidate);
         match descriptors::patiently("keep dead letters", create) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
             result => return result.map(|file| (candidate, file)),

@@ -1,7 +1,7 @@
 //! The dead letters of one task, as durable as its journal.
 
-use super::Envelopes;
 use super::line::{Line, text_of};
+use super::{Envelopes, FILE_MODE};
 use crate::descriptors;
 use crate::fault;
 use crate::io::durable;
@@ -18,7 +18,6 @@ use worker_core::config::TaskName;
 use worker_core::event::DeadLetter;
 use worker_journal::size_limit_advice;
 
-const FILE_MODE: u32 = 0o600;
 const SCAN_BYTES: usize = 256 * 1024;
 
 /// Appends a task's dead letters to a file that is created with the first of them.

@@ -2,6 +2,7 @@ use super::*;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use worker_core::event::{Contents, FailureKind};
 use worker_proto::{LinkId, Seq};
 
@@ -70,6 +71,8 @@ fn files_of_earlier_runs_are_left_alone() {
     }
     for name in ["job.dead.jsonl", "job.dead-1.jsonl", "job.dead-2.jsonl"] {
         assert_eq!(lines(&dir.path().join(name)).len(), 1, "{name}");
+        let mode = fs::metadata(dir.path().join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "what failed may be secret");
     }
 }
 
