@@ -135,7 +135,7 @@ fn a_program_that_is_stopped_is_called_so() {
     let pipeline = format!(
         "{ALWAYS_MORE}[stage.held]\nmode = 'stream'\nrun = ['sh', '-c', 'echo $$ > pid; exec cat']\n[sink.out]\nfile = 'out.txt'\n"
     );
-    let worker = Asked::start(&scratch, &pipeline, &[]);
+    let worker = Asked::start(&scratch, &pipeline, &["--pid-namespace", "off"]);
     eventually("it works", PATIENCE, || match scratch.text("out.txt") {
         text if text.is_empty() => Err(text),
         _ => Ok(()),
@@ -153,7 +153,7 @@ fn a_program_that_is_stopped_is_called_so() {
 fn a_source_whose_program_is_stopped_is_called_so() {
     let scratch = Scratch::new();
     let pipeline = "[source.in]\nrun = ['sh', '-c', 'echo $$ > pid; while :; do echo x; sleep 0.1; done']\n[sink.out]\nfile = 'out.txt'\n";
-    let worker = Asked::start(&scratch, pipeline, &[]);
+    let worker = Asked::start(&scratch, pipeline, &["--pid-namespace", "off"]);
     eventually("it works", PATIENCE, || match scratch.text("out.txt") {
         text if text.is_empty() => Err(text),
         _ => Ok(()),

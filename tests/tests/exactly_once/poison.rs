@@ -8,8 +8,9 @@ use worker_tests::process::Scratch;
 /// been in flight beside it. A death that counts for nothing makes it more.
 const DEATHS_MAX: u32 = 10 + 3 + 1;
 
-/// Kills the worker, the parent of the launcher, at the record `777`.
-const BATCH: &str = "while read -r l; do if [ $l = 777 ]; then kill -9 $(cut -d' ' -f4 /proc/$PPID/stat); sleep 10; fi; echo $l; done";
+/// Kills the worker, the parent of the launcher's guardian, at the record `777`.
+const BATCH: &str = "while read -r l; do if [ $l = 777 ]; then g=$(cut -d' ' -f4 /proc/$PPID/stat); kill -9 $(cut -d' ' -f4 /proc/$g/stat); \
+                     sleep 10; fi; echo $l; done";
 
 const RECORDS: &str = r#"
 import json, os, signal, sys, time
@@ -17,8 +18,8 @@ for line in sys.stdin:
     m = json.loads(line)
     if "id" not in m: continue
     if m.get("record") == "777":
-        launcher = open(f"/proc/{os.getppid()}/stat").read().rsplit(") ", 1)[1]
-        os.kill(int(launcher.split()[1]), signal.SIGKILL)
+        parent = lambda pid: open(f"/proc/{pid}/stat").read().rsplit(") ", 1)[1].split()[1]
+        os.kill(int(parent(parent(os.getppid()))), signal.SIGKILL)
         time.sleep(10)
     print(json.dumps({"id": m["id"], "emit": [m["record"]] if "record" in m else []}), flush=True)
 "#;
@@ -26,7 +27,16 @@ for line in sys.stdin:
 /// Starts it again and again; gives how often the worker died.
 fn deaths(scratch: &Scratch) -> u32 {
     for deaths in 0..40 {
-        let start = scratch.worker(&["run", "pipeline.toml", "--state", "state", "--progress", "none"]);
+        let start = scratch.worker(&[
+            "run",
+            "pipeline.toml",
+            "--state",
+            "state",
+            "--progress",
+            "none",
+            "--pid-namespace",
+            "off",
+        ]);
         let ended = start.start().wait(PATIENCE);
         if ended.status.signal() != Some(9) {
             ended.expect(3).says(&["1 dead letter"]);

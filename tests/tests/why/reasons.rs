@@ -185,7 +185,7 @@ fn a_batch_between_two_attempts_and_programs_that_wait_for_more() {
 fn while_records_are_tried_that_killed_the_worker_others_wait_for_their_turn() {
     let scratch = Scratch::new();
     scratch.shell("seq 1 200 > in.txt");
-    let kills = "test -e died || { touch died; kill -9 $(cut -d' ' -f4 /proc/$PPID/stat); sleep 60; }";
+    let kills = "test -e died || { touch died; g=$(cut -d' ' -f4 /proc/$PPID/stat); kill -9 $(cut -d' ' -f4 /proc/$g/stat); sleep 60; }";
     scratch.write(
         "pipeline.toml",
         format!(
@@ -197,7 +197,10 @@ fn while_records_are_tried_that_killed_the_worker_others_wait_for_their_turn() {
              [sink.out]\nfrom = ['deadly', 'other']\nfile = 'out.txt'\n"
         ),
     );
-    let start = || scratch.worker(&["run", "pipeline.toml", "--state", "state", "--slots", "2"]).start();
+    let start = || {
+        let run = ["run", "pipeline.toml", "--state", "state", "--slots", "2", "--pid-namespace", "off"];
+        scratch.worker(&run).start()
+    };
     let died = start().wait(PATIENCE);
     assert_eq!(std::os::unix::process::ExitStatusExt::signal(&died.status), Some(9), "{}", died.stderr);
     let mut run = start();

@@ -1,17 +1,22 @@
 //! Who descends from whom, as `/proc` tells it.
 
+use super::tag::Tag;
 use crate::stopped::{Stopped, stopped};
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
-use std::fs::{self, File};
-use std::io::{self, Read as _};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
+use std::fs;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Environment variable that marks every descendant of a child: the launcher's process id, a dot, the child's id.
-pub(crate) const MARK: &str = "WORKER_LAUNCH_ID";
+/// How long the end of all waits for processes that cannot be killed (another user's, or deep in the kernel).
+const LAST_WAIT: Duration = Duration::from_secs(10);
+
+/// How often it is looked whether they have died, at first and later.
+const DEATH_LOOK: Duration = Duration::from_micros(200);
+const DEATH_LOOK_MAX: Duration = Duration::from_millis(20);
 
 /// The processes whose parent is `pid` now.
 pub(crate) fn children(pid: Pid) -> Vec<Pid> {
@@ -50,64 +55,35 @@ pub(crate) fn kill_tree(pid: Pid) {
     }
 }
 
-/// The [`MARK`] in the environment that `pid` was started with; `None` if it has none or it may not be read.
-pub(crate) fn mark(pid: Pid) -> Option<(i32, u64)> {
-    mark_in(&environment(pid).ok()??)
-}
-
-/// How long a process gets to put another program in its place, and how often it is looked whether it has.
-const EXEC_WAIT: Duration = Duration::from_millis(100);
-const EXEC_LOOK: Duration = Duration::from_micros(200);
-
-/// The environment that `pid` was started with; `None` where there is no such process, or it is not for us.
-///
-/// Amid `execve` a process has none yet, which says nothing of it: that is waited for.
-fn environment(pid: Pid) -> io::Result<Option<Vec<u8>>> {
-    let begun = Instant::now();
+/// Kills every descendant of this process, `me`, again and again until there is none.
+pub(crate) fn end_all(me: Pid) {
+    let deadline = Instant::now() + LAST_WAIT;
+    let mut wait = DEATH_LOOK;
     loop {
-        let read = or_none(read_at_once(&format!("/proc/{pid}/environ")))?;
-        let is_empty = read.as_ref().is_some_and(Vec::is_empty);
-        if !is_empty
-            || begun.elapsed() > EXEC_WAIT
-            || Stat::read(pid)?.is_none_or(|stat| stat.has_no_environment)
-        {
-            return Ok(read);
+        for pid in descendants(me) {
+            kill_process(pid, Signal::KILL).ok();
         }
-        std::thread::sleep(EXEC_LOOK);
+        let mut left = false;
+        for pid in children(me) {
+            left |= !reaped(pid);
+        }
+        if (!left && children(me).is_empty()) || Instant::now() > deadline {
+            return;
+        }
+        std::thread::sleep(wait);
+        wait = (wait * 2).min(DEATH_LOOK_MAX);
     }
 }
 
-/// Most environments fit.
-const ENVIRONMENT_BYTES: usize = 16 * 1024;
-
-/// The whole file by one call: between two, what it is about may be gone, and the rest is missing.
-fn read_at_once(path: &str) -> io::Result<Vec<u8>> {
-    let mut buffer = vec![0; ENVIRONMENT_BYTES];
-    loop {
-        let read = File::open(path)?.read(&mut buffer)?;
-        if read < buffer.len() {
-            buffer.truncate(read);
-            return Ok(buffer);
-        }
-        buffer.resize(buffer.len() * 4, 0);
-    }
-}
-
-fn mark_in(environment: &[u8]) -> Option<(i32, u64)> {
-    let value =
-        environment.split(|&b| b == 0).find_map(|v| v.strip_prefix(MARK.as_bytes())?.strip_prefix(b"="))?;
-    let (launcher, id) = std::str::from_utf8(value).ok()?.split_once('.')?;
-    Some((launcher.parse().ok()?, id.parse().ok()?))
+/// Reaps `pid` if it has ended.
+pub(crate) fn reaped(pid: Pid) -> bool {
+    !matches!(waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG), Ok(None))
 }
 
 /// What a file below `/proc` says; `None` where there is nothing, or it is not for us. An error, as without a free descriptor,
 /// means that nobody knows.
 fn look(path: &str) -> io::Result<Option<Vec<u8>>> {
-    or_none(fs::read(path))
-}
-
-fn or_none(read: io::Result<Vec<u8>>) -> io::Result<Option<Vec<u8>>> {
-    match read {
+    match fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => Ok(None),
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => {
@@ -178,11 +154,10 @@ pub(crate) struct Left {
 /// # Errors
 /// It cannot be looked at now.
 pub(crate) fn survivors(launcher: Pid, id: u64, group: Pid) -> io::Result<Left> {
-    let mut left = Left::default();
+    let (mut left, tag) = (Left::default(), Tag { launcher: launcher.as_raw_pid(), child: id });
     for pid in all_processes()? {
         let Some(stat) = Stat::read(pid)?.filter(|stat| !stat.has_ended) else { continue };
-        let environment = environment(pid)?.unwrap_or_default();
-        if stat.group == group.as_raw_pid() || mark_in(&environment) == Some((launcher.as_raw_pid(), id)) {
+        if stat.group == group.as_raw_pid() || Tag::of(pid) == Some(tag) {
             left.activity.add(pid, &stat)?;
             left.names.push(format!("{} ({pid})", stat.name));
             left.may_hold_input = left.may_hold_input || may_hold_input(pid);
@@ -250,20 +225,11 @@ fn parse_pid(text: &str) -> Option<Pid> {
 /// What a clock tick of `/proc` is: USER_HZ is 100 on every architecture that this runs on.
 const TICK_NS: u64 = 10_000_000;
 
-/// Which fields behind the name say where the environment begins, and the next where it ends, and where the code does, which `execve`
-/// sets last (1: not for us), and how much memory there is: `env_start`, `startcode` and `vsize` of proc_pid_stat(5).
-const ENV_START: usize = 47;
-const MEMORY: usize = 20;
-const START_CODE: usize = 23;
-
 /// The part of `/proc/PID/stat` that matters here.
 struct Stat {
     name: String,
     /// Nobody has asked for its end yet.
     has_ended: bool,
-    /// It was started with an empty one, or has no memory: a thread of the kernel, or what has ended. Where it is not known yet, this
-    /// is false.
-    has_no_environment: bool,
     parent: i32,
     group: i32,
     /// User and system time of the process, and of its reaped children.
@@ -286,13 +252,9 @@ impl Stat {
         let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
         let time = |at| Duration::from_nanos((ticks(at) + ticks(at + 1)).wrapping_mul(TICK_NS));
         let has_ended = matches!(*fields.first()?, "Z" | "X");
-        let has_memory = fields.get(MEMORY).is_some_and(|bytes| *bytes != "0");
-        let is_set_up = fields.get(START_CODE).is_some_and(|code| !matches!(*code, "0" | "1"));
-        let has_empty_environment = fields.get(ENV_START) == fields.get(ENV_START + 1);
         Some(Self {
             name,
             has_ended,
-            has_no_environment: has_ended || !has_memory || (is_set_up && has_empty_environment),
             parent: fields.get(1)?.parse().ok()?,
             group: fields.get(2)?.parse().ok()?,
             own: time(11),

@@ -1,17 +1,17 @@
 //! The worker's handle on the launcher process.
 
+use super::begin::{Begun, Containment, PidNamespace, begin};
 use super::descent;
-use super::launcher_main::LAUNCHER_ARG;
 use super::survivors::Survivors;
+use super::tag::Tag;
 use super::wire::{self, Exit, HEADER_BYTES, Header, Reply, Request, Start};
-use crate::descriptors;
 use crate::mutex::lock;
 use rustix::process::{Pid, WaitOptions, waitpid};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use tokio::io::Interest;
@@ -36,8 +36,8 @@ pub struct Launcher {
 #[derive(Debug)]
 struct Shared {
     pid: Pid,
+    containment: Containment,
     socket: UnixStream,
-    process: Mutex<std::process::Child>,
     state: Mutex<State>,
     backlogged: Notify,
     /// Told when the last child has ended.
@@ -102,49 +102,43 @@ struct ChildExit {
     left: bool,
 }
 
-/// What programs do not inherit: they would speak to the service manager in the worker's name, or give the worker orders.
-const OF_THE_WORKER: [&str; 4] =
-    ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", crate::admin::TOKEN_VARIABLE];
-
 impl Launcher {
     /// Starts `exe`, which must be this binary, as launcher. Must be called within a tokio runtime.
     ///
     /// # Errors
     /// If no socket or process can be made.
     pub fn start(exe: &Path) -> io::Result<Self> {
-        let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
-        ours.set_nonblocking(true)?;
-        // Should the launcher be killed, its children come to this process, which then ends them.
-        rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
-        let mut command = Command::new(exe);
-        for variable in OF_THE_WORKER {
-            command.env_remove(variable);
-        }
-        let process = command
-            .arg(LAUNCHER_ARG)
-            .args(descriptors::limit_of_programs())
-            .env_remove(crate::fault::VARIABLE)
-            .stdin(Stdio::from(OwnedFd::from(theirs)))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()?;
-        let pid =
-            i32::try_from(process.id()).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidData)?;
+        Self::start_in(exe, PidNamespace::default())
+    }
+
+    /// The same, with a say in which namespaces it may make.
+    ///
+    /// # Errors
+    /// If no socket or process can be made.
+    pub fn start_in(exe: &Path, allowed: PidNamespace) -> io::Result<Self> {
+        let Begun { containment, pid, socket, ended } = begin(exe, allowed)?;
+        socket.set_nonblocking(true)?;
         let shared = Arc::new(Shared {
             pid,
-            socket: UnixStream::from_std(ours)?,
-            process: Mutex::new(process),
+            containment,
+            socket: UnixStream::from_std(socket)?,
             state: Mutex::default(),
             backlogged: Notify::new(),
             idle: Notify::new(),
             ended: Notify::new(),
         });
-        let reader = tokio::spawn(read_replies(shared.clone()));
+        let reader = tokio::spawn(read_replies(shared.clone(), ended));
         let writer = tokio::spawn(write_backlog(shared.clone()));
         Ok(Self { shared, _tasks: Arc::new(Tasks([reader, writer])) })
     }
 
-    /// The launcher's process id.
+    /// What ends all programs with this process.
+    #[must_use]
+    pub fn containment(&self) -> Containment {
+        self.shared.containment
+    }
+
+    /// The process id of the launcher, or of its guardian where it has one.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.shared.pid.as_raw_pid().unsigned_abs()
@@ -363,10 +357,8 @@ impl Shared {
         }
     }
 
-    /// The launcher is gone: nothing it had survives, and everybody who waits is told.
-    fn bury(&self, why: &str) {
-        let status = lock(&self.process).wait();
-        let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+    /// The launcher is gone, and how: nothing it had survives, and everybody who waits is told.
+    fn bury(&self, why: &str, status: &str) {
         let orphans: Vec<Pid> = self.state().waiting.values().filter_map(|waiting| waiting.pid).collect();
         hunt(self.pid, &orphans);
         let mut state = self.state();
@@ -384,12 +376,12 @@ impl State {
     }
 }
 
-/// Kills what a dead launcher left: this process has inherited it.
+/// Kills what a dead launcher left, or a dead guardian, the launcher with it: this process has inherited it.
 fn hunt(launcher: Pid, known: &[Pid]) {
     let me = rustix::process::getpid();
     let deadline = Instant::now() + HUNT;
     let theirs = |pid: &Pid| {
-        known.contains(pid) || descent::mark(*pid).is_some_and(|(owner, _)| owner == launcher.as_raw_pid())
+        known.contains(pid) || Tag::of(*pid).is_some_and(|tag| tag.launcher == launcher.as_raw_pid())
     };
     while Instant::now() < deadline {
         let left: Vec<Pid> = descent::children(me).into_iter().filter(theirs).collect();
@@ -403,15 +395,24 @@ fn hunt(launcher: Pid, known: &[Pid]) {
     }
 }
 
-async fn read_replies(shared: Arc<Shared>) {
+async fn read_replies(shared: Arc<Shared>, mut ended: oneshot::Receiver<io::Result<ExitStatus>>) {
     let mut received = Vec::with_capacity(4096);
+    let mut status = None;
     let why = loop {
-        match shared.socket.readable().await.and_then(|()| shared.socket.try_read_buf(&mut received)) {
+        let readable = tokio::select! {
+            readable = shared.socket.readable() => readable,
+            // Whom a guardian has left may still hold the socket open.
+            end = &mut ended, if status.is_none() => { status = Some(end); Ok(()) }
+        };
+        match readable.and_then(|()| shared.socket.try_read_buf(&mut received)) {
             Ok(0) => break "it closed its socket".to_owned(),
             Ok(_) => {
                 if let Err(error) = take_replies(&shared, &mut received) {
                     break error.to_string();
                 }
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && status.is_some() => {
+                break "it has left what it started".to_owned();
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => break error.to_string(),
@@ -419,8 +420,17 @@ async fn read_replies(shared: Arc<Shared>) {
     };
     // Where it still lives, this makes it end all children and itself.
     rustix::net::shutdown(&shared.socket, rustix::net::Shutdown::Both).ok();
+    let status = match status {
+        Some(status) => status,
+        None => ended.await,
+    };
+    let status = match status {
+        Ok(Ok(status)) => status.to_string(),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "nobody saw its end".to_owned(),
+    };
     let burying = shared.clone();
-    tokio::task::spawn_blocking(move || burying.bury(&why)).await.ok();
+    tokio::task::spawn_blocking(move || burying.bury(&why, &status)).await.ok();
     shared.ended.notify_waiters();
 }
 

@@ -1,13 +1,18 @@
 //! The launcher process: one thread, one loop, no unsafe code.
 
-use super::descent::{self, MARK};
+use super::begin::Role;
+use super::descent;
+use super::guardian::{self, WITHSTOOD};
+use super::namespace;
+use super::tag::Tag;
 use super::wire::{self, Exit, Reply, Request, Start};
 use crate::descriptors;
 use nix::sys::signal::{SigSet, Signal as NixSignal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{
-    Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process, kill_process_group, waitid,
+    Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process_group, set_parent_process_death_signal,
+    waitid,
 };
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -15,37 +20,58 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, Stdio};
-use std::time::{Duration, Instant};
 
 /// The first argument that makes the binary a launcher.
 pub const LAUNCHER_ARG: &str = "__launcher";
 
-/// How long the end waits for processes that cannot be killed (another user's, or deep in the kernel).
-const LAST_WAIT: Duration = Duration::from_secs(10);
-
-/// Runs the launcher on the socket that is standard input, until the worker closes it.
+/// Runs the launcher, or who is to make or guard it, on the socket that is standard input, until the worker closes that.
 ///
 /// Must be the first thing `main` does: nothing may be open or running yet.
 #[must_use]
 pub fn launcher_main() -> ExitCode {
-    if let Some(soft) = std::env::args().nth(2) {
-        descriptors::lower_limit(&soft);
-    }
-    match LauncherProcess::begin().and_then(|mut launcher| launcher.serve()) {
+    let mut args = std::env::args().skip(2);
+    let role = args.next().and_then(|word| Role::of(&word));
+    let soft_limit = args.next().unwrap_or_default();
+    let served = match role {
+        Some(Role::Guardian) => close_inherited().and_then(|()| guardian::guard(&soft_limit)),
+        Some(Role::Encloser) => close_inherited().and_then(|()| guardian::enclose(&soft_limit)),
+        Some(role @ (Role::First | Role::Enclosed | Role::Guarded)) => {
+            descriptors::lower_limit(&soft_limit);
+            launch(role, args.next())
+        }
+        None => return ExitCode::FAILURE,
+    };
+    match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
 }
 
+fn launch(role: Role, owner: Option<String>) -> io::Result<()> {
+    let mut launcher = match LauncherProcess::begin(role, owner) {
+        Ok(launcher) => launcher,
+        Err(error) => {
+            let reply =
+                Reply::Failed { errno: error.raw_os_error().unwrap_or(0), message: error.to_string() };
+            return UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?).write_all(&reply.encode(0)?);
+        }
+    };
+    launcher.serve()
+}
+
 struct LauncherProcess {
     me: Pid,
+    /// How the worker knows this process, or who guards it.
+    owner: i32,
+    /// `/proc` of the worker, where its numbers are not those of this process.
+    proc: Option<OwnedFd>,
     socket: UnixStream,
     signals: SignalFd,
     /// Signals kept from this process; the children start without.
     blocked: SigSet,
     /// Children not reaped yet.
     children: BTreeMap<u64, Started>,
-    /// Adopted processes that do not say whose they are, and the newest child when each was first seen.
+    /// Adopted processes that have no tag, and the newest child when each was first seen.
     strangers: BTreeMap<i32, u64>,
     newest: u64,
 }
@@ -66,29 +92,56 @@ enum Phase {
 }
 
 impl LauncherProcess {
-    fn begin() -> io::Result<Self> {
+    fn begin(role: Role, owner: Option<String>) -> io::Result<Self> {
         close_inherited()?;
         let me = rustix::process::getpid();
+        // What is stopped is not killed by its socket's end, but by this; of a guardian's end it is the worker that makes something.
+        let at_the_death_of_who_started_it = if role == Role::Guarded { Signal::CONT } else { Signal::KILL };
+        set_parent_process_death_signal(Some(at_the_death_of_who_started_it))?;
         // Out of the terminal's reach: what a key combination ends is decided by the worker. It fails only for the
         // leader of a group, which is as far out of reach.
         rustix::process::setsid().ok();
+        rustix::thread::set_name(c"launcher")?;
         rustix::process::set_child_subreaper(Some(me))?;
+        let proc =
+            if role == Role::Guarded { None } else { Some(io::stdout().as_fd().try_clone_to_owned()?) };
+        let owner = match (owner, &proc) {
+            (Some(owner), _) => owner.parse().map_err(|_| io::ErrorKind::InvalidInput)?,
+            (None, Some(proc)) => namespace::own_number(proc)?.as_raw_pid(),
+            (None, None) => return Err(io::ErrorKind::InvalidInput.into()),
+        };
+        match role {
+            Role::First | Role::Enclosed => {
+                namespace::show_in_proc()?;
+                namespace::number_apart(owner);
+            }
+            Role::Guarded | Role::Guardian | Role::Encloser => {}
+        }
+        if role == Role::Enclosed {
+            namespace::give_up_rights()?;
+        }
+        Tag { launcher: owner, child: 0 }.put_on_this_process().ok();
+        // Programs gain no rights by what they execute, whatever its owner and mode.
+        rustix::thread::set_no_new_privs(true)?;
         let mut watched = SigSet::empty();
         watched.add(NixSignal::SIGCHLD);
         let mut blocked = watched;
-        for signal in [NixSignal::SIGTERM, NixSignal::SIGINT, NixSignal::SIGHUP, NixSignal::SIGQUIT] {
+        for signal in WITHSTOOD {
             blocked.add(signal);
         }
         blocked.thread_set_mask()?;
         let signals = SignalFd::with_flags(&watched, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
-        let socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+        let mut socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+        if role != Role::Guarded {
+            socket.write_all(&Reply::Started { pid: owner }.encode(0)?)?;
+        }
         let (children, strangers) = (BTreeMap::new(), BTreeMap::new());
-        Ok(Self { me, socket, signals, blocked, children, strangers, newest: 0 })
+        Ok(Self { me, owner, proc, socket, signals, blocked, children, strangers, newest: 0 })
     }
 
     fn serve(&mut self) -> io::Result<()> {
         let served = self.serve_until_closed();
-        self.end_all();
+        descent::end_all(self.me);
         served
     }
 
@@ -131,7 +184,7 @@ impl LauncherProcess {
                 let reply = match self.spawn(header.id, &start, fds) {
                     Ok(pid) => {
                         self.children.insert(header.id, Started { pid, phase: Phase::Running });
-                        Reply::Started { pid: pid.as_raw_pid() }
+                        Reply::Started { pid: self.number_of(pid).as_raw_pid() }
                     }
                     Err(error) => {
                         Reply::Failed { errno: error.raw_os_error().unwrap_or(0), message: error.to_string() }
@@ -158,15 +211,23 @@ impl LauncherProcess {
             command.env_clear();
         }
         command.envs(start.env.iter().map(|(name, value)| (name, value)));
-        command.env(MARK, format!("{}.{id}", self.me));
         if let Some(cwd) = &start.cwd {
             command.current_dir(cwd);
         }
+        // Where it cannot be put on, the child's descendants are told from others by their parents alone.
+        Tag { launcher: self.owner, child: id }.put_on_this_process().ok();
         SigSet::empty().thread_set_mask()?;
         let child = command.spawn();
         self.blocked.thread_set_mask()?;
+        Tag { launcher: self.owner, child: 0 }.put_on_this_process().ok();
         let pid = i32::try_from(child?.id()).ok().and_then(Pid::from_raw);
         pid.ok_or_else(|| io::ErrorKind::InvalidData.into())
+    }
+
+    /// The number by which the worker knows a child.
+    fn number_of(&self, child: Pid) -> Pid {
+        let number = self.proc.as_ref().and_then(|proc| namespace::number_of(child, proc).ok());
+        number.unwrap_or(child)
     }
 
     fn kill(&mut self, id: u64) -> io::Result<()> {
@@ -200,7 +261,8 @@ impl LauncherProcess {
             }
             let Some(status) = waitid(WaitId::Pid(pid), look)? else { continue };
             let here = here.insert(descent::children(self.me));
-            let left = child.phase == Phase::Running && is_survived(self.me, id, pid, here);
+            let tag = Tag { launcher: self.owner, child: id };
+            let left = child.phase == Phase::Running && is_survived(tag, pid, here);
             if left {
                 child.phase = Phase::Survived;
             } else {
@@ -233,7 +295,7 @@ impl LauncherProcess {
             if ours.contains(&pid) {
                 continue;
             }
-            if reaped(pid) {
+            if descent::reaped(pid) {
                 self.strangers.remove(&pid.as_raw_pid());
             } else if !self.may_live(pid) {
                 descent::kill_tree(pid);
@@ -243,11 +305,11 @@ impl LauncherProcess {
 
     /// Whether the child that an adopted process descends from still runs.
     fn may_live(&mut self, pid: Pid) -> bool {
-        match descent::mark(pid) {
-            Some((launcher, id)) if launcher == self.me.as_raw_pid() => self.children.contains_key(&id),
+        match Tag::of(pid) {
+            Some(tag) if tag.launcher == self.owner => self.children.contains_key(&tag.child),
             // A worker that was a child of this one, and its launcher, are gone.
-            Some((launcher, _)) if !std::path::Path::new(&format!("/proc/{launcher}")).exists() => false,
-            // Its environment was replaced: it may stay while any child runs that could be its ancestor.
+            Some(tag) if !std::path::Path::new(&format!("/proc/{}", tag.launcher)).exists() => false,
+            // It has taken its tag off: it may stay while any child runs that could be its ancestor.
             _ => {
                 let newest = *self.strangers.entry(pid.as_raw_pid()).or_insert(self.newest);
                 self.children.keys().next().is_some_and(|&oldest| oldest <= newest)
@@ -258,47 +320,18 @@ impl LauncherProcess {
     fn tell(&mut self, id: u64, reply: &Reply) -> io::Result<()> {
         self.socket.write_all(&reply.encode(id)?)
     }
-
-    /// Kills every descendant, again and again until there is none.
-    fn end_all(&mut self) {
-        let deadline = Instant::now() + LAST_WAIT;
-        loop {
-            for pid in descent::descendants(self.me) {
-                kill_process(pid, Signal::KILL).ok();
-            }
-            let mut left = false;
-            for pid in descent::children(self.me) {
-                left |= !reaped(pid);
-            }
-            if Instant::now() > deadline {
-                return;
-            }
-            if !left && descent::children(self.me).is_empty() {
-                return;
-            }
-            let tick = rustix::event::Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
-            let mut ready = [PollFd::new(&self.signals, PollFlags::IN)];
-            poll(&mut ready, Some(&tick)).ok();
-            while matches!(self.signals.read_signal(), Ok(Some(_))) {}
-        }
-    }
 }
 
-/// Whether processes that a child started still run where it has ended: launcher `me` has adopted them.
-fn is_survived(me: Pid, id: u64, child: Pid, here: &[Pid]) -> bool {
-    let marked = |pid| descent::mark(pid) == Some((me.as_raw_pid(), id));
-    here.iter().any(|&pid| pid != child && (marked(pid) || descent::is_in_group(pid, child)))
+/// Whether processes that a child started still run where it has ended: they are `here`, adopted.
+fn is_survived(tag: Tag, child: Pid, here: &[Pid]) -> bool {
+    let is_of_it = |pid| Tag::of(pid) == Some(tag) || descent::is_in_group(pid, child);
+    here.iter().any(|&pid| pid != child && is_of_it(pid))
 }
 
 /// Whether a child, started or adopted, has ended and is not reaped. Where that cannot be asked it may have.
 fn has_any_ended() -> bool {
     let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     !matches!(waitid(WaitId::All, look), Ok(None))
-}
-
-/// Reaps `pid` if it has ended.
-fn reaped(pid: Pid) -> bool {
-    !matches!(waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG), Ok(None))
 }
 
 fn exit_of(status: &WaitIdStatus) -> Exit {

@@ -13,12 +13,15 @@
 //! started has let go of its pipes or does nothing any more.
 
 mod batch;
+mod begin;
 mod descent;
 mod failure;
+mod guardian;
 mod handed;
 mod idle;
 mod launcher;
 mod launcher_main;
+mod namespace;
 mod outlet;
 mod piped;
 mod pipes;
@@ -30,11 +33,13 @@ mod stderr;
 mod stop;
 mod stream;
 mod survivors;
+mod tag;
 mod watch;
 mod wire;
 mod words;
 
 pub use batch::{BatchStats, Oversight, run_batch};
+pub use begin::{Containment, PidNamespace};
 pub use launcher::Launcher;
 pub use launcher_main::{LAUNCHER_ARG, launcher_main};
 pub use piped::{PipedChild, start_source};

@@ -11,6 +11,7 @@ use super::dlq::args::{DLQ_EXAMPLES, DlqArgs};
 use super::test::{TEST_EXAMPLES, TestArgs};
 use super::{complete, version};
 use crate::chaos::{Rates, RatesError};
+use crate::child::PidNamespace;
 use crate::logging::Form;
 use crate::otel::Endpoint;
 use crate::pipeline::StateOptions;
@@ -213,6 +214,10 @@ pub struct ProcessArgs {
     /// For how long work must not have moved to be called stalled: in the log, by `worker why` and at /readyz
     #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = some_time)]
     pub stall_after: Duration,
+    /// Whether programs get a PID namespace of their own, so that the kernel ends all of them with the worker. In it they have other process
+    /// ids and see no other processes
+    #[arg(long, value_enum, default_value_t = PidNamespaceMode::Auto)]
+    pub pid_namespace: PidNamespaceMode,
     /// Send spans and metrics to an OpenTelemetry collector there, by OTLP over HTTP; in builds with the feature otel
     #[arg(long, value_name = "http://HOST:4318", value_parser = endpoint)]
     pub otel: Option<Endpoint>,
@@ -251,6 +256,27 @@ pub struct ChaosArgs {
     /// The file that faults of all lives are noted in
     #[arg(long, hide = true, requires = "chaos_life")]
     pub chaos_notes: Option<PathBuf>,
+}
+
+/// Which PID namespaces are made for programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PidNamespaceMode {
+    /// One where this user may make one, as root may
+    Auto,
+    /// One also where that takes a user namespace, in which files of others seem to be nobody's
+    User,
+    /// None: programs see, and can signal, every process that the worker can
+    Off,
+}
+
+impl From<PidNamespaceMode> for PidNamespace {
+    fn from(mode: PidNamespaceMode) -> Self {
+        match mode {
+            PidNamespaceMode::Auto => PidNamespace::Auto,
+            PidNamespaceMode::User => PidNamespace::User,
+            PidNamespaceMode::Off => PidNamespace::Off,
+        }
+    }
 }
 
 /// How progress is shown.

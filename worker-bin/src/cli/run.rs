@@ -246,11 +246,13 @@ impl Process<'_> {
         if let Err(error) = runtime::survive_file_size_limit() {
             return failed(&format!("cannot listen for signals: {error}"));
         }
-        let launcher = std::env::current_exe().and_then(|exe| Launcher::start(&exe));
+        let launcher =
+            std::env::current_exe().and_then(|exe| Launcher::start_in(&exe, self.args.pid_namespace.into()));
         let launcher = match launcher {
             Ok(launcher) => launcher,
             Err(error) => return failed(&format!("cannot start the launcher of programs: {error}")),
         };
+        tracing::info!("programs end with the worker, by {}", launcher.containment());
         let mut durable = match self.durable(pipeline, &plan) {
             Ok(durable) => durable,
             Err(Nothing::Wrong) => return ExitCode::from(WRONG),

@@ -37,6 +37,9 @@ pub struct Snapshot {
     pub end: Option<End>,
     /// For how long something must not move to count as stalled.
     pub stall_after_s: f64,
+    /// What ends all programs with the worker: `pid-namespace`, `user-namespace` or `guardian`.
+    #[serde(default)]
+    pub containment: String,
     /// Input read, in bytes; of a known whole, if that is known.
     pub read_bytes: u64,
     /// What of it earlier lives have read.

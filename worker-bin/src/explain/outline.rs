@@ -29,6 +29,8 @@ pub struct Outline {
     pub started_ms: u64,
     /// For how long something must not move to count as stalled.
     pub stall_after: Duration,
+    /// What ends all programs with the worker, in a word.
+    pub containment: &'static str,
     /// Where the admin address is, if there is one.
     pub admin: Option<String>,
 }

@@ -33,6 +33,7 @@ pub(crate) fn snapshot() -> Snapshot {
         state: RunState::Running,
         end: Some(End { at_ms: 1_767_225_610_000, why: Some("it hurts".to_owned()) }),
         stall_after_s: 3.0,
+        containment: "guardian".to_owned(),
         read_bytes_before: 0,
         read_bytes: 40 << 20,
         through_bytes: 30 << 20,

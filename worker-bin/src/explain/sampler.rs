@@ -207,6 +207,7 @@ impl Sampler {
             state,
             end: None,
             stall_after_s: outline.stall_after.as_secs_f64(),
+            containment: outline.containment.to_owned(),
             read_bytes: sample.read_bytes,
             read_bytes_before: self.read_before.unwrap_or(0),
             through_bytes: self.through_most,

@@ -143,6 +143,7 @@ fn snapshot() -> Snapshot {
         state: RunState::Running,
         end: None,
         stall_after_s: 3.0,
+        containment: "guardian".to_owned(),
         read_bytes: 100,
         read_bytes_before: 0,
         through_bytes: 90,

@@ -63,7 +63,13 @@ impl Engine {
             identity::watch(options.tls.as_ref()).map_err(|error| system("listen for signals", error))?;
         }
         let address = admin.as_ref().map(AdminListener::address);
-        let outline = outline(&plan, &options.name, options.delivery, options.stall_after, address);
+        let outline = outline(
+            &plan,
+            &options.name,
+            options.delivery,
+            (options.stall_after, launcher.containment().word()),
+            address,
+        );
         let (cell, connections) = (Arc::clone(&driver.cell), Arc::clone(&driver.connections));
         let watch = Arc::new(Watch::new(
             outline,

@@ -309,7 +309,7 @@ pub(super) fn outline(
     plan: &Plan,
     pipeline: &str,
     delivery: &str,
-    stall_after: Duration,
+    (stall_after, containment): (Duration, &'static str),
     admin: Option<String>,
 ) -> Outline {
     Outline {
@@ -323,6 +323,7 @@ pub(super) fn outline(
         limits: plan.limits,
         started_ms: unix_ms(),
         stall_after,
+        containment,
         admin,
     }
 }

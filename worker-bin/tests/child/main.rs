@@ -14,14 +14,20 @@ use bytes::Bytes;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
-use worker_bin::child::{BatchStats, Launcher, Oversight, PrintsTo, Program, TaskEnv, run_batch};
+use worker_bin::child::{
+    BatchStats, Launcher, Oversight, PidNamespace, PrintsTo, Program, TaskEnv, run_batch,
+};
 use worker_core::event::{Failure, Spent};
 use worker_proto::Batch;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
 fn launcher() -> Launcher {
-    Launcher::start(Path::new(env!("CARGO_BIN_EXE_worker"))).unwrap()
+    launcher_in(PidNamespace::Auto)
+}
+
+fn launcher_in(allowed: PidNamespace) -> Launcher {
+    Launcher::start_in(Path::new(env!("CARGO_BIN_EXE_worker")), allowed).unwrap()
 }
 
 fn env() -> TaskEnv {

@@ -4,6 +4,7 @@ use super::args::StatusArgs;
 use super::find::{ask, find, line};
 use super::{FAILED, Failure};
 use crate::admin::registry;
+use crate::child::Containment;
 use crate::cli::exit::say;
 use crate::cli::{print, print_document};
 use crate::explain::{Drain, RunState, Snapshot, Stage, Task, Why, words};
@@ -100,6 +101,9 @@ fn short(snapshot: &Snapshot, room: Option<usize>) -> String {
         words::bytes(memory.resident_bytes)
     )
     .ok();
+    if let Some(containment) = Containment::of(&snapshot.containment) {
+        writeln!(text, "  programs end with the worker, by {containment}").ok();
+    }
     text
 }
 

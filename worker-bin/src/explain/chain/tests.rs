@@ -42,6 +42,7 @@ fn node(name: &str, tasks: Vec<Task>) -> Snapshot {
         state: RunState::Running,
         end: None,
         stall_after_s: 10.0,
+        containment: "guardian".to_owned(),
         read_bytes: 0,
         read_bytes_before: 0,
         through_bytes: 0,

@@ -70,6 +70,7 @@ impl Watched {
             limits: Limits { credit_bytes: 1, outbox_bytes: 1, spill_bytes: 1, shared_credit_bytes: 0 },
             started_ms: 0,
             stall_after: Duration::from_secs(3),
+            containment: "guardian",
             admin: None,
         };
         Self { observer: Sampler::new(outline), now: Time::ZERO, records: 0 }

@@ -39,6 +39,7 @@ fn observer() -> Sampler {
         limits: Limits { credit_bytes: 1, outbox_bytes: 1, spill_bytes: 1, shared_credit_bytes: 0 },
         started_ms: 0,
         stall_after: Duration::from_secs(10),
+        containment: "guardian",
         admin: None,
     })
 }

@@ -112,6 +112,7 @@ fn healthy() -> Snapshot {
         state: RunState::Running,
         end: None,
         stall_after_s: 5.0,
+        containment: "guardian".to_owned(),
         read_bytes_before: 0,
         read_bytes: 512 << 20,
         through_bytes: 512 << 20,
