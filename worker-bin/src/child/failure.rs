@@ -87,8 +87,8 @@ fn hint(signal: i32) -> &'static str {
         13 => " (SIGPIPE: whoever read what it wrote had gone)",
         14 => " (SIGALRM: its own alarm)",
         15 => " (SIGTERM: somebody ended it)",
-        24 => " (SIGXCPU: its processor time was used up, ulimit -t)",
-        25 => " (SIGXFSZ: its file was larger than ulimit -f allows)",
+        24 => " (SIGXCPU: its processor time was used up: limits.cpu, or ulimit -t)",
+        25 => " (SIGXFSZ: its file was larger than limits.file_size, or ulimit -f, allows)",
         31 => " (SIGSYS: a system call that it may not make)",
         _ => "",
     }
@@ -116,7 +116,7 @@ pub(crate) fn no_pipes(program: &Program, error: &io::Error) -> NotStarted {
 /// What it means that the program did not start.
 pub(crate) fn not_started(program: &Program, error: SpawnError) -> NotStarted {
     let errno = match &error {
-        SpawnError::Launcher(_) => None,
+        SpawnError::Launcher(_) | SpawnError::System { errno: 0, .. } => None,
         SpawnError::System { errno, .. } => Some(Errno::from_raw_os_error(*errno)),
     };
     match error {
@@ -161,6 +161,11 @@ fn failed(program: &Program, error: SpawnError) -> Failure {
     let words = LastWords { silent: true, ..LastWords::default() };
     let (errno, why) = match error {
         SpawnError::Launcher(why) => return words.failure(FailureKind::Worker, why),
+        // How it was to be confined failed, and that says all.
+        SpawnError::System { errno: 0, message } => {
+            return words
+                .failure(FailureKind::CannotStart, format!("cannot start {}: {message}", program.name()));
+        }
         SpawnError::System { errno, message } => (Errno::from_raw_os_error(errno), message),
     };
     let name = program.name();

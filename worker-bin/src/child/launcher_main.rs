@@ -1,6 +1,7 @@
 //! The launcher process: one thread, one loop, no unsafe code.
 
 use super::begin::Role;
+use super::confined::{self, CONFINED, NotConfined, confined_main};
 use super::descent;
 use super::guardian::{self, WITHSTOOD};
 use super::namespace;
@@ -19,16 +20,23 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
 /// The first argument that makes the binary a launcher.
 pub const LAUNCHER_ARG: &str = "__launcher";
+
+/// This binary, also where it was replaced meanwhile.
+const OWN: &str = "/proc/self/exe";
 
 /// Runs the launcher, or who is to make or guard it, on the socket that is standard input, until the worker closes that.
 ///
 /// Must be the first thing `main` does: nothing may be open or running yet.
 #[must_use]
 pub fn launcher_main() -> ExitCode {
+    if std::env::args_os().nth(2).is_some_and(|role| role == CONFINED) {
+        return confined_main(std::env::args_os().skip(3));
+    }
     let mut args = std::env::args().skip(2);
     let role = args.next().and_then(|word| Role::of(&word));
     let soft_limit = args.next().unwrap_or_default();
@@ -186,9 +194,7 @@ impl LauncherProcess {
                         self.children.insert(header.id, Started { pid, phase: Phase::Running });
                         Reply::Started { pid: self.number_of(pid).as_raw_pid() }
                     }
-                    Err(error) => {
-                        Reply::Failed { errno: error.raw_os_error().unwrap_or(0), message: error.to_string() }
-                    }
+                    Err(NotConfined { errno, message }) => Reply::Failed { errno, message },
                 };
                 self.tell(header.id, &reply)?;
                 // SIGCHLD was not blocked while the child was made, so one may have passed unseen.
@@ -200,12 +206,19 @@ impl LauncherProcess {
         Ok(true)
     }
 
-    fn spawn(&self, id: u64, start: &Start, fds: Vec<OwnedFd>) -> io::Result<Pid> {
+    fn spawn(&self, id: u64, start: &Start, fds: Vec<OwnedFd>) -> Result<Pid, NotConfined> {
         let program = start.argv.first().ok_or(io::ErrorKind::InvalidInput)?;
         let [stdin, stdout, stderr]: [OwnedFd; 3] =
-            fds.try_into().map_err(|_| io::ErrorKind::InvalidInput)?;
-        let mut command = Command::new(program);
-        command.args(&start.argv[1..]).process_group(0);
+            fds.try_into().map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+        let (mut command, report) = if start.confined.is_empty() {
+            let mut command = Command::new(program);
+            command.args(&start.argv[1..]);
+            (command, None)
+        } else {
+            let (command, report, open) = confined::command(Path::new(OWN), &start.confined, &start.argv)?;
+            (command, Some((report, open)))
+        };
+        command.process_group(0);
         command.stdin(Stdio::from(stdin)).stdout(Stdio::from(stdout)).stderr(Stdio::from(stderr));
         if start.clear_env {
             command.env_clear();
@@ -221,7 +234,15 @@ impl LauncherProcess {
         self.blocked.thread_set_mask()?;
         Tag { launcher: self.owner, child: 0 }.put_on_this_process().ok();
         let pid = i32::try_from(child?.id()).ok().and_then(Pid::from_raw);
-        pid.ok_or_else(|| io::ErrorKind::InvalidData.into())
+        let pid = pid.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
+        if let Some((report, open)) = report {
+            drop(open);
+            if let Err(why) = confined::become_of(report) {
+                waitid(WaitId::Pid(pid), WaitIdOptions::EXITED).map_err(io::Error::from)?;
+                return Err(why);
+            }
+        }
+        Ok(pid)
     }
 
     /// The number by which the worker knows a child.
@@ -308,7 +329,7 @@ impl LauncherProcess {
         match Tag::of(pid) {
             Some(tag) if tag.launcher == self.owner => self.children.contains_key(&tag.child),
             // A worker that was a child of this one, and its launcher, are gone.
-            Some(tag) if !std::path::Path::new(&format!("/proc/{}", tag.launcher)).exists() => false,
+            Some(tag) if !Path::new(&format!("/proc/{}", tag.launcher)).exists() => false,
             // It has taken its tag off: it may stay while any child runs that could be its ancestor.
             _ => {
                 let newest = *self.strangers.entry(pid.as_raw_pid()).or_insert(self.newest);

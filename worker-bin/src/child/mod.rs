@@ -14,6 +14,8 @@
 
 mod batch;
 mod begin;
+mod confined;
+mod confinement;
 mod descent;
 mod failure;
 mod guardian;
@@ -28,6 +30,7 @@ mod pipes;
 mod program;
 mod reading;
 pub mod records;
+mod sandbox;
 mod serve;
 mod stderr;
 mod stop;
@@ -40,12 +43,15 @@ mod words;
 
 pub use batch::{BatchStats, Oversight, run_batch};
 pub use begin::{Containment, PidNamespace};
+pub(crate) use confined::command_by_hand;
+pub use confinement::{Confinement, Files, Identity, Limit, Limited};
 pub use launcher::Launcher;
 pub use launcher_main::{LAUNCHER_ARG, launcher_main};
 pub use piped::{PipedChild, start_source};
 pub use program::{Gives, PrintsTo, Program, STOP_GRACE, Takes, TaskEnv};
 pub use reading::HasRead;
 pub use records::start_records;
+pub(crate) use sandbox::is_possible as can_be_sandboxed;
 pub use stderr::LogLimit;
 pub use stop::{Manner, StopOrder};
 pub use stream::{Replay, StreamEvents, StreamHandle, start_stream};

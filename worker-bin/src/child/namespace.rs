@@ -34,8 +34,21 @@ pub(super) fn of_what_is_started_next_by_anybody() -> io::Result<()> {
     stay(user, group)
 }
 
+/// There is no network for this process and what it starts, not even the machine itself. This process must have one thread.
+///
+/// # Errors
+/// The system allows it to nobody, or not to this program.
+pub(super) fn without_networks() -> io::Result<()> {
+    if unshare(CloneFlags::CLONE_NEWNET).is_ok() {
+        return Ok(());
+    }
+    let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
+    unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET)?;
+    stay(user, group)
+}
+
 /// Who is who in a new user namespace: this user, and nobody else.
-pub(super) fn stay(user: Uid, group: Gid) -> io::Result<()> {
+fn stay(user: Uid, group: Gid) -> io::Result<()> {
     std::fs::write("/proc/self/setgroups", "deny")?;
     std::fs::write("/proc/self/uid_map", format!("{0} {0} 1", user.as_raw()))?;
     std::fs::write("/proc/self/gid_map", format!("{0} {0} 1", group.as_raw()))

@@ -1,5 +1,6 @@
 //! What to run, and what a child is told about where it is.
 
+use super::confinement::Confinement;
 use super::stderr::LogLimit;
 use super::wire::Start;
 use crate::chaos::Chaos;
@@ -27,6 +28,8 @@ pub struct Program {
     pub env: Vec<(OsString, OsString)>,
     /// Start from an empty environment instead of the worker's.
     pub clear_env: bool,
+    /// What it may use and see.
+    pub confinement: Confinement,
     /// Exit statuses that mean success.
     pub ok_exit: Vec<i32>,
     /// How long the child may do nothing; `None`: for ever.
@@ -109,6 +112,7 @@ impl Program {
             cwd: None,
             env: Vec::new(),
             clear_env: false,
+            confinement: Confinement::default(),
             ok_exit: vec![0],
             timeout: None,
             stop_grace: STOP_GRACE,
@@ -144,7 +148,8 @@ impl Program {
             ("WORKER_ATTEMPT".into(), env.attempt.to_string().into()),
             ("WORKER_TMPDIR".into(), env.tmpdir.clone().into()),
         ]);
-        Start { argv: self.argv.clone(), cwd: self.cwd.clone(), clear_env: self.clear_env, env: all }
+        let (argv, cwd, clear_env) = (self.argv.clone(), self.cwd.clone(), self.clear_env);
+        Start { argv, cwd, clear_env, env: all, confined: self.confinement.words() }
     }
 }
 

@@ -24,6 +24,8 @@ pub(crate) struct Start {
     pub(crate) cwd: Option<PathBuf>,
     pub(crate) clear_env: bool,
     pub(crate) env: Vec<(OsString, OsString)>,
+    /// How it is confined, as [`Confinement`](super::confinement::Confinement) says it; empty: it is not.
+    pub(crate) confined: Vec<OsString>,
 }
 
 /// From the worker to the launcher.
@@ -95,6 +97,10 @@ impl Request {
                     put(&mut body, name)?;
                     put(&mut body, value)?;
                 }
+                put_count(&mut body, start.confined.len())?;
+                for word in &start.confined {
+                    put(&mut body, word)?;
+                }
                 message(1, id, &body)
             }
         }
@@ -110,7 +116,8 @@ impl Request {
                 let env = (0..body.count()?)
                     .map(|_| Ok((body.text()?, body.text()?)))
                     .collect::<io::Result<_>>()?;
-                Ok(Request::Start(Start { argv, cwd: has_cwd.then(|| cwd.into()), clear_env, env }))
+                let confined = (0..body.count()?).map(|_| body.text()).collect::<io::Result<_>>()?;
+                Ok(Request::Start(Start { argv, cwd: has_cwd.then(|| cwd.into()), clear_env, env, confined }))
             }
             2 => Ok(Request::Kill),
             3 => Ok(Request::Terminate),
@@ -253,6 +260,7 @@ mod tests {
             cwd: Some("/tmp".into()),
             clear_env: true,
             env: vec![("K".into(), "v".into())],
+            confined: vec!["memory=5".into()],
         };
         let request = Request::Start(start);
         let bytes = request.encode(7).unwrap();

@@ -5,6 +5,7 @@
 
 mod cluster;
 mod command;
+mod confine;
 mod cut;
 mod delivery;
 mod diagnostics;
@@ -29,9 +30,9 @@ pub use delivery::{Delivery, StateOptions};
 pub use diagnostics::{At, ConfigError, Problem, SourceText, Warning};
 pub use inline::{INLINE_OPTIONS, InlineOption, InlineWord, inline};
 pub use model::{
-    BatchMode, Budgets, ByEnd, Column, EarlyExit, EnvValue, Exists, Failures, Framing, Header, Input,
-    KeyRule, Mode, Order, Origin, Pipeline, PlaceName, Program, RecordsMode, RecordsState, Restart, Share,
-    Sink, Source, Stage, StreamMode, Test,
+    BatchMode, Budgets, ByEnd, Column, Confine, EarlyExit, EnvValue, Exists, Failures, Framing, Header,
+    Input, KeyRule, Mode, Order, Origin, Pipeline, PlaceName, Program, RecordsMode, RecordsState, Restart,
+    Share, Sink, Source, Stage, StreamMode, Test,
 };
 pub use plan::{Plan, plan};
 pub use print::{Detail, to_toml};

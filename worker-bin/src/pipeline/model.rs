@@ -1,6 +1,7 @@
 //! A pipeline as it is meant: checked, with defaults and paths resolved.
 
 pub use super::keys::batch::{BatchMode, Input};
+pub use super::keys::confine::Confine;
 pub use super::keys::failures::Failures;
 pub use super::keys::pipeline::Budgets;
 pub use super::keys::program::{EnvValue, Program, Restart};

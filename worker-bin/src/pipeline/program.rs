@@ -2,6 +2,7 @@
 
 use super::model::{EnvValue, Program};
 use super::plan::{Plan, Role};
+use crate::child::Confinement;
 use rustix::fs::{Access, access};
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader, Read};
@@ -28,6 +29,8 @@ pub struct Command {
     pub clear_env: bool,
     /// How long it may take to end when it is stopped.
     pub stop_grace: Duration,
+    /// What it may use and see.
+    pub confinement: Confinement,
 }
 
 /// Why a program cannot be run on this node.
@@ -68,6 +71,14 @@ pub enum ProgramError {
         owner: String,
         path: PathBuf,
     },
+    /// It cannot be confined as it is to be.
+    #[error("{owner}: {why}")]
+    NotConfined {
+        /// The source, stage or sink.
+        owner: String,
+        /// What is wrong and what to do.
+        why: String,
+    },
     /// A variable has no value.
     #[error("{owner}: env.{variable}: {why}")]
     NoValue {
@@ -103,7 +114,9 @@ impl Program {
         let program = self.find(owner, &path)?;
         let argv = self.argv.iter().map(OsString::from).collect();
         let (clear_env, stop_grace) = (self.clear_env, self.stop_grace);
-        Ok(Command { argv, program, cwd: self.cwd.clone(), env, clear_env, stop_grace })
+        let not_confined = |why| ProgramError::NotConfined { owner: owner.to_owned(), why };
+        let confinement = self.confine.on_this_node(&program).map_err(not_confined)?;
+        Ok(Command { argv, program, cwd: self.cwd.clone(), env, clear_env, stop_grace, confinement })
     }
 
     fn find(&self, owner: &str, path: &OsStr) -> Result<PathBuf, ProgramError> {

@@ -326,6 +326,7 @@ fn child_program(task: &LocalTask, command: pipeline::Command, max_record: usize
     program.env = command.env;
     program.clear_env = command.clear_env;
     program.stop_grace = command.stop_grace;
+    program.confinement = command.confinement;
     program.framing = task.framing_out.clone();
     program.max_record = max_record;
     program

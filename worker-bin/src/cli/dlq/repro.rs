@@ -130,6 +130,9 @@ impl<'a> Case<'a> {
         if stage.program.env.values().any(|value| !matches!(value, pipeline::EnvValue::Text(_))) {
             differs.push("Values that the pipeline file takes from elsewhere are not copied: run.sh takes them from there too.");
         }
+        if stage.program.confine != pipeline::Confine::default() {
+            differs.push("Limits, user and sandbox of the stage are not applied: it runs as you do.");
+        }
         let input = input(letter, task, stage);
         let script = Script { id, letter, task, stage, found: found(stage, &task.stage) };
         Ok(Self { id, letter, stage, input, script, differs })

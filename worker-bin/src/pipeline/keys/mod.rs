@@ -7,6 +7,7 @@
 
 pub(crate) mod batch;
 pub(crate) mod catalog;
+pub(crate) mod confine;
 pub(crate) mod failures;
 pub(crate) mod framing;
 mod from;

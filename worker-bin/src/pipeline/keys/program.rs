@@ -1,5 +1,6 @@
 //! `run`, and the surroundings of a program.
 
+use super::confine::{self, Confine};
 use super::value::{FilePath, Flag, Time, Value, Words, any_of, shown_path};
 use super::{Class, Key, Keys, Section, WhenAbsent};
 use crate::child::STOP_GRACE;
@@ -25,6 +26,8 @@ pub struct Program {
     pub clear_env: bool,
     /// How long it may take to end when it is stopped, before it is killed.
     pub stop_grace: Duration,
+    /// What it may use and see.
+    pub confine: Confine,
     pub(crate) at: At,
 }
 
@@ -41,7 +44,8 @@ pub enum EnvValue {
 impl Section for Program {
     fn defaults(dir: &Path) -> Self {
         let (argv, env, at) = (Vec::new(), BTreeMap::new(), At::default());
-        Self { argv, cwd: dir.to_owned(), env, clear_env: false, stop_grace: STOP_GRACE, at }
+        let (cwd, confine) = (dir.to_owned(), Confine::default());
+        Self { argv, cwd, env, clear_env: false, stop_grace: STOP_GRACE, confine, at }
     }
 }
 
@@ -58,7 +62,7 @@ pub(crate) const KEYS: Keys<Program> = &[
     &Key::<Program, _> {
         name: "cwd",
         class: Class::Results,
-        doc: "the directory that the program runs in; sources and sinks that are programs have this key, env, clear_env and stop_grace too",
+        doc: "the directory that the program runs in; sources and sinks that are programs have this key and the six behind it, too",
         value: FilePath,
         when_absent: WhenAbsent::Default,
         get: |program| program.cwd.clone(),
@@ -91,6 +95,9 @@ pub(crate) const KEYS: Keys<Program> = &[
         get: |program| program.stop_grace,
         set: |program, grace, _| program.stop_grace = grace,
     },
+    &confine::LIMITS,
+    &confine::USER,
+    &confine::SANDBOX,
 ];
 
 /// When a program that is an end of the pipeline is started again.

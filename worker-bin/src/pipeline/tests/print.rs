@@ -50,6 +50,9 @@ const PROGRAM: &[&[&str]] = &[
     &["cwd = '.'", "cwd = 'w'", "cwd = '..'"],
     &["env = { A = '1', \"b-c\" = { env = 'X' }, D = { file = 'f' } }"],
     &["clear_env = true", "clear_env = false"],
+    &["limits = { memory = '64MiB', cpu = '90s', open_files = 64, processes = 5, file_size = '1MiB' }"],
+    &["user = 'nobody'"],
+    &["sandbox = { read = ['.', '/srv'], write = ['w'], net = false }", "sandbox = { net = true }"],
 ];
 const KEY: &[&[&str]] = &[&[
     "partition_by = { field = 7 }",

@@ -104,3 +104,28 @@ fn a_file_that_cannot_be_read_is_an_error_and_not_a_panic() {
         assert!(read_with(junk, &[("a", "b")]).is_err(), "{junk:?}");
     }
 }
+
+#[test]
+fn what_this_node_cannot_confine_is_refused_with_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let of = |keys: &str| wrong(dir.path(), &format!("run=['cat']\n{keys}"));
+    let error = of("user='no-such-user-here'");
+    assert_eq!(error, "a: `user`: this node has no user no-such-user-here");
+    for key in ["read", "write"] {
+        let error = of(&format!("sandbox={{ {key}=['nowhere'] }}"));
+        assert!(
+            error.contains("Landlock") || error.starts_with(&format!("a: `sandbox.{key}`: there is no /")),
+            "{error}"
+        );
+    }
+    if rustix::process::geteuid().is_root() {
+        let error = of("limits={ processes=5 }");
+        assert!(error.contains("does not hold for root: name a `user`"), "{error}");
+    } else {
+        let error = of("user='root'");
+        assert!(error.contains("start the worker as root"), "{error}");
+    }
+    planned(dir.path(), "run=['cat']\nlimits={ memory='1GiB', cpu='90s', open_files=64, file_size='1MiB' }")
+        .check_programs()
+        .unwrap();
+}

@@ -1,6 +1,6 @@
 //! One run of a stage's program, with all its pipes served together and a limit of time.
 
-use crate::child::{Filling, Gives, filled};
+use crate::child::{Confinement, Filling, Gives, command_by_hand, filled};
 use crate::pipeline::{Mode, Stage};
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::ffi::OsString;
@@ -36,8 +36,16 @@ pub(super) fn run(stage: &Stage, input: Given<'_>) -> Result<Vec<u8>, String> {
     let output =
         Some(&file).filter(|_| matches!(&stage.mode, Mode::Batch(batch) if batch.output == Gives::File));
     let (argv, input) = handed(&command.argv, input, tmpdir.path(), output)?;
-    let mut child = Command::new(&command.program);
-    child.arg0(&argv[0]).args(&argv[1..]).current_dir(&command.cwd).process_group(0);
+    let mut child = if command.confinement == Confinement::default() {
+        let mut child = Command::new(&command.program);
+        child.arg0(&argv[0]).args(&argv[1..]);
+        child
+    } else {
+        let exe =
+            std::env::current_exe().map_err(|error| format!("cannot find the worker's own file: {error}"))?;
+        command_by_hand(&exe, &command.confinement, &argv)
+    };
+    child.current_dir(&command.cwd).process_group(0);
     if command.clear_env {
         child.env_clear();
     }
