@@ -11,6 +11,8 @@ pub(in crate::io) struct Csv {
     is_quoted: bool,
     /// Where the last quote is that closed a field.
     closed: Option<usize>,
+    /// The record's front is not at hand any more.
+    has_dropped: bool,
 }
 
 impl Csv {
@@ -32,8 +34,9 @@ impl Csv {
             }
             at += 1;
         }
-        // What a quote is, the byte before it decides.
-        Found::More(record.len().saturating_sub(1))
+        // What a quote is, the byte before it decides, and behind a byte order mark all of that.
+        let is_decided = self.has_dropped || record.len() > BYTE_ORDER_MARK.len() + 1;
+        Found::More(if is_decided { record.len() - 1 } else { 0 })
     }
 
     fn opens(&self, record: &[u8], at: usize) -> bool {
@@ -42,11 +45,12 @@ impl Csv {
             None | Some(b',' | b';' | b'|' | b'\t') => true,
             // A doubled quote is one within the field.
             Some(b'"') => self.closed == Some(at - 1),
-            Some(_) => before == BYTE_ORDER_MARK,
+            Some(_) => !self.has_dropped && before == BYTE_ORDER_MARK,
         }
     }
 
     pub(super) fn drop_front(&mut self, bytes: usize) {
+        self.has_dropped |= bytes > 0;
         self.closed = self.closed.and_then(|at| at.checked_sub(bytes));
     }
 

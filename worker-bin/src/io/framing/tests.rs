@@ -69,6 +69,18 @@ fn csv_records_end_at_newlines_outside_of_quotes() {
 }
 
 #[test]
+fn a_byte_order_mark_within_a_long_record_is_none_where_the_record_was_cut_before_it() {
+    for input in ["xx\u{feff}\u{feff}\"\n\n", "\u{feff}\"a\nb\"\nc\n", "xxxx\u{feff}\"\n\n"] {
+        let whole = split(&framing("csv"), 1, &[input.as_bytes()]);
+        for cut_at in 0..input.len() {
+            let (front, rest) = input.as_bytes().split_at(cut_at);
+            assert_eq!(split(&framing("csv"), 1, &[front, rest]), whole, "{input:?} cut at {cut_at}");
+        }
+        assert_eq!(split(&framing("csv"), 1, &cut(input.as_bytes(), &[1])), whole, "{input:?} byte by byte");
+    }
+}
+
+#[test]
 fn records_begin_at_lines_that_match() {
     let input = "; before\n>a\nAC\n\nGT\n>b\r\n>c\nA";
     assert_eq!(records("start=^>", input), ["; before\n", ">a\nAC\n\nGT\n", ">b\r\n", ">c\nA\n"]);
