@@ -44,6 +44,32 @@ fn stays_within(sink: &str, args: &[&str]) {
     running.kill();
 }
 
+/// The longest records there may be, each byte of which is six of a request, each in several tasks at once.
+#[test]
+fn records_as_long_as_may_be() {
+    let scratch = Scratch::new();
+    scratch.write(
+        "answer.py",
+        "import sys, json, base64\nfor line in sys.stdin:\n    m = json.loads(line)\n    if 'hello' in m: continue\n    text = m.get('record', '').encode()\n    \
+         print(json.dumps({'id': m['id'], 'emit': [{'record_b64': base64.b64encode(text).decode()}] if text else []}), flush=True)\n",
+    );
+    scratch.write(
+        "pipeline.toml",
+        "[pipeline]\nmax_record = 8000000\noutbox = '1MiB'\n[source.in]\nfile = 'in.txt'\n[stage.a]\nrun = ['python3', 'answer.py']\nmode = 'records'\n\
+         partitions = 4\nin_flight = 64\n[sink.out]\nfile = 'out.txt'\nexists = 'replace'\n",
+    );
+    let limit = promised(&scratch, &[]);
+    scratch.write("in.txt", ("\u{1}".repeat(6_000_000) + "\n").repeat(8));
+    let running = scratch.worker(&["run", "pipeline.toml", "--admin", "none"]).start();
+    let mut peak = 0;
+    eventually("all are answered", Duration::from_secs(120), || {
+        peak = peak.max(running.peak_rss_bytes());
+        if scratch.len("out.txt") >= 48_000_008 { Ok(()) } else { Err(running.stderr()) }
+    });
+    assert!(peak <= limit, "{} of {} MiB", peak >> 20, limit >> 20);
+    running.wait(Duration::from_secs(60)).expect(0);
+}
+
 const SLOW: &str = "run = ['sh', '-c', 'head -c 100000 > begun.txt; sleep 60']";
 
 #[test]

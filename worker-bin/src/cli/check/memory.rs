@@ -13,6 +13,13 @@ const ITSELF_BYTES: u64 = 48 << 20;
 /// What a source reads before its outbox has taken it, in bytes.
 const READ_AHEAD_BYTES: u64 = 4 << 20;
 
+/// What a record takes of its own length while it is asked about: in the worst case each of its bytes is six of a request (`\u0001`),
+/// and its answer is read beside it.
+const ASKED_TIMES: u64 = 9;
+
+/// The same where it is read from outside, or given to a program's pipe: there, cut out, and put together.
+const PASSED_TIMES: u64 = 3;
+
 /// Something that takes room, at worst so many bytes, and why it does.
 struct Share {
     what: &'static str,
@@ -129,6 +136,11 @@ fn shares(plan: &Plan, pipeline: &Pipeline) -> Vec<Share> {
             format!("{fed} stream tasks: what their programs have not read yet"),
         ));
     }
+    let bytes = long(plan, pipeline.budgets.max_record_bytes, sources);
+    if bytes > 0 {
+        let why = format!("one record of max_record at each of them, {}", about(pipeline.budgets.max_record_bytes));
+        shares.push(share("long", bytes, why));
+    }
     if delivery == Delivery::ExactlyOnce {
         let journals = plan.local.len() as u64;
         let why = format!("{journals} journals x {half}: what waits for the disk");
@@ -178,6 +190,18 @@ fn records(plan: &Plan) -> (u64, u64) {
         Some(state.saturating_add(spec.in_flight_bytes))
     });
     bytes.fold((0, 0), |(tasks, sum), bytes| (tasks + 1, bytes.saturating_add(sum)))
+}
+
+/// What sources, records tasks and stream tasks take over what they may otherwise, where a record is as long as one may be: one goes
+/// through whatever the budgets are.
+fn long(plan: &Plan, max_record: u64, sources: u64) -> u64 {
+    let over = |(tasks, budget): (u64, u64), times: u64| {
+        tasks.saturating_mul(max_record).saturating_mul(times).saturating_sub(budget)
+    };
+    let (records, _) = records(plan);
+    over((sources, sources.saturating_mul(READ_AHEAD_BYTES)), PASSED_TIMES)
+        .saturating_add(over((records, 0), ASKED_TIMES))
+        .saturating_add(over(fed(plan), PASSED_TIMES))
 }
 
 /// Stream tasks here, and what may be on its way to their programs.
