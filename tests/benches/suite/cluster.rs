@@ -5,7 +5,7 @@ use super::suite::Suite;
 use std::fmt::Write as _;
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
 
 /// Files of a cluster whose nodes listen on free ports; they lie in the suite's directory.
 pub(crate) fn write(suite: &Suite, nodes: &[&str], pipeline: &str) {
@@ -43,6 +43,8 @@ pub(crate) struct Alive {
     child: Child,
     pub(crate) stdin: Option<ChildStdin>,
     pub(crate) stdout: Option<ChildStdout>,
+    /// Where the command has asked for a pipe.
+    pub(crate) stderr: Option<ChildStderr>,
 }
 
 impl Alive {
@@ -50,8 +52,8 @@ impl Alive {
     pub(crate) fn start(mut command: Command) -> Self {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
-        Self { child, stdin, stdout }
+        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        Self { child, stdin, stdout, stderr }
     }
 
     pub(crate) fn id(&self) -> u32 {

@@ -37,7 +37,15 @@ impl Delays {
 /// Records a second, given as fast as they are taken; counted from the first that comes, when programs have started.
 pub(crate) fn peak(command: Command, records: u64) -> f64 {
     let meter = Meter::begin();
-    let (child, mut stdin, stdout) = start(command);
+    let (child, stdin, stdout) = start(command);
+    let rate = peak_between(stdin, stdout, records);
+    finish(child, &meter);
+    rate
+}
+
+/// The same through processes that do not end by themselves.
+pub(crate) fn peak_between(mut stdin: ChildStdin, stdout: ChildStdout, records: u64) -> f64 {
+    let meter = Meter::begin();
     let sender = std::thread::spawn(move || {
         let block = record(Duration::ZERO).repeat(500);
         let mut left = records;
@@ -49,10 +57,9 @@ pub(crate) fn peak(command: Command, records: u64) -> f64 {
         }
     });
     let mut first = None;
-    let came = each_record(stdout, u64::MAX, |_| _ = first.get_or_insert_with(|| meter.elapsed()));
+    let came = each_record(stdout, records, |_| _ = first.get_or_insert_with(|| meter.elapsed()));
     let took = meter.elapsed() - first.unwrap_or_default();
     sender.join().expect("the sender is well");
-    finish(child, &meter);
     assert_eq!(came, records);
     records as f64 / took.as_secs_f64()
 }

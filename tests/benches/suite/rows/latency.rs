@@ -4,6 +4,8 @@
 //! measured before, of the same pipeline, with the same sender and receiver. Exactly once a record waits for the sync of each
 //! journal on its way, one after the other.
 
+mod nodes;
+
 use crate::figure::{Aim, Figure, Measure};
 use crate::load::{self, Delays, Load};
 use crate::pipeline::{self, Delivery, forget_state};
@@ -80,8 +82,11 @@ pub(super) fn measure(suite: &Suite) -> Vec<Figure> {
             }
         }
     }
+    figures.extend(nodes::measure(suite));
     figures
 }
+
+pub(super) use nodes::{GIVER_ROLE, TAKER_ROLE, giver, taker};
 
 fn at_rates(
     suite: &Suite,

@@ -104,6 +104,8 @@ pub(crate) fn role(name: &str) -> Option<fn(&[String])> {
         link::NODE_ROLE => Some(link::receiving_node),
         records::ROLE => Some(records::answer),
         skew::ROLE => Some(skew::wait),
+        latency::GIVER_ROLE => Some(latency::giver),
+        latency::TAKER_ROLE => Some(latency::taker),
         _ => None,
     }
 }
