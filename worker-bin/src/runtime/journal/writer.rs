@@ -17,12 +17,14 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use worker_core::event::{Commit, DeadLetter};
 use worker_journal::{Fold, Journal, JournalError, Member, Storage};
+use worker_proto::Batch;
 
 /// How long to wait before a full disk is tried again.
 const FULL_DISK_WAIT: Duration = Duration::from_secs(1);
 
-/// How many batches of a window are read back before the child has taken them.
+/// How many pieces of a window are read back before the child has taken them, and how large one is, but for a larger record.
 const REPLAY_AHEAD: usize = 4;
+const REPLAY_BYTES: u64 = 256 * 1024;
 
 impl JournalThreads {
     pub(in crate::runtime) fn start(self, cell: &Arc<Cell>) -> std::io::Result<()> {
@@ -248,9 +250,11 @@ impl JournalThreads {
         let (sender, input) = mpsc::channel(REPLAY_AHEAD);
         let read = move || {
             for extent in extents {
-                let batch = extent.read().map_err(|error| error.to_string());
-                let failed = batch.is_err();
-                if sender.blocking_send(batch).is_err() || failed {
+                let batch = match extent.read() {
+                    Ok(batch) => batch,
+                    Err(error) => return drop(sender.blocking_send(Err(error.to_string()))),
+                };
+                if !in_pieces(batch).all(|piece| sender.blocking_send(Ok(piece)).is_ok()) {
                     return;
                 }
             }
@@ -261,6 +265,17 @@ impl JournalThreads {
             .map_err(|error| format!("cannot start a thread to read its input back: {error}"))?;
         Ok(Replayed { printed, input })
     }
+}
+
+/// A batch as it is given again: what a reference names may be many times what was admitted at once.
+fn in_pieces(batch: Batch) -> impl Iterator<Item = Batch> {
+    let mut left = batch;
+    std::iter::from_fn(move || {
+        let records = left.fitting(REPLAY_BYTES).max(1).min(left.len());
+        let piece = left.slice(0..records);
+        left = left.slice(records..left.len());
+        (!piece.is_empty()).then_some(piece)
+    })
 }
 
 /// Whether an order is about outputs whose commit is not appended yet.
@@ -326,7 +341,19 @@ mod tests {
     use super::*;
     use worker_core::event::{Attempt, Body, Chunk, CommitId};
     use worker_journal::{Identity, MemStorage, NewestPosition, Settings};
-    use worker_proto::{Batch, Fingerprint, JournalId, LinkId, Seq};
+    use worker_proto::{Fingerprint, JournalId, LinkId, Seq};
+
+    #[test]
+    fn what_is_given_again_comes_in_pieces() {
+        let text: String = (0..30_000).map(|n| format!("record {n:020}\n")).collect();
+        let long = "x".repeat(300_000) + "\n";
+        let all = Batch::from_terminated((long + &text).into_bytes().into(), b'\n');
+        let pieces: Vec<Batch> = in_pieces(all.clone()).collect();
+        assert_eq!(pieces[0].len(), 1, "a record that is larger is a piece by itself");
+        assert!(pieces.len() > 3 && pieces[1..].iter().all(|piece| piece.cost() <= REPLAY_BYTES));
+        assert!(pieces.iter().flat_map(Batch::iter).eq(all.iter()));
+        assert_eq!(in_pieces(Batch::empty()).count(), 0);
+    }
 
     /// What a full disk keeps from being appended is neither read back nor given free meanwhile.
     #[test]
