@@ -236,6 +236,12 @@ impl Process<'_> {
         })
     }
 
+    fn launcher(&self) -> std::io::Result<Launcher> {
+        let launcher = Launcher::start_in(&std::env::current_exe()?, self.args.pid_namespace.into())?;
+        tracing::info!("programs end with the worker, by {}", launcher.containment());
+        Ok(launcher)
+    }
+
     async fn live(
         &self,
         pipeline: &Pipeline,
@@ -246,13 +252,10 @@ impl Process<'_> {
         if let Err(error) = runtime::survive_file_size_limit() {
             return failed(&format!("cannot listen for signals: {error}"));
         }
-        let launcher =
-            std::env::current_exe().and_then(|exe| Launcher::start_in(&exe, self.args.pid_namespace.into()));
-        let launcher = match launcher {
+        let launcher = match self.launcher() {
             Ok(launcher) => launcher,
             Err(error) => return failed(&format!("cannot start the launcher of programs: {error}")),
         };
-        tracing::info!("programs end with the worker, by {}", launcher.containment());
         let mut durable = match self.durable(pipeline, &plan) {
             Ok(durable) => durable,
             Err(Nothing::Wrong) => return ExitCode::from(WRONG),

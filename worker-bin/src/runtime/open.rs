@@ -208,7 +208,8 @@ impl Opening<'_> {
                 }
                 Ok(Input::reader(reader, stop, done_bytes).behind(rest))
             }
-            source::Opened::Program(Prints { program, ok_exit, restart }) => {
+            source::Opened::Program(prints) => {
+                let Prints { program, ok_exit, restart } = *prints;
                 let mut program = child_program(task, program.command(&task.stage)?, max_record);
                 program.ok_exit = ok_exit.into_iter().map(i32::from).collect();
                 let input = ProgramInput::new(program, restart, options, position);

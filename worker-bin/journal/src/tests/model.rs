@@ -246,7 +246,8 @@ fn a_body_is_named_as_it_always_was() {
     }
     let span = Span { base: 0, ends_bytes: 4, payload_bytes: 2, crc: 3 };
     let at = Location { segment: 5, offset: 77, span };
-    let pairs = [(Before::Inline(span), BodyHead::Inline(span)), (Before::Staged(at), BodyHead::Elsewhere(at))];
+    let pairs =
+        [(Before::Inline(span), BodyHead::Inline(span)), (Before::Staged(at), BodyHead::Elsewhere(at))];
     for (before, now) in pairs {
         let bytes = rmp_serde::to_vec(&before).unwrap();
         assert_eq!(crate::record::decode::<BodyHead>(&bytes).unwrap(), now);

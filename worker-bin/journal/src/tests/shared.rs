@@ -212,7 +212,10 @@ fn its_records_are_printed_with_their_task() {
         assert!(text.contains(expected), "no {expected:?} in\n{text}");
     }
     let dead = committed_dead_bytes(&disk).unwrap();
-    assert_eq!(dead, [("a/0", 0), ("a/1", 30), ("a/2", 0)].map(|(task, bytes)| (task.to_owned(), bytes)).into());
+    assert_eq!(
+        dead,
+        [("a/0", 0), ("a/1", 30), ("a/2", 0)].map(|(task, bytes)| (task.to_owned(), bytes)).into()
+    );
     assert_eq!(committed_position(&disk, "a/1").unwrap(), None);
     let commit = Commit { position: Some(Bytes::from_static(b"there")), ..commit(1) };
     journal.append_of(Member(2), &commit, None).unwrap();

@@ -30,7 +30,11 @@ impl AdminArgs {
     ///
     /// # Errors
     /// A file gives no token.
-    pub fn settings(&self, of_cluster: Option<&str>, insecure: bool) -> Result<AdminSettings, TokenFileError> {
+    pub fn settings(
+        &self,
+        of_cluster: Option<&str>,
+        insecure: bool,
+    ) -> Result<AdminSettings, TokenFileError> {
         let address = match (&self.admin, of_cluster) {
             (Some(admin), _) => admin.clone(),
             (None, Some(admin)) => AdminAddress::At(admin.to_owned()),

@@ -138,7 +138,8 @@ fn shares(plan: &Plan, pipeline: &Pipeline) -> Vec<Share> {
     }
     let bytes = long(plan, pipeline.budgets.max_record_bytes, sources);
     if bytes > 0 {
-        let why = format!("one record of max_record at each of them, {}", about(pipeline.budgets.max_record_bytes));
+        let why =
+            format!("one record of max_record at each of them, {}", about(pipeline.budgets.max_record_bytes));
         shares.push(share("long", bytes, why));
     }
     if delivery == Delivery::ExactlyOnce {

@@ -142,7 +142,7 @@ pub enum Opened {
     /// By a thread of its own.
     Reader(Box<dyn SourceReader>),
     /// As a child process.
-    Program(Prints),
+    Program(Box<Prints>),
 }
 
 impl Opening<'_> {

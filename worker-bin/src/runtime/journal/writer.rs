@@ -198,12 +198,7 @@ impl JournalThreads {
             .map(|shared| shared.member)
     }
 
-    fn needs_no_room(
-        &self,
-        cell: &Arc<Cell>,
-        member: Member,
-        command: JournalCommand,
-    ) -> Result<(), String> {
+    fn needs_no_room(&self, cell: &Arc<Cell>, member: Member, command: JournalCommand) -> Result<(), String> {
         match command {
             JournalCommand::Acknowledged(link, through) => self.journal().acknowledged(link, through),
             JournalCommand::Unstage(place) => self.journal().unstage(place),

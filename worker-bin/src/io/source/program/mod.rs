@@ -100,6 +100,6 @@ impl SourceEnd for Prints {
     }
 
     fn open(&self, _: &Opening<'_>) -> Result<Opened, SourceError> {
-        Ok(Opened::Program(self.clone()))
+        Ok(Opened::Program(Box::new(self.clone())))
     }
 }
