@@ -341,8 +341,8 @@ fn a_full_disk_of_the_state_directory() {
     let scratch = Scratch::new();
     let disk = Disk::in_memory(&scratch, "tiny", "96m");
     scratch.shell("seq 1 1500000 | sed 's/$/ is a number with some words behind it, so that there is more of it/' > in.txt");
-    // Node b is not there: what it should have fills the disk.
-    let pipeline = "[pipeline]\nname = 'full'\noutbox = '1MiB'\n[source.in]\nfile = 'in.txt'\nplace = 'a'\n\
+    // Node b is not there: what it should have fills the disk. Lines would be left in their file.
+    let pipeline = "[pipeline]\nname = 'full'\noutbox = '1MiB'\n[source.in]\nfile = 'in.txt'\nframing = 'csv'\nplace = 'a'\n\
                     [sink.here]\nfrom = 'in'\nfile = 'here.txt'\nplace = 'a'\n\
                     [sink.there]\nfrom = 'in'\nfile = 'there.txt'\nplace = 'b'\n";
     let nodes = Nodes::on_loopback(&scratch, &["a", "b"], pipeline);

@@ -95,6 +95,8 @@ pub fn three_nodes(program: BatchProgram) -> Plan {
 #[must_use]
 pub fn dead_for_good() -> Plan {
     let mut plan = three_nodes(BatchProgram::Identity);
+    // What is for the dead node is for no other.
+    plan.stages[2].by = Some(PartitionBy::Record);
     plan.faults.push(Scheduled {
         at: 5_000,
         fault: Fault::Crash { node: 2, for_us: None, silent: false, power: true },

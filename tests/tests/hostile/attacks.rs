@@ -58,11 +58,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
             })
         },
     },
-    Attack {
-        name: "taking over",
-        classes: &["busy"],
-        begin: |who, over| says(who, over, greet),
-    },
+    Attack { name: "taking over", classes: &["busy"], begin: |who, over| says(who, over, greet) },
     Attack {
         name: "an epoch far too high",
         classes: &["violation"],

@@ -289,7 +289,7 @@ impl Location {
 }
 
 /// A payload in parts that stay where they are.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Payload<'a> {
     head: Vec<u8>,
     parts: Vec<&'a [u8]>,

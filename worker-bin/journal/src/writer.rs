@@ -6,7 +6,9 @@ use super::format::{self, Position, RecordKind};
 use super::images::{Images, Member};
 use super::input::InputFiles;
 use super::live::Use;
-use super::record::{AttemptHead, BodyHead, CommitHead, InputHead, Location, OutputHead, Payload, TurnHead};
+use super::record::{
+    AttemptHead, BodyHead, CommitHead, InputHead, Location, OutputHead, Payload, StepHead, TurnHead,
+};
 use super::roll::Checkpoints;
 use super::segments::{Active, Sealed};
 use super::storage::Storage;
@@ -214,7 +216,7 @@ impl<S: Storage, F: Fold> Journal<S, F> {
             payload.push(position);
         }
         let outputs = self.outputs((member, commit), &mut payload, staged)?;
-        let head = CommitHead {
+        let mut head = CommitHead {
             id: commit.id.0,
             inputs: commit.inputs.iter().map(InputHead::from).collect(),
             outputs,
@@ -226,6 +228,13 @@ impl<S: Storage, F: Fold> Journal<S, F> {
             attempt: AttemptHead::from(&commit.attempt),
             turn: TurnHead::of(commit),
         };
+        // A new segment takes batches over, so it begins before a place is referred to.
+        if let (Some(step), Some(StepHead::Refer { .. })) = (&commit.stream, &head.step)
+            && !self.active.has_room(member, payload.clone().with_head(&head).bytes())
+        {
+            self.roll()?;
+            head.step = Some(self.step_head(step, &mut payload));
+        }
         let payload = payload.with_head(&head);
         let at = self.write(member, RecordKind::Commit, &payload)?;
         let inline = at + payload.head_bytes() + head.position_bytes.unwrap_or(0);

@@ -94,10 +94,11 @@ impl Cell {
 
     /// Lets `f` use the node, then carries out what the node asks for, in order.
     pub(super) fn act<R>(&self, f: impl FnOnce(&mut Node, Time) -> R) -> R {
+        let mut node = self.node();
+        // Behind the lock: whoever looks whether anything stirs, and then rests, looks before this is handled or after.
         if self.activity.stir() && self.clock.goes_on() {
             self.timer.notify_one();
         }
-        let mut node = self.node();
         let now = Tell::now(self);
         if let Some(lasted) = self.clock.take_stop() {
             tracing::warn!("this process was itself stopped for {}", duration(lasted.as_secs_f64()));

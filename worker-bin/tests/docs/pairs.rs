@@ -18,8 +18,8 @@ fn printed(command: &str, from: &Path) -> Output {
     let worker = Path::new(env!("CARGO_BIN_EXE_worker")).parent().expect("the binary is in a directory");
     let path = std::env::var("PATH").expect("a PATH");
     // GNU parallel keeps what it knows of a user in a home, and asks for a citation where there is none.
-    Command::new("bash")
-        .args(["-ec", command])
+    Command::new("timeout")
+        .args(["-k", "5", "60", "bash", "-ec", command])
         .current_dir(dir.path())
         .env("PATH", format!("{}:{path}", worker.display()))
         .env("HOME", dir.path())
@@ -28,6 +28,12 @@ fn printed(command: &str, from: &Path) -> Output {
         .stdin(Stdio::null())
         .output()
         .expect("bash can be run")
+}
+
+/// GNU parallel waits for ever now and then where its filter that deals records out has two threads; nothing of ours does.
+fn printed_by_others(command: &str, from: &Path) -> Output {
+    let said = printed(command, from);
+    if said.status.code() == Some(124) { printed(command, from) } else { said }
 }
 
 #[test]
@@ -41,7 +47,7 @@ fn old_and_new_commands_give_the_same() {
             let (old, new, mark) = (&pair[0].text, &pair[1].text, &pair[1].mark);
             assert!(mark.starts_with("sh new"), "{name}: behind an old command its new one\n{old}");
             let from = root().join(document.directory().unwrap_or_else(|| panic!("{name} says where")));
-            let [old_said, new_said] = [old, new].map(|command| printed(command, &from));
+            let (old_said, new_said) = (printed_by_others(old, &from), printed(new, &from));
             let told = |said: &Output| String::from_utf8_lossy(&said.stderr).into_owned();
             assert!(old_said.status.success(), "{name}: {old}{}", told(&old_said));
             assert!(new_said.status.success(), "{name}: {new}{}", told(&new_said));

@@ -1,7 +1,7 @@
 //! `limits`, `user` and `sandbox`: what a program may use, who it is, and what it sees.
 
 use super::program::Program;
-use super::value::{Flag, Integer, Maybe, Size, Text, Time, Value, shown_path};
+use super::value::{Flag, Integer, Maybe, Size, Text, Time, Value, any_of, shown_path};
 use super::{Class, Inline, Key, WhenAbsent};
 use crate::pipeline::diagnostics::normalized;
 use crate::pipeline::reader::{KeyValue, Reader};
@@ -122,7 +122,7 @@ pub(super) const SANDBOX: Inline<Program> = Inline {
         &Key::<Program, _> {
             name: "net",
             class: Class::Tuning,
-            doc: "false: it has no network, not even that of the machine itself",
+            doc: "whether it has a network: with false not even that of the machine itself",
             value: Maybe(Flag),
             when_absent: WhenAbsent::Nothing("as the worker"),
             get: |program| program.confine.net,
@@ -156,6 +156,7 @@ impl Value for Paths {
     }
 
     fn schema(&self) -> Schema {
-        json!({"type": "array", "items": {"type": "string", "minLength": 1}})
+        let path = json!({"type": "string", "minLength": 1});
+        any_of([path.clone(), json!({"type": "array", "items": path})])
     }
 }

@@ -152,7 +152,7 @@ impl FileReader {
 
     /// What is read are the file's own bytes, and they are on stable storage.
     pub(super) fn lies_durably(&self) -> bool {
-        self.unpacker.is_none() && self.raw.file.sync_data().is_ok()
+        self.unpacker.is_none() && !goes_with_the_power(&self.raw.file) && self.raw.file.sync_data().is_ok()
     }
 
     /// Nothing is left; a packed file may not know it yet.
@@ -327,4 +327,10 @@ impl RawFile {
         self.bytes += counts as u64;
         Ok(counts)
     }
+}
+/// It is on a file system in memory, which says of a sync that it is done.
+fn goes_with_the_power(file: &File) -> bool {
+    const TMPFS: rustix::fs::FsWord = 0x0102_1994;
+    const RAMFS: rustix::fs::FsWord = 0x8584_58f6;
+    rustix::fs::fstatfs(file).is_ok_and(|of| [TMPFS, RAMFS].contains(&of.f_type))
 }

@@ -205,7 +205,8 @@ impl FileSource {
         match self.stop.as_ref().filter(|_| self.files[index].is_pipe()) {
             None => {
                 let reader = self.reader_of(index, skip_bytes)?;
-                if self.fixed.is_some() && !reader.lies_durably() {
+                let may_lie = self.fixed.is_some() && self.options.framing.is_of_one_line();
+                if may_lie && !reader.lies_durably() {
                     self.copied.insert(index);
                 }
                 self.reader = Some(reader);
