@@ -159,12 +159,13 @@ async fn turned_away(a: Option<Arc<Tls>>, b: Arc<Tls>) -> String {
 #[tokio::test]
 async fn nodes_of_one_ca_know_each_other_and_data_goes_both_ways() {
     let ca = Ca::new();
-    let mock = Mock::new((0..200).map(|first| crate::mock::batch(first + 1, 1000, 100)));
+    let batches = || (0..200).map(|first| crate::mock::batch(first + 1, 1000, 100));
+    let mock = Mock::new([welcome()].into_iter().chain(batches()));
     let (dialled, accepted) = meet(Some(ca.node("a")), ca.node("b"), &mock).await;
     assert_eq!(accepted.unwrap().as_deref(), Some("a"));
     let (stream, guard) = dialled.unwrap().unwrap();
     assert_eq!(guard.node(), "b");
-    let other = Mock::new((0..200).map(|first| crate::mock::batch(first + 1, 1000, 100)));
+    let other = Mock::new(batches());
     serve(stream, &other, Settings::default());
     for mock in [&mock, &other] {
         let all = |state: &crate::mock::State| {
@@ -203,7 +204,7 @@ async fn a_revoked_certificate_ends_its_sessions_and_lets_nobody_in() {
     ca.revokes(&[99]);
     let a = tls(ca.issues("a", Says { serial: 7, ..Says::name(&["a"]) }), "a");
     let b = ca.node("b");
-    let (mock, other) = (Mock::new([]), Mock::new([]));
+    let (mock, other) = (Mock::new([welcome()]), Mock::new([]));
     let (dialled, accepted) = meet(Some(Arc::clone(&a)), Arc::clone(&b), &mock).await;
     assert!(accepted.is_ok());
     let (stream, guard) = dialled.unwrap().unwrap();
@@ -227,7 +228,7 @@ async fn a_revoked_certificate_ends_its_sessions_and_lets_nobody_in() {
 async fn an_expired_certificate_ends_its_sessions() {
     let ca = Ca::new();
     let a = tls(ca.issues("a", Says { valid: Ok(Duration::from_secs(8)), ..Says::name(&["a"]) }), "a");
-    let mock = Mock::new([]);
+    let mock = Mock::new([welcome()]);
     let (dialled, _) = meet(Some(a), ca.node("b"), &mock).await;
     let (stream, _) = dialled.unwrap().unwrap();
     serve(stream, &Mock::new([]), Settings::default());
