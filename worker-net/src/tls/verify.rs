@@ -115,7 +115,8 @@ fn said(error: &webpki::Error) -> String {
         "it is not valid yet: are the clocks right?"
     } else if *error == webpki::Error::CertRevoked {
         "it was revoked"
-    } else if *error == webpki::Error::UnknownIssuer {
+    } else if [webpki::Error::UnknownIssuer, webpki::Error::InvalidSignatureForPublicKey].contains(error) {
+        // The second where a CA of the same name is believed.
         "it is of no CA that is believed here"
     } else {
         return format!("{error:?}");

@@ -81,7 +81,7 @@ fn each_broken_rule_has_its_error() {
         (&[0x91, 10], "Ping has no field number"),
         (&[0x92, 10, 0xc0], "Ping: field number is malformed"),
         (&[0x92, 10, 1, 1], "Ping: 1 bytes follow"),
-        (&[0x93, 12, 77, 0xa0], "77 is unknown, expected 1 to 12"),
+        (&[0x93, 12, 77, 0xa0], "77 is unknown, expected 1 to 13"),
         (&long, "GoAway: field message has 1025 bytes"),
         (&deep, "Bye: field (unknown) is malformed: depth limit exceeded"),
         (&[0x94, 8, 1, 1, 0], "End: field seq is 0"),
