@@ -16,9 +16,14 @@ fn nobody_in_the_runtime_is_known_by_whom_he_knows() {
 }
 
 #[test]
-fn the_cell_knows_no_other_file_and_only_the_run_knows_the_engine() {
+fn the_cell_knows_nobody_who_tells_it_anything_and_only_the_run_knows_the_engine() {
     let uses = uses();
-    assert_eq!(uses["cell"], BTreeSet::new());
+    assert_eq!(
+        uses["cell"],
+        BTreeSet::from(["trace".to_owned()]),
+        "it shows what is asked for, if that is wanted"
+    );
+    assert_eq!(uses["trace"], BTreeSet::new());
     let know_engine: Vec<_> = uses.iter().filter(|(_, used)| used.contains("engine")).collect();
     assert_eq!(know_engine.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["run"]);
 }

@@ -162,6 +162,6 @@ fn a_runtime_directory_that_was_refused_is_named_by_who_looks_there() {
         assert!(text.contains("has mode 0755: chmod 700 ") && text.contains("--admin HOST:PORT"), "{text}");
     }
     let refused = scratch.worker(&["pause", "held", "--admin", &at]).run();
-    assert!(refused.stderr.contains("start it with WORKER_ADMIN_TOKEN set"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("WORKER_ADMIN_TOKEN set, and give the same"), "{}", refused.stderr);
     run.kill();
 }
