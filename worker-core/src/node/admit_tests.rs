@@ -19,7 +19,7 @@ fn at_b() -> NodeConfig {
     NodeConfig { me: B, ..to_b() }
 }
 
-fn hello(play: &Play, life: u64, conn_no: u64) -> Hello {
+pub(super) fn hello(play: &Play, life: u64, conn_no: u64) -> Hello {
     Hello {
         protocol: PROTOCOL,
         cluster: play.node.ctx.config.cluster.clone(),

@@ -1,5 +1,6 @@
 //! Processes that come again, come back, or have another state than their peers know.
 
+use super::admit_tests::hello;
 use super::play::{Play, to_b};
 use super::tests::{line, records};
 use super::*;
@@ -7,9 +8,8 @@ use crate::config::TaskKind;
 use crate::event::{ConnAction, ConnEvent, Loss, NodeAction, NodeError};
 use crate::recovery::{InputState, PeerState, TaskState};
 use std::time::Duration;
-use worker_proto::frame::{BatchFrame, GoAway, GoAwayWhy, Hello, Open, Opened, Refused, RefusedWhy};
-use worker_proto::limits::PROTOCOL;
-use worker_proto::{ConnNo, Epoch, Fingerprint, Frame, Incarnation, JournalId, Seq};
+use worker_proto::frame::{BatchFrame, GoAway, GoAwayWhy, Open, Opened, Refused, RefusedWhy};
+use worker_proto::{Epoch, Frame, JournalId, Seq};
 
 const LINK: LinkId = LinkId(0);
 const JOURNAL: JournalId = JournalId(5);
@@ -21,16 +21,7 @@ fn at_b() -> NodeConfig {
 
 fn greet(play: &mut Play, life: u64, conn_no: u64) -> ConnId {
     let conn = play.node.accept(play.now);
-    let hello = Hello {
-        protocol: PROTOCOL,
-        cluster: play.node.ctx.config.cluster.clone(),
-        node: "a".into(),
-        to: "b".into(),
-        incarnation: Incarnation(life),
-        conn_no: ConnNo(conn_no),
-        pipeline: Fingerprint(1),
-        placement: Fingerprint(1),
-    };
+    let hello = hello(play, life, conn_no);
     play.hear(conn, Frame::Hello(hello));
     conn
 }
