@@ -36,6 +36,8 @@ struct Sender {
     cursor: Seq,
     credit: u64,
     used: u64,
+    /// Opened once more: nothing is sent until the answer is there, while acknowledgements of what was sent still count.
+    asked: bool,
 }
 
 /// Receiving end of a link on a connection, since `Opened` was written.
@@ -76,8 +78,9 @@ impl Wire {
             Frame::Batch(batch) => self.batch_sent(conn, batch, model),
             Frame::End(end) => self.end_sent(conn, *end, model),
             Frame::Open(open) => {
-                // It has to be answered before more is sent, also where the link was open.
-                self.senders.remove(&(conn, open.link));
+                if let Some(sender) = self.senders.get_mut(&(conn, open.link)) {
+                    sender.asked = true;
+                }
                 open_sent(open, model)
             }
             Frame::Hello(_) | Frame::Bye | Frame::Ping(_) | Frame::Pong(_) | Frame::GoAway(_) => Ok(()),
@@ -90,7 +93,7 @@ impl Wire {
     fn batch_sent(&mut self, conn: usize, frame: &BatchFrame, model: &mut Model) -> Checked {
         let BatchFrame { link, epoch, first_seq, batch } = frame;
         let name = model.graph.link_name(*link);
-        let Some(sender) = self.senders.get_mut(&(conn, *link)) else {
+        let Some(sender) = self.senders.get_mut(&(conn, *link)).filter(|sender| !sender.asked) else {
             return require(false, Check::Driver, || format!("{name}: tuples before Opened"));
         };
         let life = model.life(*link, *epoch);
@@ -123,7 +126,7 @@ impl Wire {
 
     fn end_sent(&mut self, conn: usize, end: End, model: &mut Model) -> Checked {
         let name = model.graph.link_name(end.link);
-        let Some(sender) = self.senders.get_mut(&(conn, end.link)) else {
+        let Some(sender) = self.senders.get_mut(&(conn, end.link)).filter(|sender| !sender.asked) else {
             return require(false, Check::Driver, || format!("{name}: an end before Opened"));
         };
         let truth = model.life(end.link, end.epoch).end;
@@ -230,7 +233,8 @@ impl Wire {
                 let ghosts = &self.ghosts[DIALER];
                 let is_ghost = ghosts.contains(&conn);
                 self.senders.retain(|(c, other), _| *other != link || is_ghost || ghosts.contains(c));
-                self.senders.insert((conn, link), Sender { epoch, cursor: received, credit, used: 0 });
+                self.senders
+                    .insert((conn, link), Sender { epoch, cursor: received, credit, used: 0, asked: false });
                 self.traffic.entry(link).or_default().opens += 1;
                 model.acked(link, epoch, committed);
             }
@@ -317,7 +321,9 @@ impl Wire {
             let name = model.graph.link_name(link);
             let life = model.life(link, sender.epoch);
             let next = sender.cursor.next();
-            let waits = next <= life.pushed && (sender.credit > sender.used || life.end == Some(next));
+            let waits = !sender.asked
+                && next <= life.pushed
+                && (sender.credit > sender.used || life.end == Some(next));
             if !waits || cancelled || loading(link) {
                 continue;
             }
