@@ -230,6 +230,8 @@ impl Wire {
         match frame {
             Frame::Opened(opened) => {
                 let Opened { link, epoch, committed, received, credit, .. } = *opened;
+                // In memory a receiver that wanted nothing more may be replaced by a process that does not know of it.
+                model.link(link).cancelled &= self.journaled;
                 let ghosts = &self.ghosts[DIALER];
                 let is_ghost = ghosts.contains(&conn);
                 self.senders.retain(|(c, other), _| *other != link || is_ghost || ghosts.contains(c));
