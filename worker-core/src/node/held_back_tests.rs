@@ -8,8 +8,9 @@ use crate::event::{
     BatchAction, BatchEvent, Body, Chunk, Failure, JournalAction, NodeAction, NodeEvent, Output, Spent,
     TaskAction, WorkId,
 };
+use crate::recovery::{InputState, OutputState, TaskState};
 use std::time::Duration;
-use worker_proto::Seq;
+use worker_proto::{Epoch, JournalId, Seq};
 
 /// Source 0 → stage s with tasks 1 and 2, which are sinks.
 fn two_tasks() -> NodeConfig {
@@ -99,6 +100,25 @@ fn where_all_that_would_decide_waits_behind_what_is_held_back_the_stage_fails_an
         );
         assert!(why.contains(&held) && why.contains("`spill_limit`") && why.contains("exit 1"), "{why}");
     }
+}
+
+#[test]
+fn where_a_program_has_succeeded_in_an_earlier_life_what_is_held_back_is_condemned() {
+    let mut config = around(batch());
+    (config.limits.outbox_bytes, config.limits.spill_bytes) = (8192, 2048);
+    let fresh = |at: u32| (TaskId(at), TaskState::fresh(Epoch(2), JournalId(u64::from(at) + 1)));
+    let mut states: BTreeMap<TaskId, TaskState> =
+        (0_u32..).zip(&config.graph.tasks).map(|(at, _)| fresh(at)).collect();
+    let taken = InputState { epoch: Epoch(1), journal: JournalId(1), through: Seq(5), ended: false };
+    states.get_mut(&TaskId(1)).expect("it is there").inputs.insert(LinkId(0), taken);
+    let given = OutputState { next: Seq(6), through: Seq(5), end: None, held: Vec::new() };
+    states.get_mut(&TaskId(0)).expect("it is there").outputs.insert(LinkId(0), given);
+    let mut play = Play::recovered(config, &states);
+    let read = fail_all(&mut play, 64);
+    assert!((2..16).contains(&read), "{read} were read before the source had to wait");
+    play.pass(Duration::from_secs(11));
+    assert_eq!(halts(&mut play), None, "the stage's programs work");
+    assert_eq!(play.node.status().tasks[1].counters.dead_records, read as u64);
 }
 
 #[test]

@@ -151,8 +151,8 @@ impl Task {
     /// Nothing has come for a while that would say whose fault the held back records are.
     pub(crate) fn verdict_due(&mut self, ctx: &mut Ctx) {
         match &mut self.kind {
-            TaskMachine::Batch(batch) => batch.verdict_due(&self.base, ctx),
-            TaskMachine::Records(records) => records.verdict_due(&self.base, ctx),
+            TaskMachine::Batch(batch) => batch.verdict_due(&mut self.base, ctx),
+            TaskMachine::Records(records) => records.verdict_due(&mut self.base, ctx),
             TaskMachine::Stream(_) | TaskMachine::Source(_) | TaskMachine::Sink(_) => {}
         }
     }

@@ -81,8 +81,13 @@ pub(super) trait Condemns {
     }
 
     /// Nothing has come since [`watch`](Self::watch) saw that.
-    fn verdict_due(&mut self, base: &Base, ctx: &mut Ctx) {
+    fn verdict_due(&mut self, base: &mut Base, ctx: &mut Ctx) {
         let Some((link, bytes)) = self.systematic().largest(ctx) else { return };
+        if ctx.stages.has_succeeded_before(base.id) {
+            // As at the end: the stage's programs work, which an earlier life has shown.
+            let condemned = std::mem::take(&mut self.systematic().undecided);
+            return self.condemn(base, ctx, condemned);
+        }
         let undecided = &self.systematic().undecided;
         let Some((_, first)) = undecided.first() else { return };
         let count = crate::words::plural(undecided.len() as u64, "record");
