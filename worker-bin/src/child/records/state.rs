@@ -3,6 +3,7 @@
 use super::changes::{decode, push_put};
 use crate::text::units::number;
 use bytes::Bytes;
+use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use thiserror::Error;
@@ -28,7 +29,7 @@ pub struct KeyedState {
     bytes_max: u64,
     bytes: u64,
     damaged: bool,
-    committed: Map<Box<[u8]>>,
+    committed: Map<Short>,
     /// What was answered and not committed, only kept for inline state.
     answered: Map<Answered>,
 }
@@ -36,12 +37,16 @@ pub struct KeyedState {
 /// The newest answer about a key whose changes are not all committed.
 #[derive(Debug, Default)]
 struct Answered {
-    value: Option<Box<[u8]>>,
+    value: Option<Short>,
     /// Changes answered and not committed: the value alone would not tell, for it may come back to what it was.
     uncommitted: u64,
 }
 
-type Map<V> = HashMap<Box<[u8]>, V, BuildHasherDefault<KeyHasher>>;
+type Map<V> = HashMap<Short, V, BuildHasherDefault<KeyHasher>>;
+
+/// A key or a value. A short one lies in the map itself: each place of memory that is looked at may cost as much as all else that is done
+/// for an answer.
+type Short = SmallVec<[u8; 16]>;
 
 /// A task's state cannot go on.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
