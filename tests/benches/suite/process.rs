@@ -23,9 +23,16 @@ pub(crate) fn switches(pid: u32) -> f64 {
     tasks.flatten().map(|task| of_thread(read(&task.path().join("status").to_string_lossy()))).sum()
 }
 
-/// Direct children.
-pub(crate) fn children(pid: u32) -> Vec<u32> {
-    let text = read(&format!("/proc/{pid}/task/{pid}/children"));
+/// Children, whichever thread started them, and theirs.
+pub(crate) fn descendants(pid: u32) -> Vec<u32> {
+    let direct = children(pid);
+    direct.iter().copied().chain(direct.iter().flat_map(|&child| descendants(child))).collect()
+}
+
+fn children(pid: u32) -> Vec<u32> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let of_task = |task: std::fs::DirEntry| read(&task.path().join("children").to_string_lossy());
+    let text: String = tasks.map(of_task).collect();
     text.split_whitespace().filter_map(|child| child.parse().ok()).collect()
 }
 

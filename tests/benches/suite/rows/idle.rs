@@ -4,7 +4,7 @@ use crate::cluster::Alive;
 use crate::figure::{Aim, Figure, Measure};
 use crate::meter::time;
 use crate::pipeline::{Delivery, forget_state, run, shell, worker};
-use crate::process::{children, resident_mib, switches};
+use crate::process::{descendants, resident_mib, switches};
 use crate::suite::{Contender, Suite, Work};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
@@ -59,10 +59,8 @@ fn idle(
         let mut line = String::new();
         BufReader::new(run.stdout.take().expect("a pipe")).read_line(&mut line).expect("the line comes back");
         std::thread::sleep(SETTLING);
-        let launcher = children(run.id());
-        let programs = launcher.iter().flat_map(|&launcher| children(launcher));
-        let processes: Vec<u32> =
-            [run.id()].into_iter().chain(launcher.iter().copied()).chain(programs).collect();
+        let processes: Vec<u32> = [run.id()].into_iter().chain(descendants(run.id())).collect();
+        assert!(processes.len() > 1, "a launcher there is always");
         let count = || processes.iter().map(|&pid| switches(pid)).sum::<f64>();
         let before = count();
         std::thread::sleep(LOOKED_AT);
