@@ -166,6 +166,55 @@ fn what_is_referred_to_stays_until_its_window_is_done() {
     assert_eq!(journal.live_bytes(), 0);
 }
 
+/// An admission for which a segment begins, which takes over what the admission refers to, names where that is then: a reference to where it
+/// was would hold the segment that was emptied, and the batch would be there twice.
+#[test]
+fn a_roll_within_an_admission_moves_nothing_that_it_refers_to() {
+    let disk = MemStorage::new();
+    let mut journal = open_shared(&disk).journal;
+    // The first segments are small.
+    (0..3).for_each(|_| journal.roll().unwrap());
+    let texts: Vec<String> = (1..=40).map(|n| format!("{n:06}\n")).collect();
+    journal.append_of(SENDER, &with_output(1, 0, 1, &texts.concat()), None).unwrap();
+    let (mut reads, mut fills, mut filled, mut moves) = (0, 0, 0, 0);
+    for admitted in 0..texts.len() {
+        // Something of the window in each segment, so that they are mostly dead and not empty.
+        reads += 1;
+        let other = StreamStep::Admit { window: 1, pieces: vec![piece("other\n")] };
+        journal.append_of(READER, &Commit { stream: Some(other), ..commit(reads) }, None).unwrap();
+        // What fills it up to where the admission does not fit is done with at once.
+        while journal.active.has_room(Member(2), 60) {
+            fills += 1;
+            let filler = if journal.active.has_room(Member(2), 400) {
+                filled += 1;
+                with_output(fills, 2, filled, &format!("{filled:0200}\n"))
+            } else {
+                commit(fills)
+            };
+            journal.append_of(Member(2), &filler, None).unwrap();
+            journal.acknowledged(LinkId(2), Seq(filled));
+        }
+        while let Some(ticket) = journal.to_sync() {
+            journal.synced(ticket.run().unwrap());
+        }
+        let place =
+            |journal: &Journal<MemStorage, AllPositions>| journal.images.output(LINK).unwrap().held[0].at;
+        let (segment, before) = (journal.active.header.number, place(&journal));
+        reads += 1;
+        let next = sent(admitted as u64 + 1, &texts[admitted..=admitted]);
+        journal.append_of(READER, &admit(reads, vec![next]), None).unwrap();
+        assert_eq!(journal.active.header.number, segment + 1, "the segment was rolled for it");
+        let now = place(&journal);
+        moves += u32::from(now != before);
+        let window = journal.images.task(READER).unwrap().window.as_ref().unwrap();
+        let referring = window.admitted.iter().filter(|admitted| admitted.at.span == now.span);
+        assert!(referring.clone().all(|admitted| admitted.at == now), "it is in one place");
+        assert_eq!(referring.map(|admitted| admitted.records()).sum::<u64>(), admitted as u64 + 1);
+        assert_eq!(journal.check(), Ok(()));
+    }
+    assert!(moves > 3, "what is referred to was taken over by {moves} of the rolls");
+}
+
 /// A batch so large that reading it for a part of it would cost more than it spares.
 #[test]
 fn what_is_large_is_written_again() {
