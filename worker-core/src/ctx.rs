@@ -1,5 +1,6 @@
 //! What tasks and peers of a node share.
 
+use crate::alone::Alone;
 use crate::check::{Inconsistency, same};
 use crate::config::{LinkOrder, NodeConfig, NodeIx, TaskId, TaskKind};
 use crate::credit::SharedCredit;
@@ -50,12 +51,10 @@ pub(crate) struct Ctx {
     gives: Vec<bool>,
     /// The disk that commits go to is full: what was admitted goes on, nothing else is.
     pub(crate) storage_full: bool,
-    /// Tasks that look for the record of which the process died: only one program runs at a time then.
-    pub(crate) quarantines: usize,
+    /// Tasks that try a record of which the process may have died: nothing else is in flight then.
+    pub(crate) alone: Alone,
     /// Records tasks that have unanswered requests.
     pub(crate) asking: usize,
-    /// In quarantine: a records task may ask before the next slot is given.
-    records_turn: bool,
     pub(crate) outboxes: Outboxes,
     pub(super) inboxes: Vec<Option<Inbox>>,
     pub(super) tasks_due: Due<TaskId>,
@@ -132,9 +131,8 @@ impl Ctx {
             lives,
             gives,
             storage_full: false,
-            quarantines: 0,
+            alone: Alone::default(),
             asking: 0,
-            records_turn: true,
             lives_heard: Vec::new(),
             lives_durable: Vec::new(),
             outboxes: Outboxes::new(&config.graph, config.limits),
@@ -154,43 +152,40 @@ impl Ctx {
         }
     }
 
-    /// The task whose turn for a slot it is. While the record of which the process died is looked for, one program runs at a
-    /// time.
+    /// The task whose turn for a slot it is.
     pub(super) fn grant_slot(&mut self) -> Option<TaskId> {
-        match (self.quarantines, self.asking) {
-            (0, _) => self.slots.grant(usize::MAX),
-            (_, 0) => self.slots.grant(1),
-            _ => None,
-        }
+        let alone = &self.alone;
+        self.slots.grant(|task| alone.may_begin(task))
     }
 
-    /// Whether a records task that asks nothing may begin to. In quarantine one task at a time has records in flight, and
-    /// those that need a slot take turns with those that need none.
-    pub(crate) fn may_ask(&self) -> bool {
-        self.quarantines == 0 || (self.asking == 0 && self.slots.used() == 0 && self.records_turn)
+    /// Where nothing is in flight, and nothing else begins, the next that waits to be alone has its turn; whether one has.
+    pub(super) fn gives_turn(&mut self) -> bool {
+        if self.slots.used() > 0 || self.asking > 0 {
+            return false;
+        }
+        let Some(task) = self.alone.next() else { return false };
+        self.task_changed(task);
+        true
     }
 
     /// A records task has no unanswered request any more.
-    pub(crate) fn asked_nothing(&mut self) {
+    pub(crate) fn asked_nothing(&mut self, task: TaskId) {
         self.asking -= 1;
-        if self.quarantines > 0 {
-            self.records_turn = !self.slots.is_wanted();
-            self.wake_records();
+        self.nothing_in_flight(task);
+    }
+
+    /// A task has nothing in flight any more: where it had its turn to be alone, that is over.
+    pub(crate) fn nothing_in_flight(&mut self, task: TaskId) {
+        if self.alone.has_turn(task) {
+            self.no_longer_alone(task);
+        } else {
+            self.alone.other_ended();
         }
     }
 
-    /// A slot is free again: in quarantine it is the turn of the records tasks.
-    pub(crate) fn let_records_ask(&mut self) {
-        if self.quarantines > 0 {
-            self.records_turn = true;
-            self.wake_records();
-        }
-    }
-
-    /// A task looks for nothing any more: those that held back for it may ask again.
-    pub(crate) fn quarantine_over(&mut self) {
-        self.quarantines -= 1;
-        if self.quarantines == 0 {
+    /// A task that had its turn to be alone, or waited for it, does not need it: those that held back for it may begin again.
+    pub(crate) fn no_longer_alone(&mut self, task: TaskId) {
+        if self.alone.leaves(task) {
             self.wake_records();
         }
     }

@@ -63,6 +63,8 @@ pub enum Bug {
     CondemnedEarly,
     /// With a journal: a record is tried again however often the process dies of it.
     NeverCondemned,
+    /// With a journal: a record that was in flight in two deaths in a row is tried beside what else is in flight, so that no death counts.
+    TriedBesideOthers,
     /// A record that fails alone is condemned before a program of its stage has ever succeeded.
     CondemnedUnproven,
     /// A run that fails keeps its slot.

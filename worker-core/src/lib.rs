@@ -35,6 +35,7 @@
 //!
 //! Beside them: [`route`] decides which link a record goes to; [`stall`] says why work waits, as data.
 
+mod alone;
 pub mod backoff;
 mod check;
 pub mod config;

@@ -38,17 +38,18 @@ impl Slots {
         self.waiting.push_back(task);
     }
 
-    /// The task whose turn it is, if a slot is free for it and fewer than `most` programs run. The slot is in use until
+    /// The task whose turn it is, of those that may begin, if a slot is free for it. The slot is in use until
     /// [`release`](Self::release).
-    pub(crate) fn grant(&mut self, most: usize) -> Option<TaskId> {
-        if self.waiting.is_empty() || self.holders.len() >= most {
+    pub(crate) fn grant(&mut self, may_begin: impl Fn(TaskId) -> bool) -> Option<TaskId> {
+        if self.waiting.is_empty() {
             return None;
         }
         let shares = self.shares();
         let share = |task: &TaskId| shares[self.stage(*task)];
         // The idle programs of others do not count.
         let counted = |task: &TaskId| self.holders.len() - (self.idle.len() - share(task).idle);
-        let free = self.waiting.iter().enumerate().filter(|(_, task)| counted(task) < self.total);
+        let may = |task: &TaskId| may_begin(*task) && counted(task) < self.total;
+        let free = self.waiting.iter().enumerate().filter(|(_, task)| may(task));
         let (at, _) = free.min_by_key(|(at, task)| (share(task).held, *at))?;
         let task = self.waiting.remove(at)?;
         self.holders.push(task);
@@ -78,11 +79,6 @@ impl Slots {
     pub(crate) fn release(&mut self, task: TaskId) {
         self.holders.retain(|&holder| holder != task);
         self.idle.retain(|&known| known != task);
-    }
-
-    /// Whether some task waits.
-    pub(crate) fn is_wanted(&self) -> bool {
-        !self.waiting.is_empty()
     }
 
     pub(crate) fn used(&self) -> usize {
@@ -132,6 +128,10 @@ mod tests {
     use super::*;
     use crate::config::{NodeIx, TaskKind, TaskSpec};
 
+    fn all(_: TaskId) -> bool {
+        true
+    }
+
     /// Two tasks of stage `a`, two of `b`.
     fn slots(total: usize) -> Slots {
         let task = |name: &str| TaskSpec { name: name.to_owned(), node: NodeIx(0), kind: TaskKind::Sink };
@@ -144,33 +144,36 @@ mod tests {
         let mut slots = slots(2);
         [0, 1, 2, 3].map(TaskId).into_iter().for_each(|task| slots.request(task));
         assert_eq!(
-            (slots.grant(9), slots.grant(9), slots.grant(9)),
+            (slots.grant(all), slots.grant(all), slots.grant(all)),
             (Some(TaskId(0)), Some(TaskId(2)), None)
         );
         // However often the first stage asks, each slot of the other comes back to it.
         slots.request(TaskId(2));
         slots.release(TaskId(2));
-        assert_eq!(slots.grant(9), Some(TaskId(3)));
+        assert_eq!(slots.grant(all), Some(TaskId(3)));
         slots.release(TaskId(3));
-        assert_eq!(slots.grant(9), Some(TaskId(2)));
+        assert_eq!(slots.grant(all), Some(TaskId(2)));
     }
 
     #[test]
     fn a_program_that_does_nothing_counts_for_its_own_stage_alone() {
         let mut slots = slots(1);
         [0, 1, 2, 3].map(TaskId).into_iter().for_each(|task| slots.request(task));
-        assert_eq!((slots.grant(9), slots.grant(9)), (Some(TaskId(0)), None));
+        assert_eq!((slots.grant(all), slots.grant(all)), (Some(TaskId(0)), None));
         slots.idles(TaskId(0), true);
-        assert_eq!((slots.grant(9), slots.grant(9)), (Some(TaskId(2)), None));
+        assert_eq!((slots.grant(all), slots.grant(all)), (Some(TaskId(2)), None));
         // That one is done, and does not ask again at once: the stage that hangs gets nothing more all the same.
         slots.release(TaskId(2));
-        assert_eq!((slots.grant(1), slots.grant(9), slots.grant(9)), (None, Some(TaskId(3)), None));
+        assert_eq!(
+            (slots.grant(|task| task == TaskId(0)), slots.grant(all), slots.grant(all)),
+            (None, Some(TaskId(3)), None)
+        );
         slots.release(TaskId(3));
-        assert_eq!(slots.grant(9), None);
+        assert_eq!(slots.grant(all), None);
         slots.idles(TaskId(0), false);
         slots.request(TaskId(2));
-        assert_eq!(slots.grant(9), None, "it goes on, and counts again");
+        assert_eq!(slots.grant(all), None, "it goes on, and counts again");
         slots.release(TaskId(0));
-        assert_eq!((slots.grant(9), slots.grant(9)), (Some(TaskId(1)), None));
+        assert_eq!((slots.grant(all), slots.grant(all)), (Some(TaskId(1)), None));
     }
 }

@@ -133,9 +133,9 @@ pub enum Reason {
         /// The tasks that have them, in the order in which they got them.
         holders: Vec<TaskId>,
     },
-    /// Slots are free, but records with which the process died are tried one program at a time.
+    /// Nothing begins, because a record with which the process may have died is tried alone.
     Quarantined {
-        /// The tasks whose turn it is.
+        /// The task whose turn it is; where that is this one, those that have something in flight.
         tried: Vec<TaskId>,
     },
     /// Records are here, and others, which are not, come before them in the order of the source.

@@ -124,9 +124,9 @@ reasons! {
         #[serde(default)]
         held_by: Vec<String>,
     }
-    /// Slots are free, but records with which the worker died are tried one program at a time.
+    /// Nothing begins, because a record with which the worker may have died is tried alone.
     Quarantined "quarantined" Working Task Here
-        "quarantine" "its turn, one program at a time" "tried one at a time"
+        "quarantine" "a record that is tried alone" "tried alone"
         => "the worker died with records in flight: the one that kills it is found and dead-lettered, then all goes on by itself"
     { /// The tasks whose turn it is.
         held_by: Vec<String> }

@@ -160,6 +160,7 @@ pub struct Attempt {
     pub first: Option<(LinkId, Seq)>,
     /// In how many lives in a row the process died while this record alone was in flight on its node.
     pub alone: u32,
-    /// With no records: so many were in flight when an earlier life died, and are to be tried again.
+    /// With no records: so many were in flight when an earlier life died, and are to be tried again. With records: how many of them
+    /// were that before they were tried.
     pub suspects: u64,
 }

@@ -44,7 +44,8 @@ impl Node {
         let running = tasks().filter_map(Task::runs_in_slot);
         self.ctx.slots.check(running, tasks().filter_map(Task::waits_for_slot))?;
         same("tasks that ask", self.ctx.asking, tasks().filter(|task| task.is_asking()).count())?;
-        same("quarantines", self.ctx.quarantines, tasks().filter(|task| task.is_in_quarantine()).count())?;
+        let asking = tasks().filter(|task| task.is_asking()).map(|task| task.base.id);
+        self.ctx.alone.check(asking.chain(self.ctx.slots.holders()))?;
         let inboxes = self.ctx.inboxes.iter().flatten().map(Inbox::shared_credit).sum::<u64>();
         let outboxes = self.ctx.outboxes.iter().map(Outbox::shared_room).sum::<u64>();
         self.ctx.shared_credit.check(inboxes + outboxes)?;

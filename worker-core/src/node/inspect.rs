@@ -250,9 +250,9 @@ impl Node {
             // When its turn comes it is not taken.
             BatchPhase::Queued { .. } if base.paused.is_some() => self.blocked(base),
             BatchPhase::Queued { .. }
-                if self.ctx.quarantines > 0 && self.ctx.slots.used() < self.ctx.slots.total() =>
+                if !self.ctx.alone.may_begin(base.id) && self.ctx.slots.used() < self.ctx.slots.total() =>
             {
-                vec![self.quarantined()]
+                vec![self.quarantined(base)]
             }
             BatchPhase::Queued { since } => {
                 let ahead = self.ctx.slots.ahead_of(base.id).unwrap_or(0);
@@ -319,12 +319,14 @@ impl Node {
                 let later = self.ctx.timers.at(WakeReason::Retry(base.id)).filter(|_| records_held > 0);
                 match later {
                     _ if base.paused.is_some() => self.blocked(base),
+                    _ if self.ctx.alone.waits(base.id) => vec![self.quarantined(base)],
                     Some(until) => {
                         vec![Reason::Backoff { attempts, until, why: String::new(), records: records_held }]
                     }
                     None if base.has_input(&self.ctx) || records_held > 0 => {
                         let blocked = self.blocked_or_limited(base);
-                        let turn = (blocked.is_empty() && !self.ctx.may_ask()).then(|| self.quarantined());
+                        let waits = blocked.is_empty() && !self.ctx.alone.may_begin(base.id);
+                        let turn = waits.then(|| self.quarantined(base));
                         blocked.into_iter().chain(turn).collect()
                     }
                     None => undecided(records.undecided_records()),
@@ -333,8 +335,8 @@ impl Node {
         }
     }
 
-    /// Records with which the process died are tried one program at a time, and another task's turn it is.
-    fn quarantined(&self) -> Reason {
+    /// A record with which the process died is tried alone: by another task, or by this one once nothing is in flight any more.
+    fn quarantined(&self, base: &Base) -> Reason {
         let asks = |task: &&Task| match &task.kind {
             TaskMachine::Records(records) => records.asked_records() > 0,
             TaskMachine::Source(_)
@@ -342,8 +344,14 @@ impl Node {
             | TaskMachine::Stream(_)
             | TaskMachine::Sink(_) => false,
         };
-        let asking = self.tasks.iter().flatten().filter(asks).map(|task| task.base.id);
-        Reason::Quarantined { tried: self.ctx.slots.holders().into_iter().chain(asking).collect() }
+        let tried = match self.ctx.alone.holds_up() {
+            Some(other) if other != base.id => vec![other],
+            Some(_) | None => {
+                let asking = self.tasks.iter().flatten().filter(asks).map(|task| task.base.id);
+                self.ctx.slots.holders().into_iter().chain(asking).collect()
+            }
+        };
+        Reason::Quarantined { tried }
     }
 
     /// What a task waits for that has done all it was given: that this is durable.

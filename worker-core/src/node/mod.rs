@@ -410,6 +410,8 @@ mod peer_tests;
 #[cfg(test)]
 mod play;
 #[cfg(test)]
+mod quarantine_tests;
+#[cfg(test)]
 mod reason_tests;
 #[cfg(test)]
 mod room_tests;

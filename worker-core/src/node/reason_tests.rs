@@ -365,29 +365,6 @@ fn a_record_that_may_have_killed_the_worker_is_asked_about_later() {
 }
 
 #[test]
-fn while_records_are_tried_that_may_have_killed_the_worker_others_wait_for_their_turn() {
-    use crate::event::Attempt;
-    use crate::recovery::TaskState;
-    use worker_proto::{Epoch, JournalId, Seq};
-    for kind in [batch as fn() -> TaskKind, || asked(10)] {
-        let mut config = line(vec![TaskKind::Source, kind(), kind()]);
-        config.slots = 2;
-        for link in &mut config.graph.links {
-            link.from = TaskId(0);
-        }
-        let fresh = |at| (TaskId(at), TaskState::fresh(Epoch(1), JournalId(u64::from(at) + 1)));
-        let mut states: BTreeMap<_, _> = (0..3).map(fresh).collect();
-        let first = Some((LinkId(0), Seq(1)));
-        states.get_mut(&STAGE).unwrap().attempt = Attempt { records: 2, first, alone: 0, suspects: 0 };
-        let mut play = Play::recovered(config, &states);
-        play.read_to(&[0, 1], &["one", "two"]);
-        play.pass(Duration::ZERO);
-        assert!(matches!(play.reason(1), Reason::ChildBusy { .. }), "{:?}", play.reasons(1));
-        assert_eq!(play.reason(2), Reason::Quarantined { tried: vec![STAGE] });
-    }
-}
-
-#[test]
 fn a_link_between_tasks_that_do_not_exist_here_is_no_reason() {
     let mut config = line(vec![TaskKind::Source, TaskKind::Sink, TaskKind::Sink]);
     config.nodes.push("b".into());

@@ -43,6 +43,8 @@ impl Node {
                 self.inbox_due(link);
             } else if let Some(id) = self.ctx.grant_slot() {
                 self.give_slot(id);
+            } else if self.ctx.gives_turn() {
+                // Nothing else is in flight while it tries its record.
             } else if self.begins_to_leave() {
                 self.ctx.leaving = true;
                 self.change_all();
@@ -66,7 +68,7 @@ impl Node {
         });
         if !used {
             self.ctx.slots.release(id);
-            self.ctx.let_records_ask();
+            self.ctx.no_longer_alone(id);
         }
     }
 

@@ -113,7 +113,7 @@ impl BatchTask {
         }
         let is_over = self.is_idle() && base.is_exhausted() && !ctx.is_halted();
         if is_over && !self.awaits_header(base, ctx) {
-            self.quarantine.over(ctx);
+            self.quarantine.over();
             base.commit_end(ctx, Vec::new(), Output::default());
         }
         let rests = self.segments.is_empty() && self.forming.is_empty() && !ctx.is_halted();
@@ -187,8 +187,16 @@ impl BatchTask {
 
     fn request_slot(&mut self, base: &Base, ctx: &mut Ctx) {
         if base.may_work(ctx) {
+            let first = self.segments.front().and_then(Segment::first);
+            if let Some(until) = self.quarantine.not_before(first, ctx) {
+                self.phase = Phase::Backoff { until };
+                return ctx.timers.set(WakeReason::Retry(base.id), until);
+            }
             self.phase = Phase::Queued { since: ctx.now };
             ctx.slots.request(base.id);
+            if self.quarantine.is_tried_alone(first, ctx) {
+                self.quarantine.wait_to_be_alone(base, ctx);
+            }
         } else if self.phase == Phase::Idle {
             self.phase = Phase::Blocked { since: ctx.now };
         }
@@ -204,12 +212,7 @@ impl BatchTask {
             return false;
         }
         let Some(segment) = self.segments.front_mut() else { return false };
-        let first = segment.pieces.front().map(|p| (p.link, p.first_seq));
-        if let Some(until) = self.quarantine.not_before(first, ctx) {
-            self.phase = Phase::Backoff { until };
-            ctx.timers.set(WakeReason::Retry(base.id), until);
-            return false;
-        }
+        ctx.timers.clear(WakeReason::Retry(base.id));
         segment.attempts += 1;
         segment.tried += 1;
         self.works += 1;
@@ -243,7 +246,7 @@ impl BatchTask {
         if result.is_ok() || !ctx.planted.is(Bug::SlotLeaked) {
             ctx.slots.release(base.id);
         }
-        ctx.let_records_ask();
+        ctx.nothing_in_flight(base.id);
         let Some(segment) = self.segments.pop_front() else { return true };
         if segment.records() == 0 {
             self.header_asked(base, ctx, segment, result);
@@ -273,7 +276,7 @@ impl BatchTask {
                 self.backoff.reset();
                 self.last_failure = None;
                 let positions = Base::positions(ctx, &segment.pieces);
-                self.quarantine.passed(&segment.pieces, ctx);
+                self.quarantine.passed(&segment.pieces);
                 base.in_flight = self.quarantine.at_rest();
                 base.taken_outside(segment.records(), segment.pieces.cost());
                 base.commit(ctx, positions, output, false);
@@ -379,15 +382,18 @@ impl BatchTask {
         let Some(segment) = self.segments.front().filter(|_| self.is_running()) else {
             return self.quarantine.at_rest();
         };
-        let first = segment.pieces.front().map(|p| (p.link, p.first_seq));
-        Attempt { records: segment.records(), first, alone: self.quarantine.alone(first), suspects: 0 }
+        self.quarantine.in_flight(segment.records(), segment.first())
     }
 
     /// The wait before the next attempt is over.
     pub(crate) fn retry_due(&mut self, base: &mut Base, ctx: &mut Ctx) {
-        if matches!(self.phase, Phase::Backoff { .. }) {
-            self.phase = Phase::Idle;
-            self.step(base, ctx);
+        match self.phase {
+            Phase::Backoff { .. } => {
+                self.phase = Phase::Idle;
+                self.step(base, ctx);
+            }
+            Phase::Queued { .. } => self.quarantine.waited(base, ctx),
+            Phase::Idle | Phase::Blocked { .. } | Phase::Running { .. } => {}
         }
     }
 
@@ -398,7 +404,8 @@ impl BatchTask {
             ctx.slots.release(base.id);
             base.nothing_in_flight(ctx);
         }
-        self.quarantine.over(ctx);
+        self.quarantine.over();
+        ctx.no_longer_alone(base.id);
         self.phase = Phase::Idle;
         self.segments.clear();
         self.systematic.forget(base, ctx);
@@ -471,7 +478,7 @@ impl Condemns for BatchTask {
 
     fn dead_letter(&mut self, base: &mut Base, ctx: &mut Ctx, piece: &Piece, letter: DeadLetter) {
         let positions = Base::positions(ctx, [piece]);
-        self.quarantine.passed([piece], ctx);
+        self.quarantine.passed([piece]);
         base.in_flight = self.in_flight();
         base.commit(ctx, positions, Base::only_dead(letter), false);
     }

@@ -57,13 +57,4 @@ impl Task {
     pub(crate) fn is_asking(&self) -> bool {
         matches!(&self.kind, TaskMachine::Records(records) if records.asked_records() > 0)
     }
-
-    /// Whether it looks for a record of which the worker died.
-    pub(crate) fn is_in_quarantine(&self) -> bool {
-        match &self.kind {
-            TaskMachine::Batch(batch) => batch.is_in_quarantine(),
-            TaskMachine::Records(records) => records.is_in_quarantine(),
-            TaskMachine::Source(_) | TaskMachine::Stream(_) | TaskMachine::Sink(_) => false,
-        }
-    }
 }

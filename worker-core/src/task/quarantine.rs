@@ -1,8 +1,9 @@
 //! Finding the record of which the worker itself dies.
 //!
 //! Before a program is given records the journal notes how many, and a commit says how many of them are left. A life that
-//! finds some knows what was in flight when the one before it died, and gives its programs half as many at once, one program
-//! at a time. Only a record that was alone in flight on its node in [`DEATHS_ALONE`] lives in a row is dead-lettered. Each life
+//! finds some knows what was in flight when the one before it died, and gives that task's programs half as many at once; nobody else
+//! is held up by that. Only a record that was alone in flight on its node in [`DEATHS_ALONE`] lives in a row is dead-lettered, so one that
+//! was in flight by itself in two deaths in a row is tried while nothing else is ([`Alone`](crate::alone::Alone)). Each life
 //! tries it again, and later than the one before ([`PATIENCE`]): whatever kills workers for another reason, even soon after
 //! every start, does not find the same record in flight each time.
 
@@ -12,6 +13,7 @@ use crate::event::{Attempt, Contents, DeadLetter, FailureKind};
 use crate::fault::Bug;
 use crate::inbox::Piece;
 use crate::time::Time;
+use crate::timers::WakeReason;
 use std::time::Duration;
 use worker_proto::{LinkId, Seq};
 
@@ -20,6 +22,10 @@ const DEATHS_ALONE: u32 = 3;
 
 /// How old a life is before it tries a record of which one or two in a row may have died.
 const PATIENCE: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
+
+/// How long a record waits for what else is in flight, while nothing else begins. Then it is tried beside that: what takes longer must
+/// not hold up the whole node, and a death counts for nothing then.
+const ALONE_WAIT: Duration = Duration::from_secs(5);
 
 /// What a task does after a death of the worker that it may have caused.
 #[derive(Debug, Default)]
@@ -32,6 +38,10 @@ pub(super) struct Quarantine {
     left: u64,
     /// In how many lives in a row the process died while the first was alone in flight.
     alone: u32,
+    /// The first was in flight by itself in two deaths in a row, whatever other tasks had: it is tried alone on the node.
+    again: bool,
+    /// It has waited long enough for that.
+    has_waited: bool,
 }
 
 impl Quarantine {
@@ -42,14 +52,16 @@ impl Quarantine {
         if suspects == 0 {
             return Self::default();
         }
-        ctx.quarantines += 1;
         let alone = match (attempt.records, in_flight) {
             // It was not tried in the last life, which something else ended: it stays what it was.
             (0, _) => attempt.alone,
             (_, 1) => attempt.alone + 1,
             _ => 0,
         };
-        let quarantine = Self { at_once: (suspects / 2).max(1), first: attempt.first, left: suspects, alone };
+        let again = (suspects, attempt.suspects) == (1, 1);
+        let at_once = (suspects / 2).max(1);
+        let quarantine =
+            Self { at_once, first: attempt.first, left: suspects, alone, again, has_waited: false };
         base.note(ctx, quarantine.at_rest());
         quarantine
     }
@@ -59,6 +71,12 @@ impl Quarantine {
         let suspects = if self.is_on() { self.left } else { 0 };
         let first = self.first.filter(|_| suspects > 0);
         Attempt { records: 0, first, alone: self.alone(first), suspects }
+    }
+
+    /// What the next life has to know while these are in flight: whether they were suspected before they were tried.
+    pub(super) fn in_flight(&self, records: u64, first: Option<(LinkId, Seq)>) -> Attempt {
+        let suspects = if self.is_on() { records } else { 0 };
+        Attempt { records, first, alone: self.alone(first), suspects }
     }
 
     /// How many records a program may be given at once.
@@ -73,6 +91,27 @@ impl Quarantine {
     /// In how many lives in a row the process died while the record at `first` was alone in flight.
     pub(super) fn alone(&self, first: Option<(LinkId, Seq)>) -> u32 {
         if self.is_on() && self.left == 1 && first.is_some() && first == self.first { self.alone } else { 0 }
+    }
+
+    /// Whether the record at `first` waits until nothing else is in flight on the node.
+    pub(super) fn is_tried_alone(&self, first: Option<(LinkId, Seq)>, ctx: &Ctx) -> bool {
+        let is_first = self.is_on() && self.left == 1 && first.is_some() && first == self.first;
+        is_first
+            && !ctx.planted.is(Bug::TriedBesideOthers)
+            && (self.again || self.alone > 0)
+            && !self.has_waited
+    }
+
+    /// A task waits with its record until nothing else is in flight, for a while.
+    pub(super) fn wait_to_be_alone(&self, base: &Base, ctx: &mut Ctx) {
+        ctx.alone.wants(base.id);
+        ctx.timers.set(WakeReason::Retry(base.id), ctx.now + ALONE_WAIT);
+    }
+
+    /// It has waited for so long that it is tried beside what is in flight.
+    pub(super) fn waited(&mut self, base: &Base, ctx: &mut Ctx) {
+        self.has_waited = true;
+        ctx.no_longer_alone(base.id);
     }
 
     /// When the record at `first` may be tried, if not now.
@@ -111,7 +150,7 @@ impl Quarantine {
     }
 
     /// These records are committed. Those that came before the first that was in flight, by other links, say nothing.
-    pub(super) fn passed<'a>(&mut self, pieces: impl IntoIterator<Item = &'a Piece>, ctx: &mut Ctx) {
+    pub(super) fn passed<'a>(&mut self, pieces: impl IntoIterator<Item = &'a Piece>) {
         if !self.is_on() {
             return;
         }
@@ -124,15 +163,12 @@ impl Quarantine {
             }
         }
         if self.left == 0 {
-            self.over(ctx);
+            self.over();
         }
     }
 
     /// The task looks for nothing any more.
-    pub(super) fn over(&mut self, ctx: &mut Ctx) {
-        if self.is_on() {
-            self.at_once = 0;
-            ctx.quarantine_over();
-        }
+    pub(super) fn over(&mut self) {
+        self.at_once = 0;
     }
 }

@@ -95,6 +95,13 @@ impl RecordsTask {
     }
 
     pub(super) fn step(&mut self, base: &mut Base, ctx: &mut Ctx) {
+        self.proceed(base, ctx);
+        if ctx.alone.has_turn(base.id) && self.asked.is_empty() {
+            ctx.no_longer_alone(base.id);
+        }
+    }
+
+    fn proceed(&mut self, base: &mut Base, ctx: &mut Ctx) {
         let held_up = self.stopped || base.paused.is_some();
         self.condemn_undecided(base, ctx);
         if held_up || matches!(self.phase, Phase::Backoff { .. } | Phase::Ending { .. }) {
@@ -103,7 +110,7 @@ impl RecordsTask {
         while self.asked.is_empty() && self.waiting.is_empty() && base.is_at_boundary(ctx) {
             self.end_chunk(base, ctx);
         }
-        if self.asked.records() > 0 || ctx.may_ask() {
+        if ctx.alone.may_begin(base.id) {
             self.ask_more(base, ctx);
         }
         if ctx.is_halted() {
@@ -138,6 +145,9 @@ impl RecordsTask {
         if matches!(self.phase, Phase::Backoff { .. }) {
             self.phase = Phase::Idle;
         }
+        if ctx.alone.waits(base.id) {
+            self.quarantine.waited(base, ctx);
+        }
         self.step(base, ctx);
     }
 
@@ -160,8 +170,9 @@ impl RecordsTask {
         if self.asked.records() > 0 {
             base.nothing_in_flight(ctx);
         }
-        self.take_back(ctx);
-        self.quarantine.over(ctx);
+        self.take_back(base, ctx);
+        self.quarantine.over();
+        ctx.no_longer_alone(base.id);
         self.waiting = Pieces::default();
         self.passing.forget();
         self.systematic.forget(base, ctx);
@@ -181,7 +192,7 @@ impl Condemns for RecordsTask {
 
     fn dead_letter(&mut self, base: &mut Base, ctx: &mut Ctx, piece: &Piece, letter: DeadLetter) {
         let positions = Base::positions(ctx, [piece]);
-        self.quarantine.passed([piece], ctx);
+        self.quarantine.passed([piece]);
         base.in_flight = self.in_flight();
         base.commit(ctx, positions, Base::only_dead(letter), false);
     }

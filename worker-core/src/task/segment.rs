@@ -3,6 +3,7 @@
 use crate::event::Run;
 use crate::inbox::Pieces;
 use bytes::Bytes;
+use worker_proto::{LinkId, Seq};
 
 /// Consecutive inputs that are run together.
 #[derive(Debug)]
@@ -27,6 +28,11 @@ impl Segment {
     /// The last run of it counts for nothing.
     pub(crate) fn not_tried(self) -> Self {
         Self { attempts: self.attempts - 1, tried: self.tried - 1, ..self }
+    }
+
+    /// Where its first record comes from.
+    pub(crate) fn first(&self) -> Option<(LinkId, Seq)> {
+        self.pieces.front().map(|piece| (piece.link, piece.first_seq))
     }
 
     pub(crate) fn records(&self) -> u64 {

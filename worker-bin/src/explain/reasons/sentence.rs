@@ -40,7 +40,7 @@ impl Why {
             Why::Quarantined { held_by } => {
                 let now = listed(held_by, 4)
                     .map_or_else(String::new, |tasks| format!("; it is the turn of {tasks}"));
-                format!("records with which the worker died are tried one program at a time{now}")
+                format!("a record with which the worker may have died is tried alone{now}")
             }
             Why::Backoff { attempts, next_in_s, error, records: count } => {
                 let (count, times, error) = (records(*count), times(*attempts), foreign(error));

@@ -54,7 +54,10 @@ fn says_what_is_wrong_and_whose_it_is() {
         }),
         ("node", "slots used", |n| n.ctx.slots.release(STAGE)),
         ("node", "tasks that ask", |n| n.ctx.asking += 1),
-        ("node", "quarantines", |n| n.ctx.quarantines += 1),
+        ("node", "alone in flight", |n| {
+            n.ctx.alone.wants(SINK);
+            n.ctx.alone.next();
+        }),
     ];
     for (whose, what, spoil) in wrong {
         let mut node = in_use(false).node;

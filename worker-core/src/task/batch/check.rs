@@ -33,8 +33,4 @@ impl BatchTask {
         let undecided = self.systematic.undecided();
         undecided.chain(self.segments.iter().flat_map(|segment| &segment.pieces)).chain(&self.forming)
     }
-
-    pub(in crate::task) fn is_in_quarantine(&self) -> bool {
-        self.quarantine.is_on()
-    }
 }

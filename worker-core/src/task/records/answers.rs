@@ -41,9 +41,11 @@ impl RecordsTask {
         let failed = output.dead.iter().filter(|letter| letter.origin.is_some()).count() as u64;
         base.taken_outside(pieces.records().saturating_sub(failed), pieces.cost());
         if !pieces.is_empty() {
-            self.progress(records, &pieces, ctx);
+            self.progress(records, &pieces);
             if self.asked.is_empty() {
-                ctx.asked_nothing();
+                ctx.asked_nothing(base.id);
+            } else {
+                ctx.alone.other_ended();
             }
             base.in_flight = self.in_flight();
         }
@@ -55,7 +57,7 @@ impl RecordsTask {
         if ended && matches!(self.phase, Phase::Ending { .. }) && self.asked.is_empty() {
             self.phase = Phase::Idle;
             self.stopped = true;
-            self.quarantine.over(ctx);
+            self.quarantine.over();
             return base.commit_end(ctx, inputs, output);
         }
         let says_nothing = output.chunks.is_empty() && output.dead.is_empty() && output.position.is_none();
@@ -83,7 +85,7 @@ impl RecordsTask {
         }
         self.answers_again();
         if self.asked.is_empty() {
-            ctx.asked_nothing();
+            ctx.asked_nothing(base.id);
         }
         base.note(ctx, self.in_flight());
         output
@@ -104,12 +106,12 @@ impl RecordsTask {
         self.backoff.reset();
     }
 
-    fn progress(&mut self, records: u64, pieces: &Pieces, ctx: &mut Ctx) {
+    fn progress(&mut self, records: u64, pieces: &Pieces) {
         self.answers_again();
         self.suspects = self.suspects.saturating_sub(records);
         if self.suspects == 0 {
             self.window = (self.window * 2).min(self.spec.in_flight);
         }
-        self.quarantine.passed(pieces, ctx);
+        self.quarantine.passed(pieces);
     }
 }

@@ -36,6 +36,14 @@ impl RecordsTask {
                 ctx.timers.set(WakeReason::Retry(base.id), until);
                 break;
             }
+            if self.quarantine.is_tried_alone(Some((piece.link, piece.first_seq)), ctx) {
+                if !ctx.alone.has_turn(base.id) {
+                    self.waiting.push_front(piece);
+                    self.quarantine.wait_to_be_alone(base, ctx);
+                    break;
+                }
+                ctx.timers.clear(WakeReason::Retry(base.id));
+            }
             let (task, life, link, first_seq) = (base.id, self.life, piece.link, piece.first_seq);
             requests.push(Action::task(
                 task,
@@ -56,8 +64,7 @@ impl RecordsTask {
         let Some(first) = self.asked.front().map(|p| (p.link, p.first_seq)) else {
             return self.quarantine.at_rest();
         };
-        let (records, alone) = (self.asked.records(), self.quarantine.alone(Some(first)));
-        Attempt { records, first: Some(first), alone, suspects: 0 }
+        self.quarantine.in_flight(self.asked.records(), Some(first))
     }
 
     /// What may be asked next: what a life before was asked, then what the inboxes have.

@@ -36,8 +36,4 @@ impl RecordsTask {
     pub(in crate::task) fn is_stopped(&self) -> bool {
         self.stopped
     }
-
-    pub(in crate::task) fn is_in_quarantine(&self) -> bool {
-        self.quarantine.is_on()
-    }
 }

@@ -23,14 +23,14 @@ impl RecordsTask {
             return ctx.fail_task(&base.name, failure.message);
         }
         if self.stopped {
-            self.take_back(ctx);
+            self.take_back(base, ctx);
             self.phase = Phase::Idle;
             return self.abandon(base, ctx);
         }
         let in_flight = self.asked.records();
         if failure.kind == FailureKind::Injected {
             base.counters.retried_records += in_flight;
-            self.take_back(ctx);
+            self.take_back(base, ctx);
             self.phase = Phase::Idle;
             return self.step(base, ctx);
         }
@@ -44,7 +44,7 @@ impl RecordsTask {
         });
         base.counters.retried_records += in_flight;
         self.last_failure = Some(failure.clone());
-        self.take_back(ctx);
+        self.take_back(base, ctx);
         self.phase = Phase::Idle;
         if self.has_attempts(in_flight) {
             let until = ctx.now + self.backoff.fail(&mut ctx.rng);
@@ -86,9 +86,9 @@ impl RecordsTask {
     }
 
     /// What was asked and not answered is asked again, before anything else.
-    pub(super) fn take_back(&mut self, ctx: &mut Ctx) {
+    pub(super) fn take_back(&mut self, base: &Base, ctx: &mut Ctx) {
         if !self.asked.is_empty() {
-            ctx.asked_nothing();
+            ctx.asked_nothing(base.id);
         }
         self.waiting.put_back(std::mem::take(&mut self.asked));
     }
