@@ -31,6 +31,36 @@ fn a_failed_sync_ends_the_process_with_the_reason_and_the_next_one_continues() {
     }
 }
 
+/// Nothing that was in flight is to blame for it, so the next life gives its programs as much at once as ever.
+#[test]
+fn an_end_by_a_failed_sync_is_no_death_of_what_was_in_flight() {
+    let batch = 40;
+    let mut ended_so = 0;
+    for nth in 2..9 {
+        let scratch = Scratch::new();
+        scratch.shell("seq 1 200 > in.txt");
+        let stage = format!(
+            "[stage.sized]\npartitions = 1\nbatch = {{ max_records = {batch}, linger = '10s' }}\n\
+             run = ['sh', '-c', 'cat > taken; wc -l < taken >> sizes; sleep 0.2; cat taken']\n"
+        );
+        scratch.write(
+            "pipeline.toml",
+            format!("[source.in]\nfile = 'in.txt'\n{stage}[sink.out]\nfile = 'out.txt'\n"),
+        );
+        let fault = format!("journal.sync.before:{nth}=eio");
+        let ended = live(&scratch, &fault);
+        ended_so += u32::from(ended.status.code() == Some(1));
+        scratch.write("sizes", "");
+        let finished = live(&scratch, "");
+        assert_eq!(finished.status.code(), Some(0), "{fault}, then: {}", finished.stderr);
+        let sizes: Vec<u32> =
+            scratch.text("sizes").lines().map(|size| size.trim().parse().expect("a number")).collect();
+        assert!(sizes.iter().all(|size| *size == batch), "{fault}: {sizes:?}");
+        assert_eq!(scratch.text("out.txt"), scratch.text("in.txt"), "{fault}");
+    }
+    assert!(ended_so > 2, "{ended_so} ended by it while it worked");
+}
+
 /// Every other error is either survived or said, and nothing is lost by it.
 #[test]
 fn any_error_of_the_disk_is_said_and_loses_nothing() {

@@ -118,6 +118,7 @@ mod input;
 mod inspect;
 mod live;
 mod lock;
+mod note;
 mod opening;
 mod reading;
 mod record;

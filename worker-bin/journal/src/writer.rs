@@ -15,7 +15,7 @@ use super::storage::Storage;
 use super::sync::Poison;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use worker_core::event::{Attempt, Body, Commit, InputDone, Place};
+use worker_core::event::{Body, Commit, InputDone, Place};
 use worker_proto::{Batch, Epoch, Fingerprint, JournalId, LinkId, Seq};
 
 /// A commit whose batches are larger than this in bytes is written as several records, of which the last one counts.
@@ -97,28 +97,6 @@ impl<S: Storage, F: Fold> Journal<S, F> {
         self.copy_forward(position.0.saturating_sub(before.0));
         debug_assert!(segment == self.active.header.number || self.check() == Ok(()), "{:?}", self.check());
         Ok(position)
-    }
-
-    /// Notes what is about to be in flight; this need not become durable by itself.
-    ///
-    /// # Errors
-    /// [`JournalError`].
-    pub fn note(&mut self, attempt: &Attempt) -> Result<Position, JournalError> {
-        self.note_of(Member(0), attempt)
-    }
-
-    /// Notes it of one of several tasks.
-    ///
-    /// # Errors
-    /// [`JournalError`].
-    pub fn note_of(&mut self, member: Member, attempt: &Attempt) -> Result<Position, JournalError> {
-        self.poison.check()?;
-        let head = AttemptHead::from(attempt);
-        self.write(member, RecordKind::Note, &Payload::default().with_head(&head))?;
-        if let Some(image) = self.images.task_mut(member) {
-            image.attempt = head;
-        }
-        Ok(self.end())
     }
 
     /// Puts a batch of an output that is not committed yet into the journal. It counts only if a commit refers to it.

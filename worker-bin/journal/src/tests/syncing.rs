@@ -65,6 +65,63 @@ fn what_a_failed_sync_left_in_the_cache_is_written_anew() {
     assert_eq!(journal.read(LinkId(1), Seq(1), 1).unwrap().payload(), "a\n");
 }
 
+/// The process ends in good order with it: no record that was in flight is to blame.
+#[test]
+fn an_end_by_a_failed_sync_is_no_death() {
+    let attempt =
+        |records, suspects| Attempt { records, first: Some((LinkId(9), Seq(3))), alone: 0, suspects };
+    let cases = [
+        (attempt(5, 0), Attempt::default()),
+        (attempt(1, 1), attempt(0, 1)),
+        (Attempt { alone: 2, ..attempt(1, 1) }, Attempt { alone: 2, ..attempt(0, 1) }),
+    ];
+    for (noted, left) in cases {
+        let disk = MemStorage::new();
+        let mut journal = open(&disk).journal;
+        sync(&mut journal);
+        journal.append(&with_output(1, 1, 1, "a\n"), None).unwrap();
+        journal.note(&noted).unwrap();
+        disk.fail_sync(1);
+        assert!(journal.to_sync().unwrap().run().is_err());
+        journal.leave();
+        drop(journal);
+        let copy = MemStorage::with_contents(disk.contents());
+        assert_eq!(open(&copy).state.attempt, left);
+        // The power may take all of it away again.
+        disk.crash(2);
+        assert_eq!(open(&disk).state.commits, 0);
+    }
+}
+
+/// What one that goes on has read of this segment is all that there is.
+#[test]
+fn who_has_been_replaced_notes_nothing() {
+    let disk = MemStorage::new();
+    let mut old = open(&disk).journal;
+    old.note(&Attempt { records: 1, ..Attempt::default() }).unwrap();
+    sync(&mut old);
+    drop(open(&disk));
+    let before = disk.contents();
+    old.leave();
+    assert_eq!(disk.contents(), before);
+}
+
+/// A full disk that keeps a note from being written keeps nothing else from it.
+#[test]
+fn a_leave_without_room_changes_nothing() {
+    let disk = MemStorage::new();
+    let mut journal = open(&disk).journal;
+    let noted = Attempt { records: 2, ..Attempt::default() };
+    journal.note(&noted).unwrap();
+    disk.set_full(true);
+    journal.leave();
+    disk.set_full(false);
+    assert_eq!(journal.check(), Ok(()));
+    sync(&mut journal);
+    drop(journal);
+    assert_eq!(open(&disk).state.attempt, noted);
+}
+
 #[test]
 fn a_life_that_cannot_be_made_durable_does_not_begin() {
     for n in 1..3 {

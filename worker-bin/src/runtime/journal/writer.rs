@@ -15,7 +15,7 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
-use worker_core::event::{Commit, DeadLetter};
+use worker_core::event::{Attempt, Commit, DeadLetter};
 use worker_journal::{Fold, Journal, JournalError, Member, Storage};
 use worker_proto::Batch;
 
@@ -56,6 +56,8 @@ impl JournalThreads {
                 break;
             }
         }
+        // Whatever it ends for, it is no death of what is in flight.
+        self.journal().leave();
         self.tasks.iter().for_each(|task| task.shared.close());
         self.column.close();
     }
@@ -158,6 +160,11 @@ impl JournalThreads {
                 Err(error) => return Err(error.to_string()),
             }
             match self.commands.recv_timeout(FULL_DISK_WAIT) {
+                Ok(order @ Order { member, command: JournalCommand::Note(Attempt { records: 0, .. }) }) => {
+                    // The process may end before there is room for the commit that it stands behind.
+                    self.journal().leave_of(member);
+                    later.push_back(order);
+                }
                 Ok(
                     order @ Order {
                         command:
@@ -334,7 +341,7 @@ impl MayBeFull for DeadLogError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use worker_core::event::{Attempt, Body, Chunk, CommitId};
+    use worker_core::event::{Body, Chunk, CommitId};
     use worker_journal::{Identity, MemStorage, NewestPosition, Settings};
     use worker_proto::{Fingerprint, JournalId, LinkId, Seq};
 
