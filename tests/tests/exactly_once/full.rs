@@ -1,7 +1,7 @@
 //! A disk that fills while the pipeline runs: it waits, and goes on by itself.
 
 use crate::PATIENCE;
-use worker_tests::process::{Disk, Nodes, Scratch};
+use worker_tests::process::{Disk, Nodes, Scratch, eventually};
 
 /// Node c is not there, and what it should have fills the disk, on which the other nodes keep their state too.
 #[test]
@@ -30,6 +30,51 @@ fn a_disk_full_of_what_an_absent_node_should_have_does_not_stay_full() {
         assert!(scratch.read(file) == scratch.read("in.txt"), "{file} is not in.txt");
     }
     drop(disk);
+}
+
+/// Node c is not there, and what it should have is a quarter of the disk, a little of it in every segment, among what node b has long had.
+#[test]
+fn a_disk_full_of_what_is_done_with_is_left_again_while_a_quarter_of_it_is_needed() {
+    let scratch = Scratch::new();
+    let disk = Disk::in_memory(&scratch, "tiny", "96m");
+    scratch.shell("seq 1 1500000 | sed 's/$/ is a number with some words behind it, so that there is more of it/' > in.txt");
+    let pipeline = "[pipeline]\nname = 'full'\noutbox = '1MiB'\n\
+                    [source.in]\nfile = 'in.txt'\nplace = 'a'\n\
+                    [stage.all]\nfrom = 'in'\nrun = 'cat'\nplace = 'a'\n[sink.b]\nfrom = 'all'\nfile = 'b.txt'\nplace = 'b'\n\
+                    [stage.some]\nfrom = 'in'\nrun = ['grep', '^[0-9]*[37] ']\nok_exit = [0, 1]\nplace = 'a'\n\
+                    [sink.c]\nfrom = 'some'\nfile = 'c.txt'\nplace = 'c'\n";
+    let nodes = Nodes::on_loopback(&scratch, &["a", "b", "c"], pipeline);
+    let with_state = |name: &str, state: &str| {
+        let mut node = nodes.node(name);
+        node.command.args(["--state", state, "--progress", "none"]);
+        node.start()
+    };
+    let b = with_state("b", "roomy");
+    let mut a = with_state("a", "tiny");
+    a.wait_for_message("the disk is full", PATIENCE);
+    let all = scratch.len("in.txt");
+    eventually("b has everything while c is not there", PATIENCE, || {
+        let there = scratch.len("b.txt");
+        if there == all {
+            Ok(())
+        } else {
+            Err(format!("{there} of {all} bytes: {}", scratch_state(&scratch)))
+        }
+    });
+    let c = with_state("c", "roomy");
+    for node in [a, b, c] {
+        node.wait(PATIENCE).expect(0);
+    }
+    assert!(scratch.shell("sort in.txt | sha256sum") == scratch.shell("sort b.txt | sha256sum"));
+    assert!(
+        scratch.shell("grep '^[0-9]*[37] ' in.txt | sort | sha256sum")
+            == scratch.shell("sort c.txt | sha256sum")
+    );
+    drop(disk);
+}
+
+fn scratch_state(scratch: &Scratch) -> String {
+    String::from_utf8_lossy(&scratch.shell("df -k tiny; ls -l tiny tiny/tasks/*")).into_owned()
 }
 
 /// A sink's disk: it waits for room, and what it has written is not repeated.

@@ -112,6 +112,7 @@ mod error;
 pub mod fault;
 mod fold;
 mod format;
+mod full;
 mod image;
 mod images;
 mod input;

@@ -3,6 +3,7 @@
 use super::error::JournalError;
 use super::fold::Fold;
 use super::format::{self, Position, RecordKind, SegmentHeader, version_for};
+use super::full::ROOM_NAME;
 use super::image::Image;
 use super::images::{Images, Member};
 use super::record::{self, CopiedHead, LifeHead, Location, Payload, Span};
@@ -153,7 +154,8 @@ impl<S: Storage, F: Fold> Journal<S, F> {
             return Err(JournalError::Misuse(format!("a journal of {tasks} tasks has {folds} sums")));
         }
         let names = storage.list()?;
-        if names.iter().any(|name| name == NEW_NAME) {
+        let is_there = |name: &str| names.iter().any(|there| there == name);
+        if is_there(NEW_NAME) {
             storage.remove(NEW_NAME)?;
         }
         let mut numbers: Vec<u64> = names.iter().filter_map(|name| format::segment_number(name)).collect();
@@ -167,6 +169,10 @@ impl<S: Storage, F: Fold> Journal<S, F> {
         };
         let recovered = recover::recover(&storage, &numbers, folds.as_mut_slice())?;
         is_ours(&storage, identity, &recovered)?;
+        // On a full disk this is the room for the new life's beginning.
+        if is_there(ROOM_NAME) {
+            storage.remove(ROOM_NAME)?;
+        }
         for number in numbers.iter().filter(|n| !recovered.segments.contains_key(n)) {
             storage.remove(&format::file_name(*number))?;
         }
@@ -303,6 +309,8 @@ impl<File: StorageFile> First<File> {
             sealed: self.before.into_iter().map(|(number, (_, sealed))| (number, sealed)).collect(),
             spares: Vec::new(),
             unused: None,
+            room: None,
+            was_full: false,
             checkpoints: Checkpoints { durable: made, waiting: VecDeque::new() },
             staged: BTreeMap::new(),
             inputs: BTreeMap::new(),
@@ -312,6 +320,7 @@ impl<File: StorageFile> First<File> {
             poison: Poison::new(&place),
         };
         journal.collect();
+        journal.set_room_aside();
         journal
     }
 

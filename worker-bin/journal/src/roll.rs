@@ -8,7 +8,7 @@ use super::record::{self, CheckpointHead, Payload};
 use super::segments::Active;
 use super::storage::{Storage, StorageError, StorageFile};
 use super::writer::Journal;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 /// The room of a segment is at least this many times that of its checkpoint.
 const CHECKPOINT_SHARE: u64 = 4;
@@ -16,6 +16,9 @@ const CHECKPOINT_SHARE: u64 = 4;
 /// Where a disk has no room for a segment of the size wanted, one of this many bytes beside its checkpoint does: the reserve of a
 /// state directory must be enough for it, whatever the keyed state of all tasks is.
 const SMALL_SEGMENT_BYTES: u64 = 1 << 20;
+
+/// A file for the next segment, and its room in bytes.
+pub(super) type Next<F> = (F, u64);
 
 /// A checkpoint that was written.
 #[derive(Clone, Debug, Default)]
@@ -42,7 +45,7 @@ impl Checkpoints {
         newest.map(|made| self.durable = made).is_some()
     }
 
-    fn newest(&self) -> &Made {
+    pub(super) fn newest(&self) -> &Made {
         self.waiting.back().unwrap_or(&self.durable)
     }
 }
@@ -50,11 +53,21 @@ impl Checkpoints {
 impl<S: Storage, F: Fold> Journal<S, F> {
     /// Seals the segment and begins the next.
     pub(super) fn roll(&mut self) -> Result<(), JournalError> {
-        let number = self.active.header.number + 1;
-        let (file, bytes) = match self.unused.take() {
+        let next = match self.unused.take() {
             Some(unused) => unused,
-            None => self.next_file(number)?,
+            None => self.next_file(self.active.header.number + 1)?,
         };
+        let segments = self.held_by_windows(next.1);
+        self.begin(next, &segments)
+    }
+
+    /// Goes on in this file, which takes over what is live in these segments.
+    pub(super) fn begin(
+        &mut self,
+        (file, bytes): Next<S::File>,
+        segments: &BTreeSet<u64>,
+    ) -> Result<(), JournalError> {
+        let number = self.active.header.number + 1;
         let header = SegmentHeader {
             version: version_for(self.folds.len()),
             journal: self.id,
@@ -65,7 +78,7 @@ impl<S: Storage, F: Fold> Journal<S, F> {
             fingerprint: self.fingerprint,
         };
         let mut next = Active::new(file.clone(), header, bytes);
-        let moved = match next.write_header().and_then(|()| self.take_over(&mut next)) {
+        let moved = match next.write_header().and_then(|()| self.take_over(&mut next, segments)) {
             Ok(moved) => moved,
             Err(error) => {
                 self.unused = Some((file, bytes));
@@ -79,6 +92,7 @@ impl<S: Storage, F: Fold> Journal<S, F> {
                 let (number, sealed) = std::mem::replace(&mut self.active, next).seal();
                 self.sealed.insert(number, sealed);
                 self.may_be_spread = true;
+                self.set_room_aside();
                 Ok(())
             }
             Err(error) => {
@@ -90,30 +104,41 @@ impl<S: Storage, F: Fold> Journal<S, F> {
     }
 
     /// A file for segment `number`: a finished one, if there is one of the right size.
-    fn next_file(&mut self, number: u64) -> Result<(S::File, u64), JournalError> {
+    fn next_file(&mut self, number: u64) -> Result<Next<S::File>, JournalError> {
         let grown = (self.active.bytes * 2).min(self.segment_bytes_max);
         let least = self.checkpoints.newest().bytes * CHECKPOINT_SHARE;
         let bytes = grown.max(least);
         let small = least.max(SMALL_SEGMENT_BYTES).min(SMALL_SEGMENT_BYTES + self.checkpoints.newest().bytes);
         let name = format::file_name(number);
-        let fenced = |error| match error {
-            StorageError::Exists { .. } => {
-                JournalError::Fenced { place: self.storage.describe(), segment: name.clone() }
-            }
-            StorageError::Full { .. } | StorageError::Io { .. } => error.into(),
-        };
         let spare = self.spares.iter().position(|(_, size)| *size == bytes);
         if let Some((spare, _)) = spare.map(|index| self.spares.swap_remove(index)) {
-            self.storage.rename(&format::file_name(spare), &name).map_err(fenced)?;
+            let renamed = self.storage.rename(&format::file_name(spare), &name);
+            renamed.map_err(|error| self.fenced(error, &name))?;
             return Ok((self.storage.open(&name)?, bytes));
         }
+        // What little was found after that must last.
+        let bytes = if self.was_full { small.min(bytes) } else { bytes };
         match self.storage.create(&name, bytes) {
             // A reserve of the disk that is smaller than a segment could not be used otherwise.
             Err(StorageError::Full { .. }) if bytes > small => {
+                self.was_full = true;
                 let bytes = small;
-                Ok((self.storage.create(&name, bytes).map_err(fenced)?, bytes))
+                Ok((self.storage.create(&name, bytes).map_err(|error| self.fenced(error, &name))?, bytes))
             }
-            created => Ok((created.map_err(fenced)?, bytes)),
+            created => {
+                self.was_full = matches!(created, Err(StorageError::Full { .. }));
+                Ok((created.map_err(|error| self.fenced(error, &name))?, bytes))
+            }
+        }
+    }
+
+    /// What it means that a segment cannot be made.
+    pub(super) fn fenced(&self, error: StorageError, name: &str) -> JournalError {
+        match error {
+            StorageError::Exists { .. } => {
+                JournalError::Fenced { place: self.storage.describe(), segment: name.to_owned() }
+            }
+            StorageError::Full { .. } | StorageError::Io { .. } => error.into(),
         }
     }
 }

@@ -86,6 +86,12 @@ pub trait StorageFile: Clone + fmt::Debug + Send + Sync {
     /// [`StorageError`].
     fn bytes(&self) -> Result<u64, StorageError>;
 
+    /// Gives back what lies behind so many bytes.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    fn shrink(&self, bytes: u64) -> Result<(), StorageError>;
+
     /// Nobody else has this file open.
     fn is_only_handle(&self) -> bool;
 }

@@ -27,19 +27,6 @@ const TAKEN_OVER_SHARE: u64 = 4;
 const MOVE_BYTES_MIN: u64 = 64 << 10;
 
 impl<S: Storage, F: Fold> Journal<S, F> {
-    /// Makes a checkpoint of now if segments wait for nothing else to be removed, as they would for the next append on a disk
-    /// so full that nothing is appended. Whether there is one, to be made durable.
-    ///
-    /// # Errors
-    /// [`JournalError`]: the disk has no room even for that; it may be tried again.
-    pub fn give_back(&mut self) -> Result<bool, JournalError> {
-        let waits = self.sealed.keys().any(|number| self.images.live.segment(*number).is_none());
-        if waits {
-            self.roll()?;
-        }
-        Ok(waits)
-    }
-
     /// Removes every segment that no durable checkpoint needs and of which nothing is live.
     ///
     /// What a later checkpoint does not need may be needed by the durable one: it alone is there after a crash.
@@ -55,6 +42,9 @@ impl<S: Storage, F: Fold> Journal<S, F> {
             .collect();
         for number in finished {
             let Some(segment) = self.sealed.remove(&number) else { continue };
+            if self.becomes_room(number, &segment) {
+                continue;
+            }
             let reusable = segment.bytes == self.segment_bytes_max && segment.file.is_only_handle();
             if reusable && self.spares.len() < SPARES_MAX {
                 self.spares.push((number, segment.bytes));
@@ -85,18 +75,17 @@ impl<S: Storage, F: Fold> Journal<S, F> {
         }
     }
 
-    /// Copies into a segment that begins what is left in mostly dead ones and is needed by a stream's window too: gives where each batch
-    /// was and where it is. What a task's window needs lies among what other tasks of the journal had, so it would hold all of their
-    /// segments; only a checkpoint, which follows it, can say that it has moved.
+    /// Copies into a segment that begins what is live in others: gives where each batch was and where it is. Only a checkpoint, which follows
+    /// it, can say that it has moved.
     ///
     /// # Errors
     /// There is no room. What cannot be read stays where it is.
     pub(super) fn take_over(
         &self,
         next: &mut Active<S::File>,
+        segments: &BTreeSet<u64>,
     ) -> Result<Vec<(Location, Location)>, StorageError> {
         let mut moved = Vec::new();
-        let segments = self.held_by_windows(next.bytes / TAKEN_OVER_SHARE);
         if segments.is_empty() {
             return Ok(moved);
         }
@@ -113,8 +102,10 @@ impl<S: Storage, F: Fold> Journal<S, F> {
         Ok(moved)
     }
 
-    /// The oldest mostly dead segments that a window needs, with at most so many live bytes.
-    fn held_by_windows(&self, mut bytes_max: u64) -> BTreeSet<u64> {
+    /// The oldest mostly dead segments that a stream's window needs, with so little live that a segment of so many bytes takes it over.
+    /// What a task's window needs lies among what other tasks of the journal had, so it would hold all of their segments.
+    pub(super) fn held_by_windows(&self, bytes: u64) -> BTreeSet<u64> {
+        let mut bytes_max = bytes / TAKEN_OVER_SHARE;
         let mut segments = BTreeSet::new();
         for (number, segment) in self.sealed.iter().filter(|_| self.is_spread()) {
             let Some(live) = self.images.live.segment(*number) else { continue };

@@ -3,13 +3,14 @@
 use super::error::{Damage, JournalError};
 use super::fold::Fold;
 use super::format::{self, Position, RecordKind};
+use super::full::Room;
 use super::images::{Images, Member};
 use super::input::InputFiles;
 use super::live::Use;
 use super::record::{
     AttemptHead, BodyHead, CommitHead, InputHead, Location, OutputHead, Payload, StepHead, TurnHead,
 };
-use super::roll::Checkpoints;
+use super::roll::{Checkpoints, Next};
 use super::segments::{Active, Sealed};
 use super::storage::Storage;
 use super::sync::Poison;
@@ -51,7 +52,11 @@ pub struct Journal<S: Storage, F> {
     /// Finished segments whose files are used again, and their sizes in bytes.
     pub(super) spares: Vec<(u64, u64)>,
     /// The next segment, if its beginning could not be written before.
-    pub(super) unused: Option<(S::File, u64)>,
+    pub(super) unused: Option<Next<S::File>>,
+    /// What is set aside for a checkpoint on a full disk.
+    pub(super) room: Option<Room>,
+    /// The last segment that was to be made found no room.
+    pub(super) was_full: bool,
     pub(super) durable: Position,
     pub(super) checkpoints: Checkpoints,
     pub(super) staged: BTreeMap<Place, Location>,
@@ -166,7 +171,8 @@ impl<S: Storage, F: Fold> Journal<S, F> {
     pub fn disk_bytes(&self) -> u64 {
         let sealed: u64 = self.sealed.values().map(|s| s.bytes).sum();
         let spare: u64 = self.spares.iter().map(|(_, bytes)| bytes).sum();
-        self.active.bytes + sealed + spare
+        let room = self.room.as_ref().map_or(0, |room| room.bytes);
+        self.active.bytes + sealed + spare + room
     }
 
     /// What may still be read, in bytes.

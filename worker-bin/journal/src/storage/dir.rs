@@ -170,6 +170,10 @@ impl StorageFile for DirFile {
         Ok(metadata.map_err(|e| StorageError::new("read the size of", self.path.display(), e))?.len())
     }
 
+    fn shrink(&self, bytes: u64) -> Result<(), StorageError> {
+        self.file.set_len(bytes).map_err(|e| StorageError::new("cut", self.path.display(), e))
+    }
+
     fn is_only_handle(&self) -> bool {
         Arc::strong_count(&self.file) == 1
     }

@@ -263,6 +263,16 @@ impl StorageFile for MemFile {
         Ok(self.lock().inode(self.inode)?.shown.len() as u64)
     }
 
+    fn shrink(&self, bytes: u64) -> Result<(), StorageError> {
+        let mut disk = self.lock();
+        let inode = disk.inode(self.inode)?;
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        inode.shown.truncate(bytes);
+        inode.durable.truncate(bytes);
+        inode.unsynced.retain(|(offset, _)| *offset < bytes as u64);
+        Ok(())
+    }
+
     fn is_only_handle(&self) -> bool {
         Arc::strong_count(&self.handles) == 1
     }

@@ -151,10 +151,12 @@ impl JournalThreads {
                 Ok(done) => return Ok(done),
                 Err(error) if error.is_full() => {
                     let to: Weak<dyn Tell> = Arc::downgrade(&(Arc::clone(cell) as Arc<dyn Tell>));
-                    if !error.is_about_descriptors()
-                        && self.column.storage.is_full_now(&to, &error.to_string())
-                    {
-                        continue;
+                    if !error.is_about_descriptors() {
+                        let has_reserve = self.column.storage.is_full_now(&to, &error.to_string());
+                        // Before the reserve is written to: what is live may need room to move.
+                        if self.gives_back().map_err(|error| error.to_string())? || has_reserve {
+                            continue;
+                        }
                     }
                 }
                 Err(error) => return Err(error.to_string()),
@@ -219,28 +221,36 @@ impl JournalThreads {
             JournalCommand::Then(Then(act)) => act(),
             // Nobody listens when the child was killed meanwhile.
             JournalCommand::Window(window, asker) => drop(asker.send(self.replayed(member, window))),
-            JournalCommand::GiveBack => return self.gives_back().map_err(|error| error.to_string()),
+            JournalCommand::GiveBack => {
+                return self.gives_back().map(drop).map_err(|error| error.to_string());
+            }
             JournalCommand::Commit(..) | JournalCommand::Note(_) | JournalCommand::Stop => {}
         }
         Ok(())
     }
 
-    /// Segments go when a checkpoint that does not need them is durable.
-    fn gives_back(&self) -> Result<(), JournalError> {
-        let ticket = {
-            let mut journal = self.journal();
-            match journal.give_back() {
-                Ok(true) => journal.to_sync(),
-                Ok(false) => None,
-                Err(error) if error.is_full() => None,
-                Err(error) => return Err(error),
+    /// Segments go when a checkpoint that does not need them is durable: one after the other, while that gives room. Says whether it has.
+    fn gives_back(&self) -> Result<bool, JournalError> {
+        let before = self.journal().disk_bytes();
+        loop {
+            let (ticket, bytes) = {
+                let mut journal = self.journal();
+                match journal.give_back() {
+                    Ok(true) => (journal.to_sync(), journal.disk_bytes()),
+                    Ok(false) => break,
+                    Err(error) if error.is_full() => break,
+                    Err(error) => return Err(error),
+                }
+            };
+            if let Some(ticket) = ticket {
+                let position = ticket.run()?;
+                self.journal().synced(position);
             }
-        };
-        if let Some(ticket) = ticket {
-            let position = ticket.run()?;
-            self.journal().synced(position);
+            if self.journal().disk_bytes() >= bytes {
+                break;
+            }
         }
-        Ok(())
+        Ok(self.journal().disk_bytes() < before)
     }
 
     fn replayed(&self, member: Member, window: u64) -> Result<Replayed, String> {
