@@ -31,7 +31,7 @@ fn a_window_is_given_again_from_the_file_that_it_was_read_from() {
     scratch.shell("cp in.txt kept; printf X | dd of=in.txt bs=1 seek=300000 conv=notrunc 2> /dev/null");
     run(&scratch).expect(1).says(&["in.txt", "has changed since it was read", "--fresh"]);
     scratch.shell("mv in.txt away");
-    run(&scratch).expect(1).says(&["in.txt", "still needed", "gone"]);
+    run(&scratch).expect(2).says(&["still needed", "in.txt is gone", "put it back", "--fresh"]);
 
     scratch.shell("mv away in.txt; cat kept > in.txt; touch go");
     run(&scratch).expect(0);

@@ -11,6 +11,7 @@ use super::record::{self, Location};
 use super::storage::Storage;
 use super::writer::Journal;
 use bytes::Bytes;
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::sync::Arc;
 use worker_proto::Batch;
@@ -25,15 +26,59 @@ pub trait InputFiles: Debug + Send + Sync {
 
     /// A file's name, for people.
     fn name(&self, file: u32) -> String;
+
+    /// Whether a file is there, and is the one that was read. Blocks.
+    ///
+    /// # Errors
+    /// What is wrong, with the file's name.
+    fn check(&self, file: u32) -> Result<(), String>;
 }
+
+/// So many files are named that are not as they were.
+const SHOWN_MAX: usize = 20;
 
 impl<S: Storage, F: Fold> Journal<S, F> {
     /// What a task reads: from now on its commits refer to it where they can, and what refers to it already can be read. The journal of a
     /// single task is written as older programs know it, and they know no references.
     pub fn reads(&mut self, member: Member, files: Arc<dyn InputFiles>) {
-        if self.folds.len() > 1 {
+        if self.refers() {
             self.inputs.insert(member, files);
         }
+    }
+
+    /// Whether commits may refer to what a task reads.
+    #[must_use]
+    pub fn refers(&self) -> bool {
+        self.folds.len() > 1
+    }
+
+    /// That all files which are still referred to are there, and are those that were read: to be asked when it is said what each task
+    /// [reads](Self::reads), and before anything depends on them. Blocks.
+    ///
+    /// # Errors
+    /// [`JournalError::Input`] names all that are not.
+    pub fn check_inputs(&self) -> Result<(), JournalError> {
+        let referred: BTreeSet<(Member, u32)> = self.images.locations().filter_map(Location::input).collect();
+        let check = |(member, file): (Member, u32)| match self.inputs.get(&member) {
+            Some(files) => files.check(file),
+            None => {
+                let task = self.images.task(member).map_or("a task", |image| image.task.as_str());
+                Err(format!("file {file} of what {task} reads is not known: the list of its files is gone"))
+            }
+        };
+        let wrong: Vec<String> = referred.into_iter().filter_map(|file| check(file).err()).collect();
+        let Some(more) = wrong.len().checked_sub(SHOWN_MAX.min(wrong.len())).filter(|_| !wrong.is_empty())
+        else {
+            return Ok(());
+        };
+        let mut named = wrong.iter().take(SHOWN_MAX).cloned().collect::<Vec<_>>().join("; ");
+        if more > 0 {
+            named.push_str(&format!("; and {more} more"));
+        }
+        let put = if wrong.len() == 1 { "it back as it was" } else { "them back as they were" };
+        Err(JournalError::Input(format!(
+            "what was read is still needed, and is not there as it was: {named}; put {put}, or start over with --fresh"
+        )))
     }
 }
 

@@ -263,6 +263,17 @@ impl Durable {
         }
     }
 
+    /// Whether the journal of a source may refer to what that reads.
+    pub(super) fn may_refer(&self, task: TaskId) -> bool {
+        let column = self.tasks.get(&task).and_then(|task| self.columns.get(task.column));
+        column.is_some_and(|column| column.journal.refers())
+    }
+
+    /// That what is referred to of files that were read is there.
+    pub(super) fn check_inputs(&self) -> Result<(), DurableError> {
+        Ok(self.columns.iter().try_for_each(|column| column.journal.check_inputs())?)
+    }
+
     /// Makes the first positions durable, with one sync for all of a journal.
     pub(super) fn first_positions_durable(&mut self) -> Result<(), DurableError> {
         for DurableColumn { journal, .. } in &mut self.columns {

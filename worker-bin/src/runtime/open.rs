@@ -107,6 +107,7 @@ pub fn open(
     let done_bytes = Arc::new(AtomicU64::new(0));
     let (written, made) = (Written::new(), Made::default());
     let mut opening = Opening { dir, max_record, limit, durable, done_bytes, written, made };
+    opening.what_was_read(&plan.local)?;
     let mut totals = Vec::new();
     let mut tasks = Vec::new();
     for task in &plan.local {
@@ -129,6 +130,11 @@ pub fn open(
     keep_apart(&mut tasks, &Arc::new(std::mem::take(&mut opening.written)))?;
     opening.begin_sinks(&mut tasks)?;
     Ok(Opened { tasks, totals, done_bytes: opening.done_bytes, made: opening.made })
+}
+
+/// Whether chunks of a source go on as they were read: by a key they are spread over links.
+fn goes_on_whole(task: &LocalTask) -> bool {
+    task.edges.iter().any(|edge| edge.by.is_none() || edge.links.len() == 1)
 }
 
 /// A source must not read what a sink writes: two names can be one file.
@@ -170,7 +176,6 @@ impl Opening<'_> {
         };
         let (done_bytes, stop) = (Arc::clone(&self.done_bytes), Stop::new()?);
         if self.durable.as_ref().is_some_and(|d| d.has_ended(task.id)) {
-            self.reads_no_more(task);
             let nothing = FileSource::of(Vec::new(), &options);
             return Ok(Input::reader(Box::new(nothing), stop, done_bytes));
         }
@@ -183,6 +188,7 @@ impl Opening<'_> {
             position,
             given: rest.done_before(),
             list: durable.list_path(&task.name),
+            may_refer: source.sampling.is_none() && goes_on_whole(task) && durable.may_refer(task.id),
             state: durable.dir(),
         });
         let opening = source::Opening {
@@ -218,12 +224,16 @@ impl Opening<'_> {
         }
     }
 
-    /// What a source that has ended gave may still be needed of its files.
-    fn reads_no_more(&mut self, task: &LocalTask) {
-        let Some(durable) = self.durable.as_deref_mut() else { return };
-        if let Ok(files) = SourceFiles::load(&durable.list_path(&task.name)) {
-            durable.reads(task.id, Arc::new(ReferredFiles::of(files)));
+    /// What sources gave may still be needed of their files, whether they have ended or not: all that is not there is said at once.
+    fn what_was_read(&mut self, tasks: &[LocalTask]) -> Result<(), OpenError> {
+        let Some(durable) = self.durable.as_deref_mut() else { return Ok(()) };
+        for task in tasks.iter().filter(|task| matches!(task.role, Role::Source(_))) {
+            // At the first start, and of other sources than files, there is none.
+            if let Ok(files) = SourceFiles::load(&durable.list_path(&task.name)) {
+                durable.reads(task.id, Arc::new(ReferredFiles::of(files)));
+            }
         }
+        Ok(durable.check_inputs()?)
     }
 
     fn sink(&mut self, task: &LocalTask, target: &dyn SinkEnd) -> Result<Box<dyn SinkWriter>, OpenError> {

@@ -24,6 +24,11 @@ impl InputFiles for Files {
     fn name(&self, file: u32) -> String {
         format!("in{file}.txt")
     }
+
+    fn check(&self, file: u32) -> Result<(), String> {
+        let is_there = self.0.lock().unwrap().get(file as usize).is_some_and(|file| !file.is_empty());
+        if is_there { Ok(()) } else { Err(format!("in{file}.txt is gone")) }
+    }
 }
 
 impl Files {
@@ -93,6 +98,36 @@ fn a_file_that_has_changed_is_refused_by_its_name() {
     assert!(matches!(journal.read(LINK, Seq(1), 1), Err(JournalError::Misuse(_))));
 }
 
+/// At the start, and all at once: not one after the other, when their turn comes, hours later.
+#[test]
+fn all_files_that_are_gone_and_still_needed_are_named() {
+    let (disk, files) = (MemStorage::new(), Files::default());
+    let mut journal = opened(&disk, &files);
+    let texts = ["a\n".to_owned(), "b\n".to_owned(), "c\n".to_owned(), "d\n".to_owned()];
+    for (id, text) in (1..).zip(&texts) {
+        journal.append_of(SENDER, &given(id, id, &files.add(text)), None).unwrap();
+    }
+    journal.append_of(READER, &admit(1, vec![sent(1, &texts[..1])]), None).unwrap();
+    drop(journal);
+    let mut journal = opened(&disk, &files);
+    journal.acknowledged(LINK, Seq(2));
+    journal.check_inputs().unwrap();
+    let said = |journal: &Journal<_, _>| journal.check_inputs().unwrap_err().to_string();
+    for gone in [0, 1, 3] {
+        files.0.lock().unwrap()[gone].clear();
+    }
+    let error = said(&journal);
+    let named = ["in0.txt is gone; ", "in3.txt is gone; put them back", "--fresh"];
+    assert!(
+        named.iter().all(|text| error.contains(text)),
+        "the one of a window, and one of an output: {error}"
+    );
+    assert!(!error.contains("in1") && !error.contains("in2"), "acknowledged, and there: {error}");
+    drop(journal);
+    let error = said(&open_shared(&disk).journal);
+    assert!(error.contains("file 0 of what a/0 reads is not known"), "{error}");
+}
+
 /// Equal records that lie elsewhere in memory are not known to lie in the file.
 #[test]
 fn only_the_very_records_are_referred_to() {
@@ -113,6 +148,7 @@ fn only_the_very_records_are_referred_to() {
 fn the_journal_of_one_task_has_the_records_themselves() {
     let (disk, files) = (MemStorage::new(), Files::default());
     let mut journal = open(&disk).journal;
+    assert!(!journal.refers() && open_shared(&MemStorage::new()).journal.refers());
     journal.reads(Member(0), Arc::new(files.clone()));
     let origin = files.add("alone\n");
     let chunk = Chunk { link: LinkId(1), body: Body::Memory(origin.records.clone()) };

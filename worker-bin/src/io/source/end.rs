@@ -132,6 +132,8 @@ pub struct Lives<'a> {
     pub given: u64,
     /// A file of its own, for what is too large for a position.
     pub list: PathBuf,
+    /// The journal may refer to what is read, where that stays.
+    pub may_refer: bool,
     /// The state directory, none of whose files is input.
     pub state: &'a Path,
 }

@@ -54,6 +54,8 @@ pub struct FileSource {
     mark: Utf8Mark,
     track: Track,
     fixed: Option<SourceFiles>,
+    /// Somebody may refer to where records lie in these.
+    is_referred: bool,
     /// Which of those are packed, or not known to be on stable storage: nobody refers to them.
     copied: BTreeSet<usize>,
     /// Where the chunk given last lies, if it lies there as it is.
@@ -205,8 +207,8 @@ impl FileSource {
         match self.stop.as_ref().filter(|_| self.files[index].is_pipe()) {
             None => {
                 let reader = self.reader_of(index, skip_bytes)?;
-                let may_lie = self.fixed.is_some() && self.options.framing.is_of_one_line();
-                if may_lie && !reader.lies_durably() {
+                // Only where something may refer to it a file is worth a sync.
+                if self.may_be_referred() && !reader.lies_durably() {
                     self.copied.insert(index);
                 }
                 self.reader = Some(reader);
@@ -304,11 +306,15 @@ impl FileSource {
         self.chunker.flush_piece().map_err(|e| self.too_long(e))
     }
 
+    fn may_be_referred(&self) -> bool {
+        self.is_referred && self.fixed.is_some() && self.options.framing.is_of_one_line()
+    }
+
     /// Where the records that are given next lie, if that is all in one file, each ended by its own byte.
     fn origin_of(&self, all: &Batch) -> Option<(u32, u64)> {
         let (at, files) = (self.track.next(), self.fixed.as_ref()?.files());
         let ends_within = at.within.bytes + all.bytes() as u64 <= files.get(at.file)?.length;
-        let lies = ends_within && self.options.framing.is_of_one_line() && !self.copied.contains(&at.file);
+        let lies = ends_within && self.may_be_referred() && !self.copied.contains(&at.file);
         Some((u32::try_from(at.file).ok()?, at.within.bytes)).filter(|_| lies)
     }
 

@@ -279,13 +279,15 @@ impl Files {
     /// The files of the first life, with the lengths that they had.
     fn fixed(&self, opening: &Opening<'_>, lives: &Lives<'_>) -> Result<FileSource, SourceError> {
         if let Some(position) = &lives.position {
-            return FileSource::resume(SourceFiles::load(&lives.list)?, position, &self.options(opening));
+            let files = SourceFiles::load(&lives.list)?;
+            let source = FileSource::resume(files, position, &self.options(opening))?;
+            return Ok(source.referred(lives.may_refer));
         }
         // What this very run writes there is no input.
         let paths = outside(self.matches(opening.dir)?, lives.state)?;
         let files = SourceFiles::fix(paths, &self.options(opening))?;
         files.store(&lives.list)?;
-        Ok(FileSource::fixed(files, &self.options(opening)))
+        Ok(FileSource::fixed(files, &self.options(opening)).referred(lives.may_refer))
     }
 
     /// The one path that is named, opened, if that is no regular file: it is read as it comes.

@@ -2,6 +2,7 @@
 
 use super::{SourceError, SourceFiles};
 use crate::mutex::lock;
+use crate::text::units::number;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex};
@@ -43,6 +44,20 @@ impl InputFiles for ReferredFiles {
     fn read_at(&self, file: u32, offset: u64, buffer: &mut [u8]) -> Result<(), String> {
         let read = self.open(file)?.read_exact_at(buffer, offset);
         read.map_err(|error| format!("cannot read {} from byte {offset} on: {error}", self.name(file)))
+    }
+
+    fn check(&self, file: u32) -> Result<(), String> {
+        let name = self.name(file);
+        let fixed = self.files.files().get(file as usize);
+        let fixed = fixed.ok_or_else(|| format!("the list of files has no {name}"))?;
+        fixed.open().map(drop).map_err(|error| match error {
+            SourceError::Gone { .. } => format!("{name} is gone"),
+            SourceError::Replaced { what, .. } => format!("{name} is not the file that was read: {what}"),
+            SourceError::Shorter { length, expected, .. } => {
+                format!("{name} ends after {} bytes, but had {}", number(length), number(expected))
+            }
+            other => other.to_string(),
+        })
     }
 
     fn name(&self, file: u32) -> String {

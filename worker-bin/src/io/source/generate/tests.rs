@@ -15,7 +15,13 @@ fn open(what: &Generate, limit: Option<u64>, position: Option<Bytes>) -> Generat
 
 fn open_to_stop(what: &Generate, limit: Option<u64>, position: Option<Bytes>, stop: Stop) -> GeneratedSource {
     let options = SourceOptions { limit, ..SourceOptions::default() };
-    let lives = Lives { position, given: 0, list: "/nowhere/list".into(), state: Path::new("/nowhere") };
+    let lives = Lives {
+        position,
+        given: 0,
+        may_refer: false,
+        list: "/nowhere/list".into(),
+        state: Path::new("/nowhere"),
+    };
     let opening = Opening { dir: Path::new("/"), options, task: (0, 1), stop, durable: Some(lives) };
     GeneratedSource::open(what, &opening).unwrap()
 }
@@ -34,8 +40,13 @@ fn several_tasks_share_the_numbers_and_each_goes_on_with_its_own() {
     let mut shared = Vec::new();
     for task in 0..3 {
         let begin = |position| {
-            let lives =
-                Lives { position, given: 0, list: "/nowhere/list".into(), state: Path::new("/nowhere") };
+            let lives = Lives {
+                position,
+                given: 0,
+                may_refer: false,
+                list: "/nowhere/list".into(),
+                state: Path::new("/nowhere"),
+            };
             let (options, stop) = (SourceOptions::default(), Stop::new().unwrap());
             let dir = Path::new("/");
             let opening = Opening { dir, options, task: (task, 3), stop, durable: Some(lives) };
@@ -125,7 +136,13 @@ fn a_position_of_something_else_is_refused() {
     let options = SourceOptions::default();
     for position in [&b"nonsense"[..], b"WSG1", b"WSF1\x01\0\0\0\0\0\0\0", b"WSG1\0\0\0\0\0\0\0\0"] {
         let position = Some(Bytes::copy_from_slice(position));
-        let lives = Lives { position, given: 0, list: "/nowhere/list".into(), state: Path::new("/nowhere") };
+        let lives = Lives {
+            position,
+            given: 0,
+            may_refer: false,
+            list: "/nowhere/list".into(),
+            state: Path::new("/nowhere"),
+        };
         let (options, stop) = (options.clone(), Stop::new().unwrap());
         let opening = Opening { dir: Path::new("/"), options, task: (0, 1), stop, durable: Some(lives) };
         let refused = GeneratedSource::open(&what(None, None), &opening).unwrap_err();

@@ -35,7 +35,13 @@ impl Tree {
 
     fn lives(&self, position: Option<(Bytes, u64)>) -> Lives<'_> {
         let (position, given) = position.map_or((None, 0), |(position, given)| (Some(position), given));
-        Lives { position, given, list: self.0.path().join("state/sources/a.list"), state: self.0.path() }
+        Lives {
+            position,
+            given,
+            may_refer: false,
+            list: self.0.path().join("state/sources/a.list"),
+            state: self.0.path(),
+        }
     }
 
     fn open(&self, patterns: &[&str], options: SourceOptions) -> Result<ListReader, SourceError> {

@@ -78,6 +78,7 @@ impl FileSource {
             mark: Utf8Mark::default(),
             track: Track::new(Position::default()),
             fixed: None,
+            is_referred: false,
             copied: BTreeSet::new(),
             origin: None,
             skip_bytes: 0,
@@ -100,6 +101,12 @@ impl FileSource {
     #[must_use]
     pub fn stopped_by(self, stop: Stop) -> Self {
         Self { stop: Some(stop), ..self }
+    }
+
+    /// The same; a journal may refer to where in its files the records lie.
+    #[must_use]
+    pub fn referred(self, is_referred: bool) -> Self {
+        Self { is_referred, ..self }
     }
 
     /// The files of the first start, from their beginning.

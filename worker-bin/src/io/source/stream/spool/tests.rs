@@ -43,6 +43,7 @@ impl Place {
             position: self.position.clone(),
             given: 0,
             list: self.path(),
+            may_refer: false,
             state: Path::new("/nowhere"),
         };
         let stream = stream.try_clone().unwrap();
