@@ -101,6 +101,54 @@ fn a_journal_that_is_damaged_in_the_middle_is_refused_with_the_place() {
     assert_copied(&scratch);
 }
 
+/// A column that is cut behind a record says nothing of that by itself; what another column has from it does.
+#[test]
+fn a_column_that_was_cut_is_named_with_its_file() {
+    let scratch = Scratch::new();
+    let keyed = SLOW.replace("partitions = 1", "partitions = 2\npartition_by = 'record'");
+    prepare(&scratch, &keyed);
+    half(&scratch);
+    if !scratch.path("state/tasks/column-1").exists() {
+        return; // One processor: nothing crosses.
+    }
+    scratch.shell("cp -a state good");
+    let mut named = 0;
+    for column in ["column-0", "column-1"] {
+        let path = segments(&scratch, column).pop().expect("a segment");
+        let inspected = scratch
+            .worker(&[
+                "journal",
+                "inspect",
+                "--json",
+                &path.parent().expect("a directory").display().to_string(),
+            ])
+            .run();
+        let text = String::from_utf8_lossy(&inspected.expect(0).stdout).into_owned();
+        let found = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("a line"));
+        let commits: Vec<u64> = found
+            .filter(|found| {
+                found["kind"] == "commit" && path.ends_with(found["segment"].as_str().unwrap_or_default())
+            })
+            .filter_map(|found| found["offset"].as_u64())
+            .collect();
+        let Some(first) = commits.first() else { continue };
+        let file = std::fs::File::options().write(true).open(&path).expect("a segment");
+        file.set_len(*first).expect("it can be cut");
+        let ended = run(&scratch);
+        assert_eq!(ended.status.code(), Some(2), "{}", ended.stderr);
+        let name = path.file_name().expect("a file").to_string_lossy().into_owned();
+        for text in [&*name, column, "was cut", "put the whole state directory back", "--fresh"] {
+            assert!(ended.stderr.contains(text), "{text:?} is missing in: {}", ended.stderr);
+        }
+        assert!(!ended.stderr.contains("sending node"), "{}", ended.stderr);
+        named += 1;
+        scratch.shell("rm -rf state; cp -a good state");
+    }
+    assert!(named > 0, "none has a commit");
+    run(&scratch).expect(0);
+    assert_eq!(scratch.shell("sort out.txt"), scratch.shell("sort in.txt"));
+}
+
 /// A header with another version and the right checksum, as a newer worker would write it.
 #[test]
 fn a_journal_of_a_newer_format_is_refused() {

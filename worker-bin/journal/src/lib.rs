@@ -142,7 +142,8 @@ pub use input::InputFiles;
 pub use inspect::{Finding, Found, InspectError, committed_dead_bytes, committed_position, inspect};
 pub use lock::Lock;
 pub use opening::{
-    Identity, MemberIdentity, Opened, OpenedMember, OpenedShared, Settings, SharedIdentity, random_id,
+    EndedAt, Identity, MemberIdentity, Opened, OpenedMember, OpenedShared, Settings, SharedIdentity,
+    random_id,
 };
 pub use reading::{Extent, LinkExtents, join};
 pub use reserve::Reserve;

@@ -2,7 +2,7 @@
 
 use super::error::JournalError;
 use super::fold::Fold;
-use super::format::{self, Position, RecordKind, SegmentHeader, version_for};
+use super::format::{self, Position, RecordKind, SEGMENT_HEADER_BYTES, SegmentHeader, version_for};
 use super::full::ROOM_NAME;
 use super::image::Image;
 use super::images::{Images, Member};
@@ -97,6 +97,17 @@ pub struct OpenedShared<S: Storage, F> {
     pub tasks: Vec<OpenedMember>,
     /// There was none before.
     pub is_new: bool,
+    /// Where the one that was there ended.
+    pub ended_at: Option<EndedAt>,
+}
+
+/// A place in a journal's files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndedAt {
+    /// File name of the segment.
+    pub segment: String,
+    /// Byte offset in it.
+    pub offset: u64,
 }
 
 /// What a shared journal says of one task.
@@ -131,7 +142,7 @@ impl<S: Storage, F: Fold> Journal<S, F> {
         let Identity { task, fingerprint, outputs, new_id } = identity.clone();
         let tasks = vec![MemberIdentity { task, outputs }];
         let identity = SharedIdentity { tasks, fingerprint, new_id };
-        let OpenedShared { journal, mut tasks, is_new } =
+        let OpenedShared { journal, mut tasks, is_new, .. } =
             Self::open_shared(storage, &identity, settings, vec![fold])?;
         let lacks_task = || JournalError::Misuse("a journal without its task".to_owned());
         let OpenedMember { state, dead_bytes } = tasks.pop().ok_or_else(lacks_task)?;
@@ -189,7 +200,13 @@ impl<S: Storage, F: Fold> Journal<S, F> {
         for (index, task) in identity.tasks.iter().enumerate() {
             first.images.add_outputs(Member::at(index), &task.outputs);
         }
-        first.begin_after(storage, identity, settings, folds, recovered.durable_to)
+        let header = &recovered.header;
+        let ended_at = EndedAt {
+            segment: format::file_name(header.number),
+            offset: SEGMENT_HEADER_BYTES + recovered.end.0.saturating_sub(header.base.0),
+        };
+        let opened = first.begin_after(storage, identity, settings, folds, recovered.durable_to)?;
+        Ok(OpenedShared { ended_at: Some(ended_at), ..opened })
     }
 }
 
@@ -283,7 +300,7 @@ impl<File: StorageFile> First<File> {
         });
         let tasks = tasks.collect();
         let journal = self.journal(storage, identity, settings, folds, active, made);
-        Ok(OpenedShared { journal, tasks, is_new })
+        Ok(OpenedShared { journal, tasks, is_new, ended_at: None })
     }
 
     fn journal<S: Storage<File = File>, F: Fold>(

@@ -1,6 +1,7 @@
 //! The state directory of a run with `delivery = "exactly-once"`, opened: what every task goes on from.
 
 mod error;
+mod together;
 
 pub use error::DurableError;
 
@@ -27,8 +28,8 @@ use worker_core::config::TaskId;
 use worker_core::event::{Commit, CommitId};
 use worker_core::recovery::TaskState;
 use worker_journal::{
-    DirStorage, Fold, InputFiles, Journal, Lock, Member, MemberIdentity, NewestPosition, OpenedMember,
-    OpenedShared, Reserve, Settings, SharedIdentity, StateError, make_directory, random_id,
+    DirStorage, EndedAt, Fold, InputFiles, Journal, Lock, Member, MemberIdentity, NewestPosition,
+    OpenedMember, OpenedShared, Reserve, Settings, SharedIdentity, StateError, make_directory, random_id,
 };
 use worker_proto::Fingerprint;
 
@@ -61,6 +62,8 @@ pub(super) struct DurableColumn {
     pub(super) journal: AnyJournal,
     /// In the order of the journal's members.
     pub(super) members: Vec<TaskId>,
+    /// Where the journal of the life before ended.
+    pub(super) ended_at: Option<EndedAt>,
 }
 
 /// One task's part of it.
@@ -369,6 +372,12 @@ fn open_columns(
     for (name, members) in members {
         open_column(plan, dir, name, &members, is_new, &mut opened)?;
     }
+    let (columns, tasks) = &opened;
+    if let Some(behind) = together::behind(&plan.graph, tasks)
+        && let Some(column) = columns.get(behind.column)
+    {
+        return Err(behind.error(&dir.join(JOURNALS).join(&column.name), column.ended_at.as_ref()));
+    }
     Ok(opened)
 }
 
@@ -391,7 +400,7 @@ fn open_column(
         new_id: random_id(),
     };
     let (keyed, folds): (Vec<_>, Vec<_>) = members.iter().map(|task| sum_of(task)).unzip();
-    let OpenedShared { journal, tasks: opened, .. } =
+    let OpenedShared { journal, tasks: opened, ended_at, .. } =
         Journal::open_shared(DirStorage::new(&path)?, &identity, Settings::default(), folds)?;
     let column = columns.len();
     for (member, ((task, opened), keyed)) in (0..).map(Member).zip(members.iter().zip(opened).zip(keyed)) {
@@ -401,7 +410,8 @@ fn open_column(
             .headed(task.letters_header().cloned());
         tasks.insert(task.id, DurableTask { column, member, state, dead, keyed });
     }
-    columns.push(DurableColumn { name, journal, members: members.iter().map(|task| task.id).collect() });
+    let members = members.iter().map(|task| task.id).collect();
+    columns.push(DurableColumn { name, journal, members, ended_at });
     Ok(())
 }
 

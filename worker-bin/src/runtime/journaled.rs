@@ -43,7 +43,7 @@ impl Journaled {
         let mut states = BTreeMap::new();
         let mut journals: Vec<_> = graph.tasks.iter().map(|_| None).collect();
         let mut tasks = std::mem::take(&mut durable.tasks);
-        for DurableColumn { name, journal, members } in std::mem::take(&mut durable.columns) {
+        for DurableColumn { name, journal, members, .. } in std::mem::take(&mut durable.columns) {
             let mut joining = Vec::with_capacity(members.len());
             for task in members {
                 let Some(DurableTask { state, dead, keyed, .. }) = tasks.remove(&task) else { continue };

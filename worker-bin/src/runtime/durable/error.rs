@@ -63,6 +63,19 @@ pub enum DurableError {
         /// What has changed, a line each.
         differences: String,
     },
+    /// A column's journal is behind that of another.
+    #[error(
+        "the journal in {} {ends}, before what other tasks of this node have from it ({why}): the file was cut, or is an older copy than \
+         the rest of the state; put the whole state directory back from one copy, or start over with --fresh", file.display()
+    )]
+    Behind {
+        /// The segment in which it ends.
+        file: PathBuf,
+        /// Where it ends there.
+        ends: String,
+        /// What shows that.
+        why: String,
+    },
     /// A task's journal is gone.
     #[error(
         "the journal of {task} is gone from {}: without it records would be lost or repeated; put it back from a copy, or start \
