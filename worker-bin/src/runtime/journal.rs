@@ -303,17 +303,21 @@ impl TaskJournal {
     /// What a window's program printed in the step that begins behind its first `first` records, as far as it can be read.
     pub(super) fn printed_again(&self, window: u64, first: u64) -> Vec<Batch> {
         let journal = lock(&self.column.journal);
-        let mut before = 0;
-        let step =
-            journal.printed_of(self.member, window).iter().filter(|p| p.records > 0).position(|printed| {
-                before += printed.records;
-                before > first
-            });
-        let outputs = step.map(|step| journal.printed_output_of(self.member, window, step));
+        let outputs = step_of(&journal.printed_of(self.member, window), first)
+            .map(|step| journal.printed_output_of(self.member, window, step));
         drop(journal);
         let extents = outputs.and_then(Result::ok).unwrap_or_default();
         extents.into_iter().filter_map(|(_, extent)| extent.read().ok()).collect()
     }
+}
+
+/// Which step printed what comes behind the first `first` records.
+fn step_of(printed: &[Printed], first: u64) -> Option<usize> {
+    let mut before = 0;
+    printed.iter().position(|printed| {
+        before += printed.records;
+        before > first
+    })
 }
 
 impl Column {
@@ -331,5 +335,18 @@ impl Column {
 impl GivesBack for Column {
     fn give_back(&self) {
         self.tell(Member(0), JournalCommand::GiveBack);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What was printed is asked for by the number of its step among all, those that printed nothing included.
+    #[test]
+    fn a_step_is_found_by_the_records_before_it() {
+        let printed = [2, 0, 3, 0, 0, 1].map(|records| Printed { records, hash: 0 });
+        let steps: Vec<_> = (0..7).map(|first| step_of(&printed, first)).collect();
+        assert_eq!(steps, [Some(0), Some(0), Some(2), Some(2), Some(2), Some(5), None]);
     }
 }
