@@ -6,7 +6,10 @@ use proptest::prelude::*;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
+use worker_core::event::{Commit, CommitId};
 use worker_core::route::PartitionBy;
+use worker_journal::{Identity, Journal, MemStorage, Settings};
+use worker_proto::{Fingerprint, JournalId};
 
 const RULES: Rules = Rules { framing: Framing::Lines, max_record: 100, is_read: true, keys_wanted: true };
 const WINDOW: PendingRequests = PendingRequests { requests: 100, bytes: 1 << 20, held_bytes: 10_000 };
@@ -321,6 +324,57 @@ proptest! {
             .map(|(key, value)| (String::from_utf8(key.to_vec()).unwrap(), serde_json::from_slice(value).unwrap()))
             .collect();
         prop_assert_eq!(kept, newest);
+    }
+
+    /// Of what the answers of one commit say of a key the last counts, as it is and as the journal gives it back: from the commit itself, then
+    /// from the checkpoint that the next life has made of it.
+    #[test]
+    fn of_one_key_in_one_commit_the_last_change_counts(
+        said in prop::collection::vec(
+            (prop::collection::vec(("[ab]", 0u8..9), 0..5), prop::collection::vec(("[ab]", 0u8..9), 0..3), prop::collection::vec("[ab]", 0..3)),
+            1..6,
+        ),
+        seed in any::<u64>(),
+    ) {
+        let mut pair = Pair::keyless();
+        pair.feed(&"x\n".repeat(said.len())).asked();
+        let mut newest = BTreeMap::new();
+        for (id, (puts, encoded, dels)) in (1..).zip(&said) {
+            let list = |all: Vec<String>| all.join(",");
+            let put = list(puts.iter().map(|(key, value)| format!(r#""{key}":{value}"#)).collect());
+            let b64 = list(encoded.iter().map(|(key, value)| format!(r#""{}":{value}"#, if key == "a" { "YQ==" } else { "Yg==" })).collect());
+            let del = list(dels.iter().map(|key| format!(r#""{key}""#)).collect());
+            pair.answer(&format!(r#"{{"id":{id},"put":{{{put}}},"put_b64":{{{b64}}},"del":[{del}]}}"#));
+            newest.extend(puts.iter().chain(encoded).map(|(key, value)| (key.clone(), *value)));
+            for key in dels {
+                newest.remove(key);
+            }
+        }
+        let answers = pair.ledger.take().unwrap();
+        let (disk, identity) = (MemStorage::new(), Identity {
+            task: "t/0".into(),
+            fingerprint: Fingerprint(1),
+            outputs: Vec::new(),
+            new_id: JournalId(7),
+        });
+        let small = Settings { first_segment_bytes: 4096, segment_bytes_max: 4096 };
+        for life in 0..4 {
+            let state = Arc::new(Mutex::new(KeyedState::new("t/0", 10_000)));
+            let mut journal = Journal::open(disk.clone(), &identity, small, Arc::clone(&state)).unwrap().journal;
+            if life == 0 {
+                let position = Some(answers.changes.clone());
+                journal.append(&Commit { position, ..Commit::empty(CommitId(1)) }, None).unwrap();
+                journal.to_sync().unwrap().run().unwrap();
+            }
+            let state = lock(&state);
+            let entry = |(key, value): (&[u8], &[u8])| {
+                (String::from_utf8(key.to_vec()).unwrap(), serde_json::from_slice::<u8>(value).unwrap())
+            };
+            prop_assert_eq!(&state.entries().map(entry).collect::<BTreeMap<_, _>>(), &newest, "life {}", life);
+            let bytes: u64 = newest.iter().map(|(key, value)| (key.len() + value.to_string().len() + 64) as u64).sum();
+            prop_assert_eq!(state.bytes(), bytes);
+            disk.crash(seed ^ life);
+        }
     }
 
     #[test]
