@@ -381,6 +381,11 @@ impl Ctx {
         self.lives[self.config.graph.link(link).to.0 as usize].1
     }
 
+    /// Whether a peer that can be reached would be by now: after a first dial that failed at the node's start a second one was due.
+    pub(crate) fn is_past_first_dial(&self) -> bool {
+        self.now.since(self.begun) >= self.config.redial.initial
+    }
+
     pub(super) fn node_name(&self, node: NodeIx) -> &str {
         &self.config.nodes[usize::from(node.0)]
     }

@@ -79,6 +79,8 @@ pub struct Outbox {
     /// Index of the batch that holds `cursor + 1`, if it is held.
     at: usize,
     window: Option<SendWindow>,
+    /// A receiver has opened the link in this life.
+    was_open: bool,
     /// What a link is opened with, in bytes.
     usual_credit: u64,
     /// What was sent on this connection when it was last looked at, in bytes.
@@ -120,6 +122,7 @@ impl Outbox {
             sent_max: Seq::ZERO,
             at: 0,
             window: None,
+            was_open: false,
             usual_credit: 0,
             spent_before: 0,
             opened_at: Seq::ZERO,

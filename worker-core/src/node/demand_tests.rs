@@ -4,7 +4,7 @@ use super::play::Play;
 use super::tests::line;
 use super::*;
 use crate::config::{LinkSpec, TaskKind};
-use crate::event::{Action, Event, SinkAction, SinkEvent, TaskAction};
+use crate::event::{Action, ConnEvent, Event, Loss, SinkAction, SinkEvent, TaskAction};
 
 const SLOW: TaskId = TaskId(1);
 const TO_SLOW: LinkId = LinkId(0);
@@ -58,12 +58,38 @@ fn what_waits_to_be_durable_counts() {
     assert_eq!(given(&mut play, 4), [2, 2]);
 }
 
-#[test]
-fn who_cannot_be_reached_is_passed_over() {
+/// The same with one of the two on node `b`.
+fn over_two_nodes() -> NodeConfig {
     let mut config = fork();
     config.nodes.push("b".into());
     config.graph.tasks[1].node = NodeIx(1);
-    assert_eq!(given(&mut Play::new(config), 10), [0, 10]);
+    config
+}
+
+#[test]
+fn who_cannot_be_reached_is_passed_over() {
+    let mut play = Play::new(over_two_nodes());
+    let first_dial = play.node.ctx.config.redial.initial;
+    play.pass(first_dial);
+    assert_eq!(given(&mut play, 10), [0, 10]);
+}
+
+#[test]
+fn who_was_not_dialled_in_vain_yet_is_given_to_like_any_other() {
+    let mut play = Play::new(over_two_nodes());
+    assert_eq!(given(&mut play, 10), [1, 9], "what waits for it counts");
+}
+
+#[test]
+fn who_was_connected_and_is_not_any_more_is_passed_over_at_once() {
+    let mut play = Play::new(over_two_nodes());
+    let conn = play.dialled();
+    play.welcome(conn, 1);
+    play.open(conn, 4096);
+    assert_eq!(given(&mut play, 2), [1, 1]);
+    let why = "reset".to_owned();
+    play.tell(Event::Conn(conn, ConnEvent::Closed { loss: Loss::Lost, why }));
+    assert_eq!(given(&mut play, 10), [1, 11]);
 }
 
 #[test]

@@ -41,6 +41,7 @@ impl Outbox {
             window.spend(spent);
         }
         self.window = Some(window);
+        self.was_open = true;
         self.usual_credit = self.usual_credit.max(credit);
         self.spent_before = 0;
         self.probe.discard();

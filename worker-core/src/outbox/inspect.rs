@@ -103,6 +103,11 @@ impl Outbox {
         self.window.is_some()
     }
 
+    /// Whether a receiver has opened the link in this life.
+    pub(crate) fn was_open(&self) -> bool {
+        self.was_open
+    }
+
     /// Whether the receiver's credit is used up while tuples wait.
     #[must_use]
     pub fn waits_for_credit(&self) -> bool {

@@ -3,7 +3,7 @@
 //! A router names the links of a hop without a key in turn. Which one it is to be is decided when a commit is asked for, which is the last
 //! moment at which it can be: behind it the tuples have numbers, and with a journal their link is durable with them. So a task that has
 //! long to do with what it was given is passed over until it has less waiting than the others, and so is one whose node cannot be
-//! reached; what was given to it before stays its own.
+//! reached, once that is known: at a node's start the others are about to be; what was given to it before stays its own.
 //!
 //! Limit: of a hop [`LOOKED_AT_MAX`] links are looked at for a chunk, from the one that the router names on.
 
@@ -63,7 +63,7 @@ impl Load {
         let inbox = ctx.is_local(link).then(|| ctx.inbox_ref(link));
         Self {
             is_cancelled: outbox.is_cancelled(),
-            is_unreachable: !outbox.is_open(),
+            is_unreachable: !outbox.is_open() && (outbox.was_open() || ctx.is_past_first_dial()),
             waiting: outbox.waiting_cost() + inbox.map_or(0, |inbox| inbox.queue_cost()),
             uncommitted: inbox.map_or(0, |inbox| inbox.received().since(inbox.committed_through())),
         }
