@@ -55,6 +55,8 @@ struct Stage {
     failures: u32,
     /// The first record of what its batches print, where that is no record.
     header: Option<Bytes>,
+    /// What its batches aim at, in bytes of cost, once one has run.
+    batch_bytes: u64,
 }
 
 impl Stages {
@@ -109,6 +111,17 @@ impl Stages {
 
     pub(crate) fn header(&self, task: TaskId) -> Option<&Bytes> {
         self.stages[self.of[task.0 as usize]].header.as_ref()
+    }
+
+    /// Batches of a task aim at this size, in bytes of cost.
+    pub(crate) fn aims_at(&mut self, task: TaskId, bytes: u64) {
+        let stage = self.stage(task);
+        stage.batch_bytes = stage.batch_bytes.max(bytes);
+    }
+
+    /// The largest batch that a task of this one's stage aims at here, in bytes of cost; 0 where none has run.
+    pub(crate) fn batch_bytes(&self, task: TaskId) -> u64 {
+        self.stages[self.of[task.0 as usize]].batch_bytes
     }
 
     /// A record has failed alone, before anything succeeded; gives whose fault that is by now, if it is the stage's.

@@ -36,6 +36,21 @@ fn what_comes_out_is_what_a_pipe_gives_whatever_the_batches() {
 }
 
 #[test]
+fn programs_that_take_long_to_start_are_not_started_for_each_few_records() {
+    let scratch = Scratch::new();
+    // A line every 25 ms, each later than the linger of the one before it.
+    let source = "i=0; while [ $i -lt 100 ]; do echo $i; i=$((i+1)); sleep 0.025; done";
+    let pipeline = format!(
+        "[source.in]\nrun = ['sh', '-c', '{source}']\n[stage.slow]\nrun = ['sh', '-c', 'echo >> ran; sleep 0.5; exec cat']\npartitions = 2\n\
+         [sink.out]\norder = 'input'\nfile = 'out.txt'\n"
+    );
+    scratch.run_with(&pipeline, &["--slots", "2"]).expect(0);
+    assert_same(&scratch, "out", &scratch.read("out.txt"), "seq 0 99");
+    let ran = scratch.text("ran").lines().count();
+    assert!(ran < 50, "{ran} programs for 100 records that came while others ran");
+}
+
+#[test]
 fn programs_that_answer_records_side_by_side_keep_the_order_too() {
     let scratch = Scratch::new();
     scratch.write(

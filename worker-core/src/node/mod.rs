@@ -404,6 +404,8 @@ mod link_reason_tests;
 #[cfg(test)]
 mod lives_tests;
 #[cfg(test)]
+mod order_tests;
+#[cfg(test)]
 mod pause_tests;
 #[cfg(test)]
 mod peer_tests;

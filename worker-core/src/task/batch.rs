@@ -130,8 +130,9 @@ impl BatchTask {
             }
         }
         let records_max = self.spec.max_records.min(self.quarantine.records_max());
-        while self.forming.cost() < self.target.bytes() && self.forming.records() < records_max {
-            let cost = self.target.bytes() - self.forming.cost();
+        let bytes_max = self.bytes_max(base);
+        while self.forming.cost() < bytes_max && self.forming.records() < records_max {
+            let cost = bytes_max - self.forming.cost();
             let records = records_max - self.forming.records();
             let Some(piece) = base.take(ctx, cost, records) else { break };
             if self.forming.is_empty() {
@@ -139,6 +140,13 @@ impl BatchTask {
             }
             self.forming.push(piece);
         }
+    }
+
+    /// What a batch has at most. One that ends where a chunk does may be half as large again as others, so that no small rest of the
+    /// chunk is left to a program of its own.
+    fn bytes_max(&self, base: &Base) -> u64 {
+        let target = self.target.bytes();
+        if base.order.passes() { (target + target / 2).min(self.spec.max_bytes) } else { target }
     }
 
     /// Nothing of the chunk at hand is left but its end, which goes on, behind what is held back. Says whether there was one.
@@ -270,7 +278,8 @@ impl BatchTask {
     ) {
         match result.and_then(|output| base.under_one_header(ctx, output)) {
             Ok(output) => {
-                self.target.adapt(spent);
+                self.target.adapt(spent, segment.pieces.cost());
+                ctx.stages.aims_at(base.id, self.target.bytes());
                 ctx.has_succeeded(base.id);
                 self.condemn_undecided(base, ctx);
                 self.backoff.reset();

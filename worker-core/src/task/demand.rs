@@ -9,7 +9,7 @@
 
 use crate::config::{NodeConfig, TaskName};
 use crate::ctx::Ctx;
-use worker_proto::LinkId;
+use worker_proto::{LinkId, Seq};
 
 const LOOKED_AT_MAX: usize = 16;
 
@@ -43,6 +43,16 @@ impl Demand {
         let in_turn = from.iter().chain(before).take(LOOKED_AT_MAX);
         in_turn.copied().min_by_key(|&link| Load::of(ctx, link)).unwrap_or(named)
     }
+}
+
+/// Whether a link's receiver has something to do, as far as that is known here; who wants nothing any more is not to be given to.
+///
+/// In memory a receiver on another node acknowledges what it has not done: what of that is finished counts, once anything is.
+pub(super) fn is_busy(ctx: &Ctx, link: LinkId) -> bool {
+    let outbox = ctx.outbox_ref(link);
+    let unfinished = || outbox.finished() > Seq::ZERO && outbox.finished() < outbox.next_assigned().before();
+    let Load { is_cancelled, is_unreachable: _, waiting, uncommitted } = Load::of(ctx, link);
+    is_cancelled || waiting > 0 || uncommitted > 0 || (!ctx.is_local(link) && unfinished())
 }
 
 /// How much a link's receiver has to do; compared in the order of the fields.

@@ -12,7 +12,9 @@
 //!
 //! - A task with neighbours *passes boundaries on*, each behind all that came of what was before it, and gives what came of chunk `c` to
 //!   partition `c mod m` of its readers. Of its chunks it takes one after the other, each from the task that has it.
-//! - A task that is alone takes all chunks in turn, forgets their boundaries, and deals what it makes of them in chunks of its own.
+//! - A task that is alone takes all chunks in turn, forgets their boundaries, and deals what it makes of them in chunks of its own. No
+//!   batch has more than one chunk, so a chunk is as large as batches want to be while their tasks have enough to do, and a task that
+//!   is busy is given an empty one where another is not.
 //! - Where a key decides the way each partition gets a part of each chunk, and its boundary.
 //!
 //! Whoever waits, waits for the first chunk that is not taken yet. Whoever has that has taken and given all before it, so what is
@@ -31,6 +33,7 @@ mod passing;
 pub(super) use passing::Passing;
 
 use super::Base;
+use super::demand::is_busy;
 use super::header::Heads;
 use crate::config::{LinkOrder, NodeConfig, TaskId, TaskKind, TaskName};
 use crate::ctx::Ctx;
@@ -38,8 +41,7 @@ use crate::event::{Body, Chunk, InputDone, Output, Turn};
 use crate::fault::Bug;
 use crate::inbox::Piece;
 use crate::recovery::TaskState;
-use crate::time::Time;
-use dealing::Giving;
+use dealing::{Giving, Readers};
 use std::collections::{BTreeMap, VecDeque};
 use worker_proto::{Batch, Epoch, LinkId, Seq};
 
@@ -130,6 +132,11 @@ impl Order {
         self.takes.is_some()
     }
 
+    /// Whether what it makes of each chunk is a chunk again.
+    pub(super) fn passes(&self) -> bool {
+        self.passes
+    }
+
     /// Chunks whose boundaries the task has taken and committed: so many of the tuples that it was given are no records.
     pub(super) fn boundaries_in(&self) -> u64 {
         self.takes.as_ref().map_or(0, |takes| takes.committed)
@@ -186,16 +193,20 @@ impl Order {
     }
 
     /// Sends what a task gives on its way: as the router gives it, on the first link to each stage or sink that reads in order.
-    pub(super) fn deal(&mut self, now: Time, chunks: Vec<Chunk>) -> Vec<Chunk> {
+    pub(super) fn deal(&mut self, ctx: &Ctx, chunks: Vec<Chunk>) -> Vec<Chunk> {
         if self.gives.is_empty() {
             return chunks;
         }
         let closes = chunks.iter().any(|chunk| chunk.body.boundaries() > 0);
+        let is_busy = |link| is_busy(ctx, link);
         let mut dealt = Vec::with_capacity(chunks.len());
         for chunk in chunks {
             match self.gives.iter_mut().find(|giving| giving.has(chunk.link)) {
                 Some(giving) if self.passes => dealt.push(giving.in_turn(chunk)),
-                Some(giving) => giving.deal(now, chunk, &mut dealt),
+                Some(giving) => {
+                    let batch_bytes = ctx.stages.batch_bytes(giving.reader());
+                    giving.deal(&Readers { now: ctx.now, batch_bytes, is_busy: &is_busy }, chunk, &mut dealt);
+                }
                 None => dealt.push(chunk),
             }
         }

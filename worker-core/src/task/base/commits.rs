@@ -51,7 +51,7 @@ impl Base {
         let heads = self.heads.give(output.header, &self.outputs);
         let mut dead = output.dead;
         dead.iter_mut().for_each(|letter| self.heads.entitle(letter));
-        let dealt = self.order.deal(ctx.now, output.chunks);
+        let dealt = self.order.deal(ctx, output.chunks);
         let outputs = numbered(ctx, &self.demand, (heads, dealt));
         let too_many = !dead.is_empty() && self.has_too_many_dead() && !ctx.planted.is(Bug::DeadUncounted);
         if ended {

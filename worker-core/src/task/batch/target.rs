@@ -26,13 +26,15 @@ impl Target {
         self.bytes
     }
 
-    /// Grows while starting programs costs over 5 % of the work, towards the size with which it costs that.
-    pub(super) fn adapt(&mut self, spent: Spent) {
+    /// Grows while starting programs costs over 5 % of the work, towards the size with which it costs that; so much was spent on a
+    /// batch of `cost` bytes.
+    pub(super) fn adapt(&mut self, spent: Spent, cost: u64) {
         let (start, total) = (spent.start.as_nanos() * START_PARTS, spent.total.as_nanos());
         if start > total {
             let factor = start.checked_div(total).and_then(|factor| u64::try_from(factor).ok());
-            let factor = factor.unwrap_or(GROWTH_MAX).clamp(2, GROWTH_MAX);
-            self.bytes = self.bytes.saturating_mul(factor).min(self.bytes_max);
+            let wanted = cost.saturating_mul(factor.unwrap_or(GROWTH_MAX).max(2));
+            let most = self.bytes.saturating_mul(GROWTH_MAX).min(self.bytes_max);
+            self.bytes = self.bytes.max(wanted.min(most));
         }
     }
 }
@@ -52,7 +54,7 @@ mod tests {
     fn a_batch_soon_has_the_size_with_which_starting_costs_little() {
         let mut target = Target::new(64 << 20);
         let sizes: Vec<u64> = std::iter::repeat_with(|| {
-            target.adapt(run(&target));
+            target.adapt(run(&target), target.bytes());
             target.bytes() >> 10
         })
         .take(6)
@@ -64,10 +66,18 @@ mod tests {
     fn one_start_that_took_long_does_not_make_it_the_largest_and_nothing_makes_it_larger() {
         let mut target = Target::new(1 << 20);
         let (start, long) = (Duration::from_secs(9), Duration::from_secs(10));
-        target.adapt(Spent { start, total: long });
+        target.adapt(Spent { start, total: long }, FIRST_BYTES);
         assert_eq!(target.bytes(), 8 * FIRST_BYTES);
-        target.adapt(Spent { start, total: Duration::ZERO });
+        target.adapt(Spent { start, total: Duration::ZERO }, 8 * FIRST_BYTES);
         assert_eq!(target.bytes(), 1 << 20);
         assert_eq!(Target::new(1000).bytes(), 1000);
+    }
+
+    #[test]
+    fn a_few_records_alone_say_little_of_what_many_cost() {
+        let mut target = Target::new(1 << 20);
+        let start = Duration::from_millis(1);
+        target.adapt(Spent { start, total: 2 * start }, 1000);
+        assert_eq!(target.bytes(), FIRST_BYTES, "10 kB would cost 5 %");
     }
 }

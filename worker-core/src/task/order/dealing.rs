@@ -1,4 +1,8 @@
 //! How a task gives its output in chunks to those who read from it in order.
+//!
+//! A chunk ends where it is large enough, or old enough while another reader has nothing to do. For programs that are started for each
+//! batch, so for each chunk at least, that is all: as long as everybody is busy the chunk grows, as a batch does that waits for the
+//! one before it. Who is busy is passed over with an empty chunk while another is not. Other readers take turns by time alone.
 
 use super::close;
 use crate::config::{LinkOrder, NodeConfig, TaskId, TaskKind};
@@ -17,6 +21,9 @@ const PARTS: u64 = 8;
 /// After so long the next partition gets what comes, where the reader has no linger of its own.
 const LINGER: Duration = Duration::from_millis(20);
 
+/// So many readers are looked at for one that has nothing to do.
+const LOOKED_AT_MAX: u64 = 16;
+
 /// The way to one stage or sink that reads in order.
 #[derive(Debug)]
 pub(super) struct Giving {
@@ -31,15 +38,25 @@ pub(super) struct Giving {
     given: u64,
     /// The chunk that is under way, of a task that deals.
     open: Option<Open>,
-    /// Bytes dealt in this life, and when the last were.
+    /// Bytes of cost dealt in this life, and when the last were.
     dealt_bytes: u64,
     last: Option<Time>,
     bytes_max: u64,
     records_max: u64,
     linger: Duration,
+    /// The readers start a program for each chunk.
+    starts: bool,
 }
 
-/// A chunk that is not closed.
+/// The readers, when something is given to them.
+pub(super) struct Readers<'a> {
+    pub(super) now: Time,
+    /// What a batch of theirs is to cost, in bytes, as far as it is known.
+    pub(super) batch_bytes: u64,
+    pub(super) is_busy: &'a dyn Fn(LinkId) -> bool,
+}
+
+/// A chunk that is not closed; bytes are of cost.
 #[derive(Clone, Copy, Debug)]
 struct Open {
     bytes: u64,
@@ -67,10 +84,10 @@ impl Giving {
         kind: &TaskKind,
         outbox_bytes: u64,
     ) -> Self {
-        let (bytes, records_max, linger) = match kind {
-            TaskKind::Batch(spec) => (spec.max_bytes, spec.max_records, spec.linger),
+        let (bytes, records_max, linger, starts) = match kind {
+            TaskKind::Batch(spec) => (spec.max_bytes, spec.max_records, spec.linger, true),
             TaskKind::Source | TaskKind::Stream(_) | TaskKind::Records(_) | TaskKind::Sink => {
-                (CHUNK_BYTES_MAX, u64::MAX, LINGER)
+                (CHUNK_BYTES_MAX, u64::MAX, LINGER, false)
             }
         };
         Self {
@@ -87,6 +104,7 @@ impl Giving {
             bytes_max: bytes.min(outbox_bytes / 4),
             records_max: records_max.max(1),
             linger,
+            starts,
         }
     }
 
@@ -147,16 +165,18 @@ impl Giving {
     }
 
     /// Deals records: into the present chunk until it is large or old enough; after a rest at once to everybody, in equal shares.
-    pub(super) fn deal(&mut self, now: Time, chunk: Chunk, dealt: &mut Vec<Chunk>) {
-        if self.open.is_some_and(|open| now >= open.since + self.linger) {
+    pub(super) fn deal(&mut self, readers: &Readers<'_>, chunk: Chunk, dealt: &mut Vec<Chunk>) {
+        let now = readers.now;
+        if self.open.is_some_and(|open| now >= open.since + self.linger) && self.is_anybody_idle(readers) {
             self.close(dealt);
         }
-        let rested = self.last.is_none_or(|last| now >= last + self.linger);
+        self.pass_over_busy(readers, dealt);
+        let rested = self.last.is_none_or(|last| now >= last + self.linger) && self.are_all_idle(readers);
         self.last = Some(now);
         let Body::Memory(batch) = &chunk.body else {
-            let (records, bytes) = (chunk.body.records(), chunk.body.bytes());
+            let (records, cost) = (chunk.body.records(), chunk.body.cost());
             dealt.push(self.in_turn(chunk));
-            return self.grew(now, records, bytes, dealt);
+            return self.grew(readers, records, cost, dealt);
         };
         let few = rested && batch.bytes() < WHOLE_BYTES_MIN * self.links.len();
         let share = if few { (batch.len() as u64).div_ceil(self.links.len() as u64) } else { u64::MAX };
@@ -166,9 +186,9 @@ impl Giving {
             let end = usize::try_from(share.min(room)).map_or(len, |records| len.min(start + records));
             let part =
                 if start == 0 && end == len { batch.clone() } else { batch.slice(start..end).compact() };
-            let (records, bytes) = (part.records(), part.bytes() as u64);
+            let (records, cost) = (part.records(), part.cost());
             dealt.push(Chunk { link: self.present(), body: Body::Memory(part) });
-            self.grew(now, records, bytes, dealt);
+            self.grew(readers, records, cost, dealt);
             if end < len && self.open.is_some() {
                 self.close(dealt);
             }
@@ -176,22 +196,46 @@ impl Giving {
         }
     }
 
+    /// Who begins a chunk and is busy gets an empty one while another is not.
+    fn pass_over_busy(&mut self, readers: &Readers<'_>, dealt: &mut Vec<Chunk>) {
+        if self.open.is_some() || !self.starts {
+            return;
+        }
+        let idle = self.looked_at().position(|link| !(readers.is_busy)(link));
+        (0..idle.unwrap_or(0)).for_each(|_| self.close(dealt));
+    }
+
+    /// Whether a chunk may go to somebody who has nothing to do, as far as that counts.
+    fn is_anybody_idle(&self, readers: &Readers<'_>) -> bool {
+        !self.starts || self.looked_at().skip(1).any(|link| !(readers.is_busy)(link))
+    }
+
+    fn are_all_idle(&self, readers: &Readers<'_>) -> bool {
+        !self.starts || !self.looked_at().any(readers.is_busy)
+    }
+
+    /// The links of the present chunk and of those that come next.
+    fn looked_at(&self) -> impl Iterator<Item = LinkId> {
+        let count = LOOKED_AT_MAX.min(self.links.len() as u64);
+        (self.given..self.given + count).map(|chunk| self.link_of(chunk))
+    }
+
     /// The present chunk has so much more.
-    fn grew(&mut self, now: Time, records: u64, bytes: u64, dealt: &mut Vec<Chunk>) {
-        let open = self.open.get_or_insert(Open { bytes: 0, records: 0, since: now });
+    fn grew(&mut self, readers: &Readers<'_>, records: u64, cost: u64, dealt: &mut Vec<Chunk>) {
+        let open = self.open.get_or_insert(Open { bytes: 0, records: 0, since: readers.now });
         open.records += records;
-        open.bytes += bytes;
+        open.bytes += cost;
         let Open { records, bytes: so_far, .. } = *open;
-        self.dealt_bytes += bytes;
-        if so_far >= self.bytes_wanted() || records >= self.records_max {
+        self.dealt_bytes += cost;
+        if so_far >= self.bytes_wanted(readers) || records >= self.records_max {
             self.close(dealt);
         }
     }
 
-    /// How large a chunk is to become, in bytes: it grows with what was dealt.
-    fn bytes_wanted(&self) -> u64 {
+    /// How large a chunk is to become, in bytes of cost: it grows with what was dealt, and at once to what batches aim at.
+    fn bytes_wanted(&self, readers: &Readers<'_>) -> u64 {
         let part = self.dealt_bytes / (PARTS * self.links.len() as u64);
-        part.max(WHOLE_BYTES_MIN as u64).min(self.bytes_max)
+        part.max(readers.batch_bytes).max(WHOLE_BYTES_MIN as u64).min(self.bytes_max)
     }
 
     fn close(&mut self, dealt: &mut Vec<Chunk>) {
@@ -201,7 +245,12 @@ impl Giving {
 
     /// The link that the present chunk goes by.
     fn present(&self) -> LinkId {
-        let turn = (self.first + self.step * self.given) % self.links.len() as u64;
+        self.link_of(self.given)
+    }
+
+    /// That of the chunk behind so many that this task has given.
+    fn link_of(&self, given: u64) -> LinkId {
+        let turn = (self.first + self.step * given) % self.links.len() as u64;
         self.links[usize::try_from(turn).unwrap_or(0)]
     }
 }
