@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::io::Write as _;
 use std::process::Stdio;
 use std::time::Duration;
-use worker_tests::process::{Scratch, eventually};
+use worker_tests::process::{Nodes, Scratch, eventually};
 
 /// Its program talks to the terminal and fails, for every record.
 const FAILS: &str = r#"
@@ -100,6 +100,37 @@ fn one_record_is_followed_through_the_node_where_the_filter_asks_for_it() {
     assert!(times.is_sorted() && times.len() == steps.len(), "{stderr}");
     let at = |stage: &str| steps.iter().filter(|line| line["span"]["stage"] == stage).count();
     assert!(at("in") > 0 && at("cat") > 0 && at("out") > 0, "{stderr}");
+}
+
+#[test]
+fn a_record_from_another_node_is_followed_and_both_nodes_name_it_alike() {
+    let scratch = Scratch::new();
+    let pipeline = "[source.in]\nrun = ['echo', 'one']\nplace = 'a'\n[stage.up]\nrun = ['cat']\npartitions = 1\nplace = 'b'\n\
+                    [sink.out]\nfile = 'out.txt'\nplace = 'b'\n";
+    drop(Nodes::on_loopback(&scratch, &["a", "b"], pipeline));
+    let node = |name| {
+        let args =
+            ["node", "--name", name, "--cluster", "cluster.toml", "pipeline.toml", "--log-format", "json"];
+        scratch.worker(&[&args[..], &["--log", "warn,worker_record=trace"]].concat()).start()
+    };
+    let said = [node("a"), node("b")].map(|running| running.wait(PATIENCE).expect(0).stderr);
+    let [at_a, at_b] = said.each_ref().map(|stderr| {
+        let lines = stderr.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.filter(|line| line["target"] == "worker_record").collect::<Vec<Value>>()
+    });
+    let is = |line: &&Value, step: &str| line["message"].as_str().is_some_and(|said| said.contains(step));
+    let sent = at_a.iter().find(|line| is(line, "is sent")).unwrap_or_else(|| panic!("{said:?}"));
+    let came = at_b.first().unwrap_or_else(|| panic!("b follows nothing: {said:?}"));
+    assert!(is(&came, "came"), "{came}");
+    for names in [sent, &came["span"]] {
+        assert_eq!((&names["by"], &names["seq"]), (&"in/0 → up/0".into(), &1.into()), "{names}");
+    }
+    let mut steps = at_b.iter();
+    for step in
+        ["came", "taken", "done with", "sent", "came", "taken", "done with", "at its end on this node"]
+    {
+        assert!(steps.any(|line| is(&line, step)), "{step} is said in this order: {said:?}");
+    }
 }
 
 #[test]

@@ -106,15 +106,15 @@ impl Cell {
         }
         let result = f(&mut node, now);
         let Some(carrier) = self.carrier.get() else { return result };
-        let is_traced = Tracer::is_on();
+        let tracer = self.tracer();
         while let Some(action) = node.poll_action() {
-            if is_traced {
-                self.tracer.asked_for(&action);
+            if let Some(tracer) = tracer {
+                tracer.asked_for(&action);
             }
             carrier.carry_out(self, &mut node, action);
         }
-        if is_traced {
-            self.tracer.look(&node);
+        if let Some(tracer) = tracer {
+            tracer.look(&node);
         }
         let next = node.next_wake().map(|(at, _)| at);
         let mut wake_at = lock(&self.wake_at);
@@ -154,6 +154,12 @@ impl Cell {
                 }
             }
         }
+    }
+
+    /// Who follows records, where anybody wants to know.
+    #[inline]
+    pub(super) fn tracer(&self) -> Option<&Tracer> {
+        Tracer::is_on().then_some(&self.tracer)
     }
 
     fn node(&self) -> MutexGuard<'_, Node> {
@@ -211,15 +217,15 @@ impl Cell {
 
 impl Tell for Cell {
     fn tell(&self, event: Event) {
-        if Tracer::is_on() {
-            self.tracer.told(&event);
+        if let Some(tracer) = self.tracer() {
+            tracer.told(&event);
         }
         self.act(|node, now| node.handle(now, event));
     }
 
     fn tell_all(&self, events: Vec<Event>) {
-        if Tracer::is_on() {
-            events.iter().for_each(|event| self.tracer.told(event));
+        if let Some(tracer) = self.tracer() {
+            events.iter().for_each(|event| tracer.told(event));
         }
         self.act(|node, now| events.into_iter().for_each(|event| node.handle(now, event)));
     }
@@ -244,8 +250,8 @@ impl Tell for Cell {
     }
 
     fn mark(&self, mark: Mark) {
-        if Tracer::is_on() {
-            self.tracer.mark(mark);
+        if let Some(tracer) = self.tracer() {
+            tracer.mark(mark);
         }
     }
 }

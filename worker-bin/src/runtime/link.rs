@@ -2,6 +2,7 @@
 
 use super::cell::{Cell, Tell};
 use super::refusals::Refusals;
+use super::trace::first_new;
 use crate::chaos::{Chaos, Cut, Fault};
 use crate::logging::peer_span;
 use crate::mutex::lock;
@@ -281,7 +282,11 @@ impl Endpoint for Connections {
         let Some(cell) = self.cell.upgrade() else { return };
         cell.act(|node, now| {
             for frame in frames.drain(..) {
+                let first = cell.tracer().and_then(|_| first_new(node, &frame));
                 node.handle(now, Event::Conn(ConnId(conn), ConnEvent::Frame(frame)));
+                if let (Some(tracer), Some(first)) = (cell.tracer(), first) {
+                    tracer.came(node, first);
+                }
             }
         });
     }

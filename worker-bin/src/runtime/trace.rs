@@ -1,7 +1,8 @@
 //! One record on its way through this node, and what comes of it, as spans: when it came, was taken, was done with, was appended
 //! and durable, was sent and acknowledged.
 //!
-//! With the filter [`TARGET`]`=trace` one record at a time is followed, a new one no sooner than [`BEGIN_EVERY`] after the last. The
+//! With the filter [`TARGET`]`=trace` one record at a time is followed, a new one no sooner than [`BEGIN_EVERY`] after the last: one that
+//! a source of this node has read, or that another node has sent, which its link and number name on both. The
 //! span `record` is its whole way; within it there is one for each task, and in that an event for each step. The node is looked at
 //! under its lock after every input, so that no step is missed. Without the filter an input costs the look at a flag.
 
@@ -11,9 +12,7 @@ use std::time::{Duration, Instant};
 use tracing::{Level, Span, trace, trace_span};
 use worker_core::Node;
 use worker_core::config::{Graph, TaskId, TaskKind, TaskName};
-use worker_core::event::{
-    Action, Body, Commit, CommitId, ConnEvent, Event, JournalAction, TaskAction, TaskEvent,
-};
+use worker_core::event::{Action, Body, Commit, CommitId, Event, JournalAction, TaskAction, TaskEvent};
 use worker_proto::{Frame, LinkId, Seq};
 
 /// What a filter names.
@@ -58,8 +57,9 @@ struct Hop {
     task: TaskId,
     came_by: Option<(LinkId, Seq)>,
     commit: Option<CommitId>,
-    /// What its task has made of it first.
+    /// What its task has made of it first, and the name of that link.
     gave: Option<(LinkId, Seq)>,
+    gave_by: String,
     span: Span,
     seen: Vec<Step>,
 }
@@ -107,14 +107,16 @@ impl Tracer {
     /// The node is about to be told.
     #[cold]
     pub(super) fn told(&self, event: &Event) {
-        match event {
-            Event::Conn(_, ConnEvent::Frame(Frame::Batch(frame))) => {
-                self.begin(|all| all.hop_to(frame.link, frame.first_seq));
-            }
-            Event::Task(task, TaskEvent::Persisted { commit }) => {
-                self.of_commit(*task, *commit, Step::Durable);
-            }
-            Event::Conn(..) | Event::Link(..) | Event::Task(..) | Event::Node(_) => {}
+        if let Event::Task(task, TaskEvent::Persisted { commit }) = event {
+            self.of_commit(*task, *commit, Step::Durable);
+        }
+    }
+
+    /// The node was told of a frame whose first tuple this is: it is followed where the node has taken it.
+    #[cold]
+    pub(super) fn came(&self, node: &Node, (link, first): (LinkId, Seq)) {
+        if node.inbox(link).is_some_and(|inbox| inbox.received() >= first) {
+            self.begin(|all| all.hop_to(link, first));
         }
     }
 
@@ -137,6 +139,7 @@ impl Tracer {
             let step = if hop.came_by.is_none() { Step::Read } else { Step::Done };
             journey.step(at, step);
             if let Some((link, seq)) = gave {
+                journey.hops[at].gave_by = self.graph.link_name(link);
                 let next = self.hop_to(link, seq);
                 journey.add(next, &self.graph);
             }
@@ -184,7 +187,7 @@ impl Tracer {
         });
     }
 
-    /// Begins to follow a record, unless one is followed.
+    /// Begins to follow a record of which the node has heard, unless one is followed.
     fn begin(&self, first: impl FnOnce(&Self) -> Hop) {
         let mut journey = lock(&self.journey);
         let now = Instant::now();
@@ -220,7 +223,15 @@ impl Tracer {
     }
 
     fn hop(&self, task: TaskId, came_by: Option<(LinkId, Seq)>) -> Hop {
-        Hop { task, came_by, commit: None, gave: None, span: Span::none(), seen: Vec::new() }
+        Hop {
+            task,
+            came_by,
+            commit: None,
+            gave: None,
+            gave_by: String::new(),
+            span: Span::none(),
+            seen: Vec::new(),
+        }
     }
 }
 
@@ -247,7 +258,12 @@ impl Journey {
         hop.seen.push(step);
         let (us, step_us) = (micros(self.begun), micros(self.last));
         self.last = Instant::now();
-        trace!(target: TARGET, parent: &hop.span, us, step_us, "{}", step.words());
+        match hop.gave.filter(|_| step == Step::Sent) {
+            Some((_, Seq(seq))) => {
+                trace!(target: TARGET, parent: &hop.span, us, step_us, by = hop.gave_by, seq, "{}", step.words());
+            }
+            None => trace!(target: TARGET, parent: &hop.span, us, step_us, "{}", step.words()),
+        }
     }
 }
 
@@ -261,6 +277,15 @@ impl Hop {
     }
 }
 
+/// The first record of a frame, if its receiver is here and has not heard of it. Whoever sent it may say anything.
+#[cold]
+pub(super) fn first_new(node: &Node, frame: &Frame) -> Option<(LinkId, Seq)> {
+    let Frame::Batch(frame) = frame else { return None };
+    let is_new = node.inbox(frame.link)?.received() < frame.first_seq;
+    let is_record = !frame.batch.is_empty() && frame.batch.before_boundary() != Some(0);
+    (is_new && is_record).then_some((frame.link, frame.first_seq))
+}
+
 fn first_given(commit: &Commit) -> Option<(LinkId, Seq)> {
     let is_record = |body: &Body| body.records() > body.boundaries();
     commit.outputs.iter().find(|(_, chunk)| is_record(&chunk.body)).map(|(first, chunk)| (chunk.link, *first))
@@ -268,4 +293,73 @@ fn first_given(commit: &Commit) -> Option<(LinkId, Seq)> {
 
 fn micros(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use worker_core::Time;
+    use worker_core::config::{Limits, LinkSpec, NodeConfig, NodeIx, Retry, TaskSpec};
+    use worker_proto::frame::BatchFrame;
+    use worker_proto::{Batch, Epoch, Fingerprint, Incarnation};
+
+    const IN: LinkId = LinkId(0);
+
+    /// For the first of so many nodes, which has the sink of a source on the last one.
+    pub(in crate::runtime) fn sink_of(nodes: u16) -> NodeConfig {
+        let task = |name: &str, node, kind| TaskSpec { name: name.to_owned(), node: NodeIx(node), kind };
+        let tasks = vec![task("in/0", nodes - 1, TaskKind::Source), task("out/0", 0, TaskKind::Sink)];
+        let links = vec![LinkSpec::new(TaskId(0), TaskId(1))];
+        let second = Duration::from_secs(1);
+        NodeConfig {
+            cluster: "test".to_owned(),
+            nodes: (0..nodes).map(|node| node.to_string()).collect(),
+            me: NodeIx(0),
+            incarnation: Incarnation(1),
+            pipeline: Fingerprint(1),
+            placement: Fingerprint(1),
+            graph: Graph { tasks, links, ..Graph::default() },
+            slots: 1,
+            limits: Limits {
+                credit_bytes: 4096,
+                outbox_bytes: 8192,
+                spill_bytes: 1 << 20,
+                shared_credit_bytes: 0,
+            },
+            redial: Retry { max_attempts: 1, initial: second, max: second },
+            linger: second,
+            seed: 1,
+        }
+    }
+
+    fn frame(link: u32, first: u64, batch: Batch) -> Frame {
+        Frame::Batch(BatchFrame { link: LinkId(link), epoch: Epoch(1), first_seq: Seq(first), batch })
+    }
+
+    #[test]
+    fn a_frame_names_a_record_only_where_its_receiver_is_here_and_has_not_heard_of_it() {
+        let node = Node::new(sink_of(2), Time::ZERO);
+        let record = || Batch::from_terminated("one\n".into(), b'\n');
+        assert_eq!(first_new(&node, &frame(0, 1, record())), Some((IN, Seq(1))));
+        for other in [
+            frame(0, 0, record()),
+            frame(1, 1, record()),
+            frame(u32::MAX, 1, record()),
+            frame(0, 1, Batch::boundary()),
+            frame(0, 1, Batch::empty()),
+            Frame::Bye,
+        ] {
+            assert_eq!(first_new(&node, &other), None, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_node_does_not_take_is_not_followed() {
+        let config = sink_of(2);
+        let tracer = Tracer::new(Arc::new(config.graph.clone()), false);
+        let node = Node::new(config, Time::ZERO);
+        tracer.came(&node, (IN, Seq(1)));
+        tracer.came(&node, (LinkId(9), Seq(1)));
+        assert!(lock(&tracer.journey).is_none(), "nobody has opened that link");
+    }
 }
