@@ -66,7 +66,8 @@ impl Countdown {
 /// A clock for the whole process, which stands while that is stopped.
 ///
 /// A stop is told from work by looks, so somebody has to look all the time. Where nothing waits for time and nobody is missed
-/// meanwhile it [rests](Self::rest): nobody looks, and however long that lasts counts as time in which the process ran.
+/// meanwhile it [rests](Self::rest): nobody looks, and however long that lasts counts as time in which the process ran, also where it
+/// was stopped. That is no part of any wait, for each begins behind it.
 #[derive(Debug)]
 pub(crate) struct Clock {
     hands: Mutex<Hands>,

@@ -97,6 +97,7 @@ impl Cell {
         let mut node = self.node();
         // Behind the lock: whoever looks whether anything stirs, and then rests, looks before this is handled or after.
         if self.activity.stir() && self.clock.goes_on() {
+            debug_assert!(node.next_wake().is_none(), "while the clock rests nobody waits for time");
             self.timer.notify_one();
         }
         let now = Tell::now(self);
@@ -168,13 +169,22 @@ impl Cell {
 
     /// Waits until something happens; `alone`: until then no peer can miss this process.
     pub(super) async fn rest(&self, alone: bool) {
-        // What waits for time waits for time in which the process ran.
-        if alone && lock(&self.wake_at).is_none() {
-            self.clock.rest();
+        if alone {
+            self.let_clock_rest();
         }
         self.activity.stirred().await;
         if self.clock.goes_on() {
             self.timer.notify_one();
+        }
+    }
+
+    /// The clock rests where nothing has happened since that was to be seen and nobody waits for time, for what passes then counts,
+    /// a stop of the process included. Both are known under the node's lock, under which things happen: so whatever happens ends
+    /// the rest before anybody waits for time, and the node's waits have nothing of it.
+    fn let_clock_rest(&self) {
+        let _node = self.node();
+        if self.activity.is_undisturbed() && lock(&self.wake_at).is_none() {
+            self.clock.rest();
         }
     }
 
@@ -284,6 +294,11 @@ impl Activity {
         self.rests.store(true, Ordering::Release);
     }
 
+    /// Nothing has happened since [`rests`](Self::rests).
+    fn is_undisturbed(&self) -> bool {
+        self.rests.load(Ordering::Acquire)
+    }
+
     /// Nobody rests after all.
     pub(super) fn goes_on(&self) {
         self.stir();
@@ -294,8 +309,42 @@ impl Activity {
         let stirred = self.stirred.notified();
         tokio::pin!(stirred);
         stirred.as_mut().enable();
-        if self.rests.load(Ordering::Acquire) {
+        if self.is_undisturbed() {
             stirred.await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::trace::tests::sink_of;
+    use super::*;
+
+    fn cell() -> Arc<Cell> {
+        let config = sink_of(1);
+        let tracer = Tracer::new(Arc::new(config.graph.clone()), false);
+        Cell::new(Node::new(config, Time::ZERO), tracer, oneshot::channel().0)
+    }
+
+    #[test]
+    fn the_clock_rests_only_where_nothing_has_happened_since_the_look_and_whatever_happens_ends_it() {
+        let cell = cell();
+        cell.activity.rests();
+        cell.act(|_, _| {});
+        cell.let_clock_rest();
+        assert!(!cell.clock.rests(), "something was told between the look and the rest");
+        cell.activity.rests();
+        cell.let_clock_rest();
+        assert!(cell.clock.rests());
+        cell.act(|_, _| assert!(!cell.clock.rests(), "what follows from it may wait for time"));
+    }
+
+    #[test]
+    fn the_clock_does_not_rest_while_somebody_waits_for_time() {
+        let cell = cell();
+        *lock(&cell.wake_at) = Some(Time::from_micros(1));
+        cell.activity.rests();
+        cell.let_clock_rest();
+        assert!(!cell.clock.rests());
     }
 }
