@@ -279,3 +279,24 @@ fn a_dead_destination_behind_a_filter_stops_nobody() {
     b.wait(PATIENCE).expect(0);
     assert!(scratch.read("b.txt") == scratch.shell("grep '00 ' in.txt"));
 }
+
+#[test]
+fn a_node_without_work_says_once_that_another_is_away() {
+    let scratch = Scratch::new();
+    let pipeline = "[source.in]\nrun = ['sh', '-c', 'echo one; exec sleep 1000']\nplace = 'a'\n[sink.out]\nfile = 'out.txt'\nplace = 'b'\n";
+    let nodes = Nodes::on_loopback(&scratch, &["a", "b"], pipeline);
+    let node = ["node", "--name", "a", "--cluster", "cluster.toml", "pipeline.toml", "--progress", "lines"];
+    let (a, b) = (scratch.worker(&node).start(), nodes.start("b"));
+    eventually("the record is written", PATIENCE, || match scratch.path("out.txt").exists() {
+        true if scratch.text("out.txt") == "one\n" => Ok(()),
+        _ => Err(a.stderr()),
+    });
+    b.kill();
+    let named =
+        || a.stderr().lines().filter(|line| line.starts_with('[') && line.contains("| node b ")).count();
+    eventually("a line names b", PATIENCE, || if named() > 0 { Ok(()) } else { Err(a.stderr()) });
+    // Two lines of a working node would come in this time; why b is away may be known better once.
+    holds_for("nothing is said again", Duration::from_secs(11), || {
+        if named() <= 2 { Ok(()) } else { Err(a.stderr()) }
+    });
+}

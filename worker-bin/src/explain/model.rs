@@ -106,6 +106,19 @@ pub struct OwnStop {
 }
 
 impl Snapshot {
+    /// Whether nothing moves and nothing is in the way of anything: what waits lacks input. A rate that is shown falls to nothing first.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        let waits_for_input = |task: &Task| task.waits.iter().all(|wait| wait.why.kind().is_lack_of_input());
+        self.tasks.iter().all(|task| waits_for_input(task) && task.in_per_s == 0.0 && task.out_per_s == 0.0)
+    }
+
+    /// Records that its tasks have taken and given, in all.
+    #[must_use]
+    pub fn moved_records(&self) -> u64 {
+        self.tasks.iter().map(|task| task.counters.records_in + task.counters.records_out).sum()
+    }
+
     /// Records that links of this node have dropped, because they were full and told not to wait.
     #[must_use]
     pub fn dropped_records(&self) -> u64 {

@@ -111,7 +111,7 @@ impl Watch {
     fn may_rest(&self) -> bool {
         let observer = lock(&self.observer);
         let Some(latest) = observer.latest() else { return false };
-        let moved = latest.tasks.iter().map(|t| t.counters.records_in + t.counters.records_out).sum();
+        let moved = latest.moved_records();
         let mut looked = lock(&self.looked);
         let now = Instant::now();
         let since = match looked.moved {
@@ -121,10 +121,7 @@ impl Watch {
                 now
             }
         };
-        let idle = latest.tasks.iter().flat_map(|t| &t.waits).all(|w| w.why.kind().is_lack_of_input());
-        // A rate that is shown falls to nothing first.
-        let calm = latest.tasks.iter().all(|task| task.in_per_s == 0.0 && task.out_per_s == 0.0);
-        let idle = idle && calm && now.duration_since(since) >= REST_AFTER;
+        let idle = latest.is_idle() && now.duration_since(since) >= REST_AFTER;
         if idle {
             buffers::release();
         }

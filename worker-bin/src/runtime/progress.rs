@@ -1,6 +1,9 @@
-//! What a run shows while it goes on: a bar where there is a terminal, a line every few seconds where there is none.
+//! What a run shows while it goes on: a bar where there is a terminal, a line every few seconds where there is none. A node without work
+//! says no line twice, but one of what is waited for whenever that changes.
 //!
 //! Progress goes to standard error; standard output belongs to the data.
+
+mod waiting;
 
 use super::observe::Watch;
 use crate::explain::{Snapshot, Task, words};
@@ -14,6 +17,7 @@ use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::sync::Arc;
 use std::time::Duration;
+use waiting::{Said, Waiting};
 use worker_core::config::TaskKind;
 
 /// How to show progress.
@@ -44,6 +48,7 @@ pub(super) struct Progress {
     /// Those with tasks here, in the order of the pipeline.
     stages: Vec<Shown>,
     part: Part,
+    said: Said,
 }
 
 /// A stage that has a line.
@@ -90,7 +95,7 @@ impl Progress {
             }
         }
         let whose = if plan.nodes.len() > 1 { "this node's stages" } else { "all stages" };
-        Self { mode, stages, part: Part { whose, reads } }
+        Self { mode, stages, part: Part { whose, reads }, said: Said::default() }
     }
 
     /// Shows progress until the run is over.
@@ -117,19 +122,26 @@ impl Progress {
 
     fn show(&self, watch: &Watch) {
         let now = watch.snapshot();
+        let waiting = Waiting::of(&now, &watch.explanation());
         if self.mode == Mode::Bar {
             let columns = terminal::size(&std::io::stderr()).0;
             let mut frame = vec![bar(self.part, &now, columns)];
             frame.extend(self.stages.iter().map(|stage| stage_line(&now, stage)));
-            frame.extend(waits(watch).map(|wait| format!("  {wait}")));
+            frame.extend(waiting.map(|waiting| format!("  {}", waiting.text)));
             stderr::show(frame);
             return;
         }
-        say(&self.line(&now, watch));
+        if self.said.is_news(&now, waiting.as_ref()) {
+            say(&self.line_of(&now, waiting));
+        }
     }
 
     /// All of it in one line.
     pub(super) fn line(&self, now: &Snapshot, watch: &Watch) -> String {
+        self.line_of(now, Waiting::of(now, &watch.explanation()))
+    }
+
+    fn line_of(&self, now: &Snapshot, waiting: Option<Waiting>) -> String {
         let mut text = format!("[{}]", clock(now.uptime_s));
         if let Some(total) = total(now) {
             let (share, read) = (per_cent(now.through_bytes, total), words::bytes(now.read_bytes));
@@ -139,8 +151,8 @@ impl Progress {
         for stage in &self.stages {
             write!(text, " | {}", stage_line(now, stage)).ok();
         }
-        if let Some(wait) = waits(watch) {
-            write!(text, " | {wait}").ok();
+        if let Some(waiting) = waiting {
+            write!(text, " | {}", waiting.text).ok();
         }
         text
     }
@@ -232,14 +244,6 @@ fn clock(seconds: f64) -> String {
     let all = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX).as_secs();
     let (hours, minutes, seconds) = (all / 3600, all / 60 % 60, all % 60);
     if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
-}
-
-/// What waits for something that is in its way, if anything does.
-fn waits(watch: &Watch) -> Option<String> {
-    let explanation = watch.explanation();
-    let groups = explanation.groups();
-    let first = groups.iter().find_map(|group| group.iter().find(|chain| chain.stalled))?;
-    Some(words::chain(first))
 }
 
 /// A line on standard error; that it cannot be written is no reason to stop.
