@@ -1,5 +1,6 @@
-//! How the launcher comes to be: in a namespace where that may be made, else with a guardian.
+//! How the launcher comes to be: in a namespace where that may be made, else with a guardian, in a cgroup where that may be made.
 
+use super::cgroup::Cgroup;
 use super::launcher_main::LAUNCHER_ARG;
 use super::namespace;
 use super::wire::{self, Reply};
@@ -39,11 +40,13 @@ pub enum Containment {
     PidNamespace,
     /// A PID namespace, inside of a user namespace.
     UserNamespace,
+    /// A cgroup of their own, and a guardian.
+    Cgroup,
     Guardian,
 }
 
-const CONTAINMENTS: [Containment; 3] =
-    [Containment::PidNamespace, Containment::UserNamespace, Containment::Guardian];
+const CONTAINMENTS: [Containment; 4] =
+    [Containment::PidNamespace, Containment::UserNamespace, Containment::Cgroup, Containment::Guardian];
 
 impl Containment {
     /// In documents.
@@ -52,6 +55,7 @@ impl Containment {
         match self {
             Containment::PidNamespace => "pid-namespace",
             Containment::UserNamespace => "user-namespace",
+            Containment::Cgroup => "cgroup",
             Containment::Guardian => "guardian",
         }
     }
@@ -69,6 +73,7 @@ impl fmt::Display for Containment {
         f.write_str(match self {
             Containment::PidNamespace => "a PID namespace",
             Containment::UserNamespace => "a PID namespace in a user namespace",
+            Containment::Cgroup => "a cgroup and a guardian beside the launcher",
             Containment::Guardian => "a guardian beside the launcher",
         })
     }
@@ -114,16 +119,16 @@ pub(super) struct Begun {
     pub(super) socket: UnixStream,
     /// Told when that has ended, and how.
     pub(super) ended: oneshot::Receiver<io::Result<ExitStatus>>,
+    /// That of all programs.
+    pub(super) cgroup: Option<Cgroup>,
 }
 
 /// Starts `exe`, which must be this binary, as launcher.
 pub(super) fn begin(exe: &Path, allowed: PidNamespace) -> io::Result<Begun> {
-    // Should launcher or guardian be killed, what they started comes to this process, which then ends it.
-    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     let in_turn: &[Containment] = match allowed {
-        PidNamespace::Auto => &[Containment::PidNamespace],
-        PidNamespace::User => &[Containment::PidNamespace, Containment::UserNamespace],
-        PidNamespace::Off => &[],
+        PidNamespace::Auto => &[Containment::PidNamespace, Containment::Cgroup],
+        PidNamespace::User => &[Containment::PidNamespace, Containment::UserNamespace, Containment::Cgroup],
+        PidNamespace::Off => &[Containment::Cgroup],
     };
     for &containment in in_turn {
         match attempt(exe, containment) {
@@ -134,9 +139,29 @@ pub(super) fn begin(exe: &Path, allowed: PidNamespace) -> io::Result<Begun> {
     attempt(exe, Containment::Guardian)
 }
 
-fn attempt(exe: &Path, containment: Containment) -> io::Result<Begun> {
+/// What ends all programs with a worker here, found by trying it: whatever namespaces and cgroups say, only a try tells what is allowed.
+///
+/// # Errors
+/// If no socket or process can be made.
+pub fn containment_here(exe: &Path) -> io::Result<Containment> {
+    let Begun { containment, socket, ended, cgroup: _cgroup, .. } = begin(exe, PidNamespace::default())?;
+    // That ends it.
+    drop(socket);
+    ended.blocking_recv().map_err(io::Error::other)??;
+    Ok(containment)
+}
+
+/// Starts `exe` as launcher in this way or not at all.
+pub(super) fn attempt(exe: &Path, containment: Containment) -> io::Result<Begun> {
+    // Should launcher or guardian be killed, what they started comes to this process, which then ends it.
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+    let cgroup = match containment {
+        Containment::Cgroup => Some(Cgroup::make()?),
+        Containment::PidNamespace | Containment::UserNamespace | Containment::Guardian => None,
+    };
     let (socket, theirs) = UnixStream::pair()?;
-    let command = command(exe, containment, theirs.into())?;
+    let mut command = command(exe, containment, theirs.into())?;
+    command.args(cgroup.as_ref().map(Cgroup::dir));
     let (started, pid) = mpsc::sync_channel(1);
     let (end, ended) = oneshot::channel();
     let keep = move || keep(command, containment, &started, end);
@@ -144,10 +169,10 @@ fn attempt(exe: &Path, containment: Containment) -> io::Result<Begun> {
     let pid = pid.recv().map_err(|_| io::ErrorKind::BrokenPipe)??;
     match containment {
         // Whether it may do what it is to do shows only there.
-        Containment::PidNamespace | Containment::UserNamespace => is_ready(&socket)?,
+        Containment::PidNamespace | Containment::UserNamespace | Containment::Cgroup => is_ready(&socket)?,
         Containment::Guardian => {}
     }
-    Ok(Begun { containment, pid, socket, ended })
+    Ok(Begun { containment, pid, socket, ended, cgroup })
 }
 
 /// Starts it and waits for its end, in a thread of its own: the kernel tells a process of the end of the thread that started it, and only
@@ -160,7 +185,7 @@ fn keep(
 ) {
     let unshared = match containment {
         Containment::PidNamespace => namespace::of_what_is_started_next(),
-        Containment::UserNamespace | Containment::Guardian => Ok(()),
+        Containment::UserNamespace | Containment::Cgroup | Containment::Guardian => Ok(()),
     };
     let process = unshared.and_then(|()| command.spawn());
     // Our copy of its end of the socket.
@@ -180,7 +205,7 @@ fn command(exe: &Path, containment: Containment, socket: OwnedFd) -> io::Result<
     let role = match containment {
         Containment::PidNamespace => Role::First,
         Containment::UserNamespace => Role::Encloser,
-        Containment::Guardian => Role::Guardian,
+        Containment::Cgroup | Containment::Guardian => Role::Guardian,
     };
     let mut command = Command::new(exe);
     for variable in OF_THE_WORKER {

@@ -4,14 +4,16 @@
 
 use super::confinement::{Confinement, Identity, Limit, Limited};
 use super::launcher_main::LAUNCHER_ARG;
+use super::spawn::found;
 use super::{namespace, sandbox};
 use nix::unistd::{Gid, Uid};
 use rustix::io::Errno;
 use rustix::process::{Rlimit, getrlimit, setrlimit};
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -57,19 +59,39 @@ impl From<nix::errno::Errno> for NotConfined {
     }
 }
 
-/// A program that is to be confined, as this binary is started for it, and where it says what went wrong. That end stays open over an
-/// `execve` as long as this is kept: nothing else may be started meanwhile.
-pub(super) fn command(
-    exe: &Path,
-    words: &[OsString],
-    argv: &[OsString],
-) -> io::Result<(Command, File, OwnedFd)> {
+/// A program that is to be confined, as this binary is started for it.
+pub(super) struct Confined {
+    pub(super) argv: Vec<OsString>,
+    /// What went wrong is said there.
+    report: File,
+    /// The other end of it stays open over an `execve` as long as this is kept: nothing else may be started meanwhile.
+    open: OwnedFd,
+}
+
+pub(super) fn words(exe: &OsStr, words: &[OsString], argv: &[OsString]) -> io::Result<Confined> {
     let (reading, writing) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     rustix::io::fcntl_setfd(&writing, rustix::io::FdFlags::empty())?;
-    let mut command = Command::new(exe);
-    let report = writing.as_raw_fd().to_string();
-    command.args([LAUNCHER_ARG, CONFINED, &report]).args(words).arg(THEN).args(argv);
-    Ok((command, File::from(reading), writing))
+    let report: OsString = writing.as_raw_fd().to_string().into();
+    let first = [exe, OsStr::new(LAUNCHER_ARG), OsStr::new(CONFINED), &report].map(OsStr::to_owned);
+    let argv = [&first, words, &[THEN.into()], argv].concat();
+    Ok(Confined { argv, report: File::from(reading), open: writing })
+}
+
+impl Confined {
+    /// Waits until the process has become the program.
+    pub(super) fn has_become(self) -> Result<(), NotConfined> {
+        let Self { mut report, open, .. } = self;
+        drop(open);
+        let mut said = Vec::new();
+        report.read_to_end(&mut said)?;
+        match said.split_first_chunk() {
+            None => Ok(()),
+            Some((errno, message)) => Err(NotConfined {
+                errno: i32::from_le_bytes(*errno),
+                message: String::from_utf8_lossy(message).into_owned(),
+            }),
+        }
+    }
 }
 
 /// The same for who starts a program without a launcher.
@@ -77,19 +99,6 @@ pub(crate) fn command_by_hand(exe: &Path, confinement: &Confinement, argv: &[OsS
     let mut command = Command::new(exe);
     command.args([LAUNCHER_ARG, CONFINED, NOBODY]).args(confinement.words()).arg(THEN).args(argv);
     command
-}
-
-/// Waits until the process has become the program.
-pub(super) fn become_of(mut report: File) -> Result<(), NotConfined> {
-    let mut said = Vec::new();
-    report.read_to_end(&mut said)?;
-    match said.split_first_chunk() {
-        None => Ok(()),
-        Some((errno, message)) => Err(NotConfined {
-            errno: i32::from_le_bytes(*errno),
-            message: String::from_utf8_lossy(message).into_owned(),
-        }),
-    }
 }
 
 /// Becomes the program that the arguments behind the role say, confined as they say.
@@ -138,7 +147,10 @@ fn become_it(words: &[OsString], argv: &[OsString]) -> NotConfined {
     let Some((program, rest)) = argv.split_first() else {
         return NotConfined { errno: 0, message: "there is no program".to_owned() };
     };
-    let error = Command::new(program).args(rest).exec();
+    let found = found(program, std::env::var_os("PATH").as_deref());
+    let exec =
+        |path: CString| Command::new(OsStr::from_bytes(path.as_bytes())).arg0(program).args(rest).exec();
+    let error = found.map_or_else(|error| error, exec);
     let errno = error.raw_os_error().unwrap_or(0);
     let has_memory_limit = confinement.limits.iter().any(|limit| limit.of == Limited::Memory);
     if errno == Errno::NOMEM.raw_os_error() && has_memory_limit {

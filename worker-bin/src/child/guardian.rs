@@ -15,9 +15,13 @@
 //! | launcher | guardian |
 //! | guardian | worker: it adopts the launcher |
 //!
+//! Where there is a cgroup of all programs, it is ended as a whole, by guardian or worker; whom it was left to when all three were killed
+//! at once is the next start (`cgroup.rs`).
+//!
 //! With a user namespace it only makes that, as it takes a process of one thread: the kernel does the rest.
 
 use super::begin::Role;
+use super::cgroup;
 use super::descent;
 use super::launcher_main::LAUNCHER_ARG;
 use super::namespace;
@@ -30,6 +34,7 @@ use std::io::{self, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Signals that end neither guardian nor launcher: a terminal's, and what a service manager sends to all processes of a service. Programs
@@ -38,14 +43,15 @@ pub(super) const WITHSTOOD: [NixSignal; 4] =
     [NixSignal::SIGTERM, NixSignal::SIGINT, NixSignal::SIGHUP, NixSignal::SIGQUIT];
 
 /// Starts the launcher, and ends all that is below when worker or launcher have ended.
-pub(super) fn guard(soft_limit: &str) -> io::Result<()> {
+pub(super) fn guard(soft_limit: &str, cgroup: Option<&Path>) -> io::Result<()> {
     set_parent_process_death_signal(Some(Signal::CONT))?;
     let me = rustix::process::getpid();
     rustix::process::set_child_subreaper(Some(me))?;
     Tag { launcher: me.as_raw_pid(), child: 0 }.put_on_this_process().ok();
     withstand()?;
     let socket = socket()?;
-    let launcher = Pid::from_child(&command(Role::Guarded, soft_limit, socket.try_clone()?.into())?.spawn()?);
+    let mut command = command(Role::Guarded, soft_limit, socket.try_clone()?.into())?;
+    let launcher = Pid::from_child(&command.args(cgroup).spawn()?);
     let launcher = pidfd_open(launcher, PidfdFlags::empty())?;
     loop {
         // Nothing is asked of the socket: that it is closed is told anyway.
@@ -57,6 +63,10 @@ pub(super) fn guard(soft_limit: &str) -> io::Result<()> {
                 break;
             }
         }
+    }
+    // At once, as nobody can fork faster than that.
+    if let Some(cgroup) = cgroup {
+        cgroup::end(cgroup);
     }
     descent::end_all(me);
     Ok(())

@@ -1,6 +1,7 @@
 //! The worker's handle on the launcher process.
 
-use super::begin::{Begun, Containment, PidNamespace, begin};
+use super::begin::{Begun, Containment, PidNamespace, attempt, begin};
+use super::cgroup::Cgroup;
 use super::descent;
 use super::survivors::Survivors;
 use super::tag::Tag;
@@ -37,6 +38,7 @@ pub struct Launcher {
 struct Shared {
     pid: Pid,
     containment: Containment,
+    cgroup: Option<Cgroup>,
     socket: UnixStream,
     state: Mutex<State>,
     backlogged: Notify,
@@ -116,11 +118,24 @@ impl Launcher {
     /// # Errors
     /// If no socket or process can be made.
     pub fn start_in(exe: &Path, allowed: PidNamespace) -> io::Result<Self> {
-        let Begun { containment, pid, socket, ended } = begin(exe, allowed)?;
+        Self::of(begin(exe, allowed)?)
+    }
+
+    /// The same, where all programs end with this process in this way, or not at all.
+    ///
+    /// # Errors
+    /// If no socket or process can be made, or this user may not do that here.
+    pub fn start_by(exe: &Path, containment: Containment) -> io::Result<Self> {
+        Self::of(attempt(exe, containment)?)
+    }
+
+    fn of(begun: Begun) -> io::Result<Self> {
+        let Begun { containment, pid, socket, ended, cgroup } = begun;
         socket.set_nonblocking(true)?;
         let shared = Arc::new(Shared {
             pid,
             containment,
+            cgroup,
             socket: UnixStream::from_std(socket)?,
             state: Mutex::default(),
             backlogged: Notify::new(),
@@ -360,6 +375,9 @@ impl Shared {
     /// The launcher is gone, and how: nothing it had survives, and everybody who waits is told.
     fn bury(&self, why: &str, status: &str) {
         let orphans: Vec<Pid> = self.state().waiting.values().filter_map(|waiting| waiting.pid).collect();
+        if let Some(cgroup) = &self.cgroup {
+            cgroup.end();
+        }
         hunt(self.pid, &orphans);
         let mut state = self.state();
         state.dead = Some(format!("the launcher process ended ({why}, {status}); start the worker again"));

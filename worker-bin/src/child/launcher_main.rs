@@ -1,10 +1,12 @@
 //! The launcher process: one thread, one loop, no unsafe code.
 
 use super::begin::Role;
+use super::cgroup;
 use super::confined::{self, CONFINED, NotConfined, confined_main};
 use super::descent;
 use super::guardian::{self, WITHSTOOD};
 use super::namespace;
+use super::spawn::{Spawned, Spawner};
 use super::tag::Tag;
 use super::wire::{self, Exit, Reply, Request, Start};
 use crate::descriptors;
@@ -19,9 +21,8 @@ use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
-use std::path::Path;
-use std::process::{Command, ExitCode, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 /// The first argument that makes the binary a launcher.
 pub const LAUNCHER_ARG: &str = "__launcher";
@@ -41,11 +42,14 @@ pub fn launcher_main() -> ExitCode {
     let role = args.next().and_then(|word| Role::of(&word));
     let soft_limit = args.next().unwrap_or_default();
     let served = match role {
-        Some(Role::Guardian) => close_inherited().and_then(|()| guardian::guard(&soft_limit)),
+        Some(Role::Guardian) => {
+            let cgroup = args.next().map(PathBuf::from);
+            close_inherited().and_then(|()| guardian::guard(&soft_limit, cgroup.as_deref()))
+        }
         Some(Role::Encloser) => close_inherited().and_then(|()| guardian::enclose(&soft_limit)),
         Some(role @ (Role::First | Role::Enclosed | Role::Guarded)) => {
             descriptors::lower_limit(&soft_limit);
-            launch(role, args.next())
+            launch(role, args.next(), args.next().map(PathBuf::from).as_deref())
         }
         None => return ExitCode::FAILURE,
     };
@@ -55,8 +59,8 @@ pub fn launcher_main() -> ExitCode {
     }
 }
 
-fn launch(role: Role, owner: Option<String>) -> io::Result<()> {
-    let mut launcher = match LauncherProcess::begin(role, owner) {
+fn launch(role: Role, owner: Option<String>, cgroup: Option<&Path>) -> io::Result<()> {
+    let mut launcher = match LauncherProcess::begin(role, owner, cgroup) {
         Ok(launcher) => launcher,
         Err(error) => {
             let reply =
@@ -75,8 +79,7 @@ struct LauncherProcess {
     proc: Option<OwnedFd>,
     socket: UnixStream,
     signals: SignalFd,
-    /// Signals kept from this process; the children start without.
-    blocked: SigSet,
+    spawner: Spawner,
     /// Children not reaped yet.
     children: BTreeMap<u64, Started>,
     /// Adopted processes that have no tag, and the newest child when each was first seen.
@@ -100,8 +103,10 @@ enum Phase {
 }
 
 impl LauncherProcess {
-    fn begin(role: Role, owner: Option<String>) -> io::Result<Self> {
+    fn begin(role: Role, owner: Option<String>, cgroup: Option<&Path>) -> io::Result<Self> {
         close_inherited()?;
+        // Before anything is started.
+        cgroup.map_or(Ok(()), cgroup::enter)?;
         let me = rustix::process::getpid();
         // What is stopped is not killed by its socket's end, but by this; of a guardian's end it is the worker that makes something.
         let at_the_death_of_who_started_it = if role == Role::Guarded { Signal::CONT } else { Signal::KILL };
@@ -137,14 +142,16 @@ impl LauncherProcess {
         for signal in WITHSTOOD {
             blocked.add(signal);
         }
+        // The children start without.
         blocked.thread_set_mask()?;
         let signals = SignalFd::with_flags(&watched, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
         let mut socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
-        if role != Role::Guarded {
+        if role != Role::Guarded || cgroup.is_some() {
             socket.write_all(&Reply::Started { pid: owner }.encode(0)?)?;
         }
         let (children, strangers) = (BTreeMap::new(), BTreeMap::new());
-        Ok(Self { me, owner, proc, socket, signals, blocked, children, strangers, newest: 0 })
+        let spawner = Spawner::of_this_process()?;
+        Ok(Self { me, owner, proc, socket, signals, spawner, children, strangers, newest: 0 })
     }
 
     fn serve(&mut self) -> io::Result<()> {
@@ -197,50 +204,30 @@ impl LauncherProcess {
                     Err(NotConfined { errno, message }) => Reply::Failed { errno, message },
                 };
                 self.tell(header.id, &reply)?;
-                // SIGCHLD was not blocked while the child was made, so one may have passed unseen.
-                if has_any_ended() {
-                    self.reap()?;
-                }
             }
         }
         Ok(true)
     }
 
-    fn spawn(&self, id: u64, start: &Start, fds: Vec<OwnedFd>) -> Result<Pid, NotConfined> {
-        let program = start.argv.first().ok_or(io::ErrorKind::InvalidInput)?;
-        let [stdin, stdout, stderr]: [OwnedFd; 3] =
-            fds.try_into().map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
-        let (mut command, report) = if start.confined.is_empty() {
-            let mut command = Command::new(program);
-            command.args(&start.argv[1..]);
-            (command, None)
+    fn spawn(&mut self, id: u64, start: &Start, fds: Vec<OwnedFd>) -> Result<Pid, NotConfined> {
+        let stdio: [OwnedFd; 3] = fds.try_into().map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+        let (cwd, clear_env, env) = (start.cwd.as_deref(), start.clear_env, start.env.as_slice());
+        let confined = if start.confined.is_empty() {
+            None
         } else {
-            let (command, report, open) = confined::command(Path::new(OWN), &start.confined, &start.argv)?;
-            (command, Some((report, open)))
+            Some(confined::words(OWN.as_ref(), &start.confined, &start.argv)?)
         };
-        command.process_group(0);
-        command.stdin(Stdio::from(stdin)).stdout(Stdio::from(stdout)).stderr(Stdio::from(stderr));
-        if start.clear_env {
-            command.env_clear();
-        }
-        command.envs(start.env.iter().map(|(name, value)| (name, value)));
-        if let Some(cwd) = &start.cwd {
-            command.current_dir(cwd);
-        }
+        let argv = confined.as_ref().map_or(start.argv.as_slice(), |confined| confined.argv.as_slice());
         // Where it cannot be put on, the child's descendants are told from others by their parents alone.
         Tag { launcher: self.owner, child: id }.put_on_this_process().ok();
-        SigSet::empty().thread_set_mask()?;
-        let child = command.spawn();
-        self.blocked.thread_set_mask()?;
+        let pid = self.spawner.spawn(Spawned { argv, cwd, clear_env, env }, &stdio);
         Tag { launcher: self.owner, child: 0 }.put_on_this_process().ok();
-        let pid = i32::try_from(child?.id()).ok().and_then(Pid::from_raw);
-        let pid = pid.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
-        if let Some((report, open)) = report {
-            drop(open);
-            if let Err(why) = confined::become_of(report) {
-                waitid(WaitId::Pid(pid), WaitIdOptions::EXITED).map_err(io::Error::from)?;
-                return Err(why);
-            }
+        let pid = pid?;
+        if let Some(confined) = confined
+            && let Err(why) = confined.has_become()
+        {
+            waitid(WaitId::Pid(pid), WaitIdOptions::EXITED).map_err(io::Error::from)?;
+            return Err(why);
         }
         Ok(pid)
     }
@@ -347,12 +334,6 @@ impl LauncherProcess {
 fn is_survived(tag: Tag, child: Pid, here: &[Pid]) -> bool {
     let is_of_it = |pid| Tag::of(pid) == Some(tag) || descent::is_in_group(pid, child);
     here.iter().any(|&pid| pid != child && is_of_it(pid))
-}
-
-/// Whether a child, started or adopted, has ended and is not reaped. Where that cannot be asked it may have.
-fn has_any_ended() -> bool {
-    let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-    !matches!(waitid(WaitId::All, look), Ok(None))
 }
 
 fn exit_of(status: &WaitIdStatus) -> Exit {

@@ -14,6 +14,7 @@
 
 mod batch;
 mod begin;
+mod cgroup;
 mod confined;
 mod confinement;
 mod descent;
@@ -32,6 +33,7 @@ mod reading;
 pub mod records;
 mod sandbox;
 mod serve;
+mod spawn;
 mod stderr;
 mod stop;
 mod stream;
@@ -42,7 +44,7 @@ mod wire;
 mod words;
 
 pub use batch::{BatchStats, Oversight, run_batch};
-pub use begin::{Containment, PidNamespace};
+pub use begin::{Containment, PidNamespace, containment_here};
 pub(crate) use confined::command_by_hand;
 pub use confinement::{Confinement, Files, Identity, Limit, Limited};
 pub use launcher::Launcher;

@@ -1,9 +1,9 @@
 //! The launcher itself: what children inherit, and that nothing survives.
 
+use super::containment::owner;
 use super::*;
-use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use worker_core::event::FailureKind;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -96,40 +96,6 @@ async fn a_shutdown_waits_until_all_are_gone() {
     assert!(running.await.unwrap().is_err());
 }
 
-const OWNER: &str = "WORKER_TEST_OWNER_SCRIPT";
-const NAMESPACE: &str = "WORKER_TEST_OWNER_NAMESPACE";
-
-/// A process that owns a launcher and runs `script` under a timeout of 2 s.
-fn owner(script: &str) -> std::process::Child {
-    owner_in(PidNamespace::Auto, script)
-}
-
-fn owner_in(allowed: PidNamespace, script: &str) -> std::process::Child {
-    Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "launcher::owner_process", "--nocapture"])
-        .env(OWNER, script)
-        .env(NAMESPACE, format!("{allowed:?}"))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
-}
-
-/// Not a test by itself: what [`owner`] starts.
-#[tokio::test(flavor = "multi_thread")]
-async fn owner_process() {
-    let Some(script) = std::env::var_os(OWNER) else { return };
-    let allowed = [PidNamespace::Auto, PidNamespace::User, PidNamespace::Off]
-        .into_iter()
-        .find(|allowed| std::env::var(NAMESPACE).is_ok_and(|name| name == format!("{allowed:?}")));
-    let launcher = launcher_in(allowed.unwrap());
-    let program = Program {
-        timeout: Some(Duration::from_secs(2)),
-        ..Program::new("s", ["sh".into(), "-c".into(), script])
-    };
-    run_batch(&launcher, &program, &env(), None, vec![], &mut |_| Ok(()), Oversight::none()).await.0.unwrap();
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn no_descendant_survives_a_kill_9_of_the_worker() {
     let markers = [(); 4].map(|()| unique_sleep());
@@ -148,140 +114,6 @@ async fn no_descendant_survives_a_kill_9_of_the_worker() {
     // Whoever held the owner's standard output, the launcher too, is gone when it ends.
     let said = BufReader::new(owner.stdout.take().unwrap()).lines().count();
     assert!(said < 10);
-}
-
-/// Who is sent a signal, as seen from the worker.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Who {
-    Worker,
-    /// The launcher, or its guardian.
-    Child,
-    /// The launcher behind a guardian.
-    Grandchild,
-}
-
-const KILL: Signal = Signal::KILL;
-const STOP: Signal = Signal::STOP;
-
-/// What befalls them, one after the other; behind each of it nothing may be left of the programs.
-const MISFORTUNES: [&[(Who, Signal)]; 10] = [
-    &[(Who::Worker, KILL)],
-    &[(Who::Child, STOP), (Who::Worker, KILL)],
-    &[(Who::Grandchild, STOP), (Who::Worker, KILL)],
-    &[(Who::Grandchild, STOP), (Who::Child, STOP), (Who::Worker, KILL)],
-    &[(Who::Child, KILL)],
-    &[(Who::Child, KILL), (Who::Worker, KILL)],
-    &[(Who::Grandchild, KILL)],
-    &[(Who::Grandchild, KILL), (Who::Worker, KILL)],
-    &[(Who::Grandchild, KILL), (Who::Child, KILL)],
-    &[(Who::Grandchild, STOP), (Who::Child, KILL)],
-];
-
-async fn nobody_survives(allowed: PidNamespace, misfortune: &[(Who, Signal)]) {
-    let markers = [(); 4].map(|()| unique_sleep());
-    let [a, b, c, d] = &markers;
-    let script = format!(
-        "sleep {a} & (setsid sleep {b} > /dev/null 2>&1 &); \
-         (env -i setsid sh -c '(setsid sleep {c} > /dev/null 2>&1 < /dev/null &)' &); \
-         while :; do sleep {d}; done"
-    );
-    let mut owner = owner_in(allowed, &script);
-    for marker in &markers {
-        until("the descendants run", || !living(marker).is_empty()).await;
-    }
-    let worker = Pid::from_child(&owner);
-    let child = children(worker)[0];
-    let grandchild = children(child)
-        .into_iter()
-        .find(|pid| std::fs::read(format!("/proc/{pid}/comm")).is_ok_and(|name| name == b"launcher\n"));
-    for (who, signal) in misfortune {
-        let pid = match who {
-            Who::Worker => Some(worker),
-            Who::Child => Some(child),
-            // A namespace has nobody between.
-            Who::Grandchild => grandchild,
-        };
-        if let Some(pid) = pid {
-            kill_process(pid, *signal).unwrap();
-        }
-    }
-    if grandchild.is_none() && misfortune.iter().all(|(who, _)| *who == Who::Grandchild) {
-        owner.kill().unwrap();
-    }
-    for marker in &markers {
-        until(&format!("nothing is left after {misfortune:?}"), || living(marker).is_empty()).await;
-    }
-    owner.kill().ok();
-    owner.wait().unwrap();
-    for pid in grandchild.into_iter().chain([child]) {
-        until("the launcher is gone", || !is_running(pid)).await;
-    }
-}
-
-fn children(pid: Pid) -> Vec<Pid> {
-    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
-    let lists =
-        threads.map(|thread| std::fs::read_to_string(thread.path().join("children")).unwrap_or_default());
-    let pid = |text: &str| Pid::from_raw(text.parse().unwrap()).unwrap();
-    lists.flat_map(|list| list.split_ascii_whitespace().map(pid).collect::<Vec<_>>()).collect()
-}
-
-/// Also one that was stopped.
-fn is_running(pid: Pid) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn nobody_survives_in_a_namespace_whoever_is_killed_or_stopped() {
-    for misfortune in MISFORTUNES {
-        nobody_survives(PidNamespace::Auto, misfortune).await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn nobody_survives_the_guardian_whoever_is_killed_or_stopped() {
-    for misfortune in MISFORTUNES {
-        nobody_survives(PidNamespace::Off, misfortune).await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_an_ended_batch_has_left_does_not_live_on_beside_a_running_stream() {
-    for allowed in [PidNamespace::Auto, PidNamespace::Off] {
-        let marker = unique_sleep();
-        let launcher = launcher_in(allowed);
-        let stream = tokio::spawn({
-            let launcher = launcher.clone();
-            async move { run_on(&launcher, &sh("sleep 1000"), vec![]).await.result }
-        });
-        let daemon = format!(
-            "(env -i setsid sh -c 'exec sleep {marker}' > /dev/null 2>&1 < /dev/null &); sleep 0.1; cat"
-        );
-        assert_eq!(run_on(&launcher, &sh(&daemon), vec![lines("x\n")]).await.output, b"x\n");
-        until("the daemon is gone", || living(&marker).is_empty()).await;
-        assert!(!stream.is_finished());
-        stream.abort();
-        launcher.shutdown().await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn programs_gain_no_rights_have_no_terminal_and_keep_the_mask_of_files() {
-    for allowed in [PidNamespace::Auto, PidNamespace::Off] {
-        let look = sh(
-            "grep NoNewPrivs /proc/self/status; umask; cut -d' ' -f7 /proc/self/stat; cut -d' ' -f6 /proc/self/stat",
-        );
-        let ran = run_on(&launcher_in(allowed), &look, vec![lines("x\n")]).await;
-        let said = String::from_utf8(ran.output).unwrap();
-        let mask = Command::new("sh").args(["-c", "umask"]).output().unwrap().stdout;
-        let lines: Vec<&str> = said.lines().collect();
-        assert_eq!(lines[..3], ["NoNewPrivs:\t1", String::from_utf8(mask).unwrap().trim(), "0"]);
-        // Read as the child reads its own: a session of outside of this PID namespace is 0, which is no pid to a library.
-        let own =
-            Command::new("cut").args(["-d", " ", "-f", "6", "/proc/self/stat"]).output().unwrap().stdout;
-        assert_ne!(lines[3], String::from_utf8(own).unwrap().trim(), "a session of their own");
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

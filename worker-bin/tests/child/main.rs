@@ -4,31 +4,49 @@
 
 mod batch;
 mod confined;
+mod containment;
 mod idle;
 mod launcher;
 mod piped;
 mod records;
 mod stop;
 mod stream;
+mod unprivileged;
 
 use bytes::Bytes;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use worker_bin::child::{
-    BatchStats, Launcher, Oversight, PidNamespace, PrintsTo, Program, TaskEnv, run_batch,
+    BatchStats, Containment, Launcher, Oversight, PrintsTo, Program, TaskEnv, run_batch,
 };
 use worker_core::event::{Failure, Spent};
 use worker_proto::Batch;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
-fn launcher() -> Launcher {
-    launcher_in(PidNamespace::Auto)
+/// Where the binary is that tests run, if not where cargo has made it.
+const BINARY: &str = "WORKER_TEST_BINARY";
+
+/// What ends programs with the worker in tests that say nothing of it.
+const CONTAINMENT: &str = "WORKER_TEST_CONTAINMENT";
+
+fn binary() -> PathBuf {
+    std::env::var_os(BINARY).map_or_else(|| env!("CARGO_BIN_EXE_worker").into(), PathBuf::from)
 }
 
-fn launcher_in(allowed: PidNamespace) -> Launcher {
-    Launcher::start_in(Path::new(env!("CARGO_BIN_EXE_worker")), allowed).unwrap()
+fn launcher() -> Launcher {
+    match std::env::var(CONTAINMENT) {
+        Ok(word) => launcher_by(Containment::of(&word).unwrap()),
+        Err(_) => Launcher::start(&binary()).unwrap(),
+    }
+}
+
+fn launcher_by(containment: Containment) -> Launcher {
+    let started = Launcher::start_by(&binary(), containment);
+    started.unwrap_or_else(|error| {
+        panic!("this machine, for this user, does not give what is tested, {containment}: {error}")
+    })
 }
 
 fn env() -> TaskEnv {

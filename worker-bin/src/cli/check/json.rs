@@ -1,6 +1,7 @@
 //! `worker check --json`: all that a check finds, in one shape whether the file is good or not. `docs/check-json.md` tells of it.
 
-use super::{Checked, Finding, memory, open_files, sample};
+use super::{Checked, Finding, containment, memory, open_files, sample};
+use crate::child::Containment;
 use crate::cli::args::CheckArgs;
 use crate::pipeline::plan::Plan;
 use crate::pipeline::{Detail, Origin, Pipeline, Told, to_toml};
@@ -43,6 +44,8 @@ struct Whole {
     memory_bytes: u64,
     disk_bytes: u64,
     open_files: u64,
+    /// What ends all programs with the worker on this machine; nothing where none can be started.
+    containment: Option<&'static str>,
     /// The file with every default, as `--full` prints it.
     resolved: Value,
 }
@@ -123,6 +126,7 @@ impl Whole {
             memory_bytes,
             disk_bytes,
             open_files: open_files::needed(plan, pipeline.delivery).1,
+            containment: containment().ok().map(Containment::word),
             resolved: resolved.and_then(|table| serde_json::to_value(table).ok()).unwrap_or_default(),
         }
     }

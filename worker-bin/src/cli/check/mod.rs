@@ -10,6 +10,7 @@ mod sample;
 use super::args::CheckArgs;
 use super::exit::{FAILED, WRONG, say, wrong_file};
 use super::{Printed, print, print_document, test};
+use crate::child::{Containment, containment_here};
 use crate::logging::say_rendered;
 use crate::pipeline::plan::{Plan, Role};
 use crate::pipeline::{self, Cluster, ConfigError, Detail, Pipeline, StateOptions, Told, Warning, plan};
@@ -106,7 +107,7 @@ impl Checked {
         }
         let toml = pipeline::to_toml(&plan.partitions.written_into(pipeline), Detail::Full);
         match print_document(&format!("\n{toml}\n")) {
-            Printed::Whole => print(&memory::worst(plan, pipeline)),
+            Printed::Whole => print(&(memory::worst(plan, pipeline) + &what_ends_programs())),
             unread @ (Printed::ReaderGone | Printed::Failed) => unread,
         }
     }
@@ -143,6 +144,18 @@ impl Finding {
             Self::Plain(warning) => Told::plain(warning.clone()),
         }
     }
+}
+
+/// In a line, for people.
+fn what_ends_programs() -> String {
+    match containment() {
+        Ok(containment) => format!("programs end with the worker, here by {containment}\n"),
+        Err(error) => format!("programs cannot be started here: {error}\n"),
+    }
+}
+
+fn containment() -> std::io::Result<Containment> {
+    containment_here(&std::env::current_exe()?)
 }
 
 /// Files of this node's sources that are not there now; they may be there later.
