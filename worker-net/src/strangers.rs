@@ -1,8 +1,10 @@
 //! Who has connected and not been let in yet: all of them together have a budget, and nobody keeps anybody out with it.
 //!
-//! A connection is accepted always. Where there are too many, of one address or in all, the oldest one is dropped: a node of
-//! the pipeline says at once who it is, and is let in before it is the oldest.
+//! A connection is accepted always. Where there are too many of one address, the oldest one of it is dropped; where there are too many in
+//! all, the oldest one of the address that has most. A node of the pipeline has one or two, and says at once who it is: it is let in before it
+//! is the oldest, and whoever has fewer addresses than there may be strangers cannot crowd it out, however fast he is.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -47,7 +49,7 @@ impl Strangers {
         let of_origin = table.by_origin.get(&origin);
         let oldest = match of_origin.filter(|numbers| numbers.len() >= self.per_address_max) {
             Some(numbers) => numbers.first().copied(),
-            None if table.all.len() >= self.max => table.all.keys().next().copied(),
+            None if table.all.len() >= self.max => table.oldest_of_most(),
             None => None,
         };
         oldest.into_iter().for_each(|number| table.drop_one(number));
@@ -61,7 +63,7 @@ impl Strangers {
     /// The system has no room for one more: the oldest one gives its own.
     pub(crate) fn make_room(&self) {
         let mut table = self.table();
-        let oldest = table.all.keys().next().copied();
+        let oldest = table.oldest_of_most();
         oldest.into_iter().for_each(|number| table.drop_one(number));
     }
 
@@ -71,6 +73,12 @@ impl Strangers {
 }
 
 impl Table {
+    /// Of the address that has most; of several the one that came first.
+    fn oldest_of_most(&self) -> Option<u64> {
+        let most = self.by_origin.values().max_by_key(|numbers| (numbers.len(), Reverse(numbers.first())));
+        most?.first().copied()
+    }
+
     fn drop_one(&mut self, number: u64) {
         if let Some(dropped) = self.remove(number) {
             dropped.notify_one();
@@ -151,6 +159,22 @@ mod tests {
         assert!(!is_dropped(&b).await, "there is room again");
         all.make_room();
         assert!(is_dropped(&b).await);
+    }
+
+    #[tokio::test]
+    async fn who_has_many_addresses_crowds_out_himself() {
+        let all = Strangers::new(8, 4);
+        let node = all.enter(ip("10.0.0.1"));
+        let mut his = Vec::new();
+        for round in 0..100 {
+            his.push(all.enter(IpAddr::from([10, 0, 1, round % 4])));
+        }
+        assert!(!is_dropped(&node).await, "whoever has one stays while others have more");
+        let mut told = 0;
+        for one in &his {
+            told += usize::from(is_dropped(one).await);
+        }
+        assert_eq!(told, his.len() - 7);
     }
 
     #[tokio::test]
