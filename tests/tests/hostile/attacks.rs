@@ -1,6 +1,7 @@
 //! The attacks, each a way to begin it and what is seen of it.
 
 use crate::stranger::{Insight, Stranger};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -13,96 +14,135 @@ use worker_proto::{ConnNo, Epoch, Fingerprint, Frame, Incarnation, JournalId, Li
 pub(crate) struct Attack {
     pub(crate) name: &'static str,
     /// What the log of the node counts it as.
-    pub(crate) classes: &'static [&'static str],
+    plain: Outcome,
+    /// The same where nodes show certificates.
+    tls: Outcome,
+    pub(crate) length: Duration,
     /// Begins it; it ends when it is told that it is over.
     pub(crate) begin: fn(&Insight, &Arc<AtomicBool>) -> Vec<JoinHandle<()>>,
+}
+
+/// Some classes, or nothing where it is not made.
+type Outcome = Option<&'static [&'static str]>;
+
+type Begin = fn(&Insight, &Arc<AtomicBool>) -> Vec<JoinHandle<()>>;
+
+impl Attack {
+    pub(crate) fn classes(&self, is_tls: bool) -> Outcome {
+        if is_tls { self.tls } else { self.plain }
+    }
+}
+
+const fn attack(name: &'static str, plain: Outcome, tls: Outcome, begin: Begin) -> Attack {
+    Attack { name, plain, tls, length: Duration::from_secs(2), begin }
 }
 
 /// Strangers try each of the pipeline's.
 const LINKS: [LinkId; 3] = [LinkId(0), LinkId(1), LinkId(2)];
 
+/// How many addresses one who has many has.
+const SOURCES: u8 = 40;
+
+/// With certificates, those in a node's name are made by who has stolen that of node d.
 pub(crate) const ATTACKS: &[Attack] = &[
-    Attack { name: "silent", classes: &["crowded"], begin: |who, over| holds(who, over, 2000, b"") },
-    Attack { name: "dripping", classes: &["hello_late"], begin: |who, over| holds(who, over, 40, &[0]) },
+    attack("silent", Some(&["crowded"]), Some(&["crowded"]), |who, over| holds(who, over, (2000, 1), b"")),
+    attack("silent, from 40 addresses", Some(&["crowded"]), Some(&["crowded"]), |who, over| {
+        holds(who, over, (2000, SOURCES), b"")
+    }),
+    attack("dripping", Some(&["hello_late"]), Some(&["certificate"]), |who, over| {
+        holds(who, over, (40, 1), &[0])
+    }),
     Attack {
-        name: "garbage",
-        classes: &["frame"],
-        begin: |who, over| {
-            says(who, over, |_, one| {
-                one.say_bytes(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n");
-            })
-        },
+        // Longer than a handshake may take.
+        length: Duration::from_secs(6),
+        ..attack("a handshake that drips", None, Some(&["handshake_late"]), dripping_handshake)
     },
-    Attack {
-        name: "no Hello",
-        classes: &["violation"],
-        begin: |who, over| {
-            says(who, over, |_, one| {
-                one.say(&Frame::Bye);
-            })
-        },
-    },
-    Attack {
-        name: "foreign Hellos",
-        classes: &["protocol", "pipeline", "placement", "unknown_node"],
-        begin: |who, over| says(who, over, foreign),
-    },
-    Attack {
-        name: "a number far too high",
-        classes: &["violation"],
-        begin: |who, over| {
-            says(who, over, |who, one| {
-                one.say(&Frame::Hello(Hello { conn_no: ConnNo(1 << 62), ..who.hello.clone() }));
-                let answer = one.hear();
-                assert!(!matches!(answer, Some(Frame::Welcome(_))), "let in as node a");
-            })
-        },
-    },
-    Attack { name: "taking over", classes: &["busy"], begin: |who, over| says(who, over, greet) },
-    Attack {
-        name: "an epoch far too high",
-        classes: &["violation"],
-        begin: |who, over| {
-            says(who, over, |who, one| {
-                greet(who, one);
-                for link in LINKS {
-                    let (epoch, journal) = (Epoch(1 << 62), JournalId(1));
-                    one.say(&Frame::Open(Open { link, epoch, journal, first_unacked: Seq(1), next: Seq(1) }));
-                }
-            })
-        },
-    },
-    Attack {
-        name: "a goodbye",
-        classes: &[],
-        begin: |who, over| {
-            says(who, over, |who, one| {
-                greet(who, one);
-                let message = "\u{1b}[2J\u{1b}]0;OWNED\u{7}all is well".to_owned();
-                one.say(&Frame::GoAway(GoAway { why: GoAwayWhy::Failed, message }));
-                one.hear();
-            })
-        },
-    },
-    Attack { name: "large frames", classes: &[], begin: large_frames },
-    Attack { name: "a frame that drips", classes: &[], begin: dripping_frame },
-    Attack { name: "pings", classes: &[], begin: pings },
+    attack("garbage", Some(&["frame"]), Some(&["certificate"]), |who, over| {
+        says(who, over, NOBODY, |_, one| {
+            one.say_bytes(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+        })
+    }),
+    attack("a certificate of another CA", None, Some(&["certificate"]), |who, over| {
+        says(who, over, Some(FOREIGN), |who, one| {
+            one.say(&Frame::Hello(who.hello("d", 1)));
+            assert_eq!(one.hear(), None, "nobody is answered who has proved nothing");
+        })
+    }),
+    attack("no Hello", Some(&["violation"]), Some(&["violation"]), |who, over| {
+        says(who, over, D, |_, one| {
+            one.say(&Frame::Bye);
+        })
+    }),
+    attack("foreign Hellos", Some(FOREIGN_HELLOS), Some(FOREIGN_HELLOS), |who, over| {
+        says(who, over, D, foreign)
+    }),
+    attack("another's name", None, Some(&["unknown_node"]), |who, over| {
+        says(who, over, D, |who, one| {
+            one.say(&Frame::Hello(who.hello.clone()));
+            let answer = one.hear();
+            assert!(!matches!(answer, Some(Frame::Welcome(_))), "let in as node a");
+        })
+    }),
+    attack("a number far too high", Some(&["violation"]), Some(&["violation"]), |who, over| {
+        says(who, over, D, |who, one| {
+            // Without certificates he can do it in the name of who is there.
+            let hello = if who.disguises.is_some() { who.hello("d", 4711) } else { who.hello.clone() };
+            one.say(&Frame::Hello(Hello { conn_no: ConnNo(1 << 62), ..hello }));
+            let answer = one.hear();
+            assert!(!matches!(answer, Some(Frame::Welcome(_))), "let in with it");
+        })
+    }),
+    attack("taking over", Some(&["busy"]), Some(&["busy"]), |who, over| says(who, over, D, greet)),
+    attack("an epoch far too high", Some(&["violation"]), Some(&["violation"]), |who, over| {
+        says(who, over, D, |who, one| {
+            greet(who, one);
+            for link in LINKS {
+                let (epoch, journal) = (Epoch(1 << 62), JournalId(1));
+                one.say(&Frame::Open(Open { link, epoch, journal, first_unacked: Seq(1), next: Seq(1) }));
+            }
+        })
+    }),
+    // Of who has a node's certificate it is that node's, and counts: SECURITY.md.
+    attack("a goodbye", Some(&[]), None, |who, over| {
+        says(who, over, D, |who, one| {
+            greet(who, one);
+            let message = "\u{1b}[2J\u{1b}]0;OWNED\u{7}all is well".to_owned();
+            one.say(&Frame::GoAway(GoAway { why: GoAwayWhy::Failed, message }));
+            one.hear();
+        })
+    }),
+    attack("large frames", Some(&[]), Some(&[]), large_frames),
+    attack("a frame that drips", Some(&[]), Some(&[]), dripping_frame),
+    attack("pings", Some(&[]), Some(&[]), pings),
 ];
 
-/// Somebody who holds so many connections, opens those again that are closed, and says `bytes` on each now and then.
+/// In whose name somebody speaks.
+type Name = Option<&'static str>;
+
+const NOBODY: Name = None;
+const D: Name = Some("d");
+
+/// The name of node d, by a CA that nobody believes.
+pub(crate) const FOREIGN: &str = "foreign";
+
+const FOREIGN_HELLOS: &[&str] = &["protocol", "pipeline", "placement", "unknown_node"];
+
+/// Somebody who holds so many connections from so many addresses, opens those again that are closed, and says `bytes` on each now and then.
 fn holds(
     insight: &Insight,
     over: &Arc<AtomicBool>,
-    count: usize,
+    (count, sources): (usize, u8),
     bytes: &'static [u8],
 ) -> Vec<JoinHandle<()>> {
     let (insight, over) = (insight.clone(), Arc::clone(over));
     vec![std::thread::spawn(move || {
+        let mut addresses = (1..=sources).map(|last| Ipv4Addr::new(127, 0, 0, last)).cycle();
         let mut held: Vec<Stranger> = Vec::new();
         while !over.load(Ordering::Relaxed) {
             held.retain_mut(|one| !one.is_closed() && one.say_bytes(bytes));
             while held.len() < count && !over.load(Ordering::Relaxed) {
-                let Some(one) = Stranger::connect(&insight) else { break };
+                let source = addresses.next().expect("there is one at least");
+                let Some(one) = Stranger::connect_from(&insight, source) else { break };
                 held.push(one);
             }
             std::thread::sleep(Duration::from_millis(20));
@@ -111,12 +151,21 @@ fn holds(
 }
 
 /// Several who connect, say something and leave, all the time.
-fn says(insight: &Insight, over: &Arc<AtomicBool>, what: fn(&Insight, &mut Stranger)) -> Vec<JoinHandle<()>> {
+fn says(
+    insight: &Insight,
+    over: &Arc<AtomicBool>,
+    name: Name,
+    what: fn(&Insight, &mut Stranger),
+) -> Vec<JoinHandle<()>> {
     let begin = |_| {
         let (insight, over) = (insight.clone(), Arc::clone(over));
         std::thread::spawn(move || {
             while !over.load(Ordering::Relaxed) {
-                if let Some(mut one) = Stranger::connect(&insight) {
+                let one = match name {
+                    Some(name) => Stranger::connect_as(&insight, name),
+                    None => Stranger::connect(&insight),
+                };
+                if let Some(mut one) = one {
                     what(&insight, &mut one);
                 }
                 // Nobody is to lose by how much of the machine the attack itself takes.
@@ -125,6 +174,25 @@ fn says(insight: &Insight, over: &Arc<AtomicBool>, what: fn(&Insight, &mut Stran
         })
     };
     (0..4).map(begin).collect()
+}
+
+/// As one who begins a TLS handshake, and goes on with it a byte at a time.
+fn dripping_handshake(insight: &Insight, over: &Arc<AtomicBool>) -> Vec<JoinHandle<()>> {
+    let (insight, over) = (insight.clone(), Arc::clone(over));
+    vec![std::thread::spawn(move || {
+        // A record of 4 KiB that begins with the length of a ClientHello of nearly as much.
+        let begins = [22, 3, 1, 16, 0, 1, 0, 15, 252, 3, 3];
+        let mut held: Vec<Stranger> = Vec::new();
+        while !over.load(Ordering::Relaxed) {
+            held.retain_mut(|one| !one.is_closed() && one.say_bytes(&[7]));
+            while held.len() < 40 {
+                let Some(mut one) = Stranger::connect(&insight) else { break };
+                one.say_bytes(&begins);
+                held.push(one);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    })]
 }
 
 fn foreign(insight: &Insight, one: &mut Stranger) {
@@ -154,7 +222,7 @@ fn large_frames(insight: &Insight, over: &Arc<AtomicBool>) -> Vec<JoinHandle<()>
         let mut held = Vec::new();
         let bytes = vec![0; FRAME_BYTES_MAX - 1];
         while !over.load(Ordering::Relaxed) {
-            let Some(mut one) = Stranger::connect(&insight) else { continue };
+            let Some(mut one) = Stranger::connect_as(&insight, "d") else { continue };
             one.say(&Frame::Hello(insight.hello("d", 4711)));
             if matches!(one.hear(), Some(Frame::Welcome(_))) {
                 one.say_bytes(&u32::try_from(FRAME_BYTES_MAX).expect("it fits").to_be_bytes());
@@ -169,7 +237,7 @@ fn large_frames(insight: &Insight, over: &Arc<AtomicBool>) -> Vec<JoinHandle<()>
 fn dripping_frame(insight: &Insight, over: &Arc<AtomicBool>) -> Vec<JoinHandle<()>> {
     let (insight, over) = (insight.clone(), Arc::clone(over));
     vec![std::thread::spawn(move || {
-        let Some(mut one) = Stranger::connect(&insight) else { return };
+        let Some(mut one) = Stranger::connect_as(&insight, "d") else { return };
         one.say(&Frame::Hello(Hello { incarnation: Incarnation(4711), ..insight.hello("d", 4711) }));
         one.hear();
         one.say_bytes(&1000_u32.to_be_bytes());
@@ -183,7 +251,7 @@ fn dripping_frame(insight: &Insight, over: &Arc<AtomicBool>) -> Vec<JoinHandle<(
 fn pings(insight: &Insight, over: &Arc<AtomicBool>) -> Vec<JoinHandle<()>> {
     let (insight, over) = (insight.clone(), Arc::clone(over));
     vec![std::thread::spawn(move || {
-        let Some(mut one) = Stranger::connect(&insight) else { return };
+        let Some(mut one) = Stranger::connect_as(&insight, "d") else { return };
         greet(&insight, &mut one);
         let mut number = 0;
         while !over.load(Ordering::Relaxed) {
