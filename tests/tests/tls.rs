@@ -16,10 +16,7 @@ fn flow() -> String {
 
 /// Two nodes whose certificates two commands have made.
 fn with_certificates<'a>(scratch: &'a Scratch, pipeline: &str) -> Nodes<'a> {
-    let nodes = Nodes::on_loopback(scratch, &["a", "b"], pipeline);
-    scratch.worker(&["cert", "init"]).run().expect(0);
-    scratch.worker(&["cert", "issue", "--cluster", "cluster.toml"]).run().expect(0);
-    nodes
+    Nodes::on_loopback(scratch, &["a", "b"], pipeline).with_certificates()
 }
 
 fn grows(scratch: &Scratch, running: &Running<'_>) {

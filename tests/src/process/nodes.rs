@@ -34,6 +34,19 @@ impl<'a> Nodes<'a> {
         Self { scratch, addresses }
     }
 
+    /// The same with certificates, made as a user makes them.
+    ///
+    /// # Panics
+    /// The commands fail.
+    #[must_use]
+    pub fn with_certificates(self) -> Self {
+        self.scratch.worker(&["cert", "init"]).run().expect(0);
+        self.scratch.worker(&["cert", "issue", "--cluster", "cluster.toml"]).run().expect(0);
+        let cluster = self.scratch.text("cluster.toml");
+        self.scratch.write("cluster.toml", cluster.replace("[cluster]\ninsecure = true\n", ""));
+        self
+    }
+
     /// Where a node listens.
     ///
     /// # Panics
