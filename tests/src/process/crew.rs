@@ -36,9 +36,12 @@ pub struct Hits {
     pub programs: u64,
 }
 
+/// How a process is started.
+type StartsAs<'a> = Box<dyn Fn() -> Start<'a> + 'a>;
+
 struct Member<'a> {
     name: String,
-    start: Box<dyn Fn() -> Start<'a> + 'a>,
+    start: StartsAs<'a>,
     running: Option<Running<'a>>,
     is_done: bool,
     /// A program of some node was killed in this life: the worker may end with an error because of it.
@@ -89,6 +92,12 @@ impl<'a> Crew<'a> {
         Self::new(names.iter().map(member).collect())
     }
 
+    /// Processes of these names, each started so.
+    #[must_use]
+    pub fn of(members: Vec<(String, StartsAs<'a>)>) -> Self {
+        Self::new(members.into_iter().map(|(name, start)| Member::new(&name, start)).collect())
+    }
+
     fn new(members: Vec<Member<'a>>) -> Self {
         Self { members, programs_percent: 33, exits: [0, 0], story: Vec::new(), begun: Instant::now() }
     }
@@ -123,8 +132,17 @@ impl<'a> Crew<'a> {
     ///
     /// # Panics
     /// As [`Crew::kill_at_random`].
-    pub fn kill_until(&mut self, rng: &mut Rng, kills: u64, mut is_done: impl FnMut() -> bool) -> Hits {
+    pub fn kill_until(&mut self, rng: &mut Rng, kills: u64, is_done: impl FnMut() -> bool) -> Hits {
         let (hits, _) = self.kill_some(rng, kills);
+        self.stop_once(is_done);
+        hits
+    }
+
+    /// Lets a pipeline that has no end go on until `is_done` says so, and stops it.
+    ///
+    /// # Panics
+    /// As [`Crew::kill_at_random`].
+    pub fn stop_once(&mut self, mut is_done: impl FnMut() -> bool) {
         let begun = Instant::now();
         while !is_done() {
             self.keep_running();
@@ -139,7 +157,25 @@ impl<'a> Crew<'a> {
             running.signal(Signal::INT);
         }
         self.run_to_the_end();
-        hits
+    }
+
+    /// Lets them run for a while; what has ended is started again.
+    pub fn go_on_for(&mut self, length: Duration) {
+        self.keep_running();
+        self.runs_for(length);
+    }
+
+    /// The process of this name, if it runs.
+    #[must_use]
+    pub fn pid(&self, name: &str) -> Option<i32> {
+        let member = self.members.iter().find(|member| member.name == name)?;
+        Some(member.running.as_ref()?.pid())
+    }
+
+    /// Kills the worker of this name; whether it was there.
+    pub fn kill(&mut self, name: &str) -> bool {
+        let at = self.members.iter().position(|member| member.name == name && member.running.is_some());
+        at.is_some_and(|at| self.kill_at(at))
     }
 
     /// Says, too, whether all have ended before it was through.
@@ -234,6 +270,10 @@ impl<'a> Crew<'a> {
             return false;
         }
         let at = rng.pick(&running);
+        self.kill_at(at)
+    }
+
+    fn kill_at(&mut self, at: usize) -> bool {
         let Some(running) = self.members[at].running.take() else { return false };
         let hit = kill_living(running.pid());
         let finished = running.wait(Duration::from_secs(20));
@@ -287,7 +327,7 @@ impl<'a> Crew<'a> {
 
 impl<'a> Member<'a> {
     fn new(name: &str, start: impl Fn() -> Start<'a> + 'a) -> Self {
-        let start = Box::new(start);
+        let start: StartsAs<'a> = Box::new(start);
         Self { name: name.to_owned(), start, running: None, is_done: false, is_harmed: false }
     }
 }
