@@ -82,7 +82,7 @@ async fn nobody_survives(containment: Containment, misfortune: &[(Who, Signal)])
     );
     let owned = Owned::start(containment, &script, &markers).await;
     owned.befalls(misfortune);
-    owned.is_over(&format!("nothing is left after {misfortune:?}"), &markers).await;
+    owned.ends(&format!("nothing is left after {misfortune:?}"), &markers).await;
 }
 
 /// An [`owner`], and what it has started.
@@ -122,7 +122,7 @@ impl Owned {
         }
     }
 
-    async fn is_over(mut self, what: &str, markers: &[String]) {
+    async fn ends(mut self, what: &str, markers: &[String]) {
         for marker in markers {
             until(what, || living(marker).is_empty()).await;
         }
@@ -181,7 +181,7 @@ async fn a_cgroup_holds_who_has_taken_off_what_tells_whose_it_is() {
     let script = format!("prlimit --locks=77: setsid -f sleep {a} > /dev/null 2>&1 < /dev/null; sleep {b}");
     let owned = Owned::start(Containment::Cgroup, &script, &markers).await;
     owned.befalls(&[(Who::Grandchild, STOP), (Who::Child, KILL)]);
-    owned.is_over("the kernel knows whose it is", &markers).await;
+    owned.ends("the kernel knows whose it is", &markers).await;
 }
 
 /// Without a namespace nobody is left to end programs then, but the kernel still knows which they are.
@@ -197,7 +197,7 @@ async fn what_is_left_in_a_cgroup_where_all_are_killed_at_once_ends_at_the_next_
     owned.befalls(&all.map(|who| (who, KILL)));
     owned.owner.wait().unwrap();
     let next = launcher_by(Containment::Cgroup);
-    owned.is_over("the next start has ended it", &markers).await;
+    owned.ends("the next start has ended it", &markers).await;
     next.shutdown().await;
 }
 

@@ -50,13 +50,16 @@ impl InputFiles for ReferredFiles {
         let name = self.name(file);
         let fixed = self.files.files().get(file as usize);
         let fixed = fixed.ok_or_else(|| format!("the list of files has no {name}"))?;
-        fixed.open().map(drop).map_err(|error| match error {
-            SourceError::Gone { .. } => format!("{name} is gone"),
-            SourceError::Replaced { what, .. } => format!("{name} is not the file that was read: {what}"),
-            SourceError::Shorter { length, expected, .. } => {
+        fixed.open().map(drop).map_err(|error| {
+            if let SourceError::Gone { .. } = error {
+                format!("{name} is gone")
+            } else if let SourceError::Replaced { what, .. } = error {
+                format!("{name} is not the file that was read: {what}")
+            } else if let SourceError::Shorter { length, expected, .. } = error {
                 format!("{name} ends after {} bytes, but had {}", number(length), number(expected))
+            } else {
+                error.to_string()
             }
-            other => other.to_string(),
         })
     }
 
