@@ -74,7 +74,7 @@ fn a_disk_full_of_what_is_done_with_is_left_again_while_a_quarter_of_it_is_neede
 }
 
 fn scratch_state(scratch: &Scratch) -> String {
-    String::from_utf8_lossy(&scratch.shell("df -k tiny; ls -l tiny tiny/tasks/*")).into_owned()
+    String::from_utf8_lossy(&scratch.shell("df -k tiny; ls -lR tiny")).into_owned()
 }
 
 /// A sink's disk: it waits for room, and what it has written is not repeated.
