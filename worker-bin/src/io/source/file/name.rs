@@ -1,58 +1,117 @@
 //! Patterns for one name, as a shell has them: `*`, `?` and `[abc]`, over names of any bytes.
 //!
-//! What `?` and a class stand for is one character of UTF-8, or one byte that is of none.
+//! What `?` and a class stand for is one character of UTF-8, or one byte that is of none. Braces and backslashes mean themselves.
 
 use crate::text::pathname;
-use globset::GlobBuilder;
-use regex_lite::Regex;
 use std::ffi::OsStr;
+use std::ops::RangeInclusive;
 use std::path::Path;
+use std::str::Chars;
 
 /// A pattern for one part of a path.
 #[derive(Clone, Debug)]
-pub(super) struct NamePattern(Regex);
+pub(super) struct NamePattern(Vec<Token>);
+
+#[derive(Clone, Debug)]
+enum Token {
+    Many,
+    Any,
+    One(char),
+    Class { is_negated: bool, ranges: Vec<RangeInclusive<char>> },
+}
 
 impl NamePattern {
     /// # Errors
     /// What is wrong with it.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
-        // Braces mean themselves.
-        let text: String = text.chars().fold(String::new(), |text, c| match c {
-            '{' | '}' => text + "[" + c.encode_utf8(&mut [0; 4]) + "]",
-            _ => text + c.encode_utf8(&mut [0; 4]),
-        });
-        let glob = GlobBuilder::new(&text).literal_separator(true).backslash_escape(false).build();
-        let glob = glob.map_err(|error| error.kind().to_string())?;
-        Regex::new(&over_characters(glob.regex())).map(Self).map_err(|error| error.to_string())
+        let (mut chars, mut tokens) = (text.chars(), Vec::new());
+        while let Some(c) = chars.next() {
+            tokens.push(match c {
+                '*' => Token::Many,
+                '?' => Token::Any,
+                '[' => class(&mut chars)?,
+                c => Token::One(c),
+            });
+        }
+        Ok(Self(tokens))
     }
 
     pub(super) fn is_match(&self, name: &OsStr) -> bool {
         match name.to_str() {
-            Some(name) => self.0.is_match(name),
-            None => self.0.is_match(&pathname::to_text(Path::new(name))),
+            Some(name) => self.matches(name),
+            None => self.matches(&pathname::to_text(Path::new(name))),
+        }
+    }
+
+    /// Only the last star is tried again: one before it that took more would leave less to those behind it.
+    fn matches(&self, name: &str) -> bool {
+        let (mut tokens, mut rest) = (self.0.as_slice(), name);
+        let mut last_star: Option<(&[Token], &str)> = None;
+        loop {
+            if let [Token::Many, behind @ ..] = tokens {
+                tokens = behind;
+                last_star = Some((behind, rest));
+                continue;
+            }
+            let mut chars = rest.chars();
+            match (tokens.split_first(), chars.next()) {
+                (None, None) => return true,
+                (Some((token, behind)), Some(c)) if token.is_match(c) => {
+                    (tokens, rest) = (behind, chars.as_str());
+                }
+                (Some(_) | None, Some(_) | None) => {
+                    let Some((behind, from)) = last_star else { return false };
+                    let mut chars = from.chars();
+                    if chars.next().is_none() {
+                        return false;
+                    }
+                    (tokens, rest) = (behind, chars.as_str());
+                    last_star = Some((behind, rest));
+                }
+            }
         }
     }
 }
 
-/// The expression of a glob, which is one over bytes (`(?-u)`), as one over characters.
-fn over_characters(regex: &str) -> String {
-    let mut rest = regex.strip_prefix("(?-u)").unwrap_or(regex);
-    let (mut all, mut bytes) = (String::from("(?s)"), Vec::new());
+impl Token {
+    fn is_match(&self, c: char) -> bool {
+        match self {
+            Self::Many => false,
+            Self::Any => true,
+            Self::One(own) => *own == c,
+            Self::Class { is_negated, ranges } => {
+                ranges.iter().any(|range| range.contains(&c)) != *is_negated
+            }
+        }
+    }
+}
+
+/// What stands behind a `[`, with the `]` that closes it; one that comes first is one of the characters.
+fn class(chars: &mut Chars<'_>) -> Result<Token, String> {
+    let inner = chars.as_str().strip_prefix(['!', '^']);
+    let is_negated = inner.is_some();
+    if let Some(inner) = inner {
+        *chars = inner.chars();
+    }
+    let mut ranges = Vec::new();
     loop {
-        let escaped = rest.strip_prefix("\\x").and_then(|hex| hex.get(..2));
-        if let Some(byte) = escaped.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            bytes.push(byte);
-            rest = &rest[4..];
-            continue;
+        let from = match chars.next() {
+            None => return Err("a `[` in it is not closed by a `]`".to_owned()),
+            Some(']') if !ranges.is_empty() => return Ok(Token::Class { is_negated, ranges }),
+            Some(from) => from,
+        };
+        let mut ahead = chars.clone();
+        let to = match (ahead.next(), ahead.next()) {
+            (Some('-'), Some(to)) if to != ']' => {
+                *chars = ahead;
+                to
+            }
+            (Some(_) | None, Some(_) | None) => from,
+        };
+        if to < from {
+            return Err(format!("{from:?} to {to:?} in it is no range: {to:?} comes first"));
         }
-        all.push_str(&String::from_utf8_lossy(&std::mem::take(&mut bytes)));
-        let mut chars = rest.chars();
-        match (chars.next(), rest.starts_with('\\')) {
-            (Some(backslash), true) => all.extend([Some(backslash), chars.next()].into_iter().flatten()),
-            (Some(c), _) => all.push(c),
-            (None, _) => return all,
-        }
-        rest = chars.as_str();
+        ranges.push(from..=to);
     }
 }
 
@@ -119,7 +178,12 @@ mod tests {
                 && is_match("[[a]", "[")
                 && is_match("[\\d]", "d")
         );
+        assert!(is_match("[{]x", "{x") && is_match("[a}]{b}", "}{b}") && !is_match("[{]", "["));
+        assert!(is_match("[a-c-e]", "-") && is_match("[a-c-e]", "e") && !is_match("[a-c-e]", "d"));
         assert!(!NamePattern::parse("[a").unwrap_err().is_empty());
-        assert!(!NamePattern::parse("[z-a]").unwrap_err().is_empty());
+        assert_eq!(
+            NamePattern::parse("[z-\u{7}]").unwrap_err(),
+            r"'z' to '\u{7}' in it is no range: '\u{7}' comes first"
+        );
     }
 }

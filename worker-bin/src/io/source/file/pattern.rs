@@ -73,18 +73,28 @@ impl Part {
 }
 
 fn matches(parts: &[Part], names: &[&OsStr]) -> bool {
-    match (parts.split_first(), names.split_first()) {
-        (None, None) => true,
-        (Some((Part::Directories, rest)), _) => {
-            matches(rest, names)
-                || names.split_first().is_some_and(|(_, left)| matches(parts, left) || rest.is_empty())
-        }
-        (Some((Part::Name(own), rest)), Some((name, left))) => own == name && matches(rest, left),
-        (Some((Part::Names { pattern, .. }, rest)), Some((name, left))) => {
-            pattern.is_match(name) && matches(rest, left)
-        }
-        (None, Some(_)) | (Some(_), None) => false,
+    // Whether the parts so far may stand for the first so many names. Each part looks at each name once, however many `**` there are.
+    let mut reached = vec![false; names.len() + 1];
+    reached[0] = true;
+    for part in parts {
+        let behind = |is_one: &dyn Fn(&OsStr) -> bool| {
+            let one = |(before, name): (&bool, &&OsStr)| *before && is_one(name);
+            std::iter::once(false).chain(reached.iter().zip(names).map(one)).collect()
+        };
+        reached = match part {
+            Part::Name(own) => behind(&|name| own == name),
+            Part::Names { pattern, .. } => behind(&|name| pattern.is_match(name)),
+            Part::Directories => {
+                let mut any = false;
+                let behind_any = reached.iter().map(|&is_reached| {
+                    any |= is_reached;
+                    any
+                });
+                behind_any.collect()
+            }
+        };
     }
+    reached[names.len()]
 }
 
 #[cfg(test)]
@@ -199,5 +209,6 @@ mod tests {
         assert!(could("/d/*.log", "/d/x.log") && could("/d/*.log", "/d/.x.log"));
         assert!(could("/d/**/x", "/d/x") && could("/d/**/x", "/d/a/b/x") && could("/d/**", "/d/a/b"));
         assert!(!could("/d/*.log", "/d/e/x.log") && !could("/d/*", "/d"));
+        assert!(!could(&format!("{}x", "**/".repeat(30)), &"a/".repeat(60)), "in time, too");
     }
 }
