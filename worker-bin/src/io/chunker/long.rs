@@ -126,7 +126,8 @@ impl Chunker {
         }
         let (own, is_whole) = match self.splitter.find(&self.buffer, self.scanned) {
             Found::End(own) => (own, true),
-            Found::More(own) => (own, false),
+            // What may be its end is kept until that is known.
+            Found::More(own) => (content_length(&self.buffer[..own], self.terminator), false),
         };
         self.scanned = self.buffer.len();
         // Moving what is kept should not cost more than taking the rest.
@@ -171,8 +172,10 @@ impl Chunker {
         match &mut self.long {
             Some(long) if !long.is_whole => {
                 long.lacks_end |= lacks_end;
-                long.add(&self.buffer, self.max_record);
-                long.is_whole = true;
+                let length = content_length(&self.buffer, self.terminator);
+                long.add(&self.buffer[..length], self.max_record);
+                long.bytes += (self.buffer.len() - length) as u64;
+                (long.is_whole, long.has_terminator) = (true, self.buffer.len() > length);
                 self.records += 1;
                 self.bytes_before += self.buffer.len() as u64;
                 self.buffer.clear();

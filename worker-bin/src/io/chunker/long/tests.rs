@@ -36,7 +36,11 @@ enum Asked {
 
 /// What a chunker makes of input in these pieces.
 fn came<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, asked: Asked) -> Vec<Came> {
-    let mut chunker = Chunker::new(&Framing::Lines, MAX, 0).passing_over_long(true);
+    came_framed(&Framing::Lines, pieces, asked)
+}
+
+fn came_framed<'a>(framing: &Framing, pieces: impl IntoIterator<Item = &'a [u8]>, asked: Asked) -> Vec<Came> {
+    let mut chunker = Chunker::new(framing, MAX, 0).passing_over_long(true);
     let mut out = Vec::new();
     for piece in pieces {
         chunker.space().extend_from_slice(piece);
@@ -74,6 +78,25 @@ fn expected(input: &[u8]) -> Vec<Came> {
         offset += bytes;
     }
     out
+}
+
+/// A newline before a cut may be the record's end, or stand between two of its lines.
+#[test]
+fn the_end_of_a_long_record_of_several_lines_is_none_of_its_content_wherever_it_is_cut() {
+    let framing = "start=^>".parse().unwrap();
+    let (first, second) = (b">1\n 2\n 3\n 45\n", b">6\n 7\n 8\n 90");
+    let whole = came_framed(&framing, [&[&first[..], second].concat()[..]], Asked::ForAll);
+    let long = |record: u64, offset: u64, bytes: u64, head: &[u8], rest: &[u8]| {
+        let (head, rest) = (head.to_vec(), rest.to_vec());
+        Came::Long { record, offset, length: bytes - 1, bytes, head, rest }
+    };
+    assert_eq!(whole, [long(1, 0, 13, &first[..10], b"45"), long(2, 13, 13, &second[..10], b"90")]);
+    let input = [&first[..], second].concat();
+    for cut_at in 1..input.len() {
+        let (front, rest) = input.split_at(cut_at);
+        assert_eq!(came_framed(&framing, [front, rest], Asked::ForAll), whole, "cut at {cut_at}");
+    }
+    assert_eq!(came_framed(&framing, input.chunks(1), Asked::ForMuch), whole, "byte by byte");
 }
 
 #[test]
