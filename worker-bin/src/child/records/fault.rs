@@ -1,5 +1,6 @@
 //! How a child breaks the protocol.
 
+use crate::text::escape::foreign;
 use crate::text::units::number;
 use thiserror::Error;
 
@@ -77,7 +78,12 @@ pub(super) enum ProtocolFault {
 
 impl ProtocolFault {
     pub(super) fn not_answer(line: &[u8], why: &serde_json::Error) -> Self {
-        Self::NotAnswer { shown: shown(line), why: why.to_string() }
+        Self::NotAnswer { shown: shown(line), why: foreign(&why.to_string()) }
+    }
+
+    /// A tick or the end is answered with `fail`.
+    pub(super) fn failed_turn(what: &'static str, why: &str) -> Self {
+        Self::FailedTurn { what, why: foreign(why) }
     }
 
     pub(super) fn foreign_key(id: u64, named: &[u8], own: &[u8]) -> Self {
@@ -113,6 +119,8 @@ mod tests {
     #[test]
     fn what_it_printed_is_escaped_and_shortened() {
         assert_eq!(shown(b"a\t\"b\x1b\xff\n"), "\"a\\t\\\"b\\u{1b}\u{fffd}\"");
+        let failed = ProtocolFault::failed_turn("tick", &"\u{1b}[2J".repeat(1000)).to_string();
+        assert!(!failed.contains('\u{1b}') && failed.contains("\\u{1b}[2J") && failed.len() < 5000, "{failed}");
         let long = shown(&[b'x'; 5000]);
         assert_eq!(long, format!("\"{}\"… (5 000 bytes)", "x".repeat(120)));
     }

@@ -20,7 +20,7 @@ impl Ledger {
             self.check_order(id, asked)?;
         }
         if let (Asked::Tick | Asked::End, Some(why)) = (asked, &answer.fail) {
-            return Err(ProtocolFault::FailedTurn { what: asked.name(), why: why.text() });
+            return Err(ProtocolFault::failed_turn(asked.name(), &why.text()));
         }
         let begun = self.add(&answer, asked)?;
         if answer.more {
