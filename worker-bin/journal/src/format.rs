@@ -1,6 +1,7 @@
 //! How segments and records begin on the disk; little endian throughout.
 
 use super::error::Damage;
+use super::sense::NUMBER_MAX;
 use crc32fast::Hasher;
 use worker_proto::{Epoch, Fingerprint, JournalId};
 
@@ -198,7 +199,8 @@ pub(super) fn file_name(number: u64) -> String {
 pub(super) fn segment_number(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(SUFFIX)?;
     let number = u64::from_str_radix(digits, 16).ok()?;
-    (number > 0 && file_name(number) == name).then_some(number)
+    // One is left for who goes on.
+    (number > 0 && number < NUMBER_MAX && file_name(number) == name).then_some(number)
 }
 
 /// Fails for a version this program does not know.

@@ -128,6 +128,7 @@ mod reserve;
 mod roll;
 mod scan;
 mod segments;
+mod sense;
 mod storage;
 mod sync;
 mod tidy;

@@ -17,6 +17,7 @@ use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use worker_core::recovery::TaskState;
+use worker_core::words::printable;
 use worker_proto::{Batch, Epoch, Fingerprint, JournalId, LinkId};
 
 /// The name of a first segment before it is whole.
@@ -234,7 +235,8 @@ const SHOWN_MAX: usize = 8;
 
 fn shown<'n>(names: impl Iterator<Item = &'n str>) -> String {
     let names: Vec<&str> = names.collect();
-    let some = names[..names.len().min(SHOWN_MAX)].join(", ");
+    let some: Vec<String> = names.iter().take(SHOWN_MAX).map(|name| printable(name)).collect();
+    let some = some.join(", ");
     match names.len().saturating_sub(SHOWN_MAX) {
         0 => some,
         more => format!("{some} and {more} more"),

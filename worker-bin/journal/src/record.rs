@@ -254,6 +254,15 @@ impl CommitHead {
     }
 }
 
+impl BodyHead {
+    pub(super) fn records(&self) -> u64 {
+        match self {
+            Self::Inline(span) => span.records(),
+            Self::Elsewhere(at) => at.span.records(),
+        }
+    }
+}
+
 impl Span {
     pub(super) fn bytes(&self) -> u64 {
         self.ends_bytes + self.payload_bytes

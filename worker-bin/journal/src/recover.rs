@@ -7,6 +7,7 @@ use super::image::Image;
 use super::images::{Images, Member};
 use super::record::{self, CheckpointHead, CommitHead, CopiedHead, LifeHead, Location, OfHead};
 use super::scan::{self, ReadWindow, RecordAt, Records, ScanError, SegmentScan};
+use super::sense::Sense as _;
 use super::storage::{Storage, StorageFile};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -112,8 +113,23 @@ impl<File: StorageFile> Segments<File> {
             }
         }
         let images = images.ok_or_else(|| lacks_checkpoint(last))?;
+        self.fit_together(&images, last)?;
         let segments = self.files.iter().filter_map(|(number, (_, header))| Some((*number, (*header)?)));
         Ok(Recovered { images, header: *header, end, durable_to, segments: segments.collect() })
+    }
+
+    /// What is held of links has no gaps, each link is of one task, and every batch lies in a part of a segment that is whole.
+    fn fit_together(&self, images: &Images, last: &SegmentScan) -> Result<(), Damage> {
+        let senseless =
+            |number, offset, what| Damage::Senseless { segment: format::file_name(number), offset, what };
+        images.check().map_err(|what| senseless(last.number, last.end, what))?;
+        for at in images.locations().filter(|at| at.input().is_none()) {
+            if self.scans.get(&at.segment).is_none_or(|scan| at.end() > scan.end) {
+                let what = format!("it refers to {} bytes that are not there", at.span.bytes());
+                return Err(senseless(at.segment, at.offset, what));
+            }
+        }
+        Ok(())
     }
 
     /// The newest segment whose checkpoint is whole, and so is everything it needs.
@@ -283,7 +299,9 @@ impl CheckpointParts {
         }
         let len = usize::try_from(record.end() - at).unwrap_or(usize::MAX);
         let bytes = heads.bytes(at, len)?;
-        self.tasks.push(record::decode(bytes).map_err(|what| senseless(number, record, what))?);
+        let image: Image = record::decode(bytes).map_err(|what| senseless(number, record, what))?;
+        image.sense().map_err(|what| senseless(number, record, what))?;
+        self.tasks.push(image);
         Ok(())
     }
 }
@@ -308,7 +326,10 @@ fn fold_record<S: StorageFile, F: Folds + ?Sized>(
                 let what = "its batches are longer than itself".to_owned();
                 return Err(senseless(number, record, what).into());
             }
-            images.task(of).ok_or_else(no_task)?;
+            let image = images.task(of).ok_or_else(no_task)?;
+            let outputs =
+                head.outputs.iter().map(|output| (output.link, output.first, output.body.records()));
+            image.check(head.id, outputs).map_err(|what| senseless(number, record, what))?;
             if let (Some(len), Some(fold)) = (head.position_bytes, folds.of(of)) {
                 fold.apply(heads.bytes(at, usize::try_from(len).unwrap_or(usize::MAX))?);
             }
@@ -317,6 +338,10 @@ fn fold_record<S: StorageFile, F: Folds + ?Sized>(
         RecordKind::Copied => {
             let (head, offset): (CopiedHead, u64) = scan::head_of(heads, number, record)?;
             if let Some((link, first)) = head.output {
+                let held = images.held_at(link, first).map(|held| held.at.span.records());
+                if held.is_some_and(|records| records != head.span.records()) {
+                    return Err(senseless(number, record, "a copy of another length".to_owned()).into());
+                }
                 images.moved(link, first, Location { segment: number, offset, span: head.span });
             }
         }

@@ -6,6 +6,7 @@ use super::format::{
     SEGMENT_HEADER_BYTES, SEGMENT_HEADER_LEN, SegmentHeader,
 };
 use super::record::{self, CheckpointHead, HEAD_LENGTH_BYTES, HEAD_LENGTH_LEN};
+use super::sense::{NUMBER_MAX, Sense};
 use super::storage::{StorageError, StorageFile};
 use crc32fast::Hasher;
 use memchr::memmem;
@@ -71,7 +72,13 @@ pub(super) fn header<F: StorageFile>(file: &F, number: u64) -> Result<Option<Seg
     let read = file.read_at(&mut bytes, 0)?;
     let header = SegmentHeader::decode(&bytes[..read], number);
     header.iter().try_for_each(format::known_version)?;
-    Ok(header)
+    match header.filter(|header| header.base.0 > NUMBER_MAX || header.epoch.0 > NUMBER_MAX) {
+        Some(header) => {
+            let what = format!("position {}, epoch {}", header.base.0, header.epoch);
+            Err(Damage::Senseless { segment: format::file_name(number), offset: 0, what }.into())
+        }
+        None => Ok(header),
+    }
 }
 
 /// Reads all of segment `number` of `journal`.
@@ -105,7 +112,7 @@ pub(super) fn scan<F: StorageFile>(
 }
 
 /// The head of a record, and the offset in the file of what follows it.
-pub(super) fn head_of<F: StorageFile, T: serde::de::DeserializeOwned>(
+pub(super) fn head_of<F: StorageFile, T: serde::de::DeserializeOwned + Sense>(
     window: &mut ReadWindow<'_, F>,
     number: u64,
     record: &RecordAt,
@@ -122,7 +129,8 @@ pub(super) fn head_of<F: StorageFile, T: serde::de::DeserializeOwned>(
         return Err(senseless(format!("a head of {len} bytes in a record of {}", record.header.len)).into());
     }
     let bytes = window.bytes(from, len as usize)?;
-    let head = record::decode(bytes).map_err(senseless)?;
+    let head: T = record::decode(bytes).map_err(senseless)?;
+    head.sense().map_err(senseless)?;
     Ok((head, to))
 }
 

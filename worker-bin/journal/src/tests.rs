@@ -7,6 +7,7 @@ mod input;
 mod little_room;
 mod model;
 mod referring;
+mod senseless;
 mod shared;
 mod space;
 mod syncing;

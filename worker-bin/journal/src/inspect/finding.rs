@@ -331,11 +331,11 @@ impl From<&InputHead> for Input {
 
 impl From<&OutputHead> for Output {
     fn from(head: &OutputHead) -> Self {
-        let (records, place) = match &head.body {
-            BodyHead::Inline(span) => (span.records(), None),
-            BodyHead::Elsewhere(at) => (at.span.records(), Some(Place::from(at))),
+        let place = match &head.body {
+            BodyHead::Inline(_) => None,
+            BodyHead::Elsewhere(at) => Some(Place::from(at)),
         };
-        Self { link: head.link.0, first: head.first.0, records, place }
+        Self { link: head.link.0, first: head.first.0, records: head.body.records(), place }
     }
 }
 

@@ -5,6 +5,7 @@ use super::finding::{
     Window,
 };
 use std::fmt::{self, Display, Formatter};
+use worker_core::words::printable;
 
 /// One line or several, without the last line end.
 impl Display for Finding {
@@ -183,7 +184,7 @@ impl Display for Recovered {
 /// Lines, each with its end.
 impl Display for Task {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        writeln!(f, "task {}, epoch {}, commit {}", self.task, self.epoch, self.commit)?;
+        writeln!(f, "task {}, epoch {}, commit {}", printable(&self.task), self.epoch, self.commit)?;
         self.inputs.iter().try_for_each(|input| writeln!(f, "  {input}"))?;
         self.outputs.iter().try_for_each(|output| writeln!(f, "  {output}"))?;
         if let Some(Window { window, admitted_batches, cut }) = self.window {
