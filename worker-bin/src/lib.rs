@@ -15,6 +15,8 @@ mod descriptors;
 mod documents;
 pub mod explain;
 mod full;
+#[doc(hidden)]
+pub mod fuzzing;
 mod hints;
 pub mod io;
 pub mod logging;

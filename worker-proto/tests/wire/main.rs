@@ -3,7 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod arbitrary;
-#[path = "../../fuzz/exercise.rs"]
 mod exercise;
 mod golden;
 mod hostile;

@@ -16,7 +16,7 @@ const INDENT: usize = 4;
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// Lays a text out that is TOML.
-pub(super) fn laid_out(text: &str) -> String {
+pub(crate) fn laid_out(text: &str) -> String {
     let mark = text.len() - text.trim_start_matches(BYTE_ORDER_MARK).len();
     let (mark, text) = text.split_at(mark);
     let end = line_end(text);

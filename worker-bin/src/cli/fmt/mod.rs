@@ -1,6 +1,6 @@
 //! `worker fmt`: pipeline and cluster files in one layout.
 
-mod layout;
+pub(crate) mod layout;
 
 use super::exit::{say, wrong_file};
 use super::{files, print_document};
