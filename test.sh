@@ -3,7 +3,7 @@
 #   ./test.sh quick    for daily work: format, lints, unit tests and the simulation (under 3 minutes when all is built)
 #
 # Everything that must hold before a change is merged, what fails fastest first: format, lints, tests and doc tests
-# (simulation with fixed and fresh seeds, replay of the fuzz corpus, whole processes and examples included), a static build, the build
+# (simulation with fixed and fresh seeds, replay of the fuzz corpora, whole processes and examples included), a static build, the build
 # for OpenTelemetry collectors, documentation, each crate by itself, dependencies. Ends with the tests' own result lines.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -58,7 +58,7 @@ everything() {
     done
     step "Dependencies"
     .ci/dependencies
-    # It knows more (advisories, duplicates) and is run where it is; compiling it takes longer than all tests.
+    # It reads the texts of licenses, too, and is run where it is; compiling it takes longer than all tests.
     if command -v cargo-deny > /dev/null; then cargo deny check bans licenses sources; fi
 }
 
