@@ -15,17 +15,19 @@ fn of_this_user() -> &'static [Containment] {
 
 const OWNER: &str = "WORKER_TEST_OWNER_SCRIPT";
 const CONTAINED: &str = "WORKER_TEST_OWNER_CONTAINED";
+const TIMEOUT: &str = "WORKER_TEST_OWNER_TIMEOUT_S";
 
-/// A process that owns a launcher and runs `script` under a timeout of 2 s.
-pub(crate) fn owner(script: &str) -> std::process::Child {
-    owner_by(of_this_user()[0], script)
+/// A process that owns a launcher and runs `script`, which may do nothing for so long.
+pub(crate) fn owner(script: &str, timeout: Duration) -> std::process::Child {
+    owner_by(of_this_user()[0], script, timeout)
 }
 
-fn owner_by(containment: Containment, script: &str) -> std::process::Child {
+fn owner_by(containment: Containment, script: &str, timeout: Duration) -> std::process::Child {
     Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "containment::owner_process", "--nocapture"])
         .env(OWNER, script)
         .env(CONTAINED, containment.word())
+        .env(TIMEOUT, timeout.as_secs().to_string())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
@@ -39,7 +41,7 @@ async fn owner_process() {
     let containment = Containment::of(&std::env::var(CONTAINED).unwrap()).unwrap();
     let launcher = launcher_by(containment);
     let program = Program {
-        timeout: Some(Duration::from_secs(2)),
+        timeout: Some(Duration::from_secs(std::env::var(TIMEOUT).unwrap().parse().unwrap())),
         ..Program::new("s", ["sh".into(), "-c".into(), script])
     };
     run_batch(&launcher, &program, &env(), None, vec![], &mut |_| Ok(()), Oversight::none()).await.0.unwrap();
@@ -95,7 +97,8 @@ struct Owned {
 impl Owned {
     /// Returns when all that is marked runs.
     async fn start(containment: Containment, script: &str, markers: &[String]) -> Self {
-        let owner = owner_by(containment, script);
+        // Long enough for a machine on which it takes seconds until all of them run.
+        let owner = owner_by(containment, script, DEADLINE);
         for marker in markers {
             until("the descendants run", || !living(marker).is_empty()).await;
         }

@@ -102,7 +102,7 @@ async fn no_descendant_survives_a_kill_9_of_the_worker() {
     let [a, b, c, d] = &markers;
     let script =
         format!("sleep {a} & setsid sleep {b} & (env -i setsid sh -c 'sleep {c}; true' &); sleep {d}");
-    let mut owner = owner(&script);
+    let mut owner = owner(&script, DEADLINE);
     for marker in &markers {
         until("the descendants run", || !living(marker).is_empty()).await;
     }
@@ -120,7 +120,7 @@ async fn no_descendant_survives_a_kill_9_of_the_worker() {
 async fn time_in_which_the_worker_was_stopped_does_not_count() {
     // Stopped for longer than the timeout while the child's clock runs; the rest before and after is shorter.
     let marker = unique_sleep();
-    let mut owner = owner(&format!("sleep {marker} > /dev/null & sleep 4"));
+    let mut owner = owner(&format!("sleep {marker} > /dev/null & sleep 4"), Duration::from_secs(2));
     until("the child runs", || !living(&marker).is_empty()).await;
     let signal = |name: &str| Command::new("kill").args([name, &owner.id().to_string()]).status().unwrap();
     tokio::time::sleep(Duration::from_millis(700)).await;
