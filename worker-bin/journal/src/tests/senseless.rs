@@ -41,7 +41,11 @@ fn refusal(kind: RecordKind, payload: &Payload<'_>) -> String {
     journal.active.append(kind, Position(0), payload).unwrap();
     drop(journal);
     assert!(
-        !inspect(&disk, &mut |finding| Ok(drop(finding.to_string()))).unwrap(),
+        !inspect(&disk, &mut |finding| {
+            drop(finding.to_string());
+            Ok(())
+        })
+        .unwrap(),
         "looking at it ends well"
     );
     match Journal::open(disk, &identity(), tiny(), NewestPosition::default()) {

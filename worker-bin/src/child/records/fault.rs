@@ -120,7 +120,10 @@ mod tests {
     fn what_it_printed_is_escaped_and_shortened() {
         assert_eq!(shown(b"a\t\"b\x1b\xff\n"), "\"a\\t\\\"b\\u{1b}\u{fffd}\"");
         let failed = ProtocolFault::failed_turn("tick", &"\u{1b}[2J".repeat(1000)).to_string();
-        assert!(!failed.contains('\u{1b}') && failed.contains("\\u{1b}[2J") && failed.len() < 5000, "{failed}");
+        assert!(
+            !failed.contains('\u{1b}') && failed.contains("\\u{1b}[2J") && failed.len() < 5000,
+            "{failed}"
+        );
         let long = shown(&[b'x'; 5000]);
         assert_eq!(long, format!("\"{}\"… (5 000 bytes)", "x".repeat(120)));
     }
