@@ -36,8 +36,8 @@ fn a_disk_full_of_what_an_absent_node_should_have_does_not_stay_full() {
 #[test]
 fn a_disk_full_of_what_is_done_with_is_left_again_while_a_quarter_of_it_is_needed() {
     let scratch = Scratch::new();
-    let disk = Disk::in_memory(&scratch, "tiny", "96m");
-    scratch.shell("seq 1 1500000 | sed 's/$/ is a number with some words behind it, so that there is more of it/' > in.txt");
+    let disk = Disk::in_memory(&scratch, "tiny", "24m");
+    scratch.shell("seq 1 400000 | sed 's/$/ is a number with some words behind it, so that there is more of it/' > in.txt");
     let pipeline = "[pipeline]\nname = 'full'\noutbox = '1MiB'\n\
                     [source.in]\nfile = 'in.txt'\nplace = 'a'\n\
                     [stage.all]\nfrom = 'in'\nrun = 'cat'\nplace = 'a'\n[sink.b]\nfrom = 'all'\nfile = 'b.txt'\nplace = 'b'\n\
