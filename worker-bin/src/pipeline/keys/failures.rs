@@ -112,6 +112,7 @@ impl Value for Limit {
             return reader.wrong_type(entry.key, entry.value, EXPECTED);
         }
         match parse_share(&reader.string(entry)?) {
+            Some(share) if share >= 1.0 => Some(MaxDead::Unlimited),
             Some(share) => Some(MaxDead::Share(share)),
             None => reader.not_a(entry, "a share", EXPECTED),
         }

@@ -198,6 +198,15 @@ fn a_straight_line_needs_no_from_and_defaults_are_resolved() {
     assert_eq!(batch.failures.max_dead, MaxDead::Share(0.01));
 }
 
+/// What an error tells a user to say, of whose records none may get through.
+#[test]
+fn all_records_of_a_stage_may_fail_where_that_is_said() {
+    let text = "[source.s]\nfile='x'\n[stage.a]\nrun=['a']\nmax_dead='100%'\n[sink.o]\nstdout=true\n";
+    let pipeline = read(text).unwrap();
+    let Mode::Batch(batch) = &pipeline.stages[0].mode else { panic!("batch is the default") };
+    assert_eq!(batch.failures.max_dead, MaxDead::Unlimited);
+}
+
 #[test]
 fn stages_may_stand_in_any_order_and_come_upstream_first() {
     let text = "[sink.o]\nfrom='b'\nstdout=true\n[stage.b]\nfrom='a'\nrun=['b']\n[stage.a]\nfrom='s'\nrun=['a']\n\
