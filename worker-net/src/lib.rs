@@ -79,4 +79,7 @@ pub use endpoint::{CloseCause, Endpoint, Transmit};
 pub use incoming::{Greeted, Incoming, Turned};
 pub use listener::{BindError, Listener};
 pub use settings::Settings;
-pub use tls::{Certificate, Guard, Stream, Tls, TlsError, TlsFiles, read_certificates, revoked_serials};
+pub use tls::{
+    Certificate, Guard, Https, HttpsFiles, Reread, Stream, Tls, TlsError, TlsFiles, Trust, read_certificates,
+    revoked_serials,
+};

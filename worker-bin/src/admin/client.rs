@@ -1,6 +1,6 @@
 //! Asking an admin address.
 
-use super::Token;
+use super::{Place, Token};
 use crate::explain::words;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
@@ -9,6 +9,7 @@ use hyper_util::rt::TokioIo;
 use std::time::Duration;
 use thiserror::Error;
 use tokio::net::TcpStream;
+use worker_net::{Stream, Trust};
 
 /// How long an answer may take to begin.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -28,6 +29,13 @@ pub enum ClientError {
     Unreachable {
         address: String,
         /// What the system says.
+        why: String,
+    },
+    /// It does not prove that it is the one that is meant, or that cannot be known here.
+    #[error("{address} is not believed: {why}")]
+    Untrusted {
+        address: String,
+        /// What is wrong with its certificate, or missing here.
         why: String,
     },
     /// It cannot answer before somebody lets it go on.
@@ -57,7 +65,9 @@ pub enum ClientError {
 
 #[derive(Clone, Debug)]
 pub struct Client {
-    address: String,
+    place: Place,
+    /// Whom it believes where TLS is spoken.
+    trust: Option<Trust>,
     token: Option<Token>,
     /// The process there, if it is one of this machine.
     process: Option<u32>,
@@ -86,10 +96,16 @@ pub struct Lines {
 }
 
 impl Client {
-    /// Asks at `address` (`HOST:PORT`); orders carry `token`.
+    /// Asks at `address` (`HOST:PORT` or `https://HOST:PORT`); orders carry `token`.
     #[must_use]
     pub fn new(address: &str, token: Option<Token>) -> Self {
-        Self { address: address.to_owned(), token, process: None }
+        Self { place: Place::of(address), trust: None, token, process: None }
+    }
+
+    /// Believes it, where TLS is spoken, that it is who it says.
+    #[must_use]
+    pub fn trusting(self, trust: Option<Trust>) -> Self {
+        Self { trust, ..self }
     }
 
     /// It is this process of this machine: that it is stopped is seen at once, and not waited for.
@@ -99,8 +115,8 @@ impl Client {
     }
 
     #[must_use]
-    pub fn address(&self) -> &str {
-        &self.address
+    pub fn address(&self) -> String {
+        self.place.to_string()
     }
 
     /// An answer in JSON.
@@ -163,7 +179,7 @@ impl Client {
         // A worker says it in one line; who else answers may say anything.
         let text = String::from_utf8_lossy(&body);
         let why = words::foreign(text.trim().lines().next().unwrap_or_default());
-        Err(ClientError::Refused { address: self.address.clone(), status, why })
+        Err(ClientError::Refused { address: self.address(), status, why })
     }
 
     async fn exchange(
@@ -173,31 +189,58 @@ impl Client {
         body: String,
     ) -> Result<Response<Incoming>, ClientError> {
         let exchange = async {
-            let stream = TcpStream::connect(&self.address).await.map_err(|error| error.to_string())?;
-            let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-                .await
-                .map_err(|error| error.to_string())?;
+            let unreachable = |error: hyper::Error| self.unreachable(error.to_string());
+            let io = TokioIo::new(self.connect().await?);
+            let (mut sender, connection) =
+                hyper::client::conn::http1::handshake(io).await.map_err(unreachable)?;
             // It ends with the answer's body.
             tokio::spawn(async move { connection.await.ok() });
-            let mut request = Request::builder().method(method).uri(path).header("host", &self.address);
+            let mut request = Request::builder().method(method).uri(path).header("host", &self.place.at);
             if let Some(token) = &self.token {
                 request = request.header("authorization", format!("Bearer {}", token.text()));
             }
-            let request = request.body(Full::new(Bytes::from(body))).map_err(|error| error.to_string())?;
-            sender.send_request(request).await.map_err(|error| error.to_string())
+            let request = request.body(Full::new(Bytes::from(body)));
+            let request = request.map_err(|error| self.unreachable(error.to_string()))?;
+            sender.send_request(request).await.map_err(unreachable)
         };
-        let unreachable = |why: String| ClientError::Unreachable { address: self.address.clone(), why };
         let exchange = async {
             tokio::select! {
                 biased;
                 stopped = self.stopped() => Err(stopped),
-                result = exchange => result.map_err(unreachable),
+                result = exchange => result,
             }
         };
         match tokio::time::timeout(PATIENCE, exchange).await {
             Ok(result) => result,
-            Err(_) => Err(unreachable(format!("no answer within {} s", PATIENCE.as_secs()))),
+            Err(_) => Err(self.unreachable(format!("no answer within {} s", PATIENCE.as_secs()))),
         }
+    }
+
+    /// A connection to who is meant: nothing is said, and no token shown, before he has proved that he is it.
+    async fn connect(&self) -> Result<Stream, ClientError> {
+        let trust = match (self.place.tls, &self.trust) {
+            (false, _) => None,
+            (true, Some(trust)) => Some(trust),
+            (true, None) => {
+                let why = "--admin-ca FILE has to name the certificates, in PEM, of those who vouch for it, such as certs/ca.pem of \
+                           worker cert, or the system's /etc/ssl/certs/ca-certificates.crt";
+                return Err(self.untrusted(why.to_owned()));
+            }
+        };
+        let stream = TcpStream::connect(&self.place.at).await;
+        let stream = stream.map_err(|error| self.unreachable(error.to_string()))?;
+        match trust {
+            None => Ok(Stream::Plain(stream)),
+            Some(trust) => trust.connect(stream, self.place.host()).await.map_err(|why| self.untrusted(why)),
+        }
+    }
+
+    fn unreachable(&self, why: String) -> ClientError {
+        ClientError::Unreachable { address: self.address(), why }
+    }
+
+    fn untrusted(&self, why: String) -> ClientError {
+        ClientError::Untrusted { address: self.address(), why }
     }
 
     /// Resolves when its process is seen to be stopped.
@@ -222,7 +265,7 @@ impl Client {
     }
 
     fn strange(&self, why: &dyn std::fmt::Display) -> ClientError {
-        ClientError::Strange { address: self.address.clone(), why: why.to_string() }
+        ClientError::Strange { address: self.address(), why: why.to_string() }
     }
 }
 

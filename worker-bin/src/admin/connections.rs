@@ -4,6 +4,7 @@
 //! nobody keeps others out, whatever is left open here, and descriptors and memory are bounded.
 
 mod held;
+mod secure;
 mod watched;
 
 pub(super) use held::Held;
@@ -12,13 +13,14 @@ use super::refusals::{Refusal, Refusals};
 use crate::mutex::lock;
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Request, Response};
+use axum::http::{Request, Response, StatusCode};
 use held::Answer;
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use secure::{Opened, open};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
@@ -26,6 +28,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use watched::Watched;
+use worker_net::Https;
 
 /// Most connections at once.
 pub(super) const CONNECTIONS_MAX: usize = 64;
@@ -45,6 +48,9 @@ const HEADERS_MAX: usize = 64;
 /// What the kernel is asked to keep of what was written and is not taken yet, in bytes; it doubles that.
 const SEND_BYTES: usize = 16 << 10;
 
+/// What a request without TLS is told.
+const IN_CLEAR: &str = "this address speaks TLS: ask https:// here; commands of worker take --admin-ca FILE, curl --cacert FILE\n";
+
 /// How long it waits where the process may open no more files.
 const FILES_PAUSE: Duration = Duration::from_millis(100);
 
@@ -62,21 +68,36 @@ struct Open {
     held: BTreeMap<u64, Arc<Held>>,
 }
 
+/// What is answered on all of them.
+struct Answers {
+    https: Option<Arc<Https>>,
+    requests: TowerToHyperService<Router>,
+    /// Where TLS is spoken and a request comes without.
+    in_clear: TowerToHyperService<Router>,
+}
+
 /// Takes connections for as long as the runtime lives, and answers on them.
-pub(super) async fn serve(listener: TcpListener, router: Router, refusals: Arc<Refusals>) {
+pub(super) async fn serve(
+    listener: TcpListener,
+    https: Option<Arc<Https>>,
+    router: Router,
+    refusals: Arc<Refusals>,
+) {
     // Connections inherit it.
     if let Err(error) = rustix::net::sockopt::set_socket_send_buffer_size(&listener, SEND_BYTES) {
         tracing::debug!(%error, "what the kernel keeps for readers of the admin address is as large as it likes");
     }
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX + CLOSING_MAX));
     let connections = Arc::new(Connections { open: Mutex::default(), room, refusals });
-    let router = TowerToHyperService::new(router);
+    let in_clear = Router::new().fallback(|| async { (StatusCode::BAD_REQUEST, IN_CLEAR) });
+    let [requests, in_clear] = [router, in_clear].map(TowerToHyperService::new);
+    let answers = Arc::new(Answers { https, requests, in_clear });
     loop {
         let Ok(room) = Arc::clone(&connections.room).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, from)) => {
                 let place = connections.hold(from.ip(), room);
-                tokio::spawn(Box::pin(answer(stream, place, router.clone())));
+                tokio::spawn(Box::pin(answer(stream, place, Arc::clone(&answers))));
                 // What this one asks comes before the next one that may push it out.
                 tokio::task::yield_now().await;
             }
@@ -138,35 +159,59 @@ impl Drop for Place {
     }
 }
 
+/// Why a connection ended that nobody closed.
+enum Ended {
+    Handshake(String),
+    Http(hyper::Error),
+}
+
 /// Answers on a connection until it ends or is closed.
-async fn answer(stream: TcpStream, place: Place, router: TowerToHyperService<Router>) {
-    let held = &place.held;
+async fn answer(stream: TcpStream, place: Place, answers: Arc<Answers>) {
+    let (held, refusals) = (&place.held, &place.connections.refusals);
     // What is small and last is not held back.
     stream.set_nodelay(true).ok();
-    let io = TokioIo::new(Watched::new(stream, Arc::clone(held)));
-    let asked = Arc::clone(held);
-    let service = service_fn(move |request| respond(request, &router, &asked));
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-    http.max_buf_size(BUFFER_BYTES).max_headers(HEADERS_MAX);
-    let mut served = Box::pin(http.serve_connection(io, service));
     let result = tokio::select! {
-        result = &mut served => result,
+        result = answered(stream, held, &answers, refusals) => result,
         () = held.closed() => Ok(()),
     };
-    let refusals = &place.connections.refusals;
     match (held.why(), result) {
         (Some(why), _) => {
             if why != Refusal::Files {
                 refusals.note(why, Some(held.from()));
             }
         }
-        (None, Err(error)) if error.is_parse() || (error.is_timeout() && held.was_asking()) => {
+        (None, Err(Ended::Handshake(why))) => {
+            tracing::debug!(from = %held.from(), why, "a TLS handshake at the admin address failed");
+            refusals.note(Refusal::Tls, Some(held.from()));
+        }
+        (None, Err(Ended::Http(error))) if error.is_parse() || (error.is_timeout() && held.was_asking()) => {
             refusals.note(Refusal::Head, Some(held.from()));
         }
         // It has gone by itself, or asked nothing more.
-        (None, Ok(()) | Err(_)) => {}
+        (None, Ok(()) | Err(Ended::Http(_))) => {}
     }
+}
+
+async fn answered(
+    stream: TcpStream,
+    held: &Arc<Held>,
+    answers: &Answers,
+    refusals: &Refusals,
+) -> Result<(), Ended> {
+    let (stream, router) = match open(stream, answers.https.as_deref()).await.map_err(Ended::Handshake)? {
+        Opened::Rightly(stream) => (stream, &answers.requests),
+        Opened::InClear(stream) => {
+            refusals.note(Refusal::Tls, Some(held.from()));
+            (stream, &answers.in_clear)
+        }
+        Opened::Gone => return Ok(()),
+    };
+    let io = TokioIo::new(Watched::new(stream, Arc::clone(held)));
+    let service = service_fn(|request| respond(request, router, held));
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    http.max_buf_size(BUFFER_BYTES).max_headers(HEADERS_MAX);
+    http.serve_connection(io, service).await.map_err(Ended::Http)
 }
 
 /// The answer to one request.

@@ -1,11 +1,14 @@
 //! Where the admin address is.
 
+use super::address::Place;
 use super::token::Token;
 use std::io;
 use std::net::SocketAddr;
 use std::str::FromStr;
+use std::sync::Arc;
 use thiserror::Error;
 use tokio::net::TcpListener;
+use worker_net::Https;
 
 /// The port where nothing else is said.
 const PORT: u16 = 7480;
@@ -21,7 +24,9 @@ pub struct AdminSettings {
     pub hosts: Vec<String>,
     /// The token of `--admin-token-file`.
     pub token: Option<Token>,
-    /// Other machines may come, and what they say may be read on the way.
+    /// What is shown of who answers; `None`: plain HTTP.
+    pub https: Option<Arc<Https>>,
+    /// Other machines may come without that, and what they say may be read on the way.
     pub insecure: bool,
 }
 
@@ -31,7 +36,7 @@ pub enum AdminAddress {
     /// Port 7480 of the loopback address, or the next free one.
     #[default]
     Loopback,
-    At(String),
+    At(Place),
     Off,
 }
 
@@ -41,39 +46,12 @@ impl FromStr for AdminAddress {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "none" | "off" => Ok(Self::Off),
-            _ => host_and_port(text)
+            _ => text
+                .parse()
                 .map(Self::At)
-                .ok_or_else(|| format!("expected HOST:PORT, such as 127.0.0.1:7480, or none; found {text}")),
+                .map_err(|why: String| why.replacen("HOST:PORT, such as", "none, or HOST:PORT, such as", 1)),
         }
     }
-}
-
-/// `HOST:PORT`, as it is or as the address of a page there, which is what a worker prints: `http://HOST:PORT/`.
-#[must_use]
-pub fn host_and_port(text: &str) -> Option<String> {
-    let address = without_scheme(text);
-    let (host, port) = address.rsplit_once(':')?;
-    let v6 = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-    let good = match v6 {
-        Some(v6) => v6.parse::<std::net::Ipv6Addr>().is_ok(),
-        None => !host.is_empty() && !host.contains(|c: char| c.is_whitespace() || "[]:/@".contains(c)),
-    };
-    (good && port.parse::<u16>().is_ok()).then_some(address)
-}
-
-/// What of the address of a page is host and port: no scheme, no path; without a port it is that of HTTP.
-#[must_use]
-pub fn without_scheme(text: &str) -> String {
-    let text = text.trim();
-    let Some(rest) =
-        text.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case("http://")).map(|_| &text[7..])
-    else {
-        return text.strip_suffix('/').unwrap_or(text).to_owned();
-    };
-    let address = rest.split(['/', '?', '#']).next().unwrap_or(rest);
-    let has_port =
-        address.rsplit_once(':').is_some_and(|(host, _)| !host.contains(':') || host.ends_with(']'));
-    if has_port { address.to_owned() } else { format!("{address}:80") }
 }
 
 /// The admin address cannot be had.
@@ -90,8 +68,9 @@ pub enum ListenError {
     },
     /// Others would reach it.
     #[error(
-        "other machines reach the admin address {0}, and what is said there, the token too, travels in clear: listen on 127.0.0.1 behind a \
-         proxy with TLS or a tunnel, or say --admin-insecure where everybody on that network is trusted"
+        "other machines reach the admin address {0}, and what is said there, the token too, would travel in clear: give it a certificate \
+         (--admin-cert FILE --admin-key FILE, or that of the node in the cluster file), listen on 127.0.0.1, or say --admin-insecure \
+         where everybody on that network is trusted"
     )]
     InClear(SocketAddr),
 }
@@ -103,8 +82,8 @@ pub enum ListenError {
 pub async fn listen(address: &AdminAddress) -> Result<Option<(TcpListener, SocketAddr)>, ListenError> {
     let listener = match address {
         AdminAddress::Off => return Ok(None),
-        AdminAddress::At(address) => {
-            TcpListener::bind(address.as_str()).await.map_err(|source| (address.clone(), source))
+        AdminAddress::At(place) => {
+            TcpListener::bind(place.at.as_str()).await.map_err(|source| (place.at.clone(), source))
         }
         AdminAddress::Loopback => first_free().await.map_err(|source| (format!("127.0.0.1:{PORT}"), source)),
     };
@@ -141,7 +120,7 @@ mod tests {
         let (_second, at_second) = listen(&AdminAddress::Loopback).await.expect("free").expect("wanted");
         assert!(at_first.ip().is_loopback() && at_second.ip().is_loopback());
         assert_ne!(at_first, at_second);
-        let asked = AdminAddress::At(at_first.to_string());
+        let asked = AdminAddress::At(Place::plain(at_first));
         let refused = listen(&asked).await.expect_err("taken").to_string();
         assert!(refused.contains(&at_first.to_string()) && refused.contains("--admin none"), "{refused}");
         drop(first);
@@ -168,46 +147,15 @@ mod tests {
     async fn nowhere_and_nonsense() {
         assert!(listen(&AdminAddress::Off).await.expect("nothing to fail").is_none());
         let refused =
-            listen(&AdminAddress::At("no.such.host.invalid:1".to_owned())).await.expect_err("no host");
+            listen(&AdminAddress::At(Place::plain("no.such.host.invalid:1"))).await.expect_err("no host");
         assert!(refused.to_string().contains("no.such.host.invalid:1"), "{refused}");
     }
 
     #[test]
-    fn an_address_has_a_host_and_a_port() {
+    fn none_is_none_and_what_is_no_address_is_said() {
         assert_eq!("none".parse(), Ok(AdminAddress::Off));
-        for good in ["127.0.0.1:0", "[::1]:7480", "node-a:80"] {
-            assert_eq!(good.parse(), Ok(AdminAddress::At(good.to_owned())));
-        }
-        for (page, address) in [
-            ("http://127.0.0.1:7480/", "127.0.0.1:7480"),
-            ("http://127.0.0.1:7480", "127.0.0.1:7480"),
-            ("HTTP://node-a:80/api/v1/status?x=1", "node-a:80"),
-            ("http://[::1]:7480/#waits", "[::1]:7480"),
-            ("http://[::1]/", "[::1]:80"),
-            ("http://node-a", "node-a:80"),
-            ("127.0.0.1:7480/", "127.0.0.1:7480"),
-        ] {
-            assert_eq!(page.parse(), Ok(AdminAddress::At(address.to_owned())), "{page}");
-        }
-        for bad in [
-            "",
-            "7480",
-            ":7480",
-            "host",
-            "host:",
-            "host:70000",
-            "host:http",
-            "https://host:1/",
-            "http://",
-            "http:///",
-            "ftp://host:1",
-            "::1:7480",
-            "[::x]:1",
-            "a@b:1",
-            "a b:1",
-        ] {
-            let refused = bad.parse::<AdminAddress>().expect_err(bad);
-            assert!(refused.contains("expected HOST:PORT"), "{refused}");
-        }
+        assert_eq!("node-a:80".parse(), Ok(AdminAddress::At(Place::plain("node-a:80"))));
+        let refused = "7480".parse::<AdminAddress>().expect_err("no host");
+        assert!(refused.contains("expected none, or HOST:PORT"), "{refused}");
     }
 }

@@ -23,11 +23,13 @@
 //! What changes something, or shows records, needs `Authorization: Bearer TOKEN`. The token is made at the start and is in the
 //! instance's entry of the runtime directory ([`registry`]), which only its user can read; `--admin-token-file` or `WORKER_ADMIN_TOKEN`
 //! sets it. Where another machine may come from, nothing but the two answers for probes is given without it ([`Access`]).
+//! Where it has a certificate, TLS is spoken there and nothing else (`connections/secure`).
 //! A request whose `Host` is a name that is not this machine's is refused, so that no page of another origin can read anything by
 //! rebinding a name to this address; so is one whose `Origin` is another one. Few connections are open at once, none for
 //! nothing (`connections`), and what was refused is counted ([`Refusals`]).
 
 mod access;
+mod address;
 mod body;
 pub mod client;
 mod connections;
@@ -43,9 +45,8 @@ mod subject;
 mod token;
 
 pub use access::Access;
-pub use listen::{
-    AdminAddress, AdminSettings, ListenError, host_and_port, is_of_this_machine, listen, without_scheme,
-};
+pub use address::Place;
+pub use listen::{AdminAddress, AdminSettings, ListenError, is_of_this_machine, listen};
 pub use pages::pages;
 pub use refusals::Refusals;
 pub use routes::serve;

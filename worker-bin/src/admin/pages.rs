@@ -33,6 +33,7 @@ mod tests {
                 pipeline: pipeline.to_owned(),
                 node: node.to_owned(),
                 admin: Some(format!("127.0.0.1:{port}")),
+                certificate: None,
                 token: String::new(),
                 started_ms: 0,
                 last: None,

@@ -18,6 +18,8 @@ pub(super) enum Refusal {
     Files,
     /// So many read the events already.
     Readers,
+    /// TLS is spoken, and what came is none, or comes too slowly.
+    Tls,
     /// The head of a request does not come, or is none, or is too large.
     Head,
     /// The same of its body.
@@ -33,10 +35,11 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Connections,
         Self::Files,
         Self::Readers,
+        Self::Tls,
         Self::Head,
         Self::Body,
         Self::Unread,
@@ -51,6 +54,7 @@ impl Refusal {
             Self::Connections => "connections",
             Self::Files => "files",
             Self::Readers => "readers",
+            Self::Tls => "tls",
             Self::Head => "head",
             Self::Body => "body",
             Self::Unread => "unread",
@@ -70,6 +74,9 @@ impl Refusal {
             }
             Self::Readers => {
                 "16 read the events of the admin address already: another one is told to come again"
+            }
+            Self::Tls => {
+                "refused a connection to the admin address: TLS is spoken there, and its handshake did not come, failed or was too slow"
             }
             Self::Head => {
                 "closed a connection to the admin address: what came is no head of a request, or it came too slowly"
@@ -142,7 +149,7 @@ mod tests {
             (0..=at).for_each(|_| refusals.note(why, None));
         }
         let counts: Vec<_> = refusals.counts().collect();
-        assert_eq!((counts[0], counts[8]), (("connections", 1), ("token", 9)));
+        assert_eq!((counts[0], counts[9]), (("connections", 1), ("token", 10)));
         let (counted, start) = (Counted::default(), Instant::now());
         let due = |ms| counted.due(start + Duration::from_millis(ms));
         assert_eq!(

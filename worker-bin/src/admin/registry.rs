@@ -6,7 +6,11 @@
 //! [`KEPT`], the last [`ENDED_MAX`] of them, so that `worker why` can still say what happened.
 
 use super::Token;
+use super::client::Client;
 use crate::explain::Snapshot;
+use crate::mutex::lock;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -14,7 +18,9 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime};
+use worker_net::Trust;
 
 /// How long the entry of a process that ended is kept.
 pub const KEPT: Duration = Duration::from_secs(24 * 3600);
@@ -39,6 +45,9 @@ pub struct RegistryEntry {
     pub node: String,
     /// Where its admin API answers.
     pub admin: Option<String>,
+    /// The certificate that is shown there now, in DER and base64; none without TLS.
+    #[serde(default)]
+    pub certificate: Option<String>,
     /// What orders must carry.
     pub token: String,
     /// When it began, in milliseconds since 1970.
@@ -57,9 +66,12 @@ pub struct Found {
     pub alive: bool,
 }
 
-/// The entry of this process; its lock is given up when this is dropped.
+/// The entry of this process; its lock is given up when that has ended, or this is dropped.
 #[derive(Debug)]
-pub struct Registration {
+pub struct Registration(Mutex<Own>);
+
+#[derive(Debug)]
+struct Own {
     file: File,
     entry: RegistryEntry,
 }
@@ -69,6 +81,19 @@ impl RegistryEntry {
     #[must_use]
     pub fn token(&self) -> Token {
         Token::from_text(&self.token)
+    }
+
+    /// Who asks it, if it can be asked; whoever may read the entry is told by it whom to believe there.
+    #[must_use]
+    pub fn client(&self) -> Option<Client> {
+        let client = Client::new(self.admin.as_ref()?, Some(self.token())).of_process(Some(self.pid));
+        Some(client.trusting(self.trust()))
+    }
+
+    /// Whoever has the key of the certificate that it shows now.
+    #[must_use]
+    pub fn trust(&self) -> Option<Trust> {
+        STANDARD.decode(self.certificate.as_ref()?).ok().map(Trust::exactly)
     }
 }
 
@@ -97,20 +122,36 @@ impl Registration {
             .truncate(false)
             .mode(0o600)
             .open(dir.join(name))?;
-        lock(&file)?;
-        let mut registration = Self { file, entry };
-        registration.write()?;
-        Ok(registration)
+        take(&file)?;
+        let mut own = Own { file, entry };
+        own.write()?;
+        Ok(Self(Mutex::new(own)))
     }
 
-    /// Says how this process was when its run ended; the entry stays for a while.
-    pub fn ended(mut self, last: Snapshot) {
-        self.entry.last = Some(Box::new(last));
-        if let Err(error) = self.write() {
+    /// Says how this process was when its run ended, and gives the lock up; the entry stays for a while.
+    pub fn ended(&self, last: Snapshot) {
+        let mut own = lock(&self.0);
+        own.entry.last = Some(Box::new(last));
+        let written = own.write();
+        if let Err(error) = written.and_then(|()| Ok(flock(&own.file, FlockOperation::Unlock)?)) {
             tracing::debug!(%error, "cannot say in the runtime directory how the run ended");
         }
     }
 
+    /// Says which certificate is shown from now on, in DER; of a run that has ended nothing is said any more.
+    pub fn shows(&self, certificate: &[u8]) {
+        let mut own = lock(&self.0);
+        if own.entry.last.is_some() {
+            return;
+        }
+        own.entry.certificate = Some(STANDARD.encode(certificate));
+        if let Err(error) = own.write() {
+            tracing::warn!(%error, "cannot say in the runtime directory which certificate is shown now: commands here need --admin-ca");
+        }
+    }
+}
+
+impl Own {
     /// In place: the lock is the file's.
     fn write(&mut self) -> io::Result<()> {
         let text = serde_json::to_vec(&self.entry)?;
@@ -156,7 +197,7 @@ pub fn dir() -> PathBuf {
 }
 
 /// Takes the lock of an own entry. Who lists or sweeps just now holds it for a moment.
-fn lock(file: &File) -> io::Result<()> {
+fn take(file: &File) -> io::Result<()> {
     let begun = Instant::now();
     loop {
         match flock(file, FlockOperation::NonBlockingLockExclusive) {

@@ -25,6 +25,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt as _;
+use worker_net::Https;
 
 /// Most dead letters that are shown.
 const DEAD_MAX: usize = 200;
@@ -43,9 +44,10 @@ struct Asked {
     own_hosts: Arc<[String]>,
 }
 
-/// Answers on `listener` until the runtime ends.
+/// Answers on `listener` until the runtime ends; with a certificate in TLS.
 pub async fn serve(
     listener: TcpListener,
+    https: Option<Arc<Https>>,
     own_hosts: Vec<String>,
     access: Access,
     subject: Arc<dyn Subject>,
@@ -54,7 +56,7 @@ pub async fn serve(
     let own_hosts = own_hosts.into();
     let events = Events::new(Arc::clone(&subject));
     let asked = Asked { subject, access, refusals: Arc::clone(&refusals), events, own_hosts };
-    connections::serve(listener, router(asked), refusals).await;
+    connections::serve(listener, https, router(asked), refusals).await;
 }
 
 fn router(asked: Asked) -> Router {

@@ -126,12 +126,12 @@ async fn asked_from(snapshot: Snapshot, is_open: bool) -> Asked {
         commands: Mutex::default(),
         news: watch::Sender::new(0),
     });
-    let at = AdminAddress::At("127.0.0.1:0".to_owned());
+    let at = AdminAddress::At(Place::plain("127.0.0.1:0"));
     let (listener, at) = listen(&at).await.expect("a free port").expect("wanted");
     let subject: Arc<dyn Subject> = Arc::clone(&worker) as _;
     let access = Access { token: Token::from_text("s3cret"), place: TokenPlace::Entry, is_open };
     let refusals = Arc::new(Refusals::default());
-    tokio::spawn(serve(listener, vec!["node-a".to_owned()], access, subject, Arc::clone(&refusals)));
+    tokio::spawn(serve(listener, None, vec!["node-a".to_owned()], access, subject, Arc::clone(&refusals)));
     let address = at.to_string();
     let client = Client::new(&address, Some(Token::from_text("s3cret")));
     Asked { worker, client, address, refusals }
@@ -177,6 +177,7 @@ fn status_of(error: ClientError) -> (StatusCode, String) {
     match error {
         ClientError::Refused { status, why, .. } => (status, why),
         error @ (ClientError::Unreachable { .. }
+        | ClientError::Untrusted { .. }
         | ClientError::Stopped { .. }
         | ClientError::Strange { .. }) => panic!("{error}"),
     }
@@ -445,7 +446,7 @@ async fn a_tap_shows_as_many_records_as_are_wanted() {
 #[tokio::test]
 async fn nobody_there_is_said_with_the_address() {
     let (listener, at) =
-        listen(&AdminAddress::At("127.0.0.1:0".to_owned())).await.expect("free").expect("wanted");
+        listen(&AdminAddress::At(Place::plain("127.0.0.1:0"))).await.expect("free").expect("wanted");
     drop(listener);
     let error =
         Client::new(&at.to_string(), None).get::<Snapshot>("/api/v1/status").await.expect_err("nobody");

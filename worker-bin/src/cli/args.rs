@@ -4,7 +4,7 @@ mod admin;
 mod inline;
 mod wrong;
 
-pub use admin::AdminArgs;
+pub use admin::{AdminArgs, AdminArgsError, OfCluster};
 pub use inline::InlineArgs;
 
 use super::dlq::args::{DLQ_EXAMPLES, DlqArgs};

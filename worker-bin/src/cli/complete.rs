@@ -112,10 +112,7 @@ pub(super) fn running_stages() -> Vec<CompletionCandidate> {
     let found = registry::list().unwrap_or_default();
     let is_meant =
         |found: &Found| found.alive && meant.as_ref().is_none_or(|name| found.entry.pipeline == *name);
-    let clients = found.iter().filter(|found| is_meant(found)).filter_map(|found| {
-        let client = Client::new(found.entry.admin.as_ref()?, Some(found.entry.token()));
-        Some(client.of_process(Some(found.entry.pid)))
-    });
+    let clients = found.iter().filter(|found| is_meant(found)).filter_map(|found| found.entry.client());
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
         return Vec::new();
     };

@@ -3,7 +3,7 @@
 mod durable;
 mod ended;
 
-use super::args::{LogArgs, NodeArgs, ProcessArgs, ProgressMode, RunArgs};
+use super::args::{LogArgs, NodeArgs, OfCluster, ProcessArgs, ProgressMode, RunArgs};
 use super::check::{machine, open_files};
 use super::exit::{WRONG, failed, say, wrong_file};
 use super::room::when_there_is_room;
@@ -27,7 +27,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use worker_core::config::NodeIx;
-use worker_net::Tls;
+use worker_net::{HttpsFiles, Tls};
 
 /// Runs a pipeline in this process.
 #[must_use]
@@ -42,7 +42,7 @@ pub fn run(pipeline: &Pipeline, args: &RunArgs) -> ExitCode {
         limit: args.limit,
         linger: Duration::ZERO,
         fresh,
-        admin: None,
+        admin: OfCluster::default(),
         tls: None,
     };
     process.start(pipeline, &cluster, NodeIx(0), Vec::new())
@@ -86,7 +86,9 @@ pub fn node(args: &NodeArgs) -> ExitCode {
         Ok(tls) => tls,
         Err(status) => return status,
     };
-    let admin = cluster.nodes()[usize::from(me.0)].admin.clone();
+    let node = &cluster.nodes()[usize::from(me.0)];
+    let files = node.tls.as_ref().map(|tls| HttpsFiles { cert: tls.cert.clone(), key: tls.key.clone() });
+    let admin = OfCluster { place: node.admin_place(), files, insecure: cluster.insecure() };
     let addresses = cluster.nodes().iter().map(|node| node.address.clone()).collect();
     let process = Process {
         args: &args.process,
@@ -119,7 +121,8 @@ fn identity(cluster: &Cluster, me: NodeIx) -> Result<Option<Arc<Tls>>, ExitCode>
 
 /// Runs the part of a pipeline that dead letters go through.
 pub(super) fn replay(pipeline: &Pipeline, cluster: &Cluster, args: &ProcessArgs) -> ExitCode {
-    let process = Process { args, limit: None, linger: Duration::ZERO, fresh: false, admin: None, tls: None };
+    let admin = OfCluster::default();
+    let process = Process { args, limit: None, linger: Duration::ZERO, fresh: false, admin, tls: None };
     process.start(pipeline, cluster, NodeIx(0), Vec::new())
 }
 
@@ -129,8 +132,8 @@ struct Process<'a> {
     limit: Option<u64>,
     linger: Duration,
     fresh: bool,
-    /// Where the cluster file says that the admin API is.
-    admin: Option<String>,
+    /// What the cluster file says of the admin API.
+    admin: OfCluster,
     /// By what it proves which node it is.
     tls: Option<Arc<Tls>>,
 }
@@ -147,7 +150,7 @@ impl Process<'_> {
             }
         };
         start_log(&self.args.log, otel.as_deref());
-        let admin = match self.args.admin.settings(self.admin.as_deref(), cluster.insecure()) {
+        let admin = match self.args.admin.settings(&self.admin) {
             Ok(admin) => admin,
             Err(error) => {
                 say(&format!("error: {error}"));

@@ -5,6 +5,7 @@ use super::keys::value::{FilePath, Flag, Maybe, Number, Text, Value};
 use super::keys::{Class, Key, Keys, Section, WhenAbsent, row, schema};
 use super::reader::{self, KeyValue, Reader, Table};
 use super::vars::Vars;
+use crate::admin::Place;
 use crate::text::names;
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -195,14 +196,7 @@ impl Cluster {
     /// Tasks that keep all nodes busy: this machine's cores, or all slots if every node says how many it has.
     /// Where the admin API of nodes is asked, by their names. One that listens at every address is asked at the one of its data.
     pub(super) fn admins(&self) -> BTreeMap<String, String> {
-        let asked_at = |node: &ClusterNode, admin: &str| {
-            let (host, port) = admin.rsplit_once(':')?;
-            let is_any =
-                host.trim_matches(['[', ']']).parse().is_ok_and(|ip: std::net::IpAddr| ip.is_unspecified());
-            let data = node.address.rsplit_once(':').filter(|_| is_any);
-            Some(data.map_or_else(|| admin.to_owned(), |(host, _)| format!("{host}:{port}")))
-        };
-        let of = |node: &ClusterNode| Some((node.name.clone(), asked_at(node, node.admin.as_ref()?)?));
+        let of = |node: &ClusterNode| Some((node.name.clone(), node.asked_at()?.to_string()));
         self.nodes.iter().filter_map(of).collect()
     }
 
@@ -218,6 +212,30 @@ impl Cluster {
     #[must_use]
     pub fn slots(&self, node: NodeIx) -> usize {
         self.nodes[usize::from(node.0)].slots.unwrap_or_else(cores)
+    }
+}
+
+impl ClusterNode {
+    /// Its admin address. Where other machines reach it, and the node has a certificate, TLS is spoken there.
+    #[must_use]
+    pub fn admin_place(&self) -> Option<Place> {
+        let place = Place::of(self.admin.as_ref()?);
+        let tls = place.tls || (self.tls.is_some() && !place.is_loopback());
+        Some(Place { tls, ..place })
+    }
+
+    /// Where that is asked: one of all addresses of its machine at the one of its data.
+    #[must_use]
+    pub fn asked_at(&self) -> Option<Place> {
+        let place = self.admin_place()?;
+        let host = place.host().trim_matches(['[', ']']);
+        let is_any = host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_unspecified());
+        let (Some((data, _)), Some((_, port)), true) =
+            (self.address.rsplit_once(':'), place.at.rsplit_once(':'), is_any)
+        else {
+            return Some(place);
+        };
+        Some(Place { at: format!("{data}:{port}"), tls: place.tls })
     }
 }
 
@@ -295,7 +313,7 @@ const KEYS: Keys<ClusterNode> = &[
     &Key::<ClusterNode, _> {
         name: "admin",
         class: Class::Tuning,
-        doc: "host and port of its admin API, for the commands that ask all nodes",
+        doc: "host and port of its admin API, for the commands that ask all nodes; `https://` before them for TLS, which is spoken in any case where other machines reach it and the node has a certificate",
         value: Maybe(Address { of_page: true }),
         when_absent: WhenAbsent::Nothing("not asked"),
         get: |node| node.admin.clone(),
@@ -375,8 +393,8 @@ impl Value for Address {
 
     fn read<'d>(&self, reader: &mut Reader<'d>, entry: &KeyValue<'d>) -> Option<String> {
         let text = reader.text(entry)?;
-        let text = if self.of_page { crate::admin::without_scheme(&text) } else { text };
-        let good = text.rsplit_once(':').is_some_and(|(host, port)| {
+        let place = if self.of_page { Place::of(&text) } else { Place::plain(&text) };
+        let good = place.at.rsplit_once(':').is_some_and(|(host, port)| {
             let host_is_good = match host.strip_prefix('[') {
                 Some(rest) => {
                     rest.strip_suffix(']').is_some_and(|ip| ip.parse::<std::net::Ipv6Addr>().is_ok())
@@ -389,7 +407,7 @@ impl Value for Address {
             host_is_good && port.parse::<u16>().is_ok_and(|port| port > 0)
         });
         if good {
-            return Some(text);
+            return Some(place.to_string());
         }
         reader.not_a(
             entry,
@@ -404,7 +422,8 @@ impl Value for Address {
 
     fn schema(&self) -> serde_json::Value {
         let host_and_port = r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}";
-        let (before, behind) = if self.of_page { ("([Hh][Tt][Tt][Pp]://)?", "(/.*)?") } else { ("", "") };
+        let (before, behind) =
+            if self.of_page { ("([Hh][Tt][Tt][Pp][Ss]?://)?", "(/.*)?") } else { ("", "") };
         serde_json::json!({"type": "string", "pattern": format!("^{before}{host_and_port}{behind}$")})
     }
 }

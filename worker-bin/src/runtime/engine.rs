@@ -34,7 +34,7 @@ pub(super) struct Engine {
     pub(super) progress: Arc<Progress>,
     pub(super) service: Service,
     ends: Arc<Ends>,
-    registration: Option<Registration>,
+    registration: Option<Arc<Registration>>,
 }
 
 impl Engine {
@@ -60,7 +60,8 @@ impl Engine {
         let (driver, ended) = Driver::start(&plan, opened.tasks, durable, &launcher, &options, &measures)?;
         if let Some(listener) = listener {
             driver.connections.serve(listener);
-            identity::watch(options.tls.as_ref()).map_err(|error| system("listen for signals", error))?;
+            identity::watch("this node's certificate", options.tls.clone(), |_| {})
+                .map_err(|error| system("listen for signals", error))?;
         }
         let address = admin.as_ref().map(AdminListener::address);
         let outline = outline(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, timeout};
-use worker_net::Tls;
+use worker_net::Reread;
 
 /// How often the files are looked at; a session is held against what they say within 12 s more.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -14,30 +14,36 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 const SAY_BEFORE: Duration = Duration::from_secs(7 * 24 * 3600);
 const SAY_EVERY: Duration = Duration::from_secs(24 * 3600);
 
-/// Watches for as long as the process lives. Without TLS there is nothing to read, and SIGUSR1 ends nothing.
-pub(super) fn watch(tls: Option<&Arc<Tls>>) -> io::Result<()> {
+/// Watches `what` for as long as the process lives, and tells `news` when it was read again. Without anything to read SIGUSR1 ends
+/// nothing.
+pub(super) fn watch<C: Reread>(
+    what: &'static str,
+    certificate: Option<Arc<C>>,
+    news: impl Fn(&C) + Send + 'static,
+) -> io::Result<()> {
     let mut asked = signal(SignalKind::user_defined1())?;
-    let Some(tls) = tls.cloned() else { return Ok(()) };
+    let Some(certificate) = certificate else { return Ok(()) };
     tokio::spawn(async move {
         let mut said: Option<Instant> = None;
         loop {
-            if ends_soon(&tls) && said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
+            if let Some(ends) = ends_soon(&*certificate)
+                && said.is_none_or(|said| said.elapsed() >= SAY_EVERY)
+            {
                 said = Some(Instant::now());
-                tracing::warn!(
-                    "this node's certificate ends within a week: worker cert issue --force makes a new one"
-                );
+                tracing::warn!("{what} {ends}: worker cert issue --force makes a new one");
             }
             let is_asked = timeout(LOOK_EVERY, asked.recv()).await.is_ok();
-            let tls = Arc::clone(&tls);
+            let read = Arc::clone(&certificate);
             // A file system that hangs holds up nobody else.
-            let read = move || (is_asked || tls.has_changed()).then(|| tls.reload());
+            let read = move || (is_asked || read.has_changed()).then(|| read.reload());
             match tokio::task::spawn_blocking(read).await {
                 Ok(Some(Ok(()))) => {
                     said = None;
-                    tracing::info!("certificates were read again");
+                    news(&certificate);
+                    tracing::info!("{what} was read again");
                 }
                 Ok(Some(Err(error))) => {
-                    tracing::warn!(%error, "certificates cannot be read again; those from before still count");
+                    tracing::warn!(%error, "{what} cannot be read again; what was read before still counts");
                 }
                 Ok(None) | Err(_) => {}
             }
@@ -46,7 +52,11 @@ pub(super) fn watch(tls: Option<&Arc<Tls>>) -> io::Result<()> {
     Ok(())
 }
 
-fn ends_soon(tls: &Tls) -> bool {
+fn ends_soon(certificate: &impl Reread) -> Option<&'static str> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    tls.expires() < (now + SAY_BEFORE).as_secs()
+    let ends = certificate.expires();
+    if ends <= now.as_secs() {
+        return Some("has expired, and nobody believes it");
+    }
+    (ends < (now + SAY_BEFORE).as_secs()).then_some("ends within a week")
 }

@@ -28,6 +28,15 @@ pub struct TlsFiles {
     pub crl: Option<PathBuf>,
 }
 
+/// Where a server's certificate is that asks none of others, and its key; both in PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpsFiles {
+    /// The certificate, and behind it those between it and its CA's.
+    pub cert: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
 /// Why TLS cannot be had. Nothing of a key is in it.
 #[derive(Debug, Error)]
 pub enum TlsError {
@@ -59,36 +68,46 @@ pub(super) struct Read {
 
 impl Read {
     pub(super) fn all(files: &TlsFiles) -> Result<Self, TlsError> {
-        let chain = certificates(&files.cert)?;
-        // What the reader says of a key might quote it.
-        let key = PrivateKeyDer::from_pem_slice(&bytes(&files.key)?)
-            .map_err(|_| wrong(&files.key, "expected a private key in PEM (PKCS#8, SEC1 or PKCS#1)"))?;
-        let roots = certificates(&files.ca)?;
-        let anchor = |root: &CertificateDer<'_>| {
-            let anchor = anchor_from_trusted_cert(root).map(|anchor| anchor.to_owned());
-            anchor
-                .map_err(|error| wrong(&files.ca, &format!("a certificate cannot be understood: {error:?}")))
-        };
-        let roots = roots.iter().map(anchor).collect::<Result<_, _>>()?;
+        let (chain, key) = (certificates(&files.cert)?, private_key(&files.key)?);
+        let roots = anchors(&files.ca)?;
         let crls = files.crl.as_deref().map(lists).transpose()?.unwrap_or_default();
         Ok(Self { chain, key, roots, crls })
     }
 }
 
 impl TlsFiles {
+    pub(super) fn paths(&self) -> impl Iterator<Item = &PathBuf> {
+        [&self.cert, &self.key, &self.ca].into_iter().chain(&self.crl)
+    }
+
     pub(super) fn wrong_cert(&self, why: String) -> TlsError {
         wrong(&self.cert, &why)
     }
+}
 
-    pub(super) fn wrong_key(&self, error: &rustls::Error) -> TlsError {
-        let why = if matches!(error, rustls::Error::InconsistentKeys(_)) {
-            format!("it is not the key of the certificate in {}", self.cert.display())
-        } else {
-            // Of a key nothing is said.
-            "it is no key that can be used; `worker cert issue` makes one that can".to_owned()
-        };
-        wrong(&self.key, &why)
-    }
+pub(super) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    // What the reader says of a key might quote it.
+    PrivateKeyDer::from_pem_slice(&bytes(path)?)
+        .map_err(|_| wrong(path, "expected a private key in PEM (PKCS#8, SEC1 or PKCS#1)"))
+}
+
+/// Those whose certificates are believed.
+pub(super) fn anchors(path: &Path) -> Result<Vec<TrustAnchor<'static>>, TlsError> {
+    let anchor = |root: &CertificateDer<'_>| {
+        let anchor = anchor_from_trusted_cert(root).map(|anchor| anchor.to_owned());
+        anchor.map_err(|error| wrong(path, &format!("a certificate cannot be understood: {error:?}")))
+    };
+    certificates(path)?.iter().map(anchor).collect()
+}
+
+pub(super) fn wrong_key(key: &Path, cert: &Path, error: &rustls::Error) -> TlsError {
+    let why = if matches!(error, rustls::Error::InconsistentKeys(_)) {
+        format!("it is not the key of the certificate in {}", cert.display())
+    } else {
+        // Of a key nothing is said.
+        "it is no key that can be used; `worker cert issue` makes one that can".to_owned()
+    };
+    wrong(key, &why)
 }
 
 /// A certificate, for people.
@@ -109,21 +128,23 @@ pub struct Certificate {
 /// # Errors
 /// It cannot be read, or has none.
 pub fn read_certificates(path: &Path) -> Result<Vec<Certificate>, TlsError> {
-    let told = |der: &CertificateDer<'_>| {
-        let senseless = || wrong(path, "a certificate cannot be understood");
-        let certificate = EndEntityCert::try_from(der).map_err(|_| senseless())?;
-        let (from, until) = validity(der).ok_or_else(senseless)?;
-        let names = certificate.valid_uri_names().chain(certificate.valid_dns_names());
-        let (names, serial) = (names.map(str::to_owned).collect(), certificate.serial().to_vec());
-        Ok(Certificate { names, serial, from, until })
-    };
-    certificates(path)?.iter().map(told).collect()
+    certificates(path)?.iter().map(|der| told(path, der)).collect()
+}
+
+/// What people want to know of a certificate.
+pub(super) fn told(path: &Path, der: &CertificateDer<'_>) -> Result<Certificate, TlsError> {
+    let senseless = || wrong(path, "a certificate cannot be understood");
+    let certificate = EndEntityCert::try_from(der).map_err(|_| senseless())?;
+    let (from, until) = validity(der).ok_or_else(senseless)?;
+    let names = certificate.valid_uri_names().chain(certificate.valid_dns_names());
+    let (names, serial) = (names.map(str::to_owned).collect(), certificate.serial().to_vec());
+    Ok(Certificate { names, serial, from, until })
 }
 
 /// When the first certificate of a chain ends, in seconds since 1970.
-pub(super) fn end_of(files: &TlsFiles, chain: &[CertificateDer<'_>]) -> Result<u64, TlsError> {
+pub(super) fn end_of(cert: &Path, chain: &[CertificateDer<'_>]) -> Result<u64, TlsError> {
     let end = chain.first().and_then(|own| validity(own)).map(|(_, end)| end);
-    end.ok_or_else(|| wrong(&files.cert, "it does not say until when it is valid"))
+    end.ok_or_else(|| wrong(cert, "it does not say until when it is valid"))
 }
 
 /// The serial numbers in the revocation lists of a file.
@@ -143,7 +164,7 @@ pub fn revoked_serials(path: &Path) -> Result<Vec<Vec<u8>>, TlsError> {
     Ok(serials)
 }
 
-fn lists(path: &Path) -> Result<Vec<CertRevocationList<'static>>, TlsError> {
+pub(super) fn lists(path: &Path) -> Result<Vec<CertRevocationList<'static>>, TlsError> {
     let own =
         |list: &CertificateRevocationListDer<'_>| OwnedCertRevocationList::from_der(list).map(Into::into);
     let lists = raw_lists(path)?;
@@ -164,7 +185,7 @@ fn raw_lists(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, 
     Ok(lists)
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes(path)?).collect();
     let found =
         found.map_err(|_| wrong(path, "expected certificates in PEM (-----BEGIN CERTIFICATE-----)"))?;
@@ -198,8 +219,7 @@ fn wrong(path: &Path, why: &str) -> TlsError {
 pub(super) struct Stamp(Vec<Option<[i64; 5]>>);
 
 impl Stamp {
-    pub(super) fn of(files: &TlsFiles) -> Self {
-        let paths = [Some(&files.cert), Some(&files.key), Some(&files.ca), files.crl.as_ref()];
+    pub(super) fn of<'p>(paths: impl IntoIterator<Item = &'p PathBuf>) -> Self {
         let stamp = |path: &PathBuf| {
             let found = std::fs::metadata(path).ok()?;
             let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
@@ -211,6 +231,6 @@ impl Stamp {
                 found.mtime_nsec(),
             ])
         };
-        Self(paths.into_iter().flatten().map(stamp).collect())
+        Self(paths.into_iter().map(stamp).collect())
     }
 }

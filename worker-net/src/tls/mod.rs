@@ -1,18 +1,22 @@
 //! Mutual TLS 1.3: a node is who its certificate says, and nobody else is let in.
 //!
-//! [`Tls`] holds what a node shows and what it believes, as its files say; they are read again by [`Tls::reload`], and sessions that
+//! [`Tls`] holds what a node shows and what it believes, as its files say; they are read again by [`Reread::reload`], and sessions that
 //! are open are held against what was read then ([`Guard`]). Nothing is resumed, so that nobody comes in by an older look at his
-//! certificate.
+//! certificate. [`Https`] and [`Trust`] are the two ends where only the server shows one: a worker's admin address, and who asks there.
 
 mod der;
 mod files;
 mod guard;
+mod https;
 mod stream;
+mod trust;
 mod verify;
 
-pub use files::{Certificate, TlsError, TlsFiles, read_certificates, revoked_serials};
+pub use files::{Certificate, HttpsFiles, TlsError, TlsFiles, read_certificates, revoked_serials};
 pub use guard::Guard;
+pub use https::Https;
 pub use stream::Stream;
+pub use trust::Trust;
 
 use crate::Settings;
 use files::{Read, Stamp};
@@ -31,6 +35,9 @@ use verify::{Role, Verifier};
 /// How much is read of a socket at once, in bytes: rustls by itself reads 4 KiB.
 const READ_BYTES: usize = 64 * 1024;
 
+/// What is spoken: nothing older.
+const VERSIONS: &[&rustls::SupportedProtocolVersion] = &[&rustls::version::TLS13];
+
 /// What a node of a cluster shows and whom it believes.
 pub struct Tls {
     files: TlsFiles,
@@ -47,7 +54,24 @@ struct Now {
     server: Arc<ServerConfig>,
     client: Arc<ClientConfig>,
     verifier: Arc<Verifier>,
+    /// When this node's own certificate ends, in seconds since 1970.
+    end: u64,
     stamp: Stamp,
+}
+
+/// A certificate whose files are read again while it is used.
+pub trait Reread: Send + Sync + 'static {
+    /// Whether a file is another one than when it was read last.
+    fn has_changed(&self) -> bool;
+
+    /// Reads the files again.
+    ///
+    /// # Errors
+    /// A file is missing or wrong: what held before still does, and [`Reread::has_changed`] says no until they change again.
+    fn reload(&self) -> Result<(), TlsError>;
+
+    /// When the certificate ends, in seconds since 1970.
+    fn expires(&self) -> u64;
 }
 
 impl Tls {
@@ -59,37 +83,6 @@ impl Tls {
         let nodes: Arc<[String]> = nodes.into();
         let now = read(&files, me, &nodes)?;
         Ok(Self { files, me: me.to_owned(), nodes, now: Mutex::new(now), readings: AtomicU64::new(0) })
-    }
-
-    /// Whether a file is another one than when it was read last.
-    #[must_use]
-    pub fn has_changed(&self) -> bool {
-        Stamp::of(&self.files) != self.now().stamp
-    }
-
-    /// Reads the files again. Sessions that are open are held against them within seconds.
-    ///
-    /// # Errors
-    /// As [`Tls::load`]; what held before still does, and [`Tls::has_changed`] says no until they change again.
-    pub fn reload(&self) -> Result<(), TlsError> {
-        let stamp = Stamp::of(&self.files);
-        match read(&self.files, &self.me, &self.nodes) {
-            Ok(new) => {
-                *self.now() = new;
-                self.readings.fetch_add(1, Ordering::Release);
-                Ok(())
-            }
-            Err(error) => {
-                self.now().stamp = stamp;
-                Err(error)
-            }
-        }
-    }
-
-    /// When this node's own certificate ends, in seconds since 1970.
-    #[must_use]
-    pub fn expires(&self) -> u64 {
-        self.now().verifier.own_end
     }
 
     /// Shows this node's certificate to who was dialled, and takes its own: it must be that of node `peer`.
@@ -154,6 +147,32 @@ impl Tls {
     }
 }
 
+/// Sessions that are open are held against what was read within seconds.
+impl Reread for Tls {
+    fn has_changed(&self) -> bool {
+        Stamp::of(self.files.paths()) != self.now().stamp
+    }
+
+    fn reload(&self) -> Result<(), TlsError> {
+        let stamp = Stamp::of(self.files.paths());
+        match read(&self.files, &self.me, &self.nodes) {
+            Ok(new) => {
+                *self.now() = new;
+                self.readings.fetch_add(1, Ordering::Release);
+                Ok(())
+            }
+            Err(error) => {
+                self.now().stamp = stamp;
+                Err(error)
+            }
+        }
+    }
+
+    fn expires(&self) -> u64 {
+        self.now().end
+    }
+}
+
 /// Nothing of a key.
 impl std::fmt::Debug for Tls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -185,12 +204,11 @@ fn failed(error: &std::io::Error) -> String {
 }
 
 fn read(files: &TlsFiles, me: &str, nodes: &Arc<[String]>) -> Result<Now, TlsError> {
-    let stamp = Stamp::of(files);
+    let stamp = Stamp::of(files.paths());
     let Read { chain, key, roots, crls } = Read::all(files)?;
     let provider = Arc::new(provider());
-    let own_end = files::end_of(files, &chain)?;
-    let verifier =
-        Verifier { roots, crls, nodes: Arc::clone(nodes), provider: Arc::clone(&provider), own_end };
+    let end = files::end_of(&files.cert, &chain)?;
+    let verifier = Verifier { roots, crls, nodes: Arc::clone(nodes), provider: Arc::clone(&provider) };
     let verifier = Arc::new(verifier);
     for role in [Role::Client, Role::Server] {
         let named = verifier.check_now(&chain, role).map_err(|why| files.wrong_cert(why))?;
@@ -198,21 +216,24 @@ fn read(files: &TlsFiles, me: &str, nodes: &Arc<[String]>) -> Result<Now, TlsErr
             return Err(files.wrong_cert(format!("it is of node {named}, and this is node {me}")));
         }
     }
-    let versions = &[&rustls::version::TLS13];
-    let unfit = |error: rustls::Error| files.wrong_key(&error);
-    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(versions);
+    let unfit = |error: rustls::Error| files::wrong_key(&files.key, &files.cert, &error);
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(VERSIONS);
     let clients = Arc::clone(&verifier) as Arc<dyn rustls::server::danger::ClientCertVerifier>;
     let builder = builder.map_err(unfit)?.with_client_cert_verifier(clients);
-    let mut server = builder.with_single_cert(chain.clone(), key.clone_key()).map_err(unfit)?;
-    server.session_storage = Arc::new(NoServerSessionStorage {});
-    server.send_tls13_tickets = 0;
-    let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(versions);
+    let server = builder.with_single_cert(chain.clone(), key.clone_key()).map_err(unfit)?;
+    let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(VERSIONS);
     let servers = Arc::clone(&verifier) as Arc<dyn rustls::client::danger::ServerCertVerifier>;
     let builder = builder.map_err(unfit)?.dangerous().with_custom_certificate_verifier(servers);
     let mut client = builder.with_client_auth_cert(chain, key).map_err(unfit)?;
     client.resumption = rustls::client::Resumption::disabled();
     client.enable_sni = false;
-    Ok(Now { server: Arc::new(server), client: Arc::new(client), verifier, stamp })
+    Ok(Now { server: nothing_resumed(server), client: Arc::new(client), verifier, end, stamp })
+}
+
+fn nothing_resumed(mut server: ServerConfig) -> Arc<ServerConfig> {
+    server.session_storage = Arc::new(NoServerSessionStorage {});
+    server.send_tls13_tickets = 0;
+    Arc::new(server)
 }
 
 /// With the cipher that is the fastest where the processor has AES first: 128 bits are enough.

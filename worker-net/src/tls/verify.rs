@@ -28,8 +28,6 @@ pub(super) struct Verifier {
     /// The names of all nodes of the cluster.
     pub(super) nodes: Arc<[String]>,
     pub(super) provider: Arc<CryptoProvider>,
-    /// When this node's own certificate ends, in seconds since 1970.
-    pub(super) own_end: u64,
 }
 
 /// Why a certificate does not count.
@@ -44,13 +42,24 @@ impl Verifier {
         self.check(own, others, role, UnixTime::now())
     }
 
-    fn check(
+    pub(super) fn check(
         &self,
         own: &CertificateDer<'_>,
         others: &[CertificateDer<'_>],
         role: Role,
         now: UnixTime,
     ) -> Result<String, String> {
+        self.node_of(&self.counts(own, others, role, now)?)
+    }
+
+    /// The certificate, where those that are believed vouch for it.
+    pub(super) fn counts<'c>(
+        &self,
+        own: &'c CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        role: Role,
+        now: UnixTime,
+    ) -> Result<EndEntityCert<'c>, String> {
         let certificate = EndEntityCert::try_from(own).map_err(|error| said(&error))?;
         let usage = match role {
             Role::Client => KeyUsage::client_auth(),
@@ -65,7 +74,7 @@ impl Verifier {
         certificate
             .verify_for_usage(algorithms, &self.roots, others, now, usage, revocation, None)
             .map_err(|error| said(&error))?;
-        self.node_of(&certificate)
+        Ok(certificate)
     }
 
     /// The one node of the cluster that a certificate names, letter by letter: no name of a node is a pattern.
@@ -88,8 +97,6 @@ impl Verifier {
         role: Role,
         now: UnixTime,
     ) -> Result<(), Error> {
-        let unfit =
-            |why| Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(Unfit(why)))));
         self.check(chain.0, chain.1, role, now).map(drop).map_err(unfit)
     }
 
@@ -101,6 +108,11 @@ impl Verifier {
     ) -> Result<HandshakeSignatureValid, Error> {
         verify_tls13_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
     }
+}
+
+/// As rustls gives it on.
+pub(super) fn unfit(why: String) -> Error {
+    Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(Unfit(why)))))
 }
 
 /// What stands behind the last `/` or `:` of a URI, such as `worker://a` or `spiffe://example.org/node/a`.

@@ -1,5 +1,7 @@
 //! Who is let in by a certificate, and for how long.
 
+mod https;
+
 use crate::mock::{Mock, bytes_of, serve, welcome};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, IsCa, Issuer, KeyIdMethod, KeyPair,
@@ -12,8 +14,8 @@ use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Notify;
 use worker_net::{
-    Breach, CloseCause, Guard, Listener, Settings, Stream, Tls, TlsError, TlsFiles, Turned, dial,
-    drive_guarded, read_certificates,
+    Breach, CloseCause, Guard, Listener, Reread as _, Settings, Stream, Tls, TlsError, TlsFiles, Turned,
+    dial, drive_guarded, read_certificates,
 };
 use worker_proto::Frame;
 

@@ -187,10 +187,10 @@ function nodeName(node) {
 // A page that is told of by an address of its own machine is where this one came from.
 function pageOf(node) {
   const address = (now.graph.pages || {})[node];
-  const [, host, port] = (address && address.match(/^(.*):(\d+)$/)) || [];
+  const [, scheme, host, port] = (address && address.match(/^(https:\/\/)?(.*):(\d+)$/)) || [];
   if (port === undefined) return undefined;
   const own = /^(127\.[\d.]+|localhost|0\.0\.0\.0|\[::1?\])$/i.test(host);
-  return `${location.protocol}//${own ? location.hostname : host}:${port}/`;
+  return `${scheme ? "https:" : location.protocol}//${own ? location.hostname : host}:${port}/`;
 }
 
 // Nodes that are started later have their pages later.

@@ -8,6 +8,7 @@ fn entry(pipeline: &str, pid: u32) -> RegistryEntry {
         pipeline: pipeline.to_owned(),
         node: "a/b".to_owned(),
         admin: Some("127.0.0.1:7480".to_owned()),
+        certificate: None,
         token: "s3cret".to_owned(),
         started_ms: u64::from(pid),
         last: None,
@@ -118,7 +119,6 @@ fn the_last_few_ended_entries_are_kept_for_a_day() {
     let minute = Duration::from_secs(60);
     let path = |pid: u32| dir.path().join(format!("p-a_b-{pid}.json"));
     for pid in 1..=20 {
-        drop(Registration { file: File::create(path(pid)).expect("a file"), entry: entry("p", pid) });
         std::fs::write(path(pid), serde_json::to_vec(&entry("p", pid)).expect("json")).expect("written");
         age(&path(pid), minute * (30 - pid));
     }

@@ -1,22 +1,22 @@
 //! `worker cert`: a small CA, and the certificates by which the nodes of a cluster know each other.
 
 mod edit;
+mod params;
 
 use super::exit::{WRONG, say, wrong_file};
 use super::print_document;
-use crate::pipeline::Cluster;
+use crate::admin::Place;
+use crate::pipeline::{Cluster, ClusterNode};
 use crate::text::escape;
 use clap::{Args, Subcommand};
-use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose,
-    IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SanType, SerialNumber,
-};
+use params::{authority, days, node_params, san, since_1970, valid_for};
+use rcgen::{CertificateRevocationListParams, Issuer, KeyIdMethod, KeyPair, RevokedCertParams, SerialNumber};
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
+use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use thiserror::Error;
 use worker_net::{TlsError, read_certificates, revoked_serials};
 
@@ -29,6 +29,7 @@ Examples:
   worker cert init                                     # certs/ca.pem and certs/ca.key
   worker cert issue --cluster cluster.toml             # one for each node, and its lines in the file
   worker cert issue d                                  # one for a node that is added
+  worker cert issue run --host 10.0.0.7                # one for the admin address of a worker run
   worker cert show certs/a.pem
   worker cert revoke certs/a.pem                       # certs/crl.pem: a stolen key is worth nothing any more
 
@@ -76,6 +77,10 @@ pub struct IssueArgs {
     pub cluster: Option<PathBuf>,
     #[command(flatten)]
     pub ca: CaArgs,
+    /// A name or address by which browsers and commands ask the admin address; repeatable [default: with --cluster, the hosts of each
+    /// node's address and admin]
+    #[arg(long, value_name = "HOST", conflicts_with = "cluster", value_parser = host)]
+    pub host: Vec<String>,
     /// For how many days they are valid
     #[arg(long, value_name = "DAYS", default_value_t = 365, value_parser = clap::value_parser!(u32).range(1..=36_500))]
     pub days: u32,
@@ -145,7 +150,7 @@ pub(super) fn cert(command: &CertCommand) -> ExitCode {
     let said = match command {
         CertCommand::Init(args) => init(args),
         CertCommand::Issue(args) => match nodes(args) {
-            Ok(nodes) => issue(args, &nodes),
+            Ok(wanted) => issue(args, &wanted),
             Err(status) => return status,
         },
         CertCommand::Revoke(args) => revoke(args),
@@ -179,19 +184,50 @@ fn init(args: &InitArgs) -> Result<String, CertError> {
     Ok(format!("{cert}: what every node gets\n{key}: what makes certificates; keep it off the nodes\n"))
 }
 
-/// Those that get one; a cluster file may leave none to do.
-fn nodes(args: &IssueArgs) -> Result<Vec<String>, ExitCode> {
-    let Some(file) = &args.cluster else { return Ok(args.nodes.clone()) };
-    let cluster = Cluster::load(file).map_err(|error| wrong_file(&error))?;
-    let wanted = cluster.nodes().iter().filter(|node| node.tls.is_none() || args.force);
-    Ok(wanted.map(|node| node.name.clone()).collect())
+/// Who gets a certificate.
+struct Wanted {
+    node: String,
+    /// Names and addresses of its machine.
+    hosts: Vec<String>,
 }
 
-fn issue(args: &IssueArgs, nodes: &[String]) -> Result<String, CertError> {
+/// Those that get one; a cluster file may leave none to do.
+fn nodes(args: &IssueArgs) -> Result<Vec<Wanted>, ExitCode> {
+    let Some(file) = &args.cluster else {
+        let wanted = args.nodes.iter().map(|node| Wanted { node: node.clone(), hosts: args.host.clone() });
+        return Ok(wanted.collect());
+    };
+    let cluster = Cluster::load(file).map_err(|error| wrong_file(&error))?;
+    let wanted = cluster.nodes().iter().filter(|node| node.tls.is_none() || args.force);
+    // A host that is called as another node would make it speak for that one.
+    let is_free = |host: &String, node: &ClusterNode| {
+        cluster.nodes().iter().all(|other| other.name != *host || other.name == node.name)
+    };
+    let of = |node: &ClusterNode| Wanted {
+        node: node.name.clone(),
+        hosts: hosts(node).into_iter().filter(|host| is_free(host, node)).collect(),
+    };
+    Ok(wanted.map(of).collect())
+}
+
+/// Where a node is reached, without ports; not where it only listens.
+fn hosts(node: &ClusterNode) -> Vec<String> {
+    let places = [Some(Place::plain(&node.address)), node.asked_at()];
+    let hosts = places.into_iter().flatten().map(|place| place.host().trim_matches(['[', ']']).to_owned());
+    hosts.filter(|host| !host.parse().is_ok_and(|ip: IpAddr| ip.is_unspecified())).collect()
+}
+
+fn host(text: &str) -> Result<String, String> {
+    san(text)
+        .map(|_| text.to_owned())
+        .ok_or_else(|| "expected a name or an address, such as node-a.example or 10.0.0.1".to_owned())
+}
+
+fn issue(args: &IssueArgs, wanted: &[Wanted]) -> Result<String, CertError> {
     let issuer = args.ca.issuer()?;
     let paths =
         |node: &str| [args.ca.dir.join(format!("{node}.pem")), args.ca.dir.join(format!("{node}.key"))];
-    for node in nodes {
+    for Wanted { node, .. } in wanted {
         let first = node.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
         let rest = node.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'));
         if !(first && rest && node.len() <= 64) || node == "ca" || node == "crl" {
@@ -203,15 +239,16 @@ fn issue(args: &IssueArgs, nodes: &[String]) -> Result<String, CertError> {
         }
     }
     let mut said = String::new();
-    for node in nodes {
+    for Wanted { node, hosts } in wanted {
         let pair = KeyPair::generate()?;
-        let made = node_params(node, args.days)?.signed_by(&pair, &issuer)?;
+        let made = node_params(node, hosts, args.days)?.signed_by(&pair, &issuer)?;
         let [cert, key] = paths(node);
         write(&key, &pair.serialize_pem(), 0o600, args.force)?;
         write(&cert, &made.pem(), 0o644, args.force)?;
         said += &format!("{}, {}: for node {node}\n", cert.display(), key.display());
     }
-    Ok(said + &edit::name_them(args, nodes)?)
+    let nodes: Vec<String> = wanted.iter().map(|wanted| wanted.node.clone()).collect();
+    Ok(said + &edit::name_them(args, &nodes)?)
 }
 
 fn revoke(args: &RevokeArgs) -> Result<String, CertError> {
@@ -279,47 +316,6 @@ impl CaArgs {
         let pair = KeyPair::from_pem(&text).map_err(|_| CertError::CaKey { path: key })?;
         Ok(Issuer::new(authority(), pair))
     }
-}
-
-/// What all CAs of this command are called: who made a certificate is found out by the key.
-fn authority() -> CertificateParams {
-    let mut params = CertificateParams::default();
-    params.distinguished_name.remove(DnType::CommonName);
-    params.distinguished_name.push(DnType::CommonName, "worker cluster CA");
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    params
-}
-
-fn node_params(node: &str, days: u32) -> Result<CertificateParams, rcgen::Error> {
-    let mut params = CertificateParams::default();
-    params.distinguished_name.remove(DnType::CommonName);
-    params.distinguished_name.push(DnType::CommonName, node);
-    // Not every name of a node can be one of a host; every one can stand in a URI.
-    params.subject_alt_names = vec![SanType::URI(format!("worker://{node}").try_into()?)];
-    if node.contains(|c: char| c.is_ascii_alphabetic()) && !node.contains('_') {
-        params.subject_alt_names.push(SanType::DnsName(node.try_into()?));
-    }
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages =
-        vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-    valid_for(&mut params, days);
-    Ok(params)
-}
-
-/// From an hour ago on, for clocks differ.
-fn valid_for(params: &mut CertificateParams, count: u32) {
-    let now = rcgen::date_time_ymd(1970, 1, 1) + since_1970();
-    params.not_before = now - Duration::from_secs(3600);
-    params.not_after = now + days(count);
-}
-
-fn days(count: u32) -> Duration {
-    Duration::from_secs(u64::from(count) * 86_400)
-}
-
-fn since_1970() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// Writes a file whole or not at all; nobody sees a key that may not.

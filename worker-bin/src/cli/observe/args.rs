@@ -1,6 +1,6 @@
 //! Words of the commands that look at running workers.
 
-use crate::admin::host_and_port;
+use crate::admin::Place;
 use crate::cli::args::some_time;
 use crate::cli::complete;
 use clap::{Args, Subcommand, ValueHint};
@@ -104,9 +104,8 @@ fn part(text: &str) -> Result<String, String> {
     Err("expected a part of the program, such as worker_net or worker_bin::runtime".to_owned())
 }
 
-fn address(text: &str) -> Result<String, String> {
-    host_and_port(text)
-        .ok_or_else(|| "expected HOST:PORT, such as 127.0.0.1:7480, or http://HOST:PORT/".to_owned())
+fn address(text: &str) -> Result<Place, String> {
+    text.parse()
 }
 
 /// Which worker is meant.
@@ -115,15 +114,20 @@ pub struct TargetArgs {
     /// The worker of this pipeline, where several run here
     #[arg(long, value_name = "NAME", conflicts_with_all = ["admin", "cluster"], add = ArgValueCandidates::new(complete::pipelines))]
     pub pipeline: Option<String>,
-    /// The worker whose admin address this is; if it runs elsewhere the token is taken from --admin-token-file or WORKER_ADMIN_TOKEN
+    /// The worker whose admin address this is, https://HOST:PORT where TLS is spoken; if it runs elsewhere the token is taken from
+    /// --admin-token-file or WORKER_ADMIN_TOKEN
     #[arg(long, value_name = "HOST:PORT", value_parser = address, conflicts_with = "cluster")]
-    pub admin: Option<String>,
+    pub admin: Option<Place>,
     /// All nodes of this cluster file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub cluster: Option<PathBuf>,
     /// A file whose first line is the token of workers that run elsewhere
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub admin_token_file: Option<PathBuf>,
+    /// Ask by TLS, and believe whom a certificate in this file vouches for, in PEM, that it is the host that is asked [default: of a
+    /// node of --cluster what that file says; of a worker of this machine its own word]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub admin_ca: Option<PathBuf>,
 }
 
 /// Arguments of `worker why`.

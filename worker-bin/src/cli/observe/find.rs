@@ -2,15 +2,16 @@
 
 use super::args::TargetArgs;
 use super::{FAILED, Failure, WRONG};
-use crate::admin::Token;
 use crate::admin::client::{Client, ClientError};
-use crate::admin::registry::{self, Found};
+use crate::admin::registry::{self, Found, RegistryEntry};
+use crate::admin::{Place, Token};
 use crate::explain::{Snapshot, words};
-use crate::pipeline::Cluster;
+use crate::pipeline::{Cluster, ClusterNode};
 use crate::text::names;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::Path;
+use worker_net::Trust;
 
 /// One worker to ask.
 #[derive(Clone, Debug)]
@@ -44,16 +45,18 @@ pub(super) struct Heard {
 pub(super) fn find(args: &TargetArgs) -> Result<Target, Failure> {
     let token = args.admin_token_file.as_deref().map(Token::from_file).transpose();
     let token = token.map_err(|error| Failure::new(WRONG, error.to_string()))?.or_else(Token::from_env);
-    if let Some(address) = &args.admin {
-        let client = client_at(address, token);
-        return Ok(running(vec![Instance { node: address.clone(), client }], Vec::new()));
+    let ca = args.admin_ca.as_deref().map(Trust::in_host).transpose();
+    let ca = ca.map_err(|error| Failure::new(WRONG, format!("--admin-ca: {error}")))?;
+    if let Some(place) = &args.admin {
+        let client = client_at(place, token, ca);
+        return Ok(running(vec![Instance { node: client.address(), client }], Vec::new()));
     }
     match &args.cluster {
         Some(file) => {
             let cluster = Cluster::load(file).map_err(|error| {
                 Failure::new(WRONG, error.render(false).trim_start_matches("error: ").to_owned())
             })?;
-            Ok(of_cluster(&cluster, token.as_ref()))
+            of_cluster(&cluster, token.as_ref(), ca.as_ref())
         }
         None => of_this_machine(args.pipeline.as_deref()),
     }
@@ -90,19 +93,24 @@ pub(super) async fn ask(target: &Target) -> Heard {
     }
 }
 
-/// Who asks at this address, with the token that the user gives, else that of the worker of this machine that has it.
-fn client_at(address: &str, given: Option<Token>) -> Client {
+/// Who asks at this address, with what the user gives, else with what the worker of this machine says that has it: the token, and
+/// whom to believe where TLS is spoken.
+fn client_at(place: &Place, given: Option<Token>, trust: Option<Trust>) -> Client {
     let here = registry::list().unwrap_or_default();
-    let is_there = |f: &&Found| f.alive && f.entry.admin.as_deref().is_some_and(|at| is_same(at, address));
-    let found = here.iter().find(is_there);
-    let token = given.or_else(|| found.map(|f| f.entry.token()));
-    Client::new(address, token).of_process(found.map(|f| f.entry.pid))
+    let is_there = |f: &&Found| f.alive && f.entry.admin.as_deref().is_some_and(|at| is_same(at, &place.at));
+    let found = here.iter().find(is_there).map(|f| &f.entry);
+    let own = found.and_then(RegistryEntry::trust);
+    let place = Place { tls: place.tls || trust.is_some() || own.is_some(), ..place.clone() };
+    let token = given.or_else(|| found.map(RegistryEntry::token));
+    let client = Client::new(&place.to_string(), token).of_process(found.map(|entry| entry.pid));
+    client.trusting(trust.or(own))
 }
 
 /// Whether two addresses are one of this machine, whatever it is called.
 fn is_same(mine: &str, asked: &str) -> bool {
-    let parts =
-        |address: &str| address.rsplit_once(':').map(|(host, port)| (host.to_owned(), port.to_owned()));
+    let parts = |address: &str| {
+        Place::of(address).at.rsplit_once(':').map(|(host, port)| (host.to_owned(), port.to_owned()))
+    };
     let (Some((mine_host, mine_port)), Some((host, port))) = (parts(mine), parts(asked)) else {
         return false;
     };
@@ -118,19 +126,18 @@ fn running(instances: Vec<Instance>, notes: Vec<String>) -> Target {
 }
 
 fn instance(found: &Found) -> Option<Instance> {
-    let address = found.entry.admin.as_ref()?;
-    let client = Client::new(address, Some(found.entry.token())).of_process(Some(found.entry.pid));
-    Some(Instance { node: found.entry.node.clone(), client })
+    Some(Instance { node: found.entry.node.clone(), client: found.entry.client()? })
 }
 
-fn of_cluster(cluster: &Cluster, token: Option<&Token>) -> Target {
+fn of_cluster(cluster: &Cluster, token: Option<&Token>, ca: Option<&Trust>) -> Result<Target, Failure> {
     let here = registry::list().unwrap_or_default();
     let (mut instances, mut notes) = (Vec::new(), Vec::new());
     for node in cluster.nodes() {
         let local = here.iter().find(|f| f.alive && f.entry.node == node.name);
-        match (&node.admin, local) {
-            (Some(address), _) => {
-                let client = client_at(address, token.cloned());
+        match (node.asked_at(), local) {
+            (Some(place), _) => {
+                let trust = if place.tls { ca.cloned().map_or_else(|| trust_in(node, cluster), |ca| Ok(Some(ca)))? } else { None };
+                let client = client_at(&place, token.cloned(), trust);
                 instances.push(Instance { node: node.name.clone(), client });
             }
             (None, Some(found)) => instances.extend(instance(found)),
@@ -140,7 +147,15 @@ fn of_cluster(cluster: &Cluster, token: Option<&Token>) -> Target {
             )),
         }
     }
-    running(instances, notes)
+    Ok(running(instances, notes))
+}
+
+/// A node shows there what it shows other nodes, unless it has a certificate of its own for that (`--admin-cert`).
+fn trust_in(node: &ClusterNode, cluster: &Cluster) -> Result<Option<Trust>, Failure> {
+    let Some(files) = &node.tls else { return Ok(None) };
+    let nodes: Vec<String> = cluster.nodes().iter().map(|node| node.name.clone()).collect();
+    let trust = Trust::in_node(&node.name, &nodes, &files.ca, files.crl.as_deref());
+    trust.map(Some).map_err(|error| Failure::new(WRONG, format!("{error}; --admin-ca FILE names another")))
 }
 
 fn of_this_machine(pipeline: Option<&str>) -> Result<Target, Failure> {
@@ -254,8 +269,7 @@ fn after_death(state: Option<&Path>) -> String {
 /// One worker in a line.
 pub(super) fn line(found: &Found) -> String {
     let entry = &found.entry;
-    let admin =
-        entry.admin.as_ref().map_or_else(|| "no admin address".to_owned(), |at| format!("http://{at}/"));
+    let admin = entry.admin.as_ref().map_or_else(|| "no admin address".to_owned(), |at| Place::of(at).page());
     let state = match (&entry.last, found.alive) {
         (Some(last), false) => match last.end.as_ref().and_then(|end| end.why.as_ref()) {
             Some(why) => format!("ended: {}", words::foreign(why)),

@@ -202,9 +202,12 @@ impl Told {
         match self.client.get::<Snapshot>("/api/v1/status").await {
             Ok(now) => (now.pid != was.pid).then_some(HasEnded::Silent),
             Err(ClientError::Unreachable { .. }) => Some(HasEnded::Silent),
-            Err(ClientError::Stopped { .. } | ClientError::Refused { .. } | ClientError::Strange { .. }) => {
-                None
-            }
+            Err(
+                ClientError::Stopped { .. }
+                | ClientError::Refused { .. }
+                | ClientError::Strange { .. }
+                | ClientError::Untrusted { .. },
+            ) => None,
         }
     }
 }

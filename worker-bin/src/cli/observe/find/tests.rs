@@ -8,6 +8,7 @@ fn found(pipeline: &str, node: &str, pid: u32, alive: bool) -> Found {
         pipeline: pipeline.to_owned(),
         node: node.to_owned(),
         admin: Some(format!("127.0.0.1:{pid}")),
+        certificate: None,
         token: "t".to_owned(),
         started_ms: u64::from(pid),
         last: None,

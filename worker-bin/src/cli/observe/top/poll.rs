@@ -3,7 +3,7 @@
 use super::super::args::TargetArgs;
 use super::super::find::{Instance, Target, find};
 use super::state::{Answer, Said};
-use crate::admin::client::Client;
+use crate::admin::client::{Client, ClientError};
 use crate::admin::registry;
 use crate::explain::Snapshot;
 use std::collections::BTreeSet;
@@ -85,6 +85,11 @@ async fn ask(mut instance: Instance, answers: mpsc::Sender<Answer>) {
                 last = Some(snapshot.clone());
                 Said::Now(Box::new(snapshot))
             }
+            Err(error @ ClientError::Untrusted { .. }) => {
+                // It may show a newer certificate, and say so.
+                instance.client = last.as_ref().and_then(shown_now).unwrap_or(instance.client);
+                Said::Nothing(error.to_string())
+            }
             Err(error) => match last.as_ref().map_or(PolledNode::Unknown, entry) {
                 PolledNode::Ended(snapshot) => Said::Last(snapshot),
                 PolledNode::Died => Said::Nothing("its process died".to_owned()),
@@ -102,6 +107,12 @@ async fn ask(mut instance: Instance, answers: mpsc::Sender<Answer>) {
     }
 }
 
+/// Who asks the same process, if it is one of this machine, as its entry says now.
+fn shown_now(last: &Snapshot) -> Option<Client> {
+    let all = registry::list().unwrap_or_default();
+    all.iter().find(|f| f.alive && f.entry.pid == last.pid).and_then(|f| f.entry.client())
+}
+
 /// What the runtime directory knows of a node that does not answer.
 enum PolledNode {
     Unknown,
@@ -116,10 +127,10 @@ fn entry(last: &Snapshot) -> PolledNode {
     let all = registry::list().unwrap_or_default();
     let mut same = all.iter().filter(|f| f.entry.node == last.node && f.entry.pipeline == last.pipeline);
     let newer = same.clone().find(|f| f.alive && f.entry.started_ms > last.started_ms);
-    if let Some((address, entry)) = newer.and_then(|f| Some((f.entry.admin.as_ref()?, &f.entry)))
-        && last.admin.as_ref() != Some(address)
+    if let Some(entry) = newer.map(|f| &f.entry)
+        && last.admin != entry.admin
+        && let Some(client) = entry.client()
     {
-        let client = Client::new(address, Some(entry.token())).of_process(Some(entry.pid));
         return PolledNode::Moved(client);
     }
     match same.find(|f| f.entry.pid == last.pid && !f.alive) {

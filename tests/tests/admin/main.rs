@@ -1,5 +1,7 @@
 //! The admin address of a running worker, and those who mean it no good: what they leave open, what they may not read.
 
+mod tls;
+
 use rustix::net::sockopt::set_socket_recv_buffer_size;
 use rustix::net::{AddressFamily, SocketType, connect, socket};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -76,11 +78,7 @@ impl<'a> Asked<'a> {
 
     /// How often something was refused for this reason, as its metrics say.
     fn refused(&self, reason: &str) -> u64 {
-        let label = format!("reason=\"{reason}\"}} ");
-        let metrics = self.get("/metrics");
-        let mut found = metrics.lines().filter(|line| line.starts_with("worker_admin_refused_total"));
-        let count = found.find_map(|line| line.split_once(&label)?.1.parse().ok());
-        count.unwrap_or_else(|| panic!("no count of {reason}: {metrics}"))
+        counted_of(&self.get("/metrics"), reason)
     }
 
     fn open_files(&self) -> usize {
@@ -97,6 +95,14 @@ impl<'a> Asked<'a> {
         self.scratch.write("stop", "");
         self.worker.wait(PATIENCE).expect(0)
     }
+}
+
+/// How often something was refused for this reason, as metrics say.
+fn counted_of(metrics: &str, reason: &str) -> u64 {
+    let label = format!("reason=\"{reason}\"}} ");
+    let mut found = metrics.lines().filter(|line| line.starts_with("worker_admin_refused_total"));
+    let count = found.find_map(|line| line.split_once(&label)?.1.parse().ok());
+    count.unwrap_or_else(|| panic!("no count of {reason}: {metrics}"))
 }
 
 fn own_entries<'a>(start: Start<'a>, scratch: &Scratch) -> Start<'a> {
