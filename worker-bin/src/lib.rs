@@ -28,6 +28,7 @@ pub mod pipeline;
 pub mod report;
 pub mod runtime;
 pub mod stderr;
+mod stdout;
 pub mod stopped;
 pub mod text;
 

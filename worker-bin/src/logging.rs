@@ -7,11 +7,14 @@ use crate::mutex::lock;
 use crate::otel::Otel;
 use crate::stderr;
 use crate::text::escape;
+use crate::text::harmless::Harmless;
+use std::fmt::Debug;
 use std::sync::{Mutex, OnceLock};
-use tracing::field::Empty;
+use tracing::field::{Empty, Field};
 use tracing::level_filters::LevelFilter;
 use tracing::{Span, error_span};
-use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::field::MakeExt as _;
+use tracing_subscriber::fmt::format::{self, Writer};
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -41,10 +44,15 @@ pub enum Form {
 pub fn start(filter: &str, form: Form, otel: Option<&Otel>) -> Result<(), String> {
     let said = filter.to_owned();
     let (filter, handle) = reload::Layer::new(parse(filter)?);
-    let lines = fmt::layer().with_writer(|| stderr::Log).with_target(false);
+    let lines = fmt::layer().with_target(false);
     let lines = match form {
-        Form::Human => lines.with_ansi(stderr::colors(&std::io::stderr())).boxed(),
+        Form::Human => {
+            let lines = lines.with_writer(|| stderr::Log(Harmless::coloured));
+            let fields = format::debug_fn(field).delimited(" ");
+            lines.with_ansi(stderr::colors(&std::io::stderr())).fmt_fields(fields).boxed()
+        }
         Form::Json => {
+            let lines = lines.with_writer(|| stderr::Log(|line| Harmless::made_json(line.to_owned())));
             let json = lines.json().flatten_event(true).with_current_span(true).with_span_list(false);
             json.with_target(true).boxed()
         }
@@ -56,6 +64,17 @@ pub fn start(filter: &str, form: Form, otel: Option<&Otel>) -> Result<(), String
         begin();
     }
     Ok(())
+}
+
+/// A field of a line for people: what it quotes of others is of one line, and has no colours of its own.
+fn field(writer: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> std::fmt::Result {
+    let text = escape::one_line(format!("{value:?}").as_bytes());
+    let name = field.name().trim_start_matches("r#");
+    match (name, writer.has_ansi_escapes()) {
+        ("message", _) => write!(writer, "{text}"),
+        (_, false) => write!(writer, "{name}={text}"),
+        (_, true) => write!(writer, "\u{1b}[3m{name}\u{1b}[0m\u{1b}[2m=\u{1b}[0m{text}"),
+    }
 }
 
 /// From now on nobody waits for whoever reads standard error.
@@ -104,19 +123,18 @@ fn with(filter: &str, part: &str) -> Result<String, String> {
 
 /// A line on standard error that no filter keeps back, in the form of the log; that it cannot be written is no reason to stop.
 pub fn say(text: &str) {
-    stderr::say(&log_line(&escape::lines(text)));
+    stderr::say(&log_line(Harmless::text(text.trim_end())));
 }
 
 /// A mistake in a file, shown with its colours; what it quotes is escaped already.
 pub(crate) fn say_rendered(text: &str) {
-    stderr::say(&log_line(text));
+    stderr::say(&log_line(Harmless::coloured(text.trim_end())));
 }
 
-fn log_line(text: &str) -> String {
-    let text = text.trim_end();
+fn log_line(text: Harmless) -> Harmless {
     match STARTED.get() {
-        Some((_, Form::Json)) => said(text).to_string(),
-        Some((_, Form::Human)) | None => text.to_owned(),
+        Some((_, Form::Json)) => Harmless::made_json(said(text.as_str()).to_string()),
+        Some((_, Form::Human)) | None => text,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::process::ExitCode;
+use worker_bin::text::harmless::Harmless;
 
 /// The data path allocates and frees buffers of hundreds of KiB; this keeps their pages instead of faulting them in anew. It does not ask for
 /// huge pages: one is cleared whole for the first byte of it, and what is used here for a moment lies in many.
@@ -29,7 +30,7 @@ fn exit_on_panic() {
         if backtrace.status() == BacktraceStatus::Captured {
             text.push_str(&format!("\n{backtrace}"));
         }
-        worker_bin::stderr::say(&text);
+        worker_bin::stderr::say(&Harmless::text(text));
         worker_bin::stderr::flush();
         std::process::exit(1);
     }));

@@ -20,14 +20,33 @@ pub fn plural(count: u64, one: &str) -> String {
     if count == 1 { format!("1 {one}") } else { format!("{} {one}s", number(count)) }
 }
 
-/// Text that came over the network, without what a terminal or a log would take for an order.
+/// Text that came over the network, without what a terminal or a log would take for an order, or a reader for another text.
 #[must_use]
 pub fn printable(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() { clean.extend(c.escape_default()) } else { clean.push(c) }
+        if c.is_control() || is_unseen(c) { clean.extend(c.escape_default()) } else { clean.push(c) }
     }
     clean
+}
+
+/// A character that shows nothing, or changes how others are shown: of formats, of directions of writing, or a tag.
+#[must_use]
+pub fn is_unseen(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}'
+            | '\u{61c}'
+            | '\u{180e}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e007f}'
+    )
 }
 
 #[cfg(test)]
@@ -35,7 +54,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_control_character_comes_through() {
+    fn nothing_that_is_obeyed_or_unseen_comes_through() {
+        assert_eq!(printable("a\u{202e}b\u{200b}"), "a\\u{202e}b\\u{200b}");
         assert_eq!(printable("\u{1b}[2J\u{7}a\nü\u{9b}"), "\\u{1b}[2J\\u{7}a\\nü\\u{9b}");
     }
 

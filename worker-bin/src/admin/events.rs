@@ -7,6 +7,7 @@ use super::connections::Held;
 use super::refusals::Refusal;
 use super::subject::{Live, Subject};
 use crate::mutex::lock;
+use crate::text::harmless::Harmless;
 use axum::body::Bytes;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -143,7 +144,7 @@ async fn tell(events: Arc<Events>) {
     loop {
         let live = Live { status: events.subject.snapshot(), why: events.subject.explanation() };
         let last = live.status.end.is_some();
-        let text = serde_json::to_string(&live).unwrap_or_default();
+        let text = Harmless::json(&live).map(|text| text.to_string()).unwrap_or_default();
         let number = events.made.fetch_add(1, Ordering::Relaxed);
         let text = Bytes::from(format!("event: status\ndata: {text}\n\n"));
         let told = Arc::new(Told { number, text, last });

@@ -30,6 +30,7 @@
 
 mod access;
 mod address;
+mod answers;
 mod body;
 pub mod client;
 mod connections;

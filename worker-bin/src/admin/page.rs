@@ -81,6 +81,30 @@ mod tests {
     }
 
     #[test]
+    fn all_text_is_shown_in_one_way() {
+        for way in [".textContent = ", "createTextNode(", "setAttribute(name"] {
+            let told = PAGE.match_indices(way).map(|(at, _)| &PAGE[at..at + 80]);
+            for told in told {
+                // What `make` is given has come through `h`.
+                assert!(told.contains("visible(") || told.contains("createTextNode(kid)"), "{told}");
+            }
+        }
+        assert!(PAGE.contains("all.push(typeof kid === \"object\" ? kid : visible(String(kid)))"));
+        // The same characters as everywhere: those of each range, both ends, are in the page's.
+        let unseen = PAGE
+            .split_once("const UNSEEN = /[")
+            .and_then(|(_, behind)| behind.split_once("]/gu"))
+            .expect("a class")
+            .0;
+        let class = unseen.replace("\\u{", "\\x{");
+        let class = regex::Regex::new(&format!("^[{class}]$")).expect("a class");
+        for c in (0..0x2_0000_u32).chain(0xe_0000..0xe_0100).filter_map(char::from_u32) {
+            let harmless = crate::text::harmless::Harmless::text(c.to_string());
+            assert_eq!(class.is_match(&c.to_string()), harmless.as_str() != c.to_string(), "{c:?}");
+        }
+    }
+
+    #[test]
     fn nothing_in_the_page_is_asked_of_others_or_reads_data_as_markup() {
         for bad in [
             "innerHTML",

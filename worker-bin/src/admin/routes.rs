@@ -1,6 +1,7 @@
 //! Requests and their answers.
 
 use super::access::Access;
+use super::answers::{json, line};
 use super::body;
 use super::connections::{self, Held};
 use super::events::{Events, READERS_MAX};
@@ -10,13 +11,14 @@ use super::refusals::{Refusal, Refusals};
 use super::subject::{AdminCommand, Subject, TapAsk, TapSide, Tapped};
 use crate::explain::{RunState, words};
 use crate::metrics::Form;
+use crate::text::harmless::Harmless;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
-use axum::{Extension, Json, Router};
+use axum::{Extension, Router};
 use hyper::body::Body as _;
 use serde::Deserialize;
 use std::convert::Infallible;
@@ -77,23 +79,23 @@ fn router(asked: Asked) -> Router {
         .route("/metrics", get(metrics))
         .route(
             "/api/v1/status",
-            get(|State(asked): State<Asked>| async move { Json(asked.subject.snapshot()) }),
+            get(|State(asked): State<Asked>| async move { json(&asked.subject.snapshot()) }),
         )
         .route(
             "/api/v1/why",
-            get(|State(asked): State<Asked>| async move { Json(asked.subject.explanation()) }),
+            get(|State(asked): State<Asked>| async move { json(&asked.subject.explanation()) }),
         )
         .route(
             "/api/v1/pipeline",
-            get(|State(asked): State<Asked>| async move { Json(asked.subject.graph()) }),
+            get(|State(asked): State<Asked>| async move { json(&asked.subject.graph()) }),
         )
         .route(
             "/api/v1/history",
-            get(|State(asked): State<Asked>| async move { Json(asked.subject.history()) }),
+            get(|State(asked): State<Asked>| async move { json(&asked.subject.history()) }),
         )
         .route(
             "/api/v1/dead",
-            get(|State(asked): State<Asked>| async move { Json(asked.subject.dead_letters(DEAD_MAX)) }),
+            get(|State(asked): State<Asked>| async move { json(&asked.subject.dead_letters(DEAD_MAX)) }),
         )
         .route("/api/v1/events", get(events))
         .merge(orders)
@@ -184,26 +186,26 @@ async fn ready(State(asked): State<Asked>, method: Method, headers: HeaderMap) -
     }
 }
 
-fn readiness(asked: &Asked) -> (StatusCode, String) {
+fn readiness(asked: &Asked) -> (StatusCode, Harmless) {
     let snapshot = asked.subject.snapshot();
     if snapshot.state == RunState::Failed {
         let why = snapshot.end.and_then(|end| end.why).unwrap_or_default();
-        return (StatusCode::SERVICE_UNAVAILABLE, format!("failed: {}\n", words::foreign(&why)));
+        return (StatusCode::SERVICE_UNAVAILABLE, line(&format!("failed: {}", words::foreign(&why))));
     }
     let mut explanation = asked.subject.explanation();
     explanation.chains.retain(|chain| chain.stalled);
     if explanation.chains.is_empty() {
-        return (StatusCode::OK, "ready\n".to_owned());
+        return (StatusCode::OK, line("ready"));
     }
     (explanation.limit, explanation.notes) = (None, Vec::new());
-    (StatusCode::SERVICE_UNAVAILABLE, words::explanation(&explanation, 8))
+    (StatusCode::SERVICE_UNAVAILABLE, Harmless::text(words::explanation(&explanation, 8)))
 }
 
 async fn metrics(State(asked): State<Asked>, headers: HeaderMap) -> Response {
     let accepts = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let form = Form::accepted(&accepts.collect::<Vec<_>>().join(","));
     let headers = [(header::CONTENT_TYPE, form.content_type()), (header::VARY, "accept")];
-    (headers, asked.subject.metrics(form)).into_response()
+    (headers, Harmless::text(asked.subject.metrics(form))).into_response()
 }
 
 /// The state once a second, and at once when the run ends; then the stream ends.
@@ -255,7 +257,7 @@ async fn tap(
             let graph = asked.subject.graph();
             let here = graph.tasks.iter().any(|task| task.stage == ask.stage && task.node == graph.node);
             let status = if here { StatusCode::BAD_REQUEST } else { StatusCode::NOT_FOUND };
-            return (status, format!("{why}\n")).into_response();
+            return (status, line(&why)).into_response();
         }
     };
     held.shows();
@@ -278,9 +280,8 @@ async fn pass_on(
         let Some(mut tapped) = first else { return };
         let mut lines = Vec::new();
         loop {
-            if serde_json::to_writer(&mut lines, &tapped).is_err() {
-                return;
-            }
+            let Ok(line) = Harmless::json(&tapped) else { return };
+            lines.extend_from_slice(line.as_str().as_bytes());
             lines.push(b'\n');
             left -= u64::from(matches!(tapped, Tapped::Record { .. }));
             match records.try_recv() {
@@ -333,7 +334,7 @@ async fn log(State(asked): State<Asked>, body: Bytes) -> Response {
 
 fn ordered(asked: &Asked, order: AdminCommand) -> Response {
     match asked.subject.order(order) {
-        Ok(changed) => Json(changed).into_response(),
-        Err(why) => (StatusCode::BAD_REQUEST, format!("{why}\n")).into_response(),
+        Ok(changed) => json(&changed),
+        Err(why) => (StatusCode::BAD_REQUEST, line(&why)).into_response(),
     }
 }

@@ -2,11 +2,13 @@
 
 use super::exit::say;
 use crate::manifest::Manifest;
+use crate::stdout::Out;
+use crate::text::harmless::Harmless;
 use crate::text::{names, pathname};
 use clap::Subcommand;
 use serde::Serialize;
 use std::fmt;
-use std::io::{self, BufWriter, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use worker_journal::{DirStorage, Finding, InspectError, JournalError, Lock, inspect};
@@ -42,8 +44,8 @@ Exit status: 0 the journals can be gone on from; 1 one is damaged or cannot be r
 /// Does what the command says.
 pub(super) fn journal(command: &JournalCommand) -> ExitCode {
     let JournalCommand::Inspect { directory, json } = command;
-    let mut out = BufWriter::new(io::stdout().lock());
-    let done = inspect_all(directory, *json, &mut out).and_then(|healthy| {
+    let mut out = Out::new();
+    let done = inspect_all(directory, *json, &mut |text| out.line(text)).and_then(|healthy| {
         out.flush()?;
         Ok(healthy)
     });
@@ -66,17 +68,22 @@ pub(super) fn journal(command: &JournalCommand) -> ExitCode {
     }
 }
 
-/// Whether all journals are healthy; `None` if there are none.
-fn inspect_all(directory: &Path, json: bool, out: &mut dyn Write) -> Result<Option<bool>, InspectError> {
+/// Whether all journals are healthy; `None` if there are none. The text goes to `tell`, line by line.
+fn inspect_all(
+    directory: &Path,
+    json: bool,
+    tell: &mut dyn FnMut(&Harmless) -> io::Result<()>,
+) -> Result<Option<bool>, InspectError> {
     let mut healthy = None;
     for task in task_directories(directory)? {
         let storage = DirStorage::existing(&task).map_err(JournalError::from)?;
-        let mut found =
-            |finding: &Finding| if json { line(out, finding) } else { writeln!(out, "{finding}") };
+        let mut found = |finding: &Finding| {
+            tell(&if json { Harmless::json(finding)? } else { Harmless::text(finding.to_string()) })
+        };
         let this = inspect(&storage, &mut found)?;
         healthy = Some(this && healthy.unwrap_or(true));
         if !json {
-            writeln!(out)?;
+            tell(&Harmless::text(""))?;
         }
     }
     if healthy.is_none() {
@@ -84,15 +91,14 @@ fn inspect_all(directory: &Path, json: bool, out: &mut dyn Write) -> Result<Opti
     }
     for state in [Some(directory), directory.parent().and_then(Path::parent)].into_iter().flatten() {
         if let Some(about) = About::of(state) {
-            if json { line(out, &about)? } else { writeln!(out, "{about}")? }
+            tell(&if json {
+                Harmless::json(&about).map_err(io::Error::from)?
+            } else {
+                Harmless::text(about.to_string())
+            })?;
         }
     }
     Ok(healthy)
-}
-
-fn line(out: &mut dyn Write, what: &impl Serialize) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, what)?;
-    writeln!(out)
 }
 
 /// What a state directory says of itself as a whole.
@@ -191,6 +197,17 @@ mod tests {
     use worker_journal::{Identity, Journal, NewestPosition, Settings, random_id};
     use worker_proto::Fingerprint;
 
+    /// What is printed of healthy journals.
+    fn told(directory: &Path, json: bool) -> String {
+        let mut told = String::new();
+        let mut tell = |text: &Harmless| {
+            told += &format!("{text}\n");
+            Ok(())
+        };
+        assert_eq!(inspect_all(directory, json, &mut tell).unwrap(), Some(true));
+        told
+    }
+
     #[test]
     fn a_state_directory_is_printed_while_it_is_in_use() {
         let state = tempfile::tempdir().unwrap();
@@ -200,8 +217,7 @@ mod tests {
         let manifest =
             Manifest { pipeline: "access".to_owned(), node: "a".to_owned(), ..Manifest::default() };
         manifest.store(state.path()).unwrap();
-        let mut out = Vec::new();
-        assert_eq!(inspect_all(state.path(), false, &mut out).unwrap(), None);
+        assert_eq!(inspect_all(state.path(), false, &mut |_| Ok(())).unwrap(), None);
 
         let identity = Identity {
             task: "errors/0".to_owned(),
@@ -216,18 +232,14 @@ mod tests {
         let commit = Commit { ended: true, ..Commit::empty(CommitId(1)) };
         journal.append(&commit, None).unwrap();
         for directory in [state.path(), &task] {
-            let mut out = Vec::new();
-            assert_eq!(inspect_all(directory, false, &mut out).unwrap(), Some(true));
-            let text = String::from_utf8(out).unwrap();
+            let text = told(directory, false);
             for expected in ["commit 1; end", "task errors/0", "pipeline access, node a", "in use by process"]
             {
                 assert!(text.contains(expected), "no {expected:?} in\n{text}");
             }
         }
-        let mut out = Vec::new();
-        assert_eq!(inspect_all(state.path(), true, &mut out).unwrap(), Some(true));
         let lines: Vec<serde_json::Value> =
-            String::from_utf8(out).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            told(state.path(), true).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let found: Vec<&str> = lines.iter().map(|line| line["found"].as_str().unwrap()).collect();
         assert_eq!(found.first().copied(), Some("journal"));
         assert_eq!(found[found.len() - 2..], ["recovered", "state"]);

@@ -27,11 +27,14 @@ use crate::logging;
 use crate::logging::say_rendered;
 use crate::pipeline::{self, Cluster, ConfigError, Detail, Pipeline};
 use crate::stderr;
+use crate::stdout::Out;
+use crate::text::harmless::Harmless;
 use crate::text::width::wrapped_lines;
 use crate::text::{escape, terminal};
 use args::{RunArgs, SchemaArgs, WorkerCommand};
 use exit::{say, wrong_file};
-use std::io::Write as _;
+use serde::Serialize;
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -43,7 +46,11 @@ pub fn main() -> ExitCode {
     }
     let args = match args::parse(std::env::args_os()) {
         Ok(args) => args,
-        Err(error) => return help_or_error(&error),
+        // What is wrong quotes words, which may be names of files of others.
+        Err(error) => {
+            let harmless = args::parse(std::env::args_os().map(harmless)).err();
+            return help_or_error(&harmless.unwrap_or(error));
+        }
     };
     stderr::set_color(args.color);
     if matches!(args.command, WorkerCommand::Run(_) | WorkerCommand::Node(_)) {
@@ -94,6 +101,12 @@ fn help_or_error(error: &clap::Error) -> ExitCode {
         }
         Ok(()) | Err(_) => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2)),
     }
+}
+
+/// A word of the command line as it may be shown.
+fn harmless(word: OsString) -> OsString {
+    let text = word.to_string_lossy();
+    if Harmless::is_needed_for(&text) { escape::one_line(text.as_bytes()).into() } else { word }
 }
 
 fn run_or_print(args: &RunArgs) -> ExitCode {
@@ -190,19 +203,35 @@ impl Printed {
     }
 }
 
-/// Prints for people, in lines that fit the terminal if there is one, and with nothing in it that a terminal obeys.
+/// Prints for people, in lines that fit the terminal if there is one.
 fn print(text: &str) -> Printed {
-    print_document(&wrapped_lines(&escape::lines(text), terminal::columns(&std::io::stdout())))
+    let text = Harmless::text(text);
+    let fitted = wrapped_lines(text.as_str(), terminal::columns(&std::io::stdout()));
+    printed(|out| out.say(&Harmless::text(fitted)))
 }
 
-/// Prints on standard output as it is.
+/// The same in lines as they are.
+fn print_told(text: &str) -> Printed {
+    printed(|out| out.say(&Harmless::text(text)))
+}
+
+/// Prints a value as JSON.
+fn print_json(value: &impl Serialize) -> Printed {
+    printed(|out| out.say(&Harmless::pretty_json(value)?))
+}
+
+/// Prints what is a file, or may become one.
 fn print_document(text: &str) -> Printed {
+    printed(|out| out.data(text.as_bytes()))
+}
+
+fn printed(write: impl FnOnce(&mut Out) -> std::io::Result<()>) -> Printed {
     if worker_stdio::Stream::Output.was_closed() {
         say("error: standard output is closed");
         return Printed::Failed;
     }
-    let mut out = std::io::stdout();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    let mut out = Out::new();
+    match write(&mut out).and_then(|()| out.flush()) {
         Ok(()) => Printed::Whole,
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Printed::ReaderGone,
         Err(error) => {

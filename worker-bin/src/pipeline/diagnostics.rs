@@ -1,6 +1,7 @@
 //! What is wrong with a file, shown with the line and a caret under it.
 
 use super::inline::said::in_options;
+use crate::text::escape::one_line;
 use crate::text::names;
 use crate::text::units::{bytes as size, number};
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
@@ -8,6 +9,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::ops::Range;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -276,7 +278,7 @@ impl SourceText {
     pub(crate) fn read(path: &Path) -> Result<Self, ConfigError> {
         let (bytes, name) = match is_standard_input(path) {
             true => (from_standard_input(), STANDARD_INPUT.to_owned()),
-            false => (File::open(path).and_then(at_most_one_more), path.display().to_string()),
+            false => (File::open(path).and_then(at_most_one_more), one_line(path.as_os_str().as_bytes())),
         };
         let bytes = bytes.map_err(|error| ConfigError::unreadable(Path::new(&name), &error))?;
         if bytes.len() as u64 > BYTES_MAX {

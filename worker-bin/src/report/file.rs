@@ -3,6 +3,7 @@
 use super::html::html;
 use super::model::Report;
 use crate::io::beside::{beside, dangling};
+use crate::text::harmless::Harmless;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -114,7 +115,7 @@ impl ReportFile {
         let text = if self.page {
             Ok(html(report))
         } else {
-            serde_json::to_string_pretty(report).map(|json| json + "\n").map_err(io::Error::other)
+            Harmless::pretty_json(report).map(|json| json.to_string()).map_err(io::Error::other)
         };
         text.and_then(|text| replace(&self.path, text.as_bytes()))
             .map_err(|source| ReportFileError::Write { path: self.shown.clone(), source })

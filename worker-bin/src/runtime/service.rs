@@ -8,6 +8,7 @@
 use super::observe::Watch;
 use super::progress::Progress;
 use crate::explain::Snapshot;
+use crate::text::escape;
 use sd_notify::NotifyState;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Weak};
@@ -61,7 +62,8 @@ fn tell(told: &Receiver<Told>, progress: &Progress, watch: &Weak<Watch>) {
     loop {
         let Some(watch) = watch.upgrade() else { return };
         let now = watch.snapshot();
-        let status = progress.line(&now, &watch);
+        // A line end would begin another word of it.
+        let status = escape::one_line(progress.line(&now, &watch).as_bytes());
         news.push(NotifyState::Status(&status));
         // How long a stop may take is limited elsewhere.
         if is_in_order(&now, &mut moved) || stopping {

@@ -29,7 +29,7 @@ pub(super) fn drawn(lines: &[String], (columns, rows): (usize, usize)) -> String
 
 /// As much of a line as leaves the last column free.
 fn fitted(line: &str, columns: usize) -> String {
-    fit(&escape::lines(line).replace('\t', " "), columns.saturating_sub(1).max(1))
+    fit(&escape::lines(line.as_bytes()).replace('\t', " "), columns.saturating_sub(1).max(1))
 }
 
 #[cfg(test)]

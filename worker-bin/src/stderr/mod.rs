@@ -12,6 +12,7 @@ mod write;
 pub use color::Color;
 pub(crate) use color::{colors, colors_wanted, draws, set_color};
 
+use crate::text::harmless::Harmless;
 use queue::{LineKind, Queue};
 use std::io;
 use std::sync::OnceLock;
@@ -25,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const PATIENCE_MAX: Duration = Duration::from_secs(10);
 
 /// Writes from a thread of its own from now on; `as_log_line` gives a line of the worker itself the form of the log.
-pub(crate) fn start(as_log_line: fn(&str) -> String) {
+pub(crate) fn start(as_log_line: fn(Harmless) -> Harmless) {
     if QUEUE.set(Queue::new()).is_ok()
         && let Some(queue) = QUEUE.get()
     {
@@ -37,8 +38,8 @@ pub(crate) fn start(as_log_line: fn(&str) -> String) {
 }
 
 /// A line that is part of what the worker answers: how a run ended, what is wrong. It is given more room than the log.
-pub fn say(line: &str) {
-    put(line.as_bytes(), LineKind::Answer);
+pub fn say(line: &Harmless) {
+    put(line.as_str().as_bytes(), LineKind::Answer);
 }
 
 fn put(line: &[u8], kind: LineKind) {
@@ -62,13 +63,13 @@ pub fn flush() {
     }
 }
 
-/// Where the log goes: a line a call.
+/// Where the log goes, a line a call, and how what is in it is made harmless.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Log;
+pub(crate) struct Log(pub(crate) fn(&str) -> Harmless);
 
 impl io::Write for Log {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        put(line, LineKind::Log);
+        put(self.0(&String::from_utf8_lossy(line)).as_str().as_bytes(), LineKind::Log);
         Ok(line.len())
     }
 

@@ -2,6 +2,7 @@
 
 use super::frame::{self, ERASE};
 use super::queue::{Queue, Taken};
+use crate::text::harmless::Harmless;
 use crate::text::terminal;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
@@ -11,7 +12,7 @@ use std::io::{IsTerminal as _, Write as _};
 const PIECE_BYTES: usize = 4096;
 
 /// Writes what is queued until standard error is gone.
-pub(super) fn until_closed(queue: &Queue, as_log_line: fn(&str) -> String) {
+pub(super) fn until_closed(queue: &Queue, as_log_line: fn(Harmless) -> Harmless) {
     let terminal = std::io::stderr().is_terminal();
     let mut drawn = false;
     while let Some(taken) = queue.take() {
@@ -24,7 +25,7 @@ pub(super) fn until_closed(queue: &Queue, as_log_line: fn(&str) -> String) {
 }
 
 /// Everything at once: what is drawn is taken away, the lines follow, the frame is drawn below them.
-fn text(taken: Taken, terminal: bool, drawn: &mut bool, as_log_line: fn(&str) -> String) -> Vec<u8> {
+fn text(taken: Taken, terminal: bool, drawn: &mut bool, as_log_line: fn(Harmless) -> Harmless) -> Vec<u8> {
     let mut text = Vec::with_capacity(taken.lines.len() + 256);
     if std::mem::take(drawn) {
         text.extend_from_slice(ERASE.as_bytes());
@@ -33,7 +34,7 @@ fn text(taken: Taken, terminal: bool, drawn: &mut bool, as_log_line: fn(&str) ->
     if taken.dropped > 0 {
         let lines = if taken.dropped == 1 { "line of log was" } else { "lines of log were" };
         let why = format!("warning: {} {lines} dropped: standard error was not read in time", taken.dropped);
-        text.extend_from_slice(as_log_line(&why).as_bytes());
+        text.extend_from_slice(as_log_line(Harmless::text(why)).as_str().as_bytes());
         text.push(b'\n');
     }
     if terminal && !taken.frame.is_empty() {

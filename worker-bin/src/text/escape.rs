@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use unicode_width::UnicodeWidthChar as _;
+use worker_core::words::is_unseen;
 
 /// Longest piece of foreign text in a line, in characters.
 const FOREIGN_CHARS_MAX: usize = 400;
@@ -39,31 +40,55 @@ pub fn foreign(text: &str) -> String {
     }
 }
 
-/// Lines of which each part is fit to be shown already: nothing that a terminal obeys gets through, whoever forgot to escape it.
-#[must_use]
-pub fn lines(text: &str) -> String {
-    escaped(text.as_bytes(), |out, c| match c {
-        '\n' | '\t' => out.push(c),
-        _ if c.is_control() => out.extend(c.escape_default()),
-        _ => out.push(c),
-    })
-}
-
 /// Bytes as they are, tabs included: control characters, characters that show nothing or change the direction of writing, and
 /// what is no UTF-8 stand there as escapes.
 #[must_use]
 pub fn visible(bytes: &[u8]) -> String {
     escaped(bytes, |out, c| match c {
         '\t' => out.push(c),
-        _ if c.is_control() || is_unseen(c) => out.extend(c.escape_default()),
+        _ => push_visible(out, c),
+    })
+}
+
+/// The same, lines included.
+#[must_use]
+pub fn lines(bytes: &[u8]) -> String {
+    escaped(bytes, |out, c| match c {
+        '\n' | '\t' => out.push(c),
+        _ => push_visible(out, c),
+    })
+}
+
+/// JSON that means the same, and has those characters as JSON escapes them: outside of strings there are none but line ends.
+#[must_use]
+pub fn json(text: String) -> String {
+    if text.bytes().all(|byte| byte.is_ascii() && byte != 0x7f) {
+        return text;
+    }
+    escaped(text.as_bytes(), |out, c| match c {
+        '\n' => out.push(c),
+        _ if is_obeyed(c) => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| {
+            write!(out, "\\u{unit:04x}").ok();
+        }),
         _ => out.push(c),
     })
 }
 
-/// Text with everything escaped that means something in HTML, attributes included.
+/// Whether it must not come to a terminal as it is.
+pub(super) fn is_obeyed(c: char) -> bool {
+    c.is_control() || is_unseen(c)
+}
+
+fn push_visible(out: &mut String, c: char) {
+    if is_obeyed(c) { out.extend(c.escape_default()) } else { out.push(c) }
+}
+
+/// Text with everything escaped that means something in HTML, attributes included, or that a reader would not see.
 #[must_use]
 pub fn html(text: &str) -> String {
     escaped(text.as_bytes(), |out, c| match c {
+        '\n' | '\t' => out.push(c),
+        _ if is_obeyed(c) => push_visible(out, c),
         '&' => out.push_str("&amp;"),
         '<' => out.push_str("&lt;"),
         '>' => out.push_str("&gt;"),
@@ -90,24 +115,6 @@ fn push(out: &mut String, c: char) {
     if is_mark { out.push(c) } else { out.extend(c.escape_debug()) }
 }
 
-/// It shows nothing, or changes how others are shown.
-fn is_unseen(c: char) -> bool {
-    matches!(
-        c,
-        '\u{ad}'
-            | '\u{61c}'
-            | '\u{180e}'
-            | '\u{200b}'..='\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}'
-            | '\u{feff}'
-            | '\u{fff9}'..='\u{fffb}'
-            | '\u{1bca0}'..='\u{1bca3}'
-            | '\u{1d173}'..='\u{1d17a}'
-            | '\u{e0000}'..='\u{e007f}'
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,7 +138,8 @@ mod tests {
 
     #[test]
     fn whole_texts_keep_their_lines_and_nothing_else_that_a_terminal_obeys() {
-        assert_eq!(lines("a\tb\n\x1b[2J\r\u{9b}31m\x7f é"), "a\tb\n\\u{1b}[2J\\r\\u{9b}31m\\u{7f} é");
+        let text = "a\tb\n\x1b[2J\r\u{9b}31m\x7f é \u{202e}x";
+        assert_eq!(lines(text.as_bytes()), "a\tb\n\\u{1b}[2J\\r\\u{9b}31m\\u{7f} é \\u{202e}x");
     }
 
     #[test]
@@ -157,9 +165,23 @@ mod tests {
     }
 
     #[test]
+    fn json_says_the_same_without_what_a_terminal_obeys() {
+        let value = serde_json::json!({"\u{9b}": ["a\x1b\u{7f}\u{202e}", "ü😀\u{e0041}"]});
+        let text = json(format!("{value:#}"));
+        assert!(
+            text.contains("\\u009b") && text.contains("\\udb40\\udc41") && text.contains("ü😀"),
+            "{text}"
+        );
+        assert!(!text.chars().any(|c| c != '\n' && is_obeyed(c)), "{text:?}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).expect("JSON"), value);
+        assert_eq!(json("{\n}".to_owned()), "{\n}");
+    }
+
+    #[test]
     fn no_text_becomes_a_tag_or_leaves_an_attribute() {
         let safe = html("<script>alert('x')</script>\" onload=\"y & z");
         assert!(!safe.contains(['<', '>', '"', '\'']), "{safe}");
         assert!(safe.starts_with("&lt;script&gt;alert(&#39;x&#39;)"), "{safe}");
+        assert_eq!(html("a\n\x1b[m\u{202e}"), "a\n\\u{1b}[m\\u{202e}");
     }
 }

@@ -29,7 +29,7 @@ function renderCharts(view) {
   const end = view.status.uptime_s;
   const begin = Math.max(0, end - WINDOW_S);
   const stages = view.stages.filter((stage) => stage.here.length);
-  at("charts-title").textContent = end < WINDOW_S ? "Since the start, " + duration(end) : "The last five minutes";
+  write("charts-title", end < WINDOW_S ? "Since the start, " + duration(end) : "The last five minutes");
   show("plots", stages.map((stage) => plot(view, stage, (points.get(stage.name) || []).filter((p) => p.at_s >= begin - 1), begin, end)));
 }
 

@@ -1,16 +1,20 @@
 // Elements from data. What stands in the document is changed in place, so focus, scrolling and animations last.
-// Text is only ever set as text: nothing a program, a record or a peer said is read as markup.
+// Text is only ever set as text, and by visible: nothing a program, a record or a peer said is read as markup, or changes how others are shown.
 const SVG = "http://www.w3.org/2000/svg";
 
 function h(tag, props, ...kids) {
   const all = [];
   const add = (kid) => {
     if (Array.isArray(kid)) kid.forEach(add);
-    else if (kid !== null && kid !== undefined && kid !== false) all.push(typeof kid === "object" ? kid : String(kid));
+    else if (kid !== null && kid !== undefined && kid !== false) all.push(typeof kid === "object" ? kid : visible(String(kid)));
   };
   kids.forEach(add);
   return { tag, props: props || {}, kids: all };
 }
+
+// What shows nothing or changes the direction of writing stands there as an escape, as in a terminal.
+const UNSEEN = /[\u{0}-\u{8}\u{b}-\u{1f}\u{7f}-\u{9f}\u{ad}\u{61c}\u{180e}\u{200b}-\u{200f}\u{2028}-\u{202e}\u{2060}-\u{206f}\u{feff}\u{fff9}-\u{fffb}\u{1bca0}-\u{1bca3}\u{1d173}-\u{1d17a}\u{e0000}-\u{e007f}]/gu;
+const visible = (text) => text.replace(UNSEEN, (c) => "\\u{" + c.codePointAt(0).toString(16) + "}");
 
 function sign(state) {
   return h("svg", { class: "sign", "aria-hidden": "true" }, h("use", { href: "#g-" + state }));
@@ -74,7 +78,7 @@ function set(node, name, value) {
   if (name.startsWith("on")) node[name] = value || null;
   else if (name === "style") styled(node, value || {});
   else if (value === undefined || value === null || value === false) node.removeAttribute(name);
-  else node.setAttribute(name, value === true ? "" : String(value));
+  else node.setAttribute(name, value === true ? "" : visible(String(value)));
 }
 
 // One property at a time: the page's policy takes no style that is text.
@@ -84,4 +88,5 @@ function styled(node, style) {
 }
 
 const at = (id) => document.getElementById(id);
+const write = (id, text) => { at(id).textContent = visible(text); };
 const show = (id, ...kids) => patch(at(id), h("x", null, ...kids).kids);

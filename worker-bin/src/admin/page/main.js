@@ -153,12 +153,12 @@ function say(view) {
   const key = v.word + "|" + (view.stalls[0] ? view.stalls[0].root : v.state === "moving" ? "" : v.why);
   if (key === saidBefore) return;
   saidBefore = key;
-  at("said").textContent = `${v.word}. ${v.why} ${v.todo ? "What to do: " + v.todo : ""}`;
+  write("said", `${v.word}. ${v.why} ${v.todo ? "What to do: " + v.todo : ""}`);
 }
 
 function sayLost() {
   saidBefore = "";
-  if (!now.ended && now.heard) at("said").textContent = now.lost.why + ". What is shown is its last state.";
+  if (!now.ended && now.heard) write("said", now.lost.why + ". What is shown is its last state.");
 }
 
 const ICON_COLOURS = { warned: "#b87800", waiting: "#b87800", moving: "#1d9a75", working: "#2f74d0", idle: "#7b8892", stalled: "#d13b31", paused: "#7d52c8", done: "#5d7267", failed: "#d13b31", away: "#a0abb3" };
@@ -235,11 +235,11 @@ function renderStale() {
   box.hidden = now.lost === null;
   if (now.lost === null) return;
   if (over) {
-    box.textContent = "The run is over, and its process has ended: this is its last state. A worker that is started at this address again will be shown.";
+    box.textContent = visible("The run is over, and its process has ended: this is its last state. A worker that is started at this address again will be shown.");
   } else if (!now.heard) {
-    box.textContent = `${now.lost.why}. Trying again.`;
+    box.textContent = visible(`${now.lost.why}. Trying again.`);
   } else {
-    box.textContent = `${now.lost.why}: this is its state as of ${clock(now.heard)}, ${duration((Date.now() - now.heard) / 1000)} ago. Trying again; look whether the process still runs.`;
+    box.textContent = visible(`${now.lost.why}: this is its state as of ${clock(now.heard)}, ${duration((Date.now() - now.heard) / 1000)} ago. Trying again; look whether the process still runs.`);
   }
   if (!over) icon("away");
   at("drain").disabled = true;
@@ -263,7 +263,7 @@ const THEMES = ["system", "light", "dark"];
 function theme(name) {
   if (name === "system") delete document.documentElement.dataset.theme;
   else document.documentElement.dataset.theme = name;
-  at("theme").textContent = "Theme: " + name;
+  write("theme", "Theme: " + name);
   at("theme").dataset.theme = name;
   try { localStorage.setItem("worker-theme", name); } catch { /* it is forgotten */ }
 }

@@ -13,9 +13,9 @@ const ORDERS = {
 function order(kind, stage) {
   pending = ORDERS[kind](stage);
   if (token !== null && !pending.confirm) return send(token);
-  at("order-title").textContent = pending.title;
-  at("order-what").textContent = pending.what;
-  at("order-go").textContent = pending.go;
+  write("order-title", pending.title);
+  write("order-what", pending.what);
+  write("order-go", pending.go);
   at("order-token").hidden = token !== null;
   at("token").value = "";
   orderError(null);
@@ -24,7 +24,7 @@ function order(kind, stage) {
 }
 
 function orderError(text) {
-  at("order-error").textContent = text || "";
+  write("order-error", text || "");
   at("order-error").hidden = text === null;
   if (text !== null && !at("order").open) notice(text);
 }
@@ -65,7 +65,7 @@ function again(asked) {
 
 let noticeTimer = 0;
 function notice(text) {
-  at("notice").textContent = text;
+  write("notice", text);
   at("notice").hidden = false;
   clearTimeout(noticeTimer);
   noticeTimer = setTimeout(() => { at("notice").hidden = true; }, 12000);

@@ -74,7 +74,7 @@ function noteDead(view) {
 
 function renderDead(view) {
   const total = view.status.tasks.reduce((sum, task) => sum + task.dead_records, 0);
-  at("dead-count").textContent = total === 0 ? "" : plural(total, "record") + " dead-lettered" + (total > deadLetters.length ? `; the last ${deadLetters.length} are shown` : "");
+  write("dead-count", total === 0 ? "" : plural(total, "record") + " dead-lettered" + (total > deadLetters.length ? `; the last ${deadLetters.length} are shown` : ""));
   at("main").classList.toggle("has-dead", total > 0);
   if (total === 0) return show("dead-list", h("p", { class: "calm" }, "None: no record was dead-lettered."));
   const groups = groupLetters();

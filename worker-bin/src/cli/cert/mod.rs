@@ -4,7 +4,7 @@ mod edit;
 mod params;
 
 use super::exit::{WRONG, say, wrong_file};
-use super::print_document;
+use super::print_told;
 use crate::admin::Place;
 use crate::pipeline::{Cluster, ClusterNode};
 use crate::text::escape;
@@ -157,7 +157,7 @@ pub(super) fn cert(command: &CertCommand) -> ExitCode {
         CertCommand::Show(args) => show(args),
     };
     match said {
-        Ok(said) => print_document(&said).exit_code(),
+        Ok(said) => print_told(&said).exit_code(),
         Err(error) => {
             say(&format!("error: {error}"));
             error.status()

@@ -9,7 +9,7 @@ mod sample;
 
 use super::args::CheckArgs;
 use super::exit::{FAILED, WRONG, say, wrong_file};
-use super::{Printed, print, print_document, test};
+use super::{Printed, print, print_document, print_json, test};
 use crate::child::{Containment, containment_here};
 use crate::logging::say_rendered;
 use crate::pipeline::plan::{Plan, Role};
@@ -46,7 +46,7 @@ pub(super) fn status(args: &CheckArgs) -> u8 {
             Ok(checked) => json::Report::of(args, checked),
             Err(error) => json::Report::wrong(args, error.told()),
         };
-        return print_json(&report);
+        return print_json(&report).status(report.status());
     }
     let checked = match checked {
         Ok(checked) => checked,
@@ -68,16 +68,6 @@ pub(super) fn status(args: &CheckArgs) -> u8 {
         _ if !errors.is_empty() => WRONG,
         Some(sample) => sample_run(&checked.pipeline, sample),
         None => printed.status(0),
-    }
-}
-
-fn print_json(report: &json::Report) -> u8 {
-    match serde_json::to_string_pretty(report) {
-        Ok(text) => print_document(&(text + "\n")).status(report.status()),
-        Err(error) => {
-            say(&format!("error: what was found cannot be written as JSON: {error}"));
-            FAILED
-        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::store::LetterId;
 use crate::io::dead::{Letter, word};
+use crate::text::harmless::Harmless;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
@@ -75,7 +76,7 @@ impl<'a> ShownLetter<'a> {
         }
     }
 
-    pub(super) fn line(&self) -> String {
-        serde_json::to_string(self).expect("strings and numbers always serialise")
+    pub(super) fn line(&self) -> Harmless {
+        Harmless::json(self).expect("strings and numbers always serialise")
     }
 }

@@ -1,14 +1,16 @@
 //! `worker dlq list`: a line for each dead letter, and how many there are of each reason.
 
+use super::Failed;
 use super::args::ListArgs;
 use super::claims::{Claimed, Given, Replay};
 use super::damaged::Damaged;
 use super::json::ShownLetter;
 use super::stages::Stages;
 use super::store::{Kept, LetterId, Store, StoreError};
-use super::{Failed, Output};
 use crate::io::dead::Letter;
+use crate::stdout::Out;
 use crate::text::escape::shortened;
+use crate::text::harmless::Harmless;
 use crate::text::table::{Column, Table};
 use crate::text::terminal;
 use crate::text::units::number;
@@ -54,7 +56,7 @@ struct Listing<'a> {
     replays: &'a [Replay],
     /// What each replay was given, once one of its letters was seen.
     given: HashMap<u32, Given>,
-    output: Output,
+    output: Out,
     room: Option<usize>,
     table: Table,
     count: u64,
@@ -75,7 +77,7 @@ impl<'a> Listing<'a> {
             claimed: Claimed::by(replays),
             replays,
             given: HashMap::new(),
-            output: Output::stdout(),
+            output: Out::new(),
             count: 0,
             replayed: 0,
             reasons: BTreeMap::new(),
@@ -98,7 +100,7 @@ impl<'a> Listing<'a> {
             return Ok(self.output.line(&shown.line())?);
         }
         if self.count == 1 {
-            self.output.line(&self.table.heads())?;
+            self.say(&self.table.heads())?;
         }
         let reason = match before {
             Some(before) => format!("{before} again: {}", letter.reason),
@@ -114,7 +116,11 @@ impl<'a> Listing<'a> {
             replay.map_or_else(|| "-".to_owned(), replayed),
             reason,
         ];
-        Ok(self.output.line(&self.table.line(&cells))?)
+        Ok(self.say(&self.table.line(&cells))?)
+    }
+
+    fn say(&mut self, line: &str) -> io::Result<()> {
+        self.output.line(&Harmless::text(line))
     }
 
     /// The letter that this one was before it was replayed.
@@ -146,7 +152,7 @@ impl<'a> Listing<'a> {
         if self.count == 0 {
             let which =
                 self.args.stage.as_ref().map(|stage| format!(" of stage {stage}")).unwrap_or_default();
-            self.output.line(&format!("no dead letters{which}{}", self.store.place()))?;
+            self.say(&format!("no dead letters{which}{}", self.store.place()))?;
             return self.output.end();
         }
         let replayed = if self.replayed > 0 {
@@ -155,17 +161,17 @@ impl<'a> Listing<'a> {
             String::new()
         };
         let letters = if self.count == 1 { "letter" } else { "letters" };
-        self.output
-            .line(&format!("\n{} dead {letters}{replayed}, by stage and reason:", number(self.count)))?;
-        let mut reasons: Vec<(&(String, String), &u64)> = self.reasons.iter().collect();
+        self.say(&format!("\n{} dead {letters}{replayed}, by stage and reason:", number(self.count)))?;
+        let (by_reason, room) = (std::mem::take(&mut self.reasons), self.room);
+        let mut reasons: Vec<(&(String, String), &u64)> = by_reason.iter().collect();
         reasons.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
         for ((stage, reason), count) in reasons.iter().take(REASONS_SHOWN_MAX) {
             let line = format!("{count:>8}  {}: {reason}", shortened(stage, usize::MAX));
-            self.output.line(&wrapped_lines(&line, self.room))?;
+            self.say(&wrapped_lines(&line, room))?;
         }
         let hidden: u64 = reasons.iter().skip(REASONS_SHOWN_MAX).map(|(_, count)| **count).sum();
         if hidden + self.uncounted > 0 {
-            self.output.line(&format!("{:>8}  other reasons", hidden + self.uncounted))?;
+            self.say(&format!("{:>8}  other reasons", hidden + self.uncounted))?;
         }
         self.output.end()
     }

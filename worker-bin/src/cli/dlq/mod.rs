@@ -14,7 +14,7 @@ mod store;
 use super::exit::{say, wrong_file};
 use crate::cli::args::RunArgs;
 use args::{DlqArgs, DlqCommand};
-use std::io::{self, BufWriter, Stdout, Write as _};
+use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 use store::StoreError;
@@ -69,30 +69,5 @@ enum Failed {
 impl From<claims::ClaimError> for Failed {
     fn from(error: claims::ClaimError) -> Self {
         Self::Store(error.into())
-    }
-}
-
-#[derive(Debug)]
-struct Output(BufWriter<Stdout>);
-
-impl Output {
-    fn stdout() -> Self {
-        Self(BufWriter::new(io::stdout()))
-    }
-
-    fn line(&mut self, line: &str) -> io::Result<()> {
-        self.0.write_all(line.as_bytes())?;
-        self.0.write_all(b"\n")
-    }
-
-    fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.0.write_all(bytes)
-    }
-
-    fn end(mut self) -> io::Result<()> {
-        if worker_stdio::Stream::Output.was_closed() {
-            return Err(io::Error::other("it is closed"));
-        }
-        self.0.flush()
     }
 }

@@ -1,13 +1,15 @@
 //! `worker dlq show`: all that is known about one dead letter.
 
+use super::Failed;
 use super::args::ShowArgs;
 use super::claims::{Claimed, Replay};
 use super::json::ShownLetter;
 use super::list::{ending, replayed};
 use super::store::{LetterId, Store, StoreError};
-use super::{Failed, Output};
 use crate::io::dead::Letter;
+use crate::stdout::Out;
 use crate::text::escape::one_line;
+use crate::text::harmless::Harmless;
 use crate::text::units::number;
 use std::process::ExitCode;
 use worker_core::event::Contents;
@@ -17,9 +19,9 @@ pub(super) fn show(args: &ShowArgs) -> Result<ExitCode, Failed> {
     let id: LetterId = args.id().parse()?;
     let (store, _) = Store::find(args.file(), &args.from)?;
     let letter = store.letter(&id)?;
-    let mut output = Output::stdout();
+    let mut output = Out::new();
     if args.raw {
-        output.bytes(&letter.record)?;
+        output.data(&letter.record)?;
         output.end()?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -31,7 +33,7 @@ pub(super) fn show(args: &ShowArgs) -> Result<ExitCode, Failed> {
         let shown = ShownLetter::new(&id, &letter, replay.map(|replay| replay.number), before.as_ref());
         output.line(&shown.line())?;
     } else {
-        output.bytes(page(&id, &letter, replay, before.as_ref()).as_bytes())?;
+        output.say(&Harmless::text(page(&id, &letter, replay, before.as_ref())))?;
     }
     output.end()?;
     Ok(ExitCode::SUCCESS)

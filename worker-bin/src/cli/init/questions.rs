@@ -3,6 +3,7 @@
 use crate::logging::say_rendered;
 use crate::pipeline::{self, Delivery, INLINE_OPTIONS, InlineOption, InlineWord, Pipeline};
 use crate::stderr;
+use crate::text::harmless::Harmless;
 use std::io::{self, BufRead as _, Write as _};
 use std::path::Path;
 
@@ -87,7 +88,8 @@ fn yes(question: &str) -> Option<bool> {
 fn answer(question: &str, default: &str) -> Option<String> {
     let shown = if default.is_empty() { String::new() } else { format!(" [{default}]") };
     let mut terminal = io::stderr();
-    terminal.write_all(format!("{question}{shown}: ").as_bytes()).and_then(|()| terminal.flush()).ok()?;
+    let asked = Harmless::text(format!("{question}{shown}: "));
+    terminal.write_all(asked.as_str().as_bytes()).and_then(|()| terminal.flush()).ok()?;
     let mut line = String::new();
     match io::stdin().lock().read_line(&mut line) {
         Ok(1..) => {}
@@ -103,5 +105,5 @@ fn answer(question: &str, default: &str) -> Option<String> {
 fn tell(text: &str) {
     let mut terminal = io::stderr();
     // Who has no terminal any more is told nothing, and asked nothing next.
-    terminal.write_all(format!("{text}\n").as_bytes()).ok();
+    terminal.write_all(Harmless::text(format!("{text}\n")).as_str().as_bytes()).ok();
 }

@@ -218,7 +218,8 @@ fn pipelines(found: &[Found]) -> BTreeSet<&str> {
 /// What the last run said when it ended.
 fn ended(found: &[Found], wanted: &[&Found], pipeline: Option<&str>) -> Result<Target, Failure> {
     let Some(last) = wanted.first() else {
-        let named = pipeline.map_or_else(String::new, |name| format!(" of pipeline {name}"));
+        let named =
+            pipeline.map_or_else(String::new, |name| format!(" of pipeline {}", words::foreign(name)));
         if let (Some(name), false) = (pipeline, found.is_empty()) {
             let there = names::tail(name, "pipelines here", pipelines(found));
             return Err(Failure::new(FAILED, registry::none_found(&named) + &there));

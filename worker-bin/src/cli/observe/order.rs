@@ -5,7 +5,7 @@ use super::find::{Target, find, none_any_more};
 use super::{FAILED, Failure, WRONG};
 use crate::admin::Changed;
 use crate::admin::client::{ClientError, encoded};
-use crate::cli::{print, print_document};
+use crate::cli::{print, print_json};
 use crate::explain::words;
 use hyper::StatusCode;
 use serde_json::json;
@@ -45,8 +45,7 @@ pub(super) async fn pause(args: &OrderArgs, paused: bool) -> Result<ExitCode, Fa
         ));
     }
     if args.json {
-        let nodes = serde_json::to_string_pretty(&nodes).unwrap_or_default();
-        return Ok(print_document(&(nodes + "\n")).exit_code());
+        return Ok(print_json(&nodes).exit_code());
     }
     Ok(print(&did.concat()).exit_code())
 }

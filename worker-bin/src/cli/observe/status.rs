@@ -6,7 +6,7 @@ use super::{FAILED, Failure};
 use crate::admin::registry;
 use crate::child::Containment;
 use crate::cli::exit::say;
-use crate::cli::{print, print_document};
+use crate::cli::{print, print_json};
 use crate::explain::{Drain, RunState, Snapshot, Stage, Task, Why, words};
 use crate::report;
 use crate::text::escape::one_line;
@@ -28,10 +28,7 @@ pub(super) async fn status(args: &StatusArgs) -> Result<ExitCode, Failure> {
         return Err(Failure::new(FAILED, "no worker answers"));
     }
     if args.json {
-        return Ok(print_document(
-            &(serde_json::to_string_pretty(&heard.snapshots).unwrap_or_default() + "\n"),
-        )
-        .exit_code());
+        return Ok(print_json(&heard.snapshots).exit_code());
     }
     let room = terminal::columns(&std::io::stdout());
     let said: Vec<_> = heard.snapshots.iter().map(|snapshot| short(snapshot, room)).collect();
@@ -46,9 +43,7 @@ fn list(json: bool) -> Result<ExitCode, Failure> {
     if json {
         let entries: Vec<_> =
             found.iter().map(|f| serde_json::json!({ "alive": f.alive, "worker": f.entry })).collect();
-        return Ok(
-            print_document(&(serde_json::to_string_pretty(&entries).unwrap_or_default() + "\n")).exit_code()
-        );
+        return Ok(print_json(&entries).exit_code());
     }
     if found.is_empty() {
         return Ok(print(&(registry::none_found("") + "\n")).exit_code());

@@ -7,13 +7,14 @@ use crate::admin::Tapped;
 use crate::admin::client::{ClientError, Lines, encoded};
 use crate::cli::exit::say;
 use crate::explain::words;
-use crate::text::escape::visible;
+use crate::stdout::Out;
+use crate::text::harmless::Harmless;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hyper::StatusCode;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -122,8 +123,7 @@ fn warn(note: &str) {
 struct Shown {
     left: u64,
     json: bool,
-    escaped: bool,
-    out: io::BufWriter<io::StdoutLock<'static>>,
+    out: Out,
     /// Records left out and not spoken of yet.
     skipped: u64,
     said: Option<Instant>,
@@ -131,12 +131,10 @@ struct Shown {
 
 impl Shown {
     fn new(args: &TapArgs) -> Self {
-        let stdout = io::stdout();
         Self {
             left: args.limit.unwrap_or(u64::MAX),
             json: args.json,
-            escaped: stdout.is_terminal(),
-            out: io::BufWriter::with_capacity(64 << 10, stdout.lock()),
+            out: Out::new(),
             skipped: 0,
             said: None,
         }
@@ -166,13 +164,7 @@ impl Shown {
                 }
             }
         };
-        let mut text = match (self.json, self.escaped) {
-            (true, _) => of_node(node, &tapped).into_bytes(),
-            (false, true) => visible(&bytes).into_bytes(),
-            (false, false) => bytes,
-        };
-        text.push(b'\n');
-        written(self.out.write_all(&text))
+        written(if self.json { self.out.line(&of_node(node, &tapped)) } else { self.out.record(&bytes) })
     }
 
     fn flush(&mut self) -> Result<bool, Failure> {
@@ -210,14 +202,14 @@ fn written(result: io::Result<()>) -> Result<bool, Failure> {
 }
 
 /// A line of JSON that says which node it is of.
-fn of_node(node: &str, tapped: &Tapped) -> String {
+fn of_node(node: &str, tapped: &Tapped) -> Harmless {
     let mut value = serde_json::to_value(tapped).unwrap_or_default();
     if let Some(inner) = value.as_object_mut().and_then(|outer| outer.values_mut().next())
         && let Some(members) = inner.as_object_mut()
     {
         members.insert("node".to_owned(), node.into());
     }
-    value.to_string()
+    Harmless::made_json(value.to_string())
 }
 
 #[cfg(test)]
@@ -234,7 +226,11 @@ mod tests {
     fn a_line_of_json_names_task_and_node() {
         let record =
             Tapped::Record { task: "errors/0".to_owned(), record: Some("a".to_owned()), record_b64: None };
-        assert_eq!(of_node("b", &record), r#"{"record":{"node":"b","record":"a","task":"errors/0"}}"#);
-        assert_eq!(of_node("b", &Tapped::Skipped { records: 3 }), r#"{"skipped":{"node":"b","records":3}}"#);
+        assert_eq!(
+            of_node("b", &record).as_str(),
+            r#"{"record":{"node":"b","record":"a","task":"errors/0"}}"#
+        );
+        let skipped = of_node("b", &Tapped::Skipped { records: 3 });
+        assert_eq!(skipped.as_str(), r#"{"skipped":{"node":"b","records":3}}"#);
     }
 }

@@ -3,7 +3,7 @@
 use super::Failure;
 use super::args::WhyArgs;
 use super::find::{Heard, Target, ask, find};
-use crate::cli::{Printed, print, print_document};
+use crate::cli::{Printed, print, print_json};
 use crate::explain::{Explanation, RunState, Snapshot, explain, words};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub(super) async fn why(args: &WhyArgs) -> Result<ExitCode, Failure> {
         }
         let explanation = joined(&heard);
         let printed = if args.json {
-            print_document(&(serde_json::to_string_pretty(&explanation).unwrap_or_default() + "\n"))
+            print_json(&explanation)
         } else if heard.snapshots.is_empty() {
             print(&explanation.notes.iter().fold(String::new(), |text, note| text + note + "\n"))
         } else {

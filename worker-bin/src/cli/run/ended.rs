@@ -3,6 +3,7 @@
 use crate::cli::exit::{FAILED, INCOMPLETE, WRONG, say, signalled};
 use crate::explain::words;
 use crate::runtime::{DRAINED, RunError, SIGPIPE, Summary};
+use crate::text::escape::one_line;
 
 /// Says how a run ended; gives the exit status.
 pub(super) fn said(result: Result<Summary, RunError>) -> u8 {
@@ -23,7 +24,8 @@ pub(super) fn said(result: Result<Summary, RunError>) -> u8 {
         }
         Err(RunError::Pipeline { why, summary }) => {
             incomplete(&summary);
-            say(&format!("error: {why}"));
+            // A program may have said it, with line ends.
+            say(&format!("error: {}", one_line(why.as_bytes())));
             FAILED
         }
         Err(error @ RunError::System { .. }) => {

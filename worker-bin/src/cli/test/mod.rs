@@ -12,7 +12,7 @@ pub use args::{TEST_EXAMPLES, TestArgs};
 
 use super::exit::{say, wrong_file};
 use super::files::WriteError;
-use super::{Printed, print_document};
+use super::{Printed, print_told};
 use crate::pipeline::{self, Pipeline, Test};
 use crate::text::names;
 use attempt::Runner;
@@ -58,13 +58,13 @@ pub(super) fn test(args: &TestArgs) -> ExitCode {
     for expected in &expected {
         let verdict = verdict::of(&pipeline, expected, &runner);
         if printed == Printed::Whole {
-            printed = print_document(&show::verdict(&verdict));
+            printed = print_told(&show::verdict(&verdict));
         }
         verdicts.push(verdict);
         written = note(args, &pipeline, &verdicts, &labels);
     }
     if printed == Printed::Whole {
-        printed = print_document(&show::sum(&verdicts));
+        printed = print_told(&show::sum(&verdicts));
     }
     if let Err(error) = written {
         say(&format!("error: --junit: {error}"));

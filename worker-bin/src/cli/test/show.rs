@@ -13,7 +13,7 @@ pub(super) fn verdict(verdict: &Verdict) -> String {
         Some(Trouble { title, text, .. }) => {
             let mut told = format!("FAILED  {name}: {title}\n");
             for line in text.lines() {
-                writeln!(told, "  {}", escape::lines(line)).ok();
+                writeln!(told, "  {}", escape::lines(line.as_bytes())).ok();
             }
             told
         }
