@@ -2,6 +2,7 @@
 
 use crate::text::escape::one_line;
 use crate::text::harmless::Harmless;
+use axum::body::Bytes;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -9,14 +10,19 @@ use serde::Serialize;
 /// As plain text.
 impl IntoResponse for Harmless {
     fn into_response(self) -> Response {
-        self.as_str().to_owned().into_response()
+        self.into_string().into_response()
     }
+}
+
+/// JSON that is there already.
+pub(super) fn made_json(text: Bytes) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], text).into_response()
 }
 
 /// A value as JSON.
 pub(super) fn json(value: &impl Serialize) -> Response {
     match Harmless::json(value) {
-        Ok(text) => ([(header::CONTENT_TYPE, "application/json")], text).into_response(),
+        Ok(text) => made_json(text.into_string().into()),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, line(&error.to_string())).into_response(),
     }
 }

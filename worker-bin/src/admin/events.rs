@@ -4,10 +4,10 @@
 //! meanwhile; what it still holds of old is bounded for all readers together.
 
 use super::connections::Held;
+use super::prepared::Prepared;
 use super::refusals::Refusal;
-use super::subject::{Live, Subject};
+use super::subject::Subject;
 use crate::mutex::lock;
-use crate::text::harmless::Harmless;
 use axum::body::Bytes;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -35,6 +35,7 @@ pub(super) type Part = Result<Bytes, Infallible>;
 /// Those who read, and what they are told.
 pub(super) struct Events {
     subject: Arc<dyn Subject>,
+    prepared: Arc<Prepared>,
     latest: watch::Sender<Option<Arc<Told>>>,
     readers: Mutex<Readers>,
     made: AtomicU64,
@@ -65,9 +66,10 @@ struct Told {
 }
 
 impl Events {
-    pub(super) fn new(subject: Arc<dyn Subject>) -> Arc<Self> {
+    pub(super) fn new(subject: Arc<dyn Subject>, prepared: Arc<Prepared>) -> Arc<Self> {
         Arc::new(Self {
             subject,
+            prepared,
             latest: watch::Sender::new(None),
             readers: Mutex::default(),
             made: AtomicU64::new(0),
@@ -142,11 +144,13 @@ async fn tell(events: Arc<Events>) {
     let mut news = events.subject.news();
     let mut old: Vec<Weak<Told>> = Vec::new();
     loop {
-        let live = Live { status: events.subject.snapshot(), why: events.subject.explanation() };
-        let last = live.status.end.is_some();
-        let text = Harmless::json(&live).map(|text| text.to_string()).unwrap_or_default();
+        // Before what is told: the last event says how it ended.
+        let last = events.subject.has_ended();
         let number = events.made.fetch_add(1, Ordering::Relaxed);
-        let text = Bytes::from(format!("event: status\ndata: {text}\n\n"));
+        // A `Live`, of what others are told who ask for a part of it.
+        let (status, why) = (events.prepared.status(), events.prepared.why());
+        let text: [&[u8]; 5] = [b"event: status\ndata: {\"status\":", &status, b",\"why\":", &why, b"}\n\n"];
+        let text = Bytes::from(text.concat());
         let told = Arc::new(Told { number, text, last });
         old.push(Arc::downgrade(&told));
         events.latest.send_replace(Some(told));

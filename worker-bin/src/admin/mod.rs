@@ -39,6 +39,7 @@ mod guard;
 mod listen;
 mod page;
 mod pages;
+mod prepared;
 mod refusals;
 pub mod registry;
 mod routes;

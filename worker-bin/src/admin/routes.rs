@@ -1,12 +1,13 @@
 //! Requests and their answers.
 
 use super::access::Access;
-use super::answers::{json, line};
+use super::answers::{json, line, made_json};
 use super::body;
 use super::connections::{self, Held};
 use super::events::{Events, READERS_MAX};
 use super::guard::Foreign;
 use super::page::{PAGE, POLICY};
+use super::prepared::Prepared;
 use super::refusals::{Refusal, Refusals};
 use super::subject::{AdminCommand, Subject, TapAsk, TapSide, Tapped};
 use crate::explain::{RunState, words};
@@ -42,6 +43,7 @@ struct Asked {
     access: Access,
     refusals: Arc<Refusals>,
     events: Arc<Events>,
+    prepared: Arc<Prepared>,
     /// The name that was listened on, and those that the user has added.
     own_hosts: Arc<[String]>,
 }
@@ -56,8 +58,9 @@ pub async fn serve(
     refusals: Arc<Refusals>,
 ) {
     let own_hosts = own_hosts.into();
-    let events = Events::new(Arc::clone(&subject));
-    let asked = Asked { subject, access, refusals: Arc::clone(&refusals), events, own_hosts };
+    let prepared = Arc::new(Prepared::new(Arc::clone(&subject)));
+    let events = Events::new(Arc::clone(&subject), Arc::clone(&prepared));
+    let asked = Asked { subject, access, refusals: Arc::clone(&refusals), events, prepared, own_hosts };
     connections::serve(listener, https, router(asked), refusals).await;
 }
 
@@ -79,11 +82,11 @@ fn router(asked: Asked) -> Router {
         .route("/metrics", get(metrics))
         .route(
             "/api/v1/status",
-            get(|State(asked): State<Asked>| async move { json(&asked.subject.snapshot()) }),
+            get(|State(asked): State<Asked>| async move { made_json(asked.prepared.status()) }),
         )
         .route(
             "/api/v1/why",
-            get(|State(asked): State<Asked>| async move { json(&asked.subject.explanation()) }),
+            get(|State(asked): State<Asked>| async move { made_json(asked.prepared.why()) }),
         )
         .route(
             "/api/v1/pipeline",
@@ -205,7 +208,7 @@ async fn metrics(State(asked): State<Asked>, headers: HeaderMap) -> Response {
     let accepts = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let form = Form::accepted(&accepts.collect::<Vec<_>>().join(","));
     let headers = [(header::CONTENT_TYPE, form.content_type()), (header::VARY, "accept")];
-    (headers, Harmless::text(asked.subject.metrics(form))).into_response()
+    (headers, asked.prepared.metrics(form)).into_response()
 }
 
 /// The state once a second, and at once when the run ends; then the stream ends.

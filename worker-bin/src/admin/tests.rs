@@ -201,6 +201,26 @@ async fn what_only_tells_is_told_without_a_token() {
 }
 
 #[tokio::test]
+async fn answers_are_made_once_and_shared_until_the_run_is_looked_at_again() {
+    let asked = asked(sample::calm()).await;
+    let prepared = prepared::Prepared::new(Arc::clone(&asked.worker) as _);
+    for answer in
+        [prepared::Prepared::status, prepared::Prepared::why, |p: &prepared::Prepared| p.metrics(Form::Plain)]
+    {
+        // On a busy machine it may be too old at once.
+        let is_shared = (0..100).any(|_| answer(&prepared).as_ptr() == answer(&prepared).as_ptr());
+        assert!(is_shared);
+        let before = answer(&prepared);
+        asked.worker.news.send_modify(|looks| *looks += 1);
+        assert_ne!(answer(&prepared).as_ptr(), before.as_ptr());
+    }
+    asked.worker.snapshot.lock().expect("no test panics with it").lost_records = 4711;
+    asked.worker.news.send_modify(|looks| *looks += 1);
+    let now: Snapshot = asked.client.get("/api/v1/status").await.expect("it tells");
+    assert_eq!(now.lost_records, 4711);
+}
+
+#[tokio::test]
 async fn metrics_come_in_the_form_that_is_asked_for() {
     let asked = asked(sample::calm()).await;
     for (accept, kind, text) in [

@@ -70,6 +70,11 @@ impl Harmless {
         &self.0
     }
 
+    #[must_use]
+    pub fn into_string(self) -> String {
+        self.0
+    }
+
     /// Whether there is something in a text that a terminal would obey, or a reader not see.
     #[must_use]
     pub fn is_needed_for(text: &str) -> bool {
