@@ -115,7 +115,9 @@ fn a_file_that_is_cut_while_it_is_read_is_no_end() {
     whole.shell("seq 1 300000 > in1.txt");
     let (_, finished) = disturbed(|scratch| drop(scratch.shell("truncate -s 100 in1.txt")));
     let expected = worker_core::words::number(whole.len("in1.txt"));
-    finished.expect(1).says(&["in1.txt", &format!("but had {expected} when this run began"), "cut"]);
+    finished
+        .expect(1)
+        .says(&[&format!("in1.txt ends after 100 bytes, but had {expected} when this run began"), "cut"]);
 }
 
 #[test]

@@ -223,16 +223,31 @@ pub enum SourceError {
     Replaced { path: PathBuf, what: &'static str },
     /// A file of the first start was cut.
     #[error(
-        "{} ends after {length} bytes, but had {expected} when this run began; restore it, or begin a new run with \
-         --fresh", path.display(), length = number(*length), expected = number(*expected)
+        "{} ends after {length} bytes, but had {expected} when this run began{}; restore it, or begin a new run with \
+         --fresh", path.display(), of_which(*length, *read), length = number(*length), expected = number(*expected)
     )]
-    Shorter { path: PathBuf, length: u64, expected: u64 },
+    Shorter {
+        path: PathBuf,
+        /// What it has now, in bytes.
+        length: u64,
+        expected: u64,
+        /// How far it was read, in bytes.
+        read: u64,
+    },
     /// A file was cut while it was read, or before its turn.
     #[error(
-        "{} ends after {length} bytes, but had {expected} when this run began: it was cut meanwhile, and what is missing is \
-         not read; run again when it is whole", path.display(), length = number(*length), expected = number(*expected)
+        "{} ends after {length} bytes, but had {expected} when this run began{}: it was cut meanwhile, and what is missing is \
+         not read; run again when it is whole",
+        path.display(), of_which(*length, *read), length = number(*length), expected = number(*expected)
     )]
-    Cut { path: PathBuf, length: u64, expected: u64 },
+    Cut {
+        path: PathBuf,
+        /// What it has now, in bytes.
+        length: u64,
+        expected: u64,
+        /// How far it was read, in bytes.
+        read: u64,
+    },
     /// A file has another in its place before its turn.
     #[error(
         "{} is not the file that was there when this run began: another one is in its place; run again to read that one",
@@ -255,6 +270,11 @@ pub enum SourceError {
          or begin a new run with --fresh", path.display()
     )]
     List { path: PathBuf, source: io::Error },
+}
+
+/// Of a file that was read further than it reaches now.
+fn of_which(length: u64, read: u64) -> String {
+    if read > length { format!(", of which {} were read", number(read)) } else { String::new() }
 }
 
 impl SourceError {

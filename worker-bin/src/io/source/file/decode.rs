@@ -208,14 +208,15 @@ impl FileReader {
     }
 
     fn unreadable(&self, source: io::Error) -> SourceError {
-        let (path, length) = (self.path.clone(), self.done_bytes());
+        let (path, read) = (self.path.clone(), self.done_bytes());
         if let Some(expected) = self.raw.least.or(self.expected).filter(|_| self.raw.is_short) {
+            let length = self.raw.file.metadata().map_or(read, |now| now.len());
             return match self.expected {
-                Some(_) => SourceError::Shorter { path, length, expected },
-                None => SourceError::Cut { path, length, expected },
+                Some(_) => SourceError::Shorter { path, length, expected, read },
+                None => SourceError::Cut { path, length, expected, read },
             };
         }
-        SourceError::Read { name: path.display().to_string(), offset: length, source }
+        SourceError::Read { name: path.display().to_string(), offset: read, source }
     }
 
     /// Bytes read of the file, as stored.

@@ -222,7 +222,8 @@ impl FixedFile {
             return Err(replaced("another file is in its place"));
         }
         if metadata.len() < self.length {
-            return Err(SourceError::Shorter { path: path(), length: metadata.len(), expected: self.length });
+            let (length, expected) = (metadata.len(), self.length);
+            return Err(SourceError::Shorter { path: path(), length, expected, read: 0 });
         }
         if prefix_hash(&file, self.length).map_err(open)? != self.prefix_hash {
             return Err(replaced("it begins with other bytes"));

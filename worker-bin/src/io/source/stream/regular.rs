@@ -45,7 +45,7 @@ pub(super) fn go_on(stream: &OwnedFd, path: &Path, taken: u64, name: &str) -> Re
         let to = known.begin.wrapping_add(taken);
         let (length, expected) = (metadata.len(), to.max(known.length));
         if length < expected {
-            return Err(SourceError::Shorter { path: PathBuf::from(name), length, expected });
+            return Err(SourceError::Shorter { path: PathBuf::from(name), length, expected, read: taken });
         }
         if prefix_hash(&file, known.length).map_err(read)? != known.prefix_hash {
             return Err(replaced("it begins with other bytes"));

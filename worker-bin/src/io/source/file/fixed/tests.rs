@@ -143,7 +143,7 @@ fn a_file_that_changed_is_refused_with_what_and_what_to_do() {
     fs::write(&b, b"1\n").unwrap();
     OpenOptions::new().write(true).open(&a).unwrap().set_len(1000).unwrap();
     assert!(
-        matches!(refused(), SourceError::Shorter { path, length: 1000, expected } if path == a && expected > 1000)
+        matches!(refused(), SourceError::Shorter { path, length: 1000, expected, .. } if path == a && expected > 1000)
     );
 }
 

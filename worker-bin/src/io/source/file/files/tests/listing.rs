@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::io::identity::FileId;
+use std::fs::OpenOptions;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
@@ -95,4 +96,17 @@ fn a_file_that_is_cut_after_it_was_found_is_an_error_though_it_was_not_read_yet(
     fs::write(dir.path().join("b"), "2\n").unwrap();
     let end = batches(&mut source).unwrap_err();
     assert!(matches!(end, SourceError::Cut { length: 2, expected: 4, .. }), "{end}");
+}
+
+#[test]
+fn a_file_that_is_cut_behind_where_it_is_read_is_told_of_as_long_as_it_is_now() {
+    let whole = "0123456789\n".repeat(500_000);
+    let dir = directory(&[("a", whole.as_bytes())]);
+    let (mut source, _finds) = begun(&dir, "a");
+    source.next_chunk().unwrap().unwrap();
+    OpenOptions::new().write(true).open(dir.path().join("a")).unwrap().set_len(11).unwrap();
+    let end = batches(&mut source).unwrap_err();
+    assert!(matches!(end, SourceError::Cut { length: 11, read: 12.., .. }), "{end}");
+    let said = "ends after 11 bytes, but had 5 500 000 when this run began, of which ";
+    assert!(end.to_string().contains(said), "{end}");
 }
