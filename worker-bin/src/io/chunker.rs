@@ -14,6 +14,7 @@ use bytes::Bytes;
 use std::ops::ControlFlow;
 use thiserror::Error;
 use worker_proto::Batch;
+use worker_proto::limits::{FRAME_BYTES_MAX, FRAME_OVERHEAD_BYTES};
 
 /// Largest `max_record` honoured, in bytes: it keeps every buffer below the 4 GiB that a [`Batch`] may hold.
 pub const MAX_RECORD_BYTES_MAX: usize = 1 << 30;
@@ -56,12 +57,27 @@ pub struct Chunker {
     long: Option<LongRecord>,
 }
 
+/// Largest `max_record` that a pipeline may have, in bytes: a record fits a frame, with the byte that ends it.
+pub const MAX_RECORD_BYTES_OF_FRAME: u64 = (FRAME_BYTES_MAX - FRAME_OVERHEAD_BYTES - 1) as u64;
+
+/// What to do so that a record of at least so many bytes fits: a value that would be refused is no advice.
+#[must_use]
+pub fn raise_max_record(bytes: u64) -> String {
+    let most = number(MAX_RECORD_BYTES_OF_FRAME);
+    if bytes > MAX_RECORD_BYTES_OF_FRAME {
+        return format!(
+            "`max_record` can be {most} at most: split it before it comes here, or let it name a file"
+        );
+    }
+    format!("raise `max_record`, up to {most}")
+}
+
 /// A record is longer than the pipeline allows.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[error(
-    "record {record} (starting at byte {offset}) is longer than {limit} bytes; raise `max_record`, or check that the \
-     input ends its records as `framing` says",
-    record = number(*record), offset = number(*offset), limit = number(*limit as u64)
+    "record {record} (starting at byte {offset}) is longer than {limit} bytes; {}, or check that the input ends its records as \
+     `framing` says",
+    raise_max_record(*limit as u64 + 1), record = number(*record), offset = number(*offset), limit = number(*limit as u64)
 )]
 pub struct RecordTooLong {
     /// The limit, in bytes, terminator not counted.

@@ -1,5 +1,6 @@
 //! How a child breaks the protocol.
 
+use crate::io::chunker::raise_max_record;
 use crate::text::escape::foreign;
 use crate::text::units::number;
 use thiserror::Error;
@@ -51,8 +52,8 @@ pub(super) enum ProtocolFault {
     )]
     Unframed { id: u64, words: String, why: String },
     #[error(
-        "emitted a record of {bytes} bytes in its answer to id {id}, longer than {limit}; raise `max_record`",
-        bytes = number(*bytes as u64), limit = number(*limit as u64)
+        "emitted a record of {bytes} bytes in its answer to id {id}, longer than {limit}; {}",
+        raise_max_record(*bytes as u64), bytes = number(*bytes as u64), limit = number(*limit as u64)
     )]
     LongRecord { id: u64, bytes: usize, limit: usize },
     #[error(

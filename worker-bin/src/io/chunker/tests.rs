@@ -69,7 +69,14 @@ fn max_record_does_not_count_the_terminator() {
     assert_eq!(records(&fits), [b"12345\n", b"12345\n"]);
     let refused = chunked(Chunker::new(&Framing::Lines, 5, CHUNK), [&b"1\n2\n123456\n"[..]]).unwrap_err();
     assert_eq!(refused, RecordTooLong { limit: 5, record: 3, offset: 4 });
-    assert!(refused.to_string().contains("raise `max_record`"), "{refused}");
+    assert!(refused.to_string().contains("raise `max_record`, up to 8 388 479, or check"), "{refused}");
+    let limit = usize::try_from(MAX_RECORD_BYTES_OF_FRAME).unwrap();
+    let longest = RecordTooLong { limit, ..refused }.to_string();
+    assert!(
+        longest.contains("`max_record` can be 8 388 479 at most: split"),
+        "nothing is to be raised: {longest}"
+    );
+    assert!(RecordTooLong { limit: limit - 1, ..refused }.to_string().contains("raise `max_record`"));
 }
 
 #[test]

@@ -20,6 +20,7 @@ pub(super) use test::tests;
 
 use super::diagnostics::{At, Problem};
 use super::keys::pipeline::Head;
+use crate::io::chunker::MAX_RECORD_BYTES_OF_FRAME;
 use crate::text::units::format_size;
 use worker_proto::limits::{FRAME_BYTES_MAX, FRAME_OVERHEAD_BYTES};
 
@@ -29,7 +30,7 @@ const RECORD_OVERHEAD_BYTES: u64 = 5;
 /// A record fits a frame, and credit takes at least one.
 pub(super) fn budgets(head: &Head) -> Vec<Problem> {
     let budgets = &head.budgets;
-    let most = (FRAME_BYTES_MAX - FRAME_OVERHEAD_BYTES - 1) as u64;
+    let most = MAX_RECORD_BYTES_OF_FRAME;
     let nowhere = At::default();
     let max_record_at = head.max_record_at.as_ref();
     if budgets.max_record_bytes > most {
