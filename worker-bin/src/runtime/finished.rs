@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use worker_core::config::{Graph, TaskId, TaskKind, TaskName};
-use worker_core::status::Status;
+use worker_core::status::{Status, TaskStatus};
 
 /// What a stage has done of its input, and what of that waits.
 #[derive(Clone, Copy, Debug, Default)]
@@ -17,15 +17,26 @@ struct Flow {
     queued: u64,
 }
 
-/// Of so many bytes of input that were read, those that have passed all stages.
+/// Of so many bytes of input that were read, those that have passed all stages: never all of a `total` before every task is done, for
+/// what is on its way from one to the next, or to the disk, is seen nowhere.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
     clippy::cast_sign_loss,
     reason = "for people, and never below 0"
 )]
-pub(super) fn through(read_bytes: u64, graph: &Graph, status: &Status) -> u64 {
-    (read_bytes as f64 * share(graph, status)) as u64
+pub(super) fn through(read_bytes: u64, total: Option<u64>, graph: &Graph, status: &Status) -> u64 {
+    let gives = |task: &TaskStatus| {
+        matches!(graph.task(task.task).kind, TaskKind::Source) && task.counters.records_in > 0
+    };
+    let passed = (read_bytes as f64 * share(graph, status)) as u64;
+    match total {
+        _ if status.tasks.iter().all(|task| task.done) => passed,
+        // What is read ahead was given to nobody.
+        _ if !status.tasks.iter().any(gives) => 0,
+        Some(total) => passed.min(total.saturating_sub(1)),
+        None => passed,
+    }
 }
 
 /// Which share of the input that was read has passed all stages, from 0 to 1. Below 1 for as long as anything waits.
@@ -89,7 +100,9 @@ impl Flow {
 
 #[cfg(test)]
 mod tests {
+    use super::super::trace::tests::sink_of;
     use super::*;
+    use worker_core::{Node, Time};
 
     fn flows(of: &[(&'static str, u64, u64, u64)]) -> BTreeMap<&'static str, Flow> {
         of.iter().map(|&(stage, done, held, queued)| (stage, Flow { done, held, queued })).collect()
@@ -98,6 +111,26 @@ mod tests {
     fn least(flows: &BTreeMap<&'static str, Flow>, from: &BTreeMap<&'static str, Vec<&'static str>>) -> f64 {
         let mut shares = BTreeMap::new();
         flows.keys().map(|stage| passed(stage, flows, from, &mut shares)).fold(1.0, f64::min)
+    }
+
+    /// Of a source whose sink is here, with so many records read; what they say of being done is as it is of every task.
+    fn passed_of(read_records: u64, done: bool, total: Option<u64>) -> u64 {
+        let config = sink_of(1);
+        let graph = config.graph.clone();
+        let mut status = Node::new(config, Time::ZERO).status();
+        for task in &mut status.tasks {
+            (task.counters.records_in, task.done) = (read_records, done);
+        }
+        through(1000, total, &graph, &status)
+    }
+
+    #[test]
+    fn all_is_through_only_when_every_task_is_done_and_nothing_before_the_first_record() {
+        assert_eq!(passed_of(10, false, Some(1000)), 999, "what is on its way is not through");
+        assert_eq!(passed_of(10, true, Some(1000)), 1000);
+        assert_eq!(passed_of(0, false, Some(1000)), 0, "it is read ahead, and nobody was given it");
+        assert_eq!(passed_of(10, false, None), 1000, "input without a known end has no part that lacks");
+        assert_eq!(passed_of(0, true, Some(1000)), 1000, "a run may find that it has no more records");
     }
 
     #[test]

@@ -204,7 +204,7 @@ impl Watch {
         let (status, stalls) = self.watch_writes(now);
         let (read_bytes, total_bytes) = (self.input.done_bytes(), self.input.total_bytes());
         let round_trips = self.connections.round_trips();
-        let through_bytes = finished::through(read_bytes, &self.graph, &status);
+        let through_bytes = finished::through(read_bytes, total_bytes, &self.graph, &status);
         let resident_bytes = self.resident();
         let sample = Sample {
             status,
