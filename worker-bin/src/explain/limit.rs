@@ -22,6 +22,9 @@ const NEAR: f64 = 0.05;
 /// Of two branches that both have a queue for so much the same time, shares do not tell which of them takes longer.
 const BRANCHES_NEAR: f64 = 0.2;
 
+/// Who is busy for more of the time may be what limits, though the rate of those before it is reached: queues take what it does not.
+const BUSY_ALL_THE_TIME: f64 = 0.9;
+
 /// A run that was shorter is mostly starts of programs, and nothing is said to have limited it.
 const RUN_MIN_S: f64 = 1.0;
 
@@ -156,6 +159,7 @@ impl<'a> Window<'a> {
         match most_loaded(&loaded) {
             Some(load) => {
                 let load = self.longest_branch(load, &loaded);
+                let load = self.reached_rate(load, &loaded).unwrap_or(load);
                 let mut limit = self.named(load);
                 limit.beside = self.beside(load, &loaded);
                 limit.text = words::limit(&limit);
@@ -184,6 +188,18 @@ impl<'a> Window<'a> {
         };
         let longest = loaded.iter().filter(beside).max_by(takes);
         longest.filter(|load| takes(load, &most).is_gt()).unwrap_or(most)
+    }
+
+    /// A rate that is reached before a stage that is not busy all the time: its queue comes and goes with what the rate lets through. It
+    /// is none for another input that waits for that stage.
+    fn reached_rate<'l>(&self, most: &Load<'a>, loaded: &'l [Load<'a>]) -> Option<&'l Load<'a>> {
+        let before = |load: &&Load<'_>| load.stage != most.stage && self.leads_to(load.stage, most.stage);
+        let waits = |load: &Load<'_>| load.on(Side::Receiver).map(|(_, share)| share).sum::<f64>() >= LASTS;
+        if most.own() >= BUSY_ALL_THE_TIME || self.loads.iter().filter(before).any(waits) {
+            return None;
+        }
+        let reached = |load: &&Load<'_>| before(load) && load.share(WaitKind::RateLimited) >= LASTS;
+        most_by(loaded.iter().filter(reached), |load| load.share(WaitKind::RateLimited))
     }
 
     /// Who else has a queue that lasts, and spends its time with that, neither before nor behind what limits.

@@ -168,6 +168,26 @@ fn a_sink_and_a_source_are_called_so_whatever_they_wait_for() {
 }
 
 #[test]
+fn a_rate_that_is_reached_is_the_limit_and_not_who_has_a_queue_that_comes_and_goes() {
+    let of = |rated: f64, wrote: f64, others: &[(WaitKind, f64)]| {
+        let tasks = vec![
+            task("src/0", 0.0, &[(WaitKind::RateLimited, rated)], 0.0),
+            task("sother/0", 0.0, others, 0.0),
+            task("out/0", wrote, &[(WaitKind::Writing, wrote)], 0.6),
+        ];
+        let mut now = node(tasks);
+        now.stages[2].from = vec!["src".to_owned(), "sother".to_owned()];
+        Window::recent(&[now]).limit().map(|limit| (limit.stage, limit.kind))
+    };
+    let is = |stage: &str, kind| Some((stage.to_owned(), kind));
+    assert_eq!(of(0.68, 0.53, &[]), is("src", WaitKind::RateLimited));
+    assert_eq!(of(0.3, 0.53, &[]), is("out", WaitKind::Writing), "the rate is not reached");
+    assert_eq!(of(0.68, 0.95, &[]), is("out", WaitKind::Writing), "queues take what it does not write");
+    let waits = &[(WaitKind::OutboxFull, 0.7)];
+    assert_eq!(of(0.68, 0.53, waits), is("out", WaitKind::Writing), "another source waits for it");
+}
+
+#[test]
 fn many_short_waits_are_not_nothing() {
     let tasks = vec![idle_source(), task("a/0", 0.2, &[(WaitKind::NoSlot, 0.6)], 1.0)];
     let said = words::explanation(&explain(&[node(tasks)]), 6);
