@@ -6,7 +6,7 @@ pub(crate) mod pages;
 
 use crate::admin::{Changed, DeadLetterView, Graph, GraphTask, Live, Tapped, WaitWords};
 use crate::explain::{RunState, StageKind, WaitKind, explain, sample};
-use crate::report::{DeadReason, Gathered, Outcome, gather};
+use crate::report::{DeadReason, Gathered, LeftState, Outcome, gather};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -90,6 +90,7 @@ fn documents() -> Vec<(&'static str, Shape)> {
         resident_peak_bytes: 1,
         dead: vec![reason],
         dead_letters: Some(word()),
+        state: Some(LeftState { dir: word(), bytes: 1 }),
     });
     report.signal = Some(2);
     vec![

@@ -8,6 +8,7 @@ mod finished;
 mod format_1;
 mod full;
 mod generate;
+mod left;
 mod list;
 mod long;
 mod poison;

@@ -39,6 +39,8 @@ pub(super) fn report(pipeline: &Pipeline, plan: &Plan, state: &Path, dead: u64) 
         dropped_records: 0,
         dead_records: dead,
         dead_letters: (dead > 0).then(|| runtime::dead_dir(state).display().to_string()),
+        state: None,
+        went_on: true,
         dead: Vec::new(),
         chaos: None,
         stages: Vec::new(),

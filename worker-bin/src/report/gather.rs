@@ -1,8 +1,8 @@
 //! From what the observer knows at the end of a run to its report.
 
 use super::model::{
-    DeadReason, Outcome, Report, ReportHistory, ReportLink, ReportStage, ReportStall, ReportTask, SCHEMA,
-    Waited,
+    DeadReason, LeftState, Outcome, Report, ReportHistory, ReportLink, ReportStage, ReportStall, ReportTask,
+    SCHEMA, Waited,
 };
 use crate::explain::{
     History, PastStall, PastStalls, RunState, Side, Snapshot, Stage, Task, WaitKind, Window, words,
@@ -26,6 +26,7 @@ pub struct Gathered {
     /// Dead letters by reason.
     pub dead: Vec<DeadReason>,
     pub dead_letters: Option<String>,
+    pub state: Option<LeftState>,
 }
 
 /// Makes the report; its exit status and signal are for those who know them.
@@ -63,6 +64,8 @@ pub fn gather(gathered: &Gathered) -> Report {
         dropped_records: last.dropped_records(),
         dead_records: last.tasks.iter().map(|task| task.counters.dead_records).sum(),
         dead_letters: gathered.dead_letters.clone(),
+        state: gathered.state.clone(),
+        went_on: last.tasks.iter().any(|task| task.records_in_before + task.records_out_before > 0),
         dead: gathered.dead.clone(),
         chaos: None,
         stages,

@@ -20,7 +20,7 @@ pub use file::{Busy, ReportFile, ReportFileError};
 pub use gather::{Gathered, gather};
 pub use html::html;
 pub use model::{
-    DeadReason, Outcome, Report, ReportHistory, ReportLink, ReportStage, ReportStall, ReportTask, SCHEMA,
-    Waited,
+    DeadReason, LeftState, Outcome, Report, ReportHistory, ReportLink, ReportStage, ReportStall, ReportTask,
+    SCHEMA, Waited,
 };
 pub use text::{bytes_rate, in_one_line, rate, text};

@@ -56,6 +56,13 @@ pub struct Report {
     pub dropped_records: u64,
     pub dead_records: u64,
     pub dead_letters: Option<String>,
+    /// The state of a run that is finished with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<LeftState>,
+    /// It went on with what earlier runs have left: records and bytes are counted since the first of them, times, shares and rates are of
+    /// this run.
+    #[serde(default)]
+    pub went_on: bool,
     /// Why they were dead-lettered: those of this run, the most frequent reason first.
     pub dead: Vec<DeadReason>,
     /// What was made to fail on purpose, where something was.
@@ -73,6 +80,14 @@ pub struct Report {
     pub stalls: Vec<ReportStall>,
     /// What the stages did over time.
     pub history: ReportHistory,
+}
+
+/// A state directory that is not needed any more, but to say that all is done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftState {
+    pub dir: String,
+    /// What it takes of the disk.
+    pub bytes: u64,
 }
 
 /// How a run ended.

@@ -1,6 +1,6 @@
 //! The last lines of a run, for people.
 
-use super::model::{Report, ReportStage, ReportStall};
+use super::model::{LeftState, Report, ReportStage, ReportStall};
 use crate::explain::{StageKind, words};
 use crate::text::escape::one_line;
 use crate::text::table::{Column, Table};
@@ -27,6 +27,9 @@ const WAITED_MIN_COLUMNS: usize = 12;
 /// A batch that fails is tried again whole, in halves, and record by record: the count may be larger than that of the records.
 const RETRIED: &str = "  retried: given to a program again after a failure; a record counts each time";
 
+/// Of a run that has gone on with an earlier one.
+const WENT_ON: &str = "  went on with an earlier run: what is counted is since the first start; times, shares and rates are of this run";
+
 /// Most lines that a stall takes on a terminal.
 const STALL_LINES_MAX: usize = 4;
 
@@ -40,6 +43,9 @@ pub fn text(report: &Report, room: Option<usize>) -> String {
     }
     if report.stages.iter().any(|stage| stage.retried_records > 0) {
         writeln!(text, "{}", wrapped_lines(RETRIED, room)).ok();
+    }
+    if report.went_on {
+        writeln!(text, "{}", wrapped_lines(WENT_ON, room)).ok();
     }
     if report.dropped_records > 0 {
         writeln!(text, "{}", wrapped_lines(&format!("  {}", dropped(report)), room)).ok();
@@ -57,6 +63,9 @@ pub fn text(report: &Report, room: Option<usize>) -> String {
     }
     if let Some(longest) = report.stalls.iter().max_by(|a, b| a.lasted_s.total_cmp(&b.lasted_s)) {
         text.push_str(&stalls(report, longest, room));
+    }
+    if let Some(state) = &report.state {
+        writeln!(text, "{}", wrapped_lines(&format!("  {}", left(report, state)), room)).ok();
     }
     text
 }
@@ -103,6 +112,14 @@ fn lag(stage: &ReportStage) -> Option<String> {
     Some(format!("{}: {bytes} of its files were not read", one_line(stage.name.as_bytes())))
 }
 
+/// `all is done: the state in traced (4.1 MiB) may be removed`
+fn left(report: &Report, state: &LeftState) -> String {
+    let (dir, bytes) = (one_line(state.dir.as_bytes()), words::bytes(state.bytes));
+    let when = if report.nodes.len() > 1 { " when the other nodes have ended, too" } else { "" };
+    let letters = if report.dead_records > 0 { ", with the dead letters in it" } else { "" };
+    format!("all is done: the state in {dir} ({bytes}{letters}) may be removed{when}")
+}
+
 fn first_line(report: &Report) -> String {
     let lasted = words::duration(report.lasted_s);
     format!("{} in {lasted}{}", report.outcome.word(), part(report)) + &read(report)
@@ -119,9 +136,11 @@ fn part(report: &Report) -> String {
 fn read(report: &Report) -> String {
     let mut line = String::new();
     if report.stages.iter().any(|stage| stage.kind == StageKind::Source) {
-        write!(line, ", {} read", words::bytes(report.read_bytes)).ok();
+        let since = if report.went_on { " since the first start" } else { "" };
+        write!(line, ", {} read{since}", words::bytes(report.read_bytes)).ok();
         if report.lasted_s >= RATES_MIN_S && report.read_bytes > 0 {
-            write!(line, " ({}/s)", bytes_rate(report.read_bytes_per_s)).ok();
+            let by = if report.went_on { " in this run" } else { "" };
+            write!(line, " ({}/s{by})", bytes_rate(report.read_bytes_per_s)).ok();
         }
     }
     if report.resident_peak_bytes > 0 {

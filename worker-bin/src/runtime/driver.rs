@@ -17,12 +17,14 @@ use super::ports::{Context, Ports, Thread};
 use super::process::life;
 use super::scratch::{self, Scratch};
 use super::spill::{SpillContext, SpillPort};
+use super::storage::disk_bytes;
 use super::tap::Taps;
 use super::trace::Tracer;
 use crate::child::{Launcher, Manner};
 use crate::io::dead::DeadLetterFile;
 use crate::io::spill::SpillStore;
 use crate::pipeline::plan::Plan;
+use crate::report::LeftState;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -170,13 +172,27 @@ impl Driver {
             journal.note(Attempt::default());
             journal.fence().await.ok();
             journal.say_costs();
-            journal.stop();
         }
         let done = self.cell.status().tasks.iter().all(|task| task.done);
-        match self.durable.as_mut().filter(|_| done) {
-            Some(durable) => durable.finish().map_err(|error| error.to_string()),
-            None => Ok(()),
+        let finished = self.durable.as_mut().filter(|_| done).map(Durable::finish);
+        if let Some(Ok(())) = finished {
+            for journal in self.journals.iter() {
+                journal.finish();
+                journal.fence().await.ok();
+            }
         }
+        self.journals.iter().for_each(|journal| journal.stop());
+        match finished {
+            Some(Err(error)) => Err(error.to_string()),
+            Some(Ok(())) | None => Ok(()),
+        }
+    }
+
+    /// What is left of the state directory where all of this node is done; how large that is.
+    pub(super) fn left_state(&self) -> Option<LeftState> {
+        let durable = self.durable.as_ref().filter(|durable| durable.was_finished())?;
+        let bytes = Some(disk_bytes(durable.dir())).filter(|bytes| *bytes > 0)?;
+        Some(LeftState { dir: durable.dir().display().to_string(), bytes })
     }
 
     /// What was accepted and not done is kept for the next life.

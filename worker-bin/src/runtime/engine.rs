@@ -135,7 +135,8 @@ impl Engine {
 
     /// The report of a run that is over.
     pub(super) fn final_report(&self) -> Report {
-        final_report(&self.watch, &self.driver.dead, self.driver.dead_letters().1)
+        let driver = &self.driver;
+        final_report(&self.watch, &driver.dead, driver.dead_letters().1, driver.left_state())
     }
 }
 

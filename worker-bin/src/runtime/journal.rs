@@ -33,6 +33,9 @@ use worker_core::event::{Attempt, Commit, CommitId, Place, Printed};
 use worker_journal::{JournalError, Member, Position};
 use worker_proto::{Batch, LinkId, Seq};
 
+/// A finished journal that is no larger stays as it is: giving it back takes syncs, for which short runs would wait.
+const FINISHED_BYTES: u64 = 16 << 20;
+
 /// A task's part of its column's journal, shared by the column's threads.
 #[derive(Debug)]
 pub struct TaskJournal {
@@ -249,6 +252,16 @@ impl TaskJournal {
 
     pub(super) fn unstage(&self, place: Place) {
         self.tell(JournalCommand::Unstage(place));
+    }
+
+    /// Nothing of it is needed any more: gives back what it holds of the disk, where that is much. Once a column is enough.
+    pub(super) fn finish(&self) {
+        if self.member == Member(0) && lock(&self.column.journal).disk_bytes() > FINISHED_BYTES {
+            self.tell(JournalCommand::GiveBack);
+        }
+        if self.member == Member(0) {
+            self.column.storage.gives_reserve_up();
+        }
     }
 
     pub(super) fn stop(&self) {

@@ -13,6 +13,9 @@ use worker_journal::Reserve;
 /// How often it is tried to set the reserve aside again.
 const RESTORE_EVERY: Duration = Duration::from_secs(1);
 
+/// What the system counts blocks in.
+const BLOCK_BYTES: u64 = 512;
+
 /// Gives up the reserve when the disk is full, so that what was admitted can be committed, and sets it aside again.
 ///
 /// ```text
@@ -35,6 +38,13 @@ pub(super) trait GivesBack: std::fmt::Debug + Send + Sync {
 impl StorageGuard {
     pub(super) fn new(dir: PathBuf, reserve: Option<Reserve>) -> Self {
         Self { dir, reserve: Mutex::new(reserve), keepers: Mutex::default() }
+    }
+
+    /// Nothing will be written any more: the reserve is of no use.
+    pub(super) fn gives_reserve_up(&self) {
+        if let Some(Err(error)) = lock(&self.reserve).take().map(|mut reserve| reserve.give_up()) {
+            tracing::debug!(%error, "the reserve stays");
+        }
     }
 
     /// `keeper` is asked for room while there is none.
@@ -105,4 +115,12 @@ impl StorageGuard {
             tracing::warn!(%error, "cannot watch for room on the disk");
         }
     }
+}
+
+/// What the files below `path` take of the disk, in bytes.
+pub(super) fn disk_bytes(path: &Path) -> u64 {
+    let Ok(metadata) = path.symlink_metadata() else { return 0 };
+    let below = metadata.is_dir().then(|| std::fs::read_dir(path)).into_iter().flatten().flatten().flatten();
+    let below: u64 = below.map(|entry| disk_bytes(&entry.path())).sum();
+    metadata.blocks() * BLOCK_BYTES + below
 }

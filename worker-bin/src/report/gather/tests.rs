@@ -22,6 +22,7 @@ fn gathered() -> Gathered {
         resident_peak_bytes: 40 << 20,
         dead: vec![dead],
         dead_letters: Some("access.dead-letters.jsonl".to_owned()),
+        state: None,
     }
 }
 
@@ -141,4 +142,12 @@ fn a_report_survives_its_json() {
     let report = report();
     let text = serde_json::to_string(&report).expect("it serialises");
     assert_eq!(serde_json::from_str::<Report>(&text).expect("it is read"), report);
+}
+
+#[test]
+fn a_run_has_gone_on_where_a_task_has_something_of_before_it() {
+    assert!(!report().went_on);
+    let mut gathered = gathered();
+    gathered.last.tasks[0].records_out_before = 1;
+    assert!(gather(&gathered).went_on);
 }

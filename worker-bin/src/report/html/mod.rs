@@ -8,7 +8,7 @@ mod tables;
 mod ticks;
 mod time;
 
-use super::model::{Outcome, Report};
+use super::model::{LeftState, Outcome, Report};
 use super::text::{RATES_MIN_S, at_work, bytes_rate, percents};
 use crate::explain::{StageKind, words};
 use crate::io::dead::rfc3339;
@@ -133,6 +133,12 @@ fn facts(report: &Report) -> String {
     }
     if report.dropped_records > 0 {
         facts.push(("dropped", words::records(report.dropped_records)));
+    }
+    if report.went_on {
+        facts.push(("counted", "since the first start; times, shares and rates are of this run".to_owned()));
+    }
+    if let Some(LeftState { dir, bytes }) = &report.state {
+        facts.push(("state, not needed any more", format!("{} in {}", words::bytes(*bytes), escaped(dir))));
     }
     if report.lost_records > 0 {
         facts.push(("lost at most", words::records(report.lost_records)));

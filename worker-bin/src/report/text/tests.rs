@@ -132,3 +132,34 @@ fn of_a_stream_the_work_that_is_seen_is_the_least_it_can_be() {
     assert_eq!(at_work(StageKind::Stream, 0.2), "≥ 20 %");
     assert_eq!(at_work(StageKind::Batch, 0.0), "0 %");
 }
+
+#[test]
+fn a_run_that_has_gone_on_says_what_is_of_it_and_what_of_all() {
+    let mut report = report();
+    assert!(!text(&report, None).contains("first start"));
+    report.went_on = true;
+    let said = text(&report, None);
+    assert!(
+        said.starts_with(
+            "failed in 10 s (the part of node a), 40 MiB read since the first start (4.0 MiB/s in this run)"
+        ),
+        "{said}"
+    );
+    assert!(
+        said.contains("\n  went on with an earlier run: what is counted is since the first start; "),
+        "{said}"
+    );
+    assert!(in_one_line(&report).contains("40 MiB read since the first start (4.0 MiB/s in this run)"));
+}
+
+#[test]
+fn the_state_of_a_run_that_is_all_done_may_be_removed_and_its_size_is_said() {
+    let mut report = report();
+    assert!(!text(&report, None).contains("may be removed"));
+    report.state = Some(LeftState { dir: "traced".to_owned(), bytes: 5 << 20 });
+    let said = text(&report, None);
+    let all = "\n  all is done: the state in traced (5.0 MiB, with the dead letters in it) may be removed when the other nodes have ended, too\n";
+    assert!(said.ends_with(all), "{said}");
+    (report.dead_records, report.nodes) = (0, vec!["a".to_owned()]);
+    assert!(text(&report, None).ends_with("\n  all is done: the state in traced (5.0 MiB) may be removed\n"));
+}
