@@ -1,6 +1,6 @@
-//! What a finished run leaves in its state directory, and what the end of one says that has gone on.
+//! What a finished run leaves in its state directory, and a run whose directory is taken away.
 
-use crate::{PATIENCE, SLOW, half, prepare, run};
+use crate::{PATIENCE, SLOW, half, prepare, run, start};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use worker_tests::process::{Scratch, eventually};
@@ -59,4 +59,24 @@ fn a_run_that_is_not_at_its_end_says_nothing_of_removing_its_state() {
         "read since the first start",
         "went on with an earlier run: what is counted is since the first start",
     ]);
+}
+
+#[test]
+fn a_state_that_is_moved_while_it_is_used_is_said_to_be_gone_and_goes_on_where_it_is() {
+    let scratch = gated();
+    let mut running = start(&scratch);
+    eventually("its program waits", PATIENCE, || {
+        assert!(!running.has_ended(), "{}", running.stderr());
+        let waits =
+            !worker_tests::process::descendants(running.pid()).is_empty() && scratch.path("out.txt").exists();
+        if waits { Ok(()) } else { Err(running.stderr()) }
+    });
+    scratch.shell("mv state moved");
+    scratch.write("go", "");
+    running
+        .wait(PATIENCE)
+        .expect(1)
+        .says(&["/state is gone: it was moved or removed", "--state NEWPLACE goes on"]);
+    scratch.worker(&["run", "pipeline.toml", "--state", "moved", "--progress", "none"]).run().expect(0);
+    assert!(scratch.read("in.txt") == scratch.read("out.txt"));
 }

@@ -17,7 +17,7 @@ use super::ports::{Context, Ports, Thread};
 use super::process::life;
 use super::scratch::{self, Scratch};
 use super::spill::{SpillContext, SpillPort};
-use super::storage::disk_bytes;
+use super::storage::{disk_bytes, explained};
 use super::tap::Taps;
 use super::trace::Tracer;
 use crate::child::{Launcher, Manner};
@@ -183,9 +183,14 @@ impl Driver {
         }
         self.journals.iter().for_each(|journal| journal.stop());
         match finished {
-            Some(Err(error)) => Err(error.to_string()),
+            Some(Err(error)) => Err(self.explained(&error.to_string())),
             Some(Ok(())) | None => Ok(()),
         }
+    }
+
+    /// Why the run fails, and that its state directory is gone, where it is.
+    pub(super) fn explained(&self, why: &str) -> String {
+        self.durable.as_ref().map_or_else(|| why.to_owned(), |durable| explained(durable.dir(), why))
     }
 
     /// What is left of the state directory where all of this node is done; how large that is.

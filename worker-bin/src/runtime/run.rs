@@ -173,7 +173,10 @@ async fn finish(
             Ok(()) => ("done", Ok(summary)),
             Err(error) => ("failed", Err(RunError::Pipeline { why: error.to_string(), summary })),
         },
-        End::Failed(error) => ("failed", Err(RunError::Pipeline { why: error.to_string(), summary })),
+        End::Failed(error) => {
+            let why = engine.driver.explained(&error.to_string());
+            ("failed", Err(RunError::Pipeline { why, summary }))
+        }
         End::Stopped(signal) => ("stopped", Err(RunError::Stopped { signal, held, summary })),
     };
     let (state, why) = match &result {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 use worker_core::event::{Event, NodeEvent};
-use worker_journal::Reserve;
+use worker_journal::{Lock, Reserve};
 
 /// How often it is tried to set the reserve aside again.
 const RESTORE_EVERY: Duration = Duration::from_secs(1);
@@ -117,10 +117,44 @@ impl StorageGuard {
     }
 }
 
+/// What is said of `why` a run with state in `dir` fails: where that is not there any more, this comes first, for the error itself has
+/// only the name of a file in it.
+pub(super) fn explained(dir: &Path, why: &str) -> String {
+    if dir.join(Lock::NAME).exists() {
+        return why.to_owned();
+    }
+    format!(
+        "the state directory {} is gone: it was moved or removed while this run used it ({why}); where it was moved to, \
+         --state NEWPLACE goes on with it, and where it was removed nothing knows what was done",
+        dir.display()
+    )
+}
+
 /// What the files below `path` take of the disk, in bytes.
 pub(super) fn disk_bytes(path: &Path) -> u64 {
     let Ok(metadata) = path.symlink_metadata() else { return 0 };
     let below = metadata.is_dir().then(|| std::fs::read_dir(path)).into_iter().flatten().flatten().flatten();
     let below: u64 = below.map(|entry| disk_bytes(&entry.path())).sum();
     metadata.blocks() * BLOCK_BYTES + below
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_says_that_the_directory_is_gone_only_where_it_is() {
+        let around = tempfile::tempdir().unwrap();
+        let (dir, other) = (around.path().join("state"), around.path().join("other"));
+        std::fs::create_dir(&dir).unwrap();
+        let lock = Lock::take(&dir).unwrap();
+        assert_eq!(explained(&dir, "it fails"), "it fails");
+        std::fs::rename(&dir, &other).unwrap();
+        let said = explained(&dir, "it fails");
+        assert!(said.starts_with(&format!("the state directory {} is gone", dir.display())), "{said}");
+        assert!(said.contains("(it fails)") && said.contains("--state NEWPLACE goes on"), "{said}");
+        std::fs::create_dir(&dir).unwrap();
+        assert_ne!(explained(&dir, "it fails"), "it fails", "another one is in its place");
+        drop(lock);
+    }
 }
