@@ -88,11 +88,13 @@ fn one_record_is_followed_through_the_node_where_the_filter_asks_for_it() {
     let steps: Vec<Value> = lines.filter(|line| line["target"] == "worker_record").collect();
     let is = |line: &Value, step: &str| line["message"].as_str().is_some_and(|said| said.contains(step));
     let mut said = steps.iter();
-    for step in ["read", "taken", "done with", "taken", "done with", "end"] {
+    let batch =
+        ["taken", "given to the program", "the program ended", "done with, and asked to be committed"];
+    for step in [&["read"][..], &batch, &["taken", "done with", "end"]].concat() {
         assert!(said.any(|line| is(line, step)), "{step} is said in this order: {stderr}");
     }
     for (step, tasks) in
-        [("appended", 3), ("durable", 3), ("is sent", 2), ("is acknowledged", 2), ("given", 0)]
+        [("appended", 3), ("durable", 3), ("is sent", 2), ("is acknowledged", 2), ("given", 1), ("ended", 1)]
     {
         assert_eq!(steps.iter().filter(|line| is(line, step)).count(), tasks, "{step}: {stderr}");
     }
@@ -100,6 +102,72 @@ fn one_record_is_followed_through_the_node_where_the_filter_asks_for_it() {
     assert!(times.is_sorted() && times.len() == steps.len(), "{stderr}");
     let at = |stage: &str| steps.iter().filter(|line| line["span"]["stage"] == stage).count();
     assert!(at("in") > 0 && at("cat") > 0 && at("out") > 0, "{stderr}");
+}
+
+#[test]
+fn in_memory_nothing_is_committed_and_what_comes_is_said_before_that_it_is_acknowledged() {
+    let scratch = Scratch::new();
+    scratch.write("in.txt", "one\n");
+    let args = [
+        "run",
+        "-i",
+        "in.txt",
+        "-s",
+        "cat",
+        "-o",
+        "out.txt",
+        "--admin",
+        "none",
+        "--log",
+        "warn,worker_record=trace",
+    ];
+    let stderr = scratch.worker(&args).run().expect(0).stderr;
+    let steps: Vec<&str> = stderr.lines().filter(|line| line.contains("record:")).collect();
+    assert!(!steps.iter().any(|line| line.contains("commit")), "{stderr}");
+    let at = |stage: &str, step: &str| {
+        let is = |line: &&str| line.contains(&format!("at{{stage=\"{stage}\"")) && line.contains(step);
+        steps.iter().position(is).unwrap_or_else(|| panic!("{stage} {step}: {stderr}"))
+    };
+    let order = [
+        at("in", ": read "),
+        at("in", "is sent"),
+        at("cat", ": came "),
+        at("cat", "taken by its task"),
+        at("cat", "given to the program"),
+        at("cat", "the program ended"),
+        at("cat", "done with "),
+        at("cat", "is sent"),
+        at("out", ": came "),
+        at("out", "done with "),
+    ];
+    assert!(order.is_sorted(), "{order:?}: {stderr}");
+    assert!(at("in", "is acknowledged") > at("cat", ": came "), "{stderr}");
+    assert!(at("cat", "is acknowledged") > at("out", ": came "), "{stderr}");
+}
+
+/// Its program prints at its end: one record is left for the next one long before that.
+#[test]
+fn a_record_that_a_program_keeps_to_itself_is_left_and_the_next_one_is_followed() {
+    for state in [&[][..], &["--state", "state"]] {
+        let scratch = Scratch::new();
+        let args =
+            ["run", "-S", "wc -l", "-o", "out.txt", "--admin", "none", "--log", "warn,worker_record=trace"];
+        let mut worker = scratch.worker(&[&args[..], state].concat()).stdin(Stdio::piped()).start();
+        let mut stdin = worker.take_stdin().expect("a pipe");
+        let begun = std::time::Instant::now();
+        eventually("a third record is followed", PATIENCE, || {
+            stdin.write_all(b"line\n").expect("it reads");
+            let stderr = worker.stderr();
+            if stderr.matches(": read").count() >= 3 { Ok(()) } else { Err(stderr) }
+        });
+        let (took, said) = (begun.elapsed(), worker.stderr());
+        assert!(took < Duration::from_secs(15), "{took:?}: {said}");
+        for step in ["with the program, which has printed nothing since", "not followed any further"] {
+            assert!(said.matches(step).count() >= 2, "{step}: {said}");
+        }
+        drop(stdin);
+        worker.wait(PATIENCE).expect(0);
+    }
 }
 
 #[test]

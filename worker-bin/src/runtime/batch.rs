@@ -90,12 +90,14 @@ impl BatchPort {
             let on_idle = |idle| reporter.idle(idle);
             let header = run.header.or_else(|| stage.header.clone());
             let mut program = reporter.program();
+            reporter.batch_started(work);
             let oversight = Oversight { on_idle: &on_idle, stop: &stopped };
             let (result, spent) =
                 run_batch(&launcher, &stage.program, &env, header, run.input, &mut keep, oversight)
                     .instrument(span.clone())
                     .await;
             program.ended(&result);
+            reporter.batch_ended(work);
             failed(&span, &result);
             if stopped.asked().is_some() {
                 return collector.discard();

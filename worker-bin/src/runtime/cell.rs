@@ -110,7 +110,7 @@ impl Cell {
         let tracer = self.tracer();
         while let Some(action) = node.poll_action() {
             if let Some(tracer) = tracer {
-                tracer.asked_for(&action);
+                tracer.asked_for(&node, &action);
             }
             carrier.carry_out(self, &mut node, action);
         }

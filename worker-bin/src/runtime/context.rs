@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use worker_core::config::TaskId;
-use worker_core::event::{Blocker, Event, TaskEvent};
+use worker_core::event::{Blocker, Event, TaskEvent, WorkId};
 use worker_proto::{LinkId, Seq};
 
 /// What one port is made with.
@@ -99,6 +99,20 @@ impl Reporter {
     pub(super) fn asked(&self, link: LinkId, first: Seq, records: u64) {
         if let Some(to) = self.to.upgrade() {
             to.mark(Mark::Asked { link, first, records });
+        }
+    }
+
+    /// A program is started over a batch.
+    pub(super) fn batch_started(&self, work: WorkId) {
+        if let Some(to) = self.to.upgrade() {
+            to.mark(Mark::Started { task: self.task, work });
+        }
+    }
+
+    /// That program has ended.
+    pub(super) fn batch_ended(&self, work: WorkId) {
+        if let Some(to) = self.to.upgrade() {
+            to.mark(Mark::Ended { task: self.task, work });
         }
     }
 

@@ -1,18 +1,24 @@
-//! One record on its way through this node, and what comes of it, as spans: when it came, was taken, was done with, was appended
-//! and durable, was sent and acknowledged.
+//! One record on its way through this node, and what comes of it, as spans: when it came, was taken, was given to a program and that
+//! ended, was done with, was appended and durable, was sent and acknowledged.
 //!
 //! With the filter [`TARGET`]`=trace` one record at a time is followed, a new one no sooner than [`BEGIN_EVERY`] after the last: one that
 //! a source of this node has read, or that another node has sent, which its link and number name on both. The
 //! span `record` is its whole way; within it there is one for each task, and in that an event for each step. The node is looked at
 //! under its lock after every input, so that no step is missed. Without the filter an input costs the look at a flag.
 
+mod journey;
+
 use crate::mutex::lock;
-use std::sync::{Arc, Mutex};
+use journey::{Hop, Journey, Step};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
-use tracing::{Level, Span, trace, trace_span};
+use tracing::Level;
 use worker_core::Node;
-use worker_core::config::{Graph, TaskId, TaskKind, TaskName};
-use worker_core::event::{Action, Body, Commit, CommitId, Event, JournalAction, TaskAction, TaskEvent};
+use worker_core::config::{Graph, TaskId, TaskKind};
+use worker_core::event::{
+    Action, BatchAction, Body, Commit, CommitId, Event, JournalAction, StreamStep, TaskAction, TaskEvent,
+    WorkId,
+};
 use worker_proto::{Frame, LinkId, Seq};
 
 /// What a filter names.
@@ -24,12 +30,15 @@ const BEGIN_EVERY: Duration = Duration::from_secs(1);
 /// One that is not at its end by then is left.
 const FOLLOWED_MAX: Duration = Duration::from_secs(10);
 
+/// How often it is looked whether one is to be left: nothing else may happen.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
 /// Follows a record.
 #[derive(Debug)]
 pub(super) struct Tracer {
     graph: Arc<Graph>,
     journaled: bool,
-    journey: Mutex<Option<Journey>>,
+    journey: Arc<Mutex<Option<Journey>>>,
 }
 
 /// What a driver has done, of which the node is not told.
@@ -37,65 +46,17 @@ pub(super) struct Tracer {
 pub enum Mark {
     /// A program was asked about records of a link.
     Asked { link: LinkId, first: Seq, records: u64 },
+    /// A program is started over a batch.
+    Started { task: TaskId, work: WorkId },
+    /// It has ended, well or not.
+    Ended { task: TaskId, work: WorkId },
     /// A commit was appended to its journal.
     Appended { task: TaskId, commit: CommitId },
 }
 
-/// The way of one record.
-#[derive(Debug)]
-struct Journey {
-    begun: Instant,
-    last: Instant,
-    span: Span,
-    hops: Vec<Hop>,
-    is_over: bool,
-}
-
-/// What becomes of it at one task.
-#[derive(Debug)]
-struct Hop {
-    task: TaskId,
-    came_by: Option<(LinkId, Seq)>,
-    commit: Option<CommitId>,
-    /// What its task has made of it first, and the name of that link.
-    gave: Option<(LinkId, Seq)>,
-    gave_by: String,
-    span: Span,
-    seen: Vec<Step>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
-    Read,
-    Came,
-    Taken,
-    Asked,
-    Done,
-    Appended,
-    Durable,
-    Sent,
-    Acknowledged,
-}
-
-impl Step {
-    fn words(self) -> &'static str {
-        match self {
-            Self::Read => "read, and asked to be committed",
-            Self::Came => "came",
-            Self::Taken => "taken by its task",
-            Self::Asked => "given to the program",
-            Self::Done => "done with, and asked to be committed",
-            Self::Appended => "commit appended",
-            Self::Durable => "commit durable",
-            Self::Sent => "what came of it is sent",
-            Self::Acknowledged => "what came of it is acknowledged",
-        }
-    }
-}
-
 impl Tracer {
     pub(super) fn new(graph: Arc<Graph>, journaled: bool) -> Self {
-        Self { graph, journaled, journey: Mutex::default() }
+        Self { graph, journaled, journey: Arc::default() }
     }
 
     /// Whether anybody wants to know.
@@ -116,79 +77,96 @@ impl Tracer {
     #[cold]
     pub(super) fn came(&self, node: &Node, (link, first): (LinkId, Seq)) {
         if node.inbox(link).is_some_and(|inbox| inbox.received() >= first) {
-            self.begin(|all| all.hop_to(link, first));
+            self.begin(self.graph.link(link).to, Some((link, first)));
         }
     }
 
     /// The node asks for it.
     #[cold]
-    pub(super) fn asked_for(&self, action: &Action) {
-        let Action::Task(task, TaskAction::Journal(JournalAction::Persist(commit))) = action else { return };
-        if matches!(self.graph.task(*task).kind, TaskKind::Source) && first_given(commit).is_some() {
-            self.begin(|all| all.hop(*task, None));
-        }
-        self.with(|journey| {
-            let covers = |(link, seq): (LinkId, Seq)| {
-                commit.inputs.iter().any(|input| input.link == link && input.through >= seq)
-            };
-            let is_next =
-                |hop: &Hop| hop.task == *task && hop.commit.is_none() && hop.came_by.is_none_or(covers);
-            let Some(at) = journey.hops.iter().position(is_next) else { return };
-            let (hop, gave) = (&mut journey.hops[at], first_given(commit));
-            (hop.commit, hop.gave) = (Some(commit.id), gave);
-            let step = if hop.came_by.is_none() { Step::Read } else { Step::Done };
-            journey.step(at, step);
-            if let Some((link, seq)) = gave {
-                journey.hops[at].gave_by = self.graph.link_name(link);
-                let next = self.hop_to(link, seq);
-                journey.add(next, &self.graph);
+    pub(super) fn asked_for(&self, node: &Node, action: &Action) {
+        match action {
+            Action::Task(task, TaskAction::Journal(JournalAction::Persist(commit))) => {
+                if matches!(self.graph.task(*task).kind, TaskKind::Source) && first_given(commit).is_some() {
+                    self.begin(*task, None);
+                }
+                self.with(|journey| self.persists(journey, *task, commit));
             }
-        });
+            Action::Task(task, TaskAction::Batch(BatchAction::Run(run))) => self.with(|journey| {
+                let has = |hop: &Hop| {
+                    hop.task == *task
+                        && hop.commit.is_none()
+                        && hop.came_by.is_some_and(|it| node.has_in_hand(*task, it))
+                };
+                if let Some(at) = journey.find(has) {
+                    journey.run(at, run.work);
+                }
+            }),
+            Action::Task(..) | Action::Conn(..) | Action::Link(..) | Action::Node(_) => {}
+        }
+    }
+
+    fn persists(&self, journey: &mut Journey, task: TaskId, commit: &Commit) {
+        let covers = |(link, seq): (LinkId, Seq)| {
+            commit.inputs.iter().any(|input| input.link == link && input.through >= seq)
+        };
+        let is_next = |hop: &Hop| hop.task == task && hop.commit.is_none() && hop.came_by.is_none_or(covers);
+        // What the program of a stream has made of what an earlier commit has as given to it.
+        let has_printed = |hop: &Hop| hop.task == task && hop.has(Step::Admitted) && !hop.has(Step::Printed);
+        let gave = first_given(commit);
+        let (at, step) = match &commit.stream {
+            Some(StreamStep::Admit { .. }) => (journey.find(is_next), Step::Admitted),
+            Some(StreamStep::Done { .. }) if gave.is_none() => (journey.find(has_printed), Step::Ended),
+            Some(StreamStep::Printed { .. } | StreamStep::Done { .. }) => {
+                (journey.find(has_printed).filter(|_| gave.is_some()), Step::Printed)
+            }
+            Some(StreamStep::Cut { .. }) => return,
+            None if journey.find(is_next).is_some_and(|at| journey.hops[at].came_by.is_none()) => {
+                (journey.find(is_next), Step::Read)
+            }
+            None => (journey.find(is_next), Step::Done),
+        };
+        let Some(at) = at else { return };
+        let hop = &mut journey.hops[at];
+        (hop.commit, hop.gave) = (hop.commit.or(Some(commit.id)), gave);
+        journey.step(at, step);
+        if let Some((link, seq)) = gave {
+            journey.hops[at].gave_by = self.graph.link_name(link);
+            journey.add(self.graph.link(link).to, Some((link, seq)), &self.graph);
+        }
     }
 
     /// A driver has done it.
     #[cold]
     pub(super) fn mark(&self, mark: Mark) {
-        match mark {
-            Mark::Appended { task, commit } => self.of_commit(task, commit, Step::Appended),
-            Mark::Asked { link, first, records } => self.with(|journey| {
-                let is_of = |hop: &Hop| {
-                    hop.came_by
-                        .is_some_and(|(by, seq)| by == link && first <= seq && seq < first.plus(records))
-                };
-                if let Some(at) = journey.hops.iter().position(is_of) {
-                    journey.step(at, Step::Asked);
+        let runs = |work: WorkId, task: TaskId| move |hop: &Hop| hop.task == task && hop.work == Some(work);
+        self.with(|journey| {
+            let (at, step) = match mark {
+                Mark::Appended { task, commit } => {
+                    let is_of = |hop: &Hop| hop.task == task && hop.commit == Some(commit);
+                    (journey.find(is_of), Step::Appended)
                 }
-            }),
-        }
+                Mark::Asked { link, first, records } => {
+                    let is_of =
+                        |(by, seq): (LinkId, Seq)| by == link && first <= seq && seq < first.plus(records);
+                    (journey.find(|hop| hop.came_by.is_some_and(is_of)), Step::Asked)
+                }
+                Mark::Started { task, work } => (journey.find(runs(work, task)), Step::Asked),
+                Mark::Ended { task, work } => (journey.find(runs(work, task)), Step::Ended),
+            };
+            if let Some(at) = at {
+                journey.step(at, step);
+            }
+        });
     }
 
     /// The node was told of something, and what follows from it is done.
     #[cold]
     pub(super) fn look(&self, node: &Node) {
-        self.with(|journey| {
-            for at in 0..journey.hops.len() {
-                let Hop { came_by, gave, .. } = journey.hops[at];
-                let came = came_by.and_then(|(link, seq)| Some((node.inbox(link)?, seq)));
-                let gave = gave.and_then(|(link, seq)| Some((node.outbox(link)?, seq)));
-                let steps = [
-                    (Step::Came, came.is_some_and(|(inbox, seq)| inbox.received() >= seq)),
-                    (Step::Taken, came.is_some_and(|(inbox, seq)| inbox.next_queued() > seq)),
-                    (Step::Sent, gave.is_some_and(|(outbox, seq)| outbox.cursor() >= seq)),
-                    (Step::Acknowledged, gave.is_some_and(|(outbox, seq)| outbox.through() >= seq)),
-                ];
-                steps.into_iter().filter(|(_, holds)| *holds).for_each(|(step, _)| journey.step(at, step));
-            }
-            let is_over = journey.hops.iter().all(|hop| hop.is_over(node, self.journaled));
-            if is_over && !std::mem::replace(&mut journey.is_over, true) {
-                let us = micros(journey.begun);
-                trace!(target: TARGET, parent: &journey.span, us, "at its end on this node");
-            }
-        });
+        self.with(|journey| journey.look(node));
     }
 
     /// Begins to follow a record of which the node has heard, unless one is followed.
-    fn begin(&self, first: impl FnOnce(&Self) -> Hop) {
+    fn begin(&self, task: TaskId, came_by: Option<(LinkId, Seq)>) {
         let mut journey = lock(&self.journey);
         let now = Instant::now();
         let is_free = journey.as_ref().is_none_or(|journey| {
@@ -196,10 +174,12 @@ impl Tracer {
             now.duration_since(journey.begun) >= wait
         });
         if is_free {
-            let span = trace_span!(target: TARGET, parent: None, "record");
-            let new =
-                journey.insert(Journey { begun: now, last: now, span, hops: Vec::new(), is_over: false });
-            new.add(first(self), &self.graph);
+            journey.insert(Journey::begin(now, self.journaled)).add(task, came_by, &self.graph);
+            let weak = Arc::downgrade(&self.journey);
+            let thread = std::thread::Builder::new().name("record".into());
+            if let Err(error) = thread.spawn(move || look_after(&weak, now)) {
+                tracing::debug!(%error, "a record that stays somewhere is left when the next one comes");
+            }
         }
     }
 
@@ -211,69 +191,25 @@ impl Tracer {
 
     fn of_commit(&self, task: TaskId, commit: CommitId, step: Step) {
         self.with(|journey| {
-            let is_of = |hop: &Hop| hop.task == task && hop.commit == Some(commit);
-            if let Some(at) = journey.hops.iter().position(is_of) {
+            if let Some(at) = journey.find(|hop| hop.task == task && hop.commit == Some(commit)) {
                 journey.step(at, step);
             }
         });
     }
-
-    fn hop_to(&self, link: LinkId, seq: Seq) -> Hop {
-        self.hop(self.graph.link(link).to, Some((link, seq)))
-    }
-
-    fn hop(&self, task: TaskId, came_by: Option<(LinkId, Seq)>) -> Hop {
-        Hop {
-            task,
-            came_by,
-            commit: None,
-            gave: None,
-            gave_by: String::new(),
-            span: Span::none(),
-            seen: Vec::new(),
-        }
-    }
 }
 
-impl Journey {
-    fn add(&mut self, hop: Hop, graph: &Graph) {
-        let TaskName { stage, partition } = TaskName::of(&graph.task(hop.task).name);
-        let (by, seq) = match hop.came_by {
-            Some((link, seq)) => (graph.link_name(link), seq.0),
-            None => (String::new(), 0),
-        };
-        let span = match hop.came_by {
-            Some(_) => trace_span!(target: TARGET, parent: &self.span, "at", stage, partition, by, seq),
-            None => trace_span!(target: TARGET, parent: &self.span, "at", stage, partition),
-        };
-        self.hops.push(Hop { span, ..hop });
-    }
-
-    /// Says it once.
-    fn step(&mut self, at: usize, step: Step) {
-        let Some(hop) = self.hops.get_mut(at) else { return };
-        if hop.seen.contains(&step) {
+/// Leaves the record that was begun then, when it is time to.
+fn look_after(journey: &Weak<Mutex<Option<Journey>>>, begun: Instant) {
+    loop {
+        std::thread::sleep(LOOK_EVERY);
+        let Some(journey) = journey.upgrade() else { return };
+        match lock(&journey).as_mut().filter(|journey| journey.begun == begun) {
+            Some(journey) => journey.rest(),
+            None => return,
+        }
+        if lock(&journey).as_ref().is_none_or(|journey| journey.is_over || journey.begun != begun) {
             return;
         }
-        hop.seen.push(step);
-        let (us, step_us) = (micros(self.begun), micros(self.last));
-        self.last = Instant::now();
-        match hop.gave.filter(|_| step == Step::Sent) {
-            Some((_, Seq(seq))) => {
-                trace!(target: TARGET, parent: &hop.span, us, step_us, by = hop.gave_by, seq, "{}", step.words());
-            }
-            None => trace!(target: TARGET, parent: &hop.span, us, step_us, "{}", step.words()),
-        }
-    }
-}
-
-impl Hop {
-    /// Nothing more is to come of it; of another node's task nothing is known.
-    fn is_over(&self, node: &Node, journaled: bool) -> bool {
-        let is_here = self.came_by.is_none_or(|(link, _)| node.inbox(link).is_some());
-        let is_durable = !journaled || self.seen.contains(&Step::Durable);
-        let is_gone = self.gave.is_none() || self.seen.contains(&Step::Acknowledged);
-        !is_here || (self.commit.is_some() && is_durable && is_gone)
     }
 }
 
@@ -289,10 +225,6 @@ pub(super) fn first_new(node: &Node, frame: &Frame) -> Option<(LinkId, Seq)> {
 fn first_given(commit: &Commit) -> Option<(LinkId, Seq)> {
     let is_record = |body: &Body| body.records() > body.boundaries();
     commit.outputs.iter().find(|(_, chunk)| is_record(&chunk.body)).map(|(first, chunk)| (chunk.link, *first))
-}
-
-fn micros(since: Instant) -> u64 {
-    u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

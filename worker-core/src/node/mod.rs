@@ -6,6 +6,7 @@ mod conns;
 mod credit;
 mod downlink;
 mod finish;
+mod followed;
 mod go_away;
 mod inspect;
 mod kept;

@@ -445,8 +445,13 @@ impl BatchTask {
 
     /// Attempts of the batch in hand, and how many records it has.
     pub(crate) fn in_hand(&self) -> Option<(u32, usize)> {
-        let segment = self.segments.front()?;
+        let segment = self.hand()?;
         Some((segment.attempts, usize::try_from(segment.records()).unwrap_or(usize::MAX)))
+    }
+
+    /// The batch that is run, or is next.
+    pub(crate) fn hand(&self) -> Option<&Segment> {
+        self.segments.front()
     }
 
     /// Records taken and not committed.

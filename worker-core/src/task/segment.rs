@@ -35,6 +35,13 @@ impl Segment {
         self.pieces.front().map(|piece| (piece.link, piece.first_seq))
     }
 
+    /// Whether a record is among its records.
+    pub(crate) fn has(&self, link: LinkId, seq: Seq) -> bool {
+        self.pieces
+            .iter()
+            .any(|piece| piece.link == link && (piece.first_seq..=piece.last_seq()).contains(&seq))
+    }
+
     pub(crate) fn records(&self) -> u64 {
         self.pieces.records()
     }
