@@ -42,7 +42,8 @@ everything() {
     build_tests
     run_tests
     step "Benchmarks run"
-    cargo test -p worker-tests --locked --bench suite -- --only job,pass,link,records,trickle,dead,journal,starts --rounds 1 --size 0.002
+    cargo test -p worker-tests --locked --bench suite -- --only job,pass,short,link,records,trickle,dead,journal,starts --rounds 1 --size 0.002
+    cargo test -p worker-tests --locked --bench suite -- --check
     step "Instructions a tuple"
     cargo bench -p worker-core --locked --bench tuples
     step "A worker without shared libraries"

@@ -39,6 +39,13 @@ impl Aim {
         }
     }
 
+    pub(crate) fn sign(self) -> &'static str {
+        match self {
+            Self::AtMost(_) => "≤ ",
+            Self::AtLeast(_) => "≥ ",
+        }
+    }
+
     pub(crate) fn value(self) -> f64 {
         match self {
             Self::AtMost(value) | Self::AtLeast(value) => value,
@@ -53,16 +60,56 @@ pub(crate) struct Figure {
     pub(crate) work: String,
     /// The worker, another version of it, or another program.
     pub(crate) who: String,
-    pub(crate) unit: &'static str,
+    pub(crate) unit: String,
     /// What it is held against; empty where there is nothing.
     pub(crate) limit: String,
     pub(crate) aim: Option<Aim>,
     pub(crate) measured: Vec<Measure>,
     /// Of the same rounds.
     pub(crate) limits: Vec<Measure>,
+    /// Why value and limit are not held against each other, though both are known.
+    pub(crate) incomparable: Option<String>,
     /// Why there is nothing, or not everything.
     pub(crate) failure: Option<String>,
 }
+
+/// What the figures say of an aim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Reached,
+    /// The median does not reach it, and where rounds are far apart not one of them does.
+    Missed,
+    /// Rounds are too far apart to tell.
+    Unsure,
+}
+
+impl Verdict {
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Self::Reached => "reached",
+            Self::Missed => "not reached",
+            Self::Unsure => "unsure",
+        }
+    }
+}
+
+/// Which of two values is the good one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Better {
+    Less,
+    More,
+}
+
+impl Better {
+    /// Rates count what is done, everything else what it costs.
+    pub(crate) fn of(unit: &str) -> Self {
+        let is_cost = ["s/GB"].contains(&unit);
+        if unit.ends_with("/s") && !is_cost { Self::More } else { Self::Less }
+    }
+}
+
+/// Rounds of one work that differ by more than this say little.
+pub(crate) const SURE: f64 = 1.5;
 
 /// Lowest, median and highest.
 #[derive(Clone, Copy, Debug)]
@@ -88,17 +135,18 @@ impl Figure {
         row: &'static str,
         work: impl Into<String>,
         who: impl Into<String>,
-        unit: &'static str,
+        unit: impl Into<String>,
     ) -> Self {
         Self {
             row,
             work: work.into(),
             who: who.into(),
-            unit,
+            unit: unit.into(),
             limit: String::new(),
             aim: None,
             measured: Vec::new(),
             limits: Vec::new(),
+            incomparable: None,
             failure: None,
         }
     }
@@ -128,6 +176,9 @@ impl Figure {
 
     /// To the limit's value, round by round.
     pub(crate) fn ratio(&self) -> Option<Spread> {
+        if self.incomparable.is_some() {
+            return None;
+        }
         Spread::of(self.measured.iter().zip(&self.limits).map(|(ours, limit)| ours.value / limit.value))
     }
 
@@ -142,12 +193,34 @@ impl Figure {
     }
 
     /// What the aim is about.
-    pub(crate) fn judged(&self) -> Option<f64> {
-        self.ratio().or_else(|| self.value()).map(|spread| spread.median)
+    pub(crate) fn judged(&self) -> Option<Spread> {
+        if self.incomparable.is_some() { None } else { self.ratio().or_else(|| self.value()) }
     }
 
-    pub(crate) fn is_reached(&self) -> Option<bool> {
-        Some(self.aim?.is_reached(self.judged()?))
+    /// Whether rounds agree, the limit's and those held against it.
+    pub(crate) fn is_sure(&self) -> bool {
+        [self.value(), self.limit_value()]
+            .into_iter()
+            .flatten()
+            .all(|spread| spread.high <= SURE * spread.low)
+    }
+
+    pub(crate) fn verdict(&self) -> Option<Verdict> {
+        let (aim, judged) = (self.aim?, self.judged()?);
+        let best = match aim {
+            Aim::AtMost(_) => judged.low,
+            Aim::AtLeast(_) => judged.high,
+        };
+        Some(match aim.is_reached(judged.median) {
+            true if self.is_sure() => Verdict::Reached,
+            false if self.is_sure() || !aim.is_reached(best) => Verdict::Missed,
+            true | false => Verdict::Unsure,
+        })
+    }
+
+    /// Rates are to be high, all else is to be low.
+    pub(crate) fn better(&self) -> Better {
+        Better::of(&self.unit)
     }
 
     /// One line for whoever watches.
@@ -173,10 +246,11 @@ impl Figure {
         if let Some(ratio) = self.processor_ratio() {
             line += &format!(", processor {} ×", number(ratio.median));
         }
-        match self.is_reached() {
-            Some(true) => line += &format!("; aim {} reached", number(self.aim.map_or(0.0, Aim::value))),
-            Some(false) => line += &format!("; aim {} MISSED", number(self.aim.map_or(0.0, Aim::value))),
-            None => {}
+        if let Some(why) = &self.incomparable {
+            line += &format!("; {why}");
+        }
+        if let (Some(aim), Some(verdict)) = (self.aim, self.verdict()) {
+            line += &format!("; aim {} {}", number(aim.value()), verdict.words());
         }
         line
     }
@@ -190,5 +264,14 @@ pub(crate) fn number(value: f64) -> String {
         ..10.0 => format!("{value:.2}"),
         ..100.0 => format!("{value:.1}"),
         _ => format!("{value:.0}"),
+    }
+}
+
+/// The same, thousands and millions as such.
+pub(crate) fn compact(value: f64) -> String {
+    match value.abs() {
+        1e6.. => format!("{} M", number(value / 1e6)),
+        1e4.. => format!("{} k", number(value / 1e3)),
+        _ => number(value),
     }
 }

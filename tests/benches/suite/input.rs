@@ -20,6 +20,12 @@ pub(crate) const LINES: &str = "lines.txt";
 const LINES_COUNT: u64 = 5_000_000;
 const KEYS: u64 = 20_000;
 
+/// For people.
+pub(crate) const LINES_ARE: &str = "479 MB: 5,000,000 lines of 96 bytes in the mean, `wNNNNN,i,x…x`: a key of 20,000, drawn evenly, the line's number, and 80 x";
+
+/// A file that is alike, without this program.
+pub(crate) const BY_HAND: &str = r#"mawk 'BEGIN { x = sprintf("%080d", 0); gsub(0, "x", x); while (i < 5000000) printf "w%05d,%d,%s\n", int(20000 * rand()), i++, x }' > lines.txt"#;
+
 /// 479 MB at full size: `wNNNNN,i,80 x`, a key of 20,000, a number and filling. Gives how many bytes.
 pub(crate) fn lines(suite: &Suite) -> u64 {
     let path = suite.dir().join(LINES);
@@ -32,6 +38,21 @@ pub(crate) fn lines(suite: &Suite) -> u64 {
     size(&path)
 }
 
+pub(crate) const SHORT_LINES: &str = "short.txt";
+pub(crate) const SHORT_LINES_ARE: &str =
+    "116 MB: 40,000,000 lines of 2 and 3 bytes, the numbers from 0 to 99 in turn";
+
+pub(crate) fn short_lines(suite: &Suite) -> u64 {
+    let path = suite.dir().join(SHORT_LINES);
+    if !path.exists() {
+        write_blocks(&path, suite.scaled(40_000_000), |line, text| {
+            writeln!(text, "{}", line % 100).expect("a string takes it");
+        });
+    }
+    size(&path)
+}
+
+pub(crate) const ACCESS_LOG_IS: &str = "480 MB: 4,800,000 lines of an access log of 100 bytes in the mean, one in forty with a status from 500 to 504";
 pub(crate) const ACCESS_LOG: &str = "access.log";
 
 /// 480 MB at full size: lines of an access log, one in forty with a status from 500 to 504.

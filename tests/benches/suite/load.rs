@@ -3,6 +3,11 @@
 use crate::meter::{Meter, finish};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{
+    AtomicU64,
+    Ordering::{Acquire, Release},
+};
 use std::time::{Duration, Instant};
 
 /// The time when it is due, and filling: 100 bytes.
@@ -26,6 +31,8 @@ pub(crate) struct Delays {
     sorted: Vec<Duration>,
     /// Seconds of processor time of the whole run, where one process was given the load.
     pub(crate) processor: Option<f64>,
+    /// Records came later and later: delays say how long the run was, and nothing of who was given it.
+    pub(crate) backlog: bool,
 }
 
 impl Delays {
@@ -34,40 +41,70 @@ impl Delays {
     }
 }
 
-/// Records a second, given as fast as they are taken; counted from the first that comes, when programs have started.
-pub(crate) fn peak(command: Command, records: u64) -> f64 {
+/// How much later than due the last records of a run come at most where the rate can be held, as a part of the run's length: a backlog
+/// that grows by a twentieth is found.
+const LATE: f64 = 0.05;
+
+/// A rate that was not held is tried again so much lower, so often at most.
+const LOWER: f64 = 0.85;
+const TRIES: usize = 12;
+
+/// The highest rate of those tried that is held for so long: the delay of the last records says that no backlog grows. The first tried
+/// is what goes through when as much as is taken is given for so long, behind the time in which buffers fill.
+pub(crate) fn peak(length: Duration, full: impl Fn(Duration) -> f64, at: impl Fn(&Load) -> Delays) -> f64 {
+    let mut rate = full(WARM_UP + length);
+    for _ in 0..TRIES {
+        let load = Load { rate, length };
+        if !at(&load).backlog {
+            return rate;
+        }
+        rate *= LOWER;
+    }
+    panic!("no rate down to {rate:.0} records/s is held")
+}
+
+/// Records a second of a process that is given as much as it takes.
+pub(crate) fn full_rate(command: Command, time: Duration) -> f64 {
     let meter = Meter::begin();
     let (child, stdin, stdout) = start(command);
-    let rate = peak_between(stdin, stdout, records);
+    let rate = full_rate_between(stdin, stdout, time);
     finish(child, &meter);
     rate
 }
 
-/// The same through processes that do not end by themselves.
-pub(crate) fn peak_between(mut stdin: ChildStdin, stdout: ChildStdout, records: u64) -> f64 {
-    let meter = Meter::begin();
+/// The same from pipe to pipe, through processes that need not end by themselves; counted behind the first second.
+pub(crate) fn full_rate_between(mut stdin: ChildStdin, stdout: ChildStdout, time: Duration) -> f64 {
+    let begun = Instant::now();
+    let all = Arc::new(AtomicU64::new(u64::MAX));
+    let given = Arc::clone(&all);
     let sender = std::thread::spawn(move || {
         // Made one by one and read as those that come at their times are: a rate that this program cannot give is nobody's peak.
-        let (mut sent, mut lines) = (0, Vec::new());
-        while sent < records {
+        let (mut sent, mut lines, mut is_last) = (0, Vec::new(), false);
+        while !is_last {
+            is_last = begun.elapsed() >= time;
             lines.clear();
-            while sent < records && lines.len() < 1 << 16 {
+            while lines.len() < 1 << 16 {
                 lines.extend_from_slice(&record(Duration::from_nanos(sent)));
                 sent += 1;
+            }
+            if is_last {
+                // Said before the last of them comes: the reader must not wait for more.
+                given.store(sent, Release);
             }
             stdin.write_all(&lines).expect("write records");
         }
     });
-    let (mut first, mut next) = (None, 0);
-    let came = each_record(stdout, records, |line| {
-        first.get_or_insert_with(|| meter.elapsed());
+    let (mut next, mut counted) = (0, 0_u64);
+    let wanted = || all.load(Acquire);
+    each_record(stdout, wanted, |line| {
         assert_eq!(parse(&line[..DIGITS]), next, "records keep their order");
         next += 1;
+        if next % 64 == 0 && (WARM_UP..time).contains(&begun.elapsed()) {
+            counted += 64;
+        }
     });
-    let took = meter.elapsed() - first.unwrap_or_default();
     sender.join().expect("the sender is well");
-    assert_eq!(came, records);
-    records as f64 / took.as_secs_f64()
+    counted as f64 / (time - WARM_UP).as_secs_f64()
 }
 
 impl Load {
@@ -91,21 +128,28 @@ impl Load {
         let sender = std::thread::spawn(move || send(stdin, begun, rate, until));
         let every = (rate * until.as_secs_f64() / DELAYS_MAX).ceil();
         let (mut sorted, mut skipped) = (Vec::new(), 0.0);
-        each_record(stdout, wanted, |line| {
-            skipped += 1.0;
-            if skipped < every {
-                return;
-            }
-            skipped = 0.0;
-            let due = Duration::from_nanos(parse(&line[..DIGITS]));
-            if due >= WARM_UP {
-                sorted.push(begun.elapsed().saturating_sub(due));
-            }
-        });
+        each_record(
+            stdout,
+            || wanted,
+            |line| {
+                skipped += 1.0;
+                if skipped < every {
+                    return;
+                }
+                skipped = 0.0;
+                let due = Duration::from_nanos(parse(&line[..DIGITS]));
+                if due >= WARM_UP {
+                    sorted.push(begun.elapsed().saturating_sub(due));
+                }
+            },
+        );
         sender.join().expect("the sender is well");
-        sorted.sort_unstable();
         assert!(!sorted.is_empty(), "no record came after the first second");
-        Delays { sorted, processor: None }
+        let mut last = sorted[sorted.len() * 9 / 10..].to_vec();
+        sorted.sort_unstable();
+        last.sort_unstable();
+        let backlog = last[last.len() / 2] > until.mul_f64(LATE);
+        Delays { sorted, processor: None, backlog }
     }
 }
 
@@ -149,17 +193,16 @@ fn parse(digits: &[u8]) -> u64 {
     digits.iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0'))
 }
 
-/// Until so many have come, or no more do. Gives how many came.
-fn each_record(stdout: ChildStdout, wanted: u64, mut f: impl FnMut(&[u8])) -> u64 {
+/// Until so many have come, or no more do.
+fn each_record(stdout: ChildStdout, wanted: impl Fn() -> u64, mut f: impl FnMut(&[u8])) {
     let mut reader = BufReader::with_capacity(1 << 16, stdout);
     let (mut line, mut count) = (Vec::new(), 0);
-    while count < wanted && reader.read_until(b'\n', &mut line).expect("read a record") > 0 {
+    while count < wanted() && reader.read_until(b'\n', &mut line).expect("read a record") > 0 {
         assert_eq!(line.len(), RECORD_BYTES, "a record is as it was");
         f(&line);
         line.clear();
         count += 1;
     }
-    count
 }
 
 fn start(mut command: Command) -> (Child, ChildStdin, ChildStdout) {

@@ -48,6 +48,28 @@ impl Machine {
         }
     }
 
+    /// As [`Self::json`] and its neighbours have written it.
+    pub(crate) fn read(results: &Value) -> Self {
+        let machine = &results["machine"];
+        let text = |value: &Value| value.as_str().unwrap_or("unknown").to_owned();
+        let workers = results["workers"].as_array().into_iter().flatten();
+        Self {
+            processor: text(&machine["processor"]),
+            cores: machine["cores"]
+                .as_u64()
+                .and_then(|cores| usize::try_from(cores).ok())
+                .unwrap_or_default(),
+            memory_gib: machine["memory_gib"].as_u64().unwrap_or_default(),
+            kernel: text(&machine["kernel"]),
+            filesystem: text(&machine["filesystem"]),
+            compiler: text(&machine["compiler"]),
+            workers: workers.map(|worker| (text(&worker["who"]), text(&worker["version"]))).collect(),
+            commit: text(&results["commit"]),
+            date: text(&results["date"]),
+            load: text(&machine["load_before"]),
+        }
+    }
+
     pub(crate) fn json(&self) -> Value {
         json!({
             "processor": self.processor,
@@ -70,6 +92,23 @@ impl Machine {
 
     pub(crate) fn date(&self) -> &str {
         &self.date
+    }
+
+    pub(crate) fn day(&self) -> &str {
+        self.date.split('T').next().unwrap_or_default()
+    }
+
+    /// For a picture.
+    pub(crate) fn short(&self) -> String {
+        format!(
+            "{} cores ({}), Linux {}, commit {}; load in the minute before: {}",
+            self.cores, self.processor, self.kernel, self.commit, self.load
+        )
+    }
+
+    /// How many wanted a processor in the minute before.
+    pub(crate) fn load(&self) -> &str {
+        &self.load
     }
 }
 

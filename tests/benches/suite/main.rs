@@ -5,6 +5,7 @@
 //! cargo bench -p worker-tests --bench suite -- --only job,link --rounds 3
 //! cargo bench -p worker-tests --bench suite -- --quick                # a tenth of the input, one round: whether all of it runs
 //! cargo bench -p worker-tests --bench suite -- --list
+//! cargo bench -p worker-tests --bench suite -- --draw                 # plots and pages again, of docs/bench/results.json
 //! ```
 //!
 //! `WORKER_BIN=path` measures that binary instead of building one; `--beside path` measures another in the same rounds. Where the
@@ -42,15 +43,27 @@ fn main() -> ExitCode {
     }
     match Options::parse(&args) {
         Ok(options) if options.list => {
-            for row in rows::ROWS {
-                println!("{:10} {}", row.name, row.what);
-            }
+            rows::ROWS.iter().for_each(list);
             ExitCode::SUCCESS
         }
-        Ok(options) => suite::run(&options),
+        Ok(Options { draw: Some(how), out, .. }) => written::draw(&out.unwrap_or_else(written::book), how)
+            .unwrap_or_else(|error| {
+                println!("{error}");
+                ExitCode::FAILURE
+            }),
+        Ok(options) => suite::run(options),
         Err(error) => {
             println!("{error}\n\n{USAGE}");
             ExitCode::from(2)
         }
     }
+}
+
+/// What its part of the page says, too.
+fn list(row: &rows::Row) {
+    let rows::About { input, runs, limit, .. } = (row.about)();
+    println!(
+        "{:10} {}\n{:10} input: {input}\n{:10} what runs: {runs}\n{:10} limit: {limit}\n",
+        row.name, row.what, "", "", ""
+    );
 }

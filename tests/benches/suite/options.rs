@@ -10,7 +10,9 @@ pub(crate) const USAGE: &str = "usage: cargo bench -p worker-tests --bench suite
   --quick          --size 0.1 --rounds 1
   --beside PATH    measures this worker, too, in the same rounds
   --out DIR        where results go: docs/bench if all rows are measured at full size, target/bench if not
-  --list           only names the rows";
+  --list           only says what the rows are
+  --draw           measures nothing: draws plots and tables again from the results that are there
+  --check          measures nothing: says what --draw would change, and ends with status 1 if it would";
 
 #[derive(Debug)]
 pub(crate) struct Options {
@@ -21,21 +23,36 @@ pub(crate) struct Options {
     pub(crate) beside: Option<PathBuf>,
     pub(crate) out: Option<PathBuf>,
     pub(crate) list: bool,
+    pub(crate) draw: Option<Draw>,
     /// As they were given.
     pub(crate) words: String,
 }
 
-impl Options {
-    pub(crate) fn parse(args: &[String]) -> Result<Self, String> {
-        let mut options = Self {
+/// What is done with results that are there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Draw {
+    Write,
+    Check,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
             only: Vec::new(),
             rounds: 5,
             size: 1.0,
             beside: None,
             out: None,
             list: false,
-            words: args.join(" "),
-        };
+            draw: None,
+            words: String::new(),
+        }
+    }
+}
+
+impl Options {
+    pub(crate) fn parse(args: &[String]) -> Result<Self, String> {
+        let mut options = Self { words: args.join(" "), ..Self::default() };
         let mut args = args.iter();
         while let Some(arg) = args.next() {
             let mut value = || args.next().ok_or_else(|| format!("{arg} needs a value"));
@@ -47,6 +64,8 @@ impl Options {
                 "--beside" => options.beside = Some(existing(value()?)?),
                 "--out" => options.out = Some(value()?.into()),
                 "--list" => options.list = true,
+                "--draw" => options.draw = Some(Draw::Write),
+                "--check" => options.draw = Some(Draw::Check),
                 _ => return Err(format!("{arg}: no such option")),
             }
         }

@@ -4,7 +4,7 @@ use super::figure::{Aim, Figure, Measure};
 use super::machine::Machine;
 use super::options::Options;
 use super::rows::{self, Row};
-use super::written;
+use super::written::{self, Results};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -103,25 +103,26 @@ impl Work {
     }
 }
 
-pub(crate) fn run(options: &Options) -> ExitCode {
+pub(crate) fn run(options: Options) -> ExitCode {
     let mut workers = vec![("worker".to_owned(), build_worker())];
     workers.extend(options.beside.clone().map(|path| ("beside".to_owned(), path)));
     let dir = tempfile::tempdir().expect("a temporary directory");
     let suite = Suite { workers, rounds: options.rounds, size: options.size, dir };
     let machine = Machine::look(&suite);
     println!("{machine}");
-    let mut figures = Vec::new();
     let elsewhere = || if options.is_whole() { written::book() } else { root().join("target/bench") };
     let out = options.out.clone().unwrap_or_else(elsewhere);
+    let mut results = Results { machine, options, figures: Vec::new() };
     for row in rows::ROWS {
-        if options.only.is_empty() || options.only.iter().any(|name| name == row.name) {
-            figures.extend(measure(row, &suite));
+        let only = &results.options.only;
+        if only.is_empty() || only.iter().any(|name| name == row.name) {
+            results.figures.extend(measure(row, &suite));
             // After each row: whoever stops the suite has the rows before.
-            written::write(&out, &machine, options, &figures);
+            written::write(&out, &results);
         }
     }
     println!("\nresults are in {}", out.display());
-    let failed: Vec<&Figure> = figures.iter().filter(|figure| figure.failure.is_some()).collect();
+    let failed: Vec<&Figure> = results.figures.iter().filter(|figure| figure.failure.is_some()).collect();
     for figure in &failed {
         println!("{}", figure.line());
     }

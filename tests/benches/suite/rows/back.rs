@@ -1,5 +1,6 @@
 //! A node was away and comes back: how long until what waits for it flows, and at full rate?
 
+use super::About;
 use crate::cluster::{self, Alive};
 use crate::figure::Figure;
 use crate::input;
@@ -28,6 +29,15 @@ const WINDOW: Duration = Duration::from_millis(20);
 
 /// Full is nearly the median of a whole run.
 const FULL: f64 = 0.9;
+
+pub(super) fn about() -> About {
+    About::new(
+        input::LINES_ARE,
+        "two nodes: a source on one, a sink on the other, which is started 1 s or 10 s after the first; full is 0.9 of the run's median, looked at \
+         each 20 ms; times count from the start of the process",
+        "none",
+    )
+}
 
 pub(super) fn measure(suite: &Suite) -> Vec<Figure> {
     let bytes = input::lines(suite);

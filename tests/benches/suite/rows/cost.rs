@@ -1,5 +1,6 @@
 //! What a tuple costs in the core: by the number of links, by the number of tuples on their way, and in instructions.
 
+use super::About;
 use crate::figure::{Aim, Figure};
 use crate::meter::time;
 use crate::suite::{Contender, Suite, Work, root};
@@ -11,6 +12,18 @@ pub(super) const NAME: &str = "cost";
 
 const LINKS: [u64; 4] = [10, 100, 1_000, 10_000];
 const UNACKNOWLEDGED: [u64; 4] = [10_000, 100_000, 1_000_000, 10_000_000];
+
+pub(super) fn about() -> About {
+    About::new(
+        "tuples of the core's own bench; no sockets, threads or disks",
+        "nanoseconds: processor time of `cargo bench -p worker-core --bench tuples -- run link LINKS TUPLES [UNACKNOWLEDGED]`, 10 tuples a chunk, \
+         of a run of twice as many tuples less one of as many. Instructions: the same bench under valgrind, a tuple from the source to its \
+         acknowledgement, two cores and the clock between them; what a chunk costs is shared by its tuples: `link-of-single-tuples` has one a \
+         chunk, so that it is a whole chunk's way (frames, acknowledgement, timers) that it counts, `links-in-thousands` 10 a chunk as \
+         the rows in nanoseconds have, `link-with-journal` and the stages 100, `link-of-large-chunks` 1,000",
+        "one link, or 1,000 tuples on their way; for instructions those on record, which CI holds within 5 %",
+    )
+}
 
 pub(super) fn measure(suite: &Suite) -> Vec<Figure> {
     let program = build();

@@ -1,5 +1,6 @@
 //! Three nodes: a source on one, a sink on each of the others. One of the others is dead: what does the healthy one get?
 
+use super::About;
 use crate::cluster::{self, Alive};
 use crate::figure::{Aim, Figure};
 use crate::input;
@@ -25,6 +26,15 @@ from = "lines"
 run = ["sh", "-c", "cat > /dev/null"]
 place = "c"
 "#;
+
+pub(super) fn about() -> About {
+    About::new(
+        input::LINES_ARE,
+        "three nodes: a source on one, a sink on each of two others, one of which is not started; measured at the healthy sink, from its first \
+         byte to its last",
+        "the same with all three nodes",
+    )
+}
 
 pub(super) fn measure(suite: &Suite) -> Vec<Figure> {
     let bytes = input::lines(suite);

@@ -1,5 +1,6 @@
 //! A worker that has nothing to do, and one that has hardly anything.
 
+use super::About;
 use crate::cluster::Alive;
 use crate::figure::{Aim, Figure, Measure};
 use crate::meter::time;
@@ -23,6 +24,15 @@ const IDLERS: [(&str, &[&str], Delivery); 3] = [
     ("with a program that waits", &["-i", "-", "-S", "cat", "-o", "-"], Delivery::Memory),
     ("without work, with state", &["-i", "-", "-s", "cat", "-o", "-"], Delivery::ExactlyOnce),
 ];
+
+pub(super) fn about() -> About {
+    About::new(
+        "one line, then an open input: looked at for 5 s, 8 s later",
+        "`worker run -i - -s cat -o - --quiet`, with `-S` for a program that waits, and with `--state state`; memory is resident memory; wake-ups are \
+         context switches of all its processes. Start: `worker run -i one.txt -s cat -o one.out --force --quiet`, from start to end",
+        "for the start: `cat one.txt | cat > one.out` in a shell",
+    )
+}
 
 pub(super) fn measure(suite: &Suite) -> Vec<Figure> {
     let mut figures = Vec::new();

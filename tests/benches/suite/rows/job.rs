@@ -1,5 +1,6 @@
 //! The job that a shell pipe does too.
 
+use super::About;
 use crate::figure::{Aim, Figure};
 use crate::input;
 use crate::pipeline::{Delivery, run, shell};
@@ -36,21 +37,59 @@ const PARTS: [(&str, &str); 3] = [("1/2", "w1"), ("1/40", "w00[0-4]"), ("1/1", "
 
 const MODES: [&str; 2] = ["batch", "stream"];
 
+/// What a shell does instead.
+fn pipe(pattern: &str) -> String {
+    format!("cat {} | grep '{pattern}' | {COUNT} > pipe.txt", input::LINES)
+}
+
+fn parallel(pattern: &str) -> String {
+    format!(
+        "parallel --will-cite --pipepart -a {} --block 10M \"grep '{pattern}'\" | {COUNT} > parallel.txt",
+        input::LINES
+    )
+}
+
+fn pipeline(pattern: &str, mode: &str) -> String {
+    PIPELINE.replace("PATTERN", pattern).replace("MODE", mode)
+}
+
+pub(super) fn about() -> About {
+    let patterns: Vec<String> = PARTS.iter().map(|(part, pattern)| format!("{part}: `{pattern}`")).collect();
+    let (part, pattern) = PARTS[0];
+    let runs = format!(
+        "`worker run job.toml --quiet` with the file below and a pattern for each part of the lines that pass ({}), exactly once with \
+         `--state state`, a directory that is not there before. grep in batches of up to 8 MiB (the default), as many at a time as there \
+         are cores, or as one stream; two mawk, each with half of the keys. GNU parallel: `{}`. All results are the same, and are compared",
+        patterns.join(", "),
+        parallel(pattern)
+    );
+    let limit = format!("the same programs in a shell's pipe: `{}`", pipe(pattern));
+    let by_hand = format!(
+        "By hand, for {part} of the lines; the keys are drawn by mawk here, and `job.toml` is:\n\n```toml job.toml{}```\n\n\
+         *Not run by a test: it writes 479 MB.*\n\n```sh\nexport LC_ALL=C\n{}\ntime {}\n\
+         time worker run job.toml --quiet\ntime worker run job.toml --quiet --state state\n```\n",
+        pipeline(pattern, MODES[0]),
+        input::BY_HAND,
+        pipe(pattern)
+    );
+    About { by_hand, ..About::new(input::LINES_ARE, runs, limit) }
+}
+
 pub(super) fn measure(suite: &Suite) -> Vec<Figure> {
     input::lines(suite);
     PARTS.iter().flat_map(|(part, pattern)| compare(suite, part, pattern)).collect()
 }
 
 fn compare(suite: &Suite, part: &str, pattern: &str) -> Vec<Figure> {
-    let pipe = format!("cat lines.txt | grep '{pattern}' | {COUNT} > pipe.txt");
+    let pipe = pipe(pattern);
     let limit = Contender::new("shell pipe", || shell(suite, &pipe));
     let mut others: Vec<Contender> = Vec::new();
     for (who, binary) in &suite.workers {
         for (delivery, mode) in Delivery::BOTH.iter().flat_map(|delivery| MODES.map(|mode| (*delivery, mode)))
         {
             let file = format!("job-{mode}.toml");
-            let text = PIPELINE.replace("PATTERN", pattern).replace("MODE", mode);
-            std::fs::write(suite.dir().join(&file), text).expect("write the pipeline file");
+            std::fs::write(suite.dir().join(&file), pipeline(pattern, mode))
+                .expect("write the pipeline file");
             let run = move || {
                 let took = run(binary, suite, &[&file], delivery);
                 same(suite.dir(), "worker.txt");
@@ -60,11 +99,9 @@ fn compare(suite: &Suite, part: &str, pattern: &str) -> Vec<Figure> {
             others.push(Contender::new(who, run).aim(aim(part, delivery, mode)));
         }
     }
-    let parallel = is_there("parallel");
-    if parallel {
-        let line = format!(
-            "parallel --will-cite --pipepart -a lines.txt --block 10M \"grep '{pattern}'\" | {COUNT} > parallel.txt"
-        );
+    let has_parallel = is_there("parallel");
+    if has_parallel {
+        let line = parallel(pattern);
         others.push(Contender::new("GNU parallel", move || {
             let took = shell(suite, &line);
             same(suite.dir(), "parallel.txt");
@@ -73,7 +110,7 @@ fn compare(suite: &Suite, part: &str, pattern: &str) -> Vec<Figure> {
     }
     let work = Work { row: NAME, work: format!("{part} of the lines pass"), unit: "s" };
     let mut figures = work.in_turn(suite.rounds, limit, others);
-    if !parallel {
+    if !has_parallel {
         figures.push(Figure::new(NAME, work.work, "GNU parallel", "s").failed("not installed"));
     }
     figures

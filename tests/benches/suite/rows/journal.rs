@@ -3,6 +3,7 @@
 
 mod disk;
 
+use super::About;
 use crate::figure::{Aim, Figure, Measure};
 use crate::input;
 use crate::meter::Meter;
@@ -15,6 +16,15 @@ pub(super) const NAME: &str = "journal";
 
 const BYTES: u64 = 1 << 30;
 const SMALL_COMMITS: u64 = 50_000;
+
+pub(super) fn about() -> About {
+    About::new(
+        "1 GiB in commits of 128 KiB; 50,000 commits of 1 KiB; for syncs the lines of the row `job`",
+        "the journal of a node in this process, commits synced in groups; opening it again with all of it live; `worker run -i lines.txt -s cat -o \
+         out.txt --force --quiet --state state` under strace, which counts fsync, fdatasync and syncfs",
+        "the same bytes written to one file, with one sync at the end",
+    )
+}
 
 pub(super) fn measure(suite: &Suite) -> Vec<Figure> {
     let mut figures = append(suite);

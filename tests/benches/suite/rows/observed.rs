@@ -1,6 +1,7 @@
 //! What it costs to be watched: a job alone, and the same job whose metrics are scraped once a second and whose events a page
 //! listens to.
 
+use super::About;
 use crate::figure::Figure;
 use crate::input;
 use crate::meter::{Meter, Took, finish};
@@ -47,6 +48,15 @@ const SCRAPE_EVERY: Duration = Duration::from_secs(1);
 struct Seen {
     scrapes: AtomicU64,
     events: AtomicU64,
+}
+
+pub(super) fn about() -> About {
+    About::new(
+        format!("{COPIES} times {}", input::ACCESS_LOG_IS),
+        "`worker run observed.toml --quiet`: grep as stream and a count by key in two awk, in memory; metrics are fetched once a second, and one \
+         client reads the events",
+        "the same with `--admin none`",
+    )
 }
 
 pub(super) fn measure(suite: &Suite) -> Vec<Figure> {

@@ -3,6 +3,7 @@
 //! The work is even: every record costs the same. `gzip` is a filter that computes, `grep` one that is through its input as fast
 //! as it is fed. What `-k` writes is compared with a pipe of the same filter, byte for byte.
 
+use super::About;
 use crate::figure::Figure;
 use crate::input;
 use crate::pipeline::{Delivery, command, run, shell};
@@ -15,6 +16,17 @@ const FILTERS: [(&str, &str); 2] = [
     ("a filter that computes (gzip)", "sh -c 'gzip -1 | gzip -dc'"),
     ("a fast filter (grep)", "grep -v 'page/77 '"),
 ];
+
+pub(super) fn about() -> About {
+    About::new(
+        input::ACCESS_LOG_IS,
+        format!(
+            "{}, in memory, batches of up to 8 MiB: `worker run -i access.log -k -s FILTER -o out.txt --force --quiet`; the result is compared with a pipe's",
+            FILTERS.map(|(_, filter)| format!("`{filter}`")).join(" and ")
+        ),
+        "the same without `-k`",
+    )
+}
 
 pub(super) fn measure(suite: &Suite) -> Vec<Figure> {
     input::access_log(suite);

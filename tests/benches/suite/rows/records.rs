@@ -4,6 +4,7 @@
 //! is that of its process, user and system, without program and launcher: with the reading of the source and the writing of the sink,
 //! and with its start (9 ms in memory, 15 exactly once: 0.01 µs of each of a million records, 0.03 to 0.05 of each of 300,000).
 
+use super::About;
 use crate::figure::{Aim, Figure, Measure};
 use crate::input::size;
 use crate::meter::Took;
@@ -64,6 +65,16 @@ struct Program {
     name: &'static str,
     words: Vec<String>,
     records: u64,
+}
+
+pub(super) fn about() -> About {
+    About::new(
+        "records of some 95 bytes, `keyK number GET /some/path…`, of 997 keys: 300,000 for the Python program, 1,000,000 for the Rust program",
+        "`worker run records.toml --quiet`: one task in `mode = \"records\"`, whose program counts by key, puts the count and emits the record; \
+         the Python program flushes each answer, the Rust program where its next read might wait. Exactly once with `--state state`. \
+         *The worker's own processor time* is that of its process, user and system, without programs and launcher, with its start",
+        "the program between two cat, with requests that were written before: `cat requests.json | PROGRAM | cat > alone.txt`",
+    )
 }
 
 pub(super) fn measure(suite: &Suite) -> Vec<Figure> {

@@ -3,6 +3,7 @@
 //! The program waits, as one that asks another machine does, so neither cores nor other work on them count: what is measured is who is
 //! given what while a neighbour is slow. The limit is reckoned: each part goes to who is free first.
 
+use super::About;
 use super::job::is_there;
 use crate::figure::{Figure, Measure};
 use crate::pipeline::{Delivery, run, shell};
@@ -41,6 +42,15 @@ pub(super) fn wait(_: &[String]) {
 
 fn lines_of(parts: u64) -> u32 {
     u32::try_from(parts * PART_LINES).expect("few lines")
+}
+
+pub(super) fn about() -> About {
+    About::new(
+        "200 parts of 5,000 lines of 100 bytes; one part in 50 has a slow line",
+        "a program that waits 10 µs a line, 19 parts' time more for the slow line, and prints its input, in batches of up to 8 MiB that start \
+         small, on 2 and 8 slots; `parallel --pipepart --block 500000 -j 2` and `-j 8`",
+        "reckoned: each part goes to who is free first, and nothing but waiting takes time",
+    )
 }
 
 pub(super) fn measure(suite: &Suite) -> Vec<Figure> {

@@ -1,5 +1,6 @@
 //! A process for each record, one after the other, against a program that does nothing but start them.
 
+use super::About;
 use crate::cluster::Alive;
 use crate::figure::{Aim, Figure, Measure};
 use crate::input;
@@ -44,6 +45,15 @@ file = "lines.txt"
 from = "ballast"
 run = ["sleep", "1000"]
 "#;
+
+pub(super) fn about() -> About {
+    About::new(
+        "2,000 lines on standard input",
+        "`worker run starts.toml --quiet`: `run = [\"/bin/echo\", \"{}\"]`, `input = \"arg\"`, one task; from the first answer to the last. Once more in a \
+         worker that holds the 479 MB of the row `job` for a sink that sleeps",
+        "a program that starts `/bin/echo` by posix_spawn, reads what it prints and waits for it, one after the other",
+    )
+}
 
 pub(super) fn measure(suite: &Suite) -> Vec<Figure> {
     input::lines(suite);

@@ -1,5 +1,6 @@
 //! A link with little to carry beside one that is never empty, between the same two nodes: is it held up?
 
+use super::About;
 use crate::cluster::{self, Alive};
 use crate::figure::{Aim, Figure, Measure};
 use crate::load::Load;
@@ -32,6 +33,15 @@ place = "b"
 "#;
 
 const RATE: f64 = 1_000.0;
+
+pub(super) fn about() -> About {
+    About::new(
+        "1,000 records of 100 bytes a second from standard input; the flood makes records of 100 bytes as fast as they are taken",
+        "two nodes; a source on one and a sink on the other for each of both; the flood's sink is `cat > /dev/null`; 3 s behind a second that is not \
+         counted",
+        "the same without the flood",
+    )
+}
 
 pub(super) fn measure(suite: &Suite) -> Vec<Figure> {
     let length = Duration::from_secs_f64((3.0 * suite.size).max(1.0));

@@ -1,29 +1,36 @@
-//! The table of the book.
+//! The table of a row.
 
-use crate::figure::{Aim, Figure, Spread, number};
+use crate::figure::{Figure, Spread, Verdict, number};
 use std::fmt::Write as _;
 
-pub(super) fn text(figures: &[Figure]) -> String {
+pub(super) fn text(figures: &[&Figure]) -> String {
     let mut text = String::from(
-        "| row | work | who | limit | measured | ratio: median (lowest to highest) | processor time | aim |\n|---|---|---|---|---|---|---|---|\n",
+        "| work | who | limit | measured | ratio: median (lowest to highest) | processor time | rounds | aim |\n|---|---|---|---|---|---|---|---|\n",
     );
     for figure in figures {
         let cells = [
-            figure.row.to_owned(),
             figure.work.clone(),
             figure.who.clone(),
             limit(figure),
             figure.failure.clone().unwrap_or_else(|| measured(figure)),
-            figure.ratio().map_or_else(String::new, |ratio| {
-                format!("**{} ×** ({})", number(ratio.median), range(ratio))
-            }),
+            ratio(figure),
             processor(figure),
+            figure.measured.len().to_string(),
             aim(figure),
         ];
         let cells = cells.map(|cell| cell.replace('|', "\\|"));
         writeln!(text, "| {} |", cells.join(" | ")).expect("a string takes it");
     }
     text
+}
+
+fn ratio(figure: &Figure) -> String {
+    let unsure = if figure.is_sure() { "" } else { ", unsure" };
+    match (figure.ratio(), &figure.incomparable) {
+        (_, Some(why)) => format!("none: {why}"),
+        (Some(ratio), None) => format!("**{} ×** ({}){unsure}", number(ratio.median), range(ratio)),
+        (None, None) => String::new(),
+    }
 }
 
 fn limit(figure: &Figure) -> String {
@@ -35,10 +42,11 @@ fn limit(figure: &Figure) -> String {
 
 fn measured(figure: &Figure) -> String {
     let Some(value) = figure.value() else { return String::new() };
-    match figure.ratio() {
-        Some(_) => format!("{} {}", number(value.median), figure.unit),
-        None => format!("**{} {}** ({})", number(value.median), figure.unit, range(value)),
+    if figure.limit_value().is_some() {
+        return format!("{} {}", number(value.median), figure.unit);
     }
+    let unsure = if figure.is_sure() { "" } else { ", unsure" };
+    format!("**{} {}** ({}){unsure}", number(value.median), figure.unit, range(value))
 }
 
 fn processor(figure: &Figure) -> String {
@@ -47,16 +55,8 @@ fn processor(figure: &Figure) -> String {
 
 fn aim(figure: &Figure) -> String {
     let Some(aim) = figure.aim else { return String::new() };
-    let sign = match aim {
-        Aim::AtMost(_) => '≤',
-        Aim::AtLeast(_) => '≥',
-    };
-    let reached = match figure.is_reached() {
-        Some(true) => "reached",
-        Some(false) => "not reached",
-        None => "not measured",
-    };
-    format!("{sign} {}: {reached}", number(aim.value()))
+    let verdict = figure.verdict().map_or("not measured", Verdict::words);
+    format!("{}{}: {verdict}", aim.sign(), number(aim.value()))
 }
 
 fn range(spread: Spread) -> String {
