@@ -50,7 +50,7 @@ const LOWER: f64 = 0.85;
 const TRIES: usize = 12;
 
 /// The highest rate of those tried that is held for so long: the delay of the last records says that no backlog grows. The first tried
-/// is what goes through when as much as is taken is given for so long, behind the time in which buffers fill.
+/// is what comes out when as much as is taken is given for so long.
 pub(crate) fn peak(length: Duration, full: impl Fn(Duration) -> f64, at: impl Fn(&Load) -> Delays) -> f64 {
     let mut rate = full(WARM_UP + length);
     for _ in 0..TRIES {
@@ -72,7 +72,8 @@ pub(crate) fn full_rate(command: Command, time: Duration) -> f64 {
     rate
 }
 
-/// The same from pipe to pipe, through processes that need not end by themselves; counted behind the first second.
+/// The same from pipe to pipe, through processes that need not end by themselves; counted where they come out, from the first
+/// one, when programs have started.
 pub(crate) fn full_rate_between(mut stdin: ChildStdin, stdout: ChildStdout, time: Duration) -> f64 {
     let begun = Instant::now();
     let all = Arc::new(AtomicU64::new(u64::MAX));
@@ -94,17 +95,16 @@ pub(crate) fn full_rate_between(mut stdin: ChildStdin, stdout: ChildStdout, time
             stdin.write_all(&lines).expect("write records");
         }
     });
-    let (mut next, mut counted) = (0, 0_u64);
+    let (mut first, mut next) = (None, 0_u64);
     let wanted = || all.load(Acquire);
     each_record(stdout, wanted, |line| {
+        first.get_or_insert_with(|| begun.elapsed());
         assert_eq!(parse(&line[..DIGITS]), next, "records keep their order");
         next += 1;
-        if next % 64 == 0 && (WARM_UP..time).contains(&begun.elapsed()) {
-            counted += 64;
-        }
     });
+    let took = begun.elapsed() - first.unwrap_or_default();
     sender.join().expect("the sender is well");
-    counted as f64 / (time - WARM_UP).as_secs_f64()
+    next as f64 / took.as_secs_f64()
 }
 
 impl Load {

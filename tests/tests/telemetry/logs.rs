@@ -93,9 +93,14 @@ fn one_record_is_followed_through_the_node_where_the_filter_asks_for_it() {
     for step in [&["read"][..], &batch, &["taken", "done with", "end"]].concat() {
         assert!(said.any(|line| is(line, step)), "{step} is said in this order: {stderr}");
     }
-    for (step, tasks) in
-        [("appended", 3), ("durable", 3), ("is sent", 2), ("is acknowledged", 2), ("given", 1), ("ended", 1)]
-    {
+    for (step, tasks) in [
+        ("appended", 3),
+        ("durable", 3),
+        ("is sent", 2),
+        ("is acknowledged", 2),
+        ("given to the program", 1),
+        ("the program ended", 1),
+    ] {
         assert_eq!(steps.iter().filter(|line| is(line, step)).count(), tasks, "{step}: {stderr}");
     }
     let times: Vec<u64> = steps.iter().filter_map(|line| line["us"].as_u64()).collect();
