@@ -1,7 +1,7 @@
 //! What standard output, standard error and the admin address are given: text of which a terminal shows everything and obeys nothing.
 //!
 //! What programs, records, peers and file names say is kept as it came, and escaped here, on its way out. Nothing else is taken by
-//! [`stderr`](crate::stderr), [`stdout`](crate::stdout) and the answers of [`admin`](crate::admin), so nothing can be forgotten.
+//! `stderr`, `stdout` and the answers of `admin`, so nothing can be forgotten.
 
 use super::escape::{is_obeyed, json, lines, visible};
 use serde::Serialize;
