@@ -61,7 +61,8 @@ fn without_progress_the_address_and_the_end_are_said_and_the_printed_address_is_
     let cluster = format!("[node.local]\naddress = \"127.0.0.1:1\"\nadmin = \"{page}\"\n");
     scratch.write("c.toml", cluster);
     scratch.worker(&["status", "--cluster", "c.toml"]).run().expect(0);
-    scratch.worker(&["why", "--admin", "https://127.0.0.1:1/"]).run().expect(2).says(&["expected HOST:PORT"]);
+    scratch.worker(&["why", "--admin", "ftp://127.0.0.1:1/"]).run().expect(2).says(&["expected HOST:PORT"]);
+    scratch.worker(&["why", "--admin", "https://127.0.0.1:1/"]).run().expect(1).says(&["--admin-ca"]);
     running.signal(Signal::TERM);
     running.wait(PATIENCE).expect(143).says(&["ended: stopped after"]);
     let (running, _) = endless(&scratch, &["-q"]);
