@@ -3,8 +3,7 @@
 use rustix::process::Signal;
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use worker_tests::process::{Disk, Nodes, Scratch, eventually, holds_for};
@@ -68,30 +67,29 @@ fn a_program_that_prints_more_than_fits_anywhere_waits_for_room_and_is_told_of()
 
 /// Others take what room there is, and what is given back, until this is dropped.
 struct Others {
-    stop: Arc<AtomicBool>,
+    stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Others {
     fn take_all(scratch: &Scratch, path: &str) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let (path, stopped) = (scratch.path(path), Arc::clone(&stop));
+        let (stop, stopped) = channel();
+        let path = scratch.path(path);
         let thread = std::thread::spawn(move || {
             let mut file = std::fs::File::create(&path).expect("a file there");
-            while !stopped.load(Ordering::Relaxed) {
+            while stopped.recv_timeout(Duration::from_millis(1)) == Err(RecvTimeoutError::Timeout) {
                 while file.write_all(&[0; 4096]).is_ok() {}
-                std::thread::sleep(Duration::from_millis(1));
             }
             drop(file);
             std::fs::remove_file(path).expect("make room");
         });
-        Self { stop, thread: Some(thread) }
+        Self { stop: Some(stop), thread: Some(thread) }
     }
 }
 
 impl Drop for Others {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
+        drop(self.stop.take());
         self.thread.take().map(JoinHandle::join);
     }
 }

@@ -1,24 +1,33 @@
 //! A disk that fills while the pipeline runs: it waits, and goes on by itself.
 
 use crate::PATIENCE;
-use worker_tests::process::{Disk, Nodes, Scratch, eventually};
+use worker_tests::process::{Disk, Nodes, Running, Scratch, eventually};
+
+/// Writes `in.txt`, of about 75 bytes a line.
+fn wordy_numbers(scratch: &Scratch, count: u32) {
+    scratch.shell(&format!(
+        "seq 1 {count} | sed 's/$/ is a number with some words behind it, so that there is more of it/' > in.txt"
+    ));
+}
+
+fn with_state<'a>(nodes: &Nodes<'a>, name: &str, state: &str) -> Running<'a> {
+    let mut node = nodes.node(name);
+    node.command.args(["--state", state, "--progress", "none"]);
+    node.start()
+}
 
 /// Node c is not there, and what it should have fills the disk, on which the other nodes keep their state too.
 #[test]
 fn a_disk_full_of_what_an_absent_node_should_have_does_not_stay_full() {
     let scratch = Scratch::new();
     let disk = Disk::in_memory(&scratch, "tiny", "96m");
-    scratch.shell("seq 1 1500000 | sed 's/$/ is a number with some words behind it, so that there is more of it/' > in.txt");
+    wordy_numbers(&scratch, 1_500_000);
     let pipeline = "[pipeline]\nname = 'full'\noutbox = '1MiB'\n\
                     [source.in]\nfile = 'in.txt'\nplace = 'a'\n\
                     [sink.b]\nfrom = 'in'\nfile = 'b.txt'\nplace = 'b'\n\
                     [sink.c]\nfrom = 'in'\nfile = 'c.txt'\nplace = 'c'\n";
     let nodes = Nodes::on_loopback(&scratch, &["a", "b", "c"], pipeline);
-    let with_state = |name: &str, state: &str| {
-        let mut node = nodes.node(name);
-        node.command.args(["--state", state, "--progress", "none"]);
-        node.start()
-    };
+    let with_state = |name, state| with_state(&nodes, name, state);
     let b = with_state("b", "roomy");
     let mut a = with_state("a", "tiny");
     a.wait_for_message("the disk is full", PATIENCE);
@@ -37,18 +46,14 @@ fn a_disk_full_of_what_an_absent_node_should_have_does_not_stay_full() {
 fn a_disk_full_of_what_is_done_with_is_left_again_while_a_quarter_of_it_is_needed() {
     let scratch = Scratch::new();
     let disk = Disk::in_memory(&scratch, "tiny", "24m");
-    scratch.shell("seq 1 400000 | sed 's/$/ is a number with some words behind it, so that there is more of it/' > in.txt");
+    wordy_numbers(&scratch, 400_000);
     let pipeline = "[pipeline]\nname = 'full'\noutbox = '1MiB'\n\
                     [source.in]\nfile = 'in.txt'\nplace = 'a'\n\
                     [stage.all]\nfrom = 'in'\nrun = 'cat'\nplace = 'a'\n[sink.b]\nfrom = 'all'\nfile = 'b.txt'\nplace = 'b'\n\
                     [stage.some]\nfrom = 'in'\nrun = ['grep', '^[0-9]*[37] ']\nok_exit = [0, 1]\nplace = 'a'\n\
                     [sink.c]\nfrom = 'some'\nfile = 'c.txt'\nplace = 'c'\n";
     let nodes = Nodes::on_loopback(&scratch, &["a", "b", "c"], pipeline);
-    let with_state = |name: &str, state: &str| {
-        let mut node = nodes.node(name);
-        node.command.args(["--state", state, "--progress", "none"]);
-        node.start()
-    };
+    let with_state = |name, state| with_state(&nodes, name, state);
     let b = with_state("b", "roomy");
     let mut a = with_state("a", "tiny");
     a.wait_for_message("the disk is full", PATIENCE);
